@@ -1,0 +1,3 @@
+//! Text to meaning: `source` → `tree` → `keyword` → `lower` → [`model`].
+
+pub mod model;

@@ -1,0 +1,271 @@
+//! The configuration as the machines read it: typed, complete, every default filled in.
+//!
+//! Made by `lower.rs` only. Read first: reference `keywords.tsv` for what each keyword means. No syntax, no files here.
+
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+
+/// Where something stands in the files, for messages: file, line, column (both from 1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// As the operator wrote it.
+    pub file: std::sync::Arc<str>,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+}
+
+impl core::fmt::Display for Place {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `global_defs` and root keywords.
+    pub global: Global,
+    /// `vrrp_instance` blocks in file order.
+    pub instances: Vec<InstanceConfig>,
+}
+
+/// Process-wide settings.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Global {
+    /// `router_id`; `None`: the host name.
+    pub router_id: Option<String>,
+    /// Scheduling and memory.
+    pub process: Process,
+}
+
+/// `vrrp_priority`, `vrrp_rt_priority`, `vrrp_no_swap`, `vrrp_rlimit_rttime`, `vrrp_cpu_affinity`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Process {
+    /// Nice value, -20..19; `None`: leave it.
+    pub nice: Option<i8>,
+    /// SCHED_RR priority, 1..99; `None`: kalived tries a low one by itself.
+    pub rt_priority: Option<u8>,
+    /// Whether the file asked for locked memory; kalived tries it anyhow.
+    pub no_swap: bool,
+    /// `RLIMIT_RTTIME`, microseconds; `None`: no limit, so that a long operation never kills the daemon.
+    pub rlimit_rttime: Option<u64>,
+    /// CPUs to run on; empty: all.
+    pub cpu_affinity: Vec<u16>,
+}
+
+/// Address family of a virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Family of an address.
+    pub fn of(addr: &IpAddr) -> Family {
+        if addr.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
+
+/// Protocol version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// RFC 3768. IPv4 only.
+    V2,
+    /// RFC 9568 (and 5798).
+    V3,
+}
+
+/// What the VRRPv3 checksum over IPv4 covers. Without meaning for v2 and IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumMode {
+    /// With the IPv4 pseudo-header: what keepalived, FRR and Wireshark take for granted. The default.
+    PseudoHeader,
+    /// The message only, RFC 9568 §5.2.8; keyword `v3_checksum_as_v2`.
+    MessageOnly,
+}
+
+/// VRRPv2 authentication.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// Type 0.
+    None,
+    /// Type 1: eight bytes in the clear, zero filled.
+    Pass([u8; 8]),
+}
+
+impl core::fmt::Debug for Auth {
+    // A secret reaches no log and no dump.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Auth::None => "None",
+            Auth::Pass(_) => "Pass(********)",
+        })
+    }
+}
+
+/// One line of `virtual_ipaddress`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vip {
+    /// The address.
+    pub addr: IpAddr,
+    /// Prefix length; default 32 or 128.
+    pub prefix: u8,
+    /// `dev`; `None`: the instance's interface.
+    pub dev: Option<String>,
+    /// `brd`, already computed for `+` and `-`.
+    pub brd: Option<Ipv4Addr>,
+    /// `scope` as a number; default 0 (global).
+    pub scope: u8,
+    /// `label`.
+    pub label: Option<String>,
+    /// `preferred_lft 0`: by keepalived's rule also every IPv6 VIP written without a prefix shorter than 128.
+    pub deprecated: bool,
+    /// `noprefixroute`.
+    pub noprefixroute: bool,
+    /// `peer`.
+    pub peer: Option<IpAddr>,
+    /// Where the line stands.
+    pub place: Place,
+}
+
+/// GARP and unsolicited NA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GarpConfig {
+    /// `garp_master_repeat`: announcements per address in a burst, at least 1; default 5.
+    pub repeat: u32,
+    /// `garp_master_delay`: second burst so long after the first; zero: none; default 5 s.
+    pub delay: Duration,
+    /// `garp_master_refresh`; zero: none (default).
+    pub refresh: Duration,
+    /// `garp_master_refresh_repeat`, at least 1; default 1.
+    pub refresh_repeat: u32,
+    /// `garp_lower_prio_repeat`; zero: none; default `repeat`.
+    pub lower_prio_repeat: u32,
+    /// `garp_lower_prio_delay`; default `delay`.
+    pub lower_prio_delay: Duration,
+    /// `vrrp_garp_interval`: gap between two GARPs on an interface; default zero.
+    pub garp_interval: Duration,
+    /// `vrrp_gna_interval`: gap between two NAs on an interface; default zero.
+    pub gna_interval: Duration,
+}
+
+impl Default for GarpConfig {
+    fn default() -> Self {
+        GarpConfig {
+            repeat: 5,
+            delay: Duration::from_secs(5),
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_prio_repeat: 5,
+            lower_prio_delay: Duration::from_secs(5),
+            garp_interval: Duration::ZERO,
+            gna_interval: Duration::ZERO,
+        }
+    }
+}
+
+/// One line of `track_interface`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackInterface {
+    /// Interface name.
+    pub name: String,
+    /// 0: down means FAULT. Above 0: added while up. Below 0: subtracted while down. -253..253.
+    pub weight: i16,
+    /// Up and down exchanged.
+    pub reverse: bool,
+}
+
+/// One `vrrp_instance`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceConfig {
+    /// Name; unique in the file.
+    pub name: String,
+    /// Where the block opens.
+    pub place: Place,
+    /// `interface`.
+    pub interface: String,
+    /// `virtual_router_id`, 1..=255.
+    pub vrid: u8,
+    /// From the first VIP, or `native_ipv6`.
+    pub family: Family,
+    /// `version`; always V3 for IPv6.
+    pub version: Version,
+    /// `priority`, 1..=255; 255 is the address owner.
+    pub priority: u8,
+    /// `advert_int`: v2 whole seconds 1..=255, v3 10 ms ..= 40.95 s in steps of 10 ms.
+    pub advert_int: Duration,
+    /// False with `nopreempt`.
+    pub preempt: bool,
+    /// `preempt_delay`, 0..=1000 s.
+    pub preempt_delay: Duration,
+    /// `authentication`; None for v3.
+    pub auth: Auth,
+    /// `virtual_ipaddress`: in adverts, in this order, all of `family`, at most 255.
+    pub vips: Vec<Vip>,
+    /// `virtual_ipaddress_excluded`: held while Master, not in adverts, either family.
+    pub excluded: Vec<Vip>,
+    /// GARP settings, globals already merged in.
+    pub garp: GarpConfig,
+    /// `mcast_src_ip`; `None`: the interface's primary address.
+    pub mcast_src: Option<IpAddr>,
+    /// `mcast_dst_ip` or the global group; default 224.0.0.18 and ff02::12.
+    pub mcast_group: IpAddr,
+    /// False with `dont_track_primary`.
+    pub track_primary: bool,
+    /// `track_interface`.
+    pub track_interfaces: Vec<TrackInterface>,
+    /// Default [`ChecksumMode::PseudoHeader`].
+    pub checksum: ChecksumMode,
+    /// `down_timer_adverts`: 1..=100, default 3.
+    pub down_timer_adverts: u32,
+    /// `lower_prio_no_advert`: silence instead of RFC 9568's immediate answer.
+    pub lower_prio_no_advert: bool,
+    /// `higher_prio_send_advert`: one more advert before yielding.
+    pub higher_prio_send_advert: bool,
+    /// `skip_check_adv_addr`: a v2 advert with another VIP list is logged and used, not dropped.
+    pub skip_check_adv_addr: bool,
+}
+
+impl InstanceConfig {
+    /// An instance with every default, for tests and as `lower.rs`'s start.
+    pub fn new(name: &str, interface: &str, vrid: u8, family: Family) -> InstanceConfig {
+        InstanceConfig {
+            name: name.to_owned(),
+            place: Place::default(),
+            interface: interface.to_owned(),
+            vrid,
+            family,
+            version: if family == Family::V4 { Version::V2 } else { Version::V3 },
+            priority: 100,
+            advert_int: Duration::from_secs(1),
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth: Auth::None,
+            vips: Vec::new(),
+            excluded: Vec::new(),
+            garp: GarpConfig::default(),
+            mcast_src: None,
+            mcast_group: default_group(family),
+            track_primary: true,
+            track_interfaces: Vec::new(),
+            checksum: ChecksumMode::PseudoHeader,
+            down_timer_adverts: 3,
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: false,
+            skip_check_adv_addr: false,
+        }
+    }
+}
+
+/// 224.0.0.18 and ff02::12.
+pub fn default_group(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18)),
+        Family::V6 => IpAddr::V6(core::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12)),
+    }
+}

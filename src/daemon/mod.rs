@@ -1,0 +1,1 @@
+//! The loop: completions to events, effects to submissions.

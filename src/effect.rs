@@ -1,0 +1,155 @@
+//! What the [`World`](crate::world::World) wants done: every output it will ever have.
+//!
+//! The daemon (`daemon/exec.rs`) and the simulator (`tests/sim/exec.rs`) both match this without a `_` arm. Effects of one
+//! turn are applied in order. Read first: `event.rs`.
+
+use crate::event::ReqId;
+use crate::exit::ExitCode;
+use crate::id::{SockKey, VrKey};
+use crate::note::Note;
+use crate::time::Instant;
+use bytes::Bytes;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// A raw VRRP socket: receives protocol 112 for `group` on `ifindex`, and sends there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SockSpec {
+    /// Interface to bind to and to join the group on.
+    pub ifindex: u32,
+    /// Multicast group; its family is the socket's.
+    pub group: IpAddr,
+}
+
+/// `IFA_PROTO` of every address kalived adds ("k"), so that its own leftovers are told from an operator's addresses.
+pub const ADDR_PROTO: u8 = b'k';
+
+/// An address to add or delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddrSpec {
+    /// Interface.
+    pub ifindex: u32,
+    /// Address.
+    pub addr: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// IPv4 broadcast address.
+    pub brd: Option<Ipv4Addr>,
+    /// `RT_SCOPE_*`.
+    pub scope: u8,
+    /// IPv4 label, at most 15 bytes.
+    pub label: Option<String>,
+    /// IPv6: `preferred_lft 0`, never chosen as a source (what keepalived does for a /128 VIP).
+    pub deprecated: bool,
+    /// `IFA_F_NOPREFIXROUTE`.
+    pub noprefixroute: bool,
+    /// IPv4: broadcast = "dev peer" address; IPv6: peer.
+    pub peer: Option<IpAddr>,
+}
+
+/// A change to the kernel's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetOp {
+    /// Add with [`ADDR_PROTO`], IPv6 without duplicate address detection; replaces an equal one.
+    AddrAdd(AddrSpec),
+    /// Delete.
+    AddrDel(AddrSpec),
+}
+
+/// Every output.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Open a socket; answered by `SockReady`.
+    OpenSock {
+        /// Its name.
+        sock: SockKey,
+        /// What it is.
+        spec: SockSpec,
+    },
+    /// Close it; nothing more is heard of it. Adverts still armed on it are taken back.
+    CloseSock {
+        /// Which.
+        sock: SockKey,
+    },
+    /// Send an advert now: a whole IP packet to the socket's group.
+    Send {
+        /// For whom.
+        vr: VrKey,
+        /// Where.
+        sock: SockKey,
+        /// The IP packet.
+        packet: Bytes,
+    },
+    /// Arm an advert: the kernel sends it at `at` whatever the loop does then. Answered by `AdvertSent`.
+    AdvertAt {
+        /// For whom.
+        vr: VrKey,
+        /// Where.
+        sock: SockKey,
+        /// Tells adverts armed before an `AdvertsStop` from those after it; given back in `AdvertSent`.
+        epoch: u32,
+        /// When. Adverts with an equal time share one kernel timer.
+        at: Instant,
+        /// The IP packet.
+        packet: Bytes,
+    },
+    /// Take back every armed advert of `vr`; then, in the same hard-linked submission, send `farewell` (priority 0).
+    AdvertsStop {
+        /// Whose.
+        vr: VrKey,
+        /// Where the farewell goes.
+        sock: SockKey,
+        /// The last packet on the wire, if any.
+        farewell: Option<Bytes>,
+    },
+    /// Send a whole Ethernet frame (gratuitous ARP, unsolicited NA). Not answered.
+    Frame {
+        /// Out of which interface.
+        ifindex: u32,
+        /// The frame, from the destination MAC on.
+        frame: Bytes,
+    },
+    /// Change the kernel's state; answered by `Reply`. Those of one turn travel in one netlink send.
+    Netlink {
+        /// Name of the request.
+        req: ReqId,
+        /// The change.
+        op: NetOp,
+    },
+    /// Dump links and addresses: `DumpBegin`, `LinkNew`…, `AddrNew`…, `Synced`.
+    Resync,
+    /// Tell people.
+    Note(Note),
+    /// End the process once everything before this is done.
+    Exit(ExitCode),
+}
+
+/// The effects of one turn, in order.
+#[derive(Debug, Default)]
+pub struct Effects(Vec<Effect>);
+
+impl Effects {
+    /// Appends.
+    pub fn push(&mut self, e: Effect) {
+        self.0.push(e);
+    }
+    /// Appends a note.
+    pub fn note(&mut self, n: Note) {
+        self.0.push(Effect::Note(n));
+    }
+    /// Takes all, in order; the storage is kept.
+    pub fn drain(&mut self) -> impl Iterator<Item = Effect> + '_ {
+        self.0.drain(..)
+    }
+    /// Looks without taking.
+    pub fn iter(&self) -> impl Iterator<Item = &Effect> {
+        self.0.iter()
+    }
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,193 @@
+//! What can happen to the [`World`](crate::world::World): every input it will ever see.
+//!
+//! The daemon makes these from io_uring completions, the simulator from its virtual network. Bytes are borrowed and
+//! hostile. Read first: `time.rs`, `id.rs`; the other direction is `effect.rs`.
+
+use crate::id::{SockKey, VrKey};
+use crate::time::Instant;
+use core::net::{IpAddr, Ipv6Addr};
+
+/// A positive errno value (`ENODEV` is 19). The pure side compares against the few it treats differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// Operation not permitted: also what a firewall's reject rule answers to a send.
+    pub const EPERM: Errno = Errno(1);
+    /// No such device or address.
+    pub const ENXIO: Errno = Errno(6);
+    /// File exists: the address is there already.
+    pub const EEXIST: Errno = Errno(17);
+    /// No such device.
+    pub const ENODEV: Errno = Errno(19);
+    /// Cannot assign requested address: the address to delete is gone already.
+    pub const EADDRNOTAVAIL: Errno = Errno(99);
+    /// Network is down.
+    pub const ENETDOWN: Errno = Errno(100);
+    /// No buffer space available.
+    pub const ENOBUFS: Errno = Errno(105);
+    /// The operation was cancelled.
+    pub const ECANCELED: Errno = Errno(125);
+}
+
+/// Correlates an [`Effect::Netlink`](crate::effect::Effect::Netlink) with its [`Event::Reply`]; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReqId(pub u64);
+
+/// What the kernel says about a received datagram beside its bytes.
+///
+/// An IPv4 raw socket delivers the IP header with the packet, so there everything is read from the bytes and the
+/// optional fields stay `None`. An IPv6 raw socket delivers the VRRP message only; the rest is ancillary data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RxMeta {
+    /// The sender, from the socket layer.
+    pub src: IpAddr,
+    /// IPv6: the destination of the packet (`IPV6_PKTINFO`).
+    pub dst: Option<Ipv6Addr>,
+    /// IPv6: hop limit on arrival (`IPV6_HOPLIMIT`).
+    pub hop_limit: Option<u8>,
+}
+
+/// A signal that the daemon was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM.
+    Term,
+    /// SIGINT.
+    Int,
+    /// SIGHUP. Not acted on yet: reported in the log.
+    Hup,
+    /// SIGUSR1. Not acted on yet.
+    Usr1,
+    /// SIGUSR2. Not acted on yet.
+    Usr2,
+}
+
+/// One network interface as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Kernel index; another one after a delete and re-create.
+    pub ifindex: u32,
+    /// Name, at most 15 bytes.
+    pub name: String,
+    /// `IFF_UP`.
+    pub up: bool,
+    /// `IFF_RUNNING`: carrier and operational.
+    pub running: bool,
+    /// `IFF_MULTICAST`.
+    pub multicast: bool,
+    /// `IFF_LOOPBACK`.
+    pub loopback: bool,
+    /// `IFF_NOARP`: no ARP, so no gratuitous ARP either.
+    pub noarp: bool,
+    /// Bytes.
+    pub mtu: u32,
+    /// Ethernet address; `None` when the hardware address is not 6 bytes long.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// One address on one interface as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddrInfo {
+    /// Interface that holds it.
+    pub ifindex: u32,
+    /// The local address (`IFA_LOCAL`, else `IFA_ADDRESS`).
+    pub addr: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// `RT_SCOPE_*`: 0 universe, 200 site, 253 link, 254 host.
+    pub scope: u8,
+    /// `IFA_F_TENTATIVE`: IPv6 duplicate address detection still runs; not usable as a source.
+    pub tentative: bool,
+    /// `IFA_F_DADFAILED`: somebody else has it.
+    pub dad_failed: bool,
+    /// `IFA_F_SECONDARY` (IPv4).
+    pub secondary: bool,
+    /// `IFA_PROTO`: who added it, 0 when unknown (before Linux 5.18).
+    pub proto: u8,
+}
+
+/// Every input.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// First event of all: open what is needed, ask for the kernel's state.
+    Start,
+    /// A datagram from a raw VRRP socket. IPv4: the whole IP packet. IPv6: the VRRP message.
+    Datagram {
+        /// Where it was received.
+        sock: SockKey,
+        /// What the kernel adds.
+        meta: RxMeta,
+        /// Hostile.
+        bytes: &'a [u8],
+    },
+    /// Answer to [`Effect::OpenSock`](crate::effect::Effect::OpenSock).
+    SockReady {
+        /// Which.
+        sock: SockKey,
+        /// Whether it receives and sends now.
+        result: Result<(), Errno>,
+    },
+    /// A socket that was ready stopped receiving for good; it is closed already.
+    SockLost {
+        /// Which.
+        sock: SockKey,
+        /// Why.
+        errno: Errno,
+    },
+    /// A pre-armed advert left, or failed to. Not reported for adverts that `AdvertsStop` took back.
+    AdvertSent {
+        /// Whose.
+        vr: VrKey,
+        /// The `epoch` it was armed with.
+        epoch: u32,
+        /// When it should have left; how late it is, is the turn's time less this.
+        due: Instant,
+        /// What the kernel said to the send.
+        result: Result<(), Errno>,
+    },
+    /// An immediate advert (`Effect::Send`) failed. Success is not reported.
+    SendFailed {
+        /// Whose.
+        vr: VrKey,
+        /// Why.
+        errno: Errno,
+    },
+    /// Interface added or changed.
+    LinkNew(Link),
+    /// Interface gone.
+    LinkDel {
+        /// Index it had.
+        ifindex: u32,
+    },
+    /// Address added or changed.
+    AddrNew(AddrInfo),
+    /// Address gone.
+    AddrDel {
+        /// Interface.
+        ifindex: u32,
+        /// Address.
+        addr: IpAddr,
+        /// Prefix length.
+        prefix: u8,
+    },
+    /// Netlink messages were lost (`ENOBUFS`): what we know of the kernel may be wrong.
+    NetlinkLost,
+    /// A dump asked for by [`Effect::Resync`](crate::effect::Effect::Resync) begins: links, then addresses follow as
+    /// ordinary `LinkNew` and `AddrNew`.
+    DumpBegin,
+    /// The dump ended; what it did not mention does not exist. `false`: it was interrupted, ask again.
+    Synced {
+        /// Whether the dump is complete and consistent.
+        complete: bool,
+    },
+    /// Answer to [`Effect::Netlink`](crate::effect::Effect::Netlink).
+    Reply {
+        /// The request.
+        req: ReqId,
+        /// What the kernel said.
+        result: Result<(), Errno>,
+    },
+    /// A signal.
+    Signal(Signal),
+}

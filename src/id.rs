@@ -1,0 +1,140 @@
+//! Names for things that come and go. A [`Key`] holds a slot and the generation of what lives in it, so that a
+//! completion, timer or reply that arrives after its owner is gone finds nothing, never the next tenant.
+//!
+//! Read first: nothing. Deliberately absent: iteration in hash order; an [`Arena`] iterates by slot.
+
+use core::cmp::Ordering;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::marker::PhantomData;
+use core::num::NonZeroU32;
+use slab::Slab;
+
+/// What a [`VrKey`] names: one virtual router (a `vrrp_instance`).
+pub enum VrMark {}
+/// What a [`SockKey`] names: one raw VRRP socket.
+pub enum SockMark {}
+/// Name of a virtual router.
+pub type VrKey = Key<VrMark>;
+/// Name of a raw VRRP socket, shared by all virtual routers on one interface, family and group.
+pub type SockKey = Key<SockMark>;
+
+/// Slot and generation. `M` only keeps names of different kinds apart.
+pub struct Key<M> {
+    slot: u32,
+    generation: NonZeroU32,
+    mark: PhantomData<fn() -> M>,
+}
+
+impl<M> Key<M> {
+    /// The name as one number, for a completion's user data or a map's key.
+    pub fn to_bits(self) -> u64 {
+        (u64::from(self.generation.get()) << 32) | u64::from(self.slot)
+    }
+    /// The name back from [`Key::to_bits`]; `None` for a number that never was a name.
+    pub fn from_bits(bits: u64) -> Option<Self> {
+        let generation = NonZeroU32::new((bits >> 32) as u32)?;
+        Some(Key { slot: bits as u32, generation, mark: PhantomData })
+    }
+}
+impl<M> Clone for Key<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<M> Copy for Key<M> {}
+impl<M> PartialEq for Key<M> {
+    fn eq(&self, o: &Self) -> bool {
+        self.to_bits() == o.to_bits()
+    }
+}
+impl<M> Eq for Key<M> {}
+impl<M> PartialOrd for Key<M> {
+    fn partial_cmp(&self, o: &Self) -> Option<Ordering> {
+        Some(self.cmp(o))
+    }
+}
+impl<M> Ord for Key<M> {
+    fn cmp(&self, o: &Self) -> Ordering {
+        (self.slot, self.generation).cmp(&(o.slot, o.generation))
+    }
+}
+impl<M> Hash for Key<M> {
+    fn hash<H: Hasher>(&self, h: &mut H) {
+        self.to_bits().hash(h);
+    }
+}
+impl<M> fmt::Debug for Key<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}.{}", self.slot, self.generation)
+    }
+}
+
+/// Storage whose keys do not outlive what they name.
+pub struct Arena<M, T> {
+    slab: Slab<(NonZeroU32, T)>,
+    last_generation: u32,
+    mark: PhantomData<fn() -> M>,
+}
+
+impl<M, T> Default for Arena<M, T> {
+    fn default() -> Self {
+        Arena { slab: Slab::new(), last_generation: 0, mark: PhantomData }
+    }
+}
+
+impl<M, T> Arena<M, T> {
+    /// Stores `value` under a name that was never used before (until 2^32 insertions have been made).
+    pub fn insert(&mut self, value: T) -> Key<M> {
+        self.last_generation = self.last_generation.wrapping_add(1);
+        let generation = NonZeroU32::new(self.last_generation).unwrap_or(NonZeroU32::MIN);
+        let slot = self.slab.insert((generation, value));
+        Key { slot: u32::try_from(slot).expect("fewer than 2^32 things"), generation, mark: PhantomData }
+    }
+    /// The thing, if that very thing is still there.
+    pub fn get(&self, key: Key<M>) -> Option<&T> {
+        self.slab.get(key.slot as usize).filter(|e| e.0 == key.generation).map(|e| &e.1)
+    }
+    /// As [`Arena::get`], to change it.
+    pub fn get_mut(&mut self, key: Key<M>) -> Option<&mut T> {
+        self.slab.get_mut(key.slot as usize).filter(|e| e.0 == key.generation).map(|e| &mut e.1)
+    }
+    /// Takes the thing out; its name is dead from then on.
+    pub fn remove(&mut self, key: Key<M>) -> Option<T> {
+        self.get(key)?;
+        Some(self.slab.remove(key.slot as usize).1)
+    }
+    /// All of them, by slot.
+    pub fn iter(&self) -> impl Iterator<Item = (Key<M>, &T)> {
+        self.slab.iter().map(|(slot, e)| (Key { slot: slot as u32, generation: e.0, mark: PhantomData }, &e.1))
+    }
+    /// All names, by slot.
+    pub fn keys(&self) -> Vec<Key<M>> {
+        self.iter().map(|(k, _)| k).collect()
+    }
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slab.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_name_finds_nothing() {
+        let mut a: Arena<VrMark, &str> = Arena::default();
+        let old = a.insert("old");
+        assert_eq!(a.remove(old), Some("old"));
+        let new = a.insert("new");
+        assert_eq!((a.get(old), a.get(new)), (None, Some(&"new")));
+        assert_eq!(a.remove(old), None);
+        assert_eq!(VrKey::from_bits(new.to_bits()), Some(new));
+        assert_eq!(VrKey::from_bits(0), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! The only place with `unsafe`, libc and io_uring. Knows fds, bytes and tokens, not VRRP.

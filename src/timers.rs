@@ -1,0 +1,105 @@
+//! The one timer table of the whole program. `set` replaces, `stop` leaves nothing, an expiry is popped and dispatched
+//! in the same turn: a stale expiry cannot exist.
+//!
+//! Read first: `time.rs`. Ordered by (deadline, name), so two runs fire in the same order.
+
+use crate::id::{SockKey, VrKey};
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why we will wake. Printable: a deadline without a reason cannot be debugged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Due {
+    /// No advert for Master_Down_Interval (RFC 9568 §6.4.2).
+    MasterDown(VrKey),
+    /// `preempt_delay` has passed since the first lower-priority advert.
+    PreemptDelay(VrKey),
+    /// A late turn is over: announce again if still Master.
+    Reannounce(VrKey),
+    /// An advert could not be sent; try again within the interval.
+    AdvertRetry(VrKey),
+    /// Second GARP burst.
+    GarpSecond(VrKey),
+    /// `garp_master_refresh`.
+    GarpRefresh(VrKey),
+    /// The next slice of the GARP queue.
+    GarpQueue,
+    /// Addresses that could not be added or were taken away: try again.
+    AddrRetry,
+    /// A socket that could not be opened: try again.
+    SockRetry(SockKey),
+    /// A dump that failed: ask again.
+    Resync,
+}
+
+/// Deadlines by reason; at most one each.
+#[derive(Debug, Default)]
+pub struct Timers {
+    by_due: BTreeMap<Due, Instant>,
+    queue: BTreeSet<(Instant, Due)>,
+}
+
+impl Timers {
+    /// Sets or replaces.
+    pub fn set(&mut self, due: Due, at: Instant) {
+        self.stop(due);
+        self.by_due.insert(due, at);
+        self.queue.insert((at, due));
+    }
+    /// Removes; whether there was one.
+    pub fn stop(&mut self, due: Due) -> bool {
+        match self.by_due.remove(&due) {
+            Some(at) => self.queue.remove(&(at, due)),
+            None => false,
+        }
+    }
+    /// The deadline, if set.
+    pub fn get(&self, due: Due) -> Option<Instant> {
+        self.by_due.get(&due).copied()
+    }
+    /// The earliest.
+    pub fn next(&self) -> Option<(Instant, Due)> {
+        self.queue.first().copied()
+    }
+    /// Takes the earliest that is due at `now`.
+    pub fn pop(&mut self, now: Instant) -> Option<(Instant, Due)> {
+        let (at, due) = self.next().filter(|(at, _)| *at <= now)?;
+        self.stop(due);
+        Some((at, due))
+    }
+    /// Stops every timer of a virtual router.
+    pub fn stop_all(&mut self, vr: VrKey) {
+        use Due::*;
+        for due in [MasterDown(vr), PreemptDelay(vr), Reannounce(vr), AdvertRetry(vr), GarpSecond(vr), GarpRefresh(vr)]
+        {
+            self.stop(due);
+        }
+    }
+    /// How many are set.
+    pub fn len(&self) -> usize {
+        self.by_due.len()
+    }
+    /// Whether none is set.
+    pub fn is_empty(&self) -> bool {
+        self.by_due.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_replaces_and_stop_leaves_nothing() {
+        let mut t = Timers::default();
+        let at = Instant;
+        t.set(Due::AddrRetry, at(5));
+        t.set(Due::AddrRetry, at(9));
+        t.set(Due::GarpQueue, at(7));
+        assert_eq!((t.next(), t.len()), (Some((at(7), Due::GarpQueue)), 2));
+        assert_eq!(t.pop(at(6)), None);
+        assert!(t.stop(Due::GarpQueue) && !t.stop(Due::GarpQueue));
+        assert_eq!(t.pop(at(9)), Some((at(9), Due::AddrRetry)));
+        assert!(t.is_empty() && t.next().is_none());
+    }
+}
