@@ -1,1 +1,3 @@
 //! The VRRP machines. Pure: time and bytes come in as arguments, effects go out as values.
+
+pub mod advert;
