@@ -72,11 +72,10 @@ impl Links {
                     IpAddr::V6(v6) => v6.is_unicast_link_local(),
                 }
         };
-        self.addrs(ifindex).find(|a| usable(a) && !a.secondary).or_else(|| self.addrs(ifindex).find(usable)).map(|a| a.addr)
-    }
-    /// As [`Links::source`], for an owner, whose VIP is an address of its interface.
-    pub fn has_own(&self, ifindex: u32, addr: IpAddr) -> bool {
-        self.addrs(ifindex).any(|a| a.addr == addr)
+        self.addrs(ifindex)
+            .find(|a| usable(a) && !a.secondary)
+            .or_else(|| self.addrs(ifindex).find(usable))
+            .map(|a| a.addr)
     }
 
     /// Adds or updates an interface.
@@ -136,14 +135,14 @@ impl Links {
     pub fn begin(&mut self) {
         self.generation += 1;
     }
-    /// A complete dump ended: forgets what it did not mention. Returns the names of the interfaces that are gone.
-    pub fn sweep(&mut self) -> Vec<String> {
+    /// A complete dump ended: forgets what it did not mention. Returns the interfaces that are gone.
+    pub fn sweep(&mut self) -> Vec<(u32, String)> {
         let generation = self.generation;
         let gone: Vec<u32> = self.by_index.iter().filter(|(_, e)| e.seen != generation).map(|(i, _)| *i).collect();
         for e in self.by_index.values_mut() {
             e.addrs.retain(|(_, seen)| *seen == generation);
         }
-        gone.into_iter().filter_map(|i| self.link_del(i)).collect()
+        gone.into_iter().filter_map(|i| Some((i, self.link_del(i)?))).collect()
     }
 }
 
@@ -206,7 +205,7 @@ mod tests {
         l.addr_new(addr(7, "10.0.0.3", 0));
         l.begin();
         l.link_new(link(8, "eth1"));
-        assert_eq!(l.sweep(), ["lan0"]);
+        assert_eq!(l.sweep(), [(7, "lan0".to_owned())]);
         assert!(l.by_name("eth1").is_some() && !l.has((7, "10.0.0.3".parse().unwrap(), 24)));
         assert_eq!(l.link_del(7), None);
     }

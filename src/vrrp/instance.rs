@@ -6,7 +6,7 @@
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 
 use super::address::Addresses;
-use super::advert::{Heard, Reject};
+use super::advert::{Heard, Profile, Reject};
 use super::announce::Announcer;
 use super::fsm::{self, Act, Input, State};
 use super::text::{self, Limit};
@@ -113,7 +113,7 @@ pub struct Stats {
     /// Priority-0 adverts sent.
     pub pri_zero_sent: u64,
     /// Dropped packets by reason, in the order of [`Reject::ALL`].
-    pub rejected: [u64; Reject::COUNT],
+    pub rejected: [u64; Reject::ALL.len()],
     /// Virtual addresses put back after somebody else removed them.
     pub restored: u64,
 }
@@ -159,6 +159,8 @@ pub struct Instance {
     armed: VecDeque<Instant>,
     epoch: u32,
     phase: Option<Phase>,
+    // `cfg.vips` as an advert carries them.
+    listed: Vec<IpAddr>,
     answer_open: Instant,
     // Sends that failed in a row.
     failing: u64,
@@ -186,12 +188,13 @@ impl Instance {
             armed: VecDeque::new(),
             epoch: 0,
             phase: None,
+            listed: cfg.vips.iter().map(|v| v.addr).collect(),
             answer_open: Instant::default(),
             failing: 0,
             preempt_delay_over: false,
             second_burst: 0,
             silence: Silence::default(),
-            limits: Limits { rejected: vec![Limit::default(); Reject::COUNT], ..Limits::default() },
+            limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
             stats: Stats::default(),
             cfg,
         }
@@ -236,6 +239,21 @@ impl Instance {
     pub fn master_down_interval(&self) -> Duration {
         timing::master_down(self.cfg.version, self.priority, self.master_interval, self.cfg.down_timer_adverts)
     }
+    /// What a received advert is held against; `own`: the addresses of the receiving interface.
+    pub fn profile<'a>(&'a self, own: &'a [IpAddr]) -> Profile<'a> {
+        Profile {
+            family: self.cfg.family,
+            version: self.cfg.version,
+            vrid: self.cfg.vrid,
+            auth: &self.cfg.auth,
+            advert_int: self.cfg.advert_int,
+            checksum: self.cfg.checksum,
+            group: self.cfg.mcast_group,
+            vips: &self.listed,
+            own,
+            skip_check_adv_addr: self.cfg.skip_check_adv_addr,
+        }
+    }
     fn owner(&self) -> bool {
         self.cfg.priority == 255
     }
@@ -274,7 +292,11 @@ impl Instance {
         match sock {
             SockState::Failed(e) => drop(faults.insert(Fault::NoSocket(e))),
             // Wait for the answer before saying what we are, unless there is a fault already.
-            SockState::Opening(_) if faults.is_empty() && !matches!(self.state, State::Backup | State::Master) => return,
+            SockState::Opening(_) | SockState::None
+                if faults.is_empty() && !matches!(self.state, State::Backup | State::Master) =>
+            {
+                return;
+            }
             SockState::Opening(_) | SockState::None | SockState::Ready(_) => {}
         }
         let mut weight = 0i32;
@@ -288,8 +310,14 @@ impl Instance {
             }
         }
         self.set_priority(weight, cx);
-        self.set_source(source, cx);
-        self.set_faults(faults, cx);
+        if source.is_some() {
+            self.set_source(source, cx);
+            self.set_faults(faults, cx);
+        } else {
+            // The fault's farewell still leaves from the address we had: the peers take over in Skew_Time.
+            self.set_faults(faults, cx);
+            self.set_source(source, cx);
+        }
     }
 
     fn set_priority(&mut self, weight: i32, cx: &mut Cx<'_>) {
@@ -324,12 +352,9 @@ impl Instance {
             return;
         }
         self.source = source;
-        // Without a source there is nothing to send from; the farewell of the FAULT that follows uses the last packet.
-        if source.is_some() {
-            self.packet = None;
-            if self.is_master() {
-                self.rearm(cx);
-            }
+        self.packet = None;
+        if self.is_master() {
+            self.rearm(cx);
         }
     }
 
@@ -581,7 +606,12 @@ impl Instance {
             self.state = step.next;
             self.since = cx.now;
             if step.next != State::Init {
-                cx.fx.note(text::entering(&self.cfg.name, step.next, old == State::Init && step.next != State::Master, cause));
+                cx.fx.note(text::entering(
+                    &self.cfg.name,
+                    step.next,
+                    old == State::Init && step.next != State::Master,
+                    cause,
+                ));
             }
         }
         match step.act {
@@ -867,7 +897,6 @@ impl Instance {
     }
 
     fn build(&self, priority: u8) -> Option<Bytes> {
-        let addrs: Vec<IpAddr> = self.cfg.vips.iter().map(|v| v.addr).collect();
         Some(wire::vrrp::packet(&wire::vrrp::AdvertSpec {
             family: self.cfg.family,
             version: self.cfg.version,
@@ -878,7 +907,7 @@ impl Instance {
             checksum: self.cfg.checksum,
             src: self.source?,
             dst: self.cfg.mcast_group,
-            addrs: &addrs,
+            addrs: &self.listed,
         }))
     }
 
@@ -888,7 +917,12 @@ impl Instance {
         let down = timers.get(Due::MasterDown(self.key)).is_some();
         assert_eq!(down, self.state == State::Backup, "({name}) Master_Down_Timer runs in Backup and only there");
         assert_eq!(self.phase.is_some(), self.is_master(), "({name}) a phase is held by a Master and only by one");
-        assert_eq!(self.faults.is_empty(), self.state != State::Fault, "({name}) FAULT has a reason: {:?}", self.faults);
+        assert_eq!(
+            self.faults.is_empty(),
+            self.state != State::Fault,
+            "({name}) FAULT has a reason: {:?}",
+            self.faults
+        );
         assert!(self.armed.len() <= timing::depth(self.cfg.advert_int), "({name}) armed too many");
         if self.is_master() {
             assert!(!self.armed.is_empty() || self.packet.is_none(), "({name}) a Master has an advert armed");

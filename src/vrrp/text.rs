@@ -219,10 +219,7 @@ pub fn address_stuck(addr: IpAddr, prefix: u8, dev: &str, e: Errno) -> Note {
 }
 /// Somebody else removed a VIP.
 pub fn address_taken(name: &str, addr: IpAddr, prefix: u8, dev: &str) -> Note {
-    note(
-        Level::Warning,
-        format!("({name}) {addr}/{prefix} was removed from {dev} by another program; putting it back"),
-    )
+    note(Level::Warning, format!("({name}) {addr}/{prefix} was removed from {dev} by another program; putting it back"))
 }
 /// Left-overs of a killed daemon.
 pub fn leftovers(n: usize) -> Note {
@@ -230,10 +227,6 @@ pub fn leftovers(n: usize) -> Note {
         Level::Notice,
         format!("removing {n} virtual address(es) that were left behind by a daemon that did not stop cleanly"),
     )
-}
-/// Duplicate address detection failed for a VIP.
-pub fn dad_failed(name: &str, addr: IpAddr, dev: &str) -> Note {
-    note(Level::Error, format!("({name}) {addr} on {dev}: duplicate address detection failed; adding it again"))
 }
 /// A tracked interface.
 pub fn link_state(name: &str, up: bool) -> Note {

@@ -53,7 +53,8 @@ impl Grid {
     pub fn join(&mut self, interval: Duration) -> Phase {
         let interval = nanos(interval).max(SLOTS);
         let slots = self.members.entry(interval).or_default();
-        let room = (0..slots.len()).filter(|i| slots[*i] < PER_SLOT).max_by_key(|i| (slots[*i], core::cmp::Reverse(*i)));
+        let room =
+            (0..slots.len()).filter(|i| slots[*i] < PER_SLOT).max_by_key(|i| (slots[*i], core::cmp::Reverse(*i)));
         let slot = room.or_else(|| (0..slots.len()).min_by_key(|i| slots[*i])).unwrap_or(0);
         slots[slot] = slots[slot].saturating_add(1);
         Phase { interval, slot: slot as u64 }
