@@ -289,6 +289,23 @@ fn odd_links() {
     assert!(matches!(&link(7, 0, &attribute(3 | 0x8000, 7, b"v0\0\0"))[..], [Ok(Kind::Link(l))] if l.name == "v0"));
 }
 
+#[test]
+fn flags_mean_what_their_family_says() {
+    let read = |family: u8, flags: u32, address: &[u8]| {
+        let head = [&[family, 24, 0, 0][..], &7u32.to_ne_bytes()].concat();
+        let flags = attribute(8, 8, &flags.to_ne_bytes());
+        match kinds(&message(20, &[head, flags, address.to_vec()].concat())).pop() {
+            Some(Ok(Kind::Addr(a))) => (a.secondary, a.tentative, a.dad_failed),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (v4, v6) = (attribute(2, 8, &[10, 0, 0, 1]), attribute(1, 20, &[0xfe; 16]));
+    assert_eq!(read(2, 0x80 | 0x01, &v4), (true, false, false));
+    assert_eq!(read(10, 0x80 | 0x01, &v6), (false, false, false), "IFA_F_TEMPORARY is the same bit");
+    assert_eq!(read(10, 0x80 | 0x40, &v6), (false, true, false));
+    assert_eq!(read(10, 0x80 | 0x40 | 0x08, &v6), (false, true, true));
+}
+
 fn any_spec() -> impl Strategy<Value = AddrSpec> {
     let flags = any::<(bool, bool)>();
     let v4 = (any::<[u8; 4]>(), 0u8..=32, any::<Option<[u8; 4]>>(), any::<Option<[u8; 4]>>(), "[a-z0-9:]{0,15}")

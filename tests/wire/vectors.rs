@@ -380,6 +380,13 @@ fn skip_check_adv_addr_reports_instead_of_dropping() {
 fn a_repeated_address_does_not_make_up_for_a_missing_one() {
     let (receiver, bytes) = repaired("v2-ok-3vip", |b| b.copy_within(28..32, 32));
     assert_eq!(receiver.judge(&bytes), Err(Reject::AddressList));
+    // Nor does it make a complete list another one: all three, the first of them twice.
+    let (receiver, bytes) = repaired("v2-ok-3vip", |b| {
+        b.splice(28..28, [198, 18, 0, 100]);
+        b[3] += 4;
+        b[23] = 4;
+    });
+    assert_eq!(receiver.judge(&bytes).map(|h| h.other_vips), Ok(false));
 }
 
 #[test]
