@@ -1,0 +1,9 @@
+//! The VRRP machine in virtual time: the transition table, every duration to the nanosecond, and what each input makes a
+//! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
+
+mod bench;
+mod kernel_state;
+mod life;
+mod pause;
+mod rx;
+mod table;
