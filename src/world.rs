@@ -400,7 +400,7 @@ impl World {
             }
         }
         let Some(spec) = spec else { return SockState::None };
-        let own = || self.links.addrs(spec.ifindex).map(|a| a.addr).collect();
+        let own = || own_addresses(&self.links, spec.ifindex, &self.vips);
         let key = *self.sock_by_spec.entry(spec).or_insert_with(|| {
             self.socks.insert_with(|key| {
                 fx.push(Effect::OpenSock { sock: key, spec });
@@ -466,7 +466,7 @@ impl World {
     }
 
     fn addresses_changed(&mut self, now: Now, ifindex: u32, fx: &mut Effects) {
-        let own: Vec<IpAddr> = self.links.addrs(ifindex).map(|a| a.addr).collect();
+        let own = own_addresses(&self.links, ifindex, &self.vips);
         for key in self.socks.keys() {
             if let Some(sock) = self.socks.get_mut(key).filter(|s| s.spec.ifindex == ifindex) {
                 sock.own.clone_from(&own);
@@ -597,6 +597,11 @@ impl World {
             fx.push(Effect::Exit(ExitCode::Ok));
         }
     }
+}
+
+// A packet from one of these is our own. Not from a VIP: its returning owner may send from it while we hold it.
+fn own_addresses(links: &Links, ifindex: u32, vips: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    links.addrs(ifindex).map(|a| a.addr).filter(|a| !vips.contains(a)).collect()
 }
 
 impl core::fmt::Debug for World {

@@ -239,6 +239,17 @@ pub fn packet(spec: &AdvertSpec<'_>) -> Bytes {
     out.freeze()
 }
 
+/// How many addresses an advert can carry in one packet of `mtu` bytes, at most 255.
+pub fn fits(family: Family, version: Version, mtu: u32) -> usize {
+    let header = match family {
+        Family::V4 => ipv4::HEADER,
+        Family::V6 => ipv6::HEADER,
+    };
+    let auth_data = if version == Version::V2 { AUTH_DATA } else { 0 };
+    let room = usize::try_from(mtu).unwrap_or(usize::MAX).saturating_sub(header + FIXED + auth_data);
+    (room / addr_len(family)).min(usize::from(u8::MAX))
+}
+
 fn put_message(out: &mut BytesMut, spec: &AdvertSpec<'_>, addrs: &[IpAddr]) {
     let (auth_kind, auth_data) = match spec.auth {
         Auth::None => (0, [0; AUTH_DATA]),

@@ -229,3 +229,19 @@ fn higher_prio_send_advert_is_one_advert_before_yielding() {
     b.rx(&v2(), PEER, 200, S);
     assert!(matches!(b.out[0], Out::Advert(_)) && b.out[1] == Out::Stop(None));
 }
+
+#[test]
+fn trap_68_what_does_not_fit_the_mtu_is_held_but_not_advertised() {
+    let mut c = v2();
+    c.vips = (1..=255).map(|i| vip(&format!("198.18.9.{i}"))).collect();
+    let mut b = Bench::master(c.clone());
+    let mut small = link(ETH0, "eth0", true);
+    small.mtu = 576;
+    b.event(kalived::event::Event::LinkNew(small));
+    let Some(Out::Armed(_, p)) = b.out.iter().rev().find(|o| matches!(o, Out::Armed(..))) else {
+        panic!("{:?}", b.out)
+    };
+    assert_eq!((p.len(), p[23]), (576, 135));
+    assert_eq!(b.logged("the last 120 of virtual_ipaddress do not fit"), 1, "{:?}", b.log);
+    assert_eq!((b.view().addresses, b.state()), ((255, 255), State::Master));
+}
