@@ -4,6 +4,7 @@
 
 mod frames;
 mod netlink;
+mod receiver;
 mod roundtrip;
 mod vectors;
 
