@@ -3,7 +3,6 @@
 #![allow(dead_code)] // two test crates share this file, and neither uses all of it
 #![allow(clippy::unwrap_used)] // a test that panics has failed
 
-use crate::hex;
 use kalived::config::model::{Auth, ChecksumMode, Family, Version, default_group};
 use kalived::event::RxMeta;
 use kalived::time::Duration;
@@ -173,4 +172,13 @@ pub fn deliver(family: Family, packet: &[u8]) -> Result<Option<(RxMeta, &[u8])>,
     }
     let meta = RxMeta { src: header.src.into(), dst: Some(header.dst), hop_limit: Some(header.hop_limit) };
     Ok((next == 112).then_some((meta, message)))
+}
+
+/// Bytes from hexadecimal digits; blanks and line ends are ignored.
+pub fn hex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u8> = digits.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).expect("two hexadecimal digits"))
+        .collect()
 }
