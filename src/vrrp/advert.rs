@@ -217,8 +217,9 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
     check_auth(profile.auth, advert.auth)?;
     let interval = advert.interval();
     let other_interval = interval != profile.advert_int;
-    // R-041; R-043: a V3 zero would make every Backup that learns it Master at once.
-    require(!interval.is_zero() && !(other_interval && advert.version == Version::V2), Reject::Interval)?;
+    // a zero would make every Backup that learns it Master at once. R-041: in V2 the interval must be ours.
+    require(!interval.is_zero(), Reject::Interval)?;
+    require(advert.version == Version::V3 || !other_interval, Reject::Interval)?;
     let other_vips = check_list(profile, &advert)?;
     require(profile.vips.contains(&packet.src) || !profile.own.contains(&packet.src), Reject::OwnPacket)?;
     require(dst == profile.group, Reject::Destination)?;
@@ -262,9 +263,9 @@ fn check_list(profile: &Profile<'_>, advert: &Advert<'_>) -> Result<bool, Reject
         // RFC 3768 has no such rule; there it is a list that can be nobody's, the owner's included.
         return Err(if advert.version == Version::V2 { Reject::AddressList } else { Reject::Count });
     };
-    // R-045, demanded from those who list a link-local address only if we do: in the many keepalived files whose IPv6
-    // addresses are all global, nobody on the link could ever pass, and every router would be Master.
-    let link_local_first = profile.family == Family::V6 && profile.vips.iter().any(vrrp::is_link_local);
+    // R-045, demanded of others only if our own list begins so: keepalived sends its list in the file's order, and in the
+    // many files that begin with a global address nobody on the link could ever pass, and every router would be Master.
+    let link_local_first = profile.family == Family::V6 && profile.vips.first().is_some_and(vrrp::is_link_local);
     require(!link_local_first || vrrp::is_link_local(&first), Reject::FirstAddress)?;
     if same_set(advert, profile.vips) {
         return Ok(false);
