@@ -330,9 +330,11 @@ fn explain(e: &io::Error) -> String {
              `sysctl kernel.io_uring_disabled=0`, or to 1 and put kalived's group in kernel.io_uring_group",
             disabled.trim()
         ),
-        Some(libc::EPERM | libc::EACCES) => "io_uring is forbidden here, most likely by the container's seccomp filter: \
+        Some(libc::EPERM | libc::EACCES) => {
+            "io_uring is forbidden here, most likely by the container's seccomp filter: \
              allow io_uring_setup, io_uring_enter and io_uring_register in its profile"
-            .to_owned(),
+                .to_owned()
+        }
         Some(libc::ENOMEM) => format!("no memory for io_uring: raise the locked-memory limit (ulimit -l) ({e})"),
         _ => format!("io_uring could not be set up: {e}"),
     }
