@@ -1,0 +1,103 @@
+//! I-3, VIPs iff Master: the kernel has a virtual address exactly while the node is Master, give or take `N + J`, N the time
+//! of one netlink exchange. The first advert leaves before the first gratuitous ARP or NA, and none leaves a Backup.
+//!
+//! While netlink requests fail, or somebody takes addresses away, kalived may wait up to a second before it tries again:
+//! then the allowance is `RETRY` from the last such fault. The other half, "present though not Master", is what makes two
+//! nodes answer for one address; a process that was killed leaves it so and its successor must mend it before anything else.
+
+use super::{Checker, Id, Worst};
+use crate::ground::{Fact, Ground, How};
+use core::time::Duration;
+use kalived::time::Instant;
+use kalived::vrrp::State;
+use std::collections::BTreeMap;
+
+/// Longest wait of the code under test before it tries an address again, plus some exchanges.
+const RETRY: Duration = Duration::from_millis(1100);
+
+/// See the module.
+#[derive(Default)]
+pub struct Vips {
+    // (node, group) → when it last sent an advert as Master.
+    advertised: BTreeMap<(usize, usize), Instant>,
+    // (node, group, vip) → since when it is wrong.
+    wrong: BTreeMap<(usize, usize, usize), Instant>,
+    started: BTreeMap<usize, Instant>,
+    worst: Worst,
+}
+
+impl Checker for Vips {
+    fn id(&self) -> Id {
+        Id::I3
+    }
+    fn worst(&self) -> Worst {
+        self.worst
+    }
+    fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
+        match *fact {
+            Fact::Started { node } => {
+                self.started.insert(node, g.now);
+            }
+            Fact::Emitted { node, group, advert, how: How::Now | How::Armed } if advert.priority > 0 => {
+                self.advertised.insert((node, group), g.now);
+            }
+            Fact::Announced { node, group } => {
+                let vr = &g.nodes[node].vr[group];
+                if vr.state != State::Master {
+                    return Err(format!("node {node} announces an address of group {group} in {:?}", vr.state));
+                }
+                if self.advertised.get(&(node, group)).is_none_or(|t| *t < vr.since) {
+                    return Err(format!("node {node}, group {group}: announced before the first advert"));
+                }
+            }
+            Fact::TurnEnd { .. } | Fact::Touched | Fact::Tick => return self.compare(g),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Vips {
+    fn compare(&mut self, g: &Ground) -> Result<(), String> {
+        for (n, node) in g.nodes.iter().enumerate() {
+            for (group, vips) in node.vips.iter().enumerate() {
+                let want = node.vr[group].state == State::Master;
+                for (v, present) in vips.iter().enumerate() {
+                    let key = (n, group, v);
+                    // A process that is not there, or does not get to run, answers for nothing.
+                    if *present == want || !node.alive || node.paused || node.stalled {
+                        if let Some(t) = self.wrong.remove(&key) {
+                            self.worst.add(g.now.since(t), Self::allowance(g, n, t));
+                        }
+                        continue;
+                    }
+                    let born = self.started.get(&n).copied().unwrap_or_default();
+                    let start = node.vr[group].since.max(node.touched).max(born);
+                    let since = *self.wrong.entry(key).or_insert(g.now);
+                    let lasts = g.now.since(since.max(start));
+                    if node.netlink_sick || node.stale || lasts <= Self::allowance(g, n, since.max(start)) {
+                        continue;
+                    }
+                    return Err(format!(
+                        "node {n}, group {group}, {}: {} for {lasts:?} though {:?}",
+                        g.opts.groups[group].vips[v],
+                        if *present { "present" } else { "absent" },
+                        node.vr[group].state
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+    fn allowance(g: &Ground, node: usize, since: Instant) -> Duration {
+        // Start: a dump, then a removal. Takeover and yield: one request each. All within a few exchanges.
+        let exchange = (g.opts.netlink + g.lateness) * 4 + Duration::from_millis(1);
+        let touched = g.nodes[node].netlink_touched;
+        if touched == Instant::default() || since.since(touched) > RETRY * 10 {
+            exchange
+        } else {
+            // The growing pause of a quarrel about an address lasts as long as its peace time of ten seconds.
+            (touched + RETRY).since(since) + exchange + RETRY
+        }
+    }
+}
