@@ -6,7 +6,8 @@
 //! failed (a socket, a dump, an address).
 //!
 //! L-2, farewell: a Master that is asked to stop says priority 0, takes its addresses away, and each Backup that hears it
-//! lets at most `Skew + J` pass before somebody is Master; so from the farewell `D + min Skew + J`.
+//! lets at most `Skew + J` pass before somebody is Master; so from the farewell `D + J + min Skew + J`, one J for the turn that
+//! hears it and one for the timer.
 
 use super::{Checker, Id, Worst};
 use crate::ground::{Fact, Ground, How, skew};
@@ -126,7 +127,7 @@ impl Checker for Farewell {
                     .map(|n| skew(spec.version, spec.members[n].priority, longest))
                     .min();
                 if let Some(least) = least {
-                    self.until.push((group, g.now, g.now + g.delay + least + g.lateness));
+                    self.until.push((group, g.now, g.now + g.delay + least + g.lateness * 2));
                 }
             }
             Fact::Ended { node } if self.stopping == Some(node) => {

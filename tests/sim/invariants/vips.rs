@@ -20,8 +20,8 @@ const RETRY: Duration = Duration::from_millis(1100);
 pub struct Vips {
     // (node, group) → when it last sent an advert as Master.
     advertised: BTreeMap<(usize, usize), Instant>,
-    // (node, group, vip) → since when it is wrong.
-    wrong: BTreeMap<(usize, usize, usize), Instant>,
+    // (node, group, vip) → since when it is wrong, and since when that counts.
+    wrong: BTreeMap<(usize, usize, usize), (Instant, Instant)>,
     started: BTreeMap<usize, Instant>,
     worst: Worst,
 }
@@ -66,16 +66,18 @@ impl Vips {
                     let key = (n, group, v);
                     // A process that is not there, or does not get to run, answers for nothing.
                     if *present == want || !node.alive || node.paused || node.stalled {
-                        if let Some(t) = self.wrong.remove(&key) {
-                            self.worst.add(g.now.since(t), Self::allowance(g, n, t));
+                        if let Some((_, counts)) = self.wrong.remove(&key).filter(|_| *present == want) {
+                            self.worst.add(g.now.since(counts), Self::allowance(g, n, counts));
                         }
                         continue;
                     }
                     let born = self.started.get(&n).copied().unwrap_or_default();
                     let start = node.vr[group].since.max(node.touched).max(born);
-                    let since = *self.wrong.entry(key).or_insert(g.now);
-                    let lasts = g.now.since(since.max(start));
-                    if node.netlink_sick || node.stale || lasts <= Self::allowance(g, n, since.max(start)) {
+                    let (since, counts) = self.wrong.entry(key).or_insert((g.now, g.now));
+                    // Nothing can be asked of it before this.
+                    *counts = if node.netlink_sick || node.stale { g.now } else { (*since).max(start).max(*counts) };
+                    let (lasts, most) = (g.now.since(*counts), Self::allowance(g, n, *counts));
+                    if lasts <= most {
                         continue;
                     }
                     return Err(format!(
