@@ -125,6 +125,8 @@ pub struct World {
     watchers: BTreeMap<String, Vec<VrKey>>,
     vips: BTreeSet<IpAddr>,
     socks: Arena<SockMark, Sock>,
+    sock_by_spec: BTreeMap<SockSpec, SockKey>,
+    sock_of: BTreeMap<VrKey, SockKey>,
     links: Links,
     addrs: Addresses,
     announcer: Announcer,
@@ -163,6 +165,8 @@ impl World {
             watchers: BTreeMap::new(),
             vips: BTreeSet::new(),
             socks: Arena::default(),
+            sock_by_spec: BTreeMap::new(),
+            sock_of: BTreeMap::new(),
             links: Links::default(),
             addrs: Addresses::default(),
             announcer: Announcer::default(),
@@ -380,41 +384,42 @@ impl World {
         let Some(cfg) = self.instances.get(vr).map(Instance::cfg) else { return SockState::None };
         let (vrid, interface) = (cfg.vrid, cfg.interface.clone());
         let spec = self.links.by_name(&interface).map(|l| SockSpec { ifindex: l.ifindex, group: cfg.mcast_group });
-        let mut found = None;
-        for key in self.socks.keys() {
-            let Some(sock) = self.socks.get_mut(key) else { continue };
+        if let Some(key) = self.sock_of.get(&vr).copied()
+            && let Some(sock) = self.socks.get_mut(key)
+        {
             if Some(sock.spec) == spec {
-                sock.users.insert(vrid, vr);
-                found = Some(sock.state);
-            } else if sock.users.get(&vrid) == Some(&vr) {
-                sock.users.remove(&vrid);
-                if sock.users.is_empty() {
-                    self.socks.remove(key);
-                    self.timers.stop(Due::SockRetry(key));
-                    fx.push(Effect::CloseSock { sock: key });
-                }
+                return sock.state;
+            }
+            self.sock_of.remove(&vr);
+            sock.users.remove(&vrid);
+            if sock.users.is_empty() {
+                self.sock_by_spec.remove(&sock.spec);
+                self.socks.remove(key);
+                self.timers.stop(Due::SockRetry(key));
+                fx.push(Effect::CloseSock { sock: key });
             }
         }
-        match (found, spec) {
-            (Some(state), _) => state,
-            (None, None) => SockState::None,
-            (None, Some(spec)) => {
-                let own = self.links.addrs(spec.ifindex).map(|a| a.addr).collect();
-                let users = BTreeMap::from([(vrid, vr)]);
-                let sock = |key| Sock {
+        let Some(spec) = spec else { return SockState::None };
+        let own = || own_addresses(&self.links, spec.ifindex, &self.vips);
+        let key = *self.sock_by_spec.entry(spec).or_insert_with(|| {
+            self.socks.insert_with(|key| {
+                fx.push(Effect::OpenSock { sock: key, spec });
+                Sock {
                     spec,
                     interface,
                     state: SockState::Opening(key),
-                    users,
-                    own,
+                    users: BTreeMap::new(),
+                    own: own(),
                     unknown: 0,
                     limit: Limit::default(),
-                };
-                let key = self.socks.insert_with(sock);
-                fx.push(Effect::OpenSock { sock: key, spec });
-                SockState::Opening(key)
-            }
-        }
+                }
+            })
+        });
+        self.sock_of.insert(vr, key);
+        self.socks.get_mut(key).map_or(SockState::None, |sock| {
+            sock.users.insert(vrid, vr);
+            sock.state
+        })
     }
 
     // ---- interfaces and addresses ----
@@ -461,7 +466,7 @@ impl World {
     }
 
     fn addresses_changed(&mut self, now: Now, ifindex: u32, fx: &mut Effects) {
-        let own: Vec<IpAddr> = self.links.addrs(ifindex).map(|a| a.addr).collect();
+        let own = own_addresses(&self.links, ifindex, &self.vips);
         for key in self.socks.keys() {
             if let Some(sock) = self.socks.get_mut(key).filter(|s| s.spec.ifindex == ifindex) {
                 sock.own.clone_from(&own);
@@ -592,6 +597,11 @@ impl World {
             fx.push(Effect::Exit(ExitCode::Ok));
         }
     }
+}
+
+// A packet from one of these is our own. Not from a VIP: its returning owner may send from it while we hold it.
+fn own_addresses(links: &Links, ifindex: u32, vips: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    links.addrs(ifindex).map(|a| a.addr).filter(|a| !vips.contains(a)).collect()
 }
 
 impl core::fmt::Debug for World {

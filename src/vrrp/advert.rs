@@ -217,8 +217,9 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
     check_auth(profile.auth, advert.auth)?;
     let interval = advert.interval();
     let other_interval = interval != profile.advert_int;
-    // R-041; R-043: a V3 zero would make every Backup that learns it Master at once.
-    require(!interval.is_zero() && !(other_interval && advert.version == Version::V2), Reject::Interval)?;
+    // a zero would make every Backup that learns it Master at once. R-041: in V2 the interval must be ours.
+    require(!interval.is_zero(), Reject::Interval)?;
+    require(advert.version == Version::V3 || !other_interval, Reject::Interval)?;
     let other_vips = check_list(profile, &advert)?;
     require(profile.vips.contains(&packet.src) || !profile.own.contains(&packet.src), Reject::OwnPacket)?;
     require(dst == profile.group, Reject::Destination)?;

@@ -159,7 +159,7 @@ pub struct Instance {
     armed: VecDeque<Instant>,
     epoch: u32,
     phase: Option<Phase>,
-    // `cfg.vips` as an advert carries them.
+    // `cfg.vips` as an advert carries them: those that fit the MTU.
     listed: Vec<IpAddr>,
     answer_open: Instant,
     // Sends that failed in a row.
@@ -310,6 +310,9 @@ impl Instance {
             }
         }
         self.set_priority(weight, cx);
+        if let Some(mtu) = link.map(|l| l.mtu) {
+            self.set_listed(mtu, cx);
+        }
         if source.is_some() {
             self.set_source(source, cx);
             self.set_faults(faults, cx);
@@ -344,6 +347,22 @@ impl Instance {
                 }
             }
             State::Init | State::Fault => {}
+        }
+    }
+
+    // an advert never fragments. What does not fit is held all the same, as if it were excluded.
+    fn set_listed(&mut self, mtu: u32, cx: &mut Cx<'_>) {
+        let fits = wire::vrrp::fits(self.cfg.family, self.cfg.version, mtu).min(self.cfg.vips.len());
+        if self.listed.len() == fits {
+            return;
+        }
+        if fits < self.cfg.vips.len() {
+            cx.fx.note(text::spilled(&self.cfg.name, self.cfg.vips.len() - fits, &self.cfg.interface, mtu));
+        }
+        self.listed = self.cfg.vips.iter().take(fits).map(|v| v.addr).collect();
+        self.packet = None;
+        if self.is_master() {
+            self.rearm(cx);
         }
     }
 
@@ -725,7 +744,7 @@ impl Instance {
     }
 
     fn leave_master(&mut self, act: Act, heard: Option<&Heard>, cx: &mut Cx<'_>) {
-        let farewell = (act == Act::Farewell).then(|| self.build(0)).flatten();
+        let farewell = (act == Act::Farewell && self.sock_key().is_some()).then(|| self.build(0)).flatten();
         if act == Act::Yield && self.cfg.higher_prio_send_advert && heard.is_some() {
             self.send_now(cx);
         }

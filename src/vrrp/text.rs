@@ -221,6 +221,16 @@ pub fn address_stuck(addr: IpAddr, prefix: u8, dev: &str, e: Errno) -> Note {
 pub fn address_taken(name: &str, addr: IpAddr, prefix: u8, dev: &str) -> Note {
     note(Level::Warning, format!("({name}) {addr}/{prefix} was removed from {dev} by another program; putting it back"))
 }
+/// The advert would not fit the MTU.
+pub fn spilled(name: &str, n: usize, dev: &str, mtu: u32) -> Note {
+    note(
+        Level::Warning,
+        format!(
+            "({name}) the last {n} of virtual_ipaddress do not fit into an advert on {dev} (MTU {mtu}): held as Master, not \
+             advertised; list them under virtual_ipaddress_excluded on every router"
+        ),
+    )
+}
 /// Left-overs of a killed daemon.
 pub fn leftovers(n: usize) -> Note {
     note(

@@ -11,7 +11,7 @@ pub struct Sum(u64);
 impl Sum {
     /// Adds bytes.
     #[must_use]
-    pub fn add(mut self, bytes: &[u8]) -> Sum {
+    pub fn bytes(mut self, bytes: &[u8]) -> Sum {
         let mut words = bytes.chunks_exact(2);
         for w in &mut words {
             self.0 += u64::from(u16::from_be_bytes([w[0], w[1]]));
@@ -35,17 +35,17 @@ impl Sum {
 
 /// The checksum of `bytes`; zero if they hold a right checksum already.
 pub fn sum(bytes: &[u8]) -> u16 {
-    Sum::default().add(bytes).finish()
+    Sum::default().bytes(bytes).finish()
 }
 
 /// Pseudo-header of IPv4; `len` is the length of the upper-layer message in bytes.
 pub fn pseudo_v4(src: Ipv4Addr, dst: Ipv4Addr, proto: u8, len: u16) -> Sum {
-    Sum::default().add(&src.octets()).add(&dst.octets()).add(&[0, proto]).add(&len.to_be_bytes())
+    Sum::default().bytes(&src.octets()).bytes(&dst.octets()).bytes(&[0, proto]).bytes(&len.to_be_bytes())
 }
 
 /// Pseudo-header of IPv6; `len` is the length of the upper-layer message in bytes, extension headers not counted.
 pub fn pseudo_v6(src: Ipv6Addr, dst: Ipv6Addr, proto: u8, len: u32) -> Sum {
-    Sum::default().add(&src.octets()).add(&dst.octets()).add(&len.to_be_bytes()).add(&[0, 0, 0, proto])
+    Sum::default().bytes(&src.octets()).bytes(&dst.octets()).bytes(&len.to_be_bytes()).bytes(&[0, 0, 0, proto])
 }
 
 /// The pseudo-header for the family of the two addresses; `None` when they are of different families or `len` is more
@@ -89,7 +89,7 @@ mod tests {
         #[test]
         fn parts_of_even_length_add_up(a in prop::collection::vec(any::<u8>(), 0..100), b in prop::collection::vec(any::<u8>(), 0..100)) {
             let a = &a[..a.len() & !1];
-            prop_assert_eq!(Sum::default().add(a).add(&b).finish(), sum(&[a, &b].concat()));
+            prop_assert_eq!(Sum::default().bytes(a).bytes(&b).finish(), sum(&[a, &b].concat()));
         }
     }
 }

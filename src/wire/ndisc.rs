@@ -20,7 +20,7 @@ pub fn unsolicited_na(mac: [u8; 6], target: Ipv6Addr) -> Bytes {
     na[24] = 2; // target link-layer address
     na[25] = 1; // in units of 8 bytes
     na[26..32].copy_from_slice(&mac);
-    let sum = checksum::pseudo_v6(target, ALL_NODES, ICMPV6, NA_LEN as u32).add(&na).finish();
+    let sum = checksum::pseudo_v6(target, ALL_NODES, ICMPV6, NA_LEN as u32).bytes(&na).finish();
     na[2..4].copy_from_slice(&sum.to_be_bytes());
 
     let mut f = BytesMut::with_capacity(14 + ipv6::HEADER + NA_LEN);

@@ -169,7 +169,7 @@ pub fn parse(family: Family, message: &[u8]) -> Result<Advert<'_>, Bad> {
 /// Whether the checksum of `message` is right for this version, family and mode. There is no value that means "not
 /// summed", and no mode that does not look (R-036, R-037).
 pub fn checksum_ok(version: Version, mode: ChecksumMode, src: IpAddr, dst: IpAddr, message: &[u8]) -> bool {
-    start_sum(version, mode, src, dst, message.len()).is_some_and(|s| s.add(message).finish() == 0)
+    start_sum(version, mode, src, dst, message.len()).is_some_and(|s| s.bytes(message).finish() == 0)
 }
 
 /// What is summed before the message itself.
@@ -234,9 +234,20 @@ pub fn packet(spec: &AdvertSpec<'_>) -> Bytes {
     };
     let start = out.len();
     put_message(&mut out, spec, &addrs);
-    let sum = start_sum(spec.version, spec.checksum, src, dst, len).unwrap_or_default().add(&out[start..]).finish();
+    let sum = start_sum(spec.version, spec.checksum, src, dst, len).unwrap_or_default().bytes(&out[start..]).finish();
     out[start + 6..start + 8].copy_from_slice(&sum.to_be_bytes());
     out.freeze()
+}
+
+/// How many addresses an advert can carry in one packet of `mtu` bytes (R-025), at most 255 (R-012).
+pub fn fits(family: Family, version: Version, mtu: u32) -> usize {
+    let header = match family {
+        Family::V4 => ipv4::HEADER,
+        Family::V6 => ipv6::HEADER,
+    };
+    let auth_data = if version == Version::V2 { AUTH_DATA } else { 0 };
+    let room = usize::try_from(mtu).unwrap_or(usize::MAX).saturating_sub(header + FIXED + auth_data);
+    (room / addr_len(family)).min(usize::from(u8::MAX))
 }
 
 fn put_message(out: &mut BytesMut, spec: &AdvertSpec<'_>, addrs: &[IpAddr]) {
