@@ -178,6 +178,8 @@ pub struct Node {
     pub dumps: VecDeque<u64>,
     /// Address requests and dumps fail.
     pub netlink_errors: bool,
+    /// SIGTERM is under way or being acted on.
+    pub asked_to_stop: bool,
     /// Order of completions, lengths of small delays.
     pub rng: Rng,
 }
@@ -189,6 +191,7 @@ impl Node {
         self.turn_at = None;
         (self.overrun, self.lost) = (false, false);
         self.dumps.clear();
+        self.asked_to_stop = false;
         self.process = Some(Process {
             world: World::new(config),
             fx: Effects::default(),

@@ -200,6 +200,7 @@ impl Sim {
                     losses: 0,
                     dumps: Default::default(),
                     netlink_errors: false,
+                    asked_to_stop: false,
                     rng,
                 }
             })
@@ -644,7 +645,7 @@ impl Sim {
             }
             Class::Crash if begins => self.end(node),
             Class::Stop if begins => {
-                self.complete(node, Completion::Signal(Signal::Term));
+                self.nodes[node].asked_to_stop = self.complete(node, Completion::Signal(Signal::Term));
                 self.touch(node);
             }
             Class::Crash | Class::Stop => {
@@ -659,7 +660,7 @@ impl Sim {
                 if let Some(p) = self.nodes[node].process.as_mut() {
                     p.stalled = begins;
                     self.ground.nodes[node].stalled = begins;
-                    self.ground.nodes[node].clock_touched = now;
+                    self.clock_touched(node, begins);
                     if begins {
                         self.nodes[node].turn_at = None;
                     }
@@ -725,15 +726,23 @@ impl Sim {
         }
     }
 
+    fn clock_touched(&mut self, node: usize, begins: bool) {
+        let g = &mut self.ground.nodes[node];
+        if !begins && g.netlink_touched > g.clock_touched {
+            // What happened to its addresses meanwhile happens to the process now.
+            g.netlink_touched = self.ground.now;
+        }
+        g.clock_touched = self.ground.now;
+    }
+
     fn pause(&mut self, node: usize, begins: bool) {
-        let now = self.ground.now;
         let Some(p) = self.nodes[node].process.as_mut() else { return };
         if p.paused == begins {
             return;
         }
         p.paused = begins;
         self.ground.nodes[node].paused = begins;
-        self.ground.nodes[node].clock_touched = now;
+        self.clock_touched(node, begins);
         self.touch(node);
         if begins {
             self.nodes[node].turn_at = None;
@@ -791,9 +800,7 @@ impl Sim {
             }
             let told = self.nodes[node].kernel.finish_dad();
             self.kernel_changed(node, told);
-            let stopping = self.ground.nodes[node].vr.iter().all(|v| v.state == State::Init);
-            if stopping {
-                // Killed, or asked to stop and not done yet.
+            if self.nodes[node].process.is_none() || self.nodes[node].asked_to_stop {
                 self.end(node);
                 self.boot(node);
             }

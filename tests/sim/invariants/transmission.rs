@@ -1,7 +1,7 @@
 //! I-5, transmission.
 //! - Adverts leave only a Master; one with priority 0 only in the turn that leaves Master.
 //! - A Master that is left alone is never silent longer than `I + J`.
-//! - In a tenure, adverts ≤ elapsed / I + 2 (the first one is immediate, the grid comes early) + answers + releases:
+//! - In a tenure, adverts ≤ elapsed / I + 3 (the first one is immediate, the grid comes early, what led to it in the same turn) + answers + releases:
 //!   one answer per advert heard with priority 0 or losing to ours, at most one per 10 ms; after a pause or stall
 //!   up to 8 armed adverts leave at once (the most that are ever armed) and one more announces that we are back.
 
@@ -21,7 +21,18 @@ struct Tenure {
     sent: u64,
     heard: u64,
     releases: u64,
+    // Claims and answers of the turn in which it began: their adverts are seen after the change.
+    credit: u64,
+    // Claims and answers of the last turn that had any.
+    turn: (Option<Instant>, u64),
     last: Option<Instant>,
+}
+
+impl Tenure {
+    fn in_turn(&mut self, now: Instant) {
+        let before = if self.turn.0 == Some(now) { self.turn.1 } else { 0 };
+        self.turn = (Some(now), before + 1);
+    }
 }
 
 /// See the module.
@@ -65,11 +76,17 @@ impl Checker for Transmission {
     fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
         match *fact {
             Fact::Moved { node, group } => {
-                self.tenure[node][group] = Tenure::default();
+                let t = &mut self.tenure[node][group];
+                t.in_turn(g.now);
+                *t = Tenure { credit: t.turn.1, turn: t.turn, ..Tenure::default() };
             }
             Fact::Heard { node, group, advert, from } => {
                 let loses = advert.priority == 0 || (advert.priority, g.rank(from, group).1) < g.rank(node, group);
-                self.tenure[node][group].heard += u64::from(loses);
+                if loses {
+                    let t = &mut self.tenure[node][group];
+                    t.in_turn(g.now);
+                    t.heard += 1;
+                }
             }
             Fact::Resumed { node } => self.tenure[node].iter_mut().for_each(|t| t.releases += 1),
             Fact::Touched => {
@@ -83,7 +100,8 @@ impl Checker for Transmission {
                 let vr = &g.nodes[node].vr[group];
                 let leaving = vr.left_master == Some(g.now);
                 if advert.priority == 0 {
-                    if vr.state == State::Master || !leaving {
+                    // It may be Master again: an owner whose fault came and went within one turn.
+                    if !leaving {
                         return Err(format!("node {node}, group {group}: priority 0 without leaving Master"));
                     }
                     return Ok(());
@@ -99,7 +117,7 @@ impl Checker for Transmission {
                 let elapsed = g.now.since(vr.since);
                 let per = |d: Duration| (elapsed.as_nanos() / d.as_nanos().max(1)) as u64;
                 let answers = t.heard.min(per(ANSWER_GAP) + 1);
-                let most = per(interval) + 2 + answers + t.releases * (DEPTH + 1);
+                let most = per(interval) + 2 + answers + t.credit + t.releases * (DEPTH + 1);
                 if t.sent > most {
                     return Err(format!(
                         "node {node}, group {group}: {} adverts in {elapsed:?} at {interval:?}, at most {most}",

@@ -1,5 +1,6 @@
 //! I-3, VIPs iff Master: the kernel has a virtual address exactly while the node is Master, give or take `N + J`, N the time
-//! of one netlink exchange. The first advert leaves before the first gratuitous ARP or NA, and none leaves a Backup.
+//! of one netlink exchange. The first advert leaves before the first gratuitous ARP or NA, and none leaves a Backup; in
+//! particular none in the turn that yields to a better Master, whose own announcement it would undo.
 //!
 //! While netlink requests fail, or somebody takes addresses away, kalived may wait up to a second before it tries again:
 //! then the allowance is `RETRY` from the last such fault. The other half, "present though not Master", is what makes two
@@ -23,6 +24,8 @@ pub struct Vips {
     // (node, group, vip) → since when it is wrong, and since when that counts.
     wrong: BTreeMap<(usize, usize, usize), (Instant, Instant)>,
     started: BTreeMap<usize, Instant>,
+    // (node, group) → when it last heard, as Master, an advert that beats it.
+    beaten: BTreeMap<(usize, usize), Instant>,
     worst: Worst,
 }
 
@@ -41,12 +44,20 @@ impl Checker for Vips {
             Fact::Emitted { node, group, advert, how: How::Now | How::Armed } if advert.priority > 0 => {
                 self.advertised.insert((node, group), g.now);
             }
+            Fact::Heard { node, group, advert, from } => {
+                let beats = advert.priority > 0 && (advert.priority, g.opts.host[from]) > g.rank(node, group);
+                if beats && g.nodes[node].vr[group].state == State::Master {
+                    self.beaten.insert((node, group), g.now);
+                }
+            }
             Fact::Announced { node, group } => {
                 let vr = &g.nodes[node].vr[group];
-                if vr.state != State::Master {
+                // In the turn that ends with a farewell it may still have announced before it: nobody else did yet.
+                let parting = vr.left_master == Some(g.now) && self.beaten.get(&(node, group)) != Some(&g.now);
+                if vr.state != State::Master && !parting {
                     return Err(format!("node {node} announces an address of group {group} in {:?}", vr.state));
                 }
-                if self.advertised.get(&(node, group)).is_none_or(|t| *t < vr.since) {
+                if vr.state == State::Master && self.advertised.get(&(node, group)).is_none_or(|t| *t < vr.since) {
                     return Err(format!("node {node}, group {group}: announced before the first advert"));
                 }
             }
