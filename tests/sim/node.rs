@@ -164,6 +164,8 @@ pub struct Node {
     pub incarnation: u32,
     /// When the next turn is.
     pub turn_at: Option<Instant>,
+    /// When the last one was.
+    pub last_turn: Instant,
     /// Netlink work is done in order: earliest time for the next.
     pub netlink_free: Instant,
     /// Wall clock less monotonic clock.

@@ -193,6 +193,7 @@ impl Sim {
                     process: None,
                     incarnation: 0,
                     turn_at: None,
+                    last_turn: now,
                     netlink_free: now,
                     wall: 1_700_000_000_000_000_000 + rng.below(1_000_000_000),
                     overrun: false,
@@ -407,6 +408,7 @@ impl Sim {
         let now = Now { mono: true_now, wall: Wall(true_now.0.wrapping_add(n.wall)) };
         let Some(mut p) = n.process.take() else { return };
         let completions = p.inbox.take(&mut n.rng);
+        n.last_turn = true_now;
         if core::mem::take(&mut n.lost) {
             n.overrun = false;
             self.ground.nodes[node].netlink_touched = true_now;
@@ -728,7 +730,7 @@ impl Sim {
 
     fn clock_touched(&mut self, node: usize, begins: bool) {
         let g = &mut self.ground.nodes[node];
-        if !begins && g.netlink_touched > g.clock_touched {
+        if !begins && g.netlink_touched > self.nodes[node].last_turn {
             // What happened to its addresses meanwhile happens to the process now.
             g.netlink_touched = self.ground.now;
         }
