@@ -1,4 +1,4 @@
-"""What packets say: a reader for tcpdump's files and the few fields of VRRP, ARP and ICMP that the scripts need.
+"""What packets say: the few fields of VRRP, ARP and ICMP that the scripts need.
 
 Times are nanoseconds since 1970 as the kernel stamped them. No checksum is verified here; that is tshark's part in the
 interoperation tests.
@@ -11,29 +11,6 @@ import struct
 Advert = collections.namedtuple("Advert", "t mac src version vrid priority")
 Garp = collections.namedtuple("Garp", "t mac ip")
 Echo = collections.namedtuple("Echo", "t src_mac dst_mac request number")
-
-
-def read(path):
-    """(time, frame) of each whole packet; a file that is still being written ends at its last whole packet."""
-    with open(path, "rb") as f:
-        data = f.read()
-    if len(data) < 24:
-        return
-    for order in "<>":
-        magic, = struct.unpack_from(order + "I", data)
-        if magic in (0xA1B2C3D4, 0xA1B23C4D):
-            break
-    else:
-        raise ValueError(f"{path}: not a pcap file")
-    unit = 1 if magic == 0xA1B23C4D else 1000
-    head = struct.Struct(order + "IIII")
-    at = 24
-    while at + 16 <= len(data):
-        sec, frac, kept, _ = head.unpack_from(data, at)
-        if at + 16 + kept > len(data):
-            return
-        yield sec * 1_000_000_000 + frac * unit, data[at + 16:at + 16 + kept]
-        at += 16 + kept
 
 
 def decode(t, frame):
@@ -50,11 +27,6 @@ def decode(t, frame):
     elif kind == b"\x08\x06" and len(frame) >= 42 and frame[28:32] == frame[38:42]:
         return Garp(t, src, frame[28:32])
     return None
-
-
-def packets(path):
-    """Everything in a capture that the scripts understand, in order."""
-    return [p for p in (decode(t, frame) for t, frame in read(path)) if p]
 
 
 def ip4(text):
