@@ -23,11 +23,17 @@ class Kind:
         if not self.path:
             raise SystemExit("keepalived is not installed: apt-get install keepalived")
 
-    def argv(self, conf, pid):
-        """In the foreground, to standard error, in detail."""
+    def argv(self, conf, pid, detail):
+        """In the foreground, to standard error, in detail (-D) if asked.
+
+        keepalived gets -G (no syslog): inside the box nobody listens on /dev/log, and syslog(3) would then write each
+        line to the machine's console, which takes a millisecond or two on a serial line and would be measured as
+        keepalived's slowness.
+        """
+        more = ["-D"] if detail else []
         if self.name == "kalived":
-            return [self.path, "--config", conf, "-n", "-l", "-D", "-p", pid]
-        return [self.path, "-f", conf, "-n", "-l", "-D", "-P", "-p", pid, "-r", pid + ".vrrp"]
+            return [self.path, "--config", conf, "-n", "-l", *more, "-p", pid]
+        return [self.path, "-f", conf, "-n", "-l", "-G", *more, "-P", "-p", pid, "-r", pid + ".vrrp"]
 
     def version(self):
         """First line of `--version`."""
@@ -61,8 +67,8 @@ def build():
 class Daemon:
     """One daemon on one host."""
 
-    def __init__(self, kind, ns, conf_text, env=None):
-        self.kind, self.ns, self.env = kind, ns, env or {}
+    def __init__(self, kind, ns, conf_text, env=None, detail=False):
+        self.kind, self.ns, self.env, self.detail = kind, ns, env or {}, detail
         self.conf = f"{box.WORK}/{ns}.conf"
         self.log = f"{box.WORK}/{ns}.log"
         self.proc = None
@@ -72,7 +78,7 @@ class Daemon:
     def start(self):
         """Starts it; fails if it ends within a tenth of a second."""
         with open(self.log, "ab") as log:
-            argv = self.kind.argv(self.conf, f"{box.WORK}/{self.ns}.pid")
+            argv = self.kind.argv(self.conf, f"{box.WORK}/{self.ns}.pid", self.detail)
             self.proc = subprocess.Popen(
                 ["ip", "netns", "exec", self.ns, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **self.env}, start_new_session=True)
