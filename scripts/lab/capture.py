@@ -50,10 +50,11 @@ def _in_namespace(ns, make):
 
 
 class Capture:
-    """Begins at once; ends with `close`. Holds up to `room` packets between two calls of `packets`."""
+    """Begins at once; ends with `close`. Holds up to `room` packets between two calls of `packets`; `keep`: for `save`."""
 
-    def __init__(self, ns, room, dev="eth0"):
-        self.dropped, self.raw, self.seen, self.next = 0, [], [], 0
+    def __init__(self, ns, room, dev="eth0", keep=False):
+        self.dropped, self.seen, self.next = 0, [], 0
+        self.raw = [] if keep else None
         blocks = -(-room * SLOT // BLOCK)
         self.slots = blocks * (BLOCK // SLOT)
         self.sock = _in_namespace(ns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
@@ -78,7 +79,8 @@ class Capture:
             t, frame = sec * 1_000_000_000 + nsec, self.ring[at + start:at + start + kept]
             struct.pack_into("=I", self.ring, at, 0)
             self.next = (self.next + 1) % self.slots
-            self.raw.append((t, frame))
+            if self.raw is not None:
+                self.raw.append((t, frame))
             packet = wire.decode(t, frame)
             if packet:
                 self.seen.append(packet)
