@@ -13,6 +13,7 @@ pub mod effect;
 pub mod event;
 pub mod exit;
 pub mod id;
+pub mod links;
 pub mod note;
 pub mod time;
 pub mod timers;
