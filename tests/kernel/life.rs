@@ -48,7 +48,13 @@ fn sigterm_on_a_master_says_goodbye_first_and_then_gives_the_addresses_back() {
 
         let monitor = lab.path("monitor.txt");
         let out = std::fs::File::create(&monitor).expect("the lab's directory is writable");
-        let mut process = a.command("ip").args(["-ts", "-o", "monitor", "address"]).stdout(out).stderr(Stdio::null()).spawn().expect("ip exists");
+        let mut process = a
+            .command("ip")
+            .args(["-ts", "-o", "monitor", "address"])
+            .stdout(out)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("ip exists");
         // The monitor proves that it listens by reporting an address of ours.
         until_true("ip monitor to listen", || {
             a.script(&format!("ip addr add 192.0.2.9/32 dev {IFACE}; ip addr del 192.0.2.9/32 dev {IFACE}"));
@@ -65,12 +71,16 @@ fn sigterm_on_a_master_says_goodbye_first_and_then_gives_the_addresses_back() {
         process.kill().expect("ip monitor still runs");
         process.wait().expect("it is our child");
 
-        let adverts = until("the farewell", || wire.adverts().last().filter(|a| a.priority == 0).map(|_| wire.adverts()));
+        let adverts =
+            until("the farewell", || wire.adverts().last().filter(|a| a.priority == 0).map(|_| wire.adverts()));
         assert_eq!(adverts.iter().filter(|a| a.priority == 0).count(), 1, "exactly one farewell");
         assert!(adverts.iter().all(|a| a.ttl == 255), "TTL 255 on every advert, the farewell too (R-004)");
         let farewell = adverts.last().expect("not empty").ns;
         // `ip -ts` prints the wall clock of the moment it reads the message, which is after the removal.
-        assert!(farewell < wall_ns(&removed, farewell), "the VIP was removed before the farewell was on the wire: {removed}");
+        assert!(
+            farewell < wall_ns(&removed, farewell),
+            "the VIP was removed before the farewell was on the wire: {removed}"
+        );
     }
 }
 

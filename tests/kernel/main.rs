@@ -7,6 +7,8 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod bad_config;
+mod bad_input;
 mod life;
 mod traps_election;
 mod traps_interface;

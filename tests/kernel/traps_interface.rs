@@ -162,6 +162,9 @@ fn trap_49_an_interface_deleted_and_made_again_is_used_again() {
         a.add_addresses();
         daemon.await_state(State::Master);
         until_true(&format!("the VIP on the new interface; before:\n{before}after:\n{after}"), || a.holds(&vip));
+        if stand_in() {
+            continue; // IPv6: it goes on sending by the old index, "send advert error 22", for ever
+        }
         let client = lab.host("client", 40);
         let wire = lab.capture(&client, ADVERTS);
         wire.await_adverts(&a, 3);
@@ -239,11 +242,17 @@ fn trap_57_after_a_netlink_overrun_the_final_state_is_right() {
     backup.await_state(State::Backup);
     one_owner(&a, &b);
     let log = master.log().to_lowercase();
-    assert!(log.contains("netlink") && (log.contains("lost") || log.contains("overrun")), "the loss is not mentioned; log:\n{log}");
+    assert!(
+        log.contains("netlink") && (log.contains("lost") || log.contains("overrun")),
+        "the loss is not mentioned; log:\n{log}"
+    );
 }
 
 #[test]
 fn trap_66_the_second_advert_does_not_wait_for_150_addresses() {
+    if stand_in() {
+        return skip("trap 66", "the stand-in pauses while it adds addresses");
+    }
     let Some(lab) = Lab::new("trap 66") else { return };
     let (a, b) = (lab.host("a", 20), lab.host("b", 30));
     let wire = lab.capture(&b, ADVERTS);

@@ -21,15 +21,36 @@ use std::net::IpAddr;
 const LATER: [&str; 4] = ["V2AH", "V3UNI", "V3HMAC", "V6HMAC"];
 /// Profiles with a test below.
 const TESTED: [&str; 15] = [
-    "V2", "V2x3", "V2x255", "V2vrid1", "V2vrid255", "V2adv255", "V2PASS", "V2PASS4", "V3", "V3PH", "V3PHx3", "V3ASV2", "V3PHowner",
-    "V6", "V6x1",
+    "V2",
+    "V2x3",
+    "V2x255",
+    "V2vrid1",
+    "V2vrid255",
+    "V2adv255",
+    "V2PASS",
+    "V2PASS4",
+    "V3",
+    "V3PH",
+    "V3PHx3",
+    "V3ASV2",
+    "V3PHowner",
+    "V6",
+    "V6x1",
 ];
 
-struct Vector {
+/// One wire vector.
+pub struct Vector {
     id: String,
-    profile: String,
-    accept: bool,
-    packet: Vec<u8>,
+    /// Receiver profile.
+    pub profile: String,
+    /// The verdict.
+    pub accept: bool,
+    /// Why it is dropped.
+    pub reason: String,
+    /// Where it is dropped.
+    pub layer: String,
+    /// The IP packet.
+    pub packet: Vec<u8>,
     /// Absent in packets too short to have one.
     priority: Option<u8>,
     src: IpAddr,
@@ -48,7 +69,8 @@ impl Vector {
     }
 }
 
-fn vectors() -> Vec<Vector> {
+/// All of them.
+pub fn vectors() -> Vec<Vector> {
     let text = include_str!("../wire/vrrp-vectors.json");
     let json: serde_json::Value = serde_json::from_str(text).expect("the vectors are JSON");
     let list = json["vectors"].as_array().expect("a list of vectors");
@@ -58,8 +80,8 @@ fn vectors() -> Vec<Vector> {
         let accept = if stand_in() {
             // What that version was measured to do; null: it has no such mode.
             let Some(measured) = v["keepalived_2_2_7"].as_str() else { continue };
-            if word("profile") == "V3PHowner" {
-                continue; // it lowers its own priority to 254 for good
+            if word("profile") == "V3PHowner" || word("id").contains("interval0") {
+                continue; // it lowers its own priority to 254 for good; it becomes Master and Backup in one moment
             }
             if measured.starts_with("accept +") {
                 continue; // its counters moved, which does not tell what it did with the packet
@@ -74,10 +96,14 @@ fn vectors() -> Vec<Vector> {
             id: word("id"),
             profile: word("profile"),
             accept,
+            reason: word("reason"),
+            layer: word("layer"),
             packet: (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex")).collect(),
             priority: p["priority"].as_u64().map(|n| n as u8),
             src: p["src"].as_str().and_then(|s| s.parse().ok()).unwrap_or(IpAddr::from([0, 0, 0, 0])),
-            interval: p["adver_int_s"].as_u64().map_or_else(|| p["max_adver_int_cs"].as_u64().unwrap_or(100) * 10, |s| s * 1000),
+            interval: p["adver_int_s"]
+                .as_u64()
+                .map_or_else(|| p["max_adver_int_cs"].as_u64().unwrap_or(100) * 10, |s| s * 1000),
         });
     }
     all
@@ -139,8 +165,11 @@ impl Bench<'_> {
 
     /// To Backup, with the profile's own interval learned.
     fn to_backup(&mut self) {
-        self.send_good(254);
-        self.daemon.await_state(State::Backup);
+        until_true("Backup by an advert of priority 254", || {
+            // Again and again: one may be lost in a queue that bad packets filled.
+            self.send_good(254);
+            self.daemon.states().last() == Some(&State::Backup)
+        });
         self.send_good(254);
     }
 
@@ -160,7 +189,10 @@ impl Bench<'_> {
     }
 
     fn backup_drops(&mut self, vectors: &[&Vector]) {
-        let inert: Vec<_> = vectors.iter().filter(|v| !v.accept || (v.priority < Some(self.priority) && v.priority != Some(0))).collect();
+        let inert: Vec<_> = vectors
+            .iter()
+            .filter(|v| !v.accept || (v.priority < Some(self.priority) && v.priority != Some(0)))
+            .collect();
         if inert.is_empty() {
             return;
         }
@@ -197,7 +229,12 @@ impl Bench<'_> {
             // Skew is 0.6 s; the vector has set the timer to 3.6 s and more.
             pause(1200);
             self.send_good(254);
-            assert_eq!(self.daemon.times(State::Master), n, "{} did not re-arm the master-down timer of a Backup", v.id);
+            assert_eq!(
+                self.daemon.times(State::Master),
+                n,
+                "{} did not re-arm the master-down timer of a Backup",
+                v.id
+            );
         }
     }
 
@@ -269,7 +306,12 @@ fn run(name: &str) {
 fn every_vector_belongs_to_a_test() {
     let all = vectors();
     for v in &all {
-        assert!(TESTED.contains(&v.profile.as_str()) || LATER.contains(&v.profile.as_str()), "{} of {}", v.id, v.profile);
+        assert!(
+            TESTED.contains(&v.profile.as_str()) || LATER.contains(&v.profile.as_str()),
+            "{} of {}",
+            v.id,
+            v.profile
+        );
     }
     if !stand_in() {
         assert_eq!(all.len(), 148);

@@ -128,9 +128,13 @@ pub enum State {
 
 fn state_of(line: &str) -> Option<State> {
     let lower = line.to_ascii_lowercase();
-    [("entering master state", State::Master), ("entering backup state", State::Backup), ("entering fault state", State::Fault)]
-        .into_iter()
-        .find_map(|(text, state)| lower.contains(text).then_some(state))
+    [
+        ("entering master state", State::Master),
+        ("entering backup state", State::Backup),
+        ("entering fault state", State::Fault),
+    ]
+    .into_iter()
+    .find_map(|(text, state)| lower.contains(text).then_some(state))
 }
 
 /// A running daemon.
@@ -236,8 +240,10 @@ impl Lab {
         let mut child = Owned(child);
         let code = until("--config-test to end", || child.0.try_wait().expect("it is our child"));
         let mut text = String::new();
-        for pipe in [child.0.stdout.take().map(Box::new).map(|p| p as Box<dyn std::io::Read>), child.0.stderr.take().map(|p| Box::new(p) as _)]
-        {
+        for pipe in [
+            child.0.stdout.take().map(Box::new).map(|p| p as Box<dyn std::io::Read>),
+            child.0.stderr.take().map(|p| Box::new(p) as _),
+        ] {
             let mut bytes = Vec::new();
             if let Some(mut pipe) = pipe {
                 pipe.read_to_end(&mut bytes).expect("a pipe whose writer is gone can be read");
@@ -288,7 +294,9 @@ impl Daemon {
 
     /// Waits for a log line with `text`.
     pub fn await_line(&self, text: &str) -> String {
-        until(&format!("{} to log {text:?}", self.name), || self.log().lines().find(|l| l.contains(text)).map(str::to_owned))
+        until(&format!("{} to log {text:?}", self.name), || {
+            self.log().lines().find(|l| l.contains(text)).map(str::to_owned)
+        })
     }
 
     fn tail(&self) -> String {

@@ -304,7 +304,9 @@ impl Lab {
              ip link set {port} master br0 up",
             pid = host.pid()
         ));
-        host.script(&format!("ip link set {IFACE} address 02:00:00:00:00:{n:02x} addrgenmode none; ip link set {IFACE} up"));
+        host.script(&format!(
+            "ip link set {IFACE} address 02:00:00:00:00:{n:02x} addrgenmode none; ip link set {IFACE} up"
+        ));
     }
 
     /// The bridge side of a host's cable.
