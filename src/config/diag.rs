@@ -78,6 +78,14 @@ impl Diags {
         }
         Handle { diag: if kept { self.list.last_mut() } else { None } }
     }
+    /// Whether further messages are only counted: then it is not worth the time to think of help.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_KEPT
+    }
+    /// Whether one of them keeps the daemon from starting.
+    pub fn has_fatal(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Fatal)
+    }
     /// All of them in file order, and how many were too many.
     pub fn finish(mut self) -> (Vec<Diag>, usize) {
         self.list.sort_by_key(|d| (d.span.file, d.span.start, d.severity));
@@ -213,7 +221,9 @@ fn excerpt(out: &mut String, src: &Sources, span: Span) {
 /// A blank as wide as the character above it: East Asian wide characters take two columns.
 fn pad_for(c: char) -> &'static str {
     match c as u32 {
-        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 => "  ",
+        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 => {
+            "  "
+        }
         0x200B..=0x200F | 0x300..=0x36F => "",
         _ => " ",
     }
@@ -230,7 +240,11 @@ mod tests {
         let mut d = Diags::default();
         let span = |start, end| Span { file: 0, start, end };
         d.push(&src, Severity::Warning, span(0, 1), "first");
-        d.push(&src, Severity::Error, span(14, 17), "too \x1b[2Jlarge").help("use 1..255").also(&src, span(2, 3), "opened here");
+        d.push(&src, Severity::Error, span(14, 17), "too \x1b[2Jlarge").help("use 1..255").also(
+            &src,
+            span(2, 3),
+            "opened here",
+        );
         let (list, dropped) = d.finish();
         assert_eq!(
             render(&list, dropped, &src, false),

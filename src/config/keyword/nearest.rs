@@ -3,10 +3,13 @@
 //! Order of trust: two words that make one, a word glued to its argument, invisible characters,
 //! the same word in another scope, a small edit distance in this scope, a small edit distance elsewhere.
 
-use super::{Scope, find};
+use super::{Keyword, Scope, find};
 
 /// Longest word compared. The longest keyword has 35 bytes; this bounds the work for hostile input.
 const MAX_WORD: usize = 64;
+
+/// Words of very old files that are neither known nor spelt like what replaced them.
+const RENAMED: &[(&str, &str)] = &[("lvs_id", "router_id")];
 
 /// Help for `word` (followed by `next`) in `scope`; `None` when nothing is near.
 pub fn help(scope: Scope, word: &str, next: Option<&str>) -> Option<String> {
@@ -19,10 +22,15 @@ pub fn help(scope: Scope, word: &str, next: Option<&str>) -> Option<String> {
     if word.len() > 4 * MAX_WORD {
         return None;
     }
+    if let Some((_, now)) = RENAMED.iter().find(|(old, _)| *old == word) {
+        return Some(format!("keepalived dropped `{word}` long ago; it is `{now}` now"));
+    }
     let visible: String = word.chars().filter(|c| c.is_ascii_graphic()).collect();
     if visible.len() < word.len() && find(scope, &visible).is_some() {
         let odd = word.chars().find(|c| !c.is_ascii_graphic()).unwrap_or(' ') as u32;
-        return Some(format!("the word holds the character U+{odd:04X}; write `{visible}` with plain letters and blanks"));
+        return Some(format!(
+            "the word holds the character U+{odd:04X}; write `{visible}` with plain letters and blanks"
+        ));
     }
     let head = word.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or("");
     if head.len() < word.len() && find(scope, head).is_some() {
@@ -37,6 +45,11 @@ pub fn help(scope: Scope, word: &str, next: Option<&str>) -> Option<String> {
     }
     let other = blocks().filter_map(|s| nearest(s, word).map(|n| (distance(word, n), n))).min();
     other.map(|(_, near)| format!("did you mean `{near}`, which belongs inside {}?", homes_text(near)))
+}
+
+/// Whether some block knows this word.
+pub fn is_known(word: &str) -> bool {
+    !homes(word).is_empty()
 }
 
 fn homes_text(word: &str) -> String {
@@ -58,13 +71,14 @@ pub fn nearest(scope: Scope, word: &str) -> Option<&'static str> {
     if word.len() > MAX_WORD {
         return None;
     }
-    // One edit in three letters, at most four: `route_id` yes, `foo` for `bar` no.
-    let limit = (word.chars().count() / 3).min(4);
-    let rows = scope.shared().iter().fold(scope.rows().iter().collect::<Vec<_>>(), |mut v, s| {
-        v.extend(s.rows());
-        v
-    });
-    rows.into_iter().map(|k| (distance(word, k.name), k.name)).filter(|&(d, _)| d <= limit).min().map(|(_, n)| n)
+    // One edit in four letters, at most three: `route_id` for `router_id` yes, `track_bfd` for `track_all` no.
+    let limit = (word.chars().count() / 4).min(3);
+    let length = word.chars().count();
+    // Keywords are ASCII: their length in bytes is theirs in letters.
+    let near = |k: &&Keyword| k.name.len().abs_diff(length) <= limit;
+    let scopes = std::iter::once(&scope).chain(scope.shared());
+    let rows = scopes.flat_map(|s| s.rows()).filter(near);
+    rows.map(|k| (distance(word, k.name), k.name)).filter(|&(d, _)| d <= limit).min().map(|(_, n)| n)
 }
 
 /// Edits (insert, delete, replace, swap neighbours) between two words, letter case counting for nothing.
@@ -103,7 +117,10 @@ mod tests {
         );
         assert_eq!(in_instance("router_id", None), "`router_id` belongs inside global_defs");
         assert_eq!(help(Scope::GlobalDefs, "route_id", None).unwrap(), "did you mean `router_id`?");
-        assert_eq!(help(Scope::Root, "virtual_server(@IP", None).unwrap(), "did you mean `virtual_server`, followed by a blank?");
+        assert_eq!(
+            help(Scope::Root, "virtual_server(@IP", None).unwrap(),
+            "did you mean `virtual_server`, followed by a blank?"
+        );
         assert!(help(Scope::Root, "track_script", None).unwrap().contains("belongs inside vrrp_instance"));
         assert_eq!(help(Scope::Root, "xyzzy", None), None);
     }

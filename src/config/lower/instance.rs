@@ -55,6 +55,7 @@ pub(super) struct Draft {
     pub(super) lower_prio_no_advert: Option<bool>,
     pub(super) higher_prio_send_advert: Option<bool>,
     pub(super) skip_check_adv_addr: Option<bool>,
+    pub(super) strict: Option<bool>,
 }
 
 impl Draft {
@@ -140,6 +141,7 @@ impl Draft {
             "higher_prio_send_advert" => {
                 self.higher_prio_send_advert = cx.boolean(stmt).or(self.higher_prio_send_advert);
             }
+            "strict_mode" => self.strict = cx.strict(stmt).or(self.strict),
             "skip_check_adv_addr" => self.skip_check_adv_addr = cx.boolean(stmt).or(self.skip_check_adv_addr),
             // A row is marked Supported before its code is here: a test finds it by this.
             other => debug_assert!(false, "vrrp_instance: {other}"),
@@ -174,8 +176,11 @@ impl AuthGiven {
             (_, "PASS") => self.pass_type = Some((true, word.span)),
             (_, "AH") => {
                 self.pass_type = Some((false, word.span));
-                cx.fatal(word.span, "`auth_type AH` is not supported yet: without it adverts would not be authenticated")
-                    .help("remove it on every router of this VRID, or keep keepalived for this instance");
+                cx.fatal(
+                    word.span,
+                    "`auth_type AH` is not supported yet: without it adverts would not be authenticated",
+                )
+                .help("remove it on every router of this VRID, or keep keepalived for this instance");
             }
             _ => {
                 self.pass_type = Some((false, word.span));
