@@ -315,19 +315,22 @@ impl<'a> Builder<'a> {
                 return self.close_down_to(outer + 1, first.span);
             }
         }
-        // `vrrp_instance X` and on the next line something else than `{`.
+        // `vrrp_instance X` and on the next line something else than `{`, which belongs into the block and not here.
         let Some(stmt) = self.take_waiting() else { return };
-        match self.form_of(&stmt) {
-            Some(Form::Block(_) | Form::Entries(_)) if !(self.frames.is_empty() && keyword::only_at_root(name)) => {
-                let what = src.slice(stmt.span()).to_owned();
-                let end = Span { start: stmt.span().end, ..stmt.span() };
-                self.say(Severity::Error, stmt.span(), format!("missing `{{` after `{what}`")).help(
-                    "a block is opened by `{` on the same or the next line; kalived reads on as if it were there",
-                );
-                self.push_frame(stmt, end);
-            }
-            _ => self.add(stmt, false),
+        let here = self.scope().is_some_and(|s| keyword::find(s, name).is_some());
+        let inside = match self.form_of(&stmt) {
+            Some(Form::Block(scope)) => !here || keyword::find(scope, name).is_some(),
+            Some(Form::Entries(_)) => !here,
+            _ => false,
+        };
+        if !inside || keyword::only_at_root(name) {
+            return self.add(stmt, false);
         }
+        let what = src.slice(stmt.span()).to_owned();
+        let end = Span { start: stmt.span().end, ..stmt.span() };
+        let help = "a block is opened by `{` on the same or the next line; kalived reads on as if it were there";
+        self.say(Severity::Error, stmt.span(), format!("missing `{{` after `{what}`")).help(help);
+        self.push_frame(stmt, end);
     }
 
     fn close_down_to(&mut self, depth: usize, before: Span) {

@@ -66,6 +66,19 @@ fn braces() {
     assert_eq!(text(&file).config.instances[0].vips.len(), 1);
     let file = page("").replace("vrrp_instance A {", "vrrp_instance A");
     says(&file, &[&format!("1:1 error: missing `{{` after `vrrp_instance A` | {help}")]);
+    // What follows belongs to the outer block: the inner one is only missing.
+    let file = page("authentication\npriority 5\nvirtual_ipaddress_excluded\nadvert_int 2\n");
+    says(
+        &file,
+        &[
+            "7:1 error: `authentication` needs a block in braces; ignored | write `authentication { auth_type ... auth_pass ... }`",
+            "9:1 error: `virtual_ipaddress_excluded` needs a block in braces; ignored | write `virtual_ipaddress_excluded { <address line> ... }`",
+        ],
+    );
+    assert_eq!(
+        (text(&file).config.instances[0].priority, text(&file).config.instances[0].advert_int.as_secs()),
+        (5, 2)
+    );
     // A brace alone.
     says(&page("{\nx\n}\n"), &["7:1 error: `{` without a keyword: this block is ignored"]);
     says(&page("priority 5 {\n}\n"), &["7:12 error: `priority` takes no block; what is in the braces is ignored"]);

@@ -160,6 +160,9 @@ fn authentication() {
         short(&long),
         ["8:11 warning: `auth_pass` is longer than 8 bytes: only the first 8 are used | shorten it"]
     );
+    let cut = instance("authentication {\nauth_type PASS\nauth_pass abc!1\n}");
+    assert_eq!(cut.config.instances[0].auth, Auth::Pass(*b"abc\0\0\0\0\0"));
+    assert!(short(&cut)[0].starts_with("8:14 note: `!` starts a comment: the password ends before it"));
     let v3 = instance("version 3\nauthentication {\nauth_type PASS\nauth_pass 1\n}");
     assert_eq!(v3.config.instances[0].auth, Auth::None);
     assert!(short(&v3)[0].starts_with("7:1 warning: VRRP version 3 has no authentication"));

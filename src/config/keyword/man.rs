@@ -48,9 +48,11 @@ fn one(out: &mut String, k: &Keyword) {
     let _ = writeln!(out, "{}", roff(k.doc));
     let range = match k.form {
         Form::Int(min, max) if k.range.is_empty() || k.range.starts_with("outside") => {
-            let top = if max >= i64::from(i32::MAX) { String::new() } else { max.to_string() };
             let tail = if k.range.is_empty() { String::new() } else { format!("; {}", k.range) };
-            format!("{min}..{top}{tail}")
+            match max >= i64::from(i32::MAX) {
+                true => format!("{min} or more{tail}"),
+                false => format!("{min}..{max}{tail}"),
+            }
         }
         Form::Secs(..) if !k.range.is_empty() => k.range.to_owned(),
         Form::Secs(0, max) if max < 4_000_000_000 => format!("0..{} s", max / 1_000_000),

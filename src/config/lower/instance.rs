@@ -172,7 +172,14 @@ impl AuthGiven {
         let Some(word) = cx.arg(k, stmt) else { return };
         let text = cx.text(word);
         match (k.name, text) {
-            ("auth_pass", _) => self.password = Some((text.to_owned(), word.span)),
+            ("auth_pass", _) => {
+                let after = Span { start: word.span.end, end: word.span.end + 1, ..word.span };
+                if matches!(cx.src.slice(after), "!" | "#") {
+                    let text = format!("`{}` starts a comment: the password ends before it", cx.src.slice(after));
+                    cx.note(after, text).help("if it belongs to the password, put the password in \"\" on all routers");
+                }
+                self.password = Some((text.to_owned(), word.span));
+            }
             (_, "PASS") => self.pass_type = Some((true, word.span)),
             (_, "AH") => {
                 self.pass_type = Some((false, word.span));
