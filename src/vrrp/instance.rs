@@ -152,6 +152,8 @@ pub struct Instance {
     // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
     master_interval: Duration,
     master: Option<IpAddr>,
+    // Whom we took over from, while we are Master.
+    predecessor: Option<IpAddr>,
     source: Option<IpAddr>,
     sock: SockState,
     packet: Option<Bytes>,
@@ -182,6 +184,7 @@ impl Instance {
             priority: cfg.priority,
             master_interval: cfg.advert_int,
             master: None,
+            predecessor: None,
             source: None,
             sock: SockState::None,
             packet: None,
@@ -689,6 +692,9 @@ impl Instance {
             if self.master != Some(h.src) {
                 let old = self.master.replace(h.src);
                 cx.fx.note(text::master_is(&self.cfg.name, old, h.src, h.priority));
+                if h.priority == self.priority {
+                    cx.fx.note(text::same_priority(&self.cfg.name, h.src, h.priority));
+                }
             }
             self.silence = Silence { since: Some(cx.now.mono), ..Silence::default() };
         }
@@ -730,7 +736,7 @@ impl Instance {
     fn claim(&mut self, cx: &mut Cx<'_>) {
         cx.timers.stop(Due::MasterDown(self.key));
         cx.timers.stop(Due::PreemptDelay(self.key));
-        self.master = None;
+        self.predecessor = self.master.take();
         self.master_interval = self.cfg.advert_int;
         self.failing = 0;
         self.answer_open = Instant::default();
@@ -746,6 +752,13 @@ impl Instance {
 
     fn leave_master(&mut self, act: Act, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         let farewell = (act == Act::Farewell && self.sock_key().is_some()).then(|| self.build(0)).flatten();
+        // R-092 (RFC 9568 §2.5): it was alive all the time, its adverts were queued or lost on the way.
+        if let Some(h) = heard.filter(|h| self.predecessor == Some(h.src)) {
+            let held = cx.now.mono.since(self.since.mono);
+            if held < self.master_down_interval() {
+                cx.fx.note(text::flapping(&self.cfg.name, h.src, held));
+            }
+        }
         if act == Act::Yield && self.cfg.higher_prio_send_advert && heard.is_some() {
             self.send_now(cx);
         }
