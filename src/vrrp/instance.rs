@@ -47,7 +47,8 @@ pub struct Cx<'a> {
     pub announcer: &'a mut Announcer,
     /// Phases of adverts.
     pub grid: &'a mut Grid,
-    /// Every VIP of the configuration: never a source address.
+    /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its
+    /// interface, and proper sources (RFC 9568 §5.1.1.1).
     pub vips: &'a BTreeSet<IpAddr>,
 }
 
@@ -272,9 +273,7 @@ impl Instance {
         let link = cx.links.by_name(&self.cfg.interface);
         let source = self.cfg.mcast_src.or_else(|| {
             let ifindex = link?.ifindex;
-            // The owner's virtual address is an address of its interface, and a proper source (RFC 9568 §5.1.1.1).
-            let none = BTreeSet::new();
-            cx.links.source(ifindex, self.cfg.family, if self.owner() { &none } else { cx.vips })
+            cx.links.source(ifindex, self.cfg.family, cx.vips)
         });
         let mut faults = BTreeSet::new();
         let name = || self.cfg.interface.clone();
@@ -599,8 +598,8 @@ impl Instance {
         }
     }
 
-    /// An interface that one of our addresses names may be there now.
-    pub fn on_interface(&mut self, cx: &mut Cx<'_>) {
+    /// `Due::Claim`, or an interface that one of our addresses names may be there now.
+    pub fn claim_addresses(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.want_addresses(cx);
         }
@@ -742,10 +741,11 @@ impl Instance {
         self.answer_open = Instant::default();
         self.stats.become_master += 1;
         // Advert first, so that the old Master drops the addresses before our GARP; VIPs; GARP as each is confirmed.
+        // The VIPs wait for the next turn: preparing 500 of them must not hold up the advert (trap 66).
         self.send_now(cx);
         self.phase = Some(cx.grid.join(self.cfg.advert_int));
         self.top_up(cx);
-        self.want_addresses(cx);
+        cx.timers.set(Due::Claim(self.key), cx.now.mono);
         self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
     }
