@@ -86,10 +86,16 @@ impl<M, T> Default for Arena<M, T> {
 impl<M, T> Arena<M, T> {
     /// Stores `value` under a name that was never used before (until 2^32 insertions have been made).
     pub fn insert(&mut self, value: T) -> Key<M> {
+        self.insert_with(|_| value)
+    }
+    /// As [`Arena::insert`], for a thing that wants to know its own name.
+    pub fn insert_with(&mut self, make: impl FnOnce(Key<M>) -> T) -> Key<M> {
+        let slot = u32::try_from(self.slab.vacant_key()).expect("fewer than 2^32 things");
         self.last_generation = self.last_generation.wrapping_add(1);
         let generation = NonZeroU32::new(self.last_generation).unwrap_or(NonZeroU32::MIN);
-        let slot = self.slab.insert((generation, value));
-        Key { slot: u32::try_from(slot).expect("fewer than 2^32 things"), generation, mark: PhantomData }
+        let key = Key { slot, generation, mark: PhantomData };
+        self.slab.insert((generation, make(key)));
+        key
     }
     /// The thing, if that very thing is still there.
     pub fn get(&self, key: Key<M>) -> Option<&T> {

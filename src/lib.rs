@@ -13,6 +13,7 @@ pub mod effect;
 pub mod event;
 pub mod exit;
 pub mod id;
+pub mod links;
 pub mod note;
 pub mod time;
 pub mod timers;
@@ -20,6 +21,8 @@ pub mod vrrp;
 pub mod wire;
 pub mod world;
 
+#[cfg(target_os = "linux")]
+pub mod cli;
 #[cfg(target_os = "linux")]
 pub mod daemon;
 #[cfg(target_os = "linux")]

@@ -30,6 +30,8 @@ pub enum Due {
     SockRetry(SockKey),
     /// A dump that failed: ask again.
     Resync,
+    /// The process was asked to stop and waits no longer for the kernel.
+    Exit,
 }
 
 /// Deadlines by reason; at most one each.

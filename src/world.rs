@@ -1,31 +1,616 @@
-//! The whole daemon as a value: `(Now, Event)` in, [`Effect`](crate::effect::Effect)s out.
+//! The whole daemon as a value: `(Now, Event)` in, [`Effect`]s out. Owns every machine, routes every event, decides nothing
+//! that a machine can decide.
 //!
-//! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`.
+//! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`. Start: the kernel is asked for its interfaces and addresses
+//! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
+//! router start, so none of them is ever the source of an advert.
 
-use crate::config::model::Config;
-use crate::effect::Effects;
-use crate::event::Event;
-use crate::time::{Instant, Now};
-use crate::timers::Due;
+use crate::config::model::{Config, Family};
+use crate::effect::{ADDR_PROTO, Effect, Effects, SockSpec};
+use crate::event::{AddrInfo, Errno, Event, RxMeta, Signal};
+use crate::exit::ExitCode;
+use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use crate::links::{AddrId, Links};
+use crate::note::Note;
+use crate::time::{Duration, Instant, Now};
+use crate::timers::{Due, Timers};
+use crate::vrrp::State;
+use crate::vrrp::address::{Addresses, Outcome};
+use crate::vrrp::advert::{self, Reject};
+use crate::vrrp::announce::Announcer;
+use crate::vrrp::instance::{Cx, Instance, SockState};
+use crate::vrrp::text::{self, Limit};
+use crate::vrrp::timing::Grid;
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Owns every machine and routes every event.
-pub struct World {}
+/// Between two tries to open a socket or to get an undisturbed dump. The usual cause, a device that just went away, is told
+/// by netlink sooner; this is for what netlink does not tell.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long a stop waits for the kernel to confirm that the addresses are gone.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+// One raw socket and who listens on it.
+#[derive(Debug)]
+struct Sock {
+    spec: SockSpec,
+    interface: String,
+    state: SockState,
+    users: BTreeMap<u8, VrKey>,
+    // Addresses of the interface: a packet from one of them is our own.
+    own: Vec<IpAddr>,
+    unknown: u64,
+    limit: Limit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    // Nothing is known of the kernel yet.
+    Reading,
+    // Left-overs are being removed.
+    Cleaning,
+    Running,
+    Stopping,
+    Gone,
+}
+
+/// What a virtual router looks like from outside, for status lines and tests.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Name in the file.
+    pub name: String,
+    /// Its key.
+    pub vr: VrKey,
+    /// State.
+    pub state: State,
+    /// Since when.
+    pub since: Now,
+    /// VRID.
+    pub vrid: u8,
+    /// Family.
+    pub family: Family,
+    /// Priority as advertised.
+    pub effective_priority: u8,
+    /// As it would be armed now.
+    pub master_down_interval: Duration,
+    /// The Master we follow.
+    pub master: Option<IpAddr>,
+    /// Where we send from.
+    pub source: Option<IpAddr>,
+    /// Adverts armed in the kernel.
+    pub armed: usize,
+    /// Virtual addresses held, of all.
+    pub addresses: (usize, usize),
+    /// Counters.
+    pub stats: crate::vrrp::instance::Stats,
+}
+
+impl core::fmt::Display for View {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let s = &self.stats;
+        write!(f, "{} VRID {} priority {}", self.state.word(), self.vrid, self.effective_priority)?;
+        if let Some(m) = self.master {
+            write!(f, ", master {m}")?;
+        }
+        write!(
+            f,
+            "; addresses {}/{}; adverts received {} sent {} unsent {}; became master {} released {}; priority 0 received {} sent {}; restored {}; dropped",
+            self.addresses.0,
+            self.addresses.1,
+            s.advert_rcvd,
+            s.advert_sent,
+            s.send_failed,
+            s.become_master,
+            s.release_master,
+            s.pri_zero_rcvd,
+            s.pri_zero_sent,
+            s.restored
+        )?;
+        let mut none = true;
+        for r in Reject::ALL {
+            if s.rejected[r.index()] > 0 {
+                none = false;
+                write!(f, " {} {}", r.name(), s.rejected[r.index()])?;
+            }
+        }
+        if none { f.write_str(" none") } else { Ok(()) }
+    }
+}
+
+/// See the module.
+pub struct World {
+    phase: Phase,
+    instances: Arena<VrMark, Instance>,
+    // Every interface name that a virtual router cares for.
+    watchers: BTreeMap<String, Vec<VrKey>>,
+    vips: BTreeSet<IpAddr>,
+    socks: Arena<SockMark, Sock>,
+    sock_by_spec: BTreeMap<SockSpec, SockKey>,
+    sock_of: BTreeMap<VrKey, SockKey>,
+    links: Links,
+    addrs: Addresses,
+    announcer: Announcer,
+    grid: Grid,
+    timers: Timers,
+    // A dump is under way; messages were lost meanwhile.
+    dumping: bool,
+    dump_again: bool,
+}
+
+// A machine with everything it may touch; the borrow checker needs the fields apart.
+macro_rules! with {
+    ($world:ident, $vr:expr, $now:expr, $fx:expr, |$vi:ident, $cx:ident| $body:expr) => {
+        if let Some($vi) = $world.instances.get_mut($vr) {
+            let $cx = &mut Cx {
+                now: $now,
+                timers: &mut $world.timers,
+                fx: $fx,
+                links: &$world.links,
+                addrs: &mut $world.addrs,
+                announcer: &mut $world.announcer,
+                grid: &mut $world.grid,
+                vips: &$world.vips,
+            };
+            $body
+        }
+    };
+}
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
-    pub fn new(_config: Config) -> World {
-        World {}
+    pub fn new(config: Config) -> World {
+        let mut w = World {
+            phase: Phase::Reading,
+            instances: Arena::default(),
+            watchers: BTreeMap::new(),
+            vips: BTreeSet::new(),
+            socks: Arena::default(),
+            sock_by_spec: BTreeMap::new(),
+            sock_of: BTreeMap::new(),
+            links: Links::default(),
+            addrs: Addresses::default(),
+            announcer: Announcer::default(),
+            grid: Grid::default(),
+            timers: Timers::default(),
+            dumping: false,
+            dump_again: false,
+        };
+        for cfg in config.instances {
+            let mut names = BTreeSet::from([cfg.interface.clone()]);
+            names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
+            names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
+            w.vips.extend(cfg.vips.iter().chain(&cfg.excluded).map(|v| v.addr));
+            let vr = w.instances.insert_with(|key| Instance::new(cfg, key));
+            for name in names {
+                w.watchers.entry(name).or_default().push(vr);
+            }
+        }
+        w
     }
+
     /// One input.
-    pub fn handle(&mut self, _now: Now, _event: Event<'_>, _fx: &mut Effects) {}
-    /// Dispatches at most `limit` expired timers; `true`: more are due.
-    pub fn fire(&mut self, _now: Now, _limit: usize, _fx: &mut Effects) -> bool {
-        false
+    pub fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
+        match event {
+            Event::Start => {
+                self.dumping = true;
+                fx.push(Effect::Resync);
+            }
+            Event::Datagram { sock, meta, bytes } => self.on_datagram(now, sock, &meta, bytes, fx),
+            Event::SockReady { sock, result } => self.on_sock(now, sock, result, fx),
+            Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
+            Event::AdvertSent { vr, epoch, due, result } => {
+                with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, cx));
+            }
+            Event::SendFailed { vr, errno } => with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx)),
+            Event::LinkNew(link) => {
+                let (name, ifindex) = (link.name.clone(), link.ifindex);
+                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up && l.running));
+                let is_up = link.up && link.running;
+                let change = self.links.link_new(link);
+                if let Some((old, _)) = was
+                    && old != ifindex
+                {
+                    self.addrs.on_link_gone(old);
+                }
+                if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
+                    match was {
+                        None => fx.note(text::link_known(&name, true)),
+                        Some((_, up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
+                        Some(_) => {}
+                    }
+                }
+                for name in &change.names {
+                    self.refresh(now, name, change.new_mac, fx);
+                }
+            }
+            Event::LinkDel { ifindex } => {
+                if let Some(name) = self.links.link_del(ifindex) {
+                    self.link_gone(now, ifindex, &name, fx);
+                }
+            }
+            Event::AddrNew(a) => self.on_addr(now, a, fx),
+            Event::AddrDel { ifindex, addr, prefix } => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
+            Event::NetlinkLost => self.on_netlink_lost(fx),
+            Event::DumpBegin => self.links.begin(),
+            Event::Synced { complete } => self.on_synced(now, complete, fx),
+            Event::Reply { req, result } => {
+                if let Some(outcome) = self.addrs.on_reply(now.mono, req, result, &mut self.timers) {
+                    self.on_outcome(now, outcome, fx);
+                }
+            }
+            Event::Signal(signal) => self.on_signal(now, signal, fx),
+        }
+        self.settle(now, fx);
     }
+
+    /// Dispatches at most `limit` expired timers; `true`: more are due.
+    pub fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
+        for _ in 0..limit {
+            let mut next = self.timers.pop(now.mono);
+            if next.is_none() {
+                // What is settled may be due at once: the first announcement of an address that was just confirmed.
+                self.settle(now, fx);
+                next = self.timers.pop(now.mono);
+            }
+            let Some((_, due)) = next else { return false };
+            match due {
+                Due::MasterDown(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx)),
+                Due::PreemptDelay(vr) => with!(self, vr, now, fx, |vi, _cx| vi.on_preempt_delay()),
+                Due::Reannounce(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_reannounce(cx)),
+                Due::AdvertRetry(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_advert_retry(cx)),
+                Due::GarpSecond(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_second(cx)),
+                Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
+                Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
+                Due::AddrRetry => {
+                    for (vr, (ifindex, addr, prefix)) in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
+                        let dev = self.dev(ifindex);
+                        with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, &dev, cx));
+                    }
+                }
+                Due::SockRetry(sock) => self.reopen(sock, fx),
+                Due::Resync => self.resync(fx),
+                Due::Exit => self.exit(fx),
+            }
+        }
+        self.settle(now, fx);
+        self.timers.next().is_some_and(|(at, _)| at <= now.mono)
+    }
+
     /// When and why to wake next.
     pub fn next_deadline(&self) -> Option<(Instant, Due)> {
-        None
+        self.timers.next()
     }
+
+    /// Every virtual router, in file order.
+    pub fn views(&self) -> Vec<View> {
+        self.instances
+            .iter()
+            .map(|(vr, vi)| View {
+                name: vi.cfg().name.clone(),
+                vr,
+                state: vi.state(),
+                since: vi.since(),
+                vrid: vi.cfg().vrid,
+                family: vi.cfg().family,
+                effective_priority: vi.priority(),
+                master_down_interval: vi.master_down_interval(),
+                master: vi.master(),
+                source: vi.source(),
+                armed: vi.armed(),
+                addresses: (self.addrs.held(vr).count(), vi.vips().count()),
+                stats: vi.stats().clone(),
+            })
+            .collect()
+    }
+
     /// Panics when a rule that must always hold does not.
-    pub fn check_invariants(&self) {}
+    pub fn check_invariants(&self) {
+        for (_, vi) in self.instances.iter() {
+            vi.check_invariants(&self.timers, &self.addrs);
+        }
+        for (_, s) in self.socks.iter() {
+            assert!(!s.users.is_empty(), "a socket nobody uses is closed");
+        }
+    }
+
+    // What follows from whatever just happened.
+    fn settle(&mut self, now: Now, fx: &mut Effects) {
+        self.addrs.pump(fx);
+        // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
+        // after the better one did, or hosts would be left with the wrong one.
+        if !self.announcer.is_empty() && self.timers.get(Due::GarpQueue).is_none() {
+            self.timers.set(Due::GarpQueue, now.mono);
+        }
+        if self.phase == Phase::Cleaning && self.addrs.idle() {
+            self.phase = Phase::Running;
+            for vr in self.instances.keys() {
+                self.evaluate(now, vr, fx);
+            }
+            self.addrs.pump(fx);
+        }
+        if self.phase == Phase::Stopping && self.addrs.idle() {
+            self.exit(fx);
+        }
+    }
+
+    // ---- datagrams ----
+
+    fn on_datagram(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8], fx: &mut Effects) {
+        let Some(sock) = self.socks.get_mut(key) else { return };
+        let family = Family::of(&sock.spec.group);
+        // What does not even name a VRID is nobody's; it is counted on the socket like an unknown one.
+        let vrid = advert::peek_vrid(family, meta, bytes).unwrap_or(0);
+        let Some(vr) = sock.users.get(&vrid).copied() else {
+            sock.unknown += 1;
+            if sock.limit.pass(now.mono).is_some() {
+                fx.note(text::unknown_vrid(&sock.interface, vrid, meta.src, sock.unknown));
+            }
+            return;
+        };
+        let own = &sock.own;
+        with!(self, vr, now, fx, |vi, cx| match advert::verify(&vi.profile(own), meta, bytes) {
+            Ok(heard) => vi.on_advert(&heard, cx),
+            Err(reject) => vi.on_reject(reject, meta.src, cx),
+        });
+    }
+
+    // ---- sockets ----
+
+    fn on_sock(&mut self, now: Now, key: SockKey, result: Result<(), Errno>, fx: &mut Effects) {
+        let Some(sock) = self.socks.get_mut(key) else { return };
+        sock.state = match result {
+            Ok(()) => SockState::Ready(key),
+            Err(e) => {
+                if sock.limit.pass(now.mono).is_some() {
+                    fx.note(text::socket_failed(&sock.interface, e));
+                }
+                self.timers.set(Due::SockRetry(key), now.mono + RETRY);
+                SockState::Failed(e)
+            }
+        };
+        let users: Vec<VrKey> = sock.users.values().copied().collect();
+        for vr in users {
+            self.evaluate(now, vr, fx);
+        }
+    }
+
+    fn reopen(&mut self, key: SockKey, fx: &mut Effects) {
+        if let Some(sock) = self.socks.get_mut(key)
+            && matches!(sock.state, SockState::Failed(_))
+        {
+            // The instances stay in FAULT until the answer; `state` tells a second retry from the first.
+            sock.state = SockState::Opening(key);
+            fx.push(Effect::OpenSock { sock: key, spec: sock.spec });
+        }
+    }
+
+    // The socket this virtual router belongs on now, opened if need be; leaves the one it was on.
+    fn sock_for(&mut self, vr: VrKey, fx: &mut Effects) -> SockState {
+        let Some(cfg) = self.instances.get(vr).map(Instance::cfg) else { return SockState::None };
+        let (vrid, interface) = (cfg.vrid, cfg.interface.clone());
+        let spec = self.links.by_name(&interface).map(|l| SockSpec { ifindex: l.ifindex, group: cfg.mcast_group });
+        if let Some(key) = self.sock_of.get(&vr).copied()
+            && let Some(sock) = self.socks.get_mut(key)
+        {
+            if Some(sock.spec) == spec {
+                return sock.state;
+            }
+            self.sock_of.remove(&vr);
+            sock.users.remove(&vrid);
+            if sock.users.is_empty() {
+                self.sock_by_spec.remove(&sock.spec);
+                self.socks.remove(key);
+                self.timers.stop(Due::SockRetry(key));
+                fx.push(Effect::CloseSock { sock: key });
+            }
+        }
+        let Some(spec) = spec else { return SockState::None };
+        let own = || own_addresses(&self.links, spec.ifindex, &self.vips);
+        let key = *self.sock_by_spec.entry(spec).or_insert_with(|| {
+            self.socks.insert_with(|key| {
+                fx.push(Effect::OpenSock { sock: key, spec });
+                Sock {
+                    spec,
+                    interface,
+                    state: SockState::Opening(key),
+                    users: BTreeMap::new(),
+                    own: own(),
+                    unknown: 0,
+                    limit: Limit::default(),
+                }
+            })
+        });
+        self.sock_of.insert(vr, key);
+        self.socks.get_mut(key).map_or(SockState::None, |sock| {
+            sock.users.insert(vrid, vr);
+            sock.state
+        })
+    }
+
+    // ---- interfaces and addresses ----
+
+    fn evaluate(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let sock = self.sock_for(vr, fx);
+        with!(self, vr, now, fx, |vi, cx| vi.evaluate(sock, cx));
+    }
+
+    // Everybody who cares for this interface looks again.
+    fn refresh(&mut self, now: Now, name: &str, new_mac: bool, fx: &mut Effects) {
+        let Some(watchers) = self.watchers.get(name).cloned() else { return };
+        for vr in watchers {
+            self.evaluate(now, vr, fx);
+            with!(self, vr, now, fx, |vi, cx| vi.on_interface(cx));
+            if new_mac {
+                with!(self, vr, now, fx, |vi, cx| vi.on_new_mac(cx));
+            }
+        }
+    }
+
+    fn link_gone(&mut self, now: Now, ifindex: u32, name: &str, fx: &mut Effects) {
+        if self.watchers.contains_key(name) {
+            fx.note(text::link_known(name, false));
+        }
+        self.addrs.on_link_gone(ifindex);
+        self.refresh(now, name, false, fx);
+    }
+
+    fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) {
+        let ifindex = a.ifindex;
+        self.links.addr_new(a);
+        self.addresses_changed(now, ifindex, fx);
+    }
+
+    fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
+        if self.links.addr_del(id) {
+            self.addrs.on_deleted(now.mono, id, &mut self.timers);
+            self.addresses_changed(now, id.0, fx);
+        }
+    }
+
+    fn addresses_changed(&mut self, now: Now, ifindex: u32, fx: &mut Effects) {
+        let own = own_addresses(&self.links, ifindex, &self.vips);
+        for key in self.socks.keys() {
+            if let Some(sock) = self.socks.get_mut(key).filter(|s| s.spec.ifindex == ifindex) {
+                sock.own.clone_from(&own);
+            }
+        }
+        if let Some(name) = self.links.get(ifindex).map(|l| l.name.clone())
+            && let Some(watchers) = self.watchers.get(&name).cloned()
+        {
+            for vr in watchers {
+                self.evaluate(now, vr, fx);
+            }
+        }
+    }
+
+    fn on_outcome(&mut self, now: Now, outcome: Outcome, fx: &mut Effects) {
+        match outcome {
+            Outcome::Held { vr, id } => with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx)),
+            Outcome::Refused { vr, id, errno } => {
+                let dev = self.dev(id.0);
+                if let Some(vi) = self.instances.get(vr) {
+                    fx.note(text::address_refused(&vi.cfg().name, id.1, id.2, &dev, errno));
+                }
+            }
+            Outcome::Stuck { id, errno } => fx.note(text::address_stuck(id.1, id.2, &self.dev(id.0), errno)),
+        }
+    }
+
+    fn dev(&self, ifindex: u32) -> String {
+        self.links.get(ifindex).map_or_else(|| format!("interface {ifindex}"), |l| l.name.clone())
+    }
+
+    // ---- netlink ----
+
+    fn on_netlink_lost(&mut self, fx: &mut Effects) {
+        if self.dumping {
+            // What the dump under way tells may be older than what was lost: one more after it.
+            self.dump_again = true;
+        } else {
+            fx.note(text::netlink_lost());
+            self.resync(fx);
+        }
+    }
+
+    fn resync(&mut self, fx: &mut Effects) {
+        if !self.dumping {
+            self.dumping = true;
+            fx.push(Effect::Resync);
+        }
+    }
+
+    fn on_synced(&mut self, now: Now, complete: bool, fx: &mut Effects) {
+        self.dumping = false;
+        if !complete {
+            fx.note(text::resync_failed());
+            self.timers.set(Due::Resync, now.mono + RETRY);
+            return;
+        }
+        for (ifindex, name) in self.links.sweep() {
+            self.link_gone(now, ifindex, &name, fx);
+        }
+        if core::mem::take(&mut self.dump_again) {
+            self.resync(fx);
+        }
+        match self.phase {
+            Phase::Reading => {
+                self.phase = Phase::Cleaning;
+                self.remove_leftovers(fx);
+            }
+            Phase::Running => {
+                self.addrs.reconcile(&self.links);
+                for vr in self.instances.keys() {
+                    self.evaluate(now, vr, fx);
+                }
+            }
+            Phase::Cleaning | Phase::Stopping | Phase::Gone => {}
+        }
+    }
+
+    // Every configured VIP that is on its interface although nobody is Master yet. An owner's are its own, unless
+    // their tag says that a kalived added them.
+    fn remove_leftovers(&mut self, fx: &mut Effects) {
+        let mut n = 0;
+        for (_, vi) in self.instances.iter() {
+            for spec in vi.specs(&self.links) {
+                let found = self.links.addrs(spec.ifindex).find(|a| a.addr == spec.addr && a.prefix == spec.prefix);
+                if found.is_some_and(|a| vi.cfg().priority != 255 || a.proto == ADDR_PROTO) {
+                    self.addrs.remove(spec);
+                    n += 1;
+                }
+            }
+        }
+        if n > 0 {
+            fx.note(text::leftovers(n));
+        }
+    }
+
+    // ---- the end ----
+
+    fn on_signal(&mut self, now: Now, signal: Signal, fx: &mut Effects) {
+        match signal {
+            Signal::Term | Signal::Int => {
+                let name = if signal == Signal::Term { "SIGTERM" } else { "SIGINT" };
+                if matches!(self.phase, Phase::Stopping | Phase::Gone) {
+                    // Asked twice: now.
+                    self.exit(fx);
+                    return;
+                }
+                fx.note(text::stopping(name));
+                self.phase = Phase::Stopping;
+                for vr in self.instances.keys() {
+                    with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
+                }
+                self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
+            }
+            Signal::Hup => fx.note(text::signal_ignored("SIGHUP")),
+            Signal::Usr1 | Signal::Usr2 => {
+                let notes: Vec<Note> = self.views().iter().map(|v| text::status(&v.name, v)).collect();
+                notes.into_iter().for_each(|n| fx.note(n));
+            }
+        }
+    }
+
+    fn exit(&mut self, fx: &mut Effects) {
+        if self.phase != Phase::Gone {
+            self.phase = Phase::Gone;
+            self.timers.stop(Due::Exit);
+            fx.note(text::all_stopped());
+            fx.push(Effect::Exit(ExitCode::Ok));
+        }
+    }
+}
+
+// A packet from one of these is our own. Not from a VIP: its returning owner may send from it while we hold it.
+fn own_addresses(links: &Links, ifindex: u32, vips: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    links.addrs(ifindex).map(|a| a.addr).filter(|a| !vips.contains(a)).collect()
+}
+
+impl core::fmt::Debug for World {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("World").field("phase", &self.phase).field("instances", &self.views()).finish_non_exhaustive()
+    }
 }

@@ -1,3 +1,13 @@
-//! Text to meaning: `source` → `tree` → `keyword` → `lower` → [`model`].
+//! Text to meaning: `source` → `lex` → `tree` → `keyword` → `lower` → [`model`]. Entry point: [`load`].
 
+pub mod diag;
+pub mod files;
+pub mod keyword;
+pub mod lex;
+mod load;
+pub mod lower;
 pub mod model;
+pub mod source;
+pub mod tree;
+
+pub use load::{Loaded, check_interfaces, load};

@@ -1,1 +1,82 @@
 //! The loop: completions to events, effects to submissions.
+//!
+//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`, `start`
+//! (from the command line to the first turn). Deliberately absent: any decision about VRRP.
+
+pub mod adverts;
+pub mod exec;
+pub mod log;
+pub mod rtnl;
+pub mod start;
+pub mod token;
+
+use crate::effect::Effects;
+use crate::event::Event;
+use crate::exit::ExitCode;
+use crate::note::{Level, Note};
+use crate::sys::clock;
+use crate::time::{Instant, Now};
+use crate::timers::Due;
+use crate::world::World;
+use exec::Exec;
+
+/// Expired timers dispatched in one turn. Each costs microseconds, so a turn stays below a millisecond; what is left
+/// makes the next turn not wait, and packets that came meanwhile are looked at in between.
+const FIRE: usize = 64;
+
+/// What the loop drives: the [`World`], or a script in a test.
+pub trait Machine {
+    /// One input.
+    fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects);
+    /// Dispatches at most `limit` expired timers; `true`: more are due.
+    fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool;
+    /// When and why to wake next.
+    fn next_deadline(&self) -> Option<(Instant, Due)>;
+}
+
+impl Machine for World {
+    fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
+        World::handle(self, now, event, fx);
+    }
+    fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
+        World::fire(self, now, limit, fx)
+    }
+    fn next_deadline(&self) -> Option<(Instant, Due)> {
+        World::next_deadline(self)
+    }
+}
+
+/// Runs until an [`Effect::Exit`](crate::effect::Effect::Exit).
+///
+/// A turn: wait until the next deadline or completion → read both clocks once → every completion that was queued when the
+/// turn began → *then* the timers (packets before timers: an advert that is here already beats its own master-down) →
+/// apply the effects in order → the next wait submits them.
+pub fn run(exec: &mut Exec, machine: &mut dyn Machine) -> ExitCode {
+    let mut fx = Effects::default();
+    let now = clock::now();
+    machine.handle(now, Event::Start, &mut fx);
+    exec.apply(now, &mut fx);
+    let mut more = false;
+    loop {
+        let until = machine.next_deadline().map(|(at, _)| at).filter(|_| !exec.exiting());
+        let waited = exec.wait(until, more);
+        let now = clock::now();
+        if let Some(e) = waited.err().or_else(|| exec.broken()) {
+            fx.note(Note { level: Level::Error, text: format!("the ring failed: {e}") });
+            exec.apply(now, &mut fx);
+            return ExitCode::Fatal;
+        }
+        let exiting = exec.exiting();
+        exec.events(now, &mut |event| {
+            if !exiting {
+                machine.handle(now, event, &mut fx);
+            }
+        });
+        more = !exiting && machine.fire(now, FIRE, &mut fx);
+        exec.apply(now, &mut fx);
+        if let Some(code) = exec.finished_at(now.mono) {
+            exec.flush();
+            return code;
+        }
+    }
+}

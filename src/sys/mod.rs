@@ -1,1 +1,36 @@
 //! The only place with `unsafe`, libc and io_uring. Knows fds, bytes and tokens, not VRRP.
+//!
+//! Read in this order: `ring` (submission, waiting, completions), `op` (who owns memory, and until when), `bufring`
+//! (where received bytes land), `socket` and `netlink` (how each socket is set up, and why), then the small ones.
+//! Results are the kernel's: zero or more is success, below zero is a negated errno. Deliberately absent: threads, an
+//! async runtime, and any decision about a protocol.
+
+pub mod bufring;
+pub mod clock;
+pub mod daemonize;
+pub mod logfd;
+pub mod netlink;
+pub mod op;
+pub mod pidfile;
+pub mod ring;
+pub mod sched;
+pub mod signal;
+pub mod socket;
+
+/// Negated errnos the daemon tells apart.
+pub mod errno {
+    /// The operation was cancelled.
+    pub const ECANCELED: i32 = -libc::ECANCELED;
+    /// Out of provided buffers, or netlink messages were lost.
+    pub const ENOBUFS: i32 = -libc::ENOBUFS;
+    /// No such device: an effect named a socket that is not open.
+    pub const ENODEV: i32 = -libc::ENODEV;
+    /// Operation not permitted.
+    pub const EPERM: i32 = -libc::EPERM;
+    /// Permission denied.
+    pub const EACCES: i32 = -libc::EACCES;
+    /// Try again: the buffer is full.
+    pub const EAGAIN: i32 = -libc::EAGAIN;
+    /// Interrupted by a signal.
+    pub const EINTR: i32 = -libc::EINTR;
+}

@@ -1,0 +1,267 @@
+//! What is wrong with a configuration, where, and what to do about it; and how that is shown.
+//!
+//! Rendered like a compiler's message: `file:line:column`, the line, a caret, "block opened here", help. Texts are made
+//! where the mistake is found (`tree.rs`, `lower`). Deliberately absent: positions of anything that is not in a file.
+
+use super::model::Place;
+use super::source::{Sources, Span};
+use crate::exit::ExitCode;
+use std::fmt::Write;
+
+/// Most messages kept. A hostile or binary file must not turn into gigabytes of messages; nobody reads more.
+pub const MAX_KEPT: usize = 1000;
+/// Most messages shown.
+pub const MAX_SHOWN: usize = 100;
+/// Longest piece of a line shown, in characters.
+const MAX_LINE: usize = 160;
+
+/// How bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The daemon does not start.
+    Fatal,
+    /// What is written has no effect; the daemon starts without it.
+    Error,
+    /// It has an effect, but maybe not the one that was wanted.
+    Warning,
+    /// Nothing wrong with the file: what kalived does about it.
+    Note,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diag {
+    /// How bad.
+    pub severity: Severity,
+    /// For Fatal: the exit code of a start. Without meaning otherwise.
+    pub exit: ExitCode,
+    /// Whether `--config-test` fails because of it.
+    pub fails_test: bool,
+    /// For people.
+    pub place: Place,
+    /// What the caret marks.
+    pub span: Span,
+    /// What is wrong, one sentence without a full stop.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Other places that belong to it.
+    pub related: Vec<(Place, Span, String)>,
+}
+
+/// Collects messages.
+#[derive(Debug, Default)]
+pub struct Diags {
+    list: Vec<Diag>,
+    dropped: usize,
+}
+
+impl Diags {
+    /// Takes a message in and returns it for [`Diag::help`] and [`Diag::also`].
+    pub fn push(&mut self, src: &Sources, severity: Severity, span: Span, message: impl Into<String>) -> Handle<'_> {
+        let diag = Diag {
+            severity,
+            exit: ExitCode::Config,
+            fails_test: severity < Severity::Note,
+            place: src.place(span),
+            span,
+            message: message.into(),
+            help: None,
+            related: Vec::new(),
+        };
+        // A fatal one is never lost: without it a start would go on.
+        let kept = self.list.len() < MAX_KEPT || (severity == Severity::Fatal && self.list.len() < 2 * MAX_KEPT);
+        if kept {
+            self.list.push(diag);
+        } else {
+            self.dropped += 1;
+        }
+        Handle { diag: if kept { self.list.last_mut() } else { None } }
+    }
+    /// All of them in file order, and how many were too many.
+    pub fn finish(mut self) -> (Vec<Diag>, usize) {
+        self.list.sort_by_key(|d| (d.span.file, d.span.start, d.severity));
+        (self.list, self.dropped)
+    }
+    /// Takes over another collection.
+    pub fn append(&mut self, other: Diags) {
+        self.dropped += other.dropped;
+        for d in other.list {
+            if self.list.len() < MAX_KEPT || d.severity == Severity::Fatal {
+                self.list.push(d);
+            } else {
+                self.dropped += 1;
+            }
+        }
+    }
+}
+
+/// A message that was just made.
+pub struct Handle<'a> {
+    diag: Option<&'a mut Diag>,
+}
+
+impl Handle<'_> {
+    /// Says what to do.
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        if let Some(d) = &mut self.diag {
+            d.help = Some(text.into());
+        }
+        self
+    }
+    /// Says what to do, where that is known.
+    pub fn maybe_help(self, text: Option<String>) -> Self {
+        match text {
+            Some(t) => self.help(t),
+            None => self,
+        }
+    }
+    /// Points to another place.
+    pub fn also(mut self, src: &Sources, span: Span, text: impl Into<String>) -> Self {
+        if let Some(d) = &mut self.diag {
+            d.related.push((src.place(span), span, text.into()));
+        }
+        self
+    }
+    /// Another exit code than [`ExitCode::Config`].
+    pub fn exit(mut self, code: ExitCode) -> Self {
+        if let Some(d) = &mut self.diag {
+            d.exit = code;
+        }
+        self
+    }
+    /// Prevents a start but says nothing against the file.
+    pub fn not_in_test(mut self) -> Self {
+        if let Some(d) = &mut self.diag {
+            d.fails_test = false;
+        }
+        self
+    }
+}
+
+/// The messages as text, at most [`MAX_SHOWN`]; Fatal and Error ones are shown before room runs out for milder ones.
+pub fn render(diags: &[Diag], dropped: usize, src: &Sources, colour: bool) -> String {
+    let mut out = String::new();
+    let mut room = MAX_SHOWN;
+    let mut show = vec![false; diags.len()];
+    for wanted in [Severity::Fatal, Severity::Error, Severity::Warning, Severity::Note] {
+        for (d, s) in diags.iter().zip(&mut show).filter(|(d, _)| d.severity == wanted) {
+            *s = room > 0 && d.severity == wanted;
+            room = room.saturating_sub(1);
+        }
+    }
+    for (d, _) in diags.iter().zip(&show).filter(|(_, s)| **s) {
+        one(&mut out, d, src, colour);
+    }
+    let more = diags.len().saturating_sub(MAX_SHOWN) + dropped;
+    if more > 0 {
+        let _ = writeln!(out, "and {more} more");
+    }
+    out
+}
+
+fn one(out: &mut String, d: &Diag, src: &Sources, colour: bool) {
+    let paint = |code: &str, text: &str| match colour {
+        true => format!("\x1b[{code}m{text}\x1b[0m"),
+        false => text.to_owned(),
+    };
+    let (word, code) = match d.severity {
+        Severity::Fatal => ("fatal", "1;31"),
+        Severity::Error => ("error", "31"),
+        Severity::Warning => ("warning", "33"),
+        Severity::Note => ("note", "36"),
+    };
+    // The message may repeat words of a hostile file: no control character reaches the terminal.
+    let _ = writeln!(out, "{}: {}: {}", paint("1", &d.place.to_string()), paint(code, word), clean(&d.message));
+    excerpt(out, src, d.span);
+    for (place, span, text) in &d.related {
+        let _ = writeln!(out, "  {}: {}", place, clean(text));
+        excerpt(out, src, *span);
+    }
+    if let Some(help) = &d.help {
+        let _ = writeln!(out, "  {}: {}", paint("32", "help"), clean(help));
+    }
+}
+
+fn clean(text: &str) -> String {
+    let show = |c: char| if c.is_control() { '\u{FFFD}' } else { c };
+    let mut out: String = text.chars().take(2000).map(show).collect();
+    if out.len() < text.len() && text.chars().nth(2000).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// The line and a caret under the span.
+fn excerpt(out: &mut String, src: &Sources, span: Span) {
+    let Some(file) = src.file(span.file) else { return };
+    let (line, start, text) = file.line_at(span.start);
+    if text.trim().is_empty() {
+        return;
+    }
+    let before = text.get(..(span.start - start) as usize).map_or(0, |t| t.chars().count());
+    let marked = src.slice(span).lines().next().map_or(1, |t| t.chars().count()).max(1);
+    // Of a very long line only the part around the mark.
+    let skip = before.saturating_sub(MAX_LINE / 2);
+    let shown: String = text.chars().skip(skip).take(MAX_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let _ = writeln!(out, "{line:>6} | {}", shown.trim_end());
+    let pad: String = text.chars().skip(skip).take(before - skip).map(pad_for).collect();
+    let carets = marked.min(MAX_LINE - (before - skip).min(MAX_LINE - 1));
+    let _ = writeln!(out, "       | {pad}{}", "^".repeat(carets));
+}
+
+/// A blank as wide as the character above it: East Asian wide characters take two columns.
+fn pad_for(c: char) -> &'static str {
+    match c as u32 {
+        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 => {
+            "  "
+        }
+        0x200B..=0x200F | 0x300..=0x36F => "",
+        _ => " ",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_like_a_compiler_message() {
+        let mut src = Sources::default();
+        src.add("k.conf", b"a {\n\tpriority 300\n".to_vec());
+        let mut d = Diags::default();
+        let span = |start, end| Span { file: 0, start, end };
+        d.push(&src, Severity::Warning, span(0, 1), "first");
+        d.push(&src, Severity::Error, span(14, 17), "too \x1b[2Jlarge").help("use 1..255").also(
+            &src,
+            span(2, 3),
+            "opened here",
+        );
+        let (list, dropped) = d.finish();
+        assert_eq!(
+            render(&list, dropped, &src, false),
+            "k.conf:1:1: warning: first\n     1 | a {\n       | ^\n\
+             k.conf:2:11: error: too \u{FFFD}[2Jlarge\n     2 |  priority 300\n       |           ^^^\n\
+             \x20 k.conf:1:3: opened here\n     1 | a {\n       |   ^\n  help: use 1..255\n"
+        );
+        assert!(render(&list, 3, &src, true).contains("\x1b[31merror\x1b[0m"));
+        assert!(render(&list, 3, &src, false).ends_with("and 3 more\n"));
+    }
+    #[test]
+    fn a_flood_is_bounded_and_loses_no_fatal_one() {
+        let mut src = Sources::default();
+        src.add("k.conf", b"x\n".to_vec());
+        let mut d = Diags::default();
+        let span = Span { file: 0, start: 0, end: 1 };
+        for _ in 0..10 * MAX_KEPT {
+            d.push(&src, Severity::Note, span, "n");
+        }
+        d.push(&src, Severity::Fatal, span, "f");
+        let (list, dropped) = d.finish();
+        assert_eq!((list.len(), dropped), (MAX_KEPT + 1, 9 * MAX_KEPT));
+        assert_eq!(list[0].severity, Severity::Fatal);
+        let text = render(&list, dropped, &src, false);
+        assert!(text.starts_with("k.conf:1:1: fatal: f"));
+        assert!(text.ends_with(&format!("and {} more\n", 9 * MAX_KEPT + 1 + MAX_KEPT - MAX_SHOWN)));
+    }
+}

@@ -1,0 +1,366 @@
+//! THE keyword table: every word keepalived 2.4.3 knows, where it belongs, what it takes, and whether kalived does it.
+//!
+//! It drives parsing (`tree.rs` asks what opens a block, `lower` asks for ranges), spelling help and the keyword section
+//! of kalived.conf(5). Rows are in the files of this folder, by scope, sorted by name. Read next: `nearest.rs`, `man.rs`.
+
+mod global;
+mod instance;
+mod lexer;
+mod lines;
+pub mod nearest;
+mod root;
+mod server;
+
+/// Where a word may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)] // each is the block of that name
+pub enum Scope {
+    /// Words that work on text.
+    Lexer,
+    /// Top level.
+    Root,
+    GlobalDefs,
+    TrackGroup,
+    SyncGroup,
+    GarpGroup,
+    Instance,
+    Authentication,
+    AuthHmac,
+    PeerLine,
+    TrackLine,
+    VrrpScript,
+    TrackProcess,
+    AddressLine,
+    RouteLine,
+    RuleLine,
+    TrackFile,
+    Ssl,
+    ServerGroupLine,
+    VirtualServer,
+    RealServer,
+    /// TCP_CHECK, PING_CHECK, and what all network checks share.
+    NetCheck,
+    /// What all checks share.
+    AnyCheck,
+    HttpCheck,
+    Url,
+    SmtpCheck,
+    DnsCheck,
+    MiscCheck,
+    UdpCheck,
+    FileCheck,
+    BfdCheck,
+    BfdInstance,
+    /// Free names, one or more per line.
+    Names,
+}
+
+/// What follows a keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Nothing.
+    Flag,
+    /// Nothing (true), or true/on/yes, false/off/no.
+    Bool,
+    /// A whole number, both bounds allowed.
+    Int(i64, i64),
+    /// Seconds with up to six decimals; bounds in microseconds, both allowed.
+    Secs(u64, u64),
+    /// An address.
+    Ip,
+    /// One word.
+    Text,
+    /// Words with a form of their own.
+    Words,
+    /// A command: both quotes group.
+    Script,
+    /// Keywords of that scope in braces.
+    Block(Scope),
+    /// One entry per line in braces.
+    Entries(Scope),
+}
+
+/// What kalived does with a keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Works.
+    Supported,
+    /// Known, without effect, and said so.
+    NotYet,
+    /// Known, not done yet, and running without it would be wrong on the wire or unsafe: kalived does not start.
+    Refused,
+    /// Accepted without a message: kalived always behaves so, or it never had an effect.
+    Always,
+}
+
+/// One row.
+#[derive(Debug)]
+pub struct Keyword {
+    /// The word.
+    pub name: &'static str,
+    /// What follows, for the parser.
+    pub form: Form,
+    /// What kalived does with it.
+    pub status: Status,
+    /// What follows, for people.
+    pub args: &'static str,
+    /// Default, for people; may be empty.
+    pub default: &'static str,
+    /// Limits that `form` does not say, for people; may be empty.
+    pub range: &'static str,
+    /// One sentence or two.
+    pub doc: &'static str,
+}
+
+const fn row(
+    name: &'static str,
+    form: Form,
+    status: Status,
+    args: &'static str,
+    default: &'static str,
+    range: &'static str,
+    doc: &'static str,
+) -> Keyword {
+    Keyword { name, form, status, args, default, range, doc }
+}
+
+impl Scope {
+    /// Every scope with rows of its own.
+    pub const ALL: &'static [Scope] = &[
+        Scope::Lexer,
+        Scope::Root,
+        Scope::GlobalDefs,
+        Scope::Instance,
+        Scope::Authentication,
+        Scope::AddressLine,
+        Scope::TrackLine,
+        Scope::AuthHmac,
+        Scope::PeerLine,
+        Scope::SyncGroup,
+        Scope::TrackGroup,
+        Scope::GarpGroup,
+        Scope::VrrpScript,
+        Scope::TrackProcess,
+        Scope::TrackFile,
+        Scope::RouteLine,
+        Scope::RuleLine,
+        Scope::Ssl,
+        Scope::ServerGroupLine,
+        Scope::VirtualServer,
+        Scope::RealServer,
+        Scope::NetCheck,
+        Scope::AnyCheck,
+        Scope::HttpCheck,
+        Scope::Url,
+        Scope::SmtpCheck,
+        Scope::DnsCheck,
+        Scope::MiscCheck,
+        Scope::UdpCheck,
+        Scope::FileCheck,
+        Scope::BfdCheck,
+        Scope::BfdInstance,
+    ];
+
+    /// The rows of this scope alone.
+    pub fn rows(self) -> &'static [Keyword] {
+        match self {
+            Scope::Lexer => lexer::LEXER,
+            Scope::Root => root::ROOT,
+            Scope::GlobalDefs => global::GLOBAL_DEFS,
+            Scope::TrackGroup => root::TRACK_GROUP,
+            Scope::SyncGroup => instance::SYNC_GROUP,
+            Scope::GarpGroup => root::GARP_GROUP,
+            Scope::Instance => instance::INSTANCE,
+            Scope::Authentication => instance::AUTHENTICATION,
+            Scope::AuthHmac => instance::AUTH_HMAC,
+            Scope::PeerLine => instance::PEER_LINE,
+            Scope::TrackLine => instance::TRACK_LINE,
+            Scope::VrrpScript => root::VRRP_SCRIPT,
+            Scope::TrackProcess => root::TRACK_PROCESS,
+            Scope::AddressLine => lines::ADDRESS_LINE,
+            Scope::RouteLine => lines::ROUTE_LINE,
+            Scope::RuleLine => lines::RULE_LINE,
+            Scope::TrackFile => root::TRACK_FILE,
+            Scope::Ssl => root::SSL,
+            Scope::ServerGroupLine => lines::SERVER_GROUP_LINE,
+            Scope::VirtualServer => server::VIRTUAL_SERVER,
+            Scope::RealServer => server::REAL_SERVER,
+            Scope::NetCheck => server::NET_CHECK,
+            Scope::AnyCheck => server::ANY_CHECK,
+            Scope::HttpCheck => server::HTTP_CHECK,
+            Scope::Url => server::URL,
+            Scope::SmtpCheck => server::SMTP_CHECK,
+            Scope::DnsCheck => server::DNS_CHECK,
+            Scope::MiscCheck => server::MISC_CHECK,
+            Scope::UdpCheck => server::UDP_CHECK,
+            Scope::FileCheck => server::FILE_CHECK,
+            Scope::BfdCheck => server::BFD_CHECK,
+            Scope::BfdInstance => root::BFD_INSTANCE,
+            Scope::Names => &[],
+        }
+    }
+
+    /// The scopes whose rows also hold here.
+    pub fn shared(self) -> &'static [Scope] {
+        match self {
+            Scope::HttpCheck | Scope::SmtpCheck | Scope::DnsCheck | Scope::UdpCheck => {
+                &[Scope::NetCheck, Scope::AnyCheck]
+            }
+            Scope::NetCheck | Scope::MiscCheck => &[Scope::AnyCheck],
+            _ => &[],
+        }
+    }
+
+    /// The block, as people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Scope::Lexer => "the text",
+            Scope::Root => "the top level",
+            Scope::GlobalDefs => "global_defs",
+            Scope::TrackGroup => "track_group",
+            Scope::SyncGroup => "vrrp_sync_group",
+            Scope::GarpGroup => "garp_group",
+            Scope::Instance => "vrrp_instance",
+            Scope::Authentication => "authentication",
+            Scope::AuthHmac => "auth_hmac",
+            Scope::PeerLine => "a line of unicast_peer",
+            Scope::TrackLine => "a line of a track_ block",
+            Scope::VrrpScript => "vrrp_script",
+            Scope::TrackProcess => "vrrp_track_process",
+            Scope::AddressLine => "an address line",
+            Scope::RouteLine => "a route line",
+            Scope::RuleLine => "a rule line",
+            Scope::TrackFile => "track_file",
+            Scope::Ssl => "SSL",
+            Scope::ServerGroupLine => "a line of virtual_server_group",
+            Scope::VirtualServer => "virtual_server",
+            Scope::RealServer => "real_server",
+            Scope::NetCheck => "a network check",
+            Scope::AnyCheck => "a check",
+            Scope::HttpCheck => "HTTP_GET or SSL_GET",
+            Scope::Url => "url",
+            Scope::SmtpCheck => "SMTP_CHECK",
+            Scope::DnsCheck => "DNS_CHECK",
+            Scope::MiscCheck => "MISC_CHECK",
+            Scope::UdpCheck => "UDP_CHECK",
+            Scope::FileCheck => "FILE_CHECK",
+            Scope::BfdCheck => "BFD_CHECK",
+            Scope::BfdInstance => "bfd_instance",
+            Scope::Names => "a list of names",
+        }
+    }
+
+    /// Whether the words here stand inside a line, not at its start.
+    pub fn in_line(self) -> bool {
+        matches!(
+            self,
+            Scope::Lexer
+                | Scope::PeerLine
+                | Scope::TrackLine
+                | Scope::AddressLine
+                | Scope::RouteLine
+                | Scope::RuleLine
+                | Scope::ServerGroupLine
+        )
+    }
+}
+
+/// The row of a word in a scope.
+pub fn find(scope: Scope, name: &str) -> Option<&'static Keyword> {
+    let own = |s: Scope| {
+        let rows = s.rows();
+        rows.binary_search_by(|k| k.name.as_bytes().cmp(name.as_bytes())).ok().and_then(|i| rows.get(i))
+    };
+    own(scope).or_else(|| scope.shared().iter().find_map(|&s| own(s)))
+}
+
+/// Words that start a block of the top level and nothing else: inside another block they prove a missing brace.
+pub fn only_at_root(name: &str) -> bool {
+    matches!(
+        name,
+        "global_defs"
+            | "static_ipaddress"
+            | "static_routes"
+            | "static_rules"
+            | "vrrp_sync_group"
+            | "garp_group"
+            | "linkbeat_interfaces"
+            | "vrrp_instance"
+            | "vrrp_script"
+            | "vrrp_track_process"
+            | "vrrp_track_file"
+            | "interface_up_down_delays"
+            | "virtual_server_group"
+            | "virtual_server"
+            | "bfd_instance"
+            | "SSL"
+    )
+}
+
+/// Words after which both quotes group, whatever the scope.
+pub fn takes_script(name: &str) -> bool {
+    matches!(
+        name,
+        "script"
+            | "notify"
+            | "notify_backup"
+            | "notify_master"
+            | "notify_fault"
+            | "notify_stop"
+            | "notify_deleted"
+            | "notify_master_rx_lower_pri"
+            | "notify_up"
+            | "notify_down"
+            | "quorum_up"
+            | "quorum_down"
+            | "misc_path"
+            | "startup_script"
+            | "shutdown_script"
+            | "notify_fifo_script"
+            | "vrrp_notify_fifo_script"
+            | "lvs_notify_fifo_script"
+            | "regex"
+            | "regex_no_match"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn rows_are_sorted_and_unique() {
+        for &scope in Scope::ALL {
+            let rows = scope.rows();
+            assert!(!rows.is_empty(), "{scope:?}");
+            for pair in rows.windows(2) {
+                assert!(
+                    pair[0].name.as_bytes() < pair[1].name.as_bytes(),
+                    "{scope:?}: {} {}",
+                    pair[0].name,
+                    pair[1].name
+                );
+            }
+        }
+    }
+    #[test]
+    fn the_list_of_script_words_is_the_table_s() {
+        let table: BTreeSet<&str> =
+            Scope::ALL.iter().flat_map(|s| s.rows()).filter(|k| k.form == Form::Script).map(|k| k.name).collect();
+        assert!(table.iter().all(|n| takes_script(n)), "{table:?}");
+        assert_eq!(table.len(), 20, "{table:?}");
+    }
+    #[test]
+    fn words_of_the_top_level_stand_nowhere_else() {
+        let mut seen = 0;
+        for &scope in Scope::ALL.iter().filter(|s| !s.in_line()) {
+            for k in scope.rows().iter().filter(|k| only_at_root(k.name)) {
+                assert_eq!(scope, Scope::Root, "{}", k.name);
+                assert!(matches!(k.form, Form::Block(_) | Form::Entries(_)), "{}", k.name);
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 16);
+    }
+}

@@ -1,0 +1,133 @@
+//! The entry point: a path to a [`Config`] and everything there is to say about the file.
+
+use super::diag::{self, Diag, Diags, Severity};
+use super::keyword::nearest::distance;
+use super::lower::{self, InterfaceUse, Lowered};
+use super::model::Config;
+use super::source::{FileError, Files, MAX_BYTES, Sources, Span};
+use super::tree;
+use crate::exit::ExitCode;
+
+/// A configuration and what was said about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// To run when [`Loaded::fatal`] is `None`.
+    pub config: Config,
+    /// In file order.
+    pub diags: Vec<Diag>,
+    /// Messages that were too many.
+    pub dropped: usize,
+    /// For rendering.
+    pub sources: Sources,
+    /// Every interface the file names.
+    pub interfaces: Vec<InterfaceUse>,
+}
+
+/// Reads and understands a configuration file. Never fails: what is wrong is in the result.
+pub fn load(files: &dyn Files, path: &str) -> Loaded {
+    let mut sources = Sources::default();
+    let mut diags = Diags::default();
+    let start = Span::default();
+    let file = match files.read(path) {
+        Ok(bytes) => sources.add(path, bytes).ok_or_else(|| FileError {
+            errno: None,
+            reason: format!("larger than {} MiB, which no configuration is", MAX_BYTES >> 20),
+        }),
+        Err(e) => Err(e),
+    };
+    let file = match file {
+        Ok(file) => file,
+        Err(e) => {
+            let _ = sources.add(path, Vec::new());
+            diags
+                .push(&sources, Severity::Fatal, start, format!("cannot read the configuration: {}", e.reason))
+                .help(remedy(&e))
+                .exit(ExitCode::NoConfig);
+            return done(sources, diags, Lowered::default());
+        }
+    };
+    let tree = tree::parse(&sources, file, &mut diags);
+    if tree.lines == 0 && tree.unsupported.is_empty() {
+        diags
+            .push(&sources, Severity::Fatal, start, "the configuration is empty")
+            .help("write at least one `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
+            .exit(ExitCode::NoConfig);
+        return done(sources, diags, Lowered::default());
+    }
+    let lowered = lower::lower(&sources, &tree, &mut diags);
+    if lowered.config.instances.is_empty() {
+        let text = match lowered.other_work {
+            true => {
+                "nothing to run: virtual_server and bfd_instance are not supported yet, and there is no vrrp_instance"
+            }
+            false => "nothing to run: there is no usable vrrp_instance",
+        };
+        diags
+            .push(&sources, Severity::Fatal, start, text)
+            .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
+            .not_in_test();
+    }
+    done(sources, diags, lowered)
+}
+
+fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
+    let (diags, dropped) = diags.finish();
+    Loaded { config: lowered.config, diags, dropped, sources, interfaces: lowered.interfaces }
+}
+
+fn remedy(e: &FileError) -> &'static str {
+    match e.errno {
+        Some(2 | 20) => "create the file, or name another one with --config",
+        Some(1 | 13) => "run kalived as root, or make the file readable for it",
+        Some(21) => "this is a directory; name a file in it with --config",
+        _ => "name another file with --config",
+    }
+}
+
+impl Loaded {
+    /// Why the daemon must not start, as its exit code.
+    pub fn fatal(&self) -> Option<ExitCode> {
+        let codes = || self.diags.iter().filter(|d| d.severity == Severity::Fatal).map(|d| d.exit);
+        codes().find(|c| *c == ExitCode::NoConfig).or_else(|| codes().next())
+    }
+    /// The exit code of `--config-test`: Ok for every file keepalived finds no fault with, unless it needs something
+    /// kalived refuses to run without.
+    pub fn config_test_exit(&self) -> ExitCode {
+        if self.fatal() == Some(ExitCode::NoConfig) {
+            ExitCode::NoConfig
+        } else if self.diags.iter().any(|d| d.fails_test) {
+            ExitCode::ConfigTest
+        } else {
+            ExitCode::Ok
+        }
+    }
+    /// All messages as text, ending in a newline; empty when there are none.
+    pub fn render(&self, colour: bool) -> String {
+        diag::render(&self.diags, self.dropped, &self.sources, colour)
+    }
+    /// Other messages about these files, for example those of [`check_interfaces`].
+    pub fn render_these(&self, diags: &[Diag], colour: bool) -> String {
+        diag::render(diags, 0, &self.sources, colour)
+    }
+}
+
+/// Interfaces that the file names and this machine does not have. `names`: those it has, for "did you mean".
+/// Warnings: kalived waits for them.
+pub fn check_interfaces(loaded: &Loaded, exists: &dyn Fn(&str) -> bool, names: &[&str]) -> Vec<Diag> {
+    let mut diags = Diags::default();
+    let mut told: Vec<&str> = Vec::new();
+    for used in &loaded.interfaces {
+        if exists(&used.name) || told.contains(&used.name.as_str()) {
+            continue;
+        }
+        told.push(&used.name);
+        let near = names.iter().map(|n| (distance(&used.name, n), *n)).filter(|(d, _)| *d <= 2).min();
+        let help = match near {
+            Some((_, n)) => format!("did you mean `{n}`? otherwise kalived waits until `{}` appears", used.name),
+            None => format!("kalived waits until `{}` appears", used.name),
+        };
+        let text = format!("interface `{}` of {} does not exist", used.name, used.user);
+        diags.push(&loaded.sources, Severity::Warning, used.span, text).help(help);
+    }
+    diags.finish().0
+}

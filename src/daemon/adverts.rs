@@ -1,0 +1,297 @@
+//! Pre-armed adverts: chains of a kernel timer and the sends behind it.
+//!
+//! `AdvertAt`s of one turn with an equal time become one chain (at most [`CHAIN`] sends, then another chain):
+//! ```text
+//! TIMEOUT(ABS | ETIME_SUCCESS) --soft--> SEND --hard--> SEND --hard--> … SEND
+//! ```
+//! **Soft behind the timer**: a cancelled timer must take its sends with it. (Behind a *hard* link a cancelled timer
+//! would release them: the kernel skips the failing of links for it. The farewell would be followed by adverts.)
+//! **Hard between the sends**: one instance's failing send must not silence the others.
+//!
+//! **Stop** of a virtual router cancels every chain it has a member in, and its farewell is hard-linked behind the last
+//! cancel, all in one submission. The other members of those chains come back ECANCELED and are armed again, at
+//! the same time, in a new chain, at the end of the turn that sees them.
+//!
+//! ## Races, each with what makes it harmless
+//! - *The timer fired, its completion is not seen yet.* The cancel finds nothing (ENOENT) or a timer that is firing
+//!   (EALREADY); the sends run, and complete with their own result. They are reported as usual, with the epoch they
+//!   were armed with. What a cancel answers is therefore never looked at: each send's own completion says which way
+//!   it went.
+//! - *The timer fires between our entering the kernel and the cancel.* Then the sends may run after the farewell. That
+//!   shows in the order of completions, which is the order of execution (one thread runs both): a member that left
+//!   after its farewell has the farewell sent once more ([`Stop::overtaken`]). At most one repetition per stop: it
+//!   waits until every member of that router has come back.
+//! - *A second stop meets a chain that is being cancelled.* The member is only marked; nothing is cancelled twice.
+//! - *A member is stopped, or its socket closed, between the cancellation and its completion.* It carries the mark and is
+//!   not armed again; nothing is reported.
+//! - *Stop in the turn that armed.* Chains are submitted at the end of a turn; what is not submitted is just dropped.
+//! - *Armed again after its time.* The timer's absolute time has passed, it fires at once: late, as the loop was.
+//! - *A chain fails although nobody cancelled it* (no memory). Its members come back ECANCELED and are reported as failed,
+//!   so that the owner decides; arming again by ourselves could spin.
+//! - *The socket is closed while armed.* The operation holds its own count on the fd (`sys/op.rs`), so the number
+//!   cannot be reused by another socket before the send is final.
+//!
+//! Deliberately absent: any knowledge of when or what to send; that is the machines'.
+
+use super::token::Token;
+use crate::event::{Errno, Event};
+use crate::id::{Arena, Key, SockKey, VrKey};
+use crate::sys::errno;
+use crate::sys::op::{Fd, Link, OpKey};
+use crate::sys::ring::{How, Ring};
+use crate::sys::socket::SockAddr;
+use crate::time::Instant;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What a [`ChainKey`] names.
+pub enum ChainMark {}
+/// Name of a chain.
+pub type ChainKey = Key<ChainMark>;
+/// What a [`StopKey`] names.
+pub enum StopMark {}
+/// Name of a stop whose farewell is on its way.
+pub type StopKey = Key<StopMark>;
+
+/// Sends behind one timer. One send costs the kernel 3 to 5 µs, so the last of 20 leaves less than 0.1 ms late; and by
+/// 20 the timer's own cost is already spread so thin that longer chains gain nothing (DESIGN §3).
+pub const CHAIN: usize = 20;
+
+/// Cancels hard-linked in front of a farewell. More than the depth any router is armed to (8); further ones are
+/// submitted in front, unlinked: the kernel runs them in order all the same.
+const LINKED_CANCELS: usize = 16;
+
+/// Where a packet goes.
+#[derive(Clone)]
+pub struct Way {
+    /// By which socket.
+    pub fd: Fd,
+    /// To which address.
+    pub to: Rc<SockAddr>,
+}
+
+struct Member {
+    vr: VrKey,
+    sock: SockKey,
+    epoch: u32,
+    packet: Bytes,
+    way: Way,
+    /// Not wanted any more: neither armed again nor, when cancelled, reported.
+    stopped: bool,
+    stop: Option<StopKey>,
+    done: bool,
+}
+
+struct Chain {
+    at: Instant,
+    timer: OpKey,
+    fired: bool,
+    cancelling: bool,
+    open: usize,
+    members: Vec<Member>,
+}
+
+struct Stop {
+    vr: VrKey,
+    packet: Bytes,
+    way: Way,
+    /// Members of `vr` whose completion is outstanding.
+    waiting: usize,
+    sent: bool,
+    overtaken: bool,
+}
+
+/// All chains.
+#[derive(Default)]
+pub struct Adverts {
+    chains: Arena<ChainMark, Chain>,
+    stops: Arena<StopMark, Stop>,
+    of_vr: BTreeMap<VrKey, Vec<ChainKey>>,
+    /// To be submitted at the end of the turn.
+    pending: BTreeMap<Instant, Vec<Member>>,
+}
+
+impl Adverts {
+    /// Takes an advert; [`Adverts::arm`] submits it.
+    pub fn add(&mut self, vr: VrKey, sock: SockKey, way: Way, epoch: u32, at: Instant, packet: Bytes) {
+        let m = Member { vr, sock, epoch, packet, way, stopped: false, stop: None, done: false };
+        self.pending.entry(at).or_default().push(m);
+    }
+
+    /// Submits what was taken, grouped by time.
+    pub fn arm(&mut self, ring: &mut Ring<Token>) {
+        while let Some((at, members)) = self.pending.pop_first() {
+            let mut members = members.into_iter().peekable();
+            while members.peek().is_some() {
+                self.submit(ring, at, members.by_ref().take(CHAIN).collect());
+            }
+        }
+    }
+
+    fn submit(&mut self, ring: &mut Ring<Token>, at: Instant, members: Vec<Member>) {
+        // All of it in one submission: a chain cut in two would be two chains, the second without a timer.
+        ring.room(1 + members.len());
+        let count = members.len();
+        let sends: Vec<_> = members.iter().map(|m| (m.vr, m.way.clone(), m.packet.clone())).collect();
+        // The timer's name is known only after the push, the chain's name is needed before: filled in below.
+        let nobody = OpKey::from_bits(1 << 32).expect("generation one is a name");
+        let chain =
+            self.chains.insert(Chain { at, timer: nobody, fired: false, cancelling: false, open: count, members });
+        let timer = ring.timeout_at(Token::Timer(chain), at, Link::Soft);
+        if let Some(c) = self.chains.get_mut(chain) {
+            c.timer = timer;
+        }
+        for (i, (vr, way, packet)) in sends.into_iter().enumerate() {
+            let link = if i + 1 == count { Link::Last } else { Link::Hard };
+            ring.send(Token::Advert(chain, i as u8), &way.fd, packet, Some(way.to), link, How::NoWait);
+            let of = self.of_vr.entry(vr).or_default();
+            if of.last() != Some(&chain) {
+                of.push(chain);
+            }
+        }
+    }
+
+    /// Takes back every armed advert of `vr`, then sends the farewell.
+    pub fn stop(&mut self, ring: &mut Ring<Token>, vr: VrKey, farewell: Option<(Bytes, Way)>) {
+        self.pending.values_mut().for_each(|list| list.retain(|m| m.vr != vr));
+        let stop = farewell.map(|(packet, way)| {
+            self.stops.insert(Stop { vr, packet, way, waiting: 0, sent: false, overtaken: false })
+        });
+        let chains = self.of_vr.get(&vr).cloned().unwrap_or_default();
+        let timers = self.take_back(&chains, stop, |m| m.vr == vr);
+        let Some((key, stop)) = stop.and_then(|k| Some((k, self.stops.get(k)?))) else {
+            for t in timers {
+                ring.cancel(Token::Cancel, t, Link::Last);
+            }
+            return;
+        };
+        let linked_from = timers.len().saturating_sub(LINKED_CANCELS);
+        for t in &timers[..linked_from] {
+            ring.cancel(Token::Cancel, *t, Link::Last);
+        }
+        ring.room(timers.len() - linked_from + 1);
+        for t in &timers[linked_from..] {
+            ring.cancel(Token::Cancel, *t, Link::Hard);
+        }
+        let Way { fd, to } = &stop.way;
+        ring.send(Token::Farewell(key), fd, stop.packet.clone(), Some(to.clone()), Link::Last, How::NoWait);
+    }
+
+    /// Takes back every advert armed on `sock`, of whatever router.
+    pub fn close(&mut self, ring: &mut Ring<Token>, sock: SockKey) {
+        self.pending.values_mut().for_each(|list| list.retain(|m| m.sock != sock));
+        for t in self.take_back(&self.chains.keys(), None, |m| m.sock == sock) {
+            ring.cancel(Token::Cancel, t, Link::Last);
+        }
+    }
+
+    /// Marks the members chosen by `which`; the timers that must be cancelled for it.
+    fn take_back(&mut self, chains: &[ChainKey], stop: Option<StopKey>, which: impl Fn(&Member) -> bool) -> Vec<OpKey> {
+        let mut timers = Vec::new();
+        for key in chains {
+            let Some(c) = self.chains.get_mut(*key) else { continue };
+            let mut any = false;
+            for m in c.members.iter_mut().filter(|m| !m.done && which(m)) {
+                any = true;
+                m.stopped = true;
+                if let Some(s) = stop.filter(|_| m.stop.is_none()).and_then(|k| self.stops.get_mut(k)) {
+                    m.stop = stop;
+                    s.waiting += 1;
+                }
+            }
+            if any && !c.fired && !c.cancelling {
+                c.cancelling = true;
+                timers.push(c.timer);
+            }
+        }
+        timers
+    }
+
+    /// A chain's timer completed.
+    pub fn on_timer(&mut self, chain: ChainKey) {
+        if let Some(c) = self.chains.get_mut(chain) {
+            c.fired = true;
+        }
+        self.forget_if_over(chain);
+    }
+
+    /// A chain's send completed. What the machines should hear of it, if anything.
+    pub fn on_send(&mut self, ring: &mut Ring<Token>, chain: ChainKey, i: u8, result: i32) -> Option<Event<'static>> {
+        let c = self.chains.get_mut(chain)?;
+        let (at, cancelling) = (c.at, c.cancelling);
+        let m = c.members.get_mut(usize::from(i)).filter(|m| !m.done)?;
+        m.done = true;
+        c.open -= 1;
+        let (vr, sock, epoch, stopped, stop) = (m.vr, m.sock, m.epoch, m.stopped, m.stop);
+        let (packet, way) = (core::mem::take(&mut m.packet), m.way.clone());
+        // Another member of the same router in the same chain (two adverts at one time) keeps the entry.
+        let more = c.members.iter().any(|m| !m.done && m.vr == vr);
+        if !more && let Some(of) = self.of_vr.get_mut(&vr) {
+            of.retain(|k| *k != chain);
+            if of.is_empty() {
+                self.of_vr.remove(&vr);
+            }
+        }
+        self.forget_if_over(chain);
+        if let Some(key) = stop {
+            self.came_back(ring, key, result >= 0);
+        }
+        if result == errno::ECANCELED && cancelling {
+            if !stopped {
+                self.add(vr, sock, way, epoch, at, packet);
+            }
+            return None;
+        }
+        let result = if result >= 0 { Ok(()) } else { Err(Errno(-result)) };
+        Some(Event::AdvertSent { vr, epoch, due: at, result })
+    }
+
+    fn came_back(&mut self, ring: &mut Ring<Token>, key: StopKey, left: bool) {
+        if let Some(s) = self.stops.get_mut(key) {
+            s.waiting = s.waiting.saturating_sub(1);
+            s.overtaken |= left && s.sent;
+        }
+        self.settle(ring, key);
+    }
+
+    /// A farewell completed. What the machines should hear of it, if anything.
+    pub fn on_farewell(&mut self, ring: &mut Ring<Token>, key: StopKey, result: i32) -> Option<Event<'static>> {
+        let s = self.stops.get_mut(key)?;
+        s.sent = true;
+        let vr = s.vr;
+        self.settle(ring, key);
+        (result < 0).then(|| Event::SendFailed { vr, errno: Errno(-result) })
+    }
+
+    fn settle(&mut self, ring: &mut Ring<Token>, key: StopKey) {
+        if self.stops.get(key).is_none_or(|s| !s.sent || s.waiting > 0) {
+            return;
+        }
+        let Some(s) = self.stops.remove(key) else { return };
+        // Not when the router has become Master again meanwhile: then its adverts are meant.
+        if s.overtaken && !self.is_armed(s.vr) {
+            ring.send(Token::Send(s.vr), &s.way.fd, s.packet, Some(s.way.to), Link::Last, How::NoWait);
+        }
+    }
+
+    fn is_armed(&self, vr: VrKey) -> bool {
+        self.pending.values().flatten().any(|m| m.vr == vr) || self.of_vr.contains_key(&vr)
+    }
+
+    fn forget_if_over(&mut self, chain: ChainKey) {
+        if self.chains.get(chain).is_some_and(|c| c.fired && c.open == 0) {
+            self.chains.remove(chain);
+        }
+    }
+
+    /// Chains in flight.
+    pub fn chains(&self) -> usize {
+        self.chains.len()
+    }
+
+    /// Whether a farewell, or an advert that might have overtaken one, is still on its way.
+    pub fn stopping(&self) -> bool {
+        !self.stops.is_empty()
+    }
+}

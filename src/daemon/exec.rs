@@ -1,0 +1,373 @@
+//! Effects to system calls, completions to events: the only holder of the map between names and fds.
+//!
+//! Read first: `event.rs`, `effect.rs`, then `adverts.rs` and `rtnl.rs`, which do the two hard parts. Every `Effect` has
+//! its arm, without `_`, as in the simulator.
+
+use super::adverts::{Adverts, Way};
+use super::log::Sink;
+use super::rtnl::Rtnl;
+use super::token::Token;
+use crate::effect::{Effect, Effects, SockSpec};
+use crate::event::{Errno, Event, RxMeta, Signal};
+use crate::exit::ExitCode;
+use crate::id::SockKey;
+use crate::note::{Level, Note};
+use crate::sys::bufring::BufRing;
+use crate::sys::errno;
+use crate::sys::op::{Done, Fd, Header, Link, OpKey};
+use crate::sys::ring::{How, Ring};
+use crate::sys::signal;
+use crate::sys::socket::{self, Pair, SockAddr};
+use crate::time::{Duration, Instant, Now, earliest};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+
+/// Buffers for datagrams. A flood of 10,000 a second fills 256 in 25 ms, and then they wait in the socket.
+const BUFFERS: u16 = 256;
+/// Bytes each: header, sender and ancillary data (140), and an advert with 255 IPv6 addresses (4,088) or, for IPv4,
+/// one with the longest IP header (60 + 1,036).
+const BUFFER: u32 = 4608;
+/// Group number of the datagram buffers.
+const GROUP: u16 = 1;
+
+/// Receives that fail one after another before a socket counts as lost. A single error may be somebody's ICMP.
+const RECEIVE_FAILURES: u32 = 8;
+
+/// How long an exit may wait for the last packets and log lines. The machines have confirmed or given up the rest;
+/// longer, and a stopped syslog daemon would hold up a shutdown.
+const EXIT_GRACE: Duration = Duration::from_millis(500);
+
+/// Between two lines about frames that could not be sent.
+const FRAME_REPORT: Duration = Duration::from_secs(10);
+
+struct Sock {
+    pair: Pair,
+    v6: bool,
+    rx: OpKey,
+    failures: u32,
+}
+
+/// Counters that people may ask for (SIGUSR2 prints them).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams longer than any advert: dropped.
+    pub oversized: u64,
+    /// Datagrams whose sender could not be read: dropped.
+    pub anonymous: u64,
+    /// Times the datagram buffers ran out (nothing is lost by it).
+    pub buffers_out: u64,
+    /// Frames that could not be sent.
+    pub frames_failed: u64,
+    /// Completions that named nothing of ours.
+    pub unknown: u64,
+}
+
+/// The interpreter.
+pub struct Exec {
+    ring: Ring<Token>,
+    buffers: BufRing,
+    header_v4: Rc<Header>,
+    header_v6: Rc<Header>,
+    packet: Fd,
+    signals: Fd,
+    socks: BTreeMap<SockKey, Sock>,
+    adverts: Adverts,
+    rtnl: Rtnl,
+    log: Sink,
+    /// Answers that need no completion; told at the start of the next turn.
+    inbox: VecDeque<Event<'static>>,
+    /// Adverts and farewells on their way by [`Token::Send`].
+    sending: usize,
+    exit: Option<(ExitCode, Instant)>,
+    frame_report: Option<Instant>,
+    counters: Counters,
+}
+
+impl Exec {
+    /// Opens what every run needs: packet socket, rtnetlink, signals.
+    pub fn new(mut ring: Ring<Token>, signals: Fd, log: Sink) -> io::Result<Exec> {
+        let buffers = BufRing::new(GROUP, BUFFERS, BUFFER)?;
+        ring.register(&buffers)?;
+        let packet = socket::open_packet()?;
+        let rtnl = Rtnl::open(&mut ring)?;
+        ring.read(Token::Signals, &signals, SIGNAL_BYTES);
+        Ok(Exec {
+            ring,
+            buffers,
+            header_v4: Header::new(socket::NAME, 0),
+            header_v6: Header::new(socket::NAME, socket::CONTROL),
+            packet,
+            signals,
+            socks: BTreeMap::new(),
+            adverts: Adverts::default(),
+            rtnl,
+            log,
+            inbox: VecDeque::new(),
+            sending: 0,
+            exit: None,
+            frame_report: None,
+            counters: Counters::default(),
+        })
+    }
+
+    /// Applies a turn's effects in order. Submission is the next wait's.
+    pub fn apply(&mut self, now: Now, fx: &mut Effects) {
+        for e in fx.drain() {
+            self.effect(now, e);
+        }
+        self.adverts.arm(&mut self.ring);
+        self.rtnl.pump(&mut self.ring);
+        self.log.pump(&mut self.ring, now.mono);
+    }
+
+    fn effect(&mut self, now: Now, effect: Effect) {
+        match effect {
+            Effect::OpenSock { sock, spec } => {
+                let result = self.open(sock, spec).map_err(|e| Errno(e.raw_os_error().unwrap_or(0)));
+                self.inbox.push_back(Event::SockReady { sock, result });
+            }
+            Effect::CloseSock { sock } => self.close(sock),
+            Effect::Send { vr, sock, packet } => match self.way(sock) {
+                Some(Way { fd, to }) => {
+                    self.sending += 1;
+                    self.ring.send(Token::Send(vr), &fd, packet, Some(to), Link::Last, How::NoWait);
+                }
+                None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
+            },
+            Effect::AdvertAt { vr, sock, epoch, at, packet } => match self.way(sock) {
+                Some(way) => self.adverts.add(vr, sock, way, epoch, at, packet),
+                None => {
+                    let result = Err(Errno::ENODEV);
+                    self.inbox.push_back(Event::AdvertSent { vr, epoch, due: at, result });
+                }
+            },
+            Effect::AdvertsStop { vr, sock, farewell } => {
+                let way = self.way(sock);
+                if farewell.is_some() && way.is_none() {
+                    self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV });
+                }
+                self.adverts.stop(&mut self.ring, vr, farewell.zip(way));
+            }
+            Effect::Frame { ifindex, frame } => match SockAddr::frame(ifindex, &frame) {
+                Some(to) => {
+                    let to = Some(Rc::new(to));
+                    self.ring.send(Token::Frame, &self.packet, frame, to, Link::Last, How::NoWait);
+                }
+                None => self.counters.frames_failed += 1,
+            },
+            Effect::Netlink { req, op } => self.inbox.extend(self.rtnl.request(req, op)),
+            Effect::Resync => self.inbox.extend(self.rtnl.resync()),
+            Effect::Note(note) => self.log.note(now, &note),
+            Effect::Exit(code) => {
+                // A later one only asks for more time: for the very last line.
+                self.exit = Some((code, now.mono + EXIT_GRACE));
+            }
+        }
+    }
+
+    fn open(&mut self, sock: SockKey, spec: SockSpec) -> io::Result<()> {
+        self.close(sock);
+        let pair = socket::open_vrrp(spec.ifindex, spec.group)?;
+        let v6 = spec.group.is_ipv6();
+        let header = if v6 { &self.header_v6 } else { &self.header_v4 };
+        let rx = self.ring.recv_multi(Token::Rx(sock), &pair.rx, header, &self.buffers);
+        self.socks.insert(sock, Sock { pair, v6, rx, failures: 0 });
+        Ok(())
+    }
+
+    /// Cancel before close: the receive is cancelled, and the fds close with the last operation that holds them.
+    fn close(&mut self, sock: SockKey) {
+        if let Some(s) = self.socks.remove(&sock) {
+            self.adverts.close(&mut self.ring, sock);
+            self.ring.cancel(Token::Cancel, s.rx, Link::Last);
+        }
+    }
+
+    fn way(&self, sock: SockKey) -> Option<Way> {
+        let s = self.socks.get(&sock)?;
+        Some(Way { fd: s.pair.tx.clone(), to: s.pair.to.clone() })
+    }
+
+    /// Waits until something completed or `until`. Does not wait when answers lie ready or `busy`.
+    pub fn wait(&mut self, until: Option<Instant>, busy: bool) -> io::Result<()> {
+        if busy || !self.inbox.is_empty() || self.finished().is_some() {
+            return self.ring.submit();
+        }
+        let own = earliest(self.log.next_deadline(), self.exit.map(|(_, at)| at));
+        self.ring.submit_and_wait(earliest(until, own))
+    }
+
+    /// Hands what is queued to the kernel, at the very end: frames and cancellations nobody waits for.
+    pub fn flush(&mut self) {
+        let _ = self.ring.submit();
+    }
+
+    /// Tells every event that lay ready when the turn began.
+    pub fn events(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
+        let mut queued = self.ring.queued();
+        for e in core::mem::take(&mut self.inbox) {
+            tell(e);
+        }
+        // Bounded by what was queued at the start (at most the queue, 4,096): a flood cannot keep timers waiting.
+        while queued > 0 {
+            queued -= 1;
+            let Some(done) = self.ring.pop() else { break };
+            self.completion(now, done, tell);
+        }
+    }
+
+    fn completion(&mut self, now: Now, done: Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
+        let Done { tag, result, buffer, more, read, .. } = done;
+        match tag {
+            Token::Rx(sock) => self.datagram(sock, result, buffer, more, tell),
+            Token::Timer(chain) => self.adverts.on_timer(chain),
+            Token::Advert(chain, i) => {
+                if let Some(e) = self.adverts.on_send(&mut self.ring, chain, i, result) {
+                    tell(e);
+                }
+            }
+            Token::Farewell(stop) => {
+                if let Some(e) = self.adverts.on_farewell(&mut self.ring, stop, result) {
+                    tell(e);
+                }
+            }
+            Token::Send(vr) => {
+                self.sending = self.sending.saturating_sub(1);
+                if result < 0 {
+                    tell(Event::SendFailed { vr, errno: Errno(-result) });
+                }
+            }
+            Token::Frame => self.frame(now, result),
+            Token::NetlinkTx => self.rtnl.on_sent(result, tell),
+            Token::NetlinkRx => self.rtnl.on_received(&mut self.ring, buffer, result, more, tell),
+            Token::Signals => {
+                let bytes = read.as_deref().unwrap_or_default();
+                let n = usize::try_from(result).unwrap_or(0);
+                for s in bytes.iter().take(n).filter_map(|b| signal_of(*b)) {
+                    if s == Signal::Usr2 {
+                        let text = self.describe();
+                        self.log.note(now, &Note { level: Level::Info, text });
+                    }
+                    tell(Event::Signal(s));
+                }
+                self.ring.read(Token::Signals, &self.signals, SIGNAL_BYTES);
+            }
+            Token::Log => self.log.on_written(result, now.mono),
+            Token::Cancel => {}
+        }
+    }
+
+    fn datagram(
+        &mut self,
+        sock: SockKey,
+        result: i32,
+        buffer: Option<u16>,
+        more: bool,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) {
+        let open = self.socks.get_mut(&sock);
+        if let Some(id) = buffer {
+            if let Some(s) = &open {
+                let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
+                match self.buffers.datagram(id, result, header) {
+                    Some(d) if d.truncated => self.counters.oversized += 1,
+                    Some(d) => match socket::sender(d.name) {
+                        Some(src) => {
+                            let (dst, hop_limit) = socket::control_v6(d.control);
+                            tell(Event::Datagram { sock, meta: RxMeta { src, dst, hop_limit }, bytes: d.payload });
+                        }
+                        None => self.counters.anonymous += 1,
+                    },
+                    None => self.counters.oversized += 1,
+                }
+            }
+            self.buffers.give(id);
+        }
+        let Some(s) = open else { return };
+        if result >= 0 {
+            s.failures = 0;
+        } else if result == errno::ENOBUFS {
+            self.counters.buffers_out += 1;
+        } else {
+            s.failures += 1;
+        }
+        if more {
+            return;
+        }
+        if s.failures < RECEIVE_FAILURES {
+            let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
+            s.rx = self.ring.recv_multi(Token::Rx(sock), &s.pair.rx, header, &self.buffers);
+        } else {
+            self.close(sock);
+            tell(Event::SockLost { sock, errno: Errno(-result) });
+        }
+    }
+
+    fn frame(&mut self, now: Now, result: i32) {
+        if result >= 0 {
+            return;
+        }
+        self.counters.frames_failed += 1;
+        if self.frame_report.is_none_or(|at| now.mono >= at) {
+            self.frame_report = Some(now.mono + FRAME_REPORT);
+            let text = format!(
+                "gratuitous ARP or NA not sent: {} ({} so far)",
+                io::Error::from_raw_os_error(-result),
+                self.counters.frames_failed
+            );
+            self.log.note(now, &Note { level: Level::Warning, text });
+        }
+    }
+
+    /// The exit code, once everything before the exit is done or its time is up.
+    pub fn finished(&self) -> Option<ExitCode> {
+        self.exit.filter(|_| self.sending == 0 && !self.adverts.stopping() && self.log.idle()).map(|(code, _)| code)
+    }
+
+    /// As [`Exec::finished`], or because the grace has passed.
+    pub fn finished_at(&self, now: Instant) -> Option<ExitCode> {
+        self.finished().or_else(|| self.exit.filter(|(_, at)| now >= *at).map(|(code, _)| code))
+    }
+
+    /// Whether an exit was asked for: nothing new is begun then.
+    pub fn exiting(&self) -> bool {
+        self.exit.is_some()
+    }
+
+    /// What made the ring unusable, if something did.
+    pub fn broken(&self) -> Option<io::Error> {
+        self.ring.broken().map(|e| io::Error::from_raw_os_error(-e))
+    }
+
+    /// Counters so far.
+    pub fn counters(&self) -> Counters {
+        Counters { unknown: self.ring.unknown(), ..self.counters }
+    }
+
+    /// One line for SIGUSR2.
+    pub fn describe(&self) -> String {
+        format!(
+            "{} operations in flight, {} chains of adverts, {} sockets; {:?}, {} malformed netlink messages",
+            self.ring.in_flight(),
+            self.adverts.chains(),
+            self.socks.len(),
+            self.counters(),
+            self.rtnl.malformed,
+        )
+    }
+}
+
+/// Bytes of one read of the signal pipe: more signals than that at once are read in the next turn.
+const SIGNAL_BYTES: usize = 64;
+
+fn signal_of(byte: u8) -> Option<Signal> {
+    match byte {
+        signal::TERM => Some(Signal::Term),
+        signal::INT => Some(Signal::Int),
+        signal::HUP => Some(Signal::Hup),
+        signal::USR1 => Some(Signal::Usr1),
+        signal::USR2 => Some(Signal::Usr2),
+        _ => None,
+    }
+}

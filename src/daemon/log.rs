@@ -1,0 +1,279 @@
+//! The log sink: bounded lines, one write on its way, never a wait.
+//!
+//! A pipe nobody reads or a syslog daemon that is stopped must not delay an advert. So lines are queued, the ring writes
+//! them, and when the queue is full the **newest** are dropped and counted: the first lines of a trouble say what
+//! began it. When there is room again one line tells how many are missing.
+
+use super::token::Token;
+use crate::note::{Level, Note};
+use crate::sys::clock;
+use crate::sys::errno;
+use crate::sys::logfd;
+use crate::sys::op::{Fd, Link};
+use crate::sys::ring::{How, Ring};
+use crate::time::{Duration, Instant, Now};
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
+use std::fmt::Write;
+
+/// Name in front of each line.
+pub const IDENT: &str = "kalived";
+
+/// Queued lines. A state change of 255 routers is about 1,000 lines with `-D`: four of those.
+const LINES: usize = 4096;
+/// Queued bytes, so that long lines cannot take the memory: 128 a line on average.
+const BYTES: usize = 512 * 1024;
+/// Longest line, bytes: what syslog daemons take.
+const LINE: usize = 2048;
+/// Bytes in one console write; a pipe takes 64 KiB.
+const WRITE: usize = 16 * 1024;
+/// Between two attempts to reach a syslog daemon that is not there.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Standard error.
+    Console,
+    /// The syslog socket at this path.
+    Syslog(String),
+    /// Nobody (`-G` without `-l`).
+    Nowhere,
+}
+
+/// The sink.
+pub struct Sink {
+    target: Target,
+    detail: bool,
+    fd: Option<Fd>,
+    retry: Option<Instant>,
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+    lost: u64,
+    /// What is being written, and how many lines it is.
+    writing: Option<(Bytes, u64)>,
+    busy: bool,
+    pid: u32,
+}
+
+impl Sink {
+    /// A sink; `detail`: [`Level::Detail`] too (`-D`).
+    pub fn new(target: Target, detail: bool) -> Sink {
+        let fd = match &target {
+            Target::Console => logfd::stderr().ok(),
+            Target::Syslog(_) | Target::Nowhere => None,
+        };
+        Sink::with_fd(target, detail, fd)
+    }
+
+    /// As [`Sink::new`], onto an fd of the caller's.
+    pub fn with_fd(target: Target, detail: bool, fd: Option<Fd>) -> Sink {
+        Sink {
+            target,
+            detail,
+            fd,
+            retry: None,
+            queue: VecDeque::new(),
+            bytes: 0,
+            lost: 0,
+            writing: None,
+            busy: false,
+            pid: std::process::id(),
+        }
+    }
+
+    /// Queues a line.
+    pub fn note(&mut self, now: Now, note: &Note) {
+        if self.target == Target::Nowhere || (note.level == Level::Detail && !self.detail) {
+            return;
+        }
+        if self.lost > 0 && self.fits(LINE) {
+            let lost = core::mem::take(&mut self.lost);
+            let text = format!("{lost} log lines lost: they were not taken fast enough");
+            self.put(now, &Note { level: Level::Warning, text });
+        }
+        self.put(now, note);
+    }
+
+    fn fits(&self, len: usize) -> bool {
+        self.queue.len() < LINES && self.bytes + len <= BYTES
+    }
+
+    fn put(&mut self, now: Now, note: &Note) {
+        let line = self.line(now, note);
+        if self.fits(line.len()) {
+            self.bytes += line.len();
+            self.queue.push_back(line.into());
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    fn line(&self, now: Now, note: &Note) -> String {
+        let t = clock::local(now.wall);
+        let mut s = String::with_capacity(note.text.len() + 64);
+        // Writing to a String cannot fail.
+        let _ = match self.target {
+            Target::Console | Target::Nowhere => write!(
+                s,
+                "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} {IDENT}[{}]: ",
+                t.year, t.month, t.day, t.hour, t.minute, t.second, t.micros, self.pid
+            ),
+            Target::Syslog(_) => {
+                const MONTHS: [&str; 12] =
+                    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+                let month = MONTHS.get(usize::from(t.month).wrapping_sub(1)).unwrap_or(&"Jan");
+                // Facility daemon. Detail was asked for with -D: as info, for most syslog daemons drop debug.
+                let severity = (note.level as u8).min(Level::Info as u8);
+                write!(
+                    s,
+                    "<{}>{month} {:2} {:02}:{:02}:{:02} {IDENT}[{}]: ",
+                    3 * 8 + severity,
+                    t.day,
+                    t.hour,
+                    t.minute,
+                    t.second,
+                    self.pid
+                )
+            }
+        };
+        // One record is one line, whatever a name or a packet put into it.
+        for c in note.text.chars() {
+            if s.len() >= LINE - 5 {
+                break;
+            }
+            s.push(if c.is_control() { ' ' } else { c });
+        }
+        if self.target == Target::Console {
+            s.push('\n');
+        }
+        s
+    }
+
+    /// Starts the next write, if none is on its way.
+    pub fn pump(&mut self, ring: &mut Ring<Token>, now: Instant) {
+        if self.busy || (self.writing.is_none() && self.queue.is_empty()) {
+            return;
+        }
+        if self.fd.is_none() && !self.reconnect(now) {
+            return;
+        }
+        let Some(fd) = self.fd.clone() else { return };
+        if self.writing.is_none() {
+            self.writing = Some(self.take());
+        }
+        let Some((bytes, _)) = &self.writing else { return };
+        self.busy = true;
+        match self.target {
+            Target::Console | Target::Nowhere => ring.write(Token::Log, &fd, bytes.clone()),
+            // Waits in the kernel for room: that is the back-pressure, and nobody blocks on it.
+            Target::Syslog(_) => ring.send(Token::Log, &fd, bytes.clone(), None, Link::Last, How::Wait),
+        };
+    }
+
+    /// Syslog: one line. Console: as many as fit one write.
+    fn take(&mut self) -> (Bytes, u64) {
+        let mut lines = 1;
+        let mut out = self.queue.pop_front().unwrap_or_default();
+        if self.target == Target::Console {
+            let mut all = Vec::from(out);
+            while self.queue.front().is_some_and(|n| all.len() + n.len() <= WRITE)
+                && let Some(next) = self.queue.pop_front()
+            {
+                all.extend_from_slice(&next);
+                lines += 1;
+            }
+            out = all.into();
+        }
+        self.bytes -= out.len();
+        (out, lines)
+    }
+
+    fn reconnect(&mut self, now: Instant) -> bool {
+        if self.retry.is_some_and(|at| now < at) {
+            return false;
+        }
+        self.fd = match &self.target {
+            Target::Console => logfd::stderr().ok(),
+            Target::Syslog(path) => logfd::syslog(path).ok(),
+            Target::Nowhere => None,
+        };
+        self.retry = self.fd.is_none().then(|| now + RECONNECT);
+        self.fd.is_some()
+    }
+
+    /// A write completed.
+    pub fn on_written(&mut self, result: i32, now: Instant) {
+        self.busy = false;
+        let Some((mut bytes, lines)) = self.writing.take() else { return };
+        let console = self.target == Target::Console;
+        match usize::try_from(result) {
+            Ok(n) if console && n > 0 && n < bytes.len() => {
+                bytes.advance(n);
+                self.writing = Some((bytes, lines));
+            }
+            Ok(_) => {}
+            Err(_) if [errno::EINTR, errno::EAGAIN].contains(&result) => self.writing = Some((bytes, lines)),
+            // The reader of a pipe is gone: nobody to tell.
+            Err(_) if console => self.lost += lines,
+            // Syslog restarts: the line waits for it.
+            Err(_) => {
+                self.writing = Some((bytes, lines));
+                self.fd = None;
+                self.retry = Some(now + RECONNECT);
+            }
+        }
+    }
+
+    /// When to call [`Sink::pump`] though nothing happened.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.retry.filter(|_| !self.busy && !self.idle())
+    }
+
+    /// Whether every line was written.
+    pub fn idle(&self) -> bool {
+        self.queue.is_empty() && self.writing.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Wall;
+
+    const NOW: Now = Now { mono: Instant(0), wall: Wall(1_700_000_000_000_000_000) };
+
+    fn note(text: &str) -> Note {
+        Note { level: Level::Info, text: text.to_owned() }
+    }
+
+    #[test]
+    fn one_record_is_one_bounded_line() {
+        let s = Sink::with_fd(Target::Console, false, None);
+        let line = s.line(NOW, &note(&format!("a\nb{}", "ü".repeat(LINE))));
+        assert!(line.contains("a b") && line.ends_with('\n') && line.matches('\n').count() == 1);
+        assert!(line.len() <= LINE);
+        let s = Sink::with_fd(Target::Syslog(String::new()), false, None);
+        assert!(s.line(NOW, &note("x")).starts_with("<30>Nov "));
+    }
+
+    #[test]
+    fn detail_needs_the_option_and_the_newest_are_dropped_and_counted() {
+        let mut s = Sink::with_fd(Target::Console, false, None);
+        s.note(NOW, &Note { level: Level::Detail, text: "detail".into() });
+        assert!(s.idle());
+        for i in 0..LINES + 10 {
+            s.note(NOW, &note(&format!("line {i}")));
+        }
+        assert_eq!((s.queue.len(), s.lost), (LINES, 10));
+        while !s.queue.is_empty() {
+            let (b, _) = s.take();
+            assert!(!String::from_utf8_lossy(&b).contains(&format!("line {LINES}")));
+        }
+        assert_eq!(s.bytes, 0);
+        s.note(NOW, &note("after"));
+        let (b, lines) = s.take();
+        let text = String::from_utf8_lossy(&b).into_owned();
+        assert!(lines == 2 && text.find("10 log lines lost") < text.find("after"));
+    }
+}

@@ -1,0 +1,31 @@
+//! What a completion belongs to: the tag of every operation the daemon submits.
+
+use super::adverts::{ChainKey, StopKey};
+use crate::id::{SockKey, VrKey};
+
+/// Tag of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// The signal pipe was read.
+    Signals,
+    /// The multishot receive on the rtnetlink socket.
+    NetlinkRx,
+    /// A batch of rtnetlink requests left.
+    NetlinkTx,
+    /// The multishot receive on a VRRP socket.
+    Rx(SockKey),
+    /// An advert sent at once.
+    Send(VrKey),
+    /// A priority-0 advert behind the cancellation of the armed ones.
+    Farewell(StopKey),
+    /// An Ethernet frame.
+    Frame,
+    /// A chain's timer.
+    Timer(ChainKey),
+    /// The n-th send of a chain.
+    Advert(ChainKey, u8),
+    /// A cancellation; what it did is seen in the completions of what it cancelled.
+    Cancel,
+    /// A log write.
+    Log,
+}

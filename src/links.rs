@@ -1,0 +1,212 @@
+//! The kernel's interfaces and addresses as last reported: a mirror, never a wish.
+//!
+//! Read first: `event.rs` (`Link`, `AddrInfo`). Fed by notifications and by dumps; a dump stamps what it mentions with a new
+//! generation, and [`Links::sweep`] then drops what it did not mention.
+
+use crate::config::model::Family;
+use crate::effect::ADDR_PROTO;
+use crate::event::{AddrInfo, Link};
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An address as a name: interface, address, prefix length.
+pub type AddrId = (u32, IpAddr, u8);
+
+#[derive(Debug)]
+struct Entry {
+    link: Link,
+    seen: u64,
+    // In the order the kernel reported them: the first usable one is the primary.
+    addrs: Vec<(AddrInfo, u64)>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Links {
+    by_index: BTreeMap<u32, Entry>,
+    by_name: BTreeMap<String, u32>,
+    generation: u64,
+}
+
+/// What a `LinkNew` changed, as far as anybody here cares.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LinkChange {
+    /// Names whose state may differ now: the interface's, and its old one after a rename.
+    pub names: Vec<String>,
+    /// The hardware address changed.
+    pub new_mac: bool,
+}
+
+impl Links {
+    /// Interface by name.
+    pub fn by_name(&self, name: &str) -> Option<&Link> {
+        self.by_name.get(name).and_then(|i| self.get(*i))
+    }
+    /// Interface by index.
+    pub fn get(&self, ifindex: u32) -> Option<&Link> {
+        self.by_index.get(&ifindex).map(|e| &e.link)
+    }
+    /// Up as keepalived means it: `IFF_UP` and `IFF_RUNNING`.
+    pub fn is_up(&self, name: &str) -> bool {
+        self.by_name(name).is_some_and(|l| l.up && l.running)
+    }
+    /// Addresses of an interface, in the kernel's order.
+    pub fn addrs(&self, ifindex: u32) -> impl Iterator<Item = &AddrInfo> {
+        self.by_index.get(&ifindex).into_iter().flat_map(|e| e.addrs.iter().map(|a| &a.0))
+    }
+    /// Whether the kernel has exactly this address.
+    pub fn has(&self, id: AddrId) -> bool {
+        self.addrs(id.0).any(|a| a.addr == id.1 && a.prefix == id.2)
+    }
+    /// The primary address an advert leaves from: IPv4 the first that is nobody's VIP; IPv6 the first
+    /// link-local one that is usable. `vips`: every configured VIP, so that a left-over of a killed daemon is never a source.
+    pub fn source(&self, ifindex: u32, family: Family, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+        let usable = |a: &&AddrInfo| {
+            Family::of(&a.addr) == family
+                && a.proto != ADDR_PROTO
+                && !vips.contains(&a.addr)
+                && !a.tentative
+                && !a.dad_failed
+                && match a.addr {
+                    IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_unspecified(),
+                    IpAddr::V6(v6) => v6.is_unicast_link_local(),
+                }
+        };
+        self.addrs(ifindex)
+            .find(|a| usable(a) && !a.secondary)
+            .or_else(|| self.addrs(ifindex).find(usable))
+            .map(|a| a.addr)
+    }
+
+    /// Adds or updates an interface.
+    pub fn link_new(&mut self, link: Link) -> LinkChange {
+        let mut change = LinkChange { names: vec![link.name.clone()], new_mac: false };
+        // A name moves when an interface was deleted and re-created before we heard of the deletion.
+        if let Some(old) = self.by_name.get(&link.name).copied().filter(|i| *i != link.ifindex) {
+            self.by_index.remove(&old);
+        }
+        match self.by_index.get_mut(&link.ifindex) {
+            Some(e) => {
+                if e.link.name != link.name {
+                    self.by_name.remove(&e.link.name);
+                    change.names.push(e.link.name.clone());
+                }
+                change.new_mac = e.link.mac != link.mac;
+                if e.link == link {
+                    change.names.clear();
+                }
+                e.seen = self.generation;
+                self.by_name.insert(link.name.clone(), link.ifindex);
+                e.link = link;
+            }
+            None => {
+                self.by_name.insert(link.name.clone(), link.ifindex);
+                self.by_index.insert(link.ifindex, Entry { link, seen: self.generation, addrs: Vec::new() });
+            }
+        }
+        change
+    }
+    /// Removes an interface with its addresses; its name, if it was known.
+    pub fn link_del(&mut self, ifindex: u32) -> Option<String> {
+        let e = self.by_index.remove(&ifindex)?;
+        if self.by_name.get(&e.link.name) == Some(&ifindex) {
+            self.by_name.remove(&e.link.name);
+        }
+        Some(e.link.name)
+    }
+    /// Adds or updates an address. An address on an interface we were not told of is kept out: the dump brings both.
+    pub fn addr_new(&mut self, a: AddrInfo) {
+        let generation = self.generation;
+        if let Some(e) = self.by_index.get_mut(&a.ifindex) {
+            match e.addrs.iter_mut().find(|(o, _)| o.addr == a.addr && o.prefix == a.prefix) {
+                Some(slot) => *slot = (a, generation),
+                None => e.addrs.push((a, generation)),
+            }
+        }
+    }
+    /// Removes an address; whether it was known.
+    pub fn addr_del(&mut self, id: AddrId) -> bool {
+        let Some(e) = self.by_index.get_mut(&id.0) else { return false };
+        let before = e.addrs.len();
+        e.addrs.retain(|(a, _)| (a.addr, a.prefix) != (id.1, id.2));
+        e.addrs.len() != before
+    }
+    /// A dump begins.
+    pub fn begin(&mut self) {
+        self.generation += 1;
+    }
+    /// A complete dump ended: forgets what it did not mention. Returns the interfaces that are gone.
+    pub fn sweep(&mut self) -> Vec<(u32, String)> {
+        let generation = self.generation;
+        let gone: Vec<u32> = self.by_index.iter().filter(|(_, e)| e.seen != generation).map(|(i, _)| *i).collect();
+        for e in self.by_index.values_mut() {
+            e.addrs.retain(|(_, seen)| *seen == generation);
+        }
+        gone.into_iter().filter_map(|i| Some((i, self.link_del(i)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn link(ifindex: u32, name: &str) -> Link {
+        Link {
+            ifindex,
+            name: name.into(),
+            up: true,
+            running: true,
+            multicast: true,
+            loopback: false,
+            noarp: false,
+            mtu: 1500,
+            mac: Some([2, 0, 0, 0, 0, ifindex as u8]),
+        }
+    }
+    fn addr(ifindex: u32, a: &str, proto: u8) -> AddrInfo {
+        AddrInfo {
+            ifindex,
+            addr: a.parse().unwrap(),
+            prefix: 24,
+            scope: 0,
+            tentative: false,
+            dad_failed: false,
+            secondary: false,
+            proto,
+        }
+    }
+
+    #[test]
+    fn a_leftover_vip_is_never_the_source() {
+        let mut l = Links::default();
+        l.link_new(link(3, "eth0"));
+        l.addr_new(addr(3, "10.0.0.100", 0)); // a VIP left by a daemon that does not tag
+        l.addr_new(addr(3, "10.0.0.101", ADDR_PROTO));
+        let vips = BTreeSet::from(["10.0.0.100".parse().unwrap()]);
+        assert_eq!(l.source(3, Family::V4, &vips), None);
+        l.addr_new(addr(3, "10.0.0.2", 0));
+        assert_eq!(l.source(3, Family::V4, &vips), Some("10.0.0.2".parse().unwrap()));
+        assert_eq!(l.source(3, Family::V6, &vips), None);
+    }
+
+    #[test]
+    fn recreate_rename_and_sweep() {
+        let mut l = Links::default();
+        l.link_new(link(3, "eth0"));
+        l.addr_new(addr(3, "10.0.0.2", 0));
+        // Re-created under another index; the deletion was lost.
+        assert_eq!(l.link_new(link(7, "eth0")).names, ["eth0"]);
+        assert_eq!((l.get(3), l.by_name("eth0").map(|l| l.ifindex)), (None, Some(7)));
+        let mut renamed = link(7, "lan0");
+        renamed.up = false;
+        assert_eq!(l.link_new(renamed.clone()).names, ["lan0", "eth0"]);
+        assert!(l.by_name("eth0").is_none() && !l.is_up("lan0"));
+        assert!(l.link_new(renamed).names.is_empty(), "nothing changed");
+        l.addr_new(addr(7, "10.0.0.3", 0));
+        l.begin();
+        l.link_new(link(8, "eth1"));
+        assert_eq!(l.sweep(), [(7, "lan0".to_owned())]);
+        assert!(l.by_name("eth1").is_some() && !l.has((7, "10.0.0.3".parse().unwrap(), 24)));
+        assert_eq!(l.link_del(7), None);
+    }
+}

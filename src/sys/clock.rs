@@ -1,0 +1,91 @@
+//! The two clocks, and how a wall-clock time is shown. The only file that reads a clock.
+
+use crate::time::{Duration, Instant, Now, Wall};
+
+fn read(id: libc::clockid_t) -> u64 {
+    let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `ts` outlives the call. The two clocks used here exist on every Linux, so the call cannot fail; were it
+    // to, `ts` stays zero.
+    unsafe { libc::clock_gettime(id, &mut ts) };
+    (ts.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(ts.tv_nsec as u64)
+}
+
+/// Both clocks, read once per turn.
+pub fn now() -> Now {
+    Now { mono: mono(), wall: Wall(read(libc::CLOCK_REALTIME)) }
+}
+
+/// `CLOCK_MONOTONIC`, the clock io_uring's absolute timeouts use too.
+pub fn mono() -> Instant {
+    Instant(read(libc::CLOCK_MONOTONIC))
+}
+
+/// CPU time this process has used, user and kernel. Measured by the scheduler, not sampled by ticks: work that is driven
+/// by timers hides from ticks.
+pub fn cpu() -> Duration {
+    Duration::from_nanos(read(libc::CLOCK_PROCESS_CPUTIME_ID))
+}
+
+/// Loads the time zone. Called once at start: afterwards [`local`] touches no file.
+pub fn load_zone() {
+    unsafe extern "C" {
+        fn tzset();
+    }
+    // SAFETY: single-threaded, at start; tzset reads the environment and the zone file only.
+    unsafe { tzset() };
+}
+
+/// A wall-clock time in the local zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Full year.
+    pub year: i32,
+    /// 1..=12.
+    pub month: u8,
+    /// 1..=31.
+    pub day: u8,
+    /// 0..=23.
+    pub hour: u8,
+    /// 0..=59.
+    pub minute: u8,
+    /// 0..=60.
+    pub second: u8,
+    /// Microseconds.
+    pub micros: u32,
+}
+
+/// Converts for printing.
+pub fn local(wall: Wall) -> Local {
+    let seconds = (wall.0 / 1_000_000_000) as libc::time_t;
+    // SAFETY: all-zero is a valid `tm`; both pointers are to locals that outlive the call. `localtime_r` does not
+    // re-read the zone after `tzset`, so it opens no file.
+    let tm = unsafe {
+        let mut tm: libc::tm = core::mem::zeroed();
+        libc::localtime_r(&seconds, &mut tm);
+        tm
+    };
+    let small = |v: i32| u8::try_from(v).unwrap_or(0);
+    Local {
+        year: tm.tm_year.saturating_add(1900),
+        month: small(tm.tm_mon.saturating_add(1)),
+        day: small(tm.tm_mday),
+        hour: small(tm.tm_hour),
+        minute: small(tm.tm_min),
+        second: small(tm.tm_sec),
+        micros: (wall.0 % 1_000_000_000 / 1000) as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn monotonic_does_not_go_back_and_parts_are_in_range() {
+        let a = mono();
+        let b = now();
+        assert!(b.mono >= a);
+        let l = local(Wall(1_700_000_000_123_456_789));
+        assert_eq!((l.year, l.month, l.micros), (2023, 11, 123_456));
+    }
+}

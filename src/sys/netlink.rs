@@ -1,0 +1,64 @@
+//! The rtnetlink socket. One for everything: notifications, requests and dumps.
+//!
+//! One, because one receive queue is one order. A dump is generated piece by piece while we read it; were the
+//! notifications on a second socket, "address deleted" could be read before the older piece of the dump that still
+//! mentions the address, and a gone address would be believed in for good. The price, that an overrun caused by a
+//! storm of notifications may also lose our acknowledgements, is paid in `daemon/rtnl.rs`: an overrun answers every
+//! open request, and the resync that follows tells what really happened.
+//!
+//! The encoding of messages is `wire::netlink`; this file knows the socket only.
+
+use super::op::Fd;
+use super::socket::{SockAddr, bind, buffer, option, socket};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+
+/// Receive buffer asked for, bytes. A notification about an address is accounted with about 1 KiB, one about a link with
+/// 4 KiB; doubled by the kernel this holds the notices of some 4,000 interfaces that appear at once, which is a
+/// container host starting, before messages are lost.
+const RECEIVE_BUFFER: i32 = 8 << 20;
+/// Send buffer: a slice of address changes is far below it.
+const SEND_BUFFER: i32 = 1 << 20;
+
+/// Bytes of a `sockaddr_nl`.
+pub const NAME: u32 = size_of::<libc::sockaddr_nl>() as u32;
+
+/// Opens the socket, subscribed to links and addresses of both families.
+pub fn open() -> io::Result<(Fd, Rc<SockAddr>)> {
+    let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
+    let f = fd.as_raw_fd();
+    buffer(f, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
+    buffer(f, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER);
+    // An acknowledgement without a copy of the request: a slice's answers then fit in small buffers.
+    option(f, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32)?;
+    // Dump requests with a wrong header are refused rather than guessed at. Absent before 4.20, and not needed.
+    let _ = option(f, libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, &1i32);
+    let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+    bind(f, &SockAddr::netlink(groups as u32))?;
+    Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
+}
+
+/// `NETLINK_GET_STRICT_CHK` of linux/netlink.h.
+const NETLINK_GET_STRICT_CHK: i32 = 12;
+
+/// Whether a message came from the kernel. Any process may send to our port; only the kernel has port 0.
+pub fn from_kernel(name: &[u8]) -> bool {
+    let family = name.get(..2).map(|b| u16::from_ne_bytes([b[0], b[1]]));
+    family == Some(libc::AF_NETLINK as u16) && name.get(4..8) == Some(&[0; 4])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_port_zero_is_the_kernel() {
+        let mut name = [0u8; 12];
+        name[..2].copy_from_slice(&(libc::AF_NETLINK as u16).to_ne_bytes());
+        assert!(from_kernel(&name));
+        name[4] = 1;
+        assert!(!from_kernel(&name));
+        assert!(!from_kernel(&name[..6]));
+    }
+}

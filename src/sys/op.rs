@@ -1,0 +1,81 @@
+//! Operations in flight and the memory they use.
+//!
+//! The rule everything here serves: **what the kernel was pointed at stays where it is until the final completion.**
+//! A submitted operation therefore owns its bytes, address, timespec, message header *and a count on its fd*. The last
+//! one matters twice: a linked SEND looks its fd number up only when it is issued, seconds after it was submitted, so
+//! a number closed and reused meanwhile would send our advert into somebody else's socket; and a closed fd with a
+//! receive in flight keeps receiving. With a shared [`Fd`] in the operation, "cancel before close" cannot be
+//! forgotten: dropping the daemon's handle closes nothing while the kernel still works on it.
+//!
+//! Read first: `id.rs` (generational names: a completion for an operation that is gone finds nothing).
+
+use super::socket::SockAddr;
+use crate::id::Key;
+use bytes::Bytes;
+use io_uring::types::Timespec;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// What an [`OpKey`] names.
+pub enum OpMark {}
+/// Name of an operation in flight; its bits are the operation's `user_data`.
+pub type OpKey = Key<OpMark>;
+
+/// An fd that closes when the last operation and the last holder let go of it.
+pub type Fd = Rc<OwnedFd>;
+
+/// What the kernel may read or write until the final completion. Held, never looked at (but for `Read`).
+pub(super) enum Mem {
+    Nothing,
+    Send { _bytes: Bytes, _to: Option<Rc<SockAddr>> },
+    Time { _ts: Box<Timespec> },
+    Header { _msg: Rc<Header> },
+    Read { buf: Box<[u8]> },
+}
+
+/// The `msghdr` a multishot receive is described by: only its name and control lengths are used.
+pub struct Header(pub(super) libc::msghdr);
+
+impl Header {
+    /// Room for a sender address of `name` and ancillary data of `control` bytes in each buffer.
+    pub fn new(name: u32, control: usize) -> Rc<Header> {
+        // SAFETY: an all-zero msghdr is valid: null pointers with zero lengths.
+        let mut h: libc::msghdr = unsafe { core::mem::zeroed() };
+        h.msg_namelen = name;
+        h.msg_controllen = control;
+        Rc::new(Header(h))
+    }
+}
+
+pub(super) struct Op<T> {
+    pub tag: T,
+    pub mem: Mem,
+    pub _fd: Option<Fd>,
+}
+
+/// How an operation hangs together with the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Not at all.
+    Last,
+    /// The next one starts after this one succeeded; if this one fails or is cancelled, all behind it are cancelled.
+    Soft,
+    /// The next one starts after this one, whatever became of it.
+    Hard,
+}
+
+/// One completion.
+pub struct Done<T> {
+    /// What the submitter said it was.
+    pub tag: T,
+    /// The operation's name.
+    pub op: OpKey,
+    /// Zero or more, or a negated errno.
+    pub result: i32,
+    /// The provided buffer that was filled.
+    pub buffer: Option<u16>,
+    /// More completions of this operation will follow; `false`: its memory is free again.
+    pub more: bool,
+    /// A finished read's bytes.
+    pub read: Option<Box<[u8]>>,
+}

@@ -1,0 +1,106 @@
+//! The pid file: held by a lock, not by its existence, so that a stale file never keeps us from starting.
+//!
+//! An open-file-description lock is shared by `fork` and dies with the last holder, also after SIGKILL: the file may
+//! stay, the lock does not. (Containers start with the same pid each time; comparing pids would fool itself.)
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The held pid file. Removed when dropped.
+#[derive(Debug)]
+pub struct PidFile {
+    file: File,
+    path: PathBuf,
+    owner: u32,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub enum Refused {
+    /// Another process holds the lock: the daemon is already running.
+    Running,
+    /// The file could not be opened or locked.
+    Io(io::Error),
+}
+
+impl PidFile {
+    /// Takes the lock. Done before forking, so that the refusal is still seen on the terminal.
+    pub fn lock(path: &Path) -> Result<PidFile, Refused> {
+        // Going into the background changes the directory.
+        let path = &std::path::absolute(path).map_err(Refused::Io)?;
+        // Another kalived that stops removes the file between our open and our lock: then we hold a file that no
+        // longer has a name, and try again. Each round needs a further process that stops just now: 8 is plenty.
+        for _ in 0..8 {
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o644)
+                .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+                .open(path)
+                .map_err(Refused::Io)?;
+            // SAFETY: all-zero is a valid flock: whole file, and l_pid 0 as OFD locks want it.
+            let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+            lock.l_type = libc::F_WRLCK as libc::c_short;
+            // SAFETY: `lock` outlives the call.
+            if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } < 0 {
+                let e = io::Error::last_os_error();
+                return Err(match e.raw_os_error() {
+                    Some(libc::EAGAIN | libc::EACCES) => Refused::Running,
+                    _ => Refused::Io(e),
+                });
+            }
+            if same_file(&file, path) {
+                return Ok(PidFile { file, path: path.clone(), owner: std::process::id() });
+            }
+        }
+        Err(Refused::Io(io::ErrorKind::WouldBlock.into()))
+    }
+
+    /// Writes our pid; called by the process that stays.
+    pub fn write(&mut self) -> io::Result<()> {
+        self.owner = std::process::id();
+        self.file.set_len(0)?;
+        self.file.write_all(format!("{}\n", self.owner).as_bytes())
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Not in a parent that only handed the lock on. While we hold the lock nobody else can have made it theirs.
+        if self.owner == std::process::id() && same_file(&self.file, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_and_stale_files_are_harmless() {
+        let path = std::env::temp_dir().join(format!("kalived-pidfile-{}", std::process::id()));
+        std::fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+        let mut held = PidFile::lock(&path).expect("a stale file does not count");
+        held.write().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        assert!(matches!(PidFile::lock(&path), Err(Refused::Running)));
+        drop(held);
+        assert!(!path.exists());
+        drop(PidFile::lock(&path).expect("free again"));
+        assert!(!path.exists());
+    }
+}

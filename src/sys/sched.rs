@@ -1,0 +1,156 @@
+//! Real-time priority, locked memory, niceness, CPUs: tried without being asked, and where the system refuses, one line
+//! that says which limit refused. Refusals never stop the daemon: it only loses protection against load.
+
+use super::daemonize::effective_capabilities;
+use std::io;
+
+/// SCHED_RR priority when the configuration names none. Low: above every ordinary process, which is all the protection
+/// that is needed, and below whatever an operator ranked on purpose.
+pub const DEFAULT_RT_PRIORITY: u8 = 2;
+
+const CAP_IPC_LOCK: u64 = 1 << 14;
+const CAP_SYS_NICE: u64 = 1 << 23;
+
+/// What is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// SCHED_RR priority, 1..=99; `None`: [`DEFAULT_RT_PRIORITY`].
+    pub rt_priority: Option<u8>,
+    /// Nice value; `None`: leave it.
+    pub nice: Option<i8>,
+    /// `RLIMIT_RTTIME`, microseconds; `None`: leave it, so that a long operation never kills the daemon.
+    pub rttime: Option<u64>,
+    /// CPUs; empty: all.
+    pub cpus: Vec<u16>,
+}
+
+/// What came of it: lines for the log. `refused` ones are warnings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What holds now.
+    pub done: Vec<String>,
+    /// What was refused, by which limit, and what follows.
+    pub refused: Vec<String>,
+}
+
+/// Applies all of it. Called once, after everything large is allocated and before the loop.
+pub fn apply(wanted: &Wanted) -> Outcome {
+    let mut out = Outcome::default();
+    // Ordinary tasks' waits may end 50 µs late to save wake-ups. Real-time tasks have no slack; this is for the rest.
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
+    cpus(wanted, &mut out);
+    nice(wanted, &mut out);
+    rttime(wanted, &mut out);
+    real_time(wanted, &mut out);
+    memory(&mut out);
+    out
+}
+
+fn cpus(wanted: &Wanted, out: &mut Outcome) {
+    if wanted.cpus.is_empty() {
+        return;
+    }
+    // SAFETY: all-zero is the empty set; CPU_SET ignores numbers beyond the set; `set` outlives the call.
+    let r = unsafe {
+        let mut set: libc::cpu_set_t = core::mem::zeroed();
+        for cpu in wanted.cpus.iter().filter(|c| (**c as usize) < libc::CPU_SETSIZE as usize) {
+            libc::CPU_SET(usize::from(*cpu), &mut set);
+        }
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
+    };
+    match r {
+        0 => out.done.push(format!("runs on CPUs {:?}", wanted.cpus)),
+        _ => out.refused.push(format!("CPUs {:?} refused: {}", wanted.cpus, io::Error::last_os_error())),
+    }
+}
+
+fn nice(wanted: &Wanted, out: &mut Outcome) {
+    let Some(nice) = wanted.nice else { return };
+    // SAFETY: no pointers.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, i32::from(nice)) } {
+        0 => out.done.push(format!("nice {nice}")),
+        _ => out.refused.push(format!(
+            "nice {nice} refused: {}; RLIMIT_NICE allows {}, CAP_SYS_NICE {}",
+            io::Error::last_os_error(),
+            20i64.saturating_sub(limit(libc::RLIMIT_NICE).min(40) as i64),
+            has(CAP_SYS_NICE),
+        )),
+    }
+}
+
+fn rttime(wanted: &Wanted, out: &mut Outcome) {
+    let Some(us) = wanted.rttime else { return };
+    let l = libc::rlimit { rlim_cur: us, rlim_max: us };
+    // SAFETY: `l` outlives the call.
+    match unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &l) } {
+        0 => out.done.push(format!("RLIMIT_RTTIME {us} us")),
+        _ => out.refused.push(format!("RLIMIT_RTTIME {us} us refused: {}", io::Error::last_os_error())),
+    }
+}
+
+fn real_time(wanted: &Wanted, out: &mut Outcome) {
+    let priority = i32::from(wanted.rt_priority.unwrap_or(DEFAULT_RT_PRIORITY));
+    // SAFETY: all-zero is a valid sched_param; it outlives the call.
+    let r = unsafe {
+        let mut p: libc::sched_param = core::mem::zeroed();
+        p.sched_priority = priority;
+        libc::sched_setscheduler(0, libc::SCHED_RR, &p)
+    };
+    if r == 0 {
+        out.done.push(format!("real-time priority {priority} (SCHED_RR)"));
+        return;
+    }
+    let e = io::Error::last_os_error();
+    let why = match (e.raw_os_error(), has_bit(CAP_SYS_NICE), limit(libc::RLIMIT_RTPRIO)) {
+        (Some(libc::EPERM), Some(true), _) => {
+            "the control group has no real-time budget (cpu.rt_runtime_us is 0)".to_owned()
+        }
+        (Some(libc::EPERM), _, max) if max < priority as u64 => {
+            format!("RLIMIT_RTPRIO is {max} and CAP_SYS_NICE is missing")
+        }
+        (Some(libc::EPERM), _, max) => {
+            format!("RLIMIT_RTPRIO is {max}, so it is the control group's real-time budget (cpu.rt_runtime_us)")
+        }
+        _ => e.to_string(),
+    };
+    out.refused
+        .push(format!("real-time priority {priority} refused: {why}; adverts may be late when the machine is busy"));
+}
+
+fn memory(out: &mut Outcome) {
+    let max = limit(libc::RLIMIT_MEMLOCK);
+    // With a finite limit and no capability MCL_FUTURE would make some later allocation fail, and a failed
+    // allocation ends the process: then rather no lock than that.
+    let allowed = max == libc::RLIM_INFINITY || has_bit(CAP_IPC_LOCK) == Some(true);
+    // SAFETY: no pointers.
+    if allowed && unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } == 0 {
+        out.done.push("memory locked".to_owned());
+        return;
+    }
+    let why = if allowed {
+        io::Error::last_os_error().to_string()
+    } else {
+        format!("RLIMIT_MEMLOCK is {} KiB and CAP_IPC_LOCK is missing", max / 1024)
+    };
+    out.refused.push(format!("locking memory refused: {why}; adverts may be late when the machine swaps"));
+}
+
+fn limit(which: libc::__rlimit_resource_t) -> u64 {
+    let mut l = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `l` outlives the call; were it to fail, zero stays.
+    unsafe { libc::getrlimit(which, &mut l) };
+    l.rlim_cur
+}
+
+fn has_bit(bit: u64) -> Option<bool> {
+    effective_capabilities().map(|c| c & bit != 0)
+}
+
+fn has(bit: u64) -> &'static str {
+    match has_bit(bit) {
+        Some(true) => "is there",
+        Some(false) => "is missing",
+        None => "cannot be told",
+    }
+}

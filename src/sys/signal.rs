@@ -1,0 +1,51 @@
+//! Signals as bytes in a pipe that the ring reads: they take their turn like every other input.
+//!
+//! Deliberately absent: signalfd, which would need the signals blocked, and a mask that children inherit.
+
+use super::op::Fd;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::rc::Rc;
+
+/// Signals that become bytes, each with its meaning to the reader.
+pub const TAKEN: [i32; 5] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+/// SIGTERM.
+pub const TERM: u8 = libc::SIGTERM as u8;
+/// SIGINT.
+pub const INT: u8 = libc::SIGINT as u8;
+/// SIGHUP.
+pub const HUP: u8 = libc::SIGHUP as u8;
+/// SIGUSR1.
+pub const USR1: u8 = libc::SIGUSR1 as u8;
+/// SIGUSR2.
+pub const USR2: u8 = libc::SIGUSR2 as u8;
+
+/// Installs the handlers; the read end is returned. SIGPIPE is ignored: a reader that goes away is an EPIPE.
+pub fn install() -> io::Result<Fd> {
+    let mut ends = [0i32; 2];
+    // SAFETY: two ints to write to. Non-blocking: a handler must never wait, and a full pipe has a byte to wake us.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: two fresh fds that nobody else has.
+    let (rx, tx) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
+    let tx = std::sync::Arc::new(tx);
+    for signal in TAKEN {
+        let tx = tx.clone();
+        let byte = signal as u8;
+        let action = move || {
+            // SAFETY: write(2) is async-signal-safe; one byte from this closure's own memory; errno is put back so
+            // that the interrupted code does not see ours.
+            unsafe {
+                let errno = *libc::__errno_location();
+                libc::write(tx.as_raw_fd(), (&raw const byte).cast(), 1);
+                *libc::__errno_location() = errno;
+            }
+        };
+        // SAFETY: the action only calls write(2) and allocates, locks and panics nowhere.
+        unsafe { signal_hook::low_level::register(signal, action) }?;
+    }
+    // SAFETY: SIG_IGN is a valid disposition.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    Ok(Rc::new(rx))
+}

@@ -1,0 +1,337 @@
+//! How the sockets are made, and why each option is there.
+//!
+//! A VRRP socket is two sockets. The receiving one is bound to the group, so the kernel drops everything else before it
+//! costs us a wake-up. The sending one is of protocol 255 (`IPPROTO_RAW`), which no packet has, so it receives nothing
+//! at all; it takes whole IP packets, of both families. Neither needs the interface to have an address or to be up.
+//!
+//! Deliberately absent: `connect`. It would pin a route and fail while the interface is down; each send names its
+//! destination instead.
+
+use super::op::Fd;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+/// IANA protocol number of VRRP.
+const IPPROTO_VRRP: i32 = 112;
+
+/// Receive buffer asked for, bytes. An advert costs the kernel at most 1,280 bytes of accounting, so (doubled by
+/// the kernel) this holds 1,600: what 255 virtual routers at 10 ms send in 60 ms, or a flood of 10,000 a second in
+/// 160 ms, while we are stopped.
+const RECEIVE_BUFFER: i32 = 1 << 20;
+/// Send buffer of the raw sockets, bytes: a burst of 255 farewells or adverts with 255 IPv6 addresses each.
+const SEND_BUFFER: i32 = 1 << 20;
+/// Send buffer of the packet socket, bytes: 500 addresses × 5 announcements of 768 accounted bytes queue here when a
+/// slow link backs up.
+const FRAME_BUFFER: i32 = 2 << 20;
+
+/// Bytes of ancillary data an IPv6 receive brings: `IPV6_PKTINFO` (16 + 20) and `IPV6_HOPLIMIT` (16 + 4), each aligned
+/// to 8, with room to spare.
+pub const CONTROL: usize = 96;
+/// Bytes of sender address: the larger of `sockaddr_in` and `sockaddr_in6`.
+pub const NAME: u32 = 28;
+
+/// A destination as the kernel wants it.
+#[derive(Clone, Copy)]
+pub struct SockAddr {
+    storage: libc::sockaddr_storage,
+    len: libc::socklen_t,
+}
+
+impl SockAddr {
+    fn of<A: Copy>(a: A) -> SockAddr {
+        const { assert!(size_of::<A>() <= size_of::<libc::sockaddr_storage>()) };
+        // SAFETY: all-zero is a valid sockaddr_storage, and it is large and aligned enough for every sockaddr.
+        let mut storage: libc::sockaddr_storage = unsafe { core::mem::zeroed() };
+        // SAFETY: as above; `A` is Copy and not larger (checked when compiled).
+        unsafe { core::ptr::write((&raw mut storage).cast::<A>(), a) };
+        SockAddr { storage, len: size_of::<A>() as libc::socklen_t }
+    }
+
+    /// An IP destination; `ifindex` becomes the scope of an IPv6 one. The port is zero: raw sockets have none.
+    pub fn ip(addr: IpAddr, ifindex: u32) -> SockAddr {
+        match addr {
+            IpAddr::V4(a) => SockAddr::of(libc::sockaddr_in {
+                sin_family: libc::AF_INET as u16,
+                sin_port: 0,
+                sin_addr: in_addr(a),
+                sin_zero: [0; 8],
+            }),
+            IpAddr::V6(a) => SockAddr::of(libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as u16,
+                sin6_port: 0,
+                sin6_flowinfo: 0,
+                sin6_addr: libc::in6_addr { s6_addr: a.octets() },
+                sin6_scope_id: ifindex,
+            }),
+        }
+    }
+
+    /// Where a whole Ethernet frame goes: out of `ifindex`. `None` when the frame has no full header.
+    pub fn frame(ifindex: u32, frame: &[u8]) -> Option<SockAddr> {
+        let dst = frame.get(..6)?;
+        let ethertype = u16::from_be_bytes(frame.get(12..14)?.try_into().ok()?);
+        let mut addr = [0u8; 8];
+        addr[..6].copy_from_slice(dst);
+        Some(SockAddr::of(libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: ethertype.to_be(),
+            sll_ifindex: i32::try_from(ifindex).ok()?,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 6,
+            sll_addr: addr,
+        }))
+    }
+
+    pub(super) fn unix(path: &str) -> Option<SockAddr> {
+        // SAFETY: all-zero is a valid sockaddr_un.
+        let mut a: libc::sockaddr_un = unsafe { core::mem::zeroed() };
+        a.sun_family = libc::AF_UNIX as u16;
+        if path.len() >= a.sun_path.len() {
+            return None;
+        }
+        for (to, from) in a.sun_path.iter_mut().zip(path.bytes()) {
+            *to = from as libc::c_char;
+        }
+        Some(SockAddr::of(a))
+    }
+
+    pub(super) fn netlink(groups: u32) -> SockAddr {
+        // SAFETY: all-zero is a valid sockaddr_nl (port 0: the kernel, or, when binding, one the kernel picks).
+        let mut a: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
+        a.nl_family = libc::AF_NETLINK as u16;
+        a.nl_groups = groups;
+        SockAddr::of(a)
+    }
+
+    pub(super) fn as_ptr(&self) -> *const libc::sockaddr {
+        (&raw const self.storage).cast()
+    }
+    pub(super) fn len(&self) -> libc::socklen_t {
+        self.len
+    }
+}
+
+/// The sender of a datagram, from its raw address.
+pub fn sender(name: &[u8]) -> Option<IpAddr> {
+    let family = u16::from_ne_bytes(name.get(..2)?.try_into().ok()?);
+    match i32::from(family) {
+        libc::AF_INET => Some(IpAddr::from(<[u8; 4]>::try_from(name.get(4..8)?).ok()?)),
+        libc::AF_INET6 => Some(IpAddr::from(<[u8; 16]>::try_from(name.get(8..24)?).ok()?)),
+        _ => None,
+    }
+}
+
+/// Destination and hop limit of an IPv6 datagram, from its ancillary data.
+pub fn control_v6(control: &[u8]) -> (Option<Ipv6Addr>, Option<u8>) {
+    let (mut dst, mut hops) = (None, None);
+    let mut rest = control;
+    // Each message is a header of a length (8 bytes), level and type (4 each), then data, padded to 8.
+    while let (Some(len), Some(level), Some(kind)) = (word(rest, 0), int(rest, 8), int(rest, 12)) {
+        let Some(data) = rest.get(16..len) else { break };
+        if level == libc::IPPROTO_IPV6 && kind == libc::IPV6_PKTINFO {
+            dst = data.get(..16).and_then(|d| <[u8; 16]>::try_from(d).ok()).map(Ipv6Addr::from);
+        } else if level == libc::IPPROTO_IPV6 && kind == libc::IPV6_HOPLIMIT {
+            hops = int(data, 0).and_then(|h| u8::try_from(h).ok());
+        }
+        rest = rest.get(len.next_multiple_of(8)..).unwrap_or(&[]);
+    }
+    (dst, hops)
+}
+
+fn word(b: &[u8], at: usize) -> Option<usize> {
+    // A length that overflows when it is padded is as wrong as one that points outside.
+    usize::try_from(u64::from_ne_bytes(b.get(at..at + 8)?.try_into().ok()?)).ok().filter(|n| *n <= b.len())
+}
+fn int(b: &[u8], at: usize) -> Option<i32> {
+    Some(i32::from_ne_bytes(b.get(at..at + 4)?.try_into().ok()?))
+}
+fn in_addr(a: Ipv4Addr) -> libc::in_addr {
+    libc::in_addr { s_addr: u32::from_ne_bytes(a.octets()) }
+}
+
+/// The two sockets behind one VRRP socket.
+pub struct Pair {
+    /// Receives.
+    pub rx: Fd,
+    /// Sends.
+    pub tx: Fd,
+    /// Where to: the group on the interface.
+    pub to: Rc<SockAddr>,
+}
+
+/// Opens both sockets for `group` on `ifindex` and joins the group.
+pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
+    let family = if group.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let to = SockAddr::ip(group, ifindex);
+    let index = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+
+    let rx = socket(family, libc::SOCK_RAW, IPPROTO_VRRP)?;
+    let f = rx.as_raw_fd();
+    // By index, not by name: a renamed interface stays the same, a re-created one does not.
+    option(f, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
+    buffer(f, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
+    match group {
+        IpAddr::V4(g) => {
+            // Only what this socket joined, not what any socket on the host joined.
+            option(f, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, &0i32)?;
+            let m = libc::ip_mreqn {
+                imr_multiaddr: in_addr(g),
+                imr_address: in_addr(Ipv4Addr::UNSPECIFIED),
+                imr_ifindex: index,
+            };
+            bind(f, &to)?;
+            option(f, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &m)?;
+        }
+        IpAddr::V6(g) => {
+            option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, &0i32)?;
+            // An IPv6 raw socket delivers no header: these two replace what we must check of it.
+            option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1i32)?;
+            option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1i32)?;
+            let m =
+                libc::ipv6_mreq { ipv6mr_multiaddr: libc::in6_addr { s6_addr: g.octets() }, ipv6mr_interface: ifindex };
+            bind(f, &to)?;
+            option(f, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &m)?;
+        }
+    }
+
+    let tx = socket(family, libc::SOCK_RAW, libc::IPPROTO_RAW)?;
+    let f = tx.as_raw_fd();
+    option(f, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
+    buffer(f, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER);
+    // Nothing is read from it; the smallest buffer, so that nothing can pile up either.
+    option(f, libc::SOL_SOCKET, libc::SO_RCVBUF, &0i32)?;
+    control_priority(f);
+    match group {
+        IpAddr::V4(_) => {
+            option(f, libc::IPPROTO_IP, libc::IP_HDRINCL, &1i32)?;
+            option(f, libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP, &0i32)?;
+        }
+        IpAddr::V6(_) => {
+            option(f, libc::IPPROTO_IPV6, IPV6_HDRINCL, &1i32)?;
+            option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP, &0i32)?;
+            option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, &255i32)?;
+            option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_IF, &index)?;
+        }
+    }
+    Ok(Pair { rx: Rc::new(rx), tx: Rc::new(tx), to: Rc::new(to) })
+}
+
+/// `IPV6_HDRINCL`: missing from libc for this target.
+const IPV6_HDRINCL: i32 = 36;
+
+/// The packet socket all Ethernet frames leave by. Protocol 0: it receives nothing. Needs `CAP_NET_RAW`, so opening it
+/// at start also tells whether we have that where it counts, in this network namespace.
+pub fn open_packet() -> io::Result<Fd> {
+    let fd = socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
+    buffer(fd.as_raw_fd(), libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, FRAME_BUFFER);
+    control_priority(fd.as_raw_fd());
+    Ok(Rc::new(fd))
+}
+
+/// Names of the interfaces there are now, for messages about those there are not.
+pub fn interfaces() -> Vec<String> {
+    let mut names = Vec::new();
+    // SAFETY: if_nameindex returns null or an array that ends with a zero entry, each name a C string, all of it valid
+    // until if_freenameindex.
+    unsafe {
+        let list = libc::if_nameindex();
+        let mut at = list;
+        while !at.is_null() && (*at).if_index != 0 && !(*at).if_name.is_null() {
+            names.push(core::ffi::CStr::from_ptr((*at).if_name).to_string_lossy().into_owned());
+            at = at.add(1);
+        }
+        if !list.is_null() {
+            libc::if_freenameindex(list);
+        }
+    }
+    names
+}
+
+/// TC_PRIO_CONTROL: overtakes bulk traffic in a queueing discipline with bands. 7 wants CAP_NET_ADMIN, 6 nothing.
+fn control_priority(f: RawFd) {
+    if option(f, libc::SOL_SOCKET, libc::SO_PRIORITY, &7i32).is_err() {
+        let _ = option(f, libc::SOL_SOCKET, libc::SO_PRIORITY, &6i32);
+    }
+}
+
+/// Sets a buffer size past `net.core.*mem_max` where we may, up to it where we may not.
+pub(super) fn buffer(f: RawFd, force: i32, plain: i32, bytes: i32) {
+    if option(f, libc::SOL_SOCKET, force, &bytes).is_err() {
+        let _ = option(f, libc::SOL_SOCKET, plain, &bytes);
+    }
+}
+
+pub(super) fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers. Non-blocking: nothing may ever block the loop; io_uring polls by itself.
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, protocol) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a fresh fd that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(super) fn option<V: Copy>(f: RawFd, level: i32, name: i32, value: &V) -> io::Result<()> {
+    // SAFETY: `value` outlives the call and the length is its own; the kernel reads it only.
+    let r = unsafe { libc::setsockopt(f, level, name, (value as *const V).cast(), size_of::<V>() as libc::socklen_t) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+pub(super) fn bind(f: RawFd, to: &SockAddr) -> io::Result<()> {
+    // SAFETY: `to` outlives the call and knows its length.
+    let r = unsafe { libc::bind(f, to.as_ptr(), to.len()) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+pub(super) fn connect(f: RawFd, to: &SockAddr) -> io::Result<()> {
+    // SAFETY: as in `bind`.
+    let r = unsafe { libc::connect(f, to.as_ptr(), to.len()) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: i32, data: &[u8]) -> Vec<u8> {
+        let mut m = (16 + data.len() as u64).to_ne_bytes().to_vec();
+        m.extend(libc::IPPROTO_IPV6.to_ne_bytes());
+        m.extend(kind.to_ne_bytes());
+        m.extend(data);
+        m.resize(m.len().next_multiple_of(8), 0);
+        m
+    }
+
+    #[test]
+    fn ancillary_data_is_read_and_never_overrun() {
+        let dst: Ipv6Addr = "ff02::12".parse().unwrap();
+        let mut info = dst.octets().to_vec();
+        info.extend(7i32.to_ne_bytes());
+        let mut all = message(libc::IPV6_PKTINFO, &info);
+        all.extend(message(libc::IPV6_HOPLIMIT, &255i32.to_ne_bytes()));
+        assert_eq!(control_v6(&all), (Some(dst), Some(255)));
+        for cut in 0..all.len() {
+            let _ = control_v6(&all[..cut]);
+        }
+        all[..8].copy_from_slice(&u64::MAX.to_ne_bytes());
+        assert_eq!(control_v6(&all), (None, None));
+        all[..8].fill(0);
+        assert_eq!(control_v6(&all), (None, None));
+    }
+
+    #[test]
+    fn addresses_survive_the_trip() {
+        for text in ["192.0.2.1", "fe80::1"] {
+            let ip: IpAddr = text.parse().unwrap();
+            let a = SockAddr::ip(ip, 3);
+            // SAFETY: `len` bytes of the storage are initialised (all of it is).
+            let raw = unsafe { core::slice::from_raw_parts(a.as_ptr().cast::<u8>(), a.len() as usize) };
+            assert_eq!(sender(raw), Some(ip));
+        }
+        assert_eq!(sender(&[]), None);
+        assert!(SockAddr::frame(1, &[0; 13]).is_none() && SockAddr::frame(1, &[0; 14]).is_some());
+    }
+}

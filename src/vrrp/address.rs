@@ -1,0 +1,308 @@
+//! Virtual addresses as *wanted* and *held*; the difference becomes netlink requests. Start, takeover, release, a lost
+//! netlink message and somebody else's `ip addr del` all take this one path.
+//!
+//! Read first: `effect.rs` (`NetOp`), `links.rs` (what the kernel says). An address is announced only after the kernel
+//! confirmed it, so [`Addresses::on_reply`] tells who got what.
+//!
+//! Deliberately absent: reacting to a single deletion message. Our own deletions are reported too, and replies and
+//! notifications come on no common clock; so a deletion of something we hold is looked at again a moment later, against the
+//! mirror, and only what is really gone is put back.
+
+use crate::effect::{AddrSpec, Effect, Effects, NetOp};
+use crate::event::{Errno, ReqId};
+use crate::id::VrKey;
+use crate::links::{AddrId, Links};
+use crate::time::{Duration, Instant};
+use crate::timers::{Due, Timers};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Requests under way at once. One address costs the kernel about 30 µs, so one submission stays near half a millisecond
+/// and the loop turns between them; 500 VIPs still take some 20 ms.
+const WINDOW: usize = 16;
+/// How long after a deletion message the mirror is looked at.
+const DOUBT: Duration = Duration::from_millis(5);
+/// Longest wait before another try, for an address that cannot be added or that somebody keeps taking away.
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
+/// After so long in peace, the next loss is a first one again.
+const PEACE: Duration = Duration::from_secs(10);
+/// Tries to delete an address that the kernel refuses to delete.
+const DELETE_TRIES: u32 = 5;
+
+#[derive(Debug)]
+struct Entry {
+    spec: AddrSpec,
+    // Who wants it; None: it is to go.
+    want: Option<VrKey>,
+    held: bool,
+    // Was there before us and belongs to the operator (address owner): announced, never deleted.
+    foreign: bool,
+    busy: bool,
+    failures: u32,
+    last_failure: Option<Instant>,
+}
+
+impl Entry {
+    fn wants_work(&self) -> bool {
+        !self.busy && !self.foreign && self.want.is_some() != self.held
+    }
+    fn backoff(&mut self, now: Instant) -> Instant {
+        if self.last_failure.is_none_or(|t| now.since(t) > PEACE) {
+            self.failures = 0;
+        }
+        self.last_failure = Some(now);
+        let wait = Duration::from_millis(10) * 2u32.saturating_pow(self.failures.min(10));
+        self.failures += 1;
+        now + wait.min(LONGEST_RETRY)
+    }
+}
+
+/// Outcome of a request that somebody should hear of.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The address is on the interface: announce it.
+    Held {
+        /// For whom.
+        vr: VrKey,
+        /// Which.
+        id: AddrId,
+    },
+    /// It could not be added; it is tried again. Reported once in a row of failures.
+    Refused {
+        /// For whom.
+        vr: VrKey,
+        /// Which.
+        id: AddrId,
+        /// Why.
+        errno: Errno,
+    },
+    /// It could not be deleted, and that is given up.
+    Stuck {
+        /// Which.
+        id: AddrId,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Addresses {
+    entries: BTreeMap<AddrId, Entry>,
+    queue: VecDeque<AddrId>,
+    // Queued or not: keeps the queue free of doubles, hence bounded by `entries`.
+    queued: BTreeSet<AddrId>,
+    inflight: BTreeMap<ReqId, AddrId>,
+    later: BTreeSet<(Instant, AddrId)>,
+    last_req: u64,
+}
+
+fn id_of(spec: &AddrSpec) -> AddrId {
+    (spec.ifindex, spec.addr, spec.prefix)
+}
+
+impl Addresses {
+    /// `vr` wants this address. Already held: `Some(id)`, announce it at once. `owner`: an address that is there already is the
+    /// operator's and stays his.
+    pub fn want(&mut self, vr: VrKey, spec: AddrSpec, owner: bool, links: &Links) -> Option<AddrId> {
+        let id = id_of(&spec);
+        let foreign = owner && links.has(id) && !self.entries.contains_key(&id);
+        let e = self.entries.entry(id).or_insert_with(|| Entry {
+            spec: spec.clone(),
+            want: None,
+            held: foreign,
+            foreign,
+            busy: false,
+            failures: 0,
+            last_failure: None,
+        });
+        e.want = Some(vr);
+        e.spec = spec;
+        let held = e.held && !e.busy;
+        self.enqueue(id);
+        held.then_some(id)
+    }
+    /// `vr` wants none of its addresses any more.
+    pub fn release(&mut self, vr: VrKey) {
+        let ids: Vec<AddrId> = self.entries.iter().filter(|(_, e)| e.want == Some(vr)).map(|(id, _)| *id).collect();
+        for id in ids {
+            if let Some(e) = self.entries.get_mut(&id) {
+                e.want = None;
+            }
+            self.settle(id);
+            self.enqueue(id);
+        }
+    }
+    /// An address that should not be there: a left-over of a killed daemon.
+    pub fn remove(&mut self, spec: AddrSpec) {
+        let id = id_of(&spec);
+        self.entries.entry(id).or_insert(Entry {
+            spec,
+            want: None,
+            held: true,
+            foreign: false,
+            busy: false,
+            failures: 0,
+            last_failure: None,
+        });
+        self.enqueue(id);
+    }
+    /// Whether nothing is queued, under way or waiting for another try to delete.
+    pub fn idle(&self) -> bool {
+        self.inflight.is_empty() && self.entries.values().all(|e| e.want.is_some() || e.foreign)
+    }
+    /// Addresses held for `vr`.
+    pub fn held(&self, vr: VrKey) -> impl Iterator<Item = AddrId> {
+        self.entries.iter().filter(move |(_, e)| e.want == Some(vr) && e.held).map(|(id, _)| *id)
+    }
+    /// How many addresses `vr` wants.
+    pub fn wanted(&self, vr: VrKey) -> usize {
+        self.entries.values().filter(|e| e.want == Some(vr)).count()
+    }
+    /// Whether anybody wants it.
+    pub fn is_wanted(&self, id: AddrId) -> bool {
+        self.entries.get(&id).is_some_and(|e| e.want.is_some())
+    }
+
+    /// The kernel reported a deletion.
+    pub fn on_deleted(&mut self, now: Instant, id: AddrId, timers: &mut Timers) {
+        if self.entries.get(&id).is_some_and(|e| e.want.is_some()) {
+            self.retry_at(now + DOUBT, id, timers);
+        }
+    }
+    /// The interface is gone and took its addresses along.
+    pub fn on_link_gone(&mut self, ifindex: u32) {
+        let ids: Vec<AddrId> = self.entries.keys().filter(|id| id.0 == ifindex).copied().collect();
+        for id in ids {
+            if let Some(e) = self.entries.get_mut(&id) {
+                e.held = false;
+                // Nothing to add to; whoever wants it asks again when the interface is back.
+                e.want = None;
+                e.foreign = false;
+            }
+            self.settle(id);
+        }
+    }
+    /// After a complete dump: puts back what is wanted and not there.
+    pub fn reconcile(&mut self, links: &Links) {
+        let ids: Vec<AddrId> = self.entries.keys().copied().collect();
+        for id in ids {
+            if let Some(e) = self.entries.get_mut(&id)
+                && !e.busy
+                && !links.has(id)
+            {
+                e.held = false;
+                e.foreign = false;
+            }
+            self.settle(id);
+            self.enqueue(id);
+        }
+    }
+    /// `Due::AddrRetry`: what was put off until now. Returns what was found missing (taken away by somebody else).
+    pub fn on_retry(&mut self, now: Instant, links: &Links, timers: &mut Timers) -> Vec<(VrKey, AddrId)> {
+        let mut lost = Vec::new();
+        while let Some((at, id)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
+            self.later.remove(&(at, id));
+            let Some(e) = self.entries.get_mut(&id) else { continue };
+            if !e.busy && e.held && !links.has(id) {
+                e.held = false;
+                e.foreign = false;
+                if let Some(vr) = e.want {
+                    lost.push((vr, id));
+                    // The first loss is mended now; who keeps taking it away meets a growing pause, not a race.
+                    if e.last_failure.is_some_and(|t| now.since(t) <= PEACE) {
+                        let at = e.backoff(now);
+                        self.retry_at(at, id, timers);
+                        continue;
+                    }
+                    e.backoff(now);
+                }
+            }
+            self.settle(id);
+            self.enqueue(id);
+        }
+        self.rearm(timers);
+        lost
+    }
+    /// The kernel answered.
+    pub fn on_reply(
+        &mut self,
+        now: Instant,
+        req: ReqId,
+        result: Result<(), Errno>,
+        timers: &mut Timers,
+    ) -> Option<Outcome> {
+        let id = self.inflight.remove(&req)?;
+        let e = self.entries.get_mut(&id)?;
+        e.busy = false;
+        let adding = !e.held;
+        let mut outcome = None;
+        match (adding, result) {
+            (true, Ok(()) | Err(Errno::EEXIST)) => {
+                e.held = true;
+                if let Some(vr) = e.want {
+                    outcome = Some(Outcome::Held { vr, id });
+                }
+            }
+            (false, Ok(()) | Err(Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ENXIO)) => e.held = false,
+            (true, Err(errno)) => {
+                let first = e.failures == 0;
+                let at = e.backoff(now);
+                if let Some(vr) = e.want {
+                    outcome = first.then_some(Outcome::Refused { vr, id, errno });
+                    self.retry_at(at, id, timers);
+                    return outcome;
+                }
+            }
+            (false, Err(errno)) => {
+                let at = e.backoff(now);
+                if e.failures >= DELETE_TRIES {
+                    e.held = false;
+                    outcome = Some(Outcome::Stuck { id, errno });
+                } else {
+                    self.retry_at(at, id, timers);
+                    return None;
+                }
+            }
+        }
+        self.settle(id);
+        self.enqueue(id);
+        outcome
+    }
+    /// Emits requests up to the window.
+    pub fn pump(&mut self, fx: &mut Effects) {
+        while self.inflight.len() < WINDOW
+            && let Some(id) = self.queue.pop_front()
+        {
+            self.queued.remove(&id);
+            let Some(e) = self.entries.get_mut(&id).filter(|e| e.wants_work()) else { continue };
+            e.busy = true;
+            self.last_req += 1;
+            let req = ReqId(self.last_req);
+            let op = if e.held { NetOp::AddrDel(e.spec.clone()) } else { NetOp::AddrAdd(e.spec.clone()) };
+            self.inflight.insert(req, id);
+            fx.push(Effect::Netlink { req, op });
+        }
+    }
+
+    fn enqueue(&mut self, id: AddrId) {
+        if self.entries.get(&id).is_some_and(Entry::wants_work) && self.queued.insert(id) {
+            self.queue.push_back(id);
+        }
+    }
+    // An entry nobody wants and that is not there (or not ours) is forgotten.
+    fn settle(&mut self, id: AddrId) {
+        if self.entries.get(&id).is_some_and(|e| e.want.is_none() && !e.busy && (!e.held || e.foreign)) {
+            self.entries.remove(&id);
+        }
+    }
+    fn retry_at(&mut self, at: Instant, id: AddrId, timers: &mut Timers) {
+        self.later.insert((at, id));
+        self.rearm(timers);
+    }
+    fn rearm(&self, timers: &mut Timers) {
+        match self.later.first() {
+            Some((at, _)) => timers.set(Due::AddrRetry, *at),
+            None => drop(timers.stop(Due::AddrRetry)),
+        }
+    }
+}

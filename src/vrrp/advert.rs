@@ -1,0 +1,301 @@
+//! Whether a received advert is one for us to act on: every check of RFC 9568 §7.1, each with its reason and counter.
+//!
+//! Read first: `wire/vrrp.rs`. Order and reasons are those of conformance.md §1b. A rejected advert changes no state, no
+//! timer, no learned interval: this function has nothing to change. Deliberately absent: the election, counters
+//! and rate limits (`instance.rs`, `world.rs`), AH, HMAC, unicast.
+
+use crate::config::model::{Auth, ChecksumMode, Family, Version};
+use crate::event::RxMeta;
+use crate::wire::vrrp::{self, Advert, AuthField, Fixed};
+use crate::wire::{Bad, ipv4};
+use core::net::IpAddr;
+use core::time::Duration;
+
+/// Why an advert is dropped. One counter each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reject {
+    /// Cut short, or longer than its count says.
+    Length,
+    /// IPv4 header with a wrong version, header length or checksum.
+    IpHeader,
+    /// IPv4 fragment.
+    Fragment,
+    /// Not IP protocol 112.
+    Protocol,
+    /// TTL or hop limit other than 255: it may come from beyond this link.
+    Ttl,
+    /// Another version than the configured one.
+    Version,
+    /// Not an advertisement.
+    Type,
+    /// Checksum.
+    Checksum,
+    /// No such virtual router here.
+    Vrid,
+    /// Another authentication type than the configured one.
+    AuthType,
+    /// Another password.
+    AuthData,
+    /// V2: not our interval. V3: zero.
+    Interval,
+    /// V3: no address.
+    Count,
+    /// IPv6: the first address is not link-local.
+    FirstAddress,
+    /// V2: not our addresses.
+    AddressList,
+    /// Sent by ourselves.
+    OwnPacket,
+    /// Not sent to the group.
+    Destination,
+    /// A source that no router has.
+    Source,
+}
+
+impl Reject {
+    /// Every reason, in the order of their [`index`](Reject::index).
+    pub const ALL: [Reject; 18] = [
+        Reject::Length,
+        Reject::IpHeader,
+        Reject::Fragment,
+        Reject::Protocol,
+        Reject::Ttl,
+        Reject::Version,
+        Reject::Type,
+        Reject::Checksum,
+        Reject::Vrid,
+        Reject::AuthType,
+        Reject::AuthData,
+        Reject::Interval,
+        Reject::Count,
+        Reject::FirstAddress,
+        Reject::AddressList,
+        Reject::OwnPacket,
+        Reject::Destination,
+        Reject::Source,
+    ];
+
+    /// The name of its counter; one word, also for logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reject::Length => "length",
+            Reject::IpHeader => "ip-header",
+            Reject::Fragment => "fragment",
+            Reject::Protocol => "protocol",
+            Reject::Ttl => "ttl",
+            Reject::Version => "version",
+            Reject::Type => "type",
+            Reject::Checksum => "checksum",
+            Reject::Vrid => "vrid",
+            Reject::AuthType => "auth-type",
+            Reject::AuthData => "auth-data",
+            Reject::Interval => "interval",
+            Reject::Count => "count",
+            Reject::FirstAddress => "first-address",
+            Reject::AddressList => "address-list",
+            Reject::OwnPacket => "own-packet",
+            Reject::Destination => "destination",
+            Reject::Source => "source",
+        }
+    }
+
+    /// Its place in [`Reject::ALL`], for an array of counters.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl core::fmt::Display for Reject {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<Bad> for Reject {
+    fn from(bad: Bad) -> Reject {
+        match bad {
+            Bad::Header => Reject::IpHeader,
+            Bad::Fragment => Reject::Fragment,
+            Bad::Version => Reject::Version,
+            Bad::Type => Reject::Type,
+            Bad::Length | Bad::Value | Bad::Missing => Reject::Length,
+        }
+    }
+}
+
+/// What an advert is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile<'a> {
+    /// Family.
+    pub family: Family,
+    /// Configured version.
+    pub version: Version,
+    /// Configured virtual router.
+    pub vrid: u8,
+    /// Configured authentication; V2 only.
+    pub auth: &'a Auth,
+    /// Configured interval.
+    pub advert_int: Duration,
+    /// What a V3 checksum over IPv4 covers.
+    pub checksum: ChecksumMode,
+    /// Where adverts go.
+    pub group: IpAddr,
+    /// Configured addresses, those that adverts carry.
+    pub vips: &'a [IpAddr],
+    /// Addresses of the receiving interface. VIPs among them do not count as ours: a returning owner sends from the VIP
+    /// while we still hold it as Master. Leave out `virtual_ipaddress_excluded` for the same reason.
+    pub own: &'a [IpAddr],
+    /// `skip_check_adv_addr`: another V2 address list is reported and used, not dropped.
+    pub skip_check_adv_addr: bool,
+}
+
+/// An advert that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Sender.
+    pub src: IpAddr,
+    /// 0 is a farewell.
+    pub priority: u8,
+    /// The sender's interval, never zero.
+    pub interval: Duration,
+    /// V3: `interval` is not ours. To be logged, nothing else.
+    pub other_interval: bool,
+    /// The address list is not ours, and the advert counts all the same. To be logged.
+    pub other_vips: bool,
+}
+
+/// An advert out of its IP packet.
+struct Packet<'a> {
+    src: IpAddr,
+    dst: Option<IpAddr>,
+    ttl: Option<u8>,
+    message: &'a [u8],
+}
+
+/// Takes the IP header off, or takes what the kernel said in its place.
+fn open<'a>(family: Family, meta: &RxMeta, bytes: &'a [u8]) -> Result<Packet<'a>, Reject> {
+    match family {
+        Family::V4 => {
+            let (h, message) = ipv4::parse(bytes)?;
+            if h.proto != vrrp::PROTO {
+                return Err(Reject::Protocol);
+            }
+            Ok(Packet { src: h.src.into(), dst: Some(h.dst.into()), ttl: Some(h.ttl), message })
+        }
+        // The socket is bound to next header 112, so there is no protocol to test.
+        Family::V6 => Ok(Packet { src: meta.src, dst: meta.dst.map(IpAddr::V6), ttl: meta.hop_limit, message: bytes }),
+    }
+}
+
+/// Which virtual router a datagram speaks of, to find the profile to [`verify`] it against. Nothing but lengths and the
+/// IP header is proven by it.
+///
+/// # Errors
+/// Lengths and the IP header.
+pub fn peek_vrid(family: Family, meta: &RxMeta, bytes: &[u8]) -> Result<u8, Reject> {
+    Ok(Fixed::parse(open(family, meta, bytes)?.message)?.vrid)
+}
+
+/// Holds a datagram against a profile; the first check that fails names the reason (R-028..R-052). IPv4: `bytes` is the
+/// whole IP packet. IPv6: `bytes` is the message, and what `meta` should have told but does not, fails its check.
+///
+/// That we are the address owner is no reason to drop: by RFC 9568 erratum 8298 the election decides.
+///
+/// # Errors
+/// The reason.
+pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Heard, Reject> {
+    let packet = open(profile.family, meta, bytes)?;
+    let fixed = Fixed::parse(packet.message)?;
+    require(packet.ttl == Some(vrrp::TTL), Reject::Ttl)?;
+    require(fixed.version == number(profile.version), Reject::Version)?;
+    // Type, then completeness: an unknown type may have another layout.
+    let advert = vrrp::parse(profile.family, packet.message)?;
+    // Without a destination there is no pseudo-header, nor a group to test.
+    let dst = packet.dst.ok_or(Reject::Destination)?;
+    require(vrrp::checksum_ok(advert.version, profile.checksum, packet.src, dst, packet.message), Reject::Checksum)?;
+    require(advert.vrid == profile.vrid, Reject::Vrid)?;
+    check_auth(profile.auth, advert.auth)?;
+    let interval = advert.interval();
+    let other_interval = interval != profile.advert_int;
+    // a zero would make every Backup that learns it Master at once. R-041: in V2 the interval must be ours.
+    require(!interval.is_zero(), Reject::Interval)?;
+    require(advert.version == Version::V3 || !other_interval, Reject::Interval)?;
+    let other_vips = check_list(profile, &advert)?;
+    require(profile.vips.contains(&packet.src) || !profile.own.contains(&packet.src), Reject::OwnPacket)?;
+    require(dst == profile.group, Reject::Destination)?;
+    require(is_router(profile.family, &packet.src), Reject::Source)?;
+    Ok(Heard { src: packet.src, priority: advert.priority, interval, other_interval, other_vips })
+}
+
+fn require(good: bool, or: Reject) -> Result<(), Reject> {
+    if good { Ok(()) } else { Err(or) }
+}
+
+fn number(version: Version) -> u8 {
+    match version {
+        Version::V2 => 2,
+        Version::V3 => 3,
+    }
+}
+
+/// ..R-129. `None` is a V3 advert: it has no authentication.
+fn check_auth(ours: &Auth, theirs: Option<AuthField>) -> Result<(), Reject> {
+    let Some(theirs) = theirs else { return Ok(()) };
+    match ours {
+        // The data of type 0 is ignored.
+        Auth::None => require(theirs.kind == 0, Reject::AuthType),
+        Auth::Pass(secret) => {
+            require(theirs.kind == 1, Reject::AuthType)?;
+            require(same_secret(secret, &theirs.data), Reject::AuthData)
+        }
+    }
+}
+
+/// Compares in a time that does not tell how many bytes were right.
+fn same_secret(a: &[u8; 8], b: &[u8; 8]) -> bool {
+    let difference = a.iter().zip(b).fold(0, |d, (x, y)| d | core::hint::black_box(x ^ y));
+    core::hint::black_box(difference) == 0
+}
+
+/// Count, first address and list; whether the list is another one than ours and the advert counts all the same.
+fn check_list(profile: &Profile<'_>, advert: &Advert<'_>) -> Result<bool, Reject> {
+    let Some(first) = advert.addrs.iter().next() else {
+        // RFC 3768 has no such rule; there it is a list that can be nobody's, the owner's included.
+        return Err(if advert.version == Version::V2 { Reject::AddressList } else { Reject::Count });
+    };
+    // R-045, demanded of others only if our own list begins so: keepalived sends its list in the file's order, and in the
+    // many files that begin with a global address nobody on the link could ever pass, and every router would be Master.
+    let link_local_first = profile.family == Family::V6 && profile.vips.first().is_some_and(vrrp::is_link_local);
+    require(!link_local_first || vrrp::is_link_local(&first), Reject::FirstAddress)?;
+    if same_set(advert, profile.vips) {
+        return Ok(false);
+    }
+    // in V2 only the owner may differ. R-047: in V3 it is for the log.
+    let counts = advert.version == Version::V3 || advert.priority == u8::MAX || profile.skip_check_adv_addr;
+    require(counts, Reject::AddressList)?;
+    Ok(true)
+}
+
+/// Whether both lists hold the same addresses, in any order and however often each.
+fn same_set(advert: &Advert<'_>, vips: &[IpAddr]) -> bool {
+    // The rule on a LAN whose routers have one configuration, and without a copy.
+    if advert.addrs.iter().eq(vips.iter().copied()) {
+        return true;
+    }
+    // Sorted, not compared each with each: 255 × 255 comparisons a packet would be a gift to a flood.
+    let sorted = |mut list: Vec<IpAddr>| {
+        list.sort_unstable();
+        list.dedup();
+        list
+    };
+    sorted(advert.addrs.iter().collect()) == sorted(vips.to_vec())
+}
+
+/// IPv6 adverts come from link-local addresses, so there any other is refused.
+fn is_router(family: Family, src: &IpAddr) -> bool {
+    match (family, src) {
+        (Family::V4, IpAddr::V4(a)) => !(a.is_unspecified() || a.is_multicast() || a.is_broadcast() || a.is_loopback()),
+        (Family::V6, IpAddr::V6(a)) => a.is_unicast_link_local(),
+        _ => false,
+    }
+}

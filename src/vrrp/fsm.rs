@@ -1,0 +1,200 @@
+//! The VRRP state machine as data: what each state does with each input, with the RFC's section beside it.
+//!
+//! Read first: RFC 9568 §6.4 (figure in §6.3), conformance.md §1c. [`step`] is a look-up in [`TABLE`]; nothing else decides a
+//! transition, and `Instance::go` is the only place that writes the state. `tests/vrrp_table.rs` pins every cell.
+//!
+//! ```text
+//!                 Start (p < 255)                    MasterDown
+//!   Initialize ----------------------> Backup ----------------------> Master
+//!      |   \___________ StartOwner ______________________________________^ |
+//!      |                                 ^  RxHigher, RxEqualGreater       |
+//!      |                                 '---------------------------------'
+//!      '-- Fail --> Fault <-- Fail -- (Backup, Master);   Fault -- Start --> Backup
+//! ```
+//!
+//! Fault is keepalived's name for "Initialize because something we need is missing"; RFC 9568 has no such state.
+
+/// State of a virtual router. "Master" is RFC 9568's "Active".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Not started, or stopped.
+    Init,
+    /// Listens for the Master.
+    Backup,
+    /// Forwards, and advertises.
+    Master,
+    /// Something that is needed is missing: link, source address, socket, tracked interface.
+    Fault,
+}
+
+impl State {
+    /// All, in table order.
+    pub const ALL: [State; 4] = [State::Init, State::Backup, State::Master, State::Fault];
+
+    /// The word in log lines: "Entering MASTER STATE".
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Init => "INIT",
+            State::Backup => "BACKUP",
+            State::Master => "MASTER",
+            State::Fault => "FAULT",
+        }
+    }
+}
+
+/// What a virtual router is told. Adverts are already verified and compared with our own priority and address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Input {
+    /// Everything needed is there; priority below 255.
+    Start,
+    /// Everything needed is there; priority 255.
+    StartOwner,
+    /// Something needed is missing.
+    Fail,
+    /// The daemon stops.
+    Shutdown,
+    /// Master_Down_Timer fired.
+    MasterDown,
+    /// Advert with priority 0: its sender stops being Master.
+    RxZero,
+    /// Priority below ours.
+    RxLower,
+    /// Our priority, sender's address smaller than ours.
+    RxEqualLess,
+    /// Our priority and our address: two routers with one address, or our own packet reflected.
+    RxEqualSame,
+    /// Our priority, sender's address greater than ours (unsigned, network order: RFC 9568 §6.4.3).
+    RxEqualGreater,
+    /// Priority above ours.
+    RxHigher,
+}
+
+impl Input {
+    /// All, in table order.
+    pub const ALL: [Input; 11] = [
+        Input::Start,
+        Input::StartOwner,
+        Input::Fail,
+        Input::Shutdown,
+        Input::MasterDown,
+        Input::RxZero,
+        Input::RxLower,
+        Input::RxEqualLess,
+        Input::RxEqualSame,
+        Input::RxEqualGreater,
+        Input::RxHigher,
+    ];
+}
+
+/// What is done beside the change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Act {
+    /// Nothing.
+    Ignore,
+    /// Own interval counts again; Master_Down_Timer := Master_Down_Interval.
+    Listen,
+    /// Advert, VIPs, GARP/NA, Adver_Timer.
+    Claim,
+    /// Master_Down_Timer := Skew_Time.
+    Hurry,
+    /// Learn the sender's interval (v3); Master_Down_Timer := Master_Down_Interval.
+    Follow,
+    /// Preempting: nothing, the timer keeps running. With `nopreempt` or a running `preempt_delay`: as [`Act::Follow`].
+    PreemptOrFollow,
+    /// Advert at once, with GARP/NA since hosts may have believed the other; silence with `lower_prio_no_advert`.
+    Answer,
+    /// Advert at once.
+    Reassert,
+    /// Log only: answering would never end (R-074).
+    Complain,
+    /// Cancel adverts, remove VIPs, learn, Master_Down_Timer := Master_Down_Interval. No priority 0.
+    Yield,
+    /// Cancel adverts, priority-0 advert, remove VIPs.
+    Farewell,
+    /// Cancel timers; nothing is sent.
+    Quit,
+}
+
+/// One cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// State afterwards.
+    pub next: State,
+    /// What is done.
+    pub act: Act,
+    /// Why: section of RFC 9568, or our rule.
+    pub rule: &'static str,
+}
+
+const fn s(next: State, act: Act, rule: &'static str) -> Step {
+    Step { next, act, rule }
+}
+
+use Act::*;
+use State::{Backup, Fault, Init, Master};
+
+/// `TABLE[state][input]`, rows in the order of [`State::ALL`], columns in that of [`Input::ALL`].
+#[rustfmt::skip]
+pub const TABLE: [[Step; 11]; 4] = [
+    // Initialize, §6.4.1
+    [
+        s(Backup, Listen,   "§6.4.1 (130)-(145)"),       // Start
+        s(Master, Claim,    "§6.4.1 (105)-(120)"),       // StartOwner
+        s(Fault,  Ignore,   "R-059"),                    // Fail
+        s(Init,   Ignore,   "§6.4.1"),                   // Shutdown
+        s(Init,   Ignore,   "no such timer"),            // MasterDown
+        s(Init,   Ignore,   "R-055"),                    // RxZero
+        s(Init,   Ignore,   "R-055"),                    // RxLower
+        s(Init,   Ignore,   "R-055"),                    // RxEqualLess
+        s(Init,   Ignore,   "R-055"),                    // RxEqualSame
+        s(Init,   Ignore,   "R-055"),                    // RxEqualGreater
+        s(Init,   Ignore,   "R-055"),                    // RxHigher
+    ],
+    // Backup, §6.4.2
+    [
+        s(Backup, Ignore,   "already started"),          // Start
+        s(Backup, Ignore,   "already started"),          // StartOwner
+        s(Fault,  Quit,     "R-078"),                    // Fail
+        s(Init,   Quit,     "§6.4.2 (340), R-060"),      // Shutdown
+        s(Master, Claim,    "§6.4.2 (365), R-061"),      // MasterDown
+        s(Backup, Hurry,    "§6.4.2 (425), R-062"),      // RxZero
+        s(Backup, PreemptOrFollow, "§6.4.2 (430), R-064, R-138"), // RxLower
+        s(Backup, Follow,   "§6.4.2 (430), R-065"),      // RxEqualLess: a Backup never compares addresses
+        s(Backup, Follow,   "§6.4.2 (430), R-065"),      // RxEqualSame
+        s(Backup, Follow,   "§6.4.2 (430), R-065"),      // RxEqualGreater
+        s(Backup, Follow,   "§6.4.2 (430), R-063"),      // RxHigher
+    ],
+    // Master (Active), §6.4.3
+    [
+        s(Master, Ignore,   "already started"),          // Start
+        s(Master, Ignore,   "already started"),          // StartOwner
+        s(Fault,  Farewell, "R-078"),                    // Fail
+        s(Init,   Farewell, "§6.4.3 (605), R-077"),      // Shutdown
+        s(Master, Ignore,   "no such timer"),            // MasterDown
+        s(Master, Reassert, "§6.4.3 (705), R-069"),      // RxZero
+        s(Master, Answer,   "§6.4.3 (760), R-073"),      // RxLower
+        s(Master, Answer,   "§6.4.3 (760), R-073"),      // RxEqualLess
+        s(Master, Complain, "R-074"),                    // RxEqualSame
+        s(Backup, Yield,    "§6.4.3 (725), R-071"),      // RxEqualGreater
+        s(Backup, Yield,    "§6.4.3 (725), R-070, R-076"), // RxHigher
+    ],
+    // Fault: Initialize with a reason, R-055, R-059
+    [
+        s(Backup, Listen,   "R-059, §6.4.1"),            // Start
+        s(Master, Claim,    "R-057, §6.4.1"),            // StartOwner
+        s(Fault,  Ignore,   "one more reason"),          // Fail
+        s(Init,   Ignore,   "§6.4.1"),                   // Shutdown
+        s(Fault,  Ignore,   "no such timer"),            // MasterDown
+        s(Fault,  Ignore,   "R-055"),                    // RxZero
+        s(Fault,  Ignore,   "R-055"),                    // RxLower
+        s(Fault,  Ignore,   "R-055"),                    // RxEqualLess
+        s(Fault,  Ignore,   "R-055"),                    // RxEqualSame
+        s(Fault,  Ignore,   "R-055"),                    // RxEqualGreater
+        s(Fault,  Ignore,   "R-055"),                    // RxHigher
+    ],
+];
+
+/// What `state` does with `input`.
+pub fn step(state: State, input: Input) -> Step {
+    TABLE[state as usize][input as usize]
+}

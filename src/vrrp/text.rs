@@ -1,0 +1,313 @@
+//! Every log line of the VRRP machines, once. keepalived's wording where operators grep for it (behaviour.md §4), then the
+//! cause: who reads this at three in the morning asks "why did it move?".
+//!
+//! Read first: `note.rs`. Deliberately absent: one line per gratuitous ARP; a burst is one line.
+
+use super::fsm::State;
+use crate::event::Errno;
+use crate::note::{Level, Note};
+use crate::time::{Duration, Instant, nanos};
+use core::fmt::Display;
+use core::net::IpAddr;
+
+fn note(level: Level, text: String) -> Note {
+    Note { level, text }
+}
+
+/// A duration for a log line: three figures are enough to see which interval was missed.
+pub fn span(d: Duration) -> String {
+    match nanos(d) {
+        n if n >= 1_000_000_000 => format!("{:.2} s", d.as_secs_f64()),
+        n if n >= 1_000_000 => format!("{:.1} ms", n as f64 / 1e6),
+        n => format!("{:.1} us", n as f64 / 1e3),
+    }
+}
+
+/// An errno for a log line.
+pub fn errno(e: Errno) -> String {
+    // The names a reader of this program's logs meets; any other number can be looked up with `errno(1)`.
+    let name = match e.0 {
+        1 => "operation not permitted",
+        6 => "no such device or address",
+        11 => "would block",
+        12 => "out of memory",
+        13 => "permission denied",
+        17 => "exists already",
+        19 => "no such device",
+        22 => "invalid argument",
+        99 => "address not available",
+        100 => "network is down",
+        101 => "network is unreachable",
+        105 => "no buffer space",
+        _ => "errno",
+    };
+    format!("{name} ({})", e.0)
+}
+
+/// "(VI_1) Entering MASTER STATE: cause".
+pub fn entering(name: &str, state: State, init: bool, cause: &str) -> Note {
+    let init = if init { " (init)" } else { "" };
+    let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
+    note(Level::Notice, format!("({name}) Entering {} STATE{init}{cause}", state.word()))
+}
+/// One more or one less reason while in FAULT.
+pub fn still_fault(name: &str, reasons: &str) -> Note {
+    note(Level::Info, format!("({name}) still in FAULT state: {reasons}"))
+}
+/// Stopped by request.
+pub fn stopped(name: &str, was: State) -> Note {
+    note(Level::Notice, format!("({name}) Stopped; was {}", was.word()))
+}
+/// The farewell was handed to the kernel.
+pub fn sent_zero(name: &str) -> Note {
+    note(Level::Info, format!("({name}) sent 0 priority"))
+}
+/// Priority 0 heard.
+pub fn got_zero(name: &str, state: State, from: IpAddr) -> Note {
+    let text = match state {
+        State::Master => format!("({name}) Master received priority 0 message from {from}"),
+        _ => format!("({name}) Backup received priority 0 advertisement from {from}"),
+    };
+    note(Level::Info, text)
+}
+/// A Backup that preempts hears the Master it will replace.
+pub fn discarding_lower(name: &str, from: IpAddr, priority: u8) -> Note {
+    note(Level::Info, format!("({name}) received lower priority ({priority}) advert from {from} - discarding"))
+}
+/// A Master hears a lower one.
+pub fn lower(name: &str, from: IpAddr, priority: u8, ours: u8, answered: bool) -> Note {
+    let tail = if answered { ", forcing new election" } else { "" };
+    note(
+        Level::Notice,
+        format!("({name}) Received advert from {from} with lower priority {priority}, ours {ours}{tail}"),
+    )
+}
+/// A Master hears its own priority from a smaller address.
+pub fn equal_less(name: &str, from: IpAddr, priority: u8) -> Note {
+    note(
+        Level::Notice,
+        format!(
+            "({name}) Received advert from {from} with same priority {priority} but lower IP address than ours, forcing new election"
+        ),
+    )
+}
+/// A Master yields to a higher priority.
+pub fn higher(name: &str, from: IpAddr, priority: u8, ours: u8) -> Note {
+    note(
+        Level::Notice,
+        format!("({name}) Master received advert from {from} with higher priority {priority}, ours {ours}"),
+    )
+}
+/// A Master yields to a greater address.
+pub fn equal_greater(name: &str, from: IpAddr, priority: u8) -> Note {
+    note(
+        Level::Notice,
+        format!(
+            "({name}) Master received advert from {from} with same priority {priority} but higher IP address than ours"
+        ),
+    )
+}
+/// Our own address sends adverts (R-074).
+pub fn same_address(name: &str, from: IpAddr) -> Note {
+    note(
+        Level::Error,
+        format!(
+            "({name}) received an advert with our own address {from} and priority: another router has this address, or the \
+             network reflects our packets; give each router an address of its own"
+        ),
+    )
+}
+/// Two owners (R-096).
+pub fn two_owners(name: &str, from: IpAddr) -> Note {
+    note(
+        Level::Error,
+        format!("({name}) {from} advertises priority 255 as we do: at most one router may own the addresses"),
+    )
+}
+/// v3: another interval than ours (R-042).
+pub fn other_interval(name: &str, from: IpAddr, ours: Duration, theirs: Duration) -> Note {
+    note(
+        Level::Warning,
+        format!(
+            "({name}) advertisement interval mismatch with {from} mine={} rcv'd={}; following it",
+            span(ours),
+            span(theirs)
+        ),
+    )
+}
+/// R-093: a learned interval that makes takeover slow.
+pub fn slow_takeover(name: &str, from: IpAddr, down: Duration) -> Note {
+    note(
+        Level::Warning,
+        format!("({name}) {from} advertises so rarely that taking over from it would need {}", span(down)),
+    )
+}
+/// An accepted advert lists other addresses than ours.
+pub fn other_vips(name: &str, from: IpAddr) -> Note {
+    note(
+        Level::Warning,
+        format!("({name}) the advert from {from} lists other addresses than our virtual_ipaddress; using it anyway"),
+    )
+}
+/// The Master changed.
+pub fn master_is(name: &str, old: Option<IpAddr>, new: IpAddr, priority: u8) -> Note {
+    let text = match old {
+        None => format!("({name}) master set to {new}, priority {priority}"),
+        Some(old) => format!("({name}) master changed from {old} to {new}, priority {priority}"),
+    };
+    note(Level::Info, text)
+}
+/// `preempt_delay` runs.
+pub fn preempt_delay(name: &str, d: Duration) -> Note {
+    note(Level::Info, format!("({name}) start preempt delay ({}.{:06})", d.as_secs(), d.subsec_micros()))
+}
+/// `preempt_delay` ended early.
+pub fn preempt_delay_stopped(name: &str) -> Note {
+    note(Level::Info, format!("({name}) stop preempt delay"))
+}
+/// Tracking changed the priority.
+pub fn priority(name: &str, from: u8, to: u8) -> Note {
+    note(Level::Notice, format!("({name}) Changing effective priority from {from} to {to}"))
+}
+/// A packet was dropped; `more` of its kind were not logged.
+pub fn rejected(name: &str, reason: &str, from: IpAddr, total: u64, more: u64) -> Note {
+    let more = if more > 0 { format!("; {more} more since the last line") } else { String::new() };
+    note(Level::Warning, format!("({name}) dropped advert from {from}: {reason} ({total} so far{more})"))
+}
+/// Packets for a VRID nobody here has.
+pub fn unknown_vrid(interface: &str, vrid: u8, from: IpAddr, total: u64) -> Note {
+    note(
+        Level::Detail,
+        format!("{interface}: advert from {from} for unknown VRID {vrid} ({total} such on this socket so far)"),
+    )
+}
+/// Adverts cannot be sent.
+pub fn send_failed(name: &str, e: Errno) -> Note {
+    note(
+        Level::Error,
+        format!(
+            "({name}) cannot send adverts: {}; a firewall rule for IP protocol 112? Trying again within the interval",
+            errno(e)
+        ),
+    )
+}
+/// They leave again.
+pub fn send_recovered(name: &str, failures: u64) -> Note {
+    note(Level::Notice, format!("({name}) adverts leave again; {failures} could not be sent"))
+}
+/// The process stood still so long that a peer may have taken over.
+pub fn was_late(name: &str, late: Duration) -> Note {
+    note(
+        Level::Warning,
+        format!("({name}) this process stood still for {}: reading what arrived, then announcing again", span(late)),
+    )
+}
+/// One burst of GARP or NA.
+pub fn announcing(name: &str, n: usize, times: u32) -> Note {
+    note(
+        Level::Detail,
+        format!("({name}) Sending/queueing gratuitous ARPs and unsolicited NAs for {n} addresses, {times} each"),
+    )
+}
+/// An address could not be added.
+pub fn address_refused(name: &str, addr: IpAddr, prefix: u8, dev: &str, e: Errno) -> Note {
+    note(Level::Error, format!("({name}) cannot add {addr}/{prefix} to {dev}: {}; trying again", errno(e)))
+}
+/// An address could not be deleted.
+pub fn address_stuck(addr: IpAddr, prefix: u8, dev: &str, e: Errno) -> Note {
+    note(Level::Error, format!("cannot remove {addr}/{prefix} from {dev}: {}; remove it by hand", errno(e)))
+}
+/// Somebody else removed a VIP.
+pub fn address_taken(name: &str, addr: IpAddr, prefix: u8, dev: &str) -> Note {
+    note(Level::Warning, format!("({name}) {addr}/{prefix} was removed from {dev} by another program; putting it back"))
+}
+/// The advert would not fit the MTU.
+pub fn spilled(name: &str, n: usize, dev: &str, mtu: u32) -> Note {
+    note(
+        Level::Warning,
+        format!(
+            "({name}) the last {n} of virtual_ipaddress do not fit into an advert on {dev} (MTU {mtu}): held as Master, not \
+             advertised; list them under virtual_ipaddress_excluded on every router"
+        ),
+    )
+}
+/// Left-overs of a killed daemon.
+pub fn leftovers(n: usize) -> Note {
+    note(
+        Level::Notice,
+        format!("removing {n} virtual address(es) that were left behind by a daemon that did not stop cleanly"),
+    )
+}
+/// A tracked interface.
+pub fn link_state(name: &str, up: bool) -> Note {
+    note(Level::Notice, format!("Netlink reports {name} {}", if up { "up" } else { "down" }))
+}
+/// A tracked interface came or went.
+pub fn link_known(name: &str, there: bool) -> Note {
+    note(Level::Notice, format!("Interface {name} {}", if there { "added" } else { "deleted" }))
+}
+/// Netlink lost messages.
+pub fn netlink_lost() -> Note {
+    note(Level::Warning, "netlink messages were lost; reading all interfaces and addresses again".into())
+}
+/// A dump could not be completed.
+pub fn resync_failed() -> Note {
+    note(Level::Warning, "the list of interfaces changed while it was read; reading it again".into())
+}
+/// A socket could not be opened.
+pub fn socket_failed(interface: &str, e: Errno) -> Note {
+    note(Level::Error, format!("{interface}: cannot open the VRRP socket: {}; trying again", errno(e)))
+}
+/// Asked to stop.
+pub fn stopping(signal: &str) -> Note {
+    note(Level::Notice, format!("Stopping ({signal})"))
+}
+/// All done.
+pub fn all_stopped() -> Note {
+    note(Level::Notice, "Stopped".into())
+}
+/// A signal that does nothing yet.
+pub fn signal_ignored(signal: &str) -> Note {
+    note(Level::Warning, format!("{signal}: not supported yet; restart kalived to read the configuration again"))
+}
+/// One line per virtual router on SIGUSR1 and SIGUSR2.
+pub fn status(name: &str, line: &dyn Display) -> Note {
+    note(Level::Notice, format!("({name}) {line}"))
+}
+
+/// Lets one line through, then counts until the pause is over: a flood is a number, not a full disk (R-053).
+#[derive(Debug, Default, Clone)]
+pub struct Limit {
+    open: Instant,
+    held_back: u64,
+}
+
+impl Limit {
+    /// Pause between two lines of one kind.
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    /// Whether to log now, and how many were held back since the last time.
+    pub fn pass(&mut self, now: Instant) -> Option<u64> {
+        if now < self.open {
+            self.held_back += 1;
+            return None;
+        }
+        self.open = now + Self::PAUSE;
+        Some(core::mem::take(&mut self.held_back))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_a_number() {
+        let mut l = Limit::default();
+        assert_eq!(l.pass(Instant(1)), Some(0));
+        for i in 0..1000 {
+            assert_eq!(l.pass(Instant(2 + i)), None);
+        }
+        assert_eq!(l.pass(Instant(1) + Limit::PAUSE), Some(1000));
+    }
+}

@@ -1,0 +1,293 @@
+//! One world on a bench: a fake kernel that answers at once, a clock that is turned by hand, and a peer that sends adverts.
+
+use bytes::Bytes;
+use kalived::config::model::{Auth, ChecksumMode, Config, Family, InstanceConfig, Version, Vip};
+use kalived::effect::{Effect, Effects, NetOp};
+use kalived::event::{AddrInfo, Event, Link, RxMeta, Signal};
+use kalived::id::{SockKey, VrKey};
+use kalived::time::{Duration, Instant, Now, Wall};
+use kalived::timers::Due;
+use kalived::vrrp::State;
+use kalived::wire::vrrp::{AdvertSpec, packet};
+use kalived::world::{View, World};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+pub const ETH0: u32 = 3;
+pub const OURS: &str = "198.18.0.20";
+pub const PEER: &str = "198.18.0.30";
+
+pub fn ip(s: &str) -> IpAddr {
+    s.parse().expect("an address")
+}
+
+pub fn vip(s: &str) -> Vip {
+    let addr = ip(s);
+    Vip {
+        addr,
+        prefix: if addr.is_ipv4() { 32 } else { 128 },
+        dev: None,
+        brd: None,
+        scope: 0,
+        label: None,
+        deprecated: false,
+        noprefixroute: false,
+        peer: None,
+        place: Default::default(),
+    }
+}
+
+/// VRID 51, priority 100, version 2, one VIP: profile V2 of the wire vectors.
+pub fn v2() -> InstanceConfig {
+    let mut c = InstanceConfig::new("VI_1", "eth0", 51, Family::V4);
+    c.vips = vec![vip("198.18.0.100")];
+    c
+}
+/// Profile V3PH.
+pub fn v3() -> InstanceConfig {
+    InstanceConfig { version: Version::V3, ..v2() }
+}
+
+pub fn link(ifindex: u32, name: &str, up: bool) -> Link {
+    Link {
+        ifindex,
+        name: name.into(),
+        up,
+        running: up,
+        multicast: true,
+        loopback: false,
+        noarp: false,
+        mtu: 1500,
+        mac: Some([2, 0, 0, 0, 0, ifindex as u8]),
+    }
+}
+
+pub fn addr(ifindex: u32, a: &str, prefix: u8, proto: u8) -> AddrInfo {
+    AddrInfo { ifindex, addr: ip(a), prefix, scope: 0, tentative: false, dad_failed: false, secondary: false, proto }
+}
+
+/// Something that became visible outside, with the time it did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Out {
+    Advert(Bytes),
+    Armed(Instant, Bytes),
+    Stop(Option<Bytes>),
+    Frame(Bytes),
+    Add(IpAddr),
+    Del(IpAddr),
+    Resync,
+    Open,
+    Close,
+    Exit(kalived::exit::ExitCode),
+}
+
+pub struct Bench {
+    pub world: World,
+    pub now: Now,
+    pub out: Vec<Out>,
+    pub log: Vec<String>,
+    pub sock: Option<SockKey>,
+    /// Adverts in the kernel: (due, vr, epoch).
+    pub armed: BTreeMap<(Instant, VrKey), u32>,
+    /// Whether the fake kernel answers netlink requests at once.
+    pub answer: bool,
+    pub unanswered: Vec<kalived::event::ReqId>,
+    /// Addresses the fake kernel has.
+    pub kernel: Vec<AddrInfo>,
+    pub links: Vec<Link>,
+}
+
+impl Bench {
+    /// A started world with eth0 up, OURS/16 and fe80::20 on it.
+    pub fn new(cfg: InstanceConfig) -> Bench {
+        let mut b = Bench::cold(vec![cfg]);
+        b.start();
+        b
+    }
+    pub fn cold(instances: Vec<InstanceConfig>) -> Bench {
+        let mono = Instant(1_000_000_000_000);
+        Bench {
+            world: World::new(Config { instances, ..Config::default() }),
+            now: Now { mono, wall: Wall(1_700_000_000_000_000_000) },
+            out: Vec::new(),
+            log: Vec::new(),
+            sock: None,
+            armed: BTreeMap::new(),
+            answer: true,
+            unanswered: Vec::new(),
+            kernel: vec![addr(ETH0, OURS, 16, 0), addr(ETH0, "fe80::20", 64, 0)],
+            links: vec![link(ETH0, "eth0", true)],
+        }
+    }
+    pub fn start(&mut self) {
+        self.event(Event::Start);
+        self.dump();
+    }
+    pub fn dump(&mut self) {
+        self.event(Event::DumpBegin);
+        for l in self.links.clone() {
+            self.event(Event::LinkNew(l));
+        }
+        for a in self.kernel.clone() {
+            self.event(Event::AddrNew(a));
+        }
+        self.event(Event::Synced { complete: true });
+    }
+    pub fn event(&mut self, e: Event<'_>) {
+        let mut fx = Effects::default();
+        self.world.handle(self.now, e, &mut fx);
+        self.apply(fx);
+    }
+    fn apply(&mut self, mut fx: Effects) {
+        self.world.check_invariants();
+        let effects: Vec<Effect> = fx.drain().collect();
+        for e in effects {
+            match e {
+                Effect::OpenSock { sock, .. } => {
+                    self.sock = Some(sock);
+                    self.out.push(Out::Open);
+                    self.event(Event::SockReady { sock, result: Ok(()) });
+                }
+                Effect::CloseSock { .. } => {
+                    self.sock = None;
+                    self.armed.clear();
+                    self.out.push(Out::Close);
+                }
+                Effect::Send { packet, .. } => self.out.push(Out::Advert(packet)),
+                Effect::AdvertAt { vr, epoch, at, packet, .. } => {
+                    self.armed.insert((at, vr), epoch);
+                    self.out.push(Out::Armed(at, packet));
+                }
+                Effect::AdvertsStop { vr, farewell, .. } => {
+                    self.armed.retain(|(_, v), _| *v != vr);
+                    self.out.push(Out::Stop(farewell));
+                }
+                Effect::Frame { frame, .. } => self.out.push(Out::Frame(frame)),
+                Effect::Netlink { req, op } => {
+                    if !self.answer {
+                        self.unanswered.push(req);
+                        continue;
+                    }
+                    match op {
+                        NetOp::AddrAdd(s) => {
+                            self.out.push(Out::Add(s.addr));
+                            let mut a = addr(s.ifindex, &s.addr.to_string(), s.prefix, kalived::effect::ADDR_PROTO);
+                            a.scope = s.scope;
+                            self.kernel.push(a.clone());
+                            self.event(Event::AddrNew(a));
+                        }
+                        NetOp::AddrDel(s) => {
+                            self.out.push(Out::Del(s.addr));
+                            self.kernel.retain(|a| a.addr != s.addr);
+                            self.event(Event::AddrDel { ifindex: s.ifindex, addr: s.addr, prefix: s.prefix });
+                        }
+                    }
+                    self.event(Event::Reply { req, result: Ok(()) });
+                }
+                Effect::Resync => self.out.push(Out::Resync),
+                Effect::Note(n) => self.log.push(n.text),
+                Effect::Exit(code) => self.out.push(Out::Exit(code)),
+            }
+        }
+    }
+    /// Fires what is due now.
+    pub fn fire(&mut self) {
+        for _ in 0..10_000 {
+            let mut fx = Effects::default();
+            let more = self.world.fire(self.now, 64, &mut fx);
+            self.apply(fx);
+            if !more {
+                return;
+            }
+        }
+        panic!("timers fire without end");
+    }
+    /// Turns the clock: timers fire and armed adverts leave when they are due, each at its own time.
+    pub fn run(&mut self, d: Duration) {
+        let end = self.now.mono + d;
+        for _ in 0..100_000 {
+            let timer = self.world.next_deadline().map(|(at, _)| at);
+            let advert = self.armed.keys().next().map(|(at, _)| *at);
+            let Some(at) = kalived::time::earliest(timer, advert).filter(|at| *at <= end) else { break };
+            self.now.mono = self.now.mono.max(at);
+            if advert.is_some_and(|a| a <= self.now.mono) {
+                self.advert_leaves();
+            } else {
+                self.fire();
+            }
+        }
+        self.now.mono = end;
+    }
+    /// The oldest armed advert leaves, and the world hears of it now.
+    pub fn advert_leaves(&mut self) {
+        let ((due, vr), epoch) = self.armed.pop_first().expect("an armed advert");
+        self.event(Event::AdvertSent { vr, epoch, due, result: Ok(()) });
+    }
+    /// Time until the next deadline of this kind.
+    pub fn left(&self, kind: fn(VrKey) -> Due) -> Option<Duration> {
+        let (at, due) = self.world.next_deadline()?;
+        assert_eq!(due, kind(self.view().vr), "the next deadline");
+        Some(at.since(self.now.mono))
+    }
+    pub fn view(&self) -> View {
+        self.world.views().into_iter().next().expect("a virtual router")
+    }
+    pub fn state(&self) -> State {
+        self.view().state
+    }
+    /// An advert from the network.
+    pub fn rx(&mut self, cfg: &InstanceConfig, src: &str, priority: u8, interval: Duration) {
+        let p = advert(cfg, src, priority, interval);
+        let src = ip(src);
+        let sock = self.sock.expect("a socket");
+        match (src, cfg.mcast_group) {
+            (IpAddr::V4(_), _) => {
+                let meta = RxMeta { src, dst: None, hop_limit: None };
+                self.event(Event::Datagram { sock, meta, bytes: &p });
+            }
+            (IpAddr::V6(_), IpAddr::V6(group)) => {
+                let meta = RxMeta { src, dst: Some(group), hop_limit: Some(255) };
+                self.event(Event::Datagram { sock, meta, bytes: &p[40..] });
+            }
+            _ => panic!("one family"),
+        }
+    }
+    /// As Master; the log and the outputs so far are forgotten.
+    pub fn master(cfg: InstanceConfig) -> Bench {
+        let mut b = Bench::new(cfg);
+        b.run(Duration::from_secs(200));
+        assert_eq!(b.state(), State::Master);
+        b.out.clear();
+        b.log.clear();
+        b
+    }
+    pub fn adverts(&self) -> usize {
+        self.out.iter().filter(|o| matches!(o, Out::Advert(_))).count()
+    }
+    pub fn frames(&self) -> usize {
+        self.out.iter().filter(|o| matches!(o, Out::Frame(_))).count()
+    }
+    pub fn term(&mut self) {
+        self.event(Event::Signal(Signal::Term));
+    }
+    pub fn logged(&self, what: &str) -> usize {
+        self.log.iter().filter(|l| l.contains(what)).count()
+    }
+}
+
+/// An advert as `cfg`'s peer would send it.
+pub fn advert(cfg: &InstanceConfig, src: &str, priority: u8, interval: Duration) -> Bytes {
+    let addrs: Vec<IpAddr> = cfg.vips.iter().map(|v| v.addr).collect();
+    packet(&AdvertSpec {
+        family: cfg.family,
+        version: cfg.version,
+        vrid: cfg.vrid,
+        priority,
+        interval,
+        auth: &Auth::None,
+        checksum: ChecksumMode::PseudoHeader,
+        src: ip(src),
+        dst: cfg.mcast_group,
+        addrs: &addrs,
+    })
+}

@@ -1,0 +1,12 @@
+//! The VRRP machine in virtual time: the transition table, every duration to the nanosecond, and what each input makes a
+//! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
+
+mod bench;
+mod kernel_state;
+mod life;
+mod pause;
+#[path = "../wire/receiver.rs"]
+mod receiver;
+mod rx;
+mod table;
+mod vectors;

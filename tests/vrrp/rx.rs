@@ -1,0 +1,61 @@
+//! Reception: every drop vector is inert, every accepted one has its effect.
+
+use crate::bench::*;
+use kalived::event::{Event, RxMeta};
+use kalived::time::Duration;
+use kalived::timers::Due;
+use kalived::vrrp::State;
+
+const S: Duration = Duration::from_secs(1);
+
+fn bad_checksum() -> Vec<u8> {
+    let mut p = advert(&v2(), PEER, 200, S).to_vec();
+    p[26] ^= 1;
+    p
+}
+
+#[test]
+fn trap_28_a_dropped_advert_moves_no_timer_and_is_counted() {
+    let mut b = Bench::new(v2());
+    let sock = b.sock.expect("a socket");
+    let meta = RxMeta { src: ip(PEER), dst: None, hop_limit: None };
+    let bad = bad_checksum();
+    for _ in 0..36 {
+        b.run(Duration::from_millis(100));
+        b.event(Event::Datagram { sock, meta, bytes: &bad });
+    }
+    assert_eq!(b.left(Due::MasterDown), Some(Duration::from_nanos(9_375_000)));
+    b.run(Duration::from_millis(10));
+    assert_eq!(b.state(), State::Master);
+    assert_eq!(b.logged("no advert for 3.61 s; 36 dropped, last from 198.18.0.30: checksum"), 1, "{:?}", b.log);
+    assert_eq!(b.view().stats.rejected.iter().sum::<u64>(), 36);
+}
+
+#[test]
+fn trap_43_44_floods_are_numbers() {
+    let mut b = Bench::new(v2());
+    let sock = b.sock.expect("a socket");
+    let mut other = v2();
+    other.vrid = 99;
+    let unknown = advert(&other, PEER, 200, S);
+    let bad = bad_checksum();
+    let lines = b.log.len();
+    for i in 0..10_000u32 {
+        let src = std::net::IpAddr::V4(std::net::Ipv4Addr::from(0xc612_0100 + i));
+        let meta = RxMeta { src, dst: None, hop_limit: None };
+        b.event(Event::Datagram { sock, meta, bytes: &bad });
+        b.event(Event::Datagram { sock, meta, bytes: &unknown });
+    }
+    assert_eq!(b.log.len() - lines, 2, "one line for each kind: {:?}", &b.log[lines..]);
+    assert_eq!(b.state(), State::Backup);
+}
+
+#[test]
+fn nothing_is_heard_in_fault() {
+    let mut b = Bench::new(v2());
+    b.event(Event::LinkNew(link(ETH0, "eth0", false)));
+    let lines = b.log.len();
+    b.rx(&v2(), PEER, 0, S);
+    b.rx(&v2(), PEER, 200, S);
+    assert_eq!((b.state(), b.log.len(), b.view().stats.advert_rcvd), (State::Fault, lines, 0), "R-055");
+}

@@ -1,0 +1,63 @@
+//! The transition table, cell by cell, written out a second time by hand from RFC 9568 §6.4 and conformance.md §1c. A cell
+//! that changes must be changed here too, by somebody who looked at the rule.
+
+use kalived::vrrp::State::{self, Backup, Fault, Init, Master};
+use kalived::vrrp::fsm::Act::{self, *};
+use kalived::vrrp::fsm::Input::{self, *};
+use kalived::vrrp::fsm::{TABLE, step};
+
+#[rustfmt::skip]
+const EXPECTED: [(State, Input, State, Act); 44] = [
+    (Init, Start, Backup, Listen), (Init, StartOwner, Master, Claim), (Init, Fail, Fault, Ignore), (Init, Shutdown, Init, Ignore),
+    (Init, MasterDown, Init, Ignore), (Init, RxZero, Init, Ignore), (Init, RxLower, Init, Ignore), (Init, RxEqualLess, Init, Ignore),
+    (Init, RxEqualSame, Init, Ignore), (Init, RxEqualGreater, Init, Ignore), (Init, RxHigher, Init, Ignore),
+
+    (Backup, Start, Backup, Ignore), (Backup, StartOwner, Backup, Ignore), (Backup, Fail, Fault, Quit), (Backup, Shutdown, Init, Quit),
+    (Backup, MasterDown, Master, Claim), (Backup, RxZero, Backup, Hurry), (Backup, RxLower, Backup, PreemptOrFollow),
+    (Backup, RxEqualLess, Backup, Follow), (Backup, RxEqualSame, Backup, Follow), (Backup, RxEqualGreater, Backup, Follow),
+    (Backup, RxHigher, Backup, Follow),
+
+    (Master, Start, Master, Ignore), (Master, StartOwner, Master, Ignore), (Master, Fail, Fault, Farewell), (Master, Shutdown, Init, Farewell),
+    (Master, MasterDown, Master, Ignore), (Master, RxZero, Master, Reassert), (Master, RxLower, Master, Answer),
+    (Master, RxEqualLess, Master, Answer), (Master, RxEqualSame, Master, Complain), (Master, RxEqualGreater, Backup, Yield),
+    (Master, RxHigher, Backup, Yield),
+
+    (Fault, Start, Backup, Listen), (Fault, StartOwner, Master, Claim), (Fault, Fail, Fault, Ignore), (Fault, Shutdown, Init, Ignore),
+    (Fault, MasterDown, Fault, Ignore), (Fault, RxZero, Fault, Ignore), (Fault, RxLower, Fault, Ignore), (Fault, RxEqualLess, Fault, Ignore),
+    (Fault, RxEqualSame, Fault, Ignore), (Fault, RxEqualGreater, Fault, Ignore), (Fault, RxHigher, Fault, Ignore),
+];
+
+#[test]
+fn every_state_with_every_input() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (state, input, next, act) in EXPECTED {
+        let got = step(state, input);
+        assert_eq!((got.next, got.act), (next, act), "{state:?} × {input:?}");
+        assert!(seen.insert((state, input)), "{state:?} × {input:?} twice");
+    }
+    for state in State::ALL {
+        for input in Input::ALL {
+            assert!(seen.contains(&(state, input)), "{state:?} × {input:?} is not pinned");
+        }
+    }
+}
+
+#[test]
+fn every_cell_names_its_rule() {
+    for row in TABLE {
+        for cell in row {
+            assert!(!cell.rule.is_empty());
+        }
+    }
+}
+
+#[test]
+fn who_becomes_or_leaves_master_acts_like_it() {
+    for state in State::ALL {
+        for input in Input::ALL {
+            let s = step(state, input);
+            assert_eq!(s.next == Master && state != Master, s.act == Claim, "{state:?} × {input:?}");
+            assert_eq!(s.next != Master && state == Master, matches!(s.act, Yield | Farewell), "{state:?} × {input:?}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The codecs from outside: the project's wire vectors, round trips, exact bytes, and hostile input.
+
+#![allow(clippy::unwrap_used)] // a test that panics has failed, which is what a helper wants too
+
+mod frames;
+mod netlink;
+mod receiver;
+mod roundtrip;
+mod vectors;
+
+use receiver::hex;
