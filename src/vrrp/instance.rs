@@ -28,8 +28,6 @@ const ANSWER_PAUSE: Duration = Duration::from_millis(10);
 /// An advert whose send failed is tried again after a quarter of the interval, within these bounds: soon enough that one
 /// lost interval does not become three, rarely enough that a closed firewall is not hammered.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
-/// So many addresses are asked for together with the first advert; it costs some microseconds.
-const FEW: usize = 16;
 /// a learned interval above this multiple of our own is worth a warning.
 const SLOW: u32 = 3;
 
@@ -610,8 +608,8 @@ impl Instance {
         }
     }
 
-    /// `Due::Claim`, or an interface that one of our addresses names may be there now.
-    pub fn claim_addresses(&mut self, cx: &mut Cx<'_>) {
+    /// An interface that one of our addresses names may be there now.
+    pub fn on_interface(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.want_addresses(cx);
         }
@@ -756,16 +754,21 @@ impl Instance {
         self.failing = 0;
         self.answer_open = Instant::default();
         self.stats.become_master += 1;
-        // Advert first, so that the old Master drops the addresses before our GARP; VIPs; GARP as each is confirmed.
+        // Advert first, so that the old Master drops the addresses before our GARP. Everything else waits for the
+        // next turn, a few microseconds later: preparing 500 addresses must not hold up the advert (trap 66).
         self.send_now(cx);
+        cx.timers.set(Due::Claim(self.key), cx.now.mono);
+    }
+
+    /// `Due::Claim`: the first advert is on its way; now the following ones, the addresses, and later their announcements.
+    pub fn on_claim(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_master() {
+            return;
+        }
+        // Addresses first: the kernel adds them while we go on.
+        self.want_addresses(cx);
         self.phase = Some(cx.grid.join(self.cfg.advert_int));
         self.top_up(cx);
-        if self.cfg.vips.len() + self.cfg.excluded.len() <= FEW {
-            self.claim_addresses(cx);
-        } else {
-            // In the next turn: preparing 500 of them must not hold up the advert (trap 66).
-            cx.timers.set(Due::Claim(self.key), cx.now.mono);
-        }
         self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
     }
@@ -969,7 +972,12 @@ impl Instance {
         let name = &self.cfg.name;
         let down = timers.get(Due::MasterDown(self.key)).is_some();
         assert_eq!(down, self.state == State::Backup, "({name}) Master_Down_Timer runs in Backup and only there");
-        assert_eq!(self.phase.is_some(), self.is_master(), "({name}) a phase is held by a Master and only by one");
+        let claiming = timers.get(Due::Claim(self.key)).is_some();
+        assert_eq!(
+            self.phase.is_some() || claiming,
+            self.is_master(),
+            "({name}) a Master has a phase, and only a Master"
+        );
         assert_eq!(
             self.faults.is_empty(),
             self.state != State::Fault,
@@ -978,7 +986,10 @@ impl Instance {
         );
         assert!(self.armed.len() <= timing::depth(self.cfg.advert_int), "({name}) armed too many");
         if self.is_master() {
-            assert!(!self.armed.is_empty() || self.packet.is_none(), "({name}) a Master has an advert armed");
+            assert!(
+                claiming || !self.armed.is_empty() || self.packet.is_none(),
+                "({name}) a Master has an advert armed"
+            );
         } else {
             assert!(self.armed.is_empty(), "({name}) only a Master arms adverts");
             assert_eq!(addrs.wanted(self.key), 0, "({name}) only a Master wants addresses");
