@@ -67,8 +67,8 @@ const LINKED_CANCELS: usize = 16;
 pub struct Way {
     /// By which socket.
     pub fd: Fd,
-    /// To which address.
-    pub to: Rc<SockAddr>,
+    /// To which address; `None`: where the socket is connected to.
+    pub to: Option<Rc<SockAddr>>,
 }
 
 struct Member {
@@ -144,7 +144,7 @@ impl Adverts {
         }
         for (i, (vr, way, packet)) in sends.into_iter().enumerate() {
             let link = if i + 1 == count { Link::Last } else { Link::Hard };
-            ring.send(Token::Advert(chain, i as u8), &way.fd, packet, Some(way.to), link, How::NoWait);
+            ring.send(Token::Advert(chain, i as u8), &way.fd, packet, way.to, link, How::NoWait);
             let of = self.of_vr.entry(vr).or_default();
             if of.last() != Some(&chain) {
                 of.push(chain);
@@ -175,7 +175,7 @@ impl Adverts {
             ring.cancel(Token::Cancel, *t, Link::Hard);
         }
         let Way { fd, to } = &stop.way;
-        ring.send(Token::Farewell(key), fd, stop.packet.clone(), Some(to.clone()), Link::Last, How::NoWait);
+        ring.send(Token::Farewell(key), fd, stop.packet.clone(), to.clone(), Link::Last, How::NoWait);
     }
 
     /// Takes back every advert armed on `sock`, of whatever router.
@@ -271,7 +271,7 @@ impl Adverts {
         let Some(s) = self.stops.remove(key) else { return };
         // Not when the router has become Master again meanwhile: then its adverts are meant.
         if s.overtaken && !self.is_armed(s.vr) {
-            ring.send(Token::Send(s.vr), &s.way.fd, s.packet, Some(s.way.to), Link::Last, How::NoWait);
+            ring.send(Token::Send(s.vr), &s.way.fd, s.packet, s.way.to, Link::Last, How::NoWait);
         }
     }
 

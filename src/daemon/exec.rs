@@ -113,7 +113,15 @@ impl Exec {
 
     /// Applies a turn's effects in order. Submission is the next wait's.
     pub fn apply(&mut self, now: Now, fx: &mut Effects) {
+        let mut urgent = false;
         for e in fx.drain() {
+            // Adverts and farewells are on the wire before anything else of the turn is worked on: on a takeover that
+            // is hundreds of addresses and log lines. A submission costs less than a microsecond.
+            let advert = matches!(e, Effect::Send { .. } | Effect::AdvertsStop { .. });
+            if urgent && !advert {
+                self.flush();
+            }
+            urgent = advert;
             self.effect(now, e);
         }
         self.adverts.arm(&mut self.ring);
@@ -131,7 +139,7 @@ impl Exec {
             Effect::Send { vr, sock, packet } => match self.way(sock) {
                 Some(Way { fd, to }) => {
                     self.sending += 1;
-                    self.ring.send(Token::Send(vr), &fd, packet, Some(to), Link::Last, How::NoWait);
+                    self.ring.send(Token::Send(vr), &fd, packet, to, Link::Last, How::NoWait);
                 }
                 None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
             },
@@ -186,7 +194,7 @@ impl Exec {
 
     fn way(&self, sock: SockKey) -> Option<Way> {
         let s = self.socks.get(&sock)?;
-        Some(Way { fd: s.pair.tx.clone(), to: s.pair.to.clone() })
+        Some(Way { fd: s.pair.tx.clone(), to: Some(s.pair.to.clone()) })
     }
 
     /// Waits until something completed or `until`. Does not wait when answers lie ready or `busy`.
@@ -198,7 +206,7 @@ impl Exec {
         self.ring.submit_and_wait(earliest(until, own))
     }
 
-    /// Hands what is queued to the kernel, at the very end: frames and cancellations nobody waits for.
+    /// Hands what is queued to the kernel. An error comes again with the next wait, which reports it.
     pub fn flush(&mut self) {
         let _ = self.ring.submit();
     }
