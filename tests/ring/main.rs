@@ -1,6 +1,6 @@
 //! The ring, the pre-armed chains, the sockets and the log sink on the kernel of this machine.
 //!
-//! `chains` and `sink` need io_uring only; `netns` needs a network namespace of its own and makes one with `unshare`. What
+//! `chains` and `sink` need io_uring only; `netns` and parts of `command` need a network namespace of their own and make one with `unshare`. What
 //! this machine does not offer is skipped with a printed reason. No test asserts how long anything took: the limits
 //! below only end a test that hangs.
 
@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chains;
+mod command;
 mod netns;
 mod sink;
 

@@ -20,7 +20,7 @@ use std::process::Command;
 const INSIDE: &str = "KALIVED_TEST_NETNS";
 
 /// Whether this process is inside: then the test's body runs. Otherwise runs `test` inside, or says why not.
-fn inside(test: &str) -> bool {
+pub fn inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -38,10 +38,7 @@ fn inside(test: &str) -> bool {
         return false;
     }
     let me = std::env::current_exe().unwrap();
-    let out = unshare(&[me.to_str().unwrap(), &format!("netns::{test}"), "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
+    let out = unshare(&[me.to_str().unwrap(), test, "--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{text}\n{}", String::from_utf8_lossy(&out.stderr));
     assert!(text.contains("1 passed"), "the test was not found inside: {text}");
@@ -171,7 +168,7 @@ fn packet_v6() -> Vec<u8> {
 
 #[test]
 fn packets_of_both_families_arrive_with_what_must_be_checked() {
-    if !inside("packets_of_both_families_arrive_with_what_must_be_checked") {
+    if !inside("netns::packets_of_both_families_arrive_with_what_must_be_checked") {
         return;
     }
     let (v0, v1) = cable();
@@ -196,7 +193,7 @@ fn packets_of_both_families_arrive_with_what_must_be_checked() {
 
 #[test]
 fn a_flood_past_the_buffers_loses_nothing_that_the_socket_holds() {
-    if !inside("a_flood_past_the_buffers_loses_nothing_that_the_socket_holds") {
+    if !inside("netns::a_flood_past_the_buffers_loses_nothing_that_the_socket_holds") {
         return;
     }
     let (v0, v1) = cable();
@@ -223,7 +220,7 @@ fn a_flood_past_the_buffers_loses_nothing_that_the_socket_holds() {
 
 #[test]
 fn a_closed_socket_is_silent_and_lets_go_of_its_fds() {
-    if !inside("a_closed_socket_is_silent_and_lets_go_of_its_fds") {
+    if !inside("netns::a_closed_socket_is_silent_and_lets_go_of_its_fds") {
         return;
     }
     let (v0, v1) = cable();
@@ -265,7 +262,7 @@ fn spec(ifindex: u32, addr: &str, prefix: u8) -> AddrSpec {
 
 #[test]
 fn requests_are_answered_each_and_a_dump_is_links_then_addresses() {
-    if !inside("requests_are_answered_each_and_a_dump_is_links_then_addresses") {
+    if !inside("netns::requests_are_answered_each_and_a_dump_is_links_then_addresses") {
         return;
     }
     let (v0, _) = cable();
@@ -306,7 +303,7 @@ fn requests_are_answered_each_and_a_dump_is_links_then_addresses() {
 
 #[test]
 fn lost_messages_are_told_and_a_dump_repairs() {
-    if !inside("lost_messages_are_told_and_a_dump_repairs") {
+    if !inside("netns::lost_messages_are_told_and_a_dump_repairs") {
         return;
     }
     let (v0, _) = cable();
@@ -369,7 +366,7 @@ impl Machine for Script {
 
 #[test]
 fn signals_are_events_and_exit_ends_the_loop_with_its_code() {
-    if !inside("signals_are_events_and_exit_ends_the_loop_with_its_code") {
+    if !inside("netns::signals_are_events_and_exit_ends_the_loop_with_its_code") {
         return;
     }
     let mut lab = Lab::new();
