@@ -150,6 +150,7 @@ fn a_master_answers_lower_and_zero_at_once_within_limits() {
     let mut b = Bench::master(v2());
     b.rx(&v2(), PEER, 99, S);
     assert_eq!((b.adverts(), b.state()), (1, State::Master), "R-073");
+    b.fire();
     assert_eq!(b.frames(), 5, "hosts may have believed the other");
     for _ in 0..10_000 {
         b.rx(&v2(), PEER, 1, S);
@@ -244,4 +245,18 @@ fn trap_68_what_does_not_fit_the_mtu_is_held_but_not_advertised() {
     assert_eq!((p.len(), p[23]), (576, 135));
     assert_eq!(b.logged("the last 120 of virtual_ipaddress do not fit"), 1, "{:?}", b.log);
     assert_eq!((b.view().addresses, b.state()), ((255, 255), State::Master));
+}
+
+#[test]
+fn a_takeover_from_a_master_that_was_alive_is_called_flapping() {
+    let mut b = Bench::new(v2());
+    b.rx(&v2(), PEER, 200, S);
+    b.run(S * 4);
+    assert_eq!(b.state(), State::Master);
+    b.rx(&v2(), PEER, 200, S);
+    assert_eq!((b.state(), b.logged("was Master all the time")), (State::Backup, 1), "R-092: {:?}", b.log);
+    // After a proper while as Master it is an ordinary return.
+    b.run(S * 60);
+    b.rx(&v2(), PEER, 200, S);
+    assert_eq!((b.state(), b.logged("was Master all the time")), (State::Backup, 1));
 }
