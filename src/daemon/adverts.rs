@@ -25,6 +25,9 @@
 //! - *A member is stopped, or its socket closed, between the cancellation and its completion.* It carries the mark and is
 //!   not armed again; nothing is reported.
 //! - *Stop in the turn that armed.* Chains are submitted at the end of a turn; what is not submitted is just dropped.
+//! - *Two chains are overdue together* (this thread had no CPU). They take turns, send by send, so the order between
+//!   routers is lost; for one router it holds as long as its place in the chains is the same, and adverts of one
+//!   router that are armed at one time say the same anyhow.
 //! - *Armed again after its time.* The timer's absolute time has passed, it fires at once: late, as the loop was.
 //! - *A chain fails although nobody cancelled it* (no memory). Its members come back ECANCELED and are reported as failed,
 //!   so that the owner decides; arming again by ourselves could spin.

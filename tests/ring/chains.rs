@@ -122,11 +122,16 @@ fn a_busy_loop_delays_no_chain() {
     while clock::mono() < now + MS * 20 {}
     let mut buf = [0; 64];
     assert_eq!(b.out.recv(&mut buf).map_err(|e| e.kind()), Ok(1), "nothing left while the loop was busy");
-    assert_eq!(buf[0], b'1');
-    assert_eq!(b.wire(), ["2", "3", "4", "5", "6", "7", "8", "9"]);
+    let mut wire = b.wire();
+    wire.insert(0, char::from(buf[0]).to_string());
+    // In order for each router. (Between routers only when this thread kept its CPU: chains that are overdue together take
+    // turns, send by send.)
+    wire.sort_by_key(|text| (text.parse::<usize>().unwrap() - 1) % 3);
+    assert_eq!(wire, ["1", "4", "7", "2", "5", "8", "3", "6", "9"]);
     b.settle();
-    let due: Vec<_> = b.told.iter().map(|t| (t.2.since(now).as_millis(), t.0)).collect();
-    assert_eq!(due, [(5, 0), (5, 1), (5, 2), (10, 0), (10, 1), (10, 2), (15, 0), (15, 1), (15, 2)]);
+    b.told.sort_by_key(|t| t.0);
+    let due: Vec<_> = b.told.iter().map(|t| (t.0, t.2.since(now).as_millis())).collect();
+    assert_eq!(due, [(0, 5), (0, 10), (0, 15), (1, 5), (1, 10), (1, 15), (2, 5), (2, 10), (2, 15)]);
     assert!(b.told.iter().all(|t| t.1 == 1 && t.3 == Ok(())));
     assert_eq!(b.adverts.chains(), 0);
 }
@@ -163,9 +168,11 @@ fn others_in_a_cancelled_chain_are_armed_again() {
     // c is stopped too, while b, c and d are on their way back.
     b.stop(2, None);
     b.settle();
-    assert_eq!(b.wire(), ["farewell a", "b", "d", "b", "d"]);
-    let told: Vec<_> = b.told.iter().map(|t| (t.0, t.1, t.2, t.3)).collect();
-    assert_eq!(told, [(1, 7, sooner, Ok(())), (3, 7, sooner, Ok(())), (1, 7, soon, Ok(())), (3, 7, soon, Ok(()))]);
+    let mut wire = b.wire();
+    wire[1..].sort();
+    assert_eq!(wire, ["farewell a", "b", "b", "d", "d"]);
+    b.told.sort_by_key(|t| t.0);
+    assert_eq!(b.told, [(1, 7, sooner, Ok(())), (1, 7, soon, Ok(())), (3, 7, sooner, Ok(())), (3, 7, soon, Ok(()))]);
     assert_eq!(b.adverts.chains(), 0);
 }
 
