@@ -113,19 +113,12 @@ impl Exec {
 
     /// Applies a turn's effects in order. Submission is the next wait's.
     pub fn apply(&mut self, now: Now, fx: &mut Effects) {
-        let mut urgent = false;
         for e in fx.drain() {
-            // Adverts and farewells are on the wire before anything else of the turn is worked on: on a takeover that
-            // is hundreds of addresses and log lines. A submission costs less than a microsecond.
-            let advert = matches!(e, Effect::Send { .. } | Effect::AdvertsStop { .. });
-            if urgent && !advert {
-                self.flush();
-            }
-            urgent = advert;
             self.effect(now, e);
         }
-        self.adverts.arm(&mut self.ring);
+        // Requests first: the kernel worker adds the addresses while we arm the adverts.
         self.rtnl.pump(&mut self.ring);
+        self.adverts.arm(&mut self.ring);
         self.log.pump(&mut self.ring, now.mono);
     }
 
@@ -140,6 +133,9 @@ impl Exec {
                 Some(Way { fd, to }) => {
                     self.sending += 1;
                     self.ring.send(Token::Send(vr), &fd, packet, to, Link::Last, How::NoWait);
+                    // An advert that is sent at once takes over or contradicts somebody: the rest of the turn can wait.
+                    // The machines limit their number.
+                    self.ring.push_out();
                 }
                 None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
             },
@@ -156,6 +152,8 @@ impl Exec {
                     self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV });
                 }
                 self.adverts.stop(&mut self.ring, vr, farewell.zip(way));
+                // The farewell is on the wire before a kernel worker begins to take the addresses away.
+                self.ring.push_out();
             }
             Effect::Frame { ifindex, frame } => match SockAddr::frame(ifindex, &frame) {
                 Some(to) => {
