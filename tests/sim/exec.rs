@@ -3,6 +3,7 @@
 //!
 //! Read first: `kalived::effect`; the daemon's counterpart is `src/daemon/exec.rs`.
 
+use crate::faults::Class;
 use crate::ground::{Fact, How};
 use crate::kernel::Msg;
 use crate::node::{Armed, Completion};
@@ -57,14 +58,14 @@ impl Sim {
                 }
                 Effect::Frame { ifindex, frame } => self.frame(node, ifindex, &frame),
                 Effect::Netlink { req, op } => {
+                    self.nodes[node].open.insert(req);
                     let at = self.netlink_slot(node);
                     let incarnation = self.nodes[node].incarnation;
                     self.at(at, Work::Netlink { node, incarnation, req, op });
                 }
                 Effect::Resync => {
-                    let at = self.netlink_slot(node);
-                    let incarnation = self.nodes[node].incarnation;
-                    self.at(at, Work::Dump { node, incarnation });
+                    self.complete(node, Completion::Net(Msg::DumpBegin));
+                    self.dump_soon(node, false);
                 }
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);
@@ -87,20 +88,50 @@ impl Sim {
         at
     }
 
+    fn dump_soon(&mut self, node: usize, addrs: bool) {
+        let at = self.netlink_slot(node);
+        let incarnation = self.nodes[node].incarnation;
+        self.at(at, Work::Dump { node, incarnation, addrs });
+    }
+
+    /// The kernel answers half of a dump; what changes between the halves is told between them.
+    pub fn dump(&mut self, node: usize, addrs: bool) {
+        let n = &mut self.nodes[node];
+        let told = if addrs {
+            let whole = n.dump_losses == n.losses;
+            let broken = n.netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(300);
+            self.nodes[node].kernel.dump_addrs(whole && !broken)
+        } else {
+            n.dump_losses = n.losses;
+            n.kernel.dump_links()
+        };
+        for msg in told {
+            self.complete(node, Completion::Net(msg));
+        }
+        if !addrs {
+            self.dump_soon(node, true);
+        }
+    }
+
     /// The kernel does an address request.
     pub fn netlink(&mut self, node: usize, req: kalived::event::ReqId, op: &NetOp) {
         let adding = matches!(op, NetOp::AddrAdd(_));
-        if adding && self.nodes[node].netlink_errors && self.fault_rng(crate::faults::Class::NetlinkError, node).permille(500) {
-            self.complete(node, Completion::Net(Msg::Reply(req, Err(Errno::ENOBUFS))));
-            return;
+        let often = if adding { 500 } else { 200 };
+        let refused = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(often);
+        let result = match op {
+            _ if refused => Err(Errno::ENOBUFS),
+            NetOp::AddrDel(_) if self.sabotage == Some(Sabotage::KeepAddresses) => Ok(()),
+            op => {
+                let (told, result) = self.nodes[node].kernel.apply(op);
+                self.notify(node, told);
+                result
+            }
+        };
+        if self.nodes[node].overrun {
+            self.lose(node);
+        } else {
+            self.complete(node, Completion::Net(Msg::Reply(req, result)));
         }
-        if !adding && self.sabotage == Some(Sabotage::KeepAddresses) {
-            self.complete(node, Completion::Net(Msg::Reply(req, Ok(()))));
-            return;
-        }
-        let (told, result) = self.nodes[node].kernel.apply(op);
-        self.notify(node, told);
-        self.complete(node, Completion::Net(Msg::Reply(req, result)));
         self.look_at_kernel(node);
     }
 

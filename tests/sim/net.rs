@@ -61,7 +61,9 @@ pub fn transmit(sim: &mut Sim, from: usize, group: usize, advert: Advert, bytes:
         }
         let (base, more) = sim.paths.0[from][to];
         let chaos = sim.chaos;
-        let mut delay = base + if chaos && present(sim, Class::Delay) { more } else { Duration::ZERO };
+        let slow = chaos && present(sim, Class::Delay);
+        sim.figures.faults[Class::Delay as usize] += u64::from(slow);
+        let mut delay = base + if slow { more } else { Duration::ZERO };
         if hit(sim, Class::Reorder, from) {
             delay += extra(sim, Class::Reorder, from);
         }

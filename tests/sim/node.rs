@@ -9,11 +9,11 @@ use crate::rng::Rng;
 use bytes::Bytes;
 use kalived::config::model::Config;
 use kalived::effect::{Effects, SockSpec};
-use kalived::event::{Errno, RxMeta, Signal};
+use kalived::event::{Errno, ReqId, RxMeta, Signal};
 use kalived::id::{SockKey, VrKey};
 use kalived::time::Instant;
 use kalived::world::World;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most datagrams a socket keeps for a process that does not read; the kernel's default receive buffer holds about as many.
 const SOCKET_QUEUE: usize = 256;
@@ -176,8 +176,10 @@ pub struct Node {
     pub lost: bool,
     /// How many, ever.
     pub losses: u64,
-    /// `losses` when each dump that was not handled yet was made.
-    pub dumps: VecDeque<u64>,
+    /// `losses` when the last dump began.
+    pub dump_losses: u64,
+    /// Requests that were sent and not answered.
+    pub open: BTreeSet<ReqId>,
     /// Address requests and dumps fail.
     pub netlink_errors: bool,
     /// SIGTERM is under way or being acted on.
@@ -192,7 +194,7 @@ impl Node {
         self.incarnation += 1;
         self.turn_at = None;
         (self.overrun, self.lost) = (false, false);
-        self.dumps.clear();
+        self.open.clear();
         self.asked_to_stop = false;
         self.process = Some(Process {
             world: World::new(config),

@@ -18,7 +18,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 use kalived::config::model::Family;
 use kalived::effect::{Effect, NetOp};
-use kalived::event::{Event, ReqId, Signal};
+use kalived::event::{Errno, Event, ReqId, Signal};
 use kalived::time::{Instant, Now, Wall};
 use kalived::vrrp::State;
 use std::cmp::Reverse;
@@ -28,8 +28,6 @@ use std::collections::{BTreeMap, BinaryHeap};
 const EVENTS: u64 = 400_000;
 /// Timers dispatched at once, as in the daemon.
 const FIRE: usize = 64;
-/// Rounds of `fire` in one turn; more is a timer that sets itself for now, again and again.
-const ROUNDS: usize = 64;
 /// Streams of `Rng::stream` for what is no fault class.
 const NODE: u64 = 0x20;
 const PATHS: u64 = 0x21;
@@ -69,8 +67,8 @@ pub enum Work {
     Deliver(Flight),
     /// The kernel does a request.
     Netlink { node: usize, incarnation: u32, req: ReqId, op: NetOp },
-    /// The kernel answers a dump.
-    Dump { node: usize, incarnation: u32 },
+    /// The kernel answers the first half of a dump, the links, or the second, the addresses.
+    Dump { node: usize, incarnation: u32, addrs: bool },
     /// A process is started.
     Boot { node: usize },
     /// A fault begins or ends.
@@ -199,7 +197,8 @@ impl Sim {
                     overrun: false,
                     lost: false,
                     losses: 0,
-                    dumps: Default::default(),
+                    dump_losses: 0,
+                    open: Default::default(),
                     netlink_errors: false,
                     asked_to_stop: false,
                     rng,
@@ -373,14 +372,9 @@ impl Sim {
                     self.netlink(node, req, &op);
                 }
             }
-            Work::Dump { node, incarnation } => {
+            Work::Dump { node, incarnation, addrs } => {
                 if self.nodes[node].incarnation == incarnation && self.nodes[node].process.is_some() {
-                    let broken = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(300);
-                    let losses = self.nodes[node].losses;
-                    self.nodes[node].dumps.push_back(losses);
-                    for msg in self.nodes[node].kernel.dump(!broken) {
-                        self.complete(node, Completion::Net(msg));
-                    }
+                    self.dump(node, addrs);
                 }
             }
             Work::Boot { node } => self.boot(node),
@@ -442,9 +436,22 @@ impl Sim {
                     p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
                 }
                 Completion::Net(msg) => {
-                    let synced = matches!(msg, Msg::Synced(_)).then(|| matches!(msg, Msg::Synced(true)));
+                    if let Msg::Synced(complete) = msg {
+                        self.synced(node, complete);
+                    }
+                    let open = &mut self.nodes[node].open;
+                    match msg {
+                        // A late answer to what was given up.
+                        Msg::Reply(req, _) if !open.remove(&req) => continue,
+                        // Answers may be among what was lost: every request that was sent is given up.
+                        Msg::Lost => {
+                            for req in core::mem::take(open) {
+                                p.world.handle(now, Event::Reply { req, result: Err(Errno::ENOBUFS) }, &mut p.fx);
+                            }
+                        }
+                        _ => {}
+                    }
                     p.world.handle(now, msg.event(), &mut p.fx);
-                    self.synced(node, synced);
                 }
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
             }
@@ -452,33 +459,24 @@ impl Sim {
                 self.observe(node, &p.world);
             }
         }
-        let mut rounds = 0;
         let then = Now { mono: true_now + Duration::from_nanos(eager), ..now };
-        while p.world.fire(then, FIRE, &mut p.fx) {
-            rounds += 1;
-            if rounds > ROUNDS {
-                self.violate("storm".into(), format!("node {node}: timers never end"));
-                break;
-            }
-        }
+        let more = p.world.fire(then, FIRE, &mut p.fx);
         p.world.check_invariants();
         self.observe(node, &p.world);
         let effects: Vec<Effect> = p.fx.drain().collect();
-        let deadline = p.world.next_deadline();
+        let deadline = if more { Some(true_now) } else { p.world.next_deadline().map(|(at, _)| at) };
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
         self.fact(Fact::TurnEnd { node });
-        if let Some((at, _)) = deadline {
+        if let Some(at) = deadline {
             self.wake(node, (at - Duration::from_nanos(eager)).max(true_now));
         }
     }
 
     /// A dump was handled: what the process believes is true again, if nothing was lost since the dump was made.
-    fn synced(&mut self, node: usize, complete: Option<bool>) {
-        let Some(complete) = complete else { return };
-        let n = &mut self.nodes[node];
-        let losses_then = n.dumps.pop_front();
-        if complete && losses_then == Some(n.losses) && self.ground.nodes[node].stale {
+    fn synced(&mut self, node: usize, complete: bool) {
+        let n = &self.nodes[node];
+        if complete && n.dump_losses == n.losses && self.ground.nodes[node].stale {
             self.ground.nodes[node].stale = false;
             self.touch(node);
         }
@@ -552,18 +550,22 @@ impl Sim {
     pub fn notify(&mut self, node: usize, told: impl IntoIterator<Item = Msg>) {
         for msg in told {
             if self.nodes[node].overrun {
-                // The first message that does not fit is where the loss is reported; the others vanish behind it.
-                self.nodes[node].losses += 1;
-                if !core::mem::replace(&mut self.nodes[node].lost, true) {
-                    self.complete(node, Completion::Net(Msg::Lost));
-                }
-                let g = &mut self.ground.nodes[node];
-                (g.stale, g.netlink_touched) = (true, self.ground.now);
-                self.touch(node);
-                continue;
+                self.lose(node);
+            } else {
+                self.complete(node, Completion::Net(msg));
             }
-            self.complete(node, Completion::Net(msg));
         }
+    }
+
+    /// A netlink message does not fit. The first one is where the loss is reported; the others vanish behind it.
+    pub fn lose(&mut self, node: usize) {
+        self.nodes[node].losses += 1;
+        if !core::mem::replace(&mut self.nodes[node].lost, true) {
+            self.complete(node, Completion::Net(Msg::Lost));
+        }
+        let g = &mut self.ground.nodes[node];
+        (g.stale, g.netlink_touched) = (true, self.ground.now);
+        self.touch(node);
     }
 
     /// A turn at `at` or a little later, unless one comes sooner.
