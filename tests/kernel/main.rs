@@ -1,0 +1,16 @@
+//! Real daemons in network namespaces: what only a kernel can show.
+//!
+//! Read first: `../lab/mod.rs`. Modules: `life` (take-over and stop), `vectors` (every wire vector injected), `traps_election`,
+//! `traps_interface`, `traps_process` (scenarios that hurt users of keepalived; the numbers are those of the collected list of
+//! demands), `bad_input` (floods of malformed adverts), `bad_config` (files with mistakes).
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod bad_config;
+mod bad_input;
+mod life;
+mod traps_election;
+mod traps_interface;
+mod traps_process;
+mod vectors;

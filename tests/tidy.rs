@@ -1,0 +1,293 @@
+//! The house rules as a test: who may say `unsafe`, read a clock, touch files; which way imports point; what a file looks like.
+//!
+//! Rules about the code look at it without comments and string literals. A rule that has to give way is changed here, with its reason, not
+//! worked around. Read first: the module documentation of `src/lib.rs`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file longer than this holds more than one idea.
+const MAX_LINES: usize = 700;
+
+/// Layers, lowest first. A module imports its own layer and those below it.
+const LAYERS: [&[&str]; 4] =
+    [&["time", "id", "exit"], &["timers", "event", "effect", "note", "config", "wire"], &["vrrp", "links"], &["world"]];
+
+struct Source {
+    /// From the repository's root, with `/`.
+    path: String,
+    text: String,
+    /// Without comments and literals.
+    code: String,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() { walk(&path, found) } else { found.push(path) }
+    }
+}
+
+/// Every file below these directories of the repository, sorted.
+fn files(dirs: &[&str]) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for dir in dirs {
+        walk(&root().join(dir), &mut found);
+    }
+    let mut named: Vec<_> = found
+        .into_iter()
+        .map(|p| (p.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/"), p))
+        .collect();
+    named.sort();
+    named
+}
+
+fn sources(dirs: &[&str]) -> Vec<Source> {
+    let all: Vec<Source> = files(dirs)
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".rs"))
+        .map(|(path, file)| {
+            let text = fs::read_to_string(file).expect("a Rust file is readable text");
+            Source { path, code: bare(&text), text }
+        })
+        .collect();
+    assert!(all.len() > 10, "the sources were not found");
+    all
+}
+
+/// Rust source without comments, string and character literals. Knows raw strings; that is all this crate needs.
+fn bare(text: &str) -> String {
+    let b: Vec<char> = text.chars().collect();
+    let mut out = String::new();
+    let mut i = 0;
+    let at = |i: usize| b.get(i).copied().unwrap_or('\0');
+    while i < b.len() {
+        match (at(i), at(i + 1)) {
+            ('/', '/') => {
+                while i < b.len() && b[i] != '\n' {
+                    i += 1;
+                }
+            }
+            ('/', '*') => {
+                i += 2;
+                while i < b.len() && !(b[i] == '*' && at(i + 1) == '/') {
+                    i += 1;
+                }
+                i += 2;
+            }
+            ('r', '"' | '#') if !out.ends_with(|c: char| c.is_alphanumeric() || c == '_') => {
+                let hashes = b[i + 1..].iter().take_while(|c| **c == '#').count();
+                if at(i + 1 + hashes) != '"' {
+                    out.push('r');
+                    i += 1;
+                    continue;
+                }
+                i += 2 + hashes;
+                while i < b.len()
+                    && !(b[i] == '"' && b[i + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes)
+                {
+                    i += 1;
+                }
+                i += 1 + hashes;
+            }
+            ('"', _) => {
+                i += 1;
+                while i < b.len() && b[i] != '"' {
+                    i += if b[i] == '\\' { 2 } else { 1 };
+                }
+                i += 1;
+            }
+            // A character literal, not a lifetime: closed after one character or an escape.
+            ('\'', '\\') => {
+                i += 3;
+                while i < b.len() && b[i] != '\'' {
+                    i += 1;
+                }
+                i += 1;
+            }
+            ('\'', _) if at(i + 2) == '\'' => i += 3,
+            (c, _) => {
+                out.push(c);
+                i += 1;
+            }
+        }
+    }
+    out
+}
+
+/// Whether `code` says `word`, not as a part of a longer identifier.
+fn says(code: &str, word: &str) -> bool {
+    let ident = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(word).any(|(i, _)| {
+        let before = code[..i].chars().next_back().is_some_and(ident);
+        let after = code[i + word.len()..].chars().next().is_some_and(ident);
+        // Where the word itself begins or ends in punctuation there is no identifier to be part of.
+        !(before && word.starts_with(ident)) && !(after && word.ends_with(ident))
+    })
+}
+
+fn none(rule: &str, broken: Vec<String>) {
+    assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));
+}
+
+fn only_in(rule: &str, words: &[&str], allowed: &[&str]) {
+    let broken = sources(&["src"])
+        .iter()
+        .filter(|s| !allowed.iter().any(|a| s.path.starts_with(a)))
+        .flat_map(|s| {
+            words.iter().filter(|w| says(&s.code, w)).map(|w| format!("{} says {w}", s.path)).collect::<Vec<_>>()
+        })
+        .collect();
+    none(rule, broken);
+}
+
+#[test]
+fn the_reader_of_rust_knows_code_from_text() {
+    let text = "let a = \"unsafe \\\" libc::\"; // unsafe\nlet b = 'x'; let c: &'static str = r#\"dbg!(\"#; /* todo! */ r_unsafe(); '\\'';";
+    let code = bare(text);
+    assert!(
+        !says(&code, "unsafe") && !says(&code, "libc::") && !says(&code, "dbg!") && !says(&code, "todo!"),
+        "{code}"
+    );
+    assert!(says(&code, "let c") && says(&code, "'static") && says(&code, "r_unsafe"), "{code}");
+    assert!(says("unsafe { libc::read(fd) }", "unsafe") && says("unsafe { libc::read(fd) }", "libc::"));
+}
+
+#[test]
+fn only_sys_is_unsafe_and_knows_libc_and_io_uring() {
+    only_in(
+        "unsafe, libc and io_uring stay in src/sys",
+        &["unsafe", "libc::", "io_uring::", "use libc", "use io_uring"],
+        &["src/sys/"],
+    );
+}
+
+#[test]
+fn only_the_edge_touches_files_processes_threads_and_clocks() {
+    let edge = ["src/sys/", "src/daemon/", "src/config/files.rs", "src/main.rs", "src/cli.rs"];
+    only_in("files", &["std::fs", "fs::File", "use std::fs"], &edge);
+    only_in("processes", &["std::process", "process::Command"], &edge);
+    only_in("threads", &["std::thread", "thread::spawn"], &edge);
+    only_in("the environment", &["std::env", "env::var"], &edge);
+    only_in("a clock", &["Instant::now", "SystemTime::now"], &["src/sys/clock.rs"]);
+}
+
+/// The order of a hash map is another one in each run: a hidden source of randomness.
+#[test]
+fn the_pure_side_has_no_hash_maps() {
+    let edge = ["src/sys/", "src/daemon/", "src/main.rs", "src/cli.rs"];
+    only_in("use BTreeMap, Arena or Vec", &["HashMap", "HashSet", "RandomState"], &edge);
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    let broken =
+        sources(&["src", "tests"]).iter().filter(|s| !s.text.starts_with("//! ")).map(|s| s.path.clone()).collect();
+    none("the first line is `//! …`", broken);
+}
+
+#[test]
+fn one_idea_per_file() {
+    let broken = sources(&["src", "tests"])
+        .iter()
+        .map(|s| (s.text.lines().count(), &s.path))
+        .filter(|(n, _)| *n > MAX_LINES)
+        .map(|(n, path)| format!("{path} has {n} lines"))
+        .collect();
+    none(&format!("at most {MAX_LINES} lines"), broken);
+}
+
+#[test]
+fn nothing_unfinished_is_left() {
+    let words = ["todo!", "unimplemented!", "dbg!"];
+    let broken = sources(&["src", "tests"])
+        .iter()
+        .flat_map(|s| {
+            words.iter().filter(|w| says(&s.code, w)).map(|w| format!("{} says {w}", s.path)).collect::<Vec<_>>()
+        })
+        .collect();
+    none("no place-holders", broken);
+}
+
+/// Modules named in `crate::x` and `crate::{x, y::z}`.
+fn imports(code: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (i, _) in code.match_indices("crate::") {
+        let rest = &code[i + "crate::".len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 1;
+            let mut name = String::new();
+            for c in list.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    ',' if depth == 1 => names.push(std::mem::take(&mut name)),
+                    _ if depth == 1 => name.push(c),
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+            names.push(name);
+        } else {
+            names.push(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect());
+        }
+    }
+    names.into_iter().map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect()
+}
+
+/// `daemon → {world, config, sys}`, `world → {vrrp, …} → {timers, event, effect, note, config::model, wire} → {time, id}`,
+/// `sys → {time, id}`.
+#[test]
+fn imports_point_one_way() {
+    let layer = |module: &str| LAYERS.iter().position(|l| l.contains(&module));
+    let mut broken = Vec::new();
+    let mut seen = 0;
+    for s in sources(&["src"]) {
+        let inside = s.path.trim_start_matches("src/");
+        let module = inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs");
+        for import in imports(&s.code) {
+            seen += 1;
+            let target = import.split("::").next().unwrap_or_default();
+            let model_only = !import.starts_with("config::") || import.starts_with("config::model");
+            let fine = match module {
+                "main" | "lib" | "cli" | "daemon" | "guard" => true,
+                "sys" => ["sys", "time", "id"].contains(&target),
+                _ if module == target => true,
+                _ => match (layer(module), layer(target)) {
+                    (Some(own), Some(theirs)) => theirs <= own && model_only,
+                    _ => false,
+                },
+            };
+            if !fine {
+                broken.push(format!("{} imports crate::{import}", s.path));
+            }
+        }
+    }
+    assert!(seen > 20, "no imports were found");
+    none("see the module documentation of src/lib.rs", broken);
+}
+
+#[test]
+fn no_path_of_a_developers_machine_is_left() {
+    // In pieces, so that this file does not accuse itself.
+    let paths = [["/ho", "me/"], ["/ro", "ot/"], ["/wo", "rk/"], ["/Us", "ers/"], ["/tmp", "/w/"]].map(|p| p.concat());
+    let mut broken = Vec::new();
+    for (name, file) in files(&["src", "tests", "scripts", "man", "grammar", ".ci"]) {
+        let Ok(text) = fs::read_to_string(file) else { continue };
+        // Files from the field keep what their authors wrote.
+        if name.starts_with("tests/config/seed") {
+            continue;
+        }
+        for (n, line) in text.lines().enumerate() {
+            broken.extend(paths.iter().filter(|p| line.contains(p.as_str())).map(|p| format!("{name}:{}: {p}", n + 1)));
+        }
+    }
+    none("paths of somebody's machine", broken);
+}
