@@ -542,6 +542,8 @@ impl World {
             }
             Phase::Running => {
                 self.addrs.reconcile(&self.links);
+                // An addition whose answer was lost, and which nobody wanted any more, left an address that no entry knows.
+                self.remove_leftovers(fx);
                 for vr in self.instances.keys() {
                     self.evaluate(now, vr, fx);
                 }
