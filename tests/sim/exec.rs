@@ -185,7 +185,10 @@ impl Sim {
         self.trace.bytes(0xf4a3, frame);
         let told: Option<(IpAddr, [u8; 6])> = packet::announcement(frame);
         let Some((addr, mac)) = told.filter(|t| t.1 == crate::kernel::mac_of(node)) else {
-            self.violate("frame".into(), format!("node {node} sent a frame that announces nothing of its own: {frame:02x?}"));
+            self.violate(
+                "frame".into(),
+                format!("node {node} sent a frame that announces nothing of its own: {frame:02x?}"),
+            );
             return;
         };
         let Some(group) = self.ground.opts.group_of_vip(addr) else {

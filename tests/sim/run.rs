@@ -277,7 +277,8 @@ impl Sim {
             n.touched = self.ground.now;
         }
         let (_, rest) = liveness_bounds(&self.ground);
-        let longest = self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval).max().unwrap_or_default();
+        let longest =
+            self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval).max().unwrap_or_default();
         self.until(self.ground.now + rest + longest * 3, EVENTS);
         self.check_client();
         self.last_act();
@@ -325,7 +326,8 @@ impl Sim {
             }
             let mac = crate::kernel::mac_of(master);
             if let Some(vip) = group.vips.iter().find(|v| self.client.get(v) != Some(&mac)) {
-                let text = format!("group {i}: the client has {vip} at {:?}, Master is node {master}", self.client.get(vip));
+                let text =
+                    format!("group {i}: the client has {vip} at {:?}, Master is node {master}", self.client.get(vip));
                 self.violation.get_or_insert(Violation { what: "L3".into(), text, at: self.ground.now });
                 return;
             }
