@@ -8,6 +8,7 @@ use crate::ground::{Fact, How};
 use crate::kernel::Msg;
 use crate::node::{Armed, Completion};
 use crate::run::{Sabotage, Sim, Work};
+use crate::packet::Advert;
 use crate::{net, packet};
 use bytes::Bytes;
 use core::net::IpAddr;
@@ -20,7 +21,7 @@ impl Sim {
     /// Applies the effects of one turn, in order.
     pub fn apply(&mut self, node: usize, effects: Vec<Effect>) {
         for effect in effects {
-            let interface = self.nodes[node].kernel.ifindex;
+            let interface = self.nodes[node].kernel.ifindex.filter(|_| !self.nodes[node].socket_errors);
             let Some(p) = self.nodes[node].process.as_mut() else { return };
             match effect {
                 Effect::OpenSock { sock, spec } => {
@@ -42,6 +43,11 @@ impl Sim {
                     }
                 }
                 Effect::AdvertAt { vr, sock, epoch, at, packet } => {
+                    if !p.socks.contains_key(&sock) {
+                        let result = Err(Errno::ENODEV);
+                        self.complete(node, Completion::AdvertSent { vr, epoch, due: at, result });
+                        continue;
+                    }
                     let order = self.next_order();
                     let Some(p) = self.nodes[node].process.as_mut() else { return };
                     p.armed.insert((at, order), Armed { vr, sock, epoch, packet });
@@ -86,6 +92,15 @@ impl Sim {
         let at = n.netlink_free.max(self.ground.now + core::time::Duration::from_nanos(n.rng.range(1, longest)));
         n.netlink_free = at;
         at
+    }
+
+    /// A socket dies under the process; the daemon closes it and takes back what is armed on it.
+    pub fn lose_socket(&mut self, node: usize, sock: SockKey) {
+        if let Some(p) = self.nodes[node].process.as_mut() {
+            p.socks.remove(&sock);
+            p.armed.retain(|_, a| a.sock != sock);
+            self.complete(node, Completion::SockLost { sock, errno: Errno::ENETDOWN });
+        }
     }
 
     fn dump_soon(&mut self, node: usize, addrs: bool) {
@@ -151,6 +166,26 @@ impl Sim {
     }
 
     fn send(&mut self, node: usize, sock: SockKey, packet: &Bytes, how: How) -> Result<(), Errno> {
+        let read = packet::advert(packet);
+        let opts = &self.ground.opts;
+        let found = read.and_then(|a| Some((opts.group(a.vrid, kalived::config::model::Family::of(&a.src))?, a)));
+        let Some((group, advert)) = found else {
+            self.violate("packet".into(), format!("node {node} sent what is no advert of ours: {packet:02x?}"));
+            return Ok(());
+        };
+        let sent = self.can_send(node, sock, &advert);
+        if sent.is_err() {
+            self.fact(Fact::Unsent { node, group, how });
+            return sent;
+        }
+        self.trace.bytes(0x5e4d, packet);
+        self.figures.adverts += 1;
+        self.fact(Fact::Emitted { node, group, advert, how });
+        net::transmit(self, node, group, advert, packet);
+        Ok(())
+    }
+
+    fn can_send(&mut self, node: usize, sock: SockKey, advert: &Advert) -> Result<(), Errno> {
         let n = &self.nodes[node];
         let Some(spec) = n.process.as_ref().and_then(|p| p.socks.get(&sock)) else { return Err(Errno::ENODEV) };
         if n.kernel.ifindex != Some(spec.ifindex) {
@@ -159,21 +194,14 @@ impl Sim {
         if !n.kernel.link_ok() {
             return Err(Errno::ENETDOWN);
         }
-        let group_addr = spec.group;
-        let opts = &self.ground.opts;
-        let read = packet::advert(packet).filter(|a| a.dst == group_addr);
-        let found = read.and_then(|a| Some((opts.group(a.vrid, kalived::config::model::Family::of(&a.src))?, a)));
-        let Some((group, advert)) = found else {
-            self.violate("packet".into(), format!("node {node} sent what is no advert of ours: {packet:02x?}"));
-            return Ok(());
-        };
-        if opts.owner(advert.src) != Some(node) {
-            self.violate("packet".into(), format!("node {node} sent from {}, not its own address (R-006)", advert.src));
+        let right_group = spec.group == advert.dst;
+        if n.send_errors && self.fault_rng(Class::SendError, node).permille(500) {
+            return Err(Errno::EPERM);
         }
-        self.trace.bytes(0x5e4d, packet);
-        self.figures.adverts += 1;
-        self.fact(Fact::Emitted { node, group, advert, how });
-        net::transmit(self, node, group, advert, packet);
+        if !right_group || self.ground.opts.owner(advert.src) != Some(node) {
+            let text = format!("node {node} sent from {} to {} (R-002, R-003, R-006)", advert.src, advert.dst);
+            self.violate("packet".into(), text);
+        }
         Ok(())
     }
 

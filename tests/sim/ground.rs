@@ -31,6 +31,8 @@ pub struct NodeGround {
     pub paused: bool,
     /// The loop is busy.
     pub stalled: bool,
+    /// Sends fail.
+    pub mute: bool,
     /// Interface there, up and running, with the node's own addresses usable.
     pub fit: bool,
     /// Netlink notifications were lost and no complete dump was handled since (nor ever, in a new process).
@@ -52,7 +54,7 @@ pub struct NodeGround {
 impl NodeGround {
     /// Runs, unhindered, with all it needs.
     pub fn healthy(&self) -> bool {
-        self.alive && !self.paused && !self.stalled && !self.stale && self.fit
+        self.alive && !self.paused && !self.stalled && !self.mute && !self.stale && self.fit
     }
 }
 
@@ -176,6 +178,24 @@ pub enum Fact {
         to: usize,
         /// Which group.
         group: usize,
+    },
+    /// An advert was sent, and the send failed.
+    Unsent {
+        /// Whose.
+        node: usize,
+        /// Which group.
+        group: usize,
+        /// By whose hand.
+        how: How,
+    },
+    /// The loop hears that an armed advert left, a long time ago.
+    HeardLate {
+        /// Whose.
+        node: usize,
+        /// Which group.
+        group: usize,
+        /// When it was due.
+        due: Instant,
     },
     /// A gratuitous ARP or NA left.
     Announced {

@@ -186,4 +186,7 @@ fn canaries() {
         println!("{lie:?}: {id:?} notices at seed {caught:?}");
         assert!(caught.is_some(), "{id:?} does not notice {lie:?} within {CANARY_SEEDS} seeds");
     }
+    let how = How { sabotage: Some(Sabotage::SwallowFrames), ..How::default() };
+    let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "L3"));
+    assert!(caught.is_some(), "nobody notices that the client hears nothing");
 }

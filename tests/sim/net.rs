@@ -131,7 +131,8 @@ pub fn deliver(sim: &mut Sim, f: Flight) {
 
 /// A gratuitous ARP or NA reaches the client, or is lost.
 pub fn announce(sim: &mut Sim, from: usize, addr: IpAddr, mac: [u8; 6]) {
-    if sim.ground.cut[from].iter().any(|c| *c > 0) || hit(sim, Class::Loss, from) {
+    let swallowed = sim.sabotage == Some(Sabotage::SwallowFrames);
+    if swallowed || sim.ground.cut[from].iter().any(|c| *c > 0) || hit(sim, Class::Loss, from) {
         return;
     }
     let delay = Duration::from_nanos(1 + sim.nodes[from].rng.below(1000));

@@ -57,6 +57,13 @@ pub enum Completion {
         /// Whether.
         result: Result<(), Errno>,
     },
+    /// A socket that was open is no more.
+    SockLost {
+        /// Which.
+        sock: SockKey,
+        /// Why.
+        errno: Errno,
+    },
     /// Netlink.
     Net(Msg),
     /// A signal.
@@ -85,7 +92,10 @@ impl Inbox {
             }
             Completion::AdvertSent { .. } => self.adverts.push_back(c),
             Completion::Net(_) => self.netlink.push_back(c),
-            Completion::SendFailed { .. } | Completion::SockReady { .. } | Completion::Signal(_) => {
+            Completion::SendFailed { .. }
+            | Completion::SockReady { .. }
+            | Completion::SockLost { .. }
+            | Completion::Signal(_) => {
                 self.rest.push_back(c);
             }
         }
@@ -182,6 +192,10 @@ pub struct Node {
     pub open: BTreeSet<ReqId>,
     /// Address requests and dumps fail.
     pub netlink_errors: bool,
+    /// Sockets cannot be opened.
+    pub socket_errors: bool,
+    /// Half of the sends fail.
+    pub send_errors: bool,
     /// SIGTERM is under way or being acted on.
     pub asked_to_stop: bool,
     /// Order of completions, lengths of small delays.

@@ -19,6 +19,7 @@ use core::time::Duration;
 use kalived::config::model::Family;
 use kalived::effect::{Effect, NetOp};
 use kalived::event::{Errno, Event, ReqId, Signal};
+use kalived::id::SockKey;
 use kalived::time::{Instant, Now, Wall};
 use kalived::vrrp::State;
 use std::cmp::Reverse;
@@ -52,6 +53,8 @@ pub enum Sabotage {
     TimersFirst,
     /// A priority-0 advert is not sent on SIGTERM: the process is killed instead.
     KillForTerm,
+    /// Gratuitous ARP and unsolicited NA do not reach the client.
+    SwallowFrames,
     /// Half of the time the loop wakes late, by half an interval.
     LateWakes,
 }
@@ -201,6 +204,8 @@ impl Sim {
                     open: Default::default(),
                     netlink_errors: false,
                     asked_to_stop: false,
+                    socket_errors: false,
+                    send_errors: false,
                     rng,
                 }
             })
@@ -210,6 +215,7 @@ impl Sim {
             alive: false,
             paused: false,
             stalled: false,
+            mute: false,
             stale: true,
             fit: true,
             netlink_sick: false,
@@ -316,12 +322,15 @@ impl Sim {
         }
     }
 
-    /// L-3 in the simplest form: who became Master after the healing has the client's traffic.
+    /// L-3 in the simplest form: who became Master after the healing has the client's traffic once its second burst of
+    /// announcements is out. (The first may cross that of another Master which yields a moment later.)
     fn check_client(&mut self) {
         let Some(healed) = self.ground.healed else { return };
         for (i, group) in self.ground.opts.groups.iter().enumerate() {
             let Some(master) = self.ground.masters(i).next() else { continue };
-            if self.ground.nodes[master].vr[i].since <= healed {
+            let since = self.ground.nodes[master].vr[i].since;
+            let told = since + group.members[master].interval * (crate::options::GARP_DELAY + 1);
+            if since <= healed || told > self.ground.now {
                 continue;
             }
             let mac = crate::kernel::mac_of(master);
@@ -428,11 +437,17 @@ impl Sim {
                     look = false;
                 }
                 Completion::AdvertSent { vr, epoch, due, result } => {
+                    if result.is_ok() && let Some(group) = p.world.views().iter().position(|v| v.vr == vr) {
+                        self.fact(Fact::HeardLate { node, group, due });
+                    }
                     p.world.handle(now, Event::AdvertSent { vr, epoch, due, result }, &mut p.fx);
                     look = false;
                 }
                 Completion::SendFailed { vr, errno } => {
                     p.world.handle(now, Event::SendFailed { vr, errno }, &mut p.fx);
+                }
+                Completion::SockLost { sock, errno } => {
+                    p.world.handle(now, Event::SockLost { sock, errno }, &mut p.fx);
                 }
                 Completion::SockReady { sock, result } => {
                     p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
@@ -501,6 +516,7 @@ impl Sim {
             }
             let from = vr.from;
             self.figures.transitions += 1;
+            self.figures.edges[from as usize][state as usize] += 1;
             self.trace.state(now, node, group, from, state);
             self.fact(Fact::Moved { node, group });
         }
@@ -728,6 +744,22 @@ impl Sim {
                     let step = self.fault_rng(class, node).below(2 * day);
                     self.nodes[node].wall = self.nodes[node].wall.wrapping_add(step).wrapping_sub(day);
                 }
+            }
+            Class::SockLoss => {
+                self.nodes[node].socket_errors = begins;
+                self.touch(node);
+                if begins && let Some(p) = self.nodes[node].process.as_mut() {
+                    let open: Vec<SockKey> = p.socks.keys().copied().collect();
+                    if !open.is_empty() {
+                        let sock = self.fault_rng(class, node).pick(&open);
+                        self.lose_socket(node, sock);
+                    }
+                }
+            }
+            Class::SendError => {
+                self.nodes[node].send_errors = begins;
+                self.ground.nodes[node].mute = begins;
+                self.touch(node);
             }
         }
     }
