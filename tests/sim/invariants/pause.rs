@@ -7,7 +7,11 @@
 
 use super::{Checker, Id};
 use crate::ground::{Fact, Ground, How};
+use core::time::Duration;
 use kalived::vrrp::State;
+
+/// So long after the last trouble with netlink, every retry has been made.
+const SURE: Duration = Duration::from_secs(12);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
@@ -91,7 +95,10 @@ impl Checker for Pause {
                             t.sent
                         ));
                     }
-                    let quiet = t.sent == 0 || (t.announced == 0 && g.nodes[node].vips[group].iter().all(|v| *v));
+                    // An address that the kernel has, but whose addition failed as far as we know, is not announced yet.
+                    let sure = g.now.since(g.nodes[node].netlink_touched) > SURE
+                        && g.nodes[node].vips[group].iter().all(|v| *v);
+                    let quiet = t.sent == 0 || (t.announced == 0 && sure);
                     if t.stood_still && !t.moved && quiet && g.nodes[node].healthy() {
                         return Err(format!(
                             "node {node}, group {group}: stood still, still Master, and did not say so in {after}: {t:?}"
