@@ -138,10 +138,13 @@ impl Addresses {
             self.enqueue(id);
         }
     }
-    /// An address that should not be there: a left-over of a killed daemon.
-    pub fn remove(&mut self, spec: AddrSpec) {
+    /// An address that should not be there: a left-over of a killed daemon. `false`: it is known here, and not a left-over.
+    pub fn remove(&mut self, spec: AddrSpec) -> bool {
         let id = id_of(&spec);
-        self.entries.entry(id).or_insert(Entry {
+        if self.entries.contains_key(&id) {
+            return false;
+        }
+        let leftover = Entry {
             spec,
             want: None,
             held: true,
@@ -150,8 +153,10 @@ impl Addresses {
             stuck: false,
             failures: 0,
             last_failure: None,
-        });
+        };
+        self.entries.insert(id, leftover);
         self.enqueue(id);
+        true
     }
     /// Whether nothing is queued, under way or waiting for another try to delete.
     pub fn idle(&self) -> bool {
