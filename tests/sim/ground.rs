@@ -158,6 +158,8 @@ pub enum Fact {
     TurnEnd {
         /// Whose.
         node: usize,
+        /// More timers are due: the next turn follows at once.
+        more: bool,
     },
     /// An advert left a node's interface.
     Emitted {

@@ -29,6 +29,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 const EVENTS: u64 = 400_000;
 /// Timers dispatched at once, as in the daemon.
 const FIRE: usize = 64;
+/// Time from one turn to the next while timers are left over: a takeover each (`World::fire` does one a turn).
+const TURN: Duration = Duration::from_micros(1);
 /// Streams of `Rng::stream` for what is no fault class.
 const NODE: u64 = 0x20;
 const PATHS: u64 = 0x21;
@@ -234,7 +236,7 @@ impl Sim {
             cut: vec![vec![0; n]; n],
             cut_touched: vec![vec![now; n]; n],
             delay: opts.delay_with_faults(),
-            lateness: opts.wake + Duration::from_micros(2),
+            lateness: opts.wake + TURN * (opts.groups.len() as u32 + 1),
             healed: None,
             opts,
         };
@@ -437,7 +439,9 @@ impl Sim {
                     look = false;
                 }
                 Completion::AdvertSent { vr, epoch, due, result } => {
-                    if result.is_ok() && let Some(group) = p.world.views().iter().position(|v| v.vr == vr) {
+                    if result.is_ok()
+                        && let Some(group) = p.world.views().iter().position(|v| v.vr == vr)
+                    {
                         self.fact(Fact::HeardLate { node, group, due });
                     }
                     p.world.handle(now, Event::AdvertSent { vr, epoch, due, result }, &mut p.fx);
@@ -481,11 +485,16 @@ impl Sim {
         p.world.check_invariants();
         self.observe(node, &p.world);
         let effects: Vec<Effect> = p.fx.drain().collect();
-        let deadline = if more { Some(true_now) } else { p.world.next_deadline().map(|(at, _)| at) };
+        let deadline = p.world.next_deadline().map(|(at, _)| at);
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
-        self.fact(Fact::TurnEnd { node });
-        if let Some(at) = deadline {
+        self.fact(Fact::TurnEnd { node, more });
+        if more {
+            // The loop does not wait.
+            let at = true_now + TURN;
+            self.nodes[node].turn_at = Some(at);
+            self.at(at, Work::Turn { node });
+        } else if let Some(at) = deadline {
             self.wake(node, (at - Duration::from_nanos(eager)).max(true_now));
         }
     }

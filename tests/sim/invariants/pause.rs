@@ -1,7 +1,7 @@
 //! I-9, pause: what was received comes before timers. In a turn that hands a winning advert to a Master, it leaves Master;
 //! in one that hands an acceptable advert to a Backup, it stays Backup. After a pause a Master sends at most the adverts
 //! that were armed, and if its queue held a winning one, none after that. If it stood still for three intervals or more and
-//! is Master nevertheless, it says so in that turn: an advert and an announcement, since hosts may believe another.
+//! is Master nevertheless, it says so before it waits again: an advert and an announcement, since hosts may believe another.
 //!
 //! Stated for every turn, not only the first after a pause: it is the same rule.
 
@@ -23,7 +23,8 @@ struct Turn {
     answers: u32,
     // Adverts by the loop in this turn.
     sent: u32,
-    // Announcements in this turn.
+    // Since it began to say that it stood still, over the turns that follow at once: adverts and announcements.
+    said: u32,
     announced: u32,
     // It heard of an advert of its own that left so long ago that somebody may have taken over meanwhile.
     stood_still: bool,
@@ -69,8 +70,12 @@ impl Checker for Pause {
             }
             Fact::Emitted { node, group, advert, how: How::Now } if advert.priority > 0 => {
                 self.turn[node][group].sent += 1;
+                self.turn[node][group].said += 1;
             }
-            Fact::Unsent { node, group, how: How::Now } => self.turn[node][group].sent += 1,
+            Fact::Unsent { node, group, how: How::Now } => {
+                self.turn[node][group].sent += 1;
+                self.turn[node][group].said += 1;
+            }
             Fact::Announced { node, group } => self.turn[node][group].announced += 1,
             Fact::Moved { node, group } => self.turn[node][group].moved = true,
             Fact::HeardLate { node, group, due } => {
@@ -79,10 +84,16 @@ impl Checker for Pause {
                 self.turn[node][group].stood_still |=
                     vr.state == State::Master && due > vr.since && g.now.since(due) >= silent;
             }
-            Fact::TurnEnd { node } => {
+            Fact::TurnEnd { node, more } => {
                 let after = if std::mem::take(&mut self.resumed[node]) { "the turn after a pause" } else { "a turn" };
                 for group in 0..self.turn[node].len() {
                     let t = std::mem::take(&mut self.turn[node][group]);
+                    if more {
+                        // Timers are left over: it may say so in the turn that follows at once.
+                        let (stood_still, moved) = (t.stood_still, t.moved);
+                        let (said, announced) = (t.said, t.announced);
+                        self.turn[node][group] = Turn { stood_still, moved, said, announced, ..Turn::default() };
+                    }
                     let state = g.nodes[node].vr[group].state;
                     if t.must_yield && state == State::Master {
                         return Err(format!(
@@ -98,8 +109,8 @@ impl Checker for Pause {
                     // An address that the kernel has, but whose addition failed as far as we know, is not announced yet.
                     let sure = g.now.since(g.nodes[node].netlink_touched) > SURE
                         && g.nodes[node].vips[group].iter().all(|v| *v);
-                    let quiet = t.sent == 0 || (t.announced == 0 && sure);
-                    if t.stood_still && !t.moved && quiet && g.nodes[node].healthy() {
+                    let quiet = t.said == 0 || (t.announced == 0 && sure);
+                    if t.stood_still && !more && !t.moved && quiet && g.nodes[node].healthy() {
                         return Err(format!(
                             "node {node}, group {group}: stood still, still Master, and did not say so in {after}: {t:?}"
                         ));
