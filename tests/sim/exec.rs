@@ -51,6 +51,7 @@ impl Sim {
                     let order = self.next_order();
                     let Some(p) = self.nodes[node].process.as_mut() else { return };
                     p.armed.insert((at, order), Armed { vr, sock, epoch, packet });
+                    let at = self.nodes[node].true_time(at);
                     self.at(at, Work::ArmedDue { node });
                 }
                 Effect::AdvertsStop { vr, sock, farewell } => {
@@ -152,7 +153,7 @@ impl Sim {
 
     /// The kernel sends what is armed and due, unless the process is stopped: the send is made in its context.
     pub fn armed_due(&mut self, node: usize) {
-        let now = self.ground.now;
+        let now = self.nodes[node].clock(self.ground.now);
         loop {
             let Some(p) = self.nodes[node].process.as_mut().filter(|p| !p.paused) else { return };
             let Some(((due, _), a)) = p.armed.first_key_value().map(|(k, a)| (*k, a.clone())) else { return };

@@ -1,7 +1,7 @@
 //! What the checkers know: the true state of everything (no node knows as much), and the facts as they happen.
 //!
 //! Read first: `options.rs`. The simulation in `run.rs` keeps the [`Ground`] up to date and hands every [`Fact`] to every
-//! checker of `invariants/`. Times are true time, which is also every node's monotonic clock.
+//! checker of `invariants/`. Times are true time; a node's clocks differ from it by a constant.
 
 use crate::options::Options;
 use crate::packet::Advert;

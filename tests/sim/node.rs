@@ -178,7 +178,9 @@ pub struct Node {
     pub last_turn: Instant,
     /// Netlink work is done in order: earliest time for the next.
     pub netlink_free: Instant,
-    /// Wall clock less monotonic clock.
+    /// Monotonic clock less true time: hosts boot at different times, so their time grids do not coincide.
+    pub uptime: u64,
+    /// Wall clock less true time.
     pub wall: u64,
     /// Notifications are being lost until the socket is read.
     pub overrun: bool,
@@ -220,6 +222,14 @@ impl Node {
             stalled: false,
             started: false,
         });
+    }
+    /// What the node's monotonic clock says.
+    pub fn clock(&self, true_time: Instant) -> Instant {
+        Instant(true_time.0 + self.uptime)
+    }
+    /// The other way.
+    pub fn true_time(&self, clock: Instant) -> Instant {
+        Instant(clock.0.saturating_sub(self.uptime))
     }
     /// A running process whose loop gets to run.
     pub fn runs(&self) -> bool {

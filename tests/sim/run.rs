@@ -17,20 +17,15 @@ use crate::trace::{Figures, Trace};
 use core::net::IpAddr;
 use core::time::Duration;
 use kalived::config::model::Family;
-use kalived::effect::{Effect, NetOp};
-use kalived::event::{Errno, Event, ReqId, Signal};
-use kalived::id::SockKey;
-use kalived::time::{Instant, Now, Wall};
+use kalived::effect::NetOp;
+use kalived::event::{ReqId, Signal};
+use kalived::time::Instant;
 use kalived::vrrp::State;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 /// More events than any honest run of the drawn length has: a storm.
 const EVENTS: u64 = 400_000;
-/// Timers dispatched at once, as in the daemon.
-const FIRE: usize = 64;
-/// Time from one turn to the next while timers are left over: a takeover each (`World::fire` does one a turn).
-const TURN: Duration = Duration::from_micros(1);
 /// Streams of `Rng::stream` for what is no fault class.
 const NODE: u64 = 0x20;
 const PATHS: u64 = 0x21;
@@ -159,10 +154,10 @@ pub struct Sim {
     checkers: Checkers,
     queue: BinaryHeap<Reverse<Item>>,
     order: u64,
-    violation: Option<Violation>,
+    pub violation: Option<Violation>,
     fault_rngs: Vec<Vec<Rng>>,
-    one_way: Vec<Option<usize>>,
-    isolated: Vec<bool>,
+    pub one_way: Vec<Option<usize>>,
+    pub isolated: Vec<bool>,
     script: Rng,
 }
 
@@ -198,6 +193,7 @@ impl Sim {
                     turn_at: None,
                     last_turn: now,
                     netlink_free: now,
+                    uptime: rng.below(1_000_000_000_000),
                     wall: 1_700_000_000_000_000_000 + rng.below(1_000_000_000),
                     overrun: false,
                     lost: false,
@@ -236,7 +232,7 @@ impl Sim {
             cut: vec![vec![0; n]; n],
             cut_touched: vec![vec![now; n]; n],
             delay: opts.delay_with_faults(),
-            lateness: opts.wake + TURN * (opts.groups.len() as u32 + 1),
+            lateness: opts.wake + crate::turn::TURN * (opts.groups.len() as u32 + 1),
             healed: None,
             opts,
         };
@@ -403,137 +399,9 @@ impl Sim {
         }
     }
 
-    // ---- one turn of one loop ----
-
-    fn turn(&mut self, node: usize) {
-        if !self.nodes[node].runs() {
-            return;
-        }
-        let true_now = self.ground.now;
-        let eager = if self.sabotage == Some(Sabotage::EagerTimers) { self.unit() / 2 } else { 0 };
-        let n = &mut self.nodes[node];
-        let now = Now { mono: true_now, wall: Wall(true_now.0.wrapping_add(n.wall)) };
-        let Some(mut p) = n.process.take() else { return };
-        let completions = p.inbox.take(&mut n.rng);
-        n.last_turn = true_now;
-        if core::mem::take(&mut n.lost) {
-            n.overrun = false;
-            self.ground.nodes[node].netlink_touched = true_now;
-        }
-        self.trace.mix(true_now.0 ^ (node as u64) << 56 ^ (completions.len() as u64) << 48);
-        if !p.started {
-            p.started = true;
-            p.world.handle(now, Event::Start, &mut p.fx);
-        }
-        if self.sabotage == Some(Sabotage::TimersFirst) {
-            p.world.fire(now, FIRE, &mut p.fx);
-        }
-        for c in completions {
-            let mut look = true;
-            match c {
-                Completion::Datagram { sock, meta, bytes, truth } => {
-                    if let Some((group, from, advert)) = truth {
-                        self.fact(Fact::Heard { node, group, advert, from });
-                    }
-                    p.world.handle(now, Event::Datagram { sock, meta, bytes: &bytes }, &mut p.fx);
-                    look = false;
-                }
-                Completion::AdvertSent { vr, epoch, due, result } => {
-                    if result.is_ok()
-                        && let Some(group) = p.world.views().iter().position(|v| v.vr == vr)
-                    {
-                        self.fact(Fact::HeardLate { node, group, due });
-                    }
-                    p.world.handle(now, Event::AdvertSent { vr, epoch, due, result }, &mut p.fx);
-                    look = false;
-                }
-                Completion::SendFailed { vr, errno } => {
-                    p.world.handle(now, Event::SendFailed { vr, errno }, &mut p.fx);
-                }
-                Completion::SockLost { sock, errno } => {
-                    p.world.handle(now, Event::SockLost { sock, errno }, &mut p.fx);
-                }
-                Completion::SockReady { sock, result } => {
-                    p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
-                }
-                Completion::Net(msg) => {
-                    if let Msg::Synced(complete) = msg {
-                        self.synced(node, complete);
-                    }
-                    let open = &mut self.nodes[node].open;
-                    match msg {
-                        // A late answer to what was given up.
-                        Msg::Reply(req, _) if !open.remove(&req) => continue,
-                        // Answers may be among what was lost: every request that was sent is given up.
-                        Msg::Lost => {
-                            for req in core::mem::take(open) {
-                                p.world.handle(now, Event::Reply { req, result: Err(Errno::ENOBUFS) }, &mut p.fx);
-                            }
-                        }
-                        _ => {}
-                    }
-                    p.world.handle(now, msg.event(), &mut p.fx);
-                }
-                Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
-            }
-            if look {
-                self.observe(node, &p.world);
-            }
-        }
-        let then = Now { mono: true_now + Duration::from_nanos(eager), ..now };
-        let more = p.world.fire(then, FIRE, &mut p.fx);
-        p.world.check_invariants();
-        self.observe(node, &p.world);
-        let effects: Vec<Effect> = p.fx.drain().collect();
-        let deadline = p.world.next_deadline().map(|(at, _)| at);
-        self.nodes[node].process = Some(p);
-        self.apply(node, effects);
-        self.fact(Fact::TurnEnd { node, more });
-        if more {
-            // The loop does not wait.
-            let at = true_now + TURN;
-            self.nodes[node].turn_at = Some(at);
-            self.at(at, Work::Turn { node });
-        } else if let Some(at) = deadline {
-            self.wake(node, (at - Duration::from_nanos(eager)).max(true_now));
-        }
-    }
-
-    /// A dump was handled: what the process believes is true again, if nothing was lost since the dump was made.
-    fn synced(&mut self, node: usize, complete: bool) {
-        let n = &self.nodes[node];
-        if complete && n.dump_losses == n.losses && self.ground.nodes[node].stale {
-            self.ground.nodes[node].stale = false;
-            self.touch(node);
-        }
-    }
-
-    /// Compares the World's states with the ground's.
-    fn observe(&mut self, node: usize, world: &kalived::world::World) {
-        for (group, view) in world.views().into_iter().enumerate() {
-            debug_assert_eq!(self.ground.opts.group(view.vrid, view.family), Some(group));
-            let state = view.state;
-            let now = self.ground.now;
-            let vr = &mut self.ground.nodes[node].vr[group];
-            if vr.state == state {
-                continue;
-            }
-            vr.from = core::mem::replace(&mut vr.state, state);
-            vr.since = now;
-            if vr.from == State::Master {
-                vr.left_master = Some(now);
-            }
-            let from = vr.from;
-            self.figures.transitions += 1;
-            self.figures.edges[from as usize][state as usize] += 1;
-            self.trace.state(now, node, group, from, state);
-            self.fact(Fact::Moved { node, group });
-        }
-    }
-
     // ---- processes ----
 
-    fn boot(&mut self, node: usize) {
+    pub fn boot(&mut self, node: usize) {
         if self.nodes[node].process.is_some() {
             return;
         }
@@ -611,209 +479,11 @@ impl Sim {
     }
 
     /// SIGCONT, or the loop is free again.
-    fn wakes_up(&mut self, node: usize) {
+    pub fn wakes_up(&mut self, node: usize) {
         self.wake(node, self.ground.now);
     }
 
-    // ---- faults ----
-
-    fn unit(&self) -> u64 {
-        let intervals = self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval);
-        intervals.min().unwrap_or_default().as_nanos() as u64
-    }
-
-    fn schedule(&mut self, class: Class, node: usize) {
-        let rate = self.ground.opts.rates[class as usize];
-        if rate.present && self.chaos {
-            let gap = rate.gap.as_nanos() as u64;
-            let wait = Duration::from_nanos(self.fault_rng(class, node).exp(gap));
-            self.after(wait, Work::Fault { class, node, begins: true });
-        }
-    }
-
-    fn fault(&mut self, class: Class, node: usize, begins: bool) {
-        if !self.chaos {
-            return;
-        }
-        if begins {
-            let stay = self.ground.opts.rates[class as usize].stay;
-            let more = self.fault_rng(class, node).exp(2 * stay.as_nanos() as u64);
-            self.after(stay + Duration::from_nanos(more), Work::Fault { class, node, begins: false });
-            self.figures.faults[class as usize] += 1;
-        } else {
-            self.schedule(class, node);
-        }
-        self.trace.fault(self.ground.now, node, class, begins);
-        self.change(class, node, begins);
-        self.fact(Fact::Touched);
-    }
-
-    /// Does what a fault does, or undoes it. Undoing what is not done does nothing.
-    fn change(&mut self, class: Class, node: usize, begins: bool) {
-        let now = self.ground.now;
-        match class {
-            Class::Loss | Class::Delay | Class::Duplicate | Class::Reorder | Class::Corrupt => {}
-            Class::Isolate => {
-                if core::mem::replace(&mut self.isolated[node], begins) != begins {
-                    for other in (0..self.nodes.len()).filter(|o| *o != node) {
-                        self.cut(node, other, begins);
-                        self.cut(other, node, begins);
-                    }
-                }
-            }
-            Class::OneWay => {
-                if let Some(to) = self.one_way[node].take() {
-                    self.cut(node, to, false);
-                }
-                if begins {
-                    let others = self.nodes.len() as u64 - 1;
-                    if others > 0 {
-                        let to = (node + 1 + self.fault_rng(class, node).below(others) as usize) % self.nodes.len();
-                        self.one_way[node] = Some(to);
-                        self.cut(node, to, true);
-                    }
-                }
-            }
-            Class::Crash if begins => self.end(node),
-            Class::Stop if begins => {
-                self.nodes[node].asked_to_stop = self.complete(node, Completion::Signal(Signal::Term));
-                self.touch(node);
-            }
-            Class::Crash | Class::Stop => {
-                // One that was asked to stop and could not (paused, say) is killed first.
-                if class == Class::Stop {
-                    self.end(node);
-                }
-                self.boot(node);
-            }
-            Class::Pause => self.pause(node, begins),
-            Class::Stall => {
-                if let Some(p) = self.nodes[node].process.as_mut() {
-                    p.stalled = begins;
-                    self.ground.nodes[node].stalled = begins;
-                    self.clock_touched(node, begins);
-                    if begins {
-                        self.nodes[node].turn_at = None;
-                    }
-                    self.touch(node);
-                    self.wakes_up(node);
-                }
-            }
-            Class::LinkFlap => {
-                let admin = begins && self.fault_rng(class, node).permille(500);
-                let k = &mut self.nodes[node].kernel;
-                let told = match (begins, admin) {
-                    (true, true) => k.set_admin(false),
-                    (true, false) => k.set_carrier(false),
-                    (false, _) => {
-                        let mut told = k.set_carrier(true);
-                        told.extend(k.set_admin(true));
-                        told
-                    }
-                };
-                self.kernel_changed(node, told);
-                if self.nodes[node].kernel.dad_runs() {
-                    // A second in Linux; in step with the seed's time scale here.
-                    let dad = Duration::from_nanos(self.unit());
-                    self.after(dad, Work::DadOver { node });
-                }
-            }
-            Class::LinkRecreate => {
-                let k = &mut self.nodes[node].kernel;
-                let told = if begins { k.delete() } else { k.create() };
-                self.kernel_changed(node, told);
-            }
-            Class::AddrLoss => {
-                let k = &mut self.nodes[node].kernel;
-                let told = if begins { k.drop_own() } else { k.restore_own() };
-                self.kernel_changed(node, told);
-            }
-            Class::VipLoss => {
-                if begins {
-                    let vips: Vec<IpAddr> = self.ground.opts.groups.iter().flat_map(|g| g.vips.clone()).collect();
-                    let vip = self.fault_rng(class, node).pick(&vips);
-                    let told = self.nodes[node].kernel.take(vip);
-                    self.ground.nodes[node].netlink_touched = now;
-                    self.kernel_changed(node, told);
-                }
-            }
-            Class::NetlinkError => {
-                self.nodes[node].netlink_errors = begins;
-                self.ground.nodes[node].netlink_sick = begins;
-                self.ground.nodes[node].netlink_touched = now;
-                self.touch(node);
-            }
-            Class::Overrun => {
-                self.nodes[node].overrun = begins;
-                self.touch(node);
-            }
-            Class::WallStep => {
-                if begins {
-                    let day = 86_400_000_000_000;
-                    let step = self.fault_rng(class, node).below(2 * day);
-                    self.nodes[node].wall = self.nodes[node].wall.wrapping_add(step).wrapping_sub(day);
-                }
-            }
-            Class::SockLoss => {
-                self.nodes[node].socket_errors = begins;
-                self.touch(node);
-                if begins && let Some(p) = self.nodes[node].process.as_mut() {
-                    let open: Vec<SockKey> = p.socks.keys().copied().collect();
-                    if !open.is_empty() {
-                        let sock = self.fault_rng(class, node).pick(&open);
-                        self.lose_socket(node, sock);
-                    }
-                }
-            }
-            Class::SendError => {
-                self.nodes[node].send_errors = begins;
-                self.ground.nodes[node].mute = begins;
-                self.touch(node);
-            }
-        }
-    }
-
-    fn clock_touched(&mut self, node: usize, begins: bool) {
-        let g = &mut self.ground.nodes[node];
-        if !begins && g.netlink_touched > self.nodes[node].last_turn {
-            // What happened to its addresses meanwhile happens to the process now.
-            g.netlink_touched = self.ground.now;
-        }
-        g.clock_touched = self.ground.now;
-    }
-
-    fn pause(&mut self, node: usize, begins: bool) {
-        let Some(p) = self.nodes[node].process.as_mut() else { return };
-        if p.paused == begins {
-            return;
-        }
-        p.paused = begins;
-        self.ground.nodes[node].paused = begins;
-        self.clock_touched(node, begins);
-        self.touch(node);
-        if begins {
-            self.nodes[node].turn_at = None;
-        } else {
-            self.fact(Fact::Resumed { node });
-            // The kernel lets go what was armed before the process reads anything.
-            self.armed_due(node);
-            self.wakes_up(node);
-        }
-    }
-
-    fn cut(&mut self, from: usize, to: usize, on: bool) {
-        let c = &mut self.ground.cut[from][to];
-        *c = if on { *c + 1 } else { c.saturating_sub(1) };
-        let now = self.ground.now;
-        self.ground.cut_touched[from][to] = now;
-        self.ground.cut_touched[to][from] = now;
-    }
-
-    fn kernel_changed(&mut self, node: usize, told: impl IntoIterator<Item = Msg>) {
-        self.touch(node);
-        self.notify(node, told);
-        self.look_at_kernel(node);
-    }
+    // ---- small things ----
 
     /// The ground follows the kernel.
     pub fn look_at_kernel(&mut self, node: usize) {
@@ -829,36 +499,6 @@ impl Sim {
             self.touch(node);
         }
     }
-
-    fn touch(&mut self, node: usize) {
-        self.ground.nodes[node].touched = self.ground.now;
-    }
-
-    /// All faults end, everybody runs.
-    fn heal(&mut self) {
-        if self.violation.is_some() {
-            return;
-        }
-        for node in 0..self.nodes.len() {
-            for class in Class::ALL.into_iter().filter(|c| !c.per_packet()) {
-                if !matches!(class, Class::Crash | Class::Stop) {
-                    self.change(class, node, false);
-                }
-            }
-            let told = self.nodes[node].kernel.finish_dad();
-            self.kernel_changed(node, told);
-            if self.nodes[node].process.is_none() || self.nodes[node].asked_to_stop {
-                self.end(node);
-                self.boot(node);
-            }
-            self.touch(node);
-        }
-        self.chaos = false;
-        self.trace.line(self.ground.now, 0, "healed".to_owned());
-        self.fact(Fact::Touched);
-    }
-
-    // ---- small things ----
 
     /// The stream of a class on a node.
     pub fn fault_rng(&mut self, class: Class, node: usize) -> &mut Rng {
