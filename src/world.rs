@@ -553,6 +553,8 @@ impl World {
             }
             Phase::Running => {
                 self.addrs.reconcile(&self.links);
+                // An addition whose answer was lost, and which nobody wanted any more, left an address that no entry knows.
+                self.remove_leftovers(fx);
                 for vr in self.instances.keys() {
                     self.evaluate(now, vr, fx);
                 }
@@ -569,8 +571,7 @@ impl World {
             for spec in vi.specs(&self.links) {
                 let found = self.links.addr((spec.ifindex, spec.addr, spec.prefix));
                 if found.is_some_and(|a| vi.cfg().priority != 255 || a.proto == ADDR_PROTO) {
-                    self.addrs.remove(spec);
-                    n += 1;
+                    n += usize::from(self.addrs.remove(spec));
                 }
             }
         }
