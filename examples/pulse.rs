@@ -1,6 +1,6 @@
 //! Sends adverts by the pre-armed chains and nothing else, to measure the ring without any protocol.
 //!
-//! `pulse IFINDEX ROUTERS INTERVAL_US SECONDS BUSY_US [coop]`: needs CAP_NET_RAW and CAP_NET_ADMIN. Capture on the peer of
+//! `pulse IFINDEX ROUTERS INTERVAL_US SECONDS BUSY_US [coop] [rt]`: needs CAP_NET_RAW and CAP_NET_ADMIN. Capture on the peer of
 //! a veth: `tcpdump -i PEER -j adapter_unsynced --time-stamp-precision=nano -w FILE proto 112`.
 //! `BUSY_US` is spun in user code in every turn.
 
@@ -106,5 +106,5 @@ fn main() {
         ended: false,
     };
     run(&mut exec, &mut p);
-    println!("sent {} failed {} {}", p.sent, p.failed, exec.describe());
+    println!("sent {} failed {} CPU {:?} {}", p.sent, p.failed, clock::cpu(), exec.describe());
 }

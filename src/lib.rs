@@ -22,6 +22,8 @@ pub mod wire;
 pub mod world;
 
 #[cfg(target_os = "linux")]
+pub mod cli;
+#[cfg(target_os = "linux")]
 pub mod daemon;
 #[cfg(target_os = "linux")]
 pub mod sys;

@@ -1,2 +1,12 @@
-//! The command. Read `cli.rs` for the options, `daemon` for the loop.
-fn main() {}
+//! The command. Read `cli.rs` for the options, `daemon/start.rs` for the way to the loop, `daemon/mod.rs` for the loop.
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    (kalived::daemon::start::program() as u8).into()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    eprintln!("kalived needs Linux: io_uring, rtnetlink and raw sockets");
+    std::process::exit(1);
+}

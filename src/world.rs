@@ -246,10 +246,13 @@ impl World {
     /// Dispatches at most `limit` expired timers; `true`: more are due.
     pub fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
         for _ in 0..limit {
-            let Some((_, due)) = self.timers.pop(now.mono) else {
+            let mut next = self.timers.pop(now.mono);
+            if next.is_none() {
+                // What is settled may be due at once: the first announcement of an address that was just confirmed.
                 self.settle(now, fx);
-                return false;
-            };
+                next = self.timers.pop(now.mono);
+            }
+            let Some((_, due)) = next else { return false };
             match due {
                 Due::MasterDown(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx)),
                 Due::PreemptDelay(vr) => with!(self, vr, now, fx, |vi, _cx| vi.on_preempt_delay()),
@@ -313,8 +316,10 @@ impl World {
     // What follows from whatever just happened.
     fn settle(&mut self, now: Now, fx: &mut Effects) {
         self.addrs.pump(fx);
+        // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
+        // after the better one did, or hosts would be left with the wrong one.
         if !self.announcer.is_empty() && self.timers.get(Due::GarpQueue).is_none() {
-            self.announcer.pump(now.mono, &self.links, &mut self.timers, fx);
+            self.timers.set(Due::GarpQueue, now.mono);
         }
         if self.phase == Phase::Cleaning && self.addrs.idle() {
             self.phase = Phase::Running;

@@ -213,7 +213,9 @@ fn excerpt(out: &mut String, src: &Sources, span: Span) {
 /// A blank as wide as the character above it: East Asian wide characters take two columns.
 fn pad_for(c: char) -> &'static str {
     match c as u32 {
-        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 => "  ",
+        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 => {
+            "  "
+        }
         0x200B..=0x200F | 0x300..=0x36F => "",
         _ => " ",
     }
@@ -230,7 +232,11 @@ mod tests {
         let mut d = Diags::default();
         let span = |start, end| Span { file: 0, start, end };
         d.push(&src, Severity::Warning, span(0, 1), "first");
-        d.push(&src, Severity::Error, span(14, 17), "too \x1b[2Jlarge").help("use 1..255").also(&src, span(2, 3), "opened here");
+        d.push(&src, Severity::Error, span(14, 17), "too \x1b[2Jlarge").help("use 1..255").also(
+            &src,
+            span(2, 3),
+            "opened here",
+        );
         let (list, dropped) = d.finish();
         assert_eq!(
             render(&list, dropped, &src, false),

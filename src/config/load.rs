@@ -57,7 +57,9 @@ pub fn load(files: &dyn Files, path: &str) -> Loaded {
     let lowered = lower::lower(&sources, &tree, &mut diags);
     if lowered.config.instances.is_empty() {
         let text = match lowered.other_work {
-            true => "nothing to run: virtual_server and bfd_instance are not supported yet, and there is no vrrp_instance",
+            true => {
+                "nothing to run: virtual_server and bfd_instance are not supported yet, and there is no vrrp_instance"
+            }
             false => "nothing to run: there is no usable vrrp_instance",
         };
         diags

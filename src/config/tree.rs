@@ -320,7 +320,8 @@ impl<'a> Builder<'a> {
             _ => ("missing `}` before this line, several times", "these blocks must end before this line"),
         };
         let word = src.slice(before).to_owned();
-        let mut handle = self.say(Severity::Error, before, format!("{message}: `{word}` cannot stand inside an open block"));
+        let mut handle =
+            self.say(Severity::Error, before, format!("{message}: `{word}` cannot stand inside an open block"));
         for (span, text) in opened {
             handle = handle.also(src, span, text);
         }

@@ -136,14 +136,8 @@ impl Adverts {
         let sends: Vec<_> = members.iter().map(|m| (m.vr, m.way.clone(), m.packet.clone())).collect();
         // The timer's name is known only after the push, the chain's name is needed before: filled in below.
         let nobody = OpKey::from_bits(1 << 32).expect("generation one is a name");
-        let chain = self.chains.insert(Chain {
-            at,
-            timer: nobody,
-            fired: false,
-            cancelling: false,
-            open: count,
-            members,
-        });
+        let chain =
+            self.chains.insert(Chain { at, timer: nobody, fired: false, cancelling: false, open: count, members });
         let timer = ring.timeout_at(Token::Timer(chain), at, Link::Soft);
         if let Some(c) = self.chains.get_mut(chain) {
             c.timer = timer;
@@ -193,12 +187,7 @@ impl Adverts {
     }
 
     /// Marks the members chosen by `which`; the timers that must be cancelled for it.
-    fn take_back(
-        &mut self,
-        chains: &[ChainKey],
-        stop: Option<StopKey>,
-        which: impl Fn(&Member) -> bool,
-    ) -> Vec<OpKey> {
+    fn take_back(&mut self, chains: &[ChainKey], stop: Option<StopKey>, which: impl Fn(&Member) -> bool) -> Vec<OpKey> {
         let mut timers = Vec::new();
         for key in chains {
             let Some(c) = self.chains.get_mut(*key) else { continue };

@@ -160,7 +160,8 @@ impl Exec {
             Effect::Resync => self.inbox.extend(self.rtnl.resync()),
             Effect::Note(note) => self.log.note(now, &note),
             Effect::Exit(code) => {
-                self.exit.get_or_insert((code, now.mono + EXIT_GRACE));
+                // A later one only asks for more time: for the very last line.
+                self.exit = Some((code, now.mono + EXIT_GRACE));
             }
         }
     }

@@ -37,6 +37,8 @@ pub enum Target {
     Console,
     /// The syslog socket at this path.
     Syslog(String),
+    /// Nobody (`-G` without `-l`).
+    Nowhere,
 }
 
 /// The sink.
@@ -59,7 +61,7 @@ impl Sink {
     pub fn new(target: Target, detail: bool) -> Sink {
         let fd = match &target {
             Target::Console => logfd::stderr().ok(),
-            Target::Syslog(_) => None,
+            Target::Syslog(_) | Target::Nowhere => None,
         };
         Sink::with_fd(target, detail, fd)
     }
@@ -82,7 +84,7 @@ impl Sink {
 
     /// Queues a line.
     pub fn note(&mut self, now: Now, note: &Note) {
-        if note.level == Level::Detail && !self.detail {
+        if self.target == Target::Nowhere || (note.level == Level::Detail && !self.detail) {
             return;
         }
         if self.lost > 0 && self.fits(LINE) {
@@ -112,7 +114,7 @@ impl Sink {
         let mut s = String::with_capacity(note.text.len() + 64);
         // Writing to a String cannot fail.
         let _ = match self.target {
-            Target::Console => write!(
+            Target::Console | Target::Nowhere => write!(
                 s,
                 "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} {IDENT}[{}]: ",
                 t.year, t.month, t.day, t.hour, t.minute, t.second, t.micros, self.pid
@@ -163,7 +165,7 @@ impl Sink {
         let Some((bytes, _)) = &self.writing else { return };
         self.busy = true;
         match self.target {
-            Target::Console => ring.write(Token::Log, &fd, bytes.clone()),
+            Target::Console | Target::Nowhere => ring.write(Token::Log, &fd, bytes.clone()),
             // Waits in the kernel for room: that is the back-pressure, and nobody blocks on it.
             Target::Syslog(_) => ring.send(Token::Log, &fd, bytes.clone(), None, Link::Last, How::Wait),
         };
@@ -194,6 +196,7 @@ impl Sink {
         self.fd = match &self.target {
             Target::Console => logfd::stderr().ok(),
             Target::Syslog(path) => logfd::syslog(path).ok(),
+            Target::Nowhere => None,
         };
         self.retry = self.fd.is_none().then(|| now + RECONNECT);
         self.fd.is_some()

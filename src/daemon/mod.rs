@@ -7,7 +7,7 @@ pub mod adverts;
 pub mod exec;
 pub mod log;
 pub mod rtnl;
-// start later
+pub mod start;
 pub mod token;
 
 use crate::effect::Effects;

@@ -1,6 +1,6 @@
 //! The two clocks, and how a wall-clock time is shown. The only file that reads a clock.
 
-use crate::time::{Instant, Now, Wall};
+use crate::time::{Duration, Instant, Now, Wall};
 
 fn read(id: libc::clockid_t) -> u64 {
     let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -18,6 +18,12 @@ pub fn now() -> Now {
 /// `CLOCK_MONOTONIC`, the clock io_uring's absolute timeouts use too.
 pub fn mono() -> Instant {
     Instant(read(libc::CLOCK_MONOTONIC))
+}
+
+/// CPU time this process has used, user and kernel. Measured by the scheduler, not sampled by ticks: work that is driven
+/// by timers hides from ticks.
+pub fn cpu() -> Duration {
+    Duration::from_nanos(read(libc::CLOCK_PROCESS_CPUTIME_ID))
 }
 
 /// Loads the time zone. Called once at start: afterwards [`local`] touches no file.

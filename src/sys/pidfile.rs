@@ -29,6 +29,8 @@ pub enum Refused {
 impl PidFile {
     /// Takes the lock. Done before forking, so that the refusal is still seen on the terminal.
     pub fn lock(path: &Path) -> Result<PidFile, Refused> {
+        // Going into the background changes the directory.
+        let path = &std::path::absolute(path).map_err(Refused::Io)?;
         // Another kalived that stops removes the file between our open and our lock: then we hold a file that no
         // longer has a name, and try again. Each round needs a further process that stops just now: 8 is plenty.
         for _ in 0..8 {
@@ -53,7 +55,7 @@ impl PidFile {
                 });
             }
             if same_file(&file, path) {
-                return Ok(PidFile { file, path: path.to_owned(), owner: std::process::id() });
+                return Ok(PidFile { file, path: path.clone(), owner: std::process::id() });
             }
         }
         Err(Refused::Io(io::ErrorKind::WouldBlock.into()))

@@ -114,9 +114,8 @@ fn real_time(wanted: &Wanted, out: &mut Outcome) {
         }
         _ => e.to_string(),
     };
-    out.refused.push(format!(
-        "real-time priority {priority} refused: {why}; adverts may be late when the machine is busy"
-    ));
+    out.refused
+        .push(format!("real-time priority {priority} refused: {why}; adverts may be late when the machine is busy"));
 }
 
 fn memory(out: &mut Outcome) {

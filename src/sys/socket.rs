@@ -190,10 +190,8 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
             // An IPv6 raw socket delivers no header: these two replace what we must check of it.
             option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1i32)?;
             option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1i32)?;
-            let m = libc::ipv6_mreq {
-                ipv6mr_multiaddr: libc::in6_addr { s6_addr: g.octets() },
-                ipv6mr_interface: ifindex,
-            };
+            let m =
+                libc::ipv6_mreq { ipv6mr_multiaddr: libc::in6_addr { s6_addr: g.octets() }, ipv6mr_interface: ifindex };
             bind(f, &to)?;
             option(f, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &m)?;
         }
@@ -233,6 +231,25 @@ pub fn open_packet() -> io::Result<Fd> {
     Ok(Rc::new(fd))
 }
 
+/// Names of the interfaces there are now, for messages about those there are not.
+pub fn interfaces() -> Vec<String> {
+    let mut names = Vec::new();
+    // SAFETY: if_nameindex returns null or an array that ends with a zero entry, each name a C string, all of it valid
+    // until if_freenameindex.
+    unsafe {
+        let list = libc::if_nameindex();
+        let mut at = list;
+        while !at.is_null() && (*at).if_index != 0 && !(*at).if_name.is_null() {
+            names.push(core::ffi::CStr::from_ptr((*at).if_name).to_string_lossy().into_owned());
+            at = at.add(1);
+        }
+        if !list.is_null() {
+            libc::if_freenameindex(list);
+        }
+    }
+    names
+}
+
 /// TC_PRIO_CONTROL: overtakes bulk traffic in a queueing discipline with bands. 7 wants CAP_NET_ADMIN, 6 nothing.
 fn control_priority(f: RawFd) {
     if option(f, libc::SOL_SOCKET, libc::SO_PRIORITY, &7i32).is_err() {
@@ -259,9 +276,7 @@ pub(super) fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedF
 
 pub(super) fn option<V: Copy>(f: RawFd, level: i32, name: i32, value: &V) -> io::Result<()> {
     // SAFETY: `value` outlives the call and the length is its own; the kernel reads it only.
-    let r = unsafe {
-        libc::setsockopt(f, level, name, (value as *const V).cast(), size_of::<V>() as libc::socklen_t)
-    };
+    let r = unsafe { libc::setsockopt(f, level, name, (value as *const V).cast(), size_of::<V>() as libc::socklen_t) };
     if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -607,6 +607,7 @@ impl Instance {
     pub fn on_shutdown(&mut self, cx: &mut Cx<'_>) {
         let was = self.state;
         self.go(Input::Shutdown, "", None, cx);
+        self.faults.clear();
         if was != State::Init {
             cx.fx.note(text::stopped(&self.cfg.name, was));
         }

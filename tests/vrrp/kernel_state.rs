@@ -154,6 +154,7 @@ fn an_owners_address_is_the_operators() {
     c.vips[0].prefix = 16;
     let mut b = Bench::new(c);
     assert_eq!((b.state(), b.view().source), (State::Master, Some(ip(OURS))));
+    b.fire();
     assert_eq!(b.frames(), 5, "announced");
     b.term();
     assert!(!b.out.iter().any(|o| matches!(o, Out::Add(_) | Out::Del(_))), "neither added nor taken: {:?}", b.out);
@@ -248,6 +249,7 @@ fn a_new_hardware_address_is_announced() {
     let mut l = link(ETH0, "eth0", true);
     l.mac = Some([2, 0, 0, 0, 9, 9]);
     b.event(Event::LinkNew(l));
+    b.fire();
     assert_eq!(b.frames(), 5, "trap 56");
     let Some(Out::Frame(f)) = b.out.iter().find(|o| matches!(o, Out::Frame(_))) else { panic!() };
     assert_eq!(f[6..12], [2, 0, 0, 0, 9, 9]);

@@ -150,6 +150,7 @@ fn a_master_answers_lower_and_zero_at_once_within_limits() {
     let mut b = Bench::master(v2());
     b.rx(&v2(), PEER, 99, S);
     assert_eq!((b.adverts(), b.state()), (1, State::Master), "R-073");
+    b.fire();
     assert_eq!(b.frames(), 5, "hosts may have believed the other");
     for _ in 0..10_000 {
         b.rx(&v2(), PEER, 1, S);

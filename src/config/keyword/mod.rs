@@ -335,18 +335,19 @@ mod tests {
             let rows = scope.rows();
             assert!(!rows.is_empty(), "{scope:?}");
             for pair in rows.windows(2) {
-                assert!(pair[0].name.as_bytes() < pair[1].name.as_bytes(), "{scope:?}: {} {}", pair[0].name, pair[1].name);
+                assert!(
+                    pair[0].name.as_bytes() < pair[1].name.as_bytes(),
+                    "{scope:?}: {} {}",
+                    pair[0].name,
+                    pair[1].name
+                );
             }
         }
     }
     #[test]
     fn the_list_of_script_words_is_the_table_s() {
-        let table: BTreeSet<&str> = Scope::ALL
-            .iter()
-            .flat_map(|s| s.rows())
-            .filter(|k| k.form == Form::Script)
-            .map(|k| k.name)
-            .collect();
+        let table: BTreeSet<&str> =
+            Scope::ALL.iter().flat_map(|s| s.rows()).filter(|k| k.form == Form::Script).map(|k| k.name).collect();
         assert!(table.iter().all(|n| takes_script(n)), "{table:?}");
         assert_eq!(table.len(), 20, "{table:?}");
     }

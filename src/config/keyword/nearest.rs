@@ -22,7 +22,9 @@ pub fn help(scope: Scope, word: &str, next: Option<&str>) -> Option<String> {
     let visible: String = word.chars().filter(|c| c.is_ascii_graphic()).collect();
     if visible.len() < word.len() && find(scope, &visible).is_some() {
         let odd = word.chars().find(|c| !c.is_ascii_graphic()).unwrap_or(' ') as u32;
-        return Some(format!("the word holds the character U+{odd:04X}; write `{visible}` with plain letters and blanks"));
+        return Some(format!(
+            "the word holds the character U+{odd:04X}; write `{visible}` with plain letters and blanks"
+        ));
     }
     let head = word.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or("");
     if head.len() < word.len() && find(scope, head).is_some() {
@@ -103,7 +105,10 @@ mod tests {
         );
         assert_eq!(in_instance("router_id", None), "`router_id` belongs inside global_defs");
         assert_eq!(help(Scope::GlobalDefs, "route_id", None).unwrap(), "did you mean `router_id`?");
-        assert_eq!(help(Scope::Root, "virtual_server(@IP", None).unwrap(), "did you mean `virtual_server`, followed by a blank?");
+        assert_eq!(
+            help(Scope::Root, "virtual_server(@IP", None).unwrap(),
+            "did you mean `virtual_server`, followed by a blank?"
+        );
         assert!(help(Scope::Root, "track_script", None).unwrap().contains("belongs inside vrrp_instance"));
         assert_eq!(help(Scope::Root, "xyzzy", None), None);
     }

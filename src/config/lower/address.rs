@@ -150,7 +150,8 @@ impl<'a> Cx<'a> {
             _ => match text.parse() {
                 Ok(ip) => Some(ip),
                 Err(_) => {
-                    self.error(value.span, format!("`{text}` is not an IPv4 address; ignored")).help("an address, + or -");
+                    self.error(value.span, format!("`{text}` is not an IPv4 address; ignored"))
+                        .help("an address, + or -");
                     None
                 }
             },

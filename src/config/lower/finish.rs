@@ -141,8 +141,7 @@ fn advert_int(cx: &mut Cx<'_>, draft: &Draft, version: Version) -> Duration {
             Duration::from_secs(1)
         }
         Version::V3 if us > 40_950_000 => {
-            cx.fatal(span, format!("VRRP version 3 cannot announce an interval of {text} s"))
-                .help("write 0.01..40.95");
+            cx.fatal(span, format!("VRRP version 3 cannot announce an interval of {text} s")).help("write 0.01..40.95");
             Duration::from_secs(1)
         }
         Version::V3 if !us.is_multiple_of(10_000) => {
@@ -214,8 +213,11 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, out: &mut InstanceConfig) {
                 continue;
             }
             if out.excluded.is_empty() {
-                cx.warn(span, "an advert carries at most 255 addresses: from here on they are treated as excluded ones")
-                    .help("move them to `virtual_ipaddress_excluded`, on all routers");
+                cx.warn(
+                    span,
+                    "an advert carries at most 255 addresses: from here on they are treated as excluded ones",
+                )
+                .help("move them to `virtual_ipaddress_excluded`, on all routers");
             }
             out.excluded.push(vip);
         }

@@ -4,7 +4,7 @@ use super::Cx;
 use super::value::Tail;
 use crate::config::diag::Severity;
 use crate::config::keyword::{Keyword, Scope};
-use crate::config::model::{Global, default_group, Family};
+use crate::config::model::{Family, Global, default_group};
 use crate::config::tree::Stmt;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -176,7 +176,8 @@ impl Globals {
                         // CPU_SETSIZE: what a CPU mask of the system call holds.
                         Ok(n) if n < 1024 => cpus.push(n),
                         _ => {
-                            let text = format!("`{}` is not a processor number: the whole list is ignored", cx.text(word));
+                            let text =
+                                format!("`{}` is not a processor number: the whole list is ignored", cx.text(word));
                             cx.error(word.span, text).help("allowed: 0..1023");
                             return;
                         }

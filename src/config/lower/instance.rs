@@ -174,8 +174,11 @@ impl AuthGiven {
             (_, "PASS") => self.pass_type = Some((true, word.span)),
             (_, "AH") => {
                 self.pass_type = Some((false, word.span));
-                cx.fatal(word.span, "`auth_type AH` is not supported yet: without it adverts would not be authenticated")
-                    .help("remove it on every router of this VRID, or keep keepalived for this instance");
+                cx.fatal(
+                    word.span,
+                    "`auth_type AH` is not supported yet: without it adverts would not be authenticated",
+                )
+                .help("remove it on every router of this VRID, or keep keepalived for this instance");
             }
             _ => {
                 self.pass_type = Some((false, word.span));

@@ -1,0 +1,269 @@
+//! The command line: keepalived's options, as far as they mean something here.
+//!
+//! An option keepalived has and kalived does not (yet) is recognised: harmless ones are reported and ignored, those whose
+//! silent loss would run the wrong thing are refused. Only an option nobody knows is "unknown" (exit code 1). As with
+//! keepalived, version and usage go to standard error.
+
+use crate::exit::ExitCode;
+use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Where the configuration is when no option names it: the first of these that exists.
+pub const DEFAULT_FILES: [&str; 2] = ["/etc/kalived/kalived.conf", "/etc/keepalived/keepalived.conf"];
+/// Pid file. Not keepalived's, so that both can be installed side by side and neither takes the other for itself.
+pub const DEFAULT_PID_FILE: &str = "/run/kalived.pid";
+
+/// What the options say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `--config`, `-f`, `--use-file`.
+    pub file: Option<String>,
+    /// `-n`: stay in the foreground.
+    pub foreground: bool,
+    /// `-l`: log to standard error.
+    pub console: bool,
+    /// `-D`: log details.
+    pub detail: bool,
+    /// `-G`: do not use syslog.
+    pub no_syslog: bool,
+    /// `-t`: check the configuration only; where the findings go instead of standard error.
+    pub test: Option<Option<PathBuf>>,
+    /// `-p`.
+    pub pid_file: PathBuf,
+    /// Options of keepalived that have no effect here: each a sentence for the log.
+    pub ignored: Vec<String>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// Run, or test the configuration.
+    Run(Options),
+    /// Print this and end with this code.
+    Say(String, ExitCode),
+}
+
+/// keepalived's options without meaning here: short, long, whether a value follows, whether ignoring it would be wrong.
+const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
+    (Some('C'), "check", Value::None, Loss::Wrong("the health checkers are not supported yet")),
+    (Some('B'), "no_bfd", Value::None, Loss::Nothing),
+    (None, "all", Value::None, Loss::Ignored),
+    (Some('S'), "log-facility", Value::Needed, Loss::Ignored),
+    (Some('g'), "log-file", Value::Maybe, Loss::Ignored),
+    (None, "flush-log-file", Value::None, Loss::Ignored),
+    (Some('X'), "release-vips", Value::None, Loss::Ignored),
+    (Some('V'), "dont-release-vrrp", Value::None, Loss::Ignored),
+    (Some('I'), "dont-release-ipvs", Value::None, Loss::Ignored),
+    (Some('R'), "dont-respawn", Value::None, Loss::Ignored),
+    (Some('d'), "dump-conf", Value::None, Loss::Ignored),
+    (Some('r'), "vrrp_pid", Value::Needed, Loss::Ignored),
+    (Some('c'), "checkers_pid", Value::Needed, Loss::Ignored),
+    (Some('b'), "bfd_pid", Value::Needed, Loss::Ignored),
+    (Some('a'), "address-monitoring", Value::None, Loss::Ignored),
+    (Some('x'), "snmp", Value::None, Loss::Ignored),
+    (Some('A'), "snmp-agent-socket", Value::Needed, Loss::Ignored),
+    (Some('s'), "namespace", Value::Needed, Loss::Wrong("start it with `ip netns exec` instead")),
+    (Some('m'), "core-dump", Value::None, Loss::Ignored),
+    (Some('M'), "core-dump-pattern", Value::Maybe, Loss::Ignored),
+    (Some('e'), "all-config", Value::None, Loss::Ignored),
+    (Some('i'), "config-id", Value::Needed, Loss::Wrong("lines that begin with @ are not supported yet")),
+    (Some('u'), "umask", Value::Needed, Loss::Ignored),
+    (None, "ignore-sigint", Value::None, Loss::Ignored),
+    (Some('T'), "genhash", Value::None, Loss::Wrong("genhash is not supported yet")),
+    (None, "debug", Value::Maybe, Loss::Ignored),
+    (None, "perf", Value::Maybe, Loss::Ignored),
+];
+
+#[derive(Clone, Copy)]
+enum Value {
+    None,
+    Maybe,
+    Needed,
+}
+
+#[derive(Clone, Copy)]
+enum Loss {
+    // What it asks for is so anyway.
+    Nothing,
+    Ignored,
+    Wrong(&'static str),
+}
+
+fn command() -> Command {
+    let flag = |short: char, long: &'static str, help: &'static str| {
+        Arg::new(long).short(short).long(long).help(help).action(ArgAction::SetTrue)
+    };
+    let mut c = Command::new("kalived")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("VRRP for Linux: keeps addresses alive by moving them to a host that is")
+        .disable_version_flag(true)
+        .disable_help_flag(true)
+        .args_override_self(true)
+        .after_help(after_help())
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .short('f')
+                .visible_alias("use-file")
+                .value_name("FILE")
+                .help("Configuration file"),
+        )
+        .arg(flag('P', "vrrp", "Only VRRP (all there is so far)"))
+        .arg(flag('n', "dont-fork", "Stay in the foreground"))
+        .arg(flag('l', "log-console", "Log to standard error instead of syslog"))
+        .arg(Arg::new("log-detail").short('D').long("log-detail").help("Log details").action(ArgAction::Count))
+        .arg(flag('G', "no-syslog", "Do not log to syslog"))
+        .arg(
+            Arg::new("config-test")
+                .short('t')
+                .long("config-test")
+                .value_name("LOG_FILE")
+                .num_args(0..=1)
+                .help("Check the configuration and end; findings go to standard error or LOG_FILE"),
+        )
+        .arg(Arg::new("pid").short('p').long("pid").value_name("FILE").help("Pid file").default_value(DEFAULT_PID_FILE))
+        .arg(Arg::new("signum").long("signum").value_name("NAME").help("Print the number of the signal for NAME"))
+        .arg(flag('v', "version", "Print the version"))
+        .arg(flag('h', "help", "Print this help"));
+    for (short, long, value, _) in FOREIGN {
+        let mut a = Arg::new(*long).long(*long).hide(true);
+        if let Some(s) = short {
+            a = a.short(*s);
+        }
+        c = c.arg(match value {
+            Value::None => a.action(ArgAction::Count),
+            Value::Maybe => a.num_args(0..=1).require_equals(true),
+            Value::Needed => a.num_args(1),
+        });
+    }
+    c
+}
+
+fn after_help() -> String {
+    let mut s = format!("Default configuration: {}, else {}\n\nExit codes:\n", DEFAULT_FILES[0], DEFAULT_FILES[1]);
+    for (code, text) in ExitCode::ALL {
+        s.push_str(&format!("  {:3}  {text}\n", *code as u8));
+    }
+    s
+}
+
+/// Reads the command line, program name first.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
+    let mut command = command();
+    let m = match command.try_get_matches_from_mut(args) {
+        Ok(m) => m,
+        Err(e) => {
+            let code = if e.kind() == ErrorKind::DisplayHelp { ExitCode::Ok } else { ExitCode::Fatal };
+            return Parsed::Say(e.to_string(), code);
+        }
+    };
+    if m.get_flag("help") {
+        return Parsed::Say(command.render_help().to_string(), ExitCode::Ok);
+    }
+    if m.get_flag("version") {
+        return Parsed::Say(version(), ExitCode::Ok);
+    }
+    if let Some(name) = m.get_one::<String>("signum") {
+        return signum(name);
+    }
+    let mut ignored = Vec::new();
+    for (short, long, _, loss) in FOREIGN.iter().filter(|f| given(&m, f.1)) {
+        let name = short.map_or_else(|| format!("--{long}"), |s| format!("-{s} (--{long})"));
+        match loss {
+            Loss::Nothing => {}
+            Loss::Ignored => ignored.push(format!("option {name} of keepalived is not supported yet: ignored")),
+            Loss::Wrong(why) => {
+                return Parsed::Say(
+                    format!("kalived: option {name} of keepalived is not supported: {why}\n"),
+                    ExitCode::Fatal,
+                );
+            }
+        }
+    }
+    Parsed::Run(Options {
+        file: m.get_one::<String>("config").cloned(),
+        foreground: m.get_flag("dont-fork"),
+        console: m.get_flag("log-console"),
+        detail: m.get_count("log-detail") > 0,
+        no_syslog: m.get_flag("no-syslog"),
+        test: given(&m, "config-test").then(|| m.get_one::<String>("config-test").map(PathBuf::from)),
+        pid_file: m.get_one::<String>("pid").map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from),
+        ignored,
+    })
+}
+
+fn given(m: &ArgMatches, name: &str) -> bool {
+    m.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
+}
+
+/// What `-v` prints.
+pub fn version() -> String {
+    format!(
+        "Kalived v{}\n\nCompatible with keepalived's configuration files; see kalived(8).\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// keepalived's names; STATS_CLEAR and JSON are real-time signals that kalived does not take yet.
+fn signum(name: &str) -> Parsed {
+    let number = match name {
+        "STOP" => 15,
+        "RELOAD" => 1,
+        "DATA" => 10,
+        "STATS" => 12,
+        _ => return Parsed::Say(format!("Unknown sigfunc {name}\n"), ExitCode::Fatal),
+    };
+    Parsed::Say(format!("{number}\n"), ExitCode::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> Parsed {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+    fn run(line: &str) -> Options {
+        match of(line) {
+            Parsed::Run(o) => o,
+            Parsed::Say(text, _) => panic!("{line}: {text}"),
+        }
+    }
+    fn code(line: &str) -> ExitCode {
+        match of(line) {
+            Parsed::Say(_, code) => code,
+            Parsed::Run(o) => panic!("{line}: {o:?}"),
+        }
+    }
+
+    #[test]
+    fn keepalived_spellings_mean_the_same() {
+        command().debug_assert();
+        for line in ["kalived -f x -nlD", "kalived --use-file=x -n -l -D -D", "kalived --config x -l -n -D -P"] {
+            let o = run(line);
+            assert_eq!((o.file.as_deref(), o.foreground, o.console, o.detail), (Some("x"), true, true, true), "{line}");
+        }
+        assert_eq!(run("kalived -p /tmp/p").pid_file, PathBuf::from("/tmp/p"));
+        assert_eq!(run("kalived").pid_file, PathBuf::from(DEFAULT_PID_FILE));
+    }
+
+    #[test]
+    fn a_test_may_name_its_log() {
+        assert_eq!(run("kalived -f x").test, None);
+        assert_eq!(run("kalived -t -f x").test, Some(None));
+        assert_eq!(run("kalived -f x -t").test, Some(None));
+        assert_eq!(run("kalived --config-test=/l -f x").test, Some(Some("/l".into())));
+        assert_eq!(run("kalived -t/l").test, Some(Some("/l".into())));
+    }
+
+    #[test]
+    fn nothing_is_dropped_in_silence() {
+        assert_eq!(code("kalived --nonsense"), ExitCode::Fatal);
+        assert_eq!(code("kalived -s ns -n"), ExitCode::Fatal);
+        assert_eq!(run("kalived -R -d -S 3").ignored.len(), 3);
+        assert!(run("kalived -B").ignored.is_empty());
+        assert_eq!((code("kalived -v"), code("kalived -h")), (ExitCode::Ok, ExitCode::Ok));
+        assert_eq!((code("kalived --signum=RELOAD"), code("kalived --signum=X")), (ExitCode::Ok, ExitCode::Fatal));
+    }
+}

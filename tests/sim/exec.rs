@@ -1,0 +1,167 @@
+//! Does what a turn asked for: every [`Effect`], against the fake kernel and network. No `_` arm: a new effect must be
+//! simulated before it compiles.
+//!
+//! Read first: `kalived::effect`; the daemon's counterpart is `src/daemon/exec.rs`.
+
+use crate::ground::{Fact, How};
+use crate::kernel::Msg;
+use crate::node::{Armed, Completion};
+use crate::run::{Sabotage, Sim, Work};
+use crate::{net, packet};
+use bytes::Bytes;
+use core::net::IpAddr;
+use kalived::effect::{Effect, NetOp};
+use kalived::event::Errno;
+use kalived::id::SockKey;
+use kalived::time::Instant;
+
+impl Sim {
+    /// Applies the effects of one turn, in order.
+    pub fn apply(&mut self, node: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            let interface = self.nodes[node].kernel.ifindex;
+            let Some(p) = self.nodes[node].process.as_mut() else { return };
+            match effect {
+                Effect::OpenSock { sock, spec } => {
+                    let known = interface == Some(spec.ifindex);
+                    if known {
+                        p.socks.insert(sock, spec);
+                    }
+                    let result = if known { Ok(()) } else { Err(Errno::ENODEV) };
+                    self.complete(node, Completion::SockReady { sock, result });
+                }
+                Effect::CloseSock { sock } => {
+                    p.socks.remove(&sock);
+                    p.armed.retain(|_, a| a.sock != sock);
+                    p.inbox.forget(sock);
+                }
+                Effect::Send { vr, sock, packet } => {
+                    if let Err(errno) = self.send(node, sock, &packet, How::Now) {
+                        self.complete(node, Completion::SendFailed { vr, errno });
+                    }
+                }
+                Effect::AdvertAt { vr, sock, epoch, at, packet } => {
+                    let order = self.next_order();
+                    let Some(p) = self.nodes[node].process.as_mut() else { return };
+                    p.armed.insert((at, order), Armed { vr, sock, epoch, packet });
+                    self.at(at, Work::ArmedDue { node });
+                }
+                Effect::AdvertsStop { vr, sock, farewell } => {
+                    if self.sabotage != Some(Sabotage::KeepArmed) {
+                        p.armed.retain(|_, a| a.vr != vr);
+                    }
+                    if let Some(packet) = farewell {
+                        // Nobody is told when a farewell fails: there is nothing left to try.
+                        let _ = self.send(node, sock, &packet, How::Now);
+                    }
+                }
+                Effect::Frame { ifindex, frame } => self.frame(node, ifindex, &frame),
+                Effect::Netlink { req, op } => {
+                    let at = self.netlink_slot(node);
+                    let incarnation = self.nodes[node].incarnation;
+                    self.at(at, Work::Netlink { node, incarnation, req, op });
+                }
+                Effect::Resync => {
+                    let at = self.netlink_slot(node);
+                    let incarnation = self.nodes[node].incarnation;
+                    self.at(at, Work::Dump { node, incarnation });
+                }
+                Effect::Note(note) => {
+                    self.trace.note(self.ground.now, node, &note);
+                }
+                Effect::Exit(code) => {
+                    self.trace.mix(0xe817 + code as u64);
+                    self.end(node);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// When the kernel does the next netlink request of this node: soon, and after the ones before.
+    fn netlink_slot(&mut self, node: usize) -> Instant {
+        let longest = self.ground.opts.netlink.as_nanos() as u64;
+        let n = &mut self.nodes[node];
+        let at = n.netlink_free.max(self.ground.now + core::time::Duration::from_nanos(n.rng.range(1, longest)));
+        n.netlink_free = at;
+        at
+    }
+
+    /// The kernel does an address request.
+    pub fn netlink(&mut self, node: usize, req: kalived::event::ReqId, op: &NetOp) {
+        let adding = matches!(op, NetOp::AddrAdd(_));
+        if adding && self.nodes[node].netlink_errors && self.fault_rng(crate::faults::Class::NetlinkError, node).permille(500) {
+            self.complete(node, Completion::Net(Msg::Reply(req, Err(Errno::ENOBUFS))));
+            return;
+        }
+        if !adding && self.sabotage == Some(Sabotage::KeepAddresses) {
+            self.complete(node, Completion::Net(Msg::Reply(req, Ok(()))));
+            return;
+        }
+        let (told, result) = self.nodes[node].kernel.apply(op);
+        self.notify(node, told);
+        self.complete(node, Completion::Net(Msg::Reply(req, result)));
+        self.look_at_kernel(node);
+    }
+
+    /// The kernel sends what is armed and due, unless the process is stopped: the send is made in its context.
+    pub fn armed_due(&mut self, node: usize) {
+        let now = self.ground.now;
+        loop {
+            let Some(p) = self.nodes[node].process.as_mut().filter(|p| !p.paused) else { return };
+            let Some(((due, _), a)) = p.armed.first_key_value().map(|(k, a)| (*k, a.clone())) else { return };
+            if due > now {
+                return;
+            }
+            p.armed.pop_first();
+            let result = self.send(node, a.sock, &a.packet, How::Armed);
+            self.complete(node, Completion::AdvertSent { vr: a.vr, epoch: a.epoch, due, result });
+        }
+    }
+
+    fn send(&mut self, node: usize, sock: SockKey, packet: &Bytes, how: How) -> Result<(), Errno> {
+        let n = &self.nodes[node];
+        let Some(spec) = n.process.as_ref().and_then(|p| p.socks.get(&sock)) else { return Err(Errno::ENODEV) };
+        if n.kernel.ifindex != Some(spec.ifindex) {
+            return Err(Errno::ENODEV);
+        }
+        if !n.kernel.link_ok() {
+            return Err(Errno::ENETDOWN);
+        }
+        let group_addr = spec.group;
+        let opts = &self.ground.opts;
+        let read = packet::advert(packet).filter(|a| a.dst == group_addr);
+        let found = read.and_then(|a| Some((opts.group(a.vrid, kalived::config::model::Family::of(&a.src))?, a)));
+        let Some((group, advert)) = found else {
+            self.violate("packet".into(), format!("node {node} sent what is no advert of ours: {packet:02x?}"));
+            return Ok(());
+        };
+        if opts.owner(advert.src) != Some(node) {
+            self.violate("packet".into(), format!("node {node} sent from {}, not its own address (R-006)", advert.src));
+        }
+        self.trace.bytes(0x5e4d, packet);
+        self.figures.adverts += 1;
+        self.fact(Fact::Emitted { node, group, advert, how });
+        net::transmit(self, node, group, advert, packet);
+        Ok(())
+    }
+
+    fn frame(&mut self, node: usize, ifindex: u32, frame: &Bytes) {
+        let k = &self.nodes[node].kernel;
+        if k.ifindex != Some(ifindex) || !k.link_ok() {
+            return;
+        }
+        self.trace.bytes(0xf4a3, frame);
+        let told: Option<(IpAddr, [u8; 6])> = packet::announcement(frame);
+        let Some((addr, mac)) = told.filter(|t| t.1 == crate::kernel::mac_of(node)) else {
+            self.violate("frame".into(), format!("node {node} sent a frame that announces nothing of its own: {frame:02x?}"));
+            return;
+        };
+        let Some(group) = self.ground.opts.group_of_vip(addr) else {
+            self.violate("frame".into(), format!("node {node} announces {addr}, which is no virtual address"));
+            return;
+        };
+        self.fact(Fact::Announced { node, group });
+        net::announce(self, node, addr, mac);
+    }
+}

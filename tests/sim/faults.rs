@@ -1,0 +1,118 @@
+//! The faults a run may meet, by class. Swarm style: per seed each class is there or not, with its own rate and length.
+//!
+//! Read first: `rng.rs`. What a class does to the simulation is in `run.rs` (`Sim::fault`); here is only what there is,
+//! how often it comes and how long it stays. Packet faults are drawn per packet, the others are periods that begin and end.
+
+use crate::rng::Rng;
+use core::time::Duration;
+
+/// One kind of thing that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum Class {
+    /// A packet vanishes.
+    Loss,
+    /// A packet takes longer; all of one path the same, so nothing is reordered.
+    Delay,
+    /// A packet comes twice.
+    Duplicate,
+    /// A packet takes a time of its own and may overtake.
+    Reorder,
+    /// One bit of a packet is flipped.
+    Corrupt,
+    /// One node neither hears nor is heard.
+    Isolate,
+    /// One direction between two nodes is cut.
+    OneWay,
+    /// kill -9, later started again; its addresses stay.
+    Crash,
+    /// SIGTERM, later started again.
+    Stop,
+    /// SIGSTOP, later SIGCONT.
+    Pause,
+    /// The loop is busy; the kernel works on.
+    Stall,
+    /// Carrier or administrative down, later up.
+    LinkFlap,
+    /// Interface deleted, later there again with another ifindex.
+    LinkRecreate,
+    /// The interface's own address goes, later comes back.
+    AddrLoss,
+    /// Somebody else removes a virtual address.
+    VipLoss,
+    /// Address requests fail for a while, and so do dumps.
+    NetlinkError,
+    /// Netlink notifications are lost, and that is said.
+    Overrun,
+    /// The wall clock steps by up to a day either way.
+    WallStep,
+}
+
+impl Class {
+    /// All of them, in order of their number.
+    pub const ALL: [Class; 18] = [
+        Class::Loss,
+        Class::Delay,
+        Class::Duplicate,
+        Class::Reorder,
+        Class::Corrupt,
+        Class::Isolate,
+        Class::OneWay,
+        Class::Crash,
+        Class::Stop,
+        Class::Pause,
+        Class::Stall,
+        Class::LinkFlap,
+        Class::LinkRecreate,
+        Class::AddrLoss,
+        Class::VipLoss,
+        Class::NetlinkError,
+        Class::Overrun,
+        Class::WallStep,
+    ];
+    /// Whether it is drawn per packet (the others are periods).
+    pub fn per_packet(self) -> bool {
+        self <= Class::Corrupt
+    }
+    /// Its stream of random numbers for one node.
+    pub fn stream(self, seed: u64, node: usize) -> Rng {
+        Rng::stream(seed, 0x100 + self as u64, node as u64)
+    }
+}
+
+/// How one class shows in one seed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rate {
+    /// Whether it shows at all.
+    pub present: bool,
+    /// Per-packet classes: of a thousand packets.
+    pub permille: u32,
+    /// Period classes: mean time from an end to the next begin.
+    pub gap: Duration,
+    /// Period classes: least length; the length is this and an exponential of twice this.
+    pub stay: Duration,
+    /// Delay and reorder: largest addition.
+    pub extra: Duration,
+}
+
+/// Every class's rate, by `Class as usize`.
+pub type Rates = [Rate; Class::ALL.len()];
+
+/// Draws the rates; `unit` is the time scale of the seed (its shortest advert interval).
+pub fn draw(rng: &mut Rng, unit: Duration) -> Rates {
+    let unit = unit.as_nanos() as u64;
+    let mut rates = Rates::default();
+    // Some seeds are nearly quiet, some are a storm.
+    let density = rng.pick(&[100, 300, 300, 500, 700]);
+    for class in Class::ALL {
+        let present = rng.permille(density);
+        let permille = rng.pick(&[5, 20, 50, 100, 300]);
+        let gap = Duration::from_nanos(rng.range(4, 40) * unit);
+        let stay = Duration::from_nanos(unit / 10 * rng.pick(&[1, 3, 10, 20, 50]));
+        // In half of the seeds a late packet is only a little late.
+        let extra = Duration::from_nanos(unit / 100 * rng.pick(&[1, 10, 100, 300]));
+        let permille = if class == Class::Corrupt { permille.min(100) } else { permille };
+        rates[class as usize] = Rate { present, permille, gap, stay, extra };
+    }
+    rates
+}

@@ -1,0 +1,201 @@
+//! What the checkers know: the true state of everything (no node knows as much), and the facts as they happen.
+//!
+//! Read first: `options.rs`. The simulation in `run.rs` keeps the [`Ground`] up to date and hands every [`Fact`] to every
+//! checker of `invariants/`. Times are true time, which is also every node's monotonic clock.
+
+use crate::options::Options;
+use crate::packet::Advert;
+use core::time::Duration;
+use kalived::time::Instant;
+use kalived::vrrp::State;
+
+/// One virtual router on one node.
+#[derive(Clone, Debug)]
+pub struct Vr {
+    /// As the World says after its last turn; `Init` when the process is not there.
+    pub state: State,
+    /// When it became so.
+    pub since: Instant,
+    /// State before.
+    pub from: State,
+    /// When it last left Master.
+    pub left_master: Option<Instant>,
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct NodeGround {
+    /// The process runs (or is paused).
+    pub alive: bool,
+    /// SIGSTOP.
+    pub paused: bool,
+    /// The loop is busy.
+    pub stalled: bool,
+    /// Interface there, up and running, with the node's own addresses usable.
+    pub fit: bool,
+    /// Netlink notifications were lost and no complete dump was handled since (nor ever, in a new process).
+    pub stale: bool,
+    /// Netlink requests fail.
+    pub netlink_sick: bool,
+    /// Last time anything above changed, or a fault touched this node in another way.
+    pub touched: Instant,
+    /// Last time its netlink side was touched: errors ended, overrun, an address taken away.
+    pub netlink_touched: Instant,
+    /// Last begin or end of a pause or stall.
+    pub clock_touched: Instant,
+    /// By group.
+    pub vr: Vec<Vr>,
+    /// By group, by VIP: whether the kernel has it.
+    pub vips: Vec<Vec<bool>>,
+}
+
+impl NodeGround {
+    /// Runs, unhindered, with all it needs.
+    pub fn healthy(&self) -> bool {
+        self.alive && !self.paused && !self.stalled && !self.stale && self.fit
+    }
+}
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// True time.
+    pub now: Instant,
+    /// The draw.
+    pub opts: Options,
+    /// By node.
+    pub nodes: Vec<NodeGround>,
+    /// `cut[from][to]`: how many faults cut this direction.
+    pub cut: Vec<Vec<u32>>,
+    /// Last change of `cut` between two nodes, either direction; symmetric.
+    pub cut_touched: Vec<Vec<Instant>>,
+    /// D: the largest one-way delay of a packet that arrives at all, of those sent from now on.
+    pub delay: Duration,
+    /// J: the largest time from a completion or deadline to the end of the turn that handles it, on a healthy node.
+    pub lateness: Duration,
+    /// When every fault was healed and the last delayed packet was gone.
+    pub healed: Option<Instant>,
+}
+
+impl Ground {
+    /// Both directions open.
+    pub fn connected(&self, a: usize, b: usize) -> bool {
+        self.cut[a][b] == 0 && self.cut[b][a] == 0
+    }
+    /// The priority and address that decide between two Masters.
+    pub fn rank(&self, node: usize, group: usize) -> (u8, u8) {
+        (self.opts.groups[group].members[node].priority, self.opts.host[node])
+    }
+    /// All Masters of a group.
+    pub fn masters(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
+        (0..self.nodes.len()).filter(move |n| self.nodes[*n].alive && self.nodes[*n].vr[group].state == State::Master)
+    }
+    /// Largest Master_Down_Interval a member can come to: from the longest interval of the group and its own priority.
+    pub fn longest_mdi(&self, node: usize, group: usize) -> Duration {
+        let g = &self.opts.groups[group];
+        let longest = g.members.iter().map(|m| m.interval).max().unwrap_or_default();
+        mdi(g.version, g.members[node].priority, longest)
+    }
+}
+
+/// Master_Down_Interval, computed a second time from the RFCs, in nanoseconds.
+pub fn mdi(version: kalived::config::model::Version, priority: u8, interval: Duration) -> Duration {
+    interval * 3 + skew(version, priority, interval)
+}
+
+/// Skew_Time. v2: of a second; v3: of the interval.
+pub fn skew(version: kalived::config::model::Version, priority: u8, interval: Duration) -> Duration {
+    let unit = match version {
+        kalived::config::model::Version::V2 => Duration::from_secs(1),
+        kalived::config::model::Version::V3 => interval,
+    };
+    unit * (256 - u32::from(priority)) / 256
+}
+
+/// How an advert left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// By the loop, in the turn that is being applied.
+    Now,
+    /// By the kernel, armed before.
+    Armed,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Fact {
+    /// A process was started.
+    Started {
+        /// Where.
+        node: usize,
+    },
+    /// A process was killed, or exited.
+    Ended {
+        /// Where.
+        node: usize,
+    },
+    /// An undamaged advert is being handed to the World.
+    Heard {
+        /// By whom.
+        node: usize,
+        /// Of which group.
+        group: usize,
+        /// The advert.
+        advert: Advert,
+        /// Who sent it.
+        from: usize,
+    },
+    /// After a turn the state is another (already in the ground).
+    Moved {
+        /// Where.
+        node: usize,
+        /// Which group.
+        group: usize,
+    },
+    /// A turn was handled and its effects were applied.
+    TurnEnd {
+        /// Whose.
+        node: usize,
+    },
+    /// An advert left a node's interface.
+    Emitted {
+        /// Whose.
+        node: usize,
+        /// Which group.
+        group: usize,
+        /// The advert.
+        advert: Advert,
+        /// By whose hand.
+        how: How,
+    },
+    /// An advert will not reach this node intact.
+    Missed {
+        /// Sender.
+        from: usize,
+        /// Who does not hear it.
+        to: usize,
+        /// Which group.
+        group: usize,
+    },
+    /// A gratuitous ARP or NA left.
+    Announced {
+        /// Whose.
+        node: usize,
+        /// Whose address.
+        group: usize,
+    },
+    /// A paused process runs again; its armed adverts have not left yet.
+    Resumed {
+        /// Which.
+        node: usize,
+    },
+    /// A fault began or ended here (already in the ground).
+    Touched,
+    /// Nothing new: time has come this far. At least once per event.
+    Tick,
+    /// The node got SIGTERM in the calm after the healing.
+    AskedToStop {
+        /// Which.
+        node: usize,
+    },
+}

@@ -1,0 +1,139 @@
+//! I-5, transmission.
+//! - Adverts leave only a Master; one with priority 0 only in the turn that leaves Master.
+//! - A Master that is left alone is never silent longer than `I + J`.
+//! - In a tenure, adverts ≤ elapsed / I + 3 (the first one is immediate, the grid comes early, what led to it in the same turn) + answers + releases:
+//!   one answer per advert heard with priority 0 or losing to ours, at most one per 10 ms; after a pause or stall
+//!   up to 8 armed adverts leave at once (the most that are ever armed) and one more announces that we are back.
+
+use super::{Checker, Id, Worst};
+use crate::ground::{Fact, Ground};
+use core::time::Duration;
+use kalived::time::Instant;
+use kalived::vrrp::State;
+
+/// Most adverts that are armed at once.
+const DEPTH: u64 = 8;
+///
+const ANSWER_GAP: Duration = Duration::from_millis(10);
+
+#[derive(Clone, Copy, Default)]
+struct Tenure {
+    sent: u64,
+    heard: u64,
+    releases: u64,
+    // Claims and answers of the turn in which it began: their adverts are seen after the change.
+    credit: u64,
+    // Claims and answers of the last turn that had any.
+    turn: (Option<Instant>, u64),
+    last: Option<Instant>,
+}
+
+impl Tenure {
+    fn in_turn(&mut self, now: Instant) {
+        let before = if self.turn.0 == Some(now) { self.turn.1 } else { 0 };
+        self.turn = (Some(now), before + 1);
+    }
+}
+
+/// See the module.
+pub struct Transmission {
+    // [node][group]
+    tenure: Vec<Vec<Tenure>>,
+    worst: Worst,
+}
+
+impl Transmission {
+    pub fn new(g: &Ground) -> Transmission {
+        Transmission {
+            tenure: vec![vec![Tenure::default(); g.opts.groups.len()]; g.nodes.len()],
+            worst: Worst::default(),
+        }
+    }
+    fn silence(&mut self, g: &Ground, node: usize, group: usize) -> Result<(), String> {
+        let (n, t) = (&g.nodes[node], &self.tenure[node][group]);
+        let vr = &n.vr[group];
+        if vr.state != State::Master || !n.healthy() {
+            return Ok(());
+        }
+        // After a fault the next advert is due within one interval of it, as after the last advert.
+        let from = t.last.unwrap_or(vr.since).max(vr.since).max(n.touched);
+        let (lasts, bound) = (g.now.since(from), g.opts.groups[group].members[node].interval + g.lateness);
+        self.worst.add(lasts, bound);
+        if lasts > bound {
+            return Err(format!("node {node}, group {group}: Master, but silent for {lasts:?}, bound {bound:?}"));
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Transmission {
+    fn id(&self) -> Id {
+        Id::I5
+    }
+    fn worst(&self) -> Worst {
+        self.worst
+    }
+    fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
+        match *fact {
+            Fact::Moved { node, group } => {
+                let t = &mut self.tenure[node][group];
+                t.in_turn(g.now);
+                *t = Tenure { credit: t.turn.1, turn: t.turn, ..Tenure::default() };
+            }
+            Fact::Heard { node, group, advert, from } => {
+                let loses = advert.priority == 0 || (advert.priority, g.rank(from, group).1) < g.rank(node, group);
+                if loses {
+                    let t = &mut self.tenure[node][group];
+                    t.in_turn(g.now);
+                    t.heard += 1;
+                }
+            }
+            Fact::Resumed { node } => self.tenure[node].iter_mut().for_each(|t| t.releases += 1),
+            Fact::Touched => {
+                for (n, node) in self.tenure.iter_mut().enumerate() {
+                    if g.nodes[n].touched == g.now {
+                        node.iter_mut().for_each(|t| t.releases += 1);
+                    }
+                }
+            }
+            Fact::Emitted { node, group, advert, .. } => {
+                let vr = &g.nodes[node].vr[group];
+                let leaving = vr.left_master == Some(g.now);
+                if advert.priority == 0 {
+                    // It may be Master again: an owner whose fault came and went within one turn.
+                    if !leaving {
+                        return Err(format!("node {node}, group {group}: priority 0 without leaving Master"));
+                    }
+                    return Ok(());
+                }
+                if vr.state != State::Master && !leaving {
+                    return Err(format!("node {node}, group {group}: an advert in state {:?}", vr.state));
+                }
+                self.silence(g, node, group)?;
+                let interval = g.opts.groups[group].members[node].interval;
+                let t = &mut self.tenure[node][group];
+                t.sent += 1;
+                t.last = Some(g.now);
+                let elapsed = g.now.since(vr.since);
+                let per = |d: Duration| (elapsed.as_nanos() / d.as_nanos().max(1)) as u64;
+                let answers = t.heard.min(per(ANSWER_GAP) + 1);
+                let most = per(interval) + 2 + answers + t.credit + t.releases * (DEPTH + 1);
+                if t.sent > most {
+                    return Err(format!(
+                        "node {node}, group {group}: {} adverts in {elapsed:?} at {interval:?}, at most {most}",
+                        t.sent
+                    ));
+                }
+            }
+            Fact::Tick | Fact::TurnEnd { .. } => {
+                for node in 0..g.nodes.len() {
+                    for group in 0..g.opts.groups.len() {
+                        self.silence(g, node, group)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,277 @@
+//! A node's kernel as far as kalived sees it through netlink: one interface, its addresses. It outlives the process.
+//!
+//! Read first: `kalived::event`. Every change says what a netlink listener would be told, in the kernel's order. Facts it
+//! keeps to: taking an interface down administratively flushes IPv6 addresses and keeps IPv4 ones; losing carrier keeps
+//! both; a deleted interface takes all along and comes back under another index.
+
+use core::net::IpAddr;
+use kalived::effect::{ADDR_PROTO, AddrSpec, NetOp};
+use kalived::event::{AddrInfo, Errno, Event, Link, ReqId};
+
+/// What arrives on the netlink socket.
+#[derive(Clone, Debug)]
+pub enum Msg {
+    /// `Event::LinkNew`.
+    LinkNew(Link),
+    /// `Event::LinkDel`.
+    LinkDel(u32),
+    /// `Event::AddrNew`.
+    AddrNew(AddrInfo),
+    /// `Event::AddrDel`.
+    AddrDel(u32, IpAddr, u8),
+    /// `Event::NetlinkLost`.
+    Lost,
+    /// `Event::DumpBegin`.
+    DumpBegin,
+    /// `Event::Synced`.
+    Synced(bool),
+    /// `Event::Reply`.
+    Reply(ReqId, Result<(), Errno>),
+}
+
+impl Msg {
+    /// As the World takes it.
+    pub fn event(self) -> Event<'static> {
+        match self {
+            Msg::LinkNew(l) => Event::LinkNew(l),
+            Msg::LinkDel(ifindex) => Event::LinkDel { ifindex },
+            Msg::AddrNew(a) => Event::AddrNew(a),
+            Msg::AddrDel(ifindex, addr, prefix) => Event::AddrDel { ifindex, addr, prefix },
+            Msg::Lost => Event::NetlinkLost,
+            Msg::DumpBegin => Event::DumpBegin,
+            Msg::Synced(complete) => Event::Synced { complete },
+            Msg::Reply(req, result) => Event::Reply { req, result },
+        }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Current index, if the interface exists.
+    pub ifindex: Option<u32>,
+    last_index: u32,
+    admin_up: bool,
+    carrier: bool,
+    mac: [u8; 6],
+    addrs: Vec<AddrInfo>,
+    /// The operator's addresses, whether or not they are there now.
+    own: Vec<(IpAddr, u8)>,
+}
+
+impl Kernel {
+    /// Up, with the operator's addresses.
+    pub fn new(node: usize, own: Vec<(IpAddr, u8)>) -> Kernel {
+        let mut k = Kernel {
+            ifindex: None,
+            last_index: 1 + 10 * node as u32,
+            admin_up: true,
+            carrier: true,
+            mac: mac_of(node),
+            addrs: Vec::new(),
+            own,
+        };
+        k.create();
+        k
+    }
+    fn link(&self, ifindex: u32) -> Link {
+        Link {
+            ifindex,
+            name: crate::options::IFACE.to_owned(),
+            up: self.admin_up,
+            running: self.admin_up && self.carrier,
+            multicast: true,
+            loopback: false,
+            noarp: false,
+            mtu: 1500,
+            mac: Some(self.mac),
+        }
+    }
+    /// Packets come and go.
+    pub fn link_ok(&self) -> bool {
+        self.ifindex.is_some() && self.admin_up && self.carrier
+    }
+    /// Everything a virtual router needs is there.
+    pub fn fit(&self) -> bool {
+        self.link_ok() && self.own.iter().all(|o| self.addrs.iter().any(|a| a.addr == o.0 && !a.tentative))
+    }
+    /// Whether the address is on the interface.
+    pub fn has(&self, addr: IpAddr) -> bool {
+        self.addrs.iter().any(|a| a.addr == addr)
+    }
+    /// Answer to a dump request.
+    pub fn dump(&self, complete: bool) -> Vec<Msg> {
+        let mut out = vec![Msg::DumpBegin];
+        out.extend(self.ifindex.map(|i| Msg::LinkNew(self.link(i))));
+        out.extend(self.addrs.iter().cloned().map(Msg::AddrNew));
+        out.push(Msg::Synced(complete));
+        out
+    }
+    /// The interface comes into being, with the operator's addresses.
+    pub fn create(&mut self) -> Vec<Msg> {
+        if self.ifindex.is_some() {
+            return Vec::new();
+        }
+        self.last_index += 1;
+        self.ifindex = Some(self.last_index);
+        (self.admin_up, self.carrier) = (true, true);
+        let mut out = vec![Msg::LinkNew(self.link(self.last_index))];
+        out.extend(self.restore_own());
+        out
+    }
+    /// The interface is deleted.
+    pub fn delete(&mut self) -> Vec<Msg> {
+        let Some(ifindex) = self.ifindex.take() else { return Vec::new() };
+        let mut out: Vec<Msg> = self.addrs.drain(..).map(|a| Msg::AddrDel(ifindex, a.addr, a.prefix)).collect();
+        out.push(Msg::LinkDel(ifindex));
+        out
+    }
+    /// Carrier comes or goes.
+    pub fn set_carrier(&mut self, on: bool) -> Vec<Msg> {
+        if self.carrier == on {
+            return Vec::new();
+        }
+        self.carrier = on;
+        self.ifindex.map(|i| Msg::LinkNew(self.link(i))).into_iter().collect()
+    }
+    /// `ip link set up` or `down`. Up again, IPv6 addresses of the operator come back tentative: call `finish_dad` later.
+    pub fn set_admin(&mut self, on: bool) -> Vec<Msg> {
+        if self.admin_up == on {
+            return Vec::new();
+        }
+        self.admin_up = on;
+        let Some(i) = self.ifindex else { return Vec::new() };
+        let mut out = vec![Msg::LinkNew(self.link(i))];
+        if on {
+            for (addr, prefix) in self.own.clone().into_iter().filter(|o| o.0.is_ipv6()) {
+                if !self.has(addr) {
+                    out.push(self.put(i, addr, prefix, 0, true));
+                }
+            }
+        } else {
+            self.addrs.retain(|a| {
+                if a.addr.is_ipv6() {
+                    out.push(Msg::AddrDel(i, a.addr, a.prefix));
+                }
+                a.addr.is_ipv4()
+            });
+        }
+        out
+    }
+    /// Duplicate address detection found nobody.
+    pub fn finish_dad(&mut self) -> Vec<Msg> {
+        let tentative = self.addrs.iter_mut().filter(|a| a.tentative);
+        tentative
+            .map(|a| {
+                a.tentative = false;
+                Msg::AddrNew(a.clone())
+            })
+            .collect()
+    }
+    /// Whether an address is tentative.
+    pub fn dad_runs(&self) -> bool {
+        self.addrs.iter().any(|a| a.tentative)
+    }
+    /// The operator's addresses go.
+    pub fn drop_own(&mut self) -> Vec<Msg> {
+        let own = self.own.clone();
+        own.into_iter().filter_map(|(addr, _)| self.take(addr)).collect()
+    }
+    /// And come back.
+    pub fn restore_own(&mut self) -> Vec<Msg> {
+        let Some(i) = self.ifindex else { return Vec::new() };
+        let mut missing = self.own.clone();
+        missing.retain(|o| !self.has(o.0));
+        missing.into_iter().map(|(a, p)| self.put(i, a, p, 0, false)).collect()
+    }
+    /// Somebody else removes this address.
+    pub fn take(&mut self, addr: IpAddr) -> Option<Msg> {
+        let at = self.addrs.iter().position(|a| a.addr == addr)?;
+        let a = self.addrs.remove(at);
+        Some(Msg::AddrDel(a.ifindex, a.addr, a.prefix))
+    }
+    /// A request of kalived: what listeners are told, and the answer.
+    pub fn apply(&mut self, op: &NetOp) -> (Option<Msg>, Result<(), Errno>) {
+        let known = |s: &AddrSpec| self.ifindex == Some(s.ifindex);
+        match op {
+            NetOp::AddrAdd(s) if !known(s) => (None, Err(Errno::ENODEV)),
+            NetOp::AddrAdd(s) => {
+                self.addrs.retain(|a| a.addr != s.addr);
+                (Some(self.put(s.ifindex, s.addr, s.prefix, ADDR_PROTO, false)), Ok(()))
+            }
+            NetOp::AddrDel(s) if !known(s) => (None, Err(Errno::ENODEV)),
+            NetOp::AddrDel(s) => match self.take(s.addr) {
+                Some(msg) => (Some(msg), Ok(())),
+                None => (None, Err(Errno::EADDRNOTAVAIL)),
+            },
+        }
+    }
+    fn put(&mut self, ifindex: u32, addr: IpAddr, prefix: u8, proto: u8, tentative: bool) -> Msg {
+        let link_local = matches!(addr, IpAddr::V6(a) if a.is_unicast_link_local());
+        let info = AddrInfo {
+            ifindex,
+            addr,
+            prefix,
+            scope: if link_local { 253 } else { 0 },
+            tentative,
+            dad_failed: false,
+            secondary: false,
+            proto,
+        };
+        self.addrs.push(info.clone());
+        Msg::AddrNew(info)
+    }
+}
+
+/// A node's Ethernet address.
+pub fn mac_of(node: usize) -> [u8; 6] {
+    [2, 0, 0, 0, 0, node as u8 + 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel() -> Kernel {
+        Kernel::new(0, vec![([10, 0, 0, 1].into(), 24), ("fe80::1".parse().expect("an address"), 64)])
+    }
+
+    #[test]
+    fn down_flushes_v6_and_recreate_changes_the_index() {
+        let mut k = kernel();
+        let before = k.ifindex;
+        assert!(k.fit());
+        assert_eq!(k.set_admin(false).len(), 2, "the link and one IPv6 address");
+        assert!(!k.fit());
+        k.set_admin(true);
+        assert!(!k.fit() && k.dad_runs(), "link-local is tentative");
+        assert_eq!(k.finish_dad().len(), 1);
+        assert!(k.fit());
+        assert_eq!(k.delete().len(), 3);
+        k.create();
+        assert!(k.fit() && k.ifindex != before);
+    }
+
+    #[test]
+    fn answers_like_linux() {
+        let mut k = kernel();
+        let spec = AddrSpec {
+            ifindex: k.ifindex.expect("there"),
+            addr: [10, 0, 0, 200].into(),
+            prefix: 32,
+            brd: None,
+            scope: 0,
+            label: None,
+            deprecated: false,
+            noprefixroute: false,
+            peer: None,
+        };
+        assert_eq!(k.apply(&NetOp::AddrDel(spec.clone())).1, Err(Errno::EADDRNOTAVAIL));
+        assert_eq!(k.apply(&NetOp::AddrAdd(spec.clone())).1, Ok(()));
+        assert!(k.has(spec.addr));
+        assert_eq!(k.apply(&NetOp::AddrAdd(spec.clone())).1, Ok(()), "replaces");
+        assert_eq!(k.dump(true).len(), 1 + 1 + 3 + 1);
+        k.delete();
+        assert_eq!(k.apply(&NetOp::AddrAdd(spec)).1, Err(Errno::ENODEV));
+    }
+}

@@ -1,0 +1,172 @@
+//! The deterministic simulator: the shipped `World` on 2 to 5 nodes, under a virtual clock, network and kernel, with faults.
+//!
+//! `cargo test --test sim` runs `KALIVED_SEEDS` seeds (10,000), each twice. A failure prints its seed, a smaller way to the same
+//! failure, what happened, and the command that does it again: `KALIVED_SEED=n cargo test --test sim one_seed -- --nocapture`
+//! (with `KALIVED_LOG=1` every log line too). `KALIVED_FROM=n` starts at another seed.
+//!
+//! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`,
+//! `node`, `exec`, `net`, `run`. Deliberately absent: `sys` and `daemon`; nothing here makes a system call.
+
+mod exec;
+mod faults;
+mod ground;
+mod invariants;
+mod kernel;
+mod net;
+mod node;
+mod options;
+mod packet;
+mod rng;
+mod run;
+mod shrink;
+mod trace;
+
+use invariants::Id;
+use options::Options;
+use run::{How, Sabotage, Violation, run};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use trace::Figures;
+
+/// Seeds of a run of the test command.
+const SEEDS: u64 = 10_000;
+/// A sabotaged run must be noticed within so many.
+const CANARY_SEEDS: u64 = 300;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|v| v.parse().unwrap_or_else(|_| panic!("{name} is not a number: {v}")))
+}
+
+/// Runs a seed twice; what is wrong with it, if anything. A panic of the code under test is one more kind of wrong.
+fn examine(seed: u64, figures: &mut Figures) -> Result<(), Violation> {
+    let now = kalived::time::Instant::default();
+    let once = || {
+        std::panic::catch_unwind(|| run(seed, &How::default()))
+            .map_err(|_| Violation { what: "panic".into(), text: "see the message above".into(), at: now })
+    };
+    let first = once()?;
+    if let Some(v) = first.violation {
+        return Err(v);
+    }
+    let second = once()?;
+    if second.hash != first.hash {
+        let text = "two runs of one seed differ: a hidden clock or an order that is not fixed".into();
+        return Err(Violation { what: "determinism".into(), text, at: now });
+    }
+    figures.merge(&first.figures);
+    Ok(())
+}
+
+/// Everything a person needs to look into a failure.
+fn explain(seed: u64, v: &Violation) -> String {
+    let (without, least) = shrink::shrink(seed, &How::default(), v);
+    let story = |how: &How| match std::panic::catch_unwind(|| run(seed, how)) {
+        Ok(outcome) => outcome.story,
+        Err(_) => "  (it panicked)\n".to_owned(),
+    };
+    let opts = Options::draw(seed, &without);
+    let groups: Vec<String> = opts
+        .groups
+        .iter()
+        .map(|g| {
+            let members = g.members.iter().map(|m| {
+                let delay = if m.preempt_delay.is_zero() { String::new() } else { format!(" delay {:?}", m.preempt_delay) };
+                format!("{}{} every {:?}{delay}", m.priority, if m.preempt { "" } else { " nopreempt" }, m.interval)
+            });
+            let members = members.collect::<Vec<_>>().join("; ");
+            format!("  VRID {} {:?} {:?} {:?} silent {}: {members}\n", g.vrid, g.version, g.family, g.checksum, g.silent)
+        })
+        .collect();
+    let faults: Vec<String> = faults::Class::ALL
+        .into_iter()
+        .filter(|c| opts.rates[*c as usize].present)
+        .map(|c| {
+            let r = opts.rates[c as usize];
+            match c.per_packet() {
+                true => format!("  {c:?} {}/1000 extra {:?}\n", r.permille, r.extra),
+                false => format!("  {c:?} gap {:?} stay {:?}\n", r.gap, r.stay),
+            }
+        })
+        .collect();
+    let how = How { without, keep: true, verbose: std::env::var_os("KALIVED_LOG").is_some(), ..How::default() };
+    format!(
+        "seed {seed}: {} violated at {:?}: {}\nshrunk to {} nodes, hosts {:?}, wire {:?}, wake {:?}, netlink {:?}\n{}{}then at {:?}: {}\n{}\
+         again: KALIVED_SEED={seed} cargo test --test sim one_seed -- --nocapture\n",
+        v.what, v.at, v.text, opts.nodes, opts.host, opts.wire, opts.wake, opts.netlink, groups.concat(), faults.concat(),
+        least.at, least.text, story(&how),
+    )
+}
+
+#[test]
+fn seeds() {
+    let count = number("KALIVED_SEEDS").unwrap_or(SEEDS);
+    let from = number("KALIVED_FROM").unwrap_or(0);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let (next, failed) = (AtomicU64::new(from), AtomicBool::new(false));
+    let total = Mutex::new((Figures::default(), Vec::<(u64, Violation)>::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut figures = Figures::default();
+                while !failed.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + count {
+                        break;
+                    }
+                    if let Err(v) = examine(seed, &mut figures) {
+                        failed.store(number("KALIVED_ALL").is_none(), Ordering::Relaxed);
+                        total.lock().expect("no thread panics while it holds this").1.push((seed, v));
+                    }
+                }
+                total.lock().expect("no thread panics while it holds this").0.merge(&figures);
+            });
+        }
+    });
+    let (figures, mut failures) = total.into_inner().expect("all threads have ended");
+    println!("{}", figures.report());
+    failures.sort_by_key(|f| f.0);
+    if let Some((seed, v)) = failures.first() {
+        for (seed, v) in &failures {
+            println!("seed {seed}: {} {}", v.what, v.text);
+        }
+        panic!("{} of {count} seeds failed\n{}", failures.len(), explain(*seed, v));
+    }
+}
+
+#[test]
+fn one_seed() {
+    let seed = number("KALIVED_SEED").unwrap_or(1);
+    let mut figures = Figures::default();
+    if let Err(v) = examine(seed, &mut figures) {
+        panic!("{}", explain(seed, &v));
+    }
+    if number("KALIVED_SEED").is_some() {
+        let verbose = std::env::var_os("KALIVED_LOG").is_some();
+        println!("{}{}", run(seed, &How { keep: true, verbose, ..How::default() }).story, figures.report());
+    }
+}
+
+/// Each invariant, checked alone, notices a lie that breaks it: no checker is asleep.
+#[test]
+fn canaries() {
+    let lies = [
+        (Sabotage::LowerPriorities, Id::I1),
+        (Sabotage::RaisePriorities, Id::I2),
+        (Sabotage::KeepAddresses, Id::I3),
+        (Sabotage::KeepArmed, Id::I5),
+        (Sabotage::LateWakes, Id::I8),
+        (Sabotage::EagerTimers, Id::I8),
+        (Sabotage::TimersFirst, Id::I9),
+        (Sabotage::RaisePriorities, Id::L1),
+        (Sabotage::SwallowFarewell, Id::L2),
+        (Sabotage::KillForTerm, Id::L2),
+    ];
+    for (lie, id) in lies {
+        let how = How { sabotage: Some(lie), only: Some(id), ..How::default() };
+        let caught = (0..CANARY_SEEDS).find(|seed| {
+            run(*seed, &how).violation.is_some_and(|v| v.what == format!("{id:?}"))
+        });
+        println!("{lie:?}: {id:?} notices at seed {caught:?}");
+        assert!(caught.is_some(), "{id:?} does not notice {lie:?} within {CANARY_SEEDS} seeds");
+    }
+}

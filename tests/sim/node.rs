@@ -1,0 +1,256 @@
+//! One node: its kernel, and while it runs its process: the shipped `World`, the sockets, the adverts armed in the kernel, and
+//! the completions that wait for the next turn.
+//!
+//! Read first: `kernel.rs`. What a turn does is in `run.rs`; what effects do in `exec.rs`.
+
+use crate::kernel::{Kernel, Msg};
+use crate::packet::Advert;
+use crate::rng::Rng;
+use bytes::Bytes;
+use kalived::config::model::Config;
+use kalived::effect::{Effects, SockSpec};
+use kalived::event::{Errno, RxMeta, Signal};
+use kalived::id::{SockKey, VrKey};
+use kalived::time::Instant;
+use kalived::world::World;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Most datagrams a socket keeps for a process that does not read; the kernel's default receive buffer holds about as many.
+const SOCKET_QUEUE: usize = 256;
+
+/// One thing that waits for the loop.
+#[derive(Clone, Debug)]
+pub enum Completion {
+    /// A datagram. `truth`: what it says and who sent it, unless it was damaged on the way.
+    Datagram {
+        /// Received where.
+        sock: SockKey,
+        /// Ancillary data.
+        meta: RxMeta,
+        /// As the socket delivers it.
+        bytes: Bytes,
+        /// Group, sender, content.
+        truth: Option<(usize, usize, Advert)>,
+    },
+    /// An armed advert left or failed.
+    AdvertSent {
+        /// Whose.
+        vr: VrKey,
+        /// Armed with.
+        epoch: u32,
+        /// Armed for.
+        due: Instant,
+        /// What the send said.
+        result: Result<(), Errno>,
+    },
+    /// An immediate advert failed.
+    SendFailed {
+        /// Whose.
+        vr: VrKey,
+        /// Why.
+        errno: Errno,
+    },
+    /// A socket was opened, or not.
+    SockReady {
+        /// Which.
+        sock: SockKey,
+        /// Whether.
+        result: Result<(), Errno>,
+    },
+    /// Netlink.
+    Net(Msg),
+    /// A signal.
+    Signal(Signal),
+}
+
+/// Completions by source: in order within one source, in any order between two.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    datagrams: BTreeMap<SockKey, VecDeque<Completion>>,
+    adverts: VecDeque<Completion>,
+    netlink: VecDeque<Completion>,
+    rest: VecDeque<Completion>,
+}
+
+impl Inbox {
+    /// Queues; `false`: a socket's buffer is full and the datagram is gone.
+    pub fn push(&mut self, c: Completion) -> bool {
+        match c {
+            Completion::Datagram { sock, .. } => {
+                let q = self.datagrams.entry(sock).or_default();
+                if q.len() >= SOCKET_QUEUE {
+                    return false;
+                }
+                q.push_back(c);
+            }
+            Completion::AdvertSent { .. } => self.adverts.push_back(c),
+            Completion::Net(_) => self.netlink.push_back(c),
+            Completion::SendFailed { .. } | Completion::SockReady { .. } | Completion::Signal(_) => {
+                self.rest.push_back(c);
+            }
+        }
+        true
+    }
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.adverts.is_empty()
+            && self.netlink.is_empty()
+            && self.rest.is_empty()
+            && self.datagrams.values().all(VecDeque::is_empty)
+    }
+    /// Takes all, the sources woven together at random.
+    pub fn take(&mut self, rng: &mut Rng) -> Vec<Completion> {
+        let mut out = Vec::new();
+        loop {
+            let mut queues: Vec<&mut VecDeque<Completion>> = [&mut self.adverts, &mut self.netlink, &mut self.rest]
+                .into_iter()
+                .chain(self.datagrams.values_mut())
+                .filter(|q| !q.is_empty())
+                .collect();
+            if queues.len() <= 1 {
+                out.extend(queues.into_iter().flat_map(|q| q.drain(..)));
+                return out;
+            }
+            let i = rng.below(queues.len() as u64) as usize;
+            out.extend(queues[i].pop_front());
+        }
+    }
+    /// A closed socket's datagrams are not heard of any more.
+    pub fn forget(&mut self, sock: SockKey) {
+        self.datagrams.remove(&sock);
+    }
+}
+
+/// An advert in the kernel's hands.
+#[derive(Clone, Debug)]
+pub struct Armed {
+    /// Whose.
+    pub vr: VrKey,
+    /// Where.
+    pub sock: SockKey,
+    /// Given back.
+    pub epoch: u32,
+    /// What.
+    pub packet: Bytes,
+}
+
+/// What a kill takes away.
+pub struct Process {
+    /// The code under test.
+    pub world: World,
+    /// Of the turn.
+    pub fx: Effects,
+    /// Open sockets.
+    pub socks: BTreeMap<SockKey, SockSpec>,
+    /// By time, then by order of arming.
+    pub armed: BTreeMap<(Instant, u64), Armed>,
+    /// For the next turn.
+    pub inbox: Inbox,
+    /// SIGSTOP.
+    pub paused: bool,
+    /// The loop is busy.
+    pub stalled: bool,
+    /// `Event::Start` was given.
+    pub started: bool,
+}
+
+/// See the module.
+pub struct Node {
+    /// Outlives the process.
+    pub kernel: Kernel,
+    /// `None`: killed, or stopped.
+    pub process: Option<Process>,
+    /// Counts processes, so that what was meant for one does not reach the next.
+    pub incarnation: u32,
+    /// When the next turn is.
+    pub turn_at: Option<Instant>,
+    /// When the last one was.
+    pub last_turn: Instant,
+    /// Netlink work is done in order: earliest time for the next.
+    pub netlink_free: Instant,
+    /// Wall clock less monotonic clock.
+    pub wall: u64,
+    /// Notifications are being lost until the socket is read.
+    pub overrun: bool,
+    /// Some were, and the process was not told yet.
+    pub lost: bool,
+    /// How many, ever.
+    pub losses: u64,
+    /// `losses` when each dump that was not handled yet was made.
+    pub dumps: VecDeque<u64>,
+    /// Address requests and dumps fail.
+    pub netlink_errors: bool,
+    /// SIGTERM is under way or being acted on.
+    pub asked_to_stop: bool,
+    /// Order of completions, lengths of small delays.
+    pub rng: Rng,
+}
+
+impl Node {
+    /// Starts a process; the first turn is up to the caller.
+    pub fn start(&mut self, config: Config) {
+        self.incarnation += 1;
+        self.turn_at = None;
+        (self.overrun, self.lost) = (false, false);
+        self.dumps.clear();
+        self.asked_to_stop = false;
+        self.process = Some(Process {
+            world: World::new(config),
+            fx: Effects::default(),
+            socks: BTreeMap::new(),
+            armed: BTreeMap::new(),
+            inbox: Inbox::default(),
+            paused: false,
+            stalled: false,
+            started: false,
+        });
+    }
+    /// A running process whose loop gets to run.
+    pub fn runs(&self) -> bool {
+        self.process.as_ref().is_some_and(|p| !p.paused && !p.stalled)
+    }
+    /// The socket that hears a group.
+    pub fn listener(&self, group: core::net::IpAddr) -> Option<SockKey> {
+        let ifindex = self.kernel.ifindex?;
+        let p = self.process.as_ref()?;
+        p.socks.iter().find(|(_, s)| s.ifindex == ifindex && s.group == group).map(|(k, _)| *k)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_source_stays_in_order() {
+        let key = |n: u64| SockKey::from_bits((n << 32) | n).expect("a generation above 0");
+        let meta = RxMeta { src: [10, 0, 0, 1].into(), dst: None, hop_limit: None };
+        let mut rng = Rng::new(4);
+        let mut inbox = Inbox::default();
+        for i in 0..40u8 {
+            let sock = key(1 + u64::from(i % 2));
+            assert!(inbox.push(Completion::Datagram { sock, meta, bytes: Bytes::from(vec![i]), truth: None }));
+            inbox.push(Completion::Net(Msg::LinkDel(u32::from(i))));
+        }
+        let all = inbox.take(&mut rng);
+        assert!(inbox.is_empty() && all.len() == 80);
+        let of = |k: u64| -> Vec<u8> {
+            let hit = |c: &Completion| match c {
+                Completion::Datagram { sock, bytes, .. } if *sock == key(k) => Some(bytes[0]),
+                _ => None,
+            };
+            all.iter().filter_map(hit).collect()
+        };
+        assert!(of(1).is_sorted() && of(2).is_sorted() && of(1).len() == 20);
+    }
+
+    #[test]
+    fn a_socket_holds_so_much() {
+        let sock = SockKey::from_bits(1 << 32).expect("a generation above 0");
+        let meta = RxMeta { src: [10, 0, 0, 1].into(), dst: None, hop_limit: None };
+        let mut inbox = Inbox::default();
+        let d = || Completion::Datagram { sock, meta, bytes: Bytes::new(), truth: None };
+        assert!((0..SOCKET_QUEUE).all(|_| inbox.push(d())));
+        assert!(!inbox.push(d()));
+    }
+}

@@ -1,0 +1,133 @@
+//! The simulator's own reading of packets: what is on the wire, decoded a second time and independently of `kalived::wire`,
+//! so that a wrong codec cannot agree with itself. Only intact packets come here; a damaged one is marked by the network.
+//!
+//! Read first: RFC 9568 §5. Deliberately absent: verification; that is the code under test.
+
+use bytes::Bytes;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::time::Duration;
+
+/// An advert as a bystander reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advert {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination group.
+    pub dst: IpAddr,
+    /// Virtual router.
+    pub vrid: u8,
+    /// 0 is a farewell.
+    pub priority: u8,
+    /// Advert interval; v2 whole seconds.
+    pub interval: Duration,
+}
+
+/// Offset of the VRRP message in an IP packet.
+pub fn header_len(packet: &[u8]) -> Option<usize> {
+    match packet.first()? >> 4 {
+        4 => Some(usize::from(packet[0] & 15) * 4),
+        6 => Some(40),
+        _ => None,
+    }
+}
+
+/// Reads a whole IP packet.
+pub fn advert(packet: &[u8]) -> Option<Advert> {
+    let at = header_len(packet)?;
+    let vrrp = packet.get(at..at + 8)?;
+    let (src, dst) = if at == 40 {
+        (IpAddr::V6(v6(&packet[8..24])?), IpAddr::V6(v6(&packet[24..40])?))
+    } else {
+        (IpAddr::V4(v4(&packet[12..16])?), IpAddr::V4(v4(&packet[16..20])?))
+    };
+    let interval = match vrrp[0] >> 4 {
+        2 => Duration::from_secs(u64::from(vrrp[5])),
+        3 => Duration::from_millis(10 * u64::from(u16::from_be_bytes([vrrp[4] & 15, vrrp[5]]))),
+        _ => return None,
+    };
+    Some(Advert { src, dst, vrid: vrrp[1], priority: vrrp[2], interval })
+}
+
+fn v4(b: &[u8]) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from(<[u8; 4]>::try_from(b).ok()?))
+}
+fn v6(b: &[u8]) -> Option<Ipv6Addr> {
+    Some(Ipv6Addr::from(<[u8; 16]>::try_from(b).ok()?))
+}
+
+/// What a gratuitous ARP or an unsolicited neighbour advertisement tells a host: this address is at this MAC.
+pub fn announcement(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+    match frame.get(12..14)? {
+        [0x08, 0x06] => {
+            let arp = frame.get(14..42)?;
+            Some((IpAddr::V4(v4(&arp[14..18])?), arp[8..14].try_into().ok()?))
+        }
+        [0x86, 0xdd] => {
+            let na = frame.get(54..86)?;
+            // Type 136, target at 8, then the target link-layer address option.
+            (na[0] == 136 && na[24] == 2)
+                .then(|| Some((IpAddr::V6(v6(&na[8..24])?), na[26..32].try_into().ok()?)))
+                .flatten()
+        }
+        _ => None,
+    }
+}
+
+/// Flips one bit.
+pub fn flip(bytes: &Bytes, bit: usize) -> Bytes {
+    let mut b = bytes.to_vec();
+    if let Some(byte) = b.get_mut(bit / 8) {
+        *byte ^= 1 << (bit % 8);
+    }
+    Bytes::from(b)
+}
+
+/// The same packet with another priority and the checksum put right: what a sabotaged network delivers.
+pub fn with_priority(packet: &Bytes, priority: u8) -> Bytes {
+    let mut b = packet.to_vec();
+    let Some(at) = header_len(&b) else { return packet.clone() };
+    let Some(vrrp) = b.get_mut(at..).filter(|v| v.len() >= 8) else { return packet.clone() };
+    // RFC 1624: HC' = ~(~HC + ~m + m') for the 16-bit word that holds priority and count.
+    let old = u16::from_be_bytes([vrrp[2], vrrp[3]]);
+    vrrp[2] = priority;
+    let new = u16::from_be_bytes([vrrp[2], vrrp[3]]);
+    let sum = u32::from(!u16::from_be_bytes([vrrp[6], vrrp[7]])) + u32::from(!old) + u32::from(new);
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = ((folded & 0xffff) + (folded >> 16)) as u16;
+    vrrp[6..8].copy_from_slice(&(!folded).to_be_bytes());
+    Bytes::from(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Bytes {
+        let mut p = vec![0x45, 0xc0, 0, 32, 0, 1, 0, 0, 255, 112, 0, 0, 10, 0, 0, 1, 224, 0, 0, 18];
+        p.extend([0x31, 51, 100, 1, 0x00, 0x64, 0, 0, 10, 0, 0, 200]);
+        Bytes::from(p)
+    }
+
+    #[test]
+    fn reads_what_it_should() {
+        let a = advert(&sample()).expect("well formed");
+        assert_eq!((a.vrid, a.priority, a.interval), (51, 100, Duration::from_secs(1)));
+        assert_eq!(a.src, IpAddr::from([10, 0, 0, 1]));
+        assert_eq!(advert(&sample()[..25]), None);
+        assert_eq!(advert(&[]), None);
+    }
+
+    #[test]
+    fn a_rewritten_priority_keeps_the_sum() {
+        let sum = |p: &[u8]| {
+            let total: u32 = p[20..].chunks(2).map(|c| u32::from(u16::from_be_bytes([c[0], c[1]]))).sum();
+            (total & 0xffff) + (total >> 16)
+        };
+        let mut p = sample().to_vec();
+        let ck = !(sum(&p) as u16);
+        p[26..28].copy_from_slice(&ck.to_be_bytes());
+        assert_eq!(sum(&p), 0xffff);
+        let q = with_priority(&Bytes::from(p), 7);
+        assert_eq!((q[22], sum(&q)), (7, 0xffff));
+    }
+}

@@ -1,0 +1,848 @@
+//! One run of one seed: nodes, network and faults on a virtual clock, in two phases. First faults, with every invariant
+//! checked at every step; then everything is healed, and what must happen in a healthy network is demanded. At the end the
+//! Master of the first group is stopped or killed.
+//!
+//! Read first: `ground.rs`, `node.rs`. The order of a turn is that of the daemon's loop: completions that were queued, then
+//! timers, then effects. A pause releases armed adverts before what was received is handled, as the kernel does.
+
+use crate::faults::Class;
+use crate::ground::{Fact, Ground, NodeGround, Vr};
+use crate::invariants::{Checkers, Id, liveness_bounds};
+use crate::kernel::{Kernel, Msg};
+use crate::net::{self, Flight, Paths};
+use crate::node::{Completion, Node};
+use crate::options::{Options, Without};
+use crate::rng::Rng;
+use crate::trace::{Figures, Trace};
+use core::net::IpAddr;
+use core::time::Duration;
+use kalived::config::model::Family;
+use kalived::effect::{Effect, NetOp};
+use kalived::event::{Event, ReqId, Signal};
+use kalived::time::{Instant, Now, Wall};
+use kalived::vrrp::State;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+/// More events than any honest run of the drawn length has: a storm.
+const EVENTS: u64 = 400_000;
+/// Timers dispatched at once, as in the daemon.
+const FIRE: usize = 64;
+/// Rounds of `fire` in one turn; more is a timer that sets itself for now, again and again.
+const ROUNDS: usize = 64;
+/// Streams of `Rng::stream` for what is no fault class.
+const NODE: u64 = 0x20;
+const PATHS: u64 = 0x21;
+const SCRIPT: u64 = 0x22;
+
+/// A lie told at the border of the simulation, to see that the checkers notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Adverts arrive with priority 1: nobody yields.
+    LowerPriorities,
+    /// Adverts arrive with priority 254: nobody preempts.
+    RaisePriorities,
+    /// Armed adverts cannot be taken back.
+    KeepArmed,
+    /// Addresses are never really deleted.
+    KeepAddresses,
+    /// Adverts with priority 0 vanish.
+    SwallowFarewell,
+    /// Timers are dispatched half an interval before they are due.
+    EagerTimers,
+    /// Timers are dispatched before what was received.
+    TimersFirst,
+    /// A priority-0 advert is not sent on SIGTERM: the process is killed instead.
+    KillForTerm,
+    /// Half of the time the loop wakes late, by half an interval.
+    LateWakes,
+}
+
+/// What is in the queue.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A loop turns, if it still wants to at this time.
+    Turn { node: usize },
+    /// Armed adverts are due.
+    ArmedDue { node: usize },
+    /// A packet arrives.
+    Deliver(Flight),
+    /// The kernel does a request.
+    Netlink { node: usize, incarnation: u32, req: ReqId, op: NetOp },
+    /// The kernel answers a dump.
+    Dump { node: usize, incarnation: u32 },
+    /// A process is started.
+    Boot { node: usize },
+    /// A fault begins or ends.
+    Fault { class: Class, node: usize, begins: bool },
+    /// Duplicate address detection is over.
+    DadOver { node: usize },
+    /// The client hears where an address is.
+    ClientHears { addr: IpAddr, mac: [u8; 6] },
+}
+
+struct Item {
+    at: Instant,
+    order: u64,
+    work: Work,
+}
+impl PartialEq for Item {
+    fn eq(&self, o: &Self) -> bool {
+        (self.at, self.order) == (o.at, o.order)
+    }
+}
+impl Eq for Item {}
+impl PartialOrd for Item {
+    fn partial_cmp(&self, o: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(o))
+    }
+}
+impl Ord for Item {
+    fn cmp(&self, o: &Self) -> core::cmp::Ordering {
+        (self.at, self.order).cmp(&(o.at, o.order))
+    }
+}
+
+/// What was violated, and how.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// An `Id`, or another word.
+    pub what: String,
+    /// In words.
+    pub text: String,
+    /// When.
+    pub at: Instant,
+}
+
+/// How a run is to be done.
+#[derive(Clone, Debug, Default)]
+pub struct How {
+    /// What the shrinker took away.
+    pub without: Without,
+    /// A lie.
+    pub sabotage: Option<Sabotage>,
+    /// Check this alone.
+    pub only: Option<Id>,
+    /// Keep the story.
+    pub keep: bool,
+    /// And the log.
+    pub verbose: bool,
+}
+
+/// What a run gave.
+pub struct Outcome {
+    /// Of everything that happened.
+    pub hash: u64,
+    /// The first violation.
+    pub violation: Option<Violation>,
+    /// For the report.
+    pub figures: Figures,
+    /// If kept.
+    pub story: String,
+}
+
+/// See the module.
+pub struct Sim {
+    pub ground: Ground,
+    pub nodes: Vec<Node>,
+    pub paths: Paths,
+    /// Faults are happening.
+    pub chaos: bool,
+    pub sabotage: Option<Sabotage>,
+    pub trace: Trace,
+    pub figures: Figures,
+    /// The client's neighbour cache.
+    pub client: BTreeMap<IpAddr, [u8; 6]>,
+    checkers: Checkers,
+    queue: BinaryHeap<Reverse<Item>>,
+    order: u64,
+    violation: Option<Violation>,
+    fault_rngs: Vec<Vec<Rng>>,
+    one_way: Vec<Option<usize>>,
+    isolated: Vec<bool>,
+    script: Rng,
+}
+
+/// Runs a seed.
+pub fn run(seed: u64, how: &How) -> Outcome {
+    let opts = Options::draw(seed, &how.without);
+    let mut sim = Sim::new(opts, how);
+    sim.play();
+    let nodes = sim.nodes.len();
+    let mut figures = sim.figures;
+    for (id, worst) in sim.checkers.worst() {
+        figures.worst[id as usize].merge(worst);
+    }
+    figures.seeds = 1;
+    figures.longest = (figures.events, seed);
+    let story = if how.keep { sim.trace.story(nodes) } else { String::new() };
+    Outcome { hash: sim.trace.hash(), violation: sim.violation, figures, story }
+}
+
+impl Sim {
+    fn new(opts: Options, how: &How) -> Sim {
+        let (n, seed) = (opts.nodes, opts.seed);
+        let mut script = Rng::stream(seed, SCRIPT, 0);
+        let now = Instant(1_000_000_000 + script.below(5_000_000_000));
+        let nodes: Vec<Node> = (0..n)
+            .map(|i| {
+                let own = vec![(opts.address(i, Family::V4), 24), (opts.address(i, Family::V6), 64)];
+                let mut rng = Rng::stream(seed, NODE, i as u64);
+                Node {
+                    kernel: Kernel::new(i, own),
+                    process: None,
+                    incarnation: 0,
+                    turn_at: None,
+                    last_turn: now,
+                    netlink_free: now,
+                    wall: 1_700_000_000_000_000_000 + rng.below(1_000_000_000),
+                    overrun: false,
+                    lost: false,
+                    losses: 0,
+                    dumps: Default::default(),
+                    netlink_errors: false,
+                    asked_to_stop: false,
+                    rng,
+                }
+            })
+            .collect();
+        let vr = Vr { state: State::Init, since: now, from: State::Init, left_master: None };
+        let node_ground = NodeGround {
+            alive: false,
+            paused: false,
+            stalled: false,
+            stale: true,
+            fit: true,
+            netlink_sick: false,
+            touched: now,
+            netlink_touched: Instant::default(),
+            clock_touched: now,
+            vr: vec![vr; opts.groups.len()],
+            vips: opts.groups.iter().map(|g| vec![false; g.vips.len()]).collect(),
+        };
+        let extra = opts.rates[Class::Delay as usize].extra;
+        let paths = Paths::draw(&mut Rng::stream(seed, PATHS, 0), n, opts.wire, extra);
+        let fault_rngs = Class::ALL.map(|c| (0..n).map(|i| c.stream(seed, i)).collect()).to_vec();
+        let ground = Ground {
+            now,
+            nodes: vec![node_ground; n],
+            cut: vec![vec![0; n]; n],
+            cut_touched: vec![vec![now; n]; n],
+            delay: opts.delay_with_faults(),
+            lateness: opts.wake + Duration::from_micros(2),
+            healed: None,
+            opts,
+        };
+        Sim {
+            checkers: Checkers::new(&ground, how.only),
+            ground,
+            nodes,
+            paths,
+            chaos: true,
+            sabotage: how.sabotage,
+            trace: Trace::new(how.keep, how.verbose),
+            figures: Figures::default(),
+            client: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            order: 0,
+            violation: None,
+            fault_rngs,
+            one_way: vec![None; n],
+            isolated: vec![false; n],
+            script,
+        }
+    }
+
+    // ---- the script of a run ----
+
+    fn play(&mut self) {
+        let start = self.ground.now;
+        let unit = self.unit();
+        for node in 0..self.nodes.len() {
+            let wait = Duration::from_nanos(self.nodes[node].rng.below(3 * unit));
+            self.after(wait, Work::Boot { node });
+            for class in Class::ALL.into_iter().filter(|c| !c.per_packet()) {
+                self.schedule(class, node);
+            }
+        }
+        let end = start + self.ground.opts.chaos;
+        let most = self.ground.opts.chaos_events;
+        self.until(end, most);
+        self.heal();
+        // What was delayed before the healing is not older than this.
+        let settled = self.ground.now + self.ground.delay + self.ground.lateness * 2;
+        self.until(settled, EVENTS);
+        self.ground.delay = self.ground.opts.wire;
+        self.ground.healed = Some(self.ground.now);
+        for n in &mut self.ground.nodes {
+            n.touched = self.ground.now;
+        }
+        let (_, rest) = liveness_bounds(&self.ground);
+        let longest = self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval).max().unwrap_or_default();
+        self.until(self.ground.now + rest + longest * 3, EVENTS);
+        self.check_client();
+        self.last_act();
+        self.figures.simulated = u128::from(self.ground.now.0 - start.0);
+    }
+
+    /// The Master of the first group goes, in one of two ways; the others must notice in time.
+    fn last_act(&mut self) {
+        let Some(node) = self.ground.masters(0).next() else { return };
+        let stop = self.script.permille(500) || self.sabotage == Some(Sabotage::KillForTerm);
+        let longest = (0..self.nodes.len())
+            .flat_map(|n| (0..self.ground.opts.groups.len()).map(move |g| (n, g)))
+            .map(|(n, g)| self.ground.longest_mdi(n, g))
+            .max()
+            .unwrap_or_default();
+        if stop {
+            self.fact(Fact::AskedToStop { node });
+            if self.sabotage == Some(Sabotage::KillForTerm) {
+                self.end(node);
+            } else {
+                self.complete(node, Completion::Signal(Signal::Term));
+            }
+        } else {
+            self.end(node);
+        }
+        let until = self.ground.now + longest + self.ground.delay * 2 + self.ground.lateness * 4;
+        self.until(until, EVENTS);
+        if self.nodes.len() > 1 && self.violation.is_none() {
+            for group in 0..self.ground.opts.groups.len() {
+                if self.ground.masters(group).count() != 1 {
+                    let count = self.ground.masters(group).count();
+                    self.violate("L1".into(), format!("group {group}: {count} Masters after node {node} went"));
+                }
+            }
+        }
+    }
+
+    /// L-3 in the simplest form: who became Master after the healing has the client's traffic.
+    fn check_client(&mut self) {
+        let Some(healed) = self.ground.healed else { return };
+        for (i, group) in self.ground.opts.groups.iter().enumerate() {
+            let Some(master) = self.ground.masters(i).next() else { continue };
+            if self.ground.nodes[master].vr[i].since <= healed {
+                continue;
+            }
+            let mac = crate::kernel::mac_of(master);
+            if let Some(vip) = group.vips.iter().find(|v| self.client.get(v) != Some(&mac)) {
+                let text = format!("group {i}: the client has {vip} at {:?}, Master is node {master}", self.client.get(vip));
+                self.violation.get_or_insert(Violation { what: "L3".into(), text, at: self.ground.now });
+                return;
+            }
+        }
+    }
+
+    /// Handles events up to a time or a number of them, or until something is violated.
+    fn until(&mut self, end: Instant, events: u64) {
+        let limit = self.figures.events + events;
+        while self.violation.is_none() && self.figures.events < limit {
+            let Some(next) = self.queue.peek().map(|i| i.0.at).filter(|at| *at <= end) else {
+                break;
+            };
+            if next > self.ground.now {
+                self.ground.now = next;
+                // What is now still as it was lasted until now.
+                self.fact(Fact::Tick);
+            }
+            let Some(Reverse(item)) = self.queue.pop() else { break };
+            self.figures.events += 1;
+            if self.figures.events > EVENTS {
+                self.violate("storm".into(), format!("more than {EVENTS} events"));
+            }
+            self.work(item.at, item.work);
+        }
+        if self.violation.is_none() && self.figures.events < limit && end > self.ground.now {
+            self.ground.now = end;
+            self.fact(Fact::Tick);
+        }
+    }
+
+    fn work(&mut self, at: Instant, work: Work) {
+        match work {
+            Work::Turn { node } => {
+                if self.nodes[node].turn_at == Some(at) {
+                    self.nodes[node].turn_at = None;
+                    self.turn(node);
+                }
+            }
+            Work::ArmedDue { node } => self.armed_due(node),
+            Work::Deliver(flight) => net::deliver(self, flight),
+            Work::Netlink { node, incarnation, req, op } => {
+                if self.nodes[node].incarnation == incarnation && self.nodes[node].process.is_some() {
+                    self.netlink(node, req, &op);
+                }
+            }
+            Work::Dump { node, incarnation } => {
+                if self.nodes[node].incarnation == incarnation && self.nodes[node].process.is_some() {
+                    let broken = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(300);
+                    let losses = self.nodes[node].losses;
+                    self.nodes[node].dumps.push_back(losses);
+                    for msg in self.nodes[node].kernel.dump(!broken) {
+                        self.complete(node, Completion::Net(msg));
+                    }
+                }
+            }
+            Work::Boot { node } => self.boot(node),
+            Work::Fault { class, node, begins } => self.fault(class, node, begins),
+            Work::DadOver { node } => {
+                let told = self.nodes[node].kernel.finish_dad();
+                self.notify(node, told);
+                self.look_at_kernel(node);
+            }
+            Work::ClientHears { addr, mac } => {
+                self.client.insert(addr, mac);
+            }
+        }
+    }
+
+    // ---- one turn of one loop ----
+
+    fn turn(&mut self, node: usize) {
+        if !self.nodes[node].runs() {
+            return;
+        }
+        let true_now = self.ground.now;
+        let eager = if self.sabotage == Some(Sabotage::EagerTimers) { self.unit() / 2 } else { 0 };
+        let n = &mut self.nodes[node];
+        let now = Now { mono: true_now, wall: Wall(true_now.0.wrapping_add(n.wall)) };
+        let Some(mut p) = n.process.take() else { return };
+        let completions = p.inbox.take(&mut n.rng);
+        n.last_turn = true_now;
+        if core::mem::take(&mut n.lost) {
+            n.overrun = false;
+            self.ground.nodes[node].netlink_touched = true_now;
+        }
+        self.trace.mix(true_now.0 ^ (node as u64) << 56 ^ (completions.len() as u64) << 48);
+        if !p.started {
+            p.started = true;
+            p.world.handle(now, Event::Start, &mut p.fx);
+        }
+        if self.sabotage == Some(Sabotage::TimersFirst) {
+            p.world.fire(now, FIRE, &mut p.fx);
+        }
+        for c in completions {
+            let mut look = true;
+            match c {
+                Completion::Datagram { sock, meta, bytes, truth } => {
+                    if let Some((group, from, advert)) = truth {
+                        self.fact(Fact::Heard { node, group, advert, from });
+                    }
+                    p.world.handle(now, Event::Datagram { sock, meta, bytes: &bytes }, &mut p.fx);
+                    look = false;
+                }
+                Completion::AdvertSent { vr, epoch, due, result } => {
+                    p.world.handle(now, Event::AdvertSent { vr, epoch, due, result }, &mut p.fx);
+                    look = false;
+                }
+                Completion::SendFailed { vr, errno } => {
+                    p.world.handle(now, Event::SendFailed { vr, errno }, &mut p.fx);
+                }
+                Completion::SockReady { sock, result } => {
+                    p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
+                }
+                Completion::Net(msg) => {
+                    let synced = matches!(msg, Msg::Synced(_)).then(|| matches!(msg, Msg::Synced(true)));
+                    p.world.handle(now, msg.event(), &mut p.fx);
+                    self.synced(node, synced);
+                }
+                Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
+            }
+            if look {
+                self.observe(node, &p.world);
+            }
+        }
+        let mut rounds = 0;
+        let then = Now { mono: true_now + Duration::from_nanos(eager), ..now };
+        while p.world.fire(then, FIRE, &mut p.fx) {
+            rounds += 1;
+            if rounds > ROUNDS {
+                self.violate("storm".into(), format!("node {node}: timers never end"));
+                break;
+            }
+        }
+        p.world.check_invariants();
+        self.observe(node, &p.world);
+        let effects: Vec<Effect> = p.fx.drain().collect();
+        let deadline = p.world.next_deadline();
+        self.nodes[node].process = Some(p);
+        self.apply(node, effects);
+        self.fact(Fact::TurnEnd { node });
+        if let Some((at, _)) = deadline {
+            self.wake(node, (at - Duration::from_nanos(eager)).max(true_now));
+        }
+    }
+
+    /// A dump was handled: what the process believes is true again, if nothing was lost since the dump was made.
+    fn synced(&mut self, node: usize, complete: Option<bool>) {
+        let Some(complete) = complete else { return };
+        let n = &mut self.nodes[node];
+        let losses_then = n.dumps.pop_front();
+        if complete && losses_then == Some(n.losses) && self.ground.nodes[node].stale {
+            self.ground.nodes[node].stale = false;
+            self.touch(node);
+        }
+    }
+
+    /// Compares the World's states with the ground's.
+    fn observe(&mut self, node: usize, world: &kalived::world::World) {
+        for (group, view) in world.views().into_iter().enumerate() {
+            debug_assert_eq!(self.ground.opts.group(view.vrid, view.family), Some(group));
+            let state = view.state;
+            let now = self.ground.now;
+            let vr = &mut self.ground.nodes[node].vr[group];
+            if vr.state == state {
+                continue;
+            }
+            vr.from = core::mem::replace(&mut vr.state, state);
+            vr.since = now;
+            if vr.from == State::Master {
+                vr.left_master = Some(now);
+            }
+            let from = vr.from;
+            self.figures.transitions += 1;
+            self.trace.state(now, node, group, from, state);
+            self.fact(Fact::Moved { node, group });
+        }
+    }
+
+    // ---- processes ----
+
+    fn boot(&mut self, node: usize) {
+        if self.nodes[node].process.is_some() {
+            return;
+        }
+        let config = self.ground.opts.config(node);
+        self.nodes[node].start(config);
+        self.ground.nodes[node].alive = true;
+        self.ground.nodes[node].stale = true;
+        self.touch(node);
+        self.fact(Fact::Started { node });
+        self.wake(node, self.ground.now);
+    }
+
+    /// The process is gone; the kernel keeps its addresses.
+    pub fn end(&mut self, node: usize) {
+        if self.nodes[node].process.take().is_none() {
+            return;
+        }
+        self.nodes[node].turn_at = None;
+        let g = &mut self.ground.nodes[node];
+        (g.alive, g.paused, g.stalled) = (false, false, false);
+        for vr in &mut g.vr {
+            if vr.state == State::Master {
+                vr.left_master = Some(self.ground.now);
+            }
+            (vr.from, vr.state, vr.since) = (vr.state, State::Init, self.ground.now);
+        }
+        self.touch(node);
+        self.fact(Fact::Ended { node });
+    }
+
+    /// Queues a completion and sees to it that a turn comes; `false`: nobody takes it.
+    pub fn complete(&mut self, node: usize, c: Completion) -> bool {
+        let now = self.ground.now;
+        let Some(p) = self.nodes[node].process.as_mut() else { return false };
+        let taken = p.inbox.push(c);
+        self.wake(node, now);
+        taken
+    }
+
+    /// What the kernel tells listeners, or what of it gets through.
+    pub fn notify(&mut self, node: usize, told: impl IntoIterator<Item = Msg>) {
+        for msg in told {
+            if self.nodes[node].overrun {
+                // The first message that does not fit is where the loss is reported; the others vanish behind it.
+                self.nodes[node].losses += 1;
+                if !core::mem::replace(&mut self.nodes[node].lost, true) {
+                    self.complete(node, Completion::Net(Msg::Lost));
+                }
+                let g = &mut self.ground.nodes[node];
+                (g.stale, g.netlink_touched) = (true, self.ground.now);
+                self.touch(node);
+                continue;
+            }
+            self.complete(node, Completion::Net(msg));
+        }
+    }
+
+    /// A turn at `at` or a little later, unless one comes sooner.
+    pub fn wake(&mut self, node: usize, at: Instant) {
+        let longest = self.ground.opts.wake.as_nanos() as u64;
+        let late = if self.sabotage == Some(Sabotage::LateWakes) { self.unit() / 2 } else { 0 };
+        let n = &mut self.nodes[node];
+        if !n.runs() || n.turn_at.is_some_and(|t| t <= at) {
+            return;
+        }
+        let at = at + Duration::from_nanos(n.rng.range(1, longest) + n.rng.below(late + 1));
+        if n.turn_at.is_none_or(|t| t > at) {
+            n.turn_at = Some(at);
+            self.at(at, Work::Turn { node });
+        }
+    }
+
+    /// SIGCONT, or the loop is free again.
+    fn wakes_up(&mut self, node: usize) {
+        self.wake(node, self.ground.now);
+    }
+
+    // ---- faults ----
+
+    fn unit(&self) -> u64 {
+        let intervals = self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval);
+        intervals.min().unwrap_or_default().as_nanos() as u64
+    }
+
+    fn schedule(&mut self, class: Class, node: usize) {
+        let rate = self.ground.opts.rates[class as usize];
+        if rate.present && self.chaos {
+            let gap = rate.gap.as_nanos() as u64;
+            let wait = Duration::from_nanos(self.fault_rng(class, node).exp(gap));
+            self.after(wait, Work::Fault { class, node, begins: true });
+        }
+    }
+
+    fn fault(&mut self, class: Class, node: usize, begins: bool) {
+        if !self.chaos {
+            return;
+        }
+        if begins {
+            let stay = self.ground.opts.rates[class as usize].stay;
+            let more = self.fault_rng(class, node).exp(2 * stay.as_nanos() as u64);
+            self.after(stay + Duration::from_nanos(more), Work::Fault { class, node, begins: false });
+            self.figures.faults[class as usize] += 1;
+        } else {
+            self.schedule(class, node);
+        }
+        self.trace.fault(self.ground.now, node, class, begins);
+        self.change(class, node, begins);
+        self.fact(Fact::Touched);
+    }
+
+    /// Does what a fault does, or undoes it. Undoing what is not done does nothing.
+    fn change(&mut self, class: Class, node: usize, begins: bool) {
+        let now = self.ground.now;
+        match class {
+            Class::Loss | Class::Delay | Class::Duplicate | Class::Reorder | Class::Corrupt => {}
+            Class::Isolate => {
+                if core::mem::replace(&mut self.isolated[node], begins) != begins {
+                    for other in (0..self.nodes.len()).filter(|o| *o != node) {
+                        self.cut(node, other, begins);
+                        self.cut(other, node, begins);
+                    }
+                }
+            }
+            Class::OneWay => {
+                if let Some(to) = self.one_way[node].take() {
+                    self.cut(node, to, false);
+                }
+                if begins {
+                    let others = self.nodes.len() as u64 - 1;
+                    if others > 0 {
+                        let to = (node + 1 + self.fault_rng(class, node).below(others) as usize) % self.nodes.len();
+                        self.one_way[node] = Some(to);
+                        self.cut(node, to, true);
+                    }
+                }
+            }
+            Class::Crash if begins => self.end(node),
+            Class::Stop if begins => {
+                self.nodes[node].asked_to_stop = self.complete(node, Completion::Signal(Signal::Term));
+                self.touch(node);
+            }
+            Class::Crash | Class::Stop => {
+                // One that was asked to stop and could not (paused, say) is killed first.
+                if class == Class::Stop {
+                    self.end(node);
+                }
+                self.boot(node);
+            }
+            Class::Pause => self.pause(node, begins),
+            Class::Stall => {
+                if let Some(p) = self.nodes[node].process.as_mut() {
+                    p.stalled = begins;
+                    self.ground.nodes[node].stalled = begins;
+                    self.clock_touched(node, begins);
+                    if begins {
+                        self.nodes[node].turn_at = None;
+                    }
+                    self.touch(node);
+                    self.wakes_up(node);
+                }
+            }
+            Class::LinkFlap => {
+                let admin = begins && self.fault_rng(class, node).permille(500);
+                let k = &mut self.nodes[node].kernel;
+                let told = match (begins, admin) {
+                    (true, true) => k.set_admin(false),
+                    (true, false) => k.set_carrier(false),
+                    (false, _) => {
+                        let mut told = k.set_carrier(true);
+                        told.extend(k.set_admin(true));
+                        told
+                    }
+                };
+                self.kernel_changed(node, told);
+                if self.nodes[node].kernel.dad_runs() {
+                    // A second in Linux; in step with the seed's time scale here.
+                    let dad = Duration::from_nanos(self.unit());
+                    self.after(dad, Work::DadOver { node });
+                }
+            }
+            Class::LinkRecreate => {
+                let k = &mut self.nodes[node].kernel;
+                let told = if begins { k.delete() } else { k.create() };
+                self.kernel_changed(node, told);
+            }
+            Class::AddrLoss => {
+                let k = &mut self.nodes[node].kernel;
+                let told = if begins { k.drop_own() } else { k.restore_own() };
+                self.kernel_changed(node, told);
+            }
+            Class::VipLoss => {
+                if begins {
+                    let vips: Vec<IpAddr> = self.ground.opts.groups.iter().flat_map(|g| g.vips.clone()).collect();
+                    let vip = self.fault_rng(class, node).pick(&vips);
+                    let told = self.nodes[node].kernel.take(vip);
+                    self.ground.nodes[node].netlink_touched = now;
+                    self.kernel_changed(node, told);
+                }
+            }
+            Class::NetlinkError => {
+                self.nodes[node].netlink_errors = begins;
+                self.ground.nodes[node].netlink_sick = begins;
+                self.ground.nodes[node].netlink_touched = now;
+                self.touch(node);
+            }
+            Class::Overrun => {
+                self.nodes[node].overrun = begins;
+                self.touch(node);
+            }
+            Class::WallStep => {
+                if begins {
+                    let day = 86_400_000_000_000;
+                    let step = self.fault_rng(class, node).below(2 * day);
+                    self.nodes[node].wall = self.nodes[node].wall.wrapping_add(step).wrapping_sub(day);
+                }
+            }
+        }
+    }
+
+    fn clock_touched(&mut self, node: usize, begins: bool) {
+        let g = &mut self.ground.nodes[node];
+        if !begins && g.netlink_touched > self.nodes[node].last_turn {
+            // What happened to its addresses meanwhile happens to the process now.
+            g.netlink_touched = self.ground.now;
+        }
+        g.clock_touched = self.ground.now;
+    }
+
+    fn pause(&mut self, node: usize, begins: bool) {
+        let Some(p) = self.nodes[node].process.as_mut() else { return };
+        if p.paused == begins {
+            return;
+        }
+        p.paused = begins;
+        self.ground.nodes[node].paused = begins;
+        self.clock_touched(node, begins);
+        self.touch(node);
+        if begins {
+            self.nodes[node].turn_at = None;
+        } else {
+            self.fact(Fact::Resumed { node });
+            // The kernel lets go what was armed before the process reads anything.
+            self.armed_due(node);
+            self.wakes_up(node);
+        }
+    }
+
+    fn cut(&mut self, from: usize, to: usize, on: bool) {
+        let c = &mut self.ground.cut[from][to];
+        *c = if on { *c + 1 } else { c.saturating_sub(1) };
+        let now = self.ground.now;
+        self.ground.cut_touched[from][to] = now;
+        self.ground.cut_touched[to][from] = now;
+    }
+
+    fn kernel_changed(&mut self, node: usize, told: impl IntoIterator<Item = Msg>) {
+        self.touch(node);
+        self.notify(node, told);
+        self.look_at_kernel(node);
+    }
+
+    /// The ground follows the kernel.
+    pub fn look_at_kernel(&mut self, node: usize) {
+        let k = &self.nodes[node].kernel;
+        let g = &mut self.ground.nodes[node];
+        for (group, vips) in self.ground.opts.groups.iter().zip(&mut g.vips) {
+            for (vip, has) in group.vips.iter().zip(vips) {
+                *has = k.has(*vip);
+            }
+        }
+        if g.fit != k.fit() {
+            g.fit = k.fit();
+            self.touch(node);
+        }
+    }
+
+    fn touch(&mut self, node: usize) {
+        self.ground.nodes[node].touched = self.ground.now;
+    }
+
+    /// All faults end, everybody runs.
+    fn heal(&mut self) {
+        if self.violation.is_some() {
+            return;
+        }
+        for node in 0..self.nodes.len() {
+            for class in Class::ALL.into_iter().filter(|c| !c.per_packet()) {
+                if !matches!(class, Class::Crash | Class::Stop) {
+                    self.change(class, node, false);
+                }
+            }
+            let told = self.nodes[node].kernel.finish_dad();
+            self.kernel_changed(node, told);
+            if self.nodes[node].process.is_none() || self.nodes[node].asked_to_stop {
+                self.end(node);
+                self.boot(node);
+            }
+            self.touch(node);
+        }
+        self.chaos = false;
+        self.trace.line(self.ground.now, 0, "healed".to_owned());
+        self.fact(Fact::Touched);
+    }
+
+    // ---- small things ----
+
+    /// The stream of a class on a node.
+    pub fn fault_rng(&mut self, class: Class, node: usize) -> &mut Rng {
+        &mut self.fault_rngs[class as usize][node]
+    }
+    /// A number that grows.
+    pub fn next_order(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+    /// Puts work into the queue; what is past is done now.
+    pub fn at(&mut self, at: Instant, work: Work) {
+        let order = self.next_order();
+        self.queue.push(Reverse(Item { at: at.max(self.ground.now), order, work }));
+    }
+    /// As `at`, from now.
+    pub fn after(&mut self, wait: Duration, work: Work) {
+        self.at(self.ground.now + wait, work);
+    }
+    /// Shows a fact to the checkers.
+    pub fn fact(&mut self, fact: Fact) {
+        if self.violation.is_none()
+            && let Err((id, text)) = self.checkers.see(&self.ground, &fact)
+        {
+            self.violate(format!("{id:?}"), text);
+        }
+    }
+    /// Notes the first violation.
+    pub fn violate(&mut self, what: String, text: String) {
+        self.violation.get_or_insert(Violation { what, text, at: self.ground.now });
+    }
+}
