@@ -134,9 +134,12 @@ fn trap_31_nopreempt_a_restarted_node_behind_a_deaf_port_does_not_take_over() {
     lab.port(&a, "down");
     let restarted = lab.start(&a, &Conf::v2(150).with("nopreempt"));
     restarted.await_line("VI_1");
+    // From just after one advert to just after the third from there on: with the wait for the next one, b is not heard for
+    // four intervals, which is longer than a's Master_Down_Interval.
+    wire.await_adverts(&b, 1);
     lab.port(&a, "up");
     lab.lan().run("bridge link set dev p20 state 1");
-    pause(3000);
+    wire.await_adverts(&b, 3);
     lab.lan().run("bridge link set dev p20 state 3");
     wire.await_adverts(&b, 6);
     assert_eq!(restarted.times(State::Master), 0, "log:\n{}", restarted.log());

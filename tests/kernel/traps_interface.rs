@@ -1,6 +1,6 @@
 //! Traps of interfaces and addresses: everything somebody else may do to them while the daemon runs, or before it starts.
 //!
-//! The number is that of the scenario in the list of users' demands. 33 (a pulled cable) is in `traps_election`. Read first: `../lab/mod.rs`.
+//! The number is that of the scenario in the list of users' demands. 45 without its routes and rules, which are not supported yet. 33 (a pulled cable) is in `traps_election`. Read first: `../lab/mod.rs`.
 
 use crate::lab::capture::Capture;
 use crate::lab::daemon::{Conf, Daemon, State, VIP, stand_in};
@@ -68,6 +68,26 @@ fn pair(lab: &Lab, a: &Host, b: &Host) -> (Daemon, Daemon) {
 
 fn one_owner(a: &Host, b: &Host) {
     until_true("the VIP on a and only on a", || a.holds(VIP) && !b.holds(VIP));
+}
+
+/// What a restart of systemd-networkd does: every address it did not put there goes, its own come back.
+#[test]
+fn trap_45_all_addresses_flushed_and_the_configured_ones_put_back() {
+    let Some(lab) = Lab::new("trap 45") else { return };
+    let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+    let wire = lab.capture(&b, ADVERTS);
+    let (master, backup) = pair(&lab, &a, &b);
+    for _ in 0..3 {
+        a.run(&format!("ip -4 addr flush dev {IFACE}"));
+        a.run(&format!("ip addr add 198.18.0.20/16 dev {IFACE}"));
+        until_true("the VIP back", || a.holds(VIP) || b.holds(VIP));
+    }
+    master.await_state(State::Master);
+    backup.await_state(State::Backup);
+    one_owner(&a, &b);
+    wire.await_adverts(&a, 8);
+    one_owner(&a, &b);
+    never_from_a_vip(&wire);
 }
 
 #[test]
