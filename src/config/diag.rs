@@ -78,6 +78,14 @@ impl Diags {
         }
         Handle { diag: if kept { self.list.last_mut() } else { None } }
     }
+    /// Whether further messages are only counted: then it is not worth the time to think of help.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_KEPT
+    }
+    /// Whether one of them keeps the daemon from starting.
+    pub fn has_fatal(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Fatal)
+    }
     /// All of them in file order, and how many were too many.
     pub fn finish(mut self) -> (Vec<Diag>, usize) {
         self.list.sort_by_key(|d| (d.span.file, d.span.start, d.severity));

@@ -55,7 +55,8 @@ pub fn load(files: &dyn Files, path: &str) -> Loaded {
         return done(sources, diags, Lowered::default());
     }
     let lowered = lower::lower(&sources, &tree, &mut diags);
-    if lowered.config.instances.is_empty() {
+    // Another fatal message says already why there is nothing.
+    if lowered.config.instances.is_empty() && !diags.has_fatal() {
         let text = match lowered.other_work {
             true => {
                 "nothing to run: virtual_server and bfd_instance are not supported yet, and there is no vrrp_instance"
@@ -115,12 +116,11 @@ impl Loaded {
 /// Warnings: kalived waits for them.
 pub fn check_interfaces(loaded: &Loaded, exists: &dyn Fn(&str) -> bool, names: &[&str]) -> Vec<Diag> {
     let mut diags = Diags::default();
-    let mut told: Vec<&str> = Vec::new();
+    let mut told = std::collections::BTreeSet::new();
     for used in &loaded.interfaces {
-        if exists(&used.name) || told.contains(&used.name.as_str()) {
+        if exists(&used.name) || !told.insert(&used.name) {
             continue;
         }
-        told.push(&used.name);
         let near = names.iter().map(|n| (distance(&used.name, n), *n)).filter(|(d, _)| *d <= 2).min();
         let help = match near {
             Some((_, n)) => format!("did you mean `{n}`? otherwise kalived waits until `{}` appears", used.name),

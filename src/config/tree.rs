@@ -12,6 +12,10 @@ use super::source::{Sources, Span};
 /// Deepest nesting taken in. The language needs five; this bounds the stack for hostile files.
 const MAX_DEPTH: usize = 16;
 
+/// Longest line taken in, in bytes; keepalived takes 1024. Columns are counted from the start of a line, so this bounds
+/// the work for a hostile file that is one line.
+const MAX_LINE: usize = 16 << 10;
+
 /// A line or a block.
 #[derive(Debug)]
 pub struct Stmt {
@@ -131,8 +135,22 @@ impl<'a> Builder<'a> {
                 self.say(Severity::Error, span, "a NUL byte: the line is ignored").help("is this a text file?");
                 continue;
             }
+            if text.len() > MAX_LINE {
+                let span = Span { end: span.start + 1, ..span };
+                self.say(Severity::Error, span, format!("a line longer than {MAX_LINE} bytes: it is ignored"));
+                self.tree.lines += 1;
+                continue;
+            }
             match special(text.trim_start()) {
-                Some("") => {}
+                Some("") => {
+                    self.tree.lines += 1;
+                    let start = span.end - text.trim_start().len() as u32;
+                    self.say(
+                        Severity::Note,
+                        Span { start, ..span },
+                        "a condition without anything after it: no effect",
+                    );
+                }
                 Some(name) => {
                     in_definition = name == "$NAME=" && text.trim_end().ends_with('\\');
                     let start = span.end - text.trim_start().len() as u32;
@@ -291,25 +309,28 @@ impl<'a> Builder<'a> {
             self.balanced = false;
             return self.close_down_to(0, first.span);
         }
-        if self.recover && !self.scope().is_some_and(|s| keyword::find(s, name).is_some()) {
+        if self.recover && self.scope().is_none_or(|s| keyword::find(s, name).is_none()) {
             let knows = |f: &Frame| f.scope.is_some_and(|s| keyword::find(s, name).is_some());
             if let Some(outer) = self.frames.iter().rposition(knows) {
                 return self.close_down_to(outer + 1, first.span);
             }
         }
-        // `vrrp_instance X` and on the next line something else than `{`.
+        // `vrrp_instance X` and on the next line something else than `{`, which belongs into the block and not here.
         let Some(stmt) = self.take_waiting() else { return };
-        match self.form_of(&stmt) {
-            Some(Form::Block(_) | Form::Entries(_)) if !(self.frames.is_empty() && keyword::only_at_root(name)) => {
-                let what = src.slice(stmt.span()).to_owned();
-                let end = Span { start: stmt.span().end, ..stmt.span() };
-                self.say(Severity::Error, stmt.span(), format!("missing `{{` after `{what}`")).help(
-                    "a block is opened by `{` on the same or the next line; kalived reads on as if it were there",
-                );
-                self.push_frame(stmt, end);
-            }
-            _ => self.add(stmt, false),
+        let here = self.scope().is_some_and(|s| keyword::find(s, name).is_some());
+        let inside = match self.form_of(&stmt) {
+            Some(Form::Block(scope)) => !here || keyword::find(scope, name).is_some(),
+            Some(Form::Entries(_)) => !here,
+            _ => false,
+        };
+        if !inside || keyword::only_at_root(name) {
+            return self.add(stmt, false);
         }
+        let what = src.slice(stmt.span()).to_owned();
+        let end = Span { start: stmt.span().end, ..stmt.span() };
+        let help = "a block is opened by `{` on the same or the next line; kalived reads on as if it were there";
+        self.say(Severity::Error, stmt.span(), format!("missing `{{` after `{what}`")).help(help);
+        self.push_frame(stmt, end);
     }
 
     fn close_down_to(&mut self, depth: usize, before: Span) {

@@ -47,7 +47,8 @@ pub struct Cx<'a> {
     pub announcer: &'a mut Announcer,
     /// Phases of adverts.
     pub grid: &'a mut Grid,
-    /// Every VIP of the configuration: never a source address.
+    /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its
+    /// interface, and proper sources (RFC 9568 §5.1.1.1).
     pub vips: &'a BTreeSet<IpAddr>,
 }
 
@@ -152,6 +153,8 @@ pub struct Instance {
     // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
     master_interval: Duration,
     master: Option<IpAddr>,
+    // Whom we took over from, while we are Master.
+    predecessor: Option<IpAddr>,
     source: Option<IpAddr>,
     sock: SockState,
     packet: Option<Bytes>,
@@ -182,6 +185,7 @@ impl Instance {
             priority: cfg.priority,
             master_interval: cfg.advert_int,
             master: None,
+            predecessor: None,
             source: None,
             sock: SockState::None,
             packet: None,
@@ -269,9 +273,7 @@ impl Instance {
         let link = cx.links.by_name(&self.cfg.interface);
         let source = self.cfg.mcast_src.or_else(|| {
             let ifindex = link?.ifindex;
-            // The owner's virtual address is an address of its interface, and a proper source (RFC 9568 §5.1.1.1).
-            let none = BTreeSet::new();
-            cx.links.source(ifindex, self.cfg.family, if self.owner() { &none } else { cx.vips })
+            cx.links.source(ifindex, self.cfg.family, cx.vips)
         });
         let mut faults = BTreeSet::new();
         let name = || self.cfg.interface.clone();
@@ -596,8 +598,8 @@ impl Instance {
         }
     }
 
-    /// An interface that one of our addresses names may be there now.
-    pub fn on_interface(&mut self, cx: &mut Cx<'_>) {
+    /// `Due::Claim`, or an interface that one of our addresses names may be there now.
+    pub fn claim_addresses(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.want_addresses(cx);
         }
@@ -689,6 +691,9 @@ impl Instance {
             if self.master != Some(h.src) {
                 let old = self.master.replace(h.src);
                 cx.fx.note(text::master_is(&self.cfg.name, old, h.src, h.priority));
+                if h.priority == self.priority {
+                    cx.fx.note(text::same_priority(&self.cfg.name, h.src, h.priority));
+                }
             }
             self.silence = Silence { since: Some(cx.now.mono), ..Silence::default() };
         }
@@ -730,22 +735,30 @@ impl Instance {
     fn claim(&mut self, cx: &mut Cx<'_>) {
         cx.timers.stop(Due::MasterDown(self.key));
         cx.timers.stop(Due::PreemptDelay(self.key));
-        self.master = None;
+        self.predecessor = self.master.take();
         self.master_interval = self.cfg.advert_int;
         self.failing = 0;
         self.answer_open = Instant::default();
         self.stats.become_master += 1;
         // Advert first, so that the old Master drops the addresses before our GARP; VIPs; GARP as each is confirmed.
+        // The VIPs wait for the next turn: preparing 500 of them must not hold up the advert (trap 66).
         self.send_now(cx);
         self.phase = Some(cx.grid.join(self.cfg.advert_int));
         self.top_up(cx);
-        self.want_addresses(cx);
+        cx.timers.set(Due::Claim(self.key), cx.now.mono);
         self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
     }
 
     fn leave_master(&mut self, act: Act, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         let farewell = (act == Act::Farewell && self.sock_key().is_some()).then(|| self.build(0)).flatten();
+        // R-092 (RFC 9568 §2.5): it was alive all the time, its adverts were queued or lost on the way.
+        if let Some(h) = heard.filter(|h| self.predecessor == Some(h.src)) {
+            let held = cx.now.mono.since(self.since.mono);
+            if held < self.master_down_interval() {
+                cx.fx.note(text::flapping(&self.cfg.name, h.src, held));
+            }
+        }
         if act == Act::Yield && self.cfg.higher_prio_send_advert && heard.is_some() {
             self.send_now(cx);
         }

@@ -90,7 +90,10 @@ impl Sim {
     /// The kernel does an address request.
     pub fn netlink(&mut self, node: usize, req: kalived::event::ReqId, op: &NetOp) {
         let adding = matches!(op, NetOp::AddrAdd(_));
-        if adding && self.nodes[node].netlink_errors && self.fault_rng(crate::faults::Class::NetlinkError, node).permille(500) {
+        if adding
+            && self.nodes[node].netlink_errors
+            && self.fault_rng(crate::faults::Class::NetlinkError, node).permille(500)
+        {
             self.complete(node, Completion::Net(Msg::Reply(req, Err(Errno::ENOBUFS))));
             return;
         }
@@ -154,7 +157,10 @@ impl Sim {
         self.trace.bytes(0xf4a3, frame);
         let told: Option<(IpAddr, [u8; 6])> = packet::announcement(frame);
         let Some((addr, mac)) = told.filter(|t| t.1 == crate::kernel::mac_of(node)) else {
-            self.violate("frame".into(), format!("node {node} sent a frame that announces nothing of its own: {frame:02x?}"));
+            self.violate(
+                "frame".into(),
+                format!("node {node} sent a frame that announces nothing of its own: {frame:02x?}"),
+            );
             return;
         };
         let Some(group) = self.ground.opts.group_of_vip(addr) else {

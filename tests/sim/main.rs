@@ -41,8 +41,11 @@ fn number(name: &str) -> Option<u64> {
 fn examine(seed: u64, figures: &mut Figures) -> Result<(), Violation> {
     let now = kalived::time::Instant::default();
     let once = || {
-        std::panic::catch_unwind(|| run(seed, &How::default()))
-            .map_err(|_| Violation { what: "panic".into(), text: "see the message above".into(), at: now })
+        std::panic::catch_unwind(|| run(seed, &How::default())).map_err(|_| Violation {
+            what: "panic".into(),
+            text: "see the message above".into(),
+            at: now,
+        })
     };
     let first = once()?;
     if let Some(v) = first.violation {
@@ -70,11 +73,15 @@ fn explain(seed: u64, v: &Violation) -> String {
         .iter()
         .map(|g| {
             let members = g.members.iter().map(|m| {
-                let delay = if m.preempt_delay.is_zero() { String::new() } else { format!(" delay {:?}", m.preempt_delay) };
+                let delay =
+                    if m.preempt_delay.is_zero() { String::new() } else { format!(" delay {:?}", m.preempt_delay) };
                 format!("{}{} every {:?}{delay}", m.priority, if m.preempt { "" } else { " nopreempt" }, m.interval)
             });
             let members = members.collect::<Vec<_>>().join("; ");
-            format!("  VRID {} {:?} {:?} {:?} silent {}: {members}\n", g.vrid, g.version, g.family, g.checksum, g.silent)
+            format!(
+                "  VRID {} {:?} {:?} {:?} silent {}: {members}\n",
+                g.vrid, g.version, g.family, g.checksum, g.silent
+            )
         })
         .collect();
     let faults: Vec<String> = faults::Class::ALL
@@ -92,8 +99,19 @@ fn explain(seed: u64, v: &Violation) -> String {
     format!(
         "seed {seed}: {} violated at {:?}: {}\nshrunk to {} nodes, hosts {:?}, wire {:?}, wake {:?}, netlink {:?}\n{}{}then at {:?}: {}\n{}\
          again: KALIVED_SEED={seed} cargo test --test sim one_seed -- --nocapture\n",
-        v.what, v.at, v.text, opts.nodes, opts.host, opts.wire, opts.wake, opts.netlink, groups.concat(), faults.concat(),
-        least.at, least.text, story(&how),
+        v.what,
+        v.at,
+        v.text,
+        opts.nodes,
+        opts.host,
+        opts.wire,
+        opts.wake,
+        opts.netlink,
+        groups.concat(),
+        faults.concat(),
+        least.at,
+        least.text,
+        story(&how),
     )
 }
 
@@ -163,9 +181,8 @@ fn canaries() {
     ];
     for (lie, id) in lies {
         let how = How { sabotage: Some(lie), only: Some(id), ..How::default() };
-        let caught = (0..CANARY_SEEDS).find(|seed| {
-            run(*seed, &how).violation.is_some_and(|v| v.what == format!("{id:?}"))
-        });
+        let caught =
+            (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == format!("{id:?}")));
         println!("{lie:?}: {id:?} notices at seed {caught:?}");
         assert!(caught.is_some(), "{id:?} does not notice {lie:?} within {CANARY_SEEDS} seeds");
     }

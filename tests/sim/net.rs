@@ -65,7 +65,8 @@ pub fn transmit(sim: &mut Sim, from: usize, group: usize, advert: Advert, bytes:
         if hit(sim, Class::Reorder, from) {
             delay += extra(sim, Class::Reorder, from);
         }
-        let mut flight = Flight { to, from, packet: bytes.clone(), truth: Some((group, advert)), dst: advert.dst, src: advert.src };
+        let mut flight =
+            Flight { to, from, packet: bytes.clone(), truth: Some((group, advert)), dst: advert.dst, src: advert.src };
         match sim.sabotage {
             Some(Sabotage::LowerPriorities) if advert.priority > 0 => flight.packet = packet::with_priority(bytes, 1),
             Some(Sabotage::RaisePriorities) if advert.priority > 0 => flight.packet = packet::with_priority(bytes, 254),
@@ -115,7 +116,8 @@ pub fn deliver(sim: &mut Sim, f: Flight) {
         let src = addr(8).map_or(f.src, |a| IpAddr::V6(a.into()));
         (RxMeta { src, dst, hop_limit }, f.packet.slice(40..))
     } else {
-        let src = f.packet.get(12..16).and_then(|b| <[u8; 4]>::try_from(b).ok()).map_or(f.src, |a| IpAddr::V4(a.into()));
+        let src =
+            f.packet.get(12..16).and_then(|b| <[u8; 4]>::try_from(b).ok()).map_or(f.src, |a| IpAddr::V4(a.into()));
         (RxMeta { src, dst: None, hop_limit: None }, f.packet.clone())
     };
     let truth = f.truth.map(|(group, advert)| (group, f.from, advert));

@@ -196,16 +196,22 @@ fn vip(addr: IpAddr) -> Vip {
 
 fn group(seed: u64, index: u64, first: Option<Family>, unit_ms: u64, rng: &mut Rng) -> Group {
     let family = if rng.permille(400) { Family::V6 } else { Family::V4 };
-    let version =
-        if family == Family::V4 && unit_ms.is_multiple_of(1000) && rng.permille(600) { Version::V2 } else { Version::V3 };
+    let version = if family == Family::V4 && unit_ms.is_multiple_of(1000) && rng.permille(600) {
+        Version::V2
+    } else {
+        Version::V3
+    };
     // One VRID in both families is two virtual routers; the same twice in one family is not allowed.
-    let vrid = if index == 1 && first.is_some_and(|f| f != family) && rng.permille(500) { 51 } else { 51 + index as u8 };
+    let vrid =
+        if index == 1 && first.is_some_and(|f| f != family) && rng.permille(500) { 51 } else { 51 + index as u8 };
     let n = index as u8;
     let vips = match family {
         Family::V4 => (0..rng.range(1, 2) as u8).map(|k| Ipv4Addr::new(10, 0, 0, 200 + 10 * n + k).into()).collect(),
         // The first IPv6 address is link-local.
         Family::V6 => (0..rng.range(1, 2) as u16)
-            .map(|k| Ipv6Addr::new([0xfe80, 0x2001][k as usize], 0, 0, 0, 0, 0, 1, 0x200 + 10 * u16::from(n) + k).into())
+            .map(|k| {
+                Ipv6Addr::new([0xfe80, 0x2001][k as usize], 0, 0, 0, 0, 0, 1, 0x200 + 10 * u16::from(n) + k).into()
+            })
             .collect(),
     };
     let checksum = if rng.permille(200) { ChecksumMode::MessageOnly } else { ChecksumMode::PseudoHeader };

@@ -278,7 +278,8 @@ impl Sim {
             n.touched = self.ground.now;
         }
         let (_, rest) = liveness_bounds(&self.ground);
-        let longest = self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval).max().unwrap_or_default();
+        let longest =
+            self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval).max().unwrap_or_default();
         self.until(self.ground.now + rest + longest * 3, EVENTS);
         self.check_client();
         self.last_act();
@@ -326,7 +327,8 @@ impl Sim {
             }
             let mac = crate::kernel::mac_of(master);
             if let Some(vip) = group.vips.iter().find(|v| self.client.get(v) != Some(&mac)) {
-                let text = format!("group {i}: the client has {vip} at {:?}, Master is node {master}", self.client.get(vip));
+                let text =
+                    format!("group {i}: the client has {vip} at {:?}, Master is node {master}", self.client.get(vip));
                 self.violation.get_or_insert(Violation { what: "L3".into(), text, at: self.ground.now });
                 return;
             }
@@ -375,7 +377,8 @@ impl Sim {
             }
             Work::Dump { node, incarnation } => {
                 if self.nodes[node].incarnation == incarnation && self.nodes[node].process.is_some() {
-                    let broken = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(300);
+                    let broken =
+                        self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(300);
                     let losses = self.nodes[node].losses;
                     self.nodes[node].dumps.push_back(losses);
                     for msg in self.nodes[node].kernel.dump(!broken) {

@@ -127,7 +127,8 @@ impl Figures {
     pub fn report(&self) -> String {
         let mut out = String::new();
         let hours = self.simulated / 3_600_000_000_000;
-        let _ = writeln!(out, "simulator: {} seeds, each run twice with equal traces; {hours} simulated hours", self.seeds);
+        let _ =
+            writeln!(out, "simulator: {} seeds, each run twice with equal traces; {hours} simulated hours", self.seeds);
         let _ = writeln!(
             out,
             "  events {}, adverts {}, transitions {}; longest seed {} with {} events",
@@ -138,7 +139,12 @@ impl Figures {
         for id in Id::ALL {
             let w = self.worst[id as usize];
             if w.count > 0 {
-                let _ = writeln!(out, "  {id:?}: largest value / bound {:.3} in {} measurements", w.permille as f64 / 1000.0, w.count);
+                let _ = writeln!(
+                    out,
+                    "  {id:?}: largest value / bound {:.3} in {} measurements",
+                    w.permille as f64 / 1000.0,
+                    w.count
+                );
             }
         }
         out

@@ -1,4 +1,5 @@
-//! Keyword rows: `global_defs`. Sorted by name within a scope (tested). Read first: `mod.rs`.
+//! Keyword rows: `global_defs`.
+//! Sorted by name within a scope (tested). Read first: `mod.rs`.
 
 use super::Form::*;
 use super::Status::*;
@@ -278,8 +279,8 @@ pub(super) const GLOBAL_DEFS: &[Keyword] = &[
         "Default of skip_check_adv_addr."),
     row("vrrp_startup_delay", Words, NotYet, "<decimal secs>", "0", ">=0.001",
         "Hold off VRRP send/receive/state timers after start; >=60 s logged as very large."),
-    row("vrrp_strict", Bool, NotYet, "[<BOOL>]", "false", "",
-        "Enforce RFC behaviour on all instances (see behaviour.md)."),
+    row("vrrp_strict", Bool, Supported, "[<BOOL>]", "off", "",
+        "Default of strict_mode."),
     row("vrrp_version", Int(2, 3), Supported, "<2|3>", "2", "",
         "Protocol version of IPv4 instances that name none. IPv6 is always 3."),
     row("vrrp_vmac_garp_intvl", Words, NotYet, "[all] <secs>", "", "",

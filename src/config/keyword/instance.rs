@@ -1,4 +1,5 @@
-//! Keyword rows: `vrrp_instance`, `vrrp_sync_group` and their inner blocks. Sorted by name within a scope (tested). Read first: `mod.rs`.
+//! Keyword rows: `vrrp_instance`, `vrrp_sync_group` and their inner blocks.
+//! Sorted by name within a scope (tested). Read first: `mod.rs`.
 
 use super::Form::*;
 use super::Status::*;
@@ -94,8 +95,8 @@ pub(super) const INSTANCE: &[Keyword] = &[
         "Mail state changes of this instance."),
     row("state", Text, Supported, "MASTER|BACKUP", "BACKUP; MASTER with priority 255", "other words count as BACKUP",
         "What the instance wants to be. MASTER without priority means priority 255. Below 255 it still waits for Master_Down_Interval."),
-    row("strict_mode", Bool, NotYet, "[<BOOL>]", "vrrp_strict", "",
-        "Per-instance strict RFC mode."),
+    row("strict_mode", Bool, Supported, "[<BOOL>]", "vrrp_strict", "",
+        "Keep to the RFC: no authentication, no preempt_delay, default down_timer_adverts, lower_prio_no_advert and higher_prio_send_advert; at least one address; state MASTER only with priority 255. Not done yet: dropping packets that others send to the addresses."),
     row("thread_timer_expired", Words, NotYet, "[<1..254>]", "off", "logs replacement hint",
         "Alias of timer_expired_backup."),
     row("timer_expired_backup", Words, NotYet, "[<1..254>]", "off; bare = 254", "needs nopreempt",

@@ -1,4 +1,5 @@
-//! Keyword rows: what works on text before keywords are read. Sorted by name within a scope (tested). Read first: `mod.rs`.
+//! Keyword rows: what works on text before keywords are read.
+//! Sorted by name within a scope (tested). Read first: `mod.rs`.
 
 use super::Form::*;
 use super::Status::*;

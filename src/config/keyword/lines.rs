@@ -1,4 +1,5 @@
-//! Keyword rows: words inside address, route, rule and group lines. Sorted by name within a scope (tested). Read first: `mod.rs`.
+//! Keyword rows: words inside address, route, rule and group lines.
+//! Sorted by name within a scope (tested). Read first: `mod.rs`.
 
 use super::Form::*;
 use super::Status::*;

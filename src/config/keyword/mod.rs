@@ -7,6 +7,7 @@ mod global;
 mod instance;
 mod lexer;
 mod lines;
+pub mod man;
 pub mod nearest;
 mod root;
 mod server;

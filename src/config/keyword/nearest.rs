@@ -3,10 +3,13 @@
 //! Order of trust: two words that make one, a word glued to its argument, invisible characters,
 //! the same word in another scope, a small edit distance in this scope, a small edit distance elsewhere.
 
-use super::{Scope, find};
+use super::{Keyword, Scope, find};
 
 /// Longest word compared. The longest keyword has 35 bytes; this bounds the work for hostile input.
 const MAX_WORD: usize = 64;
+
+/// Words of very old files that are neither known nor spelt like what replaced them.
+const RENAMED: &[(&str, &str)] = &[("lvs_id", "router_id")];
 
 /// Help for `word` (followed by `next`) in `scope`; `None` when nothing is near.
 pub fn help(scope: Scope, word: &str, next: Option<&str>) -> Option<String> {
@@ -18,6 +21,9 @@ pub fn help(scope: Scope, word: &str, next: Option<&str>) -> Option<String> {
     }
     if word.len() > 4 * MAX_WORD {
         return None;
+    }
+    if let Some((_, now)) = RENAMED.iter().find(|(old, _)| *old == word) {
+        return Some(format!("keepalived dropped `{word}` long ago; it is `{now}` now"));
     }
     let visible: String = word.chars().filter(|c| c.is_ascii_graphic()).collect();
     if visible.len() < word.len() && find(scope, &visible).is_some() {
@@ -41,6 +47,11 @@ pub fn help(scope: Scope, word: &str, next: Option<&str>) -> Option<String> {
     other.map(|(_, near)| format!("did you mean `{near}`, which belongs inside {}?", homes_text(near)))
 }
 
+/// Whether some block knows this word.
+pub fn is_known(word: &str) -> bool {
+    !homes(word).is_empty()
+}
+
 fn homes_text(word: &str) -> String {
     homes(word).join(" or ")
 }
@@ -60,13 +71,14 @@ pub fn nearest(scope: Scope, word: &str) -> Option<&'static str> {
     if word.len() > MAX_WORD {
         return None;
     }
-    // One edit in three letters, at most four: `route_id` yes, `foo` for `bar` no.
-    let limit = (word.chars().count() / 3).min(4);
-    let rows = scope.shared().iter().fold(scope.rows().iter().collect::<Vec<_>>(), |mut v, s| {
-        v.extend(s.rows());
-        v
-    });
-    rows.into_iter().map(|k| (distance(word, k.name), k.name)).filter(|&(d, _)| d <= limit).min().map(|(_, n)| n)
+    // One edit in four letters, at most three: `route_id` for `router_id` yes, `track_bfd` for `track_all` no.
+    let limit = (word.chars().count() / 4).min(3);
+    let length = word.chars().count();
+    // Keywords are ASCII: their length in bytes is theirs in letters.
+    let near = |k: &&Keyword| k.name.len().abs_diff(length) <= limit;
+    let scopes = std::iter::once(&scope).chain(scope.shared());
+    let rows = scopes.flat_map(|s| s.rows()).filter(near);
+    rows.map(|k| (distance(word, k.name), k.name)).filter(|&(d, _)| d <= limit).min().map(|(_, n)| n)
 }
 
 /// Edits (insert, delete, replace, swap neighbours) between two words, letter case counting for nothing.

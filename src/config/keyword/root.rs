@@ -1,4 +1,5 @@
-//! Keyword rows: the top level and the small blocks on it. Sorted by name within a scope (tested). Read first: `mod.rs`.
+//! Keyword rows: the top level and the small blocks on it.
+//! Sorted by name within a scope (tested). Read first: `mod.rs`.
 
 use super::Form::*;
 use super::Status::*;

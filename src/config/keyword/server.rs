@@ -1,4 +1,5 @@
-//! Keyword rows: `virtual_server` and its checks. Sorted by name within a scope (tested). Read first: `mod.rs`.
+//! Keyword rows: `virtual_server` and its checks.
+//! Sorted by name within a scope (tested). Read first: `mod.rs`.
 
 use super::Form::*;
 use super::Status::*;

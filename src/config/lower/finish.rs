@@ -11,7 +11,7 @@ use crate::config::model::{Auth, ChecksumMode, Config, Family, GarpConfig, Insta
 use crate::config::source::Span;
 use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most addresses an advert can carry: its count is one byte.
 const MAX_VIPS: usize = 255;
@@ -49,10 +49,11 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
 fn one(cx: &mut Cx<'_>, global: &Globals, mut draft: Draft) -> Option<InstanceConfig> {
     let head = draft.head;
     let name = draft.name.clone();
-    if draft.interface.is_none() && !draft.interface_told {
+    let strict = draft.strict.unwrap_or(global.strict);
+    if draft.interface.is_none() && !draft.interface_told && !cx.partial {
         cx.fatal(head, format!("vrrp_instance `{name}` has no interface")).help("add `interface <name>`");
     }
-    if draft.vrid.is_none() && !draft.vrid_told {
+    if draft.vrid.is_none() && !draft.vrid_told && !cx.partial {
         cx.fatal(head, format!("vrrp_instance `{name}` has no virtual_router_id"))
             .help("add `virtual_router_id <1..255>`, the same on all routers of this group");
     }
@@ -65,10 +66,10 @@ fn one(cx: &mut Cx<'_>, global: &Globals, mut draft: Draft) -> Option<InstanceCo
     let mut out = InstanceConfig::new(&name, interface.as_deref().unwrap_or(""), vrid.unwrap_or(0), family);
     out.place = cx.src.place(head);
     out.version = version;
-    priority_and_preemption(cx, &draft, &mut out);
+    priority_and_preemption(cx, &draft, strict, &mut out);
     out.advert_int = advert_int(cx, &draft, version);
-    out.auth = auth(cx, draft.auth.take(), version, &name);
-    addresses(cx, &mut draft, &mut out);
+    out.auth = auth(cx, draft.auth.take(), version, strict, &name);
+    addresses(cx, &mut draft, strict, &mut out);
     out.garp = garp(global, &draft);
     multicast(cx, global, &draft, &mut out);
     tracks(cx, draft.tracks, &mut out);
@@ -81,6 +82,11 @@ fn one(cx: &mut Cx<'_>, global: &Globals, mut draft: Draft) -> Option<InstanceCo
     out.lower_prio_no_advert = draft.lower_prio_no_advert.unwrap_or(global.lower_prio_no_advert);
     out.higher_prio_send_advert = draft.higher_prio_send_advert.unwrap_or(global.higher_prio_send_advert);
     out.skip_check_adv_addr = draft.skip_check_adv_addr.unwrap_or(global.skip_check_adv_addr);
+    if strict {
+        out.down_timer_adverts = 3;
+        out.lower_prio_no_advert = false;
+        out.higher_prio_send_advert = false;
+    }
     (interface.is_some() && vrid.is_some()).then_some(out)
 }
 
@@ -97,8 +103,7 @@ fn version(cx: &mut Cx<'_>, global: &Globals, draft: &Draft, family: Family) -> 
     }
 }
 
-fn priority_and_preemption(cx: &mut Cx<'_>, draft: &Draft, out: &mut InstanceConfig) {
-    let master = draft.state.is_some_and(|s| s.0);
+fn priority_and_preemption(cx: &mut Cx<'_>, draft: &Draft, strict: bool, out: &mut InstanceConfig) {
     out.priority = match (draft.priority, draft.state) {
         (Some((p, _)), _) => p,
         (None, Some((true, span))) => {
@@ -107,6 +112,11 @@ fn priority_and_preemption(cx: &mut Cx<'_>, draft: &Draft, out: &mut InstanceCon
         }
         _ => 100,
     };
+    let mut master = draft.state.is_some_and(|s| s.0);
+    if let (true, true, Some((_, span))) = (strict && out.priority != 255, master, draft.state) {
+        cx.warn(span, "in strict mode only priority 255 may say state MASTER: BACKUP is used");
+        master = false;
+    }
     let why = match (master, out.priority) {
         (true, _) => Some("state MASTER"),
         (_, 255) => Some("priority 255"),
@@ -120,7 +130,9 @@ fn priority_and_preemption(cx: &mut Cx<'_>, draft: &Draft, out: &mut InstanceCon
         }
     }
     if let Some((us, span)) = draft.preempt_delay {
-        if !out.preempt {
+        if strict {
+            cx.warn(span, "`preempt_delay` has no effect in strict mode");
+        } else if !out.preempt {
             cx.warn(span, "`preempt_delay` has no effect with `nopreempt`").help("remove one of them");
         } else if master {
             cx.warn(span, "`preempt_delay` has no effect with state MASTER").help("write `state BACKUP`");
@@ -154,8 +166,12 @@ fn advert_int(cx: &mut Cx<'_>, draft: &Draft, version: Version) -> Duration {
     }
 }
 
-fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, name: &str) -> Auth {
+fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, strict: bool, name: &str) -> Auth {
     let Some((given, span)) = given else { return Auth::None };
+    if strict {
+        cx.warn(span, "strict mode has no authentication: the block is ignored").help("remove it, or `vrrp_strict`");
+        return Auth::None;
+    }
     if version == Version::V3 {
         cx.warn(span, "VRRP version 3 has no authentication: the block is ignored")
             .help("remove it; RFC 9568 section 9 says why");
@@ -186,7 +202,7 @@ fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, nam
     }
 }
 
-fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, out: &mut InstanceConfig) {
+fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut InstanceConfig) {
     let src = cx.src;
     let mut seen: BTreeMap<(IpAddr, String), Span> = BTreeMap::new();
     let mut fresh = |cx: &mut Cx<'_>, vip: &Vip, span: Span, interface: &str| {
@@ -227,14 +243,13 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, out: &mut InstanceConfig) {
             out.excluded.push(vip);
         }
     }
-    if out.vips.is_empty() && !draft.no_vips_wanted {
+    if out.vips.is_empty() && !draft.no_vips_wanted && !cx.partial {
         let help = "add an address to `virtual_ipaddress`, or say `no_virtual_ipaddress`";
-        match out.version {
-            Version::V2 => cx.warn(draft.head, format!("vrrp_instance `{}` has no virtual_ipaddress", out.name)),
-            Version::V3 => cx.fatal(
-                draft.head,
-                format!("vrrp_instance `{}` has no virtual_ipaddress, which version 3 needs", out.name),
-            ),
+        let text = format!("vrrp_instance `{}` has no virtual_ipaddress", out.name);
+        match (strict, out.version) {
+            (true, _) => cx.fatal(draft.head, format!("{text}, which strict mode needs")),
+            (_, Version::V3) => cx.fatal(draft.head, format!("{text}, which version 3 needs")),
+            _ => cx.warn(draft.head, text),
         }
         .help(help);
     }
@@ -286,11 +301,12 @@ fn multicast(cx: &mut Cx<'_>, global: &Globals, draft: &Draft, out: &mut Instanc
 }
 
 fn tracks(cx: &mut Cx<'_>, given: Vec<(crate::config::model::TrackInterface, Span)>, out: &mut InstanceConfig) {
+    let mut seen = BTreeSet::new();
     for (track, span) in given {
         if track.name == out.interface {
             cx.error(span, format!("{} is the instance's own interface and tracked anyway; ignored", track.name))
                 .help("remove the line, or say `dont_track_primary` if that was meant");
-        } else if out.track_interfaces.iter().any(|t| t.name == track.name) {
+        } else if !seen.insert(track.name.clone()) {
             cx.error(span, format!("{} is tracked already; ignored", track.name));
         } else {
             out.track_interfaces.push(track);

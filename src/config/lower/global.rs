@@ -61,6 +61,7 @@ pub(super) struct Globals {
     pub(super) lower_prio_no_advert: bool,
     pub(super) higher_prio_send_advert: bool,
     pub(super) skip_check_adv_addr: bool,
+    pub(super) strict: bool,
 }
 
 impl Default for Globals {
@@ -79,6 +80,7 @@ impl Default for Globals {
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
             skip_check_adv_addr: false,
+            strict: false,
         }
     }
 }
@@ -106,6 +108,7 @@ impl Globals {
             "vrrp_min_garp" => set(&mut self.min_garp, cx.boolean(stmt)),
             "vrrp_lower_prio_no_advert" => set(&mut self.lower_prio_no_advert, cx.boolean(stmt)),
             "vrrp_higher_prio_send_advert" => set(&mut self.higher_prio_send_advert, cx.boolean(stmt)),
+            "vrrp_strict" => set(&mut self.strict, cx.strict(stmt)),
             "vrrp_skip_check_adv_addr" => set(&mut self.skip_check_adv_addr, cx.boolean(stmt)),
             "vrrp_mcast_group4" => match cx.ip(k, stmt) {
                 Some((ip, _)) if ip.is_ipv4() && ip.is_multicast() => self.group4 = ip,
@@ -190,6 +193,18 @@ impl Globals {
             // A row is marked Supported before its code is here: a test finds it by this.
             other => debug_assert!(false, "global_defs: {other}"),
         }
+    }
+}
+
+impl<'a> Cx<'a> {
+    /// `vrrp_strict` and `strict_mode`, of which one part is missing.
+    pub(super) fn strict(&mut self, stmt: &'a Stmt) -> Option<bool> {
+        let value = self.boolean(stmt)?;
+        if value {
+            let text = "strict mode is done but for one part: packets to the addresses are not dropped yet";
+            self.note(stmt.span(), text);
+        }
+        Some(value)
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) struct Draft {
     pub(super) lower_prio_no_advert: Option<bool>,
     pub(super) higher_prio_send_advert: Option<bool>,
     pub(super) skip_check_adv_addr: Option<bool>,
+    pub(super) strict: Option<bool>,
 }
 
 impl Draft {
@@ -140,6 +141,7 @@ impl Draft {
             "higher_prio_send_advert" => {
                 self.higher_prio_send_advert = cx.boolean(stmt).or(self.higher_prio_send_advert);
             }
+            "strict_mode" => self.strict = cx.strict(stmt).or(self.strict),
             "skip_check_adv_addr" => self.skip_check_adv_addr = cx.boolean(stmt).or(self.skip_check_adv_addr),
             // A row is marked Supported before its code is here: a test finds it by this.
             other => debug_assert!(false, "vrrp_instance: {other}"),
@@ -170,7 +172,14 @@ impl AuthGiven {
         let Some(word) = cx.arg(k, stmt) else { return };
         let text = cx.text(word);
         match (k.name, text) {
-            ("auth_pass", _) => self.password = Some((text.to_owned(), word.span)),
+            ("auth_pass", _) => {
+                let after = Span { start: word.span.end, end: word.span.end + 1, ..word.span };
+                if matches!(cx.src.slice(after), "!" | "#") {
+                    let text = format!("`{}` starts a comment: the password ends before it", cx.src.slice(after));
+                    cx.note(after, text).help("if it belongs to the password, put the password in \"\" on all routers");
+                }
+                self.password = Some((text.to_owned(), word.span));
+            }
             (_, "PASS") => self.pass_type = Some((true, word.span)),
             (_, "AH") => {
                 self.pass_type = Some((false, word.span));

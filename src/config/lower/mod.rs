@@ -42,7 +42,8 @@ pub struct Lowered {
 
 /// Gives the tree its meaning.
 pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
-    let mut cx = Cx { src, diags, pending: BTreeMap::new(), interfaces: Vec::new(), other_work: false };
+    let mut cx = Cx { src, diags, pending: BTreeMap::new(), interfaces: Vec::new(), other_work: false, partial: false };
+    cx.partial = !tree.unsupported.is_empty();
     for u in &tree.unsupported {
         if let Some(k) = keyword::find(Scope::Lexer, u.name) {
             cx.postpone(Scope::Lexer, k, u.span);
@@ -73,6 +74,9 @@ struct Cx<'a> {
     pending: BTreeMap<(Scope, &'static str), (&'static Keyword, Span, usize)>,
     interfaces: Vec<InterfaceUse>,
     other_work: bool,
+    /// Lines are missing because they need `include`, `@id`, `$NAME=` or `~SEQ`, which has been told: what then looks
+    /// missing or unknown is no mistake of the operator.
+    partial: bool,
 }
 
 impl<'a> Cx<'a> {
@@ -151,16 +155,23 @@ impl<'a> Cx<'a> {
     fn unknown(&mut self, scope: Scope, stmt: &'a Stmt, first: &'a Word) {
         let name = self.text(first);
         let next = stmt.words.get(1).map(|w| self.text(w));
-        let mut help = nearest::help(scope, name, next);
+        let mut help = if self.diags.is_full() { None } else { nearest::help(scope, name, next) };
         if help.is_none() && name.contains('\u{FFFD}') {
             help = Some("the word holds bytes that are not UTF-8".to_owned());
+        }
+        if self.partial && name.contains('$') {
+            return;
         }
         if name.starts_with('$') {
             help = Some(format!("`{name}` is not defined in this file"));
         }
         let block = if stmt.block.is_some() { "; its block is ignored" } else { "" };
         let inside = if scope == Scope::Root { "at the top level".to_owned() } else { format!("in {}", scope.title()) };
-        self.error(first.span, format!("unknown keyword `{name}` {inside}{block}")).maybe_help(help);
+        let text = match nearest::is_known(name) {
+            true => format!("`{name}` cannot stand {inside}{block}"),
+            false => format!("unknown keyword `{name}` {inside}{block}"),
+        };
+        self.error(first.span, text).maybe_help(help);
     }
 
     /// Looks for words nobody knows in a block that has no effect.

@@ -26,13 +26,18 @@ impl<'a> Cx<'a> {
     /// The one argument; a missing one is fatal, as in keepalived.
     pub(super) fn arg(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<&'a Word> {
         self.extra(stmt, 2);
+        if self.partial && stmt.words.get(1).is_some_and(|w| self.text(w).contains('$')) {
+            return None;
+        }
         let Some(word) = stmt.words.get(1) else {
             self.fatal(stmt.span(), format!("`{}` without a value", k.name))
                 .help(format!("write `{} {}`", k.name, k.args));
             return None;
         };
-        if self.text(word).contains('\u{FFFD}') {
-            self.error(word.span, format!("the value of `{}` holds bytes that are not UTF-8; ignored", k.name));
+        // Names may hold anything; a password would differ from the one the other routers send.
+        if k.name == "auth_pass" && self.text(word).contains('\u{FFFD}') {
+            self.fatal(word.span, "`auth_pass` holds bytes that are not UTF-8")
+                .help("write it in UTF-8, best in ASCII");
             return None;
         }
         Some(word)
@@ -52,6 +57,9 @@ impl<'a> Cx<'a> {
 
     pub(super) fn boolean(&mut self, stmt: &'a Stmt) -> Option<bool> {
         self.extra(stmt, 2);
+        if self.partial && stmt.words.get(1).is_some_and(|w| self.text(w).contains('$')) {
+            return None;
+        }
         let Some(word) = stmt.words.get(1) else { return Some(true) };
         match self.text(word) {
             "true" | "on" | "yes" => Some(true),

@@ -56,9 +56,7 @@ impl Checker for DualMaster {
                         && w != l
                         && g.rank(w, group) > g.rank(l, group)
                         && g.connected(w, l)
-                        && [w, l].iter().all(|n| {
-                            g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Master
-                        });
+                        && [w, l].iter().all(|n| g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Master);
                     if !both {
                         if let Some(since) = o.since.take() {
                             self.worst.add(g.now.since(since), Self::bound(g, group, w, o.missed));

@@ -65,7 +65,9 @@ impl Checker for Inversion {
             let members = &g.opts.groups[group].members;
             let best_master = g.masters(group).max_by_key(|n| g.rank(*n, group));
             let best_backup = (0..g.nodes.len())
-                .filter(|n| g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Backup && members[*n].preempt)
+                .filter(|n| {
+                    g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Backup && members[*n].preempt
+                })
                 .max_by_key(|n| g.rank(*n, group));
             let pair = match (rest, best_master, best_backup) {
                 (Some(rest), Some(m), Some(b)) if members[m].priority < members[b].priority => {

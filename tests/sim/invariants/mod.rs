@@ -13,8 +13,8 @@ mod transmission;
 mod vips;
 
 use crate::ground::{Fact, Ground};
-pub use liveness::bounds as liveness_bounds;
 use core::time::Duration;
+pub use liveness::bounds as liveness_bounds;
 
 /// Rounding allowed in comparing two computations of one duration.
 pub const GRAIN: Duration = Duration::from_nanos(16);

@@ -46,7 +46,9 @@ impl Checker for Pause {
                 let (state, turn) = (g.nodes[node].vr[group].state, &mut self.turn[node][group]);
                 let ours = g.opts.groups[group].members[node].priority;
                 match state {
-                    State::Master if advert.priority > 0 && (advert.priority, g.rank(from, group).1) > g.rank(node, group) => {
+                    State::Master
+                        if advert.priority > 0 && (advert.priority, g.rank(from, group).1) > g.rank(node, group) =>
+                    {
                         turn.must_yield = true;
                     }
                     State::Master if !turn.must_yield => turn.answers += 1,
@@ -64,13 +66,20 @@ impl Checker for Pause {
                     let t = std::mem::take(&mut self.turn[node][group]);
                     let state = g.nodes[node].vr[group].state;
                     if t.must_yield && state == State::Master {
-                        return Err(format!("node {node}, group {group}: still Master at the end of {after} with a better advert"));
+                        return Err(format!(
+                            "node {node}, group {group}: still Master at the end of {after} with a better advert"
+                        ));
                     }
                     if t.must_yield && t.sent > t.answers {
-                        return Err(format!("node {node}, group {group}: {} adverts in {after} that made it yield", t.sent));
+                        return Err(format!(
+                            "node {node}, group {group}: {} adverts in {after} that made it yield",
+                            t.sent
+                        ));
                     }
                     if t.must_wait && state == State::Master {
-                        return Err(format!("node {node}, group {group}: became Master in {after} with a valid advert"));
+                        return Err(format!(
+                            "node {node}, group {group}: became Master in {after} with a valid advert"
+                        ));
                     }
                 }
             }

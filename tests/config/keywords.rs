@@ -1,0 +1,175 @@
+//! Every keyword of keepalived 2.4.3 (`known-keywords.txt`: scope and word) is known, in its place.
+
+use super::common::{instance, short, text};
+use kalived::config::keyword::{Form, Scope, Status, find};
+use kalived::exit::ExitCode;
+
+/// Opens the block of a scope, with `{}` for the lines inside.
+fn wrap(scope: Scope, lines: &str) -> String {
+    let around = match scope {
+        Scope::Root => "{}",
+        Scope::GlobalDefs => "global_defs {\n{}\n}",
+        Scope::TrackGroup => "track_group x {\n{}\n}",
+        Scope::SyncGroup => "vrrp_sync_group x {\n{}\n}",
+        Scope::GarpGroup => "garp_group {\n{}\n}",
+        Scope::Instance => "vrrp_instance x {\n{}\n}",
+        Scope::Authentication => "vrrp_instance x {\nauthentication {\n{}\n}\n}",
+        Scope::AuthHmac => "vrrp_instance x {\nauth_hmac {\n{}\n}\n}",
+        Scope::VrrpScript => "vrrp_script x {\n{}\n}",
+        Scope::TrackProcess => "vrrp_track_process x {\n{}\n}",
+        Scope::TrackFile => "track_file x {\n{}\n}\nvrrp_track_file y {\n{}\n}",
+        Scope::Ssl => "SSL {\n{}\n}",
+        Scope::BfdInstance => "bfd_instance x {\n{}\n}",
+        Scope::VirtualServer => "virtual_server 1.2.3.4 80 {\n{}\n}",
+        Scope::RealServer => "virtual_server 1.2.3.4 80 {\nreal_server 1.2.3.5 80 {\n{}\n}\n}",
+        Scope::NetCheck => {
+            return checks(
+                lines,
+                &["HTTP_GET", "SSL_GET", "TCP_CHECK", "PING_CHECK", "UDP_CHECK", "SMTP_CHECK", "DNS_CHECK"],
+            );
+        }
+        Scope::AnyCheck => {
+            return checks(
+                lines,
+                &[
+                    "HTTP_GET",
+                    "SSL_GET",
+                    "TCP_CHECK",
+                    "PING_CHECK",
+                    "UDP_CHECK",
+                    "SMTP_CHECK",
+                    "DNS_CHECK",
+                    "MISC_CHECK",
+                ],
+            );
+        }
+        Scope::HttpCheck => return checks(lines, &["HTTP_GET", "SSL_GET"]),
+        Scope::Url => return checks(&format!("url {{\n{lines}\n}}"), &["HTTP_GET", "SSL_GET"]),
+        Scope::SmtpCheck => return checks(lines, &["SMTP_CHECK"]),
+        Scope::DnsCheck => return checks(lines, &["DNS_CHECK"]),
+        Scope::MiscCheck => return checks(lines, &["MISC_CHECK"]),
+        Scope::UdpCheck => return checks(lines, &["UDP_CHECK"]),
+        Scope::FileCheck => return checks(lines, &["FILE_CHECK"]),
+        Scope::BfdCheck => return checks(lines, &["BFD_CHECK"]),
+        other => panic!("{other:?} is inside a line"),
+    };
+    around.replace("{}", lines)
+}
+
+fn checks(lines: &str, names: &[&str]) -> String {
+    let one = |n: &&str| format!("{n} {{\n{lines}\n}}\n");
+    let all: String = names.iter().map(one).collect();
+    format!("virtual_server 1.2.3.4 80 {{\nreal_server 1.2.3.5 80 {{\n{all}}}\n}}\n")
+}
+
+#[test]
+fn every_keyword_is_known_in_its_place() {
+    let mut seen = 0;
+    let mut wrong = Vec::new();
+    for row in include_str!("known-keywords.txt").lines() {
+        let (scope, name) = row.split_once(' ').unwrap();
+        let scope = *Scope::ALL.iter().find(|s| format!("{s:?}") == scope).unwrap();
+        let Some(k) = find(scope, name) else {
+            wrong.push(format!("{row}: not in the table"));
+            continue;
+        };
+        seen += 1;
+        if scope.in_line() {
+            continue;
+        }
+        let line = match k.form {
+            Form::Block(_) | Form::Entries(_) => format!("{name} x {{\n}}"),
+            Form::Flag => name.to_owned(),
+            _ => format!("{name} 1"),
+        };
+        let loaded = text(&wrap(scope, &line));
+        for m in short(&loaded) {
+            // The value is a made-up one; the word must be known, and one that is not done yet be told.
+            if m.contains("unknown keyword") || m.contains("cannot stand") || m.contains("needs a block") {
+                wrong.push(format!("{row}: {m}"));
+            }
+        }
+        let told = short(&loaded).iter().any(|m| m.contains("not supported yet") || m.contains("`unicast_peer`"));
+        if (k.status == Status::NotYet || k.status == Status::Refused) && !told {
+            wrong.push(format!("{row}: dropped in silence"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(seen, 549);
+}
+
+#[test]
+fn what_is_not_done_yet_is_told_once_and_fails_no_test() {
+    let loaded = instance("track_script {\na\n}\nnotify_master \"/bin/x y\" root\nuse_vmac\nuse_vmac\nuse_vmac");
+    assert_eq!(
+        short(&loaded),
+        [
+            "6:1 note: `track_script` is not supported yet: the block has no effect",
+            "9:1 note: `notify_master` is not supported yet: it has no effect",
+            "10:1 note: `use_vmac` is not supported yet: it has no effect (and in 2 more places)",
+        ]
+    );
+    assert_eq!((loaded.fatal(), loaded.config_test_exit()), (None, ExitCode::Ok));
+}
+
+#[test]
+fn what_must_not_be_left_out_keeps_the_daemon_from_starting() {
+    for (lines, want) in [
+        (
+            "unicast_peer {\n10.0.0.9\n}",
+            "6:1 fatal: `unicast_peer` is not supported yet: without it adverts would go to the multicast group",
+        ),
+        (
+            "auth_hmac {\nkey 1 x\n}",
+            "6:1 fatal: `auth_hmac` is not supported yet: without it adverts would go out unsigned and unsigned ones be believed",
+        ),
+        (
+            "authentication {\nauth_type AH\nauth_pass x\n}",
+            "7:11 fatal: `auth_type AH` is not supported yet: without it adverts would not be authenticated",
+        ),
+        ("@high priority 200", "6:1 fatal: `@ID` is not supported yet: without it a part of the file would be missing"),
+        (
+            "@^high priority 200",
+            "6:1 fatal: `@^ID` is not supported yet: without it a part of the file would be missing",
+        ),
+        (
+            "~SEQ(i, 1, 3) 10.0.0.$i",
+            "6:1 fatal: `~SEQ` is not supported yet: without it a part of the file would be missing",
+        ),
+        (
+            "include other.conf",
+            "6:1 fatal: `include` is not supported yet: without it a part of the file would be missing",
+        ),
+    ] {
+        let loaded = instance(lines);
+        let got = short(&loaded);
+        assert_eq!(got.len(), 1, "{got:?}");
+        assert!(got[0].starts_with(want), "{got:?}");
+        assert_eq!((loaded.fatal(), loaded.config_test_exit()), (Some(ExitCode::Config), ExitCode::ConfigTest));
+    }
+    let loaded = text("net_namespace red\n");
+    assert!(short(&loaded)[0].starts_with("1:1 fatal: `net_namespace` is not supported yet"));
+}
+
+#[test]
+fn a_definition_is_told_once_and_what_hangs_on_it_is_not() {
+    let loaded = instance("$P=100\n$M=\\\nstate BACKUP \\\nnopreempt\npriority $P\n$M");
+    assert_eq!(
+        short(&loaded),
+        [
+            "6:1 fatal: `$NAME=` is not supported yet (and in 1 more place): without it a part of the file would be missing \
+          | remove it, or keep keepalived for this configuration"
+        ]
+    );
+    // Without a definition the text stands for itself, as in keepalived.
+    let pass = instance("authentication {\nauth_type PASS\nauth_pass a$b\n}");
+    assert_eq!(short(&pass), [""; 0]);
+}
+
+#[test]
+fn accepted_without_a_word() {
+    let loaded = instance("debug 3\naccept\nvirtual_ipaddress_excluded {\n10.0.0.2 -nodad no_track\n}");
+    assert_eq!(short(&loaded), [""; 0]);
+    let loaded = text("global_defs {\ndynamic_interfaces allow_if_changes\n}\n");
+    assert_eq!(loaded.config_test_exit(), ExitCode::Ok);
+}

@@ -1,0 +1,10 @@
+//! The configuration path, from bytes to model and messages.
+
+mod broken;
+mod common;
+mod defaults;
+mod fuzz;
+mod keywords;
+mod man;
+mod seeds;
+mod shape;
