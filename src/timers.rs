@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Due {
     /// No advert for Master_Down_Interval (RFC 9568 §6.4.2).
     MasterDown(VrKey),
-    /// The advert of a new Master is on its way: now its addresses.
+    /// The first advert of a new Master is on its way: now the rest.
     Claim(VrKey),
     /// `preempt_delay` has passed since the first lower-priority advert.
     PreemptDelay(VrKey),

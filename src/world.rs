@@ -262,7 +262,7 @@ impl World {
                     // A new Master's advert leaves before anything else is done for it or for others.
                     break;
                 }
-                Due::Claim(vr) => with!(self, vr, now, fx, |vi, cx| vi.claim_addresses(cx)),
+                Due::Claim(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_claim(cx)),
                 Due::PreemptDelay(vr) => with!(self, vr, now, fx, |vi, _cx| vi.on_preempt_delay()),
                 Due::Reannounce(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_reannounce(cx)),
                 Due::AdvertRetry(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_advert_retry(cx)),
@@ -450,7 +450,7 @@ impl World {
         let Some(watchers) = self.watchers.get(name).cloned() else { return };
         for vr in watchers {
             self.evaluate(now, vr, fx);
-            with!(self, vr, now, fx, |vi, cx| vi.claim_addresses(cx));
+            with!(self, vr, now, fx, |vi, cx| vi.on_interface(cx));
             if new_mac {
                 with!(self, vr, now, fx, |vi, cx| vi.on_new_mac(cx));
             }

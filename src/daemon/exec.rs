@@ -116,8 +116,9 @@ impl Exec {
         for e in fx.drain() {
             self.effect(now, e);
         }
-        self.adverts.arm(&mut self.ring);
+        // Requests first: the kernel worker adds the addresses while we arm the adverts.
         self.rtnl.pump(&mut self.ring);
+        self.adverts.arm(&mut self.ring);
         self.log.pump(&mut self.ring, now.mono);
     }
 
@@ -132,6 +133,9 @@ impl Exec {
                 Some(Way { fd, to }) => {
                     self.sending += 1;
                     self.ring.send(Token::Send(vr), &fd, packet, Some(to), Link::Last, How::NoWait);
+                    // An advert that is sent at once takes over or contradicts somebody: the rest of the turn can wait.
+                    // The machines limit their number.
+                    self.ring.push_out();
                 }
                 None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
             },
