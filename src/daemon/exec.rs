@@ -117,7 +117,9 @@ impl Exec {
             self.effect(now, e);
         }
         // Requests first: the kernel worker adds the addresses while we arm the adverts.
-        self.rtnl.pump(&mut self.ring);
+        if self.rtnl.pump(&mut self.ring) {
+            self.ring.push_out();
+        }
         self.adverts.arm(&mut self.ring);
         self.log.pump(&mut self.ring, now.mono);
     }
@@ -164,7 +166,7 @@ impl Exec {
             },
             Effect::Netlink { req, op } => self.inbox.extend(self.rtnl.request(req, op)),
             Effect::Resync => self.inbox.extend(self.rtnl.resync()),
-            Effect::Note(note) => self.log.note(now, &note),
+            Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
                 // A later one only asks for more time: for the very last line.
                 self.exit = Some((code, now.mono + EXIT_GRACE));
@@ -253,7 +255,7 @@ impl Exec {
                 for s in bytes.iter().take(n).filter_map(|b| signal_of(*b)) {
                     if s == Signal::Usr2 {
                         let text = self.describe();
-                        self.log.note(now, &Note { level: Level::Info, text });
+                        self.log.note(now, Note { level: Level::Info, text });
                     }
                     tell(Event::Signal(s));
                 }
@@ -322,7 +324,7 @@ impl Exec {
                 io::Error::from_raw_os_error(-result),
                 self.counters.frames_failed
             );
-            self.log.note(now, &Note { level: Level::Warning, text });
+            self.log.note(now, Note { level: Level::Warning, text });
         }
     }
 

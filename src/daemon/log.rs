@@ -3,6 +3,9 @@
 //! A pipe nobody reads or a syslog daemon that is stopped must not delay an advert. So lines are queued, the ring writes
 //! them, and when the queue is full the **newest** are dropped and counted: the first lines of a trouble say what
 //! began it. When there is room again one line tells how many are missing.
+//!
+//! What is worth a line is often urgent as well: a takeover. So a line is put into words and handed to the kernel a few
+//! milliseconds after it was noted, with the time it was noted at; the lines of a burst share a write.
 
 use super::token::Token;
 use crate::note::{Level, Note};
@@ -27,6 +30,8 @@ const BYTES: usize = 512 * 1024;
 const LINE: usize = 2048;
 /// Bytes in one console write; a pipe takes 64 KiB.
 const WRITE: usize = 16 * 1024;
+/// From the first line noted until the write begins. Longer than a takeover with a handful of addresses takes.
+const HOLD: Duration = Duration::from_millis(5);
 /// Between two attempts to reach a syslog daemon that is not there.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -47,7 +52,9 @@ pub struct Sink {
     detail: bool,
     fd: Option<Fd>,
     retry: Option<Instant>,
-    queue: VecDeque<Bytes>,
+    queue: VecDeque<(Now, Note)>,
+    /// When the write of what is queued may begin.
+    due: Instant,
     bytes: usize,
     lost: u64,
     /// What is being written, and how many lines it is.
@@ -74,6 +81,7 @@ impl Sink {
             fd,
             retry: None,
             queue: VecDeque::new(),
+            due: Instant::default(),
             bytes: 0,
             lost: 0,
             writing: None,
@@ -83,14 +91,14 @@ impl Sink {
     }
 
     /// Queues a line.
-    pub fn note(&mut self, now: Now, note: &Note) {
+    pub fn note(&mut self, now: Now, note: Note) {
         if self.target == Target::Nowhere || (note.level == Level::Detail && !self.detail) {
             return;
         }
         if self.lost > 0 && self.fits(LINE) {
             let lost = core::mem::take(&mut self.lost);
             let text = format!("{lost} log lines lost: they were not taken fast enough");
-            self.put(now, &Note { level: Level::Warning, text });
+            self.put(now, Note { level: Level::Warning, text });
         }
         self.put(now, note);
     }
@@ -99,14 +107,22 @@ impl Sink {
         self.queue.len() < LINES && self.bytes + len <= BYTES
     }
 
-    fn put(&mut self, now: Now, note: &Note) {
-        let line = self.line(now, note);
-        if self.fits(line.len()) {
-            self.bytes += line.len();
-            self.queue.push_back(line.into());
+    fn put(&mut self, now: Now, note: Note) {
+        if self.fits(note.text.len()) {
+            if self.queue.is_empty() {
+                self.due = now.mono + HOLD;
+            }
+            self.bytes += note.text.len();
+            self.queue.push_back((now, note));
         } else {
             self.lost += 1;
         }
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        let (now, note) = self.queue.pop_front()?;
+        self.bytes -= note.text.len();
+        Some(self.line(now, &note).into())
     }
 
     fn line(&self, now: Now, note: &Note) -> String {
@@ -152,7 +168,7 @@ impl Sink {
 
     /// Starts the next write, if none is on its way.
     pub fn pump(&mut self, ring: &mut Ring<Token>, now: Instant) {
-        if self.busy || (self.writing.is_none() && self.queue.is_empty()) {
+        if self.busy || self.idle() || (self.writing.is_none() && now < self.due) {
             return;
         }
         if self.fd.is_none() && !self.reconnect(now) {
@@ -174,18 +190,17 @@ impl Sink {
     /// Syslog: one line. Console: as many as fit one write.
     fn take(&mut self) -> (Bytes, u64) {
         let mut lines = 1;
-        let mut out = self.queue.pop_front().unwrap_or_default();
+        let mut out = self.next().unwrap_or_default();
         if self.target == Target::Console {
             let mut all = Vec::from(out);
-            while self.queue.front().is_some_and(|n| all.len() + n.len() <= WRITE)
-                && let Some(next) = self.queue.pop_front()
+            while all.len() + LINE <= WRITE
+                && let Some(next) = self.next()
             {
                 all.extend_from_slice(&next);
                 lines += 1;
             }
             out = all.into();
         }
-        self.bytes -= out.len();
         (out, lines)
     }
 
@@ -227,7 +242,8 @@ impl Sink {
 
     /// When to call [`Sink::pump`] though nothing happened.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.retry.filter(|_| !self.busy && !self.idle())
+        let due = if self.writing.is_none() { self.due } else { Instant::default() };
+        (!self.busy && !self.idle()).then(|| self.retry.map_or(due, |at| at.max(due)))
     }
 
     /// Whether every line was written.
@@ -260,10 +276,10 @@ mod tests {
     #[test]
     fn detail_needs_the_option_and_the_newest_are_dropped_and_counted() {
         let mut s = Sink::with_fd(Target::Console, false, None);
-        s.note(NOW, &Note { level: Level::Detail, text: "detail".into() });
+        s.note(NOW, Note { level: Level::Detail, text: "detail".into() });
         assert!(s.idle());
         for i in 0..LINES + 10 {
-            s.note(NOW, &note(&format!("line {i}")));
+            s.note(NOW, note(&format!("line {i}")));
         }
         assert_eq!((s.queue.len(), s.lost), (LINES, 10));
         while !s.queue.is_empty() {
@@ -271,7 +287,7 @@ mod tests {
             assert!(!String::from_utf8_lossy(&b).contains(&format!("line {LINES}")));
         }
         assert_eq!(s.bytes, 0);
-        s.note(NOW, &note("after"));
+        s.note(NOW, note("after"));
         let (b, lines) = s.take();
         let text = String::from_utf8_lossy(&b).into_owned();
         assert!(lines == 2 && text.find("10 log lines lost") < text.find("after"));

@@ -117,10 +117,10 @@ impl Rtnl {
         Some(Event::DumpBegin)
     }
 
-    /// Sends the next slice, if none is on its way.
-    pub fn pump(&mut self, ring: &mut Ring<Token>) {
+    /// Sends the next slice, if none is on its way; whether it did.
+    pub fn pump(&mut self, ring: &mut Ring<Token>) -> bool {
         if self.sending.is_some() || self.queue.is_empty() {
-            return;
+            return false;
         }
         let mut out = BytesMut::new();
         let mut seqs = Vec::new();
@@ -149,6 +149,7 @@ impl Rtnl {
         }
         ring.send(Token::NetlinkTx, &self.fd, out.freeze(), Some(self.to.clone()), Link::Last, How::Worker);
         self.sending = Some(seqs);
+        true
     }
 
     /// A slice left, or failed to: then none of it was looked at.

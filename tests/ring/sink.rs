@@ -5,10 +5,16 @@ use kalived::daemon::log::{Sink, Target};
 use kalived::daemon::token::Token;
 use kalived::note::{Level, Note};
 use kalived::sys::clock;
+use kalived::time::{Duration, Instant};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
+
+/// A line is held for some milliseconds before it is written; here that time is always over.
+fn later() -> Instant {
+    clock::mono() + Duration::from_secs(1)
+}
 
 fn note(text: String) -> Note {
     Note { level: Level::Info, text }
@@ -21,8 +27,8 @@ fn a_blocked_pipe_delays_nothing_and_loses_the_newest() {
     let mut sink = Sink::with_fd(Target::Console, false, Some(Rc::new(OwnedFd::from(tx))));
     // Far more than the pipe (64 KiB) and the queue (4,096 lines) take together.
     for i in 0..10_000 {
-        sink.note(clock::now(), &note(format!("line {i} {}", "x".repeat(60))));
-        sink.pump(&mut ring, clock::mono());
+        sink.note(clock::now(), note(format!("line {i} {}", "x".repeat(60))));
+        sink.pump(&mut ring, later());
     }
     // The write that found the pipe full is in flight; the ring still serves others.
     let deadline = clock::mono() + PATIENCE;
@@ -35,7 +41,7 @@ fn a_blocked_pipe_delays_nothing_and_loses_the_newest() {
                 Token::Log => sink.on_written(done.result, clock::mono()),
                 _ => served = true,
             }
-            sink.pump(&mut ring, clock::mono());
+            sink.pump(&mut ring, later());
         }
     }
     assert!(!sink.idle());
@@ -48,8 +54,8 @@ fn a_blocked_pipe_delays_nothing_and_loses_the_newest() {
                 break;
             }
             after = true;
-            sink.note(clock::now(), &note("after the jam".into()));
-            sink.pump(&mut ring, clock::mono());
+            sink.note(clock::now(), note("after the jam".into()));
+            sink.pump(&mut ring, later());
         }
         // A write is in flight, and it is what the reader gets next.
         let mut buf = [0; 65536];
@@ -58,7 +64,7 @@ fn a_blocked_pipe_delays_nothing_and_loses_the_newest() {
         ring.submit().unwrap();
         while let Some(done) = ring.pop() {
             sink.on_written(done.result, clock::mono());
-            sink.pump(&mut ring, clock::mono());
+            sink.pump(&mut ring, later());
             ring.submit().unwrap();
         }
     }
@@ -82,8 +88,8 @@ fn syslog_that_comes_back_gets_the_line_it_missed() {
     let name = path.to_str().unwrap().to_owned();
     let deadline = clock::mono() + PATIENCE;
     let mut sink = Sink::new(Target::Syslog(name), false);
-    sink.note(clock::now(), &note("nobody listens yet".into()));
-    sink.pump(&mut ring, clock::mono());
+    sink.note(clock::now(), note("nobody listens yet".into()));
+    sink.pump(&mut ring, later());
     assert!(!sink.idle() && ring.in_flight() == 0);
     let again = sink.next_deadline().expect("it will try again");
 

@@ -1,0 +1,189 @@
+//! Fit to run: what a virtual router needs from outside, and what follows when it comes or goes.
+//!
+//! Read first: `mod.rs`, `links.rs`. Link, source address, socket and tracked interfaces are looked at together, whatever
+//! changed: [`Instance::evaluate`] is the only place that raises or clears a fault.
+
+use super::{Cause, Cx, Instance, SockState};
+use crate::config::model::Family;
+use crate::event::Errno;
+use crate::timers::Due;
+use crate::vrrp::fsm::{self, Input, State};
+use crate::vrrp::{text, timing};
+use crate::wire;
+use core::net::IpAddr;
+use std::collections::BTreeSet;
+
+/// Why an instance is in FAULT. Each interface counts by itself (keepalived shares one bit among all).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The interface does not exist.
+    Missing(String),
+    /// The interface is down.
+    Down(String),
+    /// The interface cannot do multicast.
+    NoMulticast(String),
+    /// No usable address to send from.
+    NoSource(String, Family),
+    /// The socket could not be opened.
+    NoSocket(Errno),
+    /// A tracked interface without weight is down (or, reversed, up).
+    Tracked(String),
+}
+
+impl core::fmt::Display for Fault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Fault::Missing(i) => write!(f, "interface {i} does not exist"),
+            Fault::Down(i) => write!(f, "interface {i} down"),
+            Fault::NoMulticast(i) => write!(f, "interface {i} has no multicast"),
+            Fault::NoSource(i, Family::V4) => write!(f, "no IPv4 address for interface {i}"),
+            Fault::NoSource(i, Family::V6) => write!(f, "no IPv6 link-local address for interface {i}"),
+            Fault::NoSocket(e) => write!(f, "no VRRP socket: {}", text::errno(*e)),
+            Fault::Tracked(i) => write!(f, "tracked interface {i} down"),
+        }
+    }
+}
+
+impl Instance {
+    /// Something outside changed (link, address, socket): are we fit to run, from which address, with which priority?
+    pub fn evaluate(&mut self, sock: SockState, cx: &mut Cx<'_>) {
+        self.sock = sock;
+        let link = cx.links.by_name(&self.cfg.interface);
+        let source = self.cfg.mcast_src.or_else(|| {
+            let ifindex = link?.ifindex;
+            cx.links.source(ifindex, self.cfg.family, cx.vips)
+        });
+        let mut faults = BTreeSet::new();
+        let name = || self.cfg.interface.clone();
+        match link {
+            None => drop(faults.insert(Fault::Missing(name()))),
+            Some(l) => {
+                if self.cfg.track_primary && !(l.up && l.running) {
+                    faults.insert(Fault::Down(name()));
+                }
+                if !l.multicast {
+                    faults.insert(Fault::NoMulticast(name()));
+                }
+                if source.is_none() {
+                    faults.insert(Fault::NoSource(name(), self.cfg.family));
+                }
+            }
+        }
+        match sock {
+            SockState::Failed(e) => drop(faults.insert(Fault::NoSocket(e))),
+            // Wait for the answer before saying what we are, unless there is a fault already.
+            SockState::Opening(_) | SockState::None
+                if faults.is_empty() && !matches!(self.state, State::Backup | State::Master) =>
+            {
+                return;
+            }
+            SockState::Opening(_) | SockState::None | SockState::Ready(_) => {}
+        }
+        let mut weight = 0i32;
+        for t in &self.cfg.track_interfaces {
+            let up = cx.links.is_up(&t.name) != t.reverse;
+            match (t.weight, up) {
+                (0, false) => drop(faults.insert(Fault::Tracked(t.name.clone()))),
+                (w, true) if w > 0 => weight += i32::from(w),
+                (w, false) if w < 0 => weight += i32::from(w),
+                _ => {}
+            }
+        }
+        self.set_priority(weight, cx);
+        if let Some(mtu) = link.map(|l| l.mtu) {
+            self.set_listed(mtu, cx);
+        }
+        if source.is_some() {
+            self.set_source(source, cx);
+            self.set_faults(faults, cx);
+        } else {
+            // The fault's farewell still leaves from the address we had: the peers take over in Skew_Time.
+            self.set_faults(faults, cx);
+            self.set_source(source, cx);
+        }
+    }
+
+    pub(super) fn set_priority(&mut self, weight: i32, cx: &mut Cx<'_>) {
+        if self.owner() {
+            return;
+        }
+        // weights stay within 1..=254, whatever they add up to.
+        let new = (i32::from(self.cfg.priority) + weight).clamp(1, 254) as u8;
+        let old = core::mem::replace(&mut self.priority, new);
+        if old == new {
+            return;
+        }
+        if self.state != State::Init {
+            cx.fx.note(text::priority(&self.cfg.name, old, new));
+        }
+        self.packet = None;
+        match self.state {
+            State::Master => self.rearm(cx),
+            State::Backup => {
+                // The running timer moves by the difference of the Skew_Times.
+                let skew = |p| timing::skew(self.cfg.version, p, self.master_interval);
+                if let Some(at) = cx.timers.get(Due::MasterDown(self.key)) {
+                    cx.timers.set(Due::MasterDown(self.key), (at + skew(new)) - skew(old));
+                }
+            }
+            State::Init | State::Fault => {}
+        }
+    }
+
+    // an advert never fragments. What does not fit is held all the same, as if it were excluded.
+    pub(super) fn set_listed(&mut self, mtu: u32, cx: &mut Cx<'_>) {
+        let fits = wire::vrrp::fits(self.cfg.family, self.cfg.version, mtu).min(self.cfg.vips.len());
+        if self.listed.len() == fits {
+            return;
+        }
+        if fits < self.cfg.vips.len() {
+            cx.fx.note(text::spilled(&self.cfg.name, self.cfg.vips.len() - fits, &self.cfg.interface, mtu));
+        }
+        self.listed = self.cfg.vips.iter().take(fits).map(|v| v.addr).collect();
+        self.packet = None;
+        if self.is_master() {
+            self.rearm(cx);
+        }
+    }
+
+    pub(super) fn set_source(&mut self, source: Option<IpAddr>, cx: &mut Cx<'_>) {
+        if self.source == source {
+            return;
+        }
+        self.source = source;
+        self.packet = None;
+        // Built now, not in the moment of the takeover.
+        let _ = self.packet();
+        if self.is_master() {
+            self.rearm(cx);
+        }
+    }
+
+    pub(super) fn set_faults(&mut self, faults: BTreeSet<Fault>, cx: &mut Cx<'_>) {
+        let changed = self.faults != faults;
+        self.faults = faults;
+        let input = match (self.faults.is_empty(), self.owner()) {
+            (false, _) => Input::Fail,
+            (true, true) => Input::StartOwner,
+            (true, false) => Input::Start,
+        };
+        if self.state == State::Fault && input == Input::Fail {
+            if changed {
+                cx.fx.note(text::still_fault(&self.cfg.name, &self.fault_list()));
+            }
+            return;
+        }
+        if fsm::step(self.state, input).next != self.state {
+            let cause = match input {
+                Input::Fail => Cause::Text(self.fault_list()),
+                _ if self.state == State::Fault => Cause::Text("all faults are cleared".to_owned()),
+                _ => Cause::None,
+            };
+            self.go(input, cause, None, cx);
+        }
+    }
+
+    pub(super) fn fault_list(&self) -> String {
+        self.faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+}

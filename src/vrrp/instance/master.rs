@@ -1,0 +1,352 @@
+//! Being Master: the adverts in the kernel, the addresses, their announcements, and the answers to others.
+//!
+//! Read first: `mod.rs`, `timing.rs` (the grid). Everything here is for a Master only; each `on_*` checks that first, for what
+//! it hears of may have been under way when we yielded.
+
+use super::{Cx, Instance, SockState};
+use crate::config::model::Vip;
+use crate::effect::{AddrSpec, Effect};
+use crate::event::Errno;
+use crate::id::SockKey;
+use crate::links::Links;
+use crate::time::{Duration, Instant};
+use crate::timers::Due;
+use crate::vrrp::advert::Heard;
+use crate::vrrp::fsm::Act;
+use crate::vrrp::{text, timing};
+use crate::wire;
+use bytes::Bytes;
+use core::net::IpAddr;
+
+/// Adverts sent at once in answer to somebody: at most one in so long, or a flood would make us one too.
+const ANSWER_PAUSE: Duration = Duration::from_millis(10);
+/// An advert whose send failed is tried again after a quarter of the interval, within these bounds: soon enough that one
+/// lost interval does not become three, rarely enough that a closed firewall is not hammered.
+const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+impl Instance {
+    /// A pre-armed advert left, or failed to.
+    pub fn on_advert_sent(&mut self, epoch: u32, due: Instant, result: Result<(), Errno>, cx: &mut Cx<'_>) {
+        if result.is_ok() {
+            self.stats.advert_sent += 1;
+        }
+        // Armed before the last stop and gone before it could be taken back: counted, and that is all.
+        if epoch != self.epoch || !self.is_master() {
+            return;
+        }
+        self.armed.retain(|at| *at != due);
+        match result {
+            Ok(()) => {
+                if self.failing > 0 {
+                    cx.fx.note(text::send_recovered(&self.cfg.name, core::mem::take(&mut self.failing)));
+                    cx.timers.stop(Due::AdvertRetry(self.key));
+                }
+            }
+            Err(e) => self.on_send_failed(e, cx),
+        }
+        // Handled so late that a peer may have taken over meanwhile: the earliest one does after three silent intervals.
+        // What arrived is handled in this very turn, before any timer; if we are still Master then, hosts must learn it
+        // again (user-demand rank 3).
+        let late = cx.now.mono.since(due);
+        if late >= self.cfg.advert_int * self.cfg.down_timer_adverts
+            && cx.timers.get(Due::Reannounce(self.key)).is_none()
+        {
+            cx.fx.note(text::was_late(&self.cfg.name, late));
+            cx.timers.set(Due::Reannounce(self.key), cx.now.mono);
+        }
+        self.top_up(cx);
+    }
+
+    /// An advert could not be sent: once more within the interval.
+    pub fn on_send_failed(&mut self, e: Errno, cx: &mut Cx<'_>) {
+        self.stats.send_failed += 1;
+        if !self.is_master() {
+            return;
+        }
+        self.failing += 1;
+        if self.failing == 1 {
+            cx.fx.note(text::send_failed(&self.cfg.name, e));
+        }
+        if cx.timers.get(Due::AdvertRetry(self.key)).is_none() {
+            cx.timers.set(Due::AdvertRetry(self.key), cx.now.mono + (self.cfg.advert_int / 4).clamp(RETRY.0, RETRY.1));
+        }
+    }
+
+    /// `Due::AdvertRetry`.
+    pub fn on_advert_retry(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() && self.failing > 0 {
+            self.send_now(cx);
+        }
+    }
+
+    /// `Due::Reannounce`: still Master after a standstill, so say so.
+    pub fn on_reannounce(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.send_now(cx);
+            self.announce(self.cfg.garp.repeat, cx);
+        }
+    }
+
+    /// The kernel holds one of our addresses now.
+    pub fn on_address_held(&mut self, ifindex: u32, addr: IpAddr, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            let (times, gap) = (self.cfg.garp.repeat, self.gap(addr));
+            cx.announcer.add(self.key, ifindex, addr, times, gap);
+        }
+    }
+
+    /// Somebody else removed one of our addresses; it is on its way back.
+    pub fn on_address_taken(&mut self, addr: IpAddr, prefix: u8, dev: &str, cx: &mut Cx<'_>) {
+        self.stats.restored += 1;
+        cx.fx.note(text::address_taken(&self.cfg.name, addr, prefix, dev));
+    }
+
+    /// `Due::GarpSecond`.
+    pub fn on_garp_second(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.announce(self.second_burst, cx);
+        }
+    }
+
+    /// `Due::GarpRefresh`.
+    pub fn on_garp_refresh(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.announce(self.cfg.garp.refresh_repeat, cx);
+            self.set_refresh(cx.now.mono, cx);
+        }
+    }
+
+    /// A hardware address changed under us (a bond's new slave): hosts must hear the new one.
+    pub fn on_new_mac(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.announce(self.cfg.garp.repeat, cx);
+        }
+    }
+
+    /// An interface that one of our addresses names may be there now.
+    pub fn on_interface(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.want_addresses(cx);
+        }
+    }
+
+    pub(super) fn claim(&mut self, cx: &mut Cx<'_>) {
+        cx.timers.stop(Due::MasterDown(self.key));
+        cx.timers.stop(Due::PreemptDelay(self.key));
+        self.predecessor = self.master.take();
+        self.master_interval = self.cfg.advert_int;
+        self.failing = 0;
+        self.answer_open = Instant::default();
+        self.stats.become_master += 1;
+        // Advert first, so that the old Master drops the addresses before our GARP. Everything else waits for the
+        // next turn, a few microseconds later: preparing 500 addresses must not hold up the advert (trap 66).
+        self.send_now(cx);
+        cx.timers.set(Due::Claim(self.key), cx.now.mono);
+    }
+
+    /// `Due::Claim`: the first advert is on its way; now the following ones, the addresses, and later their announcements.
+    pub fn on_claim(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_master() {
+            return;
+        }
+        // Addresses first: the kernel adds them while we go on.
+        self.want_addresses(cx);
+        self.phase = Some(cx.grid.join(self.cfg.advert_int));
+        self.top_up(cx);
+        self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
+        self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
+    }
+
+    pub(super) fn leave_master(&mut self, act: Act, heard: Option<&Heard>, cx: &mut Cx<'_>) {
+        let farewell = (act == Act::Farewell && self.sock_key().is_some()).then(|| self.build(0)).flatten();
+        // R-092 (RFC 9568 §2.5): it was alive all the time, its adverts were queued or lost on the way.
+        if let Some(h) = heard.filter(|h| self.predecessor == Some(h.src)) {
+            let held = cx.now.mono.since(self.since.mono);
+            if held < self.master_down_interval() {
+                cx.fx.note(text::flapping(&self.cfg.name, h.src, held));
+            }
+        }
+        if act == Act::Yield && self.cfg.higher_prio_send_advert && heard.is_some() {
+            self.send_now(cx);
+        }
+        if farewell.is_some() {
+            self.stats.pri_zero_sent += 1;
+            cx.fx.note(text::sent_zero(&self.cfg.name));
+        }
+        self.disarm(farewell, cx);
+        if let Some(phase) = self.phase.take() {
+            cx.grid.leave(phase);
+        }
+        self.stats.release_master += 1;
+        self.quit(cx);
+    }
+
+    pub(super) fn quit(&mut self, cx: &mut Cx<'_>) {
+        cx.timers.stop_all(self.key);
+        cx.announcer.cancel(self.key);
+        cx.addrs.release(self.key);
+        self.master = None;
+        self.preempt_delay_over = false;
+    }
+
+    pub(super) fn answer(&mut self, heard: Option<&Heard>, cx: &mut Cx<'_>) {
+        let Some(h) = heard else { return };
+        let now = cx.now.mono;
+        let advert = !self.cfg.lower_prio_no_advert;
+        if self.limits.lower.pass(now).is_some() {
+            cx.fx.note(if h.priority == self.priority {
+                text::equal_less(&self.cfg.name, h.src, h.priority)
+            } else {
+                text::lower(&self.cfg.name, h.src, h.priority, self.priority, advert)
+            });
+        }
+        if now < self.answer_open {
+            return;
+        }
+        if advert {
+            self.answer_now(cx);
+        } else {
+            self.answer_open = now + ANSWER_PAUSE;
+        }
+        // Hosts may have believed the other one.
+        let (times, delay) = (self.cfg.garp.lower_prio_repeat, self.cfg.garp.lower_prio_delay);
+        if times > 0 {
+            self.announce(times, cx);
+            self.set_second_burst(times, delay, cx);
+        }
+    }
+
+    pub(super) fn answer_now(&mut self, cx: &mut Cx<'_>) {
+        if cx.now.mono >= self.answer_open {
+            self.answer_open = cx.now.mono + ANSWER_PAUSE;
+            self.send_now(cx);
+        }
+    }
+
+    pub(super) fn set_second_burst(&mut self, times: u32, delay: Duration, cx: &mut Cx<'_>) {
+        if !delay.is_zero() {
+            self.second_burst = times;
+            cx.timers.set(Due::GarpSecond(self.key), cx.now.mono + delay);
+        }
+    }
+
+    pub(super) fn set_refresh(&mut self, from: Instant, cx: &mut Cx<'_>) {
+        if !self.cfg.garp.refresh.is_zero() {
+            cx.timers.set(Due::GarpRefresh(self.key), from + self.cfg.garp.refresh);
+        }
+    }
+
+    pub(super) fn announce(&mut self, times: u32, cx: &mut Cx<'_>) {
+        let mut n = 0;
+        for (ifindex, addr, _) in cx.addrs.held(self.key) {
+            cx.announcer.add(self.key, ifindex, addr, times, self.gap(addr));
+            n += 1;
+        }
+        if n > 0 {
+            cx.fx.note(text::announcing(&self.cfg.name, n, times));
+        }
+    }
+
+    pub(super) fn gap(&self, addr: IpAddr) -> Duration {
+        if addr.is_ipv4() { self.cfg.garp.garp_interval } else { self.cfg.garp.gna_interval }
+    }
+
+    pub(super) fn want_addresses(&mut self, cx: &mut Cx<'_>) {
+        let owner = self.owner();
+        let specs: Vec<AddrSpec> = self.specs(cx.links).collect();
+        for spec in specs {
+            // Asked for again after an interface came back: what is held already was announced already.
+            let known = cx.addrs.is_wanted((spec.ifindex, spec.addr, spec.prefix));
+            if let Some((ifindex, addr, _)) = cx.addrs.want(self.key, spec, owner, cx.links)
+                && !known
+            {
+                self.on_address_held(ifindex, addr, cx);
+            }
+        }
+    }
+
+    /// The addresses this virtual router would hold, on those interfaces that exist now.
+    pub fn specs<'a>(&'a self, links: &'a Links) -> impl Iterator<Item = AddrSpec> + 'a {
+        self.vips().filter_map(|v| {
+            let dev = v.dev.as_deref().unwrap_or(&self.cfg.interface);
+            let ifindex = links.by_name(dev)?.ifindex;
+            Some(AddrSpec {
+                ifindex,
+                addr: v.addr,
+                prefix: v.prefix,
+                brd: v.brd,
+                scope: v.scope,
+                label: v.label.clone(),
+                deprecated: v.deprecated,
+                noprefixroute: v.noprefixroute,
+                peer: v.peer,
+            })
+        })
+    }
+
+    /// All its addresses, advertised and excluded.
+    pub fn vips(&self) -> impl Iterator<Item = &Vip> {
+        self.cfg.vips.iter().chain(&self.cfg.excluded)
+    }
+
+    // ---- adverts ----
+
+    pub(super) fn top_up(&mut self, cx: &mut Cx<'_>) {
+        let (Some(phase), Some(sock), Some(packet)) = (self.phase, self.sock_key(), self.packet()) else { return };
+        let depth = timing::depth(self.cfg.advert_int);
+        while self.armed.len() < depth {
+            // From the last armed one: no drift. After a standstill from now: one advert, not a burst.
+            let at = phase.after(self.armed.back().copied().unwrap_or(cx.now.mono).max(cx.now.mono));
+            self.armed.push_back(at);
+            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at, packet: packet.clone() });
+        }
+    }
+
+    pub(super) fn rearm(&mut self, cx: &mut Cx<'_>) {
+        self.disarm(None, cx);
+        self.top_up(cx);
+    }
+
+    pub(super) fn disarm(&mut self, farewell: Option<Bytes>, cx: &mut Cx<'_>) {
+        self.armed.clear();
+        self.epoch = self.epoch.wrapping_add(1);
+        if let Some(sock) = self.sock_key() {
+            cx.fx.push(Effect::AdvertsStop { vr: self.key, sock, farewell });
+        }
+    }
+
+    pub(super) fn send_now(&mut self, cx: &mut Cx<'_>) {
+        if let (Some(sock), Some(packet)) = (self.sock_key(), self.packet()) {
+            self.stats.advert_sent += 1;
+            cx.fx.push(Effect::Send { vr: self.key, sock, packet });
+        }
+    }
+
+    pub(super) fn sock_key(&self) -> Option<SockKey> {
+        match self.sock {
+            SockState::Ready(k) | SockState::Opening(k) => Some(k),
+            SockState::None | SockState::Failed(_) => None,
+        }
+    }
+
+    pub(super) fn packet(&mut self) -> Option<Bytes> {
+        if self.packet.is_none() {
+            self.packet = self.build(self.priority);
+        }
+        self.packet.clone()
+    }
+
+    pub(super) fn build(&self, priority: u8) -> Option<Bytes> {
+        Some(wire::vrrp::packet(&wire::vrrp::AdvertSpec {
+            family: self.cfg.family,
+            version: self.cfg.version,
+            vrid: self.cfg.vrid,
+            priority,
+            interval: self.cfg.advert_int,
+            auth: &self.cfg.auth,
+            checksum: self.cfg.checksum,
+            src: self.source?,
+            dst: self.cfg.mcast_group,
+            addrs: &self.listed,
+        }))
+    }
+}

@@ -1,0 +1,498 @@
+//! One virtual router: the state machine of `fsm.rs` with its timers, packets and addresses.
+//!
+//! Read first: `fsm.rs`, `timing.rs`; RFC 9568 §6.4. [`Instance::go`] is the only place that writes the state. Adverts are
+//! armed ahead in the kernel on a time grid (DESIGN: pre-armed adverts), so there is no Adver_Timer here: each
+//! [`Event::AdvertSent`](crate::event::Event::AdvertSent) arms one more. An extra advert sent at once does not move
+//! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
+//!
+//! `health` decides whether it can run at all, `master` is what it does as Master.
+
+mod health;
+mod master;
+
+pub use health::Fault;
+
+use super::address::Addresses;
+use super::advert::{Heard, Profile, Reject};
+use super::announce::Announcer;
+use super::fsm::{self, Act, Input, State};
+use super::text::{self, Limit};
+use super::timing::{self, Grid, Phase};
+use crate::config::model::{InstanceConfig, Version};
+use crate::effect::Effects;
+use crate::event::Errno;
+use crate::id::{SockKey, VrKey};
+use crate::links::Links;
+use crate::time::{Duration, Instant, Now};
+use crate::timers::{Due, Timers};
+use bytes::Bytes;
+use core::net::IpAddr;
+use std::collections::{BTreeSet, VecDeque};
+
+/// a learned interval above this multiple of our own is worth a warning.
+const SLOW: u32 = 3;
+
+/// What a machine may touch while it handles one input.
+pub struct Cx<'a> {
+    /// The turn's time.
+    pub now: Now,
+    /// The one timer table.
+    pub timers: &'a mut Timers,
+    /// Output.
+    pub fx: &'a mut Effects,
+    /// The kernel's interfaces and addresses.
+    pub links: &'a Links,
+    /// Wanted and held addresses.
+    pub addrs: &'a mut Addresses,
+    /// GARP and NA.
+    pub announcer: &'a mut Announcer,
+    /// Phases of adverts.
+    pub grid: &'a mut Grid,
+    /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its
+    /// interface, and proper sources (RFC 9568 §5.1.1.1).
+    pub vips: &'a BTreeSet<IpAddr>,
+}
+
+/// State of the socket an instance uses, as the world sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SockState {
+    /// None: its interface does not exist.
+    None,
+    /// Asked for.
+    Opening(SockKey),
+    /// Receives and sends.
+    Ready(SockKey),
+    /// Could not be opened; will be tried again.
+    Failed(Errno),
+}
+
+/// Counters; names as in keepalived's statistics where it has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Adverts accepted.
+    pub advert_rcvd: u64,
+    /// Adverts that left.
+    pub advert_sent: u64,
+    /// Adverts that could not be sent.
+    pub send_failed: u64,
+    /// Times we became Master.
+    pub become_master: u64,
+    /// Times we stopped being Master.
+    pub release_master: u64,
+    /// Priority-0 adverts accepted.
+    pub pri_zero_rcvd: u64,
+    /// Priority-0 adverts sent.
+    pub pri_zero_sent: u64,
+    /// Dropped packets by reason, in the order of [`Reject::ALL`].
+    pub rejected: [u64; Reject::ALL.len()],
+    /// Virtual addresses put back after somebody else removed them.
+    pub restored: u64,
+}
+
+// Why a state is entered, for the log. Put into words only after what is urgent has been done.
+enum Cause {
+    None,
+    Text(String),
+    // Master_Down_Timer: what was and was not heard.
+    Silence,
+}
+
+// Since when and why we hear nothing: the cause of a takeover.
+#[derive(Clone, Debug, Default)]
+struct Silence {
+    since: Option<Instant>,
+    zero_from: Option<IpAddr>,
+    preempting: Option<(IpAddr, u8)>,
+    rejected: u64,
+    last_reject: Option<(Reject, IpAddr)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Limits {
+    rejected: Vec<Limit>,
+    lower: Limit,
+    discarding: Limit,
+    same: Limit,
+    owners: Limit,
+    interval: Limit,
+    vips: Limit,
+    zero: Limit,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Instance {
+    cfg: InstanceConfig,
+    key: VrKey,
+    state: State,
+    since: Now,
+    faults: BTreeSet<Fault>,
+    priority: u8,
+    // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
+    master_interval: Duration,
+    master: Option<IpAddr>,
+    // Whom we took over from, while we are Master.
+    predecessor: Option<IpAddr>,
+    source: Option<IpAddr>,
+    sock: SockState,
+    packet: Option<Bytes>,
+    // Adverts in the kernel, oldest first; at most `timing::depth`.
+    armed: VecDeque<Instant>,
+    epoch: u32,
+    phase: Option<Phase>,
+    // `cfg.vips` as an advert carries them: those that fit the MTU.
+    listed: Vec<IpAddr>,
+    answer_open: Instant,
+    // Sends that failed in a row.
+    failing: u64,
+    preempt_delay_over: bool,
+    second_burst: u32,
+    silence: Silence,
+    limits: Limits,
+    stats: Stats,
+}
+
+impl Instance {
+    /// A virtual router that has not started.
+    pub fn new(cfg: InstanceConfig, key: VrKey) -> Instance {
+        Instance {
+            key,
+            state: State::Init,
+            since: Now::default(),
+            faults: BTreeSet::new(),
+            priority: cfg.priority,
+            master_interval: cfg.advert_int,
+            master: None,
+            predecessor: None,
+            source: None,
+            sock: SockState::None,
+            packet: None,
+            armed: VecDeque::new(),
+            epoch: 0,
+            phase: None,
+            listed: cfg.vips.iter().map(|v| v.addr).collect(),
+            answer_open: Instant::default(),
+            failing: 0,
+            preempt_delay_over: false,
+            second_burst: 0,
+            silence: Silence::default(),
+            limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
+            stats: Stats::default(),
+            cfg,
+        }
+    }
+    /// Its configuration.
+    pub fn cfg(&self) -> &InstanceConfig {
+        &self.cfg
+    }
+    /// Its state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+    /// When it entered that state.
+    pub fn since(&self) -> Now {
+        self.since
+    }
+    /// Base priority with tracking weights, 1..=254, or 255 for an owner.
+    pub fn priority(&self) -> u8 {
+        self.priority
+    }
+    /// Who is Master as far as we know; `None` while that is us or nobody.
+    pub fn master(&self) -> Option<IpAddr> {
+        self.master
+    }
+    /// Where adverts leave from.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.source
+    }
+    /// Why it is in FAULT.
+    pub fn faults(&self) -> &BTreeSet<Fault> {
+        &self.faults
+    }
+    /// Counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+    /// Adverts armed in the kernel.
+    pub fn armed(&self) -> usize {
+        self.armed.len()
+    }
+    /// Master_Down_Interval as it would be armed now.
+    pub fn master_down_interval(&self) -> Duration {
+        timing::master_down(self.cfg.version, self.priority, self.master_interval, self.cfg.down_timer_adverts)
+    }
+    /// What a received advert is held against; `own`: the addresses of the receiving interface.
+    pub fn profile<'a>(&'a self, own: &'a [IpAddr]) -> Profile<'a> {
+        Profile {
+            family: self.cfg.family,
+            version: self.cfg.version,
+            vrid: self.cfg.vrid,
+            auth: &self.cfg.auth,
+            advert_int: self.cfg.advert_int,
+            checksum: self.cfg.checksum,
+            group: self.cfg.mcast_group,
+            vips: &self.listed,
+            own,
+            skip_check_adv_addr: self.cfg.skip_check_adv_addr,
+        }
+    }
+    fn owner(&self) -> bool {
+        self.cfg.priority == 255
+    }
+    fn is_master(&self) -> bool {
+        self.state == State::Master
+    }
+
+    // ---- inputs ----
+
+    /// A verified advert.
+    pub fn on_advert(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
+        if matches!(self.state, State::Init | State::Fault) {
+            return;
+        }
+        self.stats.advert_rcvd += 1;
+        let now = cx.now.mono;
+        let name = self.cfg.name.clone();
+        if heard.other_interval && self.limits.interval.pass(now).is_some() {
+            cx.fx.note(text::other_interval(&name, heard.src, self.cfg.advert_int, heard.interval));
+        }
+        if heard.other_vips && self.limits.vips.pass(now).is_some() {
+            cx.fx.note(text::other_vips(&name, heard.src));
+        }
+        if heard.priority == 255 && self.owner() && self.limits.owners.pass(now).is_some() {
+            cx.fx.note(text::two_owners(&name, heard.src));
+        }
+        let input = if heard.priority == 0 {
+            self.stats.pri_zero_rcvd += 1;
+            if self.limits.zero.pass(now).is_some() {
+                cx.fx.note(text::got_zero(&name, self.state, heard.src));
+            }
+            Input::RxZero
+        } else {
+            // Addresses as unsigned numbers in network order, 128 bits for IPv6: what Ord of Ipv4Addr and Ipv6Addr does.
+            match (heard.priority.cmp(&self.priority), self.source.map(|own| heard.src.cmp(&own))) {
+                (core::cmp::Ordering::Less, _) => Input::RxLower,
+                (core::cmp::Ordering::Greater, _) => Input::RxHigher,
+                (_, Some(core::cmp::Ordering::Greater) | None) => Input::RxEqualGreater,
+                (_, Some(core::cmp::Ordering::Equal)) => Input::RxEqualSame,
+                (_, Some(core::cmp::Ordering::Less)) => Input::RxEqualLess,
+            }
+        };
+        let cause = match (self.state, input) {
+            (State::Master, Input::RxHigher) => {
+                cx.fx.note(text::higher(&name, heard.src, heard.priority, self.priority));
+                Cause::Text(format!("{} has priority {} > {}", heard.src, heard.priority, self.priority))
+            }
+            (State::Master, Input::RxEqualGreater) => {
+                cx.fx.note(text::equal_greater(&name, heard.src, heard.priority));
+                Cause::Text(format!("{} has the same priority {} and a higher address", heard.src, heard.priority))
+            }
+            _ => Cause::None,
+        };
+        self.go(input, cause, Some(heard), cx);
+    }
+
+    /// A packet for our VRID that was dropped. Nothing but counters changes.
+    pub fn on_reject(&mut self, reject: Reject, from: IpAddr, cx: &mut Cx<'_>) {
+        let n = reject.index();
+        self.stats.rejected[n] += 1;
+        if matches!(self.state, State::Init | State::Fault) {
+            return;
+        }
+        self.silence.rejected += 1;
+        self.silence.last_reject = Some((reject, from));
+        if let Some(more) = self.limits.rejected[n].pass(cx.now.mono) {
+            cx.fx.note(text::rejected(&self.cfg.name, reject.name(), from, self.stats.rejected[n], more));
+        }
+    }
+
+    /// Master_Down_Timer fired.
+    pub fn on_master_down(&mut self, cx: &mut Cx<'_>) {
+        self.go(Input::MasterDown, Cause::Silence, None, cx);
+    }
+
+    fn silence_cause(&self, now: Instant) -> String {
+        let s = &self.silence;
+        let quiet = s.since.map_or_else(String::new, |t| format!(" for {}", text::span(now.since(t))));
+        let mut cause = match (s.zero_from, s.preempting) {
+            (Some(from), _) => format!("{from} stopped (priority 0)"),
+            (None, Some((from, p))) if self.preempt_delay_over => {
+                let delay = text::span(self.cfg.preempt_delay);
+                format!("preempting {from}: priority {} > {p}, preempt_delay {delay} elapsed", self.priority)
+            }
+            (None, Some((from, p))) => format!("preempting {from}: priority {} > {p}", self.priority),
+            // Asked by one who is Master by now.
+            (None, None) => match self.master.or(self.predecessor) {
+                Some(m) => format!("no advert{quiet}, last from {m}"),
+                None => format!("no advert{quiet}"),
+            },
+        };
+        if let Some((reject, from)) = s.last_reject {
+            cause += &format!("; {} dropped, last from {from}: {}", s.rejected, reject.name());
+        }
+        cause
+    }
+
+    /// `preempt_delay` is over: from now on lower adverts no longer count.
+    pub fn on_preempt_delay(&mut self) {
+        self.preempt_delay_over = true;
+    }
+
+    /// The daemon stops.
+    pub fn on_shutdown(&mut self, cx: &mut Cx<'_>) {
+        let was = self.state;
+        self.go(Input::Shutdown, Cause::None, None, cx);
+        self.faults.clear();
+        if was != State::Init {
+            cx.fx.note(text::stopped(&self.cfg.name, was));
+        }
+    }
+
+    // ---- the state machine ----
+
+    fn go(&mut self, input: Input, cause: Cause, heard: Option<&Heard>, cx: &mut Cx<'_>) {
+        let step = fsm::step(self.state, input);
+        let old = self.state;
+        if matches!(step.act, Act::Yield | Act::Farewell) {
+            // While still Master by state: the priority-0 advert must be on the wire before the addresses go.
+            self.leave_master(step.act, heard, cx);
+        }
+        self.state = step.next;
+        if step.act == Act::Claim {
+            // The advert is not to wait for words.
+            self.claim(cx);
+        }
+        if step.next != old {
+            self.since = cx.now;
+            if step.next != State::Init {
+                let cause = match cause {
+                    Cause::None => String::new(),
+                    Cause::Text(text) => text,
+                    Cause::Silence => self.silence_cause(cx.now.mono),
+                };
+                let init = old == State::Init && step.next != State::Master;
+                cx.fx.note(text::entering(&self.cfg.name, step.next, init, &cause));
+            }
+        }
+        match step.act {
+            Act::Ignore | Act::Farewell | Act::Claim => {}
+            Act::Listen => {
+                self.enter_backup(cx);
+                self.master_interval = self.cfg.advert_int;
+                self.arm_master_down(cx);
+            }
+            Act::Hurry => {
+                let skew = timing::skew(self.cfg.version, self.priority, self.master_interval);
+                cx.timers.set(Due::MasterDown(self.key), cx.now.mono + skew);
+                self.silence.zero_from = heard.map(|h| h.src);
+            }
+            Act::Follow => self.heard_equal_or_higher(heard, cx),
+            Act::PreemptOrFollow => self.heard_lower(heard, cx),
+            Act::Answer => self.answer(heard, cx),
+            Act::Reassert => self.answer_now(cx),
+            Act::Complain => {
+                if let Some(h) = heard
+                    && self.limits.same.pass(cx.now.mono).is_some()
+                {
+                    cx.fx.note(text::same_address(&self.cfg.name, h.src));
+                }
+            }
+            Act::Yield => {
+                self.enter_backup(cx);
+                self.follow(heard, cx);
+            }
+            Act::Quit => self.quit(cx),
+        }
+    }
+
+    fn enter_backup(&mut self, cx: &mut Cx<'_>) {
+        self.preempt_delay_over = false;
+        cx.timers.stop(Due::PreemptDelay(self.key));
+        self.silence = Silence { since: Some(cx.now.mono), ..Silence::default() };
+        self.master = None;
+    }
+
+    fn arm_master_down(&mut self, cx: &mut Cx<'_>) {
+        cx.timers.set(Due::MasterDown(self.key), cx.now.mono + self.master_down_interval());
+    }
+
+    // RFC 9568 §6.4.2 (435)-(455): learn, recompute, restart.
+    fn follow(&mut self, heard: Option<&Heard>, cx: &mut Cx<'_>) {
+        if let Some(h) = heard {
+            if self.cfg.version == Version::V3 && self.master_interval != h.interval {
+                self.master_interval = h.interval;
+                if h.interval > self.cfg.advert_int * SLOW {
+                    cx.fx.note(text::slow_takeover(&self.cfg.name, h.src, self.master_down_interval()));
+                }
+            }
+            if self.master != Some(h.src) {
+                let old = self.master.replace(h.src);
+                cx.fx.note(text::master_is(&self.cfg.name, old, h.src, h.priority));
+                if h.priority == self.priority {
+                    cx.fx.note(text::same_priority(&self.cfg.name, h.src, h.priority));
+                }
+            }
+            self.silence = Silence { since: Some(cx.now.mono), ..Silence::default() };
+        }
+        self.arm_master_down(cx);
+    }
+
+    fn heard_equal_or_higher(&mut self, heard: Option<&Heard>, cx: &mut Cx<'_>) {
+        if cx.timers.stop(Due::PreemptDelay(self.key)) {
+            cx.fx.note(text::preempt_delay_stopped(&self.cfg.name));
+        }
+        self.preempt_delay_over = false;
+        self.follow(heard, cx);
+    }
+
+    fn heard_lower(&mut self, heard: Option<&Heard>, cx: &mut Cx<'_>) {
+        let Some(h) = heard else { return };
+        // the owner preempts whatever Preempt_Mode says.
+        let preempt = self.cfg.preempt || self.owner();
+        let delaying = !self.cfg.preempt_delay.is_zero() && !self.preempt_delay_over && !self.owner();
+        if preempt && delaying && cx.timers.get(Due::PreemptDelay(self.key)).is_none() {
+            // the delay counts from the first lower-priority advert; a silent network is not waited for.
+            cx.timers.set(Due::PreemptDelay(self.key), cx.now.mono + self.cfg.preempt_delay);
+            cx.fx.note(text::preempt_delay(&self.cfg.name, self.cfg.preempt_delay));
+        }
+        if !preempt || delaying {
+            self.follow(heard, cx);
+        } else {
+            // the timer keeps running and nothing is learned.
+            self.silence.preempting = Some((h.src, h.priority));
+            self.silence.since = Some(cx.now.mono);
+            if self.limits.discarding.pass(cx.now.mono).is_some() {
+                cx.fx.note(text::discarding_lower(&self.cfg.name, h.src, h.priority));
+            }
+        }
+    }
+
+    /// Panics when a rule that must always hold does not.
+    pub fn check_invariants(&self, timers: &Timers, addrs: &Addresses) {
+        let name = &self.cfg.name;
+        let down = timers.get(Due::MasterDown(self.key)).is_some();
+        assert_eq!(down, self.state == State::Backup, "({name}) Master_Down_Timer runs in Backup and only there");
+        let claiming = timers.get(Due::Claim(self.key)).is_some();
+        assert_eq!(
+            self.phase.is_some() || claiming,
+            self.is_master(),
+            "({name}) a Master has a phase, and only a Master"
+        );
+        assert_eq!(
+            self.faults.is_empty(),
+            self.state != State::Fault,
+            "({name}) FAULT has a reason: {:?}",
+            self.faults
+        );
+        assert!(self.armed.len() <= timing::depth(self.cfg.advert_int), "({name}) armed too many");
+        if self.is_master() {
+            assert!(
+                claiming || !self.armed.is_empty() || self.packet.is_none(),
+                "({name}) a Master has an advert armed"
+            );
+        } else {
+            assert!(self.armed.is_empty(), "({name}) only a Master arms adverts");
+            assert_eq!(addrs.wanted(self.key), 0, "({name}) only a Master wants addresses");
+        }
+    }
+}
