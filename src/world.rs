@@ -552,7 +552,9 @@ impl World {
                 self.remove_leftovers(fx);
             }
             Phase::Running => {
-                self.addrs.reconcile(&self.links);
+                for (vr, id) in self.addrs.reconcile(&self.links) {
+                    with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx));
+                }
                 // An addition whose answer was lost, and which nobody wanted any more, left an address that no entry knows.
                 self.remove_leftovers(fx);
                 for vr in self.instances.keys() {

@@ -195,19 +195,25 @@ impl Addresses {
         }
     }
     /// After a complete dump: puts back what is wanted and not there.
-    pub fn reconcile(&mut self, links: &Links) {
+    /// Returns what is there although its addition failed as far as we knew (the answer was lost): announce it. Taking it
+    /// for absent would forget it when it is released, and leave it on a Backup.
+    pub fn reconcile(&mut self, links: &Links) -> Vec<(VrKey, AddrId)> {
+        let mut found = Vec::new();
         let ids: Vec<AddrId> = self.entries.keys().copied().collect();
         for id in ids {
-            if let Some(e) = self.entries.get_mut(&id)
-                && !e.busy
-                && !links.has(id)
-            {
-                e.held = false;
-                e.foreign = false;
+            if let Some(e) = self.entries.get_mut(&id).filter(|e| !e.busy) {
+                let there = links.has(id);
+                if !there {
+                    e.foreign = false;
+                } else if let Some(vr) = e.want.filter(|_| !e.held) {
+                    found.push((vr, id));
+                }
+                e.held = there;
             }
             self.settle(id);
             self.enqueue(id);
         }
+        found
     }
     /// `Due::AddrRetry`: what was put off until now. Returns what was found missing (taken away by somebody else).
     pub fn on_retry(&mut self, now: Instant, links: &Links, timers: &mut Timers) -> Vec<(VrKey, AddrId)> {
