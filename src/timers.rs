@@ -24,6 +24,8 @@ pub enum Due {
     GarpSecond(VrKey),
     /// `garp_master_refresh`.
     GarpRefresh(VrKey),
+    /// A rival was answered and has yielded by now: the last announcement is to be ours.
+    GarpLast(VrKey),
     /// The next slice of the GARP queue.
     GarpQueue,
     /// Addresses that could not be added or were taken away: try again.

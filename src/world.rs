@@ -24,8 +24,8 @@ use crate::vrrp::timing::Grid;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Between two tries to open a socket or to get an undisturbed dump. The usual cause, a device that just went away, is told
-/// by netlink sooner; this is for what netlink does not tell.
+/// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that
+/// just went away, is told by netlink sooner; this is for what netlink does not tell.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a stop waits for the kernel to confirm that the addresses are gone.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -136,6 +136,8 @@ pub struct World {
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
+    // Dumps in a row that were interrupted.
+    dumps_failed: u32,
 }
 
 // A machine with everything it may touch; the borrow checker needs the fields apart.
@@ -175,6 +177,7 @@ impl World {
             timers: Timers::default(),
             dumping: false,
             dump_again: false,
+            dumps_failed: 0,
         };
         for cfg in config.instances {
             let mut names = BTreeSet::from([cfg.interface.clone()]);
@@ -268,6 +271,7 @@ impl World {
                 Due::AdvertRetry(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_advert_retry(cx)),
                 Due::GarpSecond(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_second(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
+                Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
                 Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
                 Due::AddrRetry => {
                     for (vr, (ifindex, addr, prefix)) in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
@@ -536,10 +540,15 @@ impl World {
     fn on_synced(&mut self, now: Now, complete: bool, fx: &mut Effects) {
         self.dumping = false;
         if !complete {
-            fx.note(text::resync_failed());
-            self.timers.set(Due::Resync, now.mono + RETRY);
+            if self.dumps_failed == 0 {
+                fx.note(text::resync_failed());
+            }
+            let wait = Duration::from_millis(20) * 2u32.saturating_pow(self.dumps_failed.min(6));
+            self.dumps_failed += 1;
+            self.timers.set(Due::Resync, now.mono + wait.min(RETRY));
             return;
         }
+        self.dumps_failed = 0;
         for (ifindex, name) in self.links.sweep() {
             self.link_gone(now, ifindex, &name, fx);
         }

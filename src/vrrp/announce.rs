@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Frames a turn: some 3 µs each in the kernel, so a slice stays near 0.2 ms and 5,000 of them do not hold up the loop.
 const SLICE: usize = 64;
 
+/// A slice is a turn's worth: the next one must not be due in this one.
+const NEXT_TURN: Duration = Duration::from_nanos(1);
+
 // What is still to be said about one address.
 #[derive(Debug, Clone, Copy)]
 struct Left {
@@ -88,7 +91,7 @@ impl Announcer {
             }
             !lane.order.is_empty()
         });
-        match self.lanes.values().map(|lane| lane.open.max(now)).min() {
+        match self.lanes.values().map(|lane| lane.open.max(now + NEXT_TURN)).min() {
             Some(at) => timers.set(Due::GarpQueue, at),
             None => drop(timers.stop(Due::GarpQueue)),
         }

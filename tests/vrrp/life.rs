@@ -260,3 +260,13 @@ fn a_takeover_from_a_master_that_was_alive_is_called_flapping() {
     b.rx(&v2(), PEER, 200, S);
     assert_eq!((b.state(), b.logged("was Master all the time")), (State::Backup, 1));
 }
+
+#[test]
+fn after_a_rival_was_answered_the_last_announcement_is_ours() {
+    let mut b = Bench::master(v2());
+    b.rx(&v2(), PEER, 99, S);
+    b.run(ms(999));
+    assert_eq!(b.frames(), 5);
+    b.run(ms(1));
+    assert_eq!(b.frames(), 6);
+}

@@ -23,6 +23,9 @@ const ANSWER_PAUSE: Duration = Duration::from_millis(10);
 /// An advert whose send failed is tried again after a quarter of the interval, within these bounds: soon enough that one
 /// lost interval does not become three, rarely enough that a closed firewall is not hammered.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// After a rival was answered, hosts hear from us once more within this time, whatever the interval.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 impl Instance {
     /// A pre-armed advert left, or failed to.
     pub fn on_advert_sent(&mut self, epoch: u32, due: Instant, result: Result<(), Errno>, cx: &mut Cx<'_>) {
@@ -112,6 +115,13 @@ impl Instance {
         if self.is_master() {
             self.announce(self.cfg.garp.refresh_repeat, cx);
             self.set_refresh(cx.now.mono, cx);
+        }
+    }
+
+    /// `Due::GarpLast`.
+    pub fn on_garp_last(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.announce(1, cx);
         }
     }
 
@@ -212,6 +222,8 @@ impl Instance {
         if times > 0 {
             self.announce(times, cx);
             self.set_second_burst(times, delay, cx);
+            // Two that claim at once announce at once, and the loser's announcements may still be on their way when ours are out.
+            cx.timers.set(Due::GarpLast(self.key), now + self.cfg.advert_int.min(LAST_WORD));
         }
     }
 
