@@ -1,7 +1,7 @@
 //! The laboratory: hosts in network namespaces on one bridge, real daemons in them, captures and injected frames.
 //!
 //! Shared by the test targets `kernel` and `interop` (`#[path = "../lab/mod.rs"] mod lab;`). Read in this order: this file
-//! (namespaces, waiting), `daemon.rs` (configuration text, start, signals, log), `capture.rs` (tcpdump and a small pcap reader), `advert.rs`
+//! (namespaces, waiting), `daemon.rs` (configuration text, start, signals, log), `capture.rs` (frames into a pcap file, and a small reader), `advert.rs`
 //! (an advert builder that shares no code with the one under test), `inject.rs` (frames out of a packet socket).
 //!
 //! A namespace here has no name: a sleeping process holds it, and every process of a lab dies with the test thread
