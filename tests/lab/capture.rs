@@ -102,7 +102,8 @@ impl Lab {
     /// Captures what passes `host`'s interface, from before this returns.
     pub fn capture(&self, host: &Host, filter: &str) -> Capture {
         let file = self.path(&format!("{}.pcap", host.name));
-        let program = host.command("tcpdump").args(["-y", "EN10MB", "-ddd", filter]).output().expect("tcpdump was found");
+        let program =
+            host.command("tcpdump").args(["-y", "EN10MB", "-ddd", filter]).output().expect("tcpdump was found");
         assert!(program.status.success(), "{filter:?}: {}", String::from_utf8_lossy(&program.stderr));
         let mut child = host
             .command("python3")

@@ -253,12 +253,12 @@ impl Lab {
             skip(test, why);
             return None;
         }
-        let dir = std::env::temp_dir().join(format!(
-            "kalived-lab-{}-{}",
-            std::process::id(),
-            LABS.fetch_add(1, Ordering::Relaxed)
-        ));
-        std::fs::create_dir_all(&dir).expect("the temporary directory is writable");
+        // A process number is unique in its own process namespace only, and the directory may be shared with others.
+        let dir = until("a directory of our own", || {
+            let n = LABS.fetch_add(1, Ordering::Relaxed);
+            let dir = std::env::temp_dir().join(format!("kalived-lab-{}-{n}", std::process::id()));
+            std::fs::create_dir(&dir).is_ok().then_some(dir)
+        });
         let lan = Netns::new();
         // No spanning tree, no snooping: a bridge that forwards from the first frame on.
         lan.script(
