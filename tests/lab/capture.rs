@@ -1,9 +1,10 @@
-//! What was on the wire: tcpdump into a file, a reader for that file, and tshark's opinion.
+//! What was on the wire: a capture into a pcap file, a reader for that file, and tshark's opinion.
 //!
 //! Read first: `mod.rs`. The reader knows Ethernet, IPv4, IPv6, VRRP, ARP and neighbour advertisements as far as the tests ask;
 //! it decodes by itself, so that a mistake of the codec under test cannot hide here.
 
 use super::{Host, IFACE, Lab, Owned, until_true};
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -101,26 +102,23 @@ impl Lab {
     /// Captures what passes `host`'s interface, from before this returns.
     pub fn capture(&self, host: &Host, filter: &str) -> Capture {
         let file = self.path(&format!("{}.pcap", host.name));
-        let notes = self.path("tcpdump.txt");
-        let err = std::fs::File::create(&notes).expect("the lab's directory is writable");
-        let child = host
-            .command("tcpdump")
-            // -Z root: it would otherwise become a user who cannot write here. -B: room for floods.
-            .args(["-i", IFACE, "-n", "-U", "--immediate-mode", "-B", "16384", "-Z", "root"])
-            .arg("--time-stamp-precision=nano")
-            .arg("-w")
+        let program =
+            host.command("tcpdump").args(["-y", "EN10MB", "-ddd", filter]).output().expect("tcpdump was found");
+        assert!(program.status.success(), "{filter:?}: {}", String::from_utf8_lossy(&program.stderr));
+        let mut child = host
+            .command("python3")
+            .args(["-u", "-c", include_str!("capture.py"), IFACE])
             .arg(&file)
-            .arg(filter)
-            .stdout(Stdio::null())
-            .stderr(err)
+            .arg(String::from_utf8_lossy(&program.stdout).into_owned())
+            .stdout(Stdio::piped())
             .spawn()
-            .expect("tcpdump was found by missing()");
-        let capture = Capture { process: Owned(child), file };
-        until_true("tcpdump to listen", || {
-            std::fs::read_to_string(&notes).is_ok_and(|t| t.contains("listening on"))
-                && std::fs::metadata(&capture.file).is_ok_and(|m| m.len() >= 24)
-        });
-        capture
+            .expect("python3 was found by missing()");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("stdout is piped");
+        let process = Owned(child);
+        BufReader::new(out).read_line(&mut line).expect("a pipe can be read");
+        assert_eq!(line.trim(), "ready", "the capture did not begin");
+        Capture { process, file }
     }
 }
 
@@ -163,8 +161,8 @@ impl Capture {
     /// Ends the capture and has tshark read it: number of VRRP packets with a good checksum. Panics if one is malformed or has a
     /// bad checksum. `as_v2`: whether the VRRPv3 checksum over IPv4 leaves out the pseudo-header.
     pub fn good_by_tshark(mut self, as_v2: bool) -> usize {
-        let _ = Command::new("kill").arg(self.process.0.id().to_string()).status();
-        // Not asked for its exit code: tcpdump's own end by signal counts as an ordinary one or not, by version.
+        // Each frame is one write, so that the file is whole whenever the capture ends.
+        self.process.0.kill().expect("the capture runs");
         self.process.0.wait().expect("it is our child");
         let tshark = |filter: &str| -> usize {
             let out = Command::new("tshark")

@@ -1,7 +1,7 @@
 //! The laboratory: hosts in network namespaces on one bridge, real daemons in them, captures and injected frames.
 //!
 //! Shared by the test targets `kernel` and `interop` (`#[path = "../lab/mod.rs"] mod lab;`). Read in this order: this file
-//! (namespaces, waiting), `daemon.rs` (configuration text, start, signals, log), `capture.rs` (tcpdump and a small pcap reader), `advert.rs`
+//! (namespaces, waiting), `daemon.rs` (configuration text, start, signals, log), `capture.rs` (frames into a pcap file, and a small reader), `advert.rs`
 //! (an advert builder that shares no code with the one under test), `inject.rs` (frames out of a packet socket).
 //!
 //! A namespace here has no name: a sleeping process holds it, and every process of a lab dies with the test thread
@@ -253,12 +253,12 @@ impl Lab {
             skip(test, why);
             return None;
         }
-        let dir = std::env::temp_dir().join(format!(
-            "kalived-lab-{}-{}",
-            std::process::id(),
-            LABS.fetch_add(1, Ordering::Relaxed)
-        ));
-        std::fs::create_dir_all(&dir).expect("the temporary directory is writable");
+        // A process number is unique in its own process namespace only, and the directory may be shared with others.
+        let dir = until("a directory of our own", || {
+            let n = LABS.fetch_add(1, Ordering::Relaxed);
+            let dir = std::env::temp_dir().join(format!("kalived-lab-{}-{n}", std::process::id()));
+            std::fs::create_dir(&dir).is_ok().then_some(dir)
+        });
         let lan = Netns::new();
         // No spanning tree, no snooping: a bridge that forwards from the first frame on.
         lan.script(
