@@ -73,6 +73,8 @@ pub struct View {
     pub effective_priority: u8,
     /// As it would be armed now.
     pub master_down_interval: Duration,
+    /// What is waited in silence after a start or a fault; longer for `nopreempt`.
+    pub first_wait: Duration,
     /// The Master we follow.
     pub master: Option<IpAddr>,
     /// Where we send from.
@@ -306,6 +308,7 @@ impl World {
                 family: vi.cfg().family,
                 effective_priority: vi.priority(),
                 master_down_interval: vi.master_down_interval(),
+                first_wait: vi.first_wait(),
                 master: vi.master(),
                 source: vi.source(),
                 armed: vi.armed(),

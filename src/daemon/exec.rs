@@ -116,8 +116,9 @@ impl Exec {
         for e in fx.drain() {
             self.effect(now, e);
         }
-        // Requests first: the kernel worker adds the addresses while we arm the adverts.
-        if self.rtnl.pump(&mut self.ring) {
+        // Requests before adverts: the kernel worker adds the addresses while we arm. But not while a farewell is on its
+        // way: the worker would overtake it, and the addresses go only after the priority-0 advert.
+        if !self.adverts.stopping() && self.rtnl.pump(&mut self.ring) {
             self.ring.push_out();
         }
         self.adverts.arm(&mut self.ring);

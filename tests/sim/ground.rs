@@ -92,12 +92,21 @@ impl Ground {
     pub fn masters(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
         (0..self.nodes.len()).filter(move |n| self.nodes[*n].alive && self.nodes[*n].vr[group].state == State::Master)
     }
-    /// Largest Master_Down_Interval a member can come to: from the longest interval of the group and its own priority.
+    /// Longest silence a member can come to wait through: Master_Down_Interval from the longest interval of the group and its
+    /// own priority, or its first wait.
     pub fn longest_mdi(&self, node: usize, group: usize) -> Duration {
         let g = &self.opts.groups[group];
         let longest = g.members.iter().map(|m| m.interval).max().unwrap_or_default();
-        mdi(g.version, g.members[node].priority, longest)
+        let m = &g.members[node];
+        mdi(g.version, m.priority, longest).max(first_wait(g.version, m))
     }
+}
+
+/// What a member waits in silence after a start or a fault. With nopreempt at least 4 s and an interval: silence may be
+/// deafness (trap 31).
+pub fn first_wait(version: kalived::config::model::Version, m: &crate::options::Member) -> Duration {
+    let down = mdi(version, m.priority, m.interval);
+    if m.preempt || m.priority == 255 { down } else { down.max(Duration::from_secs(4) + m.interval) }
 }
 
 /// Master_Down_Interval, computed a second time from the RFCs, in nanoseconds.

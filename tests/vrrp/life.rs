@@ -270,3 +270,19 @@ fn after_a_rival_was_answered_the_last_announcement_is_ours() {
     b.run(ms(1));
     assert_eq!(b.frames(), 6);
 }
+
+#[test]
+fn trap_31_33_nopreempt_takes_silence_after_a_start_for_deafness_at_first() {
+    let mut c = v2();
+    c.preempt = false;
+    let mut b = Bench::new(c.clone());
+    b.run(ns(4_999_999_999));
+    assert_eq!(b.state(), State::Backup, "deaf for 3 s, then a whole interval until the first advert");
+    b.run(ns(1));
+    assert_eq!(b.state(), State::Master, "nobody is there after all");
+    // Once anything was heard, the Master's death is met in Master_Down_Interval.
+    let mut b = Bench::new(c.clone());
+    b.run(S * 4);
+    b.rx(&c, PEER, 50, S);
+    assert_eq!(b.left(Due::MasterDown), Some(ns(3_609_375_000)));
+}

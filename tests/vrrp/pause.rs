@@ -42,6 +42,7 @@ fn a_stale_master_that_hears_its_successor_yields_in_that_turn() {
 #[test]
 fn a_short_stall_is_not_worth_a_word() {
     let mut b = Bench::master(v2());
+    // The next advert is due within a second: nobody can have taken over before 2.6 s after that.
     b.now.mono += S * 2;
     b.advert_leaves();
     b.fire();

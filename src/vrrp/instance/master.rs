@@ -46,11 +46,11 @@ impl Instance {
             }
             Err(e) => self.on_send_failed(e, cx),
         }
-        // Handled so late that a peer may have taken over meanwhile: the earliest one does after three silent intervals.
-        // What arrived is handled in this very turn, before any timer; if we are still Master then, hosts must learn it
-        // again (user-demand rank 3).
+        // Handled so late that a peer may have taken over meanwhile: the earliest one does Master_Down_Interval after the
+        // advert before this one. What arrived is handled in this very turn, before any timer; if we are still Master then,
+        // hosts must learn it again (user-demand rank 3).
         let late = cx.now.mono.since(due);
-        if late >= self.cfg.advert_int * self.cfg.down_timer_adverts
+        if late >= self.cfg.advert_int * (self.cfg.down_timer_adverts - 1).max(1)
             && cx.timers.get(Due::Reannounce(self.key)).is_none()
         {
             cx.fx.note(text::was_late(&self.cfg.name, late));

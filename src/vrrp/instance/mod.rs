@@ -29,6 +29,8 @@ use bytes::Bytes;
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};
 
+/// See [`Instance::first_wait`]: three seconds of deafness is what people report, and one to spare.
+const LISTEN: Duration = Duration::from_secs(4);
 /// a learned interval above this multiple of our own is worth a warning.
 const SLOW: u32 = 3;
 
@@ -236,6 +238,13 @@ impl Instance {
             skip_check_adv_addr: self.cfg.skip_check_adv_addr,
         }
     }
+    /// How long silence is taken for deafness after a start or a fault. A switch port or a bond that forwards only some
+    /// seconds after link-up makes a `nopreempt` router preempt all the same (traps 31, 33); so it listens at least this long
+    /// and one interval. Once it has heard anything, Master_Down_Interval is all there is.
+    pub fn first_wait(&self) -> Duration {
+        let down = self.master_down_interval();
+        if self.cfg.preempt || self.owner() { down } else { down.max(LISTEN + self.cfg.advert_int) }
+    }
     fn owner(&self) -> bool {
         self.cfg.priority == 255
     }
@@ -379,7 +388,7 @@ impl Instance {
             Act::Listen => {
                 self.enter_backup(cx);
                 self.master_interval = self.cfg.advert_int;
-                self.arm_master_down(cx);
+                cx.timers.set(Due::MasterDown(self.key), cx.now.mono + self.first_wait());
             }
             Act::Hurry => {
                 let skew = timing::skew(self.cfg.version, self.priority, self.master_interval);

@@ -2,12 +2,12 @@
 //!
 //! The checker keeps that timer a second time, from the RFC's words: set to MDI on becoming Backup and on every acceptable
 //! advert (v3: with the interval it carries), to Skew on priority 0, left alone by a lower priority if we preempt. MDI = 3 *
-//! MAI + Skew, to the nanosecond. With `preempt_delay`, lower adverts are accepted from the first one for so long.
+//! MAI + Skew, to the nanosecond; after a start or a fault `nopreempt` waits longer. With `preempt_delay`, lower adverts are accepted from the first one for so long.
 //!
 //! Late: only after `max(timer, end of the last pause or stall) + J`, and only while the node is healthy.
 
 use super::{Checker, GRAIN, Id, Worst};
-use crate::ground::{Fact, Ground, mdi, skew};
+use crate::ground::{Fact, Ground, first_wait, mdi, skew};
 use crate::packet::Advert;
 use core::time::Duration;
 use kalived::config::model::Version;
@@ -130,7 +130,7 @@ impl Checker for TimersHold {
                     (State::Master, State::Backup) if m.yields => {}
                     (_, State::Backup) => {
                         m.mai = me.interval;
-                        m.deadline = Some(g.now + mdi(spec.version, me.priority, me.interval));
+                        m.deadline = Some(g.now + first_wait(spec.version, me));
                         (m.delay_from, m.delay_over) = (None, false);
                     }
                     _ => {}
