@@ -111,6 +111,8 @@ pub struct Adverts {
     chains: Arena<ChainMark, Chain>,
     stops: Arena<StopMark, Stop>,
     of_vr: BTreeMap<VrKey, Vec<ChainKey>>,
+    /// Times of the chains whose timer has not been heard of, with how many there are at each.
+    dues: BTreeMap<Instant, u32>,
     /// To be submitted at the end of the turn.
     pending: BTreeMap<Instant, Vec<Member>>,
 }
@@ -145,6 +147,7 @@ impl Adverts {
         if let Some(c) = self.chains.get_mut(chain) {
             c.timer = timer;
         }
+        *self.dues.entry(at).or_default() += 1;
         for (i, (vr, way, packet)) in sends.into_iter().enumerate() {
             let link = if i + 1 == count { Link::Last } else { Link::Hard };
             ring.send(Token::Advert(chain, i as u8), &way.fd, packet, way.to, link, How::NoWait);
@@ -215,6 +218,12 @@ impl Adverts {
     pub fn on_timer(&mut self, chain: ChainKey) {
         if let Some(c) = self.chains.get_mut(chain) {
             c.fired = true;
+            if let Some(n) = self.dues.get_mut(&c.at) {
+                *n -= 1;
+                if *n == 0 {
+                    self.dues.remove(&c.at);
+                }
+            }
         }
         self.forget_if_over(chain);
     }
@@ -286,6 +295,11 @@ impl Adverts {
         if self.chains.get(chain).is_some_and(|c| c.fired && c.open == 0) {
             self.chains.remove(chain);
         }
+    }
+
+    /// When the next chain leaves.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.dues.first_key_value().map(|(at, _)| *at)
     }
 
     /// Chains in flight.

@@ -4,6 +4,7 @@
 //! its arm, without `_`, as in the simulator.
 
 use super::adverts::{Adverts, Way};
+use super::lead::{Lead, Plan};
 use super::log::Sink;
 use super::rtnl::Rtnl;
 use super::token::Token;
@@ -13,6 +14,7 @@ use crate::exit::ExitCode;
 use crate::id::SockKey;
 use crate::note::{Level, Note};
 use crate::sys::bufring::BufRing;
+use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::op::{Done, Fd, Header, Link, OpKey};
 use crate::sys::ring::{How, Ring};
@@ -82,6 +84,10 @@ pub struct Exec {
     exit: Option<(ExitCode, Instant)>,
     frame_report: Option<Instant>,
     counters: Counters,
+    lead: Lead,
+    /// When the last requests went to the kernel.
+    asked: Option<Instant>,
+    several_cpus: bool,
 }
 
 impl Exec {
@@ -108,6 +114,9 @@ impl Exec {
             exit: None,
             frame_report: None,
             counters: Counters::default(),
+            lead: Lead::default(),
+            asked: None,
+            several_cpus: std::thread::available_parallelism().is_ok_and(|n| n.get() > 1),
         })
     }
 
@@ -120,6 +129,8 @@ impl Exec {
         // way: the worker would overtake it, and the addresses go only after the priority-0 advert.
         if !self.adverts.stopping() && self.rtnl.pump(&mut self.ring) {
             self.ring.push_out();
+            // On a single processor the worker could not run while we wait for it awake.
+            self.asked = self.several_cpus.then_some(now.mono);
         }
         self.adverts.arm(&mut self.ring);
         self.log.pump(&mut self.ring, now.mono);
@@ -198,13 +209,30 @@ impl Exec {
         Some(Way { fd: s.pair.tx.clone(), to: Some(s.pair.to.clone()) })
     }
 
-    /// Waits until something completed or `until`. Does not wait when answers lie ready or `busy`.
-    pub fn wait(&mut self, until: Option<Instant>, busy: bool) -> io::Result<()> {
+    /// Waits until something completed or `until`; with `takeover` to the point (see `lead.rs`). Does not wait when answers lie
+    /// ready or `busy`.
+    pub fn wait(&mut self, until: Option<Instant>, takeover: Option<Instant>, busy: bool) -> io::Result<()> {
         if busy || !self.inbox.is_empty() || self.finished().is_some() {
             return self.ring.submit();
         }
         let own = earliest(self.log.next_deadline(), self.exit.map(|(_, at)| at));
-        self.ring.submit_and_wait(earliest(until, own))
+        let until = earliest(until, own);
+        let sharp = earliest(takeover, self.adverts.next_due());
+        let answer = self.asked.filter(|_| self.rtnl.waits());
+        let from = clock::mono();
+        match self.lead.plan(from, until, sharp, answer) {
+            Plan::Sleep(until) => self.ring.submit_and_wait(until),
+            Plan::Spin(end) => {
+                self.ring.submit()?;
+                let mut now = clock::mono();
+                while now < end && self.ring.queued() == 0 {
+                    core::hint::spin_loop();
+                    now = clock::mono();
+                }
+                self.lead.spent(from, now);
+                Ok(())
+            }
+        }
     }
 
     /// Hands what is queued to the kernel. An error comes again with the next wait, which reports it.

@@ -5,6 +5,7 @@
 
 pub mod adverts;
 pub mod exec;
+pub mod lead;
 pub mod log;
 pub mod rtnl;
 pub mod start;
@@ -58,8 +59,11 @@ pub fn run(exec: &mut Exec, machine: &mut dyn Machine) -> ExitCode {
     exec.apply(now, &mut fx);
     let mut more = false;
     loop {
-        let until = machine.next_deadline().map(|(at, _)| at).filter(|_| !exec.exiting());
-        let waited = exec.wait(until, more);
+        let next = machine.next_deadline().filter(|_| !exec.exiting());
+        let until = next.map(|(at, _)| at);
+        // A takeover is as sharp as an advert.
+        let takeover = next.and_then(|(at, due)| matches!(due, Due::MasterDown(_)).then_some(at));
+        let waited = exec.wait(until, takeover, more);
         let now = clock::now();
         if let Some(e) = waited.err().or_else(|| exec.broken()) {
             fx.note(Note { level: Level::Error, text: format!("the ring failed: {e}") });

@@ -117,6 +117,11 @@ impl Rtnl {
         Some(Event::DumpBegin)
     }
 
+    /// Whether a request waits for the kernel's answer.
+    pub fn waits(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Sends the next slice, if none is on its way; whether it did.
     pub fn pump(&mut self, ring: &mut Ring<Token>) -> bool {
         if self.sending.is_some() || self.queue.is_empty() {

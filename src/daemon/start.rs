@@ -137,7 +137,7 @@ fn finish(exec: &mut Exec, code: ExitCode) {
     let now = clock::now();
     exec.apply(now, &mut fx);
     while exec.finished_at(clock::mono()).is_none() {
-        if exec.wait(None, false).is_err() {
+        if exec.wait(None, None, false).is_err() {
             break;
         }
         exec.events(clock::now(), &mut |_| {});

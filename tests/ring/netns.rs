@@ -102,7 +102,7 @@ impl Lab {
     /// Submits without looking at anything.
     fn submit(&mut self) {
         self.exec.apply(clock::now(), &mut self.fx);
-        self.exec.wait(None, true).unwrap();
+        self.exec.wait(None, None, true).unwrap();
     }
 
     /// Turns until `enough`.
@@ -111,7 +111,7 @@ impl Lab {
         self.exec.apply(now, &mut self.fx);
         while !enough(&self.told) {
             assert!(clock::mono() < self.deadline, "it never came: {:#?}", &self.told[self.told.len().min(20)..]);
-            self.exec.wait(Some(self.deadline), false).unwrap();
+            self.exec.wait(Some(self.deadline), None, false).unwrap();
             let now = clock::now();
             let told = &mut self.told;
             self.exec.events(now, &mut |e| {
