@@ -4,7 +4,7 @@
 //! hostile. Read first: `time.rs`, `id.rs`; the other direction is `effect.rs`.
 
 use crate::id::{SockKey, VrKey};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv6Addr};
 
 /// A positive errno value (`ENODEV` is 19). The pure side compares against the few it treats differently.
@@ -33,6 +33,10 @@ impl Errno {
 /// Correlates an [`Effect::Netlink`](crate::effect::Effect::Netlink) with its [`Event::Reply`]; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReqId(pub u64);
+
+/// Longest age of a datagram. The kernel stamps arrivals with the wall clock, which may be stepped in between: more than a
+/// wake-up takes is not believed, so that a step moves no timer.
+pub const LONGEST_AGE: Duration = Duration::from_millis(1);
 
 /// What the kernel says about a received datagram beside its bytes.
 ///
@@ -118,6 +122,8 @@ pub enum Event<'a> {
         sock: SockKey,
         /// What the kernel adds.
         meta: RxMeta,
+        /// How long before this turn it arrived, at most [`LONGEST_AGE`]: the time to wake up is not added to every timer.
+        age: Duration,
         /// Hostile.
         bytes: &'a [u8],
     },

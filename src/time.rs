@@ -32,6 +32,13 @@ impl Instant {
     }
 }
 
+impl Wall {
+    /// Time from `earlier` to `self`; zero when `earlier` is later, as after a step back.
+    pub fn since(self, earlier: Wall) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
 /// A duration as nanoseconds, saturating after 584 years.
 pub fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)

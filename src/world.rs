@@ -7,7 +7,7 @@
 
 use crate::config::model::{Config, Family};
 use crate::effect::{ADDR_PROTO, Effect, Effects, SockSpec};
-use crate::event::{AddrInfo, Errno, Event, RxMeta, Signal};
+use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal};
 use crate::exit::ExitCode;
 use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
 use crate::links::{AddrId, Links};
@@ -203,7 +203,11 @@ impl World {
                 self.dumping = true;
                 fx.push(Effect::Resync);
             }
-            Event::Datagram { sock, meta, bytes } => self.on_datagram(now, sock, &meta, bytes, fx),
+            Event::Datagram { sock, meta, age, bytes } => {
+                // Timers that an advert sets count from its arrival.
+                let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
+                self.on_datagram(arrived, sock, &meta, bytes, fx);
+            }
             Event::SockReady { sock, result } => self.on_sock(now, sock, result, fx),
             Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
             Event::AdvertSent { vr, epoch, due, result } => {

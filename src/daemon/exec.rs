@@ -9,7 +9,7 @@ use super::log::Sink;
 use super::rtnl::Rtnl;
 use super::token::Token;
 use crate::effect::{Effect, Effects, SockSpec};
-use crate::event::{Errno, Event, RxMeta, Signal};
+use crate::event::{Errno, Event, LONGEST_AGE, RxMeta, Signal};
 use crate::exit::ExitCode;
 use crate::id::SockKey;
 use crate::note::{Level, Note};
@@ -101,7 +101,7 @@ impl Exec {
         Ok(Exec {
             ring,
             buffers,
-            header_v4: Header::new(socket::NAME, 0),
+            header_v4: Header::new(socket::NAME, socket::CONTROL),
             header_v6: Header::new(socket::NAME, socket::CONTROL),
             packet,
             signals,
@@ -226,7 +226,12 @@ impl Exec {
                 self.ring.submit()?;
                 let mut now = clock::mono();
                 while now < end && self.ring.queued() == 0 {
-                    core::hint::spin_loop();
+                    match answer {
+                        // From another processor: asking is quicker than being interrupted.
+                        Some(_) => self.ring.submit()?,
+                        // From a timer of this one.
+                        None => core::hint::spin_loop(),
+                    }
                     now = clock::mono();
                 }
                 self.lead.spent(from, now);
@@ -257,7 +262,7 @@ impl Exec {
     fn completion(&mut self, now: Now, done: Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
         let Done { tag, result, buffer, more, read, .. } = done;
         match tag {
-            Token::Rx(sock) => self.datagram(sock, result, buffer, more, tell),
+            Token::Rx(sock) => self.datagram(now, sock, result, buffer, more, tell),
             Token::Timer(chain) => self.adverts.on_timer(chain),
             Token::Advert(chain, i) => {
                 if let Some(e) = self.adverts.on_send(&mut self.ring, chain, i, result) {
@@ -297,6 +302,7 @@ impl Exec {
 
     fn datagram(
         &mut self,
+        now: Now,
         sock: SockKey,
         result: i32,
         buffer: Option<u16>,
@@ -311,8 +317,10 @@ impl Exec {
                     Some(d) if d.truncated => self.counters.oversized += 1,
                     Some(d) => match socket::sender(d.name) {
                         Some(src) => {
-                            let (dst, hop_limit) = socket::control_v6(d.control);
-                            tell(Event::Datagram { sock, meta: RxMeta { src, dst, hop_limit }, bytes: d.payload });
+                            let c = socket::control(d.control);
+                            let meta = RxMeta { src, dst: c.dst, hop_limit: c.hop_limit };
+                            let age = c.stamp.map_or(Duration::ZERO, |at| now.wall.since(at)).min(LONGEST_AGE);
+                            tell(Event::Datagram { sock, meta, age, bytes: d.payload });
                         }
                         None => self.counters.anonymous += 1,
                     },

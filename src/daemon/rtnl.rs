@@ -26,12 +26,12 @@ use std::rc::Rc;
 /// Requests per send. Adding an address costs the kernel 8 to 30 µs, so a slice is about 1 ms of a worker, its answers
 /// and notices (two messages each) fit the buffers below twice over, and the first GARPs need not wait for the last
 /// address.
-const SLICE: usize = 64;
+const SLICE: usize = 128;
 /// Requests not sent yet plus requests not answered yet. 255 routers × 32 addresses; beyond it a request is answered
 /// with ENOBUFS, and the machines' own retry paces it.
 const OPEN: usize = 8192;
-/// Buffers: one per message. 256 take a slice's answers and notices four times.
-const BUFFERS: u16 = 256;
+/// Buffers: one per message; a slice's answers and notices twice over. To run out would look like lost messages.
+const BUFFERS: u16 = 512;
 /// Bytes each: a dump's messages are at most as long as the buffer offered, a notice about a link is 2 to 3 KiB.
 const BUFFER: u32 = 8192;
 /// Group number of the buffers.

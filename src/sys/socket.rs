@@ -8,6 +8,7 @@
 //! destination instead.
 
 use super::op::Fd;
+use crate::time::Wall;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -26,9 +27,9 @@ const SEND_BUFFER: i32 = 1 << 20;
 /// slow link backs up.
 const FRAME_BUFFER: i32 = 2 << 20;
 
-/// Bytes of ancillary data an IPv6 receive brings: `IPV6_PKTINFO` (16 + 20) and `IPV6_HOPLIMIT` (16 + 4), each aligned
-/// to 8, with room to spare.
-pub const CONTROL: usize = 96;
+/// Bytes of ancillary data a receive brings: `SCM_TIMESTAMPNS` (16 + 16), and for IPv6 `IPV6_PKTINFO` (16 + 20) and
+/// `IPV6_HOPLIMIT` (16 + 4), each aligned to 8, with room to spare.
+pub const CONTROL: usize = 128;
 /// Bytes of sender address: the larger of `sockaddr_in` and `sockaddr_in6`.
 pub const NAME: u32 = 28;
 
@@ -124,21 +125,39 @@ pub fn sender(name: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// Destination and hop limit of an IPv6 datagram, from its ancillary data.
-pub fn control_v6(control: &[u8]) -> (Option<Ipv6Addr>, Option<u8>) {
-    let (mut dst, mut hops) = (None, None);
+/// Ancillary data of a datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// IPv6: destination.
+    pub dst: Option<Ipv6Addr>,
+    /// IPv6: hop limit on arrival.
+    pub hop_limit: Option<u8>,
+    /// When it arrived.
+    pub stamp: Option<Wall>,
+}
+
+/// Reads the ancillary data of a datagram.
+pub fn control(control: &[u8]) -> Control {
+    let mut out = Control::default();
     let mut rest = control;
     // Each message is a header of a length (8 bytes), level and type (4 each), then data, padded to 8.
     while let (Some(len), Some(level), Some(kind)) = (word(rest, 0), int(rest, 8), int(rest, 12)) {
         let Some(data) = rest.get(16..len) else { break };
         if level == libc::IPPROTO_IPV6 && kind == libc::IPV6_PKTINFO {
-            dst = data.get(..16).and_then(|d| <[u8; 16]>::try_from(d).ok()).map(Ipv6Addr::from);
+            out.dst = data.get(..16).and_then(|d| <[u8; 16]>::try_from(d).ok()).map(Ipv6Addr::from);
         } else if level == libc::IPPROTO_IPV6 && kind == libc::IPV6_HOPLIMIT {
-            hops = int(data, 0).and_then(|h| u8::try_from(h).ok());
+            out.hop_limit = int(data, 0).and_then(|h| u8::try_from(h).ok());
+        } else if level == libc::SOL_SOCKET && kind == libc::SCM_TIMESTAMPNS {
+            out.stamp = timespec(data);
         }
         rest = rest.get(len.next_multiple_of(8)..).unwrap_or(&[]);
     }
-    (dst, hops)
+    out
+}
+
+fn timespec(data: &[u8]) -> Option<Wall> {
+    let field = |at: usize| Some(u64::from_ne_bytes(data.get(at..at + 8)?.try_into().ok()?));
+    Some(Wall(field(0)?.checked_mul(1_000_000_000)?.checked_add(field(8)?)?))
 }
 
 fn word(b: &[u8], at: usize) -> Option<usize> {
@@ -173,6 +192,8 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
     // By index, not by name: a renamed interface stays the same, a re-created one does not.
     option(f, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
     buffer(f, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
+    // Timers count from the arrival of an advert, not from when we woke up for it.
+    option(f, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
     match group {
         IpAddr::V4(g) => {
             // Only what this socket joined, not what any socket on the host joined.
@@ -312,14 +333,18 @@ mod tests {
         info.extend(7i32.to_ne_bytes());
         let mut all = message(libc::IPV6_PKTINFO, &info);
         all.extend(message(libc::IPV6_HOPLIMIT, &255i32.to_ne_bytes()));
-        assert_eq!(control_v6(&all), (Some(dst), Some(255)));
+        let mut stamp = message(libc::SCM_TIMESTAMPNS, &[3u64.to_ne_bytes(), 7u64.to_ne_bytes()].concat());
+        stamp[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+        all.extend(stamp);
+        let read = Control { dst: Some(dst), hop_limit: Some(255), stamp: Some(Wall(3_000_000_007)) };
+        assert_eq!(control(&all), read);
         for cut in 0..all.len() {
-            let _ = control_v6(&all[..cut]);
+            let _ = control(&all[..cut]);
         }
         all[..8].copy_from_slice(&u64::MAX.to_ne_bytes());
-        assert_eq!(control_v6(&all), (None, None));
+        assert_eq!(control(&all), Control::default());
         all[..8].fill(0);
-        assert_eq!(control_v6(&all), (None, None));
+        assert_eq!(control(&all), Control::default());
     }
 
     #[test]

@@ -17,9 +17,9 @@ use crate::timers::{Due, Timers};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Requests under way at once. They run on a kernel worker, not on the loop; what bounds them is the socket buffer that takes
-/// two answers each, and how soon a release can follow: 128 take the kernel about 1 ms. Enough that the worker never
+/// two answers each, and how soon a release can follow: 256 take the kernel about 2 ms. Enough that the worker never
 /// waits for us while 500 VIPs are added.
-const WINDOW: usize = 128;
+const WINDOW: usize = 256;
 /// How long after a deletion message the mirror is looked at.
 const DOUBT: Duration = Duration::from_millis(5);
 /// Longest wait before another try, for an address that cannot be added or that somebody keeps taking away.

@@ -117,7 +117,7 @@ impl Lab {
             self.exec.events(now, &mut |e| {
                 told.push(match e {
                     Event::SockReady { sock, result } => Told::Ready(sock, result),
-                    Event::Datagram { sock, meta, bytes } => Told::Datagram(sock, meta, bytes.to_vec()),
+                    Event::Datagram { sock, meta, bytes, .. } => Told::Datagram(sock, meta, bytes.to_vec()),
                     Event::LinkNew(l) => Told::Link(l),
                     Event::AddrNew(a) => Told::Addr(a),
                     Event::AddrDel { addr, .. } => Told::AddrDel(addr),

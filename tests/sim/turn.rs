@@ -49,7 +49,7 @@ impl Sim {
                     if let Some((group, from, advert)) = truth {
                         self.fact(Fact::Heard { node, group, advert, from });
                     }
-                    p.world.handle(now, Event::Datagram { sock, meta, bytes: &bytes }, &mut p.fx);
+                    p.world.handle(now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }, &mut p.fx);
                     look = false;
                 }
                 Completion::AdvertSent { vr, epoch, due, result } => {

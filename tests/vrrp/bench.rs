@@ -243,11 +243,11 @@ impl Bench {
         match (src, cfg.mcast_group) {
             (IpAddr::V4(_), _) => {
                 let meta = RxMeta { src, dst: None, hop_limit: None };
-                self.event(Event::Datagram { sock, meta, bytes: &p });
+                self.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &p });
             }
             (IpAddr::V6(_), IpAddr::V6(group)) => {
                 let meta = RxMeta { src, dst: Some(group), hop_limit: Some(255) };
-                self.event(Event::Datagram { sock, meta, bytes: &p[40..] });
+                self.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &p[40..] });
             }
             _ => panic!("one family"),
         }

@@ -39,7 +39,8 @@ fn state_master_below_255_still_waits() {
     // `state MASTER` only sets the default priority; lower.rs has done that. An owner does not wait.
     let mut owner = v3();
     owner.priority = 255;
-    let b = Bench::new(owner);
+    let mut b = Bench::new(owner);
+    b.fire();
     assert_eq!((b.state(), b.adverts()), (State::Master, 1));
     assert_eq!(b.logged("Entering MASTER STATE"), 1);
 }

@@ -47,7 +47,7 @@ fn inject(b: &mut Bench, v: &Vector) -> bool {
         meta.src = IpAddr::from([bytes[12], bytes[13], bytes[14], bytes[15]]);
     }
     let sock = b.sock.expect("a socket");
-    b.event(Event::Datagram { sock, meta, bytes });
+    b.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes });
     true
 }
 

@@ -23,6 +23,8 @@ const ANSWER_PAUSE: Duration = Duration::from_millis(10);
 /// An advert whose send failed is tried again after a quarter of the interval, within these bounds: soon enough that one
 /// lost interval does not become three, rarely enough that a closed firewall is not hammered.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// So many addresses are asked for in the turn of the first advert; it costs them some microseconds.
+const FEW: usize = 16;
 /// After a rival was answered, hosts hear from us once more within this time, whatever the interval.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -147,10 +149,17 @@ impl Instance {
         self.failing = 0;
         self.answer_open = Instant::default();
         self.stats.become_master += 1;
-        // Advert first, so that the old Master drops the addresses before our GARP. Everything else waits for the
+        // Advert first, so that the old Master drops the addresses before our GARP. All that takes time waits for the
         // next turn, a few microseconds later: preparing 500 addresses must not hold up the advert (trap 66).
         self.send_now(cx);
+        if self.few_addresses() {
+            self.want_addresses(cx);
+        }
         cx.timers.set(Due::Claim(self.key), cx.now.mono);
+    }
+
+    fn few_addresses(&self) -> bool {
+        self.vips().nth(FEW).is_none()
     }
 
     /// `Due::Claim`: the first advert is on its way; now the following ones, the addresses, and later their announcements.
@@ -159,11 +168,14 @@ impl Instance {
             return;
         }
         // Addresses first: the kernel adds them while we go on.
-        self.want_addresses(cx);
+        if !self.few_addresses() {
+            self.want_addresses(cx);
+        }
         self.phase = Some(cx.grid.join(self.cfg.advert_int));
         self.top_up(cx);
         self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
+        self.say_entered(cx);
     }
 
     pub(super) fn leave_master(&mut self, act: Act, heard: Option<&Heard>, cx: &mut Cx<'_>) {

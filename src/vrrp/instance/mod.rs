@@ -92,6 +92,7 @@ pub struct Stats {
 }
 
 // Why a state is entered, for the log. Put into words only after what is urgent has been done.
+#[derive(Debug)]
 enum Cause {
     None,
     Text(String),
@@ -128,6 +129,8 @@ pub struct Instance {
     key: VrKey,
     state: State,
     since: Now,
+    // A state entered that was not told yet.
+    entered: Option<(State, bool, Cause)>,
     faults: BTreeSet<Fault>,
     priority: u8,
     // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
@@ -161,6 +164,7 @@ impl Instance {
             key,
             state: State::Init,
             since: Now::default(),
+            entered: None,
             faults: BTreeSet::new(),
             priority: cfg.priority,
             master_interval: cfg.advert_int,
@@ -362,6 +366,9 @@ impl Instance {
     fn go(&mut self, input: Input, cause: Cause, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         let step = fsm::step(self.state, input);
         let old = self.state;
+        if step.next != old {
+            self.say_entered(cx);
+        }
         if matches!(step.act, Act::Yield | Act::Farewell) {
             // While still Master by state: the priority-0 advert must be on the wire before the addresses go.
             self.leave_master(step.act, heard, cx);
@@ -373,14 +380,10 @@ impl Instance {
         }
         if step.next != old {
             self.since = cx.now;
-            if step.next != State::Init {
-                let cause = match cause {
-                    Cause::None => String::new(),
-                    Cause::Text(text) => text,
-                    Cause::Silence => self.silence_cause(cx.now.mono),
-                };
-                let init = old == State::Init && step.next != State::Master;
-                cx.fx.note(text::entering(&self.cfg.name, step.next, init, &cause));
+            let init = old == State::Init && step.next != State::Master;
+            self.entered = Some((step.next, init, cause));
+            if step.act != Act::Claim {
+                self.say_entered(cx);
             }
         }
         match step.act {
@@ -412,6 +415,19 @@ impl Instance {
             }
             Act::Quit => self.quit(cx),
         }
+    }
+
+    // The line "Entering … STATE". A new Master says it with `Due::Claim`, or before it says anything else.
+    fn say_entered(&mut self, cx: &mut Cx<'_>) {
+        let Some((state, init, cause)) = self.entered.take().filter(|(state, ..)| *state != State::Init) else {
+            return;
+        };
+        let cause = match cause {
+            Cause::None => String::new(),
+            Cause::Text(text) => text,
+            Cause::Silence => self.silence_cause(self.since.mono),
+        };
+        cx.fx.note(text::entering(&self.cfg.name, state, init, &cause));
     }
 
     fn enter_backup(&mut self, cx: &mut Cx<'_>) {
