@@ -221,6 +221,7 @@ impl Exec {
         let answer = self.asked.filter(|_| self.rtnl.waits());
         let from = clock::mono();
         match self.lead.plan(from, until, sharp, answer) {
+            Plan::Now => self.ring.submit(),
             Plan::Sleep(until) => self.ring.submit_and_wait(until),
             Plan::Spin(end) => {
                 self.ring.submit()?;

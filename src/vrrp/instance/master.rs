@@ -25,6 +25,9 @@ const ANSWER_PAUSE: Duration = Duration::from_millis(10);
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 /// So many addresses are asked for in the turn of the first advert; it costs them some microseconds.
 const FEW: usize = 16;
+/// How long the rest of a takeover waits for the kernel to confirm a few addresses, so that their announcement comes first. The
+/// next advert may be due within that time; it is then so much later, and still far less than an interval after the first.
+const CONFIRMED: Duration = Duration::from_micros(200);
 /// After a rival was answered, hosts hear from us once more within this time, whatever the interval.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -152,10 +155,12 @@ impl Instance {
         // Advert first, so that the old Master drops the addresses before our GARP. All that takes time waits for the
         // next turn, a few microseconds later: preparing 500 addresses must not hold up the advert (trap 66).
         self.send_now(cx);
+        let mut rest = cx.now.mono;
         if self.few_addresses() {
             self.want_addresses(cx);
+            rest += CONFIRMED;
         }
-        cx.timers.set(Due::Claim(self.key), cx.now.mono);
+        cx.timers.set(Due::Claim(self.key), rest);
     }
 
     fn few_addresses(&self) -> bool {
