@@ -2,6 +2,7 @@
 
 mod broken;
 mod common;
+mod corpus;
 mod defaults;
 mod fuzz;
 mod keywords;

@@ -57,7 +57,7 @@ impl<'a> Cx<'a> {
                     if k.status != Status::Always && self.quiet == 0 {
                         self.postpone(Scope::AddressLine, k, word.span);
                     }
-                    self.more_of_address(&mut vip, k, word, value);
+                    self.more_of_address(&mut vip, k, value);
                 }
             }
         }
@@ -68,11 +68,7 @@ impl<'a> Cx<'a> {
         Some((vip, stmt.span()))
     }
 
-    fn more_of_address(&mut self, vip: &mut Vip, k: &Keyword, word: &'a Word, value: Option<&'a Word>) {
-        if vip.addr.is_ipv4() && matches!(k.name, "home" | "-nodad" | "mngtmpaddr") {
-            self.note(word.span, format!("`{}` is for IPv6: it is ignored", k.name));
-            return;
-        }
+    fn more_of_address(&mut self, vip: &mut Vip, k: &Keyword, value: Option<&'a Word>) {
         let value = value.map_or(Value::Bool(true), |w| Value::Text(self.text(w).into()));
         if let Some(field) = vip.more.get_or_insert_default().setting(k.name) {
             field.put(value);

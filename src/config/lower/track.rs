@@ -115,7 +115,7 @@ pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keywo
             };
         }
         "use_vmac" | "use_ipvlan" => {
-            if to.own_interface.is_some() {
+            if to.own_interface.as_ref().is_some_and(|o| o.ipvlan != (k.name == "use_ipvlan")) {
                 cx.error(stmt.span(), "`use_vmac` and `use_ipvlan` exclude each other: this one is ignored");
             } else {
                 to.own_interface = Some(Box::new(own_interface(cx, k, stmt)));
