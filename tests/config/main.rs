@@ -7,5 +7,6 @@ mod defaults;
 mod fuzz;
 mod keywords;
 mod man;
+mod rows;
 mod seeds;
 mod shape;
