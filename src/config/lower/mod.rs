@@ -43,12 +43,6 @@ pub struct Lowered {
 /// Gives the tree its meaning.
 pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
     let mut cx = Cx { src, diags, pending: BTreeMap::new(), interfaces: Vec::new(), other_work: false, partial: false };
-    cx.partial = !tree.unsupported.is_empty();
-    for u in &tree.unsupported {
-        if let Some(k) = keyword::find(Scope::Lexer, u.name) {
-            cx.postpone(Scope::Lexer, k, u.span);
-        }
-    }
     // global_defs first, wherever it stands: instances take defaults from it.
     let mut global = global::Globals::default();
     let mut drafts = Vec::new();
