@@ -174,7 +174,7 @@ impl<'a> Builder<'a> {
             }
             let gap = bytes.get((last - at.start) as usize..(span.start - at.start) as usize).unwrap_or(&[]);
             if last == at.start || gap.contains(&b'\n') {
-                self.statement(std::mem::take(&mut words));
+                self.statement(words.drain(..).collect());
                 self.tree.lines += 1;
             }
             last = span.end;
@@ -208,9 +208,9 @@ impl<'a> Builder<'a> {
                 self.say(Severity::Error, w.span, "unclosed quote").help(help);
                 words.push(w);
             }
-            Token::Open(span) => self.open(std::mem::take(words), span),
+            Token::Open(span) => self.open(words.drain(..).collect(), span),
             Token::Close(span) => {
-                self.statement(std::mem::take(words));
+                self.statement(words.drain(..).collect());
                 self.close(span);
             }
         }
@@ -306,7 +306,8 @@ impl<'a> Builder<'a> {
     }
 
     fn end_frame(&mut self) {
-        let Some(f) = self.frames.pop() else { return };
+        let Some(mut f) = self.frames.pop() else { return };
+        f.stmts.shrink_to_fit();
         if f.stmt.words.is_empty() {
             return;
         }
