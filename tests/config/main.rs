@@ -8,3 +8,4 @@ mod keywords;
 mod man;
 mod seeds;
 mod shape;
+mod text;
