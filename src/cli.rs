@@ -31,6 +31,10 @@ pub struct Options {
     pub test: Option<Option<PathBuf>>,
     /// `-p`.
     pub pid_file: PathBuf,
+    /// `-i`: what `@id` in the configuration is compared with; `None`: the node name.
+    pub config_id: Option<String>,
+    /// `-e`: every `include` must find what it names.
+    pub strict_include: bool,
     /// Options of keepalived that have no effect here: each a sentence for the log.
     pub ignored: Vec<String>,
 }
@@ -66,8 +70,6 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('s'), "namespace", Value::Needed, Loss::Wrong("start it with `ip netns exec` instead")),
     (Some('m'), "core-dump", Value::None, Loss::Ignored),
     (Some('M'), "core-dump-pattern", Value::Maybe, Loss::Ignored),
-    (Some('e'), "all-config", Value::None, Loss::Ignored),
-    (Some('i'), "config-id", Value::Needed, Loss::Wrong("lines that begin with @ are not supported yet")),
     (Some('u'), "umask", Value::Needed, Loss::Ignored),
     (None, "ignore-sigint", Value::None, Loss::Ignored),
     (Some('T'), "genhash", Value::None, Loss::Wrong("genhash is not supported yet")),
@@ -109,6 +111,14 @@ fn command() -> Command {
                 .value_name("FILE")
                 .help("Configuration file"),
         )
+        .arg(
+            Arg::new("config-id")
+                .long("config-id")
+                .short('i')
+                .value_name("ID")
+                .help("Take lines that begin with @ID; default: the node name up to its first dot"),
+        )
+        .arg(flag('e', "all-config", "Every include must find what it names"))
         .arg(flag('P', "vrrp", "Only VRRP (all there is so far)"))
         .arg(flag('n', "dont-fork", "Stay in the foreground"))
         .arg(flag('l', "log-console", "Log to standard error instead of syslog"))
@@ -198,6 +208,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         no_syslog: m.get_flag("no-syslog"),
         test: given(&m, "config-test").then(|| m.get_one::<String>("config-test").map(PathBuf::from)),
         pid_file: m.get_one::<String>("pid").map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from),
+        config_id: m.get_one::<String>("config-id").cloned(),
+        strict_include: m.get_flag("all-config"),
         ignored,
     })
 }
@@ -253,6 +265,9 @@ mod tests {
             let o = run(line);
             assert_eq!((o.file.as_deref(), o.foreground, o.console, o.detail), (Some("x"), true, true, true), "{line}");
         }
+        let o = run("kalived -i main -e");
+        assert_eq!((o.config_id.as_deref(), o.strict_include), (Some("main"), true));
+        assert_eq!(run("kalived").config_id, None);
         assert_eq!(run("kalived -p /tmp/p").pid_file, PathBuf::from("/tmp/p"));
         assert_eq!(run("kalived").pid_file, PathBuf::from(DEFAULT_PID_FILE));
     }

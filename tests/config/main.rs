@@ -10,3 +10,4 @@ mod man;
 mod rows;
 mod seeds;
 mod shape;
+mod text;
