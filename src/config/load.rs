@@ -38,7 +38,7 @@ pub fn load_with(files: &dyn Files, path: &str, options: &Options<'_>) -> Loaded
         return done(sources, diags, Lowered::default());
     };
     let tree = tree::parse(&sources, &input, &mut diags);
-    if tree.lines == 0 && !diags.has_fatal() {
+    if tree.lines == 0 && !input.worked && !diags.has_fatal() {
         diags
             .push(&sources, Severity::Fatal, start, "the configuration is empty")
             .help("write at least one `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
