@@ -46,6 +46,8 @@ pub enum Parsed {
     Run(Options),
     /// Print this and end with this code.
     Say(String, ExitCode),
+    /// Print this to standard output, for other programs, and end well.
+    List(String),
 }
 
 /// keepalived's options without meaning here: short, long, whether a value follows, whether ignoring it would be wrong.
@@ -178,7 +180,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         return Parsed::Say(command.render_help().to_string(), ExitCode::Ok);
     }
     if m.get_flag("list-keywords") {
-        return Parsed::Say(crate::config::keyword::list(), ExitCode::Ok);
+        return Parsed::List(crate::config::keyword::list());
     }
     if m.get_flag("version") {
         return Parsed::Say(version(), ExitCode::Ok);
@@ -248,12 +250,13 @@ mod tests {
     fn run(line: &str) -> Options {
         match of(line) {
             Parsed::Run(o) => o,
-            Parsed::Say(text, _) => panic!("{line}: {text}"),
+            Parsed::Say(text, _) | Parsed::List(text) => panic!("{line}: {text}"),
         }
     }
     fn code(line: &str) -> ExitCode {
         match of(line) {
             Parsed::Say(_, code) => code,
+            Parsed::List(_) => ExitCode::Ok,
             Parsed::Run(o) => panic!("{line}: {o:?}"),
         }
     }
@@ -288,6 +291,7 @@ mod tests {
         assert_eq!(run("kalived -R -d -S 3").ignored.len(), 3);
         assert!(run("kalived -B").ignored.is_empty());
         assert_eq!((code("kalived -v"), code("kalived -h")), (ExitCode::Ok, ExitCode::Ok));
+        assert!(matches!(of("kalived --list-keywords"), Parsed::List(text) if text.lines().count() == 550));
         assert_eq!((code("kalived --signum=RELOAD"), code("kalived --signum=X")), (ExitCode::Ok, ExitCode::Fatal));
     }
 }
