@@ -31,6 +31,10 @@ pub struct Options {
     pub test: Option<Option<PathBuf>>,
     /// `-p`.
     pub pid_file: PathBuf,
+    /// `-i`: what `@id` in the configuration is compared with; `None`: the node name.
+    pub config_id: Option<String>,
+    /// `-e`: every `include` must find what it names.
+    pub strict_include: bool,
     /// Options of keepalived that have no effect here: each a sentence for the log.
     pub ignored: Vec<String>,
 }
@@ -42,6 +46,8 @@ pub enum Parsed {
     Run(Options),
     /// Print this and end with this code.
     Say(String, ExitCode),
+    /// Print this to standard output, for other programs, and end well.
+    List(String),
 }
 
 /// keepalived's options without meaning here: short, long, whether a value follows, whether ignoring it would be wrong.
@@ -66,8 +72,6 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('s'), "namespace", Value::Needed, Loss::Wrong("start it with `ip netns exec` instead")),
     (Some('m'), "core-dump", Value::None, Loss::Ignored),
     (Some('M'), "core-dump-pattern", Value::Maybe, Loss::Ignored),
-    (Some('e'), "all-config", Value::None, Loss::Ignored),
-    (Some('i'), "config-id", Value::Needed, Loss::Wrong("lines that begin with @ are not supported yet")),
     (Some('u'), "umask", Value::Needed, Loss::Ignored),
     (None, "ignore-sigint", Value::None, Loss::Ignored),
     (Some('T'), "genhash", Value::None, Loss::Wrong("genhash is not supported yet")),
@@ -109,6 +113,14 @@ fn command() -> Command {
                 .value_name("FILE")
                 .help("Configuration file"),
         )
+        .arg(
+            Arg::new("config-id")
+                .long("config-id")
+                .short('i')
+                .value_name("ID")
+                .help("Take lines that begin with @ID; default: the node name up to its first dot"),
+        )
+        .arg(flag('e', "all-config", "Every include must find what it names"))
         .arg(flag('P', "vrrp", "Only VRRP (all there is so far)"))
         .arg(flag('n', "dont-fork", "Stay in the foreground"))
         .arg(flag('l', "log-console", "Log to standard error instead of syslog"))
@@ -124,6 +136,12 @@ fn command() -> Command {
         )
         .arg(Arg::new("pid").short('p').long("pid").value_name("FILE").help("Pid file").default_value(DEFAULT_PID_FILE))
         .arg(Arg::new("signum").long("signum").value_name("NAME").help("Print the number of the signal for NAME"))
+        .arg(
+            Arg::new("list-keywords")
+                .long("list-keywords")
+                .help("Print every keyword of the configuration with its range and status")
+                .action(ArgAction::SetTrue),
+        )
         .arg(flag('v', "version", "Print the version"))
         .arg(flag('h', "help", "Print this help"));
     for (short, long, value, _) in FOREIGN {
@@ -161,6 +179,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     if m.get_flag("help") {
         return Parsed::Say(command.render_help().to_string(), ExitCode::Ok);
     }
+    if m.get_flag("list-keywords") {
+        return Parsed::List(crate::config::keyword::list());
+    }
     if m.get_flag("version") {
         return Parsed::Say(version(), ExitCode::Ok);
     }
@@ -189,6 +210,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         no_syslog: m.get_flag("no-syslog"),
         test: given(&m, "config-test").then(|| m.get_one::<String>("config-test").map(PathBuf::from)),
         pid_file: m.get_one::<String>("pid").map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from),
+        config_id: m.get_one::<String>("config-id").cloned(),
+        strict_include: m.get_flag("all-config"),
         ignored,
     })
 }
@@ -227,12 +250,13 @@ mod tests {
     fn run(line: &str) -> Options {
         match of(line) {
             Parsed::Run(o) => o,
-            Parsed::Say(text, _) => panic!("{line}: {text}"),
+            Parsed::Say(text, _) | Parsed::List(text) => panic!("{line}: {text}"),
         }
     }
     fn code(line: &str) -> ExitCode {
         match of(line) {
             Parsed::Say(_, code) => code,
+            Parsed::List(_) => ExitCode::Ok,
             Parsed::Run(o) => panic!("{line}: {o:?}"),
         }
     }
@@ -244,6 +268,9 @@ mod tests {
             let o = run(line);
             assert_eq!((o.file.as_deref(), o.foreground, o.console, o.detail), (Some("x"), true, true, true), "{line}");
         }
+        let o = run("kalived -i main -e");
+        assert_eq!((o.config_id.as_deref(), o.strict_include), (Some("main"), true));
+        assert_eq!(run("kalived").config_id, None);
         assert_eq!(run("kalived -p /tmp/p").pid_file, PathBuf::from("/tmp/p"));
         assert_eq!(run("kalived").pid_file, PathBuf::from(DEFAULT_PID_FILE));
     }
@@ -264,6 +291,7 @@ mod tests {
         assert_eq!(run("kalived -R -d -S 3").ignored.len(), 3);
         assert!(run("kalived -B").ignored.is_empty());
         assert_eq!((code("kalived -v"), code("kalived -h")), (ExitCode::Ok, ExitCode::Ok));
+        assert!(matches!(of("kalived --list-keywords"), Parsed::List(text) if text.lines().count() == 550));
         assert_eq!((code("kalived --signum=RELOAD"), code("kalived --signum=X")), (ExitCode::Ok, ExitCode::Fatal));
     }
 }

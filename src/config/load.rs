@@ -1,10 +1,11 @@
 //! The entry point: a path to a [`Config`] and everything there is to say about the file.
 
 use super::diag::{self, Diag, Diags, Severity};
+use super::input::{self, Options};
 use super::keyword::nearest::distance;
 use super::lower::{self, InterfaceUse, Lowered};
 use super::model::Config;
-use super::source::{FileError, Files, MAX_BYTES, Sources, Span};
+use super::source::{Files, Sources, Span};
 use super::tree;
 use crate::exit::ExitCode;
 
@@ -25,29 +26,19 @@ pub struct Loaded {
 
 /// Reads and understands a configuration file. Never fails: what is wrong is in the result.
 pub fn load(files: &dyn Files, path: &str) -> Loaded {
+    load_with(files, path, &Options::default())
+}
+
+/// As [`load`], with what the text may depend on besides the files.
+pub fn load_with(files: &dyn Files, path: &str, options: &Options<'_>) -> Loaded {
     let mut sources = Sources::default();
     let mut diags = Diags::default();
     let start = Span::default();
-    let file = match files.read(path) {
-        Ok(bytes) => sources.add(path, bytes).ok_or_else(|| FileError {
-            errno: None,
-            reason: format!("larger than {} MiB, which no configuration is", MAX_BYTES >> 20),
-        }),
-        Err(e) => Err(e),
+    let Some(input) = input::read(files, path, options, &mut sources, &mut diags) else {
+        return done(sources, diags, Lowered::default());
     };
-    let file = match file {
-        Ok(file) => file,
-        Err(e) => {
-            let _ = sources.add(path, Vec::new());
-            diags
-                .push(&sources, Severity::Fatal, start, format!("cannot read the configuration: {}", e.reason))
-                .help(remedy(&e))
-                .exit(ExitCode::NoConfig);
-            return done(sources, diags, Lowered::default());
-        }
-    };
-    let tree = tree::parse(&sources, file, &mut diags);
-    if tree.lines == 0 && tree.unsupported.is_empty() {
+    let tree = tree::parse(&sources, &input, &mut diags);
+    if tree.lines == 0 && !input.worked && !diags.has_fatal() {
         diags
             .push(&sources, Severity::Fatal, start, "the configuration is empty")
             .help("write at least one `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
@@ -72,17 +63,8 @@ pub fn load(files: &dyn Files, path: &str) -> Loaded {
 }
 
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
-    let (diags, dropped) = diags.finish();
+    let (diags, dropped) = diags.finish(&sources);
     Loaded { config: lowered.config, diags, dropped, sources, interfaces: lowered.interfaces }
-}
-
-fn remedy(e: &FileError) -> &'static str {
-    match e.errno {
-        Some(2 | 20) => "create the file, or name another one with --config",
-        Some(1 | 13) => "run kalived as root, or make the file readable for it",
-        Some(21) => "this is a directory; name a file in it with --config",
-        _ => "name another file with --config",
-    }
 }
 
 impl Loaded {
@@ -129,5 +111,5 @@ pub fn check_interfaces(loaded: &Loaded, exists: &dyn Fn(&str) -> bool, names: &
         let text = format!("interface `{}` of {} does not exist", used.name, used.user);
         diags.push(&loaded.sources, Severity::Warning, used.span, text).help(help);
     }
-    diags.finish().0
+    diags.finish(&loaded.sources).0
 }

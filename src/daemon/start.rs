@@ -8,14 +8,14 @@ use super::log::{Sink, Target};
 use super::run;
 use crate::cli::{self, Options, Parsed};
 use crate::config::files::Disk;
-use crate::config::{Loaded, check_interfaces, load};
+use crate::config::{self, Loaded, check_interfaces};
 use crate::effect::{Effect, Effects};
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::sys::daemonize::{self, Start};
 use crate::sys::pidfile::{PidFile, Refused};
 use crate::sys::ring::Ring;
-use crate::sys::{clock, sched, signal, socket};
+use crate::sys::{clock, host, sched, signal, socket};
 use crate::world::World;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -31,8 +31,26 @@ pub fn program() -> ExitCode {
             let _ = write!(std::io::stderr(), "{text}");
             code
         }
+        Parsed::List(text) => {
+            // A reader that has seen enough, as `| head` has, is no failure.
+            let _ = write!(std::io::stdout(), "{text}");
+            ExitCode::Ok
+        }
         Parsed::Run(options) => start(&options),
     }
+}
+
+/// The configuration, with what it may depend on besides its files.
+fn read(options: &Options, path: &str) -> Loaded {
+    let id = options.config_id.clone().unwrap_or_else(host::short_name);
+    let from = config::Options {
+        config_id: &id,
+        strict_include: options.strict_include,
+        env: &|name| std::env::var(name).ok(),
+        seed: clock::now().wall.0 ^ (u64::from(std::process::id()) << 32),
+        ..config::Options::default()
+    };
+    config::load_with(&Disk, path, &from)
 }
 
 fn say(text: &str) {
@@ -41,7 +59,7 @@ fn say(text: &str) {
 
 fn start(options: &Options) -> ExitCode {
     let path = options.file.clone().unwrap_or_else(default_file);
-    let loaded = load(&Disk, &path);
+    let loaded = read(options, &path);
     let mut text = loaded.render(false);
     let names = socket::interfaces();
     let known: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -2,9 +2,12 @@
 
 mod broken;
 mod common;
+mod corpus;
 mod defaults;
 mod fuzz;
 mod keywords;
 mod man;
+mod rows;
 mod seeds;
 mod shape;
+mod text;

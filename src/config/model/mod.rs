@@ -1,12 +1,22 @@
 //! The configuration as the machines read it: typed, complete, every default filled in.
 //!
-//! Made by `lower.rs` only. Read first: reference `keywords.tsv` for what each keyword means. No syntax, no files here.
+//! Made by `lower` only. Here: what the machines act on. Beside it, one file per field of work: what is kept for them and
+//! has no effect yet. `setting.rs` joins both to the keyword table. No syntax, no files here.
+
+pub mod bfd;
+pub mod check;
+pub mod global;
+pub mod lvs;
+pub mod route;
+pub mod setting;
+pub mod vrrp;
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Where something stands in the files, for messages: file, line, column (both from 1).
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// As the operator wrote it.
     pub file: std::sync::Arc<str>,
@@ -23,25 +33,59 @@ impl core::fmt::Display for Place {
 }
 
 /// The whole configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// `global_defs` and root keywords.
     pub global: Global,
     /// `vrrp_instance` blocks in file order.
     pub instances: Vec<InstanceConfig>,
+    /// Single words of the top level.
+    pub root: global::RootMore,
+    /// `vrrp_sync_group`.
+    pub sync_groups: Vec<vrrp::SyncGroup>,
+    /// `vrrp_script`.
+    pub scripts: Vec<vrrp::VrrpScript>,
+    /// `track_file`, `vrrp_track_file`.
+    pub track_files: Vec<vrrp::TrackFile>,
+    /// `vrrp_track_process`.
+    pub track_processes: Vec<vrrp::TrackProcess>,
+    /// `track_group`.
+    pub track_groups: Vec<vrrp::TrackGroup>,
+    /// `garp_group`.
+    pub garp_groups: Vec<vrrp::GarpGroup>,
+    /// `linkbeat_interfaces`.
+    pub linkbeats: Vec<vrrp::Linkbeat>,
+    /// `interface_up_down_delays`.
+    pub link_delays: Vec<vrrp::LinkDelay>,
+    /// `static_ipaddress`.
+    pub static_addresses: Vec<Vip>,
+    /// `static_routes`.
+    pub static_routes: Vec<route::Route>,
+    /// `static_rules`.
+    pub static_rules: Vec<route::Rule>,
+    /// `SSL`.
+    pub ssl: Option<lvs::Ssl>,
+    /// `virtual_server_group`.
+    pub server_groups: Vec<lvs::ServerGroup>,
+    /// `virtual_server`.
+    pub virtual_servers: Vec<lvs::VirtualServer>,
+    /// `bfd_instance`.
+    pub bfd: Vec<bfd::BfdInstance>,
 }
 
 /// Process-wide settings.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Global {
     /// `router_id`; `None`: the host name.
     pub router_id: Option<String>,
     /// Scheduling and memory.
     pub process: Process,
+    /// What has no effect yet.
+    pub more: Box<global::GlobalMore>,
 }
 
 /// `vrrp_priority`, `vrrp_rt_priority`, `vrrp_no_swap`, `vrrp_rlimit_rttime`, `vrrp_cpu_affinity`.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Process {
     /// Nice value, -20..19; `None`: leave it.
     pub nice: Option<i8>,
@@ -56,7 +100,7 @@ pub struct Process {
 }
 
 /// Address family of a virtual router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// IPv4.
     V4,
@@ -72,7 +116,7 @@ impl Family {
 }
 
 /// Protocol version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Version {
     /// RFC 3768. IPv4 only.
     V2,
@@ -81,7 +125,7 @@ pub enum Version {
 }
 
 /// What the VRRPv3 checksum over IPv4 covers. Without meaning for v2 and IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChecksumMode {
     /// With the IPv4 pseudo-header: what keepalived, FRR and Wireshark take for granted. The default.
     PseudoHeader,
@@ -90,7 +134,7 @@ pub enum ChecksumMode {
 }
 
 /// VRRPv2 authentication.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Auth {
     /// Type 0.
     None,
@@ -109,7 +153,7 @@ impl core::fmt::Debug for Auth {
 }
 
 /// One line of `virtual_ipaddress`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vip {
     /// The address.
     pub addr: IpAddr,
@@ -129,12 +173,27 @@ pub struct Vip {
     pub noprefixroute: bool,
     /// `peer`.
     pub peer: Option<IpAddr>,
+    /// `home`, `-nodad`, `mngtmpaddr`, `autojoin`, `no_track`, `use_vmac`, `track_group`; `None`: none of them.
+    pub more: Option<Box<VipMore>>,
     /// Where the line stands.
     pub place: Place,
 }
 
+setting::block! {
+    /// What an address line says beyond [`Vip`].
+    pub struct VipMore {
+        pub home: bool => "home",
+        pub nodad: bool => "-nodad",
+        pub mngtmpaddr: bool => "mngtmpaddr",
+        pub autojoin: bool => "autojoin",
+        pub no_track: bool => "no_track",
+        pub use_vmac: bool => "use_vmac",
+        pub track_group: Option<Box<str>> => "track_group",
+    }
+}
+
 /// GARP and unsolicited NA.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GarpConfig {
     /// `garp_master_repeat`: announcements per address in a burst, at least 1; default 5.
     pub repeat: u32,
@@ -170,7 +229,7 @@ impl Default for GarpConfig {
 }
 
 /// One line of `track_interface`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackInterface {
     /// Interface name.
     pub name: String,
@@ -181,7 +240,7 @@ pub struct TrackInterface {
 }
 
 /// One `vrrp_instance`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceConfig {
     /// Name; unique in the file.
     pub name: String,
@@ -229,6 +288,8 @@ pub struct InstanceConfig {
     pub higher_prio_send_advert: bool,
     /// `skip_check_adv_addr`: a v2 advert with another VIP list is logged and used, not dropped.
     pub skip_check_adv_addr: bool,
+    /// What has no effect yet.
+    pub more: Box<vrrp::InstanceMore>,
 }
 
 impl InstanceConfig {
@@ -258,6 +319,7 @@ impl InstanceConfig {
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
             skip_check_adv_addr: false,
+            more: Box::default(),
         }
     }
 }
