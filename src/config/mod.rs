@@ -2,6 +2,7 @@
 
 pub mod diag;
 pub mod files;
+pub mod image;
 pub mod keyword;
 pub mod lex;
 mod load;

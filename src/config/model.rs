@@ -4,9 +4,10 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Where something stands in the files, for messages: file, line, column (both from 1).
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// As the operator wrote it.
     pub file: std::sync::Arc<str>,
@@ -23,7 +24,7 @@ impl core::fmt::Display for Place {
 }
 
 /// The whole configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// `global_defs` and root keywords.
     pub global: Global,
@@ -32,7 +33,7 @@ pub struct Config {
 }
 
 /// Process-wide settings.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Global {
     /// `router_id`; `None`: the host name.
     pub router_id: Option<String>,
@@ -41,7 +42,7 @@ pub struct Global {
 }
 
 /// `vrrp_priority`, `vrrp_rt_priority`, `vrrp_no_swap`, `vrrp_rlimit_rttime`, `vrrp_cpu_affinity`.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Process {
     /// Nice value, -20..19; `None`: leave it.
     pub nice: Option<i8>,
@@ -56,7 +57,7 @@ pub struct Process {
 }
 
 /// Address family of a virtual router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// IPv4.
     V4,
@@ -72,7 +73,7 @@ impl Family {
 }
 
 /// Protocol version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Version {
     /// RFC 3768. IPv4 only.
     V2,
@@ -81,7 +82,7 @@ pub enum Version {
 }
 
 /// What the VRRPv3 checksum over IPv4 covers. Without meaning for v2 and IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChecksumMode {
     /// With the IPv4 pseudo-header: what keepalived, FRR and Wireshark take for granted. The default.
     PseudoHeader,
@@ -90,7 +91,7 @@ pub enum ChecksumMode {
 }
 
 /// VRRPv2 authentication.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Auth {
     /// Type 0.
     None,
@@ -109,7 +110,7 @@ impl core::fmt::Debug for Auth {
 }
 
 /// One line of `virtual_ipaddress`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vip {
     /// The address.
     pub addr: IpAddr,
@@ -134,7 +135,7 @@ pub struct Vip {
 }
 
 /// GARP and unsolicited NA.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GarpConfig {
     /// `garp_master_repeat`: announcements per address in a burst, at least 1; default 5.
     pub repeat: u32,
@@ -170,7 +171,7 @@ impl Default for GarpConfig {
 }
 
 /// One line of `track_interface`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackInterface {
     /// Interface name.
     pub name: String,
@@ -181,7 +182,7 @@ pub struct TrackInterface {
 }
 
 /// One `vrrp_instance`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceConfig {
     /// Name; unique in the file.
     pub name: String,
