@@ -78,8 +78,7 @@ pub fn encode(config: &Config) -> Result<Vec<u8>, ImageError> {
     let vrrp = section("VRRP", &(&config.global, &config.instances))?;
     let lvs = section("LVS", &())?;
     let len = 4 + vrrp.len() + lvs.len();
-    let (Ok(body_len), Ok(vrrp_len), true) =
-        (u32::try_from(len), u32::try_from(vrrp.len()), HEADER + len <= MAX_IMAGE)
+    let (Ok(body_len), Ok(vrrp_len), true) = (u32::try_from(len), u32::try_from(vrrp.len()), HEADER + len <= MAX_IMAGE)
     else {
         return Err(ImageError::TooLarge(HEADER + len));
     };

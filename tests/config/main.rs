@@ -3,7 +3,9 @@
 mod broken;
 mod common;
 mod defaults;
+mod diff;
 mod fuzz;
+mod image;
 mod keywords;
 mod man;
 mod seeds;
