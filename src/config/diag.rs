@@ -33,6 +33,8 @@ pub enum Severity {
 pub struct Diag {
     /// How bad.
     pub severity: Severity,
+    /// Its name where the place that found it gave one; see [`Diag::code`].
+    pub name: Option<&'static str>,
     /// For Fatal: the exit code of a start. Without meaning otherwise.
     pub exit: ExitCode,
     /// Whether `--config-test` fails because of it.
@@ -49,6 +51,25 @@ pub struct Diag {
     pub related: Vec<(Place, Span, String)>,
 }
 
+impl Severity {
+    /// As it is printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Fatal => "fatal",
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
+
+impl Diag {
+    /// The stable short name of this kind of message, in kebab-case: for JSON and for `allow(...)`.
+    pub fn code(&self) -> &'static str {
+        self.name.unwrap_or_else(|| super::names::of(&self.message))
+    }
+}
+
 /// Collects messages.
 #[derive(Debug, Default)]
 pub struct Diags {
@@ -61,6 +82,7 @@ impl Diags {
     pub fn push(&mut self, src: &Sources, severity: Severity, span: Span, message: impl Into<String>) -> Handle<'_> {
         let diag = Diag {
             severity,
+            name: None,
             exit: ExitCode::Config,
             fails_test: severity < Severity::Note,
             place: src.place(span),
@@ -90,6 +112,10 @@ impl Diags {
     pub fn finish(mut self) -> (Vec<Diag>, usize) {
         self.list.sort_by_key(|d| (d.span.file, d.span.start, d.severity));
         (self.list, self.dropped)
+    }
+    /// None of these says anything against the file.
+    pub fn none_in_test(&mut self) {
+        self.list.iter_mut().for_each(|d| d.fails_test = false);
     }
     /// Takes over another collection.
     pub fn append(&mut self, other: Diags) {
@@ -128,6 +154,13 @@ impl Handle<'_> {
     pub fn also(mut self, src: &Sources, span: Span, text: impl Into<String>) -> Self {
         if let Some(d) = &mut self.diag {
             d.related.push((src.place(span), span, text.into()));
+        }
+        self
+    }
+    /// Gives it the name of a lint (`lint.rs`) or of a kind of message (`names.rs`).
+    pub fn name(mut self, name: &'static str) -> Self {
+        if let Some(d) = &mut self.diag {
+            d.name = Some(name);
         }
         self
     }
@@ -173,12 +206,13 @@ fn one(out: &mut String, d: &Diag, src: &Sources, colour: bool) {
         true => format!("\x1b[{code}m{text}\x1b[0m"),
         false => text.to_owned(),
     };
-    let (word, code) = match d.severity {
-        Severity::Fatal => ("fatal", "1;31"),
-        Severity::Error => ("error", "31"),
-        Severity::Warning => ("warning", "33"),
-        Severity::Note => ("note", "36"),
+    let code = match d.severity {
+        Severity::Fatal => "1;31",
+        Severity::Error => "31",
+        Severity::Warning => "33",
+        Severity::Note => "36",
     };
+    let word = d.severity.word();
     // The message may repeat words of a hostile file: no control character reaches the terminal.
     let _ = writeln!(out, "{}: {}: {}", paint("1", &d.place.to_string()), paint(code, word), clean(&d.message));
     excerpt(out, src, d.span);

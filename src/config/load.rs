@@ -5,7 +5,7 @@ use super::keyword::nearest::distance;
 use super::lower::{self, InterfaceUse, Lowered};
 use super::model::Config;
 use super::source::{FileError, Files, MAX_BYTES, Sources, Span};
-use super::tree;
+use super::tree::{self, Tree};
 use crate::exit::ExitCode;
 
 /// A configuration and what was said about it.
@@ -25,6 +25,11 @@ pub struct Loaded {
 
 /// Reads and understands a configuration file. Never fails: what is wrong is in the result.
 pub fn load(files: &dyn Files, path: &str) -> Loaded {
+    load_tree(files, path).0
+}
+
+/// As [`load`], with the statements.
+pub(super) fn load_tree(files: &dyn Files, path: &str) -> (Loaded, Tree) {
     let mut sources = Sources::default();
     let mut diags = Diags::default();
     let start = Span::default();
@@ -43,7 +48,7 @@ pub fn load(files: &dyn Files, path: &str) -> Loaded {
                 .push(&sources, Severity::Fatal, start, format!("cannot read the configuration: {}", e.reason))
                 .help(remedy(&e))
                 .exit(ExitCode::NoConfig);
-            return done(sources, diags, Lowered::default());
+            return (done(sources, diags, Lowered::default()), Tree::default());
         }
     };
     let tree = tree::parse(&sources, file, &mut diags);
@@ -52,7 +57,7 @@ pub fn load(files: &dyn Files, path: &str) -> Loaded {
             .push(&sources, Severity::Fatal, start, "the configuration is empty")
             .help("write at least one `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
             .exit(ExitCode::NoConfig);
-        return done(sources, diags, Lowered::default());
+        return (done(sources, diags, Lowered::default()), Tree::default());
     }
     let lowered = lower::lower(&sources, &tree, &mut diags);
     // Another fatal message says already why there is nothing.
@@ -68,7 +73,7 @@ pub fn load(files: &dyn Files, path: &str) -> Loaded {
             .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
             .not_in_test();
     }
-    done(sources, diags, lowered)
+    (done(sources, diags, lowered), tree)
 }
 
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {

@@ -1,15 +1,21 @@
 //! Text to meaning: `source` → `lex` → `tree` → `keyword` → `lower` → [`model`]. Entry point: [`load`].
 
+pub mod allow;
+pub mod check;
 pub mod diag;
 pub mod diff;
+pub mod dump;
 pub mod files;
 pub mod image;
 pub mod keyword;
 pub mod lex;
+pub mod lint;
 mod load;
 pub mod lower;
 pub mod model;
+pub mod names;
 pub mod node;
+pub mod report;
 pub mod source;
 pub mod tree;
 

@@ -5,19 +5,19 @@
 
 use super::exec::Exec;
 use super::log::{Sink, Target};
-use super::run;
+use super::{run, tools};
 use crate::cli::{self, Options, Parsed};
 use crate::config::files::Disk;
-use crate::config::{Loaded, check_interfaces, load};
+use crate::config::load;
 use crate::effect::{Effect, Effects};
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::sys::daemonize::{self, Start};
 use crate::sys::pidfile::{PidFile, Refused};
 use crate::sys::ring::Ring;
-use crate::sys::{clock, sched, signal, socket};
+use crate::sys::{clock, sched, signal};
 use crate::world::World;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// The socket of the syslog daemon.
@@ -32,29 +32,26 @@ pub fn program() -> ExitCode {
             code
         }
         Parsed::Run(options) => start(&options),
+        Parsed::Tool(tool, report) => tools::run(&tool, &report),
     }
 }
 
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "kalived: {text}");
 }
 
 fn start(options: &Options) -> ExitCode {
     let path = options.file.clone().unwrap_or_else(default_file);
-    let loaded = load(&Disk, &path);
-    let mut text = loaded.render(false);
-    let names = socket::interfaces();
-    let known: Vec<&str> = names.iter().map(String::as_str).collect();
-    let missing = check_interfaces(&loaded, &|n| known.contains(&n), &known);
-    text.push_str(&loaded.render_these(&missing, false));
     if let Some(log) = &options.test {
-        return test(&loaded, &missing, &text, log.as_deref());
+        return tools::test(&path, &options.report, log.as_deref());
     }
+    let mut loaded = load(&Disk, &path);
+    tools::look(&mut loaded, &options.report, false);
+    let text = loaded.render(false);
     // With -l the log says it.
     let fatal = loaded.fatal();
     if fatal.is_some() || !options.console {
-        let colour = std::io::stderr().is_terminal();
-        let _ = write!(std::io::stderr(), "{}{}", loaded.render(colour), loaded.render_these(&missing, colour));
+        let _ = write!(std::io::stderr(), "{}", loaded.render(tools::colour(&options.report)));
     }
     if let Some(code) = fatal {
         return code;
@@ -145,25 +142,9 @@ fn finish(exec: &mut Exec, code: ExitCode) {
     }
 }
 
-fn default_file() -> String {
+pub(super) fn default_file() -> String {
     let found = cli::DEFAULT_FILES.iter().find(|f| Path::new(f).exists());
     found.unwrap_or(&cli::DEFAULT_FILES[0]).to_string()
-}
-
-fn test(loaded: &Loaded, missing: &[crate::config::diag::Diag], plain: &str, log: Option<&Path>) -> ExitCode {
-    let written = match log {
-        Some(path) => std::fs::write(path, plain).map_err(|e| format!("cannot write {}: {e}", path.display())),
-        None => {
-            let colour = std::io::stderr().is_terminal();
-            let _ = write!(std::io::stderr(), "{}{}", loaded.render(colour), loaded.render_these(missing, colour));
-            Ok(())
-        }
-    };
-    if let Err(why) = written {
-        say(&why);
-        return ExitCode::Fatal;
-    }
-    loaded.config_test_exit()
 }
 
 fn permitted() -> Result<(), String> {

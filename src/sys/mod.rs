@@ -8,6 +8,7 @@
 pub mod bufring;
 pub mod clock;
 pub mod daemonize;
+pub mod ifaddrs;
 pub mod logfd;
 pub mod netlink;
 pub mod op;

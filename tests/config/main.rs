@@ -4,6 +4,7 @@ mod broken;
 mod common;
 mod defaults;
 mod diff;
+mod dump;
 mod fuzz;
 mod image;
 mod keywords;

@@ -1,0 +1,53 @@
+//! What is said about a configuration beyond reading it: interfaces this machine does not have, lints, and what the
+//! operator wants silenced. Read first: `load.rs`, `lint.rs`, `allow.rs`.
+
+use super::allow::Allowed;
+use super::diag::Diags;
+use super::lint::{self, HostAddr};
+use super::{Loaded, check_interfaces};
+
+/// What this machine has, as far as messages care.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Names of its interfaces.
+    pub interfaces: Vec<String>,
+    /// Its addresses.
+    pub addrs: Vec<HostAddr>,
+}
+
+/// How to look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look<'a> {
+    /// `None`: another machine's configuration (`--offline`).
+    pub host: Option<&'a Host>,
+    /// Look for lints too.
+    pub lints: bool,
+    /// A lint fails the test.
+    pub strict_lints: bool,
+    /// Names of messages nobody wants to see.
+    pub allow: &'a [String],
+}
+
+impl Loaded {
+    /// Adds these messages to its own and takes the silenced ones out.
+    pub fn look(&mut self, look: Look<'_>) {
+        let mut found = Diags::default();
+        let allowed = Allowed::read(&self.sources, look.allow, &mut found);
+        if look.lints && self.diags.iter().all(|d| d.exit != crate::exit::ExitCode::NoConfig) {
+            let addrs = look.host.map(|h| h.addrs.as_slice());
+            lint::run(&self.config, &self.sources, addrs, look.strict_lints, &mut found);
+        }
+        let (mut list, dropped) = found.finish();
+        if let Some(host) = look.host {
+            let names: Vec<&str> = host.interfaces.iter().map(String::as_str).collect();
+            let mut missing = check_interfaces(self, &|n| names.contains(&n), &names);
+            // The file may be meant for another machine, or for an interface that comes later.
+            missing.iter_mut().for_each(|d| d.fails_test = false);
+            list.append(&mut missing);
+        }
+        self.dropped += dropped;
+        self.diags.append(&mut list);
+        self.diags.retain(|d| !allowed.silences(d));
+        self.diags.sort_by_key(|d| (d.span.file, d.span.start, d.severity));
+    }
+}
