@@ -214,7 +214,14 @@ fn one(out: &mut String, d: &Diag, src: &Sources, colour: bool) {
     };
     let word = d.severity.word();
     // The message may repeat words of a hostile file: no control character reaches the terminal.
-    let _ = writeln!(out, "{}: {}: {}", paint("1", &d.place.to_string()), paint(code, word), clean(&d.message));
+    let _ = write!(out, "{}: {}: {}", paint("1", &d.place.to_string()), paint(code, word), clean(&d.message));
+    // The name with which it can be silenced.
+    match d.severity {
+        Severity::Warning | Severity::Note => {
+            let _ = writeln!(out, " [{}]", d.code());
+        }
+        Severity::Fatal | Severity::Error => out.push('\n'),
+    }
     excerpt(out, src, d.span);
     for (place, span, text) in &d.related {
         let _ = writeln!(out, "  {}: {}", place, clean(text));

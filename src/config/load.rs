@@ -1,6 +1,7 @@
 //! The entry point: a path to a [`Config`] and everything there is to say about the file.
 
 use super::diag::{self, Diag, Diags, Severity};
+use super::hint;
 use super::keyword::nearest::distance;
 use super::lower::{self, InterfaceUse, Lowered};
 use super::model::Config;
@@ -77,7 +78,8 @@ pub(super) fn load_tree(files: &dyn Files, path: &str) -> (Loaded, Tree) {
 }
 
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
-    let (diags, dropped) = diags.finish();
+    let (mut diags, dropped) = diags.finish();
+    hint::add(&sources, &mut diags);
     Loaded { config: lowered.config, diags, dropped, sources, interfaces: lowered.interfaces }
 }
 

@@ -6,6 +6,7 @@ pub mod diag;
 pub mod diff;
 pub mod dump;
 pub mod files;
+mod hint;
 pub mod image;
 pub mod keyword;
 pub mod lex;

@@ -6,6 +6,7 @@ mod defaults;
 mod diff;
 mod dump;
 mod fuzz;
+mod hundred;
 mod image;
 mod keywords;
 mod man;
