@@ -219,6 +219,12 @@ fn command() -> Command {
         )
         .arg(Arg::new("pid").short('p').long("pid").value_name("FILE").help("Pid file").default_value(DEFAULT_PID_FILE))
         .arg(Arg::new("signum").long("signum").value_name("NAME").help("Print the number of the signal for NAME"))
+        .arg(
+            Arg::new("list-keywords")
+                .long("list-keywords")
+                .help("Print every keyword of the configuration with its range and status")
+                .action(ArgAction::SetTrue),
+        )
         .arg(flag('v', "version", "Print the version"))
         .arg(flag('h', "help", "Print this help"));
     for (short, long, value, _) in FOREIGN {
@@ -323,6 +329,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     };
     if m.get_flag("help") {
         return Parsed::Say(command.render_help().to_string(), ExitCode::Ok);
+    }
+    if m.get_flag("list-keywords") {
+        return Parsed::Say(crate::config::keyword::list(), ExitCode::Ok);
     }
     if m.get_flag("version") {
         return Parsed::Say(version(), ExitCode::Ok);

@@ -289,7 +289,7 @@ mod tests {
         let (list, dropped) = d.finish();
         assert_eq!(
             render(&list, dropped, &src, false),
-            "k.conf:1:1: warning: first\n     1 | a {\n       | ^\n\
+            "k.conf:1:1: warning: first [other]\n     1 | a {\n       | ^\n\
              k.conf:2:11: error: too \u{FFFD}[2Jlarge\n     2 |  priority 300\n       |           ^^^\n\
              \x20 k.conf:1:3: opened here\n     1 | a {\n       |   ^\n  help: use 1..255\n"
         );

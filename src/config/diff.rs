@@ -14,8 +14,22 @@ use std::fmt;
 /// How a struct of the model is called in a file, and which of its fields identify it among its kind.
 const KINDS: &[(&str, &str, &[&str])] = &[
     ("InstanceConfig", "vrrp_instance", &["name"]),
+    ("SyncGroup", "vrrp_sync_group", &["name"]),
+    ("VrrpScript", "vrrp_script", &["name"]),
+    ("TrackFile", "track_file", &["name"]),
+    ("TrackProcess", "vrrp_track_process", &["name"]),
+    ("TrackGroup", "track_group", &["name"]),
+    ("GarpGroup", "garp_group", &["interfaces"]),
+    ("Linkbeat", "linkbeat_interfaces", &["interface"]),
+    ("LinkDelay", "interface_up_down_delays", &["interface"]),
     ("TrackInterface", "track_interface", &["name"]),
     ("Vip", "address", &["addr", "dev"]),
+    ("Route", "route", &["kind", "to", "table", "metric", "tos"]),
+    ("Rule", "rule", &["not", "from", "to", "preference", "fwmark", "iif", "oif", "action"]),
+    ("BfdInstance", "bfd_instance", &["name"]),
+    ("ServerGroup", "virtual_server_group", &["name"]),
+    ("VirtualServer", "virtual_server", &["service", "protocol"]),
+    ("RealServer", "real_server", &["addr", "port"]),
 ];
 
 /// What happens to a block.
@@ -176,8 +190,17 @@ fn top(out: &mut Vec<Entry>, field: &str, old: &Node, new: &Node) {
             }
         }
         _ => {
-            let name = if field == "global" { "global_defs" } else { field };
-            out.push(entry(name, String::new(), changes(old, new)));
+            let name = match field {
+                "global" => "global_defs",
+                "root" => "top level",
+                "ssl" => "SSL",
+                other => other,
+            };
+            // What has no block of its own in a file needs no line as long as it stays.
+            let what = changes(old, new);
+            if field == "global" || what != What::Kept {
+                out.push(entry(name, String::new(), what));
+            }
         }
     }
 }
@@ -195,7 +218,12 @@ fn compare(out: &mut Vec<Change>, path: &str, old: &Node, new: &Node) {
     if old == new {
         return;
     }
-    let inner = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path} {name}") };
+    // `more` is how the model is cut, not a word of the language.
+    let inner = |name: &str| match (path, name) {
+        (path, "more") => path.to_owned(),
+        ("", name) => name.to_owned(),
+        _ => format!("{path} {name}"),
+    };
     match (old, new) {
         (Node::Block(a), Node::Block(b)) if a.kind == b.kind && same_fields(a, b) => {
             for ((name, old), (_, new)) in a.fields.iter().zip(&b.fields) {

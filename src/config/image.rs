@@ -13,7 +13,12 @@
 //! recursive. Read first: `model.rs`. Deliberately absent: compatibility with other versions; the text is the
 //! configuration, an image lives as long as one program.
 
-use super::model::Config;
+use super::model::bfd::BfdInstance;
+use super::model::global::RootMore;
+use super::model::lvs::{ServerGroup, Ssl, VirtualServer};
+use super::model::route::{Route, Rule};
+use super::model::vrrp::{GarpGroup, LinkDelay, Linkbeat, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpScript};
+use super::model::{Config, Global, InstanceConfig, Vip};
 use bytes::{Buf, BufMut};
 use core::fmt;
 use crc::{CRC_32_ISCSI, Crc};
@@ -75,8 +80,8 @@ impl std::error::Error for ImageError {}
 
 /// The image of a configuration. The error is [`ImageError::TooLarge`] only.
 pub fn encode(config: &Config) -> Result<Vec<u8>, ImageError> {
-    let vrrp = section("VRRP", &(&config.global, &config.instances))?;
-    let lvs = section("LVS", &())?;
+    let (vrrp, lvs) = split(config);
+    let (vrrp, lvs) = (section("VRRP", &vrrp)?, section("LVS", &lvs)?);
     let len = 4 + vrrp.len() + lvs.len();
     let (Ok(body_len), Ok(vrrp_len), true) = (u32::try_from(len), u32::try_from(vrrp.len()), HEADER + len <= MAX_IMAGE)
     else {
@@ -142,17 +147,81 @@ impl<'a> Image<'a> {
         Ok(Image { vrrp, lvs })
     }
 
-    /// `global_defs`, everything of VRRP and what it tracks; without virtual servers.
+    /// Everything but the virtual servers.
     pub fn vrrp(&self) -> Result<Config, ImageError> {
-        let (global, instances) = take("VRRP", self.vrrp)?;
-        Ok(Config { global, instances })
+        take::<Vrrp>("VRRP", self.vrrp).map(join)
     }
 
     /// Everything.
     pub fn config(&self) -> Result<Config, ImageError> {
-        let config = self.vrrp()?;
-        let () = take("LVS", self.lvs)?;
+        let mut config = self.vrrp()?;
+        (config.ssl, config.server_groups, config.virtual_servers) = take("LVS", self.lvs)?;
         Ok(config)
+    }
+}
+
+// Tuples of fields instead of structs of their own: a field more in `Config` does not compile until it has its place.
+type VrrpRef<'a> = (
+    (&'a Global, &'a Vec<InstanceConfig>, &'a RootMore, &'a Vec<SyncGroup>, &'a Vec<VrrpScript>, &'a Vec<TrackFile>),
+    (&'a Vec<TrackProcess>, &'a Vec<TrackGroup>, &'a Vec<GarpGroup>, &'a Vec<Linkbeat>, &'a Vec<LinkDelay>),
+    (&'a Vec<Vip>, &'a Vec<Route>, &'a Vec<Rule>, &'a Vec<BfdInstance>),
+);
+type Vrrp = (
+    (Global, Vec<InstanceConfig>, RootMore, Vec<SyncGroup>, Vec<VrrpScript>, Vec<TrackFile>),
+    (Vec<TrackProcess>, Vec<TrackGroup>, Vec<GarpGroup>, Vec<Linkbeat>, Vec<LinkDelay>),
+    (Vec<Vip>, Vec<Route>, Vec<Rule>, Vec<BfdInstance>),
+);
+type LvsRef<'a> = (&'a Option<Ssl>, &'a Vec<ServerGroup>, &'a Vec<VirtualServer>);
+
+fn split(config: &Config) -> (VrrpRef<'_>, LvsRef<'_>) {
+    let Config {
+        global,
+        instances,
+        root,
+        sync_groups,
+        scripts,
+        track_files,
+        track_processes,
+        track_groups,
+        garp_groups,
+        linkbeats,
+        link_delays,
+        static_addresses,
+        static_routes,
+        static_rules,
+        bfd,
+        ssl,
+        server_groups,
+        virtual_servers,
+    } = config;
+    let blocks = (global, instances, root, sync_groups, scripts, track_files);
+    let small = (track_processes, track_groups, garp_groups, linkbeats, link_delays);
+    ((blocks, small, (static_addresses, static_routes, static_rules, bfd)), (ssl, server_groups, virtual_servers))
+}
+
+fn join(parts: Vrrp) -> Config {
+    let (blocks, small, (static_addresses, static_routes, static_rules, bfd)) = parts;
+    let (global, instances, root, sync_groups, scripts, track_files) = blocks;
+    let (track_processes, track_groups, garp_groups, linkbeats, link_delays) = small;
+    Config {
+        global,
+        instances,
+        root,
+        sync_groups,
+        scripts,
+        track_files,
+        track_processes,
+        track_groups,
+        garp_groups,
+        linkbeats,
+        link_delays,
+        static_addresses,
+        static_routes,
+        static_rules,
+        bfd,
+        ssl: None,
+        server_groups: Vec::new(),
+        virtual_servers: Vec::new(),
     }
 }
 

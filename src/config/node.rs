@@ -97,6 +97,18 @@ impl fmt::Display for Node {
     }
 }
 
+/// A variant with values, as words: `Mark(5)` is "mark 5".
+fn worded(variant: &str, values: &[Node]) -> Node {
+    let mut text = match variant {
+        "Address" | "Range" | "Pass" | "Type" => String::new(),
+        other => other.to_lowercase(),
+    };
+    for v in values {
+        let _ = write!(text, "{}{v}", if text.is_empty() { "" } else { " " });
+    }
+    Node::Leaf(text, false)
+}
+
 struct Maker;
 
 /// Never seen, see [`Node::of`].
@@ -170,8 +182,10 @@ impl ser::Serializer for Maker {
         variant: &'static str,
         v: &T,
     ) -> Made {
-        let fields = vec![(Cow::Borrowed("value"), v.serialize(Maker)?)];
-        let made = Node::Block(Block { kind: variant, fields });
+        let made = match v.serialize(Maker)? {
+            Node::Block(b) => Node::Block(Block { kind: variant, fields: b.fields }),
+            other => worded(variant, &[other]),
+        };
         Ok(if SECRET.contains(&name) { made.hidden() } else { made })
     }
     fn serialize_seq(self, _: Option<usize>) -> Result<Parts, NoText> {
@@ -184,7 +198,7 @@ impl ser::Serializer for Maker {
         Ok(Parts::new(name, SECRET.contains(&name)))
     }
     fn serialize_tuple_variant(self, name: &'static str, _: u32, v: &'static str, _: usize) -> Result<Parts, NoText> {
-        Ok(Parts::new(v, SECRET.contains(&name)))
+        Ok(Parts { variant: true, ..Parts::new(v, SECRET.contains(&name)) })
     }
     fn serialize_map(self, _: Option<usize>) -> Result<Parts, NoText> {
         Ok(Parts::new("map", false))
@@ -207,13 +221,14 @@ impl ser::Serializer for Maker {
 struct Parts {
     kind: &'static str,
     secret: bool,
+    variant: bool,
     fields: Vec<(Cow<'static, str>, Node)>,
     list: Vec<Node>,
 }
 
 impl Parts {
     fn new(kind: &'static str, secret: bool) -> Parts {
-        Parts { kind, secret, fields: Vec::new(), list: Vec::new() }
+        Parts { kind, secret, variant: false, fields: Vec::new(), list: Vec::new() }
     }
     fn push<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), NoText> {
         self.list.push(v.serialize(Maker)?);
@@ -230,8 +245,9 @@ impl Parts {
         Ok(if self.secret { node.hidden() } else { node })
     }
     fn list(mut self) -> Made {
-        let list = Node::List(std::mem::take(&mut self.list));
-        self.seal(list)
+        let list = std::mem::take(&mut self.list);
+        let node = if self.variant { worded(self.kind, &list) } else { Node::List(list) };
+        self.seal(node)
     }
     fn block(mut self) -> Made {
         if self.kind == "Place" {

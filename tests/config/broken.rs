@@ -154,11 +154,12 @@ fn words() {
         &["8:1 error: `priority` cannot stand at the top level | `priority` belongs inside vrrp_instance"],
     );
     says(
-        &(page("") + "virtual_server 1.2.3.4 80 {\nlb_alg rr\nreal_server 1.2.3.5 80 {\nTCP_CHEK {\nx\n}\n}\n}\n"),
+        &(page("")
+            + "virtual_server 1.2.3.4 80 {\nlb_alg rr\nprotocol TCP\nlb_kind NAT\nlb_algo wrr\nreal_server 1.2.3.5 80 {\nTCP_CHEK {\nx\n}\n}\n}\n"),
         &[
-            "8:1 note: `virtual_server` is not supported yet: the block has no effect",
+            "8:1 note: `virtual_server` is checked and kept, but the block has no effect yet",
             "9:1 error: unknown keyword `lb_alg` in virtual_server | did you mean `lb_algo`?",
-            "11:1 error: unknown keyword `TCP_CHEK` in real_server; its block is ignored | did you mean `TCP_CHECK`?",
+            "14:1 error: unknown keyword `TCP_CHEK` in real_server; its block is ignored | did you mean `TCP_CHECK`?",
         ],
     );
     says(&page("priority 5 6\n"), &["7:12 note: more words than the keyword takes: ignored"]);
@@ -175,7 +176,7 @@ fn text_that_is_none() {
     says(
         &page("notify \"/bin/x\n"),
         &[
-            "7:1 note: `notify` is not supported yet: it has no effect",
+            "7:1 note: `notify` is checked and kept, but it has no effect yet",
             "7:8 error: unclosed quote | a quoted text ends on the line on which it starts; add the closing \"",
         ],
     );
@@ -296,7 +297,12 @@ fn addresses() {
         "10.0.0.2 10.0.0.3",
         &["6:10 error: unknown word `10.0.0.3` in an address line; ignored | one address per line"],
     );
-    vip("10.0.0.300", &["6:1 error: `10.0.0.300` is not an IP address; the line is ignored | an IPv4 address has four numbers of 0..255, with points between them"]);
+    vip(
+        "10.0.0.300",
+        &[
+            "6:1 error: `10.0.0.300` is not an IP address; the line is ignored | an IPv4 address has four numbers of 0..255, with points between them",
+        ],
+    );
     vip("10.0.0.2/33", &["6:1 error: bad prefix length in `10.0.0.2/33`; the line is ignored | allowed: 0..32"]);
     vip("10.0.0.2/", &["6:1 error: bad prefix length in `10.0.0.2/`; the line is ignored | allowed: 0..32"]);
     vip("224.0.0.1", &["6:1 error: `224.0.0.1` cannot be the address of a host; the line is ignored"]);
@@ -326,7 +332,7 @@ fn addresses() {
         &["6:16 error: unknown scope `wide`; ignored | global, site, link, host, nowhere or 0..255"],
     );
     vip("10.0.0.2 peer fe80::1", &["6:15 error: the peer is of the other address family; ignored"]);
-    vip("10.0.0.2 home", &["6:10 note: `home` is not supported yet: it has no effect"]);
+    vip("10.0.0.2 home", &["6:10 note: `home` is checked and kept, but it has no effect yet"]);
     vip("10.0.0.2 preferred_lft 30", &["6:24 note: a limited `preferred_lft` is not supported yet: forever is used"]);
     vip(
         "10.0.0.2 {",
@@ -365,7 +371,10 @@ fn files() {
     // Nothing to run is no mistake of the file.
     for (file, test) in [
         ("global_defs {\n}\n", ExitCode::Ok),
-        ("virtual_server 1.2.3.4 80 {\n}\n", ExitCode::Ok),
+        (
+            "virtual_server 1.2.3.4 80 {\nprotocol TCP\nlb_algo wrr\nlb_kind NAT\nreal_server 1.2.3.5 80 {\n}\n}\n",
+            ExitCode::Ok,
+        ),
         ("x\n", ExitCode::ConfigTest),
     ] {
         let loaded = text(file);

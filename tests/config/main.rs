@@ -2,6 +2,7 @@
 
 mod broken;
 mod common;
+mod corpus;
 mod defaults;
 mod diff;
 mod dump;
@@ -10,5 +11,6 @@ mod hundred;
 mod image;
 mod keywords;
 mod man;
+mod names;
 mod seeds;
 mod shape;

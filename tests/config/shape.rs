@@ -51,12 +51,14 @@ fn comments_in_any_encoding() {
 #[test]
 fn blocks_that_are_not_done_yet_are_read_to_their_end() {
     let more = "virtual_server 10.0.0.1 80 { lb_algo rr
+        lb_kind NAT
+        protocol TCP
         real_server 1.2.3.4 80 { TCP_CHECK { retry 2 } }
         real_server 1.2.3.5 80 { MISC_CHECK { misc_path '/bin/x { # ' } notify_up \"/bin/y }\" root }
         sorry_server 1.2.3.6
     }\n";
     let loaded = text(&format!("{more}{more}{PLAIN}"));
-    let want = "1:1 note: `virtual_server` is not supported yet: the block has no effect (and in 1 more place)";
+    let want = "1:1 note: `virtual_server` is checked and kept, but the block has no effect yet (and in 1 more place)";
     assert_eq!(short(&loaded), [want]);
     assert_eq!((loaded.config.instances.len(), loaded.config_test_exit()), (1, ExitCode::Ok));
 }

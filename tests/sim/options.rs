@@ -190,6 +190,7 @@ fn vip(addr: IpAddr) -> Vip {
         deprecated: addr.is_ipv6(),
         noprefixroute: false,
         peer: None,
+        more: None,
         place: kalived::config::model::Place::default(),
     }
 }

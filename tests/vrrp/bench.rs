@@ -33,6 +33,7 @@ pub fn vip(s: &str) -> Vip {
         deprecated: false,
         noprefixroute: false,
         peer: None,
+        more: None,
         place: Default::default(),
     }
 }

@@ -3,66 +3,60 @@
 use super::{Form, Keyword, Scope, Status};
 use std::fmt::Write;
 
-/// Scopes with keywords that work, in the order of the page.
-const PAGE: &[(Scope, &str)] = &[
-    (Scope::Root, "TOP LEVEL"),
-    (Scope::GlobalDefs, "GLOBAL_DEFS"),
-    (Scope::Instance, "VRRP_INSTANCE"),
-    (Scope::Authentication, "AUTHENTICATION"),
-    (Scope::AddressLine, "ADDRESS LINES"),
-    (Scope::TrackLine, "TRACK_INTERFACE LINES"),
-];
-
-/// In roff: every keyword that works or is accepted, then the names of those that are not done yet.
+/// In roff: every keyword of every scope.
 pub fn man_section() -> String {
     let mut out = String::new();
-    for &(scope, title) in PAGE {
-        let _ = writeln!(out, ".SH {}", roff(title));
-        for k in scope.rows().iter().filter(|k| matches!(k.status, Status::Supported | Status::Always)) {
-            one(&mut out, k);
-        }
-    }
-    out.push_str(".SH KEYWORDS NOT SUPPORTED YET\n");
+    out.push_str(".SH KEYWORDS\n");
     out.push_str(
-        "These keywords of keepalived are known. Each that a file uses is reported once, with its place, and has no effect.\n\
-         Those marked with * keep kalived from starting, because running without them would not be safe.\n",
+        "All keywords of keepalived are known, checked and kept.\n\
+         .I (no effect yet)\n\
+         marks those that the daemon does not act on so far; each that a file uses is reported once, with its place.\n\
+         .I (refused until it works)\n\
+         marks those that keep kalived from starting, because running without them would not be safe.\n\
+         .I (accepted)\n\
+         marks those that ask for what kalived always does.\n\
+         .B kalived \\-\\-list\\-keywords\n\
+         prints the same list for programs.\n",
     );
     for &scope in Scope::ALL {
-        let name = |k: &Keyword| match k.status {
-            Status::NotYet => Some(roff(k.name)),
-            Status::Refused => Some(format!("{}*", roff(k.name))),
-            _ => None,
-        };
-        let names: Vec<String> = scope.rows().iter().filter_map(name).collect();
-        if !names.is_empty() {
-            let _ = write!(out, ".TP\n.B {}\n{}.\n", roff(scope.title()), names.join(",\n"));
+        let _ = writeln!(out, ".SH {}", roff(&scope.title().to_uppercase()));
+        if !scope.shared().is_empty() {
+            let more: Vec<String> = scope.shared().iter().map(|s| roff(s.title())).collect();
+            let _ = writeln!(out, "Also the keywords of {}.", more.join(" and "));
+        }
+        for k in scope.rows() {
+            one(&mut out, scope, k);
         }
     }
     out
 }
 
-fn one(out: &mut String, k: &Keyword) {
+fn one(out: &mut String, scope: Scope, k: &Keyword) {
     let _ = write!(out, ".TP\n.BI {}", quote(k.name));
     let args = if k.args.is_empty() { String::new() } else { format!(" {}", k.args) };
     let _ = writeln!(out, " {}", quote(&args));
+    if k.status != Status::Supported {
+        let _ = writeln!(out, ".I ({})", roff(k.status.word()));
+    }
     let _ = writeln!(out, "{}", roff(k.doc));
     let range = match k.form {
-        Form::Int(min, max) if k.range.is_empty() || k.range.starts_with("outside") => {
-            let tail = if k.range.is_empty() { String::new() } else { format!("; {}", k.range) };
-            match max >= i64::from(i32::MAX) {
-                true => format!("{min} or more{tail}"),
-                false => format!("{min}..{max}{tail}"),
-            }
-        }
-        Form::Secs(..) if !k.range.is_empty() => k.range.to_owned(),
-        Form::Secs(0, max) if max < 4_000_000_000 => format!("0..{} s", max / 1_000_000),
-        _ => k.range.to_owned(),
+        // The argument names these already.
+        Form::Choice(_) | Form::OneOf(_) => k.range.to_owned(),
+        Form::Int(min, max) if max >= i64::from(i32::MAX) && k.range.is_empty() => format!("{min} or more"),
+        Form::Secs(_, max) if max >= 4_000_000_000 && k.range.is_empty() => String::new(),
+        _ => k.limits(),
     };
     if !range.is_empty() {
-        let _ = writeln!(out, "Range: {}.", roff(&range));
+        let _ = writeln!(out, "Range: {}.", roff(range.trim_end_matches('.')));
     }
     if !k.default.is_empty() && k.default != "none" {
         let _ = writeln!(out, "Default: {}.", roff(k.default));
+    }
+    if let Some(now) = super::replaced_by(scope, k.name) {
+        let _ = writeln!(out, "Old name: write {}.", roff(now));
+    }
+    if !super::applied_by_reload(scope, k.name) {
+        out.push_str("A reload does not change it.\n");
     }
 }
 

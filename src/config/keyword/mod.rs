@@ -65,12 +65,26 @@ pub enum Form {
     Bool,
     /// A whole number, both bounds allowed.
     Int(i64, i64),
+    /// The same, or nothing, which means the third number.
+    OptInt(i64, i64, i64),
+    /// 1..65535; nothing may follow the digits.
+    Port,
     /// Seconds with up to six decimals; bounds in microseconds, both allowed.
     Secs(u64, u64),
+    /// Milliseconds with up to three decimals; bounds in microseconds, both allowed.
+    Millis(u64, u64),
+    /// A whole number from minus to plus this, then `reverse` or `noreverse` or nothing.
+    Weight(i32),
+    /// One of these words, which the model has as an enum. Letter case counts except for transport protocols.
+    Choice(&'static [&'static str]),
+    /// One of these words, kept as text.
+    OneOf(&'static [&'static str]),
     /// An address.
     Ip,
     /// One word.
     Text,
+    /// One word, or nothing, which means this one.
+    OptText(&'static str),
     /// Words with a form of their own.
     Words,
     /// A command: both quotes group.
@@ -86,8 +100,8 @@ pub enum Form {
 pub enum Status {
     /// Works.
     Supported,
-    /// Known, without effect, and said so.
-    NotYet,
+    /// Known, checked and kept in the model, but without effect yet, and said so.
+    NoEffect,
     /// Known, not done yet, and running without it would be wrong on the wire or unsafe: kalived does not start.
     Refused,
     /// Accepted without a message: kalived always behaves so, or it never had an effect.
@@ -123,6 +137,119 @@ const fn row(
     doc: &'static str,
 ) -> Keyword {
     Keyword { name, form, status, args, default, range, doc }
+}
+
+/// Words that were replaced, and by what. keepalived tells of the first group, too; the others are plain aliases.
+const REPLACED: &[(Scope, &str, &str)] = &[
+    (Scope::GlobalDefs, "lvs_process_name", "checker_process_name"),
+    (Scope::GlobalDefs, "lvs_flush_onstop", "lvs_flush_on_stop"),
+    (Scope::GlobalDefs, "vrrp_vmac_garp_intvl", "vrrp_garp_extra_if"),
+    (Scope::GlobalDefs, "vrrp_rlimit_rtime", "vrrp_rlimit_rttime"),
+    (Scope::GlobalDefs, "checker_rlimit_rtime", "checker_rlimit_rttime"),
+    (Scope::GlobalDefs, "bfd_rlimit_rtime", "bfd_rlimit_rttime"),
+    (Scope::GlobalDefs, "enable_snmp_keepalived", "enable_snmp_vrrp"),
+    (Scope::Root, "vrrp_track_file", "track_file"),
+    (Scope::SyncGroup, "global_tracking", "sync_group_tracking_weight"),
+    (Scope::Instance, "linkbeat_use_polling", "linkbeat_interfaces"),
+    (Scope::Instance, "lvs_sync_daemon_interface", "lvs_sync_daemon"),
+    (Scope::Instance, "vmac_garp_intvl", "garp_extra_if"),
+    (Scope::Instance, "thread_timer_expired", "timer_expired_backup"),
+    (Scope::RouteLine, "gw", "via"),
+    (Scope::RouteLine, "or", "nexthop"),
+    (Scope::HttpCheck, "nb_get_retry", "retry"),
+    (Scope::SmtpCheck, "host", "connect_ip"),
+];
+
+/// What to write instead of an old word.
+pub fn replaced_by(scope: Scope, name: &str) -> Option<&'static str> {
+    REPLACED.iter().find(|(s, n, _)| *s == scope && *n == name).map(|(_, _, by)| *by)
+}
+
+/// Words that hold for the life of the process: a reload keeps the old value.
+const ONLY_AT_START: &[(Scope, &str)] = &[
+    (Scope::Root, "net_namespace"),
+    (Scope::Root, "net_namespace_ipvs"),
+    (Scope::Root, "instance"),
+    (Scope::Root, "use_pid_dir"),
+    (Scope::Root, "namespace_with_ipsets"),
+    (Scope::GlobalDefs, "nftables"),
+    (Scope::GlobalDefs, "tmp_config_directory"),
+    (Scope::GlobalDefs, "disable_local_igmp"),
+    (Scope::GlobalDefs, "startup_script"),
+    (Scope::GlobalDefs, "startup_script_timeout"),
+    (Scope::GlobalDefs, "vrrp_startup_delay"),
+    (Scope::GlobalDefs, "vrrp_delay_after_boot"),
+    (Scope::GlobalDefs, "lvs_flush"),
+    (Scope::GlobalDefs, "random_seed"),
+];
+
+/// Whether a reload applies a changed value.
+pub fn applied_by_reload(scope: Scope, name: &str) -> bool {
+    !ONLY_AT_START.iter().any(|(s, n)| *s == scope && *n == name)
+}
+
+/// Every keyword, one line each, tab separated: where it stands, the word, what follows, default, range, whether a reload
+/// applies it, status. What `kalived --list-keywords` prints.
+pub fn list() -> String {
+    let mut out = String::from("scope\tkeyword\targuments\tdefault\trange\treload\tstatus\n");
+    for &scope in Scope::ALL {
+        for k in scope.rows() {
+            let reload = if applied_by_reload(scope, k.name) { "yes" } else { "no" };
+            let line = [scope.title(), k.name, k.args, k.default, &k.limits(), reload, k.status.word()];
+            let cell = |t: &&str| if t.is_empty() { "-" } else { *t }.to_owned();
+            out += &line.iter().map(cell).collect::<Vec<_>>().join("\t");
+            out.push('\n');
+        }
+    }
+    out
+}
+
+impl Status {
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Supported => "works",
+            Status::NoEffect => "no effect yet",
+            Status::Refused => "refused until it works",
+            Status::Always => "accepted",
+        }
+    }
+}
+
+impl Keyword {
+    /// The range for people: what the form says, then what the row adds.
+    pub fn limits(&self) -> String {
+        let form = self.form.limits();
+        // A row that states the same range in its own words says more.
+        match (form.is_empty(), self.range.is_empty()) {
+            (_, true) => form,
+            (true, _) => self.range.to_owned(),
+            _ if self.range.contains("..") || self.range.contains(">=") => self.range.to_owned(),
+            _ => format!("{form}; {}", self.range),
+        }
+    }
+}
+
+impl Form {
+    /// The allowed values, for people; empty where anything goes.
+    pub fn limits(self) -> String {
+        match self {
+            Form::Int(min, max) | Form::OptInt(min, max, _) => format!("{min}..{max}"),
+            Form::Port => "1..65535".to_owned(),
+            Form::Weight(max) => format!("-{max}..{max}"),
+            Form::Secs(min, max) => format!("{}..{} seconds", decimal(min, 6), decimal(max, 6)),
+            Form::Millis(min, max) => format!("{}..{} milliseconds", decimal(min, 3), decimal(max, 3)),
+            Form::Choice(words) | Form::OneOf(words) => words.join(", "),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Microseconds in a unit of 10^`digits` of them, with as few decimals as needed.
+pub fn decimal(us: u64, digits: u32) -> String {
+    let unit = 10u64.pow(digits);
+    let text = format!("{}.{:0width$}", us / unit, us % unit, width = digits as usize);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 impl Scope {

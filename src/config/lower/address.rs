@@ -1,9 +1,10 @@
 //! One line of `virtual_ipaddress`: `192.168.200.17/24 brd + dev eth0 label eth0:1`.
 
 use super::Cx;
-use crate::config::keyword::{self, Scope, Status, nearest};
+use crate::config::keyword::{self, Keyword, Scope, Status, nearest};
 use crate::config::lex::Word;
 use crate::config::model::Vip;
+use crate::config::model::setting::{Block, Value};
 use crate::config::source::Span;
 use crate::config::tree::Stmt;
 use core::net::{IpAddr, Ipv4Addr};
@@ -29,6 +30,7 @@ impl<'a> Cx<'a> {
             deprecated: addr.is_ipv6() && prefix == full,
             noprefixroute: false,
             peer: None,
+            more: None,
             place: self.src.place(first.span),
         };
         let mut words = rest.iter();
@@ -51,11 +53,26 @@ impl<'a> Cx<'a> {
             match (k.status, value) {
                 (Status::Supported, Some(value)) => self.address_word(&mut vip, k.name, value, user),
                 (Status::Supported, None) => vip.noprefixroute = true, // the only one without a value
-                (Status::Always, _) => {}
-                _ => self.postpone(Scope::AddressLine, k, word.span),
+                (_, value) => {
+                    if k.status != Status::Always && self.quiet == 0 {
+                        self.postpone(Scope::AddressLine, k, word.span);
+                    }
+                    self.more_of_address(&mut vip, k, value);
+                }
             }
         }
+        if vip.dev.is_none() && vip.more.as_ref().is_some_and(|m| m.use_vmac) {
+            self.error(stmt.span(), "`use_vmac` needs `dev` in an address line: it is ignored");
+            vip.more.get_or_insert_default().use_vmac = false;
+        }
         Some((vip, stmt.span()))
+    }
+
+    fn more_of_address(&mut self, vip: &mut Vip, k: &Keyword, value: Option<&'a Word>) {
+        let value = value.map_or(Value::Bool(true), |w| Value::Text(self.text(w).into()));
+        if let Some(field) = vip.more.get_or_insert_default().setting(k.name) {
+            field.put(value);
+        }
     }
 
     /// `ip` or `ip/len`, of an address that a host can have.

@@ -87,7 +87,26 @@ fn one(cx: &mut Cx<'_>, global: &Globals, mut draft: Draft) -> Option<InstanceCo
         out.lower_prio_no_advert = false;
         out.higher_prio_send_advert = false;
     }
+    out.more = draft.more;
+    more(cx, head, &mut out);
     (interface.is_some() && vrid.is_some()).then_some(out)
+}
+
+/// What follows from keywords that have no effect yet.
+fn more(cx: &mut Cx<'_>, head: Span, out: &mut InstanceConfig) {
+    let more = &mut out.more;
+    if more.timer_expired_backup.is_some() && out.preempt {
+        cx.error(head, "`timer_expired_backup` needs `nopreempt`: it is ignored");
+        more.timer_expired_backup = None;
+    }
+    if more.owner_ignore_adverts == Some(true) && out.priority != 255 {
+        cx.error(head, "`owner_ignore_adverts` is for priority 255: it is ignored");
+        more.owner_ignore_adverts = None;
+    }
+    if more.unicast_ttl.is_some() && more.unicast_peer.is_none() {
+        cx.error(head, "`unicast_ttl` without `unicast_peer`: it is ignored");
+        more.unicast_ttl = None;
+    }
 }
 
 fn version(cx: &mut Cx<'_>, global: &Globals, draft: &Draft, family: Family) -> Version {

@@ -142,56 +142,18 @@ impl Globals {
                     process.nice = i8::try_from(n).ok();
                 }
             }
-            "vrrp_rt_priority" => {
-                let Some(word) = cx.arg(k, stmt) else { return };
-                match cx.text(word).parse::<i64>() {
-                    Ok(n) => {
-                        let near = n.clamp(1, 99);
-                        if near != n {
-                            cx.error(word.span, format!("{n} is out of range: {near} is used")).help("allowed: 1..99");
-                        }
-                        process.rt_priority = u8::try_from(near).ok();
-                    }
-                    Err(_) => {
-                        cx.error(word.span, "not a number: `vrrp_rt_priority` is ignored").help("allowed: 1..99");
-                    }
-                }
-            }
+            "vrrp_rt_priority" => process.rt_priority = cx.rt_priority(k, stmt).or(process.rt_priority),
             "vrrp_no_swap" => {
                 cx.extra(stmt, 1);
                 process.no_swap = true;
             }
             "vrrp_rlimit_rttime" | "vrrp_rlimit_rtime" => {
-                if k.name == "vrrp_rlimit_rtime" {
-                    cx.warn(stmt.span(), "`vrrp_rlimit_rtime` is the old name of `vrrp_rlimit_rttime`");
-                }
                 if let Some((n, _)) = cx.int(k, stmt, Tail::Lenient, error) {
                     process.rlimit_rttime = u64::try_from(n).ok();
                 }
             }
-            "vrrp_cpu_affinity" => {
-                let mut cpus = Vec::new();
-                if stmt.words.len() < 2 {
-                    cx.arg(k, stmt);
-                }
-                for word in stmt.words.iter().skip(1) {
-                    match cx.text(word).parse::<u16>() {
-                        // CPU_SETSIZE: what a CPU mask of the system call holds.
-                        Ok(n) if n < 1024 => cpus.push(n),
-                        _ => {
-                            let text =
-                                format!("`{}` is not a processor number: the whole list is ignored", cx.text(word));
-                            cx.error(word.span, text).help("allowed: 0..1023");
-                            return;
-                        }
-                    }
-                }
-                cpus.sort_unstable();
-                cpus.dedup();
-                process.cpu_affinity = cpus;
-            }
-            // A row is marked Supported before its code is here: a test finds it by this.
-            other => debug_assert!(false, "global_defs: {other}"),
+            "vrrp_cpu_affinity" => set(&mut process.cpu_affinity, cx.cpus(k, stmt)),
+            _ => super::process::one(cx, &mut self.global.more, k, stmt),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::global::GarpGiven;
 use super::value::Tail;
 use crate::config::diag::Severity;
 use crate::config::keyword::{self, Keyword, Scope};
+use crate::config::model::vrrp::InstanceMore;
 use crate::config::model::{TrackInterface, Vip};
 use crate::config::source::Span;
 use crate::config::tree::Stmt;
@@ -56,6 +57,8 @@ pub(super) struct Draft {
     pub(super) higher_prio_send_advert: Option<bool>,
     pub(super) skip_check_adv_addr: Option<bool>,
     pub(super) strict: Option<bool>,
+    /// What has no effect yet.
+    pub(super) more: Box<InstanceMore>,
 }
 
 impl Draft {
@@ -143,8 +146,7 @@ impl Draft {
             }
             "strict_mode" => self.strict = cx.strict(stmt).or(self.strict),
             "skip_check_adv_addr" => self.skip_check_adv_addr = cx.boolean(stmt).or(self.skip_check_adv_addr),
-            // A row is marked Supported before its code is here: a test finds it by this.
-            other => debug_assert!(false, "vrrp_instance: {other}"),
+            _ => super::track::more(cx, &mut self.more, k, stmt, &self.name),
         }
     }
 

@@ -5,15 +5,24 @@
 //! `finish.rs` (defaults and rules between keywords), `address.rs`.
 
 mod address;
+mod around;
+mod check;
 mod finish;
 mod global;
 mod instance;
+mod process;
+mod refs;
+mod route;
+mod script;
+mod server;
+mod track;
 mod value;
 
 use super::diag::{Diags, Handle, Severity};
 use super::keyword::{self, Form, Keyword, Scope, Status, nearest};
 use super::lex::Word;
 use super::model::Config;
+use super::model::setting::Block;
 use super::source::{Sources, Span};
 use super::tree::{Stmt, Tree};
 use std::collections::BTreeMap;
@@ -42,8 +51,18 @@ pub struct Lowered {
 
 /// Gives the tree its meaning.
 pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
-    let mut cx = Cx { src, diags, pending: BTreeMap::new(), interfaces: Vec::new(), other_work: false, partial: false };
-    cx.partial = !tree.unsupported.is_empty();
+    let mut cx = Cx {
+        src,
+        diags,
+        pending: BTreeMap::new(),
+        interfaces: Vec::new(),
+        other_work: false,
+        partial: !tree.unsupported.is_empty(),
+        seen: Vec::new(),
+        quiet: 0,
+        in_line: false,
+        uses: Vec::new(),
+    };
     for u in &tree.unsupported {
         if let Some(k) = keyword::find(Scope::Lexer, u.name) {
             cx.postpone(Scope::Lexer, k, u.span);
@@ -52,18 +71,40 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
     // global_defs first, wherever it stands: instances take defaults from it.
     let mut global = global::Globals::default();
     let mut drafts = Vec::new();
-    cx.walk(Scope::Root, &tree.stmts, |cx, k, stmt| match (k.name, &stmt.block) {
-        ("global_defs", Some(block)) => {
-            cx.extra(stmt, 1);
-            global.read(cx, &block.stmts);
+    let mut config = Config::default();
+    let empty: &[Stmt] = &[];
+    cx.walk(Scope::Root, &tree.stmts, |cx, k, stmt| {
+        let stmts = stmt.block.as_ref().map_or(empty, |b| &b.stmts);
+        match k.name {
+            "global_defs" => {
+                cx.extra(stmt, 1);
+                global.read(cx, stmts);
+            }
+            "vrrp_instance" => drafts.extend(instance::Draft::read(cx, k, stmt, stmts)),
+            "virtual_server" => config.virtual_servers.extend(server::virtual_server(cx, k, stmt, stmts)),
+            "virtual_server_group" => config.server_groups.extend(server::group(cx, k, stmt, stmts)),
+            _ => around::block(cx, k, stmt, stmts, &mut config),
         }
-        ("vrrp_instance", Some(block)) => drafts.extend(instance::Draft::read(cx, k, stmt, &block.stmts)),
-        _ => {}
     });
-    let mut config = Config { global: global.global.clone(), instances: Vec::new() };
+    config.global = std::mem::take(&mut global.global);
     finish::all(&mut cx, &global, drafts, &mut config);
+    refs::check(&mut cx, &mut config);
     cx.tell_postponed();
     Lowered { config, interfaces: cx.interfaces, other_work: cx.other_work }
+}
+
+/// Whether a keyword may stand in one block several times.
+fn may_repeat(scope: Scope, k: &Keyword) -> bool {
+    scope == Scope::Root && k.form != Form::Flag && !matches!(k.form, Form::Text)
+        || matches!(k.form, Form::Entries(_))
+        || (matches!(scope, Scope::VirtualServer | Scope::RealServer) && matches!(k.form, Form::Block(_)))
+        || matches!(
+            (scope, k.name),
+            (Scope::HttpCheck, "url")
+                | (Scope::SmtpCheck, "host")
+                | (Scope::AuthHmac, "key")
+                | (Scope::GarpGroup, "interface")
+        )
 }
 
 /// What every part of this folder works with.
@@ -77,6 +118,14 @@ struct Cx<'a> {
     /// Lines are missing because they need `include`, `@id`, `$NAME=` or `~SEQ`, which has been told: what then looks
     /// missing or unknown is no mistake of the operator.
     partial: bool,
+    /// Keywords of the blocks that are open, innermost last.
+    seen: Vec<(&'static Keyword, &'a Stmt)>,
+    /// How many blocks without effect are open.
+    quiet: u32,
+    /// Inside a line a bad word costs the line.
+    in_line: bool,
+    /// Names that other blocks must define.
+    uses: Vec<refs::Use>,
 }
 
 impl<'a> Cx<'a> {
@@ -99,33 +148,86 @@ impl<'a> Cx<'a> {
         word.text(self.src)
     }
 
-    /// Hands every statement whose keyword works to `on`, and deals with all the others.
+    /// Hands every statement to `on` whose keyword is known here, and deals with all the others.
     fn walk(&mut self, scope: Scope, stmts: &'a [Stmt], mut on: impl FnMut(&mut Self, &'static Keyword, &'a Stmt)) {
-        let mut seen: BTreeMap<&'static str, Span> = BTreeMap::new();
+        let base = self.seen.len();
         for stmt in stmts {
             let Some(k) = self.known(scope, stmt) else { continue };
+            if let Some(now) = keyword::replaced_by(scope, k.name) {
+                self.warn(stmt.span(), format!("`{}` is the old name of `{now}`", k.name))
+                    .help(format!("write `{now}`; kalived.conf(5) says what it takes"));
+            }
+            if !may_repeat(scope, k) && self.repeated(base, k, stmt) {
+                continue;
+            }
             match k.status {
-                Status::Supported => {
-                    let once = !matches!(k.form, Form::Entries(_)) && scope != Scope::Root;
-                    if let Some(first) = once.then(|| seen.insert(k.name, stmt.span())).flatten() {
-                        let src = self.src;
-                        let text = format!("`{}` a second time in this block: the last one counts", k.name);
-                        self.note(stmt.span(), text).also(src, first, "before here");
-                    }
-                    on(self, k, stmt);
+                Status::Supported | Status::Always => {}
+                Status::Refused
+                    if k.name == "unicast_peer" && stmt.block.as_ref().is_none_or(|b| b.stmts.is_empty()) =>
+                {
+                    self.warn(stmt.span(), "`unicast_peer` without a peer: adverts go to the multicast group");
+                    continue;
                 }
-                Status::Always => self.spell(k, stmt),
-                Status::NotYet | Status::Refused => {
-                    self.spell(k, stmt);
-                    if k.name == "unicast_peer" && stmt.block.as_ref().is_none_or(|b| b.stmts.is_empty()) {
-                        self.warn(stmt.span(), "`unicast_peer` without a peer: adverts go to the multicast group");
-                        continue;
-                    }
+                // Inside a block without effect this has been told with the block.
+                Status::NoEffect if self.quiet > 0 => {}
+                Status::NoEffect | Status::Refused => {
                     self.other_work |= matches!(k.name, "virtual_server" | "bfd_instance");
                     self.postpone(scope, k, stmt.span());
                 }
             }
+            let quiet = u32::from(matches!(k.status, Status::NoEffect | Status::Refused) && stmt.block.is_some());
+            self.quiet += quiet;
+            on(self, k, stmt);
+            self.quiet -= quiet;
         }
+        self.seen.truncate(base);
+    }
+
+    /// Tells of a keyword that stood in this block already; true: this one does not count.
+    fn repeated(&mut self, base: usize, k: &'static Keyword, stmt: &'a Stmt) -> bool {
+        let here = self.seen.get(base..).unwrap_or(&[]);
+        let Some((_, first)) = here.iter().find(|(row, _)| std::ptr::eq(*row, k)) else {
+            self.seen.push((k, stmt));
+            return false;
+        };
+        let (src, first) = (self.src, first.span());
+        let script = k.form == Form::Script;
+        let text = match script {
+            true => format!("`{}` a second time in this block: this one is ignored", k.name),
+            false => format!("`{}` a second time in this block: the last one counts", k.name),
+        };
+        let severity = if script { Severity::Error } else { Severity::Note };
+        self.say(severity, stmt.span(), text).also(src, first, "before here");
+        script
+    }
+
+    /// Reads a block: `special` takes what has a form of its own and says so; the table knows the rest.
+    fn fill<B: Block>(
+        &mut self,
+        scope: Scope,
+        stmts: &'a [Stmt],
+        block: &mut B,
+        mut special: impl FnMut(&mut Self, &mut B, &'static Keyword, &'a Stmt) -> bool,
+    ) {
+        self.walk(scope, stmts, |cx, k, stmt| {
+            if !special(cx, block, k, stmt) {
+                cx.set(&mut [block], k, stmt);
+            }
+        });
+    }
+
+    /// Puts what a statement says into the first of these blocks that has a field for it.
+    fn set(&mut self, blocks: &mut [&mut dyn Block], k: &'static Keyword, stmt: &'a Stmt) {
+        for block in blocks {
+            if let Some(field) = block.setting(k.name) {
+                if let Some(value) = self.value(k, stmt) {
+                    let fits = field.put(value);
+                    debug_assert!(fits, "{}: the form of the table and the type of the field differ", k.name);
+                }
+                return;
+            }
+        }
+        debug_assert!(false, "{} has no field", k.name);
     }
 
     /// The row of a statement's keyword; everything wrong with its shape is told.
@@ -174,16 +276,6 @@ impl<'a> Cx<'a> {
         self.error(first.span, text).maybe_help(help);
     }
 
-    /// Looks for words nobody knows in a block that has no effect.
-    fn spell(&mut self, k: &'static Keyword, stmt: &'a Stmt) {
-        let (Form::Block(scope), Some(block)) = (k.form, &stmt.block) else { return };
-        for inner in &block.stmts {
-            if let Some(k) = self.known(scope, inner) {
-                self.spell(k, inner);
-            }
-        }
-    }
-
     fn postpone(&mut self, scope: Scope, k: &'static Keyword, span: Span) {
         self.pending.entry((scope, k.name)).and_modify(|e| e.2 += 1).or_insert((k, span, 0));
     }
@@ -206,10 +298,10 @@ impl<'a> Cx<'a> {
                     .help("remove it, or keep keepalived for this configuration");
             } else {
                 let what = match k.form {
-                    Form::Block(_) | Form::Entries(_) => "the block has no effect",
-                    _ => "it has no effect",
+                    Form::Block(_) | Form::Entries(_) => "checked and kept, but the block has no effect yet",
+                    _ => "checked and kept, but it has no effect yet",
                 };
-                self.note(span, format!("`{}` is not supported yet: {what}{more}", k.name));
+                self.note(span, format!("`{}` is {what}{more}", k.name));
             }
         }
     }

@@ -3,8 +3,9 @@
 
 use super::Cx;
 use crate::config::diag::Severity;
-use crate::config::keyword::{Form, Keyword};
+use crate::config::keyword::{Form, Keyword, decimal};
 use crate::config::lex::Word;
+use crate::config::model::setting::{Value, Weight};
 use crate::config::source::Span;
 use crate::config::tree::Stmt;
 use core::net::IpAddr;
@@ -26,6 +27,10 @@ impl<'a> Cx<'a> {
     /// The one argument; a missing one is fatal, as in keepalived.
     pub(super) fn arg(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<&'a Word> {
         self.extra(stmt, 2);
+        self.arg_of(k, stmt)
+    }
+
+    fn arg_of(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<&'a Word> {
         if self.partial && stmt.words.get(1).is_some_and(|w| self.text(w).contains('$')) {
             return None;
         }
@@ -51,6 +56,15 @@ impl<'a> Cx<'a> {
         }
     }
 
+    fn extra_of(&mut self, k: &Keyword, stmt: &'a Stmt, used: usize) {
+        // keepalived calls this one a mistake; everywhere else it drops further words in silence.
+        if let (Some(w), "notification_email_from") = (word(stmt, used), k.name) {
+            self.error(w.span, "more than one address: the rest is ignored").help("a display name goes into quotes");
+        } else {
+            self.extra(stmt, used);
+        }
+    }
+
     pub(super) fn string(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<(String, Span)> {
         self.arg(k, stmt).map(|w| (self.text(w).to_owned(), w.span))
     }
@@ -61,6 +75,10 @@ impl<'a> Cx<'a> {
             return None;
         }
         let Some(word) = stmt.words.get(1) else { return Some(true) };
+        self.truth(word)
+    }
+
+    fn truth(&mut self, word: &'a Word) -> Option<bool> {
         match self.text(word) {
             "true" | "on" | "yes" => Some(true),
             "false" | "off" | "no" => Some(false),
@@ -75,14 +93,24 @@ impl<'a> Cx<'a> {
     pub(super) fn int(&mut self, k: &Keyword, stmt: &'a Stmt, tail: Tail, bad: Bad) -> Option<(i64, Span)> {
         let word = self.arg(k, stmt)?;
         let Form::Int(min, max) = k.form else { return None };
+        self.whole(k, word, (min, max), tail, bad).map(|n| (n, word.span))
+    }
+
+    /// A whole number in a range.
+    fn whole(&mut self, k: &Keyword, word: &'a Word, (min, max): (i64, i64), tail: Tail, bad: Bad) -> Option<i64> {
         let text = self.text(word);
+        if let Ok(n) = text.parse::<i64>()
+            && (min..=max).contains(&n)
+        {
+            return Some(n);
+        }
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         let len = text.len() - digits.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let number = text.get(..len).unwrap_or("");
         let allowed = format!("allowed: {min}..{max}");
         self.number(k, word, number, tail, bad, &allowed)?;
         match number.parse::<i64>() {
-            Ok(n) if (min..=max).contains(&n) => Some((n, word.span)),
+            Ok(n) if (min..=max).contains(&n) => Some(n),
             _ => {
                 self.outside(k, word, bad, &allowed);
                 None
@@ -94,29 +122,172 @@ impl<'a> Cx<'a> {
     pub(super) fn micros(&mut self, k: &Keyword, stmt: &'a Stmt, bad: Bad) -> Option<(u64, Span)> {
         let word = self.arg(k, stmt)?;
         let Form::Secs(min, max) = k.form else { return None };
+        self.time(k, word, (min, max), 6, bad).map(|us| (us, word.span))
+    }
+
+    /// A time in a unit of 10^`digits` microseconds.
+    fn time(&mut self, k: &Keyword, word: &'a Word, (min, max): (u64, u64), digits: u32, bad: Bad) -> Option<u64> {
         let text = self.text(word);
+        let unit = 10u64.pow(digits);
+        if let Some(us) = text.parse::<u64>().ok().and_then(|n| n.checked_mul(unit))
+            && (min..=max).contains(&us)
+        {
+            return Some(us);
+        }
         let len = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let number = text.get(..len).unwrap_or("");
-        let allowed = format!("allowed: {}..{} seconds", seconds(min), seconds(max));
+        let allowed = format!("allowed: {}", k.form.limits());
         self.number(k, word, number, Tail::Lenient, bad, &allowed)?;
         let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-        let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-        if !digits(part) || (whole.is_empty() && part.is_empty()) {
+        if !part.bytes().all(|b| b.is_ascii_digit()) || (whole.is_empty() && part.is_empty()) {
             return self.not_a_number(k, word, bad, &allowed);
         }
-        if part.len() > 6 {
-            self.warn(word.span, "more than six decimals: the rest is dropped");
+        let places = digits as usize;
+        if part.len() > places {
+            let count = if places == 6 { "six" } else { "three" };
+            self.warn(word.span, format!("more than {count} decimals: the rest is dropped"));
         }
         let whole = if whole.is_empty() { Some(0) } else { whole.parse::<u64>().ok() };
-        let micro = part.bytes().chain(std::iter::repeat(b'0')).take(6).fold(0, |n, b| n * 10 + u64::from(b - b'0'));
-        let value = whole.and_then(|w| w.checked_mul(1_000_000)).and_then(|w| w.checked_add(micro));
+        let micro =
+            part.bytes().chain(std::iter::repeat(b'0')).take(places).fold(0, |n, b| n * 10 + u64::from(b - b'0'));
+        let value = whole.and_then(|w| w.checked_mul(unit)).and_then(|w| w.checked_add(micro));
         match value {
-            Some(v) if (min..=max).contains(&v) => Some((v, word.span)),
+            Some(v) if (min..=max).contains(&v) => Some(v),
             _ => {
                 self.outside(k, word, bad, &allowed);
                 None
             }
         }
+    }
+
+    /// What a statement says, by the form of its row; whatever is wrong has been told.
+    pub(super) fn value(&mut self, k: &'static Keyword, stmt: &'a Stmt) -> Option<Value> {
+        let mut next = 1;
+        let value = self.read(k, stmt, &mut next)?;
+        self.extra_of(k, stmt, next);
+        Some(value)
+    }
+
+    /// What stands at `next` of a statement, by the form of a row.
+    pub(super) fn read(&mut self, k: &'static Keyword, stmt: &'a Stmt, next: &mut usize) -> Option<Value> {
+        let error = Severity::Error;
+        match k.form {
+            Form::Flag => return Some(Value::Bool(true)),
+            Form::Bool | Form::OptInt(..) | Form::OptText(_) if word(stmt, *next).is_none() => {
+                return Some(match k.form {
+                    Form::OptInt(_, _, bare) => Value::Int(bare),
+                    Form::OptText(bare) => Value::Text(bare.into()),
+                    _ => Value::Bool(true),
+                });
+            }
+            Form::Script => return self.script(k, stmt, next).map(Value::Script),
+            Form::Words | Form::Block(_) | Form::Entries(_) => return None,
+            _ => {}
+        }
+        let word = self.need(k, stmt, next)?;
+        let text = self.text(word);
+        match k.form {
+            Form::Bool => self.truth(word).map(Value::Bool),
+            Form::Int(min, max) | Form::OptInt(min, max, _) => {
+                self.whole(k, word, (min, max), Tail::Lenient, error).map(Value::Int)
+            }
+            Form::Port => self.whole(k, word, (1, 65_535), Tail::Strict, error).map(Value::Int),
+            Form::Secs(min, max) => self.time(k, word, (min, max), 6, error).map(Value::Micros),
+            Form::Millis(min, max) => self.time(k, word, (min, max), 3, error).map(Value::Micros),
+            Form::Weight(max) => {
+                let max = i64::from(max);
+                let n = self.whole(k, word, (-max, max), Tail::Lenient, error)?;
+                let mut weight = Weight { weight: i32::try_from(n).unwrap_or(0), reverse: false };
+                if let Some(more) = self::word(stmt, *next) {
+                    *next += 1;
+                    match self.text(more) {
+                        "reverse" => weight.reverse = true,
+                        "noreverse" => {}
+                        other => {
+                            let text = format!("unknown word `{other}` after the weight; ignored");
+                            self.error(more.span, text).help("reverse, noreverse");
+                        }
+                    }
+                }
+                Some(Value::Weight(weight))
+            }
+            Form::Ip => match text.parse() {
+                Ok(ip) => Some(Value::Ip(ip)),
+                Err(_) => {
+                    let text = format!("`{text}` is not an IP address; {}", self.without(k));
+                    self.error(word.span, text);
+                    None
+                }
+            },
+            Form::Choice(words) => {
+                // Only the names of protocols are compared without letter case.
+                let same = |w: &&str| *w == text || (k.name == "protocol" && w.eq_ignore_ascii_case(text));
+                match words.iter().position(same) {
+                    Some(n) => Some(Value::Choice(u8::try_from(n).unwrap_or(u8::MAX))),
+                    None => self.none_of(k, word, words),
+                }
+            }
+            Form::OneOf(words) if !words.contains(&text) => self.none_of(k, word, words),
+            _ => Some(Value::Text(text.into())),
+        }
+    }
+
+    fn none_of<T>(&mut self, k: &Keyword, word: &'a Word, words: &[&str]) -> Option<T> {
+        let text = self.text(word);
+        let near = words.iter().find(|w| w.eq_ignore_ascii_case(text));
+        let help = match near {
+            Some(w) => format!("did you mean `{w}`? letter case counts"),
+            None => format!("allowed: {}", words.join(", ")),
+        };
+        let text = format!("unknown word `{text}`: {}", self.without(k));
+        self.error(word.span, text).help(help);
+        None
+    }
+
+    /// A value of a form of its own that is not right.
+    pub(super) fn bad_word<T>(&mut self, k: &Keyword, word: &'a Word, allowed: &str) -> Option<T> {
+        let text = format!("`{}` cannot be used here: {}", self.text(word), self.without(k));
+        self.error(word.span, text).help(format!("allowed: {allowed}"));
+        None
+    }
+
+    /// What happens to a setting that is not right.
+    pub(super) fn without(&self, k: &Keyword) -> String {
+        if self.in_line { format!("`{}`, so the line is ignored", k.name) } else { format!("`{}` is ignored", k.name) }
+    }
+
+    /// The next argument; a missing one is fatal for a keyword, as in keepalived, but not inside a line.
+    pub(super) fn need(&mut self, k: &Keyword, stmt: &'a Stmt, next: &mut usize) -> Option<&'a Word> {
+        if !self.in_line && *next == 1 {
+            *next = 2;
+            return self.arg_of(k, stmt);
+        }
+        let Some(found) = word(stmt, *next) else {
+            let text = format!("`{}` without a value; {}", k.name, self.without(k));
+            self.error(stmt.span(), text).help(format!("write `{} {}`", k.name, k.args));
+            return None;
+        };
+        *next += 1;
+        Some(found)
+    }
+
+    /// The value of a keyword whose form is a time.
+    pub(super) fn time_of(&mut self, k: &'static Keyword, stmt: &'a Stmt) -> Option<Duration> {
+        match self.value(k, stmt) {
+            Some(Value::Micros(us)) => Some(Duration::from_micros(us)),
+            _ => None,
+        }
+    }
+
+    /// Seconds inside a line, bounds in microseconds.
+    pub(super) fn seconds_of(&mut self, k: &Keyword, word: &'a Word, (min, max): (u64, u64)) -> Option<Duration> {
+        let form = Keyword { form: Form::Secs(min, max), ..*k };
+        self.time(&form, word, (min, max), 6, Severity::Error).map(Duration::from_micros)
+    }
+
+    /// A number inside a line or list: in range, nothing after the digits.
+    pub(super) fn number_of<T: TryFrom<i64>>(&mut self, k: &Keyword, word: &'a Word, min: i64, max: i64) -> Option<T> {
+        self.whole(k, word, (min, max), Tail::Strict, Severity::Error).and_then(|n| T::try_from(n).ok())
     }
 
     pub(super) fn duration(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<Duration> {
@@ -165,23 +336,27 @@ impl<'a> Cx<'a> {
     }
 
     fn not_a_number<T>(&mut self, k: &Keyword, word: &'a Word, bad: Bad, allowed: &str) -> Option<T> {
-        let text = format!("`{}` is not a number{}", self.text(word), ignored(k, bad));
+        let text = format!("`{}` is not a number{}", self.text(word), self.ignored(k, bad));
         self.say(bad, word.span, text).help(allowed);
         None
     }
 
     fn outside(&mut self, k: &Keyword, word: &'a Word, bad: Bad, allowed: &str) {
-        let text = format!("{} is out of range{}", self.text(word), ignored(k, bad));
+        let text = format!("{} is out of range{}", self.text(word), self.ignored(k, bad));
         self.say(bad, word.span, text).help(allowed);
+    }
+
+    fn ignored(&self, k: &Keyword, bad: Bad) -> String {
+        if bad == Severity::Error { format!(": {}", self.without(k)) } else { format!(" for `{}`", k.name) }
     }
 }
 
-fn ignored(k: &Keyword, bad: Bad) -> String {
-    if bad == Severity::Error { format!(": `{}` is ignored", k.name) } else { format!(" for `{}`", k.name) }
+/// Word number `i` of a statement, the keyword being 0.
+pub(super) fn word(stmt: &Stmt, i: usize) -> Option<&Word> {
+    stmt.words.get(i)
 }
 
 /// Microseconds as seconds with as few decimals as needed.
 pub(super) fn seconds(us: u64) -> String {
-    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    decimal(us, 6)
 }

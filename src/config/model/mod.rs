@@ -1,6 +1,15 @@
 //! The configuration as the machines read it: typed, complete, every default filled in.
 //!
-//! Made by `lower.rs` only. Read first: reference `keywords.tsv` for what each keyword means. No syntax, no files here.
+//! Made by `lower` only. Here: what the machines act on. Beside it, one file per field of work: what is kept for them and
+//! has no effect yet. `setting.rs` joins both to the keyword table. No syntax, no files here.
+
+pub mod bfd;
+pub mod check;
+pub mod global;
+pub mod lvs;
+pub mod route;
+pub mod setting;
+pub mod vrrp;
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -30,6 +39,38 @@ pub struct Config {
     pub global: Global,
     /// `vrrp_instance` blocks in file order.
     pub instances: Vec<InstanceConfig>,
+    /// Single words of the top level.
+    pub root: global::RootMore,
+    /// `vrrp_sync_group`.
+    pub sync_groups: Vec<vrrp::SyncGroup>,
+    /// `vrrp_script`.
+    pub scripts: Vec<vrrp::VrrpScript>,
+    /// `track_file`, `vrrp_track_file`.
+    pub track_files: Vec<vrrp::TrackFile>,
+    /// `vrrp_track_process`.
+    pub track_processes: Vec<vrrp::TrackProcess>,
+    /// `track_group`.
+    pub track_groups: Vec<vrrp::TrackGroup>,
+    /// `garp_group`.
+    pub garp_groups: Vec<vrrp::GarpGroup>,
+    /// `linkbeat_interfaces`.
+    pub linkbeats: Vec<vrrp::Linkbeat>,
+    /// `interface_up_down_delays`.
+    pub link_delays: Vec<vrrp::LinkDelay>,
+    /// `static_ipaddress`.
+    pub static_addresses: Vec<Vip>,
+    /// `static_routes`.
+    pub static_routes: Vec<route::Route>,
+    /// `static_rules`.
+    pub static_rules: Vec<route::Rule>,
+    /// `SSL`.
+    pub ssl: Option<lvs::Ssl>,
+    /// `virtual_server_group`.
+    pub server_groups: Vec<lvs::ServerGroup>,
+    /// `virtual_server`.
+    pub virtual_servers: Vec<lvs::VirtualServer>,
+    /// `bfd_instance`.
+    pub bfd: Vec<bfd::BfdInstance>,
 }
 
 /// Process-wide settings.
@@ -39,6 +80,8 @@ pub struct Global {
     pub router_id: Option<String>,
     /// Scheduling and memory.
     pub process: Process,
+    /// What has no effect yet.
+    pub more: Box<global::GlobalMore>,
 }
 
 /// `vrrp_priority`, `vrrp_rt_priority`, `vrrp_no_swap`, `vrrp_rlimit_rttime`, `vrrp_cpu_affinity`.
@@ -130,8 +173,23 @@ pub struct Vip {
     pub noprefixroute: bool,
     /// `peer`.
     pub peer: Option<IpAddr>,
+    /// `home`, `-nodad`, `mngtmpaddr`, `autojoin`, `no_track`, `use_vmac`, `track_group`; `None`: none of them.
+    pub more: Option<Box<VipMore>>,
     /// Where the line stands.
     pub place: Place,
+}
+
+setting::block! {
+    /// What an address line says beyond [`Vip`].
+    pub struct VipMore {
+        pub home: bool => "home",
+        pub nodad: bool => "-nodad",
+        pub mngtmpaddr: bool => "mngtmpaddr",
+        pub autojoin: bool => "autojoin",
+        pub no_track: bool => "no_track",
+        pub use_vmac: bool => "use_vmac",
+        pub track_group: Option<Box<str>> => "track_group",
+    }
 }
 
 /// GARP and unsolicited NA.
@@ -230,6 +288,8 @@ pub struct InstanceConfig {
     pub higher_prio_send_advert: bool,
     /// `skip_check_adv_addr`: a v2 advert with another VIP list is logged and used, not dropped.
     pub skip_check_adv_addr: bool,
+    /// What has no effect yet.
+    pub more: Box<vrrp::InstanceMore>,
 }
 
 impl InstanceConfig {
@@ -259,6 +319,7 @@ impl InstanceConfig {
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
             skip_check_adv_addr: false,
+            more: Box::default(),
         }
     }
 }

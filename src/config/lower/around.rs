@@ -1,0 +1,337 @@
+//! Blocks and words of the top level besides `global_defs`, `vrrp_instance` and `virtual_server`.
+
+use super::Cx;
+use super::process::names;
+use super::refs::{Kind, Use};
+use super::track::{notify, tracks};
+use super::value::word;
+use crate::config::keyword::{Form, Keyword, Scope};
+use crate::config::model::Config;
+use crate::config::model::bfd::BfdInstance;
+use crate::config::model::lvs::Ssl;
+use crate::config::model::vrrp::{
+    GarpGroup, InitFile, LinkDelay, Linkbeat, ParamMatch, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpScript,
+};
+use crate::config::tree::Stmt;
+use core::time::Duration;
+
+/// Longest name of a BFD session.
+const MAX_BFD_NAME: usize = 31;
+
+/// Reads one statement of the top level.
+pub(super) fn block<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, stmts: &'a [Stmt], config: &mut Config) {
+    match k.name {
+        "vrrp_sync_group" => {
+            let Some(name) = cx.name(k, stmt, config.sync_groups.iter().any(|g| named(cx, stmt, &g.name))) else {
+                return;
+            };
+            config.sync_groups.extend(sync_group(cx, name, stmt, stmts));
+        }
+        "vrrp_script" => {
+            let Some(name) = cx.name(k, stmt, config.scripts.iter().any(|g| named(cx, stmt, &g.name))) else { return };
+            config.scripts.extend(vrrp_script(cx, name, stmt, stmts));
+        }
+        "track_file" | "vrrp_track_file" => {
+            let taken = config.track_files.iter().any(|g| named(cx, stmt, &g.name));
+            let Some(name) = cx.name(k, stmt, taken) else { return };
+            config.track_files.extend(track_file(cx, name, stmt, stmts));
+        }
+        "vrrp_track_process" => {
+            let taken = config.track_processes.iter().any(|g| named(cx, stmt, &g.name));
+            let Some(name) = cx.name(k, stmt, taken) else { return };
+            config.track_processes.extend(track_process(cx, name, stmt, stmts));
+        }
+        "bfd_instance" => {
+            let Some(name) = cx.name(k, stmt, config.bfd.iter().any(|g| named(cx, stmt, &g.name))) else { return };
+            config.bfd.extend(bfd(cx, name, stmt, stmts));
+        }
+        "track_group" => {
+            let taken = config.track_groups.iter().any(|g| named(cx, stmt, &g.name));
+            let Some(name) = cx.name(k, stmt, taken) else { return };
+            let mut members = Vec::new();
+            cx.walk(Scope::TrackGroup, stmts, |cx, k, s| members = cx.instances(k, s, "track_group"));
+            config.track_groups.push(TrackGroup { name, members });
+        }
+        "garp_group" => config.garp_groups.extend(garp_group(cx, stmt, stmts)),
+        "linkbeat_interfaces" => linkbeats(cx, k, stmt, config),
+        "interface_up_down_delays" => delays(cx, k, stmt, config),
+        "static_ipaddress" => {
+            cx.extra(stmt, 1);
+            for line in stmts {
+                config.static_addresses.extend(cx.address_line(line, "static_ipaddress").map(|v| v.0));
+            }
+        }
+        "static_routes" => config.static_routes.extend(cx.routes(stmt, "static_routes")),
+        "static_rules" => config.static_rules.extend(cx.rules(stmt, "static_rules")),
+        "SSL" => {
+            let mut ssl = config.ssl.take().unwrap_or_default();
+            cx.fill(Scope::Ssl, stmts, &mut ssl, |_, _: &mut Ssl, _, _| false);
+            config.ssl = Some(ssl);
+        }
+        _ => cx.set(&mut [&mut config.root], k, stmt),
+    }
+}
+
+fn named(cx: &Cx<'_>, stmt: &Stmt, name: &str) -> bool {
+    word(stmt, 1).is_some_and(|w| w.text(cx.src) == name)
+}
+
+impl<'a> Cx<'a> {
+    /// The name of a block; `None` when it has none or another block has it.
+    fn name(&mut self, k: &'static Keyword, stmt: &'a Stmt, taken: bool) -> Option<Box<str>> {
+        let (name, span) = self.string(k, stmt)?;
+        if taken {
+            let text = format!("a second {} `{name}`: this block is ignored", k.name);
+            self.error(span, text).help("give it another name");
+            return None;
+        }
+        Some(name.into())
+    }
+
+    /// Names of instances, each of which must exist.
+    fn instances(&mut self, k: &'static Keyword, stmt: &'a Stmt, user: &str) -> Vec<Box<str>> {
+        let lines = stmt.block.iter().flat_map(|b| &b.stmts).flat_map(|s| &s.words);
+        for w in lines {
+            let user = format!("`{}` of {user}", k.name);
+            self.uses.push(Use { kind: Kind::Instance, name: self.text(w).into(), span: w.span, user });
+        }
+        names(self, stmt)
+    }
+}
+
+fn sync_group<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<SyncGroup> {
+    let mut group = SyncGroup { place: cx.src.place(head.span()), name, ..SyncGroup::default() };
+    let user = format!("vrrp_sync_group {}", group.name);
+    cx.fill(Scope::SyncGroup, stmts, &mut group, |cx, group, k, stmt| {
+        if k.name == "group" {
+            group.members = cx.instances(k, stmt, &user);
+            return true;
+        }
+        tracks(cx, &mut group.tracks, k, stmt, || user.clone()) || notify(cx, &mut group.notify, k, stmt)
+    });
+    match group.members.len() {
+        0 => {
+            cx.error(head.span(), format!("{user} has no members: it is ignored"))
+                .help("add `group { <instance> ... }`");
+            return None;
+        }
+        1 => {
+            cx.warn(head.span(), format!("{user} has one member only: nothing is synchronised"));
+        }
+        _ => {}
+    }
+    Some(group)
+}
+
+fn vrrp_script<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<VrrpScript> {
+    let mut script = VrrpScript { name, ..VrrpScript::default() };
+    let mut user = None;
+    let second = Duration::from_secs(1);
+    cx.fill(Scope::VrrpScript, stmts, &mut script, |cx, script, k, stmt| {
+        match k.name {
+            "user" => user = cx.run_as(k, stmt),
+            "interval" | "timeout" => {
+                cx.set(&mut [script], k, stmt);
+                let field = if k.name == "interval" { &mut script.interval } else { &mut script.timeout };
+                if field.is_zero() && word(stmt, 1).is_some() {
+                    *field = second;
+                    cx.error(stmt.span(), format!("`{}` must not be 0: 1 second is used", k.name));
+                }
+            }
+            _ => return false,
+        }
+        true
+    });
+    match (&mut script.script, user) {
+        (Some(s), Some((user, group))) => (s.user, s.group) = (Some(user), group),
+        (None, _) => {
+            cx.error(head.span(), format!("vrrp_script `{}` has no script: it is ignored", script.name))
+                .help("add `script \"<command>\"`");
+            return None;
+        }
+        _ => {}
+    }
+    Some(script)
+}
+
+fn track_file<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<TrackFile> {
+    let mut file = TrackFile { name, ..TrackFile::default() };
+    cx.fill(Scope::TrackFile, stmts, &mut file, |cx, file, k, stmt| {
+        if k.name != "init_file" {
+            return false;
+        }
+        let mut init = InitFile::default();
+        for w in stmt.words.iter().skip(1) {
+            match cx.text(w) {
+                "overwrite" => init.overwrite = true,
+                t => match t.parse() {
+                    Ok(n) => init.value = n,
+                    Err(_) => cx.bad_word(k, w, "a whole number, overwrite").unwrap_or_default(),
+                },
+            }
+        }
+        file.init = Some(init);
+        true
+    });
+    if file.file.is_none() {
+        cx.error(head.span(), format!("track_file `{}` has no file: it is ignored", file.name))
+            .help("add `file \"<path>\"`");
+        return None;
+    }
+    Some(file)
+}
+
+fn track_process<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<TrackProcess> {
+    let mut process = TrackProcess { name, ..TrackProcess::default() };
+    let mut quorum_at = None;
+    cx.fill(Scope::TrackProcess, stmts, &mut process, |cx, process, k, stmt| {
+        match k.name {
+            "process" => {
+                let mut next = 1;
+                cx.need(k, stmt, &mut next);
+                process.process = stmt.words.iter().skip(1).map(|w| cx.text(w).into()).collect();
+            }
+            "param_match" => {
+                process.param_match = match word(stmt, 1).map(|w| (w, cx.text(w))) {
+                    None => ParamMatch::Exact,
+                    Some((_, "initial")) => ParamMatch::Initial,
+                    Some((_, "partial")) => ParamMatch::Partial,
+                    Some((w, _)) => cx.bad_word(k, w, "initial, partial, or nothing").unwrap_or_default(),
+                };
+            }
+            "delay" => {
+                if let Some(delay) = cx.time_of(k, stmt) {
+                    (process.fork_delay, process.terminate_delay) = (delay, delay);
+                }
+            }
+            "quorum_max" => {
+                quorum_at = Some(stmt.span());
+                return false;
+            }
+            _ => return false,
+        }
+        true
+    });
+    if let (Some(max), Some(span)) = (process.quorum_max, quorum_at) {
+        if max == 0 {
+            process.quorum = 0;
+        } else if max < process.quorum {
+            let text = format!("`quorum_max` {max} is below `quorum` {}: it is ignored", process.quorum);
+            cx.error(span, text);
+            process.quorum_max = None;
+        }
+    }
+    if process.process.is_empty() {
+        cx.error(head.span(), format!("vrrp_track_process `{}` has no process: it is ignored", process.name))
+            .help("add `process <name>`");
+        return None;
+    }
+    Some(process)
+}
+
+fn garp_group<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<GarpGroup> {
+    let mut group = GarpGroup::default();
+    cx.extra(head, 1);
+    cx.fill(Scope::GarpGroup, stmts, &mut group, |cx, group, k, stmt| match k.form {
+        Form::Text => {
+            if let Some(name) = cx.arg(k, stmt).and_then(|w| cx.interface(w, "garp_group")) {
+                group.interfaces.push(name.into());
+            }
+            true
+        }
+        Form::Entries(_) => {
+            cx.extra(stmt, 1);
+            for w in stmt.block.iter().flat_map(|b| &b.stmts).flat_map(|s| &s.words) {
+                group.interfaces.extend(cx.interface(w, "garp_group").map(Box::from));
+            }
+            true
+        }
+        _ => {
+            cx.set(&mut [group], k, stmt);
+            if group.garp_interval.max(group.gna_interval) >= Duration::from_secs(1) {
+                cx.warn(stmt.span(), format!("`{}` is very large", k.name))
+                    .help("it is a gap between packets, in seconds");
+            }
+            true
+        }
+    });
+    if group.garp_interval.is_zero() && group.gna_interval.is_zero() {
+        cx.error(head.span(), "garp_group without an interval: it is ignored").help("add `garp_interval <seconds>`");
+        return None;
+    }
+    Some(group)
+}
+
+fn linkbeats<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, config: &mut Config) {
+    cx.extra(stmt, 1);
+    for line in stmt.block.iter().flat_map(|b| &b.stmts) {
+        let Some(interface) = word(line, 0).and_then(|w| cx.interface(w, k.name)) else { continue };
+        let method = match word(line, 1) {
+            Some(w) if matches!(cx.text(w), "MII" | "ETHTOOL" | "IOCTL") => Some(cx.text(w).into()),
+            Some(w) => cx.bad_word(k, w, "MII, ETHTOOL, IOCTL"),
+            None => None,
+        };
+        config.linkbeats.push(Linkbeat { interface: interface.into(), method });
+    }
+}
+
+fn delays<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, config: &mut Config) {
+    cx.extra(stmt, 1);
+    for line in stmt.block.iter().flat_map(|b| &b.stmts) {
+        let Some(interface) = word(line, 0).and_then(|w| cx.interface(w, k.name)) else { continue };
+        let Some(first) = word(line, 1) else {
+            cx.error(line.span(), "an interface without a delay; the line is ignored")
+                .help(format!("write `{}`", k.args));
+            continue;
+        };
+        const RANGE: (u64, u64) = (0, 255_000_000);
+        let down = cx.seconds_of(k, first, RANGE);
+        // keepalived's code, not its manual: a delay that is left out is none.
+        let up = word(line, 2).map_or(Some(Duration::ZERO), |w| cx.seconds_of(k, w, RANGE));
+        if let (Some(down), Some(up)) = (down, up) {
+            config.link_delays.push(LinkDelay { interface: interface.into(), down, up });
+        }
+    }
+}
+
+fn bfd<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<BfdInstance> {
+    if name.len() > MAX_BFD_NAME {
+        let text = format!("the name of a bfd_instance has at most {MAX_BFD_NAME} bytes: the block is ignored");
+        cx.error(head.span(), text);
+        return None;
+    }
+    let mut bfd = BfdInstance { name, ..BfdInstance::default() };
+    cx.fill(Scope::BfdInstance, stmts, &mut bfd, |cx, bfd, k, stmt| {
+        cx.set(&mut [bfd], k, stmt);
+        let large = match k.name {
+            "min_rx" => bfd.min_rx.as_secs() > 10,
+            "min_tx" => bfd.min_tx.as_secs() > 10,
+            "idle_tx" => bfd.idle_tx.as_secs() > 10,
+            "multiplier" => bfd.multiplier > 10,
+            _ => false,
+        };
+        if large {
+            cx.warn(stmt.span(), format!("`{}` is very large", k.name)).help("intervals are milliseconds");
+        }
+        true
+    });
+    // Both together are the default: events go to VRRP and to the checkers.
+    if !bfd.vrrp && !bfd.checker {
+        (bfd.vrrp, bfd.checker) = (true, true);
+    }
+    let Some(peer) = bfd.neighbor_ip else {
+        cx.error(head.span(), format!("bfd_instance `{}` has no neighbor_ip: it is ignored", bfd.name))
+            .help("add `neighbor_ip <address>`");
+        return None;
+    };
+    if bfd.source_ip.is_some_and(|s| s.is_ipv4() != peer.is_ipv4()) {
+        cx.error(head.span(), "`source_ip` and `neighbor_ip` are of two address families: the block is ignored");
+        return None;
+    }
+    let ttl = i16::from(bfd.ttl.unwrap_or(if peer.is_ipv4() { 255 } else { 64 }));
+    if bfd.max_hops > ttl {
+        cx.error(head.span(), format!("`max_hops` {} is above the ttl: {ttl} is used", bfd.max_hops));
+        bfd.max_hops = ttl;
+    }
+    Some(bfd)
+}

@@ -1,0 +1,259 @@
+//! The health checks of a real server. Read first: `server.rs`.
+
+use super::Cx;
+use super::refs::{Kind, Use};
+use super::value::word;
+use crate::config::keyword::{Form, Keyword, Scope};
+use crate::config::lex::Word;
+use crate::config::model::check::{Check, CheckKind, Regex, Target, Url};
+use crate::config::model::setting::Block;
+use crate::config::tree::Stmt;
+
+/// Names of PCRE2 options that `regex_options` knows.
+const REGEX_OPTIONS: &[&str] = &[
+    "allow_empty_class",
+    "alt_bsux",
+    "auto_callout",
+    "caseless",
+    "dollar_endonly",
+    "dotall",
+    "dupnames",
+    "extended",
+    "firstline",
+    "match_unset_backref",
+    "multiline",
+    "never_ucp",
+    "never_utf",
+    "no_auto_capture",
+    "no_auto_possess",
+    "no_dotstar_anchor",
+    "no_start_optimize",
+    "ucp",
+    "ungreedy",
+    "utf",
+    "never_backslash_c",
+    "alt_circumflex",
+    "alt_verbnames",
+    "use_offset_limit",
+];
+
+/// Reads one check; `None` when it lacks what it cannot do without, which has been told.
+pub(super) fn check<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Check> {
+    let Form::Block(scope) = k.form else { return None };
+    cx.extra(head, 1);
+    let kind = match k.name {
+        "HTTP_GET" => CheckKind::Http(Box::default()),
+        "SSL_GET" => CheckKind::Ssl(Box::default()),
+        "PING_CHECK" => CheckKind::Ping,
+        "UDP_CHECK" => CheckKind::Udp(Box::default()),
+        "SMTP_CHECK" => CheckKind::Smtp(Box::default()),
+        "DNS_CHECK" => CheckKind::Dns(Box::default()),
+        "MISC_CHECK" => CheckKind::Misc(Box::default()),
+        "FILE_CHECK" => CheckKind::File(Box::default()),
+        "BFD_CHECK" => CheckKind::Bfd(Box::default()),
+        _ => CheckKind::Tcp,
+    };
+    let mut check = Check { kind, ..Check::default() };
+    let mut user = None;
+    cx.walk(scope, stmts, |cx, k, stmt| {
+        if k.name == "user" {
+            user = cx.run_as(k, stmt);
+        } else {
+            one(cx, &mut check, k, stmt);
+        }
+    });
+    if let (CheckKind::Misc(misc), Some((name, group))) = (&mut check.kind, user)
+        && let Some(script) = &mut misc.misc_path
+    {
+        (script.user, script.group) = (Some(name), group);
+    }
+    let missing = match &check.kind {
+        CheckKind::Http(http) | CheckKind::Ssl(http) if http.urls.is_empty() => Some("url { path <path> }"),
+        CheckKind::Misc(misc) if misc.misc_path.is_none() => Some("misc_path <command>"),
+        CheckKind::File(file) if file.track_file.is_none() => Some("track_file <name>"),
+        CheckKind::Bfd(bfd) if bfd.name.is_none() => Some("name <bfd_instance>"),
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        cx.error(head.span(), format!("`{}` without `{missing}`: this check is ignored", k.name))
+            .help(format!("add `{missing}`"));
+        return None;
+    }
+    Some(check)
+}
+
+fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a Stmt) {
+    let Check { pace, target, kind } = check;
+    let special: &mut dyn Block = match kind {
+        CheckKind::Tcp | CheckKind::Ping => return cx.set(&mut [pace, target], k, stmt),
+        CheckKind::Udp(udp) => match k.name {
+            "payload" => {
+                let mut next = 1;
+                let Some(w) = cx.need(k, stmt, &mut next) else { return };
+                match hex(cx.text(w)) {
+                    Some(pairs) if pairs.iter().all(|p| p.1 == 0xff) => {
+                        udp.payload = Some(pairs.into_iter().map(|p| p.0).collect());
+                    }
+                    _ => cx.bad_word(k, w, "an even number of hexadecimal digits").unwrap_or_default(),
+                }
+                return;
+            }
+            "require_reply" => {
+                udp.require_reply = match word(stmt, 1) {
+                    None => Some(Vec::new()),
+                    Some(w) => {
+                        hex(cx.text(w)).or_else(|| cx.bad_word(k, w, "an even number of hexadecimal digits, x for any"))
+                    }
+                };
+                return;
+            }
+            _ => &mut **udp,
+        },
+        CheckKind::Smtp(smtp) => {
+            if k.name == "host" {
+                let mut target = Target::default();
+                let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
+                // The words of the outer check that are no place to go to have no meaning here.
+                cx.walk(Scope::NetCheck, stmts, |cx, k, s| {
+                    if target.setting(k.name).is_some() {
+                        cx.set(&mut [&mut target], k, s);
+                    }
+                });
+                smtp.hosts.push(target);
+                return;
+            }
+            &mut **smtp
+        }
+        CheckKind::Dns(dns) => {
+            if k.name == "name" {
+                let Some(w) = cx.arg(k, stmt) else { return };
+                let name = cx.text(w).strip_suffix('.').unwrap_or(cx.text(w));
+                if name.split('.').any(|l| l.is_empty() || l.len() > 63) && !cx.text(w).is_empty() && cx.text(w) != "."
+                {
+                    return cx.bad_word(k, w, "labels of 1..63 bytes with dots between them").unwrap_or_default();
+                }
+                dns.name = name.into();
+                return;
+            }
+            &mut **dns
+        }
+        CheckKind::Http(http) | CheckKind::Ssl(http) => {
+            if k.name == "url" {
+                let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
+                http.urls.extend(url(cx, stmt, stmts));
+                return;
+            }
+            &mut **http
+        }
+        CheckKind::Misc(misc) => &mut **misc,
+        CheckKind::File(file) => {
+            cx.used(k, stmt, Kind::File, "FILE_CHECK");
+            &mut **file
+        }
+        CheckKind::Bfd(bfd) => {
+            cx.used(k, stmt, Kind::Bfd, "BFD_CHECK");
+            &mut **bfd
+        }
+    };
+    cx.set(&mut [special, pace, target], k, stmt);
+}
+
+impl<'a> Cx<'a> {
+    fn used(&mut self, k: &Keyword, stmt: &'a Stmt, kind: Kind, user: &str) {
+        if let (Some(w), "track_file" | "name") = (word(stmt, 1), k.name) {
+            self.uses.push(Use { kind, name: self.text(w).into(), span: w.span, user: user.to_owned() });
+        }
+    }
+}
+
+fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
+    let mut url = Url::default();
+    cx.fill(Scope::Url, stmts, &mut url, |cx, url, k, stmt| {
+        let mut next = 1;
+        match k.name {
+            "digest" => {
+                let Some(w) = cx.need(k, stmt, &mut next) else { return true };
+                let bytes: Option<Vec<u8>> = hex(cx.text(w)).map(|p| p.into_iter().map(|p| p.0).collect());
+                match bytes.and_then(|b| <[u8; 16]>::try_from(b).ok()) {
+                    Some(digest) if !cx.text(w).contains(['x', 'X']) => url.digest = Some(digest),
+                    _ => cx.bad_word(k, w, "32 hexadecimal digits").unwrap_or_default(),
+                }
+            }
+            "status_code" => status(cx, url, k, stmt),
+            "regex" | "regex_no_match" => {
+                let Some(w) = cx.need(k, stmt, &mut next) else { return true };
+                let regex = url.regex.get_or_insert_default();
+                regex.pattern = Some(cx.text(w).into());
+                regex.no_match = k.name == "regex_no_match";
+            }
+            "regex_options" => {
+                let regex = url.regex.get_or_insert_default();
+                for w in stmt.words.iter().skip(1) {
+                    if REGEX_OPTIONS.contains(&cx.text(w)) {
+                        regex.options.push(cx.text(w).into());
+                    } else {
+                        cx.bad_word::<()>(k, w, &REGEX_OPTIONS.join(", "));
+                    }
+                }
+            }
+            "regex_stack" => {
+                let start = cx.need(k, stmt, &mut next);
+                let most = start.and_then(|_| cx.need(k, stmt, &mut next));
+                let (Some(start), Some(most)) = (start, most) else { return true };
+                let max = i64::from(u32::MAX);
+                let sizes = (cx.number_of::<u32>(k, start, 1, max), cx.number_of::<u32>(k, most, 1, max));
+                match sizes {
+                    (Some(a), Some(b)) if a <= b => url.regex.get_or_insert_default().stack = Some((a, b)),
+                    (Some(_), Some(_)) => cx.bad_word(k, most, "a size not below the first one").unwrap_or_default(),
+                    _ => {}
+                }
+            }
+            "regex_min_offset" | "regex_max_offset" => {
+                let regex: &mut Regex = url.regex.get_or_insert_default();
+                cx.set(&mut [regex], k, stmt);
+                if let (Some(a), Some(b)) = (regex.min_offset, regex.max_offset)
+                    && a >= b
+                {
+                    cx.error(stmt.span(), "`regex_min_offset` is not below `regex_max_offset`: both are ignored");
+                    (regex.min_offset, regex.max_offset) = (None, None);
+                }
+            }
+            _ => return false,
+        }
+        true
+    });
+    if url.path.is_none() {
+        cx.error(head.span(), "`url` without `path`: it is ignored").help("add `path /`");
+        return None;
+    }
+    Some(url)
+}
+
+fn status<'a>(cx: &mut Cx<'a>, url: &mut Url, k: &'static Keyword, stmt: &'a Stmt) {
+    let mut next = 1;
+    cx.need(k, stmt, &mut next);
+    for w in stmt.words.iter().skip(1) {
+        let text = cx.text(w);
+        let (a, b) = text.split_once('-').unwrap_or((text, text));
+        match (a.parse::<u16>(), b.parse::<u16>()) {
+            (Ok(a), Ok(b)) if a <= b && (100..=599).contains(&a) && (100..=599).contains(&b) => url.status.push((a, b)),
+            _ => out_of_range(cx, k, w),
+        }
+    }
+}
+
+fn out_of_range<'a>(cx: &mut Cx<'a>, k: &Keyword, w: &'a Word) {
+    let text = format!("{} is out of range: this word of `{}` is ignored", cx.text(w), k.name);
+    cx.error(w.span, text).help("allowed: 100..599, or a range such as 200-299");
+}
+
+/// Bytes with the bits that count: `x` stands for any four.
+fn hex(text: &str) -> Option<Vec<(u8, u8)>> {
+    let digit = |b: &u8| match b {
+        b'x' | b'X' => Some((0, 0)),
+        _ => char::from(*b).to_digit(16).map(|d| (d as u8, 0xf)),
+    };
+    let digits: Option<Vec<(u8, u8)>> = text.as_bytes().iter().map(digit).collect();
+    let digits = digits.filter(|d| !d.is_empty() && d.len().is_multiple_of(2))?;
+    Some(digits.chunks(2).map(|p| (p[0].0 << 4 | p[1].0, p[0].1 << 4 | p[1].1)).collect())
+}

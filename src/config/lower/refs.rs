@@ -1,0 +1,90 @@
+//! Names that one block uses and another must define: scripts, files, processes, BFD sessions, instances, groups. Looked
+//! at when the whole file is read, because keepalived takes them in any order.
+
+use super::Cx;
+use crate::config::keyword::nearest::distance;
+use crate::config::model::Config;
+use crate::config::model::vrrp::Tracks;
+use crate::config::source::Span;
+use std::collections::BTreeSet;
+
+/// What a name is the name of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Interface,
+    Script,
+    File,
+    Process,
+    Bfd,
+    Instance,
+    ServerGroup,
+}
+
+impl Kind {
+    fn block(self) -> &'static str {
+        match self {
+            Kind::Interface => "interface",
+            Kind::Script => "vrrp_script",
+            Kind::File => "track_file",
+            Kind::Process => "vrrp_track_process",
+            Kind::Bfd => "bfd_instance",
+            Kind::Instance => "vrrp_instance",
+            Kind::ServerGroup => "virtual_server_group",
+        }
+    }
+}
+
+/// One use of a name.
+#[derive(Clone, Debug)]
+pub(super) struct Use {
+    pub(super) kind: Kind,
+    pub(super) name: Box<str>,
+    pub(super) span: Span,
+    /// "track_script of vrrp_instance VI_1".
+    pub(super) user: String,
+}
+
+/// Tells of every name that nothing defines, and drops it.
+pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
+    let mut known: BTreeSet<(Kind, &str)> = BTreeSet::new();
+    known.extend(config.scripts.iter().map(|s| (Kind::Script, &*s.name)));
+    known.extend(config.track_files.iter().map(|s| (Kind::File, &*s.name)));
+    known.extend(config.track_processes.iter().map(|s| (Kind::Process, &*s.name)));
+    known.extend(config.bfd.iter().map(|s| (Kind::Bfd, &*s.name)));
+    known.extend(config.instances.iter().map(|s| (Kind::Instance, &*s.name)));
+    known.extend(config.server_groups.iter().map(|s| (Kind::ServerGroup, &*s.name)));
+    let mut missing: BTreeSet<(Kind, Box<str>)> = BTreeSet::new();
+    for used in std::mem::take(&mut cx.uses) {
+        if known.contains(&(used.kind, &*used.name)) {
+            continue;
+        }
+        // Lines that cannot be read yet may define it; a fatal instance has been told and is not in the model.
+        if !cx.partial && !(used.kind == Kind::Instance && cx.diags.has_fatal()) {
+            let what = used.kind.block();
+            let near = known.iter().filter(|(k, _)| *k == used.kind).map(|(_, n)| (distance(&used.name, n), *n)).min();
+            let help = match near {
+                Some((d, n)) if d <= 3 && used.name.len() <= 64 => format!("did you mean `{n}`?"),
+                _ => format!("add `{what} {} {{ ... }}`, or remove the line", used.name),
+            };
+            let text = format!("`{}` in {} is no {what} of this file: it is ignored", used.name, used.user);
+            cx.error(used.span, text).help(help);
+        }
+        missing.insert((used.kind, used.name));
+    }
+    if missing.is_empty() {
+        return;
+    }
+    let has = |kind, name: &str| missing.contains(&(kind, Box::from(name)));
+    let prune = |t: &mut Tracks| {
+        t.scripts.retain(|x| !has(Kind::Script, &x.name));
+        t.files.retain(|x| !has(Kind::File, &x.name));
+        t.processes.retain(|x| !has(Kind::Process, &x.name));
+        t.bfds.retain(|x| !has(Kind::Bfd, &x.name));
+    };
+    config.instances.iter_mut().for_each(|i| prune(&mut i.more.tracks));
+    for group in &mut config.sync_groups {
+        prune(&mut group.tracks);
+        group.members.retain(|m| !has(Kind::Instance, m));
+    }
+    config.track_groups.iter_mut().for_each(|g| g.members.retain(|m| !has(Kind::Instance, m)));
+}

@@ -1,0 +1,267 @@
+//! Lines of routes and rules, in the words of `ip route` and `ip rule`. One bad word costs its line: half a route would
+//! lead packets somewhere. Names of tables and the like are not looked up here.
+
+use super::Cx;
+use super::value::word;
+use crate::config::keyword::{self, Keyword, Scope, nearest};
+use crate::config::lex::Word;
+use crate::config::model::route::{Action, Encap, Hop, Metrics, Prefix, Route, Rule};
+use crate::config::model::setting::Block;
+use crate::config::tree::Stmt;
+use core::net::IpAddr;
+
+impl<'a> Cx<'a> {
+    /// All lines of a block of routes.
+    pub(super) fn routes(&mut self, stmt: &'a Stmt, user: &str) -> Vec<Route> {
+        self.lines(stmt, |cx, line| cx.route(line, user))
+    }
+
+    /// All lines of a block of rules.
+    pub(super) fn rules(&mut self, stmt: &'a Stmt, user: &str) -> Vec<Rule> {
+        self.lines(stmt, |cx, line| cx.rule(line, user))
+    }
+
+    fn lines<T>(&mut self, stmt: &'a Stmt, mut one: impl FnMut(&mut Self, &'a Stmt) -> Option<T>) -> Vec<T> {
+        self.extra(stmt, 1);
+        let mut out = Vec::new();
+        for line in stmt.block.iter().flat_map(|b| &b.stmts) {
+            if let Some(block) = &line.block {
+                self.error(block.open, "a line takes no block; what is in the braces is ignored");
+            }
+            self.in_line = true;
+            out.extend(one(self, line));
+            self.in_line = false;
+        }
+        out
+    }
+
+    fn unknown_in_line<T>(&mut self, scope: Scope, w: &'a Word) -> Option<T> {
+        let text = self.text(w);
+        let near = nearest::nearest(scope, text).map(|n| format!("did you mean `{n}`?"));
+        let message = format!("unknown word `{text}` in {}: the line is ignored", scope.title());
+        self.error(w.span, message).maybe_help(near.or(Some("one per line".to_owned())));
+        None
+    }
+
+    /// `<ip>[/<len>]`; `Ok(None)` for `default`, `all`, `any`.
+    fn prefix(&mut self, k: &Keyword, w: &'a Word) -> Option<Option<Prefix>> {
+        let text = self.text(w);
+        if matches!(text, "default" | "all" | "any") {
+            return Some(None);
+        }
+        let (ip, len) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+        if let Ok(addr) = ip.parse::<IpAddr>() {
+            let full = if addr.is_ipv4() { 32 } else { 128 };
+            match len.map_or(Ok(full), str::parse::<u8>) {
+                Ok(len) if len <= full => return Some(Some(Prefix { addr, len })),
+                _ => {}
+            }
+        }
+        self.bad_word(k, w, "<ip>[/<len>], default")
+    }
+
+    /// `[inet|inet6] <ip>`.
+    fn gateway(&mut self, k: &'static Keyword, line: &'a Stmt, next: &mut usize) -> Option<IpAddr> {
+        let mut w = self.need(k, line, next)?;
+        if matches!(self.text(w), "inet" | "inet6") {
+            w = self.need(k, line, next)?;
+        }
+        match self.text(w).parse() {
+            Ok(ip) => Some(ip),
+            Err(_) => self.bad_word(k, w, "an address"),
+        }
+    }
+
+    /// `ip id 5 dst 10.0.0.1 ...`: the kind, then words in pairs until one that a route knows better.
+    fn encap(&mut self, k: &'static Keyword, line: &'a Stmt, next: &mut usize) -> Option<Encap> {
+        let kind = self.need(k, line, next)?;
+        let pairs: &[&str] = match self.text(kind) {
+            "ip" => &["id", "dst", "src", "tos", "ttl", "flags"],
+            "ip6" => &["id", "dst", "src", "tc", "hoplimit", "flags"],
+            "mpls" | "ila" => &[],
+            _ => return self.bad_word(k, kind, "ip, ip6, mpls, ila"),
+        };
+        let mut encap = Encap { kind: self.text(kind).into(), words: Vec::new() };
+        if pairs.is_empty() {
+            let label = self.need(k, line, next)?;
+            encap.words.push(self.text(label).into());
+        }
+        while let Some(w) = word(line, *next).filter(|w| pairs.contains(&self.text(w))) {
+            *next += 1;
+            let value = self.need(k, line, next)?;
+            encap.words.extend([self.text(w).into(), self.text(value).into()]);
+        }
+        Some(encap)
+    }
+
+    fn route(&mut self, line: &'a Stmt, user: &str) -> Option<Route> {
+        const SCOPE: Scope = Scope::RouteLine;
+        let mut route = Route { place: self.src.place(line.span()), hops: vec![Hop::default()], ..Route::default() };
+        let (mut next, mut has_to, mut locked) = (0, false, false);
+        while let Some(w) = word(line, next) {
+            next += 1;
+            let Some(k) = keyword::find(SCOPE, self.text(w)) else {
+                if has_to {
+                    return self.unknown_in_line(SCOPE, w);
+                }
+                let to = keyword::find(SCOPE, "to")?;
+                route.to = self.prefix(to, w)?;
+                has_to = true;
+                continue;
+            };
+            if let Some(now) = keyword::replaced_by(SCOPE, k.name) {
+                self.warn(w.span, format!("`{}` is the old name of `{now}`", k.name)).help(format!("write `{now}`"));
+            }
+            let before = next;
+            let hop = route.hops.last_mut()?;
+            match k.name {
+                "inet" | "inet6" => route.v6 = Some(k.name == "inet6"),
+                "unicast" | "local" | "broadcast" | "multicast" | "throw" | "unreachable" | "prohibit"
+                | "blackhole" | "nat"
+                    if !has_to =>
+                {
+                    route.kind = Some(k.name.into());
+                }
+                "to" if !has_to => {
+                    let w = self.need(k, line, &mut next)?;
+                    route.to = self.prefix(k, w)?;
+                    has_to = true;
+                }
+                "from" => {
+                    let w = self.need(k, line, &mut next)?;
+                    route.from = self.prefix(k, w)?;
+                }
+                "via" | "gw" => hop.via = Some(self.gateway(k, line, &mut next)?),
+                "or" => {
+                    let via = Some(self.gateway(k, line, &mut next)?);
+                    route.hops.push(Hop { via, ..Hop::default() });
+                }
+                // What stood before the first `nexthop` belongs to no way of its own.
+                "nexthop" if *hop == Hop::default() => {}
+                "nexthop" => route.hops.push(Hop::default()),
+                "dev" | "oif" => {
+                    let w = self.need(k, line, &mut next)?;
+                    hop.dev = Some(self.interface(w, user)?.into());
+                }
+                "encap" => hop.encap = Some(self.encap(k, line, &mut next)?),
+                "add" | "prepend" | "append" => route.mode = Some(k.name.into()),
+                "lock" => locked = true,
+                "realms" | "weight" | "onlink" if hop.setting(k.name).is_some() => {
+                    let value = self.read(k, line, &mut next)?;
+                    hop.setting(k.name)?.put(value);
+                }
+                _ if route.setting(k.name).is_some() => {
+                    let value = self.read(k, line, &mut next)?;
+                    route.setting(k.name)?.put(value);
+                }
+                _ if Metrics::default().setting(k.name).is_some() => {
+                    if word(line, next).is_some_and(|w| self.text(w) == "lock") {
+                        next += 1;
+                        locked = true;
+                    }
+                    let value = self.read(k, line, &mut next)?;
+                    let metrics = route.metrics.get_or_insert_default();
+                    metrics.setting(k.name)?.put(value);
+                    if std::mem::take(&mut locked) {
+                        metrics.locked.push(k.name.into());
+                    }
+                }
+                _ => return self.bad_word(k, w, "the words of a route, once and in their place"),
+            }
+            if k.name != "lock" && locked && before == next {
+                return self.bad_word(k, w, "a metric after `lock`");
+            }
+        }
+        if !has_to {
+            self.error(line.span(), "a route without a destination: the line is ignored")
+                .help("an address with a prefix length, or default");
+            return None;
+        }
+        let family = |v6: bool| v6 == route.v6.unwrap_or(v6);
+        let mut all = route.to.iter().map(|p| p.addr.is_ipv6()).chain(route.src.iter().map(IpAddr::is_ipv6));
+        if !all.all(family) || route.to.zip(route.src).is_some_and(|(t, s)| t.addr.is_ipv4() != s.is_ipv4()) {
+            self.error(line.span(), "a route with addresses of two families: the line is ignored");
+            return None;
+        }
+        if route.hops == [Hop::default()] {
+            route.hops.clear();
+        }
+        Some(route)
+    }
+
+    fn rule(&mut self, line: &'a Stmt, user: &str) -> Option<Rule> {
+        const SCOPE: Scope = Scope::RuleLine;
+        let mut rule = Rule { place: self.src.place(line.span()), ..Rule::default() };
+        let mut next = 0;
+        while let Some(w) = word(line, next) {
+            next += 1;
+            let Some(k) = keyword::find(SCOPE, self.text(w)) else { return self.unknown_in_line(SCOPE, w) };
+            match k.name {
+                "inet" | "inet6" => rule.v6 = Some(k.name == "inet6"),
+                "from" | "to" => {
+                    let w = self.need(k, line, &mut next)?;
+                    let prefix = self.prefix(k, w)?;
+                    if k.name == "from" { rule.from = prefix } else { rule.to = prefix }
+                }
+                "table" | "lookup" => {
+                    let w = self.need(k, line, &mut next)?;
+                    rule.action = Action::Table(self.text(w).into());
+                }
+                "goto" => {
+                    let w = self.need(k, line, &mut next)?;
+                    rule.action = Action::Goto(self.number_of(k, w, 1, i64::from(u32::MAX))?);
+                }
+                "nop" => rule.action = Action::Nop,
+                "blackhole" | "unreachable" | "prohibit" => rule.action = Action::Type(k.name.into()),
+                "type" => {
+                    const TYPES: &[&str] = &["unicast", "blackhole", "unreachable", "prohibit", "nat"];
+                    let w = self.need(k, line, &mut next)?;
+                    if !TYPES.contains(&self.text(w)) {
+                        return self.bad_word(k, w, &TYPES.join(", "));
+                    }
+                    rule.action = Action::Type(self.text(w).into());
+                }
+                "dev" | "iif" | "oif" => {
+                    let w = self.need(k, line, &mut next)?;
+                    let name = Some(self.interface(w, user)?.into());
+                    if k.name == "oif" { rule.oif = name } else { rule.iif = name }
+                }
+                "sport" | "dport" => {
+                    let w = self.need(k, line, &mut next)?;
+                    let range = Some(self.range(k, w, 65_535)?);
+                    if k.name == "sport" { rule.sport = range } else { rule.dport = range }
+                }
+                "uidrange" => {
+                    let w = self.need(k, line, &mut next)?;
+                    rule.uidrange = Some(self.range(k, w, u32::MAX)?);
+                }
+                _ => {
+                    let value = self.read(k, line, &mut next)?;
+                    rule.setting(k.name)?.put(value);
+                }
+            }
+        }
+        if let Action::Goto(to) = rule.action
+            && rule.preference.is_none_or(|own| to <= own)
+        {
+            self.error(line.span(), "`goto` needs a `preference` of the rule itself, and a larger one to go to")
+                .help("the line is ignored");
+            return None;
+        }
+        Some(rule)
+    }
+
+    /// `<a>-<b>`, or one number, which keepalived refuses by mistake.
+    fn range<T: TryFrom<u32>>(&mut self, k: &Keyword, w: &'a Word, max: u32) -> Option<(T, T)> {
+        let text = self.text(w);
+        let (a, b) = text.split_once('-').unwrap_or((text, text));
+        if let (Ok(a), Ok(b)) = (a.parse::<u32>(), b.parse::<u32>())
+            && a <= b
+            && b <= max
+            && let (Ok(a), Ok(b)) = (T::try_from(a), T::try_from(b))
+        {
+            return Some((a, b));
+        }
+        self.bad_word(k, w, &format!("<a>-<b>, each 0..{max}, the smaller one first"))
+    }
+}

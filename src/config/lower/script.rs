@@ -1,0 +1,136 @@
+//! Commands: `notify_master "/bin/x y" user group`, and names of users and processors. Whether a command exists and who
+//! may write it is not asked here: this is about the file, not about the machine.
+
+use super::Cx;
+use super::value::word;
+use crate::config::keyword::Keyword;
+use crate::config::model::global::{Cpus, Fifo};
+use crate::config::model::setting::Script;
+use crate::config::tree::Stmt;
+
+/// Words that take the whole rest of the line as the command; who runs it is another keyword.
+const WHOLE_LINE: &[&str] = &["script", "misc_path"];
+
+impl<'a> Cx<'a> {
+    /// A command at `next`; user and group after it where the keyword has them.
+    pub(super) fn script(&mut self, k: &Keyword, stmt: &'a Stmt, next: &mut usize) -> Option<Box<Script>> {
+        let first = self.need(k, stmt, next)?;
+        let mut script = Script { argv: split(self.text(first)), user: None, group: None };
+        if WHOLE_LINE.contains(&k.name) {
+            while let Some(w) = word(stmt, *next) {
+                script.argv.push(self.text(w).into());
+                *next += 1;
+            }
+        } else {
+            (script.user, script.group) = self.user(stmt, next);
+        }
+        if script.argv.first().is_none_or(|p| p.is_empty()) {
+            self.error(first.span, format!("`{}` names no program: it is ignored", k.name));
+            return None;
+        }
+        Some(Box::new(script))
+    }
+
+    /// `[<user> [<group>]]`.
+    pub(super) fn user(&mut self, stmt: &'a Stmt, next: &mut usize) -> (Option<Box<str>>, Option<Box<str>>) {
+        let mut one = || {
+            let found = word(stmt, *next)?;
+            *next += 1;
+            Some(Box::from(self.text(found)))
+        };
+        let user = one();
+        (user, one())
+    }
+
+    /// `user`, `script_user`.
+    pub(super) fn run_as(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<(Box<str>, Option<Box<str>>)> {
+        let mut next = 1;
+        self.need(k, stmt, &mut next)?;
+        next = 1;
+        let (user, group) = self.user(stmt, &mut next);
+        self.extra(stmt, next);
+        user.map(|u| (u, group))
+    }
+
+    /// `notify_fifo` and its kin.
+    pub(super) fn fifo(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<Fifo> {
+        let mut next = 1;
+        let path = self.need(k, stmt, &mut next)?;
+        let (user, group) = self.user(stmt, &mut next);
+        self.extra(stmt, next);
+        Some(Fifo { path: self.text(path).into(), user, group })
+    }
+
+    /// `<cpu> ...`; one bad number drops the whole list.
+    pub(super) fn cpus(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<Vec<u16>> {
+        let mut cpus = Vec::new();
+        let mut next = 1;
+        self.need(k, stmt, &mut next)?;
+        for word in stmt.words.iter().skip(1) {
+            match self.text(word).parse::<u16>() {
+                // CPU_SETSIZE: what a CPU mask of the system call holds.
+                Ok(n) if n < 1024 => cpus.push(n),
+                _ => {
+                    let text = format!("`{}` is not a processor number: the whole list is ignored", self.text(word));
+                    self.error(word.span, text).help("allowed: 0..1023");
+                    return None;
+                }
+            }
+        }
+        cpus.sort_unstable();
+        cpus.dedup();
+        Some(cpus)
+    }
+
+    /// The same for a part of the process.
+    pub(super) fn cpus_into(&mut self, to: &mut Cpus, k: &Keyword, stmt: &'a Stmt) {
+        if let Some(cpus) = self.cpus(k, stmt) {
+            *to = Cpus(cpus);
+        }
+    }
+
+    /// 1..99; outside, the nearest.
+    pub(super) fn rt_priority(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<u8> {
+        let word = self.arg(k, stmt)?;
+        let Ok(n) = self.text(word).parse::<i64>() else {
+            self.error(word.span, format!("not a number: `{}` is ignored", k.name)).help("allowed: 1..99");
+            return None;
+        };
+        let near = n.clamp(1, 99);
+        if near != n {
+            let text = format!("{n} is out of range for `{}`: {near} is used", k.name);
+            self.error(word.span, text).help("allowed: 1..99");
+        }
+        u8::try_from(near).ok()
+    }
+}
+
+/// A quoted command is split again: blanks separate, both quotes group.
+fn split(text: &str) -> Vec<Box<str>> {
+    let mut out = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let (one, after) = match first {
+            '"' | '\'' => match rest.get(1..).and_then(|t| t.split_once(first)) {
+                Some((inner, after)) => (inner, after),
+                None => (rest, ""),
+            },
+            _ => rest.split_at(rest.find([' ', '\t']).unwrap_or(rest.len())),
+        };
+        out.push(one.into());
+        rest = after.trim_start();
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn quoted_commands_are_split_again() {
+        let of = |t| super::split(t).iter().map(|w| format!("[{w}]")).collect::<String>();
+        assert_eq!(of("/bin/x  a 'b c' \"d e\"f"), "[/bin/x][a][b c][d e][f]");
+        assert_eq!(of(" </dev/tcp/127.0.0.1/80 "), "[</dev/tcp/127.0.0.1/80]");
+        assert_eq!(of("/bin/x 'open"), "[/bin/x]['open]");
+        assert_eq!(of(""), "");
+    }
+}

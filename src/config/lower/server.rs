@@ -1,0 +1,476 @@
+//! `virtual_server`, `real_server`, `virtual_server_group`: what they say, and what follows from it together. Messages are
+//! those keepalived gives, since an operator who migrates has seen them. Read next: `check.rs`.
+
+use super::Cx;
+use super::check;
+use super::refs::{Kind, Use};
+use super::value::word;
+use crate::config::keyword::{Form, Keyword, Scope};
+use crate::config::model::lvs::{
+    Checksum, GroupEntry, IpFamily, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, Sorry, Tunnel,
+    VirtualServer,
+};
+use crate::config::source::Span;
+use crate::config::tree::Stmt;
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+/// Most addresses of one range: IPv4 ranges count the last octet, IPv6 ranges the last 16 bits.
+const MAX_RANGE: u32 = 0xffff;
+/// Name of an IPVS persistence engine with its closing zero: IP_VS_PENAME_MAXLEN.
+const MAX_ENGINE: usize = 15;
+/// Persistence that keepalived gives to what cannot do without: seconds.
+const PERSISTENCE: u32 = 360;
+
+/// What decides defaults once the block is read.
+#[derive(Default)]
+struct Given {
+    scheduler: bool,
+    method: bool,
+    protocol: Option<Span>,
+    quorum: Option<Span>,
+    ops: Option<Span>,
+}
+
+/// Reads one block; `None` when there is no service, or nothing in it.
+pub(super) fn virtual_server<'a>(
+    cx: &mut Cx<'a>,
+    k: &'static Keyword,
+    head: &'a Stmt,
+    stmts: &'a [Stmt],
+) -> Option<VirtualServer> {
+    let service = service(cx, k, head)?;
+    let mut vs = VirtualServer { service, place: cx.src.place(head.span()), ..VirtualServer::default() };
+    let mut given = Given::default();
+    let mut members = BTreeMap::new();
+    cx.walk(Scope::VirtualServer, stmts, |cx, k, stmt| one(cx, &mut vs, &mut given, &mut members, k, stmt));
+    complete(cx, &mut vs, &given, head)
+}
+
+/// `<ip> [<port>]`, `fwmark <n>`, `group <name>`.
+fn service<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt) -> Option<Service> {
+    let mut next = 1;
+    let first = cx.need(k, head, &mut next)?;
+    let second = word(head, 2);
+    let service = match (cx.text(first), second) {
+        ("fwmark", Some(w)) => Service::Mark(cx.number_of(k, w, 0, i64::from(u32::MAX))?),
+        ("group", Some(w)) => {
+            let name: Box<str> = cx.text(w).into();
+            let user = "a virtual_server".to_owned();
+            cx.uses.push(Use { kind: Kind::ServerGroup, name: name.clone(), span: w.span, user });
+            Service::Group(name)
+        }
+        ("fwmark" | "group", None) => return cx.bad_word(k, first, "a mark or a name after it"),
+        _ => {
+            let (addr, port) = cx.endpoint(k, head, 1)?;
+            Service::Address(addr, port)
+        }
+    };
+    cx.extra(head, 3);
+    Some(service)
+}
+
+impl<'a> Cx<'a> {
+    /// `<ip> [<port>]` from word `at`; port 0: not given.
+    fn endpoint(&mut self, k: &'static Keyword, stmt: &'a Stmt, at: usize) -> Option<(IpAddr, u16)> {
+        let mut next = at;
+        let first = self.need(k, stmt, &mut next)?;
+        let Ok(addr) = self.text(first).parse() else {
+            let text = format!("`{}` is not an IP address: `{}` is ignored", self.text(first), k.name);
+            self.error(first.span, text).help(format!("write `{} {}`", k.name, k.args));
+            return None;
+        };
+        let port = match word(stmt, next) {
+            Some(w) => self.number_of(k, w, 0, 65_535)?,
+            None => 0,
+        };
+        Some((addr, port))
+    }
+
+    /// `NAT|DR|TUN [type ...]`.
+    fn method(&mut self, k: &'static Keyword, stmt: &'a Stmt) -> Option<Method> {
+        let mut next = 1;
+        let first = self.need(k, stmt, &mut next)?;
+        match self.text(first) {
+            "NAT" => Some(Method::Nat),
+            "DR" => Some(Method::Dr),
+            "TUN" => self.tunnel(k, stmt).map(Method::Tun),
+            _ => self.bad_word(k, first, "NAT, DR, TUN"),
+        }
+    }
+
+    fn tunnel(&mut self, k: &'static Keyword, stmt: &'a Stmt) -> Option<Tunnel> {
+        const HELP: &str = "type ipip, type gue port <n> [nocsum|csum|remcsum], type gre [nocsum|csum]";
+        let Some(w) = word(stmt, 2) else { return Some(Tunnel::Ipip) };
+        let kind = word(stmt, 3).map(|w| self.text(w));
+        match (self.text(w), kind) {
+            ("type", Some("ipip")) => Some(Tunnel::Ipip),
+            ("type", Some("gue")) => {
+                let port = word(stmt, 5).filter(|_| word(stmt, 4).is_some_and(|w| self.text(w) == "port"));
+                let Some(port) = port else { return self.bad_word(k, w, HELP) };
+                let port = self.number_of(k, port, 1, 65_535)?;
+                Some(Tunnel::Gue(port, self.checksum(k, stmt, 6, true)?))
+            }
+            ("type", Some("gre")) => Some(Tunnel::Gre(self.checksum(k, stmt, 4, false)?)),
+            _ => self.bad_word(k, w, HELP),
+        }
+    }
+
+    fn checksum(&mut self, k: &'static Keyword, stmt: &'a Stmt, at: usize, remote: bool) -> Option<Checksum> {
+        let Some(w) = word(stmt, at) else { return Some(Checksum::None) };
+        match self.text(w) {
+            "nocsum" => Some(Checksum::None),
+            "csum" => Some(Checksum::Csum),
+            "remcsum" if remote => Some(Checksum::Remote),
+            _ => self.bad_word(k, w, if remote { "nocsum, csum, remcsum" } else { "nocsum, csum" }),
+        }
+    }
+}
+
+type Members = BTreeMap<(IpAddr, u16), Span>;
+
+fn one<'a>(
+    cx: &mut Cx<'a>,
+    vs: &mut VirtualServer,
+    given: &mut Given,
+    members: &mut Members,
+    k: &'static Keyword,
+    stmt: &'a Stmt,
+) {
+    match k.name {
+        "lb_kind" | "lvs_method" => {
+            given.method = true;
+            vs.method = cx.method(k, stmt).unwrap_or(vs.method);
+        }
+        "lb_algo" | "lvs_sched" => {
+            given.scheduler = true;
+            cx.set(&mut [vs], k, stmt);
+        }
+        "protocol" => {
+            given.protocol = Some(stmt.span());
+            cx.set(&mut [vs], k, stmt);
+        }
+        "quorum" => {
+            given.quorum = Some(stmt.span());
+            cx.set(&mut [vs], k, stmt);
+        }
+        "ops" => {
+            given.ops = Some(stmt.span());
+            cx.set(&mut [vs], k, stmt);
+        }
+        "flag-1" => vs.flags |= 1,
+        "flag-2" => vs.flags |= 2,
+        "flag-3" => vs.flags |= 4,
+        // The kernel's numbers of these are those of the raw flags.
+        "sh-fallback" | "mh-fallback" => scheduler_flag(cx, vs, k, stmt, 1),
+        "sh-port" | "mh-port" => scheduler_flag(cx, vs, k, stmt, 2),
+        "hashed" => {
+            vs.hashed = matches!(vs.scheduler, Scheduler::Sh | Scheduler::Mh);
+            if !vs.hashed {
+                cx.error(stmt.span(), "`hashed` needs `lb_algo sh` or mh before it: it is ignored");
+            }
+        }
+        "persistence_granularity" => granularity(cx, vs, k, stmt),
+        "persistence_engine" => match cx.arg(k, stmt) {
+            Some(w) if cx.text(w).len() > MAX_ENGINE => {
+                cx.bad_word(k, w, &format!("1..{MAX_ENGINE} bytes")).unwrap_or_default()
+            }
+            Some(w) => vs.persistence_engine = Some(cx.text(w).into()),
+            None => {}
+        },
+        "ha_suspend" if !matches!(vs.service, Service::Address(..)) => {
+            cx.error(stmt.span(), "`ha_suspend` needs a service with one address: it is ignored");
+        }
+        "ip_family" => {
+            cx.set(&mut [vs], k, stmt);
+            if let (Service::Address(addr, _), Some(family)) = (&vs.service, vs.ip_family)
+                && addr.is_ipv6() != (family == IpFamily::Inet6)
+            {
+                cx.error(stmt.span(), "`ip_family` is not the family of the address: it is ignored");
+                vs.ip_family = None;
+            }
+        }
+        "sorry_server" => {
+            if let Some((addr, port)) = cx.endpoint(k, stmt, 1) {
+                cx.extra(stmt, 3);
+                if other_family(vs, addr) {
+                    cx.error(stmt.span(), "`sorry_server` is of another address family: it is ignored");
+                } else {
+                    vs.sorry = Some(Box::new(Sorry { addr, port, inhibit: false, method: vs.method }));
+                }
+            }
+        }
+        "sorry_server_inhibit" | "sorry_server_lvs_method" => {
+            let method = if k.form == Form::Flag { None } else { cx.method(k, stmt) };
+            match (&mut vs.sorry, method) {
+                (Some(sorry), Some(method)) => sorry.method = method,
+                (Some(sorry), None) => sorry.inhibit |= k.form == Form::Flag,
+                (None, _) => {
+                    let text = format!("`{}` needs `sorry_server` before it: it is ignored", k.name);
+                    cx.error(stmt.span(), text);
+                }
+            }
+        }
+        "real_server" => {
+            let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
+            vs.real_servers.extend(real_server(cx, vs, members, k, stmt, stmts));
+        }
+        _ => {
+            let VirtualServer { pace, .. } = vs;
+            if crate::config::model::setting::Block::setting(pace, k.name).is_some() {
+                cx.set(&mut [pace], k, stmt);
+            } else {
+                cx.set(&mut [vs], k, stmt);
+            }
+        }
+    }
+}
+
+fn other_family(vs: &VirtualServer, addr: IpAddr) -> bool {
+    match (&vs.service, vs.ip_family) {
+        (Service::Address(own, _), _) => own.is_ipv4() != addr.is_ipv4(),
+        (_, Some(family)) => addr.is_ipv6() != (family == IpFamily::Inet6),
+        _ => vs.real_servers.first().is_some_and(|r| r.addr.is_ipv4() != addr.is_ipv4()),
+    }
+}
+
+fn scheduler_flag<'a>(cx: &mut Cx<'a>, vs: &mut VirtualServer, k: &'static Keyword, stmt: &'a Stmt, bit: u8) {
+    let own = if k.name.starts_with("sh") { Scheduler::Sh } else { Scheduler::Mh };
+    let name = k.name;
+    match vs.scheduler {
+        s if s == own => vs.flags |= bit,
+        Scheduler::Sh | Scheduler::Mh => {
+            cx.note(stmt.span(), format!("`{name}` is for `lb_algo {}`: it is ignored", own.word()));
+        }
+        _ => {
+            cx.error(stmt.span(), format!("`{name}` needs `lb_algo {}` before it: it is ignored", own.word()));
+        }
+    }
+}
+
+fn granularity<'a>(cx: &mut Cx<'a>, vs: &mut VirtualServer, k: &'static Keyword, stmt: &'a Stmt) {
+    let Some(w) = cx.arg(k, stmt) else { return };
+    let text = cx.text(w);
+    let v6 = matches!(vs.service, Service::Address(IpAddr::V6(_), _)) || !text.contains('.');
+    let found = match v6 {
+        true => text.parse().ok().filter(|n| (1..=128).contains(n)),
+        false => text.parse::<core::net::Ipv4Addr>().ok().map(|m| m.to_bits()),
+    };
+    match found {
+        Some(mask) => vs.granularity = Some(mask),
+        None => cx.bad_word(k, w, "an IPv4 netmask, or for IPv6 a prefix length 1..128").unwrap_or_default(),
+    }
+}
+
+fn real_server<'a>(
+    cx: &mut Cx<'a>,
+    vs: &VirtualServer,
+    members: &mut Members,
+    k: &'static Keyword,
+    head: &'a Stmt,
+    stmts: &'a [Stmt],
+) -> Option<RealServer> {
+    let (addr, port) = cx.endpoint(k, head, 1)?;
+    cx.extra(head, 3);
+    let mut rs = RealServer { addr, port, ..RealServer::default() };
+    cx.walk(Scope::RealServer, stmts, |cx, k, stmt| match k.form {
+        Form::Block(_) => {
+            let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
+            rs.checks.extend(check::check(cx, k, stmt, stmts));
+        }
+        _ if k.name == "lvs_method" => rs.method = cx.method(k, stmt).or(rs.method),
+        _ => {
+            let RealServer { pace, .. } = &mut rs;
+            if crate::config::model::setting::Block::setting(pace, k.name).is_some() {
+                cx.set(&mut [pace], k, stmt);
+            } else {
+                cx.set(&mut [&mut rs], k, stmt);
+            }
+        }
+    });
+    if other_family(vs, addr) {
+        cx.error(
+            head.span(),
+            format!("real_server {addr} is of another address family than its service: it is ignored"),
+        );
+        return None;
+    }
+    if let Some(first) = members.insert((addr, port), head.span()) {
+        let src = cx.src;
+        cx.error(head.span(), format!("real_server {addr} {port} a second time: it is ignored")).also(
+            src,
+            first,
+            "the first one is here",
+        );
+        members.insert((addr, port), first);
+        return None;
+    }
+    Some(rs)
+}
+
+fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt) -> Option<VirtualServer> {
+    let at = head.span();
+    if vs.real_servers.is_empty() {
+        cx.error(at, "virtual_server without a real_server: it is ignored")
+            .help("add `real_server <ip> <port> { ... }`");
+        return None;
+    }
+    let mark = matches!(vs.service, Service::Mark(_));
+    match (mark, vs.protocol, given.protocol) {
+        (true, Some(_), Some(span)) => {
+            cx.note(span, "a service with a mark has no protocol of its own: it is ignored");
+            vs.protocol = None;
+        }
+        (false, None, _) => {
+            cx.error(at, "virtual_server without a protocol: UDP is used").help("add `protocol TCP`");
+            vs.protocol = Some(Protocol::Udp);
+        }
+        _ => {}
+    }
+    if !given.scheduler {
+        cx.error(at, "virtual_server without a scheduler: wlc is used").help("add `lb_algo wlc`");
+    }
+    if !given.method {
+        cx.error(at, "virtual_server without a forwarding method: NAT is used").help("add `lb_kind NAT`");
+    }
+    if let (Some(span), true) = (given.ops, vs.protocol.is_some_and(|p| p != Protocol::Udp)) {
+        cx.error(span, "`ops` is for UDP: it is ignored");
+        vs.ops = false;
+    }
+    if vs.granularity.is_some() && vs.persistence_timeout == 0 {
+        vs.persistence_timeout = PERSISTENCE;
+    }
+    if matches!(vs.service, Service::Address(_, 0)) && vs.persistence_timeout == 0 {
+        cx.error(at, format!("a service without a port needs persistence: {PERSISTENCE} seconds are used"))
+            .help(format!("add `persistence_timeout {PERSISTENCE}`"));
+        vs.persistence_timeout = PERSISTENCE;
+    }
+    ports(cx, vs, at);
+    let sum: i64 = vs.real_servers.iter().map(|r| i64::from(r.weight.unwrap_or(vs.weight))).sum();
+    if i64::from(vs.quorum) > sum {
+        cx.error(
+            given.quorum.unwrap_or(at),
+            format!("`quorum` {} is above the sum of the weights: {sum} is used", vs.quorum),
+        )
+        .help("lower it, or raise the weights");
+        vs.quorum = u32::try_from(sum.max(1)).unwrap_or(u32::MAX);
+    }
+    if vs.hysteresis >= vs.quorum && vs.hysteresis > 0 {
+        let near = vs.quorum.saturating_sub(1);
+        cx.error(at, format!("`hysteresis` {} is not below `quorum` {}: {near} is used", vs.hysteresis, vs.quorum));
+        vs.hysteresis = near;
+    }
+    Some(std::mem::take(vs))
+}
+
+/// Only NAT can change the port.
+fn ports(cx: &mut Cx<'_>, vs: &mut VirtualServer, at: Span) {
+    let (service, mark) = match vs.service {
+        Service::Address(_, port) => (port, false),
+        Service::Mark(_) => (0, true),
+        Service::Group(_) => return,
+    };
+    let mut changed = 0;
+    for rs in &mut vs.real_servers {
+        let nat = rs.method.unwrap_or(vs.method) == Method::Nat;
+        if rs.port == 0 {
+            rs.port = service;
+        } else if rs.port != service && (mark || !nat) {
+            rs.port = service;
+            changed += 1;
+        }
+    }
+    if changed > 0 {
+        let why = if mark { "a service with a mark" } else { "only NAT" };
+        let text = match mark {
+            true => format!("{why} gives its real servers no port: the port of {changed} is ignored"),
+            false => format!("{why} can change the port: {service} is used for {changed} of the real servers"),
+        };
+        cx.error(at, text).help("write the port of the service, or none");
+    }
+}
+
+/// Reads a `virtual_server_group`.
+pub(super) fn group<'a>(
+    cx: &mut Cx<'a>,
+    k: &'static Keyword,
+    head: &'a Stmt,
+    lines: &'a [Stmt],
+) -> Option<ServerGroup> {
+    let (name, _) = cx.string(k, head)?;
+    let mut group = ServerGroup { name: name.into(), entries: Vec::new() };
+    cx.in_line = true;
+    for line in lines {
+        group.entries.extend(entry(cx, k, line));
+    }
+    cx.in_line = false;
+    if group.entries.is_empty() {
+        cx.error(head.span(), format!("virtual_server_group `{}` is empty: it is ignored", group.name));
+        return None;
+    }
+    Some(group)
+}
+
+fn entry<'a>(cx: &mut Cx<'a>, k: &'static Keyword, line: &'a Stmt) -> Option<GroupEntry> {
+    let first = word(line, 0)?;
+    let text = cx.text(first);
+    if text == "fwmark" {
+        let Some(w) = word(line, 1) else { return cx.bad_word(k, first, "fwmark <n> [inet|inet6]") };
+        let mark = cx.number_of(k, w, 0, i64::from(u32::MAX))?;
+        let family = match word(line, 2) {
+            Some(w) => match IpFamily::of(cx.text(w)) {
+                Some(f) => Some(f),
+                None => return cx.bad_word(k, w, "inet, inet6"),
+            },
+            None => None,
+        };
+        return Some(GroupEntry::Mark(mark, family));
+    }
+    let port = match word(line, 1) {
+        Some(w) => cx.number_of(k, w, 0, 65_535)?,
+        None => 0,
+    };
+    cx.extra(line, 2);
+    match range(text) {
+        Some((addr, more)) => Some(GroupEntry::Range(addr, more, port)),
+        None => cx.bad_word(k, first, "<ip>[-<last>|/<mask>] [<port>], fwmark <n>"),
+    }
+}
+
+/// `10.0.0.1-9`, `10.0.0.0/28`, `2001:db8::1-ff`: the first address, and how many follow.
+fn range(text: &str) -> Option<(IpAddr, u32)> {
+    if let Ok(addr) = text.parse() {
+        return Some((addr, 0));
+    }
+    if let Some((addr, len)) = text.split_once('/') {
+        let addr: IpAddr = addr.parse().ok()?;
+        let full: u32 = if addr.is_ipv4() { 32 } else { 128 };
+        let host = full.checked_sub(len.parse().ok()?)?;
+        let more = 1u32.checked_shl(host)?.checked_sub(1)?;
+        return (more <= MAX_RANGE).then_some((addr, more));
+    }
+    let (addr, last) = text.rsplit_once('-')?;
+    let addr: IpAddr = addr.parse().ok()?;
+    let (own, last) = match addr {
+        IpAddr::V4(a) => (u32::from(a.octets()[3]), u32::from(last.parse::<u8>().ok()?)),
+        IpAddr::V6(a) => (u32::from(a.segments()[7]), u32::from(u16::from_str_radix(last, 16).ok()?)),
+    };
+    last.checked_sub(own).map(|more| (addr, more))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::range;
+
+    #[test]
+    fn ranges() {
+        let of = |t| range(t).map(|(a, n)| format!("{a}+{n}"));
+        assert_eq!(of("10.0.0.1").as_deref(), Some("10.0.0.1+0"));
+        assert_eq!(of("10.0.0.1-9").as_deref(), Some("10.0.0.1+8"));
+        assert_eq!(of("10.0.0.16/28").as_deref(), Some("10.0.0.16+15"));
+        assert_eq!(of("2001:db8::10-1f").as_deref(), Some("2001:db8::10+15"));
+        for bad in ["10.0.0.9-1", "10.0.0.1-256", "10.0.0.0/0", "10.0.0.0/33", "x", "", "10.0.0.1-"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}

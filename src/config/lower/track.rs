@@ -1,0 +1,265 @@
+//! Lines of `track_script` and its kin, of `unicast_peer`, and the words of an instance that have a form of their own and
+//! no effect yet. Read first: `instance.rs`.
+
+use super::Cx;
+use super::process;
+use super::refs::{Kind, Use};
+use super::value::word;
+use crate::config::keyword::{self, Keyword, Scope};
+use crate::config::model::setting::Secret;
+use crate::config::model::vrrp::{Hmac, HmacKey, InstanceMore, Notify, OldChecksum, OwnInterface, Peer, Track, Tracks};
+use crate::config::tree::Stmt;
+use core::net::IpAddr;
+
+/// Reads a `track_` block of an instance or a group; false: it is another keyword.
+pub(super) fn tracks<'a>(
+    cx: &mut Cx<'a>,
+    to: &mut Tracks,
+    k: &'static Keyword,
+    stmt: &'a Stmt,
+    user: impl Fn() -> String,
+) -> bool {
+    let (list, kind, most) = match k.name {
+        "track_interface" => (&mut to.interfaces, Kind::Interface, 253),
+        "track_script" => (&mut to.scripts, Kind::Script, 253),
+        "track_file" => (&mut to.files, Kind::File, 254),
+        "track_process" => (&mut to.processes, Kind::Process, 254),
+        "track_bfd" => (&mut to.bfds, Kind::Bfd, 253),
+        _ => return false,
+    };
+    cx.extra(stmt, 1);
+    for line in stmt.block.iter().flat_map(|b| &b.stmts) {
+        let Some(track) = track(cx, line, most) else { continue };
+        if list.iter().any(|t: &Track| t.name == track.name) {
+            cx.error(line.span(), format!("`{}` is tracked already: this line is ignored", track.name));
+            continue;
+        }
+        let name = track.name.clone();
+        match kind {
+            Kind::Interface => {
+                let Some(first) = word(line, 0) else { continue };
+                if cx.interface(first, &user()).is_none() {
+                    continue;
+                }
+            }
+            _ => cx.uses.push(Use { kind, name, span: line.span(), user: format!("{} of {}", k.name, user()) }),
+        }
+        list.push(track);
+    }
+    true
+}
+
+/// `name weight -20 reverse`.
+fn track<'a>(cx: &mut Cx<'a>, line: &'a Stmt, most: i64) -> Option<Track> {
+    let first = word(line, 0)?;
+    if let Some(block) = &line.block {
+        cx.error(block.open, "a tracked object takes no block; what is in the braces is ignored");
+    }
+    let mut track = Track { name: cx.text(first).into(), weight: None, reverse: None };
+    let mut next = 1;
+    while let Some(w) = word(line, next) {
+        next += 1;
+        match cx.text(w) {
+            "weight" => {
+                let Some(value) = word(line, next) else {
+                    cx.error(w.span, "`weight` without a value; ignored")
+                        .help(format!("write `weight <-{most}..{most}>`"));
+                    break;
+                };
+                next += 1;
+                if let Some(k) = keyword::find(Scope::TrackLine, "weight") {
+                    track.weight = cx.number_of(k, value, -most, most);
+                }
+            }
+            "reverse" => track.reverse = Some(true),
+            "noreverse" => track.reverse = Some(false),
+            other => {
+                let near = keyword::nearest::nearest(Scope::TrackLine, other).map(|n| format!("did you mean `{n}`?"));
+                cx.error(w.span, format!("unknown word `{other}` after a tracked object; ignored"))
+                    .maybe_help(near.or(Some("one object per line".to_owned())));
+            }
+        }
+    }
+    Some(track)
+}
+
+/// Reads scripts and mail of an instance or a group; false: it is another keyword.
+pub(super) fn notify<'a>(cx: &mut Cx<'a>, to: &mut Notify, k: &'static Keyword, stmt: &'a Stmt) -> bool {
+    use crate::config::model::setting::Block;
+    if k.name == "notify_deleted" {
+        let mut next = 1;
+        let script = if word(stmt, 1).is_some() { cx.script(k, stmt, &mut next) } else { None };
+        to.deleted = Some(script);
+        return true;
+    }
+    if to.setting(k.name).is_none() {
+        return false;
+    }
+    cx.set(&mut [to], k, stmt);
+    true
+}
+
+/// Reads what has no effect yet in a `vrrp_instance`.
+pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keyword, stmt: &'a Stmt, name: &str) {
+    let user = || format!("vrrp_instance {name}");
+    if tracks(cx, &mut to.tracks, k, stmt, user) || notify(cx, &mut to.notify, k, stmt) {
+        return;
+    }
+    match k.name {
+        "unicast_peer" => to.unicast_peer = Some(peers(cx, stmt)),
+        "old_unicast_checksum" => {
+            to.old_unicast_checksum = match word(stmt, 1) {
+                None => OldChecksum::Always,
+                Some(w) if cx.text(w) == "never" => OldChecksum::Never,
+                Some(w) => cx.bad_word(k, w, "never, or nothing").unwrap_or_default(),
+            };
+        }
+        "use_vmac" | "use_ipvlan" => {
+            if to.own_interface.as_ref().is_some_and(|o| o.ipvlan != (k.name == "use_ipvlan")) {
+                cx.error(stmt.span(), "`use_vmac` and `use_ipvlan` exclude each other: this one is ignored");
+            } else {
+                to.own_interface = Some(Box::new(own_interface(cx, k, stmt)));
+            }
+        }
+        "virtual_routes" => to.routes = cx.routes(stmt, &user()),
+        "virtual_rules" => to.rules = cx.rules(stmt, &user()),
+        "garp_extra_if" | "vmac_garp_intvl" => {
+            to.garp_extra_if = process::extra_garp(cx, k, stmt, 0).or(to.garp_extra_if);
+        }
+        "auth_hmac" => to.hmac = Some(Box::new(hmac(cx, stmt))),
+        _ => cx.set(&mut [to], k, stmt),
+    }
+}
+
+fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
+    let mut out: Vec<Peer> = Vec::new();
+    cx.extra(stmt, 1);
+    for line in stmt.block.iter().flat_map(|b| &b.stmts) {
+        let Some(first) = word(line, 0) else { continue };
+        let Ok(addr) = cx.text(first).parse::<IpAddr>() else {
+            cx.error(first.span, format!("`{}` is not an IP address; the line is ignored", cx.text(first)));
+            continue;
+        };
+        let mut peer = Peer { addr, min_ttl: None, max_ttl: None };
+        let mut next = 1;
+        while let Some(w) = word(line, next) {
+            let Some(k) = keyword::find(Scope::PeerLine, cx.text(w)) else {
+                cx.error(w.span, format!("unknown word `{}` after a peer; ignored", cx.text(w)))
+                    .help("one address per line; min_ttl <n>, max_ttl <n>");
+                next += 1;
+                continue;
+            };
+            next += 1;
+            let ttl = match word(line, next) {
+                Some(v) => cx.number_of(k, v, 0, 255),
+                None => cx.bad_word(k, w, "0..255 after it"),
+            };
+            next += 1;
+            if k.name == "min_ttl" { peer.min_ttl = ttl } else { peer.max_ttl = ttl }
+        }
+        if out.iter().any(|p| p.addr == addr) {
+            cx.error(first.span, format!("{addr} is a peer already: the line is ignored"));
+        } else if out.first().is_some_and(|p| p.addr.is_ipv4() != addr.is_ipv4()) {
+            cx.error(first.span, format!("{addr} is of the other address family: the line is ignored"));
+        } else {
+            out.push(peer);
+        }
+    }
+    out
+}
+
+fn own_interface<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> OwnInterface {
+    let mut own = OwnInterface { ipvlan: k.name == "use_ipvlan", ..OwnInterface::default() };
+    let mut next = 1;
+    while let Some(w) = word(stmt, next) {
+        next += 1;
+        let text = cx.text(w);
+        match text {
+            "netlink_notify_msg" if !own.ipvlan => own.notify = true,
+            "bridge" | "private" | "vepa" if own.ipvlan => own.mode = Some(text.into()),
+            "name" | "group" => {
+                let Some(v) = word(stmt, next) else {
+                    cx.bad_word::<()>(k, w, "a value after it");
+                    break;
+                };
+                next += 1;
+                let value = Some(cx.text(v).into());
+                if text == "name" { own.name = value } else { own.group = value }
+            }
+            _ => match mac(text) {
+                Some(Ok(mac)) if !own.ipvlan => own.mac = Some(mac),
+                Some(_) => {
+                    let allowed = "5 or 6 octets such as 02:00:00:00:00:05; no multicast, not 00:00:5e:00:01 or 02";
+                    cx.bad_word::<()>(k, w, allowed);
+                }
+                None => match text.split('/').next().and_then(|t| t.parse().ok()) {
+                    Some(ip) if own.ipvlan => own.addr = Some(ip),
+                    None if own.name.is_none() && text.len() <= 15 => own.name = Some(text.into()),
+                    _ => {
+                        cx.bad_word::<()>(k, w, k.args);
+                    }
+                },
+            },
+        }
+    }
+    own
+}
+
+/// `None`: does not look like one.
+fn mac(text: &str) -> Option<Result<[u8; 6], ()>> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let hex = |p: &&str| (1..=2).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_hexdigit());
+    if !(5..=6).contains(&parts.len()) || !parts.iter().all(hex) {
+        return None;
+    }
+    let mut out = [0; 6];
+    for (to, from) in out.iter_mut().zip(&parts) {
+        *to = u8::from_str_radix(from, 16).unwrap_or(0);
+    }
+    let [a, rest @ ..] = out;
+    let reserved = a == 0 && rest[..3] == [0, 0x5e, 0] && matches!(rest[3], 1 | 2);
+    Some(if a & 1 == 1 || reserved { Err(()) } else { Ok(out) })
+}
+
+fn hmac<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Hmac {
+    let mut hmac = Hmac::default();
+    let Some(block) = &stmt.block else { return hmac };
+    cx.fill(Scope::AuthHmac, &block.stmts, &mut hmac, |cx, hmac, k, stmt| {
+        if k.name == "key" {
+            hmac.keys.extend(key(cx, hmac, k, stmt));
+        }
+        k.name == "key"
+    });
+    match hmac.active_key {
+        Some(id) if hmac.keys.iter().any(|k| k.id == id) => {}
+        _ => {
+            cx.error(stmt.span(), "`auth_hmac` without an `active_key` that is one of its keys");
+        }
+    }
+    hmac
+}
+
+fn key<'a>(cx: &mut Cx<'a>, hmac: &Hmac, k: &'static Keyword, stmt: &'a Stmt) -> Option<HmacKey> {
+    let mut next = 1;
+    let id = cx.need(k, stmt, &mut next)?;
+    let id: u8 = cx.number_of(k, id, 1, 255)?;
+    let secret = cx.need(k, stmt, &mut next)?;
+    let text = cx.text(secret);
+    let length = match text.split_once(':') {
+        Some(("file", _)) => 32,
+        Some(("hex", hex)) if hex.len() % 2 == 0 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => hex.len() / 2,
+        Some(("hex", _)) => 0,
+        _ => text.len(),
+    };
+    // The message does not repeat the secret.
+    if !(32..=64).contains(&length) {
+        cx.error(secret.span, "the key has not 32 to 64 bytes: `key` is ignored").help("allowed: 32..64 bytes");
+        return None;
+    }
+    if hmac.keys.iter().any(|k| k.id == id) {
+        cx.error(stmt.span(), format!("key {id} is given already: `key` is ignored"));
+        return None;
+    }
+    cx.extra(stmt, 3);
+    Some(HmacKey { id, secret: Secret(text.into()) })
+}

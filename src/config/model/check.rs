@@ -1,0 +1,171 @@
+//! Health checks of a real server. Settings that are not said are `None`: the real server's, then the virtual server's
+//! hold, then the default of the kind of check (behaviour of keepalived, kalived.conf(5)). Read first: `setting.rs`.
+
+use super::setting::{Script, Weight, block, choice};
+use core::net::IpAddr;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+choice! {
+    /// Version of a request; `C`: with `Connection: close`.
+    pub enum HttpProtocol { V10 = "1.0", V10C = "1.0C", V10c = "1.0c", V11 = "1.1" }
+}
+
+choice! {
+    /// Type of a query.
+    pub enum DnsType {
+        A = "A", Ns = "NS", Cname = "CNAME", Soa = "SOA", Mx = "MX", Txt = "TXT", Aaaa = "AAAA", Rrsig = "RRSIG",
+        Dnskey = "DNSKEY",
+    }
+}
+
+block! {
+    /// What all checks share, and real and virtual servers give as defaults.
+    pub struct Pace {
+        pub retry: Option<u32> => "retry" | "nb_get_retry",
+        pub delay_before_retry: Option<Duration> => "delay_before_retry",
+        pub warmup: Option<Duration> => "warmup",
+        pub delay_loop: Option<Duration> => "delay_loop",
+        pub alpha: Option<bool> => "alpha",
+        pub log_all_failures: Option<bool> => "log_all_failures",
+    }
+}
+
+block! {
+    /// Where a network check goes and comes from.
+    pub struct Target {
+        pub connect_ip: Option<IpAddr> => "connect_ip",
+        pub connect_port: Option<u16> => "connect_port",
+        pub bindto: Option<IpAddr> => "bindto",
+        pub bind_port: Option<u16> => "bind_port",
+        pub bind_if: Option<Box<str>> => "bind_if",
+        pub connect_timeout: Option<Duration> => "connect_timeout",
+        pub fwmark: u32 => "fwmark",
+    }
+}
+
+/// One check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// How often.
+    pub pace: Pace,
+    /// Where; without meaning for MISC_CHECK, FILE_CHECK and BFD_CHECK.
+    pub target: Target,
+    /// What.
+    pub kind: CheckKind,
+}
+
+/// The kinds of checks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // each is the block of that name
+pub enum CheckKind {
+    #[default]
+    Tcp,
+    Ping,
+    Udp(Box<UdpCheck>),
+    Smtp(Box<SmtpCheck>),
+    Dns(Box<DnsCheck>),
+    Http(Box<HttpCheck>),
+    Ssl(Box<HttpCheck>),
+    Misc(Box<MiscCheck>),
+    File(Box<FileCheck>),
+    Bfd(Box<BfdCheck>),
+}
+
+block! {
+    /// `HTTP_GET` and `SSL_GET`.
+    pub struct HttpCheck {
+        pub virtualhost: Option<Box<str>> => "virtualhost",
+        pub http_protocol: HttpProtocol = HttpProtocol::V10 => "http_protocol",
+        pub enable_sni: bool => "enable_sni",
+        pub fast_recovery: bool => "fast_recovery",
+        pub tls_compliant: bool => "tls_compliant",
+        /// At least one.
+        pub urls: Vec<Url>,
+    }
+}
+
+block! {
+    /// One page.
+    pub struct Url {
+        pub path: Option<Box<str>> => "path",
+        /// `digest`: MD5 of the body.
+        pub digest: Option<[u8; 16]>,
+        /// `status_code`: ranges, both ends allowed; empty: 200..=299.
+        pub status: Vec<(u16, u16)>,
+        pub virtualhost: Option<Box<str>> => "virtualhost",
+        /// `regex`, `regex_no_match` and what goes with them.
+        pub regex: Option<Box<Regex>>,
+        pub tls_compliant: Option<bool> => "tls_compliant",
+    }
+}
+
+block! {
+    /// What the body must or must not match.
+    pub struct Regex {
+        /// PCRE2 text.
+        pub pattern: Option<Box<str>>,
+        /// `regex_no_match`: it must not match.
+        pub no_match: bool,
+        /// `regex_options`: names of PCRE2 options.
+        pub options: Vec<Box<str>>,
+        pub min_offset: Option<u32> => "regex_min_offset",
+        pub max_offset: Option<u32> => "regex_max_offset",
+        /// `regex_stack`: first and largest size in bytes.
+        pub stack: Option<(u32, u32)>,
+    }
+}
+
+block! {
+    /// `SMTP_CHECK`.
+    pub struct SmtpCheck {
+        pub helo_name: Option<Box<str>> => "helo_name",
+        /// `host` blocks: more targets.
+        pub hosts: Vec<Target>,
+    }
+}
+
+block! {
+    /// `DNS_CHECK`.
+    pub struct DnsCheck {
+        /// `name`; empty: the root.
+        pub name: Box<str>,
+        pub query: DnsType = DnsType::Soa => "type",
+    }
+}
+
+block! {
+    /// `MISC_CHECK`.
+    pub struct MiscCheck {
+        pub misc_path: Option<Box<Script>> => "misc_path",
+        pub misc_timeout: Option<Duration> => "misc_timeout",
+        pub misc_dynamic: bool => "misc_dynamic",
+    }
+}
+
+block! {
+    /// `UDP_CHECK`.
+    pub struct UdpCheck {
+        /// `payload`; `None`: 32 bytes of text.
+        pub payload: Option<Vec<u8>>,
+        /// `require_reply`: `Some` of nothing: any reply. Bytes and which of their bits count.
+        pub require_reply: Option<Vec<(u8, u8)>>,
+        pub min_reply_length: u16 => "min_reply_length",
+        pub max_reply_length: u16 = 255 => "max_reply_length",
+    }
+}
+
+block! {
+    /// `FILE_CHECK`.
+    pub struct FileCheck {
+        pub track_file: Option<Box<str>> => "track_file",
+        pub weight: Option<Weight> => "weight",
+    }
+}
+
+block! {
+    /// `BFD_CHECK`.
+    pub struct BfdCheck {
+        pub name: Option<Box<str>> => "name",
+    }
+}

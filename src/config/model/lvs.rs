@@ -1,0 +1,183 @@
+//! `virtual_server`, `real_server`, `virtual_server_group`, `SSL`. Read first: `setting.rs`, `check.rs`.
+
+use super::Place;
+use super::check::{Check, Pace};
+use super::setting::{Script, Secret, block, choice};
+use core::net::IpAddr;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+choice! {
+    /// Schedulers of the kernel.
+    pub enum Scheduler {
+        Rr = "rr", Wrr = "wrr", Lc = "lc", Wlc = "wlc", Lblc = "lblc", Lblcr = "lblcr", Sh = "sh", Mh = "mh", Dh = "dh",
+        Fo = "fo", Ovf = "ovf", Sed = "sed", Nq = "nq", Twos = "twos",
+    }
+}
+
+choice! {
+    /// Transport of a service.
+    pub enum Protocol { Tcp = "TCP", Udp = "UDP", Sctp = "SCTP" }
+}
+
+choice! {
+    /// Family of a service without an address.
+    pub enum IpFamily { Inet = "inet", Inet6 = "inet6" }
+}
+
+/// Forwarding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the words of `lb_kind`
+pub enum Method {
+    #[default]
+    Nat,
+    Dr,
+    Tun(Tunnel),
+}
+
+/// `type` of TUN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tunnel {
+    /// IP in IP.
+    #[default]
+    Ipip,
+    /// To that port.
+    Gue(u16, Checksum),
+    /// GRE; no remote checksum offload.
+    Gre(Checksum),
+}
+
+/// Checksum of a tunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // nocsum, csum, remcsum
+pub enum Checksum {
+    #[default]
+    None,
+    Csum,
+    Remote,
+}
+
+/// What a service is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Service {
+    /// Address and port; 0: any.
+    Address(IpAddr, u16),
+    /// Packets with this mark.
+    Mark(u32),
+    /// All members of that `virtual_server_group`.
+    Group(Box<str>),
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Service::Mark(0)
+    }
+}
+
+/// What stands in `virtual_server_group`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupEntry {
+    /// First address, how many follow it, port (0: any).
+    Range(IpAddr, u32, u16),
+    /// Packets with this mark, and the family where it is given.
+    Mark(u32, Option<IpFamily>),
+}
+
+/// `virtual_server_group`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerGroup {
+    /// Its name.
+    pub name: Box<str>,
+    /// In file order.
+    pub entries: Vec<GroupEntry>,
+}
+
+block! {
+    /// `SSL`.
+    pub struct Ssl {
+        pub password: Option<Secret> => "password",
+        pub ca: Option<Box<str>> => "ca",
+        pub certificate: Option<Box<str>> => "certificate",
+        pub key: Option<Box<str>> => "key",
+    }
+}
+
+block! {
+    /// One service.
+    pub struct VirtualServer {
+        /// Address, mark or group.
+        pub service: Service,
+        /// Where it stands.
+        pub place: Place,
+        pub ip_family: Option<IpFamily> => "ip_family",
+        /// Defaults of the checks.
+        pub pace: Pace,
+        pub connect_timeout: Option<Duration> => "connect_timeout",
+        pub scheduler: Scheduler = Scheduler::Wlc => "lb_algo" | "lvs_sched",
+        /// `flag-1` to `flag-3` as the bits 1, 2, 4; also `sh-port`, `sh-fallback`, `mh-port`, `mh-fallback`.
+        pub flags: u8,
+        pub hashed: bool => "hashed",
+        pub ops: bool => "ops",
+        /// `lb_kind`, `lvs_method`.
+        pub method: Method,
+        pub persistence_engine: Option<Box<str>> => "persistence_engine",
+        pub persistence_timeout: u32 => "persistence_timeout",
+        /// `persistence_granularity`: an IPv4 mask or an IPv6 prefix length; `None`: whole addresses.
+        pub granularity: Option<u32>,
+        pub protocol: Option<Protocol> => "protocol",
+        pub ha_suspend: bool => "ha_suspend",
+        pub inhibit_on_failure: bool => "inhibit_on_failure",
+        pub smtp_alert: Option<bool> => "smtp_alert",
+        pub virtualhost: Option<Box<str>> => "virtualhost",
+        pub snmp_name: Option<Box<str>> => "snmp_name",
+        pub omega: bool => "omega",
+        pub quorum_up: Option<Box<Script>> => "quorum_up",
+        pub quorum_down: Option<Box<Script>> => "quorum_down",
+        pub quorum: u32 = 1 => "quorum",
+        pub hysteresis: u32 => "hysteresis",
+        pub weight: i32 = 1 => "weight",
+        /// `sorry_server`.
+        pub sorry: Option<Box<Sorry>>,
+        /// In file order.
+        pub real_servers: Vec<RealServer>,
+    }
+}
+
+/// `sorry_server` and what follows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sorry {
+    /// Its address.
+    pub addr: IpAddr,
+    /// Its port; the service's where none is given.
+    pub port: u16,
+    /// `sorry_server_inhibit`.
+    pub inhibit: bool,
+    /// Its forwarding.
+    pub method: Method,
+}
+
+block! {
+    /// One server of a pool. `None`: the virtual server's.
+    pub struct RealServer {
+        /// Its address.
+        pub addr: IpAddr = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
+        /// Its port; the service's where none is given.
+        pub port: u16,
+        pub weight: Option<i32> => "weight",
+        /// `lvs_method`.
+        pub method: Option<Method>,
+        pub uthreshold: u32 => "uthreshold",
+        pub lthreshold: u32 => "lthreshold",
+        /// Defaults of its checks.
+        pub pace: Pace,
+        pub connect_timeout: Option<Duration> => "connect_timeout",
+        pub inhibit_on_failure: Option<bool> => "inhibit_on_failure",
+        pub smtp_alert: Option<bool> => "smtp_alert",
+        pub virtualhost: Option<Box<str>> => "virtualhost",
+        pub snmp_name: Option<Box<str>> => "snmp_name",
+        pub notify_up: Option<Box<Script>> => "notify_up",
+        pub notify_down: Option<Box<Script>> => "notify_down",
+        /// All must succeed.
+        pub checks: Vec<Check>,
+    }
+}

@@ -1,0 +1,151 @@
+//! Lines of `virtual_routes`, `static_routes`, `virtual_rules`, `static_rules`. Names of tables, protocols and scopes stay
+//! as written: the files that give them numbers belong to the system. Read first: `setting.rs`.
+
+use super::Place;
+use super::setting::block;
+use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
+
+/// Address and prefix length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// As written, host bits included.
+    pub addr: IpAddr,
+    /// 0..=32 or 128.
+    pub len: u8,
+}
+
+/// A light tunnel: its kind and the words after it, in pairs; checked for their number only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encap {
+    /// ip, ip6, mpls, ila.
+    pub kind: Box<str>,
+    /// As written.
+    pub words: Vec<Box<str>>,
+}
+
+block! {
+    /// One way of a route with several.
+    pub struct Hop {
+        /// `via`, `gw`, `or`.
+        pub via: Option<IpAddr>,
+        pub dev: Option<Box<str>> => "dev" | "oif",
+        pub weight: u16 = 1 => "weight",
+        pub onlink: bool => "onlink",
+        pub realms: Option<Box<str>> => "realms",
+        /// `encap`.
+        pub encap: Option<Encap>,
+    }
+}
+
+block! {
+    /// Numbers of a route for TCP; with each whether it is locked.
+    pub struct Metrics {
+        pub mtu: Option<u32> => "mtu",
+        pub advmss: Option<u32> => "advmss",
+        pub rtt: Option<Box<str>> => "rtt",
+        pub rttvar: Option<Box<str>> => "rttvar",
+        pub reordering: Option<u32> => "reordering",
+        pub cwnd: Option<u32> => "cwnd",
+        pub ssthresh: Option<u32> => "ssthresh",
+        pub rto_min: Option<Box<str>> => "rto_min",
+        pub congctl: Option<Box<str>> => "congctl",
+        pub hoplimit: Option<u8> => "hoplimit",
+        pub window: Option<u32> => "window",
+        pub initcwnd: Option<u32> => "initcwnd",
+        pub initrwnd: Option<u32> => "initrwnd",
+        pub quickack: Option<u8> => "quickack",
+        pub fastopen_no_cookie: Option<u8> => "fastopen_no_cookie",
+        pub features: Option<Box<str>> => "features",
+        /// Names of those after `lock`, in file order.
+        pub locked: Vec<Box<str>>,
+    }
+}
+
+block! {
+    /// One route.
+    pub struct Route {
+        /// Where the line stands.
+        pub place: Place,
+        /// `inet`, `inet6`: true for IPv6; `None`: by the addresses.
+        pub v6: Option<bool>,
+        /// unicast, blackhole, ...; `None`: unicast.
+        pub kind: Option<Box<str>>,
+        /// Destination; `None`: default.
+        pub to: Option<Prefix>,
+        pub src: Option<IpAddr> => "src",
+        /// `from`, of IPv6 routes.
+        pub from: Option<Prefix>,
+        /// The ways; more than one with `or` or `nexthop`.
+        pub hops: Vec<Hop>,
+        pub tos: Option<Box<str>> => "tos" | "dsfield",
+        pub table: Option<Box<str>> => "table",
+        pub protocol: Option<Box<str>> => "protocol",
+        pub scope: Option<Box<str>> => "scope",
+        pub metric: Option<u32> => "metric" | "priority" | "preference",
+        pub expires: Option<u32> => "expires",
+        pub realms: Option<Box<str>> => "realms",
+        pub pref: Option<Box<str>> => "pref",
+        pub ttl_propagate: Option<Box<str>> => "ttl-propagate",
+        /// add, prepend, append; `None`: prepend.
+        pub mode: Option<Box<str>>,
+        pub no_track: bool => "no_track",
+        pub track_group: Option<Box<str>> => "track_group",
+        pub vrf: Option<Box<str>> => "vrf",
+        /// Rarely given.
+        pub metrics: Option<Box<Metrics>>,
+    }
+}
+
+/// What a rule does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Not said.
+    #[default]
+    None,
+    /// `table`, `lookup`.
+    Table(Box<str>),
+    /// `goto` that preference.
+    Goto(u32),
+    /// `nop`.
+    Nop,
+    /// blackhole, unreachable, prohibit or another type.
+    Type(Box<str>),
+}
+
+block! {
+    /// One rule.
+    pub struct Rule {
+        /// Where the line stands.
+        pub place: Place,
+        /// `inet`, `inet6`: true for IPv6; `None`: by the addresses.
+        pub v6: Option<bool>,
+        /// `from`; `None`: all.
+        pub from: Option<Prefix>,
+        /// `to`; `None`: all.
+        pub to: Option<Prefix>,
+        /// What it does.
+        pub action: Action,
+        pub not: bool => "not",
+        pub preference: Option<u32> => "preference" | "order" | "priority",
+        pub tos: Option<Box<str>> => "tos" | "dsfield",
+        pub fwmark: Option<Box<str>> => "fwmark",
+        pub realms: Option<Box<str>> => "realms",
+        pub suppress_prefixlength: Option<u8> => "suppress_prefixlength" | "sup_pl",
+        pub suppress_ifgroup: Option<Box<str>> => "suppress_ifgroup" | "sup_group",
+        pub iif: Option<Box<str>> => "dev" | "iif",
+        pub oif: Option<Box<str>> => "oif",
+        pub tunnel_id: Option<u32> => "tunnel-id",
+        /// `uidrange`, both ends allowed.
+        pub uidrange: Option<(u32, u32)>,
+        pub l3mdev: bool => "l3mdev",
+        pub protocol: Option<u8> => "protocol",
+        pub ipproto: Option<Box<str>> => "ipproto",
+        /// `sport`, both ends allowed.
+        pub sport: Option<(u16, u16)>,
+        /// `dport`, both ends allowed.
+        pub dport: Option<(u16, u16)>,
+        pub no_track: bool => "no_track",
+        pub track_group: Option<Box<str>> => "track_group",
+    }
+}

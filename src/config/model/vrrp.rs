@@ -1,0 +1,286 @@
+//! Blocks around `vrrp_instance`, and what of an instance kalived keeps but does not act on yet. Read first: `setting.rs`.
+
+use super::Place;
+use super::global::ExtraGarp;
+use super::route::{Route, Rule};
+use super::setting::{Script, Secret, Weight, block, choice};
+use core::net::IpAddr;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+choice! {
+    /// Replay control of `auth_hmac`.
+    pub enum AntiReplay { Time = "time", Monotonic = "monotonic" }
+}
+
+choice! {
+    /// `mode` of `auth_hmac`.
+    pub enum HmacMode { Enforce = "enforce", Permissive = "permissive", ReceiveOnly = "receive-only" }
+}
+
+block! {
+    /// Scripts of an instance or a group.
+    pub struct Notify {
+        pub backup: Option<Box<Script>> => "notify_backup",
+        pub master: Option<Box<Script>> => "notify_master",
+        pub fault: Option<Box<Script>> => "notify_fault",
+        pub stop: Option<Box<Script>> => "notify_stop",
+        pub any: Option<Box<Script>> => "notify",
+        pub master_rx_lower_pri: Option<Box<Script>> => "notify_master_rx_lower_pri",
+        /// `notify_deleted`: the outer `None`: without it; the inner: no script of its own.
+        pub deleted: Option<Option<Box<Script>>>,
+        pub smtp_alert: Option<bool> => "smtp_alert",
+        pub priority_changes: Option<bool> => "notify_priority_changes",
+    }
+}
+
+/// A line of `track_script`, `track_file`, `track_process`, `track_bfd`, or of a group's `track_interface`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// Of what is tracked.
+    pub name: Box<str>,
+    /// `None`: what is tracked says it.
+    pub weight: Option<i32>,
+    /// `reverse`, `noreverse`; `None`: what is tracked says it.
+    pub reverse: Option<bool>,
+}
+
+/// What is tracked, besides an instance's own `track_interface`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the blocks of that name
+pub struct Tracks {
+    pub interfaces: Vec<Track>,
+    pub scripts: Vec<Track>,
+    pub files: Vec<Track>,
+    pub processes: Vec<Track>,
+    pub bfds: Vec<Track>,
+}
+
+/// A line of `unicast_peer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its address.
+    pub addr: IpAddr,
+    /// Least TTL taken from it.
+    pub min_ttl: Option<u8>,
+    /// Largest TTL taken from it.
+    pub max_ttl: Option<u8>,
+}
+
+/// `use_vmac`, `use_ipvlan`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnInterface {
+    /// An ipvlan instead of a macvlan.
+    pub ipvlan: bool,
+    /// Name of the interface; `None`: made from the VRID.
+    pub name: Option<Box<str>>,
+    /// Link layer address; `None`: the one of the VRID.
+    pub mac: Option<[u8; 6]>,
+    /// Address of an ipvlan.
+    pub addr: Option<IpAddr>,
+    /// bridge, private or vepa of an ipvlan.
+    pub mode: Option<Box<str>>,
+    /// `netlink_notify_msg`.
+    pub notify: bool,
+    /// Interface group.
+    pub group: Option<Box<str>>,
+}
+
+/// `old_unicast_checksum`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OldChecksum {
+    /// Falls back when a router sends it.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// One `key` of `auth_hmac`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HmacKey {
+    /// 1..=255.
+    pub id: u8,
+    /// As written: text, `hex:` or `file:`.
+    pub secret: Secret,
+}
+
+block! {
+    /// `auth_hmac`.
+    pub struct Hmac {
+        /// `key`.
+        pub keys: Vec<HmacKey>,
+        pub active_key: Option<u8> => "active_key",
+        pub time_window: Option<u32> => "time_window",
+        pub anti_replay: AntiReplay = AntiReplay::Time => "anti_replay",
+        pub mode: HmacMode = HmacMode::Enforce => "mode",
+    }
+}
+
+block! {
+    /// What an instance says beyond what [`super::InstanceConfig`] names.
+    pub struct InstanceMore {
+        /// Scripts and mail.
+        pub notify: Notify,
+        /// Everything but `track_interface`.
+        pub tracks: Tracks,
+        /// `use_vmac`, `use_ipvlan`.
+        pub own_interface: Option<Box<OwnInterface>>,
+        pub use_vmac_addr: bool => "use_vmac_addr",
+        pub vmac_xmit_base: bool => "vmac_xmit_base",
+        /// `unicast_peer`; `None`: multicast.
+        pub unicast_peer: Option<Vec<Peer>>,
+        pub unicast_fault_no_peer: bool => "unicast_fault_no_peer",
+        pub check_unicast_src: bool => "check_unicast_src",
+        /// `old_unicast_checksum`.
+        pub old_unicast_checksum: OldChecksum,
+        pub unicast_src_ip: Option<IpAddr> => "unicast_src_ip",
+        pub unicast_ttl: Option<u8> => "unicast_ttl",
+        pub vrf: Option<Box<str>> => "vrf",
+        pub track_src_ip: bool => "track_src_ip",
+        pub promote_secondaries: bool => "promote_secondaries",
+        pub linkbeat_use_polling: bool => "linkbeat_use_polling",
+        /// `virtual_routes`.
+        pub routes: Vec<Route>,
+        /// `virtual_rules`.
+        pub rules: Vec<Rule>,
+        pub accept: bool => "accept",
+        pub no_accept: bool => "no_accept",
+        pub debug: u8 => "debug",
+        pub lvs_sync_daemon_interface: Option<Box<str>> => "lvs_sync_daemon_interface",
+        pub timer_expired_backup: Option<u8> => "timer_expired_backup" | "thread_timer_expired",
+        /// `garp_extra_if`.
+        pub garp_extra_if: Option<ExtraGarp>,
+        pub owner_ignore_adverts: Option<bool> => "owner_ignore_adverts",
+        pub kernel_rx_buf_size: Option<u32> => "kernel_rx_buf_size",
+        /// `auth_hmac`.
+        pub hmac: Option<Box<Hmac>>,
+    }
+}
+
+block! {
+    /// Instances that change state together.
+    pub struct SyncGroup {
+        /// Unique.
+        pub name: Box<str>,
+        /// Where it stands.
+        pub place: Place,
+        /// `group`: names of instances.
+        pub members: Vec<Box<str>>,
+        /// What the group tracks.
+        pub tracks: Tracks,
+        /// Scripts and mail.
+        pub notify: Notify,
+        pub tracking_weight: bool => "sync_group_tracking_weight" | "global_tracking",
+    }
+}
+
+block! {
+    /// A command that is run every so often.
+    pub struct VrrpScript {
+        /// Unique.
+        pub name: Box<str>,
+        pub script: Option<Box<Script>> => "script",
+        pub interval: Duration = Duration::from_secs(1) => "interval",
+        /// Zero: `interval`.
+        pub timeout: Duration => "timeout",
+        pub weight: Weight => "weight",
+        pub rise: u32 = 1 => "rise",
+        pub fall: u32 = 1 => "fall",
+        pub init_fail: bool => "init_fail",
+    }
+}
+
+/// How the words after a program's name are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ParamMatch {
+    /// Without `param_match`: not at all unless there are words.
+    #[default]
+    Unset,
+    /// The bare keyword.
+    Exact,
+    /// They begin so.
+    Initial,
+    /// They begin so, and the last may be longer.
+    Partial,
+}
+
+block! {
+    /// Presence of a process.
+    pub struct TrackProcess {
+        /// Unique.
+        pub name: Box<str>,
+        /// `process`: program and parameters.
+        pub process: Vec<Box<str>>,
+        /// `param_match`.
+        pub param_match: ParamMatch,
+        pub weight: Weight => "weight",
+        pub quorum: u16 = 1 => "quorum",
+        pub quorum_max: Option<u16> => "quorum_max",
+        pub terminate_delay: Duration => "terminate_delay",
+        pub fork_delay: Duration => "fork_delay",
+        pub full_command: bool => "full_command",
+    }
+}
+
+/// `init_file`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitFile {
+    /// What is written.
+    pub value: i32,
+    /// Also where the file exists.
+    pub overwrite: bool,
+}
+
+block! {
+    /// A file whose number steers priorities and weights.
+    pub struct TrackFile {
+        /// Unique.
+        pub name: Box<str>,
+        pub file: Option<Box<str>> => "file",
+        pub weight: Weight = Weight { weight: 1, reverse: false } => "weight",
+        /// `init_file`.
+        pub init: Option<InitFile>,
+    }
+}
+
+/// Instances whose state static addresses, routes and rules follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackGroup {
+    /// Unique.
+    pub name: Box<str>,
+    /// Names of instances.
+    pub members: Vec<Box<str>>,
+}
+
+block! {
+    /// Interfaces that share one pace of announcements.
+    pub struct GarpGroup {
+        pub garp_interval: Duration => "garp_interval",
+        pub gna_interval: Duration => "gna_interval",
+        /// `interface`, `interfaces`.
+        pub interfaces: Vec<Box<str>>,
+    }
+}
+
+/// A line of `linkbeat_interfaces`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linkbeat {
+    /// Interface.
+    pub interface: Box<str>,
+    /// MII, ETHTOOL or IOCTL; `None`: the first that works.
+    pub method: Option<Box<str>>,
+}
+
+/// A line of `interface_up_down_delays`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkDelay {
+    /// Interface.
+    pub interface: Box<str>,
+    /// Before a loss of link is acted on.
+    pub down: Duration,
+    /// Before its return is acted on.
+    pub up: Duration,
+}

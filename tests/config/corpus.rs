@@ -1,0 +1,140 @@
+//! Files that people really wrote: our verdict on each is that of keepalived 2.4.3, and for the same reason.
+//! `corpus/VERDICTS.tsv`: file, config id, keepalived's verdict and the kinds of mistakes it told. Seeds: `seed/`.
+//!
+//! What depends on the machine and not on the file (missing interfaces, users, script security, included files that were
+//! not collected) counts for neither side. Where we differ on purpose, the file and the reason stand in [`DIFFERENT`].
+
+use super::common::bytes;
+use kalived::config::Loaded;
+use kalived::config::diag::{Diag, Severity};
+use std::path::{Path, PathBuf};
+
+/// Kinds of mistakes that are about the machine.
+const MACHINE: &[&str] = &[
+    "script-security-not-enabled",
+    "no-keepalived_script-user",
+    "track-file-missing",
+    "script-missing-or-insecure",
+    "nonexistent-interface",
+    "missing-include",
+];
+
+/// What our message says for each of keepalived's kinds of mistakes; one of the pieces must be in it.
+const KINDS: &[(&str, &[&str])] = &[
+    ("value-out-of-range-or-not-a-number", &["out of range", "not a number", "is not a weight", "not a weight"]),
+    ("deprecated", &["old name"]),
+    ("auth_pass-too-long", &["longer than 8 bytes"]),
+    ("invalid-address", &["is not an IP address", "cannot be the address", "bad prefix length"]),
+    ("unknown-enum-value", &["unknown word", "unknown auth_type", "cannot be used here"]),
+    ("no-VIP", &["has no virtual_ipaddress"]),
+    ("persistence_timeout-0", &["`persistence_timeout` is ignored"]),
+    ("garp-interval-0", &["`vrrp_garp_interval` is ignored", "`vrrp_gna_interval` is ignored"]),
+    ("extra-or-empty", &["more than one address", "without a value", "more words"]),
+    ("undefined-track-reference", &["is no vrrp_", "is no track_"]),
+    ("default-scheduler-or-method", &["virtual_server without a"]),
+    ("track-own-interface", &["own interface"]),
+    ("value-adjusted", &["is used", "are used", "is ignored"]),
+    ("nopreempt-with-MASTER", &["`nopreempt` has no effect"]),
+    ("unknown-state", &["unknown state"]),
+    ("vrid-not-set", &["virtual_router_id"]),
+    ("strict-or-version-conflict", &["strict mode", "version 3"]),
+    ("missing-parameter", &["without a value"]),
+    ("invalid-virtual-or-real-server", &["virtual_server", "real_server"]),
+    ("duplicate-definition", &["a second", "stands twice"]),
+    ("duplicate-or-missing-script", &["a second time", "has no script", "without `misc_path"]),
+    ("missing-close-brace", &["missing `}`"]),
+    ("extra-close-brace", &["`}` without a block"]),
+    ("unexpected-brace", &["its block is ignored", "without a keyword", "takes no block", "missing `}`"]),
+    ("sync-group-size", &["has no members", "one member only"]),
+];
+
+/// Files where we differ on purpose, and why.
+const DIFFERENT: &[(&str, &str)] = &[];
+
+struct Row {
+    name: String,
+    oracle: String,
+    /// Kinds of mistakes without those of the machine.
+    kinds: Vec<String>,
+    path: PathBuf,
+}
+
+fn rows() -> Vec<Row> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let row = |line: &str| {
+        let mut cells = line.split('\t');
+        let (name, _id, verdict) = (cells.next()?, cells.next()?, cells.next()?);
+        let (word, kinds) = verdict.split_once(':').unwrap_or((verdict.split(' ').next()?, ""));
+        let of_machine = |k: &&str| MACHINE.iter().any(|m| k.starts_with(m));
+        let kinds = kinds.split(';').map(str::trim).filter(|k| !k.is_empty() && !of_machine(k));
+        let kinds: Vec<String> = kinds.map(str::to_owned).collect();
+        let oracle = match word {
+            "fail" if kinds.iter().any(|k| k == "missing-parameter") => "fail",
+            "ok" => "ok",
+            _ if kinds.is_empty() => "ok",
+            _ => "warn",
+        };
+        let folder = if name.starts_with("seed-") { "seed" } else { "corpus" };
+        let path = dir.join(folder).join(format!("{name}.conf"));
+        Some(Row { name: name.to_owned(), oracle: oracle.to_owned(), kinds, path })
+    };
+    include_str!("corpus/VERDICTS.tsv").lines().skip(1).filter_map(row).collect()
+}
+
+/// Refused only until it works: no judgement on the file.
+fn not_done(d: &Diag) -> bool {
+    d.severity == Severity::Fatal && (d.message.contains("is not supported yet") || !d.fails_test)
+}
+
+fn verdict(loaded: &Loaded) -> &'static str {
+    let mine = || loaded.diags.iter().filter(|d| d.fails_test && !not_done(d));
+    match () {
+        () if mine().any(|d| d.severity == Severity::Fatal) => "fail",
+        () if mine().next().is_some() => "warn",
+        () => "ok",
+    }
+}
+
+fn blames(loaded: &Loaded, kind: &str) -> bool {
+    let has = |piece: &str| loaded.diags.iter().any(|d| d.message.contains(piece));
+    if let Some(words) = kind.strip_prefix("unknown-keyword(") {
+        // Words inside a block that is unknown are not told again.
+        return words
+            .trim_end_matches(')')
+            .split(',')
+            .any(|w| [format!("unknown keyword `{w}`"), format!("`{w}` cannot stand")].iter().any(|m| has(m)));
+    }
+    let Some((_, pieces)) = KINDS.iter().find(|(k, _)| *k == kind) else { panic!("unknown kind {kind}") };
+    pieces.iter().any(|p| has(p))
+}
+
+#[test]
+fn the_verdict_is_keepalived_s() {
+    let mut wrong = Vec::new();
+    let (mut same, mut waiting, mut seen) = (0, 0, Vec::new());
+    for row in rows() {
+        let loaded = bytes(&std::fs::read(&row.path).unwrap());
+        if loaded.diags.iter().any(|d| d.message.ends_with("a part of the file would be missing")) {
+            waiting += 1;
+            continue;
+        }
+        let ours = verdict(&loaded);
+        let unblamed: Vec<&String> = row.kinds.iter().filter(|k| !blames(&loaded, k)).collect();
+        if ours == row.oracle && unblamed.is_empty() {
+            same += 1;
+            continue;
+        }
+        seen.push(row.name.clone());
+        if !DIFFERENT.iter().any(|(name, _)| *name == row.name) {
+            let text = loaded.render(false);
+            wrong.push(format!(
+                "=== {}: keepalived {}, ours {ours}; not blamed: {unblamed:?}\n{text}",
+                row.name, row.oracle
+            ));
+        }
+    }
+    let stale: Vec<_> = DIFFERENT.iter().filter(|(n, _)| !seen.iter().any(|s| s == n)).collect();
+    assert!(wrong.is_empty(), "{} same, {waiting} wait, {} wrong\n{}", same, wrong.len(), wrong.join("\n"));
+    assert!(stale.is_empty(), "no longer different: {stale:?}");
+    assert_eq!(same + waiting + DIFFERENT.len(), 150);
+}
