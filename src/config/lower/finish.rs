@@ -196,14 +196,14 @@ fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, str
             .help("remove it; RFC 9568 section 9 says why");
         return Auth::None;
     }
+    if let Some((_, at)) = given.password.as_ref().filter(|(p, _)| p.len() > 8) {
+        cx.warn(*at, "`auth_pass` is longer than 8 bytes: only the first 8 are used").help("shorten it");
+    }
     match (given.pass_type, given.password) {
-        (Some((true, _)), Some((pass, at))) => {
+        (Some((true, _)), Some((pass, _))) => {
             let mut bytes = [0; 8];
             for (to, from) in bytes.iter_mut().zip(pass.bytes()) {
                 *to = from;
-            }
-            if pass.len() > 8 {
-                cx.warn(at, "`auth_pass` is longer than 8 bytes: only the first 8 are used").help("shorten it");
             }
             Auth::Pass(bytes)
         }

@@ -11,7 +11,13 @@ use core::time::Duration;
 /// Reads one statement.
 pub(super) fn one<'a>(cx: &mut Cx<'a>, more: &mut GlobalMore, k: &'static Keyword, stmt: &'a Stmt) {
     match k.name {
-        "notification_email" => more.notification_email = names(cx, stmt),
+        "notification_email" => {
+            more.notification_email = names(cx, stmt);
+            if more.notification_email.is_empty() {
+                cx.warn(stmt.span(), "`notification_email` is empty: no mail is sent")
+                    .help("add an address, or remove it");
+            }
+        }
         "smtp_server" => more.smtp_server = smtp_server(cx, k, stmt).or(more.smtp_server.take()),
         "lvs_timeouts" => lvs_timeouts(cx, more, k, stmt),
         "lvs_sync_daemon" => more.lvs_sync_daemon = lvs_sync(cx, k, stmt).or(more.lvs_sync_daemon.take()),

@@ -44,6 +44,30 @@ pub(super) struct Use {
     pub(super) user: String,
 }
 
+/// The owner's priority is never changed: a weight there would do nothing, so that keepalived makes it FAULT.
+fn owners(cx: &mut Cx<'_>, config: &Config) {
+    for used in cx.uses.clone() {
+        let Some(owner) = config.instances.iter().find(|i| i.priority == 255 && used.user.ends_with(&i.name)) else {
+            continue;
+        };
+        let tracks = &owner.more.tracks;
+        let (list, own) = match used.kind {
+            Kind::Script => (&tracks.scripts, config.scripts.iter().find(|s| s.name == used.name).map(|s| s.weight)),
+            Kind::File => (&tracks.files, config.track_files.iter().find(|s| s.name == used.name).map(|s| s.weight)),
+            Kind::Process => {
+                (&tracks.processes, config.track_processes.iter().find(|s| s.name == used.name).map(|s| s.weight))
+            }
+            Kind::Bfd => (&tracks.bfds, config.bfd.iter().find(|s| s.name == used.name).map(|s| s.weight)),
+            _ => continue,
+        };
+        let line = list.iter().find(|t| t.name == used.name).and_then(|t| t.weight);
+        if line.or(own.map(|w| w.weight)).is_some_and(|w| w != 0) {
+            let text = format!("priority 255 is never changed: weight 0 is used for `{}`", used.name);
+            cx.error(used.span, text).help("choose a priority below 255, or a weight of 0");
+        }
+    }
+}
+
 /// Tells of every name that nothing defines, and drops it.
 pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
     let mut known: BTreeSet<(Kind, &str)> = BTreeSet::new();
@@ -54,6 +78,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
     known.extend(config.instances.iter().map(|s| (Kind::Instance, &*s.name)));
     known.extend(config.server_groups.iter().map(|s| (Kind::ServerGroup, &*s.name)));
     let mut missing: BTreeSet<(Kind, Box<str>)> = BTreeSet::new();
+    owners(cx, config);
     for used in std::mem::take(&mut cx.uses) {
         if known.contains(&(used.kind, &*used.name)) {
             continue;

@@ -10,6 +10,7 @@ use crate::config::model::lvs::{
     Checksum, GroupEntry, IpFamily, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, Sorry, Tunnel,
     VirtualServer,
 };
+use crate::config::model::setting::{Block, Choice, Value};
 use crate::config::source::Span;
 use crate::config::tree::Stmt;
 use core::net::IpAddr;
@@ -139,12 +140,16 @@ fn one<'a>(
 ) {
     match k.name {
         "lb_kind" | "lvs_method" => {
-            given.method = true;
-            vs.method = cx.method(k, stmt).unwrap_or(vs.method);
+            if let Some(method) = cx.method(k, stmt) {
+                vs.method = method;
+                given.method = true;
+            }
         }
         "lb_algo" | "lvs_sched" => {
-            given.scheduler = true;
-            cx.set(&mut [vs], k, stmt);
+            if let Some(Value::Choice(n)) = cx.value(k, stmt) {
+                vs.scheduler = Choice::by_number(n).unwrap_or(vs.scheduler);
+                given.scheduler = true;
+            }
         }
         "protocol" => {
             given.protocol = Some(stmt.span());
@@ -217,7 +222,7 @@ fn one<'a>(
         }
         _ => {
             let VirtualServer { pace, .. } = vs;
-            if crate::config::model::setting::Block::setting(pace, k.name).is_some() {
+            if pace.setting(k.name).is_some() {
                 cx.set(&mut [pace], k, stmt);
             } else {
                 cx.set(&mut [vs], k, stmt);
@@ -281,7 +286,7 @@ fn real_server<'a>(
         _ if k.name == "lvs_method" => rs.method = cx.method(k, stmt).or(rs.method),
         _ => {
             let RealServer { pace, .. } = &mut rs;
-            if crate::config::model::setting::Block::setting(pace, k.name).is_some() {
+            if pace.setting(k.name).is_some() {
                 cx.set(&mut [pace], k, stmt);
             } else {
                 cx.set(&mut [&mut rs], k, stmt);
@@ -318,7 +323,7 @@ fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt)
     let mark = matches!(vs.service, Service::Mark(_));
     match (mark, vs.protocol, given.protocol) {
         (true, Some(_), Some(span)) => {
-            cx.note(span, "a service with a mark has no protocol of its own: it is ignored");
+            cx.warn(span, "a service with a mark has no protocol of its own: it is ignored");
             vs.protocol = None;
         }
         (false, None, _) => {

@@ -106,7 +106,13 @@ pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keywo
         return;
     }
     match k.name {
-        "unicast_peer" => to.unicast_peer = Some(peers(cx, stmt)),
+        "unicast_peer" => {
+            let peers = peers(cx, stmt);
+            if peers.is_empty() {
+                cx.warn(stmt.span(), "`unicast_peer` without a peer that can be used");
+            }
+            to.unicast_peer = Some(peers);
+        }
         "old_unicast_checksum" => {
             to.old_unicast_checksum = match word(stmt, 1) {
                 None => OldChecksum::Always,
@@ -185,6 +191,9 @@ fn own_interface<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> Ow
                 next += 1;
                 let value = Some(cx.text(v).into());
                 if text == "name" { own.name = value } else { own.group = value }
+            }
+            _ if own.name.is_none() && text.contains(':') && mac(text).is_none() && text.parse::<IpAddr>().is_err() => {
+                cx.bad_word::<()>(k, w, "a name without a colon, or a MAC address");
             }
             _ => match mac(text) {
                 Some(Ok(mac)) if !own.ipvlan => own.mac = Some(mac),
