@@ -3,16 +3,18 @@
 
 use super::allow::Allowed;
 use super::diag::Diags;
-use super::lint::{self, HostAddr};
+use super::lint::{self, HostAddr, Machine};
 use super::{Loaded, check_interfaces};
 
 /// What this machine has, as far as messages care.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Host {
     /// Names of its interfaces.
     pub interfaces: Vec<String>,
     /// Its addresses.
     pub addrs: Vec<HostAddr>,
+    /// Whether a path leads to something.
+    pub exists: fn(&str) -> bool,
 }
 
 /// How to look.
@@ -34,8 +36,8 @@ impl Loaded {
         let mut found = Diags::default();
         let allowed = Allowed::read(&self.sources, look.allow, &mut found);
         if look.lints && self.diags.iter().all(|d| d.exit != crate::exit::ExitCode::NoConfig) {
-            let addrs = look.host.map(|h| h.addrs.as_slice());
-            lint::run(&self.config, &self.sources, addrs, look.strict_lints, &mut found);
+            let host = look.host.map(|h| Machine { addrs: &h.addrs, exists: &h.exists });
+            lint::run(&self.config, &self.sources, host, look.strict_lints, &mut found);
         }
         let (mut list, dropped) = found.finish();
         if let Some(host) = look.host {

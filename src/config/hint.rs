@@ -114,7 +114,7 @@ fn better_help(src: &Sources, d: &Diag) -> Option<String> {
     }
     // An address that is one, of the wrong kind, needs no lesson.
     let is_address = word.split('/').next().is_some_and(|a| a.parse::<core::net::IpAddr>().is_ok());
-    let code = if is_address && code == "bad-address" { "" } else { code };
+    let code = if (is_address || d.help.is_some()) && code == "bad-address" { "" } else { code };
     number(code, word).or_else(|| address(code, word)).or_else(|| keyword(code, word, line, d.help.is_some()))
 }
 

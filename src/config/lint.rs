@@ -6,10 +6,12 @@
 //! [`LINTS`]. Silenced as `allow.rs` says.
 
 use super::diag::{Diags, Severity};
+use super::model::setting::Script;
+use super::model::vrrp::Notify;
 use super::model::{Config, Family, InstanceConfig, Place, Vip};
 use super::source::{Sources, Span};
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An address that this machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +24,20 @@ pub struct HostAddr {
     pub prefix: u8,
 }
 
+/// What a lint may ask of this machine.
+#[derive(Clone, Copy)]
+pub struct Machine<'a> {
+    /// Its addresses.
+    pub addrs: &'a [HostAddr],
+    /// Whether a path leads to something.
+    pub exists: &'a dyn Fn(&str) -> bool,
+}
+
 /// What a lint works with.
 pub struct Cx<'a> {
     config: &'a Config,
-    /// Empty with `--offline`.
-    host: &'a [HostAddr],
+    /// `None` with `--offline`.
+    host: Option<Machine<'a>>,
     src: &'a Sources,
     diags: &'a mut Diags,
     lint: &'static Lint,
@@ -73,11 +84,35 @@ pub static LINTS: &[Lint] = &[
         what: "nopreempt together with state MASTER or priority 255",
         why: "nopreempt is then without effect: a router that comes back takes the addresses at once",
         remedy: "write state BACKUP on all routers, and a priority below 255" },
+    Lint { name: "peer-is-ourselves", check: Some(peer_is_ourselves),
+        what: "unicast_peer lists the address this instance sends from",
+        why: "kalived would send its adverts to itself, and one router of the group is probably missing from the list",
+        remedy: "list the other routers only" },
     Lint { name: "prefix-differs", check: Some(prefix_differs),
         what: "an address lies in the network of its interface but has another prefix length (not with --offline)",
         why: "with a longer prefix neighbours may be reached by another source address; with a shorter one hosts of \
               other networks are looked for on this link",
         remedy: "write the prefix length of the interface, or the full one (32 or 128) on purpose" },
+    Lint { name: "quoted-program", check: Some(quoted_program),
+        what: "the name of a program begins with a quote that does not group here",
+        why: "typographic quotes, or a quote that is not closed, become a part of the name, and the program is not found",
+        remedy: "write \"...\" around the whole command" },
+    Lint { name: "script-missing", check: Some(script_missing),
+        what: "a script does not exist on this machine (not with --offline)",
+        why: "a check that cannot run counts as failed; a notification is lost",
+        remedy: "install the script, or correct its path" },
+    Lint { name: "strict-hides-addresses", check: Some(strict_hides_addresses),
+        what: "vrrp_strict or strict_mode without accept, for addresses that this host does not own",
+        why: "strict mode drops every packet to the addresses, ping too, unless the priority is 255",
+        remedy: "remove it, or say `accept` in the instance" },
+    Lint { name: "sync-group-weight", check: Some(sync_group_weight),
+        what: "a member of a vrrp_sync_group tracks something with a weight",
+        why: "the members would come to different priorities; the group ignores weights unless global_tracking is said",
+        remedy: "track it in the group, or with weight 0" },
+    Lint { name: "unused-script", check: Some(unused_script),
+        what: "a vrrp_script that no track_script names",
+        why: "it never runs; often the name in track_script is another one",
+        remedy: "name it in track_script, or remove it" },
     Lint { name: "v2-fraction", check: None,
         what: "version 2 with an advert_int that is no whole number of seconds",
         why: "an advert of version 2 says its interval in whole seconds; kalived does not start",
@@ -89,11 +124,11 @@ pub static LINTS: &[Lint] = &[
 ];
 
 /// Looks for everything in the table. `host`: `None` when this machine does not matter.
-pub fn run(config: &Config, src: &Sources, host: Option<&[HostAddr]>, strict: bool, diags: &mut Diags) {
+pub fn run(config: &Config, src: &Sources, host: Option<Machine<'_>>, strict: bool, diags: &mut Diags) {
     let mut found = Diags::default();
     for lint in LINTS {
         if let Some(check) = lint.check {
-            check(&mut Cx { config, src, host: host.unwrap_or_default(), diags: &mut found, lint });
+            check(&mut Cx { config, src, host, diags: &mut found, lint });
         }
     }
     if !strict {
@@ -104,10 +139,16 @@ pub fn run(config: &Config, src: &Sources, host: Option<&[HostAddr]>, strict: bo
 
 impl Cx<'_> {
     fn say(&mut self, place: &Place, text: String) {
+        if self.diags.is_full() {
+            return;
+        }
         let span = span_of(self.src, place);
         self.diags.push(self.src, Severity::Warning, span, text).name(self.lint.name).help(self.lint.remedy);
     }
     fn say_also(&mut self, place: &Place, text: String, other: &Place, there: &str) {
+        if self.diags.is_full() {
+            return;
+        }
         let (span, other) = (span_of(self.src, place), span_of(self.src, other));
         self.diags
             .push(self.src, Severity::Warning, span, text)
@@ -180,10 +221,11 @@ fn prefix_differs(cx: &mut Cx<'_>) {
                     && h.prefix < full
                     && same_network(&h.addr, &vip.addr, h.prefix.min(vip.prefix))
             };
-            if cx.host.iter().filter(near).any(|h| h.prefix == vip.prefix) {
+            let addrs = cx.host.map_or(&[][..], |h| h.addrs);
+            if addrs.iter().filter(near).any(|h| h.prefix == vip.prefix) {
                 continue;
             }
-            if let Some(h) = cx.host.iter().find(near) {
+            if let Some(h) = addrs.iter().find(near) {
                 let text = format!("{}/{} on {}, which has {}/{}", vip.addr, vip.prefix, h.interface, h.addr, h.prefix);
                 cx.say(&vip.place, text);
             }
@@ -211,6 +253,122 @@ fn weight_without_effect(cx: &mut Cx<'_>) {
             }
         }
     }
+}
+
+fn peer_is_ourselves(cx: &mut Cx<'_>) {
+    for i in &cx.config.instances {
+        let Some(own) = i.more.unicast_src_ip.or(i.mcast_src) else { continue };
+        if i.more.unicast_peer.iter().flatten().any(|p| p.addr == own) {
+            cx.say(&i.place, format!("`{}` has its own address {own} as a peer", i.name));
+        }
+    }
+}
+
+/// Every command of the file: where, whose, and the command.
+fn commands<'a>(cx: &Cx<'a>) -> Vec<(Place, String, &'a Script)> {
+    let mut out = Vec::new();
+    let mut all = |place: &Place, owner: String, n: &'a Notify| {
+        let list = [&n.backup, &n.master, &n.fault, &n.stop, &n.any, &n.master_rx_lower_pri];
+        out.extend(list.into_iter().flatten().map(|s| (place.clone(), owner.clone(), &**s)));
+    };
+    for i in &cx.config.instances {
+        all(&i.place, format!("vrrp_instance `{}`", i.name), &i.more.notify);
+    }
+    for g in &cx.config.sync_groups {
+        all(&g.place, format!("vrrp_sync_group `{}`", g.name), &g.notify);
+    }
+    let heads = heads(cx.src, "vrrp_script");
+    for s in &cx.config.scripts {
+        if let Some(script) = &s.script {
+            let place = heads.get(&*s.name).cloned().unwrap_or_default();
+            out.push((place, format!("vrrp_script `{}`", s.name), script));
+        }
+    }
+    out
+}
+
+fn quoted_program(cx: &mut Cx<'_>) {
+    for (place, owner, script) in commands(cx) {
+        let program = script.argv.first().map_or("", |p| &**p);
+        if program.starts_with(['"', '\'', '\u{2018}', '\u{2019}', '\u{201C}', '\u{201D}', '\u{201E}']) {
+            cx.say(&place, format!("a program of {owner} begins with a quote: {program}"));
+        }
+    }
+}
+
+fn script_missing(cx: &mut Cx<'_>) {
+    let Some(host) = cx.host else { return };
+    for (place, owner, script) in commands(cx) {
+        let program = script.argv.first().map_or("", |p| &**p);
+        // A name without a path is looked up when it runs.
+        if program.starts_with('/') && !(host.exists)(program) {
+            cx.say(&place, format!("{program} of {owner} does not exist"));
+        }
+    }
+}
+
+fn strict_hides_addresses(cx: &mut Cx<'_>) {
+    let hidden = |i: &&InstanceConfig| i.priority != 255 && !i.more.accept && !i.vips.is_empty();
+    let Some(name) = cx.config.instances.iter().find(hidden).map(|i| i.name.clone()) else { return };
+    // The model has strict mode's consequences, not the word.
+    let off = |words: &[&str]| matches!(words.get(1), Some(&("off" | "no" | "false")));
+    let strict = |words: &[&str]| matches!(words.first(), Some(&("vrrp_strict" | "strict_mode"))) && !off(words);
+    for (place, _) in lines(cx.src, strict) {
+        cx.say(&place, format!("strict mode hides the addresses of `{name}`"));
+    }
+}
+
+fn sync_group_weight(cx: &mut Cx<'_>) {
+    for g in cx.config.sync_groups.iter().filter(|g| !g.tracking_weight) {
+        for i in cx.config.instances.iter().filter(|i| g.members.iter().any(|m| **m == *i.name)) {
+            let tracks = &i.more.tracks;
+            let given = [&tracks.interfaces, &tracks.scripts, &tracks.files, &tracks.processes, &tracks.bfds];
+            let weighted = given.into_iter().flatten().find(|t| t.weight.is_some_and(|w| w != 0)).map(|t| &*t.name);
+            let own = i.track_interfaces.iter().find(|t| t.weight != 0).map(|t| &*t.name);
+            if let Some(name) = weighted.or(own) {
+                let text = format!("`{}` of vrrp_sync_group {} tracks {name} with a weight", i.name, g.name);
+                cx.say(&i.place, text);
+            }
+        }
+    }
+}
+
+fn unused_script(cx: &mut Cx<'_>) {
+    let tracks =
+        cx.config.instances.iter().map(|i| &i.more.tracks).chain(cx.config.sync_groups.iter().map(|g| &g.tracks));
+    let used: BTreeSet<&str> = tracks.flat_map(|t| t.scripts.iter().map(|s| &*s.name)).collect();
+    let heads = heads(cx.src, "vrrp_script");
+    for s in cx.config.scripts.iter().filter(|s| !used.contains(&*s.name)) {
+        let place = heads.get(&*s.name).cloned().unwrap_or_default();
+        cx.say(&place, format!("vrrp_script `{}` is used by nobody", s.name));
+    }
+}
+
+/// Where blocks without a place in the model begin, by name.
+fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
+    let found = lines(src, |words| words.first() == Some(&keyword));
+    let name = |(place, words): (Place, Vec<&str>)| {
+        let name = words.get(1)?.trim_end_matches('{').trim_matches('"');
+        Some((name.to_owned(), place))
+    };
+    found.into_iter().filter_map(name).collect()
+}
+
+/// Lines whose first two words are such.
+fn lines<'a>(src: &'a Sources, is: impl Fn(&[&str]) -> bool) -> Vec<(Place, Vec<&'a str>)> {
+    let mut out = Vec::new();
+    let mut number = 0;
+    while let Some(file) = src.file(number) {
+        for (n, line) in (1u32..).zip(file.text.lines()) {
+            let words: Vec<&str> = line.split_whitespace().take(2).collect();
+            if is(&words) {
+                let column = line.chars().take_while(|c| c.is_whitespace()).count() as u32 + 1;
+                out.push((Place { file: file.name.clone(), line: n, column }, words));
+            }
+        }
+        number += 1;
+    }
+    out
 }
 
 #[cfg(test)]

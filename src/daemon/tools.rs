@@ -37,7 +37,8 @@ pub(super) fn colour(how: &Report) -> bool {
 pub(super) fn look(loaded: &mut Loaded, how: &Report, lints: bool) {
     let host = (!how.offline).then(|| {
         let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
-        Host { interfaces: socket::interfaces(), addrs: ifaddrs::addresses().into_iter().map(addr).collect() }
+        let addrs = ifaddrs::addresses().into_iter().map(addr).collect();
+        Host { interfaces: socket::interfaces(), addrs, exists: |path| Path::new(path).exists() }
     });
     loaded.look(Look { host: host.as_ref(), lints, strict_lints: how.strict_lints, allow: &how.allow });
 }

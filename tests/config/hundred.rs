@@ -3,6 +3,7 @@
 //! KALIVED_BLESS=1 writes it anew.
 
 use super::common::bytes;
+use kalived::config::check::Look;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -84,7 +85,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("misplaced: virtual_router_id in authentication", "auth_type PASS", "auth_type PASS\n        virtual_router_id 5"),
     ("misplaced: auth_pass in an instance", "state BACKUP", "state BACKUP\n    auth_pass x"),
     ("misplaced: vrrp_instance in global_defs", "router_id lb1", "router_id lb1\n    vrrp_instance x"),
-    ("misplaced: weight in virtual_server", "delay_loop 6", "weight 1"),
+    ("misplaced: delay_loop in global_defs", "router_id lb1", "delay_loop 6"),
     ("misplaced: real_server at the top", "virtual_server 192.0.2.10 80 {\n", "real_server 192.0.2.9 80 {\n}\nvirtual_server 192.0.2.10 80 {\n"),
     ("misplaced: interval in an instance", "advert_int 1", "interval 1"),
     ("misplaced: path in HTTP_GET", "url {", "path /\n            url {"),
@@ -224,6 +225,7 @@ fn every_message_helps() {
     let mut silent = Vec::new();
     for (name, file) in &cases {
         let mut loaded = bytes(file);
+        loaded.look(Look { lints: true, ..Look::default() });
         loaded.diags.retain(|d| !known.contains(&d.message));
         let _ = writeln!(got, "=== {name}\n{}", loaded.render(false));
         if loaded.diags.is_empty() {
