@@ -13,6 +13,7 @@ pub mod lex;
 pub mod lint;
 mod load;
 pub mod lower;
+pub mod man;
 pub mod model;
 pub mod names;
 pub mod node;

@@ -13,6 +13,7 @@ mod image;
 mod keywords;
 mod lints;
 mod man;
+mod man_messages;
 mod names;
 mod seeds;
 mod shape;
