@@ -15,5 +15,6 @@ mod lints;
 mod man;
 mod man_messages;
 mod names;
+mod rows;
 mod seeds;
 mod shape;

@@ -22,32 +22,27 @@ const MAX_BFD_NAME: usize = 31;
 pub(super) fn block<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, stmts: &'a [Stmt], config: &mut Config) {
     match k.name {
         "vrrp_sync_group" => {
-            let Some(name) = cx.name(k, stmt, config.sync_groups.iter().any(|g| named(cx, stmt, &g.name))) else {
-                return;
-            };
+            let Some(name) = cx.name(k, stmt) else { return };
             config.sync_groups.extend(sync_group(cx, name, stmt, stmts));
         }
         "vrrp_script" => {
-            let Some(name) = cx.name(k, stmt, config.scripts.iter().any(|g| named(cx, stmt, &g.name))) else { return };
+            let Some(name) = cx.name(k, stmt) else { return };
             config.scripts.extend(vrrp_script(cx, name, stmt, stmts));
         }
         "track_file" | "vrrp_track_file" => {
-            let taken = config.track_files.iter().any(|g| named(cx, stmt, &g.name));
-            let Some(name) = cx.name(k, stmt, taken) else { return };
+            let Some(name) = cx.name(k, stmt) else { return };
             config.track_files.extend(track_file(cx, name, stmt, stmts));
         }
         "vrrp_track_process" => {
-            let taken = config.track_processes.iter().any(|g| named(cx, stmt, &g.name));
-            let Some(name) = cx.name(k, stmt, taken) else { return };
+            let Some(name) = cx.name(k, stmt) else { return };
             config.track_processes.extend(track_process(cx, name, stmt, stmts));
         }
         "bfd_instance" => {
-            let Some(name) = cx.name(k, stmt, config.bfd.iter().any(|g| named(cx, stmt, &g.name))) else { return };
+            let Some(name) = cx.name(k, stmt) else { return };
             config.bfd.extend(bfd(cx, name, stmt, stmts));
         }
         "track_group" => {
-            let taken = config.track_groups.iter().any(|g| named(cx, stmt, &g.name));
-            let Some(name) = cx.name(k, stmt, taken) else { return };
+            let Some(name) = cx.name(k, stmt) else { return };
             let mut members = Vec::new();
             cx.walk(Scope::TrackGroup, stmts, |cx, k, s| members = cx.instances(k, s, "track_group"));
             config.track_groups.push(TrackGroup { name, members });
@@ -72,19 +67,18 @@ pub(super) fn block<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, st
     }
 }
 
-fn named(cx: &Cx<'_>, stmt: &Stmt, name: &str) -> bool {
-    word(stmt, 1).is_some_and(|w| w.text(cx.src) == name)
-}
-
 impl<'a> Cx<'a> {
     /// The name of a block; `None` when it has none or another block has it.
-    fn name(&mut self, k: &'static Keyword, stmt: &'a Stmt, taken: bool) -> Option<Box<str>> {
-        let (name, span) = self.string(k, stmt)?;
-        if taken {
-            let text = format!("a second {} `{name}`: this block is ignored", k.name);
-            self.error(span, text).help("give it another name");
+    pub(super) fn name(&mut self, k: &'static Keyword, stmt: &'a Stmt) -> Option<Box<str>> {
+        let word = self.arg(k, stmt)?;
+        let name = self.text(word);
+        let kind = if k.name == "vrrp_track_file" { "track_file" } else { k.name };
+        if let Some(first) = self.names.get(&(kind, name)).copied() {
+            let (src, text) = (self.src, format!("a second {kind} `{name}`: this block is ignored"));
+            self.error(word.span, text).also(src, first, "the first one is here").help("give it another name");
             return None;
         }
+        self.names.insert((kind, name), word.span);
         Some(name.into())
     }
 
@@ -93,7 +87,7 @@ impl<'a> Cx<'a> {
         let lines = stmt.block.iter().flat_map(|b| &b.stmts).flat_map(|s| &s.words);
         for w in lines {
             let user = format!("`{}` of {user}", k.name);
-            self.uses.push(Use { kind: Kind::Instance, name: self.text(w).into(), span: w.span, user });
+            self.uses.push(Use { kind: Kind::Instance, name: self.text(w).into(), span: w.span, weight: None, user });
         }
         names(self, stmt)
     }

@@ -161,7 +161,7 @@ fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a St
 impl<'a> Cx<'a> {
     fn used(&mut self, k: &Keyword, stmt: &'a Stmt, kind: Kind, user: &str) {
         if let (Some(w), "track_file" | "name") = (word(stmt, 1), k.name) {
-            self.uses.push(Use { kind, name: self.text(w).into(), span: w.span, user: user.to_owned() });
+            self.uses.push(Use { kind, name: self.text(w).into(), span: w.span, weight: None, user: user.to_owned() });
         }
     }
 }

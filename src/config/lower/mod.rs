@@ -61,6 +61,7 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         seen: Vec::new(),
         quiet: 0,
         in_line: false,
+        names: BTreeMap::new(),
         uses: Vec::new(),
     };
     for u in &tree.unsupported {
@@ -124,6 +125,8 @@ struct Cx<'a> {
     quiet: u32,
     /// Inside a line a bad word costs the line.
     in_line: bool,
+    /// Names of blocks by kind, and where each stands first.
+    names: BTreeMap<(&'static str, &'a str), Span>,
     /// Names that other blocks must define.
     uses: Vec<refs::Use>,
 }

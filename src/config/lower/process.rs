@@ -213,15 +213,14 @@ fn umask<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> Option<u16
     }
     let mut mask = 0;
     for name in text.split('|') {
-        let (bits, who) = match name.split_at_checked(name.len().saturating_sub(3)) {
-            Some(("IR", who)) => (0o4, who),
-            Some(("IW", who)) => (0o2, who),
-            Some(("IX", who)) => (0o1, who),
-            // IRWXU, IRWXG, IRWXO
-            _ => match name.strip_prefix("IRWX") {
-                Some("U") => (0o7, "USR"),
-                Some("G") => (0o7, "GRP"),
-                Some("O") => (0o7, "OTH"),
+        let (bits, who) = match name.split_at_checked(4) {
+            Some(("IRWX", "U")) => (0o7, "USR"),
+            Some(("IRWX", "G")) => (0o7, "GRP"),
+            Some(("IRWX", "O")) => (0o7, "OTH"),
+            _ => match name.split_at_checked(2) {
+                Some(("IR", who)) => (0o4, who),
+                Some(("IW", who)) => (0o2, who),
+                Some(("IX", who)) => (0o1, who),
                 _ => return cx.bad_word(k, first, HELP),
             },
         };

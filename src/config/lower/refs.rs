@@ -6,7 +6,7 @@ use crate::config::keyword::nearest::distance;
 use crate::config::model::Config;
 use crate::config::model::vrrp::Tracks;
 use crate::config::source::Span;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a name is the name of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,31 +40,29 @@ pub(super) struct Use {
     pub(super) kind: Kind,
     pub(super) name: Box<str>,
     pub(super) span: Span,
+    /// What its line says about the weight.
+    pub(super) weight: Option<i32>,
     /// "track_script of vrrp_instance VI_1".
     pub(super) user: String,
 }
 
 /// The owner's priority is never changed: a weight there would do nothing, so that keepalived makes it FAULT.
 fn owners(cx: &mut Cx<'_>, config: &Config) {
-    for used in cx.uses.clone() {
-        let Some(owner) = config.instances.iter().find(|i| i.priority == 255 && used.user.ends_with(&i.name)) else {
-            continue;
-        };
-        let tracks = &owner.more.tracks;
-        let (list, own) = match used.kind {
-            Kind::Script => (&tracks.scripts, config.scripts.iter().find(|s| s.name == used.name).map(|s| s.weight)),
-            Kind::File => (&tracks.files, config.track_files.iter().find(|s| s.name == used.name).map(|s| s.weight)),
-            Kind::Process => {
-                (&tracks.processes, config.track_processes.iter().find(|s| s.name == used.name).map(|s| s.weight))
-            }
-            Kind::Bfd => (&tracks.bfds, config.bfd.iter().find(|s| s.name == used.name).map(|s| s.weight)),
-            _ => continue,
-        };
-        let line = list.iter().find(|t| t.name == used.name).and_then(|t| t.weight);
-        if line.or(own.map(|w| w.weight)).is_some_and(|w| w != 0) {
-            let text = format!("priority 255 is never changed: weight 0 is used for `{}`", used.name);
-            cx.error(used.span, text).help("choose a priority below 255, or a weight of 0");
-        }
+    let owners: BTreeSet<&str> = config.instances.iter().filter(|i| i.priority == 255).map(|i| &*i.name).collect();
+    let mut weights: BTreeMap<(Kind, &str), i32> = BTreeMap::new();
+    weights.extend(config.scripts.iter().map(|s| ((Kind::Script, &*s.name), s.weight.weight)));
+    weights.extend(config.track_files.iter().map(|s| ((Kind::File, &*s.name), s.weight.weight)));
+    weights.extend(config.track_processes.iter().map(|s| ((Kind::Process, &*s.name), s.weight.weight)));
+    weights.extend(config.bfd.iter().map(|s| ((Kind::Bfd, &*s.name), s.weight.weight)));
+    let told = |u: &&Use| {
+        let weight = u.weight.or(weights.get(&(u.kind, &*u.name)).copied());
+        let owner = u.user.split_once("vrrp_instance ").is_some_and(|(_, name)| owners.contains(name));
+        owner && weight.is_some_and(|w| w != 0)
+    };
+    let found: Vec<(Span, String)> = cx.uses.iter().filter(told).map(|u| (u.span, u.name.to_string())).collect();
+    for (span, name) in found {
+        cx.error(span, format!("priority 255 is never changed: weight 0 is used for `{name}`"))
+            .help("choose a priority below 255, or a weight of 0");
     }
 }
 
@@ -84,7 +82,8 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
             continue;
         }
         // Lines that cannot be read yet may define it; a fatal instance has been told and is not in the model.
-        if !cx.partial && !(used.kind == Kind::Instance && cx.diags.has_fatal()) {
+        let lost = used.kind == Kind::Instance && cx.diags.has_fatal();
+        if !cx.partial && !lost {
             let what = used.kind.block();
             let near = known.iter().filter(|(k, _)| *k == used.kind).map(|(_, n)| (distance(&used.name, n), *n)).min();
             let help = match near {

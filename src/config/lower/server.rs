@@ -58,7 +58,7 @@ fn service<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt) -> Option<S
         ("group", Some(w)) => {
             let name: Box<str> = cx.text(w).into();
             let user = "a virtual_server".to_owned();
-            cx.uses.push(Use { kind: Kind::ServerGroup, name: name.clone(), span: w.span, user });
+            cx.uses.push(Use { kind: Kind::ServerGroup, name: name.clone(), span: w.span, weight: None, user });
             Service::Group(name)
         }
         ("fwmark" | "group", None) => return cx.bad_word(k, first, "a mark or a name after it"),
@@ -402,8 +402,8 @@ pub(super) fn group<'a>(
     head: &'a Stmt,
     lines: &'a [Stmt],
 ) -> Option<ServerGroup> {
-    let (name, _) = cx.string(k, head)?;
-    let mut group = ServerGroup { name: name.into(), entries: Vec::new() };
+    let name = cx.name(k, head)?;
+    let mut group = ServerGroup { name, entries: Vec::new() };
     cx.in_line = true;
     for line in lines {
         group.entries.extend(entry(cx, k, line));

@@ -10,6 +10,7 @@ use crate::config::model::setting::Secret;
 use crate::config::model::vrrp::{Hmac, HmacKey, InstanceMore, Notify, OldChecksum, OwnInterface, Peer, Track, Tracks};
 use crate::config::tree::Stmt;
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 /// Reads a `track_` block of an instance or a group; false: it is another keyword.
 pub(super) fn tracks<'a>(
@@ -28,9 +29,10 @@ pub(super) fn tracks<'a>(
         _ => return false,
     };
     cx.extra(stmt, 1);
+    let mut seen: BTreeSet<Box<str>> = list.iter().map(|t: &Track| t.name.clone()).collect();
     for line in stmt.block.iter().flat_map(|b| &b.stmts) {
         let Some(track) = track(cx, line, most) else { continue };
-        if list.iter().any(|t: &Track| t.name == track.name) {
+        if !seen.insert(track.name.clone()) {
             cx.error(line.span(), format!("`{}` is tracked already: this line is ignored", track.name));
             continue;
         }
@@ -42,7 +44,13 @@ pub(super) fn tracks<'a>(
                     continue;
                 }
             }
-            _ => cx.uses.push(Use { kind, name, span: line.span(), user: format!("{} of {}", k.name, user()) }),
+            _ => cx.uses.push(Use {
+                kind,
+                name,
+                weight: track.weight,
+                span: line.span(),
+                user: format!("{} of {}", k.name, user()),
+            }),
         }
         list.push(track);
     }
@@ -139,6 +147,7 @@ pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keywo
 
 fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
     let mut out: Vec<Peer> = Vec::new();
+    let mut seen = BTreeSet::new();
     cx.extra(stmt, 1);
     for line in stmt.block.iter().flat_map(|b| &b.stmts) {
         let Some(first) = word(line, 0) else { continue };
@@ -163,7 +172,7 @@ fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
             next += 1;
             if k.name == "min_ttl" { peer.min_ttl = ttl } else { peer.max_ttl = ttl }
         }
-        if out.iter().any(|p| p.addr == addr) {
+        if !seen.insert(addr) {
             cx.error(first.span, format!("{addr} is a peer already: the line is ignored"));
         } else if out.first().is_some_and(|p| p.addr.is_ipv4() != addr.is_ipv4()) {
             cx.error(first.span, format!("{addr} is of the other address family: the line is ignored"));
@@ -203,7 +212,9 @@ fn own_interface<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> Ow
                 }
                 None => match text.split('/').next().and_then(|t| t.parse().ok()) {
                     Some(ip) if own.ipvlan => own.addr = Some(ip),
-                    None if own.name.is_none() && text.len() <= 15 => own.name = Some(text.into()),
+                    None if own.name.is_none() && text.len() <= 15 && !text.contains('/') => {
+                        own.name = Some(text.into());
+                    }
                     _ => {
                         cx.bad_word::<()>(k, w, k.args);
                     }
