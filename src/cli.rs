@@ -50,9 +50,13 @@ pub enum Colour {
     Never,
 }
 
-/// How messages about the configuration look, and which.
+/// How a configuration is read, and how messages about it look, and which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// `-i`: what `@id` in the configuration is compared with; `None`: the node name.
+    pub config_id: Option<String>,
+    /// `-e`: every `include` must find what it names.
+    pub strict_include: bool,
     /// `--format=json`.
     pub json: bool,
     /// `--color`.
@@ -124,8 +128,6 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('s'), "namespace", Value::Needed, Loss::Wrong("start it with `ip netns exec` instead")),
     (Some('m'), "core-dump", Value::None, Loss::Ignored),
     (Some('M'), "core-dump-pattern", Value::Maybe, Loss::Ignored),
-    (Some('e'), "all-config", Value::None, Loss::Ignored),
-    (Some('i'), "config-id", Value::Needed, Loss::Wrong("lines that begin with @ are not supported yet")),
     (Some('u'), "umask", Value::Needed, Loss::Ignored),
     (None, "ignore-sigint", Value::None, Loss::Ignored),
     (Some('T'), "genhash", Value::None, Loss::Wrong("genhash is not supported yet")),
@@ -245,6 +247,16 @@ fn command() -> Command {
 fn report_args() -> Vec<Arg> {
     let set = ArgAction::SetTrue;
     vec![
+        Arg::new("config-id")
+            .long("config-id")
+            .short('i')
+            .value_name("ID")
+            .help("Take lines that begin with @ID; default: the node name up to its first dot"),
+        Arg::new("all-config")
+            .long("all-config")
+            .short('e')
+            .action(set.clone())
+            .help("Every include must find what it names"),
         Arg::new("format")
             .long("format")
             .value_name("FORMAT")
@@ -282,6 +294,8 @@ fn report(m: &ArgMatches) -> Result<Report, Parsed> {
         return Err(Parsed::Say(text, ExitCode::Fatal));
     }
     Ok(Report {
+        config_id: m.get_one::<String>("config-id").cloned(),
+        strict_include: m.get_flag("all-config"),
         json: text("format") == Some("json"),
         colour: match text("color") {
             Some("always") => Colour::Always,
@@ -424,6 +438,9 @@ mod tests {
             let o = run(line);
             assert_eq!((o.file.as_deref(), o.foreground, o.console, o.detail), (Some("x"), true, true, true), "{line}");
         }
+        let o = run("kalived -i main -e").report;
+        assert_eq!((o.config_id.as_deref(), o.strict_include), (Some("main"), true));
+        assert_eq!(run("kalived").report.config_id, None);
         assert_eq!(run("kalived -p /tmp/p").pid_file, PathBuf::from("/tmp/p"));
         assert_eq!(run("kalived").pid_file, PathBuf::from(DEFAULT_PID_FILE));
     }
@@ -455,7 +472,7 @@ mod tests {
         assert_eq!(code("kalived diff a"), ExitCode::Fatal);
         let o = run("kalived -t --offline --color=never --allow v2-fraction,duplicate-vrid --strict-lints");
         let allow = vec!["v2-fraction".to_owned(), "duplicate-vrid".to_owned()];
-        let want = Report { json: false, colour: Colour::Never, offline: true, strict_lints: true, allow };
+        let want = Report { colour: Colour::Never, offline: true, strict_lints: true, allow, ..Report::default() };
         assert_eq!(o.report, want);
         assert_eq!(code("kalived -t --allow=v2-fractoin"), ExitCode::Fatal);
         // keepalived's -d logs the configuration at start and runs.

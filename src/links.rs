@@ -16,8 +16,15 @@ pub type AddrId = (u32, IpAddr, u8);
 struct Entry {
     link: Link,
     seen: u64,
-    // In the order the kernel reported them: the first usable one is the primary.
-    addrs: Vec<(AddrInfo, u64)>,
+    addrs: BTreeMap<(IpAddr, u8), Addr>,
+}
+
+#[derive(Debug)]
+struct Addr {
+    info: AddrInfo,
+    seen: u64,
+    // The kernel reports them in its own order: of several usable ones the first is the primary.
+    order: u64,
 }
 
 /// See the module.
@@ -26,6 +33,7 @@ pub struct Links {
     by_index: BTreeMap<u32, Entry>,
     by_name: BTreeMap<String, u32>,
     generation: u64,
+    reported: u64,
 }
 
 /// What a `LinkNew` changed, as far as anybody here cares.
@@ -50,18 +58,22 @@ impl Links {
     pub fn is_up(&self, name: &str) -> bool {
         self.by_name(name).is_some_and(|l| l.up && l.running)
     }
-    /// Addresses of an interface, in the kernel's order.
+    /// Addresses of an interface, by value.
     pub fn addrs(&self, ifindex: u32) -> impl Iterator<Item = &AddrInfo> {
-        self.by_index.get(&ifindex).into_iter().flat_map(|e| e.addrs.iter().map(|a| &a.0))
+        self.by_index.get(&ifindex).into_iter().flat_map(|e| e.addrs.values().map(|a| &a.info))
+    }
+    /// One address.
+    pub fn addr(&self, id: AddrId) -> Option<&AddrInfo> {
+        self.by_index.get(&id.0)?.addrs.get(&(id.1, id.2)).map(|a| &a.info)
     }
     /// Whether the kernel has exactly this address.
     pub fn has(&self, id: AddrId) -> bool {
-        self.addrs(id.0).any(|a| a.addr == id.1 && a.prefix == id.2)
+        self.addr(id).is_some()
     }
     /// The primary address an advert leaves from: IPv4 the first that is nobody's VIP; IPv6 the first
     /// link-local one that is usable. `vips`: every configured VIP, so that a left-over of a killed daemon is never a source.
     pub fn source(&self, ifindex: u32, family: Family, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
-        let usable = |a: &&AddrInfo| {
+        let usable = |a: &AddrInfo| {
             Family::of(&a.addr) == family
                 && a.proto != ADDR_PROTO
                 && !vips.contains(&a.addr)
@@ -72,10 +84,8 @@ impl Links {
                     IpAddr::V6(v6) => v6.is_unicast_link_local(),
                 }
         };
-        self.addrs(ifindex)
-            .find(|a| usable(a) && !a.secondary)
-            .or_else(|| self.addrs(ifindex).find(usable))
-            .map(|a| a.addr)
+        let all = self.by_index.get(&ifindex)?.addrs.values();
+        all.filter(|a| usable(&a.info)).min_by_key(|a| (a.info.secondary, a.order)).map(|a| a.info.addr)
     }
 
     /// Adds or updates an interface.
@@ -101,7 +111,7 @@ impl Links {
             }
             None => {
                 self.by_name.insert(link.name.clone(), link.ifindex);
-                self.by_index.insert(link.ifindex, Entry { link, seen: self.generation, addrs: Vec::new() });
+                self.by_index.insert(link.ifindex, Entry { link, seen: self.generation, addrs: BTreeMap::new() });
             }
         }
         change
@@ -116,20 +126,17 @@ impl Links {
     }
     /// Adds or updates an address. An address on an interface we were not told of is kept out: the dump brings both.
     pub fn addr_new(&mut self, a: AddrInfo) {
-        let generation = self.generation;
+        let seen = self.generation;
         if let Some(e) = self.by_index.get_mut(&a.ifindex) {
-            match e.addrs.iter_mut().find(|(o, _)| o.addr == a.addr && o.prefix == a.prefix) {
-                Some(slot) => *slot = (a, generation),
-                None => e.addrs.push((a, generation)),
-            }
+            self.reported += 1;
+            let order = e.addrs.get(&(a.addr, a.prefix)).map_or(self.reported, |known| known.order);
+            e.addrs.insert((a.addr, a.prefix), Addr { info: a, seen, order });
         }
     }
     /// Removes an address; whether it was known.
     pub fn addr_del(&mut self, id: AddrId) -> bool {
         let Some(e) = self.by_index.get_mut(&id.0) else { return false };
-        let before = e.addrs.len();
-        e.addrs.retain(|(a, _)| (a.addr, a.prefix) != (id.1, id.2));
-        e.addrs.len() != before
+        e.addrs.remove(&(id.1, id.2)).is_some()
     }
     /// A dump begins.
     pub fn begin(&mut self) {
@@ -140,7 +147,7 @@ impl Links {
         let generation = self.generation;
         let gone: Vec<u32> = self.by_index.iter().filter(|(_, e)| e.seen != generation).map(|(i, _)| *i).collect();
         for e in self.by_index.values_mut() {
-            e.addrs.retain(|(_, seen)| *seen == generation);
+            e.addrs.retain(|_, a| a.seen == generation);
         }
         gone.into_iter().filter_map(|i| Some((i, self.link_del(i)?))).collect()
     }

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Due {
     /// No advert for Master_Down_Interval (RFC 9568 §6.4.2).
     MasterDown(VrKey),
+    /// The first advert of a new Master is on its way: now the rest.
+    Claim(VrKey),
     /// `preempt_delay` has passed since the first lower-priority advert.
     PreemptDelay(VrKey),
     /// A late turn is over: announce again if still Master.
@@ -72,8 +74,15 @@ impl Timers {
     /// Stops every timer of a virtual router.
     pub fn stop_all(&mut self, vr: VrKey) {
         use Due::*;
-        for due in [MasterDown(vr), PreemptDelay(vr), Reannounce(vr), AdvertRetry(vr), GarpSecond(vr), GarpRefresh(vr)]
-        {
+        for due in [
+            MasterDown(vr),
+            Claim(vr),
+            PreemptDelay(vr),
+            Reannounce(vr),
+            AdvertRetry(vr),
+            GarpSecond(vr),
+            GarpRefresh(vr),
+        ] {
             self.stop(due);
         }
     }

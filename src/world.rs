@@ -123,6 +123,7 @@ pub struct World {
     instances: Arena<VrMark, Instance>,
     // Every interface name that a virtual router cares for.
     watchers: BTreeMap<String, Vec<VrKey>>,
+    // Every VIP of the configuration that is not its owner's: never a source, never our own.
     vips: BTreeSet<IpAddr>,
     socks: Arena<SockMark, Sock>,
     sock_by_spec: BTreeMap<SockSpec, SockKey>,
@@ -179,7 +180,9 @@ impl World {
             let mut names = BTreeSet::from([cfg.interface.clone()]);
             names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
             names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
-            w.vips.extend(cfg.vips.iter().chain(&cfg.excluded).map(|v| v.addr));
+            if cfg.priority != 255 {
+                w.vips.extend(cfg.vips.iter().chain(&cfg.excluded).map(|v| v.addr));
+            }
             let vr = w.instances.insert_with(|key| Instance::new(cfg, key));
             for name in names {
                 w.watchers.entry(name).or_default().push(vr);
@@ -254,7 +257,12 @@ impl World {
             }
             let Some((_, due)) = next else { return false };
             match due {
-                Due::MasterDown(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx)),
+                Due::MasterDown(vr) => {
+                    with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx));
+                    // A new Master's advert leaves before anything else is done for it or for others.
+                    break;
+                }
+                Due::Claim(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_claim(cx)),
                 Due::PreemptDelay(vr) => with!(self, vr, now, fx, |vi, _cx| vi.on_preempt_delay()),
                 Due::Reannounce(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_reannounce(cx)),
                 Due::AdvertRetry(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_advert_retry(cx)),
@@ -458,19 +466,22 @@ impl World {
     }
 
     fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) {
-        let ifindex = a.ifindex;
+        let (ifindex, addr) = (a.ifindex, a.addr);
         self.links.addr_new(a);
-        self.addresses_changed(now, ifindex, fx);
+        self.addresses_changed(now, ifindex, addr, fx);
     }
 
     fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
         if self.links.addr_del(id) {
             self.addrs.on_deleted(now.mono, id, &mut self.timers);
-            self.addresses_changed(now, id.0, fx);
+            self.addresses_changed(now, id.0, id.1, fx);
         }
     }
 
-    fn addresses_changed(&mut self, now: Now, ifindex: u32, fx: &mut Effects) {
+    fn addresses_changed(&mut self, now: Now, ifindex: u32, addr: IpAddr, fx: &mut Effects) {
+        if self.vips.contains(&addr) {
+            return; // changes nobody's source; 500 of them come and go in a takeover
+        }
         let own = own_addresses(&self.links, ifindex, &self.vips);
         for key in self.socks.keys() {
             if let Some(sock) = self.socks.get_mut(key).filter(|s| s.spec.ifindex == ifindex) {
@@ -542,6 +553,8 @@ impl World {
             }
             Phase::Running => {
                 self.addrs.reconcile(&self.links);
+                // An addition whose answer was lost, and which nobody wanted any more, left an address that no entry knows.
+                self.remove_leftovers(fx);
                 for vr in self.instances.keys() {
                     self.evaluate(now, vr, fx);
                 }
@@ -556,10 +569,9 @@ impl World {
         let mut n = 0;
         for (_, vi) in self.instances.iter() {
             for spec in vi.specs(&self.links) {
-                let found = self.links.addrs(spec.ifindex).find(|a| a.addr == spec.addr && a.prefix == spec.prefix);
+                let found = self.links.addr((spec.ifindex, spec.addr, spec.prefix));
                 if found.is_some_and(|a| vi.cfg().priority != 255 || a.proto == ADDR_PROTO) {
-                    self.addrs.remove(spec);
-                    n += 1;
+                    n += usize::from(self.addrs.remove(spec));
                 }
             }
         }

@@ -127,7 +127,7 @@ fn says(code: &str, word: &str) -> bool {
         let before = code[..i].chars().next_back().is_some_and(ident);
         let after = code[i + word.len()..].chars().next().is_some_and(ident);
         // Where the word itself begins or ends in punctuation there is no identifier to be part of.
-        !(before && word.starts_with(ident)) && !(after && word.ends_with(ident))
+        !(before && word.starts_with(ident) || after && word.ends_with(ident))
     })
 }
 

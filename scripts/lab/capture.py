@@ -50,7 +50,7 @@ def _in_namespace(ns, make):
 
 
 class Capture:
-    """Begins at once; ends with `close`. Holds up to `room` packets between two calls of `packets`; `keep`: for `save`."""
+    """Begins at once; ends with `close`. Holds `room` packets between two calls of `packets`. `keep`: for `save`."""
 
     def __init__(self, ns, room, dev="eth0", keep=False):
         self.dropped, self.seen, self.next = 0, [], 0

@@ -38,7 +38,8 @@ class Kind:
     def version(self):
         """First line of `--version`."""
         try:
-            done = subprocess.run([self.path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10)
+            done = subprocess.run([self.path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  timeout=10)
             return ((done.stdout or done.stderr).strip().splitlines() or ["?"])[0]
         except (OSError, subprocess.TimeoutExpired):
             return "?"
@@ -57,7 +58,8 @@ def built():
 def build():
     """`cargo build --release`; ends the script with cargo's own message when it fails."""
     try:
-        rc = subprocess.run(["cargo", "build", "--release", "--bin", "kalived"], cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+        cmd = ["cargo", "build", "--release", "--bin", "kalived"]
+        rc = subprocess.run(cmd, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
     except FileNotFoundError:
         raise SystemExit("cargo is not installed: https://rustup.rs, or apt-get install cargo") from None
     if rc:
@@ -84,7 +86,8 @@ class Daemon:
                 env={**os.environ, **self.env}, start_new_session=True)
         time.sleep(0.1)
         if self.proc.poll() is not None:
-            raise RuntimeError(f"{self.kind.path} on {self.ns} ended at once with {self.proc.returncode}:\n{self.tail()}")
+            code = self.proc.returncode
+            raise RuntimeError(f"{self.kind.path} on {self.ns} ended at once with {code}:\n{self.tail()}")
         return self
 
     def tail(self, lines=15):
@@ -165,7 +168,8 @@ def wait_for(what, test, seconds, *daemons):
             return
         for d in daemons:
             if not d.running():
-                raise RuntimeError(f"{d.kind.name} on {d.ns} ended with {d.proc.returncode} while waiting: {what}\n{d.tail()}")
+                code = d.proc.returncode
+                raise RuntimeError(f"{d.kind.name} on {d.ns} ended with {code} while waiting: {what}\n{d.tail()}")
         time.sleep(0.05)
     logs = "\n".join(f"--- {d.ns}\n{d.tail()}" for d in daemons)
     raise RuntimeError(f"not within {seconds} s: {what}\n{logs}")

@@ -45,7 +45,7 @@ impl Allowed {
         let mut number = 0;
         while let Some(file) = src.file(number) {
             // Most files have none: one fast look, then line by line.
-            if memchr::memmem::find(file.text.as_bytes(), MARK.as_bytes()).is_some() {
+            if !file.name.is_empty() && memchr::memmem::find(file.text.as_bytes(), MARK.as_bytes()).is_some() {
                 out.file(src, number, &file.text, diags);
             }
             number += 1;
@@ -79,13 +79,12 @@ impl Allowed {
     }
 
     /// Whether a message is to be left out.
-    pub fn silences(&self, d: &Diag) -> bool {
+    pub fn silences(&self, d: &Diag, src: &Sources) -> bool {
         if d.severity < Severity::Warning {
             return false;
         }
-        let code = d.code();
-        let lists =
-            [Some(&self.everywhere), self.whole_file.get(&d.span.file), self.lines.get(&(d.span.file, d.place.line))];
+        let (code, file) = (d.code(), src.origin(d.span).file);
+        let lists = [Some(&self.everywhere), self.whole_file.get(&file), self.lines.get(&(file, d.place.line))];
         lists.into_iter().flatten().flatten().any(|n| n == code)
     }
 }

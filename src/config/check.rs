@@ -39,7 +39,7 @@ impl Loaded {
             let host = look.host.map(|h| Machine { addrs: &h.addrs, exists: &h.exists });
             lint::run(&self.config, &self.sources, host, look.strict_lints, &mut found);
         }
-        let (mut list, dropped) = found.finish();
+        let (mut list, dropped) = found.finish(&self.sources);
         if let Some(host) = look.host {
             let names: Vec<&str> = host.interfaces.iter().map(String::as_str).collect();
             let mut missing = check_interfaces(self, &|n| names.contains(&n), &names);
@@ -49,7 +49,8 @@ impl Loaded {
         }
         self.dropped += dropped;
         self.diags.append(&mut list);
-        self.diags.retain(|d| !allowed.silences(d));
-        self.diags.sort_by_key(|d| (d.span.file, d.span.start, d.severity));
+        let src = &self.sources;
+        self.diags.retain(|d| !allowed.silences(d, src));
+        self.diags.sort_by_cached_key(|d| (src.order(d.span), d.severity));
     }
 }

@@ -80,21 +80,20 @@ pub struct Diags {
 impl Diags {
     /// Takes a message in and returns it for [`Diag::help`] and [`Diag::also`].
     pub fn push(&mut self, src: &Sources, severity: Severity, span: Span, message: impl Into<String>) -> Handle<'_> {
-        let diag = Diag {
-            severity,
-            name: None,
-            exit: ExitCode::Config,
-            fails_test: severity < Severity::Note,
-            place: src.place(span),
-            span,
-            message: message.into(),
-            help: None,
-            related: Vec::new(),
-        };
         // A fatal one is never lost: without it a start would go on.
         let kept = self.list.len() < MAX_KEPT || (severity == Severity::Fatal && self.list.len() < 2 * MAX_KEPT);
         if kept {
-            self.list.push(diag);
+            self.list.push(Diag {
+                severity,
+                name: None,
+                exit: ExitCode::Config,
+                fails_test: severity < Severity::Note,
+                place: src.place(span),
+                span,
+                message: message.into(),
+                help: None,
+                related: Vec::new(),
+            });
         } else {
             self.dropped += 1;
         }
@@ -108,9 +107,13 @@ impl Diags {
     pub fn has_fatal(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Fatal)
     }
-    /// All of them in file order, and how many were too many.
-    pub fn finish(mut self) -> (Vec<Diag>, usize) {
-        self.list.sort_by_key(|d| (d.span.file, d.span.start, d.severity));
+    /// All of them in the order of reading, with the places that led to each, and how many were too many.
+    pub fn finish(mut self, src: &Sources) -> (Vec<Diag>, usize) {
+        self.list.sort_by_cached_key(|d| (src.order(d.span), d.severity));
+        for d in &mut self.list {
+            let chain = src.chain(d.span);
+            d.related.extend(chain.into_iter().map(|(span, text)| (src.place(span), span, text)));
+        }
         (self.list, self.dropped)
     }
     /// None of these says anything against the file.
@@ -241,22 +244,115 @@ fn clean(text: &str) -> String {
     out
 }
 
-/// The line and a caret under the span.
+/// The line and a caret under the span; for a line in which a name was replaced also what it became.
 fn excerpt(out: &mut String, src: &Sources, span: Span) {
-    let Some(file) = src.file(span.file) else { return };
-    let (line, start, text) = file.line_at(span.start);
+    let origin = src.origin(span);
+    let Some(file) = src.file(origin.file) else { return };
+    let (number, start, text) = file.line_at(origin.start);
+    let at = |n: u32| (n.saturating_sub(start) as usize).min(text.len());
     if text.trim().is_empty() {
         return;
     }
-    let before = text.get(..(span.start - start) as usize).map_or(0, |t| t.chars().count());
-    let marked = src.slice(span).lines().next().map_or(1, |t| t.chars().count()).max(1);
+    let cells = cells(src, origin.file, start, text, at(origin.start), at(origin.end));
+    show(out, &format!("{number:>6} |"), &cells);
+    if src.is_replaced(span) {
+        let line = src.line_of(span);
+        let text = src.slice(line);
+        let at = |n: u32| (n.saturating_sub(line.start) as usize).min(text.len());
+        show(out, "     = |", &self::cells(src, line.file, line.start, text, at(span.start), at(span.end)));
+    }
+}
+
+/// A character as shown, and whether it is marked.
+type Cell = (char, bool);
+
+/// A line with eight stars for every word that is a secret.
+fn cells(src: &Sources, file: u32, start: u32, text: &str, from: usize, to: usize) -> Vec<Cell> {
+    let hidden = secret_words(text);
+    let marked = |i: usize| (i >= from && i < to) || i == from;
+    let mut out: Vec<Cell> = Vec::new();
+    let mut last = None;
+    for (i, c) in text.char_indices() {
+        let word = hidden.iter().position(|w| w.contains(&i));
+        let word = word.or_else(|| src.is_secret(file, start + i as u32).then_some(usize::MAX));
+        match word {
+            None => out.push((if c.is_control() { ' ' } else { c }, marked(i))),
+            Some(n) if last != Some(n) => out.extend([('*', marked(i)); 8]),
+            Some(_) if marked(i) => {
+                let len = out.len();
+                out.iter_mut().skip(len.saturating_sub(8)).for_each(|c| c.1 = true);
+            }
+            Some(_) => {}
+        }
+        last = word;
+    }
+    out
+}
+
+fn show(out: &mut String, head: &str, cells: &[Cell]) {
+    let before = cells.iter().position(|c| c.1).unwrap_or(cells.len());
     // Of a very long line only the part around the mark.
-    let skip = before.saturating_sub(MAX_LINE / 2);
-    let shown: String = text.chars().skip(skip).take(MAX_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let _ = writeln!(out, "{line:>6} | {}", shown.trim_end());
-    let pad: String = text.chars().skip(skip).take(before - skip).map(pad_for).collect();
-    let carets = marked.min(MAX_LINE - (before - skip).min(MAX_LINE - 1));
-    let _ = writeln!(out, "       | {pad}{}", "^".repeat(carets));
+    let cells = cells.get(before.saturating_sub(MAX_LINE / 2)..).unwrap_or(&[]);
+    let cells = cells.get(..MAX_LINE.min(cells.len())).unwrap_or(&[]);
+    let line: String = cells.iter().map(|c| c.0).collect();
+    let _ = writeln!(out, "{head} {}", line.trim_end());
+    let end = cells.iter().rposition(|c| c.1).map_or(0, |i| i + 1);
+    let mut carets = String::new();
+    for (c, marked) in cells.get(..end).unwrap_or(&[]) {
+        carets.push_str(if *marked { "^" } else { pad_for(*c) });
+    }
+    if carets.is_empty() {
+        carets = cells.iter().map(|c| pad_for(c.0)).chain(["^"]).collect();
+    }
+    let _ = writeln!(out, "       | {carets}");
+}
+
+/// Words after which a secret stands.
+const SECRET: &[&str] = &["auth_pass", "key", "password"];
+
+/// Whether a line holds a secret.
+pub fn tells_a_secret(line: &str) -> bool {
+    !secret_words(line).is_empty()
+}
+
+/// Where the secrets of a line stand: what follows such a keyword, to the end of the statement.
+fn secret_words(line: &str) -> Vec<std::ops::Range<usize>> {
+    let mut out: Vec<std::ops::Range<usize>> = Vec::new();
+    let (mut secret, mut first) = (false, true);
+    let bytes = line.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        match bytes[i] {
+            b' ' | b'\t' | b'\r' => i += 1,
+            b'{' | b'}' => {
+                // A password may hold a brace: where one was meant, too much is hidden rather than too little.
+                (secret, first) = (secret && out.is_empty(), true);
+                i += 1;
+            }
+            b'#' | b'!' if !secret => break,
+            quote => {
+                let start = i;
+                let close = match quote {
+                    b'"' | b'\'' => memchr::memchr(quote, bytes.get(i + 1..).unwrap_or(&[])).map(|n| i + n + 2),
+                    _ => None,
+                };
+                let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r') || (!secret && matches!(b, b'{' | b'}'));
+                let end = bytes[i + 1..].iter().position(blank).map_or(bytes.len(), |n| i + 1 + n);
+                i = close.unwrap_or(end).max(start + 1);
+                let word = line.get(start..i).unwrap_or("").trim_matches('"');
+                if secret {
+                    out.push(start..i);
+                } else if first && !word.starts_with('@') {
+                    // Misspelt, it is a secret as well.
+                    let near =
+                        |s: &&str| *s == word || (s.len() > 4 && super::keyword::nearest::distance(s, word) <= 2);
+                    secret = word.len() < 20 && SECRET.iter().any(|s| near(&s));
+                    first = false;
+                }
+            }
+        }
+    }
+    out
 }
 
 /// A blank as wide as the character above it: East Asian wide characters take two columns.
@@ -286,7 +382,7 @@ mod tests {
             span(2, 3),
             "opened here",
         );
-        let (list, dropped) = d.finish();
+        let (list, dropped) = d.finish(&src);
         assert_eq!(
             render(&list, dropped, &src, false),
             "k.conf:1:1: warning: first [other]\n     1 | a {\n       | ^\n\
@@ -306,7 +402,7 @@ mod tests {
             d.push(&src, Severity::Note, span, "n");
         }
         d.push(&src, Severity::Fatal, span, "f");
-        let (list, dropped) = d.finish();
+        let (list, dropped) = d.finish(&src);
         assert_eq!((list.len(), dropped), (MAX_KEPT + 1, 9 * MAX_KEPT));
         assert_eq!(list[0].severity, Severity::Fatal);
         let text = render(&list, dropped, &src, false);

@@ -8,6 +8,7 @@
 
 use super::Loaded;
 use super::diag::{Diag, Severity};
+use super::input::Options;
 use super::keyword::{self, Form, Scope};
 use super::lex::Word;
 use super::load::load_tree;
@@ -21,8 +22,8 @@ const ROUNDS: usize = 4;
 const ONE_BY_ONE: usize = 64;
 
 /// Reads a file and writes it anew; what there is to say about the original comes along.
-pub fn dump(files: &dyn Files, path: &str, show_secrets: bool) -> (Loaded, String) {
-    let (loaded, tree) = load_tree(files, path);
+pub fn dump(files: &dyn Files, path: &str, options: &Options<'_>, show_secrets: bool) -> (Loaded, String) {
+    let (loaded, tree) = load_tree(files, path, options);
     let want = Node::of(&loaded.config);
     let mut best = write(&tree, &loaded, &[]);
     match same(&best, &want) {
@@ -69,7 +70,7 @@ fn same(text: &Written, want: &Node) -> Option<(Loaded, Tree)> {
             Ok(self.0.as_bytes().to_vec())
         }
     }
-    let (loaded, tree) = load_tree(&Memory(&text.open), "dump");
+    let (loaded, tree) = load_tree(&Memory(&text.open), "dump", &Options::default());
     (Node::of(&loaded.config) == *want).then_some((loaded, tree))
 }
 
@@ -128,7 +129,6 @@ impl Text<'_> {
             }
             let name = head.text(self.src).to_owned();
             let row = if lines { None } else { scope.and_then(|s| keyword::find(s, &name)) };
-            let script = keyword::takes_script(&name);
             for (i, word) in stmt.words.iter().enumerate() {
                 if lines && i > 0 && self.is_cut(word.span) {
                     continue;
@@ -136,7 +136,7 @@ impl Text<'_> {
                 if i > 0 {
                     self.put(" ");
                 }
-                let text = written(word, self.src, script);
+                let text = written(word, self.src);
                 self.out.open.push_str(&text);
                 self.out.masked.push_str(if secret(&name, scope, i, &text) { MASK } else { &text });
             }
@@ -164,18 +164,11 @@ impl Text<'_> {
     }
 }
 
-/// A word so that it is read as the same word.
-fn written(word: &Word, src: &Sources, script: bool) -> String {
-    let (text, slice) = (word.text(src), src.slice(word.span));
-    let inside = |q: char| slice.strip_prefix(q).and_then(|s| s.strip_suffix(q));
-    if slice == text && !text.is_empty() || inside('"') == Some(text) || (script && inside('\'') == Some(text)) {
-        return slice.to_owned();
-    }
-    let plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '#' | '!' | '{' | '}' | '\'' | '\\');
-    match text.chars().all(plain) && !text.is_empty() {
-        true => text.to_owned(),
-        false if script && text.contains('"') => format!("'{text}'"),
-        false => format!("\"{text}\""),
+/// A word as it stands in the text, with its quotes and escapes: read again it is the same word.
+fn written(word: &Word, src: &Sources) -> String {
+    match src.slice(word.span) {
+        "" => format!("\"{}\"", word.text(src)),
+        slice => slice.to_owned(),
     }
 }
 

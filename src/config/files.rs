@@ -1,23 +1,44 @@
 //! The disk behind [`Files`]: the only file in `config` that opens anything.
 
-use super::source::{FileError, Files, MAX_BYTES};
+use super::source::{FileError, Files, Kind, MAX_BYTES};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+
+/// Most names taken from one directory: more is no directory of configuration files.
+const MAX_NAMES: usize = 100_000;
 
 /// Files of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk;
 
+fn fail(e: std::io::Error) -> FileError {
+    let text = e.to_string();
+    // "No such file or directory (os error 2)": people know the first half.
+    let reason = text.split(" (os error").next().unwrap_or(&text).to_owned();
+    FileError { errno: e.raw_os_error(), reason }
+}
+
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
-        let fail = |e: std::io::Error| {
-            let text = e.to_string();
-            // "No such file or directory (os error 2)": people know the first half.
-            let reason = text.split(" (os error").next().unwrap_or(&text).to_owned();
-            FileError { errno: e.raw_os_error(), reason }
-        };
         let mut bytes = Vec::new();
         // Bounded, because the name may lead to a device without an end.
         std::fs::File::open(path).map_err(fail)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
         Ok(bytes)
+    }
+    fn kind(&self, path: &str) -> Result<Kind, FileError> {
+        let meta = std::fs::metadata(path).map_err(fail)?;
+        Ok(match (meta.is_file(), meta.is_dir()) {
+            (true, _) => Kind::File { executable: meta.permissions().mode() & 0o111 != 0 },
+            (_, true) => Kind::Directory,
+            _ => Kind::Other,
+        })
+    }
+    fn list(&self, directory: &str) -> Result<Vec<String>, FileError> {
+        let entries = std::fs::read_dir(if directory.is_empty() { "." } else { directory }).map_err(fail)?;
+        // A name that is not UTF-8 cannot be written in a configuration file either.
+        Ok(entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).take(MAX_NAMES).collect())
+    }
+    fn working_directory(&self) -> String {
+        std::env::current_dir().ok().and_then(|d| d.into_os_string().into_string().ok()).unwrap_or_else(|| ".".into())
     }
 }

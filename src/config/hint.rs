@@ -39,7 +39,7 @@ fn overlaps(a: Span, b: Span) -> bool {
 
 /// The line of a message.
 fn line_of(src: &Sources, span: Span) -> &str {
-    src.file(span.file).map_or("", |f| f.line_at(span.start).2)
+    src.slice(src.line_of(span))
 }
 
 fn better_help(src: &Sources, d: &Diag) -> Option<String> {

@@ -359,7 +359,9 @@ fn lines<'a>(src: &'a Sources, is: impl Fn(&[&str]) -> bool) -> Vec<(Place, Vec<
     let mut out = Vec::new();
     let mut number = 0;
     while let Some(file) = src.file(number) {
-        for (n, line) in (1u32..).zip(file.text.lines()) {
+        // Text that came out of replacing has no name, and no place of its own.
+        let text = if file.name.is_empty() { "" } else { &file.text };
+        for (n, line) in (1u32..).zip(text.lines()) {
             let words: Vec<&str> = line.split_whitespace().take(2).collect();
             if is(&words) {
                 let column = line.chars().take_while(|c| c.is_whitespace()).count() as u32 + 1;

@@ -2,10 +2,11 @@
 
 use super::diag::{self, Diag, Diags, Severity};
 use super::hint;
+use super::input::{self, Options};
 use super::keyword::nearest::distance;
 use super::lower::{self, InterfaceUse, Lowered};
 use super::model::Config;
-use super::source::{FileError, Files, MAX_BYTES, Sources, Span};
+use super::source::{Files, Sources, Span};
 use super::tree::{self, Tree};
 use crate::exit::ExitCode;
 
@@ -26,34 +27,24 @@ pub struct Loaded {
 
 /// Reads and understands a configuration file. Never fails: what is wrong is in the result.
 pub fn load(files: &dyn Files, path: &str) -> Loaded {
-    load_tree(files, path).0
+    load_with(files, path, &Options::default())
 }
 
-/// As [`load`], with the statements.
-pub(super) fn load_tree(files: &dyn Files, path: &str) -> (Loaded, Tree) {
+/// As [`load`], with what the text may depend on besides the files.
+pub fn load_with(files: &dyn Files, path: &str, options: &Options<'_>) -> Loaded {
+    load_tree(files, path, options).0
+}
+
+/// As [`load_with`], with the statements.
+pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) -> (Loaded, Tree) {
     let mut sources = Sources::default();
     let mut diags = Diags::default();
     let start = Span::default();
-    let file = match files.read(path) {
-        Ok(bytes) => sources.add(path, bytes).ok_or_else(|| FileError {
-            errno: None,
-            reason: format!("larger than {} MiB, which no configuration is", MAX_BYTES >> 20),
-        }),
-        Err(e) => Err(e),
+    let Some(input) = input::read(files, path, options, &mut sources, &mut diags) else {
+        return (done(sources, diags, Lowered::default()), Tree::default());
     };
-    let file = match file {
-        Ok(file) => file,
-        Err(e) => {
-            let _ = sources.add(path, Vec::new());
-            diags
-                .push(&sources, Severity::Fatal, start, format!("cannot read the configuration: {}", e.reason))
-                .help(remedy(&e))
-                .exit(ExitCode::NoConfig);
-            return (done(sources, diags, Lowered::default()), Tree::default());
-        }
-    };
-    let tree = tree::parse(&sources, file, &mut diags);
-    if tree.lines == 0 && tree.unsupported.is_empty() {
+    let tree = tree::parse(&sources, &input, &mut diags);
+    if tree.lines == 0 && !diags.has_fatal() {
         diags
             .push(&sources, Severity::Fatal, start, "the configuration is empty")
             .help("write at least one `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
@@ -78,18 +69,9 @@ pub(super) fn load_tree(files: &dyn Files, path: &str) -> (Loaded, Tree) {
 }
 
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
-    let (mut diags, dropped) = diags.finish();
+    let (mut diags, dropped) = diags.finish(&sources);
     hint::add(&sources, &mut diags);
     Loaded { config: lowered.config, diags, dropped, sources, interfaces: lowered.interfaces }
-}
-
-fn remedy(e: &FileError) -> &'static str {
-    match e.errno {
-        Some(2 | 20) => "create the file, or name another one with --config",
-        Some(1 | 13) => "run kalived as root, or make the file readable for it",
-        Some(21) => "this is a directory; name a file in it with --config",
-        _ => "name another file with --config",
-    }
 }
 
 impl Loaded {
@@ -136,5 +118,5 @@ pub fn check_interfaces(loaded: &Loaded, exists: &dyn Fn(&str) -> bool, names: &
         let text = format!("interface `{}` of {} does not exist", used.name, used.user);
         diags.push(&loaded.sources, Severity::Warning, used.span, text).help(help);
     }
-    diags.finish().0
+    diags.finish(&loaded.sources).0
 }

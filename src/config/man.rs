@@ -15,7 +15,8 @@ pub fn messages_section() -> String {
     );
     for lint in LINTS {
         let _ = writeln!(out, ".TP\n.B {}", roff(lint.name));
-        let _ = writeln!(out, "{}.\nWhy: {}.\nRemedy: {}.", roff(&capital(lint.what)), roff(lint.why), roff(lint.remedy));
+        let _ =
+            writeln!(out, "{}.\nWhy: {}.\nRemedy: {}.", roff(&capital(lint.what)), roff(lint.why), roff(lint.remedy));
     }
     out.push_str(".SH NAMES OF MESSAGES\n");
     out.push_str(
@@ -39,6 +40,7 @@ fn capital(text: &str) -> String {
 
 /// Text for a line of its own: nothing in it is a request or an escape.
 fn roff(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('~', "\\(ti").replace('^', "\\(ha").replace('`', "\\(ga");
+    let text =
+        text.replace('\\', "\\e").replace('-', "\\-").replace('~', "\\(ti").replace('^', "\\(ha").replace('`', "\\(ga");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }

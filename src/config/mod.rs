@@ -1,4 +1,4 @@
-//! Text to meaning: `source` → `lex` → `tree` → `keyword` → `lower` → [`model`]. Entry point: [`load`].
+//! Text to meaning: `source` → `input` → `lex` → `tree` → `keyword` → `lower` → [`model`]. Entry point: [`load`].
 
 pub mod allow;
 pub mod check;
@@ -6,8 +6,10 @@ pub mod diag;
 pub mod diff;
 pub mod dump;
 pub mod files;
+pub mod glob;
 mod hint;
 pub mod image;
+pub mod input;
 pub mod keyword;
 pub mod lex;
 pub mod lint;
@@ -21,4 +23,5 @@ pub mod report;
 pub mod source;
 pub mod tree;
 
-pub use load::{Loaded, check_interfaces, load};
+pub use input::{Limits, Options};
+pub use load::{Loaded, check_interfaces, load, load_with};

@@ -27,7 +27,8 @@ fn one(d: &Diag, src: &Sources) -> Value {
 
 /// Adds file, line, column and the place after the last marked character.
 fn with(mut value: Value, place: &Place, span: Span, src: &Sources) -> Value {
-    let end = src.place(Span { start: span.end, ..span });
+    let origin = src.origin(span);
+    let end = src.place(Span { start: origin.end, ..origin });
     if let Some(map) = value.as_object_mut() {
         map.insert("file".to_owned(), json!(&*place.file));
         map.insert("line".to_owned(), json!(place.line));

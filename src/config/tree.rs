@@ -5,6 +5,7 @@
 //! also in front of a word that only an outer block knows. Read first: `lex.rs`. Read next: `lower`.
 
 use super::diag::{Diags, Severity};
+use super::input::Input;
 use super::keyword::{self, Form, Scope};
 use super::lex::{self, Quotes, Token, Word};
 use super::source::{Sources, Span};
@@ -14,7 +15,10 @@ const MAX_DEPTH: usize = 16;
 
 /// Longest line taken in, in bytes; keepalived takes 1024. Columns are counted from the start of a line, so this bounds
 /// the work for a hostile file that is one line.
-const MAX_LINE: usize = 16 << 10;
+pub const MAX_LINE: usize = 16 << 10;
+
+/// Bytes that go to the grammar at once: enough to make the cost of a call vanish, so few that its memory does not count.
+const SLICE: usize = 64 << 10;
 
 /// A line or a block.
 #[derive(Debug)]
@@ -46,34 +50,23 @@ pub struct Block {
     pub stmts: Vec<Stmt>,
 }
 
-/// Words that work on text and are not done yet.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Unsupported {
-    /// The row of the table.
-    pub name: &'static str,
-    /// The line.
-    pub span: Span,
-}
-
 /// A file's statements.
 #[derive(Debug, Default)]
 pub struct Tree {
     /// Top level, in file order.
     pub stmts: Vec<Stmt>,
-    /// In file order.
-    pub unsupported: Vec<Unsupported>,
     /// Number of lines that hold more than blanks and a comment.
     pub lines: usize,
 }
 
-/// Reads file number `file`.
-pub fn parse(src: &Sources, file: u32, diags: &mut Diags) -> Tree {
-    let (tree, found, balanced) = Builder::new(src, file, false).run();
+/// Reads all text.
+pub fn parse(src: &Sources, input: &Input, diags: &mut Diags) -> Tree {
+    let (tree, found, balanced) = Builder::new(src, input, false).run();
     if balanced {
         diags.append(found);
         return tree;
     }
-    let (tree, found, _) = Builder::new(src, file, true).run();
+    let (tree, found, _) = Builder::new(src, input, true).run();
     diags.append(found);
     tree
 }
@@ -90,7 +83,7 @@ struct Frame {
 
 struct Builder<'a> {
     src: &'a Sources,
-    file: u32,
+    input: &'a Input,
     /// Guess where braces are missing.
     recover: bool,
     diags: Diags,
@@ -102,10 +95,10 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(src: &'a Sources, file: u32, recover: bool) -> Self {
+    fn new(src: &'a Sources, input: &'a Input, recover: bool) -> Self {
         Builder {
             src,
-            file,
+            input,
             recover,
             diags: Diags::default(),
             frames: Vec::new(),
@@ -117,93 +110,114 @@ impl<'a> Builder<'a> {
     }
 
     fn run(mut self) -> (Tree, Diags, bool) {
-        let src = self.src;
-        let Some(file) = src.file(self.file) else { return (self.tree, self.diags, true) };
-        let mut at = 0u32;
-        let mut in_definition = false;
-        for with_end in file.text.split_inclusive('\n') {
-            let text = with_end.trim_end_matches(['\n', '\r']);
-            let span = Span { file: self.file, start: at, end: at + text.len() as u32 };
-            at += with_end.len() as u32;
-            if in_definition {
-                // The body of a multi-line $NAME= ends at a line without a backslash, or at a blank one.
-                in_definition = text.trim_end().ends_with('\\');
-                continue;
+        let (src, input) = (self.src, self.input);
+        let mut tokens = Vec::new();
+        for chunk in &input.chunks {
+            let text = src.slice(*chunk);
+            let mut from = 0;
+            // Most text is taken in slices of many lines; a line that is odd stands alone.
+            let mut to = 0;
+            while to < text.len() {
+                let end = memchr::memchr(b'\n', &text.as_bytes()[to..]).map_or(text.len(), |i| to + i + 1);
+                let odd = end - to > MAX_LINE || memchr::memchr(0, &text.as_bytes()[to..end]).is_some();
+                if odd {
+                    self.slice(text, *chunk, from, to, &mut tokens);
+                    self.odd(text, *chunk, to, end);
+                    from = end;
+                } else if end - from >= SLICE {
+                    self.slice(text, *chunk, from, end, &mut tokens);
+                    from = end;
+                }
+                to = end;
             }
-            if let Some(zero) = memchr::memchr(0, text.as_bytes()) {
-                let span = Span { start: span.start + zero as u32, end: span.start + zero as u32 + 1, ..span };
-                self.say(Severity::Error, span, "a NUL byte: the line is ignored").help("is this a text file?");
-                continue;
+            self.slice(text, *chunk, from, text.len(), &mut tokens);
+        }
+        self.end_of_file();
+        (self.tree, self.diags, self.balanced)
+    }
+
+    fn odd(&mut self, text: &str, chunk: Span, from: usize, to: usize) {
+        let line = text.get(from..to).unwrap_or("");
+        let at = |n: usize| Span {
+            start: chunk.start + (from + n) as u32,
+            end: chunk.start + (from + n) as u32 + 1,
+            ..chunk
+        };
+        match memchr::memchr(0, line.as_bytes()) {
+            Some(zero) => {
+                self.say(Severity::Error, at(zero), "a NUL byte: the line is ignored").help("is this a text file?");
             }
-            if text.len() > MAX_LINE {
-                let span = Span { end: span.start + 1, ..span };
-                self.say(Severity::Error, span, format!("a line longer than {MAX_LINE} bytes: it is ignored"));
+            None => {
+                self.say(Severity::Error, at(0), format!("a line longer than {MAX_LINE} bytes: it is ignored"));
                 self.tree.lines += 1;
-                continue;
-            }
-            match special(text.trim_start()) {
-                Some("") => {
-                    self.tree.lines += 1;
-                    let start = span.end - text.trim_start().len() as u32;
-                    self.say(
-                        Severity::Note,
-                        Span { start, ..span },
-                        "a condition without anything after it: no effect",
-                    );
-                }
-                Some(name) => {
-                    in_definition = name == "$NAME=" && text.trim_end().ends_with('\\');
-                    let start = span.end - text.trim_start().len() as u32;
-                    self.tree.lines += 1;
-                    self.tree.unsupported.push(Unsupported { name, span: Span { start, ..span } });
-                }
-                None => self.line(text, span),
             }
         }
-        self.end_of_file(at);
-        (self.tree, self.diags, self.balanced)
+    }
+
+    /// Some whole lines.
+    fn slice(&mut self, text: &str, chunk: Span, from: usize, to: usize, tokens: &mut Vec<Token>) {
+        let part = text.get(from..to).unwrap_or("");
+        if part.is_empty() {
+            return;
+        }
+        tokens.clear();
+        let at = Span { start: chunk.start + from as u32, end: chunk.start + to as u32, ..chunk };
+        lex::lines(part, at, Quotes::Double, tokens);
+        let bytes = part.as_bytes();
+        let mut words: Vec<Word> = Vec::new();
+        // Up to where a line was read again as a command, and where the last token ended.
+        let (mut skip, mut last) = (at.start, at.start);
+        for token in tokens.drain(..) {
+            let span = token.span();
+            if span.start < skip {
+                continue;
+            }
+            let gap = bytes.get((last - at.start) as usize..(span.start - at.start) as usize).unwrap_or(&[]);
+            if last == at.start || gap.contains(&b'\n') {
+                self.statement(words.drain(..).collect());
+                self.tree.lines += 1;
+            }
+            last = span.end;
+            let script = match &token {
+                Token::Word(w) if words.is_empty() => keyword::takes_script(w.text(self.src)),
+                _ => false,
+            };
+            self.token(token, &mut words);
+            if script {
+                let start = (span.end - at.start) as usize;
+                let end = memchr::memchr(b'\n', bytes.get(start..).unwrap_or(&[])).map_or(bytes.len(), |i| start + i);
+                let rest = Span { start: span.end, end: at.start + end as u32, ..at };
+                let name = self.src.slice(span);
+                let quotes = if name.starts_with("regex") { Quotes::Escapes } else { Quotes::Both };
+                let mut again = Vec::new();
+                lex::lines(part.get(start..end).unwrap_or(""), rest, quotes, &mut again);
+                for token in again {
+                    self.token(token, &mut words);
+                }
+                (skip, last) = (rest.end, rest.end);
+            }
+        }
+        self.statement(words);
+    }
+
+    fn token(&mut self, token: Token, words: &mut Vec<Word>) {
+        match token {
+            Token::Word(w) => words.push(w),
+            Token::Unclosed(w) => {
+                let help = "a quoted text ends on the line on which it starts; add the closing \"";
+                self.say(Severity::Error, w.span, "unclosed quote").help(help);
+                words.push(w);
+            }
+            Token::Open(span) => self.open(words.drain(..).collect(), span),
+            Token::Close(span) => {
+                self.statement(words.drain(..).collect());
+                self.close(span);
+            }
+        }
     }
 
     fn say(&mut self, severity: Severity, span: Span, message: impl Into<String>) -> super::diag::Handle<'_> {
         self.diags.push(self.src, severity, span, message)
-    }
-
-    fn line(&mut self, text: &str, at: Span) {
-        let mut tokens = lex::line(text, at, Quotes::Double);
-        let mut words: Vec<Word> = Vec::new();
-        let mut i = 0;
-        if !tokens.is_empty() {
-            self.tree.lines += 1;
-        }
-        while let Some(token) = tokens.get(i) {
-            i += 1;
-            match token {
-                Token::Word(w) => {
-                    if words.is_empty() && keyword::takes_script(w.text(self.src)) {
-                        let rest = Span { start: w.span.end, ..at };
-                        tokens.truncate(i);
-                        tokens.extend(lex::line(self.src.slice(rest), rest, Quotes::Both));
-                    }
-                    words.push(tokens.get(i - 1).and_then(Token::word).cloned().unwrap_or_else(|| Word::plain(at)));
-                }
-                Token::Unclosed(w) => {
-                    words.push(w.clone());
-                    let span = w.span;
-                    let help = "a quoted text ends on the line on which it starts; add the closing \"";
-                    self.say(Severity::Error, span, "unclosed quote").help(help);
-                }
-                Token::Open(span) => {
-                    let span = *span;
-                    self.open(std::mem::take(&mut words), span);
-                }
-                Token::Close(span) => {
-                    let span = *span;
-                    self.statement(std::mem::take(&mut words));
-                    self.close(span);
-                }
-            }
-        }
-        self.statement(words);
     }
 
     /// A line without a brace.
@@ -292,7 +306,8 @@ impl<'a> Builder<'a> {
     }
 
     fn end_frame(&mut self) {
-        let Some(f) = self.frames.pop() else { return };
+        let Some(mut f) = self.frames.pop() else { return };
+        f.stmts.shrink_to_fit();
         if f.stmt.words.is_empty() {
             return;
         }
@@ -352,17 +367,19 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn end_of_file(&mut self, end: u32) {
+    fn end_of_file(&mut self) {
         let src = self.src;
         if self.frames.is_empty() {
             return;
         }
         self.balanced = false;
-        let text = src.file(self.file).map_or("", |f| f.text.as_str());
         // The caret stands under the last thing in the file, not on the empty line after it.
-        let last = text.trim_end().char_indices().next_back().map_or(0, |(i, _)| i as u32);
+        let all = self.input.chunks.iter().rev();
+        let chunk = all.copied().find(|c| !src.slice(*c).trim().is_empty()).unwrap_or_default();
+        let last = src.slice(chunk).trim_end().char_indices().next_back().map_or(0, |(i, _)| i as u32);
         let opened: Vec<(Span, String)> = self.frames.iter().rev().map(|f| opened(src, f)).collect();
-        let span = Span { file: self.file, start: last.min(end), end: end.min(last + 1) };
+        let start = chunk.start + last;
+        let span = Span { start, end: chunk.end.min(start + 1).max(start), ..chunk };
         let mut handle = self.say(Severity::Error, span, "missing `}` at the end of the file");
         for (span, text) in opened {
             handle = handle.also(src, span, text);
@@ -370,15 +387,6 @@ impl<'a> Builder<'a> {
         handle.help("close the block; kalived reads it as if it ended here");
         while !self.frames.is_empty() {
             self.end_frame();
-        }
-    }
-}
-
-impl Token {
-    fn word(&self) -> Option<&Word> {
-        match self {
-            Token::Word(w) | Token::Unclosed(w) => Some(w),
-            _ => None,
         }
     }
 }
@@ -395,34 +403,5 @@ fn raw(words: &[Word]) -> Span {
         [] => Span::default(),
         [one] => Span { start: one.span.end, ..one.span },
         [_, second, ..] => second.span.to(words.last().map_or(second.span, |w| w.span)),
-    }
-}
-
-/// The table's name of what works on text at the start of a line; "" for a line that has no effect.
-fn special(line: &str) -> Option<&'static str> {
-    let mut letters = line.chars();
-    match letters.next()? {
-        '@' => {
-            let rest = letters.as_str();
-            let text = rest.split_once([' ', '\t']).map_or("", |(_, t)| t.trim());
-            if text.is_empty() || text.starts_with(['#', '!']) {
-                return Some(""); // a condition on nothing
-            }
-            Some(if rest.starts_with('^') { "@^ID" } else { "@ID" })
-        }
-        '~' if line.starts_with("~SEQx(") => Some("~SEQx"),
-        '~' if line.starts_with("~SEQ(") => Some("~SEQ"),
-        '~' if line.starts_with("~LST(") => Some("~LST"),
-        '$' => {
-            let rest = letters.as_str();
-            let name = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
-            (name.len() < rest.len() && name.starts_with('=')).then_some("$NAME=")
-        }
-        'i' => {
-            let word = line.split([' ', '\t']).next()?;
-            let names = ["include", "includer", "includem", "includew", "includeb", "includea"];
-            names.into_iter().find(|n| *n == word)
-        }
-        _ => None,
     }
 }

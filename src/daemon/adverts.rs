@@ -25,6 +25,9 @@
 //! - *A member is stopped, or its socket closed, between the cancellation and its completion.* It carries the mark and is
 //!   not armed again; nothing is reported.
 //! - *Stop in the turn that armed.* Chains are submitted at the end of a turn; what is not submitted is just dropped.
+//! - *Two chains are overdue together* (this thread had no CPU). They take turns, send by send, so the order between
+//!   routers is lost; for one router it holds as long as its place in the chains is the same, and adverts of one
+//!   router that are armed at one time say the same anyhow.
 //! - *Armed again after its time.* The timer's absolute time has passed, it fires at once: late, as the loop was.
 //! - *A chain fails although nobody cancelled it* (no memory). Its members come back ECANCELED and are reported as failed,
 //!   so that the owner decides; arming again by ourselves could spin.
@@ -67,8 +70,8 @@ const LINKED_CANCELS: usize = 16;
 pub struct Way {
     /// By which socket.
     pub fd: Fd,
-    /// To which address.
-    pub to: Rc<SockAddr>,
+    /// To which address; `None`: where the socket is connected to.
+    pub to: Option<Rc<SockAddr>>,
 }
 
 struct Member {
@@ -144,7 +147,7 @@ impl Adverts {
         }
         for (i, (vr, way, packet)) in sends.into_iter().enumerate() {
             let link = if i + 1 == count { Link::Last } else { Link::Hard };
-            ring.send(Token::Advert(chain, i as u8), &way.fd, packet, Some(way.to), link, How::NoWait);
+            ring.send(Token::Advert(chain, i as u8), &way.fd, packet, way.to, link, How::NoWait);
             let of = self.of_vr.entry(vr).or_default();
             if of.last() != Some(&chain) {
                 of.push(chain);
@@ -175,7 +178,7 @@ impl Adverts {
             ring.cancel(Token::Cancel, *t, Link::Hard);
         }
         let Way { fd, to } = &stop.way;
-        ring.send(Token::Farewell(key), fd, stop.packet.clone(), Some(to.clone()), Link::Last, How::NoWait);
+        ring.send(Token::Farewell(key), fd, stop.packet.clone(), to.clone(), Link::Last, How::NoWait);
     }
 
     /// Takes back every advert armed on `sock`, of whatever router.
@@ -271,7 +274,7 @@ impl Adverts {
         let Some(s) = self.stops.remove(key) else { return };
         // Not when the router has become Master again meanwhile: then its adverts are meant.
         if s.overtaken && !self.is_armed(s.vr) {
-            ring.send(Token::Send(s.vr), &s.way.fd, s.packet, Some(s.way.to), Link::Last, How::NoWait);
+            ring.send(Token::Send(s.vr), &s.way.fd, s.packet, s.way.to, Link::Last, How::NoWait);
         }
     }
 

@@ -116,8 +116,9 @@ impl Exec {
         for e in fx.drain() {
             self.effect(now, e);
         }
-        self.adverts.arm(&mut self.ring);
+        // Requests first: the kernel worker adds the addresses while we arm the adverts.
         self.rtnl.pump(&mut self.ring);
+        self.adverts.arm(&mut self.ring);
         self.log.pump(&mut self.ring, now.mono);
     }
 
@@ -131,7 +132,10 @@ impl Exec {
             Effect::Send { vr, sock, packet } => match self.way(sock) {
                 Some(Way { fd, to }) => {
                     self.sending += 1;
-                    self.ring.send(Token::Send(vr), &fd, packet, Some(to), Link::Last, How::NoWait);
+                    self.ring.send(Token::Send(vr), &fd, packet, to, Link::Last, How::NoWait);
+                    // An advert that is sent at once takes over or contradicts somebody: the rest of the turn can wait.
+                    // The machines limit their number.
+                    self.ring.push_out();
                 }
                 None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
             },
@@ -148,6 +152,8 @@ impl Exec {
                     self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV });
                 }
                 self.adverts.stop(&mut self.ring, vr, farewell.zip(way));
+                // The farewell is on the wire before a kernel worker begins to take the addresses away.
+                self.ring.push_out();
             }
             Effect::Frame { ifindex, frame } => match SockAddr::frame(ifindex, &frame) {
                 Some(to) => {
@@ -186,7 +192,7 @@ impl Exec {
 
     fn way(&self, sock: SockKey) -> Option<Way> {
         let s = self.socks.get(&sock)?;
-        Some(Way { fd: s.pair.tx.clone(), to: s.pair.to.clone() })
+        Some(Way { fd: s.pair.tx.clone(), to: Some(s.pair.to.clone()) })
     }
 
     /// Waits until something completed or `until`. Does not wait when answers lie ready or `busy`.
@@ -198,7 +204,7 @@ impl Exec {
         self.ring.submit_and_wait(earliest(until, own))
     }
 
-    /// Hands what is queued to the kernel, at the very end: frames and cancellations nobody waits for.
+    /// Hands what is queued to the kernel. An error comes again with the next wait, which reports it.
     pub fn flush(&mut self) {
         let _ = self.ring.submit();
     }

@@ -7,8 +7,6 @@ use super::exec::Exec;
 use super::log::{Sink, Target};
 use super::{run, tools};
 use crate::cli::{self, Options, Parsed};
-use crate::config::files::Disk;
-use crate::config::load;
 use crate::effect::{Effect, Effects};
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
@@ -45,7 +43,7 @@ fn start(options: &Options) -> ExitCode {
     if let Some(log) = &options.test {
         return tools::test(&path, &options.report, log.as_deref());
     }
-    let mut loaded = load(&Disk, &path);
+    let mut loaded = tools::read(&path, &options.report);
     tools::look(&mut loaded, &options.report, false);
     let text = loaded.render(false);
     // With -l the log says it.

@@ -7,9 +7,9 @@ use crate::config::check::{Host, Look};
 use crate::config::diff::diff;
 use crate::config::files::Disk;
 use crate::config::lint::HostAddr;
-use crate::config::{Loaded, dump, image, load, report};
+use crate::config::{self, Loaded, dump, image, load_with, report};
 use crate::exit::ExitCode;
-use crate::sys::{ifaddrs, socket};
+use crate::sys::{clock, host, ifaddrs, socket};
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -33,6 +33,22 @@ pub(super) fn colour(how: &Report) -> bool {
     }
 }
 
+/// The configuration, with what it may depend on besides its files.
+pub(super) fn read(path: &str, how: &Report) -> Loaded {
+    with_options(how, |options| load_with(&Disk, path, options))
+}
+
+fn with_options<T>(how: &Report, read: impl FnOnce(&config::Options<'_>) -> T) -> T {
+    let id = how.config_id.clone().unwrap_or_else(host::short_name);
+    read(&config::Options {
+        config_id: &id,
+        strict_include: how.strict_include,
+        env: &|name| std::env::var(name).ok(),
+        seed: clock::now().wall.0 ^ (u64::from(std::process::id()) << 32),
+        ..config::Options::default()
+    })
+}
+
 /// Adds what follows from this machine, and lints; takes out what is silenced.
 pub(super) fn look(loaded: &mut Loaded, how: &Report, lints: bool) {
     let host = (!how.offline).then(|| {
@@ -45,7 +61,7 @@ pub(super) fn look(loaded: &mut Loaded, how: &Report, lints: bool) {
 
 /// `--config-test`.
 pub(super) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
-    let mut loaded = load(&Disk, path);
+    let mut loaded = read(path, how);
     look(&mut loaded, how, true);
     let text = match (how.json, log) {
         (true, _) => format!("{:#}\n", report::json(&loaded.diags, &loaded.sources)),
@@ -68,7 +84,7 @@ pub(super) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
 }
 
 fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
-    let (mut loaded, text) = dump::dump(&Disk, path, show_secrets);
+    let (mut loaded, text) = with_options(how, |options| dump::dump(&Disk, path, options, show_secrets));
     look(&mut loaded, how, false);
     messages(&loaded, how);
     if loaded.fatal() == Some(ExitCode::NoConfig) {
@@ -81,7 +97,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
 }
 
 fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
-    let mut loaded = load(&Disk, path);
+    let mut loaded = read(path, how);
     look(&mut loaded, how, false);
     messages(&loaded, how);
     if let Some(code) = loaded.fatal() {
@@ -105,7 +121,7 @@ fn write_secret(file: &str, bytes: &[u8]) -> std::io::Result<()> {
 
 fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
     let both = [old, new].map(|path| {
-        let mut loaded = load(&Disk, path);
+        let mut loaded = read(path, how);
         look(&mut loaded, &Report { offline: true, ..how.clone() }, false);
         messages(&loaded, how);
         loaded

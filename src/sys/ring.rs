@@ -214,6 +214,11 @@ impl<T: Copy> Ring<T> {
         settle(r)
     }
 
+    /// Submits what was pushed so far, for what must not wait until the end of the turn. An error shows at the next wait.
+    pub fn push_out(&mut self) {
+        let _ = self.enter(0, None, EnterFlags::empty());
+    }
+
     fn enter(&mut self, want: u32, ts: Option<Instant>, flags: EnterFlags) -> Result<(), i32> {
         let mut sq = self.io.submission();
         sq.sync();

@@ -16,16 +16,18 @@ use crate::time::{Duration, Instant};
 use crate::timers::{Due, Timers};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Requests under way at once. One address costs the kernel about 30 µs, so one submission stays near half a millisecond
-/// and the loop turns between them; 500 VIPs still take some 20 ms.
-const WINDOW: usize = 16;
+/// Requests under way at once. They run on a kernel worker, not on the loop; what bounds them is the socket buffer that takes
+/// two answers each, and how soon a release can follow: 128 take the kernel about 1 ms. Enough that the worker never
+/// waits for us while 500 VIPs are added.
+const WINDOW: usize = 128;
 /// How long after a deletion message the mirror is looked at.
 const DOUBT: Duration = Duration::from_millis(5);
 /// Longest wait before another try, for an address that cannot be added or that somebody keeps taking away.
 const LONGEST_RETRY: Duration = Duration::from_secs(1);
 /// After so long in peace, the next loss is a first one again.
 const PEACE: Duration = Duration::from_secs(10);
-/// Tries to delete an address that the kernel refuses to delete.
+/// After so many tries to delete an address that the kernel refuses to delete, nobody waits for it any more. It is still
+/// tried: an address left on a Backup answers for the Master.
 const DELETE_TRIES: u32 = 5;
 
 #[derive(Debug)]
@@ -37,6 +39,8 @@ struct Entry {
     // Was there before us and belongs to the operator (address owner): announced, never deleted.
     foreign: bool,
     busy: bool,
+    // Could not be deleted so often that nobody waits for it.
+    stuck: bool,
     failures: u32,
     last_failure: Option<Instant>,
 }
@@ -75,7 +79,7 @@ pub enum Outcome {
         /// Why.
         errno: Errno,
     },
-    /// It could not be deleted, and that is given up.
+    /// It could not be deleted; it is tried again. Reported once.
     Stuck {
         /// Which.
         id: AddrId,
@@ -112,10 +116,12 @@ impl Addresses {
             held: foreign,
             foreign,
             busy: false,
+            stuck: false,
             failures: 0,
             last_failure: None,
         });
         e.want = Some(vr);
+        e.stuck = false;
         e.spec = spec;
         let held = e.held && !e.busy;
         self.enqueue(id);
@@ -132,23 +138,29 @@ impl Addresses {
             self.enqueue(id);
         }
     }
-    /// An address that should not be there: a left-over of a killed daemon.
-    pub fn remove(&mut self, spec: AddrSpec) {
+    /// An address that should not be there: a left-over of a killed daemon. `false`: it is known here, and not a left-over.
+    pub fn remove(&mut self, spec: AddrSpec) -> bool {
         let id = id_of(&spec);
-        self.entries.entry(id).or_insert(Entry {
+        if self.entries.contains_key(&id) {
+            return false;
+        }
+        let leftover = Entry {
             spec,
             want: None,
             held: true,
             foreign: false,
             busy: false,
+            stuck: false,
             failures: 0,
             last_failure: None,
-        });
+        };
+        self.entries.insert(id, leftover);
         self.enqueue(id);
+        true
     }
     /// Whether nothing is queued, under way or waiting for another try to delete.
     pub fn idle(&self) -> bool {
-        self.inflight.is_empty() && self.entries.values().all(|e| e.want.is_some() || e.foreign)
+        self.inflight.is_empty() && self.entries.values().all(|e| e.want.is_some() || e.foreign || e.stuck)
     }
     /// Addresses held for `vr`.
     pub fn held(&self, vr: VrKey) -> impl Iterator<Item = AddrId> {
@@ -255,13 +267,11 @@ impl Addresses {
             }
             (false, Err(errno)) => {
                 let at = e.backoff(now);
-                if e.failures >= DELETE_TRIES {
-                    e.held = false;
+                if e.failures >= DELETE_TRIES && !core::mem::replace(&mut e.stuck, true) {
                     outcome = Some(Outcome::Stuck { id, errno });
-                } else {
-                    self.retry_at(at, id, timers);
-                    return None;
                 }
+                self.retry_at(at, id, timers);
+                return outcome;
             }
         }
         self.settle(id);

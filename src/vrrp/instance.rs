@@ -47,7 +47,8 @@ pub struct Cx<'a> {
     pub announcer: &'a mut Announcer,
     /// Phases of adverts.
     pub grid: &'a mut Grid,
-    /// Every VIP of the configuration: never a source address.
+    /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its
+    /// interface, and proper sources (RFC 9568 §5.1.1.1).
     pub vips: &'a BTreeSet<IpAddr>,
 }
 
@@ -118,6 +119,14 @@ pub struct Stats {
     pub restored: u64,
 }
 
+// Why a state is entered, for the log. Put into words only after what is urgent has been done.
+enum Cause {
+    None,
+    Text(String),
+    // Master_Down_Timer: what was and was not heard.
+    Silence,
+}
+
 // Since when and why we hear nothing: the cause of a takeover.
 #[derive(Clone, Debug, Default)]
 struct Silence {
@@ -152,6 +161,8 @@ pub struct Instance {
     // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
     master_interval: Duration,
     master: Option<IpAddr>,
+    // Whom we took over from, while we are Master.
+    predecessor: Option<IpAddr>,
     source: Option<IpAddr>,
     sock: SockState,
     packet: Option<Bytes>,
@@ -182,6 +193,7 @@ impl Instance {
             priority: cfg.priority,
             master_interval: cfg.advert_int,
             master: None,
+            predecessor: None,
             source: None,
             sock: SockState::None,
             packet: None,
@@ -269,9 +281,7 @@ impl Instance {
         let link = cx.links.by_name(&self.cfg.interface);
         let source = self.cfg.mcast_src.or_else(|| {
             let ifindex = link?.ifindex;
-            // The owner's virtual address is an address of its interface, and a proper source (RFC 9568 §5.1.1.1).
-            let none = BTreeSet::new();
-            cx.links.source(ifindex, self.cfg.family, if self.owner() { &none } else { cx.vips })
+            cx.links.source(ifindex, self.cfg.family, cx.vips)
         });
         let mut faults = BTreeSet::new();
         let name = || self.cfg.interface.clone();
@@ -372,6 +382,8 @@ impl Instance {
         }
         self.source = source;
         self.packet = None;
+        // Built now, not in the moment of the takeover.
+        let _ = self.packet();
         if self.is_master() {
             self.rearm(cx);
         }
@@ -393,11 +405,11 @@ impl Instance {
         }
         if fsm::step(self.state, input).next != self.state {
             let cause = match input {
-                Input::Fail => self.fault_list(),
-                _ if self.state == State::Fault => "all faults are cleared".to_owned(),
-                _ => String::new(),
+                Input::Fail => Cause::Text(self.fault_list()),
+                _ if self.state == State::Fault => Cause::Text("all faults are cleared".to_owned()),
+                _ => Cause::None,
             };
-            self.go(input, &cause, None, cx);
+            self.go(input, cause, None, cx);
         }
     }
 
@@ -441,15 +453,15 @@ impl Instance {
         let cause = match (self.state, input) {
             (State::Master, Input::RxHigher) => {
                 cx.fx.note(text::higher(&name, heard.src, heard.priority, self.priority));
-                format!("{} has priority {} > {}", heard.src, heard.priority, self.priority)
+                Cause::Text(format!("{} has priority {} > {}", heard.src, heard.priority, self.priority))
             }
             (State::Master, Input::RxEqualGreater) => {
                 cx.fx.note(text::equal_greater(&name, heard.src, heard.priority));
-                format!("{} has the same priority {} and a higher address", heard.src, heard.priority)
+                Cause::Text(format!("{} has the same priority {} and a higher address", heard.src, heard.priority))
             }
-            _ => String::new(),
+            _ => Cause::None,
         };
-        self.go(input, &cause, Some(heard), cx);
+        self.go(input, cause, Some(heard), cx);
     }
 
     /// A packet for our VRID that was dropped. Nothing but counters changes.
@@ -468,8 +480,7 @@ impl Instance {
 
     /// Master_Down_Timer fired.
     pub fn on_master_down(&mut self, cx: &mut Cx<'_>) {
-        let cause = self.silence_cause(cx.now.mono);
-        self.go(Input::MasterDown, &cause, None, cx);
+        self.go(Input::MasterDown, Cause::Silence, None, cx);
     }
 
     fn silence_cause(&self, now: Instant) -> String {
@@ -482,7 +493,8 @@ impl Instance {
                 format!("preempting {from}: priority {} > {p}, preempt_delay {delay} elapsed", self.priority)
             }
             (None, Some((from, p))) => format!("preempting {from}: priority {} > {p}", self.priority),
-            (None, None) => match self.master {
+            // Asked by one who is Master by now.
+            (None, None) => match self.master.or(self.predecessor) {
                 Some(m) => format!("no advert{quiet}, last from {m}"),
                 None => format!("no advert{quiet}"),
             },
@@ -606,7 +618,7 @@ impl Instance {
     /// The daemon stops.
     pub fn on_shutdown(&mut self, cx: &mut Cx<'_>) {
         let was = self.state;
-        self.go(Input::Shutdown, "", None, cx);
+        self.go(Input::Shutdown, Cause::None, None, cx);
         self.faults.clear();
         if was != State::Init {
             cx.fx.note(text::stopped(&self.cfg.name, was));
@@ -615,33 +627,37 @@ impl Instance {
 
     // ---- the state machine ----
 
-    fn go(&mut self, input: Input, cause: &str, heard: Option<&Heard>, cx: &mut Cx<'_>) {
+    fn go(&mut self, input: Input, cause: Cause, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         let step = fsm::step(self.state, input);
         let old = self.state;
         if matches!(step.act, Act::Yield | Act::Farewell) {
             // While still Master by state: the priority-0 advert must be on the wire before the addresses go.
             self.leave_master(step.act, heard, cx);
         }
+        self.state = step.next;
+        if step.act == Act::Claim {
+            // The advert is not to wait for words.
+            self.claim(cx);
+        }
         if step.next != old {
-            self.state = step.next;
             self.since = cx.now;
             if step.next != State::Init {
-                cx.fx.note(text::entering(
-                    &self.cfg.name,
-                    step.next,
-                    old == State::Init && step.next != State::Master,
-                    cause,
-                ));
+                let cause = match cause {
+                    Cause::None => String::new(),
+                    Cause::Text(text) => text,
+                    Cause::Silence => self.silence_cause(cx.now.mono),
+                };
+                let init = old == State::Init && step.next != State::Master;
+                cx.fx.note(text::entering(&self.cfg.name, step.next, init, &cause));
             }
         }
         match step.act {
-            Act::Ignore | Act::Farewell => {}
+            Act::Ignore | Act::Farewell | Act::Claim => {}
             Act::Listen => {
                 self.enter_backup(cx);
                 self.master_interval = self.cfg.advert_int;
                 self.arm_master_down(cx);
             }
-            Act::Claim => self.claim(cx),
             Act::Hurry => {
                 let skew = timing::skew(self.cfg.version, self.priority, self.master_interval);
                 cx.timers.set(Due::MasterDown(self.key), cx.now.mono + skew);
@@ -689,6 +705,9 @@ impl Instance {
             if self.master != Some(h.src) {
                 let old = self.master.replace(h.src);
                 cx.fx.note(text::master_is(&self.cfg.name, old, h.src, h.priority));
+                if h.priority == self.priority {
+                    cx.fx.note(text::same_priority(&self.cfg.name, h.src, h.priority));
+                }
             }
             self.silence = Silence { since: Some(cx.now.mono), ..Silence::default() };
         }
@@ -730,22 +749,39 @@ impl Instance {
     fn claim(&mut self, cx: &mut Cx<'_>) {
         cx.timers.stop(Due::MasterDown(self.key));
         cx.timers.stop(Due::PreemptDelay(self.key));
-        self.master = None;
+        self.predecessor = self.master.take();
         self.master_interval = self.cfg.advert_int;
         self.failing = 0;
         self.answer_open = Instant::default();
         self.stats.become_master += 1;
-        // Advert first, so that the old Master drops the addresses before our GARP; VIPs; GARP as each is confirmed.
+        // Advert first, so that the old Master drops the addresses before our GARP. Everything else waits for the
+        // next turn, a few microseconds later: preparing 500 addresses must not hold up the advert (trap 66).
         self.send_now(cx);
+        cx.timers.set(Due::Claim(self.key), cx.now.mono);
+    }
+
+    /// `Due::Claim`: the first advert is on its way; now the following ones, the addresses, and later their announcements.
+    pub fn on_claim(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_master() {
+            return;
+        }
+        // Addresses first: the kernel adds them while we go on.
+        self.want_addresses(cx);
         self.phase = Some(cx.grid.join(self.cfg.advert_int));
         self.top_up(cx);
-        self.want_addresses(cx);
         self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
     }
 
     fn leave_master(&mut self, act: Act, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         let farewell = (act == Act::Farewell && self.sock_key().is_some()).then(|| self.build(0)).flatten();
+        // R-092 (RFC 9568 §2.5): it was alive all the time, its adverts were queued or lost on the way.
+        if let Some(h) = heard.filter(|h| self.predecessor == Some(h.src)) {
+            let held = cx.now.mono.since(self.since.mono);
+            if held < self.master_down_interval() {
+                cx.fx.note(text::flapping(&self.cfg.name, h.src, held));
+            }
+        }
         if act == Act::Yield && self.cfg.higher_prio_send_advert && heard.is_some() {
             self.send_now(cx);
         }
@@ -936,7 +972,12 @@ impl Instance {
         let name = &self.cfg.name;
         let down = timers.get(Due::MasterDown(self.key)).is_some();
         assert_eq!(down, self.state == State::Backup, "({name}) Master_Down_Timer runs in Backup and only there");
-        assert_eq!(self.phase.is_some(), self.is_master(), "({name}) a phase is held by a Master and only by one");
+        let claiming = timers.get(Due::Claim(self.key)).is_some();
+        assert_eq!(
+            self.phase.is_some() || claiming,
+            self.is_master(),
+            "({name}) a Master has a phase, and only a Master"
+        );
         assert_eq!(
             self.faults.is_empty(),
             self.state != State::Fault,
@@ -945,7 +986,10 @@ impl Instance {
         );
         assert!(self.armed.len() <= timing::depth(self.cfg.advert_int), "({name}) armed too many");
         if self.is_master() {
-            assert!(!self.armed.is_empty() || self.packet.is_none(), "({name}) a Master has an advert armed");
+            assert!(
+                claiming || !self.armed.is_empty() || self.packet.is_none(),
+                "({name}) a Master has an advert armed"
+            );
         } else {
             assert!(self.armed.is_empty(), "({name}) only a Master arms adverts");
             assert_eq!(addrs.wanted(self.key), 0, "({name}) only a Master wants addresses");

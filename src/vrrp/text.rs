@@ -157,6 +157,26 @@ pub fn master_is(name: &str, old: Option<IpAddr>, new: IpAddr, priority: u8) -> 
     };
     note(Level::Info, text)
 }
+/// Two routers with one priority: the address decides, which nobody chose (R-100).
+pub fn same_priority(name: &str, from: IpAddr, priority: u8) -> Note {
+    note(
+        Level::Info,
+        format!(
+            "({name}) {from} has our priority {priority}: between the two of us the higher address wins; give each router its own"
+        ),
+    )
+}
+/// We took over from a Master that was alive (R-092).
+pub fn flapping(name: &str, from: IpAddr, held: Duration) -> Note {
+    note(
+        Level::Warning,
+        format!(
+            "({name}) {from} was Master all the time: its adverts were late or lost for longer than we wait, and we were Master \
+             for {} only; look for congestion, or use a longer advert_int",
+            span(held)
+        ),
+    )
+}
 /// `preempt_delay` runs.
 pub fn preempt_delay(name: &str, d: Duration) -> Note {
     note(Level::Info, format!("({name}) start preempt delay ({}.{:06})", d.as_secs(), d.subsec_micros()))

@@ -1,6 +1,7 @@
 //! Dump and load: the same model, for every file there is and for generated ones.
 
 use super::common::{One, bytes, text};
+use kalived::config::Options;
 use kalived::config::diag::Severity;
 use kalived::config::dump::dump;
 use kalived::config::node::Node;
@@ -8,12 +9,12 @@ use proptest::prelude::*;
 
 /// What is dumped loads to the same model, without an error, and dumps to itself.
 fn round_trip(name: &str, file: &[u8]) {
-    let (loaded, text) = dump(&One(file.to_vec()), "k.conf", true);
+    let (loaded, text) = dump(&One(file.to_vec()), "k.conf", &Options::default(), true);
     let again = bytes(text.as_bytes());
     assert_eq!(Node::of(&again.config), Node::of(&loaded.config), "{name}:\n{text}");
     let errors = |l: &kalived::config::Loaded| l.diags.iter().filter(|d| d.severity == Severity::Error).count();
     assert!(errors(&again) <= errors(&loaded), "{name}:\n{text}\n{}", again.render(false));
-    let (_, twice) = dump(&One(text.clone().into_bytes()), "k.conf", true);
+    let (_, twice) = dump(&One(text.clone().into_bytes()), "k.conf", &Options::default(), true);
     assert_eq!(twice, text, "{name}");
     assert!(text.lines().all(|l| !l.ends_with(' ')), "{name}:\n{text}");
 }
@@ -46,6 +47,7 @@ fn the_layout() {
                virtual_ipaddress { 10.0.0.1/24 dev eth0 nonsense\nnot-an-address\n}\nunknown {\nx\n}\nauthentication\n{\nauth_type PASS\nauth_pass geheim\n}\n\
                notify \"/bin/x 'y' # z\" root\nnotify_master '/bin/a \"b\"'\n}\nglobal_defs { router_id x }\n".to_vec()),
         "k.conf",
+        &Options::default(),
         false,
     );
     assert_eq!(
@@ -60,7 +62,7 @@ fn the_layout() {
 fn what_was_ignored_stays_where_its_loss_would_change_the_meaning() {
     // A priority that cannot be read counts as 100; none at all would make this Master the owner.
     let file = "vrrp_instance a {\ninterface eth0\nvirtual_router_id 5\nstate MASTER\npriority 300\nnonsense\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n";
-    let (loaded, dumped) = dump(&One(file.into()), "k.conf", true);
+    let (loaded, dumped) = dump(&One(file.into()), "k.conf", &Options::default(), true);
     assert_eq!(loaded.config.instances[0].priority, 100);
     assert!(dumped.contains("    priority 300\n") && !dumped.contains("nonsense"), "{dumped}");
     assert_eq!(text(&dumped).config.instances[0].priority, 100);
@@ -70,7 +72,7 @@ fn what_was_ignored_stays_where_its_loss_would_change_the_meaning() {
 fn no_secret_is_shown_unless_asked_for() {
     let file = "vrrp_instance a {\nauthentication {\nauth_type PASS\nauth_pass \"geheim 1\"\n}\n\
                 auth_hmac {\nkey 1 geheim2-geheim2-geheim2-geheim2-geheim2\nactive_key 1\nkey 2 file:/etc/key\n}\n}\nSSL {\npassword geheim3\n}\n";
-    let shown = |secrets| dump(&One(file.into()), "k.conf", secrets).1;
+    let shown = |secrets| dump(&One(file.into()), "k.conf", &Options::default(), secrets).1;
     assert!(!shown(false).contains("geheim"), "{}", shown(false));
     assert!(
         shown(false).contains("key 2 file:/etc/key") && shown(false).contains("key 1 ********"),

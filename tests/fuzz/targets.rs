@@ -9,7 +9,7 @@ use kalived::config::dump::dump;
 use kalived::config::image::{self, HEADER};
 use kalived::config::node::Node;
 use kalived::config::source::{FileError, Files, Sources, Span};
-use kalived::config::{Loaded, load, report, tree};
+use kalived::config::{Limits, Loaded, Options, input, load, load_with, report, tree};
 
 /// The files of an input.
 pub struct Memory<'a>(Vec<&'a [u8]>);
@@ -46,14 +46,20 @@ pub fn source(data: &[u8]) {
     }
 }
 
-/// Text to statements.
+/// Limits that an input of a few thousand bytes can reach.
+fn options() -> Options<'static> {
+    let limits = Limits { depth: 6, files: 100, bytes: 1 << 20, lines: 2_000, replaced: 1 << 18, names: 10_000 };
+    Options { config_id: "low", limits, ..Options::default() }
+}
+
+/// Text, with what it includes and repeats, to statements.
 pub fn tree(data: &[u8]) {
     let mut src = Sources::default();
-    let Some(file) = src.add("f", data.to_vec()) else { return };
     let mut diags = Diags::default();
-    let tree = tree::parse(&src, file, &mut diags);
+    let Some(input) = input::read(&Memory::new(data), "f0", &options(), &mut src, &mut diags) else { return };
+    let tree = tree::parse(&src, &input, &mut diags);
     assert!(tree.stmts.iter().all(|s| !s.words.is_empty()));
-    let (list, dropped) = diags.finish();
+    let (list, dropped) = diags.finish(&src);
     let shown = kalived::config::diag::render(&list, dropped, &src, true);
     assert!(shown.len() < 1 << 20);
 }
@@ -61,14 +67,15 @@ pub fn tree(data: &[u8]) {
 /// Text to a model, to messages, to text again, to an image.
 pub fn lower(data: &[u8]) {
     let files = Memory::new(data);
-    let mut loaded: Loaded = load(&files, "f0");
+    let options = options();
+    let mut loaded: Loaded = load_with(&files, "f0", &options);
     let host = Host { interfaces: vec!["eth0".into()], addrs: Vec::new(), exists: |_| false };
     loaded.look(Look { host: Some(&host), lints: true, ..Look::default() });
     assert!(loaded.render(true).len() < 1 << 20);
     assert!(report::json(&loaded.diags, &loaded.sources).is_array());
     let image = image::encode(&loaded.config).expect("small");
     assert_eq!(image::decode(&image).as_ref(), Ok(&loaded.config));
-    let (_, text) = dump(&files, "f0", true);
+    let (_, text) = dump(&files, "f0", &options, true);
     if !text.starts_with("# This text does not mean") {
         let again = load(&Memory(vec![text.as_bytes()]), "f0");
         assert_eq!(Node::of(&again.config), Node::of(&loaded.config), "{text}");

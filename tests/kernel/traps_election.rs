@@ -33,6 +33,37 @@ fn trap_21_a_master_that_was_stopped_announces_itself_again() {
     until_true("b to have given the VIP back", || !b.holds(VIP));
 }
 
+/// As before, but the Master that comes back hears nobody: the peer that had taken over is gone, and was never heard.
+/// Only its own lateness can tell it that the client may have been led astray.
+#[test]
+fn trap_21_a_master_that_was_stopped_and_heard_nobody_announces_itself_all_the_same() {
+    if stand_in() {
+        return skip("trap 21, nobody heard", "the stand-in never learns that it had stalled");
+    }
+    let Some(lab) = Lab::new("trap 21, nobody heard") else { return };
+    let (a, b, client) = (lab.host("a", 20), lab.host("b", 30), lab.host("client", 40));
+    let wire = lab.capture(&client, "ip proto 112 or arp");
+    let master = lab.start(&a, &Conf::v3(150));
+    master.await_state(State::Master);
+    let backup = lab.start(&b, &Conf::v3(100));
+    backup.await_state(State::Backup);
+    until_true("the client to reach the VIP at a", || client.reaches(VIP) && client.sees(VIP, &a));
+    // The second burst, five seconds after the first, would hide what is looked for.
+    let announced = || wire.frames().iter().filter(|f| f.announces().is_some_and(|(_, mac)| mac == a.mac())).count();
+    until_true("both bursts of announcements", || announced() >= 10);
+    a.script(&format!("{DEAF}; nft add rule inet deaf in ip protocol 112 drop"));
+
+    master.signal_all("STOP");
+    backup.await_state(State::Master);
+    until_true("the client to see the VIP at b", || client.sees(VIP, &b));
+    backup.kill9();
+    master.signal_all("CONT");
+    until_true("the client to see the VIP at a again, untold", || client.sees(VIP, &a));
+}
+
+/// The beginning of a firewall for incoming packets.
+const DEAF: &str = "nft add table inet deaf; nft add chain inet deaf in '{ type filter hook input priority 0; }'";
+
 #[test]
 fn trap_22_a_backup_that_was_deaf_yields_and_the_client_follows() {
     let Some(lab) = Lab::new("trap 22") else { return };
@@ -43,7 +74,7 @@ fn trap_22_a_backup_that_was_deaf_yields_and_the_client_follows() {
     backup.await_state(State::Backup);
     until_true("the client to reach the VIP at a", || client.reaches(VIP) && client.sees(VIP, &a));
 
-    b.script("nft add table inet deaf; nft add chain inet deaf in '{ type filter hook input priority 0; }'; nft add rule inet deaf in ip protocol 112 drop");
+    b.script(&format!("{DEAF}; nft add rule inet deaf in ip protocol 112 drop"));
     backup.await_state(State::Master);
     // It stays deaf for a while: two Masters, and the client is pulled to and fro.
     pause(2000);
@@ -134,9 +165,12 @@ fn trap_31_nopreempt_a_restarted_node_behind_a_deaf_port_does_not_take_over() {
     lab.port(&a, "down");
     let restarted = lab.start(&a, &Conf::v2(150).with("nopreempt"));
     restarted.await_line("VI_1");
+    // From just after one advert to just after the third from there on: with the wait for the next one, b is not heard for
+    // four intervals, which is longer than a's Master_Down_Interval.
+    wire.await_adverts(&b, 1);
     lab.port(&a, "up");
     lab.lan().run("bridge link set dev p20 state 1");
-    pause(3000);
+    wire.await_adverts(&b, 3);
     lab.lan().run("bridge link set dev p20 state 3");
     wire.await_adverts(&b, 6);
     assert_eq!(restarted.times(State::Master), 0, "log:\n{}", restarted.log());

@@ -164,7 +164,7 @@ impl Bench<'_> {
     }
 
     /// To Backup, with the profile's own interval learned.
-    fn to_backup(&mut self) {
+    fn make_backup(&mut self) {
         until_true("Backup by an advert of priority 254", || {
             // Again and again: one may be lost in a queue that bad packets filled.
             self.send_good(254);
@@ -173,7 +173,7 @@ impl Bench<'_> {
         self.send_good(254);
     }
 
-    fn to_master(&mut self) {
+    fn make_master(&mut self) {
         let n = self.daemon.times(State::Master);
         if self.daemon.states().last() != Some(&State::Master) {
             self.send_good(0);
@@ -207,7 +207,7 @@ impl Bench<'_> {
     }
 
     fn backup_accepts(&mut self, v: &Vector) {
-        self.to_backup();
+        self.make_backup();
         let n = self.daemon.times(State::Master);
         let frame = v.frame(self.dut);
         if v.priority == Some(0) {
@@ -239,7 +239,7 @@ impl Bench<'_> {
     }
 
     fn master_drops(&mut self, v: &Vector) {
-        self.to_master();
+        self.make_master();
         let n = self.daemon.times(State::Backup);
         self.injector.send(&v.frame(self.dut));
         self.barrier(&v.id);
@@ -247,7 +247,7 @@ impl Bench<'_> {
     }
 
     fn master_accepts(&mut self, v: &Vector) {
-        self.to_master();
+        self.make_master();
         let n = self.daemon.times(State::Backup);
         self.injector.send(&v.frame(self.dut));
         if v.beats(self.priority, self.own) {
@@ -286,15 +286,17 @@ fn run(name: &str) {
     let owner = conf.priority == 255;
     if owner {
         bench.daemon.await_state(State::Master);
-    } else {
+    }
+    // Master first: there the vector that does harm is named.
+    for v in &mine {
+        if v.accept { bench.master_accepts(v) } else { bench.master_drops(v) }
+    }
+    if !owner {
+        bench.make_backup();
         bench.backup_drops(&mine);
         for v in mine.iter().filter(|v| v.accept) {
             bench.backup_accepts(v);
         }
-        bench.send_good(254);
-    }
-    for v in &mine {
-        if v.accept { bench.master_accepts(v) } else { bench.master_drops(v) }
     }
     // Yielding is silent, and nothing here gave any other reason for a farewell.
     assert!(bench.wire.adverts_of(&dut).iter().all(|a| a.priority != 0), "a priority-0 advert without a stop");

@@ -3,9 +3,11 @@
 //!
 //! Read first: `kalived::effect`; the daemon's counterpart is `src/daemon/exec.rs`.
 
+use crate::faults::Class;
 use crate::ground::{Fact, How};
 use crate::kernel::Msg;
 use crate::node::{Armed, Completion};
+use crate::packet::Advert;
 use crate::run::{Sabotage, Sim, Work};
 use crate::{net, packet};
 use bytes::Bytes;
@@ -19,7 +21,7 @@ impl Sim {
     /// Applies the effects of one turn, in order.
     pub fn apply(&mut self, node: usize, effects: Vec<Effect>) {
         for effect in effects {
-            let interface = self.nodes[node].kernel.ifindex;
+            let interface = self.nodes[node].kernel.ifindex.filter(|_| !self.nodes[node].socket_errors);
             let Some(p) = self.nodes[node].process.as_mut() else { return };
             match effect {
                 Effect::OpenSock { sock, spec } => {
@@ -41,9 +43,15 @@ impl Sim {
                     }
                 }
                 Effect::AdvertAt { vr, sock, epoch, at, packet } => {
+                    if !p.socks.contains_key(&sock) {
+                        let result = Err(Errno::ENODEV);
+                        self.complete(node, Completion::AdvertSent { vr, epoch, due: at, result });
+                        continue;
+                    }
                     let order = self.next_order();
                     let Some(p) = self.nodes[node].process.as_mut() else { return };
                     p.armed.insert((at, order), Armed { vr, sock, epoch, packet });
+                    let at = self.nodes[node].true_time(at);
                     self.at(at, Work::ArmedDue { node });
                 }
                 Effect::AdvertsStop { vr, sock, farewell } => {
@@ -57,14 +65,14 @@ impl Sim {
                 }
                 Effect::Frame { ifindex, frame } => self.frame(node, ifindex, &frame),
                 Effect::Netlink { req, op } => {
+                    self.nodes[node].open.insert(req);
                     let at = self.netlink_slot(node);
                     let incarnation = self.nodes[node].incarnation;
                     self.at(at, Work::Netlink { node, incarnation, req, op });
                 }
                 Effect::Resync => {
-                    let at = self.netlink_slot(node);
-                    let incarnation = self.nodes[node].incarnation;
-                    self.at(at, Work::Dump { node, incarnation });
+                    self.complete(node, Completion::Net(Msg::DumpBegin));
+                    self.dump_soon(node, false);
                 }
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);
@@ -87,29 +95,65 @@ impl Sim {
         at
     }
 
+    /// A socket dies under the process; the daemon closes it and takes back what is armed on it.
+    pub fn lose_socket(&mut self, node: usize, sock: SockKey) {
+        if let Some(p) = self.nodes[node].process.as_mut() {
+            p.socks.remove(&sock);
+            p.armed.retain(|_, a| a.sock != sock);
+            self.complete(node, Completion::SockLost { sock, errno: Errno::ENETDOWN });
+        }
+    }
+
+    fn dump_soon(&mut self, node: usize, addrs: bool) {
+        let at = self.netlink_slot(node);
+        let incarnation = self.nodes[node].incarnation;
+        self.at(at, Work::Dump { node, incarnation, addrs });
+    }
+
+    /// The kernel answers half of a dump; what changes between the halves is told between them.
+    pub fn dump(&mut self, node: usize, addrs: bool) {
+        let n = &mut self.nodes[node];
+        let told = if addrs {
+            let whole = n.dump_losses == n.losses;
+            let broken = n.netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(300);
+            self.nodes[node].kernel.dump_addrs(whole && !broken)
+        } else {
+            n.dump_losses = n.losses;
+            n.kernel.dump_links()
+        };
+        for msg in told {
+            self.complete(node, Completion::Net(msg));
+        }
+        if !addrs {
+            self.dump_soon(node, true);
+        }
+    }
+
     /// The kernel does an address request.
     pub fn netlink(&mut self, node: usize, req: kalived::event::ReqId, op: &NetOp) {
         let adding = matches!(op, NetOp::AddrAdd(_));
-        if adding
-            && self.nodes[node].netlink_errors
-            && self.fault_rng(crate::faults::Class::NetlinkError, node).permille(500)
-        {
-            self.complete(node, Completion::Net(Msg::Reply(req, Err(Errno::ENOBUFS))));
-            return;
+        let often = if adding { 500 } else { 200 };
+        let refused = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(often);
+        let result = match op {
+            _ if refused => Err(Errno::ENOBUFS),
+            NetOp::AddrDel(_) if self.sabotage == Some(Sabotage::KeepAddresses) => Ok(()),
+            op => {
+                let (told, result) = self.nodes[node].kernel.apply(op);
+                self.notify(node, told);
+                result
+            }
+        };
+        if self.nodes[node].overrun {
+            self.lose(node);
+        } else {
+            self.complete(node, Completion::Net(Msg::Reply(req, result)));
         }
-        if !adding && self.sabotage == Some(Sabotage::KeepAddresses) {
-            self.complete(node, Completion::Net(Msg::Reply(req, Ok(()))));
-            return;
-        }
-        let (told, result) = self.nodes[node].kernel.apply(op);
-        self.notify(node, told);
-        self.complete(node, Completion::Net(Msg::Reply(req, result)));
         self.look_at_kernel(node);
     }
 
     /// The kernel sends what is armed and due, unless the process is stopped: the send is made in its context.
     pub fn armed_due(&mut self, node: usize) {
-        let now = self.ground.now;
+        let now = self.nodes[node].clock(self.ground.now);
         loop {
             let Some(p) = self.nodes[node].process.as_mut().filter(|p| !p.paused) else { return };
             let Some(((due, _), a)) = p.armed.first_key_value().map(|(k, a)| (*k, a.clone())) else { return };
@@ -123,6 +167,26 @@ impl Sim {
     }
 
     fn send(&mut self, node: usize, sock: SockKey, packet: &Bytes, how: How) -> Result<(), Errno> {
+        let read = packet::advert(packet);
+        let opts = &self.ground.opts;
+        let found = read.and_then(|a| Some((opts.group(a.vrid, kalived::config::model::Family::of(&a.src))?, a)));
+        let Some((group, advert)) = found else {
+            self.violate("packet".into(), format!("node {node} sent what is no advert of ours: {packet:02x?}"));
+            return Ok(());
+        };
+        let sent = self.can_send(node, sock, &advert);
+        if sent.is_err() {
+            self.fact(Fact::Unsent { node, group, how });
+            return sent;
+        }
+        self.trace.bytes(0x5e4d, packet);
+        self.figures.adverts += 1;
+        self.fact(Fact::Emitted { node, group, advert, how });
+        net::transmit(self, node, group, advert, packet);
+        Ok(())
+    }
+
+    fn can_send(&mut self, node: usize, sock: SockKey, advert: &Advert) -> Result<(), Errno> {
         let n = &self.nodes[node];
         let Some(spec) = n.process.as_ref().and_then(|p| p.socks.get(&sock)) else { return Err(Errno::ENODEV) };
         if n.kernel.ifindex != Some(spec.ifindex) {
@@ -131,21 +195,14 @@ impl Sim {
         if !n.kernel.link_ok() {
             return Err(Errno::ENETDOWN);
         }
-        let group_addr = spec.group;
-        let opts = &self.ground.opts;
-        let read = packet::advert(packet).filter(|a| a.dst == group_addr);
-        let found = read.and_then(|a| Some((opts.group(a.vrid, kalived::config::model::Family::of(&a.src))?, a)));
-        let Some((group, advert)) = found else {
-            self.violate("packet".into(), format!("node {node} sent what is no advert of ours: {packet:02x?}"));
-            return Ok(());
-        };
-        if opts.owner(advert.src) != Some(node) {
-            self.violate("packet".into(), format!("node {node} sent from {}, not its own address (R-006)", advert.src));
+        let right_group = spec.group == advert.dst;
+        if n.send_errors && self.fault_rng(Class::SendError, node).permille(500) {
+            return Err(Errno::EPERM);
         }
-        self.trace.bytes(0x5e4d, packet);
-        self.figures.adverts += 1;
-        self.fact(Fact::Emitted { node, group, advert, how });
-        net::transmit(self, node, group, advert, packet);
+        if !right_group || self.ground.opts.owner(advert.src) != Some(node) {
+            let text = format!("node {node} sent from {} to {} (R-002, R-003, R-006)", advert.src, advert.dst);
+            self.violate("packet".into(), text);
+        }
         Ok(())
     }
 

@@ -46,11 +46,15 @@ pub enum Class {
     Overrun,
     /// The wall clock steps by up to a day either way.
     WallStep,
+    /// A raw socket dies, and none can be opened for a while.
+    SockLoss,
+    /// Half of the sends fail, as with a closed firewall or a full queue.
+    SendError,
 }
 
 impl Class {
     /// All of them, in order of their number.
-    pub const ALL: [Class; 18] = [
+    pub const ALL: [Class; 20] = [
         Class::Loss,
         Class::Delay,
         Class::Duplicate,
@@ -69,6 +73,8 @@ impl Class {
         Class::NetlinkError,
         Class::Overrun,
         Class::WallStep,
+        Class::SockLoss,
+        Class::SendError,
     ];
     /// Whether it is drawn per packet (the others are periods).
     pub fn per_packet(self) -> bool {

@@ -1,7 +1,7 @@
 //! What the checkers know: the true state of everything (no node knows as much), and the facts as they happen.
 //!
 //! Read first: `options.rs`. The simulation in `run.rs` keeps the [`Ground`] up to date and hands every [`Fact`] to every
-//! checker of `invariants/`. Times are true time, which is also every node's monotonic clock.
+//! checker of `invariants/`. Times are true time; a node's clocks differ from it by a constant.
 
 use crate::options::Options;
 use crate::packet::Advert;
@@ -31,6 +31,8 @@ pub struct NodeGround {
     pub paused: bool,
     /// The loop is busy.
     pub stalled: bool,
+    /// Sends fail.
+    pub mute: bool,
     /// Interface there, up and running, with the node's own addresses usable.
     pub fit: bool,
     /// Netlink notifications were lost and no complete dump was handled since (nor ever, in a new process).
@@ -52,7 +54,7 @@ pub struct NodeGround {
 impl NodeGround {
     /// Runs, unhindered, with all it needs.
     pub fn healthy(&self) -> bool {
-        self.alive && !self.paused && !self.stalled && !self.stale && self.fit
+        self.alive && !self.paused && !self.stalled && !self.mute && !self.stale && self.fit
     }
 }
 
@@ -156,6 +158,8 @@ pub enum Fact {
     TurnEnd {
         /// Whose.
         node: usize,
+        /// More timers are due: the next turn follows at once.
+        more: bool,
     },
     /// An advert left a node's interface.
     Emitted {
@@ -176,6 +180,24 @@ pub enum Fact {
         to: usize,
         /// Which group.
         group: usize,
+    },
+    /// An advert was sent, and the send failed.
+    Unsent {
+        /// Whose.
+        node: usize,
+        /// Which group.
+        group: usize,
+        /// By whose hand.
+        how: How,
+    },
+    /// The loop hears that an armed advert left, a long time ago.
+    HeardLate {
+        /// Whose.
+        node: usize,
+        /// Which group.
+        group: usize,
+        /// When it was due.
+        due: Instant,
     },
     /// A gratuitous ARP or NA left.
     Announced {

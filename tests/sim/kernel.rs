@@ -99,13 +99,13 @@ impl Kernel {
     pub fn has(&self, addr: IpAddr) -> bool {
         self.addrs.iter().any(|a| a.addr == addr)
     }
-    /// Answer to a dump request.
-    pub fn dump(&self, complete: bool) -> Vec<Msg> {
-        let mut out = vec![Msg::DumpBegin];
-        out.extend(self.ifindex.map(|i| Msg::LinkNew(self.link(i))));
-        out.extend(self.addrs.iter().cloned().map(Msg::AddrNew));
-        out.push(Msg::Synced(complete));
-        out
+    /// First half of a dump.
+    pub fn dump_links(&self) -> Vec<Msg> {
+        self.ifindex.map(|i| Msg::LinkNew(self.link(i))).into_iter().collect()
+    }
+    /// Second half.
+    pub fn dump_addrs(&self, complete: bool) -> Vec<Msg> {
+        self.addrs.iter().cloned().map(Msg::AddrNew).chain([Msg::Synced(complete)]).collect()
     }
     /// The interface comes into being, with the operator's addresses.
     pub fn create(&mut self) -> Vec<Msg> {
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(k.apply(&NetOp::AddrAdd(spec.clone())).1, Ok(()));
         assert!(k.has(spec.addr));
         assert_eq!(k.apply(&NetOp::AddrAdd(spec.clone())).1, Ok(()), "replaces");
-        assert_eq!(k.dump(true).len(), 1 + 1 + 3 + 1);
+        assert_eq!((k.dump_links().len(), k.dump_addrs(true).len()), (1, 3 + 1));
         k.delete();
         assert_eq!(k.apply(&NetOp::AddrAdd(spec)).1, Err(Errno::ENODEV));
     }

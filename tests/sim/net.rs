@@ -61,7 +61,9 @@ pub fn transmit(sim: &mut Sim, from: usize, group: usize, advert: Advert, bytes:
         }
         let (base, more) = sim.paths.0[from][to];
         let chaos = sim.chaos;
-        let mut delay = base + if chaos && present(sim, Class::Delay) { more } else { Duration::ZERO };
+        let slow = chaos && present(sim, Class::Delay);
+        sim.figures.faults[Class::Delay as usize] += u64::from(slow);
+        let mut delay = base + if slow { more } else { Duration::ZERO };
         if hit(sim, Class::Reorder, from) {
             delay += extra(sim, Class::Reorder, from);
         }
@@ -129,7 +131,8 @@ pub fn deliver(sim: &mut Sim, f: Flight) {
 
 /// A gratuitous ARP or NA reaches the client, or is lost.
 pub fn announce(sim: &mut Sim, from: usize, addr: IpAddr, mac: [u8; 6]) {
-    if sim.ground.cut[from].iter().any(|c| *c > 0) || hit(sim, Class::Loss, from) {
+    let swallowed = sim.sabotage == Some(Sabotage::SwallowFrames);
+    if swallowed || sim.ground.cut[from].iter().any(|c| *c > 0) || hit(sim, Class::Loss, from) {
         return;
     }
     let delay = Duration::from_nanos(1 + sim.nodes[from].rng.below(1000));

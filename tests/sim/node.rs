@@ -9,11 +9,11 @@ use crate::rng::Rng;
 use bytes::Bytes;
 use kalived::config::model::Config;
 use kalived::effect::{Effects, SockSpec};
-use kalived::event::{Errno, RxMeta, Signal};
+use kalived::event::{Errno, ReqId, RxMeta, Signal};
 use kalived::id::{SockKey, VrKey};
 use kalived::time::Instant;
 use kalived::world::World;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most datagrams a socket keeps for a process that does not read; the kernel's default receive buffer holds about as many.
 const SOCKET_QUEUE: usize = 256;
@@ -57,6 +57,13 @@ pub enum Completion {
         /// Whether.
         result: Result<(), Errno>,
     },
+    /// A socket that was open is no more.
+    SockLost {
+        /// Which.
+        sock: SockKey,
+        /// Why.
+        errno: Errno,
+    },
     /// Netlink.
     Net(Msg),
     /// A signal.
@@ -85,7 +92,10 @@ impl Inbox {
             }
             Completion::AdvertSent { .. } => self.adverts.push_back(c),
             Completion::Net(_) => self.netlink.push_back(c),
-            Completion::SendFailed { .. } | Completion::SockReady { .. } | Completion::Signal(_) => {
+            Completion::SendFailed { .. }
+            | Completion::SockReady { .. }
+            | Completion::SockLost { .. }
+            | Completion::Signal(_) => {
                 self.rest.push_back(c);
             }
         }
@@ -168,7 +178,9 @@ pub struct Node {
     pub last_turn: Instant,
     /// Netlink work is done in order: earliest time for the next.
     pub netlink_free: Instant,
-    /// Wall clock less monotonic clock.
+    /// Monotonic clock less true time: hosts boot at different times, so their time grids do not coincide.
+    pub uptime: u64,
+    /// Wall clock less true time.
     pub wall: u64,
     /// Notifications are being lost until the socket is read.
     pub overrun: bool,
@@ -176,10 +188,16 @@ pub struct Node {
     pub lost: bool,
     /// How many, ever.
     pub losses: u64,
-    /// `losses` when each dump that was not handled yet was made.
-    pub dumps: VecDeque<u64>,
+    /// `losses` when the last dump began.
+    pub dump_losses: u64,
+    /// Requests that were sent and not answered.
+    pub open: BTreeSet<ReqId>,
     /// Address requests and dumps fail.
     pub netlink_errors: bool,
+    /// Sockets cannot be opened.
+    pub socket_errors: bool,
+    /// Half of the sends fail.
+    pub send_errors: bool,
     /// SIGTERM is under way or being acted on.
     pub asked_to_stop: bool,
     /// Order of completions, lengths of small delays.
@@ -192,7 +210,7 @@ impl Node {
         self.incarnation += 1;
         self.turn_at = None;
         (self.overrun, self.lost) = (false, false);
-        self.dumps.clear();
+        self.open.clear();
         self.asked_to_stop = false;
         self.process = Some(Process {
             world: World::new(config),
@@ -204,6 +222,14 @@ impl Node {
             stalled: false,
             started: false,
         });
+    }
+    /// What the node's monotonic clock says.
+    pub fn clock(&self, true_time: Instant) -> Instant {
+        Instant(true_time.0 + self.uptime)
+    }
+    /// The other way.
+    pub fn true_time(&self, clock: Instant) -> Instant {
+        Instant(clock.0.saturating_sub(self.uptime))
     }
     /// A running process whose loop gets to run.
     pub fn runs(&self) -> bool {

@@ -12,6 +12,8 @@ use kalived::config::model::{ChecksumMode, Config, Family, InstanceConfig, Versi
 
 /// The interface every node has on the one LAN.
 pub const IFACE: &str = "eth0";
+/// `garp_master_delay` in advert intervals: in scale with the seed, and longer than two Masters may overlap.
+pub const GARP_DELAY: u32 = 2;
 /// Streams of `Rng::stream` that are not a fault class.
 const SHAPE: u64 = 1;
 const MEMBER: u64 = 2;
@@ -171,6 +173,8 @@ impl Options {
             c.lower_prio_no_advert = g.silent;
             // One announcement each: the simulator is about who announces and when, and has many runs to make.
             c.garp.repeat = 1;
+            c.garp.delay = m.interval * GARP_DELAY;
+            c.garp.lower_prio_delay = m.interval * GARP_DELAY;
             c.garp.lower_prio_repeat = 1;
             c.vips = g.vips.iter().map(|a| vip(*a)).collect();
             config.instances.push(c);

@@ -17,19 +17,15 @@ use crate::trace::{Figures, Trace};
 use core::net::IpAddr;
 use core::time::Duration;
 use kalived::config::model::Family;
-use kalived::effect::{Effect, NetOp};
-use kalived::event::{Event, ReqId, Signal};
-use kalived::time::{Instant, Now, Wall};
+use kalived::effect::NetOp;
+use kalived::event::{ReqId, Signal};
+use kalived::time::Instant;
 use kalived::vrrp::State;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 /// More events than any honest run of the drawn length has: a storm.
 const EVENTS: u64 = 400_000;
-/// Timers dispatched at once, as in the daemon.
-const FIRE: usize = 64;
-/// Rounds of `fire` in one turn; more is a timer that sets itself for now, again and again.
-const ROUNDS: usize = 64;
 /// Streams of `Rng::stream` for what is no fault class.
 const NODE: u64 = 0x20;
 const PATHS: u64 = 0x21;
@@ -54,6 +50,8 @@ pub enum Sabotage {
     TimersFirst,
     /// A priority-0 advert is not sent on SIGTERM: the process is killed instead.
     KillForTerm,
+    /// Gratuitous ARP and unsolicited NA do not reach the client.
+    SwallowFrames,
     /// Half of the time the loop wakes late, by half an interval.
     LateWakes,
 }
@@ -69,8 +67,8 @@ pub enum Work {
     Deliver(Flight),
     /// The kernel does a request.
     Netlink { node: usize, incarnation: u32, req: ReqId, op: NetOp },
-    /// The kernel answers a dump.
-    Dump { node: usize, incarnation: u32 },
+    /// The kernel answers the first half of a dump, the links, or the second, the addresses.
+    Dump { node: usize, incarnation: u32, addrs: bool },
     /// A process is started.
     Boot { node: usize },
     /// A fault begins or ends.
@@ -156,10 +154,10 @@ pub struct Sim {
     checkers: Checkers,
     queue: BinaryHeap<Reverse<Item>>,
     order: u64,
-    violation: Option<Violation>,
+    pub violation: Option<Violation>,
     fault_rngs: Vec<Vec<Rng>>,
-    one_way: Vec<Option<usize>>,
-    isolated: Vec<bool>,
+    pub one_way: Vec<Option<usize>>,
+    pub isolated: Vec<bool>,
     script: Rng,
 }
 
@@ -195,13 +193,17 @@ impl Sim {
                     turn_at: None,
                     last_turn: now,
                     netlink_free: now,
+                    uptime: rng.below(1_000_000_000_000),
                     wall: 1_700_000_000_000_000_000 + rng.below(1_000_000_000),
                     overrun: false,
                     lost: false,
                     losses: 0,
-                    dumps: Default::default(),
+                    dump_losses: 0,
+                    open: Default::default(),
                     netlink_errors: false,
                     asked_to_stop: false,
+                    socket_errors: false,
+                    send_errors: false,
                     rng,
                 }
             })
@@ -211,6 +213,7 @@ impl Sim {
             alive: false,
             paused: false,
             stalled: false,
+            mute: false,
             stale: true,
             fit: true,
             netlink_sick: false,
@@ -229,7 +232,7 @@ impl Sim {
             cut: vec![vec![0; n]; n],
             cut_touched: vec![vec![now; n]; n],
             delay: opts.delay_with_faults(),
-            lateness: opts.wake + Duration::from_micros(2),
+            lateness: opts.wake + crate::turn::TURN * (opts.groups.len() as u32 + 1),
             healed: None,
             opts,
         };
@@ -317,12 +320,15 @@ impl Sim {
         }
     }
 
-    /// L-3 in the simplest form: who became Master after the healing has the client's traffic.
+    /// L-3 in the simplest form: who became Master after the healing has the client's traffic once its second burst of
+    /// announcements is out. (The first may cross that of another Master which yields a moment later.)
     fn check_client(&mut self) {
         let Some(healed) = self.ground.healed else { return };
         for (i, group) in self.ground.opts.groups.iter().enumerate() {
             let Some(master) = self.ground.masters(i).next() else { continue };
-            if self.ground.nodes[master].vr[i].since <= healed {
+            let since = self.ground.nodes[master].vr[i].since;
+            let told = since + group.members[master].interval * (crate::options::GARP_DELAY + 1);
+            if since <= healed || told > self.ground.now {
                 continue;
             }
             let mac = crate::kernel::mac_of(master);
@@ -375,15 +381,9 @@ impl Sim {
                     self.netlink(node, req, &op);
                 }
             }
-            Work::Dump { node, incarnation } => {
+            Work::Dump { node, incarnation, addrs } => {
                 if self.nodes[node].incarnation == incarnation && self.nodes[node].process.is_some() {
-                    let broken =
-                        self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(300);
-                    let losses = self.nodes[node].losses;
-                    self.nodes[node].dumps.push_back(losses);
-                    for msg in self.nodes[node].kernel.dump(!broken) {
-                        self.complete(node, Completion::Net(msg));
-                    }
+                    self.dump(node, addrs);
                 }
             }
             Work::Boot { node } => self.boot(node),
@@ -399,119 +399,9 @@ impl Sim {
         }
     }
 
-    // ---- one turn of one loop ----
-
-    fn turn(&mut self, node: usize) {
-        if !self.nodes[node].runs() {
-            return;
-        }
-        let true_now = self.ground.now;
-        let eager = if self.sabotage == Some(Sabotage::EagerTimers) { self.unit() / 2 } else { 0 };
-        let n = &mut self.nodes[node];
-        let now = Now { mono: true_now, wall: Wall(true_now.0.wrapping_add(n.wall)) };
-        let Some(mut p) = n.process.take() else { return };
-        let completions = p.inbox.take(&mut n.rng);
-        n.last_turn = true_now;
-        if core::mem::take(&mut n.lost) {
-            n.overrun = false;
-            self.ground.nodes[node].netlink_touched = true_now;
-        }
-        self.trace.mix(true_now.0 ^ (node as u64) << 56 ^ (completions.len() as u64) << 48);
-        if !p.started {
-            p.started = true;
-            p.world.handle(now, Event::Start, &mut p.fx);
-        }
-        if self.sabotage == Some(Sabotage::TimersFirst) {
-            p.world.fire(now, FIRE, &mut p.fx);
-        }
-        for c in completions {
-            let mut look = true;
-            match c {
-                Completion::Datagram { sock, meta, bytes, truth } => {
-                    if let Some((group, from, advert)) = truth {
-                        self.fact(Fact::Heard { node, group, advert, from });
-                    }
-                    p.world.handle(now, Event::Datagram { sock, meta, bytes: &bytes }, &mut p.fx);
-                    look = false;
-                }
-                Completion::AdvertSent { vr, epoch, due, result } => {
-                    p.world.handle(now, Event::AdvertSent { vr, epoch, due, result }, &mut p.fx);
-                    look = false;
-                }
-                Completion::SendFailed { vr, errno } => {
-                    p.world.handle(now, Event::SendFailed { vr, errno }, &mut p.fx);
-                }
-                Completion::SockReady { sock, result } => {
-                    p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
-                }
-                Completion::Net(msg) => {
-                    let synced = matches!(msg, Msg::Synced(_)).then(|| matches!(msg, Msg::Synced(true)));
-                    p.world.handle(now, msg.event(), &mut p.fx);
-                    self.synced(node, synced);
-                }
-                Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
-            }
-            if look {
-                self.observe(node, &p.world);
-            }
-        }
-        let mut rounds = 0;
-        let then = Now { mono: true_now + Duration::from_nanos(eager), ..now };
-        while p.world.fire(then, FIRE, &mut p.fx) {
-            rounds += 1;
-            if rounds > ROUNDS {
-                self.violate("storm".into(), format!("node {node}: timers never end"));
-                break;
-            }
-        }
-        p.world.check_invariants();
-        self.observe(node, &p.world);
-        let effects: Vec<Effect> = p.fx.drain().collect();
-        let deadline = p.world.next_deadline();
-        self.nodes[node].process = Some(p);
-        self.apply(node, effects);
-        self.fact(Fact::TurnEnd { node });
-        if let Some((at, _)) = deadline {
-            self.wake(node, (at - Duration::from_nanos(eager)).max(true_now));
-        }
-    }
-
-    /// A dump was handled: what the process believes is true again, if nothing was lost since the dump was made.
-    fn synced(&mut self, node: usize, complete: Option<bool>) {
-        let Some(complete) = complete else { return };
-        let n = &mut self.nodes[node];
-        let losses_then = n.dumps.pop_front();
-        if complete && losses_then == Some(n.losses) && self.ground.nodes[node].stale {
-            self.ground.nodes[node].stale = false;
-            self.touch(node);
-        }
-    }
-
-    /// Compares the World's states with the ground's.
-    fn observe(&mut self, node: usize, world: &kalived::world::World) {
-        for (group, view) in world.views().into_iter().enumerate() {
-            debug_assert_eq!(self.ground.opts.group(view.vrid, view.family), Some(group));
-            let state = view.state;
-            let now = self.ground.now;
-            let vr = &mut self.ground.nodes[node].vr[group];
-            if vr.state == state {
-                continue;
-            }
-            vr.from = core::mem::replace(&mut vr.state, state);
-            vr.since = now;
-            if vr.from == State::Master {
-                vr.left_master = Some(now);
-            }
-            let from = vr.from;
-            self.figures.transitions += 1;
-            self.trace.state(now, node, group, from, state);
-            self.fact(Fact::Moved { node, group });
-        }
-    }
-
     // ---- processes ----
 
-    fn boot(&mut self, node: usize) {
+    pub fn boot(&mut self, node: usize) {
         if self.nodes[node].process.is_some() {
             return;
         }
@@ -555,18 +445,22 @@ impl Sim {
     pub fn notify(&mut self, node: usize, told: impl IntoIterator<Item = Msg>) {
         for msg in told {
             if self.nodes[node].overrun {
-                // The first message that does not fit is where the loss is reported; the others vanish behind it.
-                self.nodes[node].losses += 1;
-                if !core::mem::replace(&mut self.nodes[node].lost, true) {
-                    self.complete(node, Completion::Net(Msg::Lost));
-                }
-                let g = &mut self.ground.nodes[node];
-                (g.stale, g.netlink_touched) = (true, self.ground.now);
-                self.touch(node);
-                continue;
+                self.lose(node);
+            } else {
+                self.complete(node, Completion::Net(msg));
             }
-            self.complete(node, Completion::Net(msg));
         }
+    }
+
+    /// A netlink message does not fit. The first one is where the loss is reported; the others vanish behind it.
+    pub fn lose(&mut self, node: usize) {
+        self.nodes[node].losses += 1;
+        if !core::mem::replace(&mut self.nodes[node].lost, true) {
+            self.complete(node, Completion::Net(Msg::Lost));
+        }
+        let g = &mut self.ground.nodes[node];
+        (g.stale, g.netlink_touched) = (true, self.ground.now);
+        self.touch(node);
     }
 
     /// A turn at `at` or a little later, unless one comes sooner.
@@ -585,193 +479,11 @@ impl Sim {
     }
 
     /// SIGCONT, or the loop is free again.
-    fn wakes_up(&mut self, node: usize) {
+    pub fn wakes_up(&mut self, node: usize) {
         self.wake(node, self.ground.now);
     }
 
-    // ---- faults ----
-
-    fn unit(&self) -> u64 {
-        let intervals = self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval);
-        intervals.min().unwrap_or_default().as_nanos() as u64
-    }
-
-    fn schedule(&mut self, class: Class, node: usize) {
-        let rate = self.ground.opts.rates[class as usize];
-        if rate.present && self.chaos {
-            let gap = rate.gap.as_nanos() as u64;
-            let wait = Duration::from_nanos(self.fault_rng(class, node).exp(gap));
-            self.after(wait, Work::Fault { class, node, begins: true });
-        }
-    }
-
-    fn fault(&mut self, class: Class, node: usize, begins: bool) {
-        if !self.chaos {
-            return;
-        }
-        if begins {
-            let stay = self.ground.opts.rates[class as usize].stay;
-            let more = self.fault_rng(class, node).exp(2 * stay.as_nanos() as u64);
-            self.after(stay + Duration::from_nanos(more), Work::Fault { class, node, begins: false });
-            self.figures.faults[class as usize] += 1;
-        } else {
-            self.schedule(class, node);
-        }
-        self.trace.fault(self.ground.now, node, class, begins);
-        self.change(class, node, begins);
-        self.fact(Fact::Touched);
-    }
-
-    /// Does what a fault does, or undoes it. Undoing what is not done does nothing.
-    fn change(&mut self, class: Class, node: usize, begins: bool) {
-        let now = self.ground.now;
-        match class {
-            Class::Loss | Class::Delay | Class::Duplicate | Class::Reorder | Class::Corrupt => {}
-            Class::Isolate => {
-                if core::mem::replace(&mut self.isolated[node], begins) != begins {
-                    for other in (0..self.nodes.len()).filter(|o| *o != node) {
-                        self.cut(node, other, begins);
-                        self.cut(other, node, begins);
-                    }
-                }
-            }
-            Class::OneWay => {
-                if let Some(to) = self.one_way[node].take() {
-                    self.cut(node, to, false);
-                }
-                if begins {
-                    let others = self.nodes.len() as u64 - 1;
-                    if others > 0 {
-                        let to = (node + 1 + self.fault_rng(class, node).below(others) as usize) % self.nodes.len();
-                        self.one_way[node] = Some(to);
-                        self.cut(node, to, true);
-                    }
-                }
-            }
-            Class::Crash if begins => self.end(node),
-            Class::Stop if begins => {
-                self.nodes[node].asked_to_stop = self.complete(node, Completion::Signal(Signal::Term));
-                self.touch(node);
-            }
-            Class::Crash | Class::Stop => {
-                // One that was asked to stop and could not (paused, say) is killed first.
-                if class == Class::Stop {
-                    self.end(node);
-                }
-                self.boot(node);
-            }
-            Class::Pause => self.pause(node, begins),
-            Class::Stall => {
-                if let Some(p) = self.nodes[node].process.as_mut() {
-                    p.stalled = begins;
-                    self.ground.nodes[node].stalled = begins;
-                    self.clock_touched(node, begins);
-                    if begins {
-                        self.nodes[node].turn_at = None;
-                    }
-                    self.touch(node);
-                    self.wakes_up(node);
-                }
-            }
-            Class::LinkFlap => {
-                let admin = begins && self.fault_rng(class, node).permille(500);
-                let k = &mut self.nodes[node].kernel;
-                let told = match (begins, admin) {
-                    (true, true) => k.set_admin(false),
-                    (true, false) => k.set_carrier(false),
-                    (false, _) => {
-                        let mut told = k.set_carrier(true);
-                        told.extend(k.set_admin(true));
-                        told
-                    }
-                };
-                self.kernel_changed(node, told);
-                if self.nodes[node].kernel.dad_runs() {
-                    // A second in Linux; in step with the seed's time scale here.
-                    let dad = Duration::from_nanos(self.unit());
-                    self.after(dad, Work::DadOver { node });
-                }
-            }
-            Class::LinkRecreate => {
-                let k = &mut self.nodes[node].kernel;
-                let told = if begins { k.delete() } else { k.create() };
-                self.kernel_changed(node, told);
-            }
-            Class::AddrLoss => {
-                let k = &mut self.nodes[node].kernel;
-                let told = if begins { k.drop_own() } else { k.restore_own() };
-                self.kernel_changed(node, told);
-            }
-            Class::VipLoss => {
-                if begins {
-                    let vips: Vec<IpAddr> = self.ground.opts.groups.iter().flat_map(|g| g.vips.clone()).collect();
-                    let vip = self.fault_rng(class, node).pick(&vips);
-                    let told = self.nodes[node].kernel.take(vip);
-                    self.ground.nodes[node].netlink_touched = now;
-                    self.kernel_changed(node, told);
-                }
-            }
-            Class::NetlinkError => {
-                self.nodes[node].netlink_errors = begins;
-                self.ground.nodes[node].netlink_sick = begins;
-                self.ground.nodes[node].netlink_touched = now;
-                self.touch(node);
-            }
-            Class::Overrun => {
-                self.nodes[node].overrun = begins;
-                self.touch(node);
-            }
-            Class::WallStep => {
-                if begins {
-                    let day = 86_400_000_000_000;
-                    let step = self.fault_rng(class, node).below(2 * day);
-                    self.nodes[node].wall = self.nodes[node].wall.wrapping_add(step).wrapping_sub(day);
-                }
-            }
-        }
-    }
-
-    fn clock_touched(&mut self, node: usize, begins: bool) {
-        let g = &mut self.ground.nodes[node];
-        if !begins && g.netlink_touched > self.nodes[node].last_turn {
-            // What happened to its addresses meanwhile happens to the process now.
-            g.netlink_touched = self.ground.now;
-        }
-        g.clock_touched = self.ground.now;
-    }
-
-    fn pause(&mut self, node: usize, begins: bool) {
-        let Some(p) = self.nodes[node].process.as_mut() else { return };
-        if p.paused == begins {
-            return;
-        }
-        p.paused = begins;
-        self.ground.nodes[node].paused = begins;
-        self.clock_touched(node, begins);
-        self.touch(node);
-        if begins {
-            self.nodes[node].turn_at = None;
-        } else {
-            self.fact(Fact::Resumed { node });
-            // The kernel lets go what was armed before the process reads anything.
-            self.armed_due(node);
-            self.wakes_up(node);
-        }
-    }
-
-    fn cut(&mut self, from: usize, to: usize, on: bool) {
-        let c = &mut self.ground.cut[from][to];
-        *c = if on { *c + 1 } else { c.saturating_sub(1) };
-        let now = self.ground.now;
-        self.ground.cut_touched[from][to] = now;
-        self.ground.cut_touched[to][from] = now;
-    }
-
-    fn kernel_changed(&mut self, node: usize, told: impl IntoIterator<Item = Msg>) {
-        self.touch(node);
-        self.notify(node, told);
-        self.look_at_kernel(node);
-    }
+    // ---- small things ----
 
     /// The ground follows the kernel.
     pub fn look_at_kernel(&mut self, node: usize) {
@@ -787,36 +499,6 @@ impl Sim {
             self.touch(node);
         }
     }
-
-    fn touch(&mut self, node: usize) {
-        self.ground.nodes[node].touched = self.ground.now;
-    }
-
-    /// All faults end, everybody runs.
-    fn heal(&mut self) {
-        if self.violation.is_some() {
-            return;
-        }
-        for node in 0..self.nodes.len() {
-            for class in Class::ALL.into_iter().filter(|c| !c.per_packet()) {
-                if !matches!(class, Class::Crash | Class::Stop) {
-                    self.change(class, node, false);
-                }
-            }
-            let told = self.nodes[node].kernel.finish_dad();
-            self.kernel_changed(node, told);
-            if self.nodes[node].process.is_none() || self.nodes[node].asked_to_stop {
-                self.end(node);
-                self.boot(node);
-            }
-            self.touch(node);
-        }
-        self.chaos = false;
-        self.trace.line(self.ground.now, 0, "healed".to_owned());
-        self.fact(Fact::Touched);
-    }
-
-    // ---- small things ----
 
     /// The stream of a class on a node.
     pub fn fault_rng(&mut self, class: Class, node: usize) -> &mut Rng {

@@ -103,6 +103,8 @@ pub struct Figures {
     pub adverts: u64,
     /// State changes.
     pub transitions: u64,
+    /// State changes by old and new state.
+    pub edges: [[u64; 4]; 4],
     /// By class.
     pub faults: [u64; Class::ALL.len()],
     /// By invariant.
@@ -119,6 +121,9 @@ impl Figures {
         self.events += o.events;
         self.adverts += o.adverts;
         self.transitions += o.transitions;
+        for (a, b) in self.edges.iter_mut().flatten().zip(o.edges.as_flattened()) {
+            *a += b;
+        }
         self.faults.iter_mut().zip(o.faults).for_each(|(a, b)| *a += b);
         self.worst.iter_mut().zip(o.worst).for_each(|(a, b)| a.merge(b));
         self.longest = self.longest.max(o.longest);
@@ -134,6 +139,10 @@ impl Figures {
             "  events {}, adverts {}, transitions {}; longest seed {} with {} events",
             self.events, self.adverts, self.transitions, self.longest.1, self.longest.0
         );
+        let edges = State::ALL.iter().flat_map(|a| State::ALL.iter().map(move |b| (*a, *b)));
+        let edges = edges.map(|(a, b)| (a, b, self.edges[a as usize][b as usize])).filter(|e| e.2 > 0);
+        let edges: Vec<String> = edges.map(|(a, b, n)| format!("{}\u{2192}{} {n}", a.word(), b.word())).collect();
+        let _ = writeln!(out, "  edges: {}", edges.join(", "));
         let faults = Class::ALL.map(|c| format!("{c:?} {}", self.faults[c as usize])).join(", ");
         let _ = writeln!(out, "  faults: {faults}");
         for id in Id::ALL {

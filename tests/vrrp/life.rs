@@ -246,3 +246,17 @@ fn trap_68_what_does_not_fit_the_mtu_is_held_but_not_advertised() {
     assert_eq!(b.logged("the last 120 of virtual_ipaddress do not fit"), 1, "{:?}", b.log);
     assert_eq!((b.view().addresses, b.state()), ((255, 255), State::Master));
 }
+
+#[test]
+fn a_takeover_from_a_master_that_was_alive_is_called_flapping() {
+    let mut b = Bench::new(v2());
+    b.rx(&v2(), PEER, 200, S);
+    b.run(S * 4);
+    assert_eq!(b.state(), State::Master);
+    b.rx(&v2(), PEER, 200, S);
+    assert_eq!((b.state(), b.logged("was Master all the time")), (State::Backup, 1), "R-092: {:?}", b.log);
+    // After a proper while as Master it is an ordinary return.
+    b.run(S * 60);
+    b.rx(&v2(), PEER, 200, S);
+    assert_eq!((b.state(), b.logged("was Master all the time")), (State::Backup, 1));
+}

@@ -4,6 +4,7 @@
 //! of kalived.conf(5). Rows are in the files of this folder, by scope, sorted by name. Read next: `nearest.rs`, `man.rs`.
 
 mod global;
+mod index;
 mod instance;
 mod lexer;
 mod lines;
@@ -11,6 +12,8 @@ pub mod man;
 pub mod nearest;
 mod root;
 mod server;
+
+pub use index::find;
 
 /// Where a word may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -391,15 +394,6 @@ impl Scope {
                 | Scope::ServerGroupLine
         )
     }
-}
-
-/// The row of a word in a scope.
-pub fn find(scope: Scope, name: &str) -> Option<&'static Keyword> {
-    let own = |s: Scope| {
-        let rows = s.rows();
-        rows.binary_search_by(|k| k.name.as_bytes().cmp(name.as_bytes())).ok().and_then(|i| rows.get(i))
-    };
-    own(scope).or_else(|| scope.shared().iter().find_map(|&s| own(s)))
 }
 
 /// Words that start a block of the top level and nothing else: inside another block they prove a missing brace.

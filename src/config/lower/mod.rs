@@ -57,18 +57,13 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         pending: BTreeMap::new(),
         interfaces: Vec::new(),
         other_work: false,
-        partial: !tree.unsupported.is_empty(),
+        partial: false,
         seen: Vec::new(),
         quiet: 0,
         in_line: false,
         names: BTreeMap::new(),
         uses: Vec::new(),
     };
-    for u in &tree.unsupported {
-        if let Some(k) = keyword::find(Scope::Lexer, u.name) {
-            cx.postpone(Scope::Lexer, k, u.span);
-        }
-    }
     // global_defs first, wherever it stands: instances take defaults from it.
     let mut global = global::Globals::default();
     let mut drafts = Vec::new();

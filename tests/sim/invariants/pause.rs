@@ -1,14 +1,19 @@
 //! I-9, pause: what was received comes before timers. In a turn that hands a winning advert to a Master, it leaves Master;
 //! in one that hands an acceptable advert to a Backup, it stays Backup. After a pause a Master sends at most the adverts
-//! that were armed, and if its queue held a winning one, none after that.
+//! that were armed, and if its queue held a winning one, none after that. If it stood still for three intervals or more and
+//! is Master nevertheless, it says so before it waits again: an advert and an announcement, since hosts may believe another.
 //!
 //! Stated for every turn, not only the first after a pause: it is the same rule.
 
 use super::{Checker, Id};
 use crate::ground::{Fact, Ground, How};
+use core::time::Duration;
 use kalived::vrrp::State;
 
-#[derive(Clone, Copy, Default)]
+/// So long after the last trouble with netlink, every retry has been made.
+const SURE: Duration = Duration::from_secs(12);
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Turn {
     // A winning advert was handed to a Master in this turn.
     must_yield: bool,
@@ -18,6 +23,12 @@ struct Turn {
     answers: u32,
     // Adverts by the loop in this turn.
     sent: u32,
+    // Since it began to say that it stood still, over the turns that follow at once: adverts and announcements.
+    said: u32,
+    announced: u32,
+    // It heard of an advert of its own that left so long ago that somebody may have taken over meanwhile.
+    stood_still: bool,
+    moved: bool,
 }
 
 /// See the module.
@@ -59,11 +70,30 @@ impl Checker for Pause {
             }
             Fact::Emitted { node, group, advert, how: How::Now } if advert.priority > 0 => {
                 self.turn[node][group].sent += 1;
+                self.turn[node][group].said += 1;
             }
-            Fact::TurnEnd { node } => {
+            Fact::Unsent { node, group, how: How::Now } => {
+                self.turn[node][group].sent += 1;
+                self.turn[node][group].said += 1;
+            }
+            Fact::Announced { node, group } => self.turn[node][group].announced += 1,
+            Fact::Moved { node, group } => self.turn[node][group].moved = true,
+            Fact::HeardLate { node, group, due } => {
+                let vr = &g.nodes[node].vr[group];
+                let silent = g.opts.groups[group].members[node].interval * 3;
+                self.turn[node][group].stood_still |=
+                    vr.state == State::Master && due > vr.since && g.now.since(due) >= silent;
+            }
+            Fact::TurnEnd { node, more } => {
                 let after = if std::mem::take(&mut self.resumed[node]) { "the turn after a pause" } else { "a turn" };
                 for group in 0..self.turn[node].len() {
                     let t = std::mem::take(&mut self.turn[node][group]);
+                    if more {
+                        // Timers are left over: it may say so in the turn that follows at once.
+                        let (stood_still, moved) = (t.stood_still, t.moved);
+                        let (said, announced) = (t.said, t.announced);
+                        self.turn[node][group] = Turn { stood_still, moved, said, announced, ..Turn::default() };
+                    }
                     let state = g.nodes[node].vr[group].state;
                     if t.must_yield && state == State::Master {
                         return Err(format!(
@@ -74,6 +104,15 @@ impl Checker for Pause {
                         return Err(format!(
                             "node {node}, group {group}: {} adverts in {after} that made it yield",
                             t.sent
+                        ));
+                    }
+                    // An address that the kernel has, but whose addition failed as far as we know, is not announced yet.
+                    let sure = g.now.since(g.nodes[node].netlink_touched) > SURE
+                        && g.nodes[node].vips[group].iter().all(|v| *v);
+                    let quiet = t.said == 0 || (t.announced == 0 && sure);
+                    if t.stood_still && !more && !t.moved && quiet && g.nodes[node].healthy() {
+                        return Err(format!(
+                            "node {node}, group {group}: stood still, still Master, and did not say so in {after}: {t:?}"
                         ));
                     }
                     if t.must_wait && state == State::Master {

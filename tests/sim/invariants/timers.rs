@@ -139,7 +139,7 @@ impl Checker for TimersHold {
                     *m = Model { mai: me.interval, ..Model::default() };
                 }
             }
-            Fact::TurnEnd { node } => {
+            Fact::TurnEnd { node, .. } => {
                 for (group, m) in self.model[node].iter_mut().enumerate() {
                     m.yields = false;
                     let delay = g.opts.groups[group].members[node].preempt_delay;

@@ -1,9 +1,10 @@
 //! I-5, transmission.
 //! - Adverts leave only a Master; one with priority 0 only in the turn that leaves Master.
 //! - A Master that is left alone is never silent longer than `I + J`.
-//! - In a tenure, adverts ≤ elapsed / I + 3 (the first one is immediate, the grid comes early, what led to it in the same turn) + answers + releases:
+//! - In a tenure, and after each standstill, adverts ≤ elapsed / I + 3 (the first one is immediate, the grid comes early, what led to it in the same turn) + answers + burst:
 //!   one answer per advert heard with priority 0 or losing to ours, at most one per 10 ms; after a pause or stall
-//!   up to 8 armed adverts leave at once (the most that are ever armed) and one more announces that we are back.
+//!   up to 8 armed adverts leave at once (the most that are ever armed) and one more announces that we are back; those
+//!   that were never sent are not made up for.
 
 use super::{Checker, Id, Worst};
 use crate::ground::{Fact, Ground};
@@ -20,7 +21,10 @@ const ANSWER_GAP: Duration = Duration::from_millis(10);
 struct Tenure {
     sent: u64,
     heard: u64,
-    releases: u64,
+    // Adverts that may come in a burst since the window began.
+    burst: u64,
+    // Since when it is counted, if not since the tenure began.
+    from: Option<Instant>,
     // Claims and answers of the turn in which it began: their adverts are seen after the change.
     credit: u64,
     // Claims and answers of the last turn that had any.
@@ -29,6 +33,10 @@ struct Tenure {
 }
 
 impl Tenure {
+    // A standstill is over: what was armed leaves, what was missed does not.
+    fn released(&mut self, now: Instant) {
+        (self.sent, self.heard, self.burst, self.from) = (0, 0, DEPTH + 1, Some(now));
+    }
     fn in_turn(&mut self, now: Instant) {
         let before = if self.turn.0 == Some(now) { self.turn.1 } else { 0 };
         self.turn = (Some(now), before + 1);
@@ -88,11 +96,11 @@ impl Checker for Transmission {
                     t.heard += 1;
                 }
             }
-            Fact::Resumed { node } => self.tenure[node].iter_mut().for_each(|t| t.releases += 1),
+            Fact::Resumed { node } => self.tenure[node].iter_mut().for_each(|t| t.released(g.now)),
             Fact::Touched => {
                 for (n, node) in self.tenure.iter_mut().enumerate() {
                     if g.nodes[n].touched == g.now {
-                        node.iter_mut().for_each(|t| t.releases += 1);
+                        node.iter_mut().for_each(|t| t.released(g.now));
                     }
                 }
             }
@@ -114,10 +122,10 @@ impl Checker for Transmission {
                 let t = &mut self.tenure[node][group];
                 t.sent += 1;
                 t.last = Some(g.now);
-                let elapsed = g.now.since(vr.since);
+                let elapsed = g.now.since(t.from.unwrap_or(vr.since));
                 let per = |d: Duration| (elapsed.as_nanos() / d.as_nanos().max(1)) as u64;
                 let answers = t.heard.min(per(ANSWER_GAP) + 1);
-                let most = per(interval) + 2 + answers + t.credit + t.releases * (DEPTH + 1);
+                let most = per(interval) + 2 + answers + t.credit + t.burst;
                 if t.sent > most {
                     return Err(format!(
                         "node {node}, group {group}: {} adverts in {elapsed:?} at {interval:?}, at most {most}",

@@ -44,6 +44,10 @@ impl Checker for Vips {
             Fact::Emitted { node, group, advert, how: How::Now | How::Armed } if advert.priority > 0 => {
                 self.advertised.insert((node, group), g.now);
             }
+            // It was first, though nobody heard it.
+            Fact::Unsent { node, group, .. } => {
+                self.advertised.insert((node, group), g.now);
+            }
             Fact::Heard { node, group, advert, from } => {
                 let beats = advert.priority > 0 && (advert.priority, g.opts.host[from]) > g.rank(node, group);
                 if beats && g.nodes[node].vr[group].state == State::Master {

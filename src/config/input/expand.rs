@@ -1,0 +1,354 @@
+//! `$NAME=value`, `$NAME`, `${NAME}` and the names that are always there.
+//!
+//! Replacing is textual, as in keepalived: what a name stood for may hold further names, and is looked at again. Each
+//! part of the line remembers where it came from. keepalived runs forever on `$A=$B`, `$B=$A`; here it is an error.
+
+use super::{Frame, Reader};
+use crate::config::diag::{self, Severity};
+use crate::config::source::{Piece, Span};
+use crate::config::tree::MAX_LINE;
+use std::rc::Rc;
+
+/// Names inside names. More is a name that needs itself.
+const MAX_DEPTH: u32 = 32;
+/// Replacements in one line. Values may be empty, so that the length of the line alone bounds nothing.
+const MAX_IN_LINE: usize = 4096;
+/// Lines of a multi-line definition.
+const MAX_BODY: usize = 100_000;
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Def {
+    pub(super) value: Value,
+    /// Where it is defined.
+    pub(super) span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    /// The text, and where it stands.
+    Text(String, Span),
+    Lines(Rc<[Span]>),
+}
+
+/// What became of a line.
+pub(super) enum Outcome {
+    /// No name in it is defined.
+    Same,
+    Line(Span),
+    /// It cannot be used, which has been told.
+    Dropped,
+}
+
+/// `$NAME=value`: the name, and where the value starts.
+pub(super) fn definition(line: &str) -> Option<(&str, usize)> {
+    let rest = line.strip_prefix('$')?;
+    let name = name(rest)?;
+    rest.get(name.len()..)?.starts_with('=').then_some((name, name.len() + 2))
+}
+
+fn name(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+    let name = text.get(..end)?;
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_').then_some(name)
+}
+
+/// A use of a name in a line.
+struct Use<'t> {
+    name: &'t str,
+    args: &'t str,
+    end: usize,
+    /// What follows allows it without braces.
+    delimited: bool,
+}
+
+fn reference(text: &str, at: usize) -> Option<Use<'_>> {
+    let rest = text.get(at + 1..)?;
+    if let Some(inner) = rest.strip_prefix('{') {
+        let name = name(inner)?;
+        let close = inner.find('}')?;
+        let args = inner.get(name.len()..close)?;
+        let fits = args.is_empty() || args.starts_with([' ', '\t']);
+        return fits.then_some(Use { name, args: args.trim(), end: at + 3 + close, delimited: true });
+    }
+    let name = name(rest)?;
+    let after = rest.get(name.len()..)?.chars().next();
+    let delimited = after.is_none_or(|c| c.is_ascii_whitespace() || matches!(c, '/' | ',' | ')'));
+    Some(Use { name, args: "", end: at + 1 + name.len(), delimited })
+}
+
+/// A line while names in it are replaced.
+struct Work {
+    text: String,
+    pieces: Vec<Piece>,
+}
+
+impl Work {
+    fn piece_at(&self, at: usize) -> (usize, Piece) {
+        let n = self.pieces.partition_point(|p| p.at as usize <= at).max(1) - 1;
+        (n, self.pieces.get(n).copied().unwrap_or(Piece { at: 0, origin: Span::default(), same: false, link: 0 }))
+    }
+    /// Where the text of a range comes from.
+    fn origin(&self, at: usize, end: usize) -> Span {
+        let (_, p) = self.piece_at(at);
+        if !p.same {
+            return p.origin;
+        }
+        let start = p.origin.start + (at as u32 - p.at);
+        Span { start, end: (start + (end - at) as u32).min(p.origin.end.max(start)), ..p.origin }
+    }
+    fn replace(&mut self, at: usize, end: usize, text: &str, new: Piece) {
+        let (n, mut tail) = self.piece_at(end);
+        if tail.same {
+            tail.origin.start += end as u32 - tail.at;
+        }
+        tail.at = end as u32;
+        let keep = self.pieces.partition_point(|p| (p.at as usize) < at);
+        let later: Vec<Piece> = std::iter::once(tail).chain(self.pieces.iter().skip(n + 1).copied()).collect();
+        self.pieces.truncate(keep);
+        if !text.is_empty() {
+            self.pieces.push(new);
+        }
+        let shift = |p: Piece| Piece { at: p.at - end as u32 + (at + text.len()) as u32, ..p };
+        self.pieces.extend(later.into_iter().map(shift));
+        self.text.replace_range(at..end, text);
+    }
+}
+
+impl Reader<'_> {
+    /// Takes in a definition; `here` is the line from its `$` without the comment.
+    pub(super) fn define(&mut self, here: Span, from_file: bool) {
+        let text = self.src.slice(here);
+        let Some((name, start)) = definition(text) else { return };
+        let name = name.to_owned();
+        let raw = text.get(start..).unwrap_or("");
+        let lead = (raw.len() - raw.trim_start().len()) as u32;
+        let first = Span { start: here.start + start as u32 + lead, ..here };
+        let value = match raw.trim_end().strip_suffix('\\') {
+            None => Value::Text(raw.trim().to_owned(), first),
+            Some(_) if !from_file => {
+                let value = self.without_backslash(first);
+                Value::Text(self.src.slice(value).to_owned(), value)
+            }
+            Some(_) => {
+                let mut lines = vec![self.without_backslash(first)];
+                // To the first line that does not end in a backslash, or a blank one.
+                while let Some(line) = self.next_line() {
+                    let text = self.src.slice(line);
+                    let code = text.get(..super::code_length(text)).unwrap_or(text).trim_end();
+                    let more = code.ends_with('\\');
+                    let lead = (code.len() - code.trim_start().len()) as u32;
+                    let span = Span { start: line.start + lead, end: line.start + code.len() as u32, ..line };
+                    if span.start >= span.end {
+                        break;
+                    }
+                    lines.push(self.without_backslash(span));
+                    if lines.len() > MAX_BODY {
+                        let text = format!("a definition of more than {MAX_BODY} lines: the rest is left out");
+                        self.say(Severity::Fatal, here, text);
+                        break;
+                    }
+                    if !more {
+                        break;
+                    }
+                }
+                lines.retain(|s| s.start < s.end);
+                Value::Lines(lines.into())
+            }
+        };
+        self.defs.insert(name, Def { value, span: here });
+    }
+
+    fn without_backslash(&self, span: Span) -> Span {
+        let text = self.src.slice(span).trim_end();
+        let text = text.strip_suffix('\\').unwrap_or(text).trim_end();
+        Span { end: span.start + text.len() as u32, ..span }
+    }
+
+    /// Replaces the names in a line; `here` is the line without blanks before it and without its comment.
+    pub(super) fn replace(&mut self, here: Span) -> Outcome {
+        let text = self.src.slice(here).to_owned();
+        let first = Piece { at: 0, origin: here, same: true, link: 0 };
+        let mut work = Work { text, pieces: vec![first] };
+        let mut tail: Option<(Rc<[Span]>, u32)> = None;
+        let (mut count, mut changed) = (0usize, false);
+        loop {
+            let (mut pos, before) = (0, count);
+            while let Some(i) = work.text.get(pos..).and_then(|t| memchr::memchr(b'$', t.as_bytes())) {
+                let at = pos + i;
+                pos = at + 1;
+                let Some(used) = reference(&work.text, at) else { continue };
+                let (name, end) = (used.name.to_owned(), used.end);
+                let origin = work.origin(at, end);
+                if !used.delimited {
+                    if self.defs.contains_key(&name) && count == 0 {
+                        let text = format!("`${name}` is not replaced here");
+                        let help = format!("write `${{{name}}}`: without braces a blank, `/`, `,` or `)` must follow");
+                        self.say(Severity::Warning, origin, text).help(help).not_in_test();
+                    }
+                    continue;
+                }
+                let above = work.piece_at(at).1.link;
+                if self.src.link(above).is_some_and(|l| l.depth >= MAX_DEPTH) {
+                    let text = format!("`${name}` is defined by itself: the line is ignored");
+                    self.say(Severity::Error, origin, text).help("break the circle of definitions");
+                    return Outcome::Dropped;
+                }
+                match self.defs.get(&name).cloned() {
+                    Some(Def { value: Value::Text(value, value_span), span }) => {
+                        let link = self.link(span, above, &name);
+                        if diag::tells_a_secret(&work.text) {
+                            self.src.add_secret(value_span);
+                        }
+                        let new = Piece { at: at as u32, origin, same: false, link };
+                        work.replace(at, end, &value, new);
+                        pos = at;
+                    }
+                    Some(Def { value: Value::Lines(lines), .. }) => {
+                        if end < work.text.trim_end().len() || tail.is_some() {
+                            let text = format!("`${name}` has several lines: nothing may follow it on its line");
+                            self.say(Severity::Error, origin, text)
+                                .help("end the line after it; it is not replaced here");
+                            continue;
+                        }
+                        let link = self.use_link(origin, above, &name);
+                        let start = lines.first().copied().unwrap_or(origin);
+                        let text = self.src.slice(start).to_owned();
+                        let text = if lines.is_empty() { String::new() } else { text };
+                        let new = Piece { at: at as u32, origin: start, same: true, link };
+                        work.replace(at, end, &text, new);
+                        tail = Some((lines, link));
+                        // The rest of the work on this line is done when it is read again.
+                        pos = work.text.len();
+                    }
+                    None => {
+                        let args = used.args.to_owned();
+                        let Some(value) = self.builtin(&name, &args, origin) else { continue };
+                        let value = match value.as_str() {
+                            "#" | "!" if !in_quotes(&work.text, at) => format!("\\{value}"),
+                            _ => value,
+                        };
+                        let new = Piece { at: at as u32, origin, same: false, link: above };
+                        work.replace(at, end, &value, new);
+                        pos = at + value.len();
+                    }
+                }
+                changed = true;
+                count += 1;
+                self.count_names += 1;
+                if work.text.len() > MAX_LINE || count > MAX_IN_LINE {
+                    let origin = work.origin(at, at);
+                    let (what, limit) = if count > MAX_IN_LINE { ("names", MAX_IN_LINE) } else { ("bytes", MAX_LINE) };
+                    let text = format!("replacing `${name}` makes a line of more than {limit} {what}: it is ignored");
+                    let help = "what a name stands for may hold names; here they add up to too much";
+                    let link = self.defs.get(&name).map(|d| d.span);
+                    let src = &*self.src;
+                    let handle = self.diags.push(src, Severity::Error, origin, text).help(help);
+                    if let Some(span) = link {
+                        handle.also(src, span, format!("`${name}` is defined here"));
+                    }
+                    return Outcome::Dropped;
+                }
+                if self.count_names > self.options.limits.names {
+                    let limit = self.options.limits.names;
+                    self.too_much(origin, format!("more than {limit} names are replaced"));
+                    return Outcome::Dropped;
+                }
+            }
+            if count == before || tail.is_some() {
+                break;
+            }
+        }
+        if !changed {
+            return Outcome::Same;
+        }
+        if self.src.replaced_bytes() + work.text.len() > self.options.limits.replaced {
+            let limit = self.options.limits.replaced;
+            self.too_much(here, format!("replaced names make more than {limit} bytes"));
+            return Outcome::Dropped;
+        }
+        let line = self.src.add_line(&work.text, &work.pieces);
+        if let Some((lines, link)) = tail {
+            let depth = self.stack.iter().filter(|f| matches!(f, Frame::Body { .. })).count();
+            if depth >= MAX_DEPTH as usize {
+                let text = "multi-line definitions inside each other, too deep: ignored";
+                self.say(Severity::Error, here, text).help("break the circle of definitions");
+                return Outcome::Dropped;
+            }
+            if !self.exhausted {
+                self.stack.push(Frame::Body { lines, next: 1, link });
+            }
+        }
+        Outcome::Line(line)
+    }
+
+    fn link(&mut self, span: Span, above: u32, name: &str) -> u32 {
+        if let Some(&known) = self.links.get(&(span, above)) {
+            return known;
+        }
+        let link = self.src.add_link(span, format!("`${name}` is defined here"), above);
+        self.links.insert((span, above), link);
+        link
+    }
+
+    fn use_link(&mut self, span: Span, above: u32, name: &str) -> u32 {
+        self.src.add_link(span, format!("`${name}` is used here"), above)
+    }
+
+    /// Names that are always there.
+    fn builtin(&mut self, name: &str, args: &str, span: Span) -> Option<String> {
+        Some(match name {
+            "_PWD" => self.directory_now(),
+            "_INSTANCE" => self.options.config_id.to_owned(),
+            "_HASH" => "#".to_owned(),
+            "_BANG" => "!".to_owned(),
+            "_ENV" => {
+                let value = (self.options.env)(args).unwrap_or_default();
+                // A line end in it would make a second line that stands nowhere.
+                value.chars().filter(|c| !c.is_control()).collect()
+            }
+            "_RANDOM" => {
+                let mut numbers = args.split_ascii_whitespace().map(str::parse::<u32>);
+                let (low, high) = match (numbers.next(), numbers.next(), numbers.next()) {
+                    (None, _, _) => (0, 32767),
+                    (Some(Ok(low)), None, _) => (low, 32767),
+                    (Some(Ok(low)), Some(Ok(high)), None) => (low, high),
+                    _ => {
+                        let help = "write `${_RANDOM}`, `${_RANDOM <min>}` or `${_RANDOM <min> <max>}`";
+                        self.say(Severity::Error, span, "not a range of numbers: 0..32767 is used").help(help);
+                        (0, 32767)
+                    }
+                };
+                if low > high {
+                    let text = format!("the smallest number, {low}, is above the largest, {high}: {low} is used");
+                    self.say(Severity::Error, span, text);
+                    return Some(low.to_string());
+                }
+                (u64::from(low) + self.next_random() % (u64::from(high - low) + 1)).to_string()
+            }
+            _ => return None,
+        })
+    }
+
+    /// splitmix64: every seed is a good one.
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+fn in_quotes(text: &str, at: usize) -> bool {
+    let bytes = text.as_bytes();
+    let (mut i, mut quoted) = (0, false);
+    while i < at {
+        match bytes.get(i) {
+            Some(b'\\') => i += 1,
+            Some(b'"') => quoted = !quoted,
+            _ => {}
+        }
+        i += 1;
+    }
+    quoted
+}

@@ -1,0 +1,282 @@
+//! Chains of adverts, on socket pairs: what leaves, in which order, and what is reported.
+
+use crate::{PATIENCE, ring, wait};
+use bytes::Bytes;
+use kalived::daemon::adverts::{Adverts, CHAIN, Way};
+use kalived::daemon::token::Token;
+use kalived::event::{Errno, Event};
+use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use kalived::sys::clock;
+use kalived::sys::op::Done;
+use kalived::sys::ring::Ring;
+use kalived::time::{Duration, Instant};
+use std::os::unix::net::UnixDatagram;
+use std::rc::Rc;
+
+const MS: Duration = Duration::from_millis(1);
+/// Far enough that no timer set there fires during a test.
+const FAR: Duration = Duration::from_secs(3600);
+
+struct Bench {
+    ring: Ring<Token>,
+    adverts: Adverts,
+    out: UnixDatagram,
+    way: Way,
+    vrs: Vec<VrKey>,
+    sock: SockKey,
+    /// Router, epoch, due, result.
+    told: Vec<(usize, u32, Instant, Result<(), Errno>)>,
+    left: usize,
+}
+
+impl Bench {
+    fn new(routers: usize) -> Option<Bench> {
+        let ring = ring()?;
+        let (tx, out) = UnixDatagram::pair().unwrap();
+        out.set_nonblocking(true).unwrap();
+        let mut vrs: Arena<VrMark, ()> = Arena::default();
+        let mut socks: Arena<SockMark, ()> = Arena::default();
+        Some(Bench {
+            ring,
+            adverts: Adverts::default(),
+            out,
+            way: Way { fd: Rc::new(tx.into()), to: None },
+            vrs: (0..routers).map(|_| vrs.insert(())).collect(),
+            sock: socks.insert(()),
+            told: Vec::new(),
+            left: 0,
+        })
+    }
+
+    fn add(&mut self, vr: usize, epoch: u32, at: Instant, text: &'static str) {
+        self.adverts.add(self.vrs[vr], self.sock, self.way.clone(), epoch, at, Bytes::from_static(text.as_bytes()));
+    }
+
+    /// The end of a turn, and its submission.
+    fn arm(&mut self) {
+        self.adverts.arm(&mut self.ring);
+        self.ring.submit().unwrap();
+    }
+
+    fn stop(&mut self, vr: usize, farewell: Option<&'static str>) {
+        let farewell = farewell.map(|f| (Bytes::from_static(f.as_bytes()), self.way.clone()));
+        self.adverts.stop(&mut self.ring, self.vrs[vr], farewell);
+    }
+
+    fn feed(&mut self, done: Done<Token>) {
+        let event = match done.tag {
+            Token::Timer(c) => {
+                self.adverts.on_timer(c);
+                None
+            }
+            Token::Advert(c, i) => self.adverts.on_send(&mut self.ring, c, i, done.result),
+            Token::Farewell(s) => self.adverts.on_farewell(&mut self.ring, s, done.result),
+            Token::Send(_) => {
+                self.left += 1;
+                None
+            }
+            _ => None,
+        };
+        if let Some(Event::AdvertSent { vr, epoch, due, result }) = event {
+            let vr = self.vrs.iter().position(|v| *v == vr).unwrap();
+            self.told.push((vr, epoch, due, result));
+        }
+    }
+
+    /// Turns until nothing is in flight.
+    fn settle(&mut self) {
+        let deadline = clock::mono() + PATIENCE;
+        while self.ring.in_flight() > 0 {
+            wait(&mut self.ring, deadline);
+            while let Some(done) = self.ring.pop() {
+                self.feed(done);
+            }
+            self.arm();
+        }
+    }
+
+    /// What left so far. Plain receives: they never enter the ring.
+    fn wire(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut buf = [0; 64];
+        while let Ok(n) = self.out.recv(&mut buf) {
+            all.push(String::from_utf8(buf[..n].to_vec()).unwrap());
+        }
+        all
+    }
+}
+
+#[test]
+fn a_busy_loop_delays_no_chain() {
+    let Some(mut b) = Bench::new(3) else { return };
+    let now = clock::mono();
+    // Taken in another order than due.
+    for (at, texts) in [(15, ["7", "8", "9"]), (5, ["1", "2", "3"]), (10, ["4", "5", "6"])] {
+        for (vr, text) in texts.into_iter().enumerate() {
+            b.add(vr, 1, now + MS * at, text);
+        }
+    }
+    b.arm();
+    // 20 ms in user code: no call into the kernel in which the ring could catch up. The first receive below only finds
+    // what was sent during them, for it looks into the queue before it returns to us.
+    while clock::mono() < now + MS * 20 {}
+    let mut buf = [0; 64];
+    assert_eq!(b.out.recv(&mut buf).map_err(|e| e.kind()), Ok(1), "nothing left while the loop was busy");
+    let mut wire = b.wire();
+    wire.insert(0, char::from(buf[0]).to_string());
+    // In order for each router. (Between routers only when this thread kept its CPU: chains that are overdue together take
+    // turns, send by send.)
+    wire.sort_by_key(|text| (text.parse::<usize>().unwrap() - 1) % 3);
+    assert_eq!(wire, ["1", "4", "7", "2", "5", "8", "3", "6", "9"]);
+    b.settle();
+    b.told.sort_by_key(|t| t.0);
+    let due: Vec<_> = b.told.iter().map(|t| (t.0, t.2.since(now).as_millis())).collect();
+    assert_eq!(due, [(0, 5), (0, 10), (0, 15), (1, 5), (1, 10), (1, 15), (2, 5), (2, 10), (2, 15)]);
+    assert!(b.told.iter().all(|t| t.1 == 1 && t.3 == Ok(())));
+    assert_eq!(b.adverts.chains(), 0);
+}
+
+#[test]
+fn the_farewell_is_last_and_nothing_is_told_of_what_was_taken_back() {
+    let Some(mut b) = Bench::new(1) else { return };
+    let now = clock::mono();
+    for k in 1..=30 {
+        // More chains than are linked in front of a farewell.
+        b.add(0, 1, now + FAR * k, "advert");
+    }
+    b.arm();
+    // Taken in the same turn as the stop: never submitted.
+    b.add(0, 1, now, "too late");
+    b.stop(0, Some("farewell"));
+    b.settle();
+    assert_eq!(b.wire(), ["farewell"]);
+    assert_eq!((b.told.len(), b.adverts.chains(), b.adverts.stopping()), (0, 0, false));
+}
+
+#[test]
+fn others_in_a_cancelled_chain_are_armed_again() {
+    let Some(mut b) = Bench::new(4) else { return };
+    let now = clock::mono();
+    // Late enough that the stop comes first, however busy this machine is.
+    let (soon, sooner) = (now + MS * 1600, now + MS * 1500);
+    for (vr, text) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        b.add(vr, 7, soon, text);
+        b.add(vr, 7, sooner, text);
+    }
+    b.arm();
+    b.stop(0, Some("farewell a"));
+    // c is stopped too, while b, c and d are on their way back.
+    b.stop(2, None);
+    b.settle();
+    let mut wire = b.wire();
+    wire[1..].sort();
+    assert_eq!(wire, ["farewell a", "b", "b", "d", "d"]);
+    b.told.sort_by_key(|t| t.0);
+    assert_eq!(b.told, [(1, 7, sooner, Ok(())), (1, 7, soon, Ok(())), (3, 7, sooner, Ok(())), (3, 7, soon, Ok(()))]);
+    assert_eq!(b.adverts.chains(), 0);
+}
+
+#[test]
+fn closing_a_socket_takes_back_what_is_armed_on_it() {
+    let Some(mut b) = Bench::new(2) else { return };
+    let now = clock::mono();
+    let mut socks: Arena<SockMark, ()> = Arena::default();
+    socks.insert(());
+    let (other, mine) = (socks.insert(()), b.sock);
+    b.add(0, 1, now + MS * 1500, "kept");
+    b.sock = other;
+    b.add(1, 1, now + MS * 1500, "taken back");
+    b.arm();
+    assert_ne!(other, mine);
+    b.adverts.close(&mut b.ring, other);
+    b.settle();
+    assert_eq!(b.wire(), ["kept"]);
+    assert_eq!(b.told.len(), 1);
+}
+
+#[test]
+fn a_chain_that_fired_unseen_is_reported_with_its_epoch() {
+    let Some(mut b) = Bench::new(1) else { return };
+    let now = clock::mono();
+    b.add(0, 3, now, "advert");
+    b.arm();
+    // Its completions lie in the queue, unseen; the cancel finds nothing.
+    while b.ring.queued() < 2 {
+        b.ring.submit().unwrap();
+    }
+    b.stop(0, Some("farewell"));
+    b.settle();
+    assert_eq!(b.wire(), ["advert", "farewell"]);
+    assert_eq!(b.told, [(0, 3, now, Ok(()))]);
+}
+
+#[test]
+fn a_farewell_that_was_overtaken_is_sent_once_more() {
+    let Some(mut b) = Bench::new(1) else { return };
+    b.add(0, 1, clock::mono() + FAR, "advert");
+    b.add(0, 1, clock::mono() + FAR * 2, "advert");
+    b.arm();
+    b.stop(0, Some("farewell"));
+    b.ring.submit().unwrap();
+    let deadline = clock::mono() + PATIENCE;
+    let mut all = Vec::new();
+    while b.ring.in_flight() > 0 {
+        wait(&mut b.ring, deadline);
+        while let Some(done) = b.ring.pop() {
+            all.push(done);
+        }
+    }
+    assert_eq!(b.wire(), ["farewell"]);
+    // What the kernel does when the timer fires between our entering it and the cancel: the farewell completes first, the
+    // sends after it, and they have left.
+    all.sort_by_key(|d| matches!(d.tag, Token::Advert(..)));
+    for mut done in all {
+        if matches!(done.tag, Token::Advert(..)) {
+            done.result = 6;
+        }
+        b.feed(done);
+    }
+    b.settle();
+    assert_eq!((b.wire(), b.left), (vec!["farewell".to_owned()], 1));
+    assert_eq!(b.told.len(), 2, "they left, so they are told");
+    assert!(!b.adverts.stopping());
+}
+
+#[test]
+fn one_failing_send_silences_nobody_else() {
+    let Some(mut b) = Bench::new(3) else { return };
+    let (tx, gone) = UnixDatagram::pair().unwrap();
+    drop(gone);
+    let at = clock::mono();
+    let good = b.way.clone();
+    b.way = Way { fd: Rc::new(tx.into()), to: None };
+    b.add(0, 1, at, "first");
+    b.way = good;
+    b.add(1, 1, at, "second");
+    b.add(2, 1, at, "third");
+    b.arm();
+    b.settle();
+    assert_eq!(b.wire(), ["second", "third"]);
+    assert!(b.told[0].0 == 0 && b.told[0].3.is_err() && b.told[1].3.is_ok() && b.told[2].3.is_ok());
+}
+
+#[test]
+fn a_full_submission_queue_splits_no_chain() {
+    let Some(mut b) = Bench::new(2 * CHAIN + 5) else { return };
+    let now = clock::mono();
+    // 40 times × 45 members: 120 chains, 1,920 entries in a queue of 1,024. The tail of a chain that was cut off from its
+    // timer would be sent at once.
+    for k in 1..=40 {
+        for vr in 0..b.vrs.len() {
+            b.add(vr, 1, now + FAR + MS * k, "early");
+        }
+    }
+    b.arm();
+    assert_eq!((b.adverts.chains(), b.wire().len()), (120, 0));
+    for vr in 0..b.vrs.len() {
+        b.stop(vr, Some("farewell"));
+    }
+    b.settle();
+    assert_eq!(b.wire(), vec!["farewell"; 45]);
+    assert_eq!((b.told.len(), b.adverts.chains(), b.ring.unknown()), (0, 0, 0));
+}

@@ -1,0 +1,378 @@
+//! Sockets, rtnetlink, signals and exit through the whole interpreter, in a network namespace of each test's own.
+//!
+//! A test starts itself again under `unshare -n` (with a user namespace where it is not root); the namespace ends with
+//! that process, whatever happens in it.
+
+use crate::PATIENCE;
+use bytes::Bytes;
+use kalived::daemon::exec::Exec;
+use kalived::daemon::log::{Sink, Target};
+use kalived::daemon::{Machine, run};
+use kalived::effect::{AddrSpec, Effect, Effects, NetOp, SockSpec};
+use kalived::event::{AddrInfo, Errno, Event, Link, ReqId, RxMeta, Signal};
+use kalived::exit::ExitCode;
+use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use kalived::sys::{clock, ring::Ring, signal};
+use kalived::time::{Instant, Now};
+use kalived::timers::Due;
+use std::process::Command;
+
+const INSIDE: &str = "KALIVED_TEST_NETNS";
+
+/// Whether this process is inside: then the test's body runs. Otherwise runs `test` inside, or says why not.
+pub fn inside(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let unshare = |args: &[&str]| {
+        let mut c = Command::new("unshare");
+        c.args(["-r", "-n"]).args(args);
+        c
+    };
+    if !unshare(&["true"]).output().is_ok_and(|o| o.status.success()) {
+        println!("skipped: no network namespace can be made here (root, or unprivileged user namespaces)");
+        return false;
+    }
+    if let Err(e) = Ring::<()>::new() {
+        println!("skipped: {e}");
+        return false;
+    }
+    let me = std::env::current_exe().unwrap();
+    let out = unshare(&[me.to_str().unwrap(), test, "--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}\n{}", String::from_utf8_lossy(&out.stderr));
+    assert!(text.contains("1 passed"), "the test was not found inside: {text}");
+    false
+}
+
+fn sh(line: &str) {
+    let out = Command::new("sh").args(["-ec", line]).output().unwrap();
+    assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// Two ends of a cable in one namespace, with addresses of which the kernel makes nothing by itself.
+fn cable() -> (u32, u32) {
+    sh("for i in all default; do echo 0 > /proc/sys/net/ipv6/conf/$i/accept_dad || true; done
+        ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up
+        ip addr add fe80::1/64 dev v0 nodad; ip addr add fe80::2/64 dev v1 nodad");
+    (ifindex("v0"), ifindex("v1"))
+}
+
+fn ifindex(name: &str) -> u32 {
+    let out = Command::new("ip").args(["-o", "link", "show", "dev", name]).output().unwrap();
+    String::from_utf8_lossy(&out.stdout).split(':').next().unwrap().trim().parse().unwrap()
+}
+
+#[derive(Debug, PartialEq)]
+enum Told {
+    Ready(SockKey, Result<(), Errno>),
+    Datagram(SockKey, RxMeta, Vec<u8>),
+    Link(Link),
+    Addr(AddrInfo),
+    AddrDel(std::net::IpAddr),
+    Reply(u64, Result<(), Errno>),
+    Lost,
+    Begin,
+    Synced(bool),
+    Other(String),
+}
+
+struct Lab {
+    exec: Exec,
+    fx: Effects,
+    told: Vec<Told>,
+    deadline: Instant,
+    socks: Arena<SockMark, ()>,
+    vr: VrKey,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let sink = Sink::new(Target::Console, true);
+        let exec = Exec::new(Ring::new().unwrap(), signal::install().unwrap(), sink).unwrap();
+        let vr = Arena::<VrMark, ()>::default().insert(());
+        let deadline = clock::mono() + PATIENCE;
+        Lab { exec, fx: Effects::default(), told: Vec::new(), deadline, socks: Arena::default(), vr }
+    }
+
+    fn push(&mut self, e: Effect) {
+        self.fx.push(e);
+    }
+
+    /// Submits without looking at anything.
+    fn submit(&mut self) {
+        self.exec.apply(clock::now(), &mut self.fx);
+        self.exec.wait(None, true).unwrap();
+    }
+
+    /// Turns until `enough`.
+    fn until(&mut self, enough: impl Fn(&[Told]) -> bool) {
+        let now = clock::now();
+        self.exec.apply(now, &mut self.fx);
+        while !enough(&self.told) {
+            assert!(clock::mono() < self.deadline, "it never came: {:#?}", &self.told[self.told.len().min(20)..]);
+            self.exec.wait(Some(self.deadline), false).unwrap();
+            let now = clock::now();
+            let told = &mut self.told;
+            self.exec.events(now, &mut |e| {
+                told.push(match e {
+                    Event::SockReady { sock, result } => Told::Ready(sock, result),
+                    Event::Datagram { sock, meta, bytes } => Told::Datagram(sock, meta, bytes.to_vec()),
+                    Event::LinkNew(l) => Told::Link(l),
+                    Event::AddrNew(a) => Told::Addr(a),
+                    Event::AddrDel { addr, .. } => Told::AddrDel(addr),
+                    Event::Reply { req, result } => Told::Reply(req.0, result),
+                    Event::NetlinkLost => Told::Lost,
+                    Event::DumpBegin => Told::Begin,
+                    Event::Synced { complete } => Told::Synced(complete),
+                    e => Told::Other(format!("{e:?}")),
+                });
+            });
+            self.exec.apply(now, &mut self.fx);
+        }
+    }
+
+    fn open(&mut self, ifindex: u32, group: &str) -> SockKey {
+        let sock = self.socks.insert(());
+        self.push(Effect::OpenSock { sock, spec: SockSpec { ifindex, group: group.parse().unwrap() } });
+        self.until(|t| t.iter().any(|t| matches!(t, Told::Ready(s, _) if *s == sock)));
+        assert_eq!(self.told.pop(), Some(Told::Ready(sock, Ok(()))));
+        sock
+    }
+
+    fn send(&mut self, sock: SockKey, packet: Vec<u8>) {
+        self.push(Effect::Send { vr: self.vr, sock, packet: Bytes::from(packet) });
+    }
+
+    fn datagrams(&self) -> Vec<(SockKey, RxMeta, Vec<u8>)> {
+        let of = |t: &Told| if let Told::Datagram(s, m, b) = t { Some((*s, *m, b.clone())) } else { None };
+        self.told.iter().filter_map(of).collect()
+    }
+}
+
+/// An IPv4 packet of protocol 112 from 192.0.2.9; the kernel fills in the checksum.
+fn packet_v4(number: u16) -> Vec<u8> {
+    let mut p = vec![0x45, 0xc0, 0, 28, 0, 1, 0, 0, 255, 112, 0, 0, 192, 0, 2, 9, 224, 0, 0, 18];
+    p.extend([0x21, 1, 100, 0, 0, 1]);
+    p.extend(number.to_be_bytes());
+    p
+}
+
+fn packet_v6() -> Vec<u8> {
+    let mut p = vec![0x60, 0, 0, 0, 0, 8, 112, 255];
+    p.extend("fe80::2".parse::<std::net::Ipv6Addr>().unwrap().octets());
+    p.extend("ff02::12".parse::<std::net::Ipv6Addr>().unwrap().octets());
+    p.extend([0x31, 1, 100, 0, 0, 100, 0, 0]);
+    p
+}
+
+#[test]
+fn packets_of_both_families_arrive_with_what_must_be_checked() {
+    if !inside("netns::packets_of_both_families_arrive_with_what_must_be_checked") {
+        return;
+    }
+    let (v0, v1) = cable();
+    let mut lab = Lab::new();
+    let (rx4, tx4) = (lab.open(v0, "224.0.0.18"), lab.open(v1, "224.0.0.18"));
+    let (rx6, tx6) = (lab.open(v0, "ff02::12"), lab.open(v1, "ff02::12"));
+    lab.send(tx4, packet_v4(1));
+    lab.send(tx6, packet_v6());
+    lab.until(|t| t.iter().filter(|t| matches!(t, Told::Datagram(..))).count() >= 2);
+    let mut got = lab.datagrams();
+    got.sort_by_key(|g| g.0 != rx4);
+    // The sender's sockets heard nothing of their own packets: only these two arrived, on the other end.
+    assert_eq!(got.len(), 2);
+    let (sock, meta, bytes) = &got[0];
+    assert_eq!((*sock, meta.src, meta.dst, meta.hop_limit), (rx4, [192, 0, 2, 9].into(), None, None));
+    assert_eq!((bytes.len(), bytes[8], bytes[9], &bytes[20..]), (28, 255, 112, &packet_v4(1)[20..]));
+    let (sock, meta, bytes) = &got[1];
+    assert_eq!((*sock, meta.src), (rx6, "fe80::2".parse().unwrap()));
+    assert_eq!((meta.dst, meta.hop_limit), (Some("ff02::12".parse().unwrap()), Some(255)));
+    assert_eq!(bytes, &packet_v6()[40..]);
+}
+
+#[test]
+fn a_flood_past_the_buffers_loses_nothing_that_the_socket_holds() {
+    if !inside("netns::a_flood_past_the_buffers_loses_nothing_that_the_socket_holds") {
+        return;
+    }
+    let (v0, v1) = cable();
+    let mut lab = Lab::new();
+    let (rx, tx) = (lab.open(v0, "224.0.0.18"), lab.open(v1, "224.0.0.18"));
+    // More than the 256 buffers while nobody gives any back, less than any socket buffer holds without CAP_NET_ADMIN.
+    for i in 0..300 {
+        lab.send(tx, packet_v4(i));
+    }
+    lab.submit();
+    lab.until(|t| t.iter().filter(|t| matches!(t, Told::Datagram(..))).count() >= 300);
+    let numbers: Vec<u16> = lab
+        .datagrams()
+        .iter()
+        .map(|(s, _, b)| (*s, u16::from_be_bytes([b[26], b[27]])))
+        .map(|(s, n)| {
+            assert_eq!(s, rx);
+            n
+        })
+        .collect();
+    assert_eq!(numbers, (0..300).collect::<Vec<_>>());
+    assert!(lab.exec.counters().buffers_out > 0, "the buffers never ran out: this test shows nothing");
+}
+
+#[test]
+fn a_closed_socket_is_silent_and_lets_go_of_its_fds() {
+    if !inside("netns::a_closed_socket_is_silent_and_lets_go_of_its_fds") {
+        return;
+    }
+    let (v0, v1) = cable();
+    let mut lab = Lab::new();
+    let tx = lab.open(v1, "224.0.0.18");
+    let fds = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = fds();
+    let old = lab.open(v0, "224.0.0.18");
+    // Armed on it: taken back with it.
+    let at = clock::mono() + kalived::time::Duration::from_secs(3600);
+    lab.push(Effect::AdvertAt { vr: lab.vr, sock: old, epoch: 1, at, packet: Bytes::from(packet_v4(0)) });
+    lab.submit();
+    assert_eq!(fds(), before + 2);
+    lab.push(Effect::CloseSock { sock: old });
+    let new = lab.open(v0, "224.0.0.18");
+    lab.send(tx, packet_v4(7));
+    lab.until(|t| t.iter().any(|t| matches!(t, Told::Datagram(..))));
+    assert!(lab.datagrams().iter().all(|d| d.0 == new), "{old:?} was heard of again");
+    lab.push(Effect::CloseSock { sock: new });
+    lab.push(Effect::Resync); // something to wait for, after the cancellations
+    lab.until(|t| t.contains(&Told::Synced(true)));
+    assert_eq!(fds(), before);
+    assert!(!lab.told.iter().any(|t| matches!(t, Told::Other(_))), "{:?}", lab.told);
+}
+
+fn spec(ifindex: u32, addr: &str, prefix: u8) -> AddrSpec {
+    AddrSpec {
+        ifindex,
+        addr: addr.parse().unwrap(),
+        prefix,
+        brd: None,
+        scope: 0,
+        label: None,
+        deprecated: false,
+        noprefixroute: false,
+        peer: None,
+    }
+}
+
+#[test]
+fn requests_are_answered_each_and_a_dump_is_links_then_addresses() {
+    if !inside("netns::requests_are_answered_each_and_a_dump_is_links_then_addresses") {
+        return;
+    }
+    let (v0, _) = cable();
+    let mut lab = Lab::new();
+    lab.push(Effect::Resync);
+    lab.until(|t| t.contains(&Told::Synced(true)));
+    assert_eq!(lab.told.first(), Some(&Told::Begin));
+    let first_addr = lab.told.iter().position(|t| matches!(t, Told::Addr(_))).unwrap();
+    let last_link = lab.told.iter().rposition(|t| matches!(t, Told::Link(_))).unwrap();
+    assert!(last_link < first_addr);
+    assert!(lab.told.iter().any(|t| matches!(t, Told::Link(l) if l.name == "v0" && l.ifindex == v0 && l.up)));
+
+    // One turn, several slices: every one gets its own answer, and what cannot be is refused by itself.
+    lab.told.clear();
+    for i in 0..100u64 {
+        let s = spec(v0, &format!("10.1.0.{}", i + 1), 24);
+        lab.push(Effect::Netlink { req: ReqId(i), op: NetOp::AddrAdd(s) });
+    }
+    lab.push(Effect::Netlink { req: ReqId(100), op: NetOp::AddrDel(spec(v0, "10.9.9.9", 32)) });
+    lab.push(Effect::Netlink { req: ReqId(101), op: NetOp::AddrAdd(spec(9999, "10.9.9.9", 32)) });
+    lab.push(Effect::Netlink { req: ReqId(102), op: NetOp::AddrAdd(spec(v0, "2001:db8::1", 64)) });
+    lab.until(|t| t.iter().filter(|t| matches!(t, Told::Reply(..))).count() >= 103);
+    let replies: Vec<_> =
+        lab.told.iter().filter_map(|t| if let Told::Reply(r, e) = t { Some((*r, *e)) } else { None }).collect();
+    let mut expect: Vec<_> = (0..100).map(|i| (i, Ok(()))).collect();
+    expect.extend([(100, Err(Errno::EADDRNOTAVAIL)), (101, Err(Errno::ENODEV)), (102, Ok(()))]);
+    assert_eq!(replies, expect);
+    // The notice comes before the answer: one queue, one order.
+    let notice = lab.told.iter().position(|t| matches!(t, Told::Addr(a) if a.addr.to_string() == "10.1.0.1"));
+    let answer = lab.told.iter().position(|t| *t == Told::Reply(0, Ok(())));
+    assert!(notice.is_some() && notice < answer);
+
+    lab.told.clear();
+    lab.push(Effect::Netlink { req: ReqId(103), op: NetOp::AddrDel(spec(v0, "2001:db8::1", 64)) });
+    lab.until(|t| t.contains(&Told::Reply(103, Ok(()))));
+    assert!(lab.told.contains(&Told::AddrDel("2001:db8::1".parse().unwrap())));
+}
+
+#[test]
+fn lost_messages_are_told_and_a_dump_repairs() {
+    if !inside("netns::lost_messages_are_told_and_a_dump_repairs") {
+        return;
+    }
+    let (v0, _) = cable();
+    let mut lab = Lab::new();
+    lab.push(Effect::Resync);
+    lab.until(|t| t.contains(&Told::Synced(true)));
+    lab.told.clear();
+    // More notices than there are buffers, while the loop looks away.
+    sh("for i in $(seq 0 599); do echo addr add 10.$((i / 250)).$((i % 250)).1/32 dev v0; done | ip -batch -");
+    lab.submit();
+    lab.until(|t| t.contains(&Told::Lost));
+    lab.push(Effect::Netlink { req: ReqId(1), op: NetOp::AddrAdd(spec(v0, "10.77.0.1", 32)) });
+    // The request was answered one way or the other: nobody waits for ever.
+    lab.until(|t| t.iter().any(|t| matches!(t, Told::Reply(1, _))));
+    // The rest of the notices may overrun the first dumps too: each says so, and is asked for again.
+    loop {
+        lab.told.clear();
+        lab.push(Effect::Resync);
+        lab.until(|t| t.iter().any(|t| matches!(t, Told::Synced(_))));
+        if lab.told.contains(&Told::Synced(true)) {
+            break;
+        }
+    }
+    let begin = lab.told.iter().rposition(|t| *t == Told::Begin).unwrap();
+    let mut known: Vec<_> = lab.told[begin..]
+        .iter()
+        .filter_map(|t| if let Told::Addr(a) = t { Some(a.addr) } else { None })
+        .filter(|a| a.is_ipv4())
+        .collect();
+    known.sort();
+    known.dedup();
+    assert_eq!(known.len(), 601, "the dump knows all of them");
+}
+
+/// Answers SIGUSR2 by ending, with one advert armed and one frame sent before.
+struct Script {
+    heard: Vec<String>,
+}
+
+impl Machine for Script {
+    fn handle(&mut self, _: Now, event: Event<'_>, fx: &mut Effects) {
+        self.heard.push(format!("{event:?}"));
+        match event {
+            Event::Start => {
+                let pid = std::process::id();
+                sh(&format!("kill -HUP {pid}; kill -USR1 {pid}; kill -USR2 {pid}"));
+                fx.push(Effect::Frame { ifindex: 1, frame: Bytes::from_static(&[0; 60]) });
+            }
+            Event::Signal(Signal::Usr2) => fx.push(Effect::Exit(ExitCode::NoConfig)),
+            _ => {}
+        }
+    }
+    fn fire(&mut self, _: Now, _: usize, _: &mut Effects) -> bool {
+        false
+    }
+    fn next_deadline(&self) -> Option<(Instant, Due)> {
+        None
+    }
+}
+
+#[test]
+fn signals_are_events_and_exit_ends_the_loop_with_its_code() {
+    if !inside("netns::signals_are_events_and_exit_ends_the_loop_with_its_code") {
+        return;
+    }
+    let mut lab = Lab::new();
+    let mut script = Script { heard: Vec::new() };
+    assert_eq!(run(&mut lab.exec, &mut script), ExitCode::NoConfig);
+    for signal in ["Start", "Signal(Hup)", "Signal(Usr1)", "Signal(Usr2)"] {
+        assert!(script.heard.iter().any(|h| h == signal), "{signal} in {:?}", script.heard);
+    }
+}

@@ -1,0 +1,148 @@
+//! One turn of one node's loop, in the order of the daemon's: completions that were queued, then timers, then effects.
+//!
+//! Read first: `run.rs`, and `src/daemon/mod.rs` for the original.
+
+use crate::ground::Fact;
+use crate::kernel::Msg;
+use crate::node::Completion;
+use crate::run::{Sabotage, Sim, Work};
+use core::time::Duration;
+use kalived::effect::Effect;
+use kalived::event::{Errno, Event};
+use kalived::time::{Now, Wall};
+use kalived::vrrp::State;
+
+/// Timers dispatched at once, as in the daemon.
+const FIRE: usize = 64;
+/// Time from one turn to the next while timers are left over: a takeover each (`World::fire` does one a turn).
+pub const TURN: Duration = Duration::from_micros(1);
+
+impl Sim {
+    /// One turn of one loop.
+    pub fn turn(&mut self, node: usize) {
+        if !self.nodes[node].runs() {
+            return;
+        }
+        let true_now = self.ground.now;
+        let eager = if self.sabotage == Some(Sabotage::EagerTimers) { self.unit() / 2 } else { 0 };
+        let n = &mut self.nodes[node];
+        let now = Now { mono: n.clock(true_now), wall: Wall(true_now.0.wrapping_add(n.wall)) };
+        let Some(mut p) = n.process.take() else { return };
+        let completions = p.inbox.take(&mut n.rng);
+        n.last_turn = true_now;
+        if core::mem::take(&mut n.lost) {
+            n.overrun = false;
+            self.ground.nodes[node].netlink_touched = true_now;
+        }
+        self.trace.mix(true_now.0 ^ (node as u64) << 56 ^ (completions.len() as u64) << 48);
+        if !p.started {
+            p.started = true;
+            p.world.handle(now, Event::Start, &mut p.fx);
+        }
+        if self.sabotage == Some(Sabotage::TimersFirst) {
+            p.world.fire(now, FIRE, &mut p.fx);
+        }
+        for c in completions {
+            let mut look = true;
+            match c {
+                Completion::Datagram { sock, meta, bytes, truth } => {
+                    if let Some((group, from, advert)) = truth {
+                        self.fact(Fact::Heard { node, group, advert, from });
+                    }
+                    p.world.handle(now, Event::Datagram { sock, meta, bytes: &bytes }, &mut p.fx);
+                    look = false;
+                }
+                Completion::AdvertSent { vr, epoch, due, result } => {
+                    if result.is_ok()
+                        && let Some(group) = p.world.views().iter().position(|v| v.vr == vr)
+                    {
+                        let due = self.nodes[node].true_time(due);
+                        self.fact(Fact::HeardLate { node, group, due });
+                    }
+                    p.world.handle(now, Event::AdvertSent { vr, epoch, due, result }, &mut p.fx);
+                    look = false;
+                }
+                Completion::SendFailed { vr, errno } => {
+                    p.world.handle(now, Event::SendFailed { vr, errno }, &mut p.fx);
+                }
+                Completion::SockLost { sock, errno } => {
+                    p.world.handle(now, Event::SockLost { sock, errno }, &mut p.fx);
+                }
+                Completion::SockReady { sock, result } => {
+                    p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
+                }
+                Completion::Net(msg) => {
+                    if let Msg::Synced(complete) = msg {
+                        self.synced(node, complete);
+                    }
+                    let open = &mut self.nodes[node].open;
+                    match msg {
+                        // A late answer to what was given up.
+                        Msg::Reply(req, _) if !open.remove(&req) => continue,
+                        // Answers may be among what was lost: every request that was sent is given up.
+                        Msg::Lost => {
+                            for req in core::mem::take(open) {
+                                p.world.handle(now, Event::Reply { req, result: Err(Errno::ENOBUFS) }, &mut p.fx);
+                            }
+                        }
+                        _ => {}
+                    }
+                    p.world.handle(now, msg.event(), &mut p.fx);
+                }
+                Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
+            }
+            if look {
+                self.observe(node, &p.world);
+            }
+        }
+        let then = Now { mono: now.mono + Duration::from_nanos(eager), ..now };
+        let more = p.world.fire(then, FIRE, &mut p.fx);
+        p.world.check_invariants();
+        self.observe(node, &p.world);
+        let effects: Vec<Effect> = p.fx.drain().collect();
+        let deadline = p.world.next_deadline().map(|(at, _)| self.nodes[node].true_time(at));
+        self.nodes[node].process = Some(p);
+        self.apply(node, effects);
+        self.fact(Fact::TurnEnd { node, more });
+        if more {
+            // The loop does not wait.
+            let at = true_now + TURN;
+            self.nodes[node].turn_at = Some(at);
+            self.at(at, Work::Turn { node });
+        } else if let Some(at) = deadline {
+            self.wake(node, (at - Duration::from_nanos(eager)).max(true_now));
+        }
+    }
+
+    /// A dump was handled: what the process believes is true again, if nothing was lost since the dump was made.
+    fn synced(&mut self, node: usize, complete: bool) {
+        let n = &self.nodes[node];
+        if complete && n.dump_losses == n.losses && self.ground.nodes[node].stale {
+            self.ground.nodes[node].stale = false;
+            self.touch(node);
+        }
+    }
+
+    /// Compares the World's states with the ground's.
+    fn observe(&mut self, node: usize, world: &kalived::world::World) {
+        for (group, view) in world.views().into_iter().enumerate() {
+            debug_assert_eq!(self.ground.opts.group(view.vrid, view.family), Some(group));
+            let state = view.state;
+            let now = self.ground.now;
+            let vr = &mut self.ground.nodes[node].vr[group];
+            if vr.state == state {
+                continue;
+            }
+            vr.from = core::mem::replace(&mut vr.state, state);
+            vr.since = now;
+            if vr.from == State::Master {
+                vr.left_master = Some(now);
+            }
+            let from = vr.from;
+            self.figures.transitions += 1;
+            self.figures.edges[from as usize][state as usize] += 1;
+            self.trace.state(now, node, group, from, state);
+            self.fact(Fact::Moved { node, group });
+        }
+    }
+}
