@@ -255,8 +255,8 @@ fn excerpt(out: &mut String, src: &Sources, span: Span) {
     }
     let cells = cells(src, origin.file, start, text, at(origin.start), at(origin.end));
     show(out, &format!("{number:>6} |"), &cells);
-    if src.is_replaced(span) {
-        let line = src.line_of(span);
+    let line = src.line_of(span);
+    if src.is_replaced(span) && !text.contains(src.slice(line).trim()) {
         let text = src.slice(line);
         let at = |n: u32| (n.saturating_sub(line.start) as usize).min(text.len());
         show(out, "     = |", &self::cells(src, line.file, line.start, text, at(span.start), at(span.end)));

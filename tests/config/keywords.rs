@@ -134,19 +134,6 @@ fn what_must_not_be_left_out_keeps_the_daemon_from_starting() {
             "authentication {\nauth_type AH\nauth_pass x\n}",
             "7:11 fatal: `auth_type AH` is not supported yet: without it adverts would not be authenticated",
         ),
-        ("@high priority 200", "6:1 fatal: `@ID` is not supported yet: without it a part of the file would be missing"),
-        (
-            "@^high priority 200",
-            "6:1 fatal: `@^ID` is not supported yet: without it a part of the file would be missing",
-        ),
-        (
-            "~SEQ(i, 1, 3) 10.0.0.$i",
-            "6:1 fatal: `~SEQ` is not supported yet: without it a part of the file would be missing",
-        ),
-        (
-            "include other.conf",
-            "6:1 fatal: `include` is not supported yet: without it a part of the file would be missing",
-        ),
     ] {
         let loaded = instance(lines);
         let got = short(&loaded);
@@ -156,21 +143,6 @@ fn what_must_not_be_left_out_keeps_the_daemon_from_starting() {
     }
     let loaded = text("net_namespace red\n");
     assert!(short(&loaded)[0].starts_with("1:1 fatal: `net_namespace` is not supported yet"));
-}
-
-#[test]
-fn a_definition_is_told_once_and_what_hangs_on_it_is_not() {
-    let loaded = instance("$P=100\n$M=\\\nstate BACKUP \\\nnopreempt\npriority $P\n$M");
-    assert_eq!(
-        short(&loaded),
-        [
-            "6:1 fatal: `$NAME=` is not supported yet (and in 1 more place): without it a part of the file would be missing \
-          | remove it, or keep keepalived for this configuration"
-        ]
-    );
-    // Without a definition the text stands for itself, as in keepalived.
-    let pass = instance("authentication {\nauth_type PASS\nauth_pass a$b\n}");
-    assert_eq!(short(&pass), [""; 0]);
 }
 
 #[test]

@@ -18,3 +18,4 @@ mod names;
 mod rows;
 mod seeds;
 mod shape;
+mod text;

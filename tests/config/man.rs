@@ -42,7 +42,7 @@ fn examples_load() {
     let (_, examples) = page.split_once(".SH EXAMPLES\n").unwrap();
     let mut count = 0;
     for part in examples.split(".EX\n").skip(1) {
-        let file = part.split_once(".EE\n").unwrap().0.replace("\\-", "-");
+        let file = part.split_once(".EE\n").unwrap().0.replace("\\-", "-").replace("\\e", "\\").replace("\\(ti", "~");
         let loaded = text(&file);
         assert_eq!(loaded.render(false), "", "{file}");
         assert!(!loaded.config.instances.is_empty());
