@@ -346,7 +346,7 @@ fn secret_words(line: &str) -> Vec<std::ops::Range<usize>> {
                     // Misspelt, it is a secret as well.
                     let near =
                         |s: &&str| *s == word || (s.len() > 4 && super::keyword::nearest::distance(s, word) <= 2);
-                    secret = word.len() < 20 && SECRET.iter().any(|s| near(&s));
+                    secret = word.len() < 20 && SECRET.iter().any(near);
                     first = false;
                 }
             }

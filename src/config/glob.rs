@@ -198,12 +198,11 @@ fn one(p: &[char], i: usize, c: char) -> Option<usize> {
                     None => return (c == '[').then_some(i + 1),
                     Some(']') if k > first => break,
                     Some(&low) => {
-                        if let (Some('-'), Some(&high)) = (p.get(k + 1), p.get(k + 2)) {
-                            if high != ']' {
-                                hit |= (low..=high).contains(&c);
-                                k += 3;
-                                continue;
-                            }
+                        let high = p.get(k + 2).filter(|high| p.get(k + 1) == Some(&'-') && **high != ']');
+                        if let Some(high) = high {
+                            hit |= (low..=*high).contains(&c);
+                            k += 3;
+                            continue;
                         }
                         hit |= low == c;
                         k += 1;

@@ -44,7 +44,7 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
         return (done(sources, diags, Lowered::default()), Tree::default());
     };
     let tree = tree::parse(&sources, &input, &mut diags);
-    if tree.lines == 0 && !diags.has_fatal() {
+    if tree.lines == 0 && !input.worked && !diags.has_fatal() {
         diags
             .push(&sources, Severity::Fatal, start, "the configuration is empty")
             .help("write at least one `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")

@@ -174,7 +174,7 @@ impl<'a> Builder<'a> {
             }
             let gap = bytes.get((last - at.start) as usize..(span.start - at.start) as usize).unwrap_or(&[]);
             if last == at.start || gap.contains(&b'\n') {
-                self.statement(words.drain(..).collect());
+                self.statement(exact(&mut words));
                 self.tree.lines += 1;
             }
             last = span.end;
@@ -208,9 +208,9 @@ impl<'a> Builder<'a> {
                 self.say(Severity::Error, w.span, "unclosed quote").help(help);
                 words.push(w);
             }
-            Token::Open(span) => self.open(words.drain(..).collect(), span),
+            Token::Open(span) => self.open(exact(words), span),
             Token::Close(span) => {
-                self.statement(words.drain(..).collect());
+                self.statement(exact(words));
                 self.close(span);
             }
         }
@@ -389,6 +389,13 @@ impl<'a> Builder<'a> {
             self.end_frame();
         }
     }
+}
+
+/// The words of a statement in no more memory than they need, because there are half a million statements.
+fn exact(words: &mut Vec<Word>) -> Vec<Word> {
+    let mut out = Vec::with_capacity(words.len());
+    out.append(words);
+    out
 }
 
 fn opened(src: &Sources, f: &Frame) -> (Span, String) {

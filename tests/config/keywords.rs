@@ -146,6 +146,12 @@ fn what_must_not_be_left_out_keeps_the_daemon_from_starting() {
 }
 
 #[test]
+fn a_name_that_is_not_defined_stands_for_itself() {
+    let pass = instance("authentication {\nauth_type PASS\nauth_pass a$b\n}");
+    assert_eq!(short(&pass), [""; 0]);
+}
+
+#[test]
 fn accepted_without_a_word() {
     let loaded = instance("debug 3\naccept\nvirtual_ipaddress_excluded {\n10.0.0.2 -nodad no_track\n}");
     assert_eq!(short(&loaded), [""; 0]);

@@ -175,7 +175,7 @@ fn rows() -> Vec<Row<'static>> {
     let row = |line: &'static str| {
         let cells: Vec<&'static str> = line.split('\t').collect();
         let [scope, keyword, good, bad, least, most, default] = cells[..] else { panic!("{line}") };
-        let scope = *Scope::ALL.iter().find(|s| format!("{s:?}") == scope).unwrap();
+        let scope = *Scope::ALL.iter().find(|s| format!("{s:?}") == scope).expect("a scope of the table");
         let list = |c: &'static str, none| if c == none { Vec::new() } else { c.split(";;").collect() };
         Row { scope, keyword, good: list(good, "!"), bad: list(bad, ""), least, most, default }
     };

@@ -140,7 +140,11 @@ impl Reader<'_> {
                     let lead = (code.len() - code.trim_start().len()) as u32;
                     let span = Span { start: line.start + lead, end: line.start + code.len() as u32, ..line };
                     if span.start >= span.end {
-                        break;
+                        // A comment alone does not end it, as in files of keepalived's own maintainer.
+                        if text.trim().is_empty() {
+                            break;
+                        }
+                        continue;
                     }
                     lines.push(self.without_backslash(span));
                     if lines.len() > MAX_BODY {

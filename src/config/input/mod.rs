@@ -65,6 +65,8 @@ impl Default for Options<'_> {
 pub struct Input {
     /// In order. A line never goes on in the next one.
     pub chunks: Vec<Span>,
+    /// A line was there that works on text: a file of such lines only is not empty.
+    pub worked: bool,
 }
 
 /// Reads the files that `path` names, and what they include. `None`: there is nothing, and it has been told.
@@ -295,7 +297,9 @@ impl Reader<'_> {
             if word.is_empty() || text.len() > super::tree::MAX_LINE || memchr::memchr(0, text.as_bytes()).is_some() {
                 return self.emit(line);
             }
-            match word.as_bytes()[0] {
+            let first = word.as_bytes().first().copied();
+            self.input.worked |= matches!(first, Some(b'@' | b'$' | b'~'));
+            match first.unwrap_or(b' ') {
                 b'@' => {
                     let (id, rest) = word.split_once([' ', '\t']).unwrap_or((word, ""));
                     let wanted = match id.strip_prefix("@^") {
@@ -328,6 +332,7 @@ impl Reader<'_> {
             }
             let word = self.src.slice(here);
             if include::keyword(word).is_some() {
+                self.input.worked = true;
                 return self.include(here);
             }
             if word.starts_with("include_check") {

@@ -71,7 +71,7 @@ pub(super) const GLOBAL_DEFS: &[Keyword] = &[
         "Send SNMP traps."),
     row("fifo_write_vrrp_states_on_reload", Flag, NoEffect, "", "off", "",
         "Rewrite current states to FIFOs after reload."),
-    row("include_check", Words, NoEffect, "[[+|-]read|match|wildcard_match|brace_match ...]", "none", "bare = all; unknown word reported (man calls it readable)",
+    row("include_check", Words, Supported, "[[+|-]read|match|wildcard_match|brace_match ...]", "none", "bare = all; unknown word reported; readable is read",
         "Which include problems count as errors; scoped to the file."),
     row("iproute_etc_dir", Text, NoEffect, "<dir>", "compiled-in", "",
         "Override dir for rt_tables etc. (2.3.2)."),

@@ -152,8 +152,9 @@ impl<'a> Cx<'a> {
         for stmt in stmts {
             let Some(k) = self.known(scope, stmt) else { continue };
             if let Some(now) = keyword::replaced_by(scope, k.name) {
-                // keepalived logs this one without finding fault with the file.
-                let severity = if k.name == "vrrp_track_file" { Severity::Note } else { Severity::Warning };
+                // keepalived logs these without finding fault with the file.
+                let quiet = matches!(k.name, "vrrp_track_file" | "enable_snmp_keepalived");
+                let severity = if quiet { Severity::Note } else { Severity::Warning };
                 self.say(severity, stmt.span(), format!("`{}` is the old name of `{now}`", k.name))
                     .help(format!("write `{now}`; kalived.conf(5) says what it takes"));
             }

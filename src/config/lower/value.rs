@@ -211,14 +211,7 @@ impl<'a> Cx<'a> {
                 }
                 Some(Value::Weight(weight))
             }
-            Form::Ip => match text.parse() {
-                Ok(ip) => Some(Value::Ip(ip)),
-                Err(_) => {
-                    let text = format!("`{text}` is not an IP address; {}", self.without(k));
-                    self.error(word.span, text);
-                    None
-                }
-            },
+            Form::Ip => self.address_of(k, word).map(Value::Ip),
             Form::Choice(words) => {
                 // Only the names of protocols are compared without letter case.
                 let same = |w: &&str| *w == text || (k.name == "protocol" && w.eq_ignore_ascii_case(text));
@@ -229,6 +222,24 @@ impl<'a> Cx<'a> {
             }
             Form::OneOf(words) if !words.contains(&text) => self.none_of(k, word, words),
             _ => Some(Value::Text(text.into())),
+        }
+    }
+
+    /// An address; a prefix length after it has no meaning here, and keepalived takes it.
+    fn address_of(&mut self, k: &Keyword, word: &'a Word) -> Option<IpAddr> {
+        let text = self.text(word);
+        let (ip, len) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+        match (ip.parse(), len.map(str::parse::<u8>)) {
+            (Ok(ip), None) => Some(ip),
+            (Ok(ip), Some(Ok(n))) if n <= if IpAddr::is_ipv4(&ip) { 32 } else { 128 } => {
+                self.note(word.span, format!("`{}` takes no prefix length: {ip} is used", k.name));
+                Some(ip)
+            }
+            _ => {
+                let text = format!("`{text}` is not an IP address; {}", self.without(k));
+                self.error(word.span, text);
+                None
+            }
         }
     }
 
@@ -296,14 +307,7 @@ impl<'a> Cx<'a> {
 
     pub(super) fn ip(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<(IpAddr, Span)> {
         let word = self.arg(k, stmt)?;
-        let text = self.text(word);
-        match text.parse() {
-            Ok(ip) => Some((ip, word.span)),
-            Err(_) => {
-                self.error(word.span, format!("`{text}` is not an IP address; `{}` is ignored", k.name));
-                None
-            }
-        }
+        self.address_of(k, word).map(|ip| (ip, word.span))
     }
 
     /// A name that an interface can have (at most 15 bytes, no blank, no slash).
