@@ -284,14 +284,14 @@ fn report_args() -> Vec<Arg> {
     ]
 }
 
-fn report(m: &ArgMatches) -> Result<Report, Parsed> {
+/// The error is what to print.
+fn report(m: &ArgMatches) -> Result<Report, String> {
     let text = |name| m.get_one::<String>(name).map(String::as_str);
     let allow: Vec<String> = m.get_many::<String>("allow").into_iter().flatten().cloned().collect();
     let known = allow::all_names();
     if let Some(name) = allow.iter().find(|n| !known.contains(&n.as_str())) {
         let near = allow::nearest(name).map_or(String::new(), |n| format!("; did you mean {n}?"));
-        let text = format!("kalived: --allow: there is no message with the name {name}{near}\n");
-        return Err(Parsed::Say(text, ExitCode::Fatal));
+        return Err(format!("kalived: --allow: there is no message with the name {name}{near}\n"));
     }
     Ok(Report {
         config_id: m.get_one::<String>("config-id").cloned(),
@@ -355,7 +355,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     }
     let report = match report(m.subcommand().map_or(&m, |s| s.1)) {
         Ok(r) => r,
-        Err(said) => return said,
+        Err(why) => return Parsed::Say(why, ExitCode::Fatal),
     };
     if let Some(tool) = tool(&m) {
         return Parsed::Tool(tool, report);

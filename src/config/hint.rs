@@ -122,10 +122,10 @@ fn number(code: &str, word: &str) -> Option<String> {
     if !matches!(code, "not-a-number" | "out-of-range") {
         return None;
     }
-    if let Some((a, b)) = word.split_once(',') {
-        if !a.is_empty() && !b.is_empty() && word.bytes().all(|c| c.is_ascii_digit() || c == b',') {
-            return Some(format!("write {a}.{b}, with a point"));
-        }
+    if let Some((a, b)) = word.split_once(',')
+        && [a, b].iter().all(|p| !p.is_empty() && p.bytes().all(|c| c.is_ascii_digit()))
+    {
+        return Some(format!("write {a}.{b}, with a point"));
     }
     if let Some(n) = word.strip_suffix("ms").and_then(|n| n.parse::<u32>().ok()) {
         return Some(format!("the unit is seconds and not written: {}", f64::from(n) / 1000.0));
@@ -251,7 +251,7 @@ fn by_indentation(src: &Sources, file: u32, stray: bool) -> Option<(Span, &'stat
                     }
                 }
                 '}' if first => {
-                    let Some((outer, _)) = open.pop() else { return None };
+                    let (outer, _) = open.pop()?;
                     if outer < indent {
                         return Some((span(indent, 1), "by its indentation this `}` closes a block too early"));
                     }

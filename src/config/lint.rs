@@ -200,10 +200,10 @@ fn address_in_two_instances(cx: &mut Cx<'_>) {
 
 fn ipv6_first_not_link_local(cx: &mut Cx<'_>) {
     for i in cx.config.instances.iter().filter(|i| i.family == Family::V6) {
-        if let Some(vip) = i.vips.first() {
-            if !matches!(vip.addr, IpAddr::V6(a) if a.is_unicast_link_local()) {
-                cx.say(&vip.place, format!("{} is the first address of `{}` and not link-local", vip.addr, i.name));
-            }
+        if let Some(vip) = i.vips.first()
+            && !matches!(vip.addr, IpAddr::V6(a) if a.is_unicast_link_local())
+        {
+            cx.say(&vip.place, format!("{} is the first address of `{}` and not link-local", vip.addr, i.name));
         }
     }
 }

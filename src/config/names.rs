@@ -80,6 +80,7 @@ pub const KINDS: &[Kind] = &[
     ("bad-group", "* multicast address*"),
     ("bad-group", "the group is not of link-local scope"),
     ("bad-prefix", "bad prefix length *"),
+    ("bad-prefix", "`*` takes no prefix length*"),
     ("no-broadcast", "a /* has no broadcast address*"),
     ("bad-interface-name", "no interface can have the name *"),
     ("bad-scope", "unknown scope *"),

@@ -1,4 +1,5 @@
 //! The configuration path, from bytes to model and messages.
+#![allow(clippy::unwrap_used)] // also in what tests share: the panic is the message
 
 mod broken;
 mod common;
