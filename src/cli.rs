@@ -104,6 +104,8 @@ pub enum Parsed {
     Tool(Tool, Report),
     /// Print this and end with this code.
     Say(String, ExitCode),
+    /// Print this to standard output, for other programs, and end well.
+    List(String),
 }
 
 /// keepalived's options without meaning here: short, long, whether a value follows, whether ignoring it would be wrong.
@@ -345,7 +347,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         return Parsed::Say(command.render_help().to_string(), ExitCode::Ok);
     }
     if m.get_flag("list-keywords") {
-        return Parsed::Say(crate::config::keyword::list(), ExitCode::Ok);
+        return Parsed::List(crate::config::keyword::list());
     }
     if m.get_flag("version") {
         return Parsed::Say(version(), ExitCode::Ok);
@@ -427,6 +429,7 @@ mod tests {
     fn code(line: &str) -> ExitCode {
         match of(line) {
             Parsed::Say(_, code) => code,
+            Parsed::List(_) => ExitCode::Ok,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -486,6 +489,7 @@ mod tests {
         assert_eq!(run("kalived -R -d -S 3").ignored.len(), 3);
         assert!(run("kalived -B").ignored.is_empty());
         assert_eq!((code("kalived -v"), code("kalived -h")), (ExitCode::Ok, ExitCode::Ok));
+        assert!(matches!(of("kalived --list-keywords"), Parsed::List(text) if text.lines().count() == 550));
         assert_eq!((code("kalived --signum=RELOAD"), code("kalived --signum=X")), (ExitCode::Ok, ExitCode::Fatal));
     }
 }

@@ -29,6 +29,11 @@ pub fn program() -> ExitCode {
             let _ = write!(std::io::stderr(), "{text}");
             code
         }
+        Parsed::List(text) => {
+            // A reader that has seen enough, as `| head` has, is no failure.
+            let _ = write!(std::io::stdout(), "{text}");
+            ExitCode::Ok
+        }
         Parsed::Run(options) => start(&options),
         Parsed::Tool(tool, report) => tools::run(&tool, &report),
     }

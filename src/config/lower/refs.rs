@@ -77,12 +77,13 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
     known.extend(config.server_groups.iter().map(|s| (Kind::ServerGroup, &*s.name)));
     let mut missing: BTreeSet<(Kind, Box<str>)> = BTreeSet::new();
     owners(cx, config);
+    let fatal = cx.diags.has_fatal();
     for used in std::mem::take(&mut cx.uses) {
         if known.contains(&(used.kind, &*used.name)) {
             continue;
         }
         // Lines that cannot be read yet may define it; a fatal instance has been told and is not in the model.
-        let lost = used.kind == Kind::Instance && cx.diags.has_fatal();
+        let lost = used.kind == Kind::Instance && fatal;
         if !cx.partial && !lost {
             let what = used.kind.block();
             let near = known.iter().filter(|(k, _)| *k == used.kind).map(|(_, n)| (distance(&used.name, n), *n)).min();
