@@ -174,7 +174,6 @@ fn command() -> Command {
         .subcommand(
             Command::new("diff")
                 .about("Print what a reload from OLD to NEW would keep, alter, add and remove")
-                .disable_help_flag(true)
                 .arg(Arg::new("old").value_name("OLD").required(true))
                 .arg(Arg::new("new").value_name("NEW").required(true))
                 .args(report_args()),
@@ -472,7 +471,7 @@ mod tests {
         assert_eq!(tool("kalived --compile-config x -o y").0, image("y"));
         let (diff, report) = tool("kalived diff a b --format=json");
         assert_eq!((diff, report.json), (Tool::Diff { old: "a".into(), new: "b".into() }, true));
-        assert_eq!(code("kalived diff a"), ExitCode::Fatal);
+        assert_eq!((code("kalived diff a"), code("kalived diff --help")), (ExitCode::Fatal, ExitCode::Ok));
         let o = run("kalived -t --offline --color=never --allow v2-fraction,duplicate-vrid --strict-lints");
         let allow = vec!["v2-fraction".to_owned(), "duplicate-vrid".to_owned()];
         let want = Report { colour: Colour::Never, offline: true, strict_lints: true, allow, ..Report::default() };

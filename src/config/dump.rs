@@ -21,6 +21,9 @@ const ROUNDS: usize = 4;
 /// Most places that are tried one by one, each by loading the whole text, where they cannot go together.
 const ONE_BY_ONE: usize = 64;
 
+/// Largest text, in bytes, for which that is worth the time; in a larger one what was ignored then stays.
+const SMALL: usize = 256 << 10;
+
 /// Reads a file and writes it anew; what there is to say about the original comes along.
 pub fn dump(files: &dyn Files, path: &str, options: &Options<'_>, show_secrets: bool) -> (Loaded, String) {
     let (loaded, tree) = load_tree(files, path, options);
@@ -53,6 +56,9 @@ fn droppable((loaded, tree): &(Loaded, Tree), cut: Vec<Span>, want: &Node) -> Ve
         return cut;
     }
     let mut out = Vec::new();
+    if write(tree, loaded, &[]).open.len() > SMALL {
+        return out;
+    }
     for span in cut.into_iter().take(ONE_BY_ONE) {
         out.push(span);
         if !works(&out) {
