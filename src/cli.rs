@@ -174,6 +174,7 @@ fn command() -> Command {
         .subcommand(
             Command::new("diff")
                 .about("Print what a reload from OLD to NEW would keep, alter, add and remove")
+                .arg(Arg::new("help").short('h').long("help").help("Print this help").action(ArgAction::Help))
                 .arg(Arg::new("old").value_name("OLD").required(true))
                 .arg(Arg::new("new").value_name("NEW").required(true))
                 .args(report_args()),
