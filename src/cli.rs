@@ -4,6 +4,7 @@
 //! silent loss would run the wrong thing are refused. Only an option nobody knows is "unknown" (exit code 1). As with
 //! keepalived, version and usage go to standard error.
 
+use crate::config::allow;
 use crate::exit::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use std::ffi::OsString;
@@ -31,12 +32,67 @@ pub struct Options {
     pub test: Option<Option<PathBuf>>,
     /// `-p`.
     pub pid_file: PathBuf,
+    /// How messages about the configuration look, and which.
+    pub report: Report,
+    /// Options of keepalived that have no effect here: each a sentence for the log.
+    pub ignored: Vec<String>,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colour {
+    /// On a terminal, unless the environment says NO_COLOR.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// How a configuration is read, and how messages about it look, and which.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
     /// `-i`: what `@id` in the configuration is compared with; `None`: the node name.
     pub config_id: Option<String>,
     /// `-e`: every `include` must find what it names.
     pub strict_include: bool,
-    /// Options of keepalived that have no effect here: each a sentence for the log.
-    pub ignored: Vec<String>,
+    /// `--format=json`.
+    pub json: bool,
+    /// `--color`.
+    pub colour: Colour,
+    /// `--offline`: the interfaces of this machine do not matter.
+    pub offline: bool,
+    /// `--strict-lints`.
+    pub strict_lints: bool,
+    /// `--allow`: names that exist.
+    pub allow: Vec<String>,
+}
+
+/// A tool: ends when it has printed something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// `--dump-conf[=FILE]`: print the expanded configuration.
+    Dump {
+        /// Which file, `None`: the default one.
+        file: Option<String>,
+        /// `--show-secrets`.
+        show_secrets: bool,
+    },
+    /// `--compile-config FILE`.
+    Compile {
+        /// The text.
+        file: String,
+        /// `-o`; `-`: standard output.
+        out: String,
+    },
+    /// `diff OLD NEW`.
+    Diff {
+        /// What runs.
+        old: String,
+        /// What would run.
+        new: String,
+    },
 }
 
 /// What to do.
@@ -44,6 +100,8 @@ pub struct Options {
 pub enum Parsed {
     /// Run, or test the configuration.
     Run(Options),
+    /// Something else.
+    Tool(Tool, Report),
     /// Print this and end with this code.
     Say(String, ExitCode),
     /// Print this to standard output, for other programs, and end well.
@@ -62,7 +120,7 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('V'), "dont-release-vrrp", Value::None, Loss::Ignored),
     (Some('I'), "dont-release-ipvs", Value::None, Loss::Ignored),
     (Some('R'), "dont-respawn", Value::None, Loss::Ignored),
-    (Some('d'), "dump-conf", Value::None, Loss::Ignored),
+    (Some('d'), "dump-at-start", Value::None, Loss::Ignored),
     (Some('r'), "vrrp_pid", Value::Needed, Loss::Ignored),
     (Some('c'), "checkers_pid", Value::Needed, Loss::Ignored),
     (Some('b'), "bfd_pid", Value::Needed, Loss::Ignored),
@@ -113,14 +171,43 @@ fn command() -> Command {
                 .value_name("FILE")
                 .help("Configuration file"),
         )
-        .arg(
-            Arg::new("config-id")
-                .long("config-id")
-                .short('i')
-                .value_name("ID")
-                .help("Take lines that begin with @ID; default: the node name up to its first dot"),
+        .subcommand(
+            Command::new("diff")
+                .about("Print what a reload from OLD to NEW would keep, alter, add and remove")
+                .arg(Arg::new("help").short('h').long("help").help("Print this help").action(ArgAction::Help))
+                .arg(Arg::new("old").value_name("OLD").required(true))
+                .arg(Arg::new("new").value_name("NEW").required(true))
+                .args(report_args()),
         )
-        .arg(flag('e', "all-config", "Every include must find what it names"))
+        .args(report_args())
+        .arg(
+            Arg::new("dump-conf")
+                .long("dump-conf")
+                .value_name("FILE")
+                .num_args(0..=1)
+                .require_equals(true)
+                .help("Print the configuration with everything expanded, as a configuration file, and end"),
+        )
+        .arg(
+            Arg::new("show-secrets")
+                .long("show-secrets")
+                .action(ArgAction::SetTrue)
+                .help("With --dump-conf: passwords and keys as they are"),
+        )
+        .arg(
+            Arg::new("compile-config")
+                .long("compile-config")
+                .value_name("FILE")
+                .help("Write the configuration FILE as a compiled image and end"),
+        )
+        .arg(
+            Arg::new("output")
+                .short('o')
+                .long("output")
+                .value_name("OUT")
+                .default_value("-")
+                .help("With --compile-config: where the image goes; - is standard output"),
+        )
         .arg(flag('P', "vrrp", "Only VRRP (all there is so far)"))
         .arg(flag('n', "dont-fork", "Stay in the foreground"))
         .arg(flag('l', "log-console", "Log to standard error instead of syslog"))
@@ -158,6 +245,86 @@ fn command() -> Command {
     c
 }
 
+/// Options of everything that prints messages about a configuration.
+fn report_args() -> Vec<Arg> {
+    let set = ArgAction::SetTrue;
+    vec![
+        Arg::new("config-id")
+            .long("config-id")
+            .short('i')
+            .value_name("ID")
+            .help("Take lines that begin with @ID; default: the node name up to its first dot"),
+        Arg::new("all-config")
+            .long("all-config")
+            .short('e')
+            .action(set.clone())
+            .help("Every include must find what it names"),
+        Arg::new("format")
+            .long("format")
+            .value_name("FORMAT")
+            .value_parser(["text", "json"])
+            .default_value("text")
+            .help("Of the output of --config-test and diff; json goes to standard output"),
+        Arg::new("color")
+            .long("color")
+            .visible_alias("colour")
+            .value_name("WHEN")
+            .value_parser(["auto", "always", "never"])
+            .default_value("auto")
+            .help("Colour in messages"),
+        Arg::new("offline")
+            .long("offline")
+            .action(set.clone())
+            .help("Check without looking at this machine's interfaces"),
+        Arg::new("allow")
+            .long("allow")
+            .value_name("NAME")
+            .action(ArgAction::Append)
+            .value_delimiter(',')
+            .help("Do not print messages of this name; may be repeated"),
+        Arg::new("strict-lints").long("strict-lints").action(set).help("With --config-test: a lint fails the test"),
+    ]
+}
+
+/// The error is what to print.
+fn report(m: &ArgMatches) -> Result<Report, String> {
+    let text = |name| m.get_one::<String>(name).map(String::as_str);
+    let allow: Vec<String> = m.get_many::<String>("allow").into_iter().flatten().cloned().collect();
+    let known = allow::all_names();
+    if let Some(name) = allow.iter().find(|n| !known.contains(&n.as_str())) {
+        let near = allow::nearest(name).map_or(String::new(), |n| format!("; did you mean {n}?"));
+        return Err(format!("kalived: --allow: there is no message with the name {name}{near}\n"));
+    }
+    Ok(Report {
+        config_id: m.get_one::<String>("config-id").cloned(),
+        strict_include: m.get_flag("all-config"),
+        json: text("format") == Some("json"),
+        colour: match text("color") {
+            Some("always") => Colour::Always,
+            Some("never") => Colour::Never,
+            _ => Colour::Auto,
+        },
+        offline: m.get_flag("offline"),
+        strict_lints: m.get_flag("strict-lints"),
+        allow,
+    })
+}
+
+/// What ends after it has printed something, if that is asked for.
+fn tool(m: &ArgMatches) -> Option<Tool> {
+    let text = |m: &ArgMatches, name| m.get_one::<String>(name).cloned();
+    if let Some(("diff", sub)) = m.subcommand() {
+        return Some(Tool::Diff { old: text(sub, "old")?, new: text(sub, "new")? });
+    }
+    if let Some(file) = text(m, "compile-config") {
+        return Some(Tool::Compile { file, out: text(m, "output")? });
+    }
+    given(m, "dump-conf").then(|| Tool::Dump {
+        file: text(m, "dump-conf").or_else(|| text(m, "config")),
+        show_secrets: m.get_flag("show-secrets"),
+    })
+}
+
 fn after_help() -> String {
     let mut s = format!("Default configuration: {}, else {}\n\nExit codes:\n", DEFAULT_FILES[0], DEFAULT_FILES[1]);
     for (code, text) in ExitCode::ALL {
@@ -188,6 +355,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     if let Some(name) = m.get_one::<String>("signum") {
         return signum(name);
     }
+    let report = match report(m.subcommand().map_or(&m, |s| s.1)) {
+        Ok(r) => r,
+        Err(why) => return Parsed::Say(why, ExitCode::Fatal),
+    };
+    if let Some(tool) = tool(&m) {
+        return Parsed::Tool(tool, report);
+    }
     let mut ignored = Vec::new();
     for (short, long, _, loss) in FOREIGN.iter().filter(|f| given(&m, f.1)) {
         let name = short.map_or_else(|| format!("--{long}"), |s| format!("-{s} (--{long})"));
@@ -210,8 +384,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         no_syslog: m.get_flag("no-syslog"),
         test: given(&m, "config-test").then(|| m.get_one::<String>("config-test").map(PathBuf::from)),
         pid_file: m.get_one::<String>("pid").map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from),
-        config_id: m.get_one::<String>("config-id").cloned(),
-        strict_include: m.get_flag("all-config"),
+        report,
         ignored,
     })
 }
@@ -250,14 +423,14 @@ mod tests {
     fn run(line: &str) -> Options {
         match of(line) {
             Parsed::Run(o) => o,
-            Parsed::Say(text, _) | Parsed::List(text) => panic!("{line}: {text}"),
+            other => panic!("{line}: {other:?}"),
         }
     }
     fn code(line: &str) -> ExitCode {
         match of(line) {
             Parsed::Say(_, code) => code,
             Parsed::List(_) => ExitCode::Ok,
-            Parsed::Run(o) => panic!("{line}: {o:?}"),
+            other => panic!("{line}: {other:?}"),
         }
     }
 
@@ -268,9 +441,9 @@ mod tests {
             let o = run(line);
             assert_eq!((o.file.as_deref(), o.foreground, o.console, o.detail), (Some("x"), true, true, true), "{line}");
         }
-        let o = run("kalived -i main -e");
+        let o = run("kalived -i main -e").report;
         assert_eq!((o.config_id.as_deref(), o.strict_include), (Some("main"), true));
-        assert_eq!(run("kalived").config_id, None);
+        assert_eq!(run("kalived").report.config_id, None);
         assert_eq!(run("kalived -p /tmp/p").pid_file, PathBuf::from("/tmp/p"));
         assert_eq!(run("kalived").pid_file, PathBuf::from(DEFAULT_PID_FILE));
     }
@@ -282,6 +455,31 @@ mod tests {
         assert_eq!(run("kalived -f x -t").test, Some(None));
         assert_eq!(run("kalived --config-test=/l -f x").test, Some(Some("/l".into())));
         assert_eq!(run("kalived -t/l").test, Some(Some("/l".into())));
+    }
+
+    #[test]
+    fn tools() {
+        let tool = |line: &str| match of(line) {
+            Parsed::Tool(t, r) => (t, r),
+            other => panic!("{line}: {other:?}"),
+        };
+        let dump = |file: Option<&str>, show_secrets| Tool::Dump { file: file.map(str::to_owned), show_secrets };
+        assert_eq!(tool("kalived --dump-conf").0, dump(None, false));
+        assert_eq!(tool("kalived --dump-conf=x --show-secrets").0, dump(Some("x"), true));
+        assert_eq!(tool("kalived -f x --dump-conf").0, dump(Some("x"), false));
+        let image = |out: &str| Tool::Compile { file: "x".into(), out: out.into() };
+        assert_eq!(tool("kalived --compile-config x").0, image("-"));
+        assert_eq!(tool("kalived --compile-config x -o y").0, image("y"));
+        let (diff, report) = tool("kalived diff a b --format=json");
+        assert_eq!((diff, report.json), (Tool::Diff { old: "a".into(), new: "b".into() }, true));
+        assert_eq!((code("kalived diff a"), code("kalived diff --help")), (ExitCode::Fatal, ExitCode::Ok));
+        let o = run("kalived -t --offline --color=never --allow v2-fraction,duplicate-vrid --strict-lints");
+        let allow = vec!["v2-fraction".to_owned(), "duplicate-vrid".to_owned()];
+        let want = Report { colour: Colour::Never, offline: true, strict_lints: true, allow, ..Report::default() };
+        assert_eq!(o.report, want);
+        assert_eq!(code("kalived -t --allow=v2-fractoin"), ExitCode::Fatal);
+        // keepalived's -d logs the configuration at start and runs.
+        assert_eq!(run("kalived -d").ignored.len(), 1);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum Severity {
 pub struct Diag {
     /// How bad.
     pub severity: Severity,
+    /// Its name where the place that found it gave one; see [`Diag::code`].
+    pub name: Option<&'static str>,
     /// For Fatal: the exit code of a start. Without meaning otherwise.
     pub exit: ExitCode,
     /// Whether `--config-test` fails because of it.
@@ -47,6 +49,25 @@ pub struct Diag {
     pub help: Option<String>,
     /// Other places that belong to it.
     pub related: Vec<(Place, Span, String)>,
+}
+
+impl Severity {
+    /// As it is printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Fatal => "fatal",
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
+
+impl Diag {
+    /// The stable short name of this kind of message, in kebab-case: for JSON and for `allow(...)`.
+    pub fn code(&self) -> &'static str {
+        self.name.unwrap_or_else(|| super::names::of(&self.message))
+    }
 }
 
 /// Collects messages.
@@ -64,6 +85,7 @@ impl Diags {
         if kept {
             self.list.push(Diag {
                 severity,
+                name: None,
                 exit: ExitCode::Config,
                 fails_test: severity < Severity::Note,
                 place: src.place(span),
@@ -93,6 +115,10 @@ impl Diags {
             d.related.extend(chain.into_iter().map(|(span, text)| (src.place(span), span, text)));
         }
         (self.list, self.dropped)
+    }
+    /// None of these says anything against the file.
+    pub fn none_in_test(&mut self) {
+        self.list.iter_mut().for_each(|d| d.fails_test = false);
     }
     /// Takes over another collection.
     pub fn append(&mut self, other: Diags) {
@@ -131,6 +157,13 @@ impl Handle<'_> {
     pub fn also(mut self, src: &Sources, span: Span, text: impl Into<String>) -> Self {
         if let Some(d) = &mut self.diag {
             d.related.push((src.place(span), span, text.into()));
+        }
+        self
+    }
+    /// Gives it the name of a lint (`lint.rs`) or of a kind of message (`names.rs`).
+    pub fn name(mut self, name: &'static str) -> Self {
+        if let Some(d) = &mut self.diag {
+            d.name = Some(name);
         }
         self
     }
@@ -176,14 +209,22 @@ fn one(out: &mut String, d: &Diag, src: &Sources, colour: bool) {
         true => format!("\x1b[{code}m{text}\x1b[0m"),
         false => text.to_owned(),
     };
-    let (word, code) = match d.severity {
-        Severity::Fatal => ("fatal", "1;31"),
-        Severity::Error => ("error", "31"),
-        Severity::Warning => ("warning", "33"),
-        Severity::Note => ("note", "36"),
+    let code = match d.severity {
+        Severity::Fatal => "1;31",
+        Severity::Error => "31",
+        Severity::Warning => "33",
+        Severity::Note => "36",
     };
+    let word = d.severity.word();
     // The message may repeat words of a hostile file: no control character reaches the terminal.
-    let _ = writeln!(out, "{}: {}: {}", paint("1", &d.place.to_string()), paint(code, word), clean(&d.message));
+    let _ = write!(out, "{}: {}: {}", paint("1", &d.place.to_string()), paint(code, word), clean(&d.message));
+    // The name with which it can be silenced.
+    match d.severity {
+        Severity::Warning | Severity::Note => {
+            let _ = writeln!(out, " [{}]", d.code());
+        }
+        Severity::Fatal | Severity::Error => out.push('\n'),
+    }
     excerpt(out, src, d.span);
     for (place, span, text) in &d.related {
         let _ = writeln!(out, "  {}: {}", place, clean(text));
@@ -344,7 +385,7 @@ mod tests {
         let (list, dropped) = d.finish(&src);
         assert_eq!(
             render(&list, dropped, &src, false),
-            "k.conf:1:1: warning: first\n     1 | a {\n       | ^\n\
+            "k.conf:1:1: warning: first [other]\n     1 | a {\n       | ^\n\
              k.conf:2:11: error: too \u{FFFD}[2Jlarge\n     2 |  priority 300\n       |           ^^^\n\
              \x20 k.conf:1:3: opened here\n     1 | a {\n       |   ^\n  help: use 1..255\n"
         );

@@ -1,12 +1,13 @@
 //! The entry point: a path to a [`Config`] and everything there is to say about the file.
 
 use super::diag::{self, Diag, Diags, Severity};
+use super::hint;
 use super::input::{self, Options};
 use super::keyword::nearest::distance;
 use super::lower::{self, InterfaceUse, Lowered};
 use super::model::Config;
 use super::source::{Files, Sources, Span};
-use super::tree;
+use super::tree::{self, Tree};
 use crate::exit::ExitCode;
 
 /// A configuration and what was said about it.
@@ -31,11 +32,16 @@ pub fn load(files: &dyn Files, path: &str) -> Loaded {
 
 /// As [`load`], with what the text may depend on besides the files.
 pub fn load_with(files: &dyn Files, path: &str, options: &Options<'_>) -> Loaded {
+    load_tree(files, path, options).0
+}
+
+/// As [`load_with`], with the statements.
+pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) -> (Loaded, Tree) {
     let mut sources = Sources::default();
     let mut diags = Diags::default();
     let start = Span::default();
     let Some(input) = input::read(files, path, options, &mut sources, &mut diags) else {
-        return done(sources, diags, Lowered::default());
+        return (done(sources, diags, Lowered::default()), Tree::default());
     };
     let tree = tree::parse(&sources, &input, &mut diags);
     if tree.lines == 0 && !input.worked && !diags.has_fatal() {
@@ -43,7 +49,7 @@ pub fn load_with(files: &dyn Files, path: &str, options: &Options<'_>) -> Loaded
             .push(&sources, Severity::Fatal, start, "the configuration is empty")
             .help("write at least one `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
             .exit(ExitCode::NoConfig);
-        return done(sources, diags, Lowered::default());
+        return (done(sources, diags, Lowered::default()), Tree::default());
     }
     let lowered = lower::lower(&sources, &tree, &mut diags);
     // Another fatal message says already why there is nothing.
@@ -59,11 +65,12 @@ pub fn load_with(files: &dyn Files, path: &str, options: &Options<'_>) -> Loaded
             .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
             .not_in_test();
     }
-    done(sources, diags, lowered)
+    (done(sources, diags, lowered), tree)
 }
 
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
-    let (diags, dropped) = diags.finish(&sources);
+    let (mut diags, dropped) = diags.finish(&sources);
+    hint::add(&sources, &mut diags);
     Loaded { config: lowered.config, diags, dropped, sources, interfaces: lowered.interfaces }
 }
 

@@ -1,14 +1,25 @@
 //! Text to meaning: `source` → `input` → `lex` → `tree` → `keyword` → `lower` → [`model`]. Entry point: [`load`].
 
+pub mod allow;
+pub mod check;
 pub mod diag;
+pub mod diff;
+pub mod dump;
 pub mod files;
 pub mod glob;
+mod hint;
+pub mod image;
 pub mod input;
 pub mod keyword;
 pub mod lex;
+pub mod lint;
 mod load;
 pub mod lower;
+pub mod man;
 pub mod model;
+pub mod names;
+pub mod node;
+pub mod report;
 pub mod source;
 pub mod tree;
 

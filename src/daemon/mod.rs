@@ -10,6 +10,7 @@ pub mod log;
 pub mod rtnl;
 pub mod start;
 pub mod token;
+mod tools;
 
 use crate::effect::Effects;
 use crate::event::Event;

@@ -5,19 +5,17 @@
 
 use super::exec::Exec;
 use super::log::{Sink, Target};
-use super::run;
+use super::{run, tools};
 use crate::cli::{self, Options, Parsed};
-use crate::config::files::Disk;
-use crate::config::{self, Loaded, check_interfaces};
 use crate::effect::{Effect, Effects};
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::sys::daemonize::{self, Start};
 use crate::sys::pidfile::{PidFile, Refused};
 use crate::sys::ring::Ring;
-use crate::sys::{clock, host, sched, signal, socket};
+use crate::sys::{clock, sched, signal};
 use crate::world::World;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// The socket of the syslog daemon.
@@ -37,42 +35,26 @@ pub fn program() -> ExitCode {
             ExitCode::Ok
         }
         Parsed::Run(options) => start(&options),
+        Parsed::Tool(tool, report) => tools::run(&tool, &report),
     }
 }
 
-/// The configuration, with what it may depend on besides its files.
-fn read(options: &Options, path: &str) -> Loaded {
-    let id = options.config_id.clone().unwrap_or_else(host::short_name);
-    let from = config::Options {
-        config_id: &id,
-        strict_include: options.strict_include,
-        env: &|name| std::env::var(name).ok(),
-        seed: clock::now().wall.0 ^ (u64::from(std::process::id()) << 32),
-        ..config::Options::default()
-    };
-    config::load_with(&Disk, path, &from)
-}
-
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "kalived: {text}");
 }
 
 fn start(options: &Options) -> ExitCode {
     let path = options.file.clone().unwrap_or_else(default_file);
-    let loaded = read(options, &path);
-    let mut text = loaded.render(false);
-    let names = socket::interfaces();
-    let known: Vec<&str> = names.iter().map(String::as_str).collect();
-    let missing = check_interfaces(&loaded, &|n| known.contains(&n), &known);
-    text.push_str(&loaded.render_these(&missing, false));
     if let Some(log) = &options.test {
-        return test(&loaded, &missing, &text, log.as_deref());
+        return tools::test(&path, &options.report, log.as_deref());
     }
+    let mut loaded = tools::read(&path, &options.report);
+    tools::look(&mut loaded, &options.report, false);
+    let text = loaded.render(false);
     // With -l the log says it.
     let fatal = loaded.fatal();
     if fatal.is_some() || !options.console {
-        let colour = std::io::stderr().is_terminal();
-        let _ = write!(std::io::stderr(), "{}{}", loaded.render(colour), loaded.render_these(&missing, colour));
+        let _ = write!(std::io::stderr(), "{}", loaded.render(tools::colour(&options.report)));
     }
     if let Some(code) = fatal {
         return code;
@@ -163,25 +145,9 @@ fn finish(exec: &mut Exec, code: ExitCode) {
     }
 }
 
-fn default_file() -> String {
+pub(super) fn default_file() -> String {
     let found = cli::DEFAULT_FILES.iter().find(|f| Path::new(f).exists());
     found.unwrap_or(&cli::DEFAULT_FILES[0]).to_string()
-}
-
-fn test(loaded: &Loaded, missing: &[crate::config::diag::Diag], plain: &str, log: Option<&Path>) -> ExitCode {
-    let written = match log {
-        Some(path) => std::fs::write(path, plain).map_err(|e| format!("cannot write {}: {e}", path.display())),
-        None => {
-            let colour = std::io::stderr().is_terminal();
-            let _ = write!(std::io::stderr(), "{}{}", loaded.render(colour), loaded.render_these(missing, colour));
-            Ok(())
-        }
-    };
-    if let Err(why) = written {
-        say(&why);
-        return ExitCode::Fatal;
-    }
-    loaded.config_test_exit()
 }
 
 fn permitted() -> Result<(), String> {

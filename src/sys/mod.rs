@@ -9,6 +9,7 @@ pub mod bufring;
 pub mod clock;
 pub mod daemonize;
 pub mod host;
+pub mod ifaddrs;
 pub mod logfd;
 pub mod netlink;
 pub mod op;

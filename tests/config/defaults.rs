@@ -255,7 +255,10 @@ fn bounds() {
     // A unit after a number is taken with a warning.
     let loaded = instance("preempt_delay 5s");
     assert_eq!(loaded.config.instances[0].preempt_delay, Duration::from_secs(5));
-    assert_eq!(short(&loaded), ["6:15 warning: `5s` is not a plain number: 5 is used"]);
+    assert_eq!(
+        short(&loaded),
+        ["6:15 warning: `5s` is not a plain number: 5 is used | the unit is seconds and not written: 5"]
+    );
     for (bad, want) in
         [("vrrp_rt_priority 100", Some(99)), ("vrrp_rt_priority 0", Some(1)), ("vrrp_rt_priority x", None)]
     {

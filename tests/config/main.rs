@@ -1,12 +1,21 @@
 //! The configuration path, from bytes to model and messages.
+#![allow(clippy::unwrap_used)] // also in what tests share: the panic is the message
 
 mod broken;
 mod common;
 mod corpus;
 mod defaults;
+mod diff;
+mod dump;
 mod fuzz;
+mod fuzz_corpus;
+mod hundred;
+mod image;
 mod keywords;
+mod lints;
 mod man;
+mod man_messages;
+mod names;
 mod rows;
 mod seeds;
 mod shape;

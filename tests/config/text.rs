@@ -344,13 +344,15 @@ fn bounds() {
         Limits { lines: 1000, ..usual },
         "k.conf:3:3: error: `$B` is defined by itself: the line is ignored",
     );
-    let mut laughs = "$L0=ha ha ha ha ha\n".to_owned();
+    let rounds = format!("v {}\n", "{ @main ".repeat(200));
+    fatal(&[("k.conf", &rounds)], usual, "more than 100 conditions and names in a line");
+    let mut laughs = "$L0=ha-ha-ha-ha-ha-ha-ha-ha-ha-ha-ha-ha-ha-ha\n".to_owned();
     (1..30).for_each(|i| laughs += &format!("$L{i}=${{L{0}}}${{L{0}}}\n", i - 1));
     fatal(&[("k.conf", &(laughs.clone() + "x $L29\n"))], usual, "makes a line of more than 16384 bytes: it is ignored");
     fatal(
-        &[("k.conf", &(laughs.replace("=ha ha ha ha ha", "=") + "x $L29\n"))],
+        &[("k.conf", &(laughs.replace("=ha-ha-ha-ha-ha-ha-ha-ha-ha-ha-ha-ha-ha-ha", "=") + "x $L29\n"))],
         usual,
-        "makes a line of more than 4096 names: it is ignored",
+        "makes a line of more than 1024 names: it is ignored",
     );
 }
 

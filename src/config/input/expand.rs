@@ -12,7 +12,9 @@ use std::rc::Rc;
 /// Names inside names. More is a name that needs itself.
 const MAX_DEPTH: u32 = 32;
 /// Replacements in one line. Values may be empty, so that the length of the line alone bounds nothing.
-const MAX_IN_LINE: usize = 4096;
+const MAX_IN_LINE: usize = 1024;
+/// From `${` to its `}`. Bounds the search in a line full of `${`.
+pub(super) const MAX_REFERENCE: usize = 300;
 /// Lines of a multi-line definition.
 const MAX_BODY: usize = 100_000;
 
@@ -66,7 +68,8 @@ fn reference(text: &str, at: usize) -> Option<Use<'_>> {
     let rest = text.get(at + 1..)?;
     if let Some(inner) = rest.strip_prefix('{') {
         let name = name(inner)?;
-        let close = inner.find('}')?;
+        let near = inner.as_bytes().get(..MAX_REFERENCE.min(inner.len()))?;
+        let close = memchr::memchr(b'}', near)?;
         let args = inner.get(name.len()..close)?;
         let fits = args.is_empty() || args.starts_with([' ', '\t']);
         return fits.then_some(Use { name, args: args.trim(), end: at + 3 + close, delimited: true });
@@ -176,6 +179,7 @@ impl Reader<'_> {
         let mut work = Work { text, pieces: vec![first] };
         let mut tail: Option<(Rc<[Span]>, u32)> = None;
         let (mut count, mut changed) = (0usize, false);
+        let mut values = Vec::new();
         loop {
             let (mut pos, before) = (0, count);
             while let Some(i) = work.text.get(pos..).and_then(|t| memchr::memchr(b'$', t.as_bytes())) {
@@ -201,9 +205,7 @@ impl Reader<'_> {
                 match self.defs.get(&name).cloned() {
                     Some(Def { value: Value::Text(value, value_span), span }) => {
                         let link = self.link(span, above, &name);
-                        if diag::tells_a_secret(&work.text) {
-                            self.src.add_secret(value_span);
-                        }
+                        values.push(value_span);
                         let new = Piece { at: at as u32, origin, same: false, link };
                         work.replace(at, end, &value, new);
                         pos = at;
@@ -265,6 +267,9 @@ impl Reader<'_> {
         }
         if !changed {
             return Outcome::Same;
+        }
+        if !values.is_empty() && diag::tells_a_secret(&work.text) {
+            values.into_iter().for_each(|v| self.src.add_secret(v));
         }
         if self.src.replaced_bytes() + work.text.len() > self.options.limits.replaced {
             let limit = self.options.limits.replaced;

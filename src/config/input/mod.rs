@@ -16,6 +16,9 @@ use expand::{Def, Outcome};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+/// Conditions, repetitions and rounds of replacing in one line. People need three; each costs a look at the whole line.
+const MAX_ROUNDS: usize = 100;
+
 /// How much is taken in.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -287,7 +290,7 @@ impl Reader<'_> {
 
     /// One line, or the rest of one after a brace or a condition.
     fn logical(&mut self, mut line: Span, from_file: bool) {
-        loop {
+        for _ in 0..MAX_ROUNDS {
             let src = &*self.src;
             let text = src.slice(line);
             let code = text.get(..code_length(text)).unwrap_or(text).trim_end();
@@ -344,6 +347,8 @@ impl Reader<'_> {
             line.start = head.end;
             self.emit_part(head);
         }
+        let text = format!("more than {MAX_ROUNDS} conditions and names in a line: the rest is ignored");
+        self.say(Severity::Error, line, text);
     }
 
     fn emit_part(&mut self, span: Span) {
@@ -379,7 +384,8 @@ fn split(text: &str) -> Option<usize> {
             b'\\' => i += 1,
             b'"' => quoted = !quoted,
             b'$' if !quoted && bytes.get(i + 1) == Some(&b'{') => {
-                i += memchr::memchr(b'}', &bytes[i..]).unwrap_or(1);
+                let near = bytes.get(i..bytes.len().min(i + expand::MAX_REFERENCE)).unwrap_or(&[]);
+                i += memchr::memchr(b'}', near).unwrap_or(1);
             }
             b'#' | b'!' if !quoted => return None,
             b'{' | b'}' if !quoted => {

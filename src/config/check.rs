@@ -1,0 +1,56 @@
+//! What is said about a configuration beyond reading it: interfaces this machine does not have, lints, and what the
+//! operator wants silenced. Read first: `load.rs`, `lint.rs`, `allow.rs`.
+
+use super::allow::Allowed;
+use super::diag::Diags;
+use super::lint::{self, HostAddr, Machine};
+use super::{Loaded, check_interfaces};
+
+/// What this machine has, as far as messages care.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Names of its interfaces.
+    pub interfaces: Vec<String>,
+    /// Its addresses.
+    pub addrs: Vec<HostAddr>,
+    /// Whether a path leads to something.
+    pub exists: fn(&str) -> bool,
+}
+
+/// How to look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look<'a> {
+    /// `None`: another machine's configuration (`--offline`).
+    pub host: Option<&'a Host>,
+    /// Look for lints too.
+    pub lints: bool,
+    /// A lint fails the test.
+    pub strict_lints: bool,
+    /// Names of messages nobody wants to see.
+    pub allow: &'a [String],
+}
+
+impl Loaded {
+    /// Adds these messages to its own and takes the silenced ones out.
+    pub fn look(&mut self, look: Look<'_>) {
+        let mut found = Diags::default();
+        let allowed = Allowed::read(&self.sources, look.allow, &mut found);
+        if look.lints && self.diags.iter().all(|d| d.exit != crate::exit::ExitCode::NoConfig) {
+            let host = look.host.map(|h| Machine { addrs: &h.addrs, exists: &h.exists });
+            lint::run(&self.config, &self.sources, host, look.strict_lints, &mut found);
+        }
+        let (mut list, dropped) = found.finish(&self.sources);
+        if let Some(host) = look.host {
+            let names: Vec<&str> = host.interfaces.iter().map(String::as_str).collect();
+            let mut missing = check_interfaces(self, &|n| names.contains(&n), &names);
+            // The file may be meant for another machine, or for an interface that comes later.
+            missing.iter_mut().for_each(|d| d.fails_test = false);
+            list.append(&mut missing);
+        }
+        self.dropped += dropped;
+        self.diags.append(&mut list);
+        let src = &self.sources;
+        self.diags.retain(|d| !allowed.silences(d, src));
+        self.diags.sort_by_cached_key(|d| (src.order(d.span), d.severity));
+    }
+}

@@ -1,0 +1,422 @@
+//! Two configurations to a plan: what a reload keeps, alters, adds and removes.
+//!
+//! Blocks are found again by their name (`vrrp_instance web`) or by what identifies them (a virtual server's address,
+//! port and protocol); where they stand in the file does not matter, except where the order itself means something
+//! (the addresses of an advert). Settings are compared by the model's fields, so that a new keyword is compared without
+//! code here. Pure. Read first: `node.rs`, `model`.
+
+use super::model::{Config, InstanceConfig};
+use super::node::{Block, Node};
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// How a struct of the model is called in a file, and which of its fields identify it among its kind.
+const KINDS: &[(&str, &str, &[&str])] = &[
+    ("InstanceConfig", "vrrp_instance", &["name"]),
+    ("SyncGroup", "vrrp_sync_group", &["name"]),
+    ("VrrpScript", "vrrp_script", &["name"]),
+    ("TrackFile", "track_file", &["name"]),
+    ("TrackProcess", "vrrp_track_process", &["name"]),
+    ("TrackGroup", "track_group", &["name"]),
+    ("GarpGroup", "garp_group", &["interfaces"]),
+    ("Linkbeat", "linkbeat_interfaces", &["interface"]),
+    ("LinkDelay", "interface_up_down_delays", &["interface"]),
+    ("TrackInterface", "track_interface", &["name"]),
+    ("Vip", "address", &["addr", "dev"]),
+    ("Route", "route", &["kind", "to", "table", "metric", "tos"]),
+    ("Rule", "rule", &["not", "from", "to", "preference", "fwmark", "iif", "oif", "action"]),
+    ("BfdInstance", "bfd_instance", &["name"]),
+    ("ServerGroup", "virtual_server_group", &["name"]),
+    ("VirtualServer", "virtual_server", &["service", "protocol"]),
+    ("RealServer", "real_server", &["addr", "port"]),
+];
+
+/// What happens to a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Untouched: not one timer of it moves.
+    Kept,
+    /// Stays, with these changes, in the order of the model.
+    Altered(Vec<Change>),
+    /// New.
+    Added,
+    /// Gone.
+    Removed,
+}
+
+/// One setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Field of the model, with the inner blocks that lead to it: "priority", "address 10.0.0.1 prefix".
+    pub field: String,
+    /// Before; `None`: it was not there. A secret is masked.
+    pub from: Option<String>,
+    /// After; `None`: it is gone.
+    pub to: Option<String>,
+}
+
+/// One block of the top level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// As in a file: "vrrp_instance".
+    pub kind: String,
+    /// Its name or identity; empty for what exists once (`global_defs`).
+    pub id: String,
+    /// What happens.
+    pub what: What,
+    /// What a person should know beyond that.
+    pub remarks: Vec<String>,
+}
+
+/// An address that stays on the machine but changes hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Which.
+    pub addr: IpAddr,
+    /// On which interface, before and after.
+    pub dev: (String, String),
+    /// Name of the `vrrp_instance` before.
+    pub from: String,
+    /// Name of the `vrrp_instance` after.
+    pub to: String,
+}
+
+/// An instance that goes on under another name: the same VRID of the same family on the same interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// The name before.
+    pub from: String,
+    /// The name after.
+    pub to: String,
+    /// Its VRID.
+    pub vrid: u8,
+    /// Its interface.
+    pub interface: String,
+}
+
+/// The whole difference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Blocks: by kind in the order of the model; within a kind the old ones in file order, then the new ones in file order.
+    pub entries: Vec<Entry>,
+    /// Addresses that change hands; nobody may remove one of them from the kernel.
+    pub moved: Vec<Moved>,
+    /// Removed and added instances that are one and the same on the wire.
+    pub adopted: Vec<Adopted>,
+}
+
+/// What is to be done to get from one to the other.
+pub fn diff(old: &Config, new: &Config) -> Plan {
+    let mut plan = Plan { entries: Vec::new(), moved: moved(old, new), adopted: adopted(old, new) };
+    let (Node::Block(a), Node::Block(b)) = (Node::of(old), Node::of(new)) else { return plan };
+    for ((field, old), (_, new)) in a.fields.iter().zip(&b.fields) {
+        top(&mut plan.entries, field, old, new);
+    }
+    remarks(&mut plan, old, new);
+    plan
+}
+
+impl Plan {
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.entries.iter().all(|e| e.what == What::Kept)
+    }
+    /// What happens to one block.
+    pub fn of(&self, kind: &str, id: &str) -> Option<&What> {
+        self.entries.iter().find(|e| e.kind == kind && e.id == id).map(|e| &e.what)
+    }
+    fn count(&self, is: impl Fn(&What) -> bool) -> usize {
+        self.entries.iter().filter(|e| is(&e.what)).count()
+    }
+    /// For tools; the field names are those of kalived(8).
+    pub fn json(&self) -> serde_json::Value {
+        use serde_json::{Value, json};
+        let changes = |list: &[Change]| -> Value {
+            list.iter().map(|c| json!({"field": c.field, "from": c.from, "to": c.to})).collect()
+        };
+        let entries = |word: &str| -> Value {
+            let of = |e: &&Entry| e.what.word() == word;
+            let one = |e: &Entry| {
+                let mut v = json!({"kind": e.kind, "id": e.id, "remarks": e.remarks});
+                if let (What::Altered(list), Some(map)) = (&e.what, v.as_object_mut()) {
+                    map.insert("changes".to_owned(), changes(list));
+                }
+                v
+            };
+            self.entries.iter().filter(of).map(one).collect()
+        };
+        let moved: Value = (self.moved.iter())
+            .map(|m| {
+                json!({"address": m.addr.to_string(), "from": m.from, "to": m.to,
+                "interface_from": m.dev.0, "interface_to": m.dev.1})
+            })
+            .collect();
+        let adopted: Value = (self.adopted.iter())
+            .map(|a| json!({"from": a.from, "to": a.to, "virtual_router_id": a.vrid, "interface": a.interface}))
+            .collect();
+        json!({"kept": entries("kept"), "altered": entries("altered"), "added": entries("added"),
+            "removed": entries("removed"), "moved": moved, "adopted": adopted})
+    }
+}
+
+impl What {
+    fn word(&self) -> &'static str {
+        match self {
+            What::Kept => "kept",
+            What::Altered(_) => "altered",
+            What::Added => "added",
+            What::Removed => "removed",
+        }
+    }
+}
+
+/// A field of `Config`: a block that exists once, or a list of blocks.
+fn top(out: &mut Vec<Entry>, field: &str, old: &Node, new: &Node) {
+    let entry = |kind: &str, id: String, what| Entry { kind: kind.to_owned(), id, what, remarks: Vec::new() };
+    match (old, new) {
+        (Node::List(a), Node::List(b)) => {
+            let after = by_identity(b);
+            let before = by_identity(a);
+            for (key, node) in &before.order {
+                let what = match after.find(key) {
+                    Some(other) => changes(node, other),
+                    None => What::Removed,
+                };
+                out.push(entry(kind_of(node).unwrap_or(field), key.0.clone(), what));
+            }
+            for (key, node) in after.order.iter().filter(|(key, _)| before.find(key).is_none()) {
+                out.push(entry(kind_of(node).unwrap_or(field), key.0.clone(), What::Added));
+            }
+        }
+        _ => {
+            let name = match field {
+                "global" => "global_defs",
+                "root" => "top level",
+                "ssl" => "SSL",
+                other => other,
+            };
+            // What has no block of its own in a file needs no line as long as it stays.
+            let what = changes(old, new);
+            if field == "global" || what != What::Kept {
+                out.push(entry(name, String::new(), what));
+            }
+        }
+    }
+}
+
+fn changes(old: &Node, new: &Node) -> What {
+    if old == new {
+        return What::Kept;
+    }
+    let mut list = Vec::new();
+    compare(&mut list, "", old, new);
+    What::Altered(list)
+}
+
+fn compare(out: &mut Vec<Change>, path: &str, old: &Node, new: &Node) {
+    if old == new {
+        return;
+    }
+    // `more` is how the model is cut, not a word of the language.
+    let inner = |name: &str| match (path, name) {
+        (path, "more") => path.to_owned(),
+        ("", name) => name.to_owned(),
+        _ => format!("{path} {name}"),
+    };
+    match (old, new) {
+        (Node::Block(a), Node::Block(b)) if a.kind == b.kind && same_fields(a, b) => {
+            for ((name, old), (_, new)) in a.fields.iter().zip(&b.fields) {
+                compare(out, &inner(name), old, new);
+            }
+        }
+        (Node::List(a), Node::List(b)) if [a, b].iter().all(|l| l.iter().all(|n| kind_of(n).is_some())) => {
+            lists(out, path, a, b);
+        }
+        _ => {
+            let say = |n: &Node| match n {
+                Node::Unset | Node::Skip => None,
+                Node::List(l) if l.is_empty() => None,
+                n => Some(n.to_string()),
+            };
+            out.push(Change { field: path.to_owned(), from: say(old), to: say(new) });
+        }
+    }
+}
+
+fn same_fields(a: &Block, b: &Block) -> bool {
+    a.fields.len() == b.fields.len() && a.fields.iter().zip(&b.fields).all(|(a, b)| a.0 == b.0)
+}
+
+/// Blocks inside a block: found again by identity.
+fn lists(out: &mut Vec<Change>, path: &str, old: &[Node], new: &[Node]) {
+    let (before, after) = (by_identity(old), by_identity(new));
+    let start = out.len();
+    let name = |key: &Key| format!("{path} {}", key.0);
+    for (key, node) in &before.order {
+        match after.find(key) {
+            Some(other) => compare(out, &name(key), node, other),
+            None => out.push(Change { field: name(key), from: Some(node.to_string()), to: None }),
+        }
+    }
+    for (key, node) in after.order.iter().filter(|(key, _)| before.find(key).is_none()) {
+        out.push(Change { field: name(key), from: None, to: Some(node.to_string()) });
+    }
+    if out.len() == start {
+        // The same blocks in another order, which adverts show.
+        let order = |l: &Blocks<'_>| Some(l.order.iter().map(|(k, _)| k.0.as_str()).collect::<Vec<_>>().join(", "));
+        out.push(Change { field: format!("{path} order"), from: order(&before), to: order(&after) });
+    }
+}
+
+/// Identity, and which one of several with the same.
+type Key = (String, usize);
+
+struct Blocks<'a> {
+    order: Vec<(Key, &'a Node)>,
+    by_key: BTreeMap<Key, &'a Node>,
+}
+
+impl<'a> Blocks<'a> {
+    fn find(&self, key: &Key) -> Option<&'a Node> {
+        self.by_key.get(key).copied()
+    }
+}
+
+fn by_identity(list: &[Node]) -> Blocks<'_> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let order: Vec<(Key, &Node)> = list
+        .iter()
+        .map(|n| {
+            let id = identity(n);
+            let count = seen.entry(id.clone()).or_insert(0);
+            *count += 1;
+            ((id, *count), n)
+        })
+        .collect();
+    Blocks { by_key: order.iter().map(|(k, n)| (k.clone(), *n)).collect(), order }
+}
+
+fn kind_of(node: &Node) -> Option<&'static str> {
+    let Node::Block(b) = node else { return None };
+    Some(KINDS.iter().find(|k| k.0 == b.kind).map_or(b.kind, |k| k.1))
+}
+
+/// What identifies a block: the fields of [`KINDS`]; of another kind the first field.
+fn identity(node: &Node) -> String {
+    let Node::Block(b) = node else { return node.to_string() };
+    let fields = KINDS.iter().find(|k| k.0 == b.kind).map(|k| k.2);
+    let parts: Vec<String> = match fields {
+        Some(names) => names.iter().filter_map(|n| b.get(n)).filter(|n| !n.is_empty()).map(Node::to_string).collect(),
+        None => b.fields.first().map(|f| f.1.to_string()).into_iter().collect(),
+    };
+    parts.join(" ")
+}
+
+fn addresses(config: &Config) -> impl Iterator<Item = (IpAddr, String, &InstanceConfig)> {
+    let all = |i| -> Vec<_> {
+        let i: &InstanceConfig = i;
+        let lines = i.vips.iter().chain(&i.excluded);
+        lines.map(|v| (v.addr, v.dev.clone().unwrap_or_else(|| i.interface.clone()), i)).collect()
+    };
+    config.instances.iter().flat_map(all)
+}
+
+fn moved(old: &Config, new: &Config) -> Vec<Moved> {
+    let before: Vec<_> = addresses(old).collect();
+    let mut at: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    for (n, (addr, ..)) in before.iter().enumerate() {
+        at.entry(*addr).or_default().push(n);
+    }
+    let mut out = Vec::new();
+    for (addr, dev, to) in addresses(new) {
+        let holders = || at.get(&addr).into_iter().flatten().filter_map(|n| before.get(*n));
+        // Nothing moves where the same instance has it still, on the same interface.
+        if holders().any(|(_, d, i)| i.name == to.name && *d == dev) {
+            continue;
+        }
+        let Some((_, was, from)) = holders().next() else { continue };
+        out.push(Moved { addr, dev: (was.clone(), dev), from: from.name.clone(), to: to.name.clone() });
+    }
+    out
+}
+
+fn adopted(old: &Config, new: &Config) -> Vec<Adopted> {
+    let named = |c: &Config, name: &str| c.instances.iter().any(|i| i.name == name);
+    let mut out = Vec::new();
+    for to in new.instances.iter().filter(|i| !named(old, &i.name)) {
+        let same = |i: &&InstanceConfig| (i.vrid, i.family, &i.interface) == (to.vrid, to.family, &to.interface);
+        if let Some(from) = old.instances.iter().filter(|i| !named(new, &i.name)).find(same) {
+            out.push(Adopted {
+                from: from.name.clone(),
+                to: to.name.clone(),
+                vrid: to.vrid,
+                interface: to.interface.clone(),
+            });
+        }
+    }
+    out
+}
+
+fn remarks(plan: &mut Plan, old: &Config, new: &Config) {
+    let mut add = |name: &str, text: String| {
+        if let Some(e) = plan.entries.iter_mut().find(|e| e.kind == "vrrp_instance" && e.id == name) {
+            e.remarks.push(text);
+        }
+    };
+    for a in &plan.adopted {
+        add(&a.from, format!("same VRID {} on {}: goes on as {}", a.vrid, a.interface, a.to));
+        add(&a.to, format!("same VRID {} on {}: adopts the state of {}", a.vrid, a.interface, a.from));
+    }
+    for m in &plan.moved {
+        if m.from == m.to {
+            add(&m.to, format!("{} moves from {} to {}", m.addr, m.dev.0, m.dev.1));
+        } else {
+            add(&m.from, format!("{} moves to {}", m.addr, m.to));
+            add(&m.to, format!("{} comes from {}", m.addr, m.from));
+        }
+    }
+    // Two instances that change places on the wire: neither may be refused because the other still has its VRID.
+    for a in &new.instances {
+        let Some(before) = old.instances.iter().find(|i| i.name == a.name) else { continue };
+        let taken = |i: &&InstanceConfig| {
+            i.name != a.name && (i.vrid, i.family, &i.interface) == (a.vrid, a.family, &a.interface)
+        };
+        if before.vrid == a.vrid {
+            continue;
+        }
+        if let Some(owner) = old.instances.iter().find(taken) {
+            add(&a.name, format!("VRID {} on {} was that of {}", a.vrid, a.interface, owner.name));
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for e in &self.entries {
+            let sign = match e.what {
+                What::Kept => continue,
+                What::Altered(_) => '~',
+                What::Added => '+',
+                What::Removed => '-',
+            };
+            let gap = if e.id.is_empty() { "" } else { " " };
+            writeln!(f, "{sign} {}{gap}{}", e.kind, e.id)?;
+            if let What::Altered(list) = &e.what {
+                for c in list {
+                    match (&c.from, &c.to) {
+                        (Some(a), Some(b)) => writeln!(f, "      {}: {a} -> {b}", c.field)?,
+                        (Some(a), None) => writeln!(f, "      {}: {a} -> not set", c.field)?,
+                        (None, Some(b)) => writeln!(f, "      {}: not set -> {b}", c.field)?,
+                        (None, None) => writeln!(f, "      {}", c.field)?,
+                    }
+                }
+            }
+            for r in &e.remarks {
+                writeln!(f, "      ({r})")?;
+            }
+        }
+        let n = |word: &str| self.count(|w| w.word() == word);
+        writeln!(f, "{} kept, {} altered, {} added, {} removed", n("kept"), n("altered"), n("added"), n("removed"))
+    }
+}

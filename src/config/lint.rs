@@ -1,0 +1,399 @@
+//! Settings that are allowed and hurt: found by `--config-test`, each with a name, a reason and a remedy.
+//!
+//! A lint is a warning that does not fail a test (unless `--strict-lints`): keepalived accepts these files. One small
+//! function each, over the model; those that look at this machine get its addresses handed in. Some of the names belong
+//! to messages that are found while the file is read; they stand here for the sake of one list. kalived.conf(5) prints
+//! [`LINTS`]. Silenced as `allow.rs` says.
+
+use super::diag::{Diags, Severity};
+use super::model::setting::Script;
+use super::model::vrrp::Notify;
+use super::model::{Config, Family, InstanceConfig, Place, Vip};
+use super::source::{Sources, Span};
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An address that this machine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostAddr {
+    /// On which interface.
+    pub interface: String,
+    /// Which.
+    pub addr: IpAddr,
+    /// Its prefix length.
+    pub prefix: u8,
+}
+
+/// What a lint may ask of this machine.
+#[derive(Clone, Copy)]
+pub struct Machine<'a> {
+    /// Its addresses.
+    pub addrs: &'a [HostAddr],
+    /// Whether a path leads to something.
+    pub exists: &'a dyn Fn(&str) -> bool,
+}
+
+/// What a lint works with.
+pub struct Cx<'a> {
+    config: &'a Config,
+    /// `None` with `--offline`.
+    host: Option<Machine<'a>>,
+    src: &'a Sources,
+    diags: &'a mut Diags,
+    lint: &'static Lint,
+}
+
+/// One row of the table.
+pub struct Lint {
+    /// For `allow(...)`.
+    pub name: &'static str,
+    /// What is found.
+    pub what: &'static str,
+    /// Why it hurts.
+    pub why: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+    /// `None`: found while the file is read, always; then it is an ordinary message and counts as one.
+    check: Option<fn(&mut Cx<'_>)>,
+}
+
+/// Every lint, sorted by name.
+#[rustfmt::skip]
+pub static LINTS: &[Lint] = &[
+    Lint { name: "address-in-two-instances", check: Some(address_in_two_instances),
+        what: "the same address on the same interface in two vrrp_instance blocks",
+        why: "whichever stops being Master takes the address away from the other",
+        remedy: "let one instance have it, or put both into one vrrp_sync_group" },
+    Lint { name: "auth-pass-too-long", check: None,
+        what: "auth_pass has more than 8 bytes",
+        why: "version 2 has room for 8; two passwords that differ after them are the same",
+        remedy: "shorten it to 8 bytes on all routers" },
+    Lint { name: "duplicate-vrid", check: None,
+        what: "two instances of one address family have the same virtual_router_id on one interface",
+        why: "each would take the adverts of the other for those of a peer; kalived does not start",
+        remedy: "give one of them another virtual_router_id, on all its routers" },
+    Lint { name: "ipv6-first-not-link-local", check: Some(ipv6_first_not_link_local),
+        what: "the first address of an IPv6 instance is not link-local",
+        why: "RFC 9568 section 5.2.9 wants it first, and hosts that learn their router from router advertisements need it",
+        remedy: "put a link-local address, for example fe80::51/64, in front, on all routers" },
+    Lint { name: "mixed-families", check: None,
+        what: "IPv4 and IPv6 addresses in one virtual_ipaddress block",
+        why: "an advert carries one family; the addresses of the other are left out",
+        remedy: "move them to virtual_ipaddress_excluded, or make a second vrrp_instance" },
+    Lint { name: "nopreempt-with-master", check: None,
+        what: "nopreempt together with state MASTER or priority 255",
+        why: "nopreempt is then without effect: a router that comes back takes the addresses at once",
+        remedy: "write state BACKUP on all routers, and a priority below 255" },
+    Lint { name: "peer-is-ourselves", check: Some(peer_is_ourselves),
+        what: "unicast_peer lists the address this instance sends from",
+        why: "kalived would send its adverts to itself, and one router of the group is probably missing from the list",
+        remedy: "list the other routers only" },
+    Lint { name: "prefix-differs", check: Some(prefix_differs),
+        what: "an address lies in the network of its interface but has another prefix length (not with --offline)",
+        why: "with a longer prefix neighbours may be reached by another source address; with a shorter one hosts of \
+              other networks are looked for on this link",
+        remedy: "write the prefix length of the interface, or the full one (32 or 128) on purpose" },
+    Lint { name: "quoted-program", check: Some(quoted_program),
+        what: "the name of a program begins with a quote that does not group here",
+        why: "typographic quotes, or a quote that is not closed, become a part of the name, and the program is not found",
+        remedy: "write \"...\" around the whole command" },
+    Lint { name: "script-missing", check: Some(script_missing),
+        what: "a script does not exist on this machine (not with --offline)",
+        why: "a check that cannot run counts as failed; a notification is lost",
+        remedy: "install the script, or correct its path" },
+    Lint { name: "strict-hides-addresses", check: Some(strict_hides_addresses),
+        what: "vrrp_strict or strict_mode without accept, for addresses that this host does not own",
+        why: "strict mode drops every packet to the addresses, ping too, unless the priority is 255",
+        remedy: "remove it, or say `accept` in the instance" },
+    Lint { name: "sync-group-weight", check: Some(sync_group_weight),
+        what: "a member of a vrrp_sync_group tracks something with a weight",
+        why: "the members would come to different priorities; the group ignores weights unless global_tracking is said",
+        remedy: "track it in the group, or with weight 0" },
+    Lint { name: "unused-script", check: Some(unused_script),
+        what: "a vrrp_script that no track_script names",
+        why: "it never runs; often the name in track_script is another one",
+        remedy: "name it in track_script, or remove it" },
+    Lint { name: "v2-fraction", check: None,
+        what: "version 2 with an advert_int that is no whole number of seconds",
+        why: "an advert of version 2 says its interval in whole seconds; kalived does not start",
+        remedy: "write whole seconds, or version 3 on all routers" },
+    Lint { name: "weight-without-effect", check: Some(weight_without_effect),
+        what: "a tracking weight that cannot change the priority",
+        why: "priority 255 is never changed, and no priority goes above 254 or below 1",
+        remedy: "choose priority and weight so that priority plus weight stays within 1..254" },
+];
+
+/// Looks for everything in the table. `host`: `None` when this machine does not matter.
+pub fn run(config: &Config, src: &Sources, host: Option<Machine<'_>>, strict: bool, diags: &mut Diags) {
+    let mut found = Diags::default();
+    for lint in LINTS {
+        if let Some(check) = lint.check {
+            check(&mut Cx { config, src, host, diags: &mut found, lint });
+        }
+    }
+    if !strict {
+        found.none_in_test();
+    }
+    diags.append(found);
+}
+
+impl Cx<'_> {
+    fn say(&mut self, place: &Place, text: String) {
+        if self.diags.is_full() {
+            return;
+        }
+        let span = span_of(self.src, place);
+        self.diags.push(self.src, Severity::Warning, span, text).name(self.lint.name).help(self.lint.remedy);
+    }
+    fn say_also(&mut self, place: &Place, text: String, other: &Place, there: &str) {
+        if self.diags.is_full() {
+            return;
+        }
+        let (span, other) = (span_of(self.src, place), span_of(self.src, other));
+        self.diags
+            .push(self.src, Severity::Warning, span, text)
+            .name(self.lint.name)
+            .help(self.lint.remedy)
+            .also(self.src, other, there);
+    }
+}
+
+/// The word that stands at a place of the model.
+pub fn span_of(src: &Sources, place: &Place) -> Span {
+    let mut number = 0;
+    while let Some(file) = src.file(number) {
+        if file.name == place.file {
+            let starts = memchr::memchr_iter(b'\n', file.text.as_bytes()).map(|i| i + 1);
+            let line = std::iter::once(0).chain(starts).nth(place.line.saturating_sub(1) as usize).unwrap_or(0);
+            let rest = file.text.get(line..).unwrap_or("");
+            let column = place.column.saturating_sub(1) as usize;
+            let start = line + rest.char_indices().nth(column).map_or(0, |(i, _)| i);
+            let word = file.text.get(start..).unwrap_or("");
+            let len = word.find(|c: char| c.is_whitespace() || c == '{').unwrap_or(word.len()).max(1);
+            return Span { file: number, start: start as u32, end: (start + len) as u32 };
+        }
+        number += 1;
+    }
+    Span::default()
+}
+
+fn device<'a>(instance: &'a InstanceConfig, vip: &'a Vip) -> &'a str {
+    vip.dev.as_deref().unwrap_or(&instance.interface)
+}
+
+fn address_in_two_instances(cx: &mut Cx<'_>) {
+    let mut first: BTreeMap<(IpAddr, &str), (&InstanceConfig, &Vip)> = BTreeMap::new();
+    for i in &cx.config.instances {
+        for vip in i.vips.iter().chain(&i.excluded) {
+            match first.get(&(vip.addr, device(i, vip))) {
+                Some((other, at)) => {
+                    let text = format!("{} of `{}` is an address of `{}` too", vip.addr, i.name, other.name);
+                    cx.say_also(&vip.place, text, &at.place, "first here");
+                }
+                None => {
+                    first.insert((vip.addr, device(i, vip)), (i, vip));
+                }
+            }
+        }
+    }
+}
+
+fn ipv6_first_not_link_local(cx: &mut Cx<'_>) {
+    for i in cx.config.instances.iter().filter(|i| i.family == Family::V6) {
+        if let Some(vip) = i.vips.first()
+            && !matches!(vip.addr, IpAddr::V6(a) if a.is_unicast_link_local())
+        {
+            cx.say(&vip.place, format!("{} is the first address of `{}` and not link-local", vip.addr, i.name));
+        }
+    }
+}
+
+fn prefix_differs(cx: &mut Cx<'_>) {
+    for i in &cx.config.instances {
+        for vip in i.vips.iter().chain(&i.excluded) {
+            let full = if vip.addr.is_ipv4() { 32 } else { 128 };
+            if vip.prefix == full || vip.peer.is_some() {
+                continue;
+            }
+            let near = |h: &&HostAddr| {
+                h.interface == device(i, vip)
+                    && h.addr != vip.addr
+                    && h.prefix < full
+                    && same_network(&h.addr, &vip.addr, h.prefix.min(vip.prefix))
+            };
+            let addrs = cx.host.map_or(&[][..], |h| h.addrs);
+            if addrs.iter().filter(near).any(|h| h.prefix == vip.prefix) {
+                continue;
+            }
+            if let Some(h) = addrs.iter().find(near) {
+                let text = format!("{}/{} on {}, which has {}/{}", vip.addr, vip.prefix, h.interface, h.addr, h.prefix);
+                cx.say(&vip.place, text);
+            }
+        }
+    }
+}
+
+fn same_network(a: &IpAddr, b: &IpAddr, prefix: u8) -> bool {
+    let bits = |ip: &IpAddr| match ip {
+        IpAddr::V4(v) => (u128::from(v.to_bits()) << 96, 32),
+        IpAddr::V6(v) => (v.to_bits(), 128),
+    };
+    let ((a, wide), (b, other)) = (bits(a), bits(b));
+    wide == other && (prefix == 0 || (a ^ b).checked_shr(128 - u32::from(prefix)).unwrap_or(0) == 0)
+}
+
+fn weight_without_effect(cx: &mut Cx<'_>) {
+    for i in &cx.config.instances {
+        for t in i.track_interfaces.iter().filter(|t| t.weight != 0) {
+            let after = i16::from(i.priority) + t.weight;
+            if i.priority == 255 || after.clamp(1, 254) == i16::from(i.priority) {
+                let text =
+                    format!("weight {} of {} cannot change priority {} of `{}`", t.weight, t.name, i.priority, i.name);
+                cx.say(&i.place, text);
+            }
+        }
+    }
+}
+
+fn peer_is_ourselves(cx: &mut Cx<'_>) {
+    for i in &cx.config.instances {
+        let Some(own) = i.more.unicast_src_ip.or(i.mcast_src) else { continue };
+        if i.more.unicast_peer.iter().flatten().any(|p| p.addr == own) {
+            cx.say(&i.place, format!("`{}` has its own address {own} as a peer", i.name));
+        }
+    }
+}
+
+/// Every command of the file: where, whose, and the command.
+fn commands<'a>(cx: &Cx<'a>) -> Vec<(Place, String, &'a Script)> {
+    let mut out = Vec::new();
+    let mut all = |place: &Place, owner: String, n: &'a Notify| {
+        let list = [&n.backup, &n.master, &n.fault, &n.stop, &n.any, &n.master_rx_lower_pri];
+        out.extend(list.into_iter().flatten().map(|s| (place.clone(), owner.clone(), &**s)));
+    };
+    for i in &cx.config.instances {
+        all(&i.place, format!("vrrp_instance `{}`", i.name), &i.more.notify);
+    }
+    for g in &cx.config.sync_groups {
+        all(&g.place, format!("vrrp_sync_group `{}`", g.name), &g.notify);
+    }
+    let heads = heads(cx.src, "vrrp_script");
+    for s in &cx.config.scripts {
+        if let Some(script) = &s.script {
+            let place = heads.get(&*s.name).cloned().unwrap_or_default();
+            out.push((place, format!("vrrp_script `{}`", s.name), script));
+        }
+    }
+    out
+}
+
+fn quoted_program(cx: &mut Cx<'_>) {
+    for (place, owner, script) in commands(cx) {
+        let program = script.argv.first().map_or("", |p| &**p);
+        if program.starts_with(['"', '\'', '\u{2018}', '\u{2019}', '\u{201C}', '\u{201D}', '\u{201E}']) {
+            cx.say(&place, format!("a program of {owner} begins with a quote: {program}"));
+        }
+    }
+}
+
+fn script_missing(cx: &mut Cx<'_>) {
+    let Some(host) = cx.host else { return };
+    for (place, owner, script) in commands(cx) {
+        let program = script.argv.first().map_or("", |p| &**p);
+        // A name without a path is looked up when it runs.
+        if program.starts_with('/') && !(host.exists)(program) {
+            cx.say(&place, format!("{program} of {owner} does not exist"));
+        }
+    }
+}
+
+fn strict_hides_addresses(cx: &mut Cx<'_>) {
+    let hidden = |i: &&InstanceConfig| i.priority != 255 && !i.more.accept && !i.vips.is_empty();
+    let Some(name) = cx.config.instances.iter().find(hidden).map(|i| i.name.clone()) else { return };
+    // The model has strict mode's consequences, not the word.
+    let off = |words: &[&str]| matches!(words.get(1), Some(&("off" | "no" | "false")));
+    let strict = |words: &[&str]| matches!(words.first(), Some(&("vrrp_strict" | "strict_mode"))) && !off(words);
+    for (place, _) in lines(cx.src, "strict", strict) {
+        cx.say(&place, format!("strict mode hides the addresses of `{name}`"));
+    }
+}
+
+fn sync_group_weight(cx: &mut Cx<'_>) {
+    for g in cx.config.sync_groups.iter().filter(|g| !g.tracking_weight) {
+        for i in cx.config.instances.iter().filter(|i| g.members.iter().any(|m| **m == *i.name)) {
+            let tracks = &i.more.tracks;
+            let given = [&tracks.interfaces, &tracks.scripts, &tracks.files, &tracks.processes, &tracks.bfds];
+            let weighted = given.into_iter().flatten().find(|t| t.weight.is_some_and(|w| w != 0)).map(|t| &*t.name);
+            let own = i.track_interfaces.iter().find(|t| t.weight != 0).map(|t| &*t.name);
+            if let Some(name) = weighted.or(own) {
+                let text = format!("`{}` of vrrp_sync_group {} tracks {name} with a weight", i.name, g.name);
+                cx.say(&i.place, text);
+            }
+        }
+    }
+}
+
+fn unused_script(cx: &mut Cx<'_>) {
+    let tracks =
+        cx.config.instances.iter().map(|i| &i.more.tracks).chain(cx.config.sync_groups.iter().map(|g| &g.tracks));
+    let used: BTreeSet<&str> = tracks.flat_map(|t| t.scripts.iter().map(|s| &*s.name)).collect();
+    let heads = heads(cx.src, "vrrp_script");
+    for s in cx.config.scripts.iter().filter(|s| !used.contains(&*s.name)) {
+        let place = heads.get(&*s.name).cloned().unwrap_or_default();
+        cx.say(&place, format!("vrrp_script `{}` is used by nobody", s.name));
+    }
+}
+
+/// Where blocks without a place in the model begin, by name.
+fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
+    let found = lines(src, keyword, |words| words.first() == Some(&keyword));
+    let name = |(place, words): (Place, Vec<&str>)| {
+        let name = words.get(1)?.trim_end_matches('{').trim_matches('"');
+        Some((name.to_owned(), place))
+    };
+    found.into_iter().filter_map(name).collect()
+}
+
+/// Lines whose first two words are such; `needle` stands in each of them, so that most files need one fast look only.
+fn lines<'a>(src: &'a Sources, needle: &str, is: impl Fn(&[&str]) -> bool) -> Vec<(Place, Vec<&'a str>)> {
+    let mut out = Vec::new();
+    let mut number = 0;
+    while let Some(file) = src.file(number) {
+        // Text that came out of replacing has no name, and no place of its own.
+        let wanted = !file.name.is_empty() && memchr::memmem::find(file.text.as_bytes(), needle.as_bytes()).is_some();
+        let text = if wanted { file.text.as_str() } else { "" };
+        for (n, line) in (1u32..).zip(text.lines()) {
+            let words: Vec<&str> = line.split_whitespace().take(2).collect();
+            if is(&words) {
+                let column = line.chars().take_while(|c| c.is_whitespace()).count() as u32 + 1;
+                out.push((Place { file: file.name.clone(), line: n, column }, words));
+            }
+        }
+        number += 1;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_whole() {
+        assert!(LINTS.windows(2).all(|w| w[0].name < w[1].name));
+        for l in LINTS {
+            assert!(l.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{}", l.name);
+            assert!(!l.what.is_empty() && !l.why.is_empty() && !l.remedy.is_empty(), "{}", l.name);
+            // A message of that name exists, and only one of the two makes it.
+            let message = super::super::names::KINDS.iter().any(|k| k.0 == l.name);
+            assert_eq!(message, l.check.is_none(), "{}", l.name);
+        }
+    }
+    #[test]
+    fn networks() {
+        let same = |a: &str, b: &str, n| same_network(&a.parse().unwrap(), &b.parse().unwrap(), n);
+        assert!(same("10.0.0.1", "10.0.0.200", 24) && !same("10.0.0.1", "10.0.1.1", 24));
+        assert!(same("10.0.0.1", "192.0.2.1", 0) && same("fe80::1", "fe80::2", 64) && !same("::1", "10.0.0.1", 0));
+        assert!(!same("10.0.0.1", "10.0.0.2", 32) && same("2001:db8::1", "2001:db8::1", 128));
+    }
+}

@@ -1,0 +1,46 @@
+//! The sections of kalived.conf(5) about messages, made from the tables so that they cannot say something else.
+
+use super::lint::LINTS;
+use super::names::KINDS;
+use std::fmt::Write;
+
+/// In roff: every lint, then the names of all other messages with the shape of their text.
+pub fn messages_section() -> String {
+    let mut out = String::from(".SH LINTS\n");
+    out.push_str(
+        "Settings that are allowed and hurt.\n\
+         .B kalived \\-\\-config\\-test\n\
+         looks for them; they are warnings and, but for those of them that are errors for every reason, do not make it\n\
+         fail, unless\n.B \\-\\-strict\\-lints\nis given.\n",
+    );
+    for lint in LINTS {
+        let _ = writeln!(out, ".TP\n.B {}", roff(lint.name));
+        let _ =
+            writeln!(out, "{}.\nWhy: {}.\nRemedy: {}.", roff(&capital(lint.what)), roff(lint.why), roff(lint.remedy));
+    }
+    out.push_str(".SH NAMES OF MESSAGES\n");
+    out.push_str(
+        "Each kind of message has a name that does not change; the text may.\nHere * is a word of the file or what is done about it.\n.nf\n",
+    );
+    let mut rows: Vec<_> = KINDS.to_vec();
+    rows.sort_by_key(|k| k.0);
+    let mut last = "";
+    for (name, shape) in rows {
+        let _ = writeln!(out, "{:<26} {}", roff(if name == last { "" } else { name }), roff(shape));
+        last = name;
+    }
+    out.push_str(".fi\n");
+    out
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |c| c.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+/// Text for a line of its own: nothing in it is a request or an escape.
+fn roff(text: &str) -> String {
+    let text =
+        text.replace('\\', "\\e").replace('-', "\\-").replace('~', "\\(ti").replace('^', "\\(ha").replace('`', "\\(ga");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}

@@ -1,0 +1,154 @@
+//! What kalived does without running: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. Nothing of the system is
+//! opened or changed, and no privilege is needed. The work is in `config`; here are files, terminals and exit codes.
+
+use super::start::{default_file, say};
+use crate::cli::{Colour, Report, Tool};
+use crate::config::check::{Host, Look};
+use crate::config::diff::diff;
+use crate::config::files::Disk;
+use crate::config::lint::HostAddr;
+use crate::config::{self, Loaded, dump, image, load_with, report};
+use crate::exit::ExitCode;
+use crate::sys::{clock, host, ifaddrs, socket};
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Does it.
+pub(super) fn run(tool: &Tool, how: &Report) -> ExitCode {
+    match tool {
+        Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
+        Tool::Compile { file, out } => compile(file, out, how),
+        Tool::Diff { old, new } => compare(old, new, how),
+    }
+}
+
+/// Whether messages on standard error have colour.
+pub(super) fn colour(how: &Report) -> bool {
+    match how.colour {
+        Colour::Always => true,
+        Colour::Never => false,
+        // https://no-color.org: set and not empty.
+        Colour::Auto => std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::io::stderr().is_terminal(),
+    }
+}
+
+/// The configuration, with what it may depend on besides its files.
+pub(super) fn read(path: &str, how: &Report) -> Loaded {
+    with_options(how, |options| load_with(&Disk, path, options))
+}
+
+fn with_options<T>(how: &Report, read: impl FnOnce(&config::Options<'_>) -> T) -> T {
+    let id = how.config_id.clone().unwrap_or_else(host::short_name);
+    read(&config::Options {
+        config_id: &id,
+        strict_include: how.strict_include,
+        env: &|name| std::env::var(name).ok(),
+        seed: clock::now().wall.0 ^ (u64::from(std::process::id()) << 32),
+        ..config::Options::default()
+    })
+}
+
+/// Adds what follows from this machine, and lints; takes out what is silenced.
+pub(super) fn look(loaded: &mut Loaded, how: &Report, lints: bool) {
+    let host = (!how.offline).then(|| {
+        let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
+        let addrs = ifaddrs::addresses().into_iter().map(addr).collect();
+        Host { interfaces: socket::interfaces(), addrs, exists: |path| Path::new(path).exists() }
+    });
+    loaded.look(Look { host: host.as_ref(), lints, strict_lints: how.strict_lints, allow: &how.allow });
+}
+
+/// `--config-test`.
+pub(super) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
+    let mut loaded = read(path, how);
+    look(&mut loaded, how, true);
+    let text = match (how.json, log) {
+        (true, _) => format!("{:#}\n", report::json(&loaded.diags, &loaded.sources)),
+        (false, Some(_)) => loaded.render(how.colour == Colour::Always),
+        (false, None) => loaded.render(colour(how)),
+    };
+    let written = match log {
+        Some(path) => std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display())),
+        None if how.json => print(text.as_bytes()),
+        None => {
+            // Nobody reads standard error: the exit code says it.
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            Ok(())
+        }
+    };
+    match written {
+        Ok(()) => loaded.config_test_exit(),
+        Err(why) => failed(&why),
+    }
+}
+
+fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
+    let (mut loaded, text) = with_options(how, |options| dump::dump(&Disk, path, options, show_secrets));
+    look(&mut loaded, how, false);
+    messages(&loaded, how);
+    if loaded.fatal() == Some(ExitCode::NoConfig) {
+        return ExitCode::NoConfig;
+    }
+    match print(text.as_bytes()) {
+        Ok(()) => ExitCode::Ok,
+        Err(why) => failed(&why),
+    }
+}
+
+fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
+    let mut loaded = read(path, how);
+    look(&mut loaded, how, false);
+    messages(&loaded, how);
+    if let Some(code) = loaded.fatal() {
+        return code;
+    }
+    let written = image::encode(&loaded.config).map_err(|e| e.to_string()).and_then(|bytes| match out {
+        "-" => print(&bytes),
+        file => write_secret(file, &bytes).map_err(|e| format!("cannot write {file}: {e}")),
+    });
+    match written {
+        Ok(()) => ExitCode::Ok,
+        Err(why) => failed(&why),
+    }
+}
+
+/// An image holds passwords: readable for its owner only.
+fn write_secret(file: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).open(file)?.write_all(bytes)
+}
+
+fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
+    let both = [old, new].map(|path| {
+        let mut loaded = read(path, how);
+        look(&mut loaded, &Report { offline: true, ..how.clone() }, false);
+        messages(&loaded, how);
+        loaded
+    });
+    if let Some(code) = both.iter().find_map(Loaded::fatal) {
+        return code;
+    }
+    let [old, new] = both;
+    let plan = diff(&old.config, &new.config);
+    let text = if how.json { format!("{:#}\n", plan.json()) } else { plan.to_string() };
+    match print(text.as_bytes()) {
+        Ok(()) => ExitCode::Ok,
+        Err(why) => failed(&why),
+    }
+}
+
+/// What is wrong with the file, where it does not get in the way of the output.
+fn messages(loaded: &Loaded, how: &Report) {
+    let _ = write!(std::io::stderr(), "{}", loaded.render(colour(how)));
+}
+
+fn failed(why: &str) -> ExitCode {
+    say(why);
+    ExitCode::Fatal
+}
+
+fn print(bytes: &[u8]) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| format!("cannot write to standard output: {e}"))
+}

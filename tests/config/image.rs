@@ -1,0 +1,92 @@
+//! The compiled image: the same model comes back, and nothing else is ever taken for one.
+
+use super::common::bytes;
+use kalived::config::image::{self, HEADER, ImageError};
+use kalived::config::model::Config;
+use proptest::prelude::*;
+
+/// Every configuration of the seeds.
+fn seeds() -> Vec<(String, Config)> {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/seed");
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "conf"));
+    paths.sort();
+    paths.into_iter().map(|p| (p.display().to_string(), bytes(&std::fs::read(&p).unwrap()).config)).collect()
+}
+
+#[test]
+fn the_same_model_comes_back() {
+    let seeds = seeds();
+    assert!(seeds.len() > 20);
+    for (name, config) in seeds {
+        let made = image::encode(&config).unwrap();
+        assert_eq!(image::decode(&made), Ok(config.clone()), "{name}");
+        let vrrp = image::Image::open(&made).unwrap().vrrp().unwrap();
+        assert_eq!(vrrp.instances, config.instances, "{name}");
+        assert_eq!(image::encode(&config).unwrap(), made, "{name}: one model, one image");
+    }
+}
+
+/// Sets length and CRC right, so that what follows them is looked at.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.len() >= HEADER {
+        let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(&bytes[HEADER..]);
+        let len = (bytes.len() - HEADER) as u32;
+        bytes[12..16].copy_from_slice(&len.to_le_bytes());
+        bytes[16..20].copy_from_slice(&crc.to_le_bytes());
+    }
+    bytes
+}
+
+fn sample() -> Vec<u8> {
+    let config = bytes(include_bytes!("seed/seed-001-lvs-master.conf")).config;
+    image::encode(&config).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(image::decode(&bytes).is_err());
+    }
+    #[test]
+    fn damage_is_found(at in any::<prop::sample::Index>(), with in 1u8..) {
+        let mut bytes = sample();
+        let at = at.index(bytes.len());
+        bytes[at] ^= with;
+        prop_assert!(image::decode(&bytes).is_err());
+    }
+    #[test]
+    fn a_cut_is_found(at in any::<prop::sample::Index>()) {
+        let bytes = sample();
+        let cut = &bytes[..at.index(bytes.len())];
+        prop_assert!(matches!(image::decode(cut), Err(ImageError::Truncated(..))), "{:?}", image::decode(cut));
+    }
+    /// Somebody who computes the CRC anew: any result, no panic, no allocation out of proportion.
+    #[test]
+    fn damage_behind_a_right_crc(edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)) {
+        let mut bytes = sample();
+        for (at, byte) in edits {
+            let at = HEADER + at.index(bytes.len() - HEADER);
+            bytes[at] = byte;
+        }
+        if let Ok(config) = image::decode(&sealed(bytes)) {
+            let again = image::encode(&config).unwrap();
+            prop_assert_eq!(image::decode(&again), Ok(config));
+        }
+    }
+}
+
+/// A new field, another type, another order: every one of them changes the bytes, and then the version must go up.
+#[test]
+fn the_version_goes_up_with_the_model() {
+    let body = &sample()[HEADER..];
+    let print = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(body);
+    let said = (image::VERSION, body.len(), print);
+    assert_eq!(
+        said,
+        (1, 734, 884971510),
+        "raise image::VERSION, unless it has not been released yet, and write the new numbers here"
+    );
+}

@@ -1,0 +1,103 @@
+//! What is fuzzed: four entrances for hostile bytes. Each must return, within bounds, whatever it is given.
+//!
+//! Run by `scripts/fuzz`, and by `cargo test` over the corpus that is kept (`tests/config/fuzz_corpus.rs`).
+//! A text input may hold several files, each ended by a NUL byte: the first is `f0`, which can include `f1` and so on.
+
+use kalived::config::check::{Host, Look};
+use kalived::config::diag::Diags;
+use kalived::config::dump::dump;
+use kalived::config::image::{self, HEADER};
+use kalived::config::node::Node;
+use kalived::config::source::{FileError, Files, Sources, Span};
+use kalived::config::{Limits, Loaded, Options, input, load, load_with, report, tree};
+
+/// The files of an input.
+pub struct Memory<'a>(Vec<&'a [u8]>);
+
+impl<'a> Memory<'a> {
+    /// Cuts an input into files.
+    pub fn new(data: &'a [u8]) -> Memory<'a> {
+        Memory(data.split(|b| *b == 0).take(8).collect())
+    }
+}
+
+impl Files for Memory<'_> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+        let number = path.rsplit('/').next().and_then(|p| p.strip_prefix('f')).and_then(|n| n.parse::<usize>().ok());
+        match number.and_then(|n| self.0.get(n)) {
+            Some(text) => Ok(text.to_vec()),
+            None => Err(FileError { errno: Some(2), reason: "No such file or directory".into() }),
+        }
+    }
+}
+
+/// Bytes to lines and places.
+pub fn source(data: &[u8]) {
+    let mut src = Sources::default();
+    let Some(file) = src.add("f", data.to_vec()) else { return };
+    let len = src.file(file).map_or(0, |f| f.text.len()) as u32;
+    // Every offset of a short file, some of a long one; also past the end and inside a character.
+    let step = (len / 256).max(1);
+    for start in (0..=len + 2).step_by(step as usize) {
+        let span = Span { file, start, end: start + 3 };
+        let place = src.place(span);
+        assert!(place.line >= 1 && place.column >= 1);
+        let _ = src.slice(span);
+    }
+}
+
+/// Limits that an input of a few thousand bytes can reach.
+fn options() -> Options<'static> {
+    let limits = Limits { depth: 6, files: 100, bytes: 1 << 20, lines: 2_000, replaced: 1 << 18, names: 10_000 };
+    Options { config_id: "low", limits, ..Options::default() }
+}
+
+/// Text, with what it includes and repeats, to statements.
+pub fn tree(data: &[u8]) {
+    let mut src = Sources::default();
+    let mut diags = Diags::default();
+    let Some(input) = input::read(&Memory::new(data), "f0", &options(), &mut src, &mut diags) else { return };
+    let tree = tree::parse(&src, &input, &mut diags);
+    assert!(tree.stmts.iter().all(|s| !s.words.is_empty()));
+    let (list, dropped) = diags.finish(&src);
+    let shown = kalived::config::diag::render(&list, dropped, &src, true);
+    assert!(shown.len() < 1 << 20);
+}
+
+/// Text to a model, to messages, to text again, to an image.
+pub fn lower(data: &[u8]) {
+    let files = Memory::new(data);
+    let options = options();
+    let mut loaded: Loaded = load_with(&files, "f0", &options);
+    let host = Host { interfaces: vec!["eth0".into()], addrs: Vec::new(), exists: |_| false };
+    loaded.look(Look { host: Some(&host), lints: true, ..Look::default() });
+    assert!(loaded.render(true).len() < 1 << 20);
+    assert!(report::json(&loaded.diags, &loaded.sources).is_array());
+    let image = image::encode(&loaded.config).expect("small");
+    assert_eq!(image::decode(&image).as_ref(), Ok(&loaded.config));
+    let (_, text) = dump(&files, "f0", &options, true);
+    if !text.starts_with("# This text does not mean") {
+        let again = load(&Memory(vec![text.as_bytes()]), "f0");
+        assert_eq!(Node::of(&again.config), Node::of(&loaded.config), "{text}");
+    }
+}
+
+/// Bytes to a model, as they are and with a header that fits.
+pub fn image(data: &[u8]) {
+    let _ = image::decode(data);
+    if data.len() < 4 {
+        return;
+    }
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(data);
+    let mut bytes = Vec::with_capacity(HEADER + data.len());
+    bytes.extend_from_slice(&image::MAGIC);
+    bytes.extend_from_slice(&image::VERSION.to_le_bytes());
+    bytes.extend_from_slice(&[0, 0]);
+    bytes.extend_from_slice(&(data.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes.extend_from_slice(data);
+    if let Ok(config) = image::decode(&bytes) {
+        let again = image::encode(&config).expect("no larger than before");
+        assert_eq!(image::decode(&again), Ok(config));
+    }
+}
