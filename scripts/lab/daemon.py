@@ -55,10 +55,15 @@ def built():
     return os.path.join(os.environ.get("CARGO_TARGET_DIR") or os.path.join(ROOT, "target"), "release", "kalived")
 
 
+def pulse():
+    """The program that drives the daemon's loop without any protocol (examples/pulse.rs)."""
+    return os.path.join(os.path.dirname(built()), "examples", "pulse")
+
+
 def build():
     """`cargo build --release`; ends the script with cargo's own message when it fails."""
     try:
-        cmd = ["cargo", "build", "--release", "--bin", "kalived"]
+        cmd = ["cargo", "build", "--release", "--bin", "kalived", "--example", "pulse"]
         rc = subprocess.run(cmd, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
     except FileNotFoundError:
         raise SystemExit("cargo is not installed: https://rustup.rs, or apt-get install cargo") from None
@@ -69,8 +74,8 @@ def build():
 class Daemon:
     """One daemon on one host."""
 
-    def __init__(self, kind, ns, conf_text, env=None, detail=False):
-        self.kind, self.ns, self.env, self.detail = kind, ns, env or {}, detail
+    def __init__(self, kind, ns, conf_text, detail=False):
+        self.kind, self.ns, self.detail = kind, ns, detail
         self.conf = f"{box.WORK}/{ns}.conf"
         self.log = f"{box.WORK}/{ns}.log"
         self.proc = None
@@ -83,7 +88,7 @@ class Daemon:
             argv = self.kind.argv(self.conf, f"{box.WORK}/{self.ns}.pid", self.detail)
             self.proc = subprocess.Popen(
                 ["ip", "netns", "exec", self.ns, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **self.env}, start_new_session=True)
+                start_new_session=True)
         time.sleep(0.1)
         if self.proc.poll() is not None:
             code = self.proc.returncode

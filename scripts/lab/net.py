@@ -53,6 +53,11 @@ def mac(ns, dev="eth0"):
     return bytes.fromhex(json.loads(ip("-j", "link", "show", "dev", dev, ns=ns))[0]["address"].replace(":", ""))
 
 
+def index(ns, dev="eth0"):
+    """Interface index."""
+    return json.loads(ip("-j", "link", "show", "dev", dev, ns=ns))[0]["ifindex"]
+
+
 def addresses(ns, dev="eth0"):
     """IPv4 addresses on an interface, without prefix length."""
     found = json.loads(ip("-j", "-4", "addr", "show", "dev", dev, ns=ns, check=False) or "[]")
