@@ -232,6 +232,9 @@ impl World {
                     }
                 }
                 for name in &change.names {
+                    if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
+                        fx.note(text::link_known(name, false));
+                    }
                     self.refresh(now, name, change.new_mac, fx);
                 }
             }
@@ -404,7 +407,7 @@ impl World {
     }
 
     // The socket this virtual router belongs on now, opened if need be; leaves the one it was on.
-    fn sock_for(&mut self, vr: VrKey, fx: &mut Effects) -> SockState {
+    fn sock_for(&mut self, now: Now, vr: VrKey, fx: &mut Effects) -> SockState {
         let Some(cfg) = self.instances.get(vr).map(Instance::cfg) else { return SockState::None };
         let (vrid, interface) = (cfg.vrid, cfg.interface.clone());
         let spec = self.links.by_name(&interface).map(|l| SockSpec { ifindex: l.ifindex, group: cfg.mcast_group });
@@ -414,6 +417,10 @@ impl World {
             if Some(sock.spec) == spec {
                 return sock.state;
             }
+            // Before its socket goes: a Master whose interface was renamed can still say goodbye on it, and one whose interface
+            // was replaced has adverts armed that will never leave.
+            let renamed = self.links.get(sock.spec.ifindex).is_some();
+            with!(self, vr, now, fx, |vi, cx| vi.on_socket_going(renamed, cx));
             self.sock_of.remove(&vr);
             sock.users.remove(&vrid);
             if sock.users.is_empty() {
@@ -452,7 +459,7 @@ impl World {
         if self.phase != Phase::Running {
             return;
         }
-        let sock = self.sock_for(vr, fx);
+        let sock = self.sock_for(now, vr, fx);
         with!(self, vr, now, fx, |vi, cx| vi.evaluate(sock, cx));
     }
 
