@@ -35,6 +35,7 @@ pub fn errno(e: Errno) -> String {
         17 => "exists already",
         19 => "no such device",
         22 => "invalid argument",
+        23 | 24 => "too many open files",
         99 => "address not available",
         100 => "network is down",
         101 => "network is unreachable",
