@@ -175,6 +175,24 @@ fn trap_92_leftovers_go_before_anything_starts() {
     assert_eq!(b.out[1], Out::Del(ip("198.18.0.100")));
 }
 
+/// Killed, and started with another file.
+#[test]
+fn leftovers_of_another_configuration() {
+    let mut b = Bench::cold(vec![v2()]);
+    b.kernel.push(addr(ETH0, "198.18.0.100", 24, ADDR_PROTO));
+    b.kernel.push(addr(ETH0, "198.18.0.101", 32, ADDR_PROTO));
+    b.start();
+    assert_eq!(b.out[1], Out::Del(ip("198.18.0.100")), "our VIP under its old prefix length");
+    assert!(!b.out.contains(&Out::Del(ip("198.18.0.101"))), "another kalived may hold it");
+    assert_eq!((b.logged("left alone: 198.18.0.101/32 on eth0:"), b.logged("removing 1 virtual")), (1, 1));
+    // Under another prefix length and without a tag it is the operator's.
+    let mut b = Bench::cold(vec![v2()]);
+    b.kernel.push(addr(ETH0, "198.18.0.100", 24, 0));
+    b.start();
+    assert!(!b.out.contains(&Out::Del(ip("198.18.0.100"))), "{:?}", b.out);
+    assert_eq!(b.logged("left alone"), 0);
+}
+
 #[test]
 fn an_owners_address_is_the_operators() {
     let mut c = v3();
