@@ -62,6 +62,10 @@ impl Links {
     pub fn addrs(&self, ifindex: u32) -> impl Iterator<Item = &AddrInfo> {
         self.by_index.get(&ifindex).into_iter().flat_map(|e| e.addrs.values().map(|a| &a.info))
     }
+    /// Addresses of all interfaces.
+    pub fn all_addrs(&self) -> impl Iterator<Item = &AddrInfo> {
+        self.by_index.values().flat_map(|e| e.addrs.values().map(|a| &a.info))
+    }
     /// One address.
     pub fn addr(&self, id: AddrId) -> Option<&AddrInfo> {
         self.by_index.get(&id.0)?.addrs.get(&(id.1, id.2)).map(|a| &a.info)

@@ -6,7 +6,7 @@
 //! router start, so none of them is ever the source of an advert.
 
 use crate::config::model::{Config, Family};
-use crate::effect::{ADDR_PROTO, Effect, Effects, SockSpec};
+use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
 use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal};
 use crate::exit::ExitCode;
 use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
@@ -232,6 +232,9 @@ impl World {
                     }
                 }
                 for name in &change.names {
+                    if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
+                        fx.note(text::link_known(name, false));
+                    }
                     self.refresh(now, name, change.new_mac, fx);
                 }
             }
@@ -404,7 +407,7 @@ impl World {
     }
 
     // The socket this virtual router belongs on now, opened if need be; leaves the one it was on.
-    fn sock_for(&mut self, vr: VrKey, fx: &mut Effects) -> SockState {
+    fn sock_for(&mut self, now: Now, vr: VrKey, fx: &mut Effects) -> SockState {
         let Some(cfg) = self.instances.get(vr).map(Instance::cfg) else { return SockState::None };
         let (vrid, interface) = (cfg.vrid, cfg.interface.clone());
         let spec = self.links.by_name(&interface).map(|l| SockSpec { ifindex: l.ifindex, group: cfg.mcast_group });
@@ -414,6 +417,10 @@ impl World {
             if Some(sock.spec) == spec {
                 return sock.state;
             }
+            // Before its socket goes: a Master whose interface was renamed can still say goodbye on it, and one whose interface
+            // was replaced has adverts armed that will never leave.
+            let renamed = self.links.get(sock.spec.ifindex).is_some();
+            with!(self, vr, now, fx, |vi, cx| vi.on_socket_going(renamed, cx));
             self.sock_of.remove(&vr);
             sock.users.remove(&vrid);
             if sock.users.is_empty() {
@@ -452,7 +459,7 @@ impl World {
         if self.phase != Phase::Running {
             return;
         }
-        let sock = self.sock_for(vr, fx);
+        let sock = self.sock_for(now, vr, fx);
         with!(self, vr, now, fx, |vi, cx| vi.evaluate(sock, cx));
     }
 
@@ -566,6 +573,7 @@ impl World {
             Phase::Reading => {
                 self.phase = Phase::Cleaning;
                 self.remove_leftovers(fx);
+                self.name_strangers(fx);
             }
             Phase::Running => {
                 for (vr, id) in self.addrs.reconcile(&self.links) {
@@ -582,19 +590,35 @@ impl World {
     }
 
     // Every configured VIP that is on its interface although nobody is Master yet. An owner's are its own, unless
-    // their tag says that a kalived added them.
+    // their tag says that a kalived added them; the tag also tells one whose prefix length was changed in the file.
     fn remove_leftovers(&mut self, fx: &mut Effects) {
         let mut n = 0;
         for (_, vi) in self.instances.iter() {
+            let owner = vi.cfg().priority == 255;
             for spec in vi.specs(&self.links) {
-                let found = self.links.addr((spec.ifindex, spec.addr, spec.prefix));
-                if found.is_some_and(|a| vi.cfg().priority != 255 || a.proto == ADDR_PROTO) {
-                    n += usize::from(self.addrs.remove(spec));
+                for a in self.links.addrs(spec.ifindex).filter(|a| a.addr == spec.addr) {
+                    if a.proto == ADDR_PROTO || (!owner && a.prefix == spec.prefix) {
+                        n += usize::from(self.addrs.remove(AddrSpec { prefix: a.prefix, ..spec.clone() }));
+                    }
                 }
             }
         }
         if n > 0 {
             fx.note(text::leftovers(n));
+        }
+    }
+
+    // Addresses of a killed kalived that the file does not have any more. They may as well be those of another kalived that
+    // runs here, so they stay; but an address that two hosts hold is worth a word.
+    fn name_strangers(&self, fx: &mut Effects) {
+        let ours: BTreeSet<(u32, IpAddr)> =
+            (self.instances.iter()).flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr))).collect();
+        let names: Vec<String> = (self.links.all_addrs())
+            .filter(|a| a.proto == ADDR_PROTO && !ours.contains(&(a.ifindex, a.addr)))
+            .map(|a| format!("{}/{} on {}", a.addr, a.prefix, self.dev(a.ifindex)))
+            .collect();
+        if !names.is_empty() {
+            fx.note(text::strangers(&names));
         }
     }
 

@@ -368,7 +368,7 @@ impl Exec {
 
     /// The exit code, once everything before the exit is done or its time is up.
     pub fn finished(&self) -> Option<ExitCode> {
-        self.exit.filter(|_| self.sending == 0 && !self.adverts.stopping() && self.log.idle()).map(|(code, _)| code)
+        self.exit.filter(|_| self.sending == 0 && !self.adverts.stopping() && self.log.settled()).map(|(code, _)| code)
     }
 
     /// As [`Exec::finished`], or because the grace has passed.

@@ -246,6 +246,11 @@ impl Sink {
         (!self.busy && !self.idle()).then(|| self.retry.map_or(due, |at| at.max(due)))
     }
 
+    /// Whether an exit need not wait for it: every line was written, or there is nobody to take them.
+    pub fn settled(&self) -> bool {
+        self.idle() || (self.fd.is_none() && self.retry.is_some())
+    }
+
     /// Whether every line was written.
     pub fn idle(&self) -> bool {
         self.queue.is_empty() && self.writing.is_none()
@@ -271,6 +276,16 @@ mod tests {
         assert!(line.len() <= LINE);
         let s = Sink::with_fd(Target::Syslog(String::new()), false, None);
         assert!(s.line(NOW, &note("x")).starts_with("<30>Nov "));
+    }
+
+    #[test]
+    fn an_exit_waits_for_the_last_lines_unless_nobody_takes_them() {
+        let missing = std::env::temp_dir().join(format!("kalived-no-syslog-{}", std::process::id()));
+        let mut s = Sink::with_fd(Target::Syslog(missing.display().to_string()), false, None);
+        s.note(NOW, note("last"));
+        assert!(!s.settled(), "not tried yet");
+        assert!(!s.reconnect(NOW.mono));
+        assert!(s.settled() && !s.idle());
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub fn errno(e: Errno) -> String {
         17 => "exists already",
         19 => "no such device",
         22 => "invalid argument",
+        23 | 24 => "too many open files",
         99 => "address not available",
         100 => "network is down",
         101 => "network is unreachable",
@@ -256,6 +257,19 @@ pub fn leftovers(n: usize) -> Note {
     note(
         Level::Notice,
         format!("removing {n} virtual address(es) that were left behind by a daemon that did not stop cleanly"),
+    )
+}
+/// Addresses that a kalived added and this configuration does not have.
+pub fn strangers(names: &[String]) -> Note {
+    // A line has its limits; who sees eight looks for the rest himself.
+    let (shown, more) = (names.len().min(8), names.len().saturating_sub(8));
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    note(
+        Level::Warning,
+        format!(
+            "left alone: {}{more}: added by a kalived, not in this configuration; remove what no other kalived here holds",
+            names[..shown].join(", ")
+        ),
     )
 }
 /// A tracked interface.

@@ -131,6 +131,35 @@ fn weights_move_priority_timer_and_packet() {
     assert_eq!(b.view().effective_priority, 1);
 }
 
+/// The peers take over in Skew_Time, not in Master_Down_Interval.
+#[test]
+fn a_renamed_interface_is_left_with_a_farewell() {
+    let mut b = Bench::master(v3());
+    b.event(Event::LinkNew(link(ETH0, "foo", true)));
+    assert_eq!((b.state(), b.logged("Interface eth0 deleted")), (State::Fault, 1));
+    let farewell = b.out.iter().position(|o| matches!(o, Out::Stop(Some(p)) if p[22] == 0)).expect("a farewell");
+    let close = b.out.iter().position(|o| *o == Out::Close).expect("the socket is closed");
+    assert!(farewell < close, "{:?}", b.out);
+    assert!(b.out.contains(&Out::Del(ip("198.18.0.100"))));
+    b.event(Event::LinkNew(link(ETH0, "eth0", true)));
+    assert_eq!(b.state(), State::Backup);
+}
+
+/// The deletion was lost: the adverts that were armed on the old interface never leave.
+#[test]
+fn a_replaced_interface_never_leaves_a_silent_master() {
+    let mut c = v3();
+    c.mcast_src = Some(ip(OURS));
+    let mut b = Bench::master(c);
+    b.event(Event::LinkNew(link(9, "eth0", true)));
+    assert_eq!(b.state(), State::Backup);
+    assert!(!b.out.iter().any(|o| matches!(o, Out::Stop(Some(_)))), "no farewell into a device that is gone");
+    b.run(Duration::from_secs(10));
+    assert_eq!(b.state(), State::Master);
+    assert!(!b.armed.is_empty(), "adverts are armed on the new interface");
+    assert!(b.kernel.iter().any(|a| a.ifindex == 9 && a.addr == ip("198.18.0.100")));
+}
+
 #[test]
 fn trap_92_leftovers_go_before_anything_starts() {
     let mut b = Bench::cold(vec![v2()]);
@@ -144,6 +173,24 @@ fn trap_92_leftovers_go_before_anything_starts() {
     b.kernel.push(addr(ETH0, "198.18.0.100", 32, 0));
     b.start();
     assert_eq!(b.out[1], Out::Del(ip("198.18.0.100")));
+}
+
+/// Killed, and started with another file.
+#[test]
+fn leftovers_of_another_configuration() {
+    let mut b = Bench::cold(vec![v2()]);
+    b.kernel.push(addr(ETH0, "198.18.0.100", 24, ADDR_PROTO));
+    b.kernel.push(addr(ETH0, "198.18.0.101", 32, ADDR_PROTO));
+    b.start();
+    assert_eq!(b.out[1], Out::Del(ip("198.18.0.100")), "our VIP under its old prefix length");
+    assert!(!b.out.contains(&Out::Del(ip("198.18.0.101"))), "another kalived may hold it");
+    assert_eq!((b.logged("left alone: 198.18.0.101/32 on eth0:"), b.logged("removing 1 virtual")), (1, 1));
+    // Under another prefix length and without a tag it is the operator's.
+    let mut b = Bench::cold(vec![v2()]);
+    b.kernel.push(addr(ETH0, "198.18.0.100", 24, 0));
+    b.start();
+    assert!(!b.out.contains(&Out::Del(ip("198.18.0.100"))), "{:?}", b.out);
+    assert_eq!(b.logged("left alone"), 0);
 }
 
 #[test]

@@ -289,3 +289,21 @@ fn trap_31_33_nopreempt_takes_silence_after_a_start_for_deafness_at_first() {
     b.rx(&c, PEER, 50, S);
     assert_eq!(b.left(Due::MasterDown), Some(ns(3_609_375_000)));
 }
+
+/// The grid's next advert may be due while the takeover waits for its address: it leaves late, it is not left out.
+#[test]
+fn the_second_advert_follows_within_an_interval() {
+    let interval = Duration::from_millis(10);
+    for offset in 0..200u32 {
+        let mut c = v3();
+        c.advert_int = interval;
+        let mut b = Bench::cold(vec![c]);
+        b.now.mono = b.now.mono + Duration::from_micros(50) * offset;
+        b.start();
+        b.run(Duration::from_millis(60));
+        assert_eq!(b.state(), State::Master);
+        let armed = b.out.iter().find_map(|o| if let Out::Armed(at, _) = o { Some(*at) } else { None });
+        let gap = armed.expect("an armed advert").since(b.view().since.mono);
+        assert!(gap <= interval, "{gap:?} after the first, claimed {offset} * 50 µs later");
+    }
+}

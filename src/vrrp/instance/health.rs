@@ -103,6 +103,16 @@ impl Instance {
         }
     }
 
+    /// The interface of our name is gone or another one now, and our socket is about to be closed; `usable`: it can still send.
+    pub fn on_socket_going(&mut self, usable: bool, cx: &mut Cx<'_>) {
+        if !usable {
+            self.sock = SockState::None;
+        }
+        if matches!(self.state, State::Backup | State::Master) {
+            self.set_faults(BTreeSet::from([Fault::Missing(self.cfg.interface.clone())]), cx);
+        }
+    }
+
     pub(super) fn set_priority(&mut self, weight: i32, cx: &mut Cx<'_>) {
         if self.owner() {
             return;

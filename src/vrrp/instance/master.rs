@@ -176,7 +176,16 @@ impl Instance {
         if !self.few_addresses() {
             self.want_addresses(cx);
         }
-        self.phase = Some(cx.grid.join(self.cfg.advert_int));
+        let phase = cx.grid.join(self.cfg.advert_int);
+        self.phase = Some(phase);
+        // Its time passed while we waited: it leaves now, or the first silence would be longer than an interval.
+        let missed = phase.after(self.since.mono);
+        if let Some(sock) = self.sock_key().filter(|_| missed <= cx.now.mono)
+            && let Some(packet) = self.packet()
+        {
+            self.armed.push_back(missed);
+            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at: missed, packet });
+        }
         self.top_up(cx);
         self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
