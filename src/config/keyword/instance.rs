@@ -61,7 +61,9 @@ pub(super) const INSTANCE: &[Keyword] = &[
     row("no_virtual_ipaddress", Flag, Supported, "", "off", "",
         "Allow a version 3 instance without addresses."),
     row("nopreempt", Flag, Supported, "", "off", "cleared with error if state MASTER or priority 255",
-        "Stay Backup while a Master of lower priority lives. Has no effect with state MASTER or priority 255."),
+        "Stay Backup while a Master of lower priority lives. Has no effect with state MASTER or priority 255. After a start or a \
+         fault such a router listens for at least 4 s and one interval before it claims: a port that forwards late sounds like \
+         silence."),
     row("notify", Script, NoEffect, "<cmd> [<user> [<group>]]", "none", "as above",
         "Generic script, gets INSTANCE, name, state, priority appended."),
     row("notify_backup", Script, NoEffect, "<cmd> [<user> [<group>]]", "none", "duplicate reported; insecure/absent disabled",

@@ -279,7 +279,8 @@ impl Instance {
             cx.announcer.add(self.key, ifindex, addr, times, self.gap(addr));
             n += 1;
         }
-        if n > 0 {
+        // A rival that does not yield is answered with every advert of its.
+        if n > 0 && self.limits.announcing.pass(cx.now.mono).is_some() {
             cx.fx.note(text::announcing(&self.cfg.name, n, times));
         }
     }

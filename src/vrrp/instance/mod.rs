@@ -116,6 +116,7 @@ struct Limits {
     lower: Limit,
     discarding: Limit,
     same: Limit,
+    announcing: Limit,
     owners: Limit,
     interval: Limit,
     vips: Limit,
