@@ -337,8 +337,9 @@ fn secret_words(line: &str) -> Vec<std::ops::Range<usize>> {
                     _ => None,
                 };
                 let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r') || (!secret && matches!(b, b'{' | b'}'));
-                let end = bytes[i + 1..].iter().position(blank).map_or(bytes.len(), |n| i + 1 + n);
-                i = close.unwrap_or(end).max(start + 1);
+                // Only where no quote closes: looked for at each quote, a line of quotes would cost its length squared.
+                let end = || bytes[start + 1..].iter().position(blank).map_or(bytes.len(), |n| start + 1 + n);
+                i = close.unwrap_or_else(end);
                 let word = line.get(start..i).unwrap_or("").trim_matches('"');
                 if secret {
                     out.push(start..i);

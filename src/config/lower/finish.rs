@@ -50,10 +50,10 @@ fn one(cx: &mut Cx<'_>, global: &Globals, mut draft: Draft) -> Option<InstanceCo
     let head = draft.head;
     let name = draft.name.clone();
     let strict = draft.strict.unwrap_or(global.strict);
-    if draft.interface.is_none() && !draft.interface_told && !cx.partial {
+    if draft.interface.is_none() && !draft.interface_told {
         cx.fatal(head, format!("vrrp_instance `{name}` has no interface")).help("add `interface <name>`");
     }
-    if draft.vrid.is_none() && !draft.vrid_told && !cx.partial {
+    if draft.vrid.is_none() && !draft.vrid_told {
         cx.fatal(head, format!("vrrp_instance `{name}` has no virtual_router_id"))
             .help("add `virtual_router_id <1..255>`, the same on all routers of this group");
     }
@@ -262,7 +262,7 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
             out.excluded.push(vip);
         }
     }
-    if out.vips.is_empty() && !draft.no_vips_wanted && !cx.partial {
+    if out.vips.is_empty() && !draft.no_vips_wanted {
         let help = "add an address to `virtual_ipaddress`, or say `no_virtual_ipaddress`";
         let text = format!("vrrp_instance `{}` has no virtual_ipaddress", out.name);
         match (strict, out.version) {

@@ -57,7 +57,6 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         pending: BTreeMap::new(),
         interfaces: Vec::new(),
         other_work: false,
-        partial: false,
         seen: Vec::new(),
         quiet: 0,
         in_line: false,
@@ -111,9 +110,6 @@ struct Cx<'a> {
     pending: BTreeMap<(Scope, &'static str), (&'static Keyword, Span, usize)>,
     interfaces: Vec<InterfaceUse>,
     other_work: bool,
-    /// Lines are missing because they need `include`, `@id`, `$NAME=` or `~SEQ`, which has been told: what then looks
-    /// missing or unknown is no mistake of the operator.
-    partial: bool,
     /// Keywords of the blocks that are open, innermost last.
     seen: Vec<(&'static Keyword, &'a Stmt)>,
     /// How many blocks without effect are open.
@@ -261,9 +257,6 @@ impl<'a> Cx<'a> {
         let mut help = if self.diags.is_full() { None } else { nearest::help(scope, name, next) };
         if help.is_none() && name.contains('\u{FFFD}') {
             help = Some("the word holds bytes that are not UTF-8".to_owned());
-        }
-        if self.partial && name.contains('$') {
-            return;
         }
         if name.starts_with('$') {
             help = Some(format!("`{name}` is not defined in this file"));

@@ -82,9 +82,9 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
         if known.contains(&(used.kind, &*used.name)) {
             continue;
         }
-        // Lines that cannot be read yet may define it; a fatal instance has been told and is not in the model.
+        // A fatal instance has been told and is not in the model.
         let lost = used.kind == Kind::Instance && fatal;
-        if !cx.partial && !lost {
+        if !lost {
             let what = used.kind.block();
             let near = known.iter().filter(|(k, _)| *k == used.kind).map(|(_, n)| (distance(&used.name, n), *n)).min();
             let help = match near {

@@ -31,9 +31,6 @@ impl<'a> Cx<'a> {
     }
 
     fn arg_of(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<&'a Word> {
-        if self.partial && stmt.words.get(1).is_some_and(|w| self.text(w).contains('$')) {
-            return None;
-        }
         let Some(word) = stmt.words.get(1) else {
             self.fatal(stmt.span(), format!("`{}` without a value", k.name))
                 .help(format!("write `{} {}`", k.name, k.args));
@@ -71,9 +68,6 @@ impl<'a> Cx<'a> {
 
     pub(super) fn boolean(&mut self, stmt: &'a Stmt) -> Option<bool> {
         self.extra(stmt, 2);
-        if self.partial && stmt.words.get(1).is_some_and(|w| self.text(w).contains('$')) {
-            return None;
-        }
         let Some(word) = stmt.words.get(1) else { return Some(true) };
         self.truth(word)
     }
