@@ -78,7 +78,7 @@ pub struct Diags {
 }
 
 impl Diags {
-    /// Takes a message in and returns it for [`Diag::help`] and [`Diag::also`].
+    /// Takes a message in and returns it for [`Diag::help`] and its like.
     pub fn push(&mut self, src: &Sources, severity: Severity, span: Span, message: impl Into<String>) -> Handle<'_> {
         // A fatal one is never lost: without it a start would go on.
         let kept = self.list.len() < MAX_KEPT || (severity == Severity::Fatal && self.list.len() < 2 * MAX_KEPT);

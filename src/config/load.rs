@@ -2,11 +2,12 @@
 
 use super::diag::{self, Diag, Diags, Severity};
 use super::hint;
+use super::image::{self, MAGIC};
 use super::input::{self, Options};
 use super::keyword::nearest::distance;
 use super::lower::{self, InterfaceUse, Lowered};
 use super::model::Config;
-use super::source::{Files, Sources, Span};
+use super::source::{Files, Kind, Sources, Span};
 use super::tree::{self, Tree};
 use crate::exit::ExitCode;
 
@@ -40,6 +41,9 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     let mut sources = Sources::default();
     let mut diags = Diags::default();
     let start = Span::default();
+    if let Some(bytes) = compiled(files, path) {
+        return (load_image(path, &bytes), Tree::default());
+    }
     let Some(input) = input::read(files, path, options, &mut sources, &mut diags) else {
         return (done(sources, diags, Lowered::default()), Tree::default());
     };
@@ -66,6 +70,33 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
             .not_in_test();
     }
     (done(sources, diags, lowered), tree)
+}
+
+// A compiled image in place of text. Only a regular file is looked into: what comes through a pipe comes once.
+fn compiled(files: &dyn Files, path: &str) -> Option<Vec<u8>> {
+    matches!(files.kind(path), Ok(Kind::File { .. })).then(|| files.read(path).ok())?.filter(|b| b.starts_with(&MAGIC))
+}
+
+// It was text once, and what there was to say was said when it was compiled.
+fn load_image(path: &str, bytes: &[u8]) -> Loaded {
+    let (mut sources, mut diags) = (Sources::default(), Diags::default());
+    sources.add(path, Vec::new());
+    let config = match image::decode(bytes) {
+        Ok(config) => config,
+        Err(e) => {
+            diags
+                .push(&sources, Severity::Fatal, Span::default(), format!("a compiled image that cannot be used: {e}"))
+                .help("compile it again from the text: kalived --compile-config FILE -o IMAGE")
+                .exit(ExitCode::NoConfig);
+            Config::default()
+        }
+    };
+    if config.instances.is_empty() && !diags.has_fatal() {
+        diags
+            .push(&sources, Severity::Fatal, Span::default(), "nothing to run: the image has no vrrp_instance")
+            .not_in_test();
+    }
+    done(sources, diags, Lowered { config, ..Lowered::default() })
 }
 
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {

@@ -19,7 +19,7 @@
 //!   it went.
 //! - *The timer fires between our entering the kernel and the cancel.* Then the sends may run after the farewell. That
 //!   shows in the order of completions, which is the order of execution (one thread runs both): a member that left
-//!   after its farewell has the farewell sent once more ([`Stop::overtaken`]). At most one repetition per stop: it
+//!   after its farewell has the farewell sent once more (`Stop::overtaken`). At most one repetition per stop: it
 //!   waits until every member of that router has come back.
 //! - *A second stop meets a chain that is being cancelled.* The member is only marked; nothing is cancelled twice.
 //! - *A member is stopped, or its socket closed, between the cancellation and its completion.* It carries the mark and is

@@ -5,7 +5,7 @@
 //! user space, until the advert has left or Master_Down_Timer has run out. The same while a new Master waits for the kernel
 //! to confirm its addresses: to sleep and be woken from another processor costs more than the kernel needs for the work.
 //!
-//! What is spun away is bounded: [`SHARE`] of the time, saved up to [`PURSE`]. When that is spent the loop sleeps to the point,
+//! What is spun away is bounded: `SHARE` of the time, saved up to `PURSE`. When that is spent the loop sleeps to the point,
 //! as if this file did not exist; so with many timers it costs its share and no more.
 //!
 //! Measured (Linux 6.18, virtual machine, one router at 10 ms): median deviation of an advert 21 µs without, 3 µs with.

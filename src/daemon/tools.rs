@@ -90,8 +90,13 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
     if loaded.fatal() == Some(ExitCode::NoConfig) {
         return ExitCode::NoConfig;
     }
+    if text.is_empty() && !loaded.config.instances.is_empty() {
+        say(&format!("{path} is a compiled image: it holds no text to print"));
+        return ExitCode::NoConfig;
+    }
     match print(text.as_bytes()) {
-        Ok(()) => ExitCode::Ok,
+        // What cannot be run is printed all the same, and said to be so.
+        Ok(()) => loaded.fatal().unwrap_or(ExitCode::Ok),
         Err(why) => failed(&why),
     }
 }

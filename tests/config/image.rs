@@ -27,6 +27,31 @@ fn the_same_model_comes_back() {
     }
 }
 
+#[test]
+fn an_image_is_a_configuration_file_like_any_other_and_a_damaged_one_is_refused() {
+    let text =
+        bytes(b"vrrp_instance a {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n 192.0.2.1\n }\n}\n");
+    let made = image::encode(&text.config).unwrap();
+    let back = bytes(&made);
+    assert_eq!((back.config, back.diags.len()), (text.config, 0));
+    for (harm, says) in [
+        (made[..made.len() - 1].to_vec(), "cut off"),
+        (
+            {
+                let mut b = made.clone();
+                b[40] ^= 1;
+                b
+            },
+            "damaged",
+        ),
+    ] {
+        let refused = bytes(&harm);
+        assert_eq!(refused.fatal(), Some(kalived::exit::ExitCode::NoConfig));
+        let said = refused.render(false);
+        assert!(said.contains(says) && said.contains("compile it again"), "{said}");
+    }
+}
+
 /// Sets length and CRC right, so that what follows them is looked at.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.len() >= HEADER {

@@ -298,7 +298,7 @@ fn the_second_advert_follows_within_an_interval() {
         let mut c = v3();
         c.advert_int = interval;
         let mut b = Bench::cold(vec![c]);
-        b.now.mono = b.now.mono + Duration::from_micros(50) * offset;
+        b.now.mono += Duration::from_micros(50) * offset;
         b.start();
         b.run(Duration::from_millis(60));
         assert_eq!(b.state(), State::Master);

@@ -1,8 +1,8 @@
 //! One setting as a value of its own: how the keyword table reaches the typed fields of the model without a line of code
 //! per keyword, in both directions (a file sets it; a dump, a comparison or a test asks for it).
 //!
-//! A block is a struct made by [`block!`]: each field names the keywords that set it. A list of words of the language is
-//! an enum made by [`choice!`]; the table and the parser take the words from it. No syntax and no messages here.
+//! A block is a struct made by `block!`: each field names the keywords that set it. A list of words of the language is
+//! an enum made by `choice!`; the table and the parser take the words from it. No syntax and no messages here.
 
 use core::net::IpAddr;
 use core::time::Duration;
