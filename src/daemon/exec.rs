@@ -11,7 +11,7 @@ use super::token::Token;
 use crate::effect::{Effect, Effects, SockSpec};
 use crate::event::{Errno, Event, LONGEST_AGE, RxMeta, Signal};
 use crate::exit::ExitCode;
-use crate::id::SockKey;
+use crate::id::{SockKey, VrKey};
 use crate::note::{Level, Note};
 use crate::sys::bufring::BufRing;
 use crate::sys::clock;
@@ -21,6 +21,7 @@ use crate::sys::ring::{How, Ring};
 use crate::sys::signal;
 use crate::sys::socket::{self, Pair, SockAddr};
 use crate::time::{Duration, Instant, Now, earliest};
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
@@ -85,6 +86,8 @@ pub struct Exec {
     frame_report: Option<Instant>,
     counters: Counters,
     lead: Lead,
+    /// Adverts to leave with the next submission.
+    urgent: Vec<(VrKey, Bytes, Way)>,
     /// When the last requests went to the kernel.
     asked: Option<Instant>,
     several_cpus: bool,
@@ -115,6 +118,7 @@ impl Exec {
             frame_report: None,
             counters: Counters::default(),
             lead: Lead::default(),
+            urgent: Vec::new(),
             asked: None,
             several_cpus: std::thread::available_parallelism().is_ok_and(|n| n.get() > 1),
         })
@@ -127,10 +131,15 @@ impl Exec {
         }
         // Requests before adverts: the kernel worker adds the addresses while we arm. But not while a farewell is on its
         // way: the worker would overtake it, and the addresses go only after the priority-0 advert.
-        if !self.adverts.stopping() && self.rtnl.pump(&mut self.ring) {
-            self.ring.push_out();
+        let asked = !self.adverts.stopping() && self.rtnl.pump(&mut self.ring);
+        if asked {
             // On a single processor the worker could not run while we wait for it awake.
             self.asked = self.several_cpus.then_some(now.mono);
+        }
+        // A takeover's addresses and its advert in one submission: the worker wakes up on its processor while the advert
+        // leaves from ours.
+        if self.send_urgent() || asked {
+            self.ring.push_out();
         }
         self.adverts.arm(&mut self.ring);
         self.log.pump(&mut self.ring, now.mono);
@@ -142,15 +151,12 @@ impl Exec {
                 let result = self.open(sock, spec).map_err(|e| Errno(e.raw_os_error().unwrap_or(0)));
                 self.inbox.push_back(Event::SockReady { sock, result });
             }
-            Effect::CloseSock { sock } => self.close(sock),
+            Effect::CloseSock { sock } => {
+                self.send_urgent();
+                self.close(sock);
+            }
             Effect::Send { vr, sock, packet } => match self.way(sock) {
-                Some(Way { fd, to }) => {
-                    self.sending += 1;
-                    self.ring.send(Token::Send(vr), &fd, packet, to, Link::Last, How::NoWait);
-                    // An advert that is sent at once takes over or contradicts somebody: the rest of the turn can wait.
-                    // The machines limit their number.
-                    self.ring.push_out();
-                }
+                Some(way) => self.urgent.push((vr, packet, way)),
                 None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
             },
             Effect::AdvertAt { vr, sock, epoch, at, packet } => match self.way(sock) {
@@ -161,6 +167,8 @@ impl Exec {
                 }
             },
             Effect::AdvertsStop { vr, sock, farewell } => {
+                // A farewell is the last packet of its router.
+                self.send_urgent();
                 let way = self.way(sock);
                 if farewell.is_some() && way.is_none() {
                     self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV });
@@ -184,6 +192,17 @@ impl Exec {
                 self.exit = Some((code, now.mono + EXIT_GRACE));
             }
         }
+    }
+
+    /// Pushes the adverts that are to leave now: they take over or contradict somebody, so the rest of the turn waits for them.
+    /// The machines limit their number. Whether there were any.
+    fn send_urgent(&mut self) -> bool {
+        let any = !self.urgent.is_empty();
+        for (vr, packet, Way { fd, to }) in self.urgent.drain(..) {
+            self.sending += 1;
+            self.ring.send(Token::Send(vr), &fd, packet, to, Link::Last, How::NoWait);
+        }
+        any
     }
 
     fn open(&mut self, sock: SockKey, spec: SockSpec) -> io::Result<()> {
