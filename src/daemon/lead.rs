@@ -8,7 +8,8 @@
 //! What is spun away is bounded: `SHARE` of the time, saved up to `PURSE`. When that is spent the loop sleeps to the point,
 //! as if this file did not exist; so with many timers it costs its share and no more.
 //!
-//! Measured (Linux 6.18, virtual machine, one router at 10 ms): median deviation of an advert 21 µs without, 3 µs with.
+//! Measured (Linux 6.18, virtual machine, one router at 10 ms): median deviation of an advert 15 to 21 µs without, 1 to 3 µs with
+//! (`scripts/bench --only idle`).
 
 use crate::time::{Duration, Instant, nanos};
 

@@ -182,6 +182,9 @@ pub struct Pair {
 }
 
 /// Opens both sockets for `group` on `ifindex` and joins the group.
+///
+/// Joining takes the kernel's rtnl lock on our own thread. It happens at start and when an interface comes back; while somebody
+/// else holds that lock, the adverts of other routers wait too.
 pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
     let family = if group.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let to = SockAddr::ip(group, ifindex);

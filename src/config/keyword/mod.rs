@@ -105,7 +105,7 @@ pub enum Status {
     Supported,
     /// Known, checked and kept in the model, but without effect yet, and said so.
     NoEffect,
-    /// Known, not done yet, and running without it would be wrong on the wire or unsafe: kalived does not start.
+    /// Known, not done yet, and running without it would be wrong on the wire or a danger: kalived does not start.
     Refused,
     /// Accepted without a message: kalived always behaves so, or it never had an effect.
     Always,

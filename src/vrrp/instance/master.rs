@@ -152,8 +152,8 @@ impl Instance {
         self.failing = 0;
         self.answer_open = Instant::default();
         self.stats.become_master += 1;
-        // Advert first, so that the old Master drops the addresses before our GARP. All that takes time waits for the
-        // next turn, a few microseconds later: preparing 500 addresses must not hold up the advert (trap 66).
+        // Advert first, so that the old Master drops the addresses before our GARP. A few addresses are asked for along
+        // with it; all that takes time waits for `Due::Claim`: preparing 500 addresses must not hold up the advert (trap 66).
         self.send_now(cx);
         let mut rest = cx.now.mono;
         if self.few_addresses() {
@@ -167,7 +167,8 @@ impl Instance {
         self.vips().nth(FEW).is_none()
     }
 
-    /// `Due::Claim`: the first advert is on its way; now the following ones, the addresses, and later their announcements.
+    /// `Due::Claim`: the first advert is on its way; now the following ones, and the addresses if they are many; each is
+    /// announced when the kernel has confirmed it.
     pub fn on_claim(&mut self, cx: &mut Cx<'_>) {
         if !self.is_master() {
             return;
