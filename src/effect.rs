@@ -3,13 +3,14 @@
 //! The daemon (`daemon/exec.rs`) and the simulator (`tests/sim/exec.rs`) both match this without a `_` arm. Effects of one
 //! turn are applied in order. Read first: `event.rs`.
 
+use crate::config::model::vrrp::ParamMatch;
 use crate::event::ReqId;
 use crate::exit::ExitCode;
-use crate::id::{SockKey, VrKey};
+use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::note::Note;
 use crate::time::Instant;
 use bytes::Bytes;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A raw VRRP socket: receives protocol 112 for `group` on `ifindex`, and sends there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +54,49 @@ pub enum NetOp {
     AddrAdd(AddrSpec),
     /// Delete.
     AddrDel(AddrSpec),
+}
+
+/// A program to run: in a process group of its own, with only fds 0, 1 and 2 (on /dev/null), default signals, no privilege but
+/// what its user has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpawnSpec {
+    /// Program (absolute, or looked up in PATH where it has no slash) and arguments; at least the program.
+    pub argv: Vec<String>,
+    /// Variables on top of the clean environment (PATH, HOME and what else a service has; never LD_*, IFS).
+    pub env: Vec<(String, String)>,
+    /// User id.
+    pub uid: u32,
+    /// Group id, also the only supplementary group.
+    pub gid: u32,
+}
+
+/// Which processes are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessSpec {
+    /// Program and parameters as written.
+    pub argv: Vec<String>,
+    /// How the words after the program's name are compared.
+    pub param_match: ParamMatch,
+    /// The whole command line is compared instead of `comm` (15 bytes).
+    pub full_command: bool,
+}
+
+/// Where a stream connection goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A unix stream socket by path, at most 107 bytes.
+    Unix(String),
+}
+
+/// What became of a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// One line for people: what was kept, altered, added and removed; or why nothing was done.
+    pub text: String,
+    /// Whether the new configuration is in force.
+    pub done: bool,
 }
 
 /// Every output.
@@ -117,6 +161,97 @@ pub enum Effect {
     },
     /// Dump links and addresses: `DumpBegin`, `LinkNew`…, `AddrNew`…, `Synced`.
     Resync,
+    /// Run a program; answered by `ChildExit`, also when it could not be started.
+    Spawn {
+        /// Its name.
+        child: ChildKey,
+        /// What it is.
+        spec: Box<SpawnSpec>,
+    },
+    /// Signal a program's process group: SIGTERM, or with `hard` SIGKILL. `ChildExit` follows when it is gone.
+    Kill {
+        /// Which.
+        child: ChildKey,
+        /// SIGKILL.
+        hard: bool,
+    },
+    /// Watch a file; answered by `FileRead`, now and after each change.
+    WatchFile {
+        /// Its name.
+        watch: WatchKey,
+        /// Absolute path.
+        path: String,
+    },
+    /// Count processes; answered by `Processes`, now and after each change.
+    WatchProcesses {
+        /// Its name.
+        watch: WatchKey,
+        /// Which.
+        spec: Box<ProcessSpec>,
+    },
+    /// No more of this watch.
+    Unwatch {
+        /// Which.
+        watch: WatchKey,
+    },
+    /// Make a named pipe if it is not there, open it without a reader; answered by `FifoReady`.
+    OpenFifo {
+        /// Its name.
+        fifo: FifoKey,
+        /// Absolute path.
+        path: String,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// Write one line, at most 4,096 bytes (PIPE_BUF), at once or not at all; answered by `FifoWritten`. One at a time.
+    WriteFifo {
+        /// Where.
+        fifo: FifoKey,
+        /// With its newline.
+        line: Bytes,
+    },
+    /// Close it, and remove it if we made it.
+    CloseFifo {
+        /// Which.
+        fifo: FifoKey,
+    },
+    /// Addresses of a host name, off the loop; answered by `Resolved`.
+    Lookup {
+        /// For which connection.
+        conn: ConnKey,
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// Open a stream connection; answered by `Stream`.
+    Connect {
+        /// Its name.
+        conn: ConnKey,
+        /// Where to.
+        to: Peer,
+    },
+    /// Send all of these bytes, after those before. A failure is told by `Stream`.
+    Write {
+        /// Where.
+        conn: ConnKey,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Close it; nothing more is heard of it.
+    CloseConn {
+        /// Which.
+        conn: ConnKey,
+    },
+    /// Ask for a reload: the configuration is read and compiled by another process; `Config` follows if it is sound.
+    Compile,
+    /// Answer to `Config`.
+    Reloaded(Box<Reloaded>),
+    /// Answer to `Freeze`: everything that can be armed is armed. The daemon takes the last snapshot, lets the armed adverts leave
+    /// and ends.
+    Frozen,
     /// Tell people.
     Note(Note),
     /// End the process once everything before this is done.

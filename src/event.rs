@@ -3,9 +3,11 @@
 //! The daemon makes these from io_uring completions, the simulator from its virtual network. Bytes are borrowed and
 //! hostile. Read first: `time.rs`, `id.rs`; the other direction is `effect.rs`.
 
-use crate::id::{SockKey, VrKey};
+use crate::config::model::Config;
+use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
+use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant};
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A positive errno value (`ENODEV` is 19). The pure side compares against the few it treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,8 +16,12 @@ pub struct Errno(pub i32);
 impl Errno {
     /// Operation not permitted: also what a firewall's reject rule answers to a send.
     pub const EPERM: Errno = Errno(1);
+    /// No such file or directory.
+    pub const ENOENT: Errno = Errno(2);
     /// No such device or address.
     pub const ENXIO: Errno = Errno(6);
+    /// Try again: a pipe is full.
+    pub const EAGAIN: Errno = Errno(11);
     /// File exists: the address is there already.
     pub const EEXIST: Errno = Errno(17);
     /// No such device.
@@ -26,6 +32,8 @@ impl Errno {
     pub const ENETDOWN: Errno = Errno(100);
     /// No buffer space available.
     pub const ENOBUFS: Errno = Errno(105);
+    /// Connection timed out: no answer came in time.
+    pub const ETIMEDOUT: Errno = Errno(110);
     /// The operation was cancelled.
     pub const ECANCELED: Errno = Errno(125);
 }
@@ -59,12 +67,36 @@ pub enum Signal {
     Term,
     /// SIGINT.
     Int,
-    /// SIGHUP. Not acted on yet: reported in the log.
+    /// SIGHUP: read the configuration again.
     Hup,
     /// SIGUSR1. Not acted on yet.
     Usr1,
     /// SIGUSR2. Not acted on yet.
     Usr2,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChildEnd {
+    /// Exit status, 0..=255.
+    Exited(u8),
+    /// By a signal.
+    Signaled(u8),
+    /// It could not be started: no process, no such program, no permission.
+    NotStarted(Errno),
+}
+
+/// What happened on a stream connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream<'a> {
+    /// It is open.
+    Connected,
+    /// Hostile bytes, at most some KiB at a time.
+    Data(&'a [u8]),
+    /// The other side will send no more.
+    End,
+    /// It could not be opened, or broke. Nothing more is heard of it, and it is closed already.
+    Failed(Errno),
 }
 
 /// One network interface as the kernel describes it.
@@ -196,4 +228,65 @@ pub enum Event<'a> {
     },
     /// A signal.
     Signal(Signal),
+    /// A configuration was compiled and checked: make it so. Answered by [`Effect::Reloaded`](crate::effect::Effect::Reloaded).
+    Config(Box<Config>),
+    /// A program ended with all it left behind in its process group; its name is dead.
+    ChildExit {
+        /// Which.
+        child: ChildKey,
+        /// How.
+        end: ChildEnd,
+    },
+    /// A watched file has this content: once at the beginning, then after each change.
+    FileRead {
+        /// Which.
+        watch: WatchKey,
+        /// Its first bytes, at most 32; or why it cannot be read (ENOENT: it is not there).
+        result: Result<&'a [u8], Errno>,
+    },
+    /// So many processes match: once at the beginning, then after each change.
+    Processes {
+        /// Which.
+        watch: WatchKey,
+        /// How many; or why that cannot be told (it is tried again, and told when it can).
+        result: Result<u32, Errno>,
+    },
+    /// Answer to [`Effect::OpenFifo`](crate::effect::Effect::OpenFifo); and, after a write that failed with EAGAIN, that there is room again.
+    FifoReady {
+        /// Which.
+        fifo: FifoKey,
+        /// Whether it can be written to.
+        result: Result<(), Errno>,
+    },
+    /// Answer to [`Effect::WriteFifo`](crate::effect::Effect::WriteFifo): the whole line or nothing.
+    FifoWritten {
+        /// Which.
+        fifo: FifoKey,
+        /// EAGAIN: the pipe is full; `FifoReady` follows.
+        result: Result<(), Errno>,
+    },
+    /// Answer to [`Effect::Lookup`](crate::effect::Effect::Lookup).
+    Resolved {
+        /// For which connection.
+        conn: ConnKey,
+        /// At least one address, at most 8.
+        result: Result<&'a [SocketAddr], Errno>,
+    },
+    /// Something happened on a connection.
+    Stream {
+        /// Which.
+        conn: ConnKey,
+        /// What.
+        what: Stream<'a>,
+    },
+    /// Another process takes over: nothing new is begun, what is armed leaves. Answered by [`Effect::Frozen`](crate::effect::Effect::Frozen).
+    Freeze,
+    /// To a world made with [`World::standby`](crate::world::World::standby): begin. With a snapshot of the process before, if that one
+    /// checks; `dead_since` is when that process armed its last advert or was last known to be alive.
+    Go {
+        /// What the process before knew.
+        snapshot: Option<Box<Snapshot>>,
+        /// Since when nobody speaks for us; `None`: the process before froze and its armed adverts still leave.
+        dead_since: Option<Instant>,
+    },
 }

@@ -19,6 +19,27 @@ pub type VrKey = Key<VrMark>;
 /// Name of a raw VRRP socket, shared by all virtual routers on one interface, family and group.
 pub type SockKey = Key<SockMark>;
 
+/// What a [`ChildKey`] names: a program that runs, or is about to.
+pub enum ChildMark {}
+/// What a [`WatchKey`] names: a file or a kind of process that is watched.
+pub enum WatchMark {}
+/// What a [`ConnKey`] names: a stream connection (mail, a native check).
+pub enum ConnMark {}
+/// What a [`FifoKey`] names: a named pipe that events are written to.
+pub enum FifoMark {}
+/// What a [`TrackKey`] names: something that is tracked, whose state steers faults and priorities.
+pub enum TrackMark {}
+/// Name of a program that was spawned.
+pub type ChildKey = Key<ChildMark>;
+/// Name of a watch.
+pub type WatchKey = Key<WatchMark>;
+/// Name of a connection.
+pub type ConnKey = Key<ConnMark>;
+/// Name of a named pipe.
+pub type FifoKey = Key<FifoMark>;
+/// Name of a tracker.
+pub type TrackKey = Key<TrackMark>;
+
 /// Slot and generation. `M` only keeps names of different kinds apart.
 pub struct Key<M> {
     slot: u32,

@@ -8,6 +8,7 @@
 //! Imports point one way: `daemon → {world, config, sys}`, `world → {vrrp, …} → {timers, event, effect, note,
 //! config::model, wire} → {time, id}`, `sys → {time, id}`. `tests/tidy.rs` holds that.
 
+pub mod child;
 pub mod config;
 pub mod effect;
 pub mod event;
@@ -15,6 +16,7 @@ pub mod exit;
 pub mod id;
 pub mod links;
 pub mod note;
+pub mod snapshot;
 pub mod time;
 pub mod timers;
 pub mod vrrp;

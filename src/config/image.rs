@@ -17,7 +17,9 @@ use super::model::bfd::BfdInstance;
 use super::model::global::RootMore;
 use super::model::lvs::{ServerGroup, Ssl, VirtualServer};
 use super::model::route::{Route, Rule};
-use super::model::vrrp::{GarpGroup, LinkDelay, Linkbeat, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpScript};
+use super::model::vrrp::{
+    GarpGroup, LinkDelay, Linkbeat, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpCheck, VrrpScript,
+};
 use super::model::{Config, Global, InstanceConfig, Vip};
 use bytes::{Buf, BufMut};
 use core::fmt;
@@ -164,12 +166,12 @@ impl<'a> Image<'a> {
 type VrrpRef<'a> = (
     (&'a Global, &'a Vec<InstanceConfig>, &'a RootMore, &'a Vec<SyncGroup>, &'a Vec<VrrpScript>, &'a Vec<TrackFile>),
     (&'a Vec<TrackProcess>, &'a Vec<TrackGroup>, &'a Vec<GarpGroup>, &'a Vec<Linkbeat>, &'a Vec<LinkDelay>),
-    (&'a Vec<Vip>, &'a Vec<Route>, &'a Vec<Rule>, &'a Vec<BfdInstance>),
+    (&'a Vec<Vip>, &'a Vec<Route>, &'a Vec<Rule>, &'a Vec<BfdInstance>, &'a Vec<VrrpCheck>),
 );
 type Vrrp = (
     (Global, Vec<InstanceConfig>, RootMore, Vec<SyncGroup>, Vec<VrrpScript>, Vec<TrackFile>),
     (Vec<TrackProcess>, Vec<TrackGroup>, Vec<GarpGroup>, Vec<Linkbeat>, Vec<LinkDelay>),
-    (Vec<Vip>, Vec<Route>, Vec<Rule>, Vec<BfdInstance>),
+    (Vec<Vip>, Vec<Route>, Vec<Rule>, Vec<BfdInstance>, Vec<VrrpCheck>),
 );
 type LvsRef<'a> = (&'a Option<Ssl>, &'a Vec<ServerGroup>, &'a Vec<VirtualServer>);
 
@@ -180,6 +182,7 @@ fn split(config: &Config) -> (VrrpRef<'_>, LvsRef<'_>) {
         root,
         sync_groups,
         scripts,
+        checks,
         track_files,
         track_processes,
         track_groups,
@@ -196,11 +199,14 @@ fn split(config: &Config) -> (VrrpRef<'_>, LvsRef<'_>) {
     } = config;
     let blocks = (global, instances, root, sync_groups, scripts, track_files);
     let small = (track_processes, track_groups, garp_groups, linkbeats, link_delays);
-    ((blocks, small, (static_addresses, static_routes, static_rules, bfd)), (ssl, server_groups, virtual_servers))
+    (
+        (blocks, small, (static_addresses, static_routes, static_rules, bfd, checks)),
+        (ssl, server_groups, virtual_servers),
+    )
 }
 
 fn join(parts: Vrrp) -> Config {
-    let (blocks, small, (static_addresses, static_routes, static_rules, bfd)) = parts;
+    let (blocks, small, (static_addresses, static_routes, static_rules, bfd, checks)) = parts;
     let (global, instances, root, sync_groups, scripts, track_files) = blocks;
     let (track_processes, track_groups, garp_groups, linkbeats, link_delays) = small;
     Config {
@@ -209,6 +215,7 @@ fn join(parts: Vrrp) -> Config {
         root,
         sync_groups,
         scripts,
+        checks,
         track_files,
         track_processes,
         track_groups,

@@ -186,6 +186,23 @@ impl Exec {
             },
             Effect::Netlink { req, op } => self.inbox.extend(self.rtnl.request(req, op)),
             Effect::Resync => self.inbox.extend(self.rtnl.resync()),
+            e @ (Effect::Spawn { .. }
+            | Effect::Kill { .. }
+            | Effect::Compile
+            | Effect::Reloaded(_)
+            | Effect::Frozen) => {
+                self.guard_effect(now, e);
+            }
+            e @ (Effect::WatchFile { .. }
+            | Effect::WatchProcesses { .. }
+            | Effect::Unwatch { .. }
+            | Effect::OpenFifo { .. }
+            | Effect::WriteFifo { .. }
+            | Effect::CloseFifo { .. }
+            | Effect::Lookup { .. }) => self.helper_effect(now, e),
+            e @ (Effect::Connect { .. } | Effect::Write { .. } | Effect::CloseConn { .. }) => {
+                self.stream_effect(now, e)
+            }
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
                 // A later one only asks for more time: for the very last line.

@@ -5,10 +5,13 @@
 
 pub mod adverts;
 pub mod exec;
+mod guardline;
+mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
 pub mod start;
+mod streams;
 pub mod token;
 mod tools;
 

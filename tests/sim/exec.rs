@@ -74,6 +74,21 @@ impl Sim {
                     self.complete(node, Completion::Net(Msg::DumpBegin));
                     self.dump_soon(node, false);
                 }
+                Effect::Spawn { .. }
+                | Effect::Kill { .. }
+                | Effect::WatchFile { .. }
+                | Effect::WatchProcesses { .. }
+                | Effect::Unwatch { .. }
+                | Effect::OpenFifo { .. }
+                | Effect::WriteFifo { .. }
+                | Effect::CloseFifo { .. }
+                | Effect::Lookup { .. }
+                | Effect::Connect { .. }
+                | Effect::Write { .. }
+                | Effect::CloseConn { .. }
+                | Effect::Compile
+                | Effect::Reloaded(_)
+                | Effect::Frozen => {}
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);
                 }

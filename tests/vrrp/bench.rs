@@ -96,6 +96,8 @@ pub struct Bench {
     /// Addresses the fake kernel has.
     pub kernel: Vec<AddrInfo>,
     pub links: Vec<Link>,
+    /// What is asked of the guard, the helper and the streams, in order.
+    pub asked: Vec<Effect>,
 }
 
 impl Bench {
@@ -106,9 +108,13 @@ impl Bench {
         b
     }
     pub fn cold(instances: Vec<InstanceConfig>) -> Bench {
+        Bench::of(World::new(Config { instances, ..Config::default() }))
+    }
+    /// A world that has not started.
+    pub fn of(world: World) -> Bench {
         let mono = Instant(1_000_000_000_000);
         Bench {
-            world: World::new(Config { instances, ..Config::default() }),
+            world,
             now: Now { mono, wall: Wall(1_700_000_000_000_000_000) },
             out: Vec::new(),
             log: Vec::new(),
@@ -118,6 +124,7 @@ impl Bench {
             unanswered: Vec::new(),
             kernel: vec![addr(ETH0, OURS, 16, 0), addr(ETH0, "fe80::20", 64, 0)],
             links: vec![link(ETH0, "eth0", true)],
+            asked: Vec::new(),
         }
     }
     pub fn start(&mut self) {
@@ -186,6 +193,22 @@ impl Bench {
                     self.event(Event::Reply { req, result: Ok(()) });
                 }
                 Effect::Resync => self.out.push(Out::Resync),
+                // What the machines beside VRRP want, in order; a test answers it with `Bench::event`.
+                e @ (Effect::Spawn { .. }
+                | Effect::Kill { .. }
+                | Effect::WatchFile { .. }
+                | Effect::WatchProcesses { .. }
+                | Effect::Unwatch { .. }
+                | Effect::OpenFifo { .. }
+                | Effect::WriteFifo { .. }
+                | Effect::CloseFifo { .. }
+                | Effect::Lookup { .. }
+                | Effect::Connect { .. }
+                | Effect::Write { .. }
+                | Effect::CloseConn { .. }
+                | Effect::Compile
+                | Effect::Reloaded(_)
+                | Effect::Frozen) => self.asked.push(e),
                 Effect::Note(n) => self.log.push(n.text),
                 Effect::Exit(code) => self.out.push(Out::Exit(code)),
             }

@@ -15,7 +15,7 @@ impl<'a> Cx<'a> {
     /// A command at `next`; user and group after it where the keyword has them.
     pub(super) fn script(&mut self, k: &Keyword, stmt: &'a Stmt, next: &mut usize) -> Option<Box<Script>> {
         let first = self.need(k, stmt, next)?;
-        let mut script = Script { argv: split(self.text(first)), user: None, group: None };
+        let mut script = Script { argv: split(self.text(first)), ..Script::default() };
         if WHOLE_LINE.contains(&k.name) {
             while let Some(w) = word(stmt, *next) {
                 script.argv.push(self.text(w).into());

@@ -45,6 +45,8 @@ pub struct Config {
     pub sync_groups: Vec<vrrp::SyncGroup>,
     /// `vrrp_script`.
     pub scripts: Vec<vrrp::VrrpScript>,
+    /// `vrrp_check`.
+    pub checks: Vec<vrrp::VrrpCheck>,
     /// `track_file`, `vrrp_track_file`.
     pub track_files: Vec<vrrp::TrackFile>,
     /// `vrrp_track_process`.

@@ -58,6 +58,25 @@ pub struct Script {
     pub user: Option<Box<str>>,
     /// Group to run as; `None`: the user's.
     pub group: Option<Box<str>>,
+    /// What was found out about it where it is to run.
+    pub ready: Ready,
+}
+
+/// A command, looked at on the machine that runs it. Done where the file is compiled, never on the loop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ready {
+    /// Nobody looked: it does not run.
+    #[default]
+    Unknown,
+    /// Run as this user and group.
+    As {
+        /// User id.
+        uid: u32,
+        /// Group id.
+        gid: u32,
+    },
+    /// It must not or cannot run: why, for people.
+    Refused(Box<str>),
 }
 
 /// `weight <n> [reverse|noreverse]`.

@@ -54,6 +54,8 @@ pub struct Tracks {
     pub files: Vec<Track>,
     pub processes: Vec<Track>,
     pub bfds: Vec<Track>,
+    /// `track_check`.
+    pub checks: Vec<Track>,
 }
 
 /// A line of `unicast_peer`.
@@ -183,6 +185,45 @@ block! {
         /// Unique.
         pub name: Box<str>,
         pub script: Option<Box<Script>> => "script",
+        pub interval: Duration = Duration::from_secs(1) => "interval",
+        /// Zero: `interval`.
+        pub timeout: Duration => "timeout",
+        pub weight: Weight => "weight",
+        pub rise: u32 = 1 => "rise",
+        pub fall: u32 = 1 => "fall",
+        pub init_fail: bool => "init_fail",
+    }
+}
+
+/// What a `vrrp_check` looks at. Nothing is spawned for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CheckTarget {
+    /// A TCP port that accepts a connection.
+    Tcp(core::net::SocketAddr),
+    /// An HTTP server: `GET path`, and the status within the range.
+    Http {
+        /// Where.
+        to: core::net::SocketAddr,
+        /// `Host:`.
+        host: Box<str>,
+        /// From the first slash on.
+        path: Box<str>,
+        /// Least and largest status that counts as up; default 200..=299.
+        status: (u16, u16),
+    },
+    /// A unix stream socket that accepts a connection.
+    Unix(Box<str>),
+    /// At least one process: program and parameters.
+    Process(Vec<Box<str>>),
+}
+
+block! {
+    /// A check that kalived makes itself.
+    pub struct VrrpCheck {
+        /// Unique.
+        pub name: Box<str>,
+        /// `tcp`, `http`, `unix`, `process`.
+        pub target: Option<CheckTarget>,
         pub interval: Duration = Duration::from_secs(1) => "interval",
         /// Zero: `interval`.
         pub timeout: Duration => "timeout",

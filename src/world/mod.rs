@@ -1,10 +1,12 @@
 //! The whole daemon as a value: `(Now, Event)` in, [`Effect`]s out. Owns every machine, routes every event, decides nothing
 //! that a machine can decide.
 //!
-//! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`. Start: the kernel is asked for its interfaces and addresses
+//! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses),
+//! `life` (signals, the end). Start: the kernel is asked for its interfaces and addresses
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
 
+use crate::child::{Children, For};
 use crate::config::model::{Config, Family};
 use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
 use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal};
@@ -135,6 +137,7 @@ pub struct World {
     announcer: Announcer,
     grid: Grid,
     timers: Timers,
+    children: Children,
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
@@ -161,6 +164,14 @@ macro_rules! with {
     };
 }
 
+mod hooks;
+mod kernel;
+mod life;
+mod reload;
+mod resume;
+mod sockets;
+mod tracks;
+
 impl World {
     /// A world that has not started: give it [`Event::Start`].
     pub fn new(config: Config) -> World {
@@ -177,6 +188,7 @@ impl World {
             announcer: Announcer::default(),
             grid: Grid::default(),
             timers: Timers::default(),
+            children: Children::default(),
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
@@ -254,6 +266,20 @@ impl World {
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
+            Event::Config(config) => self.on_config(now, *config, fx),
+            Event::ChildExit { child, end } => match self.children.end(child) {
+                Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
+                Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
+                None => {}
+            },
+            Event::FileRead { watch, result } => self.on_file(now, watch, result, fx),
+            Event::Processes { watch, result } => self.on_processes(now, watch, result, fx),
+            Event::FifoReady { fifo, result } => self.on_fifo_ready(now, fifo, result, fx),
+            Event::FifoWritten { fifo, result } => self.on_fifo_written(now, fifo, result, fx),
+            Event::Resolved { conn, result } => self.on_resolved(now, conn, result, fx),
+            Event::Stream { conn, what } => self.on_stream(now, conn, what, fx),
+            Event::Freeze => self.on_freeze(now, fx),
+            Event::Go { snapshot, dead_since } => self.on_go(now, snapshot, dead_since, fx),
         }
         self.settle(now, fx);
     }
@@ -354,313 +380,6 @@ impl World {
             self.exit(fx);
         }
     }
-
-    // ---- datagrams ----
-
-    fn on_datagram(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8], fx: &mut Effects) {
-        let Some(sock) = self.socks.get_mut(key) else { return };
-        let family = Family::of(&sock.spec.group);
-        // What does not even name a VRID is nobody's; it is counted on the socket like an unknown one.
-        let vrid = advert::peek_vrid(family, meta, bytes).unwrap_or(0);
-        let Some(vr) = sock.users.get(&vrid).copied() else {
-            sock.unknown += 1;
-            if sock.limit.pass(now.mono).is_some() {
-                fx.note(text::unknown_vrid(&sock.interface, vrid, meta.src, sock.unknown));
-            }
-            return;
-        };
-        let own = &sock.own;
-        with!(self, vr, now, fx, |vi, cx| match advert::verify(&vi.profile(own), meta, bytes) {
-            Ok(heard) => vi.on_advert(&heard, cx),
-            Err(reject) => vi.on_reject(reject, meta.src, cx),
-        });
-    }
-
-    // ---- sockets ----
-
-    fn on_sock(&mut self, now: Now, key: SockKey, result: Result<(), Errno>, fx: &mut Effects) {
-        let Some(sock) = self.socks.get_mut(key) else { return };
-        sock.state = match result {
-            Ok(()) => SockState::Ready(key),
-            Err(e) => {
-                if sock.limit.pass(now.mono).is_some() {
-                    fx.note(text::socket_failed(&sock.interface, e));
-                }
-                self.timers.set(Due::SockRetry(key), now.mono + RETRY);
-                SockState::Failed(e)
-            }
-        };
-        let users: Vec<VrKey> = sock.users.values().copied().collect();
-        for vr in users {
-            self.evaluate(now, vr, fx);
-        }
-    }
-
-    fn reopen(&mut self, key: SockKey, fx: &mut Effects) {
-        if let Some(sock) = self.socks.get_mut(key)
-            && matches!(sock.state, SockState::Failed(_))
-        {
-            // The instances stay in FAULT until the answer; `state` tells a second retry from the first.
-            sock.state = SockState::Opening(key);
-            fx.push(Effect::OpenSock { sock: key, spec: sock.spec });
-        }
-    }
-
-    // The socket this virtual router belongs on now, opened if need be; leaves the one it was on.
-    fn sock_for(&mut self, now: Now, vr: VrKey, fx: &mut Effects) -> SockState {
-        let Some(cfg) = self.instances.get(vr).map(Instance::cfg) else { return SockState::None };
-        let (vrid, interface) = (cfg.vrid, cfg.interface.clone());
-        let spec = self.links.by_name(&interface).map(|l| SockSpec { ifindex: l.ifindex, group: cfg.mcast_group });
-        if let Some(key) = self.sock_of.get(&vr).copied()
-            && let Some(sock) = self.socks.get_mut(key)
-        {
-            if Some(sock.spec) == spec {
-                return sock.state;
-            }
-            // Before its socket goes: a Master whose interface was renamed can still say goodbye on it, and one whose interface
-            // was replaced has adverts armed that will never leave.
-            let renamed = self.links.get(sock.spec.ifindex).is_some();
-            with!(self, vr, now, fx, |vi, cx| vi.on_socket_going(renamed, cx));
-            self.sock_of.remove(&vr);
-            sock.users.remove(&vrid);
-            if sock.users.is_empty() {
-                self.sock_by_spec.remove(&sock.spec);
-                self.socks.remove(key);
-                self.timers.stop(Due::SockRetry(key));
-                fx.push(Effect::CloseSock { sock: key });
-            }
-        }
-        let Some(spec) = spec else { return SockState::None };
-        let own = || own_addresses(&self.links, spec.ifindex, &self.vips);
-        let key = *self.sock_by_spec.entry(spec).or_insert_with(|| {
-            self.socks.insert_with(|key| {
-                fx.push(Effect::OpenSock { sock: key, spec });
-                Sock {
-                    spec,
-                    interface,
-                    state: SockState::Opening(key),
-                    users: BTreeMap::new(),
-                    own: own(),
-                    unknown: 0,
-                    limit: Limit::default(),
-                }
-            })
-        });
-        self.sock_of.insert(vr, key);
-        self.socks.get_mut(key).map_or(SockState::None, |sock| {
-            sock.users.insert(vrid, vr);
-            sock.state
-        })
-    }
-
-    // ---- interfaces and addresses ----
-
-    fn evaluate(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
-        if self.phase != Phase::Running {
-            return;
-        }
-        let sock = self.sock_for(now, vr, fx);
-        with!(self, vr, now, fx, |vi, cx| vi.evaluate(sock, cx));
-    }
-
-    // Everybody who cares for this interface looks again.
-    fn refresh(&mut self, now: Now, name: &str, new_mac: bool, fx: &mut Effects) {
-        let Some(watchers) = self.watchers.get(name).cloned() else { return };
-        for vr in watchers {
-            self.evaluate(now, vr, fx);
-            with!(self, vr, now, fx, |vi, cx| vi.on_interface(cx));
-            if new_mac {
-                with!(self, vr, now, fx, |vi, cx| vi.on_new_mac(cx));
-            }
-        }
-    }
-
-    fn link_gone(&mut self, now: Now, ifindex: u32, name: &str, fx: &mut Effects) {
-        if self.watchers.contains_key(name) {
-            fx.note(text::link_known(name, false));
-        }
-        self.addrs.on_link_gone(ifindex);
-        self.refresh(now, name, false, fx);
-    }
-
-    fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) {
-        let (ifindex, addr) = (a.ifindex, a.addr);
-        self.links.addr_new(a);
-        self.addresses_changed(now, ifindex, addr, fx);
-    }
-
-    fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
-        if self.links.addr_del(id) {
-            self.addrs.on_deleted(now.mono, id, &mut self.timers);
-            self.addresses_changed(now, id.0, id.1, fx);
-        }
-    }
-
-    fn addresses_changed(&mut self, now: Now, ifindex: u32, addr: IpAddr, fx: &mut Effects) {
-        if self.vips.contains(&addr) {
-            return; // changes nobody's source; 500 of them come and go in a takeover
-        }
-        let own = own_addresses(&self.links, ifindex, &self.vips);
-        for key in self.socks.keys() {
-            if let Some(sock) = self.socks.get_mut(key).filter(|s| s.spec.ifindex == ifindex) {
-                sock.own.clone_from(&own);
-            }
-        }
-        if let Some(name) = self.links.get(ifindex).map(|l| l.name.clone())
-            && let Some(watchers) = self.watchers.get(&name).cloned()
-        {
-            for vr in watchers {
-                self.evaluate(now, vr, fx);
-            }
-        }
-    }
-
-    fn on_outcome(&mut self, now: Now, outcome: Outcome, fx: &mut Effects) {
-        match outcome {
-            Outcome::Held { vr, id } => with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx)),
-            Outcome::Refused { vr, id, errno } => {
-                let dev = self.dev(id.0);
-                if let Some(vi) = self.instances.get(vr) {
-                    fx.note(text::address_refused(&vi.cfg().name, id.1, id.2, &dev, errno));
-                }
-            }
-            Outcome::Stuck { id, errno } => fx.note(text::address_stuck(id.1, id.2, &self.dev(id.0), errno)),
-        }
-    }
-
-    fn dev(&self, ifindex: u32) -> String {
-        self.links.get(ifindex).map_or_else(|| format!("interface {ifindex}"), |l| l.name.clone())
-    }
-
-    // ---- netlink ----
-
-    fn on_netlink_lost(&mut self, fx: &mut Effects) {
-        if self.dumping {
-            // What the dump under way tells may be older than what was lost: one more after it.
-            self.dump_again = true;
-        } else {
-            fx.note(text::netlink_lost());
-            self.resync(fx);
-        }
-    }
-
-    fn resync(&mut self, fx: &mut Effects) {
-        if !self.dumping {
-            self.dumping = true;
-            fx.push(Effect::Resync);
-        }
-    }
-
-    fn on_synced(&mut self, now: Now, complete: bool, fx: &mut Effects) {
-        self.dumping = false;
-        if !complete {
-            if self.dumps_failed == 0 {
-                fx.note(text::resync_failed());
-            }
-            let wait = Duration::from_millis(20) * 2u32.saturating_pow(self.dumps_failed.min(6));
-            self.dumps_failed += 1;
-            self.timers.set(Due::Resync, now.mono + wait.min(RETRY));
-            return;
-        }
-        self.dumps_failed = 0;
-        for (ifindex, name) in self.links.sweep() {
-            self.link_gone(now, ifindex, &name, fx);
-        }
-        if core::mem::take(&mut self.dump_again) {
-            self.resync(fx);
-        }
-        match self.phase {
-            Phase::Reading => {
-                self.phase = Phase::Cleaning;
-                self.remove_leftovers(fx);
-                self.name_strangers(fx);
-            }
-            Phase::Running => {
-                for (vr, id) in self.addrs.reconcile(&self.links) {
-                    with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx));
-                }
-                // An addition whose answer was lost, and which nobody wanted any more, left an address that no entry knows.
-                self.remove_leftovers(fx);
-                for vr in self.instances.keys() {
-                    self.evaluate(now, vr, fx);
-                }
-            }
-            Phase::Cleaning | Phase::Stopping | Phase::Gone => {}
-        }
-    }
-
-    // Every configured VIP that is on its interface although nobody is Master yet. An owner's are its own, unless
-    // their tag says that a kalived added them; the tag also tells one whose prefix length was changed in the file.
-    fn remove_leftovers(&mut self, fx: &mut Effects) {
-        let mut n = 0;
-        for (_, vi) in self.instances.iter() {
-            let owner = vi.cfg().priority == 255;
-            for spec in vi.specs(&self.links) {
-                for a in self.links.addrs(spec.ifindex).filter(|a| a.addr == spec.addr) {
-                    if a.proto == ADDR_PROTO || (!owner && a.prefix == spec.prefix) {
-                        n += usize::from(self.addrs.remove(AddrSpec { prefix: a.prefix, ..spec.clone() }));
-                    }
-                }
-            }
-        }
-        if n > 0 {
-            fx.note(text::leftovers(n));
-        }
-    }
-
-    // Addresses of a killed kalived that the file does not have any more. They may as well be those of another kalived that
-    // runs here, so they stay; but an address that two hosts hold is worth a word.
-    fn name_strangers(&self, fx: &mut Effects) {
-        let ours: BTreeSet<(u32, IpAddr)> =
-            (self.instances.iter()).flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr))).collect();
-        let names: Vec<String> = (self.links.all_addrs())
-            .filter(|a| a.proto == ADDR_PROTO && !ours.contains(&(a.ifindex, a.addr)))
-            .map(|a| format!("{}/{} on {}", a.addr, a.prefix, self.dev(a.ifindex)))
-            .collect();
-        if !names.is_empty() {
-            fx.note(text::strangers(&names));
-        }
-    }
-
-    // ---- the end ----
-
-    fn on_signal(&mut self, now: Now, signal: Signal, fx: &mut Effects) {
-        match signal {
-            Signal::Term | Signal::Int => {
-                let name = if signal == Signal::Term { "SIGTERM" } else { "SIGINT" };
-                if matches!(self.phase, Phase::Stopping | Phase::Gone) {
-                    // Asked twice: now.
-                    self.exit(fx);
-                    return;
-                }
-                fx.note(text::stopping(name));
-                self.phase = Phase::Stopping;
-                for vr in self.instances.keys() {
-                    with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
-                }
-                self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
-            }
-            Signal::Hup => fx.note(text::signal_ignored("SIGHUP")),
-            Signal::Usr1 | Signal::Usr2 => {
-                let notes: Vec<Note> = self.views().iter().map(|v| text::status(&v.name, v)).collect();
-                notes.into_iter().for_each(|n| fx.note(n));
-            }
-        }
-    }
-
-    fn exit(&mut self, fx: &mut Effects) {
-        if self.phase != Phase::Gone {
-            self.phase = Phase::Gone;
-            self.timers.stop(Due::Exit);
-            fx.note(text::all_stopped());
-            fx.push(Effect::Exit(ExitCode::Ok));
-        }
-    }
-}
-
-// A packet from one of these is our own. Not from a VIP: its returning owner may send from it while we hold it.
-fn own_addresses(links: &Links, ifindex: u32, vips: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
-    links.addrs(ifindex).map(|a| a.addr).filter(|a| !vips.contains(a)).collect()
 }
 
 impl core::fmt::Debug for World {

@@ -1,0 +1,173 @@
+//! What the kernel tells and is told: interfaces, addresses, dumps, left-overs.
+//!
+//! Read first: `mod.rs`, `links.rs`, `vrrp/address.rs`.
+
+use super::sockets::own_addresses;
+use super::*;
+
+impl World {
+    pub(super) fn evaluate(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let sock = self.sock_for(now, vr, fx);
+        with!(self, vr, now, fx, |vi, cx| vi.evaluate(sock, cx));
+    }
+
+    // Everybody who cares for this interface looks again.
+    pub(super) fn refresh(&mut self, now: Now, name: &str, new_mac: bool, fx: &mut Effects) {
+        let Some(watchers) = self.watchers.get(name).cloned() else { return };
+        for vr in watchers {
+            self.evaluate(now, vr, fx);
+            with!(self, vr, now, fx, |vi, cx| vi.on_interface(cx));
+            if new_mac {
+                with!(self, vr, now, fx, |vi, cx| vi.on_new_mac(cx));
+            }
+        }
+    }
+
+    pub(super) fn link_gone(&mut self, now: Now, ifindex: u32, name: &str, fx: &mut Effects) {
+        if self.watchers.contains_key(name) {
+            fx.note(text::link_known(name, false));
+        }
+        self.addrs.on_link_gone(ifindex);
+        self.refresh(now, name, false, fx);
+    }
+
+    pub(super) fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) {
+        let (ifindex, addr) = (a.ifindex, a.addr);
+        self.links.addr_new(a);
+        self.addresses_changed(now, ifindex, addr, fx);
+    }
+
+    pub(super) fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
+        if self.links.addr_del(id) {
+            self.addrs.on_deleted(now.mono, id, &mut self.timers);
+            self.addresses_changed(now, id.0, id.1, fx);
+        }
+    }
+
+    pub(super) fn addresses_changed(&mut self, now: Now, ifindex: u32, addr: IpAddr, fx: &mut Effects) {
+        if self.vips.contains(&addr) {
+            return; // changes nobody's source; 500 of them come and go in a takeover
+        }
+        let own = own_addresses(&self.links, ifindex, &self.vips);
+        for key in self.socks.keys() {
+            if let Some(sock) = self.socks.get_mut(key).filter(|s| s.spec.ifindex == ifindex) {
+                sock.own.clone_from(&own);
+            }
+        }
+        if let Some(name) = self.links.get(ifindex).map(|l| l.name.clone())
+            && let Some(watchers) = self.watchers.get(&name).cloned()
+        {
+            for vr in watchers {
+                self.evaluate(now, vr, fx);
+            }
+        }
+    }
+
+    pub(super) fn on_outcome(&mut self, now: Now, outcome: Outcome, fx: &mut Effects) {
+        match outcome {
+            Outcome::Held { vr, id } => with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx)),
+            Outcome::Refused { vr, id, errno } => {
+                let dev = self.dev(id.0);
+                if let Some(vi) = self.instances.get(vr) {
+                    fx.note(text::address_refused(&vi.cfg().name, id.1, id.2, &dev, errno));
+                }
+            }
+            Outcome::Stuck { id, errno } => fx.note(text::address_stuck(id.1, id.2, &self.dev(id.0), errno)),
+        }
+    }
+
+    pub(super) fn dev(&self, ifindex: u32) -> String {
+        self.links.get(ifindex).map_or_else(|| format!("interface {ifindex}"), |l| l.name.clone())
+    }
+
+    pub(super) fn on_netlink_lost(&mut self, fx: &mut Effects) {
+        if self.dumping {
+            // What the dump under way tells may be older than what was lost: one more after it.
+            self.dump_again = true;
+        } else {
+            fx.note(text::netlink_lost());
+            self.resync(fx);
+        }
+    }
+
+    pub(super) fn resync(&mut self, fx: &mut Effects) {
+        if !self.dumping {
+            self.dumping = true;
+            fx.push(Effect::Resync);
+        }
+    }
+
+    pub(super) fn on_synced(&mut self, now: Now, complete: bool, fx: &mut Effects) {
+        self.dumping = false;
+        if !complete {
+            if self.dumps_failed == 0 {
+                fx.note(text::resync_failed());
+            }
+            let wait = Duration::from_millis(20) * 2u32.saturating_pow(self.dumps_failed.min(6));
+            self.dumps_failed += 1;
+            self.timers.set(Due::Resync, now.mono + wait.min(RETRY));
+            return;
+        }
+        self.dumps_failed = 0;
+        for (ifindex, name) in self.links.sweep() {
+            self.link_gone(now, ifindex, &name, fx);
+        }
+        if core::mem::take(&mut self.dump_again) {
+            self.resync(fx);
+        }
+        match self.phase {
+            Phase::Reading => {
+                self.phase = Phase::Cleaning;
+                self.remove_leftovers(fx);
+                self.name_strangers(fx);
+            }
+            Phase::Running => {
+                for (vr, id) in self.addrs.reconcile(&self.links) {
+                    with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx));
+                }
+                // An addition whose answer was lost, and which nobody wanted any more, left an address that no entry knows.
+                self.remove_leftovers(fx);
+                for vr in self.instances.keys() {
+                    self.evaluate(now, vr, fx);
+                }
+            }
+            Phase::Cleaning | Phase::Stopping | Phase::Gone => {}
+        }
+    }
+
+    // Every configured VIP that is on its interface although nobody is Master yet. An owner's are its own, unless
+    // their tag says that a kalived added them; the tag also tells one whose prefix length was changed in the file.
+    pub(super) fn remove_leftovers(&mut self, fx: &mut Effects) {
+        let mut n = 0;
+        for (_, vi) in self.instances.iter() {
+            let owner = vi.cfg().priority == 255;
+            for spec in vi.specs(&self.links) {
+                for a in self.links.addrs(spec.ifindex).filter(|a| a.addr == spec.addr) {
+                    if a.proto == ADDR_PROTO || (!owner && a.prefix == spec.prefix) {
+                        n += usize::from(self.addrs.remove(AddrSpec { prefix: a.prefix, ..spec.clone() }));
+                    }
+                }
+            }
+        }
+        if n > 0 {
+            fx.note(text::leftovers(n));
+        }
+    }
+
+    // Addresses of a killed kalived that the file does not have any more. They may as well be those of another kalived that
+    // runs here, so they stay; but an address that two hosts hold is worth a word.
+    pub(super) fn name_strangers(&self, fx: &mut Effects) {
+        let ours: BTreeSet<(u32, IpAddr)> =
+            (self.instances.iter()).flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr))).collect();
+        let names: Vec<String> = (self.links.all_addrs())
+            .filter(|a| a.proto == ADDR_PROTO && !ours.contains(&(a.ifindex, a.addr)))
+            .map(|a| format!("{}/{} on {}", a.addr, a.prefix, self.dev(a.ifindex)))
+            .collect();
+        if !names.is_empty() {
+            fx.note(text::strangers(&names));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Signals and the end.
+//!
+//! Read first: `mod.rs`.
+
+use super::*;
+
+impl World {
+    pub(super) fn on_signal(&mut self, now: Now, signal: Signal, fx: &mut Effects) {
+        match signal {
+            Signal::Term | Signal::Int => {
+                let name = if signal == Signal::Term { "SIGTERM" } else { "SIGINT" };
+                if matches!(self.phase, Phase::Stopping | Phase::Gone) {
+                    // Asked twice: now.
+                    self.exit(fx);
+                    return;
+                }
+                fx.note(text::stopping(name));
+                self.phase = Phase::Stopping;
+                for vr in self.instances.keys() {
+                    with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
+                }
+                self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
+            }
+            Signal::Hup => fx.note(text::signal_ignored("SIGHUP")),
+            Signal::Usr1 | Signal::Usr2 => {
+                let notes: Vec<Note> = self.views().iter().map(|v| text::status(&v.name, v)).collect();
+                notes.into_iter().for_each(|n| fx.note(n));
+            }
+        }
+    }
+
+    pub(super) fn exit(&mut self, fx: &mut Effects) {
+        if self.phase != Phase::Gone {
+            self.phase = Phase::Gone;
+            self.timers.stop(Due::Exit);
+            fx.note(text::all_stopped());
+            fx.push(Effect::Exit(ExitCode::Ok));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The raw sockets: one for all virtual routers on an interface, family and group; and what is received on them.
+//!
+//! Read first: `mod.rs`.
+
+use super::*;
+
+impl World {
+    pub(super) fn on_datagram(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8], fx: &mut Effects) {
+        let Some(sock) = self.socks.get_mut(key) else { return };
+        let family = Family::of(&sock.spec.group);
+        // What does not even name a VRID is nobody's; it is counted on the socket like an unknown one.
+        let vrid = advert::peek_vrid(family, meta, bytes).unwrap_or(0);
+        let Some(vr) = sock.users.get(&vrid).copied() else {
+            sock.unknown += 1;
+            if sock.limit.pass(now.mono).is_some() {
+                fx.note(text::unknown_vrid(&sock.interface, vrid, meta.src, sock.unknown));
+            }
+            return;
+        };
+        let own = &sock.own;
+        with!(self, vr, now, fx, |vi, cx| match advert::verify(&vi.profile(own), meta, bytes) {
+            Ok(heard) => vi.on_advert(&heard, cx),
+            Err(reject) => vi.on_reject(reject, meta.src, cx),
+        });
+    }
+
+    pub(super) fn on_sock(&mut self, now: Now, key: SockKey, result: Result<(), Errno>, fx: &mut Effects) {
+        let Some(sock) = self.socks.get_mut(key) else { return };
+        sock.state = match result {
+            Ok(()) => SockState::Ready(key),
+            Err(e) => {
+                if sock.limit.pass(now.mono).is_some() {
+                    fx.note(text::socket_failed(&sock.interface, e));
+                }
+                self.timers.set(Due::SockRetry(key), now.mono + RETRY);
+                SockState::Failed(e)
+            }
+        };
+        let users: Vec<VrKey> = sock.users.values().copied().collect();
+        for vr in users {
+            self.evaluate(now, vr, fx);
+        }
+    }
+
+    pub(super) fn reopen(&mut self, key: SockKey, fx: &mut Effects) {
+        if let Some(sock) = self.socks.get_mut(key)
+            && matches!(sock.state, SockState::Failed(_))
+        {
+            // The instances stay in FAULT until the answer; `state` tells a second retry from the first.
+            sock.state = SockState::Opening(key);
+            fx.push(Effect::OpenSock { sock: key, spec: sock.spec });
+        }
+    }
+
+    // The socket this virtual router belongs on now, opened if need be; leaves the one it was on.
+    pub(super) fn sock_for(&mut self, now: Now, vr: VrKey, fx: &mut Effects) -> SockState {
+        let Some(cfg) = self.instances.get(vr).map(Instance::cfg) else { return SockState::None };
+        let (vrid, interface) = (cfg.vrid, cfg.interface.clone());
+        let spec = self.links.by_name(&interface).map(|l| SockSpec { ifindex: l.ifindex, group: cfg.mcast_group });
+        if let Some(key) = self.sock_of.get(&vr).copied()
+            && let Some(sock) = self.socks.get_mut(key)
+        {
+            if Some(sock.spec) == spec {
+                return sock.state;
+            }
+            // Before its socket goes: a Master whose interface was renamed can still say goodbye on it, and one whose interface
+            // was replaced has adverts armed that will never leave.
+            let renamed = self.links.get(sock.spec.ifindex).is_some();
+            with!(self, vr, now, fx, |vi, cx| vi.on_socket_going(renamed, cx));
+            self.sock_of.remove(&vr);
+            sock.users.remove(&vrid);
+            if sock.users.is_empty() {
+                self.sock_by_spec.remove(&sock.spec);
+                self.socks.remove(key);
+                self.timers.stop(Due::SockRetry(key));
+                fx.push(Effect::CloseSock { sock: key });
+            }
+        }
+        let Some(spec) = spec else { return SockState::None };
+        let own = || own_addresses(&self.links, spec.ifindex, &self.vips);
+        let key = *self.sock_by_spec.entry(spec).or_insert_with(|| {
+            self.socks.insert_with(|key| {
+                fx.push(Effect::OpenSock { sock: key, spec });
+                Sock {
+                    spec,
+                    interface,
+                    state: SockState::Opening(key),
+                    users: BTreeMap::new(),
+                    own: own(),
+                    unknown: 0,
+                    limit: Limit::default(),
+                }
+            })
+        });
+        self.sock_of.insert(vr, key);
+        self.socks.get_mut(key).map_or(SockState::None, |sock| {
+            sock.users.insert(vrid, vr);
+            sock.state
+        })
+    }
+}
+
+// A packet from one of these is our own. Not from a VIP: its returning owner may send from it while we hold it.
+pub(super) fn own_addresses(links: &Links, ifindex: u32, vips: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    links.addrs(ifindex).map(|a| a.addr).filter(|a| !vips.contains(a)).collect()
+}
