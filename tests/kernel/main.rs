@@ -15,4 +15,6 @@ mod seeds;
 mod traps_election;
 mod traps_interface;
 mod traps_process;
+mod traps_reload;
+mod traps_scripts;
 mod vectors;
