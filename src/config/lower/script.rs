@@ -5,7 +5,7 @@ use super::Cx;
 use super::value::word;
 use crate::config::keyword::Keyword;
 use crate::config::model::global::{Cpus, Fifo};
-use crate::config::model::setting::Script;
+use crate::config::model::setting::{Ready, Script};
 use crate::config::tree::Stmt;
 
 /// Words that take the whole rest of the line as the command; who runs it is another keyword.
@@ -58,7 +58,7 @@ impl<'a> Cx<'a> {
         let path = self.need(k, stmt, &mut next)?;
         let (user, group) = self.user(stmt, &mut next);
         self.extra(stmt, next);
-        Some(Fifo { path: self.text(path).into(), user, group })
+        Some(Fifo { path: self.text(path).into(), user, group, ready: Ready::Unknown })
     }
 
     /// `<cpu> ...`; one bad number drops the whole list.
