@@ -360,7 +360,7 @@ fn unused(cx: &mut Cx<'_>, kind: &str, names: Vec<&str>, of: fn(&Tracks) -> &Vec
 }
 
 /// Where blocks without a place in the model begin, by name.
-fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
+pub(super) fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
     let found = lines(src, keyword, |words| words.first() == Some(&keyword));
     let name = |(place, words): (Place, Vec<&str>)| {
         let name = words.get(1)?.trim_end_matches('{').trim_matches('"');
@@ -370,7 +370,7 @@ fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
 }
 
 /// Lines whose first two words are such; `needle` stands in each of them, so that most files need one fast look only.
-fn lines<'a>(src: &'a Sources, needle: &str, is: impl Fn(&[&str]) -> bool) -> Vec<(Place, Vec<&'a str>)> {
+pub(super) fn lines<'a>(src: &'a Sources, needle: &str, is: impl Fn(&[&str]) -> bool) -> Vec<(Place, Vec<&'a str>)> {
     let mut out = Vec::new();
     let mut number = 0;
     while let Some(file) = src.file(number) {

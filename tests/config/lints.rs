@@ -22,7 +22,7 @@ fn host() -> Host {
 fn look(file: &str, strict: bool, names: &[&str]) -> Loaded {
     let mut loaded = text(file);
     let names: Vec<String> = names.iter().map(|s| (*s).to_owned()).collect();
-    loaded.look(Look { host: Some(&host()), lints: true, strict_lints: strict, allow: &names });
+    loaded.look(Look { host: Some(&host()), lints: true, strict_lints: strict, allow: &names, ..Look::default() });
     loaded
 }
 
