@@ -20,7 +20,9 @@ pub mod note;
 pub mod snapshot;
 pub mod time;
 pub mod timers;
+pub mod track;
 pub mod vrrp;
+pub mod watch;
 pub mod wire;
 pub mod world;
 

@@ -12,11 +12,12 @@ use crate::conn::{self, Conns};
 use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
 use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal, Stream};
 use crate::exit::ExitCode;
-use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
+use crate::track::{TrackView, Tracks};
 use crate::vrrp::State;
 use crate::vrrp::address::{Addresses, Outcome};
 use crate::vrrp::advert::{self, Reject};
@@ -24,6 +25,7 @@ use crate::vrrp::announce::Announcer;
 use crate::vrrp::instance::{Cx, Instance, SockState};
 use crate::vrrp::text::{self, Limit};
 use crate::vrrp::timing::Grid;
+use crate::watch::Watches;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -140,6 +142,12 @@ pub struct World {
     timers: Timers,
     children: Children,
     conns: Conns,
+    watches: Watches,
+    tracks: Tracks,
+    // Whom a tracker's verdict concerns.
+    track_users: BTreeMap<TrackKey, Vec<VrKey>>,
+    // To be said when the trackers start.
+    remarks: Vec<Note>,
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
@@ -160,6 +168,7 @@ macro_rules! with {
                 announcer: &mut $world.announcer,
                 grid: &mut $world.grid,
                 vips: &$world.vips,
+                tracks: &$world.tracks,
             };
             $body
         }
@@ -192,6 +201,10 @@ impl World {
             timers: Timers::default(),
             children: Children::default(),
             conns: Conns::default(),
+            watches: Watches::default(),
+            tracks: Tracks::new(&config),
+            track_users: BTreeMap::new(),
+            remarks: crate::track::remarks(&config),
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
@@ -208,6 +221,7 @@ impl World {
                 w.watchers.entry(name).or_default().push(vr);
             }
         }
+        w.link_tracks();
         w
     }
 
@@ -330,6 +344,8 @@ impl World {
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
+                Due::TrackRun(track) => self.on_track_run(now, track, fx),
+                Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
                 Due::Exit => self.exit(fx),
             }
         }
@@ -365,6 +381,11 @@ impl World {
             .collect()
     }
 
+    /// Every tracker that counts, by kind and name.
+    pub fn tracks(&self) -> Vec<TrackView> {
+        self.tracks.views().collect()
+    }
+
     /// Panics when a rule that must always hold does not.
     pub fn check_invariants(&self) {
         for (_, vi) in self.instances.iter() {
@@ -385,6 +406,7 @@ impl World {
         }
         if self.phase == Phase::Cleaning && self.addrs.idle() {
             self.phase = Phase::Running;
+            self.start_tracks(now, fx);
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
             }
