@@ -34,6 +34,8 @@ pub enum Due {
     SockRetry(SockKey),
     /// A dump that failed: ask again.
     Resync,
+    /// The next slice of a reload.
+    Reload,
     /// The process was asked to stop and waits no longer for the kernel.
     Exit,
 }
@@ -84,6 +86,7 @@ impl Timers {
             AdvertRetry(vr),
             GarpSecond(vr),
             GarpRefresh(vr),
+            GarpLast(vr),
         ] {
             self.stop(due);
         }

@@ -114,11 +114,8 @@ impl Instance {
     }
 
     pub(super) fn set_priority(&mut self, weight: i32, cx: &mut Cx<'_>) {
-        if self.owner() {
-            return;
-        }
-        // weights stay within 1..=254, whatever they add up to.
-        let new = (i32::from(self.cfg.priority) + weight).clamp(1, 254) as u8;
+        // an owner is one whatever is tracked. R-011: weights stay within 1..=254, whatever they add up to.
+        let new = if self.owner() { 255 } else { (i32::from(self.cfg.priority) + weight).clamp(1, 254) as u8 };
         let old = core::mem::replace(&mut self.priority, new);
         if old == new {
             return;
