@@ -91,6 +91,10 @@ impl Timers {
             self.stop(due);
         }
     }
+    /// All of them, earliest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
+        self.queue.iter().copied()
+    }
     /// How many are set.
     pub fn len(&self) -> usize {
         self.by_due.len()

@@ -333,6 +333,23 @@ impl World {
         self.timers.next()
     }
 
+    /// Every deadline, earliest first.
+    pub fn deadlines(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
+        self.timers.iter()
+    }
+
+    /// How much is kept of each kind, to see that nothing is left behind: virtual routers, timers, sockets with their users,
+    /// interfaces that are watched with their watchers, virtual addresses, programs; then [`Addresses::sizes`].
+    pub fn sizes(&self) -> Vec<usize> {
+        let users = self.socks.iter().map(|(_, s)| s.users.len()).sum::<usize>() + self.sock_of.len();
+        let watchers = self.watchers.values().map(Vec::len).sum();
+        let socks = self.socks.len() + self.sock_by_spec.len();
+        let mut all = vec![self.instances.len(), self.timers.len(), socks, users];
+        all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
+        all.extend(self.addrs.sizes());
+        all
+    }
+
     /// Every virtual router, by slot: in file order as long as no reload changed it.
     pub fn views(&self) -> Vec<View> {
         self.instances
