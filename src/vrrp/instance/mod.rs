@@ -5,12 +5,14 @@
 //! [`Event::AdvertSent`](crate::event::Event::AdvertSent) arms one more. An extra advert sent at once does not move
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
-//! `health` decides whether it can run at all, `master` is what it does as Master.
+//! `health` decides whether it can run at all, `master` is what it does as Master, `resume` how it goes on in another process.
 
 mod health;
 mod master;
+mod resume;
 
 pub use health::Fault;
+pub use resume::{Before, Mark};
 
 use super::address::Addresses;
 use super::advert::{Heard, Profile, Reject};
@@ -151,6 +153,8 @@ pub struct Instance {
     answer_open: Instant,
     // Sends that failed in a row.
     failing: u64,
+    // A farewell is armed: the process before had armed adverts when we had to leave.
+    parting: bool,
     preempt_delay_over: bool,
     second_burst: u32,
     silence: Silence,
@@ -180,6 +184,7 @@ impl Instance {
             listed: cfg.vips.iter().map(|v| v.addr).collect(),
             answer_open: Instant::default(),
             failing: 0,
+            parting: false,
             preempt_delay_over: false,
             second_burst: 0,
             silence: Silence::default(),
