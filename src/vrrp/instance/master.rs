@@ -349,6 +349,9 @@ impl Instance {
     }
 
     pub(super) fn rearm(&mut self, cx: &mut Cx<'_>) {
+        if self.phase.is_none() {
+            return; // nothing is armed yet
+        }
         self.disarm(None, cx);
         self.top_up(cx);
     }
