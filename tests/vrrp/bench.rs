@@ -210,6 +210,7 @@ impl Bench {
                 | Effect::CloseConn { .. }
                 | Effect::Compile
                 | Effect::Reloaded(_)
+                | Effect::StandingBy
                 | Effect::Frozen) => self.asked.push(e),
                 Effect::Note(n) => self.log.push(n.text),
                 Effect::Exit(code) => self.out.push(Out::Exit(code)),
