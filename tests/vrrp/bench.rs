@@ -232,7 +232,7 @@ impl Bench {
     /// Turns the clock: timers fire and armed adverts leave when they are due, each at its own time.
     pub fn run(&mut self, d: Duration) {
         let end = self.now.mono + d;
-        for _ in 0..100_000 {
+        for _ in 0..1_000_000 {
             let timer = self.world.next_deadline().map(|(at, _)| at);
             let advert = self.armed.keys().next().map(|(at, _)| *at);
             let Some(at) = kalived::time::earliest(timer, advert).filter(|at| *at <= end) else { break };

@@ -163,8 +163,9 @@ fn standby_only_listens() {
     new.event(Event::LinkNew(link(ETH0, "eth0", false)));
     new.event(Event::LinkNew(link(ETH0, "eth0", true)));
     new.run(MS * 60_000);
-    new.event(Event::Config(Box::default()));
-    assert_eq!(said(&new, |e| matches!(e, Effect::Reloaded(r) if !r.done)), 1);
+    // A reload waits until this process is the one.
+    new.event(Event::Config(Box::new(Config { instances: vec![v3()], ..Config::default() })));
+    assert_eq!(said(&new, |e| matches!(e, Effect::Reloaded(_))), 0);
     assert_eq!(said(&new, |e| matches!(e, Effect::StandingBy)), 1, "said once");
     let quiet = |o: &Out| matches!(o, Out::Resync | Out::Open);
     assert!(new.out.iter().all(quiet) && new.state() == State::Init, "{:?}", new.out);
@@ -541,7 +542,8 @@ fn two_hundred_and_fifty_five_at_once() {
     old.out.clear();
     let mut new = hand_over(&mut old, cfgs, MS * 20);
     let views = new.world.views();
-    assert!(views.iter().all(|v| v.state == State::Master && v.addresses == (1, 1)));
+    let odd: Vec<_> = views.iter().filter(|v| v.state != State::Master || v.addresses != (1, 1)).collect();
+    assert!(odd.is_empty(), "{odd:?} {:?}", new.log);
     new.run(MS * 200);
     assert_eq!((new.adverts(), new.frames(), touched_addresses(&new)), (0, 0, false));
     // Each goes on on its own place of the grid.
