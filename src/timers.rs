@@ -34,13 +34,13 @@ pub enum Due {
     SockRetry(SockKey),
     /// A dump that failed: ask again.
     Resync,
-    /// The next slice of a reload.
-    Reload,
     /// A tracker's next run or look is due, or the delay of a changed quorum is over. Before `TrackTimeout`: a run that is due in the
     /// moment its predecessor's time is over is not a second failure.
     TrackRun(TrackKey),
     /// A tracker's run or look has had its time; or a program that was asked to end still lives.
     TrackTimeout(TrackKey),
+    /// The next slice of a reload.
+    Reload,
     /// The process was asked to stop and waits no longer for the kernel.
     Exit,
 }

@@ -349,9 +349,9 @@ impl World {
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
-                Due::Reload => self.on_reload(now, fx),
                 Due::TrackRun(track) => self.on_track_run(now, track, fx),
                 Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
+                Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.exit(fx),
             }
         }

@@ -258,6 +258,7 @@ impl World {
 
     fn end_reload(&mut self, now: Now, r: Reload, fx: &mut Effects) {
         self.watchers = r.watchers;
+        self.link_tracks();
         let gone: BTreeSet<IpAddr> = self.vips.difference(&r.vips).copied().collect();
         self.vips = r.vips;
         self.own_addresses_changed(now, &gone, fx);

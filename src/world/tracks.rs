@@ -100,25 +100,27 @@ impl World {
         }
     }
 
-    /// A reload altered or added this virtual router, which is evaluated next; [`World::link_tracks`] follows at the reload's end.
-    pub(super) fn instance_altered(&mut self, vr: VrKey) {
-        let Some(vi) = self.instances.get(vr) else { return };
-        for kind in Kind::ALL {
-            for line in kind.lines(&vi.cfg().more.tracks) {
-                let users = self.tracks.find(kind, &line.name).map(|t| self.track_users.entry(t).or_default());
-                if let Some(users) = users.filter(|u| !u.contains(&vr)) {
-                    users.push(vr);
-                }
-            }
-        }
-    }
-
     fn after_track(&mut self, now: Now, track: TrackKey, changed: bool, fx: &mut Effects) {
         if !changed {
             return;
         }
         for vr in self.track_users.get(&track).cloned().unwrap_or_default() {
             self.evaluate(now, vr, fx);
+        }
+    }
+
+    /// A reload altered or added this virtual router, which is evaluated next.
+    pub(super) fn instance_altered(&mut self, vr: VrKey) {
+        let Some(vi) = self.instances.get(vr) else { return };
+        for kind in Kind::ALL {
+            for line in kind.lines(&vi.cfg().more.tracks) {
+                if let Some(track) = self.tracks.find(kind, &line.name) {
+                    let users = self.track_users.entry(track).or_default();
+                    if !users.contains(&vr) {
+                        users.push(vr);
+                    }
+                }
+            }
         }
     }
 }

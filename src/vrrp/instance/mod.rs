@@ -5,8 +5,8 @@
 //! [`Event::AdvertSent`](crate::event::Event::AdvertSent) arms one more. An extra advert sent at once does not move
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
-//! `health` decides whether it can run at all, with `tracked` for what is tracked; `master` is what it does as Master, `alter` what
-//! a reload does to it.
+//! `health` decides whether it can run at all, with `tracked` for what is tracked; `master` is what it does as Master, `alter` what a
+//! reload does to it.
 
 mod alter;
 mod health;
