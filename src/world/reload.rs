@@ -262,7 +262,6 @@ impl World {
         let gone: BTreeSet<IpAddr> = self.vips.difference(&r.vips).copied().collect();
         self.vips = r.vips;
         self.own_addresses_changed(now, &gone, fx);
-        self.link_tracks();
         self.addrs.let_go();
         if self.base.global.process != r.config.global.process {
             fx.note(text::kept_until_restart("priorities, memory and CPUs of the process"));
