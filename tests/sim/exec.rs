@@ -87,8 +87,8 @@ impl Sim {
                 | Effect::Write { .. }
                 | Effect::CloseConn { .. }
                 | Effect::Compile
-                | Effect::Reloaded(_)
                 | Effect::Frozen => {}
+                Effect::Reloaded(r) => self.reloaded(node, r.done),
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);
                 }
