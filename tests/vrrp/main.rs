@@ -9,4 +9,6 @@ mod pause;
 mod receiver;
 mod rx;
 mod table;
+mod track;
+mod track_check;
 mod vectors;
