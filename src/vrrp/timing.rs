@@ -171,7 +171,11 @@ mod tests {
             let on = p.after(Instant(123_456_789));
             assert_eq!(other.rejoin(i, on), *p, "the same place in another process");
         }
-        assert_eq!(other.rejoin(i, Instant(123_456_789)).after(Instant(0)).0 % 625_000, OFF_TICK, "on the grid at any rate");
+        assert_eq!(
+            other.rejoin(i, Instant(123_456_789)).after(Instant(0)).0 % 625_000,
+            OFF_TICK,
+            "on the grid at any rate"
+        );
         phases.into_iter().for_each(|p| g.leave(p));
         assert!(g.members.is_empty());
     }
