@@ -170,10 +170,10 @@ impl Sim {
     /// Armed by a process that froze: it is still there, until the last of them has left.
     fn inherited_due(&mut self, node: usize) {
         let now = self.nodes[node].clock(self.ground.now);
-        while let Some((at, packet)) = self.nodes[node].leaving.first().cloned().filter(|(at, _)| *at <= now) {
-            self.nodes[node].leaving.remove(0);
-            let sock = self.nodes[node].leaving_by.iter().find(|s| s.0 == packet.0).map(|s| s.1);
-            let _ = (at, self.send_by(node, sock, &packet.1, How::Left));
+        while self.nodes[node].leaving.first().is_some_and(|(at, ..)| *at <= now) {
+            let (_, sock, packet) = self.nodes[node].leaving.remove(0);
+            // Who armed it does not mind any more whether it can be sent.
+            let _ = self.send_by(node, sock, &packet, How::Left);
         }
     }
 

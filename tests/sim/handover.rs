@@ -73,8 +73,9 @@ impl Sim {
         }
         let n = &mut self.nodes[node];
         let heir_of = n.heir_of;
-        n.leaving = p.armed.into_iter().map(|((at, _), a)| (at, (a.sock, a.packet))).collect();
-        n.leaving_by = p.socks.into_iter().collect();
+        // It may have taken over itself a moment ago.
+        n.leaving.extend(p.armed.into_iter().map(|((at, _), a)| (at, p.socks.get(&a.sock).copied(), a.packet)));
+        n.leaving.sort_by_key(|l| l.0);
         n.start(World::standby(self.ground.opts.config(node)));
         n.heir_of = heir_of;
         n.orders = Some((Some(Box::new(snapshot)), None));

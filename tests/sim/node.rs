@@ -209,10 +209,8 @@ pub struct Node {
     pub snapshot: Option<Snapshot>,
     /// What the next `Go` says.
     pub orders: Option<(Option<Box<Snapshot>>, Option<Instant>)>,
-    /// Adverts of a process that froze, by time, with their socket.
-    pub leaving: Vec<(Instant, (SockKey, Bytes))>,
-    /// Its sockets.
-    pub leaving_by: Vec<(SockKey, SockSpec)>,
+    /// Adverts of processes that froze, by time, with their socket.
+    pub leaving: Vec<(Instant, Option<SockSpec>, Bytes)>,
     /// Netlink requests of this process and later ones are still done.
     pub heir_of: u32,
     /// Order of completions, lengths of small delays.

@@ -212,7 +212,6 @@ impl Sim {
                     snapshot: None,
                     orders: None,
                     leaving: Vec::new(),
-                    leaving_by: Vec::new(),
                     heir_of: 0,
                     socket_errors: false,
                     send_errors: false,
