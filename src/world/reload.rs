@@ -66,6 +66,11 @@ pub(super) fn vips_of(cfg: &InstanceConfig) -> impl Iterator<Item = IpAddr> {
 }
 
 impl World {
+    /// Whether virtual routers run: left-overs are gone, nobody stops, no other process is in charge.
+    pub fn running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
     /// Whether a configuration is being put in force, or waits to be.
     pub fn reloading(&self) -> bool {
         self.reloads.now.is_some() || self.reloads.next.is_some()
