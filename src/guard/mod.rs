@@ -1,0 +1,4 @@
+//! The parent process: what talks to people and to systemd.
+
+pub mod ctl;
+pub mod systemd;
