@@ -13,7 +13,7 @@ pub mod rtnl;
 pub mod start;
 mod streams;
 pub mod token;
-mod tools;
+pub(crate) mod tools;
 
 use crate::effect::Effects;
 use crate::event::Event;

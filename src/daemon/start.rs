@@ -35,6 +35,7 @@ pub fn program() -> ExitCode {
             ExitCode::Ok
         }
         Parsed::Run(options) => start(&options),
+        Parsed::Ask(ask, report) => crate::guard::client::run(&ask, &report),
         Parsed::Tool(tool, report) => tools::run(&tool, &report),
     }
 }

@@ -7,6 +7,7 @@ use crate::config::check::{Host, Look};
 use crate::config::diff::diff;
 use crate::config::files::Disk;
 use crate::config::lint::HostAddr;
+use crate::config::model::Config;
 use crate::config::{self, Loaded, dump, image, load_with, report};
 use crate::exit::ExitCode;
 use crate::sys::{clock, host, ifaddrs, socket};
@@ -125,17 +126,29 @@ fn write_secret(file: &str, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
-    let both = [old, new].map(|path| {
-        let mut loaded = read(path, how);
-        look(&mut loaded, &Report { offline: true, ..how.clone() }, false);
-        messages(&loaded, how);
-        loaded
-    });
+    let both = [old, new].map(|path| to_compare(path, how));
     if let Some(code) = both.iter().find_map(Loaded::fatal) {
         return code;
     }
     let [old, new] = both;
-    let plan = diff(&old.config, &new.config);
+    print_plan(&old.config, &new.config, how)
+}
+
+/// `reload --dry-run`: what a reload from `running` to the file would do.
+pub(crate) fn dry_run(running: &Config, path: &str, how: &Report) -> ExitCode {
+    let new = to_compare(path, how);
+    new.fatal().unwrap_or_else(|| print_plan(running, &new.config, how))
+}
+
+fn to_compare(path: &str, how: &Report) -> Loaded {
+    let mut loaded = read(path, how);
+    look(&mut loaded, &Report { offline: true, ..how.clone() }, false);
+    messages(&loaded, how);
+    loaded
+}
+
+fn print_plan(old: &Config, new: &Config, how: &Report) -> ExitCode {
+    let plan = diff(old, new);
     let text = if how.json { format!("{:#}\n", plan.json()) } else { plan.to_string() };
     match print(text.as_bytes()) {
         Ok(()) => ExitCode::Ok,

@@ -68,9 +68,8 @@ fn connect_to(fd: &OwnedFd, to: &Address) -> io::Result<()> {
 }
 
 /// Listens at `path`, readable and writable for the owner only. A socket that nobody listens on any more is replaced; anything
-/// else of that name, a symbolic link too, is left alone and an error. `AddrInUse`: somebody listens.
-///
-/// Sets the file mode mask for a moment: for a process with one thread.
+/// else of that name, a symbolic link too, is left alone and an error. `AddrInUse`: somebody listens. Two that start at the same
+/// moment are kept apart by the pid file's lock, not here.
 pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     let at = Address::path(path)?;
     match std::fs::symlink_metadata(path) {
@@ -86,14 +85,11 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
         Err(e) => return Err(e),
     }
     let fd = new(libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK)?;
-    // SAFETY: no pointers; bind creates the file with this mask, and follows no link (a name that exists is EADDRINUSE).
-    let bound = unsafe {
-        let mask = libc::umask(0o177);
-        let bound = check(libc::bind(fd.as_raw_fd(), at.as_ptr(), at.1));
-        libc::umask(mask);
-        bound
-    };
-    bound?;
+    // SAFETY: no pointers. The mode of an unbound socket is what bind makes the file with (less the mask): no moment at which
+    // others may connect, and no mask to be changed for the whole process.
+    check(unsafe { libc::fchmod(fd.as_raw_fd(), 0o600) })?;
+    // SAFETY: the address and its length outlive the call. bind follows no link: a name that exists is EADDRINUSE.
+    check(unsafe { libc::bind(fd.as_raw_fd(), at.as_ptr(), at.1) })?;
     // SAFETY: no pointers.
     check(unsafe { libc::listen(fd.as_raw_fd(), BACKLOG) })?;
     Ok(fd)
