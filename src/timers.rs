@@ -34,6 +34,8 @@ pub enum Due {
     SockRetry(SockKey),
     /// A dump that failed: ask again.
     Resync,
+    /// `reload_time_file`: the moment has come, or the wall clock is to be looked at again.
+    ReloadTime,
     /// The process was asked to stop and waits no longer for the kernel.
     Exit,
 }

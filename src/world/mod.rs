@@ -138,6 +138,7 @@ pub struct World {
     grid: Grid,
     timers: Timers,
     children: Children,
+    schedule: schedule::Schedule,
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
@@ -169,6 +170,7 @@ mod kernel;
 mod life;
 mod reload;
 mod resume;
+mod schedule;
 mod sockets;
 mod tracks;
 
@@ -189,6 +191,7 @@ impl World {
             grid: Grid::default(),
             timers: Timers::default(),
             children: Children::default(),
+            schedule: schedule::Schedule::new(&config.global.more),
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
@@ -214,6 +217,7 @@ impl World {
             Event::Start => {
                 self.dumping = true;
                 fx.push(Effect::Resync);
+                self.schedule_start(fx);
             }
             Event::Datagram { sock, meta, age, bytes } => {
                 // Timers that an advert sets count from its arrival.
@@ -270,9 +274,13 @@ impl World {
             Event::ChildExit { child, end } => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
-                None => {}
+                Some(For::Nobody) | None => {}
             },
-            Event::FileRead { watch, result } => self.on_file(now, watch, result, fx),
+            Event::FileRead { watch, result } => {
+                if !self.schedule_file(now, watch, result, fx) {
+                    self.on_file(now, watch, result, fx);
+                }
+            }
             Event::Processes { watch, result } => self.on_processes(now, watch, result, fx),
             Event::FifoReady { fifo, result } => self.on_fifo_ready(now, fifo, result, fx),
             Event::FifoWritten { fifo, result } => self.on_fifo_written(now, fifo, result, fx),
@@ -316,6 +324,7 @@ impl World {
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
+                Due::ReloadTime => self.schedule_due(now, fx),
                 Due::Exit => self.exit(fx),
             }
         }

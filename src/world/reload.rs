@@ -5,5 +5,7 @@
 use super::*;
 
 impl World {
-    pub(super) fn on_config(&mut self, _now: Now, _config: Config, _fx: &mut Effects) {}
+    pub(super) fn on_config(&mut self, now: Now, config: Config, fx: &mut Effects) {
+        self.schedule_config(now, &config.global.more, fx);
+    }
 }

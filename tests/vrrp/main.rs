@@ -8,5 +8,6 @@ mod pause;
 #[path = "../wire/receiver.rs"]
 mod receiver;
 mod rx;
+mod schedule;
 mod table;
 mod vectors;
