@@ -8,7 +8,7 @@
 use crate::sys::unixsock;
 use crate::time::{Duration, Instant, earliest};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Clients at a time. Each is a person or a unit's command that waits for one answer; more than a handful is a mistake.
@@ -127,9 +127,9 @@ impl Server {
     }
 
     /// To be polled for reading: the listener first, then clients that have not asked yet. At most 1 + [`MAX_CLIENTS`].
-    pub fn fds(&self) -> Vec<RawFd> {
+    pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
         let silent = self.clients.iter().filter(|c| !c.asked);
-        std::iter::once(self.listener.as_raw_fd()).chain(silent.map(|c| c.fd.as_raw_fd())).collect()
+        std::iter::once(self.listener.as_fd()).chain(silent.map(|c| c.fd.as_fd())).collect()
     }
 
     /// When [`Server::on_ready`] is due although nothing is readable: a client has been silent for too long.

@@ -78,9 +78,9 @@ impl World {
                 fx.push(Effect::Unwatch { watch });
             }
             self.schedule.when = None;
+            self.schedule_next(now, fx);
             self.schedule_start(fx);
         }
-        self.schedule_next(now, fx);
     }
 
     // Whether the watch is ours; then the file was read.
