@@ -513,7 +513,7 @@ mod tests {
         let core = run("kalived -r /run/vrrp.pid");
         assert!(core.ignored.is_empty() && core.core_pid_file == Some("/run/vrrp.pid".into()));
         assert_eq!((code("kalived -v"), code("kalived -h")), (ExitCode::Ok, ExitCode::Ok));
-        assert!(matches!(of("kalived --list-keywords"), Parsed::List(text) if text.lines().count() == 550));
+        assert!(matches!(of("kalived --list-keywords"), Parsed::List(text) if text.lines().count() == 562));
         assert_eq!((code("kalived --signum=RELOAD"), code("kalived --signum=X")), (ExitCode::Ok, ExitCode::Fatal));
     }
 }

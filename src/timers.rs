@@ -3,7 +3,7 @@
 //!
 //! Read first: `time.rs`. Ordered by (deadline, name), so two runs fire in the same order.
 
-use crate::id::{SockKey, VrKey};
+use crate::id::{SockKey, TrackKey, VrKey};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +36,11 @@ pub enum Due {
     Resync,
     /// `reload_time_file`: the moment has come, or the wall clock is to be looked at again.
     ReloadTime,
+    /// A tracker's next run or look is due, or the delay of a changed quorum is over. Before `TrackTimeout`: a run that is due in the
+    /// moment its predecessor's time is over is not a second failure.
+    TrackRun(TrackKey),
+    /// A tracker's run or look has had its time; or a program that was asked to end still lives.
+    TrackTimeout(TrackKey),
     /// The process was asked to stop and waits no longer for the kernel.
     Exit,
 }

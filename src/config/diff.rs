@@ -16,6 +16,7 @@ const KINDS: &[(&str, &str, &[&str])] = &[
     ("InstanceConfig", "vrrp_instance", &["name"]),
     ("SyncGroup", "vrrp_sync_group", &["name"]),
     ("VrrpScript", "vrrp_script", &["name"]),
+    ("VrrpCheck", "vrrp_check", &["name"]),
     ("TrackFile", "track_file", &["name"]),
     ("TrackProcess", "vrrp_track_process", &["name"]),
     ("TrackGroup", "track_group", &["name"]),

@@ -19,6 +19,7 @@ pub mod sched;
 pub mod signal;
 pub mod socket;
 pub mod unixsock;
+pub mod users;
 
 /// Negated errnos the daemon tells apart.
 pub mod errno {

@@ -28,7 +28,9 @@ pub fn errno(e: Errno) -> String {
     // The names a reader of this program's logs meets; any other number can be looked up with `errno(1)`.
     let name = match e.0 {
         1 => "operation not permitted",
+        2 => "no such file or directory",
         6 => "no such device or address",
+        8 => "not a program",
         11 => "would block",
         12 => "out of memory",
         13 => "permission denied",
@@ -39,7 +41,11 @@ pub fn errno(e: Errno) -> String {
         99 => "address not available",
         100 => "network is down",
         101 => "network is unreachable",
+        104 => "connection reset",
         105 => "no buffer space",
+        110 => "timed out",
+        111 => "connection refused",
+        113 => "no route to host",
         _ => "errno",
     };
     format!("{name} ({})", e.0)
@@ -54,6 +60,10 @@ pub fn entering(name: &str, state: State, init: bool, cause: &str) -> Note {
 /// One more or one less reason while in FAULT.
 pub fn still_fault(name: &str, reasons: &str) -> Note {
     note(Level::Info, format!("({name}) still in FAULT state: {reasons}"))
+}
+/// Neither Backup nor FAULT before a tracker has its first result.
+pub fn waits(name: &str, what: &str) -> Note {
+    note(Level::Info, format!("({name}) not started: {what}"))
 }
 /// Stopped by request.
 pub fn stopped(name: &str, was: State) -> Note {

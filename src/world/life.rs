@@ -19,12 +19,14 @@ impl World {
                 for vr in self.instances.keys() {
                     with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
                 }
+                self.stop_tracks(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
             }
             Signal::Hup => fx.note(text::signal_ignored("SIGHUP")),
             Signal::Usr1 | Signal::Usr2 => {
                 let notes: Vec<Note> = self.views().iter().map(|v| text::status(&v.name, v)).collect();
                 notes.into_iter().for_each(|n| fx.note(n));
+                self.tracks().iter().for_each(|t| fx.note(crate::track::text::status(t.kind, &t.name, t)));
             }
         }
     }

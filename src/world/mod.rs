@@ -8,14 +8,16 @@
 
 use crate::child::{Children, For};
 use crate::config::model::{Config, Family};
+use crate::conn::{self, Conns};
 use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
-use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal};
+use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal, Stream};
 use crate::exit::ExitCode;
-use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
+use crate::track::{TrackView, Tracks};
 use crate::vrrp::State;
 use crate::vrrp::address::{Addresses, Outcome};
 use crate::vrrp::advert::{self, Reject};
@@ -23,6 +25,7 @@ use crate::vrrp::announce::Announcer;
 use crate::vrrp::instance::{Cx, Instance, SockState};
 use crate::vrrp::text::{self, Limit};
 use crate::vrrp::timing::Grid;
+use crate::watch::Watches;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -139,6 +142,13 @@ pub struct World {
     timers: Timers,
     children: Children,
     schedule: schedule::Schedule,
+    conns: Conns,
+    watches: Watches,
+    tracks: Tracks,
+    // Whom a tracker's verdict concerns.
+    track_users: BTreeMap<TrackKey, Vec<VrKey>>,
+    // To be said when the trackers start.
+    remarks: Vec<Note>,
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
@@ -159,6 +169,7 @@ macro_rules! with {
                 announcer: &mut $world.announcer,
                 grid: &mut $world.grid,
                 vips: &$world.vips,
+                tracks: &$world.tracks,
             };
             $body
         }
@@ -192,6 +203,11 @@ impl World {
             timers: Timers::default(),
             children: Children::default(),
             schedule: schedule::Schedule::new(&config.global.more),
+            conns: Conns::default(),
+            watches: Watches::default(),
+            tracks: Tracks::new(&config),
+            track_users: BTreeMap::new(),
+            remarks: crate::track::remarks(&config),
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
@@ -208,6 +224,7 @@ impl World {
                 w.watchers.entry(name).or_default().push(vr);
             }
         }
+        w.link_tracks();
         w
     }
 
@@ -276,16 +293,23 @@ impl World {
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
                 Some(For::Nobody) | None => {}
             },
-            Event::FileRead { watch, result } => {
-                if !self.schedule_file(now, watch, result, fx) {
-                    self.on_file(now, watch, result, fx);
-                }
-            }
+            Event::FileRead { watch, result } => self.on_file(now, watch, result, fx),
             Event::Processes { watch, result } => self.on_processes(now, watch, result, fx),
             Event::FifoReady { fifo, result } => self.on_fifo_ready(now, fifo, result, fx),
             Event::FifoWritten { fifo, result } => self.on_fifo_written(now, fifo, result, fx),
             Event::Resolved { conn, result } => self.on_resolved(now, conn, result, fx),
-            Event::Stream { conn, what } => self.on_stream(now, conn, what, fx),
+            Event::Stream { conn, what } => {
+                let whom = self.conns.whose(conn);
+                if matches!(what, Stream::Failed(_)) {
+                    // Closed already, and nothing more is heard of it.
+                    self.conns.forget(conn);
+                }
+                match whom {
+                    Some(conn::For::Check(track)) => self.on_check_stream(now, track, conn, what, fx),
+                    Some(conn::For::Mail) => self.on_mail_stream(now, conn, what, fx),
+                    None => {}
+                }
+            }
             Event::Freeze => self.on_freeze(now, fx),
             Event::Go { snapshot, dead_since } => self.on_go(now, snapshot, dead_since, fx),
         }
@@ -325,6 +349,8 @@ impl World {
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
                 Due::ReloadTime => self.schedule_due(now, fx),
+                Due::TrackRun(track) => self.on_track_run(now, track, fx),
+                Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
                 Due::Exit => self.exit(fx),
             }
         }
@@ -360,6 +386,11 @@ impl World {
             .collect()
     }
 
+    /// Every tracker that counts, by kind and name.
+    pub fn tracks(&self) -> Vec<TrackView> {
+        self.tracks.views().collect()
+    }
+
     /// Panics when a rule that must always hold does not.
     pub fn check_invariants(&self) {
         for (_, vi) in self.instances.iter() {
@@ -380,6 +411,7 @@ impl World {
         }
         if self.phase == Phase::Cleaning && self.addrs.idle() {
             self.phase = Phase::Running;
+            self.start_tracks(now, fx);
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
             }

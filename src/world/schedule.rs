@@ -14,16 +14,12 @@ use crate::time::Wall;
 /// Longest wait without a look at the wall clock.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// The watch of the file. No arena gives this name: its slot is one that an arena of fewer than 2^32 things does not have.
-const WATCH: u64 = (1 << 32) | 0xffff_ffff;
-
 /// What the configuration says about it, and what the file does.
 pub(super) struct Schedule {
     zone: Zone,
     path: Option<String>,
     repeat: bool,
-    // The file is watched.
-    watched: bool,
+    watch: Option<WatchKey>,
     when: Option<When>,
     // Seconds since 1970.
     at: Option<i64>,
@@ -31,7 +27,7 @@ pub(super) struct Schedule {
 
 impl Default for Schedule {
     fn default() -> Schedule {
-        Schedule { zone: |_| 0, path: None, repeat: false, watched: false, when: None, at: None }
+        Schedule { zone: |_| 0, path: None, repeat: false, watch: None, when: None, at: None }
     }
 }
 
@@ -51,10 +47,6 @@ fn seconds(wall: Wall) -> i64 {
     (wall.0 / 1_000_000_000) as i64
 }
 
-fn watch() -> Option<WatchKey> {
-    WatchKey::from_bits(WATCH)
-}
-
 impl World {
     /// How local time is told from UTC, for `reload_time_file`; UTC without this.
     pub fn set_zone(&mut self, zone: Zone) {
@@ -63,9 +55,8 @@ impl World {
 
     // At start.
     pub(super) fn schedule_start(&mut self, fx: &mut Effects) {
-        if let (Some(watch), Some(path)) = (watch(), &self.schedule.path) {
-            self.schedule.watched = true;
-            fx.push(Effect::WatchFile { watch, path: path.clone() });
+        if let Some(path) = self.schedule.path.clone() {
+            self.schedule.watch = Some(self.watches.file(crate::watch::For::ReloadTime, path, fx));
         }
     }
 
@@ -74,8 +65,8 @@ impl World {
         let old = self.schedule.path.clone();
         self.schedule.set(more);
         if old != self.schedule.path {
-            if let Some(watch) = watch().filter(|_| core::mem::take(&mut self.schedule.watched)) {
-                fx.push(Effect::Unwatch { watch });
+            if let Some(watch) = self.schedule.watch.take() {
+                self.watches.stop(watch, fx);
             }
             self.schedule.when = None;
             self.schedule_next(now, fx);
@@ -83,20 +74,8 @@ impl World {
         }
     }
 
-    // Whether the watch is ours; then the file was read.
-    pub(super) fn schedule_file(
-        &mut self,
-        now: Now,
-        w: WatchKey,
-        result: Result<&[u8], Errno>,
-        fx: &mut Effects,
-    ) -> bool {
-        if watch() != Some(w) {
-            return false;
-        }
-        if !self.schedule.watched {
-            return true;
-        }
+    // The file was read.
+    pub(super) fn schedule_file(&mut self, now: Now, result: Result<&[u8], Errno>, fx: &mut Effects) {
         let path = self.schedule.path.clone().unwrap_or_default();
         self.schedule.when = match result {
             Ok(content) => {
@@ -113,7 +92,6 @@ impl World {
             }
         };
         self.schedule_next(now, fx);
-        true
     }
 
     // The next moment, told when it is another one.

@@ -5,10 +5,11 @@
 //! [`Event::AdvertSent`](crate::event::Event::AdvertSent) arms one more. An extra advert sent at once does not move
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
-//! `health` decides whether it can run at all, `master` is what it does as Master.
+//! `health` decides whether it can run at all, with `tracked` for what is tracked; `master` is what it does as Master.
 
 mod health;
 mod master;
+mod tracked;
 
 pub use health::Fault;
 
@@ -25,6 +26,7 @@ use crate::id::{SockKey, VrKey};
 use crate::links::Links;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
+use crate::track::Tracks;
 use bytes::Bytes;
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};
@@ -53,6 +55,8 @@ pub struct Cx<'a> {
     /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its
     /// interface, and proper sources (RFC 9568 §5.1.1.1).
     pub vips: &'a BTreeSet<IpAddr>,
+    /// Scripts, files, processes and checks.
+    pub tracks: &'a Tracks,
 }
 
 /// State of the socket an instance uses, as the world sees it.
@@ -133,6 +137,8 @@ pub struct Instance {
     // A state entered that was not told yet.
     entered: Option<(State, bool, Cause)>,
     faults: BTreeSet<Fault>,
+    // Said that it waits for a tracker's first result.
+    waits: bool,
     priority: u8,
     // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
     master_interval: Duration,
@@ -167,6 +173,7 @@ impl Instance {
             since: Now::default(),
             entered: None,
             faults: BTreeSet::new(),
+            waits: false,
             priority: cfg.priority,
             master_interval: cfg.advert_int,
             master: None,
