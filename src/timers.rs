@@ -41,6 +41,8 @@ pub enum Due {
     TrackRun(TrackKey),
     /// A tracker's run or look has had its time; or a program that was asked to end still lives.
     TrackTimeout(TrackKey),
+    /// The next slice of a reload.
+    Reload,
     /// The process was asked to stop and waits no longer for the kernel.
     Exit,
 }
@@ -91,9 +93,14 @@ impl Timers {
             AdvertRetry(vr),
             GarpSecond(vr),
             GarpRefresh(vr),
+            GarpLast(vr),
         ] {
             self.stop(due);
         }
+    }
+    /// All of them, earliest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
+        self.queue.iter().copied()
     }
     /// How many are set.
     pub fn len(&self) -> usize {

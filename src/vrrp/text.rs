@@ -310,9 +310,41 @@ pub fn stopping(signal: &str) -> Note {
 pub fn all_stopped() -> Note {
     note(Level::Notice, "Stopped".into())
 }
-/// A signal that does nothing yet.
-pub fn signal_ignored(signal: &str) -> Note {
-    note(Level::Warning, format!("{signal}: not supported yet; restart kalived to read the configuration again"))
+/// Asked to read the configuration again.
+pub fn reloading() -> Note {
+    note(Level::Notice, "Reloading ...".into())
+}
+/// A configuration is being put in force.
+pub fn reload_begins() -> Note {
+    note(Level::Notice, "Reloading".into())
+}
+/// All of it is in force.
+pub fn reloaded(what: &str) -> Note {
+    note(Level::Notice, format!("Reloaded: {what}"))
+}
+/// None of it, or not all of it.
+pub fn not_reloaded(why: &str) -> Note {
+    note(Level::Error, format!("Reload refused: {why}"))
+}
+/// Of a reload: what only a new process can change.
+pub fn kept_until_restart(what: &str) -> Note {
+    note(Level::Warning, format!("kept as it is until kalived is restarted: {what}"))
+}
+/// Of a reload: one virtual router.
+pub fn altered(name: &str, changes: &str) -> Note {
+    note(Level::Notice, format!("({name}) altered: {changes}"))
+}
+/// Of a reload: another virtual router on the wire under a name that was there.
+pub fn renewed(name: &str, changes: &str) -> Note {
+    note(Level::Notice, format!("({name}) altered, and starts anew: {changes}"))
+}
+/// Of a reload: a new one.
+pub fn added(name: &str) -> Note {
+    note(Level::Notice, format!("({name}) added"))
+}
+/// Of a reload: one that is gone.
+pub fn removed(name: &str, was: State) -> Note {
+    note(Level::Notice, format!("({name}) removed; was {}", was.word()))
 }
 /// `reload_time_file` was read. keepalived names the moment; how far off it is, is the same in every time zone.
 pub fn reload_scheduled(wait: Duration) -> Note {

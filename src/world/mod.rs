@@ -27,6 +27,7 @@ use crate::vrrp::text::{self, Limit};
 use crate::vrrp::timing::Grid;
 use crate::watch::Watches;
 use core::net::IpAddr;
+use reload::Reloads;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that
@@ -154,6 +155,9 @@ pub struct World {
     dump_again: bool,
     // Dumps in a row that were interrupted.
     dumps_failed: u32,
+    // The configuration but for its instances: each has its own.
+    base: Config,
+    reloads: Reloads,
 }
 
 // A machine with everything it may touch; the borrow checker needs the fields apart.
@@ -187,7 +191,8 @@ mod tracks;
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
-    pub fn new(config: Config) -> World {
+    pub fn new(mut config: Config) -> World {
+        let instances = core::mem::take(&mut config.instances);
         let mut w = World {
             phase: Phase::Reading,
             instances: Arena::default(),
@@ -211,14 +216,13 @@ impl World {
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
+            base: config,
+            reloads: Reloads::default(),
         };
-        for cfg in config.instances {
-            let mut names = BTreeSet::from([cfg.interface.clone()]);
-            names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
-            names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
-            if cfg.priority != 255 {
-                w.vips.extend(cfg.vips.iter().chain(&cfg.excluded).map(|v| v.addr));
-            }
+        for mut cfg in instances {
+            cfg.forget_places();
+            w.vips.extend(reload::vips_of(&cfg));
+            let names = reload::interfaces_of(&cfg);
             let vr = w.instances.insert_with(|key| Instance::new(cfg, key));
             for name in names {
                 w.watchers.entry(name).or_default().push(vr);
@@ -287,7 +291,7 @@ impl World {
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
-            Event::Config(config) => self.on_config(now, *config, fx),
+            Event::Config(config) => self.on_config(config, fx),
             Event::ChildExit { child, end } => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
@@ -351,6 +355,7 @@ impl World {
                 Due::ReloadTime => self.schedule_due(now, fx),
                 Due::TrackRun(track) => self.on_track_run(now, track, fx),
                 Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
+                Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.exit(fx),
             }
         }
@@ -363,7 +368,24 @@ impl World {
         self.timers.next()
     }
 
-    /// Every virtual router, in file order.
+    /// Every deadline, earliest first.
+    pub fn deadlines(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
+        self.timers.iter()
+    }
+
+    /// How much is kept of each kind, to see that nothing is left behind: virtual routers, timers, sockets with their users,
+    /// interfaces that are watched with their watchers, virtual addresses, programs; then [`Addresses::sizes`].
+    pub fn sizes(&self) -> Vec<usize> {
+        let users = self.socks.iter().map(|(_, s)| s.users.len()).sum::<usize>() + self.sock_of.len();
+        let watchers = self.watchers.values().map(Vec::len).sum();
+        let socks = self.socks.len() + self.sock_by_spec.len();
+        let mut all = vec![self.instances.len(), self.timers.len(), socks, users];
+        all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
+        all.extend(self.addrs.sizes());
+        all
+    }
+
+    /// Every virtual router, by slot: in file order as long as no reload changed it.
     pub fn views(&self) -> Vec<View> {
         self.instances
             .iter()
@@ -417,6 +439,7 @@ impl World {
             }
             self.addrs.pump(fx);
         }
+        self.begin_reload(now, fx);
         if self.phase == Phase::Stopping && self.addrs.idle() {
             self.exit(fx);
         }

@@ -112,4 +112,19 @@ impl World {
             self.evaluate(now, vr, fx);
         }
     }
+
+    /// A reload altered or added this virtual router, which is evaluated next.
+    pub(super) fn instance_altered(&mut self, vr: VrKey) {
+        let Some(vi) = self.instances.get(vr) else { return };
+        for kind in Kind::ALL {
+            for line in kind.lines(&vi.cfg().more.tracks) {
+                if let Some(track) = self.tracks.find(kind, &line.name) {
+                    let users = self.track_users.entry(track).or_default();
+                    if !users.contains(&vr) {
+                        users.push(vr);
+                    }
+                }
+            }
+        }
+    }
 }

@@ -134,11 +134,11 @@ impl Instance {
     }
 
     pub(super) fn set_priority(&mut self, weight: i64, cx: &mut Cx<'_>) {
-        if self.owner() {
-            return;
-        }
-        // weights stay within 1..=254, whatever they add up to.
-        let new = i64::from(self.cfg.priority).saturating_add(weight).clamp(1, 254) as u8;
+        // an owner is one whatever is tracked. R-011: weights stay within 1..=254, whatever they add up to.
+        let new = match self.owner() {
+            true => 255,
+            false => i64::from(self.cfg.priority).saturating_add(weight).clamp(1, 254) as u8,
+        };
         let old = core::mem::replace(&mut self.priority, new);
         if old == new {
             return;

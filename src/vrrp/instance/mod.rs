@@ -5,12 +5,15 @@
 //! [`Event::AdvertSent`](crate::event::Event::AdvertSent) arms one more. An extra advert sent at once does not move
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
-//! `health` decides whether it can run at all, with `tracked` for what is tracked; `master` is what it does as Master.
+//! `health` decides whether it can run at all, with `tracked` for what is tracked; `master` is what it does as Master, `alter` what a
+//! reload does to it.
 
+mod alter;
 mod health;
 mod master;
 mod tracked;
 
+pub use alter::{Before, changes};
 pub use health::Fault;
 
 use super::address::Addresses;
@@ -93,6 +96,8 @@ pub struct Stats {
     pub rejected: [u64; Reject::ALL.len()],
     /// Virtual addresses put back after somebody else removed them.
     pub restored: u64,
+    /// Adverts accepted although they list other addresses than ours.
+    pub other_vips: u64,
 }
 
 // Why a state is entered, for the log. Put into words only after what is urgent has been done.
@@ -143,6 +148,8 @@ pub struct Instance {
     // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
     master_interval: Duration,
     master: Option<IpAddr>,
+    // Whose advert we took last, in whatever state: no stranger.
+    known: Option<IpAddr>,
     // Whom we took over from, while we are Master.
     predecessor: Option<IpAddr>,
     source: Option<IpAddr>,
@@ -177,6 +184,7 @@ impl Instance {
             priority: cfg.priority,
             master_interval: cfg.advert_int,
             master: None,
+            known: None,
             predecessor: None,
             source: None,
             sock: SockState::None,
@@ -247,6 +255,7 @@ impl Instance {
             group: self.cfg.mcast_group,
             vips: &self.listed,
             own,
+            known: self.known,
             skip_check_adv_addr: self.cfg.skip_check_adv_addr,
         }
     }
@@ -272,13 +281,17 @@ impl Instance {
             return;
         }
         self.stats.advert_rcvd += 1;
+        self.known = Some(heard.src);
         let now = cx.now.mono;
         let name = self.cfg.name.clone();
         if heard.other_interval && self.limits.interval.pass(now).is_some() {
             cx.fx.note(text::other_interval(&name, heard.src, self.cfg.advert_int, heard.interval));
         }
-        if heard.other_vips && self.limits.vips.pass(now).is_some() {
-            cx.fx.note(text::other_vips(&name, heard.src));
+        if heard.other_vips {
+            self.stats.other_vips += 1;
+            if self.limits.vips.pass(now).is_some() {
+                cx.fx.note(text::other_vips(&name, heard.src));
+            }
         }
         if heard.priority == 255 && self.owner() && self.limits.owners.pass(now).is_some() {
             cx.fx.note(text::two_owners(&name, heard.src));
