@@ -11,6 +11,7 @@ mod receiver;
 mod reload;
 mod roll_out;
 mod rx;
+mod schedule;
 mod table;
 mod track;
 mod track_check;
