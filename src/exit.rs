@@ -33,7 +33,10 @@ impl ExitCode {
         (ExitCode::Config, "the configuration cannot be run, for example a VRID used twice, or nothing to run"),
         (ExitCode::Permission, "a permission is missing: CAP_NET_RAW and CAP_NET_ADMIN are needed"),
         (ExitCode::ConfigTest, "--config-test found mistakes and printed each"),
-        (ExitCode::NoConfig, "the configuration file is missing, unreadable or empty; --config-test: scripts are insecure"),
+        (
+            ExitCode::NoConfig,
+            "the configuration file is missing, unreadable or empty; --config-test: scripts are insecure",
+        ),
         (ExitCode::NoUring, "io_uring is missing, too old or forbidden"),
         (ExitCode::Internal, "a fault inside kalived; please report it"),
     ];
