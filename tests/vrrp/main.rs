@@ -4,6 +4,7 @@
 mod bench;
 mod kernel_state;
 mod life;
+mod native;
 mod pause;
 #[path = "../wire/receiver.rs"]
 mod receiver;
