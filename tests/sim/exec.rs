@@ -88,6 +88,7 @@ impl Sim {
                 | Effect::CloseConn { .. }
                 | Effect::Compile
                 | Effect::Reloaded(_)
+                | Effect::StandingBy
                 | Effect::Frozen => {}
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);
