@@ -53,7 +53,7 @@ fn it_is_a_connection_and_keeps_its_name() {
             })
             .collect();
         assert!(!asked.iter().any(|e| matches!(e, Effect::Spawn { .. })), "{asked:?}");
-        let [(conn, to)] = &conns[..] else { panic!("{asked:?}") };
+        let [(conn, to)] = &conns[..] else { panic!("{says}: {asked:?} {:?}", b.log) };
         assert_eq!(to, "127.0.0.1:80");
         b.event(Event::Stream { conn: *conn, what });
         assert_eq!((b.state(), b.logged(says)), (state, 1), "{:?}", b.log);
