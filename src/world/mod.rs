@@ -198,6 +198,7 @@ mod tracks;
 impl World {
     /// A world that has not started: give it [`Event::Start`].
     pub fn new(mut config: Config) -> World {
+        let (tracks, remarks) = (Tracks::new(&config), crate::track::remarks(&config));
         let instances = core::mem::take(&mut config.instances);
         let mut w = World {
             phase: Phase::Reading,
@@ -215,9 +216,9 @@ impl World {
             children: Children::default(),
             conns: Conns::default(),
             watches: Watches::default(),
-            tracks: Tracks::new(&config),
+            tracks,
             track_users: BTreeMap::new(),
-            remarks: crate::track::remarks(&config),
+            remarks,
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
@@ -356,6 +357,7 @@ impl World {
                 Due::PreemptDelay(vr) => with!(self, vr, now, fx, |vi, _cx| vi.on_preempt_delay()),
                 Due::Reannounce(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_reannounce(cx)),
                 Due::AdvertRetry(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_advert_retry(cx)),
+                Due::Inherited(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_inherited(cx)),
                 Due::GarpSecond(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_second(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
