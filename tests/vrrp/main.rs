@@ -5,6 +5,7 @@ mod bench;
 mod handover;
 mod kernel_state;
 mod life;
+mod native;
 mod pause;
 #[path = "../wire/receiver.rs"]
 mod receiver;
