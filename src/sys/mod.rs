@@ -16,6 +16,7 @@ pub mod op;
 pub mod pidfile;
 pub mod ring;
 pub mod sched;
+pub mod seqpacket;
 pub mod signal;
 pub mod socket;
 
