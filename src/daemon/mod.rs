@@ -6,12 +6,12 @@
 pub mod adverts;
 pub mod exec;
 mod guardline;
-mod helperline;
+pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
 pub mod start;
-mod streams;
+pub mod streams;
 pub mod token;
 mod tools;
 

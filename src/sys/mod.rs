@@ -8,6 +8,7 @@
 pub mod bufring;
 pub mod clock;
 pub mod daemonize;
+pub mod fifo;
 pub mod host;
 pub mod ifaddrs;
 pub mod logfd;
@@ -34,6 +35,8 @@ pub mod errno {
     pub const EACCES: i32 = -libc::EACCES;
     /// Try again: the buffer is full.
     pub const EAGAIN: i32 = -libc::EAGAIN;
+    /// Invalid argument.
+    pub const EINVAL: i32 = -libc::EINVAL;
     /// Interrupted by a signal.
     pub const EINTR: i32 = -libc::EINTR;
 }
