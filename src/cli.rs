@@ -102,6 +102,8 @@ pub enum Parsed {
     Run(Options),
     /// Something else.
     Tool(Tool, Report),
+    /// `--helper`: serve a core, see `helper/`.
+    Helper,
     /// Print this and end with this code.
     Say(String, ExitCode),
     /// Print this to standard output, for other programs, and end well.
@@ -222,6 +224,7 @@ fn command() -> Command {
                 .help("Check the configuration and end; findings go to standard error or LOG_FILE"),
         )
         .arg(Arg::new("pid").short('p').long("pid").value_name("FILE").help("Pid file").default_value(DEFAULT_PID_FILE))
+        .arg(Arg::new("helper").long("helper").action(ArgAction::SetTrue).hide(true))
         .arg(Arg::new("signum").long("signum").value_name("NAME").help("Print the number of the signal for NAME"))
         .arg(
             Arg::new("list-keywords")
@@ -345,6 +348,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     };
     if m.get_flag("help") {
         return Parsed::Say(command.render_help().to_string(), ExitCode::Ok);
+    }
+    if m.get_flag("helper") {
+        return Parsed::Helper;
     }
     if m.get_flag("list-keywords") {
         return Parsed::List(crate::config::keyword::list());

@@ -7,14 +7,17 @@
 
 pub mod bufring;
 pub mod clock;
+pub mod connector;
 pub mod daemonize;
 pub mod fifo;
 pub mod host;
 pub mod ifaddrs;
+pub mod inotify;
 pub mod logfd;
 pub mod netlink;
 pub mod op;
 pub mod pidfile;
+pub mod poll;
 pub mod ring;
 pub mod sched;
 pub mod seqpacket;

@@ -65,6 +65,38 @@ pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<(
     }
 }
 
+/// Waits until `fd` takes a message or is broken. Never on the loop.
+pub fn wait_for_room(fd: impl AsFd) {
+    let mut p = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one entry, which outlives the call. A signal ends the wait early, and the caller tries again.
+    unsafe { libc::poll(&raw mut p, 1, -1) };
+}
+
+/// The socket our parent put at `number`: ours from now on, non-blocking, closed by exec. An error if there is none. To be called
+/// once for a number, before this process opens anything.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    let mut kind = 0i32;
+    let mut len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: an int and its length to write to, which outlive the call.
+    let r = unsafe { libc::getsockopt(number, libc::SOL_SOCKET, libc::SO_TYPE, (&raw mut kind).cast(), &raw mut len) };
+    if r < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if kind != libc::SOCK_SEQPACKET {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: no pointers; the fd is open.
+    let set = unsafe {
+        libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) >= 0
+            && libc::fcntl(number, libc::F_SETFL, libc::O_NONBLOCK) >= 0
+    };
+    if !set {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open and was given to this process by exec; nothing here has taken it yet (see above).
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Takes one message: its length, and its fds (closed by exec). `None`: there is none now. A length of 0: the other end is
 /// closed and everything it sent has been taken. A message longer than `buf`, or with more than [`MOST_FDS`] fds, is gone
 /// and an error (`InvalidData`).
