@@ -10,6 +10,7 @@ pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
+mod scripthost;
 pub mod start;
 pub mod streams;
 pub mod token;

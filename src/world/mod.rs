@@ -2,20 +2,22 @@
 //! that a machine can decide.
 //!
 //! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses),
-//! `life` (signals, the end). Start: the kernel is asked for its interfaces and addresses
+//! `life` (signals, the end), `resume` (from one process to the next). Start: the kernel is asked for its interfaces and addresses
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
 
 use crate::child::{Children, For};
 use crate::config::model::{Config, Family};
+use crate::conn::{self, Conns};
 use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
-use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal};
+use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal, Stream};
 use crate::exit::ExitCode;
-use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
+use crate::track::{TrackView, Tracks};
 use crate::vrrp::State;
 use crate::vrrp::address::{Addresses, Outcome};
 use crate::vrrp::advert::{self, Reject};
@@ -23,7 +25,9 @@ use crate::vrrp::announce::Announcer;
 use crate::vrrp::instance::{Cx, Instance, SockState};
 use crate::vrrp::text::{self, Limit};
 use crate::vrrp::timing::Grid;
+use crate::watch::Watches;
 use core::net::IpAddr;
+use reload::Reloads;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that
@@ -49,9 +53,13 @@ struct Sock {
 enum Phase {
     // Nothing is known of the kernel yet.
     Reading,
+    // Another process is in charge: see `resume`.
+    Standby,
     // Left-overs are being removed.
     Cleaning,
     Running,
+    // Another process takes over: nothing happens any more.
+    Frozen,
     Stopping,
     Gone,
 }
@@ -138,11 +146,25 @@ pub struct World {
     grid: Grid,
     timers: Timers,
     children: Children,
+    conns: Conns,
+    watches: Watches,
+    tracks: Tracks,
+    // Whom a tracker's verdict concerns.
+    track_users: BTreeMap<TrackKey, Vec<VrKey>>,
+    // To be said when the trackers start.
+    remarks: Vec<Note>,
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
     // Dumps in a row that were interrupted.
     dumps_failed: u32,
+    // The configuration but for its instances: each has its own.
+    base: Config,
+    reloads: Reloads,
+    // Until `Go`.
+    standby: Option<resume::Standby>,
+    frozen_at: Option<Instant>,
+    written: resume::Written,
 }
 
 // A machine with everything it may touch; the borrow checker needs the fields apart.
@@ -158,6 +180,7 @@ macro_rules! with {
                 announcer: &mut $world.announcer,
                 grid: &mut $world.grid,
                 vips: &$world.vips,
+                tracks: &$world.tracks,
             };
             $body
         }
@@ -174,7 +197,9 @@ mod tracks;
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
-    pub fn new(config: Config) -> World {
+    pub fn new(mut config: Config) -> World {
+        let (tracks, remarks) = (Tracks::new(&config), crate::track::remarks(&config));
+        let instances = core::mem::take(&mut config.instances);
         let mut w = World {
             phase: Phase::Reading,
             instances: Arena::default(),
@@ -189,27 +214,38 @@ impl World {
             grid: Grid::default(),
             timers: Timers::default(),
             children: Children::default(),
+            conns: Conns::default(),
+            watches: Watches::default(),
+            tracks,
+            track_users: BTreeMap::new(),
+            remarks,
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
+            base: config,
+            reloads: Reloads::default(),
+            standby: None,
+            frozen_at: None,
+            written: resume::Written::default(),
         };
-        for cfg in config.instances {
-            let mut names = BTreeSet::from([cfg.interface.clone()]);
-            names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
-            names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
-            if cfg.priority != 255 {
-                w.vips.extend(cfg.vips.iter().chain(&cfg.excluded).map(|v| v.addr));
-            }
+        for mut cfg in instances {
+            cfg.forget_places();
+            w.vips.extend(reload::vips_of(&cfg));
+            let names = reload::interfaces_of(&cfg);
             let vr = w.instances.insert_with(|key| Instance::new(cfg, key));
             for name in names {
                 w.watchers.entry(name).or_default().push(vr);
             }
         }
+        w.link_tracks();
         w
     }
 
     /// One input.
     pub fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
+        if self.phase == Phase::Frozen {
+            return;
+        }
         match event {
             Event::Start => {
                 self.dumping = true;
@@ -218,7 +254,10 @@ impl World {
             Event::Datagram { sock, meta, age, bytes } => {
                 // Timers that an advert sets count from its arrival.
                 let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
-                self.on_datagram(arrived, sock, &meta, bytes, fx);
+                match self.phase {
+                    Phase::Standby => self.overhear(arrived, sock, &meta, bytes),
+                    _ => self.on_datagram(arrived, sock, &meta, bytes, fx),
+                }
             }
             Event::SockReady { sock, result } => self.on_sock(now, sock, result, fx),
             Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
@@ -266,7 +305,7 @@ impl World {
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
-            Event::Config(config) => self.on_config(now, *config, fx),
+            Event::Config(config) => self.on_config(config, fx),
             Event::ChildExit { child, end } => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
@@ -277,15 +316,29 @@ impl World {
             Event::FifoReady { fifo, result } => self.on_fifo_ready(now, fifo, result, fx),
             Event::FifoWritten { fifo, result } => self.on_fifo_written(now, fifo, result, fx),
             Event::Resolved { conn, result } => self.on_resolved(now, conn, result, fx),
-            Event::Stream { conn, what } => self.on_stream(now, conn, what, fx),
+            Event::Stream { conn, what } => {
+                let whom = self.conns.whose(conn);
+                if matches!(what, Stream::Failed(_)) {
+                    // Closed already, and nothing more is heard of it.
+                    self.conns.forget(conn);
+                }
+                match whom {
+                    Some(conn::For::Check(track)) => self.on_check_stream(now, track, conn, what, fx),
+                    Some(conn::For::Mail) => self.on_mail_stream(now, conn, what, fx),
+                    None => {}
+                }
+            }
             Event::Freeze => self.on_freeze(now, fx),
-            Event::Go { snapshot, dead_since } => self.on_go(now, snapshot, dead_since, fx),
+            Event::Go { snapshot, dead_since } => self.on_go(snapshot, dead_since),
         }
         self.settle(now, fx);
     }
 
     /// Dispatches at most `limit` expired timers; `true`: more are due.
     pub fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
+        if self.phase == Phase::Frozen {
+            return false;
+        }
         for _ in 0..limit {
             let mut next = self.timers.pop(now.mono);
             if next.is_none() {
@@ -316,6 +369,9 @@ impl World {
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
+                Due::TrackRun(track) => self.on_track_run(now, track, fx),
+                Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
+                Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.exit(fx),
             }
         }
@@ -325,10 +381,27 @@ impl World {
 
     /// When and why to wake next.
     pub fn next_deadline(&self) -> Option<(Instant, Due)> {
-        self.timers.next()
+        self.timers.next().filter(|_| self.phase != Phase::Frozen)
     }
 
-    /// Every virtual router, in file order.
+    /// Every deadline, earliest first.
+    pub fn deadlines(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
+        self.timers.iter()
+    }
+
+    /// How much is kept of each kind, to see that nothing is left behind: virtual routers, timers, sockets with their users,
+    /// interfaces that are watched with their watchers, virtual addresses, programs; then [`Addresses::sizes`].
+    pub fn sizes(&self) -> Vec<usize> {
+        let users = self.socks.iter().map(|(_, s)| s.users.len()).sum::<usize>() + self.sock_of.len();
+        let watchers = self.watchers.values().map(Vec::len).sum();
+        let socks = self.socks.len() + self.sock_by_spec.len();
+        let mut all = vec![self.instances.len(), self.timers.len(), socks, users];
+        all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
+        all.extend(self.addrs.sizes());
+        all
+    }
+
+    /// Every virtual router, by slot: in file order as long as no reload changed it.
     pub fn views(&self) -> Vec<View> {
         self.instances
             .iter()
@@ -351,6 +424,11 @@ impl World {
             .collect()
     }
 
+    /// Every tracker that counts, by kind and name.
+    pub fn tracks(&self) -> Vec<TrackView> {
+        self.tracks.views().collect()
+    }
+
     /// Panics when a rule that must always hold does not.
     pub fn check_invariants(&self) {
         for (_, vi) in self.instances.iter() {
@@ -363,6 +441,12 @@ impl World {
 
     // What follows from whatever just happened.
     fn settle(&mut self, now: Now, fx: &mut Effects) {
+        if self.phase == Phase::Frozen {
+            return;
+        }
+        if self.phase == Phase::Standby {
+            self.stand_by(now, fx);
+        }
         self.addrs.pump(fx);
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.
@@ -371,11 +455,13 @@ impl World {
         }
         if self.phase == Phase::Cleaning && self.addrs.idle() {
             self.phase = Phase::Running;
+            self.start_tracks(now, fx);
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
             }
             self.addrs.pump(fx);
         }
+        self.begin_reload(now, fx);
         if self.phase == Phase::Stopping && self.addrs.idle() {
             self.exit(fx);
         }

@@ -2,11 +2,16 @@
 //! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
 
 mod bench;
+mod handover;
 mod kernel_state;
 mod life;
 mod pause;
 #[path = "../wire/receiver.rs"]
 mod receiver;
+mod reload;
+mod roll_out;
 mod rx;
 mod table;
+mod track;
+mod track_check;
 mod vectors;
