@@ -19,7 +19,7 @@ fn us() -> u32 {
 
 /// A directory below one that everybody may write to, where only its owner may.
 fn own_dir() -> Dir {
-    let dir = Dir::new();
+    let dir = Dir::make();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
     dir
 }
@@ -42,7 +42,7 @@ fn gid() -> u32 {
 
 #[test]
 fn a_named_pipe_is_made_used_and_removed() {
-    let (helper, dir) = (Helper::new(), own_dir());
+    let (helper, dir) = (Helper::start(), own_dir());
     let path = dir.path("events");
     let (result, fd, notes) = open(&helper, &path, us(), gid());
     let made = result.unwrap().expect("it was not there");
@@ -74,7 +74,7 @@ fn a_named_pipe_is_made_used_and_removed() {
 
 #[test]
 fn what_was_planted_is_refused_with_its_reason() {
-    let (helper, dir) = (Helper::new(), own_dir());
+    let (helper, dir) = (Helper::start(), own_dir());
     let target = dir.path("target");
     fs::write(&target, "precious").unwrap();
     symlink(&target, dir.path("link")).unwrap();
@@ -103,7 +103,7 @@ fn others_may_neither_own_it_nor_exchange_what_leads_to_it() {
     if !root() {
         return;
     }
-    let (helper, dir) = (Helper::new(), own_dir());
+    let (helper, dir) = (Helper::start(), own_dir());
     let path = dir.path("events");
     let chown = |path: &str, uid: u32| std::os::unix::fs::chown(path, Some(uid), Some(uid)).unwrap();
     // Made for the user it is configured for.

@@ -17,7 +17,7 @@ fn fails(watch: u64, errno: i32) -> Tell {
 
 #[test]
 fn a_file_appears_changes_is_renamed_over_and_vanishes() {
-    let (helper, dir) = (Helper::new(), Dir::new());
+    let (helper, dir) = (Helper::start(), Dir::make());
     let path = dir.path("number");
     helper.ask(Ask::WatchFile { watch: 1, path: path.clone() });
     assert_eq!(helper.says(), fails(1, ENOENT));
@@ -45,7 +45,7 @@ fn a_file_appears_changes_is_renamed_over_and_vanishes() {
 
 #[test]
 fn a_directory_that_comes_later_is_found() {
-    let (helper, dir) = (Helper::new(), Dir::new());
+    let (helper, dir) = (Helper::start(), Dir::make());
     helper.ask(Ask::WatchFile { watch: 1, path: dir.path("a/b/c") });
     assert_eq!(helper.says(), fails(1, ENOENT));
     fs::create_dir_all(dir.path("a/b")).unwrap();
@@ -65,7 +65,7 @@ fn a_directory_that_comes_later_is_found() {
 
 #[test]
 fn links_are_followed_and_every_one_of_them_is_watched() {
-    let (helper, dir) = (Helper::new(), Dir::new());
+    let (helper, dir) = (Helper::start(), Dir::make());
     // As a container's mounted configuration is: file -> data/file, data -> v1.
     for (version, text) in [("v1", "1"), ("v2", "2")] {
         fs::create_dir(dir.path(version)).unwrap();
@@ -84,7 +84,7 @@ fn links_are_followed_and_every_one_of_them_is_watched() {
 
 #[test]
 fn two_watches_of_one_directory_are_two() {
-    let (helper, dir) = (Helper::new(), Dir::new());
+    let (helper, dir) = (Helper::start(), Dir::make());
     for (watch, name) in [(1, "a"), (2, "b"), (3, "a")] {
         helper.ask(Ask::WatchFile { watch, path: dir.path(name) });
         assert_eq!(helper.says(), fails(watch, ENOENT));
@@ -98,7 +98,7 @@ fn two_watches_of_one_directory_are_two() {
 
 #[test]
 fn a_named_pipe_that_nobody_writes_to_holds_up_nobody() {
-    let (helper, dir) = (Helper::new(), Dir::new());
+    let (helper, dir) = (Helper::start(), Dir::make());
     assert!(std::process::Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap().success());
     helper.ask(Ask::WatchFile { watch: 1, path: dir.path("pipe") });
     assert_eq!(helper.says(), is(1, ""));

@@ -6,7 +6,7 @@ use kalived::sys::seqpacket;
 
 #[test]
 fn a_name_becomes_addresses() {
-    let helper = Helper::new();
+    let helper = Helper::start();
     helper.ask(Ask::Lookup { conn: 1, host: "localhost".into(), port: 25 });
     match helper.says() {
         Tell::Resolved { conn: 1, result: Ok(addrs) } => {
@@ -21,7 +21,7 @@ fn a_name_becomes_addresses() {
 
 #[test]
 fn nonsense_is_passed_over_and_said_once() {
-    let (helper, dir) = (Helper::new(), Dir::new());
+    let (helper, dir) = (Helper::start(), Dir::make());
     for nonsense in [&b"\xff"[..], &[0; 100], &[1; 20_000]] {
         seqpacket::send(&helper.line, nonsense, &[]).unwrap();
     }
@@ -33,7 +33,7 @@ fn nonsense_is_passed_over_and_said_once() {
 
 #[test]
 fn it_ends_with_the_line_and_not_with_a_signal() {
-    let (helper, dir) = (Helper::new(), Dir::new());
+    let (helper, dir) = (Helper::start(), Dir::make());
     helper.ask(Ask::WatchFile { watch: 1, path: dir.path("none") });
     helper.says();
     for signal in ["-TERM", "-INT", "-HUP"] {

@@ -31,7 +31,7 @@ pub struct Helper {
 
 impl Helper {
     /// As the guard begins it.
-    pub fn new() -> Helper {
+    pub fn start() -> Helper {
         Helper::under(&[])
     }
 
@@ -106,7 +106,7 @@ pub struct Dir(pub PathBuf);
 
 impl Dir {
     /// With a name nobody else has.
-    pub fn new() -> Dir {
+    pub fn make() -> Dir {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("kalived-helper-{}-{number}", std::process::id()));

@@ -40,7 +40,7 @@ fn program(dir: &Dir, name: &str) -> String {
 }
 
 fn starts_stops_and_is_a_zombie(helper: &Helper, tag: &str) {
-    let dir = Dir::new();
+    let dir = Dir::make();
     // What a careless reader of /proc/PID/stat stumbles over.
     let name = format!("{tag}{} ) Z", std::process::id() % 100_000);
     let path = program(&dir, &name);
@@ -60,7 +60,7 @@ fn starts_stops_and_is_a_zombie(helper: &Helper, tag: &str) {
 
 #[test]
 fn processes_start_stop_and_become_zombies() {
-    starts_stops_and_is_a_zombie(&Helper::new(), "k");
+    starts_stops_and_is_a_zombie(&Helper::start(), "k");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn without_events_proc_is_read_and_that_is_said_once() {
 
 #[test]
 fn a_process_that_changes_its_name_changes_the_count() {
-    let helper = Helper::new();
+    let helper = Helper::start();
     let (before, after) = (format!("b{}", std::process::id()), format!("a{}", std::process::id()));
     helper.ask(watch(1, &[&before], ParamMatch::Unset, false));
     helper.ask(watch(2, &[&after], ParamMatch::Unset, false));
@@ -103,7 +103,7 @@ fn a_process_that_changes_its_name_changes_the_count() {
 
 #[test]
 fn parameters_tell_one_from_another() {
-    let (helper, dir) = (Helper::new(), Dir::new());
+    let (helper, dir) = (Helper::start(), Dir::make());
     let path = program(&dir, "params");
     let _all = [Sleeper::start(&path, &["60"]), Sleeper::start(&path, &["60", "1"]), Sleeper::start(&path, &["600"])];
     for (w, argv, compare, full, n) in [
@@ -120,7 +120,7 @@ fn parameters_tell_one_from_another() {
 
 #[test]
 fn a_storm_of_processes_ends_in_the_right_number() {
-    let (helper, dir) = (Helper::new(), Dir::new());
+    let (helper, dir) = (Helper::start(), Dir::make());
     let name = format!("s{}", std::process::id());
     let path = program(&dir, &name);
     helper.ask(watch(1, &[&name], ParamMatch::Unset, false));
