@@ -4,9 +4,11 @@
 //! its arm, without `_`, as in the simulator.
 
 use super::adverts::{Adverts, Way};
+use super::helperline::HelperLine;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
 use super::rtnl::Rtnl;
+use super::streams::Streams;
 use super::token::Token;
 use crate::effect::{Effect, Effects, SockSpec};
 use crate::event::{Errno, Event, LONGEST_AGE, RxMeta, Signal};
@@ -68,7 +70,7 @@ pub struct Counters {
 
 /// The interpreter.
 pub struct Exec {
-    ring: Ring<Token>,
+    pub(super) ring: Ring<Token>,
     buffers: BufRing,
     header_v4: Rc<Header>,
     header_v6: Rc<Header>,
@@ -77,9 +79,9 @@ pub struct Exec {
     socks: BTreeMap<SockKey, Sock>,
     adverts: Adverts,
     rtnl: Rtnl,
-    log: Sink,
+    pub(super) log: Sink,
     /// Answers that need no completion; told at the start of the next turn.
-    inbox: VecDeque<Event<'static>>,
+    pub(super) inbox: VecDeque<Event<'static>>,
     /// Adverts and farewells on their way by [`Token::Send`].
     sending: usize,
     exit: Option<(ExitCode, Instant)>,
@@ -91,6 +93,8 @@ pub struct Exec {
     /// When the last requests went to the kernel.
     asked: Option<Instant>,
     several_cpus: bool,
+    pub(super) streams: Streams,
+    pub(super) helper: HelperLine,
 }
 
 impl Exec {
@@ -121,6 +125,8 @@ impl Exec {
             urgent: Vec::new(),
             asked: None,
             several_cpus: std::thread::available_parallelism().is_ok_and(|n| n.get() > 1),
+            streams: Streams::default(),
+            helper: HelperLine::default(),
         })
     }
 
@@ -142,6 +148,7 @@ impl Exec {
             self.ring.push_out();
         }
         self.adverts.arm(&mut self.ring);
+        self.pump_helper();
         self.log.pump(&mut self.ring, now.mono);
     }
 
@@ -200,9 +207,9 @@ impl Exec {
             | Effect::OpenFifo { .. }
             | Effect::WriteFifo { .. }
             | Effect::CloseFifo { .. }
-            | Effect::Lookup { .. }) => self.helper_effect(now, e),
+            | Effect::Lookup { .. }) => self.helper_effect(e),
             e @ (Effect::Connect { .. } | Effect::Write { .. } | Effect::CloseConn { .. }) => {
-                self.stream_effect(now, e)
+                self.stream_effect(e);
             }
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
@@ -298,7 +305,7 @@ impl Exec {
     }
 
     fn completion(&mut self, now: Now, done: Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
-        let Done { tag, result, buffer, more, read, .. } = done;
+        let Done { tag, op, result, buffer, more, read } = done;
         match tag {
             Token::Rx(sock) => self.datagram(now, sock, result, buffer, more, tell),
             Token::Timer(chain) => self.adverts.on_timer(chain),
@@ -335,6 +342,10 @@ impl Exec {
             }
             Token::Log => self.log.on_written(result, now.mono),
             Token::Cancel => {}
+            Token::Connect(_) | Token::StreamRx(_) | Token::StreamTx(_) => {
+                self.streams.on_done(&mut self.ring, tag, op, result, read.as_deref(), tell);
+            }
+            Token::HelperRx | Token::HelperTx | Token::FifoRoom(_) => self.on_helper(now, tag, op, tell),
         }
     }
 
@@ -431,10 +442,12 @@ impl Exec {
     /// One line for SIGUSR2.
     pub fn describe(&self) -> String {
         format!(
-            "{} operations in flight, {} chains of adverts, {} sockets; {:?}, {} malformed netlink messages",
+            "{} operations in flight, {} chains of adverts, {} sockets, {} connections; {}; {:?}, {} malformed netlink messages",
             self.ring.in_flight(),
             self.adverts.chains(),
             self.socks.len(),
+            self.streams.len(),
+            self.helper.describe(),
             self.counters(),
             self.rtnl.malformed,
         )

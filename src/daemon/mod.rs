@@ -6,13 +6,13 @@
 pub mod adverts;
 pub mod exec;
 mod guardline;
-mod helperline;
+pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
 mod scripthost;
 pub mod start;
-mod streams;
+pub mod streams;
 pub mod token;
 pub(crate) mod tools;
 

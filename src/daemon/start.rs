@@ -34,6 +34,7 @@ pub fn program() -> ExitCode {
             let _ = write!(std::io::stdout(), "{text}");
             ExitCode::Ok
         }
+        Parsed::Helper => crate::helper::main(),
         Parsed::Run(options) => start(&options),
         Parsed::Ask(ask, report) => crate::guard::client::run(&ask, &report),
         Parsed::Tool(tool, report) => tools::run(&tool, &report),

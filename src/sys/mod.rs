@@ -7,15 +7,20 @@
 
 pub mod bufring;
 pub mod clock;
+pub mod connector;
 pub mod daemonize;
+pub mod fifo;
 pub mod host;
 pub mod ifaddrs;
+pub mod inotify;
 pub mod logfd;
 pub mod netlink;
 pub mod op;
 pub mod pidfile;
+pub mod poll;
 pub mod ring;
 pub mod sched;
+pub mod seqpacket;
 pub mod signal;
 pub mod socket;
 pub mod unixsock;
@@ -35,6 +40,8 @@ pub mod errno {
     pub const EACCES: i32 = -libc::EACCES;
     /// Try again: the buffer is full.
     pub const EAGAIN: i32 = -libc::EAGAIN;
+    /// Invalid argument.
+    pub const EINVAL: i32 = -libc::EINVAL;
     /// Interrupted by a signal.
     pub const EINTR: i32 = -libc::EINTR;
 }

@@ -20,6 +20,14 @@ pub const USR1: u8 = libc::SIGUSR1 as u8;
 /// SIGUSR2.
 pub const USR2: u8 = libc::SIGUSR2 as u8;
 
+/// Ignores all of them, and SIGPIPE.
+pub fn ignore() {
+    for signal in TAKEN.into_iter().chain([libc::SIGPIPE]) {
+        // SAFETY: SIG_IGN is a valid disposition.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 /// Installs the handlers; the read end is returned. SIGPIPE is ignored: a reader that goes away is an EPIPE.
 pub fn install() -> io::Result<Fd> {
     let mut ends = [0i32; 2];

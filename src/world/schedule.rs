@@ -131,9 +131,9 @@ impl World {
         }
         match self.phase {
             // Nothing is reloaded any more.
-            Phase::Stopping | Phase::Gone => return,
+            Phase::Stopping | Phase::Frozen | Phase::Gone => return,
             // Not started yet: soon.
-            Phase::Reading | Phase::Cleaning => return self.timers.set(Due::ReloadTime, now.mono + RETRY),
+            Phase::Reading | Phase::Standby | Phase::Cleaning => return self.timers.set(Due::ReloadTime, now.mono + RETRY),
             Phase::Running => {}
         }
         fx.note(text::reload_now());
