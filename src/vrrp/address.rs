@@ -308,6 +308,9 @@ impl Addresses {
                     self.retry_at(at, id, timers);
                     return outcome;
                 }
+                // The answer was lost, not the addition: deleted to be sure. A reload may have taken away who would look for it
+                // among the left-overs after the next dump.
+                e.held = matches!(errno, Errno::ENOBUFS | Errno::ETIMEDOUT);
             }
             (false, Err(errno)) => {
                 let at = e.backoff(now);
