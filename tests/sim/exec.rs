@@ -87,6 +87,7 @@ impl Sim {
                 | Effect::Write { .. }
                 | Effect::CloseConn { .. }
                 | Effect::Compile
+                | Effect::StandingBy
                 | Effect::Frozen => {}
                 Effect::Reloaded(r) => self.reloaded(node, r.done),
                 Effect::Note(note) => {
