@@ -110,10 +110,21 @@ impl Instance {
 
     /// Another process takes over: a takeover that has just begun is completed, and everything that can be armed is.
     pub fn on_freeze(&mut self, cx: &mut Cx<'_>) {
+        if core::mem::take(&mut self.parting) {
+            self.disarm(None, cx);
+        }
         if cx.timers.stop(Due::Claim(self.key)) {
             self.on_claim(cx);
         }
         if self.is_master() {
+            self.top_up(cx);
+        }
+    }
+
+    /// `Due::Inherited`.
+    pub fn on_inherited(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.armed.retain(|at| *at > cx.now.mono);
             self.top_up(cx);
         }
     }
@@ -234,12 +245,16 @@ impl Instance {
             self.part_after(last, cx);
             return;
         }
-        // With another interval than before, peers are told of it before they miss an advert of the old one.
-        let next = self.phase.map_or(last + old, |phase| phase.after(last)).min(last + old);
-        if next > now {
-            self.arm_at(next, cx);
-        } else {
+        let next = self.phase.map_or(last + old, |phase| phase.after(last));
+        if next.min(last + old) <= now {
             self.send_now(cx);
+        } else if next > last + old {
+            // The interval is longer now: peers are told of it before they miss an advert of the old one.
+            self.arm_at(last + old, cx);
+        } else {
+            // As if it were ours; but nobody tells us when it leaves.
+            self.armed.push_back(last);
+            cx.timers.set(Due::Inherited(self.key), last);
         }
         self.top_up(cx);
         if shot.announce {

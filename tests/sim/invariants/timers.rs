@@ -28,6 +28,8 @@ struct Model {
     delay_over: bool,
     // A better advert made a Master yield in this turn.
     yields: bool,
+    // It goes on from a snapshot: nothing is known until it follows somebody.
+    inherits: bool,
 }
 
 /// See the module.
@@ -61,9 +63,11 @@ impl TimersHold {
                     follow(m);
                 }
             }
+            State::Backup if m.inherits && advert.priority < me.priority => m.deadline = None,
             State::Backup | State::Master => match advert.priority {
                 0 => m.deadline = Some(g.now + skew(spec.version, me.priority, m.mai)),
                 p if p >= me.priority => {
+                    m.inherits = false;
                     (m.delay_from, m.delay_over) = (None, false);
                     follow(m);
                 }
@@ -108,7 +112,10 @@ impl Checker for TimersHold {
     }
     fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
         match *fact {
-            Fact::Heard { node, group, ref advert, from } if from != node => {
+            Fact::Inherits { node } => self.model[node].iter_mut().for_each(|m| m.inherits = true),
+            Fact::Heard { node, group, ref advert, from } | Fact::Overheard { node, group, ref advert, from }
+                if from != node =>
+            {
                 self.heard(g, node, group, advert, g.opts.host[from]);
             }
             Fact::Moved { node, group } => {
@@ -130,6 +137,7 @@ impl Checker for TimersHold {
                         }
                     }
                     (State::Master, State::Backup) if m.yields => {}
+                    (State::Init, State::Backup) if m.inherits => m.mai = me.interval,
                     (_, State::Backup) => {
                         m.mai = me.interval;
                         m.deadline = Some(g.now + first_wait(spec.version, me));
