@@ -9,10 +9,9 @@
 //! Deliberately absent: a way back from frozen. The other process may have begun to speak.
 
 use super::*;
-use crate::effect::Reloaded;
-use crate::snapshot::{InstanceShot, Snapshot, TrackShot};
+use crate::snapshot::{InstanceShot, Snapshot};
 use crate::vrrp::advert::Heard;
-use crate::vrrp::instance::{Before, Mark};
+use crate::vrrp::instance::{Mark, Since};
 use std::collections::VecDeque;
 
 /// What `Go` brings.
@@ -32,17 +31,18 @@ type Overheard = BTreeMap<VrKey, VecDeque<(Heard, Now)>>;
 const OVERHEARD: usize = 16;
 
 // What the last snapshot said, to see whether another one is worth writing.
-#[derive(Default, PartialEq)]
-pub(super) struct Written {
-    instances: Vec<(VrKey, Mark)>,
-    tracks: Vec<TrackShot>,
-}
+pub(super) type Written = Vec<(VrKey, Mark)>;
 
 impl World {
     /// A world that takes over from another process: give it [`Event::Start`], wait for [`Effect::StandingBy`], then give it
     /// [`Event::Go`]; a `Go` that comes earlier is acted on when it can be.
     pub fn standby(config: Config) -> World {
         World { standby: Some(Standby::default()), ..World::new(config) }
+    }
+
+    /// Whether it still waits for `Go`, or for what it needs to act on it.
+    pub fn stands_by(&self) -> bool {
+        self.standby.is_some()
     }
 
     /// Something for the next process, if there is more to say than the last time; not for every advert. Costs some nanoseconds
@@ -52,11 +52,11 @@ impl World {
             return None;
         }
         let marks = || self.instances.iter().map(|(vr, vi)| (vr, vi.mark()));
-        let tracks = self.track_shots();
-        if marks().eq(self.written.instances.iter().copied()) && tracks == self.written.tracks {
+        let tracks = self.tracks.take_dirty();
+        if !tracks && marks().eq(self.written.iter().copied()) {
             return None;
         }
-        self.written = Written { instances: marks().collect(), tracks };
+        self.written = marks().collect();
         Some(self.shoot(now, false))
     }
 
@@ -75,16 +75,12 @@ impl World {
         let waiting = self.announcer.waiting();
         let shot = |(vr, vi): (VrKey, &Instance)| {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
-            vi.shot(&self.timers, ids, missing || waiting.contains(&vr))
+            let ifindex = self.links.by_name(&vi.cfg().interface).map_or(0, |l| l.ifindex);
+            vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr))
         };
         let instances = self.instances.iter().map(shot).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
-        Snapshot { at: at.0, last, instances, tracks: self.track_shots() }
-    }
-
-    // What trackers know.
-    fn track_shots(&self) -> Vec<TrackShot> {
-        Vec::new()
+        Snapshot { at: at.0, last, instances, tracks: self.tracks.shots() }
     }
 
     pub(super) fn on_freeze(&mut self, now: Now, fx: &mut Effects) {
@@ -94,6 +90,8 @@ impl World {
         for vr in self.instances.keys() {
             with!(self, vr, now, fx, |vi, cx| vi.on_freeze(cx));
         }
+        self.stop_tracks(now, fx);
+        self.abandon_reload("another process goes on", fx);
         self.phase = Phase::Frozen;
         self.frozen_at = Some(now.mono);
         fx.push(Effect::Frozen);
@@ -119,10 +117,6 @@ impl World {
             }
             list.push_back((heard, now));
         }
-    }
-
-    pub(super) fn refuse_config(fx: &mut Effects) {
-        fx.push(Effect::Reloaded(Box::new(Reloaded { text: text::STANDING_BY.to_owned(), done: false })));
     }
 
     // In standby, after every input: ready? If so, go or say so.
@@ -156,12 +150,13 @@ impl World {
         overheard: &Overheard,
         fx: &mut Effects,
     ) {
+        self.tracks.resume(&snapshot.tracks);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {
-            None if snapshot.last => Before::Frozen,
+            None if snapshot.last => Since::Frozen,
             // It did not freeze, so it was alive when it wrote this, and nothing later is known.
-            None => Before::Dead(at),
-            Some(since) => Before::Dead(since.min(now.mono)),
+            None => Since::Dead(at),
+            Some(since) => Since::Dead(since.min(now.mono)),
         };
         let shots: BTreeMap<&str, &InstanceShot> = snapshot.instances.iter().map(|s| (s.name.as_str(), s)).collect();
         // Masters first: an advert may be due.

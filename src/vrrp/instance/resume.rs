@@ -28,7 +28,7 @@ const COUNTER: u64 = u64::MAX / 2;
 
 /// Who spoke for us until now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Before {
+pub enum Since {
     /// A process that froze: its armed adverts leave, up to the last.
     Frozen,
     /// One that died: known to have been alive at this time.
@@ -60,8 +60,8 @@ fn state_of(n: u8) -> Option<State> {
 }
 
 impl Instance {
-    /// What is handed over; `addrs`: what it holds or has asked for; `announce`: hosts have not been told of all of it.
-    pub fn shot(&self, timers: &Timers, addrs: Vec<AddrId>, announce: bool) -> InstanceShot {
+    /// What is handed over; `ifindex`: its interface now, or 0; `addrs`: what it holds or has asked for; `announce`: hosts have not been told of all of it.
+    pub fn shot(&self, timers: &Timers, ifindex: u32, addrs: Vec<AddrId>, announce: bool) -> InstanceShot {
         let s = &self.stats;
         let mut stats = vec![
             s.advert_rcvd,
@@ -80,6 +80,7 @@ impl Instance {
             vrid: self.cfg.vrid,
             interface: self.cfg.interface.clone(),
             v6: self.cfg.family == Family::V6,
+            ifindex,
             state: self.state as u8,
             since: (self.since.mono.0, self.since.wall.0),
             priority: self.priority,
@@ -136,11 +137,14 @@ impl Instance {
     }
 
     /// Goes on from where another process left it, if that can be. If not it stays as it is, and starts like any other.
-    pub fn resume(&mut self, shot: &InstanceShot, at: Instant, before: Before, sock: SockState, cx: &mut Cx<'_>) {
+    pub fn resume(&mut self, shot: &InstanceShot, at: Instant, before: Since, sock: SockState, cx: &mut Cx<'_>) {
         if self.state != State::Init {
             return;
         }
         match state_of(shot.state) {
+            Some(State::Master) if cx.links.by_name(&self.cfg.interface).is_none_or(|l| l.ifindex != shot.ifindex) => {
+                cx.fx.note(text::cold(&self.cfg.name, text::ANOTHER_INTERFACE));
+            }
             Some(State::Master) => match self.plan(shot, at, before, cx.now.mono) {
                 Plan::Join { last, old } => self.join_in(shot, last, old, sock, cx),
                 Plan::Resume { silent, last } => self.speak_again(shot, silent, last, sock, cx),
@@ -167,7 +171,7 @@ impl Instance {
         shot.priority > 0 && (INTERVALS.0..=INTERVALS.1).contains(&shot.master_interval) && shot.since.0 <= now.0
     }
 
-    fn plan(&self, shot: &InstanceShot, at: Instant, before: Before, now: Instant) -> Plan {
+    fn plan(&self, shot: &InstanceShot, at: Instant, before: Since, now: Instant) -> Plan {
         if !self.sound(shot, now) {
             return Plan::Cold(None);
         }
@@ -178,10 +182,10 @@ impl Instance {
         let silent = match (before, last) {
             // More than any process arms.
             (_, Some(last)) if last > now + old * (timing::depth(old) as u32 + 1) => return Plan::Cold(None),
-            (Before::Frozen, Some(last)) if now < last + old => return Plan::Join { last, old },
-            (Before::Frozen, last) => now.since(last.unwrap_or(at)),
+            (Since::Frozen, Some(last)) if now < last + old => return Plan::Join { last, old },
+            (Since::Frozen, last) => now.since(last.unwrap_or(at)),
             // It was alive then, but its last advert may have been sent up to an interval before.
-            (Before::Dead(since), _) => now.since(since) + old,
+            (Since::Dead(since), _) => now.since(since) + old,
         };
         if silent < limit {
             Plan::Resume { silent, last }
@@ -290,7 +294,7 @@ impl Instance {
         }
     }
 
-    fn listen_on(&mut self, shot: &InstanceShot, before: Before, sock: SockState, cx: &mut Cx<'_>) {
+    fn listen_on(&mut self, shot: &InstanceShot, before: Since, sock: SockState, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         self.take_over(shot, State::Backup, cx.now);
         if self.cfg.version == Version::V3 {
@@ -300,7 +304,7 @@ impl Instance {
         self.silence.since = Some(now);
         let most = now + self.master_down_interval().max(self.first_wait());
         let down = match (before, shot.master_down) {
-            (Before::Frozen, Some(at)) => Instant(at).clamp(now, most),
+            (Since::Frozen, Some(at)) => Instant(at).clamp(now, most),
             _ => now + self.master_down_interval(),
         };
         cx.timers.set(Due::MasterDown(self.key), down);
