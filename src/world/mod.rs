@@ -198,6 +198,7 @@ mod tracks;
 impl World {
     /// A world that has not started: give it [`Event::Start`].
     pub fn new(mut config: Config) -> World {
+        let (tracks, remarks) = (Tracks::new(&config), crate::track::remarks(&config));
         let instances = core::mem::take(&mut config.instances);
         let mut w = World {
             phase: Phase::Reading,
@@ -215,9 +216,9 @@ impl World {
             children: Children::default(),
             conns: Conns::default(),
             watches: Watches::default(),
-            tracks: Tracks::new(&config),
+            tracks,
             track_users: BTreeMap::new(),
-            remarks: crate::track::remarks(&config),
+            remarks,
             dumping: false,
             dump_again: false,
             dumps_failed: 0,

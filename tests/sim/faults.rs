@@ -50,6 +50,8 @@ pub enum Class {
     SockLoss,
     /// Half of the sends fail, as with a closed firewall or a full queue.
     SendError,
+    /// Another configuration, or the same once more.
+    Reload,
     /// Killed, and another process goes on from the snapshot that was written last.
     CrashResume,
     /// Another process takes over.
@@ -58,7 +60,7 @@ pub enum Class {
 
 impl Class {
     /// All of them, in order of their number.
-    pub const ALL: [Class; 22] = [
+    pub const ALL: [Class; 23] = [
         Class::Loss,
         Class::Delay,
         Class::Duplicate,
@@ -79,6 +81,7 @@ impl Class {
         Class::WallStep,
         Class::SockLoss,
         Class::SendError,
+        Class::Reload,
         Class::CrashResume,
         Class::HandOver,
     ];

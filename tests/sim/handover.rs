@@ -41,7 +41,7 @@ impl Sim {
         if self.sabotage == Some(Sabotage::LateHeir) {
             dead = Some(self.nodes[node].clock(self.ground.now));
         }
-        self.start(node, World::standby(self.ground.opts.config(node)));
+        self.start(node, World::standby(self.variations[node].config(&self.ground.opts, node)));
         self.complete(node, Completion::Go(snapshot, dead));
     }
 
@@ -76,7 +76,7 @@ impl Sim {
         // It may have taken over itself a moment ago.
         n.leaving.extend(p.armed.into_iter().map(|((at, _), a)| (at, p.socks.get(&a.sock).copied(), a.packet)));
         n.leaving.sort_by_key(|l| l.0);
-        n.start(World::standby(self.ground.opts.config(node)));
+        n.start(World::standby(self.variations[node].config(&self.ground.opts, node)));
         n.heir_of = heir_of;
         n.orders = Some((Some(Box::new(snapshot)), None));
         self.stand_by(node, now);

@@ -7,6 +7,7 @@ use crate::kernel::{Kernel, Msg};
 use crate::packet::Advert;
 use crate::rng::Rng;
 use bytes::Bytes;
+use kalived::config::model::Config;
 use kalived::effect::{Effects, SockSpec};
 use kalived::event::{Errno, ReqId, RxMeta, Signal};
 use kalived::id::{SockKey, VrKey};
@@ -68,6 +69,13 @@ pub enum Completion {
     Net(Msg),
     /// A signal.
     Signal(Signal),
+    /// Another configuration was compiled; `same`: it says what the one before said.
+    Config {
+        /// What.
+        config: Box<Config>,
+        /// Whether.
+        same: bool,
+    },
     /// To a process in standby: what the one before left, and since when that is dead.
     Go(Option<Box<Snapshot>>, Option<Instant>),
 }
@@ -97,6 +105,7 @@ impl Inbox {
             Completion::SendFailed { .. }
             | Completion::SockReady { .. }
             | Completion::SockLost { .. }
+            | Completion::Config { .. }
             | Completion::Signal(_)
             | Completion::Go(..) => {
                 self.rest.push_back(c);
@@ -110,6 +119,10 @@ impl Inbox {
             && self.netlink.is_empty()
             && self.rest.is_empty()
             && self.datagrams.values().all(VecDeque::is_empty)
+    }
+    /// Whether a configuration waits.
+    pub fn has_config(&self) -> bool {
+        self.rest.iter().any(|c| matches!(c, Completion::Config { .. }))
     }
     /// Takes all, the sources woven together at random.
     pub fn take(&mut self, rng: &mut Rng) -> Vec<Completion> {

@@ -12,4 +12,6 @@ mod reload;
 mod roll_out;
 mod rx;
 mod table;
+mod track;
+mod track_check;
 mod vectors;
