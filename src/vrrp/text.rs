@@ -217,6 +217,8 @@ pub fn silent_too_long(silent: Duration, limit: Duration) -> String {
 }
 /// See [`cold`].
 pub const ANOTHER_ROUTER: &str = "what the process before left is of another VRID, interface or family";
+/// See [`cold`].
+pub const ANOTHER_INTERFACE: &str = "was Master, but its interface is gone or another one now";
 /// Addresses of the process before that the configuration does not have any more.
 pub fn dropped_addresses(n: usize) -> Note {
     note(Level::Notice, format!("removing {n} virtual address(es) that this configuration does not have any more"))

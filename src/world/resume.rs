@@ -40,6 +40,11 @@ impl World {
         World { standby: Some(Standby::default()), ..World::new(config) }
     }
 
+    /// Whether it still waits for `Go`, or for what it needs to act on it.
+    pub fn stands_by(&self) -> bool {
+        self.standby.is_some()
+    }
+
     /// Something for the next process, if there is more to say than the last time; not for every advert. Costs some nanoseconds
     /// a virtual router when there is not.
     pub fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
@@ -70,7 +75,8 @@ impl World {
         let waiting = self.announcer.waiting();
         let shot = |(vr, vi): (VrKey, &Instance)| {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
-            vi.shot(&self.timers, ids, missing || waiting.contains(&vr))
+            let ifindex = self.links.by_name(&vi.cfg().interface).map_or(0, |l| l.ifindex);
+            vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr))
         };
         let instances = self.instances.iter().map(shot).collect();
         let at = self.frozen_at.unwrap_or(now.mono);

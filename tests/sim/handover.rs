@@ -138,17 +138,13 @@ impl Sim {
         }
     }
 
-    /// `Go` is being handled.
-    pub fn takes_over(&mut self, node: usize, waiting: &mut bool, crashed: bool) {
-        if core::mem::take(waiting) {
-            self.ground.nodes[node].handing = false;
-            self.clock_touched(node, false);
-            self.touch(node);
-            self.fact(Fact::Touched);
-        }
-        if crashed {
-            self.fact(Fact::Inherits { node });
-        }
+    /// `Go` was acted on.
+    pub fn takes_over(&mut self, node: usize, waiting: &mut bool) {
+        *waiting = false;
+        self.ground.nodes[node].handing = false;
+        self.clock_touched(node, false);
+        self.touch(node);
+        self.fact(Fact::Touched);
     }
 
     /// The kernel does what a process asked for that is not there any more.

@@ -99,10 +99,15 @@ impl Sim {
                 }
                 Completion::Config { config, same } => now = self.take_config(node, &mut p, now, config, same),
                 Completion::Go(snapshot, dead_since) => {
-                    self.takes_over(node, &mut p.waiting, dead_since.is_some());
+                    if dead_since.is_some() {
+                        self.fact(Fact::Inherits { node });
+                    }
                     p.world.handle(now, Event::Go { snapshot, dead_since }, &mut p.fx);
                 }
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
+            }
+            if p.waiting && !p.world.stands_by() {
+                self.takes_over(node, &mut p.waiting);
             }
             if look && !p.waiting {
                 self.observe(node, &p.world);

@@ -381,6 +381,18 @@ fn crash_on_a_dead_link() -> Bench {
 }
 
 #[test]
+fn an_interface_that_was_replaced_in_the_gap_took_all_that_was_armed_along() {
+    let mut old = Bench::master(every(100, false));
+    let mut new = beside(&old, vec![every(100, false)]);
+    let s = freeze(&mut old);
+    new.event(Event::LinkDel { ifindex: ETH0 });
+    new.event(Event::LinkNew(link(9, "eth0", true)));
+    new.event(Event::AddrNew(addr(9, OURS, 16, 0)));
+    go(&mut new, s, None);
+    assert_eq!((new.state(), new.logged("its interface is gone or another one now")), (State::Backup, 1));
+}
+
+#[test]
 fn an_owner_whose_fault_passes_takes_its_farewell_back() {
     let mut cfg = InstanceConfig { priority: 255, ..every(1000, false) };
     cfg.track_interfaces =
@@ -426,7 +438,8 @@ fn what_makes_no_sense_resumes_nothing() {
     let good = freeze(&mut old);
     let now = old.now.mono.0;
     type Lie = fn(&mut kalived::snapshot::InstanceShot, u64);
-    let lies: [Lie; 8] = [
+    let lies: [Lie; 9] = [
+        |i, _| i.master_interval = 1,
         |i, _| i.priority = 0,
         |i, _| i.state = 7,
         |i, _| i.master_interval = 0,

@@ -60,8 +60,8 @@ fn state_of(n: u8) -> Option<State> {
 }
 
 impl Instance {
-    /// What is handed over; `addrs`: what it holds or has asked for; `announce`: hosts have not been told of all of it.
-    pub fn shot(&self, timers: &Timers, addrs: Vec<AddrId>, announce: bool) -> InstanceShot {
+    /// What is handed over; `ifindex`: its interface now, or 0; `addrs`: what it holds or has asked for; `announce`: hosts have not been told of all of it.
+    pub fn shot(&self, timers: &Timers, ifindex: u32, addrs: Vec<AddrId>, announce: bool) -> InstanceShot {
         let s = &self.stats;
         let mut stats = vec![
             s.advert_rcvd,
@@ -80,6 +80,7 @@ impl Instance {
             vrid: self.cfg.vrid,
             interface: self.cfg.interface.clone(),
             v6: self.cfg.family == Family::V6,
+            ifindex,
             state: self.state as u8,
             since: (self.since.mono.0, self.since.wall.0),
             priority: self.priority,
@@ -141,6 +142,9 @@ impl Instance {
             return;
         }
         match state_of(shot.state) {
+            Some(State::Master) if cx.links.by_name(&self.cfg.interface).is_none_or(|l| l.ifindex != shot.ifindex) => {
+                cx.fx.note(text::cold(&self.cfg.name, text::ANOTHER_INTERFACE));
+            }
             Some(State::Master) => match self.plan(shot, at, before, cx.now.mono) {
                 Plan::Join { last, old } => self.join_in(shot, last, old, sock, cx),
                 Plan::Resume { silent, last } => self.speak_again(shot, silent, last, sock, cx),

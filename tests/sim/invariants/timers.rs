@@ -30,6 +30,8 @@ struct Model {
     yields: bool,
     // It goes on from a snapshot: nothing is known until it follows somebody.
     inherits: bool,
+    // What makes it yield came while it was handed over.
+    overheard: bool,
 }
 
 /// See the module.
@@ -117,6 +119,8 @@ impl Checker for TimersHold {
                 if from != node =>
             {
                 self.heard(g, node, group, advert, g.opts.host[from]);
+                let m = &mut self.model[node][group];
+                m.overheard |= m.yields && matches!(fact, Fact::Overheard { .. });
             }
             Fact::Moved { node, group } => {
                 let vr = &g.nodes[node].vr[group];
@@ -136,6 +140,8 @@ impl Checker for TimersHold {
                             self.worst.add(g.now.since(deadline), g.lateness);
                         }
                     }
+                    // It yields, or it starts anew because `Go` came too late.
+                    (State::Master, State::Backup) if m.overheard => (m.deadline, m.inherits) = (None, true),
                     (State::Master, State::Backup) if m.yields => {}
                     (State::Init, State::Backup) if m.inherits => m.mai = me.interval,
                     (_, State::Backup) => {
@@ -158,7 +164,7 @@ impl Checker for TimersHold {
             }
             Fact::TurnEnd { node, .. } => {
                 for (group, m) in self.model[node].iter_mut().enumerate() {
-                    m.yields = false;
+                    (m.yields, m.overheard) = (false, false);
                     let delay = g.opts.groups[group].members[node].preempt_delay;
                     m.delay_over |= m.delay_from.is_some_and(|t| g.now >= t + delay);
                 }

@@ -128,7 +128,8 @@ impl Checker for Transmission {
                 }
                 self.silence(g, node, group)?;
                 let t = &mut self.tenure[node][group];
-                t.sent += 1;
+                // Those of a frozen process may be of an earlier tenure.
+                t.sent += u64::from(how != How::Left);
                 t.last = Some(g.now);
                 let elapsed = g.now.since(t.from.unwrap_or(vr.since));
                 let per = |d: Duration| (elapsed.as_nanos() / d.as_nanos().max(1)) as u64;
