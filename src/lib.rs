@@ -10,6 +10,7 @@
 
 pub mod child;
 pub mod config;
+pub mod conn;
 pub mod effect;
 pub mod event;
 pub mod exit;

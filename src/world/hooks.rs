@@ -12,6 +12,5 @@ impl World {
     pub(super) fn on_fifo_ready(&mut self, _now: Now, _f: FifoKey, _result: Result<(), Errno>, _fx: &mut Effects) {}
     pub(super) fn on_fifo_written(&mut self, _now: Now, _f: FifoKey, _result: Result<(), Errno>, _fx: &mut Effects) {}
     pub(super) fn on_resolved(&mut self, _now: Now, _c: ConnKey, _r: Result<&[SocketAddr], Errno>, _fx: &mut Effects) {}
-    // A connection is a native check's or a mail's.
-    pub(super) fn on_stream(&mut self, _now: Now, _conn: ConnKey, _what: Stream<'_>, _fx: &mut Effects) {}
+    pub(super) fn on_mail_stream(&mut self, _now: Now, _conn: ConnKey, _what: Stream<'_>, _fx: &mut Effects) {}
 }

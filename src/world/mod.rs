@@ -8,8 +8,9 @@
 
 use crate::child::{Children, For};
 use crate::config::model::{Config, Family};
+use crate::conn::{self, Conns};
 use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
-use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal};
+use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal, Stream};
 use crate::exit::ExitCode;
 use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
 use crate::links::{AddrId, Links};
@@ -138,6 +139,7 @@ pub struct World {
     grid: Grid,
     timers: Timers,
     children: Children,
+    conns: Conns,
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
@@ -189,6 +191,7 @@ impl World {
             grid: Grid::default(),
             timers: Timers::default(),
             children: Children::default(),
+            conns: Conns::default(),
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
@@ -277,7 +280,18 @@ impl World {
             Event::FifoReady { fifo, result } => self.on_fifo_ready(now, fifo, result, fx),
             Event::FifoWritten { fifo, result } => self.on_fifo_written(now, fifo, result, fx),
             Event::Resolved { conn, result } => self.on_resolved(now, conn, result, fx),
-            Event::Stream { conn, what } => self.on_stream(now, conn, what, fx),
+            Event::Stream { conn, what } => {
+                let whom = self.conns.whose(conn);
+                if matches!(what, Stream::Failed(_)) {
+                    // Closed already, and nothing more is heard of it.
+                    self.conns.forget(conn);
+                }
+                match whom {
+                    Some(conn::For::Check(track)) => self.on_check_stream(now, track, conn, what, fx),
+                    Some(conn::For::Mail) => self.on_mail_stream(now, conn, what, fx),
+                    None => {}
+                }
+            }
             Event::Freeze => self.on_freeze(now, fx),
             Event::Go { snapshot, dead_since } => self.on_go(now, snapshot, dead_since, fx),
         }
