@@ -34,6 +34,8 @@ pub enum Due {
     SockRetry(SockKey),
     /// A dump that failed: ask again.
     Resync,
+    /// Hooks, pipes or mail: the notifier knows which.
+    Notify,
     /// The process was asked to stop and waits no longer for the kernel.
     Exit,
 }

@@ -7,7 +7,7 @@
 //! router start, so none of them is ever the source of an advert.
 
 use crate::child::{Children, For};
-use crate::config::model::{Config, Family};
+use crate::config::model::{Config, Family, Global};
 use crate::conn::{self, Conns};
 use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
 use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal, Stream};
@@ -15,6 +15,7 @@ use crate::exit::ExitCode;
 use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
+use crate::notify::{Change, Notifier};
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::vrrp::State;
@@ -140,6 +141,14 @@ pub struct World {
     timers: Timers,
     children: Children,
     conns: Conns,
+    notifier: Notifier,
+    // What the notifier is to be told at the end of the turn.
+    changes: Vec<Change>,
+    // Numbers of the notifier's programs.
+    numbers: u64,
+    // The addresses are gone; hooks, pipes and mail have their grace.
+    leaving: bool,
+    global: Box<Global>,
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
@@ -160,6 +169,7 @@ macro_rules! with {
                 announcer: &mut $world.announcer,
                 grid: &mut $world.grid,
                 vips: &$world.vips,
+                changes: &mut $world.changes,
             };
             $body
         }
@@ -192,6 +202,11 @@ impl World {
             timers: Timers::default(),
             children: Children::default(),
             conns: Conns::default(),
+            notifier: Notifier::default(),
+            changes: Vec::new(),
+            numbers: 0,
+            leaving: false,
+            global: Box::new(config.global),
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
@@ -330,7 +345,8 @@ impl World {
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
-                Due::Exit => self.exit(fx),
+                Due::Notify => self.on_notify_due(now, fx),
+                Due::Exit => self.on_exit_due(now, fx),
             }
         }
         self.settle(now, fx);
@@ -385,13 +401,15 @@ impl World {
         }
         if self.phase == Phase::Cleaning && self.addrs.idle() {
             self.phase = Phase::Running;
+            self.begin_notifying(now, fx);
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
             }
             self.addrs.pump(fx);
         }
+        self.tell_changes(now, fx);
         if self.phase == Phase::Stopping && self.addrs.idle() {
-            self.exit(fx);
+            self.leave(now, fx);
         }
     }
 }
