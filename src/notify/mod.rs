@@ -10,6 +10,8 @@ pub mod mail;
 pub mod queue;
 pub mod reader;
 pub mod script;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use change::{Change, What};

@@ -4,6 +4,8 @@
 mod bench;
 mod kernel_state;
 mod life;
+mod mail;
+mod notify;
 mod pause;
 #[path = "../wire/receiver.rs"]
 mod receiver;
