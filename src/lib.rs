@@ -21,7 +21,9 @@ pub mod notify;
 pub mod snapshot;
 pub mod time;
 pub mod timers;
+pub mod track;
 pub mod vrrp;
+pub mod watch;
 pub mod wire;
 pub mod world;
 

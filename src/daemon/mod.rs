@@ -10,6 +10,7 @@ mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
+mod scripthost;
 pub mod start;
 mod streams;
 pub mod token;

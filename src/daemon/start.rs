@@ -49,7 +49,7 @@ fn start(options: &Options) -> ExitCode {
         return tools::test(&path, &options.report, log.as_deref());
     }
     let mut loaded = tools::read(&path, &options.report);
-    tools::look(&mut loaded, &options.report, false);
+    tools::look(&mut loaded, &options.report, tools::For::Run);
     let text = loaded.render(false);
     // With -l the log says it.
     let fatal = loaded.fatal();

@@ -31,7 +31,7 @@ use core::net::SocketAddr;
 use fifo::Fifos;
 use mail::Mail;
 use queue::{Hooks, Told};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What hooks, pipes and mail have together for the end, once the addresses are gone: a `notify_stop` of five seconds is allowed to
 /// finish (trap 77), and a service manager's patience (90 s) is not tried.
@@ -108,17 +108,30 @@ impl Notifier {
         self.known.entry(cfg.name.clone()).or_default().notify = notify.clone();
     }
 
-    /// It is gone from the configuration: that is told, unless it was in FAULT and there is no word for it.
-    pub fn remove(&mut self, change: Change, cx: &mut Cx<'_>) {
+    /// It is gone from the configuration, and was in the state `was`: that is told, unless there is no word for it and FAULT, the
+    /// word that stands in, would be no news.
+    pub fn remove(&mut self, change: Change, was: State, cx: &mut Cx<'_>) {
         let name = change.name.clone();
         let Some(known) = self.known.get(&name) else { return };
-        let what = if known.notify.deleted.is_some() { What::Deleted } else { What::Removed };
-        if what == What::Deleted || known.state.is_some_and(|s| s != State::Fault) {
-            self.tell(Change { what, ..change }, cx);
+        if known.notify.deleted.is_some() {
+            self.tell(Change { what: What::Deleted, ..change }, cx);
+        } else if !matches!(was, State::Fault | State::Init) {
+            self.tell(Change { what: What::Removed, ..change }, cx);
         }
         self.known.remove(&name);
         self.hooks.remove(&name);
         self.mail.forget(&name);
+    }
+
+    /// Virtual routers that are known here and not among `names`, with the state they were told to be in.
+    pub fn others(&self, names: &BTreeSet<&str>) -> Vec<(String, State)> {
+        let others = self.known.iter().filter(|(name, _)| !names.contains(name.as_str()));
+        others.map(|(name, k)| (name.clone(), k.state.unwrap_or(State::Init))).collect()
+    }
+
+    /// The state that was told last.
+    pub fn state(&self, name: &str) -> Option<State> {
+        self.known.get(name)?.state
     }
 
     /// A change.

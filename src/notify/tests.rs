@@ -90,7 +90,8 @@ impl Desk {
         self.serve();
     }
     fn remove(&mut self) {
-        self.with(|n, cx| n.remove(change(What::Removed), cx));
+        let was = self.n.state("V").unwrap_or(State::Init);
+        self.with(|n, cx| n.remove(change(What::Removed), was, cx));
         self.serve();
     }
 }

@@ -18,6 +18,7 @@ pub mod ring;
 pub mod sched;
 pub mod signal;
 pub mod socket;
+pub mod users;
 
 /// Negated errnos the daemon tells apart.
 pub mod errno {

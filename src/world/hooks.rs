@@ -23,6 +23,10 @@ macro_rules! notify {
     }};
 }
 
+fn gone(vr: VrKey, name: String, priority: u8, at: Now) -> Change {
+    Change { vr, name, what: What::Removed, priority, cause: "no longer in the configuration".to_owned(), at }
+}
+
 impl World {
     /// What this machine is called, for mail that the configuration gives no name.
     pub fn set_host(&mut self, name: &str) {
@@ -31,38 +35,68 @@ impl World {
 
     /// Pipes are opened, hooks are known. Before the first virtual router starts; a standby world: when it begins.
     pub(super) fn begin_notifying(&mut self, now: Now, fx: &mut Effects) {
-        let (global, instances) = (&self.global, &self.instances);
+        let (global, instances) = (&self.base.global, &self.instances);
         notify!(self, now, fx, |n, cx| {
             n.set_global(global, cx);
-            for (_, vi) in instances.iter() {
-                n.set(vi.cfg(), cx);
-            }
+            instances.iter().for_each(|(_, vi)| n.set(vi.cfg(), cx));
         });
     }
 
-    /// After a reload: `global` is the new one, and every virtual router has its new configuration already; those that went
-    /// were told with [`World::instance_removed`].
-    pub(super) fn alter_hooks(&mut self, now: Now, global: Global, fx: &mut Effects) {
-        *self.global = global;
-        self.begin_notifying(now, fx);
-        if self.global.more.fifo_write_vrrp_states_on_reload {
-            let instances = &self.instances;
-            notify!(self, now, fx, |n, cx| {
-                for (_, vi) in instances.iter() {
-                    n.repeat(&vi.cfg().name, vi.state(), vi.priority(), cx);
-                }
-            });
-        }
+    /// A reload begins: who is told, and how, as `config` has it.
+    pub(super) fn alter_hooks(&mut self, now: Now, config: &Config, fx: &mut Effects) {
+        // What happened before is told as it was asked for before.
+        self.tell_changes(now, fx);
+        notify!(self, now, fx, |n, cx| {
+            n.set_global(&config.global, cx);
+            config.instances.iter().for_each(|cfg| n.set(cfg, cx));
+        });
     }
 
-    /// A virtual router left the configuration; it is no longer Master, and about to be forgotten.
-    pub(super) fn instance_removed(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
+    /// A reload removed this virtual router; it was in that state, and its key is dead after this.
+    pub(super) fn instance_removed(&mut self, now: Now, vr: VrKey, was: State, fx: &mut Effects) {
         self.tell_changes(now, fx);
         let Some(vi) = self.instances.get(vr) else { return };
-        let (name, priority) = (vi.cfg().name.clone(), vi.priority());
-        let cause = "no longer in the configuration".to_owned();
-        let change = Change { vr, name, what: What::Removed, priority, cause, at: now };
-        notify!(self, now, fx, |n, cx| n.remove(change, cx));
+        // Its name may be that of another one by now.
+        let name = &vi.cfg().name;
+        if self.instances.iter().any(|(other, vi)| other != vr && vi.cfg().name == *name) {
+            return;
+        }
+        let (name, priority) = (name.clone(), vi.priority());
+        notify!(self, now, fx, |n, cx| n.remove(gone(vr, name, priority, now), was, cx));
+    }
+
+    /// A reload is done. Names are what people know: whoever goes on under another one is told of by that.
+    pub(super) fn hooks_altered(&mut self, now: Now, fx: &mut Effects) {
+        self.tell_changes(now, fx);
+        let names: BTreeSet<&str> = self.instances.iter().map(|(_, vi)| vi.cfg().name.as_str()).collect();
+        let renamed = self.notifier.others(&names);
+        let Some(vr) = self.instances.keys().first().copied() else { return };
+        for (name, was) in renamed {
+            notify!(self, now, fx, |n, cx| n.remove(gone(vr, name, 0, now), was, cx));
+        }
+        for (vr, vi) in self.instances.iter() {
+            let (name, state) = (vi.cfg().name.clone(), vi.state());
+            // A new Master tells so itself when it is done with what is urgent.
+            let telling = self.timers.get(Due::Claim(vr)).is_some();
+            if state != State::Init && !telling && self.notifier.state(&name) != Some(state) {
+                let cause = "goes by this name since the reload".to_owned();
+                self.changes.push(Change {
+                    vr,
+                    name,
+                    what: What::State(state),
+                    priority: vi.priority(),
+                    cause,
+                    at: now,
+                });
+            }
+        }
+        self.tell_changes(now, fx);
+        if self.base.global.more.fifo_write_vrrp_states_on_reload {
+            let instances = &self.instances;
+            notify!(self, now, fx, |n, cx| {
+                instances.iter().for_each(|(_, vi)| n.repeat(&vi.cfg().name, vi.state(), vi.priority(), cx));
+            });
+        }
     }
 
     /// For the snapshot: the state that the hooks of a virtual router were told last.

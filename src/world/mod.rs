@@ -7,17 +7,18 @@
 //! router start, so none of them is ever the source of an advert.
 
 use crate::child::{Children, For};
-use crate::config::model::{Config, Family, Global};
+use crate::config::model::{Config, Family};
 use crate::conn::{self, Conns};
 use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
 use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal, Stream};
 use crate::exit::ExitCode;
-use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::notify::{Change, Notifier};
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
+use crate::track::{TrackView, Tracks};
 use crate::vrrp::State;
 use crate::vrrp::address::{Addresses, Outcome};
 use crate::vrrp::advert::{self, Reject};
@@ -25,7 +26,9 @@ use crate::vrrp::announce::Announcer;
 use crate::vrrp::instance::{Cx, Instance, SockState};
 use crate::vrrp::text::{self, Limit};
 use crate::vrrp::timing::Grid;
+use crate::watch::Watches;
 use core::net::IpAddr;
+use reload::Reloads;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that
@@ -148,12 +151,20 @@ pub struct World {
     numbers: u64,
     // The addresses are gone; hooks, pipes and mail have their grace.
     leaving: bool,
-    global: Box<Global>,
+    watches: Watches,
+    tracks: Tracks,
+    // Whom a tracker's verdict concerns.
+    track_users: BTreeMap<TrackKey, Vec<VrKey>>,
+    // To be said when the trackers start.
+    remarks: Vec<Note>,
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
     // Dumps in a row that were interrupted.
     dumps_failed: u32,
+    // The configuration but for its instances: each has its own.
+    base: Config,
+    reloads: Reloads,
 }
 
 // A machine with everything it may touch; the borrow checker needs the fields apart.
@@ -170,6 +181,7 @@ macro_rules! with {
                 grid: &mut $world.grid,
                 vips: &$world.vips,
                 changes: &mut $world.changes,
+                tracks: &$world.tracks,
             };
             $body
         }
@@ -186,7 +198,8 @@ mod tracks;
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
-    pub fn new(config: Config) -> World {
+    pub fn new(mut config: Config) -> World {
+        let instances = core::mem::take(&mut config.instances);
         let mut w = World {
             phase: Phase::Reading,
             instances: Arena::default(),
@@ -206,23 +219,26 @@ impl World {
             changes: Vec::new(),
             numbers: 0,
             leaving: false,
-            global: Box::new(config.global),
+            watches: Watches::default(),
+            tracks: Tracks::new(&config),
+            track_users: BTreeMap::new(),
+            remarks: crate::track::remarks(&config),
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
+            base: config,
+            reloads: Reloads::default(),
         };
-        for cfg in config.instances {
-            let mut names = BTreeSet::from([cfg.interface.clone()]);
-            names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
-            names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
-            if cfg.priority != 255 {
-                w.vips.extend(cfg.vips.iter().chain(&cfg.excluded).map(|v| v.addr));
-            }
+        for mut cfg in instances {
+            cfg.forget_places();
+            w.vips.extend(reload::vips_of(&cfg));
+            let names = reload::interfaces_of(&cfg);
             let vr = w.instances.insert_with(|key| Instance::new(cfg, key));
             for name in names {
                 w.watchers.entry(name).or_default().push(vr);
             }
         }
+        w.link_tracks();
         w
     }
 
@@ -284,7 +300,7 @@ impl World {
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
-            Event::Config(config) => self.on_config(now, *config, fx),
+            Event::Config(config) => self.on_config(config, fx),
             Event::ChildExit { child, end } => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
@@ -346,6 +362,9 @@ impl World {
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
                 Due::Notify => self.on_notify_due(now, fx),
+                Due::TrackRun(track) => self.on_track_run(now, track, fx),
+                Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
+                Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.on_exit_due(now, fx),
             }
         }
@@ -358,7 +377,24 @@ impl World {
         self.timers.next()
     }
 
-    /// Every virtual router, in file order.
+    /// Every deadline, earliest first.
+    pub fn deadlines(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
+        self.timers.iter()
+    }
+
+    /// How much is kept of each kind, to see that nothing is left behind: virtual routers, timers, sockets with their users,
+    /// interfaces that are watched with their watchers, virtual addresses, programs; then [`Addresses::sizes`].
+    pub fn sizes(&self) -> Vec<usize> {
+        let users = self.socks.iter().map(|(_, s)| s.users.len()).sum::<usize>() + self.sock_of.len();
+        let watchers = self.watchers.values().map(Vec::len).sum();
+        let socks = self.socks.len() + self.sock_by_spec.len();
+        let mut all = vec![self.instances.len(), self.timers.len(), socks, users];
+        all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
+        all.extend(self.addrs.sizes());
+        all
+    }
+
+    /// Every virtual router, by slot: in file order as long as no reload changed it.
     pub fn views(&self) -> Vec<View> {
         self.instances
             .iter()
@@ -379,6 +415,11 @@ impl World {
                 stats: vi.stats().clone(),
             })
             .collect()
+    }
+
+    /// Every tracker that counts, by kind and name.
+    pub fn tracks(&self) -> Vec<TrackView> {
+        self.tracks.views().collect()
     }
 
     /// Panics when a rule that must always hold does not.
@@ -402,11 +443,13 @@ impl World {
         if self.phase == Phase::Cleaning && self.addrs.idle() {
             self.phase = Phase::Running;
             self.begin_notifying(now, fx);
+            self.start_tracks(now, fx);
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
             }
             self.addrs.pump(fx);
         }
+        self.begin_reload(now, fx);
         self.tell_changes(now, fx);
         if self.phase == Phase::Stopping && self.addrs.idle() {
             self.leave(now, fx);

@@ -9,6 +9,8 @@ mod notify;
 mod pause;
 #[path = "../wire/receiver.rs"]
 mod receiver;
+mod reload;
+mod roll_out;
 mod rx;
 mod table;
 mod vectors;
