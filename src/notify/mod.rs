@@ -104,6 +104,10 @@ impl Notifier {
     /// A virtual router, new or with other scripts.
     pub fn set(&mut self, cfg: &InstanceConfig, cx: &mut Cx<'_>) {
         let notify = &cfg.more.notify;
+        // Most of a reload changes nothing here, and a thousand of them are one slice's work.
+        if self.known.get(&cfg.name).is_some_and(|k| k.notify == *notify) {
+            return;
+        }
         self.hooks.set(&cfg.name, notify, cx);
         self.known.entry(cfg.name.clone()).or_default().notify = notify.clone();
     }

@@ -6,6 +6,7 @@ mod kernel_state;
 mod life;
 mod mail;
 mod notify;
+mod notify_reload;
 mod pause;
 #[path = "../wire/receiver.rs"]
 mod receiver;

@@ -26,11 +26,11 @@ fn notifying(mut cfg: InstanceConfig, notify: Notify) -> InstanceConfig {
 }
 
 // `/h` is told of everything, with the arguments of a general hook.
-fn general(cfg: InstanceConfig) -> InstanceConfig {
+pub fn general(cfg: InstanceConfig) -> InstanceConfig {
     notifying(cfg, Notify { any: script(&["/h"]), ..Notify::default() })
 }
 
-fn config(instances: Vec<InstanceConfig>, more: GlobalMore) -> Config {
+pub fn config(instances: Vec<InstanceConfig>, more: GlobalMore) -> Config {
     Config { instances, global: Global { more: Box::new(more), ..Global::default() }, ..Config::default() }
 }
 
@@ -40,12 +40,12 @@ pub struct Desk {
     takes: fn(&SpawnSpec) -> Option<Duration>,
     running: BTreeMap<ChildKey, (Option<Instant>, SpawnSpec)>,
     most: usize,
-    begun: Vec<SpawnSpec>,
+    pub begun: Vec<SpawnSpec>,
     kills: Vec<(String, bool)>,
     pipes: BTreeMap<FifoKey, String>,
     /// Lines that the kernel's part of each pipe has room for.
     room: usize,
-    lines: Vec<String>,
+    pub lines: Vec<String>,
     in_flight: usize,
     full: VecDeque<FifoKey>,
 }
@@ -110,6 +110,7 @@ impl Desk {
                         };
                         self.b.event(Event::FifoWritten { fifo, result });
                     }
+                    Effect::Reloaded(r) => assert!(r.done, "{r:?}"),
                     other => panic!("not asked for here: {other:?}"),
                 }
             }
@@ -145,7 +146,7 @@ impl Desk {
     }
 
     /// The states that hooks of the general kind were told.
-    fn told(&self, name: &str) -> Vec<String> {
+    pub fn told(&self, name: &str) -> Vec<String> {
         let all = self.begun.iter().filter(|s| s.argv.len() >= 5 && s.argv[s.argv.len() - 3] == name);
         all.map(|s| s.argv[s.argv.len() - 2].clone()).collect()
     }
@@ -158,10 +159,10 @@ fn var<'a>(s: &'a SpawnSpec, name: &str) -> &'a str {
     &s.env.iter().find(|(k, _)| k == name).unwrap_or_else(|| panic!("{name} is not set")).1
 }
 
-fn secs(n: u64) -> Duration {
+pub fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
-fn ms(n: u64) -> Duration {
+pub fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
@@ -456,7 +457,7 @@ fn fifo(path: &str) -> Option<Fifo> {
     Some(Fifo { path: path.into(), user: None, group: None, ready: Ready::As { uid: 0, gid: 0 } })
 }
 
-fn piped() -> GlobalMore {
+pub fn piped() -> GlobalMore {
     GlobalMore { notify_fifo: fifo("/run/f"), ..GlobalMore::default() }
 }
 
