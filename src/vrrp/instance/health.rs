@@ -111,6 +111,7 @@ impl Instance {
             self.set_source(source, cx);
             return;
         }
+        self.waits = false;
         if self.state == State::Fault {
             faults.extend(waits);
         }
