@@ -9,6 +9,7 @@ mod mail;
 mod notify;
 mod notify_reload;
 mod pause;
+mod pipes;
 #[path = "../wire/receiver.rs"]
 mod receiver;
 mod reload;

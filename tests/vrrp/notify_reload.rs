@@ -3,7 +3,8 @@
 //! Read first: `notify.rs`.
 
 use crate::bench::{PEER, v2, vip};
-use crate::notify::{Desk, config, general, ms, piped, script, secs};
+use crate::notify::{Desk, config, general, ms, script, secs};
+use crate::pipes::piped;
 use kalived::config::model::InstanceConfig;
 use kalived::config::model::global::GlobalMore;
 use kalived::event::Event;
