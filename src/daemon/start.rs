@@ -123,6 +123,7 @@ fn start(options: &Options) -> ExitCode {
     exec.apply(clock::now(), &mut fx);
     let mut world = World::new(loaded.config);
     world.set_zone(clock::utc_offset);
+    world.set_host(&crate::sys::host::short_name());
     let code = run(&mut exec, &mut world);
     finish(&mut exec, code);
     drop(pid_file);

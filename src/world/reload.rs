@@ -273,6 +273,7 @@ impl World {
             fx.note(text::kept_until_restart("priorities, memory and CPUs of the process"));
         }
         self.base = r.config;
+        self.hooks_altered(now, fx);
         let counts = format!("{} kept, {} altered, {} added, {} removed", r.kept, r.altered, r.added, r.removed);
         let same = r.altered + r.added + r.removed == 0;
         let what = if same { format!("no virtual router changed: {counts}") } else { counts };
