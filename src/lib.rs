@@ -17,6 +17,7 @@ pub mod exit;
 pub mod id;
 pub mod links;
 pub mod note;
+pub mod reload_time;
 pub mod snapshot;
 pub mod time;
 pub mod timers;
@@ -30,6 +31,8 @@ pub mod world;
 pub mod cli;
 #[cfg(target_os = "linux")]
 pub mod daemon;
+#[cfg(target_os = "linux")]
+pub mod guard;
 #[cfg(target_os = "linux")]
 pub mod helper;
 #[cfg(target_os = "linux")]

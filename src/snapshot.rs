@@ -122,6 +122,8 @@ pub struct InstanceShot {
     pub interface: String,
     /// As `name`: IPv6.
     pub v6: bool,
+    /// Index of `interface`; 0: there was none. Under another one nothing that was armed leaves.
+    pub ifindex: u32,
     /// 0 Init, 1 Backup, 2 Master, 3 Fault.
     pub state: u8,
     /// Since when: monotonic and wall clock.

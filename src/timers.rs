@@ -20,6 +20,8 @@ pub enum Due {
     Reannounce(VrKey),
     /// An advert could not be sent; try again within the interval.
     AdvertRetry(VrKey),
+    /// The last advert that the process before has armed leaves: from now on they are all ours.
+    Inherited(VrKey),
     /// Second GARP burst.
     GarpSecond(VrKey),
     /// `garp_master_refresh`.
@@ -34,6 +36,8 @@ pub enum Due {
     SockRetry(SockKey),
     /// A dump that failed: ask again.
     Resync,
+    /// `reload_time_file`: the moment has come, or the wall clock is to be looked at again.
+    ReloadTime,
     /// A tracker's next run or look is due, or the delay of a changed quorum is over. Before `TrackTimeout`: a run that is due in the
     /// moment its predecessor's time is over is not a second failure.
     TrackRun(TrackKey),
@@ -89,6 +93,7 @@ impl Timers {
             PreemptDelay(vr),
             Reannounce(vr),
             AdvertRetry(vr),
+            Inherited(vr),
             GarpSecond(vr),
             GarpRefresh(vr),
             GarpLast(vr),

@@ -14,7 +14,7 @@ mod scripthost;
 pub mod start;
 pub mod streams;
 pub mod token;
-mod tools;
+pub(crate) mod tools;
 
 use crate::effect::Effects;
 use crate::event::Event;

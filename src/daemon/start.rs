@@ -36,6 +36,7 @@ pub fn program() -> ExitCode {
         }
         Parsed::Helper => crate::helper::main(),
         Parsed::Run(options) => start(&options),
+        Parsed::Ask(ask, report) => crate::guard::client::run(&ask, &report),
         Parsed::Tool(tool, report) => tools::run(&tool, &report),
     }
 }
@@ -121,6 +122,7 @@ fn start(options: &Options) -> ExitCode {
     }
     exec.apply(clock::now(), &mut fx);
     let mut world = World::new(loaded.config);
+    world.set_zone(clock::utc_offset);
     let code = run(&mut exec, &mut world);
     finish(&mut exec, code);
     drop(pid_file);

@@ -34,6 +34,8 @@ struct Look {
 #[derive(Debug)]
 pub struct Check {
     key: TrackKey,
+    // What it stands for in the file: a `vrrp_check`, or a `vrrp_script` that only opens a port.
+    kind: Kind,
     name: Box<str>,
     cfg: VrrpCheck,
     // `Err`: why it can never be done.
@@ -46,8 +48,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// Not started.
-    pub fn new(key: TrackKey, cfg: VrrpCheck) -> Check {
+    /// Not started. `kind`: what it is called in the log.
+    pub fn new(key: TrackKey, kind: Kind, cfg: VrrpCheck) -> Check {
         let target = match cfg.target.clone() {
             None => Err("it has no target".into()),
             Some(CheckTarget::Unix(path)) if path.is_empty() || path.len() > MAX_PATH => {
@@ -64,7 +66,7 @@ impl Check {
             flip.resume(false);
         }
         let name = cfg.name.clone();
-        Check { key, name, cfg, target, flip, due: Instant::default(), look: None, watch: None, count: None }
+        Check { key, kind, name, cfg, target, flip, due: Instant::default(), look: None, watch: None, count: None }
     }
     /// Its configuration.
     pub fn cfg(&self) -> &VrrpCheck {
@@ -106,7 +108,7 @@ impl Check {
     /// The first look is due at once.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         match &self.target {
-            Err(why) => cx.fx.note(text::refused(Kind::Check, &self.name, why)),
+            Err(why) => cx.fx.note(text::refused(self.kind, &self.name, why)),
             Ok(CheckTarget::Process(argv)) => {
                 let spec = ProcessSpec {
                     argv: argv.iter().map(|w| w.to_string()).collect(),
@@ -239,8 +241,8 @@ impl Check {
         let changed = self.flip.result(verdict.is_ok());
         if changed {
             cx.fx.note(match verdict {
-                Ok(()) => text::succeeded(Kind::Check, &self.name),
-                Err(why) => text::failed(Kind::Check, &self.name, &why),
+                Ok(()) => text::succeeded(self.kind, &self.name),
+                Err(why) => text::failed(self.kind, &self.name, &why),
             });
         }
         changed

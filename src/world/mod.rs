@@ -146,6 +146,7 @@ pub struct World {
     grid: Grid,
     timers: Timers,
     children: Children,
+    schedule: schedule::Schedule,
     conns: Conns,
     watches: Watches,
     tracks: Tracks,
@@ -192,6 +193,7 @@ mod kernel;
 mod life;
 mod reload;
 mod resume;
+mod schedule;
 mod sockets;
 mod tracks;
 
@@ -214,6 +216,7 @@ impl World {
             grid: Grid::default(),
             timers: Timers::default(),
             children: Children::default(),
+            schedule: schedule::Schedule::new(&config.global.more),
             conns: Conns::default(),
             watches: Watches::default(),
             tracks,
@@ -250,6 +253,7 @@ impl World {
             Event::Start => {
                 self.dumping = true;
                 fx.push(Effect::Resync);
+                self.schedule_start(fx);
             }
             Event::Datagram { sock, meta, age, bytes } => {
                 // Timers that an advert sets count from its arrival.
@@ -309,7 +313,7 @@ impl World {
             Event::ChildExit { child, end } => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
-                None => {}
+                Some(For::Nobody) | None => {}
             },
             Event::FileRead { watch, result } => self.on_file(now, watch, result, fx),
             Event::Processes { watch, result } => self.on_processes(now, watch, result, fx),
@@ -357,6 +361,7 @@ impl World {
                 Due::PreemptDelay(vr) => with!(self, vr, now, fx, |vi, _cx| vi.on_preempt_delay()),
                 Due::Reannounce(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_reannounce(cx)),
                 Due::AdvertRetry(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_advert_retry(cx)),
+                Due::Inherited(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_inherited(cx)),
                 Due::GarpSecond(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_second(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
@@ -369,6 +374,7 @@ impl World {
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
+                Due::ReloadTime => self.schedule_due(now, fx),
                 Due::TrackRun(track) => self.on_track_run(now, track, fx),
                 Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
                 Due::Reload => self.on_reload(now, fx),

@@ -66,6 +66,11 @@ pub(super) fn vips_of(cfg: &InstanceConfig) -> impl Iterator<Item = IpAddr> {
 }
 
 impl World {
+    /// Whether virtual routers run: left-overs are gone, nobody stops, no other process is in charge.
+    pub fn running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
     /// Whether a configuration is being put in force, or waits to be.
     pub fn reloading(&self) -> bool {
         self.reloads.now.is_some() || self.reloads.next.is_some()
@@ -113,6 +118,7 @@ impl World {
         fx.note(text::reload_begins());
         self.addrs.hold();
         self.alter_tracks(now, &config, fx);
+        self.schedule_config(now, &config.global.more, fx);
         self.alter_hooks(now, &config, fx);
         let new = core::mem::take(&mut config.instances);
         let keys = self.instances.keys();

@@ -3,7 +3,7 @@
 //! Read first: `mod.rs`, `snapshot.rs`, `vrrp/instance/resume.rs` (what one virtual router does). A world in standby reads the kernel and
 //! opens its sockets like any other, then waits for `Go`; it sends nothing and touches nothing, for another process is still in
 //! charge. It listens, though: between the last advert that the other one handled and `Go` lie some milliseconds, at 10 ms an
-//! interval enough to miss so many adverts that a Backup would take over. The last one heard for each virtual router is kept,
+//! interval enough to miss so many adverts that a Backup would take over. The last ones heard for each virtual router are kept,
 //! and handled by whoever goes on.
 //!
 //! Deliberately absent: a way back from frozen. The other process may have begun to speak.
@@ -12,6 +12,7 @@ use super::*;
 use crate::snapshot::{InstanceShot, Snapshot};
 use crate::vrrp::advert::Heard;
 use crate::vrrp::instance::{Mark, Since};
+use std::collections::VecDeque;
 
 /// What `Go` brings.
 type Orders = (Option<Box<Snapshot>>, Option<Instant>);
@@ -21,8 +22,13 @@ type Orders = (Option<Box<Snapshot>>, Option<Instant>);
 pub(super) struct Standby {
     go: Option<Orders>,
     said: bool,
-    overheard: BTreeMap<VrKey, (Heard, Now)>,
+    overheard: Overheard,
 }
+
+type Overheard = BTreeMap<VrKey, VecDeque<(Heard, Now)>>;
+
+/// Adverts kept for each virtual router: of two rivals at 10 ms for as long as armed adverts last.
+const OVERHEARD: usize = 16;
 
 // What the last snapshot said, to see whether another one is worth writing.
 pub(super) type Written = Vec<(VrKey, Mark)>;
@@ -32,6 +38,11 @@ impl World {
     /// [`Event::Go`]; a `Go` that comes earlier is acted on when it can be.
     pub fn standby(config: Config) -> World {
         World { standby: Some(Standby::default()), ..World::new(config) }
+    }
+
+    /// Whether it still waits for `Go`, or for what it needs to act on it.
+    pub fn stands_by(&self) -> bool {
+        self.standby.is_some()
     }
 
     /// Something for the next process, if there is more to say than the last time; not for every advert. Costs some nanoseconds
@@ -64,7 +75,8 @@ impl World {
         let waiting = self.announcer.waiting();
         let shot = |(vr, vi): (VrKey, &Instance)| {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
-            vi.shot(&self.timers, ids, missing || waiting.contains(&vr))
+            let ifindex = self.links.by_name(&vi.cfg().interface).map_or(0, |l| l.ifindex);
+            vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr))
         };
         let instances = self.instances.iter().map(shot).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
@@ -99,7 +111,11 @@ impl World {
             && let Some(vi) = self.instances.get(*vr)
             && let Ok(heard) = advert::verify(&vi.profile(&sock.own), meta, bytes)
         {
-            standby.overheard.insert(*vr, (heard, now));
+            let list = standby.overheard.entry(*vr).or_default();
+            if list.len() >= OVERHEARD {
+                list.pop_front();
+            }
+            list.push_back((heard, now));
         }
     }
 
@@ -131,7 +147,7 @@ impl World {
         now: Now,
         snapshot: &Snapshot,
         dead_since: Option<Instant>,
-        overheard: &BTreeMap<VrKey, (Heard, Now)>,
+        overheard: &Overheard,
         fx: &mut Effects,
     ) {
         self.tracks.resume(&snapshot.tracks);
@@ -159,7 +175,7 @@ impl World {
             } else {
                 cx.fx.note(text::cold(&vi.cfg().name, text::ANOTHER_ROUTER));
             });
-            if let Some((heard, arrived)) = overheard.get(&vr) {
+            for (heard, arrived) in overheard.get(&vr).into_iter().flatten() {
                 with!(self, vr, now, fx, |vi, cx| vi.on_overheard(heard, *arrived, at, cx));
             }
         }

@@ -52,11 +52,15 @@ pub enum Class {
     SendError,
     /// Another configuration, or the same once more.
     Reload,
+    /// Killed, and another process goes on from the snapshot that was written last.
+    CrashResume,
+    /// Another process takes over.
+    HandOver,
 }
 
 impl Class {
     /// All of them, in order of their number.
-    pub const ALL: [Class; 21] = [
+    pub const ALL: [Class; 23] = [
         Class::Loss,
         Class::Delay,
         Class::Duplicate,
@@ -78,6 +82,8 @@ impl Class {
         Class::SockLoss,
         Class::SendError,
         Class::Reload,
+        Class::CrashResume,
+        Class::HandOver,
     ];
     /// Whether it is drawn per packet (the others are periods).
     pub fn per_packet(self) -> bool {

@@ -31,6 +31,8 @@ pub struct NodeGround {
     pub paused: bool,
     /// The loop is busy.
     pub stalled: bool,
+    /// Frozen, and the process that takes over has not begun.
+    pub handing: bool,
     /// Sends fail.
     pub mute: bool,
     /// Interface there, up and running, with the node's own addresses usable.
@@ -56,7 +58,7 @@ pub struct NodeGround {
 impl NodeGround {
     /// Runs, unhindered, with all it needs.
     pub fn healthy(&self) -> bool {
-        self.alive && !self.paused && !self.stalled && !self.mute && !self.stale && self.fit
+        self.alive && !self.paused && !self.stalled && !self.handing && !self.mute && !self.stale && self.fit
     }
 }
 
@@ -136,6 +138,8 @@ pub enum How {
     Now,
     /// By the kernel, armed before.
     Armed,
+    /// As `Armed`, by a process that froze.
+    Left,
 }
 
 /// What happened.
@@ -237,6 +241,31 @@ pub enum Fact {
     },
     /// A fault began or ended here (already in the ground).
     Touched,
+    /// As `Heard`, by a process in standby.
+    Overheard {
+        /// By whom.
+        node: usize,
+        /// Of which group.
+        group: usize,
+        /// The advert.
+        advert: Advert,
+        /// Who sent it.
+        from: usize,
+    },
+    /// A process goes on from another one's snapshot. What it knows from there is not known to the checkers.
+    Inherits {
+        /// Where.
+        node: usize,
+    },
+    /// In the calm a process is replaced, in time: nobody may notice.
+    PassedOn {
+        /// Whose.
+        node: usize,
+        /// It crashed.
+        crash: bool,
+    },
+    /// The watch that began with `PassedOn` is over.
+    PassedOnLongAgo,
     /// Nothing new: time has come this far. At least once per event.
     Tick,
     /// The node got SIGTERM in the calm after the healing.

@@ -83,6 +83,10 @@ impl Sim {
                 }
                 self.boot(node);
             }
+            Class::CrashResume if begins => self.crash(node),
+            Class::CrashResume => self.boot_again(node),
+            Class::HandOver if begins => self.freeze(node, 0),
+            Class::HandOver => self.go(node),
             Class::Pause => self.pause(node, begins),
             Class::Stall => {
                 if let Some(p) = self.nodes[node].process.as_mut() {
@@ -232,7 +236,7 @@ impl Sim {
             let drawn = crate::reload::Variation { line, ..self.drawn[node].clone() };
             self.vary(node, drawn);
             for class in Class::ALL.into_iter().filter(|c| !c.per_packet()) {
-                if !matches!(class, Class::Crash | Class::Stop) {
+                if !matches!(class, Class::Crash | Class::Stop | Class::CrashResume) {
                     self.change(class, node, false);
                 }
             }

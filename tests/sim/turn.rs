@@ -47,7 +47,10 @@ impl Sim {
             match c {
                 Completion::Datagram { sock, meta, bytes, truth } => {
                     if let Some((group, from, advert)) = truth {
-                        self.fact(Fact::Heard { node, group, advert, from });
+                        self.fact(match p.waiting {
+                            true => Fact::Overheard { node, group, advert, from },
+                            false => Fact::Heard { node, group, advert, from },
+                        });
                     }
                     p.world.handle(now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }, &mut p.fx);
                     look = false;
@@ -95,22 +98,40 @@ impl Sim {
                     p.world.handle(now, msg.event(), &mut p.fx);
                 }
                 Completion::Config { config, same } => now = self.take_config(node, &mut p, now, config, same),
+                Completion::Go(snapshot, dead_since) => {
+                    if dead_since.is_some() {
+                        self.fact(Fact::Inherits { node });
+                    }
+                    p.world.handle(now, Event::Go { snapshot, dead_since }, &mut p.fx);
+                }
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
             }
-            if look {
+            if p.waiting && !p.world.stands_by() {
+                self.takes_over(node, &mut p.waiting);
+            }
+            if look && !p.waiting {
                 self.observe(node, &p.world);
             }
         }
         let then = Now { mono: now.mono + Duration::from_nanos(eager), ..now };
         let more = p.world.fire(then, FIRE, &mut p.fx);
         p.world.check_invariants();
-        self.observe(node, &p.world);
-        self.check_reload(node, &p.world);
+        let waiting = p.waiting;
+        if !waiting {
+            self.observe(node, &p.world);
+            self.check_reload(node, &p.world);
+            // As the daemon does: when there is something to say.
+            if let Some(s) = p.world.snapshot(now) {
+                self.nodes[node].snapshot = Some(s);
+            }
+        }
         let effects: Vec<Effect> = p.fx.drain().collect();
         let deadline = p.world.next_deadline().map(|(at, _)| self.nodes[node].true_time(at));
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
-        self.fact(Fact::TurnEnd { node, more });
+        if !waiting {
+            self.fact(Fact::TurnEnd { node, more });
+        }
         if more {
             // The loop does not wait.
             let at = true_now + TURN;

@@ -381,6 +381,18 @@ fn crash_on_a_dead_link() -> Bench {
 }
 
 #[test]
+fn an_interface_that_was_replaced_in_the_gap_took_all_that_was_armed_along() {
+    let mut old = Bench::master(every(100, false));
+    let mut new = beside(&old, vec![every(100, false)]);
+    let s = freeze(&mut old);
+    new.event(Event::LinkDel { ifindex: ETH0 });
+    new.event(Event::LinkNew(link(9, "eth0", true)));
+    new.event(Event::AddrNew(addr(9, OURS, 16, 0)));
+    go(&mut new, s, None);
+    assert_eq!((new.state(), new.logged("its interface is gone or another one now")), (State::Backup, 1));
+}
+
+#[test]
 fn an_owner_whose_fault_passes_takes_its_farewell_back() {
     let mut cfg = InstanceConfig { priority: 255, ..every(1000, false) };
     cfg.track_interfaces =
@@ -426,7 +438,8 @@ fn what_makes_no_sense_resumes_nothing() {
     let good = freeze(&mut old);
     let now = old.now.mono.0;
     type Lie = fn(&mut kalived::snapshot::InstanceShot, u64);
-    let lies: [Lie; 8] = [
+    let lies: [Lie; 9] = [
+        |i, _| i.master_interval = 1,
         |i, _| i.priority = 0,
         |i, _| i.state = 7,
         |i, _| i.master_interval = 0,
@@ -538,7 +551,8 @@ fn two_hundred_and_fifty_five_at_once() {
         .collect();
     let mut old = Bench::cold(cfgs.clone());
     old.start();
-    old.run(MS * 6_000);
+    // In pieces: the bench takes so many steps at a time.
+    (0..6).for_each(|_| old.run(MS * 1000));
     old.out.clear();
     let mut new = hand_over(&mut old, cfgs, MS * 20);
     let views = new.world.views();
@@ -559,6 +573,29 @@ fn two_hundred_and_fifty_five_at_once() {
     leaving(&new, &mut by_vrid);
     assert_eq!(by_vrid.len(), 255);
     assert!(by_vrid.values().all(|t| t.windows(2).all(|w| w[1].since(w[0]) == MS * 10)));
+}
+
+#[test]
+fn hand_overs_one_after_another_arm_no_more_than_one() {
+    for ms in [10, 1000] {
+        let cfg = every(ms, false);
+        let mut worlds = vec![Bench::master(cfg.clone())];
+        let most = worlds[0].now.mono + cfg.advert_int * 9;
+        for _ in 0..20 {
+            let old = worlds.last_mut().expect("one at least");
+            let new = hand_over(old, vec![cfg.clone()], Duration::ZERO);
+            worlds.push(new);
+        }
+        let mut all: Vec<Instant> = worlds.iter().flat_map(armed).collect();
+        assert!(all.iter().all(|at| *at <= most));
+        let mut last = worlds.pop().expect("the last");
+        last.out.clear();
+        last.run(cfg.advert_int * 20);
+        all.extend(armed(&last));
+        all.sort_unstable();
+        assert!(all.windows(2).all(|w| w[1].since(w[0]) == cfg.advert_int), "{all:?}");
+        assert_eq!((last.state(), last.logged("anew")), (State::Master, 0));
+    }
 }
 
 #[test]

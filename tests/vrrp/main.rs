@@ -5,12 +5,14 @@ mod bench;
 mod handover;
 mod kernel_state;
 mod life;
+mod native;
 mod pause;
 #[path = "../wire/receiver.rs"]
 mod receiver;
 mod reload;
 mod roll_out;
 mod rx;
+mod schedule;
 mod table;
 mod track;
 mod track_check;

@@ -336,6 +336,10 @@ impl Instance {
         while self.armed.len() < depth {
             // From the last armed one: no drift. After a standstill from now: one advert, not a burst.
             let at = phase.after(self.armed.back().copied().unwrap_or(cx.now.mono).max(cx.now.mono));
+            // Reached only where another process has armed as many: what is armed does not grow from hand-over to hand-over.
+            if at > cx.now.mono + self.cfg.advert_int * (depth as u32 + 1) {
+                break;
+            }
             self.armed.push_back(at);
             cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at, packet: packet.clone() });
         }

@@ -60,8 +60,8 @@ fn state_of(n: u8) -> Option<State> {
 }
 
 impl Instance {
-    /// What is handed over; `addrs`: what it holds or has asked for; `announce`: hosts have not been told of all of it.
-    pub fn shot(&self, timers: &Timers, addrs: Vec<AddrId>, announce: bool) -> InstanceShot {
+    /// What is handed over; `ifindex`: its interface now, or 0; `addrs`: what it holds or has asked for; `announce`: hosts have not been told of all of it.
+    pub fn shot(&self, timers: &Timers, ifindex: u32, addrs: Vec<AddrId>, announce: bool) -> InstanceShot {
         let s = &self.stats;
         let mut stats = vec![
             s.advert_rcvd,
@@ -80,6 +80,7 @@ impl Instance {
             vrid: self.cfg.vrid,
             interface: self.cfg.interface.clone(),
             v6: self.cfg.family == Family::V6,
+            ifindex,
             state: self.state as u8,
             since: (self.since.mono.0, self.since.wall.0),
             priority: self.priority,
@@ -110,10 +111,21 @@ impl Instance {
 
     /// Another process takes over: a takeover that has just begun is completed, and everything that can be armed is.
     pub fn on_freeze(&mut self, cx: &mut Cx<'_>) {
+        if core::mem::take(&mut self.parting) {
+            self.disarm(None, cx);
+        }
         if cx.timers.stop(Due::Claim(self.key)) {
             self.on_claim(cx);
         }
         if self.is_master() {
+            self.top_up(cx);
+        }
+    }
+
+    /// `Due::Inherited`.
+    pub fn on_inherited(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.armed.retain(|at| *at > cx.now.mono);
             self.top_up(cx);
         }
     }
@@ -130,6 +142,9 @@ impl Instance {
             return;
         }
         match state_of(shot.state) {
+            Some(State::Master) if cx.links.by_name(&self.cfg.interface).is_none_or(|l| l.ifindex != shot.ifindex) => {
+                cx.fx.note(text::cold(&self.cfg.name, text::ANOTHER_INTERFACE));
+            }
             Some(State::Master) => match self.plan(shot, at, before, cx.now.mono) {
                 Plan::Join { last, old } => self.join_in(shot, last, old, sock, cx),
                 Plan::Resume { silent, last } => self.speak_again(shot, silent, last, sock, cx),
@@ -234,12 +249,16 @@ impl Instance {
             self.part_after(last, cx);
             return;
         }
-        // With another interval than before, peers are told of it before they miss an advert of the old one.
-        let next = self.phase.map_or(last + old, |phase| phase.after(last)).min(last + old);
-        if next > now {
-            self.arm_at(next, cx);
-        } else {
+        let next = self.phase.map_or(last + old, |phase| phase.after(last));
+        if next.min(last + old) <= now {
             self.send_now(cx);
+        } else if next > last + old {
+            // The interval is longer now: peers are told of it before they miss an advert of the old one.
+            self.arm_at(last + old, cx);
+        } else {
+            // As if it were ours; but nobody tells us when it leaves.
+            self.armed.push_back(last);
+            cx.timers.set(Due::Inherited(self.key), last);
         }
         self.top_up(cx);
         if shot.announce {
