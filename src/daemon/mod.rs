@@ -1,24 +1,26 @@
 //! The loop: completions to events, effects to submissions.
 //!
-//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`, `start`
-//! (from the command line to the first turn). Deliberately absent: any decision about VRRP.
+//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`,
+//! `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `core` (from an exec to the first turn). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
+pub mod core;
 pub mod exec;
 mod guardline;
+pub mod handover;
 mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
-pub mod start;
 mod streams;
 pub mod token;
-mod tools;
+pub(crate) mod tools;
 
 use crate::effect::Effects;
 use crate::event::Event;
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
+use crate::snapshot::Snapshot;
 use crate::sys::clock;
 use crate::time::{Instant, Now};
 use crate::timers::Due;
@@ -37,6 +39,14 @@ pub trait Machine {
     fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool;
     /// When and why to wake next.
     fn next_deadline(&self) -> Option<(Instant, Due)>;
+    /// What the next process must know, if that has changed since it was last asked for.
+    fn snapshot(&mut self, _now: Now) -> Option<Snapshot> {
+        None
+    }
+    /// Whether everything that can fail at a start did not: it runs, or stands by.
+    fn ready(&self) -> bool {
+        true
+    }
 }
 
 impl Machine for World {
@@ -82,6 +92,7 @@ pub fn run(exec: &mut Exec, machine: &mut dyn Machine) -> ExitCode {
         });
         more = !exiting && machine.fire(now, FIRE, &mut fx);
         exec.apply(now, &mut fx);
+        exec.keep(now, machine);
         if let Some(code) = exec.finished_at(now.mono) {
             exec.flush();
             return code;

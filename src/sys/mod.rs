@@ -6,16 +6,21 @@
 //! async runtime, and any decision about a protocol.
 
 pub mod bufring;
+pub mod child;
 pub mod clock;
 pub mod daemonize;
 pub mod host;
 pub mod ifaddrs;
 pub mod logfd;
+pub mod memfd;
 pub mod netlink;
 pub mod op;
 pub mod pidfile;
+pub mod poll;
 pub mod ring;
+pub mod rtsync;
 pub mod sched;
+pub mod seqpacket;
 pub mod signal;
 pub mod socket;
 

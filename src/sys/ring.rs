@@ -147,6 +147,12 @@ impl<T: Copy> Ring<T> {
         self.push(tag, e, Link::Last, Mem::Send { _bytes: bytes, _to: None }, Some(fd))
     }
 
+    /// Completes once when `fd` can be read, or is broken.
+    pub fn readable(&mut self, tag: T, fd: &Fd) -> OpKey {
+        let e = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), libc::POLLIN as u32).build();
+        self.push(tag, e, Link::Last, Mem::Nothing, Some(fd))
+    }
+
     /// Reads up to `size` bytes once.
     pub fn read(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey {
         let mut buf = vec![0u8; size].into_boxed_slice();

@@ -20,8 +20,29 @@ pub const USR1: u8 = libc::SIGUSR1 as u8;
 /// SIGUSR2.
 pub const USR2: u8 = libc::SIGUSR2 as u8;
 
+/// SIGCHLD, for who has children.
+pub const CHLD: u8 = libc::SIGCHLD as u8;
+
 /// Installs the handlers; the read end is returned. SIGPIPE is ignored: a reader that goes away is an EPIPE.
 pub fn install() -> io::Result<Fd> {
+    install_for(&TAKEN).map(Rc::new)
+}
+
+/// As [`install`], for a process with children too. The read end never waits.
+pub fn install_with_children() -> io::Result<OwnedFd> {
+    let all: Vec<i32> = TAKEN.into_iter().chain([libc::SIGCHLD]).collect();
+    install_for(&all)
+}
+
+/// The signals that came, at most 64 at a time.
+pub fn take(from: &OwnedFd) -> Vec<u8> {
+    let mut buf = [0u8; 64];
+    // SAFETY: the buffer outlives the call and says its own length.
+    let n = unsafe { libc::read(from.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
+    usize::try_from(n).ok().and_then(|n| buf.get(..n)).unwrap_or_default().to_vec()
+}
+
+fn install_for(signals: &[i32]) -> io::Result<OwnedFd> {
     let mut ends = [0i32; 2];
     // SAFETY: two ints to write to. Non-blocking: a handler must never wait, and a full pipe has a byte to wake us.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
@@ -30,7 +51,7 @@ pub fn install() -> io::Result<Fd> {
     // SAFETY: two fresh fds that nobody else has.
     let (rx, tx) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
     let tx = std::sync::Arc::new(tx);
-    for signal in TAKEN {
+    for &signal in signals {
         let tx = tx.clone();
         let byte = signal as u8;
         let action = move || {
@@ -47,5 +68,5 @@ pub fn install() -> io::Result<Fd> {
     }
     // SAFETY: SIG_IGN is a valid disposition.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    Ok(Rc::new(rx))
+    Ok(rx)
 }
