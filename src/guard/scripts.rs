@@ -163,3 +163,132 @@ fn program(spec: &SpawnSpec) -> Option<Program> {
         env: env.iter().filter_map(|(n, v)| c(&format!("{n}={v}"))).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::poll;
+
+    /// Children are reaped by whoever asks first, and these tests share a process: one test, step by step.
+    struct Bench {
+        scripts: Scripts,
+        reports: Reports,
+        notes: Vec<String>,
+    }
+
+    impl Bench {
+        fn run(&mut self, name: u64, argv: &[&str], env: &[(&str, &str)]) -> Result<(), ChildEnd> {
+            use std::os::unix::fs::MetadataExt;
+            let me = std::fs::metadata("/proc/self").unwrap();
+            let spec = SpawnSpec {
+                argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+                env: env.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+                uid: me.uid(),
+                gid: me.gid(),
+            };
+            self.scripts.spawn(1, name, &spec, &self.reports)
+        }
+        fn end(&mut self) -> Ended {
+            loop {
+                if let Some((pid, end)) = child::ended() {
+                    for r in self.reports.read() {
+                        self.notes.extend(self.scripts.on_report(r).map(|n| n.text));
+                    }
+                    let ended = self.scripts.on_end(pid, end);
+                    child::reap(pid);
+                    if let Some(ended) = ended {
+                        return ended;
+                    }
+                }
+                let _ = poll::readable(&[], 1);
+            }
+        }
+        fn ends(&mut self, name: u64, argv: &[&str]) -> ChildEnd {
+            self.run(name, argv, &[]).unwrap();
+            let ended = self.end().unwrap();
+            assert_eq!((ended.0, ended.1), (1, name));
+            ended.2
+        }
+    }
+
+    #[test]
+    fn programs_run_end_and_are_ended() {
+        let reports = Reports::new().unwrap();
+        let mut b = Bench { scripts: Scripts::default(), reports, notes: Vec::new() };
+        let dir = std::env::temp_dir().join(format!("kalived-scripts-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = |n: &str| dir.join(n).to_str().unwrap().to_owned();
+        let script = |n: &str, text: &str| {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::write(path(n), text).unwrap();
+            std::fs::set_permissions(path(n), std::fs::Permissions::from_mode(0o755)).unwrap();
+            path(n)
+        };
+        assert_eq!(b.ends(1, &["sh", "-c", "exit 7"]), ChildEnd::Exited(7));
+        assert_eq!(b.ends(2, &["/bin/sh", "-c", "kill -9 $$"]), ChildEnd::Signaled(9));
+        assert_eq!(b.ends(3, &["/nonexistent/x"]), ChildEnd::NotStarted(Errno::ENOENT));
+        assert_eq!(b.ends(4, &["no-such-program-anywhere"]), ChildEnd::NotStarted(Errno::ENOENT));
+        assert_eq!(b.ends(5, &[dir.to_str().unwrap()]), ChildEnd::NotStarted(Errno(13)), "a directory");
+        // Without #!, run by sh with its arguments as they are, and said once.
+        let odd = script("odd", &format!("echo \"$1|$2|$3\" > {}\nexit 3\n", path("out")));
+        assert_eq!(b.ends(6, &[&odd, "a b", "$(x)'", ""]), ChildEnd::Exited(3));
+        assert_eq!(b.ends(7, &[&odd]), ChildEnd::Exited(3));
+        assert_eq!(b.notes, [format!("Please add a #! shebang to script {odd}")]);
+        // What it is born with: fds 0 to 2, a process group, no signal blocked or ignored, /, a clean environment.
+        let look = script(
+            "look",
+            &format!(
+                "#!/bin/sh\n{{ echo fds $(ls /proc/$$/fd | head -3); echo dir $(pwd); umask; echo group $(($(cut -d' ' -f5 /proc/$$/stat) == $$)); \
+                 grep -E '^Sig(Blk|Ign)' /proc/$$/status; echo st $STATE.$IFSX; env | grep -cE '^(LD_|NOTIFY)'; \
+                 readlink /proc/$$/fd/0; }} > {}\n",
+                path("out")
+            ),
+        );
+        b.run(8, &[&look], &[("STATE", "MASTER")]).unwrap();
+        assert_eq!(b.end().map(|e| e.2), Some(ChildEnd::Exited(0)));
+        let seen = std::fs::read_to_string(path("out")).unwrap();
+        for want in ["dir /\n", "0022\n", "group 1\n", "SigBlk:\t0000000000000000", "st MASTER.\n", "\n0\n"] {
+            assert!(seen.contains(want), "{want:?} in {seen}");
+        }
+        assert!(seen.ends_with("/dev/null\n"), "{seen}");
+        let ignored = seen.lines().find_map(|l| l.strip_prefix("SigIgn:\t")).unwrap();
+        // Signals 32 and 33 are the C library's own, and it lets nobody touch them.
+        assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & !(3 << 31), 0, "{seen}");
+        // One that ignores TERM, with a child of its own that would stay.
+        let stay = script(
+            "stay",
+            &format!(
+                "#!/bin/sh\ntrap '' TERM\nsleep 1000 &\necho $! > {}.new\nmv {0}.new {0}\nwhile :; do wait; done\n",
+                path("pid")
+            ),
+        );
+        b.run(9, &[&stay], &[]).unwrap();
+        assert_eq!(b.run(9, &[&stay], &[]), Err(ChildEnd::NotStarted(Errno::EAGAIN)), "the name is taken");
+        let sleeper = loop {
+            match std::fs::read_to_string(path("pid")) {
+                Ok(p) if p.ends_with('\n') => break p.trim().to_owned(),
+                _ => drop(poll::readable(&[], 1)),
+            }
+        };
+        b.scripts.kill(2, 9, true);
+        b.scripts.kill(1, 9, false);
+        b.scripts.kill(1, 9, true);
+        assert_eq!(b.end(), Some((1, 9, ChildEnd::Signaled(9))));
+        let gone = || std::fs::read_to_string(format!("/proc/{sleeper}/stat")).map_or(true, |s| s.contains(") Z "));
+        while !gone() {
+            let _ = poll::readable(&[], 1);
+        }
+        // A core that is gone is told nothing, and its programs end.
+        b.run(10, &["sleep", "1000"], &[]).unwrap();
+        b.scripts.orphan(1, Instant(0), None);
+        assert_eq!(b.end(), None);
+        // Those that may go on end when their time is up.
+        b.run(11, &["sleep", "1000"], &[]).unwrap();
+        b.scripts.orphan(1, Instant(0), Some(Instant(5)));
+        b.scripts.tick(Instant(4));
+        b.scripts.tick(Instant(5));
+        assert_eq!(b.end(), None);
+        assert!(b.scripts.is_empty() && b.scripts.by_name.is_empty());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
