@@ -16,7 +16,8 @@ pub enum ExitCode {
     Permission = 4,
     /// `--config-test`: the configuration has mistakes; each was printed.
     ConfigTest = 5,
-    /// The configuration file does not exist, cannot be read, or is empty.
+    /// The configuration file does not exist, cannot be read, or is empty. `--config-test`: scripts that run as root can be
+    /// changed by others, and nothing else is wrong (keepalived gives both the same number).
     NoConfig = 6,
     /// io_uring is missing or forbidden on this system.
     NoUring = 7,
@@ -32,7 +33,7 @@ impl ExitCode {
         (ExitCode::Config, "the configuration cannot be run, for example a VRID used twice, or nothing to run"),
         (ExitCode::Permission, "a permission is missing: CAP_NET_RAW and CAP_NET_ADMIN are needed"),
         (ExitCode::ConfigTest, "--config-test found mistakes and printed each"),
-        (ExitCode::NoConfig, "the configuration file is missing, unreadable or empty"),
+        (ExitCode::NoConfig, "the configuration file is missing, unreadable or empty; --config-test: scripts are insecure"),
         (ExitCode::NoUring, "io_uring is missing, too old or forbidden"),
         (ExitCode::Internal, "a fault inside kalived; please report it"),
     ];

@@ -10,6 +10,7 @@
 
 pub mod child;
 pub mod config;
+pub mod conn;
 pub mod effect;
 pub mod event;
 pub mod exit;
@@ -19,7 +20,9 @@ pub mod note;
 pub mod snapshot;
 pub mod time;
 pub mod timers;
+pub mod track;
 pub mod vrrp;
+pub mod watch;
 pub mod wire;
 pub mod world;
 

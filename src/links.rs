@@ -62,6 +62,11 @@ impl Links {
     pub fn addrs(&self, ifindex: u32) -> impl Iterator<Item = &AddrInfo> {
         self.by_index.get(&ifindex).into_iter().flat_map(|e| e.addrs.values().map(|a| &a.info))
     }
+    /// One address with whatever prefix lengths it has on an interface.
+    pub fn at(&self, ifindex: u32, addr: IpAddr) -> impl Iterator<Item = &AddrInfo> {
+        let range = (addr, 0)..=(addr, u8::MAX);
+        self.by_index.get(&ifindex).into_iter().flat_map(move |e| e.addrs.range(range.clone()).map(|(_, a)| &a.info))
+    }
     /// Addresses of all interfaces.
     pub fn all_addrs(&self) -> impl Iterator<Item = &AddrInfo> {
         self.by_index.values().flat_map(|e| e.addrs.values().map(|a| &a.info))

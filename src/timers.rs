@@ -3,7 +3,7 @@
 //!
 //! Read first: `time.rs`. Ordered by (deadline, name), so two runs fire in the same order.
 
-use crate::id::{SockKey, VrKey};
+use crate::id::{SockKey, TrackKey, VrKey};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +34,13 @@ pub enum Due {
     SockRetry(SockKey),
     /// A dump that failed: ask again.
     Resync,
+    /// A tracker's next run or look is due, or the delay of a changed quorum is over. Before `TrackTimeout`: a run that is due in the
+    /// moment its predecessor's time is over is not a second failure.
+    TrackRun(TrackKey),
+    /// A tracker's run or look has had its time; or a program that was asked to end still lives.
+    TrackTimeout(TrackKey),
+    /// The next slice of a reload.
+    Reload,
     /// The process was asked to stop and waits no longer for the kernel.
     Exit,
 }
@@ -84,9 +91,14 @@ impl Timers {
             AdvertRetry(vr),
             GarpSecond(vr),
             GarpRefresh(vr),
+            GarpLast(vr),
         ] {
             self.stop(due);
         }
+    }
+    /// All of them, earliest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
+        self.queue.iter().copied()
     }
     /// How many are set.
     pub fn len(&self) -> usize {

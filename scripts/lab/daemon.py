@@ -113,18 +113,24 @@ class Daemon:
             last += 1
         return found
 
-    def kill(self):
+    def kill(self, fair=True):
         """SIGKILL to all of it at once; the wall clock, in nanoseconds, just before.
 
         All its processes are one process group, so that one system call hits them all: keepalived's parent gets no
-        chance to start a new child, its child none to hear that the parent is gone and to say farewell.
+        chance to start a new child, its child none to hear that the parent is gone and to say farewell. Scripts have groups of
+        their own: with `fair` there must be none, otherwise they are killed after the daemon.
         """
         group, pids = self.proc.pid, self.pids()
-        for pid in pids:
-            if os.getpgid(pid) != group:
-                raise RuntimeError(f"{self.kind.name}: process {pid} left the group {group}; cannot kill it fairly")
+        groups = {os.getpgid(pid): pid for pid in pids if os.path.exists(f"/proc/{pid}")}
+        for pid in (pid for g, pid in groups.items() if fair and g != group):
+            raise RuntimeError(f"{self.kind.name}: process {pid} left the group {group}; cannot kill it fairly")
         at = time.time_ns()
         os.killpg(group, signal.SIGKILL)
+        for g in groups.keys() - {group}:
+            try:
+                os.killpg(g, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         self.proc.wait(timeout=10)
         # We are the box's first process, so a dead daemon's children are ours to reap. Until then their process
         # numbers exist, and a daemon that finds one in its pid file believes that it runs already.

@@ -4,6 +4,7 @@
 use super::allow::Allowed;
 use super::diag::Diags;
 use super::lint::{self, HostAddr, Machine};
+use super::scripts::{self, Prepare};
 use super::{Loaded, check_interfaces};
 
 /// What this machine has, as far as messages care.
@@ -18,7 +19,7 @@ pub struct Host {
 }
 
 /// How to look.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Look<'a> {
     /// `None`: another machine's configuration (`--offline`).
     pub host: Option<&'a Host>,
@@ -28,6 +29,8 @@ pub struct Look<'a> {
     pub strict_lints: bool,
     /// Names of messages nobody wants to see.
     pub allow: &'a [String],
+    /// Look at the commands and fill in what they need to run here; `None`: they stay as they are, and none can run.
+    pub scripts: Option<Prepare<'a>>,
 }
 
 impl Loaded {
@@ -36,8 +39,14 @@ impl Loaded {
         let mut found = Diags::default();
         let allowed = Allowed::read(&self.sources, look.allow, &mut found);
         if look.lints && self.diags.iter().all(|d| d.exit != crate::exit::ExitCode::NoConfig) {
-            let host = look.host.map(|h| Machine { addrs: &h.addrs, exists: &h.exists });
+            // Whoever looks at the commands tells of those that are missing.
+            let told = look.scripts.is_some();
+            let exists = |path: &str| told || look.host.is_some_and(|h| (h.exists)(path));
+            let host = look.host.map(|h| Machine { addrs: &h.addrs, exists: &exists });
             lint::run(&self.config, &self.sources, host, look.strict_lints, &mut found);
+        }
+        if let Some(how) = look.scripts {
+            scripts::prepare(&mut self.config, how, &self.sources, &mut found);
         }
         let (mut list, dropped) = found.finish(&self.sources);
         if let Some(host) = look.host {

@@ -35,7 +35,7 @@ pub struct Diag {
     pub severity: Severity,
     /// Its name where the place that found it gave one; see [`Diag::code`].
     pub name: Option<&'static str>,
-    /// For Fatal: the exit code of a start. Without meaning otherwise.
+    /// For Fatal: the exit code of a start. Otherwise `NoConfig` marks what alone makes a test end with that number.
     pub exit: ExitCode,
     /// Whether `--config-test` fails because of it.
     pub fails_test: bool,

@@ -5,7 +5,7 @@
 //! (the addresses of an advert). Settings are compared by the model's fields, so that a new keyword is compared without
 //! code here. Pure. Read first: `node.rs`, `model`.
 
-use super::model::{Config, InstanceConfig};
+use super::model::{Config, InstanceConfig, heirs};
 use super::node::{Block, Node};
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ const KINDS: &[(&str, &str, &[&str])] = &[
     ("InstanceConfig", "vrrp_instance", &["name"]),
     ("SyncGroup", "vrrp_sync_group", &["name"]),
     ("VrrpScript", "vrrp_script", &["name"]),
+    ("VrrpCheck", "vrrp_check", &["name"]),
     ("TrackFile", "track_file", &["name"]),
     ("TrackProcess", "vrrp_track_process", &["name"]),
     ("TrackGroup", "track_group", &["name"]),
@@ -82,7 +83,7 @@ pub struct Moved {
     pub to: String,
 }
 
-/// An instance that goes on under another name: the same VRID of the same family on the same interface.
+/// An instance that goes on under another name: the same VRID of the same family on the same interface (`model/heirs.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adopted {
     /// The name before.
@@ -102,7 +103,7 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// Addresses that change hands; nobody may remove one of them from the kernel.
     pub moved: Vec<Moved>,
-    /// Removed and added instances that are one and the same on the wire.
+    /// Instances that are one and the same on the wire and have another name.
     pub adopted: Vec<Adopted>,
 }
 
@@ -113,7 +114,7 @@ pub fn diff(old: &Config, new: &Config) -> Plan {
     for ((field, old), (_, new)) in a.fields.iter().zip(&b.fields) {
         top(&mut plan.entries, field, old, new);
     }
-    remarks(&mut plan, old, new);
+    remarks(&mut plan);
     plan
 }
 
@@ -342,23 +343,22 @@ fn moved(old: &Config, new: &Config) -> Vec<Moved> {
 }
 
 fn adopted(old: &Config, new: &Config) -> Vec<Adopted> {
-    let named = |c: &Config, name: &str| c.instances.iter().any(|i| i.name == name);
-    let mut out = Vec::new();
-    for to in new.instances.iter().filter(|i| !named(old, &i.name)) {
-        let same = |i: &&InstanceConfig| (i.vrid, i.family, &i.interface) == (to.vrid, to.family, &to.interface);
-        if let Some(from) = old.instances.iter().filter(|i| !named(new, &i.name)).find(same) {
-            out.push(Adopted {
+    let before: Vec<&InstanceConfig> = old.instances.iter().collect();
+    let pairs = new.instances.iter().zip(heirs::heirs(&before, &new.instances));
+    pairs
+        .filter_map(|(to, from)| {
+            let from = before.get(from?)?;
+            (from.name != to.name).then(|| Adopted {
                 from: from.name.clone(),
                 to: to.name.clone(),
                 vrid: to.vrid,
                 interface: to.interface.clone(),
-            });
-        }
-    }
-    out
+            })
+        })
+        .collect()
 }
 
-fn remarks(plan: &mut Plan, old: &Config, new: &Config) {
+fn remarks(plan: &mut Plan) {
     let mut add = |name: &str, text: String| {
         if let Some(e) = plan.entries.iter_mut().find(|e| e.kind == "vrrp_instance" && e.id == name) {
             e.remarks.push(text);
@@ -374,19 +374,6 @@ fn remarks(plan: &mut Plan, old: &Config, new: &Config) {
         } else {
             add(&m.from, format!("{} moves to {}", m.addr, m.to));
             add(&m.to, format!("{} comes from {}", m.addr, m.from));
-        }
-    }
-    // Two instances that change places on the wire: neither may be refused because the other still has its VRID.
-    for a in &new.instances {
-        let Some(before) = old.instances.iter().find(|i| i.name == a.name) else { continue };
-        let taken = |i: &&InstanceConfig| {
-            i.name != a.name && (i.vrid, i.family, &i.interface) == (a.vrid, a.family, &a.interface)
-        };
-        if before.vrid == a.vrid {
-            continue;
-        }
-        if let Some(owner) = old.instances.iter().find(taken) {
-            add(&a.name, format!("VRID {} on {} was that of {}", a.vrid, a.interface, owner.name));
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::diag::{Diags, Severity};
 use super::model::setting::Script;
-use super::model::vrrp::Notify;
+use super::model::vrrp::{Notify, Track, Tracks};
 use super::model::{Config, Family, InstanceConfig, Place, Vip};
 use super::source::{Sources, Span};
 use core::net::IpAddr;
@@ -109,6 +109,10 @@ pub static LINTS: &[Lint] = &[
         what: "a member of a vrrp_sync_group tracks something with a weight",
         why: "the members would come to different priorities; the group ignores weights unless global_tracking is said",
         remedy: "track it in the group, or with weight 0" },
+    Lint { name: "unused-check", check: Some(unused_check),
+        what: "a vrrp_check that no track_check names",
+        why: "it is never made; often the name in track_check is another one",
+        remedy: "name it in track_check, or remove it" },
     Lint { name: "unused-script", check: Some(unused_script),
         what: "a vrrp_script that no track_script names",
         why: "it never runs; often the name in track_script is another one",
@@ -322,7 +326,8 @@ fn sync_group_weight(cx: &mut Cx<'_>) {
     for g in cx.config.sync_groups.iter().filter(|g| !g.tracking_weight) {
         for i in cx.config.instances.iter().filter(|i| g.members.iter().any(|m| **m == *i.name)) {
             let tracks = &i.more.tracks;
-            let given = [&tracks.interfaces, &tracks.scripts, &tracks.files, &tracks.processes, &tracks.bfds];
+            let given =
+                [&tracks.interfaces, &tracks.scripts, &tracks.checks, &tracks.files, &tracks.processes, &tracks.bfds];
             let weighted = given.into_iter().flatten().find(|t| t.weight.is_some_and(|w| w != 0)).map(|t| &*t.name);
             let own = i.track_interfaces.iter().find(|t| t.weight != 0).map(|t| &*t.name);
             if let Some(name) = weighted.or(own) {
@@ -334,18 +339,28 @@ fn sync_group_weight(cx: &mut Cx<'_>) {
 }
 
 fn unused_script(cx: &mut Cx<'_>) {
+    let names = cx.config.scripts.iter().map(|s| &*s.name).collect();
+    unused(cx, "vrrp_script", names, |t| &t.scripts);
+}
+
+fn unused_check(cx: &mut Cx<'_>) {
+    let names = cx.config.checks.iter().map(|c| &*c.name).collect();
+    unused(cx, "vrrp_check", names, |t| &t.checks);
+}
+
+fn unused(cx: &mut Cx<'_>, kind: &str, names: Vec<&str>, of: fn(&Tracks) -> &Vec<Track>) {
     let tracks =
         cx.config.instances.iter().map(|i| &i.more.tracks).chain(cx.config.sync_groups.iter().map(|g| &g.tracks));
-    let used: BTreeSet<&str> = tracks.flat_map(|t| t.scripts.iter().map(|s| &*s.name)).collect();
-    let heads = heads(cx.src, "vrrp_script");
-    for s in cx.config.scripts.iter().filter(|s| !used.contains(&*s.name)) {
-        let place = heads.get(&*s.name).cloned().unwrap_or_default();
-        cx.say(&place, format!("vrrp_script `{}` is used by nobody", s.name));
+    let used: BTreeSet<&str> = tracks.flat_map(|t| of(t).iter().map(|s| &*s.name)).collect();
+    let heads = heads(cx.src, kind);
+    for name in names.into_iter().filter(|n| !used.contains(n)) {
+        let place = heads.get(name).cloned().unwrap_or_default();
+        cx.say(&place, format!("{kind} `{name}` is used by nobody"));
     }
 }
 
 /// Where blocks without a place in the model begin, by name.
-fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
+pub(super) fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
     let found = lines(src, keyword, |words| words.first() == Some(&keyword));
     let name = |(place, words): (Place, Vec<&str>)| {
         let name = words.get(1)?.trim_end_matches('{').trim_matches('"');
@@ -355,7 +370,7 @@ fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
 }
 
 /// Lines whose first two words are such; `needle` stands in each of them, so that most files need one fast look only.
-fn lines<'a>(src: &'a Sources, needle: &str, is: impl Fn(&[&str]) -> bool) -> Vec<(Place, Vec<&'a str>)> {
+pub(super) fn lines<'a>(src: &'a Sources, needle: &str, is: impl Fn(&[&str]) -> bool) -> Vec<(Place, Vec<&'a str>)> {
     let mut out = Vec::new();
     let mut number = 0;
     while let Some(file) = src.file(number) {

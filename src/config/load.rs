@@ -112,12 +112,15 @@ impl Loaded {
         codes().find(|c| *c == ExitCode::NoConfig).or_else(|| codes().next())
     }
     /// The exit code of `--config-test`: Ok for every file keepalived finds no fault with, unless it needs something
-    /// kalived refuses to run without.
+    /// kalived refuses to run without; keepalived's own number (that of [`ExitCode::NoConfig`]) where the only fault is that
+    /// scripts are not secure.
     pub fn config_test_exit(&self) -> ExitCode {
         if self.fatal() == Some(ExitCode::NoConfig) {
             ExitCode::NoConfig
-        } else if self.diags.iter().any(|d| d.fails_test) {
+        } else if self.diags.iter().any(|d| d.fails_test && d.exit != ExitCode::NoConfig) {
             ExitCode::ConfigTest
+        } else if self.diags.iter().any(|d| d.fails_test) {
+            ExitCode::NoConfig
         } else {
             ExitCode::Ok
         }

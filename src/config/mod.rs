@@ -20,6 +20,8 @@ pub mod model;
 pub mod names;
 pub mod node;
 pub mod report;
+pub mod scripts;
+pub mod secure;
 pub mod source;
 pub mod tree;
 

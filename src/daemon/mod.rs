@@ -12,6 +12,7 @@ mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
+mod scripthost;
 mod streams;
 pub mod token;
 pub(crate) mod tools;

@@ -1,11 +1,13 @@
 //! What kalived does without running: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. Nothing of the system is
 //! opened or changed, and no privilege is needed. The work is in `config`; here are files, terminals and exit codes.
 
+use super::scripthost::ThisHost;
 use crate::cli::{Colour, Report, Tool};
 use crate::config::check::{Host, Look};
 use crate::config::diff::diff;
 use crate::config::files::Disk;
 use crate::config::lint::HostAddr;
+use crate::config::scripts::Prepare;
 use crate::config::{self, Loaded, dump, image, load_with, report};
 use crate::exit::ExitCode;
 use crate::guard::start::{default_file, say};
@@ -49,20 +51,38 @@ fn with_options<T>(how: &Report, read: impl FnOnce(&config::Options<'_>) -> T) -
     })
 }
 
+/// What a configuration is looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// To run it, here: commands are made ready, files of `init_file` are made.
+    Run,
+    /// To test it: the same without making files; lints.
+    Test,
+    /// To show it: nothing of the commands matters.
+    Show,
+}
+
 /// Adds what follows from this machine, and lints; takes out what is silenced.
-pub(crate) fn look(loaded: &mut Loaded, how: &Report, lints: bool) {
+pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
     let host = (!how.offline).then(|| {
         let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
         let addrs = ifaddrs::addresses().into_iter().map(addr).collect();
         Host { interfaces: socket::interfaces(), addrs, exists: |path| Path::new(path).exists() }
     });
-    loaded.look(Look { host: host.as_ref(), lints, strict_lints: how.strict_lints, allow: &how.allow });
+    let prepare = Prepare { host: &ThisHost, make_files: what == For::Run, strict: how.strict_lints };
+    loaded.look(Look {
+        host: host.as_ref(),
+        lints: what == For::Test,
+        strict_lints: how.strict_lints,
+        allow: &how.allow,
+        scripts: (what != For::Show && !how.offline).then_some(prepare),
+    });
 }
 
 /// `--config-test`.
 pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
     let mut loaded = read(path, how);
-    look(&mut loaded, how, true);
+    look(&mut loaded, how, For::Test);
     let text = match (how.json, log) {
         (true, _) => format!("{:#}\n", report::json(&loaded.diags, &loaded.sources)),
         (false, Some(_)) => loaded.render(how.colour == Colour::Always),
@@ -85,7 +105,7 @@ pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
 
 fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
     let (mut loaded, text) = with_options(how, |options| dump::dump(&Disk, path, options, show_secrets));
-    look(&mut loaded, how, false);
+    look(&mut loaded, how, For::Show);
     messages(&loaded, how);
     if loaded.fatal() == Some(ExitCode::NoConfig) {
         return ExitCode::NoConfig;
@@ -103,7 +123,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
 
 fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
     let mut loaded = read(path, how);
-    look(&mut loaded, how, false);
+    look(&mut loaded, how, For::Run);
     messages(&loaded, how);
     if let Some(code) = loaded.fatal() {
         return code;
@@ -127,7 +147,7 @@ fn write_secret(file: &str, bytes: &[u8]) -> std::io::Result<()> {
 fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
     let both = [old, new].map(|path| {
         let mut loaded = read(path, how);
-        look(&mut loaded, &Report { offline: true, ..how.clone() }, false);
+        look(&mut loaded, &Report { offline: true, ..how.clone() }, For::Show);
         messages(&loaded, how);
         loaded
     });

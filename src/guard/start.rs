@@ -63,7 +63,7 @@ fn start(options: &Options) -> u8 {
     // Read again later, when the directory is another one.
     let file = std::path::absolute(&path).map_or(path.clone(), |p| p.to_string_lossy().into_owned());
     let mut loaded = tools::read(&path, &options.report);
-    tools::look(&mut loaded, &options.report, false);
+    tools::look(&mut loaded, &options.report, tools::For::Run);
     let text = loaded.render(false);
     // With -l the log says it.
     let fatal = loaded.fatal();

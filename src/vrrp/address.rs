@@ -46,9 +46,6 @@ struct Entry {
 }
 
 impl Entry {
-    fn wants_work(&self) -> bool {
-        !self.busy && !self.foreign && self.want.is_some() != self.held
-    }
     fn backoff(&mut self, now: Instant) -> Instant {
         if self.last_failure.is_none_or(|t| now.since(t) > PEACE) {
             self.failures = 0;
@@ -98,6 +95,12 @@ pub struct Addresses {
     inflight: BTreeMap<ReqId, AddrId>,
     later: BTreeSet<(Instant, AddrId)>,
     last_req: u64,
+    // Held with these settings, and wanted with others: the kernel can only take it away and add it again.
+    outdated: BTreeMap<AddrId, AddrSpec>,
+    // While a reload runs nothing is deleted: what one virtual router gives up, the next one in the file may want.
+    holding: bool,
+    // Deletions that wait for its end.
+    aside: BTreeSet<AddrId>,
 }
 
 fn id_of(spec: &AddrSpec) -> AddrId {
@@ -122,19 +125,45 @@ impl Addresses {
         });
         e.want = Some(vr);
         e.stuck = false;
-        e.spec = spec;
+        // An owner no more: what was the operator's is a virtual address like any other now.
+        e.foreign &= owner;
+        let before = core::mem::replace(&mut e.spec, spec);
+        if e.held && !e.foreign && before != e.spec {
+            // What the kernel has is what the first of several changes replaced.
+            self.outdated.entry(id).or_insert(before);
+            if self.outdated.get(&id) == Some(&e.spec) {
+                self.outdated.remove(&id);
+            }
+        }
         let held = e.held && !e.busy;
         self.enqueue(id);
         held.then_some(id)
     }
     /// `vr` wants none of its addresses any more.
     pub fn release(&mut self, vr: VrKey) {
-        let ids: Vec<AddrId> = self.entries.iter().filter(|(_, e)| e.want == Some(vr)).map(|(id, _)| *id).collect();
-        for id in ids {
+        self.keep_only(vr, &BTreeSet::new());
+    }
+    /// `vr` wants only these of its addresses still; the others.
+    pub fn keep_only(&mut self, vr: VrKey, keep: &BTreeSet<AddrId>) -> Vec<AddrId> {
+        let gone = self.entries.iter().filter(|(id, e)| e.want == Some(vr) && !keep.contains(*id));
+        let ids: Vec<AddrId> = gone.map(|(id, _)| *id).collect();
+        for &id in &ids {
             if let Some(e) = self.entries.get_mut(&id) {
                 e.want = None;
             }
             self.settle(id);
+            self.enqueue(id);
+        }
+        ids
+    }
+    /// From now on nothing is deleted, until [`Addresses::let_go`].
+    pub fn hold(&mut self) {
+        self.holding = true;
+    }
+    /// What nobody wanted meanwhile may be deleted.
+    pub fn let_go(&mut self) {
+        self.holding = false;
+        for id in core::mem::take(&mut self.aside) {
             self.enqueue(id);
         }
     }
@@ -165,6 +194,11 @@ impl Addresses {
     /// Addresses held for `vr`.
     pub fn held(&self, vr: VrKey) -> impl Iterator<Item = AddrId> {
         self.entries.iter().filter(move |(_, e)| e.want == Some(vr) && e.held).map(|(id, _)| *id)
+    }
+    /// How many entries there are, with requests under way and what waits: for tests that nothing is left behind.
+    pub fn sizes(&self) -> [usize; 6] {
+        let (queue, aside) = (self.queue.len() + self.queued.len(), self.aside.len());
+        [self.entries.len(), queue, self.inflight.len(), self.later.len(), self.outdated.len(), aside]
     }
     /// How many addresses `vr` wants.
     pub fn wanted(&self, vr: VrKey) -> usize {
@@ -261,7 +295,11 @@ impl Addresses {
                     outcome = Some(Outcome::Held { vr, id });
                 }
             }
-            (false, Ok(()) | Err(Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ENXIO)) => e.held = false,
+            (false, Ok(()) | Err(Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ENXIO)) => {
+                e.held = false;
+                self.outdated.remove(&id);
+                self.same_under_another_prefix(id);
+            }
             (true, Err(errno)) => {
                 let first = e.failures == 0;
                 let at = e.backoff(now);
@@ -290,25 +328,56 @@ impl Addresses {
             && let Some(id) = self.queue.pop_front()
         {
             self.queued.remove(&id);
-            let Some(e) = self.entries.get_mut(&id).filter(|e| e.wants_work()) else { continue };
+            if !self.wants_work(id) {
+                continue;
+            }
+            let Some(e) = self.entries.get_mut(&id) else { continue };
+            if e.held && self.holding {
+                self.aside.insert(id);
+                continue;
+            }
             e.busy = true;
             self.last_req += 1;
             let req = ReqId(self.last_req);
-            let op = if e.held { NetOp::AddrDel(e.spec.clone()) } else { NetOp::AddrAdd(e.spec.clone()) };
+            let op = if e.held {
+                NetOp::AddrDel(self.outdated.get(&id).unwrap_or(&e.spec).clone())
+            } else {
+                self.outdated.remove(&id);
+                NetOp::AddrAdd(e.spec.clone())
+            };
             self.inflight.insert(req, id);
             fx.push(Effect::Netlink { req, op });
         }
     }
 
+    fn wants_work(&self, id: AddrId) -> bool {
+        let wrong = |e: &Entry| e.want.is_some() != e.held || self.outdated.contains_key(&id);
+        self.entries.get(&id).is_some_and(|e| !e.busy && !e.foreign && wrong(e))
+    }
     fn enqueue(&mut self, id: AddrId) {
-        if self.entries.get(&id).is_some_and(Entry::wants_work) && self.queued.insert(id) {
+        if self.wants_work(id) && self.queued.insert(id) {
             self.queue.push_back(id);
         }
+    }
+    // An IPv6 address has one prefix length on an interface: adding it with another one as well is accepted and does nothing,
+    // and with the one the kernel knows the address is gone.
+    fn same_under_another_prefix(&mut self, gone: AddrId) {
+        let all = (gone.0, gone.1, 0)..=(gone.0, gone.1, u8::MAX);
+        let twins = self.entries.range_mut(all).filter(|(_, e)| gone.1.is_ipv6() && e.want.is_some() && !e.busy);
+        let twins: Vec<AddrId> = twins
+            .map(|(id, e)| {
+                e.held = false;
+                *id
+            })
+            .collect();
+        twins.into_iter().for_each(|id| self.enqueue(id));
     }
     // An entry nobody wants and that is not there (or not ours) is forgotten.
     fn settle(&mut self, id: AddrId) {
         if self.entries.get(&id).is_some_and(|e| e.want.is_none() && !e.busy && (!e.held || e.foreign)) {
             self.entries.remove(&id);
+            self.outdated.remove(&id);
+            self.aside.remove(&id);
         }
     }
     fn retry_at(&mut self, at: Instant, id: AddrId, timers: &mut Timers) {

@@ -42,7 +42,7 @@ pub enum Reject {
     Count,
     /// IPv6: the first address is not link-local.
     FirstAddress,
-    /// V2: not our addresses.
+    /// V2: not our addresses, not one of them, and from a stranger.
     AddressList,
     /// Sent by ourselves.
     OwnPacket,
@@ -145,6 +145,8 @@ pub struct Profile<'a> {
     /// Addresses of the receiving interface. VIPs among them do not count as ours: a returning owner sends from the VIP
     /// while we still hold it as Master. Leave out `virtual_ipaddress_excluded` for the same reason.
     pub own: &'a [IpAddr],
+    /// A router whose adverts we took before: see [`verify`] on lists.
+    pub known: Option<IpAddr>,
     /// `skip_check_adv_addr`: another V2 address list is reported and used, not dropped.
     pub skip_check_adv_addr: bool,
 }
@@ -160,7 +162,7 @@ pub struct Heard {
     pub interval: Duration,
     /// V3: `interval` is not ours. To be logged, nothing else.
     pub other_interval: bool,
-    /// The address list is not ours, and the advert counts all the same. To be logged.
+    /// The address list is not ours, and the advert counts all the same. To be logged and counted.
     pub other_vips: bool,
 }
 
@@ -201,6 +203,14 @@ pub fn peek_vrid(family: Family, meta: &RxMeta, bytes: &[u8]) -> Result<u8, Reje
 ///
 /// That we are the address owner is no reason to drop: by RFC 9568 erratum 8298 the election decides.
 ///
+/// RFC 3768 lets us compare V2 address lists or not, and asks us to drop what fails the comparison. Compared literally,
+/// every roll-out of one more address splits the network: the routers have their new files one after the other, and
+/// between the first and the last each takes the other's adverts for nobody's, so that there are two Masters (keepalived up to
+/// 2.3.2; later ones only log). What the comparison is good for is to notice that somebody else uses our VRID; so a list passes if
+/// it shares an address with ours, for two Masters with one address are the worst that can come of it, or if it is that of
+/// the router we took adverts from before, whose only address may just have been replaced. A stranger with nothing in common is
+/// dropped as ever, and no timer moves. A list that differs is told ([`Heard::other_vips`]) in every case.
+///
 /// # Errors
 /// The reason.
 pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Heard, Reject> {
@@ -220,7 +230,7 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
     // a zero would make every Backup that learns it Master at once. R-041: in V2 the interval must be ours.
     require(!interval.is_zero(), Reject::Interval)?;
     require(advert.version == Version::V3 || !other_interval, Reject::Interval)?;
-    let other_vips = check_list(profile, &advert)?;
+    let other_vips = check_list(profile, &packet.src, &advert)?;
     require(profile.vips.contains(&packet.src) || !profile.own.contains(&packet.src), Reject::OwnPacket)?;
     require(dst == profile.group, Reject::Destination)?;
     require(is_router(profile.family, &packet.src), Reject::Source)?;
@@ -258,7 +268,7 @@ fn same_secret(a: &[u8; 8], b: &[u8; 8]) -> bool {
 }
 
 /// Count, first address and list; whether the list is another one than ours and the advert counts all the same.
-fn check_list(profile: &Profile<'_>, advert: &Advert<'_>) -> Result<bool, Reject> {
+fn check_list(profile: &Profile<'_>, src: &IpAddr, advert: &Advert<'_>) -> Result<bool, Reject> {
     let Some(first) = advert.addrs.iter().next() else {
         // RFC 3768 has no such rule; there it is a list that can be nobody's, the owner's included.
         return Err(if advert.version == Version::V2 { Reject::AddressList } else { Reject::Count });
@@ -270,8 +280,12 @@ fn check_list(profile: &Profile<'_>, advert: &Advert<'_>) -> Result<bool, Reject
     if same_set(advert, profile.vips) {
         return Ok(false);
     }
-    // in V2 only the owner may differ. R-047: in V3 it is for the log.
-    let counts = advert.version == Version::V3 || advert.priority == u8::MAX || profile.skip_check_adv_addr;
+    // in V2 the owner may differ, and who is no stranger. R-047: in V3 it is for the log.
+    let counts = advert.version == Version::V3
+        || advert.priority == u8::MAX
+        || profile.skip_check_adv_addr
+        || profile.known == Some(*src)
+        || share(advert, profile.vips);
     require(counts, Reject::AddressList)?;
     Ok(true)
 }
@@ -289,6 +303,14 @@ fn same_set(advert: &Advert<'_>, vips: &[IpAddr]) -> bool {
         list
     };
     sorted(advert.addrs.iter().collect()) == sorted(vips.to_vec())
+}
+
+/// Whether any address is in both lists.
+fn share(advert: &Advert<'_>, vips: &[IpAddr]) -> bool {
+    // As in `same_set`: sorted, for the sake of long lists.
+    let mut ours = vips.to_vec();
+    ours.sort_unstable();
+    advert.addrs.iter().any(|a| ours.binary_search(&a).is_ok())
 }
 
 /// IPv6 adverts come from link-local addresses, so there any other is refused.

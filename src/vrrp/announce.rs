@@ -65,6 +65,12 @@ impl Announcer {
             !lane.order.is_empty()
         });
     }
+    /// `vr` does not announce this address any more.
+    pub fn forget(&mut self, vr: VrKey, ifindex: u32, addr: IpAddr) {
+        if let Some(lane) = self.lanes.get_mut(&ifindex) {
+            lane.left.remove(&(vr, addr));
+        }
+    }
     /// Sends what is due, one slice, and sets the timer for the rest.
     pub fn pump(&mut self, now: Instant, links: &Links, timers: &mut Timers, fx: &mut Effects) {
         let mut budget = SLICE;

@@ -28,7 +28,9 @@ pub fn errno(e: Errno) -> String {
     // The names a reader of this program's logs meets; any other number can be looked up with `errno(1)`.
     let name = match e.0 {
         1 => "operation not permitted",
+        2 => "no such file or directory",
         6 => "no such device or address",
+        8 => "not a program",
         11 => "would block",
         12 => "out of memory",
         13 => "permission denied",
@@ -39,7 +41,11 @@ pub fn errno(e: Errno) -> String {
         99 => "address not available",
         100 => "network is down",
         101 => "network is unreachable",
+        104 => "connection reset",
         105 => "no buffer space",
+        110 => "timed out",
+        111 => "connection refused",
+        113 => "no route to host",
         _ => "errno",
     };
     format!("{name} ({})", e.0)
@@ -54,6 +60,10 @@ pub fn entering(name: &str, state: State, init: bool, cause: &str) -> Note {
 /// One more or one less reason while in FAULT.
 pub fn still_fault(name: &str, reasons: &str) -> Note {
     note(Level::Info, format!("({name}) still in FAULT state: {reasons}"))
+}
+/// Neither Backup nor FAULT before a tracker has its first result.
+pub fn waits(name: &str, what: &str) -> Note {
+    note(Level::Info, format!("({name}) not started: {what}"))
 }
 /// Stopped by request.
 pub fn stopped(name: &str, was: State) -> Note {
@@ -300,9 +310,41 @@ pub fn stopping(signal: &str) -> Note {
 pub fn all_stopped() -> Note {
     note(Level::Notice, "Stopped".into())
 }
-/// A signal that does nothing yet.
-pub fn signal_ignored(signal: &str) -> Note {
-    note(Level::Warning, format!("{signal}: not supported yet; restart kalived to read the configuration again"))
+/// Asked to read the configuration again.
+pub fn reloading() -> Note {
+    note(Level::Notice, "Reloading ...".into())
+}
+/// A configuration is being put in force.
+pub fn reload_begins() -> Note {
+    note(Level::Notice, "Reloading".into())
+}
+/// All of it is in force.
+pub fn reloaded(what: &str) -> Note {
+    note(Level::Notice, format!("Reloaded: {what}"))
+}
+/// None of it, or not all of it.
+pub fn not_reloaded(why: &str) -> Note {
+    note(Level::Error, format!("Reload refused: {why}"))
+}
+/// Of a reload: what only a new process can change.
+pub fn kept_until_restart(what: &str) -> Note {
+    note(Level::Warning, format!("kept as it is until kalived is restarted: {what}"))
+}
+/// Of a reload: one virtual router.
+pub fn altered(name: &str, changes: &str) -> Note {
+    note(Level::Notice, format!("({name}) altered: {changes}"))
+}
+/// Of a reload: another virtual router on the wire under a name that was there.
+pub fn renewed(name: &str, changes: &str) -> Note {
+    note(Level::Notice, format!("({name}) altered, and starts anew: {changes}"))
+}
+/// Of a reload: a new one.
+pub fn added(name: &str) -> Note {
+    note(Level::Notice, format!("({name}) added"))
+}
+/// Of a reload: one that is gone.
+pub fn removed(name: &str, was: State) -> Note {
+    note(Level::Notice, format!("({name}) removed; was {}", was.word()))
 }
 /// One line per virtual router on SIGUSR1 and SIGUSR2.
 pub fn status(name: &str, line: &dyn Display) -> Note {

@@ -35,22 +35,27 @@ impl World {
     }
 
     pub(super) fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) {
-        let (ifindex, addr) = (a.ifindex, a.addr);
+        let (ifindex, addr, ours) = (a.ifindex, a.addr, a.proto == ADDR_PROTO);
         self.links.addr_new(a);
-        self.addresses_changed(now, ifindex, addr, fx);
+        // What a kalived added changes nobody's source; 500 of them come and go in a takeover.
+        if !ours && !self.vips.contains(&addr) {
+            self.addresses_changed(now, ifindex, fx);
+        }
     }
 
     pub(super) fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
+        // One that a reload took out of `vips` goes only later.
+        let ours = self.links.addr(id).is_some_and(|a| a.proto == ADDR_PROTO);
         if self.links.addr_del(id) {
             self.addrs.on_deleted(now.mono, id, &mut self.timers);
-            self.addresses_changed(now, id.0, id.1, fx);
+            if !ours && !self.vips.contains(&id.1) {
+                self.addresses_changed(now, id.0, fx);
+            }
         }
     }
 
-    pub(super) fn addresses_changed(&mut self, now: Now, ifindex: u32, addr: IpAddr, fx: &mut Effects) {
-        if self.vips.contains(&addr) {
-            return; // changes nobody's source; 500 of them come and go in a takeover
-        }
+    // An interface has other addresses of its own: who listens and sends there looks again.
+    pub(super) fn addresses_changed(&mut self, now: Now, ifindex: u32, fx: &mut Effects) {
         let own = own_addresses(&self.links, ifindex, &self.vips);
         for key in self.socks.keys() {
             if let Some(sock) = self.socks.get_mut(key).filter(|s| s.spec.ifindex == ifindex) {
@@ -141,20 +146,25 @@ impl World {
     // Every configured VIP that is on its interface although nobody is Master yet. An owner's are its own, unless
     // their tag says that a kalived added them; the tag also tells one whose prefix length was changed in the file.
     pub(super) fn remove_leftovers(&mut self, fx: &mut Effects) {
-        let mut n = 0;
-        for (_, vi) in self.instances.iter() {
-            let owner = vi.cfg().priority == 255;
-            for spec in vi.specs(&self.links) {
-                for a in self.links.addrs(spec.ifindex).filter(|a| a.addr == spec.addr) {
-                    if a.proto == ADDR_PROTO || (!owner && a.prefix == spec.prefix) {
-                        n += usize::from(self.addrs.remove(AddrSpec { prefix: a.prefix, ..spec.clone() }));
-                    }
-                }
-            }
-        }
+        let n = self.instances.keys().into_iter().map(|vr| self.leftovers_of(vr)).sum();
         if n > 0 {
             fx.note(text::leftovers(n));
         }
+    }
+
+    // How many of one virtual router's were there and are being removed.
+    pub(super) fn leftovers_of(&mut self, vr: VrKey) -> usize {
+        let Some(vi) = self.instances.get(vr) else { return 0 };
+        let owner = vi.cfg().priority == 255;
+        let mut n = 0;
+        for spec in vi.specs(&self.links) {
+            for a in self.links.at(spec.ifindex, spec.addr) {
+                if a.proto == ADDR_PROTO || (!owner && a.prefix == spec.prefix) {
+                    n += usize::from(self.addrs.remove(AddrSpec { prefix: a.prefix, ..spec.clone() }));
+                }
+            }
+        }
+        n
     }
 
     // Addresses of a killed kalived that the file does not have any more. They may as well be those of another kalived that

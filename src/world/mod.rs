@@ -8,14 +8,16 @@
 
 use crate::child::{Children, For};
 use crate::config::model::{Config, Family};
+use crate::conn::{self, Conns};
 use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
-use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal};
+use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal, Stream};
 use crate::exit::ExitCode;
-use crate::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
+use crate::track::{TrackView, Tracks};
 use crate::vrrp::State;
 use crate::vrrp::address::{Addresses, Outcome};
 use crate::vrrp::advert::{self, Reject};
@@ -23,7 +25,9 @@ use crate::vrrp::announce::Announcer;
 use crate::vrrp::instance::{Cx, Instance, SockState};
 use crate::vrrp::text::{self, Limit};
 use crate::vrrp::timing::Grid;
+use crate::watch::Watches;
 use core::net::IpAddr;
+use reload::Reloads;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that
@@ -138,11 +142,21 @@ pub struct World {
     grid: Grid,
     timers: Timers,
     children: Children,
+    conns: Conns,
+    watches: Watches,
+    tracks: Tracks,
+    // Whom a tracker's verdict concerns.
+    track_users: BTreeMap<TrackKey, Vec<VrKey>>,
+    // To be said when the trackers start.
+    remarks: Vec<Note>,
     // A dump is under way; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
     // Dumps in a row that were interrupted.
     dumps_failed: u32,
+    // The configuration but for its instances: each has its own.
+    base: Config,
+    reloads: Reloads,
 }
 
 // A machine with everything it may touch; the borrow checker needs the fields apart.
@@ -158,6 +172,7 @@ macro_rules! with {
                 announcer: &mut $world.announcer,
                 grid: &mut $world.grid,
                 vips: &$world.vips,
+                tracks: &$world.tracks,
             };
             $body
         }
@@ -174,7 +189,8 @@ mod tracks;
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
-    pub fn new(config: Config) -> World {
+    pub fn new(mut config: Config) -> World {
+        let instances = core::mem::take(&mut config.instances);
         let mut w = World {
             phase: Phase::Reading,
             instances: Arena::default(),
@@ -189,22 +205,27 @@ impl World {
             grid: Grid::default(),
             timers: Timers::default(),
             children: Children::default(),
+            conns: Conns::default(),
+            watches: Watches::default(),
+            tracks: Tracks::new(&config),
+            track_users: BTreeMap::new(),
+            remarks: crate::track::remarks(&config),
             dumping: false,
             dump_again: false,
             dumps_failed: 0,
+            base: config,
+            reloads: Reloads::default(),
         };
-        for cfg in config.instances {
-            let mut names = BTreeSet::from([cfg.interface.clone()]);
-            names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
-            names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
-            if cfg.priority != 255 {
-                w.vips.extend(cfg.vips.iter().chain(&cfg.excluded).map(|v| v.addr));
-            }
+        for mut cfg in instances {
+            cfg.forget_places();
+            w.vips.extend(reload::vips_of(&cfg));
+            let names = reload::interfaces_of(&cfg);
             let vr = w.instances.insert_with(|key| Instance::new(cfg, key));
             for name in names {
                 w.watchers.entry(name).or_default().push(vr);
             }
         }
+        w.link_tracks();
         w
     }
 
@@ -266,7 +287,7 @@ impl World {
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
-            Event::Config(config) => self.on_config(now, *config, fx),
+            Event::Config(config) => self.on_config(config, fx),
             Event::ChildExit { child, end } => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
@@ -277,7 +298,18 @@ impl World {
             Event::FifoReady { fifo, result } => self.on_fifo_ready(now, fifo, result, fx),
             Event::FifoWritten { fifo, result } => self.on_fifo_written(now, fifo, result, fx),
             Event::Resolved { conn, result } => self.on_resolved(now, conn, result, fx),
-            Event::Stream { conn, what } => self.on_stream(now, conn, what, fx),
+            Event::Stream { conn, what } => {
+                let whom = self.conns.whose(conn);
+                if matches!(what, Stream::Failed(_)) {
+                    // Closed already, and nothing more is heard of it.
+                    self.conns.forget(conn);
+                }
+                match whom {
+                    Some(conn::For::Check(track)) => self.on_check_stream(now, track, conn, what, fx),
+                    Some(conn::For::Mail) => self.on_mail_stream(now, conn, what, fx),
+                    None => {}
+                }
+            }
             Event::Freeze => self.on_freeze(now, fx),
             Event::Go { snapshot, dead_since } => self.on_go(now, snapshot, dead_since, fx),
         }
@@ -316,6 +348,9 @@ impl World {
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
+                Due::TrackRun(track) => self.on_track_run(now, track, fx),
+                Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
+                Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.exit(fx),
             }
         }
@@ -328,7 +363,24 @@ impl World {
         self.timers.next()
     }
 
-    /// Every virtual router, in file order.
+    /// Every deadline, earliest first.
+    pub fn deadlines(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
+        self.timers.iter()
+    }
+
+    /// How much is kept of each kind, to see that nothing is left behind: virtual routers, timers, sockets with their users,
+    /// interfaces that are watched with their watchers, virtual addresses, programs; then [`Addresses::sizes`].
+    pub fn sizes(&self) -> Vec<usize> {
+        let users = self.socks.iter().map(|(_, s)| s.users.len()).sum::<usize>() + self.sock_of.len();
+        let watchers = self.watchers.values().map(Vec::len).sum();
+        let socks = self.socks.len() + self.sock_by_spec.len();
+        let mut all = vec![self.instances.len(), self.timers.len(), socks, users];
+        all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
+        all.extend(self.addrs.sizes());
+        all
+    }
+
+    /// Every virtual router, by slot: in file order as long as no reload changed it.
     pub fn views(&self) -> Vec<View> {
         self.instances
             .iter()
@@ -351,6 +403,11 @@ impl World {
             .collect()
     }
 
+    /// Every tracker that counts, by kind and name.
+    pub fn tracks(&self) -> Vec<TrackView> {
+        self.tracks.views().collect()
+    }
+
     /// Panics when a rule that must always hold does not.
     pub fn check_invariants(&self) {
         for (_, vi) in self.instances.iter() {
@@ -371,11 +428,13 @@ impl World {
         }
         if self.phase == Phase::Cleaning && self.addrs.idle() {
             self.phase = Phase::Running;
+            self.start_tracks(now, fx);
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
             }
             self.addrs.pump(fx);
         }
+        self.begin_reload(now, fx);
         if self.phase == Phase::Stopping && self.addrs.idle() {
             self.exit(fx);
         }

@@ -1,9 +1,297 @@
-//! Another configuration, made so in bounded slices.
+//! Another configuration, made so in bounded slices: a reload of 1,000 virtual routers costs none of them an advert.
 //!
-//! Read first: `mod.rs`.
+//! Read first: `mod.rs`, `config/model/heirs.rs` (who goes on in whom), `vrrp/instance/alter.rs` (what that does to one). What is the
+//! same in both configurations is not touched at all. Meanwhile no address is deleted (`Addresses::hold`): what one virtual
+//! router gives up another may get, in whatever order they stand in the file (trap 5); removals come last.
+//!
+//! One reload at a time, and of those that wait the newest: a configuration that came meanwhile begins when the present one
+//! is done, never in the midst of it (trap 1). Every [`Event::Config`] is answered, in order.
 
 use super::*;
+use crate::config::model::{InstanceConfig, heirs};
+use crate::effect::Reloaded;
+use crate::vrrp::instance::changes;
+use std::collections::VecDeque;
+
+/// Work in one turn, in units of some microseconds each: a comparison is one, a change [`CHANGE`], and addresses count by
+/// [`ADDRESSES`]. A slice stays below half a millisecond, and 1,000 unchanged virtual routers are done in 16 of them.
+const SLICE: usize = 64;
+/// See [`SLICE`]: an alteration formats a line, builds an advert, arms it anew.
+const CHANGE: usize = 8;
+/// See [`SLICE`]: so many addresses are compared, or asked for, in the time of a unit.
+const ADDRESSES: usize = 8;
+/// What comes first in a turn is what others wait for; the next slice is a turn of its own.
+const NEXT_TURN: Duration = Duration::from_nanos(1);
+
+/// What a reload has to do, and the configurations that wait.
+#[derive(Default)]
+pub(super) struct Reloads {
+    now: Option<Box<Reload>>,
+    next: Option<Box<Config>>,
+    // Configurations that were never put in force because a newer one came.
+    passed_over: usize,
+}
+
+struct Reload {
+    steps: VecDeque<Step>,
+    // Without its instances.
+    config: Config,
+    // As the whole new configuration has them. In force, they are those of both until the end.
+    vips: BTreeSet<IpAddr>,
+    watchers: BTreeMap<String, Vec<VrKey>>,
+    kept: usize,
+    altered: usize,
+    added: usize,
+    removed: usize,
+}
+
+enum Step {
+    // In the new configuration; the virtual router that goes on in it.
+    Have(Box<InstanceConfig>, Option<VrKey>),
+    Gone(VrKey),
+}
+
+/// Every interface name that a virtual router cares for.
+pub(super) fn interfaces_of(cfg: &InstanceConfig) -> BTreeSet<String> {
+    let mut names = BTreeSet::from([cfg.interface.clone()]);
+    names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
+    names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
+    names
+}
+
+/// Its virtual addresses, unless it owns them: see `World::vips`.
+pub(super) fn vips_of(cfg: &InstanceConfig) -> impl Iterator<Item = IpAddr> {
+    let all = cfg.vips.iter().chain(&cfg.excluded).map(|v| v.addr);
+    all.filter(|_| cfg.priority != 255)
+}
 
 impl World {
-    pub(super) fn on_config(&mut self, _now: Now, _config: Config, _fx: &mut Effects) {}
+    /// Whether a configuration is being put in force, or waits to be.
+    pub fn reloading(&self) -> bool {
+        self.reloads.now.is_some() || self.reloads.next.is_some()
+    }
+
+    pub(super) fn on_config(&mut self, mut config: Box<Config>, fx: &mut Effects) {
+        if matches!(self.phase, Phase::Stopping | Phase::Gone) {
+            answer(false, "kalived stops", fx);
+            return;
+        }
+        config.instances.iter_mut().for_each(InstanceConfig::forget_places);
+        if self.reloads.next.replace(config).is_some() {
+            if self.reloads.now.is_some() {
+                self.reloads.passed_over += 1;
+            } else {
+                self.pass_over(1, fx);
+            }
+        }
+    }
+
+    /// Nothing more of a reload is done: somebody else goes on, or nobody.
+    pub(super) fn abandon_reload(&mut self, why: &str, fx: &mut Effects) {
+        let r = core::mem::take(&mut self.reloads);
+        if r.now.is_some() {
+            self.timers.stop(Due::Reload);
+            self.addrs.let_go();
+            answer(false, why, fx);
+        }
+        for _ in 0..r.passed_over + usize::from(r.next.is_some()) {
+            answer(false, why, fx);
+        }
+    }
+
+    /// If one waits, and nothing has to be waited for.
+    pub(super) fn begin_reload(&mut self, now: Now, fx: &mut Effects) {
+        if self.phase != Phase::Running || self.reloads.now.is_some() {
+            return;
+        }
+        let Some(mut config) = self.reloads.next.take() else { return };
+        if let Some(why) = self.impossible(&config) {
+            fx.note(text::not_reloaded(&why));
+            answer(false, &why, fx);
+            return;
+        }
+        fx.note(text::reload_begins());
+        self.addrs.hold();
+        self.alter_tracks(now, &config, fx);
+        self.alter_hooks(now, &config, fx);
+        let new = core::mem::take(&mut config.instances);
+        let keys = self.instances.keys();
+        let old: Vec<&InstanceConfig> = self.instances.iter().map(|(_, vi)| vi.cfg()).collect();
+        let heirs = heirs::heirs(&old, &new);
+        let going_on: BTreeSet<VrKey> = heirs.iter().flatten().map(|n| keys[*n]).collect();
+        let have = new.into_iter().zip(heirs).map(|(cfg, n)| Step::Have(Box::new(cfg), n.map(|n| keys[n])));
+        let gone = keys.iter().filter(|vr| !going_on.contains(vr)).map(|vr| Step::Gone(*vr));
+        self.reloads.now = Some(Box::new(Reload {
+            steps: have.chain(gone).collect(),
+            config: *config,
+            vips: BTreeSet::new(),
+            watchers: BTreeMap::new(),
+            kept: 0,
+            altered: 0,
+            added: 0,
+            removed: 0,
+        }));
+        self.timers.set(Due::Reload, now.mono + NEXT_TURN);
+    }
+
+    // What a process cannot change about itself, as in keepalived.
+    fn impossible(&self, new: &Config) -> Option<String> {
+        let (a, b) = (&self.base.root, &new.root);
+        let fixed = [
+            ("net_namespace", a.net_namespace == b.net_namespace),
+            ("net_namespace_ipvs", a.net_namespace_ipvs == b.net_namespace_ipvs),
+            ("instance", a.instance == b.instance),
+        ];
+        let changed: Vec<&str> = fixed.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
+        (!changed.is_empty()).then(|| format!("{} changed; restart kalived", changed.join(", ")))
+    }
+
+    /// `Due::Reload`: one slice.
+    pub(super) fn on_reload(&mut self, now: Now, fx: &mut Effects) {
+        let Some(mut r) = self.reloads.now.take() else { return };
+        let mut left = SLICE;
+        while left > 0
+            && let Some(step) = r.steps.pop_front()
+        {
+            let cost = match step {
+                Step::Have(cfg, Some(vr)) => self.goes_on(now, &mut r, *cfg, vr, fx),
+                Step::Have(cfg, None) => self.comes(now, &mut r, *cfg, fx),
+                Step::Gone(vr) => self.goes(now, &mut r, vr, fx),
+            };
+            left = left.saturating_sub(cost);
+        }
+        if r.steps.is_empty() {
+            self.end_reload(now, *r, fx);
+        } else {
+            self.reloads.now = Some(r);
+            self.timers.set(Due::Reload, now.mono + NEXT_TURN);
+        }
+    }
+
+    fn goes_on(&mut self, now: Now, r: &mut Reload, cfg: InstanceConfig, vr: VrKey, fx: &mut Effects) -> usize {
+        let addresses = (cfg.vips.len() + cfg.excluded.len()) / ADDRESSES;
+        r.enter(&cfg, vr);
+        let Some(old) = self.instances.get(vr).map(Instance::cfg) else { return 1 };
+        if *old == cfg {
+            r.kept += 1;
+            return 1 + addresses;
+        }
+        r.altered += 1;
+        let same = old.wire() == cfg.wire() && old.mcast_group == cfg.mcast_group;
+        let (name, changes) = (cfg.name.clone(), changes(old, &cfg));
+        fx.note(if same { text::altered(&name, &changes) } else { text::renewed(&name, &changes) });
+        self.enter(now, &cfg, vr, fx);
+        if same {
+            let mut before = None;
+            with!(self, vr, now, fx, |vi, cx| before = Some(vi.alter(cfg, cx)));
+            self.prepare(now, vr, fx);
+            if let Some(before) = before {
+                with!(self, vr, now, fx, |vi, cx| vi.altered(&before, cx));
+            }
+        } else {
+            with!(self, vr, now, fx, |vi, cx| vi.retire(cx));
+            self.leave_sock(vr, fx);
+            with!(self, vr, now, fx, |vi, _cx| vi.renew(cfg));
+            self.prepare(now, vr, fx);
+        }
+        CHANGE + addresses * 2
+    }
+
+    fn comes(&mut self, now: Now, r: &mut Reload, cfg: InstanceConfig, fx: &mut Effects) -> usize {
+        let addresses = (cfg.vips.len() + cfg.excluded.len()) / ADDRESSES;
+        r.added += 1;
+        fx.note(text::added(&cfg.name));
+        let vr = self.instances.insert_with(|key| Instance::new(cfg.clone(), key));
+        r.enter(&cfg, vr);
+        self.enter(now, &cfg, vr, fx);
+        self.prepare(now, vr, fx);
+        CHANGE + addresses * 2
+    }
+
+    fn goes(&mut self, now: Now, r: &mut Reload, vr: VrKey, fx: &mut Effects) -> usize {
+        let Some(vi) = self.instances.get(vr) else { return 1 };
+        let (was, addresses) = (vi.state(), vi.vips().count() / ADDRESSES);
+        r.removed += 1;
+        fx.note(text::removed(&vi.cfg().name, was));
+        with!(self, vr, now, fx, |vi, cx| vi.retire(cx));
+        self.leave_sock(vr, fx);
+        self.instance_removed(now, vr, was, fx);
+        self.instances.remove(vr);
+        CHANGE + addresses
+    }
+
+    // What the kernel says of its interfaces and addresses concerns this virtual router from now on.
+    fn enter(&mut self, now: Now, cfg: &InstanceConfig, vr: VrKey, fx: &mut Effects) {
+        for name in interfaces_of(cfg) {
+            let watchers = self.watchers.entry(name).or_default();
+            if !watchers.contains(&vr) {
+                watchers.push(vr);
+            }
+        }
+        let new: BTreeSet<IpAddr> = vips_of(cfg).filter(|a| !self.vips.contains(a)).collect();
+        self.vips.extend(&new);
+        self.own_addresses_changed(now, &new, fx);
+    }
+
+    // As at a cold start: what is there already is a left-over, unless somebody holds it.
+    fn prepare(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
+        let n = self.leftovers_of(vr);
+        if n > 0 {
+            fx.note(text::leftovers(n));
+        }
+        self.instance_altered(vr);
+        self.evaluate(now, vr, fx);
+    }
+
+    // Addresses that became virtual ones, or ceased to be. One that a kalived added is never a source; one of the operator's was
+    // or is now.
+    fn own_addresses_changed(&mut self, now: Now, which: &BTreeSet<IpAddr>, fx: &mut Effects) {
+        if which.is_empty() {
+            return;
+        }
+        let there = self.links.all_addrs().filter(|a| a.proto != ADDR_PROTO && which.contains(&a.addr));
+        let interfaces: BTreeSet<u32> = there.map(|a| a.ifindex).collect();
+        for ifindex in interfaces {
+            self.addresses_changed(now, ifindex, fx);
+        }
+    }
+
+    fn end_reload(&mut self, now: Now, r: Reload, fx: &mut Effects) {
+        self.watchers = r.watchers;
+        self.link_tracks();
+        let gone: BTreeSet<IpAddr> = self.vips.difference(&r.vips).copied().collect();
+        self.vips = r.vips;
+        self.own_addresses_changed(now, &gone, fx);
+        self.addrs.let_go();
+        if self.base.global.process != r.config.global.process {
+            fx.note(text::kept_until_restart("priorities, memory and CPUs of the process"));
+        }
+        self.base = r.config;
+        let counts = format!("{} kept, {} altered, {} added, {} removed", r.kept, r.altered, r.added, r.removed);
+        let same = r.altered + r.added + r.removed == 0;
+        let what = if same { format!("no virtual router changed: {counts}") } else { counts };
+        fx.note(text::reloaded(&what));
+        answer(true, &what, fx);
+        let passed_over = core::mem::take(&mut self.reloads.passed_over);
+        self.pass_over(passed_over, fx);
+    }
+
+    fn pass_over(&mut self, n: usize, fx: &mut Effects) {
+        for _ in 0..n {
+            answer(false, "a newer configuration came before this one was begun", fx);
+        }
+    }
+}
+
+impl Reload {
+    fn enter(&mut self, cfg: &InstanceConfig, vr: VrKey) {
+        self.vips.extend(vips_of(cfg));
+        for name in interfaces_of(cfg) {
+            self.watchers.entry(name).or_default().push(vr);
+        }
+    }
+}
+
+fn answer(done: bool, text: &str, fx: &mut Effects) {
+    fx.push(Effect::Reloaded(Box::new(Reloaded { text: text.to_owned(), done })));
 }

@@ -67,14 +67,7 @@ impl World {
             // was replaced has adverts armed that will never leave.
             let renamed = self.links.get(sock.spec.ifindex).is_some();
             with!(self, vr, now, fx, |vi, cx| vi.on_socket_going(renamed, cx));
-            self.sock_of.remove(&vr);
-            sock.users.remove(&vrid);
-            if sock.users.is_empty() {
-                self.sock_by_spec.remove(&sock.spec);
-                self.socks.remove(key);
-                self.timers.stop(Due::SockRetry(key));
-                fx.push(Effect::CloseSock { sock: key });
-            }
+            self.leave_sock(vr, fx);
         }
         let Some(spec) = spec else { return SockState::None };
         let own = || own_addresses(&self.links, spec.ifindex, &self.vips);
@@ -100,7 +93,23 @@ impl World {
     }
 }
 
+impl World {
+    // Off the socket it is on, under whatever VRID; the last one closes it.
+    pub(super) fn leave_sock(&mut self, vr: VrKey, fx: &mut Effects) {
+        let Some(key) = self.sock_of.remove(&vr) else { return };
+        let Some(sock) = self.socks.get_mut(key) else { return };
+        sock.users.retain(|_, user| *user != vr);
+        if sock.users.is_empty() {
+            self.sock_by_spec.remove(&sock.spec);
+            self.socks.remove(key);
+            self.timers.stop(Due::SockRetry(key));
+            fx.push(Effect::CloseSock { sock: key });
+        }
+    }
+}
+
 // A packet from one of these is our own. Not from a VIP: its returning owner may send from it while we hold it.
 pub(super) fn own_addresses(links: &Links, ifindex: u32, vips: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
-    links.addrs(ifindex).map(|a| a.addr).filter(|a| !vips.contains(a)).collect()
+    let own = links.addrs(ifindex).filter(|a| a.proto != ADDR_PROTO && !vips.contains(&a.addr));
+    own.map(|a| a.addr).collect()
 }

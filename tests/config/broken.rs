@@ -176,7 +176,6 @@ fn text_that_is_none() {
     says(
         &page("notify \"/bin/x\n"),
         &[
-            "7:1 note: `notify` is checked and kept, but it has no effect yet",
             "7:8 error: unclosed quote | a quoted text ends on the line on which it starts; add the closing \"",
         ],
     );

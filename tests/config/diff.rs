@@ -99,9 +99,10 @@ fn a_renamed_instance_goes_on() {
          1 kept, 0 altered, 1 added, 1 removed\n"
     );
     assert_eq!(plan.adopted.len(), 1);
-    // Not when the old name lives on: then it is another router.
+    // Also when the old name lives on: who has the VRID goes on, for that is what others see.
     let both = instance("old", 52, "", &["10.0.0.1"]) + &instance("new", 51, "", &["10.0.0.2"]);
-    assert_eq!(super::diff::plan(&instance("old", 51, "", &["10.0.0.1"]), &both).adopted, []);
+    let adopted = super::diff::plan(&instance("old", 51, "", &["10.0.0.1"]), &both).adopted;
+    assert_eq!((adopted.len(), adopted[0].to.as_str()), (1, "new"));
 }
 
 #[test]
@@ -111,8 +112,10 @@ fn swapped_vrids_are_two_changes_and_nothing_is_removed() {
     says(
         &a,
         &b,
-        "~ vrrp_instance a\n      vrid: 1 -> 2\n      (VRID 2 on eth0 was that of b)\n\
-         ~ vrrp_instance b\n      vrid: 2 -> 1\n      (VRID 1 on eth0 was that of a)\n\
+        "~ vrrp_instance a\n      vrid: 1 -> 2\n      (same VRID 2 on eth0: adopts the state of b)\n\
+         \x20     (same VRID 1 on eth0: goes on as b)\n\
+         ~ vrrp_instance b\n      vrid: 2 -> 1\n      (same VRID 2 on eth0: goes on as a)\n\
+         \x20     (same VRID 1 on eth0: adopts the state of a)\n\
          1 kept, 2 altered, 0 added, 0 removed\n",
     );
 }

@@ -111,7 +111,7 @@ fn the_version_goes_up_with_the_model() {
     let said = (image::VERSION, body.len(), print);
     assert_eq!(
         said,
-        (1, 734, 884971510),
+        (2, 738, 2911963835),
         "raise image::VERSION, unless it has not been released yet, and write the new numbers here"
     );
 }

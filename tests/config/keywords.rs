@@ -16,6 +16,7 @@ fn wrap(scope: Scope, lines: &str) -> String {
         Scope::Authentication => "vrrp_instance x {\nauthentication {\n{}\n}\n}",
         Scope::AuthHmac => "vrrp_instance x {\nauth_hmac {\n{}\n}\n}",
         Scope::VrrpScript => "vrrp_script x {\n{}\n}",
+        Scope::VrrpCheck => "vrrp_check x {\n{}\n}",
         Scope::TrackProcess => "vrrp_track_process x {\n{}\n}",
         Scope::TrackFile => "track_file x {\n{}\n}\nvrrp_track_file y {\n{}\n}",
         Scope::Ssl => "SSL {\n{}\n}",
@@ -102,21 +103,21 @@ fn every_keyword_is_known_in_its_place() {
 
 #[test]
 fn what_is_not_done_yet_is_told_once_and_fails_no_test() {
-    let loaded = instance("track_script {\na\n}\nnotify_master \"/bin/x y\" root\nuse_vmac\nuse_vmac\nuse_vmac");
+    let loaded = instance("track_bfd {\na\n}\nvrf red\nuse_vmac\nuse_vmac\nuse_vmac");
     assert_eq!(
         short(&loaded),
         [
-            "6:1 note: `track_script` is checked and kept, but the block has no effect yet",
-            "7:1 error: `a` in track_script of vrrp_instance V is no vrrp_script of this file: it is ignored | add `vrrp_script a { ... }`, or remove the line",
-            "9:1 note: `notify_master` is checked and kept, but it has no effect yet",
+            "6:1 note: `track_bfd` is checked and kept, but the block has no effect yet",
+            "7:1 error: `a` in track_bfd of vrrp_instance V is no bfd_instance of this file: it is ignored | add `bfd_instance a { ... }`, or remove the line",
+            "9:1 note: `vrf` is checked and kept, but it has no effect yet",
             "10:1 note: `use_vmac` is checked and kept, but it has no effect yet (and in 2 more places)",
             "11:1 note: `use_vmac` a second time in this block: the last one counts | 10:1 before here",
             "12:1 note: `use_vmac` a second time in this block: the last one counts | 10:1 before here",
         ]
     );
-    // Only what is wrong fails: here the script that is missing.
+    // Only what is wrong fails: here the session that is missing.
     assert_eq!((loaded.fatal(), loaded.config_test_exit()), (None, ExitCode::ConfigTest));
-    assert_eq!(instance("use_vmac\nnotify_master /bin/x").config_test_exit(), ExitCode::Ok);
+    assert_eq!(instance("use_vmac\nvrf red").config_test_exit(), ExitCode::Ok);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn host() -> Host {
 fn look(file: &str, strict: bool, names: &[&str]) -> Loaded {
     let mut loaded = text(file);
     let names: Vec<String> = names.iter().map(|s| (*s).to_owned()).collect();
-    loaded.look(Look { host: Some(&host()), lints: true, strict_lints: strict, allow: &names });
+    loaded.look(Look { host: Some(&host()), lints: true, strict_lints: strict, allow: &names, ..Look::default() });
     loaded
 }
 
@@ -56,6 +56,7 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
                 + "vrrp_sync_group g {\n group {\n  a\n  b\n }\n}\n",
             "1:1",
         ),
+        ("unused-check", instance("") + "vrrp_check c {\n tcp 10.0.0.9:80\n}\n", "9:1"),
         ("unused-script", instance("") + script, "9:1"),
         ("weight-without-effect", instance("priority 254\ntrack_interface {\n eth1 weight 5\n}"), "1:1"),
     ]

@@ -17,6 +17,8 @@ mod man;
 mod man_messages;
 mod names;
 mod rows;
+mod scripts;
 mod seeds;
 mod shape;
 mod text;
+mod vrrp_check;

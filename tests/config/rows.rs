@@ -1,4 +1,4 @@
-//! Every keyword of keepalived 2.4.3, one row each in `rows.tsv`: a good value is accepted and kept, the default is the one
+//! Every keyword of keepalived 2.4.3 and of kalived's own, one row each in `rows.tsv`: a good value is accepted and kept, the default is the one
 //! of the row, both bounds are accepted, a value past a bound is told with the keyword, the value and the range.
 //!
 //! Columns: scope, keyword, good values, bad values, least, most, default. `;;` separates values, `\n` is a line end, an
@@ -11,7 +11,7 @@ use kalived::config::diag::{Diag, Severity};
 use kalived::config::keyword::{Scope, Status, find};
 
 /// What names in the rows lean on; without a message.
-const BEFORE: &str = "vrrp_script s {\nscript /bin/true\n}\ntrack_file f {\nfile /f\n}
+const BEFORE: &str = "vrrp_script s {\nscript /bin/true\n}\nvrrp_check c {\nunix /s\n}\ntrack_file f {\nfile /f\n}
 vrrp_track_process p {\nprocess x\n}\nbfd_instance b {\nneighbor_ip 10.0.0.9\n}
 vrrp_instance V {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1/24\n}\n}
 vrrp_instance W {\ninterface eth0\nvirtual_router_id 2\nvirtual_ipaddress {\n10.0.0.2/24\n}\n}
@@ -81,6 +81,8 @@ fn around(scope: Scope, keyword: &str) -> (String, String) {
             (head + &inner, "}\n}\n".into())
         }
         Scope::VrrpScript => open("vrrp_script t", &["script /bin/other"], "}\n"),
+        Scope::VrrpCheck if matches!(keyword, "tcp" | "http" | "unix" | "process") => open("vrrp_check t", &[], "}\n"),
+        Scope::VrrpCheck => open("vrrp_check t", &["tcp 10.0.0.6:80"], "}\n"),
         Scope::TrackProcess => open("vrrp_track_process t", &["process other"], "}\n"),
         Scope::TrackFile => open("track_file t", &["file /other"], "}\n"),
         Scope::Ssl => open("SSL", &[], "}\n"),
@@ -203,7 +205,7 @@ fn refused(d: &&Diag) -> bool {
 #[test]
 fn there_is_a_row_for_every_keyword() {
     let rows = rows();
-    assert_eq!(rows.len(), 530);
+    assert_eq!(rows.len(), 542);
     for scope in Scope::ALL.iter().filter(|s| **s != Scope::Lexer) {
         for k in scope.rows() {
             assert_eq!(
@@ -287,12 +289,21 @@ fn bad_values_are_told_with_keyword_value_and_range() {
 fn the_list_names_every_keyword_with_its_status() {
     let list = kalived::config::keyword::list();
     let lines: Vec<&str> = list.lines().skip(1).collect();
-    assert_eq!(lines.len(), 549);
+    assert_eq!(lines.len(), 561);
     assert!(lines.iter().all(|l| l.split('\t').count() == 7 && l.split('\t').all(|c| !c.is_empty())));
     assert!(
         lines
             .contains(&"vrrp_instance\tpriority\t<1..255>\t100; 255 if state MASTER\t1..255; outside: 100\tyes\tworks")
     );
+    let own: Vec<&&str> = lines.iter().filter(|l| l.ends_with("works, kalived only")).collect();
+    assert_eq!(own.len(), 12, "{own:?}");
+    let known = include_str!("known-keywords.txt");
+    let is = |scope: Scope, name: &str| known.lines().any(|l| l == format!("{scope:?} {name}"));
+    for &scope in Scope::ALL {
+        for k in scope.rows() {
+            assert_ne!(is(scope, k.name), kalived::config::keyword::is_own(scope, k.name), "{scope:?} {}", k.name);
+        }
+    }
     let find = |scope: Scope, name: &str| find(scope, name).unwrap().status;
     assert_eq!(find(Scope::Root, "virtual_server"), Status::NoEffect);
     assert_eq!(find(Scope::Instance, "unicast_peer"), Status::Refused);

@@ -2,7 +2,8 @@
 //!
 //! Read first: `../lab/mod.rs`. Modules: `life` (take-over and stop), `vectors` (every wire vector injected), `traps_election`,
 //! `traps_interface`, `traps_process` (scenarios that hurt users of keepalived; the numbers are those of the collected list of
-//! demands), `bad_input` (floods of malformed adverts), `bad_config` (files with mistakes).
+//! demands), `bad_input` (floods of malformed adverts), `bad_config` (files with mistakes), `seeds` (the pairs of the tutorials, with real
+//! nginx and Apache).
 
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -10,7 +11,10 @@ mod lab;
 mod bad_config;
 mod bad_input;
 mod life;
+mod seeds;
 mod traps_election;
 mod traps_interface;
 mod traps_process;
+mod traps_reload;
+mod traps_scripts;
 mod vectors;

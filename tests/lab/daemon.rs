@@ -142,6 +142,7 @@ pub struct Daemon {
     child: Owned,
     log: PathBuf,
     conf: PathBuf,
+    pid_file: PathBuf,
     /// What runs.
     pub program: Program,
     name: String,
@@ -216,7 +217,7 @@ impl Lab {
             .stderr(err)
             .spawn()
             .expect("setpriv was found by missing()");
-        Daemon { child: Owned(child), log, conf, program, name: host.name.clone() }
+        Daemon { child: Owned(child), log, conf, pid_file: pid, program, name: host.name.clone() }
     }
 
     /// Runs `--config-test` on a file with this content; exit code and everything printed.
@@ -263,6 +264,11 @@ impl Daemon {
     /// Where its configuration lies.
     pub fn conf(&self) -> &std::path::Path {
         &self.conf
+    }
+
+    /// Its pid file; the socket that commands talk to lies beside it.
+    pub fn pid_file(&self) -> &std::path::Path {
+        &self.pid_file
     }
 
     /// Log lines that contain `text`.

@@ -18,6 +18,7 @@ pub mod advert;
 pub mod capture;
 pub mod daemon;
 pub mod inject;
+pub mod node;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -146,7 +146,7 @@ impl Bench {
         self.world.handle(self.now, e, &mut fx);
         self.apply(fx);
     }
-    fn apply(&mut self, mut fx: Effects) {
+    pub fn apply(&mut self, mut fx: Effects) {
         self.world.check_invariants();
         let effects: Vec<Effect> = fx.drain().collect();
         for e in effects {
@@ -156,9 +156,11 @@ impl Bench {
                     self.out.push(Out::Open);
                     self.event(Event::SockReady { sock, result: Ok(()) });
                 }
-                Effect::CloseSock { .. } => {
-                    self.sock = None;
-                    self.armed.clear();
+                Effect::CloseSock { sock } => {
+                    if self.sock == Some(sock) {
+                        self.sock = None;
+                        self.armed.clear();
+                    }
                     self.out.push(Out::Close);
                 }
                 Effect::Send { packet, .. } => self.out.push(Out::Advert(packet)),
@@ -186,7 +188,7 @@ impl Bench {
                         }
                         NetOp::AddrDel(s) => {
                             self.out.push(Out::Del(s.addr));
-                            self.kernel.retain(|a| a.addr != s.addr);
+                            self.kernel.retain(|a| (a.ifindex, a.addr, a.prefix) != (s.ifindex, s.addr, s.prefix));
                             self.event(Event::AddrDel { ifindex: s.ifindex, addr: s.addr, prefix: s.prefix });
                         }
                     }

@@ -7,6 +7,8 @@ mod life;
 mod pause;
 #[path = "../wire/receiver.rs"]
 mod receiver;
+mod reload;
+mod roll_out;
 mod rx;
 mod table;
 mod vectors;

@@ -144,6 +144,7 @@ impl Receiver {
             group: default_group(self.family),
             vips: &self.vips,
             own: &self.own,
+            known: None,
             skip_check_adv_addr: false,
         }
     }

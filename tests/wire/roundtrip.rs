@@ -49,6 +49,7 @@ impl Router {
             group: default_group(self.family),
             vips: &self.vips,
             own: &[],
+            known: None,
             skip_check_adv_addr: false,
         }
     }

@@ -15,6 +15,8 @@ pub fn man_section() -> String {
          marks those that keep kalived from starting, because running without them would not be safe.\n\
          .I (accepted)\n\
          marks those that ask for what kalived always does.\n\
+         .I (kalived only)\n\
+         marks those that keepalived does not know.\n\
          .B kalived \\-\\-list\\-keywords\n\
          prints the same list for programs.\n",
     );
@@ -35,6 +37,9 @@ fn one(out: &mut String, scope: Scope, k: &Keyword) {
     let _ = write!(out, ".TP\n.BI {}", quote(k.name));
     let args = if k.args.is_empty() { String::new() } else { format!(" {}", k.args) };
     let _ = writeln!(out, " {}", quote(&args));
+    if super::is_own(scope, k.name) {
+        out.push_str(".I (kalived only)\n");
+    }
     if k.status != Status::Supported {
         let _ = writeln!(out, ".I ({})", roff(k.status.word()));
     }

@@ -33,6 +33,7 @@ pub enum Scope {
     PeerLine,
     TrackLine,
     VrrpScript,
+    VrrpCheck,
     TrackProcess,
     AddressLine,
     RouteLine,
@@ -191,14 +192,24 @@ pub fn applied_by_reload(scope: Scope, name: &str) -> bool {
     !ONLY_AT_START.iter().any(|(s, n)| *s == scope && *n == name)
 }
 
+/// Words that kalived adds: keepalived does not know them, and a file that uses one is kalived's.
+const OWN: &[(Scope, &str)] = &[(Scope::Root, "vrrp_check"), (Scope::Instance, "track_check")];
+
+/// Whether keepalived does not know this keyword.
+pub fn is_own(scope: Scope, name: &str) -> bool {
+    scope == Scope::VrrpCheck || OWN.contains(&(scope, name))
+}
+
 /// Every keyword, one line each, tab separated: where it stands, the word, what follows, default, range, whether a reload
-/// applies it, status. What `kalived --list-keywords` prints.
+/// applies it, status, with "kalived only" for those that keepalived does not know. What `kalived --list-keywords` prints.
 pub fn list() -> String {
     let mut out = String::from("scope\tkeyword\targuments\tdefault\trange\treload\tstatus\n");
     for &scope in Scope::ALL {
         for k in scope.rows() {
             let reload = if applied_by_reload(scope, k.name) { "yes" } else { "no" };
-            let line = [scope.title(), k.name, k.args, k.default, &k.limits(), reload, k.status.word()];
+            let own = if is_own(scope, k.name) { ", kalived only" } else { "" };
+            let status = format!("{}{own}", k.status.word());
+            let line = [scope.title(), k.name, k.args, k.default, &k.limits(), reload, &status];
             let cell = |t: &&str| if t.is_empty() { "-" } else { *t }.to_owned();
             out += &line.iter().map(cell).collect::<Vec<_>>().join("\t");
             out.push('\n');
@@ -271,6 +282,7 @@ impl Scope {
         Scope::TrackGroup,
         Scope::GarpGroup,
         Scope::VrrpScript,
+        Scope::VrrpCheck,
         Scope::TrackProcess,
         Scope::TrackFile,
         Scope::RouteLine,
@@ -307,6 +319,7 @@ impl Scope {
             Scope::PeerLine => instance::PEER_LINE,
             Scope::TrackLine => instance::TRACK_LINE,
             Scope::VrrpScript => root::VRRP_SCRIPT,
+            Scope::VrrpCheck => root::VRRP_CHECK,
             Scope::TrackProcess => root::TRACK_PROCESS,
             Scope::AddressLine => lines::ADDRESS_LINE,
             Scope::RouteLine => lines::ROUTE_LINE,
@@ -357,6 +370,7 @@ impl Scope {
             Scope::PeerLine => "a line of unicast_peer",
             Scope::TrackLine => "a line of a track_ block",
             Scope::VrrpScript => "vrrp_script",
+            Scope::VrrpCheck => "vrrp_check",
             Scope::TrackProcess => "vrrp_track_process",
             Scope::AddressLine => "an address line",
             Scope::RouteLine => "a route line",
@@ -409,6 +423,7 @@ pub fn only_at_root(name: &str) -> bool {
             | "linkbeat_interfaces"
             | "vrrp_instance"
             | "vrrp_script"
+            | "vrrp_check"
             | "vrrp_track_process"
             | "vrrp_track_file"
             | "interface_up_down_delays"
@@ -483,6 +498,6 @@ mod tests {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 16);
+        assert_eq!(seen, 17);
     }
 }

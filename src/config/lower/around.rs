@@ -5,6 +5,7 @@ use super::process::names;
 use super::refs::{Kind, Use};
 use super::track::{notify, tracks};
 use super::value::word;
+use super::vrrp_check;
 use crate::config::keyword::{Form, Keyword, Scope};
 use crate::config::model::Config;
 use crate::config::model::bfd::BfdInstance;
@@ -28,6 +29,10 @@ pub(super) fn block<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, st
         "vrrp_script" => {
             let Some(name) = cx.name(k, stmt) else { return };
             config.scripts.extend(vrrp_script(cx, name, stmt, stmts));
+        }
+        "vrrp_check" => {
+            let Some(name) = cx.name(k, stmt) else { return };
+            config.checks.extend(vrrp_check::vrrp_check(cx, name, stmt, stmts));
         }
         "track_file" | "vrrp_track_file" => {
             let Some(name) = cx.name(k, stmt) else { return };
@@ -120,17 +125,13 @@ fn sync_group<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [S
 fn vrrp_script<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<VrrpScript> {
     let mut script = VrrpScript { name, ..VrrpScript::default() };
     let mut user = None;
-    let second = Duration::from_secs(1);
     cx.fill(Scope::VrrpScript, stmts, &mut script, |cx, script, k, stmt| {
         match k.name {
             "user" => user = cx.run_as(k, stmt),
             "interval" | "timeout" => {
                 cx.set(&mut [script], k, stmt);
                 let field = if k.name == "interval" { &mut script.interval } else { &mut script.timeout };
-                if field.is_zero() && word(stmt, 1).is_some() {
-                    *field = second;
-                    cx.error(stmt.span(), format!("`{}` must not be 0: 1 second is used", k.name));
-                }
+                cx.not_zero(field, k, stmt);
             }
             _ => return false,
         }
@@ -144,6 +145,9 @@ fn vrrp_script<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [
             return None;
         }
         _ => {}
+    }
+    if let Some([_, _, text]) = script.script.as_ref().map(|s| &s.argv[..]) {
+        script.native = vrrp_check::of_script(text);
     }
     Some(script)
 }

@@ -15,8 +15,10 @@ mod refs;
 mod route;
 mod script;
 mod server;
+mod shell;
 mod track;
 mod value;
+mod vrrp_check;
 
 use super::diag::{Diags, Handle, Severity};
 use super::keyword::{self, Form, Keyword, Scope, Status, nearest};

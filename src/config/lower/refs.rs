@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) enum Kind {
     Interface,
     Script,
+    Check,
     File,
     Process,
     Bfd,
@@ -25,6 +26,7 @@ impl Kind {
         match self {
             Kind::Interface => "interface",
             Kind::Script => "vrrp_script",
+            Kind::Check => "vrrp_check",
             Kind::File => "track_file",
             Kind::Process => "vrrp_track_process",
             Kind::Bfd => "bfd_instance",
@@ -51,6 +53,7 @@ fn owners(cx: &mut Cx<'_>, config: &Config) {
     let owners: BTreeSet<&str> = config.instances.iter().filter(|i| i.priority == 255).map(|i| &*i.name).collect();
     let mut weights: BTreeMap<(Kind, &str), i32> = BTreeMap::new();
     weights.extend(config.scripts.iter().map(|s| ((Kind::Script, &*s.name), s.weight.weight)));
+    weights.extend(config.checks.iter().map(|s| ((Kind::Check, &*s.name), s.weight.weight)));
     weights.extend(config.track_files.iter().map(|s| ((Kind::File, &*s.name), s.weight.weight)));
     weights.extend(config.track_processes.iter().map(|s| ((Kind::Process, &*s.name), s.weight.weight)));
     weights.extend(config.bfd.iter().map(|s| ((Kind::Bfd, &*s.name), s.weight.weight)));
@@ -70,6 +73,7 @@ fn owners(cx: &mut Cx<'_>, config: &Config) {
 pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
     let mut known: BTreeSet<(Kind, &str)> = BTreeSet::new();
     known.extend(config.scripts.iter().map(|s| (Kind::Script, &*s.name)));
+    known.extend(config.checks.iter().map(|s| (Kind::Check, &*s.name)));
     known.extend(config.track_files.iter().map(|s| (Kind::File, &*s.name)));
     known.extend(config.track_processes.iter().map(|s| (Kind::Process, &*s.name)));
     known.extend(config.bfd.iter().map(|s| (Kind::Bfd, &*s.name)));
@@ -102,6 +106,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
     let has = |kind, name: &str| missing.contains(&(kind, Box::from(name)));
     let prune = |t: &mut Tracks| {
         t.scripts.retain(|x| !has(Kind::Script, &x.name));
+        t.checks.retain(|x| !has(Kind::Check, &x.name));
         t.files.retain(|x| !has(Kind::File, &x.name));
         t.processes.retain(|x| !has(Kind::Process, &x.name));
         t.bfds.retain(|x| !has(Kind::Bfd, &x.name));

@@ -2,10 +2,11 @@
 //! may write it is not asked here: this is about the file, not about the machine.
 
 use super::Cx;
+use super::shell;
 use super::value::word;
 use crate::config::keyword::Keyword;
 use crate::config::model::global::{Cpus, Fifo};
-use crate::config::model::setting::Script;
+use crate::config::model::setting::{Ready, Script};
 use crate::config::tree::Stmt;
 
 /// Words that take the whole rest of the line as the command; who runs it is another keyword.
@@ -15,10 +16,12 @@ impl<'a> Cx<'a> {
     /// A command at `next`; user and group after it where the keyword has them.
     pub(super) fn script(&mut self, k: &Keyword, stmt: &'a Stmt, next: &mut usize) -> Option<Box<Script>> {
         let first = self.need(k, stmt, next)?;
-        let mut script = Script { argv: split(self.text(first)), ..Script::default() };
+        let mut text = self.text(first).trim().to_owned();
+        let mut script = Script { argv: split(&text), ..Script::default() };
         if WHOLE_LINE.contains(&k.name) {
             while let Some(w) = word(stmt, *next) {
                 script.argv.push(self.text(w).into());
+                text = format!("{text} {}", self.src.slice(w.span));
                 *next += 1;
             }
         } else {
@@ -27,6 +30,16 @@ impl<'a> Cx<'a> {
         if script.argv.first().is_none_or(|p| p.is_empty()) {
             self.error(first.span, format!("`{}` names no program: it is ignored", k.name));
             return None;
+        }
+        match shell::of(&text, &script.argv) {
+            Some(argv) => script.argv = argv,
+            None => {
+                if let Some(odd) = shell::operator(&script.argv) {
+                    let program = script.argv.first().map_or("", |p| &**p);
+                    let text = format!("`{odd}` is an argument of {program} here: no shell runs the command");
+                    self.note(first.span, text).help("write /bin/sh -c '...' around it, or put it into a script");
+                }
+            }
         }
         Some(Box::new(script))
     }
@@ -58,7 +71,7 @@ impl<'a> Cx<'a> {
         let path = self.need(k, stmt, &mut next)?;
         let (user, group) = self.user(stmt, &mut next);
         self.extra(stmt, next);
-        Some(Fifo { path: self.text(path).into(), user, group })
+        Some(Fifo { path: self.text(path).into(), user, group, ready: Ready::Unknown })
     }
 
     /// `<cpu> ...`; one bad number drops the whole list.
@@ -106,7 +119,7 @@ impl<'a> Cx<'a> {
 }
 
 /// A quoted command is split again: blanks separate, both quotes group.
-fn split(text: &str) -> Vec<Box<str>> {
+pub(super) fn split(text: &str) -> Vec<Box<str>> {
     let mut out = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {

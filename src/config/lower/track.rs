@@ -23,6 +23,7 @@ pub(super) fn tracks<'a>(
     let (list, kind, most) = match k.name {
         "track_interface" => (&mut to.interfaces, Kind::Interface, 253),
         "track_script" => (&mut to.scripts, Kind::Script, 253),
+        "track_check" => (&mut to.checks, Kind::Check, 253),
         "track_file" => (&mut to.files, Kind::File, 254),
         "track_process" => (&mut to.processes, Kind::Process, 254),
         "track_bfd" => (&mut to.bfds, Kind::Bfd, 253),

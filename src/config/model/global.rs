@@ -1,7 +1,7 @@
 //! `global_defs` and the single words of the top level: everything kalived keeps but does not act on yet. What it acts on
 //! is in [`super::Global`] and [`super::Process`], and merged into the instances. Read first: `setting.rs`.
 
-use super::setting::{Script, block};
+use super::setting::{Ready, Script, block};
 use core::net::IpAddr;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ pub struct Fifo {
     pub user: Option<Box<str>>,
     /// Group; `None`: the owner's.
     pub group: Option<Box<str>>,
+    /// What owner and group are on the machine that opens it.
+    pub ready: Ready,
 }
 
 /// `lvs_timeouts`, in seconds; `None`: the kernel's.

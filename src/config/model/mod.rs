@@ -6,6 +6,7 @@
 pub mod bfd;
 pub mod check;
 pub mod global;
+pub mod heirs;
 pub mod lvs;
 pub mod route;
 pub mod setting;

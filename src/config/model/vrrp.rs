@@ -185,6 +185,8 @@ block! {
         /// Unique.
         pub name: Box<str>,
         pub script: Option<Box<Script>> => "script",
+        /// Set for `script "</dev/tcp/ADDR/PORT"` alone: made by kalived itself, and `script` is not run.
+        pub native: Option<CheckTarget>,
         pub interval: Duration = Duration::from_secs(1) => "interval",
         /// Zero: `interval`.
         pub timeout: Duration => "timeout",

@@ -7,6 +7,7 @@ use super::{Cause, Cx, Instance, SockState};
 use crate::config::model::Family;
 use crate::event::Errno;
 use crate::timers::Due;
+use crate::track::Kind;
 use crate::vrrp::fsm::{self, Input, State};
 use crate::vrrp::{text, timing};
 use crate::wire;
@@ -28,6 +29,16 @@ pub enum Fault {
     NoSocket(Errno),
     /// A tracked interface without weight is down (or, reversed, up).
     Tracked(String),
+    /// A tracked script without weight failed (or, reversed, succeeded).
+    Script(String),
+    /// A tracked file's number times its weight is -254 or less; without weight: its number is not 0.
+    File(String, i32),
+    /// A tracked process without weight lacks its quorum (or, reversed, has it).
+    Process(String),
+    /// A tracked native check without weight failed (or, reversed, succeeded).
+    Check(String),
+    /// A tracker without weight has no result yet, while there is no other reason left.
+    Waiting(Kind, String),
 }
 
 impl core::fmt::Display for Fault {
@@ -40,6 +51,11 @@ impl core::fmt::Display for Fault {
             Fault::NoSource(i, Family::V6) => write!(f, "no IPv6 link-local address for interface {i}"),
             Fault::NoSocket(e) => write!(f, "no VRRP socket: {}", text::errno(*e)),
             Fault::Tracked(i) => write!(f, "tracked interface {i} down"),
+            Fault::Script(s) => write!(f, "due to script {s}"),
+            Fault::File(s, n) => write!(f, "tracked file {s} has status {n}"),
+            Fault::Process(s) => write!(f, "tracked process {s} quorum not achieved"),
+            Fault::Check(s) => write!(f, "due to check {s}"),
+            Fault::Waiting(kind, s) => write!(f, "no result of {} {s} yet", kind.word()),
         }
     }
 }
@@ -79,19 +95,23 @@ impl Instance {
             }
             SockState::Opening(_) | SockState::None | SockState::Ready(_) => {}
         }
-        let mut weight = 0i32;
-        for t in &self.cfg.track_interfaces {
-            let up = cx.links.is_up(&t.name) != t.reverse;
-            match (t.weight, up) {
-                (0, false) => drop(faults.insert(Fault::Tracked(t.name.clone()))),
-                (w, true) if w > 0 => weight += i32::from(w),
-                (w, false) if w < 0 => weight += i32::from(w),
-                _ => {}
-            }
-        }
+        let (weight, waits) = self.tracked(&mut faults, cx);
         self.set_priority(weight, cx);
         if let Some(mtu) = link.map(|l| l.mtu) {
             self.set_listed(mtu, cx);
+        }
+        let waits = if faults.is_empty() { waits } else { BTreeSet::new() };
+        if !waits.is_empty() && self.state == State::Init {
+            // Neither Backup nor FAULT before it is known which.
+            if !core::mem::replace(&mut self.waits, true) {
+                let what = waits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                cx.fx.note(text::waits(&self.cfg.name, &what));
+            }
+            self.set_source(source, cx);
+            return;
+        }
+        if self.state == State::Fault {
+            faults.extend(waits);
         }
         if source.is_some() {
             self.set_source(source, cx);
@@ -113,12 +133,12 @@ impl Instance {
         }
     }
 
-    pub(super) fn set_priority(&mut self, weight: i32, cx: &mut Cx<'_>) {
-        if self.owner() {
-            return;
-        }
-        // weights stay within 1..=254, whatever they add up to.
-        let new = (i32::from(self.cfg.priority) + weight).clamp(1, 254) as u8;
+    pub(super) fn set_priority(&mut self, weight: i64, cx: &mut Cx<'_>) {
+        // an owner is one whatever is tracked. R-011: weights stay within 1..=254, whatever they add up to.
+        let new = match self.owner() {
+            true => 255,
+            false => i64::from(self.cfg.priority).saturating_add(weight).clamp(1, 254) as u8,
+        };
         let old = core::mem::replace(&mut self.priority, new);
         if old == new {
             return;

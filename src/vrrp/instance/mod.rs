@@ -5,11 +5,15 @@
 //! [`Event::AdvertSent`](crate::event::Event::AdvertSent) arms one more. An extra advert sent at once does not move
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
-//! `health` decides whether it can run at all, `master` is what it does as Master.
+//! `health` decides whether it can run at all, with `tracked` for what is tracked; `master` is what it does as Master, `alter` what a
+//! reload does to it.
 
+mod alter;
 mod health;
 mod master;
+mod tracked;
 
+pub use alter::{Before, changes};
 pub use health::Fault;
 
 use super::address::Addresses;
@@ -25,6 +29,7 @@ use crate::id::{SockKey, VrKey};
 use crate::links::Links;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
+use crate::track::Tracks;
 use bytes::Bytes;
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};
@@ -53,6 +58,8 @@ pub struct Cx<'a> {
     /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its
     /// interface, and proper sources (RFC 9568 §5.1.1.1).
     pub vips: &'a BTreeSet<IpAddr>,
+    /// Scripts, files, processes and checks.
+    pub tracks: &'a Tracks,
 }
 
 /// State of the socket an instance uses, as the world sees it.
@@ -89,6 +96,8 @@ pub struct Stats {
     pub rejected: [u64; Reject::ALL.len()],
     /// Virtual addresses put back after somebody else removed them.
     pub restored: u64,
+    /// Adverts accepted although they list other addresses than ours.
+    pub other_vips: u64,
 }
 
 // Why a state is entered, for the log. Put into words only after what is urgent has been done.
@@ -133,10 +142,14 @@ pub struct Instance {
     // A state entered that was not told yet.
     entered: Option<(State, bool, Cause)>,
     faults: BTreeSet<Fault>,
+    // Said that it waits for a tracker's first result.
+    waits: bool,
     priority: u8,
     // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
     master_interval: Duration,
     master: Option<IpAddr>,
+    // Whose advert we took last, in whatever state: no stranger.
+    known: Option<IpAddr>,
     // Whom we took over from, while we are Master.
     predecessor: Option<IpAddr>,
     source: Option<IpAddr>,
@@ -167,9 +180,11 @@ impl Instance {
             since: Now::default(),
             entered: None,
             faults: BTreeSet::new(),
+            waits: false,
             priority: cfg.priority,
             master_interval: cfg.advert_int,
             master: None,
+            known: None,
             predecessor: None,
             source: None,
             sock: SockState::None,
@@ -240,6 +255,7 @@ impl Instance {
             group: self.cfg.mcast_group,
             vips: &self.listed,
             own,
+            known: self.known,
             skip_check_adv_addr: self.cfg.skip_check_adv_addr,
         }
     }
@@ -265,13 +281,17 @@ impl Instance {
             return;
         }
         self.stats.advert_rcvd += 1;
+        self.known = Some(heard.src);
         let now = cx.now.mono;
         let name = self.cfg.name.clone();
         if heard.other_interval && self.limits.interval.pass(now).is_some() {
             cx.fx.note(text::other_interval(&name, heard.src, self.cfg.advert_int, heard.interval));
         }
-        if heard.other_vips && self.limits.vips.pass(now).is_some() {
-            cx.fx.note(text::other_vips(&name, heard.src));
+        if heard.other_vips {
+            self.stats.other_vips += 1;
+            if self.limits.vips.pass(now).is_some() {
+                cx.fx.note(text::other_vips(&name, heard.src));
+            }
         }
         if heard.priority == 255 && self.owner() && self.limits.owners.pass(now).is_some() {
             cx.fx.note(text::two_owners(&name, heard.src));

@@ -1,0 +1,73 @@
+//! What of one configuration goes on in another. Shared by `config/diff.rs`, which tells people, and `world/reload.rs`, which
+//! does it. Read first: `mod.rs`.
+//!
+//! A virtual router is what it is on the wire: its peers know an interface, a VRID and a family, and no name. So who has
+//! the same of these goes on, under another name if need be; also when two instances swap their VRIDs, for then both virtual
+//! routers are still there and nobody else sees any change. Only what is not on the wire any more is found again by its
+//! name; that one says farewell and starts anew.
+
+use super::{Family, InstanceConfig, Place};
+use std::collections::BTreeMap;
+
+impl InstanceConfig {
+    /// Who this is to others: interface, VRID, family.
+    pub fn wire(&self) -> (&str, u8, Family) {
+        (&self.interface, self.vrid, self.family)
+    }
+    /// Forgets where in the files it stands, so that two can be compared by what they say.
+    pub fn forget_places(&mut self) {
+        self.place = Place::default();
+        self.vips.iter_mut().chain(&mut self.excluded).for_each(|v| v.place = Place::default());
+        self.more.routes.iter_mut().for_each(|r| r.place = Place::default());
+        self.more.rules.iter_mut().for_each(|r| r.place = Place::default());
+    }
+}
+
+/// For each of `new`, in order: which of `old` goes on in it. None of `old` is named twice.
+pub fn heirs(old: &[&InstanceConfig], new: &[InstanceConfig]) -> Vec<Option<usize>> {
+    let mut by_wire: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    let mut by_name = BTreeMap::new();
+    for (n, i) in old.iter().enumerate() {
+        by_wire.entry(i.wire()).or_default().push(n);
+        by_name.insert(i.name.as_str(), n);
+    }
+    let mut free = vec![true; old.len()];
+    let mut take = |n: usize| core::mem::take(&mut free[n]).then_some(n);
+    let named = |i: &InstanceConfig| by_name.get(i.name.as_str()).copied();
+    // The same in both respects before the same in one.
+    let mut out: Vec<Option<usize>> =
+        new.iter().map(|i| named(i).filter(|n| old[*n].wire() == i.wire()).and_then(&mut take)).collect();
+    for (i, heir) in new.iter().zip(&mut out).filter(|(_, heir)| heir.is_none()) {
+        *heir = by_wire.get(&i.wire()).into_iter().flatten().find_map(|n| take(*n));
+    }
+    for (i, heir) in new.iter().zip(&mut out).filter(|(_, heir)| heir.is_none()) {
+        *heir = named(i).and_then(&mut take);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, vrid: u8) -> InstanceConfig {
+        InstanceConfig::new(name, "eth0", vrid, Family::V4)
+    }
+    fn pairs(old: &[InstanceConfig], new: &[InstanceConfig]) -> Vec<Option<usize>> {
+        heirs(&old.iter().collect::<Vec<_>>(), new)
+    }
+
+    #[test]
+    fn the_wire_comes_before_the_name() {
+        let old = [one("a", 1), one("b", 2)];
+        assert_eq!(pairs(&old, &[one("b", 2), one("a", 1)]), [Some(1), Some(0)]);
+        assert_eq!(pairs(&old, &[one("c", 1), one("b", 2)]), [Some(0), Some(1)], "renamed");
+        assert_eq!(pairs(&old, &[one("a", 2), one("b", 1)]), [Some(1), Some(0)], "swapped");
+        assert_eq!(pairs(&old, &[one("a", 3), one("b", 2)]), [Some(0), Some(1)], "another VRID");
+        assert_eq!(pairs(&old, &[one("a", 2)]), [Some(1)], "the VRID of one that is gone");
+        assert_eq!(pairs(&old, &[one("c", 3), one("a", 1)]), [None, Some(0)]);
+        assert_eq!(pairs(&[], &[one("a", 1)]), [None]);
+        // Nobody goes on twice, whatever a file says.
+        assert_eq!(pairs(&[one("a", 1)], &[one("a", 1), one("a", 1)]), [Some(0), None]);
+    }
+}

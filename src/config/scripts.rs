@@ -1,0 +1,322 @@
+//! The commands of a configuration, looked at on the machine that is to run them: as whom, by which path, and whether
+//! somebody else than root could change what runs as root. Fills [`Ready`] of every command and of every FIFO.
+//!
+//! Pure over [`ScriptHost`]; the machine's is in `daemon/scripthost.rs`. It may wait for a name service, so it happens where
+//! a file is compiled or at start, never on the loop. A command that must not or cannot run is kept and refused: a check then
+//! counts as failed, instead of being left out in silence. Read first: `secure.rs`, `model/setting.rs`. Deliberately absent:
+//! what is given to an interpreter (`/bin/sh /tmp/x.sh`); only the program itself is looked at.
+
+use super::diag::{Diags, Severity};
+use super::lint::{heads, lines, span_of};
+use super::model::global::Fifo;
+use super::model::setting::{Ready, Script};
+use super::model::{Config, Place};
+use super::secure::{self, Kind, Stat};
+use super::source::Sources;
+use crate::exit::ExitCode;
+
+/// Who runs commands where nothing is said, if there is such a user.
+pub const DEFAULT_USER: &str = "keepalived_script";
+/// Text for a shell begins so (`lower/shell.rs`).
+const BASH: &str = "/bin/bash";
+
+/// What is asked of a machine.
+pub trait ScriptHost {
+    /// User id and group id of a user; `None`: there is none of that name.
+    fn user(&self, name: &str) -> Option<(u32, u32)>;
+    /// Group id.
+    fn group(&self, name: &str) -> Option<u32>;
+    /// Name of a user, else the number.
+    fn user_name(&self, uid: u32) -> String;
+    /// Name of a group, else the number.
+    fn group_name(&self, gid: u32) -> String;
+    /// What a path is, its last link not followed. The error is for people: "No such file or directory".
+    fn stat(&self, path: &str) -> Result<Stat, String>;
+    /// The first bytes of a file, at least four where it has them; empty when it cannot be read.
+    fn head(&self, path: &str) -> Vec<u8>;
+    /// Directories in which programs without a path are looked for, separated by colons.
+    fn search_path(&self) -> String;
+    /// Makes a file that holds this number and a line end, also where it exists if `overwrite`; a link is not followed.
+    fn make_file(&self, path: &str, value: i32, overwrite: bool) -> Result<(), String>;
+}
+
+/// How to look.
+#[derive(Clone, Copy)]
+pub struct Prepare<'a> {
+    /// The machine.
+    pub host: &'a dyn ScriptHost,
+    /// Make the files of `init_file`: not in a test.
+    pub make_files: bool,
+    /// What is only worth a warning fails a test.
+    pub strict: bool,
+}
+
+/// Looks at every command and every FIFO that kalived acts on.
+pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, diags: &mut Diags) {
+    let more = &config.global.more;
+    let owners = Owners::new(src);
+    let mut cx = Cx {
+        how,
+        src,
+        diags,
+        secure: more.enable_script_security,
+        keep_links: more.use_symlink_paths,
+        default: more.script_user.clone(),
+        told_default: false,
+    };
+    each(config, &owners, &mut |owner, script| script.ready = cx.script(&owner, script));
+    let more = &mut config.global.more;
+    for (word, fifo) in [("notify_fifo", &mut more.notify_fifo), ("vrrp_notify_fifo", &mut more.vrrp_notify_fifo)] {
+        if let Some(fifo) = fifo {
+            let owner = Owner { what: format!("`{word}`"), place: owners.word(word) };
+            fifo.ready = cx.fifo(&owner, fifo);
+        }
+    }
+    if how.make_files {
+        for file in &config.track_files {
+            let (Some(path), Some(init)) = (&file.file, file.init) else { continue };
+            if let Err(why) = how.host.make_file(path, init.value, init.overwrite) {
+                let place = owners.file(&file.name);
+                let text = format!("track_file `{}`: {path} could not be made: {why}", file.name);
+                cx.say(&Owner { what: String::new(), place }, Severity::Warning, text, "init-file").not_in_test();
+            }
+        }
+    }
+}
+
+/// Hands over every command that kalived runs.
+fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut Script)) {
+    let more = &mut config.global.more;
+    for (word, script) in [
+        ("notify_fifo_script", &mut more.notify_fifo_script),
+        ("vrrp_notify_fifo_script", &mut more.vrrp_notify_fifo_script),
+    ] {
+        if let Some(script) = script {
+            on(Owner { what: format!("`{word}`"), place: owners.word(word) }, script);
+        }
+    }
+    for i in &mut config.instances {
+        let n = &mut i.more.notify;
+        let hooks = [
+            ("notify_backup", n.backup.as_mut()),
+            ("notify_master", n.master.as_mut()),
+            ("notify_fault", n.fault.as_mut()),
+            ("notify_stop", n.stop.as_mut()),
+            ("notify", n.any.as_mut()),
+            ("notify_master_rx_lower_pri", n.master_rx_lower_pri.as_mut()),
+            ("notify_deleted", n.deleted.as_mut().and_then(Option::as_mut)),
+        ];
+        for (word, script) in hooks {
+            if let Some(script) = script {
+                on(Owner { what: format!("`{word}` of vrrp_instance `{}`", i.name), place: i.place.clone() }, script);
+            }
+        }
+    }
+    // A script that is a check of kalived's own is never run.
+    for s in config.scripts.iter_mut().filter(|s| s.native.is_none()) {
+        if let Some(script) = &mut s.script {
+            on(Owner { what: format!("vrrp_script `{}`", s.name), place: owners.script(&s.name) }, script);
+        }
+    }
+}
+
+/// Whose command it is, for messages.
+struct Owner {
+    what: String,
+    place: Place,
+}
+
+/// Where things stand that have no place in the model.
+struct Owners<'a> {
+    src: &'a Sources,
+    scripts: std::collections::BTreeMap<String, Place>,
+}
+
+impl<'a> Owners<'a> {
+    fn new(src: &'a Sources) -> Owners<'a> {
+        Owners { src, scripts: heads(src, "vrrp_script") }
+    }
+    fn script(&self, name: &str) -> Place {
+        self.scripts.get(name).cloned().unwrap_or_default()
+    }
+    fn word(&self, word: &str) -> Place {
+        lines(self.src, word, |w| w.first() == Some(&word)).into_iter().next().map(|l| l.0).unwrap_or_default()
+    }
+    fn file(&self, name: &str) -> Place {
+        let both = ["track_file", "vrrp_track_file"].map(|word| heads(self.src, word));
+        both.into_iter().find_map(|mut h| h.remove(name)).unwrap_or_default()
+    }
+}
+
+struct Cx<'a> {
+    how: Prepare<'a>,
+    src: &'a Sources,
+    diags: &'a mut Diags,
+    /// `enable_script_security`.
+    secure: bool,
+    /// `use_symlink_paths`.
+    keep_links: bool,
+    /// `script_user`.
+    default: Option<(Box<str>, Option<Box<str>>)>,
+    told_default: bool,
+}
+
+impl Cx<'_> {
+    fn say(&mut self, owner: &Owner, severity: Severity, text: String, name: &'static str) -> super::diag::Handle<'_> {
+        let span = span_of(self.src, &owner.place);
+        self.diags.push(self.src, severity, span, text).name(name)
+    }
+
+    /// A warning about this machine; it fails a test only if all of them shall.
+    fn warn(&mut self, owner: &Owner, text: String, name: &'static str, help: &str) {
+        let strict = self.how.strict;
+        let said = self.say(owner, Severity::Warning, text, name).help(help);
+        if !strict {
+            let _ = said.not_in_test();
+        }
+    }
+
+    fn script(&mut self, owner: &Owner, script: &mut Script) -> Ready {
+        let (uid, gid) = match self.run_as(owner, script.user.as_deref(), script.group.as_deref()) {
+            Ok(ids) => ids,
+            Err(why) => return Ready::Refused(why.into()),
+        };
+        match self.program(owner, script, uid, gid) {
+            Ok(()) => Ready::As { uid, gid },
+            Err(why) => Ready::Refused(why.into()),
+        }
+    }
+
+    /// As whom; what is wrong with it has been told.
+    fn run_as(&mut self, owner: &Owner, user: Option<&str>, group: Option<&str>) -> Result<(u32, u32), String> {
+        if let Some(user) = user {
+            return self.ids(owner, user, group);
+        }
+        if let Some((user, group)) = self.default.clone() {
+            return self.ids(owner, &user, group.as_deref());
+        }
+        if let Some(ids) = self.how.host.user(DEFAULT_USER) {
+            return Ok(ids);
+        }
+        let secure = self.secure;
+        if !std::mem::replace(&mut self.told_default, true) {
+            let severity = if secure { Severity::Error } else { Severity::Note };
+            let then = if secure { "scripts without a user are not run" } else { "scripts are run as root" };
+            let text = format!("default user '{DEFAULT_USER}' for script execution does not exist: {then}");
+            let _ = self
+                .say(owner, severity, text, "no-script-user")
+                .help("make it, or write `script_user <user>` in global_defs");
+        }
+        if secure { Err(format!("there is neither script_user nor the user {DEFAULT_USER}")) } else { Ok((0, 0)) }
+    }
+
+    fn ids(&mut self, owner: &Owner, user: &str, group: Option<&str>) -> Result<(u32, u32), String> {
+        let host = self.how.host;
+        let why = match (host.user(user), group.map(|g| (g, host.group(g)))) {
+            (None, _) => format!("there is no user `{user}`"),
+            (_, Some((g, None))) => format!("there is no group `{g}`"),
+            (Some((uid, _)), Some((_, Some(gid)))) => return Ok((uid, gid)),
+            (Some(ids), None) => return Ok(ids),
+        };
+        let text = format!("{}: {why} on this machine: it is not run", owner.what);
+        let _ = self.say(owner, Severity::Error, text, "no-script-user").help("make it, or write another one");
+        Err(why)
+    }
+
+    /// Finds the program and judges it; the path of the program becomes absolute.
+    fn program(&mut self, owner: &Owner, script: &mut Script, uid: u32, gid: u32) -> Result<(), String> {
+        let Some(written) = script.argv.first().cloned() else { return Err("no program".to_owned()) };
+        let mut path = written.to_string();
+        if !path.contains('/') {
+            path = self.look_up(owner, &path, uid, gid)?;
+        } else if path == BASH && self.how.host.stat(BASH).is_err() {
+            // Some have it elsewhere or not at all; their /bin/sh may still understand the text.
+            path = "/bin/sh".to_owned();
+        } else if !path.starts_with('/') {
+            return Err(self.cannot(owner, &written, "not an absolute path".to_owned()));
+        }
+        let way = match secure::follow(self.how.host, &path) {
+            Ok(way) => way,
+            Err(why) => return Err(self.cannot(owner, &written, why)),
+        };
+        if way.end.kind != Kind::File {
+            return Err(self.cannot(owner, &written, format!("`{}`: not a file", way.real)));
+        }
+        if !secure::executable(&way.end, uid, gid) {
+            let who = self.how.host.user_name(uid);
+            return Err(self.cannot(owner, &written, format!("`{}`: not executable by {who}", way.real)));
+        }
+        if uid == 0 || gid == 0 || secure::becomes_root(&way.end) {
+            self.trusted(owner, &way)?;
+        }
+        let head = self.how.host.head(&way.real);
+        if !head.is_empty() && !head.starts_with(b"#!") && !head.starts_with(b"\x7FELF") {
+            let text = format!("Please add a #! shebang to script {path}");
+            self.warn(owner, text, "no-shebang", "write #!/bin/sh on its first line; /bin/sh runs it without");
+        }
+        // A program with several names (busybox) does what its name says: only a path to the same name is resolved.
+        let last = |p: &str| p.rsplit('/').next().map(str::to_owned);
+        if !self.keep_links && last(&path) == last(&way.real) {
+            path = way.real;
+        }
+        if let Some(first) = script.argv.first_mut() {
+            *first = path.into();
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self, owner: &Owner, name: &str, uid: u32, gid: u32) -> Result<String, String> {
+        let host = self.how.host;
+        let path = host.search_path();
+        let fits = |dir: &str| {
+            let full = format!("{}/{name}", dir.trim_end_matches('/'));
+            let way = secure::follow(host, &full).ok()?;
+            secure::executable(&way.end, uid, gid).then_some(full)
+        };
+        match path.split(':').filter(|d| d.starts_with('/')).find_map(fits) {
+            Some(full) => {
+                let text = format!("script `{name}` resolved by path search to `{full}`. Please specify full path.");
+                self.warn(owner, text, "script-without-path", "write the whole path");
+                Ok(full)
+            }
+            None => Err(self.cannot(owner, name, format!("not found in {path}"))),
+        }
+    }
+
+    /// Tells that a program cannot be run, and why.
+    fn cannot(&mut self, owner: &Owner, program: &str, why: String) -> String {
+        let text = format!("{}: {program} cannot be run: {why}", owner.what);
+        self.warn(owner, text, "script-missing", "install the script, or correct its path");
+        format!("{program}: {why}")
+    }
+
+    /// Whether nobody but root can change what runs as root.
+    fn trusted(&mut self, owner: &Owner, way: &secure::Way) -> Result<(), String> {
+        let Some(weak) = secure::weak(self.how.host, way) else { return Ok(()) };
+        let help = "let root own it and nobody else write it, or run the script as another user";
+        if self.secure {
+            let text = format!("Unsafe permissions found for script '{}' - disabling: {weak}", way.real);
+            let _ = self.say(owner, Severity::Error, text, "insecure-script").help(help).exit(ExitCode::NoConfig);
+            return Err(weak);
+        }
+        let text = format!("SECURITY VIOLATION - scripts are being executed but script_security not enabled: {weak}");
+        let _ = self.say(owner, Severity::Warning, text, "insecure-script").help(help).exit(ExitCode::NoConfig);
+        Ok(())
+    }
+
+    fn fifo(&mut self, owner: &Owner, fifo: &Fifo) -> Ready {
+        if !fifo.path.starts_with('/') {
+            let text = format!("{}: {} is not an absolute path: it is not made", owner.what, fifo.path);
+            let _ = self.say(owner, Severity::Error, text, "bad-path").help("write the whole path");
+            return Ready::Refused("not an absolute path".into());
+        }
+        let ids = match (fifo.user.as_deref(), fifo.group.as_deref()) {
+            (None, _) => Ok((0, 0)),
+            (Some(user), group) => self.ids(owner, user, group),
+        };
+        match ids {
+            Ok((uid, gid)) => Ready::As { uid, gid },
+            Err(why) => Ready::Refused(why.into()),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Who could change a program: the way from `/` to the file, through every symbolic link, and what of it is writable by
+//! somebody else than root. Asked for programs that run as root: whoever can change one of them is root. Pure: what the
+//! machine has comes from [`ScriptHost`](super::scripts::ScriptHost). Read next: `scripts.rs`.
+//!
+//! Deliberately absent: access control lists and capabilities of files. A list can only be seen as the group's bits of the
+//! mode, which are looked at.
+
+use super::scripts::ScriptHost;
+use std::collections::VecDeque;
+
+/// Most symbolic links on the way to one file, as the kernel has it.
+const MAX_LINKS: usize = 40;
+/// Most parts of a way: what a hostile maze of links may cost. PATH_MAX allows 2,048 names.
+const MAX_PARTS: usize = 4096;
+
+/// What a name is, links not followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link, and what it says.
+    Link(String),
+    /// A device, a socket, a pipe.
+    Other,
+}
+
+/// What a name is and who may do what with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: Kind,
+    /// The permission bits with set-id and sticky bits (0..=0o7777).
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// The way to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Without links, `.` and `..`.
+    pub real: String,
+    /// What is at its end.
+    pub end: Stat,
+    /// Everything passed through, from `/` to the end, links included.
+    pub parts: Vec<(String, Stat)>,
+}
+
+/// Follows an absolute path. The error is for people: "`/opt/x`: No such file or directory".
+pub fn follow(host: &dyn ScriptHost, path: &str) -> Result<Way, String> {
+    let names = |p: &str| p.split('/').filter(|n| !n.is_empty() && *n != ".").map(str::to_owned).collect::<Vec<_>>();
+    let root = host.stat("/").map_err(|e| format!("`/`: {e}"))?;
+    let (mut parts, mut links) = (vec![("/".to_owned(), root.clone())], 0);
+    let mut left: VecDeque<String> = names(path).into();
+    // The directories down to where we are, and what is there.
+    let mut at: Vec<String> = Vec::new();
+    let mut end = root.clone();
+    let name = |at: &[String]| format!("/{}", at.join("/"));
+    while let Some(next) = left.pop_front() {
+        if next == ".." {
+            at.pop();
+            end = root.clone();
+            continue;
+        }
+        at.push(next);
+        let here = name(&at);
+        end = host.stat(&here).map_err(|e| format!("`{here}`: {e}"))?;
+        parts.push((here.clone(), end.clone()));
+        if parts.len() > MAX_PARTS {
+            return Err(format!("`{path}`: Too many names on the way"));
+        }
+        if let Kind::Link(to) = end.kind.clone() {
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(format!("`{here}`: Too many levels of symbolic links"));
+            }
+            at.pop();
+            end = root.clone();
+            if to.starts_with('/') {
+                at.clear();
+            }
+            for name in names(&to).into_iter().rev() {
+                left.push_front(name);
+            }
+        }
+    }
+    Ok(Way { real: name(&at), end, parts })
+}
+
+/// The first part of the way that somebody else than root can change, for people: "`/opt/x` is writable by group wheel
+/// (drwxrwxr-x root:wheel)".
+pub fn weak(host: &dyn ScriptHost, way: &Way) -> Option<String> {
+    let (path, stat, why) = way.parts.iter().find_map(|(p, s)| weakness(host, s).map(|why| (p, s, why)))?;
+    Some(format!("`{path}` is {why} ({} {}:{})", mode(stat), host.user_name(stat.uid), host.group_name(stat.gid)))
+}
+
+fn weakness(host: &dyn ScriptHost, s: &Stat) -> Option<String> {
+    if s.uid != 0 {
+        return Some(format!("owned by {}", host.user_name(s.uid)));
+    }
+    // The mode of a link has no meaning. In a sticky directory nobody replaces what is root's.
+    let sticky = s.kind == Kind::Directory && s.mode & 0o1000 != 0;
+    if sticky || matches!(s.kind, Kind::Link(_)) {
+        return None;
+    }
+    if s.mode & 0o002 != 0 {
+        return Some("writable by everybody".to_owned());
+    }
+    (s.mode & 0o020 != 0 && s.gid != 0).then(|| format!("writable by group {}", host.group_name(s.gid)))
+}
+
+/// Whether this user may execute the file.
+pub fn executable(s: &Stat, uid: u32, gid: u32) -> bool {
+    let bits = match () {
+        () if uid == 0 => 0o111,
+        () if uid == s.uid => 0o100,
+        () if gid == s.gid => 0o010,
+        () => 0o001,
+    };
+    s.kind == Kind::File && s.mode & bits != 0
+}
+
+/// Whether it runs as root whoever starts it.
+pub fn becomes_root(s: &Stat) -> bool {
+    s.mode & 0o4000 != 0 && s.uid == 0 || s.mode & 0o2000 != 0 && s.gid == 0
+}
+
+/// As `ls -l` writes it.
+fn mode(s: &Stat) -> String {
+    let mut out = String::from(match s.kind {
+        Kind::File => "-",
+        Kind::Directory => "d",
+        Kind::Link(_) => "l",
+        Kind::Other => "?",
+    });
+    for (shift, special, mark) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = s.mode >> shift;
+        out.push(if bits & 4 != 0 { 'r' } else { '-' });
+        out.push(if bits & 2 != 0 { 'w' } else { '-' });
+        out.push(match (s.mode & special != 0, bits & 1 != 0) {
+            (true, true) => mark,
+            (true, false) => mark.to_ascii_uppercase(),
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_as_ls_writes_them() {
+        let of = |kind, bits| mode(&Stat { kind, mode: bits, uid: 0, gid: 0 });
+        assert_eq!(of(Kind::Directory, 0o1777), "drwxrwxrwt");
+        assert_eq!(of(Kind::File, 0o4755), "-rwsr-xr-x");
+        assert_eq!(of(Kind::File, 0o6644), "-rwSr-Sr--");
+        assert_eq!(of(Kind::Directory, 0o775), "drwxrwxr-x");
+    }
+    #[test]
+    fn who_may_execute() {
+        let s = |mode| Stat { kind: Kind::File, mode, uid: 5, gid: 6 };
+        assert!(executable(&s(0o100), 5, 9) && !executable(&s(0o011), 5, 6));
+        assert!(executable(&s(0o010), 7, 6) && executable(&s(0o001), 7, 9) && !executable(&s(0o110), 7, 9));
+        assert!(executable(&s(0o001), 0, 0) && !executable(&s(0o666), 0, 0));
+    }
+}

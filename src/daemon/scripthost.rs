@@ -1,0 +1,73 @@
+//! This machine as `config/scripts.rs` asks for it: users, paths, and the files of `init_file`.
+
+use crate::config::scripts::ScriptHost;
+use crate::config::secure::{Kind, Stat};
+use crate::sys::users;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+/// Where programs are looked for when the environment does not say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// This machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ThisHost;
+
+/// "No such file or directory (os error 2)": people know the first half.
+fn words(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+impl ScriptHost for ThisHost {
+    fn user(&self, name: &str) -> Option<(u32, u32)> {
+        users::user(name)
+    }
+    fn group(&self, name: &str) -> Option<u32> {
+        users::group(name)
+    }
+    fn user_name(&self, uid: u32) -> String {
+        users::user_name(uid)
+    }
+    fn group_name(&self, gid: u32) -> String {
+        users::group_name(gid)
+    }
+    fn stat(&self, path: &str) -> Result<Stat, String> {
+        let meta = std::fs::symlink_metadata(path).map_err(|e| words(&e))?;
+        let kind = match meta.file_type() {
+            t if t.is_symlink() => {
+                let to = std::fs::read_link(path).map_err(|e| words(&e))?;
+                Kind::Link(to.into_os_string().into_string().map_err(|_| "a link that is not UTF-8".to_owned())?)
+            }
+            t if t.is_dir() => Kind::Directory,
+            t if t.is_file() => Kind::File,
+            _ => Kind::Other,
+        };
+        Ok(Stat { kind, mode: meta.mode() & 0o7777, uid: meta.uid(), gid: meta.gid() })
+    }
+    fn head(&self, path: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // It is a regular file: the caller has looked.
+        match std::fs::File::open(path).and_then(|f| f.take(4).read_to_end(&mut bytes)) {
+            Ok(_) => bytes,
+            Err(_) => Vec::new(),
+        }
+    }
+    fn search_path(&self) -> String {
+        std::env::var("PATH").ok().filter(|p| !p.is_empty()).unwrap_or_else(|| PATH.to_owned())
+    }
+    fn make_file(&self, path: &str, value: i32, overwrite: bool) -> Result<(), String> {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).mode(0o644);
+        // A file that is there is emptied where it stands, so that whoever watches it goes on watching; a link is not
+        // followed: whoever may make one in that directory would choose what is overwritten.
+        match self.stat(path) {
+            Ok(s) if s.kind != Kind::File => return Err("not a regular file".to_owned()),
+            Ok(_) if !overwrite => return Ok(()),
+            Ok(_) => options.truncate(true).custom_flags(users::NO_FOLLOW),
+            Err(_) => options.create_new(true),
+        };
+        let mut file = options.open(path).map_err(|e| words(&e))?;
+        file.write_all(format!("{value}\n").as_bytes()).map_err(|e| words(&e))
+    }
+}

@@ -1,0 +1,514 @@
+//! What virtual routers track beside interfaces: scripts, files, processes and native checks.
+//!
+//! Read in this order: this file (all of them, by key and by name), `flip` (rise and fall), then one kind each: `script`, `file`,
+//! `process`, `check`. A tracker knows what it found, never who cares: `vrrp/instance/health.rs` asks for verdicts by name,
+//! `world/tracks.rs` routes events here and tells the virtual routers of changes. Deliberately absent: weights; those are
+//! the tracking line's or, without one there, the [`Weight`] kept here for it.
+
+pub mod check;
+pub mod file;
+pub mod flip;
+pub mod process;
+pub mod script;
+pub mod text;
+
+use crate::child::Children;
+use crate::config::model::Config;
+use crate::config::model::setting::Weight;
+use crate::config::model::vrrp::{Track, TrackFile, TrackProcess, Tracks as Lines, VrrpCheck, VrrpScript};
+use crate::conn::Conns;
+use crate::effect::Effects;
+use crate::event::{ChildEnd, Errno, Stream};
+use crate::id::{Arena, ConnKey, TrackKey, TrackMark};
+use crate::note::Note;
+use crate::snapshot::TrackShot;
+use crate::time::Now;
+use crate::timers::Timers;
+use crate::watch::Watches;
+use check::Check;
+use file::File;
+use process::Process;
+use script::Script;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a tracker may touch while it handles one input.
+pub struct Cx<'a> {
+    /// The turn's time.
+    pub now: Now,
+    /// The one timer table.
+    pub timers: &'a mut Timers,
+    /// Output.
+    pub fx: &'a mut Effects,
+    /// Programs.
+    pub children: &'a mut Children,
+    /// Connections.
+    pub conns: &'a mut Conns,
+    /// Files and processes.
+    pub watches: &'a mut Watches,
+}
+
+/// Kinds of trackers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `vrrp_script`.
+    Script,
+    /// `track_file`.
+    File,
+    /// `vrrp_track_process`.
+    Process,
+    /// `vrrp_check`.
+    Check,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 4] = [Kind::Script, Kind::File, Kind::Process, Kind::Check];
+    /// As in snapshots and sentences.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Script => "script",
+            Kind::File => "file",
+            Kind::Process => "process",
+            Kind::Check => "check",
+        }
+    }
+    /// As at the beginning of a log line.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Script => "VRRP_Script",
+            Kind::File => "VRRP_Track_File",
+            Kind::Process => "VRRP_Track_Process",
+            Kind::Check => "VRRP_Check",
+        }
+    }
+    /// The lines of `lines` that name trackers of this kind.
+    pub fn lines(self, lines: &Lines) -> &[Track] {
+        match self {
+            Kind::Script => &lines.scripts,
+            Kind::File => &lines.files,
+            Kind::Process => &lines.processes,
+            Kind::Check => &lines.checks,
+        }
+    }
+}
+
+/// What a tracker has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing yet.
+    Waiting,
+    /// It is as it should be, or not.
+    Up(bool),
+    /// A file's number.
+    Value(i32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Def {
+    Script(VrrpScript),
+    File(TrackFile),
+    Process(TrackProcess),
+    Check(VrrpCheck),
+}
+
+#[derive(Debug)]
+enum Machine {
+    Script(Script),
+    File(File),
+    Process(Process),
+    Check(Check),
+}
+
+impl Machine {
+    fn new(key: TrackKey, def: Def) -> Machine {
+        match def {
+            Def::Script(d) => Machine::Script(Script::new(key, d)),
+            Def::File(d) => Machine::File(File::new(key, d)),
+            Def::Process(d) => Machine::Process(Process::new(key, d)),
+            Def::Check(d) => Machine::Check(Check::new(key, d)),
+        }
+    }
+    // True: the verdict changed.
+    fn start(&mut self, cx: &mut Cx<'_>) -> bool {
+        match self {
+            Machine::Script(m) => m.start(cx),
+            Machine::File(m) => return m.start(cx),
+            Machine::Process(m) => m.start(cx),
+            Machine::Check(m) => m.start(cx),
+        }
+        false
+    }
+    // True: nothing is left of it.
+    fn retire(&mut self, cx: &mut Cx<'_>) -> bool {
+        match self {
+            Machine::Script(m) => return m.retire(cx),
+            Machine::File(m) => m.retire(cx),
+            Machine::Process(m) => m.retire(cx),
+            Machine::Check(m) => m.retire(cx),
+        }
+        true
+    }
+    fn weight(&self) -> Weight {
+        match self {
+            Machine::Script(m) => m.cfg().weight,
+            Machine::File(m) => m.cfg().weight,
+            Machine::Process(m) => m.cfg().weight,
+            Machine::Check(m) => m.cfg().weight,
+        }
+    }
+    fn verdict(&self) -> Verdict {
+        let up = match self {
+            Machine::File(m) => return m.value().map_or(Verdict::Waiting, Verdict::Value),
+            Machine::Script(m) => m.up(),
+            Machine::Process(m) => m.up(),
+            Machine::Check(m) => m.up(),
+        };
+        up.map_or(Verdict::Waiting, Verdict::Up)
+    }
+    fn resume(&mut self, value: i64) {
+        match self {
+            Machine::Script(m) => m.resume(value != 0),
+            Machine::File(m) => m.resume(i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX })),
+            Machine::Process(m) => m.resume(value != 0),
+            Machine::Check(m) => m.resume(value != 0),
+        }
+    }
+    fn hold(&mut self, verdict: Verdict) {
+        match (self, verdict) {
+            (_, Verdict::Waiting) => {}
+            (Machine::File(m), Verdict::Value(value)) => m.resume(value),
+            (Machine::Script(m), Verdict::Up(up)) => m.hold(up),
+            (Machine::Process(m), Verdict::Up(up)) => m.resume(up),
+            (Machine::Check(m), Verdict::Up(up)) => m.hold(up),
+            (Machine::File(_), Verdict::Up(_)) | (_, Verdict::Value(_)) => {}
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Tracker {
+    kind: Kind,
+    name: Box<str>,
+    machine: Machine,
+}
+
+/// What a tracker looks like from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackView {
+    /// Its kind.
+    pub kind: Kind,
+    /// Name in the file.
+    pub name: Box<str>,
+    /// What it says.
+    pub verdict: Verdict,
+}
+
+impl core::fmt::Display for TrackView {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match (self.verdict, self.kind) {
+            (Verdict::Waiting, _) => f.write_str("no result yet"),
+            (Verdict::Value(n), _) => write!(f, "has status {n}"),
+            (Verdict::Up(true), Kind::Process) => f.write_str("has its quorum"),
+            (Verdict::Up(false), Kind::Process) => f.write_str("lacks its quorum"),
+            (Verdict::Up(true), _) => f.write_str("is up"),
+            (Verdict::Up(false), _) => f.write_str("is down"),
+        }
+    }
+}
+
+/// Every tracker. See the module.
+#[derive(Default)]
+pub struct Tracks {
+    all: Arena<TrackMark, Tracker>,
+    // Those that count. One that is only waiting for its last program to end is in `all` alone.
+    by_name: BTreeMap<(Kind, Box<str>), TrackKey>,
+    running: bool,
+    dirty: bool,
+}
+
+impl Tracks {
+    /// Makes those that an instance of `config` tracks. Nothing is looked at before [`Tracks::start`].
+    pub fn new(config: &Config) -> Tracks {
+        let mut t = Tracks::default();
+        for (name, def) in wanted(config) {
+            t.insert(name, def);
+        }
+        t
+    }
+
+    fn insert(&mut self, name: (Kind, Box<str>), def: Def) -> TrackKey {
+        let key =
+            self.all.insert_with(|key| Tracker { kind: name.0, name: name.1.clone(), machine: Machine::new(key, def) });
+        self.by_name.insert(name, key);
+        key
+    }
+
+    /// Begins to look. Those whose verdict changed by that alone.
+    pub fn start(&mut self, cx: &mut Cx<'_>) -> Vec<TrackKey> {
+        self.running = true;
+        self.by_name.values().copied().filter(|k| self.all.get_mut(*k).is_some_and(|t| t.machine.start(cx))).collect()
+    }
+
+    /// Looks at nothing any more; what runs is asked to end. Verdicts stay.
+    pub fn stop(&mut self, cx: &mut Cx<'_>) {
+        self.running = false;
+        for key in self.all.keys() {
+            self.all.get_mut(key).map(|t| t.machine.retire(cx));
+        }
+    }
+
+    /// Another configuration: what is defined as before keeps its state, its program and its schedule; what is altered begins
+    /// anew and keeps its last verdict until the next result; what nobody tracks any more ends. Those that came, changed
+    /// their verdict or their weight.
+    pub fn alter(&mut self, config: &Config, cx: &mut Cx<'_>) -> Vec<TrackKey> {
+        let mut wanted = wanted(config);
+        let mut touched = Vec::new();
+        for (name, key) in core::mem::take(&mut self.by_name) {
+            match wanted.remove(&name) {
+                None => self.retire(key, cx),
+                Some(def) => {
+                    let (key, changed) = self.alter_one(name, key, def, cx);
+                    touched.extend(changed.then_some(key));
+                }
+            }
+        }
+        for (name, def) in wanted {
+            let key = self.insert(name, def);
+            touched.push(key);
+            self.begin(key, cx);
+        }
+        self.dirty = true;
+        touched
+    }
+
+    fn alter_one(&mut self, name: (Kind, Box<str>), key: TrackKey, def: Def, cx: &mut Cx<'_>) -> (TrackKey, bool) {
+        let Some(t) = self.all.get_mut(key) else { return (self.insert(name, def), true) };
+        // `Ok`: the same thing is looked at, and whether anybody has to hear of the difference.
+        let kept = match (&mut t.machine, def) {
+            (Machine::Script(m), Def::Script(d)) if m.cfg().script == d.script => {
+                let other = *m.cfg() != d;
+                if other {
+                    m.alter(d);
+                }
+                Ok(other)
+            }
+            (Machine::File(m), Def::File(d)) if m.cfg().file == d.file => {
+                let other = *m.cfg() != d;
+                m.alter(d);
+                Ok(other)
+            }
+            (Machine::Process(m), Def::Process(d)) if Process::spec(m.cfg()) == Process::spec(&d) => {
+                let other = *m.cfg() != d;
+                if other {
+                    m.alter(d, cx);
+                }
+                Ok(other)
+            }
+            (Machine::Check(m), Def::Check(d)) if m.cfg().target == d.target => {
+                let other = *m.cfg() != d;
+                if other {
+                    m.alter(d);
+                }
+                Ok(other)
+            }
+            (_, def) => Err((def, t.machine.verdict())),
+        };
+        match kept {
+            Ok(other) => {
+                self.by_name.insert(name, key);
+                (key, other)
+            }
+            Err((def, verdict)) => {
+                self.retire(key, cx);
+                let key = self.insert(name, def);
+                if let Some(t) = self.all.get_mut(key) {
+                    t.machine.hold(verdict);
+                }
+                self.begin(key, cx);
+                (key, true)
+            }
+        }
+    }
+
+    fn begin(&mut self, key: TrackKey, cx: &mut Cx<'_>) {
+        if self.running
+            && let Some(t) = self.all.get_mut(key)
+        {
+            t.machine.start(cx);
+        }
+    }
+
+    fn retire(&mut self, key: TrackKey, cx: &mut Cx<'_>) {
+        if self.all.get_mut(key).is_some_and(|t| t.machine.retire(cx)) {
+            self.all.remove(key);
+        }
+    }
+
+    /// The tracker of that kind and name.
+    pub fn find(&self, kind: Kind, name: &str) -> Option<TrackKey> {
+        self.by_name.get(&(kind, name.into())).copied()
+    }
+    /// Its verdict, and the weight that counts where the tracking line has none.
+    pub fn verdict(&self, kind: Kind, name: &str) -> Option<(Verdict, Weight)> {
+        let t = self.all.get(self.find(kind, name)?)?;
+        Some((t.machine.verdict(), t.machine.weight()))
+    }
+    /// All that count, by kind and name.
+    pub fn views(&self) -> impl Iterator<Item = TrackView> + '_ {
+        self.by_name.values().filter_map(|k| self.all.get(*k)).map(|t| TrackView {
+            kind: t.kind,
+            name: t.name.clone(),
+            verdict: t.machine.verdict(),
+        })
+    }
+    /// How many there are, with those that are only waiting for their last program to end.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// What is left to the next process.
+    pub fn shots(&self) -> Vec<TrackShot> {
+        self.views()
+            .map(|v| TrackShot {
+                kind: v.kind.word().to_owned(),
+                name: v.name.into(),
+                value: match v.verdict {
+                    Verdict::Waiting => None,
+                    Verdict::Up(up) => Some(i64::from(up)),
+                    Verdict::Value(n) => Some(i64::from(n)),
+                },
+            })
+            .collect()
+    }
+    /// What the process before left: it counts as if nothing had happened since. Before [`Tracks::start`].
+    pub fn resume(&mut self, shots: &[TrackShot]) {
+        for shot in shots {
+            let kind = Kind::ALL.into_iter().find(|k| k.word() == shot.kind);
+            if let (Some(kind), Some(value)) = (kind, shot.value)
+                && let Some(t) = self.find(kind, &shot.name).and_then(|key| self.all.get_mut(key))
+            {
+                t.machine.resume(value);
+            }
+        }
+    }
+    /// Whether [`Tracks::shots`] would tell something new since this was last asked.
+    pub fn take_dirty(&mut self) -> bool {
+        core::mem::take(&mut self.dirty)
+    }
+
+    // ---- events; true: the verdict changed ----
+
+    /// `Due::TrackRun`.
+    pub fn on_run(&mut self, key: TrackKey, cx: &mut Cx<'_>) -> bool {
+        self.changed(key, |m| match m {
+            Machine::Script(m) => m.on_run(cx),
+            Machine::Process(m) => m.on_delay(cx),
+            Machine::Check(m) => m.on_run(cx),
+            Machine::File(_) => false,
+        })
+    }
+    /// `Due::TrackTimeout`.
+    pub fn on_timeout(&mut self, key: TrackKey, cx: &mut Cx<'_>) -> bool {
+        self.changed(key, |m| match m {
+            Machine::Script(m) => m.on_timeout(cx),
+            Machine::Check(m) => m.on_timeout(cx),
+            Machine::Process(_) | Machine::File(_) => false,
+        })
+    }
+    /// `Event::ChildExit`.
+    pub fn on_exit(&mut self, key: TrackKey, end: ChildEnd, cx: &mut Cx<'_>) -> bool {
+        let changed = self.changed(key, |m| match m {
+            Machine::Script(m) => m.on_exit(end, cx),
+            _ => false,
+        });
+        // The last of one that nobody wants any more.
+        if self.all.get(key).is_some_and(|t| self.find(t.kind, &t.name) != Some(key)) {
+            self.all.remove(key);
+        }
+        changed
+    }
+    /// `Event::FileRead`.
+    pub fn on_read(&mut self, key: TrackKey, result: Result<&[u8], Errno>, cx: &mut Cx<'_>) -> bool {
+        self.changed(key, |m| match m {
+            Machine::File(m) => m.on_read(result, cx),
+            _ => false,
+        })
+    }
+    /// `Event::Processes`.
+    pub fn on_count(&mut self, key: TrackKey, count: Result<u32, Errno>, cx: &mut Cx<'_>) -> bool {
+        self.changed(key, |m| match m {
+            Machine::Process(m) => m.on_count(count, cx),
+            Machine::Check(m) => m.on_count(count, cx),
+            _ => false,
+        })
+    }
+    /// `Event::Stream`.
+    pub fn on_stream(&mut self, key: TrackKey, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) -> bool {
+        self.changed(key, |m| match m {
+            Machine::Check(m) => m.on_stream(conn, what, cx),
+            _ => false,
+        })
+    }
+
+    fn changed(&mut self, key: TrackKey, f: impl FnOnce(&mut Machine) -> bool) -> bool {
+        let changed = self.all.get_mut(key).is_some_and(|t| f(&mut t.machine));
+        self.dirty |= changed;
+        changed
+    }
+}
+
+// Names of trackers in use, by kind.
+fn names<'a>(lines: impl Iterator<Item = &'a Lines>) -> BTreeSet<(Kind, &'a str)> {
+    lines.flat_map(|l| Kind::ALL.into_iter().flat_map(|k| k.lines(l).iter().map(move |t| (k, &*t.name)))).collect()
+}
+
+// Everything that can be tracked.
+fn defs(config: &Config) -> impl Iterator<Item = (Kind, &str, Def)> {
+    let scripts = config.scripts.iter().map(|d| (Kind::Script, &*d.name, Def::Script(d.clone())));
+    let files = config.track_files.iter().map(|d| (Kind::File, &*d.name, Def::File(d.clone())));
+    let processes = config.track_processes.iter().map(|d| (Kind::Process, &*d.name, Def::Process(d.clone())));
+    let checks = config.checks.iter().map(|d| (Kind::Check, &*d.name, Def::Check(d.clone())));
+    scripts.chain(files).chain(processes).chain(checks)
+}
+
+// Every tracker that an instance tracks. Those of sync groups have no effect yet.
+fn wanted(config: &Config) -> BTreeMap<(Kind, Box<str>), Def> {
+    let names = names(config.instances.iter().map(|i| &i.more.tracks));
+    defs(config).filter(|d| names.contains(&(d.0, d.1))).map(|(kind, name, def)| ((kind, name.into()), def)).collect()
+}
+
+/// What an operator should know about the trackers of a configuration: those nobody tracks, and weights that an owner's priority
+/// does not follow.
+pub fn remarks(config: &Config) -> Vec<Note> {
+    let groups = config.sync_groups.iter().map(|g| &g.tracks);
+    let used = names(config.instances.iter().map(|i| &i.more.tracks).chain(groups));
+    let unused = defs(config).filter(|d| !used.contains(&(d.0, d.1))).map(|d| text::unused(d.0, d.1));
+    let mut out: Vec<Note> = unused.collect();
+    let weights: BTreeMap<(Kind, &str), i32> = defs(config)
+        .map(|(kind, name, def)| {
+            let weight = match def {
+                Def::Script(d) => d.weight,
+                Def::File(d) => d.weight,
+                Def::Process(d) => d.weight,
+                Def::Check(d) => d.weight,
+            };
+            ((kind, name), weight.weight)
+        })
+        .collect();
+    for i in config.instances.iter().filter(|i| i.priority == 255) {
+        let interfaces = i.track_interfaces.iter().filter(|t| t.weight != 0).map(|t| ("interface", &*t.name));
+        out.extend(interfaces.map(|(kind, name)| text::owner_weight(&i.name, kind, name)));
+        for kind in Kind::ALL {
+            for t in kind.lines(&i.more.tracks) {
+                if t.weight.or_else(|| weights.get(&(kind, &*t.name)).copied()).is_some_and(|w| w != 0) {
+                    out.push(text::owner_weight(&i.name, kind.word(), &t.name));
+                }
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,265 @@
+//! One `vrrp_script`: a program that is run every so often, and what its exit status adds up to.
+//!
+//! Read first: `mod.rs`, `flip.rs`, `child.rs`. There is one slot, the run under way. A run that does not end in time is a failure
+//! when its time is over; its slot is free when it is gone, whatever it takes; until then every run that would be due is a failure
+//! too, so that a check that hangs never keeps its last good answer.
+
+use super::flip::Flip;
+use super::{Cx, Kind, text};
+use crate::child::For;
+use crate::config::model::setting::Ready;
+use crate::config::model::vrrp::VrrpScript;
+use crate::effect::{Effect, SpawnSpec};
+use crate::event::{ChildEnd, Errno};
+use crate::id::{ChildKey, TrackKey};
+use crate::time::{Duration, Instant};
+use crate::timers::Due;
+
+/// From SIGTERM to the first SIGKILL, as keepalived waits.
+const GRACE: Duration = Duration::from_secs(2);
+/// Between two SIGKILLs. One is enough but for a process that the kernel does not let die (D state); it may any moment.
+const AGAIN: Duration = Duration::from_secs(10);
+/// When there was no process for it. Soon, as what holds processes lets go of them soon.
+const NO_PROCESS: Duration = Duration::from_millis(100);
+/// So long without a process, and at least one interval, is a failure: an answer does not last for ever.
+const NO_PROCESS_LIMIT: Duration = Duration::from_secs(1);
+
+// A run under way.
+#[derive(Debug)]
+struct Run {
+    child: ChildKey,
+    since: Instant,
+    // SIGTERM was sent, because its time is over or because nobody wants it any more; SIGKILL, how often.
+    asked: bool,
+    kills: u32,
+    // A run that was due meanwhile was skipped, and that was told.
+    skipped: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Script {
+    key: TrackKey,
+    name: Box<str>,
+    cfg: VrrpScript,
+    // `Err`: why it can never run.
+    spec: Result<SpawnSpec, Box<str>>,
+    flip: Flip,
+    // When the next run is due; runs keep to this, so they do not drift.
+    due: Instant,
+    run: Option<Run>,
+    // Since when there is no process for it.
+    wanting: Option<Instant>,
+    status: u8,
+    retired: bool,
+}
+
+impl Script {
+    /// Not started.
+    pub fn new(key: TrackKey, cfg: VrrpScript) -> Script {
+        let spec = match cfg.script.as_deref() {
+            None => Err("it has no `script`".into()),
+            Some(s) if s.argv.first().is_none_or(|p| p.is_empty()) => Err("it names no program".into()),
+            Some(s) => match &s.ready {
+                Ready::As { uid, gid } => Ok(SpawnSpec {
+                    argv: s.argv.iter().map(|a| a.to_string()).collect(),
+                    env: Vec::new(),
+                    uid: *uid,
+                    gid: *gid,
+                }),
+                Ready::Refused(why) => Err(why.clone()),
+                Ready::Unknown => Err("nobody has looked at its program".into()),
+            },
+        };
+        let mut flip = Flip::new(cfg.rise, cfg.fall, cfg.init_fail);
+        if spec.is_err() {
+            flip.resume(false);
+        }
+        Script {
+            key,
+            name: cfg.name.clone(),
+            cfg,
+            spec,
+            flip,
+            due: Instant::default(),
+            run: None,
+            wanting: None,
+            status: 0,
+            retired: false,
+        }
+    }
+    /// Its configuration.
+    pub fn cfg(&self) -> &VrrpScript {
+        &self.cfg
+    }
+    /// Up or down; `None`: it has not run yet.
+    pub fn up(&self) -> Option<bool> {
+        self.flip.up()
+    }
+    /// What an earlier process knew. A script that cannot run stays failed.
+    pub fn resume(&mut self, up: bool) {
+        if self.spec.is_ok() {
+            self.flip.resume(up);
+        }
+    }
+    /// What another script of this name knew.
+    pub fn hold(&mut self, up: bool) {
+        if self.spec.is_ok() {
+            self.flip.hold(up);
+        }
+    }
+    /// Other numbers for the same program: the run under way and what is known stay.
+    pub fn alter(&mut self, cfg: VrrpScript) {
+        let up = self.flip.up();
+        self.flip = Flip::new(cfg.rise, cfg.fall, cfg.init_fail);
+        if let Some(up) = up {
+            self.flip.resume(up);
+        }
+        self.cfg = cfg;
+    }
+
+    fn interval(&self) -> Duration {
+        // A guard against a model that was not made by the lowering: no loop without a pause.
+        self.cfg.interval.max(Duration::from_millis(1))
+    }
+    fn timeout(&self) -> Duration {
+        if self.cfg.timeout.is_zero() { self.interval() } else { self.cfg.timeout }
+    }
+
+    /// The first run is due at once; the turn's limit on timers spreads those of many.
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
+        if let Err(why) = &self.spec {
+            cx.fx.note(text::refused(Kind::Script, &self.name, why));
+            return;
+        }
+        self.due = cx.now.mono;
+        cx.timers.set(Due::TrackRun(self.key), self.due);
+    }
+
+    /// `Due::TrackRun`. True: the verdict changed.
+    pub fn on_run(&mut self, cx: &mut Cx<'_>) -> bool {
+        let now = cx.now.mono;
+        let interval = self.interval();
+        self.due += interval;
+        if self.due <= now {
+            // After a standstill one run, not all that were missed.
+            let missed = now.since(self.due).as_nanos() / interval.as_nanos() + 1;
+            self.due += interval.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX));
+        }
+        cx.timers.set(Due::TrackRun(self.key), self.due);
+        if let Some(run) = &mut self.run {
+            if !core::mem::replace(&mut run.skipped, true) {
+                cx.fx.note(text::already_running(&self.name));
+            }
+            return run.asked && self.timed_out(cx);
+        }
+        let given_up = self.wanting.is_some_and(|since| now.since(since) >= NO_PROCESS_LIMIT.max(interval));
+        self.spawn(cx);
+        given_up && self.result(Err("no process for it".into()), cx)
+    }
+
+    /// `Due::TrackTimeout`. True: the verdict changed.
+    pub fn on_timeout(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(run) = &mut self.run else {
+            if self.wanting.is_some() {
+                self.spawn(cx);
+            }
+            return false;
+        };
+        let first = !core::mem::replace(&mut run.asked, true);
+        let wait = if first { GRACE } else { AGAIN };
+        if !first {
+            if run.kills == 0 {
+                cx.fx.note(text::ignores_term(&self.name));
+            }
+            run.kills = run.kills.saturating_add(1);
+        }
+        cx.fx.push(Effect::Kill { child: run.child, hard: !first });
+        cx.timers.set(Due::TrackTimeout(self.key), cx.now.mono + wait);
+        first && !self.retired && self.timed_out(cx)
+    }
+
+    /// It ended. True: the verdict changed.
+    pub fn on_exit(&mut self, end: ChildEnd, cx: &mut Cx<'_>) -> bool {
+        let Some(run) = self.run.take() else { return false };
+        cx.timers.stop(Due::TrackTimeout(self.key));
+        if self.retired {
+            return false;
+        }
+        if run.skipped {
+            cx.fx.note(text::idle_again(&self.name, cx.now.mono.since(run.since)));
+        }
+        if run.asked {
+            return false; // counted when its time was over
+        }
+        match end {
+            ChildEnd::NotStarted(e @ Errno::EAGAIN) => {
+                if self.wanting.is_none() {
+                    self.wanting = Some(run.since);
+                    cx.fx.note(text::no_process(&self.name, e));
+                }
+                cx.timers.set(Due::TrackTimeout(self.key), cx.now.mono + NO_PROCESS);
+                return false;
+            }
+            _ => self.wanting = None,
+        }
+        match end {
+            ChildEnd::Exited(status) => {
+                if core::mem::replace(&mut self.status, status) != status {
+                    cx.fx.note(text::returning(&self.name, status));
+                }
+                let ok = if status == 0 { Ok(()) } else { Err(format!("exited with status {status}")) };
+                self.result(ok, cx)
+            }
+            ChildEnd::Signaled(signal) => self.result(Err(format!("due to signal {signal}")), cx),
+            ChildEnd::NotStarted(e) => {
+                self.result(Err(format!("could not be started: {}", crate::vrrp::text::errno(e))), cx)
+            }
+        }
+    }
+
+    /// Nobody wants it any more: no run is begun, and the one under way is to end. True: nothing is left of it.
+    pub fn retire(&mut self, cx: &mut Cx<'_>) -> bool {
+        self.retired = true;
+        cx.timers.stop(Due::TrackRun(self.key));
+        match &mut self.run {
+            None => {
+                cx.timers.stop(Due::TrackTimeout(self.key));
+                true
+            }
+            Some(run) => {
+                if !core::mem::replace(&mut run.asked, true) {
+                    cx.fx.push(Effect::Kill { child: run.child, hard: false });
+                    cx.timers.set(Due::TrackTimeout(self.key), cx.now.mono + GRACE);
+                }
+                false
+            }
+        }
+    }
+
+    fn spawn(&mut self, cx: &mut Cx<'_>) {
+        let Ok(spec) = &self.spec else { return };
+        let child = cx.children.spawn(For::Track(self.key), spec.clone(), cx.fx);
+        self.run = Some(Run { child, since: cx.now.mono, asked: false, kills: 0, skipped: false });
+        cx.timers.set(Due::TrackTimeout(self.key), cx.now.mono + self.timeout());
+    }
+
+    fn timed_out(&mut self, cx: &mut Cx<'_>) -> bool {
+        let changed = self.flip.result(false);
+        if changed {
+            cx.fx.note(text::timed_out(&self.name));
+        }
+        changed
+    }
+
+    fn result(&mut self, ok: Result<(), String>, cx: &mut Cx<'_>) -> bool {
+        let changed = self.flip.result(ok.is_ok());
+        if changed {
+            cx.fx.note(match ok {
+                Ok(()) => text::succeeded(Kind::Script, &self.name),
+                Err(why) => text::failed(Kind::Script, &self.name, &why),
+            });
+        }
+        changed
+    }
+}

@@ -1,0 +1,197 @@
+//! Another configuration for a virtual router that goes on: what of it moves a timer, an advert or an address, and what does
+//! not.
+//!
+//! Read first: `mod.rs`, `master.rs`; who calls this is `world/reload.rs`. Between [`Instance::alter`] and [`Instance::altered`] the
+//! world looks again whether it is fit to run ([`Instance::evaluate`]), so that faults, source and effective priority come from
+//! the one place they come from at a start: three reloads and a cold start give the same (trap 11).
+
+use super::{Cx, Instance};
+use crate::config::model::{InstanceConfig, Version, Vip};
+use crate::links::AddrId;
+use crate::time::Duration;
+use crate::timers::Due;
+use crate::vrrp::fsm::{Input, State};
+use crate::vrrp::instance::Cause;
+use crate::vrrp::{text, timing};
+use bytes::Bytes;
+use core::net::IpAddr;
+use std::collections::BTreeSet;
+
+/// What [`Instance::altered`] must know of the time before.
+#[derive(Debug)]
+pub struct Before {
+    packet: Option<Bytes>,
+    epoch: u32,
+    interval: Duration,
+}
+
+impl Instance {
+    /// Takes on `cfg`, which is the same virtual router on the wire. The caller evaluates, then calls [`Instance::altered`].
+    pub fn alter(&mut self, cfg: InstanceConfig, cx: &mut Cx<'_>) -> Before {
+        let (waited, was_owner) = (self.wait(), self.owner());
+        let old = core::mem::replace(&mut self.cfg, cfg);
+        let before = Before { packet: self.packet.take(), epoch: self.epoch, interval: old.advert_int };
+        // All of them; `evaluate` cuts the list to the MTU.
+        self.listed = self.cfg.vips.iter().map(|v| v.addr).collect();
+        // In v3 it is what the Master we follow says.
+        if self.cfg.version == Version::V2 || self.master.is_none() {
+            self.master_interval = self.cfg.advert_int;
+        }
+        match self.state {
+            State::Backup => {
+                if let Some(at) = cx.timers.get(Due::MasterDown(self.key)) {
+                    // From when the Master was last heard. What tracking and priority change is added by `evaluate`.
+                    let at = ((at + self.wait()) - waited).max(cx.now.mono);
+                    // The owner of the addresses does not wait.
+                    let now_owner = self.owner() && !was_owner;
+                    cx.timers.set(Due::MasterDown(self.key), if now_owner { cx.now.mono } else { at });
+                }
+                if let Some(at) = cx.timers.get(Due::PreemptDelay(self.key)) {
+                    if self.cfg.preempt && !self.cfg.preempt_delay.is_zero() {
+                        let at = ((at + self.cfg.preempt_delay) - old.preempt_delay).max(cx.now.mono);
+                        cx.timers.set(Due::PreemptDelay(self.key), at);
+                    } else {
+                        cx.timers.stop(Due::PreemptDelay(self.key));
+                    }
+                }
+            }
+            State::Master => self.alter_master(&old, cx),
+            State::Init | State::Fault => {}
+        }
+        before
+    }
+
+    fn alter_master(&mut self, old: &InstanceConfig, cx: &mut Cx<'_>) {
+        if old.advert_int != self.cfg.advert_int
+            && let Some(phase) = self.phase.take()
+        {
+            cx.grid.leave(phase);
+            self.phase = Some(cx.grid.join(self.cfg.advert_int));
+        }
+        if old.garp.refresh != self.cfg.garp.refresh {
+            cx.timers.stop(Due::GarpRefresh(self.key));
+            self.set_refresh(cx.now.mono, cx);
+        }
+        // New ones before old ones go.
+        self.want_addresses(cx);
+        let keep: BTreeSet<AddrId> = self.specs(cx.links).map(|s| (s.ifindex, s.addr, s.prefix)).collect();
+        for (ifindex, addr, prefix) in cx.addrs.keep_only(self.key, &keep) {
+            // Held with another prefix length, it is still ours to announce.
+            if !keep.iter().any(|k| (k.0, k.1) == (ifindex, addr) && k.2 != prefix) {
+                cx.announcer.forget(self.key, ifindex, addr);
+            }
+        }
+    }
+
+    /// After the evaluation: what is armed says what the configuration says.
+    pub fn altered(&mut self, before: &Before, cx: &mut Cx<'_>) {
+        if !self.is_master() {
+            // Built now, not in the moment of the takeover.
+            let _ = self.packet();
+            return;
+        }
+        if before.interval != self.cfg.advert_int {
+            // Whoever follows us waits by the old interval: it learns the new one before that is over.
+            self.send_now(cx);
+            self.rearm(cx);
+        } else if before.epoch == self.epoch && before.packet != self.packet() {
+            self.rearm(cx);
+        }
+    }
+
+    /// It is not there any more, or not on this wire: farewell if it is Master, then nothing.
+    pub fn retire(&mut self, cx: &mut Cx<'_>) {
+        self.go(Input::Shutdown, Cause::None, None, cx);
+        self.faults.clear();
+        self.quit(cx);
+    }
+
+    /// After [`Instance::retire`]: another virtual router under the same key. Counters and log limits go on; so does the epoch, for
+    /// adverts of the one before may still be reported.
+    pub fn renew(&mut self, cfg: InstanceConfig) {
+        let fresh = Instance::new(cfg, self.key);
+        let old = core::mem::replace(self, fresh);
+        (self.stats, self.limits, self.epoch, self.since) = (old.stats, old.limits, old.epoch, old.since);
+    }
+
+    // What the running Master_Down_Timer was set to wait.
+    fn wait(&self) -> Duration {
+        if self.silence.zero_from.is_some() {
+            timing::skew(self.cfg.version, self.priority, self.master_interval)
+        } else if self.master.is_none() {
+            self.first_wait()
+        } else {
+            self.master_down_interval()
+        }
+    }
+}
+
+/// What differs between two configurations of a virtual router, for the log: "priority 100 -> 110, +VIP 10.0.0.5".
+pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
+    let mut out = Vec::new();
+    let mut say = |differs: bool, text: &dyn Fn() -> String| {
+        if differs {
+            out.push(text());
+        }
+    };
+    say(old.name != new.name, &|| format!("was {}", old.name));
+    say(old.interface != new.interface, &|| format!("interface {} -> {}", old.interface, new.interface));
+    say(old.vrid != new.vrid, &|| format!("virtual_router_id {} -> {}", old.vrid, new.vrid));
+    say(old.family != new.family, &|| "family".to_owned());
+    say(old.version != new.version, &|| format!("version {:?} -> {:?}", old.version, new.version));
+    say(old.priority != new.priority, &|| format!("priority {} -> {}", old.priority, new.priority));
+    say(old.advert_int != new.advert_int, &|| {
+        format!("advert_int {} -> {}", text::span(old.advert_int), text::span(new.advert_int))
+    });
+    say(old.preempt != new.preempt, &|| if new.preempt { "preempt" } else { "nopreempt" }.to_owned());
+    say(old.preempt_delay != new.preempt_delay, &|| format!("preempt_delay {}", text::span(new.preempt_delay)));
+    say(old.auth != new.auth, &|| "authentication".to_owned());
+    say(old.garp != new.garp, &|| "garp".to_owned());
+    say(old.track_interfaces != new.track_interfaces, &|| "track_interface".to_owned());
+    for (word, a, b) in [("VIP", &old.vips, &new.vips), ("excluded VIP", &old.excluded, &new.excluded)] {
+        list(word, a, b, &mut out);
+    }
+    let mut rest = (old.clone(), new.clone());
+    for c in [&mut rest.0, &mut rest.1] {
+        // All that was named above.
+        *c = InstanceConfig {
+            name: String::new(),
+            interface: String::new(),
+            vrid: 1,
+            family: new.family,
+            version: new.version,
+            priority: 1,
+            advert_int: Duration::ZERO,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth: new.auth.clone(),
+            garp: new.garp.clone(),
+            track_interfaces: Vec::new(),
+            vips: Vec::new(),
+            excluded: Vec::new(),
+            ..c.clone()
+        };
+    }
+    if rest.0 != rest.1 {
+        out.push(if out.is_empty() { "settings" } else { "other settings" }.to_owned());
+    }
+    out.join(", ")
+}
+
+// A line of the log holds so many addresses; who changes more looks at `kalived diff`.
+const NAMED: usize = 8;
+
+fn list(word: &str, old: &[Vip], new: &[Vip], out: &mut Vec<String>) {
+    let set = |l: &[Vip]| l.iter().map(|v| v.addr).collect::<BTreeSet<IpAddr>>();
+    let (a, b) = (set(old), set(new));
+    for (sign, list) in [('+', b.difference(&a)), ('-', a.difference(&b))] {
+        let all: Vec<String> = list.map(|addr| format!("{sign}{word} {addr}")).collect();
+        out.extend(all.iter().take(NAMED).cloned());
+        if all.len() > NAMED {
+            out.push(format!("{sign}{} more", all.len() - NAMED));
+        }
+    }
+    if a == b && old != new {
+        out.push(format!("{word} settings or order"));
+    }
+}

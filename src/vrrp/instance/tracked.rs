@@ -1,0 +1,78 @@
+//! What tracking adds up to: one weight, and the faults of what is tracked without one.
+//!
+//! Read first: `health.rs`, which asks; `track/mod.rs`. Everything is added up anew each time, from what is known now: nothing is
+//! left over of an earlier verdict, and no sum is corrected by differences. A name that nothing has is not there.
+
+use super::{Cx, Fault, Instance};
+use crate::track::{Kind, Verdict};
+use std::collections::BTreeSet;
+
+/// A file's number times its weight from here down is a fault, and from here up counts so much (keepalived's bounds).
+const FILE: (i64, i64) = (-254, 253);
+
+// The sum so far. `owner`: weights do not count, and what has one is tracked as if it had none (behaviour.md §7).
+struct Sum {
+    owner: bool,
+    weight: i64,
+    faults: BTreeSet<Fault>,
+}
+
+impl Sum {
+    // Above 0: added while up. Below 0: subtracted while down. 0: down is a fault. `reverse` negates what is added, and makes up the
+    // fault.
+    fn add(&mut self, weight: i32, reverse: bool, up: bool, fault: impl FnOnce() -> Fault) {
+        let weight = i64::from(weight);
+        if weight == 0 || self.owner {
+            if up == reverse {
+                self.faults.insert(fault());
+            }
+        } else if up == (weight > 0) {
+            self.weight += if reverse { -weight } else { weight };
+        }
+    }
+
+    fn add_file(&mut self, weight: i32, reverse: bool, value: i32, fault: impl FnOnce() -> Fault) {
+        if weight == 0 || self.owner {
+            return self.add(0, reverse, value == 0, fault);
+        }
+        // Two 32-bit numbers: fits.
+        let product = i64::from(value) * i64::from(weight);
+        match if reverse { -product } else { product } {
+            w if w <= FILE.0 => drop(self.faults.insert(fault())),
+            w => self.weight += w.min(FILE.1),
+        }
+    }
+}
+
+impl Instance {
+    // Adds the faults of what is tracked; the weight, and what without weight has no result yet.
+    pub(super) fn tracked(&self, faults: &mut BTreeSet<Fault>, cx: &Cx<'_>) -> (i64, BTreeSet<Fault>) {
+        let mut sum = Sum { owner: self.owner(), weight: 0, faults: core::mem::take(faults) };
+        let mut waits = BTreeSet::new();
+        for t in &self.cfg.track_interfaces {
+            sum.add(t.weight.into(), t.reverse, cx.links.is_up(&t.name), || Fault::Tracked(t.name.clone()));
+        }
+        for kind in Kind::ALL {
+            for line in kind.lines(&self.cfg.more.tracks) {
+                let Some((verdict, own)) = cx.tracks.verdict(kind, &line.name) else { continue };
+                let (weight, reverse) = (line.weight.unwrap_or(own.weight), line.reverse.unwrap_or(own.reverse));
+                let name = || line.name.to_string();
+                match verdict {
+                    Verdict::Waiting if weight == 0 || sum.owner => drop(waits.insert(Fault::Waiting(kind, name()))),
+                    // On neither side of its weight.
+                    Verdict::Waiting => {}
+                    Verdict::Value(n) => sum.add_file(weight, reverse, n, || Fault::File(name(), n)),
+                    Verdict::Up(up) => sum.add(weight, reverse, up, || match kind {
+                        Kind::Script => Fault::Script(name()),
+                        Kind::Process => Fault::Process(name()),
+                        Kind::Check => Fault::Check(name()),
+                        // Says its number, never up or down.
+                        Kind::File => Fault::File(name(), i32::from(!up)),
+                    }),
+                }
+            }
+        }
+        *faults = sum.faults;
+        (sum.weight, waits)
+    }
+}
