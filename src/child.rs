@@ -10,6 +10,8 @@ use crate::id::{Arena, ChildKey, ChildMark, TrackKey};
 pub enum For {
     /// A tracker's check.
     Track(TrackKey),
+    /// Nobody waits for it.
+    Nobody,
     /// A hook of the notifier: its own number for it.
     Hook(u64),
 }

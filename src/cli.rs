@@ -10,6 +10,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+mod ask;
+
+pub use ask::Ask;
+
 /// Where the configuration is when no option names it: the first of these that exists.
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/kalived/kalived.conf", "/etc/keepalived/keepalived.conf"];
 /// Pid file. Not keepalived's, so that both can be installed side by side and neither takes the other for itself.
@@ -34,6 +38,8 @@ pub struct Options {
     pub test: Option<Option<PathBuf>>,
     /// `-p`.
     pub pid_file: PathBuf,
+    /// `-r`: where the process number of the core goes, beside `pid_file`.
+    pub core_pid_file: Option<PathBuf>,
     /// How messages about the configuration look, and which.
     pub report: Report,
     /// Options of keepalived that have no effect here: each a sentence for the log.
@@ -104,6 +110,8 @@ pub enum Parsed {
     Run(Options),
     /// Something else.
     Tool(Tool, Report),
+    /// Ask the kalived that runs.
+    Ask(Ask, Report),
     /// Print this and end with this code.
     Say(String, ExitCode),
     /// Print this to standard output, for other programs, and end well.
@@ -122,9 +130,9 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('V'), "dont-release-vrrp", Value::None, Loss::Ignored),
     (Some('I'), "dont-release-ipvs", Value::None, Loss::Ignored),
     (Some('d'), "dump-at-start", Value::None, Loss::Ignored),
-    (Some('r'), "vrrp_pid", Value::Needed, Loss::Ignored),
-    (Some('c'), "checkers_pid", Value::Needed, Loss::Ignored),
-    (Some('b'), "bfd_pid", Value::Needed, Loss::Ignored),
+    // Pid files of processes that kalived does not have: keepalived writes none either where it does not start them.
+    (Some('c'), "checkers_pid", Value::Needed, Loss::Nothing),
+    (Some('b'), "bfd_pid", Value::Needed, Loss::Nothing),
     (Some('a'), "address-monitoring", Value::None, Loss::Ignored),
     (Some('x'), "snmp", Value::None, Loss::Ignored),
     (Some('A'), "snmp-agent-socket", Value::Needed, Loss::Ignored),
@@ -180,6 +188,7 @@ fn command() -> Command {
                 .arg(Arg::new("new").value_name("NEW").required(true))
                 .args(report_args()),
         )
+        .subcommands(ask::subcommands())
         .args(report_args())
         .arg(
             Arg::new("dump-conf")
@@ -224,6 +233,13 @@ fn command() -> Command {
                 .help("Check the configuration and end; findings go to standard error or LOG_FILE"),
         )
         .arg(Arg::new("pid").short('p').long("pid").value_name("FILE").help("Pid file").default_value(DEFAULT_PID_FILE))
+        .arg(
+            Arg::new("vrrp_pid")
+                .short('r')
+                .long("vrrp_pid")
+                .value_name("FILE")
+                .help("Pid file of the process that speaks VRRP; none without this option"),
+        )
         .arg(Arg::new("signum").long("signum").value_name("NAME").help("Print the number of the signal for NAME"))
         .arg(
             Arg::new("list-keywords")
@@ -357,6 +373,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     if let Some(name) = m.get_one::<String>("signum") {
         return signum(name);
     }
+    match ask::parse(&m) {
+        Ok(None) => {}
+        Ok(Some((ask, report))) => return Parsed::Ask(ask, report),
+        Err(why) => return Parsed::Say(why, ExitCode::Fatal),
+    }
     let report = match report(m.subcommand().map_or(&m, |s| s.1)) {
         Ok(r) => r,
         Err(why) => return Parsed::Say(why, ExitCode::Fatal),
@@ -387,6 +408,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         dont_respawn: m.get_flag("dont-respawn"),
         test: given(&m, "config-test").then(|| m.get_one::<String>("config-test").map(PathBuf::from)),
         pid_file: m.get_one::<String>("pid").map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from),
+        core_pid_file: m.get_one::<String>("vrrp_pid").map(PathBuf::from),
         report,
         ignored,
     })
@@ -490,7 +512,9 @@ mod tests {
         assert_eq!(code("kalived --nonsense"), ExitCode::Fatal);
         assert_eq!(code("kalived -s ns -n"), ExitCode::Fatal);
         assert_eq!(run("kalived -R -d -S 3").ignored.len(), 2);
-        assert!(run("kalived -B").ignored.is_empty());
+        assert!(run("kalived -B -c x -b y").ignored.is_empty());
+        let core = run("kalived -r /run/vrrp.pid");
+        assert!(core.ignored.is_empty() && core.core_pid_file == Some("/run/vrrp.pid".into()));
         assert_eq!((code("kalived -v"), code("kalived -h")), (ExitCode::Ok, ExitCode::Ok));
         assert!(matches!(of("kalived --list-keywords"), Parsed::List(text) if text.lines().count() == 562));
         assert_eq!((code("kalived --signum=RELOAD"), code("kalived --signum=X")), (ExitCode::Ok, ExitCode::Fatal));

@@ -8,10 +8,12 @@
 pub enum ExitCode {
     /// Asked to stop, and stopped; or the tested configuration has no fault.
     Ok = 0,
-    /// Could not go on: the ring, a socket, a clock; or the command line is wrong.
+    /// Could not go on: the ring, a socket, a clock; or the command line is wrong; or a running kalived refused what it was asked.
     Fatal = 1,
     /// The configuration cannot be run: duplicate VRID, missing virtual_router_id, nothing to run.
     Config = 2,
+    /// `kalived reload` and its like: there is no kalived to ask.
+    NotRunning = 3,
     /// A permission is missing (CAP_NET_RAW, CAP_NET_ADMIN).
     Permission = 4,
     /// `--config-test`: the configuration has mistakes; each was printed.
@@ -29,11 +31,15 @@ impl ExitCode {
     /// Every code with the text the man page prints.
     pub const ALL: &'static [(ExitCode, &'static str)] = &[
         (ExitCode::Ok, "stopped as asked; or the tested configuration has no mistake"),
-        (ExitCode::Fatal, "could not start or go on, or a wrong command line"),
+        (ExitCode::Fatal, "could not start or go on, or a wrong command line; or what was asked was refused or failed"),
         (ExitCode::Config, "the configuration cannot be run, for example a VRID used twice, or nothing to run"),
+        (ExitCode::NotRunning, "reload, upgrade, handover, stop or status: no kalived runs with this pid file"),
         (ExitCode::Permission, "a permission is missing: CAP_NET_RAW and CAP_NET_ADMIN are needed"),
         (ExitCode::ConfigTest, "--config-test found mistakes and printed each"),
-        (ExitCode::NoConfig, "the configuration file is missing, unreadable or empty; --config-test: scripts are insecure"),
+        (
+            ExitCode::NoConfig,
+            "the configuration file is missing, unreadable or empty; --config-test: scripts are insecure",
+        ),
         (ExitCode::NoUring, "io_uring is missing, too old or forbidden"),
         (ExitCode::Internal, "a fault inside kalived; please report it"),
     ];

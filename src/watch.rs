@@ -11,6 +11,8 @@ use crate::id::{Arena, TrackKey, WatchKey, WatchMark};
 pub enum For {
     /// A tracker.
     Track(TrackKey),
+    /// `reload_time_file`.
+    ReloadTime,
 }
 
 /// See the module.

@@ -91,7 +91,9 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     if words.detach {
         daemonize::null_stdio();
     }
-    Ok((exec, World::new(config)))
+    let mut world = World::new(config);
+    world.set_zone(clock::utc_offset);
+    Ok((exec, world))
 }
 
 fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level, String)>) -> Result<Exec, Refused> {

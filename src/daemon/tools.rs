@@ -7,6 +7,7 @@ use crate::config::check::{Host, Look};
 use crate::config::diff::diff;
 use crate::config::files::Disk;
 use crate::config::lint::HostAddr;
+use crate::config::model::Config;
 use crate::config::scripts::Prepare;
 use crate::config::{self, Loaded, dump, image, load_with, report};
 use crate::exit::ExitCode;
@@ -58,6 +59,8 @@ pub(crate) enum For {
     Run,
     /// To test it: the same without making files; lints.
     Test,
+    /// To compare it with what runs: the same without lints.
+    Compare,
     /// To show it: nothing of the commands matters.
     Show,
 }
@@ -145,17 +148,30 @@ fn write_secret(file: &str, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
-    let both = [old, new].map(|path| {
-        let mut loaded = read(path, how);
-        look(&mut loaded, &Report { offline: true, ..how.clone() }, For::Show);
-        messages(&loaded, how);
-        loaded
-    });
+    let offline = Report { offline: true, ..how.clone() };
+    let both = [old, new].map(|path| to_compare(path, &offline, For::Show));
     if let Some(code) = both.iter().find_map(Loaded::fatal) {
         return code;
     }
     let [old, new] = both;
-    let plan = diff(&old.config, &new.config);
+    print_plan(&old.config, &new.config, how)
+}
+
+/// `reload --dry-run`: what a reload from `running` to the file would do.
+pub(crate) fn dry_run(running: &Config, path: &str, how: &Report) -> ExitCode {
+    let new = to_compare(path, how, For::Compare);
+    new.fatal().unwrap_or_else(|| print_plan(running, &new.config, how))
+}
+
+fn to_compare(path: &str, how: &Report, what: For) -> Loaded {
+    let mut loaded = read(path, how);
+    look(&mut loaded, how, what);
+    messages(&loaded, how);
+    loaded
+}
+
+fn print_plan(old: &Config, new: &Config, how: &Report) -> ExitCode {
+    let plan = diff(old, new);
     let text = if how.json { format!("{:#}\n", plan.json()) } else { plan.to_string() };
     match print(text.as_bytes()) {
         Ok(()) => ExitCode::Ok,

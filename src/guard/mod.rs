@@ -5,8 +5,10 @@
 //! `scripts`, `compiler`, `role` (how the others are started), `start` (from the command line to here). Deliberately absent: VRRP.
 
 pub mod beat;
+pub mod client;
 pub mod compiler;
 pub mod core;
+pub mod ctl;
 pub mod log;
 pub mod proto;
 pub mod queue;
@@ -14,6 +16,8 @@ pub mod restart;
 pub mod role;
 pub mod scripts;
 pub mod start;
+mod state;
+pub mod systemd;
 pub mod text;
 mod turn;
 pub mod vips;

@@ -46,6 +46,7 @@ pub fn program() -> u8 {
             ExitCode::Ok
         }
         Parsed::Run(options) => return start(&options),
+        Parsed::Ask(ask, report) => super::client::run(&ask, &report),
         Parsed::Tool(tool, report) => tools::run(&tool, &report),
     };
     code as u8

@@ -35,6 +35,16 @@ pub fn load_zone() {
     unsafe { tzset() };
 }
 
+/// Seconds that local time is ahead of UTC at `at`, in seconds since 1970. Touches no file after [`load_zone`].
+pub fn utc_offset(at: i64) -> i64 {
+    // SAFETY: as in `local`.
+    unsafe {
+        let mut tm: libc::tm = core::mem::zeroed();
+        libc::localtime_r(&at, &mut tm);
+        tm.tm_gmtoff
+    }
+}
+
 /// A wall-clock time in the local zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Local {
@@ -85,6 +95,7 @@ mod tests {
         let a = mono();
         let b = now();
         assert!(b.mono >= a);
+        assert!(utc_offset(1_700_000_000).abs() <= 26 * 3600);
         let l = local(Wall(1_700_000_000_123_456_789));
         assert_eq!((l.year, l.month, l.micros), (2023, 11, 123_456));
     }

@@ -23,6 +23,7 @@ pub mod sched;
 pub mod seqpacket;
 pub mod signal;
 pub mod socket;
+pub mod unixsock;
 pub mod users;
 
 /// Negated errnos the daemon tells apart.

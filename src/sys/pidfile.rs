@@ -4,9 +4,9 @@
 //! stay, the lock does not. (Containers start with the same pid each time; comparing pids would fool itself.)
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The held pid file. Removed when dropped.
@@ -43,17 +43,7 @@ impl PidFile {
                 .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
                 .open(path)
                 .map_err(Refused::Io)?;
-            // SAFETY: all-zero is a valid flock: whole file, and l_pid 0 as OFD locks want it.
-            let mut lock: libc::flock = unsafe { core::mem::zeroed() };
-            lock.l_type = libc::F_WRLCK as libc::c_short;
-            // SAFETY: `lock` outlives the call.
-            if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } < 0 {
-                let e = io::Error::last_os_error();
-                return Err(match e.raw_os_error() {
-                    Some(libc::EAGAIN | libc::EACCES) => Refused::Running,
-                    _ => Refused::Io(e),
-                });
-            }
+            lock(&file)?;
             if same_file(&file, path) {
                 return Ok(PidFile { file, path: path.clone(), owner: std::process::id() });
             }
@@ -64,9 +54,59 @@ impl PidFile {
     /// Writes our pid; called by the process that stays.
     pub fn write(&mut self) -> io::Result<()> {
         self.owner = std::process::id();
-        self.file.set_len(0)?;
-        self.file.write_all(format!("{}\n", self.owner).as_bytes())
+        self.put(self.owner)
     }
+
+    /// Writes the pid of a child that we look after: the file is ours and goes with us, its content is the child's. Again for the
+    /// next child.
+    pub fn write_for(&mut self, child: u32) -> io::Result<()> {
+        self.owner = std::process::id();
+        self.put(child)
+    }
+
+    // A reader sees one pid or none, never a mixture of two.
+    fn put(&self, pid: u32) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.write_all_at(format!("{pid}\n").as_bytes(), 0)
+    }
+
+    /// The file descriptor that holds the lock, and the path: for an execve that keeps both. The file stays.
+    pub fn into_parts(mut self) -> io::Result<(OwnedFd, PathBuf)> {
+        // Nobody is the owner: dropping this removes nothing.
+        self.owner = 0;
+        // A duplicate is the same open file description, and the lock belongs to that.
+        Ok((OwnedFd::from(self.file.try_clone()?), self.path.clone()))
+    }
+
+    /// The pid file back from [`PidFile::into_parts`]; without a lock of its own it takes one.
+    pub fn from_parts(fd: OwnedFd, path: &Path) -> Result<PidFile, Refused> {
+        let file = File::from(fd);
+        lock(&file)?;
+        Ok(PidFile { file, path: path.to_owned(), owner: std::process::id() })
+    }
+}
+
+fn lock(file: &File) -> Result<(), Refused> {
+    // SAFETY: all-zero is a valid flock: whole file, and l_pid 0 as OFD locks want it.
+    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    // SAFETY: `lock` outlives the call.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } < 0 {
+        let e = io::Error::last_os_error();
+        return Err(match e.raw_os_error() {
+            Some(libc::EAGAIN | libc::EACCES) => Refused::Running,
+            _ => Refused::Io(e),
+        });
+    }
+    Ok(())
+}
+
+/// keepalived's `--vrrp_pid`: a pid file with the number of the core. To be kept as long as there is a core; a restarted one is
+/// written with [`PidFile::write_for`].
+pub fn core_pid_file(path: &Path, pid: u32) -> Result<PidFile, Refused> {
+    let mut held = PidFile::lock(path)?;
+    held.write_for(pid).map_err(Refused::Io)?;
+    Ok(held)
 }
 
 fn same_file(file: &File, path: &Path) -> bool {
@@ -101,6 +141,20 @@ mod tests {
         drop(held);
         assert!(!path.exists());
         drop(PidFile::lock(&path).expect("free again"));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_cores_number_is_replaced_and_the_lock_goes_from_hand_to_hand() {
+        let path = std::env::temp_dir().join(format!("kalived-corepid-{}", std::process::id()));
+        let mut held = core_pid_file(&path, 1_234_567).unwrap();
+        held.write_for(42).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "42\n");
+        let (fd, at) = held.into_parts().unwrap();
+        assert!(matches!(PidFile::lock(&path), Err(Refused::Running)), "locked in between too");
+        let held = PidFile::from_parts(fd, &at).unwrap();
+        assert!(path.exists() && matches!(PidFile::lock(&path), Err(Refused::Running)));
+        drop(held);
         assert!(!path.exists());
     }
 }

@@ -90,7 +90,10 @@ mod tests {
     #[test]
     fn root_is_known_and_nobody_else_is_made_up() {
         assert_eq!(super::user("root"), Some((0, 0)));
-        assert_eq!((super::group("root"), super::user_name(0), super::group_name(0)), (Some(0), "root".into(), "root".into()));
+        assert_eq!(
+            (super::group("root"), super::user_name(0), super::group_name(0)),
+            (Some(0), "root".into(), "root".into())
+        );
         assert_eq!((super::user("no such user"), super::group("no such group")), (None, None));
         assert_eq!(super::user("ro\0ot"), None);
         assert_eq!(super::user_name(u32::MAX - 7), (u32::MAX - 7).to_string());

@@ -346,6 +346,33 @@ pub fn added(name: &str) -> Note {
 pub fn removed(name: &str, was: State) -> Note {
     note(Level::Notice, format!("({name}) removed; was {}", was.word()))
 }
+/// `reload_time_file` was read. keepalived names the moment; how far off it is, is the same in every time zone.
+pub fn reload_scheduled(wait: Duration) -> Note {
+    note(Level::Notice, format!("Reload scheduled in {} s", wait.as_secs()))
+}
+/// The file is gone, or says nothing that can be understood.
+pub fn reload_unscheduled() -> Note {
+    note(Level::Notice, "Scheduled reload cancelled".into())
+}
+/// A date that lies behind us.
+pub fn reload_time_passed() -> Note {
+    note(Level::Notice, "Scheduled reload ignored: its time has passed".into())
+}
+/// It is due.
+pub fn reload_now() -> Note {
+    note(Level::Notice, "Reloading as scheduled".into())
+}
+/// Not in one of the forms there are.
+pub fn reload_time_wrong(path: &str) -> Note {
+    note(
+        Level::Warning,
+        format!("{path}: no time to reload at: HH:MM:SS or [YY]YY-MM-DD HH:MM:SS, then Z for UTC, expected"),
+    )
+}
+/// It is there and cannot be read.
+pub fn reload_time_unreadable(path: &str, e: Errno) -> Note {
+    note(Level::Warning, format!("{path}: cannot be read: {}", errno(e)))
+}
 /// One line per virtual router on SIGUSR1 and SIGUSR2.
 pub fn status(name: &str, line: &dyn Display) -> Note {
     note(Level::Notice, format!("({name}) {line}"))

@@ -142,6 +142,7 @@ pub struct World {
     grid: Grid,
     timers: Timers,
     children: Children,
+    schedule: schedule::Schedule,
     conns: Conns,
     watches: Watches,
     tracks: Tracks,
@@ -184,6 +185,7 @@ mod kernel;
 mod life;
 mod reload;
 mod resume;
+mod schedule;
 mod sockets;
 mod tracks;
 
@@ -205,6 +207,7 @@ impl World {
             grid: Grid::default(),
             timers: Timers::default(),
             children: Children::default(),
+            schedule: schedule::Schedule::new(&config.global.more),
             conns: Conns::default(),
             watches: Watches::default(),
             tracks: Tracks::new(&config),
@@ -235,6 +238,7 @@ impl World {
             Event::Start => {
                 self.dumping = true;
                 fx.push(Effect::Resync);
+                self.schedule_start(fx);
             }
             Event::Datagram { sock, meta, age, bytes } => {
                 // Timers that an advert sets count from its arrival.
@@ -291,7 +295,7 @@ impl World {
             Event::ChildExit { child, end } => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
-                None => {}
+                Some(For::Nobody) | None => {}
             },
             Event::FileRead { watch, result } => self.on_file(now, watch, result, fx),
             Event::Processes { watch, result } => self.on_processes(now, watch, result, fx),
@@ -348,6 +352,7 @@ impl World {
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
+                Due::ReloadTime => self.schedule_due(now, fx),
                 Due::TrackRun(track) => self.on_track_run(now, track, fx),
                 Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
                 Due::Reload => self.on_reload(now, fx),

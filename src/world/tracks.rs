@@ -38,7 +38,11 @@ impl World {
         self.after_track(now, track, changed, fx);
     }
     pub(super) fn on_file(&mut self, now: Now, w: WatchKey, result: Result<&[u8], Errno>, fx: &mut Effects) {
-        let Some(watch::For::Track(track)) = self.watches.whose(w) else { return };
+        let track = match self.watches.whose(w) {
+            Some(watch::For::Track(track)) => track,
+            Some(watch::For::ReloadTime) => return self.schedule_file(now, result, fx),
+            None => return,
+        };
         let changed = tracks!(self, now, fx, |t, cx| t.on_read(track, result, cx));
         self.after_track(now, track, changed, fx);
     }

@@ -175,9 +175,7 @@ fn text_that_is_none() {
     says(&page("auth\0x\npriority 5\n"), &["7:5 error: a NUL byte: the line is ignored | is this a text file?"]);
     says(
         &page("notify \"/bin/x\n"),
-        &[
-            "7:8 error: unclosed quote | a quoted text ends on the line on which it starts; add the closing \"",
-        ],
+        &["7:8 error: unclosed quote | a quoted text ends on the line on which it starts; add the closing \""],
     );
     let page_with = |bytes: &[u8]| super::common::bytes(&[b"vrrp_instance A {\n", bytes, b"\n}\n"].concat());
     assert!(

@@ -254,8 +254,9 @@ fn what_others_can_change_does_not_run_as_root() {
         // Without the keyword it runs, and the operator is told; keepalived's test says 6.
         let (ready, _, said, exit) = notify(&host, ROOT, path);
         assert!(matches!(ready, Ready::As { .. }), "{path}");
-        let told =
-            format!("insecure-script: SECURITY VIOLATION - scripts are being executed but script_security not enabled: {why}");
+        let told = format!(
+            "insecure-script: SECURITY VIOLATION - scripts are being executed but script_security not enabled: {why}"
+        );
         assert_eq!((said, exit as u8), (vec![told], 6), "{path}");
     }
 }
@@ -280,7 +281,10 @@ fn links_to_another_name_keep_their_name() {
     assert_eq!(notify(&host, ROOT, "/usr/bin/x").1[0].as_ref(), "/bin/x");
     assert_eq!(notify(&host, "script_user root\nuse_symlink_paths", "/usr/bin/x").1[0].as_ref(), "/usr/bin/x");
     host.link("/opt/round", "/opt/round");
-    assert_eq!(refused(&notify(&host, ROOT, "/opt/round").0), "/opt/round: `/opt/round`: Too many levels of symbolic links");
+    assert_eq!(
+        refused(&notify(&host, ROOT, "/opt/round").0),
+        "/opt/round: `/opt/round`: Too many levels of symbolic links"
+    );
 }
 
 #[test]
@@ -298,7 +302,8 @@ fn every_command_that_runs_is_looked_at() {
     let hooks = "notify /bin/x\nnotify_master /bin/x\nnotify_backup /bin/x\nnotify_fault /bin/x\nnotify_stop /bin/x\n\
                  notify_deleted /bin/x\nnotify_master_rx_lower_pri /bin/x\ntrack_script {\ns\nt\n}";
     let global = "script_user joe\nnotify_fifo /run/f\nnotify_fifo_script /bin/x\nvrrp_notify_fifo /run/v joe wheel\nvrrp_notify_fifo_script /bin/x";
-    let text = file(global, hooks) + "vrrp_script s {\nscript /bin/x\n}\nvrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n";
+    let text =
+        file(global, hooks) + "vrrp_script s {\nscript /bin/x\n}\nvrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n";
     let loaded = look(&host, &text, false);
     assert_eq!(loaded.render(false), "");
     let joe = Ready::As { uid: 1000, gid: 1000 };

@@ -81,7 +81,9 @@ fn one_target_one_block_of_a_name() {
     let twice = with("unix /a\n}\nvrrp_check c {\nunix /b");
     assert_eq!(
         short(&twice),
-        ["14:12 error: a second vrrp_check `c`: this block is ignored | give it another name | 11:12 the first one is here"]
+        [
+            "14:12 error: a second vrrp_check `c`: this block is ignored | give it another name | 11:12 the first one is here"
+        ]
     );
 }
 
@@ -111,7 +113,11 @@ fn names_that_nothing_defines() {
         assert_eq!(kept, ["web"], "{word}");
     }
     let owner = instance("priority 255\ntrack_check {\nc weight 5\n}\n}\nvrrp_check c {\nunix /s");
-    assert!(short(&owner)[0].contains("priority 255 is never changed: weight 0 is used for `c`"), "{:?}", short(&owner));
+    assert!(
+        short(&owner)[0].contains("priority 255 is never changed: weight 0 is used for `c`"),
+        "{:?}",
+        short(&owner)
+    );
 }
 
 #[test]

@@ -235,14 +235,18 @@ impl Bench {
             let timer = self.world.next_deadline().map(|(at, _)| at);
             let advert = self.armed.keys().next().map(|(at, _)| *at);
             let Some(at) = kalived::time::earliest(timer, advert).filter(|at| *at <= end) else { break };
-            self.now.mono = self.now.mono.max(at);
+            self.turn_to(self.now.mono.max(at));
             if advert.is_some_and(|a| a <= self.now.mono) {
                 self.advert_leaves();
             } else {
                 self.fire();
             }
         }
-        self.now.mono = end;
+        self.turn_to(end);
+    }
+    fn turn_to(&mut self, at: Instant) {
+        self.now.wall.0 += at.0.saturating_sub(self.now.mono.0);
+        self.now.mono = at;
     }
     /// The oldest armed advert leaves, and the world hears of it now.
     pub fn advert_leaves(&mut self) {

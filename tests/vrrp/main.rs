@@ -10,5 +10,6 @@ mod receiver;
 mod reload;
 mod roll_out;
 mod rx;
+mod schedule;
 mod table;
 mod vectors;

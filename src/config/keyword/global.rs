@@ -151,7 +151,7 @@ pub(super) const GLOBAL_DEFS: &[Keyword] = &[
         "Accepted. A reload always reads and checks the configuration in another process first and is refused if it cannot be run; the messages are in the log."),
     row("reload_file", OptText(""), NoEffect, "[<path>]", "off; bare = /run/keepalived[.inst].reload", "",
         "File exists while the parent is reading config, removed when read: tells tools not to edit."),
-    row("reload_repeat", Flag, NoEffect, "", "off", "",
+    row("reload_repeat", Flag, Supported, "", "off", "",
         "Time-file reload recurs daily."),
     row("reload_time_file", Text, Supported, "<abs path>", "none", "not an absolute path: ignored",
         "Reload at the time that this file holds."),

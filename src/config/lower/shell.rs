@@ -9,8 +9,9 @@ pub(super) const BASH: &str = "/bin/bash";
 
 /// Words of the shell that are no program anywhere.
 const WORDS: &[&str] = &[
-    "if", "for", "while", "until", "case", "select", "function", "!", "{", "(", "((", "[[", ":", ".", "source", "exit", "return",
-    "eval", "exec", "set", "unset", "export", "local", "declare", "cd", "trap", "read", "let", "ulimit", "umask", "wait", "command",
+    "if", "for", "while", "until", "case", "select", "function", "!", "{", "(", "((", "[[", ":", ".", "source", "exit",
+    "return", "eval", "exec", "set", "unset", "export", "local", "declare", "cd", "trap", "read", "let", "ulimit",
+    "umask", "wait", "command",
 ];
 
 /// Words of the shell that are programs, too: text for a shell only when the shell's punctuation stands around them.

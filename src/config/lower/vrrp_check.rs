@@ -14,12 +14,7 @@ use core::time::Duration;
 const MAX_UNIX: usize = 107;
 
 /// Reads one block.
-pub(super) fn vrrp_check<'a>(
-    cx: &mut Cx<'a>,
-    name: Box<str>,
-    head: &'a Stmt,
-    stmts: &'a [Stmt],
-) -> Option<VrrpCheck> {
+pub(super) fn vrrp_check<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<VrrpCheck> {
     let mut check = VrrpCheck { name, ..VrrpCheck::default() };
     cx.fill(Scope::VrrpCheck, stmts, &mut check, |cx, check, k, stmt| {
         let target = match k.name {
@@ -170,7 +165,8 @@ mod tests {
         assert_eq!(of("</dev/tcp/127.0.0.1/80").as_deref(), Some("Tcp(127.0.0.1:80)"));
         assert_eq!(of(" < /dev/tcp/localhost/3306 ").as_deref(), Some("Tcp(127.0.0.1:3306)"));
         assert_eq!(of("</dev/tcp/::1/22").as_deref(), Some("Tcp([::1]:22)"));
-        for not in ["</dev/tcp/www/80", "</dev/tcp/127.0.0.1/80; exit 0", "</dev/tcp/127.0.0.1/0", "</etc/passwd", "x"] {
+        for not in ["</dev/tcp/www/80", "</dev/tcp/127.0.0.1/80; exit 0", "</dev/tcp/127.0.0.1/0", "</etc/passwd", "x"]
+        {
             assert_eq!(of(not), None, "{not}");
         }
     }
@@ -181,7 +177,9 @@ mod tests {
         assert_eq!(of("http://[::1]:8080/a?b=c").as_deref(), Some("[::1]:8080 [::1]:8080 /a?b=c"));
         assert_eq!(of("http://[::1]/x").as_deref(), Some("[::1]:80 [::1] /x"));
         assert_eq!(of("http://localhost/x").as_deref(), Some("127.0.0.1:80 localhost /x"));
-        for not in ["http://www.example.org/", "https://127.0.0.1/", "http:///x", "http://127.0.0.1:0/", "http://1.2.3.4/a b"] {
+        for not in
+            ["http://www.example.org/", "https://127.0.0.1/", "http:///x", "http://127.0.0.1:0/", "http://1.2.3.4/a b"]
+        {
             assert_eq!(of(not), None, "{not}");
         }
     }

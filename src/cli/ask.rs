@@ -1,0 +1,116 @@
+//! The subcommands that ask a kalived that runs: `reload`, `upgrade`, `handover`, `stop`, `status`.
+//!
+//! Read first: `cli.rs`; what is done with them is in `guard/client.rs`.
+
+use super::{DEFAULT_PID_FILE, Report, report, report_args};
+use crate::guard::ctl::Request;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::path::PathBuf;
+
+/// A question to the kalived that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// What is asked.
+    pub request: Request,
+    /// Names the kalived that is asked: its socket is next to its pid file.
+    pub pid_file: PathBuf,
+    /// `reload --dry-run`: compare only; with this file, `None`: the one it runs with.
+    pub dry_run: Option<Option<String>>,
+}
+
+const ASKED: [(Request, &str); 5] = [
+    (Request::Reload, "Have the running kalived read its configuration again; wait for the result"),
+    (Request::Upgrade, "Have the running kalived continue as the binary that is installed now, without a failover"),
+    (Request::Handover, "End the running kalived so that the next one goes on without a failover"),
+    (Request::Stop, "End the running kalived: farewell adverts, addresses removed"),
+    (Request::Status, "Print how the running kalived is"),
+];
+
+/// To be added to the command.
+pub(super) fn subcommands() -> impl Iterator<Item = Command> {
+    ASKED.into_iter().map(|(request, about)| {
+        let c = Command::new(request.word())
+            .about(about)
+            .disable_help_flag(true)
+            .args_override_self(true)
+            .arg(Arg::new("help").short('h').long("help").help("Print this help").action(ArgAction::Help))
+            .arg(
+                Arg::new("pid")
+                    .short('p')
+                    .long("pid")
+                    .value_name("FILE")
+                    .help(format!("Pid file of the kalived that is asked [default: {DEFAULT_PID_FILE}]")),
+            );
+        if request != Request::Reload {
+            return c;
+        }
+        c.arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Change nothing: print what the reload would keep, alter, add and remove"),
+        )
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .short('f')
+                .visible_alias("use-file")
+                .value_name("FILE")
+                .requires("dry-run")
+                .help("With --dry-run: this file instead of the one kalived runs with"),
+        )
+        .args(report_args())
+    })
+}
+
+/// The question, if one is asked. The error is what to print.
+pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Report)>, String> {
+    let Some((name, sub)) = m.subcommand() else { return Ok(None) };
+    let Some((request, _)) = ASKED.into_iter().find(|a| a.0.word() == name) else { return Ok(None) };
+    // `kalived -p FILE reload` means the same.
+    let pid_file = sub.get_one::<String>("pid").or_else(|| m.get_one("pid"));
+    let pid_file = pid_file.map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from);
+    if request != Request::Reload {
+        return Ok(Some((Ask { request, pid_file, dry_run: None }, Report::default())));
+    }
+    let how = report(sub)?;
+    Ok(Some(match sub.get_flag("dry-run") {
+        false => (Ask { request, pid_file, dry_run: None }, how),
+        true => {
+            let file = sub.get_one::<String>("config").cloned();
+            (Ask { request: Request::Image, pid_file, dry_run: Some(file) }, how)
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Parsed, parse};
+    use super::*;
+    use crate::exit::ExitCode;
+    use std::ffi::OsString;
+
+    fn of(line: &str) -> Parsed {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn questions() {
+        let ask = |line: &str| match of(line) {
+            Parsed::Ask(ask, _) => (ask.request, ask.pid_file.display().to_string(), ask.dry_run),
+            other => panic!("{line}: {other:?}"),
+        };
+        let default = || DEFAULT_PID_FILE.to_owned();
+        assert_eq!(ask("kalived reload"), (Request::Reload, default(), None));
+        assert_eq!(ask("kalived upgrade -p /x.pid"), (Request::Upgrade, "/x.pid".into(), None));
+        assert_eq!(ask("kalived -p /x.pid stop"), (Request::Stop, "/x.pid".into(), None));
+        assert_eq!(ask("kalived status --pid=/y.pid"), (Request::Status, "/y.pid".into(), None));
+        assert_eq!(ask("kalived handover").0, Request::Handover);
+        assert_eq!(ask("kalived reload --dry-run"), (Request::Image, default(), Some(None)));
+        assert_eq!(ask("kalived reload --dry-run -f x").2, Some(Some("x".into())));
+        for wrong in ["kalived reload -f x", "kalived stop --dry-run", "kalived relaod", "kalived reload now"] {
+            assert!(matches!(of(wrong), Parsed::Say(_, ExitCode::Fatal)), "{wrong}");
+        }
+        assert!(matches!(of("kalived reload --help"), Parsed::Say(text, ExitCode::Ok) if text.contains("--dry-run")));
+    }
+}

@@ -1,0 +1,118 @@
+//! `kalived reload` and its like: connect, ask one thing, wait for the answer, print it.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 3 no kalived runs (as LSB's init scripts say it). Read first: `ctl.rs`, the other side.
+
+use super::ctl::{self, MAX_ANSWER, Request};
+use crate::cli::{Ask, Report};
+use crate::config::image;
+use crate::daemon::tools;
+use crate::exit::ExitCode;
+use crate::sys::unixsock;
+use crate::time::Duration;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// How long an answer is waited for: a reload of the largest file there is takes a tenth of that; a stop at most 10 s.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nobody listens: no kalived runs there.
+    NotRunning,
+    /// Anything else: a sentence.
+    Other(String),
+}
+
+/// What was answered: whether it was done, text for people, and a file descriptor where one was asked for.
+pub type Answer = (bool, String, Option<OwnedFd>);
+
+/// Asks the kalived that listens at `socket`, and waits for its answer at most `limit`.
+pub fn exchange(socket: &Path, request: Request, limit: Duration) -> Result<Answer, Failure> {
+    let other = |e: io::Error| {
+        Failure::Other(match e.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                format!("no answer within {} s; what became of it is in the log", limit.as_secs())
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("{}: permission denied: root and the user kalived runs as may ask", socket.display())
+            }
+            _ => format!("{}: {e}", socket.display()),
+        })
+    };
+    let fd = unixsock::connect(socket, limit).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::NotRunning,
+        _ => other(e),
+    })?;
+    // A refusal may come before we ask, and the connection may end with it: the answer says why, not the send.
+    let sent = unixsock::send(fd.as_fd(), request.word().as_bytes(), None);
+    let mut buf = vec![0; MAX_ANSWER];
+    let (n, gift) = loop {
+        match unixsock::recv_with_fd(fd.as_fd(), &mut buf) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(other(sent.err().unwrap_or(e))),
+            Ok(got) => break got,
+        }
+    };
+    match ctl::decode(buf.get(..n).unwrap_or_default()) {
+        Some((ok, text)) => Ok((ok, text, gift)),
+        None if n == 0 => Err(Failure::Other("it ended without an answer; what became of it is in the log".to_owned())),
+        None => Err(Failure::Other("an answer that makes no sense: is that another version of kalived?".to_owned())),
+    }
+}
+
+/// The whole command.
+pub fn run(ask: &Ask, how: &Report) -> ExitCode {
+    let socket = ctl::socket_path(&ask.pid_file);
+    let (ok, text, gift) = match exchange(&socket, ask.request, LIMIT) {
+        Ok(answer) => answer,
+        Err(Failure::NotRunning) => {
+            say(&format!("no kalived runs with the pid file {}", ask.pid_file.display()));
+            return ExitCode::NotRunning;
+        }
+        Err(Failure::Other(why)) => {
+            say(&why);
+            return ExitCode::Fatal;
+        }
+    };
+    if !ok {
+        say(&text);
+        return ExitCode::Fatal;
+    }
+    let Some(file) = &ask.dry_run else {
+        if !text.is_empty() {
+            // A reader that has seen enough is no failure: it was done.
+            let _ = writeln!(io::stdout(), "{}", text.trim_end());
+        }
+        return ExitCode::Ok;
+    };
+    // With the image comes the name of the file it was made of.
+    let file = file.as_deref().unwrap_or(text.trim_end());
+    let running =
+        gift.ok_or("the configuration that runs did not come with the answer".to_owned()).and_then(read_image);
+    match running {
+        Ok(running) => tools::dry_run(&running, file, how),
+        Err(why) => {
+            say(&why);
+            ExitCode::Fatal
+        }
+    }
+}
+
+fn read_image(fd: OwnedFd) -> Result<crate::config::model::Config, String> {
+    let file = File::from(fd);
+    let wrong = |e: &dyn std::fmt::Display| format!("the image of the configuration that runs cannot be read: {e}");
+    let len = file.metadata().map_err(|e| wrong(&e))?.len();
+    let len = usize::try_from(len).ok().filter(|n| *n <= image::MAX_IMAGE).ok_or_else(|| wrong(&"it is too large"))?;
+    let mut bytes = vec![0; len];
+    // At positions: the offset is shared with the process that gave it.
+    file.read_exact_at(&mut bytes, 0).map_err(|e| wrong(&e))?;
+    image::decode(&bytes).map_err(|e| wrong(&e))
+}
+
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "kalived: {}", text.trim_end());
+}

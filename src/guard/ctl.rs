@@ -1,0 +1,221 @@
+//! What people ask the guard: `kalived reload`, `upgrade`, `handover`, `stop`, `status`, on a unix socket next to the pid file.
+//!
+//! A client connects, sends one word as one message, gets one message back, and is disconnected. Nothing waits: a client that says
+//! nothing is dropped after [`SILENCE`], one that does not read has its answer in the kernel or loses it. Only root and the
+//! user kalived runs as are served: the socket's mode says so, and the kernel's word on who connected says it again.
+//! The other side is `client.rs`. Deliberately absent: what a request means.
+
+use crate::sys::unixsock;
+use crate::time::{Duration, Instant, earliest};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Clients at a time. Each is a person or a unit's command that waits for one answer; more than a handful is a mistake.
+pub const MAX_CLIENTS: usize = 8;
+/// Longest request, bytes: every word there is has less than 10.
+pub const MAX_REQUEST: usize = 64;
+/// Longest answer, bytes: a line for each of 255 virtual routers; well below a socket's buffer, so that it is sent at once.
+pub const MAX_ANSWER: usize = 64 << 10;
+/// How long a client may be connected without having asked.
+pub const SILENCE: Duration = Duration::from_secs(2);
+/// How long a client that asked is kept. It gives up after 60 s itself (`client.rs`).
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What can be asked. Its word is its name in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Read the configuration again; answered when the new one is in force, or refused.
+    Reload,
+    /// Run the binary that is installed now, without a failover.
+    Upgrade,
+    /// End, so that a kalived that is started within the advert interval goes on where this one was.
+    Handover,
+    /// End as after SIGTERM.
+    Stop,
+    /// Say how things are.
+    Status,
+    /// Give the image of the configuration that runs: [`Server::answer_with_fd`].
+    Image,
+}
+
+impl Request {
+    /// All of them.
+    pub const ALL: [Request; 6] =
+        [Request::Reload, Request::Upgrade, Request::Handover, Request::Stop, Request::Status, Request::Image];
+
+    /// What goes over the socket.
+    pub fn word(self) -> &'static str {
+        match self {
+            Request::Reload => "reload",
+            Request::Upgrade => "upgrade",
+            Request::Handover => "handover",
+            Request::Stop => "stop",
+            Request::Status => "status",
+            Request::Image => "image",
+        }
+    }
+
+    fn of(bytes: &[u8]) -> Option<Request> {
+        Request::ALL.into_iter().find(|r| r.word().as_bytes() == bytes.trim_ascii_end())
+    }
+}
+
+/// Who asked. Never given twice: an answer to a client that is gone reaches nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientId(u64);
+
+#[derive(Debug)]
+struct Client {
+    id: ClientId,
+    fd: OwnedFd,
+    // Dropped then.
+    until: Instant,
+    asked: bool,
+}
+
+/// See the module. The socket's file is removed by [`Server::remove`] only: a process that hands the listener on must not.
+#[derive(Debug)]
+pub struct Server {
+    listener: OwnedFd,
+    path: PathBuf,
+    clients: Vec<Client>,
+    last_id: u64,
+}
+
+/// Where the socket of the kalived with this pid file is: `/run/kalived.sock` for `/run/kalived.pid`.
+pub fn socket_path(pid_file: &Path) -> PathBuf {
+    pid_file.with_extension("sock")
+}
+
+/// An answer as it is sent: whether it was done, and text for people.
+pub fn encode(ok: bool, text: &str) -> Vec<u8> {
+    let head = if ok { "ok\n" } else { "no\n" };
+    let mut end = text.len().min(MAX_ANSWER - head.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    [head.as_bytes(), text[..end].as_bytes()].concat()
+}
+
+/// An answer back from [`encode`]; `None`: that is none.
+pub fn decode(bytes: &[u8]) -> Option<(bool, String)> {
+    let (ok, text) = match bytes.split_at_checked(3)? {
+        (b"ok\n", text) => (true, text),
+        (b"no\n", text) => (false, text),
+        _ => return None,
+    };
+    Some((ok, String::from_utf8_lossy(text).into_owned()))
+}
+
+impl Server {
+    /// Listens at `path`, for its owner only. `AddrInUse`: another process does.
+    pub fn listen(path: &Path) -> io::Result<Server> {
+        // Going into the background changes the directory.
+        let path = std::path::absolute(path)?;
+        Ok(Server::from_fd(unixsock::listen(&path)?, &path))
+    }
+
+    /// Goes on with a listener that came through an execve. `path` is absolute.
+    pub fn from_fd(listener: OwnedFd, path: &Path) -> Server {
+        Server { listener, path: path.to_owned(), clients: Vec::new(), last_id: 0 }
+    }
+
+    /// The listener, for an execve (`sys::unixsock::keep_across_exec`). Clients do not come along: answer them first.
+    pub fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// To be polled for reading: the listener first, then clients that have not asked yet. At most 1 + [`MAX_CLIENTS`].
+    pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let silent = self.clients.iter().filter(|c| !c.asked);
+        std::iter::once(self.listener.as_fd()).chain(silent.map(|c| c.fd.as_fd())).collect()
+    }
+
+    /// When [`Server::on_ready`] is due although nothing is readable: a client has been silent for too long.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.clients.iter().fold(None, |at, c| earliest(at, Some(c.until)))
+    }
+
+    /// Takes what has come: one of [`Server::fds`] is readable, or a deadline has passed. Each client asks once and has to be
+    /// answered once. A bounded amount of work.
+    pub fn on_ready(&mut self, now: Instant) -> Vec<(ClientId, Request)> {
+        self.clients.retain(|c| c.until > now);
+        self.accept(now);
+        let mut asked = Vec::new();
+        self.clients.retain_mut(|c| c.asked || c.read(now, &mut asked));
+        asked
+    }
+
+    fn accept(&mut self, now: Instant) {
+        // As many as the kernel keeps for us and again as many that came meanwhile; the rest has the next turn.
+        for _ in 0..2 * MAX_CLIENTS {
+            // No connection, or no fd left for one: nobody is waiting for us but that client.
+            let Ok(fd) = unixsock::accept(self.listener.as_fd()) else { return };
+            let known = unixsock::peer_uid(fd.as_fd()).is_ok_and(|uid| uid == 0 || uid == unixsock::own_uid());
+            let refusal = match known {
+                false => Some("only root and the user kalived runs as may ask"),
+                true if self.clients.len() >= MAX_CLIENTS => Some("too many clients at a time"),
+                true => None,
+            };
+            if let Some(why) = refusal {
+                let _ = unixsock::send(fd.as_fd(), &encode(false, why), None);
+                continue;
+            }
+            self.last_id += 1;
+            self.clients.push(Client { id: ClientId(self.last_id), fd, until: now + SILENCE, asked: false });
+        }
+    }
+
+    /// Answers a client and lets it go. Nothing happens when it is gone already.
+    pub fn answer(&mut self, client: ClientId, ok: bool, text: &str) {
+        self.send(client, &encode(ok, text), None);
+    }
+
+    /// As [`Server::answer`], with a file descriptor the client can read from: for [`Request::Image`]. It shares our offset, so
+    /// the client reads at positions.
+    pub fn answer_with_fd(&mut self, client: ClientId, text: &str, fd: BorrowedFd<'_>) {
+        self.send(client, &encode(true, text), Some(fd));
+    }
+
+    fn send(&mut self, client: ClientId, bytes: &[u8], gift: Option<BorrowedFd<'_>>) {
+        if let Some(at) = self.clients.iter().position(|c| c.id == client) {
+            let c = self.clients.swap_remove(at);
+            // It went away, or made its buffer too small for an answer: its loss.
+            let _ = unixsock::send(c.fd.as_fd(), bytes, gift);
+        }
+    }
+
+    /// Ends for good: the file is removed, clients are told.
+    pub fn remove(mut self) {
+        for id in self.clients.iter().map(|c| c.id).collect::<Vec<_>>() {
+            self.answer(id, false, "kalived ends");
+        }
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Client {
+    // Whether it stays.
+    fn read(&mut self, now: Instant, asked: &mut Vec<(ClientId, Request)>) -> bool {
+        let mut buf = [0u8; MAX_REQUEST];
+        let refusal = match unixsock::recv(self.fd.as_fd(), &mut buf) {
+            Ok(0) => return false,
+            Ok(n) => match buf.get(..n) {
+                None => format!("a request is at most {MAX_REQUEST} bytes long"),
+                Some(bytes) => match Request::of(bytes) {
+                    Some(request) => {
+                        self.asked = true;
+                        self.until = now + PATIENCE;
+                        asked.push((self.id, request));
+                        return true;
+                    }
+                    None => format!("unknown request \"{}\"", bytes.escape_ascii()),
+                },
+            },
+            Err(e) => return matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        };
+        let _ = unixsock::send(self.fd.as_fd(), &encode(false, &refusal), None);
+        false
+    }
+}

@@ -1,0 +1,121 @@
+//! The command and the server: exit codes, what is printed, the plan of a reload that is not made.
+
+use crate::{Dir, serve};
+use kalived::config::image;
+use kalived::config::model::{Config, Family, InstanceConfig};
+use kalived::guard::ctl::Request;
+use std::io::{Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, Output, Stdio};
+
+fn start(dir: &Dir, args: &[&str]) -> Child {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_kalived"));
+    c.args(args).arg("-p").arg(dir.pid_file());
+    c.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap()
+}
+
+fn texts(out: &Output) -> (Option<i32>, String, String) {
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    (out.status.code(), text(&out.stdout), text(&out.stderr))
+}
+
+#[test]
+fn a_question_is_answered_with_an_exit_code_and_a_sentence() {
+    let dir = Dir::new("asked");
+    let mut server = dir.server();
+    let cases = [
+        ("reload", Request::Reload, true, Some(0)),
+        ("upgrade", Request::Upgrade, false, Some(1)),
+        ("handover", Request::Handover, true, Some(0)),
+        ("stop", Request::Stop, true, Some(0)),
+        ("status", Request::Status, true, Some(0)),
+    ];
+    for (word, request, ok, code) in cases {
+        let mut child = start(&dir, &[word]);
+        let mut asked = Vec::new();
+        serve(
+            &mut server,
+            |s, client, what| {
+                asked.push(what);
+                s.answer(client, ok, "two\nlines");
+            },
+            || child.try_wait().unwrap().is_some(),
+        );
+        let (got, out, err) = texts(&child.wait_with_output().unwrap());
+        assert_eq!((asked, got), (vec![request], code), "{word}: {out}{err}");
+        match ok {
+            true => assert_eq!((out.as_str(), err.as_str()), ("two\nlines\n", "")),
+            false => assert_eq!((out.as_str(), err.as_str()), ("", "kalived: two\nlines\n")),
+        }
+    }
+}
+
+#[test]
+fn where_no_kalived_runs_the_command_says_so_with_a_code_of_its_own() {
+    let dir = Dir::new("nobody");
+    let run = || texts(&start(&dir, &["reload"]).wait_with_output().unwrap());
+    let (code, _, err) = run();
+    assert!(code == Some(3) && err.contains("no kalived runs"), "{code:?} {err}");
+    // Killed: the file is there, nobody listens.
+    drop(dir.server());
+    let (code, _, err) = run();
+    assert!(code == Some(3) && err.contains("no kalived runs"), "{code:?} {err}");
+}
+
+#[test]
+fn a_guard_that_ends_without_an_answer_is_a_failure() {
+    let dir = Dir::new("ends");
+    let mut server = Some(dir.server());
+    let mut child = start(&dir, &["reload"]);
+    let mut asked = false;
+    while !asked {
+        let s = server.as_mut().unwrap();
+        serve(s, |_, _, _| asked = true, || true);
+        asked |= !s.on_ready(kalived::sys::clock::mono()).is_empty();
+        crate::pause();
+    }
+    drop(server.take());
+    let code = child.wait().unwrap().code();
+    assert_eq!(code, Some(1));
+}
+
+fn running() -> Config {
+    let mut c = InstanceConfig::new("V", "eth0", 1, Family::V4);
+    c.priority = 100;
+    Config { instances: vec![c], ..Config::default() }
+}
+
+#[test]
+fn a_dry_run_compares_the_file_with_what_runs() {
+    let dir = Dir::new("dry");
+    let conf = dir.path("c.conf");
+    let text = "vrrp_instance V {\n interface eth0\n virtual_router_id 1\n priority 90\n}\n";
+    std::fs::write(&conf, text).unwrap();
+    let other = dir.path("other.conf");
+    std::fs::write(&other, text.replace("90", "77")).unwrap();
+    let mut image = std::fs::File::options().read(true).write(true).create_new(true).open(dir.path("i")).unwrap();
+    image.write_all(&image::encode(&running()).unwrap()).unwrap();
+    let mut server = dir.server();
+    let mut ask = |args: &[&str]| {
+        let mut child = start(&dir, args);
+        let file = conf.display().to_string();
+        serve(
+            &mut server,
+            |s, client, what| {
+                assert_eq!(what, Request::Image, "nothing is reloaded");
+                s.answer_with_fd(client, &file, image.as_fd());
+            },
+            || child.try_wait().unwrap().is_some(),
+        );
+        // The client shares our offset and must not have moved it.
+        assert_ne!(image.seek(SeekFrom::Current(0)).unwrap(), 0);
+        texts(&child.wait_with_output().unwrap())
+    };
+    let (code, out, err) = ask(&["reload", "--dry-run"]);
+    assert!(code == Some(0) && out.contains("~") && out.contains("90"), "{code:?} {out}{err}");
+    let (code, out, _) = ask(&["reload", "--dry-run", "--format=json", "-f", other.to_str().unwrap()]);
+    assert!(code == Some(0) && out.starts_with('{') && out.contains("77"), "{code:?} {out}");
+    std::fs::write(&conf, "vrrp_instance V {\n").unwrap();
+    let (code, _, err) = ask(&["reload", "--dry-run"]);
+    assert!(code == Some(2) && err.contains("c.conf"), "{code:?} {err}");
+}
