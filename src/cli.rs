@@ -112,6 +112,8 @@ pub enum Parsed {
     Tool(Tool, Report),
     /// Ask the kalived that runs.
     Ask(Ask, Report),
+    /// `--helper`: serve a core, see `helper/`.
+    Helper,
     /// Print this and end with this code.
     Say(String, ExitCode),
     /// Print this to standard output, for other programs, and end well.
@@ -240,6 +242,7 @@ fn command() -> Command {
                 .value_name("FILE")
                 .help("Pid file of the process that speaks VRRP; none without this option"),
         )
+        .arg(Arg::new("helper").long("helper").action(ArgAction::SetTrue).hide(true))
         .arg(Arg::new("signum").long("signum").value_name("NAME").help("Print the number of the signal for NAME"))
         .arg(
             Arg::new("list-keywords")
@@ -363,6 +366,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     };
     if m.get_flag("help") {
         return Parsed::Say(command.render_help().to_string(), ExitCode::Ok);
+    }
+    if m.get_flag("helper") {
+        return Parsed::Helper;
     }
     if m.get_flag("list-keywords") {
         return Parsed::List(crate::config::keyword::list());

@@ -68,7 +68,7 @@ type Refused = (String, ExitCode);
 
 fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let internal = |e: &dyn core::fmt::Display| (format!("not started by the guard: {e}"), ExitCode::Internal);
-    let [line, image, snapshot, _helper] = child::inherited::<4>().map_err(|e| internal(&e))?;
+    let [line, image, snapshot, helper] = child::inherited::<4>().map_err(|e| internal(&e))?;
     let config = image_of(image.into()).map_err(|e| internal(&e))?;
     let mut notes = Vec::new();
     let mut exec = open(words, line, snapshot, &mut notes)?;
@@ -87,6 +87,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     for (level, text) in notes {
         fx.note(Note { level, text });
     }
+    exec.attach_helper(helper);
     exec.apply(clock::now(), &mut fx);
     if words.detach {
         daemonize::null_stdio();

@@ -6,9 +6,11 @@
 use super::adverts::{Adverts, Way};
 use super::guardline::Line;
 use super::handover::Slots;
+use super::helperline::HelperLine;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
 use super::rtnl::Rtnl;
+use super::streams::Streams;
 use super::token::Token;
 use crate::effect::{Effect, Effects, SockSpec};
 use crate::event::{Errno, Event, LONGEST_AGE, RxMeta, Signal};
@@ -97,6 +99,8 @@ pub struct Exec {
     pub(super) line: Option<Line>,
     /// Where snapshots go, where there is such a place.
     pub(super) slots: Option<Slots>,
+    pub(super) streams: Streams,
+    pub(super) helper: HelperLine,
 }
 
 impl Exec {
@@ -129,6 +133,8 @@ impl Exec {
             several_cpus: std::thread::available_parallelism().is_ok_and(|n| n.get() > 1),
             line: None,
             slots: None,
+            streams: Streams::default(),
+            helper: HelperLine::default(),
         })
     }
 
@@ -151,6 +157,7 @@ impl Exec {
         }
         self.adverts.arm(&mut self.ring);
         self.guard_pump(now.mono);
+        self.pump_helper();
         self.log.pump(&mut self.ring, now.mono);
     }
 
@@ -208,9 +215,9 @@ impl Exec {
             | Effect::OpenFifo { .. }
             | Effect::WriteFifo { .. }
             | Effect::CloseFifo { .. }
-            | Effect::Lookup { .. }) => self.helper_effect(now, e),
+            | Effect::Lookup { .. }) => self.helper_effect(e),
             e @ (Effect::Connect { .. } | Effect::Write { .. } | Effect::CloseConn { .. }) => {
-                self.stream_effect(now, e)
+                self.stream_effect(e);
             }
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
@@ -307,7 +314,7 @@ impl Exec {
     }
 
     fn completion(&mut self, now: Now, done: Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
-        let Done { tag, result, buffer, more, read, .. } = done;
+        let Done { tag, op, result, buffer, more, read } = done;
         match tag {
             Token::Rx(sock) => self.datagram(now, sock, result, buffer, more, tell),
             Token::Timer(chain) => self.adverts.on_timer(chain),
@@ -347,6 +354,10 @@ impl Exec {
             Token::Guard => self.on_guard(now, tell),
             Token::Log => self.log.on_written(result, now.mono),
             Token::Cancel => {}
+            Token::Connect(_) | Token::StreamRx(_) | Token::StreamTx(_) => {
+                self.streams.on_done(&mut self.ring, tag, op, result, read.as_deref(), tell);
+            }
+            Token::HelperRx | Token::HelperTx | Token::FifoRoom(_) => self.on_helper(now, tag, op, tell),
         }
     }
 
@@ -445,10 +456,12 @@ impl Exec {
     /// One line for SIGUSR2.
     pub fn describe(&self) -> String {
         format!(
-            "{} operations in flight, {} chains of adverts, {} sockets; {:?}, {} malformed netlink messages",
+            "{} operations in flight, {} chains of adverts, {} sockets, {} connections; {}; {:?}, {} malformed netlink messages",
             self.ring.in_flight(),
             self.adverts.chains(),
             self.socks.len(),
+            self.streams.len(),
+            self.helper.describe(),
             self.counters(),
             self.rtnl.malformed,
         )

@@ -40,13 +40,15 @@ pub struct Line {
     stops: (u32, u32, u32),
     /// Another process takes over: what is armed leaves, and that is the end.
     frozen: bool,
+    /// The guard wants to know how it stands.
+    asked: bool,
 }
 
 impl Exec {
     /// From now on there is a guard.
     pub fn connect_guard(&mut self, fd: OwnedFd) {
         let fd: Fd = Rc::new(fd);
-        self.ring.readable(Token::Guard, &fd);
+        self.ring.poll(Token::Guard, &fd, false);
         self.line = Some(Line {
             fd,
             unsent: VecDeque::new(),
@@ -56,6 +58,7 @@ impl Exec {
             ready: false,
             stops: (0, 0, 0),
             frozen: false,
+            asked: false,
         });
     }
 
@@ -66,7 +69,7 @@ impl Exec {
                 let sent = match (&self.line, message.encode()) {
                     (_, None) => Err(Errno::E2BIG),
                     (Some(line), Some(bytes)) if line.unsent.is_empty() => {
-                        seqpacket::send(&line.fd, &bytes, None).map_err(|_| Errno::EAGAIN)
+                        seqpacket::send(&*line.fd, &bytes, &[]).map_err(|_| Errno::EAGAIN)
                     }
                     _ => Err(Errno::EAGAIN),
                 };
@@ -94,6 +97,16 @@ impl Exec {
         if self.line.as_mut().is_some_and(|l| !core::mem::replace(&mut l.ready, true)) {
             self.say(&ToGuard::Ready);
         }
+    }
+
+    /// Whether the guard wants to know how it stands; asked once.
+    pub(super) fn asked(&mut self) -> bool {
+        self.line.as_mut().is_some_and(|l| core::mem::take(&mut l.asked))
+    }
+
+    /// Tells it.
+    pub(super) fn tell_status(&mut self, text: String) {
+        self.say(&ToGuard::Status(text));
     }
 
     /// Tells the guard that the last snapshot is in its place.
@@ -132,7 +145,7 @@ impl Exec {
         if now >= line.beat {
             line.beat = now + PERIOD;
             // Behind a full line the guard does not read, and it is not the one to be told that we live.
-            let _ = ToGuard::Beat.encode().map(|b| seqpacket::send(&line.fd, &b, None));
+            let _ = ToGuard::Beat.encode().map(|b| seqpacket::send(&*line.fd, &b, &[]));
         }
     }
 
@@ -145,15 +158,15 @@ impl Exec {
     /// signal on, and the end of the guard is both a signal and the end of the line. Other signals are always new.
     pub(super) fn first_heard(&mut self, signal: Signal, own: bool) -> bool {
         let (Some(line), Signal::Term | Signal::Int) = (&mut self.line, signal) else { return true };
+        if line.frozen {
+            // Another process goes on for this one, which ends by itself.
+            return false;
+        }
         let stops = &mut line.stops;
         *(if own { &mut stops.0 } else { &mut stops.1 }) += 1;
         let asked = stops.0.max(stops.1);
         let new = asked > stops.2;
         stops.2 = asked;
-        if new && line.frozen {
-            // Whoever takes over is stopped as well, and says goodbye; nothing of ours may come after that.
-            self.exit = Some((ExitCode::Ok, Instant::default()));
-        }
         new
     }
 
@@ -161,11 +174,12 @@ impl Exec {
     pub(super) fn on_guard(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
         for _ in 0..HEAR {
             let Some(line) = &mut self.line else { return };
-            let (message, file) = match seqpacket::recv(&line.fd, &mut line.buf) {
-                Ok(r) if r.len > 0 => (line.buf.get(..r.len).filter(|_| !r.truncated).and_then(ToCore::decode), r.fd),
-                Err(e) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&e.kind()) => break,
+            let (message, file) = match seqpacket::recv(&*line.fd, &mut line.buf) {
+                Ok(None) => break,
+                Ok(Some((n @ 1.., fds))) => (line.buf.get(..n).and_then(ToCore::decode), fds.into_iter().next()),
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => (None, None),
                 // The guard is gone: without it nobody watches us, so the addresses go to somebody who is watched.
-                _ => {
+                Ok(Some((0, _))) | Err(_) => {
                     if self.first_heard(Signal::Term, false) {
                         tell(Event::Signal(Signal::Term));
                     }
@@ -181,7 +195,7 @@ impl Exec {
             }
         }
         if let Some(line) = &self.line {
-            self.ring.readable(Token::Guard, &line.fd);
+            self.ring.poll(Token::Guard, &line.fd, false);
         }
     }
 
@@ -207,7 +221,13 @@ impl Exec {
                 self.log.note(now, Note { level: Level::Info, text });
                 tell(Event::Go { snapshot, dead_since: dead_since.map(Instant) });
             }
-            (ToCore::Helper, _) => {}
+            (ToCore::Helper, Some(socket)) => self.attach_helper(socket),
+            (ToCore::Helper, None) => {}
+            (ToCore::Status, _) => {
+                if let Some(line) = &mut self.line {
+                    line.asked = true;
+                }
+            }
             (ToCore::Signal(number), _) => {
                 if let Some(s) = signal_of(number)
                     && self.first_heard(s, false)
@@ -226,7 +246,7 @@ impl Exec {
 impl Line {
     fn flush(&mut self) {
         while let Some(bytes) = self.unsent.front() {
-            match seqpacket::send(&self.fd, bytes, None) {
+            match seqpacket::send(&*self.fd, bytes, &[]) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 _ => drop(self.unsent.pop_front()),
             }

@@ -109,6 +109,9 @@ impl Exec {
         if machine.ready() {
             self.ready();
         }
+        if self.asked() {
+            self.tell_status(machine.status());
+        }
         let Some(slots) = &mut self.slots else { return };
         slots.again = now.mono < slots.after;
         if !slots.again

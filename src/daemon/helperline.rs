@@ -1,11 +1,378 @@
 //! The line to the helper, which does for the loop what may block: files, processes, named pipes, host names.
 //!
-//! Read first: `exec.rs`.
+//! Everything asked for is kept, so that a new helper after one that died is asked for all of it again; until then watches tell
+//! nothing, and named pipes that are open stay open, because they are written to here: a pipe takes a line whole at once or not
+//! at all, and never makes us wait. Read first: `exec.rs`, `helper/proto.rs`.
 
 use super::exec::Exec;
+use super::token::Token;
 use crate::effect::Effect;
+use crate::event::{Errno, Event};
+use crate::helper::proto::{self, Ask, FileId, Tell};
+use crate::id::{ConnKey, FifoKey, Key, WatchKey};
+use crate::note::{Level, Note};
+use crate::sys::op::{Fd, Link, OpKey};
+use crate::sys::ring::Ring;
+use crate::sys::{errno, fifo, seqpacket};
 use crate::time::Now;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// Files and kinds of processes watched: more than any configuration has, and what the helper can look at within a second.
+pub const MOST_WATCHES: usize = 4096;
+/// Named pipes: a configuration has three, and a reload may hold the old ones a while.
+pub const MOST_FIFOS: usize = 64;
+/// Host names looked up at a time: one per connection there may be.
+pub const MOST_LOOKUPS: usize = super::streams::MOST;
+/// Messages that wait for a helper that does not take them: all that may be asked for, and as much taken back. One that is so
+/// far behind is given up.
+const QUEUE: usize = 2 * (MOST_WATCHES + MOST_FIFOS + MOST_LOOKUPS);
+/// Messages sent or taken in a turn: each costs microseconds, so a turn stays below a millisecond.
+const PER_TURN: usize = 64;
+
+/// Logged when the helper is lost.
+pub const LOST: &str = "helper process lost: files, processes and host names are not looked at until it is back";
+
+struct Fifo {
+    ask: Ask,
+    path: String,
+    fd: Option<Fd>,
+    /// Which file was made for us.
+    made: Option<FileId>,
+    /// It was full.
+    room: Option<OpKey>,
+    /// Closed before it was open: what is made is to be removed.
+    closing: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct HelperLine {
+    socket: Option<Fd>,
+    rx: Option<OpKey>,
+    tx: Option<OpKey>,
+    queue: VecDeque<Vec<u8>>,
+    watches: BTreeMap<WatchKey, Ask>,
+    fifos: BTreeMap<FifoKey, Fifo>,
+    lookups: BTreeMap<ConnKey, Ask>,
+    /// Named pipes to remove that no helper was there for; as many as there may be open.
+    removals: Vec<Ask>,
+    buffer: Vec<u8>,
+}
+
+impl HelperLine {
+    /// Whether there is a helper.
+    pub fn is_up(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    fn queue(&mut self, ring: &mut Ring<Token>, ask: &Ask) -> Result<(), Errno> {
+        // Longer than a message may be, or not what the helper would take.
+        let bytes = ask.encode().map_err(|_| Errno(-errno::EINVAL))?;
+        if self.socket.is_some() {
+            if self.queue.len() >= QUEUE {
+                self.hang_up(ring);
+            } else {
+                self.queue.push_back(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends some of what waits.
+    fn pump(&mut self, ring: &mut Ring<Token>) {
+        let Some(socket) = self.socket.clone() else { return };
+        if self.tx.is_some() {
+            return;
+        }
+        for _ in 0..PER_TURN {
+            let Some(bytes) = self.queue.front() else { return };
+            match seqpacket::send(&*socket, bytes, &[]) {
+                Ok(()) => drop(self.queue.pop_front()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // Reading will tell that it is gone, after what it still said.
+                Err(_) => return self.queue.clear(),
+            }
+        }
+        if !self.queue.is_empty() {
+            self.tx = Some(ring.poll(Token::HelperTx, &socket, true));
+        }
+    }
+
+    /// No helper from here on. Its end of the line tells it, and whoever restarts it.
+    fn hang_up(&mut self, ring: &mut Ring<Token>) {
+        for op in [self.rx.take(), self.tx.take()].into_iter().flatten() {
+            ring.cancel(Token::Cancel, op, Link::Last);
+        }
+        self.socket = None;
+        self.queue.clear();
+        // Whether it had made them is not known any more.
+        self.fifos.retain(|_, f| !f.closing);
+    }
+
+    fn attach(&mut self, ring: &mut Ring<Token>, socket: OwnedFd) {
+        self.hang_up(ring);
+        let socket: Fd = Rc::new(socket);
+        self.rx = Some(ring.poll(Token::HelperRx, &socket, false));
+        self.socket = Some(socket);
+        let mut all = core::mem::take(&mut self.removals);
+        all.extend(self.fifos.values().filter(|f| f.fd.is_none()).map(|f| f.ask.clone()));
+        all.extend(self.watches.values().chain(self.lookups.values()).cloned());
+        for ask in all {
+            // All of it was encoded once before.
+            let _ = self.queue(ring, &ask);
+        }
+        self.pump(ring);
+    }
+
+    fn watch(&mut self, ring: &mut Ring<Token>, watch: WatchKey, ask: Ask) -> Result<(), Errno> {
+        if self.watches.len() >= MOST_WATCHES && !self.watches.contains_key(&watch) {
+            return Err(Errno::ENOBUFS);
+        }
+        self.queue(ring, &ask)?;
+        self.watches.insert(watch, ask);
+        Ok(())
+    }
+
+    fn open_fifo(&mut self, ring: &mut Ring<Token>, fifo: FifoKey, path: String, ask: Ask) -> Result<(), Errno> {
+        if self.fifos.len() >= MOST_FIFOS {
+            return Err(Errno::ENOBUFS);
+        }
+        self.close_fifo(ring, fifo);
+        self.queue(ring, &ask)?;
+        self.fifos.insert(fifo, Fifo { ask, path, fd: None, made: None, room: None, closing: false });
+        Ok(())
+    }
+
+    fn close_fifo(&mut self, ring: &mut Ring<Token>, fifo: FifoKey) {
+        let Some(mut f) = self.fifos.remove(&fifo) else { return };
+        if let Some(op) = f.room {
+            ring.cancel(Token::Cancel, op, Link::Last);
+        }
+        if let Some(file) = f.made {
+            self.remove_fifo(ring, Ask::RemoveFifo { path: f.path, file });
+        } else if f.fd.is_none() && self.socket.is_some() {
+            f.closing = true;
+            self.fifos.insert(fifo, f);
+        }
+    }
+
+    fn remove_fifo(&mut self, ring: &mut Ring<Token>, ask: Ask) {
+        if self.socket.is_some() {
+            let _ = self.queue(ring, &ask);
+        } else if self.removals.len() < MOST_FIFOS {
+            self.removals.push(ask);
+        }
+    }
+
+    fn write_fifo(&mut self, ring: &mut Ring<Token>, key: FifoKey, line: &[u8]) -> Result<(), Errno> {
+        let open = self.fifos.get_mut(&key).filter(|f| !f.closing);
+        let Some((f, fd)) = open.and_then(|f| f.fd.clone().map(|fd| (f, fd))) else { return Err(Errno::ENXIO) };
+        if f.room.is_some() {
+            return Err(Errno::EAGAIN);
+        }
+        fifo::write(&fd, line).map_err(|e| {
+            if e.kind() == io::ErrorKind::WouldBlock {
+                f.room = Some(ring.poll(Token::FifoRoom(key), &fd, true));
+            }
+            Errno(e.raw_os_error().unwrap_or(-errno::EINVAL))
+        })
+    }
+
+    /// Nobody waits for these addresses any more.
+    pub(super) fn forget_lookup(&mut self, conn: ConnKey) {
+        self.lookups.remove(&conn);
+    }
+
+    /// A named pipe was opened, or not.
+    fn on_fifo(
+        &mut self,
+        ring: &mut Ring<Token>,
+        fifo: FifoKey,
+        result: Result<Option<FileId>, i32>,
+        fd: Option<OwnedFd>,
+    ) -> Option<Event<'static>> {
+        let f = self.fifos.get_mut(&fifo).filter(|f| f.fd.is_none())?;
+        let result = result.map_err(Errno).and_then(|made| match fd.filter(|fd| fifo::usable(fd)) {
+            Some(fd) => Ok((made, fd)),
+            None => Err(Errno(-errno::EINVAL)),
+        });
+        if f.closing {
+            let f = self.fifos.remove(&fifo)?;
+            if let Ok((Some(file), _)) = result {
+                self.remove_fifo(ring, Ask::RemoveFifo { path: f.path, file });
+            }
+            return None;
+        }
+        let result = match result {
+            Ok((made, fd)) => {
+                (f.made, f.fd) = (made, Some(Rc::new(fd)));
+                Ok(())
+            }
+            Err(e) => {
+                // Whoever wants it asks again.
+                self.fifos.remove(&fifo);
+                Err(e)
+            }
+        };
+        Some(Event::FifoReady { fifo, result })
+    }
+
+    /// One line for SIGUSR2.
+    pub fn describe(&self) -> String {
+        format!(
+            "helper {}, {} watches, {} named pipes, {} look-ups",
+            if self.is_up() { "up" } else { "absent" },
+            self.watches.len(),
+            self.fifos.len(),
+            self.lookups.len()
+        )
+    }
+}
 
 impl Exec {
-    pub(super) fn helper_effect(&mut self, _now: Now, _effect: Effect) {}
+    /// The socket to a helper, the first or one after another that died: it is asked for everything that is wanted.
+    pub fn attach_helper(&mut self, socket: OwnedFd) {
+        self.helper.attach(&mut self.ring, socket);
+    }
+
+    /// Sends what this turn asked for.
+    pub(super) fn pump_helper(&mut self) {
+        self.helper.pump(&mut self.ring);
+    }
+
+    pub(super) fn helper_effect(&mut self, effect: Effect) {
+        let (line, ring) = (&mut self.helper, &mut self.ring);
+        let answer = match effect {
+            Effect::WatchFile { watch, path } => {
+                let ask = Ask::WatchFile { watch: watch.to_bits(), path };
+                line.watch(ring, watch, ask).err().map(|e| Event::FileRead { watch, result: Err(e) })
+            }
+            Effect::WatchProcesses { watch, spec } => {
+                let ask = Ask::WatchProcesses {
+                    watch: watch.to_bits(),
+                    argv: spec.argv,
+                    param_match: spec.param_match,
+                    full_command: spec.full_command,
+                };
+                line.watch(ring, watch, ask).err().map(|e| Event::Processes { watch, result: Err(e) })
+            }
+            Effect::Unwatch { watch } => {
+                if line.watches.remove(&watch).is_some() {
+                    let _ = line.queue(ring, &Ask::Unwatch { watch: watch.to_bits() });
+                }
+                None
+            }
+            Effect::OpenFifo { fifo, path, uid, gid } => {
+                let ask = Ask::OpenFifo { fifo: fifo.to_bits(), path: path.clone(), uid, gid };
+                line.open_fifo(ring, fifo, path, ask).err().map(|e| Event::FifoReady { fifo, result: Err(e) })
+            }
+            Effect::WriteFifo { fifo, line: bytes } => {
+                Some(Event::FifoWritten { fifo, result: line.write_fifo(ring, fifo, &bytes) })
+            }
+            Effect::CloseFifo { fifo } => {
+                line.close_fifo(ring, fifo);
+                None
+            }
+            Effect::Lookup { conn, host, port } => {
+                let ask = Ask::Lookup { conn: conn.to_bits(), host, port };
+                let room = if line.lookups.len() < MOST_LOOKUPS { Ok(()) } else { Err(Errno::EAGAIN) };
+                let asked = room.and_then(|()| line.queue(ring, &ask));
+                line.lookups.extend(asked.is_ok().then_some((conn, ask)));
+                asked.err().map(|e| Event::Resolved { conn, result: Err(e) })
+            }
+            _ => None,
+        };
+        self.inbox.extend(answer);
+    }
+
+    /// A completion: of `HelperRx`, `HelperTx` or `FifoRoom`.
+    pub(super) fn on_helper(&mut self, now: Now, tag: Token, op: OpKey, tell: &mut dyn FnMut(Event<'_>)) {
+        match tag {
+            Token::HelperRx if self.helper.rx == Some(op) => {
+                self.helper.rx = None;
+                self.hear(now, tell);
+            }
+            Token::HelperTx if self.helper.tx == Some(op) => {
+                self.helper.tx = None;
+                self.helper.pump(&mut self.ring);
+            }
+            Token::FifoRoom(fifo) => {
+                if let Some(f) = self.helper.fifos.get_mut(&fifo).filter(|f| f.room == Some(op)) {
+                    f.room = None;
+                    tell(Event::FifoReady { fifo, result: Ok(()) });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hear(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
+        let Some(socket) = self.helper.socket.clone() else { return };
+        let mut buffer = core::mem::take(&mut self.helper.buffer);
+        buffer.resize(proto::LONGEST, 0);
+        let mut gone = false;
+        for _ in 0..PER_TURN {
+            let said = match seqpacket::recv(&*socket, &mut buffer) {
+                Ok(None) => break,
+                Ok(Some((0, _))) | Err(_) => None,
+                Ok(Some((n, fds))) => buffer.get(..n).and_then(|b| Tell::decode(b).ok()).map(|t| (t, fds)),
+            };
+            let Some((said, fds)) = said else {
+                gone = true;
+                break;
+            };
+            self.heard(now, said, fds, tell);
+        }
+        self.helper.buffer = buffer;
+        if gone {
+            self.helper.hang_up(&mut self.ring);
+            self.log.note(now, Note { level: Level::Warning, text: LOST.to_owned() });
+        } else if self.helper.rx.is_none() {
+            self.helper.rx = Some(self.ring.poll(Token::HelperRx, &socket, false));
+        }
+    }
+
+    /// What concerns something that is not wanted any more ends here.
+    fn heard(&mut self, now: Now, said: Tell, mut fds: Vec<OwnedFd>, tell: &mut dyn FnMut(Event<'_>)) {
+        match said {
+            Tell::FileRead { watch, result } => {
+                let watch = Key::from_bits(watch).filter(|w| self.helper.watches.contains_key(w));
+                if let Some(watch) = watch {
+                    tell(Event::FileRead { watch, result: result.as_deref().map_err(|e| Errno(*e)) });
+                }
+            }
+            Tell::Processes { watch, result } => {
+                let watch = Key::from_bits(watch).filter(|w| self.helper.watches.contains_key(w));
+                if let Some(watch) = watch {
+                    tell(Event::Processes { watch, result: result.map_err(Errno) });
+                }
+            }
+            Tell::FifoReady { fifo, result } => {
+                let fd = if fds.is_empty() { None } else { Some(fds.swap_remove(0)) };
+                let event = Key::from_bits(fifo).and_then(|f| self.helper.on_fifo(&mut self.ring, f, result, fd));
+                if let Some(event) = event {
+                    tell(event);
+                }
+            }
+            Tell::Resolved { conn, result } => {
+                let conn = Key::from_bits(conn).filter(|c| self.helper.lookups.remove(c).is_some());
+                if let Some(conn) = conn {
+                    tell(Event::Resolved { conn, result: result.as_deref().map_err(|e| Errno(*e)) });
+                }
+            }
+            Tell::Note { level, text } => {
+                let level = match level {
+                    3 => Level::Error,
+                    4 => Level::Warning,
+                    5 => Level::Notice,
+                    6 => Level::Info,
+                    _ => Level::Detail,
+                };
+                self.log.note(now, Note { level, text });
+            }
+        }
+    }
 }

@@ -1,19 +1,20 @@
 //! The loop: completions to events, effects to submissions.
 //!
 //! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`,
-//! `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `core` (from an exec to the first turn). Deliberately absent: any decision about VRRP.
+//! `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `core` (from an exec to the
+//! first turn). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
 pub mod core;
 pub mod exec;
 mod guardline;
 pub mod handover;
-mod helperline;
+pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
 mod scripthost;
-mod streams;
+pub mod streams;
 pub mod token;
 pub(crate) mod tools;
 
@@ -44,6 +45,10 @@ pub trait Machine {
     fn snapshot(&mut self, _now: Now) -> Option<Snapshot> {
         None
     }
+    /// Some lines about how it stands, for people.
+    fn status(&self) -> String {
+        String::new()
+    }
     /// Whether everything that can fail at a start did not: it runs, or stands by.
     fn ready(&self) -> bool {
         true
@@ -59,6 +64,11 @@ impl Machine for World {
     }
     fn next_deadline(&self) -> Option<(Instant, Due)> {
         World::next_deadline(self)
+    }
+    fn status(&self) -> String {
+        let views = self.views().into_iter().map(|v| format!("({}) {v}\n", v.name));
+        let tracks = self.tracks().into_iter().map(|t| format!("{}\n", crate::track::text::status(t.kind, &t.name, &t)));
+        views.chain(tracks).collect()
     }
 }
 

@@ -1,11 +1,197 @@
-//! Stream connections on the ring: for mail and native checks.
+//! Stream connections on the ring: for mail and native checks. What is said on them, and how long it may take, is the
+//! machines'.
 //!
-//! Read first: `exec.rs`.
+//! Read first: `exec.rs`, `sys/op.rs`. A connection has at most three operations in flight: one that opens it or receives, and
+//! one that sends. Each completion must bear the name of the operation that is waited for, so that one that was cancelled, and
+//! completes after its connection's name was given again, is nobody's.
 
 use super::exec::Exec;
-use crate::effect::Effect;
-use crate::time::Now;
+use super::token::Token;
+use crate::effect::{Effect, Peer};
+use crate::event::{Errno, Event, Stream};
+use crate::id::ConnKey;
+use crate::sys::errno;
+use crate::sys::op::{Fd, Link, OpKey};
+use crate::sys::ring::{How, Ring};
+use crate::sys::socket::{self, SockAddr};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+
+/// Connections at a time. A native check or a mail has one each, and this many at 4 KiB in flight is 1 MiB; 256 checks that
+/// all hang leave the file table (1,024 by default) room for everything else.
+pub const MOST: usize = 256;
+/// Bytes that may wait to be sent on one connection: a mail is about 1 KiB, a request less.
+pub const LONGEST_QUEUE: usize = 64 << 10;
+/// Bytes of one receive: told at once, so that one peer cannot hold up a turn.
+const CHUNK: usize = 4096;
+
+struct Conn {
+    fd: Fd,
+    opening: Option<OpKey>,
+    rx: Option<OpKey>,
+    tx: Option<OpKey>,
+    queue: VecDeque<Bytes>,
+    /// Bytes in `queue`, with what is in flight.
+    queued: usize,
+}
+
+impl Conn {
+    /// Sends the next piece, one at a time, so that they stay in order.
+    fn pump(&mut self, ring: &mut Ring<Token>, conn: ConnKey) {
+        if self.opening.is_some() || self.tx.is_some() {
+            return;
+        }
+        if let Some(bytes) = self.queue.front() {
+            let op = ring.send(Token::StreamTx(conn), &self.fd, bytes.clone(), None, Link::Last, How::Wait);
+            self.tx = Some(op);
+        }
+    }
+
+    /// Takes back what is in flight; the fd closes with the last of it.
+    fn close(self, ring: &mut Ring<Token>) {
+        for op in [self.opening, self.rx, self.tx].into_iter().flatten() {
+            ring.cancel(Token::Cancel, op, Link::Last);
+        }
+    }
+}
+
+/// The connections there are.
+#[derive(Default)]
+pub struct Streams(BTreeMap<ConnKey, Conn>);
+
+impl Streams {
+    /// Begins to open `conn`. An error: it is not begun, and `Failed` is to be told.
+    pub fn connect(&mut self, ring: &mut Ring<Token>, conn: ConnKey, to: &Peer) -> Result<(), Errno> {
+        self.close(ring, conn);
+        if self.0.len() >= MOST {
+            return Err(Errno::EAGAIN);
+        }
+        let failed = |e: io::Error| Errno(e.raw_os_error().unwrap_or(-errno::EINVAL));
+        let (fd, addr) = match to {
+            Peer::Tcp(addr) => (socket::open_stream(Some(*addr)).map_err(failed)?, SockAddr::tcp(*addr)),
+            Peer::Unix(path) => {
+                let addr = SockAddr::unix(path).ok_or(Errno(-errno::EINVAL))?;
+                (socket::open_stream(None).map_err(failed)?, addr)
+            }
+        };
+        let worker = matches!(to, Peer::Unix(_));
+        let op = ring.connect(Token::Connect(conn), &fd, Rc::new(addr), worker);
+        let c = Conn { fd, opening: Some(op), rx: None, tx: None, queue: VecDeque::new(), queued: 0 };
+        self.0.insert(conn, c);
+        Ok(())
+    }
+
+    /// Sends `bytes` after those before. An error: the connection is closed, and `Failed` is to be told. Nothing happens on a
+    /// connection that is closed already: its end was told.
+    pub fn write(&mut self, ring: &mut Ring<Token>, conn: ConnKey, bytes: Bytes) -> Result<(), Errno> {
+        let Some(c) = self.0.get_mut(&conn) else { return Ok(()) };
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if c.queued.saturating_add(bytes.len()) > LONGEST_QUEUE {
+            self.close(ring, conn);
+            return Err(Errno::ENOBUFS);
+        }
+        c.queued += bytes.len();
+        c.queue.push_back(bytes);
+        c.pump(ring, conn);
+        Ok(())
+    }
+
+    /// Closes it; nothing more is heard of it.
+    pub fn close(&mut self, ring: &mut Ring<Token>, conn: ConnKey) {
+        if let Some(c) = self.0.remove(&conn) {
+            c.close(ring);
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A completion: of `Connect`, `StreamRx` or `StreamTx`.
+    pub fn on_done(
+        &mut self,
+        ring: &mut Ring<Token>,
+        tag: Token,
+        op: OpKey,
+        result: i32,
+        read: Option<&[u8]>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) {
+        let (Token::Connect(conn) | Token::StreamRx(conn) | Token::StreamTx(conn)) = tag else { return };
+        let Some(c) = self.0.get_mut(&conn) else { return };
+        let slot = match tag {
+            Token::Connect(_) => &mut c.opening,
+            Token::StreamRx(_) => &mut c.rx,
+            _ => &mut c.tx,
+        };
+        if *slot != Some(op) {
+            return;
+        }
+        *slot = None;
+        let Ok(n) = usize::try_from(result) else {
+            // Interrupted before anything happened: the same again. Opening is not repeated, it may have begun.
+            if result == errno::EINTR && !matches!(tag, Token::Connect(_)) {
+                match tag {
+                    Token::StreamRx(_) => c.rx = Some(ring.recv(tag, &c.fd, CHUNK)),
+                    _ => c.pump(ring, conn),
+                }
+                return;
+            }
+            self.close(ring, conn);
+            tell(Event::Stream { conn, what: Stream::Failed(Errno(-result)) });
+            return;
+        };
+        match tag {
+            Token::Connect(_) => {
+                c.rx = Some(ring.recv(Token::StreamRx(conn), &c.fd, CHUNK));
+                c.pump(ring, conn);
+                tell(Event::Stream { conn, what: Stream::Connected });
+            }
+            Token::StreamRx(_) if n == 0 => tell(Event::Stream { conn, what: Stream::End }),
+            Token::StreamRx(_) => {
+                c.rx = Some(ring.recv(tag, &c.fd, CHUNK));
+                tell(Event::Stream { conn, what: Stream::Data(read.and_then(|b| b.get(..n)).unwrap_or_default()) });
+            }
+            _ => {
+                c.queued = c.queued.saturating_sub(n);
+                // What did not fit goes first.
+                if let Some(mut bytes) = c.queue.pop_front()
+                    && n < bytes.len()
+                {
+                    c.queue.push_front(bytes.split_off(n));
+                }
+                c.pump(ring, conn);
+            }
+        }
+    }
+}
 
 impl Exec {
-    pub(super) fn stream_effect(&mut self, _now: Now, _effect: Effect) {}
+    pub(super) fn stream_effect(&mut self, effect: Effect) {
+        let (conn, done) = match effect {
+            Effect::Connect { conn, to } => (conn, self.streams.connect(&mut self.ring, conn, &to)),
+            Effect::Write { conn, bytes } => (conn, self.streams.write(&mut self.ring, conn, bytes)),
+            Effect::CloseConn { conn } => {
+                self.streams.close(&mut self.ring, conn);
+                self.helper.forget_lookup(conn);
+                // What was to be told of it is not told any more.
+                self.inbox.retain(|e| !matches!(e, Event::Stream { conn: c, .. } if *c == conn));
+                return;
+            }
+            _ => return,
+        };
+        if let Err(errno) = done {
+            self.inbox.push_back(Event::Stream { conn, what: Stream::Failed(errno) });
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What a completion belongs to: the tag of every operation the daemon submits.
 
 use super::adverts::{ChainKey, StopKey};
-use crate::id::{SockKey, VrKey};
+use crate::id::{ConnKey, FifoKey, SockKey, VrKey};
 
 /// Tag of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,4 +30,16 @@ pub enum Token {
     Cancel,
     /// A log write.
     Log,
+    /// A connection is being opened.
+    Connect(ConnKey),
+    /// A connection's receive.
+    StreamRx(ConnKey),
+    /// A connection's send.
+    StreamTx(ConnKey),
+    /// The helper said something, or is gone.
+    HelperRx,
+    /// The helper can be told more.
+    HelperTx,
+    /// A named pipe that was full has room.
+    FifoRoom(FifoKey),
 }

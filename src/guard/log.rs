@@ -30,6 +30,11 @@ impl Log {
         Log { target, detail, fd, retry: Instant::default(), lost: 0 }
     }
 
+    /// One that goes on with the standard error of the program before.
+    pub fn with_console(target: Target, detail: bool, fd: Option<Fd>) -> Log {
+        Log { target, detail, fd, retry: Instant::default(), lost: 0 }
+    }
+
     /// Where lines go.
     pub fn target(&self) -> &Target {
         &self.target

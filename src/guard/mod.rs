@@ -1,17 +1,21 @@
 //! The parent process: starts everything, reaps everything, watches the core, takes the addresses away when it is gone for good.
 //!
 //! poll(2) is its only blocking call, every queue has a limit, and what can fail interestingly runs in another process. Read in
-//! this order: this file (the loop and what follows from each event), `proto` (the line to the core), `core`, `restart`,
-//! `scripts`, `compiler`, `role` (how the others are started), `start` (from the command line to here). Deliberately absent: VRRP.
+//! this order: this file (what there is, and what follows when the core ends), `turn` (the loop), `proto` (the line to the core),
+//! `core`, `restart`, `scripts`, `reload`, `upgrade`, `answers`, `role` (how the others are started), `start` (from the command
+//! line to here). Deliberately absent: VRRP.
 
+mod answers;
 pub mod beat;
 pub mod client;
 pub mod compiler;
 pub mod core;
 pub mod ctl;
+mod inherit;
 pub mod log;
 pub mod proto;
 pub mod queue;
+mod reload;
 pub mod restart;
 pub mod role;
 pub mod scripts;
@@ -20,31 +24,33 @@ mod state;
 pub mod systemd;
 pub mod text;
 mod turn;
+mod upgrade;
 pub mod vips;
 
-use self::compiler::Compiler;
-use self::core::{Core, Given};
+use self::answers::Answers;
+use self::core::{Core, Starter};
 use self::log::Log;
-use self::queue::Queue;
+use self::proto::{MAX, ToCore};
+use self::reload::Reloads;
 use self::restart::{Next, Restart};
 use self::role::Roles;
 use self::scripts::Scripts;
+use self::upgrade::Upgrade;
 use crate::note::Note;
-use crate::sys::child::{self, End, Reports};
+use crate::sys::child::{End, Reports};
 use crate::sys::daemonize::Start;
-use crate::sys::memfd;
+use crate::sys::pidfile::PidFile;
 use crate::time::{Duration, Instant};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// How long a stop may take: hooks may run meanwhile. A core that hangs is found sooner, by its heart.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How long the addresses may take to go away.
 const REMOVE_LIMIT: Duration = Duration::from_secs(5);
-/// How long the core may take to answer to a new configuration, before the next reload may begin all the same.
-const RELOAD_LIMIT: Duration = Duration::from_secs(30);
 
 /// What follows when the addresses are gone.
 #[derive(Clone, Copy, Debug)]
@@ -60,97 +66,141 @@ struct Removal {
     after: After,
 }
 
-/// A reload on its way.
-enum Reload {
-    Compiling(Compiler),
-    /// The core has it; until when its answer is waited for.
-    Applying(Rc<File>, Instant),
+/// What a guard is made with.
+pub struct Made {
+    /// How the others are started.
+    pub roles: Roles,
+    /// Where lines go.
+    pub log: Log,
+    /// The pid file.
+    pub pid_file: Option<PidFile>,
+    /// `-r`.
+    pub core_pid_path: Option<PathBuf>,
+    /// Signals.
+    pub signals: OwnedFd,
+    /// Where children tell how they started.
+    pub reports: Reports,
+    /// The configuration.
+    pub image: File,
+    /// Where snapshots are kept.
+    pub snapshot: File,
+    /// Who may ask, and who is told.
+    pub answers: Answers,
+    /// `-R`.
+    pub never: bool,
 }
 
 /// See the module.
 pub struct Guard {
     roles: Roles,
     log: Log,
+    pid_file: Option<PidFile>,
+    core_pid_path: Option<PathBuf>,
+    core_pid_file: Option<PidFile>,
     signals: OwnedFd,
     reports: Reports,
     scripts: Scripts,
+    /// Who speaks for us.
     core: Option<Core>,
     cores: u32,
-    helper: Option<(u32, OwnedFd)>,
     image: Rc<File>,
     snapshot: Rc<File>,
     restart: Restart,
+    never: bool,
     removal: Option<Removal>,
     /// When a core is to be started.
     start_at: Option<Instant>,
-    queue: Queue,
-    reload: Option<Reload>,
+    reloads: Reloads,
+    upgrade: Option<Upgrade>,
+    /// Until when a core that was frozen for whoever is started next may take to say so.
+    handover: Option<Instant>,
+    /// Frozen cores whose armed adverts still leave, and when they are given up.
+    leaving: Vec<(u32, Instant)>,
     /// Until when a stop may take.
     stopping: Option<Instant>,
+    answers: Answers,
     /// Whom to tell that the start went well, or not.
     report: Option<Start>,
     end: Option<u8>,
+    buf: Box<[u8; MAX]>,
 }
 
 impl Guard {
-    /// A guard for the configuration in `image`. Starts nothing yet.
-    pub fn new(roles: Roles, log: Log, signals: OwnedFd, image: File, never: bool) -> io::Result<Guard> {
-        Ok(Guard {
-            roles,
-            log,
-            signals,
-            reports: Reports::new()?,
+    /// Starts nothing yet.
+    pub fn new(made: Made) -> Guard {
+        Guard {
+            roles: made.roles,
+            log: made.log,
+            pid_file: made.pid_file,
+            core_pid_path: made.core_pid_path,
+            core_pid_file: None,
+            signals: made.signals,
+            reports: made.reports,
             scripts: Scripts::default(),
             core: None,
             cores: 0,
-            helper: None,
-            image: Rc::new(image),
-            snapshot: Rc::new(memfd::create("kalived snapshot")?),
-            restart: Restart::new(never),
+            image: Rc::new(made.image),
+            snapshot: Rc::new(made.snapshot),
+            restart: Restart::new(made.never),
+            never: made.never,
             removal: None,
             start_at: None,
-            queue: Queue::default(),
-            reload: None,
+            reloads: Reloads::default(),
+            upgrade: None,
+            handover: None,
+            leaving: Vec::new(),
             stopping: None,
+            answers: made.answers,
             report: None,
             end: None,
-        })
+            buf: Box::new([0; MAX]),
+        }
     }
 
     fn note(&mut self, note: Note) {
         self.log.note(&note);
     }
 
-    fn start_core(&mut self, now: Instant, dead_since: Option<Instant>) {
-        self.start_at = None;
-        let null = match File::open("/dev/null") {
-            Ok(f) => f,
-            Err(e) => return self.no_core(&e, now),
-        };
-        let given = Given {
-            image: &self.image,
-            snapshot: &self.snapshot,
-            helper: std::os::fd::AsFd::as_fd(&null),
-            standby: dead_since.is_some(),
-        };
+    /// Another core, for the configuration in `image`.
+    fn launch(&mut self, image: &File, standby: bool, now: Instant) -> io::Result<Core> {
         self.cores += 1;
-        match Core::start(self.cores, &self.roles, &given, &self.log, &self.reports, now) {
-            Ok(mut core) => {
-                self.log.note(&text::core_started(core.pid));
-                if let Some(at) = dead_since {
-                    let _ = core.say(proto::ToCore::Go { dead_since: Some(at.0) }, None);
+        let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
+        Core::start(self.cores, image, &self.snapshot, standby, &mut starter, now)
+    }
+
+    /// `go`: it stands by and is told to begin, with the snapshot that lies there.
+    fn start_core(&mut self, now: Instant, go: Option<ToCore>) {
+        self.start_at = None;
+        let image = self.image.clone();
+        match self.launch(&image, go.is_some(), now) {
+            Ok(core) => {
+                self.put_in_charge(core);
+                if let Some(go) = go {
+                    self.tell(go);
                 }
-                self.core = Some(core);
             }
-            Err(e) => self.no_core(&e, now),
+            // No process to be had, so there is nobody to remove the addresses either; it is tried again soon.
+            Err(e) => {
+                self.note(text::core_not_started(&e));
+                self.start_at = Some(now + Duration::from_secs(1));
+            }
         }
     }
 
-    /// No process to be had: as if it had died at once.
-    fn no_core(&mut self, e: &io::Error, now: Instant) {
-        self.note(text::core_not_started(e));
-        let wait = Duration::from_secs(1);
-        self.start_at = Some(now + wait);
+    /// From now on this one speaks for us.
+    fn put_in_charge(&mut self, core: Core) {
+        if let Some(path) = &self.core_pid_path {
+            let written = match &mut self.core_pid_file {
+                Some(file) => file.write_for(core.pid).map_err(|e| e.to_string()),
+                none => crate::sys::pidfile::core_pid_file(path, core.pid)
+                    .map(|f| *none = Some(f))
+                    .map_err(|e| format!("{e:?}")),
+            };
+            if let Err(why) = written {
+                self.log.note(&text::failed("no pid file of the VRRP process", &why));
+            }
+        }
+        self.core = Some(core);
     }
 
     /// The core ended although nobody had asked for it.
@@ -158,9 +208,7 @@ impl Guard {
         match self.restart.on_end(core.started, now, end) {
             Next::Resume => {
                 self.note(text::respawning(core.pid, end));
-                // It may have hung before it died: nothing is known of it since its last beat.
-                let hung = now.since(core.heart.last()) > 2 * beat::PERIOD;
-                self.start_core(now, Some(if hung { core.heart.last() } else { now }));
+                self.start_core(now, Some(gone(core, now)));
             }
             Next::Cold { wait } => {
                 self.note(text::respawning(core.pid, end));
@@ -193,62 +241,24 @@ impl Guard {
         }
     }
 
-    /// Reads the configuration again.
-    fn ask_reload(&mut self, now: Instant) {
-        if self.queue.ask() {
-            self.begin_reload(now);
-        }
+    /// Says something to the core in charge. One that takes nothing any more is ended.
+    fn tell(&mut self, message: ToCore) {
+        self.tell_with(message, None);
     }
 
-    fn begin_reload(&mut self, now: Instant) {
-        self.note(text::reloading());
-        match Compiler::start(&self.roles, false, &self.reports, now) {
-            Ok(c) => self.reload = Some(Reload::Compiling(c)),
-            Err(e) => self.reloaded(now, false, &format!("the compiler could not be started: {e}")),
-        }
-    }
-
-    fn compiled(&mut self, now: Instant, compiler: Compiler, end: End) {
-        for line in compiler.messages() {
-            self.note(text::compiler(&line));
-        }
-        match compiler.finish(end) {
-            Err(why) => self.reloaded(now, false, &why),
-            Ok(image) => match &mut self.core {
-                Some(core) => {
-                    let taken = core.say(proto::ToCore::Config, Some(&image));
-                    self.reload = Some(Reload::Applying(image, now + RELOAD_LIMIT));
-                    if !taken {
-                        self.kill_core("it takes no messages");
-                    }
-                }
-                // The next core starts with it.
-                None => {
-                    self.image = image;
-                    self.reloaded(now, true, "for the next start");
-                }
-            },
-        }
-    }
-
-    /// A reload is over, for good or ill.
-    fn reloaded(&mut self, now: Instant, done: bool, text: &str) {
-        if let Some(Reload::Applying(image, _)) = self.reload.take()
-            && done
+    fn tell_with(&mut self, message: ToCore, file: Option<&Rc<File>>) {
+        if let Some(core) = &mut self.core
+            && !core.say(message, file)
         {
-            self.image = image;
-        }
-        self.note(text::reloaded(done, text));
-        if self.queue.done() {
-            self.begin_reload(now);
-        }
-    }
-
-    fn kill_core(&mut self, why: &str) {
-        if let Some(core) = &self.core {
-            let (pid, note) = (core.pid, text::nonsense(core.pid, why));
-            child::kill(pid, false, true);
+            core.kill();
+            let note = text::nonsense(core.pid, "it takes no messages");
             self.note(note);
         }
     }
+}
+
+/// What whoever goes on for a core that died is told. It may have hung before: then nothing is known of it since its last beat.
+fn gone(core: &Core, now: Instant) -> ToCore {
+    let hung = now.since(core.heart.last()) > 2 * beat::PERIOD;
+    ToCore::Go { dead_since: Some(if hung { core.heart.last() } else { now }.0) }
 }

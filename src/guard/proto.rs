@@ -21,7 +21,7 @@ pub const MAX_ARGS: usize = 512;
 /// Most variables set for a program. Hooks get eight.
 pub const MAX_ENV: usize = 64;
 /// Longest text for people: the rest of it is cut off.
-pub const MAX_TEXT: usize = 4096;
+pub const MAX_TEXT: usize = 60_000;
 
 /// From the core.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum ToGuard {
     },
     /// Answer to [`ToCore::Freeze`]: the last snapshot is in its place.
     Frozen,
-    /// One line about how it stands.
+    /// Answer to [`ToCore::Status`]: some lines about how it stands.
     Status(String),
 }
 
@@ -82,6 +82,8 @@ pub enum ToCore {
     Helper,
     /// A signal the guard was sent, by its number.
     Signal(u8),
+    /// Say how it stands.
+    Status,
 }
 
 const READY: u8 = 1;
@@ -99,6 +101,7 @@ const FREEZE: u8 = 67;
 const GO: u8 = 68;
 const HELPER: u8 = 69;
 const SIGNAL: u8 = 70;
+const ASK_STATUS: u8 = 71;
 
 fn begin(kind: u8) -> Vec<u8> {
     vec![VERSION, kind]
@@ -214,6 +217,7 @@ impl ToCore {
                 out
             }
             ToCore::Helper => begin(HELPER),
+            ToCore::Status => begin(ASK_STATUS),
             ToCore::Signal(number) => {
                 let mut out = begin(SIGNAL);
                 out.put_u8(*number);
@@ -244,6 +248,7 @@ impl ToCore {
                 (false, _) => return None,
             },
             HELPER => ToCore::Helper,
+            ASK_STATUS => ToCore::Status,
             SIGNAL => ToCore::Signal(r.u8()?),
             _ => return None,
         };
@@ -348,6 +353,7 @@ mod tests {
                 ToCore::Go { dead_since: None },
                 ToCore::Go { dead_since: Some(0) },
                 ToCore::Helper,
+                ToCore::Status,
                 ToCore::Signal(15),
             ],
         )

@@ -46,8 +46,15 @@ pub struct Roles {
 }
 
 /// Not for our own processes: who speaks with systemd is the guard.
-const SYSTEMD: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+const SYSTEMD: [&str; 7] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    super::state::VARIABLE,
+];
 
 impl Roles {
     fn program(&self, new: bool, words: &[&str]) -> io::Result<Program> {
@@ -83,9 +90,12 @@ impl Roles {
 
     /// The helper, with its end of the line at 3.
     pub fn helper(&self, line: BorrowedFd<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
-        let mut words = vec!["kalived: helper", HELPER];
-        words.extend(self.log_words());
-        self.spawn(false, &words, &[line], log, reports)
+        self.spawn(false, &["kalived: helper", HELPER], &[line], log, reports)
+    }
+
+    /// Asks the program that lies at the path now whether it understands the state in `state`.
+    pub fn check_state(&self, state: &File, log: &Log, reports: &Reports) -> io::Result<u32> {
+        self.spawn(true, &["kalived", super::state::CHECK], &[state.as_fd()], log, reports)
     }
 
     /// Takes away the addresses of the image at 3.

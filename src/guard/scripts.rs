@@ -2,6 +2,7 @@
 //!
 //! Read first: `sys/child.rs`, `effect.rs` (`SpawnSpec`).
 
+use super::state::Script;
 use super::text;
 use crate::effect::SpawnSpec;
 use crate::event::{ChildEnd, Errno};
@@ -121,6 +122,28 @@ impl Scripts {
     /// Kills everything.
     pub fn kill_all(&self) {
         self.by_pid.keys().for_each(|pid| child::kill(*pid, true, true));
+    }
+
+    /// For the guard that we become.
+    pub(super) fn state(&self) -> Vec<Script> {
+        let script = |(pid, r): (&u32, &Running)| Script {
+            pid: *pid,
+            owner: r.owner,
+            path: r.path.clone(),
+            deadline: r.deadline.map(|at| at.0),
+        };
+        self.by_pid.iter().map(script).collect()
+    }
+
+    /// Back from [`Scripts::state`].
+    pub(super) fn from_state(scripts: Vec<Script>) -> Scripts {
+        let mut all = Scripts::default();
+        for s in scripts {
+            all.by_name.extend(s.owner.map(|name| (name, s.pid)));
+            let deadline = s.deadline.map(Instant);
+            all.by_pid.insert(s.pid, Running { owner: s.owner, path: s.path, failed: None, deadline });
+        }
+        all
     }
 
     /// How many run.

@@ -3,19 +3,27 @@
 //! The order matters: everything that can be wrong is found while standard error is still the operator's terminal (the
 //! configuration, permissions, the pid file; then the core's ring), and the background command waits until the core runs.
 
+use super::answers::Answers;
+use super::ctl::{self, Server};
 use super::log::Log;
+use super::proto::ToCore;
 use super::role::{self, Roles};
-use super::{Guard, text, vips};
+use super::state::CHECK;
+use super::systemd::{self, Notifier};
+use super::upgrade::{STORED, snapshot_path};
+use super::{Guard, Made, inherit, text, vips};
 use crate::cli::{self, Options, Parsed};
 use crate::config::image;
 use crate::config::model::Config;
+use crate::daemon::handover::Slots;
 use crate::daemon::log::Target;
 use crate::daemon::{core, tools};
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
+use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
 use crate::sys::pidfile::{PidFile, Refused};
-use crate::sys::{memfd, signal};
+use crate::sys::{clock, memfd, signal, unixsock};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -31,8 +39,12 @@ pub fn program() -> u8 {
         match role.as_str() {
             role::CORE => return core::role(rest) as u8,
             role::REMOVE => return vips::role() as u8,
+            CHECK => return inherit::check() as u8,
             _ => {}
         }
+    }
+    if let Some(code) = inherit::guard() {
+        return code;
     }
     let code = match cli::parse(std::env::args_os()) {
         Parsed::Say(text, code) => {
@@ -46,6 +58,7 @@ pub fn program() -> u8 {
             ExitCode::Ok
         }
         Parsed::Run(options) => return start(&options),
+        Parsed::Helper => crate::helper::main(),
         Parsed::Ask(ask, report) => super::client::run(&ask, &report),
         Parsed::Tool(tool, report) => tools::run(&tool, &report),
     };
@@ -118,21 +131,56 @@ fn start(options: &Options) -> u8 {
             detail: options.detail,
             background: !options.foreground,
         };
-        let signals = signal::install_with_children().map_err(|e| format!("no signals: {e}"))?;
-        Guard::new(roles, log, signals, image, options.dont_respawn).map_err(|e| e.to_string())
+        let env = |name: &str| std::env::var(name).ok();
+        let (snapshot, go) = snapshot(&env, &options.pid_file)?;
+        let server = pid_file.as_ref().ok().map(|p| Server::listen(&ctl::socket_path(p.path())));
+        let server = server.and_then(|s| s.map_err(|e| log.note(&text::failed("no socket for commands", &e))).ok());
+        let guard = Guard::new(Made {
+            roles,
+            log,
+            pid_file: pid_file.ok(),
+            core_pid_path: options.core_pid_file.as_ref().and_then(|p| std::path::absolute(p).ok()),
+            signals: signal::install_with_children().map_err(|e| format!("no signals: {e}"))?,
+            reports: Reports::new().map_err(|e| e.to_string())?,
+            image,
+            snapshot,
+            answers: Answers::new(server, Notifier::from_env(&env)),
+            never: options.dont_respawn,
+        });
+        Ok((guard, go))
     });
     match made {
-        Ok(guard) => {
-            let code = guard.run(report);
-            drop(pid_file);
-            code
-        }
+        Ok((guard, go)) => guard.run(report, go),
         Err(why) => {
             say(&why);
             report.failed(ExitCode::Fatal as u8);
             ExitCode::Fatal as u8
         }
     }
+}
+
+/// Where snapshots are kept: what systemd kept for us, or lies beside the pid file, if a kalived handed over; and what the core is
+/// told then. Whether it is of any use, the core decides.
+fn snapshot(env: &dyn Fn(&str) -> Option<String>, pid_file: &Path) -> Result<(File, Option<ToCore>), String> {
+    let file = memfd::create("kalived snapshot").map_err(|e| e.to_string())?;
+    let mut slots = Slots::new(file.try_clone().map_err(|e| e.to_string())?);
+    let mut found = None;
+    for (number, name) in systemd::stored(env, std::process::id()) {
+        let Ok(fd) = unixsock::inherited(number) else { continue };
+        if name == STORED {
+            found = Slots::new(fd.into()).newest();
+        }
+    }
+    let path = snapshot_path(pid_file);
+    if let Ok(kept) = File::open(&path) {
+        // Used once: another start would find it outdated.
+        let _ = std::fs::remove_file(&path);
+        found = found.or(Slots::new(kept).newest());
+    }
+    let Some(shot) = found.filter(|s| s.at <= clock::mono().0) else { return Ok((file, None)) };
+    slots.write(&shot)?;
+    let dead_since = (!shot.last).then_some(shot.at);
+    Ok((file, Some(ToCore::Go { dead_since })))
 }
 
 /// The configuration as the core gets it.

@@ -55,7 +55,8 @@ pub struct CoreState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
-    version: u32,
+    /// Of this language.
+    pub version: u32,
     /// Where the program is.
     pub exe: String,
     /// The configuration.

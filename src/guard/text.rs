@@ -110,6 +110,22 @@ pub fn removed(how: End) -> Note {
         other => note(Level::Error, format!("removing the virtual addresses failed ({})", end(other))),
     }
 }
+/// Another program is looked at.
+pub fn upgrading(path: &std::path::Path) -> Note {
+    note(Level::Notice, format!("Upgrading: {} is asked to go on", path.display()))
+}
+/// Nothing changed.
+pub fn upgrade_refused(why: &str) -> Note {
+    note(Level::Error, format!("Upgrade refused: {why}; what runs goes on"))
+}
+/// Done.
+pub fn upgraded(pid: u32) -> Note {
+    note(Level::Notice, format!("Upgraded to Kalived v{}: VRRP process {pid} goes on", env!("CARGO_PKG_VERSION")))
+}
+/// The core freezes for whoever is started next.
+pub fn handing_over() -> Note {
+    note(Level::Notice, "Handing over: the addresses stay, no farewell is sent".to_owned())
+}
 /// Anything else that failed and is lived with.
 pub fn failed(what: &str, e: &dyn core::fmt::Display) -> Note {
     note(Level::Error, format!("{what}: {e}"))

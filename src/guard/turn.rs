@@ -3,11 +3,11 @@
 //! Read first: `mod.rs`.
 
 use super::beat::PERIOD;
-use super::core::Heard;
+use super::core::{Core, Heard, Starter};
 use super::proto::{ToCore, ToGuard};
-use super::{Guard, Reload, STOP_LIMIT, child, text};
-use crate::note::{Level, Note};
-use crate::sys::child::End;
+use super::{After, Guard, STOP_LIMIT, text};
+use crate::exit::ExitCode;
+use crate::sys::child::{self, End};
 use crate::sys::daemonize::Start;
 use crate::sys::{clock, poll, signal};
 use crate::time::{Duration, Instant, earliest};
@@ -19,10 +19,16 @@ const HEAR: usize = 64;
 const RETRY: Duration = Duration::from_millis(10);
 
 impl Guard {
-    /// Starts the core and serves until the end; the exit code. `report`: whom to tell that the start went well, or not.
-    pub fn run(mut self, report: Start) -> u8 {
+    /// Starts the core and serves until the end; the exit code. `report`: whom to tell that the start went well, or not; `go`: there
+    /// is a snapshot, and it is to go on with that.
+    pub fn run(mut self, report: Start, go: Option<ToCore>) -> u8 {
         self.report = Some(report);
-        self.start_core(clock::mono(), None);
+        self.start_core(clock::mono(), go);
+        self.serve_on()
+    }
+
+    /// Serves until the end.
+    pub(super) fn serve_on(mut self) -> u8 {
         loop {
             let now = clock::mono();
             self.look(now);
@@ -36,6 +42,7 @@ impl Guard {
             }
             self.reap(now);
             self.hear(now);
+            self.serve(now);
         }
     }
 
@@ -44,16 +51,22 @@ impl Guard {
         if let Some(report) = self.report.take() {
             report.failed(code);
         }
-        self.note(text::stopped());
+        let note = text::stopped();
+        self.answers.close(&note.text);
+        drop(self.core_pid_file.take());
+        drop(self.pid_file.take());
+        self.note(note);
         code
     }
 
     fn wait(&mut self, now: Instant) {
-        let backed_up = self.core.as_ref().is_some_and(|c| c.backed_up());
+        let cores = [self.core.as_ref(), self.upgrade.as_ref().and_then(|u| u.next())];
+        let backed_up = cores.iter().flatten().any(|c| c.backed_up());
         let at = earliest(self.start_at, backed_up.then_some(now + RETRY));
         let until = at.map_or(PERIOD, |at| at.since(now)).min(PERIOD);
         let mut fds = vec![self.signals.as_fd()];
-        fds.extend(self.core.as_ref().and_then(|c| c.fd()));
+        fds.extend(cores.iter().flatten().filter_map(|c| c.fd()));
+        fds.extend(self.answers.fds());
         // Rounded up, so that it does not turn for the last part of a millisecond.
         let millis = i32::try_from(until.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         if poll::readable(&fds, millis).is_err() {
@@ -64,25 +77,29 @@ impl Guard {
 
     fn on_signal(&mut self, now: Instant, s: u8) {
         match s {
-            signal::TERM | signal::INT => {
-                self.stopping.get_or_insert(now + STOP_LIMIT);
-                if self.core.is_some() {
-                    self.tell(ToCore::Signal(s));
-                } else if self.removal.is_none() {
-                    self.end = Some(0);
-                }
-            }
-            signal::HUP if self.stopping.is_none() => self.ask_reload(now),
+            signal::TERM | signal::INT => self.stop(now, s),
+            signal::QUIT if self.stopping.is_none() => self.hand_over(now),
+            signal::HUP if self.stopping.is_none() => self.ask_reload(now, None),
             signal::USR1 | signal::USR2 => self.tell(ToCore::Signal(s)),
             _ => {}
         }
     }
 
-    fn tell(&mut self, message: ToCore) {
-        if let Some(core) = &mut self.core
-            && !core.say(message, None)
-        {
-            self.kill_core("it takes no messages");
+    /// Asked to stop, perhaps again.
+    pub(super) fn stop(&mut self, now: Instant, s: u8) {
+        if self.stopping.is_none() {
+            self.answers.systemd.stopping("stopping");
+            self.stopping = Some(now + STOP_LIMIT);
+        }
+        self.give_up_upgrade(now, "kalived stops");
+        // Nothing of an old core may come after the farewell of the one in charge.
+        for (pid, _) in self.leaving.drain(..) {
+            child::kill(pid, false, true);
+        }
+        if self.core.is_some() {
+            self.tell(ToCore::Signal(s));
+        } else if self.removal.is_none() {
+            self.end = Some(0);
         }
     }
 
@@ -94,101 +111,131 @@ impl Guard {
                     self.note(note);
                 }
             }
-            if let Some(ended) = self.scripts.on_end(pid, end) {
-                child::reap(pid);
-                if let Some((core, name, end)) = ended
-                    && self.core.as_ref().is_some_and(|c| c.number == core)
-                {
+            let script = self.scripts.on_end(pid, end);
+            child::reap(pid);
+            match script {
+                Some(Some((core, name, end))) if self.core.as_ref().is_some_and(|c| c.number == core) => {
                     self.tell(ToCore::ChildExit { child: name, end });
                 }
-                continue;
+                Some(_) => {}
+                None => self.on_end(now, pid, end),
             }
-            child::reap(pid);
-            self.on_end(now, pid, end);
         }
     }
 
     /// One of our own processes ended.
     fn on_end(&mut self, now: Instant, pid: u32, end: End) {
         if let Some(core) = self.core.take_if(|c| c.pid == pid) {
-            self.scripts.orphan(core.number, now, None);
-            if let Some(Reload::Applying(..)) = self.reload
-                && self.stopping.is_none()
-            {
-                self.reloaded(now, false, "the VRRP process died of it");
-            }
-            match (self.stopping, end) {
-                (Some(_), End::Exited(0)) => self.end = Some(0),
-                (Some(_), _) => {
-                    let code = if let End::Exited(code) = end { code } else { crate::exit::ExitCode::Internal as u8 };
-                    self.note(text::not_respawning(pid, end));
-                    self.remove_vips(now, super::After::End(code));
-                }
-                (None, _) => self.follow(&core, now, end),
-            }
+            self.core_ended(now, core, end);
+        } else if let Some(core) = self.core.as_mut().filter(|c| c.helper == Some(pid)) {
+            core.helper_ended(now);
+            self.note(text::helper_died(pid, end));
         } else if let Some(removal) = self.removal.take_if(|r| r.pid == pid) {
             self.note(text::removed(end));
             self.after(now, removal.after);
-        } else if matches!(&self.reload, Some(Reload::Compiling(c)) if c.pid == pid)
-            && let Some(Reload::Compiling(compiler)) = self.reload.take()
-        {
-            self.compiled(now, compiler, end);
+        } else if !self.compiler_ended(now, pid, end) {
+            self.leaving.retain(|(p, _)| *p != pid);
+            self.upgrade_ended(now, pid, end);
+        }
+    }
+
+    fn core_ended(&mut self, now: Instant, core: Core, end: End) {
+        if self.handover.is_some() {
+            // It could not be asked to freeze; what it kept is all there is.
+            return self.handed_over(now);
+        }
+        if self.go_for(&core, now, end) {
+            return;
+        }
+        self.scripts.orphan(core.number, now, None);
+        match (self.stopping, end) {
+            (Some(_), End::Exited(0)) => self.end = Some(0),
+            (Some(_), _) => {
+                let code = if let End::Exited(code) = end { code } else { ExitCode::Internal as u8 };
+                self.note(text::not_respawning(core.pid, end));
+                self.remove_vips(now, After::End(code));
+            }
+            (None, _) => {
+                self.follow(&core, now, end);
+                self.core_answered(now, false, "the VRRP process died of it");
+            }
         }
     }
 
     fn hear(&mut self, now: Instant) {
-        for _ in 0..HEAR {
-            let Some(heard) = self.core.as_mut().and_then(|c| c.hear()) else { return };
-            match heard {
-                // Its end follows.
-                Heard::Closed => return,
-                Heard::Nonsense => return self.kill_core("it said something that makes no sense"),
-                Heard::Said(message) => self.on_message(now, message),
+        for next in [false, true] {
+            for _ in 0..HEAR {
+                let core = match next {
+                    false => self.core.as_mut(),
+                    true => self.upgrade.as_mut().and_then(|u| u.next_mut()),
+                };
+                let Some(core) = core else { break };
+                match core.hear(&mut self.buf) {
+                    // Its end follows.
+                    None | Some(Heard::Closed) => break,
+                    Some(Heard::Nonsense) => {
+                        core.kill();
+                        let note = text::nonsense(core.pid, "it said something that makes no sense");
+                        self.note(note);
+                        break;
+                    }
+                    Some(Heard::Said(message)) => {
+                        core.heart.beat(now);
+                        self.on_message(now, next, message);
+                    }
+                }
             }
         }
     }
 
-    fn on_message(&mut self, now: Instant, message: ToGuard) {
-        let Some(core) = &mut self.core else { return };
-        core.heart.beat(now);
+    fn on_message(&mut self, now: Instant, next: bool, message: ToGuard) {
         match message {
             ToGuard::Beat => {}
+            ToGuard::Ready if next => self.next_ready(now),
             ToGuard::Ready => {
-                core.ready = true;
+                if let Some(core) = &mut self.core {
+                    core.ready = true;
+                }
                 if let Some(report) = self.report.take() {
                     report.ready();
+                    self.answers.systemd.ready("running");
                 }
             }
+            // Who stands by has nothing to say yet.
+            _ if next => {}
             ToGuard::Spawn { child, spec } => {
-                if let Err(end) = self.scripts.spawn(core.number, child, &spec, &self.reports) {
+                if let Some(core) = &self.core
+                    && let Err(end) = self.scripts.spawn(core.number, child, &spec, &self.reports)
+                {
                     self.tell(ToCore::ChildExit { child, end });
                 }
             }
-            ToGuard::Kill { child, hard } => self.scripts.kill(core.number, child, hard),
-            ToGuard::Compile => self.ask_reload(now),
-            ToGuard::Reloaded { done, text } => {
-                if let Some(Reload::Applying(..)) = self.reload {
-                    self.reloaded(now, done, &text);
+            ToGuard::Kill { child, hard } => {
+                if let Some(core) = &self.core {
+                    self.scripts.kill(core.number, child, hard);
                 }
             }
-            ToGuard::Frozen => {}
-            ToGuard::Status(text) => self.note(Note { level: Level::Info, text }),
+            ToGuard::Compile => self.ask_reload(now, None),
+            ToGuard::Reloaded { done, text } => self.core_answered(now, done, &text),
+            ToGuard::Frozen if self.handover.is_some() => self.handed_over(now),
+            ToGuard::Frozen => self.frozen(now),
+            ToGuard::Status(text) => self.on_status(now, &text),
         }
     }
 
     /// What is due.
     fn look(&mut self, now: Instant) {
         self.scripts.tick(now);
+        let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
         if let Some(core) = &mut self.core {
-            core.flush();
-            let pid = core.pid;
-            if core.heart.look(now) {
-                self.note(text::hung(pid));
-                child::kill(pid, false, true);
+            let takes = core.look(&mut starter, now);
+            if !takes || core.heart.look(now) {
+                core.kill();
+                starter.log.note(&text::hung(core.pid));
             } else if self.stopping.is_some_and(|at| now >= at) {
                 self.stopping = Some(now + STOP_LIMIT);
-                self.note(text::forcing(pid));
-                child::kill(pid, false, true);
+                core.kill();
+                starter.log.note(&text::forcing(core.pid));
             }
         }
         if let Some(removal) = &self.removal
@@ -196,15 +243,14 @@ impl Guard {
         {
             child::kill(removal.pid, false, true);
         }
-        match &mut self.reload {
-            Some(Reload::Compiling(c)) => c.tick(now),
-            Some(Reload::Applying(_, until)) if now >= *until => {
-                self.reloaded(now, false, "the VRRP process did not answer");
-            }
-            _ => {}
+        for (pid, _) in self.leaving.iter().filter(|(_, until)| now >= *until) {
+            child::kill(*pid, false, true);
         }
         if self.start_at.is_some_and(|at| now >= at) {
             self.start_core(now, None);
         }
+        self.look_at_reload(now);
+        self.look_at_upgrade(now);
+        self.look_at_answers(now);
     }
 }

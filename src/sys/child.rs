@@ -7,7 +7,7 @@
 use super::socket::errno_or;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Most fds a child gets, 0, 1 and 2 among them.
 pub const MAX_FDS: usize = 12;
@@ -62,6 +62,16 @@ impl Reports {
         errno_or(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
         // SAFETY: two fresh fds that nobody else has.
         Ok(unsafe { Reports { rx: OwnedFd::from_raw_fd(ends[0]), tx: OwnedFd::from_raw_fd(ends[1]) } })
+    }
+
+    /// For an execve: where it is read, where it is written.
+    pub fn fds(&self) -> (BorrowedFd<'_>, BorrowedFd<'_>) {
+        (self.rx.as_fd(), self.tx.as_fd())
+    }
+
+    /// Back from [`Reports::fds`].
+    pub fn from_fds(rx: OwnedFd, tx: OwnedFd) -> Reports {
+        Reports { rx, tx }
     }
 
     /// Everything told so far. A child tells before it ends: read this before reaping.
@@ -257,6 +267,23 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, core::ptr::null_mut());
         Ok(())
+    }
+}
+
+/// Becomes another program; comes back only when that failed. Signals are held back until that program has
+/// [handlers](super::signal::install_with_children): by default most of them would end it.
+pub fn execute(path: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: all-zero is a valid set; strings and pointers outlive the calls.
+    unsafe {
+        let mut all: libc::sigset_t = core::mem::zeroed();
+        let mut old: libc::sigset_t = core::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &all, &mut old);
+        libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr());
+        let e = io::Error::last_os_error();
+        libc::sigprocmask(libc::SIG_SETMASK, &old, core::ptr::null_mut());
+        e
     }
 }
 

@@ -14,6 +14,12 @@ pub fn short_name() -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
+/// Whose rights we have: the effective user.
+pub fn user() -> u32 {
+    // SAFETY: no arguments; cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

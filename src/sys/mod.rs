@@ -8,9 +8,12 @@
 pub mod bufring;
 pub mod child;
 pub mod clock;
+pub mod connector;
 pub mod daemonize;
+pub mod fifo;
 pub mod host;
 pub mod ifaddrs;
+pub mod inotify;
 pub mod logfd;
 pub mod memfd;
 pub mod netlink;
@@ -40,6 +43,8 @@ pub mod errno {
     pub const EACCES: i32 = -libc::EACCES;
     /// Try again: the buffer is full.
     pub const EAGAIN: i32 = -libc::EAGAIN;
+    /// Invalid argument.
+    pub const EINVAL: i32 = -libc::EINVAL;
     /// Interrupted by a signal.
     pub const EINTR: i32 = -libc::EINTR;
 }

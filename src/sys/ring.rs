@@ -147,18 +147,37 @@ impl<T: Copy> Ring<T> {
         self.push(tag, e, Link::Last, Mem::Send { _bytes: bytes, _to: None }, Some(fd))
     }
 
-    /// Completes once when `fd` can be read, or is broken.
-    pub fn readable(&mut self, tag: T, fd: &Fd) -> OpKey {
-        let e = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), libc::POLLIN as u32).build();
-        self.push(tag, e, Link::Last, Mem::Nothing, Some(fd))
-    }
-
     /// Reads up to `size` bytes once.
     pub fn read(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey {
         let mut buf = vec![0u8; size].into_boxed_slice();
         let len = u32::try_from(size).unwrap_or(u32::MAX);
         let e = opcode::Read::new(types::Fd(fd.as_raw_fd()), buf.as_mut_ptr(), len).offset(u64::MAX).build();
         self.push(tag, e, Link::Last, Mem::Read { buf }, Some(fd))
+    }
+
+    /// Opens a connection. `worker`: never on our thread, for an address that is a path, whose file system may hang.
+    pub fn connect(&mut self, tag: T, fd: &Fd, to: Rc<SockAddr>, worker: bool) -> OpKey {
+        let mut e = opcode::Connect::new(types::Fd(fd.as_raw_fd()), to.as_ptr(), to.len()).build();
+        if worker {
+            e = e.flags(Flags::ASYNC);
+        }
+        self.push(tag, e, Link::Last, Mem::Send { _bytes: Bytes::new(), _to: Some(to) }, Some(fd))
+    }
+
+    /// Receives up to `size` bytes once; the completion brings them as a finished read's.
+    pub fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey {
+        let mut buf = vec![0u8; size].into_boxed_slice();
+        let len = u32::try_from(size).unwrap_or(u32::MAX);
+        let e = opcode::Recv::new(types::Fd(fd.as_raw_fd()), buf.as_mut_ptr(), len).build();
+        self.push(tag, e, Link::Last, Mem::Read { buf }, Some(fd))
+    }
+
+    /// Completes once as soon as `fd` can be read (or, with `write`, written), or broke: at once where it can already. Once, not
+    /// again and again: who leaves something unread for the next turn asks again and is woken again.
+    pub fn poll(&mut self, tag: T, fd: &Fd, write: bool) -> OpKey {
+        let mask = if write { libc::POLLOUT } else { libc::POLLIN };
+        let e = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), mask as u32).build();
+        self.push(tag, e, Link::Last, Mem::Nothing, Some(fd))
     }
 
     /// Receives datagrams into `group`'s buffers until a completion without `more`.

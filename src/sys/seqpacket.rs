@@ -1,32 +1,31 @@
-//! A pair of sockets that carry whole messages between two of our processes, with at most one fd beside the bytes.
+//! Messages with fds between the processes of kalived: a connected pair of `SOCK_SEQPACKET` unix sockets.
 //!
-//! Deliberately absent: waiting. A full or an empty socket is `WouldBlock`; who waits, does it with `poll` or the ring.
+//! A message arrives whole or not at all, in order, and the end of the other process is seen as an end of file. Nothing
+//! here ever waits: a full queue is `WouldBlock`, and what to do about it is the caller's decision. Deliberately absent: the
+//! encoding (each line between two processes has its own), credentials (both ends come from one `pair`).
 
-use super::socket::{buffer, errno_or};
+use super::socket::buffer;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Most fds in one message: a new core is given its control socket, image, snapshot and helper line at once.
+pub const MOST_FDS: usize = 8;
 
 /// Send buffer asked for, bytes. The kernel accounts about 1.3 KiB for a small message: this holds some 3,000, twelve for each
-/// router of a full set of 255.
+/// router of a full set of 255 whose hooks run at once.
 const BUFFER: i32 = 4 << 20;
 
-/// What came.
-#[derive(Debug)]
-pub struct Received {
-    /// Bytes in the buffer; zero: the other side is gone.
-    pub len: usize,
-    /// It was longer than the buffer.
-    pub truncated: bool,
-    /// The fd that came with it.
-    pub fd: Option<OwnedFd>,
-}
+/// Words of ancillary data for [`MOST_FDS`] fds: a header of 16 bytes, and 4 bytes each.
+const CONTROL: usize = 2 + MOST_FDS.div_ceil(2);
 
-/// Two connected ends.
+/// Two connected ends; both non-blocking and closed by exec.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0i32; 2];
+    let mut ends = [0 as RawFd; 2];
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: two ints to write to.
-    errno_or(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    if unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
     for end in ends {
         buffer(end, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, BUFFER);
     }
@@ -34,90 +33,179 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
-// A control message with one fd in it: 16 bytes of header, 4 of fd, 4 of padding. Aligned as the header wants it.
-#[repr(C, align(8))]
-struct Control([u8; 24]);
-
-fn message(iov: &mut libc::iovec) -> libc::msghdr {
-    // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
-    let mut m: libc::msghdr = unsafe { core::mem::zeroed() };
-    m.msg_iov = iov;
-    m.msg_iovlen = 1;
-    m
-}
-
-/// Sends one message, or fails at once.
-pub fn send(to: impl AsFd, bytes: &[u8], pass: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let mut iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let mut m = message(&mut iov);
-    let mut control = Control([0; 24]);
-    if let Some(fd) = pass {
-        control.0[..8].copy_from_slice(&20usize.to_ne_bytes());
-        control.0[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
-        control.0[12..16].copy_from_slice(&libc::SCM_RIGHTS.to_ne_bytes());
-        control.0[16..20].copy_from_slice(&fd.as_raw_fd().to_ne_bytes());
-        m.msg_control = control.0.as_mut_ptr().cast();
-        m.msg_controllen = control.0.len();
+/// Sends one message, whole, or says why not: `WouldBlock` when the queue is full, `BrokenPipe` when nobody reads any more.
+/// An empty message would look like the end of the file at the other side, and is refused (`InvalidInput`), as are more than
+/// [`MOST_FDS`] fds.
+pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if bytes.is_empty() || fds.len() > MOST_FDS {
+        return Err(io::ErrorKind::InvalidInput.into());
     }
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the message, its vector, its bytes and its control data are locals or borrowed for the call; all are only read.
-    let n = unsafe { libc::sendmsg(to.as_fd().as_raw_fd(), &m, flags) };
-    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut control = [0u64; CONTROL];
+    let size = u32::try_from(size_of_val(fds)).unwrap_or(u32::MAX);
+    // SAFETY: an all-zero msghdr is valid: null pointers with zero lengths.
+    let mut m: libc::msghdr = unsafe { core::mem::zeroed() };
+    m.msg_iov = &raw mut part;
+    m.msg_iovlen = 1;
+    if !fds.is_empty() {
+        m.msg_control = control.as_mut_ptr().cast();
+        // SAFETY: arithmetic only.
+        m.msg_controllen = unsafe { libc::CMSG_SPACE(size) } as usize;
+        // SAFETY: the buffer is aligned for a cmsghdr and has room for MOST_FDS fds (`a_full_message_fits`), and there are no
+        // more than that; so CMSG_FIRSTHDR is not null, and CMSG_DATA has room for as many ints as are written.
+        unsafe {
+            let c = libc::CMSG_FIRSTHDR(&raw const m);
+            (*c).cmsg_level = libc::SOL_SOCKET;
+            (*c).cmsg_type = libc::SCM_RIGHTS;
+            (*c).cmsg_len = libc::CMSG_LEN(size) as usize;
+            for (i, f) in fds.iter().enumerate() {
+                core::ptr::write_unaligned(libc::CMSG_DATA(c).cast::<RawFd>().add(i), f.as_raw_fd());
+            }
+        }
+    }
+    // SAFETY: everything `m` points at outlives the call and is only read.
+    let sent = unsafe { libc::sendmsg(fd.as_fd().as_raw_fd(), &raw const m, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    match usize::try_from(sent) {
+        Ok(n) if n == bytes.len() => Ok(()),
+        // Cannot be: the kernel takes a message whole.
+        Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
 }
 
-/// Receives one message, or fails at once.
-pub fn recv(from: impl AsFd, bytes: &mut [u8]) -> io::Result<Received> {
-    let mut iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut m = message(&mut iov);
-    let mut control = Control([0; 24]);
-    m.msg_control = control.0.as_mut_ptr().cast();
-    m.msg_controllen = control.0.len();
-    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-    // SAFETY: as in `send`; the kernel writes within the lengths given.
-    let n = unsafe { libc::recvmsg(from.as_fd().as_raw_fd(), &mut m, flags) };
-    let len = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
-    let int = |at: usize| i32::from_ne_bytes(core::array::from_fn(|i| control.0[at + i]));
-    let rights = m.msg_controllen >= 20 && (int(8), int(12)) == (libc::SOL_SOCKET, libc::SCM_RIGHTS);
-    // SAFETY: the kernel has just installed this fd for us; there is room for one, so there is no second one to lose.
-    let fd = rights.then(|| unsafe { OwnedFd::from_raw_fd(int(16)) });
-    Ok(Received { len, truncated: m.msg_flags & libc::MSG_TRUNC != 0, fd })
+/// Waits until `fd` takes a message or is broken. Never on the loop.
+pub fn wait_for_room(fd: impl AsFd) {
+    let mut p = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one entry, which outlives the call. A signal ends the wait early, and the caller tries again.
+    unsafe { libc::poll(&raw mut p, 1, -1) };
+}
+
+/// The socket our parent put at `number`: ours from now on, non-blocking, closed by exec. An error if there is none. To be called
+/// once for a number, before this process opens anything.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    let mut kind = 0i32;
+    let mut len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: an int and its length to write to, which outlive the call.
+    let r = unsafe { libc::getsockopt(number, libc::SOL_SOCKET, libc::SO_TYPE, (&raw mut kind).cast(), &raw mut len) };
+    if r < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if kind != libc::SOCK_SEQPACKET {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: no pointers; the fd is open.
+    let set = unsafe {
+        libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) >= 0
+            && libc::fcntl(number, libc::F_SETFL, libc::O_NONBLOCK) >= 0
+    };
+    if !set {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open and was given to this process by exec; nothing here has taken it yet (see above).
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Takes one message: its length, and its fds (closed by exec). `None`: there is none now. A length of 0: the other end is
+/// closed and everything it sent has been taken. A message longer than `buf`, or with more than [`MOST_FDS`] fds, is gone
+/// and an error (`InvalidData`).
+pub fn recv(fd: impl AsFd, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    let mut part = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    let mut control = [0u64; CONTROL];
+    // SAFETY: an all-zero msghdr is valid.
+    let mut m: libc::msghdr = unsafe { core::mem::zeroed() };
+    m.msg_iov = &raw mut part;
+    m.msg_iovlen = 1;
+    m.msg_control = control.as_mut_ptr().cast();
+    m.msg_controllen = size_of_val(&control);
+    // SAFETY: everything `m` points at outlives the call, and the lengths are those of the buffers.
+    let got = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &raw mut m, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) };
+    let Ok(n) = usize::try_from(got) else {
+        let e = io::Error::last_os_error();
+        return match e.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+            // The other end closed with messages of ours unread: the end, and no failure.
+            io::ErrorKind::ConnectionReset => Ok(Some((0, Vec::new()))),
+            _ => Err(e),
+        };
+    };
+    let mut fds = Vec::new();
+    // SAFETY: the kernel filled `control` and set `msg_controllen`; the CMSG functions stay within it. Each int behind an
+    // SCM_RIGHTS header is a fresh fd that nobody else has, taken once.
+    unsafe {
+        let mut c = libc::CMSG_FIRSTHDR(&raw const m);
+        while !c.is_null() {
+            if (*c).cmsg_level == libc::SOL_SOCKET && (*c).cmsg_type == libc::SCM_RIGHTS {
+                let bytes = (*c).cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
+                for i in 0..bytes / size_of::<RawFd>() {
+                    let raw = core::ptr::read_unaligned(libc::CMSG_DATA(c).cast::<RawFd>().add(i));
+                    fds.push(OwnedFd::from_raw_fd(raw));
+                }
+            }
+            c = libc::CMSG_NXTHDR(&raw const m, c);
+        }
+    }
+    if m.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(Some((n, fds)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Seek, Write};
+    use std::io::{Read, Write};
 
     #[test]
-    fn messages_stay_whole_and_carry_an_fd() {
+    fn messages_keep_their_bounds_and_bring_fds() {
         let (a, b) = pair().unwrap();
-        let mut file = super::super::memfd::create("test").unwrap();
-        file.write_all(b"inside").unwrap();
-        send(&a, b"one", None).unwrap();
-        send(&a, b"two", Some(file.as_fd())).unwrap();
-        let mut buf = [0u8; 8];
-        let one = recv(&b, &mut buf).unwrap();
-        assert_eq!((one.len, one.fd.is_none(), &buf[..3]), (3, true, &b"one"[..]));
-        let two = recv(&b, &mut buf[..2]).unwrap();
-        assert!(two.truncated && two.len == 2);
-        let mut same = std::fs::File::from(two.fd.unwrap());
+        let mut buf = [0; 16];
+        assert!(recv(&b, &mut buf).unwrap().is_none());
+        let (mut rx, tx) = std::io::pipe().unwrap();
+        send(&a, b"one", &[tx.as_fd()]).unwrap();
+        send(&a, b"three", &[]).unwrap();
+        drop(tx);
+        let (n, mut fds) = recv(&b, &mut buf).unwrap().unwrap();
+        assert_eq!((&buf[..n], fds.len()), (&b"one"[..], 1));
+        let mut tx = std::fs::File::from(fds.remove(0));
+        tx.write_all(b"x").unwrap();
+        drop(tx);
         let mut text = String::new();
-        same.rewind().unwrap();
-        same.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "inside");
-        assert_eq!(recv(&b, &mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        rx.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+        assert_eq!(recv(&b, &mut buf).unwrap().map(|(n, f)| (n, f.len())), Some((5, 0)));
         drop(a);
-        assert_eq!(recv(&b, &mut buf).unwrap().len, 0);
+        assert_eq!(recv(&b, &mut buf).unwrap().map(|(n, _)| n), Some(0));
+        assert_eq!(send(&b, b"x", &[]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]
-    fn a_full_socket_refuses_and_holds_what_a_storm_of_hooks_needs() {
-        let (a, _b) = pair().unwrap();
-        let mut sent = 0;
-        while send(&a, &[7; 256], None).is_ok() {
-            sent += 1;
-            assert!(sent < 1_000_000, "bounded by the kernel");
-        }
-        assert!(sent > 100, "{sent}");
+    fn a_full_message_fits() {
+        let (a, b) = pair().unwrap();
+        let all = [a.as_fd(); MOST_FDS];
+        send(&a, b"x", &all).unwrap();
+        let mut buf = [0; 1];
+        assert_eq!(recv(&b, &mut buf).unwrap().map(|(n, f)| (n, f.len())), Some((1, MOST_FDS)));
+        let more = [a.as_fd(); MOST_FDS + 1];
+        assert_eq!(send(&a, b"x", &more).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(send(&a, b"", &[]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error_and_a_full_queue_waits_for_nobody() {
+        let (a, b) = pair().unwrap();
+        send(&a, b"four", &[]).unwrap();
+        assert_eq!(recv(&b, &mut [0; 3]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(recv(&b, &mut [0; 3]).unwrap().is_none());
+        let full = (0..100_000).find_map(|_| send(&a, &[0; 1000], &[]).err()).expect("a queue has an end");
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        // The end after what was sent.
+        drop(a);
+        let left = (0..100_000).take_while(|_| recv(&b, &mut [0; 1000]).unwrap().unwrap().0 == 1000).count();
+        assert!(left > 0);
+        // Unread messages of ours at the closed end are no failure to read either.
+        let (a, b) = pair().unwrap();
+        send(&a, b"unread", &[]).unwrap();
+        drop(b);
+        assert_eq!(recv(&a, &mut [0; 8]).unwrap().map(|(n, _)| n), Some(0));
     }
 }

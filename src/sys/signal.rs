@@ -20,8 +20,17 @@ pub const USR1: u8 = libc::SIGUSR1 as u8;
 /// SIGUSR2.
 pub const USR2: u8 = libc::SIGUSR2 as u8;
 
+/// SIGQUIT.
+pub const QUIT: u8 = libc::SIGQUIT as u8;
 /// SIGCHLD, for who has children.
 pub const CHLD: u8 = libc::SIGCHLD as u8;
+/// Ignores all of them, and SIGPIPE.
+pub fn ignore() {
+    for signal in TAKEN.into_iter().chain([libc::SIGPIPE]) {
+        // SAFETY: SIG_IGN is a valid disposition.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
 
 /// Installs the handlers; the read end is returned. SIGPIPE is ignored: a reader that goes away is an EPIPE.
 pub fn install() -> io::Result<Fd> {
@@ -30,8 +39,16 @@ pub fn install() -> io::Result<Fd> {
 
 /// As [`install`], for a process with children too. The read end never waits.
 pub fn install_with_children() -> io::Result<OwnedFd> {
-    let all: Vec<i32> = TAKEN.into_iter().chain([libc::SIGCHLD]).collect();
-    install_for(&all)
+    let all: Vec<i32> = TAKEN.into_iter().chain([libc::SIGCHLD, libc::SIGQUIT]).collect();
+    let rx = install_for(&all)?;
+    // They were held back over an execve, if there was one.
+    // SAFETY: all-zero is a valid set, which outlives the calls.
+    unsafe {
+        let mut none: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, core::ptr::null_mut());
+    }
+    Ok(rx)
 }
 
 /// The signals that came, at most 64 at a time.

@@ -9,7 +9,7 @@
 
 use super::op::Fd;
 use crate::time::Wall;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -86,11 +86,31 @@ impl SockAddr {
         }))
     }
 
-    pub(super) fn unix(path: &str) -> Option<SockAddr> {
+    /// A TCP peer.
+    pub fn tcp(addr: SocketAddr) -> SockAddr {
+        match addr {
+            SocketAddr::V4(a) => SockAddr::of(libc::sockaddr_in {
+                sin_family: libc::AF_INET as u16,
+                sin_port: a.port().to_be(),
+                sin_addr: in_addr(*a.ip()),
+                sin_zero: [0; 8],
+            }),
+            SocketAddr::V6(a) => SockAddr::of(libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as u16,
+                sin6_port: a.port().to_be(),
+                sin6_flowinfo: a.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: a.ip().octets() },
+                sin6_scope_id: a.scope_id(),
+            }),
+        }
+    }
+
+    /// A unix socket by path, at most 107 bytes without NUL; `None` for another path.
+    pub fn unix(path: &str) -> Option<SockAddr> {
         // SAFETY: all-zero is a valid sockaddr_un.
         let mut a: libc::sockaddr_un = unsafe { core::mem::zeroed() };
         a.sun_family = libc::AF_UNIX as u16;
-        if path.len() >= a.sun_path.len() {
+        if path.is_empty() || path.len() >= a.sun_path.len() || path.contains('\0') {
             return None;
         }
         for (to, from) in a.sun_path.iter_mut().zip(path.bytes()) {
@@ -253,6 +273,16 @@ pub fn open_packet() -> io::Result<Fd> {
     buffer(fd.as_raw_fd(), libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, FRAME_BUFFER);
     control_priority(fd.as_raw_fd());
     Ok(Rc::new(fd))
+}
+
+/// A stream socket for a TCP peer of `to`'s family, or for a unix one.
+pub fn open_stream(to: Option<SocketAddr>) -> io::Result<Fd> {
+    let family = match to {
+        Some(SocketAddr::V4(_)) => libc::AF_INET,
+        Some(SocketAddr::V6(_)) => libc::AF_INET6,
+        None => libc::AF_UNIX,
+    };
+    Ok(Rc::new(socket(family, libc::SOCK_STREAM, 0)?))
 }
 
 /// Names of the interfaces there are now, for messages about those there are not.

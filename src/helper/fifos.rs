@@ -1,0 +1,130 @@
+//! Named pipes: made, opened for the core, removed.
+//!
+//! A named pipe lies where others may write, as in /tmp, and is opened by root: what is there already must be a named pipe of ours or
+//! of its configured user, and nobody else may be able to exchange a directory on the way to it. Everything is looked at through
+//! fds, so that nothing can be exchanged between the look and the use. Read first: `sys/fifo.rs`.
+
+use super::lane::{Inbox, Line};
+use super::proto::{Ask, FileId, Tell};
+use super::{errno, text};
+use crate::note::Level;
+use crate::sys::{fifo, host};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// `EPERM`: what is there is not to be trusted.
+const DISTRUSTED: i32 = 1;
+/// `EEXIST`: something else is there.
+const OTHER: i32 = 17;
+
+/// The lane.
+pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
+    loop {
+        let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).next();
+        match next {
+            Ok(Ask::OpenFifo { fifo, path, uid, gid }) => match open(&path, uid, gid) {
+                Ok((fd, made)) => line.tell(&Tell::FifoReady { fifo, result: Ok(made) }, Some(fd.as_fd())),
+                Err(Refused { errno, why }) => {
+                    line.note(Level::Error, &text::fifo_refused(&path, &why));
+                    line.tell(&Tell::FifoReady { fifo, result: Err(errno) }, None);
+                }
+            },
+            Ok(Ask::RemoveFifo { path, file }) => {
+                if let Err(e) = remove(&path, file) {
+                    line.note(Level::Warning, &text::fifo_left(&path, &e));
+                }
+            }
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+struct Refused {
+    errno: i32,
+    why: String,
+}
+
+impl From<io::Error> for Refused {
+    fn from(e: io::Error) -> Refused {
+        Refused { errno: errno(&e), why: e.to_string() }
+    }
+}
+
+/// The fd, and which file was made if it was not there before.
+fn open(path: &str, uid: u32, gid: u32) -> Result<(OwnedFd, Option<FileId>), Refused> {
+    let (dir, name) = split(path)?;
+    let us = host::user();
+    trusted(&dir, &[0, us, uid], &[0, gid])?;
+    let dir = directory(&dir)?;
+    let found = fifo::find(&dir, name.as_bytes())?;
+    let file = FileId { dev: found.id.0, ino: found.id.1 };
+    if !found.is_fifo {
+        return Err(Refused { errno: OTHER, why: "it exists and is not a named pipe".into() });
+    }
+    if found.uid != us && found.uid != uid {
+        let why = format!("it belongs to uid {}, neither to kalived nor to uid {uid}", found.uid);
+        return Err(Refused { errno: DISTRUSTED, why });
+    }
+    let opened = if found.made { found.give(uid, gid).and_then(|()| found.open()) } else { found.open() };
+    match opened {
+        Ok(fd) => Ok((fd, found.made.then_some(file))),
+        Err(e) => {
+            if found.made {
+                let _ = fifo::remove(&dir, name.as_bytes(), found.id);
+            }
+            Err(e.into())
+        }
+    }
+}
+
+fn remove(path: &str, file: FileId) -> io::Result<()> {
+    let (dir, name) = split(path)?;
+    match fifo::remove(&directory(&dir)?, name.as_bytes(), (file.dev, file.ino)) {
+        // Somebody was quicker.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        r => r,
+    }
+}
+
+/// The directory and the name in it.
+fn split(path: &str) -> io::Result<(PathBuf, &OsStr)> {
+    let path = Path::new(path);
+    match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) if path.is_absolute() => Ok((dir.to_owned(), name)),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// The directory that a path without symbolic links leads to.
+fn directory(dir: &Path) -> io::Result<File> {
+    let file = File::open(fs::canonicalize(dir)?)?;
+    if file.metadata()?.is_dir() { Ok(file) } else { Err(io::ErrorKind::NotADirectory.into()) }
+}
+
+/// Nobody but `users` and `groups` may change a directory on the way, as it is written and as it is: not write to it, unless it is
+/// sticky, where only what one owns can be exchanged.
+fn trusted(dir: &Path, users: &[u32], groups: &[u32]) -> Result<(), Refused> {
+    let real = fs::canonicalize(dir)?;
+    for part in dir.ancestors().chain(real.ancestors()) {
+        // A symbolic link is as trusted as its owner.
+        let meta = fs::symlink_metadata(part)?;
+        let (mode, uid, gid) = (meta.mode(), meta.uid(), meta.gid());
+        let writable = mode & 0o002 != 0 || mode & 0o020 != 0 && !groups.contains(&gid);
+        if !users.contains(&uid) || meta.is_dir() && writable && mode & 0o1000 == 0 {
+            let why = format!(
+                "{} can be changed by others (owner {uid}, group {gid}, mode {:04o})",
+                part.display(),
+                mode & 0o7777
+            );
+            return Err(Refused { errno: DISTRUSTED, why });
+        }
+    }
+    Ok(())
+}

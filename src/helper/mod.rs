@@ -1,0 +1,133 @@
+//! The helper: a process that does for the core what may block. Files, processes, named pipes, host names.
+//!
+//! One thread reads the core's messages and hands each to the lane it is for; a lane is a thread of its own, begun when it is first
+//! needed, so that a file system that hangs does not stop the counting of processes, nor a name server either of them. Every
+//! lane answers the core directly: a message is one datagram, and none is torn. When the core's end of the line closes, the helper
+//! ends.
+//!
+//! Read in this order: `proto` (what is said), this file (who does what), `lane`, then `files`, `matching` and `processes`,
+//! `fifos`, `names`. Deliberately absent: anything that would have to survive; the core asks a new helper for all of it again.
+
+mod fifos;
+mod files;
+pub mod lane;
+pub mod matching;
+mod names;
+mod processes;
+pub mod proto;
+pub mod text;
+
+use crate::exit::ExitCode;
+use crate::note::Level;
+use crate::sys::{poll, seqpacket, signal};
+use lane::{Lane, Line};
+use proto::{Ask, Tell};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Where the guard puts the socket to the core.
+pub const SOCKET: i32 = 3;
+
+/// `EAGAIN`: the lane has too much to do.
+const BUSY: i32 = 11;
+
+/// `kalived --helper`: the socket is fd [`SOCKET`].
+pub fn main() -> ExitCode {
+    match seqpacket::inherited(SOCKET) {
+        Ok(socket) => {
+            // A terminal or a service manager signals all of us at once. We end when the core does, after its last word.
+            signal::ignore();
+            run(socket)
+        }
+        // Somebody typed it; there is nobody to talk to.
+        Err(_) => ExitCode::Fatal,
+    }
+}
+
+/// Serves the core at the other end of `socket` until that closes.
+pub fn run(socket: OwnedFd) -> ExitCode {
+    let line = Line::new(socket);
+    let mut lanes = Lanes::new(line.clone());
+    let mut buffer = vec![0; proto::LONGEST];
+    loop {
+        if poll::readable(&[line.fd()], -1).is_err() {
+            return ExitCode::Fatal;
+        }
+        match seqpacket::recv(line.fd(), &mut buffer) {
+            Ok(None) => {}
+            Ok(Some((0, _))) => break,
+            Ok(Some((n, _))) => match buffer.get(..n).map(Ask::decode) {
+                Some(Ok(ask)) => lanes.give(ask),
+                _ => line.note_once(Level::Error, text::MALFORMED),
+            },
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => line.note_once(Level::Error, text::MALFORMED),
+            Err(_) => return ExitCode::Fatal,
+        }
+    }
+    // A named pipe that we made is removed before we end.
+    lanes.fifos.finish();
+    ExitCode::Ok
+}
+
+struct Lanes {
+    line: Line,
+    files: Lane<Ask>,
+    processes: Lane<Ask>,
+    fifos: Lane<Ask>,
+    names: Lane<Ask>,
+}
+
+impl Lanes {
+    fn new(line: Line) -> Lanes {
+        Lanes {
+            files: Lane::new("files", 1, files::run),
+            processes: Lane::new("processes", 1, processes::run),
+            // One thread: what is removed under a name is removed before it is made again.
+            fifos: Lane::new("fifos", 1, fifos::run),
+            names: Lane::new("names", names::THREADS, names::run),
+            line,
+        }
+    }
+
+    fn give(&mut self, ask: Ask) {
+        // What a lane that is full cannot be asked for fails; what it cannot be told is of no consequence, the core is deaf to it.
+        let refused = match ask {
+            Ask::WatchFile { watch, .. } => {
+                let given = self.files.give(&self.line, ask);
+                given.err().map(|()| Tell::FileRead { watch, result: Err(BUSY) })
+            }
+            Ask::WatchProcesses { watch, .. } => {
+                let given = self.processes.give(&self.line, ask);
+                given.err().map(|()| Tell::Processes { watch, result: Err(BUSY) })
+            }
+            Ask::Unwatch { .. } => {
+                for lane in [&mut self.files, &mut self.processes] {
+                    if lane.begun() {
+                        let _ = lane.give(&self.line, ask.clone());
+                    }
+                }
+                None
+            }
+            Ask::OpenFifo { fifo, .. } => {
+                let given = self.fifos.give(&self.line, ask);
+                given.err().map(|()| Tell::FifoReady { fifo, result: Err(BUSY) })
+            }
+            Ask::RemoveFifo { .. } => {
+                let _ = self.fifos.give(&self.line, ask);
+                None
+            }
+            Ask::Lookup { conn, .. } => {
+                let given = self.names.give(&self.line, ask);
+                given.err().map(|()| Tell::Resolved { conn, result: Err(BUSY) })
+            }
+        };
+        if let Some(tell) = refused {
+            self.line.tell(&tell, None);
+        }
+    }
+}
+
+/// A positive errno for what went wrong; EIO where the system gave none.
+fn errno(e: &io::Error) -> i32 {
+    e.raw_os_error().filter(|n| *n > 0).unwrap_or(5)
+}

@@ -1,0 +1,308 @@
+//! What the core and the helper say to each other: one message, one datagram, nothing longer than [`LONGEST`].
+//!
+//! Either side treats the other's bytes as hostile: a message decodes whole and within its limits, or not at all. Names are the
+//! core's (`Key::to_bits`); the helper only gives them back. Read first: `effect.rs`, whose words these are.
+
+use crate::config::model::vrrp::ParamMatch;
+use crate::note::Level;
+use core::net::SocketAddr;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a message: a path of PATH_MAX (4,096), or a command line of some hundred words, and room to spare.
+pub const LONGEST: usize = 16 << 10;
+/// Bytes of a path (PATH_MAX).
+pub const LONGEST_PATH: usize = 4096;
+/// Bytes of a host name (255 in DNS, with room for the scope of an address).
+pub const LONGEST_HOST: usize = 300;
+/// Words of a command line that is looked for.
+pub const MOST_WORDS: usize = 512;
+/// Bytes of a tracked file that are read: a number fits.
+pub const FILE_BYTES: usize = 32;
+/// Addresses of one host name.
+pub const MOST_ADDRS: usize = 8;
+/// Bytes of a line for the log.
+pub const LONGEST_NOTE: usize = 1024;
+
+/// Core to helper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Tell a file's content, now and after each change.
+    WatchFile {
+        /// Name.
+        watch: u64,
+        /// Absolute path.
+        path: String,
+    },
+    /// Count processes, now and after each change.
+    WatchProcesses {
+        /// Name.
+        watch: u64,
+        /// Program and parameters, at least the program.
+        argv: Vec<String>,
+        /// How parameters are compared.
+        param_match: ParamMatch,
+        /// The command line, not `comm`.
+        full_command: bool,
+    },
+    /// No more of this watch, of either kind.
+    Unwatch {
+        /// Name.
+        watch: u64,
+    },
+    /// Make and open a named pipe.
+    OpenFifo {
+        /// Name.
+        fifo: u64,
+        /// Absolute path.
+        path: String,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// Remove a named pipe if it is still the one that was made.
+    RemoveFifo {
+        /// Absolute path.
+        path: String,
+        /// Which file that was.
+        file: FileId,
+    },
+    /// Addresses of a host.
+    Lookup {
+        /// For which connection.
+        conn: u64,
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+}
+
+/// Which file it is, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileId {
+    /// Device.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+}
+
+/// Helper to core. Errors are positive errnos.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tell {
+    /// A file's first bytes, at most [`FILE_BYTES`].
+    FileRead {
+        /// Name.
+        watch: u64,
+        /// Content.
+        result: Result<Vec<u8>, i32>,
+    },
+    /// How many processes match.
+    Processes {
+        /// Name.
+        watch: u64,
+        /// Number.
+        result: Result<u32, i32>,
+    },
+    /// With the fd, unless it failed.
+    FifoReady {
+        /// Name.
+        fifo: u64,
+        /// Which file was made, if it was not there before.
+        result: Result<Option<FileId>, i32>,
+    },
+    /// Addresses, at least one, at most [`MOST_ADDRS`].
+    Resolved {
+        /// For which connection.
+        conn: u64,
+        /// Addresses with the port asked for.
+        result: Result<Vec<SocketAddr>, i32>,
+    },
+    /// For the log, at most [`LONGEST_NOTE`] bytes, one line.
+    Note {
+        /// How loud: 3..=7 as syslog has it.
+        level: u8,
+        /// What.
+        text: String,
+    },
+}
+
+/// A message that does not decode within its limits, or would not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl Ask {
+    fn within_limits(&self) -> bool {
+        let path = |p: &str| p.starts_with('/') && p.len() <= LONGEST_PATH && !p.contains('\0');
+        match self {
+            Ask::WatchFile { path: p, .. } | Ask::OpenFifo { path: p, .. } | Ask::RemoveFifo { path: p, .. } => path(p),
+            Ask::WatchProcesses { argv, .. } => {
+                (1..=MOST_WORDS).contains(&argv.len()) && !argv.iter().any(|w| w.contains('\0'))
+            }
+            Ask::Unwatch { .. } => true,
+            Ask::Lookup { host, .. } => (1..=LONGEST_HOST).contains(&host.len()) && !host.contains('\0'),
+        }
+    }
+    /// The message, if it is within its limits.
+    pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        if self.within_limits() { encode(self) } else { Err(Malformed) }
+    }
+    /// Reads hostile bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Ask, Malformed> {
+        decode(bytes).and_then(|a: Ask| if a.within_limits() { Ok(a) } else { Err(Malformed) })
+    }
+}
+
+impl Tell {
+    fn within_limits(&self) -> bool {
+        let errno = |e: &i32| *e > 0;
+        match self {
+            Tell::FileRead { result, .. } => result.as_ref().map_or_else(errno, |b| b.len() <= FILE_BYTES),
+            Tell::Processes { result, .. } => result.as_ref().map_or_else(errno, |_| true),
+            Tell::FifoReady { result, .. } => result.as_ref().map_or_else(errno, |_| true),
+            Tell::Resolved { result, .. } => {
+                result.as_ref().map_or_else(errno, |a| (1..=MOST_ADDRS).contains(&a.len()))
+            }
+            Tell::Note { level, text } => {
+                (3..=7).contains(level) && text.len() <= LONGEST_NOTE && !text.contains(char::is_control)
+            }
+        }
+    }
+    /// A line for the log, cut and made printable.
+    pub fn note(level: Level, text: &str) -> Tell {
+        let mut text: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let end = (0..=LONGEST_NOTE.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        text.truncate(end);
+        Tell::Note { level: level as u8, text }
+    }
+    /// The message, if it is within its limits.
+    pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        if self.within_limits() { encode(self) } else { Err(Malformed) }
+    }
+    /// Reads hostile bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Tell, Malformed> {
+        decode(bytes).and_then(|t: Tell| if t.within_limits() { Ok(t) } else { Err(Malformed) })
+    }
+}
+
+fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Malformed> {
+    postcard::to_stdvec(message).ok().filter(|b| b.len() <= LONGEST).ok_or(Malformed)
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
+    if bytes.len() > LONGEST {
+        return Err(Malformed);
+    }
+    match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks() -> Vec<Ask> {
+        let path = || "/run/a b\u{e9}".to_owned();
+        let file = FileId { dev: u64::MAX, ino: 0 };
+        let processes = |param_match| Ask::WatchProcesses {
+            watch: 1 << 32,
+            argv: vec!["nginx".into(), String::new()],
+            param_match,
+            full_command: true,
+        };
+        vec![
+            Ask::WatchFile { watch: 1, path: path() },
+            processes(ParamMatch::Unset),
+            processes(ParamMatch::Partial),
+            Ask::Unwatch { watch: u64::MAX },
+            Ask::OpenFifo { fifo: 3, path: path(), uid: u32::MAX, gid: 0 },
+            Ask::RemoveFifo { path: path(), file },
+            Ask::Lookup { conn: 9, host: "fe80::1%eth0".into(), port: 25 },
+        ]
+    }
+
+    fn tells() -> Vec<Tell> {
+        vec![
+            Tell::FileRead { watch: 1, result: Ok(vec![0xff; FILE_BYTES]) },
+            Tell::FileRead { watch: 1, result: Err(2) },
+            Tell::Processes { watch: 1, result: Ok(u32::MAX) },
+            Tell::FifoReady { fifo: 1, result: Ok(None) },
+            Tell::FifoReady { fifo: 1, result: Ok(Some(FileId { dev: 1, ino: 2 })) },
+            Tell::Resolved { conn: 1, result: Ok(vec!["[fe80::1%3]:25".parse().unwrap()]) },
+            Tell::Resolved { conn: 1, result: Err(110) },
+            Tell::note(Level::Warning, "two\nlines"),
+        ]
+    }
+
+    #[test]
+    fn messages_survive_the_trip_and_none_is_read_from_a_part_or_with_more_behind() {
+        for a in asks() {
+            let bytes = a.encode().unwrap();
+            assert_eq!(Ask::decode(&bytes), Ok(a));
+            for cut in 0..bytes.len() {
+                assert_eq!(Ask::decode(&bytes[..cut]), Err(Malformed));
+            }
+            assert_eq!(Ask::decode(&[&bytes[..], &[0]].concat()), Err(Malformed));
+        }
+        for t in tells() {
+            let bytes = t.encode().unwrap();
+            assert_eq!(Tell::decode(&bytes), Ok(t));
+            for cut in 0..bytes.len() {
+                assert_eq!(Tell::decode(&bytes[..cut]), Err(Malformed));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_a_limit_is_neither_said_nor_heard() {
+        let asks = [
+            Ask::WatchFile { watch: 1, path: "relative".into() },
+            Ask::WatchFile { watch: 1, path: format!("/{}", "x".repeat(LONGEST_PATH)) },
+            Ask::OpenFifo { fifo: 1, path: "/a\0b".into(), uid: 0, gid: 0 },
+            Ask::Lookup { conn: 1, host: String::new(), port: 1 },
+            Ask::Lookup { conn: 1, host: "x".repeat(LONGEST_HOST + 1), port: 1 },
+            Ask::WatchProcesses { watch: 1, argv: vec![], param_match: ParamMatch::Exact, full_command: false },
+            Ask::WatchProcesses {
+                watch: 1,
+                argv: vec![String::new(); MOST_WORDS + 1],
+                param_match: ParamMatch::Exact,
+                full_command: false,
+            },
+        ];
+        for a in asks {
+            assert_eq!(a.encode(), Err(Malformed), "{a:?}");
+            assert_eq!(Ask::decode(&postcard::to_stdvec(&a).unwrap()), Err(Malformed), "{a:?}");
+        }
+        let long = Ask::WatchProcesses {
+            watch: 1,
+            argv: vec!["x".repeat(LONGEST)],
+            param_match: ParamMatch::Exact,
+            full_command: false,
+        };
+        assert_eq!(long.encode(), Err(Malformed));
+        let tells = [
+            Tell::FileRead { watch: 1, result: Ok(vec![0; FILE_BYTES + 1]) },
+            Tell::FileRead { watch: 1, result: Err(0) },
+            Tell::Processes { watch: 1, result: Err(-2) },
+            Tell::Resolved { conn: 1, result: Ok(vec![]) },
+            Tell::Resolved { conn: 1, result: Ok(vec!["1.1.1.1:1".parse().unwrap(); MOST_ADDRS + 1]) },
+            Tell::Note { level: 0, text: "x".into() },
+            Tell::Note { level: 4, text: "two\nlines".into() },
+        ];
+        for t in tells {
+            assert_eq!(t.encode(), Err(Malformed), "{t:?}");
+            assert_eq!(Tell::decode(&postcard::to_stdvec(&t).unwrap()), Err(Malformed), "{t:?}");
+        }
+        assert!(Tell::note(Level::Info, &"\u{e9}".repeat(LONGEST_NOTE)).encode().is_ok());
+    }
+
+    #[test]
+    fn a_length_that_lies_costs_no_memory() {
+        // WatchProcesses with 2^60 words.
+        let mut bytes = vec![1, 1];
+        bytes.extend([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10]);
+        assert_eq!(Ask::decode(&bytes), Err(Malformed));
+    }
+}

@@ -1,0 +1,29 @@
+//! What the helper has said in the log.
+
+use std::fmt::Display;
+use std::io;
+
+/// The core's message does not decode.
+pub const MALFORMED: &str = "helper: a message of the core could not be read";
+
+/// No events of processes.
+pub fn no_connector(why: &dyn Display) -> String {
+    format!("track_process: the kernel's process events are not available ({why}): /proc is read every 200 ms instead")
+}
+
+/// No events of files.
+pub fn no_inotify(why: &io::Error) -> String {
+    format!(
+        "track_file: changes of files are not told by the kernel here ({why}): they are looked for every second instead"
+    )
+}
+
+/// A named pipe that is not used.
+pub fn fifo_refused(path: &str, why: &str) -> String {
+    format!("notify fifo {path} is not used: {why}")
+}
+
+/// A named pipe that stays.
+pub fn fifo_left(path: &str, why: &io::Error) -> String {
+    format!("notify fifo {path} could not be removed: {why}")
+}

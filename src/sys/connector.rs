@@ -1,0 +1,170 @@
+//! The kernel's process connector: tells of every fork, exec, exit and change of a process' name.
+//!
+//! It exists in the initial network namespace only, tells the initial pid namespace only, and wants CAP_NET_ADMIN. Where one of
+//! these is missing it says so, or says nothing at all: so it counts as there only after it has answered.
+
+use super::socket::{SockAddr, bind, buffer, socket};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// `NETLINK_CONNECTOR`.
+const PROTOCOL: i32 = 11;
+/// `CN_IDX_PROC` and `CN_VAL_PROC`.
+const PROC: u32 = 1;
+/// `PROC_CN_MCAST_LISTEN`.
+const LISTEN: u32 = 1;
+/// Bytes in front of the event: `nlmsghdr` and `cn_msg`.
+const HEADERS: usize = 16 + 20;
+/// Bytes of an event in front of what it is about: kind, cpu, time.
+const EVENT: usize = 16;
+/// Receive buffer asked for, bytes. An event is accounted with some 800: doubled by the kernel this holds 10,000, which is a
+/// machine that builds something while we do not run for a second.
+const RECEIVE_BUFFER: i32 = 4 << 20;
+/// Our number in the request, given back in its answer.
+const SEQUENCE: u32 = 0x6b61_6c69;
+
+/// What happened to a process. Threads are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It began, or became another program, or changed its name.
+    Changed(i32),
+    /// It is gone.
+    Gone(i32),
+    /// The answer to [`Connector::listen`]: zero or a positive errno.
+    Answer(u32),
+    /// Something that is of no interest.
+    Other,
+}
+
+/// See the module.
+pub struct Connector(OwnedFd);
+
+impl Connector {
+    /// Joins, before the first look at /proc, so that nothing falls in between. What it says is only to be believed after an
+    /// [`Event::Answer`] of zero.
+    pub fn listen() -> io::Result<Connector> {
+        let fd = socket(libc::AF_NETLINK, libc::SOCK_DGRAM, PROTOCOL)?;
+        buffer(fd.as_raw_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
+        bind(fd.as_raw_fd(), &SockAddr::netlink(PROC))?;
+        let mut m = Vec::with_capacity(HEADERS + 4);
+        m.extend((HEADERS as u32 + 4).to_ne_bytes());
+        m.extend((libc::NLMSG_DONE as u16).to_ne_bytes());
+        m.extend([0; 10]);
+        for word in [PROC, PROC, SEQUENCE, 0] {
+            m.extend(word.to_ne_bytes());
+        }
+        m.extend(4u16.to_ne_bytes());
+        m.extend([0; 2]);
+        m.extend(LISTEN.to_ne_bytes());
+        let to = SockAddr::netlink(0);
+        // SAFETY: message and address outlive the call and know their lengths.
+        let n = unsafe { libc::sendto(fd.as_raw_fd(), m.as_ptr().cast(), m.len(), 0, to.as_ptr(), to.len()) };
+        if n < 0 { Err(io::Error::last_os_error()) } else { Ok(Connector(fd)) }
+    }
+
+    /// Readable when there are events.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// The next event; `None`: there is none now. ENOBUFS: events were lost.
+    pub fn next(&self) -> io::Result<Option<Event>> {
+        let mut bytes = [0u8; 256];
+        // SAFETY: all-zero is a valid sockaddr_nl.
+        let mut from: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
+        let mut len = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+        // SAFETY: buffer, address and length outlive the call, and the lengths are theirs.
+        let n = unsafe {
+            libc::recvfrom(
+                self.0.as_raw_fd(),
+                bytes.as_mut_ptr().cast(),
+                bytes.len(),
+                libc::MSG_DONTWAIT,
+                (&raw mut from).cast(),
+                &raw mut len,
+            )
+        };
+        let Ok(n) = usize::try_from(n) else {
+            let e = io::Error::last_os_error();
+            return match e.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+                _ => Err(e),
+            };
+        };
+        // Any process may send to our port; only the kernel has port 0.
+        let kernel = from.nl_pid == 0;
+        Ok(Some(if kernel { parse(bytes.get(..n).unwrap_or_default()) } else { Event::Other }))
+    }
+}
+
+/// Whether an error of [`Connector::next`] means that events were lost, not that it is of no use any more.
+pub fn lost(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(libc::ENOBUFS)
+}
+
+fn parse(bytes: &[u8]) -> Event {
+    let word = |at: usize| {
+        let b = bytes.get(at..at.checked_add(4)?)?;
+        Some(u32::from_ne_bytes(b.try_into().ok()?))
+    };
+    let data = |i: usize| word(HEADERS + EVENT + 4 * i);
+    let leader = |pid: Option<u32>, tgid: Option<u32>| {
+        let pid = i32::try_from(pid?).ok()?;
+        (tgid == u32::try_from(pid).ok() && pid > 0).then_some(pid)
+    };
+    if word(16) != Some(PROC) || word(20) != Some(PROC) {
+        return Event::Other;
+    }
+    let event = match word(HEADERS) {
+        // To us, and not to somebody else who listens.
+        Some(0) if word(24) == Some(SEQUENCE) => data(0).map(Event::Answer),
+        // fork: parent (pid, tgid), child (pid, tgid).
+        Some(1) => leader(data(2), data(3)).map(Event::Changed),
+        // exec, comm: pid, tgid.
+        Some(2 | 0x200) => leader(data(0), data(1)).map(Event::Changed),
+        // exit.
+        Some(0x8000_0000) => leader(data(0), data(1)).map(Event::Gone),
+        _ => None,
+    };
+    event.unwrap_or(Event::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: u32, data: &[u32]) -> Vec<u8> {
+        let mut m = vec![0; 16];
+        for word in [PROC, PROC, SEQUENCE, 1, 0, kind, 0, 0, 0].iter().chain(data) {
+            m.extend(word.to_ne_bytes());
+        }
+        m
+    }
+
+    #[test]
+    fn processes_are_told_from_threads() {
+        for (kind, data, event) in [
+            (1, vec![1, 1, 7, 7], Event::Changed(7)),
+            (1, vec![1, 1, 8, 7], Event::Other),
+            (2, vec![7, 7], Event::Changed(7)),
+            (0x200, vec![7, 7, 0, 0, 0, 0], Event::Changed(7)),
+            (0x200, vec![8, 7, 0, 0, 0, 0], Event::Other),
+            (0x8000_0000, vec![7, 7, 0, 0], Event::Gone(7)),
+            (0x8000_0000, vec![8, 7, 0, 0], Event::Other),
+            (0x8000_0000, vec![0, 0, 0, 0], Event::Other),
+            (2, vec![u32::MAX, u32::MAX], Event::Other),
+            (4, vec![7, 7], Event::Other),
+            (0, vec![1], Event::Answer(1)),
+        ] {
+            let m = message(kind, &data);
+            assert_eq!(parse(&m), event, "{kind:#x} {data:?}");
+            for cut in 0..m.len() {
+                let _ = parse(&m[..cut]);
+            }
+        }
+        assert_eq!(parse(&[]), Event::Other);
+        let mut foreign = message(0, &[0]);
+        foreign[24] ^= 1;
+        assert_eq!(parse(&foreign), Event::Other);
+    }
+}

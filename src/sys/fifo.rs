@@ -1,0 +1,124 @@
+//! Named pipes: made and opened by the helper, where nothing that somebody planted is opened by mistake; written to by the core.
+//!
+//! Deliberately absent: where in the file system a named pipe may lie (`helper/fifos.rs`).
+
+use super::op::Fd;
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+
+/// Bytes that a write to a pipe takes whole or not at all (PIPE_BUF).
+pub const ATOMIC: usize = libc::PIPE_BUF;
+
+/// A named pipe that was found or made, not opened yet: it cannot be exchanged any more.
+pub struct Found {
+    /// What was found; opened with `O_PATH`: neither a device nor anything else notices.
+    path: OwnedFd,
+    /// Whether we made it.
+    pub made: bool,
+    /// Whether it is a named pipe.
+    pub is_fifo: bool,
+    /// Owner.
+    pub uid: u32,
+    /// Device and inode.
+    pub id: (u64, u64),
+}
+
+/// The named pipe `name` (one path component) in `dir`, made with mode 0644 less the umask if it is not there. A symbolic link is
+/// not followed: it is found as what it is.
+pub fn find(dir: &File, name: &[u8]) -> io::Result<Found> {
+    let name = CString::new(name)?;
+    // SAFETY: `name` is a C string that outlives the call.
+    let made = unsafe { libc::mkfifoat(dir.as_raw_fd(), name.as_ptr(), 0o644) } == 0;
+    if !made {
+        let e = io::Error::last_os_error();
+        if e.kind() != io::ErrorKind::AlreadyExists {
+            return Err(e);
+        }
+    }
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: as above.
+    let fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a fresh fd that nobody else has.
+    let path = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    let meta = path.metadata()?;
+    Ok(Found {
+        made,
+        is_fifo: meta.file_type().is_fifo(),
+        uid: meta.uid(),
+        id: (meta.dev(), meta.ino()),
+        path: path.into(),
+    })
+}
+
+impl Found {
+    /// Gives it to `uid` and `gid`.
+    pub fn give(&self, uid: u32, gid: u32) -> io::Result<()> {
+        // SAFETY: an empty C string literal; the fd is open. AT_EMPTY_PATH: the file itself, whatever its name is now.
+        let r = unsafe { libc::fchownat(self.path.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) };
+        if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Opens it for reading and writing, so that there is always a reader and a write never fails for want of one. Never waits,
+    /// then or later.
+    pub fn open(&self) -> io::Result<OwnedFd> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
+            .open(format!("/proc/self/fd/{}", self.path.as_raw_fd()))?;
+        Ok(file.into())
+    }
+}
+
+/// Removes `name` in `dir` if it is the named pipe `id`.
+pub fn remove(dir: &File, name: &[u8], id: (u64, u64)) -> io::Result<()> {
+    let name = CString::new(name)?;
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: `name` is a C string that outlives the call.
+    let fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a fresh fd that nobody else has.
+    let meta = File::from(unsafe { OwnedFd::from_raw_fd(fd) }).metadata()?;
+    if !meta.file_type().is_fifo() || (meta.dev(), meta.ino()) != id {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    // SAFETY: as above.
+    if unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Whether an fd from another process is a pipe that a write never waits on.
+pub fn usable(fd: impl AsFd) -> bool {
+    // SAFETY: no pointers.
+    let flags = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETFL) };
+    let writes = flags & libc::O_ACCMODE == libc::O_RDWR;
+    let fifo = || {
+        let copy = fd.as_fd().try_clone_to_owned()?;
+        Ok::<_, io::Error>(File::from(copy).metadata()?.file_type().is_fifo())
+    };
+    flags >= 0 && flags & libc::O_NONBLOCK != 0 && writes && fifo().unwrap_or(false)
+}
+
+/// Writes `line`, at most [`ATOMIC`] bytes, whole or not at all: `WouldBlock` when there is no room.
+pub fn write(fd: &Fd, line: &[u8]) -> io::Result<()> {
+    if line.len() > ATOMIC {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    // SAFETY: `line` outlives the call. The fd does not block (`usable`).
+    let n = unsafe { libc::write(fd.as_raw_fd(), line.as_ptr().cast(), line.len()) };
+    match usize::try_from(n) {
+        Ok(n) if n == line.len() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
