@@ -52,7 +52,11 @@ impl Compiler {
 
     /// It ended: the image, which nobody changes any more; or why there is none.
     pub fn finish(self, end: End) -> Result<Rc<File>, String> {
-        let first = || self.messages().into_iter().find(|l| l.contains("error")).unwrap_or_default();
+        let first = || {
+            let lines = self.messages();
+            let with = |word: &str| lines.iter().find(|l| l.contains(word)).cloned();
+            with(": fatal: ").or_else(|| with(": error: ")).unwrap_or_default()
+        };
         match end {
             End::Exited(0) => {}
             _ if self.late => return Err(format!("reading it took longer than {} s", LIMIT.as_secs())),

@@ -58,7 +58,7 @@ impl Guard {
         self.answers.systemd.reloading(now);
         match Compiler::start(&self.roles, false, &self.reports, now) {
             Ok(c) => self.reloads.step = Some(Step::Compiling(c)),
-            Err(e) => self.reloaded(now, false, &format!("the compiler could not be started: {e}")),
+            Err(e) => self.not_reloaded(now, &format!("the compiler could not be started: {e}")),
         }
     }
 
@@ -72,7 +72,7 @@ impl Guard {
                 self.note(text::compiler(&line));
             }
             match compiler.finish(end) {
-                Err(why) => self.reloaded(now, false, &why),
+                Err(why) => self.not_reloaded(now, &why),
                 Ok(image) if self.core.is_some() => {
                     self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
                     self.tell_with(ToCore::Config, Some(&image));
@@ -94,7 +94,13 @@ impl Guard {
         }
     }
 
-    /// A reload is over, for good or ill.
+    /// A reload failed before the core could say anything about it.
+    fn not_reloaded(&mut self, now: Instant, why: &str) {
+        self.note(text::reloaded(false, why));
+        self.reloaded(now, false, why);
+    }
+
+    /// A reload is over, for good or ill; that was said.
     fn reloaded(&mut self, now: Instant, done: bool, text: &str) {
         if let Some(Step::Applying(image, _)) = self.reloads.step.take()
             && done
@@ -107,8 +113,7 @@ impl Guard {
         for client in core::mem::take(&mut self.reloads.asked) {
             self.answers.answer(client, done, &note.text);
         }
-        self.reloads.last = Some(note.text.clone());
-        self.note(note);
+        self.reloads.last = Some(note.text);
         self.reloads.asked = core::mem::take(&mut self.reloads.asked_later);
         if self.reloads.queue.done() {
             self.begin_reload(now);
@@ -130,7 +135,7 @@ impl Guard {
         match &mut self.reloads.step {
             Some(Step::Compiling(c)) => c.tick(now),
             Some(Step::Applying(_, until)) if now >= *until => {
-                self.reloaded(now, false, "the VRRP process did not answer");
+                self.not_reloaded(now, "the VRRP process did not answer");
             }
             _ => {}
         }

@@ -23,7 +23,7 @@ use crate::note::{Level, Note};
 use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
 use crate::sys::pidfile::{PidFile, Refused};
-use crate::sys::{clock, memfd, signal, unixsock};
+use crate::sys::{child, clock, memfd, signal, unixsock};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -35,6 +35,10 @@ pub(crate) const SYSLOG: &str = "/dev/log";
 /// The whole program; its exit code.
 pub fn program() -> u8 {
     let args: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    // After an exec of /proc/self/exe the name is "exe".
+    if args.first().is_some_and(|a| a.starts_with("kalived: ")) {
+        child::set_name(c"kalived");
+    }
     if let Some((role, rest)) = args.get(1..).and_then(<[String]>::split_first) {
         match role.as_str() {
             role::CORE => return core::role(rest) as u8,
