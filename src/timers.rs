@@ -20,6 +20,8 @@ pub enum Due {
     Reannounce(VrKey),
     /// An advert could not be sent; try again within the interval.
     AdvertRetry(VrKey),
+    /// The last advert that the process before has armed leaves: from now on they are all ours.
+    Inherited(VrKey),
     /// Second GARP burst.
     GarpSecond(VrKey),
     /// `garp_master_refresh`.
@@ -91,6 +93,7 @@ impl Timers {
             PreemptDelay(vr),
             Reannounce(vr),
             AdvertRetry(vr),
+            Inherited(vr),
             GarpSecond(vr),
             GarpRefresh(vr),
             GarpLast(vr),

@@ -10,6 +10,8 @@ pub mod file;
 pub mod flip;
 pub mod process;
 pub mod script;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 use crate::child::Children;

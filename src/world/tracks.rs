@@ -108,6 +108,10 @@ impl World {
         if !changed {
             return;
         }
+        if self.reloading() {
+            // Some virtual routers track other things already.
+            self.link_tracks();
+        }
         for vr in self.track_users.get(&track).cloned().unwrap_or_default() {
             self.evaluate(now, vr, fx);
         }

@@ -12,7 +12,7 @@ use crate::run::{Sabotage, Sim, Work};
 use crate::{net, packet};
 use bytes::Bytes;
 use core::net::IpAddr;
-use kalived::effect::{Effect, NetOp};
+use kalived::effect::{Effect, NetOp, SockSpec};
 use kalived::event::Errno;
 use kalived::id::SockKey;
 use kalived::time::Instant;
@@ -87,8 +87,9 @@ impl Sim {
                 | Effect::Write { .. }
                 | Effect::CloseConn { .. }
                 | Effect::Compile
-                | Effect::Reloaded(_)
+                | Effect::StandingBy
                 | Effect::Frozen => {}
+                Effect::Reloaded(r) => self.reloaded(node, r.done),
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);
                 }
@@ -166,8 +167,19 @@ impl Sim {
         self.look_at_kernel(node);
     }
 
+    /// Armed by a process that froze: it is still there, until the last of them has left.
+    fn inherited_due(&mut self, node: usize) {
+        let now = self.nodes[node].clock(self.ground.now);
+        while self.nodes[node].leaving.first().is_some_and(|(at, ..)| *at <= now) {
+            let (_, sock, packet) = self.nodes[node].leaving.remove(0);
+            // Who armed it does not mind any more whether it can be sent.
+            let _ = self.send_by(node, sock, &packet, How::Left);
+        }
+    }
+
     /// The kernel sends what is armed and due, unless the process is stopped: the send is made in its context.
     pub fn armed_due(&mut self, node: usize) {
+        self.inherited_due(node);
         let now = self.nodes[node].clock(self.ground.now);
         loop {
             let Some(p) = self.nodes[node].process.as_mut().filter(|p| !p.paused) else { return };
@@ -182,6 +194,11 @@ impl Sim {
     }
 
     fn send(&mut self, node: usize, sock: SockKey, packet: &Bytes, how: How) -> Result<(), Errno> {
+        let spec = self.nodes[node].process.as_ref().and_then(|p| p.socks.get(&sock)).copied();
+        self.send_by(node, spec, packet, how)
+    }
+
+    fn send_by(&mut self, node: usize, spec: Option<SockSpec>, packet: &Bytes, how: How) -> Result<(), Errno> {
         let read = packet::advert(packet);
         let opts = &self.ground.opts;
         let found = read.and_then(|a| Some((opts.group(a.vrid, kalived::config::model::Family::of(&a.src))?, a)));
@@ -189,7 +206,7 @@ impl Sim {
             self.violate("packet".into(), format!("node {node} sent what is no advert of ours: {packet:02x?}"));
             return Ok(());
         };
-        let sent = self.can_send(node, sock, &advert);
+        let sent = self.can_send(node, spec, &advert);
         if sent.is_err() {
             self.fact(Fact::Unsent { node, group, how });
             return sent;
@@ -201,9 +218,9 @@ impl Sim {
         Ok(())
     }
 
-    fn can_send(&mut self, node: usize, sock: SockKey, advert: &Advert) -> Result<(), Errno> {
+    fn can_send(&mut self, node: usize, spec: Option<SockSpec>, advert: &Advert) -> Result<(), Errno> {
         let n = &self.nodes[node];
-        let Some(spec) = n.process.as_ref().and_then(|p| p.socks.get(&sock)) else { return Err(Errno::ENODEV) };
+        let Some(spec) = spec else { return Err(Errno::ENODEV) };
         if n.kernel.ifindex != Some(spec.ifindex) {
             return Err(Errno::ENODEV);
         }

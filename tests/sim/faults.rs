@@ -50,11 +50,17 @@ pub enum Class {
     SockLoss,
     /// Half of the sends fail, as with a closed firewall or a full queue.
     SendError,
+    /// Another configuration, or the same once more.
+    Reload,
+    /// Killed, and another process goes on from the snapshot that was written last.
+    CrashResume,
+    /// Another process takes over.
+    HandOver,
 }
 
 impl Class {
     /// All of them, in order of their number.
-    pub const ALL: [Class; 20] = [
+    pub const ALL: [Class; 23] = [
         Class::Loss,
         Class::Delay,
         Class::Duplicate,
@@ -75,6 +81,9 @@ impl Class {
         Class::WallStep,
         Class::SockLoss,
         Class::SendError,
+        Class::Reload,
+        Class::CrashResume,
+        Class::HandOver,
     ];
     /// Whether it is drawn per packet (the others are periods).
     pub fn per_packet(self) -> bool {

@@ -31,6 +31,8 @@ pub struct NodeGround {
     pub paused: bool,
     /// The loop is busy.
     pub stalled: bool,
+    /// Frozen, and the process that takes over has not begun.
+    pub handing: bool,
     /// Sends fail.
     pub mute: bool,
     /// Interface there, up and running, with the node's own addresses usable.
@@ -47,6 +49,8 @@ pub struct NodeGround {
     pub clock_touched: Instant,
     /// By group.
     pub vr: Vec<Vr>,
+    /// By group: whether its configuration in force lists the last address of the group too.
+    pub spare: Vec<bool>,
     /// By group, by VIP: whether the kernel has it.
     pub vips: Vec<Vec<bool>>,
 }
@@ -54,7 +58,7 @@ pub struct NodeGround {
 impl NodeGround {
     /// Runs, unhindered, with all it needs.
     pub fn healthy(&self) -> bool {
-        self.alive && !self.paused && !self.stalled && !self.mute && !self.stale && self.fit
+        self.alive && !self.paused && !self.stalled && !self.handing && !self.mute && !self.stale && self.fit
     }
 }
 
@@ -83,6 +87,10 @@ impl Ground {
     /// Both directions open.
     pub fn connected(&self, a: usize, b: usize) -> bool {
         self.cut[a][b] == 0 && self.cut[b][a] == 0
+    }
+    /// Whether a node's configuration lists a virtual address of a group, by its place among them.
+    pub fn lists(&self, node: usize, group: usize, vip: usize) -> bool {
+        vip + 1 < self.opts.groups[group].vips.len() || self.nodes[node].spare[group]
     }
     /// The priority and address that decide between two Masters.
     pub fn rank(&self, node: usize, group: usize) -> (u8, u8) {
@@ -130,6 +138,8 @@ pub enum How {
     Now,
     /// By the kernel, armed before.
     Armed,
+    /// As `Armed`, by a process that froze.
+    Left,
 }
 
 /// What happened.
@@ -220,8 +230,42 @@ pub enum Fact {
         /// Which.
         node: usize,
     },
+    /// Another configuration is in force for this virtual router (already in the ground).
+    Altered {
+        /// Where.
+        node: usize,
+        /// Which group.
+        group: usize,
+        /// Its priority before.
+        from: u8,
+    },
     /// A fault began or ended here (already in the ground).
     Touched,
+    /// As `Heard`, by a process in standby.
+    Overheard {
+        /// By whom.
+        node: usize,
+        /// Of which group.
+        group: usize,
+        /// The advert.
+        advert: Advert,
+        /// Who sent it.
+        from: usize,
+    },
+    /// A process goes on from another one's snapshot. What it knows from there is not known to the checkers.
+    Inherits {
+        /// Where.
+        node: usize,
+    },
+    /// In the calm a process is replaced, in time: nobody may notice.
+    PassedOn {
+        /// Whose.
+        node: usize,
+        /// It crashed.
+        crash: bool,
+    },
+    /// The watch that began with `PassedOn` is over.
+    PassedOnLongAgo,
     /// Nothing new: time has come this far. At least once per event.
     Tick,
     /// The node got SIGTERM in the calm after the healing.

@@ -83,6 +83,10 @@ impl Sim {
                 }
                 self.boot(node);
             }
+            Class::CrashResume if begins => self.crash(node),
+            Class::CrashResume => self.boot_again(node),
+            Class::HandOver if begins => self.freeze(node, 0),
+            Class::HandOver => self.go(node),
             Class::Pause => self.pause(node, begins),
             Class::Stall => {
                 if let Some(p) = self.nodes[node].process.as_mut() {
@@ -162,6 +166,11 @@ impl Sim {
                     }
                 }
             }
+            Class::Reload => {
+                if begins {
+                    self.draw_reload(node);
+                }
+            }
             Class::SendError => {
                 self.nodes[node].send_errors = begins;
                 self.ground.nodes[node].mute = begins;
@@ -222,8 +231,12 @@ impl Sim {
             return;
         }
         for node in 0..self.nodes.len() {
+            // Its file is as drawn again; a process that is started below reads it so.
+            let line = self.variations[node].line;
+            let drawn = crate::reload::Variation { line, ..self.drawn[node].clone() };
+            self.vary(node, drawn);
             for class in Class::ALL.into_iter().filter(|c| !c.per_packet()) {
-                if !matches!(class, Class::Crash | Class::Stop) {
+                if !matches!(class, Class::Crash | Class::Stop | Class::CrashResume) {
                     self.change(class, node, false);
                 }
             }

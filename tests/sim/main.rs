@@ -10,6 +10,7 @@
 mod exec;
 mod faults;
 mod ground;
+mod handover;
 mod inject;
 mod invariants;
 mod kernel;
@@ -17,6 +18,7 @@ mod net;
 mod node;
 mod options;
 mod packet;
+mod reload;
 mod rng;
 mod run;
 mod shrink;
@@ -182,6 +184,8 @@ fn canaries() {
         (Sabotage::RaisePriorities, Id::L1),
         (Sabotage::SwallowFarewell, Id::L2),
         (Sabotage::KillForTerm, Id::L2),
+        (Sabotage::EarlyHeir, Id::H1),
+        (Sabotage::LateHeir, Id::H1),
     ];
     for (lie, id) in lies {
         let how = How { sabotage: Some(lie), only: Some(id), ..How::default() };

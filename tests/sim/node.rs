@@ -11,6 +11,7 @@ use kalived::config::model::Config;
 use kalived::effect::{Effects, SockSpec};
 use kalived::event::{Errno, ReqId, RxMeta, Signal};
 use kalived::id::{SockKey, VrKey};
+use kalived::snapshot::Snapshot;
 use kalived::time::Instant;
 use kalived::world::World;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -68,6 +69,15 @@ pub enum Completion {
     Net(Msg),
     /// A signal.
     Signal(Signal),
+    /// Another configuration was compiled; `same`: it says what the one before said.
+    Config {
+        /// What.
+        config: Box<Config>,
+        /// Whether.
+        same: bool,
+    },
+    /// To a process in standby: what the one before left, and since when that is dead.
+    Go(Option<Box<Snapshot>>, Option<Instant>),
 }
 
 /// Completions by source: in order within one source, in any order between two.
@@ -95,7 +105,9 @@ impl Inbox {
             Completion::SendFailed { .. }
             | Completion::SockReady { .. }
             | Completion::SockLost { .. }
-            | Completion::Signal(_) => {
+            | Completion::Config { .. }
+            | Completion::Signal(_)
+            | Completion::Go(..) => {
                 self.rest.push_back(c);
             }
         }
@@ -107,6 +119,10 @@ impl Inbox {
             && self.netlink.is_empty()
             && self.rest.is_empty()
             && self.datagrams.values().all(VecDeque::is_empty)
+    }
+    /// Whether a configuration waits.
+    pub fn has_config(&self) -> bool {
+        self.rest.iter().any(|c| matches!(c, Completion::Config { .. }))
     }
     /// Takes all, the sources woven together at random.
     pub fn take(&mut self, rng: &mut Rng) -> Vec<Completion> {
@@ -162,6 +178,8 @@ pub struct Process {
     pub stalled: bool,
     /// `Event::Start` was given.
     pub started: bool,
+    /// In standby while another one is in charge.
+    pub waiting: bool,
 }
 
 /// See the module.
@@ -200,20 +218,29 @@ pub struct Node {
     pub send_errors: bool,
     /// SIGTERM is under way or being acted on.
     pub asked_to_stop: bool,
+    /// The snapshot written last.
+    pub snapshot: Option<Snapshot>,
+    /// What the next `Go` says.
+    pub orders: Option<(Option<Box<Snapshot>>, Option<Instant>)>,
+    /// Adverts of processes that froze, by time, with their socket.
+    pub leaving: Vec<(Instant, Option<SockSpec>, Bytes)>,
+    /// Netlink requests of this process and later ones are still done.
+    pub heir_of: u32,
     /// Order of completions, lengths of small delays.
     pub rng: Rng,
 }
 
 impl Node {
     /// Starts a process; the first turn is up to the caller.
-    pub fn start(&mut self, config: Config) {
+    pub fn start(&mut self, world: World) {
         self.incarnation += 1;
+        self.heir_of = self.incarnation;
         self.turn_at = None;
         (self.overrun, self.lost) = (false, false);
         self.open.clear();
         self.asked_to_stop = false;
         self.process = Some(Process {
-            world: World::new(config),
+            world,
             fx: Effects::default(),
             socks: BTreeMap::new(),
             armed: BTreeMap::new(),
@@ -221,6 +248,7 @@ impl Node {
             paused: false,
             stalled: false,
             started: false,
+            waiting: false,
         });
     }
     /// What the node's monotonic clock says.

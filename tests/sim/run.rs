@@ -12,6 +12,7 @@ use crate::kernel::{Kernel, Msg};
 use crate::net::{self, Flight, Paths};
 use crate::node::{Completion, Node};
 use crate::options::{Options, Without};
+use crate::reload::Variation;
 use crate::rng::Rng;
 use crate::trace::{Figures, Trace};
 use core::net::IpAddr;
@@ -21,6 +22,7 @@ use kalived::effect::NetOp;
 use kalived::event::{ReqId, Signal};
 use kalived::time::Instant;
 use kalived::vrrp::State;
+use kalived::world::World;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -54,6 +56,10 @@ pub enum Sabotage {
     SwallowFrames,
     /// Half of the time the loop wakes late, by half an interval.
     LateWakes,
+    /// A successor is told that the last armed advert leaves an interval earlier.
+    EarlyHeir,
+    /// A successor is told that the process before died just now.
+    LateHeir,
 }
 
 /// What is in the queue.
@@ -71,6 +77,8 @@ pub enum Work {
     Dump { node: usize, incarnation: u32, addrs: bool },
     /// A process is started.
     Boot { node: usize },
+    /// A successor begins.
+    Go { node: usize },
     /// A fault begins or ends.
     Fault { class: Class, node: usize, begins: bool },
     /// Duplicate address detection is over.
@@ -158,7 +166,11 @@ pub struct Sim {
     fault_rngs: Vec<Vec<Rng>>,
     pub one_way: Vec<Option<usize>>,
     pub isolated: Vec<bool>,
-    script: Rng,
+    pub script: Rng,
+    /// What each node's file says, and what it was drawn to say.
+    pub variations: Vec<Variation>,
+    pub drawn: Vec<Variation>,
+    pub reloading_since: Vec<Option<Instant>>,
 }
 
 /// Runs a seed.
@@ -202,6 +214,10 @@ impl Sim {
                     open: Default::default(),
                     netlink_errors: false,
                     asked_to_stop: false,
+                    snapshot: None,
+                    orders: None,
+                    leaving: Vec::new(),
+                    heir_of: 0,
                     socket_errors: false,
                     send_errors: false,
                     rng,
@@ -213,6 +229,7 @@ impl Sim {
             alive: false,
             paused: false,
             stalled: false,
+            handing: false,
             mute: false,
             stale: true,
             fit: true,
@@ -221,11 +238,13 @@ impl Sim {
             netlink_touched: Instant::default(),
             clock_touched: now,
             vr: vec![vr; opts.groups.len()],
+            spare: vec![false; opts.groups.len()],
             vips: opts.groups.iter().map(|g| vec![false; g.vips.len()]).collect(),
         };
         let extra = opts.rates[Class::Delay as usize].extra;
         let paths = Paths::draw(&mut Rng::stream(seed, PATHS, 0), n, opts.wire, extra);
         let fault_rngs = Class::ALL.map(|c| (0..n).map(|i| c.stream(seed, i)).collect()).to_vec();
+        let drawn: Vec<Variation> = (0..n).map(|i| Variation::drawn(&opts, i)).collect();
         let ground = Ground {
             now,
             nodes: vec![node_ground; n],
@@ -253,6 +272,9 @@ impl Sim {
             one_way: vec![None; n],
             isolated: vec![false; n],
             script,
+            variations: drawn.clone(),
+            drawn,
+            reloading_since: vec![None; n],
         }
     }
 
@@ -285,6 +307,7 @@ impl Sim {
             self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval).max().unwrap_or_default();
         self.until(self.ground.now + rest + longest * 3, EVENTS);
         self.check_client();
+        self.pass_on(longest);
         self.last_act();
         self.figures.simulated = u128::from(self.ground.now.0 - start.0);
     }
@@ -332,7 +355,9 @@ impl Sim {
                 continue;
             }
             let mac = crate::kernel::mac_of(master);
-            if let Some(vip) = group.vips.iter().find(|v| self.client.get(v) != Some(&mac)) {
+            let listed =
+                group.vips.iter().enumerate().filter(|(v, _)| self.ground.lists(master, i, *v)).map(|(_, vip)| vip);
+            if let Some(vip) = listed.clone().find(|v| self.client.get(v) != Some(&mac)) {
                 let text =
                     format!("group {i}: the client has {vip} at {:?}, Master is node {master}", self.client.get(vip));
                 self.violation.get_or_insert(Violation { what: "L3".into(), text, at: self.ground.now });
@@ -342,7 +367,7 @@ impl Sim {
     }
 
     /// Handles events up to a time or a number of them, or until something is violated.
-    fn until(&mut self, end: Instant, events: u64) {
+    pub fn until(&mut self, end: Instant, events: u64) {
         let limit = self.figures.events + events;
         while self.violation.is_none() && self.figures.events < limit {
             let Some(next) = self.queue.peek().map(|i| i.0.at).filter(|at| *at <= end) else {
@@ -379,6 +404,8 @@ impl Sim {
             Work::Netlink { node, incarnation, req, op } => {
                 if self.nodes[node].incarnation == incarnation && self.nodes[node].process.is_some() {
                     self.netlink(node, req, &op);
+                } else if self.nodes[node].heir_of <= incarnation && self.nodes[node].process.is_some() {
+                    self.netlink_of_another(node, &op);
                 }
             }
             Work::Dump { node, incarnation, addrs } => {
@@ -387,6 +414,7 @@ impl Sim {
                 }
             }
             Work::Boot { node } => self.boot(node),
+            Work::Go { node } => self.go(node),
             Work::Fault { class, node, begins } => self.fault(class, node, begins),
             Work::DadOver { node } => {
                 let told = self.nodes[node].kernel.finish_dad();
@@ -405,8 +433,13 @@ impl Sim {
         if self.nodes[node].process.is_some() {
             return;
         }
-        let config = self.ground.opts.config(node);
-        self.nodes[node].start(config);
+        let config = self.variations[node].config(&self.ground.opts, node);
+        self.clear_strangers(node);
+        self.start(node, World::new(config));
+    }
+
+    pub fn start(&mut self, node: usize, world: World) {
+        self.nodes[node].start(world);
         self.ground.nodes[node].alive = true;
         self.ground.nodes[node].stale = true;
         self.touch(node);
@@ -420,8 +453,10 @@ impl Sim {
             return;
         }
         self.nodes[node].turn_at = None;
+        self.nodes[node].orders = None;
+        self.nodes[node].leaving.clear();
         let g = &mut self.ground.nodes[node];
-        (g.alive, g.paused, g.stalled) = (false, false, false);
+        (g.alive, g.paused, g.stalled, g.handing) = (false, false, false, false);
         for vr in &mut g.vr {
             if vr.state == State::Master {
                 vr.left_master = Some(self.ground.now);

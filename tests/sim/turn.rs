@@ -26,7 +26,7 @@ impl Sim {
         let true_now = self.ground.now;
         let eager = if self.sabotage == Some(Sabotage::EagerTimers) { self.unit() / 2 } else { 0 };
         let n = &mut self.nodes[node];
-        let now = Now { mono: n.clock(true_now), wall: Wall(true_now.0.wrapping_add(n.wall)) };
+        let mut now = Now { mono: n.clock(true_now), wall: Wall(true_now.0.wrapping_add(n.wall)) };
         let Some(mut p) = n.process.take() else { return };
         let completions = p.inbox.take(&mut n.rng);
         n.last_turn = true_now;
@@ -47,14 +47,22 @@ impl Sim {
             match c {
                 Completion::Datagram { sock, meta, bytes, truth } => {
                     if let Some((group, from, advert)) = truth {
-                        self.fact(Fact::Heard { node, group, advert, from });
+                        self.fact(match p.waiting {
+                            true => Fact::Overheard { node, group, advert, from },
+                            false => Fact::Heard { node, group, advert, from },
+                        });
                     }
                     p.world.handle(now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }, &mut p.fx);
                     look = false;
                 }
                 Completion::AdvertSent { vr, epoch, due, result } => {
                     if result.is_ok()
-                        && let Some(group) = p.world.views().iter().position(|v| v.vr == vr)
+                        && let Some(group) = p
+                            .world
+                            .views()
+                            .iter()
+                            .find(|v| v.vr == vr)
+                            .and_then(|v| self.ground.opts.group(v.vrid, v.family))
                     {
                         let due = self.nodes[node].true_time(due);
                         self.fact(Fact::HeardLate { node, group, due });
@@ -89,21 +97,41 @@ impl Sim {
                     }
                     p.world.handle(now, msg.event(), &mut p.fx);
                 }
+                Completion::Config { config, same } => now = self.take_config(node, &mut p, now, config, same),
+                Completion::Go(snapshot, dead_since) => {
+                    if dead_since.is_some() {
+                        self.fact(Fact::Inherits { node });
+                    }
+                    p.world.handle(now, Event::Go { snapshot, dead_since }, &mut p.fx);
+                }
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
             }
-            if look {
+            if p.waiting && !p.world.stands_by() {
+                self.takes_over(node, &mut p.waiting);
+            }
+            if look && !p.waiting {
                 self.observe(node, &p.world);
             }
         }
         let then = Now { mono: now.mono + Duration::from_nanos(eager), ..now };
         let more = p.world.fire(then, FIRE, &mut p.fx);
         p.world.check_invariants();
-        self.observe(node, &p.world);
+        let waiting = p.waiting;
+        if !waiting {
+            self.observe(node, &p.world);
+            self.check_reload(node, &p.world);
+            // As the daemon does: when there is something to say.
+            if let Some(s) = p.world.snapshot(now) {
+                self.nodes[node].snapshot = Some(s);
+            }
+        }
         let effects: Vec<Effect> = p.fx.drain().collect();
         let deadline = p.world.next_deadline().map(|(at, _)| self.nodes[node].true_time(at));
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
-        self.fact(Fact::TurnEnd { node, more });
+        if !waiting {
+            self.fact(Fact::TurnEnd { node, more });
+        }
         if more {
             // The loop does not wait.
             let at = true_now + TURN;
@@ -125,9 +153,13 @@ impl Sim {
 
     /// Compares the World's states with the ground's.
     fn observe(&mut self, node: usize, world: &kalived::world::World) {
-        for (group, view) in world.views().into_iter().enumerate() {
-            debug_assert_eq!(self.ground.opts.group(view.vrid, view.family), Some(group));
-            let state = view.state;
+        self.follow_config(node, world);
+        let views = world.views();
+        for group in 0..self.ground.opts.groups.len() {
+            let spec = &self.ground.opts.groups[group];
+            // One that the configuration does not have is not there.
+            let view = views.iter().find(|v| (v.vrid, v.family) == (spec.vrid, spec.family));
+            let state = view.map_or(State::Init, |v| v.state);
             let now = self.ground.now;
             let vr = &mut self.ground.nodes[node].vr[group];
             if vr.state == state {

@@ -2,6 +2,7 @@
 //! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
 
 mod bench;
+mod handover;
 mod kernel_state;
 mod life;
 mod pause;
@@ -12,4 +13,6 @@ mod roll_out;
 mod rx;
 mod schedule;
 mod table;
+mod track;
+mod track_check;
 mod vectors;

@@ -110,6 +110,7 @@ impl Instance {
             self.set_source(source, cx);
             return;
         }
+        self.waits = false;
         if self.state == State::Fault {
             faults.extend(waits);
         }

@@ -35,7 +35,7 @@ pub fn bounds(g: &Ground) -> (Duration, Duration) {
 /// Whether the protocol promises rest. Not with unequal intervals and silence towards lower priorities: a Master with a
 /// short interval that is about to yield teaches it to the Backups just after the better Master's advert, they expire
 /// before its next one, and nothing but the phase of the two time grids ends that.
-fn settles(g: &Ground, group: usize) -> bool {
+pub(super) fn settles(g: &Ground, group: usize) -> bool {
     let group = &g.opts.groups[group];
     !group.silent || group.members.windows(2).all(|m| m[0].interval == m[1].interval)
 }

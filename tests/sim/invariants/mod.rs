@@ -5,6 +5,7 @@
 //! has been left alone. J is `Ground::lateness`, D `Ground::delay`, I an advert interval.
 
 mod dual_master;
+mod hitless;
 mod inversion;
 mod liveness;
 mod pause;
@@ -61,11 +62,13 @@ pub enum Id {
     L1,
     /// Farewell.
     L2,
+    /// Hitless.
+    H1,
 }
 
 impl Id {
     /// All.
-    pub const ALL: [Id; 8] = [Id::I1, Id::I2, Id::I3, Id::I5, Id::I8, Id::I9, Id::L1, Id::L2];
+    pub const ALL: [Id; 9] = [Id::I1, Id::I2, Id::I3, Id::I5, Id::I8, Id::I9, Id::L1, Id::L2, Id::H1];
 }
 
 /// One checker.
@@ -95,6 +98,7 @@ impl Checkers {
             Box::new(pause::Pause::new(g)),
             Box::new(liveness::Election::new(g)),
             Box::new(liveness::Farewell::default()),
+            Box::new(hitless::Hitless::new(g)),
         ];
         Checkers(all.into_iter().filter(|c| only.is_none_or(|o| o == c.id())).collect())
     }

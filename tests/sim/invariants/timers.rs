@@ -4,6 +4,8 @@
 //! advert (v3: with the interval it carries), to Skew on priority 0, left alone by a lower priority if we preempt. MDI = 3 *
 //! MAI + Skew, to the nanosecond; after a start or a fault `nopreempt` waits longer. With `preempt_delay`, lower adverts are accepted from the first one for so long.
 //!
+//! Another priority moves it by the difference of the Skew_Times.
+//!
 //! Late: only after `max(timer, end of the last pause or stall) + J`, and only while the node is healthy.
 
 use super::{Checker, GRAIN, Id, Worst};
@@ -26,6 +28,10 @@ struct Model {
     delay_over: bool,
     // A better advert made a Master yield in this turn.
     yields: bool,
+    // It goes on from a snapshot: nothing is known until it follows somebody.
+    inherits: bool,
+    // What makes it yield came while it was handed over.
+    overheard: bool,
 }
 
 /// See the module.
@@ -59,9 +65,11 @@ impl TimersHold {
                     follow(m);
                 }
             }
+            State::Backup if m.inherits && advert.priority < me.priority => m.deadline = None,
             State::Backup | State::Master => match advert.priority {
                 0 => m.deadline = Some(g.now + skew(spec.version, me.priority, m.mai)),
                 p if p >= me.priority => {
+                    m.inherits = false;
                     (m.delay_from, m.delay_over) = (None, false);
                     follow(m);
                 }
@@ -106,8 +114,13 @@ impl Checker for TimersHold {
     }
     fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
         match *fact {
-            Fact::Heard { node, group, ref advert, from } if from != node => {
+            Fact::Inherits { node } => self.model[node].iter_mut().for_each(|m| m.inherits = true),
+            Fact::Heard { node, group, ref advert, from } | Fact::Overheard { node, group, ref advert, from }
+                if from != node =>
+            {
                 self.heard(g, node, group, advert, g.opts.host[from]);
+                let m = &mut self.model[node][group];
+                m.overheard |= m.yields && matches!(fact, Fact::Overheard { .. });
             }
             Fact::Moved { node, group } => {
                 let vr = &g.nodes[node].vr[group];
@@ -127,7 +140,10 @@ impl Checker for TimersHold {
                             self.worst.add(g.now.since(deadline), g.lateness);
                         }
                     }
+                    // It yields, or it starts anew because `Go` came too late.
+                    (State::Master, State::Backup) if m.overheard => (m.deadline, m.inherits) = (None, true),
                     (State::Master, State::Backup) if m.yields => {}
+                    (State::Init, State::Backup) if m.inherits => m.mai = me.interval,
                     (_, State::Backup) => {
                         m.mai = me.interval;
                         m.deadline = Some(g.now + first_wait(spec.version, me));
@@ -139,9 +155,16 @@ impl Checker for TimersHold {
                     *m = Model { mai: me.interval, ..Model::default() };
                 }
             }
+            Fact::Altered { node, group, from } => {
+                let spec = &g.opts.groups[group];
+                let m = &mut self.model[node][group];
+                let (old, new) = [from, spec.members[node].priority].map(|p| skew(spec.version, p, m.mai)).into();
+                // The running timer moves by the difference of the Skew_Times.
+                m.deadline = m.deadline.map(|at| ((at + new) - old).max(g.now));
+            }
             Fact::TurnEnd { node, .. } => {
                 for (group, m) in self.model[node].iter_mut().enumerate() {
-                    m.yields = false;
+                    (m.yields, m.overheard) = (false, false);
                     let delay = g.opts.groups[group].members[node].preempt_delay;
                     m.delay_over |= m.delay_from.is_some_and(|t| g.now >= t + delay);
                 }

@@ -7,7 +7,7 @@
 //!   that were never sent are not made up for.
 
 use super::{Checker, Id, Worst};
-use crate::ground::{Fact, Ground};
+use crate::ground::{Fact, Ground, How};
 use core::time::Duration;
 use kalived::time::Instant;
 use kalived::vrrp::State;
@@ -88,7 +88,7 @@ impl Checker for Transmission {
                 t.in_turn(g.now);
                 *t = Tenure { credit: t.turn.1, turn: t.turn, ..Tenure::default() };
             }
-            Fact::Heard { node, group, advert, from } => {
+            Fact::Heard { node, group, advert, from } | Fact::Overheard { node, group, advert, from } => {
                 let loses = advert.priority == 0 || (advert.priority, g.rank(from, group).1) < g.rank(node, group);
                 if loses {
                     let t = &mut self.tenure[node][group];
@@ -104,9 +104,18 @@ impl Checker for Transmission {
                     }
                 }
             }
-            Fact::Emitted { node, group, advert, .. } => {
+            Fact::Emitted { node, group, advert, how } => {
                 let vr = &g.nodes[node].vr[group];
                 let leaving = vr.left_master == Some(g.now);
+                let interval = g.opts.groups[group].members[node].interval;
+                // Whatever its successor is by now. And a successor that leaves Master says so once more behind the last of them.
+                if how == How::Left && vr.state != State::Master {
+                    return Ok(());
+                }
+                let late = vr.left_master.is_some_and(|t| g.now.since(t) <= interval * (DEPTH as u32 + 1));
+                if advert.priority == 0 && how == How::Armed && late {
+                    return Ok(());
+                }
                 if advert.priority == 0 {
                     // It may be Master again: an owner whose fault came and went within one turn.
                     if !leaving {
@@ -118,9 +127,9 @@ impl Checker for Transmission {
                     return Err(format!("node {node}, group {group}: an advert in state {:?}", vr.state));
                 }
                 self.silence(g, node, group)?;
-                let interval = g.opts.groups[group].members[node].interval;
                 let t = &mut self.tenure[node][group];
-                t.sent += 1;
+                // Those of a frozen process may be of an earlier tenure.
+                t.sent += u64::from(how != How::Left);
                 t.last = Some(g.now);
                 let elapsed = g.now.since(t.from.unwrap_or(vr.since));
                 let per = |d: Duration| (elapsed.as_nanos() / d.as_nanos().max(1)) as u64;

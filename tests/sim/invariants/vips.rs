@@ -41,7 +41,7 @@ impl Checker for Vips {
             Fact::Started { node } => {
                 self.started.insert(node, g.now);
             }
-            Fact::Emitted { node, group, advert, how: How::Now | How::Armed } if advert.priority > 0 => {
+            Fact::Emitted { node, group, advert, how: How::Now | How::Armed | How::Left } if advert.priority > 0 => {
                 self.advertised.insert((node, group), g.now);
             }
             // It was first, though nobody heard it.
@@ -76,11 +76,11 @@ impl Vips {
     fn compare(&mut self, g: &Ground) -> Result<(), String> {
         for (n, node) in g.nodes.iter().enumerate() {
             for (group, vips) in node.vips.iter().enumerate() {
-                let want = node.vr[group].state == State::Master;
                 for (v, present) in vips.iter().enumerate() {
+                    let want = node.vr[group].state == State::Master && g.lists(n, group, v);
                     let key = (n, group, v);
                     // A process that is not there, or does not get to run, answers for nothing.
-                    if *present == want || !node.alive || node.paused || node.stalled {
+                    if *present == want || !node.alive || node.paused || node.stalled || node.handing {
                         if let Some((_, counts)) = self.wrong.remove(&key).filter(|_| *present == want) {
                             self.worst.add(g.now.since(counts), Self::allowance(g, n, counts));
                         }
