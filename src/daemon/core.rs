@@ -92,7 +92,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     if words.detach {
         daemonize::null_stdio();
     }
-    let mut world = World::new(config);
+    let mut world = if words.standby { World::standby(config) } else { World::new(config) };
     world.set_zone(clock::utc_offset);
     Ok((exec, world))
 }
@@ -108,7 +108,7 @@ fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level,
         };
         (format!("the sockets every run needs could not be opened: {e}"), code)
     })?;
-    exec.connect_guard(line);
+    exec.connect_guard(line, words.standby);
     exec.slots = Some(Slots::new(snapshot.into()));
     Ok(exec)
 }

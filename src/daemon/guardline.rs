@@ -36,6 +36,8 @@ pub struct Line {
     retry: Instant,
     buf: Box<[u8]>,
     ready: bool,
+    /// It is told when it stands by, not when it has begun to.
+    standby: bool,
     /// Requests to stop: as a signal of our own, from the guard, told to the machines. The same request may come both ways.
     stops: (u32, u32, u32),
     /// Another process takes over: what is armed leaves, and that is the end.
@@ -45,8 +47,8 @@ pub struct Line {
 }
 
 impl Exec {
-    /// From now on there is a guard.
-    pub fn connect_guard(&mut self, fd: OwnedFd) {
+    /// From now on there is a guard. `standby`: it tells us when to begin.
+    pub fn connect_guard(&mut self, fd: OwnedFd, standby: bool) {
         let fd: Fd = Rc::new(fd);
         self.ring.poll(Token::Guard, &fd, false);
         self.line = Some(Line {
@@ -56,6 +58,7 @@ impl Exec {
             retry: Instant::default(),
             buf: vec![0; MAX].into(),
             ready: false,
+            standby,
             stops: (0, 0, 0),
             frozen: false,
             asked: false,
@@ -80,6 +83,7 @@ impl Exec {
             Effect::Kill { child, hard } => self.say(&ToGuard::Kill { child: child.to_bits(), hard }),
             Effect::Compile => self.say(&ToGuard::Compile),
             Effect::Reloaded(r) => self.say(&ToGuard::Reloaded { done: r.done, text: r.text }),
+            Effect::StandingBy => self.ready(),
             Effect::Frozen => {
                 if let Some(line) = &mut self.line {
                     line.frozen = true;
@@ -92,8 +96,15 @@ impl Exec {
         }
     }
 
-    /// Tells the guard that this process runs, once.
-    pub(super) fn ready(&mut self) {
+    /// A turn was made: what can fail at a start did not.
+    pub(super) fn started(&mut self) {
+        if self.line.as_ref().is_some_and(|l| !l.standby) {
+            self.ready();
+        }
+    }
+
+    /// Tells the guard that this process runs, or stands by; once.
+    fn ready(&mut self) {
         if self.line.as_mut().is_some_and(|l| !core::mem::replace(&mut l.ready, true)) {
             self.say(&ToGuard::Ready);
         }
@@ -219,6 +230,9 @@ impl Exec {
                     None => "no snapshot to go on with: a cold start".to_owned(),
                 };
                 self.log.note(now, Note { level: Level::Info, text });
+                if let Some(line) = &mut self.line {
+                    line.standby = false;
+                }
                 tell(Event::Go { snapshot, dead_since: dead_since.map(Instant) });
             }
             (ToCore::Helper, Some(socket)) => self.attach_helper(socket),

@@ -43,7 +43,10 @@ impl Slots {
 
     /// The newest snapshot that checks.
     pub fn newest(&mut self) -> Option<Snapshot> {
-        self.read_newest().map(|(_, s)| s)
+        let (sequence, shot) = self.read_newest()?;
+        // Another process may have written since; what is written next goes behind that.
+        self.sequence = self.sequence.max(sequence);
+        Some(shot)
     }
 
     fn read_newest(&self) -> Option<(u64, Snapshot)> {
@@ -60,14 +63,14 @@ impl Slots {
         }
         let mut body = vec![0; len as usize];
         self.file.read_exact_at(&mut body, slot * SLOT + HEADER as u64).ok()?;
-        let (shot, rest) = (check(sequence, &body) == crc).then(|| postcard::take_from_bytes(&body).ok())??;
-        rest.is_empty().then_some((sequence, shot))
+        let sound = check(sequence, &body) == crc;
+        sound.then(|| Snapshot::decode(&body).ok()).flatten().map(|shot| (sequence, shot))
     }
 
     /// Writes one beside the one before. The error is for people.
     pub fn write(&mut self, shot: &Snapshot) -> Result<(), String> {
-        let body = postcard::to_stdvec(shot).map_err(|e| e.to_string())?;
-        if body.len() as u64 > SLOT - HEADER as u64 {
+        let body = shot.encode();
+        if body.is_empty() || body.len() as u64 > SLOT - HEADER as u64 {
             return Err(format!("a snapshot of {} bytes is too large", body.len()));
         }
         let sequence = self.sequence + 1;
@@ -100,29 +103,29 @@ impl Exec {
         if self.frozen() {
             if let Some(slots) = self.slots.take() {
                 // The last one, whatever was kept before; then nobody writes but who takes over.
-                self.write_shot(slots, now, machine);
+                let shot = machine.last_snapshot(now);
+                self.write_shot(slots, now, shot);
                 self.slots = None;
                 self.tell_frozen();
             }
             return;
         }
-        if machine.ready() {
-            self.ready();
-        }
+        self.started();
         if self.asked() {
             self.tell_status(machine.status());
         }
         let Some(slots) = &mut self.slots else { return };
         slots.again = now.mono < slots.after;
         if !slots.again
+            && let Some(shot) = machine.snapshot(now)
             && let Some(slots) = self.slots.take()
         {
-            self.write_shot(slots, now, machine);
+            self.write_shot(slots, now, Some(shot));
         }
     }
 
-    fn write_shot(&mut self, mut slots: Slots, now: Now, machine: &mut dyn Machine) {
-        if let Some(shot) = machine.snapshot(now) {
+    fn write_shot(&mut self, mut slots: Slots, now: Now, shot: Option<Snapshot>) {
+        if let Some(shot) = shot {
             // What the turn asked for is under way before this.
             self.flush();
             let written = slots.write(&shot);

@@ -45,13 +45,13 @@ pub trait Machine {
     fn snapshot(&mut self, _now: Now) -> Option<Snapshot> {
         None
     }
+    /// The last word of one that has frozen.
+    fn last_snapshot(&mut self, _now: Now) -> Option<Snapshot> {
+        None
+    }
     /// Some lines about how it stands, for people.
     fn status(&self) -> String {
         String::new()
-    }
-    /// Whether everything that can fail at a start did not: it runs, or stands by.
-    fn ready(&self) -> bool {
-        true
     }
 }
 
@@ -65,9 +65,16 @@ impl Machine for World {
     fn next_deadline(&self) -> Option<(Instant, Due)> {
         World::next_deadline(self)
     }
+    fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
+        World::snapshot(self, now)
+    }
+    fn last_snapshot(&mut self, now: Now) -> Option<Snapshot> {
+        Some(World::last_snapshot(self, now))
+    }
     fn status(&self) -> String {
         let views = self.views().into_iter().map(|v| format!("({}) {v}\n", v.name));
-        let tracks = self.tracks().into_iter().map(|t| format!("{}\n", crate::track::text::status(t.kind, &t.name, &t)));
+        let tracks =
+            self.tracks().into_iter().map(|t| format!("{}\n", crate::track::text::status(t.kind, &t.name, &t)));
         views.chain(tracks).collect()
     }
 }

@@ -157,9 +157,7 @@ impl Core {
         }
         match seqpacket::recv(&self.line, buf) {
             Ok(None) => None,
-            Ok(Some((n @ 1.., _))) => {
-                Some(buf.get(..n).and_then(ToGuard::decode).map_or(Heard::Nonsense, Heard::Said))
-            }
+            Ok(Some((n @ 1.., _))) => Some(buf.get(..n).and_then(ToGuard::decode).map_or(Heard::Nonsense, Heard::Said)),
             Err(e) if e.kind() == io::ErrorKind::InvalidData => Some(Heard::Nonsense),
             Ok(Some((0, _))) | Err(_) => {
                 self.closed = true;

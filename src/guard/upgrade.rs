@@ -137,7 +137,9 @@ impl Guard {
             }
             Some(Upgrade::Checking { pid: p, image, client, .. }) if p == pid => match end {
                 End::Exited(0) => self.upgrade = Some(Upgrade::Sound { image, client }),
-                end => self.refused(client, &format!("the new program does not understand our state ({})", text::end(end))),
+                end => {
+                    self.refused(client, &format!("the new program does not understand our state ({})", text::end(end)))
+                }
             },
             Some(Upgrade::Standing { next, client, .. }) if next.pid == pid => {
                 // The old one has been told to freeze: somebody has to go on for it.
@@ -216,7 +218,8 @@ impl Guard {
         let words: Result<Vec<CString>, _> =
             std::env::args_os().map(|a| CString::new(a.into_encoded_bytes())).collect();
         let env = std::env::vars_os().filter(|(n, _)| n != VARIABLE);
-        let env = env.filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok());
+        let env =
+            env.filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok());
         let mut env: Vec<CString> = env.collect();
         env.extend(CString::new(format!("{VARIABLE}={}", file.as_raw_fd())));
         let failed = match (all(true), CString::new(self.roles.exe.as_os_str().as_encoded_bytes()), words) {

@@ -131,9 +131,9 @@ impl World {
         }
         match self.phase {
             // Nothing is reloaded any more.
-            Phase::Stopping | Phase::Gone => return,
+            Phase::Stopping | Phase::Gone | Phase::Frozen => return,
             // Not started yet: soon.
-            Phase::Reading | Phase::Cleaning => return self.timers.set(Due::ReloadTime, now.mono + RETRY),
+            Phase::Reading | Phase::Cleaning | Phase::Standby => return self.timers.set(Due::ReloadTime, now.mono + RETRY),
             Phase::Running => {}
         }
         fx.note(text::reload_now());
