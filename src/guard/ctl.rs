@@ -95,7 +95,7 @@ pub fn encode(ok: bool, text: &str) -> Vec<u8> {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    [head.as_bytes(), text[..end].as_bytes()].concat()
+    [head.as_bytes(), &text.as_bytes()[..end]].concat()
 }
 
 /// An answer back from [`encode`]; `None`: that is none.

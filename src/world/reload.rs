@@ -113,6 +113,7 @@ impl World {
         fx.note(text::reload_begins());
         self.addrs.hold();
         self.alter_tracks(now, &config, fx);
+        self.schedule_config(now, &config.global.more, fx);
         self.alter_hooks(now, &config, fx);
         let new = core::mem::take(&mut config.instances);
         let keys = self.instances.keys();
