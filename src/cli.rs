@@ -32,6 +32,8 @@ pub struct Options {
     pub detail: bool,
     /// `-G`: do not use syslog.
     pub no_syslog: bool,
+    /// `-R`: a core that dies is the end.
+    pub dont_respawn: bool,
     /// `-t`: check the configuration only; where the findings go instead of standard error.
     pub test: Option<Option<PathBuf>>,
     /// `-p`.
@@ -129,7 +131,6 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('X'), "release-vips", Value::None, Loss::Ignored),
     (Some('V'), "dont-release-vrrp", Value::None, Loss::Ignored),
     (Some('I'), "dont-release-ipvs", Value::None, Loss::Ignored),
-    (Some('R'), "dont-respawn", Value::None, Loss::Ignored),
     (Some('d'), "dump-at-start", Value::None, Loss::Ignored),
     // Pid files of processes that kalived does not have: keepalived writes none either where it does not start them.
     (Some('c'), "checkers_pid", Value::Needed, Loss::Nothing),
@@ -224,6 +225,7 @@ fn command() -> Command {
         .arg(flag('l', "log-console", "Log to standard error instead of syslog"))
         .arg(Arg::new("log-detail").short('D').long("log-detail").help("Log details").action(ArgAction::Count))
         .arg(flag('G', "no-syslog", "Do not log to syslog"))
+        .arg(flag('R', "dont-respawn", "End when the VRRP process dies, instead of starting it again"))
         .arg(
             Arg::new("config-test")
                 .short('t')
@@ -409,6 +411,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         console: m.get_flag("log-console"),
         detail: m.get_count("log-detail") > 0,
         no_syslog: m.get_flag("no-syslog"),
+        dont_respawn: m.get_flag("dont-respawn"),
         test: given(&m, "config-test").then(|| m.get_one::<String>("config-test").map(PathBuf::from)),
         pid_file: m.get_one::<String>("pid").map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from),
         core_pid_file: m.get_one::<String>("vrrp_pid").map(PathBuf::from),
@@ -514,7 +517,7 @@ mod tests {
     fn nothing_is_dropped_in_silence() {
         assert_eq!(code("kalived --nonsense"), ExitCode::Fatal);
         assert_eq!(code("kalived -s ns -n"), ExitCode::Fatal);
-        assert_eq!(run("kalived -R -d -S 3").ignored.len(), 3);
+        assert_eq!(run("kalived -R -d -S 3").ignored.len(), 2);
         assert!(run("kalived -B -c x -b y").ignored.is_empty());
         let core = run("kalived -r /run/vrrp.pid");
         assert!(core.ignored.is_empty() && core.core_pid_file == Some("/run/vrrp.pid".into()));

@@ -20,6 +20,8 @@ impl Errno {
     pub const ENOENT: Errno = Errno(2);
     /// No such device or address.
     pub const ENXIO: Errno = Errno(6);
+    /// Argument list too long.
+    pub const E2BIG: Errno = Errno(7);
     /// Try again: a pipe is full.
     pub const EAGAIN: Errno = Errno(11);
     /// File exists: the address is there already.

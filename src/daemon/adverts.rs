@@ -302,6 +302,11 @@ impl Adverts {
         self.dues.first_key_value().map(|(at, _)| *at)
     }
 
+    /// When the last armed chain leaves.
+    pub fn last_due(&self) -> Option<Instant> {
+        self.dues.last_key_value().map(|(at, _)| *at)
+    }
+
     /// Chains in flight.
     pub fn chains(&self) -> usize {
         self.chains.len()

@@ -4,6 +4,8 @@
 //! its arm, without `_`, as in the simulator.
 
 use super::adverts::{Adverts, Way};
+use super::guardline::Line;
+use super::handover::Slots;
 use super::helperline::HelperLine;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
@@ -41,7 +43,7 @@ const RECEIVE_FAILURES: u32 = 8;
 
 /// How long an exit may wait for the last packets and log lines. The machines have confirmed or given up the rest;
 /// longer, and a stopped syslog daemon would hold up a shutdown.
-const EXIT_GRACE: Duration = Duration::from_millis(500);
+pub(super) const EXIT_GRACE: Duration = Duration::from_millis(500);
 
 /// Between two lines about frames that could not be sent.
 const FRAME_REPORT: Duration = Duration::from_secs(10);
@@ -77,14 +79,14 @@ pub struct Exec {
     packet: Fd,
     signals: Fd,
     socks: BTreeMap<SockKey, Sock>,
-    adverts: Adverts,
+    pub(super) adverts: Adverts,
     rtnl: Rtnl,
     pub(super) log: Sink,
     /// Answers that need no completion; told at the start of the next turn.
     pub(super) inbox: VecDeque<Event<'static>>,
     /// Adverts and farewells on their way by [`Token::Send`].
     sending: usize,
-    exit: Option<(ExitCode, Instant)>,
+    pub(super) exit: Option<(ExitCode, Instant)>,
     frame_report: Option<Instant>,
     counters: Counters,
     lead: Lead,
@@ -93,6 +95,10 @@ pub struct Exec {
     /// When the last requests went to the kernel.
     asked: Option<Instant>,
     several_cpus: bool,
+    /// To the guard, where there is one.
+    pub(super) line: Option<Line>,
+    /// Where snapshots go, where there is such a place.
+    pub(super) slots: Option<Slots>,
     pub(super) streams: Streams,
     pub(super) helper: HelperLine,
 }
@@ -125,6 +131,8 @@ impl Exec {
             urgent: Vec::new(),
             asked: None,
             several_cpus: std::thread::available_parallelism().is_ok_and(|n| n.get() > 1),
+            line: None,
+            slots: None,
             streams: Streams::default(),
             helper: HelperLine::default(),
         })
@@ -148,6 +156,7 @@ impl Exec {
             self.ring.push_out();
         }
         self.adverts.arm(&mut self.ring);
+        self.guard_pump(now.mono);
         self.pump_helper();
         self.log.pump(&mut self.ring, now.mono);
     }
@@ -260,6 +269,7 @@ impl Exec {
             return self.ring.submit();
         }
         let own = earliest(self.log.next_deadline(), self.exit.map(|(_, at)| at));
+        let own = earliest(own, earliest(self.guard_deadline(), self.keep_deadline()));
         let until = earliest(until, own);
         let sharp = earliest(takeover, self.adverts.next_due());
         let answer = self.asked.filter(|_| self.rtnl.waits());
@@ -336,10 +346,13 @@ impl Exec {
                         let text = self.describe();
                         self.log.note(now, Note { level: Level::Info, text });
                     }
-                    tell(Event::Signal(s));
+                    if self.first_heard(s, true) {
+                        tell(Event::Signal(s));
+                    }
                 }
                 self.ring.read(Token::Signals, &self.signals, SIGNAL_BYTES);
             }
+            Token::Guard => self.on_guard(now, tell),
             Token::Log => self.log.on_written(result, now.mono),
             Token::Cancel => {}
             Token::Connect(_) | Token::StreamRx(_) | Token::StreamTx(_) => {
@@ -416,7 +429,9 @@ impl Exec {
 
     /// The exit code, once everything before the exit is done or its time is up.
     pub fn finished(&self) -> Option<ExitCode> {
-        self.exit.filter(|_| self.sending == 0 && !self.adverts.stopping() && self.log.settled()).map(|(code, _)| code)
+        self.exit
+            .filter(|_| self.sending == 0 && !self.adverts.stopping() && self.left() && self.log.settled())
+            .map(|(code, _)| code)
     }
 
     /// As [`Exec::finished`], or because the grace has passed.
@@ -457,7 +472,7 @@ impl Exec {
 /// Bytes of one read of the signal pipe: more signals than that at once are read in the next turn.
 const SIGNAL_BYTES: usize = 64;
 
-fn signal_of(byte: u8) -> Option<Signal> {
+pub(super) fn signal_of(byte: u8) -> Option<Signal> {
     match byte {
         signal::TERM => Some(Signal::Term),
         signal::INT => Some(Signal::Int),

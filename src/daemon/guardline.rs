@@ -1,11 +1,269 @@
-//! The line to the guard: programs to run and to end, reloads, the hand-over.
+//! The line to the guard: programs to run and to end, reloads, the hand-over, signs of life.
 //!
-//! Read first: `exec.rs`.
+//! Read first: `exec.rs`, `guard/proto.rs`. Sending never waits: a program that cannot be asked for counts as not started, and what
+//! must not be lost is queued, for which the number of programs is a limit.
 
-use super::exec::Exec;
+use super::core::image_of;
+use super::exec::{EXIT_GRACE, Exec, signal_of};
+use super::token::Token;
 use crate::effect::Effect;
-use crate::time::Now;
+use crate::event::{ChildEnd, Errno, Event, Signal};
+use crate::exit::ExitCode;
+use crate::guard::beat::PERIOD;
+use crate::guard::proto::{MAX, ToCore, ToGuard};
+use crate::id::ChildKey;
+use crate::note::{Level, Note};
+use crate::sys::op::Fd;
+use crate::sys::seqpacket;
+use crate::time::{Duration, Instant, Now};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// Messages that wait behind a full line: a SIGTERM and a SIGKILL for each program the guard runs at most, and a handful besides.
+const UNSENT: usize = 2048;
+/// Messages heard in one turn.
+const HEAR: usize = 64;
+/// Between two tries to send what a full line did not take.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// See the module.
+pub struct Line {
+    fd: Fd,
+    unsent: VecDeque<Vec<u8>>,
+    beat: Instant,
+    retry: Instant,
+    buf: Box<[u8]>,
+    ready: bool,
+    /// It is told when it stands by, not when it has begun to.
+    standby: bool,
+    /// Requests to stop: as a signal of our own, from the guard, told to the machines. The same request may come both ways.
+    stops: (u32, u32, u32),
+    /// Another process takes over: what is armed leaves, and that is the end.
+    frozen: bool,
+    /// The guard wants to know how it stands.
+    asked: bool,
+}
 
 impl Exec {
-    pub(super) fn guard_effect(&mut self, _now: Now, _effect: Effect) {}
+    /// From now on there is a guard. `standby`: it tells us when to begin.
+    pub fn connect_guard(&mut self, fd: OwnedFd, standby: bool) {
+        let fd: Fd = Rc::new(fd);
+        self.ring.poll(Token::Guard, &fd, false);
+        self.line = Some(Line {
+            fd,
+            unsent: VecDeque::new(),
+            beat: Instant::default(),
+            retry: Instant::default(),
+            buf: vec![0; MAX].into(),
+            ready: false,
+            standby,
+            stops: (0, 0, 0),
+            frozen: false,
+            asked: false,
+        });
+    }
+
+    pub(super) fn guard_effect(&mut self, now: Now, effect: Effect) {
+        match effect {
+            Effect::Spawn { child, spec } => {
+                let message = ToGuard::Spawn { child: child.to_bits(), spec: *spec };
+                let sent = match (&self.line, message.encode()) {
+                    (_, None) => Err(Errno::E2BIG),
+                    (Some(line), Some(bytes)) if line.unsent.is_empty() => {
+                        seqpacket::send(&*line.fd, &bytes, &[]).map_err(|_| Errno::EAGAIN)
+                    }
+                    _ => Err(Errno::EAGAIN),
+                };
+                if let Err(errno) = sent {
+                    self.inbox.push_back(Event::ChildExit { child, end: ChildEnd::NotStarted(errno) });
+                }
+            }
+            Effect::Kill { child, hard } => self.say(&ToGuard::Kill { child: child.to_bits(), hard }),
+            Effect::Compile => self.say(&ToGuard::Compile),
+            Effect::Reloaded(r) => self.say(&ToGuard::Reloaded { done: r.done, text: r.text }),
+            Effect::StandingBy => self.ready(),
+            Effect::Frozen => {
+                if let Some(line) = &mut self.line {
+                    line.frozen = true;
+                }
+                // Until the last armed advert has left; the guard decides whether it waits so long.
+                let until = self.adverts.last_due().unwrap_or(now.mono).max(now.mono);
+                self.exit = Some((ExitCode::Ok, until + EXIT_GRACE));
+            }
+            _ => {}
+        }
+    }
+
+    /// A turn was made: what can fail at a start did not.
+    pub(super) fn started(&mut self) {
+        if self.line.as_ref().is_some_and(|l| !l.standby) {
+            self.ready();
+        }
+    }
+
+    /// Tells the guard that this process runs, or stands by; once.
+    fn ready(&mut self) {
+        if self.line.as_mut().is_some_and(|l| !core::mem::replace(&mut l.ready, true)) {
+            self.say(&ToGuard::Ready);
+        }
+    }
+
+    /// Whether the guard wants to know how it stands; asked once.
+    pub(super) fn asked(&mut self) -> bool {
+        self.line.as_mut().is_some_and(|l| core::mem::take(&mut l.asked))
+    }
+
+    /// Tells it.
+    pub(super) fn tell_status(&mut self, text: String) {
+        self.say(&ToGuard::Status(text));
+    }
+
+    /// Tells the guard that the last snapshot is in its place.
+    pub(super) fn tell_frozen(&mut self) {
+        self.say(&ToGuard::Frozen);
+    }
+
+    /// Whether another process takes over.
+    pub(super) fn frozen(&self) -> bool {
+        self.line.as_ref().is_some_and(|l| l.frozen)
+    }
+
+    /// Whether no advert is waited for: nobody takes over, or all that were armed have left.
+    pub(super) fn left(&self) -> bool {
+        !self.frozen() || self.adverts.chains() == 0
+    }
+
+    /// Queues a message that must not be lost, and sends what can be.
+    fn say(&mut self, message: &ToGuard) {
+        let Some(line) = &mut self.line else { return };
+        if let Some(bytes) = message.encode()
+            && line.unsent.len() < UNSENT
+        {
+            line.unsent.push_back(bytes);
+        }
+        line.flush();
+    }
+
+    /// A sign of life when it is time for one, and what could not be sent before.
+    pub(super) fn guard_pump(&mut self, now: Instant) {
+        let Some(line) = &mut self.line else { return };
+        line.flush();
+        if !line.unsent.is_empty() {
+            line.retry = now + RETRY;
+        }
+        if now >= line.beat {
+            line.beat = now + PERIOD;
+            // Behind a full line the guard does not read, and it is not the one to be told that we live.
+            let _ = ToGuard::Beat.encode().map(|b| seqpacket::send(&*line.fd, &b, &[]));
+        }
+    }
+
+    pub(super) fn guard_deadline(&self) -> Option<Instant> {
+        let line = self.line.as_ref()?;
+        Some(if line.unsent.is_empty() { line.beat } else { line.beat.min(line.retry) })
+    }
+
+    /// Whether this request to stop was not told to the machines yet: systemd may signal every process, the guard passes its
+    /// signal on, and the end of the guard is both a signal and the end of the line. Other signals are always new.
+    pub(super) fn first_heard(&mut self, signal: Signal, own: bool) -> bool {
+        let (Some(line), Signal::Term | Signal::Int) = (&mut self.line, signal) else { return true };
+        if line.frozen {
+            // Another process goes on for this one, which ends by itself.
+            return false;
+        }
+        let stops = &mut line.stops;
+        *(if own { &mut stops.0 } else { &mut stops.1 }) += 1;
+        let asked = stops.0.max(stops.1);
+        let new = asked > stops.2;
+        stops.2 = asked;
+        new
+    }
+
+    /// Something can be heard.
+    pub(super) fn on_guard(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
+        for _ in 0..HEAR {
+            let Some(line) = &mut self.line else { return };
+            let (message, file) = match seqpacket::recv(&*line.fd, &mut line.buf) {
+                Ok(None) => break,
+                Ok(Some((n @ 1.., fds))) => (line.buf.get(..n).and_then(ToCore::decode), fds.into_iter().next()),
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => (None, None),
+                // The guard is gone: without it nobody watches us, so the addresses go to somebody who is watched.
+                Ok(Some((0, _))) | Err(_) => {
+                    if self.first_heard(Signal::Term, false) {
+                        tell(Event::Signal(Signal::Term));
+                    }
+                    return;
+                }
+            };
+            match message {
+                Some(message) => self.on_message(now, message, file, tell),
+                None => {
+                    let text = "the guard said something that makes no sense".to_owned();
+                    self.log.note(now, Note { level: Level::Error, text });
+                }
+            }
+        }
+        if let Some(line) = &self.line {
+            self.ring.poll(Token::Guard, &line.fd, false);
+        }
+    }
+
+    fn on_message(&mut self, now: Now, message: ToCore, file: Option<OwnedFd>, tell: &mut dyn FnMut(Event<'_>)) {
+        match (message, file) {
+            (ToCore::ChildExit { child, end }, _) => {
+                if let Some(child) = ChildKey::from_bits(child) {
+                    tell(Event::ChildExit { child, end });
+                }
+            }
+            (ToCore::Config, Some(file)) => match image_of(file.into()) {
+                Ok(config) => tell(Event::Config(Box::new(config))),
+                Err(text) => self.say(&ToGuard::Reloaded { done: false, text }),
+            },
+            (ToCore::Config, None) => {}
+            (ToCore::Freeze, _) => tell(Event::Freeze),
+            (ToCore::Go { dead_since }, _) => {
+                let snapshot = self.slots.as_mut().and_then(|s| s.newest()).map(Box::new);
+                let text = match &snapshot {
+                    Some(s) => format!("going on with the snapshot of {} instances", s.instances.len()),
+                    None => "no snapshot to go on with: a cold start".to_owned(),
+                };
+                self.log.note(now, Note { level: Level::Info, text });
+                if let Some(line) = &mut self.line {
+                    line.standby = false;
+                }
+                tell(Event::Go { snapshot, dead_since: dead_since.map(Instant) });
+            }
+            (ToCore::Helper, Some(socket)) => self.attach_helper(socket),
+            (ToCore::Helper, None) => {}
+            (ToCore::Status, _) => {
+                if let Some(line) = &mut self.line {
+                    line.asked = true;
+                }
+            }
+            (ToCore::Signal(number), _) => {
+                if let Some(s) = signal_of(number)
+                    && self.first_heard(s, false)
+                {
+                    if s == Signal::Usr2 {
+                        let text = self.describe();
+                        self.log.note(now, Note { level: Level::Info, text });
+                    }
+                    tell(Event::Signal(s));
+                }
+            }
+        }
+    }
+}
+
+impl Line {
+    fn flush(&mut self) {
+        while let Some(bytes) = self.unsent.front() {
+            match seqpacket::send(&*self.fd, bytes, &[]) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                _ => drop(self.unsent.pop_front()),
+            }
+        }
+    }
 }

@@ -126,44 +126,7 @@ impl Sink {
     }
 
     fn line(&self, now: Now, note: &Note) -> String {
-        let t = clock::local(now.wall);
-        let mut s = String::with_capacity(note.text.len() + 64);
-        // Writing to a String cannot fail.
-        let _ = match self.target {
-            Target::Console | Target::Nowhere => write!(
-                s,
-                "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} {IDENT}[{}]: ",
-                t.year, t.month, t.day, t.hour, t.minute, t.second, t.micros, self.pid
-            ),
-            Target::Syslog(_) => {
-                const MONTHS: [&str; 12] =
-                    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-                let month = MONTHS.get(usize::from(t.month).wrapping_sub(1)).unwrap_or(&"Jan");
-                // Facility daemon. Detail was asked for with -D: as info, for most syslog daemons drop debug.
-                let severity = (note.level as u8).min(Level::Info as u8);
-                write!(
-                    s,
-                    "<{}>{month} {:2} {:02}:{:02}:{:02} {IDENT}[{}]: ",
-                    3 * 8 + severity,
-                    t.day,
-                    t.hour,
-                    t.minute,
-                    t.second,
-                    self.pid
-                )
-            }
-        };
-        // One record is one line, whatever a name or a packet put into it.
-        for c in note.text.chars() {
-            if s.len() >= LINE - 5 {
-                break;
-            }
-            s.push(if c.is_control() { ' ' } else { c });
-        }
-        if self.target == Target::Console {
-            s.push('\n');
-        }
-        s
+        line(&self.target, now, note, self.pid)
     }
 
     /// Starts the next write, if none is on its way.
@@ -255,6 +218,48 @@ impl Sink {
     pub fn idle(&self) -> bool {
         self.queue.is_empty() && self.writing.is_none()
     }
+}
+
+/// A note in words: one line, with a newline for the console.
+pub fn line(target: &Target, now: Now, note: &Note, pid: u32) -> String {
+    let t = clock::local(now.wall);
+    let mut s = String::with_capacity(note.text.len() + 64);
+    // Writing to a String cannot fail.
+    let _ = match target {
+        Target::Console | Target::Nowhere => write!(
+            s,
+            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} {IDENT}[{}]: ",
+            t.year, t.month, t.day, t.hour, t.minute, t.second, t.micros, pid
+        ),
+        Target::Syslog(_) => {
+            const MONTHS: [&str; 12] =
+                ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            let month = MONTHS.get(usize::from(t.month).wrapping_sub(1)).unwrap_or(&"Jan");
+            // Facility daemon. Detail was asked for with -D: as info, for most syslog daemons drop debug.
+            let severity = (note.level as u8).min(Level::Info as u8);
+            write!(
+                s,
+                "<{}>{month} {:2} {:02}:{:02}:{:02} {IDENT}[{}]: ",
+                3 * 8 + severity,
+                t.day,
+                t.hour,
+                t.minute,
+                t.second,
+                pid
+            )
+        }
+    };
+    // One record is one line, whatever a name or a packet put into it.
+    for c in note.text.chars() {
+        if s.len() >= LINE - 5 {
+            break;
+        }
+        s.push(if c.is_control() { ' ' } else { c });
+    }
+    if *target == Target::Console {
+        s.push('\n');
+    }
+    s
 }
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! The loop: completions to events, effects to submissions.
 //!
-//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`, `start`
-//! (from the command line to the first turn). Deliberately absent: any decision about VRRP.
+//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`,
+//! `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `core` (from an exec to the
+//! first turn). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
+pub mod core;
 pub mod exec;
 mod guardline;
+pub mod handover;
 pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
 mod scripthost;
-pub mod start;
 pub mod streams;
 pub mod token;
 pub(crate) mod tools;
@@ -20,6 +22,7 @@ use crate::effect::Effects;
 use crate::event::Event;
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
+use crate::snapshot::Snapshot;
 use crate::sys::clock;
 use crate::time::{Instant, Now};
 use crate::timers::Due;
@@ -38,6 +41,18 @@ pub trait Machine {
     fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool;
     /// When and why to wake next.
     fn next_deadline(&self) -> Option<(Instant, Due)>;
+    /// What the next process must know, if that has changed since it was last asked for.
+    fn snapshot(&mut self, _now: Now) -> Option<Snapshot> {
+        None
+    }
+    /// The last word of one that has frozen.
+    fn last_snapshot(&mut self, _now: Now) -> Option<Snapshot> {
+        None
+    }
+    /// Some lines about how it stands, for people.
+    fn status(&self) -> String {
+        String::new()
+    }
 }
 
 impl Machine for World {
@@ -49,6 +64,18 @@ impl Machine for World {
     }
     fn next_deadline(&self) -> Option<(Instant, Due)> {
         World::next_deadline(self)
+    }
+    fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
+        World::snapshot(self, now)
+    }
+    fn last_snapshot(&mut self, now: Now) -> Option<Snapshot> {
+        Some(World::last_snapshot(self, now))
+    }
+    fn status(&self) -> String {
+        let views = self.views().into_iter().map(|v| format!("({}) {v}\n", v.name));
+        let tracks =
+            self.tracks().into_iter().map(|t| format!("{}\n", crate::track::text::status(t.kind, &t.name, &t)));
+        views.chain(tracks).collect()
     }
 }
 
@@ -83,6 +110,7 @@ pub fn run(exec: &mut Exec, machine: &mut dyn Machine) -> ExitCode {
         });
         more = !exiting && machine.fire(now, FIRE, &mut fx);
         exec.apply(now, &mut fx);
+        exec.keep(now, machine);
         if let Some(code) = exec.finished_at(now.mono) {
             exec.flush();
             return code;

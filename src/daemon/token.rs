@@ -8,6 +8,8 @@ use crate::id::{ConnKey, FifoKey, SockKey, VrKey};
 pub enum Token {
     /// The signal pipe was read.
     Signals,
+    /// The guard said something.
+    Guard,
     /// The multishot receive on the rtnetlink socket.
     NetlinkRx,
     /// A batch of rtnetlink requests left.

@@ -2,7 +2,6 @@
 //! opened or changed, and no privilege is needed. The work is in `config`; here are files, terminals and exit codes.
 
 use super::scripthost::ThisHost;
-use super::start::{default_file, say};
 use crate::cli::{Colour, Report, Tool};
 use crate::config::check::{Host, Look};
 use crate::config::diff::diff;
@@ -12,13 +11,14 @@ use crate::config::model::Config;
 use crate::config::scripts::Prepare;
 use crate::config::{self, Loaded, dump, image, load_with, report};
 use crate::exit::ExitCode;
+use crate::guard::start::{default_file, say};
 use crate::sys::{clock, host, ifaddrs, socket};
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Does it.
-pub(super) fn run(tool: &Tool, how: &Report) -> ExitCode {
+pub(crate) fn run(tool: &Tool, how: &Report) -> ExitCode {
     match tool {
         Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
         Tool::Compile { file, out } => compile(file, out, how),
@@ -27,7 +27,7 @@ pub(super) fn run(tool: &Tool, how: &Report) -> ExitCode {
 }
 
 /// Whether messages on standard error have colour.
-pub(super) fn colour(how: &Report) -> bool {
+pub(crate) fn colour(how: &Report) -> bool {
     match how.colour {
         Colour::Always => true,
         Colour::Never => false,
@@ -37,7 +37,7 @@ pub(super) fn colour(how: &Report) -> bool {
 }
 
 /// The configuration, with what it may depend on besides its files.
-pub(super) fn read(path: &str, how: &Report) -> Loaded {
+pub(crate) fn read(path: &str, how: &Report) -> Loaded {
     with_options(how, |options| load_with(&Disk, path, options))
 }
 
@@ -54,7 +54,7 @@ fn with_options<T>(how: &Report, read: impl FnOnce(&config::Options<'_>) -> T) -
 
 /// What a configuration is looked at for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum For {
+pub(crate) enum For {
     /// To run it, here: commands are made ready, files of `init_file` are made.
     Run,
     /// To test it: the same without making files; lints.
@@ -66,7 +66,7 @@ pub(super) enum For {
 }
 
 /// Adds what follows from this machine, and lints; takes out what is silenced.
-pub(super) fn look(loaded: &mut Loaded, how: &Report, what: For) {
+pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
     let host = (!how.offline).then(|| {
         let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
         let addrs = ifaddrs::addresses().into_iter().map(addr).collect();
@@ -83,7 +83,7 @@ pub(super) fn look(loaded: &mut Loaded, how: &Report, what: For) {
 }
 
 /// `--config-test`.
-pub(super) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
+pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Test);
     let text = match (how.json, log) {

@@ -186,6 +186,25 @@ impl Server {
         }
     }
 
+    /// Takes a client that asked out, for an execve.
+    pub fn take(&mut self, client: ClientId) -> Option<OwnedFd> {
+        let at = self.clients.iter().position(|c| c.id == client)?;
+        Some(self.clients.swap_remove(at).fd)
+    }
+
+    /// A client back from [`Server::take`], to be answered.
+    pub fn adopt(&mut self, fd: OwnedFd, now: Instant) -> ClientId {
+        self.last_id += 1;
+        let id = ClientId(self.last_id);
+        self.clients.push(Client { id, fd, until: now + PATIENCE, asked: true });
+        id
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Ends for good: the file is removed, clients are told.
     pub fn remove(mut self) {
         for id in self.clients.iter().map(|c| c.id).collect::<Vec<_>>() {

@@ -1,5 +1,264 @@
-//! The parent process: what talks to people and to systemd.
+//! The parent process: starts everything, reaps everything, watches the core, takes the addresses away when it is gone for good.
+//!
+//! poll(2) is its only blocking call, every queue has a limit, and what can fail interestingly runs in another process. Read in
+//! this order: this file (what there is, and what follows when the core ends), `turn` (the loop), `proto` (the line to the core),
+//! `core`, `restart`, `scripts`, `reload`, `upgrade`, `answers`, `role` (how the others are started), `start` (from the command
+//! line to here). Deliberately absent: VRRP.
 
+mod answers;
+pub mod beat;
 pub mod client;
+pub mod compiler;
+pub mod core;
 pub mod ctl;
+mod inherit;
+pub mod log;
+pub mod proto;
+pub mod queue;
+mod reload;
+pub mod restart;
+pub mod role;
+pub mod scripts;
+pub mod start;
+mod state;
 pub mod systemd;
+pub mod text;
+mod turn;
+mod upgrade;
+pub mod vips;
+
+use self::answers::Answers;
+use self::core::{Core, Starter};
+use self::log::Log;
+use self::proto::{MAX, ToCore};
+use self::reload::Reloads;
+use self::restart::{Next, Restart};
+use self::role::Roles;
+use self::scripts::Scripts;
+use self::upgrade::Upgrade;
+use crate::note::Note;
+use crate::sys::child::{End, Reports};
+use crate::sys::daemonize::Start;
+use crate::sys::pidfile::PidFile;
+use crate::time::{Duration, Instant};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// How long a stop may take: hooks may run meanwhile. A core that hangs is found sooner, by its heart.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// How long the addresses may take to go away.
+const REMOVE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What follows when the addresses are gone.
+#[derive(Clone, Copy, Debug)]
+enum After {
+    Start(Duration),
+    End(u8),
+}
+
+/// A process that takes the addresses away.
+struct Removal {
+    pid: u32,
+    deadline: Instant,
+    after: After,
+}
+
+/// What a guard is made with.
+pub struct Made {
+    /// How the others are started.
+    pub roles: Roles,
+    /// Where lines go.
+    pub log: Log,
+    /// The pid file.
+    pub pid_file: Option<PidFile>,
+    /// `-r`.
+    pub core_pid_path: Option<PathBuf>,
+    /// Signals.
+    pub signals: OwnedFd,
+    /// Where children tell how they started.
+    pub reports: Reports,
+    /// The configuration.
+    pub image: File,
+    /// Where snapshots are kept.
+    pub snapshot: File,
+    /// Who may ask, and who is told.
+    pub answers: Answers,
+    /// `-R`.
+    pub never: bool,
+}
+
+/// See the module.
+pub struct Guard {
+    roles: Roles,
+    log: Log,
+    pid_file: Option<PidFile>,
+    core_pid_path: Option<PathBuf>,
+    core_pid_file: Option<PidFile>,
+    signals: OwnedFd,
+    reports: Reports,
+    scripts: Scripts,
+    /// Who speaks for us.
+    core: Option<Core>,
+    cores: u32,
+    image: Rc<File>,
+    snapshot: Rc<File>,
+    restart: Restart,
+    never: bool,
+    removal: Option<Removal>,
+    /// When a core is to be started.
+    start_at: Option<Instant>,
+    reloads: Reloads,
+    upgrade: Option<Upgrade>,
+    /// Until when a core that was frozen for whoever is started next may take to say so.
+    handover: Option<Instant>,
+    /// Frozen cores whose armed adverts still leave, and when they are given up.
+    leaving: Vec<(u32, Instant)>,
+    /// Until when a stop may take.
+    stopping: Option<Instant>,
+    answers: Answers,
+    /// Whom to tell that the start went well, or not.
+    report: Option<Start>,
+    end: Option<u8>,
+    buf: Box<[u8; MAX]>,
+}
+
+impl Guard {
+    /// Starts nothing yet.
+    pub fn new(made: Made) -> Guard {
+        Guard {
+            roles: made.roles,
+            log: made.log,
+            pid_file: made.pid_file,
+            core_pid_path: made.core_pid_path,
+            core_pid_file: None,
+            signals: made.signals,
+            reports: made.reports,
+            scripts: Scripts::default(),
+            core: None,
+            cores: 0,
+            image: Rc::new(made.image),
+            snapshot: Rc::new(made.snapshot),
+            restart: Restart::new(made.never),
+            never: made.never,
+            removal: None,
+            start_at: None,
+            reloads: Reloads::default(),
+            upgrade: None,
+            handover: None,
+            leaving: Vec::new(),
+            stopping: None,
+            answers: made.answers,
+            report: None,
+            end: None,
+            buf: Box::new([0; MAX]),
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        self.log.note(&note);
+    }
+
+    /// Another core, for the configuration in `image`.
+    fn launch(&mut self, image: &File, standby: bool, now: Instant) -> io::Result<Core> {
+        self.cores += 1;
+        let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
+        Core::start(self.cores, image, &self.snapshot, standby, &mut starter, now)
+    }
+
+    /// `go`: it stands by and is told to begin, with the snapshot that lies there.
+    fn start_core(&mut self, now: Instant, go: Option<ToCore>) {
+        self.start_at = None;
+        let image = self.image.clone();
+        match self.launch(&image, go.is_some(), now) {
+            Ok(core) => {
+                self.put_in_charge(core);
+                if let Some(go) = go {
+                    self.tell(go);
+                }
+            }
+            // No process to be had, so there is nobody to remove the addresses either; it is tried again soon.
+            Err(e) => {
+                self.note(text::core_not_started(&e));
+                self.start_at = Some(now + Duration::from_secs(1));
+            }
+        }
+    }
+
+    /// From now on this one speaks for us.
+    fn put_in_charge(&mut self, core: Core) {
+        if let Some(path) = &self.core_pid_path {
+            let written = match &mut self.core_pid_file {
+                Some(file) => file.write_for(core.pid).map_err(|e| e.to_string()),
+                none => crate::sys::pidfile::core_pid_file(path, core.pid)
+                    .map(|f| *none = Some(f))
+                    .map_err(|e| format!("{e:?}")),
+            };
+            if let Err(why) = written {
+                self.log.note(&text::failed("no pid file of the VRRP process", &why));
+            }
+        }
+        self.core = Some(core);
+    }
+
+    /// The core ended although nobody had asked for it.
+    fn follow(&mut self, core: &Core, now: Instant, end: End) {
+        match self.restart.on_end(core.started, now, end) {
+            Next::Resume => {
+                self.note(text::respawning(core.pid, end));
+                self.start_core(now, Some(gone(core, now)));
+            }
+            Next::Cold { wait } => {
+                self.note(text::respawning(core.pid, end));
+                self.note(text::delayed(wait));
+                self.remove_vips(now, After::Start(wait));
+            }
+            Next::End(code) => {
+                let note = if restart::permanent(code) { text::terminating } else { text::not_respawning };
+                self.note(note(core.pid, end));
+                self.remove_vips(now, After::End(code));
+            }
+        }
+    }
+
+    fn remove_vips(&mut self, now: Instant, after: After) {
+        match self.roles.remove_vips(&self.image, &self.log, &self.reports) {
+            Ok(pid) => self.removal = Some(Removal { pid, deadline: now + REMOVE_LIMIT, after }),
+            Err(e) => {
+                self.note(text::failed("the virtual addresses could not be removed", &e));
+                self.after(now, after);
+            }
+        }
+    }
+
+    fn after(&mut self, now: Instant, after: After) {
+        match after {
+            After::Start(_) if self.stopping.is_some() => self.end = Some(0),
+            After::Start(wait) => self.start_at = Some(now + wait),
+            After::End(code) => self.end = Some(code),
+        }
+    }
+
+    /// Says something to the core in charge. One that takes nothing any more is ended.
+    fn tell(&mut self, message: ToCore) {
+        self.tell_with(message, None);
+    }
+
+    fn tell_with(&mut self, message: ToCore, file: Option<&Rc<File>>) {
+        if let Some(core) = &mut self.core
+            && !core.say(message, file)
+        {
+            core.kill();
+            let note = text::nonsense(core.pid, "it takes no messages");
+            self.note(note);
+        }
+    }
+}
+
+/// What whoever goes on for a core that died is told. It may have hung before: then nothing is known of it since its last beat.
+fn gone(core: &Core, now: Instant) -> ToCore {
+    let hung = now.since(core.heart.last()) > 2 * beat::PERIOD;
+    ToCore::Go { dead_since: Some(if hung { core.heart.last() } else { now }.0) }
+}

@@ -77,7 +77,8 @@ pub fn background() -> io::Result<Start> {
     Ok(Start(Some(tx)))
 }
 
-fn null_stdio() {
+/// Lets go of the terminal: 0, 1 and 2 lead to /dev/null.
+pub fn null_stdio() {
     // SAFETY: a constant path; dup2 onto 0, 1 and 2 replaces them and nothing else.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);

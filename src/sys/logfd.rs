@@ -1,9 +1,11 @@
-//! Where log lines go: fd 2, or the syslog socket. Opening only; writing is the ring's (`daemon/log.rs`).
+//! Where log lines go: fd 2, or the syslog socket. The loop writes through the ring (`daemon/log.rs`); the
+//! guard at once or not at all.
 
 use super::op::Fd;
+use super::poll;
 use super::socket::{SockAddr, connect, socket};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
 /// A count on standard error of its own, so that nobody's close can take it away.
@@ -23,4 +25,33 @@ pub fn syslog(path: &str) -> io::Result<Fd> {
     let fd = socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0)?;
     connect(fd.as_raw_fd(), &to)?;
     Ok(Rc::new(fd))
+}
+
+/// Writes without ever waiting: to a socket, or to whatever standard error is. An error of kind `WouldBlock`: it is not taken now.
+pub fn write_now(fd: impl AsFd, bytes: &[u8], is_socket: bool) -> io::Result<()> {
+    let f = fd.as_fd();
+    let iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: the bytes and the vector outlive the call and are only read. Offset -1: where the file stands.
+    let n = unsafe {
+        match is_socket {
+            true => {
+                libc::send(f.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            }
+            false => libc::pwritev2(f.as_raw_fd(), &iov, 1, -1, libc::RWF_NOWAIT),
+        }
+    };
+    let e = match n {
+        0.. => return Ok(()),
+        _ => io::Error::last_os_error(),
+    };
+    if is_socket || ![Some(libc::EOPNOTSUPP), Some(libc::EINVAL), Some(libc::ENOSYS)].contains(&e.raw_os_error()) {
+        return Err(e);
+    }
+    // A terminal, or a file system that cannot promise: the best that can be known beforehand is whether there is room.
+    if !poll::writable(f) {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    // SAFETY: as above.
+    let n = unsafe { libc::write(f.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -6,6 +6,7 @@
 //! async runtime, and any decision about a protocol.
 
 pub mod bufring;
+pub mod child;
 pub mod clock;
 pub mod connector;
 pub mod daemonize;
@@ -14,11 +15,13 @@ pub mod host;
 pub mod ifaddrs;
 pub mod inotify;
 pub mod logfd;
+pub mod memfd;
 pub mod netlink;
 pub mod op;
 pub mod pidfile;
 pub mod poll;
 pub mod ring;
+pub mod rtsync;
 pub mod sched;
 pub mod seqpacket;
 pub mod signal;

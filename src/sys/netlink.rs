@@ -9,7 +9,7 @@
 //! The encoding of messages is `wire::netlink`; this file knows the socket only.
 
 use super::op::Fd;
-use super::socket::{SockAddr, bind, buffer, option, socket};
+use super::socket::{SockAddr, bind, buffer, errno_or, option, socket};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -36,6 +36,17 @@ pub fn open() -> io::Result<(Fd, Rc<SockAddr>)> {
     let _ = option(f, libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, &1i32);
     let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
     bind(f, &SockAddr::netlink(groups as u32))?;
+    Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
+}
+
+/// One that hears answers only, and waits for them, a few seconds at most: for a process that does nothing else.
+pub fn open_quiet() -> io::Result<(Fd, Rc<SockAddr>)> {
+    let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
+    let f = fd.as_raw_fd();
+    // SAFETY: no pointers. It was made non-blocking, as all our sockets are.
+    errno_or(unsafe { libc::fcntl(f, libc::F_SETFL, 0) })?;
+    option(f, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &libc::timeval { tv_sec: 3, tv_usec: 0 })?;
+    bind(f, &SockAddr::netlink(0))?;
     Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
 }
 

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,15 @@ impl PidFile {
     fn put(&self, pid: u32) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.write_all_at(format!("{pid}\n").as_bytes(), 0)
+    }
+
+    /// What holds the lock: it stays while any copy of it is open.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+    /// Absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The file descriptor that holds the lock, and the path: for an execve that keeps both. The file stays.

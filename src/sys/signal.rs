@@ -20,6 +20,10 @@ pub const USR1: u8 = libc::SIGUSR1 as u8;
 /// SIGUSR2.
 pub const USR2: u8 = libc::SIGUSR2 as u8;
 
+/// SIGQUIT.
+pub const QUIT: u8 = libc::SIGQUIT as u8;
+/// SIGCHLD, for who has children.
+pub const CHLD: u8 = libc::SIGCHLD as u8;
 /// Ignores all of them, and SIGPIPE.
 pub fn ignore() {
     for signal in TAKEN.into_iter().chain([libc::SIGPIPE]) {
@@ -30,6 +34,32 @@ pub fn ignore() {
 
 /// Installs the handlers; the read end is returned. SIGPIPE is ignored: a reader that goes away is an EPIPE.
 pub fn install() -> io::Result<Fd> {
+    install_for(&TAKEN).map(Rc::new)
+}
+
+/// As [`install`], for a process with children too. The read end never waits.
+pub fn install_with_children() -> io::Result<OwnedFd> {
+    let all: Vec<i32> = TAKEN.into_iter().chain([libc::SIGCHLD, libc::SIGQUIT]).collect();
+    let rx = install_for(&all)?;
+    // They were held back over an execve, if there was one.
+    // SAFETY: all-zero is a valid set, which outlives the calls.
+    unsafe {
+        let mut none: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, core::ptr::null_mut());
+    }
+    Ok(rx)
+}
+
+/// The signals that came, at most 64 at a time.
+pub fn take(from: &OwnedFd) -> Vec<u8> {
+    let mut buf = [0u8; 64];
+    // SAFETY: the buffer outlives the call and says its own length.
+    let n = unsafe { libc::read(from.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
+    usize::try_from(n).ok().and_then(|n| buf.get(..n)).unwrap_or_default().to_vec()
+}
+
+fn install_for(signals: &[i32]) -> io::Result<OwnedFd> {
     let mut ends = [0i32; 2];
     // SAFETY: two ints to write to. Non-blocking: a handler must never wait, and a full pipe has a byte to wake us.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
@@ -38,7 +68,7 @@ pub fn install() -> io::Result<Fd> {
     // SAFETY: two fresh fds that nobody else has.
     let (rx, tx) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
     let tx = std::sync::Arc::new(tx);
-    for signal in TAKEN {
+    for &signal in signals {
         let tx = tx.clone();
         let byte = signal as u8;
         let action = move || {
@@ -55,5 +85,5 @@ pub fn install() -> io::Result<Fd> {
     }
     // SAFETY: SIG_IGN is a valid disposition.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    Ok(Rc::new(rx))
+    Ok(rx)
 }

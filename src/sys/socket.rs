@@ -311,6 +311,11 @@ fn control_priority(f: RawFd) {
     }
 }
 
+/// A result of the C library.
+pub(super) fn errno_or(r: i32) -> io::Result<i32> {
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(r) }
+}
+
 /// Sets a buffer size past `net.core.*mem_max` where we may, up to it where we may not.
 pub(super) fn buffer(f: RawFd, force: i32, plain: i32, bytes: i32) {
     if option(f, libc::SOL_SOCKET, force, &bytes).is_err() {

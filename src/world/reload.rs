@@ -272,6 +272,7 @@ impl World {
         if self.base.global.process != r.config.global.process {
             fx.note(text::kept_until_restart("priorities, memory and CPUs of the process"));
         }
+        self.schedule_config(now, &r.config.global.more, fx);
         self.base = r.config;
         self.hooks_altered(now, fx);
         let counts = format!("{} kept, {} altered, {} added, {} removed", r.kept, r.altered, r.added, r.removed);

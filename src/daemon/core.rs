@@ -1,0 +1,146 @@
+//! The loop's process, from its exec to its exit: what the guard gave it, the ring, the world.
+//!
+//! Its fds: 3 the line to the guard, 4 the configuration's image, 5 where snapshots are kept, 6 the line to the helper.
+
+use super::exec::Exec;
+use super::handover::Slots;
+use super::log::{Sink, Target};
+use super::run;
+use crate::config::image;
+use crate::config::model::Config;
+use crate::effect::{Effect, Effects};
+use crate::exit::ExitCode;
+use crate::guard::log::Log;
+use crate::guard::role;
+use crate::guard::start::{SYSLOG, say};
+use crate::note::{Level, Note};
+use crate::sys::ring::Ring;
+use crate::sys::{child, clock, daemonize, sched, signal};
+use crate::world::World;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+/// What the guard said on the command line.
+struct Words {
+    target: Target,
+    detail: bool,
+    standby: bool,
+    detach: bool,
+}
+
+impl Words {
+    fn of(args: &[String]) -> Words {
+        let has = |w: &str| args.iter().any(|a| a == w);
+        let target = match (has(role::LOGS[1]), has(role::LOGS[2])) {
+            (true, _) => Target::Syslog(SYSLOG.to_owned()),
+            (_, true) => Target::Nowhere,
+            _ => Target::Console,
+        };
+        Words { target, detail: has(role::DETAIL), standby: has(role::STANDBY), detach: has(role::DETACH) }
+    }
+}
+
+/// The role; `args` are those behind the role's name.
+pub fn role(args: &[String]) -> ExitCode {
+    child::set_name(c"kalived");
+    clock::load_zone();
+    let words = Words::of(args);
+    match start(&words) {
+        Ok((mut exec, mut world)) => {
+            let code = run(&mut exec, &mut world);
+            finish(&mut exec, code);
+            code
+        }
+        Err((why, code)) => {
+            say(&why);
+            // Nobody may be left at the terminal.
+            if words.target != Target::Console {
+                let text = format!("could not start: {why}");
+                Log::new(words.target, words.detail).note(&Note { level: Level::Error, text });
+            }
+            code
+        }
+    }
+}
+
+type Refused = (String, ExitCode);
+
+fn start(words: &Words) -> Result<(Exec, World), Refused> {
+    let internal = |e: &dyn core::fmt::Display| (format!("not started by the guard: {e}"), ExitCode::Internal);
+    let [line, image, snapshot, helper] = child::inherited::<4>().map_err(|e| internal(&e))?;
+    let config = image_of(image.into()).map_err(|e| internal(&e))?;
+    let mut notes = Vec::new();
+    let mut exec = open(words, line, snapshot, &mut notes)?;
+    let process = &config.global.process;
+    let outcome = sched::apply(&sched::Wanted {
+        rt_priority: process.rt_priority,
+        nice: process.nice,
+        rttime: process.rlimit_rttime,
+        cpus: process.cpu_affinity.clone(),
+    });
+    if !outcome.done.is_empty() {
+        notes.push((Level::Info, outcome.done.join(", ")));
+    }
+    notes.extend(outcome.refused.into_iter().map(|l| (Level::Warning, l)));
+    let mut fx = Effects::default();
+    for (level, text) in notes {
+        fx.note(Note { level, text });
+    }
+    exec.attach_helper(helper);
+    exec.apply(clock::now(), &mut fx);
+    if words.detach {
+        daemonize::null_stdio();
+    }
+    let mut world = if words.standby { World::standby(config) } else { World::new(config) };
+    world.set_zone(clock::utc_offset);
+    world.set_host(&crate::sys::host::short_name());
+    Ok((exec, world))
+}
+
+fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level, String)>) -> Result<Exec, Refused> {
+    let ring = Ring::new().map_err(|e| (e.to_string(), ExitCode::NoUring))?;
+    notes.push((Level::Info, ring.describe()));
+    let signals = signal::install().map_err(|e| (format!("no signals: {e}"), ExitCode::Fatal))?;
+    let mut exec = Exec::new(ring, signals, Sink::new(words.target.clone(), words.detail)).map_err(|e| {
+        let code = match e.kind() {
+            std::io::ErrorKind::PermissionDenied => ExitCode::Permission,
+            _ => ExitCode::Fatal,
+        };
+        (format!("the sockets every run needs could not be opened: {e}"), code)
+    })?;
+    exec.connect_guard(line, words.standby);
+    exec.slots = Some(Slots::new(snapshot.into()));
+    Ok(exec)
+}
+
+/// The configuration in an image, without its virtual servers. Bounded by the image; nothing is mapped, for locked memory would be
+/// filled with all of it at once.
+pub(super) fn image_of(file: File) -> Result<Config, String> {
+    let len = file.metadata().map_err(|e| e.to_string())?.len();
+    if len > image::MAX_IMAGE as u64 {
+        return Err(format!("an image of {len} bytes is too large"));
+    }
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(|e| e.to_string())?;
+    image::Image::open(&bytes).and_then(|i| i.vrrp()).map_err(|e| e.to_string())
+}
+
+/// The last line, and the time to write it.
+fn finish(exec: &mut Exec, code: ExitCode) {
+    if exec.broken().is_some() {
+        return;
+    }
+    let mut fx = Effects::default();
+    fx.note(Note { level: Level::Detail, text: format!("used {:.3} s of CPU", clock::cpu().as_secs_f64()) });
+    fx.push(Effect::Exit(code));
+    let now = clock::now();
+    exec.apply(now, &mut fx);
+    while exec.finished_at(clock::mono()).is_none() {
+        if exec.wait(None, None, false).is_err() {
+            break;
+        }
+        exec.events(clock::now(), &mut |_| {});
+        exec.apply(clock::now(), &mut fx);
+    }
+}

@@ -1,0 +1,196 @@
+//! Snapshots in a file of memory that outlives this process.
+//!
+//! ```text
+//! slot A | slot B         each: magic 8 | sequence 8 | length 4 | CRC-32C of sequence, length and snapshot 4 | snapshot
+//! ```
+//! Written in turns, so that a process that dies while it writes one leaves the other whole. Read first: `snapshot.rs`.
+
+use super::Machine;
+use super::exec::Exec;
+use crate::snapshot::Snapshot;
+use crate::time::{Duration, Instant, Now};
+use bytes::{Buf, BufMut};
+use crc::{CRC_32_ISCSI, Crc};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+const MAGIC: [u8; 8] = *b"KALSHOT1";
+const HEADER: usize = 24;
+/// Bytes of a slot. A router and its trackers take some 200: this is for 20,000 of them. Memory is used for what is written only.
+const SLOT: u64 = 4 << 20;
+/// Between two snapshots: 255 takeovers in a second are not 255 times 40 KiB in the way of the next takeover.
+const PAUSE: Duration = Duration::from_millis(20);
+
+const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+/// See the module.
+pub struct Slots {
+    file: File,
+    sequence: u64,
+    /// Not before.
+    after: Instant,
+    /// To be asked again then.
+    again: bool,
+}
+
+impl Slots {
+    /// In `file`, behind the newest one that is there.
+    pub fn new(file: File) -> Slots {
+        let mut slots = Slots { file, sequence: 0, after: Instant::default(), again: false };
+        slots.sequence = slots.read_newest().map_or(0, |(sequence, _)| sequence);
+        slots
+    }
+
+    /// The newest snapshot that checks.
+    pub fn newest(&mut self) -> Option<Snapshot> {
+        let (sequence, shot) = self.read_newest()?;
+        // Another process may have written since; what is written next goes behind that.
+        self.sequence = self.sequence.max(sequence);
+        Some(shot)
+    }
+
+    fn read_newest(&self) -> Option<(u64, Snapshot)> {
+        [0, 1].into_iter().filter_map(|slot| self.read(slot)).max_by_key(|(sequence, _)| *sequence)
+    }
+
+    fn read(&self, slot: u64) -> Option<(u64, Snapshot)> {
+        let mut header = [0; HEADER];
+        self.file.read_exact_at(&mut header, slot * SLOT).ok()?;
+        let mut h = &header[8..];
+        let (sequence, len, crc) = (h.get_u64_le(), h.get_u32_le(), h.get_u32_le());
+        if header[..8] != MAGIC || u64::from(len) > SLOT - HEADER as u64 {
+            return None;
+        }
+        let mut body = vec![0; len as usize];
+        self.file.read_exact_at(&mut body, slot * SLOT + HEADER as u64).ok()?;
+        let sound = check(sequence, &body) == crc;
+        sound.then(|| Snapshot::decode(&body).ok()).flatten().map(|shot| (sequence, shot))
+    }
+
+    /// Writes one beside the one before. The error is for people.
+    pub fn write(&mut self, shot: &Snapshot) -> Result<(), String> {
+        let body = shot.encode();
+        if body.is_empty() || body.len() as u64 > SLOT - HEADER as u64 {
+            return Err(format!("a snapshot of {} bytes is too large", body.len()));
+        }
+        let sequence = self.sequence + 1;
+        let mut bytes = Vec::with_capacity(HEADER + body.len());
+        bytes.put_slice(&MAGIC);
+        bytes.put_u64_le(sequence);
+        bytes.put_u32_le(body.len() as u32);
+        bytes.put_u32_le(check(sequence, &body));
+        bytes.put_slice(&body);
+        self.file.write_all_at(&bytes, sequence % 2 * SLOT).map_err(|e| e.to_string())?;
+        self.sequence = sequence;
+        Ok(())
+    }
+}
+
+fn check(sequence: u64, body: &[u8]) -> u32 {
+    let mut digest = CRC32C.digest();
+    digest.update(&sequence.to_le_bytes());
+    digest.update(&(body.len() as u64).to_le_bytes());
+    digest.update(body);
+    digest.finalize()
+}
+
+impl Exec {
+    /// After a turn: keeps what the next process must know, and tells the guard what it waits for.
+    pub(super) fn keep(&mut self, now: Now, machine: &mut dyn Machine) {
+        if self.line.is_none() {
+            return;
+        }
+        if self.frozen() {
+            if let Some(slots) = self.slots.take() {
+                // The last one, whatever was kept before; then nobody writes but who takes over.
+                let shot = machine.last_snapshot(now);
+                self.write_shot(slots, now, shot);
+                self.slots = None;
+                self.tell_frozen();
+            }
+            return;
+        }
+        self.started();
+        if self.asked() {
+            self.tell_status(machine.status());
+        }
+        let Some(slots) = &mut self.slots else { return };
+        slots.again = now.mono < slots.after;
+        if !slots.again
+            && let Some(shot) = machine.snapshot(now)
+            && let Some(slots) = self.slots.take()
+        {
+            self.write_shot(slots, now, Some(shot));
+        }
+    }
+
+    fn write_shot(&mut self, mut slots: Slots, now: Now, shot: Option<Snapshot>) {
+        if let Some(shot) = shot {
+            // What the turn asked for is under way before this.
+            self.flush();
+            let written = slots.write(&shot);
+            slots.after = now.mono + PAUSE;
+            slots.again = true;
+            if let Err(why) = written {
+                let text = format!("no snapshot kept: {why}");
+                self.log.note(now, crate::note::Note { level: crate::note::Level::Warning, text });
+            }
+        }
+        self.slots = Some(slots);
+    }
+
+    /// When to look whether there is something to keep.
+    pub(super) fn keep_deadline(&self) -> Option<Instant> {
+        self.slots.as_ref().filter(|s| s.again).map(|s| s.after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::InstanceShot;
+    use crate::sys::memfd;
+
+    fn shot(at: u64) -> Snapshot {
+        let one = InstanceShot { name: format!("VI_{at}"), ..InstanceShot::default() };
+        Snapshot { at, instances: vec![one], ..Snapshot::default() }
+    }
+
+    #[test]
+    fn a_torn_write_leaves_the_one_before() {
+        let file = memfd::create("test").unwrap();
+        let mut slots = Slots::new(file.try_clone().unwrap());
+        assert_eq!(slots.newest(), None);
+        for at in 1..5 {
+            slots.write(&shot(at)).unwrap();
+            assert_eq!(slots.newest(), Some(shot(at)));
+        }
+        // The fifth was being written: any byte of its slot may be old or new.
+        let mut header = [0; HEADER + 4];
+        file.read_exact_at(&mut header, SLOT).unwrap();
+        slots.write(&shot(5)).unwrap();
+        let mut whole = [0; HEADER + 4];
+        file.read_exact_at(&mut whole, SLOT).unwrap();
+        for at in (0..whole.len()).filter(|i| whole[*i] != header[*i]) {
+            file.write_all_at(&header[at..=at], SLOT + at as u64).unwrap();
+            assert_eq!(Slots::new(file.try_clone().unwrap()).newest(), Some(shot(4)), "byte {at}");
+            file.write_all_at(&whole[at..=at], SLOT + at as u64).unwrap();
+        }
+        // Who comes next goes on behind the newest.
+        let mut next = Slots::new(file);
+        assert_eq!(next.newest(), Some(shot(5)));
+        next.write(&shot(6)).unwrap();
+        assert_eq!((next.newest(), next.sequence), (Some(shot(6)), 6));
+    }
+
+    #[test]
+    fn a_length_that_is_only_promised_is_not_believed() {
+        let file = memfd::create("test").unwrap();
+        let mut header = MAGIC.to_vec();
+        header.put_u64_le(1);
+        header.put_u32_le(u32::MAX);
+        header.put_u32_le(0);
+        file.write_all_at(&header, 0).unwrap();
+        assert_eq!(Slots::new(file).newest(), None);
+    }
+}

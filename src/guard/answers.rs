@@ -1,0 +1,151 @@
+//! What is said to people and to systemd: the commands' answers, and how it stands.
+//!
+//! Read first: `ctl.rs`, `systemd.rs`.
+
+use super::Guard;
+use super::ctl::{ClientId, Request, Server};
+use super::proto::ToCore;
+use super::systemd::Notifier;
+use crate::time::{Duration, Instant};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// How long the core may take to say how it stands.
+const STATUS: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub struct Answers {
+    server: Option<Server>,
+    /// The line to systemd.
+    pub systemd: Notifier,
+    watchdog: Instant,
+    /// Who waits for a line from the core; until when.
+    status: Vec<(ClientId, Instant)>,
+    /// Who waits for the end.
+    stop: Vec<ClientId>,
+}
+
+impl Answers {
+    /// With a socket, if there is one.
+    pub fn new(server: Option<Server>, systemd: Notifier) -> Answers {
+        Answers { server, systemd, watchdog: Instant::default(), status: Vec::new(), stop: Vec::new() }
+    }
+
+    /// To wait on.
+    pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.server.as_ref().map(Server::fds).unwrap_or_default()
+    }
+
+    /// Answers; nothing happens when the client is gone.
+    pub fn answer(&mut self, client: ClientId, ok: bool, text: &str) {
+        if let Some(server) = &mut self.server {
+            server.answer(client, ok, text);
+        }
+    }
+
+    /// The socket and where it is, for an execve.
+    pub fn listener(&self) -> Option<(BorrowedFd<'_>, &Path)> {
+        self.server.as_ref().map(|s| (s.listener(), s.path()))
+    }
+    /// A client that waits, for an execve.
+    pub fn take(&mut self, client: ClientId) -> Option<OwnedFd> {
+        self.server.as_mut()?.take(client)
+    }
+    /// A client back from [`Answers::take`].
+    pub fn adopt(&mut self, fd: OwnedFd, now: Instant) -> Option<ClientId> {
+        self.server.as_mut().map(|s| s.adopt(fd, now))
+    }
+
+    /// The end: the socket goes, who waited for it is told.
+    pub fn close(&mut self, text: &str) {
+        for client in core::mem::take(&mut self.stop) {
+            self.answer(client, true, text);
+        }
+        if let Some(server) = self.server.take() {
+            server.remove();
+        }
+    }
+}
+
+impl Guard {
+    /// Serves who asks.
+    pub(super) fn serve(&mut self, now: Instant) {
+        let Some(server) = &mut self.answers.server else { return };
+        for (client, request) in server.on_ready(now) {
+            match request {
+                Request::Reload if self.stopping.is_none() => self.ask_reload(now, Some(client)),
+                Request::Upgrade if self.stopping.is_none() => self.begin_upgrade(now, Some(client)),
+                Request::Handover if self.stopping.is_none() => {
+                    self.answers.stop.push(client);
+                    self.hand_over(now);
+                }
+                Request::Reload | Request::Upgrade | Request::Handover => {
+                    self.answers.answer(client, false, "kalived stops");
+                }
+                Request::Stop => {
+                    self.answers.stop.push(client);
+                    self.stop(now, crate::sys::signal::TERM);
+                }
+                Request::Status if self.core.is_some() => {
+                    self.answers.status.push((client, now + STATUS));
+                    self.tell(ToCore::Status);
+                }
+                Request::Status => {
+                    let text = self.describe(now);
+                    self.answers.answer(client, true, &text);
+                }
+                Request::Image => {
+                    let (file, image) = (self.roles.file.clone(), self.image.clone());
+                    if let Some(server) = &mut self.answers.server {
+                        server.answer_with_fd(client, &file, image.as_fd());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The core said how it stands.
+    pub(super) fn on_status(&mut self, now: Instant, lines: &str) {
+        let text = format!("{}{lines}", self.describe(now));
+        for (client, _) in core::mem::take(&mut self.answers.status) {
+            self.answers.answer(client, true, &text);
+        }
+    }
+
+    pub(super) fn look_at_answers(&mut self, now: Instant) {
+        if self.answers.status.iter().any(|(_, until)| now >= *until) {
+            self.on_status(now, "the VRRP process does not answer\n");
+        }
+        // Only while the core lives: its heart is looked at by the same loop.
+        if let Some(every) = self.answers.systemd.interval()
+            && now >= self.answers.watchdog + every.min(Duration::from_secs(1))
+            && (self.core.is_some() || self.removal.is_some() || self.start_at.is_some())
+        {
+            self.answers.watchdog = now;
+            self.answers.systemd.watchdog();
+        }
+    }
+
+    /// A few lines: processes, the last reload.
+    fn describe(&self, now: Instant) -> String {
+        let mut text = format!("kalived {}, process {}\n", env!("CARGO_PKG_VERSION"), std::process::id());
+        match &self.core {
+            Some(core) => {
+                let helper = core.helper.map_or("none".to_owned(), |pid| pid.to_string());
+                let up = now.since(core.started).as_secs();
+                text += &format!(
+                    "VRRP process {} for {up} s, helper process {helper}, {} programs; {} VRRP processes so far\n",
+                    core.pid,
+                    self.scripts.len(),
+                    self.cores
+                );
+            }
+            None => text += "no VRRP process: it died too often, and is started again in a while\n",
+        }
+        text += &format!("configuration {}", self.roles.file);
+        match &self.reloads.last {
+            Some(last) => text + &format!("; last reload: {last}\n"),
+            None => text + "\n",
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A run of the compiler: text to image in a process of its own, bounded in time.
+//!
+//! Read first: `queue.rs`, `config/image.rs`.
+
+use super::role::Roles;
+use crate::sys::child::{self, End, Reports};
+use crate::sys::memfd;
+use crate::time::{Duration, Instant};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+/// The largest configuration known takes a second; what takes longer waits for a file server or a name server.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Bytes of messages that are looked at.
+const TEXT: usize = 16 * 1024;
+
+/// See the module.
+pub struct Compiler {
+    /// Its process.
+    pub pid: u32,
+    deadline: Instant,
+    late: bool,
+    image: File,
+    text: File,
+}
+
+impl Compiler {
+    /// Starts it. `new`: the program at the path, at an upgrade.
+    pub fn start(roles: &Roles, new: bool, reports: &Reports, now: Instant) -> io::Result<Compiler> {
+        let (image, text) = (memfd::create("kalived image")?, memfd::create("kalived messages")?);
+        let pid = roles.compiler(new, &image, &text, reports)?;
+        Ok(Compiler { pid, deadline: now + LIMIT, late: false, image, text })
+    }
+
+    /// Ends it when its time is up.
+    pub fn tick(&mut self, now: Instant) {
+        if now >= self.deadline && !self.late {
+            self.late = true;
+            child::kill(self.pid, true, true);
+        }
+    }
+
+    /// What it had to say, line by line; bounded.
+    pub fn messages(&self) -> Vec<String> {
+        let mut buf = vec![0u8; TEXT];
+        let n = self.text.read_at(&mut buf, 0).unwrap_or(0);
+        buf.truncate(n);
+        String::from_utf8_lossy(&buf).lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect()
+    }
+
+    /// It ended: the image, which nobody changes any more; or why there is none.
+    pub fn finish(self, end: End) -> Result<Rc<File>, String> {
+        let first = || {
+            let lines = self.messages();
+            let with = |word: &str| lines.iter().find(|l| l.contains(word)).cloned();
+            with(": fatal: ").or_else(|| with(": error: ")).unwrap_or_default()
+        };
+        match end {
+            End::Exited(0) => {}
+            _ if self.late => return Err(format!("reading it took longer than {} s", LIMIT.as_secs())),
+            End::Exited(code) => return Err(format!("{} (exit code {code})", first())),
+            End::Signaled(signal) => return Err(format!("the compiler was killed by signal {signal}")),
+        }
+        memfd::seal(&self.image).map_err(|e| format!("the image could not be sealed: {e}"))?;
+        Ok(Rc::new(self.image))
+    }
+}

@@ -1,0 +1,196 @@
+//! A core as the guard sees it: a process, a line to it, its heartbeat, its helper.
+//!
+//! Read first: `proto.rs`. Nothing here waits: what the line does not take is queued, and a core whose queue is full is hung.
+
+use super::beat::Heartbeat;
+use super::log::Log;
+use super::proto::{MAX, ToCore, ToGuard};
+use super::role::Roles;
+use super::text;
+use crate::sys::child::{self, Reports};
+use crate::sys::seqpacket;
+use crate::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+/// Messages queued behind a full line, which itself holds thousands: the end of every program there can be, many times over.
+const QUEUED: usize = 4096;
+/// From the end of a helper to the start of the next one.
+const HELPER_PAUSE: Duration = Duration::from_secs(1);
+
+/// What every start needs.
+pub struct Starter<'a> {
+    /// How.
+    pub roles: &'a Roles,
+    /// Where it is said.
+    pub log: &'a mut Log,
+    /// Where children tell how it went.
+    pub reports: &'a Reports,
+}
+
+/// See the module.
+pub struct Core {
+    /// Of all cores since the start of the guard.
+    pub number: u32,
+    /// Its process.
+    pub pid: u32,
+    /// When it was started.
+    pub started: Instant,
+    /// Whether it said that it runs, or stands by.
+    pub ready: bool,
+    /// Its heart.
+    pub heart: Heartbeat,
+    /// Its helper's process.
+    pub helper: Option<u32>,
+    /// When to start a helper.
+    helper_at: Option<Instant>,
+    line: OwnedFd,
+    closed: bool,
+    queue: VecDeque<(Vec<u8>, Option<Rc<File>>)>,
+}
+
+/// What was heard.
+#[derive(Debug)]
+pub enum Heard {
+    /// A message.
+    Said(ToGuard),
+    /// It closed the line: it is ending.
+    Closed,
+    /// Bytes that are no message.
+    Nonsense,
+}
+
+impl Core {
+    /// Starts one for the configuration in `image`, with a helper. `standby`: it waits for `Go` before it sends anything.
+    pub fn start(
+        number: u32,
+        image: &File,
+        snapshot: &File,
+        standby: bool,
+        starter: &mut Starter<'_>,
+        now: Instant,
+    ) -> io::Result<Core> {
+        let (line, theirs) = seqpacket::pair()?;
+        let (to_helper, to_core) = seqpacket::pair()?;
+        let fds = [theirs.as_fd(), image.as_fd(), snapshot.as_fd(), to_helper.as_fd()];
+        let pid = starter.roles.core(&fds, standby, starter.log, starter.reports)?;
+        let mut core = Core::running(number, pid, line, now);
+        core.helper = starter.helper(to_core.as_fd());
+        core.helper_at = core.helper.is_none().then_some(now + HELPER_PAUSE);
+        starter.log.note(&text::core_started(pid));
+        Ok(core)
+    }
+
+    /// One that runs already, without a helper.
+    pub fn running(number: u32, pid: u32, line: OwnedFd, started: Instant) -> Core {
+        Core {
+            number,
+            pid,
+            started,
+            ready: false,
+            heart: Heartbeat::new(started),
+            helper: None,
+            helper_at: None,
+            line,
+            closed: false,
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Its helper ended.
+    pub fn helper_ended(&mut self, now: Instant) {
+        self.helper = None;
+        self.helper_at = Some(now + HELPER_PAUSE);
+    }
+
+    /// Starts a helper when it is time to, and sends what is queued. `false`: it takes nothing any more.
+    #[must_use]
+    pub fn look(&mut self, starter: &mut Starter<'_>, now: Instant) -> bool {
+        self.flush();
+        if self.helper_at.is_none_or(|at| now < at) {
+            return true;
+        }
+        self.helper_at = Some(now + HELPER_PAUSE);
+        let Ok((theirs, to_core)) = seqpacket::pair() else { return true };
+        self.helper = starter.helper(to_core.as_fd());
+        if self.helper.is_none() {
+            return true;
+        }
+        self.helper_at = None;
+        self.say(ToCore::Helper, Some(&Rc::new(theirs.into())))
+    }
+
+    /// Says something, with a file if it has one. `false`: it takes nothing any more.
+    #[must_use]
+    pub fn say(&mut self, message: ToCore, file: Option<&Rc<File>>) -> bool {
+        if self.queue.len() >= QUEUED {
+            return false;
+        }
+        self.queue.push_back((message.encode(), file.cloned()));
+        self.flush();
+        true
+    }
+
+    fn flush(&mut self) {
+        while let Some((bytes, file)) = self.queue.front() {
+            let gift = file.as_ref().map(|f| f.as_fd());
+            match seqpacket::send(&self.line, bytes, gift.as_slice()) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                // Sent; or it is gone, which its end tells.
+                _ => drop(self.queue.pop_front()),
+            }
+        }
+    }
+
+    /// Whether something is still queued.
+    pub fn backed_up(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// The next thing it said.
+    pub fn hear(&mut self, buf: &mut [u8; MAX]) -> Option<Heard> {
+        if self.closed {
+            return None;
+        }
+        match seqpacket::recv(&self.line, buf) {
+            Ok(None) => None,
+            Ok(Some((n @ 1.., _))) => Some(buf.get(..n).and_then(ToGuard::decode).map_or(Heard::Nonsense, Heard::Said)),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Some(Heard::Nonsense),
+            Ok(Some((0, _))) | Err(_) => {
+                self.closed = true;
+                Some(Heard::Closed)
+            }
+        }
+    }
+
+    /// To wait on, while there is something to hear.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        (!self.closed).then(|| self.line.as_fd())
+    }
+
+    /// The line, for an execve.
+    pub fn line(&self) -> BorrowedFd<'_> {
+        self.line.as_fd()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) {
+        child::kill(self.pid, false, true);
+    }
+}
+
+impl Starter<'_> {
+    /// A helper with its end of a line.
+    fn helper(&mut self, line: BorrowedFd<'_>) -> Option<u32> {
+        match self.roles.helper(line, self.log, self.reports) {
+            Ok(pid) => Some(pid),
+            Err(e) => {
+                self.log.note(&text::failed("the helper process could not be started", &e));
+                None
+            }
+        }
+    }
+}

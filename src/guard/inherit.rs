@@ -1,0 +1,91 @@
+//! A guard that another guard has become: it finds its children, its fds and its orders, and goes on.
+//!
+//! Read first: `state.rs`, `upgrade.rs`.
+
+use super::answers::Answers;
+use super::core::Core;
+use super::ctl::Server;
+use super::log::Log;
+use super::scripts::Scripts;
+use super::start::say;
+use super::state::{State, VARIABLE};
+use super::systemd::Notifier;
+use super::{Guard, Made, beat};
+use crate::exit::ExitCode;
+use crate::sys::child::Reports;
+use crate::sys::pidfile::PidFile;
+use crate::sys::unixsock::inherited;
+use crate::sys::{child, clock, signal};
+use crate::time::Instant;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Goes on, when there is something to go on with: the exit code then.
+pub(super) fn guard() -> Option<u8> {
+    let number = std::env::var(VARIABLE).ok()?.parse().ok()?;
+    let state = State::read(&File::from(inherited(number).ok()?))?;
+    // What became of us under another name is known by the old one.
+    child::set_name(c"kalived");
+    clock::load_zone();
+    Some(match take(state) {
+        Ok(guard) => guard.serve_on(),
+        Err(why) => {
+            say(&format!("what the program before left makes no sense: {why}"));
+            ExitCode::Internal as u8
+        }
+    })
+}
+
+/// Whether this program understands the state at fd 3: asked by another version before it becomes this one.
+pub(super) fn check() -> ExitCode {
+    match child::inherited::<1>().ok().and_then(|[fd]| State::read(&File::from(fd))) {
+        Some(_) => ExitCode::Ok,
+        None => ExitCode::Fatal,
+    }
+}
+
+fn take(state: State) -> Result<Guard, String> {
+    let fd = |number| inherited(number).map_err(|e| format!("fd {number}: {e}"));
+    let now = clock::mono();
+    let roles = state.roles();
+    let console = state.console.map(fd).transpose()?.map(Rc::new);
+    let log = Log::with_console(roles.target.clone(), roles.detail, console);
+    let pid_file = |place: Option<(i32, String)>| {
+        let (number, path) = place?;
+        PidFile::from_parts(inherited(number).ok()?, Path::new(&path)).ok()
+    };
+    let core_pid_path = state.core_pid_file.as_ref().map(|(_, path)| PathBuf::from(path));
+    let server = state.control.map(|(number, path)| Ok::<_, String>(Server::from_fd(fd(number)?, Path::new(&path))));
+    let notifier = Notifier::from_env(&|name| std::env::var(name).ok());
+    let mut guard = Guard::new(Made {
+        roles,
+        log,
+        pid_file: pid_file(state.pid_file),
+        core_pid_path,
+        signals: signal::install_with_children().map_err(|e| e.to_string())?,
+        reports: Reports::from_fds(fd(state.reports.0)?, fd(state.reports.1)?),
+        image: fd(state.images.0)?.into(),
+        snapshot: fd(state.snapshot)?.into(),
+        answers: Answers::new(server.transpose()?, notifier),
+        never: state.dont_respawn,
+    });
+    guard.core_pid_file = pid_file(state.core_pid_file);
+    guard.cores = state.cores;
+    guard.scripts = Scripts::from_state(state.scripts);
+    guard.leaving = state.leaving.into_iter().map(|pid| (pid, now + super::upgrade::LEAVE_LIMIT)).collect();
+    if let Some(c) = state.core {
+        let mut core = Core::running(c.number, c.pid, fd(c.line)?, Instant(c.started));
+        core.helper = c.helper;
+        core.ready = true;
+        core.heart = beat::Heartbeat::new(now);
+        guard.core = Some(core);
+    }
+    let image: File = fd(state.images.1)?.into();
+    let client = match state.client {
+        Some(number) => guard.answers.adopt(fd(number)?, now),
+        None => None,
+    };
+    guard.go_on_upgrading(now, Rc::new(image), client);
+    Ok(guard)
+}

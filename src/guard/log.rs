@@ -1,0 +1,91 @@
+//! The guard's own log lines: written at once or not at all, for the guard waits for nobody but its poll.
+//!
+//! Read first: `daemon/log.rs`, whose lines these look like.
+
+use crate::daemon::log::{Target, line};
+use crate::note::{Level, Note};
+use crate::sys::op::Fd;
+use crate::sys::{clock, logfd};
+use crate::time::{Duration, Instant};
+
+/// Between two attempts to reach a syslog daemon that is not there.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct Log {
+    target: Target,
+    detail: bool,
+    fd: Option<Fd>,
+    retry: Instant,
+    lost: u64,
+}
+
+impl Log {
+    /// To `target`; `detail`: [`Level::Detail`] too.
+    pub fn new(target: Target, detail: bool) -> Log {
+        let fd = match target {
+            Target::Console => logfd::stderr().ok(),
+            Target::Syslog(_) | Target::Nowhere => None,
+        };
+        Log { target, detail, fd, retry: Instant::default(), lost: 0 }
+    }
+
+    /// One that goes on with the standard error of the program before.
+    pub fn with_console(target: Target, detail: bool, fd: Option<Fd>) -> Log {
+        Log { target, detail, fd, retry: Instant::default(), lost: 0 }
+    }
+
+    /// Where lines go.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+    /// Whether details are wanted.
+    pub fn detail(&self) -> bool {
+        self.detail
+    }
+    /// Standard error, if lines go there.
+    pub fn console(&self) -> Option<&Fd> {
+        self.fd.as_ref().filter(|_| self.target == Target::Console)
+    }
+
+    /// One line.
+    pub fn note(&mut self, note: &Note) {
+        if self.target == Target::Nowhere || (note.level == Level::Detail && !self.detail) {
+            return;
+        }
+        if self.lost > 0 {
+            let text = format!("{} log lines lost: they were not taken fast enough", self.lost);
+            if self.write(&Note { level: Level::Warning, text }) {
+                self.lost = 0;
+            }
+        }
+        if !self.write(note) {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+
+    fn write(&mut self, note: &Note) -> bool {
+        let now = clock::now();
+        if self.fd.is_none()
+            && let Target::Syslog(path) = &self.target
+            && now.mono >= self.retry
+        {
+            self.retry = now.mono + RECONNECT;
+            self.fd = logfd::syslog(path).ok();
+        }
+        let Some(fd) = &self.fd else { return false };
+        let text = line(&self.target, now, note, std::process::id());
+        let socket = matches!(self.target, Target::Syslog(_));
+        match logfd::write_now(fd, text.as_bytes(), socket) {
+            Ok(()) => true,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => false,
+            Err(_) => {
+                // Syslog restarts; the next line connects again. Standard error stays what it is.
+                if socket {
+                    self.fd = None;
+                }
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A reload: the compiler runs, the core gets the image, who asked gets the answer.
+//!
+//! Read first: `queue.rs`, `compiler.rs`.
+
+use super::compiler::Compiler;
+use super::ctl::ClientId;
+use super::proto::ToCore;
+use super::queue::Queue;
+use super::{Guard, text};
+use crate::sys::child::End;
+use crate::time::{Duration, Instant};
+use std::fs::File;
+use std::rc::Rc;
+
+/// How long the core may take to answer to a new configuration, before the next reload may begin all the same.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// How far the one under way is.
+enum Step {
+    Compiling(Compiler),
+    /// The core has it; until when its answer is waited for.
+    Applying(Rc<File>, Instant),
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Reloads {
+    queue: Queue,
+    step: Option<Step>,
+    /// Who asked for the one under way, and for the one after it. As many as there can be clients.
+    asked: Vec<ClientId>,
+    asked_later: Vec<ClientId>,
+    /// One was done by a core while another one stood by with the configuration before.
+    missed: bool,
+    /// What became of the last one.
+    pub(super) last: Option<String>,
+}
+
+impl Reloads {
+    /// Whether none is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue == Queue::Idle
+    }
+}
+
+impl Guard {
+    /// Reads the configuration again; `client` gets the answer.
+    pub(super) fn ask_reload(&mut self, now: Instant, client: Option<ClientId>) {
+        let begin = self.reloads.queue.ask();
+        if begin { &mut self.reloads.asked } else { &mut self.reloads.asked_later }.extend(client);
+        if begin {
+            self.begin_reload(now);
+        }
+    }
+
+    fn begin_reload(&mut self, now: Instant) {
+        self.note(text::reloading());
+        self.answers.systemd.reloading(now);
+        match Compiler::start(&self.roles, false, &self.reports, now) {
+            Ok(c) => self.reloads.step = Some(Step::Compiling(c)),
+            Err(e) => self.not_reloaded(now, &format!("the compiler could not be started: {e}")),
+        }
+    }
+
+    /// Whether that was the compiler of a reload.
+    pub(super) fn compiler_ended(&mut self, now: Instant, pid: u32, end: End) -> bool {
+        if !matches!(&self.reloads.step, Some(Step::Compiling(c)) if c.pid == pid) {
+            return false;
+        }
+        if let Some(Step::Compiling(compiler)) = self.reloads.step.take() {
+            for line in compiler.messages() {
+                self.note(text::compiler(&line));
+            }
+            match compiler.finish(end) {
+                Err(why) => self.not_reloaded(now, &why),
+                Ok(image) if self.core.is_some() => {
+                    self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
+                    self.tell_with(ToCore::Config, Some(&image));
+                }
+                // The next core starts with it.
+                Ok(image) => {
+                    self.image = image;
+                    self.reloaded(now, true, "for the next start");
+                }
+            }
+        }
+        true
+    }
+
+    /// The core answered; or it will not, for it is gone.
+    pub(super) fn core_answered(&mut self, now: Instant, done: bool, text: &str) {
+        if matches!(self.reloads.step, Some(Step::Applying(..))) {
+            self.reloaded(now, done, text);
+        }
+    }
+
+    /// A reload failed before the core could say anything about it.
+    fn not_reloaded(&mut self, now: Instant, why: &str) {
+        self.note(text::reloaded(false, why));
+        self.reloaded(now, false, why);
+    }
+
+    /// A reload is over, for good or ill; that was said.
+    fn reloaded(&mut self, now: Instant, done: bool, text: &str) {
+        if let Some(Step::Applying(image, _)) = self.reloads.step.take()
+            && done
+        {
+            self.image = image;
+        }
+        self.reloads.missed |= done && self.upgrade.is_some();
+        let note = text::reloaded(done, text);
+        self.answers.systemd.ready(&note.text);
+        for client in core::mem::take(&mut self.reloads.asked) {
+            self.answers.answer(client, done, &note.text);
+        }
+        self.reloads.last = Some(note.text);
+        self.reloads.asked = core::mem::take(&mut self.reloads.asked_later);
+        if self.reloads.queue.done() {
+            self.begin_reload(now);
+        }
+    }
+
+    /// Another core is in charge since a reload began or ended: it must not be lost.
+    pub(super) fn reload_again(&mut self, now: Instant) {
+        if let Some(Step::Applying(image, _)) = &self.reloads.step {
+            let image = image.clone();
+            self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
+            self.tell_with(ToCore::Config, Some(&image));
+        } else if core::mem::take(&mut self.reloads.missed) {
+            self.ask_reload(now, None);
+        }
+    }
+
+    pub(super) fn look_at_reload(&mut self, now: Instant) {
+        match &mut self.reloads.step {
+            Some(Step::Compiling(c)) => c.tick(now),
+            Some(Step::Applying(_, until)) if now >= *until => {
+                self.not_reloaded(now, "the VRRP process did not answer");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What follows when the core ends. Pure.
+//!
+//! The first death is answered at once, with the snapshot: no peer notices. A core that dies again within seconds of its start
+//! has something in its state or around it that kills it: then the addresses go first, so that a host that does not answer for
+//! them does not keep them, and it starts cold, later each time.
+
+use crate::exit::ExitCode;
+use crate::sys::child::End;
+use crate::time::{Duration, Instant};
+
+/// A core that lived so long has started well.
+const LIVED: Duration = Duration::from_secs(10);
+/// keepalived's: 1, 2, 4 … seconds.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Start it at once; it goes on where the dead one was.
+    Resume,
+    /// Take the addresses away, wait, start it cold.
+    Cold {
+        /// How long.
+        wait: Duration,
+    },
+    /// Take the addresses away and end, with this code.
+    End(u8),
+}
+
+/// See the module.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Restart {
+    // Deaths in a row, each soon after a start.
+    deaths: u32,
+    never: bool,
+}
+
+impl Restart {
+    /// `never`: keepalived's `-R`.
+    pub fn new(never: bool) -> Restart {
+        Restart { deaths: 0, never }
+    }
+    /// It ended by itself, although nobody had asked for it.
+    pub fn on_end(&mut self, started: Instant, now: Instant, end: End) -> Next {
+        if let End::Exited(code) = end
+            && permanent(code)
+        {
+            return Next::End(code);
+        }
+        if self.never {
+            return Next::End(if let End::Exited(code @ 1..) = end { code } else { ExitCode::Internal as u8 });
+        }
+        self.deaths = if now.since(started) < LIVED { self.deaths.saturating_add(1) } else { 1 };
+        match self.deaths {
+            0 | 1 => Next::Resume,
+            n => Next::Cold { wait: Duration::from_secs(1u64 << (n - 2).min(6)).min(LONGEST) },
+        }
+    }
+}
+
+/// Codes that say that another start would end the same way.
+pub fn permanent(code: u8) -> bool {
+    let permanent = [ExitCode::Fatal, ExitCode::Config, ExitCode::Permission, ExitCode::NoConfig, ExitCode::NoUring];
+    permanent.iter().any(|c| *c as u8 == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: u64) -> Instant {
+        Instant(s * 1_000_000_000)
+    }
+    fn cold(s: u64) -> Next {
+        Next::Cold { wait: Duration::from_secs(s) }
+    }
+
+    #[test]
+    fn the_first_death_resumes_and_the_next_ones_wait_longer_each_time() {
+        let mut r = Restart::default();
+        let killed = End::Signaled(9);
+        assert_eq!(r.on_end(at(0), at(1), killed), Next::Resume);
+        let waits = [1, 2, 4, 8, 16, 32, 60, 60];
+        for s in waits {
+            assert_eq!(r.on_end(at(5), at(14), killed), cold(s));
+        }
+        assert_eq!(r.on_end(at(20), at(30), End::Exited(101)), Next::Resume, "it had lived long enough");
+        assert_eq!(r.on_end(at(30), at(30), End::Exited(0)), cold(1), "an end nobody asked for is a death");
+        for _ in 0..1000 {
+            r.on_end(at(30), at(30), killed);
+        }
+        assert_eq!(r.on_end(at(30), at(30), killed), cold(60));
+    }
+
+    #[test]
+    fn permanent_errors_and_dont_respawn_end_it() {
+        for code in [1, 2, 4, 6, 7] {
+            assert_eq!(Restart::default().on_end(at(0), at(100), End::Exited(code)), Next::End(code));
+        }
+        let mut r = Restart { never: true, ..Restart::default() };
+        assert_eq!(r.on_end(at(0), at(100), End::Signaled(11)), Next::End(70));
+        assert_eq!(r.on_end(at(0), at(100), End::Exited(101)), Next::End(101));
+        assert_eq!(r.on_end(at(0), at(100), End::Exited(0)), Next::End(70));
+    }
+}

@@ -1,0 +1,135 @@
+//! The other processes of kalived: the same program with another part to play.
+//!
+//! They run /proc/self/exe, which is this very program even after a package manager has put a new one in its place: an image and
+//! the words on the line are understood by the program that made them. Only an upgrade starts what lies at the path.
+
+use super::log::Log;
+use crate::cli::Report;
+use crate::daemon::log::Target;
+use crate::sys::child::{self, How, Program, Reports};
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+/// First argument of the loop.
+pub const CORE: &str = "--core";
+/// First argument of the helper.
+pub const HELPER: &str = "--helper";
+/// First argument of the process that takes addresses away.
+pub const REMOVE: &str = "--remove-vips";
+/// It waits for `Go`.
+pub const STANDBY: &str = "--standby";
+/// Log details.
+pub const DETAIL: &str = "--log-detail";
+/// Log to standard error; to the syslog socket; nowhere.
+pub const LOGS: [&str; 3] = ["--log=console", "--log=syslog", "--log=none"];
+/// Let go of the terminal once it runs.
+pub const DETACH: &str = "--detach";
+
+/// What is the same for all of them.
+#[derive(Clone, Debug)]
+pub struct Roles {
+    /// Where this program was when it was started.
+    pub exe: PathBuf,
+    /// The configuration, absolute.
+    pub file: String,
+    /// How it is read.
+    pub report: Report,
+    /// Where lines go.
+    pub target: Target,
+    /// `-D`.
+    pub detail: bool,
+    /// Not in the foreground.
+    pub background: bool,
+}
+
+/// Not for our own processes: who speaks with systemd is the guard.
+const SYSTEMD: [&str; 7] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    super::state::VARIABLE,
+];
+
+impl Roles {
+    fn program(&self, new: bool, words: &[&str]) -> io::Result<Program> {
+        let path = CString::new(self.exe.as_os_str().as_encoded_bytes())?;
+        let env = std::env::vars_os()
+            .filter(|(n, _)| !SYSTEMD.iter().any(|s| n == s))
+            .filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok());
+        Ok(Program {
+            paths: if new { vec![path] } else { vec![c"/proc/self/exe".to_owned(), path] },
+            argv: words.iter().map(|w| CString::new(*w)).collect::<Result<_, _>>()?,
+            env: env.collect(),
+        })
+    }
+
+    fn log_words(&self) -> Vec<&'static str> {
+        let mut words = vec![match self.target {
+            Target::Console => LOGS[0],
+            Target::Syslog(_) => LOGS[1],
+            Target::Nowhere => LOGS[2],
+        }];
+        words.extend(self.detail.then_some(DETAIL));
+        words
+    }
+
+    /// The loop, with its fds from 3 on.
+    pub fn core(&self, fds: &[BorrowedFd<'_>], standby: bool, log: &Log, reports: &Reports) -> io::Result<u32> {
+        let mut words = vec!["kalived: core", CORE];
+        words.extend(self.log_words());
+        words.extend(standby.then_some(STANDBY));
+        words.extend(self.background.then_some(DETACH));
+        self.spawn(false, &words, fds, log, reports)
+    }
+
+    /// The helper, with its end of the line at 3.
+    pub fn helper(&self, line: BorrowedFd<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
+        self.spawn(false, &["kalived: helper", HELPER], &[line], log, reports)
+    }
+
+    /// Asks the program that lies at the path now whether it understands the state in `state`.
+    pub fn check_state(&self, state: &File, log: &Log, reports: &Reports) -> io::Result<u32> {
+        self.spawn(true, &["kalived", super::state::CHECK], &[state.as_fd()], log, reports)
+    }
+
+    /// Takes away the addresses of the image at 3.
+    pub fn remove_vips(&self, image: &File, log: &Log, reports: &Reports) -> io::Result<u32> {
+        self.spawn(false, &["kalived: remover", REMOVE], &[image.as_fd()], log, reports)
+    }
+
+    fn spawn(
+        &self,
+        new: bool,
+        words: &[&str],
+        more: &[BorrowedFd<'_>],
+        log: &Log,
+        reports: &Reports,
+    ) -> io::Result<u32> {
+        // Until it runs, what keeps it from running is said where the operator looks.
+        let stderr = std::io::stderr();
+        let stderr = log.console().map_or(stderr.as_fd(), |fd| fd.as_fd());
+        let mut fds = vec![None, None, Some(stderr)];
+        fds.extend(more.iter().map(|f| Some(*f)));
+        child::spawn(&self.program(new, words)?, &How { fds: &fds, ..How::default() }, reports)
+    }
+
+    /// The compiler: the image goes to `image`, what it has to say to `text`. `new`: the program that lies at the path now.
+    pub fn compiler(&self, new: bool, image: &File, text: &File, reports: &Reports) -> io::Result<u32> {
+        let mut words = vec!["kalived: compiler", "--compile-config", &self.file, "--color=never"];
+        if let Some(id) = &self.report.config_id {
+            words.extend(["-i", id]);
+        }
+        words.extend(self.report.strict_include.then_some("-e"));
+        words.extend(self.report.offline.then_some("--offline"));
+        let allow = format!("--allow={}", self.report.allow.join(","));
+        words.extend((!self.report.allow.is_empty()).then_some(allow.as_str()));
+        let fds = [None, Some(image.as_fd()), Some(text.as_fd())];
+        child::spawn(&self.program(new, &words)?, &How { fds: &fds, ..How::default() }, reports)
+    }
+}

@@ -1,0 +1,317 @@
+//! The programs that run for the core: by process group, at most [`MOST`].
+//!
+//! Read first: `sys/child.rs`, `effect.rs` (`SpawnSpec`).
+
+use super::state::Script;
+use super::text;
+use crate::effect::SpawnSpec;
+use crate::event::{ChildEnd, Errno};
+use crate::note::Note;
+use crate::sys::child::{self, End, How, Program, Report, Reports};
+use crate::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+
+/// Programs at one time. A hook for each of 255 routers and a check beside each; beyond it something does not end, and one more
+/// process does not help.
+pub const MOST: usize = 512;
+/// From SIGTERM to SIGKILL for programs of a core that is gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Scripts named for their missing `#!` line; beyond it the log has said it often enough.
+const NAMED: usize = 64;
+
+struct Running {
+    /// Which core asked for it, and by which name; `None`: that core is gone, nobody is told.
+    owner: Option<(u32, u64)>,
+    path: String,
+    /// What its start failed with.
+    failed: Option<i32>,
+    /// When it is killed.
+    deadline: Option<Instant>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Scripts {
+    by_pid: BTreeMap<u32, Running>,
+    by_name: BTreeMap<(u32, u64), u32>,
+    named: BTreeSet<String>,
+}
+
+/// What became of a program: whom to tell, and what.
+pub type Ended = Option<(u32, u64, ChildEnd)>;
+
+impl Scripts {
+    /// Starts one for core number `core`. The error is what to tell it.
+    pub fn spawn(&mut self, core: u32, name: u64, spec: &SpawnSpec, reports: &Reports) -> Result<(), ChildEnd> {
+        let failed = |e: std::io::Error| ChildEnd::NotStarted(Errno(e.raw_os_error().unwrap_or(Errno::EAGAIN.0)));
+        if self.by_pid.len() >= MOST || self.by_name.contains_key(&(core, name)) {
+            return Err(ChildEnd::NotStarted(Errno::EAGAIN));
+        }
+        let program = program(spec).ok_or(ChildEnd::NotStarted(Errno::ENOENT))?;
+        let how = How { user: Some((spec.uid, spec.gid)), fds: &[], shell: true };
+        let pid = child::spawn(&program, &how, reports).map_err(failed)?;
+        let path = spec.argv.first().cloned().unwrap_or_default();
+        self.by_pid.insert(pid, Running { owner: Some((core, name)), path, failed: None, deadline: None });
+        self.by_name.insert((core, name), pid);
+        Ok(())
+    }
+
+    /// Signals one of core number `core`.
+    pub fn kill(&self, core: u32, name: u64, hard: bool) {
+        if let Some(pid) = self.by_name.get(&(core, name)) {
+            child::kill(*pid, true, hard);
+        }
+    }
+
+    /// A child told about its start.
+    pub fn on_report(&mut self, report: Report) -> Option<Note> {
+        match report {
+            Report::Failed(pid, errno) => {
+                self.by_pid.get_mut(&pid)?.failed = Some(errno);
+                None
+            }
+            Report::ByShell(pid) => {
+                let path = &self.by_pid.get(&pid)?.path;
+                let new = self.named.len() < NAMED && self.named.insert(path.clone());
+                new.then(|| text::shebang(path))
+            }
+        }
+    }
+
+    /// Process `pid` has ended and still has its number. `None`: not one of these.
+    pub fn on_end(&mut self, pid: u32, end: End) -> Option<Ended> {
+        let running = self.by_pid.remove(&pid)?;
+        // What it left behind. Its number names the group until it is reaped, so nobody else is meant.
+        child::kill(pid, true, true);
+        let Some((core, name)) = running.owner else { return Some(None) };
+        self.by_name.remove(&(core, name));
+        let end = match (running.failed, end) {
+            (Some(errno), _) => ChildEnd::NotStarted(Errno(errno)),
+            (None, End::Exited(code)) => ChildEnd::Exited(code),
+            (None, End::Signaled(signal)) => ChildEnd::Signaled(signal),
+        };
+        Some(Some((core, name, end)))
+    }
+
+    /// Core number `core` is gone: what ran for it is ended now, or at `until` (work that another core must not see cut short).
+    pub fn orphan(&mut self, core: u32, now: Instant, until: Option<Instant>) {
+        for (pid, running) in &mut self.by_pid {
+            if running.owner.is_some_and(|(c, _)| c == core) {
+                running.owner = None;
+                if until.is_none() {
+                    child::kill(*pid, true, false);
+                }
+                running.deadline = Some(until.unwrap_or(now + PATIENCE));
+            }
+        }
+        self.by_name.retain(|(c, _), _| *c != core);
+    }
+
+    /// Kills what should have ended by now.
+    pub fn tick(&mut self, now: Instant) {
+        for (pid, running) in &mut self.by_pid {
+            if running.deadline.is_some_and(|at| now >= at) {
+                child::kill(*pid, true, true);
+                // Again, should it sit in a system call that does not end: nothing is lost by it.
+                running.deadline = Some(now + PATIENCE);
+            }
+        }
+    }
+
+    /// Kills everything.
+    pub fn kill_all(&self) {
+        self.by_pid.keys().for_each(|pid| child::kill(*pid, true, true));
+    }
+
+    /// For the guard that we become.
+    pub(super) fn state(&self) -> Vec<Script> {
+        let script = |(pid, r): (&u32, &Running)| Script {
+            pid: *pid,
+            owner: r.owner,
+            path: r.path.clone(),
+            deadline: r.deadline.map(|at| at.0),
+        };
+        self.by_pid.iter().map(script).collect()
+    }
+
+    /// Back from [`Scripts::state`].
+    pub(super) fn from_state(scripts: Vec<Script>) -> Scripts {
+        let mut all = Scripts::default();
+        for s in scripts {
+            all.by_name.extend(s.owner.map(|name| (name, s.pid)));
+            let deadline = s.deadline.map(Instant);
+            all.by_pid.insert(s.pid, Running { owner: s.owner, path: s.path, failed: None, deadline });
+        }
+        all
+    }
+
+    /// How many run.
+    pub fn len(&self) -> usize {
+        self.by_pid.len()
+    }
+    /// Whether none runs.
+    pub fn is_empty(&self) -> bool {
+        self.by_pid.is_empty()
+    }
+}
+
+/// Where a program without a slash in its name is looked for, when our own environment does not say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Variables that are handed on. Everything else stays here: LD_*, IFS and their like change what a script does, and
+/// NOTIFY_SOCKET would let it speak to systemd in our name.
+const KEPT: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TZ", "USER"];
+
+/// `None`: there is a NUL in it.
+fn program(spec: &SpawnSpec) -> Option<Program> {
+    let c = |s: &str| CString::new(s).ok();
+    let path = std::env::var("PATH").ok().filter(|p| !p.is_empty()).unwrap_or_else(|| PATH.to_owned());
+    let name = spec.argv.first()?;
+    let paths = match name.contains('/') {
+        true => vec![c(name)?],
+        // Not the current directory, which an empty element would mean.
+        false => path.split(':').filter(|d| d.starts_with('/')).filter_map(|d| c(&format!("{d}/{name}"))).collect(),
+    };
+    let mut env: BTreeMap<String, String> =
+        KEPT.iter().filter_map(|n| Some(((*n).to_owned(), std::env::var(n).ok()?))).collect();
+    env.extend(std::env::vars_os().filter_map(|(n, v)| {
+        let (n, v) = (n.into_string().ok()?, v.into_string().ok()?);
+        n.starts_with("LC_").then_some((n, v))
+    }));
+    env.entry("PATH".to_owned()).or_insert(path);
+    env.extend(spec.env.iter().cloned());
+    Some(Program {
+        paths,
+        argv: spec.argv.iter().map(|a| c(a)).collect::<Option<_>>()?,
+        env: env.iter().filter_map(|(n, v)| c(&format!("{n}={v}"))).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::poll;
+
+    /// Children are reaped by whoever asks first, and these tests share a process: one test, step by step.
+    struct Bench {
+        scripts: Scripts,
+        reports: Reports,
+        notes: Vec<String>,
+    }
+
+    impl Bench {
+        fn run(&mut self, name: u64, argv: &[&str], env: &[(&str, &str)]) -> Result<(), ChildEnd> {
+            use std::os::unix::fs::MetadataExt;
+            let me = std::fs::metadata("/proc/self").unwrap();
+            let spec = SpawnSpec {
+                argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+                env: env.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+                uid: me.uid(),
+                gid: me.gid(),
+            };
+            self.scripts.spawn(1, name, &spec, &self.reports)
+        }
+        fn end(&mut self) -> Ended {
+            loop {
+                if let Some((pid, end)) = child::ended() {
+                    for r in self.reports.read() {
+                        self.notes.extend(self.scripts.on_report(r).map(|n| n.text));
+                    }
+                    let ended = self.scripts.on_end(pid, end);
+                    child::reap(pid);
+                    if let Some(ended) = ended {
+                        return ended;
+                    }
+                }
+                let _ = poll::readable(&[], 1);
+            }
+        }
+        fn ends(&mut self, name: u64, argv: &[&str]) -> ChildEnd {
+            self.run(name, argv, &[]).unwrap();
+            let ended = self.end().unwrap();
+            assert_eq!((ended.0, ended.1), (1, name));
+            ended.2
+        }
+    }
+
+    #[test]
+    fn programs_run_end_and_are_ended() {
+        let reports = Reports::new().unwrap();
+        let mut b = Bench { scripts: Scripts::default(), reports, notes: Vec::new() };
+        let dir = std::env::temp_dir().join(format!("kalived-scripts-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = |n: &str| dir.join(n).to_str().unwrap().to_owned();
+        let script = |n: &str, text: &str| {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::write(path(n), text).unwrap();
+            std::fs::set_permissions(path(n), std::fs::Permissions::from_mode(0o755)).unwrap();
+            path(n)
+        };
+        assert_eq!(b.ends(1, &["sh", "-c", "exit 7"]), ChildEnd::Exited(7));
+        assert_eq!(b.ends(2, &["/bin/sh", "-c", "kill -9 $$"]), ChildEnd::Signaled(9));
+        assert_eq!(b.ends(3, &["/nonexistent/x"]), ChildEnd::NotStarted(Errno::ENOENT));
+        assert_eq!(b.ends(4, &["no-such-program-anywhere"]), ChildEnd::NotStarted(Errno::ENOENT));
+        assert_eq!(b.ends(5, &[dir.to_str().unwrap()]), ChildEnd::NotStarted(Errno(13)), "a directory");
+        // Without #!, run by sh with its arguments as they are, and said once.
+        let odd = script("odd", &format!("echo \"$1|$2|$3\" > {}\nexit 3\n", path("out")));
+        assert_eq!(b.ends(6, &[&odd, "a b", "$(x)'", ""]), ChildEnd::Exited(3));
+        assert_eq!(b.ends(7, &[&odd]), ChildEnd::Exited(3));
+        assert_eq!(b.notes, [format!("Please add a #! shebang to script {odd}")]);
+        // What it is born with: fds 0 to 2, a process group, no signal blocked or ignored, /, a clean environment.
+        let look = script(
+            "look",
+            &format!(
+                "#!/bin/sh\n{{ echo fds $(ls /proc/$$/fd | head -3); echo dir $(pwd); umask; echo group $(($(cut -d' ' -f5 /proc/$$/stat) == $$)); \
+                 grep -E '^Sig(Blk|Ign)' /proc/$$/status; echo st $STATE.$IFSX; env | grep -cE '^(LD_|NOTIFY)'; \
+                 readlink /proc/$$/fd/0; }} > {}\n",
+                path("out")
+            ),
+        );
+        b.run(8, &[&look], &[("STATE", "MASTER")]).unwrap();
+        assert_eq!(b.end().map(|e| e.2), Some(ChildEnd::Exited(0)));
+        let seen = std::fs::read_to_string(path("out")).unwrap();
+        for want in ["dir /\n", "0022\n", "group 1\n", "SigBlk:\t0000000000000000", "st MASTER.\n", "\n0\n"] {
+            assert!(seen.contains(want), "{want:?} in {seen}");
+        }
+        assert!(seen.ends_with("/dev/null\n"), "{seen}");
+        let ignored = seen.lines().find_map(|l| l.strip_prefix("SigIgn:\t")).unwrap();
+        // Signals 32 and 33 are the C library's own, and it lets nobody touch them.
+        assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & !(3 << 31), 0, "{seen}");
+        // One that ignores TERM, with a child of its own that would stay.
+        let stay = script(
+            "stay",
+            &format!(
+                "#!/bin/sh\ntrap '' TERM\nsleep 1000 &\necho $! > {}.new\nmv {0}.new {0}\nwhile :; do wait; done\n",
+                path("pid")
+            ),
+        );
+        b.run(9, &[&stay], &[]).unwrap();
+        assert_eq!(b.run(9, &[&stay], &[]), Err(ChildEnd::NotStarted(Errno::EAGAIN)), "the name is taken");
+        let sleeper = loop {
+            match std::fs::read_to_string(path("pid")) {
+                Ok(p) if p.ends_with('\n') => break p.trim().to_owned(),
+                _ => drop(poll::readable(&[], 1)),
+            }
+        };
+        b.scripts.kill(2, 9, true);
+        b.scripts.kill(1, 9, false);
+        b.scripts.kill(1, 9, true);
+        assert_eq!(b.end(), Some((1, 9, ChildEnd::Signaled(9))));
+        let gone = || std::fs::read_to_string(format!("/proc/{sleeper}/stat")).map_or(true, |s| s.contains(") Z "));
+        while !gone() {
+            let _ = poll::readable(&[], 1);
+        }
+        // A core that is gone is told nothing, and its programs end.
+        b.run(10, &["sleep", "1000"], &[]).unwrap();
+        b.scripts.orphan(1, Instant(0), None);
+        assert_eq!(b.end(), None);
+        // Those that may go on end when their time is up.
+        b.run(11, &["sleep", "1000"], &[]).unwrap();
+        b.scripts.orphan(1, Instant(0), Some(Instant(5)));
+        b.scripts.tick(Instant(4));
+        b.scripts.tick(Instant(5));
+        assert_eq!(b.end(), None);
+        assert!(b.scripts.is_empty() && b.scripts.by_name.is_empty());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

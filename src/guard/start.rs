@@ -1,0 +1,226 @@
+//! From the command line to the guard's first turn, and back out with an exit code.
+//!
+//! The order matters: everything that can be wrong is found while standard error is still the operator's terminal (the
+//! configuration, permissions, the pid file; then the core's ring), and the background command waits until the core runs.
+
+use super::answers::Answers;
+use super::ctl::{self, Server};
+use super::log::Log;
+use super::proto::ToCore;
+use super::role::{self, Roles};
+use super::state::CHECK;
+use super::systemd::{self, Notifier};
+use super::upgrade::{STORED, snapshot_path};
+use super::{Guard, Made, inherit, text, vips};
+use crate::cli::{self, Options, Parsed};
+use crate::config::image;
+use crate::config::model::Config;
+use crate::daemon::handover::Slots;
+use crate::daemon::log::Target;
+use crate::daemon::{core, tools};
+use crate::exit::ExitCode;
+use crate::note::{Level, Note};
+use crate::sys::child::Reports;
+use crate::sys::daemonize::{self, Start};
+use crate::sys::pidfile::{PidFile, Refused};
+use crate::sys::{child, clock, memfd, signal, unixsock};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The socket of the syslog daemon.
+pub(crate) const SYSLOG: &str = "/dev/log";
+
+/// The whole program; its exit code.
+pub fn program() -> u8 {
+    let args: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    // After an exec of /proc/self/exe the name is "exe".
+    if args.first().is_some_and(|a| a.starts_with("kalived: ")) {
+        child::set_name(c"kalived");
+    }
+    if let Some((role, rest)) = args.get(1..).and_then(<[String]>::split_first) {
+        match role.as_str() {
+            role::CORE => return core::role(rest) as u8,
+            role::REMOVE => return vips::role() as u8,
+            CHECK => return inherit::check() as u8,
+            _ => {}
+        }
+    }
+    if let Some(code) = inherit::guard() {
+        return code;
+    }
+    let code = match cli::parse(std::env::args_os()) {
+        Parsed::Say(text, code) => {
+            // Nothing else to do than to say it: a closed standard error is the caller's choice.
+            let _ = write!(std::io::stderr(), "{text}");
+            code
+        }
+        Parsed::List(text) => {
+            // A reader that has seen enough, as `| head` has, is no failure.
+            let _ = write!(std::io::stdout(), "{text}");
+            ExitCode::Ok
+        }
+        Parsed::Run(options) => return start(&options),
+        Parsed::Helper => crate::helper::main(),
+        Parsed::Ask(ask, report) => super::client::run(&ask, &report),
+        Parsed::Tool(tool, report) => tools::run(&tool, &report),
+    };
+    code as u8
+}
+
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "kalived: {text}");
+}
+
+fn start(options: &Options) -> u8 {
+    let path = options.file.clone().unwrap_or_else(default_file);
+    if let Some(log) = &options.test {
+        return tools::test(&path, &options.report, log.as_deref()) as u8;
+    }
+    // Read again later, when the directory is another one.
+    let file = std::path::absolute(&path).map_or(path.clone(), |p| p.to_string_lossy().into_owned());
+    let mut loaded = tools::read(&path, &options.report);
+    tools::look(&mut loaded, &options.report, tools::For::Run);
+    let text = loaded.render(false);
+    // With -l the log says it.
+    let fatal = loaded.fatal();
+    if fatal.is_some() || !options.console {
+        let _ = write!(std::io::stderr(), "{}", loaded.render(tools::colour(&options.report)));
+    }
+    if let Some(code) = fatal {
+        return code as u8;
+    }
+    if let Err(why) = permitted() {
+        say(&why);
+        return ExitCode::Permission as u8;
+    }
+    let mut pid_file = match PidFile::lock(&options.pid_file) {
+        Ok(p) => Ok(p),
+        Err(Refused::Running) => {
+            say(&format!("daemon is already running ({} is locked)", options.pid_file.display()));
+            return ExitCode::Fatal as u8;
+        }
+        // Of use to scripts only; addresses are more important than a file.
+        Err(Refused::Io(e)) => Err(format!("no pid file {}: {e}", options.pid_file.display())),
+    };
+    let report = match options.foreground {
+        true => Start::foreground(),
+        false => match daemonize::background() {
+            Ok(start) => start,
+            Err(e) => {
+                say(&format!("could not go into the background: {e}"));
+                return ExitCode::Fatal as u8;
+            }
+        },
+    };
+    let target = target(options);
+    let mut log = Log::new(target.clone(), options.detail);
+    log.note(&text::starting(&path));
+    let mut warnings = options.ignored.clone();
+    if let Err(why) = pid_file.as_mut().map_err(|e| e.clone()).and_then(|p| p.write().map_err(|e| e.to_string())) {
+        warnings.push(why);
+    }
+    warnings.extend(text.lines().map(str::to_owned));
+    for text in warnings {
+        log.note(&Note { level: Level::Warning, text });
+    }
+    let made = image_file(&loaded.config).and_then(|image| {
+        drop(loaded);
+        let roles = Roles {
+            exe: std::env::current_exe().map_err(|e| format!("/proc/self/exe: {e}"))?,
+            file,
+            report: options.report.clone(),
+            target,
+            detail: options.detail,
+            background: !options.foreground,
+        };
+        let env = |name: &str| std::env::var(name).ok();
+        let (snapshot, go) = snapshot(&env, &options.pid_file)?;
+        let server = pid_file.as_ref().ok().map(|p| Server::listen(&ctl::socket_path(p.path())));
+        let server = server.and_then(|s| s.map_err(|e| log.note(&text::failed("no socket for commands", &e))).ok());
+        let guard = Guard::new(Made {
+            roles,
+            log,
+            pid_file: pid_file.ok(),
+            core_pid_path: options.core_pid_file.as_ref().and_then(|p| std::path::absolute(p).ok()),
+            signals: signal::install_with_children().map_err(|e| format!("no signals: {e}"))?,
+            reports: Reports::new().map_err(|e| e.to_string())?,
+            image,
+            snapshot,
+            answers: Answers::new(server, Notifier::from_env(&env)),
+            never: options.dont_respawn,
+        });
+        Ok((guard, go))
+    });
+    match made {
+        Ok((guard, go)) => guard.run(report, go),
+        Err(why) => {
+            say(&why);
+            report.failed(ExitCode::Fatal as u8);
+            ExitCode::Fatal as u8
+        }
+    }
+}
+
+/// Where snapshots are kept: what systemd kept for us, or lies beside the pid file, if a kalived handed over; and what the core is
+/// told then. Whether it is of any use, the core decides.
+fn snapshot(env: &dyn Fn(&str) -> Option<String>, pid_file: &Path) -> Result<(File, Option<ToCore>), String> {
+    let file = memfd::create("kalived snapshot").map_err(|e| e.to_string())?;
+    let mut slots = Slots::new(file.try_clone().map_err(|e| e.to_string())?);
+    let mut found = None;
+    for (number, name) in systemd::stored(env, std::process::id()) {
+        let Ok(fd) = unixsock::inherited(number) else { continue };
+        if name == STORED {
+            found = Slots::new(fd.into()).newest();
+        }
+    }
+    let path = snapshot_path(pid_file);
+    if let Ok(kept) = File::open(&path) {
+        // Used once: another start would find it outdated.
+        let _ = std::fs::remove_file(&path);
+        found = found.or(Slots::new(kept).newest());
+    }
+    let Some(shot) = found.filter(|s| s.at <= clock::mono().0) else { return Ok((file, None)) };
+    slots.write(&shot)?;
+    let dead_since = (!shot.last).then_some(shot.at);
+    Ok((file, Some(ToCore::Go { dead_since })))
+}
+
+/// The configuration as the core gets it.
+fn image_file(config: &Config) -> Result<File, String> {
+    let bytes = image::encode(config).map_err(|e| e.to_string())?;
+    let file = memfd::create("kalived image").map_err(|e| format!("no memory for the configuration: {e}"))?;
+    file.write_all_at(&bytes, 0).and_then(|()| memfd::seal(&file)).map_err(|e| e.to_string())?;
+    Ok(file)
+}
+
+/// Where lines go. A container without a syslog daemon: in the foreground somebody reads standard error.
+fn target(options: &Options) -> Target {
+    let no_syslog = options.no_syslog || !Path::new(SYSLOG).exists();
+    match (options.console, options.foreground, no_syslog) {
+        (true, _, _) => Target::Console,
+        (false, true, true) if !options.no_syslog => Target::Console,
+        _ if options.no_syslog => Target::Nowhere,
+        _ => Target::Syslog(SYSLOG.to_owned()),
+    }
+}
+
+pub(crate) fn default_file() -> String {
+    let found = cli::DEFAULT_FILES.iter().find(|f| Path::new(f).exists());
+    found.unwrap_or(&cli::DEFAULT_FILES[0]).to_string()
+}
+
+fn permitted() -> Result<(), String> {
+    let missing = daemonize::missing_capabilities().unwrap_or_default();
+    if !missing.is_empty() {
+        return Err(format!("missing {}: run it as root, or give it these capabilities", missing.join(" and ")));
+    }
+    match daemonize::may_open_raw() {
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(format!(
+            "a raw socket was refused ({e}) although CAP_NET_RAW is there: it is needed in the user namespace that \
+             owns this network namespace"
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,195 @@
+//! What a guard leaves to the guard it becomes at an upgrade: which process is which, and where the fds are.
+//!
+//! Text (JSON) in a file of memory, so that another version can add to it and leave out what it does not know. Before anything is
+//! given up, the new program is asked whether it understands ([`CHECK`]). Read first: `upgrade.rs`.
+
+use super::role::Roles;
+use crate::cli::Report;
+use crate::daemon::log::Target;
+use crate::guard::start::SYSLOG;
+use crate::sys::memfd;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::fs::FileExt;
+
+/// Names the fd of the state in the environment of the new program.
+pub const VARIABLE: &str = "KALIVED_STATE";
+/// First argument of a program that is asked whether it understands the state at fd 3.
+pub const CHECK: &str = "--check-state";
+/// Goes up when a program that does not know what is new must not go on.
+const VERSION: u32 = 1;
+/// Longest state, bytes: 512 programs with the longest path each stay below.
+const MAX: u64 = 4 << 20;
+
+/// A program that runs for the core.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Script {
+    /// Process.
+    pub pid: u32,
+    /// Core and name; `None`: nobody is told.
+    pub owner: Option<(u32, u64)>,
+    /// What runs.
+    pub path: String,
+    /// When it is killed, nanoseconds of CLOCK_MONOTONIC.
+    pub deadline: Option<u64>,
+}
+
+/// A core.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoreState {
+    /// Of all cores.
+    pub number: u32,
+    /// Process.
+    pub pid: u32,
+    /// The line to it.
+    pub line: RawFd,
+    /// When it was started, nanoseconds of CLOCK_MONOTONIC.
+    pub started: u64,
+    /// Its helper's process.
+    pub helper: Option<u32>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// Of this language.
+    pub version: u32,
+    /// Where the program is.
+    pub exe: String,
+    /// The configuration.
+    pub file: String,
+    /// `-i`.
+    pub config_id: Option<String>,
+    /// `-e`.
+    pub strict_include: bool,
+    /// `--offline`.
+    pub offline: bool,
+    /// `--allow`.
+    pub allow: Vec<String>,
+    /// 0 standard error, 1 syslog, 2 nowhere.
+    pub target: u8,
+    /// `-D`.
+    pub detail: bool,
+    /// Not `-n`.
+    pub background: bool,
+    /// `-R`.
+    pub dont_respawn: bool,
+    /// Standard error as it was at the start, where lines go there.
+    pub console: Option<RawFd>,
+    /// The pid file and where it is.
+    pub pid_file: Option<(RawFd, String)>,
+    /// The pid file of the core, as `pid_file`.
+    pub core_pid_file: Option<(RawFd, String)>,
+    /// The socket for commands, as `pid_file`.
+    pub control: Option<(RawFd, String)>,
+    /// Who asked for the upgrade.
+    pub client: Option<RawFd>,
+    /// The pipe of starts.
+    pub reports: (RawFd, RawFd),
+    /// The configuration that runs, and the one the new core is to have.
+    pub images: (RawFd, RawFd),
+    /// Where snapshots are.
+    pub snapshot: RawFd,
+    /// The core that runs.
+    pub core: Option<CoreState>,
+    /// How many there were.
+    pub cores: u32,
+    /// Cores that are frozen, and whose armed adverts still leave.
+    pub leaving: Vec<u32>,
+    /// Programs.
+    pub scripts: Vec<Script>,
+}
+
+impl State {
+    /// With what every process of ours is told.
+    pub fn of(roles: &Roles) -> State {
+        State {
+            version: VERSION,
+            exe: roles.exe.to_string_lossy().into_owned(),
+            file: roles.file.clone(),
+            config_id: roles.report.config_id.clone(),
+            strict_include: roles.report.strict_include,
+            offline: roles.report.offline,
+            allow: roles.report.allow.clone(),
+            target: match roles.target {
+                Target::Console => 0,
+                Target::Syslog(_) => 1,
+                Target::Nowhere => 2,
+            },
+            detail: roles.detail,
+            background: roles.background,
+            ..State::default()
+        }
+    }
+
+    /// Back from [`State::of`].
+    pub fn roles(&self) -> Roles {
+        Roles {
+            exe: self.exe.clone().into(),
+            file: self.file.clone(),
+            report: Report {
+                config_id: self.config_id.clone(),
+                strict_include: self.strict_include,
+                offline: self.offline,
+                allow: self.allow.clone(),
+                ..Report::default()
+            },
+            target: match self.target {
+                0 => Target::Console,
+                1 => Target::Syslog(SYSLOG.to_owned()),
+                _ => Target::Nowhere,
+            },
+            detail: self.detail,
+            background: self.background,
+        }
+    }
+
+    /// Into a file of memory.
+    pub fn write(&self) -> io::Result<File> {
+        let file = memfd::create("kalived state")?;
+        file.write_all_at(serde_json::to_string(self)?.as_bytes(), 0)?;
+        Ok(file)
+    }
+
+    /// Back from [`State::write`]. `None`: it is none, or not one that this program understands.
+    pub fn read(file: &File) -> Option<State> {
+        let len = file.metadata().ok()?.len();
+        if len > MAX {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        serde_json::from_slice(&bytes).ok().filter(|s: &State| s.version == VERSION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_understood_by_this_and_by_a_later_version() {
+        let state = State {
+            version: VERSION,
+            file: "/etc/kalived/kalived.conf".into(),
+            allow: vec!["x".into()],
+            core: Some(CoreState { number: 3, pid: 77, line: 9, started: u64::MAX, helper: Some(78) }),
+            scripts: vec![Script { pid: 80, owner: Some((3, u64::MAX)), path: "/bin/x".into(), deadline: None }],
+            ..State::default()
+        };
+        assert_eq!(State::read(&state.write().unwrap()), Some(state.clone()));
+        let file = memfd::create("test").unwrap();
+        file.write_all_at(br#"{"version":1,"file":"f","of_tomorrow":[1]}"#, 0).unwrap();
+        assert_eq!(State::read(&file).map(|s| s.file), Some("f".into()));
+        for bad in [&b""[..], b"{}", b"{\"version\":2}", b"[1", b"{\"version\":1,\"cores\":-1}"] {
+            let file = memfd::create("test").unwrap();
+            file.write_all_at(bad, 0).unwrap();
+            assert_eq!(State::read(&file), None, "{}", bad.escape_ascii());
+        }
+        let roles = state.roles();
+        assert_eq!(State::of(&roles).roles().file, state.file);
+    }
+}

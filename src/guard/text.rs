@@ -1,0 +1,132 @@
+//! Every log line of the guard, once; keepalived's wording where operators grep for it (behaviour.md §4).
+
+use crate::exit::ExitCode;
+use crate::note::{Level, Note};
+use crate::sys::child::End;
+use crate::time::Duration;
+use std::io;
+
+fn note(level: Level, text: String) -> Note {
+    Note { level, text }
+}
+
+/// "exited with status 1", "due to signal 9".
+pub fn end(end: End) -> String {
+    match end {
+        End::Exited(code) => format!("exited with status {code}"),
+        End::Signaled(signal) => format!("due to signal {signal}"),
+    }
+}
+
+/// First line of all.
+pub fn starting(path: &str) -> Note {
+    note(Level::Notice, format!("Starting Kalived v{}, configuration {path}", env!("CARGO_PKG_VERSION")))
+}
+/// Last line of all.
+pub fn stopped() -> Note {
+    note(Level::Notice, format!("Stopped Kalived v{}", env!("CARGO_PKG_VERSION")))
+}
+/// The core runs.
+pub fn core_started(pid: u32) -> Note {
+    note(Level::Info, format!("Starting VRRP child process, pid={pid}"))
+}
+/// It could not even be forked.
+pub fn core_not_started(e: &io::Error) -> Note {
+    note(Level::Error, format!("the VRRP child process could not be started: {e}"))
+}
+/// It ended, and another one goes on.
+pub fn respawning(pid: u32, how: End) -> Note {
+    note(Level::Error, format!("VRRP child process({pid}) died: Respawning ({})", end(how)))
+}
+/// It ended, and that is the end.
+pub fn terminating(pid: u32, how: End) -> Note {
+    let word = match how {
+        End::Exited(c) if c == ExitCode::Config as u8 || c == ExitCode::NoConfig as u8 => "CONFIG",
+        End::Exited(c) if c == ExitCode::Permission as u8 => "missing permission",
+        _ => "FATAL",
+    };
+    note(
+        Level::Error,
+        format!("VRRP child process({pid}) exited with permanent error {word}. Terminating ({})", end(how)),
+    )
+}
+/// `-R`.
+pub fn not_respawning(pid: u32, how: End) -> Note {
+    note(Level::Error, format!("VRRP child process({pid}) died: Exiting ({})", end(how)))
+}
+/// It dies too often.
+pub fn delayed(wait: Duration) -> Note {
+    note(
+        Level::Warning,
+        format!(
+            "Restart of VRRP process delayed {} seconds to limit respawn rate; its addresses are removed",
+            wait.as_secs()
+        ),
+    )
+}
+/// No beat.
+pub fn hung(pid: u32) -> Note {
+    note(Level::Error, format!("VRRP child process({pid}) does not answer: killing it"))
+}
+/// It does not stop when asked to.
+pub fn forcing(pid: u32) -> Note {
+    note(Level::Error, format!("VRRP child process({pid}) process failed to die - forcing termination"))
+}
+/// It said something that makes no sense, or takes nothing any more.
+pub fn nonsense(pid: u32, what: &str) -> Note {
+    note(Level::Error, format!("VRRP child process({pid}): {what}: killing it"))
+}
+/// A reload begins.
+pub fn reloading() -> Note {
+    note(Level::Notice, "Reloading ...".to_owned())
+}
+/// The configuration could not be compiled; nothing changed.
+pub fn reload_refused(why: &str) -> Note {
+    note(Level::Error, format!("Reload refused: {why}; the old configuration stays"))
+}
+/// What the core made of the new configuration.
+pub fn reloaded(done: bool, text: &str) -> Note {
+    match done {
+        true => note(Level::Notice, format!("Reloaded: {text}")),
+        false => reload_refused(text),
+    }
+}
+/// A line the compiler printed.
+pub fn compiler(line: &str) -> Note {
+    note(Level::Warning, line.to_owned())
+}
+/// The helper ended.
+pub fn helper_died(pid: u32, how: End) -> Note {
+    note(Level::Error, format!("helper process({pid}) died: Respawning ({})", end(how)))
+}
+/// keepalived's advice.
+pub fn shebang(path: &str) -> Note {
+    note(Level::Warning, format!("Please add a #! shebang to script {path}"))
+}
+/// What the process that removes addresses said.
+pub fn removed(how: End) -> Note {
+    match how {
+        End::Exited(0) => note(Level::Notice, "the virtual addresses were removed".to_owned()),
+        other => note(Level::Error, format!("removing the virtual addresses failed ({})", end(other))),
+    }
+}
+/// Another program is looked at.
+pub fn upgrading(path: &std::path::Path) -> Note {
+    note(Level::Notice, format!("Upgrading: {} is asked to go on", path.display()))
+}
+/// Nothing changed.
+pub fn upgrade_refused(why: &str) -> Note {
+    note(Level::Error, format!("Upgrade refused: {why}; what runs goes on"))
+}
+/// Done.
+pub fn upgraded(pid: u32) -> Note {
+    note(Level::Notice, format!("Upgraded to Kalived v{}: VRRP process {pid} goes on", env!("CARGO_PKG_VERSION")))
+}
+/// The core freezes for whoever is started next.
+pub fn handing_over() -> Note {
+    note(Level::Notice, "Handing over: the addresses stay, no farewell is sent".to_owned())
+}
+/// Anything else that failed and is lived with.
+pub fn failed(what: &str, e: &dyn core::fmt::Display) -> Note {
+    note(Level::Error, format!("{what}: {e}"))
+}

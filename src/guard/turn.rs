@@ -1,0 +1,256 @@
+//! The guard's loop: wait, read signals, reap, hear the core, look at the clock.
+//!
+//! Read first: `mod.rs`.
+
+use super::beat::PERIOD;
+use super::core::{Core, Heard, Starter};
+use super::proto::{ToCore, ToGuard};
+use super::{After, Guard, STOP_LIMIT, text};
+use crate::exit::ExitCode;
+use crate::sys::child::{self, End};
+use crate::sys::daemonize::Start;
+use crate::sys::{clock, poll, signal};
+use crate::time::{Duration, Instant, earliest};
+use std::os::fd::AsFd;
+
+/// Messages heard in one turn: what is left is heard in the next, and signals come in between.
+const HEAR: usize = 64;
+/// Between two tries to send what a full line did not take.
+const RETRY: Duration = Duration::from_millis(10);
+
+impl Guard {
+    /// Starts the core and serves until the end; the exit code. `report`: whom to tell that the start went well, or not; `go`: there
+    /// is a snapshot, and it is to go on with that.
+    pub fn run(mut self, report: Start, go: Option<ToCore>) -> u8 {
+        self.report = Some(report);
+        self.start_core(clock::mono(), go);
+        self.serve_on()
+    }
+
+    /// Serves until the end.
+    pub(super) fn serve_on(mut self) -> u8 {
+        loop {
+            let now = clock::mono();
+            self.look(now);
+            if let Some(code) = self.end {
+                return self.finish(code);
+            }
+            self.wait(now);
+            let now = clock::mono();
+            for s in signal::take(&self.signals) {
+                self.on_signal(now, s);
+            }
+            self.reap(now);
+            self.hear(now);
+            self.serve(now);
+        }
+    }
+
+    fn finish(mut self, code: u8) -> u8 {
+        self.scripts.kill_all();
+        if let Some(report) = self.report.take() {
+            report.failed(code);
+        }
+        let note = text::stopped();
+        self.answers.close(&note.text);
+        drop(self.core_pid_file.take());
+        drop(self.pid_file.take());
+        self.note(note);
+        code
+    }
+
+    fn wait(&mut self, now: Instant) {
+        let cores = [self.core.as_ref(), self.upgrade.as_ref().and_then(|u| u.next())];
+        let backed_up = cores.iter().flatten().any(|c| c.backed_up());
+        let at = earliest(self.start_at, backed_up.then_some(now + RETRY));
+        let until = at.map_or(PERIOD, |at| at.since(now)).min(PERIOD);
+        let mut fds = vec![self.signals.as_fd()];
+        fds.extend(cores.iter().flatten().filter_map(|c| c.fd()));
+        fds.extend(self.answers.fds());
+        // Rounded up, so that it does not turn for the last part of a millisecond.
+        let millis = i32::try_from(until.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        if poll::readable(&fds, millis).is_err() {
+            // Not with these fds. To turn without waiting would be worse than to be late.
+            let _ = poll::readable(&[], 100);
+        }
+    }
+
+    fn on_signal(&mut self, now: Instant, s: u8) {
+        match s {
+            signal::TERM | signal::INT => self.stop(now, s),
+            signal::QUIT if self.stopping.is_none() => self.hand_over(now),
+            signal::HUP if self.stopping.is_none() => self.ask_reload(now, None),
+            signal::USR1 | signal::USR2 => self.tell(ToCore::Signal(s)),
+            _ => {}
+        }
+    }
+
+    /// Asked to stop, perhaps again.
+    pub(super) fn stop(&mut self, now: Instant, s: u8) {
+        if self.stopping.is_none() {
+            self.answers.systemd.stopping("stopping");
+            self.stopping = Some(now + STOP_LIMIT);
+        }
+        self.give_up_upgrade(now, "kalived stops");
+        // Nothing of an old core may come after the farewell of the one in charge.
+        for (pid, _) in self.leaving.drain(..) {
+            child::kill(pid, false, true);
+        }
+        if self.core.is_some() {
+            self.tell(ToCore::Signal(s));
+        } else if self.removal.is_none() {
+            self.end = Some(0);
+        }
+    }
+
+    fn reap(&mut self, now: Instant) {
+        // Each child that ends is reaped once, so this ends.
+        while let Some((pid, end)) = child::ended() {
+            for report in self.reports.read() {
+                if let Some(note) = self.scripts.on_report(report) {
+                    self.note(note);
+                }
+            }
+            let script = self.scripts.on_end(pid, end);
+            child::reap(pid);
+            match script {
+                Some(Some((core, name, end))) if self.core.as_ref().is_some_and(|c| c.number == core) => {
+                    self.tell(ToCore::ChildExit { child: name, end });
+                }
+                Some(_) => {}
+                None => self.on_end(now, pid, end),
+            }
+        }
+    }
+
+    /// One of our own processes ended.
+    fn on_end(&mut self, now: Instant, pid: u32, end: End) {
+        if let Some(core) = self.core.take_if(|c| c.pid == pid) {
+            self.core_ended(now, core, end);
+        } else if let Some(core) = self.core.as_mut().filter(|c| c.helper == Some(pid)) {
+            core.helper_ended(now);
+            self.note(text::helper_died(pid, end));
+        } else if let Some(removal) = self.removal.take_if(|r| r.pid == pid) {
+            self.note(text::removed(end));
+            self.after(now, removal.after);
+        } else if !self.compiler_ended(now, pid, end) {
+            self.leaving.retain(|(p, _)| *p != pid);
+            self.upgrade_ended(now, pid, end);
+        }
+    }
+
+    fn core_ended(&mut self, now: Instant, core: Core, end: End) {
+        if self.handover.is_some() {
+            // It could not be asked to freeze; what it kept is all there is.
+            return self.handed_over(now);
+        }
+        if self.go_for(&core, now, end) {
+            return;
+        }
+        self.scripts.orphan(core.number, now, None);
+        match (self.stopping, end) {
+            (Some(_), End::Exited(0)) => self.end = Some(0),
+            (Some(_), _) => {
+                let code = if let End::Exited(code) = end { code } else { ExitCode::Internal as u8 };
+                self.note(text::not_respawning(core.pid, end));
+                self.remove_vips(now, After::End(code));
+            }
+            (None, _) => {
+                self.follow(&core, now, end);
+                self.core_answered(now, false, "the VRRP process died of it");
+            }
+        }
+    }
+
+    fn hear(&mut self, now: Instant) {
+        for next in [false, true] {
+            for _ in 0..HEAR {
+                let core = match next {
+                    false => self.core.as_mut(),
+                    true => self.upgrade.as_mut().and_then(|u| u.next_mut()),
+                };
+                let Some(core) = core else { break };
+                match core.hear(&mut self.buf) {
+                    // Its end follows.
+                    None | Some(Heard::Closed) => break,
+                    Some(Heard::Nonsense) => {
+                        core.kill();
+                        let note = text::nonsense(core.pid, "it said something that makes no sense");
+                        self.note(note);
+                        break;
+                    }
+                    Some(Heard::Said(message)) => {
+                        core.heart.beat(now);
+                        self.on_message(now, next, message);
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, next: bool, message: ToGuard) {
+        match message {
+            ToGuard::Beat => {}
+            ToGuard::Ready if next => self.next_ready(now),
+            ToGuard::Ready => {
+                if let Some(core) = &mut self.core {
+                    core.ready = true;
+                }
+                if let Some(report) = self.report.take() {
+                    report.ready();
+                    self.answers.systemd.ready("running");
+                }
+            }
+            // Who stands by has nothing to say yet.
+            _ if next => {}
+            ToGuard::Spawn { child, spec } => {
+                if let Some(core) = &self.core
+                    && let Err(end) = self.scripts.spawn(core.number, child, &spec, &self.reports)
+                {
+                    self.tell(ToCore::ChildExit { child, end });
+                }
+            }
+            ToGuard::Kill { child, hard } => {
+                if let Some(core) = &self.core {
+                    self.scripts.kill(core.number, child, hard);
+                }
+            }
+            ToGuard::Compile => self.ask_reload(now, None),
+            ToGuard::Reloaded { done, text } => self.core_answered(now, done, &text),
+            ToGuard::Frozen if self.handover.is_some() => self.handed_over(now),
+            ToGuard::Frozen => self.frozen(now),
+            ToGuard::Status(text) => self.on_status(now, &text),
+        }
+    }
+
+    /// What is due.
+    fn look(&mut self, now: Instant) {
+        self.scripts.tick(now);
+        let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
+        if let Some(core) = &mut self.core {
+            let takes = core.look(&mut starter, now);
+            if !takes || core.heart.look(now) {
+                core.kill();
+                starter.log.note(&text::hung(core.pid));
+            } else if self.stopping.is_some_and(|at| now >= at) {
+                self.stopping = Some(now + STOP_LIMIT);
+                core.kill();
+                starter.log.note(&text::forcing(core.pid));
+            }
+        }
+        if let Some(removal) = &self.removal
+            && now >= removal.deadline
+        {
+            child::kill(removal.pid, false, true);
+        }
+        for (pid, _) in self.leaving.iter().filter(|(_, until)| now >= *until) {
+            child::kill(*pid, false, true);
+        }
+        if self.start_at.is_some_and(|at| now >= at) {
+            self.start_core(now, None);
+        }
+        self.look_at_reload(now);
+        self.look_at_upgrade(now);
+        self.look_at_answers(now);
+    }
+}

@@ -1,0 +1,357 @@
+//! Going on as another program, and being gone on for by another process: nobody on the wire notices.
+//!
+//! An upgrade: the program that lies at our path compiles the configuration and says that it understands our state; then we
+//! become it by execve, with the same process number, children and fds; it starts a core beside the old one, and when that stands by, the
+//! old one freezes and the new one goes on. Whatever fails before the freeze leaves everything as it was. A hand-over: the core
+//! freezes, the snapshot is kept by systemd or in a file, and we end.
+//!
+//! Read first: `state.rs`, `world/resume.rs` (what freezing is).
+
+use super::compiler::Compiler;
+use super::core::Core;
+use super::ctl::ClientId;
+use super::proto::ToCore;
+use super::state::{CoreState, State, VARIABLE};
+use super::{Guard, gone, text};
+use crate::daemon::handover::Slots;
+use crate::sys::child::{self, End};
+use crate::sys::unixsock::keep_across_exec;
+use crate::time::{Duration, Instant};
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// How long the new program may take to say that it understands.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+/// How long the new core may take until it stands by: a dump of the kernel's addresses, a few sockets.
+const STANDBY_LIMIT: Duration = Duration::from_secs(10);
+/// How long a core may take to freeze. Its adverts are armed for about a second; after that somebody has to speak.
+const FREEZE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a frozen core may wait for its last advert: 255 s is the longest interval there is.
+pub(super) const LEAVE_LIMIT: Duration = Duration::from_secs(300);
+/// How long programs of a core that was relieved may still run: hooks, which nobody repeats.
+const HOOKS_LIMIT: Duration = Duration::from_secs(60);
+/// Name of the snapshot among the fds that systemd keeps.
+pub(super) const STORED: &str = "snapshot";
+
+/// How far it is.
+pub(super) enum Upgrade {
+    Compiling(Compiler, Option<ClientId>),
+    Checking {
+        pid: u32,
+        deadline: Instant,
+        image: Rc<File>,
+        client: Option<ClientId>,
+    },
+    /// The new program is asked for everything; it begins when no reload is under way.
+    Sound {
+        image: Rc<File>,
+        client: Option<ClientId>,
+    },
+    Standing {
+        next: Core,
+        image: Rc<File>,
+        until: Instant,
+        client: Option<ClientId>,
+    },
+}
+
+impl Upgrade {
+    /// The core that stands by.
+    pub(super) fn next(&self) -> Option<&Core> {
+        if let Upgrade::Standing { next, .. } = self { Some(next) } else { None }
+    }
+    pub(super) fn next_mut(&mut self) -> Option<&mut Core> {
+        if let Upgrade::Standing { next, .. } = self { Some(next) } else { None }
+    }
+    fn client(&self) -> Option<ClientId> {
+        match self {
+            Upgrade::Compiling(_, client)
+            | Upgrade::Checking { client, .. }
+            | Upgrade::Sound { client, .. }
+            | Upgrade::Standing { client, .. } => *client,
+        }
+    }
+}
+
+/// Where a snapshot is kept when there is no systemd to keep it.
+pub(super) fn snapshot_path(pid_file: &Path) -> PathBuf {
+    pid_file.with_extension("state")
+}
+
+impl Guard {
+    /// `kalived upgrade`.
+    pub(super) fn begin_upgrade(&mut self, now: Instant, client: Option<ClientId>) {
+        let refusal = match () {
+            () if self.upgrade.is_some() => Some("an upgrade is under way"),
+            () if self.core.as_ref().is_none_or(|c| !c.ready) || self.handover.is_some() => {
+                Some("there is no VRRP process to go on for")
+            }
+            () => None,
+        };
+        if let Some(why) = refusal {
+            self.refused(client, why);
+            return;
+        }
+        self.note(text::upgrading(&self.roles.exe));
+        match Compiler::start(&self.roles, true, &self.reports, now) {
+            Ok(c) => self.upgrade = Some(Upgrade::Compiling(c, client)),
+            Err(e) => self.refused(client, &format!("{}: {e}", self.roles.exe.display())),
+        }
+    }
+
+    fn refused(&mut self, client: Option<ClientId>, why: &str) {
+        let note = text::upgrade_refused(why);
+        if let Some(client) = client {
+            self.answers.answer(client, false, &note.text);
+        }
+        self.note(note);
+    }
+
+    /// Nothing more of it is done; what runs goes on.
+    pub(super) fn give_up_upgrade(&mut self, _now: Instant, why: &str) {
+        let Some(upgrade) = self.upgrade.take() else { return };
+        match &upgrade {
+            Upgrade::Compiling(c, _) => child::kill(c.pid, true, true),
+            Upgrade::Checking { pid, .. } => child::kill(*pid, true, true),
+            Upgrade::Sound { .. } => {}
+            Upgrade::Standing { next, .. } => next.kill(),
+        }
+        self.refused(upgrade.client(), why);
+    }
+
+    /// One of our processes ended that is none of the others.
+    pub(super) fn upgrade_ended(&mut self, now: Instant, pid: u32, end: End) {
+        match self.upgrade.take() {
+            Some(Upgrade::Compiling(compiler, client)) if compiler.pid == pid => {
+                for line in compiler.messages() {
+                    self.note(text::compiler(&line));
+                }
+                match compiler.finish(end) {
+                    Ok(image) => self.check(now, image, client),
+                    Err(why) => self.refused(client, &why),
+                }
+            }
+            Some(Upgrade::Checking { pid: p, image, client, .. }) if p == pid => match end {
+                End::Exited(0) => self.upgrade = Some(Upgrade::Sound { image, client }),
+                end => {
+                    self.refused(client, &format!("the new program does not understand our state ({})", text::end(end)))
+                }
+            },
+            Some(Upgrade::Standing { next, client, .. }) if next.pid == pid => {
+                // The old one has been told to freeze: somebody has to go on for it.
+                let frozen = next.ready;
+                self.refused(client, &format!("the new VRRP process died ({})", text::end(end)));
+                if frozen && let Some(core) = &self.core {
+                    core.kill();
+                }
+            }
+            Some(Upgrade::Standing { mut next, image, until, client }) if next.helper == Some(pid) => {
+                next.helper_ended(now);
+                self.upgrade = Some(Upgrade::Standing { next, image, until, client });
+            }
+            other => self.upgrade = other,
+        }
+    }
+
+    fn check(&mut self, now: Instant, image: Rc<File>, client: Option<ClientId>) {
+        let started = self.state(&image, None).write();
+        let started = started.and_then(|state| self.roles.check_state(&state, &self.log, &self.reports));
+        match started {
+            Ok(pid) => self.upgrade = Some(Upgrade::Checking { pid, deadline: now + CHECK_LIMIT, image, client }),
+            Err(e) => self.refused(client, &format!("the new program could not be started: {e}")),
+        }
+    }
+
+    /// What the guard that we become must know. The fds are those it will have.
+    fn state(&self, image: &File, client: Option<BorrowedFd<'_>>) -> State {
+        let place = |f: &crate::sys::pidfile::PidFile| (f.fd().as_raw_fd(), f.path().to_string_lossy().into_owned());
+        let (rx, tx) = self.reports.fds();
+        State {
+            dont_respawn: self.never,
+            console: self.log.console().map(|f| f.as_raw_fd()),
+            pid_file: self.pid_file.as_ref().map(place),
+            core_pid_file: self.core_pid_file.as_ref().map(place),
+            control: self.answers.listener().map(|(fd, path)| (fd.as_raw_fd(), path.to_string_lossy().into_owned())),
+            client: client.map(|f| f.as_raw_fd()),
+            reports: (rx.as_raw_fd(), tx.as_raw_fd()),
+            images: (self.image.as_raw_fd(), image.as_raw_fd()),
+            snapshot: self.snapshot.as_raw_fd(),
+            core: self.core.as_ref().map(|c| CoreState {
+                number: c.number,
+                pid: c.pid,
+                line: c.line().as_raw_fd(),
+                started: c.started.0,
+                helper: c.helper,
+            }),
+            cores: self.cores,
+            leaving: self.leaving.iter().map(|(pid, _)| *pid).collect(),
+            scripts: self.scripts.state(),
+            ..State::of(&self.roles)
+        }
+    }
+
+    /// Becomes the new program; comes back only when that failed.
+    fn become_it(&mut self, now: Instant, image: &File, client: Option<ClientId>) -> (io::Error, Option<ClientId>) {
+        let client = client.and_then(|c| self.answers.take(c));
+        let state = self.state(image, client.as_ref().map(|f| f.as_fd()));
+        let failed = match state.write() {
+            Ok(file) => self.execute(&file, image, client.as_ref().map(|f| f.as_fd())),
+            Err(e) => e,
+        };
+        // To be told that it failed.
+        (failed, client.and_then(|fd| self.answers.adopt(fd, now)))
+    }
+
+    fn execute(&self, file: &File, image: &File, client: Option<BorrowedFd<'_>>) -> io::Error {
+        let (rx, tx) = self.reports.fds();
+        let mut keep: Vec<BorrowedFd<'_>> = vec![rx, tx, self.image.as_fd(), self.snapshot.as_fd(), file.as_fd()];
+        keep.extend([Some(image.as_fd()), client].into_iter().flatten());
+        keep.extend(self.log.console().map(|f| f.as_fd()));
+        keep.extend([&self.pid_file, &self.core_pid_file].into_iter().flatten().map(|f| f.fd()));
+        keep.extend(self.answers.listener().map(|(fd, _)| fd));
+        keep.extend(self.core.as_ref().map(Core::line));
+        let all = |on: bool| keep.iter().try_for_each(|fd| keep_across_exec(*fd, on));
+        let words: Result<Vec<CString>, _> =
+            std::env::args_os().map(|a| CString::new(a.into_encoded_bytes())).collect();
+        let env = std::env::vars_os().filter(|(n, _)| n != VARIABLE);
+        let env =
+            env.filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok());
+        let mut env: Vec<CString> = env.collect();
+        env.extend(CString::new(format!("{VARIABLE}={}", file.as_raw_fd())));
+        let failed = match (all(true), CString::new(self.roles.exe.as_os_str().as_encoded_bytes()), words) {
+            (Err(e), ..) => e,
+            (_, Ok(path), Ok(words)) => child::execute(&path, &words, &env),
+            _ => io::ErrorKind::InvalidInput.into(),
+        };
+        let _ = all(false);
+        failed
+    }
+
+    /// The new core stands by.
+    pub(super) fn next_ready(&mut self, now: Instant) {
+        if let Some(Upgrade::Standing { next, until, .. }) = &mut self.upgrade {
+            next.ready = true;
+            *until = now + FREEZE_LIMIT;
+            self.tell(ToCore::Freeze);
+        }
+    }
+
+    /// The old core is frozen, its last snapshot in its place.
+    pub(super) fn frozen(&mut self, now: Instant) {
+        if self.upgrade.as_ref().and_then(Upgrade::next).is_none() {
+            return;
+        }
+        if let Some(old) = self.core.take() {
+            self.scripts.orphan(old.number, now, Some(now + HOOKS_LIMIT));
+            self.leaving.push((old.pid, now + LEAVE_LIMIT));
+        }
+        self.relieve(now, ToCore::Go { dead_since: None });
+    }
+
+    /// The one that stands by goes on for the core in charge, which is gone.
+    fn relieve(&mut self, now: Instant, go: ToCore) {
+        let Some(Upgrade::Standing { next, image, client, .. }) = self.upgrade.take() else { return };
+        let pid = next.pid;
+        self.put_in_charge(next);
+        self.tell(go);
+        self.image = image;
+        let note = text::upgraded(pid);
+        if let Some(client) = client {
+            self.answers.answer(client, true, &note.text);
+        }
+        self.answers.systemd.ready(&note.text);
+        self.note(note);
+        self.reload_again(now);
+    }
+
+    /// Whether there is one that stands by and goes on for this one, which ended.
+    pub(super) fn go_for(&mut self, core: &Core, now: Instant, end: End) -> bool {
+        if self.stopping.is_some() || self.upgrade.as_ref().and_then(Upgrade::next).is_none() {
+            return false;
+        }
+        self.note(text::respawning(core.pid, end));
+        self.scripts.orphan(core.number, now, None);
+        self.relieve(now, gone(core, now));
+        true
+    }
+
+    pub(super) fn look_at_upgrade(&mut self, now: Instant) {
+        if self.handover.is_some_and(|at| now >= at) {
+            if let Some(core) = &self.core {
+                core.kill();
+            }
+            self.handed_over(now);
+        }
+        match &mut self.upgrade {
+            Some(Upgrade::Compiling(c, _)) => c.tick(now),
+            Some(Upgrade::Checking { deadline, .. }) if now >= *deadline => {
+                self.give_up_upgrade(now, "the new program does not answer");
+            }
+            Some(Upgrade::Sound { image, client }) if self.reloads.is_idle() => {
+                let (image, client) = (image.clone(), *client);
+                let (e, client) = self.become_it(now, &image, client);
+                self.upgrade = None;
+                self.refused(client, &format!("{}: {e}", self.roles.exe.display()));
+            }
+            Some(Upgrade::Standing { next, until, .. }) if now >= *until => match (next.ready, &self.core) {
+                // It does not freeze. It may be hung, and nothing it has armed may leave beside what the new one sends.
+                (true, Some(core)) => core.kill(),
+                _ => self.give_up_upgrade(now, "the new VRRP process is not ready in time"),
+            },
+            _ => {}
+        }
+    }
+
+    /// What was begun before we became this program: a core for the new configuration, beside the one that runs.
+    pub(super) fn go_on_upgrading(&mut self, now: Instant, image: Rc<File>, client: Option<ClientId>) {
+        match self.launch(&image, true, now) {
+            Ok(next) => {
+                self.upgrade = Some(Upgrade::Standing { next, image, until: now + STANDBY_LIMIT, client });
+            }
+            Err(e) => self.refused(client, &format!("the new VRRP process could not be started: {e}")),
+        }
+    }
+
+    /// Ends, and leaves everything to whoever is started next.
+    pub(super) fn hand_over(&mut self, now: Instant) {
+        self.give_up_upgrade(now, "kalived hands over");
+        if self.core.as_ref().is_none_or(|c| !c.ready) {
+            return self.stop(now, crate::sys::signal::TERM);
+        }
+        self.note(text::handing_over());
+        self.handover = Some(now + FREEZE_LIMIT);
+        self.tell(ToCore::Freeze);
+    }
+
+    /// The core is frozen, or dead.
+    pub(super) fn handed_over(&mut self, _now: Instant) {
+        // It lets its last adverts leave by itself, whether we are there or not.
+        self.core = None;
+        self.handover = None;
+        self.end = Some(0);
+        if self.answers.systemd.is_on() {
+            self.answers.systemd.forget(STORED);
+            self.answers.systemd.store(STORED, self.snapshot.as_fd());
+        } else if let Err(why) = self.keep_in_file() {
+            self.note(text::failed("the state could not be kept", &why));
+        }
+    }
+
+    fn keep_in_file(&self) -> Result<(), String> {
+        let path = self.pid_file.as_ref().map(|p| snapshot_path(p.path())).ok_or("there is no pid file")?;
+        let shot = self.snapshot.try_clone().map_err(|e| e.to_string())?;
+        let Some(shot) = Slots::new(shot).newest() else { return Ok(()) };
+        Slots::new(private(&path).map_err(|e| e.to_string())?).write(&shot)
+    }
+}
+
+/// A file of our own only, in place of whatever has that name.
+fn private(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let _ = std::fs::remove_file(path);
+    File::options().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
