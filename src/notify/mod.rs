@@ -182,6 +182,11 @@ impl Notifier {
         self.hooks.told(name)
     }
 
+    /// Whether [`Notifier::told`] has something else to say than the last time.
+    pub fn take_dirty(&mut self) -> bool {
+        self.hooks.take_dirty()
+    }
+
     /// What the process before had told: it is not told again.
     pub fn resume(&mut self, name: &str, told: Option<State>) {
         if let Some(known) = self.known.get_mut(name) {

@@ -91,6 +91,8 @@ pub struct Hooks {
     // Asked to stop, but the addresses are still there.
     held: bool,
     stop_began: Option<Instant>,
+    // What was told changed.
+    dirty: bool,
 }
 
 impl Slot {
@@ -245,6 +247,11 @@ impl Hooks {
         self.slots.get(name)?.told
     }
 
+    /// Whether [`Hooks::told`] has something else to say than the last time.
+    pub fn take_dirty(&mut self) -> bool {
+        core::mem::take(&mut self.dirty)
+    }
+
     /// What the hooks were told by the process before.
     pub fn resume(&mut self, name: &str, told: Option<State>) {
         if let Some(slot) = self.slots.get_mut(name) {
@@ -269,6 +276,7 @@ impl Hooks {
         if !slot.has_scripts() {
             if let What::State(s) = told.what {
                 slot.told = Some(s);
+                self.dirty = true;
             }
             return;
         }
@@ -388,6 +396,7 @@ impl Hooks {
         if then.is_none() {
             // With its last program under way a change counts as told.
             slot.told = slot.telling.or(slot.told);
+            self.dirty = true;
         }
         let number = cx.number();
         let program = spec.argv.first().cloned().unwrap_or_default();
@@ -401,7 +410,11 @@ impl Hooks {
     // A change was told: the next one of this virtual router takes its place in the line.
     fn over(&mut self, name: &str) {
         let Some(slot) = self.slots.get_mut(name) else { return };
-        slot.told = slot.telling.take().or(slot.told);
+        // Frozen in the midst of it, it was not told: the next process begins it anew.
+        if !self.frozen {
+            slot.told = slot.telling.take().or(slot.told);
+            self.dirty = true;
+        }
         match slot.pending.front().map(|t| t.seq) {
             Some(seq) => {
                 slot.waits = Some(seq);

@@ -33,13 +33,14 @@ impl World {
         self.notifier.set_host(name);
     }
 
-    /// Pipes are opened, hooks are known. Before the first virtual router starts; a standby world: when it begins.
+    /// Pipes are opened, hooks are known. Before the first virtual router starts.
     pub(super) fn begin_notifying(&mut self, now: Now, fx: &mut Effects) {
         let (global, instances) = (&self.base.global, &self.instances);
         notify!(self, now, fx, |n, cx| {
             n.set_global(global, cx);
             instances.iter().for_each(|(_, vi)| n.set(vi.cfg(), cx));
         });
+        self.inherit(now);
     }
 
     /// A reload begins: who is told, and how, as `config` has it.
@@ -99,31 +100,33 @@ impl World {
         }
     }
 
-    /// For the snapshot: the state that the hooks of a virtual router were told last.
-    pub(super) fn told(&self, name: &str) -> Option<State> {
-        self.notifier.told(name)
-    }
-
-    /// A virtual router goes on where the process before left it; the hooks were told `told` by that one. What it is now is told
-    /// if it is something else.
-    pub(super) fn resume_told(&mut self, now: Now, vr: VrKey, told: Option<State>) {
-        let Some(vi) = self.instances.get(vr) else { return };
-        self.notifier.resume(&vi.cfg().name, told);
-        if vi.state() != State::Init && told != Some(vi.state()) {
-            let (name, what) = (vi.cfg().name.clone(), What::State(vi.state()));
-            let cause = "taken over from the process before".to_owned();
-            self.changes.push(Change { vr, name, what, priority: vi.priority(), cause, at: now });
+    // Virtual routers that go on where the process before left them: what that one told is not told again, and what it did not
+    // come to is told now.
+    fn inherit(&mut self, now: Now) {
+        for (vr, told) in core::mem::take(&mut self.inherited) {
+            let Some(vi) = self.instances.get(vr) else { continue };
+            self.notifier.resume(&vi.cfg().name, told);
+            // A new Master tells so itself.
+            if vi.state() != State::Init && told != Some(vi.state()) && self.timers.get(Due::Claim(vr)).is_none() {
+                let (name, what) = (vi.cfg().name.clone(), What::State(vi.state()));
+                let cause = "taken over from the process before".to_owned();
+                self.changes.push(Change { vr, name, what, priority: vi.priority(), cause, at: now });
+            }
         }
     }
 
     /// Another process takes over.
     pub(super) fn freeze_hooks(&mut self, now: Now, fx: &mut Effects) {
+        self.tell_changes(now, fx);
         notify!(self, now, fx, |n, cx| n.freeze(cx));
         self.notifier.wake(&mut self.timers);
     }
 
     // The end of a turn.
     pub(super) fn tell_changes(&mut self, now: Now, fx: &mut Effects) {
+        if matches!(self.phase, Phase::Reading | Phase::Standby | Phase::Cleaning) {
+            return; // nobody is known yet
+        }
         let mut changes = core::mem::take(&mut self.changes);
         for change in changes.drain(..) {
             notify!(self, now, fx, |n, cx| n.tell(change, cx));

@@ -152,6 +152,8 @@ pub struct World {
     notifier: Notifier,
     // What the notifier is to be told at the end of the turn.
     changes: Vec<Change>,
+    // Whom the process before told what.
+    inherited: Vec<(VrKey, Option<State>)>,
     // Numbers of the notifier's programs.
     numbers: u64,
     // The addresses are gone; hooks, pipes and mail have their grace.
@@ -229,6 +231,7 @@ impl World {
             conns: Conns::default(),
             notifier: Notifier::default(),
             changes: Vec::new(),
+            inherited: Vec::new(),
             numbers: 0,
             leaving: false,
             watches: Watches::default(),

@@ -53,7 +53,8 @@ impl World {
         }
         let marks = || self.instances.iter().map(|(vr, vi)| (vr, vi.mark()));
         let tracks = self.tracks.take_dirty();
-        if !tracks && marks().eq(self.written.iter().copied()) {
+        let told = self.notifier.take_dirty();
+        if !tracks && !told && marks().eq(self.written.iter().copied()) {
             return None;
         }
         self.written = marks().collect();
@@ -76,7 +77,8 @@ impl World {
         let shot = |(vr, vi): (VrKey, &Instance)| {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
             let ifindex = self.links.by_name(&vi.cfg().interface).map_or(0, |l| l.ifindex);
-            vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr))
+            let notified = self.notifier.told(&vi.cfg().name).map(|s| s as u8);
+            InstanceShot { notified, ..vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr)) }
         };
         let instances = self.instances.iter().map(shot).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
@@ -91,6 +93,7 @@ impl World {
             with!(self, vr, now, fx, |vi, cx| vi.on_freeze(cx));
         }
         self.stop_tracks(now, fx);
+        self.freeze_hooks(now, fx);
         self.abandon_reload("another process goes on", fx);
         self.phase = Phase::Frozen;
         self.frozen_at = Some(now.mono);
@@ -169,6 +172,10 @@ impl World {
             else {
                 continue;
             };
+            let told = shot.notified.and_then(|n| State::ALL.get(usize::from(n)).copied());
+            if same {
+                self.inherited.push((vr, told));
+            }
             let sock = self.sock_for(now, vr, fx);
             with!(self, vr, now, fx, |vi, cx| if same {
                 vi.resume(shot, at, before, sock, cx);

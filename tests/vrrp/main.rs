@@ -8,6 +8,7 @@ mod life;
 mod mail;
 mod native;
 mod notify;
+mod notify_handover;
 mod notify_reload;
 mod pause;
 mod pipes;

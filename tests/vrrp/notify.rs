@@ -52,8 +52,15 @@ pub struct Desk {
 
 impl Desk {
     pub fn new(config: Config, takes: fn(&SpawnSpec) -> Option<Duration>) -> Desk {
-        let mut d = Desk {
-            b: Bench::of(World::new(config)),
+        let mut d = Desk::of(Bench::of(World::new(config)), takes);
+        d.b.start();
+        d.serve();
+        d
+    }
+    /// Around a world that has not started.
+    pub fn of(b: Bench, takes: fn(&SpawnSpec) -> Option<Duration>) -> Desk {
+        Desk {
+            b,
             takes,
             running: BTreeMap::new(),
             most: 0,
@@ -64,10 +71,7 @@ impl Desk {
             lines: Vec::new(),
             in_flight: 0,
             full: VecDeque::new(),
-        };
-        d.b.start();
-        d.serve();
-        d
+        }
     }
 
     /// Everything asked for is done or begun.
@@ -110,6 +114,7 @@ impl Desk {
                         };
                         self.b.event(Event::FifoWritten { fifo, result });
                     }
+                    Effect::Frozen | Effect::StandingBy => {}
                     Effect::Reloaded(r) => assert!(r.done, "{r:?}"),
                     other => panic!("not asked for here: {other:?}"),
                 }
