@@ -249,6 +249,9 @@ pub enum Effect {
     Compile,
     /// Answer to `Config`.
     Reloaded(Box<Reloaded>),
+    /// A world in standby has read the kernel and opened its sockets: `Go` is acted on at once from now on. Said once, and not when
+    /// `Go` came before.
+    StandingBy,
     /// Answer to `Freeze`: everything that can be armed is armed. The daemon takes the last snapshot, lets the armed adverts leave
     /// and ends.
     Frozen,

@@ -265,8 +265,14 @@ mod tests {
         assert_eq!(decode(&[]).unwrap_err().to_string(), "the image is cut off: 0 of 20 bytes are there");
         assert_eq!(decode(b"KALI").unwrap_err().to_string(), "the image is cut off: 4 of 20 bytes are there");
         assert_eq!(decode(b"vrrp_instance x {").unwrap_err().to_string(), "not an image of kalived");
-        assert_eq!(with(8, 0), "made by an older kalived: version 0, this one reads 1; compile the text again");
-        assert_eq!(with(8, 9), "made by a newer kalived: version 9, this one reads 1; compile the text again");
+        assert_eq!(
+            with(8, 0),
+            format!("made by an older kalived: version 0, this one reads {VERSION}; compile the text again")
+        );
+        assert_eq!(
+            with(8, 99),
+            format!("made by a newer kalived: version 99, this one reads {VERSION}; compile the text again")
+        );
         assert_eq!(with(10, 1), "not an image of kalived");
         assert!(with(15, 0xff).starts_with("the image says it has 42"), "{}", with(15, 0xff));
         assert!(with(16, !good[16]).starts_with("the image is damaged: CRC-32C is "));

@@ -190,6 +190,7 @@ impl Exec {
             | Effect::Kill { .. }
             | Effect::Compile
             | Effect::Reloaded(_)
+            | Effect::StandingBy
             | Effect::Frozen) => {
                 self.guard_effect(now, e);
             }

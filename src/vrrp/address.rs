@@ -8,7 +8,7 @@
 //! notifications come on no common clock; so a deletion of something we hold is looked at again a moment later, against the
 //! mirror, and only what is really gone is put back.
 
-use crate::effect::{AddrSpec, Effect, Effects, NetOp};
+use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, NetOp};
 use crate::event::{Errno, ReqId};
 use crate::id::VrKey;
 use crate::links::{AddrId, Links};
@@ -46,6 +46,10 @@ struct Entry {
 }
 
 impl Entry {
+    // Of an address that the kernel has.
+    fn there(spec: AddrSpec, want: Option<VrKey>, foreign: bool) -> Entry {
+        Entry { spec, want, held: true, foreign, busy: false, stuck: false, failures: 0, last_failure: None }
+    }
     fn backoff(&mut self, now: Instant) -> Instant {
         if self.last_failure.is_none_or(|t| now.since(t) > PEACE) {
             self.failures = 0;
@@ -139,6 +143,23 @@ impl Addresses {
         self.enqueue(id);
         held.then_some(id)
     }
+    /// As [`Addresses::want`] for a virtual router that was Master in another process: what is there is held, whoever added it. With
+    /// `owner`, what does not carry our tag is the operator's.
+    pub fn adopt(&mut self, vr: VrKey, spec: AddrSpec, owner: bool, links: &Links) -> Option<AddrId> {
+        let id = id_of(&spec);
+        match links.addr(id) {
+            Some(a) if !self.entries.contains_key(&id) => {
+                let foreign = owner && a.proto != ADDR_PROTO;
+                self.entries.insert(id, Entry::there(spec, Some(vr), foreign));
+                Some(id)
+            }
+            _ => self.want(vr, spec, owner, links),
+        }
+    }
+    /// What is wanted, by whom, and whether it is held; without what is the operator's.
+    pub fn own(&self) -> impl Iterator<Item = (VrKey, AddrId, bool)> {
+        self.entries.iter().filter(|(_, e)| !e.foreign).filter_map(|(id, e)| Some((e.want?, *id, e.held)))
+    }
     /// `vr` wants none of its addresses any more.
     pub fn release(&mut self, vr: VrKey) {
         self.keep_only(vr, &BTreeSet::new());
@@ -173,17 +194,7 @@ impl Addresses {
         if self.entries.contains_key(&id) {
             return false;
         }
-        let leftover = Entry {
-            spec,
-            want: None,
-            held: true,
-            foreign: false,
-            busy: false,
-            stuck: false,
-            failures: 0,
-            last_failure: None,
-        };
-        self.entries.insert(id, leftover);
+        self.entries.insert(id, Entry::there(spec, None, false));
         self.enqueue(id);
         true
     }

@@ -11,7 +11,7 @@ use crate::time::{Duration, Instant};
 use crate::timers::{Due, Timers};
 use crate::wire::{arp, ndisc};
 use core::net::IpAddr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Frames a turn: some 3 µs each in the kernel, so a slice stays near 0.2 ms and 5,000 of them do not hold up the loop.
 const SLICE: usize = 64;
@@ -101,6 +101,10 @@ impl Announcer {
             Some(at) => timers.set(Due::GarpQueue, at),
             None => drop(timers.stop(Due::GarpQueue)),
         }
+    }
+    /// Whose announcements wait.
+    pub fn waiting(&self) -> BTreeSet<VrKey> {
+        self.lanes.values().flat_map(|lane| lane.left.keys().map(|key| key.0)).collect()
     }
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {

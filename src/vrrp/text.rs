@@ -196,6 +196,31 @@ pub fn preempt_delay(name: &str, d: Duration) -> Note {
 pub fn preempt_delay_stopped(name: &str) -> Note {
     note(Level::Info, format!("({name}) stop preempt delay"))
 }
+/// Taken over from a process that froze. Master: how long its adverts still leave; Backup: how long Master_Down_Timer still runs.
+pub fn goes_on(name: &str, state: State, left: Duration) -> Note {
+    let what = if state == State::Master { "adverts are armed for another" } else { "Master_Down_Timer has another" };
+    note(Level::Notice, format!("({name}) goes on as {} after the hand-over; {what} {}", state.word(), span(left)))
+}
+/// A Master again after a crash, soon enough.
+pub fn resumes(name: &str, silent: Duration) -> Note {
+    note(Level::Warning, format!("({name}) resumes as MASTER, silent for {}", span(silent)))
+}
+/// A snapshot that does not carry on.
+pub fn cold(name: &str, why: &str) -> Note {
+    note(Level::Warning, format!("({name}) starts anew: {why}"))
+}
+/// See [`cold`].
+pub const SNAPSHOT_SENSELESS: &str = "what the process before left makes no sense";
+/// See [`cold`].
+pub fn silent_too_long(silent: Duration, limit: Duration) -> String {
+    format!("was Master, but silent for {}; after {} a peer takes over", span(silent), span(limit))
+}
+/// See [`cold`].
+pub const ANOTHER_ROUTER: &str = "what the process before left is of another VRID, interface or family";
+/// Addresses of the process before that the configuration does not have any more.
+pub fn dropped_addresses(n: usize) -> Note {
+    note(Level::Notice, format!("removing {n} virtual address(es) that this configuration does not have any more"))
+}
 /// Tracking changed the priority.
 pub fn priority(name: &str, from: u8, to: u8) -> Note {
     note(Level::Notice, format!("({name}) Changing effective priority from {from} to {to}"))

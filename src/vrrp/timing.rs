@@ -63,6 +63,19 @@ impl Grid {
         slots[slot] = slots[slot].saturating_add(1);
         Phase { interval, slot: slot as u64 }
     }
+    /// Takes the place that `on` lies on, however full: adverts go on in step with what another process armed. Any place,
+    /// when `on` lies on none.
+    pub fn rejoin(&mut self, interval: Duration, on: Instant) -> Phase {
+        let i = nanos(interval).max(SLOTS);
+        let (step, offset) = (i / SLOTS, on.0.saturating_sub(OFF_TICK) % i);
+        let slot = offset / step;
+        if !offset.is_multiple_of(step) || slot >= SLOTS {
+            return self.join(interval);
+        }
+        let slots = self.members.entry(i).or_default();
+        slots[slot as usize] = slots[slot as usize].saturating_add(1);
+        Phase { interval: i, slot }
+    }
     /// Gives it back.
     pub fn leave(&mut self, phase: Phase) {
         if let Some(slots) = self.members.get_mut(&phase.interval) {
@@ -153,6 +166,16 @@ mod tests {
                 assert_eq!(p.after(n), n + i, "no drift");
             }
         }
+        let mut other = Grid::default();
+        for p in &phases {
+            let on = p.after(Instant(123_456_789));
+            assert_eq!(other.rejoin(i, on), *p, "the same place in another process");
+        }
+        assert_eq!(
+            other.rejoin(i, Instant(123_456_789)).after(Instant(0)).0 % 625_000,
+            OFF_TICK,
+            "on the grid at any rate"
+        );
         phases.into_iter().for_each(|p| g.leave(p));
         assert!(g.members.is_empty());
     }

@@ -7,8 +7,15 @@ use super::*;
 
 impl World {
     pub(super) fn evaluate(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
-        if self.phase != Phase::Running {
-            return;
+        match self.phase {
+            Phase::Running => {}
+            // Who goes on from another process runs already.
+            Phase::Cleaning if self.instances.get(vr).is_some_and(|vi| vi.state() != State::Init) => {}
+            Phase::Standby => {
+                self.sock_for(now, vr, fx);
+                return;
+            }
+            _ => return,
         }
         let sock = self.sock_for(now, vr, fx);
         with!(self, vr, now, fx, |vi, cx| vi.evaluate(sock, cx));
@@ -124,6 +131,12 @@ impl World {
             self.resync(fx);
         }
         match self.phase {
+            Phase::Reading if self.standby.is_some() => {
+                self.phase = Phase::Standby;
+                for vr in self.instances.keys() {
+                    self.evaluate(now, vr, fx);
+                }
+            }
             Phase::Reading => {
                 self.phase = Phase::Cleaning;
                 self.remove_leftovers(fx);
@@ -139,7 +152,7 @@ impl World {
                     self.evaluate(now, vr, fx);
                 }
             }
-            Phase::Cleaning | Phase::Stopping | Phase::Gone => {}
+            Phase::Standby | Phase::Cleaning | Phase::Frozen | Phase::Stopping | Phase::Gone => {}
         }
     }
 

@@ -2,7 +2,7 @@
 //! that a machine can decide.
 //!
 //! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses),
-//! `life` (signals, the end). Start: the kernel is asked for its interfaces and addresses
+//! `life` (signals, the end), `resume` (from one process to the next). Start: the kernel is asked for its interfaces and addresses
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
 
@@ -53,9 +53,13 @@ struct Sock {
 enum Phase {
     // Nothing is known of the kernel yet.
     Reading,
+    // Another process is in charge: see `resume`.
+    Standby,
     // Left-overs are being removed.
     Cleaning,
     Running,
+    // Another process takes over: nothing happens any more.
+    Frozen,
     Stopping,
     Gone,
 }
@@ -157,6 +161,10 @@ pub struct World {
     // The configuration but for its instances: each has its own.
     base: Config,
     reloads: Reloads,
+    // Until `Go`.
+    standby: Option<resume::Standby>,
+    frozen_at: Option<Instant>,
+    written: resume::Written,
 }
 
 // A machine with everything it may touch; the borrow checker needs the fields apart.
@@ -216,6 +224,9 @@ impl World {
             dumps_failed: 0,
             base: config,
             reloads: Reloads::default(),
+            standby: None,
+            frozen_at: None,
+            written: resume::Written::default(),
         };
         for mut cfg in instances {
             cfg.forget_places();
@@ -232,6 +243,9 @@ impl World {
 
     /// One input.
     pub fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
+        if self.phase == Phase::Frozen {
+            return;
+        }
         match event {
             Event::Start => {
                 self.dumping = true;
@@ -240,7 +254,10 @@ impl World {
             Event::Datagram { sock, meta, age, bytes } => {
                 // Timers that an advert sets count from its arrival.
                 let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
-                self.on_datagram(arrived, sock, &meta, bytes, fx);
+                match self.phase {
+                    Phase::Standby => self.overhear(arrived, sock, &meta, bytes),
+                    _ => self.on_datagram(arrived, sock, &meta, bytes, fx),
+                }
             }
             Event::SockReady { sock, result } => self.on_sock(now, sock, result, fx),
             Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
@@ -312,13 +329,16 @@ impl World {
                 }
             }
             Event::Freeze => self.on_freeze(now, fx),
-            Event::Go { snapshot, dead_since } => self.on_go(now, snapshot, dead_since, fx),
+            Event::Go { snapshot, dead_since } => self.on_go(snapshot, dead_since),
         }
         self.settle(now, fx);
     }
 
     /// Dispatches at most `limit` expired timers; `true`: more are due.
     pub fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
+        if self.phase == Phase::Frozen {
+            return false;
+        }
         for _ in 0..limit {
             let mut next = self.timers.pop(now.mono);
             if next.is_none() {
@@ -361,7 +381,7 @@ impl World {
 
     /// When and why to wake next.
     pub fn next_deadline(&self) -> Option<(Instant, Due)> {
-        self.timers.next()
+        self.timers.next().filter(|_| self.phase != Phase::Frozen)
     }
 
     /// Every deadline, earliest first.
@@ -422,6 +442,12 @@ impl World {
 
     // What follows from whatever just happened.
     fn settle(&mut self, now: Now, fx: &mut Effects) {
+        if self.phase == Phase::Frozen {
+            return;
+        }
+        if self.phase == Phase::Standby {
+            self.stand_by(now, fx);
+        }
         self.addrs.pump(fx);
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.

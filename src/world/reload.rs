@@ -72,7 +72,7 @@ impl World {
     }
 
     pub(super) fn on_config(&mut self, mut config: Box<Config>, fx: &mut Effects) {
-        if matches!(self.phase, Phase::Stopping | Phase::Gone) {
+        if matches!(self.phase, Phase::Stopping | Phase::Frozen | Phase::Gone) {
             answer(false, "kalived stops", fx);
             return;
         }

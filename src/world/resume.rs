@@ -1,12 +1,194 @@
-//! From one process to the next.
+//! From one process to the next: standing by, freezing, going on.
 //!
-//! Read first: `mod.rs`, `snapshot.rs`.
+//! Read first: `mod.rs`, `snapshot.rs`, `vrrp/instance/resume.rs` (what one virtual router does). A world in standby reads the kernel and
+//! opens its sockets like any other, then waits for `Go`; it sends nothing and touches nothing, for another process is still in
+//! charge. It listens, though: between the last advert that the other one handled and `Go` lie some milliseconds, at 10 ms an
+//! interval enough to miss so many adverts that a Backup would take over. The last one heard for each virtual router is kept,
+//! and handled by whoever goes on.
+//!
+//! Deliberately absent: a way back from frozen. The other process may have begun to speak.
 
 use super::*;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{InstanceShot, Snapshot};
+use crate::vrrp::advert::Heard;
+use crate::vrrp::instance::{Mark, Since};
+
+/// What `Go` brings.
+type Orders = (Option<Box<Snapshot>>, Option<Instant>);
+
+// A world that waits for `Go`.
+#[derive(Default)]
+pub(super) struct Standby {
+    go: Option<Orders>,
+    said: bool,
+    overheard: BTreeMap<VrKey, (Heard, Now)>,
+}
+
+// What the last snapshot said, to see whether another one is worth writing.
+pub(super) type Written = Vec<(VrKey, Mark)>;
 
 impl World {
-    pub(super) fn on_freeze(&mut self, _now: Now, _fx: &mut Effects) {}
-    pub(super) fn on_go(&mut self, _now: Now, _shot: Option<Box<Snapshot>>, _dead: Option<Instant>, _fx: &mut Effects) {
+    /// A world that takes over from another process: give it [`Event::Start`], wait for [`Effect::StandingBy`], then give it
+    /// [`Event::Go`]; a `Go` that comes earlier is acted on when it can be.
+    pub fn standby(config: Config) -> World {
+        World { standby: Some(Standby::default()), ..World::new(config) }
+    }
+
+    /// Something for the next process, if there is more to say than the last time; not for every advert. Costs some nanoseconds
+    /// a virtual router when there is not.
+    pub fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
+        if !matches!(self.phase, Phase::Cleaning | Phase::Running) {
+            return None;
+        }
+        let marks = || self.instances.iter().map(|(vr, vi)| (vr, vi.mark()));
+        let tracks = self.tracks.take_dirty();
+        if !tracks && marks().eq(self.written.iter().copied()) {
+            return None;
+        }
+        self.written = marks().collect();
+        Some(self.shoot(now, false))
+    }
+
+    /// The last word of a frozen world.
+    pub fn last_snapshot(&self, now: Now) -> Snapshot {
+        self.shoot(now, self.phase == Phase::Frozen)
+    }
+
+    fn shoot(&self, now: Now, last: bool) -> Snapshot {
+        let mut addrs: BTreeMap<VrKey, (Vec<AddrId>, bool)> = BTreeMap::new();
+        for (vr, id, held) in self.addrs.own() {
+            let (ids, missing) = addrs.entry(vr).or_default();
+            ids.push(id);
+            *missing |= !held;
+        }
+        let waiting = self.announcer.waiting();
+        let shot = |(vr, vi): (VrKey, &Instance)| {
+            let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
+            vi.shot(&self.timers, ids, missing || waiting.contains(&vr))
+        };
+        let instances = self.instances.iter().map(shot).collect();
+        let at = self.frozen_at.unwrap_or(now.mono);
+        Snapshot { at: at.0, last, instances, tracks: self.tracks.shots() }
+    }
+
+    pub(super) fn on_freeze(&mut self, now: Now, fx: &mut Effects) {
+        if matches!(self.phase, Phase::Stopping | Phase::Gone) {
+            return; // it ends by itself, with a farewell
+        }
+        for vr in self.instances.keys() {
+            with!(self, vr, now, fx, |vi, cx| vi.on_freeze(cx));
+        }
+        self.stop_tracks(now, fx);
+        self.abandon_reload("another process goes on", fx);
+        self.phase = Phase::Frozen;
+        self.frozen_at = Some(now.mono);
+        fx.push(Effect::Frozen);
+    }
+
+    pub(super) fn on_go(&mut self, snapshot: Option<Box<Snapshot>>, dead_since: Option<Instant>) {
+        if let Some(standby) = &mut self.standby {
+            standby.go = Some((snapshot, dead_since));
+        }
+    }
+
+    // While another process is in charge, this one only listens.
+    pub(super) fn overhear(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8]) {
+        let (Some(standby), Some(sock)) = (&mut self.standby, self.socks.get(key)) else { return };
+        let vrid = advert::peek_vrid(Family::of(&sock.spec.group), meta, bytes).unwrap_or(0);
+        if let Some(vr) = sock.users.get(&vrid)
+            && let Some(vi) = self.instances.get(*vr)
+            && let Ok(heard) = advert::verify(&vi.profile(&sock.own), meta, bytes)
+        {
+            standby.overheard.insert(*vr, (heard, now));
+        }
+    }
+
+    // In standby, after every input: ready? If so, go or say so.
+    pub(super) fn stand_by(&mut self, now: Now, fx: &mut Effects) {
+        let opening = self.socks.iter().any(|(_, s)| matches!(s.state, SockState::Opening(_)));
+        if opening || self.dumping || self.timers.get(Due::Resync).is_some() {
+            return;
+        }
+        let Some(standby) = &mut self.standby else { return };
+        if standby.go.is_none() {
+            if !core::mem::replace(&mut standby.said, true) {
+                fx.push(Effect::StandingBy);
+            }
+            return;
+        }
+        let Standby { go, overheard, .. } = self.standby.take().unwrap_or_default();
+        let (snapshot, dead_since) = go.unwrap_or_default();
+        self.phase = Phase::Cleaning;
+        if let Some(snapshot) = snapshot {
+            self.resume(now, &snapshot, dead_since, &overheard, fx);
+        }
+        self.remove_leftovers(fx);
+        self.name_strangers(fx);
+    }
+
+    fn resume(
+        &mut self,
+        now: Now,
+        snapshot: &Snapshot,
+        dead_since: Option<Instant>,
+        overheard: &BTreeMap<VrKey, (Heard, Now)>,
+        fx: &mut Effects,
+    ) {
+        self.tracks.resume(&snapshot.tracks);
+        let at = Instant(snapshot.at).min(now.mono);
+        let before = match dead_since {
+            None if snapshot.last => Since::Frozen,
+            // It did not freeze, so it was alive when it wrote this, and nothing later is known.
+            None => Since::Dead(at),
+            Some(since) => Since::Dead(since.min(now.mono)),
+        };
+        let shots: BTreeMap<&str, &InstanceShot> = snapshot.instances.iter().map(|s| (s.name.as_str(), s)).collect();
+        // Masters first: an advert may be due.
+        let mut order: Vec<VrKey> = self.instances.keys();
+        let shot_of = |vi: &Instance| shots.get(vi.cfg().name.as_str()).copied();
+        order
+            .sort_by_key(|vr| self.instances.get(*vr).and_then(shot_of).is_none_or(|s| s.state != State::Master as u8));
+        for vr in order {
+            let Some((shot, same)) = self.instances.get(vr).and_then(|vi| Some((shot_of(vi)?, vi.is_of(shot_of(vi)?))))
+            else {
+                continue;
+            };
+            let sock = self.sock_for(now, vr, fx);
+            with!(self, vr, now, fx, |vi, cx| if same {
+                vi.resume(shot, at, before, sock, cx);
+            } else {
+                cx.fx.note(text::cold(&vi.cfg().name, text::ANOTHER_ROUTER));
+            });
+            if let Some((heard, arrived)) = overheard.get(&vr) {
+                with!(self, vr, now, fx, |vi, cx| vi.on_overheard(heard, *arrived, at, cx));
+            }
+        }
+        self.remove_dropped(snapshot, fx);
+    }
+
+    // Addresses that the process before held and that nobody is to hold any more.
+    fn remove_dropped(&mut self, snapshot: &Snapshot, fx: &mut Effects) {
+        let ours: BTreeSet<AddrId> = (self.instances.iter())
+            .flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr, s.prefix)))
+            .collect();
+        let mut n = 0;
+        for id in snapshot.instances.iter().flat_map(|s| &s.addrs).filter(|id| !ours.contains(id)) {
+            if self.links.addr(*id).is_some_and(|a| a.proto == ADDR_PROTO) {
+                n += usize::from(self.addrs.remove(AddrSpec {
+                    ifindex: id.0,
+                    addr: id.1,
+                    prefix: id.2,
+                    brd: None,
+                    scope: 0,
+                    label: None,
+                    deprecated: false,
+                    noprefixroute: false,
+                    peer: None,
+                }));
+            }
+        }
+        if n > 0 {
+            fx.note(text::dropped_addresses(n));
+        }
     }
 }

@@ -87,8 +87,9 @@ impl Sim {
                 | Effect::Write { .. }
                 | Effect::CloseConn { .. }
                 | Effect::Compile
-                | Effect::Reloaded(_)
+                | Effect::StandingBy
                 | Effect::Frozen => {}
+                Effect::Reloaded(r) => self.reloaded(node, r.done),
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);
                 }

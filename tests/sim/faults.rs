@@ -50,11 +50,13 @@ pub enum Class {
     SockLoss,
     /// Half of the sends fail, as with a closed firewall or a full queue.
     SendError,
+    /// Another configuration, or the same once more.
+    Reload,
 }
 
 impl Class {
     /// All of them, in order of their number.
-    pub const ALL: [Class; 20] = [
+    pub const ALL: [Class; 21] = [
         Class::Loss,
         Class::Delay,
         Class::Duplicate,
@@ -75,6 +77,7 @@ impl Class {
         Class::WallStep,
         Class::SockLoss,
         Class::SendError,
+        Class::Reload,
     ];
     /// Whether it is drawn per packet (the others are periods).
     pub fn per_packet(self) -> bool {

@@ -47,6 +47,8 @@ pub struct NodeGround {
     pub clock_touched: Instant,
     /// By group.
     pub vr: Vec<Vr>,
+    /// By group: whether its configuration in force lists the last address of the group too.
+    pub spare: Vec<bool>,
     /// By group, by VIP: whether the kernel has it.
     pub vips: Vec<Vec<bool>>,
 }
@@ -83,6 +85,10 @@ impl Ground {
     /// Both directions open.
     pub fn connected(&self, a: usize, b: usize) -> bool {
         self.cut[a][b] == 0 && self.cut[b][a] == 0
+    }
+    /// Whether a node's configuration lists a virtual address of a group, by its place among them.
+    pub fn lists(&self, node: usize, group: usize, vip: usize) -> bool {
+        vip + 1 < self.opts.groups[group].vips.len() || self.nodes[node].spare[group]
     }
     /// The priority and address that decide between two Masters.
     pub fn rank(&self, node: usize, group: usize) -> (u8, u8) {
@@ -219,6 +225,15 @@ pub enum Fact {
     Resumed {
         /// Which.
         node: usize,
+    },
+    /// Another configuration is in force for this virtual router (already in the ground).
+    Altered {
+        /// Where.
+        node: usize,
+        /// Which group.
+        group: usize,
+        /// Its priority before.
+        from: u8,
     },
     /// A fault began or ended here (already in the ground).
     Touched,

@@ -162,6 +162,11 @@ impl Sim {
                     }
                 }
             }
+            Class::Reload => {
+                if begins {
+                    self.draw_reload(node);
+                }
+            }
             Class::SendError => {
                 self.nodes[node].send_errors = begins;
                 self.ground.nodes[node].mute = begins;
@@ -222,6 +227,10 @@ impl Sim {
             return;
         }
         for node in 0..self.nodes.len() {
+            // Its file is as drawn again; a process that is started below reads it so.
+            let line = self.variations[node].line;
+            let drawn = crate::reload::Variation { line, ..self.drawn[node].clone() };
+            self.vary(node, drawn);
             for class in Class::ALL.into_iter().filter(|c| !c.per_packet()) {
                 if !matches!(class, Class::Crash | Class::Stop) {
                     self.change(class, node, false);

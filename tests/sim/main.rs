@@ -17,6 +17,7 @@ mod net;
 mod node;
 mod options;
 mod packet;
+mod reload;
 mod rng;
 mod run;
 mod shrink;

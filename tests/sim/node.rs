@@ -68,6 +68,13 @@ pub enum Completion {
     Net(Msg),
     /// A signal.
     Signal(Signal),
+    /// Another configuration was compiled; `same`: it says what the one before said.
+    Config {
+        /// What.
+        config: Box<Config>,
+        /// Whether.
+        same: bool,
+    },
 }
 
 /// Completions by source: in order within one source, in any order between two.
@@ -95,6 +102,7 @@ impl Inbox {
             Completion::SendFailed { .. }
             | Completion::SockReady { .. }
             | Completion::SockLost { .. }
+            | Completion::Config { .. }
             | Completion::Signal(_) => {
                 self.rest.push_back(c);
             }
@@ -107,6 +115,10 @@ impl Inbox {
             && self.netlink.is_empty()
             && self.rest.is_empty()
             && self.datagrams.values().all(VecDeque::is_empty)
+    }
+    /// Whether a configuration waits.
+    pub fn has_config(&self) -> bool {
+        self.rest.iter().any(|c| matches!(c, Completion::Config { .. }))
     }
     /// Takes all, the sources woven together at random.
     pub fn take(&mut self, rng: &mut Rng) -> Vec<Completion> {

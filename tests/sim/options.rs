@@ -28,7 +28,7 @@ pub struct Group {
     pub family: Family,
     /// Protocol version.
     pub version: Version,
-    /// Virtual addresses.
+    /// Virtual addresses. The last one is on a node only while its configuration says so: see `reload.rs`.
     pub vips: Vec<IpAddr>,
     /// What a v3 checksum over IPv4 covers.
     pub checksum: ChecksumMode,
@@ -210,7 +210,7 @@ fn group(seed: u64, index: u64, first: Option<Family>, unit_ms: u64, rng: &mut R
     let vrid =
         if index == 1 && first.is_some_and(|f| f != family) && rng.permille(500) { 51 } else { 51 + index as u8 };
     let n = index as u8;
-    let vips = match family {
+    let mut vips: Vec<IpAddr> = match family {
         Family::V4 => (0..rng.range(1, 2) as u8).map(|k| Ipv4Addr::new(10, 0, 0, 200 + 10 * n + k).into()).collect(),
         // The first IPv6 address is link-local.
         Family::V6 => (0..rng.range(1, 2) as u16)
@@ -219,6 +219,10 @@ fn group(seed: u64, index: u64, first: Option<Family>, unit_ms: u64, rng: &mut R
             })
             .collect(),
     };
+    vips.push(match family {
+        Family::V4 => Ipv4Addr::new(10, 0, 0, 205 + 10 * n).into(),
+        Family::V6 => Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 1, 0x205 + 10 * u16::from(n)).into(),
+    });
     let checksum = if rng.permille(200) { ChecksumMode::MessageOnly } else { ChecksumMode::PseudoHeader };
     let silent = rng.permille(250);
     let slower = rng.pick(&[1, 1, 2]);

@@ -12,6 +12,7 @@ use crate::kernel::{Kernel, Msg};
 use crate::net::{self, Flight, Paths};
 use crate::node::{Completion, Node};
 use crate::options::{Options, Without};
+use crate::reload::Variation;
 use crate::rng::Rng;
 use crate::trace::{Figures, Trace};
 use core::net::IpAddr;
@@ -159,6 +160,10 @@ pub struct Sim {
     pub one_way: Vec<Option<usize>>,
     pub isolated: Vec<bool>,
     script: Rng,
+    /// What each node's file says, and what it was drawn to say.
+    pub variations: Vec<Variation>,
+    pub drawn: Vec<Variation>,
+    pub reloading_since: Vec<Option<Instant>>,
 }
 
 /// Runs a seed.
@@ -221,11 +226,13 @@ impl Sim {
             netlink_touched: Instant::default(),
             clock_touched: now,
             vr: vec![vr; opts.groups.len()],
+            spare: vec![false; opts.groups.len()],
             vips: opts.groups.iter().map(|g| vec![false; g.vips.len()]).collect(),
         };
         let extra = opts.rates[Class::Delay as usize].extra;
         let paths = Paths::draw(&mut Rng::stream(seed, PATHS, 0), n, opts.wire, extra);
         let fault_rngs = Class::ALL.map(|c| (0..n).map(|i| c.stream(seed, i)).collect()).to_vec();
+        let drawn: Vec<Variation> = (0..n).map(|i| Variation::drawn(&opts, i)).collect();
         let ground = Ground {
             now,
             nodes: vec![node_ground; n],
@@ -253,6 +260,9 @@ impl Sim {
             one_way: vec![None; n],
             isolated: vec![false; n],
             script,
+            variations: drawn.clone(),
+            drawn,
+            reloading_since: vec![None; n],
         }
     }
 
@@ -332,7 +342,9 @@ impl Sim {
                 continue;
             }
             let mac = crate::kernel::mac_of(master);
-            if let Some(vip) = group.vips.iter().find(|v| self.client.get(v) != Some(&mac)) {
+            let listed =
+                group.vips.iter().enumerate().filter(|(v, _)| self.ground.lists(master, i, *v)).map(|(_, vip)| vip);
+            if let Some(vip) = listed.clone().find(|v| self.client.get(v) != Some(&mac)) {
                 let text =
                     format!("group {i}: the client has {vip} at {:?}, Master is node {master}", self.client.get(vip));
                 self.violation.get_or_insert(Violation { what: "L3".into(), text, at: self.ground.now });
@@ -405,7 +417,8 @@ impl Sim {
         if self.nodes[node].process.is_some() {
             return;
         }
-        let config = self.ground.opts.config(node);
+        let config = self.variations[node].config(&self.ground.opts, node);
+        self.clear_strangers(node);
         self.nodes[node].start(config);
         self.ground.nodes[node].alive = true;
         self.ground.nodes[node].stale = true;

@@ -26,7 +26,7 @@ impl Sim {
         let true_now = self.ground.now;
         let eager = if self.sabotage == Some(Sabotage::EagerTimers) { self.unit() / 2 } else { 0 };
         let n = &mut self.nodes[node];
-        let now = Now { mono: n.clock(true_now), wall: Wall(true_now.0.wrapping_add(n.wall)) };
+        let mut now = Now { mono: n.clock(true_now), wall: Wall(true_now.0.wrapping_add(n.wall)) };
         let Some(mut p) = n.process.take() else { return };
         let completions = p.inbox.take(&mut n.rng);
         n.last_turn = true_now;
@@ -54,7 +54,12 @@ impl Sim {
                 }
                 Completion::AdvertSent { vr, epoch, due, result } => {
                     if result.is_ok()
-                        && let Some(group) = p.world.views().iter().position(|v| v.vr == vr)
+                        && let Some(group) = p
+                            .world
+                            .views()
+                            .iter()
+                            .find(|v| v.vr == vr)
+                            .and_then(|v| self.ground.opts.group(v.vrid, v.family))
                     {
                         let due = self.nodes[node].true_time(due);
                         self.fact(Fact::HeardLate { node, group, due });
@@ -89,6 +94,7 @@ impl Sim {
                     }
                     p.world.handle(now, msg.event(), &mut p.fx);
                 }
+                Completion::Config { config, same } => now = self.take_config(node, &mut p, now, config, same),
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
             }
             if look {
@@ -99,6 +105,7 @@ impl Sim {
         let more = p.world.fire(then, FIRE, &mut p.fx);
         p.world.check_invariants();
         self.observe(node, &p.world);
+        self.check_reload(node, &p.world);
         let effects: Vec<Effect> = p.fx.drain().collect();
         let deadline = p.world.next_deadline().map(|(at, _)| self.nodes[node].true_time(at));
         self.nodes[node].process = Some(p);
@@ -125,9 +132,13 @@ impl Sim {
 
     /// Compares the World's states with the ground's.
     fn observe(&mut self, node: usize, world: &kalived::world::World) {
-        for (group, view) in world.views().into_iter().enumerate() {
-            debug_assert_eq!(self.ground.opts.group(view.vrid, view.family), Some(group));
-            let state = view.state;
+        self.follow_config(node, world);
+        let views = world.views();
+        for group in 0..self.ground.opts.groups.len() {
+            let spec = &self.ground.opts.groups[group];
+            // One that the configuration does not have is not there.
+            let view = views.iter().find(|v| (v.vrid, v.family) == (spec.vrid, spec.family));
+            let state = view.map_or(State::Init, |v| v.state);
             let now = self.ground.now;
             let vr = &mut self.ground.nodes[node].vr[group];
             if vr.state == state {

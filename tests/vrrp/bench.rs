@@ -210,6 +210,7 @@ impl Bench {
                 | Effect::CloseConn { .. }
                 | Effect::Compile
                 | Effect::Reloaded(_)
+                | Effect::StandingBy
                 | Effect::Frozen) => self.asked.push(e),
                 Effect::Note(n) => self.log.push(n.text),
                 Effect::Exit(code) => self.out.push(Out::Exit(code)),
@@ -231,7 +232,7 @@ impl Bench {
     /// Turns the clock: timers fire and armed adverts leave when they are due, each at its own time.
     pub fn run(&mut self, d: Duration) {
         let end = self.now.mono + d;
-        for _ in 0..100_000 {
+        for _ in 0..1_000_000 {
             let timer = self.world.next_deadline().map(|(at, _)| at);
             let advert = self.armed.keys().next().map(|(at, _)| *at);
             let Some(at) = kalived::time::earliest(timer, advert).filter(|at| *at <= end) else { break };

@@ -56,7 +56,8 @@ impl Instance {
                 }
             }
             State::Master => self.alter_master(&old, cx),
-            State::Init | State::Fault => {}
+            // It may still wait for a socket; what is tracked is added when it starts.
+            State::Init | State::Fault => self.priority = self.cfg.priority,
         }
         before
     }

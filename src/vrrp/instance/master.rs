@@ -152,6 +152,9 @@ impl Instance {
         self.failing = 0;
         self.answer_open = Instant::default();
         self.stats.become_master += 1;
+        if core::mem::take(&mut self.parting) {
+            self.disarm(None, cx);
+        }
         // Advert first, so that the old Master drops the addresses before our GARP. A few addresses are asked for along
         // with it; all that takes time waits for `Due::Claim`: preparing 500 addresses must not hold up the advert (trap 66).
         self.send_now(cx);
@@ -181,11 +184,8 @@ impl Instance {
         self.phase = Some(phase);
         // Its time passed while we waited: it leaves now, or the first silence would be longer than an interval.
         let missed = phase.after(self.since.mono);
-        if let Some(sock) = self.sock_key().filter(|_| missed <= cx.now.mono)
-            && let Some(packet) = self.packet()
-        {
-            self.armed.push_back(missed);
-            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at: missed, packet });
+        if missed <= cx.now.mono {
+            self.arm_at(missed, cx);
         }
         self.top_up(cx);
         self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
@@ -341,7 +341,17 @@ impl Instance {
         }
     }
 
+    pub(super) fn arm_at(&mut self, at: Instant, cx: &mut Cx<'_>) {
+        if let (Some(sock), Some(packet)) = (self.sock_key(), self.packet()) {
+            self.armed.push_back(at);
+            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at, packet });
+        }
+    }
+
     pub(super) fn rearm(&mut self, cx: &mut Cx<'_>) {
+        if self.phase.is_none() {
+            return; // nothing is armed yet
+        }
         self.disarm(None, cx);
         self.top_up(cx);
     }

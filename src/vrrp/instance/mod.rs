@@ -6,15 +6,17 @@
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
 //! `health` decides whether it can run at all, with `tracked` for what is tracked; `master` is what it does as Master, `alter` what a
-//! reload does to it.
+//! reload does to it, `resume` how it goes on in another process.
 
 mod alter;
 mod health;
 mod master;
+mod resume;
 mod tracked;
 
 pub use alter::{Before, changes};
 pub use health::Fault;
+pub use resume::{Mark, Since};
 
 use super::address::Addresses;
 use super::advert::{Heard, Profile, Reject};
@@ -164,6 +166,8 @@ pub struct Instance {
     answer_open: Instant,
     // Sends that failed in a row.
     failing: u64,
+    // A farewell is armed: the process before had armed adverts when we had to leave.
+    parting: bool,
     preempt_delay_over: bool,
     second_burst: u32,
     silence: Silence,
@@ -195,6 +199,7 @@ impl Instance {
             listed: cfg.vips.iter().map(|v| v.addr).collect(),
             answer_open: Instant::default(),
             failing: 0,
+            parting: false,
             preempt_delay_over: false,
             second_burst: 0,
             silence: Silence::default(),

@@ -4,6 +4,8 @@
 //! advert (v3: with the interval it carries), to Skew on priority 0, left alone by a lower priority if we preempt. MDI = 3 *
 //! MAI + Skew, to the nanosecond; after a start or a fault `nopreempt` waits longer. With `preempt_delay`, lower adverts are accepted from the first one for so long.
 //!
+//! Another priority moves it by the difference of the Skew_Times.
+//!
 //! Late: only after `max(timer, end of the last pause or stall) + J`, and only while the node is healthy.
 
 use super::{Checker, GRAIN, Id, Worst};
@@ -138,6 +140,13 @@ impl Checker for TimersHold {
                 if vr.state != State::Backup {
                     *m = Model { mai: me.interval, ..Model::default() };
                 }
+            }
+            Fact::Altered { node, group, from } => {
+                let spec = &g.opts.groups[group];
+                let m = &mut self.model[node][group];
+                let (old, new) = [from, spec.members[node].priority].map(|p| skew(spec.version, p, m.mai)).into();
+                // The running timer moves by the difference of the Skew_Times.
+                m.deadline = m.deadline.map(|at| ((at + new) - old).max(g.now));
             }
             Fact::TurnEnd { node, .. } => {
                 for (group, m) in self.model[node].iter_mut().enumerate() {

@@ -76,8 +76,8 @@ impl Vips {
     fn compare(&mut self, g: &Ground) -> Result<(), String> {
         for (n, node) in g.nodes.iter().enumerate() {
             for (group, vips) in node.vips.iter().enumerate() {
-                let want = node.vr[group].state == State::Master;
                 for (v, present) in vips.iter().enumerate() {
+                    let want = node.vr[group].state == State::Master && g.lists(n, group, v);
                     let key = (n, group, v);
                     // A process that is not there, or does not get to run, answers for nothing.
                     if *present == want || !node.alive || node.paused || node.stalled {

@@ -1,0 +1,299 @@
+//! From one process to the next: what a virtual router leaves behind, and how it goes on from that.
+//!
+//! Read first: `master.rs`, `snapshot.rs`. A snapshot's values are claims of another process, perhaps of another version: every one
+//! that steers something is held against its range, and what is out of range resumes nothing.
+//!
+//! When may a silent Master go on? As long as no peer can have taken over: a peer does so `down_timer_adverts` intervals after our
+//! last advert, plus its Skew_Time and plus what the packet travelled. Those last two are the margin; they are not counted on.
+
+use super::{Cx, Instance, SockState};
+use crate::config::model::{Family, Version};
+use crate::effect::{AddrSpec, Effect};
+use crate::event::LONGEST_AGE;
+use crate::links::AddrId;
+use crate::snapshot::InstanceShot;
+use crate::time::{Duration, Instant, Now, Wall, nanos};
+use crate::timers::{Due, Timers};
+use crate::vrrp::advert::Heard;
+use crate::vrrp::fsm::State;
+use crate::vrrp::{text, timing};
+
+/// Shortest and longest interval that an advert can have.
+const INTERVALS: (u64, u64) = (10_000_000, 255_000_000_000);
+/// How long after the last advert of another process ours leaves: two processes' timers are not ordered more finely than a busy
+/// processor lets them run, and an interval is ten times as long.
+const BEHIND: Duration = Duration::from_millis(1);
+/// A counter above this was never counted.
+const COUNTER: u64 = u64::MAX / 2;
+
+/// Who spoke for us until now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// A process that froze: its armed adverts leave, up to the last.
+    Frozen,
+    /// One that died: known to have been alive at this time.
+    Dead(Instant),
+}
+
+/// What is worth writing a snapshot for. Cheap to compare: it is looked at in every turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    state: State,
+    priority: u8,
+    master_interval: Duration,
+    master: Option<core::net::IpAddr>,
+    armed: bool,
+    preempt_over: bool,
+}
+
+// What to do about a snapshot.
+enum Plan {
+    // Adverts are armed until then, in steps of the other interval.
+    Join { last: Instant, old: Duration },
+    // Silent for so long, and nobody can have noticed.
+    Resume { silent: Duration, last: Option<Instant> },
+    Cold(Option<String>),
+}
+
+fn state_of(n: u8) -> Option<State> {
+    State::ALL.get(usize::from(n)).copied()
+}
+
+impl Instance {
+    /// What is handed over; `addrs`: what it holds or has asked for; `announce`: hosts have not been told of all of it.
+    pub fn shot(&self, timers: &Timers, addrs: Vec<AddrId>, announce: bool) -> InstanceShot {
+        let s = &self.stats;
+        let mut stats = vec![
+            s.advert_rcvd,
+            s.advert_sent,
+            s.send_failed,
+            s.become_master,
+            s.release_master,
+            s.pri_zero_rcvd,
+            s.pri_zero_sent,
+            s.restored,
+        ];
+        stats.extend(s.rejected);
+        let timer = |due| timers.get(due).map(|at: Instant| at.0);
+        InstanceShot {
+            name: self.cfg.name.clone(),
+            vrid: self.cfg.vrid,
+            interface: self.cfg.interface.clone(),
+            v6: self.cfg.family == Family::V6,
+            state: self.state as u8,
+            since: (self.since.mono.0, self.since.wall.0),
+            priority: self.priority,
+            master_interval: nanos(self.master_interval),
+            master: self.master,
+            master_down: timer(Due::MasterDown(self.key)),
+            preempt_at: timer(Due::PreemptDelay(self.key)),
+            preempt_over: self.preempt_delay_over,
+            last_armed: self.armed.back().map(|at| at.0),
+            announce: self.is_master() && (announce || timers.get(Due::GarpSecond(self.key)).is_some()),
+            addrs,
+            stats,
+            notified: None,
+        }
+    }
+
+    /// See [`Mark`].
+    pub fn mark(&self) -> Mark {
+        Mark {
+            state: self.state,
+            priority: self.priority,
+            master_interval: self.master_interval,
+            master: self.master,
+            armed: self.phase.is_some(),
+            preempt_over: self.preempt_delay_over,
+        }
+    }
+
+    /// Another process takes over: a takeover that has just begun is completed, and everything that can be armed is.
+    pub fn on_freeze(&mut self, cx: &mut Cx<'_>) {
+        if cx.timers.stop(Due::Claim(self.key)) {
+            self.on_claim(cx);
+        }
+        if self.is_master() {
+            self.top_up(cx);
+        }
+    }
+
+    /// Whether the snapshot is of this very virtual router.
+    pub fn is_of(&self, shot: &InstanceShot) -> bool {
+        let v6 = self.cfg.family == Family::V6;
+        (shot.vrid, &shot.interface, shot.v6) == (self.cfg.vrid, &self.cfg.interface, v6)
+    }
+
+    /// Goes on from where another process left it, if that can be. If not it stays as it is, and starts like any other.
+    pub fn resume(&mut self, shot: &InstanceShot, at: Instant, before: Since, sock: SockState, cx: &mut Cx<'_>) {
+        if self.state != State::Init {
+            return;
+        }
+        match state_of(shot.state) {
+            Some(State::Master) => match self.plan(shot, at, before, cx.now.mono) {
+                Plan::Join { last, old } => self.join_in(shot, last, old, sock, cx),
+                Plan::Resume { silent, last } => self.speak_again(shot, silent, last, sock, cx),
+                Plan::Cold(Some(why)) => cx.fx.note(text::cold(&self.cfg.name, &why)),
+                Plan::Cold(None) => cx.fx.note(text::cold(&self.cfg.name, text::SNAPSHOT_SENSELESS)),
+            },
+            Some(State::Backup) if self.sound(shot, cx.now.mono) => self.listen_on(shot, before, sock, cx),
+            Some(State::Backup) | None => cx.fx.note(text::cold(&self.cfg.name, text::SNAPSHOT_SENSELESS)),
+            Some(State::Init | State::Fault) => {}
+        }
+    }
+
+    /// An advert that came while nobody read: after `at` the process before handled none. One that it did handle changes nothing now.
+    pub fn on_overheard(&mut self, heard: &Heard, arrived: Now, at: Instant, cx: &mut Cx<'_>) {
+        if arrived.mono + LONGEST_AGE >= at && arrived.mono >= self.since.mono {
+            let late = core::mem::replace(&mut cx.now, arrived);
+            self.on_advert(heard, cx);
+            cx.now = late;
+        }
+    }
+
+    // Ranges that hold in every state.
+    fn sound(&self, shot: &InstanceShot, now: Instant) -> bool {
+        shot.priority > 0 && (INTERVALS.0..=INTERVALS.1).contains(&shot.master_interval) && shot.since.0 <= now.0
+    }
+
+    fn plan(&self, shot: &InstanceShot, at: Instant, before: Since, now: Instant) -> Plan {
+        if !self.sound(shot, now) {
+            return Plan::Cold(None);
+        }
+        // Peers have learned the old interval; one that was just made longer helps nobody.
+        let old = Duration::from_nanos(shot.master_interval);
+        let limit = old.min(self.cfg.advert_int) * self.cfg.down_timer_adverts;
+        let last = shot.last_armed.map(Instant);
+        let silent = match (before, last) {
+            // More than any process arms.
+            (_, Some(last)) if last > now + old * (timing::depth(old) as u32 + 1) => return Plan::Cold(None),
+            (Since::Frozen, Some(last)) if now < last + old => return Plan::Join { last, old },
+            (Since::Frozen, last) => now.since(last.unwrap_or(at)),
+            // It was alive then, but its last advert may have been sent up to an interval before.
+            (Since::Dead(since), _) => now.since(since) + old,
+        };
+        if silent < limit {
+            Plan::Resume { silent, last }
+        } else {
+            Plan::Cold(Some(text::silent_too_long(silent, limit)))
+        }
+    }
+
+    // What a Master and a Backup take over alike.
+    fn take_over(&mut self, shot: &InstanceShot, state: State, now: Now) {
+        self.state = state;
+        self.since = Now { mono: Instant(shot.since.0).min(now.mono), wall: Wall(shot.since.1) };
+        if !self.owner() {
+            self.priority = shot.priority.min(254);
+        }
+        let counts = shot.stats.iter().map(|n| if *n <= COUNTER { *n } else { 0 }).collect::<Vec<_>>();
+        let s = &mut self.stats;
+        if let Some((fixed, rejected)) = counts.split_at_checked(8)
+            && rejected.len() == s.rejected.len()
+        {
+            let into = [
+                &mut s.advert_rcvd,
+                &mut s.advert_sent,
+                &mut s.send_failed,
+                &mut s.become_master,
+                &mut s.release_master,
+                &mut s.pri_zero_rcvd,
+                &mut s.pri_zero_sent,
+                &mut s.restored,
+            ];
+            into.into_iter().zip(fixed).for_each(|(to, n)| *to = *n);
+            s.rejected.iter_mut().zip(rejected).for_each(|(to, n)| *to = *n);
+        }
+    }
+
+    // Master again, without a word to anybody; `false`: something is wrong now, and it left properly.
+    fn be_master(&mut self, shot: &InstanceShot, last: Option<Instant>, sock: SockState, cx: &mut Cx<'_>) -> bool {
+        self.take_over(shot, State::Master, cx.now);
+        // The addresses that are there are ours since long: neither added nor announced.
+        let owner = self.owner();
+        let specs: Vec<AddrSpec> = self.specs(cx.links).collect();
+        for spec in specs {
+            cx.addrs.adopt(self.key, spec, owner, cx.links);
+        }
+        // Nothing is armed by it, for there is no phase yet.
+        self.evaluate(sock, cx);
+        if self.is_master() {
+            self.phase = Some(match last {
+                Some(last) => cx.grid.rejoin(self.cfg.advert_int, last),
+                None => cx.grid.join(self.cfg.advert_int),
+            });
+        }
+        self.is_master()
+    }
+
+    // The adverts that are armed still leave: ours begin where they end.
+    fn join_in(&mut self, shot: &InstanceShot, last: Instant, old: Duration, sock: SockState, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        cx.fx.note(text::goes_on(&self.cfg.name, State::Master, last.since(now)));
+        if !self.be_master(shot, Some(last), sock, cx) {
+            self.part_after(last, cx);
+            return;
+        }
+        // With another interval than before, peers are told of it before they miss an advert of the old one.
+        let next = self.phase.map_or(last + old, |phase| phase.after(last)).min(last + old);
+        if next > now {
+            self.arm_at(next, cx);
+        } else {
+            self.send_now(cx);
+        }
+        self.top_up(cx);
+        if shot.announce {
+            self.announce(self.cfg.garp.repeat, cx);
+        }
+        self.set_refresh(now, cx);
+    }
+
+    // Silent, but not for so long that anybody noticed; if somebody did after all, hosts hear from us last.
+    fn speak_again(
+        &mut self,
+        shot: &InstanceShot,
+        silent: Duration,
+        last: Option<Instant>,
+        sock: SockState,
+        cx: &mut Cx<'_>,
+    ) {
+        cx.fx.note(text::resumes(&self.cfg.name, silent));
+        if self.be_master(shot, last, sock, cx) {
+            self.send_now(cx);
+            self.top_up(cx);
+            self.announce(self.cfg.garp.repeat, cx);
+            self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
+            self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
+        }
+    }
+
+    // The farewell is followed by adverts of the process before, which nobody can take back: once more behind the last of them.
+    fn part_after(&mut self, last: Instant, cx: &mut Cx<'_>) {
+        if let (Some(sock), Some(packet), true) = (self.sock_key(), self.build(0), last > cx.now.mono) {
+            self.parting = true;
+            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at: last + BEHIND, packet });
+        }
+    }
+
+    fn listen_on(&mut self, shot: &InstanceShot, before: Since, sock: SockState, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        self.take_over(shot, State::Backup, cx.now);
+        if self.cfg.version == Version::V3 {
+            self.master_interval = Duration::from_nanos(shot.master_interval);
+        }
+        self.master = shot.master;
+        self.silence.since = Some(now);
+        let most = now + self.master_down_interval().max(self.first_wait());
+        let down = match (before, shot.master_down) {
+            (Since::Frozen, Some(at)) => Instant(at).clamp(now, most),
+            _ => now + self.master_down_interval(),
+        };
+        cx.timers.set(Due::MasterDown(self.key), down);
+        self.preempt_delay_over = shot.preempt_over;
+        if let Some(at) = shot.preempt_at {
+            cx.timers.set(Due::PreemptDelay(self.key), Instant(at).clamp(now, now + self.cfg.preempt_delay));
+        }
+        cx.fx.note(text::goes_on(&self.cfg.name, State::Backup, down.since(now)));
+        self.evaluate(sock, cx);
+    }
+}

@@ -1,0 +1,193 @@
+//! Reloads: now and then a node gets another configuration, whatever it is doing. What may differ from the drawn one on each
+//! node by itself: which virtual routers it has, their priorities, and whether they list one more address.
+//!
+//! Read first: `options.rs`, `turn.rs`. The ground follows what the World says is in force, so every other invariant is held
+//! against that. Checked here: a reload is done within J, and then the World has what the configuration says (L-5); one that
+//! changes nothing causes no effect but a line in the log, moves no deadline and changes nothing that can be seen.
+//! Deliberately absent: another interval or VRID; the bench has them (`tests/vrrp/reload.rs`).
+
+use crate::faults::Class;
+use crate::ground::Fact;
+use crate::node::{Completion, Process};
+use crate::options::Options;
+use crate::run::Sim;
+use kalived::config::model::Config;
+use kalived::effect::{Effect, Effects};
+use kalived::event::Event;
+use kalived::time::{Duration, Instant, Now};
+use kalived::timers::Due;
+use kalived::vrrp::State;
+use kalived::world::World;
+
+/// What one node's configuration says, by group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variation {
+    /// Whether it has this virtual router.
+    pub present: Vec<bool>,
+    /// With which priority.
+    pub priority: Vec<u8>,
+    /// Whether it lists the group's last address too.
+    pub spare: Vec<bool>,
+    /// Where in the file everything stands, which means nothing.
+    pub line: u32,
+}
+
+impl Variation {
+    /// As drawn.
+    pub fn drawn(opts: &Options, node: usize) -> Variation {
+        let n = opts.groups.len();
+        let priority = opts.groups.iter().map(|g| g.members[node].priority).collect();
+        Variation { present: vec![true; n], priority, spare: vec![false; n], line: 1 }
+    }
+
+    /// The whole file.
+    pub fn config(&self, opts: &Options, node: usize) -> Config {
+        let mut config = opts.config(node);
+        for (i, c) in config.instances.iter_mut().enumerate() {
+            c.priority = self.priority[i];
+            c.place.line = self.line;
+            if !self.spare[i] {
+                c.vips.pop();
+            }
+        }
+        let mut present = self.present.iter();
+        config.instances.retain(|_| *present.next().unwrap_or(&true));
+        // The order of the file means nothing.
+        if self.line.is_multiple_of(2) {
+            config.instances.reverse();
+        }
+        config
+    }
+}
+
+impl Sim {
+    /// The fault: another configuration, or the same once more.
+    pub fn draw_reload(&mut self, node: usize) {
+        let groups = self.ground.opts.groups.len() as u64;
+        let mut v = self.variations[node].clone();
+        let owner = |v: &Variation, g: usize| v.priority[g] == 255;
+        let rng = self.fault_rng(Class::Reload, node);
+        v.line += 1 + rng.below(2) as u32;
+        let g = rng.below(groups) as usize;
+        match rng.below(6) {
+            0 => {}
+            1 | 2 if !owner(&v, g) => v.priority[g] = rng.range(1, 254) as u8,
+            3 => v.present[g] ^= true,
+            _ => v.spare[g] ^= true,
+        }
+        self.vary(node, v);
+    }
+
+    /// The node's file is this from now on, and it is told so if it runs.
+    pub fn vary(&mut self, node: usize, v: Variation) {
+        let same = Variation { line: v.line, ..self.variations[node].clone() } == v;
+        let config = Box::new(v.config(&self.ground.opts, node));
+        self.variations[node] = v;
+        self.complete(node, Completion::Config { config, same });
+    }
+
+    /// Whoever changes the file of a daemon that was killed takes away what it held and the new file does not have: kalived leaves
+    /// that alone and says so, for it may be another kalived's.
+    pub fn clear_strangers(&mut self, node: usize) {
+        let v = &self.variations[node];
+        let groups = self.ground.opts.groups.iter().enumerate();
+        let gone = groups.flat_map(|(g, spec)| {
+            let last = spec.vips.len() - 1;
+            let listed = move |n: usize| v.present[g] && (n < last || v.spare[g]);
+            spec.vips.iter().enumerate().filter(move |(n, _)| !listed(*n)).map(|(_, vip)| *vip)
+        });
+        for vip in gone.collect::<Vec<_>>() {
+            self.nodes[node].kernel.take(vip);
+        }
+        self.look_at_kernel(node);
+    }
+
+    /// Hands it to the World, and looks at what one that changes nothing does.
+    pub fn take_config(&mut self, node: usize, p: &mut Process, now: Now, config: Box<Config>, same: bool) -> Now {
+        let then = Now { mono: now.mono + Duration::from_nanos(1), ..now };
+        let busy = p.world.reloading() || p.world.next_deadline().is_some_and(|(at, _)| at <= then.mono);
+        let look = |w: &World| {
+            let timers: Vec<(Instant, Due)> = w.deadlines().collect();
+            format!("{w:?} {timers:?} {:?}", w.sizes())
+        };
+        let before = look(&p.world);
+        let mut fx = Effects::default();
+        p.world.handle(now, Event::Config(config), &mut fx);
+        let mut after = now;
+        // Alone in its turn, so that whatever happens is its doing.
+        if same && !busy && p.world.next_deadline().is_some_and(|(at, due)| due == Due::Reload && at <= then.mono) {
+            after = then;
+            p.world.fire(then, 1, &mut fx);
+            let quiet = fx.iter().all(|e| matches!(e, Effect::Note(_) | Effect::Reloaded(_)));
+            if !quiet || p.world.reloading() || look(&p.world) != before {
+                let text =
+                    format!("node {node}: a reload that changes nothing did {fx:?}\n{before}\n{}", look(&p.world));
+                self.violate("L5".into(), text);
+            }
+        }
+        fx.drain().for_each(|e| p.fx.push(e));
+        after
+    }
+
+    /// The ground follows the configuration in force. Called after whatever the World handled, before its states are compared.
+    pub fn follow_config(&mut self, node: usize, world: &World) {
+        let now = self.ground.now;
+        let mut altered = Vec::new();
+        for view in world.views() {
+            let Some(group) = self.ground.opts.group(view.vrid, view.family) else { continue };
+            let spec = &mut self.ground.opts.groups[group];
+            let spare = view.addresses.1 == spec.vips.len();
+            let from = core::mem::replace(&mut spec.members[node].priority, view.effective_priority);
+            let had = core::mem::replace(&mut self.ground.nodes[node].spare[group], spare);
+            if from != view.effective_priority || had != spare {
+                altered.push((group, from));
+            }
+        }
+        if altered.is_empty() {
+            return;
+        }
+        self.ground.nodes[node].touched = now;
+        for (group, from) in altered {
+            self.fact(Fact::Altered { node, group, from });
+        }
+        self.fact(Fact::Touched);
+    }
+
+    /// L-5, in two halves: a reload comes to its end, and then what is in force is what was asked for.
+    pub fn check_reload(&mut self, node: usize, world: &World) {
+        let (now, n) = (self.ground.now, &self.ground.nodes[node]);
+        let starting = world.views().iter().all(|v| v.state == State::Init);
+        if !world.reloading() || starting || !n.healthy() {
+            self.reloading_since[node] = None;
+            return;
+        }
+        // What it is told in the turn that ends one is begun in the next.
+        let since = (*self.reloading_since[node].get_or_insert(now)).max(n.touched);
+        let most = self.ground.lateness * 4;
+        if now.since(since) > most {
+            self.violate("L5".into(), format!("node {node}: a reload takes {:?}, bound {most:?}", now.since(since)));
+        }
+    }
+
+    /// `Effect::Reloaded`.
+    pub fn reloaded(&mut self, node: usize, done: bool) {
+        let Some(p) = self.nodes[node].process.as_ref() else { return };
+        if !done || p.world.reloading() || p.inbox.has_config() || self.nodes[node].asked_to_stop {
+            return;
+        }
+        let want = self.variations[node].config(&self.ground.opts, node);
+        let mut want: Vec<(String, usize)> = want.instances.iter().map(|c| (c.name.clone(), c.vips.len())).collect();
+        let mut have: Vec<(String, usize)> = p.world.views().into_iter().map(|v| (v.name, v.addresses.1)).collect();
+        want.sort();
+        have.sort();
+        let asked = |v: &kalived::world::View| {
+            let g = self.ground.opts.group(v.vrid, v.family)?;
+            Some(self.variations[node].priority[g])
+        };
+        let priorities = p.world.views().iter().all(|v| asked(v) == Some(v.effective_priority));
+        if want != have || !priorities {
+            let text = format!("node {node}: reloaded, asked for {:?}, has {:?}", self.variations[node], p.world);
+            self.violate("L5".into(), text);
+        }
+    }
+}
