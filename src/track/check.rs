@@ -11,7 +11,7 @@ use crate::effect::{Effect, Peer, ProcessSpec};
 use crate::event::{Errno, Stream};
 use crate::id::{ConnKey, TrackKey, WatchKey};
 use crate::time::{Duration, Instant};
-use crate::timers::Due;
+use crate::timers::{Due, Timers};
 use crate::vrrp::text::{errno, span};
 use crate::watch;
 use bytes::Bytes;
@@ -89,13 +89,25 @@ impl Check {
         }
     }
     /// Other numbers for the same target: what is known and the look under way stay.
-    pub fn alter(&mut self, cfg: VrrpCheck) {
+    pub fn alter(&mut self, cfg: VrrpCheck, cx: &mut Cx<'_>) {
         let up = self.flip.up();
         self.flip = Flip::new(cfg.rise, cfg.fall, cfg.init_fail);
         if let Some(up) = up {
             self.flip.resume(up);
         }
         self.cfg = cfg;
+        let soonest = cx.now.mono + self.interval();
+        if cx.timers.get(Due::TrackRun(self.key)).is_some_and(|at| at > soonest) {
+            self.due = soonest;
+            cx.timers.set(Due::TrackRun(self.key), soonest);
+        }
+    }
+    /// Panics when a rule that must always hold does not.
+    pub fn check_invariants(&self, timers: &Timers) {
+        let (run, timeout) = (Due::TrackRun(self.key), Due::TrackTimeout(self.key));
+        let next = self.peer().is_some() || self.watch.is_some() && self.flip.wavers();
+        assert_eq!(timers.get(run).is_some(), next, "{}: the next look", self.name);
+        assert_eq!(timers.get(timeout).is_some(), self.look.is_some(), "{}: a look has its end", self.name);
     }
 
     fn interval(&self) -> Duration {

@@ -293,7 +293,7 @@ impl Tracks {
             (Machine::Script(m), Def::Script(d)) if m.cfg().script == d.script => {
                 let other = *m.cfg() != d;
                 if other {
-                    m.alter(d);
+                    m.alter(d, cx);
                 }
                 Ok(other)
             }
@@ -312,7 +312,7 @@ impl Tracks {
             (Machine::Check(m), Def::Check(d)) if m.cfg().target == d.target => {
                 let other = *m.cfg() != d;
                 if other {
-                    m.alter(d);
+                    m.alter(d, cx);
                 }
                 Ok(other)
             }
@@ -349,9 +349,27 @@ impl Tracks {
         }
     }
 
+    /// Panics when a rule that must always hold does not.
+    pub fn check_invariants(&self, timers: &Timers) {
+        for (key, t) in self.all.iter().filter(|_| self.running) {
+            let named = self.find(t.kind, &t.name) == Some(key);
+            match &t.machine {
+                Machine::Script(m) => m.check_invariants(timers),
+                Machine::Check(m) => m.check_invariants(timers),
+                Machine::File(_) | Machine::Process(_) => {}
+            }
+            assert!(named || matches!(t.machine, Machine::Script(_)), "{}: only a program is waited for", t.name);
+        }
+    }
+
     /// The tracker of that kind and name.
     pub fn find(&self, kind: Kind, name: &str) -> Option<TrackKey> {
         self.by_name.get(&(kind, name.into())).copied()
+    }
+    /// Its kind and name; `None`: it does not count any more.
+    pub fn name(&self, key: TrackKey) -> Option<(Kind, &str)> {
+        let t = self.all.get(key)?;
+        (self.find(t.kind, &t.name) == Some(key)).then_some((t.kind, &*t.name))
     }
     /// Its verdict, and the weight that counts where the tracking line has none.
     pub fn verdict(&self, kind: Kind, name: &str) -> Option<(Verdict, Weight)> {

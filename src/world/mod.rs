@@ -460,6 +460,7 @@ impl World {
         for (_, s) in self.socks.iter() {
             assert!(!s.users.is_empty(), "a socket nobody uses is closed");
         }
+        self.tracks.check_invariants(&self.timers);
     }
 
     // What follows from whatever just happened.
