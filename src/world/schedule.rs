@@ -133,7 +133,9 @@ impl World {
             // Nothing is reloaded any more.
             Phase::Stopping | Phase::Gone | Phase::Frozen => return,
             // Not started yet: soon.
-            Phase::Reading | Phase::Cleaning | Phase::Standby => return self.timers.set(Due::ReloadTime, now.mono + RETRY),
+            Phase::Reading | Phase::Cleaning | Phase::Standby => {
+                return self.timers.set(Due::ReloadTime, now.mono + RETRY);
+            }
             Phase::Running => {}
         }
         fx.note(text::reload_now());

@@ -34,3 +34,7 @@ fn lower() {
 fn image() {
     replay("image", targets::image);
 }
+#[test]
+fn line() {
+    replay("line", targets::line);
+}
