@@ -17,6 +17,7 @@ pub mod exit;
 pub mod id;
 pub mod links;
 pub mod note;
+pub mod notify;
 pub mod reload_time;
 pub mod snapshot;
 pub mod time;

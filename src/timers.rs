@@ -38,6 +38,8 @@ pub enum Due {
     Resync,
     /// `reload_time_file`: the moment has come, or the wall clock is to be looked at again.
     ReloadTime,
+    /// Hooks, pipes or mail: the notifier knows which.
+    Notify,
     /// A tracker's next run or look is due, or the delay of a changed quorum is over. Before `TrackTimeout`: a run that is due in the
     /// moment its predecessor's time is over is not a second failure.
     TrackRun(TrackKey),

@@ -5,7 +5,7 @@
 use kalived::config::image::{self, HEADER, MAX_GROWTH};
 use kalived::config::model::lvs::{RealServer, VirtualServer};
 use kalived::config::model::route::{Hop, Route, Rule};
-use kalived::config::model::vrrp::{GarpGroup, SyncGroup, TrackFile, TrackProcess, VrrpScript};
+use kalived::config::model::vrrp::{GarpGroup, SyncGroup, TrackFile, TrackProcess, VrrpCheck, VrrpScript};
 use kalived::config::model::{Config, Family, InstanceConfig};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,6 +65,7 @@ fn memory_is_bounded_by_the_length() {
         Config { instances: vec![InstanceConfig::new("", "", 1, Family::V4); MANY], ..Config::default() },
         Config { sync_groups: vec![SyncGroup::default(); MANY], ..Config::default() },
         Config { scripts: vec![VrrpScript::default(); MANY], ..Config::default() },
+        Config { checks: vec![VrrpCheck::default(); MANY], ..Config::default() },
         Config { track_files: vec![TrackFile::default(); MANY], ..Config::default() },
         Config { track_processes: vec![TrackProcess::default(); MANY], ..Config::default() },
         Config { garp_groups: vec![GarpGroup::default(); MANY], ..Config::default() },

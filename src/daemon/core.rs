@@ -94,6 +94,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     }
     let mut world = if words.standby { World::standby(config) } else { World::new(config) };
     world.set_zone(clock::utc_offset);
+    world.set_host(&crate::sys::host::short_name());
     Ok((exec, world))
 }
 

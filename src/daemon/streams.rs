@@ -107,6 +107,11 @@ impl Streams {
         }
     }
 
+    /// Bytes that wait to be sent, with what is in flight.
+    pub fn queued(&self, conn: ConnKey) -> usize {
+        self.0.get(&conn).map_or(0, |c| c.queued)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

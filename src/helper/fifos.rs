@@ -26,7 +26,7 @@ const OTHER: i32 = 17;
 /// The lane.
 pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
     loop {
-        let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).wait_next();
         match next {
             Ok(Ask::OpenFifo { fifo, path, uid, gid }) => match open(&path, uid, gid) {
                 Ok((fd, made)) => line.tell(&Tell::FifoReady { fifo, result: Ok(made) }, Some(fd.as_fd())),

@@ -93,11 +93,15 @@ impl<T> Inbox<T> {
     }
 
     /// The next one, waiting for it.
-    pub fn next(&mut self) -> Result<T, Closed> {
+    pub fn wait_next(&mut self) -> Result<T, Closed> {
         let _ = self.wake.read(&mut [0; 1]);
         self.queue.recv().map_err(|_| Closed)
     }
 }
+
+/// A lane takes no more: it hangs, or has no thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
 
 /// What a lane's thread does with its work.
 pub type Work<T> = fn(&Mutex<Inbox<T>>, &Line);
@@ -128,15 +132,15 @@ impl<T: Send + 'static> Lane<T> {
         self.begun.is_some()
     }
 
-    /// Gives it something to do. An error: it is full, or has no thread.
-    pub fn give(&mut self, line: &Line, what: T) -> Result<(), ()> {
+    /// Gives it something to do.
+    pub fn give(&mut self, line: &Line, what: T) -> Result<(), Full> {
         if self.begun.is_none() {
             self.begun = self.begin(line).ok();
         }
-        let begun = self.begun.as_mut().ok_or(())?;
-        begun.queue.try_send(what).map_err(|_| ())?;
+        let begun = self.begun.as_mut().ok_or(Full)?;
+        begun.queue.try_send(what).map_err(|_| Full)?;
         // As many bytes as there is work at most, which is less than a pipe takes.
-        begun.wake.write_all(&[0]).map_err(|_| ())
+        begun.wake.write_all(&[0]).map_err(|_| Full)
     }
 
     fn begin(&self, line: &Line) -> io::Result<Begun<T>> {
@@ -191,7 +195,7 @@ mod tests {
         for i in 0..3 {
             assert_eq!(lane.give(&line, i), Ok(()));
         }
-        assert_eq!(lane.give(&line, 3), Err(()));
+        assert_eq!(lane.give(&line, 3), Err(Full));
         assert_eq!(poll::readable(&[inbox.fd()], 0).unwrap(), [true]);
         assert_eq!(inbox.take(), Ok(vec![0, 1, 2]));
         assert_eq!(poll::readable(&[inbox.fd()], 0).unwrap(), [false]);

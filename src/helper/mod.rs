@@ -94,11 +94,11 @@ impl Lanes {
         let refused = match ask {
             Ask::WatchFile { watch, .. } => {
                 let given = self.files.give(&self.line, ask);
-                given.err().map(|()| Tell::FileRead { watch, result: Err(BUSY) })
+                given.err().map(|_| Tell::FileRead { watch, result: Err(BUSY) })
             }
             Ask::WatchProcesses { watch, .. } => {
                 let given = self.processes.give(&self.line, ask);
-                given.err().map(|()| Tell::Processes { watch, result: Err(BUSY) })
+                given.err().map(|_| Tell::Processes { watch, result: Err(BUSY) })
             }
             Ask::Unwatch { .. } => {
                 for lane in [&mut self.files, &mut self.processes] {
@@ -110,7 +110,7 @@ impl Lanes {
             }
             Ask::OpenFifo { fifo, .. } => {
                 let given = self.fifos.give(&self.line, ask);
-                given.err().map(|()| Tell::FifoReady { fifo, result: Err(BUSY) })
+                given.err().map(|_| Tell::FifoReady { fifo, result: Err(BUSY) })
             }
             Ask::RemoveFifo { .. } => {
                 let _ = self.fifos.give(&self.line, ask);
@@ -118,7 +118,7 @@ impl Lanes {
             }
             Ask::Lookup { conn, .. } => {
                 let given = self.names.give(&self.line, ask);
-                given.err().map(|()| Tell::Resolved { conn, result: Err(BUSY) })
+                given.err().map(|_| Tell::Resolved { conn, result: Err(BUSY) })
             }
         };
         if let Some(tell) = refused {

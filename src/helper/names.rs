@@ -17,7 +17,7 @@ const UNKNOWN: i32 = 6;
 /// One of the lane's threads.
 pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
     loop {
-        let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).wait_next();
         match next {
             Ok(Ask::Lookup { conn, host, port }) => {
                 line.tell(&Tell::Resolved { conn, result: look_up(&host, port) }, None);

@@ -116,6 +116,7 @@ pub enum Tell {
         /// For which connection.
         conn: u64,
         /// Addresses with the port asked for.
+        #[serde(with = "addresses")]
         result: Result<Vec<SocketAddr>, i32>,
     },
     /// For the log, at most [`LONGEST_NOTE`] bytes, one line.
@@ -125,6 +126,32 @@ pub enum Tell {
         /// What.
         text: String,
     },
+}
+
+/// Addresses with their scope, which a link-local one is nothing without and which serde leaves out.
+mod addresses {
+    use core::net::{IpAddr, SocketAddr, SocketAddrV6};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type Found = Result<Vec<SocketAddr>, i32>;
+    type Plain = Result<Vec<(IpAddr, u16, u32)>, i32>;
+
+    pub(super) fn serialize<S: Serializer>(found: &Found, to: S) -> Result<S::Ok, S::Error> {
+        let scope = |a: &SocketAddr| if let SocketAddr::V6(a) = a { a.scope_id() } else { 0 };
+        let plain: Plain = match found {
+            Ok(all) => Ok(all.iter().map(|a| (a.ip(), a.port(), scope(a))).collect()),
+            Err(e) => Err(*e),
+        };
+        plain.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Found, D::Error> {
+        let addr = |(ip, port, scope)| match ip {
+            IpAddr::V4(_) => SocketAddr::new(ip, port),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
+        };
+        Ok(Plain::deserialize(from)?.map(|all| all.into_iter().map(addr).collect()))
+    }
 }
 
 /// A message that does not decode within its limits, or would not.

@@ -20,8 +20,8 @@ const EVENT: usize = 16;
 /// Receive buffer asked for, bytes. An event is accounted with some 800: doubled by the kernel this holds 10,000, which is a
 /// machine that builds something while we do not run for a second.
 const RECEIVE_BUFFER: i32 = 4 << 20;
-/// Our number in the request, given back in its answer.
-const SEQUENCE: u32 = 0x6b61_6c69;
+/// Our number in the request; the answer has the next one. (The other number there, `seq`, is the kernel's own count.)
+const ACK: u32 = 0x6b61_6c69;
 
 /// What happened to a process. Threads are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Connector {
         m.extend((HEADERS as u32 + 4).to_ne_bytes());
         m.extend((libc::NLMSG_DONE as u16).to_ne_bytes());
         m.extend([0; 10]);
-        for word in [PROC, PROC, SEQUENCE, 0] {
+        for word in [PROC, PROC, 0, ACK] {
             m.extend(word.to_ne_bytes());
         }
         m.extend(4u16.to_ne_bytes());
@@ -117,7 +117,7 @@ fn parse(bytes: &[u8]) -> Event {
     }
     let event = match word(HEADERS) {
         // To us, and not to somebody else who listens.
-        Some(0) if word(24) == Some(SEQUENCE) => data(0).map(Event::Answer),
+        Some(0) if word(28) == Some(ACK + 1) => data(0).map(Event::Answer),
         // fork: parent (pid, tgid), child (pid, tgid).
         Some(1) => leader(data(2), data(3)).map(Event::Changed),
         // exec, comm: pid, tgid.
@@ -135,7 +135,7 @@ mod tests {
 
     fn message(kind: u32, data: &[u32]) -> Vec<u8> {
         let mut m = vec![0; 16];
-        for word in [PROC, PROC, SEQUENCE, 1, 0, kind, 0, 0, 0].iter().chain(data) {
+        for word in [PROC, PROC, 9, ACK + 1, 0, kind, 0, 0, 0].iter().chain(data) {
             m.extend(word.to_ne_bytes());
         }
         m
@@ -164,7 +164,7 @@ mod tests {
         }
         assert_eq!(parse(&[]), Event::Other);
         let mut foreign = message(0, &[0]);
-        foreign[24] ^= 1;
+        foreign[28] ^= 1;
         assert_eq!(parse(&foreign), Event::Other);
     }
 }

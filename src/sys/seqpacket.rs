@@ -33,7 +33,8 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
-/// Sends one message, whole, or says why not: `WouldBlock` when the queue is full, `BrokenPipe` when nobody reads any more.
+/// Sends one message, whole, or says why not: `WouldBlock` when the queue is full, `BrokenPipe` or `ConnectionReset`
+/// when nobody reads any more.
 /// An empty message would look like the end of the file at the other side, and is refused (`InvalidInput`), as are more than
 /// [`MOST_FDS`] fds.
 pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -109,6 +110,14 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
 /// closed and everything it sent has been taken. A message longer than `buf`, or with more than [`MOST_FDS`] fds, is gone
 /// and an error (`InvalidData`).
 pub fn recv(fd: impl AsFd, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    match take(fd.as_fd(), buf) {
+        // The other end closed with messages of ours unread. That is said once, in front of what it had sent before.
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => take(fd.as_fd(), buf),
+        r => r,
+    }
+}
+
+fn take(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
     let mut part = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
     let mut control = [0u64; CONTROL];
     // SAFETY: an all-zero msghdr is valid.
@@ -118,13 +127,11 @@ pub fn recv(fd: impl AsFd, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<Owne
     m.msg_control = control.as_mut_ptr().cast();
     m.msg_controllen = size_of_val(&control);
     // SAFETY: everything `m` points at outlives the call, and the lengths are those of the buffers.
-    let got = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &raw mut m, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) };
+    let got = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut m, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) };
     let Ok(n) = usize::try_from(got) else {
         let e = io::Error::last_os_error();
         return match e.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
-            // The other end closed with messages of ours unread: the end, and no failure.
-            io::ErrorKind::ConnectionReset => Ok(Some((0, Vec::new()))),
             _ => Err(e),
         };
     };
@@ -205,7 +212,9 @@ mod tests {
         // Unread messages of ours at the closed end are no failure to read either.
         let (a, b) = pair().unwrap();
         send(&a, b"unread", &[]).unwrap();
+        send(&b, b"last", &[]).unwrap();
         drop(b);
+        assert_eq!(recv(&a, &mut [0; 8]).unwrap().map(|(n, _)| n), Some(4));
         assert_eq!(recv(&a, &mut [0; 8]).unwrap().map(|(n, _)| n), Some(0));
     }
 }

@@ -11,7 +11,7 @@ use crate::effect::{Effect, Peer, ProcessSpec};
 use crate::event::{Errno, Stream};
 use crate::id::{ConnKey, TrackKey, WatchKey};
 use crate::time::{Duration, Instant};
-use crate::timers::Due;
+use crate::timers::{Due, Timers};
 use crate::vrrp::text::{errno, span};
 use crate::watch;
 use bytes::Bytes;
@@ -34,6 +34,8 @@ struct Look {
 #[derive(Debug)]
 pub struct Check {
     key: TrackKey,
+    // What it stands for in the file: a `vrrp_check`, or a `vrrp_script` that only opens a port.
+    kind: Kind,
     name: Box<str>,
     cfg: VrrpCheck,
     // `Err`: why it can never be done.
@@ -46,8 +48,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// Not started.
-    pub fn new(key: TrackKey, cfg: VrrpCheck) -> Check {
+    /// Not started. `kind`: what it is called in the log.
+    pub fn new(key: TrackKey, kind: Kind, cfg: VrrpCheck) -> Check {
         let target = match cfg.target.clone() {
             None => Err("it has no target".into()),
             Some(CheckTarget::Unix(path)) if path.is_empty() || path.len() > MAX_PATH => {
@@ -64,7 +66,7 @@ impl Check {
             flip.resume(false);
         }
         let name = cfg.name.clone();
-        Check { key, name, cfg, target, flip, due: Instant::default(), look: None, watch: None, count: None }
+        Check { key, kind, name, cfg, target, flip, due: Instant::default(), look: None, watch: None, count: None }
     }
     /// Its configuration.
     pub fn cfg(&self) -> &VrrpCheck {
@@ -87,13 +89,25 @@ impl Check {
         }
     }
     /// Other numbers for the same target: what is known and the look under way stay.
-    pub fn alter(&mut self, cfg: VrrpCheck) {
+    pub fn alter(&mut self, cfg: VrrpCheck, cx: &mut Cx<'_>) {
         let up = self.flip.up();
         self.flip = Flip::new(cfg.rise, cfg.fall, cfg.init_fail);
         if let Some(up) = up {
             self.flip.resume(up);
         }
         self.cfg = cfg;
+        let soonest = cx.now.mono + self.interval();
+        if cx.timers.get(Due::TrackRun(self.key)).is_some_and(|at| at > soonest) {
+            self.due = soonest;
+            cx.timers.set(Due::TrackRun(self.key), soonest);
+        }
+    }
+    /// Panics when a rule that must always hold does not.
+    pub fn check_invariants(&self, timers: &Timers) {
+        let (run, timeout) = (Due::TrackRun(self.key), Due::TrackTimeout(self.key));
+        let next = self.peer().is_some() || self.watch.is_some() && self.flip.wavers();
+        assert_eq!(timers.get(run).is_some(), next, "{}: the next look", self.name);
+        assert_eq!(timers.get(timeout).is_some(), self.look.is_some(), "{}: a look has its end", self.name);
     }
 
     fn interval(&self) -> Duration {
@@ -106,7 +120,7 @@ impl Check {
     /// The first look is due at once.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         match &self.target {
-            Err(why) => cx.fx.note(text::refused(Kind::Check, &self.name, why)),
+            Err(why) => cx.fx.note(text::refused(self.kind, &self.name, why)),
             Ok(CheckTarget::Process(argv)) => {
                 let spec = ProcessSpec {
                     argv: argv.iter().map(|w| w.to_string()).collect(),
@@ -239,8 +253,8 @@ impl Check {
         let changed = self.flip.result(verdict.is_ok());
         if changed {
             cx.fx.note(match verdict {
-                Ok(()) => text::succeeded(Kind::Check, &self.name),
-                Err(why) => text::failed(Kind::Check, &self.name, &why),
+                Ok(()) => text::succeeded(self.kind, &self.name),
+                Err(why) => text::failed(self.kind, &self.name, &why),
             });
         }
         changed

@@ -122,12 +122,12 @@ enum Machine {
 }
 
 impl Machine {
-    fn new(key: TrackKey, def: Def) -> Machine {
+    fn new(key: TrackKey, kind: Kind, def: Def) -> Machine {
         match def {
             Def::Script(d) => Machine::Script(Script::new(key, d)),
             Def::File(d) => Machine::File(File::new(key, d)),
             Def::Process(d) => Machine::Process(Process::new(key, d)),
-            Def::Check(d) => Machine::Check(Check::new(key, d)),
+            Def::Check(d) => Machine::Check(Check::new(key, kind, d)),
         }
     }
     // True: the verdict changed.
@@ -239,8 +239,11 @@ impl Tracks {
     }
 
     fn insert(&mut self, name: (Kind, Box<str>), def: Def) -> TrackKey {
-        let key =
-            self.all.insert_with(|key| Tracker { kind: name.0, name: name.1.clone(), machine: Machine::new(key, def) });
+        let key = self.all.insert_with(|key| Tracker {
+            kind: name.0,
+            name: name.1.clone(),
+            machine: Machine::new(key, name.0, def),
+        });
         self.by_name.insert(name, key);
         key
     }
@@ -290,7 +293,7 @@ impl Tracks {
             (Machine::Script(m), Def::Script(d)) if m.cfg().script == d.script => {
                 let other = *m.cfg() != d;
                 if other {
-                    m.alter(d);
+                    m.alter(d, cx);
                 }
                 Ok(other)
             }
@@ -309,7 +312,7 @@ impl Tracks {
             (Machine::Check(m), Def::Check(d)) if m.cfg().target == d.target => {
                 let other = *m.cfg() != d;
                 if other {
-                    m.alter(d);
+                    m.alter(d, cx);
                 }
                 Ok(other)
             }
@@ -346,9 +349,27 @@ impl Tracks {
         }
     }
 
+    /// Panics when a rule that must always hold does not.
+    pub fn check_invariants(&self, timers: &Timers) {
+        for (key, t) in self.all.iter().filter(|_| self.running) {
+            let named = self.find(t.kind, &t.name) == Some(key);
+            match &t.machine {
+                Machine::Script(m) => m.check_invariants(timers),
+                Machine::Check(m) => m.check_invariants(timers),
+                Machine::File(_) | Machine::Process(_) => {}
+            }
+            assert!(named || matches!(t.machine, Machine::Script(_)), "{}: only a program is waited for", t.name);
+        }
+    }
+
     /// The tracker of that kind and name.
     pub fn find(&self, kind: Kind, name: &str) -> Option<TrackKey> {
         self.by_name.get(&(kind, name.into())).copied()
+    }
+    /// Its kind and name; `None`: it does not count any more.
+    pub fn name(&self, key: TrackKey) -> Option<(Kind, &str)> {
+        let t = self.all.get(key)?;
+        (self.find(t.kind, &t.name) == Some(key)).then_some((t.kind, &*t.name))
     }
     /// Its verdict, and the weight that counts where the tracking line has none.
     pub fn verdict(&self, kind: Kind, name: &str) -> Option<(Verdict, Weight)> {
@@ -470,11 +491,28 @@ fn names<'a>(lines: impl Iterator<Item = &'a Lines>) -> BTreeSet<(Kind, &'a str)
 
 // Everything that can be tracked.
 fn defs(config: &Config) -> impl Iterator<Item = (Kind, &str, Def)> {
-    let scripts = config.scripts.iter().map(|d| (Kind::Script, &*d.name, Def::Script(d.clone())));
+    let scripts = config.scripts.iter().map(|d| (Kind::Script, &*d.name, script(d)));
     let files = config.track_files.iter().map(|d| (Kind::File, &*d.name, Def::File(d.clone())));
     let processes = config.track_processes.iter().map(|d| (Kind::Process, &*d.name, Def::Process(d.clone())));
     let checks = config.checks.iter().map(|d| (Kind::Check, &*d.name, Def::Check(d.clone())));
     scripts.chain(files).chain(processes).chain(checks)
+}
+
+// `script "</dev/tcp/ADDR/PORT"` opens a port and does nothing else: that needs no program.
+fn script(d: &VrrpScript) -> Def {
+    match d.native.clone() {
+        None => Def::Script(d.clone()),
+        target => Def::Check(VrrpCheck {
+            name: d.name.clone(),
+            target,
+            interval: d.interval,
+            timeout: d.timeout,
+            weight: d.weight,
+            rise: d.rise,
+            fall: d.fall,
+            init_fail: d.init_fail,
+        }),
+    }
 }
 
 // Every tracker that an instance tracks. Those of sync groups have no effect yet.

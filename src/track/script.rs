@@ -13,7 +13,7 @@ use crate::effect::{Effect, SpawnSpec};
 use crate::event::{ChildEnd, Errno};
 use crate::id::{ChildKey, TrackKey};
 use crate::time::{Duration, Instant};
-use crate::timers::Due;
+use crate::timers::{Due, Timers};
 
 /// From SIGTERM to the first SIGKILL, as keepalived waits.
 const GRACE: Duration = Duration::from_secs(2);
@@ -109,13 +109,26 @@ impl Script {
         }
     }
     /// Other numbers for the same program: the run under way and what is known stay.
-    pub fn alter(&mut self, cfg: VrrpScript) {
+    pub fn alter(&mut self, cfg: VrrpScript, cx: &mut Cx<'_>) {
         let up = self.flip.up();
         self.flip = Flip::new(cfg.rise, cfg.fall, cfg.init_fail);
         if let Some(up) = up {
             self.flip.resume(up);
         }
         self.cfg = cfg;
+        // An interval that was an hour and is a second now does not begin in an hour.
+        let soonest = cx.now.mono + self.interval();
+        if cx.timers.get(Due::TrackRun(self.key)).is_some_and(|at| at > soonest) {
+            self.due = soonest;
+            cx.timers.set(Due::TrackRun(self.key), soonest);
+        }
+    }
+    /// Panics when a rule that must always hold does not.
+    pub fn check_invariants(&self, timers: &Timers) {
+        let (run, timeout) = (Due::TrackRun(self.key), Due::TrackTimeout(self.key));
+        assert_eq!(timers.get(run).is_some(), self.spec.is_ok() && !self.retired, "{}: the next run", self.name);
+        let ends = self.run.is_some() || self.wanting.is_some() && !self.retired;
+        assert_eq!(timers.get(timeout).is_some(), ends, "{}: a run has its end", self.name);
     }
 
     fn interval(&self) -> Duration {
@@ -193,10 +206,10 @@ impl Script {
             return false; // counted when its time was over
         }
         match end {
-            ChildEnd::NotStarted(e @ Errno::EAGAIN) => {
+            ChildEnd::NotStarted(Errno::EAGAIN) => {
                 if self.wanting.is_none() {
                     self.wanting = Some(run.since);
-                    cx.fx.note(text::no_process(&self.name, e));
+                    cx.fx.note(text::no_process(&self.name));
                 }
                 cx.timers.set(Due::TrackTimeout(self.key), cx.now.mono + NO_PROCESS);
                 return false;

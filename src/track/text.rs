@@ -41,14 +41,11 @@ pub fn ignores_term(name: &str) -> Note {
     note(Level::Warning, format!("Track script {name} has not ended on SIGTERM; sending SIGKILL"))
 }
 /// No process for it at the moment.
-pub fn no_process(name: &str, e: Errno) -> Note {
-    note(
-        Level::Warning,
-        format!(
-            "Track script {name} could not be started: {}; trying again, its last result counts meanwhile",
-            errno(e)
-        ),
-    )
+pub fn no_process(name: &str) -> Note {
+    let text = format!(
+        "Track script {name} could not be started: no process can be had for it now; trying again, its last result counts meanwhile"
+    );
+    note(Level::Warning, text)
 }
 /// It can never run.
 pub fn refused(kind: Kind, name: &str, why: &str) -> Note {

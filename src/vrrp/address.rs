@@ -41,6 +41,9 @@ struct Entry {
     busy: bool,
     // Could not be deleted so often that nobody waits for it.
     stuck: bool,
+    // The answer to its addition was lost: it may be there. Whoever gives it up has it deleted to be sure; after a reload nobody
+    // may be left who would find it among the left-overs.
+    doubtful: bool,
     failures: u32,
     last_failure: Option<Instant>,
 }
@@ -48,7 +51,17 @@ struct Entry {
 impl Entry {
     // Of an address that the kernel has.
     fn there(spec: AddrSpec, want: Option<VrKey>, foreign: bool) -> Entry {
-        Entry { spec, want, held: true, foreign, busy: false, stuck: false, failures: 0, last_failure: None }
+        Entry {
+            spec,
+            want,
+            held: true,
+            foreign,
+            busy: false,
+            stuck: false,
+            doubtful: false,
+            failures: 0,
+            last_failure: None,
+        }
     }
     fn backoff(&mut self, now: Instant) -> Instant {
         if self.last_failure.is_none_or(|t| now.since(t) > PEACE) {
@@ -124,6 +137,7 @@ impl Addresses {
             foreign,
             busy: false,
             stuck: false,
+            doubtful: false,
             failures: 0,
             last_failure: None,
         });
@@ -171,6 +185,7 @@ impl Addresses {
         for &id in &ids {
             if let Some(e) = self.entries.get_mut(&id) {
                 e.want = None;
+                e.held |= core::mem::take(&mut e.doubtful);
             }
             self.settle(id);
             self.enqueue(id);
@@ -231,7 +246,7 @@ impl Addresses {
         let ids: Vec<AddrId> = self.entries.keys().filter(|id| id.0 == ifindex).copied().collect();
         for id in ids {
             if let Some(e) = self.entries.get_mut(&id) {
-                e.held = false;
+                (e.held, e.doubtful) = (false, false);
                 // Nothing to add to; whoever wants it asks again when the interface is back.
                 e.want = None;
                 e.foreign = false;
@@ -253,7 +268,7 @@ impl Addresses {
                 } else if let Some(vr) = e.want.filter(|_| !e.held) {
                     found.push((vr, id));
                 }
-                e.held = there;
+                (e.held, e.doubtful) = (there, false);
             }
             self.settle(id);
             self.enqueue(id);
@@ -301,7 +316,7 @@ impl Addresses {
         let mut outcome = None;
         match (adding, result) {
             (true, Ok(()) | Err(Errno::EEXIST)) => {
-                e.held = true;
+                (e.held, e.doubtful) = (true, false);
                 if let Some(vr) = e.want {
                     outcome = Some(Outcome::Held { vr, id });
                 }
@@ -314,11 +329,14 @@ impl Addresses {
             (true, Err(errno)) => {
                 let first = e.failures == 0;
                 let at = e.backoff(now);
+                let lost = matches!(errno, Errno::ENOBUFS | Errno::ETIMEDOUT);
                 if let Some(vr) = e.want {
+                    e.doubtful |= lost;
                     outcome = first.then_some(Outcome::Refused { vr, id, errno });
                     self.retry_at(at, id, timers);
                     return outcome;
                 }
+                e.held = lost || core::mem::take(&mut e.doubtful);
             }
             (false, Err(errno)) => {
                 let at = e.backoff(now);

@@ -11,6 +11,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod ndisc;
 pub mod netlink;
+pub mod smtp;
 pub mod vrrp;
 
 /// Why bytes are not what they should be. One small list for all codecs: the caller knows what it was reading.

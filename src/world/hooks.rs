@@ -1,20 +1,177 @@
 //! Who is told of a change of state: hooks, named pipes, mail.
 //!
-//! Read first: `mod.rs`.
+//! Read first: `mod.rs`, `notify/mod.rs`. Here is only the way from events to the notifier, and when it has its turn: last.
 
 use super::*;
 use crate::event::{ChildEnd, Stream};
 use crate::id::{ConnKey, FifoKey};
+use crate::notify::What;
 use core::net::SocketAddr;
 
+// The notifier with everything it may touch.
+macro_rules! notify {
+    ($world:ident, $now:expr, $fx:expr, |$n:ident, $cx:ident| $body:expr) => {{
+        let $n = &mut $world.notifier;
+        let $cx = &mut crate::notify::Cx {
+            now: $now,
+            children: &mut $world.children,
+            conns: &mut $world.conns,
+            fx: $fx,
+            numbers: &mut $world.numbers,
+        };
+        $body
+    }};
+}
+
+fn gone(vr: VrKey, name: String, priority: u8, at: Now) -> Change {
+    Change { vr, name, what: What::Removed, priority, cause: "no longer in the configuration".to_owned(), at }
+}
+
 impl World {
-    // A reload begins: who is told, and how, as `config` has it.
-    pub(super) fn alter_hooks(&mut self, _now: Now, _config: &Config, _fx: &mut Effects) {}
-    // A reload removed this virtual router; it was in that state, and its key is dead after this.
-    pub(super) fn instance_removed(&mut self, _now: Now, _vr: VrKey, _was: State, _fx: &mut Effects) {}
-    pub(super) fn on_hook_exit(&mut self, _now: Now, _hook: u64, _end: ChildEnd, _fx: &mut Effects) {}
-    pub(super) fn on_fifo_ready(&mut self, _now: Now, _f: FifoKey, _result: Result<(), Errno>, _fx: &mut Effects) {}
-    pub(super) fn on_fifo_written(&mut self, _now: Now, _f: FifoKey, _result: Result<(), Errno>, _fx: &mut Effects) {}
-    pub(super) fn on_resolved(&mut self, _now: Now, _c: ConnKey, _r: Result<&[SocketAddr], Errno>, _fx: &mut Effects) {}
-    pub(super) fn on_mail_stream(&mut self, _now: Now, _conn: ConnKey, _what: Stream<'_>, _fx: &mut Effects) {}
+    /// What this machine is called, for mail that the configuration gives no name.
+    pub fn set_host(&mut self, name: &str) {
+        self.notifier.set_host(name);
+    }
+
+    /// Pipes are opened, hooks are known. Before the first virtual router starts; a standby world: when it begins.
+    pub(super) fn begin_notifying(&mut self, now: Now, fx: &mut Effects) {
+        let (global, instances) = (&self.base.global, &self.instances);
+        notify!(self, now, fx, |n, cx| {
+            n.set_global(global, cx);
+            instances.iter().for_each(|(_, vi)| n.set(vi.cfg(), cx));
+        });
+    }
+
+    /// A reload begins: who is told, and how, as `config` has it.
+    pub(super) fn alter_hooks(&mut self, now: Now, config: &Config, fx: &mut Effects) {
+        // What happened before is told as it was asked for before.
+        self.tell_changes(now, fx);
+        notify!(self, now, fx, |n, cx| {
+            n.set_global(&config.global, cx);
+            config.instances.iter().for_each(|cfg| n.set(cfg, cx));
+        });
+    }
+
+    /// A reload removed this virtual router; it was in that state, and its key is dead after this.
+    pub(super) fn instance_removed(&mut self, now: Now, vr: VrKey, was: State, fx: &mut Effects) {
+        self.tell_changes(now, fx);
+        let Some(vi) = self.instances.get(vr) else { return };
+        // Its name may be that of another one by now.
+        let name = &vi.cfg().name;
+        if self.instances.iter().any(|(other, vi)| other != vr && vi.cfg().name == *name) {
+            return;
+        }
+        let (name, priority) = (name.clone(), vi.priority());
+        notify!(self, now, fx, |n, cx| n.remove(gone(vr, name, priority, now), was, cx));
+    }
+
+    /// A reload is done. Names are what people know: whoever goes on under another one is told of by that.
+    pub(super) fn hooks_altered(&mut self, now: Now, fx: &mut Effects) {
+        self.tell_changes(now, fx);
+        let names: BTreeSet<&str> = self.instances.iter().map(|(_, vi)| vi.cfg().name.as_str()).collect();
+        let renamed = self.notifier.others(&names);
+        let Some(vr) = self.instances.keys().first().copied() else { return };
+        for (name, was) in renamed {
+            notify!(self, now, fx, |n, cx| n.remove(gone(vr, name, 0, now), was, cx));
+        }
+        for (vr, vi) in self.instances.iter() {
+            let (name, state) = (vi.cfg().name.clone(), vi.state());
+            // A new Master tells so itself when it is done with what is urgent.
+            let telling = self.timers.get(Due::Claim(vr)).is_some();
+            if state != State::Init && !telling && self.notifier.state(&name) != Some(state) {
+                let cause = "goes by this name since the reload".to_owned();
+                self.changes.push(Change {
+                    vr,
+                    name,
+                    what: What::State(state),
+                    priority: vi.priority(),
+                    cause,
+                    at: now,
+                });
+            }
+        }
+        self.tell_changes(now, fx);
+        if self.base.global.more.fifo_write_vrrp_states_on_reload {
+            let instances = &self.instances;
+            notify!(self, now, fx, |n, cx| {
+                instances.iter().for_each(|(_, vi)| n.repeat(&vi.cfg().name, vi.state(), vi.priority(), cx));
+            });
+        }
+    }
+
+    /// For the snapshot: the state that the hooks of a virtual router were told last.
+    pub(super) fn told(&self, name: &str) -> Option<State> {
+        self.notifier.told(name)
+    }
+
+    /// A virtual router goes on where the process before left it; the hooks were told `told` by that one. What it is now is told
+    /// if it is something else.
+    pub(super) fn resume_told(&mut self, now: Now, vr: VrKey, told: Option<State>) {
+        let Some(vi) = self.instances.get(vr) else { return };
+        self.notifier.resume(&vi.cfg().name, told);
+        if vi.state() != State::Init && told != Some(vi.state()) {
+            let (name, what) = (vi.cfg().name.clone(), What::State(vi.state()));
+            let cause = "taken over from the process before".to_owned();
+            self.changes.push(Change { vr, name, what, priority: vi.priority(), cause, at: now });
+        }
+    }
+
+    /// Another process takes over.
+    pub(super) fn freeze_hooks(&mut self, now: Now, fx: &mut Effects) {
+        notify!(self, now, fx, |n, cx| n.freeze(cx));
+        self.notifier.wake(&mut self.timers);
+    }
+
+    // The end of a turn.
+    pub(super) fn tell_changes(&mut self, now: Now, fx: &mut Effects) {
+        let mut changes = core::mem::take(&mut self.changes);
+        for change in changes.drain(..) {
+            notify!(self, now, fx, |n, cx| n.tell(change, cx));
+        }
+        self.changes = changes;
+        self.notifier.wake(&mut self.timers);
+    }
+
+    // The addresses are gone, or are waited for no longer: what is left is to say so.
+    pub(super) fn leave(&mut self, now: Now, fx: &mut Effects) {
+        let first = !self.leaving;
+        self.leaving = true;
+        if notify!(self, now, fx, |n, cx| n.stop(cx)) {
+            self.exit(fx);
+            return;
+        }
+        if first {
+            // With two seconds for what has to be killed.
+            self.timers.set(Due::Exit, now.mono + crate::notify::STOP_GRACE + STOP_LIMIT);
+        }
+        self.notifier.wake(&mut self.timers);
+    }
+
+    pub(super) fn on_exit_due(&mut self, now: Now, fx: &mut Effects) {
+        if self.leaving {
+            notify!(self, now, fx, |n, cx| n.kill(cx));
+            self.exit(fx);
+        } else {
+            self.leave(now, fx);
+        }
+    }
+
+    pub(super) fn on_notify_due(&mut self, now: Now, fx: &mut Effects) {
+        notify!(self, now, fx, |n, cx| n.on_due(cx));
+    }
+    pub(super) fn on_hook_exit(&mut self, now: Now, hook: u64, end: ChildEnd, fx: &mut Effects) {
+        notify!(self, now, fx, |n, cx| n.on_exit(hook, end, cx));
+    }
+    pub(super) fn on_fifo_ready(&mut self, now: Now, fifo: FifoKey, result: Result<(), Errno>, fx: &mut Effects) {
+        notify!(self, now, fx, |n, cx| n.on_fifo_ready(fifo, result, cx));
+    }
+    pub(super) fn on_fifo_written(&mut self, now: Now, fifo: FifoKey, result: Result<(), Errno>, fx: &mut Effects) {
+        notify!(self, now, fx, |n, cx| n.on_fifo_written(fifo, result, cx));
+    }
+    pub(super) fn on_resolved(&mut self, now: Now, conn: ConnKey, r: Result<&[SocketAddr], Errno>, fx: &mut Effects) {
+        notify!(self, now, fx, |n, cx| n.on_resolved(conn, r, cx));
+    }
+    pub(super) fn on_mail_stream(&mut self, now: Now, conn: ConnKey, what: Stream<'_>, fx: &mut Effects) {
+        notify!(self, now, fx, |n, cx| n.on_stream(conn, what, cx));
+    }
 }

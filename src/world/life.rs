@@ -11,7 +11,8 @@ impl World {
                 let name = if signal == Signal::Term { "SIGTERM" } else { "SIGINT" };
                 if matches!(self.phase, Phase::Stopping | Phase::Gone) {
                     // Asked twice: now.
-                    self.exit(fx);
+                    self.leaving = true;
+                    self.on_exit_due(now, fx);
                     return;
                 }
                 fx.note(text::stopping(name));

@@ -15,6 +15,7 @@ use crate::exit::ExitCode;
 use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
+use crate::notify::{Change, Notifier};
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::{TrackView, Tracks};
@@ -148,6 +149,13 @@ pub struct World {
     children: Children,
     schedule: schedule::Schedule,
     conns: Conns,
+    notifier: Notifier,
+    // What the notifier is to be told at the end of the turn.
+    changes: Vec<Change>,
+    // Numbers of the notifier's programs.
+    numbers: u64,
+    // The addresses are gone; hooks, pipes and mail have their grace.
+    leaving: bool,
     watches: Watches,
     tracks: Tracks,
     // Whom a tracker's verdict concerns.
@@ -181,6 +189,7 @@ macro_rules! with {
                 announcer: &mut $world.announcer,
                 grid: &mut $world.grid,
                 vips: &$world.vips,
+                changes: &mut $world.changes,
                 tracks: &$world.tracks,
             };
             $body
@@ -218,6 +227,10 @@ impl World {
             children: Children::default(),
             schedule: schedule::Schedule::new(&config.global.more),
             conns: Conns::default(),
+            notifier: Notifier::default(),
+            changes: Vec::new(),
+            numbers: 0,
+            leaving: false,
             watches: Watches::default(),
             tracks,
             track_users: BTreeMap::new(),
@@ -375,10 +388,11 @@ impl World {
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
                 Due::ReloadTime => self.schedule_due(now, fx),
+                Due::Notify => self.on_notify_due(now, fx),
                 Due::TrackRun(track) => self.on_track_run(now, track, fx),
                 Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
                 Due::Reload => self.on_reload(now, fx),
-                Due::Exit => self.exit(fx),
+                Due::Exit => self.on_exit_due(now, fx),
             }
         }
         self.settle(now, fx);
@@ -443,6 +457,7 @@ impl World {
         for (_, s) in self.socks.iter() {
             assert!(!s.users.is_empty(), "a socket nobody uses is closed");
         }
+        self.tracks.check_invariants(&self.timers);
     }
 
     // What follows from whatever just happened.
@@ -461,6 +476,7 @@ impl World {
         }
         if self.phase == Phase::Cleaning && self.addrs.idle() {
             self.phase = Phase::Running;
+            self.begin_notifying(now, fx);
             self.start_tracks(now, fx);
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
@@ -468,8 +484,9 @@ impl World {
             self.addrs.pump(fx);
         }
         self.begin_reload(now, fx);
+        self.tell_changes(now, fx);
         if self.phase == Phase::Stopping && self.addrs.idle() {
-            self.exit(fx);
+            self.leave(now, fx);
         }
     }
 }

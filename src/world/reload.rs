@@ -66,6 +66,11 @@ pub(super) fn vips_of(cfg: &InstanceConfig) -> impl Iterator<Item = IpAddr> {
 }
 
 impl World {
+    /// Whether virtual routers run: left-overs are gone, nobody stops, no other process is in charge.
+    pub fn running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
     /// Whether a configuration is being put in force, or waits to be.
     pub fn reloading(&self) -> bool {
         self.reloads.now.is_some() || self.reloads.next.is_some()
@@ -269,6 +274,7 @@ impl World {
         }
         self.schedule_config(now, &r.config.global.more, fx);
         self.base = r.config;
+        self.hooks_altered(now, fx);
         let counts = format!("{} kept, {} altered, {} added, {} removed", r.kept, r.altered, r.added, r.removed);
         let same = r.altered + r.added + r.removed == 0;
         let what = if same { format!("no virtual router changed: {counts}") } else { counts };

@@ -131,9 +131,9 @@ impl World {
         }
         match self.phase {
             // Nothing is reloaded any more.
-            Phase::Stopping | Phase::Gone | Phase::Frozen => return,
+            Phase::Stopping | Phase::Frozen | Phase::Gone => return,
             // Not started yet: soon.
-            Phase::Reading | Phase::Cleaning | Phase::Standby => {
+            Phase::Reading | Phase::Standby | Phase::Cleaning => {
                 return self.timers.set(Due::ReloadTime, now.mono + RETRY);
             }
             Phase::Running => {}

@@ -108,11 +108,7 @@ impl World {
         if !changed {
             return;
         }
-        if self.reloading() {
-            // Some virtual routers track other things already.
-            self.link_tracks();
-        }
-        for vr in self.track_users.get(&track).cloned().unwrap_or_default() {
+        for vr in self.users(track) {
             self.evaluate(now, vr, fx);
         }
     }
@@ -130,5 +126,15 @@ impl World {
                 }
             }
         }
+    }
+
+    // While a reload is under way virtual routers change one by one, so they are asked; else it is known.
+    fn users(&self, track: TrackKey) -> Vec<VrKey> {
+        if !self.reloading() {
+            return self.track_users.get(&track).cloned().unwrap_or_default();
+        }
+        let Some((kind, name)) = self.tracks.name(track) else { return Vec::new() };
+        let lines = |vi: &Instance| kind.lines(&vi.cfg().more.tracks).iter().any(|t| &*t.name == name);
+        self.instances.iter().filter(|(_, vi)| lines(vi)).map(|(vr, _)| vr).collect()
     }
 }

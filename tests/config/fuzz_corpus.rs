@@ -35,6 +35,10 @@ fn image() {
     replay("image", targets::image);
 }
 #[test]
+fn helper() {
+    replay("helper", targets::helper);
+}
+#[test]
 fn line() {
     replay("line", targets::line);
 }

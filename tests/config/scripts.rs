@@ -313,8 +313,12 @@ fn every_command_that_runs_is_looked_at() {
     assert!(all.map(|s| &s.as_ref().unwrap().ready).all(|r| *r == joe));
     let [s, t] = &loaded.config.scripts[..] else { panic!() };
     assert_eq!(s.script.as_ref().unwrap().ready, joe);
-    // Nothing is run for this one, so there is nothing to look at.
-    assert_eq!((t.native.is_some(), &t.script.as_ref().unwrap().ready), (true, &Ready::Unknown));
+    assert_eq!((t.native.is_some(), &t.script.as_ref().unwrap().ready), (true, &joe));
+    // Nothing is run for it, so that nothing about its command is worth a message.
+    let mut bare = Host::new();
+    bare.put("/bin/bash", Kind::File, 0o777, (1000, 1000));
+    let native = file(ROOT, "track_script {\nt\n}") + "vrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n";
+    assert_eq!(look(&bare, &native, false).render(false), "");
     assert_eq!(more.notify_fifo.as_ref().unwrap().ready, Ready::As { uid: 0, gid: 0 });
     assert_eq!(more.vrrp_notify_fifo.as_ref().unwrap().ready, Ready::As { uid: 1000, gid: 10 });
     let bad = look(&host, &file("script_user joe\nnotify_fifo run/f\nvrrp_notify_fifo /run/v jo", ""), false);

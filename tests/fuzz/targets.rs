@@ -1,4 +1,4 @@
-//! What is fuzzed: five entrances for hostile bytes. Each must return, within bounds, whatever it is given.
+//! What is fuzzed: six entrances for hostile bytes. Each must return, within bounds, whatever it is given.
 //!
 //! Run by `scripts/fuzz`, and by `cargo test` over the corpus that is kept (`tests/config/fuzz_corpus.rs`).
 //! A text input may hold several files, each ended by a NUL byte: the first is `f0`, which can include `f1` and so on.
@@ -7,10 +7,13 @@ use kalived::config::check::{Host, Look};
 use kalived::config::diag::Diags;
 use kalived::config::dump::dump;
 use kalived::config::image::{self, HEADER};
+use kalived::config::model::vrrp::ParamMatch;
 use kalived::config::node::Node;
 use kalived::config::source::{FileError, Files, Sources, Span};
 use kalived::config::{Limits, Loaded, Options, input, load, load_with, report, tree};
 use kalived::guard::proto::{ToCore, ToGuard};
+use kalived::helper::matching::{self, Pattern};
+use kalived::helper::proto::{Ask, Tell};
 
 /// The files of an input.
 pub struct Memory<'a>(Vec<&'a [u8]>);
@@ -111,5 +114,27 @@ pub fn image(data: &[u8]) {
     if let Ok(config) = image::decode(&bytes) {
         let again = image::encode(&config).expect("no larger than before");
         assert_eq!(image::decode(&again), Ok(config));
+    }
+}
+
+/// What the core and the helper say to each other, in both directions; and what the helper reads in /proc.
+pub fn helper(data: &[u8]) {
+    if let Ok(ask) = Ask::decode(data) {
+        assert_eq!(Ask::decode(&ask.encode().expect("within the limits")), Ok(ask));
+    }
+    if let Ok(tell) = Tell::decode(data) {
+        assert_eq!(Tell::decode(&tell.encode().expect("within the limits")), Ok(tell));
+    }
+    let mut parts = data.splitn(2, |b| *b == 0xff);
+    let (what, process) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    if let Some((comm, state)) = matching::stat(process) {
+        let _ = matching::lives(state);
+        let argv: Vec<String> = String::from_utf8_lossy(what).split(' ').map(str::to_owned).collect();
+        for compare in [ParamMatch::Unset, ParamMatch::Exact, ParamMatch::Initial, ParamMatch::Partial] {
+            let p = Pattern::new(&argv, compare, data.len() % 2 == 0);
+            // What is read of a command line decides as all of it does.
+            let read = process.get(..p.needs().unwrap_or(0)).unwrap_or(process);
+            assert_eq!(p.matches(comm, read), p.matches(comm, process));
+        }
     }
 }

@@ -9,8 +9,10 @@
 
 mod chains;
 mod command;
+mod helper_line;
 mod netns;
 mod sink;
+mod streams;
 
 use kalived::daemon::token::Token;
 use kalived::sys::clock;

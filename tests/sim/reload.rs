@@ -16,7 +16,6 @@ use kalived::effect::{Effect, Effects};
 use kalived::event::Event;
 use kalived::time::{Duration, Instant, Now};
 use kalived::timers::Due;
-use kalived::vrrp::State;
 use kalived::world::World;
 
 /// What one node's configuration says, by group.
@@ -156,8 +155,7 @@ impl Sim {
     /// L-5, in two halves: a reload comes to its end, and then what is in force is what was asked for.
     pub fn check_reload(&mut self, node: usize, world: &World) {
         let (now, n) = (self.ground.now, &self.ground.nodes[node]);
-        let starting = world.views().iter().all(|v| v.state == State::Init);
-        if !world.reloading() || starting || !n.healthy() {
+        if !world.reloading() || !world.running() || !n.healthy() {
             self.reloading_since[node] = None;
             return;
         }

@@ -5,7 +5,12 @@ mod bench;
 mod handover;
 mod kernel_state;
 mod life;
+mod mail;
+mod native;
+mod notify;
+mod notify_reload;
 mod pause;
+mod pipes;
 #[path = "../wire/receiver.rs"]
 mod receiver;
 mod reload;

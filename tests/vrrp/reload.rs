@@ -591,3 +591,32 @@ fn a_thousand_virtual_routers_are_altered_a_few_in_a_turn() {
     }
     assert!((2..50).contains(&slices), "{slices}");
 }
+
+#[test]
+fn an_addition_whose_answer_was_lost_is_undone_although_its_virtual_router_is_gone() {
+    for (gone_first, errno) in [(false, 105), (true, 105)] {
+        let mut b = Bench::running(&[one("VI_1", 51, &[A]), one("VI_2", 52, &[B])]);
+        b.answer = false;
+        b.run(S * 4);
+        // Both additions were done, and nobody was told.
+        let requests = std::mem::take(&mut b.unanswered);
+        assert_eq!(requests.len(), 2);
+        let lost = |b: &mut Bench| {
+            b.answer = true;
+            for req in &requests {
+                b.event(Event::Reply { req: *req, result: Err(kalived::event::Errno(errno)) });
+            }
+        };
+        if gone_first {
+            b.event(config(&[one("VI_1", 51, &[A])]));
+            b.now.mono += ms(1);
+            b.fire();
+            lost(&mut b);
+        } else {
+            lost(&mut b);
+            b.event(config(&[one("VI_1", 51, &[A])]));
+        }
+        b.run(S);
+        assert!(b.deleted(B) && !b.deleted(A), "gone first: {gone_first}: {:?}", b.out);
+    }
+}

@@ -260,7 +260,7 @@ fn a_script_that_ends_neither_in_time_nor_on_sigterm_is_a_failure_and_its_slot_r
     assert_eq!(b.spawned(), [], "one slot");
     b.event(Event::ChildExit { child: stuck, end: ChildEnd::Signaled(9) });
     assert_eq!((b.state(), b.logged("is idle again, its last run took 22.40 s")), (State::Fault, 1));
-    b.run(S);
+    b.run(ms(600));
     b.ends(0);
     assert_eq!(b.state(), State::Backup, "the slot recovered");
 }
@@ -331,7 +331,10 @@ fn what_could_not_be_started_is_a_failure_unless_there_is_no_process_for_it() {
         not(&mut b, Errno::EAGAIN);
         b.run(ms(100));
     }
-    assert_eq!((b.state(), b.logged("Track script chk could not be started: would block (11)")), (State::Backup, 1));
+    assert_eq!(
+        (b.state(), b.logged("Track script chk could not be started: no process can be had")),
+        (State::Backup, 1)
+    );
     b.ends(0);
     assert_eq!(b.state(), State::Backup, "it never was a failure");
     b.run(ms(100));
@@ -582,4 +585,38 @@ fn a_stop_ends_what_runs_and_a_script_nobody_tracks_does_not_run() {
     b.event(Event::ChildExit { child, end: ChildEnd::Signaled(15) });
     b.run(S * 5);
     assert_eq!((b.spawned(), b.logged("failed")), (vec![], 0));
+}
+
+#[test]
+fn a_reload_brings_changes_and_takes_trackers_and_a_running_router_waits_for_no_first_result() {
+    let of = |names: &[&str], w| {
+        let mut cfg = v2();
+        cfg.more.tracks.scripts = names.iter().map(|n| line(n)).collect();
+        let scripts = names.iter().map(|n| VrrpScript { weight: weight(w, false), ..script(n) }).collect();
+        Box::new(Config { instances: vec![cfg], scripts, ..Config::default() })
+    };
+    let mut b = Bench::of(World::new(*of(&[], 0)));
+    b.start();
+    b.run(S * 10);
+    assert_eq!(b.state(), State::Master);
+    let reload = |b: &mut Bench, config| {
+        b.event(Event::Config(config));
+        b.run(ms(1));
+        assert!(!b.world.reloading());
+    };
+    reload(&mut b, of(&["chk"], 0));
+    assert_eq!((b.state(), b.logged("not started")), (State::Master, 0), "a Master that goes on");
+    b.ends(1);
+    assert_eq!((b.state(), b.logged("due to script chk")), (State::Fault, 1));
+    reload(&mut b, of(&["chk"], -20));
+    assert_eq!((b.state(), b.priority()), (State::Backup, 80), "the same failure weighs now");
+    reload(&mut b, of(&["chk", "two"], -20));
+    b.ends(1);
+    assert_eq!(b.priority(), 60);
+    b.run(S);
+    assert_eq!(b.spawned().len(), 2, "the first kept its schedule");
+    reload(&mut b, of(&["two"], -20));
+    assert_eq!((b.priority(), b.kills()), (80, vec![false]));
+    reload(&mut b, of(&[], 0));
+    assert_eq!((b.priority(), b.kills(), b.world.tracks().len()), (100, vec![false], 0));
 }

@@ -244,9 +244,9 @@ pub enum ParamMatch {
     Unset,
     /// The bare keyword.
     Exact,
-    /// They begin so.
+    /// The first are these, and the last of them may be longer.
     Initial,
-    /// They begin so, and the last may be longer.
+    /// The first are these; more may follow.
     Partial,
 }
 

@@ -6,6 +6,7 @@
 use super::{Cause, Cx, Instance, SockState};
 use crate::config::model::Family;
 use crate::event::Errno;
+use crate::notify::What;
 use crate::timers::Due;
 use crate::track::Kind;
 use crate::vrrp::fsm::{self, Input, State};
@@ -157,8 +158,9 @@ impl Instance {
                     cx.timers.set(Due::MasterDown(self.key), (at + skew(new)) - skew(old));
                 }
             }
-            State::Init | State::Fault => {}
+            State::Init | State::Fault => return,
         }
+        self.tell(What::Priority(self.is_master()), String::new(), cx);
     }
 
     // an advert never fragments. What does not fit is held all the same, as if it were excluded.

@@ -9,6 +9,7 @@ use crate::effect::{AddrSpec, Effect};
 use crate::event::Errno;
 use crate::id::SockKey;
 use crate::links::Links;
+use crate::notify::What;
 use crate::time::{Duration, Instant};
 use crate::timers::Due;
 use crate::vrrp::advert::Heard;
@@ -244,6 +245,7 @@ impl Instance {
         } else {
             self.answer_open = now + ANSWER_PAUSE;
         }
+        self.tell(What::RxLowerPri, format!("{} has priority {} < {}", h.src, h.priority, self.priority), cx);
         // Hosts may have believed the other one.
         let (times, delay) = (self.cfg.garp.lower_prio_repeat, self.cfg.garp.lower_prio_delay);
         if times > 0 {

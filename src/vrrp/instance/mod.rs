@@ -29,6 +29,7 @@ use crate::effect::Effects;
 use crate::event::Errno;
 use crate::id::{SockKey, VrKey};
 use crate::links::Links;
+use crate::notify::{Change, What};
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::Tracks;
@@ -60,6 +61,8 @@ pub struct Cx<'a> {
     /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its
     /// interface, and proper sources (RFC 9568 §5.1.1.1).
     pub vips: &'a BTreeSet<IpAddr>,
+    /// What others are to be told, once all that is urgent is done.
+    pub changes: &'a mut Vec<Change>,
     /// Scripts, files, processes and checks.
     pub tracks: &'a Tracks,
 }
@@ -384,6 +387,7 @@ impl Instance {
         self.faults.clear();
         if was != State::Init {
             cx.fx.note(text::stopped(&self.cfg.name, was));
+            self.tell(What::Stop, String::new(), cx);
         }
     }
 
@@ -454,6 +458,13 @@ impl Instance {
             Cause::Silence => self.silence_cause(self.since.mono),
         };
         cx.fx.note(text::entering(&self.cfg.name, state, init, &cause));
+        self.tell(What::State(state), cause, cx);
+    }
+
+    // Log, hooks, pipes and mail are told the same, in the same order.
+    fn tell(&self, what: What, cause: String, cx: &mut Cx<'_>) {
+        let (name, priority) = (self.cfg.name.clone(), self.priority);
+        cx.changes.push(Change { vr: self.key, name, what, priority, cause, at: cx.now });
     }
 
     fn enter_backup(&mut self, cx: &mut Cx<'_>) {

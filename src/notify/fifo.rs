@@ -1,0 +1,343 @@
+//! Named pipes: a line for each change, for programs that stay.
+//!
+//! Read first: `change.rs`; event.rs (`FifoReady`, `FifoWritten`); `reader.rs`, the program of ours that may read. One write is
+//! in flight per pipe, so lines never mix. What cannot be written waits, bounded; when that overflows the oldest lines go, and as
+//! soon as there is room the reader gets `RESYNC "kalived" LOST <n>`, the latest of the lost states of each virtual router, and
+//! then what waited. Deliberately absent: the pipe for virtual servers, which has no events yet.
+
+use super::reader::Reader;
+use super::{Cx, text};
+use crate::config::model::global::{Fifo, GlobalMore};
+use crate::config::model::setting::{Ready, Script};
+use crate::effect::Effect;
+use crate::event::{ChildEnd, Errno};
+use crate::id::{Arena, FifoKey, FifoMark};
+use crate::time::{Duration, Instant, earliest};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Lines that wait for one pipe, beside the 64 KiB the kernel keeps: four for each of 255 virtual routers.
+const BACKLOG: usize = 1024;
+/// A line has to be written at once or not at all (PIPE_BUF).
+const LONGEST: usize = 4096;
+/// Pause before a pipe that failed is opened again; doubles up to a minute.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// At a stop: so long a full pipe is waited for.
+const AT_STOP: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug)]
+struct Line {
+    who: String,
+    // About a state: the latest such line is worth keeping.
+    state: bool,
+    text: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    No,
+    // Asked for.
+    Asked,
+    // Full: `FifoReady` says when it is no longer.
+    Full,
+    Ready,
+    // A line is on its way: the first of `urgent`, else of `backlog`.
+    Writing,
+}
+
+#[derive(Debug)]
+struct Pipe {
+    owner: (u32, u32),
+    key: Option<FifoKey>,
+    open: Open,
+    again: Option<Instant>,
+    pause: Duration,
+    // What follows a loss; goes first.
+    urgent: VecDeque<Line>,
+    backlog: VecDeque<Line>,
+    lost: u64,
+    lost_states: BTreeMap<String, Line>,
+    reader: Reader,
+    // No longer in the configuration: goes when its reader is gone.
+    gone: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Fifos {
+    pipes: BTreeMap<String, Pipe>,
+    keys: Arena<FifoMark, String>,
+    stop_began: Option<Instant>,
+}
+
+/// `INSTANCE "name" STATE PRIO`, or `GROUP` in its place.
+pub fn line(kind: &str, name: &str, word: &str, priority: u8) -> Bytes {
+    let clean = |c: char| if c.is_control() || c == '"' { '?' } else { c };
+    // A name that leaves no room for the rest is cut; names of files are not that long.
+    let mut safe = String::new();
+    for c in name.chars().map(clean) {
+        if safe.len() + c.len_utf8() > LONGEST - 64 {
+            break;
+        }
+        safe.push(c);
+    }
+    Bytes::from(format!("{kind} \"{safe}\" {word} {priority}\n"))
+}
+
+// Which pipes there are to be, and who reads them. The one path of two keywords is one pipe, with the first one's reader.
+fn wanted(more: &GlobalMore) -> Vec<(&Fifo, Option<&Script>)> {
+    let mut found: Vec<(&Fifo, Option<&Script>)> = Vec::new();
+    for (fifo, script) in
+        [(&more.notify_fifo, &more.notify_fifo_script), (&more.vrrp_notify_fifo, &more.vrrp_notify_fifo_script)]
+    {
+        if let Some(f) = fifo
+            && found.iter().all(|(have, _)| have.path != f.path)
+        {
+            found.push((f, script.as_deref()));
+        }
+    }
+    found
+}
+
+fn owner(fifo: &Fifo) -> Result<(u32, u32), String> {
+    match &fifo.ready {
+        Ready::As { uid, gid } => Ok((*uid, *gid)),
+        Ready::Unknown if fifo.user.is_none() && fifo.group.is_none() => Ok((0, 0)),
+        Ready::Unknown => Err("its owner was not looked up".to_owned()),
+        Ready::Refused(why) => Err(why.to_string()),
+    }
+}
+
+impl Fifos {
+    /// Makes the pipes those of the configuration. What did not change goes on undisturbed, with its reader.
+    pub fn set(&mut self, more: &GlobalMore, cx: &mut Cx<'_>) {
+        let mut keep = Vec::new();
+        for (fifo, script) in wanted(more) {
+            let owner = match owner(fifo) {
+                Ok(owner) => owner,
+                Err(why) => {
+                    cx.fx.note(text::fifo_refused(&fifo.path, &why));
+                    continue;
+                }
+            };
+            keep.push(fifo.path.to_string());
+            let pipe = self.pipes.entry(fifo.path.to_string()).or_insert_with(|| Pipe::new(owner));
+            pipe.gone = false;
+            if pipe.owner != owner {
+                pipe.owner = owner;
+                close(&mut self.keys, pipe, cx);
+            }
+            pipe.reader.set(&fifo.path, script, cx);
+            if pipe.key.is_none() {
+                open(&mut self.keys, &fifo.path, pipe, cx);
+            }
+            pipe.reader.pump(&fifo.path, pipe.is_open(), cx);
+        }
+        for (path, pipe) in &mut self.pipes {
+            if !keep.contains(path) {
+                pipe.gone = true;
+                close(&mut self.keys, pipe, cx);
+                pipe.reader.end(cx);
+            }
+        }
+        self.pipes.retain(|_, p| !(p.gone && p.reader.idle()));
+    }
+
+    /// A line for every pipe; `state`: it says a state.
+    pub fn tell(&mut self, who: &str, state: bool, text: &Bytes, cx: &mut Cx<'_>) {
+        for (path, pipe) in self.pipes.iter_mut().filter(|(_, p)| !p.gone) {
+            pipe.backlog.push_back(Line { who: who.to_owned(), state, text: text.clone() });
+            // The one on its way is the first of `backlog` where nothing is urgent.
+            let first = usize::from(pipe.open == Open::Writing && pipe.urgent.is_empty());
+            if pipe.backlog.len() > BACKLOG
+                && let Some(old) = pipe.backlog.remove(first)
+            {
+                if pipe.lost == 0 {
+                    cx.fx.note(text::fifo_full(path));
+                }
+                pipe.lost += 1;
+                if old.state {
+                    pipe.lost_states.insert(old.who.clone(), old);
+                }
+            }
+            pump(pipe, cx);
+        }
+    }
+
+    /// It can be written to; or not.
+    pub fn on_ready(&mut self, key: FifoKey, result: Result<(), Errno>, cx: &mut Cx<'_>) {
+        let Some(path) = self.keys.get(key).cloned() else { return };
+        let Some(pipe) = self.pipes.get_mut(&path).filter(|p| p.key == Some(key)) else { return };
+        match result {
+            Ok(()) => {
+                pipe.pause = AGAIN.0;
+                if matches!(pipe.open, Open::Asked | Open::Full) {
+                    pipe.open = Open::Ready;
+                }
+                if pipe.lost > 0 {
+                    cx.fx.note(text::fifo_lost(&path, pipe.lost));
+                }
+                pump(pipe, cx);
+                pipe.reader.pump(&path, true, cx);
+            }
+            Err(e) => {
+                cx.fx.note(text::fifo_failed(&path, e));
+                self.failed(&path, cx);
+            }
+        }
+    }
+
+    /// A line was taken; or not.
+    pub fn on_written(&mut self, key: FifoKey, result: Result<(), Errno>, cx: &mut Cx<'_>) {
+        let Some(path) = self.keys.get(key).cloned() else { return };
+        let Some(pipe) = self.pipes.get_mut(&path).filter(|p| p.key == Some(key)) else { return };
+        if pipe.open != Open::Writing {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                pipe.open = Open::Ready;
+                if pipe.urgent.pop_front().is_none() {
+                    pipe.backlog.pop_front();
+                }
+                pump(pipe, cx);
+            }
+            Err(Errno::EAGAIN) => pipe.open = Open::Full,
+            Err(e) => {
+                cx.fx.note(text::fifo_failed(&path, e));
+                self.failed(&path, cx);
+            }
+        }
+    }
+
+    fn failed(&mut self, path: &str, cx: &mut Cx<'_>) {
+        if let Some(pipe) = self.pipes.get_mut(path) {
+            close(&mut self.keys, pipe, cx);
+            pipe.again = Some(cx.now.mono + pipe.pause);
+            pipe.pause = (pipe.pause * 2).min(AGAIN.1);
+        }
+    }
+
+    /// A reader ended; false: it is none of ours.
+    pub fn on_exit(&mut self, number: u64, end: ChildEnd, cx: &mut Cx<'_>) {
+        for (path, pipe) in &mut self.pipes {
+            if pipe.reader.on_exit(path, number, end, cx) {
+                pipe.reader.pump(path, pipe.is_open(), cx);
+            }
+        }
+        self.pipes.retain(|_, p| !(p.gone && p.reader.idle()));
+    }
+
+    /// The last lines were told: each pipe is closed once they are taken, then its reader is asked to end.
+    pub fn stop(&mut self, cx: &mut Cx<'_>) {
+        self.stop_began = Some(cx.now.mono);
+        self.on_due(cx);
+    }
+
+    /// Another process takes over: its readers are to be the only ones.
+    pub fn freeze(&mut self, cx: &mut Cx<'_>) {
+        for pipe in self.pipes.values_mut() {
+            pipe.reader.end(cx);
+            pipe.reader.hush();
+        }
+    }
+
+    /// Whether everything is closed, after a stop.
+    pub fn idle(&self) -> bool {
+        self.pipes.values().all(|p| p.key.is_none() && p.reader.idle())
+    }
+
+    /// Ends the readers without delay.
+    pub fn kill(&mut self, cx: &mut Cx<'_>) {
+        self.pipes.values_mut().for_each(|p| p.reader.kill(cx));
+    }
+
+    /// What is due: opening again, starting and ending readers, and the end of a stop's patience.
+    pub fn on_due(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        for (path, pipe) in &mut self.pipes {
+            if let Some(began) = self.stop_began {
+                if pipe.key.is_some() && (pipe.is_written() || began + AT_STOP <= now) {
+                    close(&mut self.keys, pipe, cx);
+                    // It sees the end of the pipe and may go by itself.
+                    pipe.reader.end_soon(cx);
+                } else if pipe.key.is_none() {
+                    pipe.again = None;
+                    pipe.reader.end_soon(cx);
+                }
+            } else if pipe.again.is_some_and(|at| at <= now) {
+                open(&mut self.keys, path, pipe, cx);
+            }
+            pipe.reader.on_due(cx);
+            pipe.reader.pump(path, pipe.is_open(), cx);
+        }
+        self.pipes.retain(|_, p| !(p.gone && p.reader.idle()));
+    }
+
+    /// When something is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let each = self.pipes.values().map(|p| {
+            let patience = self
+                .stop_began
+                .filter(|_| p.key.is_some())
+                .map(|began| if p.is_written() { began } else { began + AT_STOP });
+            earliest(earliest(p.again, patience), p.reader.deadline(p.is_open()))
+        });
+        each.flatten().min()
+    }
+}
+
+impl Pipe {
+    fn is_open(&self) -> bool {
+        matches!(self.open, Open::Full | Open::Ready | Open::Writing)
+    }
+    fn is_written(&self) -> bool {
+        self.urgent.is_empty() && self.backlog.is_empty() && self.lost == 0
+    }
+    fn new(owner: (u32, u32)) -> Pipe {
+        Pipe {
+            owner,
+            key: None,
+            open: Open::No,
+            again: None,
+            pause: AGAIN.0,
+            urgent: VecDeque::new(),
+            backlog: VecDeque::new(),
+            lost: 0,
+            lost_states: BTreeMap::new(),
+            reader: Reader::default(),
+            gone: false,
+        }
+    }
+}
+
+fn open(keys: &mut Arena<FifoMark, String>, path: &str, pipe: &mut Pipe, cx: &mut Cx<'_>) {
+    let key = keys.insert(path.to_owned());
+    pipe.key = Some(key);
+    pipe.open = Open::Asked;
+    pipe.again = None;
+    cx.fx.push(Effect::OpenFifo { fifo: key, path: path.to_owned(), uid: pipe.owner.0, gid: pipe.owner.1 });
+}
+
+fn close(keys: &mut Arena<FifoMark, String>, pipe: &mut Pipe, cx: &mut Cx<'_>) {
+    pipe.open = Open::No;
+    pipe.again = None;
+    if let Some(key) = pipe.key.take() {
+        keys.remove(key);
+        cx.fx.push(Effect::CloseFifo { fifo: key });
+    }
+}
+
+fn pump(pipe: &mut Pipe, cx: &mut Cx<'_>) {
+    let (Some(key), Open::Ready) = (pipe.key, pipe.open) else { return };
+    if pipe.lost > 0 && pipe.urgent.is_empty() {
+        let lost = core::mem::take(&mut pipe.lost);
+        let marker = Bytes::from(format!("RESYNC \"kalived\" LOST {lost}\n"));
+        pipe.urgent.push_back(Line { who: String::new(), state: false, text: marker });
+        pipe.urgent.extend(core::mem::take(&mut pipe.lost_states).into_values());
+    }
+    if let Some(next) = pipe.urgent.front().or(pipe.backlog.front()) {
+        cx.fx.push(Effect::WriteFifo { fifo: key, line: next.text.clone() });
+        pipe.open = Open::Writing;
+    }
+}

@@ -1,0 +1,361 @@
+//! Mail about changes of state: one letter each, one connection at a time.
+//!
+//! Read first: `wire/smtp.rs`, `conn.rs`. Subjects and bodies are keepalived's, for filters know them. keepalived tries once; here a
+//! letter that did not get through is tried again, unless the server said never. What waits is bounded, and the newest stays.
+
+use super::change::What;
+use super::{Cx, text};
+use crate::config::model::Global;
+use crate::conn::For;
+use crate::effect::{Effect, Peer};
+use crate::event::{Errno, Stream};
+use crate::id::ConnKey;
+use crate::time::{Duration, Instant, Wall};
+use crate::vrrp::fsm::State;
+use crate::vrrp::text::{Limit, errno};
+use crate::wire::smtp::{self, Message, Replies, Reply};
+use core::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Letters that wait. A server that is away for long gets the last of a flapping night, not all of it.
+const QUEUE: usize = 64;
+/// How often a letter is tried.
+const TRIES: u8 = 3;
+/// Between two tries.
+const AGAIN: Duration = Duration::from_secs(10);
+/// A whole dialogue takes at most so many times `smtp_connect_timeout`, whatever each of its steps does.
+const WHOLE: u32 = 4;
+/// At a stop: so long mail is waited for. The addresses are gone; nobody waits longer for a mail server that is away.
+const AT_STOP: Duration = Duration::from_secs(3);
+
+/// How to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Settings {
+    host: String,
+    port: u16,
+    helo: String,
+    from: String,
+    to: Vec<Box<str>>,
+    timeout: Duration,
+    router: String,
+    no_faults: bool,
+}
+
+#[derive(Debug)]
+struct Letter {
+    subject: String,
+    body: &'static str,
+    at: Wall,
+    tries: u8,
+}
+
+// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Address,
+    Connection,
+    Greeting,
+    Helo,
+    From,
+    To(usize),
+    Data,
+    Taken,
+    Bye,
+}
+
+#[derive(Debug)]
+struct Session {
+    conn: ConnKey,
+    step: Step,
+    others: VecDeque<SocketAddr>,
+    replies: Replies,
+    accepted: usize,
+    step_by: Instant,
+    whole_by: Instant,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Mail {
+    settings: Option<Settings>,
+    queue: VecDeque<Letter>,
+    // For the first of `queue`.
+    session: Option<Session>,
+    again: Option<Instant>,
+    last: BTreeMap<String, &'static str>,
+    overflow: Limit,
+    give_up: Option<Instant>,
+    frozen: bool,
+}
+
+impl Mail {
+    /// How to send from now on; `host`: the name of this machine.
+    pub fn set(&mut self, global: &Global, host: &str) {
+        let more = &global.more;
+        self.settings = more.smtp_server.as_ref().filter(|_| !more.notification_email.is_empty()).map(|s| Settings {
+            host: s.host.to_string(),
+            port: s.port,
+            helo: more.smtp_helo_name.as_deref().unwrap_or(host).to_owned(),
+            from: more.notification_email_from.as_deref().map_or_else(|| format!("root@{host}"), str::to_owned),
+            to: more.notification_email.clone(),
+            timeout: more.smtp_connect_timeout.max(Duration::from_secs(1)),
+            router: global.router_id.clone().unwrap_or_else(|| host.to_owned()),
+            no_faults: more.no_email_faults,
+        });
+        if self.settings.is_none() {
+            self.queue.truncate(usize::from(self.session.is_some()));
+        }
+    }
+
+    /// A change that is to be mailed.
+    pub fn tell(&mut self, kind: &str, name: &str, what: What, cx: &mut Cx<'_>) {
+        let Some(s) = &self.settings else { return };
+        let Some(word) = what.state_word() else { return };
+        if self.last.get(name) == Some(&word) || (s.no_faults && word == State::Fault.word()) {
+            return;
+        }
+        let event = match what {
+            What::Stop => "Stopping".to_owned(),
+            What::Deleted => "Deleted".to_owned(),
+            _ => format!("Entering {word} state"),
+        };
+        let body = if what == What::State(State::Master) {
+            "=> VRRP Instance is now owning VRRP VIPs <="
+        } else {
+            "=> VRRP Instance is no longer owning VRRP VIPs <="
+        };
+        let subject = format!("[{}] VRRP {kind} {name} - {event}", s.router);
+        self.last.insert(name.to_owned(), word);
+        if self.queue.len() >= QUEUE {
+            self.queue.remove(usize::from(self.session.is_some()));
+            if let Some(held_back) = self.overflow.pass(cx.now.mono) {
+                cx.fx.note(text::mail_overflow(held_back));
+            }
+        }
+        self.queue.push_back(Letter { subject, body, at: cx.now.wall, tries: 0 });
+        self.pump(cx);
+    }
+
+    /// A virtual router is gone; one of that name will be another one.
+    pub fn forget(&mut self, name: &str) {
+        self.last.remove(name);
+    }
+    /// What was mailed by the process before.
+    pub fn resume(&mut self, name: &str, told: Option<State>) {
+        if let Some(s) = told {
+            self.last.insert(name.to_owned(), s.word());
+        }
+    }
+
+    /// The daemon stops: what is queued has a moment.
+    pub fn stop(&mut self, cx: &mut Cx<'_>) {
+        self.give_up = Some(cx.now.mono + AT_STOP);
+    }
+    /// Another process takes over.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+    /// Whether nothing is under way and nothing waits.
+    pub fn idle(&self) -> bool {
+        self.queue.is_empty() && self.session.is_none()
+    }
+
+    /// When something is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let session = self.session.as_ref().map(|s| s.step_by.min(s.whole_by));
+        let give_up = self.give_up.filter(|_| !self.idle());
+        [session, self.again, give_up].into_iter().flatten().min()
+    }
+
+    /// What is due.
+    pub fn on_due(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        if self.give_up.is_some_and(|at| at <= now) {
+            self.end(cx);
+            self.again = None;
+            let server = self.settings.as_ref().map_or("", |s| &s.host);
+            for letter in self.queue.drain(..) {
+                cx.fx.note(text::mail_failed(&letter.subject, server, "the daemon stops", false));
+            }
+            return;
+        }
+        if let Some(s) = &self.session
+            && s.step_by.min(s.whole_by) <= now
+        {
+            let waited_for = match s.step {
+                Step::Address => "no address in time",
+                Step::Connection => "no connection in time",
+                Step::Bye => "",
+                _ => "no reply in time",
+            };
+            if s.step == Step::Bye { self.end(cx) } else { self.failed(waited_for, false, cx) }
+        }
+        if self.again.is_some_and(|at| at <= now) {
+            self.again = None;
+        }
+        self.pump(cx);
+    }
+
+    /// Answer to the look-up.
+    pub fn on_resolved(&mut self, conn: ConnKey, result: Result<&[SocketAddr], Errno>, cx: &mut Cx<'_>) {
+        let Some(s) = self.session.as_mut().filter(|s| s.conn == conn && s.step == Step::Address) else { return };
+        match result.map(<[_]>::split_first) {
+            Ok(Some((first, others))) => {
+                s.others = others.iter().copied().collect();
+                s.step = Step::Connection;
+                if let Some(settings) = &self.settings {
+                    s.step_by = cx.now.mono + settings.timeout;
+                }
+                cx.fx.push(Effect::Connect { conn, to: Peer::Tcp(*first) });
+            }
+            Ok(None) => self.failed("its name has no address", false, cx),
+            Err(e) => self.failed(&format!("its name has no address: {}", errno(e)), false, cx),
+        }
+    }
+
+    /// Something happened on the connection.
+    pub fn on_stream(&mut self, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) {
+        let Some(s) = self.session.as_mut().filter(|s| s.conn == conn) else { return };
+        match what {
+            Stream::Connected if s.step == Step::Connection => self.step(Step::Greeting, cx),
+            Stream::Connected => {}
+            Stream::Data(bytes) => self.on_data(bytes, cx),
+            Stream::End if s.step == Step::Bye => self.end(cx),
+            Stream::End => self.failed("it closed the connection", false, cx),
+            Stream::Failed(e) => {
+                let next = if s.step == Step::Connection { s.others.pop_front() } else { None };
+                match next {
+                    Some(to) => {
+                        cx.conns.forget(conn);
+                        s.conn = cx.conns.connect(For::Mail, Peer::Tcp(to), cx.fx);
+                    }
+                    None if s.step == Step::Bye => self.end(cx),
+                    None => self.failed(&errno(e), false, cx),
+                }
+            }
+        }
+        self.pump(cx);
+    }
+
+    fn on_data(&mut self, mut bytes: &[u8], cx: &mut Cx<'_>) {
+        while let Some(s) = &mut self.session {
+            match s.replies.next(&mut bytes) {
+                Ok(Some(reply)) => self.on_reply(&reply, cx),
+                Ok(None) => return,
+                Err(_) if s.step == Step::Bye => return self.end(cx),
+                Err(bad) => return self.failed(bad.why(), false, cx),
+            }
+        }
+    }
+
+    fn on_reply(&mut self, reply: &Reply, cx: &mut Cx<'_>) {
+        let (Some(s), Some(settings), Some(letter)) = (&mut self.session, &self.settings, self.queue.front()) else {
+            return self.end(cx);
+        };
+        let good = match s.step {
+            Step::Address | Step::Connection => return self.failed("it speaks before it is connected", false, cx),
+            Step::Data => reply.code == 354,
+            _ => (200..300).contains(&reply.code),
+        };
+        let to = |n: usize| settings.to.get(n).map(|to| (Step::To(n), smtp::rcpt_to(to)));
+        let next = match s.step {
+            Step::To(n) => {
+                if good {
+                    s.accepted += 1;
+                } else if let Some(to) = settings.to.get(n) {
+                    cx.fx.note(text::mail_recipient(to, &settings.host, &reply.text));
+                }
+                match to(n + 1) {
+                    Some(next) => Some(next),
+                    // Whoever is left gets it.
+                    None if s.accepted > 0 => Some((Step::Data, smtp::data())),
+                    None => None,
+                }
+            }
+            Step::Bye => return self.end(cx),
+            _ if !good => None,
+            Step::Greeting => Some((Step::Helo, smtp::helo(&settings.helo))),
+            Step::Helo => Some((Step::From, smtp::mail_from(&settings.from))),
+            Step::From => to(0),
+            Step::Data => {
+                let m = Message {
+                    at: letter.at,
+                    from: &settings.from,
+                    to: &settings.to,
+                    subject: &letter.subject,
+                    body: letter.body,
+                };
+                Some((Step::Taken, m.encode()))
+            }
+            Step::Taken => {
+                cx.fx.note(text::mail_sent(&letter.subject));
+                self.queue.pop_front();
+                Some((Step::Bye, smtp::quit()))
+            }
+            Step::Address | Step::Connection => None,
+        };
+        match next {
+            Some((step, bytes)) => {
+                cx.fx.push(Effect::Write { conn: s.conn, bytes });
+                self.step(step, cx);
+            }
+            None => self.failed(&reply.text, reply.code >= 500, cx),
+        }
+    }
+
+    fn step(&mut self, step: Step, cx: &mut Cx<'_>) {
+        if let (Some(s), Some(settings)) = (&mut self.session, &self.settings) {
+            s.step = step;
+            s.step_by = cx.now.mono + settings.timeout;
+        }
+    }
+
+    // The letter did not get through.
+    fn failed(&mut self, why: &str, for_good: bool, cx: &mut Cx<'_>) {
+        self.end(cx);
+        let Some(letter) = self.queue.front_mut() else { return };
+        letter.tries += 1;
+        let again = !for_good && letter.tries < TRIES && self.settings.is_some();
+        let server = self.settings.as_ref().map_or("", |s| &s.host);
+        cx.fx.note(text::mail_failed(&letter.subject, server, why, again));
+        if again {
+            self.again = Some(cx.now.mono + AGAIN);
+        } else {
+            self.queue.pop_front();
+        }
+    }
+
+    fn end(&mut self, cx: &mut Cx<'_>) {
+        if let Some(s) = self.session.take() {
+            cx.conns.close(s.conn, cx.fx);
+        }
+    }
+
+    fn pump(&mut self, cx: &mut Cx<'_>) {
+        if self.session.is_some() || self.again.is_some() || self.queue.is_empty() || self.frozen {
+            return;
+        }
+        let Some(settings) = &self.settings else { return self.queue.clear() };
+        let now = cx.now.mono;
+        let (step, conn) = match settings.host.parse::<IpAddr>() {
+            Ok(addr) => {
+                let to = Peer::Tcp(SocketAddr::new(addr, settings.port));
+                (Step::Connection, cx.conns.connect(For::Mail, to, cx.fx))
+            }
+            Err(_) => {
+                let conn = cx.conns.name(For::Mail);
+                cx.fx.push(Effect::Lookup { conn, host: settings.host.clone(), port: settings.port });
+                (Step::Address, conn)
+            }
+        };
+        self.session = Some(Session {
+            conn,
+            step,
+            others: VecDeque::new(),
+            replies: Replies::default(),
+            accepted: 0,
+            step_by: now + settings.timeout,
+            whole_by: now + settings.timeout * WHOLE,
+        });
+    }
+}

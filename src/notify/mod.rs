@@ -1,0 +1,277 @@
+//! Who is told of a change: hooks, named pipes, mail. Pure; the world asks at its leisure, after everything urgent of a turn.
+//!
+//! Read in this order: `change` (what is told), `queue` (hooks), `fifo` and `reader` (named pipes and who reads them), `mail`;
+//! `text` holds the log lines. Every change has a number; each of the three keeps what it has to tell in that order and never
+//! says one state twice in a row. Deliberately absent: D-Bus, SNMP, sync groups.
+
+pub mod change;
+pub mod fifo;
+pub mod mail;
+pub mod queue;
+pub mod reader;
+pub mod script;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use change::{Change, What};
+
+use crate::child::Children;
+use crate::config::model::Global;
+use crate::config::model::InstanceConfig;
+use crate::config::model::vrrp::Notify;
+use crate::conn::Conns;
+use crate::effect::Effects;
+use crate::event::{ChildEnd, Errno, Stream};
+use crate::id::{ConnKey, FifoKey};
+use crate::time::{Duration, Instant, Now, earliest};
+use crate::timers::{Due, Timers};
+use crate::vrrp::fsm::State;
+use core::net::SocketAddr;
+use fifo::Fifos;
+use mail::Mail;
+use queue::{Hooks, Told};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What hooks, pipes and mail have together for the end, once the addresses are gone: a `notify_stop` of five seconds is allowed to
+/// finish (trap 77), and a service manager's patience (90 s) is not tried.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What the notifier may touch.
+pub struct Cx<'a> {
+    /// The turn's time.
+    pub now: Now,
+    /// Programs.
+    pub children: &'a mut Children,
+    /// Connections.
+    pub conns: &'a mut Conns,
+    /// Output.
+    pub fx: &'a mut Effects,
+    /// Last number given to a program.
+    pub numbers: &'a mut u64,
+}
+
+impl Cx<'_> {
+    /// A number for a program, never used before.
+    pub fn number(&mut self) -> u64 {
+        *self.numbers += 1;
+        *self.numbers
+    }
+}
+
+// One virtual router as it is told about.
+#[derive(Debug, Default)]
+struct Known {
+    notify: Notify,
+    // What was told last; the same twice in a row is told once.
+    last: Option<What>,
+    state: Option<State>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Notifier {
+    known: BTreeMap<String, Known>,
+    hooks: Hooks,
+    fifos: Fifos,
+    mail: Mail,
+    host: String,
+    alert: bool,
+    priority_changes: bool,
+    seq: u64,
+    stop_by: Option<Instant>,
+    ended: bool,
+    frozen: bool,
+}
+
+impl Notifier {
+    /// What this machine is called, for mail without a `router_id`, `smtp_helo_name` or `notification_email_from`.
+    pub fn set_host(&mut self, name: &str) {
+        name.clone_into(&mut self.host);
+    }
+
+    /// What is to be told from now on, at the start and after a reload: pipes are opened and closed, what cannot run is said.
+    /// Virtual routers follow, each with [`Notifier::set`].
+    pub fn set_global(&mut self, global: &Global, cx: &mut Cx<'_>) {
+        let more = &global.more;
+        self.alert = more.smtp_alert_vrrp.or(more.smtp_alert).unwrap_or(false);
+        self.priority_changes = more.vrrp_notify_priority_changes;
+        let host = if self.host.is_empty() { "localhost" } else { &self.host };
+        self.mail.set(global, host);
+        self.fifos.set(more, cx);
+    }
+
+    /// A virtual router, new or with other scripts.
+    pub fn set(&mut self, cfg: &InstanceConfig, cx: &mut Cx<'_>) {
+        let notify = &cfg.more.notify;
+        // Most of a reload changes nothing here, and a thousand of them are one slice's work.
+        if self.known.get(&cfg.name).is_some_and(|k| k.notify == *notify) {
+            return;
+        }
+        self.hooks.set(&cfg.name, notify, cx);
+        self.known.entry(cfg.name.clone()).or_default().notify = notify.clone();
+    }
+
+    /// It is gone from the configuration, and was in the state `was`: that is told, unless there is no word for it and FAULT, the
+    /// word that stands in, would be no news.
+    pub fn remove(&mut self, change: Change, was: State, cx: &mut Cx<'_>) {
+        let name = change.name.clone();
+        let Some(known) = self.known.get(&name) else { return };
+        if known.notify.deleted.is_some() {
+            self.tell(Change { what: What::Deleted, ..change }, cx);
+        } else if !matches!(was, State::Fault | State::Init) {
+            self.tell(Change { what: What::Removed, ..change }, cx);
+        }
+        self.known.remove(&name);
+        self.hooks.remove(&name);
+        self.mail.forget(&name);
+    }
+
+    /// Virtual routers that are known here and not among `names`, with the state they were told to be in.
+    pub fn others(&self, names: &BTreeSet<&str>) -> Vec<(String, State)> {
+        let others = self.known.iter().filter(|(name, _)| !names.contains(name.as_str()));
+        others.map(|(name, k)| (name.clone(), k.state.unwrap_or(State::Init))).collect()
+    }
+
+    /// The state that was told last.
+    pub fn state(&self, name: &str) -> Option<State> {
+        self.known.get(name)?.state
+    }
+
+    /// A change.
+    pub fn tell(&mut self, change: Change, cx: &mut Cx<'_>) {
+        let Some(known) = self.known.get_mut(&change.name) else { return };
+        if self.frozen {
+            return;
+        }
+        let old = known.state;
+        if change.what.state_word().is_some() {
+            if known.last == Some(change.what) {
+                return;
+            }
+            known.last = Some(change.what);
+        }
+        if let What::State(s) = change.what {
+            known.state = Some(s);
+        }
+        self.seq += 1;
+        let priorities = known.notify.priority_changes.unwrap_or(self.priority_changes);
+        let mailed = known.notify.smtp_alert.unwrap_or(self.alert);
+        if priorities || !matches!(change.what, What::Priority(_)) {
+            let line = fifo::line("INSTANCE", &change.name, change.what.word(), change.priority);
+            self.fifos.tell(&change.name, change.what.state_word().is_some(), &line, cx);
+        }
+        if mailed {
+            self.mail.tell("Instance", &change.name, change.what, cx);
+        }
+        if !matches!(change.what, What::Priority(_)) {
+            let Change { name, what, priority, cause, at, .. } = change;
+            self.hooks.push(&name, Told { what, old, priority, cause, seq: self.seq, at }, cx);
+        }
+    }
+
+    /// `fifo_write_vrrp_states_on_reload`: a state that every reader of a pipe is told once more.
+    pub fn repeat(&mut self, name: &str, state: State, priority: u8, cx: &mut Cx<'_>) {
+        if state != State::Init {
+            self.fifos.tell(name, true, &fifo::line("INSTANCE", name, state.word(), priority), cx);
+        }
+    }
+
+    /// The state that the hooks of a virtual router were told last, for the snapshot.
+    pub fn told(&self, name: &str) -> Option<State> {
+        self.hooks.told(name)
+    }
+
+    /// What the process before had told: it is not told again.
+    pub fn resume(&mut self, name: &str, told: Option<State>) {
+        if let Some(known) = self.known.get_mut(name) {
+            known.state = told;
+            known.last = told.map(What::State);
+            self.hooks.resume(name, told);
+            self.mail.resume(name, told);
+        }
+    }
+
+    /// Another process takes over: nothing new is begun, and its readers of the pipes are to be the only ones.
+    pub fn freeze(&mut self, cx: &mut Cx<'_>) {
+        self.frozen = true;
+        self.hooks.freeze();
+        self.mail.freeze();
+        self.fifos.freeze(cx);
+    }
+
+    /// The addresses are gone: the last words. True when there is nothing (more) to wait for.
+    pub fn stop(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.stop_by.is_none() {
+            self.stop_by = Some(cx.now.mono + STOP_GRACE);
+            self.hooks.stop(cx);
+            self.fifos.stop(cx);
+            self.mail.stop(cx);
+        }
+        self.hooks.idle() && self.fifos.idle() && self.mail.idle()
+    }
+
+    /// A program ended.
+    pub fn on_exit(&mut self, number: u64, end: ChildEnd, cx: &mut Cx<'_>) {
+        self.hooks.on_exit(number, end, cx);
+        self.fifos.on_exit(number, end, cx);
+    }
+    /// A pipe can be written to; or not.
+    pub fn on_fifo_ready(&mut self, fifo: FifoKey, result: Result<(), Errno>, cx: &mut Cx<'_>) {
+        self.fifos.on_ready(fifo, result, cx);
+    }
+    /// A line was written; or not.
+    pub fn on_fifo_written(&mut self, fifo: FifoKey, result: Result<(), Errno>, cx: &mut Cx<'_>) {
+        self.fifos.on_written(fifo, result, cx);
+    }
+    /// The mail server has these addresses.
+    pub fn on_resolved(&mut self, conn: ConnKey, result: Result<&[SocketAddr], Errno>, cx: &mut Cx<'_>) {
+        self.mail.on_resolved(conn, result, cx);
+    }
+    /// Something happened on the connection to the mail server.
+    pub fn on_stream(&mut self, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) {
+        self.mail.on_stream(conn, what, cx);
+    }
+
+    /// `Due::Notify`.
+    pub fn on_due(&mut self, cx: &mut Cx<'_>) {
+        if self.stop_by.is_some_and(|at| at <= cx.now.mono) {
+            // Softly first; the world's patience ends with the hard way.
+            if !core::mem::replace(&mut self.ended, true) {
+                let n = self.hooks.end_all(false, cx);
+                if n > 0 {
+                    cx.fx.note(text::grace_over(n));
+                }
+            }
+            return;
+        }
+        self.hooks.on_due(cx);
+        self.fifos.on_due(cx);
+        self.mail.on_due(cx);
+    }
+
+    /// The stop waits no longer: whatever still runs is killed.
+    pub fn kill(&mut self, cx: &mut Cx<'_>) {
+        self.hooks.end_all(true, cx);
+        self.fifos.kill(cx);
+    }
+
+    /// Sets the one timer to when something is due.
+    pub fn wake(&self, timers: &mut Timers) {
+        let parts = [self.hooks.deadline(), self.fifos.deadline(), self.mail.deadline()];
+        let mut next = parts.into_iter().flatten().min();
+        if self.ended {
+            next = None;
+        } else if self.stop_by.is_some() {
+            next = earliest(next, self.stop_by);
+        }
+        if self.frozen {
+            next = None;
+        }
+        match next {
+            Some(at) if timers.get(Due::Notify) != Some(at) => timers.set(Due::Notify, at),
+            Some(_) => {}
+            None => drop(timers.stop(Due::Notify)),
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Hooks: programs that are run when something changes. One at a time per virtual router, a few at a time over all.
+//!
+//! Read first: `change.rs`, `child.rs`. For each change first the script named for it, with exactly the arguments of the file;
+//! when that ended the general `notify` with four more: `INSTANCE NAME STATE PRIO`. No shell anywhere. What waits is bounded; when
+//! it overflows the oldest goes, so a slow hook always ends up with the newest state, and never hears one state twice in a row.
+
+use super::change::What;
+use super::{Cx, script, text};
+use crate::child::For;
+use crate::config::model::setting::Script;
+use crate::config::model::vrrp::Notify;
+use crate::effect::{Effect, SpawnSpec};
+use crate::event::ChildEnd;
+use crate::id::ChildKey;
+use crate::time::{Duration, Instant, Now, earliest};
+use crate::vrrp::fsm::State;
+use crate::vrrp::text::Limit;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Changes of one virtual router that wait for its hook. Longer than any sane flapping within a hook's few seconds; a hook that
+/// is further behind than this is better served with where things stand.
+const PENDING: usize = 16;
+/// Hooks that run at once, over all virtual routers: 255 that change together must not become 255 processes that fight the
+/// loop for the processor (trap 75).
+const AT_ONCE: usize = 16;
+/// After this a hook that runs is told to the log, no longer counts for [`AT_ONCE`], and is ended if its next change waits.
+const LONG: Duration = Duration::from_secs(60);
+/// At a stop: what still runs from before has so long until it makes room for `notify_stop`.
+const LONG_AT_STOP: Duration = Duration::from_secs(4);
+/// From SIGTERM to SIGKILL.
+pub(super) const HARD: Duration = Duration::from_secs(2);
+/// Bytes of a cause in the environment.
+const CAUSE: usize = 512;
+
+/// A change as it was told.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// What.
+    pub what: What,
+    /// The state before, as far as it was told.
+    pub old: Option<State>,
+    /// Effective priority.
+    pub priority: u8,
+    /// Why.
+    pub cause: String,
+    /// Number of the change, over all virtual routers.
+    pub seq: u64,
+    /// When.
+    pub at: Now,
+}
+
+#[derive(Debug)]
+struct Run {
+    number: u64,
+    child: ChildKey,
+    program: String,
+    since: Instant,
+    // Told to the log as slow; does not count any more.
+    slow: bool,
+    term: Option<Instant>,
+    killed: bool,
+    then: Option<SpawnSpec>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    scripts: Notify,
+    pending: VecDeque<Told>,
+    // The number under which it stands in `waiting`.
+    waits: Option<u64>,
+    run: Option<Run>,
+    skipped: u64,
+    // The state its hooks were told last, and the one before the change that is being told.
+    told: Option<State>,
+    telling: Option<State>,
+    removed: bool,
+    overflow: Limit,
+    refused: Limit,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Hooks {
+    slots: BTreeMap<String, Slot>,
+    // Slots with something to run and nothing running, by the number of their change.
+    waiting: BTreeSet<(u64, String)>,
+    by_number: BTreeMap<u64, String>,
+    running: usize,
+    frozen: bool,
+    stopping: bool,
+    // Asked to stop, but the addresses are still there.
+    held: bool,
+    stop_began: Option<Instant>,
+}
+
+impl Slot {
+    fn has_scripts(&self) -> bool {
+        let n = &self.scripts;
+        [&n.master, &n.backup, &n.fault, &n.stop, &n.any, &n.master_rx_lower_pri].iter().any(|s| s.is_some())
+            || matches!(n.deleted, Some(Some(_)))
+    }
+
+    fn specific(&self, what: What) -> Option<(&'static str, &Script)> {
+        let n = &self.scripts;
+        let (keyword, script) = match what {
+            What::State(State::Master) => ("notify_master", &n.master),
+            What::State(State::Backup) => ("notify_backup", &n.backup),
+            What::State(State::Fault) => ("notify_fault", &n.fault),
+            What::Stop => ("notify_stop", &n.stop),
+            What::RxLowerPri => ("notify_master_rx_lower_pri", &n.master_rx_lower_pri),
+            What::Deleted => return n.deleted.as_ref()?.as_deref().map(|s| ("notify_deleted", s)),
+            What::State(State::Init) | What::Removed | What::Priority(_) => return None,
+        };
+        script.as_deref().map(|s| (keyword, s))
+    }
+
+    // Priority changes go to pipes only, and a lower advert is nobody's change of state.
+    fn generic(&self, what: What) -> Option<(&'static str, &Script)> {
+        what.state_word()?;
+        self.scripts.any.as_deref().map(|s| ("notify", s))
+    }
+
+    fn push(&mut self, name: &str, told: Told, cx: &mut Cx<'_>) {
+        // One lower advert that waits stands for all that follow it.
+        if told.what == What::RxLowerPri && self.pending.back().is_some_and(|t| t.what == What::RxLowerPri) {
+            return;
+        }
+        self.pending.push_back(told);
+        if self.pending.len() <= PENDING {
+            return;
+        }
+        let oldest = self.pending.iter().position(|t| t.what == What::RxLowerPri).unwrap_or(0);
+        self.pending.remove(oldest);
+        self.skipped += 1;
+        // What is the oldest now may be what the hook was told last. Only one can: they alternate.
+        let first = self.pending.iter().position(|t| t.what.state_word().is_some());
+        if let Some(i) = first
+            && let What::State(s) = self.pending[i].what
+            && self.telling.or(self.told) == Some(s)
+        {
+            self.pending.remove(i);
+            self.skipped += 1;
+        }
+        if let Some(held_back) = self.overflow.pass(cx.now.mono) {
+            cx.fx.note(text::skipped(name, held_back));
+        }
+    }
+
+    // The programs for a change, in order; those that must not run are complained of.
+    fn steps(&mut self, name: &str, told: &Told, cx: &mut Cx<'_>) -> VecDeque<SpawnSpec> {
+        let skipped = core::mem::take(&mut self.skipped);
+        let mut steps = VecDeque::new();
+        let mut refusals = Vec::new();
+        let mut add = |found: Option<(&'static str, &Script)>, more: &[String]| {
+            let Some((keyword, script)) = found else { return };
+            match script::spec(script, more) {
+                Ok(mut spec) => {
+                    spec.env = env(name, told, skipped);
+                    steps.push_back(spec);
+                }
+                Err(why) => refusals.push((keyword, script::program(script).to_owned(), why)),
+            }
+        };
+        add(self.specific(told.what), &[]);
+        let more = ["INSTANCE", name, told.what.word(), &told.priority.to_string()].map(str::to_owned);
+        add(self.generic(told.what), &more);
+        for (keyword, program, why) in refusals {
+            if let Some(held_back) = self.refused.pass(cx.now.mono) {
+                cx.fx.note(text::refused(name, keyword, &program, &why, held_back));
+            }
+        }
+        steps
+    }
+}
+
+// One line, no control bytes, bounded: it comes from packets and files.
+fn line(text: &str, max: usize) -> String {
+    let mut out = String::new();
+    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if out.len() + c.len_utf8() > max {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn env(name: &str, told: &Told, skipped: u64) -> Vec<(String, String)> {
+    let state = match told.what {
+        What::RxLowerPri | What::Priority(true) => State::Master.word(),
+        What::Priority(false) => State::Backup.word(),
+        what => what.word(),
+    };
+    [
+        ("KALIVED_INSTANCE", line(name, CAUSE)),
+        ("KALIVED_STATE", state.to_owned()),
+        ("KALIVED_OLD_STATE", told.old.unwrap_or(State::Init).word().to_owned()),
+        ("KALIVED_PRIORITY", told.priority.to_string()),
+        ("KALIVED_EVENT", told.what.word().to_owned()),
+        ("KALIVED_CAUSE", line(&told.cause, CAUSE)),
+        ("KALIVED_SEQ", told.seq.to_string()),
+        ("KALIVED_SKIPPED", skipped.to_string()),
+        ("KALIVED_TIME", told.at.mono.0.to_string()),
+    ]
+    .map(|(k, v)| (k.to_owned(), v))
+    .into()
+}
+
+impl Hooks {
+    /// A virtual router and its scripts; one that is known gets these from its next change on. What cannot run is said.
+    pub fn set(&mut self, name: &str, scripts: &Notify, cx: &mut Cx<'_>) {
+        let slot = self.slots.entry(name.to_owned()).or_default();
+        let same = slot.scripts == *scripts;
+        slot.removed = false;
+        slot.scripts = scripts.clone();
+        let n = &slot.scripts;
+        let all = [
+            ("notify_master", &n.master),
+            ("notify_backup", &n.backup),
+            ("notify_fault", &n.fault),
+            ("notify_stop", &n.stop),
+            ("notify", &n.any),
+            ("notify_master_rx_lower_pri", &n.master_rx_lower_pri),
+        ];
+        let deleted = n.deleted.iter().flatten().map(|s| ("notify_deleted", s));
+        for (keyword, script) in all.into_iter().filter_map(|(k, s)| Some((k, s.as_ref()?))).chain(deleted) {
+            if let (false, Err(why)) = (same, script::check(script)) {
+                cx.fx.note(text::refused(name, keyword, script::program(script), &why, 0));
+            }
+        }
+    }
+
+    /// It is gone from the configuration; what waits is still told.
+    pub fn remove(&mut self, name: &str) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            slot.removed = true;
+            if slot.run.is_none() && slot.pending.is_empty() {
+                self.slots.remove(name);
+            }
+        }
+    }
+
+    /// The state its hooks were told last. Where there are no hooks: the last there was.
+    pub fn told(&self, name: &str) -> Option<State> {
+        self.slots.get(name)?.told
+    }
+
+    /// What the hooks were told by the process before.
+    pub fn resume(&mut self, name: &str, told: Option<State>) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            slot.told = told;
+        }
+    }
+
+    /// A change to tell.
+    pub fn push(&mut self, name: &str, told: Told, cx: &mut Cx<'_>) {
+        if told.what == What::Stop && !self.stopping {
+            self.stopping = true;
+            self.held = true;
+            // What is over now is told by nobody: the end is what counts.
+            for slot in self.slots.values_mut() {
+                slot.pending.clear();
+            }
+        }
+        if self.stopping && told.what != What::Stop {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(name) else { return };
+        if !slot.has_scripts() {
+            if let What::State(s) = told.what {
+                slot.told = Some(s);
+            }
+            return;
+        }
+        let seq = told.seq;
+        slot.push(name, told, cx);
+        if slot.run.is_none() && slot.waits.is_none() && !slot.pending.is_empty() {
+            slot.waits = Some(seq);
+            self.waiting.insert((seq, name.to_owned()));
+        }
+        self.pump(cx);
+    }
+
+    /// The addresses are gone: `notify_stop` may run.
+    pub fn stop(&mut self, cx: &mut Cx<'_>) {
+        self.stopping = true;
+        self.held = false;
+        self.stop_began = Some(cx.now.mono);
+        self.pump(cx);
+    }
+
+    /// Another process takes over: nothing new is begun.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    /// Whether nothing runs and nothing waits.
+    pub fn idle(&self) -> bool {
+        self.by_number.is_empty() && self.waiting.is_empty()
+    }
+
+    /// A program ended.
+    pub fn on_exit(&mut self, number: u64, end: ChildEnd, cx: &mut Cx<'_>) {
+        let Some(name) = self.by_number.remove(&number) else { return };
+        let Some(slot) = self.slots.get_mut(&name) else { return };
+        let Some(run) = slot.run.take_if(|r| r.number == number) else { return };
+        if !run.slow {
+            self.running -= 1;
+        }
+        if end != ChildEnd::Exited(0) {
+            cx.fx.note(text::ended(&name, &run.program, end));
+        }
+        match run.then {
+            Some(spec) if !self.frozen => self.run(&name, spec, None, cx),
+            _ => self.over(&name),
+        }
+        self.pump(cx);
+    }
+
+    /// What is due: hooks that run too long.
+    pub fn on_due(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        let (stopping, stop_began) = (self.stopping, self.stop_began);
+        for (name, slot) in &mut self.slots {
+            let waits = !slot.pending.is_empty();
+            let Some(run) = &mut slot.run else { continue };
+            let (slow, end) = limits(run, waits, stop_began);
+            if slow.is_some_and(|at| at <= now) {
+                run.slow = true;
+                self.running -= 1;
+                if !stopping {
+                    cx.fx.note(text::slow(name, &run.program, now.since(run.since)));
+                }
+            }
+            if end.is_some_and(|at| at <= now) {
+                if run.term.is_none() {
+                    run.term = Some(now);
+                    cx.fx.note(text::terminated(name, &run.program));
+                    cx.fx.push(Effect::Kill { child: run.child, hard: false });
+                } else {
+                    run.killed = true;
+                    cx.fx.push(Effect::Kill { child: run.child, hard: true });
+                }
+            }
+        }
+        self.pump(cx);
+    }
+
+    /// When something is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let each = self.slots.values().filter_map(|slot| {
+            let (slow, end) = limits(slot.run.as_ref()?, !slot.pending.is_empty(), self.stop_began);
+            earliest(slow, end)
+        });
+        each.min()
+    }
+
+    /// Ends everything that runs; how many there were.
+    pub fn end_all(&mut self, hard: bool, cx: &mut Cx<'_>) -> usize {
+        self.waiting.clear();
+        for run in self.slots.values().filter_map(|s| s.run.as_ref()) {
+            cx.fx.push(Effect::Kill { child: run.child, hard });
+        }
+        self.by_number.len()
+    }
+
+    fn pump(&mut self, cx: &mut Cx<'_>) {
+        // At a stop nothing is left that many processes could make late.
+        while !self.frozen && !self.held && (self.running < AT_ONCE || self.stopping) {
+            let Some((_, name)) = self.waiting.pop_first() else { return };
+            let Some(slot) = self.slots.get_mut(&name) else { continue };
+            slot.waits = None;
+            let Some(told) = slot.pending.pop_front() else { continue };
+            slot.telling = match told.what {
+                What::State(s) => Some(s),
+                _ => None,
+            };
+            let mut steps = slot.steps(&name, &told, cx);
+            match steps.pop_front() {
+                Some(spec) => self.run(&name, spec, steps.pop_front(), cx),
+                None => self.over(&name),
+            }
+        }
+    }
+
+    fn run(&mut self, name: &str, spec: SpawnSpec, then: Option<SpawnSpec>, cx: &mut Cx<'_>) {
+        let Some(slot) = self.slots.get_mut(name) else { return };
+        if then.is_none() {
+            // With its last program under way a change counts as told.
+            slot.told = slot.telling.or(slot.told);
+        }
+        let number = cx.number();
+        let program = spec.argv.first().cloned().unwrap_or_default();
+        let child = cx.children.spawn(For::Hook(number), spec, cx.fx);
+        let since = cx.now.mono;
+        slot.run = Some(Run { number, child, program, since, slow: false, term: None, killed: false, then });
+        self.by_number.insert(number, name.to_owned());
+        self.running += 1;
+    }
+
+    // A change was told: the next one of this virtual router takes its place in the line.
+    fn over(&mut self, name: &str) {
+        let Some(slot) = self.slots.get_mut(name) else { return };
+        slot.told = slot.telling.take().or(slot.told);
+        match slot.pending.front().map(|t| t.seq) {
+            Some(seq) => {
+                slot.waits = Some(seq);
+                self.waiting.insert((seq, name.to_owned()));
+            }
+            None if slot.removed => drop(self.slots.remove(name)),
+            None => {}
+        }
+    }
+}
+
+// When a hook that runs is said to be slow, and when it is ended, softly or hard.
+fn limits(run: &Run, waits: bool, stop_began: Option<Instant>) -> (Option<Instant>, Option<Instant>) {
+    let mut long = run.since + LONG;
+    if let Some(began) = stop_began {
+        long = long.min(began + LONG_AT_STOP);
+    }
+    let slow = (!run.slow).then_some(run.since + LONG);
+    let end = match run.term {
+        None => waits.then_some(long),
+        Some(at) => (!run.killed).then_some(at + HARD),
+    };
+    (slow, end)
+}

@@ -1,0 +1,226 @@
+//! What only the notifier's own interface can be asked: leaving the configuration, and going on for another process.
+
+use super::*;
+use crate::config::model::Family;
+use crate::config::model::global::{Fifo, GlobalMore};
+use crate::config::model::setting::{Ready, Script};
+use crate::effect::Effect;
+use crate::id::{Arena, ChildKey, VrMark};
+
+struct Desk {
+    n: Notifier,
+    now: Now,
+    children: Children,
+    conns: Conns,
+    fx: Effects,
+    numbers: u64,
+    running: Vec<ChildKey>,
+    said: Vec<String>,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let mut d = Desk {
+            n: Notifier::default(),
+            now: Now { mono: Instant(1_000_000_000_000), ..Now::default() },
+            children: Children::default(),
+            conns: Conns::default(),
+            fx: Effects::default(),
+            numbers: 0,
+            running: Vec::new(),
+            said: Vec::new(),
+        };
+        d.with(|n, cx| n.set_global(&global("/f", None), cx));
+        d.serve();
+        d
+    }
+    fn with(&mut self, what: impl FnOnce(&mut Notifier, &mut Cx<'_>)) {
+        let cx = &mut Cx {
+            now: self.now,
+            children: &mut self.children,
+            conns: &mut self.conns,
+            fx: &mut self.fx,
+            numbers: &mut self.numbers,
+        };
+        what(&mut self.n, cx);
+    }
+    // Hooks are begun, lines are taken.
+    fn serve(&mut self) {
+        loop {
+            let effects: Vec<Effect> = self.fx.drain().collect();
+            if effects.is_empty() {
+                return;
+            }
+            for e in effects {
+                match e {
+                    Effect::Spawn { child, spec } => {
+                        self.running.push(child);
+                        self.said.push(spec.argv.join(" "));
+                    }
+                    Effect::Kill { hard, .. } => self.said.push(format!("kill {hard}")),
+                    Effect::OpenFifo { fifo, path, .. } => {
+                        self.said.push(format!("open {path}"));
+                        self.with(|n, cx| n.on_fifo_ready(fifo, Ok(()), cx));
+                    }
+                    Effect::WriteFifo { fifo, line } => {
+                        self.said.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+                        self.with(|n, cx| n.on_fifo_written(fifo, Ok(()), cx));
+                    }
+                    Effect::CloseFifo { .. } => self.said.push("close".into()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    // Every program ends, and what waited for it is begun, until nothing runs.
+    fn finish(&mut self) {
+        while let Some(child) = self.running.pop() {
+            if let Some(crate::child::For::Hook(n)) = self.children.end(child) {
+                self.with(|notifier, cx| notifier.on_exit(n, ChildEnd::Exited(0), cx));
+            }
+            self.serve();
+        }
+    }
+    fn said(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.said)
+    }
+    fn state(&mut self, state: State) {
+        let change = change(What::State(state));
+        self.with(|n, cx| n.tell(change, cx));
+        self.serve();
+    }
+    fn remove(&mut self) {
+        let was = self.n.state("V").unwrap_or(State::Init);
+        self.with(|n, cx| n.remove(change(What::Removed), was, cx));
+        self.serve();
+    }
+}
+
+fn script(program: &str) -> Option<Box<Script>> {
+    Some(Box::new(Script { argv: vec![program.into()], ready: Ready::As { uid: 0, gid: 0 }, ..Script::default() }))
+}
+
+fn global(path: &str, reader: Option<&str>) -> Global {
+    let fifo = Fifo { path: path.into(), user: None, group: None, ready: Ready::Unknown };
+    let more =
+        GlobalMore { notify_fifo: Some(fifo), notify_fifo_script: reader.and_then(script), ..GlobalMore::default() };
+    Global { more: Box::new(more), ..Global::default() }
+}
+
+fn cfg(deleted: Option<Option<Box<Script>>>) -> InstanceConfig {
+    let mut cfg = InstanceConfig::new("V", "eth0", 1, Family::V4);
+    cfg.more.notify = Notify { any: script("/any"), fault: script("/fault"), deleted, ..Notify::default() };
+    cfg
+}
+
+fn change(what: What) -> Change {
+    let vr = Arena::<VrMark, ()>::default().insert(());
+    Change { vr, name: "V".into(), what, priority: 100, cause: String::new(), at: Now::default() }
+}
+
+#[test]
+fn gone_with_notify_deleted() {
+    let mut d = Desk::new();
+    d.with(|n, cx| n.set(&cfg(Some(script("/deleted"))), cx));
+    d.state(State::Fault);
+    d.finish();
+    d.said();
+    d.remove();
+    d.finish();
+    assert_eq!(d.said(), ["INSTANCE \"V\" DELETED 100", "/deleted", "/any INSTANCE V DELETED 100"]);
+    assert_eq!(d.n.told("V"), None, "forgotten");
+    d.state(State::Backup);
+    assert_eq!(d.said(), [""; 0]);
+}
+
+#[test]
+fn gone_without_notify_deleted() {
+    let mut d = Desk::new();
+    d.with(|n, cx| n.set(&cfg(None), cx));
+    d.state(State::Master);
+    d.finish();
+    d.said();
+    d.remove();
+    d.finish();
+    assert_eq!(d.said(), ["INSTANCE \"V\" FAULT 100", "/any INSTANCE V FAULT 100"], "and not notify_fault");
+    // In FAULT already: nothing to say. Come back, it is another one.
+    d.with(|n, cx| n.set(&cfg(None), cx));
+    d.state(State::Fault);
+    d.finish();
+    assert_eq!(d.said(), ["INSTANCE \"V\" FAULT 100", "/fault", "/any INSTANCE V FAULT 100"]);
+    d.remove();
+    d.finish();
+    assert_eq!(d.said(), [""; 0]);
+}
+
+#[test]
+fn gone_and_back_while_a_hook_runs_stays_serial() {
+    let mut d = Desk::new();
+    d.with(|n, cx| n.set(&cfg(Some(None)), cx));
+    d.state(State::Master);
+    d.remove();
+    d.with(|n, cx| n.set(&cfg(Some(None)), cx));
+    d.state(State::Backup);
+    assert_eq!(d.running.len(), 1);
+    d.said.retain(|s| s.starts_with('/'));
+    d.finish();
+    d.said.retain(|s| s.starts_with('/'));
+    assert_eq!(d.said(), ["MASTER", "DELETED", "BACKUP"].map(|s| format!("/any INSTANCE V {s} 100")));
+}
+
+#[test]
+fn the_next_process_tells_nobody_anything_twice() {
+    let mut d = Desk::new();
+    d.with(|n, cx| n.set(&cfg(None), cx));
+    d.state(State::Backup);
+    d.finish();
+    d.state(State::Master);
+    assert_eq!(d.n.told("V"), Some(State::Master), "its last program runs");
+    d.state(State::Backup);
+    assert_eq!(d.n.told("V"), Some(State::Master), "this one waits");
+    d.with(|n, cx| n.freeze(cx));
+    d.said();
+    d.finish();
+    d.state(State::Fault);
+    assert_eq!(d.said(), [""; 0], "frozen");
+    let told = d.n.told("V");
+
+    let mut d = Desk::new();
+    d.with(|n, cx| n.set(&cfg(None), cx));
+    d.with(|n, _| n.resume("V", told));
+    d.said();
+    d.state(State::Master);
+    assert_eq!(d.said(), [""; 0]);
+    d.state(State::Backup);
+    d.finish();
+    assert_eq!(d.said(), ["INSTANCE \"V\" BACKUP 100", "/any INSTANCE V BACKUP 100"]);
+}
+
+#[test]
+fn a_reload_leaves_a_pipe_and_its_reader_alone_unless_they_change() {
+    let mut d = Desk::new();
+    d.said();
+    d.with(|n, cx| n.set_global(&global("/f", Some("/r1")), cx));
+    d.serve();
+    assert_eq!(d.said(), ["/r1 /f"]);
+    d.with(|n, cx| n.set_global(&global("/f", Some("/r1")), cx));
+    d.serve();
+    assert_eq!(d.said(), [""; 0]);
+    // Another reader: the old one is asked to end, and only then the new one begins.
+    d.with(|n, cx| n.set_global(&global("/f", Some("/r2")), cx));
+    d.serve();
+    assert_eq!(d.said(), ["kill false"]);
+    let old = d.running.pop().expect("a reader");
+    let Some(crate::child::For::Hook(number)) = d.children.end(old) else { panic!("a hook's number") };
+    d.with(|n, cx| n.on_exit(number, ChildEnd::Signaled(15), cx));
+    d.serve();
+    assert_eq!(d.said(), ["/r2 /f"]);
+    // Another path: another pipe, and the reader of the old one goes.
+    d.with(|n, cx| n.set_global(&global("/g", Some("/r2")), cx));
+    d.serve();
+    assert_eq!(d.said(), ["open /g", "close", "kill false", "/r2 /g"]);
+    // Back before the old reader is gone: it is waited for.
+    d.with(|n, cx| n.set_global(&global("/f", Some("/r2")), cx));
+    d.serve();
+    assert_eq!(d.said(), ["open /f", "close", "kill false"]);
+}

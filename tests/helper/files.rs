@@ -1,0 +1,108 @@
+//! Tracked files: told at the beginning and after each change, whatever kind of change it is.
+
+use crate::{Dir, Helper};
+use kalived::helper::proto::{Ask, Tell};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+const ENOENT: i32 = 2;
+const EISDIR: i32 = 21;
+
+fn is(watch: u64, text: &str) -> Tell {
+    Tell::FileRead { watch, result: Ok(text.as_bytes().to_vec()) }
+}
+fn fails(watch: u64, errno: i32) -> Tell {
+    Tell::FileRead { watch, result: Err(errno) }
+}
+
+#[test]
+fn a_file_appears_changes_is_renamed_over_and_vanishes() {
+    let (helper, dir) = (Helper::start(), Dir::make());
+    let path = dir.path("number");
+    helper.ask(Ask::WatchFile { watch: 1, path: path.clone() });
+    assert_eq!(helper.says(), fails(1, ENOENT));
+    fs::write(&path, "5\n").unwrap();
+    helper.until(&is(1, "5\n"));
+    fs::write(&path, "-254\n").unwrap();
+    helper.until(&is(1, "-254\n"));
+    fs::write(dir.path("new"), "7").unwrap();
+    fs::rename(dir.path("new"), &path).unwrap();
+    helper.until(&is(1, "7"));
+    fs::remove_file(&path).unwrap();
+    helper.until(&fails(1, ENOENT));
+    // No more than what a number needs.
+    fs::write(&path, "x".repeat(100)).unwrap();
+    helper.until(&is(1, &"x".repeat(32)));
+    // Nobody else's file is told, and nothing that is not watched any more.
+    helper.ask(Ask::Unwatch { watch: 1 });
+    helper.ask(Ask::WatchFile { watch: 2, path: dir.path("") });
+    assert_eq!(helper.says(), fails(2, EISDIR));
+    fs::write(&path, "9").unwrap();
+    helper.ask(Ask::WatchFile { watch: 3, path });
+    assert_eq!(helper.says(), is(3, "9"));
+    assert_eq!(helper.end(), Some(0));
+}
+
+#[test]
+fn a_directory_that_comes_later_is_found() {
+    let (helper, dir) = (Helper::start(), Dir::make());
+    helper.ask(Ask::WatchFile { watch: 1, path: dir.path("a/b/c") });
+    assert_eq!(helper.says(), fails(1, ENOENT));
+    fs::create_dir_all(dir.path("a/b")).unwrap();
+    fs::write(dir.path("a/b/c"), "1").unwrap();
+    helper.until(&is(1, "1"));
+    // Another directory under the same name.
+    fs::create_dir_all(dir.path("new/b")).unwrap();
+    fs::write(dir.path("new/b/c"), "2").unwrap();
+    fs::rename(dir.path("a"), dir.path("old")).unwrap();
+    fs::rename(dir.path("new"), dir.path("a")).unwrap();
+    helper.until(&is(1, "2"));
+    fs::write(dir.path("a/b/c"), "3").unwrap();
+    helper.until(&is(1, "3"));
+    fs::remove_dir_all(dir.path("a")).unwrap();
+    helper.until(&fails(1, ENOENT));
+}
+
+#[test]
+fn links_are_followed_and_every_one_of_them_is_watched() {
+    let (helper, dir) = (Helper::start(), Dir::make());
+    // As a container's mounted configuration is: file -> data/file, data -> v1.
+    for (version, text) in [("v1", "1"), ("v2", "2")] {
+        fs::create_dir(dir.path(version)).unwrap();
+        fs::write(dir.path(version) + "/file", text).unwrap();
+    }
+    symlink("v1", dir.path("data")).unwrap();
+    symlink("data/file", dir.path("file")).unwrap();
+    helper.ask(Ask::WatchFile { watch: 1, path: dir.path("file") });
+    assert_eq!(helper.says(), is(1, "1"));
+    symlink("v2", dir.path("data.new")).unwrap();
+    fs::rename(dir.path("data.new"), dir.path("data")).unwrap();
+    helper.until(&is(1, "2"));
+    fs::write(dir.path("v2/file"), "3").unwrap();
+    helper.until(&is(1, "3"));
+}
+
+#[test]
+fn two_watches_of_one_directory_are_two() {
+    let (helper, dir) = (Helper::start(), Dir::make());
+    for (watch, name) in [(1, "a"), (2, "b"), (3, "a")] {
+        helper.ask(Ask::WatchFile { watch, path: dir.path(name) });
+        assert_eq!(helper.says(), fails(watch, ENOENT));
+    }
+    helper.ask(Ask::Unwatch { watch: 1 });
+    fs::write(dir.path("b"), "2").unwrap();
+    helper.until(&is(2, "2"));
+    fs::write(dir.path("a"), "3").unwrap();
+    helper.until(&is(3, "3"));
+}
+
+#[test]
+fn a_named_pipe_that_nobody_writes_to_holds_up_nobody() {
+    let (helper, dir) = (Helper::start(), Dir::make());
+    assert!(std::process::Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap().success());
+    helper.ask(Ask::WatchFile { watch: 1, path: dir.path("pipe") });
+    assert_eq!(helper.says(), is(1, ""));
+    fs::write(dir.path("file"), "1").unwrap();
+    helper.ask(Ask::WatchFile { watch: 2, path: dir.path("file") });
+    assert_eq!(helper.says(), is(2, "1"));
+}

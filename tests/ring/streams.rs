@@ -1,0 +1,266 @@
+//! Stream connections on the ring against servers of the standard library on loopback.
+
+use crate::{PATIENCE, ring, wait};
+use bytes::Bytes;
+use kalived::daemon::streams::{LONGEST_QUEUE, MOST, Streams};
+use kalived::daemon::token::Token;
+use kalived::effect::Peer;
+use kalived::event::{Errno, Event, Stream};
+use kalived::id::{Arena, ConnKey, ConnMark};
+use kalived::sys::clock;
+use kalived::sys::ring::Ring;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::thread;
+
+/// What happened on a connection, in words that can be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Heard {
+    Connected,
+    Data(Vec<u8>),
+    End,
+    Failed(i32),
+}
+
+struct Bench {
+    ring: Ring<Token>,
+    streams: Streams,
+    names: Arena<ConnMark, ()>,
+}
+
+impl Bench {
+    fn new() -> Option<Bench> {
+        Some(Bench { ring: ring()?, streams: Streams::default(), names: Arena::default() })
+    }
+    fn name(&mut self) -> ConnKey {
+        self.names.insert(())
+    }
+    fn connect(&mut self, to: Peer) -> ConnKey {
+        let conn = self.name();
+        assert_eq!(self.streams.connect(&mut self.ring, conn, &to), Ok(()));
+        conn
+    }
+    fn write(&mut self, conn: ConnKey, bytes: &[u8]) -> Result<(), Errno> {
+        self.streams.write(&mut self.ring, conn, Bytes::copy_from_slice(bytes))
+    }
+    /// The next things that are told; none when nothing is in flight any more.
+    fn next(&mut self) -> Vec<(ConnKey, Heard)> {
+        let deadline = clock::mono() + PATIENCE;
+        let mut heard = Vec::new();
+        while heard.is_empty() && self.ring.in_flight() > 0 {
+            wait(&mut self.ring, deadline);
+            while let Some(done) = self.ring.pop() {
+                let mut tell = |e: Event<'_>| {
+                    let Event::Stream { conn, what } = e else { panic!("{e:?}") };
+                    heard.push((
+                        conn,
+                        match what {
+                            Stream::Connected => Heard::Connected,
+                            Stream::Data(b) => Heard::Data(b.to_vec()),
+                            Stream::End => Heard::End,
+                            Stream::Failed(e) => Heard::Failed(e.0),
+                        },
+                    ));
+                };
+                let read = done.read.as_deref();
+                self.streams.on_done(&mut self.ring, done.tag, done.op, done.result, read, &mut tell);
+            }
+        }
+        heard
+    }
+    /// The next thing, of this connection.
+    fn one(&mut self, conn: ConnKey) -> Heard {
+        let mut all = self.next();
+        assert_eq!(all.len(), 1, "{all:?}");
+        let (c, heard) = all.remove(0);
+        assert_eq!(c, conn);
+        heard
+    }
+    /// Data up to the end.
+    fn text(&mut self, conn: ConnKey) -> Vec<u8> {
+        let mut text = Vec::new();
+        loop {
+            match self.next().as_slice() {
+                [(c, Heard::Data(b))] if *c == conn && !b.is_empty() && b.len() <= 4096 => text.extend(b),
+                [(c, Heard::Data(b)), (d, Heard::End)] if *c == conn && *d == conn => {
+                    text.extend(b);
+                    return text;
+                }
+                [(c, Heard::End)] if *c == conn => return text,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    /// Nothing is in flight and nothing more is told.
+    fn settled(&mut self) {
+        assert_eq!(self.next(), []);
+        assert_eq!((self.ring.in_flight(), self.streams.len()), (0, 0));
+    }
+}
+
+fn tcp() -> (TcpListener, Peer) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = Peer::Tcp(listener.local_addr().unwrap());
+    (listener, to)
+}
+
+#[test]
+fn what_is_written_arrives_in_order_and_the_answer_comes_back() {
+    let Some(mut bench) = Bench::new() else { return };
+    let (listener, to) = tcp();
+    let server = thread::Builder::new()
+        .spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut got = vec![0; 200_000];
+            stream.read_exact(&mut got).unwrap();
+            stream.write_all(&got).unwrap();
+        })
+        .unwrap();
+    let conn = bench.connect(to);
+    let all: Vec<u8> = (0..200_000u32).map(|i| i as u8 ^ (i >> 8) as u8).collect();
+    // The first before it is open; each more than one send takes is kept in order behind it.
+    let mut left = all.chunks(20_000);
+    for chunk in left.by_ref().take(2) {
+        assert_eq!(bench.write(conn, chunk), Ok(()));
+    }
+    assert_eq!(bench.one(conn), Heard::Connected);
+    let mut text = Vec::new();
+    for chunk in left {
+        // One more as soon as there is room for it.
+        while bench.streams.queued(conn) + chunk.len() > LONGEST_QUEUE {
+            let deadline = clock::mono() + PATIENCE;
+            wait(&mut bench.ring, deadline);
+            while let Some(done) = bench.ring.pop() {
+                let read = done.read.as_deref();
+                bench.streams.on_done(&mut bench.ring, done.tag, done.op, done.result, read, &mut |e| match e {
+                    Event::Stream { what: Stream::Data(b), .. } => text.extend_from_slice(b),
+                    other => panic!("{other:?}"),
+                });
+            }
+        }
+        assert_eq!(bench.write(conn, chunk), Ok(()));
+    }
+    text.extend(bench.text(conn));
+    server.join().unwrap();
+    assert!(text == all, "{} bytes", text.len());
+    bench.streams.close(&mut bench.ring, conn);
+    bench.settled();
+}
+
+#[test]
+fn a_unix_socket_is_a_peer_like_another() {
+    let Some(mut bench) = Bench::new() else { return };
+    let path = std::env::temp_dir().join(format!("kalived-stream-{}", std::process::id()));
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = thread::Builder::new()
+        .spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"220 hello\r\n").unwrap();
+        })
+        .unwrap();
+    let name = path.to_str().unwrap().to_owned();
+    let conn = bench.connect(Peer::Unix(name.clone()));
+    assert_eq!(bench.one(conn), Heard::Connected);
+    assert_eq!(bench.text(conn), b"220 hello\r\n");
+    server.join().unwrap();
+    bench.streams.close(&mut bench.ring, conn);
+    bench.settled();
+    // Nobody listens; nothing is there; not a path.
+    let conn = bench.connect(Peer::Unix(name));
+    assert_eq!(bench.one(conn), Heard::Failed(libc::ECONNREFUSED));
+    std::fs::remove_file(&path).unwrap();
+    let conn = bench.connect(Peer::Unix(path.to_str().unwrap().to_owned()));
+    assert_eq!(bench.one(conn), Heard::Failed(libc::ENOENT));
+    for odd in ["", "a\0b", &"x".repeat(108)] {
+        let conn = bench.name();
+        let refused = bench.streams.connect(&mut bench.ring, conn, &Peer::Unix(odd.to_owned()));
+        assert_eq!(refused, Err(Errno(libc::EINVAL)), "{odd:?}");
+    }
+    bench.settled();
+}
+
+#[test]
+fn a_refusal_a_reset_and_an_end_are_three_things() {
+    let Some(mut bench) = Bench::new() else { return };
+    let (listener, to) = tcp();
+    let conn = bench.connect(to.clone());
+    assert_eq!(bench.one(conn), Heard::Connected);
+    // An end is only of what comes: ours may still be sent.
+    let (stream, _) = listener.accept().unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(bench.one(conn), Heard::End);
+    assert_eq!(bench.write(conn, b"still"), Ok(()));
+    let mut got = [0; 5];
+    let mut stream = stream;
+    // The send leaves with a submission.
+    bench.ring.submit().unwrap();
+    stream.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"still");
+    bench.streams.close(&mut bench.ring, conn);
+    bench.settled();
+    // Data that nobody reads before the close is a reset for the other side.
+    let conn = bench.connect(to.clone());
+    assert_eq!(bench.one(conn), Heard::Connected);
+    assert_eq!(bench.write(conn, b"unread"), Ok(()));
+    bench.ring.submit().unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    while stream.peek(&mut [0; 6]).unwrap() < 6 {}
+    drop(stream);
+    assert_eq!(bench.one(conn), Heard::Failed(libc::ECONNRESET));
+    bench.settled();
+    drop(listener);
+    let conn = bench.connect(to);
+    assert_eq!(bench.one(conn), Heard::Failed(libc::ECONNREFUSED));
+    // To write to what has failed is nothing.
+    assert_eq!(bench.write(conn, b"x"), Ok(()));
+    bench.settled();
+}
+
+#[test]
+fn a_peer_that_hangs_is_closed_and_leaves_nothing_in_flight() {
+    let Some(mut bench) = Bench::new() else { return };
+    let (listener, to) = tcp();
+    let conn = bench.connect(to.clone());
+    assert_eq!(bench.one(conn), Heard::Connected);
+    let (stream, _) = listener.accept().unwrap();
+    // It reads nothing: one send hangs in the kernel, more wait here, and then it is too much.
+    let mut refused = None;
+    for _ in 0..100_000 {
+        if let Err(e) = bench.write(conn, &[0; 16 << 10]) {
+            refused = Some(e);
+            break;
+        }
+        bench.ring.submit().unwrap();
+        while let Some(done) = bench.ring.pop() {
+            bench.streams.on_done(&mut bench.ring, done.tag, done.op, done.result, None, &mut |e| panic!("{e:?}"));
+        }
+    }
+    assert_eq!(refused, Some(Errno::ENOBUFS));
+    assert!(bench.ring.in_flight() > 0);
+    bench.settled();
+    drop(stream);
+    // Closed while it waits for an answer, and while it is being opened; under a name that is used again at once.
+    let conn = bench.connect(to.clone());
+    assert_eq!(bench.one(conn), Heard::Connected);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(b"for the one before").unwrap();
+    assert_eq!(bench.streams.connect(&mut bench.ring, conn, &to), Ok(()));
+    assert_eq!(bench.one(conn), Heard::Connected);
+    bench.streams.close(&mut bench.ring, conn);
+    bench.settled();
+}
+
+#[test]
+fn there_are_so_many_and_no_more() {
+    let Some(mut bench) = Bench::new() else { return };
+    let (_listener, to) = tcp();
+    let all: Vec<ConnKey> = (0..MOST).map(|_| bench.connect(to.clone())).collect();
+    let one_more = bench.name();
+    assert_eq!(bench.streams.connect(&mut bench.ring, one_more, &to), Err(Errno::EAGAIN));
+    for conn in all {
+        bench.streams.close(&mut bench.ring, conn);
+    }
+    bench.settled();
+    bench.connect(to);
+}
