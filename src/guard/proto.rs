@@ -159,8 +159,8 @@ impl ToGuard {
             COMPILE => ToGuard::Compile,
             FROZEN => ToGuard::Frozen,
             KILL => ToGuard::Kill { child: r.u64()?, hard: r.flag()? },
-            RELOADED => ToGuard::Reloaded { done: r.flag()?, text: r.text()?.to_owned() },
-            STATUS => ToGuard::Status(r.text()?.to_owned()),
+            RELOADED => ToGuard::Reloaded { done: r.flag()?, text: r.people()? },
+            STATUS => ToGuard::Status(r.people()?),
             SPAWN => {
                 let (child, uid, gid) = (r.u64()?, r.u32()?, r.u32()?);
                 let argv = r.list(MAX_ARGS, |r| Some(r.word()?.to_owned()))?;
@@ -293,6 +293,10 @@ impl<'a> Reader<'a> {
         let (text, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         core::str::from_utf8(text).ok()
+    }
+    /// A text for people.
+    fn people(&mut self) -> Option<String> {
+        self.text().filter(|t| t.len() <= MAX_TEXT).map(str::to_owned)
     }
     /// A text that can be an argument.
     fn word(&mut self) -> Option<&'a str> {

@@ -23,7 +23,7 @@ use crate::note::{Level, Note};
 use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
 use crate::sys::pidfile::{PidFile, Refused};
-use crate::sys::{child, clock, memfd, signal, unixsock};
+use crate::sys::{child, clock, memfd, sched, signal, unixsock};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -126,6 +126,7 @@ fn start(options: &Options) -> u8 {
         log.note(&Note { level: Level::Warning, text });
     }
     let made = image_file(&loaded.config).and_then(|image| {
+        sched::apply_to_guard(loaded.config.global.process.rt_priority);
         drop(loaded);
         let roles = Roles {
             exe: std::env::current_exe().map_err(|e| format!("/proc/self/exe: {e}"))?,

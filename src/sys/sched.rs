@@ -47,6 +47,17 @@ pub fn apply(wanted: &Wanted) -> Outcome {
     out
 }
 
+/// For the guard: the core's priority, so that a core that died is back quickly on a busy machine; nobody it starts inherits that.
+/// Refusals are the core's to tell.
+pub fn apply_to_guard(rt_priority: Option<u8>) {
+    // SAFETY: all-zero is a valid sched_param; it outlives the call.
+    unsafe {
+        let mut p: libc::sched_param = core::mem::zeroed();
+        p.sched_priority = i32::from(rt_priority.unwrap_or(DEFAULT_RT_PRIORITY));
+        libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &p);
+    }
+}
+
 fn cpus(wanted: &Wanted, out: &mut Outcome) {
     if wanted.cpus.is_empty() {
         return;

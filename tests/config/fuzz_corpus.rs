@@ -38,3 +38,7 @@ fn image() {
 fn helper() {
     replay("helper", targets::helper);
 }
+#[test]
+fn line() {
+    replay("line", targets::line);
+}

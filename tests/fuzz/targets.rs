@@ -1,4 +1,4 @@
-//! What is fuzzed: five entrances for hostile bytes. Each must return, within bounds, whatever it is given.
+//! What is fuzzed: six entrances for hostile bytes. Each must return, within bounds, whatever it is given.
 //!
 //! Run by `scripts/fuzz`, and by `cargo test` over the corpus that is kept (`tests/config/fuzz_corpus.rs`).
 //! A text input may hold several files, each ended by a NUL byte: the first is `f0`, which can include `f1` and so on.
@@ -11,6 +11,7 @@ use kalived::config::model::vrrp::ParamMatch;
 use kalived::config::node::Node;
 use kalived::config::source::{FileError, Files, Sources, Span};
 use kalived::config::{Limits, Loaded, Options, input, load, load_with, report, tree};
+use kalived::guard::proto::{ToCore, ToGuard};
 use kalived::helper::matching::{self, Pattern};
 use kalived::helper::proto::{Ask, Tell};
 
@@ -82,6 +83,17 @@ pub fn lower(data: &[u8]) {
     if !text.starts_with("# This text does not mean") {
         let again = load(&Memory(vec![text.as_bytes()]), "f0");
         assert_eq!(Node::of(&again.config), Node::of(&loaded.config), "{text}");
+    }
+}
+
+/// What core and guard say to each other: a message that is understood is said the same way again.
+pub fn line(data: &[u8]) {
+    if let Some(m) = ToGuard::decode(data) {
+        let again = m.encode().expect("what was sent can be sent");
+        assert_eq!(ToGuard::decode(&again), Some(m));
+    }
+    if let Some(m) = ToCore::decode(data) {
+        assert_eq!(m.encode(), data);
     }
 }
 

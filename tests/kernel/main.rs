@@ -10,6 +10,7 @@ mod lab;
 
 mod bad_config;
 mod bad_input;
+mod guard;
 mod life;
 mod seeds;
 mod traps_election;
