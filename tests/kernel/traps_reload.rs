@@ -272,7 +272,7 @@ fn trap_16_a_hook_that_reloads_makes_no_loop() {
     pause(3000);
     let text = std::fs::read_to_string(&told).unwrap_or_default();
     assert_eq!(text, "x\nx\n", "BACKUP and MASTER, and nothing more");
-    assert!(daemon.lines_with("Reloading").len() <= 3, "{}", daemon.log());
+    assert_eq!(daemon.lines_with("Reloaded").len(), 2, "{}", daemon.log());
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn trap_105_a_hundred_upgrades_at_100_ms_are_not_noticed() {
     assert_eq!(on_b.states().len(), before.1, "{}", on_b.log());
     assert_eq!(watch.of(VIP), 0, "the address never left");
     assert!(fds(on_a.pid()) <= before.0 + 1, "fds {} {}", before.0, fds(on_a.pid()));
-    assert_eq!(on_a.pids().len(), 3, "guard, core and helper: {:?}", on_a.pids());
+    until_true("the last of the old cores to have sent what it had armed", || on_a.pids().len() == 3);
     assert!(wire.adverts_of(&a).iter().all(|v| v.priority == 150), "no farewell");
     assert!(wire.adverts_of(&b).is_empty(), "the peer never spoke");
     let (code, log) = on_a.stop();
