@@ -13,6 +13,7 @@ mod bad_input;
 mod guard;
 mod life;
 mod seeds;
+mod tracking;
 mod traps_election;
 mod traps_interface;
 mod traps_process;
