@@ -51,6 +51,9 @@ pub fn apply(wanted: &Wanted) -> Outcome {
 /// Refusals are the core's to tell.
 pub fn apply_to_guard(rt_priority: Option<u8>) {
     lift_rttime();
+    if limit(libc::RLIMIT_RTTIME) != libc::RLIM_INFINITY {
+        return;
+    }
     // SAFETY: all-zero is a valid sched_param; it outlives the call.
     unsafe {
         let mut p: libc::sched_param = core::mem::zeroed();
@@ -101,7 +104,7 @@ fn rttime(wanted: &Wanted, out: &mut Outcome) {
     }
 }
 
-/// Whoever started us may have set a limit, and its signal ends a process that reads a long configuration, say. With
+/// Whoever started us may have set a limit, and its signal ends a process that takes over a long configuration, say. With
 /// CAP_SYS_RESOURCE there is none then, otherwise it is as high as it may be.
 fn lift_rttime() {
     let none = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
@@ -117,6 +120,15 @@ fn lift_rttime() {
 
 fn real_time(wanted: &Wanted, out: &mut Outcome) {
     let priority = i32::from(wanted.rt_priority.unwrap_or(DEFAULT_RT_PRIORITY));
+    // The kernel kills a real-time process that exceeds it. An ordinary one it leaves alone.
+    let rttime = limit(libc::RLIMIT_RTTIME);
+    if rttime < wanted.rttime.unwrap_or(libc::RLIM_INFINITY) {
+        out.refused.push(format!(
+            "real-time priority {priority} not taken: RLIMIT_RTTIME is {rttime} us, cannot be lifted, and would end us after so much \
+             work without a pause; adverts may be late when the machine is busy"
+        ));
+        return;
+    }
     // SAFETY: all-zero is a valid sched_param; it outlives the call.
     let r = unsafe {
         let mut p: libc::sched_param = core::mem::zeroed();
