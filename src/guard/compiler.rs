@@ -3,6 +3,7 @@
 //! Read first: `queue.rs`, `config/image.rs`.
 
 use super::role::Roles;
+use crate::config::image::MAGIC;
 use crate::sys::child::{self, End, Reports};
 use crate::sys::memfd;
 use crate::time::{Duration, Instant};
@@ -55,13 +56,18 @@ impl Compiler {
         let first = || {
             let lines = self.messages();
             let with = |word: &str| lines.iter().find(|l| l.contains(word)).cloned();
-            with(": fatal: ").or_else(|| with(": error: ")).unwrap_or_default()
+            with(": fatal: ").or_else(|| with(": error: ")).unwrap_or_else(|| "the compiler said nothing".to_owned())
         };
         match end {
             End::Exited(0) => {}
             _ if self.late => return Err(format!("reading it took longer than {} s", LIMIT.as_secs())),
             End::Exited(code) => return Err(format!("{} (exit code {code})", first())),
             End::Signaled(signal) => return Err(format!("the compiler was killed by signal {signal}")),
+        }
+        // Any program can end with 0, and at an upgrade we become the one that did.
+        let mut begin = [0; MAGIC.len()];
+        if self.image.read_exact_at(&mut begin, 0).is_err() || begin != MAGIC {
+            return Err("the compiler left no configuration".to_owned());
         }
         memfd::seal(&self.image).map_err(|e| format!("the image could not be sealed: {e}"))?;
         Ok(Rc::new(self.image))
