@@ -18,6 +18,8 @@ use crate::vrrp::text::Limit;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Changes of one virtual router that wait for its hook. Longer than any sane flapping within a hook's few seconds; a hook that
+/// What was said when the configuration was read is not said again by the first state, which follows at once.
+const JUST_TOLD: Duration = Duration::from_secs(1);
 /// is further behind than this is better served with where things stand.
 const PENDING: usize = 16;
 /// Hooks that run at once, over all virtual routers: 255 that change together must not become 255 processes that fight the
@@ -76,6 +78,8 @@ struct Slot {
     removed: bool,
     overflow: Limit,
     refused: Limit,
+    // When it was told at load what cannot run.
+    told_at_load: Option<Instant>,
 }
 
 /// See the module.
@@ -166,7 +170,8 @@ impl Slot {
         add(self.specific(told.what), &[]);
         let more = ["INSTANCE", name, told.what.word(), &told.priority.to_string()].map(str::to_owned);
         add(self.generic(told.what), &more);
-        for (keyword, program, why) in refusals {
+        let just_told = self.told_at_load.is_some_and(|at| cx.now.mono < at + JUST_TOLD);
+        for (keyword, program, why) in refusals.into_iter().filter(|_| !just_told) {
             if let Some(held_back) = self.refused.pass(cx.now.mono) {
                 cx.fx.note(text::refused(name, keyword, &program, &why, held_back));
             }
@@ -234,7 +239,7 @@ impl Hooks {
         }
         if told {
             // The state that follows at once does not say it again.
-            slot.refused.pass(cx.now.mono);
+            slot.told_at_load = Some(cx.now.mono);
         }
     }
 
