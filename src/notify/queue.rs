@@ -18,8 +18,6 @@ use crate::vrrp::text::Limit;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Changes of one virtual router that wait for its hook. Longer than any sane flapping within a hook's few seconds; a hook that
-/// What was said when the configuration was read is not said again by the first state, which follows at once.
-const JUST_TOLD: Duration = Duration::from_secs(1);
 /// is further behind than this is better served with where things stand.
 const PENDING: usize = 16;
 /// Hooks that run at once, over all virtual routers: 255 that change together must not become 255 processes that fight the
@@ -29,6 +27,8 @@ const AT_ONCE: usize = 16;
 const LONG: Duration = Duration::from_secs(60);
 /// At a stop: what still runs from before has so long until it makes room for `notify_stop`.
 const LONG_AT_STOP: Duration = Duration::from_secs(4);
+/// What was said when the configuration was read is not said again by the first state, which follows at once.
+const JUST_TOLD: Duration = Duration::from_secs(1);
 /// From SIGTERM to SIGKILL.
 pub(super) const HARD: Duration = Duration::from_secs(2);
 /// Bytes of a cause in the environment.
