@@ -145,7 +145,9 @@ impl<'a> Builder<'a> {
         };
         match memchr::memchr(0, line.as_bytes()) {
             Some(zero) => {
-                self.say(Severity::Error, at(zero), "a NUL byte: the line is ignored").torn().help("is this a text file?");
+                self.say(Severity::Error, at(zero), "a NUL byte: the line is ignored")
+                    .torn()
+                    .help("is this a text file?");
             }
             None => {
                 self.say(Severity::Error, at(0), format!("a line longer than {MAX_LINE} bytes: it is ignored"));
