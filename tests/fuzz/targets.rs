@@ -123,7 +123,7 @@ pub fn helper(data: &[u8]) {
         let _ = matching::lives(state);
         let argv: Vec<String> = String::from_utf8_lossy(what).split(' ').map(str::to_owned).collect();
         for compare in [ParamMatch::Unset, ParamMatch::Exact, ParamMatch::Initial, ParamMatch::Partial] {
-            let p = Pattern::new(&argv, compare, data.len() % 2 == 0);
+            let p = Pattern::new(&argv, compare, data.len().is_multiple_of(2));
             // What is read of a command line decides as all of it does.
             let read = process.get(..p.needs().unwrap_or(0)).unwrap_or(process);
             assert_eq!(p.matches(comm, read), p.matches(comm, process));
