@@ -284,8 +284,8 @@ fn a_thousand_reloads_leave_memory_fds_and_states_as_they_were() {
     let (a, _b, on_a, on_b) = pair(&lab, &Conf::v3(150));
     let reload = |n: u32| {
         // Priority, an address and a tracker come and go.
-        let mut conf = Conf::v3(if n % 2 == 0 { 150 } else { 160 });
-        if n % 3 == 0 {
+        let mut conf = Conf::v3(if n.is_multiple_of(2) { 150 } else { 160 });
+        if n.is_multiple_of(3) {
             conf.vips.push("198.18.0.101".to_owned());
         }
         let script = "vrrp_script chk {\n    script /bin/true\n    interval 1\n    weight 5\n}\n";
