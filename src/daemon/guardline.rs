@@ -239,7 +239,7 @@ impl Exec {
                     tell(Event::ChildExit { child, end });
                 }
             }
-            (ToCore::Config, Some(file)) => match image_of(file.into()) {
+            (ToCore::Config, Some(file)) => match image_of(&file.into()) {
                 Ok(config) => tell(Event::Config(Box::new(config))),
                 Err(text) => self.say(&ToGuard::Reloaded { done: false, text }),
             },

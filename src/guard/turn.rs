@@ -120,6 +120,11 @@ impl Guard {
                 Some(_) => {}
                 None => self.on_end(now, pid, end),
             }
+            for (core, child, end) in self.scripts.start_waiting(&self.reports) {
+                if self.core.as_ref().is_some_and(|c| c.number == core) {
+                    self.tell(ToCore::ChildExit { child, end });
+                }
+            }
         }
     }
 
@@ -214,8 +219,10 @@ impl Guard {
                 }
             }
             ToGuard::Kill { child, hard } => {
-                if let Some(core) = &self.core {
-                    self.scripts.kill(core.number, child, hard);
+                if let Some(core) = &self.core
+                    && let Some(end) = self.scripts.kill(core.number, child, hard)
+                {
+                    self.tell(ToCore::ChildExit { child, end });
                 }
             }
             ToGuard::Compile => self.ask_reload(now, None),

@@ -68,6 +68,7 @@ impl Script {
                     env: Vec::new(),
                     uid: *uid,
                     gid: *gid,
+                    alone: false,
                 }),
                 Ready::Refused(why) => Err(why.clone()),
                 Ready::Unknown => Err("nobody has looked at its program".into()),
