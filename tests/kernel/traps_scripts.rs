@@ -257,6 +257,7 @@ fn trap_76_a_fifo_whose_reader_is_dead_or_slow_loses_no_state_and_mixes_no_lines
     // Nobody read until now; a pipe keeps what fits.
     let reader = BufReader::new(std::fs::File::open(&fifo).expect("the daemon made it"));
     let (tx, rx) = std::sync::mpsc::channel();
+    #[allow(clippy::disallowed_methods)] // opening and reading a pipe waits for its writer
     let reading = std::thread::spawn(move || {
         for line in reader.lines().map_while(Result::ok) {
             if tx.send(line).is_err() {
