@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The first bytes of a written snapshot.
 pub const MAGIC: [u8; 8] = *b"KALSNAP\n";
 /// Number of this layout: goes up with every change of the structures below.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes before the body: magic 8, version 2, zero 2, length of the body 4, CRC-32C of the body 4; integers little endian.
 pub const HEADER: usize = 20;
 /// Largest snapshot, in bytes: 4,096 virtual routers with a thousand addresses each stay below.
@@ -64,6 +64,8 @@ pub struct Snapshot {
     pub instances: Vec<InstanceShot>,
     /// Trackers by kind and name.
     pub tracks: Vec<TrackShot>,
+    /// Addresses that nobody was to hold any more and whose deletion was not confirmed.
+    pub going: Vec<(u32, IpAddr, u8)>,
 }
 
 impl Snapshot {
@@ -184,7 +186,8 @@ mod tests {
             ..InstanceShot::default()
         };
         let track = TrackShot { kind: "file".into(), name: "f".into(), value: Some(-3) };
-        Snapshot { at: 9, last: true, instances: vec![vi.clone(), vi], tracks: vec![track] }
+        let going = vec![(3, [10, 0, 0, 101].into(), 32)];
+        Snapshot { at: 9, last: true, instances: vec![vi.clone(), vi], tracks: vec![track], going }
     }
 
     #[test]

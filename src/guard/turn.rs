@@ -134,7 +134,10 @@ impl Guard {
             self.core_ended(now, core, end);
         } else if let Some(core) = self.core.as_mut().filter(|c| c.helper == Some(pid)) {
             core.helper_ended(now);
-            self.note(text::helper_died(pid, end));
+            // One that ends with its core, which is on its way out, has not died.
+            if self.stopping.is_none() && self.handover.is_none() {
+                self.note(text::helper_died(pid, end));
+            }
         } else if let Some(removal) = self.removal.take_if(|r| r.pid == pid) {
             self.note(text::removed(end));
             self.after(now, removal.after);

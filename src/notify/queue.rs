@@ -216,6 +216,7 @@ impl Hooks {
         slot.removed = false;
         slot.scripts = scripts.clone();
         let n = &slot.scripts;
+        let mut told = false;
         let all = [
             ("notify_master", &n.master),
             ("notify_backup", &n.backup),
@@ -228,7 +229,12 @@ impl Hooks {
         for (keyword, script) in all.into_iter().filter_map(|(k, s)| Some((k, s.as_ref()?))).chain(deleted) {
             if let (false, Err(why)) = (same, script::check(script)) {
                 cx.fx.note(text::refused(name, keyword, script::program(script), &why, 0));
+                told = true;
             }
+        }
+        if told {
+            // The state that follows at once does not say it again.
+            slot.refused.pass(cx.now.mono);
         }
     }
 

@@ -118,6 +118,8 @@ pub struct Addresses {
     holding: bool,
     // Deletions that wait for its end.
     aside: BTreeSet<AddrId>,
+    // Goes up whenever an address is wanted by somebody else than before, or is no longer known.
+    changes: u64,
 }
 
 fn id_of(spec: &AddrSpec) -> AddrId {
@@ -141,6 +143,7 @@ impl Addresses {
             failures: 0,
             last_failure: None,
         });
+        self.changes += u64::from(e.want != Some(vr));
         e.want = Some(vr);
         e.stuck = false;
         // An owner no more: what was the operator's is a virtual address like any other now.
@@ -165,6 +168,7 @@ impl Addresses {
             Some(a) if !self.entries.contains_key(&id) => {
                 let foreign = owner && a.proto != ADDR_PROTO;
                 self.entries.insert(id, Entry::there(spec, Some(vr), foreign));
+                self.changes += 1;
                 Some(id)
             }
             _ => self.want(vr, spec, owner, links),
@@ -174,6 +178,14 @@ impl Addresses {
     pub fn own(&self) -> impl Iterator<Item = (VrKey, AddrId, bool)> {
         self.entries.iter().filter(|(_, e)| !e.foreign).filter_map(|(id, e)| Some((e.want?, *id, e.held)))
     }
+    /// Ours that nobody wants any more and that may still be there: a deletion may never be done if we die before it.
+    pub fn going(&self) -> impl Iterator<Item = AddrId> {
+        self.entries.iter().filter(|(_, e)| e.want.is_none() && !e.foreign).map(|(id, _)| *id)
+    }
+    /// Another number whenever [`Addresses::own`] or [`Addresses::going`] has other addresses.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
     /// `vr` wants none of its addresses any more.
     pub fn release(&mut self, vr: VrKey) {
         self.keep_only(vr, &BTreeSet::new());
@@ -182,6 +194,7 @@ impl Addresses {
     pub fn keep_only(&mut self, vr: VrKey, keep: &BTreeSet<AddrId>) -> Vec<AddrId> {
         let gone = self.entries.iter().filter(|(id, e)| e.want == Some(vr) && !keep.contains(*id));
         let ids: Vec<AddrId> = gone.map(|(id, _)| *id).collect();
+        self.changes += ids.len() as u64;
         for &id in &ids {
             if let Some(e) = self.entries.get_mut(&id) {
                 e.want = None;
@@ -210,6 +223,7 @@ impl Addresses {
             return false;
         }
         self.entries.insert(id, Entry::there(spec, None, false));
+        self.changes += 1;
         self.enqueue(id);
         true
     }
@@ -405,6 +419,7 @@ impl Addresses {
     fn settle(&mut self, id: AddrId) {
         if self.entries.get(&id).is_some_and(|e| e.want.is_none() && !e.busy && (!e.held || e.foreign)) {
             self.entries.remove(&id);
+            self.changes += 1;
             self.outdated.remove(&id);
             self.aside.remove(&id);
         }

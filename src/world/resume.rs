@@ -31,7 +31,12 @@ type Overheard = BTreeMap<VrKey, VecDeque<(Heard, Now)>>;
 const OVERHEARD: usize = 16;
 
 // What the last snapshot said, to see whether another one is worth writing.
-pub(super) type Written = Vec<(VrKey, Mark)>;
+#[derive(Default)]
+pub(super) struct Written {
+    marks: Vec<(VrKey, Mark)>,
+    // Who dies must not leave an address behind that the next configuration does not have and nobody knows as ours.
+    addresses: u64,
+}
 
 impl World {
     /// A world that takes over from another process: give it [`Event::Start`], wait for [`Effect::StandingBy`], then give it
@@ -54,10 +59,12 @@ impl World {
         let marks = || self.instances.iter().map(|(vr, vi)| (vr, vi.mark()));
         let tracks = self.tracks.take_dirty();
         let told = self.notifier.take_dirty();
-        if !tracks && !told && marks().eq(self.written.iter().copied()) {
+        let addresses = self.addrs.changes();
+        let same = addresses == self.written.addresses && marks().eq(self.written.marks.iter().copied());
+        if !tracks && !told && same {
             return None;
         }
-        self.written = marks().collect();
+        self.written = Written { marks: marks().collect(), addresses };
         Some(self.shoot(now, false))
     }
 
@@ -82,7 +89,7 @@ impl World {
         };
         let instances = self.instances.iter().map(shot).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
-        Snapshot { at: at.0, last, instances, tracks: self.tracks.shots() }
+        Snapshot { at: at.0, last, instances, tracks: self.tracks.shots(), going: self.addrs.going().collect() }
     }
 
     pub(super) fn on_freeze(&mut self, now: Now, fx: &mut Effects) {
@@ -195,7 +202,8 @@ impl World {
             .flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr, s.prefix)))
             .collect();
         let mut n = 0;
-        for id in snapshot.instances.iter().flat_map(|s| &s.addrs).filter(|id| !ours.contains(id)) {
+        let held = snapshot.instances.iter().flat_map(|s| &s.addrs);
+        for id in held.chain(&snapshot.going).filter(|id| !ours.contains(id)) {
             if self.links.addr(*id).is_some_and(|a| a.proto == ADDR_PROTO) {
                 n += usize::from(self.addrs.remove(AddrSpec {
                     ifindex: id.0,

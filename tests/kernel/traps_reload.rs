@@ -359,3 +359,55 @@ fn a_killed_core_is_followed_by_another_before_the_peer_takes_over() {
     until_true("the VIP on a again", || a.holds(VIP) && !b.holds(VIP));
     assert_eq!(on_a.stop().0, Some(0));
 }
+
+/// As `scripts/kalived.service` has it: a restart is SIGQUIT, and what the service gives into the store comes back to the next.
+#[test]
+fn a_restart_by_the_service_manager_is_not_noticed_and_a_reload_says_how_it_went() {
+    use std::io::Write;
+    if stand_in() {
+        return skip("service manager", "the stand-in starts cold");
+    }
+    let Some(lab) = Lab::new("service manager") else { return };
+    let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+    let on_b = lab.start(&b, &Conf::v3(100).every("0.1"));
+    let conf = lab.path("a.conf");
+    let write = |c: &Conf| std::fs::write(&conf, c.text()).expect("the lab's directory is writable");
+    write(&Conf::v3(150).every("0.1"));
+    let (script, said, socket, pid) = (lab.path("manager.py"), lab.path("said"), lab.path("n"), lab.path("a.pid"));
+    std::fs::write(&script, include_str!("../lab/manager.py")).expect("the lab's directory is writable");
+    let log = std::fs::File::create(lab.path("a.log")).expect("the lab's directory is writable");
+    let mut manager = a.command("python3");
+    manager.arg(&script).args([&socket, &said]).arg(executable(under_test()));
+    manager
+        .args(crate::lab::daemon::arguments(under_test(), &conf, &pid))
+        .stdin(std::process::Stdio::piped())
+        .stderr(log);
+    let mut manager = crate::lab::Owned(manager.spawn().expect("python3 was found by missing()"));
+    let said = || std::fs::read_to_string(&said).unwrap_or_default();
+    let mut order = |line: &str| {
+        let stdin = manager.0.stdin.as_mut().expect("it is piped");
+        stdin.write_all(format!("{line}\n").as_bytes()).expect("the manager lives");
+    };
+    until_true("READY=1", || said().contains("READY=1"));
+    until_true("the VIP on a", || a.holds(VIP) && !b.holds(VIP));
+    on_b.await_state(State::Backup);
+    let (watch, before) = (Deletions::watch(&lab, &a), on_b.states().len());
+    for n in 1..=5 {
+        order("restart");
+        until_true("another READY=1", || said().matches("READY=1").count() > n && a.holds(VIP));
+        pause(500);
+    }
+    assert_eq!((on_b.states().len(), watch.of(VIP)), (before, 0), "{}\n{}", said(), on_b.log());
+    assert_eq!(said().matches("exit 0").count(), 5, "{}", said());
+    write(&Conf::v3(160).every("0.1"));
+    order("reload");
+    until_true("the result of a reload", || said().contains("RELOADING=1") && said().contains("1 altered"));
+    std::fs::write(&conf, "vrrp_instance {").expect("the lab's directory is writable");
+    order("reload");
+    until_true("the result of a reload that failed", || {
+        said().contains("Reload refused")
+    });
+    assert!(a.holds(VIP) && on_b.states().len() == before);
+    order("stop");
+    until_true("the VIP on b", || b.holds(VIP) && !a.holds(VIP));
+}

@@ -46,7 +46,9 @@ impl Sim {
             let mut look = true;
             match c {
                 Completion::Datagram { sock, meta, bytes, truth } => {
-                    if let Some((group, from, advert)) = truth {
+                    // Its interface went in this very turn, and the socket with it.
+                    let closed = p.fx.iter().any(|e| matches!(e, Effect::CloseSock { sock: s } if *s == sock));
+                    if let Some((group, from, advert)) = truth.filter(|_| !(closed && p.waiting)) {
                         self.fact(match p.waiting {
                             true => Fact::Overheard { node, group, advert, from },
                             false => Fact::Heard { node, group, advert, from },

@@ -15,6 +15,7 @@ mod pipes;
 #[path = "../wire/receiver.rs"]
 mod receiver;
 mod reload;
+mod resume;
 mod roll_out;
 mod rx;
 mod schedule;

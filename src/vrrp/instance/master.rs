@@ -20,7 +20,7 @@ use bytes::Bytes;
 use core::net::IpAddr;
 
 /// Adverts sent at once in answer to somebody: at most one in so long, or a flood would make us one too.
-const ANSWER_PAUSE: Duration = Duration::from_millis(10);
+pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(10);
 /// An advert whose send failed is tried again after a quarter of the interval, within these bounds: soon enough that one
 /// lost interval does not become three, rarely enough that a closed firewall is not hammered.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));

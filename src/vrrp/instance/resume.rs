@@ -6,6 +6,7 @@
 //! When may a silent Master go on? As long as no peer can have taken over: a peer does so `down_timer_adverts` intervals after our
 //! last advert, plus its Skew_Time and plus what the packet travelled. Those last two are the margin; they are not counted on.
 
+use super::master::ANSWER_PAUSE;
 use super::{Cx, Instance, SockState};
 use crate::config::model::{Family, Version};
 use crate::effect::{AddrSpec, Effect};
@@ -161,8 +162,13 @@ impl Instance {
     pub fn on_overheard(&mut self, heard: &Heard, arrived: Now, at: Instant, cx: &mut Cx<'_>) {
         if arrived.mono + LONGEST_AGE >= at && arrived.mono >= self.since.mono {
             let late = core::mem::replace(&mut cx.now, arrived);
+            let open = self.answer_open;
             self.on_advert(heard, cx);
             cx.now = late;
+            // An answer leaves now, whenever what it answers came: one stands for all of them.
+            if self.answer_open != open {
+                self.answer_open = late.mono + ANSWER_PAUSE;
+            }
         }
     }
 
@@ -278,9 +284,9 @@ impl Instance {
     ) {
         cx.fx.note(text::resumes(&self.cfg.name, silent));
         if self.be_master(shot, last, sock, cx) {
-            self.send_now(cx);
             self.top_up(cx);
-            self.announce(self.cfg.garp.repeat, cx);
+            // At once, but after what was received: who has to yield now has nothing to say.
+            cx.timers.set(Due::Reannounce(self.key), cx.now.mono);
             self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
             self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
         }

@@ -6,7 +6,7 @@
 //! cannot send at all; and no fault has touched any of them. Only priority counts: an equal one is rightly kept.
 
 use super::{Checker, Id, Worst};
-use crate::ground::{Fact, Ground};
+use crate::ground::{Fact, Ground, How};
 use kalived::time::Instant;
 use kalived::vrrp::State;
 
@@ -15,13 +15,16 @@ pub struct Inversion {
     // [group]: since when there is an inversion, who, and adverts missed since.
     since: Vec<Option<(Instant, usize, usize)>>,
     missed: Vec<u32>,
+    // [group]: last advert of a process that froze, with a greater priority than its successor has by now. Nobody can take
+    // those back, and who hears one waits.
+    left: Vec<Instant>,
     worst: Worst,
 }
 
 impl Inversion {
     pub fn new(g: &Ground) -> Inversion {
         let n = g.opts.groups.len();
-        Inversion { since: vec![None; n], missed: vec![0; n], worst: Worst::default() }
+        Inversion { since: vec![None; n], missed: vec![0; n], left: vec![Instant::default(); n], worst: Worst::default() }
     }
 }
 
@@ -54,6 +57,12 @@ impl Checker for Inversion {
     fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
         match *fact {
             Fact::Missed { group, .. } => self.missed[group] += 1,
+            Fact::Emitted { node, group, advert, how: How::Left }
+                if advert.priority > g.opts.groups[group].members[node].priority =>
+            {
+                self.left[group] = g.now;
+                return Ok(());
+            }
             Fact::Moved { .. } | Fact::Touched | Fact::Started { .. } | Fact::Ended { .. } | Fact::Tick => {}
             _ => return Ok(()),
         }
@@ -71,6 +80,7 @@ impl Checker for Inversion {
                 .max_by_key(|n| g.rank(*n, group));
             let pair = match (rest, best_master, best_backup) {
                 (Some(rest), Some(m), Some(b)) if members[m].priority < members[b].priority => {
+                    let rest = rest.max(self.left[group]);
                     let start = rest.max(g.nodes[m].vr[group].since).max(g.nodes[b].vr[group].since);
                     Some((start, m, b))
                 }
