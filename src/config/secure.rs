@@ -1,6 +1,6 @@
 //! Who could change a program: the way from `/` to the file, through every symbolic link, and what of it is writable by
 //! somebody else than root. Asked for programs that run as root: whoever can change one of them is root. Pure: what the
-//! machine has comes from [`ScriptHost`](super::scripts::ScriptHost). Read next: `scripts.rs`.
+//! machine has comes from [`ScriptHost`]. Read next: `scripts.rs`.
 //!
 //! Deliberately absent: access control lists and capabilities of files. A list can only be seen as the group's bits of the
 //! mode, which are looked at.

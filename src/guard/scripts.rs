@@ -187,7 +187,7 @@ impl Scripts {
         all
     }
 
-    /// Whether nothing waits to be started: [`Scripts::state`] tells only what runs.
+    /// Whether nothing waits to be started: the state for another guard tells only what runs.
     pub fn is_settled(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -281,6 +281,39 @@ fn trap_76_a_fifo_whose_reader_is_dead_or_slow_loses_no_state_and_mixes_no_lines
 }
 
 #[test]
+fn trap_76_a_reader_that_ignores_sigterm_is_never_one_of_two() {
+    if stand_in() {
+        return skip("trap 76: readers", "about kalived's processes");
+    }
+    let Some(lab) = Lab::new("trap 76: readers") else { return };
+    let a = lab.host("a", 20);
+    let (fifo, pids, beside) = (lab.path("fifo"), lab.path("pids"), lab.path("beside"));
+    let reader = script(
+        &lab,
+        "reader.sh",
+        &format!(
+            "trap '' TERM\nfor p in $(cat {0}); do kill -0 $p && echo $p >> {1}; done\necho $$ >> {0}\n\
+             exec 3< \"$1\"\nwhile :; do read line <&3 || sleep 0.1; done",
+            pids.display(),
+            beside.display()
+        ),
+    );
+    let global =
+        format!("{AS_ROOT}    vrrp_notify_fifo {}\n    vrrp_notify_fifo_script {}\n", fifo.display(), reader.display());
+    let daemon = lab.start(&a, &Conf { global, ..Conf::v3(150) });
+    let readers = || text_of(&pids).lines().count();
+    until_true("a reader", || readers() == 1);
+    daemon.await_state(State::Master);
+    let (code, text) = super::guard::ask(&daemon, "upgrade");
+    assert_eq!(code, Some(0), "{text}");
+    until_true("the next reader", || readers() == 2);
+    super::guard::kill(until("a core", || super::guard::role(&daemon, "--core")));
+    until_true("the one after that", || readers() == 3);
+    assert_eq!(text_of(&beside), "", "of {}", text_of(&pids));
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
 fn the_shapes_of_check_scripts_that_people_write_all_work() {
     let Some(lab) = Lab::new("shapes of scripts") else { return };
     let a = lab.host("a", 20);
