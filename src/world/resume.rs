@@ -81,11 +81,14 @@ impl World {
             *missing |= !held;
         }
         let waiting = self.announcer.waiting();
+        let inherited: BTreeMap<_, _> = self.inherited.iter().map(|(vr, told, piped)| (*vr, (*told, *piped))).collect();
         let shot = |(vr, vi): (VrKey, &Instance)| {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
             let ifindex = self.links.by_name(&vi.cfg().interface).map_or(0, |l| l.ifindex);
-            let notified = self.notifier.told(&vi.cfg().name).map(|s| s as u8);
-            let piped = self.notifier.piped(&vi.cfg().name).map(|s| s as u8);
+            // Before the hooks are known: what the process before had told.
+            let before = inherited.get(&vr).copied().unwrap_or_default();
+            let notified = self.notifier.told(&vi.cfg().name).or(before.0).map(|s| s as u8);
+            let piped = self.notifier.piped(&vi.cfg().name).or(before.1).map(|s| s as u8);
             InstanceShot { notified, piped, ..vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr)) }
         };
         let instances = self.instances.iter().map(shot).collect();

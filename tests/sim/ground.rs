@@ -296,8 +296,6 @@ pub enum Fact {
     Inherits {
         /// Where.
         node: usize,
-        /// There is a snapshot.
-        knows: bool,
     },
     /// In the calm a process is replaced, in time: nobody may notice.
     PassedOn {

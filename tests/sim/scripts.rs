@@ -331,6 +331,10 @@ impl Sim {
         if !world.running() || self.nodes[node].asked_to_stop {
             return;
         }
+        if world.views().is_empty() {
+            // Not run at all; anew when somebody tracks it again.
+            self.nodes[node].born = now;
+        }
         // The run under way, the wait for the next, that one; without a process at least a second until that counts.
         let soon = drawn.interval * 2 + drawn.patience() + Duration::from_secs(1) + self.ground.lateness * 8;
         for track in world.tracks() {

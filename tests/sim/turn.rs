@@ -102,7 +102,7 @@ impl Sim {
                 Completion::Config { config, same } => now = self.take_config(node, &mut p, now, config, same),
                 Completion::Go(snapshot, dead_since) => {
                     if dead_since.is_some() {
-                        self.fact(Fact::Inherits { node, knows: snapshot.is_some() });
+                        self.fact(Fact::Inherits { node });
                     }
                     p.world.handle(now, Event::Go { snapshot, dead_since }, &mut p.fx);
                 }

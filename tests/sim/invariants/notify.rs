@@ -1,9 +1,7 @@
-//! I-10, notify: hooks and the pipe are told what happened, in order, each state once; what waits may be passed over only when
-//! more than 16 changes wait, at a stop, and from one process to the next, which tells where things stand. In the calm the
-//! last word is the state.
+//! I-10, notify: hooks and the pipe are told what happened, in order, each state once. In the calm the last word is the state.
 //!
-//! Two in a row that are equal are a mistake, also across a hand-over and a crash; but not across a cold start, nor when the
-//! configuration gave the virtual router up in between (FAULT, then, is the word for that).
+//! Not held against the order, until the calm: what waited when more than 16 changes did,
+//! at a stop, when another process went on, and when the configuration gave the virtual router up.
 
 use super::{Checker, Id};
 use crate::ground::{Fact, Ground, Word};
@@ -24,51 +22,41 @@ fn word(state: State) -> Word {
 // One listener's knowledge of one virtual router.
 #[derive(Clone, Debug, Default)]
 struct Tale {
-    // What happened and was not told; `None`: whatever follows is of another virtual router of that name.
-    ahead: Vec<Option<Word>>,
+    // What happened and was not told.
+    ahead: Vec<Word>,
     // What happened last, told or not.
     newest: Option<Word>,
     told: Option<Word>,
-    // The next word may pass some over; or say the last once more.
-    may_skip: bool,
-    may_repeat: bool,
+    // Some may be passed over, until the calm.
+    loose: bool,
 }
 
 impl Tale {
-    fn happens(&mut self, word: Word) {
+    fn happens(&mut self, word: Word, hook: bool) {
         if self.newest != Some(word) {
-            self.ahead.push(Some(word));
+            self.ahead.push(word);
             self.newest = Some(word);
         }
-        self.may_skip |= word == Word::Stop;
+        self.loose |= word == Word::Stop || hook && self.ahead.len() > PENDING;
     }
+    // Another process goes on, and tells at most how things stand; `sure`: it knows exactly what was told.
+    fn passed_on(&mut self, sure: bool) {
+        self.loose |= !sure || !self.ahead.is_empty();
+    }
+    // The configuration gave it up, or takes it on.
     fn ends(&mut self) {
-        self.ahead.push(None);
         self.newest = None;
+        self.loose = true;
     }
-    // Another process goes on, and tells at most how things stand.
-    fn passed_on(&mut self, cold: bool) {
-        let end = self.ahead.iter().rposition(Option::is_none).map_or(0, |i| i + 1);
-        if self.ahead.len() > end {
-            let last = self.ahead.pop();
-            self.ahead.truncate(end);
-            self.ahead.extend(last);
-        }
-        (self.may_skip, self.may_repeat) = (true, cold);
-    }
-    fn is_told(&mut self, word: Word, hook: bool) -> Result<(), String> {
-        let skips = core::mem::take(&mut self.may_skip) || hook && self.ahead.len() > PENDING;
-        let repeats = core::mem::take(&mut self.may_repeat) && self.told == Some(word);
-        let Some(i) = self.ahead.iter().position(|w| *w == Some(word)) else {
-            // Nothing new: what was told before, told to somebody who may not know.
-            return if repeats { Ok(()) } else { Err(format!("{word:?}, which did not happen; {self:?}")) };
-        };
-        let before: Vec<Option<Word>> = self.ahead.drain(..=i).collect();
-        if !skips && before[..i].iter().any(Option::is_some) {
-            return Err(format!("{word:?}, and not what was before: {before:?}; {self:?}"));
-        }
-        if self.told == Some(word) && !repeats && !before.contains(&None) {
+    fn is_told(&mut self, word: Word) -> Result<(), String> {
+        if self.loose {
+            // Which of several equal words this is cannot be told.
+        } else if self.told == Some(word) {
             return Err(format!("{word:?} twice in a row"));
+        } else if self.ahead.first() == Some(&word) {
+            self.ahead.remove(0);
+        } else {
+            return Err(format!("{word:?}, and not {:?}", self.ahead));
         }
         self.told = Some(word);
         Ok(())
@@ -93,17 +81,15 @@ impl Checker for Notify {
     }
     fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
         match *fact {
-            Fact::Started { node } => self.tales[node].iter_mut().flatten().for_each(|t| t.passed_on(true)),
-            // It knows what was told before.
-            Fact::Inherits { node, knows } if knows => {
-                self.tales[node].iter_mut().for_each(|t| t[0].may_repeat = false);
+            // A cold start knows nothing of before, and a pipe may have taken the line that was on its way.
+            Fact::Started { node } => {
+                self.tales[node].iter_mut().flatten().for_each(|t| t.passed_on(false));
             }
-            // The line that was on its way may have been taken.
             Fact::Frozen { node } => {
-                self.tales[node].iter_mut().for_each(|[hook, pipe]| {
-                    hook.passed_on(false);
-                    pipe.passed_on(true);
-                });
+                for [hook, pipe] in &mut self.tales[node] {
+                    hook.passed_on(true);
+                    pipe.passed_on(false);
+                }
             }
             Fact::Moved { node, group } => {
                 let vr = &g.nodes[node].vr[group];
@@ -113,25 +99,31 @@ impl Checker for Notify {
                     State::Init if !vr.listed => Word::Fault,
                     state => word(state),
                 };
-                self.tales[node][group].iter_mut().for_each(|t| t.happens(word));
+                let [hook, pipe] = &mut self.tales[node][group];
+                hook.happens(word, true);
+                pipe.happens(word, false);
             }
             Fact::Unlisted { node, group } => self.tales[node][group].iter_mut().for_each(Tale::ends),
             Fact::Told { node, group, word, hook } => {
                 let who = if hook { "a hook" } else { "the pipe" };
                 let tale = &mut self.tales[node][group][usize::from(!hook)];
-                tale.is_told(word, hook).map_err(|e| format!("node {node}, group {group}: {who} is told {e}"))?;
+                tale.is_told(word).map_err(|e| format!("node {node}, group {group}: {who} is told {e}"))?;
             }
             Fact::Quiet => {
                 for (node, tales) in self.tales.iter().enumerate() {
                     for (group, tales) in tales.iter().enumerate() {
                         let state = g.nodes[node].vr[group].state;
                         let late = tales.iter().position(|t| t.told != Some(word(state)));
-                        if let Some(i) = late.filter(|_| state != State::Init && super::liveness::settles(g, group)) {
+                        if let Some(i) = late.filter(|i| tales[*i].told != Some(Word::Stop) && state != State::Init && super::liveness::settles(g, group)) {
                             let told = tales[i].told;
                             let who = ["hook", "pipe"][i];
                             return Err(format!("node {node}, group {group}: {state:?}, last told {told:?} by {who}"));
                         }
                     }
+                }
+                for tale in self.tales.iter_mut().flatten().flatten() {
+                    tale.ahead.clear();
+                    tale.loose = false;
                 }
             }
             _ => {}

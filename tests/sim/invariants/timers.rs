@@ -114,7 +114,7 @@ impl Checker for TimersHold {
     }
     fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
         match *fact {
-            Fact::Inherits { node, .. } => self.model[node].iter_mut().for_each(|m| m.inherits = true),
+            Fact::Inherits { node } => self.model[node].iter_mut().for_each(|m| m.inherits = true),
             Fact::Heard { node, group, ref advert, from } | Fact::Overheard { node, group, ref advert, from }
                 if from != node =>
             {
