@@ -68,6 +68,9 @@ pub struct SpawnSpec {
     pub uid: u32,
     /// Group id, also the only supplementary group.
     pub gid: u32,
+    /// It never runs beside another one with the same arguments: not before that one, which a process before us may have left, has
+    /// ended. The reader of a pipe: two of them would share its lines.
+    pub alone: bool,
 }
 
 /// Which processes are counted.

@@ -28,6 +28,8 @@ impl Errno {
     pub const EEXIST: Errno = Errno(17);
     /// No such device.
     pub const ENODEV: Errno = Errno(19);
+    /// Broken pipe: whoever was to read is gone.
+    pub const EPIPE: Errno = Errno(32);
     /// Cannot assign requested address: the address to delete is gone already.
     pub const EADDRNOTAVAIL: Errno = Errno(99);
     /// Network is down.

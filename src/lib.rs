@@ -4,7 +4,15 @@
 //! [`effect::Effect`]s; [`daemon`] turns completions into events and effects into submissions; the simulator in
 //! `tests/sim` does the same with a virtual clock and network, on the very same code.
 //!
-//! Read in this order: `time`, `id`, `event`, `effect`, `vrrp::fsm`, `vrrp::instance`, `world`, then `daemon`.
+//! Read in this order:
+//! - the ground: `time`, `id`, `event`, `effect`, `timers`; names for what lives outside: `child` (programs), `conn`
+//!   (connections), `watch` (files and processes)
+//! - the machines: `vrrp::fsm`, `vrrp::instance`; `track` (scripts, files, processes, checks), `notify` (hooks, pipes, mail),
+//!   `reload_time` (when a scheduled reload is due), `snapshot` (what one process leaves to the next)
+//! - `world`, which owns and routes them all; `config` is how the text of a file becomes what it is made from
+//! - the processes: `guard` starts and watches the others and answers commands; `daemon` is the core, the loop around `world`;
+//!   `helper` does for it what may block. `sys` below them holds every system call, `cli` above them the command line.
+//!
 //! Imports point one way: `daemon → {world, config, sys}`, `world → {vrrp, …} → {timers, event, effect, note,
 //! config::model, wire} → {time, id}`, `sys → {time, id}`. `tests/tidy.rs` holds that.
 

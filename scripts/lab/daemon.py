@@ -113,22 +113,18 @@ class Daemon:
             last += 1
         return found
 
-    def kill(self, fair=True):
-        """SIGKILL to all of it at once; the wall clock, in nanoseconds, just before.
+    def kill(self):
+        """SIGKILL to all of it, as if power was cut; the wall clock, in nanoseconds, just before.
 
-        All its processes are one process group, so that one system call hits them all: keepalived's parent gets no
-        chance to start a new child, its child none to hear that the parent is gone and to say farewell. Scripts have groups of
-        their own: with `fair` there must be none, otherwise they are killed after the daemon.
+        The parent is stopped first: so it can neither start a new child when the old one dies, nor can a child hear that its
+        parent is gone and say farewell. Then its children go, and it goes last.
         """
-        group, pids = self.proc.pid, self.pids()
-        groups = {os.getpgid(pid): pid for pid in pids if os.path.exists(f"/proc/{pid}")}
-        for pid in (pid for g, pid in groups.items() if fair and g != group):
-            raise RuntimeError(f"{self.kind.name}: process {pid} left the group {group}; cannot kill it fairly")
+        pids = self.pids()
+        os.kill(pids[0], signal.SIGSTOP)
         at = time.time_ns()
-        os.killpg(group, signal.SIGKILL)
-        for g in groups.keys() - {group}:
+        for pid in pids[1:] + pids[:1]:
             try:
-                os.killpg(g, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.proc.wait(timeout=10)
@@ -155,6 +151,18 @@ class Daemon:
         """Whether it still runs."""
         return self.proc is not None and self.proc.poll() is None
 
+    def speaker(self):
+        """The process that speaks VRRP: kalived's says so on its command line, keepalived's is the only child."""
+        pids = self.pids()
+        for pid in pids:
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if b"--core" in f.read().split(b"\0"):
+                        return pid
+            except OSError:
+                pass
+        return pids[-1]
+
     def cpu_ns(self):
         """Processor time, user and system, of all its processes and threads, in nanoseconds.
 
@@ -165,7 +173,7 @@ class Daemon:
 
     def rt(self):
         """Scheduling policy and priority of the process that speaks VRRP, for the report."""
-        pid = self.pids()[-1]
+        pid = self.speaker()
         names = {os.SCHED_OTHER: "SCHED_OTHER", os.SCHED_FIFO: "SCHED_FIFO", os.SCHED_RR: "SCHED_RR"}
         policy = os.sched_getscheduler(pid) & ~getattr(os, "SCHED_RESET_ON_FORK", 0x40000000)
         return f"{names.get(policy, policy)} {os.sched_getparam(pid).sched_priority}"

@@ -39,6 +39,9 @@ pub struct Diag {
     pub exit: ExitCode,
     /// Whether `--config-test` fails because of it.
     pub fails_test: bool,
+    /// The file cannot be taken for what its author meant (a brace, a quote, a value is missing). A start makes the best of it, as
+    /// keepalived does; a reload keeps what runs.
+    pub torn: bool,
     /// For people.
     pub place: Place,
     /// What the caret marks.
@@ -88,6 +91,7 @@ impl Diags {
                 name: None,
                 exit: ExitCode::Config,
                 fails_test: severity < Severity::Note,
+                torn: false,
                 place: src.place(span),
                 span,
                 message: message.into(),
@@ -171,6 +175,13 @@ impl Handle<'_> {
     pub fn exit(mut self, code: ExitCode) -> Self {
         if let Some(d) = &mut self.diag {
             d.exit = code;
+        }
+        self
+    }
+    /// The file is not what its author meant: see [`Diag::torn`].
+    pub fn torn(mut self) -> Self {
+        if let Some(d) = &mut self.diag {
+            d.torn = true;
         }
         self
     }

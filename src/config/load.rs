@@ -111,6 +111,10 @@ impl Loaded {
         let codes = || self.diags.iter().filter(|d| d.severity == Severity::Fatal).map(|d| d.exit);
         codes().find(|c| *c == ExitCode::NoConfig).or_else(|| codes().next())
     }
+    /// The first place where the file is not what its author meant, if there is one: a reload keeps what runs.
+    pub fn torn(&self) -> Option<&Diag> {
+        self.diags.iter().find(|d| d.torn)
+    }
     /// The exit code of `--config-test`: Ok for every file keepalived finds no fault with, unless it needs something
     /// kalived refuses to run without; keepalived's own number (that of [`ExitCode::NoConfig`]) where the only fault is that
     /// scripts are not secure.

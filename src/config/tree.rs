@@ -145,7 +145,9 @@ impl<'a> Builder<'a> {
         };
         match memchr::memchr(0, line.as_bytes()) {
             Some(zero) => {
-                self.say(Severity::Error, at(zero), "a NUL byte: the line is ignored").help("is this a text file?");
+                self.say(Severity::Error, at(zero), "a NUL byte: the line is ignored")
+                    .torn()
+                    .help("is this a text file?");
             }
             None => {
                 self.say(Severity::Error, at(0), format!("a line longer than {MAX_LINE} bytes: it is ignored"));
@@ -205,7 +207,7 @@ impl<'a> Builder<'a> {
             Token::Word(w) => words.push(w),
             Token::Unclosed(w) => {
                 let help = "a quoted text ends on the line on which it starts; add the closing \"";
-                self.say(Severity::Error, w.span, "unclosed quote").help(help);
+                self.say(Severity::Error, w.span, "unclosed quote").torn().help(help);
                 words.push(w);
             }
             Token::Open(span) => self.open(exact(words), span),
@@ -260,7 +262,7 @@ impl<'a> Builder<'a> {
             match self.take_waiting() {
                 Some(stmt) => stmt,
                 None => {
-                    self.say(Severity::Error, open, "`{` without a keyword: this block is ignored");
+                    self.say(Severity::Error, open, "`{` without a keyword: this block is ignored").torn();
                     Stmt { words, raw: open, block: None }
                 }
             }
@@ -299,7 +301,7 @@ impl<'a> Builder<'a> {
         } else if self.frames.is_empty() {
             self.root_waiting = false;
             let help = "remove it, or add the `{` that belongs to it";
-            self.say(Severity::Error, span, "`}` without a block that is open").help(help);
+            self.say(Severity::Error, span, "`}` without a block that is open").torn().help(help);
         } else {
             self.end_frame();
         }
@@ -344,7 +346,7 @@ impl<'a> Builder<'a> {
         let what = src.slice(stmt.span()).to_owned();
         let end = Span { start: stmt.span().end, ..stmt.span() };
         let help = "a block is opened by `{` on the same or the next line; kalived reads on as if it were there";
-        self.say(Severity::Error, stmt.span(), format!("missing `{{` after `{what}`")).help(help);
+        self.say(Severity::Error, stmt.span(), format!("missing `{{` after `{what}`")).torn().help(help);
         self.push_frame(stmt, end);
     }
 
@@ -357,7 +359,7 @@ impl<'a> Builder<'a> {
         };
         let word = src.slice(before).to_owned();
         let mut handle =
-            self.say(Severity::Error, before, format!("{message}: `{word}` cannot stand inside an open block"));
+            self.say(Severity::Error, before, format!("{message}: `{word}` cannot stand inside an open block")).torn();
         for (span, text) in opened {
             handle = handle.also(src, span, text);
         }
@@ -380,7 +382,7 @@ impl<'a> Builder<'a> {
         let opened: Vec<(Span, String)> = self.frames.iter().rev().map(|f| opened(src, f)).collect();
         let start = chunk.start + last;
         let span = Span { start, end: chunk.end.min(start + 1).max(start), ..chunk };
-        let mut handle = self.say(Severity::Error, span, "missing `}` at the end of the file");
+        let mut handle = self.say(Severity::Error, span, "missing `}` at the end of the file").torn();
         for (span, text) in opened {
             handle = handle.also(src, span, text);
         }

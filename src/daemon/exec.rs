@@ -346,6 +346,7 @@ impl Exec {
                         let text = self.describe();
                         self.log.note(now, Note { level: Level::Info, text });
                     }
+                    self.look_for_guard(now);
                     if self.first_heard(s, true) {
                         tell(Event::Signal(s));
                     }
@@ -456,14 +457,20 @@ impl Exec {
 
     /// One line for SIGUSR2.
     pub fn describe(&self) -> String {
+        let c = self.counters();
         format!(
-            "{} operations in flight, {} chains of adverts, {} sockets, {} connections; {}; {:?}, {} malformed netlink messages",
+            "{} operations in flight, {} chains of adverts, {} sockets, {} connections; {}; datagrams too long {}, without sender {}; \
+             buffers used up {} times, frames not sent {}, unknown completions {}, malformed netlink messages {}",
             self.ring.in_flight(),
             self.adverts.chains(),
             self.socks.len(),
             self.streams.len(),
             self.helper.describe(),
-            self.counters(),
+            c.oversized,
+            c.anonymous,
+            c.buffers_out,
+            c.frames_failed,
+            c.unknown,
             self.rtnl.malformed,
         )
     }

@@ -40,6 +40,8 @@ pub struct Line {
     standby: bool,
     /// Requests to stop: as a signal of our own, from the guard, told to the machines. The same request may come both ways.
     stops: (u32, u32, u32),
+    /// The guard's process; 0: it is gone, and that was said.
+    parent: u32,
     /// Another process takes over: what is armed leaves, and that is the end.
     frozen: bool,
     /// The guard wants to know how it stands.
@@ -60,6 +62,7 @@ impl Exec {
             ready: false,
             standby,
             stops: (0, 0, 0),
+            parent: std::os::unix::process::parent_id(),
             frozen: false,
             asked: false,
         });
@@ -71,9 +74,11 @@ impl Exec {
                 let message = ToGuard::Spawn { child: child.to_bits(), spec: *spec };
                 let sent = match (&self.line, message.encode()) {
                     (_, None) => Err(Errno::E2BIG),
-                    (Some(line), Some(bytes)) if line.unsent.is_empty() => {
-                        seqpacket::send(&*line.fd, &bytes, &[]).map_err(|_| Errno::EAGAIN)
-                    }
+                    (Some(line), Some(bytes)) if line.unsent.is_empty() => seqpacket::send(&*line.fd, &bytes, &[])
+                        .map_err(|e| match e.kind() {
+                            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Errno::EPIPE,
+                            _ => Errno::EAGAIN,
+                        }),
                     _ => Err(Errno::EAGAIN),
                 };
                 if let Err(errno) = sent {
@@ -181,6 +186,22 @@ impl Exec {
         new
     }
 
+    /// A signal may be how its end is heard first.
+    pub(super) fn look_for_guard(&mut self, now: Now) {
+        if self.line.as_ref().is_some_and(|l| l.parent != std::os::unix::process::parent_id()) {
+            self.guard_gone(now);
+        }
+    }
+
+    fn guard_gone(&mut self, now: Now) {
+        let Some(line) = self.line.as_mut().filter(|l| !l.frozen) else { return };
+        if core::mem::take(&mut line.parent) != 0 {
+            let text =
+                "the parent process is gone: without it nothing is watched and no script can run; stopping".to_owned();
+            self.log.note(now, Note { level: Level::Error, text });
+        }
+    }
+
     /// Something can be heard.
     pub(super) fn on_guard(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
         for _ in 0..HEAR {
@@ -191,6 +212,7 @@ impl Exec {
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => (None, None),
                 // The guard is gone: without it nobody watches us, so the addresses go to somebody who is watched.
                 Ok(Some((0, _))) | Err(_) => {
+                    self.guard_gone(now);
                     if self.first_heard(Signal::Term, false) {
                         tell(Event::Signal(Signal::Term));
                     }
@@ -217,7 +239,7 @@ impl Exec {
                     tell(Event::ChildExit { child, end });
                 }
             }
-            (ToCore::Config, Some(file)) => match image_of(file.into()) {
+            (ToCore::Config, Some(file)) => match image_of(&file.into()) {
                 Ok(config) => tell(Event::Config(Box::new(config))),
                 Err(text) => self.say(&ToGuard::Reloaded { done: false, text }),
             },

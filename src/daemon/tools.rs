@@ -131,6 +131,10 @@ fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
     if let Some(code) = loaded.fatal() {
         return code;
     }
+    if loaded.torn().is_some() {
+        // What is compiled is to be put in force: not a file whose end is missing.
+        return ExitCode::ConfigTest;
+    }
     let written = image::encode(&loaded.config).map_err(|e| e.to_string()).and_then(|bytes| match out {
         "-" => print(&bytes),
         file => write_secret(file, &bytes).map_err(|e| format!("cannot write {file}: {e}")),

@@ -120,6 +120,7 @@ impl Core {
             return true;
         }
         self.helper_at = None;
+        starter.log.note(&text::helper_started(self.helper.unwrap_or(0)));
         self.say(ToCore::Helper, Some(&Rc::new(theirs.into())))
     }
 

@@ -94,6 +94,7 @@ const COMPILE: u8 = 5;
 const RELOADED: u8 = 6;
 const FROZEN: u8 = 7;
 const STATUS: u8 = 8;
+const SPAWN_ALONE: u8 = 9;
 
 const CHILD_EXIT: u8 = 65;
 const CONFIG: u8 = 66;
@@ -161,14 +162,14 @@ impl ToGuard {
             KILL => ToGuard::Kill { child: r.u64()?, hard: r.flag()? },
             RELOADED => ToGuard::Reloaded { done: r.flag()?, text: r.people()? },
             STATUS => ToGuard::Status(r.people()?),
-            SPAWN => {
+            kind @ (SPAWN | SPAWN_ALONE) => {
                 let (child, uid, gid) = (r.u64()?, r.u32()?, r.u32()?);
                 let argv = r.list(MAX_ARGS, |r| Some(r.word()?.to_owned()))?;
                 let env = r.list(MAX_ENV, |r| Some((r.name()?.to_owned(), r.word()?.to_owned())))?;
                 if argv.first().is_none_or(String::is_empty) {
                     return None;
                 }
-                ToGuard::Spawn { child, spec: SpawnSpec { argv, env, uid, gid } }
+                ToGuard::Spawn { child, spec: SpawnSpec { argv, env, uid, gid, alone: kind == SPAWN_ALONE } }
             }
             _ => return None,
         };
@@ -177,7 +178,7 @@ impl ToGuard {
 }
 
 fn spawn(child: u64, spec: &SpawnSpec) -> Option<Vec<u8>> {
-    let mut out = begin(SPAWN);
+    let mut out = begin(if spec.alone { SPAWN_ALONE } else { SPAWN });
     out.put_u64_le(child);
     out.put_u32_le(spec.uid);
     out.put_u32_le(spec.gid);
@@ -333,6 +334,7 @@ mod tests {
             env: vec![("STATE".into(), "MASTER".into()), ("EMPTY".into(), String::new())],
             uid: 65534,
             gid: 7,
+            alone: false,
         }
     }
 
@@ -342,6 +344,7 @@ mod tests {
                 ToGuard::Ready,
                 ToGuard::Beat,
                 ToGuard::Spawn { child: u64::MAX, spec: spec() },
+                ToGuard::Spawn { child: 5, spec: SpawnSpec { alone: true, ..spec() } },
                 ToGuard::Kill { child: 1, hard: true },
                 ToGuard::Compile,
                 ToGuard::Reloaded { done: false, text: "no".into() },

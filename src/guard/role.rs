@@ -90,7 +90,8 @@ impl Roles {
 
     /// The helper, with its end of the line at 3.
     pub fn helper(&self, line: BorrowedFd<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
-        self.spawn(false, &["kalived: helper", HELPER], &[line], log, reports)
+        // In the background it would keep the terminal, or the pipe of a command that waits for our output to end.
+        self.spawn_with(false, &["kalived: helper", HELPER], !self.background, &[line], log, reports)
     }
 
     /// Asks the program that lies at the path now whether it understands the state in `state`.
@@ -112,9 +113,21 @@ impl Roles {
         reports: &Reports,
     ) -> io::Result<u32> {
         // Until it runs, what keeps it from running is said where the operator looks.
+        self.spawn_with(new, words, true, more, log, reports)
+    }
+
+    fn spawn_with(
+        &self,
+        new: bool,
+        words: &[&str],
+        may_say: bool,
+        more: &[BorrowedFd<'_>],
+        log: &Log,
+        reports: &Reports,
+    ) -> io::Result<u32> {
         let stderr = std::io::stderr();
         let stderr = log.console().map_or(stderr.as_fd(), |fd| fd.as_fd());
-        let mut fds = vec![None, None, Some(stderr)];
+        let mut fds = vec![None, None, may_say.then_some(stderr)];
         fds.extend(more.iter().map(|f| Some(*f)));
         child::spawn(&self.program(new, words)?, &How { fds: &fds, ..How::default() }, reports)
     }

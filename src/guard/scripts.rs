@@ -8,6 +8,7 @@ use crate::effect::SpawnSpec;
 use crate::event::{ChildEnd, Errno};
 use crate::note::Note;
 use crate::sys::child::{self, End, How, Program, Report, Reports};
+use crate::sys::signal;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -28,6 +29,10 @@ struct Running {
     failed: Option<i32>,
     /// When it is killed.
     deadline: Option<Instant>,
+    /// Its arguments, if no other one with the same may run beside it.
+    alone: Vec<String>,
+    /// Its core has sent it SIGTERM.
+    asked: bool,
 }
 
 /// See the module.
@@ -35,6 +40,8 @@ struct Running {
 pub struct Scripts {
     by_pid: BTreeMap<u32, Running>,
     by_name: BTreeMap<(u32, u64), u32>,
+    /// Not started before another one has ended.
+    waiting: Vec<(u32, u64, SpawnSpec)>,
     named: BTreeSet<String>,
 }
 
@@ -42,26 +49,55 @@ pub struct Scripts {
 pub type Ended = Option<(u32, u64, ChildEnd)>;
 
 impl Scripts {
-    /// Starts one for core number `core`. The error is what to tell it.
+    /// Starts one for core number `core`, perhaps later. The error is what to tell it.
     pub fn spawn(&mut self, core: u32, name: u64, spec: &SpawnSpec, reports: &Reports) -> Result<(), ChildEnd> {
         let failed = |e: std::io::Error| ChildEnd::NotStarted(Errno(e.raw_os_error().unwrap_or(Errno::EAGAIN.0)));
-        if self.by_pid.len() >= MOST || self.by_name.contains_key(&(core, name)) {
+        let known = self.by_name.contains_key(&(core, name)) || self.waiting.iter().any(|w| (w.0, w.1) == (core, name));
+        if self.by_pid.len() + self.waiting.len() >= MOST || known {
             return Err(ChildEnd::NotStarted(Errno::EAGAIN));
+        }
+        if self.is_beside(spec) {
+            self.waiting.push((core, name, spec.clone()));
+            return Ok(());
         }
         let program = program(spec).ok_or(ChildEnd::NotStarted(Errno::ENOENT))?;
         let how = How { user: Some((spec.uid, spec.gid)), fds: &[], shell: true };
         let pid = child::spawn(&program, &how, reports).map_err(failed)?;
         let path = spec.argv.first().cloned().unwrap_or_default();
-        self.by_pid.insert(pid, Running { owner: Some((core, name)), path, failed: None, deadline: None });
+        let alone = if spec.alone { spec.argv.clone() } else { Vec::new() };
+        let owner = Some((core, name));
+        self.by_pid.insert(pid, Running { owner, path, failed: None, deadline: None, alone, asked: false });
         self.by_name.insert((core, name), pid);
         Ok(())
     }
 
-    /// Signals one of core number `core`.
-    pub fn kill(&self, core: u32, name: u64, hard: bool) {
-        if let Some(pid) = self.by_name.get(&(core, name)) {
-            child::kill(*pid, true, hard);
+    /// Whether it must wait for another one.
+    fn is_beside(&self, spec: &SpawnSpec) -> bool {
+        spec.alone && self.by_pid.values().any(|r| r.alone == spec.argv)
+    }
+
+    /// Starts what need not wait any more; whom to tell what, where that failed.
+    pub fn start_waiting(&mut self, reports: &Reports) -> Vec<(u32, u64, ChildEnd)> {
+        let mut failed = Vec::new();
+        for (core, name, spec) in core::mem::take(&mut self.waiting) {
+            if let Err(end) = self.spawn(core, name, &spec, reports) {
+                failed.push((core, name, end));
+            }
         }
+        failed
+    }
+
+    /// Signals one of core number `core`. One that was not started yet never will be: its end, to be told.
+    #[must_use]
+    pub fn kill(&mut self, core: u32, name: u64, hard: bool) -> Option<ChildEnd> {
+        if let Some(at) = self.waiting.iter().position(|w| (w.0, w.1) == (core, name)) {
+            self.waiting.remove(at);
+            return Some(ChildEnd::Signaled(signal::TERM));
+        }
+        let pid = self.by_name.get(&(core, name))?;
+        child::kill(*pid, true, hard);
+        self.by_pid.get_mut(pid)?.asked = true;
+        None
     }
 
     /// A child told about its start.
@@ -94,17 +130,20 @@ impl Scripts {
         Some(Some((core, name, end)))
     }
 
-    /// Core number `core` is gone: what ran for it is ended now, or at `until` (work that another core must not see cut short).
+    /// Core number `core` is gone: what ran for it is ended now, or at `until` (work that another core must not see cut short). What
+    /// it had asked to end, and what another core is to start anew, is not left so much time.
     pub fn orphan(&mut self, core: u32, now: Instant, until: Option<Instant>) {
         for (pid, running) in &mut self.by_pid {
             if running.owner.is_some_and(|(c, _)| c == core) {
                 running.owner = None;
-                if until.is_none() {
+                let until = until.filter(|_| !running.asked && running.alone.is_empty());
+                if until.is_none() && !running.asked {
                     child::kill(*pid, true, false);
                 }
                 running.deadline = Some(until.unwrap_or(now + PATIENCE));
             }
         }
+        self.waiting.retain(|(c, ..)| *c != core);
         self.by_name.retain(|(c, _), _| *c != core);
     }
 
@@ -131,6 +170,7 @@ impl Scripts {
             owner: r.owner,
             path: r.path.clone(),
             deadline: r.deadline.map(|at| at.0),
+            alone: r.alone.clone(),
         };
         self.by_pid.iter().map(script).collect()
     }
@@ -141,9 +181,15 @@ impl Scripts {
         for s in scripts {
             all.by_name.extend(s.owner.map(|name| (name, s.pid)));
             let deadline = s.deadline.map(Instant);
-            all.by_pid.insert(s.pid, Running { owner: s.owner, path: s.path, failed: None, deadline });
+            let Script { pid, owner, path, alone, .. } = s;
+            all.by_pid.insert(pid, Running { owner, path, failed: None, deadline, alone, asked: false });
         }
         all
+    }
+
+    /// Whether nothing waits to be started: [`Scripts::state`] tells only what runs.
+    pub fn is_settled(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// How many run.
@@ -208,8 +254,16 @@ mod tests {
                 env: env.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
                 uid: me.uid(),
                 gid: me.gid(),
+                alone: false,
             };
             self.scripts.spawn(1, name, &spec, &self.reports)
+        }
+        fn alone(&mut self, core: u32, name: u64, argv: &[&str]) {
+            use std::os::unix::fs::MetadataExt;
+            let me = std::fs::metadata("/proc/self").unwrap();
+            let argv = argv.iter().map(|a| (*a).to_owned()).collect();
+            let spec = SpawnSpec { argv, env: Vec::new(), uid: me.uid(), gid: me.gid(), alone: true };
+            self.scripts.spawn(core, name, &spec, &self.reports).unwrap();
         }
         fn end(&mut self) -> Ended {
             loop {
@@ -293,9 +347,9 @@ mod tests {
                 _ => drop(poll::readable(&[], 1)),
             }
         };
-        b.scripts.kill(2, 9, true);
-        b.scripts.kill(1, 9, false);
-        b.scripts.kill(1, 9, true);
+        assert_eq!(b.scripts.kill(2, 9, true), None, "another core's");
+        assert_eq!(b.scripts.kill(1, 9, false), None);
+        assert_eq!(b.scripts.kill(1, 9, true), None);
         assert_eq!(b.end(), Some((1, 9, ChildEnd::Signaled(9))));
         let gone = || std::fs::read_to_string(format!("/proc/{sleeper}/stat")).map_or(true, |s| s.contains(") Z "));
         while !gone() {
@@ -311,6 +365,28 @@ mod tests {
         b.scripts.tick(Instant(4));
         b.scripts.tick(Instant(5));
         assert_eq!(b.end(), None);
+        // A reader that ignores SIGTERM: the one of the next core waits for its end, which comes in two seconds even where hooks get
+        // a minute; and nobody mistakes its end for the next one's, whatever it is called.
+        let reader: &[&str] = &[&stay, "the pipe"];
+        b.alone(1, 12, reader);
+        assert_eq!(b.scripts.kill(1, 12, false), None);
+        b.scripts.orphan(1, Instant(0), Some(Instant(0) + PATIENCE * 30));
+        b.alone(2, 12, reader);
+        b.alone(2, 13, reader);
+        assert_eq!((b.scripts.len(), b.scripts.is_settled()), (1, false));
+        assert_eq!(b.scripts.kill(2, 13, false), Some(ChildEnd::Signaled(15)), "it was not started");
+        b.scripts.tick(Instant(0) + PATIENCE);
+        assert_eq!(b.end(), None, "the old one's end is told to nobody");
+        assert!(b.scripts.is_empty());
+        assert_eq!(b.scripts.start_waiting(&b.reports), []);
+        assert_eq!((b.scripts.len(), b.scripts.is_settled()), (1, true));
+        // One more core, of which nothing is left to start when it is gone.
+        b.scripts.orphan(2, Instant(0), Some(Instant(0) + PATIENCE * 30));
+        b.alone(3, 12, reader);
+        b.scripts.orphan(3, Instant(0), None);
+        b.scripts.tick(Instant(0) + PATIENCE);
+        assert_eq!(b.end(), None);
+        assert_eq!(b.scripts.start_waiting(&b.reports), []);
         assert!(b.scripts.is_empty() && b.scripts.by_name.is_empty());
         std::fs::remove_dir_all(&dir).unwrap();
     }

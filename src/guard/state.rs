@@ -34,6 +34,9 @@ pub struct Script {
     pub path: String,
     /// When it is killed, nanoseconds of CLOCK_MONOTONIC.
     pub deadline: Option<u64>,
+    /// Its arguments, if it must never run twice.
+    #[serde(default)]
+    pub alone: Vec<String>,
 }
 
 /// A core.
@@ -177,7 +180,13 @@ mod tests {
             file: "/etc/kalived/kalived.conf".into(),
             allow: vec!["x".into()],
             core: Some(CoreState { number: 3, pid: 77, line: 9, started: u64::MAX, helper: Some(78) }),
-            scripts: vec![Script { pid: 80, owner: Some((3, u64::MAX)), path: "/bin/x".into(), deadline: None }],
+            scripts: vec![Script {
+                pid: 80,
+                owner: Some((3, u64::MAX)),
+                path: "/bin/x".into(),
+                deadline: None,
+                alone: vec!["a".into()],
+            }],
             ..State::default()
         };
         assert_eq!(State::read(&state.write().unwrap()), Some(state.clone()));

@@ -99,6 +99,10 @@ pub fn compiler(line: &str) -> Note {
 pub fn helper_died(pid: u32, how: End) -> Note {
     note(Level::Error, format!("helper process({pid}) died: Respawning ({})", end(how)))
 }
+/// Another one runs.
+pub fn helper_started(pid: u32) -> Note {
+    note(Level::Info, format!("Starting helper process, pid={pid}"))
+}
 /// keepalived's advice.
 pub fn shebang(path: &str) -> Note {
     note(Level::Warning, format!("Please add a #! shebang to script {path}"))

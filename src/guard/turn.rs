@@ -120,6 +120,11 @@ impl Guard {
                 Some(_) => {}
                 None => self.on_end(now, pid, end),
             }
+            for (core, child, end) in self.scripts.start_waiting(&self.reports) {
+                if self.core.as_ref().is_some_and(|c| c.number == core) {
+                    self.tell(ToCore::ChildExit { child, end });
+                }
+            }
         }
     }
 
@@ -129,7 +134,10 @@ impl Guard {
             self.core_ended(now, core, end);
         } else if let Some(core) = self.core.as_mut().filter(|c| c.helper == Some(pid)) {
             core.helper_ended(now);
-            self.note(text::helper_died(pid, end));
+            // One that ends with its core, which is on its way out, has not died.
+            if self.stopping.is_none() && self.handover.is_none() {
+                self.note(text::helper_died(pid, end));
+            }
         } else if let Some(removal) = self.removal.take_if(|r| r.pid == pid) {
             self.note(text::removed(end));
             self.after(now, removal.after);
@@ -211,8 +219,10 @@ impl Guard {
                 }
             }
             ToGuard::Kill { child, hard } => {
-                if let Some(core) = &self.core {
-                    self.scripts.kill(core.number, child, hard);
+                if let Some(core) = &self.core
+                    && let Some(end) = self.scripts.kill(core.number, child, hard)
+                {
+                    self.tell(ToCore::ChildExit { child, end });
                 }
             }
             ToGuard::Compile => self.ask_reload(now, None),

@@ -32,7 +32,7 @@ const STANDBY_LIMIT: Duration = Duration::from_secs(10);
 const FREEZE_LIMIT: Duration = Duration::from_secs(1);
 /// How long a frozen core may wait for its last advert: 255 s is the longest interval there is.
 pub(super) const LEAVE_LIMIT: Duration = Duration::from_secs(300);
-/// How long programs of a core that was relieved may still run: hooks, which nobody repeats.
+/// How long programs of a core that was relieved may still run: hooks, which nobody repeats. The readers of pipes have less.
 const HOOKS_LIMIT: Duration = Duration::from_secs(60);
 /// Name of the snapshot among the fds that systemd keeps.
 pub(super) const STORED: &str = "snapshot";
@@ -291,7 +291,7 @@ impl Guard {
             Some(Upgrade::Checking { deadline, .. }) if now >= *deadline => {
                 self.give_up_upgrade(now, "the new program does not answer");
             }
-            Some(Upgrade::Sound { image, client }) if self.reloads.is_idle() => {
+            Some(Upgrade::Sound { image, client }) if self.reloads.is_idle() && self.scripts.is_settled() => {
                 let (image, client) = (image.clone(), *client);
                 let (e, client) = self.become_it(now, &image, client);
                 self.upgrade = None;

@@ -1,20 +1,21 @@
 //! The role that takes the addresses away when no core is left to do it: a dead node must not keep an address it does not answer
 //! for. A process of its own, because it waits for the kernel, and somebody else may hold the lock that the kernel needs for it.
 //!
-//! Taken away are the file's virtual addresses that carry our tag: an operator's own address of the same value stays.
+//! Taken away are the file's virtual addresses, on the interfaces of the file, that carry our tag: an operator's own address of
+//! the same value stays, and so does one on another interface.
 
 use super::start::say;
-use crate::config::image;
 use crate::config::model::Config;
+use crate::daemon::core::image_of;
 use crate::effect::{ADDR_PROTO, AddrSpec};
 use crate::event::{AddrInfo, Errno};
 use crate::exit::ExitCode;
 use crate::sys::{child, rtsync};
-use crate::wire::netlink::{Kind, del_addr, get_addrs, messages};
+use crate::wire::netlink::{Kind, del_addr, get_addrs, get_links, messages};
 use bytes::BytesMut;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::IpAddr;
 
 /// Deletions in one request, so that their answers fit the socket's buffer.
@@ -34,12 +35,9 @@ pub fn role() -> ExitCode {
 
 fn remove() -> Result<(), String> {
     let [image] = child::inherited::<1>().map_err(|e| e.to_string())?;
-    let mut bytes = Vec::new();
-    let mut file = File::from(image);
-    io::Seek::rewind(&mut file).map_err(|e| e.to_string())?;
-    file.take(image::MAX_IMAGE as u64).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    let config = image::Image::open(&bytes).and_then(|i| i.vrrp()).map_err(|e| e.to_string())?;
-    let ours = ours(&config, &dump().map_err(|e| format!("the addresses could not be read: {e}"))?);
+    let config = image_of(&File::from(image))?;
+    let (names, there) = dump().map_err(|e| format!("the addresses could not be read: {e}"))?;
+    let ours = ours(&config, &names, &there);
     let mut failed = None;
     for slice in ours.chunks(SLICE) {
         let mut out = BytesMut::new();
@@ -64,30 +62,45 @@ fn remove() -> Result<(), String> {
     }
 }
 
-fn dump() -> io::Result<Vec<AddrInfo>> {
-    let mut out = BytesMut::new();
-    get_addrs(&mut out, 1);
-    let mut all = Vec::new();
-    rtsync::ask(&out, &mut |bytes| {
-        for m in messages(bytes).flatten() {
-            match m.kind {
-                Kind::Addr(a) => all.push(a),
-                Kind::Done { .. } | Kind::Ack { .. } => return true,
-                _ => {}
+/// The interfaces' names, and the addresses.
+fn dump() -> io::Result<(BTreeMap<u32, String>, Vec<AddrInfo>)> {
+    let (mut names, mut all) = (BTreeMap::new(), Vec::new());
+    let requests: [fn(&mut BytesMut, u32); 2] = [get_links, get_addrs];
+    for request in requests {
+        let mut out = BytesMut::new();
+        request(&mut out, 1);
+        rtsync::ask(&out, &mut |bytes| {
+            for m in messages(bytes).flatten() {
+                match m.kind {
+                    Kind::Link(l) => drop(names.insert(l.ifindex, l.name)),
+                    Kind::Addr(a) => all.push(a),
+                    Kind::Done { .. } | Kind::Ack { .. } => return true,
+                    _ => {}
+                }
             }
-        }
-        false
-    })?;
-    Ok(all)
+            false
+        })?;
+    }
+    Ok((names, all))
 }
 
-/// What of `there` is to go.
-fn ours(config: &Config, there: &[AddrInfo]) -> Vec<AddrSpec> {
-    let vips: BTreeMap<IpAddr, Option<IpAddr>> =
-        config.instances.iter().flat_map(|i| i.vips.iter().chain(&i.excluded)).map(|v| (v.addr, v.peer)).collect();
+/// What of `there` is to go. An interface that the configuration does not name counts as every one it names and that is not
+/// there: it may have another name since, and the address on it is still ours.
+fn ours(config: &Config, names: &BTreeMap<u32, String>, there: &[AddrInfo]) -> Vec<AddrSpec> {
+    let present: BTreeSet<&str> = names.values().map(String::as_str).collect();
+    let mut vips: BTreeMap<(IpAddr, Option<&str>), Option<IpAddr>> = BTreeMap::new();
+    let mut named = BTreeSet::new();
+    for i in &config.instances {
+        for v in i.vips.iter().chain(&i.excluded) {
+            let dev = v.dev.as_deref().unwrap_or(&i.interface);
+            named.insert(dev);
+            vips.insert((v.addr, present.contains(dev).then_some(dev)), v.peer);
+        }
+    }
     let tagged = there.iter().filter(|a| a.proto == ADDR_PROTO);
     tagged
         .filter_map(|a| {
+            let dev = names.get(&a.ifindex).map(String::as_str).filter(|n| named.contains(n));
             Some(AddrSpec {
                 ifindex: a.ifindex,
                 addr: a.addr,
@@ -97,8 +110,54 @@ fn ours(config: &Config, there: &[AddrInfo]) -> Vec<AddrSpec> {
                 label: None,
                 deprecated: false,
                 noprefixroute: false,
-                peer: *vips.get(&a.addr)?,
+                peer: *vips.get(&(a.addr, dev))?,
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{Family, InstanceConfig, Vip};
+
+    #[test]
+    fn what_goes_is_ours_by_value_tag_and_interface() {
+        let addr = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let info = |ifindex, addr, proto| AddrInfo {
+            ifindex,
+            addr,
+            prefix: 24,
+            scope: 0,
+            tentative: false,
+            dad_failed: false,
+            secondary: false,
+            proto,
+        };
+        let mut i = InstanceConfig::new("a", "eth0", 1, Family::V4);
+        let vip = |n: u8, dev: Option<&str>| Vip {
+            addr: addr(n),
+            prefix: 24,
+            dev: dev.map(str::to_owned),
+            brd: None,
+            scope: 0,
+            label: None,
+            deprecated: false,
+            noprefixroute: false,
+            peer: None,
+            more: None,
+            place: Default::default(),
+        };
+        i.vips = vec![vip(1, None), vip(2, Some("eth1"))];
+        i.excluded = vec![vip(3, Some("gone"))];
+        let config = Config { instances: vec![i], ..Config::default() };
+        let names = BTreeMap::from([(1, "eth0".to_owned()), (2, "eth1".to_owned()), (3, "eth2".to_owned())]);
+        let there: Vec<AddrInfo> = (1..=3)
+            .flat_map(|ifindex| (1..=4).map(move |n| (ifindex, n)))
+            .map(|(ifindex, n)| info(ifindex, addr(n), ADDR_PROTO))
+            .collect();
+        let goes: Vec<(u32, IpAddr)> = ours(&config, &names, &there).iter().map(|s| (s.ifindex, s.addr)).collect();
+        assert_eq!(goes, [(1, addr(1)), (2, addr(2)), (3, addr(3))]);
+        assert_eq!(ours(&config, &names, &[info(1, addr(1), 0)]), []);
+    }
 }

@@ -31,7 +31,8 @@ pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
             Ok(Ask::OpenFifo { fifo, path, uid, gid }) => match open(&path, uid, gid) {
                 Ok((fd, made)) => line.tell(&Tell::FifoReady { fifo, result: Ok(made) }, Some(fd.as_fd())),
                 Err(Refused { errno, why }) => {
-                    line.note(Level::Error, &text::fifo_refused(&path, &why));
+                    // Asked for again and again; said once.
+                    line.note_once(Level::Error, &text::fifo_refused(&path, &why));
                     line.tell(&Tell::FifoReady { fifo, result: Err(errno) }, None);
                 }
             },

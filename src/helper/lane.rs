@@ -6,7 +6,7 @@
 use super::proto::Tell;
 use crate::exit::ExitCode;
 use crate::note::Level;
-use crate::sys::seqpacket;
+use crate::sys::{poll, seqpacket};
 use std::collections::BTreeSet;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -41,7 +41,9 @@ impl Line {
         let Ok(bytes) = tell.encode() else { return };
         while let Err(e) = seqpacket::send(self.fd(), &bytes, fd.as_slice()) {
             match e.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => seqpacket::wait_for_room(self.fd()),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
+                    poll::writable(self.fd(), -1);
+                }
                 _ => return,
             }
         }

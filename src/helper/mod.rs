@@ -19,22 +19,19 @@ pub mod text;
 
 use crate::exit::ExitCode;
 use crate::note::Level;
-use crate::sys::{poll, seqpacket, signal};
+use crate::sys::{child, poll, seqpacket, signal};
 use lane::{Lane, Line};
 use proto::{Ask, Tell};
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// Where the guard puts the socket to the core.
-pub const SOCKET: i32 = 3;
-
 /// `EAGAIN`: the lane has too much to do.
 const BUSY: i32 = 11;
 
-/// `kalived --helper`: the socket is fd [`SOCKET`].
+/// `kalived --helper`: the socket to the core is fd 3.
 pub fn main() -> ExitCode {
-    match seqpacket::inherited(SOCKET) {
-        Ok(socket) => {
+    match child::inherited() {
+        Ok([socket]) => {
             // A terminal or a service manager signals all of us at once. We end when the core does, after its last word.
             signal::ignore();
             run(socket)

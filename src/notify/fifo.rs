@@ -54,6 +54,8 @@ struct Pipe {
     open: Open,
     again: Option<Instant>,
     pause: Duration,
+    // Told, so that the same trouble is one line.
+    trouble: Option<Errno>,
     // What follows a loss; goes first.
     urgent: VecDeque<Line>,
     backlog: VecDeque<Line>,
@@ -176,6 +178,7 @@ impl Fifos {
         match result {
             Ok(()) => {
                 pipe.pause = AGAIN.0;
+                pipe.trouble = None;
                 if matches!(pipe.open, Open::Asked | Open::Full) {
                     pipe.open = Open::Ready;
                 }
@@ -186,7 +189,7 @@ impl Fifos {
                 pipe.reader.pump(&path, true, cx);
             }
             Err(e) => {
-                cx.fx.note(text::fifo_failed(&path, e));
+                pipe.trouble(&path, e, cx);
                 self.failed(&path, cx);
             }
         }
@@ -210,7 +213,7 @@ impl Fifos {
             }
             Err(Errno::EAGAIN) => pipe.open = Open::Full,
             Err(e) => {
-                cx.fx.note(text::fifo_failed(&path, e));
+                pipe.trouble(&path, e, cx);
                 self.failed(&path, cx);
             }
         }
@@ -317,6 +320,11 @@ impl Fifos {
 }
 
 impl Pipe {
+    fn trouble(&mut self, path: &str, e: Errno, cx: &mut Cx<'_>) {
+        if self.trouble.replace(e) != Some(e) {
+            cx.fx.note(text::fifo_failed(path, e));
+        }
+    }
     fn is_open(&self) -> bool {
         matches!(self.open, Open::Full | Open::Ready | Open::Writing)
     }
@@ -330,6 +338,7 @@ impl Pipe {
             open: Open::No,
             again: None,
             pause: AGAIN.0,
+            trouble: None,
             urgent: VecDeque::new(),
             backlog: VecDeque::new(),
             lost: 0,

@@ -15,7 +15,7 @@ use crate::vrrp::fsm::State;
 use crate::vrrp::text::{Limit, errno};
 use crate::wire::smtp::{self, Message, Replies, Reply};
 use core::net::{IpAddr, SocketAddr};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Letters that wait. A server that is away for long gets the last of a flapping night, not all of it.
 const QUEUE: usize = 64;
@@ -84,6 +84,8 @@ pub struct Mail {
     again: Option<Instant>,
     last: BTreeMap<String, &'static str>,
     overflow: Limit,
+    // Recipients that the server refused last time: told, so each is one line until it is taken again.
+    refused: BTreeSet<String>,
     give_up: Option<Instant>,
     frozen: bool,
 }
@@ -102,6 +104,7 @@ impl Mail {
             router: global.router_id.clone().unwrap_or_else(|| host.to_owned()),
             no_faults: more.no_email_faults,
         });
+        self.refused.clear();
         if self.settings.is_none() {
             self.queue.truncate(usize::from(self.session.is_some()));
         }
@@ -260,10 +263,12 @@ impl Mail {
         let to = |n: usize| settings.to.get(n).map(|to| (Step::To(n), smtp::rcpt_to(to)));
         let next = match s.step {
             Step::To(n) => {
+                let to_n = settings.to.get(n).map_or("", |to| to);
                 if good {
                     s.accepted += 1;
-                } else if let Some(to) = settings.to.get(n) {
-                    cx.fx.note(text::mail_recipient(to, &settings.host, &reply.text));
+                    self.refused.remove(to_n);
+                } else if self.refused.insert(to_n.to_owned()) {
+                    cx.fx.note(text::mail_recipient(to_n, &settings.host, &reply.text));
                 }
                 match to(n + 1) {
                     Some(next) => Some(next),

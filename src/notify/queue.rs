@@ -27,6 +27,8 @@ const AT_ONCE: usize = 16;
 const LONG: Duration = Duration::from_secs(60);
 /// At a stop: what still runs from before has so long until it makes room for `notify_stop`.
 const LONG_AT_STOP: Duration = Duration::from_secs(4);
+/// What was said when the configuration was read is not said again by the first state, which follows at once.
+const JUST_TOLD: Duration = Duration::from_secs(1);
 /// From SIGTERM to SIGKILL.
 pub(super) const HARD: Duration = Duration::from_secs(2);
 /// Bytes of a cause in the environment.
@@ -76,6 +78,8 @@ struct Slot {
     removed: bool,
     overflow: Limit,
     refused: Limit,
+    // When it was told at load what cannot run.
+    told_at_load: Option<Instant>,
 }
 
 /// See the module.
@@ -166,7 +170,8 @@ impl Slot {
         add(self.specific(told.what), &[]);
         let more = ["INSTANCE", name, told.what.word(), &told.priority.to_string()].map(str::to_owned);
         add(self.generic(told.what), &more);
-        for (keyword, program, why) in refusals {
+        let just_told = self.told_at_load.is_some_and(|at| cx.now.mono < at + JUST_TOLD);
+        for (keyword, program, why) in refusals.into_iter().filter(|_| !just_told) {
             if let Some(held_back) = self.refused.pass(cx.now.mono) {
                 cx.fx.note(text::refused(name, keyword, &program, &why, held_back));
             }
@@ -216,6 +221,7 @@ impl Hooks {
         slot.removed = false;
         slot.scripts = scripts.clone();
         let n = &slot.scripts;
+        let mut told = false;
         let all = [
             ("notify_master", &n.master),
             ("notify_backup", &n.backup),
@@ -228,7 +234,12 @@ impl Hooks {
         for (keyword, script) in all.into_iter().filter_map(|(k, s)| Some((k, s.as_ref()?))).chain(deleted) {
             if let (false, Err(why)) = (same, script::check(script)) {
                 cx.fx.note(text::refused(name, keyword, script::program(script), &why, 0));
+                told = true;
             }
+        }
+        if told {
+            // The state that follows at once does not say it again.
+            slot.told_at_load = Some(cx.now.mono);
         }
     }
 

@@ -61,7 +61,8 @@ impl Reader {
         if !pipe_is_there || self.over || self.run.is_some() || self.again.is_some_and(|at| at > cx.now.mono) {
             return;
         }
-        let Some(Ok(spec)) = self.script.as_ref().map(|s| script::spec(s, &[path.to_owned()])) else { return };
+        let Some(Ok(mut spec)) = self.script.as_ref().map(|s| script::spec(s, &[path.to_owned()])) else { return };
+        spec.alone = true;
         self.again = None;
         let number = cx.number();
         let child = cx.children.spawn(For::Hook(number), spec, cx.fx);
@@ -105,7 +106,7 @@ impl Reader {
         }
     }
 
-    /// Another process takes over: SIGTERM was all.
+    /// Another process takes over: SIGTERM was all; whoever ignores it is killed by the guard.
     pub fn hush(&mut self) {
         self.kill = None;
     }

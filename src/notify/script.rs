@@ -17,7 +17,7 @@ pub fn check(script: &Script) -> Result<(u32, u32), String> {
 pub fn spec(script: &Script, more: &[String]) -> Result<SpawnSpec, String> {
     let (uid, gid) = check(script)?;
     let argv = script.argv.iter().map(ToString::to_string).chain(more.iter().cloned()).collect();
-    Ok(SpawnSpec { argv, env: Vec::new(), uid, gid })
+    Ok(SpawnSpec { argv, env: Vec::new(), uid, gid, alone: false })
 }
 
 /// Its name, for people.

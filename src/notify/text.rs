@@ -15,6 +15,8 @@ fn more(held_back: u64) -> String {
 
 /// A hook's program cannot run; at load and when it should have.
 pub fn refused(whose: &str, keyword: &str, program: &str, why: &str, held_back: u64) -> Note {
+    // The program is named once.
+    let why = why.strip_prefix(program).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(why);
     note(Level::Error, format!("({whose}) {keyword} `{program}` is not run: {why}{}", more(held_back)))
 }
 /// A program ended otherwise than with 0.

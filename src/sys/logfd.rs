@@ -48,7 +48,7 @@ pub fn write_now(fd: impl AsFd, bytes: &[u8], is_socket: bool) -> io::Result<()>
         return Err(e);
     }
     // A terminal, or a file system that cannot promise: the best that can be known beforehand is whether there is room.
-    if !poll::writable(f) {
+    if !poll::writable(f, 0) {
         return Err(io::ErrorKind::WouldBlock.into());
     }
     // SAFETY: as above.

@@ -1,4 +1,4 @@
-//! poll(2): the one call the guard waits in.
+//! poll(2): the one call the guard and the helper wait in.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -12,10 +12,10 @@ pub fn readable(fds: &[BorrowedFd<'_>], millis: i32) -> io::Result<Vec<bool>> {
     Ok(list.iter().map(|p| p.revents != 0).collect())
 }
 
-/// Whether `fd` would take some bytes without waiting.
-pub fn writable(fd: BorrowedFd<'_>) -> bool {
+/// Whether `fd` would take some bytes now; if not, waits until it does or is broken, or until `millis` have passed (-1: for ever).
+pub fn writable(fd: BorrowedFd<'_>, millis: i32) -> bool {
     let mut list = [libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 }];
-    wait(&mut list, 0).is_ok() && list[0].revents & libc::POLLOUT != 0
+    wait(&mut list, millis).is_ok() && list[0].revents & libc::POLLOUT != 0
 }
 
 fn wait(list: &mut [libc::pollfd], millis: i32) -> io::Result<()> {

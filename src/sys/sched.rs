@@ -18,7 +18,7 @@ pub struct Wanted {
     pub rt_priority: Option<u8>,
     /// Nice value; `None`: leave it.
     pub nice: Option<i8>,
-    /// `RLIMIT_RTTIME`, microseconds; `None`: leave it, so that a long operation never kills the daemon.
+    /// `RLIMIT_RTTIME`, microseconds; `None`: none as far as we may lift it, so that a long operation never kills the daemon.
     pub rttime: Option<u64>,
     /// CPUs; empty: all.
     pub cpus: Vec<u16>,
@@ -50,6 +50,7 @@ pub fn apply(wanted: &Wanted) -> Outcome {
 /// For the guard: the core's priority, so that a core that died is back quickly on a busy machine; nobody it starts inherits that.
 /// Refusals are the core's to tell.
 pub fn apply_to_guard(rt_priority: Option<u8>) {
+    lift_rttime();
     // SAFETY: all-zero is a valid sched_param; it outlives the call.
     unsafe {
         let mut p: libc::sched_param = core::mem::zeroed();
@@ -91,12 +92,26 @@ fn nice(wanted: &Wanted, out: &mut Outcome) {
 }
 
 fn rttime(wanted: &Wanted, out: &mut Outcome) {
-    let Some(us) = wanted.rttime else { return };
+    let Some(us) = wanted.rttime else { return lift_rttime() };
     let l = libc::rlimit { rlim_cur: us, rlim_max: us };
     // SAFETY: `l` outlives the call.
     match unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &l) } {
         0 => out.done.push(format!("RLIMIT_RTTIME {us} us")),
         _ => out.refused.push(format!("RLIMIT_RTTIME {us} us refused: {}", io::Error::last_os_error())),
+    }
+}
+
+/// Whoever started us may have set a limit, and its signal ends a process that reads a long configuration, say. With
+/// CAP_SYS_RESOURCE there is none then, otherwise it is as high as it may be.
+fn lift_rttime() {
+    let none = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let mut has = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both outlive the calls.
+    unsafe {
+        if libc::setrlimit(libc::RLIMIT_RTTIME, &none) < 0 && libc::getrlimit(libc::RLIMIT_RTTIME, &mut has) == 0 {
+            has.rlim_cur = has.rlim_max;
+            libc::setrlimit(libc::RLIMIT_RTTIME, &has);
+        }
     }
 }
 

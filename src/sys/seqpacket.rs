@@ -38,7 +38,20 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// An empty message would look like the end of the file at the other side, and is refused (`InvalidInput`), as are more than
 /// [`MOST_FDS`] fds.
 pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    if bytes.is_empty() || fds.len() > MOST_FDS {
+    if bytes.is_empty() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    send_to(fd.as_fd(), None, bytes, fds)
+}
+
+/// As [`send`], from any unix socket that keeps messages apart, to whom it is connected or to that address.
+pub(super) fn send_to(
+    fd: BorrowedFd<'_>,
+    to: Option<(&libc::sockaddr_un, libc::socklen_t)>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    if fds.len() > MOST_FDS || to.is_some_and(|(a, len)| len as usize > size_of_val(a)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
@@ -48,6 +61,10 @@ pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<(
     let mut m: libc::msghdr = unsafe { core::mem::zeroed() };
     m.msg_iov = &raw mut part;
     m.msg_iovlen = 1;
+    if let Some((address, len)) = to {
+        m.msg_name = (&raw const *address).cast_mut().cast();
+        m.msg_namelen = len;
+    }
     if !fds.is_empty() {
         m.msg_control = control.as_mut_ptr().cast();
         // SAFETY: arithmetic only.
@@ -64,8 +81,8 @@ pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<(
             }
         }
     }
-    // SAFETY: everything `m` points at outlives the call and is only read.
-    let sent = unsafe { libc::sendmsg(fd.as_fd().as_raw_fd(), &raw const m, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    // SAFETY: everything `m` points at outlives the call and is only read; the address is as long as is said (checked above).
+    let sent = unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const m, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
     match usize::try_from(sent) {
         Ok(n) if n == bytes.len() => Ok(()),
         // Cannot be: the kernel takes a message whole.
@@ -74,50 +91,24 @@ pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<(
     }
 }
 
-/// Waits until `fd` takes a message or is broken. Never on the loop.
-pub fn wait_for_room(fd: impl AsFd) {
-    let mut p = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one entry, which outlives the call. A signal ends the wait early, and the caller tries again.
-    unsafe { libc::poll(&raw mut p, 1, -1) };
-}
-
-/// The socket our parent put at `number`: ours from now on, non-blocking, closed by exec. An error if there is none. To be called
-/// once for a number, before this process opens anything.
-pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    let mut kind = 0i32;
-    let mut len = size_of::<i32>() as libc::socklen_t;
-    // SAFETY: an int and its length to write to, which outlive the call.
-    let r = unsafe { libc::getsockopt(number, libc::SOL_SOCKET, libc::SO_TYPE, (&raw mut kind).cast(), &raw mut len) };
-    if r < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if kind != libc::SOCK_SEQPACKET {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // SAFETY: no pointers; the fd is open.
-    let set = unsafe {
-        libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) >= 0
-            && libc::fcntl(number, libc::F_SETFL, libc::O_NONBLOCK) >= 0
-    };
-    if !set {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: it is open and was given to this process by exec; nothing here has taken it yet (see above).
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
 /// Takes one message: its length, and its fds (closed by exec). `None`: there is none now. A length of 0: the other end is
 /// closed and everything it sent has been taken. A message longer than `buf`, or with more than [`MOST_FDS`] fds, is gone
 /// and an error (`InvalidData`).
 pub fn recv(fd: impl AsFd, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
-    match take(fd.as_fd(), buf) {
+    let got = match take(fd.as_fd(), buf, false) {
         // The other end closed with messages of ours unread. That is said once, in front of what it had sent before.
-        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => take(fd.as_fd(), buf),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => take(fd.as_fd(), buf, false),
         r => r,
+    };
+    match got {
+        Ok(message) => Ok(Some(message)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        Err(e) => Err(e),
     }
 }
 
-fn take(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+/// One message with its fds; waits as long as the socket does if it may `wait`.
+pub(super) fn take(fd: BorrowedFd<'_>, buf: &mut [u8], wait: bool) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut part = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
     let mut control = [0u64; CONTROL];
     // SAFETY: an all-zero msghdr is valid.
@@ -126,15 +117,10 @@ fn take(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<Own
     m.msg_iovlen = 1;
     m.msg_control = control.as_mut_ptr().cast();
     m.msg_controllen = size_of_val(&control);
+    let flags = libc::MSG_CMSG_CLOEXEC | if wait { 0 } else { libc::MSG_DONTWAIT };
     // SAFETY: everything `m` points at outlives the call, and the lengths are those of the buffers.
-    let got = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut m, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) };
-    let Ok(n) = usize::try_from(got) else {
-        let e = io::Error::last_os_error();
-        return match e.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
-            _ => Err(e),
-        };
-    };
+    let got = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut m, flags) };
+    let n = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
     let mut fds = Vec::new();
     // SAFETY: the kernel filled `control` and set `msg_controllen`; the CMSG functions stay within it. Each int behind an
     // SCM_RIGHTS header is a fresh fd that nobody else has, taken once.
@@ -154,7 +140,7 @@ fn take(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<Own
     if m.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(Some((n, fds)))
+    Ok((n, fds))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Unix sockets of the guard: the one it is asked things on (SOCK_SEQPACKET: a message is a message), and datagrams to the
 //! service manager. Nothing here waits, except in a client that set a limit.
 //!
-//! Read first: `socket.rs` for the others. Deliberately absent: credentials by message; SO_PEERCRED is what the kernel noted
+//! Read first: `seqpacket.rs` (messages with fds). Deliberately absent: credentials by message; SO_PEERCRED is what the kernel noted
 //! when the peer connected, and cannot be made up.
 
+use super::seqpacket;
 use crate::time::Duration;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -146,76 +147,15 @@ pub fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     count(unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags) })
 }
 
-// Room for one fd beside a message, aligned as the kernel wants it.
-#[repr(C, align(8))]
-struct OneFd([u8; 64]);
-
-fn fd_space() -> usize {
-    // SAFETY: arithmetic on a constant.
-    unsafe { libc::CMSG_SPACE(size_of::<RawFd>() as u32) as usize }
-}
-
-fn send_to(to: Option<&Address>, fd: BorrowedFd<'_>, bytes: &[u8], gift: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let mut iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let mut room = OneFd([0; 64]);
-    // SAFETY: all-zero is a valid msghdr.
-    let mut msg: libc::msghdr = unsafe { core::mem::zeroed() };
-    msg.msg_iov = &raw mut iov;
-    msg.msg_iovlen = 1;
-    if let Some(to) = to {
-        msg.msg_name = to.as_ptr().cast_mut().cast();
-        msg.msg_namelen = to.1;
-    }
-    if let Some(gift) = gift {
-        msg.msg_control = room.0.as_mut_ptr().cast();
-        msg.msg_controllen = fd_space();
-        // SAFETY: the control buffer is larger than one header with one fd (64 bytes against 24), so that the first header
-        // exists and has room for it.
-        unsafe {
-            let c = libc::CMSG_FIRSTHDR(&raw const msg);
-            (*c).cmsg_level = libc::SOL_SOCKET;
-            (*c).cmsg_type = libc::SCM_RIGHTS;
-            (*c).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as usize;
-            core::ptr::write_unaligned(libc::CMSG_DATA(c).cast::<RawFd>(), gift.as_raw_fd());
-        }
-    }
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: everything `msg` points to lives until after the call and is only read.
-    count(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const msg, flags) }).map(drop)
-}
-
 /// One message without waiting, on a connected socket, with a file descriptor if there is one to give.
 pub fn send(fd: BorrowedFd<'_>, bytes: &[u8], gift: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    send_to(None, fd, bytes, gift)
+    seqpacket::send_to(fd, None, bytes, gift.as_slice())
 }
 
-/// One message and the file descriptor that came with it. Waits as long as the socket does.
+/// One message and the file descriptor that came with it. Waits as long as the socket does. A message longer than `buf` is an
+/// error (`InvalidData`).
 pub fn recv_with_fd(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut iov = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
-    let mut room = OneFd([0; 64]);
-    // SAFETY: all-zero is a valid msghdr.
-    let mut msg: libc::msghdr = unsafe { core::mem::zeroed() };
-    msg.msg_iov = &raw mut iov;
-    msg.msg_iovlen = 1;
-    msg.msg_control = room.0.as_mut_ptr().cast();
-    // One fd and no more: those that do not fit are closed by the kernel.
-    msg.msg_controllen = fd_space();
-    // SAFETY: everything `msg` points to lives until after the call and is written to within its length.
-    let n = count(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut msg, libc::MSG_CMSG_CLOEXEC) })?;
-    let mut got = None;
-    // SAFETY: the kernel filled the control buffer up to msg_controllen; CMSG_FIRSTHDR is null when that holds no header.
-    unsafe {
-        let c = libc::CMSG_FIRSTHDR(&raw const msg);
-        let whole = libc::CMSG_LEN(size_of::<RawFd>() as u32) as usize;
-        if !c.is_null()
-            && (*c).cmsg_level == libc::SOL_SOCKET
-            && (*c).cmsg_type == libc::SCM_RIGHTS
-            && (*c).cmsg_len >= whole
-        {
-            got = Some(OwnedFd::from_raw_fd(core::ptr::read_unaligned(libc::CMSG_DATA(c).cast::<RawFd>())));
-        }
-    }
-    Ok((n, got))
+    seqpacket::take(fd, buf, true).map(|(n, fds)| (n, fds.into_iter().next()))
 }
 
 /// A datagram socket to send from; it has no name and receives nothing.
@@ -225,7 +165,8 @@ pub fn datagram() -> io::Result<OwnedFd> {
 
 /// One datagram without waiting to a path, or to `@name` in the abstract name space.
 pub fn send_datagram(from: &OwnedFd, to: &str, bytes: &[u8], gift: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    send_to(Some(&Address::of(to.as_bytes(), true)?), from.as_fd(), bytes, gift)
+    let to = Address::of(to.as_bytes(), true)?;
+    seqpacket::send_to(from.as_fd(), Some((&to.0, to.1)), bytes, gift.as_slice())
 }
 
 /// Whether a file descriptor survives an execve.

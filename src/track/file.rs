@@ -17,12 +17,13 @@ pub struct File {
     value: Option<i32>,
     // Told, so that the same trouble is one line.
     trouble: Option<Errno>,
+    wordy: bool,
 }
 
 impl File {
     /// Not started.
     pub fn new(key: TrackKey, cfg: TrackFile) -> File {
-        File { key, cfg, watch: None, value: None, trouble: None }
+        File { key, cfg, watch: None, value: None, trouble: None, wordy: false }
     }
     /// Its configuration.
     pub fn cfg(&self) -> &TrackFile {
@@ -59,6 +60,10 @@ impl File {
             && let Some(e) = trouble
         {
             cx.fx.note(text::file_unreadable(&self.cfg.name, e));
+        }
+        let wordy = wordy(result.unwrap_or_default());
+        if !core::mem::replace(&mut self.wordy, wordy) && wordy {
+            cx.fx.note(text::file_wordy(&self.cfg.name));
         }
         let value = match parse(result.unwrap_or_default()) {
             Ok(value) => value,
@@ -108,9 +113,26 @@ fn parse(bytes: &[u8]) -> Result<i32, String> {
     i32::try_from(if negative { -n } else { n }).map_err(|_| shown)
 }
 
+/// Whether there is something, and it does not begin with a number.
+fn wordy(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii();
+    let number = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
+    !text.is_empty() && !number.first().is_some_and(u8::is_ascii_digit)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, wordy};
+
+    #[test]
+    fn words_are_no_number() {
+        for bytes in [&b"abc"[..], b"-", b"\xff1", b" up\n", b"--1"] {
+            assert!(wordy(bytes), "{:?}", String::from_utf8_lossy(bytes));
+        }
+        for bytes in [&b""[..], b" \n", b"0", b"-3\n", b"+7 seconds"] {
+            assert!(!wordy(bytes), "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
 
     #[test]
     fn numbers_are_read_as_strtol_does() {

@@ -52,6 +52,8 @@ pub struct Script {
     wanting: Option<Instant>,
     status: u8,
     retired: bool,
+    // Its runs had to be killed, and that was told: each further one is not.
+    stubborn: bool,
 }
 
 impl Script {
@@ -66,6 +68,7 @@ impl Script {
                     env: Vec::new(),
                     uid: *uid,
                     gid: *gid,
+                    alone: false,
                 }),
                 Ready::Refused(why) => Err(why.clone()),
                 Ready::Unknown => Err("nobody has looked at its program".into()),
@@ -86,6 +89,7 @@ impl Script {
             wanting: None,
             status: 0,
             retired: false,
+            stubborn: false,
         }
     }
     /// Its configuration.
@@ -161,7 +165,7 @@ impl Script {
         }
         cx.timers.set(Due::TrackRun(self.key), self.due);
         if let Some(run) = &mut self.run {
-            if !core::mem::replace(&mut run.skipped, true) {
+            if !core::mem::replace(&mut run.skipped, true) && !self.stubborn {
                 cx.fx.note(text::already_running(&self.name));
             }
             return run.asked && self.timed_out(cx);
@@ -182,7 +186,7 @@ impl Script {
         let first = !core::mem::replace(&mut run.asked, true);
         let wait = if first { GRACE } else { AGAIN };
         if !first {
-            if run.kills == 0 {
+            if run.kills == 0 && !self.stubborn {
                 cx.fx.note(text::ignores_term(&self.name));
             }
             run.kills = run.kills.saturating_add(1);
@@ -199,7 +203,8 @@ impl Script {
         if self.retired {
             return false;
         }
-        if run.skipped {
+        let stubborn = core::mem::replace(&mut self.stubborn, run.kills > 0);
+        if run.skipped && !stubborn {
             cx.fx.note(text::idle_again(&self.name, cx.now.mono.since(run.since)));
         }
         if run.asked {

@@ -81,6 +81,10 @@ pub fn file_invalid(name: &str, text: &str, value: i32) -> Note {
         format!("Invalid number {text} read from tracked file {name} - ignoring; its status stays {value}"),
     )
 }
+/// There is something in it, and no number.
+pub fn file_wordy(name: &str) -> Note {
+    note(Level::Warning, format!("Tracked file {name} holds no number; its status is 0"))
+}
 /// It is there and cannot be read.
 pub fn file_unreadable(name: &str, e: Errno) -> Note {
     note(Level::Warning, format!("Tracked file {name} cannot be read: {}; its status is 0", errno(e)))

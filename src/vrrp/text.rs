@@ -29,6 +29,8 @@ pub fn errno(e: Errno) -> String {
     let name = match e.0 {
         1 => "operation not permitted",
         2 => "no such file or directory",
+        3 => "no such process",
+        5 => "input/output error",
         6 => "no such device or address",
         8 => "not a program",
         11 => "would block",
@@ -36,8 +38,14 @@ pub fn errno(e: Errno) -> String {
         13 => "permission denied",
         17 => "exists already",
         19 => "no such device",
+        20 => "not a directory",
+        21 => "is a directory",
         22 => "invalid argument",
         23 | 24 => "too many open files",
+        28 => "no space left on device",
+        30 => "read-only file system",
+        32 => "broken pipe",
+        40 => "too many symbolic links",
         99 => "address not available",
         100 => "network is down",
         101 => "network is unreachable",
@@ -224,8 +232,8 @@ pub fn dropped_addresses(n: usize) -> Note {
     note(Level::Notice, format!("removing {n} virtual address(es) that this configuration does not have any more"))
 }
 /// Tracking changed the priority.
-pub fn priority(name: &str, from: u8, to: u8) -> Note {
-    note(Level::Notice, format!("({name}) Changing effective priority from {from} to {to}"))
+pub fn priority(name: &str, from: u8, to: u8, why: &str) -> Note {
+    note(Level::Notice, format!("({name}) Changing effective priority from {from} to {to}: {why}"))
 }
 /// A packet was dropped; `more` of its kind were not logged.
 pub fn rejected(name: &str, reason: &str, from: IpAddr, total: u64, more: u64) -> Note {

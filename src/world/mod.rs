@@ -82,6 +82,8 @@ pub struct View {
     pub family: Family,
     /// Priority as advertised.
     pub effective_priority: u8,
+    /// Why it is in FAULT, or what moved its priority; may be empty.
+    pub reasons: String,
     /// As it would be armed now.
     pub master_down_interval: Duration,
     /// What is waited in silence after a start or a fault; longer for `nopreempt`.
@@ -102,6 +104,9 @@ impl core::fmt::Display for View {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let s = &self.stats;
         write!(f, "{} VRID {} priority {}", self.state.word(), self.vrid, self.effective_priority)?;
+        if !self.reasons.is_empty() {
+            write!(f, " ({})", self.reasons)?;
+        }
         if let Some(m) = self.master {
             write!(f, ", master {m}")?;
         }
@@ -436,6 +441,7 @@ impl World {
                 vrid: vi.cfg().vrid,
                 family: vi.cfg().family,
                 effective_priority: vi.priority(),
+                reasons: vi.reasons(),
                 master_down_interval: vi.master_down_interval(),
                 first_wait: vi.first_wait(),
                 master: vi.master(),

@@ -6,7 +6,7 @@
 use kalived::config::check::{Host, Look};
 use kalived::config::diag::Diags;
 use kalived::config::dump::dump;
-use kalived::config::image::{self, HEADER};
+use kalived::config::image;
 use kalived::config::model::vrrp::ParamMatch;
 use kalived::config::node::Node;
 use kalived::config::source::{FileError, Files, Sources, Span};
@@ -97,20 +97,12 @@ pub fn line(data: &[u8]) {
     }
 }
 
-/// Bytes to a model, as they are and with a header that fits.
+/// Bytes to a model, as they are and as two sections with a header that fits: the length of the first 4, the first, the second.
 pub fn image(data: &[u8]) {
     let _ = image::decode(data);
-    if data.len() < 4 {
-        return;
-    }
-    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(data);
-    let mut bytes = Vec::with_capacity(HEADER + data.len());
-    bytes.extend_from_slice(&image::MAGIC);
-    bytes.extend_from_slice(&image::VERSION.to_le_bytes());
-    bytes.extend_from_slice(&[0, 0]);
-    bytes.extend_from_slice(&(data.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&crc.to_le_bytes());
-    bytes.extend_from_slice(data);
+    let Some((len, body)) = data.split_first_chunk() else { return };
+    let Some((vrrp, lvs)) = body.split_at_checked(u32::from_le_bytes(*len) as usize) else { return };
+    let bytes = image::seal(vrrp, lvs).expect("small");
     if let Ok(config) = image::decode(&bytes) {
         let again = image::encode(&config).expect("no larger than before");
         assert_eq!(image::decode(&again), Ok(config));
@@ -131,7 +123,7 @@ pub fn helper(data: &[u8]) {
         let _ = matching::lives(state);
         let argv: Vec<String> = String::from_utf8_lossy(what).split(' ').map(str::to_owned).collect();
         for compare in [ParamMatch::Unset, ParamMatch::Exact, ParamMatch::Initial, ParamMatch::Partial] {
-            let p = Pattern::new(&argv, compare, data.len() % 2 == 0);
+            let p = Pattern::new(&argv, compare, data.len().is_multiple_of(2));
             // What is read of a command line decides as all of it does.
             let read = process.get(..p.needs().unwrap_or(0)).unwrap_or(process);
             assert_eq!(p.matches(comm, read), p.matches(comm, process));

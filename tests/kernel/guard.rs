@@ -7,12 +7,12 @@ use crate::lab::{Host, IFACE, Lab, skip, until, until_true};
 use std::process::{Child, Command, Stdio};
 
 /// The process with this role.
-fn role(daemon: &Daemon, word: &str) -> Option<u32> {
+pub fn role(daemon: &Daemon, word: &str) -> Option<u32> {
     let is = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.contains(word));
     daemon.pids().into_iter().find(is)
 }
 
-fn kill(pid: u32) {
+pub fn kill(pid: u32) {
     assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().is_ok_and(|s| s.success()), "{pid} lives");
 }
 
@@ -23,7 +23,7 @@ fn kill_core(daemon: &Daemon) {
     until("another core", || role(daemon, "--core").filter(|c| *c != core));
 }
 
-fn ask(daemon: &Daemon, word: &str) -> (Option<i32>, String) {
+pub fn ask(daemon: &Daemon, word: &str) -> (Option<i32>, String) {
     let out = Command::new(executable(Program::Kalived))
         .args([word, "-p"])
         .arg(daemon.pid_file())
@@ -33,10 +33,10 @@ fn ask(daemon: &Daemon, word: &str) -> (Option<i32>, String) {
 }
 
 /// `ip monitor address` on a host: whether the VIP ever left.
-struct Monitor(Child, std::path::PathBuf);
+pub struct Monitor(Child, std::path::PathBuf);
 
 impl Monitor {
-    fn on(lab: &Lab, host: &Host) -> Monitor {
+    pub fn on(lab: &Lab, host: &Host) -> Monitor {
         let path = lab.path("monitor.txt");
         let out = std::fs::File::create(&path).expect("the lab's directory is writable");
         let child = host.command("ip").args(["-o", "monitor", "address"]).stdout(out).stderr(Stdio::null()).spawn();
@@ -48,10 +48,10 @@ impl Monitor {
         });
         monitor
     }
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         std::fs::read_to_string(&self.1).unwrap_or_default()
     }
-    fn lost_the_vip(&self) -> bool {
+    pub fn lost_the_vip(&self) -> bool {
         self.text().lines().any(|l| l.contains("Deleted") && l.contains(VIP))
     }
 }
@@ -64,7 +64,7 @@ impl Drop for Monitor {
 }
 
 /// A Master on a and a Backup on b.
-fn pair(lab: &Lab, a: &Host, b: &Host) -> (Daemon, Daemon) {
+pub fn pair(lab: &Lab, a: &Host, b: &Host) -> (Daemon, Daemon) {
     let master = lab.start(a, &Conf::v3(150));
     master.await_state(State::Master);
     let backup = lab.start(b, &Conf::v3(100));

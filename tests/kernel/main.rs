@@ -3,7 +3,7 @@
 //! Read first: `../lab/mod.rs`. Modules: `life` (take-over and stop), `vectors` (every wire vector injected), `traps_election`,
 //! `traps_interface`, `traps_process` (scenarios that hurt users of keepalived; the numbers are those of the collected list of
 //! demands), `bad_input` (floods of malformed adverts), `bad_config` (files with mistakes), `seeds` (the pairs of the tutorials, with real
-//! nginx and Apache).
+//! nginx and Apache), `guard` and `guard_faults` (processes that die, hang, or are replaced), `traps_life` (starts, ends and limits).
 
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -11,10 +11,13 @@ mod lab;
 mod bad_config;
 mod bad_input;
 mod guard;
+mod guard_faults;
 mod life;
 mod seeds;
+mod tracking;
 mod traps_election;
 mod traps_interface;
+mod traps_life;
 mod traps_process;
 mod traps_reload;
 mod traps_scripts;

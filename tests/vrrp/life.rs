@@ -69,7 +69,7 @@ fn priority_zero_shortens_the_wait_to_skew() {
     b.rx(&v2(), PEER, 0, S);
     assert_eq!(b.left(Due::MasterDown), Some(ns(609_375_000)), "R-062");
     b.run(S);
-    assert_eq!(b.logged("Entering MASTER STATE: 198.18.0.30 stopped (priority 0)"), 1, "{:?}", b.log);
+    assert_eq!(b.logged("Entering MASTER STATE: 198.18.0.30 stepped down (priority 0)"), 1, "{:?}", b.log);
 }
 
 #[test]

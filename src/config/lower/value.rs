@@ -269,7 +269,7 @@ impl<'a> Cx<'a> {
         }
         let Some(found) = word(stmt, *next) else {
             let text = format!("`{}` without a value; {}", k.name, self.without(k));
-            self.error(stmt.span(), text).help(format!("write `{} {}`", k.name, k.args));
+            self.error(stmt.span(), text).torn().help(format!("write `{} {}`", k.name, k.args));
             return None;
         };
         *next += 1;

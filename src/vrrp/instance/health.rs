@@ -96,8 +96,9 @@ impl Instance {
             }
             SockState::Opening(_) | SockState::None | SockState::Ready(_) => {}
         }
-        let (weight, waits) = self.tracked(&mut faults, cx);
-        self.set_priority(weight, cx);
+        let (weight, why, waits) = self.tracked(&mut faults, cx);
+        self.set_priority(weight, &why, cx);
+        self.weighed = why;
         if let Some(mtu) = link.map(|l| l.mtu) {
             self.set_listed(mtu, cx);
         }
@@ -135,7 +136,7 @@ impl Instance {
         }
     }
 
-    pub(super) fn set_priority(&mut self, weight: i64, cx: &mut Cx<'_>) {
+    pub(super) fn set_priority(&mut self, weight: i64, why: &str, cx: &mut Cx<'_>) {
         // an owner is one whatever is tracked. R-011: weights stay within 1..=254, whatever they add up to.
         let new = match self.owner() {
             true => 255,
@@ -146,7 +147,7 @@ impl Instance {
             return;
         }
         if self.state != State::Init {
-            cx.fx.note(text::priority(&self.cfg.name, old, new));
+            cx.fx.note(text::priority(&self.cfg.name, old, new, why));
         }
         self.packet = None;
         match self.state {

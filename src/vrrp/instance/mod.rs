@@ -150,6 +150,8 @@ pub struct Instance {
     // Said that it waits for a tracker's first result.
     waits: bool,
     priority: u8,
+    // What the priority comes from, in words.
+    weighed: String,
     // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
     master_interval: Duration,
     master: Option<IpAddr>,
@@ -187,6 +189,7 @@ impl Instance {
             since: Now::default(),
             entered: None,
             faults: BTreeSet::new(),
+            weighed: String::new(),
             waits: false,
             priority: cfg.priority,
             master_interval: cfg.advert_int,
@@ -238,6 +241,13 @@ impl Instance {
     /// Why it is in FAULT.
     pub fn faults(&self) -> &BTreeSet<Fault> {
         &self.faults
+    }
+    /// Why it is as it is, for a status line: the faults, or what moves its priority; empty: nothing does.
+    pub fn reasons(&self) -> String {
+        if self.state == State::Fault {
+            return self.fault_list();
+        }
+        if self.priority == self.cfg.priority { String::new() } else { self.weighed.clone() }
     }
     /// Counters.
     pub fn stats(&self) -> &Stats {
@@ -357,7 +367,7 @@ impl Instance {
         let s = &self.silence;
         let quiet = s.since.map_or_else(String::new, |t| format!(" for {}", text::span(now.since(t))));
         let mut cause = match (s.zero_from, s.preempting) {
-            (Some(from), _) => format!("{from} stopped (priority 0)"),
+            (Some(from), _) => format!("{from} stepped down (priority 0)"),
             (None, Some((from, p))) if self.preempt_delay_over => {
                 let delay = text::span(self.cfg.preempt_delay);
                 format!("preempting {from}: priority {} > {p}, preempt_delay {delay} elapsed", self.priority)

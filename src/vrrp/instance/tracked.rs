@@ -5,6 +5,7 @@
 
 use super::{Cx, Fault, Instance};
 use crate::track::{Kind, Verdict};
+use core::fmt::Write;
 use std::collections::BTreeSet;
 
 /// A file's number times its weight from here down is a fault, and from here up counts so much (keepalived's bounds).
@@ -15,42 +16,63 @@ struct Sum {
     owner: bool,
     weight: i64,
     faults: BTreeSet<Fault>,
+    // What moved the sum, in words; how much more there is than a line holds.
+    why: String,
+    named: usize,
 }
+
+/// So many reasons are named in a line; who has more trackers than that asks for the status of each.
+const NAMED: usize = 8;
 
 impl Sum {
     // Above 0: added while up. Below 0: subtracted while down. 0: down is a fault. `reverse` negates what is added, and makes up the
     // fault.
-    fn add(&mut self, weight: i32, reverse: bool, up: bool, fault: impl FnOnce() -> Fault) {
+    fn add(&mut self, weight: i32, reverse: bool, up: bool, what: (&str, &str), fault: impl FnOnce() -> Fault) {
         let weight = i64::from(weight);
         if weight == 0 || self.owner {
             if up == reverse {
                 self.faults.insert(fault());
             }
         } else if up == (weight > 0) {
-            self.weight += if reverse { -weight } else { weight };
+            self.count(if reverse { -weight } else { weight }, what);
         }
     }
 
-    fn add_file(&mut self, weight: i32, reverse: bool, value: i32, fault: impl FnOnce() -> Fault) {
+    // A file says its number, never up or down.
+    fn add_file(&mut self, weight: i32, reverse: bool, value: i32, name: &str) {
+        let fault = || Fault::File(name.to_owned(), value);
+        let what = (Kind::File.word(), name);
         if weight == 0 || self.owner {
-            return self.add(0, reverse, value == 0, fault);
+            return self.add(0, reverse, value == 0, what, fault);
         }
         // Two 32-bit numbers: fits.
         let product = i64::from(value) * i64::from(weight);
         match if reverse { -product } else { product } {
             w if w <= FILE.0 => drop(self.faults.insert(fault())),
-            w => self.weight += w.min(FILE.1),
+            w => self.count(w.min(FILE.1), what),
+        }
+    }
+
+    fn count(&mut self, weight: i64, (kind, name): (&str, &str)) {
+        self.weight += weight;
+        if weight != 0 {
+            self.named += 1;
+            if self.named <= NAMED {
+                let _ = write!(self.why, ", {kind} {name} {weight:+}");
+            }
         }
     }
 }
 
 impl Instance {
-    // Adds the faults of what is tracked; the weight, and what without weight has no result yet.
-    pub(super) fn tracked(&self, faults: &mut BTreeSet<Fault>, cx: &Cx<'_>) -> (i64, BTreeSet<Fault>) {
-        let mut sum = Sum { owner: self.owner(), weight: 0, faults: core::mem::take(faults) };
+    // Adds the faults of what is tracked; the weight with what it comes from, and what without weight has no result yet.
+    pub(super) fn tracked(&self, faults: &mut BTreeSet<Fault>, cx: &Cx<'_>) -> (i64, String, BTreeSet<Fault>) {
+        let faults_before = core::mem::take(faults);
+        let mut sum = Sum { owner: self.owner(), weight: 0, faults: faults_before, why: String::new(), named: 0 };
         let mut waits = BTreeSet::new();
         for t in &self.cfg.track_interfaces {
-            sum.add(t.weight.into(), t.reverse, cx.links.is_up(&t.name), || Fault::Tracked(t.name.clone()));
+            let (up, what) = (cx.links.is_up(&t.name), ("interface", t.name.as_str()));
+            sum.add(t.weight.into(), t.reverse, up, what, || Fault::Tracked(t.name.clone()));
         }
         for kind in Kind::ALL {
             for line in kind.lines(&self.cfg.more.tracks) {
@@ -61,8 +83,8 @@ impl Instance {
                     Verdict::Waiting if weight == 0 || sum.owner => drop(waits.insert(Fault::Waiting(kind, name()))),
                     // On neither side of its weight.
                     Verdict::Waiting => {}
-                    Verdict::Value(n) => sum.add_file(weight, reverse, n, || Fault::File(name(), n)),
-                    Verdict::Up(up) => sum.add(weight, reverse, up, || match kind {
+                    Verdict::Value(n) => sum.add_file(weight, reverse, n, &line.name),
+                    Verdict::Up(up) => sum.add(weight, reverse, up, (kind.word(), &line.name), || match kind {
                         Kind::Script => Fault::Script(name()),
                         Kind::Process => Fault::Process(name()),
                         Kind::Check => Fault::Check(name()),
@@ -73,6 +95,10 @@ impl Instance {
             }
         }
         *faults = sum.faults;
-        (sum.weight, waits)
+        let mut why = format!("priority {}{}", self.cfg.priority, sum.why);
+        if sum.named > NAMED {
+            let _ = write!(why, " and {} more", sum.named - NAMED);
+        }
+        (sum.weight, why, waits)
     }
 }
