@@ -152,6 +152,8 @@ pub struct InstanceShot {
     pub stats: Vec<u64>,
     /// The state last told to hooks, as `state`; `None`: none yet.
     pub notified: Option<u8>,
+    /// The state that the pipes were told last, as `state`; it may differ while a hook is slow or a pipe full.
+    pub piped: Option<u8>,
 }
 
 /// One tracker.
@@ -183,6 +185,7 @@ mod tests {
             addrs: vec![(3, [10, 0, 0, 100].into(), 32)],
             stats: vec![1, 2, u64::MAX],
             notified: Some(2),
+            piped: Some(1),
             ..InstanceShot::default()
         };
         let track = TrackShot { kind: "file".into(), name: "f".into(), value: Some(-3) };

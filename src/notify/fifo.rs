@@ -5,6 +5,7 @@
 //! soon as there is room the reader gets `RESYNC "kalived" LOST <n>`, the latest of the lost states of each virtual router, and
 //! then what waited. Deliberately absent: the pipe for virtual servers, which has no events yet.
 
+use super::change::What;
 use super::reader::Reader;
 use super::{Cx, text};
 use crate::config::model::global::{Fifo, GlobalMore};
@@ -13,6 +14,7 @@ use crate::effect::Effect;
 use crate::event::{ChildEnd, Errno};
 use crate::id::{Arena, FifoKey, FifoMark};
 use crate::time::{Duration, Instant, earliest};
+use crate::vrrp::fsm::State;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,7 +31,7 @@ const AT_STOP: Duration = Duration::from_secs(2);
 struct Line {
     who: String,
     // About a state: the latest such line is worth keeping.
-    state: bool,
+    state: Option<What>,
     text: Bytes,
 }
 
@@ -70,6 +72,9 @@ pub struct Fifos {
     pipes: BTreeMap<String, Pipe>,
     keys: Arena<FifoMark, String>,
     stop_began: Option<Instant>,
+    // By name: the state of the last line that was taken, by whichever pipe.
+    told: BTreeMap<String, State>,
+    dirty: bool,
 }
 
 /// `INSTANCE "name" STATE PRIO`, or `GROUP` in its place.
@@ -145,8 +150,8 @@ impl Fifos {
         self.pipes.retain(|_, p| !(p.gone && p.reader.idle()));
     }
 
-    /// A line for every pipe; `state`: it says a state.
-    pub fn tell(&mut self, who: &str, state: bool, text: &Bytes, cx: &mut Cx<'_>) {
+    /// A line for every pipe; `state`: it says this about the state.
+    pub fn tell(&mut self, who: &str, state: Option<What>, text: &Bytes, cx: &mut Cx<'_>) {
         for (path, pipe) in self.pipes.iter_mut().filter(|(_, p)| !p.gone) {
             pipe.backlog.push_back(Line { who: who.to_owned(), state, text: text.clone() });
             // The one on its way is the first of `backlog` where nothing is urgent.
@@ -158,7 +163,7 @@ impl Fifos {
                     cx.fx.note(text::fifo_full(path));
                 }
                 pipe.lost += 1;
-                if old.state {
+                if old.state.is_some() {
                     pipe.lost_states.insert(old.who.clone(), old);
                 }
             }
@@ -200,8 +205,9 @@ impl Fifos {
         match result {
             Ok(()) => {
                 pipe.open = Open::Ready;
-                if pipe.urgent.pop_front().is_none() {
-                    pipe.backlog.pop_front();
+                let line = pipe.urgent.pop_front().or_else(|| pipe.backlog.pop_front());
+                if let Some(Line { who, state: Some(What::State(s)), .. }) = line {
+                    self.dirty |= self.told.insert(who, s) != Some(s);
                 }
                 pump(pipe, cx);
             }
@@ -253,6 +259,29 @@ impl Fifos {
     /// Ends the readers without delay.
     pub fn kill(&mut self, cx: &mut Cx<'_>) {
         self.pipes.values_mut().for_each(|p| p.reader.kill(cx));
+    }
+
+    /// Whether there is no pipe.
+    pub fn is_empty(&self) -> bool {
+        self.pipes.is_empty()
+    }
+    /// The state in the last line that was taken.
+    pub fn told(&self, name: &str) -> Option<State> {
+        self.told.get(name).copied()
+    }
+    /// Whether [`Fifos::told`] has something else to say than the last time.
+    pub fn take_dirty(&mut self) -> bool {
+        core::mem::take(&mut self.dirty)
+    }
+    /// What the process before had told.
+    pub fn resume(&mut self, name: &str, told: Option<State>) {
+        if let Some(state) = told {
+            self.told.insert(name.to_owned(), state);
+        }
+    }
+    /// It is gone from the configuration.
+    pub fn forget(&mut self, name: &str) {
+        self.told.remove(name);
     }
 
     /// What is due: opening again, starting and ending readers, and the end of a stop's patience.
@@ -342,7 +371,7 @@ fn pump(pipe: &mut Pipe, cx: &mut Cx<'_>) {
     if pipe.lost > 0 && pipe.urgent.is_empty() {
         let lost = core::mem::take(&mut pipe.lost);
         let marker = Bytes::from(format!("RESYNC \"kalived\" LOST {lost}\n"));
-        pipe.urgent.push_back(Line { who: String::new(), state: false, text: marker });
+        pipe.urgent.push_back(Line { who: String::new(), state: None, text: marker });
         pipe.urgent.extend(core::mem::take(&mut pipe.lost_states).into_values());
     }
     if let Some(next) = pipe.urgent.front().or(pipe.backlog.front()) {

@@ -63,8 +63,9 @@ impl Cx<'_> {
 #[derive(Debug, Default)]
 struct Known {
     notify: Notify,
-    // What was told last; the same twice in a row is told once.
+    // What hooks and mail, and what pipes were told last; the same twice in a row is told once.
     last: Option<What>,
+    piped: Option<What>,
     state: Option<State>,
 }
 
@@ -125,6 +126,7 @@ impl Notifier {
         self.known.remove(&name);
         self.hooks.remove(&name);
         self.mail.forget(&name);
+        self.fifos.forget(&name);
     }
 
     /// Virtual routers that are known here and not among `names`, with the state they were told to be in.
@@ -145,11 +147,13 @@ impl Notifier {
             return;
         }
         let old = known.state;
+        let (mut hooks, mut pipes) = (true, true);
         if change.what.state_word().is_some() {
-            if known.last == Some(change.what) {
-                return;
-            }
-            known.last = Some(change.what);
+            hooks = known.last.replace(change.what) != Some(change.what);
+            pipes = known.piped.replace(change.what) != Some(change.what);
+        }
+        if !hooks && !pipes {
+            return;
         }
         if let What::State(s) = change.what {
             known.state = Some(s);
@@ -157,14 +161,15 @@ impl Notifier {
         self.seq += 1;
         let priorities = known.notify.priority_changes.unwrap_or(self.priority_changes);
         let mailed = known.notify.smtp_alert.unwrap_or(self.alert);
-        if priorities || !matches!(change.what, What::Priority(_)) {
+        if pipes && (priorities || !matches!(change.what, What::Priority(_))) {
             let line = fifo::line("INSTANCE", &change.name, change.what.word(), change.priority);
-            self.fifos.tell(&change.name, change.what.state_word().is_some(), &line, cx);
+            let state = change.what.state_word().map(|_| change.what);
+            self.fifos.tell(&change.name, state, &line, cx);
         }
-        if mailed {
+        if hooks && mailed {
             self.mail.tell("Instance", &change.name, change.what, cx);
         }
-        if !matches!(change.what, What::Priority(_)) {
+        if hooks && !matches!(change.what, What::Priority(_)) {
             let Change { name, what, priority, cause, at, .. } = change;
             self.hooks.push(&name, Told { what, old, priority, cause, seq: self.seq, at }, cx);
         }
@@ -173,7 +178,7 @@ impl Notifier {
     /// `fifo_write_vrrp_states_on_reload`: a state that every reader of a pipe is told once more.
     pub fn repeat(&mut self, name: &str, state: State, priority: u8, cx: &mut Cx<'_>) {
         if state != State::Init {
-            self.fifos.tell(name, true, &fifo::line("INSTANCE", name, state.word(), priority), cx);
+            self.fifos.tell(name, Some(What::State(state)), &fifo::line("INSTANCE", name, state.word(), priority), cx);
         }
     }
 
@@ -182,16 +187,24 @@ impl Notifier {
         self.hooks.told(name)
     }
 
-    /// Whether [`Notifier::told`] has something else to say than the last time.
+    /// The state that the pipes were told last: its line was taken. Where there is no pipe: what hooks were told.
+    pub fn piped(&self, name: &str) -> Option<State> {
+        if self.fifos.is_empty() { self.told(name) } else { self.fifos.told(name) }
+    }
+
+    /// Whether [`Notifier::told`] or [`Notifier::piped`] has something else to say than the last time.
     pub fn take_dirty(&mut self) -> bool {
-        self.hooks.take_dirty()
+        let (hooks, fifos) = (self.hooks.take_dirty(), self.fifos.take_dirty());
+        hooks || fifos
     }
 
     /// What the process before had told: it is not told again.
-    pub fn resume(&mut self, name: &str, told: Option<State>) {
+    pub fn resume(&mut self, name: &str, told: Option<State>, piped: Option<State>) {
         if let Some(known) = self.known.get_mut(name) {
             known.state = told;
             known.last = told.map(What::State);
+            known.piped = piped.map(What::State);
+            self.fifos.resume(name, piped);
             self.hooks.resume(name, told);
             self.mail.resume(name, told);
         }

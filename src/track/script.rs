@@ -208,6 +208,7 @@ impl Script {
             cx.fx.note(text::idle_again(&self.name, cx.now.mono.since(run.since)));
         }
         if run.asked {
+            self.wanting = None;
             return false; // counted when its time was over
         }
         match end {

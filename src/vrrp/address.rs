@@ -198,7 +198,10 @@ impl Addresses {
         for &id in &ids {
             if let Some(e) = self.entries.get_mut(&id) {
                 e.want = None;
-                e.held |= core::mem::take(&mut e.doubtful);
+                // With a request under way its answer decides, and `held` says what was asked for.
+                if !e.busy {
+                    e.held |= core::mem::take(&mut e.doubtful);
+                }
             }
             self.settle(id);
             self.enqueue(id);

@@ -103,11 +103,13 @@ impl World {
     // Virtual routers that go on where the process before left them: what that one told is not told again, and what it did not
     // come to is told now.
     fn inherit(&mut self, now: Now) {
-        for (vr, told) in core::mem::take(&mut self.inherited) {
+        for (vr, told, piped) in core::mem::take(&mut self.inherited) {
             let Some(vi) = self.instances.get(vr) else { continue };
-            self.notifier.resume(&vi.cfg().name, told);
+            self.notifier.resume(&vi.cfg().name, told, piped);
             // A new Master tells so itself.
-            if vi.state() != State::Init && told != Some(vi.state()) && self.timers.get(Due::Claim(vr)).is_none() {
+            let state = Some(vi.state());
+            let news = told != state || piped != state;
+            if vi.state() != State::Init && news && self.timers.get(Due::Claim(vr)).is_none() {
                 let (name, what) = (vi.cfg().name.clone(), What::State(vi.state()));
                 let cause = "taken over from the process before".to_owned();
                 self.changes.push(Change { vr, name, what, priority: vi.priority(), cause, at: now });

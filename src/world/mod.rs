@@ -157,8 +157,8 @@ pub struct World {
     notifier: Notifier,
     // What the notifier is to be told at the end of the turn.
     changes: Vec<Change>,
-    // Whom the process before told what.
-    inherited: Vec<(VrKey, Option<State>)>,
+    // Whom the process before told what: hooks, then pipes.
+    inherited: Vec<(VrKey, Option<State>, Option<State>)>,
     // Numbers of the notifier's programs.
     numbers: u64,
     // The addresses are gone; hooks, pipes and mail have their grace.

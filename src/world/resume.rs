@@ -81,11 +81,15 @@ impl World {
             *missing |= !held;
         }
         let waiting = self.announcer.waiting();
+        let inherited: BTreeMap<_, _> = self.inherited.iter().map(|(vr, told, piped)| (*vr, (*told, *piped))).collect();
         let shot = |(vr, vi): (VrKey, &Instance)| {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
             let ifindex = self.links.by_name(&vi.cfg().interface).map_or(0, |l| l.ifindex);
-            let notified = self.notifier.told(&vi.cfg().name).map(|s| s as u8);
-            InstanceShot { notified, ..vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr)) }
+            // Before the hooks are known: what the process before had told.
+            let before = inherited.get(&vr).copied().unwrap_or_default();
+            let notified = self.notifier.told(&vi.cfg().name).or(before.0).map(|s| s as u8);
+            let piped = self.notifier.piped(&vi.cfg().name).or(before.1).map(|s| s as u8);
+            InstanceShot { notified, piped, ..vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr)) }
         };
         let instances = self.instances.iter().map(shot).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
@@ -179,9 +183,9 @@ impl World {
             else {
                 continue;
             };
-            let told = shot.notified.and_then(|n| State::ALL.get(usize::from(n)).copied());
+            let state = |n: Option<u8>| State::ALL.get(usize::from(n?)).copied();
             if same {
-                self.inherited.push((vr, told));
+                self.inherited.push((vr, state(shot.notified), state(shot.piped)));
             }
             let sock = self.sock_for(now, vr, fx);
             with!(self, vr, now, fx, |vi, cx| if same {

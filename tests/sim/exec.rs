@@ -74,21 +74,26 @@ impl Sim {
                     self.complete(node, Completion::Net(Msg::DumpBegin));
                     self.dump_soon(node, false);
                 }
-                Effect::Spawn { .. }
-                | Effect::Kill { .. }
-                | Effect::WatchFile { .. }
+                Effect::Spawn { child, spec } => self.spawn(node, child, &spec),
+                Effect::Kill { child, hard } => self.kill(node, child, hard),
+                Effect::OpenFifo { fifo, .. } => self.open_pipe(node, fifo),
+                Effect::WriteFifo { fifo, line } => self.write_pipe(node, fifo, &line),
+                Effect::CloseFifo { fifo } => self.close_pipe(node, fifo),
+                // No configuration here has what asks for these; and SIGHUP, a second freeze or a second word of readiness would be
+                // a mistake of whoever sent them.
+                effect @ (Effect::WatchFile { .. }
                 | Effect::WatchProcesses { .. }
                 | Effect::Unwatch { .. }
-                | Effect::OpenFifo { .. }
-                | Effect::WriteFifo { .. }
-                | Effect::CloseFifo { .. }
                 | Effect::Lookup { .. }
                 | Effect::Connect { .. }
                 | Effect::Write { .. }
                 | Effect::CloseConn { .. }
                 | Effect::Compile
-                | Effect::StandingBy
-                | Effect::Frozen => {}
+                | Effect::StandingBy) => {
+                    self.violate("effect".into(), format!("node {node} wants {effect:?}"));
+                }
+                // `Sim::freeze` asked for it.
+                Effect::Frozen => {}
                 Effect::Reloaded(r) => self.reloaded(node, r.done),
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);

@@ -56,11 +56,13 @@ pub enum Class {
     CrashResume,
     /// Another process takes over.
     HandOver,
+    /// A check fails, hangs, cannot be started or takes too long.
+    Script,
 }
 
 impl Class {
     /// All of them, in order of their number.
-    pub const ALL: [Class; 23] = [
+    pub const ALL: [Class; 24] = [
         Class::Loss,
         Class::Delay,
         Class::Duplicate,
@@ -84,6 +86,7 @@ impl Class {
         Class::Reload,
         Class::CrashResume,
         Class::HandOver,
+        Class::Script,
     ];
     /// Whether it is drawn per packet (the others are periods).
     pub fn per_packet(self) -> bool {

@@ -18,6 +18,8 @@ pub struct Vr {
     pub since: Instant,
     /// State before.
     pub from: State,
+    /// Its configuration in force has it.
+    pub listed: bool,
     /// When it last left Master.
     pub left_master: Option<Instant>,
 }
@@ -37,6 +39,8 @@ pub struct NodeGround {
     pub mute: bool,
     /// Interface there, up and running, with the node's own addresses usable.
     pub fit: bool,
+    /// As far as its process knows, nothing that it tracks without weight is down.
+    pub passes: bool,
     /// Netlink notifications were lost and no complete dump was handled since (nor ever, in a new process).
     pub stale: bool,
     /// Netlink requests fail.
@@ -58,7 +62,8 @@ pub struct NodeGround {
 impl NodeGround {
     /// Runs, unhindered, with all it needs.
     pub fn healthy(&self) -> bool {
-        self.alive && !self.paused && !self.stalled && !self.handing && !self.mute && !self.stale && self.fit
+        let runs = self.alive && !self.paused && !self.stalled && !self.handing;
+        runs && !self.mute && !self.stale && self.fit && self.passes
     }
 }
 
@@ -140,6 +145,16 @@ pub enum How {
     Armed,
     /// As `Armed`, by a process that froze.
     Left,
+}
+
+/// What hooks and pipes are told about a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the words
+pub enum Word {
+    Master,
+    Backup,
+    Fault,
+    Stop,
 }
 
 /// What happened.
@@ -239,6 +254,31 @@ pub enum Fact {
         /// Its priority before.
         from: u8,
     },
+    /// Its configuration does not have this virtual router any more (already in the ground).
+    Unlisted {
+        /// Where.
+        node: usize,
+        /// Which group.
+        group: usize,
+    },
+    /// A hook was started, or a line was written.
+    Told {
+        /// Where.
+        node: usize,
+        /// Of which group.
+        group: usize,
+        /// What.
+        word: Word,
+        /// A hook; else the pipe.
+        hook: bool,
+    },
+    /// A process froze; another one goes on.
+    Frozen {
+        /// Where.
+        node: usize,
+    },
+    /// The calm has lasted long enough for every hook to have ended.
+    Quiet,
     /// A fault began or ended here (already in the ground).
     Touched,
     /// As `Heard`, by a process in standby.

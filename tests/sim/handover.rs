@@ -78,10 +78,12 @@ impl Sim {
         n.leaving.sort_by_key(|l| l.0);
         n.start(World::standby(self.variations[node].config(&self.ground.opts, node)));
         n.heir_of = heir_of;
+        n.born = self.ground.now;
         n.orders = Some((Some(Box::new(snapshot)), None));
         self.stand_by(node, now);
         let g = &mut self.ground.nodes[node];
         (g.handing, g.stale) = (true, false);
+        self.fact(Fact::Frozen { node });
         self.clock_touched(node, true);
         self.touch(node);
         if gap > 0 {

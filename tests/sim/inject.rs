@@ -171,6 +171,7 @@ impl Sim {
                     self.draw_reload(node);
                 }
             }
+            Class::Script => self.change_check(node, begins),
             Class::SendError => {
                 self.nodes[node].send_errors = begins;
                 self.ground.nodes[node].mute = begins;

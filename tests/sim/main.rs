@@ -5,7 +5,7 @@
 //! (with `KALIVED_LOG=1` every log line too). `KALIVED_FROM=n` starts at another seed.
 //!
 //! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`,
-//! `node`, `exec`, `net`, `run`, `turn`, `inject`. Deliberately absent: `sys` and `daemon`; nothing here makes a system call.
+//! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`. Deliberately absent: `sys` and `daemon`; nothing here makes a system call.
 
 mod exec;
 mod faults;
@@ -21,6 +21,7 @@ mod packet;
 mod reload;
 mod rng;
 mod run;
+mod scripts;
 mod shrink;
 mod trace;
 mod turn;
@@ -186,6 +187,8 @@ fn canaries() {
         (Sabotage::KillForTerm, Id::L2),
         (Sabotage::EarlyHeir, Id::H1),
         (Sabotage::LateHeir, Id::H1),
+        (Sabotage::LoseWords, Id::I10),
+        (Sabotage::RepeatWords, Id::I10),
     ];
     for (lie, id) in lies {
         let how = How { sabotage: Some(lie), only: Some(id), ..How::default() };

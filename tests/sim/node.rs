@@ -6,11 +6,12 @@
 use crate::kernel::{Kernel, Msg};
 use crate::packet::Advert;
 use crate::rng::Rng;
+use crate::scripts::Outside;
 use bytes::Bytes;
 use kalived::config::model::Config;
 use kalived::effect::{Effects, SockSpec};
-use kalived::event::{Errno, ReqId, RxMeta, Signal};
-use kalived::id::{SockKey, VrKey};
+use kalived::event::{ChildEnd, Errno, ReqId, RxMeta, Signal};
+use kalived::id::{ChildKey, FifoKey, SockKey, VrKey};
 use kalived::snapshot::Snapshot;
 use kalived::time::Instant;
 use kalived::world::World;
@@ -76,6 +77,27 @@ pub enum Completion {
         /// Whether.
         same: bool,
     },
+    /// A program ended.
+    ChildExit {
+        /// Which.
+        child: ChildKey,
+        /// How.
+        end: ChildEnd,
+    },
+    /// A pipe can be written to, or not.
+    FifoReady {
+        /// Which.
+        fifo: FifoKey,
+        /// Whether.
+        result: Result<(), Errno>,
+    },
+    /// A line was taken, or not.
+    FifoWritten {
+        /// Where.
+        fifo: FifoKey,
+        /// Whether.
+        result: Result<(), Errno>,
+    },
     /// To a process in standby: what the one before left, and since when that is dead.
     Go(Option<Box<Snapshot>>, Option<Instant>),
 }
@@ -107,6 +129,9 @@ impl Inbox {
             | Completion::SockLost { .. }
             | Completion::Config { .. }
             | Completion::Signal(_)
+            | Completion::ChildExit { .. }
+            | Completion::FifoReady { .. }
+            | Completion::FifoWritten { .. }
             | Completion::Go(..) => {
                 self.rest.push_back(c);
             }
@@ -178,6 +203,8 @@ pub struct Process {
     pub stalled: bool,
     /// `Event::Start` was given.
     pub started: bool,
+    /// Programs and the pipe.
+    pub outside: Outside,
     /// In standby while another one is in charge.
     pub waiting: bool,
 }
@@ -194,6 +221,8 @@ pub struct Node {
     pub turn_at: Option<Instant>,
     /// When the last one was.
     pub last_turn: Instant,
+    /// When its process began.
+    pub born: Instant,
     /// Netlink work is done in order: earliest time for the next.
     pub netlink_free: Instant,
     /// Monotonic clock less true time: hosts boot at different times, so their time grids do not coincide.
@@ -248,6 +277,7 @@ impl Node {
             paused: false,
             stalled: false,
             started: false,
+            outside: Outside::default(),
             waiting: false,
         });
     }

@@ -17,6 +17,7 @@ pub const GARP_DELAY: u32 = 2;
 /// Streams of `Rng::stream` that are not a fault class.
 const SHAPE: u64 = 1;
 const MEMBER: u64 = 2;
+const CHECKS: u64 = 0x42;
 const FAULTS: u64 = 3;
 
 /// One virtual router as all its members agree on it.
@@ -64,6 +65,8 @@ pub struct Options {
     pub groups: Vec<Group>,
     /// Faults.
     pub rates: Rates,
+    /// What every virtual router tracks.
+    pub checks: Option<crate::scripts::Drawn>,
     /// Largest delay of a packet without faults.
     pub wire: Duration,
     /// Largest time from a completion to the turn that handles it.
@@ -119,11 +122,13 @@ impl Options {
             g.members.truncate(nodes);
         }
         host.truncate(nodes);
+        let checks = crate::scripts::Drawn::draw(&mut Rng::stream(seed, CHECKS, 0), unit_ms);
         let mut rates = crate::faults::draw(&mut Rng::stream(seed, FAULTS, 0), Duration::from_millis(unit_ms));
         for class in &without.classes {
             rates[*class as usize].present = false;
         }
-        Options { seed, nodes, host, groups, rates, wire, wake, netlink, chaos, chaos_events: 3000 }
+        let checks = rates[Class::Script as usize].present.then_some(checks);
+        Options { seed, nodes, host, groups, rates, checks, wire, wake, netlink, chaos, chaos_events: 3000 }
     }
 
     /// The node's own address of a family; the winner of a tie has the greater one.
@@ -179,6 +184,7 @@ impl Options {
             c.vips = g.vips.iter().map(|a| vip(*a)).collect();
             config.instances.push(c);
         }
+        crate::scripts::configure(self, &mut config);
         config
     }
 }

@@ -104,7 +104,9 @@ impl Sim {
     /// Hands it to the World, and looks at what one that changes nothing does.
     pub fn take_config(&mut self, node: usize, p: &mut Process, now: Now, config: Box<Config>, same: bool) -> Now {
         let then = Now { mono: now.mono + Duration::from_nanos(1), ..now };
-        let busy = p.world.reloading() || p.world.next_deadline().is_some_and(|(at, _)| at <= then.mono);
+        // It may be opened by it, if that failed before.
+        let closed = p.outside.pipe_is_closed();
+        let busy = closed || p.world.reloading() || p.world.next_deadline().is_some_and(|(at, _)| at <= then.mono);
         let look = |w: &World| {
             let timers: Vec<(Instant, Due)> = w.deadlines().collect();
             format!("{w:?} {timers:?} {:?}", w.sizes())
@@ -182,7 +184,11 @@ impl Sim {
             let g = self.ground.opts.group(v.vrid, v.family)?;
             Some(self.variations[node].priority[g])
         };
-        let priorities = p.world.views().iter().all(|v| asked(v) == Some(v.effective_priority));
+        let soft = self.ground.opts.checks.and_then(|c| c.soft).unwrap_or(0);
+        // With what it tracks, or without.
+        let weighted = |p: u8| if p == 255 { p } else { (i32::from(p) + soft).clamp(1, 254) as u8 };
+        let is = |v: &kalived::world::View, p| v.effective_priority == p || v.effective_priority == weighted(p);
+        let priorities = p.world.views().iter().all(|v| asked(v).is_some_and(|p| is(v, p)));
         if want != have || !priorities {
             let text = format!("node {node}: reloaded, asked for {:?}, has {:?}", self.variations[node], p.world);
             self.violate("L5".into(), text);

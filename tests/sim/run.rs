@@ -14,12 +14,14 @@ use crate::node::{Completion, Node};
 use crate::options::{Options, Without};
 use crate::reload::Variation;
 use crate::rng::Rng;
+use crate::scripts::{Check, Mode};
 use crate::trace::{Figures, Trace};
 use core::net::IpAddr;
 use core::time::Duration;
 use kalived::config::model::Family;
 use kalived::effect::NetOp;
-use kalived::event::{ReqId, Signal};
+use kalived::event::{ChildEnd, ReqId, Signal};
+use kalived::id::{ChildKey, FifoKey};
 use kalived::time::Instant;
 use kalived::vrrp::State;
 use kalived::world::World;
@@ -32,6 +34,7 @@ const EVENTS: u64 = 400_000;
 const NODE: u64 = 0x20;
 const PATHS: u64 = 0x21;
 const SCRIPT: u64 = 0x22;
+const PROGRAMS: u64 = 0x23;
 
 /// A lie told at the border of the simulation, to see that the checkers notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,10 @@ pub enum Sabotage {
     EarlyHeir,
     /// A successor is told that the process before died just now.
     LateHeir,
+    /// Hooks that say MASTER are not run.
+    LoseWords,
+    /// The pipe is told everything twice.
+    RepeatWords,
 }
 
 /// What is in the queue.
@@ -81,6 +88,10 @@ pub enum Work {
     Go { node: usize },
     /// A fault begins or ends.
     Fault { class: Class, node: usize, begins: bool },
+    /// A program ends.
+    ProgramEnds { node: usize, incarnation: u32, child: ChildKey, end: ChildEnd },
+    /// Somebody read from a full pipe.
+    PipeRoom { node: usize, incarnation: u32, fifo: FifoKey },
     /// Duplicate address detection is over.
     DadOver { node: usize },
     /// The client hears where an address is.
@@ -163,7 +174,11 @@ pub struct Sim {
     queue: BinaryHeap<Reverse<Item>>,
     order: u64,
     pub violation: Option<Violation>,
-    fault_rngs: Vec<Vec<Rng>>,
+    pub fault_rngs: Vec<Vec<Rng>>,
+    /// By node: how long programs take.
+    pub programs_rng: Vec<Rng>,
+    /// By node.
+    pub checks: Vec<[Check; 2]>,
     pub one_way: Vec<Option<usize>>,
     pub isolated: Vec<bool>,
     pub script: Rng,
@@ -204,6 +219,7 @@ impl Sim {
                     incarnation: 0,
                     turn_at: None,
                     last_turn: now,
+                    born: now,
                     netlink_free: now,
                     uptime: rng.below(1_000_000_000_000),
                     wall: 1_700_000_000_000_000_000 + rng.below(1_000_000_000),
@@ -224,7 +240,7 @@ impl Sim {
                 }
             })
             .collect();
-        let vr = Vr { state: State::Init, since: now, from: State::Init, left_master: None };
+        let vr = Vr { state: State::Init, listed: false, since: now, from: State::Init, left_master: None };
         let node_ground = NodeGround {
             alive: false,
             paused: false,
@@ -233,6 +249,7 @@ impl Sim {
             mute: false,
             stale: true,
             fit: true,
+            passes: true,
             netlink_sick: false,
             touched: now,
             netlink_touched: Instant::default(),
@@ -269,6 +286,8 @@ impl Sim {
             order: 0,
             violation: None,
             fault_rngs,
+            programs_rng: (0..n).map(|i| Rng::stream(seed, PROGRAMS, i as u64)).collect(),
+            checks: vec![[Check { mode: Mode::Good, since: now }; 2]; n],
             one_way: vec![None; n],
             isolated: vec![false; n],
             script,
@@ -295,7 +314,8 @@ impl Sim {
         self.until(end, most);
         self.heal();
         // What was delayed before the healing is not older than this.
-        let settled = self.ground.now + self.ground.delay + self.ground.lateness * 2;
+        let checked = self.ground.opts.checks.map_or(Duration::ZERO, |c| c.interval * 2 + c.patience());
+        let settled = self.ground.now + self.ground.delay.max(checked) + self.ground.lateness * 2;
         self.until(settled, EVENTS);
         self.ground.delay = self.ground.opts.wire;
         self.ground.healed = Some(self.ground.now);
@@ -307,7 +327,9 @@ impl Sim {
             self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval).max().unwrap_or_default();
         self.until(self.ground.now + rest + longest * 3, EVENTS);
         self.check_client();
+        self.fact(Fact::Quiet);
         self.pass_on(longest);
+        self.fact(Fact::Quiet);
         self.last_act();
         self.figures.simulated = u128::from(self.ground.now.0 - start.0);
     }
@@ -416,6 +438,16 @@ impl Sim {
             Work::Boot { node } => self.boot(node),
             Work::Go { node } => self.go(node),
             Work::Fault { class, node, begins } => self.fault(class, node, begins),
+            Work::ProgramEnds { node, incarnation, child, end } => {
+                if self.nodes[node].incarnation == incarnation {
+                    self.program_ends(node, child, end);
+                }
+            }
+            Work::PipeRoom { node, incarnation, fifo } => {
+                if self.nodes[node].incarnation == incarnation {
+                    self.pipe_has_room(node, fifo);
+                }
+            }
             Work::DadOver { node } => {
                 let told = self.nodes[node].kernel.finish_dad();
                 self.notify(node, told);
@@ -440,6 +472,7 @@ impl Sim {
 
     pub fn start(&mut self, node: usize, world: World) {
         self.nodes[node].start(world);
+        self.nodes[node].born = self.ground.now;
         self.ground.nodes[node].alive = true;
         self.ground.nodes[node].stale = true;
         self.touch(node);
@@ -456,7 +489,7 @@ impl Sim {
         self.nodes[node].orders = None;
         self.nodes[node].leaving.clear();
         let g = &mut self.ground.nodes[node];
-        (g.alive, g.paused, g.stalled, g.handing) = (false, false, false, false);
+        (g.alive, g.paused, g.stalled, g.handing, g.passes) = (false, false, false, false, true);
         for vr in &mut g.vr {
             if vr.state == State::Master {
                 vr.left_master = Some(self.ground.now);

@@ -2,6 +2,7 @@
 //! people: state changes and faults, one column per node. Also the figures that are added up over all seeds.
 
 use crate::faults::Class;
+use crate::ground::Word;
 use crate::invariants::{Id, Worst};
 use kalived::note::Note;
 use kalived::time::Instant;
@@ -55,6 +56,13 @@ impl Trace {
             self.line(now, node, format!("VI_{group} {}\u{2192}{}", from.word(), to.word()));
         }
     }
+    /// A hook or the pipe is told of a state.
+    pub fn told(&mut self, now: Instant, node: usize, group: usize, who: &str, word: Word) {
+        self.mix(0x701d ^ (node as u64) << 32 ^ (group as u64) << 40 ^ (word as u64) << 48);
+        if self.verbose {
+            self.line(now, node, format!("{who}: VI_{group} {word:?}"));
+        }
+    }
     /// A fault begins or ends.
     pub fn fault(&mut self, now: Instant, node: usize, class: Class, begins: bool) {
         self.mix(0xfa17 ^ (node as u64) << 32 ^ (class as u64) << 40 ^ u64::from(begins) << 48);
@@ -103,6 +111,8 @@ pub struct Figures {
     pub adverts: u64,
     /// State changes.
     pub transitions: u64,
+    /// Hooks run and lines written about a state.
+    pub told: u64,
     /// State changes by old and new state.
     pub edges: [[u64; 4]; 4],
     /// By class.
@@ -121,6 +131,7 @@ impl Figures {
         self.events += o.events;
         self.adverts += o.adverts;
         self.transitions += o.transitions;
+        self.told += o.told;
         for (a, b) in self.edges.iter_mut().flatten().zip(o.edges.as_flattened()) {
             *a += b;
         }
@@ -136,8 +147,8 @@ impl Figures {
             writeln!(out, "simulator: {} seeds, each run twice with equal traces; {hours} simulated hours", self.seeds);
         let _ = writeln!(
             out,
-            "  events {}, adverts {}, transitions {}; longest seed {} with {} events",
-            self.events, self.adverts, self.transitions, self.longest.1, self.longest.0
+            "  events {}, adverts {}, transitions {}, told {}; longest seed {} with {} events",
+            self.events, self.adverts, self.transitions, self.told, self.longest.1, self.longest.0
         );
         let edges = State::ALL.iter().flat_map(|a| State::ALL.iter().map(move |b| (*a, *b)));
         let edges = edges.map(|(a, b)| (a, b, self.edges[a as usize][b as usize])).filter(|e| e.2 > 0);

@@ -106,6 +106,14 @@ impl Sim {
                     }
                     p.world.handle(now, Event::Go { snapshot, dead_since }, &mut p.fx);
                 }
+                Completion::ChildExit { child, end } => p.world.handle(now, Event::ChildExit { child, end }, &mut p.fx),
+                Completion::FifoReady { fifo, result } => {
+                    p.world.handle(now, Event::FifoReady { fifo, result }, &mut p.fx);
+                }
+                Completion::FifoWritten { fifo, result } => {
+                    p.world.handle(now, Event::FifoWritten { fifo, result }, &mut p.fx);
+                    look = false;
+                }
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
             }
             if p.waiting && !p.world.stands_by() {
@@ -122,6 +130,7 @@ impl Sim {
         if !waiting {
             self.observe(node, &p.world);
             self.check_reload(node, &p.world);
+            self.check_verdicts(node, &p.world);
             // As the daemon does: when there is something to say.
             if let Some(s) = p.world.snapshot(now) {
                 self.nodes[node].snapshot = Some(s);
@@ -156,6 +165,7 @@ impl Sim {
     /// Compares the World's states with the ground's.
     fn observe(&mut self, node: usize, world: &kalived::world::World) {
         self.follow_config(node, world);
+        self.follow_checks(node, world);
         let views = world.views();
         for group in 0..self.ground.opts.groups.len() {
             let spec = &self.ground.opts.groups[group];
@@ -164,7 +174,11 @@ impl Sim {
             let state = view.map_or(State::Init, |v| v.state);
             let now = self.ground.now;
             let vr = &mut self.ground.nodes[node].vr[group];
+            let unlisted = core::mem::replace(&mut vr.listed, view.is_some()) && view.is_none();
             if vr.state == state {
+                if unlisted {
+                    self.fact(Fact::Unlisted { node, group });
+                }
                 continue;
             }
             vr.from = core::mem::replace(&mut vr.state, state);
@@ -177,6 +191,9 @@ impl Sim {
             self.figures.edges[from as usize][state as usize] += 1;
             self.trace.state(now, node, group, from, state);
             self.fact(Fact::Moved { node, group });
+            if unlisted {
+                self.fact(Fact::Unlisted { node, group });
+            }
         }
     }
 }

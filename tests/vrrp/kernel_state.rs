@@ -240,6 +240,24 @@ fn an_address_the_kernel_refuses_is_tried_again() {
     assert!(b.out.contains(&Out::Add(ip("198.18.0.100"))) && b.frames() > 0);
 }
 
+/// The answer to an addition was lost, it was asked for once more, and then it yielded: that request's answer is no answer to a
+/// deletion nobody asked for yet.
+#[test]
+fn an_addition_under_way_when_it_yields_is_taken_back() {
+    let mut b = Bench::new(v2());
+    b.answer = false;
+    b.run(S * 4);
+    let req = b.unanswered.pop().expect("a request");
+    b.event(Event::Reply { req, result: Err(Errno::ENOBUFS) });
+    b.run(S / 50);
+    let again = b.unanswered.pop().expect("asked once more");
+    b.rx(&v2(), "198.18.0.30", 200, S);
+    assert_eq!((b.state(), b.unanswered.len()), (State::Backup, 0));
+    b.answer = true;
+    b.event(Event::Reply { req: again, result: Ok(()) });
+    assert!(b.out.contains(&Out::Del(ip("198.18.0.100"))), "{:?}", b.out);
+}
+
 #[test]
 fn trap_57_lost_netlink_messages_are_made_up_for() {
     let mut b = Bench::master(v2());

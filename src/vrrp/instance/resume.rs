@@ -95,6 +95,7 @@ impl Instance {
             addrs,
             stats,
             notified: None,
+            piped: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod dual_master;
 mod hitless;
 mod inversion;
 mod liveness;
+mod notify;
 mod pause;
 mod timers;
 mod transmission;
@@ -58,6 +59,8 @@ pub enum Id {
     I8,
     /// Pause.
     I9,
+    /// Notify.
+    I10,
     /// Election.
     L1,
     /// Farewell.
@@ -68,7 +71,7 @@ pub enum Id {
 
 impl Id {
     /// All.
-    pub const ALL: [Id; 9] = [Id::I1, Id::I2, Id::I3, Id::I5, Id::I8, Id::I9, Id::L1, Id::L2, Id::H1];
+    pub const ALL: [Id; 10] = [Id::I1, Id::I2, Id::I3, Id::I5, Id::I8, Id::I9, Id::I10, Id::L1, Id::L2, Id::H1];
 }
 
 /// One checker.
@@ -96,6 +99,7 @@ impl Checkers {
             Box::new(transmission::Transmission::new(g)),
             Box::new(timers::TimersHold::new(g)),
             Box::new(pause::Pause::new(g)),
+            Box::new(notify::Notify::new(g)),
             Box::new(liveness::Election::new(g)),
             Box::new(liveness::Farewell::default()),
             Box::new(hitless::Hitless::new(g)),
