@@ -24,7 +24,12 @@ pub struct Inversion {
 impl Inversion {
     pub fn new(g: &Ground) -> Inversion {
         let n = g.opts.groups.len();
-        Inversion { since: vec![None; n], missed: vec![0; n], left: vec![Instant::default(); n], worst: Worst::default() }
+        Inversion {
+            since: vec![None; n],
+            missed: vec![0; n],
+            left: vec![Instant::default(); n],
+            worst: Worst::default(),
+        }
     }
 }
 
