@@ -280,6 +280,28 @@ fn a_timeout_of_one_interval_is_one_failure_an_interval() {
 }
 
 #[test]
+fn a_script_that_ignores_sigterm_each_time_is_told_once() {
+    let mut b = scripts(v2(), vec![script("chk")]);
+    b.ends(0);
+    for _ in 0..5 {
+        b.run(S);
+        let deaf = b.child();
+        b.run(ms(3200));
+        b.exit(deaf, 0);
+    }
+    for line in ["is already running", "has not ended on SIGTERM", "is idle again", "timed_out"] {
+        assert_eq!(b.logged(line), 1, "{line}: {:?}", b.log);
+    }
+    b.run(S);
+    b.ends(0);
+    b.run(S);
+    let deaf = b.child();
+    b.run(ms(3200));
+    b.exit(deaf, 0);
+    assert_eq!(b.logged("has not ended on SIGTERM"), 2, "it had ended well in between");
+}
+
+#[test]
 fn a_long_timeout_skips_runs_and_the_result_counts() {
     let mut b = scripts(v2(), vec![VrrpScript { timeout: S * 5, ..script("chk") }]);
     let slow = b.child();
@@ -463,7 +485,10 @@ fn a_weight_moves_the_running_timer_of_a_backup_and_the_adverts_of_a_master() {
     // 3 s + 156/256 s; with priority 1 it is 3 s + 255/256 s.
     b.run(S);
     b.ends(1);
-    assert_eq!((b.priority(), b.logged("(VI_1) Changing effective priority from 100 to 1")), (1, 1));
+    assert_eq!(
+        (b.priority(), b.logged("(VI_1) Changing effective priority from 100 to 1: priority 100, script chk -100")),
+        (1, 1)
+    );
     b.run(Duration::from_nanos(2_996_093_749));
     assert_eq!(b.state(), State::Backup);
     b.run(Duration::from_nanos(1));
