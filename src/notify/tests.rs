@@ -183,11 +183,11 @@ fn the_next_process_tells_nobody_anything_twice() {
     d.finish();
     d.state(State::Fault);
     assert_eq!(d.said(), [""; 0], "frozen");
-    let told = d.n.told("V");
+    let (told, piped) = (d.n.told("V"), d.n.piped("V"));
 
     let mut d = Desk::new();
     d.with(|n, cx| n.set(&cfg(None), cx));
-    d.with(|n, _| n.resume("V", told));
+    d.with(|n, _| n.resume("V", told, piped));
     d.said();
     d.state(State::Master);
     assert_eq!(d.said(), [""; 0]);
