@@ -84,11 +84,8 @@ fn trap_101_an_error_that_stays_ends_it_once_with_a_code_that_says_so() {
     let script = script.display().to_string();
     let good = Conf::v3(150).text();
     // Found before anything is started; found by the VRRP process itself.
-    let ways: [(&[&str], &str, usize); 3] = [
-        (&[], "vrrp_instance V {\n", 0),
-        (&[], "", 0),
-        (&["python3", &script], &good, 1),
-    ];
+    let ways: [(&[&str], &str, usize); 3] =
+        [(&[], "vrrp_instance V {\n", 0), (&[], "", 0), (&["python3", &script], &good, 1)];
     for (prefix, text, starts) in ways {
         let mut daemon = lab.start_under(prefix, under_test(), &a, text);
         let code = daemon.await_exit().code().expect("no signal ended it").to_string();
@@ -125,7 +122,11 @@ fn trap_103_nobody_is_killed_for_having_worked_too_long() {
     let check = |when: &str| {
         for pid in [Some(daemon.pid()), role(&daemon, "--core")] {
             let (real, limit) = real_time(pid.expect("it runs"));
-            assert!(limit == "unlimited", "{when}: {pid:?} may run {limit} us, real-time {real}; log:\n{}", daemon.log());
+            assert!(
+                limit == "unlimited",
+                "{when}: {pid:?} may run {limit} us, real-time {real}; log:\n{}",
+                daemon.log()
+            );
         }
     };
     check("at the start");

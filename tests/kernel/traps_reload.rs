@@ -404,9 +404,7 @@ fn a_restart_by_the_service_manager_is_not_noticed_and_a_reload_says_how_it_went
     until_true("the result of a reload", || said().contains("RELOADING=1") && said().contains("1 altered"));
     std::fs::write(&conf, "vrrp_instance {").expect("the lab's directory is writable");
     order("reload");
-    until_true("the result of a reload that failed", || {
-        said().contains("Reload refused")
-    });
+    until_true("the result of a reload that failed", || said().contains("Reload refused"));
     assert!(a.holds(VIP) && on_b.states().len() == before);
     order("stop");
     until_true("the VIP on b", || b.holds(VIP) && !a.holds(VIP));

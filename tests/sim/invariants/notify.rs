@@ -114,7 +114,11 @@ impl Checker for Notify {
                     for (group, tales) in tales.iter().enumerate() {
                         let state = g.nodes[node].vr[group].state;
                         let late = tales.iter().position(|t| t.told != Some(word(state)));
-                        if let Some(i) = late.filter(|i| tales[*i].told != Some(Word::Stop) && state != State::Init && super::liveness::settles(g, group)) {
+                        if let Some(i) = late.filter(|i| {
+                            tales[*i].told != Some(Word::Stop)
+                                && state != State::Init
+                                && super::liveness::settles(g, group)
+                        }) {
                             let told = tales[i].told;
                             let who = ["hook", "pipe"][i];
                             return Err(format!("node {node}, group {group}: {state:?}, last told {told:?} by {who}"));
