@@ -190,7 +190,7 @@ fn the_next_process_tells_nobody_anything_twice() {
     d.with(|n, _| n.resume("V", told, piped));
     d.said();
     d.state(State::Master);
-    assert_eq!(d.said(), [""; 0]);
+    assert_eq!(d.said(), ["INSTANCE \"V\" MASTER 100"], "the pipe had been told BACKUP, the hooks had not");
     d.state(State::Backup);
     d.finish();
     assert_eq!(d.said(), ["INSTANCE \"V\" BACKUP 100", "/any INSTANCE V BACKUP 100"]);
