@@ -13,6 +13,7 @@ import time
 
 from . import box, daemon, net, servers, stats, wire
 from .capture import Capture
+from .witness import Witness, explains
 
 INTERVAL = 0.01
 SPINNERS = 4
@@ -223,6 +224,7 @@ def run(make_pair, kind, name, seconds):
         busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
                 for _ in range(SPINNERS)]
         scene.ready(d)
+        witness = Witness(box.WORK)
         time.sleep(0.5)
         with Capture("b", room=int(seconds * 3 / INTERVAL) + 4000) as cap:
             begin, wall, n = time.monotonic(), time.time_ns(), 0
@@ -233,6 +235,7 @@ def run(make_pair, kind, name, seconds):
                 time.sleep(max(0.0, begin + n - time.monotonic()))
             wall_end = time.time_ns()
             seen = [x.t for x in cap.close() if isinstance(x, wire.Advert) and x.vrid == 1 and wall <= x.t < wall_end]
+        stalls = witness.close()
         happened = scene.count(d)
         scene.after(d)
         if not d.running():
@@ -245,11 +248,12 @@ def run(make_pair, kind, name, seconds):
     if len(seen) < 2:
         raise RuntimeError(f"{kind.name}: no adverts on the wire while {name}")
     gaps = [b - a for a, b in zip(seen, seen[1:])]
+    own = [b - a for a, b in zip(seen, seen[1:]) if not explains(stalls, a, b)]
     over = [g - int(INTERVAL * 1e9) for g in gaps]
     return {
-        "happened": happened, "adverts": len(seen), "longest_gap_ns": max(gaps), "over_ns": max(over),
+        "happened": happened, "adverts": len(seen), "longest_gap_ns": max(gaps), "longest_own_ns": max(own),
         "over_p99_ns": stats.percentile(over, 99), "too_long": sum(g > LIMIT_NS for g in gaps),
-        "capture_dropped": cap.dropped,
+        "too_long_own": sum(g > LIMIT_NS for g in own), "stalls": len(stalls), "capture_dropped": cap.dropped,
     }
 
 
