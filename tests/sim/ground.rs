@@ -43,6 +43,8 @@ pub struct NodeGround {
     pub passes: bool,
     /// Netlink notifications were lost and no complete dump was handled since (nor ever, in a new process).
     pub stale: bool,
+    /// Sockets cannot be opened.
+    pub sockless: bool,
     /// Netlink requests fail.
     pub netlink_sick: bool,
     /// Last time anything above changed, or a fault touched this node in another way.

@@ -157,6 +157,7 @@ impl Sim {
             }
             Class::SockLoss => {
                 self.nodes[node].socket_errors = begins;
+                self.ground.nodes[node].sockless = begins;
                 self.touch(node);
                 if begins && let Some(p) = self.nodes[node].process.as_mut() {
                     let open: Vec<SockKey> = p.socks.keys().copied().collect();

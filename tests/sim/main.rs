@@ -11,6 +11,7 @@ mod exec;
 mod faults;
 mod ground;
 mod handover;
+mod inert;
 mod inject;
 mod invariants;
 mod kernel;
@@ -189,6 +190,7 @@ fn canaries() {
         (Sabotage::LateHeir, Id::H1),
         (Sabotage::LoseWords, Id::I10),
         (Sabotage::RepeatWords, Id::I10),
+        (Sabotage::DeafToLinks, Id::L4),
     ];
     for (lie, id) in lies {
         let how = How { sabotage: Some(lie), only: Some(id), ..How::default() };
@@ -200,4 +202,7 @@ fn canaries() {
     let how = How { sabotage: Some(Sabotage::SwallowFrames), ..How::default() };
     let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "L3"));
     assert!(caught.is_some(), "nobody notices that the client hears nothing");
+    let how = How { sabotage: Some(Sabotage::HeedNoise), ..How::default() };
+    let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "I6"));
+    assert!(caught.is_some(), "nobody notices that a dropped packet has effects");
 }

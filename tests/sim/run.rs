@@ -67,6 +67,10 @@ pub enum Sabotage {
     LoseWords,
     /// The pipe is told everything twice.
     RepeatWords,
+    /// A dropped packet is taken for a lost netlink message.
+    HeedNoise,
+    /// An interface that comes back is not told.
+    DeafToLinks,
 }
 
 /// What is in the queue.
@@ -250,6 +254,7 @@ impl Sim {
             stale: true,
             fit: true,
             passes: true,
+            sockless: false,
             netlink_sick: false,
             touched: now,
             netlink_touched: Instant::default(),

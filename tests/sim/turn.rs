@@ -47,6 +47,7 @@ impl Sim {
             match c {
                 Completion::Datagram { sock, meta, bytes, truth } => {
                     // Its interface went in this very turn, and the socket with it.
+                    let noise = truth.is_none().then(|| Sim::hold_still(&p.world, &p.fx));
                     let closed = p.fx.iter().any(|e| matches!(e, Effect::CloseSock { sock: s } if *s == sock));
                     if let Some((group, from, advert)) = truth.filter(|_| !(closed && p.waiting)) {
                         self.fact(match p.waiting {
@@ -55,6 +56,9 @@ impl Sim {
                         });
                     }
                     p.world.handle(now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }, &mut p.fx);
+                    if let Some(before) = noise {
+                        self.stood_still(node, &mut p.world, now, before, &mut p.fx);
+                    }
                     look = false;
                 }
                 Completion::AdvertSent { vr, epoch, due, result } => {
@@ -94,6 +98,9 @@ impl Sim {
                             for req in core::mem::take(open) {
                                 p.world.handle(now, Event::Reply { req, result: Err(Errno::ENOBUFS) }, &mut p.fx);
                             }
+                        }
+                        Msg::LinkNew(l) if l.up && l.running && self.sabotage == Some(Sabotage::DeafToLinks) => {
+                            continue;
                         }
                         _ => {}
                     }

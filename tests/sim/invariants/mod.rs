@@ -10,6 +10,7 @@ mod inversion;
 mod liveness;
 mod notify;
 mod pause;
+mod recovery;
 mod timers;
 mod transmission;
 mod vips;
@@ -65,13 +66,15 @@ pub enum Id {
     L1,
     /// Farewell.
     L2,
+    /// Recovery.
+    L4,
     /// Hitless.
     H1,
 }
 
 impl Id {
     /// All.
-    pub const ALL: [Id; 10] = [Id::I1, Id::I2, Id::I3, Id::I5, Id::I8, Id::I9, Id::I10, Id::L1, Id::L2, Id::H1];
+    pub const ALL: [Id; 11] = [Id::I1, Id::I2, Id::I3, Id::I5, Id::I8, Id::I9, Id::I10, Id::L1, Id::L2, Id::L4, Id::H1];
 }
 
 /// One checker.
@@ -102,6 +105,7 @@ impl Checkers {
             Box::new(notify::Notify::new(g)),
             Box::new(liveness::Election::new(g)),
             Box::new(liveness::Farewell::default()),
+            Box::new(recovery::Recovery::new(g)),
             Box::new(hitless::Hitless::new(g)),
         ];
         Checkers(all.into_iter().filter(|c| only.is_none_or(|o| o == c.id())).collect())

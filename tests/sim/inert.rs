@@ -1,0 +1,41 @@
+//! I-6: what is dropped changes nothing but counters. Looked at whenever something arrived that is not what any router sent.
+//!
+//! Read first: `turn.rs`. A twin run without the packet would show the same, a state and a timer later.
+
+use crate::run::{Sabotage, Sim};
+use kalived::effect::{Effect, Effects};
+use kalived::event::Event;
+use kalived::time::{Instant, Now};
+use kalived::timers::Due;
+use kalived::vrrp::State;
+use kalived::world::World;
+
+/// What a dropped packet must leave as it is, and how many were dropped.
+#[derive(PartialEq)]
+pub struct Still {
+    states: Vec<(State, u8, Option<std::net::IpAddr>, u64)>,
+    deadlines: Vec<(Instant, Due)>,
+    effects: usize,
+}
+
+impl Sim {
+    /// Before a packet is handled that is not as it was sent.
+    pub fn hold_still(world: &World, fx: &Effects) -> (Still, u64) {
+        let views = world.views();
+        let dropped = views.iter().flat_map(|v| v.stats.rejected).sum();
+        let states = views.iter().map(|v| (v.state, v.effective_priority, v.master, v.stats.advert_rcvd)).collect();
+        let effects = fx.iter().filter(|e| !matches!(e, Effect::Note(_))).count();
+        (Still { states, deadlines: world.deadlines().collect(), effects }, dropped)
+    }
+
+    /// After it: if it was dropped, nothing moved.
+    pub fn stood_still(&mut self, node: usize, world: &mut World, now: Now, before: (Still, u64), fx: &mut Effects) {
+        let dropped = Self::hold_still(world, fx).1 > before.1;
+        if dropped && self.sabotage == Some(Sabotage::HeedNoise) {
+            world.handle(now, Event::NetlinkLost, fx);
+        }
+        if dropped && Self::hold_still(world, fx).0 != before.0 {
+            self.violate("I6".into(), format!("node {node}: a dropped packet moved something: {world:?}"));
+        }
+    }
+}
