@@ -8,7 +8,7 @@ use crate::lab::node::{Node, stop};
 use crate::lab::{IFACE, Lab, have, skip, until_true};
 
 /// The system's directories that a node has its own version of.
-const OVER: &[&str] = &["/etc/keepalived", "/usr/local/src", "/var/log", "/run", "/srv"];
+const OVER: &[&str] = &["/etc/keepalived", "/usr/local/src", "/var/log", "/srv"];
 
 fn seed(name: &str) -> String {
     let path = format!("{}/tests/config/seed/{name}.conf", env!("CARGO_MANIFEST_DIR"));

@@ -26,7 +26,7 @@ impl std::ops::Deref for Node {
 
 impl Lab {
     /// A host with process and mount namespaces of its own. `over`: directories of the system that the node sees its own, empty
-    /// version of, below [`Node::dir`].
+    /// version of, below [`Node::dir`]; not one that the lab's own directory lies in.
     pub fn node(&self, host: Host, over: &[&str]) -> Node {
         let dir = self.path(&host.name);
         std::fs::create_dir(&dir).expect("the lab's directory is writable");
