@@ -44,6 +44,21 @@ if [ $(ps -C nginx --no-header | wc -l) -eq 0 ]; then
 fi
 ";
 
+/// The two machines of the first document, nginx running on both.
+fn nginx_pair(test: &str) -> Option<(Lab, Node, Node)> {
+    if let Some(why) = missing(&["nginx", "killall", "ps"]) {
+        skip(test, &why);
+        return None;
+    }
+    let lab = Lab::new(test)?;
+    let [a, b] = [("a", 129), ("b", 131)].map(|(name, n)| machine(&lab, name, n, "ens33", &format!("192.168.1.{n}")));
+    for node in [&a, &b] {
+        node.write("/usr/local/src/nginx_check.sh", NGINX_CHECK, 0o755);
+        nginx(node);
+    }
+    Some((lab, a, b))
+}
+
 /// Where exactly one of two has an address.
 fn moves_to(address: &str, to: &Node, from: &Node) {
     until_true(&format!("{address} on {} only", to.name), || to.holds(address) && !from.holds(address));
@@ -51,17 +66,7 @@ fn moves_to(address: &str, to: &Node, from: &Node) {
 
 #[test]
 fn nginx_with_a_check_script_and_weight() {
-    const TEST: &str = "seed 001, master and slave";
-    if let Some(why) = missing(&["nginx", "killall", "ps"]) {
-        return skip(TEST, &why);
-    }
-    let Some(lab) = Lab::new(TEST) else { return };
-    let a = machine(&lab, "a", 129, "ens33", "192.168.1.129");
-    let b = machine(&lab, "b", 131, "ens33", "192.168.1.131");
-    for node in [&a, &b] {
-        node.write("/usr/local/src/nginx_check.sh", NGINX_CHECK, 0o755);
-        nginx(node);
-    }
+    let Some((lab, a, b)) = nginx_pair("seed 001, master and slave") else { return };
     let slave = lab.start_on(&b, &seed("seed-001-masterslave-backup"));
     let master = lab.start_on(&a, &seed("seed-001-masterslave-master"));
     moves_to("192.168.1.233", &a, &b);
@@ -83,17 +88,7 @@ fn nginx_with_a_check_script_and_weight() {
 
 #[test]
 fn nginx_dual_master() {
-    const TEST: &str = "seed 001, dual Master";
-    if let Some(why) = missing(&["nginx", "killall", "ps"]) {
-        return skip(TEST, &why);
-    }
-    let Some(lab) = Lab::new(TEST) else { return };
-    let a = machine(&lab, "a", 129, "ens33", "192.168.1.129");
-    let b = machine(&lab, "b", 131, "ens33", "192.168.1.131");
-    for node in [&a, &b] {
-        node.write("/usr/local/src/nginx_check.sh", NGINX_CHECK, 0o755);
-        nginx(node);
-    }
+    let Some((lab, a, b)) = nginx_pair("seed 001, dual Master") else { return };
     let on_a = lab.start_on(&a, &seed("seed-001-dualmaster-129"));
     let on_b = lab.start_on(&b, &seed("seed-001-dualmaster-131"));
     moves_to("192.168.1.233", &a, &b);
