@@ -209,6 +209,19 @@ NAMES = (*SCENES, "crash")
 OURS = {"log", "helper", "upgrade", "crash"}
 
 
+def spinners():
+    """The busy loops, of ordinary priority."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    return [subprocess.Popen(spin, start_new_session=True) for _ in range(SPINNERS)]
+
+
+def end(processes):
+    """Ends them."""
+    for p in processes:
+        p.kill()
+        p.wait()
+
+
 def run(make_pair, kind, name, seconds):
     """One scenario for one daemon."""
     if name == "crash":
@@ -221,8 +234,7 @@ def run(make_pair, kind, name, seconds):
         scene.start(d) if hasattr(scene, "start") else d.start()
         daemon.wait_for("vr1 is Master", lambda: daemon.has("a", "10.1.0.1"), 30, d)
         time.sleep(2.5)
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
-                for _ in range(SPINNERS)]
+        busy = spinners()
         scene.ready(d)
         witness = Witness(box.WORK)
         time.sleep(0.5)
@@ -241,9 +253,7 @@ def run(make_pair, kind, name, seconds):
         if not d.running():
             raise RuntimeError(f"{kind.name} ended in the middle:\n{d.tail()}")
     finally:
-        for p in busy:
-            p.kill()
-            p.wait()
+        end(busy)
         pair.close()
     if len(seen) < 2:
         raise RuntimeError(f"{kind.name}: no adverts on the wire while {name}")
@@ -267,8 +277,7 @@ def crash(make_pair, kind, rounds):
         daemon.wait_for("a is Master", lambda: daemon.has("a", "10.1.0.1"), 30, a)
         b.start()
         time.sleep(2)
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
-                for _ in range(SPINNERS)]
+        busy = spinners()
         for _ in range(rounds):
             time.sleep(11)  # a core that dies twice within ten seconds is not resumed
             with Capture("b", room=4000) as cap:
@@ -284,9 +293,7 @@ def crash(make_pair, kind, rounds):
             if not daemon.has("a", "10.1.0.1"):
                 raise RuntimeError(f"the address left host a\n{a.tail()}")
     finally:
-        for p in busy:
-            p.kill()
-            p.wait()
+        end(busy)
         pair.close()
     return {"happened": rounds, "takeovers": takeovers, "longest_gap_ns": max(silences),
             "median_gap_ns": stats.percentile(silences, 50)}

@@ -90,17 +90,10 @@ impl Check {
     }
     /// Other numbers for the same target: what is known and the look under way stay.
     pub fn alter(&mut self, cfg: VrrpCheck, cx: &mut Cx<'_>) {
-        let up = self.flip.up();
-        self.flip = Flip::new(cfg.rise, cfg.fall, cfg.init_fail);
-        if let Some(up) = up {
-            self.flip.resume(up);
-        }
+        self.flip.alter(cfg.rise, cfg.fall, cfg.init_fail);
         self.cfg = cfg;
-        let soonest = cx.now.mono + self.interval();
-        if cx.timers.get(Due::TrackRun(self.key)).is_some_and(|at| at > soonest) {
-            self.due = soonest;
-            cx.timers.set(Due::TrackRun(self.key), soonest);
-        }
+        let interval = self.interval();
+        self.due = cx.sooner(self.key, interval).unwrap_or(self.due);
     }
     /// Panics when a rule that must always hold does not.
     pub fn check_invariants(&self, timers: &Timers) {

@@ -25,6 +25,14 @@ impl Flip {
     pub fn resume(&mut self, up: bool) {
         (self.up, self.against, self.decisive) = (Some(up), 0, false);
     }
+    /// Other numbers for the same check: what is known stays.
+    pub fn alter(&mut self, rise: u32, fall: u32, init_fail: bool) {
+        let up = self.up;
+        *self = Flip::new(rise, fall, init_fail);
+        if let Some(up) = up {
+            self.resume(up);
+        }
+    }
     /// What another check of the same name knew: it holds until the first result, which is decisive.
     pub fn hold(&mut self, up: bool) {
         (self.up, self.against, self.decisive) = (Some(up), 0, true);

@@ -24,8 +24,8 @@ use crate::event::{ChildEnd, Errno, Stream};
 use crate::id::{Arena, ConnKey, TrackKey, TrackMark};
 use crate::note::Note;
 use crate::snapshot::TrackShot;
-use crate::time::Now;
-use crate::timers::Timers;
+use crate::time::{Duration, Instant, Now};
+use crate::timers::{Due, Timers};
 use crate::watch::Watches;
 use check::Check;
 use file::File;
@@ -47,6 +47,17 @@ pub struct Cx<'a> {
     pub conns: &'a mut Conns,
     /// Files and processes.
     pub watches: &'a mut Watches,
+}
+
+impl Cx<'_> {
+    /// The interval was altered: an interval that was an hour and is a second now does not begin in an hour. The new time of the
+    /// next run, if it comes sooner by that.
+    fn sooner(&mut self, key: TrackKey, interval: Duration) -> Option<Instant> {
+        let (run, soonest) = (Due::TrackRun(key), self.now.mono + interval);
+        self.timers.get(run).filter(|at| *at > soonest)?;
+        self.timers.set(run, soonest);
+        Some(soonest)
+    }
 }
 
 /// Kinds of trackers.

@@ -114,18 +114,10 @@ impl Script {
     }
     /// Other numbers for the same program: the run under way and what is known stay.
     pub fn alter(&mut self, cfg: VrrpScript, cx: &mut Cx<'_>) {
-        let up = self.flip.up();
-        self.flip = Flip::new(cfg.rise, cfg.fall, cfg.init_fail);
-        if let Some(up) = up {
-            self.flip.resume(up);
-        }
+        self.flip.alter(cfg.rise, cfg.fall, cfg.init_fail);
         self.cfg = cfg;
-        // An interval that was an hour and is a second now does not begin in an hour.
-        let soonest = cx.now.mono + self.interval();
-        if cx.timers.get(Due::TrackRun(self.key)).is_some_and(|at| at > soonest) {
-            self.due = soonest;
-            cx.timers.set(Due::TrackRun(self.key), soonest);
-        }
+        let interval = self.interval();
+        self.due = cx.sooner(self.key, interval).unwrap_or(self.due);
     }
     /// Panics when a rule that must always hold does not.
     pub fn check_invariants(&self, timers: &Timers) {
