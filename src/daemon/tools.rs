@@ -12,9 +12,8 @@ use crate::config::scripts::Prepare;
 use crate::config::{self, Loaded, dump, image, load_with, report};
 use crate::exit::ExitCode;
 use crate::guard::start::{default_file, say};
-use crate::sys::{clock, host, ifaddrs, socket};
+use crate::sys::{clock, files, host, ifaddrs, socket};
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Does it.
@@ -92,7 +91,9 @@ pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
         (false, None) => loaded.render(colour(how)),
     };
     let written = match log {
-        Some(path) => std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display())),
+        Some(path) => {
+            files::replace(path, text.as_bytes()).map_err(|e| format!("cannot write {}: {e}", path.display()))
+        }
         None if how.json => print(text.as_bytes()),
         None => {
             // Nobody reads standard error: the exit code says it.
@@ -137,18 +138,13 @@ fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
     }
     let written = image::encode(&loaded.config).map_err(|e| e.to_string()).and_then(|bytes| match out {
         "-" => print(&bytes),
-        file => write_secret(file, &bytes).map_err(|e| format!("cannot write {file}: {e}")),
+        // It holds passwords: a new file, readable for its owner only.
+        file => files::replace(Path::new(file), &bytes).map_err(|e| format!("cannot write {file}: {e}")),
     });
     match written {
         Ok(()) => ExitCode::Ok,
         Err(why) => failed(&why),
     }
-}
-
-/// An image holds passwords: readable for its owner only.
-fn write_secret(file: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).open(file)?.write_all(bytes)
 }
 
 fn compare(old: &str, new: &str, how: &Report) -> ExitCode {

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod connector;
 pub mod daemonize;
 pub mod fifo;
+pub mod files;
 pub mod host;
 pub mod ifaddrs;
 pub mod inotify;
