@@ -53,7 +53,8 @@ fn numbers<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = u32> + 'a
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let after = rest[digits..].chars().next();
         let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '-' || c == '_');
-        (!part(before) && digits > 0 && !after.is_some_and(char::is_alphanumeric)).then(|| rest[..digits].parse().ok())?
+        (!part(before) && digits > 0 && !after.is_some_and(char::is_alphanumeric))
+            .then(|| rest[..digits].parse().ok())?
     })
 }
 
@@ -67,9 +68,8 @@ fn every_reference_is_a_row(page_name: &str, row: impl Fn(&str) -> Option<u32>, 
     let mut missing = Vec::new();
     for (name, text) in texts() {
         for prefix in references {
-            missing.extend(
-                numbers(&text, prefix).filter(|n| !known.contains(n)).map(|n| format!("{name}: {prefix}{n}")),
-            );
+            missing
+                .extend(numbers(&text, prefix).filter(|n| !known.contains(n)).map(|n| format!("{name}: {prefix}{n}")));
         }
     }
     assert!(missing.is_empty(), "not in docs/{page_name}:\n{}", missing.join("\n"));
@@ -121,7 +121,8 @@ fn every_path_that_a_page_names_exists() {
         // `path` and [words](path)
         let quoted = text.split('`').skip(1).step_by(2);
         let linked = text.split("](").skip(1).filter_map(|s| s.split_once(')')).map(|(p, _)| p);
-        let local = |p: &&str| ["src/", "tests/", "scripts/", "man/", "docs/", "grammar/"].iter().any(|d| p.starts_with(d));
+        let local =
+            |p: &&str| ["src/", "tests/", "scripts/", "man/", "docs/", "grammar/"].iter().any(|d| p.starts_with(d));
         for p in quoted.filter(local) {
             // A pattern names its directory.
             let p = p.split_whitespace().next().unwrap_or(p);
@@ -141,4 +142,37 @@ fn every_path_that_a_page_names_exists() {
     }
     assert!(seen > 20, "no page names a path");
     assert!(missing.is_empty(), "does not exist:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_rule_has_its_tests_or_the_reason_why_not() {
+    let rules: Vec<String> = page("protocol.md")
+        .lines()
+        .filter_map(|l| Some(l.strip_prefix("| ")?.split_once(' ')?.0.to_owned()).filter(|r| r.starts_with("R-")))
+        .collect();
+    let text = page("protocol-tests.md");
+    let (tested, untested) = text.split_once("## Without a test").expect("two tables");
+    fn rows(t: &str) -> Vec<(&str, &str)> {
+        t.lines().filter_map(|l| l.strip_prefix("| R-").map(|_| &l[2..])?.split_once(" | ")).collect()
+    }
+    let listed: Vec<&str> = rows(tested).iter().chain(&rows(untested)).map(|(r, _)| *r).collect();
+    for r in &rules {
+        assert_eq!(listed.iter().filter(|l| **l == r).count(), 1, "{r} stands in docs/protocol-tests.md exactly once");
+    }
+    assert_eq!(listed.len(), rules.len(), "docs/protocol-tests.md has a rule that is none");
+    for (rule, tests) in rows(tested) {
+        let mut named = 0;
+        for entry in tests.trim_end_matches(" |").split(", ") {
+            let (file, test) = entry.trim_start_matches('`').split_once('`').expect("`file` test");
+            let code = fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{rule}: {file}: {e}"));
+            let test = test.trim();
+            assert!(test.is_empty() || code.contains(&format!("fn {test}(")), "{rule}: {file} has no test {test}");
+            named += 1;
+        }
+        assert!(named > 0, "{rule} names no test");
+    }
+    for (rule, why) in rows(untested) {
+        println!("{rule}: no test: {}", why.trim_end_matches(" |"));
+        assert!(why.len() > 10, "{rule} says why");
+    }
 }
