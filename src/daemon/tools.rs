@@ -12,17 +12,26 @@ use crate::config::scripts::Prepare;
 use crate::config::{self, Loaded, dump, image, load_with, report};
 use crate::exit::ExitCode;
 use crate::guard::start::{default_file, say};
-use crate::sys::{clock, files, host, ifaddrs, socket};
+use crate::sys::privilege::cap;
+use crate::sys::{clock, files, host, ifaddrs, privilege, socket};
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 /// Does it.
 pub(crate) fn run(tool: &Tool, how: &Report) -> ExitCode {
+    confine();
     match tool {
         Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
         Tool::Compile { file, out } => compile(file, out, how),
         Tool::Diff { old, new } => compare(old, new, how),
     }
+}
+
+/// A tool reads what others wrote: of root's rights it needs to read any file, and to make those of `init_file` anywhere.
+fn confine() {
+    privilege::keep_only(&[cap::DAC_OVERRIDE]);
+    privilege::hide();
 }
 
 /// Whether messages on standard error have colour.
@@ -83,6 +92,7 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
 
 /// `--config-test`.
 pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
+    confine();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Test);
     let text = match (how.json, log) {
@@ -118,7 +128,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
         say(&format!("{path} is a compiled image: it holds no text to print"));
         return ExitCode::NoConfig;
     }
-    match print(text.as_bytes()) {
+    match print(visible(&text).as_bytes()) {
         // What cannot be run is printed all the same, and said to be so.
         Ok(()) => loaded.fatal().unwrap_or(ExitCode::Ok),
         Err(why) => failed(&why),
@@ -173,7 +183,7 @@ fn to_compare(path: &str, how: &Report, what: For) -> Loaded {
 fn print_plan(old: &Config, new: &Config, how: &Report) -> ExitCode {
     let plan = diff(old, new);
     let text = if how.json { format!("{:#}\n", plan.json()) } else { plan.to_string() };
-    match print(text.as_bytes()) {
+    match print(visible(&text).as_bytes()) {
         Ok(()) => ExitCode::Ok,
         Err(why) => failed(&why),
     }
@@ -187,6 +197,16 @@ fn messages(loaded: &Loaded, how: &Report) {
 fn failed(why: &str) -> ExitCode {
     say(why);
     ExitCode::Fatal
+}
+
+/// Control characters other than line ends and tabs, as `\xNN`: a name must not move a terminal's cursor or type into it.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(odd) {
+        return text.into();
+    }
+    let one = |c: char| if odd(c) { format!("\\x{:02x}", u32::from(c)) } else { c.to_string() };
+    text.chars().map(one).collect::<String>().into()
 }
 
 fn print(bytes: &[u8]) -> Result<(), String> {
