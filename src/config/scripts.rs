@@ -341,7 +341,7 @@ impl Cx<'_> {
 
     /// Whether nobody but root can change what runs as root.
     fn trusted(&mut self, owner: &Owner, way: &secure::Way) -> Result<(), String> {
-        let Some(weak) = secure::weak(self.how.host, way) else { return Ok(()) };
+        let Some(weak) = secure::weak(self.how.host, way, self.secure) else { return Ok(()) };
         let help = "let root own it and nobody else write it, or run the script as another user";
         if self.secure {
             let text = format!("Unsafe permissions found for script '{}' - disabling: {weak}", way.real);

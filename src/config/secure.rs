@@ -103,21 +103,22 @@ pub fn follow(host: &dyn ScriptHost, path: &str) -> Result<Way, String> {
 }
 
 /// The first part of the way that somebody else than root can change, for people: "`/opt/x` is writable by group wheel
-/// (drwxrwxr-x root:wheel)".
-pub fn weak(host: &dyn ScriptHost, way: &Way) -> Option<String> {
-    let (path, stat, why) = way.parts.iter().find_map(|(p, s)| weakness(host, p, s).map(|why| (p, s, why)))?;
+/// (drwxrwxr-x root:wheel)". `sticky`: also a shared directory in which only owners remove what is theirs. Nobody else replaces what
+/// is root's there; but when root removes it, anybody may make it anew.
+pub fn weak(host: &dyn ScriptHost, way: &Way, sticky: bool) -> Option<String> {
+    let (path, stat, why) = way.parts.iter().find_map(|(p, s)| weakness(host, p, s, sticky).map(|why| (p, s, why)))?;
     Some(format!("`{path}` is {why} ({} {}:{})", mode(stat), host.user_name(stat.uid), host.group_name(stat.gid)))
 }
 
-fn weakness(host: &dyn ScriptHost, path: &str, s: &Stat) -> Option<String> {
+fn weakness(host: &dyn ScriptHost, path: &str, s: &Stat, sticky: bool) -> Option<String> {
     if s.uid != 0 {
         return Some(format!("owned by {}", host.user_name(s.uid)));
     }
     // The mode of a link has no meaning.
-    if matches!(s.kind, Kind::Link(_)) {
+    let shared = s.kind == Kind::Directory && s.mode & 0o1000 != 0;
+    if shared && !sticky || matches!(s.kind, Kind::Link(_)) {
         return None;
     }
-    // Also where it is sticky: nobody replaces what is root's there, but when root removes it, anybody may make it anew.
     if s.mode & 0o002 != 0 {
         return Some("writable by everybody".to_owned());
     }
