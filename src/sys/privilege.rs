@@ -118,7 +118,7 @@ mod fs {
 pub enum Files {
     /// Reading everywhere, and pipes: made, opened, removed. No program is executed, no other file made or cut short.
     Pipes,
-    /// Reading what the kernel says of itself and of the time zone, and its settings of the network.
+    /// Reading what the kernel says of itself, and its settings of the network.
     Kernel,
 }
 
@@ -135,8 +135,6 @@ pub fn leave_files(files: Files) -> bool {
                 (c"/proc", read),
                 (c"/proc/sys/net", read | fs::WRITE_FILE | (late & fs::TRUNCATE)),
                 (c"/sys", read),
-                (c"/etc", read),
-                (c"/usr", read),
             ],
         ),
     };
