@@ -105,7 +105,7 @@ mod tests {
         config.global.more.enable_script_security = true;
         config.global.more.reload_time_file = Some("/run/at".into());
         config.global.more.logins =
-            vec![Login { uid: 1000, name: "joe".into(), home: "/home/joe".into(), shell: "/bin/sh".into() }];
+            vec![Login { uid: 1000, name: "joe".into(), home: "/srv/joe".into(), shell: "/bin/sh".into() }];
         config
     }
 
@@ -117,7 +117,7 @@ mod tests {
         let found = allowed.find(&spec(&["/hook", "-v", "INSTANCE", "a", "MASTER", "100"], 0)).unwrap();
         assert_eq!((found.user, found.secure, &found.login), (Some((0, 0)), true, &None));
         let joe = allowed.find(&spec(&["/as/joe"], 1000)).unwrap();
-        assert_eq!((joe.secure, joe.login.as_ref().map(|l| &*l.home)), (false, Some("/home/joe")));
+        assert_eq!((joe.secure, joe.login.as_ref().map(|l| &*l.home)), (false, Some("/srv/joe")));
         for (words, uid) in [
             (&["/hook"][..], 0),
             (&["/hook", "-x"], 0),

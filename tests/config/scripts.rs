@@ -75,7 +75,7 @@ impl ScriptHost for Host {
     }
     fn login(&self, uid: u32) -> Option<Login> {
         let name: Box<str> = self.users.iter().find(|u| u.1 == uid)?.0.into();
-        Some(Login { uid, home: format!("/home/{name}").into(), name, shell: "/bin/sh".into() })
+        Some(Login { uid, home: format!("/srv/{name}").into(), name, shell: "/bin/sh".into() })
     }
     fn acl(&self, path: &str, _gid: u32) -> Result<Acl, String> {
         Ok(self.acls.get(path).cloned().unwrap_or_default())
@@ -332,7 +332,7 @@ fn programs_know_the_user_they_run_as() {
     let loaded = look(&Host::new(), &file("script_user joe", "notify /bin/x\nnotify_master /bin/x root"), false);
     let logins = &loaded.config.global.more.logins;
     let seen: Vec<_> = logins.iter().map(|l| (l.uid, &*l.name, &*l.home)).collect();
-    assert_eq!(seen, [(0, "root", "/home/root"), (1000, "joe", "/home/joe")]);
+    assert_eq!(seen, [(0, "root", "/srv/root"), (1000, "joe", "/srv/joe")]);
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn a_script_of_another_user_has_nothing_of_the_daemons_standing() {
     );
     let conf = conf(150).with(&format!("notify_master {} nobody", hook.display()));
     let wrapper = "echo -900 > /proc/self/oom_score_adj; ulimit -r 50; ulimit -e 40; ulimit -l unlimited; ulimit -c unlimited; \
-                   export HOME=/root USER=root PATH=/root/bin:$PATH; exec \"$@\"";
+                   export HOME=/opt/daemon USER=daemon PATH=/opt/daemon/bin:$PATH; exec \"$@\"";
     let daemon = lab.start_under(&["bash", "-c", wrapper, "bash"], Program::Kalived, &a, &conf.text());
     let text = until("the hook", || read(&seen));
     let limit = |name: &str| field(&text, name).split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
@@ -75,7 +75,7 @@ fn a_script_of_another_user_has_nothing_of_the_daemons_standing() {
     assert_eq!(limit("Max core file size")[0], "0");
     assert_eq!((field(&text, "oom "), field(&text, "then ")), ("0", "0"), "{text}");
     assert!(!text.contains("real-time"), "{text}");
-    assert!(text.contains(" user nobody path /usr/") && !text.contains("/root"), "{text}");
+    assert!(text.contains(" user nobody path /usr/") && !text.contains("/opt/daemon"), "{text}");
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
         assert_eq!(field(&text, set), "0000000000000000", "{text}");
     }
@@ -260,7 +260,7 @@ fn it_runs_as_an_ordinary_user_with_four_capabilities() {
     }
     let a = lab.host("a", 20);
     let dir = open_dir(&lab);
-    std::fs::set_permissions(lab.path("").parent().expect("in the lab"), std::fs::Permissions::from_mode(0o777))
+    std::fs::set_permissions(lab.path("").parent().expect("in the lab"), std::fs::Permissions::from_mode(0o1777))
         .expect("it is ours");
     let seen = dir.join("seen");
     let hook = script(
