@@ -131,11 +131,7 @@ pub fn leave_files(files: Files) -> bool {
         Files::Pipes => (fs::EXECUTE | fs::MAKE | late, &[]),
         Files::Kernel => (
             fs::EXECUTE | fs::WRITE_FILE | read | fs::MAKE | fs::PIPES | late,
-            &[
-                (c"/proc", read),
-                (c"/proc/sys/net", read | fs::WRITE_FILE | (late & fs::TRUNCATE)),
-                (c"/sys", read),
-            ],
+            &[(c"/proc", read), (c"/proc/sys/net", read | fs::WRITE_FILE | (late & fs::TRUNCATE)), (c"/sys", read)],
         ),
     };
     // SAFETY: the attribute is one number with its size; the result is a fresh fd that nobody else has.
