@@ -23,7 +23,8 @@ use std::rc::Rc;
 
 /// Goes on, when there is something to go on with: the exit code then.
 pub(super) fn guard() -> Option<u8> {
-    let number = [VARIABLE, OLD_VARIABLE].iter().find_map(|n| std::env::var(n).ok()?.parse().ok())?;
+    // The old name first: kalived 0.1.0 hands on the new one as it got it, with a number that has no meaning any more.
+    let number = [OLD_VARIABLE, VARIABLE].iter().find_map(|n| std::env::var(n).ok()?.parse().ok())?;
     let state = State::read(&File::from(inherited(number).ok()?))?;
     // What became of us under another name is known by the old one.
     child::set_name(c"kalived");

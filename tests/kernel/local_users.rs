@@ -298,7 +298,7 @@ fn it_runs_as_an_ordinary_user_with_four_capabilities() {
     // The old one leaves when the last advert that it armed has left.
     until_true("the old core to leave", || !lives(&core.to_string()));
     super::guard::kill(until("the next core", || role(&daemon, "--core")));
-    daemon.await_line("Respawning");
+    daemon.await_line("resumes as MASTER");
     assert!(a.holds(VIP));
     let (code, log) = daemon.stop();
     assert_eq!(code, Some(0), "{log}");
