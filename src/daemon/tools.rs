@@ -96,7 +96,7 @@ pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Test);
     let text = match (how.json, log) {
-        (true, _) => format!("{:#}\n", report::json(&loaded.diags, &loaded.sources)),
+        (true, _) => visible_json(&format!("{:#}\n", report::json(&loaded.diags, &loaded.sources))).into_owned(),
         (false, Some(_)) => loaded.render(how.colour == Colour::Always),
         (false, None) => loaded.render(colour(how)),
     };
@@ -182,8 +182,11 @@ fn to_compare(path: &str, how: &Report, what: For) -> Loaded {
 
 fn print_plan(old: &Config, new: &Config, how: &Report) -> ExitCode {
     let plan = diff(old, new);
-    let text = if how.json { format!("{:#}\n", plan.json()) } else { plan.to_string() };
-    match print(visible(&text).as_bytes()) {
+    let text = match how.json {
+        true => visible_json(&format!("{:#}\n", plan.json())).into_owned(),
+        false => visible(&plan.to_string()).into_owned(),
+    };
+    match print(text.as_bytes()) {
         Ok(()) => ExitCode::Ok,
         Err(why) => failed(&why),
     }
@@ -199,14 +202,26 @@ fn failed(why: &str) -> ExitCode {
     ExitCode::Fatal
 }
 
-/// Control characters other than line ends and tabs, as `\xNN`: a name must not move a terminal's cursor or type into it.
+/// Whether a character moves a terminal's cursor, or types into it.
+fn commands_a_terminal(c: char) -> bool {
+    c.is_control() && c != '\n' && c != '\t'
+}
+
+/// Control characters other than line ends and tabs as `\xNN`: a name is shown, not obeyed.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if !text.contains(odd) {
+    escaped(text, |c| format!("\\x{:02x}", u32::from(c)))
+}
+
+/// The same in JSON, which writes them in a way of its own; those below U+0020 have been already.
+fn visible_json(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+fn escaped(text: &str, how: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.contains(commands_a_terminal) {
         return text.into();
     }
-    let one = |c: char| if odd(c) { format!("\\x{:02x}", u32::from(c)) } else { c.to_string() };
-    text.chars().map(one).collect::<String>().into()
+    text.chars().map(|c| if commands_a_terminal(c) { how(c) } else { c.to_string() }).collect::<String>().into()
 }
 
 fn print(bytes: &[u8]) -> Result<(), String> {

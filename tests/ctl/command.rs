@@ -139,6 +139,13 @@ fn names_do_not_reach_the_terminal_as_commands() {
     let out = Command::new(env!("CARGO_BIN_EXE_kalived")).arg("--dump-conf").arg("-f").arg(&file).output().unwrap();
     let (_, out, err) = texts(&out);
     assert!(out.contains("a\\x1b[2Jb") && !out.contains('\x1b') && !err.contains('\x1b'), "{out}{err}");
+    // And in JSON, which stays JSON.
+    let second = dir.path("second.conf");
+    std::fs::write(&second, std::fs::read_to_string(&file).unwrap().replace('\x1b', "\u{9b}")).unwrap();
+    let mut json = Command::new(env!("CARGO_BIN_EXE_kalived"));
+    let (_, out, _) = texts(&json.args(["diff", "--format=json"]).arg(&file).arg(&second).output().unwrap());
+    assert!(out.contains("\\u009b") && out.contains("\\u001b") && !out.contains(['\x1b', '\u{9b}']), "{out}");
+    assert!(serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{out}");
 }
 
 #[test]
