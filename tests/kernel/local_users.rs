@@ -126,6 +126,7 @@ fn a_script_that_somebody_else_could_exchange_since_it_was_looked_at_is_not_run_
     std::os::unix::fs::chown(&new, Some(NOBODY), Some(0)).expect("we are root");
     std::fs::rename(&new, &check).expect("it was just made");
     refused("a script of nobody's");
+    daemon.await_line(&format!("Unsafe permissions found for script '{}' - not run", check.display()));
     good();
     again();
     // The directory becomes a shared one.
