@@ -1,7 +1,7 @@
 /* What crosses a cable, from the kernel's own receive timestamps, as one line of JSON. Runs inside the laboratory's machine.
  *
  * It sleeps while the packets collect in its socket and reads them when the window is over: while something is measured,
- * it takes no processor time from it.
+ * it takes no processor time from it. Its priority is high, so that the window is as long as it says.
  *
  *   tap adverts IFACE SECONDS INTERVAL_US [PID...]   intervals between the adverts of each router; processor time of PIDs
  *   tap takeover IFACE SECONDS FLOOR_US              from the last advert of the first sender to the first of another
@@ -11,6 +11,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct event {
 };
 static struct event *events;
 static long count, room;
+static long long end; /* of the window: what came later is left out */
 
 static struct event *more(void) {
     if (count == room && !(events = realloc(events, (room = room ? 2 * room : 1 << 14) * sizeof *events)))
@@ -75,7 +77,8 @@ static unsigned drain(int s) {
             if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SO_TIMESTAMPNS) {
                 struct timespec t;
                 memcpy(&t, CMSG_DATA(h), sizeof t);
-                note(p, n, t.tv_sec * 1000000000LL + t.tv_nsec);
+                long long at = t.tv_sec * 1000000000LL + t.tv_nsec;
+                if (at < end) note(p, n, at);
             }
     }
     struct tpacket_stats { unsigned packets, drops; } st = {0, 0};
@@ -188,8 +191,13 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: tap adverts IFACE SECONDS INTERVAL_US [PID...] | tap takeover IFACE SECONDS FLOOR_US\n");
         return 2;
     }
+    struct sched_param high = {.sched_priority = 50};
+    sched_setscheduler(0, SCHED_FIFO, &high);
     int s = open_tap(argv[2]);
     double seconds = atof(argv[3]);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    end = now.tv_sec * 1000000000LL + now.tv_nsec + (long long)(seconds * 1e9);
     long long before = cpu(argv + 5);
     struct timespec t = {(time_t)seconds, (long)((seconds - (long)seconds) * 1e9)};
     nanosleep(&t, NULL);
