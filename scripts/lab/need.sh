@@ -35,8 +35,8 @@ _apt() {
     return "$rc"
 }
 
-# install PACKAGE...: those that cannot be had do not cost the others; 1 if one could not
-install() {
+# apt_install PACKAGE...: those that cannot be had do not cost the others; 1 if one could not
+apt_install() {
     local p rc=0
     (($#)) || return 0
     echo "installing: $*" >&2
@@ -130,12 +130,12 @@ _rust_library() {
 BUILD_NEEDS=(cc:gcc /etc/ssl/certs/ca-certificates.crt:ca-certificates)
 DEMO_NEEDS=(python3:python3 ip:iproute2 unshare:util-linux mount:mount setpriv:util-linux)
 
-# need COMMAND:PACKAGE...: as install, of what is missing; 1 with one sentence where it cannot
+# need COMMAND:PACKAGE...: installs what is missing; 1 with one sentence where it cannot
 need() {
     local lacking
     mapfile -t lacking < <(missing "$@")
     ((${#lacking[@]})) || return 0
-    may_install && install "${lacking[@]}" && return 0
+    may_install && apt_install "${lacking[@]}" && return 0
     may_install || echo "$0: not installed: ${lacking[*]}: run \`scripts/setup\` as root (Debian: apt-get install ${lacking[*]})" >&2
     return 1
 }

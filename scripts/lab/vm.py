@@ -233,7 +233,9 @@ def boot(kernel, image, memory=512, mips=500, seconds=600, each_line=None):
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off rdinit=/init tsc=reliable random.trust_cpu=on",
         ]
         lines = []
-        proc = subprocess.Popen(["timeout", "--kill-after=5", str(seconds), *command], stdin=subprocess.DEVNULL,
+        # It ends with us, also when we are killed.
+        owned = lambda signal: ["setpriv", "--pdeathsig", signal] if which("setpriv") else []
+        proc = subprocess.Popen([*owned("TERM"), "timeout", "--kill-after=5", str(seconds), *owned("KILL"), *command], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         try:
             for line in proc.stdout:

@@ -22,7 +22,7 @@ from lab import vm  # noqa: E402
 MODULES = ["veth", "bridge", "macvlan", "dummy", "crc32c_generic", "nf_tables", "nft_compat", "nft_limit", "nft_counter",
            "nft_meta_bridge", "nf_log_syslog", "sch_netem", "ifb", "af_packet_diag"]
 #: What the tests call beside kalived.
-PROGRAMS = ("bash dash ip nft nsenter unshare setpriv prlimit timeout tcpdump python3 sysctl kill ps killall env sleep cat "
+PROGRAMS = ("bash dash ip nft nsenter unshare setpriv prlimit timeout tcpdump sysctl kill ps killall env sleep cat "
             "mount umount touch mkdir mv cp rm ln chmod chown ls tr cut sort grep sed awk head tail date id dd true false printf "
             "test expr mkfifo readlink stat wc uname chrt arping ndisc6").split()
 
@@ -35,7 +35,7 @@ def image(kernel, program, kalived, names, threads):
         if path:
             made.program(path)  # through a symbolic link: its content under the name that is called
     made.program(os.path.realpath(vm.which("bash")), "/bin/bash")
-    made.program(os.path.realpath(vm.which("python3")), "/usr/bin/python3")
+    made.program(os.path.realpath(sys.executable), "/usr/bin/python3")
     stdlib = sysconfig.get_path("stdlib")
     for path in glob.glob(f"{stdlib}/*.py"):
         made.copy(path)
@@ -48,7 +48,7 @@ def image(kernel, program, kalived, names, threads):
     made.program(kalived)
     made.program("/usr/sbin/nologin") if os.path.exists("/usr/sbin/nologin") else None
     made.add("/lab/main.sh", f"""
-mkdir -p /run/tmp /var/run; export TMPDIR=/run/tmp RUST_BACKTRACE=0 LC_ALL=C
+mkdir -p /run/tmp /var/run; export TMPDIR=/run/tmp RUST_BACKTRACE=0 LC_ALL=C PYTHONHOME={sys.base_prefix}
 for f in all default; do echo 0 >/proc/sys/net/ipv6/conf/$f/accept_dad; done
 uname -r
 {program} --exact --test-threads {threads} {' '.join(names)} 2>&1
