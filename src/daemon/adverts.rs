@@ -7,6 +7,11 @@
 //! **Soft behind the timer**: a cancelled timer must take its sends with it. (Behind a *hard* link a cancelled timer
 //! would release them: the kernel skips the failing of links for it. The farewell would be followed by adverts.)
 //! **Hard between the sends**: one instance's failing send must not silence the others.
+//! **Only the last send completes** when all goes well: those before it ask for no completion of their success
+//! (`IOSQE_CQE_SKIP_SUCCESS`). Links run in order, so when the last has completed all before it are final, and each that has not
+//! completed by itself has left. Twenty adverts are one completion, are handled in one turn, and are armed again as one chain:
+//! a chain that is handled in pieces would be armed in pieces, and never become whole again. A failure completes by itself; a
+//! cancelled timer, which does not ask to be skipped, makes the kernel complete each send of its chain.
 //!
 //! **Stop** of a virtual router cancels every chain it has a member in, and its farewell is hard-linked behind the last
 //! cancel, all in one submission. The other members of those chains come back ECANCELED and are armed again, at
@@ -80,6 +85,7 @@ struct Member {
     epoch: u32,
     packet: Bytes,
     way: Way,
+    op: OpKey,
     /// Not wanted any more: neither armed again nor, when cancelled, reported.
     stopped: bool,
     stop: Option<StopKey>,
@@ -105,6 +111,11 @@ struct Stop {
     overtaken: bool,
 }
 
+/// For an operation that was not pushed yet.
+fn nobody() -> OpKey {
+    OpKey::from_bits(1 << 32).expect("generation one is a name")
+}
+
 /// All chains.
 #[derive(Default)]
 pub struct Adverts {
@@ -120,7 +131,7 @@ pub struct Adverts {
 impl Adverts {
     /// Takes an advert; [`Adverts::arm`] submits it.
     pub fn add(&mut self, vr: VrKey, sock: SockKey, way: Way, epoch: u32, at: Instant, packet: Bytes) {
-        let m = Member { vr, sock, epoch, packet, way, stopped: false, stop: None, done: false };
+        let m = Member { vr, sock, epoch, packet, way, op: nobody(), stopped: false, stop: None, done: false };
         self.pending.entry(at).or_default().push(m);
     }
 
@@ -138,20 +149,21 @@ impl Adverts {
         // All of it in one submission: a chain cut in two would be two chains, the second without a timer.
         ring.room(1 + members.len());
         let count = members.len();
-        let sends: Vec<_> = members.iter().map(|m| (m.vr, m.way.clone(), m.packet.clone())).collect();
         // The timer's name is known only after the push, the chain's name is needed before: filled in below.
-        let nobody = OpKey::from_bits(1 << 32).expect("generation one is a name");
         let chain =
-            self.chains.insert(Chain { at, timer: nobody, fired: false, cancelling: false, open: count, members });
+            self.chains.insert(Chain { at, timer: nobody(), fired: false, cancelling: false, open: count, members });
         let timer = ring.timeout_at(Token::Timer(chain), at, Link::Soft);
-        if let Some(c) = self.chains.get_mut(chain) {
-            c.timer = timer;
-        }
         *self.dues.entry(at).or_default() += 1;
-        for (i, (vr, way, packet)) in sends.into_iter().enumerate() {
-            let link = if i + 1 == count { Link::Last } else { Link::Hard };
-            ring.send(Token::Advert(chain, i as u8), &way.fd, packet, way.to, link, How::NoWait);
-            let of = self.of_vr.entry(vr).or_default();
+        let Some(c) = self.chains.get_mut(chain) else { return };
+        c.timer = timer;
+        for (i, m) in c.members.iter_mut().enumerate() {
+            let (token, packet, to) = (Token::Advert(chain, i as u8), m.packet.clone(), m.way.to.clone());
+            m.op = if i + 1 == count {
+                ring.send(token, &m.way.fd, packet, to, Link::Last, How::NoWait)
+            } else {
+                ring.send_quiet(token, &m.way.fd, packet, to)
+            };
+            let of = self.of_vr.entry(m.vr).or_default();
             if of.last() != Some(&chain) {
                 of.push(chain);
             }
@@ -228,8 +240,30 @@ impl Adverts {
         self.forget_if_over(chain);
     }
 
-    /// A chain's send completed. What the machines should hear of it, if anything.
-    pub fn on_send(&mut self, ring: &mut Ring<Token>, chain: ChainKey, i: u8, result: i32) -> Option<Event<'static>> {
+    /// A chain's send completed; the last one tells of those before it, too. `tell`: what the machines should hear.
+    pub fn on_send(
+        &mut self,
+        ring: &mut Ring<Token>,
+        chain: ChainKey,
+        i: u8,
+        result: i32,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) {
+        let Some(c) = self.chains.get(chain) else { return };
+        if usize::from(i) + 1 == c.members.len() {
+            let quiet: Vec<(u8, OpKey)> =
+                (0..i).zip(&c.members).filter(|(_, m)| !m.done).map(|(j, m)| (j, m.op)).collect();
+            for (j, op) in quiet {
+                ring.release(op);
+                // Whatever became of the last: these were not cancelled, unless it was.
+                let result = if result == errno::ECANCELED { result } else { 0 };
+                self.one_sent(ring, chain, j, result).map(&mut *tell);
+            }
+        }
+        self.one_sent(ring, chain, i, result).map(tell);
+    }
+
+    fn one_sent(&mut self, ring: &mut Ring<Token>, chain: ChainKey, i: u8, result: i32) -> Option<Event<'static>> {
         let c = self.chains.get_mut(chain)?;
         let (at, cancelling) = (c.at, c.cancelling);
         let m = c.members.get_mut(usize::from(i)).filter(|m| !m.done)?;

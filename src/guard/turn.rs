@@ -15,6 +15,9 @@ use std::os::fd::AsFd;
 
 /// Messages heard in one turn: what is left is heard in the next, and signals come in between.
 const HEAR: usize = 64;
+/// Programs started in one turn. A fork and its exec cost a slow processor about a millisecond; what is left is heard in the next
+/// turn, and a signal, an end or a sign of life comes in between.
+const SPAWN: usize = 4;
 /// Between two tries to send what a full line did not take.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -172,7 +175,11 @@ impl Guard {
 
     fn hear(&mut self, now: Instant) {
         for next in [false, true] {
+            let mut spawns = 0;
             for _ in 0..HEAR {
+                if spawns == SPAWN {
+                    break;
+                }
                 let core = match next {
                     false => self.core.as_mut(),
                     true => self.upgrade.as_mut().and_then(|u| u.next_mut()),
@@ -189,6 +196,7 @@ impl Guard {
                     }
                     Some(Heard::Said(message)) => {
                         core.heart.beat(now);
+                        spawns += usize::from(matches!(message, ToGuard::Spawn { .. }));
                         self.on_message(now, next, message);
                     }
                 }

@@ -5,7 +5,7 @@ use super::daemonize::effective_capabilities;
 use std::io;
 
 /// SCHED_RR priority when the configuration names none. Low: above every ordinary process, which is all the protection
-/// that is needed, and below whatever an operator ranked on purpose.
+/// that is needed, and below whatever an operator ranked on purpose; with one below it for the guard.
 pub const DEFAULT_RT_PRIORITY: u8 = 2;
 
 const CAP_IPC_LOCK: u64 = 1 << 14;
@@ -47,17 +47,24 @@ pub fn apply(wanted: &Wanted) -> Outcome {
     out
 }
 
-/// For the guard: the core's priority, so that a core that died is back quickly on a busy machine; nobody it starts inherits that.
-/// Refusals are the core's to tell.
+/// Priority of the guard: one below the core's. Above every ordinary process, so that a core that died is back quickly on a busy
+/// machine; below the core, so that on the processor they share a fork waits for an advert and not the other way round. `None`:
+/// there is no real-time priority below the core's, so the guard is an ordinary process.
+pub fn guard_priority(core: Option<u8>) -> Option<u8> {
+    core.unwrap_or(DEFAULT_RT_PRIORITY).checked_sub(1).filter(|p| *p > 0)
+}
+
+/// For the guard: see [`guard_priority`]. Nobody it starts inherits it. Refusals are the core's to tell.
 pub fn apply_to_guard(rt_priority: Option<u8>) {
     lift_rttime();
+    let Some(priority) = guard_priority(rt_priority) else { return };
     if limit(libc::RLIMIT_RTTIME) != libc::RLIM_INFINITY {
         return;
     }
     // SAFETY: all-zero is a valid sched_param; it outlives the call.
     unsafe {
         let mut p: libc::sched_param = core::mem::zeroed();
-        p.sched_priority = i32::from(rt_priority.unwrap_or(DEFAULT_RT_PRIORITY));
+        p.sched_priority = i32::from(priority);
         libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &p);
     }
 }
@@ -190,5 +197,16 @@ fn has(bit: u64) -> &'static str {
         Some(true) => "is there",
         Some(false) => "is missing",
         None => "cannot be told",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_is_below_the_core_and_above_ordinary_processes() {
+        assert!(guard_priority(None).is_some_and(|p| 0 < p && p < DEFAULT_RT_PRIORITY));
+        assert_eq!((guard_priority(Some(99)), guard_priority(Some(1))), (Some(98), None));
     }
 }
