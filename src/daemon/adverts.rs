@@ -62,9 +62,10 @@ pub enum StopMark {}
 /// Name of a stop whose farewell is on its way.
 pub type StopKey = Key<StopMark>;
 
-/// Sends behind one timer. One send costs the kernel 3 to 5 µs, so the last of 20 leaves less than 0.1 ms late; and by
-/// 20 the timer's own cost is already spread so thin that longer chains gain nothing (DESIGN §3).
-pub const CHAIN: usize = 20;
+/// Sends behind one timer, at most. How many adverts share a time is decided by the grid (`vrrp/timing.rs`): 20, for one send costs
+/// the kernel 3 to 5 µs, and the last of them leaves less than 0.1 ms late; more only where the processor does not keep up, and there
+/// two chains at one time would take turns and gain nothing over one. A stop takes back the whole chain: so not without a limit.
+pub const CHAIN: usize = 64;
 
 /// Cancels hard-linked in front of a farewell. More than the depth any router is armed to (8); further ones are
 /// submitted in front, unlinked: the kernel runs them in order all the same.

@@ -4,6 +4,7 @@
 //! its arm, without `_`, as in the simulator.
 
 use super::adverts::{Adverts, Way};
+use super::busy::{self, Busy, Change};
 use super::guardline::Line;
 use super::handover::Slots;
 use super::helperline::HelperLine;
@@ -22,6 +23,7 @@ use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::op::{Done, Fd, Header, Link, OpKey};
 use crate::sys::ring::{How, Ring};
+use crate::sys::sched;
 use crate::sys::signal;
 use crate::sys::socket::{self, Pair, SockAddr};
 use crate::time::{Duration, Instant, Now, earliest};
@@ -90,6 +92,9 @@ pub struct Exec {
     frame_report: Option<Instant>,
     counters: Counters,
     lead: Lead,
+    busy: Busy,
+    /// Real-time priority of this process, if it has one.
+    pub(super) rt_priority: Option<u8>,
     /// Adverts to leave with the next submission.
     urgent: Vec<(VrKey, Bytes, Way)>,
     /// When the last requests went to the kernel.
@@ -128,6 +133,8 @@ impl Exec {
             frame_report: None,
             counters: Counters::default(),
             lead: Lead::default(),
+            busy: Busy::default(),
+            rt_priority: None,
             urgent: Vec::new(),
             asked: None,
             several_cpus: std::thread::available_parallelism().is_ok_and(|n| n.get() > 1),
@@ -225,6 +232,19 @@ impl Exec {
                 // A later one only asks for more time: for the very last line.
                 self.exit = Some((code, now.mono + EXIT_GRACE));
             }
+        }
+    }
+
+    /// Whether there is more to do than a real-time process may: see `busy.rs`.
+    pub(super) fn look_at_load(&mut self, now: Now) {
+        let Some(priority) = self.rt_priority.filter(|_| self.busy.is_due(now.mono)) else { return };
+        let Some(change) = self.busy.look(now.mono, clock::cpu()) else { return };
+        let (rt, note) = match change {
+            Change::Leave { first } => (None, busy::text::left(priority, first)),
+            Change::Return => (Some(priority), busy::text::returned(priority)),
+        };
+        if sched::change_class(rt).is_ok() {
+            self.log.note(now, note);
         }
     }
 

@@ -8,6 +8,9 @@ use std::io;
 /// that is needed, and below whatever an operator ranked on purpose; with one below it for the guard.
 pub const DEFAULT_RT_PRIORITY: u8 = 2;
 
+/// Niceness of whoever is to have the processor first among ordinary processes.
+const BEST_NICE: i32 = -20;
+
 const CAP_IPC_LOCK: u64 = 1 << 14;
 const CAP_SYS_NICE: u64 = 1 << 23;
 
@@ -31,6 +34,8 @@ pub struct Outcome {
     pub done: Vec<String>,
     /// What was refused, by which limit, and what follows.
     pub refused: Vec<String>,
+    /// The real-time priority that was taken.
+    pub rt_priority: Option<u8>,
 }
 
 /// Applies all of it. Called once, after everything large is allocated and before the loop.
@@ -67,6 +72,22 @@ pub fn apply_to_guard(rt_priority: Option<u8>) {
         p.sched_priority = i32::from(priority);
         libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &p);
     }
+}
+
+/// To that real-time priority, or to the best ordinary one.
+pub fn change_class(rt_priority: Option<u8>) -> io::Result<()> {
+    let policy = if rt_priority.is_some() { libc::SCHED_RR } else { libc::SCHED_OTHER };
+    // SAFETY: all-zero is a valid sched_param; it outlives the call. The niceness is of use in the ordinary class only, and is
+    // refused without a right to it.
+    let r = unsafe {
+        let mut p: libc::sched_param = core::mem::zeroed();
+        p.sched_priority = i32::from(rt_priority.unwrap_or(0));
+        if rt_priority.is_none() {
+            libc::setpriority(libc::PRIO_PROCESS, 0, BEST_NICE);
+        }
+        libc::sched_setscheduler(0, policy, &p)
+    };
+    if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn cpus(wanted: &Wanted, out: &mut Outcome) {
@@ -143,6 +164,7 @@ fn real_time(wanted: &Wanted, out: &mut Outcome) {
         libc::sched_setscheduler(0, libc::SCHED_RR, &p)
     };
     if r == 0 {
+        out.rt_priority = u8::try_from(priority).ok();
         out.done.push(format!("real-time priority {priority} (SCHED_RR)"));
         return;
     }
