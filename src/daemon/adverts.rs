@@ -122,7 +122,9 @@ fn nobody() -> OpKey {
 pub struct Adverts {
     chains: Arena<ChainMark, Chain>,
     stops: Arena<StopMark, Stop>,
-    of_vr: BTreeMap<VrKey, Vec<ChainKey>>,
+    /// By the slot of the virtual router: the chains it has a member in, and perhaps those of whoever had the slot before. An index, not a
+    /// map: it is written twice for every advert.
+    of_slot: Vec<Vec<ChainKey>>,
     /// Times of the chains whose timer has not been heard of, with how many there are at each.
     dues: BTreeMap<Instant, u32>,
     /// To be submitted at the end of the turn.
@@ -164,7 +166,10 @@ impl Adverts {
             } else {
                 ring.send_quiet(token, &m.way.fd, packet, to)
             };
-            let of = self.of_vr.entry(m.vr).or_default();
+            if self.of_slot.len() <= m.vr.slot() {
+                self.of_slot.resize(m.vr.slot() + 1, Vec::new());
+            }
+            let of = &mut self.of_slot[m.vr.slot()];
             if of.last() != Some(&chain) {
                 of.push(chain);
             }
@@ -177,7 +182,7 @@ impl Adverts {
         let stop = farewell.map(|(packet, way)| {
             self.stops.insert(Stop { vr, packet, way, waiting: 0, sent: false, overtaken: false })
         });
-        let chains = self.of_vr.get(&vr).cloned().unwrap_or_default();
+        let chains = self.of_slot.get(vr.slot()).cloned().unwrap_or_default();
         let timers = self.take_back(&chains, stop, |m| m.vr == vr);
         let Some((key, stop)) = stop.and_then(|k| Some((k, self.stops.get(k)?))) else {
             for t in timers {
@@ -252,6 +257,9 @@ impl Adverts {
     ) {
         let Some(c) = self.chains.get(chain) else { return };
         if usize::from(i) + 1 == c.members.len() {
+            if result >= 0 && c.fired {
+                return self.all_left(ring, chain, tell);
+            }
             let quiet: Vec<(u8, OpKey)> =
                 (0..i).zip(&c.members).filter(|(_, m)| !m.done).map(|(j, m)| (j, m.op)).collect();
             for (j, op) in quiet {
@@ -264,6 +272,26 @@ impl Adverts {
         self.one_sent(ring, chain, i, result).map(tell);
     }
 
+    /// The last of a chain has left, so all have that did not fail.
+    fn all_left(&mut self, ring: &mut Ring<Token>, chain: ChainKey, tell: &mut dyn FnMut(Event<'_>)) {
+        let Some(c) = self.chains.remove(chain) else { return };
+        for m in c.members.into_iter().filter(|m| !m.done) {
+            // Finds nothing for the last one, which has completed.
+            ring.release(m.op);
+            self.unlink(m.vr, chain);
+            if let Some(key) = m.stop {
+                self.came_back(ring, key, true);
+            }
+            tell(Event::AdvertSent { vr: m.vr, epoch: m.epoch, due: c.at, result: Ok(()) });
+        }
+    }
+
+    fn unlink(&mut self, vr: VrKey, chain: ChainKey) {
+        if let Some(of) = self.of_slot.get_mut(vr.slot()) {
+            of.retain(|k| *k != chain);
+        }
+    }
+
     fn one_sent(&mut self, ring: &mut Ring<Token>, chain: ChainKey, i: u8, result: i32) -> Option<Event<'static>> {
         let c = self.chains.get_mut(chain)?;
         let (at, cancelling) = (c.at, c.cancelling);
@@ -272,13 +300,10 @@ impl Adverts {
         c.open -= 1;
         let (vr, sock, epoch, stopped, stop) = (m.vr, m.sock, m.epoch, m.stopped, m.stop);
         let (packet, way) = (core::mem::take(&mut m.packet), m.way.clone());
-        // Another member of the same router in the same chain (two adverts at one time) keeps the entry.
-        let more = c.members.iter().any(|m| !m.done && m.vr == vr);
-        if !more && let Some(of) = self.of_vr.get_mut(&vr) {
-            of.retain(|k| *k != chain);
-            if of.is_empty() {
-                self.of_vr.remove(&vr);
-            }
+        // Another member of the same router (or of the same slot) in the same chain keeps the entry.
+        let more = c.members.iter().any(|m| !m.done && m.vr.slot() == vr.slot());
+        if !more {
+            self.unlink(vr, chain);
         }
         self.forget_if_over(chain);
         if let Some(key) = stop {
@@ -323,7 +348,9 @@ impl Adverts {
     }
 
     fn is_armed(&self, vr: VrKey) -> bool {
-        self.pending.values().flatten().any(|m| m.vr == vr) || self.of_vr.contains_key(&vr)
+        let of = self.of_slot.get(vr.slot()).into_iter().flatten().filter_map(|c| self.chains.get(*c));
+        let mut armed = of.flat_map(|c| &c.members).filter(|m| !m.done);
+        self.pending.values().flatten().any(|m| m.vr == vr) || armed.any(|m| m.vr == vr)
     }
 
     fn forget_if_over(&mut self, chain: ChainKey) {

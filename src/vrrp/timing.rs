@@ -42,7 +42,7 @@ const OFF_TICK: u64 = 500_000;
 /// Phases that may fall together when the processor is too slow: 2 to the power of this, which is all of them.
 const COARSEST: u32 = SLOTS.ilog2();
 /// An advert that is handled so late, as a part of its interval, shows a loop that does not keep up.
-const LATE: u32 = 4;
+const LATE: u64 = 4;
 /// So many adverts are looked at before the grid is made coarser or finer, and at least for so long.
 const SAMPLE: (u32, Duration) = (32, Duration::from_secs(1));
 /// So many calm samples in a row and the grid becomes finer again.
@@ -107,7 +107,7 @@ impl Grid {
     pub fn handled(&mut self, now: Instant, interval: Duration, late: Duration) -> bool {
         let s = &mut self.sample;
         s.all = s.all.saturating_add(1);
-        s.late += u32::from(late > interval / LATE);
+        s.late += u32::from(nanos(late) > nanos(interval) / LATE);
         if s.all < SAMPLE.0 || now < s.since + SAMPLE.1 {
             return false;
         }

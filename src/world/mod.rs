@@ -437,6 +437,12 @@ impl World {
         all
     }
 
+    /// How many virtual routers were looked at by passes over all of them, so far. Nothing on the path of an advert or a timer adds to
+    /// it.
+    pub fn looked_at(&self) -> u64 {
+        self.instances.looked_at()
+    }
+
     /// Every virtual router, by slot: in file order as long as no reload changed it.
     pub fn views(&self) -> Vec<View> {
         self.instances
