@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn what_follows_closely_is_not_woken_for_twice() {
         let mut l = Lead::default();
-        let at = |us| Some(Instant(1000 * MS + us * 1000));
+        let at = |us: u64| Some(Instant(1000 * MS + us * 1000));
         assert_eq!(l.plan(Instant(999 * MS), None, at(0), None), Plan::Sleep(at(0).map(|at| at - LEAD.1)));
         // The first has come: the second, 0.6 ms after it, is slept for; the one after a pause is not.
         assert_eq!(l.plan(Instant(1000 * MS + 50_000), None, at(625), None), Plan::Sleep(None));
