@@ -5,11 +5,11 @@
 use super::beat::PERIOD;
 use super::core::{Core, Heard, Starter};
 use super::proto::{ToCore, ToGuard};
-use super::{After, Guard, STOP_LIMIT, text};
+use super::{After, Guard, STOP_LIMIT, leftovers, text};
 use crate::exit::ExitCode;
 use crate::sys::child::{self, End};
 use crate::sys::daemonize::Start;
-use crate::sys::{clock, poll, signal};
+use crate::sys::{clock, poll, privilege, signal};
 use crate::time::{Duration, Instant, earliest};
 use std::os::fd::AsFd;
 
@@ -49,6 +49,8 @@ impl Guard {
 
     /// Serves until the end.
     pub(super) fn serve_on(mut self) -> u8 {
+        privilege::hide();
+        child::adopt_orphans();
         loop {
             let now = clock::mono();
             self.look(now);
@@ -68,6 +70,10 @@ impl Guard {
 
     fn finish(mut self, code: u8) -> u8 {
         self.scripts.kill_all();
+        // Not on the way to a successor: a service that a script started is to go on, as the addresses do.
+        if self.stopping.is_some() {
+            leftovers::end();
+        }
         if let Some(report) = self.report.take() {
             report.failed(code);
         }
