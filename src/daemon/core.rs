@@ -80,6 +80,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
         rttime: process.rlimit_rttime,
         cpus: process.cpu_affinity.clone(),
     });
+    exec.rt_priority = outcome.rt_priority;
     if !outcome.done.is_empty() {
         notes.push((Level::Info, outcome.done.join(", ")));
     }

@@ -136,6 +136,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
 }
 
 fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
+    crate::sys::sched::small_pages();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Run);
     messages(&loaded, how);

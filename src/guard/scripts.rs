@@ -363,14 +363,15 @@ mod tests {
         assert_eq!(b.ends(6, &[&odd, "a b", "$(x)'", ""]), ChildEnd::Exited(3));
         assert_eq!(b.ends(7, &[&odd]), ChildEnd::Exited(3));
         assert_eq!(b.notes, [format!("Please add a #! shebang to script {odd}")]);
-        // What it is born with: fds 0 to 2, a process group, no signal blocked or ignored, /, a clean environment.
+        // What it is born with: fds 0 to 2, a process group, no signal blocked or ignored, /, a clean environment. Its children
+        // inherit the signals and look at their own: the shell blocks some for a moment around each fork.
         let look = script(
             "look",
             &format!(
                 "#!/bin/sh\n{{ echo fds $(ls /proc/$$/fd | head -3); echo dir $(pwd); umask; echo group $(($(cut -d' ' -f5 /proc/$$/stat) == $$)); \
                  grep -E '^Sig(Blk|Ign)' /proc/self/status; cut -d' ' -f6,7 /proc/self/stat; echo sid $$; \
                  grep -E 'realtime|nice|locked|core' /proc/self/limits; cat /proc/self/oom_score_adj; echo st $STATE.$IFSX; env | grep -cE '^(LD_|NOTIFY)'; \
-                 readlink /proc/$$/fd/0; }} > {}\n",
+                 readlink /proc/self/fd/0; }} > {}\n",
                 path("out")
             ),
         );
