@@ -20,7 +20,8 @@ const B: &str = "198.18.0.101";
 const C: &str = "198.18.0.102";
 
 pub fn one(name: &str, vrid: u8, vips: &[&str]) -> InstanceConfig {
-    let mut c = InstanceConfig::new(name, "eth0", vrid, Family::of(&ip(vips[0])));
+    let family = vips.first().map_or(Family::V4, |v| Family::of(&ip(v)));
+    let mut c = InstanceConfig::new(name, "eth0", vrid, family);
     c.vips = vips.iter().map(|v| vip(v)).collect();
     c
 }

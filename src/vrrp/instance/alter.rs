@@ -32,7 +32,7 @@ impl Instance {
         let old = core::mem::replace(&mut self.cfg, cfg);
         let before = Before { packet: self.packet.take(), epoch: self.epoch, interval: old.advert_int };
         // All of them; `evaluate` cuts the list to the MTU.
-        self.listed = self.cfg.vips.iter().map(|v| v.addr).collect();
+        self.list(usize::MAX);
         // In v3 it is what the Master we follow says.
         if self.cfg.version == Version::V2 || self.master.is_none() {
             self.master_interval = self.cfg.advert_int;

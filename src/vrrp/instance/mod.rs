@@ -168,6 +168,11 @@ pub struct Instance {
     phase: Option<Phase>,
     // `cfg.vips` as an advert carries them: those that fit the MTU.
     listed: Vec<IpAddr>,
+    // All addresses, advertised or not, sorted; whether there are any that are not advertised.
+    held: Vec<IpAddr>,
+    unlisted: bool,
+    // Whose advert without any address counted last: see `advert::verify`.
+    lists_none: Option<IpAddr>,
     answer_open: Instant,
     // Sends that failed in a row.
     failing: u64,
@@ -183,7 +188,7 @@ pub struct Instance {
 impl Instance {
     /// A virtual router that has not started.
     pub fn new(cfg: InstanceConfig, key: VrKey) -> Instance {
-        Instance {
+        let mut new = Instance {
             key,
             state: State::Init,
             since: Now::default(),
@@ -202,7 +207,10 @@ impl Instance {
             armed: VecDeque::new(),
             epoch: 0,
             phase: None,
-            listed: cfg.vips.iter().map(|v| v.addr).collect(),
+            listed: Vec::new(),
+            held: Vec::new(),
+            unlisted: false,
+            lists_none: None,
             answer_open: Instant::default(),
             failing: 0,
             parting: false,
@@ -212,7 +220,20 @@ impl Instance {
             limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
             stats: Stats::default(),
             cfg,
-        }
+        };
+        new.list(usize::MAX);
+        new
+    }
+    // Takes the address lists from the configuration; an advert has room for `fits` addresses.
+    fn list(&mut self, fits: usize) {
+        let sorted = |mut all: Vec<IpAddr>| {
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        self.listed = self.cfg.vips.iter().take(fits).map(|v| v.addr).collect();
+        self.held = sorted(self.vips().map(|v| v.addr).collect());
+        self.unlisted = self.held.len() > sorted(self.listed.clone()).len();
     }
     /// Its configuration.
     pub fn cfg(&self) -> &InstanceConfig {
@@ -272,6 +293,9 @@ impl Instance {
             checksum: self.cfg.checksum,
             group: self.cfg.mcast_group,
             vips: &self.listed,
+            held: &self.held,
+            unlisted: self.unlisted,
+            lists_none: self.lists_none,
             own,
             known: self.known,
             skip_check_adv_addr: self.cfg.skip_check_adv_addr,
@@ -300,6 +324,9 @@ impl Instance {
         }
         self.stats.advert_rcvd += 1;
         self.known = Some(heard.src);
+        if heard.no_vips {
+            self.lists_none = Some(heard.src);
+        }
         let now = cx.now.mono;
         let name = self.cfg.name.clone();
         if heard.other_interval && self.limits.interval.pass(now).is_some() {

@@ -308,6 +308,7 @@ impl Instance {
             self.master_interval = Duration::from_nanos(shot.master_interval);
         }
         self.master = shot.master;
+        self.known = shot.master;
         self.silence.since = Some(now);
         let most = now + self.master_down_interval().max(self.first_wait());
         let down = match (before, shot.master_down) {
