@@ -89,6 +89,21 @@ impl Grid {
 }
 
 impl Phase {
+    /// When to advertise after an advert at `from`: the next grid point. An advert that lies off the grid (the first one of a Master)
+    /// is followed by one in the middle of the time to a grid point, so that two are never closer than half an interval, nor further apart
+    /// than one. After a longer silence the grid alone counts: what was missed is not made up for.
+    pub fn next(self, from: Instant, now: Instant) -> Instant {
+        let at = self.after(from.max(now));
+        let interval = Duration::from_nanos(self.interval);
+        let gap = at.since(from);
+        if gap < interval / 2 {
+            (from + (gap + interval) / 2).max(now)
+        } else if gap > interval && gap <= interval * 2 {
+            (from + gap / 2).max(now)
+        } else {
+            at
+        }
+    }
     /// The first grid point after `t`: at most one interval later, so an advert may come early but never late.
     pub fn after(self, t: Instant) -> Instant {
         let offset = self.slot * (self.interval / SLOTS) + OFF_TICK;
@@ -148,6 +163,30 @@ mod tests {
     fn depth_is_a_second_of_adverts_within_bounds() {
         let d = |ms| depth(Duration::from_millis(ms));
         assert_eq!([d(10), d(125), d(130), d(400), d(1000), d(40_950)], [8, 8, 7, 2, 1, 1]);
+    }
+
+    #[test]
+    fn adverts_keep_a_distance() {
+        let mut g = Grid::default();
+        let i = Duration::from_millis(10);
+        let p = g.join(i);
+        for first in (0..10_000_000).step_by(9_973) {
+            // The first one is sent now, those that follow are armed up to half an interval later.
+            for later in [0, 200_000, 5_000_000] {
+                let mut last = Instant(50_000_000 + first);
+                let now = last + Duration::from_nanos(later);
+                for _ in 0..4 {
+                    let at = p.next(last, now);
+                    let gap = at.since(last);
+                    assert!(at >= now && gap >= i / 2 && gap <= i, "{first} {later}: {gap:?}");
+                    last = at;
+                }
+                assert_eq!(p.after(Instant(last.0 - 1)), last, "on the grid again");
+            }
+            // Silent for long: from now on.
+            let now = Instant(90_000_000 + first);
+            assert_eq!(p.next(Instant(1), now), p.after(now));
+        }
     }
 
     #[test]

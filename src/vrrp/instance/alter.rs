@@ -93,8 +93,8 @@ impl Instance {
         }
         if before.interval != self.cfg.advert_int {
             // Whoever follows us waits by the old interval: it learns the new one before that is over.
-            self.send_now(cx);
-            self.rearm(cx);
+            self.advertise_now(cx);
+            self.rearm_now(cx);
         } else if before.epoch == self.epoch && before.packet != self.packet() {
             self.rearm(cx);
         }
