@@ -329,3 +329,25 @@ fn a_socket_that_cannot_be_opened_is_tried_again() {
     b.run(S);
     assert_eq!(b.state(), State::Backup);
 }
+
+/// `promote_secondaries` is 0: with the first address of a subnet the kernel removes all others of it.
+#[test]
+fn what_goes_with_an_address_that_we_removed_was_not_taken_by_another_program() {
+    let wide = |a: &str| kalived::config::model::Vip { prefix: 24, ..vip(a) };
+    let mut c = v2();
+    c.vips = ["10.9.0.1", "10.9.0.2", "10.8.0.1"].map(wide).to_vec();
+    let mut b = Bench::master(c.clone());
+    c.vips[0] = wide("10.9.0.3");
+    b.answer = false;
+    b.event(crate::reload::config(&[c]));
+    b.run(Duration::from_millis(1));
+    for gone in ["10.9.0.2", "10.8.0.1", "10.9.0.1"] {
+        b.kernel.retain(|a| a.addr != ip(gone));
+        b.event(Event::AddrDel { ifindex: ETH0, addr: ip(gone), prefix: 24 });
+    }
+    b.run(Duration::from_millis(10));
+    assert_eq!(b.logged("10.9.0.2/24 went from eth0 together with 10.9.0.1"), 1, "{:?}", b.log);
+    // Of another subnet: somebody else.
+    assert_eq!(b.logged("10.8.0.1/24 was removed from eth0 by another program"), 1, "{:?}", b.log);
+    assert_eq!((b.logged("by another program"), b.view().stats.restored), (1, 1));
+}
