@@ -85,7 +85,10 @@ pub fn sent_zero(name: &str) -> Note {
 pub fn zero_not_sent(name: &str, e: Errno) -> Note {
     note(
         Level::Warning,
-        format!("({name}) the priority 0 advert could not be sent: {}; the others wait for Master_Down_Interval", errno(e)),
+        format!(
+            "({name}) the priority 0 advert could not be sent: {}; the others wait for Master_Down_Interval",
+            errno(e)
+        ),
     )
 }
 /// Priority 0 heard.
@@ -358,7 +361,10 @@ pub fn socket_failed(interface: &str, e: Errno) -> Note {
 pub fn no_local(e: Errno) -> Note {
     note(
         Level::Warning,
-        format!("cannot open a packet socket: {}; an address owner that returns is not heard while we hold its address", errno(e)),
+        format!(
+            "cannot open a packet socket: {}; an address owner that returns is not heard while we hold its address",
+            errno(e)
+        ),
     )
 }
 /// Asked to stop.

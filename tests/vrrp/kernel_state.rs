@@ -116,7 +116,8 @@ fn weights_move_priority_timer_and_packet() {
     assert_eq!(b.view().effective_priority, 70);
     // 3.609375 - 1 s gone, later by 30/256 s.
     assert_eq!(b.left(kalived::timers::Due::MasterDown), Some(Duration::from_nanos(2_609_375_000 + 117_187_500)));
-    b.run(S * 4);
+    // Some time before the next advert leaves.
+    b.run(S * 4 + Duration::from_millis(100));
     b.out.clear();
     b.event(Event::LinkNew(link(4, "eth1", true)));
     assert_eq!(b.logged("Changing effective priority from 70 to 100"), 1);

@@ -239,6 +239,8 @@ fn trap_68_what_does_not_fit_the_mtu_is_held_but_not_advertised() {
     let mut c = v2();
     c.vips = (1..=255).map(|i| vip(&format!("198.18.9.{i}"))).collect();
     let mut b = Bench::master(c.clone());
+    // Some time before the next advert leaves.
+    b.run(ms(100));
     let mut small = link(ETH0, "eth0", true);
     small.mtu = 576;
     b.event(kalived::event::Event::LinkNew(small));
@@ -333,6 +335,7 @@ fn an_advert_that_is_about_to_leave_is_not_sent_twice() {
         vec![kalived::config::model::TrackInterface { name: "eth1".into(), weight: 20, reverse: false }];
     for before in [1, 1_000, 100_000, 900_000, 1_100_000] {
         let mut b = Bench::master(c.clone());
+        b.run(ms(3));
         let next = b.armed.keys().next().expect("an armed advert").0;
         b.run(next.since(b.now.mono) - ns(before));
         b.out.clear();
@@ -341,7 +344,8 @@ fn an_advert_that_is_about_to_leave_is_not_sent_twice() {
         let taken_back = b.out.contains(&Out::Stop(None));
         assert_eq!(taken_back, before > 1_000_000, "{before} ns before it is due");
         b.run(ms(30));
-        let mut all: Vec<_> = b.out.iter().filter_map(|o| if let Out::Armed(at, _) = o { Some(*at) } else { None }).collect();
+        let mut all: Vec<_> =
+            b.out.iter().filter_map(|o| if let Out::Armed(at, _) = o { Some(*at) } else { None }).collect();
         all.retain(|at| *at < b.now.mono);
         all.dedup();
         assert!(all.iter().all(|at| taken_back || *at > next), "{all:?}");

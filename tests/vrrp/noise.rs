@@ -107,7 +107,8 @@ fn a_view_has_interface_and_addresses() {
     c.excluded = vec![vip("198.18.0.101")];
     c.excluded[0].dev = Some("eth9".into());
     let v = Bench::master(c).view();
-    let one = |addr: &str, dev: &str, listed, held| VipView { addr: ip(addr), prefix: 32, dev: dev.into(), listed, held };
+    let one =
+        |addr: &str, dev: &str, listed, held| VipView { addr: ip(addr), prefix: 32, dev: dev.into(), listed, held };
     assert_eq!(v.interface, "eth0");
     assert_eq!(v.vips, [one("198.18.0.100", "eth0", true, true), one("198.18.0.101", "eth9", false, false)]);
 }

@@ -168,8 +168,16 @@ fn lists(priority: u8, version: Version, (vips, excluded): Lists) -> InstanceCon
 /// Whatever lists two routers advertise, they hear each other: from a cold start, and when their files are changed one after the other.
 #[test]
 fn routers_with_any_lists_hear_each_other() {
-    const ALL: [Lists; 8] =
-        [(&[], &[]), (&[], &[A]), (&[], &[A, B]), (&[A], &[B]), (&[B], &[A]), (&[A, A], &[B]), (&[A, B], &[]), (&[A], &[])];
+    const ALL: [Lists; 8] = [
+        (&[], &[]),
+        (&[], &[A]),
+        (&[], &[A, B]),
+        (&[A], &[B]),
+        (&[B], &[A]),
+        (&[A, A], &[B]),
+        (&[A, B], &[]),
+        (&[A], &[]),
+    ];
     // RFC 9568 §5.2.5: a router that lists everything it has ignores an advert without addresses.
     let deaf = |hears: Lists, sends: Lists| sends.0.is_empty() && !hears.0.is_empty() && hears.1.is_empty();
     for version in [Version::V2, Version::V3] {
@@ -192,7 +200,9 @@ fn routers_with_any_lists_hear_each_other() {
                 assert_eq!(w.both, Duration::ZERO, "{version:?} {x:?} {y:?}");
             }
         }
-        for (before, after) in [(ALL[1], ALL[7]), (ALL[1], ALL[3]), (ALL[3], ALL[2]), (ALL[0], ALL[7]), (ALL[2], ALL[6])] {
+        for (before, after) in
+            [(ALL[1], ALL[7]), (ALL[1], ALL[3]), (ALL[3], ALL[2]), (ALL[0], ALL[7]), (ALL[2], ALL[6])]
+        {
             for first in [0, 1] {
                 let [old, new] = [before, after].map(|l| [lists(150, version, l), lists(100, version, l)]);
                 let mut w = Wire::new(old[0].clone(), old[1].clone());
@@ -202,7 +212,11 @@ fn routers_with_any_lists_hear_each_other() {
                 w.reload(1 - first, &new[1 - first]);
                 w.run(S * 30);
                 assert_eq!(w.states(), [State::Master, State::Backup], "{version:?} {before:?} -> {after:?}");
-                assert_eq!((w.both, w.ends[1].view().stats.become_master), (Duration::ZERO, 0), "{before:?} -> {after:?}");
+                assert_eq!(
+                    (w.both, w.ends[1].view().stats.become_master),
+                    (Duration::ZERO, 0),
+                    "{before:?} -> {after:?}"
+                );
             }
         }
     }

@@ -96,29 +96,26 @@ impl Instance {
 
     /// `Due::AdvertRetry`.
     pub fn on_advert_retry(&mut self, cx: &mut Cx<'_>) {
-        // If the next one is due soon, that is the other try.
-        if self.is_master() && self.failing > 0 && !self.next_is_near(cx) {
-            self.advertise_now(cx);
+        if self.is_master() && self.failing > 0 {
+            self.advertise_between(cx);
         }
     }
 
     /// `Due::Reannounce`: still Master after a standstill, so say so.
     pub fn on_reannounce(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
-            // The advert that came late has just left.
-            if cx.now.mono.since(self.last) >= self.cfg.advert_int / 2 {
-                self.advertise_now(cx);
-                if self.next_is_near(cx) {
-                    self.rearm_now(cx);
-                }
-            }
+            self.advertise_between(cx);
             self.announce(self.cfg.garp.repeat, cx);
         }
     }
 
-    // Whether an armed advert leaves within half an interval.
-    fn next_is_near(&self, cx: &Cx<'_>) -> bool {
-        self.armed.iter().any(|at| *at >= cx.now.mono && at.since(cx.now.mono) < self.cfg.advert_int / 2)
+    // One beside those that are armed; if the next of them is near, they keep their distance from it.
+    fn advertise_between(&mut self, cx: &mut Cx<'_>) {
+        self.advertise_now(cx);
+        let near = |at: &Instant| at.since(cx.now.mono) < self.cfg.advert_int / 2;
+        if self.armed.iter().any(near) {
+            self.rearm_now(cx);
+        }
     }
 
     /// The kernel holds one of our addresses now.
@@ -292,7 +289,11 @@ impl Instance {
             n => format!("; {n} more such adverts since the last call"),
         };
         let sign = if h.priority < self.priority { "<" } else { "=" };
-        self.tell(What::RxLowerPri, format!("{} has priority {} {sign} {}{more}", h.src, h.priority, self.priority), cx);
+        self.tell(
+            What::RxLowerPri,
+            format!("{} has priority {} {sign} {}{more}", h.src, h.priority, self.priority),
+            cx,
+        );
     }
 
     pub(super) fn answer_now(&mut self, cx: &mut Cx<'_>) {

@@ -392,7 +392,9 @@ impl Instance {
                 Cause::Text(format!("{} has priority {} > {}", heard.src, heard.priority, self.priority))
             }
             (State::Master, Input::RxEqualGreater) => {
-                say(&mut self.limits.yielding, Limit::FEW, cx, || text::equal_greater(&name, heard.src, heard.priority));
+                say(&mut self.limits.yielding, Limit::FEW, cx, || {
+                    text::equal_greater(&name, heard.src, heard.priority)
+                });
                 Cause::Text(format!("{} has the same priority {} and a higher address", heard.src, heard.priority))
             }
             _ => Cause::None,

@@ -141,7 +141,9 @@ impl Checker for Transmission {
                     let apart = t.spaced.map(|before| g.now.since(before));
                     let least = (interval / 2).saturating_sub(g.lateness + interval / 100);
                     if let Some(apart) = apart.filter(|d| *d < least) {
-                        return Err(format!("node {node}, group {group}: two adverts only {apart:?} apart, least {least:?}"));
+                        return Err(format!(
+                            "node {node}, group {group}: two adverts only {apart:?} apart, least {least:?}"
+                        ));
                     }
                 }
                 if how == How::Armed || (how == How::Now && t.sent == 1 && t.from.is_none()) {
