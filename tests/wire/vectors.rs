@@ -284,7 +284,7 @@ fn trap_28_a_stranger_with_nothing_in_common_is_dropped_and_nobody_else() {
     assert_eq!(judge(&Profile { known: Some(sender), ..receiver.profile() }), Ok(true));
     // Trap 7: one more address, here or there.
     let both: Vec<std::net::IpAddr> = vec!["198.18.0.100".parse().unwrap(), "198.18.0.111".parse().unwrap()];
-    assert_eq!(judge(&Profile { vips: &both, ..receiver.profile() }), Ok(true));
+    assert_eq!(judge(&Profile { vips: &both, held: &both, ..receiver.profile() }), Ok(true));
 }
 
 #[test]
