@@ -1,11 +1,12 @@
 //! The loop: completions to events, effects to submissions.
 //!
-//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`,
+//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`, `entry` (messages about a configuration in it),
 //! `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `core` (from an exec to the
 //! first turn). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
 pub mod core;
+pub mod entry;
 pub mod exec;
 mod guardline;
 pub mod handover;
@@ -13,7 +14,7 @@ pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
-mod scripthost;
+pub(crate) mod scripthost;
 pub mod streams;
 pub mod token;
 pub(crate) mod tools;

@@ -22,7 +22,7 @@ pub struct Answers {
     /// Who waits for a line from the core; until when.
     status: Vec<(ClientId, Instant)>,
     /// Who waits for the end.
-    stop: Vec<ClientId>,
+    pub(super) stop: Vec<ClientId>,
 }
 
 impl Answers {
@@ -56,6 +56,13 @@ impl Answers {
         self.server.as_mut().map(|s| s.adopt(fd, now))
     }
 
+    /// The end begins: nobody else can ask.
+    pub fn unlisten(&mut self) {
+        if let Some(server) = &self.server {
+            server.unlink();
+        }
+    }
+
     /// The end: the socket goes, who waited for it is told.
     pub fn close(&mut self, text: &str) {
         for client in core::mem::take(&mut self.stop) {
@@ -73,13 +80,12 @@ impl Guard {
         let Some(server) = &mut self.answers.server else { return };
         for (client, request) in server.on_ready(now) {
             match request {
-                Request::Reload if self.stopping.is_none() => self.ask_reload(now, Some(client)),
-                Request::Upgrade if self.stopping.is_none() => self.begin_upgrade(now, Some(client)),
-                Request::Handover if self.stopping.is_none() => {
-                    self.answers.stop.push(client);
-                    self.hand_over(now);
+                Request::Reload | Request::ForceReload if self.stopping.is_none() => {
+                    self.ask_reload(now, Some(client), request == Request::ForceReload);
                 }
-                Request::Reload | Request::Upgrade | Request::Handover => {
+                Request::Upgrade if self.stopping.is_none() => self.begin_upgrade(now, Some(client)),
+                Request::Handover if self.stopping.is_none() => self.hand_over(now, Some(client)),
+                Request::Reload | Request::ForceReload | Request::Upgrade | Request::Handover => {
                     self.answers.answer(client, false, "kalived stops");
                 }
                 Request::Stop => {

@@ -73,6 +73,8 @@ pub enum ToCore {
     Config,
     /// Another process takes over.
     Freeze,
+    /// To a frozen core: the other process is in charge.
+    Relieved,
     /// Begin, with the snapshot that lies there.
     Go {
         /// Since when nobody speaks for us, nanoseconds of CLOCK_MONOTONIC; `None`: the process before froze.
@@ -103,6 +105,7 @@ const GO: u8 = 68;
 const HELPER: u8 = 69;
 const SIGNAL: u8 = 70;
 const ASK_STATUS: u8 = 71;
+const RELIEVED: u8 = 72;
 
 fn begin(kind: u8) -> Vec<u8> {
     vec![VERSION, kind]
@@ -211,6 +214,7 @@ impl ToCore {
             }
             ToCore::Config => begin(CONFIG),
             ToCore::Freeze => begin(FREEZE),
+            ToCore::Relieved => begin(RELIEVED),
             ToCore::Go { dead_since } => {
                 let mut out = begin(GO);
                 out.put_u8(u8::from(dead_since.is_some()));
@@ -357,6 +361,7 @@ mod tests {
                 ToCore::ChildExit { child: 9, end: ChildEnd::NotStarted(Errno::EAGAIN) },
                 ToCore::Config,
                 ToCore::Freeze,
+                ToCore::Relieved,
                 ToCore::Go { dead_since: None },
                 ToCore::Go { dead_since: Some(0) },
                 ToCore::Helper,

@@ -14,6 +14,7 @@ pub mod fifo;
 pub mod host;
 pub mod ifaddrs;
 pub mod inotify;
+pub mod lockfile;
 pub mod logfd;
 pub mod memfd;
 pub mod netlink;

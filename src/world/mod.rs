@@ -2,7 +2,7 @@
 //! that a machine can decide.
 //!
 //! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses),
-//! `life` (signals, the end), `resume` (from one process to the next). Start: the kernel is asked for its interfaces and addresses
+//! `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
 
@@ -59,7 +59,7 @@ enum Phase {
     // Left-overs are being removed.
     Cleaning,
     Running,
-    // Another process takes over: nothing happens any more.
+    // Another process takes over: see `custody`.
     Frozen,
     Stopping,
     Gone,
@@ -180,6 +180,7 @@ pub struct World {
     // Until `Go`.
     standby: Option<resume::Standby>,
     frozen_at: Option<Instant>,
+    custody: custody::Custody,
     written: resume::Written,
 }
 
@@ -204,6 +205,7 @@ macro_rules! with {
     };
 }
 
+mod custody;
 mod hooks;
 mod kernel;
 mod life;
@@ -250,6 +252,7 @@ impl World {
             reloads: Reloads::default(),
             standby: None,
             frozen_at: None,
+            custody: custody::Custody::default(),
             written: resume::Written::default(),
         };
         for mut cfg in instances {
@@ -267,8 +270,8 @@ impl World {
 
     /// One input.
     pub fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
-        if self.phase == Phase::Frozen {
-            return;
+        if self.custody.has_begun() {
+            return self.on_frozen(now, event, fx);
         }
         match event {
             Event::Start => {
@@ -354,6 +357,8 @@ impl World {
                 }
             }
             Event::Freeze => self.on_freeze(now, fx),
+            // Asked for by a frozen world only.
+            Event::Successor { .. } => {}
             Event::Go { snapshot, dead_since } => self.on_go(snapshot, dead_since),
         }
         self.settle(now, fx);
@@ -361,7 +366,8 @@ impl World {
 
     /// Dispatches at most `limit` expired timers; `true`: more are due.
     pub fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
-        if self.phase == Phase::Frozen {
+        if self.custody.has_begun() {
+            self.fire_frozen(now, fx);
             return false;
         }
         for _ in 0..limit {
@@ -401,6 +407,8 @@ impl World {
                 Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
                 Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.on_exit_due(now, fx),
+                // Set by a frozen world only.
+                Due::Custody => {}
             }
         }
         self.settle(now, fx);
@@ -409,7 +417,7 @@ impl World {
 
     /// When and why to wake next.
     pub fn next_deadline(&self) -> Option<(Instant, Due)> {
-        self.timers.next().filter(|_| self.phase != Phase::Frozen)
+        self.timers.next()
     }
 
     /// Every deadline, earliest first.
@@ -460,6 +468,9 @@ impl World {
 
     /// Panics when a rule that must always hold does not.
     pub fn check_invariants(&self) {
+        if self.custody.has_begun() {
+            return; // no virtual router of a frozen world has timers
+        }
         for (_, vi) in self.instances.iter() {
             vi.check_invariants(&self.timers, &self.addrs);
         }
@@ -471,7 +482,7 @@ impl World {
 
     // What follows from whatever just happened.
     fn settle(&mut self, now: Now, fx: &mut Effects) {
-        if self.phase == Phase::Frozen {
+        if self.custody.has_begun() {
             return;
         }
         if self.phase == Phase::Standby {
