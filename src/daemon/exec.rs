@@ -101,6 +101,8 @@ pub struct Exec {
     pub(super) slots: Option<Slots>,
     /// By which a successor in charge is seen (`sys/lockfile.rs`).
     pub witness: Option<std::fs::File>,
+    /// When the guard is told the states.
+    pub(super) summary_at: Option<Instant>,
     pub(super) streams: Streams,
     pub(super) helper: HelperLine,
 }
@@ -136,6 +138,7 @@ impl Exec {
             line: None,
             slots: None,
             witness: None,
+            summary_at: None,
             streams: Streams::default(),
             helper: HelperLine::default(),
         })

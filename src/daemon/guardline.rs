@@ -125,6 +125,11 @@ impl Exec {
         self.say(&ToGuard::Status(text));
     }
 
+    /// Tells it in one line, for the service manager.
+    pub(super) fn tell_summary(&mut self, text: String) {
+        self.say(&ToGuard::Summary(text));
+    }
+
     /// Tells the guard that the last snapshot is in its place.
     pub(super) fn tell_frozen(&mut self) {
         self.say(&ToGuard::Frozen);
@@ -176,10 +181,13 @@ impl Exec {
     pub(super) fn is_for_us(&mut self, now: Now, signal: Signal) -> bool {
         let (Some(line), Signal::Term | Signal::Int) = (&mut self.line, signal) else { return true };
         if line.parent != std::os::unix::process::parent_id() {
-            // The end of the guard may be heard by the signal first. A frozen world ends its custody.
-            let frozen = line.frozen;
+            if line.frozen {
+                // The first one is the kernel's word that the guard ended (PR_SET_PDEATHSIG), as it does at a hand-over.
+                return core::mem::take(&mut line.parent) == 0;
+            }
+            // The end of the guard is heard by its line too.
             self.guard_gone(now);
-            return frozen;
+            return false;
         }
         if !core::mem::replace(&mut line.misled, true) {
             let text = format!(

@@ -54,6 +54,10 @@ pub trait Machine {
     fn status(&self) -> String {
         String::new()
     }
+    /// One line about the states, for the service manager.
+    fn summary(&self) -> String {
+        String::new()
+    }
 }
 
 impl Machine for World {
@@ -77,6 +81,9 @@ impl Machine for World {
         let tracks =
             self.tracks().into_iter().map(|t| format!("{}\n", crate::track::text::status(t.kind, &t.name, &t)));
         views.chain(tracks).collect()
+    }
+    fn summary(&self) -> String {
+        World::summary(self)
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Answers {
     server: Option<Server>,
     /// The line to systemd.
     pub systemd: Notifier,
+    /// The states, in one line.
+    summary: String,
     watchdog: Instant,
     /// Who waits for a line from the core; until when.
     status: Vec<(ClientId, Instant)>,
@@ -28,7 +30,21 @@ pub struct Answers {
 impl Answers {
     /// With a socket, if there is one.
     pub fn new(server: Option<Server>, systemd: Notifier) -> Answers {
-        Answers { server, systemd, watchdog: Instant::default(), status: Vec::new(), stop: Vec::new() }
+        Answers { server, systemd, summary: String::new(), watchdog: Instant::default(), status: Vec::new(), stop: Vec::new() }
+    }
+
+    /// The core said how the states are.
+    pub fn on_summary(&mut self, text: String) {
+        self.summary = text;
+        self.systemd.status(&self.summary);
+    }
+
+    /// Started, or done with `what`.
+    pub fn ready(&mut self, what: Option<&str>) {
+        let known = Some(self.summary.as_str()).filter(|s| !s.is_empty());
+        let line: Vec<&str> = known.into_iter().chain(what).collect();
+        let line = if line.is_empty() { "running".to_owned() } else { line.join("; ") };
+        self.systemd.ready(&line);
     }
 
     /// To wait on.

@@ -11,6 +11,7 @@ pub mod client;
 pub mod compiler;
 pub mod core;
 pub mod ctl;
+mod elsewhere;
 mod handover;
 mod inherit;
 pub mod log;

@@ -57,6 +57,8 @@ pub enum ToGuard {
     Frozen,
     /// Answer to [`ToCore::Status`]: some lines about how it stands.
     Status(String),
+    /// The states, in one line; a while after they changed.
+    Summary(String),
 }
 
 /// From the guard.
@@ -97,6 +99,7 @@ const RELOADED: u8 = 6;
 const FROZEN: u8 = 7;
 const STATUS: u8 = 8;
 const SPAWN_ALONE: u8 = 9;
+const SUMMARY: u8 = 10;
 
 const CHILD_EXIT: u8 = 65;
 const CONFIG: u8 = 66;
@@ -150,6 +153,11 @@ impl ToGuard {
                 put_text(&mut out, short(text));
                 out
             }
+            ToGuard::Summary(text) => {
+                let mut out = begin(SUMMARY);
+                put_text(&mut out, short(text));
+                out
+            }
             ToGuard::Spawn { child, spec } => return spawn(*child, spec),
         })
     }
@@ -165,6 +173,7 @@ impl ToGuard {
             KILL => ToGuard::Kill { child: r.u64()?, hard: r.flag()? },
             RELOADED => ToGuard::Reloaded { done: r.flag()?, text: r.people()? },
             STATUS => ToGuard::Status(r.people()?),
+            SUMMARY => ToGuard::Summary(r.people()?),
             kind @ (SPAWN | SPAWN_ALONE) => {
                 let (child, uid, gid) = (r.u64()?, r.u32()?, r.u32()?);
                 let argv = r.list(MAX_ARGS, |r| Some(r.word()?.to_owned()))?;
@@ -247,6 +256,7 @@ impl ToCore {
             }
             CONFIG => ToCore::Config,
             FREEZE => ToCore::Freeze,
+            RELIEVED => ToCore::Relieved,
             GO => match (r.flag()?, r.u64()?) {
                 (true, at) => ToCore::Go { dead_since: Some(at) },
                 (false, 0) => ToCore::Go { dead_since: None },
@@ -354,6 +364,7 @@ mod tests {
                 ToGuard::Reloaded { done: false, text: "no".into() },
                 ToGuard::Frozen,
                 ToGuard::Status("2 of 3 are Master".into()),
+                ToGuard::Summary("MASTER a".into()),
             ],
             vec![
                 ToCore::ChildExit { child: 9, end: ChildEnd::Exited(255) },

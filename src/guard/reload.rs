@@ -126,7 +126,7 @@ impl Guard {
         }
         self.reloads.missed |= done && self.upgrade.is_some();
         let note = text::reloaded(done, text);
-        self.answers.systemd.ready(&note.text);
+        self.answers.ready(Some(&note.text));
         for client in core::mem::take(&mut self.reloads.asked) {
             self.answers.answer(client, done, &note.text);
         }

@@ -222,7 +222,7 @@ impl Guard {
                 self.core_ready();
                 if let Some(report) = self.report.take() {
                     report.ready();
-                    self.answers.systemd.ready("running");
+                    self.answers.ready(None);
                 }
             }
             // Who stands by has nothing to say yet.
@@ -246,6 +246,7 @@ impl Guard {
             ToGuard::Frozen if self.handover.as_ref().is_some_and(Handover::is_freezing) => self.handed_over(now),
             ToGuard::Frozen => self.frozen(now),
             ToGuard::Status(text) => self.on_status(now, &text),
+            ToGuard::Summary(text) => self.answers.on_summary(text),
         }
     }
 

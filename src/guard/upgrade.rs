@@ -260,7 +260,7 @@ impl Guard {
         if let Some(client) = client {
             self.answers.answer(client, true, &note.text);
         }
-        self.answers.systemd.ready(&note.text);
+        self.answers.ready(Some(&note.text));
         self.note(note);
         self.reload_again(now);
     }

@@ -96,6 +96,11 @@ pub fn in_charge(witness: &File) -> bool {
     look(witness, IN_CHARGE, libc::F_RDLCK).is_ok_and(|found| found == Found::Writer)
 }
 
+/// Whether a kalived runs that holds the lock at `path`. `false` too where that cannot be seen.
+pub fn runs(path: &Path) -> bool {
+    open_own(path, Open::Read).is_ok_and(|f| look(&f, RUNS, libc::F_RDLCK).is_ok_and(|found| found == Found::Writer))
+}
+
 /// Takes a write lock on the bytes from `start` on; `len` 0: all of them. A reader that is in the way is an error of its own, and not a
 /// process that runs.
 pub(super) fn lock(file: &File, start: i64, len: i64) -> Result<(), Refused> {
@@ -195,7 +200,7 @@ mod tests {
         let held = Lock::take(&path).unwrap();
         assert!(matches!(Lock::take(&path), Err(Refused::Running)));
         let witness = held.witness().unwrap();
-        assert!(!in_charge(&witness), "it runs, and nothing more is known");
+        assert!(runs(&path) && !in_charge(&witness), "it runs, and nothing more is known");
         held.put_in_charge().unwrap();
         assert!(in_charge(&witness));
         // Over an execve, and from one thread of a process to the next: the same description.
@@ -205,7 +210,7 @@ mod tests {
         let held = Lock::from_parts(copy, &path).unwrap();
         assert!(matches!(Lock::take(&path), Err(Refused::Running)));
         drop(held);
-        assert!(!in_charge(&witness), "gone with its holder");
+        assert!(!in_charge(&witness) && !runs(&path), "gone with its holder");
         assert!(path.exists(), "never removed: nobody can lock a file that has lost its name");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);

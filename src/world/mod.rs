@@ -21,7 +21,7 @@ use crate::timers::{Due, Timers};
 use crate::track::{TrackView, Tracks};
 use crate::vrrp::State;
 use crate::vrrp::address::{Addresses, Outcome};
-use crate::vrrp::advert::{self, Reject};
+use crate::vrrp::advert;
 use crate::vrrp::announce::Announcer;
 use crate::vrrp::instance::{Cx, Instance, SockState};
 use crate::vrrp::text::{self, Limit};
@@ -63,76 +63,6 @@ enum Phase {
     Frozen,
     Stopping,
     Gone,
-}
-
-/// What a virtual router looks like from outside, for status lines and tests.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Name in the file.
-    pub name: String,
-    /// Its key.
-    pub vr: VrKey,
-    /// State.
-    pub state: State,
-    /// Since when.
-    pub since: Now,
-    /// VRID.
-    pub vrid: u8,
-    /// Family.
-    pub family: Family,
-    /// Priority as advertised.
-    pub effective_priority: u8,
-    /// Why it is in FAULT, or what moved its priority; may be empty.
-    pub reasons: String,
-    /// As it would be armed now.
-    pub master_down_interval: Duration,
-    /// What is waited in silence after a start or a fault; longer for `nopreempt`.
-    pub first_wait: Duration,
-    /// The Master we follow.
-    pub master: Option<IpAddr>,
-    /// Where we send from.
-    pub source: Option<IpAddr>,
-    /// Adverts armed in the kernel.
-    pub armed: usize,
-    /// Virtual addresses held, of all.
-    pub addresses: (usize, usize),
-    /// Counters.
-    pub stats: crate::vrrp::instance::Stats,
-}
-
-impl core::fmt::Display for View {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let s = &self.stats;
-        write!(f, "{} VRID {} priority {}", self.state.word(), self.vrid, self.effective_priority)?;
-        if !self.reasons.is_empty() {
-            write!(f, " ({})", self.reasons)?;
-        }
-        if let Some(m) = self.master {
-            write!(f, ", master {m}")?;
-        }
-        write!(
-            f,
-            "; addresses {}/{}; adverts received {} sent {} unsent {}; became master {} released {}; priority 0 received {} sent {}; restored {}; dropped",
-            self.addresses.0,
-            self.addresses.1,
-            s.advert_rcvd,
-            s.advert_sent,
-            s.send_failed,
-            s.become_master,
-            s.release_master,
-            s.pri_zero_rcvd,
-            s.pri_zero_sent,
-            s.restored
-        )?;
-        let mut none = true;
-        for r in Reject::ALL {
-            if s.rejected[r.index()] > 0 {
-                none = false;
-                write!(f, " {} {}", r.name(), s.rejected[r.index()])?;
-            }
-        }
-        if none { f.write_str(" none") } else { Ok(()) }
-    }
 }
 
 /// See the module.
@@ -214,6 +144,9 @@ mod resume;
 mod schedule;
 mod sockets;
 mod tracks;
+mod view;
+
+pub use view::View;
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
@@ -435,30 +368,6 @@ impl World {
         all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
         all.extend(self.addrs.sizes());
         all
-    }
-
-    /// Every virtual router, by slot: in file order as long as no reload changed it.
-    pub fn views(&self) -> Vec<View> {
-        self.instances
-            .iter()
-            .map(|(vr, vi)| View {
-                name: vi.cfg().name.clone(),
-                vr,
-                state: vi.state(),
-                since: vi.since(),
-                vrid: vi.cfg().vrid,
-                family: vi.cfg().family,
-                effective_priority: vi.priority(),
-                reasons: vi.reasons(),
-                master_down_interval: vi.master_down_interval(),
-                first_wait: vi.first_wait(),
-                master: vi.master(),
-                source: vi.source(),
-                armed: vi.armed(),
-                addresses: (self.addrs.held(vr).count(), vi.vips().count()),
-                stats: vi.stats().clone(),
-            })
-            .collect()
     }
 
     /// Every tracker that counts, by kind and name.

@@ -171,6 +171,8 @@ pub struct Instance {
     answer_open: Instant,
     // Sends that failed in a row.
     failing: u64,
+    /// A farewell was sent and is not known to have failed.
+    farewell_open: bool,
     // A farewell is armed: the process before had armed adverts when we had to leave.
     parting: bool,
     preempt_delay_over: bool,
@@ -205,6 +207,7 @@ impl Instance {
             listed: cfg.vips.iter().map(|v| v.addr).collect(),
             answer_open: Instant::default(),
             failing: 0,
+            farewell_open: false,
             parting: false,
             preempt_delay_over: false,
             second_burst: 0,
