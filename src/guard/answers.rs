@@ -30,7 +30,14 @@ pub struct Answers {
 impl Answers {
     /// With a socket, if there is one.
     pub fn new(server: Option<Server>, systemd: Notifier) -> Answers {
-        Answers { server, systemd, summary: String::new(), watchdog: Instant::default(), status: Vec::new(), stop: Vec::new() }
+        Answers {
+            server,
+            systemd,
+            summary: String::new(),
+            watchdog: Instant::default(),
+            status: Vec::new(),
+            stop: Vec::new(),
+        }
     }
 
     /// The core said how the states are.

@@ -14,8 +14,11 @@ const MOST: usize = 8;
 pub(super) fn running() -> Vec<(u32, PathBuf)> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
-    let mut out: Vec<(u32, PathBuf)> =
-        pids.filter(|pid| *pid != std::process::id()).filter_map(|pid| Some((pid, pid_file(pid)?))).take(MOST).collect();
+    let mut out: Vec<(u32, PathBuf)> = pids
+        .filter(|pid| *pid != std::process::id())
+        .filter_map(|pid| Some((pid, pid_file(pid)?)))
+        .take(MOST)
+        .collect();
     out.sort_unstable();
     out
 }
@@ -54,7 +57,13 @@ mod tests {
         assert_eq!(of(&["/usr/sbin/kalived", "-n", "-p", "/run/a.pid"]), Some("/run/a.pid".into()));
         assert_eq!(of(&["kalived", "-nlp", "a.pid"]), Some("a.pid".into()));
         assert_eq!(of(&["kalived"]), Some(cli::DEFAULT_PID_FILE.into()));
-        for no in [&["kalived: core", "--core"][..], &["kalived", "reload"], &["kalived", "-t"], &["kalived", "--nonsense"], &[""]] {
+        for no in [
+            &["kalived: core", "--core"][..],
+            &["kalived", "reload"],
+            &["kalived", "-t"],
+            &["kalived", "--nonsense"],
+            &[""],
+        ] {
             assert_eq!(of(no).filter(|_| no != [""]), None, "{no:?}");
         }
         assert_eq!(pid_file_of(b""), None);

@@ -10,6 +10,9 @@
 
 use super::*;
 
+/// Between two looks for a successor.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Who is waited for, by the time at which a peer may take over.
 #[derive(Default)]
 pub(super) struct Custody {
@@ -86,7 +89,11 @@ impl World {
 
     // Nobody is in charge: what a peer may take over now is removed.
     fn give_up(&mut self, now: Now, fx: &mut Effects) {
-        (self.custody.asked, self.custody.removing) = (false, true);
+        self.custody.asked = false;
+        if !self.custody.limits.is_empty() && self.custody.limits.values().all(|at| *at > now.mono) {
+            return; // there is time
+        }
+        self.custody.removing = true;
         // A reload that was cut short holds nothing back any more.
         self.addrs.let_go();
         let over: Vec<VrKey> =
@@ -111,7 +118,7 @@ impl World {
         match self.custody.limits.values().min() {
             Some(at) => {
                 if !self.custody.asked {
-                    self.timers.set(Due::Custody, (*at).max(now.mono));
+                    self.timers.set(Due::Custody, (*at).clamp(now.mono, now.mono + LOOK));
                 }
                 self.timers.stop(Due::Exit);
             }

@@ -3,7 +3,8 @@
 //! Read first: `../lab/mod.rs`. Modules: `life` (take-over and stop), `vectors` (every wire vector injected), `traps_election`,
 //! `traps_interface`, `traps_process` (scenarios that hurt users of keepalived; the numbers are those of the collected list of
 //! demands), `bad_input` (floods of malformed adverts), `bad_config` (files with mistakes), `seeds` (the pairs of the tutorials, with real
-//! nginx and Apache), `guard` and `guard_faults` (processes that die, hang, or are replaced), `traps_life` (starts, ends and limits).
+//! nginx and Apache), `guard` and `guard_faults` (processes that die, hang, or are replaced), `traps_life` (starts, ends and limits),
+//! `traps_handover` (hand-overs that nobody takes; signals).
 
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -16,6 +17,7 @@ mod life;
 mod seeds;
 mod tracking;
 mod traps_election;
+mod traps_handover;
 mod traps_interface;
 mod traps_life;
 mod traps_process;

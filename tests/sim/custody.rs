@@ -78,8 +78,7 @@ impl Sim {
         let unit = self.unit();
         let groups = 0..self.ground.opts.groups.len();
         let longest = groups.clone().map(|g| self.ground.longest_mdi(0, g)).max().unwrap_or_default();
-        let held: Vec<usize> =
-            groups.filter(|g| self.ground.nodes[node].vr[*g].state == State::Master).collect();
+        let held: Vec<usize> = groups.filter(|g| self.ground.nodes[node].vr[*g].state == State::Master).collect();
         self.freeze(node, 0);
         if self.nodes[node].custodian.is_none() {
             return;
@@ -97,20 +96,25 @@ impl Sim {
         while self.ground.now < end && self.violation.is_none() {
             let step = self.ground.now + Duration::from_nanos(unit / 20 + 1);
             self.until(step, EVENTS);
-            let holds = self.nodes[node].tagged() > 0;
-            if !holds {
+            if self.nodes[node].tagged() == 0 {
                 gone = gone.or(Some(self.ground.now));
             }
-            let rival = held.iter().find_map(|g| self.ground.masters(*g).find(|m| *m != node).map(|m| (*g, m)));
-            if let (true, Some((group, master))) = (holds, rival) {
-                let text = format!("node {node} was handed over to nobody and holds addresses, node {master} is Master of group {group}");
+            let rival = held.iter().copied().filter(|g| self.ground.nodes[node].vips[*g].contains(&true));
+            let rival = rival.into_iter().find_map(|g| Some((g, self.ground.masters(g).find(|m| *m != node)?)));
+            if let Some((group, master)) = rival {
+                let text = format!(
+                    "node {node} was handed over to nobody and holds addresses of group {group}, whose Master is node {master}"
+                );
                 self.violate("custody".into(), text);
             }
         }
         if !before && self.violation.is_none() {
             let left = self.nodes[node].tagged();
             if gone.is_none() || left > 0 || self.nodes[node].custodian.is_some() {
-                self.violate("custody".into(), format!("node {node} was handed over to nobody and keeps {left} addresses"));
+                self.violate(
+                    "custody".into(),
+                    format!("node {node} was handed over to nobody and keeps {left} addresses"),
+                );
             }
         }
         self.fact(Fact::Touched);
