@@ -4,7 +4,7 @@
 //! The rule this serves: who holds an address ends only by handing it to somebody who confirmed, or by removing it. A frozen virtual
 //! router is silent after its last armed advert; a peer takes over `down_timer_adverts` intervals later at the earliest, and up to
 //! that moment a successor resumes as Master (`vrrp/instance/resume.rs` has the same limit). Whether a successor is in charge is
-//! asked at that moment only; a successor that says so itself ends the custody at once.
+//! asked then, and every second before; a guard that knows it says so.
 //!
 //! Read first: `resume.rs`. Deliberately absent: a farewell, which would be older than the successor's adverts.
 
