@@ -47,9 +47,13 @@ fn severities_of_the_page_are_what_the_program_does() {
     let cases = [
         ("fatal", Severity::Fatal, format!("{fine}{}", instance("b", ""))),
         ("error", Severity::Error, instance("a", " priorty 5\n")),
-        ("warning", Severity::Warning, instance("a", " advert_int 0.0001\n")),
-        ("lint", Severity::Warning, instance("a", " state MASTER\n nopreempt\n")),
-        ("note", Severity::Note, instance("a", " lvs_sync_daemon_interface eth0\n")),
+        (
+            "warning",
+            Severity::Warning,
+            instance("a", " version 3\n authentication {\n auth_type PASS\n auth_pass 1111\n }\n"),
+        ),
+        ("lint", Severity::Warning, format!("{fine}vrrp_script s {{\n script \"/bin/true\"\n}}\n")),
+        ("note", Severity::Note, instance("a", " priority 90\n")),
     ];
     let page = plain(include_str!("../man/kalived.8"));
     let rows: Vec<Vec<&str>> =

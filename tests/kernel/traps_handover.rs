@@ -163,20 +163,24 @@ fn what_lies_in_place_of_our_files_neither_holds_up_a_start_nor_is_touched() {
     }
     let Some(lab) = Lab::new("files in the way") else { return };
     let a = lab.host("a", 20);
-    let fifo = |name: &str| {
-        assert!(Command::new("mkfifo").arg(lab.path(name)).status().is_ok_and(|s| s.success()));
-    };
-    fifo("a.state");
-    fifo("a.pid");
-    std::fs::write(lab.path("a.sock"), "precious").expect("the lab's directory is writable");
-    let on_a = lab.start(&a, &Conf::v3(150));
+    let pid = lab.path("own.pid");
+    let beside = |ending: &str| pid.with_extension(ending);
+    for name in [beside("state"), pid.clone()] {
+        assert!(Command::new("mkfifo").arg(name).status().is_ok_and(|s| s.success()));
+    }
+    std::fs::write(beside("sock"), "precious").expect("the lab's directory is writable");
+    let text = pid.display().to_string();
+    // The last -p counts.
+    let prefix = ["sh", "-c", "exec \"$@\" -p \"$0\"", text.as_str()];
+    let on_a = lab.start_under(&prefix, under_test(), &a, &Conf::v3(150).text());
     on_a.await_state(State::Master);
-    on_a.await_line("a.state is not used: it is not a regular file");
-    on_a.await_line("a.pid: it is not a regular file");
+    on_a.await_line("own.state is not used: it is not a regular file");
+    on_a.await_line("own.pid: it is not a regular file");
     on_a.await_line("no socket for commands at ");
-    let (code, text) = ask(&on_a, "status");
-    assert!(code == Some(1) && text.contains("a.sock is not a socket"), "{code:?} {text}");
-    assert_eq!(std::fs::read(lab.path("a.sock")).ok().as_deref(), Some(&b"precious"[..]));
+    let out = Command::new(executable(under_test())).args(["status", "-p"]).arg(&pid).output().expect("it was built");
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(1) && text.contains("own.sock is not a socket"), "{:?} {text}", out.status);
+    assert_eq!(std::fs::read(beside("sock")).ok().as_deref(), Some(&b"precious"[..]));
     let (code, log) = on_a.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(!a.holds(VIP));
