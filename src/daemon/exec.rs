@@ -101,6 +101,8 @@ pub struct Exec {
     pub(super) slots: Option<Slots>,
     /// By which a successor in charge is seen (`sys/lockfile.rs`).
     pub witness: Option<std::fs::File>,
+    /// What it said when this process froze.
+    pub(super) charges: u64,
     /// When the guard is told the states.
     pub(super) summary_at: Option<Instant>,
     pub(super) streams: Streams,
@@ -138,6 +140,7 @@ impl Exec {
             line: None,
             slots: None,
             witness: None,
+            charges: 0,
             summary_at: None,
             streams: Streams::default(),
             helper: HelperLine::default(),

@@ -92,9 +92,11 @@ impl Exec {
                 if let Some(line) = &mut self.line {
                     line.frozen = true;
                 }
+                // Nobody but our guard was in charge until now.
+                self.charges = self.witness.as_ref().map_or(0, lockfile::charges);
             }
             Effect::LookForSuccessor => {
-                let in_charge = self.witness.as_ref().is_some_and(lockfile::in_charge);
+                let in_charge = self.witness.as_ref().is_some_and(|w| lockfile::charges(w) != self.charges);
                 self.inbox.push_back(Event::Successor { in_charge });
             }
             _ => {}

@@ -103,6 +103,7 @@ impl Exec {
             return;
         }
         if self.frozen() {
+            self.summary_at = None;
             if let Some(slots) = self.slots.take() {
                 // The last one, whatever was kept before; then nobody writes but who takes over.
                 let shot = machine.last_snapshot(now);

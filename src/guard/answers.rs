@@ -81,7 +81,7 @@ impl Answers {
 
     /// The end begins: nobody else can ask.
     pub fn unlisten(&mut self) {
-        if let Some(server) = &self.server {
+        if let Some(server) = &mut self.server {
             server.unlink();
         }
     }

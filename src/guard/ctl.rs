@@ -89,6 +89,8 @@ struct Client {
 pub struct Server {
     listener: OwnedFd,
     path: PathBuf,
+    // Another one may listen at that path already.
+    unlinked: bool,
     clients: Vec<Client>,
     last_id: u64,
 }
@@ -128,7 +130,7 @@ impl Server {
 
     /// Goes on with a listener that came through an execve. `path` is absolute.
     pub fn from_fd(listener: OwnedFd, path: &Path) -> Server {
-        Server { listener, path: path.to_owned(), clients: Vec::new(), last_id: 0 }
+        Server { listener, path: path.to_owned(), unlinked: false, clients: Vec::new(), last_id: 0 }
     }
 
     /// The listener, for an execve (`sys::unixsock::keep_across_exec`). Clients do not come along: answer them first.
@@ -216,12 +218,15 @@ impl Server {
     }
 
     /// Nobody connects any more; who is connected stays.
-    pub fn unlink(&self) {
-        let _ = std::fs::remove_file(&self.path);
+    pub fn unlink(&mut self) {
+        if !core::mem::replace(&mut self.unlinked, true) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 
-    /// Ends for good, after [`Server::unlink`]: clients are told.
+    /// Ends for good: the file is removed, if it was not before, and clients are told.
     pub fn remove(mut self) {
+        self.unlink();
         for id in self.clients.iter().map(|c| c.id).collect::<Vec<_>>() {
             self.answer(id, false, "kalived ends");
         }

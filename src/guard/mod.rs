@@ -216,11 +216,16 @@ impl Guard {
         if let Some(core) = &mut self.core {
             core.ready = true;
         }
-        if let Some(Err(e)) = self.lock.as_ref().map(Lock::put_in_charge) {
-            self.note(text::failed("a kalived that hands over does not see that another is in charge", &e));
-        }
+        self.say_in_charge();
         if let Some(go) = self.go.take() {
             self.tell(go);
+        }
+    }
+
+    /// A frozen core sees that somebody is in charge after it.
+    fn say_in_charge(&mut self) {
+        if let Some(Err(e)) = self.lock.as_ref().map(Lock::put_in_charge) {
+            self.note(text::failed("a VRRP process that was handed over does not see that another is in charge", &e));
         }
     }
 

@@ -254,6 +254,7 @@ impl Guard {
         let Some(Upgrade::Standing { next, image, client, .. }) = self.upgrade.take() else { return };
         let pid = next.pid;
         self.put_in_charge(next);
+        self.say_in_charge();
         self.tell(go);
         self.image = image;
         let note = text::upgraded(pid);

@@ -1,20 +1,20 @@
 //! The lock of a running kalived: a file of its own, for its owner only, that is never removed.
 //!
-//! Byte 0 is locked by the guard from its start to its end: two of them with one pid file exclude each other. Byte 1 is locked once it
-//! has a core in charge: by that a frozen core knows that somebody else answers for its addresses (`world/custody.rs`). Both are
-//! open-file-description locks: shared by `fork`, kept over `execve`, gone with the last holder, also after SIGKILL. Only a write
-//! lock says that a kalived is there: a read lock needs no more than the right to read.
+//! Its first byte is locked by the guard from its start to its end: two of them with one pid file exclude each other. It is an
+//! open-file-description lock: shared by `fork`, kept over `execve`, gone with the last holder, also after SIGKILL. Only a write
+//! lock says that a kalived is there: a read lock needs no more than the right to read. The content is a number that goes up
+//! each time a core is put in charge: by that a frozen core knows that somebody answered for its addresses after it
+//! (`world/custody.rs`), also when that one has handed over again since.
 //!
 //! Also here: how a file of ours is opened in a directory where others may put something in its place.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const RUNS: i64 = 0;
-const IN_CHARGE: i64 = 1;
 
 /// The held lock.
 #[derive(Debug)]
@@ -65,13 +65,10 @@ impl Lock {
 
     /// From now on a core of ours answers for the addresses.
     pub fn put_in_charge(&self) -> io::Result<()> {
-        lock(&self.file, IN_CHARGE, 1).map_err(|e| match e {
-            Refused::Running => io::ErrorKind::WouldBlock.into(),
-            Refused::Io(e) => e,
-        })
+        self.file.write_all_at(&charges(&self.file).wrapping_add(1).to_le_bytes(), 0)
     }
 
-    /// The same file for somebody who only looks, with [`in_charge`]; it holds no lock.
+    /// The same file for somebody who only looks, with [`charges`]; it holds no lock.
     pub fn witness(&self) -> io::Result<File> {
         let file = open_own(&self.path, Open::Read)?;
         let (ours, its) = (self.file.metadata()?, file.metadata()?);
@@ -91,9 +88,12 @@ impl Lock {
     }
 }
 
-/// Whether a kalived is in charge, by a file from [`Lock::witness`].
-pub fn in_charge(witness: &File) -> bool {
-    look(witness, IN_CHARGE, libc::F_RDLCK).is_ok_and(|found| found == Found::Writer)
+/// How often a core was put in charge, by a file from [`Lock::witness`].
+pub fn charges(witness: &File) -> u64 {
+    let mut bytes = [0; 8];
+    // A file that was just made has none.
+    let read = witness.read_exact_at(&mut bytes, 0);
+    if read.is_ok() { u64::from_le_bytes(bytes) } else { 0 }
 }
 
 /// Whether a kalived runs that holds the lock at `path`. `false` too where that cannot be seen.
@@ -200,17 +200,19 @@ mod tests {
         let held = Lock::take(&path).unwrap();
         assert!(matches!(Lock::take(&path), Err(Refused::Running)));
         let witness = held.witness().unwrap();
-        assert!(runs(&path) && !in_charge(&witness), "it runs, and nothing more is known");
+        assert!(runs(&path));
+        let before = charges(&witness);
         held.put_in_charge().unwrap();
-        assert!(in_charge(&witness));
+        assert_eq!(charges(&witness), before + 1);
         // Over an execve, and from one thread of a process to the next: the same description.
         let copy = held.fd().try_clone_to_owned().unwrap();
         drop(held);
-        assert!(in_charge(&witness));
+        assert!(runs(&path));
         let held = Lock::from_parts(copy, &path).unwrap();
         assert!(matches!(Lock::take(&path), Err(Refused::Running)));
         drop(held);
-        assert!(!in_charge(&witness) && !runs(&path), "gone with its holder");
+        assert!(!runs(&path), "gone with its holder");
+        assert_eq!(charges(&witness), before + 1, "that somebody was in charge is not forgotten");
         assert!(path.exists(), "never removed: nobody can lock a file that has lost its name");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
@@ -230,7 +232,7 @@ mod tests {
             Err(Refused::Io(e)) => assert!(e.to_string().contains("read lock"), "{e}"),
             other => panic!("{other:?}"),
         }
-        assert!(!in_charge(&File::open(&path).unwrap()));
+        assert!(!runs(&path));
     }
 
     #[test]

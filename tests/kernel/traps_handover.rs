@@ -91,6 +91,24 @@ fn a_restart_whose_second_half_never_comes_leaves_no_address() {
     assert!(wire.adverts_of(&s.a).iter().all(|v| v.priority == 150), "no farewell");
 }
 
+/// A frozen process whose successor was in charge and has handed over again meanwhile removes nothing.
+#[test]
+fn restarts_in_quick_succession_do_not_touch_the_address() {
+    if stand_in() {
+        return skip("restart: quick", "the stand-in starts cold");
+    }
+    let Some(lab) = Lab::new("restart: quick") else { return };
+    let mut s = Service::start(&lab);
+    let monitor = Monitor::on(&lab, &s.a);
+    for n in 1..=8 {
+        s.order("restart");
+        until_true("another READY=1", || s.text().matches("READY=1").count() > n);
+    }
+    s.on_b.await_state(State::Backup);
+    assert!(!s.text().contains("no process went on with it"), "{}", s.text());
+    assert!(s.a.holds(VIP) && !monitor.lost_the_vip(), "{}", s.text());
+}
+
 #[test]
 fn a_hand_over_by_command_is_refused_for_a_file_that_cannot_be_run() {
     if stand_in() {
@@ -184,4 +202,25 @@ fn what_lies_in_place_of_our_files_neither_holds_up_a_start_nor_is_touched() {
     let (code, log) = on_a.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(!a.holds(VIP));
+}
+
+#[test]
+fn a_note_about_the_file_is_not_repeated_at_each_reload() {
+    if stand_in() {
+        return skip("notes", "about kalived's log");
+    }
+    let Some(lab) = Lab::new("notes") else { return };
+    let a = lab.host("a", 20);
+    let on_a = lab.start(&a, &Conf::v3(150).with("priority 150"));
+    on_a.await_state(State::Master);
+    for _ in 0..3 {
+        let (code, text) = ask(&on_a, "reload");
+        assert_eq!(code, Some(0), "{text}");
+    }
+    assert_eq!(on_a.lines_with("a second time in this block").len(), 1, "{}", on_a.log());
+    // Another note is news.
+    std::fs::write(on_a.conf(), Conf::v3(150).with("priority 150").with("advert_int 0.2").text())
+        .expect("the lab's directory is writable");
+    assert_eq!(ask(&on_a, "reload").0, Some(0));
+    assert_eq!(on_a.lines_with("`advert_int` a second time").len(), 1, "{}", on_a.log());
 }
