@@ -5,6 +5,7 @@
 //! `core`, `restart`, `scripts`, `reload`, `upgrade`, `handover`, `answers`, `role` (how the others are started), `start` (from the command
 //! line to here). Deliberately absent: VRRP.
 
+pub mod allowed;
 mod answers;
 pub mod beat;
 pub mod client;
@@ -14,6 +15,7 @@ pub mod ctl;
 mod elsewhere;
 mod handover;
 mod inherit;
+mod leftovers;
 pub mod log;
 pub mod proto;
 pub mod queue;
@@ -187,6 +189,7 @@ impl Guard {
             // Nobody locks it: no successor is ever seen.
             None => memfd::create("kalived no lock"),
         }?;
+        self.scripts.allow(image);
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
         Core::start(self.cores, [image, &self.snapshot, &witness], standby, &mut starter, now)
     }
@@ -236,7 +239,7 @@ impl Guard {
                 Some(file) => file.write_for(core.pid).map_err(|e| e.to_string()),
                 none => crate::sys::pidfile::core_pid_file(path, core.pid)
                     .map(|f| *none = Some(f))
-                    .map_err(|e| format!("{e:?}")),
+                    .map_err(|e| e.to_string()),
             };
             if let Err(why) = written {
                 self.log.note(&text::failed("no pid file of the VRRP process", &why));

@@ -12,7 +12,7 @@ use super::ctl::ClientId;
 use super::handover::FREEZE_LIMIT;
 use super::proto::ToCore;
 use super::reload::Say;
-use super::state::{CoreState, State, VARIABLE};
+use super::state::{CoreState, OLD_VARIABLE, State, VARIABLE};
 use super::{Guard, gone, text};
 use crate::sys::child::{self, End};
 use crate::sys::unixsock::keep_across_exec;
@@ -209,13 +209,16 @@ impl Guard {
         let all = |on: bool| keep.iter().try_for_each(|fd| keep_across_exec(*fd, on));
         let words: Result<Vec<CString>, _> =
             std::env::args_os().map(|a| CString::new(a.into_encoded_bytes())).collect();
-        let env = std::env::vars_os().filter(|(n, _)| n != VARIABLE);
+        let env = std::env::vars_os().filter(|(n, _)| n != VARIABLE && n != OLD_VARIABLE);
         let env =
             env.filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok());
         let mut env: Vec<CString> = env.collect();
-        env.extend(CString::new(format!("{VARIABLE}={}", file.as_raw_fd())));
         if let Some(why) = self.roles.distrust() {
             return io::Error::new(io::ErrorKind::PermissionDenied, why);
+        }
+        // Under both names: what lies at the path may be the older one.
+        for name in [VARIABLE, OLD_VARIABLE] {
+            env.extend(CString::new(format!("{name}={}", file.as_raw_fd())));
         }
         let failed = match (all(true), CString::new(self.roles.exe.as_os_str().as_encoded_bytes()), words) {
             (Err(e), ..) => e,

@@ -32,6 +32,15 @@ pub enum Refused {
     Io(io::Error),
 }
 
+impl core::fmt::Display for Refused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Refused::Running => f.write_str("another process holds it"),
+            Refused::Io(e) => e.fmt(f),
+        }
+    }
+}
+
 /// What was found of somebody else's locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {

@@ -5,12 +5,15 @@
 use super::World;
 use crate::config::model::Family;
 use crate::id::VrKey;
+use crate::links::AddrId;
 use crate::reload_time::stamp;
 use crate::time::{Duration, Now};
 use crate::vrrp::State;
 use crate::vrrp::advert::Reject;
+use crate::vrrp::instance::Instance;
 use core::fmt;
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 /// Addresses named in a line; the others are a number.
 const NAMED: usize = 8;
@@ -52,10 +55,25 @@ pub struct View {
     pub armed: usize,
     /// Virtual addresses held, of all.
     pub addresses: (usize, usize),
-    /// What they are, at most a handful.
-    pub vips: Vec<(IpAddr, u8)>,
+    /// Its addresses in file order, advertised ones first.
+    pub vips: Vec<VipView>,
     /// Counters.
     pub stats: crate::vrrp::instance::Stats,
+}
+
+/// A virtual address as it looks from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VipView {
+    /// The address.
+    pub addr: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// The interface it belongs on.
+    pub dev: String,
+    /// `virtual_ipaddress`; else `virtual_ipaddress_excluded`.
+    pub listed: bool,
+    /// Whether the kernel confirmed that it is there.
+    pub held: bool,
 }
 
 impl fmt::Display for View {
@@ -70,11 +88,11 @@ impl fmt::Display for View {
             write!(f, ", master {m}")?;
         }
         write!(f, "; holds {} of {} addresses:", self.addresses.0, self.addresses.1)?;
-        for (addr, prefix) in &self.vips {
-            write!(f, " {addr}/{prefix}")?;
+        for v in self.vips.iter().take(NAMED) {
+            write!(f, " {}/{}", v.addr, v.prefix)?;
         }
-        if self.addresses.1 > self.vips.len() {
-            write!(f, " and {} more", self.addresses.1 - self.vips.len())?;
+        if self.vips.len() > NAMED {
+            write!(f, " and {} more", self.vips.len() - NAMED)?;
         }
         write!(
             f,
@@ -122,10 +140,22 @@ impl World {
                 source: vi.source(),
                 armed: vi.armed(),
                 addresses: (self.addrs.held(vr).count(), vi.vips().count()),
-                vips: vi.vips().take(NAMED).map(|v| (v.addr, v.prefix)).collect(),
+                vips: self.vip_views(vr, vi),
                 stats: vi.stats().clone(),
             })
             .collect()
+    }
+
+    fn vip_views(&self, vr: VrKey, vi: &Instance) -> Vec<VipView> {
+        let held: BTreeSet<AddrId> = self.addrs.held(vr).collect();
+        let listed = vi.cfg().vips.len();
+        let view = |(n, v): (usize, &crate::config::model::Vip)| {
+            let dev = v.dev.as_deref().unwrap_or(&vi.cfg().interface);
+            let id = self.links.by_name(dev).map(|l| (l.ifindex, v.addr, v.prefix));
+            let held = id.is_some_and(|id| held.contains(&id));
+            VipView { addr: v.addr, prefix: v.prefix, dev: dev.to_owned(), listed: n < listed, held }
+        };
+        vi.vips().enumerate().map(view).collect()
     }
 
     /// One bounded line: every state with the names in it, Master first.
