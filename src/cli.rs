@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 mod ask;
+mod tested;
 
 pub use ask::Ask;
 
@@ -93,6 +94,8 @@ pub enum Tool {
         file: String,
         /// `-o`; `-`: standard output.
         out: String,
+        /// `--force`: also where a test fails.
+        force: bool,
     },
     /// `diff OLD NEW`.
     Diff {
@@ -220,6 +223,12 @@ fn command() -> Command {
                 .default_value("-")
                 .help("With --compile-config: where the image goes; - is standard output"),
         )
+        .arg(
+            Arg::new("force")
+                .long("force")
+                .action(ArgAction::SetTrue)
+                .help("With --compile-config: also a file that fails --config-test, unless it cannot be run"),
+        )
         .arg(flag('P', "vrrp", "Only VRRP (all there is so far)"))
         .arg(flag('n', "dont-fork", "Stay in the foreground"))
         .arg(flag('l', "log-console", "Log to standard error instead of syslog"))
@@ -232,8 +241,12 @@ fn command() -> Command {
                 .long("config-test")
                 .value_name("LOG_FILE")
                 .num_args(0..=1)
-                .help("Check the configuration and end; findings go to standard error or LOG_FILE"),
+                .help(
+                    "Check the configuration and end; a word after a blank is the configuration file. Findings go to \
+                     standard error, or to LOG_FILE in -tLOG_FILE and --config-test=LOG_FILE",
+                ),
         )
+        .arg(Arg::new("test-file").long("test-file").value_name("FILE").hide(true))
         .arg(Arg::new("pid").short('p').long("pid").value_name("FILE").help("Pid file").default_value(DEFAULT_PID_FILE))
         .arg(
             Arg::new("vrrp_pid")
@@ -338,7 +351,7 @@ fn tool(m: &ArgMatches) -> Option<Tool> {
         return Some(Tool::Diff { old: text(sub, "old")?, new: text(sub, "new")? });
     }
     if let Some(file) = text(m, "compile-config") {
-        return Some(Tool::Compile { file, out: text(m, "output")? });
+        return Some(Tool::Compile { file, out: text(m, "output")?, force: m.get_flag("force") });
     }
     given(m, "dump-conf").then(|| Tool::Dump {
         file: text(m, "dump-conf").or_else(|| text(m, "config")),
@@ -357,6 +370,7 @@ fn after_help() -> String {
 /// Reads the command line, program name first.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     let mut command = command();
+    let args = tested::name_the_file(&command, args.into_iter().collect());
     let m = match command.try_get_matches_from_mut(args) {
         Ok(m) => m,
         Err(e) => {
@@ -391,6 +405,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     if let Some(tool) = tool(&m) {
         return Parsed::Tool(tool, report);
     }
+    let file = match (m.get_one::<String>("test-file"), m.get_one::<String>("config")) {
+        (Some(word), Some(file)) if word != file => {
+            return Parsed::Say(
+                format!(
+                    "kalived: two files to test: {word} after -t, and {file} after -f\n\
+                     A word after -t is the file to test. For the name of a log, write -t{word} or --config-test={word}\n"
+                ),
+                ExitCode::Fatal,
+            );
+        }
+        (word, file) => word.or(file).cloned(),
+    };
     let mut ignored = Vec::new();
     for (short, long, _, loss) in FOREIGN.iter().filter(|f| given(&m, f.1)) {
         let name = short.map_or_else(|| format!("--{long}"), |s| format!("-{s} (--{long})"));
@@ -406,7 +432,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         }
     }
     Parsed::Run(Options {
-        file: m.get_one::<String>("config").cloned(),
+        file,
         foreground: m.get_flag("dont-fork"),
         console: m.get_flag("log-console"),
         detail: m.get_count("log-detail") > 0,
@@ -486,6 +512,30 @@ mod tests {
         assert_eq!(run("kalived -f x -t").test, Some(None));
         assert_eq!(run("kalived --config-test=/l -f x").test, Some(Some("/l".into())));
         assert_eq!(run("kalived -t/l").test, Some(Some("/l".into())));
+        assert_eq!(run("kalived -t=/l").test, Some(Some("/l".into())));
+        assert_eq!(run("kalived -nt/l -f x").test, Some(Some("/l".into())));
+    }
+
+    #[test]
+    fn a_word_after_a_test_is_the_file() {
+        for line in [
+            "kalived -t x",
+            "kalived --config-test x",
+            "kalived -nt x",
+            "kalived -t --offline x",
+            "kalived --offline -t x",
+            "kalived -t --allow v2-fraction x",
+            "kalived -t -- x",
+            "kalived -t x -f x",
+        ] {
+            let o = run(line);
+            assert_eq!((o.test, o.file.as_deref()), (Some(None), Some("x")), "{line}");
+        }
+        let o = run("kalived -t/l x");
+        assert_eq!((o.test, o.file.as_deref()), (Some(Some("/l".into())), Some("x")));
+        for line in ["kalived -t x -f y", "kalived -f y -t x", "kalived -t x y", "kalived x"] {
+            assert_eq!(code(line), ExitCode::Fatal, "{line}");
+        }
     }
 
     #[test]
@@ -498,7 +548,7 @@ mod tests {
         assert_eq!(tool("kalived --dump-conf").0, dump(None, false));
         assert_eq!(tool("kalived --dump-conf=x --show-secrets").0, dump(Some("x"), true));
         assert_eq!(tool("kalived -f x --dump-conf").0, dump(Some("x"), false));
-        let image = |out: &str| Tool::Compile { file: "x".into(), out: out.into() };
+        let image = |out: &str| Tool::Compile { file: "x".into(), out: out.into(), force: false };
         assert_eq!(tool("kalived --compile-config x").0, image("-"));
         assert_eq!(tool("kalived --compile-config x -o y").0, image("y"));
         let (diff, report) = tool("kalived diff a b --format=json");

@@ -80,7 +80,7 @@ impl Allowed {
 
     /// Whether a message is to be left out.
     pub fn silences(&self, d: &Diag, src: &Sources) -> bool {
-        if d.severity < Severity::Warning {
+        if !d.may_be_silenced() {
             return false;
         }
         let (code, file) = (d.code(), src.origin(d.span).file);

@@ -48,7 +48,7 @@ impl Loaded {
         if let Some(how) = look.scripts {
             scripts::prepare(&mut self.config, how, &self.sources, &mut found);
         }
-        let (mut list, dropped) = found.finish(&self.sources);
+        let (mut list, cut) = found.finish(&self.sources);
         if let Some(host) = look.host {
             let names: Vec<&str> = host.interfaces.iter().map(String::as_str).collect();
             let mut missing = check_interfaces(self, &|n| names.contains(&n), &names);
@@ -56,7 +56,7 @@ impl Loaded {
             missing.iter_mut().for_each(|d| d.fails_test = false);
             list.append(&mut missing);
         }
-        self.dropped += dropped;
+        self.cut += cut;
         self.diags.append(&mut list);
         let src = &self.sources;
         self.diags.retain(|d| !allowed.silences(d, src));

@@ -1,6 +1,6 @@
 //! The entry point: a path to a [`Config`] and everything there is to say about the file.
 
-use super::diag::{self, Diag, Diags, Severity};
+use super::diag::{self, Cut, Diag, Diags, Severity};
 use super::hint;
 use super::image::{self, MAGIC};
 use super::input::{self, Options};
@@ -9,6 +9,7 @@ use super::lower::{self, InterfaceUse, Lowered};
 use super::model::Config;
 use super::source::{Files, Kind, Sources, Span};
 use super::tree::{self, Tree};
+use super::verdict::Effect;
 use crate::exit::ExitCode;
 
 /// A configuration and what was said about it.
@@ -19,11 +20,13 @@ pub struct Loaded {
     /// In file order.
     pub diags: Vec<Diag>,
     /// Messages that were too many.
-    pub dropped: usize,
+    pub cut: Cut,
     /// For rendering.
     pub sources: Sources,
     /// Every interface the file names.
     pub interfaces: Vec<InterfaceUse>,
+    /// How much of the file has no effect yet.
+    pub effect: Effect,
 }
 
 /// Reads and understands a configuration file. Never fails: what is wrong is in the result.
@@ -58,16 +61,9 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     let lowered = lower::lower(&sources, &tree, &mut diags);
     // Another fatal message says already why there is nothing.
     if lowered.config.instances.is_empty() && !diags.has_fatal() {
-        let text = match lowered.other_work {
-            true => {
-                "nothing to run: virtual_server and bfd_instance are not supported yet, and there is no vrrp_instance"
-            }
-            false => "nothing to run: there is no usable vrrp_instance",
-        };
         diags
-            .push(&sources, Severity::Fatal, start, text)
-            .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
-            .not_in_test();
+            .push(&sources, Severity::Fatal, start, "nothing to run: there is no usable vrrp_instance")
+            .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example");
     }
     (done(sources, diags, lowered), tree)
 }
@@ -93,16 +89,15 @@ fn load_image(path: &str, bytes: &[u8]) -> Loaded {
     };
     if config.instances.is_empty() && !diags.has_fatal() {
         diags
-            .push(&sources, Severity::Fatal, Span::default(), "nothing to run: the image has no vrrp_instance")
-            .not_in_test();
+            .push(&sources, Severity::Fatal, Span::default(), "nothing to run: the image has no vrrp_instance");
     }
     done(sources, diags, Lowered { config, ..Lowered::default() })
 }
 
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
-    let (mut diags, dropped) = diags.finish(&sources);
+    let (mut diags, cut) = diags.finish(&sources);
     hint::add(&sources, &mut diags);
-    Loaded { config: lowered.config, diags, dropped, sources, interfaces: lowered.interfaces }
+    Loaded { config: lowered.config, diags, cut, sources, interfaces: lowered.interfaces, effect: lowered.effect }
 }
 
 impl Loaded {
@@ -121,7 +116,7 @@ impl Loaded {
     pub fn config_test_exit(&self) -> ExitCode {
         if self.fatal() == Some(ExitCode::NoConfig) {
             ExitCode::NoConfig
-        } else if self.diags.iter().any(|d| d.fails_test && d.exit != ExitCode::NoConfig) {
+        } else if self.cut.failing > 0 || self.diags.iter().any(|d| d.fails_test && d.exit != ExitCode::NoConfig) {
             ExitCode::ConfigTest
         } else if self.diags.iter().any(|d| d.fails_test) {
             ExitCode::NoConfig
@@ -131,11 +126,11 @@ impl Loaded {
     }
     /// All messages as text, ending in a newline; empty when there are none.
     pub fn render(&self, colour: bool) -> String {
-        diag::render(&self.diags, self.dropped, &self.sources, colour)
+        diag::render(&self.diags, self.cut, &self.sources, colour)
     }
     /// Other messages about these files, for example those of [`check_interfaces`].
     pub fn render_these(&self, diags: &[Diag], colour: bool) -> String {
-        diag::render(diags, 0, &self.sources, colour)
+        diag::render(diags, Cut::default(), &self.sources, colour)
     }
 }
 

@@ -10,6 +10,9 @@ pub type Kind = (&'static str, &'static str);
 /// What a message without a row is called. No test provokes one.
 pub const OTHER: &str = "other";
 
+/// The last element of the list for tools, where messages were too many.
+pub const CUT: &str = "messages-cut";
+
 /// Every kind, the first that fits counts.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[

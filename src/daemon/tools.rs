@@ -1,5 +1,5 @@
 //! What kalived does without running: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. Nothing of the system is
-//! opened or changed, and no privilege is needed. The work is in `config`; here are files, terminals and exit codes.
+//! changed, no privilege is needed, and no file that exists is opened for writing (`sys/outfile.rs`). The work is in `config`; here are files, terminals and exit codes.
 
 use super::scripthost::ThisHost;
 use crate::cli::{Colour, Report, Tool};
@@ -9,19 +9,21 @@ use crate::config::files::Disk;
 use crate::config::lint::HostAddr;
 use crate::config::model::Config;
 use crate::config::scripts::Prepare;
-use crate::config::{self, Loaded, dump, image, load_with, report};
+use crate::config::verdict::Wanted;
+use crate::config::{self, Loaded, dump, image, keyword, load_with, report};
 use crate::exit::ExitCode;
 use crate::guard::start::{default_file, say};
+use crate::sys::outfile::{self, There};
 use crate::sys::{clock, host, ifaddrs, socket};
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Does it.
 pub(crate) fn run(tool: &Tool, how: &Report) -> ExitCode {
     match tool {
         Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
-        Tool::Compile { file, out } => compile(file, out, how),
+        Tool::Compile { file, out, force } => compile(file, out, *force, how),
         Tool::Diff { old, new } => compare(old, new, how),
     }
 }
@@ -75,7 +77,8 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
     let prepare = Prepare { host: &ThisHost, make_files: what == For::Run, strict: how.strict_lints };
     loaded.look(Look {
         host: host.as_ref(),
-        lints: what == For::Test,
+        // Where a lint counts as a mistake, it does so in a reload, too.
+        lints: what == For::Test || (how.strict_lints && what == For::Run),
         strict_lints: how.strict_lints,
         allow: &how.allow,
         scripts: (what != For::Show && !how.offline).then_some(prepare),
@@ -86,24 +89,59 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
 pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Test);
-    let text = match (how.json, log) {
-        (true, _) => format!("{:#}\n", report::json(&loaded.diags, &loaded.sources)),
-        (false, Some(_)) => loaded.render(how.colour == Colour::Always),
-        (false, None) => loaded.render(colour(how)),
+    let summary = loaded.summary(Wanted::Test);
+    let text = |colour| match how.json {
+        true => format!("{:#}\n", report::json(&loaded.diags, loaded.cut, &loaded.sources)),
+        false => format!("{}{summary}\n", loaded.render(colour)),
     };
     let written = match log {
-        Some(path) => std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display())),
-        None if how.json => print(text.as_bytes()),
+        Some(path) => write(path, text(how.colour == Colour::Always).as_bytes(), &loaded),
+        None if how.json => print(text(false).as_bytes()),
         None => {
             // Nobody reads standard error: the exit code says it.
-            let _ = std::io::stderr().write_all(text.as_bytes());
+            let _ = std::io::stderr().write_all(text(colour(how)).as_bytes());
             Ok(())
         }
     };
     match written {
-        Ok(()) => loaded.config_test_exit(),
+        Ok(()) => loaded.may_run(Wanted::Test).err().unwrap_or(ExitCode::Ok),
         Err(why) => failed(&why),
     }
+}
+
+/// Puts a file with these bytes in the place of another one, unless that is a configuration: what was meant to be read, not
+/// written. Terminals, pipes and devices are written to as they are.
+fn write(path: &Path, bytes: &[u8], of: &Loaded) -> Result<(), String> {
+    let refused = |why: &str| format!("{} is not written: {why}", path.display());
+    match path.to_str() {
+        Some("/dev/stdout") => return print(bytes),
+        Some("/dev/stderr") => {
+            let _ = std::io::stderr().write_all(bytes);
+            return Ok(());
+        }
+        _ => {}
+    }
+    let done = match outfile::look(path).map_err(|why| refused(&why))? {
+        There::Stream => outfile::stream(path, bytes),
+        There::File(id, _) if is_source(of, id) => return Err(refused("it is a part of this configuration")),
+        There::File(_, old) if is_configuration(&old) => {
+            return Err(refused("a configuration is there; name another file, or remove it first"));
+        }
+        There::File(..) | There::Nothing => outfile::replace(path, bytes),
+    };
+    done.map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// Whether a file is one of those that were read, under whatever name.
+fn is_source(loaded: &Loaded, id: (u64, u64)) -> bool {
+    let names = (0..).map_while(|n| loaded.sources.file(n)).filter(|f| !f.name.is_empty());
+    names.into_iter().any(|f| std::fs::metadata(&*f.name).is_ok_and(|m| (m.dev(), m.ino()) == id))
+}
+
+/// Whether some line begins with a block of a configuration. Lines quoted in messages begin with their number.
+fn is_configuration(bytes: &[u8]) -> bool {
+    let first = |line: &str| line.split([' ', '\t', '{']).next().is_some_and(keyword::only_at_root);
+    String::from_utf8_lossy(bytes).lines().any(|l| first(l.trim_start()))
 }
 
 fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
@@ -124,31 +162,26 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
     }
 }
 
-fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
+fn compile(path: &str, out: &str, force: bool, how: &Report) -> ExitCode {
+    let wanted = if force { Wanted::ForcedReload } else { Wanted::Reload };
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Run);
     messages(&loaded, how);
-    if let Some(code) = loaded.fatal() {
-        return code;
+    let may = loaded.may_run(wanted);
+    if may.is_err() || !loaded.diags.is_empty() {
+        let _ = writeln!(std::io::stderr(), "{}", loaded.summary(wanted));
     }
-    if loaded.torn().is_some() {
-        // What is compiled is to be put in force: not a file whose end is missing.
-        return ExitCode::ConfigTest;
+    if let Err(code) = may {
+        return code;
     }
     let written = image::encode(&loaded.config).map_err(|e| e.to_string()).and_then(|bytes| match out {
         "-" => print(&bytes),
-        file => write_secret(file, &bytes).map_err(|e| format!("cannot write {file}: {e}")),
+        file => write(Path::new(file), &bytes, &loaded),
     });
     match written {
         Ok(()) => ExitCode::Ok,
         Err(why) => failed(&why),
     }
-}
-
-/// An image holds passwords: readable for its owner only.
-fn write_secret(file: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).open(file)?.write_all(bytes)
 }
 
 fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
@@ -164,7 +197,15 @@ fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
 /// `reload --dry-run`: what a reload from `running` to the file would do.
 pub(crate) fn dry_run(running: &Config, path: &str, how: &Report) -> ExitCode {
     let new = to_compare(path, how, For::Compare);
-    new.fatal().unwrap_or_else(|| print_plan(running, &new.config, how))
+    if let Err(code) = new.may_run(Wanted::Reload) {
+        let _ = writeln!(std::io::stderr(), "{}", new.summary(Wanted::Reload));
+        // What `--force` would do is shown all the same.
+        return new.fatal().unwrap_or_else(|| match print_plan(running, &new.config, how) {
+            ExitCode::Ok => code,
+            other => other,
+        });
+    }
+    print_plan(running, &new.config, how)
 }
 
 fn to_compare(path: &str, how: &Report, what: For) -> Loaded {

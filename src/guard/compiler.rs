@@ -56,7 +56,8 @@ impl Compiler {
         let first = || {
             let lines = self.messages();
             let with = |word: &str| lines.iter().find(|l| l.contains(word)).cloned();
-            with(": fatal: ").or_else(|| with(": error: ")).unwrap_or_else(|| "the compiler said nothing".to_owned())
+            let worst = [": fatal: ", ": error: ", ": warning: "].into_iter().find_map(with);
+            worst.or_else(|| lines.last().cloned()).unwrap_or_else(|| "the compiler said nothing".to_owned())
         };
         match end {
             End::Exited(0) => {}

@@ -15,6 +15,7 @@ use super::{Guard, Made, inherit, text, vips};
 use crate::cli::{self, Options, Parsed};
 use crate::config::image;
 use crate::config::model::Config;
+use crate::config::verdict::Wanted;
 use crate::daemon::handover::Slots;
 use crate::daemon::log::Target;
 use crate::daemon::{core, tools};
@@ -87,8 +88,11 @@ fn start(options: &Options) -> u8 {
     let fatal = loaded.fatal();
     if fatal.is_some() || !options.console {
         let _ = write!(std::io::stderr(), "{}", loaded.render(tools::colour(&options.report)));
+        if !loaded.diags.is_empty() {
+            let _ = writeln!(std::io::stderr(), "{}", loaded.summary(Wanted::Start));
+        }
     }
-    if let Some(code) = fatal {
+    if let Err(code) = loaded.may_run(Wanted::Start) {
         return code as u8;
     }
     if let Err(why) = permitted() {

@@ -18,6 +18,7 @@ pub mod logfd;
 pub mod memfd;
 pub mod netlink;
 pub mod op;
+pub mod outfile;
 pub mod pidfile;
 pub mod poll;
 pub mod ring;

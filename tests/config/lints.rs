@@ -150,7 +150,7 @@ fn a_name_nobody_knows_is_told() {
 fn json_for_tools() {
     let file = "vrrp_instance 主 {\n prioirty 5\n interface eth0\n virtual_router_id 1\n}\nvrrp_instance b {\n interface eth0\n virtual_router_id 1\n no_virtual_ipaddress\n}\n";
     let loaded = look(file, false, &["missing-address"]);
-    let json = report::json(&loaded.diags, &loaded.sources);
+    let json = report::json(&loaded.diags, loaded.cut, &loaded.sources);
     assert_eq!(
         json,
         serde_json::json!([

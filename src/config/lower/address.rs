@@ -54,8 +54,8 @@ impl<'a> Cx<'a> {
                 (Status::Supported, Some(value)) => self.address_word(&mut vip, k.name, value, user),
                 (Status::Supported, None) => vip.noprefixroute = true, // the only one without a value
                 (_, value) => {
-                    if k.status != Status::Always && self.quiet == 0 {
-                        self.postpone(Scope::AddressLine, k, word.span);
+                    if !k.status.has_effect() && self.quiet == 0 {
+                        self.postpone(Scope::AddressLine, k, word.span, k.status.weighs());
                     }
                     self.more_of_address(&mut vip, k, value);
                 }
