@@ -5,6 +5,7 @@
 //! to messages that are found while the file is read; they stand here for the sake of one list. kalived.conf(5) prints
 //! [`LINTS`]. Silenced as `allow.rs` says.
 
+use super::Loaded;
 use super::diag::{Diags, Severity};
 use super::model::setting::Script;
 use super::model::vrrp::{Notify, Track, Tracks};
@@ -39,6 +40,8 @@ pub struct Cx<'a> {
     /// `None` with `--offline`.
     host: Option<Machine<'a>>,
     src: &'a Sources,
+    /// Names of scripts and checks that something tracks.
+    tracked: &'a BTreeSet<Box<str>>,
     diags: &'a mut Diags,
     lint: &'static Lint,
 }
@@ -109,6 +112,10 @@ pub static LINTS: &[Lint] = &[
         what: "a member of a vrrp_sync_group tracks something with a weight",
         why: "the members would come to different priorities; the group ignores weights unless global_tracking is said",
         remedy: "track it in the group, or with weight 0" },
+    Lint { name: "stops-keepalived", check: None,
+        what: "a script stops or restarts keepalived (not with --offline)",
+        why: "after the move to kalived the command finds nothing to stop and returns: the address stays where it should leave",
+        remedy: "let the script exit 1 and name it in track_script; or write `systemctl stop kalived`" },
     Lint { name: "unused-check", check: Some(unused_check),
         what: "a vrrp_check that no track_check names",
         why: "it is never made; often the name in track_check is another one",
@@ -121,6 +128,10 @@ pub static LINTS: &[Lint] = &[
         what: "version 2 with an advert_int that is no whole number of seconds",
         why: "an advert of version 2 says its interval in whole seconds; kalived does not start",
         remedy: "write whole seconds, or version 3 on all routers" },
+    Lint { name: "vip-is-own-address", check: Some(vip_is_own_address),
+        what: "an address is the first address of its interface, at a priority below 255 (not with --offline)",
+        why: "kalived takes it away when it starts as Backup, and with it maybe the way to this host",
+        remedy: "choose another address, or priority 255 where this host owns it" },
     Lint { name: "weight-without-effect", check: Some(weight_without_effect),
         what: "a tracking weight that cannot change the priority",
         why: "priority 255 is never changed, and no priority goes above 254 or below 1",
@@ -128,11 +139,12 @@ pub static LINTS: &[Lint] = &[
 ];
 
 /// Looks for everything in the table. `host`: `None` when this machine does not matter.
-pub fn run(config: &Config, src: &Sources, host: Option<Machine<'_>>, strict: bool, diags: &mut Diags) {
+pub fn run(loaded: &Loaded, host: Option<Machine<'_>>, strict: bool, diags: &mut Diags) {
+    let Loaded { config, sources: src, tracked, .. } = loaded;
     let mut found = Diags::default();
     for lint in LINTS {
         if let Some(check) = lint.check {
-            check(&mut Cx { config, src, host, diags: &mut found, lint });
+            check(&mut Cx { config, src, tracked, host, diags: &mut found, lint });
         }
     }
     if !strict {
@@ -231,6 +243,22 @@ fn prefix_differs(cx: &mut Cx<'_>) {
             }
             if let Some(h) = addrs.iter().find(near) {
                 let text = format!("{}/{} on {}, which has {}/{}", vip.addr, vip.prefix, h.interface, h.addr, h.prefix);
+                cx.say(&vip.place, text);
+            }
+        }
+    }
+}
+
+fn vip_is_own_address(cx: &mut Cx<'_>) {
+    let addrs = cx.host.map_or(&[][..], |h| h.addrs);
+    // The kernel lists the primary address first; one that a Master added comes after it.
+    let usable = |h: &&HostAddr| !matches!(h.addr, IpAddr::V6(a) if a.is_unicast_link_local());
+    let first = |on: &str, v4: bool| addrs.iter().filter(usable).find(|h| h.interface == on && h.addr.is_ipv4() == v4);
+    for i in cx.config.instances.iter().filter(|i| i.priority < 255) {
+        for vip in i.vips.iter().chain(&i.excluded) {
+            let on = device(i, vip);
+            if first(on, vip.addr.is_ipv4()).is_some_and(|h| h.addr == vip.addr) {
+                let text = format!("{} of `{}` is the address of {on} itself, and priority {} is not the owner's", vip.addr, i.name, i.priority);
                 cx.say(&vip.place, text);
             }
         }
@@ -353,10 +381,24 @@ fn unused(cx: &mut Cx<'_>, kind: &str, names: Vec<&str>, of: fn(&Tracks) -> &Vec
         cx.config.instances.iter().map(|i| &i.more.tracks).chain(cx.config.sync_groups.iter().map(|g| &g.tracks));
     let used: BTreeSet<&str> = tracks.flat_map(|t| of(t).iter().map(|s| &*s.name)).collect();
     let heads = heads(cx.src, kind);
-    for name in names.into_iter().filter(|n| !used.contains(n)) {
+    // Also where what tracks it is not in the configuration for a mistake of its own.
+    let tracked = cx.tracked;
+    for name in names.into_iter().filter(|n| !used.contains(n) && !tracked.contains(*n) && !stands_elsewhere(cx.src, kind, n)) {
         let place = heads.get(name).cloned().unwrap_or_default();
         cx.say(&place, format!("{kind} `{name}` is used by nobody"));
     }
+}
+
+/// Whether a name stands in some line that is not the head of its block: a mistake elsewhere keeps it from being used.
+fn stands_elsewhere(src: &Sources, kind: &str, name: &str) -> bool {
+    let files = (0..).map_while(|n| src.file(n)).filter(|f| !f.name.is_empty());
+    let word = |c: char| c.is_whitespace() || matches!(c, '{' | '}');
+    files.flat_map(|f| f.text.lines()).any(|line| {
+        let code = line.split(['#', '!']).next().unwrap_or("");
+        let mut words = code.split(word).filter(|w| !w.is_empty());
+        let first = words.next().unwrap_or("");
+        first == name || (first != kind && code.contains(name) && words.any(|w| w == name) && first.starts_with("track_"))
+    })
 }
 
 /// Where blocks without a place in the model begin, by name.
@@ -367,6 +409,11 @@ pub(super) fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
         Some((name.to_owned(), place))
     };
     found.into_iter().filter_map(name).collect()
+}
+
+/// Whether some line begins with this word.
+pub(super) fn says(src: &Sources, word: &str) -> bool {
+    !lines(src, word, |words| words.first() == Some(&word)).is_empty()
 }
 
 /// Lines whose first two words are such; `needle` stands in each of them, so that most files need one fast look only.

@@ -5,12 +5,13 @@ use super::hint;
 use super::image::{self, MAGIC};
 use super::input::{self, Options};
 use super::keyword::nearest::distance;
-use super::lower::{self, InterfaceUse, Lowered};
+use super::lower::{self, CommandAt, InterfaceUse, Lowered};
 use super::model::Config;
 use super::source::{Files, Kind, Sources, Span};
 use super::tree::{self, Tree};
 use super::verdict::Effect;
 use crate::exit::ExitCode;
+use std::collections::BTreeSet;
 
 /// A configuration and what was said about it.
 #[derive(Debug)]
@@ -27,6 +28,10 @@ pub struct Loaded {
     pub interfaces: Vec<InterfaceUse>,
     /// How much of the file has no effect yet.
     pub effect: Effect,
+    /// Where its commands stand.
+    pub commands: Vec<CommandAt>,
+    /// Names of scripts and checks that something tracks.
+    pub tracked: BTreeSet<Box<str>>,
 }
 
 /// Reads and understands a configuration file. Never fails: what is wrong is in the result.
@@ -50,6 +55,12 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     let Some(input) = input::read(files, path, options, &mut sources, &mut diags) else {
         return (done(sources, diags, Lowered::default()), Tree::default());
     };
+    if let Some(what) = not_text(&sources) {
+        let help = "save it as UTF-8 without NUL bytes; or is it the file that was meant?";
+        let text = format!("the configuration is not a text file: {what}");
+        diags.push(&sources, Severity::Fatal, start, text).help(help).exit(ExitCode::NoConfig);
+        return (done(sources, diags, Lowered::default()), Tree::default());
+    }
     let tree = tree::parse(&sources, &input, &mut diags);
     if tree.lines == 0 && !input.worked && !diags.has_fatal() {
         diags
@@ -66,6 +77,20 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
             .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example");
     }
     (done(sources, diags, lowered), tree)
+}
+
+/// Why the main file is no text, if it is none: a sentence's end. One odd byte does not make it one.
+fn not_text(src: &Sources) -> Option<&'static str> {
+    let text = src.file(0)?.text.as_str();
+    // Enough to judge by: a program and UTF-16 show it at once.
+    let head: Vec<char> = text.chars().take(4096).collect();
+    let nuls = head.iter().filter(|c| **c == '\0').count();
+    let odd = head.iter().filter(|c| **c == '\u{FFFD}' || (c.is_control() && !c.is_whitespace())).count();
+    match (nuls * 4 >= head.len() && nuls > 0, nuls > 0 && odd * 10 > head.len()) {
+        (true, _) if head.first() == Some(&'\u{FFFD}') || nuls * 5 < head.len() * 3 => Some("it looks like UTF-16"),
+        (true, _) | (_, true) => Some("it is binary"),
+        _ => None,
+    }
 }
 
 // A compiled image in place of text. Only a regular file is looked into: what comes through a pipe comes once.
@@ -97,7 +122,8 @@ fn load_image(path: &str, bytes: &[u8]) -> Loaded {
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
     let (mut diags, cut) = diags.finish(&sources);
     hint::add(&sources, &mut diags);
-    Loaded { config: lowered.config, diags, cut, sources, interfaces: lowered.interfaces, effect: lowered.effect }
+    let Lowered { config, interfaces, effect, commands, tracked } = lowered;
+    Loaded { config, diags, cut, sources, interfaces, effect, commands, tracked }
 }
 
 impl Loaded {

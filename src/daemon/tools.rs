@@ -4,6 +4,7 @@
 use super::scripthost::ThisHost;
 use crate::cli::{Colour, Report, Tool};
 use crate::config::check::{Host, Look};
+use crate::config::diag::Severity;
 use crate::config::diff::diff;
 use crate::config::files::Disk;
 use crate::config::lint::HostAddr;
@@ -166,6 +167,8 @@ fn compile(path: &str, out: &str, force: bool, how: &Report) -> ExitCode {
     let wanted = if force { Wanted::ForcedReload } else { Wanted::Reload };
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Run);
+    // Told at the start, and for every reload the same.
+    loaded.diags.retain(|d| d.severity != Severity::Note || d.code() != "no-script-user");
     messages(&loaded, how);
     let may = loaded.may_run(wanted);
     if may.is_err() || !loaded.diags.is_empty() {

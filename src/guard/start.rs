@@ -13,6 +13,7 @@ use super::systemd::{self, Notifier};
 use super::upgrade::{STORED, snapshot_path};
 use super::{Guard, Made, inherit, text, vips};
 use crate::cli::{self, Options, Parsed};
+use crate::config::files::STDIN;
 use crate::config::image;
 use crate::config::model::Config;
 use crate::config::verdict::Wanted;
@@ -78,6 +79,10 @@ fn start(options: &Options) -> u8 {
     let path = options.file.clone().unwrap_or_else(default_file);
     if let Some(log) = &options.test {
         return tools::test(&path, &options.report, log.as_deref()) as u8;
+    }
+    if path == STDIN {
+        say("a configuration from standard input can be tested (-t) or printed (--dump-conf), not run: a reload reads it again");
+        return ExitCode::Fatal as u8;
     }
     // Read again later, when the directory is another one.
     let file = std::path::absolute(&path).map_or(path.clone(), |p| p.to_string_lossy().into_owned());

@@ -167,7 +167,6 @@ const REPLACED: &[(Scope, &str, &str)] = &[
     (Scope::RouteLine, "gw", "via"),
     (Scope::RouteLine, "or", "nexthop"),
     (Scope::HttpCheck, "nb_get_retry", "retry"),
-    (Scope::SmtpCheck, "host", "connect_ip"),
 ];
 
 /// What to write instead of an old word.

@@ -23,12 +23,12 @@ mod vrrp_check;
 use super::diag::{Diags, Handle, NO_EFFECT, Severity};
 use super::keyword::{self, Form, Keyword, Scope, Status, nearest};
 use super::lex::Word;
-use super::model::Config;
+use super::model::{Config, Place};
 use super::model::setting::Block;
 use super::source::{Sources, Span};
 use super::tree::{Stmt, Tree};
 use super::verdict::Effect;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A name of an interface and where it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,10 @@ pub struct Lowered {
     pub interfaces: Vec<InterfaceUse>,
     /// How much of the file has no effect yet.
     pub effect: Effect,
+    /// Where its commands stand.
+    pub commands: Vec<CommandAt>,
+    /// Names of scripts and checks that something tracks, also where that is not in the configuration for a mistake.
+    pub tracked: BTreeSet<Box<str>>,
 }
 
 /// Gives the tree its meaning.
@@ -65,6 +69,9 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         in_line: false,
         names: BTreeMap::new(),
         uses: Vec::new(),
+        head: Span::default(),
+        commands: Vec::new(),
+        no_protocol: Vec::new(),
     };
     // global_defs first, wherever it stands: instances take defaults from it.
     let mut global = global::Globals::default();
@@ -73,6 +80,7 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
     let empty: &[Stmt] = &[];
     cx.walk(Scope::Root, &tree.stmts, |cx, k, stmt| {
         let stmts = stmt.block.as_ref().map_or(empty, |b| &b.stmts);
+        cx.head = stmt.span();
         match k.name {
             "global_defs" => {
                 cx.extra(stmt, 1);
@@ -85,10 +93,11 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         }
     });
     config.global = std::mem::take(&mut global.global);
+    server::protocols(&mut cx, &mut config);
     finish::all(&mut cx, &global, drafts, &mut config);
-    refs::check(&mut cx, &mut config);
+    let tracked = refs::check(&mut cx, &mut config);
     cx.tell_postponed();
-    Lowered { config, interfaces: cx.interfaces, effect: cx.effect }
+    Lowered { config, interfaces: cx.interfaces, effect: cx.effect, commands: cx.commands, tracked }
 }
 
 /// Whether a keyword may stand in one block several times.
@@ -135,6 +144,22 @@ struct Cx<'a> {
     names: BTreeMap<(&'static str, &'a str), Span>,
     /// Names that other blocks must define.
     uses: Vec<refs::Use>,
+    /// The keyword and the name of the outermost block that is open.
+    head: Span,
+    commands: Vec<CommandAt>,
+    /// Services without a protocol whose group decides whether they need one.
+    no_protocol: Vec<Span>,
+}
+
+/// Where a command stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandAt {
+    /// Where its block begins.
+    pub block: Place,
+    /// Its keyword.
+    pub word: &'static str,
+    /// The command.
+    pub span: Span,
 }
 
 impl<'a> Cx<'a> {
@@ -163,10 +188,8 @@ impl<'a> Cx<'a> {
         for stmt in stmts {
             let Some(k) = self.known(scope, stmt) else { continue };
             if let Some(now) = keyword::replaced_by(scope, k.name) {
-                // keepalived logs these without finding fault with the file.
-                let quiet = matches!(k.name, "vrrp_track_file" | "enable_snmp_keepalived");
-                let severity = if quiet { Severity::Note } else { Severity::Warning };
-                self.say(severity, stmt.span(), format!("`{}` is the old name of `{now}`", k.name))
+                // It works: nothing is wrong with the file.
+                self.note(stmt.span(), format!("`{}` is the old name of `{now}`", k.name))
                     .help(format!("write `{now}`; kalived.conf(5) says what it takes"));
             }
             if !may_repeat(scope, k) && self.repeated(base, k, stmt) {
@@ -276,8 +299,15 @@ impl<'a> Cx<'a> {
         if help.is_none() && name.contains('\u{FFFD}') {
             help = Some("the word holds bytes that are not UTF-8".to_owned());
         }
-        if name.starts_with('$') {
-            help = Some(format!("`{name}` is not defined in this file"));
+        if let Some(undefined) = super::hint::undefined(name) {
+            help = Some(undefined);
+        }
+        // What holds instead of the value that was meant.
+        if let Some(near) = nearest::nearest(scope, name).and_then(|n| keyword::find(scope, n))
+            && let (Some(h), Some(default)) = (&mut help, value::default_of(near))
+            && h.starts_with("did you mean")
+        {
+            h.push_str(&format!(" Without it: {default}"));
         }
         let block = if stmt.block.is_some() { "; its block is ignored" } else { "" };
         let inside = if scope == Scope::Root { "at the top level".to_owned() } else { format!("in {}", scope.title()) };
@@ -338,6 +368,11 @@ impl<'a> Cx<'a> {
                 .maybe_help(help.map(|h| format!("{h}; keep keepalived for this configuration, or {allow}")));
         }
     }
+}
+
+/// Whether a block says a keyword, however wrong: then a message about that keyword has been given.
+fn says(src: &Sources, stmts: &[Stmt], name: &str) -> bool {
+    stmts.iter().any(|s| s.words.first().is_some_and(|w| w.text(src) == name))
 }
 
 /// How many instances the `group` of a vrrp_sync_group names.
