@@ -58,9 +58,7 @@ fn look(command: &Command, text: &str) -> (bool, Next) {
     let takes = |a: &Arg| a.get_action().takes_values() && !a.is_require_equals_set();
     if let Some(long) = text.strip_prefix("--") {
         let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
-        let is = |a: &&Arg| {
-            a.get_long() == Some(name) || a.get_all_aliases().is_some_and(|all| all.contains(&name))
-        };
+        let is = |a: &&Arg| a.get_long() == Some(name) || a.get_all_aliases().is_some_and(|all| all.contains(&name));
         let found = command.get_arguments().find(is);
         if found.is_some_and(|a| a.get_id() == "config-test") {
             return (true, Next::Alone);

@@ -15,7 +15,12 @@ const MARK: &str = "kalived: allow(";
 
 /// Every name that can be silenced or is known, sorted.
 pub fn all_names() -> Vec<&'static str> {
-    let mut all: Vec<&str> = lint::LINTS.iter().map(|l| l.name).chain(names::KINDS.iter().map(|k| k.0)).chain(names::OF_MACHINE.iter().copied()).collect();
+    let mut all: Vec<&str> = lint::LINTS
+        .iter()
+        .map(|l| l.name)
+        .chain(names::KINDS.iter().map(|k| k.0))
+        .chain(names::OF_MACHINE.iter().copied())
+        .collect();
     all.sort_unstable();
     all.dedup();
     all

@@ -28,7 +28,7 @@ const SMALL: usize = 256 << 10;
 pub fn dump(files: &dyn Files, path: &str, options: &Options<'_>, show_secrets: bool) -> (Loaded, String) {
     let (loaded, tree) = load_tree(files, path, options);
     let want = Node::of(&loaded.config);
-    let mut best = write(&tree, &loaded, &[]);
+    let mut best = write(&tree, &loaded, &[], false);
     match same(&best, &want) {
         None => {
             let doubt = "# This text does not mean exactly what the original does.\n";
@@ -38,11 +38,16 @@ pub fn dump(files: &dyn Files, path: &str, options: &Options<'_>, show_secrets: 
         Some(mut now) => {
             for _ in 0..ROUNDS {
                 let cut = droppable(&now, rejected(&now.0.diags), &want);
-                let next = write(&now.1, &now.0, &cut);
+                let next = write(&now.1, &now.0, &cut, false);
                 match same(&next, &want) {
                     Some(again) if !cut.is_empty() => (best, now) = (next, again),
                     _ => break,
                 }
+            }
+            // What could not be left out is written as what it counts as.
+            let last = write(&now.1, &now.0, &[], true);
+            if same(&last, &want).is_some() {
+                best = last;
             }
         }
     }
@@ -51,12 +56,12 @@ pub fn dump(files: &dyn Files, path: &str, options: &Options<'_>, show_secrets: 
 
 /// Those of the places whose loss changes nothing.
 fn droppable((loaded, tree): &(Loaded, Tree), cut: Vec<Cut>, want: &Node) -> Vec<Cut> {
-    let works = |cut: &[Cut]| same(&write(tree, loaded, cut), want).is_some();
+    let works = |cut: &[Cut]| same(&write(tree, loaded, cut, false), want).is_some();
     if works(&cut) {
         return cut;
     }
     let mut out = Vec::new();
-    if write(tree, loaded, &[]).open.len() > SMALL {
+    if write(tree, loaded, &[], false).open.len() > SMALL {
         return out;
     }
     for one in cut.into_iter().take(ONE_BY_ONE) {
@@ -139,8 +144,8 @@ struct Written {
     masked: String,
 }
 
-fn write(tree: &Tree, loaded: &Loaded, cut: &[Cut]) -> Written {
-    let mut text = Text { src: &loaded.sources, cut, out: Written::default() };
+fn write(tree: &Tree, loaded: &Loaded, cut: &[Cut], used: bool) -> Written {
+    let mut text = Text { src: &loaded.sources, cut, used, out: Written::default() };
     text.stmts(Some(Scope::Root), false, &tree.stmts, 0);
     text.out
 }
@@ -149,6 +154,8 @@ struct Text<'a> {
     src: &'a Sources,
     /// Sorted.
     cut: &'a [Cut],
+    /// Write the value that is used instead of the one that is not right.
+    used: bool,
     out: Written,
 }
 
@@ -164,7 +171,10 @@ impl Text<'_> {
         for stmt in stmts {
             let Some(head) = stmt.words.first() else { continue };
             let whole = if lines { head.span } else { stmt.span() };
-            if self.is_cut(whole) || lines && self.costs_line(stmt.span()) || stmt.block.as_ref().is_some_and(|b| self.is_cut(b.open)) && lines {
+            if self.is_cut(whole)
+                || lines && self.costs_line(stmt.span())
+                || stmt.block.as_ref().is_some_and(|b| self.is_cut(b.open)) && lines
+            {
                 continue;
             }
             if depth == 0 && !first {
@@ -185,7 +195,7 @@ impl Text<'_> {
                 }
                 let text = written(word, self.src);
                 let text = match counts_as(scope, &name, word.text(self.src)) {
-                    Some(other) if i == 1 => other.to_owned(),
+                    Some(other) if i == 1 && self.used => other.to_owned(),
                     _ => text,
                 };
                 self.out.open.push_str(&text);

@@ -81,7 +81,11 @@ fn better_help(src: &Sources, d: &Diag) -> Option<String> {
     if ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|m| word.starts_with(m)) {
         return Some("this looks like a merge conflict: keep one side and remove the marks".to_owned());
     }
-    if word.contains("//") && !word.contains("://") || word.starts_with("/*") || word.starts_with("--") || word.starts_with("<!--") {
+    if word.contains("//") && !word.contains("://")
+        || word.starts_with("/*")
+        || word.starts_with("--")
+        || word.starts_with("<!--")
+    {
         return Some("a comment starts with `#` or `!`".to_owned());
     }
     if word == "\\" || (code == "extra-words" && word.ends_with('\\')) {
@@ -179,7 +183,9 @@ fn placeholder(line: &str) -> Option<&str> {
         }
     }
     let upper = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-    let name = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b' ' | b'.'));
+    let name = |t: &str| {
+        !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b' ' | b'.'))
+    };
     let framed = |w: &&str| {
         let inside = |a: &str, b: &str| w.strip_prefix(a).and_then(|t| t.strip_suffix(b)).map(str::to_owned);
         inside("@", "@").is_some_and(|t| name(&t))
@@ -212,7 +218,9 @@ fn stand_for(diags: &mut Vec<Diag>, which: &[usize], name: &'static str, message
 /// A template makes several messages for each of its lines: one says it for each file.
 fn templates(src: &Sources, diags: &mut Vec<Diag>) {
     let mut files: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (i, d) in diags.iter().enumerate().filter(|(_, d)| d.severity < Severity::Note && d.code() != super::diag::NO_EFFECT) {
+    for (i, d) in
+        diags.iter().enumerate().filter(|(_, d)| d.severity < Severity::Note && d.code() != super::diag::NO_EFFECT)
+    {
         let origin = src.origin(d.span);
         if placeholder(src.slice(src.line_of(origin))).is_some() {
             files.entry(origin.file).or_default().push(i);
@@ -277,7 +285,10 @@ fn odd_characters(src: &Sources, diags: &mut Vec<Diag>) {
         let text = src.file(file).map_or("", |f| f.text.as_str());
         let code = text.lines().map(|l| l.split('#').next().unwrap_or(""));
         let count: usize = code.map(|l| l.chars().filter(|x| *x == c).count()).sum();
-        let message = format!("the character U+{:04X} ({name}) stands in {count} places of this file and is taken as it is", c as u32);
+        let message = format!(
+            "the character U+{:04X} ({name}) stands in {count} places of this file and is taken as it is",
+            c as u32
+        );
         stand_for(diags, &which, "odd-character", message, format!("{remedy} instead of each of them"));
         groups.iter_mut().for_each(|g| renumber(&mut g.1, &which));
     }

@@ -258,7 +258,10 @@ fn vip_is_own_address(cx: &mut Cx<'_>) {
         for vip in i.vips.iter().chain(&i.excluded) {
             let on = device(i, vip);
             if first(on, vip.addr.is_ipv4()).is_some_and(|h| h.addr == vip.addr) {
-                let text = format!("{} of `{}` is the address of {on} itself, and priority {} is not the owner's", vip.addr, i.name, i.priority);
+                let text = format!(
+                    "{} of `{}` is the address of {on} itself, and priority {} is not the owner's",
+                    vip.addr, i.name, i.priority
+                );
                 cx.say(&vip.place, text);
             }
         }
@@ -383,7 +386,9 @@ fn unused(cx: &mut Cx<'_>, kind: &str, names: Vec<&str>, of: fn(&Tracks) -> &Vec
     let heads = heads(cx.src, kind);
     // Also where what tracks it is not in the configuration for a mistake of its own.
     let tracked = cx.tracked;
-    for name in names.into_iter().filter(|n| !used.contains(n) && !tracked.contains(*n) && !stands_elsewhere(cx.src, kind, n)) {
+    for name in
+        names.into_iter().filter(|n| !used.contains(n) && !tracked.contains(*n) && !stands_elsewhere(cx.src, kind, n))
+    {
         let place = heads.get(name).cloned().unwrap_or_default();
         cx.say(&place, format!("{kind} `{name}` is used by nobody"));
     }
@@ -397,7 +402,8 @@ fn stands_elsewhere(src: &Sources, kind: &str, name: &str) -> bool {
         let code = line.split(['#', '!']).next().unwrap_or("");
         let mut words = code.split(word).filter(|w| !w.is_empty());
         let first = words.next().unwrap_or("");
-        first == name || (first != kind && code.contains(name) && words.any(|w| w == name) && first.starts_with("track_"))
+        first == name
+            || (first != kind && code.contains(name) && words.any(|w| w == name) && first.starts_with("track_"))
     })
 }
 

@@ -113,8 +113,7 @@ fn load_image(path: &str, bytes: &[u8]) -> Loaded {
         }
     };
     if config.instances.is_empty() && !diags.has_fatal() {
-        diags
-            .push(&sources, Severity::Fatal, Span::default(), "nothing to run: the image has no vrrp_instance");
+        diags.push(&sources, Severity::Fatal, Span::default(), "nothing to run: the image has no vrrp_instance");
     }
     done(sources, diags, Lowered { config, ..Lowered::default() })
 }

@@ -193,8 +193,15 @@ pub fn of(message: &str) -> &'static str {
 }
 
 /// Names of messages about commands on this machine, which say themselves what they are (`scripts.rs`).
-pub const OF_MACHINE: &[&str] =
-    &["script-missing", "script-without-path", "no-shebang", "no-script-user", "insecure-script", "init-file", "unknown-name"];
+pub const OF_MACHINE: &[&str] = &[
+    "script-missing",
+    "script-without-path",
+    "no-shebang",
+    "no-script-user",
+    "insecure-script",
+    "init-file",
+    "unknown-name",
+];
 
 /// Whether a text has a shape. Greedy from the left; the part after the last `*` must be the end.
 fn fits(shape: &str, text: &str) -> bool {

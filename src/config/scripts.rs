@@ -84,7 +84,8 @@ pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, commands: &
             if let Err(why) = how.host.make_file(path, init.value, init.overwrite) {
                 let place = owners.file(&file.name);
                 let text = format!("track_file `{}`: {path} could not be made: {why}", file.name);
-                cx.say(&Owner::at(String::new(), span_of(src, &place)), Severity::Warning, text, "init-file").not_in_test();
+                cx.say(&Owner::at(String::new(), span_of(src, &place)), Severity::Warning, text, "init-file")
+                    .not_in_test();
             }
         }
     }
@@ -209,7 +210,19 @@ const LOOKED_INTO: usize = 4;
 
 /// The first line of a shell's text that stops, restarts or signals keepalived, from 1.
 fn stops_keepalived(text: &str) -> Option<usize> {
-    const STOPPERS: &[&str] = &["killall", "pkill", "kill", "skill", "service", "systemctl", "rc-service", "invoke-rc.d", "initctl", "supervisorctl", "sv"];
+    const STOPPERS: &[&str] = &[
+        "killall",
+        "pkill",
+        "kill",
+        "skill",
+        "service",
+        "systemctl",
+        "rc-service",
+        "invoke-rc.d",
+        "initctl",
+        "supervisorctl",
+        "sv",
+    ];
     // What only asks.
     const ASKS: &[&str] = &["status", "is-active", "is-enabled", "-0", "reload", "start", "enable", "show"];
     let stops = |line: &str| {
@@ -219,7 +232,8 @@ fn stops_keepalived(text: &str) -> Option<usize> {
         }
         // Each command of the line for itself.
         code.split([';', '|', '&']).any(|part| {
-            let split = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '`' | '"' | '\'' | '$' | '{' | '}' | '=');
+            let split =
+                |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '`' | '"' | '\'' | '$' | '{' | '}' | '=');
             let words: Vec<&str> = part.split(split).filter(|w| !w.is_empty()).collect();
             let base = |w: &&str| w.rsplit('/').next().unwrap_or(w).to_owned();
             let names = words.iter().any(|w| {

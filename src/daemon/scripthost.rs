@@ -56,7 +56,8 @@ impl ScriptHost for ThisHost {
     fn text(&self, path: &str) -> Option<String> {
         // A script; not a program, nor something that a hostile link makes endless.
         const MOST: u64 = 64 << 10;
-        let file = std::fs::File::open(path).ok().filter(|f| f.metadata().is_ok_and(|m| m.is_file() && m.len() <= MOST))?;
+        let file =
+            std::fs::File::open(path).ok().filter(|f| f.metadata().is_ok_and(|m| m.is_file() && m.len() <= MOST))?;
         let mut bytes = Vec::new();
         file.take(MOST).read_to_end(&mut bytes).ok()?;
         String::from_utf8(bytes).ok().filter(|t| !t.contains('\0'))

@@ -81,7 +81,9 @@ fn start(options: &Options) -> u8 {
         return tools::test(&path, &options.report, log.as_deref()) as u8;
     }
     if path == STDIN {
-        say("a configuration from standard input can be tested (-t) or printed (--dump-conf), not run: a reload reads it again");
+        say(
+            "a configuration from standard input can be tested (-t) or printed (--dump-conf), not run: a reload reads it again",
+        );
         return ExitCode::Fatal as u8;
     }
     // Read again later, when the directory is another one.

@@ -107,13 +107,16 @@ fn nesting_without_end() {
 fn words() {
     says(
         &page("prioirty 5\nadvert_int 2\n"),
-        &["7:1 error: unknown keyword `prioirty` in vrrp_instance | did you mean `priority`?"],
+        &["7:1 error: unknown keyword `prioirty` in vrrp_instance | did you mean `priority`? Without it: 100"],
     );
-    says(&page("Priority 5\n"), &["7:1 error: unknown keyword `Priority` in vrrp_instance | did you mean `priority`?"]);
+    says(
+        &page("Priority 5\n"),
+        &["7:1 error: unknown keyword `Priority` in vrrp_instance | did you mean `priority`? Without it: 100"],
+    );
     says(
         &page("priority\u{a0}5\n"),
         &[
-            "7:1 error: unknown keyword `priority\u{a0}5` in vrrp_instance | did you mean `priority`, followed by a blank?",
+            "7:1 error: unknown keyword `priority\u{a0}5` in vrrp_instance | did you mean `priority`, followed by a blank? Without it: 100",
         ],
     );
     says(
@@ -140,7 +143,7 @@ fn words() {
         &(page("") + "global_defs {\nlvs_id x\nroute_id y\n}\n"),
         &[
             "9:1 error: unknown keyword `lvs_id` in global_defs | keepalived dropped `lvs_id` long ago; it is `router_id` now",
-            "10:1 error: unknown keyword `route_id` in global_defs | did you mean `router_id`?",
+            "10:1 error: unknown keyword `route_id` in global_defs | did you mean `router_id`? Without it: the host name",
         ],
     );
     says(
@@ -158,7 +161,7 @@ fn words() {
             + "virtual_server 1.2.3.4 80 {\nlb_alg rr\nprotocol TCP\nlb_kind NAT\nlb_algo wrr\nreal_server 1.2.3.5 80 {\nTCP_CHEK {\nx\n}\n}\n}\n"),
         &[
             "8:1 fatal: `virtual_server` is checked and kept, but the block has no effect yet",
-            "9:1 error: unknown keyword `lb_alg` in virtual_server | did you mean `lb_algo`?",
+            "9:1 error: unknown keyword `lb_alg` in virtual_server | did you mean `lb_algo`? Without it: wlc",
             "14:1 error: unknown keyword `TCP_CHEK` in real_server; its block is ignored | did you mean `TCP_CHECK`?",
         ],
     );
@@ -180,7 +183,8 @@ fn text_that_is_none() {
     let page_with = |bytes: &[u8]| super::common::bytes(&[b"vrrp_instance A {\n", bytes, b"\n}\n"].concat());
     assert!(
         short(&page_with(b"pri\xffrity 5")).contains(
-            &"2:1 error: unknown keyword `pri\u{FFFD}rity` in vrrp_instance | did you mean `priority`?".into()
+            &"2:1 error: unknown keyword `pri\u{FFFD}rity` in vrrp_instance | did you mean `priority`? Without it: 100"
+                .into()
         )
     );
     assert!(
@@ -240,8 +244,7 @@ fn instances() {
     says(
         &page("").replace("eth0", "interface-too-long"),
         &[
-            "1:1 fatal: vrrp_instance `A` has no interface | add `interface <name>`",
-            "2:11 error: no interface can have the name `interface-too-long`; ignored | a name has 1 to 15 bytes, without blanks, / and :",
+            "2:11 fatal: no interface can have the name `interface-too-long`; ignored | a name has 1 to 15 bytes, without blanks, / and :",
         ],
     );
     says(
@@ -368,7 +371,11 @@ fn files() {
     // What cannot be run fails a test.
     for file in ["global_defs {\n}\n", "x\n"] {
         let loaded = text(file);
-        assert_eq!((loaded.fatal(), loaded.config_test_exit()), (Some(ExitCode::Config), ExitCode::ConfigTest), "{file}");
+        assert_eq!(
+            (loaded.fatal(), loaded.config_test_exit()),
+            (Some(ExitCode::Config), ExitCode::ConfigTest),
+            "{file}"
+        );
         assert!(short(&loaded).iter().any(|m| m.starts_with("1:1 fatal: nothing to run: ")), "{file}");
     }
 }

@@ -28,12 +28,13 @@ const KINDS: &[(&str, &[&str])] = &[
     ("auth_pass-too-long", &["longer than 8 bytes"]),
     ("invalid-address", &["is not an IP address", "cannot be the address", "bad prefix length"]),
     ("unknown-enum-value", &["unknown word", "unknown auth_type", "cannot be used here"]),
-    ("no-VIP", &["has no virtual_ipaddress"]),
+    // The address that was wrong is blamed, not what follows from it.
+    ("no-VIP", &["has no virtual_ipaddress", "is not an IP address"]),
     ("persistence_timeout-0", &["`persistence_timeout` is ignored"]),
     ("garp-interval-0", &["`vrrp_garp_interval` is ignored", "`vrrp_gna_interval` is ignored"]),
     ("extra-or-empty", &["more than one address", "is empty"]),
     ("undefined-track-reference", &["is no vrrp_", "is no track_"]),
-    ("default-scheduler-or-method", &["virtual_server without a"]),
+    ("default-scheduler-or-method", &["virtual_server without a", "`lb_algo` is ignored", "`lb_kind` is ignored"]),
     ("track-own-interface", &["own interface"]),
     ("value-adjusted", &["is used", "are used", "is ignored"]),
     ("nopreempt-with-MASTER", &["`nopreempt` has no effect"]),
@@ -90,13 +91,12 @@ fn rows() -> Vec<Row> {
         let (word, kinds) = verdict.split_once(':').unwrap_or((verdict.split(' ').next()?, ""));
         // Without the user, or the file, keepalived drops the script and then misses its name.
         let dropped = ["no-keepalived_script-user", "track-file-missing"].iter().any(|k| kinds.contains(k));
-        let of_machine =
-            |k: &&str| {
-                MACHINE.iter().any(|m| k.starts_with(m))
+        let of_machine = |k: &&str| {
+            MACHINE.iter().any(|m| k.starts_with(m))
                     || (dropped && *k == "undefined-track-reference")
                     // What is merely old works, and is a note here.
                     || *k == "deprecated"
-            };
+        };
         let kinds = kinds.split(';').map(str::trim).filter(|k| !k.is_empty() && !of_machine(k));
         let kinds: Vec<String> = kinds.map(str::to_owned).collect();
         let oracle = match word {
@@ -114,7 +114,8 @@ fn rows() -> Vec<Row> {
 
 /// What kalived does not do yet, and a file that is only a part of one: no judgement on the file.
 fn not_done(d: &Diag) -> bool {
-    matches!(d.code(), "no-effect-yet" | "unsupported-keyword" | "nothing-to-run") || d.message.contains("is not supported yet")
+    matches!(d.code(), "no-effect-yet" | "unsupported-keyword" | "nothing-to-run")
+        || d.message.contains("is not supported yet")
 }
 
 fn verdict(loaded: &Loaded) -> &'static str {

@@ -104,7 +104,8 @@ fn every_keyword_is_known_in_its_place() {
 #[test]
 fn what_is_not_done_yet_is_told_once() {
     let loaded = instance("track_bfd {\na\n}\nvrf red\nuse_vmac\nuse_vmac\nuse_vmac");
-    let said: Vec<String> = short(&loaded).into_iter().map(|m| m.split(" | without it").next().unwrap().to_owned()).collect();
+    let said: Vec<String> =
+        short(&loaded).into_iter().map(|m| m.split(" | without it").next().unwrap().to_owned()).collect();
     assert_eq!(
         said,
         [

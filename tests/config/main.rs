@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // also in what tests share: the panic is the message
 
 mod broken;
+mod codes;
 mod common;
 mod corpus;
 mod defaults;

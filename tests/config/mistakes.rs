@@ -20,7 +20,8 @@ fn definitions_of_several_lines_in_repetitions_and_conditions() {
     let body = "$I= \\\nvrrp_instance a${ID} { \\\ninterface eth0 \\\nvirtual_router_id ${ID} \\\nvirtual_ipaddress { \\\n10.0.0.${ID} \\\n} \\\n}\n\n";
     let names = |file: &str| {
         let loaded = text(file);
-        let list: Vec<String> = loaded.config.instances.iter().map(|i| format!("{} {} {}", i.name, i.vrid, i.vips[0].addr)).collect();
+        let list: Vec<String> =
+            loaded.config.instances.iter().map(|i| format!("{} {} {}", i.name, i.vrid, i.vips[0].addr)).collect();
         assert_eq!(loaded.render(false), "", "{file}");
         list
     };
@@ -42,7 +43,9 @@ fn a_prefix_length_where_a_host_is_meant() {
     let peer = instance("unicast_peer {\n10.0.0.3/24\n}");
     assert_eq!(said(&peer, "note: `unicast_peer` takes no prefix length: 10.0.0.3 is used"), 1, "{:?}", short(&peer));
     assert_eq!(peer.config.instances[0].more.unicast_peer.as_ref().unwrap().len(), 1);
-    let server = text("virtual_server 10.0.0.1/32 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 10.0.0.3/24 80 {\n}\n}\n");
+    let server = text(
+        "virtual_server 10.0.0.1/32 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 10.0.0.3/24 80 {\n}\n}\n",
+    );
     assert_eq!(said(&server, "takes no prefix length"), 2, "{:?}", short(&server));
     assert_eq!(server.config.virtual_servers[0].real_servers.len(), 1);
     assert_eq!(said(&instance("unicast_peer {\n10.0.0.3/33\n}"), "error: `10.0.0.3/33` is not an IP address"), 1);
@@ -52,7 +55,12 @@ fn a_prefix_length_where_a_host_is_meant() {
 fn a_name_that_is_not_defined_and_a_template() {
     for word in ["${PRIO}", "$PRIO"] {
         let loaded = instance(&format!("priority {word}"));
-        assert_eq!(said(&loaded, "a definition is a line `$PRIO=value` above, and its use `${PRIO}`"), 1, "{:?}", short(&loaded));
+        assert_eq!(
+            said(&loaded, "a definition is a line `$PRIO=value` above, and its use `${PRIO}`"),
+            1,
+            "{:?}",
+            short(&loaded)
+        );
     }
     assert_eq!(said(&instance("virtual_ipaddress_excluded {\n10.0.0.${N}\n}"), "`$N=value`"), 1);
     for line in [
@@ -72,7 +80,8 @@ fn a_name_that_is_not_defined_and_a_template() {
         assert!(!bad[0].contains("IPv6"));
     }
     // What keeps kalived from starting still does.
-    let file = "vrrp_instance V {\ninterface {{ dev }}\nvirtual_router_id {{ id }}\nvirtual_ipaddress {\n{{ vip }}\n}\n}\n";
+    let file =
+        "vrrp_instance V {\ninterface {{ dev }}\nvirtual_router_id {{ id }}\nvirtual_ipaddress {\n{{ vip }}\n}\n}\n";
     let loaded = text(file);
     assert_eq!(loaded.fatal(), Some(ExitCode::Config));
     assert_eq!(said(&loaded, "a template was not filled in"), 1, "{:?}", short(&loaded));
@@ -94,7 +103,12 @@ fn a_character_that_only_looks_right_is_named_once() {
         assert_eq!(loaded.config_test_exit(), ExitCode::ConfigTest);
     }
     let cyrillic = instance("stat\u{0435} MASTER\npr\u{0435}empt_delay 5\nadvert_int 1");
-    assert_eq!(said(&cyrillic, "U+0435 (letter that only looks like a Latin one) stands in 2 places"), 1, "{:?}", short(&cyrillic));
+    assert_eq!(
+        said(&cyrillic, "U+0435 (letter that only looks like a Latin one) stands in 2 places"),
+        1,
+        "{:?}",
+        short(&cyrillic)
+    );
 }
 
 #[test]
@@ -105,8 +119,10 @@ fn one_mistake_is_one_message() {
         kept.filter(|(d, _)| d.severity < Severity::Note && !effect(d)).map(|(_, m)| m).collect()
     };
     let server = |lines: &str, rs: &str| {
-        text(&(format!("virtual_server 10.0.0.1 80 {{\n{lines}\nreal_server {rs} 80 {{\n}}\n}}\n")
-            + "vrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n"))
+        text(
+            &(format!("virtual_server 10.0.0.1 80 {{\n{lines}\nreal_server {rs} 80 {{\n}}\n}}\n")
+                + "vrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n"),
+        )
     };
     for loaded in [
         // No address, because the address was wrong.
@@ -120,8 +136,12 @@ fn one_mistake_is_one_message() {
         server("lb_algo RR\nlb_kind DR\nprotocol TCP", "10.0.0.3"),
         server("lb_algo rr\nlb_kind DR\nprotocol TPC", "10.0.0.3"),
         server("lb_algo rr\nlb_kind DR\nprotocol TCP", "10.0.0.300"),
-        text("vrrp_script s {\nscript \"\"\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\ntrack_script {\ns\n}\n}\n"),
-        text("vrrp_script s {\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\ntrack_script {\ns\n}\n}\n"),
+        text(
+            "vrrp_script s {\nscript \"\"\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\ntrack_script {\ns\n}\n}\n",
+        ),
+        text(
+            "vrrp_script s {\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\ntrack_script {\ns\n}\n}\n",
+        ),
     ] {
         assert_eq!(failing(&loaded).len(), 1, "{}", loaded.render(false));
     }
@@ -142,13 +162,20 @@ fn a_lint_about_an_unused_script_does_not_follow_from_another_mistake() {
     ] {
         assert_eq!(look(&format!("{script}{instance}")), 0, "{instance}");
     }
-    assert_eq!(look(&format!("{script}vrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\ntrack_script {{\n# s\n}}\n}}\n")), 1);
+    assert_eq!(
+        look(&format!(
+            "{script}vrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\ntrack_script {{\n# s\n}}\n}}\n"
+        )),
+        1
+    );
 }
 
 #[test]
 fn what_works_and_is_old_or_large_is_a_note() {
     let passes = |file: &str| {
-        let file = format!("{file}\nvrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {{\n10.0.0.1\n}}\n}}\n");
+        let file = format!(
+            "{file}\nvrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {{\n10.0.0.1\n}}\n}}\n"
+        );
         let mut loaded = text(&file);
         loaded.look(Look { allow: &["no-effect-yet".to_owned()], ..Look::default() });
         assert_eq!(loaded.config_test_exit(), ExitCode::Ok, "{}", loaded.render(false));
@@ -222,7 +249,9 @@ fn a_script_below_what_tracks_it() {
 fn one_vrid_with_different_destinations() {
     let two = |a: &str, b: &str| {
         let one = |name: &str, ip: &str, lines: &str| {
-            format!("vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id 5\n{lines}\nvirtual_ipaddress {{\n{ip}\n}}\n}}\n")
+            format!(
+                "vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id 5\n{lines}\nvirtual_ipaddress {{\n{ip}\n}}\n}}\n"
+            )
         };
         said(&text(&(one("A", "10.0.0.1", a) + &one("B", "10.0.0.2", b))), "is used twice")
     };
@@ -235,11 +264,20 @@ fn one_vrid_with_different_destinations() {
 #[test]
 fn what_to_write_instead() {
     for (file, want) in [
-        (instance("virtual_ipaddress_excluded {\n10.0.0.9/255.255.255.0\n}"), "/32 is used | write the netmask as a prefix length: `10.0.0.9/24`"),
+        (
+            instance("virtual_ipaddress_excluded {\n10.0.0.9/255.255.255.0\n}"),
+            "/32 is used | write the netmask as a prefix length: `10.0.0.9/24`",
+        ),
         (instance("priority 100 // of this one"), "a comment starts with `#` or `!`"),
         (instance("virtual_ipaddress_excluded {\n10.0.0.9 // x\n}"), "a comment starts with `#` or `!`"),
-        (text("virtual_server 10.0.0.1 80 {\nnat_mask 255.255.255.0\n}\n"), "keepalived dropped `nat_mask` long ago, and nothing took its place: remove it"),
-        (text("virtual_server_group G {\n10.0.0.1-10.0.0.9 80\n}\n"), "write only the last number of the last address: `10.0.0.1-9`"),
+        (
+            text("virtual_server 10.0.0.1 80 {\nnat_mask 255.255.255.0\n}\n"),
+            "keepalived dropped `nat_mask` long ago, and nothing took its place: remove it",
+        ),
+        (
+            text("virtual_server_group G {\n10.0.0.1-10.0.0.9 80\n}\n"),
+            "write only the last number of the last address: `10.0.0.1-9`",
+        ),
         (
             text("virtual_server 10.0.0.1 80 {\nreal_server 10.0.0.2 80 {\nTCP_CHECK {\nnb_get_retry 3\n}\n}\n}\n"),
             "write `retry`",
@@ -259,21 +297,31 @@ fn what_to_write_instead() {
 #[test]
 fn parts_without_effect_yet_are_judged_as_keepalived_does() {
     assert_eq!(said(&text("static_rules {\nfrom 10.0.0.0/24 table 5\n}\n"), "a rule without a preference"), 1);
-    assert_eq!(said(&text("static_rules {\nfrom 10.0.0.0/24 table 5 preference 9\n}\n"), "a rule without a preference"), 0);
+    assert_eq!(
+        said(&text("static_rules {\nfrom 10.0.0.0/24 table 5 preference 9\n}\n"), "a rule without a preference"),
+        0
+    );
     let pair = "vrrp_script s {\nscript /bin/x\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\ntrack_script {\ns\n}\ntrack_interface {\neth1\n}\n}\n\
                 vrrp_sync_group g {\ngroup {\nV\nW\n}\ntrack_script {\ns weight 5\n}\ntrack_interface {\neth1\n}\n}\nvrrp_instance W {\ninterface eth0\nvirtual_router_id 6\nvirtual_ipaddress {\n10.0.0.2\n}\n}\n";
     let loaded = text(pair);
-    assert_eq!(said(&loaded, "warning: `s` is tracked by vrrp_instance V and by its vrrp_sync_group g"), 1, "{:?}", short(&loaded));
+    assert_eq!(
+        said(&loaded, "warning: `s` is tracked by vrrp_instance V and by its vrrp_sync_group g"),
+        1,
+        "{:?}",
+        short(&loaded)
+    );
     assert_eq!(said(&loaded, "warning: `eth1` is tracked by vrrp_instance V and by its vrrp_sync_group g"), 1);
     assert_eq!(said(&loaded, "vrrp_sync_group g tracks `s` with a weight: it counts as 0"), 1);
     let weighted = text(&pair.replace("vrrp_sync_group g {", "vrrp_sync_group g {\nsync_group_tracking_weight"));
     assert_eq!(said(&weighted, "with a weight: it counts as 0"), 0);
-    assert_eq!(said(&instance("unicast_src_ip 10.0.0.5"), "warning: `unicast_src_ip` without `unicast_peer`"), 1);
+    assert_eq!(said(&instance("unicast_src_ip 10.0.0.5"), "note: `unicast_src_ip` without `unicast_peer`"), 1);
 }
 
 #[test]
 fn a_pattern_that_finds_nothing_is_told() {
-    let loaded = text("include /none/*.conf\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n");
+    let loaded = text(
+        "include /none/*.conf\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n",
+    );
     assert_eq!(short(&loaded), ["1:1 note: no file matches `/none/*.conf`: nothing is included"]);
     assert_eq!(loaded.config_test_exit(), ExitCode::Ok);
 }

@@ -64,7 +64,8 @@ fn an_interface_that_is_missing_fails_unless_it_may() {
 #[test]
 fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
     let group = "vrrp_sync_group g {\ngroup {\nV\nW\n}\n}\n";
-    let server = "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\n}\n}\n";
+    let server =
+        "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\n}\n}\n";
     for (file, want) in [
         (GOOD.replace("eth0", "eth0\nuse_vmac"), "5 y 5 y"),
         (format!("static_routes {{\n10.9.0.0/24 via 10.0.0.9\n}}\n{GOOD}"), "5 y 5 y"),
@@ -93,7 +94,10 @@ fn what_stands_for_several_places_is_silent_when_all_are() {
     let both = GOOD.replace("eth0", "eth0\nuse_vmac # kalived: allow(no-effect-yet)")
         + &OTHER.replace("eth0", "eth0\nuse_vmac");
     assert_eq!(may(&allowed(&both, &[])), "5 y 5 y");
-    assert_eq!(may(&allowed(&both.replace("use_vmac\n", "use_vmac ! kalived: allow(no-effect-yet)\n"), &[])), "y y y y");
+    assert_eq!(
+        may(&allowed(&both.replace("use_vmac\n", "use_vmac ! kalived: allow(no-effect-yet)\n"), &[])),
+        "y y y y"
+    );
 }
 
 /// One cell decides: every row with a weight has it in its message, and nothing else is counted as without effect.
@@ -110,7 +114,8 @@ fn the_table_alone_says_what_has_no_effect() {
         let loaded = instance(&if k.args.starts_with('{') { format!("{} {{\n10.0.0.9\n}}", k.name) } else { line });
         let about = format!("`{}` is ", k.name);
         let effect = |d: &&kalived::config::diag::Diag| {
-            d.message.starts_with(&about) && (d.message.contains("no effect yet") || d.message.contains("not supported yet"))
+            d.message.starts_with(&about)
+                && (d.message.contains("no effect yet") || d.message.contains("not supported yet"))
         };
         let said = loaded.diags.iter().find(effect).map(|d| d.severity);
         assert_eq!(said, severity(k.status), "{}\n{}", k.name, loaded.render(false));
@@ -141,12 +146,16 @@ fn the_last_line_sums_up() {
 
 #[test]
 fn a_flood_of_notes_loses_no_error() {
-    let mut file: String = (0..1200).map(|n| format!("vrrp_track_file f{n} {{\nfile /run/f{n}\nweight 1\n}}\n")).collect();
+    let mut file: String =
+        (0..1200).map(|n| format!("vrrp_track_file f{n} {{\nfile /run/f{n}\nweight 1\n}}\n")).collect();
     file += &GOOD.replace("eth0", "eth0\npriorty 100").replace("10.0.0.1/24", "10.0.0.300");
     let loaded = text(&file);
     assert_eq!(loaded.config_test_exit(), ExitCode::ConfigTest);
     let shown = loaded.render(false);
-    assert!(shown.contains("unknown keyword `priorty`") && shown.contains("`10.0.0.300` is not an IP address"), "{shown}");
+    assert!(
+        shown.contains("unknown keyword `priorty`") && shown.contains("`10.0.0.300` is not an IP address"),
+        "{shown}"
+    );
     assert!(shown.lines().count() < 40, "{shown}");
     // More errors than anybody reads: still a failure, and said to be cut, to tools too.
     let errors: String = (0..3000).map(|n| format!("foo{n} bar\n")).collect();
@@ -182,7 +191,8 @@ fn what_is_no_text_is_not_called_empty() {
     let big: Vec<u8> = [0xfe, 0xff].into_iter().chain(GOOD.encode_utf16().flat_map(u16::to_be_bytes)).collect();
     let bare: Vec<u8> = GOOD.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let elf: Vec<u8> = [b"\x7fELF\x02\x01\x01".to_vec(), vec![0; 900], (0..200u8).collect()].concat();
-    for (file, word) in [(utf16, "UTF-16"), (big, "UTF-16"), (bare, "UTF-16"), (elf, "binary"), (vec![0; 64], "binary")] {
+    for (file, word) in [(utf16, "UTF-16"), (big, "UTF-16"), (bare, "UTF-16"), (elf, "binary"), (vec![0; 64], "binary")]
+    {
         let loaded = bytes(&file);
         assert_eq!((loaded.fatal(), loaded.config_test_exit()), (Some(ExitCode::NoConfig), ExitCode::NoConfig));
         assert_eq!(loaded.diags.len(), 1);

@@ -1,11 +1,11 @@
 //! Blocks and words of the top level besides `global_defs`, `vrrp_instance` and `virtual_server`.
 
-use super::{Cx, says};
 use super::process::names;
 use super::refs::{Kind, Use};
 use super::track::{notify, tracks};
 use super::value::word;
 use super::vrrp_check;
+use super::{Cx, says};
 use crate::config::keyword::{Form, Keyword, Scope};
 use crate::config::model::Config;
 use crate::config::model::bfd::BfdInstance;
@@ -114,7 +114,7 @@ fn sync_group<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [S
         let weighted = lists.into_iter().flatten().find(|t| t.weight.is_some_and(|w| w != 0)).map(|t| t.name.clone());
         if let Some(name) = weighted {
             let text = format!("{user} tracks `{name}` with a weight: it counts as 0");
-            cx.warn(head.span(), text).help("say `sync_group_tracking_weight`, or leave the weight out");
+            cx.note(head.span(), text).help("say `sync_group_tracking_weight`, or leave the weight out");
         }
     }
     match group.members.len() {

@@ -114,7 +114,8 @@ fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a St
         },
         CheckKind::Smtp(smtp) => {
             if k.name == "host" {
-                cx.note(stmt.span(), "`host` is an old form: it works").help("write one SMTP_CHECK for each host, with `connect_ip` in it");
+                cx.note(stmt.span(), "`host` is an old form: it works")
+                    .help("write one SMTP_CHECK for each host, with `connect_ip` in it");
                 let mut target = Target::default();
                 let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
                 // The words of the outer check that are no place to go to have no meaning here.

@@ -107,7 +107,7 @@ fn more(cx: &mut Cx<'_>, head: Span, out: &mut InstanceConfig) {
         more.owner_ignore_adverts = None;
     }
     if more.unicast_src_ip.is_some() && more.unicast_peer.is_none() {
-        cx.warn(head, "`unicast_src_ip` without `unicast_peer`: adverts go to the multicast group")
+        cx.note(head, "`unicast_src_ip` without `unicast_peer`: adverts go to the multicast group")
             .help("add `unicast_peer { <address> ... }`, or write `mcast_src_ip`");
     }
     if more.unicast_ttl.is_some() && more.unicast_peer.is_none() {

@@ -73,15 +73,21 @@ fn owners(cx: &mut Cx<'_>, config: &Config) {
 fn both(cx: &mut Cx<'_>, config: &Config) {
     for group in &config.sync_groups {
         for i in config.instances.iter().filter(|i| group.members.iter().any(|m| **m == *i.name)) {
-            let own = i.track_interfaces.iter().map(|t| &*t.name).chain(i.more.tracks.interfaces.iter().map(|t| &*t.name));
+            let own =
+                i.track_interfaces.iter().map(|t| &*t.name).chain(i.more.tracks.interfaces.iter().map(|t| &*t.name));
             let own: BTreeSet<&str> = own.collect();
             let (a, b) = (&i.more.tracks, &group.tracks);
-            let pairs = [(&a.scripts, &b.scripts), (&a.checks, &b.checks), (&a.files, &b.files), (&a.processes, &b.processes)];
+            let pairs =
+                [(&a.scripts, &b.scripts), (&a.checks, &b.checks), (&a.files, &b.files), (&a.processes, &b.processes)];
             let shared = pairs.into_iter().flat_map(|(a, b)| b.iter().filter(|t| a.iter().any(|o| o.name == t.name)));
-            let shared = shared.chain(b.interfaces.iter().filter(|t| own.contains(&*t.name) || *t.name == *i.interface));
+            let shared =
+                shared.chain(b.interfaces.iter().filter(|t| own.contains(&*t.name) || *t.name == *i.interface));
             let names: Vec<Box<str>> = shared.map(|t| t.name.clone()).collect();
             for name in names {
-                let text = format!("`{name}` is tracked by vrrp_instance {} and by its vrrp_sync_group {}", i.name, group.name);
+                let text = format!(
+                    "`{name}` is tracked by vrrp_instance {} and by its vrrp_sync_group {}",
+                    i.name, group.name
+                );
                 let span = crate::config::lint::span_of(cx.src, &group.place);
                 cx.warn(span, text).help("track it in the group alone");
             }
@@ -113,9 +119,12 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
             // Only scripts: keepalived looks for the others when it has read everything.
             if let Some(at) = defined.filter(|at| used.kind == Kind::Script && after(cx.src, *at, used.span)) {
                 let src = cx.src;
-                cx.note(used.span, format!("`{}` is defined below: keepalived does not use it here, kalived does", used.name))
-                    .also(src, at, "defined here")
-                    .help("move the vrrp_script above, where keepalived reads the same file");
+                cx.note(
+                    used.span,
+                    format!("`{}` is defined below: keepalived does not use it here, kalived does", used.name),
+                )
+                .also(src, at, "defined here")
+                .help("move the vrrp_script above, where keepalived reads the same file");
             }
             continue;
         }

@@ -249,7 +249,7 @@ impl<'a> Cx<'a> {
             return None;
         }
         if !["preference", "priority", "order"].iter().any(|n| rule_says(self, line, n)) {
-            self.warn(line.span(), "a rule without a preference: the kernel gives it one, before those that are there")
+            self.note(line.span(), "a rule without a preference: the kernel gives it one, before those that are there")
                 .help("add `preference <n>`");
         }
         Some(rule)

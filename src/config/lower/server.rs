@@ -83,7 +83,8 @@ impl<'a> Cx<'a> {
         let mut next = at;
         let first = self.need(k, stmt, &mut next)?;
         let text = self.text(first);
-        let bare = text.split_once('/').filter(|(_, len)| len.parse::<u8>().is_ok_and(|n| n <= 128)).map_or(text, |b| b.0);
+        let bare =
+            text.split_once('/').filter(|(_, len)| len.parse::<u8>().is_ok_and(|n| n <= 128)).map_or(text, |b| b.0);
         let Ok(addr) = bare.parse() else {
             let text = format!("`{text}` is not an IP address: `{}` is ignored", k.name);
             self.error(first.span, text).help(format!("write `{} {}`", k.name, k.args));
@@ -110,7 +111,8 @@ impl<'a> Cx<'a> {
             // keepalived has these in capitals only, and people write them as ipvsadm and its manual do.
             other if ["NAT", "DR", "TUN"].contains(&&*other.to_ascii_uppercase()) => {
                 let text = format!("unknown word `{other}`: {}", self.without(k));
-                self.error(first.span, text).help(format!("did you mean `{}`? letter case counts", other.to_ascii_uppercase()));
+                self.error(first.span, text)
+                    .help(format!("did you mean `{}`? letter case counts", other.to_ascii_uppercase()));
                 None
             }
             _ => self.bad_word(k, first, "NAT, DR, TUN"),

@@ -26,7 +26,11 @@ pub(super) fn default_of(k: &Keyword) -> Option<&'static str> {
     if k.name == "priority" && matches!(k.form, Form::Int(1, 255)) {
         return Some("100");
     }
-    let text = k.default.split(';').next().unwrap_or("").trim();
+    // Only where the default is a value like the one that is written.
+    if matches!(k.form, Form::Words | Form::Script | Form::Block(_) | Form::Entries(_) | Form::Flag) {
+        return None;
+    }
+    let text = k.default.split([';', '(']).next().unwrap_or("").trim();
     (!matches!(text, "" | "none" | "unset" | "required" | "off")).then_some(text)
 }
 
