@@ -12,7 +12,9 @@ fn page(damage: &str) -> String {
 #[track_caller]
 fn says(file: &str, want: &[&str]) {
     let loaded = text(file);
-    let got = short(&loaded);
+    // What to do about a part that is not done yet is the same everywhere.
+    let cut = |m: String| if m.contains("no effect yet") { m.split(" | ").next().unwrap_or("").to_owned() } else { m };
+    let got: Vec<String> = short(&loaded).into_iter().map(cut).collect();
     assert_eq!(got, want, "\n{}", loaded.render(false));
 }
 

@@ -66,6 +66,10 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("210", "virtual_router_id with a full-width blank is no number: fatal"),
     ("219", "as 125"),
     ("269", "virtual_router_id with a variable that is not defined is no number: fatal"),
+    (
+        "275",
+        "keepalived tells only of old words here; names that are not defined, and too large a quorum, are told, too",
+    ),
     ("306", "virtual_router_id 0, and version 3 without addresses: fatal"),
     ("292", "names of realms and free rule preferences are looked up on the system, not in the file"),
     ("seed-000-template-full", "virtual_router_id num: fatal"),
