@@ -109,16 +109,20 @@ fn nesting_without_end() {
 fn words() {
     says(
         &page("prioirty 5\nadvert_int 2\n"),
-        &["7:1 error: unknown keyword `prioirty` in vrrp_instance | did you mean `priority`? Without it: 100"],
+        &[
+            "7:1 error: unknown keyword `prioirty` in vrrp_instance | did you mean `priority`? Without it: 100; 255 if state MASTER",
+        ],
     );
     says(
         &page("Priority 5\n"),
-        &["7:1 error: unknown keyword `Priority` in vrrp_instance | did you mean `priority`? Without it: 100"],
+        &[
+            "7:1 error: unknown keyword `Priority` in vrrp_instance | did you mean `priority`? Without it: 100; 255 if state MASTER",
+        ],
     );
     says(
         &page("priority\u{a0}5\n"),
         &[
-            "7:1 error: unknown keyword `priority\u{a0}5` in vrrp_instance | did you mean `priority`, followed by a blank? Without it: 100",
+            "7:1 error: unknown keyword `priority\u{a0}5` in vrrp_instance | did you mean `priority`, followed by a blank? Without it: 100; 255 if state MASTER",
         ],
     );
     says(
@@ -185,7 +189,7 @@ fn text_that_is_none() {
     let page_with = |bytes: &[u8]| super::common::bytes(&[b"vrrp_instance A {\n", bytes, b"\n}\n"].concat());
     assert!(
         short(&page_with(b"pri\xffrity 5")).contains(
-            &"2:1 error: unknown keyword `pri\u{FFFD}rity` in vrrp_instance | did you mean `priority`? Without it: 100"
+            &"2:1 error: unknown keyword `pri\u{FFFD}rity` in vrrp_instance | did you mean `priority`? Without it: 100; 255 if state MASTER"
                 .into()
         )
     );

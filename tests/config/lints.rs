@@ -159,7 +159,7 @@ fn json_for_tools() {
             {
                 "file": "k.conf", "line": 2, "column": 2, "end": {"line": 2, "column": 10}, "severity": "error",
                 "code": "unknown-keyword", "message": "unknown keyword `prioirty` in vrrp_instance",
-                "help": "did you mean `priority`? Without it: 100", "fails": true, "related": []
+                "help": "did you mean `priority`? Without it: 100; 255 if state MASTER", "fails": true, "related": []
             },
             {
                 "file": "k.conf", "line": 8, "column": 20, "end": {"line": 8, "column": 21}, "severity": "fatal",

@@ -180,7 +180,7 @@ fn a_value_that_is_not_right_says_what_holds_instead() {
         assert!(said.iter().any(|m| m.contains(want)), "{said:?}");
     }
     let said = short(&instance("priorty 100"));
-    assert!(said[0].ends_with("did you mean `priority`? Without it: 100"), "{said:?}");
+    assert!(said[0].ends_with("did you mean `priority`? Without it: 100; 255 if state MASTER"), "{said:?}");
     // And that is so.
     assert_eq!(instance("state MASTER\npriority 300").config.instances[0].priority, 100);
 }

@@ -304,7 +304,7 @@ impl<'a> Cx<'a> {
         }
         // What holds instead of the value that was meant.
         if let Some(near) = nearest::nearest(scope, name).and_then(|n| keyword::find(scope, n))
-            && let (Some(h), Some(default)) = (&mut help, value::default_of(near))
+            && let (Some(h), Some(default)) = (&mut help, value::default_without(near))
             && h.starts_with("did you mean")
         {
             h.push_str(&format!(" Without it: {default}"));

@@ -22,15 +22,17 @@ pub(super) enum Tail {
 
 /// The default of a keyword, for a message about a value that is not right; `None`: it has none worth a word.
 pub(super) fn default_of(k: &Keyword) -> Option<&'static str> {
-    // A priority that cannot be read is not "none": see `instance.rs`.
-    if k.name == "priority" && matches!(k.form, Form::Int(1, 255)) {
-        return Some("100");
-    }
+    // Also of a priority: one that cannot be read is not "none", see `instance.rs`.
+    default_without(k).map(|d| d.split(';').next().unwrap_or(d).trim())
+}
+
+/// The default of a keyword that is not said at all.
+pub(super) fn default_without(k: &Keyword) -> Option<&'static str> {
     // Only where the default is a value like the one that is written.
     if matches!(k.form, Form::Words | Form::Script | Form::Block(_) | Form::Entries(_) | Form::Flag) {
         return None;
     }
-    let text = k.default.split([';', '(']).next().unwrap_or("").trim();
+    let text = k.default.split('(').next().unwrap_or("").trim().trim_end_matches(';');
     (!matches!(text, "" | "none" | "unset" | "required" | "off")).then_some(text)
 }
 
