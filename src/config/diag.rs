@@ -155,13 +155,17 @@ impl Diags {
     fn count_spare(&mut self) {
         self.cut.failing += usize::from(self.spare.take().is_some_and(|d| d.fails_test));
     }
-    /// Whether further errors are only counted: then it is not worth the time to think of help.
-    pub fn is_full(&self) -> bool {
-        !self.room(Severity::Error)
+    /// Whether further messages of a severity are only counted: then it is not worth the time to think of help.
+    pub fn is_full(&self, of: Severity) -> bool {
+        !self.room(of)
     }
     /// Whether one of them keeps the daemon from starting.
     pub fn has_fatal(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Fatal)
+    }
+    /// Whether one of them does so whatever is allowed.
+    pub fn has_fatal_for_good(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Fatal && !d.may_be_silenced())
     }
     /// All of them in the order of reading, with the places that led to each, and how many were too many.
     pub fn finish(mut self, src: &Sources) -> (Vec<Diag>, Cut) {

@@ -155,14 +155,14 @@ pub fn run(loaded: &Loaded, host: Option<Machine<'_>>, strict: bool, diags: &mut
 
 impl Cx<'_> {
     fn say(&mut self, place: &Place, text: String) {
-        if self.diags.is_full() {
+        if self.diags.is_full(Severity::Warning) {
             return;
         }
         let span = span_of(self.src, place);
         self.diags.push(self.src, Severity::Warning, span, text).name(self.lint.name).help(self.lint.remedy);
     }
     fn say_also(&mut self, place: &Place, text: String, other: &Place, there: &str) {
-        if self.diags.is_full() {
+        if self.diags.is_full(Severity::Warning) {
             return;
         }
         let (span, other) = (span_of(self.src, place), span_of(self.src, other));
@@ -386,25 +386,32 @@ fn unused(cx: &mut Cx<'_>, kind: &str, names: Vec<&str>, of: fn(&Tracks) -> &Vec
     let heads = heads(cx.src, kind);
     // Also where what tracks it is not in the configuration for a mistake of its own.
     let tracked = cx.tracked;
-    for name in
-        names.into_iter().filter(|n| !used.contains(n) && !tracked.contains(*n) && !stands_elsewhere(cx.src, kind, n))
-    {
+    let mut left: Vec<&str> = names.into_iter().filter(|n| !used.contains(n) && !tracked.contains(*n)).collect();
+    if !left.is_empty() {
+        let elsewhere = elsewhere(cx.src, kind, &left.iter().copied().collect());
+        left.retain(|n| !elsewhere.contains(n));
+    }
+    for name in left {
         let place = heads.get(name).cloned().unwrap_or_default();
         cx.say(&place, format!("{kind} `{name}` is used by nobody"));
     }
 }
 
-/// Whether a name stands in some line that is not the head of its block: a mistake elsewhere keeps it from being used.
-fn stands_elsewhere(src: &Sources, kind: &str, name: &str) -> bool {
+/// Those of the names that stand in a line of their own or behind a `track_` word: a mistake elsewhere keeps them from being
+/// used.
+fn elsewhere<'a>(src: &Sources, kind: &str, names: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
     let files = (0..).map_while(|n| src.file(n)).filter(|f| !f.name.is_empty());
-    let word = |c: char| c.is_whitespace() || matches!(c, '{' | '}');
-    files.flat_map(|f| f.text.lines()).any(|line| {
+    for line in files.flat_map(|f| f.text.lines()) {
         let code = line.split(['#', '!']).next().unwrap_or("");
-        let mut words = code.split(word).filter(|w| !w.is_empty());
-        let first = words.next().unwrap_or("");
-        first == name
-            || (first != kind && code.contains(name) && words.any(|w| w == name) && first.starts_with("track_"))
-    })
+        let mut words = code.split(|c: char| c.is_whitespace() || matches!(c, '{' | '}')).filter(|w| !w.is_empty());
+        let Some(first) = words.next().filter(|w| *w != kind) else { continue };
+        found.extend(names.get(first));
+        if first.starts_with("track_") {
+            found.extend(words.filter_map(|w| names.get(w)));
+        }
+    }
+    found
 }
 
 /// Where blocks without a place in the model begin, by name.

@@ -71,7 +71,7 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     }
     let lowered = lower::lower(&sources, &tree, &mut diags);
     // Another fatal message says already why there is nothing.
-    if lowered.config.instances.is_empty() && !diags.has_fatal() {
+    if lowered.config.instances.is_empty() && !diags.has_fatal_for_good() {
         diags
             .push(&sources, Severity::Fatal, start, "nothing to run: there is no usable vrrp_instance")
             .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example");

@@ -81,6 +81,8 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
         assert_eq!(may(&allowed(&inside, &[])), "y y y y", "{file}");
         assert_eq!(may(&allowed(&file, &["unsupported-keyword"])), want, "{file}");
     }
+    // A file with nothing else is not run by that name either.
+    assert_eq!(may(&allowed(server, &["no-effect-yet"])), "5 2 2 2");
     // One member has nobody to be kept together with.
     let one = text(&format!("{GOOD}vrrp_sync_group g {{\ngroup {{\nV\n}}\n}}\n"));
     assert_eq!(one.fatal(), None, "{}", one.render(false));

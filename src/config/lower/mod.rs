@@ -295,7 +295,7 @@ impl<'a> Cx<'a> {
     fn unknown(&mut self, scope: Scope, stmt: &'a Stmt, first: &'a Word) {
         let name = self.text(first);
         let next = stmt.words.get(1).map(|w| self.text(w));
-        let mut help = if self.diags.is_full() { None } else { nearest::help(scope, name, next) };
+        let mut help = if self.diags.is_full(Severity::Error) { None } else { nearest::help(scope, name, next) };
         if help.is_none() && name.contains('\u{FFFD}') {
             help = Some("the word holds bytes that are not UTF-8".to_owned());
         }

@@ -3,8 +3,8 @@
 
 use super::Cx;
 use crate::config::keyword::nearest::distance;
-use crate::config::model::Config;
 use crate::config::model::vrrp::Tracks;
+use crate::config::model::{Config, InstanceConfig};
 use crate::config::source::Span;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,8 +71,9 @@ fn owners(cx: &mut Cx<'_>, config: &Config) {
 
 /// What an instance tracks and its group, too.
 fn both(cx: &mut Cx<'_>, config: &Config) {
+    let instances: BTreeMap<&str, &InstanceConfig> = config.instances.iter().map(|i| (&*i.name, i)).collect();
     for group in &config.sync_groups {
-        for i in config.instances.iter().filter(|i| group.members.iter().any(|m| **m == *i.name)) {
+        for i in group.members.iter().filter_map(|m| instances.get(&**m)) {
             let own =
                 i.track_interfaces.iter().map(|t| &*t.name).chain(i.more.tracks.interfaces.iter().map(|t| &*t.name));
             let own: BTreeSet<&str> = own.collect();
