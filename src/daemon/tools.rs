@@ -1,5 +1,5 @@
 //! What kalived does without running: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. Nothing of the system is
-//! changed, no privilege is needed, and no file that exists is opened for writing (`sys/outfile.rs`). The work is in `config`; here are files, terminals and exit codes.
+//! changed, no privilege is needed, and no file that exists is opened for writing (`sys/files.rs`). The work is in `config`; here are files, terminals and exit codes.
 
 use super::scripthost::ThisHost;
 use crate::cli::{Colour, Report, Tool};
@@ -14,19 +14,27 @@ use crate::config::verdict::Wanted;
 use crate::config::{self, Loaded, dump, image, keyword, load_with, report};
 use crate::exit::ExitCode;
 use crate::guard::start::{default_file, say};
-use crate::sys::outfile::{self, There};
-use crate::sys::{clock, host, ifaddrs, socket};
-use std::io::{IsTerminal, Write};
+use crate::sys::privilege::cap;
+use crate::sys::{clock, files, host, ifaddrs, privilege, socket};
+use std::borrow::Cow;
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Does it.
 pub(crate) fn run(tool: &Tool, how: &Report) -> ExitCode {
+    confine();
     match tool {
         Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
         Tool::Compile { file, out, force } => compile(file, out, *force, how),
         Tool::Diff { old, new } => compare(old, new, how),
     }
+}
+
+/// A tool reads what others wrote: of root's rights it needs to read any file, and to make those of `init_file` anywhere.
+fn confine() {
+    privilege::keep_only(&[cap::DAC_OVERRIDE]);
+    privilege::hide();
 }
 
 /// Whether messages on standard error have colour.
@@ -88,11 +96,12 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
 
 /// `--config-test`.
 pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
+    confine();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Test);
     let summary = loaded.summary(Wanted::Test);
     let text = |colour| match how.json {
-        true => format!("{:#}\n", report::json(&loaded.diags, loaded.cut, &loaded.sources)),
+        true => visible_json(&format!("{:#}\n", report::json(&loaded.diags, loaded.cut, &loaded.sources))).into_owned(),
         false => format!("{}{summary}\n", loaded.render(colour)),
     };
     let written = match log {
@@ -110,27 +119,28 @@ pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
     }
 }
 
-/// Puts a file with these bytes in the place of another one, unless that is a configuration: what was meant to be read, not
-/// written. Terminals, pipes and devices are written to as they are.
+/// Bytes of an existing file that are looked at before it is replaced.
+const LOOK: u64 = 1 << 20;
+
+/// Puts a file with these bytes in the place of another one (`sys/files.rs`), unless that is a configuration: what was meant to
+/// be read, not written.
 fn write(path: &Path, bytes: &[u8], of: &Loaded) -> Result<(), String> {
-    let refused = |why: &str| format!("{} is not written: {why}", path.display());
-    match path.to_str() {
-        Some("/dev/stdout") => return print(bytes),
-        Some("/dev/stderr") => {
-            let _ = std::io::stderr().write_all(bytes);
-            return Ok(());
+    let refused = |why: &str| Err(format!("{} is not written: {why}", path.display()));
+    let there = std::fs::symlink_metadata(path).ok().filter(|m| m.is_file() && m.len() > 0);
+    if let Some(meta) = there {
+        if is_source(of, (meta.dev(), meta.ino())) {
+            return refused("it is a part of this configuration");
         }
-        _ => {}
+        let mut old = Vec::new();
+        match std::fs::File::open(path).and_then(|f| f.take(LOOK).read_to_end(&mut old)) {
+            Err(e) => return refused(&format!("it is there and cannot be read: {e}")),
+            Ok(_) if is_configuration(&old) => {
+                return refused("a configuration is there; name another file, or remove it first");
+            }
+            Ok(_) => {}
+        }
     }
-    let done = match outfile::look(path).map_err(|why| refused(&why))? {
-        There::Stream => outfile::stream(path, bytes),
-        There::File(id, _) if is_source(of, id) => return Err(refused("it is a part of this configuration")),
-        There::File(_, old) if is_configuration(&old) => {
-            return Err(refused("a configuration is there; name another file, or remove it first"));
-        }
-        There::File(..) | There::Nothing => outfile::replace(path, bytes),
-    };
-    done.map_err(|e| format!("cannot write {}: {e}", path.display()))
+    files::replace(path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
 /// Whether a file is one of those that were read, under whatever name.
@@ -156,7 +166,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
         say(&format!("{path} is a compiled image: it holds no text to print"));
         return ExitCode::NoConfig;
     }
-    match print(text.as_bytes()) {
+    match print(visible(&text).as_bytes()) {
         // What cannot be run is printed all the same, and said to be so.
         Ok(()) => loaded.fatal().unwrap_or(ExitCode::Ok),
         Err(why) => failed(&why),
@@ -165,6 +175,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
 
 fn compile(path: &str, out: &str, force: bool, how: &Report) -> ExitCode {
     let wanted = if force { Wanted::ForcedReload } else { Wanted::Reload };
+    crate::sys::sched::small_pages();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Run);
     // Told at the start, and for every reload the same.
@@ -220,7 +231,10 @@ fn to_compare(path: &str, how: &Report, what: For) -> Loaded {
 
 fn print_plan(old: &Config, new: &Config, how: &Report) -> ExitCode {
     let plan = diff(old, new);
-    let text = if how.json { format!("{:#}\n", plan.json()) } else { plan.to_string() };
+    let text = match how.json {
+        true => visible_json(&format!("{:#}\n", plan.json())).into_owned(),
+        false => visible(&plan.to_string()).into_owned(),
+    };
     match print(text.as_bytes()) {
         Ok(()) => ExitCode::Ok,
         Err(why) => failed(&why),
@@ -235,6 +249,28 @@ fn messages(loaded: &Loaded, how: &Report) {
 fn failed(why: &str) -> ExitCode {
     say(why);
     ExitCode::Fatal
+}
+
+/// Whether a character moves a terminal's cursor, or types into it.
+fn commands_a_terminal(c: char) -> bool {
+    c.is_control() && c != '\n' && c != '\t'
+}
+
+/// Control characters other than line ends and tabs as `\xNN`: a name is shown, not obeyed.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| format!("\\x{:02x}", u32::from(c)))
+}
+
+/// The same in JSON, which writes them in a way of its own; those below U+0020 have been already.
+fn visible_json(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+fn escaped(text: &str, how: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.contains(commands_a_terminal) {
+        return text.into();
+    }
+    text.chars().map(|c| if commands_a_terminal(c) { how(c) } else { c.to_string() }).collect::<String>().into()
 }
 
 fn print(bytes: &[u8]) -> Result<(), String> {

@@ -5,12 +5,14 @@
 //! Results are the kernel's: zero or more is success, below zero is a negated errno. Deliberately absent: threads, an
 //! async runtime, and any decision about a protocol.
 
+pub mod acl;
 pub mod bufring;
 pub mod child;
 pub mod clock;
 pub mod connector;
 pub mod daemonize;
 pub mod fifo;
+pub mod files;
 pub mod host;
 pub mod ifaddrs;
 pub mod inotify;
@@ -18,9 +20,10 @@ pub mod logfd;
 pub mod memfd;
 pub mod netlink;
 pub mod op;
-pub mod outfile;
 pub mod pidfile;
 pub mod poll;
+pub mod privilege;
+pub mod processes;
 pub mod ring;
 pub mod rtsync;
 pub mod sched;
@@ -29,6 +32,7 @@ pub mod signal;
 pub mod socket;
 pub mod unixsock;
 pub mod users;
+pub mod walk;
 
 /// Negated errnos the daemon tells apart.
 pub mod errno {

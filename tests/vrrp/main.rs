@@ -2,6 +2,7 @@
 //! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
 
 mod bench;
+mod cost;
 mod handover;
 mod kernel_state;
 mod life;

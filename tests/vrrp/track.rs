@@ -266,6 +266,30 @@ fn a_script_that_ends_neither_in_time_nor_on_sigterm_is_a_failure_and_its_slot_r
 }
 
 #[test]
+fn a_script_that_lasts_as_long_as_its_interval_does_not_fill_the_log() {
+    let mut b = scripts(v2(), vec![VrrpScript { timeout: S * 10, ..script("chk") }]);
+    b.ends(0);
+    b.run(S);
+    let last = |b: &mut Bench, late: bool| {
+        let child = b.child();
+        b.run(if late { S } else { ms(500) });
+        b.event(Event::ChildExit { child, end: ChildEnd::Exited(0) });
+        b.run(if late { S } else { ms(500) });
+    };
+    for _ in 0..20 {
+        last(&mut b, true);
+    }
+    let told = |b: &Bench| (b.logged("is already running, expect idle"), b.logged("is idle again"));
+    assert_eq!(told(&b), (1, 1));
+    // After some that ended in time it is worth a line again.
+    for _ in 0..10 {
+        last(&mut b, false);
+    }
+    last(&mut b, true);
+    assert_eq!(told(&b), (2, 2));
+}
+
+#[test]
 fn a_timeout_of_one_interval_is_one_failure_an_interval() {
     let mut b = scripts(v2(), vec![VrrpScript { fall: 3, ..script("chk") }]);
     b.ends(0);
@@ -644,4 +668,28 @@ fn a_reload_brings_changes_and_takes_trackers_and_a_running_router_waits_for_no_
     assert_eq!((b.priority(), b.kills()), (80, vec![false]));
     reload(&mut b, of(&[], 0));
     assert_eq!((b.priority(), b.kills(), b.world.tracks().len()), (100, vec![false], 0));
+}
+
+#[test]
+fn checks_that_start_together_run_apart() {
+    let names: Vec<String> = (0..50).map(|i| format!("s{i}")).collect();
+    let mut b = scripts(v2(), names.iter().map(|n| script(n)).collect());
+    // Every run ends at once, well. When the second and third ones begin:
+    let mut runs: Vec<kalived::time::Instant> = Vec::new();
+    let begin = b.now.mono;
+    while b.now.mono < begin + S * 3 {
+        for e in std::mem::take(&mut b.asked) {
+            if let Effect::Spawn { child, .. } = e {
+                runs.push(b.now.mono);
+                b.event(Event::ChildExit { child, end: ChildEnd::Exited(0) });
+            }
+        }
+        b.run(Duration::from_millis(1));
+    }
+    let first = runs.iter().filter(|at| at.since(begin) < S / 100).count();
+    assert_eq!(first, 50, "the first results are there at once");
+    let later: Vec<u128> = runs.iter().map(|at| at.since(begin).as_millis()).filter(|ms| *ms > 10).collect();
+    assert!(later.len() >= 100, "each again within the interval, then once an interval: {}", later.len());
+    let most = (0..3000).map(|t| later.iter().filter(|ms| (t..t + 10).contains(*ms)).count()).max();
+    assert!(most <= Some(6), "{most:?} of 50 begin within 10 ms");
 }
