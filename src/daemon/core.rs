@@ -113,7 +113,7 @@ fn confine() {
 
 fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level, String)>) -> Result<Exec, Refused> {
     let ring = Ring::new().map_err(|e| (e.to_string(), ExitCode::NoUring))?;
-    notes.push((Level::Info, ring.describe()));
+    notes.push((Level::Detail, ring.describe()));
     let signals = signal::install().map_err(|e| (format!("no signals: {e}"), ExitCode::Fatal))?;
     let mut exec = Exec::new(ring, signals, Sink::new(words.target.clone(), words.detail)).map_err(|e| {
         let code = match e.kind() {

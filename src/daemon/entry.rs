@@ -26,7 +26,7 @@ pub fn entries(loaded: &Loaded) -> Vec<Note> {
     }
     shown.sort_unstable();
     let mut out: Vec<Note> = shown.iter().filter_map(|i| loaded.diags.get(*i)).map(one).collect();
-    let more = loaded.diags.len() - out.len() + loaded.dropped;
+    let more = loaded.diags.len() - out.len() + loaded.cut.messages;
     if more > 0 {
         out.push(Note { level: Level::Notice, text: format!("and {more} more messages about the configuration") });
     }

@@ -67,7 +67,10 @@ impl Compiler {
         let first = || {
             let lines = self.messages();
             let with = |word: &str| lines.iter().map(|n| &n.text).find(|l| l.contains(word)).cloned();
-            with(": fatal: ").or_else(|| with(": error: ")).unwrap_or_else(|| "the compiler said nothing".to_owned())
+            let worst = [": fatal: ", ": error: ", ": warning: "].into_iter().find_map(with);
+            worst
+                .or_else(|| lines.last().map(|n| n.text.clone()))
+                .unwrap_or_else(|| "the compiler reported nothing".to_owned())
         };
         match end {
             End::Exited(0) => {}

@@ -6,7 +6,7 @@
 use super::compiler::Use;
 use super::log::Log;
 use crate::cli::Report;
-use crate::daemon::log::Target;
+use crate::daemon::log::{FACILITY, Target, facility};
 use crate::daemon::scripthost::ThisHost;
 use crate::sys::child::{self, How, Program, Reports};
 use std::ffi::CString;
@@ -67,7 +67,9 @@ impl Roles {
         let path = CString::new(self.exe.as_os_str().as_encoded_bytes())?;
         let env = std::env::vars_os()
             .filter(|(n, _)| !SYSTEMD.iter().any(|s| n == s))
-            .filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok());
+            .filter(|(n, _)| n != FACILITY)
+            .filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok())
+            .chain(CString::new(format!("{FACILITY}={}", facility())));
         Ok(Program {
             paths: if new { vec![path] } else { vec![c"/proc/self/exe".to_owned(), path] },
             argv: words.iter().map(|w| CString::new(*w)).collect::<Result<_, _>>()?,

@@ -14,8 +14,10 @@ use super::systemd::{self, Notifier};
 use super::upgrade::STORED;
 use super::{Guard, Made, inherit, text, vips};
 use crate::cli::{self, Options, Parsed};
+use crate::config::files::STDIN;
 use crate::config::image;
 use crate::config::model::Config;
+use crate::config::verdict::Wanted;
 use crate::daemon::handover::Slots;
 use crate::daemon::log::Target;
 use crate::daemon::{core, entry, tools};
@@ -86,6 +88,12 @@ fn start(options: &Options) -> u8 {
     if let Some(log) = &options.test {
         return tools::test(&path, &options.report, log.as_deref()) as u8;
     }
+    if path == STDIN {
+        say(
+            "a configuration from standard input can be tested (-t) or printed (--dump-conf), not run: a reload reads it again",
+        );
+        return ExitCode::Fatal as u8;
+    }
     // Read again later, when the directory is another one.
     let file = std::path::absolute(&path).map_or(path.clone(), |p| p.to_string_lossy().into_owned());
     let mut loaded = tools::read(&path, &options.report);
@@ -93,14 +101,20 @@ fn start(options: &Options) -> u8 {
     let entries = entry::entries(&loaded);
     let fatal = loaded.fatal();
     let log_to = target(options);
+    let may = loaded.may_run(Wanted::Start);
     match (logfd::stderr_is_journal(), fatal) {
         // The log says it.
         (true, None) => {}
         (true, Some(_)) => entries.iter().for_each(|n| drop(writeln!(std::io::stderr(), "{}", entry::write(n)))),
         (false, None) if options.console => {}
-        (false, _) => drop(write!(std::io::stderr(), "{}", loaded.render(tools::colour(&options.report)))),
+        (false, _) => {
+            let _ = write!(std::io::stderr(), "{}", loaded.render(tools::colour(&options.report)));
+            if !loaded.diags.is_empty() {
+                let _ = writeln!(std::io::stderr(), "{}", loaded.summary(Wanted::Start));
+            }
+        }
     }
-    if let Some(code) = fatal {
+    if let Err(code) = may {
         return code as u8;
     }
     if let Err(why) = permitted() {

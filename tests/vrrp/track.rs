@@ -266,6 +266,30 @@ fn a_script_that_ends_neither_in_time_nor_on_sigterm_is_a_failure_and_its_slot_r
 }
 
 #[test]
+fn a_script_that_lasts_as_long_as_its_interval_does_not_fill_the_log() {
+    let mut b = scripts(v2(), vec![VrrpScript { timeout: S * 10, ..script("chk") }]);
+    b.ends(0);
+    b.run(S);
+    let last = |b: &mut Bench, late: bool| {
+        let child = b.child();
+        b.run(if late { S } else { ms(500) });
+        b.event(Event::ChildExit { child, end: ChildEnd::Exited(0) });
+        b.run(if late { S } else { ms(500) });
+    };
+    for _ in 0..20 {
+        last(&mut b, true);
+    }
+    let told = |b: &Bench| (b.logged("is already running, expect idle"), b.logged("is idle again"));
+    assert_eq!(told(&b), (1, 1));
+    // After some that ended in time it is worth a line again.
+    for _ in 0..10 {
+        last(&mut b, false);
+    }
+    last(&mut b, true);
+    assert_eq!(told(&b), (2, 2));
+}
+
+#[test]
 fn a_timeout_of_one_interval_is_one_failure_an_interval() {
     let mut b = scripts(v2(), vec![VrrpScript { fall: 3, ..script("chk") }]);
     b.ends(0);

@@ -20,7 +20,8 @@ const MAX_VIPS: usize = 255;
 pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config: &mut Config) {
     let src = cx.src;
     let mut names: BTreeMap<String, Span> = BTreeMap::new();
-    let mut vrids: BTreeMap<(String, Family, u8), Span> = BTreeMap::new();
+    // Adverts of one group, or those sent to peers, are told apart from others by where they go.
+    let mut vrids: BTreeMap<(String, Family, u8, Option<IpAddr>), Span> = BTreeMap::new();
     for draft in drafts {
         if let Some(first) = names.get(&draft.name) {
             let text = format!("a second vrrp_instance `{}`: this block is ignored", draft.name);
@@ -30,7 +31,9 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
         names.insert(draft.name.clone(), draft.head);
         let vrid_span = draft.vrid.map_or(draft.head, |v| v.1);
         let Some(instance) = one(cx, global, draft) else { continue };
-        let key = (instance.interface.clone(), instance.family, instance.vrid);
+        let unicast = instance.more.unicast_peer.as_ref().is_some_and(|p| !p.is_empty());
+        let group = (!unicast).then_some(instance.mcast_group);
+        let key = (instance.interface.clone(), instance.family, instance.vrid, group);
         if let Some(first) = vrids.insert(key, vrid_span) {
             let text = format!(
                 "virtual_router_id {} is used twice on {} for {}",
@@ -102,6 +105,10 @@ fn more(cx: &mut Cx<'_>, head: Span, out: &mut InstanceConfig) {
     if more.owner_ignore_adverts == Some(true) && out.priority != 255 {
         cx.error(head, "`owner_ignore_adverts` is for priority 255: it is ignored");
         more.owner_ignore_adverts = None;
+    }
+    if more.unicast_src_ip.is_some() && more.unicast_peer.is_none() {
+        cx.note(head, "`unicast_src_ip` without `unicast_peer`: adverts go to the multicast group")
+            .help("add `unicast_peer { <address> ... }`, or write `mcast_src_ip`");
     }
     if more.unicast_ttl.is_some() && more.unicast_peer.is_none() {
         cx.error(head, "`unicast_ttl` without `unicast_peer`: it is ignored");
@@ -207,6 +214,7 @@ fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, str
             }
             Auth::Pass(bytes)
         }
+        (_, None) | (None, _) if given.told => Auth::None,
         (Some((true, at)), None) => {
             cx.error(at, format!("`auth_pass` is missing: adverts of `{name}` are not authenticated"))
                 .help("add `auth_pass <at most 8 bytes>`");
@@ -268,6 +276,8 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
         match (strict, out.version) {
             (true, _) => cx.fatal(draft.head, format!("{text}, which strict mode needs")),
             (_, Version::V3) => cx.fatal(draft.head, format!("{text}, which version 3 needs")),
+            // No address, because the address was wrong: that is the message.
+            _ if draft.vips_told => return,
             _ => cx.warn(draft.head, text),
         }
         .help(help);

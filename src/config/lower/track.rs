@@ -152,10 +152,7 @@ fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
     cx.extra(stmt, 1);
     for line in stmt.block.iter().flat_map(|b| &b.stmts) {
         let Some(first) = word(line, 0) else { continue };
-        let Ok(addr) = cx.text(first).parse::<IpAddr>() else {
-            cx.error(first.span, format!("`{}` is not an IP address; the line is ignored", cx.text(first)));
-            continue;
-        };
+        let Some(addr) = cx.host_address("unicast_peer", first, "the line is ignored") else { continue };
         let mut peer = Peer { addr, min_ttl: None, max_ttl: None };
         let mut next = 1;
         while let Some(w) = word(line, next) {
