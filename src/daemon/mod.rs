@@ -7,6 +7,7 @@
 pub mod adverts;
 pub mod core;
 pub mod exec;
+mod frames;
 mod guardline;
 pub mod handover;
 pub mod helperline;
@@ -14,6 +15,7 @@ pub mod lead;
 pub mod log;
 pub mod rtnl;
 mod scripthost;
+mod slice;
 pub mod streams;
 pub mod token;
 pub(crate) mod tools;
@@ -41,6 +43,10 @@ pub trait Machine {
     fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool;
     /// When and why to wake next.
     fn next_deadline(&self) -> Option<(Instant, Due)>;
+    /// When the next takeover is due.
+    fn next_takeover(&self) -> Option<Instant> {
+        None
+    }
     /// What the next process must know, if that has changed since it was last asked for.
     fn snapshot(&mut self, _now: Now) -> Option<Snapshot> {
         None
@@ -64,6 +70,9 @@ impl Machine for World {
     }
     fn next_deadline(&self) -> Option<(Instant, Due)> {
         World::next_deadline(self)
+    }
+    fn next_takeover(&self) -> Option<Instant> {
+        World::next_takeover(self)
     }
     fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
         World::snapshot(self, now)
@@ -109,6 +118,7 @@ pub fn run(exec: &mut Exec, machine: &mut dyn Machine) -> ExitCode {
             }
         });
         more = !exiting && machine.fire(now, FIRE, &mut fx);
+        exec.expect_takeover(machine.next_takeover());
         exec.apply(now, &mut fx);
         exec.keep(now, machine);
         if let Some(code) = exec.finished_at(now.mono) {

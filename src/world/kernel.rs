@@ -83,6 +83,7 @@ impl World {
             Outcome::Held { vr, id } => with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx)),
             Outcome::Refused { vr, id, errno } => {
                 let dev = self.dev(id.0);
+                self.announcer.refused(id.0, id.1);
                 if let Some(vi) = self.instances.get(vr) {
                     fx.note(text::address_refused(&vi.cfg().name, id.1, id.2, &dev, errno));
                 }

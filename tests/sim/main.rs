@@ -179,6 +179,8 @@ fn canaries() {
         (Sabotage::LowerPriorities, Id::I1),
         (Sabotage::RaisePriorities, Id::I2),
         (Sabotage::KeepAddresses, Id::I3),
+        (Sabotage::LoseFrames, Id::I11),
+        (Sabotage::RepeatFrames, Id::I11),
         (Sabotage::KeepArmed, Id::I5),
         (Sabotage::LateWakes, Id::I8),
         (Sabotage::EagerTimers, Id::I8),

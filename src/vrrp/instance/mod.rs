@@ -169,12 +169,15 @@ pub struct Instance {
     // `cfg.vips` as an advert carries them: those that fit the MTU.
     listed: Vec<IpAddr>,
     answer_open: Instant,
+    // Not before: the next announcement for the sake of somebody else's advert.
+    announce_open: Instant,
     // Sends that failed in a row.
     failing: u64,
     // A farewell is armed: the process before had armed adverts when we had to leave.
     parting: bool,
     preempt_delay_over: bool,
-    second_burst: u32,
+    // Addresses that a takeover has asked for so far.
+    asked: usize,
     silence: Silence,
     limits: Limits,
     stats: Stats,
@@ -204,10 +207,11 @@ impl Instance {
             phase: None,
             listed: cfg.vips.iter().map(|v| v.addr).collect(),
             answer_open: Instant::default(),
+            announce_open: Instant::default(),
             failing: 0,
             parting: false,
             preempt_delay_over: false,
-            second_burst: 0,
+            asked: 0,
             silence: Silence::default(),
             limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
             stats: Stats::default(),
