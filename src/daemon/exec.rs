@@ -80,6 +80,8 @@ pub struct Exec {
     header_v4: Rc<Header>,
     header_v6: Rc<Header>,
     frames: Frames,
+    /// Answers to this turn's frames.
+    sent: Vec<Event<'static>>,
     signals: Fd,
     socks: BTreeMap<SockKey, Sock>,
     pub(super) adverts: Adverts,
@@ -122,6 +124,7 @@ impl Exec {
             header_v4: Header::new(socket::NAME, socket::CONTROL),
             header_v6: Header::new(socket::NAME, socket::CONTROL),
             frames,
+            sent: Vec::new(),
             signals,
             socks: BTreeMap::new(),
             adverts: Adverts::default(),
@@ -251,13 +254,27 @@ impl Exec {
             {
                 self.log.note(Now { mono: now, ..clock::now() }, note);
             }
-            self.inbox.push_back(answer);
+            self.sent.push(answer);
+        }
+    }
+
+    /// What became of the frames of this turn: known already, so nobody waits for a turn to hear of it.
+    pub fn frames_sent(&mut self, tell: &mut dyn FnMut(Now, Event<'_>)) {
+        if !self.sent.is_empty() {
+            // Behind the sends: how long they took paces the next ones.
+            let now = clock::now();
+            self.sent.drain(..).for_each(|e| tell(now, e));
         }
     }
 
     /// When the next takeover is due: nothing long is begun shortly before.
     pub fn expect_takeover(&mut self, at: Option<Instant>) {
         self.takeover = at;
+    }
+
+    /// When the next takeover is due.
+    pub(super) fn next_takeover(&self) -> Option<Instant> {
+        self.takeover
     }
 
     fn open(&mut self, sock: SockKey, spec: SockSpec) -> io::Result<()> {

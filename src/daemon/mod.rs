@@ -120,6 +120,12 @@ pub fn run(exec: &mut Exec, machine: &mut dyn Machine) -> ExitCode {
         more = !exiting && machine.fire(now, FIRE, &mut fx);
         exec.expect_takeover(machine.next_takeover());
         exec.apply(now, &mut fx);
+        exec.frames_sent(&mut |now, event| {
+            if !exiting {
+                machine.handle(now, event, &mut fx);
+            }
+        });
+        more |= !fx.is_empty();
         exec.keep(now, machine);
         if let Some(code) = exec.finished_at(now.mono) {
             exec.flush();
