@@ -134,7 +134,7 @@ fn behind_a_full_slice_the_loop_sleeps() {
             slices += 1;
             assert!(next > b.now.mono, "nothing is due right behind it");
         }
-        b.run(next.since(b.now.mono));
+        b.turn_to(next);
     }
     assert!(slices >= 25, "{slices}");
 }
@@ -232,34 +232,36 @@ fn when_many_take_over_every_advert_leaves_before_the_first_address() {
     let routers = |n: u8| -> Vec<InstanceConfig> {
         let one = |i: u8| {
             let mut c = InstanceConfig { vrid: i, name: format!("VI_{i}"), ..v3() };
-            c.vips = (1..=40).map(|v| vip(&format!("198.18.{v}.{i}"))).collect();
+            c.vips = (1..=8).map(|v| vip(&format!("198.18.{v}.{i}"))).collect();
             c
         };
         (1..=n).map(one).collect()
     };
-    let mut b = Bench::cold(routers(100));
+    let mut b = Bench::cold(routers(30));
     b.start();
     b.run(S * 4);
     assert!(b.world.views().iter().all(|v| v.state == State::Master));
     let first_add = b.out.iter().position(|o| matches!(o, Out::Add(_))).unwrap();
     let before = b.out[..first_add].iter().filter(|o| matches!(o, Out::Advert(_))).count();
-    assert_eq!(before, 100, "adverts before the first address");
+    assert_eq!(before, 30, "adverts before the first address");
     // The first address of each before the second of any.
     let adds: Vec<u8> = b
         .out
         .iter()
         .filter_map(|o| if let Out::Add(IpAddr::V4(a)) = o { Some(a.octets()[3]) } else { None })
         .collect();
-    assert_eq!(adds.len(), 4000);
-    let mut seen: Vec<u8> = adds[..164].to_vec();
-    seen.sort_unstable();
-    seen.dedup();
-    assert_eq!(seen.len(), 100, "a window of 64 may be under way when the others come: {:?}", &adds[..164]);
+    assert_eq!(adds.len(), 240);
+    for round in adds.chunks(30) {
+        let mut whose = round.to_vec();
+        whose.sort_unstable();
+        whose.dedup();
+        assert_eq!(whose.len(), 30, "one of each router: {round:?}");
+    }
     // Farewells leave together as well.
     b.out.clear();
     b.term();
     let stops = b.out.iter().take_while(|o| matches!(o, Out::Stop(Some(_)))).count();
-    assert_eq!(stops, 100, "farewells before anything else");
+    assert_eq!(stops, 30, "farewells before anything else");
 }
 
 #[test]
@@ -271,7 +273,7 @@ fn many_addresses_are_asked_for_some_at_a_time() {
         let next = b.world.next_deadline().unwrap().0;
         b.run(next.since(b.now.mono));
     }
-    for _ in 0..200 {
+    for _ in 0..5_000 {
         for req in std::mem::take(&mut b.unanswered) {
             asked.push(b.now.mono);
             b.event(Event::Reply { req, result: Ok(()) });

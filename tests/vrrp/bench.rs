@@ -245,7 +245,8 @@ impl Bench {
             let mut fx = Effects::default();
             let more = self.world.fire(self.now, 64, &mut fx);
             self.apply(fx);
-            if !more {
+            // What was answered meanwhile may be due as well.
+            if !more && self.world.next_deadline().is_none_or(|(at, _)| at > self.now.mono) {
                 return;
             }
         }
@@ -267,7 +268,7 @@ impl Bench {
         }
         self.turn_to(end);
     }
-    fn turn_to(&mut self, at: Instant) {
+    pub fn turn_to(&mut self, at: Instant) {
         self.now.wall.0 += at.0.saturating_sub(self.now.mono.0);
         self.now.mono = at;
     }
