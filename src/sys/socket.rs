@@ -297,10 +297,8 @@ pub const FRAMES: usize = 32;
 pub fn send_frames(fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>) {
     let frames = &frames[..frames.len().min(FRAMES)];
     let mut to: Vec<SockAddr> = frames.iter().map_while(|f| SockAddr::frame(ifindex, f)).collect();
-    let mut io: Vec<libc::iovec> = frames
-        .iter()
-        .map(|f| libc::iovec { iov_base: f.as_ptr().cast_mut().cast(), iov_len: f.len() })
-        .collect();
+    let mut io: Vec<libc::iovec> =
+        frames.iter().map(|f| libc::iovec { iov_base: f.as_ptr().cast_mut().cast(), iov_len: f.len() }).collect();
     let mut heads: Vec<libc::mmsghdr> = to
         .iter_mut()
         .zip(&mut io)

@@ -152,7 +152,8 @@ impl Announcer {
     pub fn pump(&mut self, now: Instant, links: &Links, timers: &mut Timers, fx: &mut Effects) {
         self.lanes.retain(|ifindex, lane| links.get(*ifindex).is_some() && !lane.is_over());
         let mut room = SLICE;
-        let turns: Vec<u32> = self.lanes.range(self.turn..).chain(self.lanes.range(..self.turn)).map(|l| *l.0).collect();
+        let turns: Vec<u32> =
+            self.lanes.range(self.turn..).chain(self.lanes.range(..self.turn)).map(|l| *l.0).collect();
         for ifindex in turns {
             let (Some(lane), Some(link)) = (self.lanes.get_mut(&ifindex), links.get(ifindex)) else { continue };
             if lane.next(!self.asking.is_empty()).is_none_or(|at| at > now) {
@@ -223,7 +224,11 @@ impl Announcer {
     /// Entries of all kinds, to see that nothing grows.
     pub fn len(&self) -> usize {
         let all = |lane: &Lane| {
-            lane.left.len() + lane.first.len() + lane.again.len() + lane.expected.len() + usize::from(lane.sending.is_some())
+            lane.left.len()
+                + lane.first.len()
+                + lane.again.len()
+                + lane.expected.len()
+                + usize::from(lane.sending.is_some())
         };
         self.lanes.values().map(all).sum::<usize>() + self.asking.len()
     }

@@ -372,7 +372,13 @@ fn signals_are_events_and_exit_ends_the_loop_with_its_code() {
     let mut lab = Lab::new();
     let mut script = Script { heard: Vec::new() };
     assert_eq!(run(&mut lab.exec, &mut script), ExitCode::NoConfig);
-    for signal in ["FramesSent { ifindex: 1, batch: 7, sent: 1, errno: None }", "Start", "Signal(Hup)", "Signal(Usr1)", "Signal(Usr2)"] {
+    for signal in [
+        "FramesSent { ifindex: 1, batch: 7, sent: 1, errno: None }",
+        "Start",
+        "Signal(Hup)",
+        "Signal(Usr1)",
+        "Signal(Usr2)",
+    ] {
         assert!(script.heard.iter().any(|h| h == signal), "{signal} in {:?}", script.heard);
     }
 }

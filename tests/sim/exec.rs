@@ -18,6 +18,9 @@ use kalived::event::Errno;
 use kalived::id::SockKey;
 use kalived::time::Instant;
 
+/// Longest time until it is known what became of a slice of frames, nanoseconds.
+const LATE: u64 = 50_000_000;
+
 impl Sim {
     /// Applies the effects of one turn, in order.
     pub fn apply(&mut self, node: usize, effects: Vec<Effect>) {
@@ -255,11 +258,11 @@ impl Sim {
         let (mut sent, mut wait) = (0, Duration::ZERO);
         while errno.is_none() && sent < frames.len() {
             if self.nodes[node].send_errors {
-                let unit = self.unit();
+                let longest = self.unit().min(LATE);
                 let rng = self.fault_rng(Class::SendError, node);
                 if rng.permille(300) {
                     errno = rng.permille(500).then_some(Errno::ENOBUFS);
-                    wait = Duration::from_nanos(rng.below(unit));
+                    wait = Duration::from_nanos(rng.below(longest));
                     break;
                 }
             }

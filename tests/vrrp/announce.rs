@@ -129,13 +129,12 @@ fn behind_a_full_slice_the_loop_sleeps() {
         let before = b.frames();
         b.fire();
         assert!(b.frames() - before <= 16);
-        let next = b.world.next_deadline().unwrap().0;
-        if b.frames() - before == 16 {
-            slices += 1;
-            assert!(next > b.now.mono, "nothing is due right behind it");
-        }
+        slices += usize::from(b.frames() - before == 16);
+        let Some((next, _)) = b.world.next_deadline() else { break };
+        assert!(next > b.now.mono, "nothing is due right behind it");
         b.turn_to(next);
     }
+    assert_eq!(b.frames(), 500);
     assert!(slices >= 25, "{slices}");
 }
 
@@ -145,9 +144,8 @@ fn a_frame_that_could_not_be_sent_is_tried_again_until_it_has_left() {
     b.room = 5;
     // ENOBUFS, ENETDOWN, EPERM: whatever it is.
     b.frame_errors.extend([105, 100, 1, 105, 105].map(Errno));
-    b.run(S * 4);
-    let early = b.frames();
-    assert!(early <= 25, "with pauses: {early}");
+    b.run(ms(3_850));
+    assert_eq!(b.frames(), 25, "pauses of 10, 20, 40, 80 ms, and one that is not over");
     b.run(S * 10);
     // Two bursts of five.
     let all = counts(&announced(&b));
@@ -163,7 +161,7 @@ fn the_pause_before_another_try_grows_to_a_second() {
     b.run(S * 4);
     assert_eq!(b.frames(), 0);
     b.run(S * 20);
-    assert!((5..=22).contains(&b.frame_errors.len()), "{} tries left", b.frame_errors.len());
+    assert!((2..=8).contains(&b.frame_errors.len()), "{} tries left", b.frame_errors.len());
 }
 
 #[test]
@@ -222,7 +220,8 @@ fn adverts_of_a_lower_priority_are_answered_at_once_and_cause_few_announcements(
         assert!(b.frames() >= 5 * 150 && b.frames() <= bursts * 6 * 150, "{} frames", b.frames());
         // The last word is ours: hosts may have heard the other one until a moment ago.
         b.out.clear();
-        b.run(interval.max(S));
+        b.rx(&c, PEER, 50, interval);
+        b.run(interval.max(S) + ms(10));
         assert!(counts(&announced(&b)).len() == 150, "{}", b.frames());
     }
 }
@@ -237,6 +236,17 @@ fn when_many_take_over_every_advert_leaves_before_the_first_address() {
         };
         (1..=n).map(one).collect()
     };
+    // The first address of each before the second of any.
+    let mut b = Bench::cold(routers(30));
+    b.start();
+    b.answer = false;
+    b.run(S * 4);
+    assert_eq!(b.wanted.len(), 64, "a window of requests");
+    for round in b.wanted.chunks_exact(30) {
+        let whose: std::collections::BTreeSet<String> =
+            round.iter().map(|a| a.to_string().rsplit('.').next().unwrap().to_owned()).collect();
+        assert_eq!(whose.len(), 30, "one of each router: {round:?}");
+    }
     let mut b = Bench::cold(routers(30));
     b.start();
     b.run(S * 4);
@@ -244,19 +254,6 @@ fn when_many_take_over_every_advert_leaves_before_the_first_address() {
     let first_add = b.out.iter().position(|o| matches!(o, Out::Add(_))).unwrap();
     let before = b.out[..first_add].iter().filter(|o| matches!(o, Out::Advert(_))).count();
     assert_eq!(before, 30, "adverts before the first address");
-    // The first address of each before the second of any.
-    let adds: Vec<u8> = b
-        .out
-        .iter()
-        .filter_map(|o| if let Out::Add(IpAddr::V4(a)) = o { Some(a.octets()[3]) } else { None })
-        .collect();
-    assert_eq!(adds.len(), 240);
-    for round in adds.chunks(30) {
-        let mut whose = round.to_vec();
-        whose.sort_unstable();
-        whose.dedup();
-        assert_eq!(whose.len(), 30, "one of each router: {round:?}");
-    }
     // Farewells leave together as well.
     b.out.clear();
     b.term();

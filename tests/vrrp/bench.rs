@@ -93,6 +93,8 @@ pub struct Bench {
     /// Whether the fake kernel answers netlink requests at once.
     pub answer: bool,
     pub unanswered: Vec<kalived::event::ReqId>,
+    /// Every address that was asked for, in order.
+    pub wanted: Vec<IpAddr>,
     /// Whether slices of frames are answered at once; else they wait here: interface, slice, how many left.
     pub answer_frames: bool,
     pub slices: Vec<(u32, u64, usize)>,
@@ -128,6 +130,7 @@ impl Bench {
             armed: BTreeMap::new(),
             answer: true,
             unanswered: Vec::new(),
+            wanted: Vec::new(),
             answer_frames: true,
             slices: Vec::new(),
             room: usize::MAX,
@@ -196,6 +199,9 @@ impl Bench {
                     }
                 }
                 Effect::Netlink { req, op } => {
+                    if let NetOp::AddrAdd(s) = &op {
+                        self.wanted.push(s.addr);
+                    }
                     if !self.answer {
                         self.unanswered.push(req);
                         continue;

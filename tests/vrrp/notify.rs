@@ -386,8 +386,8 @@ fn a_lower_advert_has_its_own_hook_and_no_other() {
         d.run(ms(5));
     }
     d.run(secs(2));
-    // Answered every 10 ms for half a second; while one runs, one waits for all.
-    assert!((5..=7).contains(&d.begun.len()), "{}", d.begun.len());
+    // Answered every 10 ms for half a second; whoever is on the wire starts a program at most once in a second by it.
+    assert_eq!(d.begun.len(), 1);
     assert!(d.begun.iter().all(|s| s.argv == ["/low"] && var(s, "KALIVED_EVENT") == "MASTER_RX_LOWER_PRI"));
     assert_eq!(var(&d.begun[0], "KALIVED_STATE"), "MASTER");
 }

@@ -329,8 +329,7 @@ impl Instance {
     // `count` of its addresses, from that one on.
     fn want_some(&mut self, from: usize, count: usize, cx: &mut Cx<'_>) {
         let owner = self.owner();
-        let specs: Vec<AddrSpec> =
-            self.vips().skip(from).take(count).filter_map(|v| self.spec(v, cx.links)).collect();
+        let specs: Vec<AddrSpec> = self.vips().skip(from).take(count).filter_map(|v| self.spec(v, cx.links)).collect();
         for spec in specs {
             let (ifindex, addr) = (spec.ifindex, spec.addr);
             // Asked for again after an interface came back: what is held already was announced already.

@@ -64,9 +64,8 @@ impl Checker for Announce {
                     self.worst.add(g.now.since(since), RETRY);
                 }
                 let second = *count == 2;
-                let silent = (0..vr.vips.len()).find(|v| {
-                    vr.vips[*v].0 == 0 && g.nodes[node].vips[group][*v] && g.lists(node, group, *v)
-                });
+                let silent = (0..vr.vips.len())
+                    .find(|v| vr.vips[*v].0 == 0 && g.nodes[node].vips[group][*v] && g.lists(node, group, *v));
                 if let Some(silent) = silent.filter(|_| second && vr.took_over && !vr.touched) {
                     let vips = &g.opts.groups[group].vips;
                     return Err(format!(
