@@ -56,7 +56,10 @@ pub enum NetOp {
     AddrDel(AddrSpec),
 }
 
-/// A program to run: in a process group of its own, with only fds 0, 1 and 2 (on /dev/null), default signals, no privilege but
+/// In place of a group: none.
+pub const NO_GROUP: u32 = u32::MAX;
+
+/// A program to run: in a session of its own, with only fds 0, 1 and 2 (on /dev/null), default signals, no privilege but
 /// what its user has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpawnSpec {
@@ -208,7 +211,7 @@ pub enum Effect {
         path: String,
         /// Owner.
         uid: u32,
-        /// Group.
+        /// Group, which may read it; [`NO_GROUP`]: only the owner reads.
         gid: u32,
     },
     /// Write one line, at most 4,096 bytes (PIPE_BUF), at once or not at all; answered by `FifoWritten`. One at a time.

@@ -4,6 +4,7 @@
 //! its arm, without `_`, as in the simulator.
 
 use super::adverts::{Adverts, Way};
+use super::busy::{self, Busy, Change};
 use super::frames::Frames;
 use super::guardline::Line;
 use super::handover::Slots;
@@ -24,6 +25,7 @@ use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::op::{Done, Fd, Header, Link, OpKey};
 use crate::sys::ring::{How, Ring};
+use crate::sys::sched;
 use crate::sys::signal;
 use crate::sys::socket::{self, Pair};
 use crate::time::{Duration, Instant, Now, earliest};
@@ -32,8 +34,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-/// Buffers for datagrams. A flood of 10,000 a second fills 256 in 25 ms, and then they wait in the socket.
-const BUFFERS: u16 = 256;
+/// Buffers for datagrams. A flood of 10,000 a second fills 128 in 13 ms, and then they wait in the socket.
+const BUFFERS: u16 = 128;
 /// Bytes each: header, sender and ancillary data (140), and an advert with 255 IPv6 addresses (4,088) or, for IPv4,
 /// one with the longest IP header (60 + 1,036).
 const BUFFER: u32 = 4608;
@@ -94,6 +96,9 @@ pub struct Exec {
     pub(super) exit: Option<(ExitCode, Instant)>,
     counters: Counters,
     lead: Lead,
+    busy: Busy,
+    /// Real-time priority of this process, if it has one.
+    pub(super) rt_priority: Option<u8>,
     /// Adverts to leave with the next submission.
     urgent: Vec<(VrKey, Bytes, Way)>,
     /// When the last requests went to the kernel.
@@ -135,6 +140,8 @@ impl Exec {
             exit: None,
             counters: Counters::default(),
             lead: Lead::default(),
+            busy: Busy::default(),
+            rt_priority: None,
             urgent: Vec::new(),
             asked: None,
             several_cpus,
@@ -228,6 +235,19 @@ impl Exec {
         }
     }
 
+    /// Whether there is more to do than a real-time process may: see `busy.rs`.
+    pub(super) fn look_at_load(&mut self, now: Now) {
+        let Some(priority) = self.rt_priority.filter(|_| self.busy.is_due(now.mono)) else { return };
+        let Some(change) = self.busy.look(now.mono, clock::cpu()) else { return };
+        let (rt, note) = match change {
+            Change::Leave { first } => (None, busy::text::left(priority, first)),
+            Change::Return => (Some(priority), busy::text::returned(priority)),
+        };
+        if sched::change_class(rt).is_ok() {
+            self.log.note(now, note);
+        }
+    }
+
     /// Pushes the adverts that are to leave now: they take over or contradict somebody, so the rest of the turn waits for them.
     /// The machines limit their number. Whether there were any.
     fn send_urgent(&mut self) -> bool {
@@ -314,9 +334,13 @@ impl Exec {
         let from = clock::mono();
         match self.lead.plan(from, until, sharp, answer) {
             Plan::Now => self.ring.submit(),
-            Plan::Sleep(until) => self.ring.submit_and_wait(until),
+            Plan::Sleep(until) => {
+                let waited = self.ring.submit_and_wait(until);
+                self.lead.woke(clock::mono());
+                waited
+            }
             Plan::Spin(end) => {
-                self.ring.submit()?;
+                self.ring.submit_pushed()?;
                 let mut now = clock::mono();
                 while now < end && self.ring.queued() == 0 {
                     match answer {
@@ -357,11 +381,7 @@ impl Exec {
         match tag {
             Token::Rx(sock) => self.datagram(now, sock, result, buffer, more, tell),
             Token::Timer(chain) => self.adverts.on_timer(chain),
-            Token::Advert(chain, i) => {
-                if let Some(e) = self.adverts.on_send(&mut self.ring, chain, i, result) {
-                    tell(e);
-                }
-            }
+            Token::Advert(chain, i) => self.adverts.on_send(&mut self.ring, chain, i, result, tell),
             Token::Farewell(stop) => {
                 if let Some(e) = self.adverts.on_farewell(&mut self.ring, stop, result) {
                     tell(e);

@@ -23,6 +23,13 @@ pub fn span(d: Duration) -> String {
     }
 }
 
+/// Adverts are handled late, again and again.
+pub fn too_slow() -> Note {
+    let text = "this machine does not keep up with its virtual routers: their adverts are sent in larger groups; fewer virtual routers, \
+                longer intervals or a faster processor help";
+    note(Level::Warning, text.to_owned())
+}
+
 /// An errno for a log line.
 pub fn errno(e: Errno) -> String {
     // The names a reader of this program's logs meets; any other number can be looked up with `errno(1)`.

@@ -183,12 +183,16 @@ pub struct World {
     standby: Option<resume::Standby>,
     frozen_at: Option<Instant>,
     written: resume::Written,
+    // The notifier was given something since its timer was set last.
+    notified: bool,
 }
 
-// A machine with everything it may touch; the borrow checker needs the fields apart.
+// A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot is
+// seen here, of this one machine: what looks at all of them costs every advert the more, the more there are.
 macro_rules! with {
     ($world:ident, $vr:expr, $now:expr, $fx:expr, |$vi:ident, $cx:ident| $body:expr) => {
         if let Some($vi) = $world.instances.get_mut($vr) {
+            let before = $vi.mark();
             let $cx = &mut Cx {
                 now: $now,
                 timers: &mut $world.timers,
@@ -201,7 +205,8 @@ macro_rules! with {
                 changes: &mut $world.changes,
                 tracks: &$world.tracks,
             };
-            $body
+            $body;
+            $world.written.marks_changed |= $vi.mark() != before;
         }
     };
 }
@@ -253,6 +258,7 @@ impl World {
             standby: None,
             frozen_at: None,
             written: resume::Written::default(),
+            notified: true,
         };
         for mut cfg in instances {
             cfg.forget_places();
@@ -290,6 +296,8 @@ impl World {
             Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
             Event::AdvertSent { vr, epoch, due, result } => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, cx));
+                // Nothing follows for others from an advert that left; twenty come in one turn, which `fire` settles at its end.
+                return;
             }
             Event::SendFailed { vr, errno } => with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx)),
             Event::FramesSent { ifindex, batch, sent, errno } => {
@@ -444,6 +452,12 @@ impl World {
         all.push(self.announcer.len());
         all.extend(self.addrs.sizes());
         all
+    }
+
+    /// How many virtual routers were looked at by passes over all of them, so far. Nothing on the path of an advert or a timer adds to
+    /// it.
+    pub fn looked_at(&self) -> u64 {
+        self.instances.looked_at()
     }
 
     /// Every virtual router, by slot: in file order as long as no reload changed it.

@@ -208,6 +208,7 @@ impl World {
         r.added += 1;
         fx.note(text::added(&cfg.name));
         let vr = self.instances.insert_with(|key| Instance::new(cfg.clone(), key));
+        self.written.marks_changed = true;
         r.enter(&cfg, vr);
         self.enter(now, &cfg, vr, fx);
         self.prepare(now, vr, fx);
@@ -223,6 +224,7 @@ impl World {
         self.leave_sock(vr, fx);
         self.instance_removed(now, vr, was, fx);
         self.instances.remove(vr);
+        self.written.marks_changed = true;
         CHANGE + addresses
     }
 

@@ -169,9 +169,9 @@ fn trap_31_nopreempt_a_restarted_node_behind_a_deaf_port_does_not_take_over() {
     // four intervals, which is longer than a's Master_Down_Interval.
     wire.await_adverts(&b, 1);
     lab.port(&a, "up");
-    lab.lan().run("bridge link set dev p20 state 1");
+    lab.lan().run("ip link set dev p20 type bridge_slave state 1");
     wire.await_adverts(&b, 3);
-    lab.lan().run("bridge link set dev p20 state 3");
+    lab.lan().run("ip link set dev p20 type bridge_slave state 3");
     wire.await_adverts(&b, 6);
     assert_eq!(restarted.times(State::Master), 0, "log:\n{}", restarted.log());
     assert_eq!(master.states().last(), Some(&State::Master));

@@ -3,6 +3,7 @@
 
 mod announce;
 mod bench;
+mod cost;
 mod handover;
 mod kernel_state;
 mod life;

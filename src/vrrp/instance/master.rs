@@ -61,6 +61,9 @@ impl Instance {
         // advert before this one. What arrived is handled in this very turn, before any timer; if we are still Master then,
         // hosts must learn it again.
         let late = cx.now.mono.since(due);
+        if cx.grid.handled(cx.now.mono, self.cfg.advert_int, late) {
+            cx.fx.note(text::too_slow());
+        }
         if late >= self.cfg.advert_int * (self.cfg.down_timer_adverts - 1).max(1)
             && cx.timers.get(Due::Reannounce(self.key)).is_none()
         {
@@ -206,7 +209,7 @@ impl Instance {
         let phase = cx.grid.join(self.cfg.advert_int);
         self.phase = Some(phase);
         // Its time passed while we waited: it leaves now, or the first silence would be longer than an interval.
-        let missed = phase.after(self.since.mono);
+        let missed = cx.grid.after(phase, self.since.mono);
         if missed <= cx.now.mono {
             self.arm_at(missed, cx);
         }
@@ -376,7 +379,7 @@ impl Instance {
         let depth = timing::depth(self.cfg.advert_int);
         while self.armed.len() < depth {
             // From the last armed one: no drift. After a standstill from now: one advert, not a burst.
-            let at = phase.after(self.armed.back().copied().unwrap_or(cx.now.mono).max(cx.now.mono));
+            let at = cx.grid.after(phase, self.armed.back().copied().unwrap_or(cx.now.mono).max(cx.now.mono));
             // Reached only where another process has armed as many: what is armed does not grow from hand-over to hand-over.
             if at > cx.now.mono + self.cfg.advert_int * (depth as u32 + 1) {
                 break;

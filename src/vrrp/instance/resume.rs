@@ -259,7 +259,7 @@ impl Instance {
             self.part_after(last, cx);
             return;
         }
-        let next = self.phase.map_or(last + old, |phase| phase.after(last));
+        let next = self.phase.map_or(last + old, |phase| cx.grid.after(phase, last));
         if next.min(last + old) <= now {
             self.send_now(cx);
         } else if next > last + old {
