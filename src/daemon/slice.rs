@@ -68,7 +68,7 @@ mod tests {
         let sizes = (0..n).map(|_| {
             let size = slice.size(now);
             slice.begin(now, size);
-            now = now + cost * size as u32;
+            now += cost * size as u32;
             slice.end(now);
             size
         });

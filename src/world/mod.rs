@@ -332,7 +332,11 @@ impl World {
                     self.link_gone(now, ifindex, &name, fx);
                 }
             }
-            Event::AddrNew(a) => self.on_addr(now, a, fx),
+            Event::AddrNew(a) => {
+                if !self.on_addr(now, a, fx) {
+                    return;
+                }
+            }
             Event::AddrDel { ifindex, addr, prefix } => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
             Event::NetlinkLost => self.on_netlink_lost(fx),
             Event::DumpBegin => self.links.begin(),

@@ -24,8 +24,10 @@ fn many(n: usize) -> InstanceConfig {
 /// Addresses in the order in which they were announced.
 fn announced(b: &Bench) -> Vec<IpAddr> {
     let of = |o: &Out| match o {
-        Out::Frame(f) if f[12..14] == [8, 6] => Some(IpAddr::from(<[u8; 4]>::try_from(&f[28..32]).unwrap())),
-        Out::Frame(f) => Some(IpAddr::from(<[u8; 16]>::try_from(&f[62..78]).unwrap())),
+        Out::Frame(f) if f[12..14] == [8, 6] => {
+            Some(IpAddr::from(<[u8; 4]>::try_from(&f[28..32]).expect("four bytes")))
+        }
+        Out::Frame(f) => Some(IpAddr::from(<[u8; 16]>::try_from(&f[62..78]).expect("sixteen bytes"))),
         _ => None,
     };
     b.out.iter().filter_map(of).collect()
