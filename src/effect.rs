@@ -120,6 +120,14 @@ pub enum Effect {
         /// Which.
         sock: SockKey,
     },
+    /// Receive also, on an IPv4 socket, adverts from these addresses although this host has them; none: no more. Replaces what was
+    /// asked before. They come as `LocalDatagram`.
+    HearLocal {
+        /// Where.
+        sock: SockKey,
+        /// From which addresses.
+        sources: Vec<Ipv4Addr>,
+    },
     /// Send an advert now: a whole IP packet to the socket's group.
     Send {
         /// For whom.

@@ -333,7 +333,7 @@ impl Adverts {
         s.sent = true;
         let vr = s.vr;
         self.settle(ring, key);
-        (result < 0).then(|| Event::SendFailed { vr, errno: Errno(-result) })
+        (result < 0).then(|| Event::FarewellFailed { vr, errno: Errno(-result) })
     }
 
     fn settle(&mut self, ring: &mut Ring<Token>, key: StopKey) {

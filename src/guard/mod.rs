@@ -197,7 +197,7 @@ impl Guard {
                 Some(file) => file.write_for(core.pid).map_err(|e| e.to_string()),
                 none => crate::sys::pidfile::core_pid_file(path, core.pid)
                     .map(|f| *none = Some(f))
-                    .map_err(|e| format!("{e:?}")),
+                    .map_err(|e| e.to_string()),
             };
             if let Err(why) = written {
                 self.log.note(&text::failed("no pid file of the VRRP process", &why));

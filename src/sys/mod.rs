@@ -42,6 +42,8 @@ pub mod errno {
     pub const ENOBUFS: i32 = -libc::ENOBUFS;
     /// No such device: an effect named a socket that is not open.
     pub const ENODEV: i32 = -libc::ENODEV;
+    /// Network is down: of a packet socket, once when its interface goes down.
+    pub const ENETDOWN: i32 = -libc::ENETDOWN;
     /// Operation not permitted.
     pub const EPERM: i32 = -libc::EPERM;
     /// Permission denied.

@@ -103,6 +103,21 @@ impl Grid {
     pub fn after(&self, phase: Phase, t: Instant) -> Instant {
         Phase { slot: phase.slot >> self.coarse << self.coarse, ..phase }.after(t)
     }
+    /// When to advertise after an advert at `from`: the next grid point. An advert that lies off the grid (the first one of a Master)
+    /// is followed by one in the middle of the time to a grid point, so that two are never closer than half an interval, nor further apart
+    /// than one. After a longer silence the grid alone counts: what was missed is not made up for.
+    pub fn next(&self, phase: Phase, from: Instant, now: Instant) -> Instant {
+        let at = self.after(phase, from.max(now));
+        let interval = Duration::from_nanos(phase.interval);
+        let gap = at.since(from);
+        if gap < interval / 2 {
+            (from + (gap + interval) / 2).max(now)
+        } else if gap > interval && gap <= interval * 2 {
+            (from + gap / 2).max(now)
+        } else {
+            at
+        }
+    }
     /// An advert of that interval was handled so late. True: for the first time this processor does not keep up; say so.
     pub fn handled(&mut self, now: Instant, interval: Duration, late: Duration) -> bool {
         let s = &mut self.sample;
@@ -226,6 +241,30 @@ mod tests {
         let calm: Vec<usize> = (0..60).map(|_| second(&mut g, Duration::ZERO)).collect();
         assert!(calm.is_sorted() && calm[59] == 10, "{calm:?}");
         assert_eq!(said, 1);
+    }
+
+    #[test]
+    fn adverts_keep_a_distance() {
+        let mut g = Grid::default();
+        let i = Duration::from_millis(10);
+        let p = g.join(i);
+        for first in (0..10_000_000).step_by(9_973) {
+            // The first one is sent now, those that follow are armed up to half an interval later.
+            for later in [0, 200_000, 5_000_000] {
+                let mut last = Instant(50_000_000 + first);
+                let now = last + Duration::from_nanos(later);
+                for _ in 0..4 {
+                    let at = g.next(p, last, now);
+                    let gap = at.since(last);
+                    assert!(at >= now && gap >= i / 2 && gap <= i, "{first} {later}: {gap:?}");
+                    last = at;
+                }
+                assert_eq!(p.after(Instant(last.0 - 1)), last, "on the grid again");
+            }
+            // Silent for long: from now on.
+            let now = Instant(90_000_000 + first);
+            assert_eq!(g.next(p, Instant(1), now), p.after(now));
+        }
     }
 
     #[test]

@@ -27,9 +27,9 @@ use crate::vrrp::instance::{Cx, Instance, SockState};
 use crate::vrrp::text::{self, Limit};
 use crate::vrrp::timing::Grid;
 use crate::watch::Watches;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use reload::Reloads;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that
 /// just went away, is told by netlink sooner; this is for what netlink does not tell.
@@ -49,7 +49,11 @@ struct Sock {
     // Addresses of the interface: a packet from one of them is our own.
     own: Vec<IpAddr>,
     unknown: u64,
+    // Of the lines about opening it, which strangers must not hold back, and of those about unknown VRIDs.
     limit: Limit,
+    unknown_limit: Limit,
+    // Sources asked for by `HearLocal`.
+    local: Vec<Ipv4Addr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +102,27 @@ pub struct View {
     pub armed: usize,
     /// Virtual addresses held, of all.
     pub addresses: (usize, usize),
+    /// Its interface.
+    pub interface: String,
+    /// Its addresses in file order, advertised ones first.
+    pub vips: Vec<VipView>,
     /// Counters.
     pub stats: crate::vrrp::instance::Stats,
+}
+
+/// A virtual address as it looks from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VipView {
+    /// The address.
+    pub addr: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// The interface it belongs on.
+    pub dev: String,
+    /// `virtual_ipaddress`; else `virtual_ipaddress_excluded`.
+    pub listed: bool,
+    /// Whether the kernel confirmed that it is there.
+    pub held: bool,
 }
 
 impl core::fmt::Display for View {
@@ -182,6 +205,10 @@ pub struct World {
     // Until `Go`.
     standby: Option<resume::Standby>,
     frozen_at: Option<Instant>,
+    // Somebody came to a socket or left it, or has other addresses: `Sock::local` may be another list.
+    regrouped: bool,
+    // Addresses that we removed just now, for `swept`.
+    removed: VecDeque<(Instant, AddrId)>,
     written: resume::Written,
     // The notifier was given something since its timer was set last.
     notified: bool,
@@ -257,6 +284,8 @@ impl World {
             reloads: Reloads::default(),
             standby: None,
             frozen_at: None,
+            regrouped: false,
+            removed: VecDeque::new(),
             written: resume::Written::default(),
             notified: true,
         };
@@ -292,6 +321,15 @@ impl World {
                     _ => self.on_datagram(arrived, sock, &meta, bytes, fx),
                 }
             }
+            // Only what the raw socket does not deliver.
+            Event::LocalDatagram { meta, .. } if !self.links.is_local(meta.src) => {}
+            Event::LocalDatagram { sock, meta, age, bytes } => {
+                let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
+                match self.phase {
+                    Phase::Standby => self.overhear(arrived, sock, &meta, bytes),
+                    _ => self.on_datagram(arrived, sock, &meta, bytes, fx),
+                }
+            }
             Event::SockReady { sock, result } => self.on_sock(now, sock, result, fx),
             Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
             Event::AdvertSent { vr, epoch, due, result } => {
@@ -302,6 +340,9 @@ impl World {
             Event::SendFailed { vr, errno } => with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx)),
             Event::FramesSent { ifindex, batch, sent, errno } => {
                 self.announcer.on_sent(now.mono, ifindex, batch, sent, errno);
+            }
+            Event::FarewellFailed { vr, errno } => {
+                with!(self, vr, now, fx, |vi, cx| vi.on_farewell_failed(errno, cx));
             }
             Event::LinkNew(link) => {
                 let (name, ifindex) = (link.name.clone(), link.ifindex);
@@ -403,6 +444,7 @@ impl World {
                 Due::Claim(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_claim(cx)),
                 Due::PreemptDelay(vr) => with!(self, vr, now, fx, |vi, _cx| vi.on_preempt_delay()),
                 Due::Reannounce(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_reannounce(cx)),
+                Due::Rearm(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_rearm(cx)),
                 Due::AdvertRetry(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_advert_retry(cx)),
                 Due::Inherited(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_inherited(cx)),
                 Due::GarpSecond(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_second(cx)),
@@ -413,7 +455,12 @@ impl World {
                 Due::AddrRetry => {
                     for (vr, (ifindex, addr, prefix)) in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
                         let dev = self.dev(ifindex);
-                        with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, &dev, cx));
+                        match self.swept(now.mono, (ifindex, addr, prefix)) {
+                            Some(first) => {
+                                with!(self, vr, now, fx, |vi, cx| vi.on_address_swept((addr, prefix), &dev, first, cx));
+                            }
+                            None => with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, &dev, cx)),
+                        }
                     }
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
@@ -483,9 +530,23 @@ impl World {
                 source: vi.source(),
                 armed: vi.armed(),
                 addresses: (self.addrs.held(vr).count(), vi.vips().count()),
+                interface: vi.cfg().interface.clone(),
+                vips: self.vip_views(vr, vi),
                 stats: vi.stats().clone(),
             })
             .collect()
+    }
+
+    fn vip_views(&self, vr: VrKey, vi: &Instance) -> Vec<VipView> {
+        let held: BTreeSet<AddrId> = self.addrs.held(vr).collect();
+        let listed = vi.cfg().vips.len();
+        let view = |(n, v): (usize, &crate::config::model::Vip)| {
+            let dev = v.dev.as_deref().unwrap_or(&vi.cfg().interface);
+            let id = self.links.by_name(dev).map(|l| (l.ifindex, v.addr, v.prefix));
+            let held = id.is_some_and(|id| held.contains(&id));
+            VipView { addr: v.addr, prefix: v.prefix, dev: dev.to_owned(), listed: n < listed, held }
+        };
+        vi.vips().enumerate().map(view).collect()
     }
 
     /// Every tracker that counts, by kind and name.
@@ -513,6 +574,9 @@ impl World {
             self.stand_by(now, fx);
         }
         self.addrs.pump(fx);
+        if core::mem::take(&mut self.regrouped) {
+            self.hear_local(fx);
+        }
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.
         self.announcer.wake(now.mono, &mut self.timers);

@@ -190,6 +190,7 @@ impl World {
         if same {
             let mut before = None;
             with!(self, vr, now, fx, |vi, cx| before = Some(vi.alter(cfg, cx)));
+            self.regrouped = true;
             self.prepare(now, vr, fx);
             if let Some(before) = before {
                 with!(self, vr, now, fx, |vi, cx| vi.altered(&before, cx));

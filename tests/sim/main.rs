@@ -182,6 +182,7 @@ fn canaries() {
         (Sabotage::LoseFrames, Id::I11),
         (Sabotage::RepeatFrames, Id::I11),
         (Sabotage::KeepArmed, Id::I5),
+        (Sabotage::Stutter, Id::I5),
         (Sabotage::LateWakes, Id::I8),
         (Sabotage::EagerTimers, Id::I8),
         (Sabotage::TimersFirst, Id::I9),

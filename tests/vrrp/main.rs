@@ -9,6 +9,7 @@ mod kernel_state;
 mod life;
 mod mail;
 mod native;
+mod noise;
 mod notify;
 mod notify_handover;
 mod notify_reload;

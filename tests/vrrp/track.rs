@@ -467,15 +467,26 @@ fn an_owners_trackers_fault_and_never_move_its_priority() {
     let owner = InstanceConfig { priority: 255, ..v2() };
     let mut b = scripts(owner.clone(), vec![VrrpScript { weight: weight(-20, false), ..script("chk") }]);
     assert_eq!(b.logged("(VI_1) Cannot have weighted track script 'chk' with priority 255"), 1);
+    b.run(ms(1));
+    assert_eq!(b.state(), State::Master, "what has a weight is not waited for");
+    b.ends(1);
+    assert_eq!((b.state(), b.priority()), (State::Master, 255), "nor does it fault");
+    let tracks = |weight| TrackInterface { name: "eth1".into(), weight, reverse: false };
+    let mut cfg = owner.clone();
+    cfg.track_interfaces = vec![tracks(-30)];
+    let mut b = Bench::new(cfg.clone());
+    b.run(ms(1));
+    assert_eq!(b.state(), State::Master, "an interface alike");
+    cfg.track_interfaces = vec![tracks(0)];
+    assert_eq!(Bench::new(cfg).state(), State::Fault);
+    // Without weight it faults as ever.
+    let mut b = scripts(owner, vec![script("chk")]);
     assert_eq!(b.state(), State::Init);
     b.ends(0);
     assert_eq!((b.state(), b.priority()), (State::Master, 255));
     b.run(S);
     b.ends(1);
     assert_eq!((b.state(), b.priority()), (State::Fault, 255));
-    let mut cfg = owner;
-    cfg.track_interfaces = vec![TrackInterface { name: "eth1".into(), weight: -30, reverse: false }];
-    assert_eq!(Bench::new(cfg).state(), State::Fault, "an interface alike");
 }
 
 #[test]
