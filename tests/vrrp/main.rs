@@ -4,6 +4,7 @@
 mod announce;
 mod bench;
 mod cost;
+mod custody;
 mod handover;
 mod kernel_state;
 mod life;
