@@ -16,7 +16,6 @@ pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
-mod scripthost;
 pub(crate) mod scripthost;
 mod slice;
 pub mod streams;
