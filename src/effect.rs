@@ -159,12 +159,15 @@ pub enum Effect {
         /// The last packet on the wire, if any.
         farewell: Option<Bytes>,
     },
-    /// Send a whole Ethernet frame (gratuitous ARP, unsolicited NA). Not answered.
-    Frame {
+    /// Send whole Ethernet frames (gratuitous ARP, unsolicited NA), in order, behind the adverts of the turn; answered by
+    /// `FramesSent`.
+    Frames {
         /// Out of which interface.
         ifindex: u32,
-        /// The frame, from the destination MAC on.
-        frame: Bytes,
+        /// Name of the slice, given back in the answer.
+        batch: u64,
+        /// From the destination MAC on.
+        frames: Vec<Bytes>,
     },
     /// Change the kernel's state; answered by `Reply`. Those of one turn travel in one netlink send.
     Netlink {

@@ -207,6 +207,17 @@ pub enum Event<'a> {
         /// Why.
         errno: Errno,
     },
+    /// Answer to [`Effect::Frames`](crate::effect::Effect::Frames), as soon as there is room for more.
+    FramesSent {
+        /// Out of which interface.
+        ifindex: u32,
+        /// Which slice.
+        batch: u64,
+        /// So many of it left, from the first on; the others were not sent and will not be.
+        sent: usize,
+        /// Why the next one was not sent. `None`, and not all left: there was no room.
+        errno: Option<Errno>,
+    },
     /// The farewell of an `AdvertsStop` failed. Success is not reported.
     FarewellFailed {
         /// Whose.

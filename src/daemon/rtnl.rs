@@ -8,10 +8,12 @@
 //! A dump is links, then addresses. It shares the socket with the notifications, so what is read is in the order it was
 //! true; a notification read during a dump is simply newer than what the dump has said so far.
 
+use super::slice::Slice;
 use super::token::Token;
 use crate::effect::NetOp;
 use crate::event::{Errno, Event, ReqId};
 use crate::sys::bufring::BufRing;
+use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::netlink;
 use crate::sys::op::{Fd, Header, Link};
@@ -23,10 +25,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-/// Requests per send. Adding an address costs the kernel 8 to 30 µs, so a slice is about 1 ms of a worker, its answers
-/// and notices (two messages each) fit the buffers below twice over, and the first GARPs need not wait for the last
-/// address.
-const SLICE: usize = 128;
 /// Requests not sent yet plus requests not answered yet. 255 routers × 32 addresses; beyond it a request is answered
 /// with ENOBUFS, and the machines' own retry paces it.
 const OPEN: usize = 8192;
@@ -61,6 +59,7 @@ pub struct Rtnl {
     seq: u32,
     queue: VecDeque<Item>,
     open: BTreeMap<u32, ReqId>,
+    slice: Slice,
     /// The send on its way.
     sending: Option<Vec<u32>>,
     dump: Dump,
@@ -75,7 +74,7 @@ pub struct Rtnl {
 
 impl Rtnl {
     /// Opens the socket and starts receiving.
-    pub fn open(ring: &mut Ring<Token>) -> io::Result<Rtnl> {
+    pub fn open(ring: &mut Ring<Token>, several_cpus: bool) -> io::Result<Rtnl> {
         let (fd, to) = netlink::open()?;
         let buffers = BufRing::new(GROUP, BUFFERS, BUFFER)?;
         ring.register(&buffers)?;
@@ -89,6 +88,7 @@ impl Rtnl {
             seq: 0,
             queue: VecDeque::new(),
             open: BTreeMap::new(),
+            slice: Slice::new(several_cpus),
             sending: None,
             dump: Dump::Idle,
             interrupted: false,
@@ -132,7 +132,10 @@ impl Rtnl {
         }
         let mut out = BytesMut::new();
         let mut seqs = Vec::new();
-        for item in self.queue.drain(..SLICE.min(self.queue.len())) {
+        let now = clock::mono();
+        let count = self.slice.size(now).min(self.queue.len());
+        self.slice.begin(now, count);
+        for item in self.queue.drain(..count) {
             // 0 is what notifications carry.
             self.seq = self.seq.wrapping_add(1).max(1);
             let seq = self.seq;
@@ -163,6 +166,7 @@ impl Rtnl {
     /// A slice left, or failed to: then none of it was looked at.
     pub fn on_sent(&mut self, result: i32, tell: &mut dyn FnMut(Event<'_>)) {
         let seqs = self.sending.take().unwrap_or_default();
+        self.slice.end(clock::mono());
         if result >= 0 {
             return;
         }

@@ -14,12 +14,12 @@ use crate::id::VrKey;
 use crate::links::{AddrId, Links};
 use crate::time::{Duration, Instant};
 use crate::timers::{Due, Timers};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::vrrp::fair::Fair;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Requests under way at once. They run on a kernel worker, not on the loop; what bounds them is the socket buffer that takes
-/// two answers each, and how soon a release can follow: 256 take the kernel about 2 ms. Enough that the worker never
-/// waits for us while 500 VIPs are added.
-const WINDOW: usize = 256;
+/// Requests under way at once. They run on a kernel worker, not on the loop. Enough that the worker, which takes 10 µs and more for
+/// each, does not wait for us; and few, for what is under way is no longer shared out fairly among virtual routers.
+const WINDOW: usize = 64;
 /// How long after a deletion message the mirror is looked at.
 const DOUBT: Duration = Duration::from_millis(5);
 /// Longest wait before another try, for an address that cannot be added or that somebody keeps taking away.
@@ -106,7 +106,8 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Addresses {
     entries: BTreeMap<AddrId, Entry>,
-    queue: VecDeque<AddrId>,
+    // By who wants it; what is to go comes in between like one more owner.
+    queue: Fair<Option<VrKey>, AddrId>,
     // Queued or not: keeps the queue free of doubles, hence bounded by `entries`.
     queued: BTreeSet<AddrId>,
     inflight: BTreeMap<ReqId, AddrId>,
@@ -406,7 +407,7 @@ impl Addresses {
     }
     fn enqueue(&mut self, id: AddrId) {
         if self.wants_work(id) && self.queued.insert(id) {
-            self.queue.push_back(id);
+            self.queue.push_back(self.entries.get(&id).and_then(|e| e.want), id);
         }
     }
     // An IPv6 address has one prefix length on an interface: adding it with another one as well is accepted and does nothing,

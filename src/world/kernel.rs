@@ -47,13 +47,16 @@ impl World {
         self.refresh(now, name, false, fx);
     }
 
-    pub(super) fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) {
+    /// Whether anything may follow from it.
+    pub(super) fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) -> bool {
         let (ifindex, addr, ours) = (a.ifindex, a.addr, a.proto == ADDR_PROTO);
         self.links.addr_new(a);
         // What a kalived added changes nobody's source; 500 of them come and go in a takeover.
-        if !ours && !self.vips.contains(&addr) {
+        let matters = !ours && !self.vips.contains(&addr);
+        if matters {
             self.addresses_changed(now, ifindex, fx);
         }
+        matters
     }
 
     pub(super) fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
@@ -105,6 +108,7 @@ impl World {
             Outcome::Held { vr, id } => with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx)),
             Outcome::Refused { vr, id, errno } => {
                 let dev = self.dev(id.0);
+                self.announcer.refused(id.0, id.1);
                 if let Some(vi) = self.instances.get(vr) {
                     fx.note(text::address_refused(&vi.cfg().name, id.1, id.2, &dev, errno));
                 }

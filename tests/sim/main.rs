@@ -180,6 +180,8 @@ fn canaries() {
         (Sabotage::LowerPriorities, Id::I1),
         (Sabotage::RaisePriorities, Id::I2),
         (Sabotage::KeepAddresses, Id::I3),
+        (Sabotage::LoseFrames, Id::I11),
+        (Sabotage::RepeatFrames, Id::I11),
         (Sabotage::KeepArmed, Id::I5),
         (Sabotage::Stutter, Id::I5),
         (Sabotage::LateWakes, Id::I8),

@@ -20,7 +20,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 use kalived::config::model::Family;
 use kalived::effect::NetOp;
-use kalived::event::{ChildEnd, ReqId, Signal};
+use kalived::event::{ChildEnd, Errno, ReqId, Signal};
 use kalived::id::{ChildKey, FifoKey};
 use kalived::time::Instant;
 use kalived::vrrp::State;
@@ -59,6 +59,10 @@ pub enum Sabotage {
     KillForTerm,
     /// Gratuitous ARP and unsolicited NA do not reach the client.
     SwallowFrames,
+    /// The last gratuitous ARP or NA of a slice is lost, and said to have left.
+    LoseFrames,
+    /// Each leaves twice.
+    RepeatFrames,
     /// Half of the time the loop wakes late, by half an interval.
     LateWakes,
     /// A successor is told that the last armed advert leaves an interval earlier.
@@ -102,6 +106,8 @@ pub enum Work {
     ProgramEnds { node: usize, incarnation: u32, child: ChildKey, end: ChildEnd },
     /// Somebody read from a full pipe.
     PipeRoom { node: usize, incarnation: u32, fifo: FifoKey },
+    /// What became of a slice of frames is known.
+    FramesSent { node: usize, incarnation: u32, ifindex: u32, batch: u64, sent: usize, errno: Option<Errno> },
     /// Duplicate address detection is over.
     DadOver { node: usize },
     /// The client hears where an address is.
@@ -462,6 +468,11 @@ impl Sim {
             Work::PipeRoom { node, incarnation, fifo } => {
                 if self.nodes[node].incarnation == incarnation {
                     self.pipe_has_room(node, fifo);
+                }
+            }
+            Work::FramesSent { node, incarnation, ifindex, batch, sent, errno } => {
+                if self.nodes[node].incarnation == incarnation {
+                    self.complete(node, Completion::FramesSent { ifindex, batch, sent, errno });
                 }
             }
             Work::DadOver { node } => {

@@ -93,6 +93,14 @@ pub struct Bench {
     /// Whether the fake kernel answers netlink requests at once.
     pub answer: bool,
     pub unanswered: Vec<kalived::event::ReqId>,
+    /// Every address that was asked for, in order.
+    pub wanted: Vec<IpAddr>,
+    /// Whether slices of frames are answered at once; else they wait here: interface, slice, how many left.
+    pub answer_frames: bool,
+    pub slices: Vec<(u32, u64, usize)>,
+    /// Frames of a slice that leave, and what becomes of the next slices.
+    pub room: usize,
+    pub frame_errors: std::collections::VecDeque<kalived::event::Errno>,
     /// Addresses the fake kernel has.
     pub kernel: Vec<AddrInfo>,
     pub links: Vec<Link>,
@@ -124,6 +132,11 @@ impl Bench {
             armed: BTreeMap::new(),
             answer: true,
             unanswered: Vec::new(),
+            wanted: Vec::new(),
+            answer_frames: true,
+            slices: Vec::new(),
+            room: usize::MAX,
+            frame_errors: std::collections::VecDeque::new(),
             kernel: vec![addr(ETH0, OURS, 16, 0), addr(ETH0, "fe80::20", 64, 0)],
             links: vec![link(ETH0, "eth0", true)],
             local: Vec::new(),
@@ -176,8 +189,23 @@ impl Bench {
                     self.armed.retain(|(_, v), _| *v != vr);
                     self.out.push(Out::Stop(farewell));
                 }
-                Effect::Frame { frame, .. } => self.out.push(Out::Frame(frame)),
+                Effect::Frames { ifindex, batch, frames } => {
+                    let sent = frames.len().min(self.room);
+                    self.out.extend(frames.into_iter().take(sent).map(Out::Frame));
+                    match self.frame_errors.pop_front() {
+                        Some(errno) => {
+                            self.event(Event::FramesSent { ifindex, batch, sent, errno: Some(errno) });
+                        }
+                        None if self.answer_frames => {
+                            self.event(Event::FramesSent { ifindex, batch, sent, errno: None });
+                        }
+                        None => self.slices.push((ifindex, batch, sent)),
+                    }
+                }
                 Effect::Netlink { req, op } => {
+                    if let NetOp::AddrAdd(s) = &op {
+                        self.wanted.push(s.addr);
+                    }
                     if !self.answer {
                         self.unanswered.push(req);
                         continue;
@@ -228,7 +256,9 @@ impl Bench {
             let mut fx = Effects::default();
             let more = self.world.fire(self.now, 64, &mut fx);
             self.apply(fx);
-            if !more {
+            // Frames that were answered meanwhile may be followed by more.
+            let frames = |d: (Instant, Due)| d.0 <= self.now.mono && d.1 == Due::GarpQueue;
+            if !more && !self.world.next_deadline().is_some_and(frames) {
                 return;
             }
         }
@@ -250,7 +280,7 @@ impl Bench {
         }
         self.turn_to(end);
     }
-    fn turn_to(&mut self, at: Instant) {
+    pub fn turn_to(&mut self, at: Instant) {
         self.now.wall.0 += at.0.saturating_sub(self.now.mono.0);
         self.now.mono = at;
     }

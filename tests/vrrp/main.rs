@@ -1,6 +1,7 @@
 //! The VRRP machine in virtual time: the transition table, every duration to the nanosecond, and what each input makes a
 //! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
 
+mod announce;
 mod bench;
 mod cost;
 mod custody;
