@@ -26,6 +26,7 @@ pub mod id;
 pub mod links;
 pub mod note;
 pub mod notify;
+pub mod reconcile;
 pub mod reload_time;
 pub mod snapshot;
 pub mod time;
