@@ -1,6 +1,6 @@
 //! Exit codes: the one list. The man page's table and `--help` follow from [`ExitCode::ALL`] (tested).
 //!
-//! keepalived's numbers where it has one (behaviour.md §2, §3), so that units and scripts written for it keep working.
+//! keepalived's numbers where it has one, so that units and scripts written for it keep working.
 
 /// Why the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! What kalived tells people: every log text, defined once. keepalived's wording where operators grep for it
-//! (behaviour.md §4), followed by the cause.
+//! What kalived tells people: every log text, defined once. keepalived's wording where operators grep for it,
+//! and followed by the cause.
 //!
 //! A note is a value; the daemon prints it, a test compares it. Read first: nothing.
 

@@ -58,7 +58,7 @@ pub enum StopMark {}
 pub type StopKey = Key<StopMark>;
 
 /// Sends behind one timer. One send costs the kernel 3 to 5 µs, so the last of 20 leaves less than 0.1 ms late; and by
-/// 20 the timer's own cost is already spread so thin that longer chains gain nothing (DESIGN §3).
+/// 20 the timer's own cost is already spread so thin that longer chains gain nothing.
 pub const CHAIN: usize = 20;
 
 /// Cancels hard-linked in front of a farewell. More than the depth any router is armed to (8); further ones are

@@ -1,4 +1,4 @@
-//! Every log line of the guard, once; keepalived's wording where operators grep for it (behaviour.md §4).
+//! Every log line of the guard, once; keepalived's wording where operators grep for it.
 
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};

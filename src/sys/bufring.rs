@@ -1,6 +1,6 @@
 //! Provided buffers: the kernel picks one for each datagram it receives, we give it back once the event was handled.
 //!
-//! Two of them, because a flood of packets must not take the buffers that netlink needs (`DESIGN` §3). An empty ring
+//! Two of them, because a flood of packets must not take the buffers that netlink needs. An empty ring
 //! ends the receive with ENOBUFS; the packets stay in the socket's buffer and are read after the receive is armed
 //! again, so nothing is lost by it for datagrams. For netlink ENOBUFS always counts as loss: the same number says
 //! that the kernel dropped messages.

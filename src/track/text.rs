@@ -1,4 +1,4 @@
-//! Every log line about what is tracked, once. keepalived's wording where operators grep for it (behaviour.md §4).
+//! Every log line about what is tracked, once. keepalived's wording where operators grep for it.
 //!
 //! Read first: `note.rs`. Deliberately absent: a line per success; a line for what an instance makes of it (`vrrp/text.rs`).
 

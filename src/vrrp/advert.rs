@@ -1,6 +1,6 @@
 //! Whether a received advert is one for us to act on: every check of RFC 9568 §7.1, each with its reason and counter.
 //!
-//! Read first: `wire/vrrp.rs`. Order and reasons are those of conformance.md §1b. A rejected advert changes no state, no
+//! Read first: `wire/vrrp.rs`. Order and reasons are those of `docs/protocol.md` (Receiving). A rejected advert changes no state, no
 //! timer, no learned interval: this function has nothing to change. Deliberately absent: the election, counters
 //! and rate limits (`instance.rs`, `world.rs`), AH, HMAC, unicast.
 

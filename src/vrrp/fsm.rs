@@ -1,6 +1,6 @@
 //! The VRRP state machine as data: what each state does with each input, with the RFC's section beside it.
 //!
-//! Read first: RFC 9568 §6.4 (figure in §6.3), conformance.md §1c. [`step`] is a look-up in [`TABLE`]; nothing else decides a
+//! Read first: RFC 9568 §6.4 (figure in §6.3), `docs/protocol.md` (State machine). [`step`] is a look-up in [`TABLE`]; nothing else decides a
 //! transition, and `Instance::go` is the only place that writes the state. `tests/vrrp_table.rs` pins every cell.
 //!
 //! ```text

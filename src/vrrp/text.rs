@@ -1,4 +1,4 @@
-//! Every log line of the VRRP machines, once. keepalived's wording where operators grep for it (behaviour.md §4), then the
+//! Every log line of the VRRP machines, once. keepalived's wording where operators grep for it, then the
 //! cause: who reads this at three in the morning asks "why did it move?".
 //!
 //! Read first: `note.rs`. Deliberately absent: one line per gratuitous ARP; a burst is one line.

@@ -1,6 +1,6 @@
 //! Durations and the advert grid: pure arithmetic in nanoseconds, nothing truncated to seconds or centiseconds.
 //!
-//! Read first: RFC 9568 §6.1, RFC 3768 §6.1, conformance.md. 64 bits hold every product: (256 - 1) × 40.95 s is
+//! Read first: RFC 9568 §6.1, RFC 3768 §6.1, `docs/protocol.md`. 64 bits hold every product: (256 - 1) × 40.95 s is
 //! 1.05e13 ns.
 
 use crate::config::model::Version;

@@ -1,4 +1,4 @@
-//! The transition table, cell by cell, written out a second time by hand from RFC 9568 §6.4 and conformance.md §1c. A cell
+//! The transition table, cell by cell, written out a second time by hand from RFC 9568 §6.4 and `docs/protocol.md` (State machine). A cell
 //! that changes must be changed here too, by somebody who looked at the rule.
 
 use kalived::vrrp::State::{self, Backup, Fault, Init, Master};

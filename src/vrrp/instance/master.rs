@@ -54,7 +54,7 @@ impl Instance {
         }
         // Handled so late that a peer may have taken over meanwhile: the earliest one does Master_Down_Interval after the
         // advert before this one. What arrived is handled in this very turn, before any timer; if we are still Master then,
-        // hosts must learn it again (user-demand rank 3).
+        // hosts must learn it again.
         let late = cx.now.mono.since(due);
         if late >= self.cfg.advert_int * (self.cfg.down_timer_adverts - 1).max(1)
             && cx.timers.get(Due::Reannounce(self.key)).is_none()

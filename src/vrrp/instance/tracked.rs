@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// A file's number times its weight from here down is a fault, and from here up counts so much (keepalived's bounds).
 const FILE: (i64, i64) = (-254, 253);
 
-// The sum so far. `owner`: weights do not count, and what has one is tracked as if it had none (behaviour.md §7).
+// The sum so far. `owner`: weights do not count, and what has one is tracked as if it had none.
 struct Sum {
     owner: bool,
     weight: i64,
