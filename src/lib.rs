@@ -28,6 +28,7 @@ pub mod note;
 pub mod notify;
 pub mod reconcile;
 pub mod reload_time;
+pub mod route;
 pub mod snapshot;
 pub mod time;
 pub mod timers;

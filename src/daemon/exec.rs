@@ -202,6 +202,7 @@ impl Exec {
             },
             Effect::Netlink { req, op } => self.inbox.extend(self.rtnl.request(req, op)),
             Effect::Resync => self.inbox.extend(self.rtnl.resync()),
+            Effect::WatchRoutes => self.rtnl.watch_routes(),
             e @ (Effect::Spawn { .. }
             | Effect::Kill { .. }
             | Effect::Compile
@@ -471,7 +472,7 @@ impl Exec {
             c.buffers_out,
             c.frames_failed,
             c.unknown,
-            self.rtnl.malformed,
+            self.rtnl.malformed(),
         )
     }
 }

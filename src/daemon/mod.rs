@@ -12,6 +12,7 @@ pub mod handover;
 pub mod helperline;
 pub mod lead;
 pub mod log;
+pub mod netlink;
 pub mod rtnl;
 mod scripthost;
 pub mod streams;

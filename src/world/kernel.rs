@@ -80,14 +80,17 @@ impl World {
 
     pub(super) fn on_outcome(&mut self, now: Now, outcome: Outcome, fx: &mut Effects) {
         match outcome {
-            Outcome::Held { vr, id } => with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx)),
-            Outcome::Refused { vr, id, errno } => {
+            Outcome::Held { owner: vr, key: id } => {
+                with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx));
+            }
+            Outcome::Refused { owner: vr, key: id, errno } => {
                 let dev = self.dev(id.0);
                 if let Some(vi) = self.instances.get(vr) {
                     fx.note(text::address_refused(&vi.cfg().name, id.1, id.2, &dev, errno));
                 }
             }
-            Outcome::Stuck { id, errno } => fx.note(text::address_stuck(id.1, id.2, &self.dev(id.0), errno)),
+            Outcome::Gone { .. } => {}
+            Outcome::Stuck { key: id, errno } => fx.note(text::address_stuck(id.1, id.2, &self.dev(id.0), errno)),
         }
     }
 

@@ -321,6 +321,7 @@ impl World {
             }
             Event::AddrNew(a) => self.on_addr(now, a, fx),
             Event::AddrDel { ifindex, addr, prefix } => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
+            Event::RouteNew { .. } | Event::RouteDel(_) => {}
             Event::NetlinkLost => self.on_netlink_lost(fx),
             Event::DumpBegin => self.links.begin(),
             Event::Synced { complete } => self.on_synced(now, complete, fx),
@@ -388,9 +389,10 @@ impl World {
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
                 Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
                 Due::AddrRetry => {
-                    for (vr, (ifindex, addr, prefix)) in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
-                        let dev = self.dev(ifindex);
-                        with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, &dev, cx));
+                    for loss in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
+                        let ((ifindex, addr, prefix), vr) = (loss.key, loss.owner);
+                        let dev = loss.first.then(|| self.dev(ifindex));
+                        with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, dev.as_deref(), cx));
                     }
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
