@@ -29,6 +29,7 @@ pub mod notify;
 pub mod reconcile;
 pub mod reload_time;
 pub mod route;
+pub mod routes;
 pub mod snapshot;
 pub mod time;
 pub mod timers;

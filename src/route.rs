@@ -72,7 +72,7 @@ pub struct HopSpec {
 }
 
 /// A value of `RTA_METRICS`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Metric {
     /// A number.
     Number(u32),
@@ -81,7 +81,7 @@ pub enum Metric {
 }
 
 /// How an addition treats routes of the same destination.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// Before them.
     #[default]

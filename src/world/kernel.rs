@@ -38,12 +38,15 @@ impl World {
             fx.note(text::link_known(name, false));
         }
         self.addrs.on_link_gone(ifindex);
+        self.links_changed(now, core::slice::from_ref(&name.to_owned()), Some(ifindex));
         self.refresh(now, name, false, fx);
     }
 
     pub(super) fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) {
         let (ifindex, addr, ours) = (a.ifindex, a.addr, a.proto == ADDR_PROTO);
+        let id = (ifindex, addr, a.prefix);
         self.links.addr_new(a);
+        self.address_came_or_went(now, id, false);
         // What a kalived added changes nobody's source; 500 of them come and go in a takeover.
         if !ours && !self.vips.contains(&addr) {
             self.addresses_changed(now, ifindex, fx);
@@ -55,6 +58,7 @@ impl World {
         let ours = self.links.addr(id).is_some_and(|a| a.proto == ADDR_PROTO);
         if self.links.addr_del(id) {
             self.addrs.on_deleted(now.mono, id, &mut self.timers);
+            self.address_came_or_went(now, id, true);
             if !ours && !self.vips.contains(&id.1) {
                 self.addresses_changed(now, id.0, fx);
             }
@@ -130,6 +134,7 @@ impl World {
         for (ifindex, name) in self.links.sweep() {
             self.link_gone(now, ifindex, &name, fx);
         }
+        self.routes.synced(now.mono, &mut self.timers);
         if core::mem::take(&mut self.dump_again) {
             self.resync(fx);
         }
@@ -144,6 +149,7 @@ impl World {
                 self.phase = Phase::Cleaning;
                 self.remove_leftovers(fx);
                 self.name_strangers(fx);
+                self.begin_routes(now, &[], fx);
             }
             Phase::Running => {
                 for (vr, id) in self.addrs.reconcile(&self.links) {

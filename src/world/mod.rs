@@ -16,6 +16,7 @@ use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::notify::{Change, Notifier};
+use crate::routes::Routes;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::{TrackView, Tracks};
@@ -148,6 +149,9 @@ pub struct World {
     sock_of: BTreeMap<VrKey, SockKey>,
     links: Links,
     addrs: Addresses,
+    routes: Routes,
+    // They are reported.
+    routes_watched: bool,
     announcer: Announcer,
     grid: Grid,
     timers: Timers,
@@ -209,6 +213,7 @@ mod kernel;
 mod life;
 mod reload;
 mod resume;
+mod routes;
 mod schedule;
 mod sockets;
 mod tracks;
@@ -228,6 +233,8 @@ impl World {
             sock_of: BTreeMap::new(),
             links: Links::default(),
             addrs: Addresses::default(),
+            routes: Routes::default(),
+            routes_watched: false,
             announcer: Announcer::default(),
             grid: Grid::default(),
             timers: Timers::default(),
@@ -273,6 +280,7 @@ impl World {
         match event {
             Event::Start => {
                 self.dumping = true;
+                self.watch_routes(fx);
                 fx.push(Effect::Resync);
                 self.schedule_start(fx);
             }
@@ -299,6 +307,7 @@ impl World {
                     && old != ifindex
                 {
                     self.addrs.on_link_gone(old);
+                    self.links_changed(now, &[], Some(old));
                 }
                 if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
                     match was {
@@ -307,6 +316,8 @@ impl World {
                         Some(_) => {}
                     }
                 }
+                let flushed = (was.is_some_and(|(_, up)| up) && !is_up).then_some(ifindex);
+                self.links_changed(now, &change.names, flushed);
                 for name in &change.names {
                     if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
                         fx.note(text::link_known(name, false));
@@ -321,13 +332,22 @@ impl World {
             }
             Event::AddrNew(a) => self.on_addr(now, a, fx),
             Event::AddrDel { ifindex, addr, prefix } => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
-            Event::RouteNew { .. } | Event::RouteDel(_) => {}
+            Event::RouteNew { route, replaced } => {
+                self.routes.on_new(now.mono, *route, replaced, &mut self.timers);
+            }
+            Event::RouteDel(route) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
             Event::NetlinkLost => self.on_netlink_lost(fx),
-            Event::DumpBegin => self.links.begin(),
+            Event::DumpBegin => {
+                self.links.begin();
+                self.routes.begin_dump();
+            }
             Event::Synced { complete } => self.on_synced(now, complete, fx),
             Event::Reply { req, result } => {
                 if let Some(outcome) = self.addrs.on_reply(now.mono, req, result, &mut self.timers) {
                     self.on_outcome(now, outcome, fx);
+                }
+                if let Some(note) = self.routes.on_reply(now.mono, req, result, &mut self.timers) {
+                    fx.note(note);
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
@@ -395,6 +415,7 @@ impl World {
                         with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, dev.as_deref(), cx));
                     }
                 }
+                Due::Routes => self.on_routes_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
                 Due::ReloadTime => self.schedule_due(now, fx),
@@ -428,6 +449,7 @@ impl World {
         let mut all = vec![self.instances.len(), self.timers.len(), socks, users];
         all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
         all.extend(self.addrs.sizes());
+        all.extend(self.routes.sizes());
         all
     }
 
@@ -480,6 +502,7 @@ impl World {
             self.stand_by(now, fx);
         }
         self.addrs.pump(fx);
+        self.routes.pump(fx);
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.
         if !self.announcer.is_empty() && self.timers.get(Due::GarpQueue).is_none() {
@@ -496,7 +519,7 @@ impl World {
         }
         self.begin_reload(now, fx);
         self.tell_changes(now, fx);
-        if self.phase == Phase::Stopping && self.addrs.idle() {
+        if self.phase == Phase::Stopping && self.addrs.idle() && self.routes.idle() {
             self.leave(now, fx);
         }
     }

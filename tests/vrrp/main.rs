@@ -2,6 +2,7 @@
 //! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
 
 mod bench;
+mod fib;
 mod handover;
 mod kernel_state;
 mod life;
@@ -17,6 +18,7 @@ mod receiver;
 mod reload;
 mod resume;
 mod roll_out;
+mod routes;
 mod rx;
 mod schedule;
 mod table;
