@@ -524,6 +524,10 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn value(&self, key: K) -> Option<&V> {
         self.entries.get(&key).map(|e| &e.value)
     }
+    /// Whether nothing is known here.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
     /// Keys in a range.
     pub fn keys(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = K> {
         self.entries.range(range).map(|(key, _)| *key)

@@ -47,7 +47,7 @@ impl Mirror {
         self.by_interface.extend(route.hops.iter().filter(|h| h.ifindex > 0).map(|h| (h.ifindex, id)));
         let list = self.routes.entry(id).or_default();
         // Of IPv6 all ways of a name are reported as one route.
-        list.retain(|(r, _)| !id.is_v6() && !same(r, &route));
+        list.retain(|(r, _)| !id.is_v6() && !same(r, &route) && !r.is(&route));
         list.push((route, self.generation));
     }
     /// Removes one; whether it was there.
@@ -55,7 +55,7 @@ impl Mirror {
         let Some(list) = self.routes.get_mut(&route.id) else { return false };
         let before = list.len();
         // One way of several that goes changes the route: what is left is reported again, or found by the next look.
-        list.retain(|(r, _)| !(route.id.is_v6() || same(r, route)));
+        list.retain(|(r, _)| !(route.id.is_v6() || same(r, route) || r.is(route)));
         let gone = list.len() < before;
         if list.is_empty() {
             self.remove_all(route.id);

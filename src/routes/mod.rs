@@ -11,6 +11,7 @@ mod mirror;
 mod tests;
 pub mod text;
 
+use crate::config::model::Place;
 use crate::config::model::route::Route;
 use crate::effect::{Effect, Effects, NetOp};
 use crate::event::{Errno, ReqId};
@@ -138,7 +139,9 @@ impl Routes {
         let mut old = core::mem::take(&mut self.lines);
         (self.by_dev, self.by_src) = (BTreeMap::new(), BTreeSet::new());
         for route in routes.iter().filter(|r| r.numbers.usable) {
-            let id = id_of(route);
+            // Where a line stands changes nothing.
+            let route = Route { place: Place::default(), ..route.clone() };
+            let id = id_of(&route);
             if self.lines.contains_key(&id) {
                 notes.push(text::twice(&id));
                 continue;
@@ -147,11 +150,16 @@ impl Routes {
                 self.by_dev.entry(dev.to_owned()).or_default().insert(id);
             }
             self.by_src.extend(route.src.map(|src| (src, id)));
-            let spec = old.remove(&id).and_then(|l| l.spec);
-            self.lines.insert(id, Line { route: route.clone(), spec });
+            let before = old.remove(&id);
+            if before.as_ref().is_none_or(|l| l.route != route) {
+                self.todo.insert(id);
+            }
+            self.lines.insert(id, Line { spec: before.and_then(|l| l.spec), route });
         }
-        old.into_keys().for_each(|id| self.items.give_up(id));
-        self.todo = self.lines.keys().copied().collect();
+        old.into_keys().for_each(|id| {
+            self.todo.remove(&id);
+            self.items.give_up(id);
+        });
         self.rearm(now, timers);
         notes
     }
@@ -164,9 +172,9 @@ impl Routes {
         self.kick = None;
         self.items.release(Owner::File);
     }
-    /// Whether there is nothing to keep and nothing under way.
+    /// Whether there is nothing to keep, nothing under way and nothing known of the kernel.
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.items.sizes()[0] == 0
+        self.lines.is_empty() && self.mirror.len() == 0 && self.items.is_empty()
     }
     /// Whether everything that is to go is gone.
     pub fn idle(&self) -> bool {
@@ -238,27 +246,28 @@ impl Routes {
     }
     /// This interface is down or gone, or (`v4_only`) has no IPv4 address any more: the kernel flushed its routes and reports
     /// those of IPv6 alone.
-    pub fn on_flush(&mut self, now: Instant, ifindex: u32, v4_only: bool, timers: &mut Timers) {
+    pub fn on_flush(&mut self, now: Instant, ifindex: u32, v4_only: bool, links: &Links, timers: &mut Timers) {
         for id in self.mirror.on_interface(ifindex) {
             if !(v4_only && id.is_v6()) {
-                self.flushed(id);
+                self.flushed(id, links);
             }
         }
         self.changed(now, timers);
     }
     /// An address came or went.
-    pub fn on_address(&mut self, now: Instant, addr: IpAddr, gone: bool, timers: &mut Timers) {
+    pub fn on_address(&mut self, now: Instant, addr: IpAddr, gone: bool, links: &Links, timers: &mut Timers) {
         if gone {
             let all = (addr, MIN_ID)..=(addr, MAX_ID);
             let ids: Vec<RouteId> = self.by_src.range(all).map(|(_, id)| *id).collect();
-            ids.into_iter().for_each(|id| self.flushed(id));
+            ids.into_iter().for_each(|id| self.flushed(id, links));
         }
         self.changed(now, timers);
     }
-    fn flushed(&mut self, id: RouteId) {
+    fn flushed(&mut self, id: RouteId, links: &Links) {
         self.mirror.remove_all(id);
+        // What waits for an interface now is not asked for.
+        self.look(id, links);
         self.items.absent(id);
-        self.todo.extend(self.lines.contains_key(&id).then_some(id));
     }
     // What was refused may be taken now. Once in a while: 500 addresses come in a takeover.
     fn changed(&mut self, now: Instant, timers: &mut Timers) {
@@ -319,7 +328,17 @@ impl Routes {
         match outcome? {
             Outcome::Refused { key, errno, .. } => Some(text::refused(&key, errno)),
             Outcome::Stuck { key, errno } => Some(text::stuck(&key, errno)),
-            Outcome::Held { .. } | Outcome::Gone { .. } => None,
+            Outcome::Held { key, .. } => {
+                // It was there, although it was taken for flushed: then nothing was reported.
+                if let Some(v) = self.items.value(key)
+                    && v.proto == ROUTE_PROTO
+                    && !self.mirror.get(key).any(|r| v.is(r))
+                {
+                    self.mirror.insert(v.clone());
+                }
+                None
+            }
+            Outcome::Gone { .. } => None,
         }
     }
     /// Emits requests, so many as may be under way.

@@ -57,7 +57,7 @@ impl World {
             return;
         }
         if let Some(ifindex) = flushed {
-            self.routes.on_flush(now.mono, ifindex, false, &mut self.timers);
+            self.routes.on_flush(now.mono, ifindex, false, &self.links, &mut self.timers);
         }
         self.routes.on_links(now.mono, names, &mut self.timers);
     }
@@ -66,9 +66,9 @@ impl World {
         if self.routes.is_empty() {
             return;
         }
-        self.routes.on_address(now.mono, id.1, gone, &mut self.timers);
+        self.routes.on_address(now.mono, id.1, gone, &self.links, &mut self.timers);
         if gone && id.1.is_ipv4() && !self.links.addrs(id.0).any(|a| a.addr.is_ipv4()) {
-            self.routes.on_flush(now.mono, id.0, true, &mut self.timers);
+            self.routes.on_flush(now.mono, id.0, true, &self.links, &mut self.timers);
         }
     }
 

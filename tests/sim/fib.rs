@@ -3,7 +3,8 @@
 use crate::kernel::Msg;
 use kalived::effect::NetOp;
 use kalived::event::Errno;
-use kalived::route::{ROUTE_PROTO, RouteSpec};
+use kalived::route::{ROUTE_PROTO, RouteId, RouteSpec};
+use std::collections::BTreeSet;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,14 @@ impl Fib {
         self.routes.retain(|r| !over(r));
         let told = gone.into_iter().filter(|r| r.id.is_v6() && self.watched);
         told.map(|r| Msg::RouteDel(Box::new(r))).collect()
+    }
+    /// An operator removes what a killed process left and the file does not have any more.
+    pub fn keep_only(&mut self, ids: &BTreeSet<RouteId>) {
+        self.routes.retain(|r| ids.contains(&r.id));
+    }
+    /// The interface has no IPv4 address any more.
+    pub fn flush_v4(&mut self, ifindex: u32) {
+        self.routes.retain(|r| r.id.is_v6() || r.hops.iter().all(|h| h.ifindex != ifindex));
     }
     /// Somebody else removes one of ours.
     pub fn take(&mut self, nth: usize) -> Vec<Msg> {

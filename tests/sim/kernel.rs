@@ -202,6 +202,10 @@ impl Kernel {
     pub fn take(&mut self, addr: IpAddr) -> Option<Msg> {
         let at = self.addrs.iter().position(|a| a.addr == addr)?;
         let a = self.addrs.remove(at);
+        // With its last IPv4 address an interface loses its IPv4 routes, without a report.
+        if addr.is_ipv4() && !self.addrs.iter().any(|a| a.addr.is_ipv4()) {
+            self.routes.flush_v4(a.ifindex);
+        }
         Some(Msg::AddrDel(a.ifindex, a.addr, a.prefix))
     }
     /// A request of kalived: what listeners are told, and the answer.

@@ -125,6 +125,8 @@ impl Sim {
         for vip in gone.collect::<Vec<_>>() {
             self.nodes[node].kernel.take(vip);
         }
+        let file = self.variations[node].routes().iter().map(kalived::routes::id_of).collect();
+        self.nodes[node].kernel.routes.keep_only(&file);
         self.look_at_kernel(node);
     }
 

@@ -422,7 +422,9 @@ impl Sim {
     /// who stops in peace leaves no route.
     pub fn routes_are_gone(&mut self, node: usize) {
         let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);
-        let sick = self.nodes[node].netlink_errors || self.nodes[node].overrun || self.nodes[node].lost;
+        // One that was asked to stop before it had read the kernel, or before it was in charge, knows of no route.
+        let old = self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
+        let sick = !old || self.nodes[node].netlink_errors || self.nodes[node].overrun || self.nodes[node].lost;
         let left = self.nodes[node].kernel.routes.ours().count();
         if left > 0 && peace && !sick {
             self.violate("R1".into(), format!("node {node}: {left} routes are left after the end"));
