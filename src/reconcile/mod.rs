@@ -516,6 +516,10 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn is_wanted(&self, key: K) -> bool {
         self.entries.get(&key).is_some_and(|e| e.owner.is_some())
     }
+    /// Whether a request for it is under way.
+    pub fn is_busy(&self, key: K) -> bool {
+        self.entries.get(&key).is_some_and(|e| e.asked.is_some())
+    }
     /// Whether there is an entry for it.
     pub fn knows(&self, key: K) -> bool {
         self.entries.contains_key(&key)

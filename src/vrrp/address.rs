@@ -111,6 +111,10 @@ impl Addresses {
     pub fn wanted(&self, vr: VrKey) -> usize {
         self.0.wanted(vr)
     }
+    /// Whether a request for it is under way.
+    pub fn is_busy(&self, id: AddrId) -> bool {
+        self.0.is_busy(id)
+    }
     /// Whether anybody wants it.
     pub fn is_wanted(&self, id: AddrId) -> bool {
         self.0.is_wanted(id)

@@ -45,6 +45,8 @@ pub enum Sabotage {
     LowerPriorities,
     /// Adverts arrive with priority 254: nobody preempts.
     RaisePriorities,
+    /// Now and then an armed advert leaves twice.
+    Stutter,
     /// Armed adverts cannot be taken back.
     KeepArmed,
     /// Addresses are never really deleted.
@@ -423,7 +425,8 @@ impl Sim {
     pub fn routes_are_gone(&mut self, node: usize) {
         let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);
         // One that was asked to stop before it had read the kernel, or before it was in charge, knows of no route.
-        let old = self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
+        let old =
+            self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
         let sick = !old || self.nodes[node].netlink_errors || self.nodes[node].overrun || self.nodes[node].lost;
         let left = self.nodes[node].kernel.routes.ours().count();
         if left > 0 && peace && !sick {

@@ -2,12 +2,14 @@
 //! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
 
 mod bench;
+mod cost;
 mod fib;
 mod handover;
 mod kernel_state;
 mod life;
 mod mail;
 mod native;
+mod noise;
 mod notify;
 mod notify_handover;
 mod notify_reload;

@@ -59,7 +59,9 @@ fn ms(n: u64) -> Duration {
 
 #[test]
 fn added_at_start_with_our_tag_and_removed_at_the_end() {
-    let mut b = bench("10.1.0.0/16 via 198.18.0.1\n default dev eth0 metric 7\n 2001:db8:1::/48 via fe80::1 dev eth0\n blackhole 10.9.0.0/16");
+    let mut b = bench(
+        "10.1.0.0/16 via 198.18.0.1\n default dev eth0 metric 7\n 2001:db8:1::/48 via fe80::1 dev eth0\n blackhole 10.9.0.0/16",
+    );
     assert!(b.routes.watched);
     assert_eq!(b.routes.names(), ["10.1.0.0/16", "10.9.0.0/16", "2001:db8:1::/48", "default metric 7"]);
     assert!(b.routes.routes.iter().all(|r| r.proto == ROUTE_PROTO));
@@ -162,7 +164,10 @@ fn of_several_ways_those_that_are_there() {
 fn a_reload_adds_and_removes_the_difference() {
     let mut b = bench("10.1.0.0/16 via 198.18.0.1\n 10.2.0.0/16 via 198.18.0.1\n 10.3.0.0/16 via 198.18.0.1");
     b.routes.asked.clear();
-    reload(&mut b, "\n 10.1.0.0/16 via 198.18.0.1\n 10.3.0.0/16 via 198.18.0.1 src 198.18.0.20\n 10.4.0.0/16 via 198.18.0.1");
+    reload(
+        &mut b,
+        "\n 10.1.0.0/16 via 198.18.0.1\n 10.3.0.0/16 via 198.18.0.1 src 198.18.0.20\n 10.4.0.0/16 via 198.18.0.1",
+    );
     let mut asked: Vec<String> = (b.routes.asked.iter())
         .map(|op| match op {
             NetOp::RouteAdd(r) => format!("add {}", r.id),
@@ -219,7 +224,10 @@ fn left_overs_are_kept_changed_or_named() {
     b.run(ms(1));
     assert_eq!(b.routes.names(), ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"]);
     assert!(matches!(&b.routes.asked[..], [NetOp::RouteChange(..)]), "{:?}", b.routes.asked);
-    assert_eq!(b.logged("routes with protocol keepalived that this configuration does not have: 10.3.0.0/16; they stay"), 1);
+    assert_eq!(
+        b.logged("routes with protocol keepalived that this configuration does not have: 10.3.0.0/16; they stay"),
+        1
+    );
 }
 
 /// From one process to the next nothing is touched that is in both files; what is in the first alone goes.
@@ -272,7 +280,10 @@ fn thousands_come_in_slices() {
 #[test]
 fn lines_that_cannot_be() {
     for (line, what) in [
-        ("10.1.0.0/16 via 198.18.0.1 table nowhere_such", "unknown name `nowhere_such` in rt_tables: the line is ignored"),
+        (
+            "10.1.0.0/16 via 198.18.0.1 table nowhere_such",
+            "unknown name `nowhere_such` in rt_tables: the line is ignored",
+        ),
         ("10.1.0.0/16", "a route without a way: the line is ignored"),
         ("blackhole 10.1.0.0/16 dev eth0", "a route that leads nowhere has no way: the line is ignored"),
         ("2001:db8::/32 via 198.18.0.1", "an IPv6 route cannot have an IPv4 gateway: the line is ignored"),
