@@ -7,8 +7,6 @@
 //! Lines are looked at in slices ([`SLICE`]), so that a file with thousands of them costs no turn much.
 
 mod mirror;
-#[cfg(test)]
-mod tests;
 pub mod text;
 
 use crate::config::model::Place;
