@@ -136,7 +136,11 @@ impl Routes {
         let mut notes = Vec::new();
         let mut old = core::mem::take(&mut self.lines);
         (self.by_dev, self.by_src) = (BTreeMap::new(), BTreeSet::new());
-        for route in routes.iter().filter(|r| r.numbers.usable) {
+        for route in routes {
+            if !route.numbers.usable {
+                notes.push(text::not_done(route));
+                continue;
+            }
             // Where a line stands changes nothing.
             let route = Route { place: Place::default(), ..route.clone() };
             let id = id_of(&route);

@@ -1,5 +1,6 @@
 //! What is said about routes.
 
+use crate::config::model::route::Route;
 use crate::event::Errno;
 use crate::note::{Level, Note};
 use crate::route::RouteId;
@@ -32,6 +33,14 @@ pub fn stuck(id: &RouteId, e: Errno) -> Note {
 /// Somebody else removed it.
 pub fn taken(id: &RouteId) -> Note {
     note(Level::Warning, format!("static route {id} was removed by another program; putting it back"))
+}
+/// A line with words that have no effect yet.
+pub fn not_done(r: &Route) -> Note {
+    let to = r.to.map_or_else(|| "default".to_owned(), |p| format!("{}/{}", p.addr, p.len));
+    note(
+        Level::Warning,
+        format!("static route {to} is not added: encap, vrf, nat and realms of a nexthop are not supported yet"),
+    )
 }
 /// Two lines of the file name one route.
 pub fn twice(id: &RouteId) -> Note {

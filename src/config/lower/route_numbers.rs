@@ -1,7 +1,7 @@
 //! What a route line says, in the kernel's numbers. A name that nobody knows costs its line.
 
 use super::Cx;
-use crate::config::model::route::{Metrics, Numbers, Route};
+use crate::config::model::route::{Hop, Metrics, Numbers, Route};
 use crate::config::rtnames::Space;
 use crate::config::tree::Stmt;
 use crate::route::{
@@ -13,14 +13,10 @@ impl<'a> Cx<'a> {
     /// Fills `route.numbers`; `None`: the line is ignored, and that was said.
     pub(super) fn route_numbers(&mut self, line: &'a Stmt, route: &mut Route) -> Option<()> {
         let v6 = route.is_v6();
-        if route.hops.iter().any(|h| h.encap.is_some()) {
-            return self.not_done(line, "encap");
-        }
-        if route.vrf.is_some() {
-            return self.not_done(line, "vrf");
-        }
-        if route.hops.iter().any(|h| h.realms.is_some()) {
-            return self.not_done(line, "realms of a nexthop");
+        // Words without effect so far, as the table says: half a route would lead packets somewhere, so there is none.
+        let hop = |h: &Hop| h.encap.is_some() || h.realms.is_some();
+        if route.vrf.is_some() || route.kind.as_deref() == Some("nat") || route.hops.iter().any(hop) {
+            return Some(());
         }
         let kind = match route.kind.as_deref() {
             None | Some("unicast") => UNICAST,
@@ -31,17 +27,12 @@ impl<'a> Cx<'a> {
             Some("unreachable") => UNREACHABLE,
             Some("prohibit") => PROHIBIT,
             Some("throw") => THROW,
-            Some(_) => return self.not_done(line, "nat"),
+            Some(_) => return Some(()),
         };
         let leads_nowhere = matches!(kind, BLACKHOLE | UNREACHABLE | PROHIBIT | THROW);
         if leads_nowhere && !route.hops.is_empty() {
             self.error(line.span(), "a route that leads nowhere has no way: the line is ignored")
                 .help("leave out via and dev");
-            return None;
-        }
-        if !leads_nowhere && route.hops.is_empty() {
-            self.error(line.span(), "a route without a way: the line is ignored")
-                .help("write via <ip>, or dev <interface>");
             return None;
         }
         if v6 && route.hops.iter().any(|h| h.via.is_some_and(|a| a.is_ipv4())) {
@@ -96,11 +87,6 @@ impl<'a> Cx<'a> {
         }
         route.numbers = n;
         Some(())
-    }
-
-    fn not_done(&mut self, line: &'a Stmt, what: &str) -> Option<()> {
-        self.warn(line.span(), format!("`{what}` of a route is not supported yet: the line is ignored"));
-        None
     }
 
     fn no_such<T>(&mut self, line: &'a Stmt, what: &str, help: &str) -> Option<T> {
