@@ -93,6 +93,10 @@ pub enum Tool {
         file: String,
         /// `-o`; `-`: standard output.
         out: String,
+        /// `--force`: also where a test fails.
+        force: bool,
+        /// `--log-entries`: messages are for the log, see `daemon/entry.rs`.
+        entries: bool,
     },
     /// `diff OLD NEW`.
     Diff {
@@ -220,6 +224,13 @@ fn command() -> Command {
                 .default_value("-")
                 .help("With --compile-config: where the image goes; - is standard output"),
         )
+        .arg(
+            Arg::new("force")
+                .long("force")
+                .action(ArgAction::SetTrue)
+                .help("With --compile-config: also a file that fails --config-test, unless it cannot be run"),
+        )
+        .arg(Arg::new("log-entries").long("log-entries").action(ArgAction::SetTrue).hide(true))
         .arg(flag('P', "vrrp", "Only VRRP (all there is so far)"))
         .arg(flag('n', "dont-fork", "Stay in the foreground"))
         .arg(flag('l', "log-console", "Log to standard error instead of syslog"))
@@ -338,7 +349,8 @@ fn tool(m: &ArgMatches) -> Option<Tool> {
         return Some(Tool::Diff { old: text(sub, "old")?, new: text(sub, "new")? });
     }
     if let Some(file) = text(m, "compile-config") {
-        return Some(Tool::Compile { file, out: text(m, "output")? });
+        let (force, entries) = (m.get_flag("force"), m.get_flag("log-entries"));
+        return Some(Tool::Compile { file, out: text(m, "output")?, force, entries });
     }
     given(m, "dump-conf").then(|| Tool::Dump {
         file: text(m, "dump-conf").or_else(|| text(m, "config")),
@@ -432,13 +444,16 @@ pub fn version() -> String {
     )
 }
 
-/// keepalived's names; STATS_CLEAR and JSON are real-time signals that kalived does not take yet.
+/// keepalived's names. What kalived does with each: kalived(8), SIGNALS.
 fn signum(name: &str) -> Parsed {
     let number = match name {
         "STOP" => 15,
         "RELOAD" => 1,
         "DATA" => 10,
         "STATS" => 12,
+        "STATS_CLEAR" => 63,
+        "JSON" => 36,
+        "TDUMP" => 64,
         _ => return Parsed::Say(format!("Unknown sigfunc {name}\n"), ExitCode::Fatal),
     };
     Parsed::Say(format!("{number}\n"), ExitCode::Ok)
@@ -498,7 +513,7 @@ mod tests {
         assert_eq!(tool("kalived --dump-conf").0, dump(None, false));
         assert_eq!(tool("kalived --dump-conf=x --show-secrets").0, dump(Some("x"), true));
         assert_eq!(tool("kalived -f x --dump-conf").0, dump(Some("x"), false));
-        let image = |out: &str| Tool::Compile { file: "x".into(), out: out.into() };
+        let image = |out: &str| Tool::Compile { file: "x".into(), out: out.into(), force: false, entries: false };
         assert_eq!(tool("kalived --compile-config x").0, image("-"));
         assert_eq!(tool("kalived --compile-config x -o y").0, image("y"));
         let (diff, report) = tool("kalived diff a b --format=json");

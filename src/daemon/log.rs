@@ -225,7 +225,11 @@ pub fn line(target: &Target, now: Now, note: &Note, pid: u32) -> String {
     let t = clock::local(now.wall);
     let mut s = String::with_capacity(note.text.len() + 64);
     // Writing to a String cannot fail.
+    // Detail was asked for with -D: as info, for most syslog daemons drop debug.
+    let severity = (note.level as u8).min(Level::Info as u8);
     let _ = match target {
+        // It has the time and the process itself.
+        Target::Console if logfd::stderr_is_journal() => write!(s, "<{severity}>"),
         Target::Console | Target::Nowhere => write!(
             s,
             "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} {IDENT}[{}]: ",
@@ -235,8 +239,7 @@ pub fn line(target: &Target, now: Now, note: &Note, pid: u32) -> String {
             const MONTHS: [&str; 12] =
                 ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
             let month = MONTHS.get(usize::from(t.month).wrapping_sub(1)).unwrap_or(&"Jan");
-            // Facility daemon. Detail was asked for with -D: as info, for most syslog daemons drop debug.
-            let severity = (note.level as u8).min(Level::Info as u8);
+            // Facility daemon.
             write!(
                 s,
                 "<{}>{month} {:2} {:02}:{:02}:{:02} {IDENT}[{}]: ",

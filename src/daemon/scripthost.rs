@@ -12,7 +12,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// This machine.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ThisHost;
+pub(crate) struct ThisHost;
 
 /// "No such file or directory (os error 2)": people know the first half.
 fn words(e: &std::io::Error) -> String {

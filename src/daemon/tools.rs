@@ -1,6 +1,7 @@
 //! What kalived does without running: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. Nothing of the system is
 //! opened or changed, and no privilege is needed. The work is in `config`; here are files, terminals and exit codes.
 
+use super::entry;
 use super::scripthost::ThisHost;
 use crate::cli::{Colour, Report, Tool};
 use crate::config::check::{Host, Look};
@@ -13,7 +14,7 @@ use crate::config::{self, Loaded, dump, image, load_with, report};
 use crate::exit::ExitCode;
 use crate::guard::start::{default_file, say};
 use crate::sys::privilege::cap;
-use crate::sys::{clock, files, host, ifaddrs, privilege, socket};
+use crate::sys::{clock, files, host, ifaddrs, privilege, signal, socket};
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -23,7 +24,13 @@ pub(crate) fn run(tool: &Tool, how: &Report) -> ExitCode {
     confine();
     match tool {
         Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
-        Tool::Compile { file, out } => compile(file, out, how),
+        Tool::Compile { file, out, force, entries } => {
+            if *entries {
+                // The guard runs this, and signals that are meant for it reach every process of this name.
+                signal::ignore();
+            }
+            compile(file, out, *force, *entries, how)
+        }
         Tool::Diff { old, new } => compare(old, new, how),
     }
 }
@@ -135,17 +142,21 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
     }
 }
 
-fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
+fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Report) -> ExitCode {
     crate::sys::sched::small_pages();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Run);
-    messages(&loaded, how);
+    if entries {
+        let lines: String = entry::entries(&loaded).iter().map(|n| entry::write(n) + "\n").collect();
+        let _ = std::io::stderr().write_all(lines.as_bytes());
+    } else {
+        messages(&loaded, how);
+    }
     if let Some(code) = loaded.fatal() {
         return code;
     }
-    if loaded.torn().is_some() {
-        // What is compiled is to be put in force: not a file whose end is missing.
-        return ExitCode::ConfigTest;
+    if !force && loaded.config_test_exit() != ExitCode::Ok {
+        return loaded.config_test_exit();
     }
     let written = image::encode(&loaded.config).map_err(|e| e.to_string()).and_then(|bytes| match out {
         "-" => print(&bytes),

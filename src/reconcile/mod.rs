@@ -264,9 +264,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     }
     /// As [`Reconciler::want`] for an item that the kernel has as `there`, whoever added it.
     pub fn adopt(&mut self, owner: V::Owner, key: K, value: V, there: V, theirs: bool) {
-        if !self.entries.contains_key(&key) {
-            self.entries.insert(key, Entry::new(value.clone(), None, Some(there), theirs));
-        }
+        self.entries.entry(key).or_insert_with(|| Entry::new(value.clone(), None, Some(there), theirs));
         self.want(owner, key, value, theirs);
     }
     /// An item of ours that the kernel has and nobody wants: a left-over. `false`: it is known here, and not a left-over.

@@ -136,14 +136,15 @@ impl Script {
     }
 
     /// The first run is due at once; the turn's limit on timers spreads those of many, and [`second_run`] the later ones.
-    pub fn start(&mut self, cx: &mut Cx<'_>) {
+    pub fn start(&mut self, spread: bool, cx: &mut Cx<'_>) {
         if let Err(why) = &self.spec {
             cx.fx.note(text::refused(Kind::Script, &self.name, why));
             return;
         }
         cx.timers.set(Due::TrackRun(self.key), cx.now.mono);
-        self.due =
-            Instant(second_run(cx.now.mono, self.interval(), &self.name).0.saturating_sub(nanos(self.interval())));
+        let interval = self.interval();
+        let second = if spread { second_run(cx.now.mono, interval, &self.name) } else { cx.now.mono + interval };
+        self.due = Instant(second.0.saturating_sub(nanos(interval)));
     }
 
     /// `Due::TrackRun`. True: the verdict changed.

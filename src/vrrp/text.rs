@@ -378,6 +378,10 @@ pub fn no_local(e: Errno) -> Note {
 pub fn stopping(signal: &str) -> Note {
     note(Level::Notice, format!("Stopping ({signal})"))
 }
+/// A hand-over that nobody took.
+pub fn no_successor(name: &str) -> Note {
+    note(Level::Error, format!("({name}) was handed over and no process went on with it: its addresses are removed"))
+}
 /// All done.
 pub fn all_stopped() -> Note {
     note(Level::Notice, "Stopped".into())

@@ -5,7 +5,7 @@ use kalived::config::Loaded;
 use kalived::config::check::Look;
 use kalived::config::model::global::Login;
 use kalived::config::model::setting::Ready;
-use kalived::config::scripts::{Prepare, ScriptHost};
+use kalived::config::scripts::{Prepare, ScriptHost, commands};
 use kalived::config::secure::{Acl, Kind, Stat};
 use kalived::exit::ExitCode;
 use std::cell::RefCell;
@@ -393,6 +393,9 @@ fn every_command_that_runs_is_looked_at() {
     bare.put("/bin/bash", Kind::File, 0o777, (1000, 1000));
     let native = file(ROOT, "track_script {\nt\n}") + "vrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n";
     assert_eq!(look(&bare, &native, false).render(false), "");
+    // Those are what may be started at all; the check of kalived's own starts nothing.
+    assert_eq!(commands(&loaded.config).iter().filter(|(check, _)| *check).count(), 1);
+    assert_eq!(commands(&loaded.config).len(), 10);
     assert_eq!(more.notify_fifo.as_ref().unwrap().ready, Ready::As { uid: 0, gid: 0 });
     assert_eq!(more.vrrp_notify_fifo.as_ref().unwrap().ready, Ready::As { uid: 1000, gid: 10 });
     let bad = look(&host, &file("script_user joe\nnotify_fifo run/f\nvrrp_notify_fifo /run/v jo", ""), false);
