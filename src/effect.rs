@@ -8,6 +8,7 @@ use crate::event::ReqId;
 use crate::exit::ExitCode;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::note::Note;
+use crate::route::RouteSpec;
 use crate::time::Instant;
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -54,6 +55,12 @@ pub enum NetOp {
     AddrAdd(AddrSpec),
     /// Delete.
     AddrDel(AddrSpec),
+    /// Add a route; EEXIST where exactly this one is there.
+    RouteAdd(Box<RouteSpec>),
+    /// Delete exactly this route.
+    RouteDel(Box<RouteSpec>),
+    /// Delete the first and add the second, in one go; the answer is that of the addition.
+    RouteChange(Box<RouteSpec>, Box<RouteSpec>),
 }
 
 /// In place of a group: none.
@@ -178,6 +185,8 @@ pub enum Effect {
     },
     /// Dump links and addresses: `DumpBegin`, `LinkNew`…, `AddrNew`…, `Synced`.
     Resync,
+    /// From now on report routes of ours, and dump them with the others (`RouteNew`… before `Synced`).
+    WatchRoutes,
     /// Run a program; answered by `ChildExit`, also when it could not be started.
     Spawn {
         /// Its name.

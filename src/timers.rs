@@ -38,6 +38,8 @@ pub enum Due {
     GarpQueue,
     /// Addresses that could not be added or were taken away: try again.
     AddrRetry,
+    /// Routes: some wait for another try, a look, or their turn.
+    Routes,
     /// A socket that could not be opened: try again.
     SockRetry(SockKey),
     /// A dump that failed: ask again.

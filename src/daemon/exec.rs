@@ -231,6 +231,7 @@ impl Exec {
             Effect::Frames { ifindex, batch, frames } => self.frames.add(ifindex, batch, frames),
             Effect::Netlink { req, op } => self.inbox.extend(self.rtnl.request(req, op)),
             Effect::Resync => self.inbox.extend(self.rtnl.resync()),
+            Effect::WatchRoutes => self.rtnl.watch_routes(),
             e @ (Effect::Spawn { .. }
             | Effect::Kill { .. }
             | Effect::Compile
@@ -602,7 +603,7 @@ impl Exec {
             c.buffers_out,
             c.frames_failed,
             c.unknown,
-            self.rtnl.malformed,
+            self.rtnl.malformed(),
         )
     }
 }

@@ -15,6 +15,7 @@ pub mod handover;
 pub mod helperline;
 pub mod lead;
 pub mod log;
+pub mod netlink;
 pub mod rtnl;
 pub(crate) mod scripthost;
 mod slice;

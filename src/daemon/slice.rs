@@ -14,7 +14,7 @@ const APART: Duration = Duration::from_millis(1);
 /// Requests of the first send after a pause.
 const FIRST: usize = 2;
 /// Requests at most: their answers and notices, two messages each, fit the buffers twice over.
-const MOST: usize = 128;
+pub const MOST: usize = 128;
 /// After so long without a send, the next one is a first one.
 const PAUSE: Duration = Duration::from_millis(10);
 

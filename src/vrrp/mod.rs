@@ -7,7 +7,6 @@
 pub mod address;
 pub mod advert;
 pub mod announce;
-pub mod fair;
 pub mod fsm;
 pub mod instance;
 pub mod text;

@@ -16,6 +16,7 @@ use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::notify::{Change, Notifier};
+use crate::routes::Routes;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::{TrackView, Tracks};
@@ -84,6 +85,9 @@ pub struct World {
     sock_of: BTreeMap<VrKey, SockKey>,
     links: Links,
     addrs: Addresses,
+    routes: Routes,
+    // They are reported.
+    routes_watched: bool,
     announcer: Announcer,
     grid: Grid,
     timers: Timers,
@@ -156,6 +160,7 @@ mod kernel;
 mod life;
 mod reload;
 mod resume;
+mod routes;
 mod schedule;
 mod sockets;
 mod tracks;
@@ -178,6 +183,8 @@ impl World {
             sock_of: BTreeMap::new(),
             links: Links::default(),
             addrs: Addresses::default(),
+            routes: Routes::default(),
+            routes_watched: false,
             announcer: Announcer::default(),
             grid: Grid::default(),
             timers: Timers::default(),
@@ -227,6 +234,7 @@ impl World {
         match event {
             Event::Start => {
                 self.dumping = true;
+                self.watch_routes(fx);
                 fx.push(Effect::Resync);
                 self.schedule_start(fx);
             }
@@ -270,6 +278,7 @@ impl World {
                     && old != ifindex
                 {
                     self.addrs.on_link_gone(old);
+                    self.links_changed(now, &[], Some(old));
                 }
                 if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
                     match was {
@@ -278,6 +287,8 @@ impl World {
                         Some(_) => {}
                     }
                 }
+                let flushed = (was.is_some_and(|(_, up)| up) && !is_up).then_some(ifindex);
+                self.links_changed(now, &change.names, flushed);
                 for name in &change.names {
                     if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
                         fx.note(text::link_known(name, false));
@@ -296,12 +307,22 @@ impl World {
                 }
             }
             Event::AddrDel { ifindex, addr, prefix } => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
+            Event::RouteNew { route, replaced } => {
+                self.routes.on_new(now.mono, *route, replaced, &mut self.timers);
+            }
+            Event::RouteDel(route) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
             Event::NetlinkLost => self.on_netlink_lost(fx),
-            Event::DumpBegin => self.links.begin(),
+            Event::DumpBegin => {
+                self.links.begin();
+                self.routes.begin_dump();
+            }
             Event::Synced { complete } => self.on_synced(now, complete, fx),
             Event::Reply { req, result } => {
                 if let Some(outcome) = self.addrs.on_reply(now.mono, req, result, &mut self.timers) {
                     self.on_outcome(now, outcome, fx);
+                }
+                if let Some(note) = self.routes.on_reply(now.mono, req, result, &mut self.timers) {
+                    fx.note(note);
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
@@ -373,16 +394,21 @@ impl World {
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
                 Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
                 Due::AddrRetry => {
-                    for (vr, (ifindex, addr, prefix)) in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
+                    for loss in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
+                        let ((ifindex, addr, prefix), vr) = (loss.key, loss.owner);
                         let dev = self.dev(ifindex);
                         match self.swept(now.mono, (ifindex, addr, prefix)) {
                             Some(first) => {
                                 with!(self, vr, now, fx, |vi, cx| vi.on_address_swept((addr, prefix), &dev, first, cx));
                             }
-                            None => with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, &dev, cx)),
+                            None => {
+                                let dev = loss.first.then_some(dev.as_str());
+                                with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, dev, cx));
+                            }
                         }
                     }
                 }
+                Due::Routes => self.on_routes_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
                 Due::ReloadTime => self.schedule_due(now, fx),
@@ -424,6 +450,7 @@ impl World {
         all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
         all.push(self.announcer.len());
         all.extend(self.addrs.sizes());
+        all.extend(self.routes.sizes());
         all
     }
 
@@ -461,6 +488,7 @@ impl World {
             self.stand_by(now, fx);
         }
         self.addrs.pump(fx);
+        self.routes.pump(fx);
         if core::mem::take(&mut self.regrouped) {
             self.hear_local(fx);
         }
@@ -478,7 +506,7 @@ impl World {
         }
         self.begin_reload(now, fx);
         self.tell_changes(now, fx);
-        if self.phase == Phase::Stopping && self.addrs.idle() {
+        if self.phase == Phase::Stopping && self.addrs.idle() && self.routes.idle() {
             self.leave(now, fx);
         }
     }

@@ -84,6 +84,7 @@ impl Sim {
                     self.complete(node, Completion::Net(Msg::DumpBegin));
                     self.dump_soon(node, false);
                 }
+                Effect::WatchRoutes => self.nodes[node].kernel.routes.watched = true,
                 Effect::Spawn { child, spec } => self.spawn(node, child, &spec),
                 Effect::Kill { child, hard } => self.kill(node, child, hard),
                 Effect::OpenFifo { fifo, .. } => self.open_pipe(node, fifo),
@@ -114,6 +115,7 @@ impl Sim {
                 }
                 Effect::Exit(code) => {
                     self.trace.mix(0xe817 + code as u64);
+                    self.routes_are_gone(node);
                     self.end(node);
                     return;
                 }
@@ -166,12 +168,14 @@ impl Sim {
 
     /// The kernel does an address request.
     pub fn netlink(&mut self, node: usize, req: kalived::event::ReqId, op: &NetOp) {
-        let adding = matches!(op, NetOp::AddrAdd(_));
+        let adding = matches!(op, NetOp::AddrAdd(_) | NetOp::RouteAdd(_) | NetOp::RouteChange(..));
         let often = if adding { 500 } else { 200 };
         let refused = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(often);
         let result = match op {
             _ if refused => Err(Errno::ENOBUFS),
             NetOp::AddrDel(_) if self.sabotage == Some(Sabotage::KeepAddresses) => Ok(()),
+            NetOp::RouteDel(_) if self.sabotage == Some(Sabotage::KeepRoutes) => Ok(()),
+            NetOp::RouteAdd(_) if self.sabotage == Some(Sabotage::NoRoutes) => Ok(()),
             op => {
                 let (told, result) = self.nodes[node].kernel.apply(op);
                 self.notify(node, told);

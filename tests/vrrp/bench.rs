@@ -1,5 +1,6 @@
 //! One world on a bench: a fake kernel that answers at once, a clock that is turned by hand, and a peer that sends adverts.
 
+use crate::fib::Fib;
 use bytes::Bytes;
 use kalived::config::model::{Auth, ChecksumMode, Config, Family, InstanceConfig, Version, Vip};
 use kalived::effect::{Effect, Effects, NetOp};
@@ -104,6 +105,7 @@ pub struct Bench {
     /// Addresses the fake kernel has.
     pub kernel: Vec<AddrInfo>,
     pub links: Vec<Link>,
+    pub routes: Fib,
     /// Addresses of this host from which adverts are received.
     pub local: Vec<std::net::Ipv4Addr>,
     /// What is asked of the guard, the helper and the streams, in order.
@@ -139,6 +141,7 @@ impl Bench {
             frame_errors: std::collections::VecDeque::new(),
             kernel: vec![addr(ETH0, OURS, 16, 0), addr(ETH0, "fe80::20", 64, 0)],
             links: vec![link(ETH0, "eth0", true)],
+            routes: Fib::default(),
             local: Vec::new(),
             asked: Vec::new(),
         }
@@ -154,6 +157,10 @@ impl Bench {
         }
         for a in self.kernel.clone() {
             self.event(Event::AddrNew(a));
+        }
+        let routes = if self.routes.watched { self.routes.routes.clone() } else { Vec::new() };
+        for r in routes {
+            self.event(Event::RouteNew { route: Box::new(r), replaced: false });
         }
         self.event(Event::Synced { complete: true });
     }
@@ -223,10 +230,17 @@ impl Bench {
                             self.kernel.retain(|a| (a.ifindex, a.addr, a.prefix) != (s.ifindex, s.addr, s.prefix));
                             self.event(Event::AddrDel { ifindex: s.ifindex, addr: s.addr, prefix: s.prefix });
                         }
+                        op => {
+                            let (told, result) = self.routes.apply(&op);
+                            told.into_iter().for_each(|e| self.event(e));
+                            self.event(Event::Reply { req, result });
+                            continue;
+                        }
                     }
                     self.event(Event::Reply { req, result: Ok(()) });
                 }
                 Effect::Resync => self.out.push(Out::Resync),
+                Effect::WatchRoutes => self.routes.watched = true,
                 // What the machines beside VRRP want, in order; a test answers it with `Bench::event`.
                 e @ (Effect::Spawn { .. }
                 | Effect::Kill { .. }

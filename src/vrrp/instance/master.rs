@@ -137,10 +137,12 @@ impl Instance {
         }
     }
 
-    /// Somebody else removed one of our addresses; it is on its way back.
-    pub fn on_address_taken(&mut self, addr: IpAddr, prefix: u8, dev: &str, cx: &mut Cx<'_>) {
+    /// Somebody else removed one of our addresses; it is on its way back. `dev`: to be reported; of several in a row the first is.
+    pub fn on_address_taken(&mut self, addr: IpAddr, prefix: u8, dev: Option<&str>, cx: &mut Cx<'_>) {
         self.stats.restored += 1;
-        cx.fx.note(text::address_taken(&self.cfg.name, addr, prefix, dev));
+        if let Some(dev) = dev {
+            cx.fx.note(text::address_taken(&self.cfg.name, addr, prefix, dev));
+        }
     }
 
     /// The kernel removed one of our addresses together with `first`, which we removed; it is on its way back.
