@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that panics has failed, which is what a helper wants too
 
 mod frames;
+mod ipvs;
 mod netlink;
 mod receiver;
 mod roundtrip;

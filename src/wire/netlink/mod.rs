@@ -4,6 +4,8 @@
 //! in a message is held against what is really there before anything behind it is read. Deliberately absent: sockets,
 //! sequence bookkeeping (`daemon/rtnl.rs`), extended acks.
 
+pub mod generic;
+pub mod ipvs;
 mod route;
 
 pub use route::{del_addr, get_addrs, get_links, new_addr};
