@@ -33,8 +33,12 @@ fn any_destination() -> impl Strategy<Value = Destination> {
         (any::<u16>(), 0u16..4).prop_map(|(p, f)| Forward::Tunnel(Tunnel::Gue(p, f))),
         (0u16..4).prop_map(|f| Forward::Tunnel(Tunnel::Gre(f))),
     ];
-    (forward, any::<u32>(), any::<u32>(), any::<u32>())
-        .prop_map(|(forward, weight, upper, lower)| Destination { forward, weight, upper, lower })
+    (forward, any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(forward, weight, upper, lower)| Destination {
+        forward,
+        weight,
+        upper,
+        lower,
+    })
 }
 
 proptest! {
@@ -70,7 +74,11 @@ fn a_message_cut_or_changed_anywhere_is_survived() {
     let key = DestinationKey { addr: "10.77.0.11".parse().unwrap(), port: 80 };
     let bytes = body(|o| destination(o, FAMILY_ID, 7, Act::New, &of, &key, &d));
     for cut in 0..bytes.len() {
-        assert_ne!(read(&bytes[..cut], Some(&of)), Ok(Message::Destination(key, d, Connections::default())), "cut at {cut}");
+        assert_ne!(
+            read(&bytes[..cut], Some(&of)),
+            Ok(Message::Destination(key, d, Connections::default())),
+            "cut at {cut}"
+        );
         for bit in 0..8 {
             let mut other = bytes.clone();
             other[cut] ^= 1 << bit;
@@ -89,8 +97,7 @@ fn requests_byte_for_byte() {
 
     let mut out = BytesMut::new();
     let key = ServiceKey::Address(Protocol::Tcp, "10.77.1.1".parse().unwrap(), 80);
-    let svc =
-        Service { scheduler: "rr".into(), flags: 0, timeout: 0, netmask: u32::MAX, engine: String::new() };
+    let svc = Service { scheduler: "rr".into(), flags: 0, timeout: 0, netmask: u32::MAX, engine: String::new() };
     service(&mut out, FAMILY_ID, 2, Act::Delete, &key, &svc);
     // AF 2, protocol 6, address in 16 bytes, port 80 in network order; a deletion says no more.
     let want = "44000000200005000200000000000000 03010000 30000180 0600010002000000 0600020006000000 \
@@ -100,13 +107,8 @@ fn requests_byte_for_byte() {
 
 #[test]
 fn a_netmask_is_a_mask_for_ipv4_and_a_length_for_ipv6() {
-    let svc = |netmask| Service {
-        scheduler: "wlc".into(),
-        flags: PERSISTENT,
-        timeout: 50,
-        netmask,
-        engine: String::new(),
-    };
+    let svc =
+        |netmask| Service { scheduler: "wlc".into(), flags: PERSISTENT, timeout: 50, netmask, engine: String::new() };
     let v4 = ServiceKey::Address(Protocol::Tcp, "192.0.2.1".parse().unwrap(), 80);
     let bytes = body(|o| service(o, FAMILY_ID, 1, Act::New, &v4, &svc(0xffff_ff00)));
     assert!(bytes.windows(8).any(|w| w == [8, 0, 9, 0, 255, 255, 255, 0]), "network order");

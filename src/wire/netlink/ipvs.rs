@@ -477,8 +477,7 @@ pub fn read(body: &[u8], of: Option<&ServiceKey>) -> Result<Message, Bad> {
 
 fn read_service(nest: &[u8]) -> Result<Message, Bad> {
     let (mut family, mut protocol, mut addr, mut port, mut mark) = (None, None, None, None, None);
-    let mut service =
-        Service { scheduler: String::new(), flags: 0, timeout: 0, netmask: 0, engine: String::new() };
+    let mut service = Service { scheduler: String::new(), flags: 0, timeout: 0, netmask: 0, engine: String::new() };
     let mut mask: [u8; 4] = [0; 4];
     for attr in attrs(nest) {
         match attr? {
@@ -544,7 +543,6 @@ fn read_destination(nest: &[u8], service_v6: bool) -> Result<Message, Bad> {
         (4, _) => Forward::Bypass,
         _ => return Err(Bad::Value),
     };
-    let key =
-        DestinationKey { addr: address(family, addr.ok_or(Bad::Missing)?)?, port: port.ok_or(Bad::Missing)? };
+    let key = DestinationKey { addr: address(family, addr.ok_or(Bad::Missing)?)?, port: port.ok_or(Bad::Missing)? };
     Ok(Message::Destination(key, Destination { forward, weight, upper, lower }, connections))
 }
