@@ -56,7 +56,10 @@ pub enum NetOp {
     AddrDel(AddrSpec),
 }
 
-/// A program to run: in a process group of its own, with only fds 0, 1 and 2 (on /dev/null), default signals, no privilege but
+/// In place of a group: none.
+pub const NO_GROUP: u32 = u32::MAX;
+
+/// A program to run: in a session of its own, with only fds 0, 1 and 2 (on /dev/null), default signals, no privilege but
 /// what its user has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpawnSpec {
@@ -116,6 +119,14 @@ pub enum Effect {
     CloseSock {
         /// Which.
         sock: SockKey,
+    },
+    /// Receive also, on an IPv4 socket, adverts from these addresses although this host has them; none: no more. Replaces what was
+    /// asked before. They come as `LocalDatagram`.
+    HearLocal {
+        /// Where.
+        sock: SockKey,
+        /// From which addresses.
+        sources: Vec<Ipv4Addr>,
     },
     /// Send an advert now: a whole IP packet to the socket's group.
     Send {
@@ -205,7 +216,7 @@ pub enum Effect {
         path: String,
         /// Owner.
         uid: u32,
-        /// Group.
+        /// Group, which may read it; [`NO_GROUP`]: only the owner reads.
         gid: u32,
     },
     /// Write one line, at most 4,096 bytes (PIPE_BUF), at once or not at all; answered by `FifoWritten`. One at a time.

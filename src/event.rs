@@ -163,6 +163,18 @@ pub enum Event<'a> {
         /// Hostile.
         bytes: &'a [u8],
     },
+    /// As `Datagram`, of those asked for by [`Effect::HearLocal`](crate::effect::Effect::HearLocal). While this host does not have the
+    /// source address, the raw socket delivers it as well.
+    LocalDatagram {
+        /// Where it was received.
+        sock: SockKey,
+        /// The sender.
+        meta: RxMeta,
+        /// As in `Datagram`.
+        age: Duration,
+        /// The whole IP packet.
+        bytes: &'a [u8],
+    },
     /// Answer to [`Effect::OpenSock`](crate::effect::Effect::OpenSock).
     SockReady {
         /// Which.
@@ -190,6 +202,13 @@ pub enum Event<'a> {
     },
     /// An immediate advert (`Effect::Send`) failed. Success is not reported.
     SendFailed {
+        /// Whose.
+        vr: VrKey,
+        /// Why.
+        errno: Errno,
+    },
+    /// The farewell of an `AdvertsStop` failed. Success is not reported.
+    FarewellFailed {
         /// Whose.
         vr: VrKey,
         /// Why.

@@ -3,6 +3,7 @@
 //!
 //! Read first: nothing. Deliberately absent: iteration in hash order; an [`Arena`] iterates by slot.
 
+use core::cell::Cell;
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -52,6 +53,10 @@ impl<M> Key<M> {
     pub fn to_bits(self) -> u64 {
         (u64::from(self.generation.get()) << 32) | u64::from(self.slot)
     }
+    /// Its place in the [`Arena`], which another thing may have after it: for an index beside the arena.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
     /// The name back from [`Key::to_bits`]; `None` for a number that never was a name.
     pub fn from_bits(bits: u64) -> Option<Self> {
         let generation = NonZeroU32::new((bits >> 32) as u32)?;
@@ -95,12 +100,13 @@ impl<M> fmt::Debug for Key<M> {
 pub struct Arena<M, T> {
     slab: Slab<(NonZeroU32, T)>,
     last_generation: u32,
+    looked_at: Cell<u64>,
     mark: PhantomData<fn() -> M>,
 }
 
 impl<M, T> Default for Arena<M, T> {
     fn default() -> Self {
-        Arena { slab: Slab::new(), last_generation: 0, mark: PhantomData }
+        Arena { slab: Slab::new(), last_generation: 0, looked_at: Cell::new(0), mark: PhantomData }
     }
 }
 
@@ -133,11 +139,16 @@ impl<M, T> Arena<M, T> {
     }
     /// All of them, by slot.
     pub fn iter(&self) -> impl Iterator<Item = (Key<M>, &T)> {
+        self.looked_at.set(self.looked_at.get() + self.slab.len() as u64);
         self.slab.iter().map(|(slot, e)| (Key { slot: slot as u32, generation: e.0, mark: PhantomData }, &e.1))
     }
     /// All names, by slot.
     pub fn keys(&self) -> Vec<Key<M>> {
         self.iter().map(|(k, _)| k).collect()
+    }
+    /// How many were passed by [`Arena::iter`] and [`Arena::keys`] so far: what must not grow on the path of an advert.
+    pub fn looked_at(&self) -> u64 {
+        self.looked_at.get()
     }
     /// How many there are.
     pub fn len(&self) -> usize {

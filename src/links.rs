@@ -67,6 +67,10 @@ impl Links {
         let range = (addr, 0)..=(addr, u8::MAX);
         self.by_index.get(&ifindex).into_iter().flat_map(move |e| e.addrs.range(range.clone()).map(|(_, a)| &a.info))
     }
+    /// Whether any interface has this address.
+    pub fn is_local(&self, addr: IpAddr) -> bool {
+        self.by_index.keys().any(|ifindex| self.at(*ifindex, addr).next().is_some())
+    }
     /// Addresses of all interfaces.
     pub fn all_addrs(&self) -> impl Iterator<Item = &AddrInfo> {
         self.by_index.values().flat_map(|e| e.addrs.values().map(|a| &a.info))

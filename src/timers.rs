@@ -18,6 +18,8 @@ pub enum Due {
     PreemptDelay(VrKey),
     /// A late turn is over: announce again if still Master.
     Reannounce(VrKey),
+    /// The advert that was about to leave has left: the armed ones are replaced now.
+    Rearm(VrKey),
     /// An advert could not be sent; try again within the interval.
     AdvertRetry(VrKey),
     /// The last advert that the process before has armed leaves: from now on they are all ours.
@@ -94,6 +96,7 @@ impl Timers {
             Claim(vr),
             PreemptDelay(vr),
             Reannounce(vr),
+            Rearm(vr),
             AdvertRetry(vr),
             Inherited(vr),
             GarpSecond(vr),

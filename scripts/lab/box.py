@@ -15,43 +15,16 @@ import threading
 MARK = "KALIVED_LAB_INSIDE"
 #: Every file of the lab: configurations, logs, captures. A tmpfs, so it goes with the namespace.
 WORK = "/run/lab"
-#: "Not possible here": what automake and meson call a skipped test.
-EXIT_SKIP = 77
-
-REMEDY = (
-    "needs root, or unprivileged user namespaces. As root it just works; otherwise, where the kernel forbids them:\n"
-    "  sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0"
-)
-
-
-def _flags():
-    """The strongest set of namespaces that this machine allows, or None."""
-    base = ["--net", "--mount", "--pid", "--mount-proc", "--fork"]
-    for user in ([], ["--user", "--map-root-user"]) if os.geteuid() == 0 else (["--user", "--map-root-user"],):
-        test = ["unshare", *user, *base, "sh", "-c", "mount -t tmpfs lab /run"]
-        try:
-            if subprocess.run(test, stdin=subprocess.DEVNULL, capture_output=True, timeout=20).returncode == 0:
-                return [*user, *base]
-        except (OSError, subprocess.TimeoutExpired):
-            pass
-    return None
-
-
-def possible():
-    """Whether `enter` can work here."""
-    return _flags() is not None
+#: Runs a command in the namespaces, in whichever way this machine allows.
+BOX = os.path.join(os.path.dirname(os.path.abspath(__file__)), "box.sh")
 
 
 def enter():
     """Returns inside the box; the process that called first becomes its guard and never returns."""
     if MARK in os.environ:
         return _inside(int(os.environ.pop(MARK)))
-    flags = _flags()
-    if flags is None:
-        print(f"{os.path.basename(sys.argv[0])}: cannot make network namespaces: {REMEDY}", file=sys.stderr)
-        sys.exit(EXIT_SKIP)
     rd, wr = os.pipe()
-    cmd = ["unshare", *flags, "--kill-child=KILL", "--", sys.executable, *sys.argv]
+    cmd = [BOX, sys.executable, *sys.argv]
     # Its own session: signals reach the inside once, from us, however they were sent (terminal, kill, service manager).
     box = subprocess.Popen(cmd, env={**os.environ, MARK: str(rd)}, pass_fds=[rd], start_new_session=True)
     os.close(rd)

@@ -60,13 +60,13 @@ def pulse():
     return os.path.join(os.path.dirname(built()), "examples", "pulse")
 
 
-def build():
-    """`cargo build --release`; ends the script with cargo's own message when it fails."""
+def build(*what):
+    """`cargo build --release` of what is run; ends the script with cargo's own message when it fails."""
     try:
-        cmd = ["cargo", "build", "--release", "--bin", "kalived", "--example", "pulse"]
+        cmd = ["cargo", "build", "--release", *what]
         rc = subprocess.run(cmd, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
     except FileNotFoundError:
-        raise SystemExit("cargo is not installed: https://rustup.rs, or apt-get install cargo") from None
+        raise SystemExit("cargo is not installed: run scripts/setup as root, or see https://rustup.rs") from None
     if rc:
         raise SystemExit(rc)
 

@@ -8,12 +8,13 @@
 
 use super::diag::{Diags, Severity};
 use super::lint::{heads, lines, span_of};
-use super::model::global::Fifo;
+use super::model::global::{Fifo, Login};
 use super::model::setting::{Ready, Script};
 use super::model::{Config, Place};
-use super::secure::{self, Kind, Stat};
+use super::secure::{self, Acl, Kind, Stat};
 use super::source::Sources;
 use crate::exit::ExitCode;
+use std::collections::BTreeSet;
 
 /// Who runs commands where nothing is said, if there is such a user.
 pub const DEFAULT_USER: &str = "keepalived_script";
@@ -36,6 +37,18 @@ pub trait ScriptHost {
     fn head(&self, path: &str) -> Vec<u8>;
     /// Directories in which programs without a path are looked for, separated by colons.
     fn search_path(&self) -> String;
+    /// User id and group id that kalived runs as here.
+    fn us(&self) -> (u32, u32) {
+        (0, 0)
+    }
+    /// A user as its programs know it.
+    fn login(&self, _uid: u32) -> Option<Login> {
+        None
+    }
+    /// What the access control list of a file allows beyond its mode; `gid`: its group. The error is for people.
+    fn acl(&self, _path: &str, _gid: u32) -> Result<Acl, String> {
+        Ok(Acl::default())
+    }
     /// Makes a file that holds this number and a line end, also where it exists if `overwrite`; a link is not followed.
     fn make_file(&self, path: &str, value: i32, overwrite: bool) -> Result<(), String>;
 }
@@ -65,7 +78,12 @@ pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, diags: &mut
         told_default: false,
     };
     each(config, &owners, &mut |owner, script| script.ready = cx.script(&owner, script));
+    let uids: BTreeSet<u32> = commands(config)
+        .into_iter()
+        .filter_map(|(_, s)| if let Ready::As { uid, .. } = s.ready { Some(uid) } else { None })
+        .collect();
     let more = &mut config.global.more;
+    more.logins = uids.into_iter().filter_map(|uid| how.host.login(uid)).collect();
     for (word, fifo) in [("notify_fifo", &mut more.notify_fifo), ("vrrp_notify_fifo", &mut more.vrrp_notify_fifo)] {
         if let Some(fifo) = fifo {
             let owner = Owner { what: format!("`{word}`"), place: owners.word(word) };
@@ -93,7 +111,24 @@ pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, diags: &mut
     }
 }
 
-/// Hands over every command that kalived runs.
+/// Every command that kalived runs, and whether it is a check.
+pub fn commands(config: &Config) -> Vec<(bool, &Script)> {
+    let more = &config.global.more;
+    let mut all: Vec<(bool, &Script)> = Vec::new();
+    all.extend([&more.notify_fifo_script, &more.vrrp_notify_fifo_script].into_iter().flatten().map(|s| (false, &**s)));
+    for i in &config.instances {
+        let n = &i.more.notify;
+        let hooks = [&n.backup, &n.master, &n.fault, &n.stop, &n.any, &n.master_rx_lower_pri];
+        all.extend(hooks.into_iter().flatten().map(|s| (false, &**s)));
+        all.extend(n.deleted.iter().flatten().map(|s| (false, &**s)));
+    }
+    all.extend(
+        config.scripts.iter().filter(|s| s.native.is_none()).filter_map(|s| Some((true, &**s.script.as_ref()?))),
+    );
+    all
+}
+
+/// Hands over every command that kalived runs: [`commands`], with their owners.
 fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut Script)) {
     let more = &mut config.global.more;
     for (word, script) in [
@@ -204,6 +239,11 @@ impl Cx<'_> {
         if let Some((user, group)) = self.default.clone() {
             return self.ids(owner, &user, group.as_deref());
         }
+        let us = self.how.host.us();
+        // Without root's rights it runs them as itself or not at all.
+        if us.0 != 0 {
+            return Ok(us);
+        }
         if let Some(ids) = self.how.host.user(DEFAULT_USER) {
             return Ok(ids);
         }
@@ -251,7 +291,7 @@ impl Cx<'_> {
         if way.end.kind != Kind::File {
             return Err(self.cannot(owner, &written, format!("`{}`: not a file", way.real)));
         }
-        if !secure::executable(&way.end, uid, gid) {
+        if !secure::executable(&way.end, uid, gid) && !secure::listed(self.how.host, &way, uid, gid) {
             let who = self.how.host.user_name(uid);
             return Err(self.cannot(owner, &written, format!("`{}`: not executable by {who}", way.real)));
         }
@@ -301,7 +341,7 @@ impl Cx<'_> {
 
     /// Whether nobody but root can change what runs as root.
     fn trusted(&mut self, owner: &Owner, way: &secure::Way) -> Result<(), String> {
-        let Some(weak) = secure::weak(self.how.host, way) else { return Ok(()) };
+        let Some(weak) = secure::weak(self.how.host, way, self.secure) else { return Ok(()) };
         let help = "let root own it and nobody else write it, or run the script as another user";
         if self.secure {
             let text = format!("Unsafe permissions found for script '{}' - disabling: {weak}", way.real);
@@ -320,7 +360,7 @@ impl Cx<'_> {
             return Ready::Refused("not an absolute path".into());
         }
         let ids = match (fifo.user.as_deref(), fifo.group.as_deref()) {
-            (None, _) => Ok((0, 0)),
+            (None, _) => Ok(self.how.host.us()),
             (Some(user), group) => self.ids(owner, user, group),
         };
         match ids {

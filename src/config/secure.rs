@@ -2,8 +2,8 @@
 //! somebody else than root. Asked for programs that run as root: whoever can change one of them is root. Pure: what the
 //! machine has comes from [`ScriptHost`]. Read next: `scripts.rs`.
 //!
-//! Deliberately absent: access control lists and capabilities of files. A list can only be seen as the group's bits of the
-//! mode, which are looked at.
+//! What is found here was so when the file was compiled. Programs that run as root under `enable_script_security` are looked at
+//! again when they are started (`sys/walk.rs`). Deliberately absent: capabilities of files; lists that only an NFSv4 server evaluates.
 
 use super::scripts::ScriptHost;
 use std::collections::VecDeque;
@@ -37,6 +37,17 @@ pub struct Stat {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+}
+
+/// What an access control list allows beyond the mode, root left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acl {
+    /// A user that may write.
+    pub user_writes: Option<u32>,
+    /// A group that may write.
+    pub group_writes: Option<u32>,
+    /// Users (true) and groups that may execute.
+    pub execute: Vec<(bool, u32)>,
 }
 
 /// The way to a file.
@@ -92,25 +103,48 @@ pub fn follow(host: &dyn ScriptHost, path: &str) -> Result<Way, String> {
 }
 
 /// The first part of the way that somebody else than root can change, for people: "`/opt/x` is writable by group wheel
-/// (drwxrwxr-x root:wheel)".
-pub fn weak(host: &dyn ScriptHost, way: &Way) -> Option<String> {
-    let (path, stat, why) = way.parts.iter().find_map(|(p, s)| weakness(host, s).map(|why| (p, s, why)))?;
+/// (drwxrwxr-x root:wheel)". `sticky`: also a shared directory in which only owners remove what is theirs. Nobody else replaces what
+/// is root's there; but when root removes it, anybody may make it anew.
+pub fn weak(host: &dyn ScriptHost, way: &Way, sticky: bool) -> Option<String> {
+    let (path, stat, why) = way.parts.iter().find_map(|(p, s)| weakness(host, p, s, sticky).map(|why| (p, s, why)))?;
     Some(format!("`{path}` is {why} ({} {}:{})", mode(stat), host.user_name(stat.uid), host.group_name(stat.gid)))
 }
 
-fn weakness(host: &dyn ScriptHost, s: &Stat) -> Option<String> {
+fn weakness(host: &dyn ScriptHost, path: &str, s: &Stat, sticky: bool) -> Option<String> {
     if s.uid != 0 {
         return Some(format!("owned by {}", host.user_name(s.uid)));
     }
-    // The mode of a link has no meaning. In a sticky directory nobody replaces what is root's.
-    let sticky = s.kind == Kind::Directory && s.mode & 0o1000 != 0;
-    if sticky || matches!(s.kind, Kind::Link(_)) {
+    // The mode of a link has no meaning.
+    let shared = s.kind == Kind::Directory && s.mode & 0o1000 != 0;
+    if shared && !sticky || matches!(s.kind, Kind::Link(_)) {
         return None;
     }
     if s.mode & 0o002 != 0 {
         return Some("writable by everybody".to_owned());
     }
-    (s.mode & 0o020 != 0 && s.gid != 0).then(|| format!("writable by group {}", host.group_name(s.gid)))
+    // With a list, the group's bits are its mask: without `w` there nobody in it may write.
+    if s.mode & 0o020 == 0 {
+        return None;
+    }
+    if s.gid != 0 {
+        return Some(format!("writable by group {}", host.group_name(s.gid)));
+    }
+    match host.acl(path, s.gid) {
+        Err(why) => Some(format!("of unknown permissions: its access control list cannot be read: {why}")),
+        Ok(Acl { user_writes: Some(uid), .. }) => {
+            Some(format!("writable by {} through its access control list", host.user_name(uid)))
+        }
+        Ok(Acl { group_writes: Some(gid), .. }) => {
+            Some(format!("writable by group {} through its access control list", host.group_name(gid)))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// Whether an access control list lets this user or group execute what lies at the end.
+pub fn listed(host: &dyn ScriptHost, way: &Way, uid: u32, gid: u32) -> bool {
+    let list = host.acl(&way.real, way.end.gid).unwrap_or_default();
+    way.end.kind == Kind::File && list.execute.iter().any(|(user, id)| *id == if *user { uid } else { gid })
 }
 
 /// Whether this user may execute the file.

@@ -7,6 +7,11 @@
 //! **Soft behind the timer**: a cancelled timer must take its sends with it. (Behind a *hard* link a cancelled timer
 //! would release them: the kernel skips the failing of links for it. The farewell would be followed by adverts.)
 //! **Hard between the sends**: one instance's failing send must not silence the others.
+//! **Only the last send completes** when all goes well: those before it ask for no completion of their success
+//! (`IOSQE_CQE_SKIP_SUCCESS`). Links run in order, so when the last has completed all before it are final, and each that has not
+//! completed by itself has left. Twenty adverts are one completion, are handled in one turn, and are armed again as one chain:
+//! a chain that is handled in pieces would be armed in pieces, and never become whole again. A failure completes by itself; a
+//! cancelled timer, which does not ask to be skipped, makes the kernel complete each send of its chain.
 //!
 //! **Stop** of a virtual router cancels every chain it has a member in, and its farewell is hard-linked behind the last
 //! cancel, all in one submission. The other members of those chains come back ECANCELED and are armed again, at
@@ -57,9 +62,10 @@ pub enum StopMark {}
 /// Name of a stop whose farewell is on its way.
 pub type StopKey = Key<StopMark>;
 
-/// Sends behind one timer. One send costs the kernel 3 to 5 µs, so the last of 20 leaves less than 0.1 ms late; and by
-/// 20 the timer's own cost is already spread so thin that longer chains gain nothing.
-pub const CHAIN: usize = 20;
+/// Sends behind one timer, at most. How many adverts share a time is decided by the grid (`vrrp/timing.rs`): 20, for one send costs
+/// the kernel 3 to 5 µs, and the last of them leaves less than 0.1 ms late; more only where the processor does not keep up, and there
+/// two chains at one time would take turns and gain nothing over one. A stop takes back the whole chain: so not without a limit.
+pub const CHAIN: usize = 64;
 
 /// Cancels hard-linked in front of a farewell. More than the depth any router is armed to (8); further ones are
 /// submitted in front, unlinked: the kernel runs them in order all the same.
@@ -80,6 +86,7 @@ struct Member {
     epoch: u32,
     packet: Bytes,
     way: Way,
+    op: OpKey,
     /// Not wanted any more: neither armed again nor, when cancelled, reported.
     stopped: bool,
     stop: Option<StopKey>,
@@ -105,12 +112,19 @@ struct Stop {
     overtaken: bool,
 }
 
+/// For an operation that was not pushed yet.
+fn nobody() -> OpKey {
+    OpKey::from_bits(1 << 32).expect("generation one is a name")
+}
+
 /// All chains.
 #[derive(Default)]
 pub struct Adverts {
     chains: Arena<ChainMark, Chain>,
     stops: Arena<StopMark, Stop>,
-    of_vr: BTreeMap<VrKey, Vec<ChainKey>>,
+    /// By the slot of the virtual router: the chains it has a member in, and perhaps those of whoever had the slot before. An index, not a
+    /// map: it is written twice for every advert.
+    of_slot: Vec<Vec<ChainKey>>,
     /// Times of the chains whose timer has not been heard of, with how many there are at each.
     dues: BTreeMap<Instant, u32>,
     /// To be submitted at the end of the turn.
@@ -120,7 +134,7 @@ pub struct Adverts {
 impl Adverts {
     /// Takes an advert; [`Adverts::arm`] submits it.
     pub fn add(&mut self, vr: VrKey, sock: SockKey, way: Way, epoch: u32, at: Instant, packet: Bytes) {
-        let m = Member { vr, sock, epoch, packet, way, stopped: false, stop: None, done: false };
+        let m = Member { vr, sock, epoch, packet, way, op: nobody(), stopped: false, stop: None, done: false };
         self.pending.entry(at).or_default().push(m);
     }
 
@@ -138,20 +152,24 @@ impl Adverts {
         // All of it in one submission: a chain cut in two would be two chains, the second without a timer.
         ring.room(1 + members.len());
         let count = members.len();
-        let sends: Vec<_> = members.iter().map(|m| (m.vr, m.way.clone(), m.packet.clone())).collect();
         // The timer's name is known only after the push, the chain's name is needed before: filled in below.
-        let nobody = OpKey::from_bits(1 << 32).expect("generation one is a name");
         let chain =
-            self.chains.insert(Chain { at, timer: nobody, fired: false, cancelling: false, open: count, members });
+            self.chains.insert(Chain { at, timer: nobody(), fired: false, cancelling: false, open: count, members });
         let timer = ring.timeout_at(Token::Timer(chain), at, Link::Soft);
-        if let Some(c) = self.chains.get_mut(chain) {
-            c.timer = timer;
-        }
         *self.dues.entry(at).or_default() += 1;
-        for (i, (vr, way, packet)) in sends.into_iter().enumerate() {
-            let link = if i + 1 == count { Link::Last } else { Link::Hard };
-            ring.send(Token::Advert(chain, i as u8), &way.fd, packet, way.to, link, How::NoWait);
-            let of = self.of_vr.entry(vr).or_default();
+        let Some(c) = self.chains.get_mut(chain) else { return };
+        c.timer = timer;
+        for (i, m) in c.members.iter_mut().enumerate() {
+            let (token, packet, to) = (Token::Advert(chain, i as u8), m.packet.clone(), m.way.to.clone());
+            m.op = if i + 1 == count {
+                ring.send(token, &m.way.fd, packet, to, Link::Last, How::NoWait)
+            } else {
+                ring.send_quiet(token, &m.way.fd, packet, to)
+            };
+            if self.of_slot.len() <= m.vr.slot() {
+                self.of_slot.resize(m.vr.slot() + 1, Vec::new());
+            }
+            let of = &mut self.of_slot[m.vr.slot()];
             if of.last() != Some(&chain) {
                 of.push(chain);
             }
@@ -164,7 +182,7 @@ impl Adverts {
         let stop = farewell.map(|(packet, way)| {
             self.stops.insert(Stop { vr, packet, way, waiting: 0, sent: false, overtaken: false })
         });
-        let chains = self.of_vr.get(&vr).cloned().unwrap_or_default();
+        let chains = self.of_slot.get(vr.slot()).cloned().unwrap_or_default();
         let timers = self.take_back(&chains, stop, |m| m.vr == vr);
         let Some((key, stop)) = stop.and_then(|k| Some((k, self.stops.get(k)?))) else {
             for t in timers {
@@ -228,8 +246,53 @@ impl Adverts {
         self.forget_if_over(chain);
     }
 
-    /// A chain's send completed. What the machines should hear of it, if anything.
-    pub fn on_send(&mut self, ring: &mut Ring<Token>, chain: ChainKey, i: u8, result: i32) -> Option<Event<'static>> {
+    /// A chain's send completed; the last one tells of those before it, too. `tell`: what the machines should hear.
+    pub fn on_send(
+        &mut self,
+        ring: &mut Ring<Token>,
+        chain: ChainKey,
+        i: u8,
+        result: i32,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) {
+        let Some(c) = self.chains.get(chain) else { return };
+        if usize::from(i) + 1 == c.members.len() {
+            if result >= 0 && c.fired {
+                return self.all_left(ring, chain, tell);
+            }
+            let quiet: Vec<(u8, OpKey)> =
+                (0..i).zip(&c.members).filter(|(_, m)| !m.done).map(|(j, m)| (j, m.op)).collect();
+            for (j, op) in quiet {
+                ring.release(op);
+                // Whatever became of the last: these were not cancelled, unless it was.
+                let result = if result == errno::ECANCELED { result } else { 0 };
+                self.one_sent(ring, chain, j, result).map(&mut *tell);
+            }
+        }
+        self.one_sent(ring, chain, i, result).map(tell);
+    }
+
+    /// The last of a chain has left, so all have that did not fail.
+    fn all_left(&mut self, ring: &mut Ring<Token>, chain: ChainKey, tell: &mut dyn FnMut(Event<'_>)) {
+        let Some(c) = self.chains.remove(chain) else { return };
+        for m in c.members.into_iter().filter(|m| !m.done) {
+            // Finds nothing for the last one, which has completed.
+            ring.release(m.op);
+            self.unlink(m.vr, chain);
+            if let Some(key) = m.stop {
+                self.came_back(ring, key, true);
+            }
+            tell(Event::AdvertSent { vr: m.vr, epoch: m.epoch, due: c.at, result: Ok(()) });
+        }
+    }
+
+    fn unlink(&mut self, vr: VrKey, chain: ChainKey) {
+        if let Some(of) = self.of_slot.get_mut(vr.slot()) {
+            of.retain(|k| *k != chain);
+        }
+    }
+
+    fn one_sent(&mut self, ring: &mut Ring<Token>, chain: ChainKey, i: u8, result: i32) -> Option<Event<'static>> {
         let c = self.chains.get_mut(chain)?;
         let (at, cancelling) = (c.at, c.cancelling);
         let m = c.members.get_mut(usize::from(i)).filter(|m| !m.done)?;
@@ -237,13 +300,10 @@ impl Adverts {
         c.open -= 1;
         let (vr, sock, epoch, stopped, stop) = (m.vr, m.sock, m.epoch, m.stopped, m.stop);
         let (packet, way) = (core::mem::take(&mut m.packet), m.way.clone());
-        // Another member of the same router in the same chain (two adverts at one time) keeps the entry.
-        let more = c.members.iter().any(|m| !m.done && m.vr == vr);
-        if !more && let Some(of) = self.of_vr.get_mut(&vr) {
-            of.retain(|k| *k != chain);
-            if of.is_empty() {
-                self.of_vr.remove(&vr);
-            }
+        // Another member of the same router (or of the same slot) in the same chain keeps the entry.
+        let more = c.members.iter().any(|m| !m.done && m.vr.slot() == vr.slot());
+        if !more {
+            self.unlink(vr, chain);
         }
         self.forget_if_over(chain);
         if let Some(key) = stop {
@@ -273,7 +333,7 @@ impl Adverts {
         s.sent = true;
         let vr = s.vr;
         self.settle(ring, key);
-        (result < 0).then(|| Event::SendFailed { vr, errno: Errno(-result) })
+        (result < 0).then(|| Event::FarewellFailed { vr, errno: Errno(-result) })
     }
 
     fn settle(&mut self, ring: &mut Ring<Token>, key: StopKey) {
@@ -288,7 +348,9 @@ impl Adverts {
     }
 
     fn is_armed(&self, vr: VrKey) -> bool {
-        self.pending.values().flatten().any(|m| m.vr == vr) || self.of_vr.contains_key(&vr)
+        let of = self.of_slot.get(vr.slot()).into_iter().flatten().filter_map(|c| self.chains.get(*c));
+        let mut armed = of.flat_map(|c| &c.members).filter(|m| !m.done);
+        self.pending.values().flatten().any(|m| m.vr == vr) || armed.any(|m| m.vr == vr)
     }
 
     fn forget_if_over(&mut self, chain: ChainKey) {

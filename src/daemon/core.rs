@@ -14,8 +14,9 @@ use crate::guard::log::Log;
 use crate::guard::role;
 use crate::guard::start::{SYSLOG, say};
 use crate::note::{Level, Note};
+use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::Ring;
-use crate::sys::{child, clock, daemonize, sched, signal};
+use crate::sys::{child, clock, daemonize, privilege, sched, signal};
 use crate::world::World;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -79,6 +80,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
         rttime: process.rlimit_rttime,
         cpus: process.cpu_affinity.clone(),
     });
+    exec.rt_priority = outcome.rt_priority;
     if !outcome.done.is_empty() {
         notes.push((Level::Info, outcome.done.join(", ")));
     }
@@ -92,10 +94,19 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     if words.detach {
         daemonize::null_stdio();
     }
+    confine();
     let mut world = if words.standby { World::standby(config) } else { World::new(config) };
     world.set_zone(clock::utc_offset);
     world.set_host(&crate::sys::host::short_name());
     Ok((exec, world))
+}
+
+/// What the loop needs once it runs: addresses and sockets; its priority and locked memory, which may be asked for again. It speaks
+/// with strangers, so it keeps no right to any file, and starts no program itself.
+fn confine() {
+    privilege::keep_only(&[cap::NET_ADMIN, cap::NET_RAW, cap::IPC_LOCK, cap::SYS_NICE]);
+    privilege::leave_files(Files::Kernel);
+    privilege::hide();
 }
 
 fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level, String)>) -> Result<Exec, Refused> {

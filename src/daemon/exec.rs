@@ -4,6 +4,7 @@
 //! its arm, without `_`, as in the simulator.
 
 use super::adverts::{Adverts, Way};
+use super::busy::{self, Busy, Change};
 use super::guardline::Line;
 use super::handover::Slots;
 use super::helperline::HelperLine;
@@ -22,16 +23,20 @@ use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::op::{Done, Fd, Header, Link, OpKey};
 use crate::sys::ring::{How, Ring};
+use crate::sys::sched;
 use crate::sys::signal;
 use crate::sys::socket::{self, Pair, SockAddr};
 use crate::time::{Duration, Instant, Now, earliest};
+use crate::vrrp::text;
 use bytes::Bytes;
+use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
-/// Buffers for datagrams. A flood of 10,000 a second fills 256 in 25 ms, and then they wait in the socket.
-const BUFFERS: u16 = 256;
+/// Buffers for datagrams. A flood of 10,000 a second fills 128 in 13 ms, and then they wait in the socket.
+const BUFFERS: u16 = 128;
 /// Bytes each: header, sender and ancillary data (140), and an advert with 255 IPv6 addresses (4,088) or, for IPv4,
 /// one with the longest IP header (60 + 1,036).
 const BUFFER: u32 = 4608;
@@ -51,6 +56,15 @@ const FRAME_REPORT: Duration = Duration::from_secs(10);
 struct Sock {
     pair: Pair,
     v6: bool,
+    rx: OpKey,
+    failures: u32,
+    spec: SockSpec,
+    local: Option<Local>,
+}
+
+/// The packet socket beside a VRRP socket, for adverts from addresses of this host.
+struct Local {
+    fd: Fd,
     rx: OpKey,
     failures: u32,
 }
@@ -90,6 +104,9 @@ pub struct Exec {
     frame_report: Option<Instant>,
     counters: Counters,
     lead: Lead,
+    busy: Busy,
+    /// Real-time priority of this process, if it has one.
+    pub(super) rt_priority: Option<u8>,
     /// Adverts to leave with the next submission.
     urgent: Vec<(VrKey, Bytes, Way)>,
     /// When the last requests went to the kernel.
@@ -128,6 +145,8 @@ impl Exec {
             frame_report: None,
             counters: Counters::default(),
             lead: Lead::default(),
+            busy: Busy::default(),
+            rt_priority: None,
             urgent: Vec::new(),
             asked: None,
             several_cpus: std::thread::available_parallelism().is_ok_and(|n| n.get() > 1),
@@ -171,6 +190,7 @@ impl Exec {
                 self.send_urgent();
                 self.close(sock);
             }
+            Effect::HearLocal { sock, sources } => self.hear_local(now, sock, &sources),
             Effect::Send { vr, sock, packet } => match self.way(sock) {
                 Some(way) => self.urgent.push((vr, packet, way)),
                 None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
@@ -187,7 +207,7 @@ impl Exec {
                 self.send_urgent();
                 let way = self.way(sock);
                 if farewell.is_some() && way.is_none() {
-                    self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV });
+                    self.inbox.push_back(Event::FarewellFailed { vr, errno: Errno::ENODEV });
                 }
                 self.adverts.stop(&mut self.ring, vr, farewell.zip(way));
                 // The farewell is on the wire before a kernel worker begins to take the addresses away.
@@ -228,6 +248,19 @@ impl Exec {
         }
     }
 
+    /// Whether there is more to do than a real-time process may: see `busy.rs`.
+    pub(super) fn look_at_load(&mut self, now: Now) {
+        let Some(priority) = self.rt_priority.filter(|_| self.busy.is_due(now.mono)) else { return };
+        let Some(change) = self.busy.look(now.mono, clock::cpu()) else { return };
+        let (rt, note) = match change {
+            Change::Leave { first } => (None, busy::text::left(priority, first)),
+            Change::Return => (Some(priority), busy::text::returned(priority)),
+        };
+        if sched::change_class(rt).is_ok() {
+            self.log.note(now, note);
+        }
+    }
+
     /// Pushes the adverts that are to leave now: they take over or contradict somebody, so the rest of the turn waits for them.
     /// The machines limit their number. Whether there were any.
     fn send_urgent(&mut self) -> bool {
@@ -245,7 +278,7 @@ impl Exec {
         let v6 = spec.group.is_ipv6();
         let header = if v6 { &self.header_v6 } else { &self.header_v4 };
         let rx = self.ring.recv_multi(Token::Rx(sock), &pair.rx, header, &self.buffers);
-        self.socks.insert(sock, Sock { pair, v6, rx, failures: 0 });
+        self.socks.insert(sock, Sock { pair, v6, rx, failures: 0, spec, local: None });
         Ok(())
     }
 
@@ -254,6 +287,65 @@ impl Exec {
         if let Some(s) = self.socks.remove(&sock) {
             self.adverts.close(&mut self.ring, sock);
             self.ring.cancel(Token::Cancel, s.rx, Link::Last);
+            if let Some(local) = s.local {
+                self.ring.cancel(Token::Cancel, local.rx, Link::Last);
+            }
+        }
+    }
+
+    fn hear_local(&mut self, now: Now, sock: SockKey, sources: &[Ipv4Addr]) {
+        let Some(s) = self.socks.get_mut(&sock) else { return };
+        let IpAddr::V4(group) = s.spec.group else { return };
+        let local = s.local.take();
+        if sources.is_empty() {
+            if let Some(l) = local {
+                self.ring.cancel(Token::Cancel, l.rx, Link::Last);
+            }
+            return;
+        }
+        let result = match local {
+            Some(l) => socket::filter_local(l.fd.as_raw_fd(), group, sources).map(|()| l),
+            None => socket::open_local(s.spec.ifindex, group, sources).map(|fd| {
+                let rx = self.ring.recv_multi(Token::RxLocal(sock), &fd, &self.header_v4, &self.buffers);
+                Local { fd, rx, failures: 0 }
+            }),
+        };
+        match result {
+            Ok(l) => s.local = Some(l),
+            Err(e) => self.log.note(now, text::no_local(Errno(e.raw_os_error().unwrap_or(0)))),
+        }
+    }
+
+    fn local_datagram(&mut self, sock: SockKey, done: &Done<Token>, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
+        let Done { result, buffer, more, .. } = *done;
+        let mut open = self.socks.get_mut(&sock).and_then(|s| s.local.as_mut());
+        if let Some(id) = buffer {
+            if open.is_some()
+                && let Some(d) = self.buffers.datagram(id, result, &self.header_v4).filter(|d| !d.truncated)
+                && let Some(src) = d.payload.get(12..16).and_then(|b| <[u8; 4]>::try_from(b).ok())
+            {
+                let meta = RxMeta { src: src.into(), dst: None, hop_limit: None };
+                let stamp = socket::control(d.control).stamp;
+                let age = stamp.map_or(Duration::ZERO, |at| now.wall.since(at)).min(LONGEST_AGE);
+                tell(Event::LocalDatagram { sock, meta, age, bytes: d.payload });
+            }
+            self.buffers.give(id);
+        }
+        let Some(l) = open.as_mut() else { return };
+        match result {
+            0.. => l.failures = 0,
+            // Said once each time the interface goes down.
+            errno::ENOBUFS | errno::ENETDOWN => {}
+            _ => l.failures += 1,
+        }
+        if more {
+            return;
+        }
+        if l.failures < RECEIVE_FAILURES {
+            l.rx = self.ring.recv_multi(Token::RxLocal(sock), &l.fd, &self.header_v4, &self.buffers);
+        } else if let Some(s) = self.socks.get_mut(&sock) {
+            s.local = None;
+            self.log.note(now, text::no_local(Errno(-result)));
         }
     }
 
@@ -276,9 +368,13 @@ impl Exec {
         let from = clock::mono();
         match self.lead.plan(from, until, sharp, answer) {
             Plan::Now => self.ring.submit(),
-            Plan::Sleep(until) => self.ring.submit_and_wait(until),
+            Plan::Sleep(until) => {
+                let waited = self.ring.submit_and_wait(until);
+                self.lead.woke(clock::mono());
+                waited
+            }
             Plan::Spin(end) => {
-                self.ring.submit()?;
+                self.ring.submit_pushed()?;
                 let mut now = clock::mono();
                 while now < end && self.ring.queued() == 0 {
                     match answer {
@@ -315,15 +411,14 @@ impl Exec {
     }
 
     fn completion(&mut self, now: Now, done: Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
+        if let Token::RxLocal(sock) = done.tag {
+            return self.local_datagram(sock, &done, now, tell);
+        }
         let Done { tag, op, result, buffer, more, read } = done;
         match tag {
             Token::Rx(sock) => self.datagram(now, sock, result, buffer, more, tell),
             Token::Timer(chain) => self.adverts.on_timer(chain),
-            Token::Advert(chain, i) => {
-                if let Some(e) = self.adverts.on_send(&mut self.ring, chain, i, result) {
-                    tell(e);
-                }
-            }
+            Token::Advert(chain, i) => self.adverts.on_send(&mut self.ring, chain, i, result, tell),
             Token::Farewell(stop) => {
                 if let Some(e) = self.adverts.on_farewell(&mut self.ring, stop, result) {
                     tell(e);
@@ -355,7 +450,7 @@ impl Exec {
             }
             Token::Guard => self.on_guard(now, tell),
             Token::Log => self.log.on_written(result, now.mono),
-            Token::Cancel => {}
+            Token::Cancel | Token::RxLocal(_) => {}
             Token::Connect(_) | Token::StreamRx(_) | Token::StreamTx(_) => {
                 self.streams.on_done(&mut self.ring, tag, op, result, read.as_deref(), tell);
             }

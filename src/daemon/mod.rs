@@ -1,10 +1,11 @@
 //! The loop: completions to events, effects to submissions.
 //!
 //! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`,
-//! `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `core` (from an exec to the
+//! `lead` (awake in time), `busy` (too much to do), `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `core` (from an exec to the
 //! first turn). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
+pub mod busy;
 pub mod core;
 pub mod exec;
 mod guardline;
@@ -110,6 +111,7 @@ pub fn run(exec: &mut Exec, machine: &mut dyn Machine) -> ExitCode {
         });
         more = !exiting && machine.fire(now, FIRE, &mut fx);
         exec.apply(now, &mut fx);
+        exec.look_at_load(now);
         exec.keep(now, machine);
         if let Some(code) = exec.finished_at(now.mono) {
             exec.flush();

@@ -30,8 +30,8 @@ const SLICE: usize = 128;
 /// Requests not sent yet plus requests not answered yet. 255 routers × 32 addresses; beyond it a request is answered
 /// with ENOBUFS, and the machines' own retry paces it.
 const OPEN: usize = 8192;
-/// Buffers: one per message; a slice's answers and notices twice over. To run out would look like lost messages.
-const BUFFERS: u16 = 512;
+/// Buffers: one per message. When they run out the messages wait in the socket, and nothing is lost; they are locked memory.
+const BUFFERS: u16 = 64;
 /// Bytes each: a dump's messages are at most as long as the buffer offered, a notice about a link is 2 to 3 KiB.
 const BUFFER: u32 = 8192;
 /// Group number of the buffers.
@@ -69,6 +69,8 @@ pub struct Rtnl {
     again: bool,
     /// Messages that made no sense. Counted, otherwise ignored.
     pub malformed: u64,
+    /// Messages the kernel has dropped so far.
+    drops: u32,
 }
 
 impl Rtnl {
@@ -92,6 +94,7 @@ impl Rtnl {
             interrupted: false,
             again: false,
             malformed: 0,
+            drops: 0,
         })
     }
 
@@ -201,9 +204,13 @@ impl Rtnl {
                 self.lost(tell);
             }
         } else if result < 0 && result != errno::ECANCELED {
-            // ENOBUFS: the kernel dropped messages, or our buffers ran out; it does not say which. Anything else is
-            // as bad: from here on we do not know what we missed.
-            self.lost(tell);
+            // ENOBUFS: the kernel dropped messages, or our buffers ran out; the socket's own count of drops says which. Anything
+            // else is as bad: from here on we do not know what we missed.
+            let drops = netlink::drops(&self.fd);
+            if result != errno::ENOBUFS || drops.is_none() || drops != Some(self.drops) {
+                self.drops = drops.unwrap_or(self.drops);
+                self.lost(tell);
+            }
         }
         if !more {
             ring.recv_multi(Token::NetlinkRx, &self.fd, &self.header, &self.buffers);

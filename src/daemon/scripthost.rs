@@ -1,8 +1,9 @@
 //! This machine as `config/scripts.rs` asks for it: users, paths, and the files of `init_file`.
 
+use crate::config::model::global::Login;
 use crate::config::scripts::ScriptHost;
-use crate::config::secure::{Kind, Stat};
-use crate::sys::users;
+use crate::config::secure::{Acl, Kind, Stat};
+use crate::sys::{acl, host, users};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
@@ -56,18 +57,43 @@ impl ScriptHost for ThisHost {
     fn search_path(&self) -> String {
         std::env::var("PATH").ok().filter(|p| !p.is_empty()).unwrap_or_else(|| PATH.to_owned())
     }
+    fn us(&self) -> (u32, u32) {
+        (host::user(), host::group())
+    }
+    fn login(&self, uid: u32) -> Option<Login> {
+        let (name, home, shell) = users::login(uid)?;
+        Some(Login { uid, name: name.into(), home: home.into(), shell: shell.into() })
+    }
+    fn acl(&self, path: &str, gid: u32) -> Result<Acl, String> {
+        match acl::of(path, gid) {
+            Ok(None) => Ok(Acl::default()),
+            Ok(Some(acl::List { user_writes, group_writes, execute })) => {
+                Ok(Acl { user_writes, group_writes, execute })
+            }
+            Err(errno) => Err(words(&std::io::Error::from_raw_os_error(errno))),
+        }
+    }
     fn make_file(&self, path: &str, value: i32, overwrite: bool) -> Result<(), String> {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).mode(0o644);
-        // A file that is there is emptied where it stands, so that whoever watches it goes on watching; a link is not
-        // followed: whoever may make one in that directory would choose what is overwritten.
-        match self.stat(path) {
-            Ok(s) if s.kind != Kind::File => return Err("not a regular file".to_owned()),
-            Ok(_) if !overwrite => return Ok(()),
-            Ok(_) => options.truncate(true).custom_flags(users::NO_FOLLOW),
-            Err(_) => options.create_new(true),
+        // A file that is there is emptied where it stands, so that whoever watches it goes on watching. It is opened first and then
+        // looked at; neither a symbolic link nor a second name is followed: whoever may make one in that directory would choose what
+        // is overwritten.
+        let open = |options: &mut std::fs::OpenOptions| options.write(true).custom_flags(users::NO_FOLLOW).open(path);
+        let mut file = match open(std::fs::OpenOptions::new().create_new(true).mode(0o644)) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => match self.stat(path) {
+                Ok(s) if s.kind != Kind::File => return Err("not a regular file".to_owned()),
+                _ if !overwrite => return Ok(()),
+                _ => {
+                    let file = open(&mut std::fs::OpenOptions::new()).map_err(|e| words(&e))?;
+                    let meta = file.metadata().map_err(|e| words(&e))?;
+                    if !meta.is_file() || meta.nlink() != 1 {
+                        return Err("not a regular file with one name".to_owned());
+                    }
+                    file.set_len(0).map_err(|e| words(&e))?;
+                    file
+                }
+            },
+            opened => opened.map_err(|e| words(&e))?,
         };
-        let mut file = options.open(path).map_err(|e| words(&e))?;
         file.write_all(format!("{value}\n").as_bytes()).map_err(|e| words(&e))
     }
 }

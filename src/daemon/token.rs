@@ -16,6 +16,8 @@ pub enum Token {
     NetlinkTx,
     /// The multishot receive on a VRRP socket.
     Rx(SockKey),
+    /// The multishot receive on the packet socket beside it.
+    RxLocal(SockKey),
     /// An advert sent at once.
     Send(VrKey),
     /// A priority-0 advert behind the cancellation of the armed ones.

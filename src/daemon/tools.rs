@@ -12,18 +12,26 @@ use crate::config::scripts::Prepare;
 use crate::config::{self, Loaded, dump, image, load_with, report};
 use crate::exit::ExitCode;
 use crate::guard::start::{default_file, say};
-use crate::sys::{clock, host, ifaddrs, socket};
+use crate::sys::privilege::cap;
+use crate::sys::{clock, files, host, ifaddrs, privilege, socket};
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Does it.
 pub(crate) fn run(tool: &Tool, how: &Report) -> ExitCode {
+    confine();
     match tool {
         Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
         Tool::Compile { file, out } => compile(file, out, how),
         Tool::Diff { old, new } => compare(old, new, how),
     }
+}
+
+/// A tool reads what others wrote: of root's rights it needs to read any file, and to make those of `init_file` anywhere.
+fn confine() {
+    privilege::keep_only(&[cap::DAC_OVERRIDE]);
+    privilege::hide();
 }
 
 /// Whether messages on standard error have colour.
@@ -84,15 +92,18 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
 
 /// `--config-test`.
 pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
+    confine();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Test);
     let text = match (how.json, log) {
-        (true, _) => format!("{:#}\n", report::json(&loaded.diags, &loaded.sources)),
+        (true, _) => visible_json(&format!("{:#}\n", report::json(&loaded.diags, &loaded.sources))).into_owned(),
         (false, Some(_)) => loaded.render(how.colour == Colour::Always),
         (false, None) => loaded.render(colour(how)),
     };
     let written = match log {
-        Some(path) => std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display())),
+        Some(path) => {
+            files::replace(path, text.as_bytes()).map_err(|e| format!("cannot write {}: {e}", path.display()))
+        }
         None if how.json => print(text.as_bytes()),
         None => {
             // Nobody reads standard error: the exit code says it.
@@ -117,7 +128,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
         say(&format!("{path} is a compiled image: it holds no text to print"));
         return ExitCode::NoConfig;
     }
-    match print(text.as_bytes()) {
+    match print(visible(&text).as_bytes()) {
         // What cannot be run is printed all the same, and said to be so.
         Ok(()) => loaded.fatal().unwrap_or(ExitCode::Ok),
         Err(why) => failed(&why),
@@ -125,6 +136,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
 }
 
 fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
+    crate::sys::sched::small_pages();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Run);
     messages(&loaded, how);
@@ -137,18 +149,13 @@ fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
     }
     let written = image::encode(&loaded.config).map_err(|e| e.to_string()).and_then(|bytes| match out {
         "-" => print(&bytes),
-        file => write_secret(file, &bytes).map_err(|e| format!("cannot write {file}: {e}")),
+        // It holds passwords: a new file, readable for its owner only.
+        file => files::replace(Path::new(file), &bytes).map_err(|e| format!("cannot write {file}: {e}")),
     });
     match written {
         Ok(()) => ExitCode::Ok,
         Err(why) => failed(&why),
     }
-}
-
-/// An image holds passwords: readable for its owner only.
-fn write_secret(file: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).open(file)?.write_all(bytes)
 }
 
 fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
@@ -176,7 +183,10 @@ fn to_compare(path: &str, how: &Report, what: For) -> Loaded {
 
 fn print_plan(old: &Config, new: &Config, how: &Report) -> ExitCode {
     let plan = diff(old, new);
-    let text = if how.json { format!("{:#}\n", plan.json()) } else { plan.to_string() };
+    let text = match how.json {
+        true => visible_json(&format!("{:#}\n", plan.json())).into_owned(),
+        false => visible(&plan.to_string()).into_owned(),
+    };
     match print(text.as_bytes()) {
         Ok(()) => ExitCode::Ok,
         Err(why) => failed(&why),
@@ -191,6 +201,28 @@ fn messages(loaded: &Loaded, how: &Report) {
 fn failed(why: &str) -> ExitCode {
     say(why);
     ExitCode::Fatal
+}
+
+/// Whether a character moves a terminal's cursor, or types into it.
+fn commands_a_terminal(c: char) -> bool {
+    c.is_control() && c != '\n' && c != '\t'
+}
+
+/// Control characters other than line ends and tabs as `\xNN`: a name is shown, not obeyed.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| format!("\\x{:02x}", u32::from(c)))
+}
+
+/// The same in JSON, which writes them in a way of its own; those below U+0020 have been already.
+fn visible_json(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+fn escaped(text: &str, how: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.contains(commands_a_terminal) {
+        return text.into();
+    }
+    text.chars().map(|c| if commands_a_terminal(c) { how(c) } else { c.to_string() }).collect::<String>().into()
 }
 
 fn print(bytes: &[u8]) -> Result<(), String> {

@@ -85,7 +85,7 @@ pub fn run(ask: &Ask, how: &Report) -> ExitCode {
     let Some(file) = &ask.dry_run else {
         if !text.is_empty() {
             // A reader that has seen enough is no failure: it was done.
-            let _ = writeln!(io::stdout(), "{}", text.trim_end());
+            let _ = writeln!(io::stdout(), "{}", tools::visible(text.trim_end()));
         }
         return ExitCode::Ok;
     };
@@ -114,5 +114,5 @@ fn read_image(fd: OwnedFd) -> Result<crate::config::model::Config, String> {
 }
 
 fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "kalived: {}", text.trim_end());
+    let _ = writeln!(io::stderr(), "kalived: {}", tools::visible(text.trim_end()));
 }

@@ -8,7 +8,7 @@ use super::ctl::Server;
 use super::log::Log;
 use super::scripts::Scripts;
 use super::start::say;
-use super::state::{State, VARIABLE};
+use super::state::{OLD_VARIABLE, State, VARIABLE};
 use super::systemd::Notifier;
 use super::{Guard, Made, beat};
 use crate::exit::ExitCode;
@@ -23,7 +23,8 @@ use std::rc::Rc;
 
 /// Goes on, when there is something to go on with: the exit code then.
 pub(super) fn guard() -> Option<u8> {
-    let number = std::env::var(VARIABLE).ok()?.parse().ok()?;
+    // The old name first: kalived 0.1.0 hands on the new one as it got it, with a number that has no meaning any more.
+    let number = [OLD_VARIABLE, VARIABLE].iter().find_map(|n| std::env::var(n).ok()?.parse().ok())?;
     let state = State::read(&File::from(inherited(number).ok()?))?;
     // What became of us under another name is known by the old one.
     child::set_name(c"kalived");
@@ -73,6 +74,7 @@ fn take(state: State) -> Result<Guard, String> {
     guard.core_pid_file = pid_file(state.core_pid_file);
     guard.cores = state.cores;
     guard.scripts = Scripts::from_state(state.scripts);
+    guard.scripts.allow(&guard.image);
     guard.leaving = state.leaving.into_iter().map(|pid| (pid, now + super::upgrade::LEAVE_LIMIT)).collect();
     if let Some(c) = state.core {
         let mut core = Core::running(c.number, c.pid, fd(c.line)?, Instant(c.started));

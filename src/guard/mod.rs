@@ -5,6 +5,7 @@
 //! `core`, `restart`, `scripts`, `reload`, `upgrade`, `answers`, `role` (how the others are started), `start` (from the command
 //! line to here). Deliberately absent: VRRP.
 
+pub mod allowed;
 mod answers;
 pub mod beat;
 pub mod client;
@@ -12,6 +13,7 @@ pub mod compiler;
 pub mod core;
 pub mod ctl;
 mod inherit;
+mod leftovers;
 pub mod log;
 pub mod proto;
 pub mod queue;
@@ -164,6 +166,7 @@ impl Guard {
     /// Another core, for the configuration in `image`.
     fn launch(&mut self, image: &File, standby: bool, now: Instant) -> io::Result<Core> {
         self.cores += 1;
+        self.scripts.allow(image);
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
         Core::start(self.cores, image, &self.snapshot, standby, &mut starter, now)
     }
@@ -194,7 +197,7 @@ impl Guard {
                 Some(file) => file.write_for(core.pid).map_err(|e| e.to_string()),
                 none => crate::sys::pidfile::core_pid_file(path, core.pid)
                     .map(|f| *none = Some(f))
-                    .map_err(|e| format!("{e:?}")),
+                    .map_err(|e| e.to_string()),
             };
             if let Err(why) = written {
                 self.log.note(&text::failed("no pid file of the VRRP process", &why));

@@ -75,6 +75,7 @@ impl Guard {
                 Err(why) => self.not_reloaded(now, &why),
                 Ok(image) if self.core.is_some() => {
                     self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
+                    self.scripts.allow(&image);
                     self.tell_with(ToCore::Config, Some(&image));
                 }
                 // The next core starts with it.

@@ -46,7 +46,7 @@ pub struct Roles {
 }
 
 /// Not for our own processes: who speaks with systemd is the guard.
-const SYSTEMD: [&str; 7] = [
+const SYSTEMD: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -54,6 +54,7 @@ const SYSTEMD: [&str; 7] = [
     "LISTEN_PID",
     "LISTEN_FDNAMES",
     super::state::VARIABLE,
+    super::state::OLD_VARIABLE,
 ];
 
 impl Roles {

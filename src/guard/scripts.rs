@@ -2,22 +2,27 @@
 //!
 //! Read first: `sys/child.rs`, `effect.rs` (`SpawnSpec`).
 
+use super::allowed::{Allowed, Leave};
 use super::state::Script;
 use super::text;
+use crate::daemon::core::image_of;
 use crate::effect::SpawnSpec;
 use crate::event::{ChildEnd, Errno};
 use crate::note::Note;
 use crate::sys::child::{self, End, How, Program, Report, Reports};
-use crate::sys::signal;
+use crate::sys::{host, processes, signal};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
+use std::fs::File;
 
 /// Programs at one time. A hook for each of 255 routers and a check beside each; beyond it something does not end, and one more
 /// process does not help.
 pub const MOST: usize = 512;
 /// From SIGTERM to SIGKILL for programs of a core that is gone.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Processes below a script that are ended with it.
+const BELOW: usize = 256;
 /// Scripts named for their missing `#!` line; beyond it the log has said it often enough.
 const NAMED: usize = 64;
 
@@ -33,6 +38,8 @@ struct Running {
     alone: Vec<String>,
     /// Its core has sent it SIGTERM.
     asked: bool,
+    /// It runs only if nobody but root can exchange it.
+    secure: bool,
 }
 
 /// See the module.
@@ -43,12 +50,24 @@ pub struct Scripts {
     /// Not started before another one has ended.
     waiting: Vec<(u32, u64, SpawnSpec)>,
     named: BTreeSet<String>,
+    /// Scripts that were refused at their start, and said to be; as many.
+    exchanged: BTreeSet<String>,
+    /// What may be started at all.
+    allowed: Allowed,
 }
 
 /// What became of a program: whom to tell, and what.
 pub type Ended = Option<(u32, u64, ChildEnd)>;
 
 impl Scripts {
+    /// From now on the commands of the configuration in `image` may be started, too. One that cannot be read has none; no core runs with
+    /// it either.
+    pub fn allow(&mut self, image: &File) {
+        if let Ok(config) = image_of(image) {
+            self.allowed.add(&config);
+        }
+    }
+
     /// Starts one for core number `core`, perhaps later. The error is what to tell it.
     pub fn spawn(&mut self, core: u32, name: u64, spec: &SpawnSpec, reports: &Reports) -> Result<(), ChildEnd> {
         let failed = |e: std::io::Error| ChildEnd::NotStarted(Errno(e.raw_os_error().unwrap_or(Errno::EAGAIN.0)));
@@ -60,13 +79,16 @@ impl Scripts {
             self.waiting.push((core, name, spec.clone()));
             return Ok(());
         }
-        let program = program(spec).ok_or(ChildEnd::NotStarted(Errno::ENOENT))?;
-        let how = How { user: Some((spec.uid, spec.gid)), fds: &[], shell: true };
+        let leave = self.allowed.find(spec).ok_or(ChildEnd::NotStarted(Errno::EPERM))?;
+        let program = program(spec, leave).ok_or(ChildEnd::NotStarted(Errno::ENOENT))?;
+        let us = (host::user(), host::group());
+        let how = How { user: Some(leave.user.unwrap_or(us)), fds: &[], shell: true, secure: leave.secure };
         let pid = child::spawn(&program, &how, reports).map_err(failed)?;
+        let secure = how.secure;
         let path = spec.argv.first().cloned().unwrap_or_default();
         let alone = if spec.alone { spec.argv.clone() } else { Vec::new() };
         let owner = Some((core, name));
-        self.by_pid.insert(pid, Running { owner, path, failed: None, deadline: None, alone, asked: false });
+        self.by_pid.insert(pid, Running { owner, path, failed: None, deadline: None, alone, asked: false, secure });
         self.by_name.insert((core, name), pid);
         Ok(())
     }
@@ -95,6 +117,10 @@ impl Scripts {
             return Some(ChildEnd::Signaled(signal::TERM));
         }
         let pid = self.by_name.get(&(core, name))?;
+        // First those that moved to a session of their own, while it can still be seen whose they are.
+        for below in processes::below(*pid, BELOW) {
+            processes::signal_descendant(below, hard);
+        }
         child::kill(*pid, true, hard);
         self.by_pid.get_mut(pid)?.asked = true;
         None
@@ -104,8 +130,11 @@ impl Scripts {
     pub fn on_report(&mut self, report: Report) -> Option<Note> {
         match report {
             Report::Failed(pid, errno) => {
-                self.by_pid.get_mut(&pid)?.failed = Some(errno);
-                None
+                let running = self.by_pid.get_mut(&pid)?;
+                running.failed = Some(errno);
+                let (refused, path) = (running.secure && errno == Errno::EPERM.0, running.path.clone());
+                (refused && self.exchanged.len() < NAMED && self.exchanged.insert(path.clone()))
+                    .then(|| text::exchanged(&path))
             }
             Report::ByShell(pid) => {
                 let path = &self.by_pid.get(&pid)?.path;
@@ -182,7 +211,7 @@ impl Scripts {
             all.by_name.extend(s.owner.map(|name| (name, s.pid)));
             let deadline = s.deadline.map(Instant);
             let Script { pid, owner, path, alone, .. } = s;
-            all.by_pid.insert(pid, Running { owner, path, failed: None, deadline, alone, asked: false });
+            all.by_pid.insert(pid, Running { owner, path, failed: None, deadline, alone, asked: false, secure: false });
         }
         all
     }
@@ -208,23 +237,35 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// NOTIFY_SOCKET would let it speak to systemd in our name.
 const KEPT: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TZ", "USER"];
 
+/// Of those, the ones that say whose they are: another user gets its own.
+const OURS: [&str; 5] = ["HOME", "LOGNAME", "PATH", "SHELL", "USER"];
+
 /// `None`: there is a NUL in it.
-fn program(spec: &SpawnSpec) -> Option<Program> {
+fn program(spec: &SpawnSpec, leave: &Leave) -> Option<Program> {
     let c = |s: &str| CString::new(s).ok();
-    let path = std::env::var("PATH").ok().filter(|p| !p.is_empty()).unwrap_or_else(|| PATH.to_owned());
+    let other = leave.user.is_some_and(|(uid, _)| uid != host::user());
+    let path = std::env::var("PATH").ok().filter(|p| !p.is_empty() && !other).unwrap_or_else(|| PATH.to_owned());
     let name = spec.argv.first()?;
     let paths = match name.contains('/') {
         true => vec![c(name)?],
         // Not the current directory, which an empty element would mean.
         false => path.split(':').filter(|d| d.starts_with('/')).filter_map(|d| c(&format!("{d}/{name}"))).collect(),
     };
+    let kept = KEPT.iter().filter(|n| !other || !OURS.contains(n));
     let mut env: BTreeMap<String, String> =
-        KEPT.iter().filter_map(|n| Some(((*n).to_owned(), std::env::var(n).ok()?))).collect();
+        kept.filter_map(|n| Some(((*n).to_owned(), std::env::var(n).ok()?))).collect();
     env.extend(std::env::vars_os().filter_map(|(n, v)| {
         let (n, v) = (n.into_string().ok()?, v.into_string().ok()?);
         n.starts_with("LC_").then_some((n, v))
     }));
     env.entry("PATH".to_owned()).or_insert(path);
+    if let Some(login) = &leave.login {
+        for (name, value) in
+            [("USER", &login.name), ("LOGNAME", &login.name), ("HOME", &login.home), ("SHELL", &login.shell)]
+        {
+            env.entry(name.to_owned()).or_insert_with(|| value.to_string());
+        }
+    }
     env.extend(spec.env.iter().cloned());
     Some(Program {
         paths,
@@ -236,6 +277,8 @@ fn program(spec: &SpawnSpec) -> Option<Program> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::Config;
+    use crate::config::model::setting::{Ready, Script as Command};
     use crate::sys::poll;
 
     /// Children are reaped by whoever asks first, and these tests share a process: one test, step by step.
@@ -246,6 +289,13 @@ mod tests {
     }
 
     impl Bench {
+        fn allow(&mut self, argv: &[&str], uid: u32, gid: u32) {
+            let argv = argv.iter().map(|a| (*a).into()).collect();
+            let script = Command { argv, ready: Ready::As { uid, gid }, ..Command::default() };
+            let mut config = Config::default();
+            config.global.more.notify_fifo_script = Some(Box::new(script));
+            self.scripts.allowed.add(&config);
+        }
         fn run(&mut self, name: u64, argv: &[&str], env: &[(&str, &str)]) -> Result<(), ChildEnd> {
             use std::os::unix::fs::MetadataExt;
             let me = std::fs::metadata("/proc/self").unwrap();
@@ -256,11 +306,13 @@ mod tests {
                 gid: me.gid(),
                 alone: false,
             };
+            self.allow(argv, me.uid(), me.gid());
             self.scripts.spawn(1, name, &spec, &self.reports)
         }
         fn alone(&mut self, core: u32, name: u64, argv: &[&str]) {
             use std::os::unix::fs::MetadataExt;
             let me = std::fs::metadata("/proc/self").unwrap();
+            self.allow(argv, me.uid(), me.gid());
             let argv = argv.iter().map(|a| (*a).to_owned()).collect();
             let spec = SpawnSpec { argv, env: Vec::new(), uid: me.uid(), gid: me.gid(), alone: true };
             self.scripts.spawn(core, name, &spec, &self.reports).unwrap();
@@ -311,13 +363,15 @@ mod tests {
         assert_eq!(b.ends(6, &[&odd, "a b", "$(x)'", ""]), ChildEnd::Exited(3));
         assert_eq!(b.ends(7, &[&odd]), ChildEnd::Exited(3));
         assert_eq!(b.notes, [format!("Please add a #! shebang to script {odd}")]);
-        // What it is born with: fds 0 to 2, a process group, no signal blocked or ignored, /, a clean environment.
+        // What it is born with: fds 0 to 2, a process group, no signal blocked or ignored, /, a clean environment. Its children
+        // inherit the signals and look at their own: the shell blocks some for a moment around each fork.
         let look = script(
             "look",
             &format!(
                 "#!/bin/sh\n{{ echo fds $(ls /proc/$$/fd | head -3); echo dir $(pwd); umask; echo group $(($(cut -d' ' -f5 /proc/$$/stat) == $$)); \
-                 grep -E '^Sig(Blk|Ign)' /proc/$$/status; echo st $STATE.$IFSX; env | grep -cE '^(LD_|NOTIFY)'; \
-                 readlink /proc/$$/fd/0; }} > {}\n",
+                 grep -E '^Sig(Blk|Ign)' /proc/self/status; cut -d' ' -f6,7 /proc/self/stat; echo sid $$; \
+                 grep -E 'realtime|nice|locked|core' /proc/self/limits; cat /proc/self/oom_score_adj; echo st $STATE.$IFSX; env | grep -cE '^(LD_|NOTIFY)'; \
+                 readlink /proc/self/fd/0; }} > {}\n",
                 path("out")
             ),
         );
@@ -331,6 +385,23 @@ mod tests {
         let ignored = seen.lines().find_map(|l| l.strip_prefix("SigIgn:\t")).unwrap();
         // Signals 32 and 33 are the C library's own, and it lets nobody touch them.
         assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & !(3 << 31), 0, "{seen}");
+        // A session of its own without a terminal, and limits that nobody of that user could lift.
+        let session = seen.lines().find_map(|l| l.strip_suffix(" 0")).unwrap();
+        assert!(seen.contains(&format!("sid {session}\n")), "{seen}");
+        let limit = |name: &str| {
+            let line = seen.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+            line.split_whitespace().map(str::to_owned).take(2).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (limit("Max realtime priority"), limit("Max nice priority")),
+            (vec!["0".into(); 2], vec!["0".into(); 2])
+        );
+        assert_eq!(limit("Max core file size")[0], "0");
+        let locked = limit("Max locked memory");
+        assert!(locked.iter().all(|l| l.parse::<u64>().is_ok_and(|n| n <= 8 << 20)), "{locked:?}");
+        // What no configuration names is not started.
+        let stranger = SpawnSpec { argv: vec!["/bin/true".to_owned()], ..SpawnSpec::default() };
+        assert_eq!(b.scripts.spawn(1, 80, &stranger, &b.reports), Err(ChildEnd::NotStarted(Errno::EPERM)));
         // One that ignores TERM, with a child of its own that would stay.
         let stay = script(
             "stay",

@@ -15,7 +15,9 @@ use std::os::fd::RawFd;
 use std::os::unix::fs::FileExt;
 
 /// Names the fd of the state in the environment of the new program.
-pub const VARIABLE: &str = "KALIVED_STATE";
+pub const VARIABLE: &str = "KALIVED_GUARD_STATE_FD";
+/// Its name in kalived 0.1.0, whose guard may become this program. Scripts know it as the state of a virtual router, which is no number.
+pub const OLD_VARIABLE: &str = "KALIVED_STATE";
 /// First argument of a program that is asked whether it understands the state at fd 3.
 pub const CHECK: &str = "--check-state";
 /// Goes up when a program that does not know what is new must not go on.

@@ -103,6 +103,16 @@ pub fn helper_died(pid: u32, how: End) -> Note {
 pub fn helper_started(pid: u32) -> Note {
     note(Level::Info, format!("Starting helper process, pid={pid}"))
 }
+/// A script that was secure when the configuration was read, and is not when it is to run.
+pub fn exchanged(path: &str) -> Note {
+    note(
+        Level::Error,
+        format!(
+            "Unsafe permissions found for script '{path}' - not run: by now somebody other than root can change it, or a directory or \
+             link on the way to it"
+        ),
+    )
+}
 /// keepalived's advice.
 pub fn shebang(path: &str) -> Note {
     note(Level::Warning, format!("Please add a #! shebang to script {path}"))

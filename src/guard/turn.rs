@@ -5,18 +5,38 @@
 use super::beat::PERIOD;
 use super::core::{Core, Heard, Starter};
 use super::proto::{ToCore, ToGuard};
-use super::{After, Guard, STOP_LIMIT, text};
+use super::{After, Guard, STOP_LIMIT, leftovers, text};
 use crate::exit::ExitCode;
 use crate::sys::child::{self, End};
 use crate::sys::daemonize::Start;
-use crate::sys::{clock, poll, signal};
+use crate::sys::{clock, poll, privilege, signal};
 use crate::time::{Duration, Instant, earliest};
 use std::os::fd::AsFd;
 
 /// Messages heard in one turn: what is left is heard in the next, and signals come in between.
 const HEAR: usize = 64;
+/// Programs started in one turn. A fork and its exec cost a slow processor about a millisecond; what is left is heard in the next
+/// turn, and a signal, an end or a sign of life comes in between.
+const SPAWN: usize = 4;
 /// Between two tries to send what a full line did not take.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// What one process may have of a turn.
+#[derive(Default)]
+struct Share {
+    heard: usize,
+    spawns: usize,
+}
+
+impl Share {
+    fn is_left(&self) -> bool {
+        self.heard < HEAR && self.spawns < SPAWN
+    }
+    fn take(&mut self, spawn: bool) {
+        self.heard += 1;
+        self.spawns += usize::from(spawn);
+    }
+}
 
 impl Guard {
     /// Starts the core and serves until the end; the exit code. `report`: whom to tell that the start went well, or not; `go`: there
@@ -29,6 +49,8 @@ impl Guard {
 
     /// Serves until the end.
     pub(super) fn serve_on(mut self) -> u8 {
+        privilege::hide();
+        child::adopt_orphans();
         loop {
             let now = clock::mono();
             self.look(now);
@@ -48,6 +70,10 @@ impl Guard {
 
     fn finish(mut self, code: u8) -> u8 {
         self.scripts.kill_all();
+        // Not on the way to a successor: a service that a script started is to go on, as the addresses do.
+        if self.stopping.is_some() {
+            leftovers::end();
+        }
         if let Some(report) = self.report.take() {
             report.failed(code);
         }
@@ -172,7 +198,8 @@ impl Guard {
 
     fn hear(&mut self, now: Instant) {
         for next in [false, true] {
-            for _ in 0..HEAR {
+            let mut share = Share::default();
+            while share.is_left() {
                 let core = match next {
                     false => self.core.as_mut(),
                     true => self.upgrade.as_mut().and_then(|u| u.next_mut()),
@@ -189,6 +216,7 @@ impl Guard {
                     }
                     Some(Heard::Said(message)) => {
                         core.heart.beat(now);
+                        share.take(matches!(message, ToGuard::Spawn { .. }));
                         self.on_message(now, next, message);
                     }
                 }
@@ -262,5 +290,31 @@ impl Guard {
         self.look_at_reload(now);
         self.look_at_upgrade(now);
         self.look_at_answers(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_programs_asked_for_at_once_are_started_in_several_turns() {
+        let turns = |spawns: usize, others: usize| {
+            let mut messages = (0..spawns).map(|_| true).chain((0..others).map(|_| false)).peekable();
+            let mut turns = 0;
+            while messages.peek().is_some() {
+                let mut share = Share::default();
+                turns += 1;
+                while share.is_left()
+                    && let Some(spawn) = messages.next()
+                {
+                    share.take(spawn);
+                }
+                assert!(share.spawns <= SPAWN);
+            }
+            turns
+        };
+        assert_eq!(turns(50, 0), 50usize.div_ceil(SPAWN));
+        assert_eq!(turns(0, 128), 2);
     }
 }

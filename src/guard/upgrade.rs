@@ -11,7 +11,7 @@ use super::compiler::Compiler;
 use super::core::Core;
 use super::ctl::ClientId;
 use super::proto::ToCore;
-use super::state::{CoreState, State, VARIABLE};
+use super::state::{CoreState, OLD_VARIABLE, State, VARIABLE};
 use super::{Guard, gone, text};
 use crate::daemon::handover::Slots;
 use crate::sys::child::{self, End};
@@ -217,11 +217,14 @@ impl Guard {
         let all = |on: bool| keep.iter().try_for_each(|fd| keep_across_exec(*fd, on));
         let words: Result<Vec<CString>, _> =
             std::env::args_os().map(|a| CString::new(a.into_encoded_bytes())).collect();
-        let env = std::env::vars_os().filter(|(n, _)| n != VARIABLE);
+        let env = std::env::vars_os().filter(|(n, _)| n != VARIABLE && n != OLD_VARIABLE);
         let env =
             env.filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok());
         let mut env: Vec<CString> = env.collect();
-        env.extend(CString::new(format!("{VARIABLE}={}", file.as_raw_fd())));
+        // Under both names: what lies at the path may be the older one.
+        for name in [VARIABLE, OLD_VARIABLE] {
+            env.extend(CString::new(format!("{name}={}", file.as_raw_fd())));
+        }
         let failed = match (all(true), CString::new(self.roles.exe.as_os_str().as_encoded_bytes()), words) {
             (Err(e), ..) => e,
             (_, Ok(path), Ok(words)) => child::execute(&path, &words, &env),

@@ -10,7 +10,8 @@ use crate::daemon::core::image_of;
 use crate::effect::{ADDR_PROTO, AddrSpec};
 use crate::event::{AddrInfo, Errno};
 use crate::exit::ExitCode;
-use crate::sys::{child, rtsync};
+use crate::sys::privilege::cap;
+use crate::sys::{child, privilege, rtsync};
 use crate::wire::netlink::{Kind, del_addr, get_addrs, get_links, messages};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,8 @@ const SLICE: usize = 64;
 /// The role. The image is at fd 3.
 pub fn role() -> ExitCode {
     child::set_name(c"kalived");
+    privilege::keep_only(&[cap::NET_ADMIN]);
+    privilege::hide();
     match remove() {
         Ok(()) => ExitCode::Ok,
         Err(why) => {

@@ -7,6 +7,7 @@
 use super::lane::{Inbox, Line};
 use super::proto::{Ask, FileId, Tell};
 use super::{errno, text};
+use crate::effect::NO_GROUP;
 use crate::note::Level;
 use crate::sys::{fifo, host};
 use std::ffi::OsStr;
@@ -29,7 +30,12 @@ pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
         let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).wait_next();
         match next {
             Ok(Ask::OpenFifo { fifo, path, uid, gid }) => match open(&path, uid, gid) {
-                Ok((fd, made)) => line.tell(&Tell::FifoReady { fifo, result: Ok(made) }, Some(fd.as_fd())),
+                Ok((fd, made, open_to)) => {
+                    if let Some(why) = open_to {
+                        line.note_once(Level::Warning, &text::fifo_open(&path, &why));
+                    }
+                    line.tell(&Tell::FifoReady { fifo, result: Ok(made) }, Some(fd.as_fd()));
+                }
                 Err(Refused { errno, why }) => {
                     // Asked for again and again; said once.
                     line.note_once(Level::Error, &text::fifo_refused(&path, &why));
@@ -58,8 +64,10 @@ impl From<io::Error> for Refused {
     }
 }
 
-/// The fd, and which file was made if it was not there before.
-fn open(path: &str, uid: u32, gid: u32) -> Result<(OwnedFd, Option<FileId>), Refused> {
+/// The fd; which file was made if it was not there before; and who else may take lines out of it.
+type Opened = (OwnedFd, Option<FileId>, Option<String>);
+
+fn open(path: &str, uid: u32, gid: u32) -> Result<Opened, Refused> {
     let (dir, name) = split(path)?;
     let us = host::user();
     trusted(&dir, &[0, us, uid], &[0, gid])?;
@@ -73,9 +81,16 @@ fn open(path: &str, uid: u32, gid: u32) -> Result<(OwnedFd, Option<FileId>), Ref
         let why = format!("it belongs to uid {}, neither to kalived nor to uid {uid}", found.uid);
         return Err(Refused { errno: DISTRUSTED, why });
     }
-    let opened = if found.made { found.give(uid, gid).and_then(|()| found.open()) } else { found.open() };
+    let gid = Some(gid).filter(|g| *g != NO_GROUP);
+    // One of ours that an earlier run left, perhaps for another reader; any other mode than ours is somebody's choice.
+    let fresh = found.made || found.uid == us && found.mode == 0o600;
+    let opened = if fresh { found.give(uid, gid).and_then(|()| found.open()) } else { found.open() };
     match opened {
-        Ok(fd) => Ok((fd, found.made.then_some(file))),
+        Ok(fd) => {
+            let open_to = !fresh && found.mode & 0o006 != 0;
+            let why = open_to.then(|| format!("its mode is {:04o}", found.mode));
+            Ok((fd, found.made.then_some(file), why))
+        }
         Err(e) => {
             if found.made {
                 let _ = fifo::remove(&dir, name.as_bytes(), found.id);

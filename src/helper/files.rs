@@ -9,8 +9,9 @@ use super::lane::{Closed, Inbox, Line};
 use super::proto::{Ask, FILE_BYTES, Tell};
 use super::{errno, text};
 use crate::note::Level;
-use crate::sys::inotify::{Inotify, first_bytes};
-use crate::sys::{clock, poll};
+use crate::sys::inotify::Inotify;
+use crate::sys::walk::{self, Refused};
+use crate::sys::{clock, host, poll};
 use crate::time::{Duration, Instant, earliest};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -26,6 +27,8 @@ const SETTLED: Duration = Duration::from_millis(100);
 /// Most symbolic links on the way to one file, as the kernel has it.
 const MOST_LINKS: usize = 40;
 
+/// `EPERM`: what is there is not to be opened.
+const DISTRUSTED: i32 = 1;
 /// `ENOENT`.
 const ABSENT: i32 = 2;
 
@@ -158,7 +161,7 @@ impl Files<'_> {
     /// Reads, and tells what is new. `sure`: what is there now is meant.
     fn look(&mut self, watch: u64, sure: bool) {
         let Some(w) = self.watches.get_mut(&watch) else { return };
-        let mut content = read(&w.path);
+        let mut content = read(&w.path, self.line);
         if w.told.as_ref() == Some(&content) {
             w.doubt = None;
             return;
@@ -166,7 +169,7 @@ impl Files<'_> {
         if !sure {
             // No event said so: perhaps it is not where we look.
             self.place(watch);
-            content = self.watches.get(&watch).map_or(content, |w| read(&w.path));
+            content = self.watches.get(&watch).map_or(content, |w| read(&w.path, self.line));
         }
         let Some(w) = self.watches.get_mut(&watch) else { return };
         // Editors move a file away before they write it anew.
@@ -186,8 +189,16 @@ impl Files<'_> {
     }
 }
 
-fn read(path: &Path) -> Content {
-    first_bytes(path, FILE_BYTES as u64).map_err(|e| errno(&e))
+fn read(path: &Path, line: &Line) -> Content {
+    walk::tracked(path, host::user(), FILE_BYTES as u64).map_err(|refused| {
+        let why = match refused {
+            Refused::Io(e) => return errno(&e),
+            Refused::NotRegular => "it is not a regular file".to_owned(),
+            Refused::Link(user) => format!("a symbolic link of uid {user} leads to what that user may not read"),
+        };
+        line.note_once(Level::Warning, &text::file_refused(&path.display().to_string(), &why));
+        DISTRUSTED
+    })
 }
 
 /// Directories and the names in them that decide what `path` means: of every symbolic link on the way, and of the file; or, where the

@@ -19,7 +19,8 @@ pub mod text;
 
 use crate::exit::ExitCode;
 use crate::note::Level;
-use crate::sys::{child, poll, seqpacket, signal};
+use crate::sys::privilege::{Files, cap};
+use crate::sys::{child, poll, privilege, seqpacket, signal};
 use lane::{Lane, Line};
 use proto::{Ask, Tell};
 use std::io;
@@ -34,11 +35,20 @@ pub fn main() -> ExitCode {
         Ok([socket]) => {
             // A terminal or a service manager signals all of us at once. We end when the core does, after its last word.
             signal::ignore();
+            confine();
             run(socket)
         }
         // Somebody typed it; there is nobody to talk to.
         Err(_) => ExitCode::Fatal,
     }
+}
+
+/// What it needs: files that it may not own, pipes and their owners, process events. Not what the guard and the core have beyond that.
+fn confine() {
+    let kept = [cap::CHOWN, cap::DAC_OVERRIDE, cap::FOWNER, cap::NET_ADMIN, cap::SYS_PTRACE];
+    privilege::keep_only(&kept);
+    privilege::leave_files(Files::Pipes);
+    privilege::hide();
 }
 
 /// Serves the core at the other end of `socket` until that closes.

@@ -57,7 +57,7 @@ pub enum Ask {
         path: String,
         /// Owner.
         uid: u32,
-        /// Group.
+        /// Group, which may read it; `u32::MAX`: only the owner reads.
         gid: u32,
     },
     /// Remove a named pipe if it is still the one that was made.

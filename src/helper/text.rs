@@ -23,6 +23,16 @@ pub fn fifo_refused(path: &str, why: &str) -> String {
     format!("notify fifo {path} is not used: {why}")
 }
 
+/// A named pipe that was there before and is open to everybody.
+pub fn fifo_open(path: &str, why: &str) -> String {
+    format!("notify fifo {path} can be read or written by everybody ({why}): others may take its lines; chmod 0600 it")
+}
+
+/// A tracked file that is not read.
+pub fn file_refused(path: &str, why: &str) -> String {
+    format!("track_file {path} is not read: {why}")
+}
+
 /// A named pipe that stays.
 pub fn fifo_left(path: &str, why: &io::Error) -> String {
     format!("notify fifo {path} could not be removed: {why}")

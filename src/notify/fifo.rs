@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::{Cx, text};
 use crate::config::model::global::{Fifo, GlobalMore};
 use crate::config::model::setting::{Ready, Script};
-use crate::effect::Effect;
+use crate::effect::{Effect, NO_GROUP};
 use crate::event::{ChildEnd, Errno};
 use crate::id::{Arena, FifoKey, FifoMark};
 use crate::time::{Duration, Instant, earliest};
@@ -106,12 +106,18 @@ fn wanted(more: &GlobalMore) -> Vec<(&Fifo, Option<&Script>)> {
     found
 }
 
-fn owner(fifo: &Fifo) -> Result<(u32, u32), String> {
-    match &fifo.ready {
-        Ready::As { uid, gid } => Ok((*uid, *gid)),
-        Ready::Unknown if fifo.user.is_none() && fifo.group.is_none() => Ok((0, 0)),
-        Ready::Unknown => Err("its owner was not looked up".to_owned()),
-        Ready::Refused(why) => Err(why.to_string()),
+/// Owner and group. Where nobody is named, it is the reader's: nobody else reads it. Where no group is named, none reads.
+fn owner(fifo: &Fifo, reader: Option<&Script>) -> Result<(u32, u32), String> {
+    let (uid, gid) = match &fifo.ready {
+        Ready::As { uid, gid } => (*uid, *gid),
+        Ready::Unknown if fifo.user.is_none() && fifo.group.is_none() => (0, 0),
+        Ready::Unknown => return Err("its owner was not looked up".to_owned()),
+        Ready::Refused(why) => return Err(why.to_string()),
+    };
+    let gid = if fifo.group.is_some() { gid } else { NO_GROUP };
+    match reader.filter(|_| fifo.user.is_none()).map(|s| &s.ready) {
+        Some(Ready::As { uid, .. }) => Ok((*uid, gid)),
+        _ => Ok((uid, gid)),
     }
 }
 
@@ -120,7 +126,7 @@ impl Fifos {
     pub fn set(&mut self, more: &GlobalMore, cx: &mut Cx<'_>) {
         let mut keep = Vec::new();
         for (fifo, script) in wanted(more) {
-            let owner = match owner(fifo) {
+            let owner = match owner(fifo, script) {
                 Ok(owner) => owner,
                 Err(why) => {
                     cx.fx.note(text::fifo_refused(&fifo.path, &why));

@@ -207,7 +207,7 @@ fn env(name: &str, told: &Told, skipped: u64) -> Vec<(String, String)> {
         ("KALIVED_CAUSE", line(&told.cause, CAUSE)),
         ("KALIVED_SEQ", told.seq.to_string()),
         ("KALIVED_SKIPPED", skipped.to_string()),
-        ("KALIVED_TIME", told.at.mono.0.to_string()),
+        ("KALIVED_TIME", told.at.wall.0.to_string()),
     ]
     .map(|(k, v)| (k.to_owned(), v))
     .into()

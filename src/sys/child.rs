@@ -36,6 +36,8 @@ pub struct How<'a> {
     pub fds: &'a [Option<BorrowedFd<'a>>],
     /// A program without `#!` is run by /bin/sh.
     pub shell: bool,
+    /// It runs only if nobody but root can exchange it or anything on the way to it, at this very moment; else it fails with `EPERM`.
+    pub secure: bool,
 }
 
 /// What a child told about its start. Success is told by silence.
@@ -99,8 +101,9 @@ fn pointers(list: &[CString]) -> Vec<*const libc::c_char> {
     list.iter().map(|s| s.as_ptr()).chain([core::ptr::null()]).collect()
 }
 
-/// Forks; the process id. In a process group of its own, with default signals, an empty signal mask, umask 022, directory /,
-/// ordinary scheduling at nice 0, no ambient capabilities; ends with SIGTERM when we end.
+/// Forks; the process id. In a session of its own (so without a terminal), with default signals, an empty signal mask, umask 022,
+/// directory /, ordinary scheduling at nice 0; ends with SIGTERM when we end. With a user of its own it keeps nothing of what
+/// we are allowed beyond that user's rights: see [`strip`].
 pub fn spawn(program: &Program, how: &How<'_>, reports: &Reports) -> io::Result<u32> {
     if how.fds.len() > MAX_FDS || program.paths.is_empty() {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -127,13 +130,9 @@ pub fn spawn(program: &Program, how: &How<'_>, reports: &Reports) -> io::Result<
         unsafe { child(program, how, reports, parent, &argv, &env, &mut by_shell) }
     }
     let error = io::Error::last_os_error();
-    // SAFETY: `old` is what sigprocmask filled in; setpgid takes no pointers and may fail because the child was quicker.
-    unsafe {
-        libc::sigprocmask(libc::SIG_SETMASK, &old, core::ptr::null_mut());
-        if pid > 0 {
-            libc::setpgid(pid, pid);
-        }
-    }
+    // Its process group is made by its own setsid: a leader of a group, which we could make it, may not begin a session.
+    // SAFETY: `old` is what sigprocmask filled in.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &old, core::ptr::null_mut()) };
     if pid < 0 { Err(error) } else { Ok(pid as u32) }
 }
 
@@ -163,8 +162,15 @@ unsafe fn child(
         if errno == 0 {
             errno = libc::ENOENT;
             for path in &program.paths {
-                libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr());
-                let e = *libc::__errno_location();
+                // By its path, not by the descriptor that was looked at: `$0` and the name in `ps` stay what they are, and where
+                // nobody but root can exchange a part of the path, it still leads to what was looked at.
+                let e = match how.secure.then(|| super::walk::only_root(path)) {
+                    Some(Err(e)) => e,
+                    _ => {
+                        libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr());
+                        *libc::__errno_location()
+                    }
+                };
                 if e == libc::ENOEXEC && how.shell {
                     tell(report, BY_SHELL);
                     if let Some(place) = by_shell.get_mut(1) {
@@ -235,7 +241,7 @@ unsafe fn place(fds: &[Option<BorrowedFd<'_>>], report: RawFd) -> Result<RawFd, 
 unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
     // SAFETY: plain calls; what they point at are locals.
     unsafe {
-        libc::setpgid(0, 0);
+        libc::setsid();
         for signal in 1..=64 {
             libc::signal(signal, libc::SIG_DFL);
         }
@@ -245,6 +251,7 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
         libc::umask(0o022);
         libc::chdir(c"/".as_ptr());
         if let Some((uid, gid)) = how.user {
+            strip();
             let same = (uid, gid) == (libc::geteuid(), libc::getegid());
             let failed = libc::setgroups(1, &gid) < 0
                 || libc::setresgid(gid, gid, gid) < 0
@@ -253,10 +260,9 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
             if failed && !same {
                 return Err(*libc::__errno_location());
             }
-            libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        } else {
-            // Output to a terminal whose foreground is somebody else's must not stop us.
-            libc::signal(libc::SIGTTOU, libc::SIG_IGN);
+            super::privilege::clear_handed_on();
+            // A keyring of its own in place of the one that this service was started with.
+            libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, core::ptr::null::<libc::c_char>());
         }
         // After the change of user, which takes it back.
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
@@ -267,6 +273,65 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, core::ptr::null_mut());
         Ok(())
+    }
+}
+
+/// `KEYCTL_JOIN_SESSION_KEYRING` (linux/keyctl.h).
+const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+/// `ioprio_set` (linux/ioprio.h): this process; "as its niceness says".
+const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+/// The kernel's default slack of timers, in ns.
+const TIMER_SLACK: libc::c_ulong = 50_000;
+/// Bytes that may be locked in memory: the kernel's own default (MLOCK_LIMIT).
+const MEMLOCK: libc::rlim_t = 8 << 20;
+
+/// Takes away what a program of another user would inherit of our standing: real-time priority, niceness and locked memory beyond
+/// what everybody has, core files, our protection from the OOM killer, priority of input and output, exact timers, and flags that
+/// weaken a process (no address randomisation). CPUs, control group, name spaces and the other limits are the operator's choice for
+/// the whole service and stay.
+///
+/// Before the change of user: lowering a hard limit needs no right, but lowering the OOM score for good does.
+unsafe fn strip() {
+    // SAFETY: plain calls; what they point at are locals and constants.
+    unsafe {
+        let set = |which, most: libc::rlim_t| {
+            let mut l: libc::rlimit = core::mem::zeroed();
+            if libc::getrlimit(which, &mut l) == 0 {
+                (l.rlim_cur, l.rlim_max) = (l.rlim_cur.min(most), l.rlim_max.min(most));
+                libc::setrlimit(which, &l);
+            }
+        };
+        set(libc::RLIMIT_RTPRIO, 0);
+        set(libc::RLIMIT_NICE, 0);
+        set(libc::RLIMIT_MEMLOCK, MEMLOCK);
+        let mut core: libc::rlimit = core::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_CORE, &mut core) == 0 {
+            core.rlim_cur = 0;
+            libc::setrlimit(libc::RLIMIT_CORE, &core);
+        }
+        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0);
+        libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
+        // The personality's flags; what kind of system it is (its low byte) stays.
+        let now = libc::personality(0xffff_ffff);
+        if now > 0 {
+            libc::personality((now & 0xff) as libc::c_ulong);
+        }
+        let open = || libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        let mut fd = open();
+        if fd < 0 {
+            // Hidden as we are, what lies in /proc is root's, and we are not root. For this one call.
+            libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
+            fd = open();
+            libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+        }
+        if fd >= 0 {
+            let mut sign = 0u8;
+            // One that is more likely to be chosen than others stays so.
+            if libc::read(fd, (&raw mut sign).cast(), 1) == 1 && sign == b'-' {
+                libc::pwrite(fd, c"0".as_ptr().cast(), 1, 0);
+            }
+            libc::close(fd);
+        }
     }
 }
 
@@ -323,8 +388,19 @@ pub fn reap(pid: u32) {
 pub fn kill(pid: u32, group: bool, hard: bool) {
     let Some(pid) = i32::try_from(pid).ok().filter(|p| *p > 1) else { return };
     let signal = if hard { libc::SIGKILL } else { libc::SIGTERM };
+    // A child that has only just been forked has no group yet: then it alone is meant.
     // SAFETY: no pointers; neither 0, -1 nor 1 can be meant.
-    unsafe { libc::kill(if group { -pid } else { pid }, signal) };
+    unsafe {
+        if !group || libc::kill(-pid, signal) < 0 {
+            libc::kill(pid, signal);
+        }
+    }
+}
+
+/// From now on whatever a child leaves behind becomes a child of ours when its parent ends, instead of init's.
+pub fn adopt_orphans() {
+    // SAFETY: no pointers. Where it is refused, orphans go to init as ever.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
 }
 
 /// What `ps` and `killall` know this process by, at most 15 bytes: after an exec of /proc/self/exe it would be "exe".

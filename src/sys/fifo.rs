@@ -22,16 +22,18 @@ pub struct Found {
     pub is_fifo: bool,
     /// Owner.
     pub uid: u32,
+    /// Permission bits.
+    pub mode: u32,
     /// Device and inode.
     pub id: (u64, u64),
 }
 
-/// The named pipe `name` (one path component) in `dir`, made with mode 0644 less the umask if it is not there. A symbolic link is
+/// The named pipe `name` (one path component) in `dir`, made with mode 0600 if it is not there. A symbolic link is
 /// not followed: it is found as what it is.
 pub fn find(dir: &File, name: &[u8]) -> io::Result<Found> {
     let name = CString::new(name)?;
     // SAFETY: `name` is a C string that outlives the call.
-    let made = unsafe { libc::mkfifoat(dir.as_raw_fd(), name.as_ptr(), 0o644) } == 0;
+    let made = unsafe { libc::mkfifoat(dir.as_raw_fd(), name.as_ptr(), 0o600) } == 0;
     if !made {
         let e = io::Error::last_os_error();
         if e.kind() != io::ErrorKind::AlreadyExists {
@@ -51,17 +53,31 @@ pub fn find(dir: &File, name: &[u8]) -> io::Result<Found> {
         made,
         is_fifo: meta.file_type().is_fifo(),
         uid: meta.uid(),
+        mode: meta.mode() & 0o7777,
         id: (meta.dev(), meta.ino()),
         path: path.into(),
     })
 }
 
 impl Found {
-    /// Gives it to `uid` and `gid`.
-    pub fn give(&self, uid: u32, gid: u32) -> io::Result<()> {
-        // SAFETY: an empty C string literal; the fd is open. AT_EMPTY_PATH: the file itself, whatever its name is now.
-        let r = unsafe { libc::fchownat(self.path.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) };
-        if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    /// Gives it to `uid`; and lets `gid` read it, if there is one.
+    pub fn give(&self, uid: u32, gid: Option<u32>) -> io::Result<()> {
+        // SAFETY: no arguments; they cannot fail.
+        let us = unsafe { (libc::geteuid(), libc::getegid()) };
+        if uid != us.0 || gid.is_some_and(|g| g != us.1) {
+            // What is -1 stays as it is.
+            let group = gid.unwrap_or(libc::gid_t::MAX);
+            // SAFETY: an empty C string literal; the fd is open. AT_EMPTY_PATH: the file itself, whatever its name is now.
+            let r = unsafe { libc::fchownat(self.path.as_raw_fd(), c"".as_ptr(), uid, group, libc::AT_EMPTY_PATH) };
+            if r < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        if gid.is_some() {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+            std::fs::set_permissions(format!("/proc/self/fd/{}", self.path.as_raw_fd()), mode)?;
+        }
+        Ok(())
     }
 
     /// Opens it for reading and writing, so that there is always a reader and a write never fails for want of one. Never waits,

@@ -20,6 +20,12 @@ pub fn user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// And the effective group.
+pub fn group() -> u32 {
+    // SAFETY: no arguments; cannot fail.
+    unsafe { libc::getegid() }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

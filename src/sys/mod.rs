@@ -5,12 +5,14 @@
 //! Results are the kernel's: zero or more is success, below zero is a negated errno. Deliberately absent: threads, an
 //! async runtime, and any decision about a protocol.
 
+pub mod acl;
 pub mod bufring;
 pub mod child;
 pub mod clock;
 pub mod connector;
 pub mod daemonize;
 pub mod fifo;
+pub mod files;
 pub mod host;
 pub mod ifaddrs;
 pub mod inotify;
@@ -20,6 +22,8 @@ pub mod netlink;
 pub mod op;
 pub mod pidfile;
 pub mod poll;
+pub mod privilege;
+pub mod processes;
 pub mod ring;
 pub mod rtsync;
 pub mod sched;
@@ -28,6 +32,7 @@ pub mod signal;
 pub mod socket;
 pub mod unixsock;
 pub mod users;
+pub mod walk;
 
 /// Negated errnos the daemon tells apart.
 pub mod errno {
@@ -37,6 +42,8 @@ pub mod errno {
     pub const ENOBUFS: i32 = -libc::ENOBUFS;
     /// No such device: an effect named a socket that is not open.
     pub const ENODEV: i32 = -libc::ENODEV;
+    /// Network is down: of a packet socket, once when its interface goes down.
+    pub const ENETDOWN: i32 = -libc::ENETDOWN;
     /// Operation not permitted.
     pub const EPERM: i32 = -libc::EPERM;
     /// Permission denied.

@@ -59,6 +59,19 @@ pub fn from_kernel(name: &[u8]) -> bool {
     family == Some(libc::AF_NETLINK as u16) && name.get(4..8) == Some(&[0; 4])
 }
 
+/// Messages that the kernel had for this socket and could not queue, since it was opened.
+pub fn drops(fd: &Fd) -> Option<u32> {
+    // SK_MEMINFO_DROPS of linux/sock_diag.h; the values before it are of no use here.
+    const DROPS: usize = 8;
+    let mut values = [0u32; DROPS + 1];
+    let mut len = size_of_val(&values) as libc::socklen_t;
+    // SAFETY: both outlive the call, which writes `len` bytes at most.
+    let r = unsafe {
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, values.as_mut_ptr().cast(), &mut len)
+    };
+    (r == 0 && len as usize == size_of_val(&values)).then_some(values[DROPS])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,15 @@ pub enum Refused {
     Io(io::Error),
 }
 
+impl core::fmt::Display for Refused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Refused::Running => f.write_str("another process holds it"),
+            Refused::Io(e) => e.fmt(f),
+        }
+    }
+}
+
 impl PidFile {
     /// Takes the lock. Done before forking, so that the refusal is still seen on the terminal.
     pub fn lock(path: &Path) -> Result<PidFile, Refused> {

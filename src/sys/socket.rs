@@ -275,6 +275,65 @@ pub fn open_packet() -> io::Result<Fd> {
     Ok(Rc::new(fd))
 }
 
+/// `SKF_AD_OFF + SKF_AD_PKTTYPE`: where a filter finds `sll_pkttype`.
+const PACKET_TYPE: u32 = 0xffff_f004;
+/// Addresses in a filter. Two instructions each, and a filter has at most 4,096. With more of them the source is not tested: each
+/// advert is then received twice, and the second copy dropped by whoever looks at its source.
+const FILTERED: usize = 1000;
+
+/// A packet socket for the adverts to `group` on `ifindex` that come from one of `sources`, each a whole IP packet.
+///
+/// The kernel drops an IPv4 packet whose source is an address of this host before a raw socket sees it (`accept_local` is 0). Who holds
+/// the address of its returning owner would never hear that owner. This socket sees packets before that check; it needs neither a
+/// sysctl nor anything that would have to be put back. IPv6 has no such check.
+pub fn open_local(ifindex: u32, group: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<Fd> {
+    // Protocol 0: nothing is received before the filter is there and the socket is bound.
+    let fd = socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0)?;
+    let f = fd.as_raw_fd();
+    option(f, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
+    filter_local(f, group, sources)?;
+    let to = SockAddr::of(libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: (libc::ETH_P_IP as u16).to_be(),
+        sll_ifindex: i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    });
+    bind(f, &to)?;
+    Ok(Rc::new(fd))
+}
+
+/// Other sources for a socket of [`open_local`].
+pub fn filter_local(f: RawFd, group: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<()> {
+    let mut code = local_filter(group, sources);
+    let program = libc::sock_fprog { len: code.len() as u16, filter: code.as_mut_ptr() };
+    // `program` points to `code`, which outlives the call; the kernel copies it.
+    option(f, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+// The packet begins with its IP header.
+fn local_filter(group: Ipv4Addr, sources: &[Ipv4Addr]) -> Vec<libc::sock_filter> {
+    let op = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
+    let load = |size: u32, at: u32| op(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, at);
+    let equal = |k: u32, jt: u8, jf: u8| op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
+    let (take, drop) = (op(libc::BPF_RET | libc::BPF_K, 0, 0, 0x4_0000), op(libc::BPF_RET | libc::BPF_K, 0, 0, 0));
+    let mut code = vec![load(libc::BPF_W, PACKET_TYPE), equal(u32::from(libc::PACKET_OTHERHOST), 0, 1), drop];
+    code.extend([load(libc::BPF_B, 9), equal(IPPROTO_VRRP as u32, 1, 0), drop]);
+    code.extend([load(libc::BPF_W, 16), equal(u32::from(group), 1, 0), drop]);
+    if sources.len() > FILTERED {
+        code.push(take);
+        return code;
+    }
+    code.push(load(libc::BPF_W, 12));
+    for source in sources {
+        code.extend([equal(u32::from(*source), 0, 1), take]);
+    }
+    code.push(drop);
+    code
+}
+
 /// A stream socket for a TCP peer of `to`'s family, or for a unix one.
 pub fn open_stream(to: Option<SocketAddr>) -> io::Result<Fd> {
     let family = match to {

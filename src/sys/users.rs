@@ -50,6 +50,19 @@ pub fn user_name(uid: u32) -> String {
     name.flatten().unwrap_or_else(|| uid.to_string())
 }
 
+/// Name, home and shell of a user.
+pub fn login(uid: u32) -> Option<(String, String, String)> {
+    record(|buf| {
+        // SAFETY: all-zero is a valid `passwd`.
+        let mut entry: libc::passwd = unsafe { core::mem::zeroed() };
+        let mut found = core::ptr::null_mut();
+        // SAFETY: places that outlive the call; `buf` is said with its length.
+        let code = unsafe { libc::getpwuid_r(uid, &mut entry, buf.as_mut_ptr().cast(), buf.len(), &mut found) };
+        let all = (!found.is_null()).then(|| (text(entry.pw_name), text(entry.pw_dir), text(entry.pw_shell)));
+        (code, all.and_then(|(name, home, shell)| Some((name?, home?, shell?))))
+    })
+}
+
 /// Name of a group, else the number.
 pub fn group_name(gid: u32) -> String {
     let name = record(|buf| {

@@ -4,13 +4,13 @@
 //! server says is hostile: a status line is looked for in so many bytes and no more, and nothing after it is read.
 
 use super::flip::Flip;
-use super::{Cx, Kind, text};
+use super::{Cx, Kind, second_run, text};
 use crate::config::model::vrrp::{CheckTarget, ParamMatch, VrrpCheck};
 use crate::conn::For;
 use crate::effect::{Effect, Peer, ProcessSpec};
 use crate::event::{Errno, Stream};
 use crate::id::{ConnKey, TrackKey, WatchKey};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, nanos};
 use crate::timers::{Due, Timers};
 use crate::vrrp::text::{errno, span};
 use crate::watch;
@@ -110,7 +110,7 @@ impl Check {
         if self.cfg.timeout.is_zero() { self.interval() } else { self.cfg.timeout }
     }
 
-    /// The first look is due at once.
+    /// The first look is due at once; see [`second_run`].
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         match &self.target {
             Err(why) => cx.fx.note(text::refused(self.kind, &self.name, why)),
@@ -123,8 +123,9 @@ impl Check {
                 self.watch = Some(cx.watches.processes(watch::For::Track(self.key), spec, cx.fx));
             }
             Ok(_) => {
-                self.due = cx.now.mono;
-                cx.timers.set(Due::TrackRun(self.key), self.due);
+                cx.timers.set(Due::TrackRun(self.key), cx.now.mono);
+                let second = second_run(cx.now.mono, self.interval(), &self.name);
+                self.due = Instant(second.0.saturating_sub(nanos(self.interval())));
             }
         }
     }

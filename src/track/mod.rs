@@ -24,7 +24,7 @@ use crate::event::{ChildEnd, Errno, Stream};
 use crate::id::{Arena, ConnKey, TrackKey, TrackMark};
 use crate::note::Note;
 use crate::snapshot::TrackShot;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, nanos};
 use crate::timers::{Due, Timers};
 use crate::watch::Watches;
 use check::Check;
@@ -59,6 +59,18 @@ impl Cx<'_> {
         Some(soonest)
     }
 }
+
+/// When a tracker that runs at `now` for the first time runs again; from then on it does every `interval`. Within the second half of
+/// the interval, by a hash of its name: fifty checks that start together are together only once, and the same check has
+/// the same place whatever stands beside it in the file.
+pub(crate) fn second_run(now: Instant, interval: Duration, name: &str) -> Instant {
+    // A hash of 32 bits times as many nanoseconds, 4.3 s at most: further apart than that nothing needs to be.
+    let spread = nanos(interval / 2).min(u64::from(u32::MAX));
+    let share = (u64::from(CRC32C.checksum(name.as_bytes())) * spread) >> 32;
+    now + (interval - Duration::from_nanos(spread - share))
+}
+
+const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
 /// Kinds of trackers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

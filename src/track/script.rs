@@ -5,14 +5,14 @@
 //! too, so that a check that hangs never keeps its last good answer.
 
 use super::flip::Flip;
-use super::{Cx, Kind, text};
+use super::{Cx, Kind, second_run, text};
 use crate::child::For;
 use crate::config::model::setting::Ready;
 use crate::config::model::vrrp::VrrpScript;
 use crate::effect::{Effect, SpawnSpec};
 use crate::event::{ChildEnd, Errno};
 use crate::id::{ChildKey, TrackKey};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, nanos};
 use crate::timers::{Due, Timers};
 
 /// From SIGTERM to the first SIGKILL, as keepalived waits.
@@ -135,14 +135,15 @@ impl Script {
         if self.cfg.timeout.is_zero() { self.interval() } else { self.cfg.timeout }
     }
 
-    /// The first run is due at once; the turn's limit on timers spreads those of many.
+    /// The first run is due at once; the turn's limit on timers spreads those of many, and [`second_run`] the later ones.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         if let Err(why) = &self.spec {
             cx.fx.note(text::refused(Kind::Script, &self.name, why));
             return;
         }
-        self.due = cx.now.mono;
-        cx.timers.set(Due::TrackRun(self.key), self.due);
+        cx.timers.set(Due::TrackRun(self.key), cx.now.mono);
+        self.due =
+            Instant(second_run(cx.now.mono, self.interval(), &self.name).0.saturating_sub(nanos(self.interval())));
     }
 
     /// `Due::TrackRun`. True: the verdict changed.

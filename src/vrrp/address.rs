@@ -247,6 +247,10 @@ impl Addresses {
     pub fn wanted(&self, vr: VrKey) -> usize {
         self.entries.values().filter(|e| e.want == Some(vr)).count()
     }
+    /// Whether a request for it is under way.
+    pub fn is_busy(&self, id: AddrId) -> bool {
+        self.entries.get(&id).is_some_and(|e| e.busy)
+    }
     /// Whether anybody wants it.
     pub fn is_wanted(&self, id: AddrId) -> bool {
         self.entries.get(&id).is_some_and(|e| e.want.is_some())

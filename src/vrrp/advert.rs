@@ -38,9 +38,9 @@ pub enum Reject {
     AuthData,
     /// V2: not our interval. V3: zero.
     Interval,
-    /// V3: no address.
+    /// V3: no address, while we list all of ours.
     Count,
-    /// IPv6: the first address is not link-local.
+    /// IPv6: a link-local address is in the list, but is not the first one.
     FirstAddress,
     /// V2: not our addresses, not one of them, and from a stranger.
     AddressList,
@@ -142,6 +142,13 @@ pub struct Profile<'a> {
     pub group: IpAddr,
     /// Configured addresses, those that adverts carry.
     pub vips: &'a [IpAddr],
+    /// Every configured address, sorted: `vips`, and those that adverts do not carry (`virtual_ipaddress_excluded`, and what
+    /// does not fit the MTU).
+    pub held: &'a [IpAddr],
+    /// `held` has addresses that are not in `vips`.
+    pub unlisted: bool,
+    /// A router whose advert without any address counted before: see [`verify`] on lists.
+    pub lists_none: Option<IpAddr>,
     /// Addresses of the receiving interface. VIPs among them do not count as ours: a returning owner sends from the VIP
     /// while we still hold it as Master. Leave out `virtual_ipaddress_excluded` for the same reason.
     pub own: &'a [IpAddr],
@@ -164,6 +171,8 @@ pub struct Heard {
     pub other_interval: bool,
     /// The address list is not ours, and the advert counts all the same. To be logged and counted.
     pub other_vips: bool,
+    /// The address list is empty.
+    pub no_vips: bool,
 }
 
 /// An advert out of its IP packet.
@@ -209,7 +218,15 @@ pub fn peek_vrid(family: Family, meta: &RxMeta, bytes: &[u8]) -> Result<u8, Reje
 /// 2.3.2; later ones only log). What the comparison is good for is to notice that somebody else uses our VRID; so a list passes if
 /// it shares an address with ours, for two Masters with one address are the worst that can come of it, or if it is that of
 /// the router we took adverts from before, whose only address may just have been replaced. A stranger with nothing in common is
-/// dropped as ever, and no timer moves. A list that differs is told ([`Heard::other_vips`]) in every case.
+/// dropped as ever, and no timer moves. A list that differs is reported ([`Heard::other_vips`]) in every case.
+///
+/// "An address with ours" is one that we hold, advertised or not: the peer may advertise what we have under
+/// `virtual_ipaddress_excluded`, or its larger MTU may carry what ours does not.
+///
+/// RFC 9568 §5.2.5 ignores an advert without addresses. A router all of whose addresses are excluded sends nothing else, and
+/// a pair of them would be two Masters for ever. So an empty list counts where we know that routers here do not list everything:
+/// our own list is empty or does not hold all our addresses, or the sender's empty list counted before (our own file may just
+/// have got its first address). To an empty list of ours there is nothing to compare, so every list counts.
 ///
 /// # Errors
 /// The reason.
@@ -231,10 +248,11 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
     require(!interval.is_zero(), Reject::Interval)?;
     require(advert.version == Version::V3 || !other_interval, Reject::Interval)?;
     let other_vips = check_list(profile, &packet.src, &advert)?;
+    let no_vips = advert.addrs.is_empty();
     require(profile.vips.contains(&packet.src) || !profile.own.contains(&packet.src), Reject::OwnPacket)?;
     require(dst == profile.group, Reject::Destination)?;
     require(is_router(profile.family, &packet.src), Reject::Source)?;
-    Ok(Heard { src: packet.src, priority: advert.priority, interval, other_interval, other_vips })
+    Ok(Heard { src: packet.src, priority: advert.priority, interval, other_interval, other_vips, no_vips })
 }
 
 fn require(good: bool, or: Reject) -> Result<(), Reject> {
@@ -269,14 +287,22 @@ fn same_secret(a: &[u8; 8], b: &[u8; 8]) -> bool {
 
 /// Count, first address and list; whether the list is another one than ours and the advert counts all the same.
 fn check_list(profile: &Profile<'_>, src: &IpAddr, advert: &Advert<'_>) -> Result<bool, Reject> {
-    let Some(first) = advert.addrs.iter().next() else {
-        // RFC 3768 has no such rule; there it is a list that can be nobody's, the owner's included.
-        return Err(if advert.version == Version::V2 { Reject::AddressList } else { Reject::Count });
-    };
+    if advert.addrs.is_empty() {
+        let counts = profile.vips.is_empty() || profile.unlisted || profile.lists_none == Some(*src);
+        // RFC 3768 has no rule for the count; there it is a list that is not ours, the owner's included.
+        require(counts, if advert.version == Version::V2 { Reject::AddressList } else { Reject::Count })?;
+        return Ok(!profile.vips.is_empty());
+    }
+    if profile.vips.is_empty() {
+        return Ok(true);
+    }
     // R-045, demanded of others only if our own list begins so: keepalived sends its list in the file's order, and in the
-    // many files that begin with a global address nobody on the link could ever pass, and every router would be Master.
+    // many files that begin with a global address nobody on the link could ever pass, and every router would be Master. Nor is it
+    // demanded of a list without any link-local address: that is what a router sends whose file has none yet.
     let link_local_first = profile.family == Family::V6 && profile.vips.first().is_some_and(vrrp::is_link_local);
-    require(!link_local_first || vrrp::is_link_local(&first), Reject::FirstAddress)?;
+    if link_local_first && advert.addrs.iter().any(|a| vrrp::is_link_local(&a)) {
+        require(advert.addrs.iter().next().is_some_and(|a| vrrp::is_link_local(&a)), Reject::FirstAddress)?;
+    }
     if same_set(advert, profile.vips) {
         return Ok(false);
     }
@@ -285,7 +311,7 @@ fn check_list(profile: &Profile<'_>, src: &IpAddr, advert: &Advert<'_>) -> Resul
         || advert.priority == u8::MAX
         || profile.skip_check_adv_addr
         || profile.known == Some(*src)
-        || share(advert, profile.vips);
+        || advert.addrs.iter().any(|a| profile.held.binary_search(&a).is_ok());
     require(counts, Reject::AddressList)?;
     Ok(true)
 }
@@ -303,14 +329,6 @@ fn same_set(advert: &Advert<'_>, vips: &[IpAddr]) -> bool {
         list
     };
     sorted(advert.addrs.iter().collect()) == sorted(vips.to_vec())
-}
-
-/// Whether any address is in both lists.
-fn share(advert: &Advert<'_>, vips: &[IpAddr]) -> bool {
-    // As in `same_set`: sorted, for the sake of long lists.
-    let mut ours = vips.to_vec();
-    ours.sort_unstable();
-    advert.addrs.iter().any(|a| ours.binary_search(&a).is_ok())
 }
 
 /// IPv6 adverts come from link-local addresses, so there any other is refused.

@@ -23,6 +23,13 @@ pub fn span(d: Duration) -> String {
     }
 }
 
+/// Adverts are handled late, again and again.
+pub fn too_slow() -> Note {
+    let text = "this machine does not keep up with its virtual routers: their adverts are sent in larger groups; fewer virtual routers, \
+                longer intervals or a faster processor help";
+    note(Level::Warning, text.to_owned())
+}
+
 /// An errno for a log line.
 pub fn errno(e: Errno) -> String {
     // The names a reader of this program's logs meets; any other number can be looked up with `errno(1)`.
@@ -80,6 +87,16 @@ pub fn stopped(name: &str, was: State) -> Note {
 /// The farewell was handed to the kernel.
 pub fn sent_zero(name: &str) -> Note {
     note(Level::Info, format!("({name}) sent 0 priority"))
+}
+/// It was not.
+pub fn zero_not_sent(name: &str, e: Errno) -> Note {
+    note(
+        Level::Warning,
+        format!(
+            "({name}) the priority 0 advert could not be sent: {}; the others wait for Master_Down_Interval",
+            errno(e)
+        ),
+    )
 }
 /// Priority 0 heard.
 pub fn got_zero(name: &str, state: State, from: IpAddr) -> Note {
@@ -287,6 +304,16 @@ pub fn address_stuck(addr: IpAddr, prefix: u8, dev: &str, e: Errno) -> Note {
 pub fn address_taken(name: &str, addr: IpAddr, prefix: u8, dev: &str) -> Note {
     note(Level::Warning, format!("({name}) {addr}/{prefix} was removed from {dev} by another program; putting it back"))
 }
+/// The kernel removed a VIP together with one that we removed.
+pub fn address_swept(name: &str, addr: IpAddr, prefix: u8, dev: &str, first: IpAddr) -> Note {
+    note(
+        Level::Info,
+        format!(
+            "({name}) {addr}/{prefix} went from {dev} together with {first}, the first address of its subnet, which we removed \
+             (net.ipv4.conf.{dev}.promote_secondaries is 0); putting it back"
+        ),
+    )
+}
 /// The advert would not fit the MTU.
 pub fn spilled(name: &str, n: usize, dev: &str, mtu: u32) -> Note {
     note(
@@ -336,6 +363,16 @@ pub fn resync_failed() -> Note {
 /// A socket could not be opened.
 pub fn socket_failed(interface: &str, e: Errno) -> Note {
     note(Level::Error, format!("{interface}: cannot open the VRRP socket: {}; trying again", errno(e)))
+}
+/// The packet socket for adverts from our own addresses.
+pub fn no_local(e: Errno) -> Note {
+    note(
+        Level::Warning,
+        format!(
+            "cannot open a packet socket: {}; an address owner that returns is not heard while we hold its address",
+            errno(e)
+        ),
+    )
 }
 /// Asked to stop.
 pub fn stopping(signal: &str) -> Note {
@@ -413,25 +450,46 @@ pub fn status(name: &str, line: &dyn Display) -> Note {
     note(Level::Notice, format!("({name}) {line}"))
 }
 
-/// Lets one line through, then counts until the pause is over: a flood is a number, not a full disk (R-053).
+/// Lets some lines through, then counts until the pause is over: a flood is a number, not a full disk (R-053).
 #[derive(Debug, Default, Clone)]
 pub struct Limit {
     open: Instant,
+    passed: u32,
     held_back: u64,
 }
 
 impl Limit {
     /// Pause between two lines of one kind.
     const PAUSE: Duration = Duration::from_secs(10);
+    /// Lines in a pause where each one says something new: "the Master changed from A to B".
+    pub const FEW: u32 = 5;
+    /// State changes in a pause. A network that is repaired needs fewer; somebody who sends forged adverts causes a hundred.
+    pub const STATES: u32 = 20;
 
     /// Whether to log now, and how many were held back since the last time.
     pub fn pass(&mut self, now: Instant) -> Option<u64> {
-        if now < self.open {
+        self.pass_some(now, 1)
+    }
+    /// As [`Limit::pass`], with `most` lines in a pause.
+    pub fn pass_some(&mut self, now: Instant, most: u32) -> Option<u64> {
+        if now >= self.open {
+            self.open = now + Self::PAUSE;
+            self.passed = 0;
+        }
+        if self.passed >= most {
             self.held_back += 1;
             return None;
         }
-        self.open = now + Self::PAUSE;
+        self.passed += 1;
         Some(core::mem::take(&mut self.held_back))
+    }
+}
+
+/// A line with the number of lines of its kind that were not written before it.
+pub fn after(note: Note, held_back: u64) -> Note {
+    match held_back {
+        0 => note,
+        n => Note { text: format!("{} ({n} more of this kind since the last such line)", note.text), ..note },
     }
 }
 
@@ -447,5 +505,12 @@ mod tests {
             assert_eq!(l.pass(Instant(2 + i)), None);
         }
         assert_eq!(l.pass(Instant(1) + Limit::PAUSE), Some(1000));
+        let mut l = Limit::default();
+        for _ in 0..Limit::FEW {
+            assert_eq!(l.pass_some(Instant(1), Limit::FEW), Some(0));
+        }
+        assert_eq!(l.pass_some(Instant(2), Limit::FEW), None);
+        assert_eq!(l.pass_some(Instant(1) + Limit::PAUSE, Limit::FEW), Some(1));
+        assert_eq!(after(note(Level::Info, "x".into()), 2).text, "x (2 more of this kind since the last such line)");
     }
 }

@@ -39,10 +39,33 @@ const PER_SLOT: u16 = 20;
 /// an advert due in the same interrupt would wait for the tick's work. Measured: every second advert at 10 ms 20 µs later.
 const OFF_TICK: u64 = 500_000;
 
+/// Phases that may fall together when the processor is too slow: 2 to the power of this, which is all of them.
+const COARSEST: u32 = SLOTS.ilog2();
+/// An advert that is handled so late, as a part of its interval, shows a loop that does not keep up.
+const LATE: u64 = 4;
+/// So many adverts are looked at before the grid is made coarser or finer, and at least for so long.
+const SAMPLE: (u32, Duration) = (32, Duration::from_secs(1));
+/// So many calm samples in a row and the grid becomes finer again.
+const CALM: u32 = 10;
+
 /// Who advertises at which phase of which interval.
+///
+/// On a processor that does not keep up, neighbouring phases fall together: half the timers, half the turns, twice as many adverts in
+/// each. An advert comes earlier by that once, never later.
 #[derive(Debug, Default)]
 pub struct Grid {
     members: BTreeMap<u64, [u16; SLOTS as usize]>,
+    coarse: u32,
+    sample: Sample,
+}
+
+#[derive(Debug, Default)]
+struct Sample {
+    since: Instant,
+    all: u32,
+    late: u32,
+    calm: u32,
+    said: bool,
 }
 
 /// A place on the grid: interval and phase.
@@ -76,6 +99,46 @@ impl Grid {
         slots[slot as usize] = slots[slot as usize].saturating_add(1);
         Phase { interval: i, slot }
     }
+    /// The first time of `phase` after `t`: at most one interval later, so an advert may come early but never late.
+    pub fn after(&self, phase: Phase, t: Instant) -> Instant {
+        Phase { slot: phase.slot >> self.coarse << self.coarse, ..phase }.after(t)
+    }
+    /// When to advertise after an advert at `from`: the next grid point. An advert that lies off the grid (the first one of a Master)
+    /// is followed by one in the middle of the time to a grid point, so that two are never closer than half an interval, nor further apart
+    /// than one. After a longer silence the grid alone counts: what was missed is not made up for.
+    pub fn next(&self, phase: Phase, from: Instant, now: Instant) -> Instant {
+        let at = self.after(phase, from.max(now));
+        let interval = Duration::from_nanos(phase.interval);
+        let gap = at.since(from);
+        if gap < interval / 2 {
+            (from + (gap + interval) / 2).max(now)
+        } else if gap > interval && gap <= interval * 2 {
+            (from + gap / 2).max(now)
+        } else {
+            at
+        }
+    }
+    /// An advert of that interval was handled so late. True: for the first time this processor does not keep up; say so.
+    pub fn handled(&mut self, now: Instant, interval: Duration, late: Duration) -> bool {
+        let s = &mut self.sample;
+        s.all = s.all.saturating_add(1);
+        s.late += u32::from(nanos(late) > nanos(interval) / LATE);
+        if s.all < SAMPLE.0 || now < s.since + SAMPLE.1 {
+            return false;
+        }
+        let (late, calm) = (s.late > s.all / 2, s.late == 0);
+        s.calm = if calm { s.calm + 1 } else { 0 };
+        (s.since, s.all, s.late) = (now, 0, 0);
+        if late && self.coarse < COARSEST {
+            self.coarse += 1;
+            return !core::mem::replace(&mut s.said, true);
+        }
+        if s.calm >= CALM && self.coarse > 0 {
+            s.calm = 0;
+            self.coarse -= 1;
+        }
+        false
+    }
     /// Gives it back.
     pub fn leave(&mut self, phase: Phase) {
         if let Some(slots) = self.members.get_mut(&phase.interval) {
@@ -89,7 +152,7 @@ impl Grid {
 }
 
 impl Phase {
-    /// The first grid point after `t`: at most one interval later, so an advert may come early but never late.
+    /// As [`Grid::after`], where no phases fall together.
     pub fn after(self, t: Instant) -> Instant {
         let offset = self.slot * (self.interval / SLOTS) + OFF_TICK;
         let since = t.0.saturating_sub(offset);
@@ -148,6 +211,60 @@ mod tests {
     fn depth_is_a_second_of_adverts_within_bounds() {
         let d = |ms| depth(Duration::from_millis(ms));
         assert_eq!([d(10), d(125), d(130), d(400), d(1000), d(40_950)], [8, 8, 7, 2, 1, 1]);
+    }
+
+    #[test]
+    fn at_overload_more_adverts_share_a_time_and_afterwards_fewer() {
+        let mut g = Grid::default();
+        let i = Duration::from_millis(10);
+        let phases: Vec<Phase> = (0..200).map(|_| g.join(i)).collect();
+        let mut armed: Vec<Instant> = phases.iter().map(|p| g.after(*p, Instant(MS))).collect();
+        let (mut said, mut now) = (0, MS);
+        let mut second = |g: &mut Grid, late: Duration| {
+            for _ in 0..101 {
+                now += 10 * MS;
+                for (p, at) in phases.iter().zip(&mut armed) {
+                    let next = g.after(*p, *at);
+                    assert!(*at < next && next <= *at + i, "never late");
+                    *at = next;
+                    said += u32::from(g.handled(Instant(now), i, late));
+                }
+            }
+            let mut times = armed.clone();
+            times.sort_unstable();
+            times.dedup();
+            times.len()
+        };
+        assert_eq!(second(&mut g, i / 16), 10, "twenty share a time");
+        let crowded: Vec<usize> = (0..6).map(|_| second(&mut g, i)).collect();
+        assert!(crowded.is_sorted_by(|a, b| a >= b) && crowded[5] == 1, "{crowded:?}");
+        let calm: Vec<usize> = (0..60).map(|_| second(&mut g, Duration::ZERO)).collect();
+        assert!(calm.is_sorted() && calm[59] == 10, "{calm:?}");
+        assert_eq!(said, 1);
+    }
+
+    #[test]
+    fn adverts_keep_a_distance() {
+        let mut g = Grid::default();
+        let i = Duration::from_millis(10);
+        let p = g.join(i);
+        for first in (0..10_000_000).step_by(9_973) {
+            // The first one is sent now, those that follow are armed up to half an interval later.
+            for later in [0, 200_000, 5_000_000] {
+                let mut last = Instant(50_000_000 + first);
+                let now = last + Duration::from_nanos(later);
+                for _ in 0..4 {
+                    let at = g.next(p, last, now);
+                    let gap = at.since(last);
+                    assert!(at >= now && gap >= i / 2 && gap <= i, "{first} {later}: {gap:?}");
+                    last = at;
+                }
+                assert_eq!(p.after(Instant(last.0 - 1)), last, "on the grid again");
+            }
+            // Silent for long: from now on.
+            let now = Instant(90_000_000 + first);
+            assert_eq!(g.next(p, Instant(1), now), p.after(now));
+        }
     }
 
     #[test]

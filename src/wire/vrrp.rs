@@ -168,8 +168,14 @@ pub fn parse(family: Family, message: &[u8]) -> Result<Advert<'_>, Bad> {
 
 /// Whether the checksum of `message` is right for this version, family and mode. There is no value that means "not
 /// summed", and no mode that does not look (R-036, R-037).
+///
+/// Where `mode` asks for the sum over the message only, the one with a pseudo-header is accepted too: the router that needs this mode
+/// is one of several, and who advertises with the other sum would not be heard and there would be two Masters. In the usual mode
+/// the sum over the message only is refused: nobody asked for it, and it does not protect the addresses of the packet.
 pub fn checksum_ok(version: Version, mode: ChecksumMode, src: IpAddr, dst: IpAddr, message: &[u8]) -> bool {
-    start_sum(version, mode, src, dst, message.len()).is_some_and(|s| s.bytes(message).finish() == 0)
+    let right =
+        |mode| start_sum(version, mode, src, dst, message.len()).is_some_and(|s| s.bytes(message).finish() == 0);
+    right(mode) || (mode == ChecksumMode::MessageOnly && right(ChecksumMode::PseudoHeader))
 }
 
 /// What is summed before the message itself.

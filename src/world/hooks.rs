@@ -11,6 +11,7 @@ use core::net::SocketAddr;
 // The notifier with everything it may touch.
 macro_rules! notify {
     ($world:ident, $now:expr, $fx:expr, |$n:ident, $cx:ident| $body:expr) => {{
+        $world.notified = true;
         let $n = &mut $world.notifier;
         let $cx = &mut crate::notify::Cx {
             now: $now,
@@ -106,6 +107,7 @@ impl World {
         for (vr, told, piped) in core::mem::take(&mut self.inherited) {
             let Some(vi) = self.instances.get(vr) else { continue };
             self.notifier.resume(&vi.cfg().name, told, piped);
+            self.notified = true;
             // A new Master tells so itself.
             let state = Some(vi.state());
             let news = told != state || piped != state;
@@ -134,7 +136,9 @@ impl World {
             notify!(self, now, fx, |n, cx| n.tell(change, cx));
         }
         self.changes = changes;
-        self.notifier.wake(&mut self.timers);
+        if core::mem::take(&mut self.notified) {
+            self.notifier.wake(&mut self.timers);
+        }
     }
 
     // The addresses are gone, or are waited for no longer: what is left is to say so.

@@ -5,6 +5,12 @@
 use super::sockets::own_addresses;
 use super::*;
 
+/// How long after we removed an address the loss of others of its subnet is put down to that. A loss is looked at some milliseconds
+/// after the kernel reported it.
+const SWEPT: Duration = Duration::from_secs(1);
+/// So many removals are remembered for that; one for each subnet would do.
+const REMEMBERED: usize = 64;
+
 impl World {
     pub(super) fn evaluate(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
         match self.phase {
@@ -53,12 +59,28 @@ impl World {
     pub(super) fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
         // One that a reload took out of `vips` goes only later.
         let ours = self.links.addr(id).is_some_and(|a| a.proto == ADDR_PROTO);
+        if ours && id.1.is_ipv4() && (!self.addrs.is_wanted(id) || self.addrs.is_busy(id)) {
+            self.removed.truncate(REMEMBERED - 1);
+            self.removed.push_front((now.mono, id));
+        }
         if self.links.addr_del(id) {
             self.addrs.on_deleted(now.mono, id, &mut self.timers);
             if !ours && !self.vips.contains(&id.1) {
                 self.addresses_changed(now, id.0, fx);
             }
         }
+    }
+
+    // Which of the addresses that we removed took this one along: the kernel removes with the first address of a subnet all others
+    // of it, unless `promote_secondaries` is set.
+    pub(super) fn swept(&self, now: Instant, (ifindex, addr, prefix): AddrId) -> Option<IpAddr> {
+        let IpAddr::V4(addr) = addr else { return None };
+        let subnet = |a: Ipv4Addr| u32::from(a).checked_shr(32 - u32::from(prefix.min(32))).unwrap_or(0);
+        let found = self.removed.iter().find(|(at, id)| {
+            let same = matches!(id.1, IpAddr::V4(a) if subnet(a) == subnet(addr));
+            same && (id.0, id.2) == (ifindex, prefix) && now.since(*at) <= SWEPT
+        });
+        found.map(|(_, id)| id.1)
     }
 
     // An interface has other addresses of its own: who listens and sends there looks again.

@@ -27,9 +27,9 @@ use crate::vrrp::instance::{Cx, Instance, SockState};
 use crate::vrrp::text::{self, Limit};
 use crate::vrrp::timing::Grid;
 use crate::watch::Watches;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use reload::Reloads;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that
 /// just went away, is told by netlink sooner; this is for what netlink does not tell.
@@ -47,7 +47,11 @@ struct Sock {
     // Addresses of the interface: a packet from one of them is our own.
     own: Vec<IpAddr>,
     unknown: u64,
+    // Of the lines about opening it, which strangers must not hold back, and of those about unknown VRIDs.
     limit: Limit,
+    unknown_limit: Limit,
+    // Sources asked for by `HearLocal`.
+    local: Vec<Ipv4Addr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +100,27 @@ pub struct View {
     pub armed: usize,
     /// Virtual addresses held, of all.
     pub addresses: (usize, usize),
+    /// Its interface.
+    pub interface: String,
+    /// Its addresses in file order, advertised ones first.
+    pub vips: Vec<VipView>,
     /// Counters.
     pub stats: crate::vrrp::instance::Stats,
+}
+
+/// A virtual address as it looks from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VipView {
+    /// The address.
+    pub addr: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// The interface it belongs on.
+    pub dev: String,
+    /// `virtual_ipaddress`; else `virtual_ipaddress_excluded`.
+    pub listed: bool,
+    /// Whether the kernel confirmed that it is there.
+    pub held: bool,
 }
 
 impl core::fmt::Display for View {
@@ -180,13 +203,21 @@ pub struct World {
     // Until `Go`.
     standby: Option<resume::Standby>,
     frozen_at: Option<Instant>,
+    // Somebody came to a socket or left it, or has other addresses: `Sock::local` may be another list.
+    regrouped: bool,
+    // Addresses that we removed just now, for `swept`.
+    removed: VecDeque<(Instant, AddrId)>,
     written: resume::Written,
+    // The notifier was given something since its timer was set last.
+    notified: bool,
 }
 
-// A machine with everything it may touch; the borrow checker needs the fields apart.
+// A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot is
+// seen here, of this one machine: what looks at all of them costs every advert the more, the more there are.
 macro_rules! with {
     ($world:ident, $vr:expr, $now:expr, $fx:expr, |$vi:ident, $cx:ident| $body:expr) => {
         if let Some($vi) = $world.instances.get_mut($vr) {
+            let before = $vi.mark();
             let $cx = &mut Cx {
                 now: $now,
                 timers: &mut $world.timers,
@@ -199,7 +230,8 @@ macro_rules! with {
                 changes: &mut $world.changes,
                 tracks: &$world.tracks,
             };
-            $body
+            $body;
+            $world.written.marks_changed |= $vi.mark() != before;
         }
     };
 }
@@ -250,7 +282,10 @@ impl World {
             reloads: Reloads::default(),
             standby: None,
             frozen_at: None,
+            regrouped: false,
+            removed: VecDeque::new(),
             written: resume::Written::default(),
+            notified: true,
         };
         for mut cfg in instances {
             cfg.forget_places();
@@ -284,12 +319,26 @@ impl World {
                     _ => self.on_datagram(arrived, sock, &meta, bytes, fx),
                 }
             }
+            // Only what the raw socket does not deliver.
+            Event::LocalDatagram { meta, .. } if !self.links.is_local(meta.src) => {}
+            Event::LocalDatagram { sock, meta, age, bytes } => {
+                let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
+                match self.phase {
+                    Phase::Standby => self.overhear(arrived, sock, &meta, bytes),
+                    _ => self.on_datagram(arrived, sock, &meta, bytes, fx),
+                }
+            }
             Event::SockReady { sock, result } => self.on_sock(now, sock, result, fx),
             Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
             Event::AdvertSent { vr, epoch, due, result } => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, cx));
+                // Nothing follows for others from an advert that left; twenty come in one turn, which `fire` settles at its end.
+                return;
             }
             Event::SendFailed { vr, errno } => with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx)),
+            Event::FarewellFailed { vr, errno } => {
+                with!(self, vr, now, fx, |vi, cx| vi.on_farewell_failed(errno, cx));
+            }
             Event::LinkNew(link) => {
                 let (name, ifindex) = (link.name.clone(), link.ifindex);
                 let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up && l.running));
@@ -381,6 +430,7 @@ impl World {
                 Due::Claim(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_claim(cx)),
                 Due::PreemptDelay(vr) => with!(self, vr, now, fx, |vi, _cx| vi.on_preempt_delay()),
                 Due::Reannounce(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_reannounce(cx)),
+                Due::Rearm(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_rearm(cx)),
                 Due::AdvertRetry(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_advert_retry(cx)),
                 Due::Inherited(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_inherited(cx)),
                 Due::GarpSecond(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_second(cx)),
@@ -390,7 +440,12 @@ impl World {
                 Due::AddrRetry => {
                     for (vr, (ifindex, addr, prefix)) in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
                         let dev = self.dev(ifindex);
-                        with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, &dev, cx));
+                        match self.swept(now.mono, (ifindex, addr, prefix)) {
+                            Some(first) => {
+                                with!(self, vr, now, fx, |vi, cx| vi.on_address_swept((addr, prefix), &dev, first, cx));
+                            }
+                            None => with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, &dev, cx)),
+                        }
                     }
                 }
                 Due::SockRetry(sock) => self.reopen(sock, fx),
@@ -429,6 +484,12 @@ impl World {
         all
     }
 
+    /// How many virtual routers were looked at by passes over all of them, so far. Nothing on the path of an advert or a timer adds to
+    /// it.
+    pub fn looked_at(&self) -> u64 {
+        self.instances.looked_at()
+    }
+
     /// Every virtual router, by slot: in file order as long as no reload changed it.
     pub fn views(&self) -> Vec<View> {
         self.instances
@@ -448,9 +509,23 @@ impl World {
                 source: vi.source(),
                 armed: vi.armed(),
                 addresses: (self.addrs.held(vr).count(), vi.vips().count()),
+                interface: vi.cfg().interface.clone(),
+                vips: self.vip_views(vr, vi),
                 stats: vi.stats().clone(),
             })
             .collect()
+    }
+
+    fn vip_views(&self, vr: VrKey, vi: &Instance) -> Vec<VipView> {
+        let held: BTreeSet<AddrId> = self.addrs.held(vr).collect();
+        let listed = vi.cfg().vips.len();
+        let view = |(n, v): (usize, &crate::config::model::Vip)| {
+            let dev = v.dev.as_deref().unwrap_or(&vi.cfg().interface);
+            let id = self.links.by_name(dev).map(|l| (l.ifindex, v.addr, v.prefix));
+            let held = id.is_some_and(|id| held.contains(&id));
+            VipView { addr: v.addr, prefix: v.prefix, dev: dev.to_owned(), listed: n < listed, held }
+        };
+        vi.vips().enumerate().map(view).collect()
     }
 
     /// Every tracker that counts, by kind and name.
@@ -478,6 +553,9 @@ impl World {
             self.stand_by(now, fx);
         }
         self.addrs.pump(fx);
+        if core::mem::take(&mut self.regrouped) {
+            self.hear_local(fx);
+        }
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.
         if !self.announcer.is_empty() && self.timers.get(Due::GarpQueue).is_none() {

@@ -190,6 +190,7 @@ impl World {
         if same {
             let mut before = None;
             with!(self, vr, now, fx, |vi, cx| before = Some(vi.alter(cfg, cx)));
+            self.regrouped = true;
             self.prepare(now, vr, fx);
             if let Some(before) = before {
                 with!(self, vr, now, fx, |vi, cx| vi.altered(&before, cx));
@@ -208,6 +209,7 @@ impl World {
         r.added += 1;
         fx.note(text::added(&cfg.name));
         let vr = self.instances.insert_with(|key| Instance::new(cfg.clone(), key));
+        self.written.marks_changed = true;
         r.enter(&cfg, vr);
         self.enter(now, &cfg, vr, fx);
         self.prepare(now, vr, fx);
@@ -223,6 +225,7 @@ impl World {
         self.leave_sock(vr, fx);
         self.instance_removed(now, vr, was, fx);
         self.instances.remove(vr);
+        self.written.marks_changed = true;
         CHANGE + addresses
     }
 

@@ -12,8 +12,8 @@ impl World {
         let vrid = advert::peek_vrid(family, meta, bytes).unwrap_or(0);
         let Some(vr) = sock.users.get(&vrid).copied() else {
             sock.unknown += 1;
-            if sock.limit.pass(now.mono).is_some() {
-                fx.note(text::unknown_vrid(&sock.interface, vrid, meta.src, sock.unknown));
+            if let Some(more) = sock.unknown_limit.pass(now.mono) {
+                fx.note(text::after(text::unknown_vrid(&sock.interface, vrid, meta.src, sock.unknown), more));
             }
             return;
         };
@@ -27,7 +27,11 @@ impl World {
     pub(super) fn on_sock(&mut self, now: Now, key: SockKey, result: Result<(), Errno>, fx: &mut Effects) {
         let Some(sock) = self.socks.get_mut(key) else { return };
         sock.state = match result {
-            Ok(()) => SockState::Ready(key),
+            Ok(()) => {
+                sock.local.clear();
+                self.regrouped = true;
+                SockState::Ready(key)
+            }
             Err(e) => {
                 if sock.limit.pass(now.mono).is_some() {
                     fx.note(text::socket_failed(&sock.interface, e));
@@ -82,14 +86,43 @@ impl World {
                     own: own(),
                     unknown: 0,
                     limit: Limit::default(),
+                    unknown_limit: Limit::default(),
+                    local: Vec::new(),
                 }
             })
         });
         self.sock_of.insert(vr, key);
+        self.regrouped = true;
         self.socks.get_mut(key).map_or(SockState::None, |sock| {
             sock.users.insert(vrid, vr);
             sock.state
         })
+    }
+}
+
+impl World {
+    // An owner that returns advertises from its address while we hold it, and the kernel keeps such packets from the raw socket. An
+    // owner here has nobody to return.
+    pub(super) fn hear_local(&mut self, fx: &mut Effects) {
+        let mut by_interface: BTreeMap<u32, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+        for (vr, key) in &self.sock_of {
+            let (Some(vi), Some(sock)) = (self.instances.get(*vr), self.socks.get(*key)) else { continue };
+            if vi.cfg().priority < 255 {
+                let all = vi.vips().filter_map(|v| if let IpAddr::V4(a) = v.addr { Some(a) } else { None });
+                by_interface.entry(sock.spec.ifindex).or_default().extend(all);
+            }
+        }
+        for key in self.socks.keys() {
+            let Some(sock) = self.socks.get_mut(key) else { continue };
+            if sock.spec.group.is_ipv6() || !matches!(sock.state, SockState::Ready(_)) {
+                continue;
+            }
+            let sources: Vec<Ipv4Addr> = by_interface.get(&sock.spec.ifindex).into_iter().flatten().copied().collect();
+            if sock.local != sources {
+                sock.local.clone_from(&sources);
+                fx.push(Effect::HearLocal { sock: key, sources });
+            }
+        }
     }
 }
 
@@ -99,6 +132,7 @@ impl World {
         let Some(key) = self.sock_of.remove(&vr) else { return };
         let Some(sock) = self.socks.get_mut(key) else { return };
         sock.users.retain(|_, user| *user != vr);
+        self.regrouped = true;
         if sock.users.is_empty() {
             self.sock_by_spec.remove(&sock.spec);
             self.socks.remove(key);

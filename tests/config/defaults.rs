@@ -37,8 +37,8 @@ fn every_setting_reaches_the_model() {
     );
     assert_eq!((c.priority, c.advert_int, c.preempt), (200, s(2), false));
     assert_eq!((c.garp.delay, c.garp.repeat, c.garp.refresh), (Duration::from_millis(1500), 2, s(60)));
-    // The burst for a lower priority follows the ordinary one unless it is set itself.
-    assert_eq!((c.garp.lower_prio_delay, c.garp.lower_prio_repeat), (Duration::from_millis(1500), 2));
+    // The burst for a lower priority follows the global one of a new Master, whatever the instance's own is.
+    assert_eq!((c.garp.lower_prio_delay, c.garp.lower_prio_repeat), (s(5), 5));
     let c = with("garp_lower_prio_repeat 0\ngarp_lower_prio_delay 7\ngarp_master_refresh_repeat 3");
     assert_eq!((c.garp.lower_prio_delay, c.garp.lower_prio_repeat, c.garp.refresh_repeat), (s(7), 0, 3));
     let c = with("mcast_src_ip 10.0.0.9\nmcast_dst_ip 224.0.0.99\ndont_track_primary\ndown_timer_adverts 100");
@@ -69,6 +69,7 @@ fn global_settings_are_defaults_wherever_they_stand() {
     assert_eq!(short(&loaded), [""; 0]);
     let (v, w) = (&loaded.config.instances[0], &loaded.config.instances[1]);
     assert_eq!((v.version, v.garp.repeat, v.garp.delay), (Version::V3, 9, Duration::from_secs(3)));
+    assert_eq!((v.garp.lower_prio_repeat, v.garp.lower_prio_delay), (2, Duration::from_secs(3)));
     assert_eq!((v.garp.garp_interval, v.garp.gna_interval), (Duration::from_millis(1), Duration::from_micros(2)));
     assert_eq!((v.mcast_group.to_string(), w.mcast_group.to_string()), ("224.0.0.50".into(), "ff02::50".into()));
     assert_eq!(

@@ -5,12 +5,16 @@ mod targets;
 
 use std::path::Path;
 
-fn replay(target: &str, run: fn(&[u8])) {
+fn inputs(target: &str) -> Vec<std::path::PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
     let mut paths: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
     assert!(paths.len() >= 5, "{target}: {} inputs", paths.len());
-    for path in paths {
+    paths
+}
+
+fn replay(target: &str, run: fn(&[u8])) {
+    for path in inputs(target) {
         let input = std::fs::read(&path).unwrap();
         if std::panic::catch_unwind(|| run(&input)).is_err() {
             panic!("{}: see above", path.display());
@@ -41,4 +45,53 @@ fn helper() {
 #[test]
 fn line() {
     replay("line", targets::line);
+}
+#[test]
+fn vrrp() {
+    replay("vrrp", targets::vrrp);
+}
+#[test]
+fn netlink() {
+    replay("netlink", targets::netlink);
+}
+#[test]
+fn http() {
+    replay("http", targets::http);
+}
+#[test]
+fn smtp() {
+    replay("smtp", targets::smtp);
+}
+
+/// What a fuzzer does first, without one: inputs of the corpus cut short, with single bits turned, and repeated.
+#[test]
+fn every_target_survives_small_damage() {
+    let all: [(&str, fn(&[u8])); 10] = [
+        ("source", targets::source),
+        ("tree", targets::tree),
+        ("lower", targets::lower),
+        ("image", targets::image),
+        ("helper", targets::helper),
+        ("line", targets::line),
+        ("vrrp", targets::vrrp),
+        ("netlink", targets::netlink),
+        ("http", targets::http),
+        ("smtp", targets::smtp),
+    ];
+    for (target, run) in all {
+        for path in inputs(target).into_iter().take(15) {
+            let input = std::fs::read(&path).unwrap();
+            // Odd steps, so that every kind of field is hit in some input.
+            let step = (input.len() / 12).max(1) | 1;
+            for at in (0..input.len()).step_by(step) {
+                let mut damaged = input.clone();
+                damaged[at] ^= 1 << (at % 8);
+                for bytes in [&input[..at], &damaged, &[&input[..at], &input[..]].concat()] {
+                    if std::panic::catch_unwind(|| run(bytes)).is_err() {
+                        panic!("{target}: {} at {at}: {bytes:?}", path.display());
+                    }
+                }
+            }
+        }
+    }
 }

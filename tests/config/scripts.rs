@@ -3,9 +3,10 @@
 use super::common::text;
 use kalived::config::Loaded;
 use kalived::config::check::Look;
+use kalived::config::model::global::Login;
 use kalived::config::model::setting::Ready;
-use kalived::config::scripts::{Prepare, ScriptHost};
-use kalived::config::secure::{Kind, Stat};
+use kalived::config::scripts::{Prepare, ScriptHost, commands};
+use kalived::config::secure::{Acl, Kind, Stat};
 use kalived::exit::ExitCode;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ struct Host {
     heads: BTreeMap<String, Vec<u8>>,
     users: Vec<(&'static str, u32)>,
     made: RefCell<Vec<String>>,
+    acls: BTreeMap<String, Acl>,
+    us: (u32, u32),
 }
 
 impl Host {
@@ -25,6 +28,8 @@ impl Host {
             heads: BTreeMap::new(),
             users: vec![("root", 0), ("joe", 1000)],
             made: RefCell::default(),
+            acls: BTreeMap::new(),
+            us: (0, 0),
         };
         for dir in ["/", "/bin", "/usr", "/usr/bin", "/etc", "/etc/kalived", "/opt"] {
             host.put(dir, Kind::Directory, 0o755, (0, 0));
@@ -64,6 +69,16 @@ impl ScriptHost for Host {
     }
     fn search_path(&self) -> String {
         "/sbin:/usr/bin:/bin".to_owned()
+    }
+    fn us(&self) -> (u32, u32) {
+        self.us
+    }
+    fn login(&self, uid: u32) -> Option<Login> {
+        let name: Box<str> = self.users.iter().find(|u| u.1 == uid)?.0.into();
+        Some(Login { uid, home: format!("/srv/{name}").into(), name, shell: "/bin/sh".into() })
+    }
+    fn acl(&self, path: &str, _gid: u32) -> Result<Acl, String> {
+        Ok(self.acls.get(path).cloned().unwrap_or_default())
     }
     fn make_file(&self, path: &str, value: i32, overwrite: bool) -> Result<(), String> {
         self.made.borrow_mut().push(format!("{path} {value} {overwrite}"));
@@ -218,7 +233,7 @@ fn what_others_can_change_does_not_run_as_root() {
     host.put("/opt/world", Kind::File, 0o757, (0, 0));
     host.put("/opt/joe", Kind::File, 0o700, (1000, 1000));
     host.put("/tmp/x", Kind::File, 0o755, (0, 0));
-    host.put("/tmp/joe", Kind::Link("/bin/x".into()), 0o777, (1000, 1000));
+    host.put("/opt/link", Kind::Link("/bin/x".into()), 0o777, (1000, 1000));
     host.put("/opt/suid", Kind::File, 0o4757, (0, 0));
     host.link("/etc/kalived/direct", "/opt/a/x");
     host.link("/etc/kalived/relative", "../../opt/a/x");
@@ -234,11 +249,10 @@ fn what_others_can_change_does_not_run_as_root() {
         ("/etc/kalived/../../opt/a/x", wheel),
         ("/opt/world", "`/opt/world` is writable by everybody (-rwxr-xrwx root:root)"),
         ("/opt/joe", "`/opt/joe` is owned by joe (-rwx------ joe:joe)"),
-        ("/tmp/joe", "`/tmp/joe` is owned by joe (lrwxrwxrwx joe:joe)"),
+        ("/opt/link", "`/opt/link` is owned by joe (lrwxrwxrwx joe:joe)"),
         ("\"/opt/suid\" joe", "`/opt/suid` is writable by everybody (-rwsr-xrwx root:root)"),
         ("\"/bin/x\" joe root", ""),
         ("/opt/b/x", ""),
-        ("/tmp/x", ""),
         ("/etc/kalived/good", ""),
         ("\"/opt/a/x\" joe", ""),
     ] {
@@ -259,6 +273,66 @@ fn what_others_can_change_does_not_run_as_root() {
         );
         assert_eq!((said, exit as u8), (vec![told], 6), "{path}");
     }
+}
+
+/// When root removes a script there, anybody may make it anew.
+#[test]
+fn a_shared_directory_is_not_secure_because_it_is_sticky() {
+    let mut host = Host::new();
+    host.put("/tmp/x", Kind::File, 0o755, (0, 0));
+    host.link("/etc/kalived/link", "/tmp/x");
+    for path in ["/tmp/x", "/etc/kalived/link"] {
+        let (ready, ..) = notify(&host, "script_user root\nenable_script_security", path);
+        assert_eq!(refused(&ready), "`/tmp` is writable by everybody (drwxrwxrwt root:root)");
+        assert_eq!(notify(&host, ROOT, path).0, Ready::As { uid: 0, gid: 0 }, "only where it is asked for");
+    }
+    assert_eq!(notify(&host, "enable_script_security", "/tmp/x joe").0, Ready::As { uid: 1000, gid: 1000 });
+}
+
+#[test]
+fn who_an_access_control_list_lets_write_may_not_choose_what_root_runs() {
+    let secure = "script_user root\nenable_script_security";
+    let of = |mode: u32, acl: Acl| {
+        let mut host = Host::new();
+        host.put("/opt/a", Kind::File, mode, (0, 0));
+        host.acls.insert("/opt/a".into(), acl);
+        notify(&host, secure, "/opt/a").0
+    };
+    let user = Acl { user_writes: Some(1000), ..Acl::default() };
+    let group = Acl { group_writes: Some(10), ..Acl::default() };
+    let why = "`/opt/a` is writable by joe through its access control list (-rwxrwxr-x root:root)";
+    assert_eq!(refused(&of(0o775, user.clone())), why);
+    let why = "`/opt/a` is writable by group wheel through its access control list (-rwxrwxr-x root:root)";
+    assert_eq!(refused(&of(0o775, group)), why);
+    let root = Ready::As { uid: 0, gid: 0 };
+    assert_eq!(of(0o755, user), root, "the mask takes it away");
+    assert_eq!(of(0o775, Acl::default()), root);
+    // One that lets a user execute what the mode does not.
+    let mut host = Host::new();
+    host.put("/opt/a", Kind::File, 0o750, (0, 0));
+    host.acls.insert("/opt/a".into(), Acl { execute: vec![(true, 1000)], ..Acl::default() });
+    assert_eq!(notify(&host, secure, "/opt/a joe").0, Ready::As { uid: 1000, gid: 1000 });
+}
+
+/// Without root's rights it runs them as itself.
+#[test]
+fn a_kalived_that_is_not_root_runs_scripts_as_itself_and_says_nothing_of_root() {
+    let mut host = Host::new();
+    host.users.push(("keepalived_script", 500));
+    host.us = (990, 991);
+    let (ready, _, said, _) = notify(&host, "", "/bin/x");
+    assert_eq!((ready, said), (Ready::As { uid: 990, gid: 991 }, vec![]));
+    let loaded = look(&host, &file("notify_fifo /run/f", ""), false);
+    let fifo = loaded.config.global.more.notify_fifo.clone().unwrap();
+    assert_eq!(fifo.ready, Ready::As { uid: 990, gid: 991 });
+}
+
+#[test]
+fn programs_know_the_user_they_run_as() {
+    let loaded = look(&Host::new(), &file("script_user joe", "notify /bin/x\nnotify_master /bin/x root"), false);
+    let logins = &loaded.config.global.more.logins;
+    let seen: Vec<_> = logins.iter().map(|l| (l.uid, &*l.name, &*l.home)).collect();
+    assert_eq!(seen, [(0, "root", "/srv/root"), (1000, "joe", "/srv/joe")]);
 }
 
 #[test]
@@ -319,6 +393,9 @@ fn every_command_that_runs_is_looked_at() {
     bare.put("/bin/bash", Kind::File, 0o777, (1000, 1000));
     let native = file(ROOT, "track_script {\nt\n}") + "vrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n";
     assert_eq!(look(&bare, &native, false).render(false), "");
+    // Those are what may be started at all; the check of kalived's own starts nothing.
+    assert_eq!(commands(&loaded.config).iter().filter(|(check, _)| *check).count(), 1);
+    assert_eq!(commands(&loaded.config).len(), 10);
     assert_eq!(more.notify_fifo.as_ref().unwrap().ready, Ready::As { uid: 0, gid: 0 });
     assert_eq!(more.vrrp_notify_fifo.as_ref().unwrap().ready, Ready::As { uid: 1000, gid: 10 });
     let bad = look(&host, &file("script_user joe\nnotify_fifo run/f\nvrrp_notify_fifo /run/v jo", ""), false);

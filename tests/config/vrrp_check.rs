@@ -113,11 +113,7 @@ fn names_that_nothing_defines() {
         assert_eq!(kept, ["web"], "{word}");
     }
     let owner = instance("priority 255\ntrack_check {\nc weight 5\n}\n}\nvrrp_check c {\nunix /s");
-    assert!(
-        short(&owner)[0].contains("priority 255 is never changed: weight 0 is used for `c`"),
-        "{:?}",
-        short(&owner)
-    );
+    assert!(short(&owner)[0].contains("priority 255 is never changed: `c` is not tracked"), "{:?}", short(&owner));
 }
 
 #[test]

@@ -119,3 +119,64 @@ fn a_dry_run_compares_the_file_with_what_runs() {
     let (code, _, err) = ask(&["reload", "--dry-run"]);
     assert!(code == Some(2) && err.contains("c.conf"), "{code:?} {err}");
 }
+
+#[test]
+fn names_do_not_reach_the_terminal_as_commands() {
+    let dir = Dir::new("names");
+    let mut server = dir.server();
+    let mut child = start(&dir, &["status"]);
+    let answer = "VI_\x1b]0;owned\x07\u{9b}2J\r\tMASTER\nsecond";
+    serve(&mut server, |s, client, _| s.answer(client, true, answer), || child.try_wait().unwrap().is_some());
+    let (code, out, _) = texts(&child.wait_with_output().unwrap());
+    assert_eq!((code, out.as_str()), (Some(0), "VI_\\x1b]0;owned\\x07\\x9b2J\\x0d\tMASTER\nsecond\n"));
+    // As a file is printed.
+    let file = dir.path("names.conf");
+    std::fs::write(
+        &file,
+        "vrrp_instance \"a\x1b[2Jb\" {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.1\n}\n}\n",
+    )
+    .unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_kalived")).arg("--dump-conf").arg("-f").arg(&file).output().unwrap();
+    let (_, out, err) = texts(&out);
+    assert!(out.contains("a\\x1b[2Jb") && !out.contains('\x1b') && !err.contains('\x1b'), "{out}{err}");
+    // And in JSON, which stays JSON.
+    let second = dir.path("second.conf");
+    std::fs::write(&second, std::fs::read_to_string(&file).unwrap().replace('\x1b', "\u{9b}")).unwrap();
+    let mut json = Command::new(env!("CARGO_BIN_EXE_kalived"));
+    let (_, out, _) = texts(&json.args(["diff", "--format=json"]).arg(&file).arg(&second).output().unwrap());
+    assert!(out.contains("\\u009b") && out.contains("\\u001b") && !out.contains(['\x1b', '\u{9b}']), "{out}");
+    assert!(serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{out}");
+}
+
+#[test]
+fn outputs_replace_a_file_and_follow_no_link() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    let dir = Dir::new("outputs");
+    let conf = dir.path("k.conf");
+    let text = "vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\nversion 2\nauthentication {\nauth_type PASS\nauth_pass geheim\n}\nvirtual_ipaddress {\n192.0.2.1\n}\n}\n";
+    std::fs::write(&conf, text).unwrap();
+    let (out, victim, link) = (dir.path("out"), dir.path("victim"), dir.path("link"));
+    for what in ["compile", "report"] {
+        std::fs::write(&out, "old").unwrap();
+        std::fs::set_permissions(&out, PermissionsExt::from_mode(0o666)).unwrap();
+        std::fs::write(&victim, "victim").unwrap();
+        let _ = std::fs::remove_file(&link);
+        symlink(&victim, &link).unwrap();
+        let run = |to: &std::path::Path| {
+            let mut c = Command::new(env!("CARGO_BIN_EXE_kalived"));
+            match what {
+                "compile" => c.arg("--compile-config").arg(&conf).arg("-o").arg(to).arg("--offline"),
+                _ => c.arg(format!("-t={}", to.display())).arg("-f").arg(&conf).arg("--offline"),
+            };
+            texts(&c.output().unwrap())
+        };
+        let before = std::fs::metadata(&out).unwrap().ino();
+        let (_, said, err) = run(&out);
+        let meta = std::fs::metadata(&out).unwrap();
+        assert_eq!(meta.mode() & 0o7777, 0o600, "{what} {said}{err}");
+        assert_ne!(meta.ino(), before, "{what}: another file under its name");
+        let (code, _, err) = run(&link);
+        assert!(code == Some(1) && err.contains("symbolic link"), "{what} {code:?} {err}");
+        assert_eq!(std::fs::read(&victim).unwrap(), b"victim");
+    }
+}

@@ -1,4 +1,4 @@
-//! What is fuzzed: six entrances for hostile bytes. Each must return, within bounds, whatever it is given.
+//! What is fuzzed: ten entrances for hostile bytes. Each must return, within bounds, whatever it is given.
 //!
 //! Run by `scripts/fuzz`, and by `cargo test` over the corpus that is kept (`tests/config/fuzz_corpus.rs`).
 //! A text input may hold several files, each ended by a NUL byte: the first is `f0`, which can include `f1` and so on.
@@ -14,6 +14,11 @@ use kalived::config::{Limits, Loaded, Options, input, load, load_with, report, t
 use kalived::guard::proto::{ToCore, ToGuard};
 use kalived::helper::matching::{self, Pattern};
 use kalived::helper::proto::{Ask, Tell};
+use kalived::time::Duration;
+use strangers::Stage;
+
+#[path = "strangers.rs"]
+mod strangers;
 
 /// The files of an input.
 pub struct Memory<'a>(Vec<&'a [u8]>);
@@ -129,4 +134,71 @@ pub fn helper(data: &[u8]) {
             assert_eq!(p.matches(comm, read), p.matches(comm, process));
         }
     }
+}
+
+/// What neighbours send: packets, each behind two bytes of length, with 100 ms between them.
+pub fn vrrp(data: &[u8]) {
+    use kalived::config::model::Family;
+    use kalived::wire::{ipv4, ipv6, vrrp};
+    for family in [Family::V4, Family::V6] {
+        if let Ok(advert) = vrrp::parse(family, data) {
+            assert_eq!(advert.addrs.iter().count(), advert.addrs.len());
+        }
+    }
+    for parsed in [ipv4::parse(data).map(|p| p.1), ipv6::parse(data).map(|p| p.1)] {
+        assert!(parsed.is_ok_and(|payload| payload.len() < data.len()) || parsed.is_err());
+    }
+    let mut stage = Stage::new();
+    stage.pass(Duration::from_secs(5));
+    let before = stage.counts();
+    let mut packets = 0;
+    let mut rest = data;
+    while let Some((len, behind)) = rest.split_first_chunk::<2>() {
+        let (packet, behind) = behind.split_at(behind.len().min(usize::from(u16::from_le_bytes(*len))));
+        stage.datagram(packet);
+        stage.pass(Duration::from_millis(100));
+        (packets, rest) = (packets + 1, behind);
+    }
+    // Two sockets, two kinds of each packet, and what is done at most for one, timers included.
+    assert!(stage.counts().2 - before.2 <= 200 * (packets + 1), "{packets} packets: {:?}", stage.counts());
+}
+
+/// What the kernel says on a netlink socket.
+pub fn netlink(data: &[u8]) {
+    let mut stage = Stage::new();
+    let n = stage.netlink(data);
+    assert!(n <= data.len() / 16 + 1, "{n} messages in {} bytes", data.len());
+    stage.pass(Duration::from_secs(4));
+}
+
+/// What a web server answers, in pieces that a byte 0xff ends; the check's verdict is one note at most each way.
+pub fn http(data: &[u8]) {
+    let mut stage = Stage::new();
+    stage.pass(Duration::from_millis(1));
+    for piece in data.split(|b| *b == 0xff) {
+        stage.reply(piece);
+        stage.pass(Duration::from_millis(500));
+    }
+    stage.end();
+    assert!(stage.counts().0 <= 2, "one look and one mail at a time: {:?}", stage.counts());
+}
+
+/// What a mail server answers, likewise; the letters are those of three virtual routers that became Master.
+pub fn smtp(data: &[u8]) {
+    let mut bytes = data;
+    let mut replies = kalived::wire::smtp::Replies::default();
+    let mut seen = 0;
+    while let Ok(Some(reply)) = replies.next(&mut bytes) {
+        assert!((200..600).contains(&reply.code) && reply.text.len() <= 512);
+        seen += 1;
+    }
+    assert!(seen <= data.len() / 4 + 1);
+    let mut stage = Stage::new();
+    stage.pass(Duration::from_secs(5));
+    for piece in data.split(|b| *b == 0xff) {
+        stage.reply(piece);
+        stage.pass(Duration::from_millis(100));
+    }
+    stage.end();
+    assert!(stage.counts().0 <= 2, "one look and one mail at a time: {:?}", stage.counts());
 }

@@ -1,6 +1,7 @@
 //! Named pipes: made with the right owner, handed over, removed; and nothing that somebody planted is used.
 
 use crate::{Dir, Helper, root};
+use kalived::effect::NO_GROUP;
 use kalived::helper::proto::{Ask, FileId, Tell};
 use kalived::sys::fifo;
 use std::fs;
@@ -49,7 +50,7 @@ fn a_named_pipe_is_made_used_and_removed() {
     let meta = fs::symlink_metadata(&path).unwrap();
     assert!(meta.file_type().is_fifo() && notes.is_empty(), "{notes}");
     assert_eq!((meta.dev(), meta.ino(), meta.uid()), (made.dev, made.ino, us()));
-    assert_eq!(meta.mode() & 0o7777 & !0o644, 0);
+    assert_eq!(meta.mode() & 0o7777, 0o640, "the group that was named may read");
     // Without a reader a line fits, and a reader that comes later finds it.
     let fd = fd.unwrap();
     assert!(fifo::usable(&fd));
@@ -111,6 +112,22 @@ fn others_may_neither_own_it_nor_exchange_what_leads_to_it() {
     assert!(result.unwrap().is_some());
     let meta = fs::symlink_metadata(&path).unwrap();
     assert_eq!((meta.uid(), meta.gid()), (65_534, 65_534));
+    assert_eq!(meta.mode() & 0o7777, 0o640);
+    // Without a group nobody but the owner reads.
+    let alone = dir.path("alone");
+    assert!(open(&helper, &alone, 65_534, NO_GROUP).0.unwrap().is_some());
+    let meta = fs::symlink_metadata(&alone).unwrap();
+    assert_eq!((meta.uid(), meta.mode() & 0o7777), (65_534, 0o600));
+    // One that was left for root is given to its next reader; one that is open to everybody is said to be.
+    let left = dir.path("left");
+    assert!(open(&helper, &left, 0, NO_GROUP).0.unwrap().is_some());
+    assert_eq!(open(&helper, &left, 65_534, NO_GROUP).0, Ok(None));
+    assert_eq!(fs::symlink_metadata(&left).unwrap().uid(), 65_534);
+    let wide = dir.path("wide");
+    assert!(open(&helper, &wide, 0, NO_GROUP).0.unwrap().is_some());
+    fs::set_permissions(&wide, fs::Permissions::from_mode(0o666)).unwrap();
+    let (result, _, notes) = open(&helper, &wide, 0, NO_GROUP);
+    assert!(result == Ok(None) && notes.contains("0666"), "{notes}");
     // And found again for that user, but for nobody else.
     assert_eq!(open(&helper, &path, 65_534, 65_534).0, Ok(None));
     let (result, _, notes) = open(&helper, &path, 0, 0);

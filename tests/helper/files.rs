@@ -3,7 +3,7 @@
 use crate::{Dir, Helper};
 use kalived::helper::proto::{Ask, Tell};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 const ENOENT: i32 = 2;
 const EISDIR: i32 = 21;
@@ -101,8 +101,62 @@ fn a_named_pipe_that_nobody_writes_to_holds_up_nobody() {
     let (helper, dir) = (Helper::start(), Dir::make());
     assert!(std::process::Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap().success());
     helper.ask(Ask::WatchFile { watch: 1, path: dir.path("pipe") });
-    assert_eq!(helper.says(), is(1, ""));
+    assert_eq!(helper.says(), fails(1, 1), "EPERM: it is not opened at all");
     fs::write(dir.path("file"), "1").unwrap();
     helper.ask(Ask::WatchFile { watch: 2, path: dir.path("file") });
     assert_eq!(helper.says(), is(2, "1"));
+}
+
+/// Reading some of them has effects: a device, the kernel's log.
+#[test]
+fn what_is_no_regular_file_is_not_opened_and_a_link_lends_no_rights() {
+    const EPERM: i32 = 1;
+    let (helper, dir) = (Helper::start(), Dir::make());
+    symlink("/dev/null", dir.path("device")).unwrap();
+    let fifo = dir.path("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for (watch, path) in [(1, "/dev/zero".to_owned()), (2, dir.path("device")), (3, fifo)] {
+        helper.ask(Ask::WatchFile { watch, path });
+        assert_eq!(helper.says(), fails(watch, EPERM));
+    }
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    // Somebody else's link to what only root may read.
+    let (secret, link) = (dir.path("secret"), dir.path("link"));
+    fs::write(&secret, "7").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    symlink(&secret, &link).unwrap();
+    helper.ask(Ask::WatchFile { watch: 4, path: link.clone() });
+    assert_eq!(helper.says(), is(4, "7"));
+    std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+    helper.until(&fails(4, EPERM));
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    helper.until(&is(4, "7"));
+    // The kernel's log has the mode of a regular file, and is consumed by who reads it.
+    symlink("/proc/kmsg", dir.path("kmsg")).unwrap();
+    for (watch, path) in [(5, "/proc/kmsg".to_owned()), (6, dir.path("kmsg"))] {
+        helper.ask(Ask::WatchFile { watch, path });
+        assert_eq!(helper.says(), fails(watch, EPERM));
+    }
+}
+
+/// Of root's rights it has those it needs, and it runs nothing.
+#[test]
+fn it_keeps_no_right_that_it_does_not_need() {
+    let (helper, dir) = (Helper::start(), Dir::make());
+    helper.ask(Ask::WatchFile { watch: 1, path: dir.path("none") });
+    assert_eq!(helper.says(), fails(1, ENOENT));
+    let status = fs::read_to_string(format!("/proc/{}/status", helper.child.id())).unwrap();
+    let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap().trim().to_owned();
+    // CHOWN, DAC_OVERRIDE, FOWNER, NET_ADMIN, SYS_PTRACE.
+    let needed = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 12 | 1u64 << 19;
+    for set in ["CapEff:", "CapPrm:", "CapBnd:"] {
+        let has = u64::from_str_radix(&field(set), 16).unwrap();
+        // Without CAP_SETPCAP the bounding set cannot be made smaller.
+        if set != "CapBnd:" || fs::metadata("/proc/self").unwrap().uid() == 0 {
+            assert_eq!(has & !needed, 0, "{set} {has:x}");
+        }
+    }
+    assert_eq!((field("NoNewPrivs:"), field("CapInh:")), ("1".into(), "0000000000000000".into()));
 }

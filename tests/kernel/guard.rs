@@ -12,13 +12,18 @@ pub fn role(daemon: &Daemon, word: &str) -> Option<u32> {
     daemon.pids().into_iter().find(is)
 }
 
+/// The same, once it has become one: it is some other program between its fork and its exec.
+pub fn running(daemon: &Daemon, word: &str) -> u32 {
+    until(word, || role(daemon, word))
+}
+
 pub fn kill(pid: u32) {
     assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().is_ok_and(|s| s.success()), "{pid} lives");
 }
 
 /// Kills the core, and waits for the next one.
 fn kill_core(daemon: &Daemon) {
-    let core = until("a core", || role(daemon, "--core"));
+    let core = running(daemon, "--core");
     kill(core);
     until("another core", || role(daemon, "--core").filter(|c| *c != core));
 }
@@ -103,8 +108,7 @@ fn a_guard_that_is_killed_leaves_no_address_behind() {
     let Some(lab) = Lab::new("guard: guard killed") else { return };
     let (a, b) = (lab.host("a", 20), lab.host("b", 30));
     let (master, backup) = pair(&lab, &a, &b);
-    let (core, helper) = (role(&master, "--core"), role(&master, "--helper"));
-    let (core, helper) = (core.expect("it runs"), helper.expect("it runs"));
+    let (core, helper) = (running(&master, "--core"), running(&master, "--helper"));
     kill(master.pid());
     backup.await_state(State::Master);
     until_true("the VIP to leave a", || !a.holds(VIP));
@@ -126,7 +130,7 @@ fn a_core_that_dies_again_and_again_gives_its_addresses_up() {
     let (master, backup) = pair(&lab, &a, &b);
     kill_core(&master);
     master.await_line("resumes as MASTER");
-    kill(role(&master, "--core").expect("it runs"));
+    kill(running(&master, "--core"));
     master.await_line("Restart of VRRP process delayed 1 seconds");
     master.await_line("the virtual addresses were removed");
     backup.await_state(State::Master);

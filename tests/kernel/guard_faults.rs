@@ -2,7 +2,7 @@
 //!
 //! Read first: `guard.rs` (the same two, dying in an orderly way).
 
-use crate::guard::{Monitor, ask, kill, pair, role};
+use crate::guard::{Monitor, ask, kill, pair, role, running};
 use crate::lab::daemon::{Conf, Daemon, Program, State, VIP, executable, stand_in, under_test};
 use crate::lab::{Host, Lab, pause, skip, until, until_true};
 use crate::traps_scripts::script;
@@ -27,7 +27,7 @@ fn a_core_that_hangs_is_killed_and_replaced() {
     let Some(lab) = Lab::new("guard: core hangs") else { return };
     let (a, b) = (lab.host("a", 20), lab.host("b", 30));
     let (master, backup) = pair(&lab, &a, &b);
-    let core = role(&master, "--core").expect("it runs");
+    let core = running(&master, "--core");
     signal("STOP", &[core]);
     backup.await_state(State::Master);
     master.await_line(&format!("VRRP child process({core}) does not answer: killing it"));
@@ -49,7 +49,7 @@ fn a_machine_that_was_paused_is_no_core_that_hangs() {
     let Some(lab) = Lab::new("guard: paused") else { return };
     let (a, b) = (lab.host("a", 20), lab.host("b", 30));
     let (master, backup) = pair(&lab, &a, &b);
-    let core = role(&master, "--core").expect("it runs");
+    let core = running(&master, "--core");
     let all = master.pids();
     signal("STOP", &all);
     backup.await_state(State::Master);
@@ -151,7 +151,7 @@ fn an_upgrade_to_a_program_that_is_no_good_changes_nothing() {
     let (master, backup, path) = replaceable(&lab, &a, &b);
     let monitor = Monitor::on(&lab, &a);
     let wire = lab.capture(&b, "ip proto 112");
-    let before = (master.pid(), role(&master, "--core"), role(&master, "--helper"));
+    let before = (master.pid(), Some(running(&master, "--core")), Some(running(&master, "--helper")));
     let good = executable(Program::Kalived);
     let no_uring = lab.path("no_uring.py");
     std::fs::write(&no_uring, include_str!("../lab/no_uring.py")).expect("the lab's directory is writable");
@@ -238,7 +238,7 @@ fn seven_hundred_scripts_at_once_stop_nothing() {
     let master = lab.start_program(under_test(), &a, &format!("{blocks}\n{}", conf.text()));
     until_true("the VIP on a only", || a.holds(VIP) && !b.holds(VIP));
     let wire = lab.capture(&b, "ip proto 112");
-    let core = role(&master, "--core");
+    let core = Some(running(&master, "--core"));
     let taken = backup.times(State::Master);
     until_true("as many as may run", || master.pids().len() >= 512);
     wire.await_adverts(&a, 50);

@@ -3,7 +3,8 @@
 //! Read first: `../lab/mod.rs`. Modules: `life` (take-over and stop), `vectors` (every wire vector injected), `traps_election`,
 //! `traps_interface`, `traps_process` (scenarios that hurt users of keepalived; the numbers are those of the collected list of
 //! demands), `bad_input` (floods of malformed adverts), `bad_config` (files with mistakes), `seeds` (the pairs of the tutorials, with real
-//! nginx and Apache), `guard` and `guard_faults` (processes that die, hang, or are replaced), `traps_life` (starts, ends and limits).
+//! nginx and Apache), `guard` and `guard_faults` (processes that die, hang, or are replaced), `traps_life` (starts, ends and limits),
+//! `local_users` (what scripts and files of other users may do to it).
 
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -13,6 +14,7 @@ mod bad_input;
 mod guard;
 mod guard_faults;
 mod life;
+mod local_users;
 mod seeds;
 mod tracking;
 mod traps_election;

@@ -169,9 +169,9 @@ fn trap_31_nopreempt_a_restarted_node_behind_a_deaf_port_does_not_take_over() {
     // four intervals, which is longer than a's Master_Down_Interval.
     wire.await_adverts(&b, 1);
     lab.port(&a, "up");
-    lab.lan().run("bridge link set dev p20 state 1");
+    lab.lan().run("ip link set dev p20 type bridge_slave state 1");
     wire.await_adverts(&b, 3);
-    lab.lan().run("bridge link set dev p20 state 3");
+    lab.lan().run("ip link set dev p20 type bridge_slave state 3");
     wire.await_adverts(&b, 6);
     assert_eq!(restarted.times(State::Master), 0, "log:\n{}", restarted.log());
     assert_eq!(master.states().last(), Some(&State::Master));
@@ -334,5 +334,34 @@ fn trap_44_adverts_for_an_unknown_vrid_at_10k_a_second_have_no_effect() {
     for (daemon, before) in [(&master, lines.0), (&backup, lines.1)] {
         let new = daemon.log().lines().count() - before;
         assert!(new < 60, "{new} new log lines for 50,000 packets:\n{}", daemon.log());
+    }
+}
+
+/// The address is the owner's own, and its adverts come from it: the kernel of the router that holds it meanwhile drops such packets as
+/// coming from itself. IPv6 has no such rule; it is tried all the same.
+#[test]
+fn an_owner_that_comes_back_is_heard_by_who_holds_its_address() {
+    if stand_in() {
+        return skip("returning owner", "the stand-in and the owner are both Master");
+    }
+    for v6 in [false, true] {
+        let Some(lab) = Lab::new(&format!("returning owner, IPv6 {v6}")) else { return };
+        let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+        let (vip, own) = if v6 { ("fe80::64", "fe80::64/64") } else { (VIP, &*format!("{VIP}/16")) };
+        a.run(&format!("ip addr flush dev {IFACE} scope {}", if v6 { "link" } else { "global" }));
+        a.run(&format!("ip addr add {own} dev {IFACE}{}", if v6 { " nodad" } else { "" }));
+        let conf = |priority| Conf { vips: vec![own.to_owned()], ..Conf::v3(priority) };
+        let owner = lab.start(&a, &conf(255));
+        owner.await_state(State::Master);
+        let backup = lab.start(&b, &conf(100));
+        backup.await_state(State::Backup);
+        owner.stop();
+        backup.await_state(State::Master);
+        until_true("b to hold the address", || b.holds(vip));
+        let owner = lab.start(&a, &conf(255));
+        owner.await_state(State::Master);
+        backup.await_state(State::Backup);
+        until_true("b to have given the address back", || !b.holds(vip));
+        assert_eq!(owner.states(), [State::Master], "v6: {v6}");
     }
 }

@@ -172,7 +172,7 @@ fn trap_49_an_interface_deleted_and_made_again_is_used_again() {
         let daemon = lab.start(&a, &dynamic(conf));
         daemon.await_state(State::Master);
         until_true("a to hold the VIP", || a.holds(&vip));
-        let before = a.run(&format!("cat /proc/net/dev_mcast /sys/class/net/{IFACE}/ifindex"));
+        let before = a.run("ip -o link show") + &a.run("cat /proc/net/dev_mcast");
         a.run(&format!("ip link del {IFACE}"));
         daemon.await_state(State::Fault);
         lab.replug(&a);

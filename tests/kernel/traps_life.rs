@@ -2,7 +2,7 @@
 //!
 //! The number is that of the scenario in the list of users' demands. Read first: `../lab/mod.rs`.
 
-use crate::guard::{ask, role};
+use crate::guard::{ask, role, running};
 use crate::lab::daemon::{Conf, Daemon, State, VIP, stand_in, under_test};
 use crate::lab::{Host, Lab, skip, until, until_true};
 
@@ -126,15 +126,15 @@ fn worked_too_long(limit: &str) {
     daemon.await_state(State::Master);
     let wire = lab.capture(&b, "ip proto 112");
     let check = |when: &str| {
-        for pid in [Some(daemon.pid()), role(&daemon, "--core")] {
-            let (real, most) = real_time(pid.expect("it runs"));
+        for pid in [daemon.pid(), running(&daemon, "--core")] {
+            let (real, most) = real_time(pid);
             let log = daemon.log();
             assert!(most == "unlimited" || !real, "{when}: {pid:?} may run {most} us; log:\n{log}");
             assert!(most == "unlimited" || log.contains("RLIMIT_RTTIME is 20000 us"), "not told; log:\n{log}");
         }
     };
     check("at the start");
-    let core = role(&daemon, "--core");
+    let core = Some(running(&daemon, "--core"));
     // A long operation: more than that for an ordinary program.
     let more: String = (0..200)
         .map(|i| {

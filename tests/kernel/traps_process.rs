@@ -17,9 +17,11 @@ fn trap_26_a_log_that_nobody_reads_stops_nothing() {
     let wire = lab.capture(&b, "ip proto 112");
     let (unread, full) = std::io::pipe().expect("a pipe");
     let filler = full.try_clone().expect("a pipe end can be cloned");
-    // Writes until the pipe takes no more, and is ended by timeout.
-    let status = Command::new("timeout").args(["1", "cat", "/dev/zero"]).stdout(filler).stdin(Stdio::null()).status();
-    assert!(status.is_ok_and(|s| s.code() == Some(124)), "the pipe is full");
+    // Writes until the pipe takes no more. Opened anew, so that the daemon's own end stays one that blocks.
+    let full_of = ["if=/dev/zero", "of=/proc/self/fd/1", "oflag=nonblock", "bs=4096"];
+    let dd = Command::new("dd").args(full_of).env("LC_ALL", "C").stdout(filler).stdin(Stdio::null()).output();
+    let said = String::from_utf8_lossy(&dd.expect("dd exists").stderr).into_owned();
+    assert!(said.contains("temporarily unavailable"), "the pipe is full: {said}");
     let (out, err) = (full.try_clone().expect("a pipe end can be cloned"), full);
     let mut daemon = lab.start_logging_to(&a, &Conf::v3(150).text(), out.into(), err.into());
     until_true("the VIP on a", || a.holds(VIP));

@@ -350,10 +350,17 @@ impl Daemon {
 
     /// SIGKILL to all of it, before any part can say goodbye.
     pub fn kill9(mut self) {
-        let pids = self.pids();
-        // A stopped parent cannot start a new child when the old one dies.
-        Self::kill("STOP", &pids);
-        Self::kill("KILL", &pids);
+        // A stopped parent cannot start a new child when the old one dies. SIGSTOP takes effect when the process runs next, which
+        // on one processor may be after the next kill: so its effect is waited for, parents first.
+        let mut stopped = Vec::new();
+        while let Some(pid) = self.pids().into_iter().find(|p| !stopped.contains(p)) {
+            Self::kill("STOP", &[pid]);
+            until_true(&format!("process {pid} to stop"), || matches!(state(pid), None | Some('T' | 'Z')));
+            stopped.push(pid);
+        }
+        // Children before parents: none sees its parent die while it can still say goodbye.
+        stopped.reverse();
+        Self::kill("KILL", &stopped);
         self.child.0.wait().expect("it is our child");
     }
 
@@ -383,6 +390,12 @@ impl Daemon {
             .filter_map(|l| l.split_whitespace().next().and_then(|w| w.parse::<u64>().ok()))
             .sum()
     }
+}
+
+/// The state letter of `/proc/PID/stat`; `None` when there is no such process.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
 }
 
 impl Drop for Daemon {

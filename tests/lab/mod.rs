@@ -234,6 +234,17 @@ impl Host {
     }
 }
 
+/// Where labs lie: not where everybody may write, because a script there is not secure.
+fn base() -> PathBuf {
+    use std::os::unix::fs::MetadataExt;
+    let temporary = std::env::temp_dir();
+    let run = PathBuf::from("/run");
+    let shared = std::fs::metadata(&temporary).is_ok_and(|m| m.mode() & 0o002 != 0);
+    let ours = |p: &PathBuf| std::fs::metadata(p).is_ok_and(|m| m.uid() == 0 && m.mode() & 0o022 == 0);
+    let writable = |p: &PathBuf| std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0) && ours(p);
+    if shared && writable(&run) { run } else { temporary }
+}
+
 /// A LAN (a namespace with a bridge) and a directory for logs, captures and configuration files.
 pub struct Lab {
     /// For messages.
@@ -257,7 +268,7 @@ impl Lab {
         // A process number is unique in its own process namespace only, and the directory may be shared with others.
         let dir = until("a directory of our own", || {
             let n = LABS.fetch_add(1, Ordering::Relaxed);
-            let dir = std::env::temp_dir().join(format!("kalived-lab-{}-{n}", std::process::id()));
+            let dir = base().join(format!("kalived-lab-{}-{n}", std::process::id()));
             std::fs::create_dir(&dir).is_ok().then_some(dir)
         });
         let lan = Netns::new();

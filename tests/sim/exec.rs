@@ -32,6 +32,8 @@ impl Sim {
                     let result = if known { Ok(()) } else { Err(Errno::ENODEV) };
                     self.complete(node, Completion::SockReady { sock, result });
                 }
+                // No node advertises from a virtual address.
+                Effect::HearLocal { .. } => {}
                 Effect::CloseSock { sock } => {
                     p.socks.remove(&sock);
                     p.armed.retain(|_, a| a.sock != sock);
@@ -50,6 +52,10 @@ impl Sim {
                     }
                     let order = self.next_order();
                     let Some(p) = self.nodes[node].process.as_mut() else { return };
+                    if self.sabotage == Some(Sabotage::Stutter) && order.is_multiple_of(500) {
+                        let again = Armed { vr, sock, epoch, packet: packet.clone() };
+                        p.armed.insert((at + core::time::Duration::from_nanos(1), 0), again);
+                    }
                     p.armed.insert((at, order), Armed { vr, sock, epoch, packet });
                     let at = self.nodes[node].true_time(at);
                     self.at(at, Work::ArmedDue { node });

@@ -117,11 +117,14 @@ impl Ground {
     }
 }
 
-/// What a member waits in silence after a start or a fault. With nopreempt at least 4 s and an interval: silence may be
-/// deafness (trap 31).
+/// What a member waits in silence after a start or a fault. With nopreempt at least 4 s, an interval and its Skew_Time: silence may
+/// be deafness (trap 31).
 pub fn first_wait(version: kalived::config::model::Version, m: &crate::options::Member) -> Duration {
     let down = mdi(version, m.priority, m.interval);
-    if m.preempt || m.priority == 255 { down } else { down.max(Duration::from_secs(4) + m.interval) }
+    if m.preempt || m.priority == 255 {
+        return down;
+    }
+    down.max(Duration::from_secs(4) + m.interval + skew(version, m.priority, m.interval))
 }
 
 /// Master_Down_Interval, computed a second time from the RFCs, in nanoseconds.

@@ -120,7 +120,7 @@ impl Sim {
                         p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
                     }
                     Effect::StandingBy => said += 1,
-                    Effect::Resync | Effect::Note(_) => {}
+                    Effect::Resync | Effect::Note(_) | Effect::HearLocal { .. } => {}
                     other => self.violate("standby".into(), format!("node {node} in standby wants {other:?}")),
                 }
             }

@@ -180,6 +180,7 @@ fn canaries() {
         (Sabotage::RaisePriorities, Id::I2),
         (Sabotage::KeepAddresses, Id::I3),
         (Sabotage::KeepArmed, Id::I5),
+        (Sabotage::Stutter, Id::I5),
         (Sabotage::LateWakes, Id::I8),
         (Sabotage::EagerTimers, Id::I8),
         (Sabotage::TimersFirst, Id::I9),

@@ -43,6 +43,8 @@ pub enum Sabotage {
     LowerPriorities,
     /// Adverts arrive with priority 254: nobody preempts.
     RaisePriorities,
+    /// Now and then an armed advert leaves twice.
+    Stutter,
     /// Armed adverts cannot be taken back.
     KeepArmed,
     /// Addresses are never really deleted.

@@ -96,6 +96,8 @@ pub struct Bench {
     /// Addresses the fake kernel has.
     pub kernel: Vec<AddrInfo>,
     pub links: Vec<Link>,
+    /// Addresses of this host from which adverts are received.
+    pub local: Vec<std::net::Ipv4Addr>,
     /// What is asked of the guard, the helper and the streams, in order.
     pub asked: Vec<Effect>,
 }
@@ -124,6 +126,7 @@ impl Bench {
             unanswered: Vec::new(),
             kernel: vec![addr(ETH0, OURS, 16, 0), addr(ETH0, "fe80::20", 64, 0)],
             links: vec![link(ETH0, "eth0", true)],
+            local: Vec::new(),
             asked: Vec::new(),
         }
     }
@@ -156,6 +159,7 @@ impl Bench {
                     self.out.push(Out::Open);
                     self.event(Event::SockReady { sock, result: Ok(()) });
                 }
+                Effect::HearLocal { sources, .. } => self.local = sources,
                 Effect::CloseSock { sock } => {
                     if self.sock == Some(sock) {
                         self.sock = None;

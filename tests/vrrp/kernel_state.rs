@@ -116,7 +116,8 @@ fn weights_move_priority_timer_and_packet() {
     assert_eq!(b.view().effective_priority, 70);
     // 3.609375 - 1 s gone, later by 30/256 s.
     assert_eq!(b.left(kalived::timers::Due::MasterDown), Some(Duration::from_nanos(2_609_375_000 + 117_187_500)));
-    b.run(S * 4);
+    // Some time before the next advert leaves.
+    b.run(S * 4 + Duration::from_millis(100));
     b.out.clear();
     b.event(Event::LinkNew(link(4, "eth1", true)));
     assert_eq!(b.logged("Changing effective priority from 70 to 100"), 1);
@@ -328,4 +329,26 @@ fn a_socket_that_cannot_be_opened_is_tried_again() {
     assert_eq!(b.state(), State::Fault);
     b.run(S);
     assert_eq!(b.state(), State::Backup);
+}
+
+/// `promote_secondaries` is 0: with the first address of a subnet the kernel removes all others of it.
+#[test]
+fn what_goes_with_an_address_that_we_removed_was_not_taken_by_another_program() {
+    let wide = |a: &str| kalived::config::model::Vip { prefix: 24, ..vip(a) };
+    let mut c = v2();
+    c.vips = ["10.9.0.1", "10.9.0.2", "10.8.0.1"].map(wide).to_vec();
+    let mut b = Bench::master(c.clone());
+    c.vips[0] = wide("10.9.0.3");
+    b.answer = false;
+    b.event(crate::reload::config(&[c]));
+    b.run(Duration::from_millis(1));
+    for gone in ["10.9.0.2", "10.8.0.1", "10.9.0.1"] {
+        b.kernel.retain(|a| a.addr != ip(gone));
+        b.event(Event::AddrDel { ifindex: ETH0, addr: ip(gone), prefix: 24 });
+    }
+    b.run(Duration::from_millis(10));
+    assert_eq!(b.logged("10.9.0.2/24 went from eth0 together with 10.9.0.1"), 1, "{:?}", b.log);
+    // Of another subnet: somebody else.
+    assert_eq!(b.logged("10.8.0.1/24 was removed from eth0 by another program"), 1, "{:?}", b.log);
+    assert_eq!((b.logged("by another program"), b.view().stats.restored), (1, 1));
 }

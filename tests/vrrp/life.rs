@@ -239,6 +239,8 @@ fn trap_68_what_does_not_fit_the_mtu_is_held_but_not_advertised() {
     let mut c = v2();
     c.vips = (1..=255).map(|i| vip(&format!("198.18.9.{i}"))).collect();
     let mut b = Bench::master(c.clone());
+    // Some time before the next advert leaves.
+    b.run(ms(100));
     let mut small = link(ETH0, "eth0", true);
     small.mtu = 576;
     b.event(kalived::event::Event::LinkNew(small));
@@ -279,8 +281,8 @@ fn trap_31_33_nopreempt_takes_silence_after_a_start_for_deafness_at_first() {
     let mut c = v2();
     c.preempt = false;
     let mut b = Bench::new(c.clone());
-    b.run(ns(4_999_999_999));
-    assert_eq!(b.state(), State::Backup, "deaf for 3 s, then a whole interval until the first advert");
+    b.run(ns(5_609_374_999));
+    assert_eq!(b.state(), State::Backup, "deaf for 3 s, then a whole interval until the first advert, and Skew_Time");
     b.run(ns(1));
     assert_eq!(b.state(), State::Master, "nobody is there after all");
     // Once anything was heard, the Master's death is met in Master_Down_Interval.
@@ -288,6 +290,68 @@ fn trap_31_33_nopreempt_takes_silence_after_a_start_for_deafness_at_first() {
     b.run(S * 4);
     b.rx(&c, PEER, 50, S);
     assert_eq!(b.left(Due::MasterDown), Some(ns(3_609_375_000)));
+}
+
+#[test]
+fn of_two_that_start_together_with_nopreempt_the_higher_priority_wins() {
+    for version in [v2(), v3()] {
+        let wait = |priority| {
+            let mut c = version.clone();
+            (c.preempt, c.priority) = (false, priority);
+            Bench::new(c).view().first_wait
+        };
+        // Skew_Time: 1/256 s for each step.
+        assert_eq!(wait(100) - wait(150), ns(50 * 1_000_000_000 / 256));
+        assert!((1..254).all(|p| wait(p) > wait(p + 1)));
+    }
+}
+
+/// Not twice, whatever the grid: when the takeover falls just before a grid point, and when what is armed is replaced just before
+/// it is due.
+#[test]
+fn two_adverts_keep_half_an_interval_between_them() {
+    let interval = ms(10);
+    for offset in 0..200u32 {
+        let mut c = v3();
+        c.advert_int = interval;
+        let mut b = Bench::cold(vec![c]);
+        b.now.mono += Duration::from_micros(50) * offset;
+        b.start();
+        b.run(ms(100));
+        let mut all = vec![b.view().since.mono];
+        all.extend(b.out.iter().filter_map(|o| if let Out::Armed(at, _) = o { Some(*at) } else { None }));
+        for w in all.windows(2) {
+            let gap = w[1].since(w[0]);
+            assert!(gap >= interval / 2 && gap <= interval, "{gap:?} with an offset of {offset} * 50 µs");
+        }
+    }
+}
+
+#[test]
+fn an_advert_that_is_about_to_leave_is_not_sent_twice() {
+    let mut c = v3();
+    c.advert_int = ms(10);
+    c.track_interfaces =
+        vec![kalived::config::model::TrackInterface { name: "eth1".into(), weight: 20, reverse: false }];
+    for before in [1, 1_000, 100_000, 900_000, 1_100_000] {
+        let mut b = Bench::master(c.clone());
+        b.run(ms(3));
+        let next = b.armed.keys().next().expect("an armed advert").0;
+        b.run(next.since(b.now.mono) - ns(before));
+        b.out.clear();
+        // The priority changes, and the kernel's timer fires before this turn ends.
+        b.event(kalived::event::Event::LinkNew(link(9, "eth1", true)));
+        let taken_back = b.out.contains(&Out::Stop(None));
+        assert_eq!(taken_back, before > 1_000_000, "{before} ns before it is due");
+        b.run(ms(30));
+        let mut all: Vec<_> =
+            b.out.iter().filter_map(|o| if let Out::Armed(at, _) = o { Some(*at) } else { None }).collect();
+        all.retain(|at| *at < b.now.mono);
+        all.dedup();
+        assert!(all.iter().all(|at| taken_back || *at > next), "{all:?}");
+        let last = b.out.iter().rev().find_map(|o| if let Out::Armed(_, p) = o { Some(p[22]) } else { None });
+        assert_eq!(last, Some(120), "the new priority");
+    }
 }
 
 /// The grid's next advert may be due while the takeover waits for its address: it leaves late, it is not left out.

@@ -2,11 +2,13 @@
 //! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
 
 mod bench;
+mod cost;
 mod handover;
 mod kernel_state;
 mod life;
 mod mail;
 mod native;
+mod noise;
 mod notify;
 mod notify_handover;
 mod notify_reload;

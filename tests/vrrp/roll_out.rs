@@ -156,3 +156,84 @@ fn two_nodes_boot_together_and_one_is_reloaded_before_its_first_takeover() {
         assert_eq!(w.both, Duration::ZERO);
     }
 }
+
+/// Addresses that are advertised, and those that are not.
+type Lists = (&'static [&'static str], &'static [&'static str]);
+
+fn lists(priority: u8, version: Version, (vips, excluded): Lists) -> InstanceConfig {
+    let excluded = excluded.iter().map(|a| vip(a)).collect();
+    InstanceConfig { priority, version, excluded, ..one("VI_1", 51, vips) }
+}
+
+/// Whatever lists two routers advertise, they hear each other: from a cold start, and when their files are changed one after the other.
+#[test]
+fn routers_with_any_lists_hear_each_other() {
+    const ALL: [Lists; 8] = [
+        (&[], &[]),
+        (&[], &[A]),
+        (&[], &[A, B]),
+        (&[A], &[B]),
+        (&[B], &[A]),
+        (&[A, A], &[B]),
+        (&[A, B], &[]),
+        (&[A], &[]),
+    ];
+    // RFC 9568 §5.2.5: a router that lists everything it has ignores an advert without addresses.
+    let deaf = |hears: Lists, sends: Lists| sends.0.is_empty() && !hears.0.is_empty() && hears.1.is_empty();
+    for version in [Version::V2, Version::V3] {
+        for x in ALL {
+            for y in ALL {
+                if deaf(x, y) || deaf(y, x) {
+                    continue;
+                }
+                // Nothing in common, and nobody knows the other: somebody else's virtual router (trap 28).
+                let held = |l: Lists| l.0.iter().chain(l.1).copied().collect::<Vec<_>>();
+                let stranger = |hears: Lists, sends: Lists| {
+                    !hears.0.is_empty() && !sends.0.is_empty() && !sends.0.iter().any(|a| held(hears).contains(a))
+                };
+                if version == Version::V2 && (stranger(x, y) || stranger(y, x)) {
+                    continue;
+                }
+                let mut w = Wire::new(lists(150, version, x), lists(100, version, y));
+                w.run(S * 10);
+                assert_eq!(w.states(), [State::Master, State::Backup], "{version:?} {x:?} {y:?}");
+                assert_eq!(w.both, Duration::ZERO, "{version:?} {x:?} {y:?}");
+            }
+        }
+        for (before, after) in
+            [(ALL[1], ALL[7]), (ALL[1], ALL[3]), (ALL[3], ALL[2]), (ALL[0], ALL[7]), (ALL[2], ALL[6])]
+        {
+            for first in [0, 1] {
+                let [old, new] = [before, after].map(|l| [lists(150, version, l), lists(100, version, l)]);
+                let mut w = Wire::new(old[0].clone(), old[1].clone());
+                w.run(S * 10);
+                w.reload(first, &new[first]);
+                w.run(S * 30);
+                w.reload(1 - first, &new[1 - first]);
+                w.run(S * 30);
+                assert_eq!(w.states(), [State::Master, State::Backup], "{version:?} {before:?} -> {after:?}");
+                assert_eq!(
+                    (w.both, w.ends[1].view().stats.become_master),
+                    (Duration::ZERO, 0),
+                    "{before:?} -> {after:?}"
+                );
+            }
+        }
+    }
+}
+
+/// 255 addresses: the first router's MTU carries 135 of them.
+#[test]
+fn a_list_cut_to_the_mtu_is_heard() {
+    for version in [Version::V2, Version::V3] {
+        let all: Vec<String> = (1..=255).map(|n| format!("198.18.9.{n}")).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let [x, y] = pair(&all, version);
+        let mut w = Wire::new(x, y);
+        let mut small = link(ETH0, "eth0", true);
+        small.mtu = 576;
+        w.ends[0].event(Event::LinkNew(small));
+        w.run(S * 10);
+        assert_eq!(w.states(), [State::Master, State::Backup], "{version:?}");
+    }
+}

@@ -467,15 +467,26 @@ fn an_owners_trackers_fault_and_never_move_its_priority() {
     let owner = InstanceConfig { priority: 255, ..v2() };
     let mut b = scripts(owner.clone(), vec![VrrpScript { weight: weight(-20, false), ..script("chk") }]);
     assert_eq!(b.logged("(VI_1) Cannot have weighted track script 'chk' with priority 255"), 1);
+    b.run(ms(1));
+    assert_eq!(b.state(), State::Master, "what has a weight is not waited for");
+    b.ends(1);
+    assert_eq!((b.state(), b.priority()), (State::Master, 255), "nor does it fault");
+    let tracks = |weight| TrackInterface { name: "eth1".into(), weight, reverse: false };
+    let mut cfg = owner.clone();
+    cfg.track_interfaces = vec![tracks(-30)];
+    let mut b = Bench::new(cfg.clone());
+    b.run(ms(1));
+    assert_eq!(b.state(), State::Master, "an interface alike");
+    cfg.track_interfaces = vec![tracks(0)];
+    assert_eq!(Bench::new(cfg).state(), State::Fault);
+    // Without weight it faults as ever.
+    let mut b = scripts(owner, vec![script("chk")]);
     assert_eq!(b.state(), State::Init);
     b.ends(0);
     assert_eq!((b.state(), b.priority()), (State::Master, 255));
     b.run(S);
     b.ends(1);
     assert_eq!((b.state(), b.priority()), (State::Fault, 255));
-    let mut cfg = owner;
-    cfg.track_interfaces = vec![TrackInterface { name: "eth1".into(), weight: -30, reverse: false }];
-    assert_eq!(Bench::new(cfg).state(), State::Fault, "an interface alike");
 }
 
 #[test]
@@ -644,4 +655,28 @@ fn a_reload_brings_changes_and_takes_trackers_and_a_running_router_waits_for_no_
     assert_eq!((b.priority(), b.kills()), (80, vec![false]));
     reload(&mut b, of(&[], 0));
     assert_eq!((b.priority(), b.kills(), b.world.tracks().len()), (100, vec![false], 0));
+}
+
+#[test]
+fn checks_that_start_together_run_apart() {
+    let names: Vec<String> = (0..50).map(|i| format!("s{i}")).collect();
+    let mut b = scripts(v2(), names.iter().map(|n| script(n)).collect());
+    // Every run ends at once, well. When the second and third ones begin:
+    let mut runs: Vec<kalived::time::Instant> = Vec::new();
+    let begin = b.now.mono;
+    while b.now.mono < begin + S * 3 {
+        for e in std::mem::take(&mut b.asked) {
+            if let Effect::Spawn { child, .. } = e {
+                runs.push(b.now.mono);
+                b.event(Event::ChildExit { child, end: ChildEnd::Exited(0) });
+            }
+        }
+        b.run(Duration::from_millis(1));
+    }
+    let first = runs.iter().filter(|at| at.since(begin) < S / 100).count();
+    assert_eq!(first, 50, "the first results are there at once");
+    let later: Vec<u128> = runs.iter().map(|at| at.since(begin).as_millis()).filter(|ms| *ms > 10).collect();
+    assert!(later.len() >= 100, "each again within the interval, then once an interval: {}", later.len());
+    let most = (0..3000).map(|t| later.iter().filter(|ms| (t..t + 10).contains(*ms)).count()).max();
+    assert!(most <= Some(6), "{most:?} of 50 begin within 10 ms");
 }

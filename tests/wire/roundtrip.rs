@@ -48,6 +48,9 @@ impl Router {
             checksum: self.checksum,
             group: default_group(self.family),
             vips: &self.vips,
+            held: &[],
+            unlisted: false,
+            lists_none: None,
             own: &[],
             known: None,
             skip_check_adv_addr: false,
@@ -73,15 +76,15 @@ fn mode() -> impl Strategy<Value = ChecksumMode> {
 
 fn router() -> impl Strategy<Value = Router> {
     let auth = prop_oneof![Just(Auth::None), any::<[u8; 8]>().prop_map(Auth::Pass)];
-    let v2 = (v4(), prop::collection::vec(v4(), 1..=255), 1u64..=255, auth, mode()).prop_map(
+    let v2 = (v4(), prop::collection::vec(v4(), 0..=255), 1u64..=255, auth, mode()).prop_map(
         |(src, vips, secs, auth, checksum)| {
             (Family::V4, Version::V2, src, vips, Duration::from_secs(secs), auth, checksum)
         },
     );
     let cs = (1u64..=4095).prop_map(|cs| Duration::from_millis(cs * 10));
-    let v3_4 = (v4(), prop::collection::vec(v4(), 1..=255), cs.clone(), mode())
+    let v3_4 = (v4(), prop::collection::vec(v4(), 0..=255), cs.clone(), mode())
         .prop_map(|(src, vips, i, checksum)| (Family::V4, Version::V3, src, vips, i, Auth::None, checksum));
-    let v3_6 = (link_local(), prop::collection::vec(v6(), 1..=255), cs, mode())
+    let v3_6 = (link_local(), prop::collection::vec(v6(), 0..=255), cs, mode())
         .prop_map(|(src, vips, i, checksum)| (Family::V6, Version::V3, src, vips, i, Auth::None, checksum));
     (prop_oneof![v2, v3_4, v3_6], any::<u8>(), any::<u8>()).prop_map(|(r, vrid, priority)| {
         let (family, version, src, vips, interval, auth, checksum) = r;
@@ -115,7 +118,14 @@ proptest! {
         let sent = r.packet();
         let (meta, bytes) = delivered(r.family, &sent);
         prop_assert_eq!(peek_vrid(r.family, &meta, bytes), Ok(r.vrid));
-        let want = Heard { src: r.src, priority: r.priority, interval: r.interval, other_interval: false, other_vips: false };
+        let want = Heard {
+            src: r.src,
+            priority: r.priority,
+            interval: r.interval,
+            other_interval: false,
+            other_vips: false,
+            no_vips: r.vips.is_empty(),
+        };
         prop_assert_eq!(verify(&r.profile(), &meta, bytes), Ok(want));
     }
 

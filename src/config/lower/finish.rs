@@ -280,11 +280,11 @@ fn garp(global: &Globals, draft: &Draft) -> GarpConfig {
         true => (1, Duration::ZERO),
         false => (base.repeat, base.delay),
     };
-    let repeat = mine.repeat.or(all.repeat).unwrap_or(repeat);
-    let delay = mine.delay.or(all.delay).unwrap_or(delay);
+    // What answers a lower advert defaults to the global burst of a new Master, whatever the instance's own is.
+    let (repeat, delay) = (all.repeat.unwrap_or(repeat), all.delay.unwrap_or(delay));
     GarpConfig {
-        repeat,
-        delay,
+        repeat: mine.repeat.unwrap_or(repeat),
+        delay: mine.delay.unwrap_or(delay),
         refresh: mine.refresh.or(all.refresh).unwrap_or(base.refresh),
         refresh_repeat: mine.refresh_repeat.or(all.refresh_repeat).unwrap_or(base.refresh_repeat),
         lower_prio_repeat: mine.lower_prio_repeat.or(all.lower_prio_repeat).unwrap_or(repeat),

@@ -48,7 +48,7 @@ pub(super) struct Use {
     pub(super) user: String,
 }
 
-/// The owner's priority is never changed: a weight there would do nothing, so that keepalived makes it FAULT.
+/// The owner's priority is never changed: what has a weight there does nothing.
 fn owners(cx: &mut Cx<'_>, config: &Config) {
     let owners: BTreeSet<&str> = config.instances.iter().filter(|i| i.priority == 255).map(|i| &*i.name).collect();
     let mut weights: BTreeMap<(Kind, &str), i32> = BTreeMap::new();
@@ -64,7 +64,7 @@ fn owners(cx: &mut Cx<'_>, config: &Config) {
     };
     let found: Vec<(Span, String)> = cx.uses.iter().filter(told).map(|u| (u.span, u.name.to_string())).collect();
     for (span, name) in found {
-        cx.error(span, format!("priority 255 is never changed: weight 0 is used for `{name}`"))
+        cx.error(span, format!("priority 255 is never changed: `{name}` is not tracked"))
             .help("choose a priority below 255, or a weight of 0");
     }
 }

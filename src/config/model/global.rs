@@ -19,6 +19,19 @@ pub struct Fifo {
     pub ready: Ready,
 }
 
+/// A user as its programs know it: from the machine's list of users, looked up where the file is compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// User id.
+    pub uid: u32,
+    /// `USER` and `LOGNAME`.
+    pub name: Box<str>,
+    /// `HOME`.
+    pub home: Box<str>,
+    /// `SHELL`.
+    pub shell: Box<str>,
+}
+
 /// `lvs_timeouts`, in seconds; `None`: the kernel's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LvsTimeouts {
@@ -187,6 +200,8 @@ block! {
         /// `script_user`: user and group.
         pub script_user: Option<(Box<str>, Option<Box<str>>)>,
         pub enable_script_security: bool => "enable_script_security",
+        /// The users that commands run as, with what the machine that runs them knows of each.
+        pub logins: Vec<Login>,
         pub vrrp_netlink_cmd_rcv_bufs: Option<u32> => "vrrp_netlink_cmd_rcv_bufs",
         pub vrrp_netlink_cmd_rcv_bufs_force: bool => "vrrp_netlink_cmd_rcv_bufs_force",
         pub vrrp_netlink_monitor_rcv_bufs: Option<u32> => "vrrp_netlink_monitor_rcv_bufs",

@@ -206,9 +206,9 @@ pub struct GarpConfig {
     pub refresh: Duration,
     /// `garp_master_refresh_repeat`, at least 1; default 1.
     pub refresh_repeat: u32,
-    /// `garp_lower_prio_repeat`; zero: none; default `repeat`.
+    /// `garp_lower_prio_repeat`; zero: none; default: the global `vrrp_garp_master_repeat`.
     pub lower_prio_repeat: u32,
-    /// `garp_lower_prio_delay`; default `delay`.
+    /// `garp_lower_prio_delay`; default: the global `vrrp_garp_master_delay`.
     pub lower_prio_delay: Duration,
     /// `vrrp_garp_interval`: gap between two GARPs on an interface; default zero.
     pub garp_interval: Duration,

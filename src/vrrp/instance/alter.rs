@@ -32,7 +32,7 @@ impl Instance {
         let old = core::mem::replace(&mut self.cfg, cfg);
         let before = Before { packet: self.packet.take(), epoch: self.epoch, interval: old.advert_int };
         // All of them; `evaluate` cuts the list to the MTU.
-        self.listed = self.cfg.vips.iter().map(|v| v.addr).collect();
+        self.list(usize::MAX);
         // In v3 it is what the Master we follow says.
         if self.cfg.version == Version::V2 || self.master.is_none() {
             self.master_interval = self.cfg.advert_int;
@@ -93,8 +93,8 @@ impl Instance {
         }
         if before.interval != self.cfg.advert_int {
             // Whoever follows us waits by the old interval: it learns the new one before that is over.
-            self.send_now(cx);
-            self.rearm(cx);
+            self.advertise_now(cx);
+            self.rearm_now(cx);
         } else if before.epoch == self.epoch && before.packet != self.packet() {
             self.rearm(cx);
         }

@@ -173,7 +173,7 @@ impl Instance {
         if fits < self.cfg.vips.len() {
             cx.fx.note(text::spilled(&self.cfg.name, self.cfg.vips.len() - fits, &self.cfg.interface, mtu));
         }
-        self.listed = self.cfg.vips.iter().take(fits).map(|v| v.addr).collect();
+        self.list(fits);
         self.packet = None;
         if self.is_master() {
             self.rearm(cx);

@@ -3,7 +3,7 @@
 //! Read first: `mod.rs`, `timing.rs` (the grid). Everything here is for a Master only; each `on_*` checks that first, for what
 //! it hears of may have been under way when we yielded.
 
-use super::{Cx, Instance, SockState};
+use super::{Cx, Instance, SockState, say};
 use crate::config::model::Vip;
 use crate::effect::{AddrSpec, Effect};
 use crate::event::Errno;
@@ -24,11 +24,15 @@ pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(10);
 /// An advert whose send failed is tried again after a quarter of the interval, within these bounds: soon enough that one
 /// lost interval does not become three, rarely enough that a closed firewall is not hammered.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// An advert that is due within this time is not taken back: the kernel's timer may fire before the turn that takes it back ends.
+const IMMINENT: Duration = Duration::from_millis(1);
 /// So many addresses are asked for in the turn of the first advert; it costs them some microseconds.
 const FEW: usize = 16;
 /// How long the rest of a takeover waits for the kernel to confirm a few addresses, so that their announcement comes first. The
 /// next advert may be due within that time; it is then so much later, and still far less than an interval after the first.
 const CONFIRMED: Duration = Duration::from_micros(200);
+/// `notify_master_rx_lower_pri` is run at most once in so long, or once in an interval if that is longer.
+const TELL_LOWER: Duration = Duration::from_secs(1);
 /// After a rival was answered, hosts hear from us once more within this time, whatever the interval.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,10 @@ impl Instance {
             return;
         }
         self.armed.retain(|at| *at != due);
+        let late = cx.now.mono.since(due);
+        // One that is handled so late was not sent when it was due: its send waits for this thread.
+        let left = if result.is_ok() && late >= self.cfg.advert_int / 2 { cx.now.mono } else { due };
+        self.last = self.last.max(left);
         match result {
             Ok(()) => {
                 if self.failing > 0 {
@@ -55,7 +63,9 @@ impl Instance {
         // Handled so late that a peer may have taken over meanwhile: the earliest one does Master_Down_Interval after the
         // advert before this one. What arrived is handled in this very turn, before any timer; if we are still Master then,
         // hosts must learn it again.
-        let late = cx.now.mono.since(due);
+        if cx.grid.handled(cx.now.mono, self.cfg.advert_int, late) {
+            cx.fx.note(text::too_slow());
+        }
         if late >= self.cfg.advert_int * (self.cfg.down_timer_adverts - 1).max(1)
             && cx.timers.get(Due::Reannounce(self.key)).is_none()
         {
@@ -80,18 +90,34 @@ impl Instance {
         }
     }
 
+    /// The farewell of [`Instance::leave_master`] could not be sent.
+    pub fn on_farewell_failed(&mut self, e: Errno, cx: &mut Cx<'_>) {
+        self.stats.send_failed += 1;
+        self.stats.pri_zero_sent = self.stats.pri_zero_sent.saturating_sub(1);
+        cx.fx.note(text::zero_not_sent(&self.cfg.name, e));
+    }
+
     /// `Due::AdvertRetry`.
     pub fn on_advert_retry(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() && self.failing > 0 {
-            self.send_now(cx);
+            self.advertise_between(cx);
         }
     }
 
     /// `Due::Reannounce`: still Master after a standstill, so say so.
     pub fn on_reannounce(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
-            self.send_now(cx);
+            self.advertise_between(cx);
             self.announce(self.cfg.garp.repeat, cx);
+        }
+    }
+
+    // One beside those that are armed; if the next of them is near, they keep their distance from it.
+    fn advertise_between(&mut self, cx: &mut Cx<'_>) {
+        self.advertise_now(cx);
+        let near = |at: &Instant| at.since(cx.now.mono) < self.cfg.advert_int / 2;
+        if self.armed.iter().any(near) {
+            self.rearm_now(cx);
         }
     }
 
@@ -107,6 +133,11 @@ impl Instance {
     pub fn on_address_taken(&mut self, addr: IpAddr, prefix: u8, dev: &str, cx: &mut Cx<'_>) {
         self.stats.restored += 1;
         cx.fx.note(text::address_taken(&self.cfg.name, addr, prefix, dev));
+    }
+
+    /// The kernel removed one of our addresses together with `first`, which we removed; it is on its way back.
+    pub fn on_address_swept(&mut self, (addr, prefix): (IpAddr, u8), dev: &str, first: IpAddr, cx: &mut Cx<'_>) {
+        cx.fx.note(text::address_swept(&self.cfg.name, addr, prefix, dev, first));
     }
 
     /// `Due::GarpSecond`.
@@ -158,7 +189,7 @@ impl Instance {
         }
         // Advert first, so that the old Master drops the addresses before our GARP. A few addresses are asked for along
         // with it; all that takes time waits for `Due::Claim`: preparing 500 addresses must not hold up the advert (trap 66).
-        self.send_now(cx);
+        self.advertise_now(cx);
         let mut rest = cx.now.mono;
         if self.few_addresses() {
             self.want_addresses(cx);
@@ -183,11 +214,6 @@ impl Instance {
         }
         let phase = cx.grid.join(self.cfg.advert_int);
         self.phase = Some(phase);
-        // Its time passed while we waited: it leaves now, or the first silence would be longer than an interval.
-        let missed = phase.after(self.since.mono);
-        if missed <= cx.now.mono {
-            self.arm_at(missed, cx);
-        }
         self.top_up(cx);
         self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
@@ -200,7 +226,7 @@ impl Instance {
         if let Some(h) = heard.filter(|h| self.predecessor == Some(h.src)) {
             let held = cx.now.mono.since(self.since.mono);
             if held < self.master_down_interval() {
-                cx.fx.note(text::flapping(&self.cfg.name, h.src, held));
+                say(&mut self.limits.flapping, 1, cx, || text::flapping(&self.cfg.name, h.src, held));
             }
         }
         if act == Act::Yield && self.cfg.higher_prio_send_advert && heard.is_some() {
@@ -230,13 +256,11 @@ impl Instance {
         let Some(h) = heard else { return };
         let now = cx.now.mono;
         let advert = !self.cfg.lower_prio_no_advert;
-        if self.limits.lower.pass(now).is_some() {
-            cx.fx.note(if h.priority == self.priority {
-                text::equal_less(&self.cfg.name, h.src, h.priority)
-            } else {
-                text::lower(&self.cfg.name, h.src, h.priority, self.priority, advert)
-            });
-        }
+        let ours = self.priority;
+        say(&mut self.limits.lower, 1, cx, || match h.priority == ours {
+            true => text::equal_less(&self.cfg.name, h.src, h.priority),
+            false => text::lower(&self.cfg.name, h.src, h.priority, ours, advert),
+        });
         if now < self.answer_open {
             return;
         }
@@ -245,7 +269,7 @@ impl Instance {
         } else {
             self.answer_open = now + ANSWER_PAUSE;
         }
-        self.tell(What::RxLowerPri, format!("{} has priority {} < {}", h.src, h.priority, self.priority), cx);
+        self.tell_lower(h, cx);
         // Hosts may have believed the other one.
         let (times, delay) = (self.cfg.garp.lower_prio_repeat, self.cfg.garp.lower_prio_delay);
         if times > 0 {
@@ -254,6 +278,25 @@ impl Instance {
             // Two that claim at once announce at once, and the loser's announcements may still be on their way when ours are out.
             cx.timers.set(Due::GarpLast(self.key), now + self.cfg.advert_int.min(LAST_WORD));
         }
+    }
+
+    // Each one costs a process, and anybody on the link can cause one with every packet.
+    fn tell_lower(&mut self, h: &Heard, cx: &mut Cx<'_>) {
+        if cx.now.mono < self.lower_told {
+            self.lower_untold += 1;
+            return;
+        }
+        self.lower_told = cx.now.mono + self.cfg.advert_int.max(TELL_LOWER);
+        let more = match core::mem::take(&mut self.lower_untold) {
+            0 => String::new(),
+            n => format!("; {n} more such adverts since the last call"),
+        };
+        let sign = if h.priority < self.priority { "<" } else { "=" };
+        self.tell(
+            What::RxLowerPri,
+            format!("{} has priority {} {sign} {}{more}", h.src, h.priority, self.priority),
+            cx,
+        );
     }
 
     pub(super) fn answer_now(&mut self, cx: &mut Cx<'_>) {
@@ -337,7 +380,7 @@ impl Instance {
         let depth = timing::depth(self.cfg.advert_int);
         while self.armed.len() < depth {
             // From the last armed one: no drift. After a standstill from now: one advert, not a burst.
-            let at = phase.after(self.armed.back().copied().unwrap_or(cx.now.mono).max(cx.now.mono));
+            let at = cx.grid.next(phase, self.armed.back().copied().unwrap_or(self.last), cx.now.mono);
             // Reached only where another process has armed as many: what is armed does not grow from hand-over to hand-over.
             if at > cx.now.mono + self.cfg.advert_int * (depth as u32 + 1) {
                 break;
@@ -354,10 +397,33 @@ impl Instance {
         }
     }
 
+    /// What is armed says something outdated.
     pub(super) fn rearm(&mut self, cx: &mut Cx<'_>) {
+        // One that is due in this moment may leave before it is taken back; the one that replaces it would leave as well.
+        match self.armed.iter().find(|at| **at > cx.now.mono) {
+            Some(next) if next.since(cx.now.mono) < IMMINENT => {
+                cx.timers.set(Due::Rearm(self.key), *next + Duration::from_nanos(1));
+            }
+            _ => self.rearm_now(cx),
+        }
+    }
+
+    /// `Due::Rearm`.
+    pub fn on_rearm(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.rearm_now(cx);
+        }
+    }
+
+    pub(super) fn rearm_now(&mut self, cx: &mut Cx<'_>) {
         if self.phase.is_none() {
             return; // nothing is armed yet
         }
+        // What was due has left, though we have not been told yet.
+        if let Some(due) = self.armed.iter().rev().find(|at| **at <= cx.now.mono) {
+            self.last = self.last.max(*due);
+        }
+        cx.timers.stop(Due::Rearm(self.key));
         self.disarm(None, cx);
         self.top_up(cx);
     }
@@ -375,6 +441,12 @@ impl Instance {
             self.stats.advert_sent += 1;
             cx.fx.push(Effect::Send { vr: self.key, sock, packet });
         }
+    }
+
+    /// An advert that is no answer: the next one keeps its distance from it.
+    pub(super) fn advertise_now(&mut self, cx: &mut Cx<'_>) {
+        self.last = cx.now.mono;
+        self.send_now(cx);
     }
 
     pub(super) fn sock_key(&self) -> Option<SockKey> {

@@ -29,6 +29,7 @@ use crate::effect::Effects;
 use crate::event::Errno;
 use crate::id::{SockKey, VrKey};
 use crate::links::Links;
+use crate::note::Note;
 use crate::notify::{Change, What};
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
@@ -135,6 +136,21 @@ struct Limits {
     interval: Limit,
     vips: Limit,
     zero: Limit,
+    yielding: Limit,
+    slow: Limit,
+    master: Limit,
+    equal: Limit,
+    delay: Limit,
+    delay_stopped: Limit,
+    flapping: Limit,
+    states: Limit,
+}
+
+// A line that others can cause: at most `most` of its kind in a while, then a number.
+fn say(limit: &mut Limit, most: u32, cx: &mut Cx<'_>, line: impl FnOnce() -> Note) {
+    if let Some(held_back) = limit.pass_some(cx.now.mono, most) {
+        cx.fx.note(text::after(line(), held_back));
+    }
 }
 
 /// See the module.
@@ -155,6 +171,8 @@ pub struct Instance {
     // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
     master_interval: Duration,
     master: Option<IpAddr>,
+    // Whom the log called the Master last, since we are Backup.
+    said_master: Option<IpAddr>,
     // Whose advert we took last, in whatever state: no stranger.
     known: Option<IpAddr>,
     // Whom we took over from, while we are Master.
@@ -166,9 +184,19 @@ pub struct Instance {
     armed: VecDeque<Instant>,
     epoch: u32,
     phase: Option<Phase>,
+    // When the last advert left, or should have. Answers to others do not count: they do not move the grid.
+    last: Instant,
     // `cfg.vips` as an advert carries them: those that fit the MTU.
     listed: Vec<IpAddr>,
+    // All addresses, advertised or not, sorted; whether there are any that are not advertised.
+    held: Vec<IpAddr>,
+    unlisted: bool,
+    // Whose advert without any address counted last: see `advert::verify`.
+    lists_none: Option<IpAddr>,
     answer_open: Instant,
+    // When `notify_master_rx_lower_pri` may run again, and for how many adverts it was not run.
+    lower_told: Instant,
+    lower_untold: u64,
     // Sends that failed in a row.
     failing: u64,
     // A farewell is armed: the process before had armed adverts when we had to leave.
@@ -183,7 +211,7 @@ pub struct Instance {
 impl Instance {
     /// A virtual router that has not started.
     pub fn new(cfg: InstanceConfig, key: VrKey) -> Instance {
-        Instance {
+        let mut new = Instance {
             key,
             state: State::Init,
             since: Now::default(),
@@ -194,6 +222,7 @@ impl Instance {
             priority: cfg.priority,
             master_interval: cfg.advert_int,
             master: None,
+            said_master: None,
             known: None,
             predecessor: None,
             source: None,
@@ -202,8 +231,14 @@ impl Instance {
             armed: VecDeque::new(),
             epoch: 0,
             phase: None,
-            listed: cfg.vips.iter().map(|v| v.addr).collect(),
+            last: Instant::default(),
+            listed: Vec::new(),
+            held: Vec::new(),
+            unlisted: false,
+            lists_none: None,
             answer_open: Instant::default(),
+            lower_told: Instant::default(),
+            lower_untold: 0,
             failing: 0,
             parting: false,
             preempt_delay_over: false,
@@ -212,7 +247,20 @@ impl Instance {
             limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
             stats: Stats::default(),
             cfg,
-        }
+        };
+        new.list(usize::MAX);
+        new
+    }
+    // Takes the address lists from the configuration; an advert has room for `fits` addresses.
+    fn list(&mut self, fits: usize) {
+        let sorted = |mut all: Vec<IpAddr>| {
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        self.listed = self.cfg.vips.iter().take(fits).map(|v| v.addr).collect();
+        self.held = sorted(self.vips().map(|v| v.addr).collect());
+        self.unlisted = self.held.len() > sorted(self.listed.clone()).len();
     }
     /// Its configuration.
     pub fn cfg(&self) -> &InstanceConfig {
@@ -272,17 +320,25 @@ impl Instance {
             checksum: self.cfg.checksum,
             group: self.cfg.mcast_group,
             vips: &self.listed,
+            held: &self.held,
+            unlisted: self.unlisted,
+            lists_none: self.lists_none,
             own,
             known: self.known,
             skip_check_adv_addr: self.cfg.skip_check_adv_addr,
         }
     }
     /// How long silence is taken for deafness after a start or a fault. A switch port or a bond that forwards only some
-    /// seconds after link-up makes a `nopreempt` router preempt all the same (traps 31, 33); so it listens at least this long
-    /// and one interval. Once it has heard anything, Master_Down_Interval is all there is.
+    /// seconds after link-up makes a `nopreempt` router preempt all the same (traps 31, 33); so it listens at least this long,
+    /// one interval and its Skew_Time. Once it has heard anything, Master_Down_Interval is all there is.
     pub fn first_wait(&self) -> Duration {
         let down = self.master_down_interval();
-        if self.cfg.preempt || self.owner() { down } else { down.max(LISTEN + self.cfg.advert_int) }
+        if self.cfg.preempt || self.owner() {
+            return down;
+        }
+        // Skew_Time decides between two that start together, as it does without `nopreempt`: the higher priority is first.
+        let skew = timing::skew(self.cfg.version, self.priority, self.master_interval);
+        down.max(LISTEN + self.cfg.advert_int + skew)
     }
     fn owner(&self) -> bool {
         self.cfg.priority == 255
@@ -300,25 +356,24 @@ impl Instance {
         }
         self.stats.advert_rcvd += 1;
         self.known = Some(heard.src);
-        let now = cx.now.mono;
+        if heard.no_vips {
+            self.lists_none = Some(heard.src);
+        }
         let name = self.cfg.name.clone();
-        if heard.other_interval && self.limits.interval.pass(now).is_some() {
-            cx.fx.note(text::other_interval(&name, heard.src, self.cfg.advert_int, heard.interval));
+        if heard.other_interval {
+            let ours = self.cfg.advert_int;
+            say(&mut self.limits.interval, 1, cx, || text::other_interval(&name, heard.src, ours, heard.interval));
         }
         if heard.other_vips {
             self.stats.other_vips += 1;
-            if self.limits.vips.pass(now).is_some() {
-                cx.fx.note(text::other_vips(&name, heard.src));
-            }
+            say(&mut self.limits.vips, 1, cx, || text::other_vips(&name, heard.src));
         }
-        if heard.priority == 255 && self.owner() && self.limits.owners.pass(now).is_some() {
-            cx.fx.note(text::two_owners(&name, heard.src));
+        if heard.priority == 255 && self.owner() {
+            say(&mut self.limits.owners, 1, cx, || text::two_owners(&name, heard.src));
         }
         let input = if heard.priority == 0 {
             self.stats.pri_zero_rcvd += 1;
-            if self.limits.zero.pass(now).is_some() {
-                cx.fx.note(text::got_zero(&name, self.state, heard.src));
-            }
+            say(&mut self.limits.zero, 1, cx, || text::got_zero(&name, self.state, heard.src));
             Input::RxZero
         } else {
             // Addresses as unsigned numbers in network order, 128 bits for IPv6: what Ord of Ipv4Addr and Ipv6Addr does.
@@ -332,11 +387,14 @@ impl Instance {
         };
         let cause = match (self.state, input) {
             (State::Master, Input::RxHigher) => {
-                cx.fx.note(text::higher(&name, heard.src, heard.priority, self.priority));
+                let ours = self.priority;
+                say(&mut self.limits.yielding, Limit::FEW, cx, || text::higher(&name, heard.src, heard.priority, ours));
                 Cause::Text(format!("{} has priority {} > {}", heard.src, heard.priority, self.priority))
             }
             (State::Master, Input::RxEqualGreater) => {
-                cx.fx.note(text::equal_greater(&name, heard.src, heard.priority));
+                say(&mut self.limits.yielding, Limit::FEW, cx, || {
+                    text::equal_greater(&name, heard.src, heard.priority)
+                });
                 Cause::Text(format!("{} has the same priority {} and a higher address", heard.src, heard.priority))
             }
             _ => Cause::None,
@@ -443,10 +501,8 @@ impl Instance {
             Act::Answer => self.answer(heard, cx),
             Act::Reassert => self.answer_now(cx),
             Act::Complain => {
-                if let Some(h) = heard
-                    && self.limits.same.pass(cx.now.mono).is_some()
-                {
-                    cx.fx.note(text::same_address(&self.cfg.name, h.src));
+                if let Some(h) = heard {
+                    say(&mut self.limits.same, 1, cx, || text::same_address(&self.cfg.name, h.src));
                 }
             }
             Act::Yield => {
@@ -467,7 +523,7 @@ impl Instance {
             Cause::Text(text) => text,
             Cause::Silence => self.silence_cause(self.since.mono),
         };
-        cx.fx.note(text::entering(&self.cfg.name, state, init, &cause));
+        say(&mut self.limits.states, Limit::STATES, cx, || text::entering(&self.cfg.name, state, init, &cause));
         self.tell(What::State(state), cause, cx);
     }
 
@@ -481,7 +537,7 @@ impl Instance {
         self.preempt_delay_over = false;
         cx.timers.stop(Due::PreemptDelay(self.key));
         self.silence = Silence { since: Some(cx.now.mono), ..Silence::default() };
-        self.master = None;
+        (self.master, self.said_master) = (None, None);
     }
 
     fn arm_master_down(&mut self, cx: &mut Cx<'_>) {
@@ -494,15 +550,21 @@ impl Instance {
             if self.cfg.version == Version::V3 && self.master_interval != h.interval {
                 self.master_interval = h.interval;
                 if h.interval > self.cfg.advert_int * SLOW {
-                    cx.fx.note(text::slow_takeover(&self.cfg.name, h.src, self.master_down_interval()));
+                    let down = self.master_down_interval();
+                    say(&mut self.limits.slow, 1, cx, || text::slow_takeover(&self.cfg.name, h.src, down));
                 }
             }
-            if self.master != Some(h.src) {
-                let old = self.master.replace(h.src);
-                cx.fx.note(text::master_is(&self.cfg.name, old, h.src, h.priority));
-                if h.priority == self.priority {
-                    cx.fx.note(text::same_priority(&self.cfg.name, h.src, h.priority));
-                }
+            let new = self.master.replace(h.src) != Some(h.src);
+            // One that was held back is said by a later advert: the last line names the Master there is.
+            if self.said_master != Some(h.src)
+                && let Some(held_back) = self.limits.master.pass_some(cx.now.mono, Limit::FEW)
+            {
+                let old = self.said_master.replace(h.src);
+                cx.fx.note(text::after(text::master_is(&self.cfg.name, old, h.src, h.priority), held_back));
+            }
+            if new && h.priority == self.priority {
+                //
+                say(&mut self.limits.equal, 1, cx, || text::same_priority(&self.cfg.name, h.src, h.priority));
             }
             self.silence = Silence { since: Some(cx.now.mono), ..Silence::default() };
         }
@@ -511,7 +573,7 @@ impl Instance {
 
     fn heard_equal_or_higher(&mut self, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         if cx.timers.stop(Due::PreemptDelay(self.key)) {
-            cx.fx.note(text::preempt_delay_stopped(&self.cfg.name));
+            say(&mut self.limits.delay_stopped, Limit::FEW, cx, || text::preempt_delay_stopped(&self.cfg.name));
         }
         self.preempt_delay_over = false;
         self.follow(heard, cx);
@@ -525,7 +587,8 @@ impl Instance {
         if preempt && delaying && cx.timers.get(Due::PreemptDelay(self.key)).is_none() {
             // the delay counts from the first lower-priority advert; a silent network is not waited for.
             cx.timers.set(Due::PreemptDelay(self.key), cx.now.mono + self.cfg.preempt_delay);
-            cx.fx.note(text::preempt_delay(&self.cfg.name, self.cfg.preempt_delay));
+            let delay = self.cfg.preempt_delay;
+            say(&mut self.limits.delay, Limit::FEW, cx, || text::preempt_delay(&self.cfg.name, delay));
         }
         if !preempt || delaying {
             self.follow(heard, cx);
@@ -533,9 +596,7 @@ impl Instance {
             // the timer keeps running and nothing is learned.
             self.silence.preempting = Some((h.src, h.priority));
             self.silence.since = Some(cx.now.mono);
-            if self.limits.discarding.pass(cx.now.mono).is_some() {
-                cx.fx.note(text::discarding_lower(&self.cfg.name, h.src, h.priority));
-            }
+            say(&mut self.limits.discarding, 1, cx, || text::discarding_lower(&self.cfg.name, h.src, h.priority));
         }
     }
 

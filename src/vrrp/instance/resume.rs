@@ -120,6 +120,9 @@ impl Instance {
             self.on_claim(cx);
         }
         if self.is_master() {
+            if cx.timers.get(Due::Rearm(self.key)).is_some() {
+                self.rearm_now(cx);
+            }
             self.top_up(cx);
         }
     }
@@ -256,9 +259,9 @@ impl Instance {
             self.part_after(last, cx);
             return;
         }
-        let next = self.phase.map_or(last + old, |phase| phase.after(last));
+        let next = self.phase.map_or(last + old, |phase| cx.grid.after(phase, last));
         if next.min(last + old) <= now {
-            self.send_now(cx);
+            self.advertise_now(cx);
         } else if next > last + old {
             // The interval is longer now: peers are told of it before they miss an advert of the old one.
             self.arm_at(last + old, cx);
@@ -308,6 +311,7 @@ impl Instance {
             self.master_interval = Duration::from_nanos(shot.master_interval);
         }
         self.master = shot.master;
+        (self.known, self.said_master) = (shot.master, shot.master);
         self.silence.since = Some(now);
         let most = now + self.master_down_interval().max(self.first_wait());
         let down = match (before, shot.master_down) {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// A file's number times its weight from here down is a fault, and from here up counts so much (keepalived's bounds).
 const FILE: (i64, i64) = (-254, 253);
 
-// The sum so far. `owner`: weights do not count, and what has one is tracked as if it had none.
+// The sum so far. `owner`: its priority never changes, so what has a weight is not tracked at all.
 struct Sum {
     owner: bool,
     weight: i64,
@@ -29,11 +29,11 @@ impl Sum {
     // fault.
     fn add(&mut self, weight: i32, reverse: bool, up: bool, what: (&str, &str), fault: impl FnOnce() -> Fault) {
         let weight = i64::from(weight);
-        if weight == 0 || self.owner {
+        if weight == 0 {
             if up == reverse {
                 self.faults.insert(fault());
             }
-        } else if up == (weight > 0) {
+        } else if !self.owner && up == (weight > 0) {
             self.count(if reverse { -weight } else { weight }, what);
         }
     }
@@ -42,8 +42,11 @@ impl Sum {
     fn add_file(&mut self, weight: i32, reverse: bool, value: i32, name: &str) {
         let fault = || Fault::File(name.to_owned(), value);
         let what = (Kind::File.word(), name);
-        if weight == 0 || self.owner {
+        if weight == 0 {
             return self.add(0, reverse, value == 0, what, fault);
+        }
+        if self.owner {
+            return;
         }
         // Two 32-bit numbers: fits.
         let product = i64::from(value) * i64::from(weight);
@@ -80,7 +83,7 @@ impl Instance {
                 let (weight, reverse) = (line.weight.unwrap_or(own.weight), line.reverse.unwrap_or(own.reverse));
                 let name = || line.name.to_string();
                 match verdict {
-                    Verdict::Waiting if weight == 0 || sum.owner => drop(waits.insert(Fault::Waiting(kind, name()))),
+                    Verdict::Waiting if weight == 0 => drop(waits.insert(Fault::Waiting(kind, name()))),
                     // On neither side of its weight.
                     Verdict::Waiting => {}
                     Verdict::Value(n) => sum.add_file(weight, reverse, n, &line.name),

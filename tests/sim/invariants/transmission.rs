@@ -1,6 +1,8 @@
 //! I-5, transmission.
 //! - Adverts leave only a Master; one with priority 0 only in the turn that leaves Master.
 //! - A Master that is left alone is never silent longer than `I + J`.
+//! - An armed advert is never closer than half an interval to the armed one before it, nor to the one a Master began with. After a
+//!   standstill what was armed leaves at once.
 //! - In a tenure, and after each standstill, adverts ≤ elapsed / I + 3 (the first one is immediate, the grid comes early, what led to it in the same turn) + answers + burst:
 //!   one answer per advert heard with priority 0 or losing to ours, at most one per 10 ms; after a pause or stall
 //!   up to 8 armed adverts leave at once (the most that are ever armed) and one more announces that we are back; those
@@ -30,12 +32,15 @@ struct Tenure {
     // Claims and answers of the last turn that had any.
     turn: (Option<Instant>, u64),
     last: Option<Instant>,
+    // The last armed one, or the first of the tenure.
+    spaced: Option<Instant>,
 }
 
 impl Tenure {
     // A standstill is over: what was armed leaves, what was missed does not.
     fn released(&mut self, now: Instant) {
         (self.sent, self.heard, self.burst, self.from) = (0, 0, DEPTH + 1, Some(now));
+        self.spaced = None;
     }
     fn in_turn(&mut self, now: Instant) {
         let before = if self.turn.0 == Some(now) { self.turn.1 } else { 0 };
@@ -131,6 +136,19 @@ impl Checker for Transmission {
                 // Those of a frozen process may be of an earlier tenure.
                 t.sent += u64::from(how != How::Left);
                 t.last = Some(g.now);
+                let released = t.from.is_some_and(|from| g.now.since(from) <= g.lateness);
+                if how == How::Armed && !released {
+                    let apart = t.spaced.map(|before| g.now.since(before));
+                    let least = (interval / 2).saturating_sub(g.lateness + interval / 100);
+                    if let Some(apart) = apart.filter(|d| *d < least) {
+                        return Err(format!(
+                            "node {node}, group {group}: two adverts only {apart:?} apart, least {least:?}"
+                        ));
+                    }
+                }
+                if how == How::Armed || (how == How::Now && t.sent == 1 && t.from.is_none()) {
+                    t.spaced = Some(g.now);
+                }
                 let elapsed = g.now.since(t.from.unwrap_or(vr.since));
                 let per = |d: Duration| (elapsed.as_nanos() / d.as_nanos().max(1)) as u64;
                 let answers = t.heard.min(per(ANSWER_GAP) + 1);

@@ -1,0 +1,381 @@
+"""`scripts/bench --exact`: the figures that depend on the programs alone, from a machine whose clock counts instructions.
+
+One machine (vm.py) for each measurement and daemon: it boots, runs one of the scripts below, and ends. Read first: vm.py,
+guest/lab.sh, guest/tap.c. What the project promises of these figures stands in bounds.tsv and nowhere else.
+"""
+
+import concurrent.futures
+import datetime
+import json
+import os
+import subprocess
+import sys
+
+from . import daemon, servers, vm
+from .stats import human
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BOUNDS = os.path.join(HERE, "bounds.tsv")
+
+ABOUT = """\
+Boots Debian's kernel in qemu's software emulation, on one processor whose clock counts instructions, once for each
+measurement and daemon, and measures on a veth cable inside with the kernel's timestamps. The figures depend on the programs,
+the kernel and the compiler, not on this machine or on what else it does: two runs of the same binaries print the same.
+  It measures: how much work stands between a due time and the packet, whether work that is not an advert stands in its way,
+processor time, memory. It does not measure: caches, memory latency, real interrupts and network cards, several
+processors; `scripts/bench` without --exact measures these, on your machine."""
+
+
+# -- configurations: the same text for both daemons
+
+def instance(name, dev, vrid, interval, addresses, priority=200, more=""):
+    """One vrrp_instance; more addresses than an advert should carry are excluded from it."""
+    def block(word, lines):
+        return f"    {word} {{\n" + "".join(f"        {x}\n" for x in lines) + "    }\n" if lines else ""
+
+    return (f"vrrp_instance {name} {{\n    state BACKUP\n    interface {dev}\n    version 3\n    virtual_router_id {vrid}\n"
+            f"    priority {priority}\n    advert_int {interval:g}\n{more}"
+            + block("virtual_ipaddress", addresses[:20]) + block("virtual_ipaddress_excluded", addresses[20:]) + "}\n")
+
+
+#: For takeovers: the second burst of announcements (after 5 s) is outside the window, so what counts is the first.
+PLAIN = "global_defs {\n    router_id lab\n    script_user root\n}\n"
+#: For the rest: both bursts are over before the window begins.
+GLOBALS = PLAIN.replace("}", "    vrrp_garp_master_delay 1\n}")
+
+
+def routers(count, interval, devices=("eth0",), priority=200):
+    """`count` virtual routers with an address each, at most 250 on one interface."""
+    def one(n):
+        dev, vrid = devices[n // 250], n % 250 + 1
+        return instance(f"r{n}", dev, vrid, interval, [f"10.{80 + n // 250}.0.{vrid}/32"], priority)
+    return GLOBALS + "".join(one(n) for n in range(count))
+
+
+def many_addresses(count, priority):
+    """One router with `count` addresses, 100 ms."""
+    addresses = [f"10.78.{1 + n // 250}.{1 + n % 250}/32" for n in range(count)]
+    return PLAIN + instance("one", "eth0", 51, 0.1, addresses, priority)
+
+
+def many_routers(priority, family, interval):
+    """255 routers with an address each on one interface."""
+    if family == 4:
+        return PLAIN + "".join(instance(f"r{v}", "eth0", v, interval, [f"10.78.1.{v}/32"], priority)
+                                 for v in range(1, 256))
+    return PLAIN + "".join(instance(f"r{v}", "eth0", v, interval, [f"fe80::1:{v:x}/64"], priority)
+                             for v in range(1, 256))
+
+
+def with_scripts(count):
+    """One router at 10 ms that tracks `count` scripts of one second each."""
+    tracked = "    track_script {\n" + "".join(f"        s{n} weight 1\n" for n in range(count)) + "    }\n"
+    scripts = "".join(f'vrrp_script s{n} {{\n    script "/bin/true"\n    interval 1\n    user root\n}}\n'
+                      for n in range(count))
+    return GLOBALS + scripts + instance("one", "eth0", 1, 0.01, ["10.77.1.9/32"], more=tracked)
+
+
+# -- what runs inside
+
+ADVERTS = """
+cables eth0
+start a.conf
+sleep 5
+ip netns exec peer tap adverts tap1 {seconds} {interval_us} $(family $PID)
+memory $(family $PID)
+tell a.conf
+kill $PID; wait $PID
+"""
+BESIDE = """
+cables eth0
+start a.conf
+sleep {settle}
+(sleep 1; {beside}) &
+ip netns exec peer tap adverts tap1 {seconds} 10000 $(family $PID)
+tell a.conf
+kill $PID; wait $PID
+"""
+SPREAD = """
+cables eth0 eth1 eth2 eth3
+start a.conf
+sleep 8
+ip netns exec peer tap adverts tap1 {seconds} {interval_us} $(family $PID)
+tell a.conf
+kill $PID; wait $PID
+"""
+# Two hosts on a bridge, the cable of the Master is cut. Both hosts' ends have an address of their own before they start.
+TAKEOVER = """
+ip link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+ip link set br0 up
+for n in m b; do
+    ip netns add $n; ip -n $n link set lo up
+    ip link add port$n type veth peer name eth0 netns $n
+    ip link set port$n master br0 up
+    [ $n = m ] && host=1 || host=2
+    for f in all default eth0; do ip netns exec $n sh -c "echo 0 >/proc/sys/net/ipv6/conf/$f/accept_dad"; done
+    ip -n $n addr add 10.78.0.$host/16 dev eth0
+    ip -n $n link set eth0 up
+done
+sleep 2
+start m.conf m
+sleep 2
+start b.conf b
+sleep {settle}
+tap takeover br0 {seconds} {floor_us} &
+tap=$!
+sleep {before}
+ip link set portm down
+wait $tap
+tell b.conf
+kill -9 $(family $PID)
+"""
+
+MODULES = ["veth", "bridge", "crc32c_generic"]
+
+
+class Scene:
+    """A measurement: its title, its script and files, what is shown of it."""
+
+    def __init__(self, title, script, files, rows, both=True, memory=512):
+        self.title, self.script, self.files, self.rows = title, script, files, rows
+        self.both, self.memory = both, memory
+
+
+GAP = [("longest_gap_ns", "longest gap between two adverts", "time"), ("late_gaps", "gaps over 11 ms", "count"),
+       ("median_ns", "deviation, median", "time")]
+CPU = [("cpu_ns_per_s", "processor time per second", "time"), ("cpu_ns_per_advert", "processor time per advert", "time")]
+MOVE = [("first_advert_late_ns", "first advert, over Master_Down_Interval", "time"),
+        ("first_garp_after_ns", "first announcement, after that advert", "time"),
+        ("last_garp_after_ns", "last address announced, after that advert", "time"),
+        ("announced", "addresses announced", "count"),
+        ("twice_before_all", "announced twice before all were once (1: yes)", "count")]
+ALL = [("last_router_late_ns", "latest first advert, over Master_Down_Interval", "time"),
+       ("without_advert", "routers without an advert", "count"),
+       ("announced", "addresses announced", "count"),
+       ("last_garp_after_ns", "last address announced, after the first advert", "time")]
+
+
+def floor_us(interval, priority):
+    """Master_Down_Interval of VRRPv3."""
+    step = round(interval * 1e6)
+    return 3 * step + (256 - priority) * step // 256
+
+
+def takeover(count):
+    """Cable of the Master cut, one router with `count` addresses."""
+    script = TAKEOVER.format(settle=3 + count / 250, before=0.33, seconds=1.4 + count / 700, floor_us=floor_us(0.1, 100))
+    return Scene(f"Takeover, {count} address{'es' * (count > 1)}, 100 ms", script,
+                 {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)}, MOVE)
+
+
+def all_routers(family, interval):
+    """Cable of the Master cut, 255 routers."""
+    script = TAKEOVER.format(settle=4 + 5 * interval, before=2.2 * interval, seconds=1.5 + 7 * interval,
+                             floor_us=floor_us(interval, 100))
+    return Scene(f"Takeover of 255 routers, IPv{family}, {interval * 1000:.0f} ms", script,
+                 {"m.conf": many_routers(200, family, interval), "b.conf": many_routers(100, family, interval)}, ALL)
+
+
+def scenes():
+    """All of them, in the order in which they are shown."""
+    one = GLOBALS + instance("one", "eth0", 1, 0.01, ["10.77.1.9/32"])
+    beside = lambda text, settle=5, seconds=5: BESIDE.format(settle=settle, seconds=seconds, beside=text)
+    spread = SPREAD.format(seconds=10, interval_us=1_000_000)
+    four = ("eth0", "eth1", "eth2", "eth3")
+    ten = GLOBALS + "".join(instance(f"r{n}", f"eth{n % 4}", n + 1, 1, [f"10.80.0.{n + 1}/32"]) for n in range(10))
+    reload = "kill -HUP $PID; sleep 4; kill -HUP $PID"
+    upgrade = "for i in 1 2 3; do kalived upgrade -p /run/a.conf/pid || echo upgrade failed; sleep 1; done"
+    return {
+        "one": Scene("One router at 10 ms", ADVERTS.format(seconds=5, interval_us=10_000), {"a.conf": one},
+                     [("drift_ns", "mean interval error (drift)", "time"), ("median_ns", "deviation, median", "time"),
+                      ("p99_ns", "deviation, 99th percentile", "time"), ("max_ns", "deviation, largest", "time"),
+                      *CPU[:1], ("pss_kib", "memory of all processes (PSS)", "KiB")]),
+        "many": Scene("200 routers at 10 ms", ADVERTS.format(seconds=4, interval_us=10_000), {"a.conf": routers(200, 0.01)},
+                      [("on_the_wire", "adverts on the wire, of those due", "share"), *GAP[:1], *CPU,
+                       ("p99_ns", "deviation, 99th percentile", "time"),
+                       ("pss_kib", "memory of all processes (PSS)", "KiB")], memory=1024),
+        "scripts": Scene("One router at 10 ms, 50 scripts a second", beside(":"), {"a.conf": with_scripts(50)}, GAP),
+        "reload": Scene("One router at 10 ms, 37,000 real servers reloaded twice", beside(reload, 8, 9),
+                        {"a.conf": one + servers.text(37_000).split("}\n", 1)[1]}, GAP, memory=2048),
+        "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
+        "takeover1": takeover(1), "takeover500": takeover(500), "takeover2000": takeover(2000),
+        "routers4": all_routers(4, 0.1), "routers6": all_routers(6, 1),
+        "spread10": Scene("10 routers at 1 s", spread, {"a.conf": ten}, CPU),
+        "spread1000": Scene("1,000 routers at 1 s", spread, {"a.conf": routers(1000, 1, four)},
+                            [*CPU, ("max_ns", "deviation, largest (a quarter of the routers)", "time")], memory=1024),
+    }
+
+
+# -- running
+
+def tap():
+    """The tap, compiled for this machine."""
+    source, out = os.path.join(HERE, "guest", "tap.c"), os.path.join(vm.cache(), "tap")
+    if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source):
+        done = subprocess.run([vm.which("cc"), "-O2", "-o", f"{out}.new", source], capture_output=True, text=True)
+        if done.returncode:
+            raise vm.Unavailable(f"cc tap.c: {done.stderr.strip()[-200:]}")
+        os.rename(f"{out}.new", out)
+    return out
+
+
+def measure(kernel, scene, kind, mips, seconds, log=None):
+    """One machine; the figures that its script printed."""
+    image = vm.base(kernel, MODULES)
+    image.program(kind.path, f"/bin/{kind.name}")
+    image.program(tap(), "/bin/tap")
+    image.add("/etc/keepalived/x", "")
+    for name, text in scene.files.items():
+        image.add(f"/lab/{name}", text)
+    with open(os.path.join(HERE, "guest", "lab.sh")) as f:
+        image.add("/lab/lab.sh", f.read())
+    image.add("/lab/main.sh", f"DAEMON={kind.name}\n. ./lab.sh\n{scene.script}\nexit 0\n")
+    lines = vm.boot(kernel, image, scene.memory, mips, seconds)
+    if log:
+        with open(log, "w") as f:
+            f.write("\n".join(lines) + "\n")
+    found = {}
+    for line in lines:
+        _, mark, text = line.partition("@ {")  # the first line has the firmware's words before it
+        if mark:
+            found.update(json.loads("{" + text))
+    if not found or found.get("adverts") == 0:
+        raise RuntimeError(f"{scene.title}: {kind.name}: nothing was measured\n" + "\n".join(lines[-15:]))
+    if found.get("drops"):
+        raise RuntimeError(f"{scene.title}: {kind.name}: the tap lost {found['drops']} packets")
+    return found
+
+
+def complete(name, found):
+    """What follows from the figures and the scene."""
+    if name == "many":
+        found["on_the_wire"] = found["adverts"] / (200 * 4 / 0.01)
+    if name.startswith("spread"):  # the tap sees one cable of four
+        found["cpu_ns_per_advert"] = round(found["cpu_ns_per_s"] / int(name[len("spread"):]))
+    return found
+
+
+# -- showing and judging
+
+def show(value, unit):
+    """A figure for people."""
+    if value is None:
+        return "-"
+    return {"time": lambda v: human(v) if v >= 0 else "never" if v == -1 else human(v), "count": str,
+            "KiB": lambda v: f"{v / 1024:.1f} MiB", "share": lambda v: f"{v:.1%}"}[unit](value)
+
+
+def table(results, names):
+    """(title, text, figures, ratio)."""
+    for name, scene in scenes().items():
+        if name not in results:
+            continue
+        for key, text, unit in scene.rows:
+            values = [(results[name].get(n) or {}).get(key) for n in names]
+            ratio = "-"
+            if unit != "count" and len(values) == 2 and None not in values and values[1]:
+                ratio = f"{values[0] / values[1]:.3g}"
+            yield scene.title, text, [show(v, unit) for v in values], ratio
+
+
+def print_table(results, names, markdown):
+    """For a terminal, or for README.md."""
+    lines, last = list(table(results, names)), None
+    width = max(len(text) for _, text, _, _ in lines)
+    if markdown:
+        print("| | " + " | ".join(names) + " | ratio |\n|---|" + "---:|" * (len(names) + 1))
+    for title, text, values, ratio in lines:
+        if title != last:
+            last = title
+            print(f"| **{title}** |" + " |" * (len(names) + 1) if markdown else
+                  f"\n{title}\n  {'':{width}}" + "".join(f"{n:>14}" for n in names) + f"{'ratio':>10}")
+        print(f"| {text} | " + " | ".join(values) + f" | {ratio} |" if markdown else
+              f"  {text:{width}}" + "".join(f"{v:>14}" for v in values) + f"{ratio:>10}")
+
+
+def bounds():
+    """(scene, figure, relation, bound, unit, against)."""
+    with open(BOUNDS) as f:
+        rows = [line.split("#")[0].split() for line in f]
+    return [(r[0], r[1], r[2], float(r[3]), r[4] if len(r) > 4 else None) for r in rows if r]
+
+
+def judge(results):
+    """Each bound with its figure: (text, holds)."""
+    known = scenes()
+    for name, key, relation, bound, against in bounds():
+        if name not in results:
+            continue
+        unit = next((u for k, _, u in known[name].rows if k == key), "count")
+        mine = (results[name].get("kalived") or {}).get(key)
+        limit, words = bound, show(bound, unit)
+        if against:
+            scene, who = against.split(":") if ":" in against else (name, against)
+            base = (results.get(scene, {}).get(who) or {}).get(key)
+            limit = None if base is None else bound * base
+            words = f"{bound:g} x {show(base, unit)} ({who}{', ' + scene if scene != name else ''})"
+        holds = mine is not None and limit is not None and mine != -1 and (mine <= limit if relation == "<=" else mine >= limit)
+        yield f"{name} {key}: {show(mine, unit)}, bound {relation} {words}", holds
+
+
+def wanted(only, names, check):
+    """(scene, daemon) to run. To check bounds, keepalived runs only where a bound is a multiple of its figure."""
+    needed = {(a.split(":")[0] if ":" in a else s) for s, _, _, _, a in bounds() if a and a.endswith("keepalived")}
+    bounded = {s for s, _, _, _, _ in bounds()} | {a.split(":")[0] for *_, a in bounds() if a and ":" in a}
+    for name, scene in scenes().items():
+        if only and name not in only or check and name not in bounded:
+            continue
+        for n in names:
+            if n == "kalived" or scene.both and (not check or name in needed):
+                yield name, n
+
+
+def run(args):
+    """`scripts/bench --exact`; the exit code."""
+    names = [s.partition(":")[0] for s in args.daemons.split(",")]
+    try:
+        kinds = {n: daemon.Kind(s) for n, s in zip(names, args.daemons.split(","))}
+        kernel, _ = vm.Kernel(), tap()
+    except vm.Unavailable as e:
+        print(f"bench: {e}", file=sys.stderr)
+        return 77
+    if args.out:
+        os.makedirs(args.out, exist_ok=True)
+    results, failed = {}, []
+    jobs = list(wanted(args.only, names, args.check))
+    with concurrent.futures.ThreadPoolExecutor(args.jobs or os.cpu_count()) as pool:
+        running = {}
+        for name, n in jobs:
+            log = os.path.join(args.out, f"exact-{name}-{n}.log") if args.out else None
+            running[pool.submit(measure, kernel, scenes()[name], kinds[n], args.mips, args.limit, log)] = (name, n)
+        for done in concurrent.futures.as_completed(running):
+            name, n = running[done]
+            try:
+                results.setdefault(name, {})[n] = complete(name, done.result())
+                print(f"{name}: {n}: done", file=sys.stderr, flush=True)
+            except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as e:
+                failed.append(f"{name}: {n}: {e}")
+                print(failed[-1], file=sys.stderr, flush=True)
+    verdicts = list(judge(results))
+    if results:
+        print_table(results, names, args.markdown)
+    versions = "; ".join(k.version() for k in kinds.values())
+    print(f"\n{versions}; Linux {kernel.version}, one processor of {args.mips} MIPS, emulated.")
+    if args.out:
+        date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        path = os.path.join(args.out, f"exact-{date.replace(':', '')[:17]}.json")
+        with open(path, "w") as f:
+            json.dump({"date": date, "kernel": kernel.version, "mips": args.mips, "versions": versions,
+                       "results": results, "bounds": [{"bound": t, "holds": h} for t, h in verdicts],
+                       "failed": failed}, f, indent=1)
+        print(f"written to {path}", file=sys.stderr)
+    if args.check:
+        print()
+        for text, holds in verdicts:
+            print(f"{'ok     ' if holds else 'FAILED '} {text}")
+        for text in failed:
+            print(f"FAILED  {text.splitlines()[0]}")
+        bad = sum(not h for _, h in verdicts) + len(failed)
+        print(f"exact: {len(verdicts) + len(failed) - bad} passed, {bad} failed")
+        return int(bad > 0)
+    return int(bool(failed))

@@ -1,0 +1,211 @@
+/* What crosses a cable, from the kernel's own receive timestamps, as one line of JSON. Runs inside the laboratory's machine.
+ *
+ * It sleeps while the packets collect in its socket and reads them when the window is over: while something is measured,
+ * it takes no processor time from it. Its priority is high, so that the window is as long as it says.
+ *
+ *   tap adverts IFACE SECONDS INTERVAL_US [PID...]   intervals between the adverts of each router; processor time of PIDs
+ *   tap takeover IFACE SECONDS FLOOR_US              from the last advert of the first sender to the first of another
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netpacket/packet.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum kind { ADVERT = 1, ANNOUNCE = 2 };
+struct event {
+    long long t;            /* ns */
+    unsigned char mac[6];   /* sender */
+    unsigned char kind, family, vrid, priority;
+    unsigned char addr[16]; /* announced address, or the sender's */
+};
+static struct event *events;
+static long count, room;
+static long long end; /* of the window: what came later is left out */
+
+static struct event *more(void) {
+    if (count == room && !(events = realloc(events, (room = room ? 2 * room : 1 << 14) * sizeof *events)))
+        exit(3);
+    return memset(&events[count++], 0, sizeof *events);
+}
+
+static void note(const unsigned char *p, int len, long long t) {
+    unsigned char addr[16] = {0}, kind = 0, family = 4, vrid = 0, priority = 0;
+    if (len >= 42 && p[12] == 8 && p[13] == 0 && p[23] == 112) {
+        int h = 14 + (p[14] & 15) * 4;
+        if (len < h + 8) return;
+        kind = ADVERT, vrid = p[h + 1], priority = p[h + 2], memcpy(addr, p + 26, 4);
+    } else if (len >= 62 && p[12] == 0x86 && p[13] == 0xdd && p[20] == 112) {
+        kind = ADVERT, family = 6, vrid = p[55], priority = p[56], memcpy(addr, p + 22, 16);
+    } else if (len >= 42 && p[12] == 8 && p[13] == 6 && !memcmp(p + 28, p + 38, 4)) {
+        kind = ANNOUNCE, memcpy(addr, p + 28, 4);
+    } else if (len >= 78 && p[12] == 0x86 && p[13] == 0xdd && p[20] == 58 && p[54] == 136) {
+        kind = ANNOUNCE, family = 6, memcpy(addr, p + 62, 16);
+    } else
+        return;
+    struct event *e = more();
+    e->t = t, e->kind = kind, e->family = family, e->vrid = vrid, e->priority = priority;
+    memcpy(e->mac, p + 6, 6), memcpy(e->addr, addr, 16);
+}
+
+static int open_tap(const char *name) {
+    int s = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)), on = 1, room = 400 << 20;
+    struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = if_nametoindex(name)};
+    if (s < 0 || bind(s, (void *)&a, sizeof a) || setsockopt(s, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) ||
+        setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room)) {
+        perror(name);
+        exit(2);
+    }
+    return s;
+}
+
+/* Reads all that has come; how many the kernel dropped. */
+static unsigned drain(int s) {
+    unsigned char p[2048], control[256];
+    for (;;) {
+        struct iovec io = {p, sizeof p};
+        struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+        int n = recvmsg(s, &m, MSG_DONTWAIT);
+        if (n < 0) break;
+        for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
+            if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SO_TIMESTAMPNS) {
+                struct timespec t;
+                memcpy(&t, CMSG_DATA(h), sizeof t);
+                long long at = t.tv_sec * 1000000000LL + t.tv_nsec;
+                if (at < end) note(p, n, at);
+            }
+    }
+    struct tpacket_stats { unsigned packets, drops; } st = {0, 0};
+    socklen_t len = sizeof st;
+    getsockopt(s, SOL_PACKET, 6 /* PACKET_STATISTICS */, &st, &len);
+    return st.drops;
+}
+
+static long long cpu(char **pids) {
+    long long sum = 0;
+    for (; *pids; pids++) {
+        clockid_t id;
+        struct timespec t;
+        if (!clock_getcpuclockid(atoi(*pids), &id) && !clock_gettime(id, &t))
+            sum += t.tv_sec * 1000000000LL + t.tv_nsec;
+    }
+    return sum;
+}
+
+static int by_size(const void *a, const void *b) {
+    long long x = *(const long long *)a, y = *(const long long *)b;
+    return (x > y) - (x < y);
+}
+
+static void adverts(double seconds, long long interval, long long used, unsigned drops) {
+    static long long last[2][256][256]; /* family, last byte of the sender's address, VRID */
+    long long *off = malloc((count + 1) * sizeof *off), longest = 0;
+    long n = 0, seen = 0, over = 0, routers = 0;
+    double drift = 0;
+    for (long i = 0; i < count; i++) {
+        struct event *e = &events[i];
+        if (e->kind != ADVERT) continue;
+        seen++;
+        long long *l = &last[e->family == 6][e->addr[e->family == 6 ? 15 : 3]][e->vrid];
+        if (*l) {
+            long long gap = e->t - *l;
+            off[n++] = llabs(gap - interval), drift += gap - interval;
+            if (gap > longest) longest = gap;
+            over += gap > interval + interval / 10;
+        } else
+            routers++;
+        *l = e->t;
+    }
+    qsort(off, n, sizeof *off, by_size);
+#define AT(share) (n ? off[(long)((n - 1) * share)] : 0)
+    printf("@ {\"adverts\":%ld,\"routers\":%ld,\"drift_ns\":%.1f,\"median_ns\":%lld,\"p99_ns\":%lld,\"max_ns\":%lld,"
+           "\"longest_gap_ns\":%lld,\"late_gaps\":%ld,\"cpu_ns_per_s\":%.0f,\"cpu_ns_per_advert\":%.0f,\"drops\":%u}\n",
+           seen, routers, n ? drift / n : 0, AT(.5), AT(.99), AT(1), longest, over, used / seconds,
+           seen ? (double)used / seen : 0, drops);
+}
+
+static int by_address(const void *a, const void *b) {
+    const struct event *x = a, *y = b;
+    int c = memcmp(x->addr, y->addr, 16);
+    return c ? c : (x->t > y->t) - (x->t < y->t);
+}
+
+static void takeover(long long floor, unsigned drops) {
+    static struct { long long last, first; } router[2][256];
+    unsigned char old[6] = {0};
+    long long first = 0, first_garp = 0, last_garp = 0, latest = -1, earliest = 0, again = 0;
+    long routers = 0, missing = 0, announced = 0, garps = 0;
+    for (long i = 0; i < count; i++)
+        if (events[i].kind == ADVERT) {
+            memcpy(old, events[i].mac, 6);
+            break;
+        }
+    for (long i = 0; i < count; i++) {
+        struct event *e = &events[i];
+        if (e->kind != ADVERT) continue;
+        if (!memcmp(e->mac, old, 6)) {
+            if (!router[e->family == 6][e->vrid].first) router[e->family == 6][e->vrid].last = e->t;
+        } else if (!router[e->family == 6][e->vrid].first)
+            router[e->family == 6][e->vrid].first = e->t;
+    }
+    for (int f = 0; f < 2; f++)
+        for (int v = 0; v < 256; v++) {
+            if (!router[f][v].last) continue;
+            routers++;
+            if (!router[f][v].first) { missing++; continue; }
+            long long late = router[f][v].first - router[f][v].last - floor;
+            if (late > latest) latest = late;
+            if (!first || router[f][v].first < first) first = router[f][v].first, earliest = late;
+        }
+    /* Announcements of the new Master, sorted by address: the first of each counts. */
+    long kept = 0;
+    for (long i = 0; i < count; i++)
+        if (events[i].kind == ANNOUNCE && first && events[i].t >= first && memcmp(events[i].mac, old, 6))
+            events[kept++] = events[i];
+    garps = kept;
+    qsort(events, kept, sizeof *events, by_address);
+    for (long i = 0; i < kept; i++) {
+        if (i && !memcmp(events[i].addr, events[i - 1].addr, 16)) {
+            if (!again || events[i].t < again) again = events[i].t;
+            continue;
+        }
+        announced++;
+        if (!first_garp || events[i].t < first_garp) first_garp = events[i].t;
+        if (events[i].t > last_garp) last_garp = events[i].t;
+    }
+    printf("@ {\"routers\":%ld,\"without_advert\":%ld,\"first_advert_late_ns\":%lld,\"last_router_late_ns\":%lld,"
+           "\"first_garp_after_ns\":%lld,\"last_garp_after_ns\":%lld,\"announced\":%ld,\"garps\":%ld,"
+           "\"twice_before_all\":%d,\"drops\":%u}\n",
+           routers, missing, earliest, latest, first_garp ? first_garp - first : -1, last_garp ? last_garp - first : -1,
+           announced, garps, again && again < last_garp, drops);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 5) {
+        fprintf(stderr, "usage: tap adverts IFACE SECONDS INTERVAL_US [PID...] | tap takeover IFACE SECONDS FLOOR_US\n");
+        return 2;
+    }
+    struct sched_param high = {.sched_priority = 50};
+    sched_setscheduler(0, SCHED_FIFO, &high);
+    int s = open_tap(argv[2]);
+    double seconds = atof(argv[3]);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    end = now.tv_sec * 1000000000LL + now.tv_nsec + (long long)(seconds * 1e9);
+    long long before = cpu(argv + 5);
+    struct timespec t = {(time_t)seconds, (long)((seconds - (long)seconds) * 1e9)};
+    nanosleep(&t, NULL);
+    long long used = cpu(argv + 5) - before;
+    unsigned drops = drain(s);
+    if (!strcmp(argv[1], "adverts"))
+        adverts(seconds, atoll(argv[4]) * 1000, used, drops);
+    else
+        takeover(atoll(argv[4]) * 1000, drops);
+    return 0;
+}

@@ -1,0 +1,149 @@
+//! What may be started for a core: the commands of the configurations that the guard gave it, and nothing else.
+//!
+//! The core hears strangers on the network; what it asks to be started is taken for a name, looked up here, and run as the
+//! configuration says. Pure. Read first: `config/scripts.rs` (who compiled it), `effect.rs` (`SpawnSpec`).
+
+use crate::config::model::Config;
+use crate::config::model::global::Login;
+use crate::config::model::setting::{Ready, Script};
+use crate::config::scripts::commands;
+use crate::effect::SpawnSpec;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Configurations whose commands may run: the one in force, and those before it, of which a hook may still wait its turn. One that
+/// waits for longer than seven reloads is not started.
+const CONFIGS: usize = 8;
+/// Words behind those of the configuration: a hook gets what it is about, its name, the state and the priority; a reader its pipe.
+const MORE: usize = 4;
+
+/// How a command is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// User and group; `None`: as the guard is, for what kalived does itself.
+    pub user: Option<(u32, u32)>,
+    /// Only if nobody but root can exchange it.
+    pub secure: bool,
+    /// The user's name, home and shell.
+    pub login: Option<Login>,
+}
+
+struct Command {
+    argv: Vec<Box<str>>,
+    more: usize,
+    leave: Leave,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Allowed {
+    configs: VecDeque<BTreeMap<Box<str>, Vec<Command>>>,
+}
+
+impl Allowed {
+    /// From now on the commands of `config`, too.
+    pub fn add(&mut self, config: &Config) {
+        let mut all: BTreeMap<Box<str>, Vec<Command>> = BTreeMap::new();
+        let more = &config.global.more;
+        for (_, script) in commands(config) {
+            let Ready::As { uid, gid } = script.ready else { continue };
+            let login = more.logins.iter().find(|l| l.uid == uid).cloned();
+            let secure = more.enable_script_security && (uid == 0 || gid == 0);
+            let leave = Leave { user: Some((uid, gid)), secure, login };
+            add(&mut all, script, leave);
+        }
+        // The file of a scheduled reload is removed when it was done.
+        if let Some(path) = &more.reload_time_file {
+            let argv = ["rm", "-f", "--", path].map(Into::into).into();
+            let leave = Leave { user: None, secure: false, login: None };
+            all.entry("rm".into()).or_default().push(Command { argv, more: 0, leave });
+        }
+        self.configs.push_front(all);
+        self.configs.truncate(CONFIGS);
+    }
+
+    /// How `spec` is run; `None`: no configuration names it.
+    pub fn find(&self, spec: &SpawnSpec) -> Option<&Leave> {
+        let program = spec.argv.first()?.as_str();
+        let same = |c: &&Command| {
+            let more = spec.argv.len().checked_sub(c.argv.len());
+            more.is_some_and(|n| n <= c.more)
+                && c.argv.iter().zip(&spec.argv).all(|(a, b)| **a == **b)
+                && c.leave.user.is_none_or(|u| u == (spec.uid, spec.gid))
+        };
+        self.configs.iter().find_map(|all| all.get(program)?.iter().find(same)).map(|c| &c.leave)
+    }
+}
+
+fn add(all: &mut BTreeMap<Box<str>, Vec<Command>>, script: &Script, leave: Leave) {
+    let Some(program) = script.argv.first() else { return };
+    let here = all.entry(program.clone()).or_default();
+    // The same hook of 255 virtual routers is one command.
+    if !here.iter().any(|c| c.argv == script.argv && c.leave == leave) {
+        here.push(Command { argv: script.argv.clone(), more: MORE, leave });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{Family, InstanceConfig};
+
+    fn script(words: &[&str], uid: u32) -> Option<Box<Script>> {
+        let argv = words.iter().map(|w| (*w).into()).collect();
+        Some(Box::new(Script { argv, ready: Ready::As { uid, gid: uid }, ..Script::default() }))
+    }
+
+    fn spec(words: &[&str], uid: u32) -> SpawnSpec {
+        SpawnSpec { argv: words.iter().map(|w| (*w).to_owned()).collect(), uid, gid: uid, ..SpawnSpec::default() }
+    }
+
+    fn config(hook: &str) -> Config {
+        let mut i = InstanceConfig::new("a", "eth0", 1, Family::V4);
+        i.more.notify.any = script(&[hook, "-v"], 0);
+        i.more.notify.master = script(&["/as/joe"], 1000);
+        let mut config = Config { instances: vec![i], ..Config::default() };
+        config.global.more.enable_script_security = true;
+        config.global.more.reload_time_file = Some("/run/at".into());
+        config.global.more.logins =
+            vec![Login { uid: 1000, name: "joe".into(), home: "/srv/joe".into(), shell: "/bin/sh".into() }];
+        config
+    }
+
+    #[test]
+    fn what_no_configuration_names_is_not_started() {
+        let mut allowed = Allowed::default();
+        assert_eq!(allowed.find(&spec(&["/hook", "-v"], 0)), None);
+        allowed.add(&config("/hook"));
+        let found = allowed.find(&spec(&["/hook", "-v", "INSTANCE", "a", "MASTER", "100"], 0)).unwrap();
+        assert_eq!((found.user, found.secure, &found.login), (Some((0, 0)), true, &None));
+        let joe = allowed.find(&spec(&["/as/joe"], 1000)).unwrap();
+        assert_eq!((joe.secure, joe.login.as_ref().map(|l| &*l.home)), (false, Some("/srv/joe")));
+        for (words, uid) in [
+            (&["/hook"][..], 0),
+            (&["/hook", "-x"], 0),
+            (&["/hook", "-v"], 1000),
+            (&["/as/joe"], 0),
+            (&["/hook", "-v", "1", "2", "3", "4", "5"], 0),
+            (&["/bin/sh", "-c", "id"], 0),
+            (&["rm", "-f", "--", "/etc/passwd"], 0),
+            (&["rm", "-f", "--", "/run/at", "/etc/passwd"], 0),
+        ] {
+            assert_eq!(allowed.find(&spec(words, uid)), None, "{words:?} {uid}");
+        }
+        assert_eq!(allowed.find(&spec(&["rm", "-f", "--", "/run/at"], 0)).map(|l| l.user), Some(None));
+    }
+
+    #[test]
+    fn what_an_earlier_configuration_named_may_still_run_for_a_while() {
+        let mut allowed = Allowed::default();
+        allowed.add(&config("/old"));
+        for n in 1..CONFIGS {
+            assert!(allowed.find(&spec(&["/old", "-v"], 0)).is_some(), "{n}");
+            allowed.add(&config("/new"));
+        }
+        assert!(allowed.find(&spec(&["/old", "-v"], 0)).is_some());
+        allowed.add(&config("/new"));
+        assert_eq!(allowed.find(&spec(&["/old", "-v"], 0)), None);
+        assert!(allowed.find(&spec(&["/new", "-v"], 0)).is_some());
+    }
+}

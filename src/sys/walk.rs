@@ -1,0 +1,295 @@
+//! The way to a file, component by component, each looked at through a descriptor: who decides what a path means.
+//!
+//! Without an allocation, so that it also runs between fork and exec. What a component was when it was looked at is what the walk
+//! goes on from: nothing on the way can be exchanged in between. Read first: `files.rs`. Read next: its users, `child.rs` (programs
+//! that run as root) and `tracked` below (files whose content is followed).
+
+use super::files::reopen;
+use core::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+/// Longest path, and longest rest of a path behind a symbolic link, with its NUL (PATH_MAX).
+const LONGEST: usize = 4096;
+/// Most symbolic links on the way, as the kernel has it.
+const MAX_LINKS: usize = 40;
+
+/// A component of the way, open with `O_PATH`.
+pub struct Part<'a> {
+    /// What it is.
+    pub stat: &'a libc::stat,
+    /// Its descriptor.
+    pub fd: RawFd,
+}
+
+impl Part<'_> {
+    /// `S_IFREG` and its like.
+    pub fn kind(&self) -> libc::mode_t {
+        self.stat.st_mode & libc::S_IFMT
+    }
+}
+
+/// Walks along the absolute `path`, through every symbolic link, and shows each component to `look`, from `/` to the file, links
+/// included. The descriptor of what is at the end (`O_PATH`), or an errno.
+pub fn walk(path: &CStr, look: &mut dyn FnMut(&Part<'_>) -> Result<(), i32>) -> Result<OwnedFd, i32> {
+    let bytes = path.to_bytes();
+    if bytes.first() != Some(&b'/') {
+        return Err(libc::EINVAL);
+    }
+    let mut left = Left::new(bytes)?;
+    let mut at = open(libc::AT_FDCWD, c"/", libc::O_DIRECTORY)?;
+    show(&at, look)?;
+    let mut links = 0;
+    let mut name = [0u8; 256];
+    while left.next(&mut name)? {
+        let component = CStr::from_bytes_until_nul(&name).map_err(|_| libc::ENAMETOOLONG)?;
+        // A directory is asked for first: so an automounter mounts what lies there.
+        let here = match open(at.as_raw_fd(), component, libc::O_DIRECTORY) {
+            Err(libc::ENOTDIR | libc::ELOOP) => open(at.as_raw_fd(), component, 0)?,
+            other => other?,
+        };
+        let stat = show(&here, look)?;
+        if stat.st_mode & libc::S_IFMT != libc::S_IFLNK {
+            at = here;
+            continue;
+        }
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(libc::ELOOP);
+        }
+        if left.follow(&here)? {
+            at = open(libc::AT_FDCWD, c"/", libc::O_DIRECTORY)?;
+        }
+    }
+    Ok(at)
+}
+
+fn errno() -> i32 {
+    // SAFETY: the C library's own place, always there.
+    unsafe { *libc::__errno_location() }
+}
+
+fn open(dir: RawFd, name: &CStr, flags: i32) -> Result<OwnedFd, i32> {
+    let flags = flags | libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: a C string that outlives the call.
+    match unsafe { libc::openat(dir, name.as_ptr(), flags) } {
+        -1 => Err(errno()),
+        // SAFETY: a fresh fd that nobody else has.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+    }
+}
+
+fn show(fd: &OwnedFd, look: &mut dyn FnMut(&Part<'_>) -> Result<(), i32>) -> Result<libc::stat, i32> {
+    let stat = stat(fd.as_raw_fd())?;
+    look(&Part { stat: &stat, fd: fd.as_raw_fd() })?;
+    Ok(stat)
+}
+
+fn stat(fd: RawFd) -> Result<libc::stat, i32> {
+    // SAFETY: all-zero is a valid stat, which outlives the call.
+    unsafe {
+        let mut stat: libc::stat = core::mem::zeroed();
+        if libc::fstat(fd, &mut stat) < 0 { Err(errno()) } else { Ok(stat) }
+    }
+}
+
+/// What is left of a path.
+struct Left {
+    bytes: [u8; LONGEST],
+    from: usize,
+    to: usize,
+}
+
+impl Left {
+    fn new(path: &[u8]) -> Result<Left, i32> {
+        let mut bytes = [0; LONGEST];
+        bytes.get_mut(..path.len()).ok_or(libc::ENAMETOOLONG)?.copy_from_slice(path);
+        Ok(Left { bytes, from: 0, to: path.len() })
+    }
+
+    /// The next component with a NUL behind it; false at the end.
+    fn next(&mut self, name: &mut [u8; 256]) -> Result<bool, i32> {
+        let left = self.bytes.get(self.from..self.to).unwrap_or_default();
+        let start = left.iter().take_while(|b| **b == b'/').count();
+        let left = left.get(start..).unwrap_or_default();
+        let len = left.iter().take_while(|b| **b != b'/').count();
+        if len == 0 {
+            return Ok(false);
+        }
+        let component = left.get(..len).unwrap_or_default();
+        name.get_mut(..len).ok_or(libc::ENAMETOOLONG)?.copy_from_slice(component);
+        *name.get_mut(len).ok_or(libc::ENAMETOOLONG)? = 0;
+        self.from += start + len;
+        Ok(true)
+    }
+
+    /// What a symbolic link says goes before the rest. Whether that begins at `/`.
+    fn follow(&mut self, link: &OwnedFd) -> Result<bool, i32> {
+        let mut bytes = [0u8; LONGEST];
+        // SAFETY: an empty C string, which means the link itself, and a buffer with its length.
+        let n = unsafe { libc::readlinkat(link.as_raw_fd(), c"".as_ptr(), bytes.as_mut_ptr().cast(), bytes.len()) };
+        let n = usize::try_from(n).map_err(|_| errno())?;
+        let rest = self.bytes.get(self.from..self.to).unwrap_or_default();
+        let to = n + 1 + rest.len();
+        *bytes.get_mut(n).ok_or(libc::ENAMETOOLONG)? = b'/';
+        bytes.get_mut(n + 1..to).ok_or(libc::ENAMETOOLONG)?.copy_from_slice(rest);
+        (self.bytes, self.from, self.to) = (bytes, 0, to);
+        Ok(bytes.first() == Some(&b'/'))
+    }
+}
+
+/// Whether nobody but root can exchange anything on the way to a program: every component belongs to root and can be written by
+/// nobody else, by mode or by access control list. `EPERM` where somebody can.
+pub fn only_root(path: &CStr) -> Result<(), i32> {
+    walk(path, &mut |part| {
+        let s = part.stat;
+        let link = part.kind() == libc::S_IFLNK;
+        // The mode of a link has no meaning.
+        let writable = !link && (s.st_mode & 0o002 != 0 || s.st_mode & 0o020 != 0 && s.st_gid != 0);
+        if s.st_uid != 0 || writable || !link && super::acl::others_write(part.fd, s.st_mode, s.st_gid) {
+            return Err(libc::EPERM);
+        }
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// Why the content of a file is not followed.
+#[derive(Debug)]
+pub enum Refused {
+    /// The system's reason.
+    Io(io::Error),
+    /// It is a device, a pipe, a socket: opening or reading one has effects.
+    NotRegular,
+    /// A symbolic link of this user leads to what that user could not read.
+    Link(u32),
+}
+
+/// The first bytes of a regular file, at most `most`.
+///
+/// What is at the end is looked at before it is opened. A symbolic link lends nobody the rights of this process: one that belongs
+/// neither to root nor to `us` leads only to what its owner owns or everybody may read, through directories for which that holds too.
+pub fn tracked(path: &Path, us: u32, most: u64) -> Result<Vec<u8>, Refused> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| Refused::Io(e.into()))?;
+    let mut lent = None;
+    let mut foreign = None;
+    let found = walk(&path, &mut |part| {
+        let (mode, owner) = (part.stat.st_mode, part.stat.st_uid);
+        if part.kind() == libc::S_IFLNK {
+            if owner != 0 && owner != us {
+                lent = Some(owner);
+            }
+            return Ok(());
+        }
+        let needed = if part.kind() == libc::S_IFDIR { 0o001 } else { 0o004 };
+        match lent {
+            Some(user) if owner != user && mode & needed == 0 => {
+                foreign = Some(user);
+                Err(libc::EPERM)
+            }
+            _ => Ok(()),
+        }
+    });
+    let found = match (found, foreign) {
+        (_, Some(user)) => return Err(Refused::Link(user)),
+        (Err(e), None) => return Err(Refused::Io(io::Error::from_raw_os_error(e))),
+        (Ok(fd), None) => File::from(fd),
+    };
+    let kind =
+        stat(found.as_raw_fd()).map_err(|e| Refused::Io(io::Error::from_raw_os_error(e)))?.st_mode & libc::S_IFMT;
+    match kind {
+        libc::S_IFREG => {}
+        libc::S_IFDIR => return Err(Refused::Io(io::Error::from_raw_os_error(libc::EISDIR))),
+        _ => return Err(Refused::NotRegular),
+    }
+    let file = reopen(&found, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY).map_err(Refused::Io)?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes).map_err(Refused::Io)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    fn end_of(path: &Path) -> Result<(u64, usize), i32> {
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+        let mut parts = 0;
+        let fd = walk(&path, &mut |_| {
+            parts += 1;
+            Ok(())
+        })?;
+        Ok((File::from(fd).metadata().unwrap().ino(), parts))
+    }
+
+    #[test]
+    fn the_end_of_the_way_is_where_the_kernel_finds_it() {
+        let dir = std::env::temp_dir().join(format!("kalived-walk-{}", std::process::id()));
+        fs::create_dir_all(dir.join("a/b")).unwrap();
+        let dir = fs::canonicalize(&dir).unwrap();
+        fs::write(dir.join("a/b/file"), "x").unwrap();
+        symlink("a/b", dir.join("relative")).unwrap();
+        symlink(dir.join("relative/file"), dir.join("absolute")).unwrap();
+        symlink(dir.join("round"), dir.join("round")).unwrap();
+        symlink("nowhere", dir.join("dangling")).unwrap();
+        let ino = fs::metadata(dir.join("a/b/file")).unwrap().ino();
+        for name in ["a/b/file", "relative/file", "absolute", "a/../a/./b//file", "relative/../b/file"] {
+            assert_eq!(end_of(&dir.join(name)).unwrap().0, ino, "{name}");
+        }
+        let depth = dir.components().count();
+        assert_eq!(end_of(&dir.join("relative/file")).unwrap().1, depth + 4, "a, b, file and the link");
+        assert_eq!(end_of(&dir.join("round")), Err(libc::ELOOP));
+        assert_eq!(end_of(&dir.join("dangling")), Err(libc::ENOENT));
+        assert_eq!(end_of(&dir.join("absolute/x")), Err(libc::ENOTDIR));
+        assert_eq!(end_of(Path::new("relative")), Err(libc::EINVAL));
+        assert_eq!(end_of(Path::new(&format!("/{}", "x".repeat(300)))), Err(libc::ENAMETOOLONG));
+        assert_eq!(end_of(Path::new(&"/x".repeat(3000))), Err(libc::ENAMETOOLONG));
+        assert!(end_of(Path::new("/")).is_ok());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_is_followed_is_a_regular_file_and_a_link_lends_no_rights() {
+        let dir = std::env::temp_dir().join(format!("kalived-tracked-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let dir = fs::canonicalize(&dir).unwrap();
+        let us = fs::metadata(&dir).unwrap().uid();
+        fs::write(dir.join("file"), "12").unwrap();
+        symlink("file", dir.join("link")).unwrap();
+        symlink("/dev/null", dir.join("device")).unwrap();
+        let read = |name: &str, us: u32| tracked(&dir.join(name), us, 16);
+        assert_eq!(read("file", us).unwrap(), b"12");
+        assert_eq!(read("link", us).unwrap(), b"12");
+        assert!(matches!(read("device", us), Err(Refused::NotRegular)));
+        assert!(matches!(tracked(&dir, us, 16), Err(Refused::Io(e)) if e.raw_os_error() == Some(libc::EISDIR)));
+        assert!(matches!(read("none", us), Err(Refused::Io(e)) if e.kind() == io::ErrorKind::NotFound));
+        if us != 0 {
+            return fs::remove_dir_all(&dir).unwrap();
+        }
+        // A link of uid 1234: to its own file, to one that everybody may read, and to one that only root may.
+        std::os::unix::fs::lchown(dir.join("link"), Some(1234), None).unwrap();
+        let mode = |m| fs::set_permissions(dir.join("file"), fs::Permissions::from_mode(m)).unwrap();
+        mode(0o604);
+        assert_eq!(read("link", 0).unwrap(), b"12");
+        mode(0o600);
+        assert!(matches!(read("link", 0), Err(Refused::Link(1234))));
+        std::os::unix::fs::chown(dir.join("file"), Some(1234), None).unwrap();
+        assert_eq!(read("link", 0).unwrap(), b"12");
+        // Behind a directory that its owner may not pass.
+        std::os::unix::fs::chown(dir.join("file"), Some(0), None).unwrap();
+        mode(0o644);
+        fs::create_dir(dir.join("closed")).unwrap();
+        fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::rename(dir.join("file"), dir.join("closed/file")).unwrap();
+        symlink(dir.join("closed/file"), dir.join("into")).unwrap();
+        assert_eq!(read("into", 0).unwrap(), b"12");
+        std::os::unix::fs::lchown(dir.join("into"), Some(1234), None).unwrap();
+        assert!(matches!(read("into", 0), Err(Refused::Link(1234))));
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

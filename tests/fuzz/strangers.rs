@@ -1,0 +1,167 @@
+//! A world among strangers: neighbours on the wire, a kernel, a web server and a mail server, all of whom send whatever an
+//! input holds. The world must return, keep its invariants, and neither note nor do more than the input is long.
+//!
+//! Read first: `targets.rs`. The configuration is text, so that it stays valid while the model changes.
+
+use super::Memory;
+use kalived::config::load;
+use kalived::effect::{Effect, Effects, NetOp};
+use kalived::event::{AddrInfo, Event, Link, RxMeta, Stream};
+use kalived::id::{ConnKey, SockKey};
+use kalived::time::{Duration, Instant, Now, Wall};
+use kalived::wire::netlink::{Kind, messages};
+use kalived::world::World;
+use std::net::{IpAddr, SocketAddr};
+
+const CONFIG: &str = "global_defs {\n router_id us\n notification_email {\n ops@example.net\n }\n notification_email_from us@example.net\n \
+    smtp_server 192.0.2.25\n smtp_alert true\n}\n\
+    vrrp_check web {\n http http://192.0.2.80:80/ status 200-299\n interval 1\n}\n\
+    vrrp_instance two {\n interface eth0\n virtual_router_id 51\n version 2\n authentication {\n auth_type PASS\n auth_pass secret\n }\n \
+    track_check {\n web weight 1\n }\n virtual_ipaddress {\n 198.18.0.100\n }\n}\n\
+    vrrp_instance three {\n interface eth0\n virtual_router_id 52\n version 3\n virtual_ipaddress {\n 198.18.0.101\n }\n}\n\
+    vrrp_instance six {\n interface eth0\n virtual_router_id 53\n virtual_ipaddress {\n fe80::64\n 2001:db8::64\n }\n}\n";
+
+/// A started world and what it has open.
+pub struct Stage {
+    world: World,
+    now: Now,
+    socks: Vec<SockKey>,
+    conns: Vec<ConnKey>,
+    notes: usize,
+    done: usize,
+}
+
+impl Stage {
+    /// Started, with its interface up.
+    pub fn new() -> Stage {
+        let loaded = load(&Memory::new(CONFIG.as_bytes()), "f0");
+        assert_eq!(loaded.config.instances.len(), 3, "{}", loaded.render(true));
+        let now = Now { mono: Instant(1_000_000_000_000), wall: Wall(1_700_000_000_000_000_000) };
+        let (socks, conns) = (Vec::new(), Vec::new());
+        let mut s = Stage { world: World::new(loaded.config), now, socks, conns, notes: 0, done: 0 };
+        s.event(Event::Start);
+        s.event(Event::DumpBegin);
+        s.event(Event::LinkNew(Link {
+            ifindex: 3,
+            name: "eth0".into(),
+            up: true,
+            running: true,
+            multicast: true,
+            loopback: false,
+            noarp: false,
+            mtu: 1500,
+            mac: Some([2, 0, 0, 0, 0, 3]),
+        }));
+        for (addr, prefix) in [("198.18.0.20", 16), ("fe80::20", 64)] {
+            s.event(Event::AddrNew(address(addr.parse().expect("an address"), prefix)));
+        }
+        s.event(Event::Synced { complete: true });
+        s
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        let mut fx = Effects::default();
+        self.world.handle(self.now, event, &mut fx);
+        self.apply(fx);
+    }
+
+    fn apply(&mut self, mut fx: Effects) {
+        self.world.check_invariants();
+        for effect in fx.drain().collect::<Vec<_>>() {
+            self.done += 1;
+            match effect {
+                Effect::OpenSock { sock, .. } => {
+                    self.socks.push(sock);
+                    self.event(Event::SockReady { sock, result: Ok(()) });
+                }
+                Effect::CloseSock { sock } => self.socks.retain(|s| *s != sock),
+                Effect::Netlink { req, op } => {
+                    if let NetOp::AddrAdd(s) = &op {
+                        self.event(Event::AddrNew(AddrInfo { ifindex: s.ifindex, ..address(s.addr, s.prefix) }));
+                    }
+                    self.event(Event::Reply { req, result: Ok(()) });
+                }
+                Effect::Lookup { conn, .. } => {
+                    self.event(Event::Resolved { conn, result: Ok(&[SocketAddr::from(([192, 0, 2, 25], 25))]) });
+                }
+                Effect::Connect { conn, .. } => {
+                    self.conns.push(conn);
+                    self.event(Event::Stream { conn, what: Stream::Connected });
+                }
+                Effect::CloseConn { conn } => self.conns.retain(|c| *c != conn),
+                Effect::Note(_) => self.notes += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// Time passes, at most a few timers' worth.
+    pub fn pass(&mut self, d: Duration) {
+        let end = self.now.mono + d;
+        for _ in 0..200 {
+            let Some((at, _)) = self.world.next_deadline().filter(|(at, _)| *at <= end) else { break };
+            self.turn_to(at);
+            let mut fx = Effects::default();
+            self.world.fire(self.now, 64, &mut fx);
+            self.apply(fx);
+        }
+        self.turn_to(end);
+    }
+
+    fn turn_to(&mut self, at: Instant) {
+        let at = self.now.mono.max(at);
+        self.now.wall.0 += at.0.saturating_sub(self.now.mono.0);
+        self.now.mono = at;
+    }
+
+    /// Bytes for every socket, each as a datagram of IPv4 and of IPv6.
+    pub fn datagram(&mut self, bytes: &[u8]) {
+        for sock in self.socks.clone() {
+            let four = RxMeta { src: IpAddr::from([198, 18, 0, 30]), dst: None, hop_limit: None };
+            let group = "ff02::12".parse().expect("an address");
+            let six = RxMeta { src: "fe80::30".parse().expect("an address"), dst: Some(group), hop_limit: Some(255) };
+            for meta in [four, six] {
+                self.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes });
+            }
+        }
+    }
+
+    /// What the daemon makes of what a netlink socket received.
+    pub fn netlink(&mut self, bytes: &[u8]) -> usize {
+        let mut n = 0;
+        for message in messages(bytes) {
+            n += 1;
+            match message.map(|m| m.kind) {
+                Ok(Kind::Link(l)) => self.event(Event::LinkNew(l)),
+                Ok(Kind::LinkDel(ifindex)) => self.event(Event::LinkDel { ifindex }),
+                Ok(Kind::Addr(a)) => self.event(Event::AddrNew(a)),
+                Ok(Kind::AddrDel { ifindex, addr, prefix }) => self.event(Event::AddrDel { ifindex, addr, prefix }),
+                _ => {}
+            }
+        }
+        n
+    }
+
+    /// Bytes on every open connection: a web server's and a mail server's.
+    pub fn reply(&mut self, bytes: &[u8]) {
+        for conn in self.conns.clone() {
+            self.event(Event::Stream { conn, what: Stream::Data(bytes) });
+        }
+    }
+
+    /// The other sides send no more.
+    pub fn end(&mut self) {
+        for conn in self.conns.clone() {
+            self.event(Event::Stream { conn, what: Stream::End });
+        }
+    }
+
+    /// How many connections are open, notes were made, effects asked for.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        (self.conns.len(), self.notes, self.done)
+    }
+}
+
+fn address(addr: IpAddr, prefix: u8) -> AddrInfo {
+    AddrInfo { ifindex: 3, addr, prefix, scope: 0, tentative: false, dad_failed: false, secondary: false, proto: 0 }
+}

@@ -1,0 +1,114 @@
+//! The snapshot that one release leaves to the next: every layout that was ever released still means what it meant.
+//!
+//! `layout-N.bin` is a snapshot as the first release with layout N writes it, `layout-N.json` what it says. They are never changed.
+//! A new layout adds its own two files: `KALIVED_WRITE_LAYOUT=1 cargo test --test snapshots`. Whether two releases really hand
+//! over to each other is tried by `scripts/upgrade-from`. Read first: `src/snapshot.rs`.
+
+use kalived::snapshot::{InstanceShot, Snapshot, TrackShot, Unusable, VERSION};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Layouts that are refused, so that the old process goes on instead: each with its reason. None so far.
+const REFUSED: [u16; 0] = [];
+
+fn file(layout: u16, kind: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/snapshots/layout-{layout}.{kind}"))
+}
+
+/// Every field with a value that is not its default.
+fn sample() -> Snapshot {
+    let four = InstanceShot {
+        name: "VI_1".into(),
+        vrid: 51,
+        interface: "eth0".into(),
+        ifindex: 3,
+        state: 2,
+        since: (5, 6),
+        priority: 100,
+        master_interval: 10_000_000,
+        master: Some([10, 0, 0, 1].into()),
+        last_armed: Some(77),
+        addrs: vec![(3, [10, 0, 0, 100].into(), 32), (4, [10, 0, 0, 102].into(), 24)],
+        announce: true,
+        stats: vec![1, 2, u64::MAX],
+        notified: Some(2),
+        piped: Some(1),
+        ..InstanceShot::default()
+    };
+    let six = InstanceShot {
+        name: "VI_6".into(),
+        vrid: 52,
+        interface: "bond0.7".into(),
+        v6: true,
+        ifindex: 4,
+        state: 1,
+        master: Some("fe80::1".parse().expect("an address")),
+        master_down: Some(361_000_000),
+        preempt_at: Some(8_000_000_000),
+        preempt_over: true,
+        ..InstanceShot::default()
+    };
+    let track = |kind: &str, value| TrackShot { kind: kind.into(), name: "t".into(), value };
+    Snapshot {
+        at: 9,
+        last: true,
+        instances: vec![four, six],
+        tracks: vec![track("file", Some(-3)), track("script", None), track("check", Some(1))],
+        going: vec![(3, [10, 0, 0, 101].into(), 32)],
+    }
+}
+
+/// Whether all that `old` says is said by `new` in the same words; `new` may say more.
+fn holds(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            old.iter().all(|(key, value)| new.get(key).is_some_and(|new| holds(value, new)))
+        }
+        (Value::Array(old), Value::Array(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(a, b)| holds(a, b))
+        }
+        _ => old == new,
+    }
+}
+
+#[test]
+fn every_released_layout_is_understood_or_refused_by_name() {
+    if std::env::var_os("KALIVED_WRITE_LAYOUT").is_some() && !file(VERSION, "bin").exists() {
+        std::fs::write(file(VERSION, "bin"), sample().encode()).expect("the source tree is writable");
+        let text = serde_json::to_string_pretty(&sample()).expect("it is plain data");
+        std::fs::write(file(VERSION, "json"), text + "\n").expect("the source tree is writable");
+    }
+    let mut seen = Vec::new();
+    for layout in 1..=VERSION {
+        let Ok(bytes) = std::fs::read(file(layout, "bin")) else { continue };
+        seen.push(layout);
+        let says = std::fs::read_to_string(file(layout, "json")).expect("both files or none");
+        let says: Value = serde_json::from_str(&says).expect("JSON");
+        match Snapshot::decode(&bytes) {
+            Ok(shot) => {
+                let now = serde_json::to_value(&shot).expect("it is plain data");
+                assert!(holds(&says, &now), "layout {layout} said {says:#}\nand is read as {now:#}");
+            }
+            Err(why) => assert!(
+                why == Unusable::Version(layout) && REFUSED.contains(&layout),
+                "layout {layout} was released and is not understood: {why}"
+            ),
+        }
+    }
+    assert_eq!(seen.last(), Some(&VERSION), "layout {VERSION} has no files: see the head of this file");
+}
+
+/// The layout is what its number says: a change of a structure without a new number is found here.
+#[test]
+fn the_present_layout_is_written_as_it_was_released() {
+    let bytes = std::fs::read(file(VERSION, "bin")).expect("the present layout has its files");
+    let shot = Snapshot::decode(&bytes).expect("it is the present one");
+    assert_eq!(shot.encode(), bytes, "the layout has changed and VERSION has not");
+}
+
+#[test]
+fn a_layout_of_the_future_is_refused() {
+    let mut bytes = sample().encode();
+    bytes[8..10].copy_from_slice(&(VERSION + 1).to_le_bytes());
+    assert_eq!(Snapshot::decode(&bytes), Err(Unusable::Version(VERSION + 1)));
+}

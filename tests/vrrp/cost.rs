@@ -1,0 +1,61 @@
+//! What one event costs does not depend on how many virtual routers there are.
+
+use crate::bench::*;
+use kalived::config::model::InstanceConfig;
+use kalived::effect::Effects;
+use kalived::event::Event;
+use kalived::time::Duration;
+use kalived::vrrp::State;
+
+const S: Duration = Duration::from_secs(1);
+
+fn routers(n: u8) -> Vec<InstanceConfig> {
+    let one = |i: u8| {
+        let mut c = InstanceConfig::new(&format!("VI_{i}"), "eth0", i, kalived::config::model::Family::V4);
+        c.vips = vec![vip(&format!("198.18.1.{i}"))];
+        c
+    };
+    (1..=n).map(one).collect()
+}
+
+/// `n` Masters: how many virtual routers are looked at in a second of adverts, in adverts of a rival, and in the turns around them.
+fn looked_at(n: u8) -> u64 {
+    let mut b = Bench::cold(routers(n));
+    b.start();
+    b.run(S * 10);
+    assert!(b.world.views().iter().all(|v| v.state == State::Master));
+    b.world.snapshot(b.now);
+    let before = b.world.looked_at();
+    let rival = advert(&routers(1)[0], PEER, 50, S);
+    let mut fx = Effects::default();
+    for _ in 0..n {
+        let ((due, vr), epoch) = b.armed.pop_first().expect("an armed advert");
+        b.now.mono = b.now.mono.max(due);
+        b.world.handle(b.now, Event::AdvertSent { vr, epoch, due, result: Ok(()) }, &mut fx);
+        let meta = kalived::event::RxMeta { src: ip(PEER), dst: None, hop_limit: None };
+        let sock = b.sock.expect("a socket");
+        b.world.handle(b.now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &rival }, &mut fx);
+        while b.world.fire(b.now, 64, &mut fx) {}
+        assert!(b.world.snapshot(b.now).is_none(), "nothing to tell the next process");
+    }
+    b.world.looked_at() - before
+}
+
+#[test]
+fn no_advert_and_no_timer_looks_at_all_virtual_routers() {
+    assert_eq!((looked_at(1), looked_at(100)), (0, 0));
+}
+
+#[test]
+fn what_is_new_for_the_next_process_is_still_seen() {
+    let mut b = Bench::master(v2());
+    assert!(b.world.snapshot(b.now).is_some());
+    assert!(b.world.snapshot(b.now).is_none());
+    b.rx(&v2(), PEER, 200, S);
+    assert_eq!(b.state(), State::Backup);
+    assert!(b.world.snapshot(b.now).is_some(), "another state");
+    b.rx(&v2(), "198.18.0.31", 220, S);
+    assert!(b.world.snapshot(b.now).is_some(), "another Master");
+    b.rx(&v2(), "198.18.0.31", 220, S);
+    assert!(b.world.snapshot(b.now).is_none(), "the same again");
+}
