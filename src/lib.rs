@@ -24,6 +24,7 @@ pub mod event;
 pub mod exit;
 pub mod id;
 pub mod links;
+pub mod lvs;
 pub mod note;
 pub mod notify;
 pub mod reconcile;

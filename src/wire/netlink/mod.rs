@@ -6,6 +6,8 @@
 //! sequence bookkeeping (`daemon/netlink.rs`), extended acks.
 
 mod fib;
+pub mod generic;
+pub mod ipvs;
 mod route;
 
 pub use fib::{change_route, del_route, get_routes, new_route, report_filter};
