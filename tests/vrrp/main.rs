@@ -28,4 +28,5 @@ mod schedule;
 mod table;
 mod track;
 mod track_check;
+mod track_pace;
 mod vectors;
