@@ -478,7 +478,7 @@ impl Limit {
     /// Lines in a pause where each one says something new: "the Master changed from A to B".
     pub const FEW: u32 = 5;
     /// State changes in a pause. A network that is repaired needs fewer; somebody who sends forged adverts causes a hundred.
-    pub const STATES: u32 = 20;
+    pub const STATES: u32 = 60;
 
     /// Whether to log now, and how many were held back since the last time.
     pub fn pass(&mut self, now: Instant) -> Option<u64> {

@@ -72,8 +72,9 @@ fn a_restart_with_a_file_that_cannot_be_run_stops_in_good_order() {
         s.order("leave");
         s.await_peer(what);
         until_true("a farewell", || wire.adverts_of(&s.a).last().is_some_and(|v| v.priority == 0));
-        assert!(s.text().contains("Hand-over refused: "), "{what}: {}", s.text());
+        until_true("the end of the process", || s.text().contains("exit "));
         assert!(s.text().contains("exit 0"), "{what}: {}", s.text());
+        assert!(s.text().contains("Hand-over refused: "), "{what}: {}", s.text());
     }
 }
 
@@ -87,7 +88,7 @@ fn a_restart_whose_second_half_never_comes_leaves_no_address() {
     let wire = lab.capture(&s.b, "ip proto 112");
     s.order("leave");
     s.await_peer("the VIP on b");
-    assert!(s.text().contains("no process went on with it"), "{}", s.text());
+    until_true("the line about it", || s.text().contains("no process went on with it"));
     assert!(wire.adverts_of(&s.a).iter().all(|v| v.priority == 150), "no farewell");
 }
 
