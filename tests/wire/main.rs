@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that panics has failed, which is what a helper wants too
 
+mod fib;
 mod frames;
 mod netlink;
 mod receiver;
