@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from . import daemon, servers, vm
-from .stats import human
+from .stats import compare, human
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BOUNDS = os.path.join(HERE, "bounds.tsv")
@@ -266,16 +266,17 @@ def show(value, unit):
 
 
 def table(results, names):
-    """(title, text, figures, ratio)."""
+    """(title, text, figures, how they compare)."""
     for name, scene in scenes().items():
         if name not in results:
             continue
         for key, text, unit in scene.rows:
             values = [(results[name].get(n) or {}).get(key) for n in names]
-            ratio = "-"
-            if unit != "count" and len(values) == 2 and None not in values and values[1]:
-                ratio = f"{values[0] / values[1]:.3g}"
-            yield scene.title, text, [show(v, unit) for v in values], ratio
+            words = "-"
+            # -1 is "never"; a share, or a count, speaks for itself.
+            if unit in ("time", "KiB") and len(values) == 2 and None not in values and -1 not in values:
+                words = compare(key, *values)
+            yield scene.title, text, [show(v, unit) for v in values], words
 
 
 def print_table(results, names, markdown):
@@ -283,14 +284,14 @@ def print_table(results, names, markdown):
     lines, last = list(table(results, names)), None
     width = max(len(text) for _, text, _, _ in lines)
     if markdown:
-        print("| | " + " | ".join(names) + " | ratio |\n|---|" + "---:|" * (len(names) + 1))
-    for title, text, values, ratio in lines:
+        print("| | " + " | ".join(names) + f" | {names[0]} is |\n|---|" + "---:|" * (len(names) + 1))
+    for title, text, values, words in lines:
         if title != last:
             last = title
             print(f"| **{title}** |" + " |" * (len(names) + 1) if markdown else
-                  f"\n{title}\n  {'':{width}}" + "".join(f"{n:>14}" for n in names) + f"{'ratio':>10}")
-        print(f"| {text} | " + " | ".join(values) + f" | {ratio} |" if markdown else
-              f"  {text:{width}}" + "".join(f"{v:>14}" for v in values) + f"{ratio:>10}")
+                  f"\n{title}\n  {'':{width}}" + "".join(f"{n:>14}" for n in names) + f"{names[0] + ' is':>24}")
+        print(f"| {text} | " + " | ".join(values) + f" | {words} |" if markdown else
+              f"  {text:{width}}" + "".join(f"{v:>14}" for v in values) + f"{words:>24}")
 
 
 def bounds():
