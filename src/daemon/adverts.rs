@@ -67,6 +67,9 @@ pub type StopKey = Key<StopMark>;
 /// two chains at one time would take turns and gain nothing over one. A stop takes back the whole chain: so not without a limit.
 pub const CHAIN: usize = 64;
 
+/// So many adverts mostly share a time: see [`CHAIN`].
+const SHARED: usize = 20;
+
 /// Cancels hard-linked in front of a farewell. More than the depth any router is armed to (8); further ones are
 /// submitted in front, unlinked: the kernel runs them in order all the same.
 const LINKED_CANCELS: usize = 16;
@@ -135,7 +138,7 @@ impl Adverts {
     /// Takes an advert; [`Adverts::arm`] submits it.
     pub fn add(&mut self, vr: VrKey, sock: SockKey, way: Way, epoch: u32, at: Instant, packet: Bytes) {
         let m = Member { vr, sock, epoch, packet, way, op: nobody(), stopped: false, stop: None, done: false };
-        self.pending.entry(at).or_default().push(m);
+        self.pending.entry(at).or_insert_with(|| Vec::with_capacity(SHARED)).push(m);
     }
 
     /// Submits what was taken, grouped by time.

@@ -206,7 +206,7 @@ impl Exec {
                 self.close(sock);
             }
             Effect::HearLocal { sock, sources } => self.hear_local(now, sock, &sources),
-            Effect::Send { vr, sock, packet } => match self.way(sock) {
+            Effect::Send { vr, sock, packet } => match self.way_now(sock) {
                 Some(way) => self.urgent.push((vr, packet, way)),
                 None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
             },
@@ -401,7 +401,15 @@ impl Exec {
 
     fn way(&self, sock: SockKey) -> Option<Way> {
         let s = self.socks.get(&sock)?;
-        Some(Way { fd: s.pair.tx.clone(), to: Some(s.pair.to.clone()) })
+        Some(Way { fd: s.pair.tx.clone(), to: (!s.pair.connected).then(|| s.pair.to.clone()) })
+    }
+
+    // For an advert that leaves at once, which begins a time of many: the interface may have been down when its socket was opened.
+    fn way_now(&mut self, sock: SockKey) -> Option<Way> {
+        if let Some(s) = self.socks.get_mut(&sock).filter(|s| !s.pair.connected) {
+            s.pair.connect();
+        }
+        self.way(sock)
     }
 
     /// Waits until something completed or `until`; with `takeover` to the point (see `lead.rs`). Does not wait when answers lie

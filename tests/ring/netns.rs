@@ -369,3 +369,47 @@ fn signals_are_events_and_exit_ends_the_loop_with_its_code() {
         assert!(script.heard.iter().any(|h| h == signal), "{signal} in {:?}", script.heard);
     }
 }
+
+#[test]
+fn adverts_outlive_the_address_and_the_link_that_their_socket_was_connected_by() {
+    if !inside("netns::adverts_outlive_the_address_and_the_link_that_their_socket_was_connected_by") {
+        return;
+    }
+    let (v0, v1) = cable();
+    let groups = ["224.0.0.18", "ff02::12"];
+    let mut lab = Lab::new();
+    let rx = groups.map(|g| lab.open(v0, g));
+    // One pair of sockets is opened while the link is up and has an address, the other while it is down.
+    sh("ip addr add 192.0.2.9/24 dev v1");
+    let early = groups.map(|g| lab.open(v1, g));
+    sh("ip addr del 192.0.2.9/24 dev v1; ip link set v1 down");
+    let late = groups.map(|g| lab.open(v1, g));
+    // Down: each send says so.
+    for [v4, v6] in [early, late] {
+        lab.send(v4, packet_v4(1));
+        lab.send(v6, packet_v6());
+    }
+    lab.until(|t| t.iter().filter(|t| matches!(t, Told::Other(e) if e.starts_with("SendFailed"))).count() == 4);
+    // Up again without any address of IPv4 and with another one of IPv6: all of them leave, and again armed ones.
+    sh("ip link set v1 up; ip addr add fe80::9/64 dev v1 nodad");
+    for round in 0..2 {
+        lab.told.clear();
+        for [v4, v6] in [early, late] {
+            if round == 0 {
+                lab.send(v4, packet_v4(2));
+                lab.send(v6, packet_v6());
+            } else {
+                let (at, vr) = (clock::mono(), lab.vr);
+                lab.push(Effect::AdvertAt { vr, sock: v4, epoch: 1, at, packet: Bytes::from(packet_v4(2)) });
+                lab.push(Effect::AdvertAt { vr, sock: v6, epoch: 1, at, packet: Bytes::from(packet_v6()) });
+            }
+        }
+        let heard = |t: &[Told], s| t.iter().filter(|t| matches!(t, Told::Datagram(k, ..) if *k == s)).count();
+        lab.until(|t| rx.iter().all(|s| heard(t, *s) == 2));
+        assert!(
+            !lab.told.iter().any(|t| matches!(t, Told::Other(e) if e.contains("Err") || e.contains("Failed"))),
+            "{:?}",
+            lab.told
+        );
+    }
+}

@@ -51,7 +51,12 @@ impl Instance {
         if epoch != self.epoch || !self.is_master() {
             return;
         }
-        self.armed.retain(|at| *at != due);
+        // Nearly always the first.
+        if self.armed.front() == Some(&due) {
+            self.armed.pop_front();
+        } else {
+            self.armed.retain(|at| *at != due);
+        }
         let late = cx.now.mono.since(due);
         // One that is handled so late was not sent when it was due: its send waits for this thread.
         let left = if result.is_ok() && late >= self.cfg.advert_int / 2 { cx.now.mono } else { due };
