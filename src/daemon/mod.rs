@@ -15,6 +15,7 @@ pub mod lead;
 pub mod log;
 pub mod rtnl;
 mod scripthost;
+pub mod sends;
 pub mod streams;
 pub mod token;
 pub(crate) mod tools;
