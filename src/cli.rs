@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 mod ask;
+mod tested;
 
 pub use ask::Ask;
 
@@ -18,6 +19,9 @@ pub use ask::Ask;
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/kalived/kalived.conf", "/etc/keepalived/keepalived.conf"];
 /// Pid file. Not keepalived's, so that both can be installed side by side and neither takes the other for itself.
 pub const DEFAULT_PID_FILE: &str = "/run/kalived.pid";
+
+/// The number of syslog's facility local0.
+const LOCAL0: u8 = 16;
 
 /// What the options say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub struct Options {
     pub detail: bool,
     /// `-G`: do not use syslog.
     pub no_syslog: bool,
+    /// `-S`: the facility of lines for syslog, 16 (local0) to 23 (local7); `None`: daemon.
+    pub facility: Option<u8>,
     /// `-R`: a core that dies is the end.
     pub dont_respawn: bool,
     /// `-t`: check the configuration only; where the findings go instead of standard error.
@@ -93,6 +99,10 @@ pub enum Tool {
         file: String,
         /// `-o`; `-`: standard output.
         out: String,
+        /// `--force`: also where a test fails.
+        force: bool,
+        /// `--log-entries`: messages are for the log, see `daemon/entry.rs`.
+        entries: bool,
     },
     /// `diff OLD NEW`.
     Diff {
@@ -125,7 +135,6 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('C'), "check", Value::None, Loss::Wrong("the health checkers are not supported yet")),
     (Some('B'), "no_bfd", Value::None, Loss::Nothing),
     (None, "all", Value::None, Loss::Ignored),
-    (Some('S'), "log-facility", Value::Needed, Loss::Ignored),
     (Some('g'), "log-file", Value::Maybe, Loss::Ignored),
     (None, "flush-log-file", Value::None, Loss::Ignored),
     (Some('X'), "release-vips", Value::None, Loss::Ignored),
@@ -220,20 +229,32 @@ fn command() -> Command {
                 .default_value("-")
                 .help("With --compile-config: where the image goes; - is standard output"),
         )
+        .arg(
+            Arg::new("force")
+                .long("force")
+                .action(ArgAction::SetTrue)
+                .help("With --compile-config: also a file that fails --config-test, unless it cannot be run"),
+        )
+        .arg(Arg::new("log-entries").long("log-entries").action(ArgAction::SetTrue).hide(true))
         .arg(flag('P', "vrrp", "Only VRRP (all there is so far)"))
         .arg(flag('n', "dont-fork", "Stay in the foreground"))
         .arg(flag('l', "log-console", "Log to standard error instead of syslog"))
         .arg(Arg::new("log-detail").short('D').long("log-detail").help("Log details").action(ArgAction::Count))
         .arg(flag('G', "no-syslog", "Do not log to syslog"))
-        .arg(flag('R', "dont-respawn", "End when the VRRP process dies, instead of starting it again"))
         .arg(
-            Arg::new("config-test")
-                .short('t')
-                .long("config-test")
-                .value_name("LOG_FILE")
-                .num_args(0..=1)
-                .help("Check the configuration and end; findings go to standard error or LOG_FILE"),
+            Arg::new("log-facility")
+                .short('S')
+                .long("log-facility")
+                .value_name("0..7")
+                .value_parser(clap::value_parser!(u8).range(0..=7))
+                .help("Log to syslog as local0 to local7 instead of daemon"),
         )
+        .arg(flag('R', "dont-respawn", "End when the VRRP process dies, instead of starting it again"))
+        .arg(Arg::new("config-test").short('t').long("config-test").value_name("LOG_FILE").num_args(0..=1).help(
+            "Check the configuration and end; a word after a blank is the configuration file. Findings go to \
+                     standard error, or to LOG_FILE in -tLOG_FILE and --config-test=LOG_FILE",
+        ))
+        .arg(Arg::new("test-file").long("test-file").value_name("FILE").hide(true))
         .arg(Arg::new("pid").short('p').long("pid").value_name("FILE").help("Pid file").default_value(DEFAULT_PID_FILE))
         .arg(
             Arg::new("vrrp_pid")
@@ -338,7 +359,8 @@ fn tool(m: &ArgMatches) -> Option<Tool> {
         return Some(Tool::Diff { old: text(sub, "old")?, new: text(sub, "new")? });
     }
     if let Some(file) = text(m, "compile-config") {
-        return Some(Tool::Compile { file, out: text(m, "output")? });
+        let (force, entries) = (m.get_flag("force"), m.get_flag("log-entries"));
+        return Some(Tool::Compile { file, out: text(m, "output")?, force, entries });
     }
     given(m, "dump-conf").then(|| Tool::Dump {
         file: text(m, "dump-conf").or_else(|| text(m, "config")),
@@ -357,6 +379,7 @@ fn after_help() -> String {
 /// Reads the command line, program name first.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     let mut command = command();
+    let args = tested::name_the_file(&command, args.into_iter().collect());
     let m = match command.try_get_matches_from_mut(args) {
         Ok(m) => m,
         Err(e) => {
@@ -391,6 +414,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     if let Some(tool) = tool(&m) {
         return Parsed::Tool(tool, report);
     }
+    let file = match (m.get_one::<String>("test-file"), m.get_one::<String>("config")) {
+        (Some(word), Some(file)) if word != file => {
+            return Parsed::Say(
+                format!(
+                    "kalived: two files to test: {word} after -t, and {file} after -f\n\
+                     A word after -t is the file to test. For the name of a log, write -t{word} or --config-test={word}\n"
+                ),
+                ExitCode::Fatal,
+            );
+        }
+        (word, file) => word.or(file).cloned(),
+    };
     let mut ignored = Vec::new();
     for (short, long, _, loss) in FOREIGN.iter().filter(|f| given(&m, f.1)) {
         let name = short.map_or_else(|| format!("--{long}"), |s| format!("-{s} (--{long})"));
@@ -406,11 +441,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         }
     }
     Parsed::Run(Options {
-        file: m.get_one::<String>("config").cloned(),
+        file,
         foreground: m.get_flag("dont-fork"),
         console: m.get_flag("log-console"),
         detail: m.get_count("log-detail") > 0,
         no_syslog: m.get_flag("no-syslog"),
+        facility: m.get_one::<u8>("log-facility").map(|n| LOCAL0 + n),
         dont_respawn: m.get_flag("dont-respawn"),
         test: given(&m, "config-test").then(|| m.get_one::<String>("config-test").map(PathBuf::from)),
         pid_file: m.get_one::<String>("pid").map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from),
@@ -418,6 +454,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         report,
         ignored,
     })
+}
+
+/// The facility that a command line asks for.
+pub fn facility(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
+    match parse(args) {
+        Parsed::Run(options) => options.facility,
+        _ => None,
+    }
 }
 
 fn given(m: &ArgMatches, name: &str) -> bool {
@@ -432,13 +476,16 @@ pub fn version() -> String {
     )
 }
 
-/// keepalived's names; STATS_CLEAR and JSON are real-time signals that kalived does not take yet.
+/// keepalived's names. What kalived does with each: kalived(8), SIGNALS.
 fn signum(name: &str) -> Parsed {
     let number = match name {
         "STOP" => 15,
         "RELOAD" => 1,
         "DATA" => 10,
         "STATS" => 12,
+        "STATS_CLEAR" => 63,
+        "JSON" => 36,
+        "TDUMP" => 64,
         _ => return Parsed::Say(format!("Unknown sigfunc {name}\n"), ExitCode::Fatal),
     };
     Parsed::Say(format!("{number}\n"), ExitCode::Ok)
@@ -486,6 +533,30 @@ mod tests {
         assert_eq!(run("kalived -f x -t").test, Some(None));
         assert_eq!(run("kalived --config-test=/l -f x").test, Some(Some("/l".into())));
         assert_eq!(run("kalived -t/l").test, Some(Some("/l".into())));
+        assert_eq!(run("kalived -t=/l").test, Some(Some("/l".into())));
+        assert_eq!(run("kalived -nt/l -f x").test, Some(Some("/l".into())));
+    }
+
+    #[test]
+    fn a_word_after_a_test_is_the_file() {
+        for line in [
+            "kalived -t x",
+            "kalived --config-test x",
+            "kalived -nt x",
+            "kalived -t --offline x",
+            "kalived --offline -t x",
+            "kalived -t --allow v2-fraction x",
+            "kalived -t -- x",
+            "kalived -t x -f x",
+        ] {
+            let o = run(line);
+            assert_eq!((o.test, o.file.as_deref()), (Some(None), Some("x")), "{line}");
+        }
+        let o = run("kalived -t/l x");
+        assert_eq!((o.test, o.file.as_deref()), (Some(Some("/l".into())), Some("x")));
+        for line in ["kalived -t x -f y", "kalived -f y -t x", "kalived -t x y", "kalived x"] {
+            assert_eq!(code(line), ExitCode::Fatal, "{line}");
+        }
     }
 
     #[test]
@@ -498,7 +569,7 @@ mod tests {
         assert_eq!(tool("kalived --dump-conf").0, dump(None, false));
         assert_eq!(tool("kalived --dump-conf=x --show-secrets").0, dump(Some("x"), true));
         assert_eq!(tool("kalived -f x --dump-conf").0, dump(Some("x"), false));
-        let image = |out: &str| Tool::Compile { file: "x".into(), out: out.into() };
+        let image = |out: &str| Tool::Compile { file: "x".into(), out: out.into(), force: false, entries: false };
         assert_eq!(tool("kalived --compile-config x").0, image("-"));
         assert_eq!(tool("kalived --compile-config x -o y").0, image("y"));
         let (diff, report) = tool("kalived diff a b --format=json");
@@ -517,7 +588,13 @@ mod tests {
     fn nothing_is_dropped_in_silence() {
         assert_eq!(code("kalived --nonsense"), ExitCode::Fatal);
         assert_eq!(code("kalived -s ns -n"), ExitCode::Fatal);
-        assert_eq!(run("kalived -R -d -S 3").ignored.len(), 2);
+        assert_eq!(run("kalived -R -d -x").ignored.len(), 2);
+        let facility = |line: &str| run(line).facility;
+        assert_eq!((facility("kalived -D -S 1"), facility("kalived --log-facility=7")), (Some(17), Some(23)));
+        assert_eq!(
+            (facility("kalived"), code("kalived -S 8"), code("kalived -S")),
+            (None, ExitCode::Fatal, ExitCode::Fatal)
+        );
         assert!(run("kalived -B -c x -b y").ignored.is_empty());
         let core = run("kalived -r /run/vrrp.pid");
         assert!(core.ignored.is_empty() && core.core_pid_file == Some("/run/vrrp.pid".into()));

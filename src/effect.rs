@@ -335,9 +335,11 @@ pub enum Effect {
     /// A world in standby has read the kernel and opened its sockets: `Go` is acted on at once from now on. Said once, and not when
     /// `Go` came before.
     StandingBy,
-    /// Answer to `Freeze`: everything that can be armed is armed. The daemon takes the last snapshot, lets the armed adverts leave
-    /// and ends.
+    /// Answer to `Freeze`: everything that can be armed is armed. The daemon takes the last snapshot and lets the armed adverts leave;
+    /// [`Effect::Exit`] follows when nothing is held any more.
     Frozen,
+    /// Of a frozen world: is a successor in charge? Answered by [`Event::Successor`](crate::event::Event::Successor).
+    LookForSuccessor,
     /// Tell people.
     Note(Note),
     /// End the process once everything before this is done.

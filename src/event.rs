@@ -306,6 +306,11 @@ pub enum Event<'a> {
     },
     /// Another process takes over: nothing new is begun, what is armed leaves. Answered by [`Effect::Frozen`](crate::effect::Effect::Frozen).
     Freeze,
+    /// To a frozen world, when asked ([`Effect::LookForSuccessor`](crate::effect::Effect::LookForSuccessor)) or as soon as it is known.
+    Successor {
+        /// Whether another process is in charge of what this one held.
+        in_charge: bool,
+    },
     /// To a world made with [`World::standby`](crate::world::World::standby): begin. With a snapshot of the process before, if that one
     /// checks; `dead_since` is when that process armed its last advert or was last known to be alive.
     Go {

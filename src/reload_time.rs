@@ -93,6 +93,14 @@ fn to_utc(local: i64, zone: Zone) -> i64 {
     local - zone(guess)
 }
 
+/// A moment for people: `2026-11-29 14:32:38`, in local time.
+pub fn stamp(seconds: i64, zone: Zone) -> String {
+    let local = seconds.saturating_add(zone(seconds)).max(0);
+    let (year, month, day) = civil(local.div_euclid(86_400));
+    let time = local.rem_euclid(86_400);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60)
+}
+
 // Days since 1970-01-01 of a date of the Gregorian calendar. Years are counted from March, so that the leap day is the last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let y = if month <= 2 { year - 1 } else { year };
@@ -116,6 +124,14 @@ mod tests {
 
     // 2026-11-20 13:00:00 UTC, from date(1).
     const NOW: i64 = 1_795_179_600;
+
+    #[test]
+    fn a_moment_in_words() {
+        assert_eq!(stamp(NOW, |_| 0), "2026-11-20 13:00:00");
+        assert_eq!(stamp(NOW + 59, |_| 3600 * 11), "2026-11-21 00:00:59");
+        assert_eq!(stamp(0, |_| -3600), "1970-01-01 00:00:00");
+        let _ = stamp(i64::MAX / 1_000_000_000, |_| 0);
+    }
 
     fn berlin(at: i64) -> i64 {
         // Daylight saving time from the last Sunday of March 2026, 01:00 UTC, to that of October.

@@ -22,3 +22,65 @@ fn exit_codes_of_the_page_are_those_of_the_program() {
     let in_code: Vec<(i32, String)> = ExitCode::ALL.iter().map(|(code, text)| (*code as i32, (*text).into())).collect();
     assert_eq!(in_page, in_code);
 }
+
+/// The table of severities says what a test, a start, a reload and the log make of each.
+#[test]
+fn severities_of_the_page_are_what_the_program_does() {
+    use kalived::config::check::Look;
+    use kalived::config::diag::Severity;
+    use kalived::config::source::{FileError, Files};
+    use kalived::config::{Loaded, load};
+    use kalived::daemon::entry;
+
+    struct One(String);
+    impl Files for One {
+        fn read(&self, _: &str) -> Result<Vec<u8>, FileError> {
+            Ok(self.0.clone().into_bytes())
+        }
+    }
+    let instance = |name: &str, more: &str| {
+        format!(
+            "vrrp_instance {name} {{\n interface eth0\n virtual_router_id 1\n priority 100\n{more} virtual_ipaddress {{\n 192.0.2.1/24\n }}\n}}\n"
+        )
+    };
+    let fine = instance("a", "");
+    let cases = [
+        ("fatal", Severity::Fatal, format!("{fine}{}", instance("b", ""))),
+        ("error", Severity::Error, instance("a", " priorty 5\n")),
+        (
+            "warning",
+            Severity::Warning,
+            instance("a", " version 3\n authentication {\n auth_type PASS\n auth_pass 1111\n }\n"),
+        ),
+        ("lint", Severity::Warning, format!("{fine}vrrp_script s {{\n script \"/bin/true\"\n}}\n")),
+        ("note", Severity::Note, instance("a", " priority 90\n")),
+    ];
+    let page = plain(include_str!("../man/kalived.8"));
+    let rows: Vec<Vec<&str>> =
+        page.lines().map(|l| l.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect()).collect();
+    for (name, severity, text) in cases {
+        let mut loaded: Loaded = load(&One(text.clone()), "k.conf");
+        loaded.look(Look { lints: true, ..Look::default() });
+        let d = loaded
+            .diags
+            .iter()
+            .min_by_key(|d| d.severity)
+            .unwrap_or_else(|| panic!("{name}: nothing is said:\n{text}"));
+        assert_eq!(d.severity, severity, "{name}: {}", d.message);
+        let (test, fatal) = (loaded.config_test_exit(), loaded.fatal());
+        let fails = |code: ExitCode, word: &str| format!("{word}, {}", code as i32);
+        let row = [
+            name.to_owned(),
+            if test == ExitCode::Ok { "passes".to_owned() } else { fails(test, "fails") },
+            fatal.map_or("goes on".to_owned(), |code| fails(code, "refused")),
+            match (fatal, test) {
+                (Some(_), _) => "refused",
+                (None, ExitCode::Ok) => "taken",
+                (None, _) => "refused; --force takes it",
+            }
+            .to_owned(),
+            (entry::level(d.severity) as u8).to_string(),
+        ];
+        assert!(rows.iter().any(|r| r == &row), "kalived(8), SEVERITIES, has no such row: {row:?} ({})", d.message);
+    }
+}

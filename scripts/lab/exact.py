@@ -199,7 +199,7 @@ def scenes():
                         {"a.conf": one + servers.text(37_000).split("}\n", 1)[1]}, GAP, memory=2048),
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
         "takeover1": takeover(1), "takeover500": takeover(500), "takeover2000": takeover(2000),
-        "routers4": all_routers(4, 0.1), "routers6": all_routers(6, 0.1),
+        "routers4": all_routers(4, 0.1), "routers6": all_routers(6, 1),
         "spread10": Scene("10 routers at 1 s", spread, {"a.conf": ten}, CPU),
         "spread1000": Scene("1,000 routers at 1 s", spread, {"a.conf": routers(1000, 1, four)},
                             [*CPU, ("max_ns", "deviation, largest (a quarter of the routers)", "time")], memory=1024),

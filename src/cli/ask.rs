@@ -51,6 +51,13 @@ pub(super) fn subcommands() -> impl Iterator<Item = Command> {
                 .help("Change nothing: print what the reload would keep, alter, add and remove"),
         )
         .arg(
+            Arg::new("force")
+                .long("force")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("dry-run")
+                .help("Also a file that fails --config-test, unless it cannot be run"),
+        )
+        .arg(
             Arg::new("config")
                 .long("config")
                 .short('f')
@@ -75,6 +82,7 @@ pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Report)>, String> {
     }
     let how = report(sub)?;
     Ok(Some(match sub.get_flag("dry-run") {
+        false if sub.get_flag("force") => (Ask { request: Request::ForceReload, pid_file, dry_run: None }, how),
         false => (Ask { request, pid_file, dry_run: None }, how),
         true => {
             let file = sub.get_one::<String>("config").cloned();
@@ -106,9 +114,17 @@ mod tests {
         assert_eq!(ask("kalived -p /x.pid stop"), (Request::Stop, "/x.pid".into(), None));
         assert_eq!(ask("kalived status --pid=/y.pid"), (Request::Status, "/y.pid".into(), None));
         assert_eq!(ask("kalived handover").0, Request::Handover);
+        assert_eq!(ask("kalived reload --force").0, Request::ForceReload);
         assert_eq!(ask("kalived reload --dry-run"), (Request::Image, default(), Some(None)));
         assert_eq!(ask("kalived reload --dry-run -f x").2, Some(Some("x".into())));
-        for wrong in ["kalived reload -f x", "kalived stop --dry-run", "kalived relaod", "kalived reload now"] {
+        for wrong in [
+            "kalived reload -f x",
+            "kalived stop --dry-run",
+            "kalived reload --force --dry-run",
+            "kalived stop --force",
+            "kalived relaod",
+            "kalived reload now",
+        ] {
             assert!(matches!(of(wrong), Parsed::Say(_, ExitCode::Fatal)), "{wrong}");
         }
         assert!(matches!(of("kalived reload --help"), Parsed::Say(text, ExitCode::Ok) if text.contains("--dry-run")));

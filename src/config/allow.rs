@@ -15,7 +15,12 @@ const MARK: &str = "kalived: allow(";
 
 /// Every name that can be silenced or is known, sorted.
 pub fn all_names() -> Vec<&'static str> {
-    let mut all: Vec<&str> = lint::LINTS.iter().map(|l| l.name).chain(names::KINDS.iter().map(|k| k.0)).collect();
+    let mut all: Vec<&str> = lint::LINTS
+        .iter()
+        .map(|l| l.name)
+        .chain(names::KINDS.iter().map(|k| k.0))
+        .chain(names::OF_MACHINE.iter().copied())
+        .collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -80,11 +85,16 @@ impl Allowed {
 
     /// Whether a message is to be left out.
     pub fn silences(&self, d: &Diag, src: &Sources) -> bool {
-        if d.severity < Severity::Warning {
+        if !d.may_be_silenced() {
             return false;
         }
-        let (code, file) = (d.code(), src.origin(d.span).file);
-        let lists = [Some(&self.everywhere), self.whole_file.get(&file), self.lines.get(&(file, d.place.line))];
+        // What stands for several places is silent when all of them are.
+        self.silent(d.code(), src.origin(d.span).file, d.place.line)
+            && d.covers.iter().all(|s| self.silent(d.code(), src.origin(*s).file, src.place(*s).line))
+    }
+
+    fn silent(&self, code: &str, file: u32, line: u32) -> bool {
+        let lists = [Some(&self.everywhere), self.whole_file.get(&file), self.lines.get(&(file, line))];
         lists.into_iter().flatten().flatten().any(|n| n == code)
     }
 }

@@ -2,7 +2,7 @@
 //! operator wants silenced. Read first: `load.rs`, `lint.rs`, `allow.rs`.
 
 use super::allow::Allowed;
-use super::diag::Diags;
+use super::diag::{Diags, Severity};
 use super::lint::{self, HostAddr, Machine};
 use super::scripts::{self, Prepare};
 use super::{Loaded, check_interfaces};
@@ -43,20 +43,22 @@ impl Loaded {
             let told = look.scripts.is_some();
             let exists = |path: &str| told || look.host.is_some_and(|h| (h.exists)(path));
             let host = look.host.map(|h| Machine { addrs: &h.addrs, exists: &exists });
-            lint::run(&self.config, &self.sources, host, look.strict_lints, &mut found);
+            lint::run(self, host, look.strict_lints, &mut found);
         }
         if let Some(how) = look.scripts {
-            scripts::prepare(&mut self.config, how, &self.sources, &mut found);
+            scripts::prepare(&mut self.config, how, &self.sources, &self.commands, &mut found);
         }
-        let (mut list, dropped) = found.finish(&self.sources);
+        let (mut list, cut) = found.finish(&self.sources);
         if let Some(host) = look.host {
             let names: Vec<&str> = host.interfaces.iter().map(String::as_str).collect();
             let mut missing = check_interfaces(self, &|n| names.contains(&n), &names);
-            // The file may be meant for another machine, or for an interface that comes later.
-            missing.iter_mut().for_each(|d| d.fails_test = false);
+            // keepalived refuses it, too, unless the file says that interfaces come and go.
+            if lint::says(&self.sources, "dynamic_interfaces") {
+                missing.iter_mut().for_each(|d| (d.severity, d.fails_test) = (Severity::Note, false));
+            }
             list.append(&mut missing);
         }
-        self.dropped += dropped;
+        self.cut += cut;
         self.diags.append(&mut list);
         let src = &self.sources;
         self.diags.retain(|d| !allowed.silences(d, src));

@@ -6,12 +6,21 @@
 use super::model::Place;
 use super::source::{Sources, Span};
 use crate::exit::ExitCode;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Most messages kept. A hostile or binary file must not turn into gigabytes of messages; nobody reads more.
+/// Most messages kept of each severity. A hostile or binary file must not turn into gigabytes of messages; nobody reads
+/// more. Each severity has room of its own, so that no error is lost for a flood of notes.
 pub const MAX_KEPT: usize = 1000;
 /// Most messages shown.
 pub const MAX_SHOWN: usize = 100;
+/// Messages of one kind that are shown with their lines, by severity (Fatal, Error, Warning, Note); of more only the places
+/// are listed. An error has to be mended place by place; ten of a kind show what is meant.
+const SAME_KIND: [usize; 4] = [10, 10, 5, 3];
+/// The same for messages with one and the same text.
+const SAME_TEXT: usize = 3;
+/// Places listed of messages that are not shown with their lines.
+const MAX_PLACES: usize = 12;
 /// Longest piece of a line shown, in characters.
 const MAX_LINE: usize = 160;
 
@@ -52,6 +61,24 @@ pub struct Diag {
     pub help: Option<String>,
     /// Other places that belong to it.
     pub related: Vec<(Place, Span, String)>,
+    /// Places of the messages that this one stands for.
+    pub covers: Vec<Span>,
+}
+
+/// Messages that were too many to be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// All of them.
+    pub messages: usize,
+    /// Those for which `--config-test` fails.
+    pub failing: usize,
+}
+
+impl core::ops::AddAssign for Cut {
+    fn add_assign(&mut self, other: Cut) {
+        self.messages += other.messages;
+        self.failing += other.failing;
+    }
 }
 
 impl Severity {
@@ -71,68 +98,99 @@ impl Diag {
     pub fn code(&self) -> &'static str {
         self.name.unwrap_or_else(|| super::names::of(&self.message))
     }
+    /// Whether `allow(...)` may take it away: warnings and notes, and the refusal to run without a part that kalived does not
+    /// do yet, where whoever writes the name knows what is missing.
+    pub fn may_be_silenced(&self) -> bool {
+        self.severity >= Severity::Warning || self.code() == NO_EFFECT
+    }
 }
+
+/// The name of the messages about what has no effect yet.
+pub const NO_EFFECT: &str = "no-effect-yet";
 
 /// Collects messages.
 #[derive(Debug, Default)]
 pub struct Diags {
     list: Vec<Diag>,
-    dropped: usize,
+    kept: [usize; 4],
+    cut: Cut,
+    /// The last one that was too many: what is said about it afterwards decides whether it counts against the file.
+    spare: Option<Box<Diag>>,
 }
 
 impl Diags {
     /// Takes a message in and returns it for [`Diag::help`] and its like.
     pub fn push(&mut self, src: &Sources, severity: Severity, span: Span, message: impl Into<String>) -> Handle<'_> {
-        // A fatal one is never lost: without it a start would go on.
-        let kept = self.list.len() < MAX_KEPT || (severity == Severity::Fatal && self.list.len() < 2 * MAX_KEPT);
-        if kept {
-            self.list.push(Diag {
-                severity,
-                name: None,
-                exit: ExitCode::Config,
-                fails_test: severity < Severity::Note,
-                torn: false,
-                place: src.place(span),
-                span,
-                message: message.into(),
-                help: None,
-                related: Vec::new(),
-            });
-        } else {
-            self.dropped += 1;
-        }
-        Handle { diag: if kept { self.list.last_mut() } else { None } }
+        self.count_spare();
+        let diag = Diag {
+            severity,
+            name: None,
+            exit: ExitCode::Config,
+            fails_test: severity < Severity::Note,
+            torn: false,
+            // Not worth the time for one that is only counted.
+            place: if self.room(severity) { src.place(span) } else { Place::default() },
+            span,
+            message: message.into(),
+            help: None,
+            related: Vec::new(),
+            covers: Vec::new(),
+        };
+        Handle { diag: self.put(diag) }
     }
-    /// Whether further messages are only counted: then it is not worth the time to think of help.
-    pub fn is_full(&self) -> bool {
-        self.list.len() >= MAX_KEPT
+    fn room(&self, severity: Severity) -> bool {
+        self.kept.get(severity as usize).is_some_and(|n| *n < MAX_KEPT)
+    }
+    fn put(&mut self, diag: Diag) -> Option<&mut Diag> {
+        if !self.room(diag.severity) {
+            self.cut.messages += 1;
+            return Some(self.spare.insert(Box::new(diag)));
+        }
+        if let Some(n) = self.kept.get_mut(diag.severity as usize) {
+            *n += 1;
+        }
+        self.list.push(diag);
+        self.list.last_mut()
+    }
+    fn count_spare(&mut self) {
+        self.cut.failing += usize::from(self.spare.take().is_some_and(|d| d.fails_test));
+    }
+    /// Whether further messages of a severity are only counted: then it is not worth the time to think of help.
+    pub fn is_full(&self, of: Severity) -> bool {
+        !self.room(of)
     }
     /// Whether one of them keeps the daemon from starting.
     pub fn has_fatal(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Fatal)
     }
+    /// Whether one of them does so whatever is allowed.
+    pub fn has_fatal_for_good(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Fatal && !d.may_be_silenced())
+    }
     /// All of them in the order of reading, with the places that led to each, and how many were too many.
-    pub fn finish(mut self, src: &Sources) -> (Vec<Diag>, usize) {
+    pub fn finish(mut self, src: &Sources) -> (Vec<Diag>, Cut) {
+        self.count_spare();
         self.list.sort_by_cached_key(|d| (src.order(d.span), d.severity));
         for d in &mut self.list {
             let chain = src.chain(d.span);
             d.related.extend(chain.into_iter().map(|(span, text)| (src.place(span), span, text)));
         }
-        (self.list, self.dropped)
+        (self.list, self.cut)
     }
     /// None of these says anything against the file.
     pub fn none_in_test(&mut self) {
         self.list.iter_mut().for_each(|d| d.fails_test = false);
+        self.spare = None;
+        self.cut.failing = 0;
     }
     /// Takes over another collection.
-    pub fn append(&mut self, other: Diags) {
-        self.dropped += other.dropped;
+    pub fn append(&mut self, mut other: Diags) {
+        self.count_spare();
+        other.count_spare();
+        self.cut += other.cut;
         for d in other.list {
-            if self.list.len() < MAX_KEPT || d.severity == Severity::Fatal {
-                self.list.push(d);
-            } else {
-                self.dropped += 1;
-            }
+            self.put(d);
+            self.count_spare();
         }
     }
 }
@@ -185,34 +243,101 @@ impl Handle<'_> {
         }
         self
     }
-    /// Prevents a start but says nothing against the file.
+    /// Says nothing against the file. What is fatal always does.
     pub fn not_in_test(mut self) -> Self {
         if let Some(d) = &mut self.diag {
-            d.fails_test = false;
+            d.fails_test = d.severity == Severity::Fatal;
+        }
+        self
+    }
+    /// Points to a place that it stands for.
+    pub fn covers(mut self, spans: &[Span]) -> Self {
+        if let Some(d) = &mut self.diag {
+            d.covers.extend_from_slice(spans);
         }
         self
     }
 }
 
-/// The messages as text, at most [`MAX_SHOWN`]; Fatal and Error ones are shown before room runs out for milder ones.
-pub fn render(diags: &[Diag], dropped: usize, src: &Sources, colour: bool) -> String {
-    let mut out = String::new();
+/// The messages as text, one each, at most [`MAX_SHOWN`] and one that counts the rest; Fatal and Error ones are shown before
+/// room runs out for milder ones. What repeats is shown a few times, then only its places.
+pub fn entries(diags: &[Diag], cut: Cut, src: &Sources, colour: bool) -> Vec<(Severity, String)> {
+    let mut shown = folded(diags);
     let mut room = MAX_SHOWN;
-    let mut show = vec![false; diags.len()];
+    let mut more = cut.messages;
     for wanted in [Severity::Fatal, Severity::Error, Severity::Warning, Severity::Note] {
-        for (d, s) in diags.iter().zip(&mut show).filter(|(d, _)| d.severity == wanted) {
-            *s = room > 0 && d.severity == wanted;
-            room = room.saturating_sub(1);
-        }
+        shown.retain(|s| {
+            let keep = s.0.severity != wanted || room > 0;
+            if s.0.severity == wanted {
+                room = room.saturating_sub(1);
+                more += if keep { 0 } else { 1 + s.1.len() };
+            }
+            keep
+        });
     }
-    for (d, _) in diags.iter().zip(&show).filter(|(_, s)| **s) {
-        one(&mut out, d, src, colour);
-    }
-    let more = diags.len().saturating_sub(MAX_SHOWN) + dropped;
+    let mut out: Vec<(Severity, String)> = shown
+        .into_iter()
+        .map(|(d, others)| {
+            let mut text = String::new();
+            one(&mut text, d, src, colour);
+            if !others.is_empty() {
+                places(&mut text, d, &others);
+            }
+            (d.severity, text)
+        })
+        .collect();
     if more > 0 {
-        let _ = writeln!(out, "and {more} more");
+        out.push((if cut.failing > 0 { Severity::Error } else { Severity::Note }, format!("and {more} more\n")));
     }
     out
+}
+
+/// All messages as one text, see [`entries`].
+pub fn render(diags: &[Diag], cut: Cut, src: &Sources, colour: bool) -> String {
+    entries(diags, cut, src, colour).into_iter().map(|e| e.1).collect()
+}
+
+/// Those to show with their lines, each with the messages of its kind that come after it and are not shown.
+fn folded(diags: &[Diag]) -> Vec<(&Diag, Vec<&Diag>)> {
+    let mut kinds: BTreeMap<(Severity, &str), (usize, usize)> = BTreeMap::new();
+    let mut texts: BTreeMap<(Severity, &str), (usize, usize)> = BTreeMap::new();
+    let mut out: Vec<(&Diag, Vec<&Diag>)> = Vec::new();
+    for d in diags {
+        let code = d.code();
+        let most = SAME_KIND.get(d.severity as usize).copied().unwrap_or(1);
+        // How many are shown, and which is the last of them.
+        let (text, last_text) = texts.entry((d.severity, &d.message)).or_default();
+        if *text >= SAME_TEXT.min(most) {
+            if let Some(shown) = out.get_mut(*last_text) {
+                shown.1.push(d);
+            }
+            continue;
+        }
+        // Told once for each keyword anyhow.
+        let alone = matches!(code, NO_EFFECT | "unsupported-keyword");
+        let (kind, last_kind) = kinds.entry((d.severity, code)).or_default();
+        if *kind >= most && !alone {
+            if let Some(shown) = out.get_mut(*last_kind) {
+                shown.1.push(d);
+            }
+            continue;
+        }
+        (*kind, *last_kind) = (*kind + 1, out.len());
+        (*text, *last_text) = (*text + 1, out.len());
+        out.push((d, Vec::new()));
+    }
+    out
+}
+
+/// Where the others stand.
+fn places(out: &mut String, of: &Diag, others: &[&Diag]) {
+    let _ = write!(out, "  and {} more like it: ", others.len());
+    for (i, d) in others.iter().take(MAX_PLACES).enumerate() {
+        let gap = if i > 0 { ", " } else { "" };
+        let file = if d.place.file == of.place.file { String::new() } else { format!("{}:", clean(&d.place.file)) };
+        let _ = write!(out, "{gap}{file}{}", d.place.line);
+    }
+    out.push_str(if others.len() > MAX_PLACES { ", ...\n" } else { "\n" });
 }
 
 fn one(out: &mut String, d: &Diag, src: &Sources, colour: bool) {
@@ -231,10 +356,10 @@ fn one(out: &mut String, d: &Diag, src: &Sources, colour: bool) {
     let _ = write!(out, "{}: {}: {}", paint("1", &d.place.to_string()), paint(code, word), clean(&d.message));
     // The name with which it can be silenced.
     match d.severity {
-        Severity::Warning | Severity::Note => {
+        _ if d.may_be_silenced() => {
             let _ = writeln!(out, " [{}]", d.code());
         }
-        Severity::Fatal | Severity::Error => out.push('\n'),
+        _ => out.push('\n'),
     }
     excerpt(out, src, d.span);
     for (place, span, text) in &d.related {
@@ -394,18 +519,19 @@ mod tests {
             span(2, 3),
             "opened here",
         );
-        let (list, dropped) = d.finish(&src);
+        let (list, cut) = d.finish(&src);
         assert_eq!(
-            render(&list, dropped, &src, false),
+            render(&list, cut, &src, false),
             "k.conf:1:1: warning: first [other]\n     1 | a {\n       | ^\n\
              k.conf:2:11: error: too \u{FFFD}[2Jlarge\n     2 |  priority 300\n       |           ^^^\n\
              \x20 k.conf:1:3: opened here\n     1 | a {\n       |   ^\n  help: use 1..255\n"
         );
-        assert!(render(&list, 3, &src, true).contains("\x1b[31merror\x1b[0m"));
-        assert!(render(&list, 3, &src, false).ends_with("and 3 more\n"));
+        let cut = Cut { messages: 3, failing: 0 };
+        assert!(render(&list, cut, &src, true).contains("\x1b[31merror\x1b[0m"));
+        assert!(render(&list, cut, &src, false).ends_with("and 3 more\n"));
     }
     #[test]
-    fn a_flood_is_bounded_and_loses_no_fatal_one() {
+    fn a_flood_is_bounded_and_loses_nothing_that_is_worse() {
         let mut src = Sources::default();
         src.add("k.conf", b"x\n".to_vec());
         let mut d = Diags::default();
@@ -413,12 +539,39 @@ mod tests {
         for _ in 0..10 * MAX_KEPT {
             d.push(&src, Severity::Note, span, "n");
         }
+        for i in 0..MAX_KEPT + 5 {
+            let _ = d.push(&src, Severity::Warning, span, format!("w{i}")).not_in_test();
+        }
+        d.push(&src, Severity::Warning, span, "w");
+        d.push(&src, Severity::Error, span, "e");
         d.push(&src, Severity::Fatal, span, "f");
-        let (list, dropped) = d.finish(&src);
-        assert_eq!((list.len(), dropped), (MAX_KEPT + 1, 9 * MAX_KEPT));
-        assert_eq!(list[0].severity, Severity::Fatal);
-        let text = render(&list, dropped, &src, false);
+        let (list, cut) = d.finish(&src);
+        assert_eq!(list.len(), 2 * MAX_KEPT + 2);
+        assert_eq!(cut, Cut { messages: 9 * MAX_KEPT + 6, failing: 1 });
+        let text = render(&list, cut, &src, false);
         assert!(text.starts_with("k.conf:1:1: fatal: f"));
-        assert!(text.ends_with(&format!("and {} more\n", 9 * MAX_KEPT + 1 + MAX_KEPT - MAX_SHOWN)));
+        assert!(text.contains("\nk.conf:1:1: error: e\n"));
+        assert!(text.ends_with(&format!("and {} more\n", cut.messages)), "{text}");
+    }
+    #[test]
+    fn what_repeats_is_shown_a_few_times() {
+        let mut src = Sources::default();
+        src.add("k.conf", "x\n".repeat(200).into_bytes());
+        let at = |line: u32| Span { file: 0, start: 2 * line, end: 2 * line + 1 };
+        let lines = |severity, text: &dyn Fn(u32) -> String| {
+            let mut d = Diags::default();
+            for i in 0..100 {
+                d.push(&src, severity, at(i), text(i)).name("a-kind");
+            }
+            let (list, cut) = d.finish(&src);
+            render(&list, cut, &src, false).lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let same = lines(Severity::Error, &|_| "same".into());
+        assert_eq!(same.len(), 3 * SAME_TEXT + 1);
+        assert_eq!(same[9], "  and 97 more like it: 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, ...");
+        for (severity, most) in [(Severity::Error, 10), (Severity::Warning, 5), (Severity::Note, 3)] {
+            let other = lines(severity, &|i| format!("number {i}"));
+            assert_eq!(other.len(), 3 * most + 1, "{severity:?}");
+        }
     }
 }

@@ -28,7 +28,7 @@ const SMALL: usize = 256 << 10;
 pub fn dump(files: &dyn Files, path: &str, options: &Options<'_>, show_secrets: bool) -> (Loaded, String) {
     let (loaded, tree) = load_tree(files, path, options);
     let want = Node::of(&loaded.config);
-    let mut best = write(&tree, &loaded, &[]);
+    let mut best = write(&tree, &loaded, &[], false);
     match same(&best, &want) {
         None => {
             let doubt = "# This text does not mean exactly what the original does.\n";
@@ -38,11 +38,16 @@ pub fn dump(files: &dyn Files, path: &str, options: &Options<'_>, show_secrets: 
         Some(mut now) => {
             for _ in 0..ROUNDS {
                 let cut = droppable(&now, rejected(&now.0.diags), &want);
-                let next = write(&now.1, &now.0, &cut);
+                let next = write(&now.1, &now.0, &cut, false);
                 match same(&next, &want) {
                     Some(again) if !cut.is_empty() => (best, now) = (next, again),
                     _ => break,
                 }
+            }
+            // What could not be left out is written as what it counts as.
+            let last = write(&now.1, &now.0, &[], true);
+            if same(&last, &want).is_some() {
+                best = last;
             }
         }
     }
@@ -50,17 +55,17 @@ pub fn dump(files: &dyn Files, path: &str, options: &Options<'_>, show_secrets: 
 }
 
 /// Those of the places whose loss changes nothing.
-fn droppable((loaded, tree): &(Loaded, Tree), cut: Vec<Span>, want: &Node) -> Vec<Span> {
-    let works = |cut: &[Span]| same(&write(tree, loaded, cut), want).is_some();
+fn droppable((loaded, tree): &(Loaded, Tree), cut: Vec<Cut>, want: &Node) -> Vec<Cut> {
+    let works = |cut: &[Cut]| same(&write(tree, loaded, cut, false), want).is_some();
     if works(&cut) {
         return cut;
     }
     let mut out = Vec::new();
-    if write(tree, loaded, &[]).open.len() > SMALL {
+    if write(tree, loaded, &[], false).open.len() > SMALL {
         return out;
     }
-    for span in cut.into_iter().take(ONE_BY_ONE) {
-        out.push(span);
+    for one in cut.into_iter().take(ONE_BY_ONE) {
+        out.push(one);
         if !works(&out) {
             out.pop();
         }
@@ -81,14 +86,55 @@ fn same(text: &Written, want: &Node) -> Option<(Loaded, Tree)> {
 }
 
 /// What was ignored: the places of the messages that say so.
-fn rejected(diags: &[Diag]) -> Vec<Span> {
+fn rejected(diags: &[Diag]) -> Vec<Cut> {
     let ignored = |d: &&Diag| {
-        d.severity <= Severity::Error
-            && (d.message.contains("ignored") || matches!(d.code(), "unknown-keyword" | "misplaced-keyword"))
+        // What another value is used for is no more in force than what is ignored.
+        let text = &d.message;
+        (d.severity <= Severity::Error || text.contains(": ignored"))
+            && (["ignored", " is used", " are used", "counts as"].iter().any(|w| text.contains(w))
+                || matches!(d.code(), "unknown-keyword" | "misplaced-keyword" | "unfilled-template" | "odd-character"))
     };
-    let mut spans: Vec<Span> = diags.iter().filter(ignored).map(|d| d.span).collect();
-    spans.sort_unstable();
-    spans
+    let whole = |d: &Diag| ["the line is ignored", "this line is ignored"].iter().any(|w| d.message.contains(w));
+    let mut cut: Vec<Cut> = Vec::new();
+    for d in diags.iter().filter(ignored) {
+        let what = match d.code() {
+            "extra-words" => What::Words,
+            _ if whole(d) => What::Line,
+            _ => What::Statement,
+        };
+        cut.extend(std::iter::once(&d.span).chain(&d.covers).map(|s| Cut { span: *s, what }));
+    }
+    cut.sort_unstable();
+    cut.dedup();
+    cut
+}
+
+/// Something ignored.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Cut {
+    span: Span,
+    what: What,
+}
+
+/// What it costs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    /// The statement; in a line of words, the word.
+    Statement,
+    /// The line on which it stands.
+    Line,
+    /// These words, wherever they stand.
+    Words,
+}
+
+/// Values that count as another one, which cannot be left out: without a priority `state MASTER` would be the owner.
+fn counts_as(scope: Option<Scope>, name: &str, text: &str) -> Option<&'static str> {
+    let number = || text.parse::<u16>().is_ok_and(|n| (1..=255).contains(&n));
+    match (scope, name) {
+        (Some(Scope::Instance), "priority") if !number() => Some("100"),
+        (Some(Scope::Instance), "state") if !matches!(text, "MASTER" | "BACKUP") => Some("BACKUP"),
+        _ => None,
+    }
 }
 
 /// The text twice: as it is, and with asterisks.
@@ -98,8 +144,8 @@ struct Written {
     masked: String,
 }
 
-fn write(tree: &Tree, loaded: &Loaded, cut: &[Span]) -> Written {
-    let mut text = Text { src: &loaded.sources, cut, out: Written::default() };
+fn write(tree: &Tree, loaded: &Loaded, cut: &[Cut], used: bool) -> Written {
+    let mut text = Text { src: &loaded.sources, cut, used, out: Written::default() };
     text.stmts(Some(Scope::Root), false, &tree.stmts, 0);
     text.out
 }
@@ -107,7 +153,9 @@ fn write(tree: &Tree, loaded: &Loaded, cut: &[Span]) -> Written {
 struct Text<'a> {
     src: &'a Sources,
     /// Sorted.
-    cut: &'a [Span],
+    cut: &'a [Cut],
+    /// Write the value that is used instead of the one that is not right.
+    used: bool,
     out: Written,
 }
 
@@ -123,7 +171,10 @@ impl Text<'_> {
         for stmt in stmts {
             let Some(head) = stmt.words.first() else { continue };
             let whole = if lines { head.span } else { stmt.span() };
-            if self.is_cut(whole) || stmt.block.as_ref().is_some_and(|b| self.is_cut(b.open)) && lines {
+            if self.is_cut(whole)
+                || lines && self.costs_line(stmt.span())
+                || stmt.block.as_ref().is_some_and(|b| self.is_cut(b.open)) && lines
+            {
                 continue;
             }
             if depth == 0 && !first {
@@ -136,13 +187,17 @@ impl Text<'_> {
             let name = head.text(self.src).to_owned();
             let row = if lines { None } else { scope.and_then(|s| keyword::find(s, &name)) };
             for (i, word) in stmt.words.iter().enumerate() {
-                if lines && i > 0 && self.is_cut(word.span) {
+                if i > 0 && (lines && self.is_cut(word.span) || self.too_many(word.span)) {
                     continue;
                 }
                 if i > 0 {
                     self.put(" ");
                 }
                 let text = written(word, self.src);
+                let text = match counts_as(scope, &name, word.text(self.src)) {
+                    Some(other) if i == 1 && self.used => other.to_owned(),
+                    _ => text,
+                };
                 self.out.open.push_str(&text);
                 self.out.masked.push_str(if secret(&name, scope, i, &text) { MASK } else { &text });
             }
@@ -165,8 +220,22 @@ impl Text<'_> {
 
     /// Whether a message about something ignored points into a span.
     fn is_cut(&self, span: Span) -> bool {
-        let at = self.cut.partition_point(|s| (s.file, s.start) < (span.file, span.start));
-        self.cut.get(at).is_some_and(|s| s.file == span.file && s.start < span.end.max(span.start + 1))
+        self.cuts(span).any(|c| c.what != What::Words)
+    }
+    /// Whether it is a word too many. A message about such words points to the first and the last of them.
+    fn too_many(&self, span: Span) -> bool {
+        let at = self.cut.partition_point(|c| (c.span.file, c.span.start) <= (span.file, span.start));
+        let before = self.cut.get(..at).unwrap_or(&[]).iter().rev().take(8);
+        before.into_iter().any(|c| c.what == What::Words && c.span.file == span.file && span.end <= c.span.end)
+    }
+    /// Whether one of them costs the whole line.
+    fn costs_line(&self, span: Span) -> bool {
+        self.cuts(span).any(|c| c.what == What::Line)
+    }
+    fn cuts(&self, span: Span) -> impl Iterator<Item = &Cut> {
+        let at = self.cut.partition_point(|c| (c.span.file, c.span.start) < (span.file, span.start));
+        let inside = move |c: &&Cut| c.span.file == span.file && c.span.start < span.end.max(span.start + 1);
+        self.cut.get(at..).unwrap_or(&[]).iter().take_while(inside)
     }
 }
 

@@ -7,6 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 /// Most names taken from one directory: more is no directory of configuration files.
 const MAX_NAMES: usize = 100_000;
 
+/// The name of standard input. A file of that name is `./-`.
+pub const STDIN: &str = "-";
+
 /// Files of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk;
@@ -21,11 +24,18 @@ fn fail(e: std::io::Error) -> FileError {
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
         let mut bytes = Vec::new();
+        if path == STDIN {
+            std::io::stdin().lock().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
+            return Ok(bytes);
+        }
         // Bounded, because the name may lead to a device without an end.
         std::fs::File::open(path).map_err(fail)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
         Ok(bytes)
     }
     fn kind(&self, path: &str) -> Result<Kind, FileError> {
+        if path == STDIN {
+            return Ok(Kind::Other);
+        }
         let meta = std::fs::metadata(path).map_err(fail)?;
         Ok(match (meta.is_file(), meta.is_dir()) {
             (true, _) => Kind::File { executable: meta.permissions().mode() & 0o111 != 0 },

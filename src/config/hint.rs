@@ -7,6 +7,7 @@ use super::diag::{Diag, Severity};
 use super::keyword::nearest;
 use super::source::{Sources, Span};
 use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most messages looked at: more are rarely shown.
 const MAX_LOOKED_AT: usize = 200;
@@ -14,8 +15,10 @@ const MAX_LOOKED_AT: usize = 200;
 /// Adds what a person would notice.
 pub fn add(src: &Sources, diags: &mut Vec<Diag>) {
     one_nul_is_enough(src, diags);
+    templates(src, diags);
+    odd_characters(src, diags);
     let mut braces_told = false;
-    for d in diags.iter_mut().filter(|d| d.severity < Severity::Note).take(MAX_LOOKED_AT) {
+    for d in diags.iter_mut().take(MAX_LOOKED_AT) {
         match d.code() {
             "missing-close-brace" | "stray-close-brace" if !braces_told => {
                 if let Some((span, text)) = by_indentation(src, d.span.file, d.code() == "stray-close-brace") {
@@ -69,13 +72,20 @@ fn better_help(src: &Sources, d: &Diag) -> Option<String> {
         return None;
     }
     let line = line_of(src, d.span).trim();
-    if line.contains("{{") || line.contains("{%") {
-        return Some("this looks like a template that was not filled in".to_owned());
+    if placeholder(line).is_some() {
+        return Some(FILL_IN.to_owned());
+    }
+    if let Some(help) = undefined(word) {
+        return Some(help);
     }
     if ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|m| word.starts_with(m)) {
         return Some("this looks like a merge conflict: keep one side and remove the marks".to_owned());
     }
-    if word.starts_with("//") || word.starts_with("/*") || word.starts_with("--") || word.starts_with("<!--") {
+    if word.contains("//") && !word.contains("://")
+        || word.starts_with("/*")
+        || word.starts_with("--")
+        || word.starts_with("<!--")
+    {
         return Some("a comment starts with `#` or `!`".to_owned());
     }
     if word == "\\" || (code == "extra-words" && word.ends_with('\\')) {
@@ -135,10 +145,153 @@ fn number(code: &str, word: &str) -> Option<String> {
     if matches!(unit, "s" | "sec" | "secs" | "second" | "seconds") && bare.parse::<f64>().is_ok() {
         return Some(format!("the unit is seconds and not written: {bare}"));
     }
-    if word.starts_with('$') && word.len() > 1 {
-        return Some(format!("`{word}` is not defined; a definition is a line `{word}=value`, and its use `{word}`"));
-    }
     None
+}
+
+/// What to do about the first name of a word that nothing defines.
+pub(super) fn undefined(word: &str) -> Option<String> {
+    let at = word.find('$')?;
+    let rest = word.get(at + 1..)?;
+    let inner = rest.strip_prefix('{').unwrap_or(rest);
+    let end = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
+    let name = inner.get(..end).filter(|n| n.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))?;
+    Some(format!("`{name}` is not defined: a definition is a line `${name}=value` above, and its use `${{{name}}}`"))
+}
+
+/// What to do about a template.
+const FILL_IN: &str = "this looks like a template that was not filled in: fill it in before kalived reads it";
+
+/// The first placeholder of a template in a line: of Jinja and Helm, ERB, shells, autoconf, Python, or what people write.
+fn placeholder(line: &str) -> Option<&str> {
+    let code = line.split('#').next().unwrap_or("");
+    for (open, close) in [("{{", "}}"), ("{%", "%}"), ("<%", "%>"), ("%(", ")s"), ("@@", "@@"), ("%%", "%%")] {
+        if let Some(at) = code.find(open)
+            && let Some(rest) = code.get(at + open.len()..)
+            && let Some(end) = rest.find(close)
+        {
+            return code.get(at..at + open.len() + end + close.len());
+        }
+    }
+    // `${NAME}` alone is a name of keepalived's own.
+    for (at, _) in code.match_indices("${") {
+        let rest = code.get(at..)?;
+        let end = rest.find('}').unwrap_or(rest.len() - 1);
+        let inner = rest.get(2..end).unwrap_or("");
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if !inner.starts_with('_') && inner.contains(|c: char| !name(c)) {
+            return rest.get(..=end);
+        }
+    }
+    let upper = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let name = |t: &str| {
+        !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b' ' | b'.'))
+    };
+    let framed = |w: &&str| {
+        let inside = |a: &str, b: &str| w.strip_prefix(a).and_then(|t| t.strip_suffix(b)).map(str::to_owned);
+        inside("@", "@").is_some_and(|t| name(&t))
+            || inside("%", "%").is_some_and(|t| upper(&t))
+            || inside("__", "__").is_some_and(|t| upper(&t))
+            || inside("<", ">").is_some_and(|t| name(&t))
+    };
+    code.split_whitespace().skip(1).find(framed)
+}
+
+/// Many messages that one stands for: the worst of them says how bad it is.
+fn stand_for(diags: &mut Vec<Diag>, which: &[usize], name: &'static str, message: String, help: String) {
+    let Some(&first) = which.first() else { return };
+    let all: Vec<Diag> = which.iter().filter_map(|i| diags.get(*i)).cloned().collect();
+    if let Some(d) = diags.get_mut(first) {
+        d.severity = all.iter().map(|d| d.severity).min().unwrap_or(d.severity);
+        d.torn = all.iter().any(|d| d.torn);
+        d.fails_test = true;
+        d.name = Some(name);
+        d.covers = all.iter().skip(1).map(|d| d.span).collect();
+        (d.message, d.help, d.related) = (message, Some(help), Vec::new());
+    }
+    let mut n = 0;
+    diags.retain(|_| {
+        n += 1;
+        n - 1 == first || which.binary_search(&(n - 1)).is_err()
+    });
+}
+
+/// A template makes several messages for each of its lines: one says it for each file.
+fn templates(src: &Sources, diags: &mut Vec<Diag>) {
+    let mut files: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (i, d) in
+        diags.iter().enumerate().filter(|(_, d)| d.severity < Severity::Note && d.code() != super::diag::NO_EFFECT)
+    {
+        let origin = src.origin(d.span);
+        if placeholder(src.slice(src.line_of(origin))).is_some() {
+            files.entry(origin.file).or_default().push(i);
+        }
+    }
+    // From the last on, so that the numbers of the others hold.
+    let mut groups: Vec<Vec<usize>> = files.into_values().filter(|w| w.len() > 1).collect();
+    while let Some(which) = groups.pop() {
+        let lines: BTreeSet<u32> = which.iter().filter_map(|i| diags.get(*i)).map(|d| d.place.line).collect();
+        let first = which.first().and_then(|i| diags.get(*i));
+        let what = first.and_then(|d| placeholder(src.slice(src.line_of(src.origin(d.span))))).unwrap_or("").to_owned();
+        let text = match lines.len() {
+            1 => format!("a template was not filled in: `{what}` stands here"),
+            n => format!("a template was not filled in: `{what}` stands here, and {n} lines are of that kind"),
+        };
+        stand_for(diags, &which, "unfilled-template", text, FILL_IN.to_owned());
+        groups.iter_mut().for_each(|g| renumber(g, &which));
+    }
+}
+
+/// After the messages `gone` but the first of them were taken out.
+fn renumber(group: &mut [usize], gone: &[usize]) {
+    let gone = gone.get(1..).unwrap_or(&[]);
+    for n in group {
+        *n -= gone.partition_point(|g| g < n);
+    }
+}
+
+/// What a character only looks like, and its name.
+fn odd(c: char) -> Option<(&'static str, &'static str)> {
+    const LOOKS: &str = "АаВЕеКМНОоРрСсТХхуІіЈјЅѕԁԛԝһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοа";
+    Some(match c as u32 {
+        0xA0 | 0x2007 | 0x202F => ("no-break blank", "write a plain blank"),
+        0x3000 => ("full-width blank", "write a plain blank"),
+        0x2000..=0x200A | 0x205F | 0x1680 => ("wide or narrow blank", "write a plain blank"),
+        0x200B..=0x200F | 0x2060..=0x2064 | 0xFEFF | 0xAD | 0x202A..=0x202E | 0x2066..=0x2069 | 0x180E => {
+            ("invisible character", "remove it")
+        }
+        0xFF01..=0xFF5E => ("full-width character", "write the ASCII character"),
+        0x2010..=0x2015 | 0x2212 => ("dash that is no minus", "write `-`"),
+        0x2018..=0x201F => ("typographic quote", "write \""),
+        _ if LOOKS.contains(c) => ("letter that only looks like a Latin one", "write the Latin letter"),
+        _ => return None,
+    })
+}
+
+/// A character that only looks right spoils many lines: one message names it, with the count.
+fn odd_characters(src: &Sources, diags: &mut Vec<Diag>) {
+    let mut found: BTreeMap<(u32, char), Vec<usize>> = BTreeMap::new();
+    for (i, d) in diags.iter().enumerate().filter(|(_, d)| d.severity < Severity::Note) {
+        // Names may be of any letters; one among Latin letters is a slip.
+        let word: String = src.slice(d.span).chars().take(200).collect();
+        let mixed = word.chars().any(|c| c.is_ascii_alphanumeric());
+        let letter = |c: char| c.is_alphabetic() && !matches!(c as u32, 0xFF01..=0xFF5E);
+        if let Some(c) = word.chars().find(|c| odd(*c).is_some() && (mixed || !letter(*c))) {
+            found.entry((src.origin(d.span).file, c)).or_default().push(i);
+        }
+    }
+    let mut groups: Vec<((u32, char), Vec<usize>)> = found.into_iter().filter(|(_, w)| w.len() > 1).collect();
+    while let Some(((file, c), which)) = groups.pop() {
+        let Some((name, remedy)) = odd(c) else { continue };
+        let text = src.file(file).map_or("", |f| f.text.as_str());
+        let code = text.lines().map(|l| l.split('#').next().unwrap_or(""));
+        let count: usize = code.map(|l| l.chars().filter(|x| *x == c).count()).sum();
+        let message = format!(
+            "the character U+{:04X} ({name}) stands in {count} places of this file and is taken as it is",
+            c as u32
+        );
+        stand_for(diags, &which, "odd-character", message, format!("{remedy} instead of each of them"));
+        groups.iter_mut().for_each(|g| renumber(&mut g.1, &which));
+    }
 }
 
 fn address(code: &str, word: &str) -> Option<String> {

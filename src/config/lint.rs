@@ -5,6 +5,7 @@
 //! to messages that are found while the file is read; they stand here for the sake of one list. kalived.conf(5) prints
 //! [`LINTS`]. Silenced as `allow.rs` says.
 
+use super::Loaded;
 use super::diag::{Diags, Severity};
 use super::model::setting::Script;
 use super::model::vrrp::{Notify, Track, Tracks};
@@ -39,6 +40,8 @@ pub struct Cx<'a> {
     /// `None` with `--offline`.
     host: Option<Machine<'a>>,
     src: &'a Sources,
+    /// Names of scripts and checks that something tracks.
+    tracked: &'a BTreeSet<Box<str>>,
     diags: &'a mut Diags,
     lint: &'static Lint,
 }
@@ -99,8 +102,12 @@ pub static LINTS: &[Lint] = &[
         remedy: "write \"...\" around the whole command" },
     Lint { name: "script-missing", check: Some(script_missing),
         what: "a script does not exist on this machine (not with --offline)",
-        why: "a check that cannot run counts as failed; a notification is lost",
+        why: "a check that cannot run counts as failed; a notification is lost; this one fails the test",
         remedy: "install the script, or correct its path" },
+    Lint { name: "stops-keepalived", check: None,
+        what: "a script stops or restarts keepalived (not with --offline)",
+        why: "after the move to kalived the command finds nothing to stop and returns: the address stays where it should leave",
+        remedy: "let the script exit 1 and name it in track_script; or write `systemctl stop kalived`" },
     Lint { name: "strict-hides-addresses", check: Some(strict_hides_addresses),
         what: "vrrp_strict or strict_mode without accept, for addresses that this host does not own",
         why: "strict mode drops every packet to the addresses, ping too, unless the priority is 255",
@@ -121,6 +128,10 @@ pub static LINTS: &[Lint] = &[
         what: "version 2 with an advert_int that is no whole number of seconds",
         why: "an advert of version 2 says its interval in whole seconds; kalived does not start",
         remedy: "write whole seconds, or version 3 on all routers" },
+    Lint { name: "vip-is-own-address", check: Some(vip_is_own_address),
+        what: "an address is the first address of its interface, at a priority below 255 (not with --offline)",
+        why: "kalived takes it away when it starts as Backup, and with it maybe the way to this host",
+        remedy: "choose another address, or priority 255 where this host owns it" },
     Lint { name: "weight-without-effect", check: Some(weight_without_effect),
         what: "a tracking weight that cannot change the priority",
         why: "priority 255 is never changed, and no priority goes above 254 or below 1",
@@ -128,11 +139,12 @@ pub static LINTS: &[Lint] = &[
 ];
 
 /// Looks for everything in the table. `host`: `None` when this machine does not matter.
-pub fn run(config: &Config, src: &Sources, host: Option<Machine<'_>>, strict: bool, diags: &mut Diags) {
+pub fn run(loaded: &Loaded, host: Option<Machine<'_>>, strict: bool, diags: &mut Diags) {
+    let Loaded { config, sources: src, tracked, .. } = loaded;
     let mut found = Diags::default();
     for lint in LINTS {
         if let Some(check) = lint.check {
-            check(&mut Cx { config, src, host, diags: &mut found, lint });
+            check(&mut Cx { config, src, tracked, host, diags: &mut found, lint });
         }
     }
     if !strict {
@@ -143,14 +155,14 @@ pub fn run(config: &Config, src: &Sources, host: Option<Machine<'_>>, strict: bo
 
 impl Cx<'_> {
     fn say(&mut self, place: &Place, text: String) {
-        if self.diags.is_full() {
+        if self.diags.is_full(Severity::Warning) {
             return;
         }
         let span = span_of(self.src, place);
         self.diags.push(self.src, Severity::Warning, span, text).name(self.lint.name).help(self.lint.remedy);
     }
     fn say_also(&mut self, place: &Place, text: String, other: &Place, there: &str) {
-        if self.diags.is_full() {
+        if self.diags.is_full(Severity::Warning) {
             return;
         }
         let (span, other) = (span_of(self.src, place), span_of(self.src, other));
@@ -231,6 +243,25 @@ fn prefix_differs(cx: &mut Cx<'_>) {
             }
             if let Some(h) = addrs.iter().find(near) {
                 let text = format!("{}/{} on {}, which has {}/{}", vip.addr, vip.prefix, h.interface, h.addr, h.prefix);
+                cx.say(&vip.place, text);
+            }
+        }
+    }
+}
+
+fn vip_is_own_address(cx: &mut Cx<'_>) {
+    let addrs = cx.host.map_or(&[][..], |h| h.addrs);
+    // The kernel lists the primary address first; one that a Master added comes after it.
+    let usable = |h: &&HostAddr| !matches!(h.addr, IpAddr::V6(a) if a.is_unicast_link_local());
+    let first = |on: &str, v4: bool| addrs.iter().filter(usable).find(|h| h.interface == on && h.addr.is_ipv4() == v4);
+    for i in cx.config.instances.iter().filter(|i| i.priority < 255) {
+        for vip in i.vips.iter().chain(&i.excluded) {
+            let on = device(i, vip);
+            if first(on, vip.addr.is_ipv4()).is_some_and(|h| h.addr == vip.addr) {
+                let text = format!(
+                    "{} of `{}` is the address of {on} itself, and priority {} is not the owner's",
+                    vip.addr, i.name, i.priority
+                );
                 cx.say(&vip.place, text);
             }
         }
@@ -353,10 +384,34 @@ fn unused(cx: &mut Cx<'_>, kind: &str, names: Vec<&str>, of: fn(&Tracks) -> &Vec
         cx.config.instances.iter().map(|i| &i.more.tracks).chain(cx.config.sync_groups.iter().map(|g| &g.tracks));
     let used: BTreeSet<&str> = tracks.flat_map(|t| of(t).iter().map(|s| &*s.name)).collect();
     let heads = heads(cx.src, kind);
-    for name in names.into_iter().filter(|n| !used.contains(n)) {
+    // Also where what tracks it is not in the configuration for a mistake of its own.
+    let tracked = cx.tracked;
+    let mut left: Vec<&str> = names.into_iter().filter(|n| !used.contains(n) && !tracked.contains(*n)).collect();
+    if !left.is_empty() {
+        let elsewhere = elsewhere(cx.src, kind, &left.iter().copied().collect());
+        left.retain(|n| !elsewhere.contains(n));
+    }
+    for name in left {
         let place = heads.get(name).cloned().unwrap_or_default();
         cx.say(&place, format!("{kind} `{name}` is used by nobody"));
     }
+}
+
+/// Those of the names that stand in a line of their own or behind a `track_` word: a mistake elsewhere keeps them from being
+/// used.
+fn elsewhere<'a>(src: &Sources, kind: &str, names: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let files = (0..).map_while(|n| src.file(n)).filter(|f| !f.name.is_empty());
+    for line in files.flat_map(|f| f.text.lines()) {
+        let code = line.split(['#', '!']).next().unwrap_or("");
+        let mut words = code.split(|c: char| c.is_whitespace() || matches!(c, '{' | '}')).filter(|w| !w.is_empty());
+        let Some(first) = words.next().filter(|w| *w != kind) else { continue };
+        found.extend(names.get(first));
+        if first.starts_with("track_") {
+            found.extend(words.filter_map(|w| names.get(w)));
+        }
+    }
+    found
 }
 
 /// Where blocks without a place in the model begin, by name.
@@ -367,6 +422,11 @@ pub(super) fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
         Some((name.to_owned(), place))
     };
     found.into_iter().filter_map(name).collect()
+}
+
+/// Whether some line begins with this word.
+pub(super) fn says(src: &Sources, word: &str) -> bool {
+    !lines(src, word, |words| words.first() == Some(&word)).is_empty()
 }
 
 /// Lines whose first two words are such; `needle` stands in each of them, so that most files need one fast look only.

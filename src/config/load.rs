@@ -1,15 +1,17 @@
 //! The entry point: a path to a [`Config`] and everything there is to say about the file.
 
-use super::diag::{self, Diag, Diags, Severity};
+use super::diag::{self, Cut, Diag, Diags, Severity};
 use super::hint;
 use super::image::{self, MAGIC};
 use super::input::{self, Options};
 use super::keyword::nearest::distance;
-use super::lower::{self, InterfaceUse, Lowered};
+use super::lower::{self, CommandAt, InterfaceUse, Lowered};
 use super::model::Config;
 use super::source::{Files, Kind, Sources, Span};
 use super::tree::{self, Tree};
+use super::verdict::Effect;
 use crate::exit::ExitCode;
+use std::collections::BTreeSet;
 
 /// A configuration and what was said about it.
 #[derive(Debug)]
@@ -19,11 +21,17 @@ pub struct Loaded {
     /// In file order.
     pub diags: Vec<Diag>,
     /// Messages that were too many.
-    pub dropped: usize,
+    pub cut: Cut,
     /// For rendering.
     pub sources: Sources,
     /// Every interface the file names.
     pub interfaces: Vec<InterfaceUse>,
+    /// How much of the file has no effect yet.
+    pub effect: Effect,
+    /// Where its commands stand.
+    pub commands: Vec<CommandAt>,
+    /// Names of scripts and checks that something tracks.
+    pub tracked: BTreeSet<Box<str>>,
 }
 
 /// Reads and understands a configuration file. Never fails: what is wrong is in the result.
@@ -47,6 +55,12 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     let Some(input) = input::read(files, path, options, &mut sources, &mut diags) else {
         return (done(sources, diags, Lowered::default()), Tree::default());
     };
+    if let Some(what) = not_text(&sources) {
+        let help = "save it as UTF-8 without NUL bytes; or is it the file that was meant?";
+        let text = format!("the configuration is not a text file: {what}");
+        diags.push(&sources, Severity::Fatal, start, text).help(help).exit(ExitCode::NoConfig);
+        return (done(sources, diags, Lowered::default()), Tree::default());
+    }
     let tree = tree::parse(&sources, &input, &mut diags);
     if tree.lines == 0 && !input.worked && !diags.has_fatal() {
         diags
@@ -57,19 +71,26 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     }
     let lowered = lower::lower(&sources, &tree, &mut diags);
     // Another fatal message says already why there is nothing.
-    if lowered.config.instances.is_empty() && !diags.has_fatal() {
-        let text = match lowered.other_work {
-            true => {
-                "nothing to run: virtual_server and bfd_instance are not supported yet, and there is no vrrp_instance"
-            }
-            false => "nothing to run: there is no usable vrrp_instance",
-        };
+    if lowered.config.instances.is_empty() && !diags.has_fatal_for_good() {
         diags
-            .push(&sources, Severity::Fatal, start, text)
-            .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
-            .not_in_test();
+            .push(&sources, Severity::Fatal, start, "nothing to run: there is no usable vrrp_instance")
+            .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example");
     }
     (done(sources, diags, lowered), tree)
+}
+
+/// Why the main file is no text, if it is none: a sentence's end. One odd byte does not make it one.
+fn not_text(src: &Sources) -> Option<&'static str> {
+    let text = src.file(0)?.text.as_str();
+    // Enough to judge by: a program and UTF-16 show it at once.
+    let head: Vec<char> = text.chars().take(4096).collect();
+    let nuls = head.iter().filter(|c| **c == '\0').count();
+    let odd = head.iter().filter(|c| **c == '\u{FFFD}' || (c.is_control() && !c.is_whitespace())).count();
+    match (nuls * 4 >= head.len() && nuls > 0, nuls > 0 && odd * 10 > head.len()) {
+        (true, _) if head.first() == Some(&'\u{FFFD}') || nuls * 5 < head.len() * 3 => Some("it looks like UTF-16"),
+        (true, _) | (_, true) => Some("it is binary"),
+        _ => None,
+    }
 }
 
 // A compiled image in place of text. Only a regular file is looked into: what comes through a pipe comes once.
@@ -92,17 +113,16 @@ fn load_image(path: &str, bytes: &[u8]) -> Loaded {
         }
     };
     if config.instances.is_empty() && !diags.has_fatal() {
-        diags
-            .push(&sources, Severity::Fatal, Span::default(), "nothing to run: the image has no vrrp_instance")
-            .not_in_test();
+        diags.push(&sources, Severity::Fatal, Span::default(), "nothing to run: the image has no vrrp_instance");
     }
     done(sources, diags, Lowered { config, ..Lowered::default() })
 }
 
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
-    let (mut diags, dropped) = diags.finish(&sources);
+    let (mut diags, cut) = diags.finish(&sources);
     hint::add(&sources, &mut diags);
-    Loaded { config: lowered.config, diags, dropped, sources, interfaces: lowered.interfaces }
+    let Lowered { config, interfaces, effect, commands, tracked } = lowered;
+    Loaded { config, diags, cut, sources, interfaces, effect, commands, tracked }
 }
 
 impl Loaded {
@@ -121,7 +141,7 @@ impl Loaded {
     pub fn config_test_exit(&self) -> ExitCode {
         if self.fatal() == Some(ExitCode::NoConfig) {
             ExitCode::NoConfig
-        } else if self.diags.iter().any(|d| d.fails_test && d.exit != ExitCode::NoConfig) {
+        } else if self.cut.failing > 0 || self.diags.iter().any(|d| d.fails_test && d.exit != ExitCode::NoConfig) {
             ExitCode::ConfigTest
         } else if self.diags.iter().any(|d| d.fails_test) {
             ExitCode::NoConfig
@@ -131,11 +151,11 @@ impl Loaded {
     }
     /// All messages as text, ending in a newline; empty when there are none.
     pub fn render(&self, colour: bool) -> String {
-        diag::render(&self.diags, self.dropped, &self.sources, colour)
+        diag::render(&self.diags, self.cut, &self.sources, colour)
     }
     /// Other messages about these files, for example those of [`check_interfaces`].
     pub fn render_these(&self, diags: &[Diag], colour: bool) -> String {
-        diag::render(diags, 0, &self.sources, colour)
+        diag::render(diags, Cut::default(), &self.sources, colour)
     }
 }
 

@@ -24,6 +24,7 @@ pub mod scripts;
 pub mod secure;
 pub mod source;
 pub mod tree;
+pub mod verdict;
 
 pub use input::{Limits, Options};
 pub use load::{Loaded, check_interfaces, load, load_with};

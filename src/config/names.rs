@@ -10,19 +10,26 @@ pub type Kind = (&'static str, &'static str);
 /// What a message without a row is called. No test provokes one.
 pub const OTHER: &str = "other";
 
+/// The last element of the list for tools, where messages were too many.
+pub const CUT: &str = "messages-cut";
+
 /// Every kind, the first that fits counts.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
     // The file
     ("unreadable-file", "cannot read the configuration: *"),
     ("empty-file", "the configuration is empty"),
+    ("not-text", "the configuration is not a text file: *"),
     ("nothing-to-run", "nothing to run: *"),
+    ("unfilled-template", "a template was not filled in: *"),
+    ("odd-character", "the character U+* stands in * places of this file*"),
     ("nul-byte", "a NUL byte: *"),
     ("line-too-long", "a line longer than *"),
     ("not-utf8", "`*` holds bytes that are not UTF-8"),
     // What works on text
     ("include-not-found", "`*` does not exist: nothing is included"),
     ("include-not-found", "no file is there for `*`*"),
+    ("include-not-found", "no file matches `*`*"),
     ("include-failed", "`*` cannot be included*"),
     ("include-failed", "`*` is not included*"),
     ("include-failed", "`*` without a file name"),
@@ -65,6 +72,7 @@ pub const KINDS: &[Kind] = &[
     ("extra-words", "more words than *"),
     ("repeated-keyword", "`*` a second time in this block*"),
     ("old-name", "`*` is the old name of *"),
+    ("old-name", "`*` is an old form: *"),
     // Values
     ("missing-value", "`*` without a value*"),
     ("not-a-number", "* is not a plain number*"),
@@ -96,6 +104,7 @@ pub const KINDS: &[Kind] = &[
     ("zero-interval", "`*` must not be 0*"),
     ("bad-path", "`*` is not an absolute path*"),
     ("no-program", "`*` names no program*"),
+    ("defined-below", "`*` is defined below: *"),
     ("undefined-name", "`*` in * is no * of this file*"),
     ("needs-another-setting", "`*` needs *"),
     ("needs-another-setting", "`*` is for *"),
@@ -109,12 +118,17 @@ pub const KINDS: &[Kind] = &[
     ("empty-block", "* has no process*"),
     ("empty-block", "vrrp_check `*` has no target*"),
     ("settings-conflict", "a vrrp_check has one target*"),
+    ("stops-keepalived", "*: * stops keepalived, not kalived: *"),
     ("no-shell", "* here: no shell runs the command"),
     ("empty-block", "* has no neighbor_ip*"),
     ("empty-block", "garp_group without an interval*"),
     ("empty-block", "`*` without `*`: this check is ignored"),
     ("empty-block", "`url` without *"),
     ("empty-block", "`notification_email` is empty*"),
+    ("weight-of-group", "* tracks `*` with a weight: *"),
+    ("tracked-twice", "`*` is tracked by *"),
+    ("rule-without-preference", "a rule without a preference*"),
+    ("bad-host", "`*` is not the name of a host*"),
     ("weight-of-owner", "priority 255 is never changed*"),
     ("empty-block", "virtual_server_group `*` is empty*"),
     ("empty-block", "virtual_server without a real_server*"),
@@ -169,6 +183,7 @@ pub const KINDS: &[Kind] = &[
     ("auth-without-effect", "* has no authentication: *"),
     ("comment-in-password", "`*` starts a comment*"),
     ("unicast-without-peer", "`unicast_peer` without a peer*"),
+    ("unicast-without-peer", "`unicast_src_ip` without `unicast_peer`*"),
     ("undefined-variable", "`$*` is not defined*"),
 ];
 
@@ -176,6 +191,17 @@ pub const KINDS: &[Kind] = &[
 pub fn of(message: &str) -> &'static str {
     KINDS.iter().find(|k| fits(k.1, message)).map_or(OTHER, |k| k.0)
 }
+
+/// Names of messages about commands on this machine, which say themselves what they are (`scripts.rs`).
+pub const OF_MACHINE: &[&str] = &[
+    "script-missing",
+    "script-without-path",
+    "no-shebang",
+    "no-script-user",
+    "insecure-script",
+    "init-file",
+    "unknown-name",
+];
 
 /// Whether a text has a shape. Greedy from the left; the part after the last `*` must be the end.
 fn fits(shape: &str, text: &str) -> bool {

@@ -1,14 +1,29 @@
 //! Messages for tools: `--config-test --format=json`. The field names are those of kalived(8) and never change; new ones
 //! may come.
 
-use super::diag::Diag;
+use super::diag::{Cut, Diag};
 use super::model::Place;
 use super::source::{Sources, Span};
 use serde_json::{Value, json};
 
-/// An array with every message, in file order.
-pub fn json<'a>(diags: impl IntoIterator<Item = &'a Diag>, src: &Sources) -> Value {
-    diags.into_iter().map(|d| one(d, src)).collect()
+/// An array with every message, in file order. Where messages were too many to be kept, the last element is about that: its
+/// code is `messages-cut`, and `cut` says how many are missing.
+pub fn json<'a>(diags: impl IntoIterator<Item = &'a Diag>, cut: Cut, src: &Sources) -> Value {
+    let mut list: Vec<Value> = diags.into_iter().map(|d| one(d, src)).collect();
+    if cut.messages > 0 {
+        let head = json!({
+            "severity": if cut.failing > 0 { "error" } else { "note" },
+            "code": super::names::CUT,
+            "message": format!("{} more messages are not listed", cut.messages),
+            "help": "mend what is listed and test again",
+            "fails": cut.failing > 0,
+            "related": [],
+            "cut": cut.messages,
+        });
+        let start = Span::default();
+        list.push(with(head, &src.place(start), start, src));
+    }
+    list.into()
 }
 
 fn one(d: &Diag, src: &Sources) -> Value {

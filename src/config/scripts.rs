@@ -8,13 +8,14 @@
 
 use super::diag::{Diags, Severity};
 use super::lint::{heads, lines, span_of};
+use super::lower::CommandAt;
 use super::model::global::{Fifo, Login};
 use super::model::setting::{Ready, Script};
 use super::model::{Config, Place};
 use super::secure::{self, Acl, Kind, Stat};
-use super::source::Sources;
+use super::source::{Sources, Span};
 use crate::exit::ExitCode;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who runs commands where nothing is said, if there is such a user.
 pub const DEFAULT_USER: &str = "keepalived_script";
@@ -35,6 +36,10 @@ pub trait ScriptHost {
     fn stat(&self, path: &str) -> Result<Stat, String>;
     /// The first bytes of a file, at least four where it has them; empty when it cannot be read.
     fn head(&self, path: &str) -> Vec<u8>;
+    /// The text of a small file; `None`: it cannot be read, is large, or is no text.
+    fn text(&self, _path: &str) -> Option<String> {
+        None
+    }
     /// Directories in which programs without a path are looked for, separated by colons.
     fn search_path(&self) -> String;
     /// User id and group id that kalived runs as here.
@@ -65,9 +70,9 @@ pub struct Prepare<'a> {
 }
 
 /// Looks at every command and every FIFO that kalived acts on.
-pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, diags: &mut Diags) {
+pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, at: &[CommandAt], diags: &mut Diags) {
     let more = &config.global.more;
-    let owners = Owners::new(src);
+    let owners = Owners::new(src, at);
     let mut cx = Cx {
         how,
         src,
@@ -86,7 +91,7 @@ pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, diags: &mut
     more.logins = uids.into_iter().filter_map(|uid| how.host.login(uid)).collect();
     for (word, fifo) in [("notify_fifo", &mut more.notify_fifo), ("vrrp_notify_fifo", &mut more.vrrp_notify_fifo)] {
         if let Some(fifo) = fifo {
-            let owner = Owner { what: format!("`{word}`"), place: owners.word(word) };
+            let owner = Owner::at(format!("`{word}`"), span_of(src, &owners.word(word)));
             fifo.ready = cx.fifo(&owner, fifo);
         }
     }
@@ -96,7 +101,8 @@ pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, diags: &mut
             if let Err(why) = how.host.make_file(path, init.value, init.overwrite) {
                 let place = owners.file(&file.name);
                 let text = format!("track_file `{}`: {path} could not be made: {why}", file.name);
-                cx.say(&Owner { what: String::new(), place }, Severity::Warning, text, "init-file").not_in_test();
+                cx.say(&Owner::at(String::new(), span_of(src, &place)), Severity::Warning, text, "init-file")
+                    .not_in_test();
             }
         }
     }
@@ -106,7 +112,7 @@ pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, diags: &mut
     let mut cx = Cx { diags: &mut quiet, ..cx };
     for s in config.scripts.iter_mut().filter(|s| s.native.is_some()) {
         if let Some(script) = &mut s.script {
-            script.ready = cx.script(&Owner { what: String::new(), place: Place::default() }, script);
+            script.ready = cx.script(&Owner::at(String::new(), Span::default()), script);
         }
     }
 }
@@ -136,7 +142,7 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
         ("vrrp_notify_fifo_script", &mut more.vrrp_notify_fifo_script),
     ] {
         if let Some(script) = script {
-            on(Owner { what: format!("`{word}`"), place: owners.word(word) }, script);
+            on(Owner::at(format!("`{word}`"), owners.command(None, word)), script);
         }
     }
     for i in &mut config.instances {
@@ -152,14 +158,16 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
         ];
         for (word, script) in hooks {
             if let Some(script) = script {
-                on(Owner { what: format!("`{word}` of vrrp_instance `{}`", i.name), place: i.place.clone() }, script);
+                let what = format!("`{word}` of vrrp_instance `{}`", i.name);
+                on(Owner::at(what, owners.command(Some(&i.place), word)), script);
             }
         }
     }
     // A script that is a check of kalived's own is never run: nothing there is worth a message.
     for s in config.scripts.iter_mut().filter(|s| s.native.is_none()) {
         if let Some(script) = &mut s.script {
-            on(Owner { what: format!("vrrp_script `{}`", s.name), place: owners.script(&s.name) }, script);
+            let block = owners.script(&s.name);
+            on(Owner::at(format!("vrrp_script `{}`", s.name), owners.command(Some(&block), "script")), script);
         }
     }
 }
@@ -167,18 +175,44 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
 /// Whose command it is, for messages.
 struct Owner {
     what: String,
-    place: Place,
+    /// The command.
+    at: Span,
+}
+
+impl Owner {
+    fn at(what: String, at: Span) -> Owner {
+        Owner { what, at }
+    }
 }
 
 /// Where things stand that have no place in the model.
 struct Owners<'a> {
     src: &'a Sources,
-    scripts: std::collections::BTreeMap<String, Place>,
+    scripts: BTreeMap<String, Place>,
+    commands: &'a [CommandAt],
+    /// The blocks of `commands`, for instances by the thousand.
+    blocks: BTreeMap<(&'a str, u32, u32), Vec<&'a CommandAt>>,
 }
 
 impl<'a> Owners<'a> {
-    fn new(src: &'a Sources) -> Owners<'a> {
-        Owners { src, scripts: heads(src, "vrrp_script") }
+    fn new(src: &'a Sources, commands: &'a [CommandAt]) -> Owners<'a> {
+        let mut blocks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for c in commands {
+            blocks.entry((&*c.block.file, c.block.line, c.block.column)).or_default().push(c);
+        }
+        Owners { src, scripts: heads(src, "vrrp_script"), commands, blocks }
+    }
+    /// Where a command stands: in the block at this place, or wherever the keyword is; else the block itself.
+    fn command(&self, block: Option<&Place>, word: &str) -> Span {
+        let found = match block {
+            Some(b) => {
+                let of = self.blocks.get(&(&*b.file, b.line, b.column));
+                of.and_then(|all| all.iter().find(|c| c.word == word).copied())
+            }
+            None => self.commands.iter().find(|c| c.word == word),
+        };
+        let other = || span_of(self.src, &block.cloned().unwrap_or_else(|| self.word(word)));
+        found.map_or_else(other, |c| c.span)
     }
     fn script(&self, name: &str) -> Place {
         self.scripts.get(name).cloned().unwrap_or_default()
@@ -205,10 +239,52 @@ struct Cx<'a> {
     told_default: bool,
 }
 
+/// Words of a command that are looked at as names of scripts: `/bin/sh -x /etc/kalived/check.sh`.
+const LOOKED_INTO: usize = 4;
+
+/// The first line of a shell's text that stops, restarts or signals keepalived, from 1.
+fn stops_keepalived(text: &str) -> Option<usize> {
+    const STOPPERS: &[&str] = &[
+        "killall",
+        "pkill",
+        "kill",
+        "skill",
+        "service",
+        "systemctl",
+        "rc-service",
+        "invoke-rc.d",
+        "initctl",
+        "supervisorctl",
+        "sv",
+    ];
+    // What only asks.
+    const ASKS: &[&str] = &["status", "is-active", "is-enabled", "-0", "reload", "start", "enable", "show"];
+    let stops = |line: &str| {
+        let code = line.split('#').next().unwrap_or("");
+        if !code.contains("keepalived") {
+            return false;
+        }
+        // Each command of the line for itself.
+        code.split([';', '|', '&']).any(|part| {
+            let split =
+                |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '`' | '"' | '\'' | '$' | '{' | '}' | '=');
+            let words: Vec<&str> = part.split(split).filter(|w| !w.is_empty()).collect();
+            let base = |w: &&str| w.rsplit('/').next().unwrap_or(w).to_owned();
+            let names = words.iter().any(|w| {
+                let last = base(w);
+                last == "keepalived" || last.strip_prefix("keepalived.").is_some_and(|e| e == "pid" || e == "service")
+            });
+            let stopper = words.iter().any(|w| STOPPERS.contains(&base(w).as_str()));
+            let init = part.contains("init.d/keepalived") || part.contains("rc.d/keepalived");
+            names && (stopper || init) && !words.iter().any(|w| ASKS.contains(w))
+        })
+    };
+    text.lines().position(stops).map(|n| n + 1)
+}
+
 impl Cx<'_> {
     fn say(&mut self, owner: &Owner, severity: Severity, text: String, name: &'static str) -> super::diag::Handle<'_> {
-        let span = span_of(self.src, &owner.place);
-        self.diags.push(self.src, severity, span, text).name(name)
+        self.diags.push(self.src, severity, owner.at, text).name(name)
     }
 
     /// A warning about this machine; it fails a test only if all of them shall.
@@ -221,6 +297,7 @@ impl Cx<'_> {
     }
 
     fn script(&mut self, owner: &Owner, script: &mut Script) -> Ready {
+        self.stops(owner, script);
         let (uid, gid) = match self.run_as(owner, script.user.as_deref(), script.group.as_deref()) {
             Ok(ids) => ids,
             Err(why) => return Ready::Refused(why.into()),
@@ -334,9 +411,40 @@ impl Cx<'_> {
 
     /// Tells that a program cannot be run, and why.
     fn cannot(&mut self, owner: &Owner, program: &str, why: String) -> String {
+        // The path once, where it is the one that is written.
+        let why = why.strip_prefix(&format!("`{program}`: ")).unwrap_or(&why).to_owned();
         let text = format!("{}: {program} cannot be run: {why}", owner.what);
-        self.warn(owner, text, "script-missing", "install the script, or correct its path");
+        let real = why.strip_prefix('`').and_then(|w| w.split_once('`')).map_or(program, |w| w.0);
+        let help = match program.chars().next() {
+            _ if why.contains("not executable") => format!("make it executable: chmod +x {real}"),
+            Some('\u{2018}' | '\u{2019}' | '\u{201C}' | '\u{201D}' | '\u{201E}') => {
+                "typographic quotes mean nothing here: write \"...\" around the whole command".to_owned()
+            }
+            _ => "install the script, or correct its path".to_owned(),
+        };
+        let _ = self.say(owner, Severity::Warning, text, "script-missing").help(help);
         format!("{program}: {why}")
+    }
+
+    /// Whether the text of a script, or the command itself, stops keepalived: after the move to kalived that does nothing.
+    fn stops(&mut self, owner: &Owner, script: &Script) {
+        let own = script.argv.join(" ");
+        let found = stops_keepalived(&own).map(|_| ("the command".to_owned(), own.clone()));
+        let found = found.or_else(|| {
+            let paths = script.argv.iter().take(LOOKED_INTO).filter(|a| a.starts_with('/'));
+            paths.into_iter().find_map(|path| {
+                let way = secure::follow(self.how.host, path).ok().filter(|w| w.end.kind == Kind::File)?;
+                let text = self.how.host.text(&way.real)?;
+                let line = stops_keepalived(&text)?;
+                let words = text.lines().nth(line - 1).unwrap_or("").trim().to_owned();
+                Some((format!("line {line} of {path}"), words))
+            })
+        });
+        let Some((what, words)) = found else { return };
+        let words: String = words.chars().take(80).collect();
+        let text = format!("{}: {what} stops keepalived, not kalived: `{words}`", owner.what);
+        let help = "let the script exit 1 and name it in track_script; or write `systemctl stop kalived`";
+        self.warn(owner, text, "stops-keepalived", help);
     }
 
     /// Whether nobody but root can change what runs as root.
@@ -366,6 +474,42 @@ impl Cx<'_> {
         match ids {
             Ok((uid, gid)) => Ready::As { uid, gid },
             Err(why) => Ready::Refused(why.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stops_keepalived;
+
+    #[test]
+    fn what_stops_keepalived() {
+        for text in [
+            "service keepalived stop",
+            "killall keepalived",
+            "#!/bin/sh\nif ! pgrep nginx; then\n  systemctl stop keepalived.service\nfi",
+            "/etc/init.d/keepalived stop",
+            "pkill -9 keepalived",
+            "kill `cat /var/run/keepalived.pid`",
+            "kill -TERM $(pidof keepalived)",
+            "[ $A -eq 0 ] && killall keepalived || exit 0",
+            "sudo systemctl restart keepalived",
+            "invoke-rc.d keepalived stop",
+        ] {
+            assert!(stops_keepalived(text).is_some(), "{text}");
+        }
+        assert_eq!(stops_keepalived("#!/bin/sh\n# x\nkillall keepalived"), Some(3));
+        for text in [
+            "# killall keepalived",
+            "killall -0 keepalived",
+            "systemctl is-active keepalived",
+            "service keepalived status",
+            "logger -t keepalived stopped",
+            "/etc/keepalived/kill.sh",
+            "killall nginx > /var/log/keepalived/x",
+            "systemctl stop kalived",
+        ] {
+            assert!(stops_keepalived(text).is_none(), "{text}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The loop's process, from its exec to its exit: what the guard gave it, the ring, the world.
 //!
-//! Its fds: 3 the line to the guard, 4 the configuration's image, 5 where snapshots are kept, 6 the line to the helper.
+//! Its fds: 3 the line to the guard, 4 the configuration's image, 5 where snapshots are kept, 6 the line to the helper, 7 the
+//! file by which a successor is seen.
 
 use super::exec::Exec;
 use super::handover::Slots;
@@ -69,7 +70,7 @@ type Refused = (String, ExitCode);
 
 fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let internal = |e: &dyn core::fmt::Display| (format!("not started by the guard: {e}"), ExitCode::Internal);
-    let [line, image, snapshot, helper] = child::inherited::<4>().map_err(|e| internal(&e))?;
+    let [line, image, snapshot, helper, witness] = child::inherited::<5>().map_err(|e| internal(&e))?;
     let config = image_of(&image.into()).map_err(|e| internal(&e))?;
     let mut notes = Vec::new();
     let mut exec = open(words, line, snapshot, &mut notes)?;
@@ -90,6 +91,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
         fx.note(Note { level, text });
     }
     exec.attach_helper(helper);
+    exec.witness = Some(witness.into());
     exec.apply(clock::now(), &mut fx);
     if words.detach {
         daemonize::null_stdio();
@@ -111,7 +113,7 @@ fn confine() {
 
 fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level, String)>) -> Result<Exec, Refused> {
     let ring = Ring::new().map_err(|e| (e.to_string(), ExitCode::NoUring))?;
-    notes.push((Level::Info, ring.describe()));
+    notes.push((Level::Detail, ring.describe()));
     let signals = signal::install().map_err(|e| (format!("no signals: {e}"), ExitCode::Fatal))?;
     let mut exec = Exec::new(ring, signals, Sink::new(words.target.clone(), words.detail)).map_err(|e| {
         let code = match e.kind() {

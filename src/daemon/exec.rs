@@ -115,6 +115,12 @@ pub struct Exec {
     pub(super) line: Option<Line>,
     /// Where snapshots go, where there is such a place.
     pub(super) slots: Option<Slots>,
+    /// By which a successor in charge is seen (`sys/lockfile.rs`).
+    pub witness: Option<std::fs::File>,
+    /// What it said when this process froze.
+    pub(super) charges: u64,
+    /// When the guard is told the states.
+    pub(super) summary_at: Option<Instant>,
     pub(super) streams: Streams,
     pub(super) helper: HelperLine,
 }
@@ -150,6 +156,9 @@ impl Exec {
             several_cpus: std::thread::available_parallelism().is_ok_and(|n| n.get() > 1),
             line: None,
             slots: None,
+            witness: None,
+            charges: 0,
+            summary_at: None,
             streams: Streams::default(),
             helper: HelperLine::default(),
         })
@@ -225,8 +234,9 @@ impl Exec {
             | Effect::Compile
             | Effect::Reloaded(_)
             | Effect::StandingBy
+            | Effect::LookForSuccessor
             | Effect::Frozen) => {
-                self.guard_effect(now, e);
+                self.guard_effect(e);
             }
             e @ (Effect::WatchFile { .. }
             | Effect::WatchProcesses { .. }
@@ -240,8 +250,9 @@ impl Exec {
             }
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
-                // A later one only asks for more time: for the very last line.
-                self.exit = Some((code, now.mono + EXIT_GRACE));
+                // A later one only asks for more time: for the very last line. What is armed for a successor leaves before.
+                let armed = self.adverts.last_due().filter(|_| self.frozen()).unwrap_or(now.mono);
+                self.exit = Some((code, armed.max(now.mono) + EXIT_GRACE));
             }
         }
     }
@@ -442,8 +453,7 @@ impl Exec {
                         let text = self.describe();
                         self.log.note(now, Note { level: Level::Info, text });
                     }
-                    self.look_for_guard(now);
-                    if self.first_heard(s, true) {
+                    if self.is_for_us(now, s) {
                         tell(Event::Signal(s));
                     }
                 }

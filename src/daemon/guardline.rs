@@ -4,17 +4,16 @@
 //! must not be lost is queued, for which the number of programs is a limit.
 
 use super::core::image_of;
-use super::exec::{EXIT_GRACE, Exec, signal_of};
+use super::exec::{Exec, signal_of};
 use super::token::Token;
 use crate::effect::Effect;
 use crate::event::{ChildEnd, Errno, Event, Signal};
-use crate::exit::ExitCode;
 use crate::guard::beat::PERIOD;
 use crate::guard::proto::{MAX, ToCore, ToGuard};
 use crate::id::ChildKey;
 use crate::note::{Level, Note};
 use crate::sys::op::Fd;
-use crate::sys::seqpacket;
+use crate::sys::{lockfile, seqpacket};
 use crate::time::{Duration, Instant, Now};
 use std::collections::VecDeque;
 use std::io;
@@ -38,8 +37,8 @@ pub struct Line {
     ready: bool,
     /// It is told when it stands by, not when it has begun to.
     standby: bool,
-    /// Requests to stop: as a signal of our own, from the guard, told to the machines. The same request may come both ways.
-    stops: (u32, u32, u32),
+    /// A signal that is the guard's was sent to this process too, and that was said.
+    misled: bool,
     /// The guard's process; 0: it is gone, and that was said.
     parent: u32,
     /// Another process takes over: what is armed leaves, and that is the end.
@@ -61,14 +60,14 @@ impl Exec {
             buf: vec![0; MAX].into(),
             ready: false,
             standby,
-            stops: (0, 0, 0),
+            misled: false,
             parent: std::os::unix::process::parent_id(),
             frozen: false,
             asked: false,
         });
     }
 
-    pub(super) fn guard_effect(&mut self, now: Now, effect: Effect) {
+    pub(super) fn guard_effect(&mut self, effect: Effect) {
         match effect {
             Effect::Spawn { child, spec } => {
                 let message = ToGuard::Spawn { child: child.to_bits(), spec: *spec };
@@ -93,9 +92,12 @@ impl Exec {
                 if let Some(line) = &mut self.line {
                     line.frozen = true;
                 }
-                // Until the last armed advert has left; the guard decides whether it waits so long.
-                let until = self.adverts.last_due().unwrap_or(now.mono).max(now.mono);
-                self.exit = Some((ExitCode::Ok, until + EXIT_GRACE));
+                // Nobody but our guard was in charge until now.
+                self.charges = self.witness.as_ref().map_or(0, lockfile::charges);
+            }
+            Effect::LookForSuccessor => {
+                let in_charge = self.witness.as_ref().is_some_and(|w| lockfile::charges(w) != self.charges);
+                self.inbox.push_back(Event::Successor { in_charge });
             }
             _ => {}
         }
@@ -123,6 +125,11 @@ impl Exec {
     /// Tells it.
     pub(super) fn tell_status(&mut self, text: String) {
         self.say(&ToGuard::Status(text));
+    }
+
+    /// Tells it in one line, for the service manager.
+    pub(super) fn tell_summary(&mut self, text: String) {
+        self.say(&ToGuard::Summary(text));
     }
 
     /// Tells the guard that the last snapshot is in its place.
@@ -170,27 +177,28 @@ impl Exec {
         Some(if line.unsent.is_empty() { line.beat } else { line.beat.min(line.retry) })
     }
 
-    /// Whether this request to stop was not told to the machines yet: systemd may signal every process, the guard passes its
-    /// signal on, and the end of the guard is both a signal and the end of the line. Other signals are always new.
-    pub(super) fn first_heard(&mut self, signal: Signal, own: bool) -> bool {
+    /// Whether a signal of our own is meant for this process. To stop is the guard's business: it passes the signal on, and its end
+    /// is heard by the line. systemd and a terminal signal every process; somebody who means this one alone would have the guard
+    /// start another, after a farewell that nobody needed.
+    pub(super) fn is_for_us(&mut self, now: Now, signal: Signal) -> bool {
         let (Some(line), Signal::Term | Signal::Int) = (&mut self.line, signal) else { return true };
-        if line.frozen {
-            // Another process goes on for this one, which ends by itself.
+        if line.parent != std::os::unix::process::parent_id() {
+            if line.frozen {
+                // The first one is the kernel's word that the guard ended (PR_SET_PDEATHSIG), as it does at a hand-over.
+                return core::mem::take(&mut line.parent) == 0;
+            }
+            // The end of the guard is heard by its line too.
+            self.guard_gone(now);
             return false;
         }
-        let stops = &mut line.stops;
-        *(if own { &mut stops.0 } else { &mut stops.1 }) += 1;
-        let asked = stops.0.max(stops.1);
-        let new = asked > stops.2;
-        stops.2 = asked;
-        new
-    }
-
-    /// A signal may be how its end is heard first.
-    pub(super) fn look_for_guard(&mut self, now: Now) {
-        if self.line.as_ref().is_some_and(|l| l.parent != std::os::unix::process::parent_id()) {
-            self.guard_gone(now);
+        if !core::mem::replace(&mut line.misled, true) {
+            let text = format!(
+                "SIGTERM and SIGINT are taken by the first process, {}; this one ends when that does",
+                line.parent
+            );
+            self.log.note(now, Note { level: Level::Info, text });
         }
+        false
     }
 
     fn guard_gone(&mut self, now: Now) {
@@ -213,7 +221,7 @@ impl Exec {
                 // The guard is gone: without it nobody watches us, so the addresses go to somebody who is watched.
                 Ok(Some((0, _))) | Err(_) => {
                     self.guard_gone(now);
-                    if self.first_heard(Signal::Term, false) {
+                    if !self.frozen() {
                         tell(Event::Signal(Signal::Term));
                     }
                     return;
@@ -245,6 +253,7 @@ impl Exec {
             },
             (ToCore::Config, None) => {}
             (ToCore::Freeze, _) => tell(Event::Freeze),
+            (ToCore::Relieved, _) => tell(Event::Successor { in_charge: true }),
             (ToCore::Go { dead_since }, _) => {
                 let snapshot = self.slots.as_mut().and_then(|s| s.newest()).map(Box::new);
                 let text = match &snapshot {
@@ -265,9 +274,7 @@ impl Exec {
                 }
             }
             (ToCore::Signal(number), _) => {
-                if let Some(s) = signal_of(number)
-                    && self.first_heard(s, false)
-                {
+                if let Some(s) = signal_of(number) {
                     if s == Signal::Usr2 {
                         let text = self.describe();
                         self.log.note(now, Note { level: Level::Info, text });

@@ -8,7 +8,7 @@
 use super::Machine;
 use super::exec::Exec;
 use crate::snapshot::Snapshot;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, earliest};
 use bytes::{Buf, BufMut};
 use crc::{CRC_32_ISCSI, Crc};
 use std::fs::File;
@@ -20,6 +20,8 @@ const HEADER: usize = 24;
 const SLOT: u64 = 4 << 20;
 /// Between two snapshots: 255 takeovers in a second are not 255 times 40 KiB in the way of the next takeover.
 const PAUSE: Duration = Duration::from_millis(20);
+/// From a change to the line about it, and so between two such lines.
+const SUMMARY_PAUSE: Duration = Duration::from_secs(1);
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -101,6 +103,7 @@ impl Exec {
             return;
         }
         if self.frozen() {
+            self.summary_at = None;
             if let Some(slots) = self.slots.take() {
                 // The last one, whatever was kept before; then nobody writes but who takes over.
                 let shot = machine.last_snapshot(now);
@@ -121,6 +124,12 @@ impl Exec {
             && let Some(slots) = self.slots.take()
         {
             self.write_shot(slots, now, Some(shot));
+            // What is worth a snapshot may be worth a line; a takeover has better things to do.
+            self.summary_at.get_or_insert(now.mono + SUMMARY_PAUSE);
+        }
+        if self.summary_at.is_some_and(|at| now.mono >= at) {
+            self.summary_at = None;
+            self.tell_summary(machine.summary());
         }
     }
 
@@ -141,7 +150,8 @@ impl Exec {
 
     /// When to look whether there is something to keep.
     pub(super) fn keep_deadline(&self) -> Option<Instant> {
-        self.slots.as_ref().filter(|s| s.again).map(|s| s.after)
+        let again = self.slots.as_ref().filter(|s| s.again).map(|s| s.after);
+        earliest(again, self.summary_at)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::time::{Duration, Instant, Now};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::sync::OnceLock;
 
 /// Name in front of each line.
 pub const IDENT: &str = "kalived";
@@ -34,6 +35,20 @@ const WRITE: usize = 16 * 1024;
 const HOLD: Duration = Duration::from_millis(5);
 /// Between two attempts to reach a syslog daemon that is not there.
 const RECONNECT: Duration = Duration::from_secs(1);
+
+/// The facility of a process that is started by another kalived.
+pub const FACILITY: &str = "KALIVED_SYSLOG_FACILITY";
+/// syslog's number of the facility daemon.
+const DAEMON: u8 = 3;
+
+static CHOSEN: OnceLock<u8> = OnceLock::new();
+
+/// The facility of lines for syslog: what the process that started this one says, else what the command line says (also after
+/// an upgrade, which keeps it), else daemon.
+pub fn facility() -> u8 {
+    let said = || std::env::var(FACILITY).ok()?.parse().ok().filter(|n| *n < 24);
+    *CHOSEN.get_or_init(|| said().or_else(|| crate::cli::facility(std::env::args_os())).unwrap_or(DAEMON))
+}
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,7 +240,11 @@ pub fn line(target: &Target, now: Now, note: &Note, pid: u32) -> String {
     let t = clock::local(now.wall);
     let mut s = String::with_capacity(note.text.len() + 64);
     // Writing to a String cannot fail.
+    // Detail was asked for with -D: as info, for most syslog daemons drop debug.
+    let severity = (note.level as u8).min(Level::Info as u8);
     let _ = match target {
+        // It has the time and the process itself.
+        Target::Console if logfd::stderr_is_journal() => write!(s, "<{severity}>"),
         Target::Console | Target::Nowhere => write!(
             s,
             "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} {IDENT}[{}]: ",
@@ -235,12 +254,10 @@ pub fn line(target: &Target, now: Now, note: &Note, pid: u32) -> String {
             const MONTHS: [&str; 12] =
                 ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
             let month = MONTHS.get(usize::from(t.month).wrapping_sub(1)).unwrap_or(&"Jan");
-            // Facility daemon. Detail was asked for with -D: as info, for most syslog daemons drop debug.
-            let severity = (note.level as u8).min(Level::Info as u8);
             write!(
                 s,
                 "<{}>{month} {:2} {:02}:{:02}:{:02} {IDENT}[{}]: ",
-                3 * 8 + severity,
+                facility() * 8 + severity,
                 t.day,
                 t.hour,
                 t.minute,

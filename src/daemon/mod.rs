@@ -1,12 +1,13 @@
 //! The loop: completions to events, effects to submissions.
 //!
-//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`,
+//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`, `entry` (messages about a configuration in it),
 //! `lead` (awake in time), `busy` (too much to do), `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `core` (from an exec to the
 //! first turn). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
 pub mod busy;
 pub mod core;
+pub mod entry;
 pub mod exec;
 mod guardline;
 pub mod handover;
@@ -14,7 +15,7 @@ pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod rtnl;
-mod scripthost;
+pub(crate) mod scripthost;
 pub mod sends;
 pub mod streams;
 pub mod token;
@@ -55,6 +56,10 @@ pub trait Machine {
     fn status(&self) -> String {
         String::new()
     }
+    /// One line about the states, for the service manager.
+    fn summary(&self) -> String {
+        String::new()
+    }
 }
 
 impl Machine for World {
@@ -78,6 +83,9 @@ impl Machine for World {
         let tracks =
             self.tracks().into_iter().map(|t| format!("{}\n", crate::track::text::status(t.kind, &t.name, &t)));
         views.chain(tracks).collect()
+    }
+    fn summary(&self) -> String {
+        World::summary(self)
     }
 }
 

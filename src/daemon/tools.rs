@@ -1,21 +1,25 @@
 //! What kalived does without running: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. Nothing of the system is
-//! opened or changed, and no privilege is needed. The work is in `config`; here are files, terminals and exit codes.
+//! changed, no privilege is needed, and no file that exists is opened for writing (`sys/files.rs`). The work is in `config`; here are files, terminals and exit codes.
 
+use super::entry;
 use super::scripthost::ThisHost;
 use crate::cli::{Colour, Report, Tool};
 use crate::config::check::{Host, Look};
+use crate::config::diag::Severity;
 use crate::config::diff::diff;
 use crate::config::files::Disk;
 use crate::config::lint::HostAddr;
 use crate::config::model::Config;
 use crate::config::scripts::Prepare;
-use crate::config::{self, Loaded, dump, image, load_with, report};
+use crate::config::verdict::Wanted;
+use crate::config::{self, Loaded, dump, image, keyword, load_with, report};
 use crate::exit::ExitCode;
 use crate::guard::start::{default_file, say};
 use crate::sys::privilege::cap;
-use crate::sys::{clock, files, host, ifaddrs, privilege, socket};
+use crate::sys::{clock, files, host, ifaddrs, privilege, signal, socket};
 use std::borrow::Cow;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Does it.
@@ -23,7 +27,13 @@ pub(crate) fn run(tool: &Tool, how: &Report) -> ExitCode {
     confine();
     match tool {
         Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
-        Tool::Compile { file, out } => compile(file, out, how),
+        Tool::Compile { file, out, force, entries } => {
+            if *entries {
+                // The guard runs this, and signals that are meant for it reach every process of this name.
+                signal::ignore();
+            }
+            compile(file, out, *force, *entries, how)
+        }
         Tool::Diff { old, new } => compare(old, new, how),
     }
 }
@@ -83,7 +93,8 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
     let prepare = Prepare { host: &ThisHost, make_files: what == For::Run, strict: how.strict_lints };
     loaded.look(Look {
         host: host.as_ref(),
-        lints: what == For::Test,
+        // Where a lint counts as a mistake, it does so in a reload, too.
+        lints: what == For::Test || (how.strict_lints && what == For::Run),
         strict_lints: how.strict_lints,
         allow: &how.allow,
         scripts: (what != For::Show && !how.offline).then_some(prepare),
@@ -95,26 +106,60 @@ pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
     confine();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Test);
-    let text = match (how.json, log) {
-        (true, _) => visible_json(&format!("{:#}\n", report::json(&loaded.diags, &loaded.sources))).into_owned(),
-        (false, Some(_)) => loaded.render(how.colour == Colour::Always),
-        (false, None) => loaded.render(colour(how)),
+    let summary = loaded.summary(Wanted::Test);
+    let text = |colour| match how.json {
+        true => visible_json(&format!("{:#}\n", report::json(&loaded.diags, loaded.cut, &loaded.sources))).into_owned(),
+        false => format!("{}{summary}\n", loaded.render(colour)),
     };
     let written = match log {
-        Some(path) => {
-            files::replace(path, text.as_bytes()).map_err(|e| format!("cannot write {}: {e}", path.display()))
-        }
-        None if how.json => print(text.as_bytes()),
+        Some(path) => write(path, text(how.colour == Colour::Always).as_bytes(), &loaded),
+        None if how.json => print(text(false).as_bytes()),
         None => {
             // Nobody reads standard error: the exit code says it.
-            let _ = std::io::stderr().write_all(text.as_bytes());
+            let _ = std::io::stderr().write_all(text(colour(how)).as_bytes());
             Ok(())
         }
     };
     match written {
-        Ok(()) => loaded.config_test_exit(),
+        Ok(()) => loaded.may_run(Wanted::Test).err().unwrap_or(ExitCode::Ok),
         Err(why) => failed(&why),
     }
+}
+
+/// Bytes of an existing file that are looked at before it is replaced.
+const LOOK: u64 = 1 << 20;
+
+/// Puts a file with these bytes in the place of another one (`sys/files.rs`), unless that is a configuration: what was meant to
+/// be read, not written.
+fn write(path: &Path, bytes: &[u8], of: &Loaded) -> Result<(), String> {
+    let refused = |why: &str| Err(format!("{} is not written: {why}", path.display()));
+    let there = std::fs::symlink_metadata(path).ok().filter(|m| m.is_file() && m.len() > 0);
+    if let Some(meta) = there {
+        if is_source(of, (meta.dev(), meta.ino())) {
+            return refused("it is a part of this configuration");
+        }
+        let mut old = Vec::new();
+        match std::fs::File::open(path).and_then(|f| f.take(LOOK).read_to_end(&mut old)) {
+            Err(e) => return refused(&format!("it is there and cannot be read: {e}")),
+            Ok(_) if is_configuration(&old) => {
+                return refused("a configuration is there; name another file, or remove it first");
+            }
+            Ok(_) => {}
+        }
+    }
+    files::replace(path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// Whether a file is one of those that were read, under whatever name.
+fn is_source(loaded: &Loaded, id: (u64, u64)) -> bool {
+    let names = (0..).map_while(|n| loaded.sources.file(n)).filter(|f| !f.name.is_empty());
+    names.into_iter().any(|f| std::fs::metadata(&*f.name).is_ok_and(|m| (m.dev(), m.ino()) == id))
+}
+
+/// Whether some line begins with a block of a configuration. Lines quoted in messages begin with their number.
+fn is_configuration(bytes: &[u8]) -> bool {
+    let first = |line: &str| line.split([' ', '\t', '{']).next().is_some_and(keyword::only_at_root);
+    String::from_utf8_lossy(bytes).lines().any(|l| first(l.trim_start()))
 }
 
 fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
@@ -135,22 +180,29 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
     }
 }
 
-fn compile(path: &str, out: &str, how: &Report) -> ExitCode {
+fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Report) -> ExitCode {
+    let wanted = if force { Wanted::ForcedReload } else { Wanted::Reload };
     crate::sys::sched::small_pages();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Run);
-    messages(&loaded, how);
-    if let Some(code) = loaded.fatal() {
-        return code;
+    // Told at the start, and for every reload the same.
+    loaded.diags.retain(|d| d.severity != Severity::Note || d.code() != "no-script-user");
+    let may = loaded.may_run(wanted);
+    if entries {
+        let lines: String = entry::entries(&loaded).iter().map(|n| entry::write(n) + "\n").collect();
+        let _ = std::io::stderr().write_all(lines.as_bytes());
+    } else {
+        messages(&loaded, how);
+        if may.is_err() || !loaded.diags.is_empty() {
+            let _ = writeln!(std::io::stderr(), "{}", loaded.summary(wanted));
+        }
     }
-    if loaded.torn().is_some() {
-        // What is compiled is to be put in force: not a file whose end is missing.
-        return ExitCode::ConfigTest;
+    if let Err(code) = may {
+        return code;
     }
     let written = image::encode(&loaded.config).map_err(|e| e.to_string()).and_then(|bytes| match out {
         "-" => print(&bytes),
-        // It holds passwords: a new file, readable for its owner only.
-        file => files::replace(Path::new(file), &bytes).map_err(|e| format!("cannot write {file}: {e}")),
+        file => write(Path::new(file), &bytes, &loaded),
     });
     match written {
         Ok(()) => ExitCode::Ok,
@@ -171,7 +223,15 @@ fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
 /// `reload --dry-run`: what a reload from `running` to the file would do.
 pub(crate) fn dry_run(running: &Config, path: &str, how: &Report) -> ExitCode {
     let new = to_compare(path, how, For::Compare);
-    new.fatal().unwrap_or_else(|| print_plan(running, &new.config, how))
+    if let Err(code) = new.may_run(Wanted::Reload) {
+        let _ = writeln!(std::io::stderr(), "{}", new.summary(Wanted::Reload));
+        // What `--force` would do is shown all the same.
+        return new.fatal().unwrap_or_else(|| match print_plan(running, &new.config, how) {
+            ExitCode::Ok => code,
+            other => other,
+        });
+    }
+    print_plan(running, &new.config, how)
 }
 
 fn to_compare(path: &str, how: &Report, what: For) -> Loaded {

@@ -18,17 +18,40 @@ pub struct Answers {
     server: Option<Server>,
     /// The line to systemd.
     pub systemd: Notifier,
+    /// The states, in one line.
+    summary: String,
     watchdog: Instant,
     /// Who waits for a line from the core; until when.
     status: Vec<(ClientId, Instant)>,
     /// Who waits for the end.
-    stop: Vec<ClientId>,
+    pub(super) stop: Vec<ClientId>,
 }
 
 impl Answers {
     /// With a socket, if there is one.
     pub fn new(server: Option<Server>, systemd: Notifier) -> Answers {
-        Answers { server, systemd, watchdog: Instant::default(), status: Vec::new(), stop: Vec::new() }
+        Answers {
+            server,
+            systemd,
+            summary: String::new(),
+            watchdog: Instant::default(),
+            status: Vec::new(),
+            stop: Vec::new(),
+        }
+    }
+
+    /// The core said how the states are.
+    pub fn on_summary(&mut self, text: String) {
+        self.summary = text;
+        self.systemd.status(&self.summary);
+    }
+
+    /// Started, or done with `what`.
+    pub fn ready(&mut self, what: Option<&str>) {
+        let known = Some(self.summary.as_str()).filter(|s| !s.is_empty());
+        let line: Vec<&str> = known.into_iter().chain(what).collect();
+        let line = if line.is_empty() { "running".to_owned() } else { line.join("; ") };
+        self.systemd.ready(&line);
     }
 
     /// To wait on.
@@ -56,6 +79,13 @@ impl Answers {
         self.server.as_mut().map(|s| s.adopt(fd, now))
     }
 
+    /// The end begins: nobody else can ask.
+    pub fn unlisten(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.unlink();
+        }
+    }
+
     /// The end: the socket goes, who waited for it is told.
     pub fn close(&mut self, text: &str) {
         for client in core::mem::take(&mut self.stop) {
@@ -73,13 +103,12 @@ impl Guard {
         let Some(server) = &mut self.answers.server else { return };
         for (client, request) in server.on_ready(now) {
             match request {
-                Request::Reload if self.stopping.is_none() => self.ask_reload(now, Some(client)),
-                Request::Upgrade if self.stopping.is_none() => self.begin_upgrade(now, Some(client)),
-                Request::Handover if self.stopping.is_none() => {
-                    self.answers.stop.push(client);
-                    self.hand_over(now);
+                Request::Reload | Request::ForceReload if self.stopping.is_none() => {
+                    self.ask_reload(now, Some(client), request == Request::ForceReload);
                 }
-                Request::Reload | Request::Upgrade | Request::Handover => {
+                Request::Upgrade if self.stopping.is_none() => self.begin_upgrade(now, Some(client)),
+                Request::Handover if self.stopping.is_none() => self.hand_over(now, Some(client)),
+                Request::Reload | Request::ForceReload | Request::Upgrade | Request::Handover => {
                     self.answers.answer(client, false, "kalived stops");
                 }
                 Request::Stop => {

@@ -3,11 +3,12 @@
 //! Exit codes: 0 done, 1 refused or failed, 3 no kalived runs (as LSB's init scripts say it). Read first: `ctl.rs`, the other side.
 
 use super::ctl::{self, MAX_ANSWER, Request};
+use super::elsewhere;
 use crate::cli::{Ask, Report};
 use crate::config::image;
 use crate::daemon::tools;
 use crate::exit::ExitCode;
-use crate::sys::unixsock;
+use crate::sys::{lockfile, unixsock};
 use crate::time::Duration;
 use std::fs::File;
 use std::io::{self, Write};
@@ -44,7 +45,16 @@ pub fn exchange(socket: &Path, request: Request, limit: Duration) -> Result<Answ
         })
     };
     let fd = unixsock::connect(socket, limit).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::NotRunning,
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            use std::os::unix::fs::FileTypeExt;
+            match std::fs::symlink_metadata(socket) {
+                Ok(m) if !m.file_type().is_socket() => Failure::Other(format!(
+                    "{} is not a socket: a kalived that started beside it could not listen there; remove it and restart",
+                    socket.display()
+                )),
+                _ => Failure::NotRunning,
+            }
+        }
         _ => other(e),
     })?;
     // A refusal may come before we ask, and the connection may end with it: the answer says why, not the send.
@@ -70,7 +80,20 @@ pub fn run(ask: &Ask, how: &Report) -> ExitCode {
     let (ok, text, gift) = match exchange(&socket, ask.request, LIMIT) {
         Ok(answer) => answer,
         Err(Failure::NotRunning) => {
-            say(&format!("no kalived runs with the pid file {}", ask.pid_file.display()));
+            let lock = lockfile::lock_path(&ask.pid_file);
+            if lockfile::runs(&lock) {
+                say(&format!(
+                    "a kalived runs with the pid file {} ({} is locked), but it does not listen at {}; its log says why",
+                    ask.pid_file.display(),
+                    lock.display(),
+                    socket.display()
+                ));
+                return ExitCode::Fatal;
+            }
+            let others = elsewhere::running();
+            let others: Vec<String> =
+                others.iter().map(|(pid, file)| format!("; process {pid} runs with `-p {}`", file.display())).collect();
+            say(&format!("no kalived runs with the pid file {}{}", ask.pid_file.display(), others.concat()));
             return ExitCode::NotRunning;
         }
         Err(Failure::Other(why)) => {

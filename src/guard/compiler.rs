@@ -4,6 +4,8 @@
 
 use super::role::Roles;
 use crate::config::image::MAGIC;
+use crate::daemon::entry;
+use crate::note::Note;
 use crate::sys::child::{self, End, Reports};
 use crate::sys::memfd;
 use crate::time::{Duration, Instant};
@@ -17,6 +19,15 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Bytes of messages that are looked at.
 const TEXT: usize = 16 * 1024;
 
+/// What the configuration is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// A reload: what fails `--config-test` is refused.
+    Reload,
+    /// `reload --force`, an upgrade, and what a start will say: only what cannot be run is refused.
+    Start,
+}
+
 /// See the module.
 pub struct Compiler {
     /// Its process.
@@ -28,10 +39,10 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// Starts it. `new`: the program at the path, at an upgrade.
-    pub fn start(roles: &Roles, new: bool, reports: &Reports, now: Instant) -> io::Result<Compiler> {
+    /// Starts it. `new`: the program at the path, at an upgrade or a hand-over.
+    pub fn start(roles: &Roles, new: bool, wanted: Use, reports: &Reports, now: Instant) -> io::Result<Compiler> {
         let (image, text) = (memfd::create("kalived image")?, memfd::create("kalived messages")?);
-        let pid = roles.compiler(new, &image, &text, reports)?;
+        let pid = roles.compiler(new, wanted, &image, &text, reports)?;
         Ok(Compiler { pid, deadline: now + LIMIT, late: false, image, text })
     }
 
@@ -43,20 +54,23 @@ impl Compiler {
         }
     }
 
-    /// What it had to say, line by line; bounded.
-    pub fn messages(&self) -> Vec<String> {
+    /// What it had to say, a message each; bounded.
+    pub fn messages(&self) -> Vec<Note> {
         let mut buf = vec![0u8; TEXT];
         let n = self.text.read_at(&mut buf, 0).unwrap_or(0);
         buf.truncate(n);
-        String::from_utf8_lossy(&buf).lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect()
+        String::from_utf8_lossy(&buf).lines().filter(|l| !l.trim().is_empty()).map(entry::parse).collect()
     }
 
     /// It ended: the image, which nobody changes any more; or why there is none.
     pub fn finish(self, end: End) -> Result<Rc<File>, String> {
         let first = || {
             let lines = self.messages();
-            let with = |word: &str| lines.iter().find(|l| l.contains(word)).cloned();
-            with(": fatal: ").or_else(|| with(": error: ")).unwrap_or_else(|| "the compiler said nothing".to_owned())
+            let with = |word: &str| lines.iter().map(|n| &n.text).find(|l| l.contains(word)).cloned();
+            let worst = [": fatal: ", ": error: ", ": warning: "].into_iter().find_map(with);
+            worst
+                .or_else(|| lines.last().map(|n| n.text.clone()))
+                .unwrap_or_else(|| "the compiler reported nothing".to_owned())
         };
         match end {
             End::Exited(0) => {}

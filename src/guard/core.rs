@@ -64,18 +64,19 @@ pub enum Heard {
 }
 
 impl Core {
-    /// Starts one for the configuration in `image`, with a helper. `standby`: it waits for `Go` before it sends anything.
+    /// Starts one, with a helper. `files`: the configuration's image, where snapshots are kept, and by what a successor is seen. `standby`:
+    /// it waits for `Go` before it sends anything.
     pub fn start(
         number: u32,
-        image: &File,
-        snapshot: &File,
+        files: [&File; 3],
         standby: bool,
         starter: &mut Starter<'_>,
         now: Instant,
     ) -> io::Result<Core> {
         let (line, theirs) = seqpacket::pair()?;
         let (to_helper, to_core) = seqpacket::pair()?;
-        let fds = [theirs.as_fd(), image.as_fd(), snapshot.as_fd(), to_helper.as_fd()];
+        let [image, snapshot, witness] = files.map(AsFd::as_fd);
+        let fds = [theirs.as_fd(), image, snapshot, to_helper.as_fd(), witness];
         let pid = starter.roles.core(&fds, standby, starter.log, starter.reports)?;
         let mut core = Core::running(number, pid, line, now);
         core.helper = starter.helper(to_core.as_fd());

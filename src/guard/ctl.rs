@@ -27,6 +27,8 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 pub enum Request {
     /// Read the configuration again; answered when the new one is in force, or refused.
     Reload,
+    /// The same, also where `--config-test` fails.
+    ForceReload,
     /// Run the binary that is installed now, without a failover.
     Upgrade,
     /// End, so that a kalived that is started within the advert interval goes on where this one was.
@@ -41,13 +43,21 @@ pub enum Request {
 
 impl Request {
     /// All of them.
-    pub const ALL: [Request; 6] =
-        [Request::Reload, Request::Upgrade, Request::Handover, Request::Stop, Request::Status, Request::Image];
+    pub const ALL: [Request; 7] = [
+        Request::Reload,
+        Request::ForceReload,
+        Request::Upgrade,
+        Request::Handover,
+        Request::Stop,
+        Request::Status,
+        Request::Image,
+    ];
 
     /// What goes over the socket.
     pub fn word(self) -> &'static str {
         match self {
             Request::Reload => "reload",
+            Request::ForceReload => "reload --force",
             Request::Upgrade => "upgrade",
             Request::Handover => "handover",
             Request::Stop => "stop",
@@ -79,6 +89,8 @@ struct Client {
 pub struct Server {
     listener: OwnedFd,
     path: PathBuf,
+    // Another one may listen at that path already.
+    unlinked: bool,
     clients: Vec<Client>,
     last_id: u64,
 }
@@ -118,7 +130,7 @@ impl Server {
 
     /// Goes on with a listener that came through an execve. `path` is absolute.
     pub fn from_fd(listener: OwnedFd, path: &Path) -> Server {
-        Server { listener, path: path.to_owned(), clients: Vec::new(), last_id: 0 }
+        Server { listener, path: path.to_owned(), unlinked: false, clients: Vec::new(), last_id: 0 }
     }
 
     /// The listener, for an execve (`sys::unixsock::keep_across_exec`). Clients do not come along: answer them first.
@@ -205,12 +217,19 @@ impl Server {
         &self.path
     }
 
-    /// Ends for good: the file is removed, clients are told.
+    /// Nobody connects any more; who is connected stays.
+    pub fn unlink(&mut self) {
+        if !core::mem::replace(&mut self.unlinked, true) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    /// Ends for good: the file is removed, if it was not before, and clients are told.
     pub fn remove(mut self) {
+        self.unlink();
         for id in self.clients.iter().map(|c| c.id).collect::<Vec<_>>() {
             self.answer(id, false, "kalived ends");
         }
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -13,6 +13,7 @@ use super::systemd::Notifier;
 use super::{Guard, Made, beat};
 use crate::exit::ExitCode;
 use crate::sys::child::Reports;
+use crate::sys::lockfile::Lock;
 use crate::sys::pidfile::PidFile;
 use crate::sys::unixsock::inherited;
 use crate::sys::{child, clock, signal};
@@ -59,9 +60,11 @@ fn take(state: State) -> Result<Guard, String> {
     let core_pid_path = state.core_pid_file.as_ref().map(|(_, path)| PathBuf::from(path));
     let server = state.control.map(|(number, path)| Ok::<_, String>(Server::from_fd(fd(number)?, Path::new(&path))));
     let notifier = Notifier::from_env(&|name| std::env::var(name).ok());
+    let lock = state.lock.and_then(|(number, path)| Lock::from_parts(inherited(number).ok()?, Path::new(&path)).ok());
     let mut guard = Guard::new(Made {
         roles,
         log,
+        lock,
         pid_file: pid_file(state.pid_file),
         core_pid_path,
         signals: signal::install_with_children().map_err(|e| e.to_string())?,

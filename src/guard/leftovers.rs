@@ -1,5 +1,8 @@
-//! What scripts left behind, whatever session it moved to: ended when kalived stops. A process that lost its parent is the guard's
-//! child, for the guard adopts orphans; so everything a script ever started is found below the guard.
+//! What check scripts left behind, whatever session it moved to: ended when kalived stops. A process that lost its parent is the
+//! guard's child, for the guard adopts orphans; so everything a script ever started is found below the guard.
+//!
+//! What a notification script left stays: `notify_master` is where people start a service, and it must not end because kalived
+//! does. It is known by the variable [`MARK`], which only notification scripts have in their environment.
 //!
 //! First SIGTERM, then, after [`PATIENCE`], SIGKILL. Only the processes of this guard are looked at, at most [`MOST`] of them.
 
@@ -15,6 +18,8 @@ const LAST: Duration = Duration::from_secs(1);
 const MOST: usize = 4096;
 /// Milliseconds between two looks.
 const PAUSE: i32 = 20;
+/// In the environment of each notification script, and of what it starts.
+const MARK: &str = "KALIVED_EVENT";
 
 /// Ends all of it. Returns when nothing is left, after three seconds at most.
 pub(super) fn end() {
@@ -25,7 +30,8 @@ pub(super) fn end() {
             while let Some((pid, _)) = child::ended() {
                 child::reap(pid);
             }
-            let left = processes::descendants(MOST);
+            let mut left = processes::descendants(MOST);
+            left.retain(|pid| !processes::has_variable(*pid, MARK));
             if left.is_empty() {
                 return;
             }

@@ -2,7 +2,7 @@
 //!
 //! poll(2) is its only blocking call, every queue has a limit, and what can fail interestingly runs in another process. Read in
 //! this order: this file (what there is, and what follows when the core ends), `turn` (the loop), `proto` (the line to the core),
-//! `core`, `restart`, `scripts`, `reload`, `upgrade`, `answers`, `role` (how the others are started), `start` (from the command
+//! `core`, `restart`, `scripts`, `reload`, `upgrade`, `handover`, `answers`, `role` (how the others are started), `start` (from the command
 //! line to here). Deliberately absent: VRRP.
 
 pub mod allowed;
@@ -12,6 +12,8 @@ pub mod client;
 pub mod compiler;
 pub mod core;
 pub mod ctl;
+mod elsewhere;
+mod handover;
 mod inherit;
 mod leftovers;
 pub mod log;
@@ -25,12 +27,14 @@ pub mod start;
 mod state;
 pub mod systemd;
 pub mod text;
+mod trust;
 mod turn;
 mod upgrade;
 pub mod vips;
 
 use self::answers::Answers;
 use self::core::{Core, Starter};
+use self::handover::Handover;
 use self::log::Log;
 use self::proto::{MAX, ToCore};
 use self::reload::Reloads;
@@ -41,6 +45,8 @@ use self::upgrade::Upgrade;
 use crate::note::Note;
 use crate::sys::child::{End, Reports};
 use crate::sys::daemonize::Start;
+use crate::sys::lockfile::Lock;
+use crate::sys::memfd;
 use crate::sys::pidfile::PidFile;
 use crate::time::{Duration, Instant};
 use std::fs::File;
@@ -74,6 +80,8 @@ pub struct Made {
     pub roles: Roles,
     /// Where lines go.
     pub log: Log,
+    /// The lock, by which others see that we run and that a core is in charge.
+    pub lock: Option<Lock>,
     /// The pid file.
     pub pid_file: Option<PidFile>,
     /// `-r`.
@@ -96,6 +104,7 @@ pub struct Made {
 pub struct Guard {
     roles: Roles,
     log: Log,
+    lock: Option<Lock>,
     pid_file: Option<PidFile>,
     core_pid_path: Option<PathBuf>,
     core_pid_file: Option<PidFile>,
@@ -105,6 +114,8 @@ pub struct Guard {
     /// Who speaks for us.
     core: Option<Core>,
     cores: u32,
+    /// The core's helper, which may have ended because the core does: said when another one is started.
+    helper_died: Option<(u32, End)>,
     image: Rc<File>,
     snapshot: Rc<File>,
     restart: Restart,
@@ -114,8 +125,9 @@ pub struct Guard {
     start_at: Option<Instant>,
     reloads: Reloads,
     upgrade: Option<Upgrade>,
-    /// Until when a core that was frozen for whoever is started next may take to say so.
-    handover: Option<Instant>,
+    /// A core that stands by with what a kalived before left is told this when we are in charge.
+    go: Option<ToCore>,
+    handover: Option<Handover>,
     /// Frozen cores whose armed adverts still leave, and when they are given up.
     leaving: Vec<(u32, Instant)>,
     /// Until when a stop may take.
@@ -124,6 +136,8 @@ pub struct Guard {
     /// Whom to tell that the start went well, or not.
     report: Option<Start>,
     end: Option<u8>,
+    /// Signals of keepalived that were said to do nothing, as bits.
+    unused: u64,
     buf: Box<[u8; MAX]>,
 }
 
@@ -133,6 +147,7 @@ impl Guard {
         Guard {
             roles: made.roles,
             log: made.log,
+            lock: made.lock,
             pid_file: made.pid_file,
             core_pid_path: made.core_pid_path,
             core_pid_file: None,
@@ -141,6 +156,8 @@ impl Guard {
             scripts: Scripts::default(),
             core: None,
             cores: 0,
+            helper_died: None,
+            unused: 0,
             image: Rc::new(made.image),
             snapshot: Rc::new(made.snapshot),
             restart: Restart::new(made.never),
@@ -149,6 +166,7 @@ impl Guard {
             start_at: None,
             reloads: Reloads::default(),
             upgrade: None,
+            go: None,
             handover: None,
             leaving: Vec::new(),
             stopping: None,
@@ -166,27 +184,51 @@ impl Guard {
     /// Another core, for the configuration in `image`.
     fn launch(&mut self, image: &File, standby: bool, now: Instant) -> io::Result<Core> {
         self.cores += 1;
+        let witness = match &self.lock {
+            Some(lock) => lock.witness(),
+            // Nobody locks it: no successor is ever seen.
+            None => memfd::create("kalived no lock"),
+        }?;
         self.scripts.allow(image);
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
-        Core::start(self.cores, image, &self.snapshot, standby, &mut starter, now)
+        Core::start(self.cores, [image, &self.snapshot, &witness], standby, &mut starter, now)
     }
 
     /// `go`: it stands by and is told to begin, with the snapshot that lies there.
     fn start_core(&mut self, now: Instant, go: Option<ToCore>) {
         self.start_at = None;
         let image = self.image.clone();
-        match self.launch(&image, go.is_some(), now) {
+        match self.launch(&image, go.is_some() || self.go.is_some(), now) {
             Ok(core) => {
                 self.put_in_charge(core);
                 if let Some(go) = go {
                     self.tell(go);
                 }
             }
-            // No process to be had, so there is nobody to remove the addresses either; it is tried again soon.
+            // No process to be had. Nobody answers for the addresses meanwhile; it is tried again soon.
             Err(e) => {
                 self.note(text::core_not_started(&e));
+                self.remove_vips_here();
                 self.start_at = Some(now + Duration::from_secs(1));
             }
+        }
+    }
+
+    /// A core said that it runs, or stands by: others see that somebody is in charge before it begins.
+    fn core_ready(&mut self) {
+        if let Some(core) = &mut self.core {
+            core.ready = true;
+        }
+        self.say_in_charge();
+        if let Some(go) = self.go.take() {
+            self.tell(go);
+        }
+    }
+
+    /// A frozen core sees that somebody is in charge after it.
+    fn say_in_charge(&mut self) {
+        if let Some(Err(e)) = self.lock.as_ref().map(Lock::put_in_charge) {
+            self.note(text::failed("a VRRP process that was handed over does not see that another is in charge", &e));
         }
     }
 
@@ -211,7 +253,9 @@ impl Guard {
         match self.restart.on_end(core.started, now, end) {
             Next::Resume => {
                 self.note(text::respawning(core.pid, end));
-                self.start_core(now, Some(gone(core, now)));
+                // One that had not begun leaves the state of the kalived before as it was.
+                let go = if self.go.is_none() { Some(gone(core, now)) } else { None };
+                self.start_core(now, go);
             }
             Next::Cold { wait } => {
                 self.note(text::respawning(core.pid, end));
@@ -230,10 +274,20 @@ impl Guard {
         match self.roles.remove_vips(&self.image, &self.log, &self.reports) {
             Ok(pid) => self.removal = Some(Removal { pid, deadline: now + REMOVE_LIMIT, after }),
             Err(e) => {
-                self.note(text::failed("the virtual addresses could not be removed", &e));
+                self.note(text::failed("no process to remove the virtual addresses", &e));
+                self.remove_vips_here();
                 self.after(now, after);
             }
         }
+    }
+
+    /// The last resort, where no other process can do it: we wait for the kernel, and there is nobody whom that holds up.
+    fn remove_vips_here(&mut self) {
+        let note = match vips::remove(&self.image) {
+            Ok(()) => text::removed(End::Exited(0)),
+            Err(why) => text::failed("the virtual addresses could not be removed", &why),
+        };
+        self.note(note);
     }
 
     fn after(&mut self, now: Instant, after: After) {

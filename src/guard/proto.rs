@@ -57,6 +57,8 @@ pub enum ToGuard {
     Frozen,
     /// Answer to [`ToCore::Status`]: some lines about how it stands.
     Status(String),
+    /// The states, in one line; a while after they changed.
+    Summary(String),
 }
 
 /// From the guard.
@@ -73,6 +75,8 @@ pub enum ToCore {
     Config,
     /// Another process takes over.
     Freeze,
+    /// To a frozen core: the other process is in charge.
+    Relieved,
     /// Begin, with the snapshot that lies there.
     Go {
         /// Since when nobody speaks for us, nanoseconds of CLOCK_MONOTONIC; `None`: the process before froze.
@@ -95,6 +99,7 @@ const RELOADED: u8 = 6;
 const FROZEN: u8 = 7;
 const STATUS: u8 = 8;
 const SPAWN_ALONE: u8 = 9;
+const SUMMARY: u8 = 10;
 
 const CHILD_EXIT: u8 = 65;
 const CONFIG: u8 = 66;
@@ -103,6 +108,7 @@ const GO: u8 = 68;
 const HELPER: u8 = 69;
 const SIGNAL: u8 = 70;
 const ASK_STATUS: u8 = 71;
+const RELIEVED: u8 = 72;
 
 fn begin(kind: u8) -> Vec<u8> {
     vec![VERSION, kind]
@@ -147,6 +153,11 @@ impl ToGuard {
                 put_text(&mut out, short(text));
                 out
             }
+            ToGuard::Summary(text) => {
+                let mut out = begin(SUMMARY);
+                put_text(&mut out, short(text));
+                out
+            }
             ToGuard::Spawn { child, spec } => return spawn(*child, spec),
         })
     }
@@ -162,6 +173,7 @@ impl ToGuard {
             KILL => ToGuard::Kill { child: r.u64()?, hard: r.flag()? },
             RELOADED => ToGuard::Reloaded { done: r.flag()?, text: r.people()? },
             STATUS => ToGuard::Status(r.people()?),
+            SUMMARY => ToGuard::Summary(r.people()?),
             kind @ (SPAWN | SPAWN_ALONE) => {
                 let (child, uid, gid) = (r.u64()?, r.u32()?, r.u32()?);
                 let argv = r.list(MAX_ARGS, |r| Some(r.word()?.to_owned()))?;
@@ -211,6 +223,7 @@ impl ToCore {
             }
             ToCore::Config => begin(CONFIG),
             ToCore::Freeze => begin(FREEZE),
+            ToCore::Relieved => begin(RELIEVED),
             ToCore::Go { dead_since } => {
                 let mut out = begin(GO);
                 out.put_u8(u8::from(dead_since.is_some()));
@@ -243,6 +256,7 @@ impl ToCore {
             }
             CONFIG => ToCore::Config,
             FREEZE => ToCore::Freeze,
+            RELIEVED => ToCore::Relieved,
             GO => match (r.flag()?, r.u64()?) {
                 (true, at) => ToCore::Go { dead_since: Some(at) },
                 (false, 0) => ToCore::Go { dead_since: None },
@@ -350,6 +364,7 @@ mod tests {
                 ToGuard::Reloaded { done: false, text: "no".into() },
                 ToGuard::Frozen,
                 ToGuard::Status("2 of 3 are Master".into()),
+                ToGuard::Summary("MASTER a".into()),
             ],
             vec![
                 ToCore::ChildExit { child: 9, end: ChildEnd::Exited(255) },
@@ -357,6 +372,7 @@ mod tests {
                 ToCore::ChildExit { child: 9, end: ChildEnd::NotStarted(Errno::EAGAIN) },
                 ToCore::Config,
                 ToCore::Freeze,
+                ToCore::Relieved,
                 ToCore::Go { dead_since: None },
                 ToCore::Go { dead_since: Some(0) },
                 ToCore::Helper,

@@ -2,13 +2,15 @@
 //!
 //! Read first: `queue.rs`, `compiler.rs`.
 
-use super::compiler::Compiler;
+use super::compiler::{Compiler, Use};
 use super::ctl::ClientId;
 use super::proto::ToCore;
 use super::queue::Queue;
 use super::{Guard, text};
+use crate::note::Level;
 use crate::sys::child::End;
 use crate::time::{Duration, Instant};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::rc::Rc;
 
@@ -22,10 +24,24 @@ enum Step {
     Applying(Rc<File>, Instant),
 }
 
+/// What of a compiler's messages goes to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Say {
+    /// Notes that were said before are not said again.
+    News,
+    /// Only what the file may be refused for: whoever is started next says the rest.
+    Failures,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Reloads {
     queue: Queue,
+    /// Notes about the file that were said, at the start or at the last reload.
+    pub(super) notes: BTreeSet<String>,
+    /// `--force`: of the one under way, and of the one after it.
+    force: bool,
+    force_later: bool,
     step: Option<Step>,
     /// Who asked for the one under way, and for the one after it. As many as there can be clients.
     asked: Vec<ClientId>,
@@ -45,8 +61,10 @@ impl Reloads {
 
 impl Guard {
     /// Reads the configuration again; `client` gets the answer.
-    pub(super) fn ask_reload(&mut self, now: Instant, client: Option<ClientId>) {
+    /// `force`: also where `--config-test` fails.
+    pub(super) fn ask_reload(&mut self, now: Instant, client: Option<ClientId>, force: bool) {
         let begin = self.reloads.queue.ask();
+        *(if begin { &mut self.reloads.force } else { &mut self.reloads.force_later }) |= force;
         if begin { &mut self.reloads.asked } else { &mut self.reloads.asked_later }.extend(client);
         if begin {
             self.begin_reload(now);
@@ -56,7 +74,8 @@ impl Guard {
     fn begin_reload(&mut self, now: Instant) {
         self.note(text::reloading());
         self.answers.systemd.reloading(now);
-        match Compiler::start(&self.roles, false, &self.reports, now) {
+        let wanted = if core::mem::take(&mut self.reloads.force) { Use::Start } else { Use::Reload };
+        match Compiler::start(&self.roles, false, wanted, &self.reports, now) {
             Ok(c) => self.reloads.step = Some(Step::Compiling(c)),
             Err(e) => self.not_reloaded(now, &format!("the compiler could not be started: {e}")),
         }
@@ -68,9 +87,7 @@ impl Guard {
             return false;
         }
         if let Some(Step::Compiling(compiler)) = self.reloads.step.take() {
-            for line in compiler.messages() {
-                self.note(text::compiler(&line));
-            }
+            self.say_messages(&compiler, Say::News);
             match compiler.finish(end) {
                 Err(why) => self.not_reloaded(now, &why),
                 Ok(image) if self.core.is_some() => {
@@ -110,12 +127,13 @@ impl Guard {
         }
         self.reloads.missed |= done && self.upgrade.is_some();
         let note = text::reloaded(done, text);
-        self.answers.systemd.ready(&note.text);
+        self.answers.ready(Some(&note.text));
         for client in core::mem::take(&mut self.reloads.asked) {
             self.answers.answer(client, done, &note.text);
         }
         self.reloads.last = Some(note.text);
         self.reloads.asked = core::mem::take(&mut self.reloads.asked_later);
+        self.reloads.force = core::mem::take(&mut self.reloads.force_later);
         if self.reloads.queue.done() {
             self.begin_reload(now);
         }
@@ -128,7 +146,27 @@ impl Guard {
             self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
             self.tell_with(ToCore::Config, Some(&image));
         } else if core::mem::take(&mut self.reloads.missed) {
-            self.ask_reload(now, None);
+            // It was taken once already.
+            self.ask_reload(now, None, true);
+        }
+    }
+
+    /// Logs what a compiler found.
+    pub(super) fn say_messages(&mut self, compiler: &Compiler, what: Say) {
+        let messages = compiler.messages();
+        let said: BTreeSet<String> =
+            messages.iter().filter(|n| n.level >= Level::Notice).map(|n| n.text.clone()).collect();
+        for note in messages {
+            let known = match what {
+                Say::News => self.reloads.notes.contains(&note.text) && note.level >= Level::Notice,
+                Say::Failures => note.level > Level::Error,
+            };
+            if !known {
+                self.note(note);
+            }
+        }
+        if what == Say::News {
+            self.reloads.notes = said;
         }
     }
 

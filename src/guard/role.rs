@@ -3,9 +3,11 @@
 //! They run /proc/self/exe, which is this very program even after a package manager has put a new one in its place: an image and
 //! the words on the line are understood by the program that made them. Only an upgrade starts what lies at the path.
 
+use super::compiler::Use;
 use super::log::Log;
 use crate::cli::Report;
-use crate::daemon::log::Target;
+use crate::daemon::log::{FACILITY, Target, facility};
+use crate::daemon::scripthost::ThisHost;
 use crate::sys::child::{self, How, Program, Reports};
 use std::ffi::CString;
 use std::fs::File;
@@ -59,15 +61,28 @@ const SYSTEMD: [&str; 8] = [
 
 impl Roles {
     fn program(&self, new: bool, words: &[&str]) -> io::Result<Program> {
+        if new && let Some(why) = self.distrust() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
         let path = CString::new(self.exe.as_os_str().as_encoded_bytes())?;
         let env = std::env::vars_os()
             .filter(|(n, _)| !SYSTEMD.iter().any(|s| n == s))
-            .filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok());
+            .filter(|(n, _)| n != FACILITY)
+            .filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok())
+            .chain(CString::new(format!("{FACILITY}={}", facility())));
         Ok(Program {
             paths: if new { vec![path] } else { vec![c"/proc/self/exe".to_owned(), path] },
             argv: words.iter().map(|w| CString::new(*w)).collect::<Result<_, _>>()?,
             env: env.collect(),
         })
+    }
+
+    /// Why the program that lies at the path now is not to be run, for people.
+    pub(super) fn distrust(&self) -> Option<String> {
+        use std::os::unix::fs::MetadataExt;
+        let mut ours = vec![0, crate::sys::unixsock::own_uid()];
+        ours.extend(std::fs::metadata("/proc/self/exe").map(|m| m.uid()));
+        super::trust::distrust(&ThisHost, &self.exe.to_string_lossy(), &ours)
     }
 
     fn log_words(&self) -> Vec<&'static str> {
@@ -134,8 +149,9 @@ impl Roles {
     }
 
     /// The compiler: the image goes to `image`, what it has to say to `text`. `new`: the program that lies at the path now.
-    pub fn compiler(&self, new: bool, image: &File, text: &File, reports: &Reports) -> io::Result<u32> {
-        let mut words = vec!["kalived: compiler", "--compile-config", &self.file, "--color=never"];
+    pub fn compiler(&self, new: bool, wanted: Use, image: &File, text: &File, reports: &Reports) -> io::Result<u32> {
+        let mut words = vec!["kalived: compiler", "--compile-config", &self.file, "--color=never", "--log-entries"];
+        words.extend((wanted == Use::Start).then_some("--force"));
         if let Some(id) = &self.report.config_id {
             words.extend(["-i", id]);
         }

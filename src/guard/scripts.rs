@@ -38,6 +38,8 @@ struct Running {
     alone: Vec<String>,
     /// Its core has sent it SIGTERM.
     asked: bool,
+    /// It runs only if nobody but root can exchange it.
+    secure: bool,
 }
 
 /// See the module.
@@ -48,6 +50,8 @@ pub struct Scripts {
     /// Not started before another one has ended.
     waiting: Vec<(u32, u64, SpawnSpec)>,
     named: BTreeSet<String>,
+    /// Scripts that were refused at their start, and said to be; as many.
+    exchanged: BTreeSet<String>,
     /// What may be started at all.
     allowed: Allowed,
 }
@@ -80,10 +84,11 @@ impl Scripts {
         let us = (host::user(), host::group());
         let how = How { user: Some(leave.user.unwrap_or(us)), fds: &[], shell: true, secure: leave.secure };
         let pid = child::spawn(&program, &how, reports).map_err(failed)?;
+        let secure = how.secure;
         let path = spec.argv.first().cloned().unwrap_or_default();
         let alone = if spec.alone { spec.argv.clone() } else { Vec::new() };
         let owner = Some((core, name));
-        self.by_pid.insert(pid, Running { owner, path, failed: None, deadline: None, alone, asked: false });
+        self.by_pid.insert(pid, Running { owner, path, failed: None, deadline: None, alone, asked: false, secure });
         self.by_name.insert((core, name), pid);
         Ok(())
     }
@@ -125,8 +130,11 @@ impl Scripts {
     pub fn on_report(&mut self, report: Report) -> Option<Note> {
         match report {
             Report::Failed(pid, errno) => {
-                self.by_pid.get_mut(&pid)?.failed = Some(errno);
-                None
+                let running = self.by_pid.get_mut(&pid)?;
+                running.failed = Some(errno);
+                let (refused, path) = (running.secure && errno == Errno::EPERM.0, running.path.clone());
+                (refused && self.exchanged.len() < NAMED && self.exchanged.insert(path.clone()))
+                    .then(|| text::exchanged(&path))
             }
             Report::ByShell(pid) => {
                 let path = &self.by_pid.get(&pid)?.path;
@@ -203,7 +211,7 @@ impl Scripts {
             all.by_name.extend(s.owner.map(|name| (name, s.pid)));
             let deadline = s.deadline.map(Instant);
             let Script { pid, owner, path, alone, .. } = s;
-            all.by_pid.insert(pid, Running { owner, path, failed: None, deadline, alone, asked: false });
+            all.by_pid.insert(pid, Running { owner, path, failed: None, deadline, alone, asked: false, secure: false });
         }
         all
     }

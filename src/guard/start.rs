@@ -5,29 +5,33 @@
 
 use super::answers::Answers;
 use super::ctl::{self, Server};
+use super::handover::snapshot_path;
 use super::log::Log;
 use super::proto::ToCore;
 use super::role::{self, Roles};
 use super::state::CHECK;
 use super::systemd::{self, Notifier};
-use super::upgrade::{STORED, snapshot_path};
+use super::upgrade::STORED;
 use super::{Guard, Made, inherit, text, vips};
 use crate::cli::{self, Options, Parsed};
+use crate::config::files::STDIN;
 use crate::config::image;
 use crate::config::model::Config;
+use crate::config::verdict::Wanted;
 use crate::daemon::handover::Slots;
 use crate::daemon::log::Target;
-use crate::daemon::{core, tools};
+use crate::daemon::{core, entry, tools};
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
-use crate::sys::pidfile::{PidFile, Refused};
-use crate::sys::{child, clock, memfd, sched, signal, unixsock};
+use crate::sys::lockfile::{self, Lock, Open, Refused, open_own};
+use crate::sys::pidfile::PidFile;
+use crate::sys::{child, clock, logfd, memfd, sched, signal, unixsock};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The socket of the syslog daemon.
 pub(crate) const SYSLOG: &str = "/dev/log";
@@ -70,7 +74,13 @@ pub fn program() -> u8 {
 }
 
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "kalived: {text}");
+    let text = format!("kalived: {text}");
+    // Of several lines the first is the reason, the others explain it: one entry for the journal.
+    let text = match logfd::stderr_is_journal() {
+        true => entry::write(&Note { level: Level::Error, text: text.trim_end().replace('\n', " ") }),
+        false => text,
+    };
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn start(options: &Options) -> u8 {
@@ -78,32 +88,62 @@ fn start(options: &Options) -> u8 {
     if let Some(log) = &options.test {
         return tools::test(&path, &options.report, log.as_deref()) as u8;
     }
+    if path == STDIN {
+        say(
+            "a configuration from standard input can be tested (-t) or printed (--dump-conf), not run: a reload reads it again",
+        );
+        return ExitCode::Fatal as u8;
+    }
     // Read again later, when the directory is another one.
     let file = std::path::absolute(&path).map_or(path.clone(), |p| p.to_string_lossy().into_owned());
     let mut loaded = tools::read(&path, &options.report);
     tools::look(&mut loaded, &options.report, tools::For::Run);
-    let text = loaded.render(false);
-    // With -l the log says it.
+    let entries = entry::entries(&loaded);
     let fatal = loaded.fatal();
-    if fatal.is_some() || !options.console {
-        let _ = write!(std::io::stderr(), "{}", loaded.render(tools::colour(&options.report)));
+    let log_to = target(options);
+    let may = loaded.may_run(Wanted::Start);
+    match (logfd::stderr_is_journal(), fatal) {
+        // The log says it.
+        (true, None) => {}
+        (true, Some(_)) => entries.iter().for_each(|n| drop(writeln!(std::io::stderr(), "{}", entry::write(n)))),
+        (false, None) if options.console => {}
+        (false, _) => {
+            let _ = write!(std::io::stderr(), "{}", loaded.render(tools::colour(&options.report)));
+            if !loaded.diags.is_empty() {
+                let _ = writeln!(std::io::stderr(), "{}", loaded.summary(Wanted::Start));
+            }
+        }
     }
-    if let Some(code) = fatal {
+    if let Err(code) = may {
         return code as u8;
     }
     if let Err(why) = permitted() {
         say(&why);
         return ExitCode::Permission as u8;
     }
+    let running = |path: &Path| {
+        say(&format!("daemon is already running ({} is locked)", path.display()));
+        ExitCode::Fatal as u8
+    };
+    let lock_file = lockfile::lock_path(&options.pid_file);
+    let lock = match Lock::take(&lock_file) {
+        Ok(lock) => Ok(lock),
+        Err(Refused::Running) => return running(&lock_file),
+        // Addresses are more important than a file.
+        Err(Refused::Io(e)) => Err(format!(
+            "no lock file {}: {e}; another kalived may be started beside this one, and `kalived handover` is refused",
+            lock_file.display()
+        )),
+    };
     let mut pid_file = match PidFile::lock(&options.pid_file) {
         Ok(p) => Ok(p),
-        Err(Refused::Running) => {
-            say(&format!("daemon is already running ({} is locked)", options.pid_file.display()));
-            return ExitCode::Fatal as u8;
-        }
-        // Of use to scripts only; addresses are more important than a file.
+        Err(Refused::Running) => return running(&options.pid_file),
+        // Of use to scripts only.
         Err(Refused::Io(e)) => Err(format!("no pid file {}: {e}", options.pid_file.display())),
     };
+    // Going into the background changes the directory.
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let (kept, socket) = (absolute(snapshot_path(&lock_file)), absolute(ctl::socket_path(&options.pid_file)));
     let report = match options.foreground {
         true => Start::foreground(),
         false => match daemonize::background() {
@@ -114,17 +154,18 @@ fn start(options: &Options) -> u8 {
             }
         },
     };
-    let target = target(options);
+    let target = log_to;
     let mut log = Log::new(target.clone(), options.detail);
     log.note(&text::starting(&path));
     let mut warnings = options.ignored.clone();
     if let Err(why) = pid_file.as_mut().map_err(|e| e.clone()).and_then(|p| p.write().map_err(|e| e.to_string())) {
         warnings.push(why);
     }
-    warnings.extend(text.lines().map(str::to_owned));
+    warnings.extend(lock.as_ref().err().cloned());
     for text in warnings {
         log.note(&Note { level: Level::Warning, text });
     }
+    entries.iter().for_each(|n| log.note(n));
     let made = image_file(&loaded.config).and_then(|image| {
         sched::apply_to_guard(loaded.config.global.process.rt_priority);
         drop(loaded);
@@ -137,12 +178,12 @@ fn start(options: &Options) -> u8 {
             background: !options.foreground,
         };
         let env = |name: &str| std::env::var(name).ok();
-        let (snapshot, go) = snapshot(&env, &options.pid_file)?;
-        let server = pid_file.as_ref().ok().map(|p| Server::listen(&ctl::socket_path(p.path())));
-        let server = server.and_then(|s| s.map_err(|e| log.note(&text::failed("no socket for commands", &e))).ok());
-        let guard = Guard::new(Made {
+        let (snapshot, go) = snapshot(&env, &kept, &mut log)?;
+        let server = Server::listen(&socket).map_err(|e| log.note(&text::no_socket(&socket, &e))).ok();
+        let mut guard = Guard::new(Made {
             roles,
             log,
+            lock: lock.ok(),
             pid_file: pid_file.ok(),
             core_pid_path: options.core_pid_file.as_ref().and_then(|p| std::path::absolute(p).ok()),
             signals: signal::install_with_children().map_err(|e| format!("no signals: {e}"))?,
@@ -152,6 +193,7 @@ fn start(options: &Options) -> u8 {
             answers: Answers::new(server, Notifier::from_env(&env)),
             never: options.dont_respawn,
         });
+        guard.reloads.notes = entries.into_iter().filter(|n| n.level >= Level::Notice).map(|n| n.text).collect();
         Ok((guard, go))
     });
     match made {
@@ -166,7 +208,11 @@ fn start(options: &Options) -> u8 {
 
 /// Where snapshots are kept: what systemd kept for us, or lies beside the pid file, if a kalived handed over; and what the core is
 /// told then. Whether it is of any use, the core decides.
-fn snapshot(env: &dyn Fn(&str) -> Option<String>, pid_file: &Path) -> Result<(File, Option<ToCore>), String> {
+fn snapshot(
+    env: &dyn Fn(&str) -> Option<String>,
+    path: &Path,
+    log: &mut Log,
+) -> Result<(File, Option<ToCore>), String> {
     let file = memfd::create("kalived snapshot").map_err(|e| e.to_string())?;
     let mut slots = Slots::new(file.try_clone().map_err(|e| e.to_string())?);
     let mut found = None;
@@ -176,11 +222,14 @@ fn snapshot(env: &dyn Fn(&str) -> Option<String>, pid_file: &Path) -> Result<(Fi
             found = Slots::new(fd.into()).newest();
         }
     }
-    let path = snapshot_path(pid_file);
-    if let Ok(kept) = File::open(&path) {
-        // Used once: another start would find it outdated.
-        let _ = std::fs::remove_file(&path);
-        found = found.or(Slots::new(kept).newest());
+    match open_own(path, Open::Read) {
+        Ok(kept) => {
+            // Used once: another start would find it outdated.
+            let _ = std::fs::remove_file(path);
+            found = found.or(Slots::new(kept).newest());
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => log.note(&text::failed(&format!("{} is not used", path.display()), &e)),
     }
     let Some(shot) = found.filter(|s| s.at <= clock::mono().0) else { return Ok((file, None)) };
     slots.write(&shot)?;

@@ -86,6 +86,8 @@ pub struct State {
     pub console: Option<RawFd>,
     /// The pid file and where it is.
     pub pid_file: Option<(RawFd, String)>,
+    /// The lock, as `pid_file`.
+    pub lock: Option<(RawFd, String)>,
     /// The pid file of the core, as `pid_file`.
     pub core_pid_file: Option<(RawFd, String)>,
     /// The socket for commands, as `pid_file`.

@@ -108,9 +108,12 @@ impl Notifier {
 
     /// Has the manager keep `fd` for whoever is started next ([`stored`]); one of the same name stays beside it, so that an old
     /// one is to be [forgotten](Notifier::forget) first. `name`: 1 to 255 ASCII characters, no colon.
-    pub fn store(&mut self, name: &str, fd: BorrowedFd<'_>) {
+    /// Whether the manager was told.
+    pub fn store(&mut self, name: &str, fd: BorrowedFd<'_>) -> bool {
         // Without FDPOLL=0 the manager drops a file descriptor that reports an error or a hang-up, such as a socket whose peer ended.
+        let lost = self.lost;
         self.send(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), Some(fd));
+        self.lost == lost && self.is_on()
     }
 
     /// Has the manager let go of every file descriptor of that name.

@@ -91,10 +91,6 @@ pub fn reloaded(done: bool, text: &str) -> Note {
         false => reload_refused(text),
     }
 }
-/// A line the compiler printed.
-pub fn compiler(line: &str) -> Note {
-    note(Level::Warning, line.to_owned())
-}
 /// The helper ended.
 pub fn helper_died(pid: u32, how: End) -> Note {
     note(Level::Error, format!("helper process({pid}) died: Respawning ({})", end(how)))
@@ -102,6 +98,16 @@ pub fn helper_died(pid: u32, how: End) -> Note {
 /// Another one runs.
 pub fn helper_started(pid: u32) -> Note {
     note(Level::Info, format!("Starting helper process, pid={pid}"))
+}
+/// A script that was secure when the configuration was read, and is not when it is to run.
+pub fn exchanged(path: &str) -> Note {
+    note(
+        Level::Error,
+        format!(
+            "Unsafe permissions found for script '{path}' - not run: by now somebody other than root can change it, or a directory or \
+             link on the way to it"
+        ),
+    )
 }
 /// keepalived's advice.
 pub fn shebang(path: &str) -> Note {
@@ -126,9 +132,39 @@ pub fn upgrade_refused(why: &str) -> Note {
 pub fn upgraded(pid: u32) -> Note {
     note(Level::Notice, format!("Upgraded to Kalived v{}: VRRP process {pid} goes on", env!("CARGO_PKG_VERSION")))
 }
+/// A hand-over is asked for: what would be started next reads the configuration first.
+pub fn handover_asked() -> Note {
+    note(Level::Notice, "Asked to hand over: the configuration is read first".to_owned())
+}
+/// There is none. `stops`: whoever asked has decided that this process ends.
+pub fn handover_refused(why: &str, stops: bool) -> Note {
+    let then = if stops { "stopping instead, and the addresses are removed" } else { "what runs goes on" };
+    note(Level::Error, format!("Hand-over refused: {why}; {then}"))
+}
+/// The core is frozen already.
+pub fn state_not_kept(why: &str) -> Note {
+    note(Level::Error, format!("the state could not be kept ({why}): the next kalived starts as any other"))
+}
 /// The core freezes for whoever is started next.
 pub fn handing_over() -> Note {
-    note(Level::Notice, "Handing over: the addresses stay, no farewell is sent".to_owned())
+    note(Level::Notice, "Handing over: no farewell is sent; the addresses stay until another kalived is in charge, or a peer may take over".to_owned())
+}
+/// `kalived reload` and its like will not reach us.
+pub fn no_socket(path: &std::path::Path, e: &io::Error) -> Note {
+    note(
+        Level::Error,
+        format!("no socket for commands at {}: {e}; `kalived reload` and its like cannot be used", path.display()),
+    )
+}
+/// A signal of keepalived without effect here.
+pub fn unused_signal(s: u8) -> Note {
+    let what = match s {
+        36 | 37 => "(keepalived: write a JSON file) is not supported yet",
+        63 => "(keepalived: write statistics and clear them) is not supported yet",
+        64 => "(keepalived: print threads) has no meaning here",
+        _ => "has no meaning here",
+    };
+    note(Level::Info, format!("signal {s} {what}: ignored; `kalived status` prints how things are"))
 }
 /// Anything else that failed and is lived with.
 pub fn failed(what: &str, e: &dyn core::fmt::Display) -> Note {

@@ -4,6 +4,7 @@
 
 use super::beat::PERIOD;
 use super::core::{Core, Heard, Starter};
+use super::handover::Handover;
 use super::proto::{ToCore, ToGuard};
 use super::{After, Guard, STOP_LIMIT, leftovers, text};
 use crate::exit::ExitCode;
@@ -43,7 +44,9 @@ impl Guard {
     /// is a snapshot, and it is to go on with that.
     pub fn run(mut self, report: Start, go: Option<ToCore>) -> u8 {
         self.report = Some(report);
-        self.start_core(clock::mono(), go);
+        // Told when it stands by and others can see that somebody is in charge.
+        self.go = go;
+        self.start_core(clock::mono(), None);
         self.serve_on()
     }
 
@@ -77,10 +80,13 @@ impl Guard {
         if let Some(report) = self.report.take() {
             report.failed(code);
         }
-        let note = text::stopped();
-        self.answers.close(&note.text);
+        // Whoever hears that we ended finds nothing of ours in the way of the next one.
+        self.answers.unlisten();
         drop(self.core_pid_file.take());
         drop(self.pid_file.take());
+        drop(self.lock.take());
+        let note = text::stopped();
+        self.answers.close(&note.text);
         self.note(note);
         code
     }
@@ -104,10 +110,19 @@ impl Guard {
     fn on_signal(&mut self, now: Instant, s: u8) {
         match s {
             signal::TERM | signal::INT => self.stop(now, s),
-            signal::QUIT if self.stopping.is_none() => self.hand_over(now),
-            signal::HUP if self.stopping.is_none() => self.ask_reload(now, None),
+            signal::QUIT if self.stopping.is_none() => self.hand_over(now, None),
+            signal::HUP if self.stopping.is_none() => self.ask_reload(now, None, false),
             signal::USR1 | signal::USR2 => self.tell(ToCore::Signal(s)),
-            _ => {}
+            s => self.on_unused(s),
+        }
+    }
+
+    /// A signal that keepalived acts on and kalived does not: said once, for monitoring sends some of them every minute.
+    fn on_unused(&mut self, s: u8) {
+        let bit = 1u64.checked_shl(u32::from(s) - 1).unwrap_or(0);
+        if s != signal::CHLD && self.unused & bit == 0 {
+            self.unused |= bit;
+            self.note(text::unused_signal(s));
         }
     }
 
@@ -118,6 +133,7 @@ impl Guard {
             self.stopping = Some(now + STOP_LIMIT);
         }
         self.give_up_upgrade(now, "kalived stops");
+        self.give_up_handover("kalived stops");
         // Nothing of an old core may come after the farewell of the one in charge.
         for (pid, _) in self.leaving.drain(..) {
             child::kill(pid, false, true);
@@ -161,22 +177,24 @@ impl Guard {
         } else if let Some(core) = self.core.as_mut().filter(|c| c.helper == Some(pid)) {
             core.helper_ended(now);
             // One that ends with its core, which is on its way out, has not died.
-            if self.stopping.is_none() && self.handover.is_none() {
-                self.note(text::helper_died(pid, end));
-            }
+            // Which of the two is known when the next one is to be started.
+            self.helper_died = self.stopping.is_none().then_some((pid, end));
         } else if let Some(removal) = self.removal.take_if(|r| r.pid == pid) {
             self.note(text::removed(end));
+            if end != End::Exited(0) {
+                self.remove_vips_here();
+            }
             self.after(now, removal.after);
-        } else if !self.compiler_ended(now, pid, end) {
+        } else if !self.compiler_ended(now, pid, end) && !self.handover_compiled(now, pid, end) {
             self.leaving.retain(|(p, _)| *p != pid);
             self.upgrade_ended(now, pid, end);
         }
     }
 
     fn core_ended(&mut self, now: Instant, core: Core, end: End) {
-        if self.handover.is_some() {
-            // It could not be asked to freeze; what it kept is all there is.
-            return self.handed_over(now);
+        self.helper_died = None;
+        if self.handover_died(now, core.pid, end) {
+            return self.scripts.orphan(core.number, now, None);
         }
         if self.go_for(&core, now, end) {
             return;
@@ -229,12 +247,10 @@ impl Guard {
             ToGuard::Beat => {}
             ToGuard::Ready if next => self.next_ready(now),
             ToGuard::Ready => {
-                if let Some(core) = &mut self.core {
-                    core.ready = true;
-                }
+                self.core_ready();
                 if let Some(report) = self.report.take() {
                     report.ready();
-                    self.answers.systemd.ready("running");
+                    self.answers.ready(None);
                 }
             }
             // Who stands by has nothing to say yet.
@@ -253,11 +269,12 @@ impl Guard {
                     self.tell(ToCore::ChildExit { child, end });
                 }
             }
-            ToGuard::Compile => self.ask_reload(now, None),
+            ToGuard::Compile => self.ask_reload(now, None, false),
             ToGuard::Reloaded { done, text } => self.core_answered(now, done, &text),
-            ToGuard::Frozen if self.handover.is_some() => self.handed_over(now),
+            ToGuard::Frozen if self.handover.as_ref().is_some_and(Handover::is_freezing) => self.handed_over(now),
             ToGuard::Frozen => self.frozen(now),
             ToGuard::Status(text) => self.on_status(now, &text),
+            ToGuard::Summary(text) => self.answers.on_summary(text),
         }
     }
 
@@ -266,7 +283,11 @@ impl Guard {
         self.scripts.tick(now);
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
         if let Some(core) = &mut self.core {
+            let had = core.helper;
             let takes = core.look(&mut starter, now);
+            if let Some((pid, end)) = self.helper_died.take_if(|_| had != core.helper) {
+                starter.log.note(&text::helper_died(pid, end));
+            }
             if !takes || core.heart.look(now) {
                 core.kill();
                 starter.log.note(&text::hung(core.pid));
@@ -289,6 +310,7 @@ impl Guard {
         }
         self.look_at_reload(now);
         self.look_at_upgrade(now);
+        self.look_at_handover(now);
         self.look_at_answers(now);
     }
 }

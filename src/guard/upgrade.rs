@@ -2,18 +2,18 @@
 //!
 //! An upgrade: the program that lies at our path compiles the configuration and says that it understands our state; then we
 //! become it by execve, with the same process number, children and fds; it starts a core beside the old one, and when that stands by, the
-//! old one freezes and the new one goes on. Whatever fails before the freeze leaves everything as it was. A hand-over: the core
-//! freezes, the snapshot is kept by systemd or in a file, and we end.
+//! old one freezes and the new one goes on. Whatever fails before the freeze leaves everything as it was.
 //!
-//! Read first: `state.rs`, `world/resume.rs` (what freezing is).
+//! Read first: `state.rs`, `world/resume.rs` (what freezing is). A restart is in `handover.rs`.
 
-use super::compiler::Compiler;
+use super::compiler::{Compiler, Use};
 use super::core::Core;
 use super::ctl::ClientId;
+use super::handover::FREEZE_LIMIT;
 use super::proto::ToCore;
+use super::reload::Say;
 use super::state::{CoreState, OLD_VARIABLE, State, VARIABLE};
 use super::{Guard, gone, text};
-use crate::daemon::handover::Slots;
 use crate::sys::child::{self, End};
 use crate::sys::unixsock::keep_across_exec;
 use crate::time::{Duration, Instant};
@@ -21,15 +21,12 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// How long the new program may take to say that it understands.
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// How long the new core may take until it stands by: a dump of the kernel's addresses, a few sockets.
 const STANDBY_LIMIT: Duration = Duration::from_secs(10);
-/// How long a core may take to freeze. Its adverts are armed for about a second; after that somebody has to speak.
-const FREEZE_LIMIT: Duration = Duration::from_secs(1);
 /// How long a frozen core may wait for its last advert: 255 s is the longest interval there is.
 pub(super) const LEAVE_LIMIT: Duration = Duration::from_secs(300);
 /// How long programs of a core that was relieved may still run: hooks, which nobody repeats. The readers of pipes have less.
@@ -77,11 +74,6 @@ impl Upgrade {
     }
 }
 
-/// Where a snapshot is kept when there is no systemd to keep it.
-pub(super) fn snapshot_path(pid_file: &Path) -> PathBuf {
-    pid_file.with_extension("state")
-}
-
 impl Guard {
     /// `kalived upgrade`.
     pub(super) fn begin_upgrade(&mut self, now: Instant, client: Option<ClientId>) {
@@ -97,7 +89,7 @@ impl Guard {
             return;
         }
         self.note(text::upgrading(&self.roles.exe));
-        match Compiler::start(&self.roles, true, &self.reports, now) {
+        match Compiler::start(&self.roles, true, Use::Start, &self.reports, now) {
             Ok(c) => self.upgrade = Some(Upgrade::Compiling(c, client)),
             Err(e) => self.refused(client, &format!("{}: {e}", self.roles.exe.display())),
         }
@@ -127,9 +119,7 @@ impl Guard {
     pub(super) fn upgrade_ended(&mut self, now: Instant, pid: u32, end: End) {
         match self.upgrade.take() {
             Some(Upgrade::Compiling(compiler, client)) if compiler.pid == pid => {
-                for line in compiler.messages() {
-                    self.note(text::compiler(&line));
-                }
+                self.say_messages(&compiler, Say::Failures);
                 match compiler.finish(end) {
                     Ok(image) => self.check(now, image, client),
                     Err(why) => self.refused(client, &why),
@@ -175,6 +165,7 @@ impl Guard {
             console: self.log.console().map(|f| f.as_raw_fd()),
             pid_file: self.pid_file.as_ref().map(place),
             core_pid_file: self.core_pid_file.as_ref().map(place),
+            lock: self.lock.as_ref().map(|l| (l.fd().as_raw_fd(), l.path().to_string_lossy().into_owned())),
             control: self.answers.listener().map(|(fd, path)| (fd.as_raw_fd(), path.to_string_lossy().into_owned())),
             client: client.map(|f| f.as_raw_fd()),
             reports: (rx.as_raw_fd(), tx.as_raw_fd()),
@@ -212,6 +203,7 @@ impl Guard {
         keep.extend([Some(image.as_fd()), client].into_iter().flatten());
         keep.extend(self.log.console().map(|f| f.as_fd()));
         keep.extend([&self.pid_file, &self.core_pid_file].into_iter().flatten().map(|f| f.fd()));
+        keep.extend(self.lock.as_ref().map(|l| l.fd()));
         keep.extend(self.answers.listener().map(|(fd, _)| fd));
         keep.extend(self.core.as_ref().map(Core::line));
         let all = |on: bool| keep.iter().try_for_each(|fd| keep_across_exec(*fd, on));
@@ -221,6 +213,9 @@ impl Guard {
         let env =
             env.filter_map(|(n, v)| CString::new([n.as_encoded_bytes(), b"=", v.as_encoded_bytes()].concat()).ok());
         let mut env: Vec<CString> = env.collect();
+        if let Some(why) = self.roles.distrust() {
+            return io::Error::new(io::ErrorKind::PermissionDenied, why);
+        }
         // Under both names: what lies at the path may be the older one.
         for name in [VARIABLE, OLD_VARIABLE] {
             env.extend(CString::new(format!("{name}={}", file.as_raw_fd())));
@@ -248,7 +243,9 @@ impl Guard {
         if self.upgrade.as_ref().and_then(Upgrade::next).is_none() {
             return;
         }
-        if let Some(old) = self.core.take() {
+        if let Some(mut old) = self.core.take() {
+            // The one that stands by has confirmed, and what becomes of it is our business.
+            let _ = old.say(ToCore::Relieved, None);
             self.scripts.orphan(old.number, now, Some(now + HOOKS_LIMIT));
             self.leaving.push((old.pid, now + LEAVE_LIMIT));
         }
@@ -260,13 +257,14 @@ impl Guard {
         let Some(Upgrade::Standing { next, image, client, .. }) = self.upgrade.take() else { return };
         let pid = next.pid;
         self.put_in_charge(next);
+        self.say_in_charge();
         self.tell(go);
         self.image = image;
         let note = text::upgraded(pid);
         if let Some(client) = client {
             self.answers.answer(client, true, &note.text);
         }
-        self.answers.systemd.ready(&note.text);
+        self.answers.ready(Some(&note.text));
         self.note(note);
         self.reload_again(now);
     }
@@ -283,12 +281,6 @@ impl Guard {
     }
 
     pub(super) fn look_at_upgrade(&mut self, now: Instant) {
-        if self.handover.is_some_and(|at| now >= at) {
-            if let Some(core) = &self.core {
-                core.kill();
-            }
-            self.handed_over(now);
-        }
         match &mut self.upgrade {
             Some(Upgrade::Compiling(c, _)) => c.tick(now),
             Some(Upgrade::Checking { deadline, .. }) if now >= *deadline => {
@@ -318,43 +310,4 @@ impl Guard {
             Err(e) => self.refused(client, &format!("the new VRRP process could not be started: {e}")),
         }
     }
-
-    /// Ends, and leaves everything to whoever is started next.
-    pub(super) fn hand_over(&mut self, now: Instant) {
-        self.give_up_upgrade(now, "kalived hands over");
-        if self.core.as_ref().is_none_or(|c| !c.ready) {
-            return self.stop(now, crate::sys::signal::TERM);
-        }
-        self.note(text::handing_over());
-        self.handover = Some(now + FREEZE_LIMIT);
-        self.tell(ToCore::Freeze);
-    }
-
-    /// The core is frozen, or dead.
-    pub(super) fn handed_over(&mut self, _now: Instant) {
-        // It lets its last adverts leave by itself, whether we are there or not.
-        self.core = None;
-        self.handover = None;
-        self.end = Some(0);
-        if self.answers.systemd.is_on() {
-            self.answers.systemd.forget(STORED);
-            self.answers.systemd.store(STORED, self.snapshot.as_fd());
-        } else if let Err(why) = self.keep_in_file() {
-            self.note(text::failed("the state could not be kept", &why));
-        }
-    }
-
-    fn keep_in_file(&self) -> Result<(), String> {
-        let path = self.pid_file.as_ref().map(|p| snapshot_path(p.path())).ok_or("there is no pid file")?;
-        let shot = self.snapshot.try_clone().map_err(|e| e.to_string())?;
-        let Some(shot) = Slots::new(shot).newest() else { return Ok(()) };
-        Slots::new(private(&path).map_err(|e| e.to_string())?).write(&shot)
-    }
-}
-
-/// A file of our own only, in place of whatever has that name.
-fn private(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let _ = std::fs::remove_file(path);
-    File::options().read(true).write(true).create_new(true).mode(0o600).open(path)
 }

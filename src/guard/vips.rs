@@ -27,7 +27,8 @@ pub fn role() -> ExitCode {
     child::set_name(c"kalived");
     privilege::keep_only(&[cap::NET_ADMIN]);
     privilege::hide();
-    match remove() {
+    let image = child::inherited::<1>().map_err(|e| e.to_string());
+    match image.and_then(|[image]| remove(&File::from(image))) {
         Ok(()) => ExitCode::Ok,
         Err(why) => {
             say(&why);
@@ -36,9 +37,9 @@ pub fn role() -> ExitCode {
     }
 }
 
-fn remove() -> Result<(), String> {
-    let [image] = child::inherited::<1>().map_err(|e| e.to_string())?;
-    let config = image_of(&File::from(image))?;
+/// Removes the addresses of the configuration in `image`. Waits for the kernel.
+pub(super) fn remove(image: &File) -> Result<(), String> {
+    let config = image_of(image)?;
     let (names, there) = dump().map_err(|e| format!("the addresses could not be read: {e}"))?;
     let ours = ours(&config, &names, &there);
     let mut failed = None;

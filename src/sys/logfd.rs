@@ -19,6 +19,21 @@ pub fn stderr() -> io::Result<Fd> {
     Ok(Rc::new(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
+/// Whether standard error is a stream of systemd's journal, which reads a priority in front of each line
+/// (`$JOURNAL_STREAM`, systemd.exec(5)).
+pub fn stderr_is_journal() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    static KNOWN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let named = std::env::var("JOURNAL_STREAM").ok();
+        let named = named.as_deref().and_then(|v| v.split_once(':'));
+        let ids = named.and_then(|(dev, ino)| Some((dev.parse().ok()?, ino.parse().ok()?)));
+        // What fd 2 leads to, whatever it is.
+        let there = std::fs::metadata("/proc/self/fd/2").map(|m| (m.dev(), m.ino())).ok();
+        ids.is_some() && ids == there
+    })
+}
+
 /// A datagram socket connected to `path` (`/dev/log`). Never waits: connecting a datagram socket is local.
 pub fn syslog(path: &str) -> io::Result<Fd> {
     let to = SockAddr::unix(path).ok_or(io::ErrorKind::InvalidInput)?;

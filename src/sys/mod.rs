@@ -16,6 +16,7 @@ pub mod files;
 pub mod host;
 pub mod ifaddrs;
 pub mod inotify;
+pub mod lockfile;
 pub mod logfd;
 pub mod memfd;
 pub mod netlink;

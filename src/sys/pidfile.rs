@@ -1,13 +1,16 @@
-//! The pid file: held by a lock, not by its existence, so that a stale file never keeps us from starting.
+//! The pid file: the number of a process, for scripts. That only one daemon runs is held by another file (`lockfile.rs`).
 //!
-//! An open-file-description lock is shared by `fork` and dies with the last holder, also after SIGKILL: the file may
-//! stay, the lock does not. (Containers start with the same pid each time; comparing pids would fool itself.)
+//! A file that is there is written over where it is ours and removed with its writer. It carries a lock as well, by which two daemons do
+//! not write one file in turns; who cannot have it because somebody reads under a lock writes all the same.
 
+use super::lockfile::{self, Open, open_own};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+pub use super::lockfile::Refused;
 
 /// The held pid file. Removed when dropped.
 #[derive(Debug)]
@@ -15,24 +18,6 @@ pub struct PidFile {
     file: File,
     path: PathBuf,
     owner: u32,
-}
-
-/// Why there is none.
-#[derive(Debug)]
-pub enum Refused {
-    /// Another process holds the lock: the daemon is already running.
-    Running,
-    /// The file could not be opened or locked.
-    Io(io::Error),
-}
-
-impl core::fmt::Display for Refused {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Refused::Running => f.write_str("another process holds it"),
-            Refused::Io(e) => e.fmt(f),
-        }
-    }
 }
 
 impl PidFile {
@@ -43,15 +28,7 @@ impl PidFile {
         // Another kalived that stops removes the file between our open and our lock: then we hold a file that no
         // longer has a name, and try again. Each round needs a further process that stops just now: 8 is plenty.
         for _ in 0..8 {
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o644)
-                .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
-                .open(path)
-                .map_err(Refused::Io)?;
+            let file = open_own(path, Open::Create(0o644)).map_err(Refused::Io)?;
             lock(&file)?;
             if same_file(&file, path) {
                 return Ok(PidFile { file, path: path.clone(), owner: std::process::id() });
@@ -104,19 +81,12 @@ impl PidFile {
     }
 }
 
+// A reader's lock keeps nobody from writing a number.
 fn lock(file: &File) -> Result<(), Refused> {
-    // SAFETY: all-zero is a valid flock: whole file, and l_pid 0 as OFD locks want it.
-    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as libc::c_short;
-    // SAFETY: `lock` outlives the call.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } < 0 {
-        let e = io::Error::last_os_error();
-        return Err(match e.raw_os_error() {
-            Some(libc::EAGAIN | libc::EACCES) => Refused::Running,
-            _ => Refused::Io(e),
-        });
+    match lockfile::lock(file, 0, 0) {
+        Err(Refused::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        other => other,
     }
-    Ok(())
 }
 
 /// keepalived's `--vrrp_pid`: a pid file with the number of the core. To be kept as long as there is a core; a restarted one is

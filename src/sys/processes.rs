@@ -52,6 +52,19 @@ fn is_below(mut pid: u32) -> bool {
     false
 }
 
+/// Bytes of an environment that are looked at; the kernel lets one string be as long.
+const ENVIRONMENT: u64 = 128 * 1024;
+
+/// Whether a process was started with that variable in its environment. False where it may not be read.
+pub fn has_variable(pid: u32, name: &str) -> bool {
+    use std::io::Read;
+    let Ok(file) = std::fs::File::open(format!("/proc/{pid}/environ")) else { return false };
+    let mut all = Vec::new();
+    // What was read before an error counts, too.
+    let _ = file.take(ENVIRONMENT).read_to_end(&mut all);
+    all.split(|b| *b == 0).any(|v| v.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
+}
+
 /// Sends SIGTERM or SIGKILL to a process that [`descendants`] found, if it still is one. Its number is held by a descriptor between the
 /// look and the signal.
 pub fn signal_descendant(pid: u32, hard: bool) {
@@ -69,4 +82,17 @@ pub fn signal_descendant(pid: u32, hard: bool) {
     let signal = if hard { libc::SIGKILL } else { libc::SIGTERM };
     // SAFETY: no information goes along with the signal.
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, core::ptr::null::<u8>(), 0) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_found_by_its_whole_name() {
+        let us = std::process::id();
+        assert!(has_variable(us, "PATH"));
+        assert!(!has_variable(us, "PAT") && !has_variable(us, "NO_SUCH_VARIABLE_HERE"));
+        assert!(!has_variable(u32::MAX, "PATH"));
+    }
 }

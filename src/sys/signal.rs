@@ -7,8 +7,22 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
-/// Signals that become bytes, each with its meaning to the reader.
-pub const TAKEN: [i32; 5] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+/// Signals that become bytes, each with its meaning to the reader. SIGALRM and the last four are here because somebody sends them to
+/// every process that could be a keepalived, and untaken they end a process: SIGRTMIN+2 of glibc (36) and of musl (37), SIGRTMAX-1
+/// and SIGRTMAX.
+pub const TAKEN: [i32; 11] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGQUIT,
+    libc::SIGALRM,
+    36,
+    37,
+    63,
+    64,
+];
 /// SIGTERM.
 pub const TERM: u8 = libc::SIGTERM as u8;
 /// SIGINT.
@@ -39,7 +53,7 @@ pub fn install() -> io::Result<Fd> {
 
 /// As [`install`], for a process with children too. The read end never waits.
 pub fn install_with_children() -> io::Result<OwnedFd> {
-    let all: Vec<i32> = TAKEN.into_iter().chain([libc::SIGCHLD, libc::SIGQUIT]).collect();
+    let all: Vec<i32> = TAKEN.into_iter().chain([libc::SIGCHLD]).collect();
     let rx = install_for(&all)?;
     // They were held back over an execve, if there was one.
     // SAFETY: all-zero is a valid set, which outlives the calls.

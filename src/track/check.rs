@@ -111,7 +111,7 @@ impl Check {
     }
 
     /// The first look is due at once; see [`second_run`].
-    pub fn start(&mut self, cx: &mut Cx<'_>) {
+    pub fn start(&mut self, spread: bool, cx: &mut Cx<'_>) {
         match &self.target {
             Err(why) => cx.fx.note(text::refused(self.kind, &self.name, why)),
             Ok(CheckTarget::Process(argv)) => {
@@ -124,8 +124,10 @@ impl Check {
             }
             Ok(_) => {
                 cx.timers.set(Due::TrackRun(self.key), cx.now.mono);
-                let second = second_run(cx.now.mono, self.interval(), &self.name);
-                self.due = Instant(second.0.saturating_sub(nanos(self.interval())));
+                let interval = self.interval();
+                let second =
+                    if spread { second_run(cx.now.mono, interval, &self.name) } else { cx.now.mono + interval };
+                self.due = Instant(second.0.saturating_sub(nanos(interval)));
             }
         }
     }

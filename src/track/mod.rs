@@ -70,6 +70,9 @@ pub(crate) fn second_run(now: Instant, interval: Duration, name: &str) -> Instan
     now + (interval - Duration::from_nanos(spread - share))
 }
 
+/// So many may go on together: that costs a slow processor a few milliseconds, and each keeps its whole interval from the first run on.
+const FEW: usize = 8;
+
 const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
 /// Kinds of trackers.
@@ -154,12 +157,12 @@ impl Machine {
         }
     }
     // True: the verdict changed.
-    fn start(&mut self, cx: &mut Cx<'_>) -> bool {
+    fn start(&mut self, spread: bool, cx: &mut Cx<'_>) -> bool {
         match self {
-            Machine::Script(m) => m.start(cx),
+            Machine::Script(m) => m.start(spread, cx),
             Machine::File(m) => return m.start(cx),
             Machine::Process(m) => m.start(cx),
-            Machine::Check(m) => m.start(cx),
+            Machine::Check(m) => m.start(spread, cx),
         }
         false
     }
@@ -274,7 +277,14 @@ impl Tracks {
     /// Begins to look. Those whose verdict changed by that alone.
     pub fn start(&mut self, cx: &mut Cx<'_>) -> Vec<TrackKey> {
         self.running = true;
-        self.by_name.values().copied().filter(|k| self.all.get_mut(*k).is_some_and(|t| t.machine.start(cx))).collect()
+        let spread = self.all.len() > FEW;
+        let mut started = Vec::new();
+        for key in self.by_name.values() {
+            if self.all.get_mut(*key).is_some_and(|t| t.machine.start(spread, cx)) {
+                started.push(*key);
+            }
+        }
+        started
     }
 
     /// Looks at nothing any more; what runs is asked to end. Verdicts stay.
@@ -359,10 +369,11 @@ impl Tracks {
     }
 
     fn begin(&mut self, key: TrackKey, cx: &mut Cx<'_>) {
+        let spread = self.all.len() > FEW;
         if self.running
             && let Some(t) = self.all.get_mut(key)
         {
-            t.machine.start(cx);
+            t.machine.start(spread, cx);
         }
     }
 

@@ -21,6 +21,9 @@ const GRACE: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_secs(10);
 /// When there was no process for it. Soon, as what holds processes lets go of them soon.
 const NO_PROCESS: Duration = Duration::from_millis(100);
+/// Runs in a row that end in time before a run that does not is worth a line again: a script that takes about as long as its
+/// interval would otherwise fill the log with two lines for each.
+const CALM: u8 = 10;
 /// So long without a process, and at least one interval, is a failure: an answer does not last for ever.
 const NO_PROCESS_LIMIT: Duration = Duration::from_secs(1);
 
@@ -32,8 +35,9 @@ struct Run {
     // SIGTERM was sent, because its time is over or because nobody wants it any more; SIGKILL, how often.
     asked: bool,
     kills: u32,
-    // A run that was due meanwhile was skipped, and that was told.
+    // A run that was due meanwhile was skipped; and that was told.
     skipped: bool,
+    told: bool,
 }
 
 /// See the module.
@@ -54,6 +58,8 @@ pub struct Script {
     retired: bool,
     // Its runs had to be killed, and that was told: each further one is not.
     stubborn: bool,
+    // How many runs must end in time before one that is skipped is told again.
+    lagging: u8,
 }
 
 impl Script {
@@ -90,6 +96,7 @@ impl Script {
             status: 0,
             retired: false,
             stubborn: false,
+            lagging: 0,
         }
     }
     /// Its configuration.
@@ -136,14 +143,15 @@ impl Script {
     }
 
     /// The first run is due at once; the turn's limit on timers spreads those of many, and [`second_run`] the later ones.
-    pub fn start(&mut self, cx: &mut Cx<'_>) {
+    pub fn start(&mut self, spread: bool, cx: &mut Cx<'_>) {
         if let Err(why) = &self.spec {
             cx.fx.note(text::refused(Kind::Script, &self.name, why));
             return;
         }
         cx.timers.set(Due::TrackRun(self.key), cx.now.mono);
-        self.due =
-            Instant(second_run(cx.now.mono, self.interval(), &self.name).0.saturating_sub(nanos(self.interval())));
+        let interval = self.interval();
+        let second = if spread { second_run(cx.now.mono, interval, &self.name) } else { cx.now.mono + interval };
+        self.due = Instant(second.0.saturating_sub(nanos(interval)));
     }
 
     /// `Due::TrackRun`. True: the verdict changed.
@@ -158,7 +166,10 @@ impl Script {
         }
         cx.timers.set(Due::TrackRun(self.key), self.due);
         if let Some(run) = &mut self.run {
-            if !core::mem::replace(&mut run.skipped, true) && !self.stubborn {
+            let first = !core::mem::replace(&mut run.skipped, true);
+            let lagging = core::mem::replace(&mut self.lagging, CALM) > 0;
+            if first && !lagging && !self.stubborn {
+                run.told = true;
                 cx.fx.note(text::already_running(&self.name));
             }
             return run.asked && self.timed_out(cx);
@@ -197,7 +208,10 @@ impl Script {
             return false;
         }
         let stubborn = core::mem::replace(&mut self.stubborn, run.kills > 0);
-        if run.skipped && !stubborn {
+        if !run.skipped {
+            self.lagging = self.lagging.saturating_sub(1);
+        }
+        if run.told && !stubborn {
             cx.fx.note(text::idle_again(&self.name, cx.now.mono.since(run.since)));
         }
         if run.asked {
@@ -252,7 +266,7 @@ impl Script {
     fn spawn(&mut self, cx: &mut Cx<'_>) {
         let Ok(spec) = &self.spec else { return };
         let child = cx.children.spawn(For::Track(self.key), spec.clone(), cx.fx);
-        self.run = Some(Run { child, since: cx.now.mono, asked: false, kills: 0, skipped: false });
+        self.run = Some(Run { child, since: cx.now.mono, asked: false, kills: 0, skipped: false, told: false });
         cx.timers.set(Due::TrackTimeout(self.key), cx.now.mono + self.timeout());
     }
 

@@ -246,7 +246,7 @@ pub const ANOTHER_ROUTER: &str = "what the process before left is of another VRI
 pub const ANOTHER_INTERFACE: &str = "was Master, but its interface is gone or another one now";
 /// Addresses of the process before that the configuration does not have any more.
 pub fn dropped_addresses(n: usize) -> Note {
-    note(Level::Notice, format!("removing {n} virtual address(es) that this configuration does not have any more"))
+    note(Level::Notice, format!("removing {} that this configuration does not have any more", addresses(n)))
 }
 /// Tracking changed the priority.
 pub fn priority(name: &str, from: u8, to: u8, why: &str) -> Note {
@@ -302,11 +302,17 @@ pub fn was_late(name: &str, late: Duration) -> Note {
         format!("({name}) this process stood still for {}: reading what arrived, then announcing again", span(late)),
     )
 }
+fn addresses(n: usize) -> String {
+    if n == 1 { "1 virtual address".to_owned() } else { format!("{n} virtual addresses") }
+}
+fn plain(n: usize) -> String {
+    if n == 1 { "1 address".to_owned() } else { format!("{n} addresses") }
+}
 /// One burst of GARP or NA.
 pub fn announcing(name: &str, n: usize, times: u32) -> Note {
     note(
         Level::Detail,
-        format!("({name}) Sending/queueing gratuitous ARPs and unsolicited NAs for {n} addresses, {times} each"),
+        format!("({name}) Sending/queueing gratuitous ARPs and unsolicited NAs for {}, {times} each", plain(n)),
     )
 }
 /// An address could not be added.
@@ -345,7 +351,11 @@ pub fn spilled(name: &str, n: usize, dev: &str, mtu: u32) -> Note {
 pub fn leftovers(n: usize) -> Note {
     note(
         Level::Notice,
-        format!("removing {n} virtual address(es) that were left behind by a daemon that did not stop cleanly"),
+        format!(
+            "removing {} that {} left behind by a daemon that did not stop cleanly",
+            addresses(n),
+            if n == 1 { "was" } else { "were" }
+        ),
     )
 }
 /// Addresses that a kalived added and this configuration does not have.
@@ -394,6 +404,10 @@ pub fn no_local(e: Errno) -> Note {
 /// Asked to stop.
 pub fn stopping(signal: &str) -> Note {
     note(Level::Notice, format!("Stopping ({signal})"))
+}
+/// A hand-over that nobody took.
+pub fn no_successor(name: &str) -> Note {
+    note(Level::Error, format!("({name}) was handed over and no process went on with it: its addresses are removed"))
 }
 /// All done.
 pub fn all_stopped() -> Note {

@@ -2,7 +2,7 @@
 //! that a machine can decide.
 //!
 //! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses),
-//! `life` (signals, the end), `resume` (from one process to the next). Start: the kernel is asked for its interfaces and addresses
+//! `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
 
@@ -21,7 +21,7 @@ use crate::timers::{Due, Timers};
 use crate::track::{TrackView, Tracks};
 use crate::vrrp::State;
 use crate::vrrp::address::{Addresses, Outcome};
-use crate::vrrp::advert::{self, Reject};
+use crate::vrrp::advert;
 use crate::vrrp::announce::Announcer;
 use crate::vrrp::instance::{Cx, Instance, SockState};
 use crate::vrrp::text::{self, Limit};
@@ -64,99 +64,10 @@ enum Phase {
     // Left-overs are being removed.
     Cleaning,
     Running,
-    // Another process takes over: nothing happens any more.
+    // Another process takes over: see `custody`.
     Frozen,
     Stopping,
     Gone,
-}
-
-/// What a virtual router looks like from outside, for status lines and tests.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Name in the file.
-    pub name: String,
-    /// Its key.
-    pub vr: VrKey,
-    /// State.
-    pub state: State,
-    /// Since when.
-    pub since: Now,
-    /// VRID.
-    pub vrid: u8,
-    /// Family.
-    pub family: Family,
-    /// Priority as advertised.
-    pub effective_priority: u8,
-    /// Why it is in FAULT, or what moved its priority; may be empty.
-    pub reasons: String,
-    /// As it would be armed now.
-    pub master_down_interval: Duration,
-    /// What is waited in silence after a start or a fault; longer for `nopreempt`.
-    pub first_wait: Duration,
-    /// The Master we follow.
-    pub master: Option<IpAddr>,
-    /// Where we send from.
-    pub source: Option<IpAddr>,
-    /// Adverts armed in the kernel.
-    pub armed: usize,
-    /// Virtual addresses held, of all.
-    pub addresses: (usize, usize),
-    /// Its interface.
-    pub interface: String,
-    /// Its addresses in file order, advertised ones first.
-    pub vips: Vec<VipView>,
-    /// Counters.
-    pub stats: crate::vrrp::instance::Stats,
-}
-
-/// A virtual address as it looks from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VipView {
-    /// The address.
-    pub addr: IpAddr,
-    /// Prefix length.
-    pub prefix: u8,
-    /// The interface it belongs on.
-    pub dev: String,
-    /// `virtual_ipaddress`; else `virtual_ipaddress_excluded`.
-    pub listed: bool,
-    /// Whether the kernel confirmed that it is there.
-    pub held: bool,
-}
-
-impl core::fmt::Display for View {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let s = &self.stats;
-        write!(f, "{} VRID {} priority {}", self.state.word(), self.vrid, self.effective_priority)?;
-        if !self.reasons.is_empty() {
-            write!(f, " ({})", self.reasons)?;
-        }
-        if let Some(m) = self.master {
-            write!(f, ", master {m}")?;
-        }
-        write!(
-            f,
-            "; addresses {}/{}; adverts received {} sent {} unsent {}; became master {} released {}; priority 0 received {} sent {}; restored {}; dropped",
-            self.addresses.0,
-            self.addresses.1,
-            s.advert_rcvd,
-            s.advert_sent,
-            s.send_failed,
-            s.become_master,
-            s.release_master,
-            s.pri_zero_rcvd,
-            s.pri_zero_sent,
-            s.restored
-        )?;
-        let mut none = true;
-        for r in Reject::ALL {
-            if s.rejected[r.index()] > 0 {
-                none = false;
-                write!(f, " {} {}", r.name(), s.rejected[r.index()])?;
-            }
-        }
-        if none { f.write_str(" none") } else { Ok(()) }
-    }
 }
 
 /// See the module.
@@ -204,6 +115,7 @@ pub struct World {
     // Until `Go`.
     standby: Option<resume::Standby>,
     frozen_at: Option<Instant>,
+    custody: custody::Custody,
     // Somebody came to a socket or left it, or has other addresses: `Sock::local` may be another list.
     regrouped: bool,
     // Addresses that we removed just now, for `swept`.
@@ -237,6 +149,7 @@ macro_rules! with {
     };
 }
 
+mod custody;
 mod hooks;
 mod kernel;
 mod life;
@@ -245,6 +158,9 @@ mod resume;
 mod schedule;
 mod sockets;
 mod tracks;
+mod view;
+
+pub use view::{View, VipView};
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
@@ -283,6 +199,7 @@ impl World {
             reloads: Reloads::default(),
             standby: None,
             frozen_at: None,
+            custody: custody::Custody::default(),
             regrouped: false,
             removed: VecDeque::new(),
             written: resume::Written::default(),
@@ -303,8 +220,8 @@ impl World {
 
     /// One input.
     pub fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
-        if self.phase == Phase::Frozen {
-            return;
+        if self.custody.has_begun() {
+            return self.on_frozen(now, event, fx);
         }
         match event {
             Event::Start => {
@@ -405,6 +322,8 @@ impl World {
                 }
             }
             Event::Freeze => self.on_freeze(now, fx),
+            // Asked for by a frozen world only.
+            Event::Successor { .. } => {}
             Event::Go { snapshot, dead_since } => self.on_go(snapshot, dead_since),
         }
         self.settle(now, fx);
@@ -412,7 +331,8 @@ impl World {
 
     /// Dispatches at most `limit` expired timers; `true`: more are due.
     pub fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
-        if self.phase == Phase::Frozen {
+        if self.custody.has_begun() {
+            self.fire_frozen(now, fx);
             return false;
         }
         for _ in 0..limit {
@@ -458,6 +378,8 @@ impl World {
                 Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
                 Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.on_exit_due(now, fx),
+                // Set by a frozen world only.
+                Due::Custody => {}
             }
         }
         self.settle(now, fx);
@@ -466,7 +388,7 @@ impl World {
 
     /// When and why to wake next.
     pub fn next_deadline(&self) -> Option<(Instant, Due)> {
-        self.timers.next().filter(|_| self.phase != Phase::Frozen)
+        self.timers.next()
     }
 
     /// Every deadline, earliest first.
@@ -492,44 +414,6 @@ impl World {
         self.instances.looked_at()
     }
 
-    /// Every virtual router, by slot: in file order as long as no reload changed it.
-    pub fn views(&self) -> Vec<View> {
-        self.instances
-            .iter()
-            .map(|(vr, vi)| View {
-                name: vi.cfg().name.clone(),
-                vr,
-                state: vi.state(),
-                since: vi.since(),
-                vrid: vi.cfg().vrid,
-                family: vi.cfg().family,
-                effective_priority: vi.priority(),
-                reasons: vi.reasons(),
-                master_down_interval: vi.master_down_interval(),
-                first_wait: vi.first_wait(),
-                master: vi.master(),
-                source: vi.source(),
-                armed: vi.armed(),
-                addresses: (self.addrs.held(vr).count(), vi.vips().count()),
-                interface: vi.cfg().interface.clone(),
-                vips: self.vip_views(vr, vi),
-                stats: vi.stats().clone(),
-            })
-            .collect()
-    }
-
-    fn vip_views(&self, vr: VrKey, vi: &Instance) -> Vec<VipView> {
-        let held: BTreeSet<AddrId> = self.addrs.held(vr).collect();
-        let listed = vi.cfg().vips.len();
-        let view = |(n, v): (usize, &crate::config::model::Vip)| {
-            let dev = v.dev.as_deref().unwrap_or(&vi.cfg().interface);
-            let id = self.links.by_name(dev).map(|l| (l.ifindex, v.addr, v.prefix));
-            let held = id.is_some_and(|id| held.contains(&id));
-            VipView { addr: v.addr, prefix: v.prefix, dev: dev.to_owned(), listed: n < listed, held }
-        };
-        vi.vips().enumerate().map(view).collect()
-    }
-
     /// Every tracker that counts, by kind and name.
     pub fn tracks(&self) -> Vec<TrackView> {
         self.tracks.views().collect()
@@ -537,6 +421,9 @@ impl World {
 
     /// Panics when a rule that must always hold does not.
     pub fn check_invariants(&self) {
+        if self.custody.has_begun() {
+            return; // no virtual router of a frozen world has timers
+        }
         for (_, vi) in self.instances.iter() {
             vi.check_invariants(&self.timers, &self.addrs);
         }
@@ -548,7 +435,7 @@ impl World {
 
     // What follows from whatever just happened.
     fn settle(&mut self, now: Now, fx: &mut Effects) {
-        if self.phase == Phase::Frozen {
+        if self.custody.has_begun() {
             return;
         }
         if self.phase == Phase::Standby {

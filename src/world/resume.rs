@@ -70,10 +70,10 @@ impl World {
 
     /// The last word of a frozen world.
     pub fn last_snapshot(&self, now: Now) -> Snapshot {
-        self.shoot(now, self.phase == Phase::Frozen)
+        self.custody.last_word.clone().unwrap_or_else(|| self.shoot(now, false))
     }
 
-    fn shoot(&self, now: Now, last: bool) -> Snapshot {
+    pub(super) fn shoot(&self, now: Now, last: bool) -> Snapshot {
         let mut addrs: BTreeMap<VrKey, (Vec<AddrId>, bool)> = BTreeMap::new();
         for (vr, id, held) in self.addrs.own() {
             let (ids, missing) = addrs.entry(vr).or_default();
@@ -100,6 +100,10 @@ impl World {
         if matches!(self.phase, Phase::Stopping | Phase::Gone) {
             return; // it ends by itself, with a farewell
         }
+        if matches!(self.phase, Phase::Reading | Phase::Standby | Phase::Cleaning) {
+            // There is nothing yet that a successor could go on with.
+            return self.on_signal(now, Signal::Term, fx);
+        }
         for vr in self.instances.keys() {
             with!(self, vr, now, fx, |vi, cx| vi.on_freeze(cx));
         }
@@ -109,6 +113,7 @@ impl World {
         self.phase = Phase::Frozen;
         self.frozen_at = Some(now.mono);
         fx.push(Effect::Frozen);
+        self.begin_custody(now, fx);
     }
 
     pub(super) fn on_go(&mut self, snapshot: Option<Box<Snapshot>>, dead_since: Option<Instant>) {

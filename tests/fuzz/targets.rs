@@ -81,7 +81,7 @@ pub fn lower(data: &[u8]) {
     let host = Host { interfaces: vec!["eth0".into()], addrs: Vec::new(), exists: |_| false };
     loaded.look(Look { host: Some(&host), lints: true, ..Look::default() });
     assert!(loaded.render(true).len() < 1 << 20);
-    assert!(report::json(&loaded.diags, &loaded.sources).is_array());
+    assert!(report::json(&loaded.diags, loaded.cut, &loaded.sources).is_array());
     let image = image::encode(&loaded.config).expect("small");
     assert_eq!(image::decode(&image).as_ref(), Ok(&loaded.config));
     let (_, text) = dump(&files, "f0", &options, true);

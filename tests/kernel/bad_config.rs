@@ -66,7 +66,7 @@ fn cases() -> Vec<Case> {
             name: "unknown interface",
             place: None,
             text: absent,
-            test: ExitCode::Ok,
+            test: ExitCode::ConfigTest,
             start: None,
             says: &["nosuch0"],
         },

@@ -163,10 +163,10 @@ fn an_upgrade_and_a_hand_over_are_seen_by_nobody() {
     let (code, text) = ask(&master, "handover");
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(master.await_exit().code(), Some(0));
-    // The lab has another pid file for each daemon, and what is left lies beside it.
-    let left = master.pid_file().with_extension("state").display().to_string();
-    let script = "for w in \"$@\"; do :; done; mv \"$0\" \"${w%.pid}.state\" && exec \"$@\"";
-    let next = lab.start_under(&["sh", "-c", script, &left], under_test(), &a, &Conf::v3(150).text());
+    // The lab has another pid file for each daemon. By that of the one before they know each other; the last -p counts.
+    let same = master.pid_file().display().to_string();
+    let script = "exec \"$@\" -p \"$0\"";
+    let next = lab.start_under(&["sh", "-c", script, &same], under_test(), &a, &Conf::v3(150).text());
     next.await_line("goes on as MASTER");
     let seen = wire.adverts_of(&a).len();
     wire.await_adverts(&a, seen + 10);

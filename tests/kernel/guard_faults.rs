@@ -182,7 +182,12 @@ fn an_upgrade_to_a_program_that_is_no_good_changes_nothing() {
     std::fs::write(&path, "").expect("the lab's directory is writable");
     let (code, text) = ask(&master, "upgrade");
     assert!(code.is_some_and(|c| c != 0) && text.contains("Upgrade refused"), "{code:?} {text}");
-    assert_eq!(master.lines_with("Upgrade refused").len(), 8, "log:\n{}", master.log());
+    // One that everybody may have put there.
+    replace(&lab, &path, &format!("exec {good} \"$@\""));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let (code, text) = ask(&master, "upgrade");
+    assert!(code == Some(1) && text.contains("is writable by everybody: it is not run"), "{code:?} {text}");
+    assert_eq!(master.lines_with("Upgrade refused").len(), 9, "log:\n{}", master.log());
     assert!(wire.adverts_of(&b).is_empty() && backup.times(State::Master) == 0, "log of b:\n{}", backup.log());
     assert!(wire.adverts_of(&a).iter().all(|v| v.priority == 150), "no farewell");
     assert!(a.holds(VIP) && !monitor.lost_the_vip(), "{}", monitor.text());

@@ -126,6 +126,7 @@ fn a_script_that_somebody_else_could_exchange_since_it_was_looked_at_is_not_run_
     std::os::unix::fs::chown(&new, Some(NOBODY), Some(0)).expect("we are root");
     std::fs::rename(&new, &check).expect("it was just made");
     refused("a script of nobody's");
+    daemon.await_line(&format!("Unsafe permissions found for script '{}' - not run", check.display()));
     good();
     again();
     // The directory becomes a shared one.
@@ -158,27 +159,35 @@ fn a_script_that_somebody_else_could_exchange_since_it_was_looked_at_is_not_run_
 }
 
 #[test]
-fn what_a_script_left_in_a_session_of_its_own_does_not_outlive_the_daemon() {
+fn what_a_check_left_ends_with_the_daemon_and_what_a_hook_started_stays() {
     if stand_in() {
         return skip("leftovers", "the stand-in leaves them");
     }
     let Some(lab) = Lab::new("leftovers") else { return };
     let a = lab.host("a", 20);
-    let (gentle, stubborn, running) = (lab.path("gentle"), lab.path("stubborn"), lab.path("running"));
+    let (service, gentle, stubborn) = (lab.path("service"), lab.path("gentle"), lab.path("stubborn"));
+    let (running, slow) = (lab.path("running"), lab.path("slow"));
     let hook = script(
         &lab,
         "hook.sh",
         &format!(
-            "setsid sh -c 'echo $$ > {0}; sleep 1000; :' &\nsetsid sh -c 'trap \"\" TERM; echo $$ > {1}; while :; do sleep 1; done' &\n\
-             while ! [ -s {0} -a -s {1} ]; do sleep 0.1; done",
-            gentle.display(),
-            stubborn.display()
+            "setsid sh -c 'echo $$ > {0}; sleep 1000; :' &\nwhile ! [ -s {0} ]; do sleep 0.1; done",
+            service.display()
         ),
     );
+    // The first run leaves two processes and ends, the second one begins a third and takes too long, all others are good.
     let check = script(
         &lab,
         "check.sh",
-        &format!("[ -e {0} ] && exit 0\nsetsid sh -c 'echo $$ > {0}; sleep 1000; :' &\nsleep 1000", running.display()),
+        &format!(
+            "[ -e {2} ] && exit 0\nif [ -e {3} ]; then setsid sh -c 'echo $$ > {2}; sleep 1000; :' & sleep 1000; fi\n\
+             setsid sh -c 'echo $$ > {0}; sleep 1000; :' &\nsetsid sh -c 'trap \"\" TERM; echo $$ > {1}; while :; do sleep 1; done' &\n\
+             while ! [ -s {0} -a -s {1} ]; do sleep 0.1; done\n: > {3}",
+            gentle.display(),
+            stubborn.display(),
+            running.display(),
+            slow.display()
+        ),
     );
     let text = format!(
         "vrrp_script chk {{\n    script {}\n    interval 1\n    timeout 2\n    weight 1\n}}\n",
@@ -191,17 +200,21 @@ fn what_a_script_left_in_a_session_of_its_own_does_not_outlive_the_daemon() {
         .text();
     let daemon = lab.start_program(Program::Kalived, &a, &text);
     let pid = |path: &Path| until("a process in a session of its own", || read(path)).trim().to_owned();
-    let (gentle, stubborn, running) = (pid(&gentle), pid(&stubborn), pid(&running));
+    let (service, gentle, stubborn, running) = (pid(&service), pid(&gentle), pid(&stubborn), pid(&running));
     // With the check that took too long went what it had begun.
     until_true("what the check began to end with it", || !lives(&running));
-    assert!(lives(&gentle) && lives(&stubborn), "a hook's may stay while kalived runs");
+    assert!(lives(&service) && lives(&gentle) && lives(&stubborn), "they may stay while kalived runs");
     // And over a hand-over to another process.
     let (code, text) = ask(&daemon, "upgrade");
     assert_eq!(code, Some(0), "{text}");
-    assert!(lives(&gentle) && lives(&stubborn));
+    assert!(lives(&service) && lives(&gentle) && lives(&stubborn));
     let (code, log) = daemon.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(!lives(&gentle) && !lives(&stubborn), "they outlived it");
+    assert!(lives(&service), "a service that a hook started ended with kalived");
+    // Its number is still its own: it was alive a moment ago, and nobody else ends it.
+    let ended = a.output(&format!("kill -9 {service}"));
+    assert!(ended.status.success());
 }
 
 fn status_of(pid: u32) -> String {

@@ -397,6 +397,7 @@ fn a_restart_by_the_service_manager_is_not_noticed_and_a_reload_says_how_it_went
     };
     until_true("READY=1", || said().contains("READY=1"));
     until_true("the VIP on a", || a.holds(VIP) && !b.holds(VIP));
+    until_true("the states", || said().contains("STATUS=MASTER VI_1"));
     on_b.await_state(State::Backup);
     let (watch, before) = (Deletions::watch(&lab, &a), on_b.states().len());
     for n in 1..=5 {

@@ -1,5 +1,6 @@
 """What a service manager does for one service, as systemd does it: a socket for READY=1 and its like, a store for fds, a restart that
-gives them back. Usage: manager.py SOCKET LOG PROGRAM ARGUMENT...   Each line on standard input is a command: restart, reload, stop.
+gives them back. Usage: manager.py SOCKET LOG PROGRAM ARGUMENT...   Each line on standard input is a command: restart, reload, stop;
+leave: the first half of a restart.
 Writes to LOG what the service says, one line each, and "exit CODE" when it ends.
 """
 
@@ -71,6 +72,9 @@ while True:
     command = sys.stdin.readline().strip()
     if command == "reload":
         os.kill(pid, signal.SIGHUP)
+    elif command == "leave":
+        os.kill(pid, signal.SIGQUIT)  # RestartKillSignal, and a start that is not made
+        wait(pid)
     elif command == "restart":
         os.kill(pid, signal.SIGQUIT)  # RestartKillSignal
         wait(pid)

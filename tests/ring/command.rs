@@ -45,7 +45,12 @@ fn what_cannot_start_says_why_with_its_own_code() {
     std::fs::write(dir.path("empty.conf"), "").unwrap();
     assert_eq!(run(&["-f", &dir.path("empty.conf"), "-n"]).0, Some(6));
     let (code, text) = run(&["-t", "-f", &dir.path("c.conf")]);
-    assert!(code == Some(0) && text.contains("absent0"), "{code:?} {text}");
+    assert!(
+        code == Some(5) && text.contains("absent0") && text.ends_with("c.conf: 1 warning: failed\n"),
+        "{code:?} {text}"
+    );
+    let (code, text) = run(&["-t", "--offline", "-f", &dir.path("c.conf")]);
+    assert!(code == Some(0) && text.ends_with("c.conf: no mistakes: passed\n"), "{code:?} {text}");
     let (code, text) = run(&["--nonsense"]);
     assert!(code == Some(1) && text.contains("--nonsense"), "{text}");
     let (code, text) = run(&["-v"]);
@@ -102,4 +107,103 @@ fn the_background_daemon_holds_its_pid_file_and_stops_when_asked() {
         std::thread::yield_now();
     }
     assert!(!std::path::Path::new(&pid).exists());
+}
+
+/// A word after -t is the file to test, and no way of writing it changes a file that was meant to be read.
+#[test]
+fn no_tool_writes_into_a_file_that_is_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = Dir::new("written");
+    let (conf, other, log) = (dir.path("c.conf"), dir.path("other.conf"), dir.path("log"));
+    std::fs::write(&other, CONFIG.replace("absent0", "absent1")).unwrap();
+    let run = |args: &[&str]| code_and_text(&kalived(args).output().unwrap());
+    let before =
+        [&conf, &other].map(|p| (std::fs::read(p).unwrap(), std::fs::metadata(p).unwrap().modified().unwrap()));
+    let ok = |args: &[&str], code: i32, says: &str| {
+        let (got, text) = run(args);
+        assert!(got == Some(code) && text.contains(says), "{args:?}: {got:?} {text}");
+        let now =
+            [&conf, &other].map(|p| (std::fs::read(p).unwrap(), std::fs::metadata(p).unwrap().modified().unwrap()));
+        assert_eq!(now, before, "{args:?}");
+    };
+    let attached = format!("-t{conf}");
+    let long = format!("--config-test={conf}");
+    ok(&["-t", &conf], 5, "absent0");
+    ok(&["--config-test", &conf], 5, "absent0");
+    ok(&["-nt", &conf], 5, "absent0");
+    ok(&["-t", "--offline", &conf], 0, "passed");
+    ok(&["--offline", "-t", &conf], 0, "passed");
+    ok(&["-t", &conf, "-f", &other], 1, "two files to test");
+    ok(&["-f", &other, "-t", &conf], 1, "two files to test");
+    // A log that is a configuration: this one, under whatever name, or another one.
+    ok(&[&attached, "-f", &conf], 1, "is not written");
+    ok(&[&long, "-f", &other], 1, "is not written");
+    ok(&["--compile-config", &conf, "--offline", "-o", &conf], 1, "is not written");
+    ok(&["--compile-config", &conf, "--offline", "-o", &other], 1, "is not written");
+    // A log: a new file of its own, readable for its owner; what another name leads to stays, and links are not followed.
+    let (link, name) = (dir.path("link"), dir.path("name"));
+    std::fs::write(&log, "old").unwrap();
+    std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o666)).unwrap();
+    std::fs::hard_link(&log, &name).unwrap();
+    std::os::unix::fs::symlink(&log, &link).unwrap();
+    ok(&[&format!("-t{log}"), "--offline", "-f", &conf], 0, "");
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), format!("{conf}: no mistakes: passed\n"));
+    assert_eq!(std::fs::read_to_string(&name).unwrap(), "old");
+    assert_eq!(std::fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+    ok(&[&format!("--config-test={log}"), "-f", &conf], 5, "");
+    assert!(std::fs::read_to_string(&log).unwrap().ends_with("1 warning: failed\n"));
+    ok(&[&format!("-t{link}"), "--offline", "-f", &conf], 1, "symbolic link");
+    ok(&["--compile-config", &conf, "--offline", "-o", &link], 1, "symbolic link");
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    ok(&["--compile-config", &conf, "--offline", "-o", &log], 0, "");
+    assert!(std::fs::read(&log).unwrap().starts_with(b"KALIVE"));
+    // Devices are written to as they are.
+    ok(&["-t/dev/null", "--offline", "-f", &conf], 0, "");
+    assert!(std::fs::metadata("/dev/null").unwrap().permissions().mode() & 0o777 == 0o666);
+    let out = kalived(&["-t/dev/stdout", "--offline", "-f", &conf]).output().unwrap();
+    assert!(String::from_utf8_lossy(&out.stdout).ends_with("passed\n"));
+    let left: Vec<_> = std::fs::read_dir(&dir.0).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 5, "{left:?}");
+}
+
+/// What a test fails, the compiler of a reload refuses, unless it is told to take it.
+#[test]
+fn what_a_test_fails_is_not_compiled_without_force() {
+    let dir = Dir::new("forced");
+    let conf = dir.path("bad.conf");
+    std::fs::write(&conf, CONFIG.replace("interface", "priorty 100\n state MASTER\n interface")).unwrap();
+    let run = |args: &[&str]| kalived(args).output().unwrap();
+    let (code, text) = code_and_text(&run(&["-t", "--offline", &conf]));
+    assert!(code == Some(5) && text.ends_with(": failed\n"), "{code:?} {text}");
+    let refused = run(&["--compile-config", &conf, "--offline"]);
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(5), 0));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(": refused; `--force` takes it all the same"));
+    let forced = run(&["--compile-config", &conf, "--offline", "--force"]);
+    assert!(forced.status.success() && forced.stdout.starts_with(b"KALIVE"));
+    // What cannot be run is not taken by force.
+    std::fs::write(&conf, CONFIG.replace("virtual_router_id 1", "virtual_router_id 0")).unwrap();
+    assert_eq!(run(&["--compile-config", &conf, "--offline", "--force"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_configuration_from_standard_input() {
+    use std::io::Write;
+    let piped = |args: &[&str], text: &str| {
+        let mut c = kalived(args);
+        c.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = c.spawn().unwrap();
+        // Who refuses it does not read it.
+        let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    assert_eq!(
+        code_and_text(&piped(&["-t", "--offline", "-f", "-"], CONFIG)),
+        (Some(0), "-: no mistakes: passed\n".into())
+    );
+    assert_eq!(code_and_text(&piped(&["-t", "-", "--offline"], CONFIG)).0, Some(0));
+    assert_eq!(piped(&["-t", "--offline", "-f", "-"], "foo\n").status.code(), Some(5));
+    let dump = piped(&["--dump-conf=-"], CONFIG);
+    assert!(dump.status.success() && String::from_utf8_lossy(&dump.stdout).starts_with("vrrp_instance V {"));
+    let (code, text) = code_and_text(&piped(&["-n", "-f", "-"], CONFIG));
+    assert!(code == Some(1) && text.contains("standard input"), "{code:?} {text}");
 }

@@ -100,6 +100,10 @@ impl Sim {
                 }
                 // `Sim::freeze` asked for it.
                 Effect::Frozen => {}
+                // Of a frozen world only: `custody.rs`.
+                Effect::LookForSuccessor => {
+                    self.violate("effect".into(), format!("node {node} looks for a successor"));
+                }
                 Effect::Reloaded(r) => self.reloaded(node, r.done),
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);

@@ -58,6 +58,9 @@ impl Sim {
         p.world.handle(now, Event::Freeze, &mut p.fx);
         let effects: Vec<Effect> = p.fx.drain().collect();
         let frozen = effects.iter().any(|e| matches!(e, Effect::Frozen));
+        // One that holds nothing ends at once.
+        let ended = effects.iter().any(|e| matches!(e, Effect::Exit(_)));
+        let effects: Vec<Effect> = effects.into_iter().filter(|e| !matches!(e, Effect::Exit(_))).collect();
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
         let Some(p) = self.nodes[node].process.take().filter(|_| frozen) else { return };
@@ -76,6 +79,7 @@ impl Sim {
         // It may have taken over itself a moment ago.
         n.leaving.extend(p.armed.into_iter().map(|((at, _), a)| (at, p.socks.get(&a.sock).copied(), a.packet)));
         n.leaving.sort_by_key(|l| l.0);
+        n.custodian = Some(Box::new(p.world)).filter(|_| !ended);
         n.start(World::standby(self.variations[node].config(&self.ground.opts, node)));
         n.heir_of = heir_of;
         n.born = self.ground.now;
@@ -86,6 +90,7 @@ impl Sim {
         self.fact(Fact::Frozen { node });
         self.clock_touched(node, true);
         self.touch(node);
+        self.custody_wakes(node);
         if gap > 0 {
             self.after(Duration::from_nanos(gap), Work::Go { node });
         }

@@ -103,6 +103,10 @@ impl Kernel {
     pub fn dump_links(&self) -> Vec<Msg> {
         self.ifindex.map(|i| Msg::LinkNew(self.link(i))).into_iter().collect()
     }
+    /// What is there.
+    pub fn addrs(&self) -> impl Iterator<Item = &AddrInfo> {
+        self.addrs.iter()
+    }
     /// Second half.
     pub fn dump_addrs(&self, complete: bool) -> Vec<Msg> {
         self.addrs.iter().cloned().map(Msg::AddrNew).chain([Msg::Synced(complete)]).collect()

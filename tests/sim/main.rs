@@ -7,6 +7,7 @@
 //! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`,
 //! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`. Deliberately absent: `sys` and `daemon`; nothing here makes a system call.
 
+mod custody;
 mod exec;
 mod faults;
 mod ground;
@@ -203,6 +204,9 @@ fn canaries() {
     let how = How { sabotage: Some(Sabotage::SwallowFrames), ..How::default() };
     let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "L3"));
     assert!(caught.is_some(), "nobody notices that the client hears nothing");
+    let how = How { sabotage: Some(Sabotage::ForgetCustody), ..How::default() };
+    let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "custody"));
+    assert!(caught.is_some(), "nobody notices addresses that a hand-over to nobody leaves behind");
     let how = How { sabotage: Some(Sabotage::HeedNoise), ..How::default() };
     let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "I6"));
     assert!(caught.is_some(), "nobody notices that a dropped packet has effects");

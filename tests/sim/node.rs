@@ -253,6 +253,8 @@ pub struct Node {
     pub orders: Option<(Option<Box<Snapshot>>, Option<Instant>)>,
     /// Adverts of processes that froze, by time, with their socket.
     pub leaving: Vec<(Instant, Option<SockSpec>, Bytes)>,
+    /// The last one of them, which holds the addresses until somebody is in charge.
+    pub custodian: Option<Box<World>>,
     /// Netlink requests of this process and later ones are still done.
     pub heir_of: u32,
     /// Order of completions, lengths of small delays.

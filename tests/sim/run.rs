@@ -73,6 +73,8 @@ pub enum Sabotage {
     HeedNoise,
     /// An interface that comes back is not told.
     DeafToLinks,
+    /// A frozen process is told that somebody is in charge.
+    ForgetCustody,
 }
 
 /// What is in the queue.
@@ -92,6 +94,8 @@ pub enum Work {
     Boot { node: usize },
     /// A successor begins.
     Go { node: usize },
+    /// A frozen process that holds addresses wakes.
+    Custody { node: usize },
     /// A fault begins or ends.
     Fault { class: Class, node: usize, begins: bool },
     /// A program ends.
@@ -239,6 +243,7 @@ impl Sim {
                     snapshot: None,
                     orders: None,
                     leaving: Vec::new(),
+                    custodian: None,
                     heir_of: 0,
                     socket_errors: false,
                     send_errors: false,
@@ -337,7 +342,10 @@ impl Sim {
         self.fact(Fact::Quiet);
         self.pass_on(longest);
         self.fact(Fact::Quiet);
-        self.last_act();
+        match self.script.permille(300) && self.sabotage.is_none() || self.sabotage == Some(Sabotage::ForgetCustody) {
+            true => self.hand_to_nobody(),
+            false => self.last_act(),
+        }
         self.figures.simulated = u128::from(self.ground.now.0 - start.0);
     }
 
@@ -444,6 +452,7 @@ impl Sim {
             }
             Work::Boot { node } => self.boot(node),
             Work::Go { node } => self.go(node),
+            Work::Custody { node } => self.custody(node),
             Work::Fault { class, node, begins } => self.fault(class, node, begins),
             Work::ProgramEnds { node, incarnation, child, end } => {
                 if self.nodes[node].incarnation == incarnation {
@@ -495,6 +504,19 @@ impl Sim {
         self.nodes[node].turn_at = None;
         self.nodes[node].orders = None;
         self.nodes[node].leaving.clear();
+        self.nodes[node].custodian = None;
+        self.gone(node);
+    }
+
+    /// The process that stands by is no more; the frozen one before it is.
+    pub fn lose_successor(&mut self, node: usize) {
+        self.nodes[node].process = None;
+        self.nodes[node].turn_at = None;
+        self.nodes[node].orders = None;
+        self.gone(node);
+    }
+
+    fn gone(&mut self, node: usize) {
         let g = &mut self.ground.nodes[node];
         (g.alive, g.paused, g.stalled, g.handing, g.passes) = (false, false, false, false, true);
         for vr in &mut g.vr {

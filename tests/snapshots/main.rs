@@ -64,7 +64,9 @@ fn holds(old: &Value, new: &Value) -> bool {
         (Value::Object(old), Value::Object(new)) => {
             old.iter().all(|(key, value)| new.get(key).is_some_and(|new| holds(value, new)))
         }
-        (Value::Array(old), Value::Array(new)) => old.len() == new.len() && old.iter().zip(new).all(|(a, b)| holds(a, b)),
+        (Value::Array(old), Value::Array(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(a, b)| holds(a, b))
+        }
         _ => old == new,
     }
 }

@@ -215,6 +215,7 @@ impl Bench {
                 | Effect::Compile
                 | Effect::Reloaded(_)
                 | Effect::StandingBy
+                | Effect::LookForSuccessor
                 | Effect::Frozen) => self.asked.push(e),
                 Effect::Note(n) => self.log.push(n.text),
                 Effect::Exit(code) => self.out.push(Out::Exit(code)),

@@ -3,6 +3,7 @@
 
 mod bench;
 mod cost;
+mod custody;
 mod handover;
 mod kernel_state;
 mod life;

@@ -180,7 +180,7 @@ impl Reader<'_> {
         let mut tail: Option<(Rc<[Span]>, u32)> = None;
         let (mut count, mut changed) = (0usize, false);
         let mut values = Vec::new();
-        loop {
+        'line: loop {
             let (mut pos, before) = (0, count);
             while let Some(i) = work.text.get(pos..).and_then(|t| memchr::memchr(b'$', t.as_bytes())) {
                 let at = pos + i;
@@ -259,6 +259,10 @@ impl Reader<'_> {
                     let limit = self.options.limits.names;
                     self.too_much(origin, format!("more than {limit} names are replaced"));
                     return Outcome::Dropped;
+                }
+                // A condition or a repetition that a name stood for: it decides about the rest of the line first.
+                if tail.is_none() && super::begins_anew(&work.text) {
+                    break 'line;
                 }
             }
             if count == before || tail.is_some() {

@@ -138,7 +138,7 @@ impl Reader<'_> {
         }
         let more = self.src.slice(after).trim();
         if more.starts_with('}') {
-            self.stack.push(Frame::Line(after));
+            self.stack.push(Frame::Line(after, false, 0));
         } else if !more.is_empty() {
             let text = "more words than `include` takes: ignored";
             self.say(Severity::Warning, after, text).help("a file name with blanks stands in \"quotes\"");
@@ -169,6 +169,9 @@ impl Reader<'_> {
             } else if f.paths.is_empty() && !f.wild && (!braces || nothing) {
                 let text = format!("`{}` does not exist: nothing is included", f.pattern);
                 self.say(Severity::Warning, span, text).not_in_test();
+            } else if f.paths.is_empty() && f.wild {
+                let text = format!("no file matches `{}`: nothing is included", f.pattern);
+                self.say(Severity::Note, span, text);
             }
             paths.extend(f.paths);
         }

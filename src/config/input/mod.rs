@@ -109,8 +109,8 @@ pub fn read(
 /// Where the next line comes from.
 enum Frame {
     File(Reading),
-    /// The rest of a line.
-    Line(Span),
+    /// The rest of a line, whether it stands in a file, and how many rounds the line took so far.
+    Line(Span, bool, usize),
     /// Files of an `include`, or of a main path with wildcards.
     Paths {
         paths: std::vec::IntoIter<String>,
@@ -173,7 +173,7 @@ impl Reader<'_> {
     fn turn(&mut self, frame: Frame) {
         match frame {
             Frame::File(reading) => self.file(reading),
-            Frame::Line(span) => self.logical(span, false),
+            Frame::Line(span, from_file, rounds) => self.logical(span, from_file, rounds),
             Frame::Paths { mut paths, from, must } => {
                 let Some(path) = paths.next() else { return };
                 self.stack.push(Frame::Paths { paths, from, must });
@@ -184,7 +184,7 @@ impl Reader<'_> {
                 let line = self.copy(span, link);
                 self.stack.push(Frame::Body { lines, next: next + 1, link });
                 if self.one_more(span) {
-                    self.logical(line, false);
+                    self.logical(line, false, 0);
                 }
             }
             Frame::Repeat(mut repeat) => {
@@ -194,7 +194,7 @@ impl Reader<'_> {
                 let (line, span) = (repeat.line, repeat.span);
                 self.stack.push(Frame::Repeat(repeat));
                 if self.one_more(span) {
-                    self.logical(line, false);
+                    self.logical(line, false, 0);
                 }
             }
         }
@@ -259,7 +259,7 @@ impl Reader<'_> {
         r.at = (line.end + 1).min(bytes.len() as u32);
         self.emit(plain);
         self.stack.push(Frame::File(r));
-        self.logical(line, true);
+        self.logical(line, true, 0);
     }
 
     /// The next line of the file, for a definition that goes on.
@@ -289,8 +289,8 @@ impl Reader<'_> {
     }
 
     /// One line, or the rest of one after a brace or a condition.
-    fn logical(&mut self, mut line: Span, from_file: bool) {
-        for _ in 0..MAX_ROUNDS {
+    fn logical(&mut self, mut line: Span, from_file: bool, rounds: usize) {
+        for round in rounds..MAX_ROUNDS {
             let src = &*self.src;
             let text = src.slice(line);
             let code = text.get(..code_length(text)).unwrap_or(text).trim_end();
@@ -323,7 +323,15 @@ impl Reader<'_> {
                 b'~' if repeat::starts(word) => return self.repeat(here),
                 _ => {}
             }
-            if memchr::memchr(b'$', word.as_bytes()).is_some() {
+            // After a brace a line begins anew: what stands there must not be replaced before its condition or repetition
+            // is known.
+            let cut = split(text).map(|cut| line.start + cut as u32);
+            let here = cut.map_or(here, |cut| Span { end: cut, ..here });
+            if let Some(cut) = cut {
+                self.stack.push(Frame::Line(Span { start: cut, ..line }, from_file, round + 1));
+                line.end = cut;
+            }
+            if memchr::memchr(b'$', self.src.slice(here).as_bytes()).is_some() {
                 match self.replace(here) {
                     expand::Outcome::Same => {}
                     expand::Outcome::Line(span) => {
@@ -341,21 +349,25 @@ impl Reader<'_> {
             if word.starts_with("include_check") {
                 self.include_check(here);
             }
-            // After a brace a line begins anew.
-            let Some(cut) = split(self.src.slice(line)) else { return self.emit(line) };
-            let head = Span { end: line.start + cut as u32, ..line };
-            line.start = head.end;
-            self.emit_part(head);
+            return self.emit(line);
         }
         let text = format!("more than {MAX_ROUNDS} conditions and names in a line: the rest is ignored");
         self.say(Severity::Error, line, text);
     }
+}
 
-    fn emit_part(&mut self, span: Span) {
-        match self.input.chunks.last_mut() {
-            Some(last) if last.file == span.file && last.end == span.start => last.end = span.end,
-            _ => self.input.chunks.push(span),
-        }
+/// Whether a line begins with something that decides about the rest of it, or holds such a beginning after a brace.
+fn begins_anew(text: &str) -> bool {
+    special(text.trim_start()) || split(text).is_some()
+}
+
+fn special(rest: &str) -> bool {
+    match rest.as_bytes().first() {
+        Some(b'@') => true,
+        Some(b'$') => expand::definition(rest).is_some(),
+        Some(b'~') => repeat::starts(rest),
+        Some(b'i') => rest.starts_with("include"),
+        _ => false,
     }
 }
 
@@ -390,14 +402,7 @@ fn split(text: &str) -> Option<usize> {
             b'#' | b'!' if !quoted => return None,
             b'{' | b'}' if !quoted => {
                 let rest = text.get(i + 1..).unwrap_or("").trim_start();
-                let special = match rest.as_bytes().first() {
-                    Some(b'@') => true,
-                    Some(b'$') => expand::definition(rest).is_some(),
-                    Some(b'~') => repeat::starts(rest),
-                    Some(b'i') => rest.starts_with("include"),
-                    _ => false,
-                };
-                if special {
+                if special(rest) {
                     return Some(i + 1);
                 }
             }

@@ -37,7 +37,7 @@ pub(super) const ADDRESS_LINE: &[Keyword] = &[
         "global, site, link, host, nowhere or a number."),
     row("track_group", Text, NoEffect, "<name>", "none", "static addresses only",
         "Static: re-add follows the group state."),
-    row("use_vmac", Flag, NoEffect, "", "off", "vrrp lists only; requires dev else error",
+    row("use_vmac", Flag, Missing, "", "off", "vrrp lists only; requires dev else error",
         "Put this VIP on a vmac created over its dev interface."),
 ];
 

@@ -15,6 +15,8 @@ mod server;
 
 pub use index::find;
 
+use super::diag::Severity;
+
 /// Where a word may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // each is the block of that name
@@ -106,6 +108,10 @@ pub enum Status {
     Supported,
     /// Known, checked and kept in the model, but without effect yet, and said so.
     NoEffect,
+    /// The same for a part of the main work: a test fails unless it is allowed by name.
+    Missing,
+    /// The same where running without it breaks what the file promises: kalived does not start unless it is allowed by name.
+    Withheld,
     /// Known, not done yet, and running without it would be wrong on the wire or a danger: kalived does not start.
     Refused,
     /// Accepted without a message: kalived always behaves so, or it never had an effect.
@@ -161,7 +167,6 @@ const REPLACED: &[(Scope, &str, &str)] = &[
     (Scope::RouteLine, "gw", "via"),
     (Scope::RouteLine, "or", "nexthop"),
     (Scope::HttpCheck, "nb_get_retry", "retry"),
-    (Scope::SmtpCheck, "host", "connect_ip"),
 ];
 
 /// What to write instead of an old word.
@@ -219,11 +224,25 @@ pub fn list() -> String {
 }
 
 impl Status {
+    /// Whether kalived acts on it.
+    pub fn has_effect(self) -> bool {
+        matches!(self, Status::Supported | Status::Always)
+    }
+    /// How bad it is that it has no effect.
+    pub fn weighs(self) -> Severity {
+        match self {
+            Status::Refused | Status::Withheld => Severity::Fatal,
+            Status::Missing => Severity::Warning,
+            Status::NoEffect | Status::Supported | Status::Always => Severity::Note,
+        }
+    }
     /// For people.
     pub fn word(self) -> &'static str {
         match self {
             Status::Supported => "works",
             Status::NoEffect => "no effect yet",
+            Status::Missing => "no effect yet, fails a test",
+            Status::Withheld => "no effect yet, refused unless allowed",
             Status::Refused => "refused until it works",
             Status::Always => "accepted",
         }

@@ -11,6 +11,9 @@ const MAX_WORD: usize = 64;
 /// Words of very old files that are neither known nor spelt like what replaced them.
 const RENAMED: &[(&str, &str)] = &[("lvs_id", "router_id")];
 
+/// Words that keepalived dropped without putting another in their place.
+const REMOVED: &[&str] = &["nat_mask"];
+
 /// Help for `word` (followed by `next`) in `scope`; `None` when nothing is near.
 pub fn help(scope: Scope, word: &str, next: Option<&str>) -> Option<String> {
     if let Some(next) = next {
@@ -24,6 +27,12 @@ pub fn help(scope: Scope, word: &str, next: Option<&str>) -> Option<String> {
     }
     if let Some((_, now)) = RENAMED.iter().find(|(old, _)| *old == word) {
         return Some(format!("keepalived dropped `{word}` long ago; it is `{now}` now"));
+    }
+    if REMOVED.contains(&word) {
+        return Some(format!("keepalived dropped `{word}` long ago, and nothing took its place: remove it"));
+    }
+    if word == "nb_get_retry" && find(scope, "retry").is_some() {
+        return Some("write `retry`: `nb_get_retry` is its old name, of HTTP_GET and SSL_GET only".to_owned());
     }
     let visible: String = word.chars().filter(|c| c.is_ascii_graphic()).collect();
     if visible.len() < word.len() && find(scope, &visible).is_some() {

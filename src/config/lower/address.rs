@@ -54,8 +54,8 @@ impl<'a> Cx<'a> {
                 (Status::Supported, Some(value)) => self.address_word(&mut vip, k.name, value, user),
                 (Status::Supported, None) => vip.noprefixroute = true, // the only one without a value
                 (_, value) => {
-                    if k.status != Status::Always && self.quiet == 0 {
-                        self.postpone(Scope::AddressLine, k, word.span);
+                    if !k.status.has_effect() && self.quiet == 0 {
+                        self.postpone(Scope::AddressLine, k, word.span, k.status.weighs());
                     }
                     self.more_of_address(&mut vip, k, value);
                 }
@@ -87,6 +87,13 @@ impl<'a> Cx<'a> {
         let prefix = match len.map(str::parse::<u8>) {
             None => None,
             Some(Ok(n)) if n <= full => Some(n),
+            // keepalived reads the mask as nothing, too, and serves the address.
+            Some(_) if ip.is_ipv4() && len.and_then(netmask).is_some() => {
+                let ones = len.and_then(netmask).unwrap_or(full);
+                self.error(word.span, format!("bad prefix length in `{text}`: /{full} is used"))
+                    .help(format!("write the netmask as a prefix length: `{ip}/{ones}`"));
+                Some(full)
+            }
             Some(_) => {
                 self.error(word.span, format!("bad prefix length in `{text}`; the line is ignored"))
                     .help(format!("allowed: 0..{full}"));
@@ -174,6 +181,13 @@ impl<'a> Cx<'a> {
             },
         }
     }
+}
+
+/// The length of a netmask such as 255.255.255.0.
+pub(super) fn netmask(text: &str) -> Option<u8> {
+    let mask = text.parse::<Ipv4Addr>().ok()?.to_bits();
+    let ones = mask.leading_ones();
+    (mask.count_ones() == ones).then_some(ones as u8)
 }
 
 fn scope(text: &str) -> Option<u8> {

@@ -1,11 +1,11 @@
 //! Blocks and words of the top level besides `global_defs`, `vrrp_instance` and `virtual_server`.
 
-use super::Cx;
 use super::process::names;
 use super::refs::{Kind, Use};
 use super::track::{notify, tracks};
 use super::value::word;
 use super::vrrp_check;
+use super::{Cx, says};
 use crate::config::keyword::{Form, Keyword, Scope};
 use crate::config::model::Config;
 use crate::config::model::bfd::BfdInstance;
@@ -108,6 +108,15 @@ fn sync_group<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [S
         }
         tracks(cx, &mut group.tracks, k, stmt, || user.clone()) || notify(cx, &mut group.notify, k, stmt)
     });
+    if !group.tracking_weight {
+        let t = &group.tracks;
+        let lists = [&t.interfaces, &t.scripts, &t.checks, &t.files, &t.processes, &t.bfds];
+        let weighted = lists.into_iter().flatten().find(|t| t.weight.is_some_and(|w| w != 0)).map(|t| t.name.clone());
+        if let Some(name) = weighted {
+            let text = format!("{user} tracks `{name}` with a weight: it counts as 0");
+            cx.note(head.span(), text).help("say `sync_group_tracking_weight`, or leave the weight out");
+        }
+    }
     match group.members.len() {
         0 => {
             cx.error(head.span(), format!("{user} has no members: it is ignored"))
@@ -140,8 +149,10 @@ fn vrrp_script<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [
     match (&mut script.script, user) {
         (Some(s), Some((user, group))) => (s.user, s.group) = (Some(user), group),
         (None, _) => {
-            cx.error(head.span(), format!("vrrp_script `{}` has no script: it is ignored", script.name))
-                .help("add `script \"<command>\"`");
+            if !says(cx.src, stmts, "script") {
+                cx.error(head.span(), format!("vrrp_script `{}` has no script: it is ignored", script.name))
+                    .help("add `script \"<command>\"`");
+            }
             return None;
         }
         _ => {}
@@ -172,8 +183,10 @@ fn track_file<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [S
         true
     });
     if file.file.is_none() {
-        cx.error(head.span(), format!("track_file `{}` has no file: it is ignored", file.name))
-            .help("add `file \"<path>\"`");
+        if !says(cx.src, stmts, "file") {
+            cx.error(head.span(), format!("track_file `{}` has no file: it is ignored", file.name))
+                .help("add `file \"<path>\"`");
+        }
         return None;
     }
     Some(file)
@@ -220,8 +233,10 @@ fn track_process<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a
         }
     }
     if process.process.is_empty() {
-        cx.error(head.span(), format!("vrrp_track_process `{}` has no process: it is ignored", process.name))
-            .help("add `process <name>`");
+        if !says(cx.src, stmts, "process") {
+            cx.error(head.span(), format!("vrrp_track_process `{}` has no process: it is ignored", process.name))
+                .help("add `process <name>`");
+        }
         return None;
     }
     Some(process)
@@ -247,7 +262,7 @@ fn garp_group<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<
         _ => {
             cx.set(&mut [group], k, stmt);
             if group.garp_interval.max(group.gna_interval) >= Duration::from_secs(1) {
-                cx.warn(stmt.span(), format!("`{}` is very large", k.name))
+                cx.note(stmt.span(), format!("`{}` is very large", k.name))
                     .help("it is a gap between packets, in seconds");
             }
             true
@@ -309,7 +324,7 @@ fn bfd<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -
             _ => false,
         };
         if large {
-            cx.warn(stmt.span(), format!("`{}` is very large", k.name)).help("intervals are milliseconds");
+            cx.note(stmt.span(), format!("`{}` is very large", k.name)).help("intervals are milliseconds");
         }
         true
     });
@@ -318,8 +333,10 @@ fn bfd<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -
         (bfd.vrrp, bfd.checker) = (true, true);
     }
     let Some(peer) = bfd.neighbor_ip else {
-        cx.error(head.span(), format!("bfd_instance `{}` has no neighbor_ip: it is ignored", bfd.name))
-            .help("add `neighbor_ip <address>`");
+        if !says(cx.src, stmts, "neighbor_ip") {
+            cx.error(head.span(), format!("bfd_instance `{}` has no neighbor_ip: it is ignored", bfd.name))
+                .help("add `neighbor_ip <address>`");
+        }
         return None;
     };
     if bfd.source_ip.is_some_and(|s| s.is_ipv4() != peer.is_ipv4()) {

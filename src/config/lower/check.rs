@@ -75,6 +75,9 @@ pub(super) fn check<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt, st
         _ => None,
     };
     if let Some(missing) = missing {
+        if super::says(cx.src, stmts, missing.split(' ').next().unwrap_or("")) {
+            return None;
+        }
         cx.error(head.span(), format!("`{}` without `{missing}`: this check is ignored", k.name))
             .help(format!("add `{missing}`"));
         return None;
@@ -111,6 +114,8 @@ fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a St
         },
         CheckKind::Smtp(smtp) => {
             if k.name == "host" {
+                cx.note(stmt.span(), "`host` is an old form: it works")
+                    .help("write one SMTP_CHECK for each host, with `connect_ip` in it");
                 let mut target = Target::default();
                 let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
                 // The words of the outer check that are no place to go to have no meaning here.
@@ -223,7 +228,9 @@ fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
         true
     });
     if url.path.is_none() {
-        cx.error(head.span(), "`url` without `path`: it is ignored").help("add `path /`");
+        if !super::says(cx.src, stmts, "path") {
+            cx.error(head.span(), "`url` without `path`: it is ignored").help("add `path /`");
+        }
         return None;
     }
     Some(url)

@@ -95,8 +95,8 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
         out.higher_prio_send_advert = false;
     }
     out.more = draft.more;
-    more(cx, head, &mut out);
     unicast::finish(cx, head, strict, check_source, &mut out);
+    more(cx, head, &mut out);
     ((interface.is_some() || without) && vrid.is_some()).then_some(out)
 }
 
@@ -110,6 +110,10 @@ fn more(cx: &mut Cx<'_>, head: Span, out: &mut InstanceConfig) {
     if more.owner_ignore_adverts == Some(true) && out.priority != 255 {
         cx.error(head, "`owner_ignore_adverts` is for priority 255: it is ignored");
         more.owner_ignore_adverts = None;
+    }
+    if more.unicast_src_ip.is_some() && more.unicast_peer.is_none() {
+        cx.note(head, "`unicast_src_ip` without `unicast_peer`: adverts go to the multicast group")
+            .help("add `unicast_peer { <address> ... }`, or write `mcast_src_ip`");
     }
     if more.unicast_ttl.is_some() && more.unicast_peer.is_none() {
         cx.error(head, "`unicast_ttl` without `unicast_peer`: it is ignored");
@@ -215,6 +219,7 @@ fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, str
             }
             Auth::Pass(bytes)
         }
+        (_, None) | (None, _) if given.told => Auth::None,
         (Some((true, at)), None) => {
             cx.error(at, format!("`auth_pass` is missing: adverts of `{name}` are not authenticated"))
                 .help("add `auth_pass <at most 8 bytes>`");
@@ -276,6 +281,8 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
         match (strict, out.version) {
             (true, _) => cx.fatal(draft.head, format!("{text}, which strict mode needs")),
             (_, Version::V3) => cx.fatal(draft.head, format!("{text}, which version 3 needs")),
+            // No address, because the address was wrong: that is the message.
+            _ if draft.vips_told => return,
             _ => cx.warn(draft.head, text),
         }
         .help(help);

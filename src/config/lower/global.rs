@@ -179,7 +179,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
 fn gap<'a>(field: &mut Duration, cx: &mut Cx<'a>, k: &Keyword, stmt: &'a Stmt) {
     if let Some((us, span)) = cx.micros(k, stmt, Severity::Error) {
         if us >= 1_000_000 {
-            cx.warn(span, format!("`{}` is very large", k.name)).help("it is a gap between packets, in seconds");
+            cx.note(span, format!("`{}` is very large", k.name)).help("it is a gap between packets, in seconds");
         }
         *field = Duration::from_micros(us);
     }

@@ -19,6 +19,8 @@ pub(super) type At<T> = Option<(T, Span)>;
 pub(super) struct AuthGiven {
     pub(super) pass_type: At<bool>,
     pub(super) password: At<String>,
+    /// One of the two was given and is missing its value, which has been told.
+    pub(super) told: bool,
 }
 
 /// What a block says.
@@ -46,6 +48,8 @@ pub(super) struct Draft {
     pub(super) vips: Vec<(Vip, Span)>,
     pub(super) excluded: Vec<(Vip, Span)>,
     pub(super) no_vips_wanted: bool,
+    /// An address was given and could not be used, which has been told.
+    pub(super) vips_told: bool,
     pub(super) garp: GarpGiven,
     pub(super) mcast_src: At<IpAddr>,
     pub(super) mcast_dst: At<IpAddr>,
@@ -83,10 +87,8 @@ impl Draft {
                 let Some(word) = cx.arg(k, stmt) else { return };
                 if cx.text(word) == "lo" {
                     cx.fatal(word.span, "VRRP cannot run on the loopback interface");
-                } else if let Some(name) = cx.interface(word, &user()) {
+                } else if let Some(name) = cx.interface_or(word, &user(), Severity::Fatal) {
                     self.interface = Some((name, word.span));
-                } else {
-                    self.interface_told = false;
                 }
             }
             "virtual_router_id" => {
@@ -121,6 +123,7 @@ impl Draft {
                 let user = user();
                 for line in stmt.block.iter().flat_map(|b| &b.stmts) {
                     let vip = cx.address_line(line, &user);
+                    self.vips_told |= vip.is_none();
                     if k.name == "virtual_ipaddress" { self.vips.extend(vip) } else { self.excluded.extend(vip) }
                 }
             }
@@ -171,7 +174,10 @@ impl Draft {
 
 impl AuthGiven {
     fn one<'a>(&mut self, cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) {
-        let Some(word) = cx.arg(k, stmt) else { return };
+        let Some(word) = cx.arg(k, stmt) else {
+            self.told = true;
+            return;
+        };
         let text = cx.text(word);
         match (k.name, text) {
             ("auth_pass", _) => {

@@ -21,14 +21,15 @@ mod unicast;
 mod value;
 mod vrrp_check;
 
-use super::diag::{Diags, Handle, Severity};
+use super::diag::{Diags, Handle, NO_EFFECT, Severity};
 use super::keyword::{self, Form, Keyword, Scope, Status, nearest};
 use super::lex::Word;
-use super::model::Config;
 use super::model::setting::Block;
+use super::model::{Config, Place};
 use super::source::{Sources, Span};
 use super::tree::{Stmt, Tree};
-use std::collections::BTreeMap;
+use super::verdict::Effect;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A name of an interface and where it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +49,12 @@ pub struct Lowered {
     pub config: Config,
     /// Every interface the file names.
     pub interfaces: Vec<InterfaceUse>,
-    /// Whether something not done yet would run here: then "nothing to run" is no mistake of the file.
-    pub other_work: bool,
+    /// How much of the file has no effect yet.
+    pub effect: Effect,
+    /// Where its commands stand.
+    pub commands: Vec<CommandAt>,
+    /// Names of scripts and checks that something tracks, also where that is not in the configuration for a mistake.
+    pub tracked: BTreeSet<Box<str>>,
 }
 
 /// Gives the tree its meaning.
@@ -59,12 +64,15 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         diags,
         pending: BTreeMap::new(),
         interfaces: Vec::new(),
-        other_work: false,
+        effect: Effect::default(),
         seen: Vec::new(),
         quiet: 0,
         in_line: false,
         names: BTreeMap::new(),
         uses: Vec::new(),
+        head: Span::default(),
+        commands: Vec::new(),
+        no_protocol: Vec::new(),
     };
     // global_defs first, wherever it stands: instances take defaults from it.
     let mut global = global::Globals::default();
@@ -73,6 +81,7 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
     let empty: &[Stmt] = &[];
     cx.walk(Scope::Root, &tree.stmts, |cx, k, stmt| {
         let stmts = stmt.block.as_ref().map_or(empty, |b| &b.stmts);
+        cx.head = stmt.span();
         match k.name {
             "global_defs" => {
                 cx.extra(stmt, 1);
@@ -85,10 +94,11 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         }
     });
     config.global = std::mem::take(&mut global.global);
+    server::protocols(&mut cx, &mut config);
     finish::all(&mut cx, &global, drafts, &mut config);
-    refs::check(&mut cx, &mut config);
+    let tracked = refs::check(&mut cx, &mut config);
     cx.tell_postponed();
-    Lowered { config, interfaces: cx.interfaces, other_work: cx.other_work }
+    Lowered { config, interfaces: cx.interfaces, effect: cx.effect, commands: cx.commands, tracked }
 }
 
 /// Whether a keyword may stand in one block several times.
@@ -105,14 +115,26 @@ fn may_repeat(scope: Scope, k: &Keyword) -> bool {
         )
 }
 
+/// A keyword without effect yet: where it stands. The first place is of those that weigh most.
+struct Pending {
+    k: &'static Keyword,
+    severity: Severity,
+    span: Span,
+    others: Vec<Span>,
+    more: usize,
+}
+
+/// Most further places of a keyword without effect that are kept: what is allowed on its line is looked up for each.
+const MAX_PENDING: usize = 1000;
+
 /// What every part of this folder works with.
 struct Cx<'a> {
     src: &'a Sources,
     diags: &'a mut Diags,
     /// Keywords that are not done yet: first place, how many more.
-    pending: BTreeMap<(Scope, &'static str), (&'static Keyword, Span, usize)>,
+    pending: BTreeMap<(Scope, &'static str), Pending>,
     interfaces: Vec<InterfaceUse>,
-    other_work: bool,
+    effect: Effect,
     /// Keywords of the blocks that are open, innermost last.
     seen: Vec<(&'static Keyword, &'a Stmt)>,
     /// How many blocks without effect are open.
@@ -123,6 +145,22 @@ struct Cx<'a> {
     names: BTreeMap<(&'static str, &'a str), Span>,
     /// Names that other blocks must define.
     uses: Vec<refs::Use>,
+    /// The keyword and the name of the outermost block that is open.
+    head: Span,
+    commands: Vec<CommandAt>,
+    /// Services without a protocol whose group decides whether they need one.
+    no_protocol: Vec<Span>,
+}
+
+/// Where a command stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandAt {
+    /// Where its block begins.
+    pub block: Place,
+    /// Its keyword.
+    pub word: &'static str,
+    /// The command.
+    pub span: Span,
 }
 
 impl<'a> Cx<'a> {
@@ -151,10 +189,8 @@ impl<'a> Cx<'a> {
         for stmt in stmts {
             let Some(k) = self.known(scope, stmt) else { continue };
             if let Some(now) = keyword::replaced_by(scope, k.name) {
-                // keepalived logs these without finding fault with the file.
-                let quiet = matches!(k.name, "vrrp_track_file" | "enable_snmp_keepalived");
-                let severity = if quiet { Severity::Note } else { Severity::Warning };
-                self.say(severity, stmt.span(), format!("`{}` is the old name of `{now}`", k.name))
+                // It works: nothing is wrong with the file.
+                self.note(stmt.span(), format!("`{}` is the old name of `{now}`", k.name))
                     .help(format!("write `{now}`; kalived.conf(5) says what it takes"));
             }
             if !may_repeat(scope, k) && self.repeated(base, k, stmt) {
@@ -163,13 +199,16 @@ impl<'a> Cx<'a> {
             match k.status {
                 Status::Supported | Status::Always => {}
                 // Inside a block without effect this has been told with the block.
-                Status::NoEffect if self.quiet > 0 => {}
-                Status::NoEffect | Status::Refused => {
-                    self.other_work |= matches!(k.name, "virtual_server" | "bfd_instance");
-                    self.postpone(scope, k, stmt.span());
+                Status::NoEffect | Status::Missing | Status::Withheld if self.quiet > 0 => {}
+                // A group of one has nothing to keep together.
+                Status::Withheld if k.name == "vrrp_sync_group" && members(self.src, stmt) < 2 => {
+                    self.postpone(scope, k, stmt.span(), Severity::Warning);
                 }
+                _ => self.postpone(scope, k, stmt.span(), k.status.weighs()),
             }
-            let quiet = u32::from(matches!(k.status, Status::NoEffect | Status::Refused) && stmt.block.is_some());
+            self.effect.settings += 1;
+            self.effect.without += usize::from(self.quiet > 0 || !k.status.has_effect());
+            let quiet = u32::from(!k.status.has_effect() && stmt.block.is_some());
             self.quiet += quiet;
             on(self, k, stmt);
             self.quiet -= quiet;
@@ -251,12 +290,19 @@ impl<'a> Cx<'a> {
     fn unknown(&mut self, scope: Scope, stmt: &'a Stmt, first: &'a Word) {
         let name = self.text(first);
         let next = stmt.words.get(1).map(|w| self.text(w));
-        let mut help = if self.diags.is_full() { None } else { nearest::help(scope, name, next) };
+        let mut help = if self.diags.is_full(Severity::Error) { None } else { nearest::help(scope, name, next) };
         if help.is_none() && name.contains('\u{FFFD}') {
             help = Some("the word holds bytes that are not UTF-8".to_owned());
         }
-        if name.starts_with('$') {
-            help = Some(format!("`{name}` is not defined in this file"));
+        if let Some(undefined) = super::hint::undefined(name) {
+            help = Some(undefined);
+        }
+        // What holds instead of the value that was meant.
+        if let Some(near) = nearest::nearest(scope, name).and_then(|n| keyword::find(scope, n))
+            && let (Some(h), Some(default)) = (&mut help, value::default_without(near))
+            && h.starts_with("did you mean")
+        {
+            h.push_str(&format!(" Without it: {default}"));
         }
         let block = if stmt.block.is_some() { "; its block is ignored" } else { "" };
         let inside = if scope == Scope::Root { "at the top level".to_owned() } else { format!("in {}", scope.title()) };
@@ -267,12 +313,24 @@ impl<'a> Cx<'a> {
         self.error(first.span, text).maybe_help(help);
     }
 
-    fn postpone(&mut self, scope: Scope, k: &'static Keyword, span: Span) {
-        self.pending.entry((scope, k.name)).and_modify(|e| e.2 += 1).or_insert((k, span, 0));
+    fn postpone(&mut self, scope: Scope, k: &'static Keyword, span: Span, severity: Severity) {
+        let Some(e) = self.pending.get_mut(&(scope, k.name)) else {
+            self.pending.insert((scope, k.name), Pending { k, severity, span, others: Vec::new(), more: 0 });
+            return;
+        };
+        e.more += 1;
+        let other = if severity < e.severity { std::mem::replace(&mut e.span, span) } else { span };
+        e.severity = e.severity.min(severity);
+        if e.others.len() < MAX_PENDING {
+            e.others.push(other);
+        }
     }
 
     fn tell_postponed(&mut self) {
-        for (k, span, more) in std::mem::take(&mut self.pending).into_values() {
+        for Pending { k, severity, span, others, more } in std::mem::take(&mut self.pending).into_values() {
+            if !self.effect.keywords.contains(&k.name) {
+                self.effect.keywords.push(k.name);
+            }
             let more = match more {
                 0 => String::new(),
                 1 => " (and in 1 more place)".to_owned(),
@@ -286,13 +344,34 @@ impl<'a> Cx<'a> {
                 };
                 self.fatal(span, format!("`{}` is not supported yet{more}: {why}", k.name))
                     .help("remove it, or keep keepalived for this configuration");
-            } else {
-                let what = match k.form {
-                    Form::Block(_) | Form::Entries(_) => "checked and kept, but the block has no effect yet",
-                    _ => "checked and kept, but it has no effect yet",
-                };
-                self.note(span, format!("`{}` is {what}{more}", k.name));
+                continue;
             }
+            let what = match k.form {
+                Form::Block(_) | Form::Entries(_) => "checked and kept, but the block has no effect yet",
+                _ => "checked and kept, but it has no effect yet",
+            };
+            let text = format!("`{}` is {what}{more}", k.name);
+            let help = match severity {
+                Severity::Fatal => Some("kalived does not start: without it a part of the work would not be done"),
+                Severity::Warning => Some("without it a part of the work is not done"),
+                _ => None,
+            };
+            let allow = format!("`# kalived: allow({NO_EFFECT})` or `--allow {NO_EFFECT}` runs the rest of the file");
+            self.say(severity, span, text)
+                .covers(&others)
+                .maybe_help(help.map(|h| format!("{h}; keep keepalived for this configuration, or {allow}")));
         }
     }
+}
+
+/// Whether a block says a keyword, however wrong: then a message about that keyword has been given.
+fn says(src: &Sources, stmts: &[Stmt], name: &str) -> bool {
+    stmts.iter().any(|s| s.words.first().is_some_and(|w| w.text(src) == name))
+}
+
+/// How many instances the `group` of a vrrp_sync_group names.
+fn members(src: &Sources, stmt: &Stmt) -> usize {
+    let groups = stmt.block.iter().flat_map(|b| &b.stmts);
+    let groups = groups.filter(|s| s.words.first().is_some_and(|w| w.text(src) == "group"));
+    groups.flat_map(|s| &s.block).flat_map(|b| &b.stmts).map(|s| s.words.len()).sum()
 }

@@ -103,7 +103,25 @@ fn smtp_server<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> Opti
         None => 25,
     };
     cx.extra(stmt, 3);
+    if !is_host(cx.text(host)) {
+        let text = format!("`{}` is not the name of a host: {}", cx.text(host), cx.without(k));
+        cx.error(host.span, text).help("an address, or a name of letters, digits, `-` and points");
+        return None;
+    }
     Some(SmtpServer { host: cx.text(host).into(), port })
+}
+
+/// An address, or what could be the name of a host: not four numbers, and labels of 1 to 63 bytes.
+fn is_host(text: &str) -> bool {
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let numbers = name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    text.parse::<core::net::IpAddr>().is_ok() || (!numbers && name.len() <= 253 && name.split('.').all(label))
 }
 
 fn lvs_timeouts<'a>(cx: &mut Cx<'a>, more: &mut GlobalMore, k: &'static Keyword, stmt: &'a Stmt) {

@@ -3,8 +3,8 @@
 
 use super::Cx;
 use crate::config::keyword::nearest::distance;
-use crate::config::model::Config;
 use crate::config::model::vrrp::Tracks;
+use crate::config::model::{Config, InstanceConfig};
 use crate::config::source::Span;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,8 +69,35 @@ fn owners(cx: &mut Cx<'_>, config: &Config) {
     }
 }
 
-/// Tells of every name that nothing defines, and drops it.
-pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
+/// What an instance tracks and its group, too.
+fn both(cx: &mut Cx<'_>, config: &Config) {
+    let instances: BTreeMap<&str, &InstanceConfig> = config.instances.iter().map(|i| (&*i.name, i)).collect();
+    for group in &config.sync_groups {
+        for i in group.members.iter().filter_map(|m| instances.get(&**m)) {
+            let own =
+                i.track_interfaces.iter().map(|t| &*t.name).chain(i.more.tracks.interfaces.iter().map(|t| &*t.name));
+            let own: BTreeSet<&str> = own.collect();
+            let (a, b) = (&i.more.tracks, &group.tracks);
+            let pairs =
+                [(&a.scripts, &b.scripts), (&a.checks, &b.checks), (&a.files, &b.files), (&a.processes, &b.processes)];
+            let shared = pairs.into_iter().flat_map(|(a, b)| b.iter().filter(|t| a.iter().any(|o| o.name == t.name)));
+            let shared =
+                shared.chain(b.interfaces.iter().filter(|t| own.contains(&*t.name) || *t.name == *i.interface));
+            let names: Vec<Box<str>> = shared.map(|t| t.name.clone()).collect();
+            for name in names {
+                let text = format!(
+                    "`{name}` is tracked by vrrp_instance {} and by its vrrp_sync_group {}",
+                    i.name, group.name
+                );
+                let span = crate::config::lint::span_of(cx.src, &group.place);
+                cx.warn(span, text).help("track it in the group alone");
+            }
+        }
+    }
+}
+
+/// Tells of every name that nothing defines, and drops it; the names of scripts and checks that are used.
+pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> {
     let mut known: BTreeSet<(Kind, &str)> = BTreeSet::new();
     known.extend(config.scripts.iter().map(|s| (Kind::Script, &*s.name)));
     known.extend(config.checks.iter().map(|s| (Kind::Check, &*s.name)));
@@ -81,13 +108,29 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
     known.extend(config.server_groups.iter().map(|s| (Kind::ServerGroup, &*s.name)));
     let mut missing: BTreeSet<(Kind, Box<str>)> = BTreeSet::new();
     owners(cx, config);
+    both(cx, config);
     let fatal = cx.diags.has_fatal();
+    let mut tracked = BTreeSet::new();
     for used in std::mem::take(&mut cx.uses) {
+        if matches!(used.kind, Kind::Script | Kind::Check) {
+            tracked.insert(used.name.clone());
+        }
+        let defined = cx.names.get(&(used.kind.block(), &*used.name)).copied();
         if known.contains(&(used.kind, &*used.name)) {
+            // Only scripts: keepalived looks for the others when it has read everything.
+            if let Some(at) = defined.filter(|at| used.kind == Kind::Script && after(cx.src, *at, used.span)) {
+                let src = cx.src;
+                cx.note(
+                    used.span,
+                    format!("`{}` is defined below: keepalived does not use it here, kalived does", used.name),
+                )
+                .also(src, at, "defined here")
+                .help("move the vrrp_script above, where keepalived reads the same file");
+            }
             continue;
         }
-        // A fatal instance has been told and is not in the model.
-        let lost = used.kind == Kind::Instance && fatal;
+        // A block that was dropped has been told of.
+        let lost = defined.is_some() || (used.kind == Kind::Instance && fatal);
         if !lost {
             let what = used.kind.block();
             let near = known.iter().filter(|(k, _)| *k == used.kind).map(|(_, n)| (distance(&used.name, n), *n)).min();
@@ -101,7 +144,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
         missing.insert((used.kind, used.name));
     }
     if missing.is_empty() {
-        return;
+        return tracked;
     }
     let has = |kind, name: &str| missing.contains(&(kind, Box::from(name)));
     let prune = |t: &mut Tracks| {
@@ -117,4 +160,10 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) {
         group.members.retain(|m| !has(Kind::Instance, m));
     }
     config.track_groups.iter_mut().for_each(|g| g.members.retain(|m| !has(Kind::Instance, m)));
+    tracked
+}
+
+/// Whether the first place is read after the second one.
+fn after(src: &crate::config::source::Sources, a: Span, b: Span) -> bool {
+    if a.file == b.file { a.start > b.start } else { src.order(a) > src.order(b) }
 }

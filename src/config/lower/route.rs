@@ -248,6 +248,10 @@ impl<'a> Cx<'a> {
                 .help("the line is ignored");
             return None;
         }
+        if !["preference", "priority", "order"].iter().any(|n| rule_says(self, line, n)) {
+            self.note(line.span(), "a rule without a preference: the kernel gives it one, before those that are there")
+                .help("add `preference <n>`");
+        }
         Some(rule)
     }
 
@@ -264,4 +268,8 @@ impl<'a> Cx<'a> {
         }
         self.bad_word(k, w, &format!("<a>-<b>, each 0..{max}, the smaller one first"))
     }
+}
+
+fn rule_says<'a>(cx: &Cx<'a>, line: &'a Stmt, name: &str) -> bool {
+    line.words.iter().any(|w| cx.text(w) == name)
 }

@@ -14,7 +14,7 @@ const WHOLE_LINE: &[&str] = &["script", "misc_path"];
 
 impl<'a> Cx<'a> {
     /// A command at `next`; user and group after it where the keyword has them.
-    pub(super) fn script(&mut self, k: &Keyword, stmt: &'a Stmt, next: &mut usize) -> Option<Box<Script>> {
+    pub(super) fn script(&mut self, k: &'static Keyword, stmt: &'a Stmt, next: &mut usize) -> Option<Box<Script>> {
         let first = self.need(k, stmt, next)?;
         let mut text = self.text(first).trim().to_owned();
         let mut script = Script { argv: split(&text), ..Script::default() };
@@ -41,6 +41,9 @@ impl<'a> Cx<'a> {
                 }
             }
         }
+        let span = first.span;
+        let block = self.src.place(self.head);
+        self.commands.push(super::CommandAt { block, word: k.name, span });
         Some(Box::new(script))
     }
 

@@ -6,6 +6,7 @@ use super::check;
 use super::refs::{Kind, Use};
 use super::value::word;
 use crate::config::keyword::{Form, Keyword, Scope};
+use crate::config::model::Config;
 use crate::config::model::lvs::{
     Checksum, GroupEntry, IpFamily, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, Sorry, Tunnel,
     VirtualServer,
@@ -31,6 +32,11 @@ struct Given {
     protocol: Option<Span>,
     quorum: Option<Span>,
     ops: Option<Span>,
+    /// Real servers of another family than the service: fine in a tunnel, which may be said below them.
+    foreign: Vec<(IpAddr, u16, Span)>,
+    foreign_sorry: Option<Span>,
+    /// There is a real_server, however wrong.
+    members: bool,
 }
 
 /// Reads one block; `None` when there is no service, or nothing in it.
@@ -76,11 +82,17 @@ impl<'a> Cx<'a> {
     fn endpoint(&mut self, k: &'static Keyword, stmt: &'a Stmt, at: usize) -> Option<(IpAddr, u16)> {
         let mut next = at;
         let first = self.need(k, stmt, &mut next)?;
-        let Ok(addr) = self.text(first).parse() else {
-            let text = format!("`{}` is not an IP address: `{}` is ignored", self.text(first), k.name);
+        let text = self.text(first);
+        let bare =
+            text.split_once('/').filter(|(_, len)| len.parse::<u8>().is_ok_and(|n| n <= 128)).map_or(text, |b| b.0);
+        let Ok(addr) = bare.parse() else {
+            let text = format!("`{text}` is not an IP address: `{}` is ignored", k.name);
             self.error(first.span, text).help(format!("write `{} {}`", k.name, k.args));
             return None;
         };
+        if bare != text {
+            self.note(first.span, format!("`{}` takes no prefix length: {addr} is used", k.name));
+        }
         let port = match word(stmt, next) {
             Some(w) => self.number_of(k, w, 0, 65_535)?,
             None => 0,
@@ -96,6 +108,13 @@ impl<'a> Cx<'a> {
             "NAT" => Some(Method::Nat),
             "DR" => Some(Method::Dr),
             "TUN" => self.tunnel(k, stmt).map(Method::Tun),
+            // keepalived has these in capitals only, and people write them as ipvsadm and its manual do.
+            other if ["NAT", "DR", "TUN"].contains(&&*other.to_ascii_uppercase()) => {
+                let text = format!("unknown word `{other}`: {}", self.without(k));
+                self.error(first.span, text)
+                    .help(format!("did you mean `{}`? letter case counts", other.to_ascii_uppercase()));
+                None
+            }
             _ => self.bad_word(k, first, "NAT, DR, TUN"),
         }
     }
@@ -140,15 +159,15 @@ fn one<'a>(
 ) {
     match k.name {
         "lb_kind" | "lvs_method" => {
+            given.method = true;
             if let Some(method) = cx.method(k, stmt) {
                 vs.method = method;
-                given.method = true;
             }
         }
         "lb_algo" | "lvs_sched" => {
+            given.scheduler = true;
             if let Some(Value::Choice(n)) = cx.value(k, stmt) {
                 vs.scheduler = Choice::by_number(n).unwrap_or(vs.scheduler);
-                given.scheduler = true;
             }
         }
         "protocol" => {
@@ -198,9 +217,10 @@ fn one<'a>(
         "sorry_server" => {
             if let Some((addr, port)) = cx.endpoint(k, stmt, 1) {
                 cx.extra(stmt, 3);
-                if other_family(vs, addr) {
-                    cx.error(stmt.span(), "`sorry_server` is of another address family: it is ignored");
-                } else {
+                {
+                    if other_family(vs, addr) {
+                        given.foreign_sorry = Some(stmt.span());
+                    }
                     vs.sorry = Some(Box::new(Sorry { addr, port, inhibit: false, method: vs.method }));
                 }
             }
@@ -218,7 +238,13 @@ fn one<'a>(
         }
         "real_server" => {
             let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
-            vs.real_servers.extend(real_server(cx, vs, members, k, stmt, stmts));
+            if let Some(rs) = real_server(cx, members, k, stmt, stmts) {
+                if other_family(vs, rs.addr) {
+                    given.foreign.push((rs.addr, rs.port, stmt.span()));
+                }
+                vs.real_servers.push(rs);
+            }
+            given.members = true;
         }
         _ => {
             let VirtualServer { pace, .. } = vs;
@@ -269,7 +295,6 @@ fn granularity<'a>(cx: &mut Cx<'a>, vs: &mut VirtualServer, k: &'static Keyword,
 
 fn real_server<'a>(
     cx: &mut Cx<'a>,
-    vs: &VirtualServer,
     members: &mut Members,
     k: &'static Keyword,
     head: &'a Stmt,
@@ -293,13 +318,6 @@ fn real_server<'a>(
             }
         }
     });
-    if other_family(vs, addr) {
-        cx.error(
-            head.span(),
-            format!("real_server {addr} is of another address family than its service: it is ignored"),
-        );
-        return None;
-    }
     if let Some(first) = members.insert((addr, port), head.span()) {
         let src = cx.src;
         cx.error(head.span(), format!("real_server {addr} {port} a second time: it is ignored")).also(
@@ -315,6 +333,26 @@ fn real_server<'a>(
 
 fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt) -> Option<VirtualServer> {
     let at = head.span();
+    let tunnel = |m: Method| matches!(m, Method::Tun(_));
+    for (addr, port, span) in &given.foreign {
+        let own = vs.method;
+        let keep = |r: &RealServer| (r.addr, r.port) != (*addr, *port) || tunnel(r.method.unwrap_or(own));
+        if !vs.real_servers.iter().all(keep) {
+            vs.real_servers.retain(keep);
+            let text = format!("real_server {addr} is of another address family than its service: it is ignored");
+            cx.error(*span, text).help("only `lb_kind TUN` leads to another family");
+        }
+    }
+    if let (Some(span), Some(sorry)) = (given.foreign_sorry, &vs.sorry)
+        && !tunnel(sorry.method)
+        && !tunnel(vs.method)
+    {
+        cx.error(span, "`sorry_server` is of another address family: it is ignored");
+        vs.sorry = None;
+    }
+    if vs.real_servers.is_empty() && given.members {
+        return None;
+    }
     if vs.real_servers.is_empty() {
         cx.error(at, "virtual_server without a real_server: it is ignored")
             .help("add `real_server <ip> <port> { ... }`");
@@ -326,10 +364,13 @@ fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt)
             cx.warn(span, "a service with a mark has no protocol of its own: it is ignored");
             vs.protocol = None;
         }
-        (false, None, _) => {
-            cx.error(at, "virtual_server without a protocol: UDP is used").help("add `protocol TCP`");
+        (false, None, None) if matches!(vs.service, Service::Group(_)) => cx.no_protocol.push(at),
+        (false, None, None) => {
+            no_protocol(cx, at);
             vs.protocol = Some(Protocol::Udp);
         }
+        // One that is not right has been told.
+        (false, None, Some(_)) => vs.protocol = Some(Protocol::Udp),
         _ => {}
     }
     if !given.scheduler {
@@ -366,6 +407,29 @@ fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt)
         vs.hysteresis = near;
     }
     Some(std::mem::take(vs))
+}
+
+fn no_protocol(cx: &mut Cx<'_>, at: Span) {
+    cx.error(at, "virtual_server without a protocol: UDP is used").help("add `protocol TCP`");
+}
+
+/// What a service of a group says about its protocol: a group of marks has none.
+pub(super) fn protocols(cx: &mut Cx<'_>, config: &mut Config) {
+    let marks = |name: &str, groups: &[ServerGroup]| {
+        let group = groups.iter().find(|g| *g.name == *name);
+        group.is_some_and(|g| g.entries.iter().all(|e| matches!(e, GroupEntry::Mark(..))))
+    };
+    let open = std::mem::take(&mut cx.no_protocol);
+    for at in open {
+        let place = cx.src.place(at);
+        let Some(vs) = config.virtual_servers.iter_mut().find(|v| v.place == place) else { continue };
+        if let Service::Group(name) = &vs.service
+            && !marks(name, &config.server_groups)
+        {
+            vs.protocol = Some(Protocol::Udp);
+            no_protocol(cx, at);
+        }
+    }
 }
 
 /// Only NAT can change the port.
@@ -436,6 +500,19 @@ fn entry<'a>(cx: &mut Cx<'a>, k: &'static Keyword, line: &'a Stmt) -> Option<Gro
         None => 0,
     };
     cx.extra(line, 2);
+    // The form of keepalived 1: the last address of the range written in full.
+    if let Some((from, to)) = text.split_once('-')
+        && let (Ok(IpAddr::V4(from)), Ok(IpAddr::V4(to))) = (from.parse::<IpAddr>(), to.parse::<IpAddr>())
+    {
+        let last = to.octets()[3];
+        let message = format!("`{text}` cannot be used here: {}", cx.without(k));
+        let help = match from.octets()[..3] == to.octets()[..3] {
+            true => format!("write only the last number of the last address: `{from}-{last}`"),
+            false => "a range stays within the last number of an address: write several lines".to_owned(),
+        };
+        cx.error(first.span, message).help(help);
+        return None;
+    }
     match range(text) {
         Some((addr, more)) => Some(GroupEntry::Range(addr, more, port)),
         None => cx.bad_word(k, first, "<ip>[-<last>|/<mask>] [<port>], fwmark <n>"),

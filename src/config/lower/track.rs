@@ -155,16 +155,7 @@ fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
     cx.extra(stmt, 1);
     for line in stmt.block.iter().flat_map(|b| &b.stmts) {
         let Some(first) = word(line, 0) else { continue };
-        let text = cx.text(first);
-        let (alone, length) = text.split_once('/').map_or((text, false), |(a, _)| (a, true));
-        let Ok(addr) = alone.parse::<IpAddr>() else {
-            cx.error(first.span, format!("`{text}` is not an IP address; the line is ignored"))
-                .help("write the peer's address: names are not looked up");
-            continue;
-        };
-        if length {
-            cx.note(first.span, format!("a peer has no prefix length: {addr} is used"));
-        }
+        let Some(addr) = cx.host_address("unicast_peer", first, "the line is ignored (names are not looked up)") else { continue };
         let mut peer = Peer { addr, min_ttl: None, max_ttl: None };
         let mut next = 1;
         while let Some(w) = word(line, next) {

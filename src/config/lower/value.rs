@@ -20,6 +20,22 @@ pub(super) enum Tail {
     Strict,
 }
 
+/// The default of a keyword, for a message about a value that is not right; `None`: it has none worth a word.
+pub(super) fn default_of(k: &Keyword) -> Option<&'static str> {
+    // Also of a priority: one that cannot be read is not "none", see `instance.rs`.
+    default_without(k).map(|d| d.split(';').next().unwrap_or(d).trim())
+}
+
+/// The default of a keyword that is not said at all.
+pub(super) fn default_without(k: &Keyword) -> Option<&'static str> {
+    // Only where the default is a value like the one that is written.
+    if matches!(k.form, Form::Words | Form::Script | Form::Block(_) | Form::Entries(_) | Form::Flag) {
+        return None;
+    }
+    let text = k.default.split('(').next().unwrap_or("").trim().trim_end_matches(';');
+    (!matches!(text, "" | "none" | "unset" | "required" | "off")).then_some(text)
+}
+
 /// The setting as a problem of the operator: bad values keep the default (Error) or keep the daemon from starting.
 pub(super) type Bad = Severity;
 
@@ -102,9 +118,10 @@ impl<'a> Cx<'a> {
         let len = text.len() - digits.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let number = text.get(..len).unwrap_or("");
         let allowed = format!("allowed: {min}..{max}");
-        self.number(k, word, number, tail, bad, &allowed)?;
         match number.parse::<i64>() {
-            Ok(n) if (min..=max).contains(&n) => Some(n),
+            Ok(n) if (min..=max).contains(&n) => self.number(k, word, number, tail, bad, &allowed).map(|()| n),
+            // What is not a number at all is not out of range.
+            _ if number.len() < text.len() => self.not_a_number(k, word, bad, &allowed),
             _ => {
                 self.outside(k, word, bad, &allowed);
                 None
@@ -131,22 +148,25 @@ impl<'a> Cx<'a> {
         let len = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let number = text.get(..len).unwrap_or("");
         let allowed = format!("allowed: {}", k.form.limits());
-        self.number(k, word, number, Tail::Lenient, bad, &allowed)?;
         let (whole, part) = number.split_once('.').unwrap_or((number, ""));
         if !part.bytes().all(|b| b.is_ascii_digit()) || (whole.is_empty() && part.is_empty()) {
             return self.not_a_number(k, word, bad, &allowed);
         }
         let places = digits as usize;
-        if part.len() > places {
-            let count = if places == 6 { "six" } else { "three" };
-            self.warn(word.span, format!("more than {count} decimals: the rest is dropped"));
-        }
         let whole = if whole.is_empty() { Some(0) } else { whole.parse::<u64>().ok() };
         let micro =
             part.bytes().chain(std::iter::repeat(b'0')).take(places).fold(0, |n, b| n * 10 + u64::from(b - b'0'));
         let value = whole.and_then(|w| w.checked_mul(unit)).and_then(|w| w.checked_add(micro));
         match value {
-            Some(v) if (min..=max).contains(&v) => Some(v),
+            Some(v) if (min..=max).contains(&v) => {
+                self.number(k, word, number, Tail::Lenient, bad, &allowed)?;
+                if part.len() > places {
+                    let count = if places == 6 { "six" } else { "three" };
+                    self.warn(word.span, format!("more than {count} decimals: the rest is dropped"));
+                }
+                Some(v)
+            }
+            _ if number.len() < text.len() => self.not_a_number(k, word, bad, &allowed),
             _ => {
                 self.outside(k, word, bad, &allowed);
                 None
@@ -221,17 +241,22 @@ impl<'a> Cx<'a> {
 
     /// An address; a prefix length after it has no meaning here, and keepalived takes it.
     fn address_of(&mut self, k: &Keyword, word: &'a Word) -> Option<IpAddr> {
+        let without = self.without(k);
+        self.host_address(k.name, word, &without)
+    }
+
+    /// The same for a place that is no keyword's; `without`: what happens otherwise.
+    pub(super) fn host_address(&mut self, name: &str, word: &'a Word, without: &str) -> Option<IpAddr> {
         let text = self.text(word);
         let (ip, len) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
         match (ip.parse(), len.map(str::parse::<u8>)) {
             (Ok(ip), None) => Some(ip),
             (Ok(ip), Some(Ok(n))) if n <= if IpAddr::is_ipv4(&ip) { 32 } else { 128 } => {
-                self.note(word.span, format!("`{}` takes no prefix length: {ip} is used", k.name));
+                self.note(word.span, format!("`{name}` takes no prefix length: {ip} is used"));
                 Some(ip)
             }
             _ => {
-                let text = format!("`{text}` is not an IP address; {}", self.without(k));
-                self.error(word.span, text);
+                self.error(word.span, format!("`{text}` is not an IP address; {without}"));
                 None
             }
         }
@@ -258,7 +283,11 @@ impl<'a> Cx<'a> {
 
     /// What happens to a setting that is not right.
     pub(super) fn without(&self, k: &Keyword) -> String {
-        if self.in_line { format!("`{}`, so the line is ignored", k.name) } else { format!("`{}` is ignored", k.name) }
+        if self.in_line {
+            return format!("`{}`, so the line is ignored", k.name);
+        }
+        let default = default_of(k).map_or(String::new(), |d| format!(" (default: {d})"));
+        format!("`{}` is ignored{default}", k.name)
     }
 
     /// The next argument; a missing one is fatal for a keyword, as in keepalived, but not inside a line.
@@ -306,10 +335,15 @@ impl<'a> Cx<'a> {
 
     /// A name that an interface can have (at most 15 bytes, no blank, no slash).
     pub(super) fn interface(&mut self, word: &'a Word, user: &str) -> Option<String> {
+        self.interface_or(word, user, Severity::Error)
+    }
+
+    /// The same where there is nothing without it.
+    pub(super) fn interface_or(&mut self, word: &'a Word, user: &str, bad: Bad) -> Option<String> {
         let name = self.text(word);
         let odd = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
         if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.contains(odd) {
-            self.error(word.span, format!("no interface can have the name `{name}`; ignored"))
+            self.say(bad, word.span, format!("no interface can have the name `{name}`; ignored"))
                 .help("a name has 1 to 15 bytes, without blanks, / and :");
             return None;
         }

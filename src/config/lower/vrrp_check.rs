@@ -44,6 +44,9 @@ pub(super) fn vrrp_check<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, st
         true
     });
     if check.target.is_none() {
+        if ["tcp", "http", "unix", "process"].iter().any(|t| super::says(cx.src, stmts, t)) {
+            return None;
+        }
         cx.error(head.span(), format!("vrrp_check `{}` has no target: it is ignored", check.name))
             .help("add `tcp <address>:<port>`, `http <url>`, `unix <path>` or `process <name>`");
         return None;

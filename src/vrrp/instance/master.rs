@@ -85,6 +85,9 @@ impl Instance {
     pub fn on_send_failed(&mut self, e: Errno, cx: &mut Cx<'_>) {
         self.stats.send_failed += 1;
         if !self.is_master() {
+            if core::mem::take(&mut self.farewell_open) {
+                self.stats.pri_zero_sent = self.stats.pri_zero_sent.saturating_sub(1);
+            }
             return;
         }
         self.failing += 1;
@@ -238,7 +241,9 @@ impl Instance {
         if act == Act::Yield && self.cfg.higher_prio_send_advert && heard.is_some() {
             self.send_now(cx);
         }
+        self.farewell_open = farewell.is_some();
         if farewell.is_some() {
+            // Counted back if it is said to have failed.
             self.stats.pri_zero_sent += 1;
             cx.fx.note(text::sent_zero(&self.cfg.name));
         }

@@ -206,6 +206,8 @@ pub struct Instance {
     lower_untold: u64,
     // Sends that failed in a row.
     failing: u64,
+    /// A farewell was sent and is not known to have failed.
+    farewell_open: bool,
     // A farewell is armed: the process before had armed adverts when we had to leave.
     parting: bool,
     preempt_delay_over: bool,
@@ -248,6 +250,7 @@ impl Instance {
             lower_told: Instant::default(),
             lower_untold: 0,
             failing: 0,
+            farewell_open: false,
             parting: false,
             preempt_delay_over: false,
             second_burst: 0,

@@ -8,7 +8,7 @@
 
 use super::master::ANSWER_PAUSE;
 use super::{Cx, Instance, SockState};
-use crate::config::model::{Family, Version};
+use crate::config::model::{Family, InstanceConfig, Version};
 use crate::effect::{AddrSpec, Effect};
 use crate::event::LONGEST_AGE;
 use crate::links::AddrId;
@@ -54,6 +54,12 @@ enum Plan {
     // Silent for so long, and nobody can have noticed.
     Resume { silent: Duration, last: Option<Instant> },
     Cold(Option<String>),
+}
+
+/// How long a Master may be silent before a peer can have taken over. `interval`: what peers have learned; one that was just made longer
+/// helps nobody.
+fn silence_allowed(interval: Duration, cfg: &InstanceConfig) -> Duration {
+    interval.min(cfg.advert_int) * cfg.down_timer_adverts
 }
 
 fn state_of(n: u8) -> Option<State> {
@@ -127,6 +133,13 @@ impl Instance {
         }
     }
 
+    /// Until when a successor may resume as Master, if this process sends nothing more than what is armed: no peer can have taken over
+    /// before.
+    pub fn silent_limit(&self, now: Instant) -> Instant {
+        let last = self.armed.back().copied().unwrap_or(now).max(now);
+        last + silence_allowed(self.master_interval, &self.cfg)
+    }
+
     /// `Due::Inherited`.
     pub fn on_inherited(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
@@ -185,9 +198,8 @@ impl Instance {
         if !self.sound(shot, now) {
             return Plan::Cold(None);
         }
-        // Peers have learned the old interval; one that was just made longer helps nobody.
         let old = Duration::from_nanos(shot.master_interval);
-        let limit = old.min(self.cfg.advert_int) * self.cfg.down_timer_adverts;
+        let limit = silence_allowed(old, &self.cfg);
         let last = shot.last_armed.map(Instant);
         let silent = match (before, last) {
             // More than any process arms.

@@ -1,0 +1,71 @@
+//! Which kalived run on this machine, by their command lines: for somebody who asked one that does not run.
+//!
+//! Read first: `client.rs`. Nothing here is sure: a process may end while it is looked at, and in a container only its own are seen.
+
+use crate::cli::{self, Parsed};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// Most that are named.
+const MOST: usize = 8;
+
+/// Processes with their pid files.
+pub(super) fn running() -> Vec<(u32, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+    let mut out: Vec<(u32, PathBuf)> = pids
+        .filter(|pid| *pid != std::process::id())
+        .filter_map(|pid| Some((pid, pid_file(pid)?)))
+        .take(MOST)
+        .collect();
+    out.sort_unstable();
+    out
+}
+
+fn pid_file(pid: u32) -> Option<PathBuf> {
+    let of = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).ok();
+    if of("comm")?.trim_ascii_end() != b"kalived" {
+        return None;
+    }
+    let path = pid_file_of(&of("cmdline")?)?;
+    // What went into the background has another directory since: then the path as it was given is all there is.
+    let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).ok().filter(|d| d.as_path() != Path::new("/"));
+    Some(cwd.map_or(path.clone(), |d| d.join(path)))
+}
+
+/// Of a first process; none for the others, and for commands.
+fn pid_file_of(cmdline: &[u8]) -> Option<PathBuf> {
+    let words = cmdline.strip_suffix(b"\0")?.split(|b| *b == 0).map(|w| OsString::from_vec(w.to_vec()));
+    let words: Vec<OsString> = words.collect();
+    if words.first()?.to_string_lossy().starts_with("kalived: ") {
+        return None;
+    }
+    match cli::parse(words) {
+        Parsed::Run(o) if o.test.is_none() => Some(o.pid_file),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pid_file_of_a_command_line() {
+        let of = |words: &[&str]| pid_file_of(format!("{}\0", words.join("\0")).as_bytes());
+        assert_eq!(of(&["/usr/sbin/kalived", "-n", "-p", "/run/a.pid"]), Some("/run/a.pid".into()));
+        assert_eq!(of(&["kalived", "-nlp", "a.pid"]), Some("a.pid".into()));
+        assert_eq!(of(&["kalived"]), Some(cli::DEFAULT_PID_FILE.into()));
+        for no in [
+            &["kalived: core", "--core"][..],
+            &["kalived", "reload"],
+            &["kalived", "-t"],
+            &["kalived", "--nonsense"],
+            &[""],
+        ] {
+            assert_eq!(of(no).filter(|_| no != [""]), None, "{no:?}");
+        }
+        assert_eq!(pid_file_of(b""), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! A world that froze for its successor keeps its addresses in custody: it sends nothing any more, and ends when the successor is in
+//! charge. When none is in charge before a peer may take an address over, the world removes that address itself.
+//!
+//! The rule this serves: who holds an address ends only by handing it to somebody who confirmed, or by removing it. A frozen virtual
+//! router is silent after its last armed advert; a peer takes over `down_timer_adverts` intervals later at the earliest, and up to
+//! that moment a successor resumes as Master (`vrrp/instance/resume.rs` has the same limit). Whether a successor is in charge is
+//! asked then, and every second before; a guard that knows it says so.
+//!
+//! Read first: `resume.rs`. Deliberately absent: a farewell, which would be older than the successor's adverts.
+
+use super::*;
+
+/// Between two looks for a successor.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Who is waited for, by the time at which a peer may take over.
+#[derive(Default)]
+pub(super) struct Custody {
+    limits: BTreeMap<VrKey, Instant>,
+    /// An answer is on its way.
+    asked: bool,
+    /// Nobody was in charge when it was asked: addresses are being removed.
+    removing: bool,
+    /// Its last word, which later events do not change.
+    pub(super) last_word: Option<crate::snapshot::Snapshot>,
+}
+
+impl Custody {
+    /// Whether the world froze; it stays so to its end.
+    pub(super) fn has_begun(&self) -> bool {
+        self.last_word.is_some()
+    }
+}
+
+impl World {
+    /// Frozen: from now on only custody has timers.
+    pub(super) fn begin_custody(&mut self, now: Now, fx: &mut Effects) {
+        let word = self.shoot(now, true);
+        self.timers = Timers::default();
+        let limits = self.instances.iter().filter_map(|(vr, vi)| {
+            let holds = vi.state() == State::Master || self.addrs.wanted(vr) > 0;
+            holds.then(|| (vr, vi.silent_limit(now.mono)))
+        });
+        self.custody = Custody { limits: limits.collect(), last_word: Some(word), ..Custody::default() };
+        if self.custody.limits.is_empty() && !self.addrs.idle() {
+            // What was being removed is removed.
+            self.give_up(now, fx);
+        }
+        self.watch_over(now, fx);
+    }
+
+    /// What a frozen world still hears.
+    pub(super) fn on_frozen(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
+        match event {
+            Event::Reply { req, result } => {
+                // Nobody announces an address any more, and a failed removal is tried again by a timer.
+                let _ = self.addrs.on_reply(now.mono, req, result, &mut self.timers);
+            }
+            Event::AddrDel { ifindex, addr, prefix } => {
+                self.links.addr_del((ifindex, addr, prefix));
+            }
+            Event::Successor { in_charge: true } => return self.end_custody(fx),
+            Event::Successor { in_charge: false } => self.give_up(now, fx),
+            // Whoever asks for the end is not made to wait for a successor.
+            Event::Signal(Signal::Term | Signal::Int) => {
+                self.custody.limits.values_mut().for_each(|at| *at = now.mono);
+            }
+            _ => return,
+        }
+        self.watch_over(now, fx);
+    }
+
+    /// `fire` of a frozen world.
+    pub(super) fn fire_frozen(&mut self, now: Now, fx: &mut Effects) {
+        while let Some((_, due)) = self.timers.pop(now.mono) {
+            match due {
+                Due::Custody => {
+                    self.custody.asked = true;
+                    fx.push(Effect::LookForSuccessor);
+                }
+                Due::AddrRetry => drop(self.addrs.on_retry(now.mono, &self.links, &mut self.timers)),
+                // The kernel does not answer.
+                Due::Exit => return self.end_custody(fx),
+                _ => {}
+            }
+        }
+        self.watch_over(now, fx);
+    }
+
+    // Nobody is in charge: what a peer may take over now is removed.
+    fn give_up(&mut self, now: Now, fx: &mut Effects) {
+        self.custody.asked = false;
+        if !self.custody.limits.is_empty() && self.custody.limits.values().all(|at| *at > now.mono) {
+            return; // there is time
+        }
+        self.custody.removing = true;
+        // A reload that was cut short holds nothing back any more.
+        self.addrs.let_go();
+        let over: Vec<VrKey> =
+            self.custody.limits.iter().filter(|(_, at)| **at <= now.mono).map(|(vr, _)| *vr).collect();
+        for vr in over {
+            self.custody.limits.remove(&vr);
+            if let Some(vi) = self.instances.get(vr) {
+                fx.note(text::no_successor(&vi.cfg().name));
+            }
+            self.addrs.release(vr);
+        }
+        self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
+    }
+
+    fn watch_over(&mut self, now: Now, fx: &mut Effects) {
+        if self.phase != Phase::Frozen {
+            return;
+        }
+        if self.custody.removing {
+            self.addrs.pump(fx);
+        }
+        match self.custody.limits.values().min() {
+            Some(at) => {
+                if !self.custody.asked {
+                    self.timers.set(Due::Custody, (*at).clamp(now.mono, now.mono + LOOK));
+                }
+                self.timers.stop(Due::Exit);
+            }
+            None if !self.custody.removing || self.addrs.idle() => self.end_custody(fx),
+            None => {}
+        }
+    }
+
+    fn end_custody(&mut self, fx: &mut Effects) {
+        self.phase = Phase::Gone;
+        self.timers = Timers::default();
+        fx.push(Effect::Exit(ExitCode::Ok));
+    }
+}

@@ -1,0 +1,191 @@
+//! How things are, for people: a line for each virtual router, and one for all of them.
+//!
+//! Read first: `vrrp/instance/mod.rs`. Nothing here is asked for on the way of an advert.
+
+use super::World;
+use crate::config::model::Family;
+use crate::id::VrKey;
+use crate::links::AddrId;
+use crate::reload_time::stamp;
+use crate::time::{Duration, Now};
+use crate::vrrp::State;
+use crate::vrrp::advert::Reject;
+use crate::vrrp::instance::Instance;
+use core::fmt;
+use core::net::IpAddr;
+use std::collections::BTreeSet;
+
+/// Addresses named in a line; the others are a number.
+const NAMED: usize = 8;
+/// Bytes of the line for all: systemd shows one line of about this length.
+const SUMMARY: usize = 400;
+
+/// What a virtual router looks like from outside, for status lines and tests.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Name in the file.
+    pub name: String,
+    /// Its key.
+    pub vr: VrKey,
+    /// State.
+    pub state: State,
+    /// Since when.
+    pub since: Now,
+    /// The same in words, local time.
+    pub since_words: String,
+    /// Where it speaks.
+    pub interface: String,
+    /// VRID.
+    pub vrid: u8,
+    /// Family.
+    pub family: Family,
+    /// Priority as advertised.
+    pub effective_priority: u8,
+    /// Why it is in FAULT, or what moved its priority; may be empty.
+    pub reasons: String,
+    /// As it would be armed now.
+    pub master_down_interval: Duration,
+    /// What is waited in silence after a start or a fault; longer for `nopreempt`.
+    pub first_wait: Duration,
+    /// The Master we follow.
+    pub master: Option<IpAddr>,
+    /// Where we send from.
+    pub source: Option<IpAddr>,
+    /// Adverts armed in the kernel.
+    pub armed: usize,
+    /// Virtual addresses held, of all.
+    pub addresses: (usize, usize),
+    /// Its addresses in file order, advertised ones first.
+    pub vips: Vec<VipView>,
+    /// Counters.
+    pub stats: crate::vrrp::instance::Stats,
+}
+
+/// A virtual address as it looks from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VipView {
+    /// The address.
+    pub addr: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// The interface it belongs on.
+    pub dev: String,
+    /// `virtual_ipaddress`; else `virtual_ipaddress_excluded`.
+    pub listed: bool,
+    /// Whether the kernel confirmed that it is there.
+    pub held: bool,
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = &self.stats;
+        write!(f, "{} since {}", self.state.word(), self.since_words)?;
+        if !self.reasons.is_empty() {
+            write!(f, " ({})", self.reasons)?;
+        }
+        write!(f, "; {} VRID {} priority {}", self.interface, self.vrid, self.effective_priority)?;
+        if let Some(m) = self.master {
+            write!(f, ", master {m}")?;
+        }
+        write!(f, "; holds {} of {} addresses:", self.addresses.0, self.addresses.1)?;
+        for v in self.vips.iter().take(NAMED) {
+            write!(f, " {}/{}", v.addr, v.prefix)?;
+        }
+        if self.vips.len() > NAMED {
+            write!(f, " and {} more", self.vips.len() - NAMED)?;
+        }
+        write!(
+            f,
+            "; adverts: {} received, {} sent, {} not sent; became master {} times, left it {} times; farewells (priority 0): {} received, \
+             {} sent; addresses put back: {}; dropped packets:",
+            s.advert_rcvd,
+            s.advert_sent,
+            s.send_failed,
+            s.become_master,
+            s.release_master,
+            s.pri_zero_rcvd,
+            s.pri_zero_sent,
+            s.restored
+        )?;
+        let mut none = true;
+        for r in Reject::ALL {
+            if s.rejected[r.index()] > 0 {
+                none = false;
+                write!(f, " {} {}", s.rejected[r.index()], r.name())?;
+            }
+        }
+        if none { f.write_str(" none") } else { Ok(()) }
+    }
+}
+
+impl World {
+    /// Every virtual router, by slot: in file order as long as no reload changed it.
+    pub fn views(&self) -> Vec<View> {
+        self.instances
+            .iter()
+            .map(|(vr, vi)| View {
+                name: vi.cfg().name.clone(),
+                vr,
+                state: vi.state(),
+                since: vi.since(),
+                since_words: stamp((vi.since().wall.0 / 1_000_000_000) as i64, self.schedule.zone()),
+                interface: vi.cfg().interface.clone(),
+                vrid: vi.cfg().vrid,
+                family: vi.cfg().family,
+                effective_priority: vi.priority(),
+                reasons: vi.reasons(),
+                master_down_interval: vi.master_down_interval(),
+                first_wait: vi.first_wait(),
+                master: vi.master(),
+                source: vi.source(),
+                armed: vi.armed(),
+                addresses: (self.addrs.held(vr).count(), vi.vips().count()),
+                vips: self.vip_views(vr, vi),
+                stats: vi.stats().clone(),
+            })
+            .collect()
+    }
+
+    fn vip_views(&self, vr: VrKey, vi: &Instance) -> Vec<VipView> {
+        let held: BTreeSet<AddrId> = self.addrs.held(vr).collect();
+        let listed = vi.cfg().vips.len();
+        let view = |(n, v): (usize, &crate::config::model::Vip)| {
+            let dev = v.dev.as_deref().unwrap_or(&vi.cfg().interface);
+            let id = self.links.by_name(dev).map(|l| (l.ifindex, v.addr, v.prefix));
+            let held = id.is_some_and(|id| held.contains(&id));
+            VipView { addr: v.addr, prefix: v.prefix, dev: dev.to_owned(), listed: n < listed, held }
+        };
+        vi.vips().enumerate().map(view).collect()
+    }
+
+    /// One bounded line: every state with the names in it, Master first.
+    pub fn summary(&self) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        let mut room = SUMMARY;
+        for state in [State::Master, State::Fault, State::Backup, State::Init] {
+            let names = || self.instances.iter().filter(|(_, vi)| vi.state() == state).map(|(_, vi)| &vi.cfg().name);
+            let all = names().count();
+            if all == 0 {
+                continue;
+            }
+            let mut part = state.word().to_owned();
+            let mut named = 0;
+            for name in names() {
+                let word = format!("{} {name}", if named > 0 { "," } else { "" });
+                if word.len() > room {
+                    break;
+                }
+                room -= word.len();
+                part += &word;
+                named += 1;
+            }
+            match all - named {
+                0 => {}
+                more if named == 0 => part += &format!(" {more}"),
+                more => part += &format!(" and {more} more"),
+            }
+            parts.push(part);
+        }
+        parts.join("; ")
+    }
+}

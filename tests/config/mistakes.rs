@@ -1,0 +1,327 @@
+//! Mistakes people make, and files that only look wrong: one message for one mistake, with the remedy that helps.
+
+use super::common::{instance, short, text};
+use kalived::config::check::Look;
+use kalived::config::diag::Severity;
+use kalived::config::{Loaded, Options, dump};
+use kalived::exit::ExitCode;
+
+fn said(loaded: &Loaded, part: &str) -> usize {
+    short(loaded).iter().filter(|m| m.contains(part)).count()
+}
+
+fn dumped(file: &str) -> String {
+    dump::dump(&super::common::One(file.as_bytes().to_vec()), "k.conf", &Options::default(), true).1
+}
+
+/// A repetition or a condition that a name stands for decides about the rest before a definition of several lines is used.
+#[test]
+fn definitions_of_several_lines_in_repetitions_and_conditions() {
+    let body = "$I= \\\nvrrp_instance a${ID} { \\\ninterface eth0 \\\nvirtual_router_id ${ID} \\\nvirtual_ipaddress { \\\n10.0.0.${ID} \\\n} \\\n}\n\n";
+    let names = |file: &str| {
+        let loaded = text(file);
+        let list: Vec<String> =
+            loaded.config.instances.iter().map(|i| format!("{} {} {}", i.name, i.vrid, i.vips[0].addr)).collect();
+        assert_eq!(loaded.render(false), "", "{file}");
+        list
+    };
+    let want = ["a11 11 10.0.0.11", "a12 12 10.0.0.12"];
+    assert_eq!(names(&format!("{body}~SEQ(ID,11,12) $I\n")), want);
+    assert_eq!(names(&format!("{body}$B=~SEQ(ID,11,12) $I\n$B\n")), want);
+    assert_eq!(names(&format!("{body}$B=~SEQ(ID,11,12) $I\n$C=$B\n$C\n")), want);
+    assert_eq!(names(&format!("{body}$B=~LST(ID,11,12) $I\n$B\n")), want);
+    assert_eq!(names(&format!("{body}global_defs {{ router_id x\n}} ~SEQ(ID,11,12) $I\n")), want);
+    // A condition that does not hold drops the whole definition.
+    let plain = "vrrp_instance b {\ninterface eth0\nvirtual_router_id 9\nvirtual_ipaddress {\n10.0.0.9\n}\n}\n";
+    assert_eq!(names(&format!("{body}{plain}$ID=5\n$B=@other $I\n$B\n")), ["b 9 10.0.0.9"]);
+    assert_eq!(names(&format!("{body}{plain}$ID=5\n@other $I\n")), ["b 9 10.0.0.9"]);
+    assert_eq!(names(&format!("{body}{plain}$ID=5\n$B=@^other $I\n$B\n")), ["b 9 10.0.0.9", "a5 5 10.0.0.5"]);
+}
+
+#[test]
+fn a_prefix_length_where_a_host_is_meant() {
+    let peer = instance("unicast_peer {\n10.0.0.3/24\n}");
+    assert_eq!(said(&peer, "note: `unicast_peer` takes no prefix length: 10.0.0.3 is used"), 1, "{:?}", short(&peer));
+    assert_eq!(peer.config.instances[0].more.unicast_peer.as_ref().unwrap().len(), 1);
+    let server = text(
+        "virtual_server 10.0.0.1/32 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 10.0.0.3/24 80 {\n}\n}\n",
+    );
+    assert_eq!(said(&server, "takes no prefix length"), 2, "{:?}", short(&server));
+    assert_eq!(server.config.virtual_servers[0].real_servers.len(), 1);
+    assert_eq!(said(&instance("unicast_peer {\n10.0.0.3/33\n}"), "error: `10.0.0.3/33` is not an IP address"), 1);
+}
+
+#[test]
+fn a_name_that_is_not_defined_and_a_template() {
+    for word in ["${PRIO}", "$PRIO"] {
+        let loaded = instance(&format!("priority {word}"));
+        assert_eq!(
+            said(&loaded, "a definition is a line `$PRIO=value` above, and its use `${PRIO}`"),
+            1,
+            "{:?}",
+            short(&loaded)
+        );
+    }
+    assert_eq!(said(&instance("virtual_ipaddress_excluded {\n10.0.0.${N}\n}"), "`$N=value`"), 1);
+    for line in [
+        "priority {{ prio }}\nadvert_int {{ interval | default(1) }}",
+        "priority ${PRIO:-100}\npreempt_delay ${DELAY:-1}",
+        "priority <%= prio %>\npreempt_delay <%= delay %>",
+        "priority @PRIO@\npreempt_delay @DELAY@",
+        "priority __PRIO__\npreempt_delay __DELAY__",
+        "priority %PRIO%\npreempt_delay %(delay)s",
+        "priority <PRIO>\npreempt_delay <delay>",
+    ] {
+        let loaded = instance(line);
+        let bad: Vec<String> = short(&loaded).into_iter().filter(|m| !m.contains("note:")).collect();
+        assert_eq!(bad.len(), 1, "{line}: {bad:?}");
+        assert!(bad[0].contains("a template was not filled in") && bad[0].contains("fill it in before"), "{bad:?}");
+        assert_eq!(loaded.config_test_exit(), ExitCode::ConfigTest);
+        assert!(!bad[0].contains("IPv6"));
+    }
+    // What keeps kalived from starting still does.
+    let file =
+        "vrrp_instance V {\ninterface {{ dev }}\nvirtual_router_id {{ id }}\nvirtual_ipaddress {\n{{ vip }}\n}\n}\n";
+    let loaded = text(file);
+    assert_eq!(loaded.fatal(), Some(ExitCode::Config));
+    assert_eq!(said(&loaded, "a template was not filled in"), 1, "{:?}", short(&loaded));
+}
+
+#[test]
+fn a_character_that_only_looks_right_is_named_once() {
+    for (c, name) in [
+        ('\u{A0}', "U+00A0 (no-break blank)"),
+        ('\u{3000}', "U+3000 (full-width blank)"),
+        ('\u{200B}', "U+200B (invisible character)"),
+        ('\u{FEFF}', "U+FEFF (invisible character)"),
+        ('\u{FF10}', "U+FF10 (full-width character)"),
+    ] {
+        let loaded = instance(&format!("priority{c}100\nnopreempt{c}\ngarp_master_delay{c}5\ngarp_master_repeat{c}5"));
+        let told: Vec<String> = short(&loaded);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(&format!("the character {name} stands in 4 places of this file")), "{told:?}");
+        assert_eq!(loaded.config_test_exit(), ExitCode::ConfigTest);
+    }
+    let cyrillic = instance("stat\u{0435} MASTER\npr\u{0435}empt_delay 5\nadvert_int 1");
+    assert_eq!(
+        said(&cyrillic, "U+0435 (letter that only looks like a Latin one) stands in 2 places"),
+        1,
+        "{:?}",
+        short(&cyrillic)
+    );
+}
+
+#[test]
+fn one_mistake_is_one_message() {
+    let failing = |loaded: &Loaded| -> Vec<String> {
+        let kept = loaded.diags.iter().zip(short(loaded));
+        let effect = |d: &kalived::config::diag::Diag| d.code() == "no-effect-yet";
+        kept.filter(|(d, _)| d.severity < Severity::Note && !effect(d)).map(|(_, m)| m).collect()
+    };
+    let server = |lines: &str, rs: &str| {
+        text(
+            &(format!("virtual_server 10.0.0.1 80 {{\n{lines}\nreal_server {rs} 80 {{\n}}\n}}\n")
+                + "vrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n"),
+        )
+    };
+    for loaded in [
+        // No address, because the address was wrong.
+        text("vrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.300\n}\n}\n"),
+        text("vrrp_instance V {\ninterface eth0:1\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.3\n}\n}\n"),
+        instance("advert_int 0x2"),
+        instance("priority 0x20"),
+        instance("garp_master_delay 99999999999999x"),
+        instance("authentication {\nauth_type PASS\nauth_pass\n}"),
+        server("lb_algo rr\nlb_kind dr\nprotocol TCP", "10.0.0.3"),
+        server("lb_algo RR\nlb_kind DR\nprotocol TCP", "10.0.0.3"),
+        server("lb_algo rr\nlb_kind DR\nprotocol TPC", "10.0.0.3"),
+        server("lb_algo rr\nlb_kind DR\nprotocol TCP", "10.0.0.300"),
+        text(
+            "vrrp_script s {\nscript \"\"\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\ntrack_script {\ns\n}\n}\n",
+        ),
+        text(
+            "vrrp_script s {\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\ntrack_script {\ns\n}\n}\n",
+        ),
+    ] {
+        assert_eq!(failing(&loaded).len(), 1, "{}", loaded.render(false));
+    }
+}
+
+#[test]
+fn a_lint_about_an_unused_script_does_not_follow_from_another_mistake() {
+    let look = |file: &str| {
+        let mut loaded = text(file);
+        loaded.look(Look { lints: true, ..Look::default() });
+        loaded.diags.iter().filter(|d| d.code() == "unused-script").count()
+    };
+    let script = "vrrp_script s {\nscript /bin/x\n}\n";
+    for instance in [
+        "vrrp_instance V {\ninterface eth0\nvirtual_router_id 0\ntrack_script {\ns\n}\n}\n",
+        "vrrp_instance V {\nvirtual_router_id 5\ntrack_script { s }\n}\n",
+        "vrrp_instnce V {\ninterface eth0\ntrack_script {\ns weight 5\n}\n}\n",
+    ] {
+        assert_eq!(look(&format!("{script}{instance}")), 0, "{instance}");
+    }
+    assert_eq!(
+        look(&format!(
+            "{script}vrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\ntrack_script {{\n# s\n}}\n}}\n"
+        )),
+        1
+    );
+}
+
+#[test]
+fn what_works_and_is_old_or_large_is_a_note() {
+    let passes = |file: &str| {
+        let file = format!(
+            "{file}\nvrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {{\n10.0.0.1\n}}\n}}\n"
+        );
+        let mut loaded = text(&file);
+        loaded.look(Look { allow: &["no-effect-yet".to_owned()], ..Look::default() });
+        assert_eq!(loaded.config_test_exit(), ExitCode::Ok, "{}", loaded.render(false));
+        assert_eq!(loaded.diags.len(), 1, "{}", loaded.render(false));
+    };
+    passes("global_defs {\nvrrp_garp_interval 1.0\n}");
+    passes("global_defs {\nvrrp_gna_interval 2\n}");
+    passes("global_defs {\nvrrp_rlimit_rtime 10000\n}");
+    passes("vrrp_track_file f {\nfile /run/f\n}");
+    // One message for the host of a mail check: it is not an old name of another keyword.
+    let check = "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 10.0.0.3 80 {\nSMTP_CHECK {\nhost {\nconnect_ip 10.0.0.3\n}\n}\n}\n}";
+    passes(check);
+    assert_eq!(said(&text(check), "write one SMTP_CHECK for each host"), 1);
+    assert_eq!(said(&text(check), "old name"), 0);
+}
+
+#[test]
+fn a_refused_line_is_not_dumped_in_part() {
+    let file = "static_routes {\n10.1.0.0/24 via 10.0.0.9\n10.2.0.0/24 via 10.0.0.9 restore\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nstate FOO\npriority 300 # x\nadvert_int 1 s\nvirtual_ipaddress {\n10.0.0.1/24\n10.0.0.300\n}\n}\n";
+    let text = dumped(file);
+    for gone in ["10.2.0.0", "restore", "300", "FOO", "10.0.0.300", "advert_int 1 s"] {
+        assert!(!text.contains(gone), "{gone}\n{text}");
+    }
+    assert!(text.contains("10.1.0.0/24 via 10.0.0.9") && text.contains("advert_int 1"), "{text}");
+    let master = dumped(&file.replace("state FOO", "state MASTER"));
+    assert!(!master.contains("300"), "{master}");
+}
+
+#[test]
+fn families_protocols_and_groups_of_services() {
+    let server = |head: &str, lines: &str, more: &str| {
+        let mut loaded = text(&format!("virtual_server {head} {{\n{lines}\n}}\n{more}"));
+        loaded.look(Look { allow: &["no-effect-yet".to_owned()], ..Look::default() });
+        let rest = short(&loaded).into_iter().filter(|m| !m.contains("nothing to run")).collect::<Vec<_>>();
+        (loaded, rest)
+    };
+    let v6 = "2001:db8::1 80";
+    for lines in [
+        "lb_algo rr\nprotocol TCP\nlb_kind TUN\nreal_server 10.0.0.3 80 {\n}",
+        "lb_algo rr\nprotocol TCP\nreal_server 10.0.0.3 80 {\n}\nlb_kind TUN",
+        "lb_algo rr\nprotocol TCP\nlb_kind NAT\nreal_server 10.0.0.3 80 {\nlvs_method TUN\n}",
+        "lb_algo rr\nprotocol TCP\nlb_kind TUN\nsorry_server 10.0.0.4 80\nreal_server 2001:db8::3 80 {\n}",
+    ] {
+        let (loaded, rest) = server(v6, lines, "");
+        assert!(!rest.iter().any(|m| m.contains("family")), "{rest:?}");
+        assert_eq!(loaded.config.virtual_servers[0].real_servers.len(), 1, "{lines}");
+    }
+    let (_, rest) = server(v6, "lb_algo rr\nprotocol TCP\nlb_kind DR\nreal_server 10.0.0.3 80 {\n}", "");
+    assert_eq!(rest.iter().filter(|m| m.contains("another address family")).count(), 1, "{rest:?}");
+    // Marks have no protocol; addresses need one.
+    let lines = "lb_algo rr\nlb_kind NAT\nreal_server 10.0.0.3 80 {\n}";
+    let (_, rest) = server("group G", lines, "virtual_server_group G {\nfwmark 1\nfwmark 2\n}\n");
+    assert_eq!(rest, [""; 0]);
+    let (loaded, rest) = server("group G", lines, "virtual_server_group G {\nfwmark 1\n10.0.0.1 80\n}\n");
+    assert_eq!(rest.iter().filter(|m| m.contains("without a protocol")).count(), 1, "{rest:?}");
+    assert!(loaded.config.virtual_servers[0].protocol.is_some());
+}
+
+#[test]
+fn a_script_below_what_tracks_it() {
+    let script = "vrrp_script s {\nscript /bin/x\n}\n";
+    let instance = "vrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\ntrack_script {\ns\n}\n}\n";
+    let below = text(&format!("{instance}{script}"));
+    assert_eq!(short(&below).len(), 1, "{:?}", short(&below));
+    assert_eq!(said(&below, "8:1 note: `s` is defined below: keepalived does not use it here, kalived does"), 1);
+    assert_eq!(below.config.instances[0].more.tracks.scripts.len(), 1);
+    assert_eq!(text(&format!("{script}{instance}")).render(false), "");
+}
+
+#[test]
+fn one_vrid_with_different_destinations() {
+    let two = |a: &str, b: &str| {
+        let one = |name: &str, ip: &str, lines: &str| {
+            format!(
+                "vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id 5\n{lines}\nvirtual_ipaddress {{\n{ip}\n}}\n}}\n"
+            )
+        };
+        said(&text(&(one("A", "10.0.0.1", a) + &one("B", "10.0.0.2", b))), "is used twice")
+    };
+    assert_eq!(two("", ""), 1);
+    assert_eq!(two("", "unicast_peer {\n10.0.0.9\n}"), 0);
+    assert_eq!(two("", "mcast_dst_ip 224.0.0.99"), 0);
+    assert_eq!(two("mcast_dst_ip 224.0.0.99", "mcast_dst_ip 224.0.0.99"), 1);
+}
+
+#[test]
+fn what_to_write_instead() {
+    for (file, want) in [
+        (
+            instance("virtual_ipaddress_excluded {\n10.0.0.9/255.255.255.0\n}"),
+            "/32 is used | write the netmask as a prefix length: `10.0.0.9/24`",
+        ),
+        (instance("priority 100 // of this one"), "a comment starts with `#` or `!`"),
+        (instance("virtual_ipaddress_excluded {\n10.0.0.9 // x\n}"), "a comment starts with `#` or `!`"),
+        (
+            text("virtual_server 10.0.0.1 80 {\nnat_mask 255.255.255.0\n}\n"),
+            "keepalived dropped `nat_mask` long ago, and nothing took its place: remove it",
+        ),
+        (
+            text("virtual_server_group G {\n10.0.0.1-10.0.0.9 80\n}\n"),
+            "write only the last number of the last address: `10.0.0.1-9`",
+        ),
+        (
+            text("virtual_server 10.0.0.1 80 {\nreal_server 10.0.0.2 80 {\nTCP_CHECK {\nnb_get_retry 3\n}\n}\n}\n"),
+            "write `retry`",
+        ),
+        (text("global_defs {\nsmtp_server 10.0.0.300\n}\n"), "`10.0.0.300` is not the name of a host"),
+        (text("global_defs {\nsmtp_server <mail>\n}\n"), "`<mail>` is not the name of a host"),
+    ] {
+        assert_eq!(said(&file, want), 1, "{want}\n{:?}", short(&file));
+    }
+    let masked = instance("virtual_ipaddress_excluded {\n10.0.0.9/255.255.255.0\n}");
+    assert_eq!(masked.config.instances[0].excluded.len(), 1);
+    for good in ["10.0.0.1", "mail.example.org", "mail", "2001:db8::1", "mail.example.org. 587"] {
+        assert_eq!(said(&text(&format!("global_defs {{\nsmtp_server {good}\n}}\n")), "name of a host"), 0, "{good}");
+    }
+}
+
+#[test]
+fn parts_without_effect_yet_are_judged_as_keepalived_does() {
+    assert_eq!(said(&text("static_rules {\nfrom 10.0.0.0/24 table 5\n}\n"), "a rule without a preference"), 1);
+    assert_eq!(
+        said(&text("static_rules {\nfrom 10.0.0.0/24 table 5 preference 9\n}\n"), "a rule without a preference"),
+        0
+    );
+    let pair = "vrrp_script s {\nscript /bin/x\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\ntrack_script {\ns\n}\ntrack_interface {\neth1\n}\n}\n\
+                vrrp_sync_group g {\ngroup {\nV\nW\n}\ntrack_script {\ns weight 5\n}\ntrack_interface {\neth1\n}\n}\nvrrp_instance W {\ninterface eth0\nvirtual_router_id 6\nvirtual_ipaddress {\n10.0.0.2\n}\n}\n";
+    let loaded = text(pair);
+    assert_eq!(
+        said(&loaded, "warning: `s` is tracked by vrrp_instance V and by its vrrp_sync_group g"),
+        1,
+        "{:?}",
+        short(&loaded)
+    );
+    assert_eq!(said(&loaded, "warning: `eth1` is tracked by vrrp_instance V and by its vrrp_sync_group g"), 1);
+    assert_eq!(said(&loaded, "vrrp_sync_group g tracks `s` with a weight: it counts as 0"), 1);
+    let weighted = text(&pair.replace("vrrp_sync_group g {", "vrrp_sync_group g {\nsync_group_tracking_weight"));
+    assert_eq!(said(&weighted, "with a weight: it counts as 0"), 0);
+    assert_eq!(said(&instance("unicast_src_ip 10.0.0.5"), "note: `unicast_src_ip` without `unicast_peer`"), 1);
+}
+
+#[test]
+fn a_pattern_that_finds_nothing_is_told() {
+    let loaded = text(
+        "include /none/*.conf\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n",
+    );
+    assert_eq!(short(&loaded), ["1:1 note: no file matches `/none/*.conf`: nothing is included"]);
+    assert_eq!(loaded.config_test_exit(), ExitCode::Ok);
+}
