@@ -2,8 +2,10 @@
 
 use crate::{PATIENCE, ring, wait};
 use bytes::Bytes;
-use kalived::daemon::adverts::{Adverts, CHAIN, Way};
+use kalived::daemon::adverts::{Adverts, CHAIN};
+use kalived::daemon::sends::{To, Way};
 use kalived::daemon::token::Token;
+use kalived::effect::{Packet, Packets};
 use kalived::event::{Errno, Event};
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
 use kalived::sys::clock;
@@ -31,6 +33,15 @@ struct Bench {
     completions: usize,
 }
 
+/// One packet for each text, each to another address.
+fn packets(texts: &[&'static str]) -> Packets {
+    let one = |(i, text): (usize, &&'static str)| Packet {
+        to: [192, 0, 2, i as u8].into(),
+        bytes: Bytes::from_static(text.as_bytes()),
+    };
+    Packets::of(texts.iter().enumerate().map(one).collect()).unwrap()
+}
+
 impl Bench {
     fn new(routers: usize) -> Option<Bench> {
         let ring = ring()?;
@@ -42,7 +53,7 @@ impl Bench {
             ring,
             adverts: Adverts::default(),
             out,
-            way: Way { fd: Rc::new(tx.into()), to: None },
+            way: Way { fd: Rc::new(tx.into()), to: To::Connected },
             vrs: (0..routers).map(|_| vrs.insert(())).collect(),
             sock: socks.insert(()),
             told: Vec::new(),
@@ -52,7 +63,7 @@ impl Bench {
     }
 
     fn add(&mut self, vr: usize, epoch: u32, at: Instant, text: &'static str) {
-        self.adverts.add(self.vrs[vr], self.sock, self.way.clone(), epoch, at, Bytes::from_static(text.as_bytes()));
+        self.adverts.add(self.vrs[vr], self.sock, self.way.clone(), epoch, at, packets(&[text]));
     }
 
     /// The end of a turn, and its submission.
@@ -62,14 +73,14 @@ impl Bench {
     }
 
     fn stop(&mut self, vr: usize, farewell: Option<&'static str>) {
-        let farewell = farewell.map(|f| (Bytes::from_static(f.as_bytes()), self.way.clone()));
+        let farewell = farewell.map(|f| (packets(&[f]), self.way.clone()));
         self.adverts.stop(&mut self.ring, self.vrs[vr], farewell);
     }
 
     fn feed(&mut self, done: Done<Token>) {
         let (vrs, told) = (&self.vrs, &mut self.told);
         let mut tell = |event: Event<'_>| {
-            if let Event::AdvertSent { vr, epoch, due, result } = event {
+            if let Event::AdvertSent { vr, epoch, due, result, .. } = event {
                 told.push((vrs.iter().position(|v| *v == vr).unwrap(), epoch, due, result));
             }
         };
@@ -80,7 +91,10 @@ impl Bench {
                 self.adverts.on_send(&mut self.ring, c, i, done.result, &mut tell);
             }
             Token::Farewell(s) => drop(self.adverts.on_farewell(&mut self.ring, s, done.result).map(tell)),
-            Token::Send(_) => self.left += 1,
+            Token::Send(key) => {
+                self.left += 1;
+                drop(self.adverts.sends.on_done(key, done.result));
+            }
             _ => {}
         }
     }
@@ -251,7 +265,7 @@ fn one_failing_send_silences_nobody_else() {
     drop(gone);
     let at = clock::mono();
     let good = b.way.clone();
-    b.way = Way { fd: Rc::new(tx.into()), to: None };
+    b.way = Way { fd: Rc::new(tx.into()), to: To::Connected };
     b.add(0, 1, at, "first");
     b.way = good;
     b.add(1, 1, at, "second");
