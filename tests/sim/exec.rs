@@ -25,10 +25,11 @@ impl Sim {
     pub fn apply(&mut self, node: usize, effects: Vec<Effect>) {
         for effect in effects {
             let interface = self.nodes[node].kernel.ifindex.filter(|_| !self.nodes[node].socket_errors);
+            let kernel = self.nodes[node].kernel.ifindex;
             let Some(p) = self.nodes[node].process.as_mut() else { return };
             match effect {
                 Effect::OpenSock { sock, spec } => {
-                    let known = self.nodes[node].can_open(&spec) && interface.is_some();
+                    let known = interface.is_some() && spec.ifindex().is_none_or(|i| kernel == Some(i));
                     if known {
                         p.socks.insert(sock, spec);
                     }

@@ -25,4 +25,5 @@ mod schedule;
 mod table;
 mod track;
 mod track_check;
+mod unicast;
 mod vectors;
