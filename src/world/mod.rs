@@ -41,7 +41,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct Sock {
     spec: SockSpec,
-    interface: String,
+    // For the log: its interface, or the address that peers send to.
+    name: String,
     state: SockState,
     // By VRID. Several under one have different unicast peers: `sockets::user_of`.
     users: BTreeMap<u8, Vec<VrKey>>,

@@ -16,7 +16,7 @@ impl World {
             Whose::Nobody => {
                 sock.unknown += 1;
                 if let Some(more) = sock.unknown_limit.pass(now.mono) {
-                    fx.note(text::after(text::unknown_vrid(&sock.interface, vrid, meta.src, sock.unknown), more));
+                    fx.note(text::after(text::unknown_vrid(&sock.name, vrid, meta.src, sock.unknown), more));
                 }
                 return;
             }
@@ -42,7 +42,7 @@ impl World {
             }
             Err(e) => {
                 if sock.limit.pass(now.mono).is_some() {
-                    fx.note(text::socket_failed(&sock.interface, e));
+                    fx.note(text::socket_failed(&sock.name, e));
                 }
                 self.timers.set(Due::SockRetry(key), now.mono + RETRY);
                 SockState::Failed(e)
@@ -96,7 +96,7 @@ impl World {
                 fx.push(Effect::OpenSock { sock: key, spec });
                 Sock {
                     spec,
-                    interface,
+                    name: if spec.is_unicast() { spec.address().to_string() } else { interface },
                     state: SockState::Opening(key),
                     users: BTreeMap::new(),
                     own: own(),

@@ -290,6 +290,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn some_seeds_have_unicast_peers() {
+        let drawn = |seed| Options::draw(seed, &Without::default());
+        let groups: Vec<Group> = (0..100).flat_map(|seed| drawn(seed).groups).collect();
+        let n = groups.iter().filter(|g| g.unicast.is_some()).count();
+        assert!((20..=90).contains(&n), "{n} of {}", groups.len());
+    }
+
+    #[test]
     fn draws_are_stable_and_possible() {
         for seed in 0..500 {
             let o = Options::draw(seed, &Without::default());

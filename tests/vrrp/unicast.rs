@@ -279,6 +279,8 @@ fn a_source_that_changes_moves_the_socket_and_not_the_state() {
 #[test]
 fn other_peers_after_a_reload_are_armed_anew_without_a_transition() {
     let mut b = Bench::master(with(&[PEER], v3()));
+    b.run(Duration::from_millis(300));
+    b.out.clear();
     let armed = b.armed.keys().next().map(|k| k.0);
     b.reload(&[with(&[OTHER, PEER], v3())]);
     assert_eq!((b.state(), b.view().stats.release_master), (State::Master, 0));

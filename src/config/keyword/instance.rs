@@ -40,7 +40,7 @@ pub(super) const INSTANCE: &[Keyword] = &[
         "As vrrp_garp_master_repeat, for this instance."),
     row("higher_prio_send_advert", Bool, Supported, "[<BOOL>]", "the global value", "",
         "A Master sends one more advert before it yields to a higher priority."),
-    row("interface", Text, Supported, "<if>", "required", "",
+    row("interface", Text, Supported, "<if>", "required, unless there are unicast peers and unicast_src_ip", "",
         "Interface for adverts and, unless a line says dev, for the addresses. It may be missing at start."),
     row("kernel_rx_buf_size", Int(0, 4_294_967_295), NoEffect, "<bytes>", "policy", "unsigned",
         "Socket receive buffer of this instance."),
