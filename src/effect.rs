@@ -9,6 +9,7 @@ use crate::event::ReqId;
 use crate::exit::ExitCode;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::note::Note;
+use crate::route::RouteSpec;
 use crate::time::Instant;
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -123,6 +124,12 @@ pub enum NetOp {
     AddrAdd(AddrSpec),
     /// Delete.
     AddrDel(AddrSpec),
+    /// Add a route; EEXIST where exactly this one is there.
+    RouteAdd(Box<RouteSpec>),
+    /// Delete exactly this route.
+    RouteDel(Box<RouteSpec>),
+    /// Delete the first and add the second, in one go; the answer is that of the addition.
+    RouteChange(Box<RouteSpec>, Box<RouteSpec>),
 }
 
 /// In place of a group: none.
@@ -228,12 +235,15 @@ pub enum Effect {
         /// The last packets on the wire, one for each destination, if any.
         farewell: Option<Packets>,
     },
-    /// Send a whole Ethernet frame (gratuitous ARP, unsolicited NA). Not answered.
-    Frame {
+    /// Send whole Ethernet frames (gratuitous ARP, unsolicited NA), in order, behind the adverts of the turn; answered by
+    /// `FramesSent`.
+    Frames {
         /// Out of which interface.
         ifindex: u32,
-        /// The frame, from the destination MAC on.
-        frame: Bytes,
+        /// Name of the slice, given back in the answer.
+        batch: u64,
+        /// From the destination MAC on.
+        frames: Vec<Bytes>,
     },
     /// Change the kernel's state; answered by `Reply`. Those of one turn travel in one netlink send.
     Netlink {
@@ -244,6 +254,8 @@ pub enum Effect {
     },
     /// Dump links and addresses: `DumpBegin`, `LinkNew`…, `AddrNew`…, `Synced`.
     Resync,
+    /// From now on report routes of ours, and dump them with the others (`RouteNew`… before `Synced`).
+    WatchRoutes,
     /// Run a program; answered by `ChildExit`, also when it could not be started.
     Spawn {
         /// Its name.

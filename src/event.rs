@@ -5,6 +5,7 @@
 
 use crate::config::model::Config;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
+use crate::route::RouteSpec;
 use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -18,6 +19,8 @@ impl Errno {
     pub const EPERM: Errno = Errno(1);
     /// No such file or directory.
     pub const ENOENT: Errno = Errno(2);
+    /// No such process: what rtnetlink says of a route that is not there.
+    pub const ESRCH: Errno = Errno(3);
     /// No such device or address.
     pub const ENXIO: Errno = Errno(6);
     /// Argument list too long.
@@ -209,6 +212,17 @@ pub enum Event<'a> {
         /// Why.
         errno: Errno,
     },
+    /// Answer to [`Effect::Frames`](crate::effect::Effect::Frames), as soon as there is room for more.
+    FramesSent {
+        /// Out of which interface.
+        ifindex: u32,
+        /// Which slice.
+        batch: u64,
+        /// So many of it left, from the first on; the others were not sent and will not be.
+        sent: usize,
+        /// Why the next one was not sent. `None`, and not all left: there was no room.
+        errno: Option<Errno>,
+    },
     /// The farewell of an `AdvertsStop` failed: to all its destinations. Success is not reported.
     FarewellFailed {
         /// Whose.
@@ -234,6 +248,15 @@ pub enum Event<'a> {
         /// Prefix length.
         prefix: u8,
     },
+    /// A route of ours as it is now, or one that took a place.
+    RouteNew {
+        /// The route.
+        route: Box<RouteSpec>,
+        /// It replaced another one of the same destination, which may have been ours.
+        replaced: bool,
+    },
+    /// A route of ours is gone.
+    RouteDel(Box<RouteSpec>),
     /// Netlink messages were lost (`ENOBUFS`): what we know of the kernel may be wrong.
     NetlinkLost,
     /// A dump asked for by [`Effect::Resync`](crate::effect::Effect::Resync) begins: links, then addresses follow as

@@ -7,6 +7,7 @@
 //! Bounds: at most [`MAX_SNAPSHOT`] bytes are looked at; a length that is only promised allocates at most 1 MiB (serde's limit); decoding
 //! is not recursive.
 
+use crate::route::RouteId;
 use bytes::{Buf, BufMut};
 use core::fmt;
 use core::net::IpAddr;
@@ -16,7 +17,9 @@ use serde::{Deserialize, Serialize};
 /// The first bytes of a written snapshot.
 pub const MAGIC: [u8; 8] = *b"KALSNAP\n";
 /// Number of this layout: goes up with every change of the structures below.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
+/// The oldest layout that is understood.
+const OLDEST: u16 = 2;
 /// Bytes before the body: magic 8, version 2, zero 2, length of the body 4, CRC-32C of the body 4; integers little endian.
 pub const HEADER: usize = 20;
 /// Largest snapshot, in bytes: 4,096 virtual routers with a thousand addresses each stay below.
@@ -66,6 +69,8 @@ pub struct Snapshot {
     pub tracks: Vec<TrackShot>,
     /// Addresses that nobody was to hold any more and whose deletion was not confirmed.
     pub going: Vec<(u32, IpAddr, u8)>,
+    /// Static routes that are to be there, and those that are to go.
+    pub routes: Vec<RouteId>,
 }
 
 impl Snapshot {
@@ -94,7 +99,7 @@ impl Snapshot {
         header.advance(MAGIC.len());
         let (version, zero) = (header.get_u16_le(), header.get_u16_le());
         let (len, crc) = (header.get_u32_le() as usize, header.get_u32_le());
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(Unusable::Version(version));
         }
         if zero != 0 {
@@ -106,10 +111,31 @@ impl Snapshot {
         if CRC32C.checksum(body) != crc {
             return Err(Unusable::Damaged);
         }
-        match postcard::take_from_bytes(body) {
+        let whole = match version {
+            2 => postcard::take_from_bytes::<Layout2>(body).map(|(old, rest)| (old.into(), rest)),
+            _ => postcard::take_from_bytes(body),
+        };
+        match whole {
             Ok((snapshot, [])) => Ok(snapshot),
             Ok(_) | Err(_) => Err(Unusable::Malformed),
         }
+    }
+}
+
+/// A [`Snapshot`] of layout 2, which had no routes.
+#[derive(Deserialize)]
+struct Layout2 {
+    at: u64,
+    last: bool,
+    instances: Vec<InstanceShot>,
+    tracks: Vec<TrackShot>,
+    going: Vec<(u32, IpAddr, u8)>,
+}
+
+impl From<Layout2> for Snapshot {
+    fn from(old: Layout2) -> Snapshot {
+        let Layout2 { at, last, instances, tracks, going } = old;
+        Snapshot { at, last, instances, tracks, going, routes: Vec::new() }
     }
 }
 
@@ -190,7 +216,9 @@ mod tests {
         };
         let track = TrackShot { kind: "file".into(), name: "f".into(), value: Some(-3) };
         let going = vec![(3, [10, 0, 0, 101].into(), 32)];
-        Snapshot { at: 9, last: true, instances: vec![vi.clone(), vi], tracks: vec![track], going }
+        let none = (IpAddr::from([0, 0, 0, 0]), 0);
+        let routes = vec![RouteId { table: 254, to: ([10, 1, 0, 0].into(), 16), from: none, tos: 0, metric: 7 }];
+        Snapshot { at: 9, last: true, instances: vec![vi.clone(), vi], tracks: vec![track], going, routes }
     }
 
     #[test]

@@ -24,8 +24,12 @@ pub enum Due {
     AdvertRetry(VrKey),
     /// The last advert that the process before has armed leaves: from now on they are all ours.
     Inherited(VrKey),
-    /// Second GARP burst.
+    /// The next part of a new Master's addresses is asked for.
+    ClaimMore(VrKey),
+    /// Second GARP burst of a takeover.
     GarpSecond(VrKey),
+    /// Second GARP burst after the answer to a lower priority.
+    GarpLower(VrKey),
     /// `garp_master_refresh`.
     GarpRefresh(VrKey),
     /// A rival was answered and has yielded by now: the last announcement is to be ours.
@@ -34,6 +38,8 @@ pub enum Due {
     GarpQueue,
     /// Addresses that could not be added or were taken away: try again.
     AddrRetry,
+    /// Routes: some wait for another try, a look, or their turn.
+    Routes,
     /// A socket that could not be opened: try again.
     SockRetry(SockKey),
     /// A dump that failed: ask again.
@@ -60,6 +66,8 @@ pub enum Due {
 pub struct Timers {
     by_due: BTreeMap<Due, Instant>,
     queue: BTreeSet<(Instant, Due)>,
+    // Those of `queue` that are a `Due::MasterDown`.
+    takeovers: BTreeSet<(Instant, VrKey)>,
 }
 
 impl Timers {
@@ -68,11 +76,19 @@ impl Timers {
         self.stop(due);
         self.by_due.insert(due, at);
         self.queue.insert((at, due));
+        if let Due::MasterDown(vr) = due {
+            self.takeovers.insert((at, vr));
+        }
     }
     /// Removes; whether there was one.
     pub fn stop(&mut self, due: Due) -> bool {
         match self.by_due.remove(&due) {
-            Some(at) => self.queue.remove(&(at, due)),
+            Some(at) => {
+                if let Due::MasterDown(vr) = due {
+                    self.takeovers.remove(&(at, vr));
+                }
+                self.queue.remove(&(at, due))
+            }
             None => false,
         }
     }
@@ -90,6 +106,16 @@ impl Timers {
         self.stop(due);
         Some((at, due))
     }
+    /// When the next Master_Down_Timer runs out.
+    pub fn next_takeover(&self) -> Option<Instant> {
+        self.takeovers.first().map(|(at, _)| *at)
+    }
+    /// Takes the earliest Master_Down_Timer that has run out at `now`, whatever else is due before it.
+    pub fn pop_takeover(&mut self, now: Instant) -> Option<VrKey> {
+        let (_, vr) = self.takeovers.first().copied().filter(|(at, _)| *at <= now)?;
+        self.stop(Due::MasterDown(vr));
+        Some(vr)
+    }
     /// Stops every timer of a virtual router.
     pub fn stop_all(&mut self, vr: VrKey) {
         use Due::*;
@@ -101,7 +127,9 @@ impl Timers {
             Rearm(vr),
             AdvertRetry(vr),
             Inherited(vr),
+            ClaimMore(vr),
             GarpSecond(vr),
+            GarpLower(vr),
             GarpRefresh(vr),
             GarpLast(vr),
         ] {

@@ -11,9 +11,9 @@ const MAX_LINES: usize = 700;
 
 /// Layers, lowest first. A module imports its own layer and those below it.
 const LAYERS: [&[&str]; 4] = [
-    &["time", "id", "exit", "reload_time"],
+    &["time", "id", "exit", "reload_time", "route"],
     &["timers", "event", "effect", "note", "config", "wire", "snapshot"],
-    &["child", "conn", "watch", "vrrp", "links", "track", "notify"],
+    &["child", "conn", "watch", "vrrp", "links", "lvs", "reconcile", "routes", "track", "notify"],
     &["world"],
 ];
 

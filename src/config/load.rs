@@ -7,6 +7,7 @@ use super::input::{self, Options};
 use super::keyword::nearest::distance;
 use super::lower::{self, CommandAt, InterfaceUse, Lowered};
 use super::model::Config;
+use super::rtnames::RtNames;
 use super::source::{Files, Kind, Sources, Span};
 use super::tree::{self, Tree};
 use super::verdict::Effect;
@@ -69,6 +70,7 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
             .exit(ExitCode::NoConfig);
         return (done(sources, diags, Lowered::default()), Tree::default());
     }
+    sources.rt_names = RtNames::load(files);
     let lowered = lower::lower(&sources, &tree, &mut diags);
     // Another fatal message says already why there is nothing.
     if lowered.config.instances.is_empty() && !diags.has_fatal_for_good() {

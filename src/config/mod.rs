@@ -20,6 +20,7 @@ pub mod model;
 pub mod names;
 pub mod node;
 pub mod report;
+pub mod rtnames;
 pub mod scripts;
 pub mod secure;
 pub mod source;

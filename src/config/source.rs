@@ -5,6 +5,7 @@
 //! place each part of it comes from. Deliberately absent: what makes such text, see `input`.
 
 use super::model::Place;
+use super::rtnames::RtNames;
 use std::sync::Arc;
 
 /// Largest file that is read, in bytes. The largest configuration known (37,000 real servers, 455,413 lines) has
@@ -138,6 +139,8 @@ pub struct Sources {
     links: Vec<Link>,
     /// Values of definitions that were used as a password: never shown.
     secrets: Vec<Span>,
+    /// Names of the system for numbers of routes.
+    pub rt_names: RtNames,
 }
 
 impl Sources {

@@ -197,15 +197,8 @@ impl Adverts {
         let members = members.into_iter().map(Some).collect();
         let sends = Vec::with_capacity(count);
         // The timer's name is known only after the push, the chain's name is needed before: filled in below.
-        let chain = self.chains.insert(Chain {
-            at,
-            timer: nobody(),
-            fired: false,
-            cancelling: false,
-            open,
-            members,
-            sends,
-        });
+        let chain =
+            self.chains.insert(Chain { at, timer: nobody(), fired: false, cancelling: false, open, members, sends });
         let timer = ring.timeout_at(Token::Timer(chain), at, Link::Soft);
         *self.dues.entry(at).or_default() += 1;
         let Some(c) = self.chains.get_mut(chain) else { return };

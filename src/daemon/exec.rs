@@ -5,6 +5,7 @@
 
 use super::adverts::Adverts;
 use super::busy::{self, Busy, Change};
+use super::frames::Frames;
 use super::guardline::Line;
 use super::handover::Slots;
 use super::helperline::HelperLine;
@@ -12,6 +13,7 @@ use super::lead::{Lead, Plan};
 use super::log::Sink;
 use super::rtnl::Rtnl;
 use super::sends::{To, Way};
+use super::slice;
 use super::streams::Streams;
 use super::token::Token;
 use crate::effect::{Effect, Effects, Packets, SockSpec};
@@ -23,7 +25,7 @@ use crate::sys::bufring::BufRing;
 use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::op::{Done, Fd, Header, Link, OpKey};
-use crate::sys::ring::{How, Ring};
+use crate::sys::ring::Ring;
 use crate::sys::sched;
 use crate::sys::signal;
 use crate::sys::socket::{self, Pair, SockAddr};
@@ -50,8 +52,9 @@ const RECEIVE_FAILURES: u32 = 8;
 /// longer, and a stopped syslog daemon would hold up a shutdown.
 pub(super) const EXIT_GRACE: Duration = Duration::from_millis(500);
 
-/// Between two lines about frames that could not be sent.
-const FRAME_REPORT: Duration = Duration::from_secs(10);
+/// Address requests wait while a takeover is due within this time: its advert would stand behind the kernel's work on them. No
+/// longer than it takes a slice, for a takeover that is so near comes or is called off within that time.
+const TAKEOVER_NEAR: Duration = slice::TARGET;
 
 struct Sock {
     pair: Pair,
@@ -79,7 +82,7 @@ pub struct Counters {
     pub anonymous: u64,
     /// Times the datagram buffers ran out (nothing is lost by it).
     pub buffers_out: u64,
-    /// Frames that could not be sent.
+    /// Sends of frames that failed; they are tried again.
     pub frames_failed: u64,
     /// Completions that named nothing of ours.
     pub unknown: u64,
@@ -91,7 +94,9 @@ pub struct Exec {
     buffers: BufRing,
     header_v4: Rc<Header>,
     header_v6: Rc<Header>,
-    packet: Fd,
+    frames: Frames,
+    /// Answers to this turn's frames.
+    sent: Vec<Event<'static>>,
     signals: Fd,
     socks: BTreeMap<SockKey, Sock>,
     pub(super) adverts: Adverts,
@@ -100,7 +105,6 @@ pub struct Exec {
     /// Answers that need no completion; told at the start of the next turn.
     pub(super) inbox: VecDeque<Event<'static>>,
     pub(super) exit: Option<(ExitCode, Instant)>,
-    frame_report: Option<Instant>,
     counters: Counters,
     lead: Lead,
     busy: Busy,
@@ -111,6 +115,8 @@ pub struct Exec {
     /// When the last requests went to the kernel.
     asked: Option<Instant>,
     several_cpus: bool,
+    /// When the next takeover is due.
+    takeover: Option<Instant>,
     /// To the guard, where there is one.
     pub(super) line: Option<Line>,
     /// Where snapshots go, where there is such a place.
@@ -130,15 +136,17 @@ impl Exec {
     pub fn new(mut ring: Ring<Token>, signals: Fd, log: Sink) -> io::Result<Exec> {
         let buffers = BufRing::new(GROUP, BUFFERS, BUFFER)?;
         ring.register(&buffers)?;
-        let packet = socket::open_packet()?;
-        let rtnl = Rtnl::open(&mut ring)?;
+        let frames = Frames::open()?;
+        let several_cpus = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
+        let rtnl = Rtnl::open(&mut ring, several_cpus)?;
         ring.read(Token::Signals, &signals, SIGNAL_BYTES);
         Ok(Exec {
             ring,
             buffers,
             header_v4: Header::new(socket::NAME, socket::CONTROL),
             header_v6: Header::new(socket::NAME, socket::CONTROL),
-            packet,
+            frames,
+            sent: Vec::new(),
             signals,
             socks: BTreeMap::new(),
             adverts: Adverts::default(),
@@ -146,14 +154,14 @@ impl Exec {
             log,
             inbox: VecDeque::new(),
             exit: None,
-            frame_report: None,
             counters: Counters::default(),
             lead: Lead::default(),
             busy: Busy::default(),
             rt_priority: None,
             urgent: Vec::new(),
             asked: None,
-            several_cpus: std::thread::available_parallelism().is_ok_and(|n| n.get() > 1),
+            several_cpus,
+            takeover: None,
             line: None,
             slots: None,
             witness: None,
@@ -169,16 +177,14 @@ impl Exec {
         for e in fx.drain() {
             self.effect(now, e);
         }
-        // Requests before adverts: the kernel worker adds the addresses while we arm. But not while a farewell is on its
-        // way: the worker would overtake it, and the addresses go only after the priority-0 advert.
-        let asked = !self.adverts.stopping() && self.rtnl.pump(&mut self.ring);
-        if asked {
+        // What leaves first: adverts that take over or contradict somebody, then announcements, then address requests: these keep a
+        // processor busy for longer. Not while a farewell is on its way: the kernel's worker would overtake it, and the
+        // addresses go only after the priority-0 advert.
+        self.send_frames(now.mono);
+        let near = self.takeover.is_some_and(|at| at <= clock::mono() + TAKEOVER_NEAR);
+        if !self.adverts.stopping() && !near && self.rtnl.pump(&mut self.ring) {
             // On a single processor the worker could not run while we wait for it awake.
             self.asked = self.several_cpus.then_some(now.mono);
-        }
-        // A takeover's addresses and its advert in one submission: the worker wakes up on its processor while the advert
-        // leaves from ours.
-        if self.send_urgent() || asked {
             self.ring.push_out();
         }
         self.adverts.arm(&mut self.ring);
@@ -194,7 +200,7 @@ impl Exec {
                 self.inbox.push_back(Event::SockReady { sock, result });
             }
             Effect::CloseSock { sock } => {
-                self.send_urgent();
+                self.send_frames(now.mono);
                 self.close(sock);
             }
             Effect::HearLocal { sock, sources } => self.hear_local(now, sock, &sources),
@@ -211,7 +217,7 @@ impl Exec {
             },
             Effect::AdvertsStop { vr, sock, farewell } => {
                 // A farewell is the last packet of its router.
-                self.send_urgent();
+                self.send_frames(now.mono);
                 let way = self.way(sock);
                 if farewell.is_some() && way.is_none() {
                     self.inbox.push_back(Event::FarewellFailed { vr, errno: Errno::ENODEV });
@@ -220,15 +226,10 @@ impl Exec {
                 // The farewell is on the wire before a kernel worker begins to take the addresses away.
                 self.ring.push_out();
             }
-            Effect::Frame { ifindex, frame } => match SockAddr::frame(ifindex, &frame) {
-                Some(to) => {
-                    let to = Some(Rc::new(to));
-                    self.ring.send(Token::Frame, &self.packet, frame, to, Link::Last, How::NoWait);
-                }
-                None => self.counters.frames_failed += 1,
-            },
+            Effect::Frames { ifindex, batch, frames } => self.frames.add(ifindex, batch, frames),
             Effect::Netlink { req, op } => self.inbox.extend(self.rtnl.request(req, op)),
             Effect::Resync => self.inbox.extend(self.rtnl.resync()),
+            Effect::WatchRoutes => self.rtnl.watch_routes(),
             e @ (Effect::Spawn { .. }
             | Effect::Kill { .. }
             | Effect::Compile
@@ -278,6 +279,44 @@ impl Exec {
             self.adverts.sends.send(&mut self.ring, vr, &packets, &way);
         }
         any
+    }
+
+    /// Sends the frames of the turn, and before them its adverts: hosts follow the announcement, so the old Master is to have
+    /// heard of us by then.
+    fn send_frames(&mut self, now: Instant) {
+        if self.send_urgent() {
+            self.ring.push_out();
+        }
+        if !self.frames.waits() {
+            return;
+        }
+        for answer in self.frames.send(&mut self.ring) {
+            if let Event::FramesSent { errno: Some(e), .. } = answer
+                && let Some(note) = self.frames.report(now, e)
+            {
+                self.log.note(Now { mono: now, ..clock::now() }, note);
+            }
+            self.sent.push(answer);
+        }
+    }
+
+    /// What became of the frames of this turn: known already, so nobody waits for a turn to hear of it.
+    pub fn frames_sent(&mut self, tell: &mut dyn FnMut(Now, Event<'_>)) {
+        if !self.sent.is_empty() {
+            // Behind the sends: how long they took paces the next ones.
+            let now = clock::now();
+            self.sent.drain(..).for_each(|e| tell(now, e));
+        }
+    }
+
+    /// When the next takeover is due: nothing long is begun shortly before.
+    pub fn expect_takeover(&mut self, at: Option<Instant>) {
+        self.takeover = at;
+    }
+
+    /// When the next takeover is due.
+    pub(super) fn next_takeover(&self) -> Option<Instant> {
+        self.takeover
     }
 
     fn open(&mut self, sock: SockKey, spec: SockSpec) -> io::Result<()> {
@@ -442,7 +481,11 @@ impl Exec {
                     tell(e);
                 }
             }
-            Token::Frame => self.frame(now, result),
+            Token::FrameRoom(ifindex) => {
+                if let Some(e) = self.frames.on_room(ifindex) {
+                    tell(e);
+                }
+            }
             Token::NetlinkTx => self.rtnl.on_sent(result, tell),
             Token::NetlinkRx => self.rtnl.on_received(&mut self.ring, buffer, result, more, tell),
             Token::Signals => {
@@ -518,22 +561,6 @@ impl Exec {
         }
     }
 
-    fn frame(&mut self, now: Now, result: i32) {
-        if result >= 0 {
-            return;
-        }
-        self.counters.frames_failed += 1;
-        if self.frame_report.is_none_or(|at| now.mono >= at) {
-            self.frame_report = Some(now.mono + FRAME_REPORT);
-            let text = format!(
-                "gratuitous ARP or NA not sent: {} ({} so far)",
-                io::Error::from_raw_os_error(-result),
-                self.counters.frames_failed
-            );
-            self.log.note(now, Note { level: Level::Warning, text });
-        }
-    }
-
     /// The exit code, once everything before the exit is done or its time is up.
     pub fn finished(&self) -> Option<ExitCode> {
         self.exit
@@ -558,7 +585,7 @@ impl Exec {
 
     /// Counters so far.
     pub fn counters(&self) -> Counters {
-        Counters { unknown: self.ring.unknown(), ..self.counters }
+        Counters { unknown: self.ring.unknown(), frames_failed: self.frames.failed, ..self.counters }
     }
 
     /// One line for SIGUSR2.
@@ -577,7 +604,7 @@ impl Exec {
             c.buffers_out,
             c.frames_failed,
             c.unknown,
-            self.rtnl.malformed,
+            self.rtnl.malformed(),
         )
     }
 }

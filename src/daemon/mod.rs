@@ -9,14 +9,17 @@ pub mod busy;
 pub mod core;
 pub mod entry;
 pub mod exec;
+mod frames;
 mod guardline;
 pub mod handover;
 pub mod helperline;
 pub mod lead;
 pub mod log;
+pub mod netlink;
 pub mod rtnl;
 pub(crate) mod scripthost;
 pub mod sends;
+mod slice;
 pub mod streams;
 pub mod token;
 pub(crate) mod tools;
@@ -44,6 +47,10 @@ pub trait Machine {
     fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool;
     /// When and why to wake next.
     fn next_deadline(&self) -> Option<(Instant, Due)>;
+    /// When the next takeover is due.
+    fn next_takeover(&self) -> Option<Instant> {
+        None
+    }
     /// What the next process must know, if that has changed since it was last asked for.
     fn snapshot(&mut self, _now: Now) -> Option<Snapshot> {
         None
@@ -71,6 +78,9 @@ impl Machine for World {
     }
     fn next_deadline(&self) -> Option<(Instant, Due)> {
         World::next_deadline(self)
+    }
+    fn next_takeover(&self) -> Option<Instant> {
+        World::next_takeover(self)
     }
     fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
         World::snapshot(self, now)
@@ -119,7 +129,14 @@ pub fn run(exec: &mut Exec, machine: &mut dyn Machine) -> ExitCode {
             }
         });
         more = !exiting && machine.fire(now, FIRE, &mut fx);
+        exec.expect_takeover(machine.next_takeover());
         exec.apply(now, &mut fx);
+        exec.frames_sent(&mut |now, event| {
+            if !exiting {
+                machine.handle(now, event, &mut fx);
+            }
+        });
+        more |= !fx.is_empty();
         exec.look_at_load(now);
         exec.keep(now, machine);
         if let Some(code) = exec.finished_at(now.mono) {

@@ -1,32 +1,27 @@
-//! rtnetlink: the table of open requests, dumps, and what is done when messages were lost.
+//! rtnetlink: the socket for interfaces, addresses and routes, and the protocol spoken on it.
 //!
-//! Read first: `sys/netlink.rs` (why one socket), `wire/netlink` (the encoding). Requests of one turn travel in one send,
-//! in order, each with a sequence number of its own; the kernel answers each. The send runs on a kernel worker: the
-//! kernel takes the rtnl lock for it, which anybody on the host may be holding, and a loop that sleeps on that lock is a
-//! loop whose armed adverts are late as well.
-//!
-//! A dump is links, then addresses. It shares the socket with the notifications, so what is read is in the order it was
-//! true; a notification read during a dump is simply newer than what the dump has said so far.
+//! Read first: `netlink.rs` (requests, dumps, lost messages), `sys/netlink.rs` (why one socket), `wire/netlink` (the encoding). The send
+//! runs on a kernel worker: the kernel takes the rtnl lock for it, which anybody on the host may be holding, and a loop that
+//! sleeps on that lock is a loop whose armed adverts are late as well.
 
+use super::netlink::{Limits, Netlink, Protocol, Told};
+use super::slice::{self, Slice};
 use super::token::Token;
 use crate::effect::NetOp;
 use crate::event::{Errno, Event, ReqId};
 use crate::sys::bufring::BufRing;
+use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::netlink;
 use crate::sys::op::{Fd, Header, Link};
 use crate::sys::ring::{How, Ring};
 use crate::sys::socket::SockAddr;
-use crate::wire::netlink as wire;
+use crate::wire::Bad;
+use crate::wire::netlink::{self as wire, Frame, Kind};
 use bytes::BytesMut;
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-/// Requests per send. Adding an address costs the kernel 8 to 30 µs, so a slice is about 1 ms of a worker, its answers
-/// and notices (two messages each) fit the buffers below twice over, and the first GARPs need not wait for the last
-/// address.
-const SLICE: usize = 128;
 /// Requests not sent yet plus requests not answered yet. 255 routers × 32 addresses; beyond it a request is answered
 /// with ENOBUFS, and the machines' own retry paces it.
 const OPEN: usize = 8192;
@@ -37,19 +32,61 @@ const BUFFER: u32 = 8192;
 /// Group number of the buffers.
 pub const GROUP: u16 = 2;
 
-enum Item {
-    Op(ReqId, NetOp),
+/// The protocol.
+pub struct Route;
+
+/// What is dumped, in this order: an interface before the addresses on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dump {
+    /// Interfaces.
     Links,
+    /// Addresses.
     Addrs,
+    /// Routes that carry our tag.
+    Routes,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Dump {
-    Idle,
-    /// Asked for, not sent yet.
-    Queued,
-    Links(u32),
-    Addrs(u32),
+impl Protocol for Route {
+    type Request = NetOp;
+    type Dump = Dump;
+    type Report = Event<'static>;
+    fn put(out: &mut BytesMut, seq: u32, op: &NetOp) {
+        match op {
+            NetOp::AddrAdd(spec) => wire::new_addr(out, seq, spec),
+            NetOp::AddrDel(spec) => wire::del_addr(out, seq, spec),
+            NetOp::RouteAdd(spec) => wire::new_route(out, seq, spec),
+            NetOp::RouteDel(spec) => wire::del_route(out, seq, spec),
+            NetOp::RouteChange(old, new) => wire::change_route(out, seq, old, new),
+        }
+    }
+    fn put_dump(out: &mut BytesMut, seq: u32, dump: Dump) {
+        match dump {
+            Dump::Links => wire::get_links(out, seq),
+            Dump::Addrs => wire::get_addrs(out, seq),
+            Dump::Routes => wire::get_routes(out, seq),
+        }
+    }
+    fn read(frame: &Frame<'_>) -> Result<Option<Event<'static>>, Bad> {
+        Ok(match frame.rtnetlink()? {
+            Kind::Link(l) => Some(Event::LinkNew(l)),
+            Kind::LinkDel(ifindex) => Some(Event::LinkDel { ifindex }),
+            Kind::Addr(a) => Some(Event::AddrNew(a)),
+            Kind::AddrDel { ifindex, addr, prefix } => Some(Event::AddrDel { ifindex, addr, prefix }),
+            Kind::Route { route, replaced } => Some(Event::RouteNew { route, replaced }),
+            Kind::RouteDel(route) => Some(Event::RouteDel(route)),
+            Kind::Ack { .. } | Kind::Done { .. } | Kind::Overrun | Kind::Other(_) => None,
+        })
+    }
+}
+
+fn event(told: Told<Event<'static>>) -> Event<'static> {
+    match told {
+        Told::Report(event) => event,
+        Told::Reply { req, result } => Event::Reply { req, result },
+        Told::Lost => Event::NetlinkLost,
+        Told::DumpBegin => Event::DumpBegin,
+        Told::Synced { complete } => Event::Synced { complete },
+    }
 }
 
 /// The rtnetlink socket and everything open on it.
@@ -58,117 +95,70 @@ pub struct Rtnl {
     to: Rc<SockAddr>,
     header: Rc<Header>,
     buffers: BufRing,
-    seq: u32,
-    queue: VecDeque<Item>,
-    open: BTreeMap<u32, ReqId>,
-    /// The send on its way.
-    sending: Option<Vec<u32>>,
-    dump: Dump,
-    interrupted: bool,
-    /// Asked for again, or spoilt, while one was running: begin anew when it has ended.
-    again: bool,
-    /// Messages that made no sense. Counted, otherwise ignored.
-    pub malformed: u64,
+    talk: Netlink<Route>,
+    slice: Slice,
+    /// Routes are reported, and are part of each dump.
+    routes: bool,
     /// Messages the kernel has dropped so far.
     drops: u32,
 }
 
 impl Rtnl {
     /// Opens the socket and starts receiving.
-    pub fn open(ring: &mut Ring<Token>) -> io::Result<Rtnl> {
+    pub fn open(ring: &mut Ring<Token>, several_cpus: bool) -> io::Result<Rtnl> {
         let (fd, to) = netlink::open()?;
         let buffers = BufRing::new(GROUP, BUFFERS, BUFFER)?;
         ring.register(&buffers)?;
         let header = Header::new(netlink::NAME, 0);
         ring.recv_multi(Token::NetlinkRx, &fd, &header, &buffers);
-        Ok(Rtnl {
-            fd,
-            to,
-            header,
-            buffers,
-            seq: 0,
-            queue: VecDeque::new(),
-            open: BTreeMap::new(),
-            sending: None,
-            dump: Dump::Idle,
-            interrupted: false,
-            again: false,
-            malformed: 0,
-            drops: 0,
-        })
+        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN });
+        Ok(Rtnl { fd, to, header, buffers, talk, slice: Slice::new(several_cpus), routes: false, drops: 0 })
     }
 
-    /// Takes a request; `Err`: answered at once.
+    /// Takes a request; `Some`: answered at once.
     pub fn request(&mut self, req: ReqId, op: NetOp) -> Option<Event<'static>> {
-        if self.queue.len() + self.open.len() >= OPEN {
-            return Some(Event::Reply { req, result: Err(Errno::ENOBUFS) });
-        }
-        self.queue.push_back(Item::Op(req, op));
-        None
+        self.talk.request(req, op).map(event)
     }
 
     /// Takes a wish for a dump. `DumpBegin`, unless one is running: then that one ends without a word, and another
     /// begins.
     pub fn resync(&mut self) -> Option<Event<'static>> {
-        if self.dump != Dump::Idle {
-            self.again = true;
-            return None;
+        let all = [Dump::Links, Dump::Addrs, Dump::Routes];
+        self.talk.resync(if self.routes { &all } else { &all[..2] }).map(event)
+    }
+
+    /// From now on routes are reported, and are part of each dump.
+    pub fn watch_routes(&mut self) {
+        if !core::mem::replace(&mut self.routes, true) {
+            // A socket that cannot join (no rights, which it has, or no memory) still gets the dumps.
+            let _ = netlink::watch_routes(&self.fd, &wire::report_filter());
         }
-        self.dump = Dump::Queued;
-        self.interrupted = false;
-        self.queue.push_back(Item::Links);
-        Some(Event::DumpBegin)
+    }
+
+    /// Messages that made no sense. Counted, otherwise ignored.
+    pub fn malformed(&self) -> u64 {
+        self.talk.malformed
     }
 
     /// Whether a request waits for the kernel's answer.
     pub fn waits(&self) -> bool {
-        !self.open.is_empty()
+        self.talk.waits()
     }
 
     /// Sends the next slice, if none is on its way; whether it did.
     pub fn pump(&mut self, ring: &mut Ring<Token>) -> bool {
-        if self.sending.is_some() || self.queue.is_empty() {
-            return false;
-        }
-        let mut out = BytesMut::new();
-        let mut seqs = Vec::new();
-        for item in self.queue.drain(..SLICE.min(self.queue.len())) {
-            // 0 is what notifications carry.
-            self.seq = self.seq.wrapping_add(1).max(1);
-            let seq = self.seq;
-            match item {
-                Item::Op(req, op) => {
-                    match &op {
-                        NetOp::AddrAdd(spec) => wire::new_addr(&mut out, seq, spec),
-                        NetOp::AddrDel(spec) => wire::del_addr(&mut out, seq, spec),
-                    }
-                    self.open.insert(seq, req);
-                }
-                Item::Links => {
-                    wire::get_links(&mut out, seq);
-                    self.dump = Dump::Links(seq);
-                }
-                Item::Addrs => {
-                    wire::get_addrs(&mut out, seq);
-                    self.dump = Dump::Addrs(seq);
-                }
-            }
-            seqs.push(seq);
-        }
-        ring.send(Token::NetlinkTx, &self.fd, out.freeze(), Some(self.to.clone()), Link::Last, How::Worker);
-        self.sending = Some(seqs);
+        let now = clock::mono();
+        let Some((bytes, asked)) = self.talk.slice(self.slice.size(now)) else { return false };
+        self.slice.begin(now, asked);
+        ring.send(Token::NetlinkTx, &self.fd, bytes, Some(self.to.clone()), Link::Last, How::Worker);
         true
     }
 
     /// A slice left, or failed to: then none of it was looked at.
     pub fn on_sent(&mut self, result: i32, tell: &mut dyn FnMut(Event<'_>)) {
-        let seqs = self.sending.take().unwrap_or_default();
-        if result >= 0 {
-            return;
-        }
-        for seq in seqs {
-            self.answered(seq, Err(Errno(-result)), tell);
-        }
+        self.slice.end(clock::mono());
+        let result = if result < 0 { Err(Errno(-result)) } else { Ok(()) };
+        self.talk.on_sent(result, &mut |t| tell(event(t)));
     }
 
     /// A completion of the receive.
@@ -181,15 +171,11 @@ impl Rtnl {
         tell: &mut dyn FnMut(Event<'_>),
     ) {
         if let Some(id) = buffer {
-            let mut events = Vec::new();
+            // The buffer goes back before anything is done about what was in it.
+            let mut all = Vec::new();
             let lost = match self.buffers.datagram(id, result, &self.header) {
                 Some(d) if netlink::from_kernel(d.name) => {
-                    for m in wire::messages(d.payload) {
-                        match m {
-                            Ok(m) => events.push(m),
-                            Err(_) => self.malformed += 1,
-                        }
-                    }
+                    self.talk.on_bytes(d.payload, &mut |t| all.push(t));
                     d.truncated
                 }
                 // Another process writing to our port: nothing was lost.
@@ -197,9 +183,7 @@ impl Rtnl {
                 None => true,
             };
             self.buffers.give(id);
-            for m in events {
-                self.on_message(m, tell);
-            }
+            all.into_iter().for_each(|t| tell(event(t)));
             if lost {
                 self.lost(tell);
             }
@@ -217,61 +201,12 @@ impl Rtnl {
         }
     }
 
-    /// Messages were lost, perhaps answers among them: every request that was sent is answered with ENOBUFS. (A late
-    /// answer finds no entry and is ignored.) A running dump's end is never lost, but its middle may be.
     fn lost(&mut self, tell: &mut dyn FnMut(Event<'_>)) {
-        for req in core::mem::take(&mut self.open).into_values() {
-            tell(Event::Reply { req, result: Err(Errno::ENOBUFS) });
-        }
-        self.interrupted = true;
-        tell(Event::NetlinkLost);
-    }
-
-    fn on_message(&mut self, m: wire::Msg, tell: &mut dyn FnMut(Event<'_>)) {
-        self.interrupted |= m.dump_interrupted;
-        match m.kind {
-            wire::Kind::Link(l) => tell(Event::LinkNew(l)),
-            wire::Kind::LinkDel(ifindex) => tell(Event::LinkDel { ifindex }),
-            wire::Kind::Addr(a) => tell(Event::AddrNew(a)),
-            wire::Kind::AddrDel { ifindex, addr, prefix } => tell(Event::AddrDel { ifindex, addr, prefix }),
-            wire::Kind::Ack { seq, result } => self.answered(seq, result, tell),
-            wire::Kind::Done { seq, result } => self.dump_step(seq, result.is_ok(), tell),
-            wire::Kind::Overrun => self.lost(tell),
-            wire::Kind::Other(_) => {}
-        }
-    }
-
-    fn answered(&mut self, seq: u32, result: Result<(), Errno>, tell: &mut dyn FnMut(Event<'_>)) {
-        if let Some(req) = self.open.remove(&seq) {
-            tell(Event::Reply { req, result });
-        } else if result.is_err() {
-            self.dump_step(seq, false, tell);
-        }
-    }
-
-    fn dump_step(&mut self, seq: u32, ok: bool, tell: &mut dyn FnMut(Event<'_>)) {
-        match self.dump {
-            Dump::Links(s) if s == seq && ok && !self.again => {
-                self.dump = Dump::Queued;
-                self.queue.push_back(Item::Addrs);
-            }
-            Dump::Links(s) | Dump::Addrs(s) if s == seq => {
-                self.dump = Dump::Idle;
-                let complete = ok && !self.interrupted;
-                if core::mem::take(&mut self.again) {
-                    if let Some(begin) = self.resync() {
-                        tell(begin);
-                    }
-                } else {
-                    tell(Event::Synced { complete });
-                }
-            }
-            _ => {}
-        }
+        self.talk.lost(&mut |t| tell(event(t)));
     }
 
     /// Whether everything asked for was answered.
     pub fn idle(&self) -> bool {
-        self.queue.is_empty() && self.open.is_empty() && self.sending.is_none()
+        self.talk.idle()
     }
 }

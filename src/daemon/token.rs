@@ -23,8 +23,8 @@ pub enum Token {
     Send(SendKey),
     /// A priority-0 advert behind the cancellation of the armed ones.
     Farewell(StopKey),
-    /// An Ethernet frame.
-    Frame,
+    /// There is room for more Ethernet frames on the interface with this index.
+    FrameRoom(u32),
     /// A chain's timer.
     Timer(ChainKey),
     /// The n-th send of a chain.

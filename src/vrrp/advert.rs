@@ -282,7 +282,15 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
         require(u.peers.iter().any(|p| p.addr == packet.src), Reject::UnicastSource)?;
     }
     let old_checksum = !right;
-    Ok(Heard { src: packet.src, priority: advert.priority, interval, other_interval, other_vips, no_vips, old_checksum })
+    Ok(Heard {
+        src: packet.src,
+        priority: advert.priority,
+        interval,
+        other_interval,
+        other_vips,
+        no_vips,
+        old_checksum,
+    })
 }
 
 /// R-030; from a unicast peer what its line asks for.

@@ -1,103 +1,218 @@
-//! Gratuitous ARP and unsolicited NA: tells hosts and switches where an address lives now (RFC 9568 §6.4.1, R-113 to R-116).
+//! Gratuitous ARP and unsolicited NA: they tell hosts and switches where an address lives now (RFC 9568 §6.4.1, R-113 to R-116).
 //!
-//! Read first: `wire/arp.rs`, `wire/ndisc.rs`. One lane per interface; an address stands in a lane at most once with a count of
-//! announcements left, so the queue cannot outgrow the addresses. Every address gets its first announcement before any
-//! gets its second. Leaving Master empties the lane of that virtual router at once: no announcement leaves after.
+//! Read first: `wire/arp.rs`, `wire/ndisc.rs`; `daemon/frames.rs` sends what is decided here. One lane per interface. An address
+//! stands in a lane at most once with a count of announcements left, so a lane cannot outgrow the addresses.
+//!
+//! - **Every address once before any twice.** What was not announced yet goes before what was; and as long as the kernel still
+//!   adds addresses on the interface ([`Announcer::expect`]), nothing is announced a second time.
+//! - **Paced by completion.** One slice is under way per interface; the next follows when [`Announcer::on_sent`] reports
+//!   it. Behind a full slice the lane rests for as long as the slice took: on a single processor the receiving end of a veth
+//!   pair, a bridge or a container runs only while this loop sleeps, and what it cannot take is dropped without an error.
+//! - **Nothing is lost.** A frame that was not sent (a full queue, an interface that is down) stays at its place and is tried again,
+//!   with growing pauses, until it has left.
+//! - **Nothing after Master.** Leaving Master ends every announcement of that virtual router at once.
 
 use crate::effect::{Effect, Effects};
+use crate::event::{Errno, Link};
 use crate::id::VrKey;
 use crate::links::Links;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 use crate::timers::{Due, Timers};
 use crate::wire::{arp, ndisc};
-use core::net::IpAddr;
+use bytes::Bytes;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Frames a turn: some 3 µs each in the kernel, so a slice stays near 0.2 ms and 5,000 of them do not hold up the loop.
-const SLICE: usize = 64;
-
-/// A slice is a turn's worth: the next one must not be due in this one.
+/// Frames of a slice. A frame costs the kernel 3 to 6 µs here, and up to 15 µs where a bridge and a capture take part on the
+/// same processor: a slice keeps an armed advert waiting for at most about 0.2 ms.
+pub const SLICE: usize = 16;
+/// Shortest and longest rest behind a full slice.
+const REST: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+/// First and longest pause before a frame that could not be sent is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// For so long the second announcements wait for addresses that the kernel was asked for, counted from the last one it confirmed:
+/// a kernel that does not answer must not keep back what hosts may have missed the first time.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// What did not find room in this turn's slice has its turn in the next one.
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 
-// What is still to be said about one address.
+type Key = (VrKey, IpAddr);
+
+// What is still to be said about one address. It stands in exactly one of `first`, `again` and `sending`.
 #[derive(Debug, Clone, Copy)]
 struct Left {
     times: u32,
     gap: Duration,
+    // Announced at least once since it came.
+    announced: bool,
+}
+
+#[derive(Debug)]
+struct Slice {
+    batch: u64,
+    began: Instant,
+    // `None`: not wanted any more.
+    keys: Vec<Option<Key>>,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
-    left: BTreeMap<(VrKey, IpAddr), Left>,
-    // Each key of `left` once; a key that is no longer in `left` is passed over.
-    order: VecDeque<(VrKey, IpAddr)>,
-    // Earliest next frame, by `vrrp_garp_interval`.
+    left: BTreeMap<Key, Left>,
+    first: VecDeque<Key>,
+    again: VecDeque<Key>,
+    // Asked of the kernel, not confirmed yet.
+    expected: BTreeMap<IpAddr, VrKey>,
+    // Until then they are waited for.
+    patience: Instant,
+    sending: Option<Slice>,
+    // Earliest next frame: by `vrrp_garp_interval`, behind a full slice, or after a failure.
     open: Instant,
+    // Slices in a row of which something could not be sent.
+    failures: u32,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Announcer {
     lanes: BTreeMap<u32, Lane>,
+    // Masters that have not asked the kernel for all of their addresses yet.
+    asking: BTreeSet<VrKey>,
+    batches: u64,
+    // The interface whose turn it is.
+    turn: u32,
+    // Not before: the slice of this turn is used up.
+    open: Instant,
+}
+
+// All keys of a virtual router.
+fn keys_of(vr: VrKey) -> core::ops::RangeInclusive<Key> {
+    (vr, IpAddr::V4(Ipv4Addr::UNSPECIFIED))..=(vr, IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)))
 }
 
 impl Announcer {
+    /// `vr` asks the kernel for its addresses, some at a time; `false`: it has asked for all of them.
+    pub fn asks(&mut self, vr: VrKey, asking: bool) {
+        if asking {
+            self.asking.insert(vr);
+        } else {
+            self.asking.remove(&vr);
+        }
+    }
+    /// The kernel was asked for this address: nothing on its interface is announced twice before it was announced once.
+    pub fn expect(&mut self, now: Instant, vr: VrKey, ifindex: u32, addr: IpAddr) {
+        let lane = self.lanes.entry(ifindex).or_default();
+        lane.expected.insert(addr, vr);
+        lane.patience = now + PATIENCE;
+    }
+    /// The kernel refused it: the others do not wait for it.
+    pub fn refused(&mut self, ifindex: u32, addr: IpAddr) {
+        if let Some(lane) = self.lanes.get_mut(&ifindex) {
+            lane.expected.remove(&addr);
+        }
+    }
     /// Announce `addr` on `ifindex` `times` times, `gap` apart from the interface's other announcements.
-    pub fn add(&mut self, vr: VrKey, ifindex: u32, addr: IpAddr, times: u32, gap: Duration) {
+    pub fn add(&mut self, now: Instant, vr: VrKey, ifindex: u32, addr: IpAddr, times: u32, gap: Duration) {
+        let lane = self.lanes.entry(ifindex).or_default();
+        let key = (vr, addr);
+        if lane.expected.remove(&addr).is_some() {
+            lane.patience = now + PATIENCE;
+        }
         if times == 0 {
             return;
         }
-        let lane = self.lanes.entry(ifindex).or_default();
-        let key = (vr, addr);
         match lane.left.get_mut(&key) {
             Some(left) => left.times = left.times.max(times),
             None => {
-                lane.left.insert(key, Left { times, gap });
-                lane.order.push_back(key);
+                lane.left.insert(key, Left { times, gap, announced: false });
+                lane.first.push_back(key);
             }
         }
     }
     /// `vr` announces nothing any more.
     pub fn cancel(&mut self, vr: VrKey) {
-        self.lanes.retain(|_, lane| {
-            lane.left.retain(|key, _| key.0 != vr);
-            lane.order.retain(|key| key.0 != vr);
-            !lane.order.is_empty()
-        });
+        self.asking.remove(&vr);
+        for lane in self.lanes.values_mut() {
+            lane.expected.retain(|_, whose| *whose != vr);
+            if lane.left.range(keys_of(vr)).next().is_some() {
+                lane.left.retain(|key, _| key.0 != vr);
+                lane.purge(|key| key.0 == vr);
+            }
+        }
     }
     /// `vr` does not announce this address any more.
     pub fn forget(&mut self, vr: VrKey, ifindex: u32, addr: IpAddr) {
         if let Some(lane) = self.lanes.get_mut(&ifindex) {
-            lane.left.remove(&(vr, addr));
+            lane.expected.remove(&addr);
+            if lane.left.remove(&(vr, addr)).is_some() {
+                lane.purge(|key| *key == (vr, addr));
+            }
         }
     }
     /// Sends what is due, one slice, and sets the timer for the rest.
     pub fn pump(&mut self, now: Instant, links: &Links, timers: &mut Timers, fx: &mut Effects) {
-        let mut budget = SLICE;
-        self.lanes.retain(|ifindex, lane| {
-            let Some(link) = links.get(*ifindex) else { return false };
-            while budget > 0
-                && lane.open <= now
-                && let Some(key) = lane.order.pop_front()
-            {
-                let Some(left) = lane.left.get_mut(&key) else { continue };
-                let Some(frame) = frame(link.mac, link.noarp, key.1) else {
-                    lane.left.remove(&key);
-                    continue;
-                };
-                fx.push(Effect::Frame { ifindex: *ifindex, frame });
-                budget -= 1;
-                lane.open = now + left.gap;
-                left.times -= 1;
-                if left.times > 0 {
-                    lane.order.push_back(key);
-                } else {
-                    lane.left.remove(&key);
+        self.lanes.retain(|ifindex, lane| links.get(*ifindex).is_some() && !lane.is_over());
+        let mut room = SLICE;
+        let turns: Vec<u32> =
+            self.lanes.range(self.turn..).chain(self.lanes.range(..self.turn)).map(|l| *l.0).collect();
+        for ifindex in turns {
+            let (Some(lane), Some(link)) = (self.lanes.get_mut(&ifindex), links.get(ifindex)) else { continue };
+            if lane.next(!self.asking.is_empty()).is_none_or(|at| at > now) {
+                continue;
+            }
+            if room == 0 {
+                (self.turn, self.open) = (ifindex, now + NEXT_TURN);
+                break;
+            }
+            let (keys, frames) = lane.take(now, link, !self.asking.is_empty(), &mut room);
+            if !frames.is_empty() {
+                self.batches += 1;
+                lane.sending = Some(Slice { batch: self.batches, began: now, keys });
+                fx.push(Effect::Frames { ifindex, batch: self.batches, frames });
+            }
+        }
+        self.wake(now, timers);
+    }
+    /// Of this slice so many frames left, from the first on; `errno`: why the next one did not.
+    pub fn on_sent(&mut self, now: Instant, ifindex: u32, batch: u64, sent: usize, errno: Option<Errno>) {
+        let Some(lane) = self.lanes.get_mut(&ifindex) else { return };
+        let Some(slice) = lane.sending.take_if(|s| s.batch == batch) else { return };
+        for key in slice.keys.iter().take(sent).flatten() {
+            let Some(left) = lane.left.get_mut(key) else { continue };
+            left.times = left.times.saturating_sub(1);
+            left.announced = true;
+            if left.times > 0 {
+                lane.again.push_back(*key);
+            } else {
+                lane.left.remove(key);
+            }
+        }
+        for key in slice.keys.iter().skip(sent).flatten().rev() {
+            match lane.left.get(key) {
+                Some(left) if left.announced => lane.again.push_front(*key),
+                Some(_) => lane.first.push_front(*key),
+                None => {}
+            }
+        }
+        match errno {
+            Some(_) => {
+                let pause = RETRY.0 * 2u32.saturating_pow(lane.failures.min(10));
+                lane.failures += 1;
+                lane.open = now + pause.min(RETRY.1);
+            }
+            None => {
+                lane.failures = 0;
+                if slice.keys.len() >= SLICE {
+                    lane.open = lane.open.max(now + now.since(slice.began).clamp(REST.0, REST.1));
                 }
             }
-            !lane.order.is_empty()
-        });
-        match self.lanes.values().map(|lane| lane.open.max(now + NEXT_TURN)).min() {
+        }
+    }
+    /// Sets the timer for the next slice, or stops it.
+    pub fn wake(&self, now: Instant, timers: &mut Timers) {
+        let at = self.lanes.values().fold(None, |at, lane| earliest(at, lane.next(!self.asking.is_empty())));
+        match at.map(|at| at.max(self.open).max(now)) {
+            // It is due already.
+            Some(at) if at <= now && timers.get(Due::GarpQueue).is_some_and(|set| set <= now) => {}
             Some(at) => timers.set(Due::GarpQueue, at),
             None => drop(timers.stop(Due::GarpQueue)),
         }
@@ -106,14 +221,64 @@ impl Announcer {
     pub fn waiting(&self) -> BTreeSet<VrKey> {
         self.lanes.values().flat_map(|lane| lane.left.keys().map(|key| key.0)).collect()
     }
-    /// Whether nothing waits.
+    /// Entries of all kinds, to see that nothing grows.
+    pub fn len(&self) -> usize {
+        let all = |lane: &Lane| {
+            lane.left.len()
+                + lane.first.len()
+                + lane.again.len()
+                + lane.expected.len()
+                + usize::from(lane.sending.is_some())
+        };
+        self.lanes.values().map(all).sum::<usize>() + self.asking.len()
+    }
+    /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.lanes.values().all(Lane::is_over) && self.asking.is_empty()
     }
 }
 
-// None: an interface without ARP or without an Ethernet address has nobody to tell.
-fn frame(mac: Option<[u8; 6]>, noarp: bool, addr: IpAddr) -> Option<bytes::Bytes> {
+impl Lane {
+    fn is_over(&self) -> bool {
+        self.left.is_empty() && self.expected.is_empty() && self.sending.is_none()
+    }
+    fn purge(&mut self, gone: impl Fn(&Key) -> bool) {
+        self.first.retain(|key| !gone(key));
+        self.again.retain(|key| !gone(key));
+        let keys = self.sending.iter_mut().flat_map(|slice| &mut slice.keys);
+        keys.filter(|key| key.as_ref().is_some_and(&gone)).for_each(|key| *key = None);
+    }
+    // When the next frame may leave; `asking`: more addresses will be expected.
+    fn next(&self, asking: bool) -> Option<Instant> {
+        if self.sending.is_some() || self.first.is_empty() && self.again.is_empty() {
+            None
+        } else if !self.first.is_empty() || self.expected.is_empty() && !asking {
+            Some(self.open)
+        } else {
+            Some(self.open.max(self.patience))
+        }
+    }
+    fn take(&mut self, now: Instant, link: &Link, asking: bool, room: &mut usize) -> (Vec<Option<Key>>, Vec<Bytes>) {
+        let (mut keys, mut frames) = (Vec::new(), Vec::new());
+        while *room > 0 && self.next(asking).is_some_and(|at| at <= now) {
+            let Some(key) = self.first.pop_front().or_else(|| self.again.pop_front()) else { break };
+            let Some(left) = self.left.get(&key) else { continue };
+            match frame(link.mac, link.noarp, key.1) {
+                Some(frame) => {
+                    *room -= 1;
+                    self.open = now + left.gap;
+                    keys.push(Some(key));
+                    frames.push(frame);
+                }
+                None => drop(self.left.remove(&key)),
+            }
+        }
+        (keys, frames)
+    }
+}
+
+// None: an interface without ARP or without an Ethernet address has nobody to inform.
+fn frame(mac: Option<[u8; 6]>, noarp: bool, addr: IpAddr) -> Option<Bytes> {
     let mac = mac?;
     match addr {
         IpAddr::V4(ip) => (!noarp).then(|| arp::gratuitous(mac, ip)),

@@ -9,6 +9,7 @@ pub mod advert;
 pub mod announce;
 pub mod fsm;
 pub mod instance;
+pub mod replay;
 pub mod text;
 pub mod timing;
 

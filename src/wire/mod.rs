@@ -5,8 +5,10 @@
 
 use core::fmt;
 
+pub mod ah;
 pub mod arp;
 pub mod checksum;
+pub mod hmac;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndisc;

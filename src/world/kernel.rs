@@ -44,18 +44,24 @@ impl World {
             fx.note(text::link_known(name, false));
         }
         self.addrs.on_link_gone(ifindex);
+        self.links_changed(now, core::slice::from_ref(&name.to_owned()), Some(ifindex));
         self.refresh(now, name, false, fx);
         self.source_changed(now, None, fx);
     }
 
-    pub(super) fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) {
+    /// Whether anything may follow from it.
+    pub(super) fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) -> bool {
         let (ifindex, addr, ours) = (a.ifindex, a.addr, a.proto == ADDR_PROTO);
+        let id = (ifindex, addr, a.prefix);
         self.links.addr_new(a);
+        self.address_came_or_went(now, id, false);
         // What a kalived added changes nobody's source; 500 of them come and go in a takeover.
-        if !ours && !self.vips.contains(&addr) {
+        let matters = !ours && !self.vips.contains(&addr);
+        if matters {
             self.addresses_changed(now, ifindex, fx);
             self.source_changed(now, Some(addr), fx);
         }
+        matters
     }
 
     pub(super) fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
@@ -67,6 +73,7 @@ impl World {
         }
         if self.links.addr_del(id) {
             self.addrs.on_deleted(now.mono, id, &mut self.timers);
+            self.address_came_or_went(now, id, true);
             if !ours && !self.vips.contains(&id.1) {
                 self.addresses_changed(now, id.0, fx);
                 self.source_changed(now, Some(id.1), fx);
@@ -120,14 +127,18 @@ impl World {
 
     pub(super) fn on_outcome(&mut self, now: Now, outcome: Outcome, fx: &mut Effects) {
         match outcome {
-            Outcome::Held { vr, id } => with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx)),
-            Outcome::Refused { vr, id, errno } => {
+            Outcome::Held { owner: vr, key: id } => {
+                with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx));
+            }
+            Outcome::Refused { owner: vr, key: id, errno } => {
                 let dev = self.dev(id.0);
+                self.announcer.refused(id.0, id.1);
                 if let Some(vi) = self.instances.get(vr) {
                     fx.note(text::address_refused(&vi.cfg().name, id.1, id.2, &dev, errno));
                 }
             }
-            Outcome::Stuck { id, errno } => fx.note(text::address_stuck(id.1, id.2, &self.dev(id.0), errno)),
+            Outcome::Gone { .. } => {}
+            Outcome::Stuck { key: id, errno } => fx.note(text::address_stuck(id.1, id.2, &self.dev(id.0), errno)),
         }
     }
 
@@ -167,6 +178,7 @@ impl World {
         for (ifindex, name) in self.links.sweep() {
             self.link_gone(now, ifindex, &name, fx);
         }
+        self.routes.synced(now.mono, &mut self.timers);
         if core::mem::take(&mut self.dump_again) {
             self.resync(fx);
         }
@@ -181,6 +193,7 @@ impl World {
                 self.phase = Phase::Cleaning;
                 self.remove_leftovers(fx);
                 self.name_strangers(fx);
+                self.begin_routes(now, &[], fx);
             }
             Phase::Running => {
                 for (vr, id) in self.addrs.reconcile(&self.links) {

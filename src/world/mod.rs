@@ -16,6 +16,7 @@ use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::notify::{Change, Notifier};
+use crate::routes::Routes;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::{TrackView, Tracks};
@@ -34,6 +35,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that
 /// just went away, is told by netlink sooner; this is for what netlink does not tell.
 const RETRY: Duration = Duration::from_secs(1);
+/// Takeovers of one turn. Their adverts leave at its end, so the first one waits for the work on the others: about 10 µs each.
+const TAKEOVERS: usize = 8;
 /// How long a stop waits for the kernel to confirm that the addresses are gone.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
@@ -84,6 +87,9 @@ pub struct World {
     sock_of: BTreeMap<VrKey, SockKey>,
     links: Links,
     addrs: Addresses,
+    routes: Routes,
+    // They are reported.
+    routes_watched: bool,
     announcer: Announcer,
     grid: Grid,
     timers: Timers,
@@ -156,6 +162,7 @@ mod kernel;
 mod life;
 mod reload;
 mod resume;
+mod routes;
 mod schedule;
 mod sockets;
 mod tracks;
@@ -178,6 +185,8 @@ impl World {
             sock_of: BTreeMap::new(),
             links: Links::default(),
             addrs: Addresses::default(),
+            routes: Routes::default(),
+            routes_watched: false,
             announcer: Announcer::default(),
             grid: Grid::default(),
             timers: Timers::default(),
@@ -227,6 +236,7 @@ impl World {
         match event {
             Event::Start => {
                 self.dumping = true;
+                self.watch_routes(fx);
                 fx.push(Effect::Resync);
                 self.schedule_start(fx);
             }
@@ -255,6 +265,9 @@ impl World {
                 return;
             }
             Event::SendFailed { vr, errno } => with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx)),
+            Event::FramesSent { ifindex, batch, sent, errno } => {
+                self.announcer.on_sent(now.mono, ifindex, batch, sent, errno);
+            }
             Event::FarewellFailed { vr, errno } => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_farewell_failed(errno, cx));
             }
@@ -268,6 +281,7 @@ impl World {
                 {
                     self.addrs.on_link_gone(old);
                     self.source_changed(now, None, fx);
+                    self.links_changed(now, &[], Some(old));
                 }
                 if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
                     match was {
@@ -276,6 +290,8 @@ impl World {
                         Some(_) => {}
                     }
                 }
+                let flushed = (was.is_some_and(|(_, up)| up) && !is_up).then_some(ifindex);
+                self.links_changed(now, &change.names, flushed);
                 for name in &change.names {
                     if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
                         fx.note(text::link_known(name, false));
@@ -288,14 +304,28 @@ impl World {
                     self.link_gone(now, ifindex, &name, fx);
                 }
             }
-            Event::AddrNew(a) => self.on_addr(now, a, fx),
+            Event::AddrNew(a) => {
+                if !self.on_addr(now, a, fx) {
+                    return;
+                }
+            }
             Event::AddrDel { ifindex, addr, prefix } => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
+            Event::RouteNew { route, replaced } => {
+                self.routes.on_new(now.mono, *route, replaced, &mut self.timers);
+            }
+            Event::RouteDel(route) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
             Event::NetlinkLost => self.on_netlink_lost(fx),
-            Event::DumpBegin => self.links.begin(),
+            Event::DumpBegin => {
+                self.links.begin();
+                self.routes.begin_dump();
+            }
             Event::Synced { complete } => self.on_synced(now, complete, fx),
             Event::Reply { req, result } => {
                 if let Some(outcome) = self.addrs.on_reply(now.mono, req, result, &mut self.timers) {
                     self.on_outcome(now, outcome, fx);
+                }
+                if let Some(note) = self.routes.on_reply(now.mono, req, result, &mut self.timers) {
+                    fx.note(note);
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
@@ -336,7 +366,15 @@ impl World {
             self.fire_frozen(now, fx);
             return false;
         }
-        for _ in 0..limit {
+        // The adverts of all who take over now leave before anything else is done for them or for others: addresses, timers, logs.
+        let mut claimed = 0;
+        while claimed < TAKEOVERS.min(limit)
+            && let Some(vr) = self.timers.pop_takeover(now.mono)
+        {
+            with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx));
+            claimed += 1;
+        }
+        for _ in 0..if claimed > 0 { 0 } else { limit } {
             let mut next = self.timers.pop(now.mono);
             if next.is_none() {
                 // What is settled may be due at once: the first announcement of an address that was just confirmed.
@@ -345,11 +383,8 @@ impl World {
             }
             let Some((_, due)) = next else { return false };
             match due {
-                Due::MasterDown(vr) => {
-                    with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx));
-                    // A new Master's advert leaves before anything else is done for it or for others.
-                    break;
-                }
+                Due::MasterDown(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx)),
+                Due::ClaimMore(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_claim_more(cx)),
                 Due::Claim(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_claim(cx)),
                 Due::PreemptDelay(vr) => with!(self, vr, now, fx, |vi, _cx| vi.on_preempt_delay()),
                 Due::Reannounce(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_reannounce(cx)),
@@ -357,20 +392,26 @@ impl World {
                 Due::AdvertRetry(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_advert_retry(cx)),
                 Due::Inherited(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_inherited(cx)),
                 Due::GarpSecond(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_second(cx)),
+                Due::GarpLower(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_lower(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
                 Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
                 Due::AddrRetry => {
-                    for (vr, (ifindex, addr, prefix)) in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
+                    for loss in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
+                        let ((ifindex, addr, prefix), vr) = (loss.key, loss.owner);
                         let dev = self.dev(ifindex);
                         match self.swept(now.mono, (ifindex, addr, prefix)) {
                             Some(first) => {
                                 with!(self, vr, now, fx, |vi, cx| vi.on_address_swept((addr, prefix), &dev, first, cx));
                             }
-                            None => with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, &dev, cx)),
+                            None => {
+                                let dev = loss.first.then_some(dev.as_str());
+                                with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, dev, cx));
+                            }
                         }
                     }
                 }
+                Due::Routes => self.on_routes_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
                 Due::ReloadTime => self.schedule_due(now, fx),
@@ -392,20 +433,28 @@ impl World {
         self.timers.next()
     }
 
+    /// When the next Master_Down_Timer runs out.
+    pub fn next_takeover(&self) -> Option<Instant> {
+        self.timers.next_takeover().filter(|_| self.phase != Phase::Frozen)
+    }
+
     /// Every deadline, earliest first.
     pub fn deadlines(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
         self.timers.iter()
     }
 
     /// How much is kept of each kind, to see that nothing is left behind: virtual routers, timers, sockets with their users,
-    /// interfaces that are watched with their watchers, virtual addresses, programs; then [`Addresses::sizes`].
+    /// interfaces that are watched with their watchers, virtual addresses, programs, announcements; then [`Addresses::sizes`].
     pub fn sizes(&self) -> Vec<usize> {
-        let users = self.socks.iter().flat_map(|(_, s)| s.users.values()).map(Vec::len).sum::<usize>() + self.sock_of.len();
+        let users =
+            self.socks.iter().flat_map(|(_, s)| s.users.values()).map(Vec::len).sum::<usize>() + self.sock_of.len();
         let watchers = self.watchers.values().map(Vec::len).sum();
         let socks = self.socks.len() + self.sock_by_spec.len();
         let mut all = vec![self.instances.len(), self.timers.len(), socks, users];
         all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
+        all.push(self.announcer.len());
         all.extend(self.addrs.sizes());
+        all.extend(self.routes.sizes());
         all
     }
 
@@ -443,14 +492,13 @@ impl World {
             self.stand_by(now, fx);
         }
         self.addrs.pump(fx);
+        self.routes.pump(fx);
         if core::mem::take(&mut self.regrouped) {
             self.hear_local(fx);
         }
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.
-        if !self.announcer.is_empty() && self.timers.get(Due::GarpQueue).is_none() {
-            self.timers.set(Due::GarpQueue, now.mono);
-        }
+        self.announcer.wake(now.mono, &mut self.timers);
         if self.phase == Phase::Cleaning && self.addrs.idle() {
             self.phase = Phase::Running;
             self.begin_notifying(now, fx);
@@ -462,7 +510,7 @@ impl World {
         }
         self.begin_reload(now, fx);
         self.tell_changes(now, fx);
-        if self.phase == Phase::Stopping && self.addrs.idle() {
+        if self.phase == Phase::Stopping && self.addrs.idle() && self.routes.idle() {
             self.leave(now, fx);
         }
     }

@@ -279,6 +279,7 @@ impl World {
         }
         self.schedule_config(now, &r.config.global.more, fx);
         self.base = r.config;
+        self.routes_reloaded(now, fx);
         self.hooks_altered(now, fx);
         let counts = format!("{} kept, {} altered, {} added, {} removed", r.kept, r.altered, r.added, r.removed);
         let same = r.altered + r.added + r.removed == 0;

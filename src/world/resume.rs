@@ -60,7 +60,7 @@ impl World {
         }
         let tracks = self.tracks.take_dirty();
         let told = self.notifier.take_dirty();
-        let addresses = self.addrs.changes();
+        let addresses = self.addrs.changes().wrapping_add(self.routes.changes());
         if !tracks && !told && !self.written.marks_changed && addresses == self.written.addresses {
             return None;
         }
@@ -93,7 +93,14 @@ impl World {
         };
         let instances = self.instances.iter().map(shot).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
-        Snapshot { at: at.0, last, instances, tracks: self.tracks.shots(), going: self.addrs.going().collect() }
+        Snapshot {
+            at: at.0,
+            last,
+            instances,
+            tracks: self.tracks.shots(),
+            going: self.addrs.going().collect(),
+            routes: self.routes.ours().collect(),
+        }
     }
 
     pub(super) fn on_freeze(&mut self, now: Now, fx: &mut Effects) {
@@ -154,6 +161,8 @@ impl World {
         let Standby { go, overheard, .. } = self.standby.take().unwrap_or_default();
         let (snapshot, dead_since) = go.unwrap_or_default();
         self.phase = Phase::Cleaning;
+        let routes = snapshot.as_ref().map(|s| s.routes.clone()).unwrap_or_default();
+        self.begin_routes(now, &routes, fx);
         if let Some(snapshot) = snapshot {
             self.resume(now, &snapshot, dead_since, &overheard, fx);
         }

@@ -285,7 +285,9 @@ fn instances() {
     );
     says(
         &page("unicast_peer {\n}\n"),
-        &["7:1 warning: `unicast_peer` without a peer: adverts go to the multicast group, or with `unicast_fault_no_peer` the instance is in FAULT"],
+        &[
+            "7:1 warning: `unicast_peer` without a peer: adverts go to the multicast group, or with `unicast_fault_no_peer` the instance is in FAULT",
+        ],
     );
 }
 

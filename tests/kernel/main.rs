@@ -9,6 +9,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod announce;
 mod bad_config;
 mod bad_input;
 mod guard;

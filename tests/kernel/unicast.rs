@@ -50,7 +50,9 @@ fn three_routers_of_which_one_cannot_be_reached_and_a_reload_that_brings_it_back
     // A reject rule for one peer keeps nothing from the other.
     a.script(&format!("ip route add unreachable {}/32", c.v4()));
     if !stand_in() {
-        until_true("the peer to be named", || master.log().contains(&format!("adverts to peer {} do not leave", c.v4())));
+        until_true("the peer to be named", || {
+            master.log().contains(&format!("adverts to peer {} do not leave", c.v4()))
+        });
     }
     lowest.await_times(State::Master, 1);
     assert_eq!(low.times(State::Master), 0, "b hears a all the time");
@@ -161,7 +163,9 @@ fn trap_49_an_interface_made_anew_whose_address_comes_later() {
     a.run("ip link del side");
     daemon.await_state(State::Fault);
     other.await_state(State::Master);
-    a.script(&format!("ip link add name other type veth peer name other2; ip link add name side type veth peer name edis; {make}"));
+    a.script(&format!(
+        "ip link add name other type veth peer name other2; ip link add name side type veth peer name edis; {make}"
+    ));
     pause(1000);
     a.run(&format!("ip addr add {own}/32 dev side"));
     daemon.await_state(State::Master);

@@ -102,7 +102,8 @@ impl Bench {
                 self.adverts.on_send(&mut self.ring, c, i, done.result, &mut tell);
             }
             Token::Farewell(s) => {
-                self.farewells_failed += usize::from(self.adverts.on_farewell(&mut self.ring, s, done.result).is_some());
+                self.farewells_failed +=
+                    usize::from(self.adverts.on_farewell(&mut self.ring, s, done.result).is_some());
             }
             Token::Send(key) => {
                 self.left += 1;

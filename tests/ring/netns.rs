@@ -342,7 +342,7 @@ impl Machine for Script {
             Event::Start => {
                 let pid = std::process::id();
                 sh(&format!("kill -HUP {pid}; kill -USR1 {pid}; kill -USR2 {pid}"));
-                fx.push(Effect::Frame { ifindex: 1, frame: Bytes::from_static(&[0; 60]) });
+                fx.push(Effect::Frames { ifindex: 1, batch: 7, frames: vec![Bytes::from_static(&[0; 60])] });
             }
             Event::Signal(Signal::Usr2) => fx.push(Effect::Exit(ExitCode::NoConfig)),
             _ => {}
@@ -364,7 +364,14 @@ fn signals_are_events_and_exit_ends_the_loop_with_its_code() {
     let mut lab = Lab::new();
     let mut script = Script { heard: Vec::new() };
     assert_eq!(run(&mut lab.exec, &mut script), ExitCode::NoConfig);
-    for signal in ["Start", "Signal(Hup)", "Signal(Usr1)", "Signal(Usr2)"] {
+    for signal in [
+        // The interface is down (ENETDOWN), and that is reported.
+        "FramesSent { ifindex: 1, batch: 7, sent: 0, errno: Some(Errno(100)) }",
+        "Start",
+        "Signal(Hup)",
+        "Signal(Usr1)",
+        "Signal(Usr2)",
+    ] {
         assert!(script.heard.iter().any(|h| h == signal), "{signal} in {:?}", script.heard);
     }
 }

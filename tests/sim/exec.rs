@@ -12,10 +12,14 @@ use crate::run::{Sabotage, Sim, Work};
 use crate::{net, packet};
 use bytes::Bytes;
 use core::net::IpAddr;
+use core::time::Duration;
 use kalived::effect::{Effect, NetOp, Packets, SockSpec};
 use kalived::event::Errno;
 use kalived::id::SockKey;
 use kalived::time::Instant;
+
+/// Longest time until it is known what became of a slice of frames, nanoseconds.
+const LATE: u64 = 50_000_000;
 
 /// Of an advert: whether any packet left; if so, whom it did not leave to.
 type Sent = (Result<(), Errno>, Vec<(IpAddr, Errno)>);
@@ -74,7 +78,7 @@ impl Sim {
                         let _ = self.send(node, sock, &packets, How::Now);
                     }
                 }
-                Effect::Frame { ifindex, frame } => self.frame(node, ifindex, &frame),
+                Effect::Frames { ifindex, batch, frames } => self.frames(node, ifindex, batch, &frames),
                 Effect::Netlink { req, op } => {
                     self.nodes[node].open.insert(req);
                     let at = self.netlink_slot(node);
@@ -85,6 +89,7 @@ impl Sim {
                     self.complete(node, Completion::Net(Msg::DumpBegin));
                     self.dump_soon(node, false);
                 }
+                Effect::WatchRoutes => self.nodes[node].kernel.routes.watched = true,
                 Effect::Spawn { child, spec } => self.spawn(node, child, &spec),
                 Effect::Kill { child, hard } => self.kill(node, child, hard),
                 Effect::OpenFifo { fifo, .. } => self.open_pipe(node, fifo),
@@ -115,6 +120,7 @@ impl Sim {
                 }
                 Effect::Exit(code) => {
                     self.trace.mix(0xe817 + code as u64);
+                    self.routes_are_gone(node);
                     self.end(node);
                     return;
                 }
@@ -126,7 +132,7 @@ impl Sim {
     fn netlink_slot(&mut self, node: usize) -> Instant {
         let longest = self.ground.opts.netlink.as_nanos() as u64;
         let n = &mut self.nodes[node];
-        let at = n.netlink_free.max(self.ground.now + core::time::Duration::from_nanos(n.rng.range(1, longest)));
+        let at = n.netlink_free.max(self.ground.now + Duration::from_nanos(n.rng.range(1, longest)));
         n.netlink_free = at;
         at
     }
@@ -167,12 +173,14 @@ impl Sim {
 
     /// The kernel does an address request.
     pub fn netlink(&mut self, node: usize, req: kalived::event::ReqId, op: &NetOp) {
-        let adding = matches!(op, NetOp::AddrAdd(_));
+        let adding = matches!(op, NetOp::AddrAdd(_) | NetOp::RouteAdd(_) | NetOp::RouteChange(..));
         let often = if adding { 500 } else { 200 };
         let refused = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(often);
         let result = match op {
             _ if refused => Err(Errno::ENOBUFS),
             NetOp::AddrDel(_) if self.sabotage == Some(Sabotage::KeepAddresses) => Ok(()),
+            NetOp::RouteDel(_) if self.sabotage == Some(Sabotage::KeepRoutes) => Ok(()),
+            NetOp::RouteAdd(_) if self.sabotage == Some(Sabotage::NoRoutes) => Ok(()),
             op => {
                 let (told, result) = self.nodes[node].kernel.apply(op);
                 self.notify(node, told);
@@ -257,13 +265,7 @@ impl Sim {
         (Ok(()), missed)
     }
 
-    fn can_send(
-        &mut self,
-        node: usize,
-        spec: Option<SockSpec>,
-        group: usize,
-        advert: &Advert,
-    ) -> Result<(), Errno> {
+    fn can_send(&mut self, node: usize, spec: Option<SockSpec>, group: usize, advert: &Advert) -> Result<(), Errno> {
         let n = &self.nodes[node];
         let Some(spec) = spec else { return Err(Errno::ENODEV) };
         if n.kernel.ifindex.is_none() || spec.ifindex().is_some_and(|i| n.kernel.ifindex != Some(i)) {
@@ -291,11 +293,38 @@ impl Sim {
         Ok(())
     }
 
-    fn frame(&mut self, node: usize, ifindex: u32, frame: &Bytes) {
+    /// A slice leaves, or a part of it; the answer comes at once, or late where the queue was full.
+    fn frames(&mut self, node: usize, ifindex: u32, batch: u64, frames: &[Bytes]) {
         let k = &self.nodes[node].kernel;
-        if k.ifindex != Some(ifindex) || !k.link_ok() {
-            return;
+        let mut errno = match (k.ifindex == Some(ifindex), k.link_ok()) {
+            (false, _) => Some(Errno::ENODEV),
+            (true, false) => Some(Errno::ENETDOWN),
+            (true, true) => None,
+        };
+        let (mut sent, mut wait) = (0, Duration::ZERO);
+        while errno.is_none() && sent < frames.len() {
+            if self.nodes[node].send_errors {
+                let longest = self.unit().min(LATE);
+                let rng = self.fault_rng(Class::SendError, node);
+                if rng.permille(300) {
+                    errno = rng.permille(500).then_some(Errno::ENOBUFS);
+                    wait = Duration::from_nanos(rng.below(longest));
+                    break;
+                }
+            }
+            if self.sabotage != Some(Sabotage::LoseFrames) || sent + 1 < frames.len() {
+                self.frame(node, &frames[sent]);
+            }
+            if self.sabotage == Some(Sabotage::RepeatFrames) {
+                self.frame(node, &frames[sent]);
+            }
+            sent += 1;
         }
+        let incarnation = self.nodes[node].incarnation;
+        self.after(wait, Work::FramesSent { node, incarnation, ifindex, batch, sent, errno });
+    }
+
+    fn frame(&mut self, node: usize, frame: &Bytes) {
         self.trace.bytes(0xf4a3, frame);
         let told: Option<(IpAddr, [u8; 6])> = packet::announcement(frame);
         let Some((addr, mac)) = told.filter(|t| t.1 == crate::kernel::mac_of(node)) else {
@@ -313,7 +342,8 @@ impl Sim {
             self.violate("frame".into(), format!("node {node} announces {addr}, which is no virtual address"));
             return;
         };
-        self.fact(Fact::Announced { node, group });
+        let vip = self.ground.opts.groups[group].vips.iter().position(|a| *a == addr).unwrap_or_default();
+        self.fact(Fact::Announced { node, group, vip });
         net::announce(self, node, addr, mac);
     }
 }

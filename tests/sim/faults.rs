@@ -38,7 +38,7 @@ pub enum Class {
     LinkRecreate,
     /// The interface's own address goes, later comes back.
     AddrLoss,
-    /// Somebody else removes a virtual address.
+    /// Somebody else removes a virtual address, and a route.
     VipLoss,
     /// Address requests fail for a while, and so do dumps.
     NetlinkError,

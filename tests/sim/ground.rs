@@ -244,6 +244,8 @@ pub enum Fact {
         node: usize,
         /// Whose address.
         group: usize,
+        /// Its place among the group's addresses.
+        vip: usize,
     },
     /// A paused process runs again; its armed adverts have not left yet.
     Resumed {

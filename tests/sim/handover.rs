@@ -125,7 +125,7 @@ impl Sim {
                         p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
                     }
                     Effect::StandingBy => said += 1,
-                    Effect::Resync | Effect::Note(_) | Effect::HearLocal { .. } => {}
+                    Effect::Resync | Effect::WatchRoutes | Effect::Note(_) | Effect::HearLocal { .. } => {}
                     other => self.violate("standby".into(), format!("node {node} in standby wants {other:?}")),
                 }
             }

@@ -133,7 +133,10 @@ impl Sim {
                 if begins {
                     let vips: Vec<IpAddr> = self.ground.opts.groups.iter().flat_map(|g| g.vips.clone()).collect();
                     let vip = self.fault_rng(class, node).pick(&vips);
-                    let told = self.nodes[node].kernel.take(vip);
+                    let nth = self.fault_rng(class, node).below(8) as usize;
+                    let kernel = &mut self.nodes[node].kernel;
+                    let mut told: Vec<Msg> = kernel.take(vip).into_iter().collect();
+                    told.extend(kernel.routes.take(nth));
                     self.ground.nodes[node].netlink_touched = now;
                     self.kernel_changed(node, told);
                 }

@@ -4,9 +4,11 @@
 //! keeps to: taking an interface down administratively flushes IPv6 addresses and keeps IPv4 ones; losing carrier keeps
 //! both; a deleted interface takes all along and comes back under another index.
 
+use crate::fib::Fib;
 use core::net::IpAddr;
 use kalived::effect::{ADDR_PROTO, AddrSpec, NetOp};
 use kalived::event::{AddrInfo, Errno, Event, Link, ReqId};
+use kalived::route::RouteSpec;
 
 /// What arrives on the netlink socket.
 #[derive(Clone, Debug)]
@@ -19,6 +21,10 @@ pub enum Msg {
     AddrNew(AddrInfo),
     /// `Event::AddrDel`.
     AddrDel(u32, IpAddr, u8),
+    /// `Event::RouteNew` of one that replaced none.
+    RouteNew(Box<RouteSpec>),
+    /// `Event::RouteDel`.
+    RouteDel(Box<RouteSpec>),
     /// `Event::NetlinkLost`.
     Lost,
     /// `Event::DumpBegin`.
@@ -37,6 +43,8 @@ impl Msg {
             Msg::LinkDel(ifindex) => Event::LinkDel { ifindex },
             Msg::AddrNew(a) => Event::AddrNew(a),
             Msg::AddrDel(ifindex, addr, prefix) => Event::AddrDel { ifindex, addr, prefix },
+            Msg::RouteNew(route) => Event::RouteNew { route, replaced: false },
+            Msg::RouteDel(route) => Event::RouteDel(route),
             Msg::Lost => Event::NetlinkLost,
             Msg::DumpBegin => Event::DumpBegin,
             Msg::Synced(complete) => Event::Synced { complete },
@@ -57,6 +65,8 @@ pub struct Kernel {
     addrs: Vec<AddrInfo>,
     /// The operator's addresses, whether or not they are there now.
     own: Vec<(IpAddr, u8)>,
+    /// Routes.
+    pub routes: Fib,
 }
 
 impl Kernel {
@@ -70,6 +80,7 @@ impl Kernel {
             mac: mac_of(node),
             addrs: Vec::new(),
             own,
+            routes: Fib::default(),
         };
         k.create();
         k
@@ -109,7 +120,8 @@ impl Kernel {
     }
     /// Second half.
     pub fn dump_addrs(&self, complete: bool) -> Vec<Msg> {
-        self.addrs.iter().cloned().map(Msg::AddrNew).chain([Msg::Synced(complete)]).collect()
+        let addrs = self.addrs.iter().cloned().map(Msg::AddrNew);
+        addrs.chain(self.routes.dump()).chain([Msg::Synced(complete)]).collect()
     }
     /// The interface comes into being, with the operator's addresses.
     pub fn create(&mut self) -> Vec<Msg> {
@@ -127,6 +139,7 @@ impl Kernel {
     pub fn delete(&mut self) -> Vec<Msg> {
         let Some(ifindex) = self.ifindex.take() else { return Vec::new() };
         let mut out: Vec<Msg> = self.addrs.drain(..).map(|a| Msg::AddrDel(ifindex, a.addr, a.prefix)).collect();
+        out.extend(self.routes.flush(ifindex));
         out.push(Msg::LinkDel(ifindex));
         out
     }
@@ -153,6 +166,7 @@ impl Kernel {
                 }
             }
         } else {
+            out.extend(self.routes.flush(i));
             self.addrs.retain(|a| {
                 if a.addr.is_ipv6() {
                     out.push(Msg::AddrDel(i, a.addr, a.prefix));
@@ -192,10 +206,22 @@ impl Kernel {
     pub fn take(&mut self, addr: IpAddr) -> Option<Msg> {
         let at = self.addrs.iter().position(|a| a.addr == addr)?;
         let a = self.addrs.remove(at);
+        // With its last IPv4 address an interface loses its IPv4 routes, without a report.
+        if addr.is_ipv4() && !self.addrs.iter().any(|a| a.addr.is_ipv4()) {
+            self.routes.flush_v4(a.ifindex);
+        }
         Some(Msg::AddrDel(a.ifindex, a.addr, a.prefix))
     }
     /// A request of kalived: what listeners are told, and the answer.
-    pub fn apply(&mut self, op: &NetOp) -> (Option<Msg>, Result<(), Errno>) {
+    pub fn apply(&mut self, op: &NetOp) -> (Vec<Msg>, Result<(), Errno>) {
+        let up = self.admin_up;
+        if let Some(answer) = self.routes.apply(op, |ifindex| (self.ifindex == Some(ifindex)).then_some(up)) {
+            return answer;
+        }
+        let (told, result) = self.apply_address(op);
+        (told.into_iter().collect(), result)
+    }
+    fn apply_address(&mut self, op: &NetOp) -> (Option<Msg>, Result<(), Errno>) {
         let known = |s: &AddrSpec| self.ifindex == Some(s.ifindex);
         match op {
             NetOp::AddrAdd(s) if !known(s) => (None, Err(Errno::ENODEV)),
@@ -208,6 +234,7 @@ impl Kernel {
                 Some(msg) => (Some(msg), Ok(())),
                 None => (None, Err(Errno::EADDRNOTAVAIL)),
             },
+            op => unreachable!("{op:?} is one of routes"),
         }
     }
     fn put(&mut self, ifindex: u32, addr: IpAddr, prefix: u8, proto: u8, tentative: bool) -> Msg {

@@ -10,6 +10,7 @@
 mod custody;
 mod exec;
 mod faults;
+mod fib;
 mod ground;
 mod handover;
 mod inert;
@@ -180,6 +181,8 @@ fn canaries() {
         (Sabotage::LowerPriorities, Id::I1),
         (Sabotage::RaisePriorities, Id::I2),
         (Sabotage::KeepAddresses, Id::I3),
+        (Sabotage::LoseFrames, Id::I11),
+        (Sabotage::RepeatFrames, Id::I11),
         (Sabotage::KeepArmed, Id::I5),
         (Sabotage::Stutter, Id::I5),
         (Sabotage::LateWakes, Id::I8),
@@ -204,6 +207,11 @@ fn canaries() {
     let how = How { sabotage: Some(Sabotage::SwallowFrames), ..How::default() };
     let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "L3"));
     assert!(caught.is_some(), "nobody notices that the client hears nothing");
+    for lie in [Sabotage::KeepRoutes, Sabotage::NoRoutes] {
+        let how = How { sabotage: Some(lie), ..How::default() };
+        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "R1"));
+        assert!(caught.is_some(), "nobody notices {lie:?}");
+    }
     let how = How { sabotage: Some(Sabotage::ForgetCustody), ..How::default() };
     let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "custody"));
     assert!(caught.is_some(), "nobody notices addresses that a hand-over to nobody leaves behind");

@@ -54,6 +54,17 @@ pub enum Completion {
         /// Why.
         errno: Errno,
     },
+    /// A slice of frames left, or a part of it.
+    FramesSent {
+        /// Where.
+        ifindex: u32,
+        /// Which.
+        batch: u64,
+        /// How many.
+        sent: usize,
+        /// Why not the next.
+        errno: Option<Errno>,
+    },
     /// A socket was opened, or not.
     SockReady {
         /// Which.
@@ -127,6 +138,7 @@ impl Inbox {
             Completion::AdvertSent { .. } => self.adverts.push_back(c),
             Completion::Net(_) => self.netlink.push_back(c),
             Completion::SendFailed { .. }
+            | Completion::FramesSent { .. }
             | Completion::SockReady { .. }
             | Completion::SockLost { .. }
             | Completion::Config { .. }

@@ -12,8 +12,10 @@ use crate::node::{Completion, Process};
 use crate::options::Options;
 use crate::run::Sim;
 use kalived::config::model::Config;
+use kalived::config::model::route::{Hop, Numbers, Prefix, Route};
 use kalived::effect::{Effect, Effects};
 use kalived::event::Event;
+use kalived::route::{BLACKHOLE, ROUTE_PROTO, UNICAST};
 use kalived::time::{Duration, Instant, Now};
 use kalived::timers::Due;
 use kalived::world::World;
@@ -51,11 +53,36 @@ impl Variation {
         }
         let mut present = self.present.iter();
         config.instances.retain(|_| *present.next().unwrap_or(&true));
+        config.static_routes = self.routes();
         // The order of the file means nothing.
         if self.line.is_multiple_of(2) {
             config.instances.reverse();
         }
         config
+    }
+}
+
+impl Variation {
+    /// Static routes of the file: two of IPv4, one of IPv6, one that leads nowhere; which of them there are, and with which metric,
+    /// changes with what else is drawn.
+    fn routes(&self) -> Vec<Route> {
+        let metric = u32::from(self.priority[0]) % 3 + 1;
+        let route = |to: &str, len: u8, dev: bool, kind: u8| {
+            let hops =
+                if dev { vec![Hop { dev: Some(crate::options::IFACE.into()), ..Hop::default() }] } else { Vec::new() };
+            let numbers =
+                Numbers { usable: true, kind, table: 254, protocol: ROUTE_PROTO, scope: 0, ..Numbers::default() };
+            let to = Some(Prefix { addr: to.parse().expect("an address"), len });
+            Route { to, hops, numbers, metric: Some(metric), ..Route::default() }
+        };
+        let mut all = vec![
+            route("192.0.2.0", 24, true, UNICAST),
+            route("198.51.100.0", 24, true, UNICAST),
+            route("2001:db8:1::", 48, true, UNICAST),
+            route("203.0.113.0", 24, false, BLACKHOLE),
+        ];
+        all.truncate(1 + self.spare.iter().chain(&self.present).filter(|is| **is).count());
+        all
     }
 }
 
@@ -98,6 +125,8 @@ impl Sim {
         for vip in gone.collect::<Vec<_>>() {
             self.nodes[node].kernel.take(vip);
         }
+        let file = self.variations[node].routes().iter().map(kalived::routes::id_of).collect();
+        self.nodes[node].kernel.routes.keep_only(&file);
         self.look_at_kernel(node);
     }
 

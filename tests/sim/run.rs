@@ -20,13 +20,15 @@ use core::net::IpAddr;
 use core::time::Duration;
 use kalived::config::model::Family;
 use kalived::effect::NetOp;
-use kalived::event::{ChildEnd, ReqId, Signal};
+use kalived::event::{ChildEnd, Errno, ReqId, Signal};
 use kalived::id::{ChildKey, FifoKey};
+use kalived::route::RouteId;
+use kalived::routes::id_of;
 use kalived::time::Instant;
 use kalived::vrrp::State;
 use kalived::world::World;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// More events than any honest run of the drawn length has: a storm.
 const EVENTS: u64 = 400_000;
@@ -59,6 +61,10 @@ pub enum Sabotage {
     KillForTerm,
     /// Gratuitous ARP and unsolicited NA do not reach the client.
     SwallowFrames,
+    /// The last gratuitous ARP or NA of a slice is lost, and said to have left.
+    LoseFrames,
+    /// Each leaves twice.
+    RepeatFrames,
     /// Half of the time the loop wakes late, by half an interval.
     LateWakes,
     /// A successor is told that the last armed advert leaves an interval earlier.
@@ -73,6 +79,10 @@ pub enum Sabotage {
     HeedNoise,
     /// An interface that comes back is not told.
     DeafToLinks,
+    /// Routes are never really deleted.
+    KeepRoutes,
+    /// Routes are never really added.
+    NoRoutes,
     /// A frozen process is told that somebody is in charge.
     ForgetCustody,
 }
@@ -102,6 +112,8 @@ pub enum Work {
     ProgramEnds { node: usize, incarnation: u32, child: ChildKey, end: ChildEnd },
     /// Somebody read from a full pipe.
     PipeRoom { node: usize, incarnation: u32, fifo: FifoKey },
+    /// What became of a slice of frames is known.
+    FramesSent { node: usize, incarnation: u32, ifindex: u32, batch: u64, sent: usize, errno: Option<Errno> },
     /// Duplicate address detection is over.
     DadOver { node: usize },
     /// The client hears where an address is.
@@ -339,8 +351,10 @@ impl Sim {
             self.ground.opts.groups.iter().flat_map(|g| &g.members).map(|m| m.interval).max().unwrap_or_default();
         self.until(self.ground.now + rest + longest * 3, EVENTS);
         self.check_client();
+        self.routes_are_right();
         self.fact(Fact::Quiet);
         self.pass_on(longest);
+        self.routes_are_right();
         self.fact(Fact::Quiet);
         match self.script.permille(300) && self.sabotage.is_none() || self.sabotage == Some(Sabotage::ForgetCustody) {
             true => self.hand_to_nobody(),
@@ -400,6 +414,37 @@ impl Sim {
                 self.violation.get_or_insert(Violation { what: "L3".into(), text, at: self.ground.now });
                 return;
             }
+        }
+    }
+
+    /// in the calm a node has the routes of its file, and none of ours besides.
+    pub fn routes_are_right(&mut self) {
+        for node in 0..self.nodes.len() {
+            let n = &self.nodes[node];
+            if !(n.runs() && self.ground.nodes[node].fit) {
+                continue;
+            }
+            let config = self.variations[node].config(&self.ground.opts, node);
+            let want: BTreeSet<RouteId> = config.static_routes.iter().map(id_of).collect();
+            let have: BTreeSet<RouteId> = n.kernel.routes.ours().map(|r| r.id).collect();
+            if want != have {
+                let text = format!("node {node}: the file has the routes {want:?}, the kernel {have:?}");
+                self.violate("R1".into(), text);
+                return;
+            }
+        }
+    }
+
+    /// who stops in peace leaves no route.
+    pub fn routes_are_gone(&mut self, node: usize) {
+        let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);
+        // One that was asked to stop before it had read the kernel, or before it was in charge, knows of no route.
+        let old =
+            self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
+        let sick = !old || self.nodes[node].netlink_errors || self.nodes[node].overrun || self.nodes[node].lost;
+        let left = self.nodes[node].kernel.routes.ours().count();
+        if left > 0 && peace && !sick {
+            self.violate("R1".into(), format!("node {node}: {left} routes are left after the end"));
         }
     }
 
@@ -464,6 +509,11 @@ impl Sim {
                     self.pipe_has_room(node, fifo);
                 }
             }
+            Work::FramesSent { node, incarnation, ifindex, batch, sent, errno } => {
+                if self.nodes[node].incarnation == incarnation {
+                    self.complete(node, Completion::FramesSent { ifindex, batch, sent, errno });
+                }
+            }
             Work::DadOver { node } => {
                 let told = self.nodes[node].kernel.finish_dad();
                 self.notify(node, told);
@@ -483,6 +533,7 @@ impl Sim {
         }
         let config = self.variations[node].config(&self.ground.opts, node);
         self.clear_strangers(node);
+        self.nodes[node].kernel.routes.watched = false;
         self.start(node, World::new(config));
     }
 

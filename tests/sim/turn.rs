@@ -14,7 +14,7 @@ use kalived::vrrp::State;
 
 /// Timers dispatched at once, as in the daemon.
 const FIRE: usize = 64;
-/// Time from one turn to the next while timers are left over: a takeover each (`World::fire` does one a turn).
+/// Time from one turn to the next while timers are left over.
 pub const TURN: Duration = Duration::from_micros(1);
 
 impl Sim {
@@ -78,6 +78,9 @@ impl Sim {
                 }
                 Completion::SendFailed { vr, errno } => {
                     p.world.handle(now, Event::SendFailed { vr, errno }, &mut p.fx);
+                }
+                Completion::FramesSent { ifindex, batch, sent, errno } => {
+                    p.world.handle(now, Event::FramesSent { ifindex, batch, sent, errno }, &mut p.fx);
                 }
                 Completion::SockLost { sock, errno } => {
                     p.world.handle(now, Event::SockLost { sock, errno }, &mut p.fx);

@@ -4,6 +4,7 @@
 //! A new layout adds its own two files: `KALIVED_WRITE_LAYOUT=1 cargo test --test snapshots`. Whether two releases really hand
 //! over to each other is tried by `scripts/upgrade-from`. Read first: `src/snapshot.rs`.
 
+use kalived::route::RouteId;
 use kalived::snapshot::{InstanceShot, Snapshot, TrackShot, Unusable, VERSION};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -55,6 +56,13 @@ fn sample() -> Snapshot {
         instances: vec![four, six],
         tracks: vec![track("file", Some(-3)), track("script", None), track("check", Some(1))],
         going: vec![(3, [10, 0, 0, 101].into(), 32)],
+        routes: vec![RouteId {
+            table: 254,
+            to: ([10, 1, 0, 0].into(), 16),
+            from: ([0, 0, 0, 0].into(), 0),
+            tos: 0,
+            metric: 7,
+        }],
     }
 }
 

@@ -1,5 +1,6 @@
 //! One world on a bench: a fake kernel that answers at once, a clock that is turned by hand, and a peer that sends adverts.
 
+use crate::fib::Fib;
 use bytes::Bytes;
 use kalived::config::model::{Auth, ChecksumMode, Config, Family, InstanceConfig, Version, Vip};
 use kalived::effect::{Effect, Effects, NetOp};
@@ -95,9 +96,18 @@ pub struct Bench {
     /// Whether the fake kernel answers netlink requests at once.
     pub answer: bool,
     pub unanswered: Vec<kalived::event::ReqId>,
+    /// Every address that was asked for, in order.
+    pub wanted: Vec<IpAddr>,
+    /// Whether slices of frames are answered at once; else they wait here: interface, slice, how many left.
+    pub answer_frames: bool,
+    pub slices: Vec<(u32, u64, usize)>,
+    /// Frames of a slice that leave, and what becomes of the next slices.
+    pub room: usize,
+    pub frame_errors: std::collections::VecDeque<kalived::event::Errno>,
     /// Addresses the fake kernel has.
     pub kernel: Vec<AddrInfo>,
     pub links: Vec<Link>,
+    pub routes: Fib,
     /// Addresses of this host from which adverts are received.
     pub local: Vec<std::net::Ipv4Addr>,
     /// What is asked of the guard, the helper and the streams, in order.
@@ -127,8 +137,14 @@ impl Bench {
             armed: BTreeMap::new(),
             answer: true,
             unanswered: Vec::new(),
+            wanted: Vec::new(),
+            answer_frames: true,
+            slices: Vec::new(),
+            room: usize::MAX,
+            frame_errors: std::collections::VecDeque::new(),
             kernel: vec![addr(ETH0, OURS, 16, 0), addr(ETH0, "fe80::20", 64, 0)],
             links: vec![link(ETH0, "eth0", true)],
+            routes: Fib::default(),
             local: Vec::new(),
             asked: Vec::new(),
         }
@@ -144,6 +160,10 @@ impl Bench {
         }
         for a in self.kernel.clone() {
             self.event(Event::AddrNew(a));
+        }
+        let routes = if self.routes.watched { self.routes.routes.clone() } else { Vec::new() };
+        for r in routes {
+            self.event(Event::RouteNew { route: Box::new(r), replaced: false });
         }
         self.event(Event::Synced { complete: true });
     }
@@ -185,8 +205,23 @@ impl Bench {
                         Some(all) => self.out.extend(all.iter().map(|p| Out::Stop(Some(p.bytes.clone())))),
                     }
                 }
-                Effect::Frame { frame, .. } => self.out.push(Out::Frame(frame)),
+                Effect::Frames { ifindex, batch, frames } => {
+                    let sent = frames.len().min(self.room);
+                    self.out.extend(frames.into_iter().take(sent).map(Out::Frame));
+                    match self.frame_errors.pop_front() {
+                        Some(errno) => {
+                            self.event(Event::FramesSent { ifindex, batch, sent, errno: Some(errno) });
+                        }
+                        None if self.answer_frames => {
+                            self.event(Event::FramesSent { ifindex, batch, sent, errno: None });
+                        }
+                        None => self.slices.push((ifindex, batch, sent)),
+                    }
+                }
                 Effect::Netlink { req, op } => {
+                    if let NetOp::AddrAdd(s) = &op {
+                        self.wanted.push(s.addr);
+                    }
                     if !self.answer {
                         self.unanswered.push(req);
                         continue;
@@ -204,10 +239,17 @@ impl Bench {
                             self.kernel.retain(|a| (a.ifindex, a.addr, a.prefix) != (s.ifindex, s.addr, s.prefix));
                             self.event(Event::AddrDel { ifindex: s.ifindex, addr: s.addr, prefix: s.prefix });
                         }
+                        op => {
+                            let (told, result) = self.routes.apply(&op);
+                            told.into_iter().for_each(|e| self.event(e));
+                            self.event(Event::Reply { req, result });
+                            continue;
+                        }
                     }
                     self.event(Event::Reply { req, result: Ok(()) });
                 }
                 Effect::Resync => self.out.push(Out::Resync),
+                Effect::WatchRoutes => self.routes.watched = true,
                 // What the machines beside VRRP want, in order; a test answers it with `Bench::event`.
                 e @ (Effect::Spawn { .. }
                 | Effect::Kill { .. }
@@ -237,7 +279,9 @@ impl Bench {
             let mut fx = Effects::default();
             let more = self.world.fire(self.now, 64, &mut fx);
             self.apply(fx);
-            if !more {
+            // Frames that were answered meanwhile may be followed by more.
+            let frames = |d: (Instant, Due)| d.0 <= self.now.mono && d.1 == Due::GarpQueue;
+            if !more && !self.world.next_deadline().is_some_and(frames) {
                 return;
             }
         }
@@ -259,7 +303,7 @@ impl Bench {
         }
         self.turn_to(end);
     }
-    fn turn_to(&mut self, at: Instant) {
+    pub fn turn_to(&mut self, at: Instant) {
         self.now.wall.0 += at.0.saturating_sub(self.now.mono.0);
         self.now.mono = at;
     }

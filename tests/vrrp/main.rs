@@ -1,9 +1,11 @@
 //! The VRRP machine in virtual time: the transition table, every duration to the nanosecond, and what each input makes a
 //! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
 
+mod announce;
 mod bench;
 mod cost;
 mod custody;
+mod fib;
 mod handover;
 mod kernel_state;
 mod life;
@@ -20,6 +22,7 @@ mod receiver;
 mod reload;
 mod resume;
 mod roll_out;
+mod routes;
 mod rx;
 mod schedule;
 mod table;

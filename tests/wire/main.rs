@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // a test that panics has failed, which is what a helper wants too
 
+mod authentication;
+mod fib;
 mod frames;
+mod ipvs;
 mod netlink;
 mod receiver;
 mod roundtrip;

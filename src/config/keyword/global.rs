@@ -218,7 +218,7 @@ pub(super) const GLOBAL_DEFS: &[Keyword] = &[
     row("vrrp_garp_lower_prio_delay", Secs(0, 4_294_000_000), Supported, "<secs>", "= vrrp_garp_master_delay", "",
         "As vrrp_garp_master_delay, for the burst sent when a Master hears a lower priority."),
     row("vrrp_garp_lower_prio_repeat", Int(0, 2_147_483_647), Supported, "<n>", "= vrrp_garp_master_repeat", "",
-        "Announcements per address when a Master hears a lower priority; 0: none."),
+        "Announcements per address when a Master hears a lower priority, at most once in an advert interval and in a second; 0: none."),
     row("vrrp_garp_master_delay", Secs(0, 4_294_000_000), Supported, "<secs>", "5", "",
         "Second burst of gratuitous ARP or unsolicited NA so long after becoming Master; 0: none."),
     row("vrrp_garp_master_refresh", Secs(0, 4_294_967_295_000_000), Supported, "<secs>", "0 (off)", "",

@@ -33,7 +33,7 @@ pub(super) const ROOT: &[Keyword] = &[
         "Netns used for the IPVS/checker child."),
     row("static_ipaddress", Entries(Scope::AddressLine), Missing, "{ <address line> ... }", "", "",
         "Addresses configured at start regardless of VRRP state; see address line."),
-    row("static_routes", Entries(Scope::RouteLine), Missing, "{ <route line> ... }", "", "",
+    row("static_routes", Entries(Scope::RouteLine), Supported, "{ <route line> ... }", "", "",
         "Routes configured at start; see route line."),
     row("static_rules", Entries(Scope::RuleLine), Missing, "{ <rule line> ... }", "", "",
         "IP rules configured at start; see rule line."),

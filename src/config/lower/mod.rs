@@ -13,6 +13,7 @@ mod instance;
 mod process;
 mod refs;
 mod route;
+mod route_numbers;
 mod script;
 mod server;
 mod shell;

@@ -186,6 +186,10 @@ impl<'a> Cx<'a> {
         if route.hops == [Hop::default()] {
             route.hops.clear();
         }
+        // Those of instances have no effect yet.
+        if user == "static_routes" {
+            self.route_numbers(line, &mut route)?;
+        }
         Some(route)
     }
 

@@ -18,7 +18,8 @@ pub(super) fn needs_no_interface(more: &InstanceMore, mcast_src: Option<IpAddr>)
 
 /// Completes what an instance says of its peers.
 pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bool, out: &mut InstanceConfig) {
-    let (family, vips_without_dev) = (out.family, out.vips.iter().chain(&out.excluded).filter(|v| v.dev.is_none()).count());
+    let (family, vips_without_dev) =
+        (out.family, out.vips.iter().chain(&out.excluded).filter(|v| v.dev.is_none()).count());
     let no_interface = out.interface.is_empty();
     let mcast_src = out.mcast_src;
     let more = &mut out.more;
@@ -36,8 +37,12 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
     if let Some(peers) = &mut more.unicast_peer {
         peers.retain(|p| {
             let wrong = match p.addr {
-                a if Family::of(&a) != family => format!("of the other address family than the instance: it has {} addresses", family_name(family)),
-                a if a.is_multicast() || a.is_unspecified() || a.is_loopback() => "not the address of another host".to_owned(),
+                a if Family::of(&a) != family => {
+                    format!("of the other address family than the instance: it has {} addresses", family_name(family))
+                }
+                a if a.is_multicast() || a.is_unspecified() || a.is_loopback() => {
+                    "not the address of another host".to_owned()
+                }
                 _ => return true,
             };
             cx.error(head, format!("peer {} is {wrong}; ignored", p.addr));
@@ -75,8 +80,11 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
                 // There is none whose state could count.
                 out.track_primary = false;
                 if vips_without_dev > 0 {
-                    cx.fatal(head, format!("vrrp_instance `{}` has no interface, and an address of it no `dev`", out.name))
-                        .help("add `dev <interface>` to each of its addresses, or `interface <name>`");
+                    cx.fatal(
+                        head,
+                        format!("vrrp_instance `{}` has no interface, and an address of it no `dev`", out.name),
+                    )
+                    .help("add `dev <interface>` to each of its addresses, or `interface <name>`");
                 }
             }
         }

@@ -3,6 +3,7 @@
 
 use super::Place;
 use super::setting::block;
+use crate::route::{Metric, Mode};
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +95,45 @@ block! {
         pub vrf: Option<Box<str>> => "vrf",
         /// Rarely given.
         pub metrics: Option<Box<Metrics>>,
+        /// The same in the kernel's numbers.
+        pub numbers: Numbers,
     }
+}
+
+impl Route {
+    /// Whether it is one of IPv6: as said, or by its addresses.
+    pub fn is_v6(&self) -> bool {
+        let prefixes = self.to.iter().chain(&self.from).map(|p| p.addr);
+        let first = prefixes.chain(self.src).chain(self.hops.iter().filter_map(|h| h.via)).next();
+        self.v6.unwrap_or_else(|| first.is_some_and(|a| a.is_ipv6()))
+    }
+}
+
+/// A route in the kernel's numbers, but for its interfaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// They are filled in, and the kernel may be asked for such a route.
+    pub usable: bool,
+    /// `RTN_*`.
+    pub kind: u8,
+    /// Table.
+    pub table: u32,
+    /// TOS.
+    pub tos: u8,
+    /// `RTPROT_*`.
+    pub protocol: u8,
+    /// `RT_SCOPE_*`.
+    pub scope: u8,
+    /// Both realms.
+    pub realms: u32,
+    /// Router preference.
+    pub pref: Option<u8>,
+    /// `RTAX_*`.
+    pub metrics: Vec<(u16, Metric)>,
+    /// `RTAX_LOCK`.
+    pub lock: u32,
+    /// Before or behind routes of the same destination.
+    pub mode: Mode,
 }
 
 /// What a rule does.

@@ -24,15 +24,20 @@ pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(10);
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 /// An advert that is due within this time is not taken back: the kernel's timer may fire before the turn that takes it back ends.
 const IMMINENT: Duration = Duration::from_millis(1);
-/// So many addresses are asked for in the turn of the first advert; it costs them some microseconds.
-const FEW: usize = 16;
-/// How long the rest of a takeover waits for the kernel to confirm a few addresses, so that their announcement comes first. The
-/// next advert may be due within that time; it is then so much later, and still far less than an interval after the first.
-const CONFIRMED: Duration = Duration::from_micros(200);
+/// Addresses that a new Master asks for at a time. To prepare one costs the loop 2 to 3 µs and to add it the kernel 10 to 130 µs:
+/// the first is confirmed while the others are prepared, and the kernel does not wait for us.
+const CHUNK: usize = 32;
+/// Between two chunks; and how long the rest of a takeover (following adverts, words) waits for the kernel to confirm the first
+/// addresses, so that their announcement comes first. The next advert may be due within that time; it is then so much later, and
+/// still far less than an interval after the first.
+const PREPARED: Duration = Duration::from_micros(200);
 /// `notify_master_rx_lower_pri` is run at most once in so long, or once in an interval if that is longer.
 const TELL_LOWER: Duration = Duration::from_secs(1);
 /// After a rival was answered, hosts hear from us once more within this time, whatever the interval.
 const LAST_WORD: Duration = Duration::from_secs(1);
+/// Addresses are announced for the sake of others' adverts at most once in an interval, and at most once in so long: an advert of
+/// 20 bytes is answered by 500 frames, and whoever is on the wire can send one.
+const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// A pre-armed advert left, or failed to.
@@ -134,14 +139,16 @@ impl Instance {
     pub fn on_address_held(&mut self, ifindex: u32, addr: IpAddr, cx: &mut Cx<'_>) {
         if self.is_master() {
             let (times, gap) = (self.cfg.garp.repeat, self.gap(addr));
-            cx.announcer.add(self.key, ifindex, addr, times, gap);
+            cx.announcer.add(cx.now.mono, self.key, ifindex, addr, times, gap);
         }
     }
 
-    /// Somebody else removed one of our addresses; it is on its way back.
-    pub fn on_address_taken(&mut self, addr: IpAddr, prefix: u8, dev: &str, cx: &mut Cx<'_>) {
+    /// Somebody else removed one of our addresses; it is on its way back. `dev`: to be reported; of several in a row the first is.
+    pub fn on_address_taken(&mut self, addr: IpAddr, prefix: u8, dev: Option<&str>, cx: &mut Cx<'_>) {
         self.stats.restored += 1;
-        cx.fx.note(text::address_taken(&self.cfg.name, addr, prefix, dev));
+        if let Some(dev) = dev {
+            cx.fx.note(text::address_taken(&self.cfg.name, addr, prefix, dev));
+        }
     }
 
     /// The kernel removed one of our addresses together with `first`, which we removed; it is on its way back.
@@ -152,7 +159,14 @@ impl Instance {
     /// `Due::GarpSecond`.
     pub fn on_garp_second(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
-            self.announce(self.second_burst, cx);
+            self.announce(self.cfg.garp.repeat, cx);
+        }
+    }
+
+    /// `Due::GarpLower`.
+    pub fn on_garp_lower(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.announce(self.cfg.garp.lower_prio_repeat, cx);
         }
     }
 
@@ -166,7 +180,11 @@ impl Instance {
 
     /// `Due::GarpLast`.
     pub fn on_garp_last(&mut self, cx: &mut Cx<'_>) {
-        if self.is_master() {
+        if self.is_master() && self.cfg.garp.lower_prio_repeat > 0 {
+            // Instead of the answer that was put off until now.
+            if cx.now.mono >= self.announce_open {
+                self.announce_open = cx.now.mono + self.cfg.advert_int.max(ANNOUNCE_PAUSE);
+            }
             self.announce(1, cx);
         }
     }
@@ -192,39 +210,45 @@ impl Instance {
         self.master_interval = self.cfg.advert_int;
         self.failing = 0;
         self.answer_open = Instant::default();
+        self.announce_open = Instant::default();
         self.stats.become_master += 1;
         if core::mem::take(&mut self.parting) {
             self.disarm(None, cx);
         }
-        // Advert first, so that the old Master drops the addresses before our GARP. A few addresses are asked for along
-        // with it; all that takes time waits for `Due::Claim`: preparing 500 addresses must not hold up the advert (trap 66).
+        // Advert first, so that the old Master drops the addresses before our GARP. All that takes time waits until it and
+        // those of other virtual routers have left: preparing 500 addresses must not hold up an advert (trap 66).
         self.advertise_now(cx);
-        let mut rest = cx.now.mono;
-        if self.few_addresses() {
-            self.want_addresses(cx);
-            rest += CONFIRMED;
+        self.asked = 0;
+        cx.announcer.asks(self.key, true);
+        cx.timers.set(Due::ClaimMore(self.key), cx.now.mono);
+        cx.timers.set(Due::Claim(self.key), cx.now.mono + PREPARED);
+    }
+
+    /// `Due::ClaimMore`: the first advert is on its way; now the addresses, some at a time. Each is announced when the kernel has
+    /// confirmed it.
+    pub fn on_claim_more(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_master() {
+            return;
         }
-        cx.timers.set(Due::Claim(self.key), rest);
+        let all = self.cfg.vips.len() + self.cfg.excluded.len();
+        self.want_some(self.asked, CHUNK, cx);
+        self.asked = (self.asked + CHUNK).min(all);
+        if self.asked < all {
+            cx.timers.set(Due::ClaimMore(self.key), cx.now.mono + PREPARED);
+        } else {
+            cx.announcer.asks(self.key, false);
+        }
     }
 
-    fn few_addresses(&self) -> bool {
-        self.vips().nth(FEW).is_none()
-    }
-
-    /// `Due::Claim`: the first advert is on its way; now the following ones, and the addresses if they are many; each is
-    /// announced when the kernel has confirmed it.
+    /// `Due::Claim`: the first advert is on its way, and the first addresses are asked for; now the following adverts.
     pub fn on_claim(&mut self, cx: &mut Cx<'_>) {
         if !self.is_master() {
             return;
         }
-        // Addresses first: the kernel adds them while we go on.
-        if !self.few_addresses() {
-            self.want_addresses(cx);
-        }
         let phase = cx.grid.join(self.cfg.advert_int, self.weight());
         self.phase = Some(phase);
         self.top_up(cx);
-        self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
+        self.set_second_burst(cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
         self.say_entered(cx);
     }
@@ -282,10 +306,19 @@ impl Instance {
         }
         self.tell_lower(h, cx);
         // Hosts may have believed the other one.
+        if now < self.announce_open {
+            if cx.timers.get(Due::GarpLast(self.key)).is_none() {
+                cx.timers.set(Due::GarpLast(self.key), self.announce_open);
+            }
+            return;
+        }
+        self.announce_open = now + self.cfg.advert_int.max(ANNOUNCE_PAUSE);
         let (times, delay) = (self.cfg.garp.lower_prio_repeat, self.cfg.garp.lower_prio_delay);
         if times > 0 {
             self.announce(times, cx);
-            self.set_second_burst(times, delay, cx);
+            if !delay.is_zero() {
+                cx.timers.set(Due::GarpLower(self.key), now + delay);
+            }
             // Two that claim at once announce at once, and the loser's announcements may still be on their way when ours are out.
             cx.timers.set(Due::GarpLast(self.key), now + self.cfg.advert_int.min(LAST_WORD));
         }
@@ -317,10 +350,9 @@ impl Instance {
         }
     }
 
-    pub(super) fn set_second_burst(&mut self, times: u32, delay: Duration, cx: &mut Cx<'_>) {
-        if !delay.is_zero() {
-            self.second_burst = times;
-            cx.timers.set(Due::GarpSecond(self.key), cx.now.mono + delay);
+    pub(super) fn set_second_burst(&mut self, cx: &mut Cx<'_>) {
+        if !self.cfg.garp.delay.is_zero() {
+            cx.timers.set(Due::GarpSecond(self.key), cx.now.mono + self.cfg.garp.delay);
         }
     }
 
@@ -333,7 +365,7 @@ impl Instance {
     pub(super) fn announce(&mut self, times: u32, cx: &mut Cx<'_>) {
         let mut n = 0;
         for (ifindex, addr, _) in cx.addrs.held(self.key) {
-            cx.announcer.add(self.key, ifindex, addr, times, self.gap(addr));
+            cx.announcer.add(cx.now.mono, self.key, ifindex, addr, times, self.gap(addr));
             n += 1;
         }
         // A rival that does not yield is answered with every advert of its.
@@ -347,35 +379,44 @@ impl Instance {
     }
 
     pub(super) fn want_addresses(&mut self, cx: &mut Cx<'_>) {
+        self.want_some(0, usize::MAX, cx);
+    }
+
+    // `count` of its addresses, from that one on.
+    fn want_some(&mut self, from: usize, count: usize, cx: &mut Cx<'_>) {
         let owner = self.owner();
-        let specs: Vec<AddrSpec> = self.specs(cx.links).collect();
+        let specs: Vec<AddrSpec> = self.vips().skip(from).take(count).filter_map(|v| self.spec(v, cx.links)).collect();
         for spec in specs {
+            let (ifindex, addr) = (spec.ifindex, spec.addr);
             // Asked for again after an interface came back: what is held already was announced already.
-            let known = cx.addrs.is_wanted((spec.ifindex, spec.addr, spec.prefix));
-            if let Some((ifindex, addr, _)) = cx.addrs.want(self.key, spec, owner, cx.links)
-                && !known
-            {
-                self.on_address_held(ifindex, addr, cx);
+            let known = cx.addrs.is_wanted((ifindex, addr, spec.prefix));
+            match cx.addrs.want(self.key, spec, owner, cx.links) {
+                Some(_) if known => {}
+                Some((ifindex, addr, _)) => self.on_address_held(ifindex, addr, cx),
+                None if known => {}
+                None => cx.announcer.expect(cx.now.mono, self.key, ifindex, addr),
             }
         }
     }
 
     /// The addresses this virtual router would hold, on those interfaces that exist now.
     pub fn specs<'a>(&'a self, links: &'a Links) -> impl Iterator<Item = AddrSpec> + 'a {
-        self.vips().filter_map(|v| {
-            let dev = v.dev.as_deref().unwrap_or(&self.cfg.interface);
-            let ifindex = links.by_name(dev)?.ifindex;
-            Some(AddrSpec {
-                ifindex,
-                addr: v.addr,
-                prefix: v.prefix,
-                brd: v.brd,
-                scope: v.scope,
-                label: v.label.clone(),
-                deprecated: v.deprecated,
-                noprefixroute: v.noprefixroute,
-                peer: v.peer,
-            })
+        self.vips().filter_map(|v| self.spec(v, links))
+    }
+
+    fn spec(&self, v: &Vip, links: &Links) -> Option<AddrSpec> {
+        let dev = v.dev.as_deref().unwrap_or(&self.cfg.interface);
+        let ifindex = links.by_name(dev)?.ifindex;
+        Some(AddrSpec {
+            ifindex,
+            addr: v.addr,
+            prefix: v.prefix,
+            brd: v.brd,
+            scope: v.scope,
+            label: v.label.clone(),
+            deprecated: v.deprecated,
+            noprefixroute: v.noprefixroute,
+            peer: v.peer,
         })
     }
 

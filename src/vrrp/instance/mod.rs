@@ -201,6 +201,8 @@ pub struct Instance {
     // Whose advert without any address counted last: see `advert::verify`.
     lists_none: Option<IpAddr>,
     answer_open: Instant,
+    // Not before: the next announcement for the sake of somebody else's advert.
+    announce_open: Instant,
     // When `notify_master_rx_lower_pri` may run again, and for how many adverts it was not run.
     lower_told: Instant,
     lower_untold: u64,
@@ -211,7 +213,8 @@ pub struct Instance {
     // A farewell is armed: the process before had armed adverts when we had to leave.
     parting: bool,
     preempt_delay_over: bool,
-    second_burst: u32,
+    // Addresses that a takeover has asked for so far.
+    asked: usize,
     silence: Silence,
     limits: Limits,
     stats: Stats,
@@ -247,13 +250,14 @@ impl Instance {
             unlisted: false,
             lists_none: None,
             answer_open: Instant::default(),
+            announce_open: Instant::default(),
             lower_told: Instant::default(),
             lower_untold: 0,
             failing: 0,
             farewell_open: false,
             parting: false,
             preempt_delay_over: false,
-            second_burst: 0,
+            asked: 0,
             silence: Silence::default(),
             limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
             stats: Stats::default(),

@@ -133,7 +133,7 @@ impl Instance {
         if let (Some(_), Some(source)) = (self.cfg.peers(), self.source)
             && let Some(ifindex) = cx.links.holder(source)
         {
-            cx.announcer.add(self.key, ifindex, source, 1, self.gap(source));
+            cx.announcer.add(cx.now.mono, self.key, ifindex, source, 1, self.gap(source));
         }
     }
 

@@ -122,6 +122,9 @@ impl Instance {
         if core::mem::take(&mut self.parting) {
             self.disarm(None, cx);
         }
+        while cx.timers.stop(Due::ClaimMore(self.key)) {
+            self.on_claim_more(cx);
+        }
         if cx.timers.stop(Due::Claim(self.key)) {
             self.on_claim(cx);
         }
@@ -304,7 +307,7 @@ impl Instance {
             self.top_up(cx);
             // At once, but after what was received: who has to yield now has nothing to say.
             cx.timers.set(Due::Reannounce(self.key), cx.now.mono);
-            self.set_second_burst(self.cfg.garp.repeat, self.cfg.garp.delay, cx);
+            self.set_second_burst(cx);
             self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
         }
     }

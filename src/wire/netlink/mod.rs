@@ -1,15 +1,21 @@
-//! Netlink framing: messages and attributes, both ways. What the messages say is in `route.rs`.
+//! Netlink framing: messages and attributes, both ways. What the messages say is in `route.rs` (interfaces and addresses) and `fib.rs`
+//! (routes); another protocol over netlink reads its own from [`frames`].
 //!
 //! Numbers carry their Linux header name and are the same on every architecture; byte order is the host's. Every length
 //! in a message is held against what is really there before anything behind it is read. Deliberately absent: sockets,
-//! sequence bookkeeping (`daemon/rtnl.rs`), extended acks.
+//! sequence bookkeeping (`daemon/netlink.rs`), extended acks.
 
+mod fib;
+pub mod generic;
+pub mod ipvs;
 mod route;
 
+pub use fib::{change_route, del_route, get_routes, new_route, report_filter};
 pub use route::{del_addr, get_addrs, get_links, new_addr};
 
 use super::{Bad, array};
 use crate::event::{AddrInfo, Errno, Link};
+use crate::route::RouteSpec;
 use bytes::{BufMut, BytesMut};
 use core::net::IpAddr;
 
@@ -26,7 +32,10 @@ const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_MULTI: u16 = 0x2;
 const NLM_F_REPLACE: u16 = 0x100;
+const NLM_F_EXCL: u16 = 0x200;
+const NLM_F_APPEND: u16 = 0x800;
 const NLM_F_CREATE: u16 = 0x400;
 const NLA_TYPE_MASK: u16 = 0x3fff;
 
@@ -61,6 +70,15 @@ pub enum Kind {
         /// Prefix length.
         prefix: u8,
     },
+    /// `RTM_NEWROUTE`: a route as it is now. `replaced`: in the place of another one of the same destination.
+    Route {
+        /// The route.
+        route: Box<RouteSpec>,
+        /// `NLM_F_REPLACE`.
+        replaced: bool,
+    },
+    /// `RTM_DELROUTE`.
+    RouteDel(Box<RouteSpec>),
     /// `NLMSG_ERROR`: the answer to a request. (An `Ok` too: it is how success is told.)
     Ack {
         /// Of the request.
@@ -81,26 +99,86 @@ pub enum Kind {
     Other(u16),
 }
 
+/// One message, unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// `nlmsg_type`.
+    pub kind: u16,
+    /// `nlmsg_flags`.
+    pub flags: u16,
+    /// `nlmsg_seq`: of the request that it answers; of a notification, 0 or somebody else's.
+    pub seq: u32,
+    /// `nlmsg_pid`: the port that the answer or the cause of the notification belongs to, 0 for the kernel itself.
+    pub pid: u32,
+    /// What is behind the header.
+    pub body: &'a [u8],
+}
+
+/// What a message of netlink itself says, in every protocol over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// `NLMSG_ERROR`: the answer to the request with the message's sequence number.
+    Ack(Result<(), Errno>),
+    /// `NLMSG_DONE`: end of a dump.
+    Done(Result<(), Errno>),
+    /// `NLMSG_OVERRUN`: messages were lost.
+    Overrun,
+}
+
+impl Frame<'_> {
+    /// `NLM_F_DUMP_INTR`: the dump this belongs to saw a table change underneath it.
+    pub fn dump_interrupted(&self) -> bool {
+        self.flags & NLM_F_DUMP_INTR != 0
+    }
+    /// Read as a message of netlink itself; `None`: it is one of the protocol's.
+    pub fn control(&self) -> Option<Result<Control, Bad>> {
+        Some(match self.kind {
+            NLMSG_ERROR => u32_at(self.body, 0).map(|e| Control::Ack(result(e))),
+            // The status was added to NLMSG_DONE later on; without one, there was nothing to complain of.
+            NLMSG_DONE if self.body.is_empty() => Ok(Control::Done(Ok(()))),
+            NLMSG_DONE => u32_at(self.body, 0).map(|e| Control::Done(result(e))),
+            NLMSG_OVERRUN => Ok(Control::Overrun),
+            _ => return None,
+        })
+    }
+    /// Read as a message of rtnetlink. [`Kind::Other`]: something we have no use for.
+    pub fn rtnetlink(&self) -> Result<Kind, Bad> {
+        match self.kind {
+            fib::RTM_NEWROUTE | fib::RTM_DELROUTE => fib::read(self.kind, self.flags, self.body),
+            kind => route::read(kind, self.body),
+        }
+    }
+}
+
 /// The messages in what one receive brought.
 ///
-/// A message whose length does not fit ends the walk with one error, since nothing behind it can be found. A message
-/// that is bad inside is one error, and the walk goes on behind it.
-pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Msg, Bad>> + '_ {
+/// A message whose length does not fit ends the walk with one error, since nothing behind it can be found.
+pub fn frames(bytes: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, Bad>> {
     let mut rest = bytes;
     core::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        match split(rest) {
-            Ok((whole, behind)) => {
-                rest = behind;
-                Some(message(whole))
-            }
-            Err(bad) => {
-                rest = &[];
-                Some(Err(bad))
-            }
-        }
+        let next = split(rest);
+        rest = next.as_ref().map_or(&[], |(_, behind)| behind);
+        Some(next.and_then(|(whole, _)| frame(whole)))
+    })
+}
+
+/// As [`frames`], read as rtnetlink. A message that is bad inside is one error, and the walk goes on behind it.
+pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Msg, Bad>> + '_ {
+    frames(bytes).map(|f| {
+        let f = f?;
+        let seq = f.seq;
+        let kind = match f.control() {
+            Some(control) => match control? {
+                Control::Ack(result) => Kind::Ack { seq, result },
+                Control::Done(result) => Kind::Done { seq, result },
+                Control::Overrun => Kind::Overrun,
+            },
+            None => f.rtnetlink()?,
+        };
+        Ok(Msg { kind, seq, pid: f.pid, dump_interrupted: f.dump_interrupted() })
     })
 }
 
@@ -115,19 +193,14 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), Bad> {
     Ok((whole, bytes.get(len.next_multiple_of(4)..).unwrap_or_default()))
 }
 
-fn message(whole: &[u8]) -> Result<Msg, Bad> {
-    let (kind, flags) = (u16_at(whole, 4)?, u16_at(whole, 6)?);
-    let (seq, pid) = (u32_at(whole, 8)?, u32_at(whole, 12)?);
-    let body = whole.get(HEADER..).ok_or(Bad::Length)?;
-    let kind = match kind {
-        NLMSG_ERROR => Kind::Ack { seq, result: result(u32_at(body, 0)?) },
-        // The status was added to NLMSG_DONE later on; without one, there was nothing to complain of.
-        NLMSG_DONE if body.is_empty() => Kind::Done { seq, result: Ok(()) },
-        NLMSG_DONE => Kind::Done { seq, result: result(u32_at(body, 0)?) },
-        NLMSG_OVERRUN => Kind::Overrun,
-        other => route::read(other, body)?,
-    };
-    Ok(Msg { kind, seq, pid, dump_interrupted: flags & NLM_F_DUMP_INTR != 0 })
+fn frame(whole: &[u8]) -> Result<Frame<'_>, Bad> {
+    Ok(Frame {
+        kind: u16_at(whole, 4)?,
+        flags: u16_at(whole, 6)?,
+        seq: u32_at(whole, 8)?,
+        pid: u32_at(whole, 12)?,
+        body: whole.get(HEADER..).ok_or(Bad::Length)?,
+    })
 }
 
 /// The kernel's `int error`: zero or a negative errno. A positive one, which no kernel sends, counts as that errno too.
@@ -155,6 +228,16 @@ fn attr(bytes: &[u8]) -> Result<(u16, &[u8], &[u8]), Bad> {
     let (len, kind) = (usize::from(u16_at(bytes, 0)?), u16_at(bytes, 2)?);
     let value = bytes.get(ATTR_HEADER..len).ok_or(Bad::Length)?;
     Ok((kind & NLA_TYPE_MASK, value, bytes.get(len.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+/// Appends a message of any protocol that asks for an answer; `body` as bytes.
+pub fn request(out: &mut BytesMut, kind: u16, seq: u32, body: &[u8]) {
+    put_message(out, kind, NLM_F_REQUEST | NLM_F_ACK, seq, |out| out.put_slice(body));
+}
+
+/// Appends a request of any protocol for a dump.
+pub fn request_dump(out: &mut BytesMut, kind: u16, seq: u32, body: &[u8]) {
+    put_message(out, kind, NLM_F_REQUEST | NLM_F_DUMP, seq, |out| out.put_slice(body));
 }
 
 /// Appends a message: header, then what `body` appends; the length is filled in afterwards.

@@ -219,7 +219,7 @@ fn ip(family: u8, value: &[u8]) -> Result<IpAddr, Bad> {
 }
 
 /// A C string: up to its NUL, or all of it. Names that are not UTF-8 are legal for the kernel, if for nobody else.
-fn text(value: &[u8]) -> String {
+pub(super) fn text(value: &[u8]) -> String {
     let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end]).into_owned()
 }

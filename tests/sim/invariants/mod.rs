@@ -4,6 +4,7 @@
 //! demanded only in windows where they can be: `touched` times in the ground say since when a node, or the path between two,
 //! has been left alone. J is `Ground::lateness`, D `Ground::delay`, I an advert interval.
 
+mod announce;
 mod dual_master;
 mod hitless;
 mod inversion;
@@ -54,6 +55,8 @@ pub enum Id {
     I2,
     /// VIPs iff Master.
     I3,
+    /// Announced, each once before any twice.
+    I11,
     /// Transmission.
     I5,
     /// Timers.
@@ -74,7 +77,8 @@ pub enum Id {
 
 impl Id {
     /// All.
-    pub const ALL: [Id; 11] = [Id::I1, Id::I2, Id::I3, Id::I5, Id::I8, Id::I9, Id::I10, Id::L1, Id::L2, Id::L4, Id::H1];
+    pub const ALL: [Id; 12] =
+        [Id::I1, Id::I2, Id::I3, Id::I11, Id::I5, Id::I8, Id::I9, Id::I10, Id::L1, Id::L2, Id::L4, Id::H1];
 }
 
 /// One checker.
@@ -99,6 +103,7 @@ impl Checkers {
             Box::new(dual_master::DualMaster::new(g)),
             Box::new(inversion::Inversion::new(g)),
             Box::new(vips::Vips::default()),
+            Box::new(announce::Announce::new(g)),
             Box::new(transmission::Transmission::new(g)),
             Box::new(timers::TimersHold::new(g)),
             Box::new(pause::Pause::new(g)),

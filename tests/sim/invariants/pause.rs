@@ -76,7 +76,7 @@ impl Checker for Pause {
                 self.turn[node][group].sent += 1;
                 self.turn[node][group].said += 1;
             }
-            Fact::Announced { node, group } => self.turn[node][group].announced += 1,
+            Fact::Announced { node, group, .. } => self.turn[node][group].announced += 1,
             Fact::Moved { node, group } => self.turn[node][group].moved = true,
             Fact::HeardLate { node, group, due } => {
                 let vr = &g.nodes[node].vr[group];

@@ -54,7 +54,7 @@ impl Checker for Vips {
                     self.beaten.insert((node, group), g.now);
                 }
             }
-            Fact::Announced { node, group } => {
+            Fact::Announced { node, group, .. } => {
                 let vr = &g.nodes[node].vr[group];
                 // In the turn that ends with a farewell it may still have announced before it: nobody else did yet.
                 let parting = vr.left_master == Some(g.now) && self.beaten.get(&(node, group)) != Some(&g.now);

@@ -1,0 +1,119 @@
+//! Ethernet frames: a slice at a time, and an answer when there is room for the next.
+//!
+//! Read first: `vrrp/announce.rs`, which decides what leaves when. Each interface has a packet socket of its own with a small send
+//! buffer. The kernel gives a frame's bytes back to the buffer when the frame has really left, so the buffer is the limit of
+//! what is under way: when it is full the answer waits until the kernel reports room, and a device that does not send
+//! keeps back no other interface's frames.
+//!
+//! Deliberately absent: trying again. What was not sent is reported, and decided anew.
+
+use super::token::Token;
+use crate::event::{Errno, Event};
+use crate::note::{Level, Note};
+use crate::sys::errno;
+use crate::sys::op::Fd;
+use crate::sys::ring::Ring;
+use crate::sys::socket;
+use crate::time::{Duration, Instant};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::io;
+
+/// Sockets at most. To close one takes the kernel milliseconds, so they stay open; interfaces beyond that share.
+const SOCKETS: usize = 32;
+/// Between two lines about frames that could not be sent.
+const REPORT: Duration = Duration::from_secs(10);
+
+struct Slice {
+    ifindex: u32,
+    batch: u64,
+    frames: Vec<Bytes>,
+}
+
+/// See the module.
+pub struct Frames {
+    // The first one is opened at start, and taken by the first interface.
+    socks: Vec<(u32, Fd)>,
+    pending: Vec<Slice>,
+    // Slices of which so many were sent and whose answer waits for room.
+    full: BTreeMap<u32, (u64, usize)>,
+    reported: Option<Instant>,
+    /// Sends that failed for another reason than a full buffer.
+    pub failed: u64,
+}
+
+impl Frames {
+    /// With one socket, to see that there can be one.
+    pub fn open() -> io::Result<Frames> {
+        let socks = vec![(0, socket::open_packet()?)];
+        Ok(Frames { socks, pending: Vec::new(), full: BTreeMap::new(), reported: None, failed: 0 })
+    }
+
+    /// Takes a slice; [`Frames::send`] sends it.
+    pub fn add(&mut self, ifindex: u32, batch: u64, frames: Vec<Bytes>) {
+        self.pending.push(Slice { ifindex, batch, frames });
+    }
+
+    /// Whether something waits to be sent.
+    pub fn waits(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Sends what was taken; the answers.
+    pub fn send(&mut self, ring: &mut Ring<Token>) -> Vec<Event<'static>> {
+        let mut answers = Vec::new();
+        for Slice { ifindex, batch, frames } in core::mem::take(&mut self.pending) {
+            let fd = match self.sock(ifindex) {
+                Ok(fd) => fd,
+                Err(e) => {
+                    self.failed += 1;
+                    let errno = Some(Errno(e.raw_os_error().unwrap_or(0)));
+                    answers.push(Event::FramesSent { ifindex, batch, sent: 0, errno });
+                    continue;
+                }
+            };
+            let (sent, failure) = socket::send_frames(&fd, ifindex, &frames);
+            if failure == Some(-errno::EAGAIN) {
+                self.full.insert(ifindex, (batch, sent));
+                ring.poll(Token::FrameRoom(ifindex), &fd, true);
+                continue;
+            }
+            self.failed += u64::from(failure.is_some());
+            answers.push(Event::FramesSent { ifindex, batch, sent, errno: failure.map(Errno) });
+        }
+        answers
+    }
+
+    /// The kernel reports room.
+    pub fn on_room(&mut self, ifindex: u32) -> Option<Event<'static>> {
+        let (batch, sent) = self.full.remove(&ifindex)?;
+        Some(Event::FramesSent { ifindex, batch, sent, errno: None })
+    }
+
+    /// A line about a failure, now and then.
+    pub fn report(&mut self, now: Instant, errno: Errno) -> Option<Note> {
+        if self.reported.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.reported = Some(now + REPORT);
+        let error = io::Error::from_raw_os_error(errno.0);
+        let text = format!("gratuitous ARP or NA not sent, trying again: {error} ({} times so far)", self.failed);
+        Some(Note { level: Level::Warning, text })
+    }
+
+    fn sock(&mut self, ifindex: u32) -> io::Result<Fd> {
+        if let Some((_, fd)) = self.socks.iter().find(|(i, _)| *i == ifindex) {
+            return Ok(fd.clone());
+        }
+        if let [(unused @ 0, fd)] = &mut self.socks[..] {
+            *unused = ifindex;
+            return Ok(fd.clone());
+        }
+        if self.socks.len() >= SOCKETS {
+            return Ok(self.socks[ifindex as usize % SOCKETS].1.clone());
+        }
+        let fd = socket::open_packet()?;
+        self.socks.push((ifindex, fd.clone()));
+        Ok(fd)
+    }
+}

@@ -1,0 +1,5 @@
+//! Virtual servers: which real servers take part, and what the kernel's IPVS table is to hold. Pure.
+//!
+//! Read first: `pool.rs`, the logic of one virtual server.
+
+pub mod pool;

@@ -1,0 +1,339 @@
+//! One virtual server: its real servers, the quorum, the sorry server, and the destinations that follow from them.
+//!
+//! Verdicts go in ([`Pool::on_verdict`], [`Pool::on_weight`]); what changed comes out, in the order in which it is to be done and
+//! reported. What the table holds is worked out anew from verdicts and weights each time ([`Pool::wanted`]), never by adding to
+//! what was there, so a lost or repeated verdict leaves nothing behind.
+//!
+//! The quorum is gained when the weights of the servers that are up reach `quorum + hysteresis`, and lost when they fall below
+//! `quorum - hysteresis`. Without it the sorry server, where there is one, takes the place of all others. A swap adds
+//! before it removes, so the service is never empty for a moment.
+
+use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward};
+use std::collections::BTreeMap;
+
+/// What is known of a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No check has ended yet; it takes part.
+    Unchecked,
+    /// No check has ended yet; it does not take part (`alpha`).
+    Awaited,
+    /// All its checks succeed.
+    Up,
+    /// A check fails.
+    Down,
+}
+
+impl Verdict {
+    /// Whether the server takes connections.
+    pub fn serves(self) -> bool {
+        matches!(self, Verdict::Unchecked | Verdict::Up)
+    }
+}
+
+/// A real server of the pool.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Address and port.
+    pub key: DestinationKey,
+    /// Forwarding and connection limits; the weight in it is not looked at.
+    pub shape: Destination,
+    /// Weight now: what is configured and what its checks add, worked out by the caller. Negative counts as 0.
+    pub weight: i64,
+    /// `inhibit_on_failure`: a server that is down stays in the table with weight 0.
+    pub inhibit: bool,
+    /// What is known of it.
+    pub verdict: Verdict,
+}
+
+/// The server that takes the place of all others without a quorum.
+#[derive(Clone, Debug)]
+pub struct Sorry {
+    /// Address and port.
+    pub key: DestinationKey,
+    /// Forwarding.
+    pub forward: Forward,
+    /// `sorry_server_inhibit`: it stays in the table with weight 0 while it is not needed.
+    pub inhibit: bool,
+}
+
+/// Weight of a sorry server that is in charge.
+const SORRY_WEIGHT: u32 = 1;
+/// The kernel's schedulers count with 16 bits.
+const LARGEST_WEIGHT: u32 = 65_535;
+
+/// What follows from an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The table is to hold this destination so.
+    Want(DestinationKey, Destination),
+    /// The table is not to hold it.
+    Unwant(DestinationKey),
+    /// A server (its place in the file) serves or does not from now on: hooks, FIFO, mail.
+    Server(usize, bool),
+    /// The quorum was gained or lost; sum of the weights.
+    Quorum(bool, i64),
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    servers: Vec<Server>,
+    sorry: Option<Sorry>,
+    quorum: i64,
+    hysteresis: i64,
+    up: bool,
+}
+
+impl Pool {
+    /// A pool whose quorum is decided by the verdicts that its servers have. `quorum`: at least 1; `hysteresis`: below `quorum`, else it
+    /// counts as `quorum - 1`, so that the last server can always be lost.
+    pub fn new(servers: Vec<Server>, sorry: Option<Sorry>, quorum: u32, hysteresis: u32) -> Pool {
+        let quorum = i64::from(quorum.max(1));
+        let hysteresis = i64::from(hysteresis).min(quorum - 1);
+        let mut pool = Pool { servers, sorry, quorum, hysteresis, up: false };
+        // At a start there is nothing that has to settle first.
+        pool.up = pool.sum() >= pool.quorum;
+        pool
+    }
+
+    /// Weights of the servers that take connections.
+    pub fn sum(&self) -> i64 {
+        self.servers.iter().filter(|s| s.verdict.serves()).map(|s| s.weight.max(0)).sum()
+    }
+
+    /// Whether there is a quorum.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Its servers, in file order.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// A verdict on a server, by its place in the file. The same one again changes nothing. What the first one of an
+    /// awaited server says is reported, `down` too: somebody waits for it.
+    pub fn on_verdict(&mut self, place: usize, up: bool) -> Vec<Change> {
+        let verdict = if up { Verdict::Up } else { Verdict::Down };
+        let Some(server) = self.servers.get_mut(place).filter(|s| s.verdict != verdict) else { return Vec::new() };
+        let before = server.verdict;
+        if before == Verdict::Unchecked && up {
+            // It took part already.
+            server.verdict = verdict;
+            return Vec::new();
+        }
+        self.settle(|pool| pool.servers[place].verdict = verdict, Some(Change::Server(place, up)))
+    }
+
+    /// Another weight of a server.
+    pub fn on_weight(&mut self, place: usize, weight: i64) -> Vec<Change> {
+        if self.servers.get(place).is_none_or(|s| s.weight == weight) {
+            return Vec::new();
+        }
+        self.settle(|pool| pool.servers[place].weight = weight, None)
+    }
+
+    fn settle(&mut self, change: impl FnOnce(&mut Pool), said: Option<Change>) -> Vec<Change> {
+        let before = self.wanted();
+        change(self);
+        let sum = self.sum();
+        let was = self.up;
+        if self.up {
+            self.up = sum >= self.quorum - self.hysteresis;
+        } else {
+            self.up = sum >= self.quorum + self.hysteresis;
+        }
+        let after = self.wanted();
+        let mut out = Vec::new();
+        out.extend(said);
+        if self.up != was {
+            out.push(Change::Quorum(self.up, sum));
+        }
+        out.extend(difference(&before, &after));
+        out
+    }
+
+    /// What the table is to hold.
+    pub fn wanted(&self) -> BTreeMap<DestinationKey, Destination> {
+        let mut wanted = BTreeMap::new();
+        let replaced = self.sorry.is_some() && !self.up;
+        for s in &self.servers {
+            let weight = match s.verdict.serves() && !replaced {
+                true => Some(u32::try_from(s.weight.max(0)).unwrap_or(u32::MAX).min(LARGEST_WEIGHT)),
+                false => s.inhibit.then_some(0),
+            };
+            if let Some(weight) = weight {
+                wanted.insert(s.key, Destination { weight, ..s.shape });
+            }
+        }
+        if let Some(sorry) = &self.sorry {
+            let here = Destination { forward: sorry.forward, weight: SORRY_WEIGHT, upper: 0, lower: 0 };
+            if replaced {
+                wanted.insert(sorry.key, here);
+            } else if sorry.inhibit {
+                // A real server with this address is what counts.
+                wanted.entry(sorry.key).or_insert(Destination { weight: 0, ..here });
+            }
+        }
+        wanted
+    }
+}
+
+/// What leads from one table to the other: first what comes or changes, then what goes.
+pub fn difference(
+    from: &BTreeMap<DestinationKey, Destination>,
+    to: &BTreeMap<DestinationKey, Destination>,
+) -> Vec<Change> {
+    let come = to.iter().filter(|(k, d)| from.get(k) != Some(d)).map(|(k, d)| Change::Want(*k, *d));
+    let go = from.keys().filter(|k| !to.contains_key(k)).map(|k| Change::Unwant(*k));
+    come.chain(go).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(host: u8) -> DestinationKey {
+        DestinationKey { addr: [10, 77, 0, host].into(), port: 80 }
+    }
+    const SHAPE: Destination = Destination { forward: Forward::Direct, weight: 0, upper: 0, lower: 0 };
+    fn server(host: u8, verdict: Verdict) -> Server {
+        Server { key: key(host), shape: SHAPE, weight: 1, inhibit: false, verdict }
+    }
+    fn sorry(host: u8) -> Option<Sorry> {
+        Some(Sorry { key: key(host), forward: Forward::Direct, inhibit: false })
+    }
+    fn hosts(pool: &Pool) -> Vec<(u8, u32)> {
+        let host = |k: &DestinationKey| match k.addr {
+            core::net::IpAddr::V4(a) => a.octets()[3],
+            core::net::IpAddr::V6(_) => 0,
+        };
+        pool.wanted().iter().map(|(k, d)| (host(k), d.weight)).collect()
+    }
+    fn quorum(changes: &[Change]) -> Option<bool> {
+        changes.iter().find_map(|c| if let Change::Quorum(up, _) = c { Some(*up) } else { None })
+    }
+
+    #[test]
+    fn gained_at_quorum_plus_and_lost_below_quorum_minus_hysteresis() {
+        let three = (11..=13).map(|h| server(h, Verdict::Unchecked)).collect();
+        let mut p = Pool::new(three, sorry(16), 2, 1);
+        assert!(p.is_up());
+        assert_eq!((quorum(&p.on_verdict(0, false)), hosts(&p)), (None, vec![(12, 1), (13, 1)]));
+        assert_eq!((quorum(&p.on_verdict(1, false)), hosts(&p)), (None, vec![(13, 1)]));
+        assert_eq!((quorum(&p.on_verdict(2, false)), hosts(&p)), (Some(false), vec![(16, 1)]));
+        assert_eq!((quorum(&p.on_verdict(1, true)), hosts(&p)), (None, vec![(16, 1)]));
+        assert_eq!((quorum(&p.on_verdict(2, true)), hosts(&p)), (None, vec![(16, 1)]));
+        let all_back = p.on_verdict(0, true);
+        assert_eq!((quorum(&all_back), hosts(&p)), (Some(true), vec![(11, 1), (12, 1), (13, 1)]));
+        // Never empty: what comes stands before what goes.
+        assert_eq!(all_back.last(), Some(&Change::Unwant(key(16))));
+    }
+
+    #[test]
+    fn alpha_waits_and_reports_its_first_verdict_either_way() {
+        let mut p = Pool::new(vec![server(11, Verdict::Awaited), server(12, Verdict::Awaited)], None, 1, 0);
+        assert!(!p.is_up() && p.wanted().is_empty());
+        let up = p.on_verdict(0, true);
+        assert_eq!(up[..2], [Change::Server(0, true), Change::Quorum(true, 1)]);
+        assert_eq!(p.on_verdict(1, false), [Change::Server(1, false)]);
+        assert_eq!(p.on_verdict(1, false), [], "once");
+        assert_eq!(hosts(&p), [(11, 1)]);
+    }
+
+    #[test]
+    fn inhibited_servers_stay_with_weight_zero() {
+        let with = |h, weight| Server { inhibit: true, weight, ..server(h, Verdict::Unchecked) };
+        let s = Sorry { inhibit: true, ..sorry(16).unwrap() };
+        let mut p = Pool::new(vec![with(11, 1), with(12, 2)], Some(s), 1, 0);
+        assert_eq!(hosts(&p), [(11, 1), (12, 2), (16, 0)]);
+        p.on_verdict(0, false);
+        assert_eq!(hosts(&p), [(11, 0), (12, 2), (16, 0)]);
+        p.on_verdict(1, false);
+        assert_eq!(hosts(&p), [(11, 0), (12, 0), (16, 1)]);
+        p.on_verdict(0, true);
+        assert_eq!(hosts(&p), [(11, 1), (12, 0), (16, 0)]);
+    }
+
+    #[test]
+    fn trap_82_a_sorry_server_that_is_a_real_server_too() {
+        let mut p = Pool::new(vec![server(11, Verdict::Unchecked), server(12, Verdict::Unchecked)], sorry(11), 2, 0);
+        p.on_verdict(0, false);
+        assert_eq!(hosts(&p), [(11, 1)], "in charge as sorry server");
+        let back = p.on_verdict(0, true);
+        assert_eq!(hosts(&p), [(11, 1), (12, 1)]);
+        assert!(!back.contains(&Change::Unwant(key(11))));
+    }
+
+    #[test]
+    fn without_a_sorry_server_the_loss_of_the_quorum_takes_nobody_away() {
+        let mut p = Pool::new(vec![server(11, Verdict::Unchecked), server(12, Verdict::Unchecked)], None, 2, 0);
+        assert_eq!(quorum(&p.on_verdict(0, false)), Some(false));
+        assert_eq!(hosts(&p), [(12, 1)]);
+    }
+
+    #[test]
+    fn trap_80_a_weight_of_zero_is_a_weight_of_zero() {
+        let mut p = Pool::new(vec![server(11, Verdict::Unchecked)], None, 1, 0);
+        assert_eq!(quorum(&p.on_weight(0, 0)), Some(false));
+        assert_eq!(hosts(&p), [(11, 0)]);
+        p.on_weight(0, -5);
+        assert_eq!(hosts(&p), [(11, 0)]);
+        p.on_weight(0, 1 << 40);
+        assert_eq!(hosts(&p), [(11, LARGEST_WEIGHT)]);
+    }
+
+    proptest! {
+        // Against the rules, said a second time and without memory but for the quorum: the table and the quorum are what they
+        // say after each input, the changes lead from one table to the next, and quorum changes alternate.
+        #[test]
+        fn any_sequence_agrees_with_the_plain_rules(
+            n in 1usize..6, quorum in 1u32..5, hysteresis in 0u32..4, with_sorry: bool, alpha: bool,
+            inputs in prop::collection::vec((0usize..6, prop_oneof![Just(None), (-3i64..6).prop_map(Some)], any::<bool>()), 0..60),
+        ) {
+            let first = if alpha { Verdict::Awaited } else { Verdict::Unchecked };
+            let servers: Vec<Server> = (0..n).map(|i| server(11 + i as u8, first)).collect();
+            let mut p = Pool::new(servers, with_sorry.then(|| sorry(99).unwrap()), quorum, hysteresis);
+            let mut table = p.wanted();
+            let (mut serving, mut weights, mut up) = (vec![!alpha; n], vec![1i64; n], p.is_up());
+            let h = i64::from(hysteresis.min(quorum - 1));
+            for (place, weight, verdict) in inputs {
+                let changes = match weight {
+                    Some(w) => p.on_weight(place, w),
+                    None => p.on_verdict(place, verdict),
+                };
+                if place < n {
+                    match weight {
+                        Some(w) => weights[place] = w,
+                        None => serving[place] = verdict,
+                    }
+                }
+                let sum: i64 = (0..n).filter(|i| serving[*i]).map(|i| weights[i].max(0)).sum();
+                let now = if up { sum >= i64::from(quorum) - h } else { sum >= i64::from(quorum) + h };
+                // A pool that no input has touched keeps what it was built with.
+                let now = if changes.is_empty() { up } else { now };
+                let said: Vec<bool> =
+                    changes.iter().filter_map(|c| if let Change::Quorum(u, _) = c { Some(*u) } else { None }).collect();
+                prop_assert_eq!(said, if now == up { vec![] } else { vec![now] });
+                up = now;
+                prop_assert_eq!(p.is_up(), up);
+                for c in changes {
+                    match c {
+                        Change::Want(k, d) => { table.insert(k, d); }
+                        Change::Unwant(k) => prop_assert!(table.remove(&k).is_some()),
+                        _ => {}
+                    }
+                }
+                prop_assert_eq!(&table, &p.wanted());
+                for i in 0..n {
+                    let there = table.get(&key(11 + i as u8)).map(|d| i64::from(d.weight));
+                    let want = (serving[i] && (up || !with_sorry)).then(|| weights[i].max(0));
+                    prop_assert_eq!(there, want);
+                }
+                prop_assert_eq!(table.contains_key(&key(99)), with_sorry && !up);
+            }
+        }
+    }
+}

@@ -1,0 +1,612 @@
+//! What is *wanted* in the kernel and what is *held* there; the difference becomes requests. Start, reload, a lost netlink message
+//! and somebody else's deletion take this one path.
+//!
+//! Read first: `lanes.rs` (whose turn it is). An item has a key, by which the kernel tells it from others, and a value, everything
+//! else there is to say of it. Users: `vrrp/address.rs`, `routes/`. They translate a request into a netlink message, know what the
+//! kernel's errors mean for their kind ([`Item`]) and keep a mirror of what the kernel reports; this module keeps no mirror.
+//!
+//! A report of a deletion alone is no reason to act: our own deletions are reported as well. [`Reconciler::doubt`] notes it, and
+//! [`Reconciler::due`] looks a moment later at the mirror. What is really gone is put back at once the first time, then
+//! with a growing pause.
+//!
+//! The cost of an event grows with the items it names, never with all items; only [`Reconciler::compare`], after a complete dump,
+//! looks at all. Everything here is bounded by the number of items.
+
+mod lanes;
+#[cfg(test)]
+mod tests;
+
+use crate::event::{Errno, ReqId};
+use crate::time::{Duration, Instant};
+use core::ops::RangeBounds;
+use lanes::Lanes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Requests under way at once. They run on a kernel worker, not on the loop. Enough that the worker, which takes 10 µs and more for
+/// each, does not wait for us; and few, for what is under way is no longer shared out fairly among owners.
+pub const WINDOW: usize = 64;
+/// How long after a report of a deletion the mirror is looked at.
+pub const DOUBT: Duration = Duration::from_millis(5);
+/// First wait before another try; each failure in a row doubles it.
+const FIRST_RETRY: Duration = Duration::from_millis(10);
+/// Longest wait before another try, for an item that cannot be added or that somebody keeps taking away.
+pub const LONGEST_RETRY: Duration = Duration::from_secs(1);
+/// After so long in peace, the next loss is a first one again.
+pub const PEACE: Duration = Duration::from_secs(10);
+/// After so many tries to delete an item that the kernel refuses to delete, nobody waits for it any more. It is still
+/// tried: an address left on a Backup answers for the Master.
+const DELETE_TRIES: u32 = 5;
+/// Values of one item that may be there. A lost answer is followed by a dump, after which none is in doubt: more than one is rare.
+const MAYBE: usize = 4;
+
+/// One kind of item.
+pub trait Item: Clone + PartialEq {
+    /// Who wants items of this kind.
+    type Owner: Copy + Ord;
+    /// Tells the requests of one kind from those of another: the upper eight bits of their [`ReqId`].
+    const SERIES: u8;
+    /// Whether a value is replaced by one request ([`Ask::Change`]). If not, the item is deleted and added again.
+    const IN_PLACE: bool;
+    /// Whether this answer to an addition says that the item is there.
+    fn is_there(errno: Errno) -> bool;
+    /// Whether this answer to a deletion says that the item is not there.
+    fn is_gone(errno: Errno) -> bool;
+}
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask<V> {
+    /// Add it.
+    Add(V),
+    /// Delete it.
+    Del(V),
+    /// Delete the first and add the second, in this order; the answer is that of the addition.
+    Change(V, V),
+}
+
+/// What an answer means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<K, O> {
+    /// It is there, as asked for.
+    Held {
+        /// Who wants it.
+        owner: O,
+        /// Which.
+        key: K,
+    },
+    /// It could not be added; it is tried again. Reported once in a row of failures.
+    Refused {
+        /// Who wants it.
+        owner: O,
+        /// Which.
+        key: K,
+        /// Why.
+        errno: Errno,
+    },
+    /// A deletion is done.
+    Gone {
+        /// Which.
+        key: K,
+    },
+    /// It could not be deleted; it is tried again. Reported once.
+    Stuck {
+        /// Which.
+        key: K,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+/// An item that somebody else took away.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Loss<K, O> {
+    /// Who wants it.
+    pub owner: O,
+    /// Which.
+    pub key: K,
+    /// The first one after [`PEACE`]: worth a line in the log. The others are counted.
+    pub first: bool,
+}
+
+#[derive(Debug)]
+struct Entry<V: Item> {
+    // As it is wanted; as it is there when nobody wants it.
+    value: V,
+    // Who wants it; None: it is to go.
+    owner: Option<V::Owner>,
+    // Whose turn its requests take: of its owner, or of the last one.
+    lane: Option<V::Owner>,
+    // As the kernel has it, as far as we know.
+    held: Option<V>,
+    // Was there before us and belongs to the operator: never deleted.
+    theirs: bool,
+    // Under way.
+    asked: Option<Ask<V>>,
+    // Could not be deleted so often that nobody waits for it.
+    stuck: bool,
+    // What additions and changes asked for whose answers were lost: it may be there as well. Whoever gives the item up has it
+    // deleted to be sure; after a reload nobody may be left who would find it among the left-overs.
+    maybe: Vec<V>,
+    failures: u32,
+    last_failure: Option<Instant>,
+    // In `later`: the next try, and the next look at the mirror.
+    retry: Option<Instant>,
+    look: Option<Instant>,
+}
+
+impl<V: Item> Entry<V> {
+    fn new(value: V, owner: Option<V::Owner>, held: Option<V>, theirs: bool) -> Entry<V> {
+        Entry {
+            value,
+            owner,
+            lane: owner,
+            held,
+            theirs,
+            asked: None,
+            stuck: false,
+            maybe: Vec::new(),
+            failures: 0,
+            last_failure: None,
+            retry: None,
+            look: None,
+        }
+    }
+    fn in_peace(&self, now: Instant) -> bool {
+        self.last_failure.is_none_or(|t| now.since(t) > PEACE)
+    }
+    fn backoff(&mut self, now: Instant) -> Instant {
+        if self.in_peace(now) {
+            self.failures = 0;
+        }
+        self.last_failure = Some(now);
+        let wait = FIRST_RETRY * 2u32.saturating_pow(self.failures.min(10));
+        self.failures = self.failures.saturating_add(1);
+        now + wait.min(LONGEST_RETRY)
+    }
+    // What is to be asked for now.
+    fn next(&self) -> Option<Ask<V>> {
+        if self.asked.is_some() || self.theirs {
+            return None;
+        }
+        let mut all = self.held.iter().chain(&self.maybe);
+        if self.owner.is_none() {
+            return all.next().map(|v| Ask::Del(v.clone()));
+        }
+        match all.find(|v| **v != self.value) {
+            Some(other) if V::IN_PLACE => Some(Ask::Change(other.clone(), self.value.clone())),
+            // One value replaces another that may be there; one that is there is deleted first.
+            Some(other) if self.held.as_ref() == Some(other) => Some(Ask::Del(other.clone())),
+            _ if self.held.is_none() => Some(Ask::Add(self.value.clone())),
+            _ => None,
+        }
+    }
+    // Neither wanted, nor there (or not ours), nor asked about.
+    fn is_over(&self) -> bool {
+        self.owner.is_none() && self.asked.is_none() && (self.theirs || self.held.is_none() && self.maybe.is_empty())
+    }
+    fn now_there(&mut self, value: V) {
+        self.maybe.retain(|v| V::IN_PLACE && *v != value);
+        self.held = Some(value);
+    }
+    fn now_gone(&mut self, value: &V) {
+        self.maybe.retain(|v| V::IN_PLACE && v != value);
+        self.held.take_if(|v| !V::IN_PLACE || v == value);
+    }
+    fn may_be_there(&mut self, value: V) {
+        if self.held.as_ref() != Some(&value) && !self.maybe.contains(&value) {
+            if self.maybe.len() >= MAYBE {
+                self.maybe.remove(0);
+            }
+            self.maybe.push(value);
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Reconciler<K, V: Item> {
+    entries: BTreeMap<K, Entry<V>>,
+    by_owner: BTreeMap<V::Owner, BTreeSet<K>>,
+    // Ours that nobody wants; of these, those that nobody waits for.
+    going: BTreeSet<K>,
+    stuck: BTreeSet<K>,
+    queue: Lanes<K, Option<V::Owner>>,
+    inflight: BTreeMap<ReqId, K>,
+    // What is tried or looked at later; at most two for an item.
+    later: BTreeSet<(Instant, K)>,
+    last_req: u64,
+    // While a reload runs nothing is deleted: what one owner gives up, the next one in the file may want.
+    holding: bool,
+    // Deletions that wait for its end.
+    aside: BTreeSet<K>,
+    // Goes up whenever an item is wanted by somebody else than before, or is no longer known.
+    changes: u64,
+    restored: u64,
+}
+
+impl<K, V: Item> Default for Reconciler<K, V> {
+    fn default() -> Self {
+        Reconciler {
+            entries: BTreeMap::new(),
+            by_owner: BTreeMap::new(),
+            going: BTreeSet::new(),
+            stuck: BTreeSet::new(),
+            queue: Lanes::default(),
+            inflight: BTreeMap::new(),
+            later: BTreeSet::new(),
+            last_req: 0,
+            holding: false,
+            aside: BTreeSet::new(),
+            changes: 0,
+            restored: 0,
+        }
+    }
+}
+
+impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
+    /// `owner` wants `key` with this value, whoever wanted it before. `theirs`: it is there already, and is the operator's.
+    /// Returns whether it is held already, with no request under way.
+    pub fn want(&mut self, owner: V::Owner, key: K, value: V, theirs: bool) -> bool {
+        let e = self.entries.entry(key).or_insert_with(|| {
+            let held = theirs.then(|| value.clone());
+            Entry::new(value.clone(), None, held, theirs)
+        });
+        let before = e.owner.replace(owner);
+        e.lane = Some(owner);
+        e.stuck = false;
+        e.theirs &= theirs;
+        e.value = value;
+        let held = e.held.is_some() && e.asked.is_none();
+        self.owned(key, before, Some(owner));
+        self.touched(key);
+        held
+    }
+    /// As [`Reconciler::want`] for an item that the kernel has as `there`, whoever added it.
+    pub fn adopt(&mut self, owner: V::Owner, key: K, value: V, there: V, theirs: bool) {
+        self.entries.entry(key).or_insert_with(|| Entry::new(value.clone(), None, Some(there), theirs));
+        self.want(owner, key, value, theirs);
+    }
+    /// An item of ours that the kernel has and nobody wants: a left-over. `false`: it is known here, and not a left-over.
+    pub fn remove(&mut self, key: K, value: V) -> bool {
+        if self.entries.contains_key(&key) {
+            return false;
+        }
+        self.entries.insert(key, Entry::new(value.clone(), None, Some(value), false));
+        self.changes += 1;
+        self.touched(key);
+        true
+    }
+    /// `owner` wants none of its items any more.
+    pub fn release(&mut self, owner: V::Owner) {
+        self.keep_only(owner, &BTreeSet::new());
+    }
+    /// `owner` wants only these of its items still; returns the others.
+    pub fn keep_only(&mut self, owner: V::Owner, keep: &BTreeSet<K>) -> Vec<K> {
+        let all = self.by_owner.get(&owner);
+        let keys: Vec<K> = all.map(|all| all.difference(keep).copied().collect()).unwrap_or_default();
+        for &key in &keys {
+            self.give_up(key);
+        }
+        keys
+    }
+    /// Nobody wants this item any more.
+    pub fn give_up(&mut self, key: K) {
+        let Some(e) = self.entries.get_mut(&key) else { return };
+        let before = e.owner.take();
+        self.owned(key, before, None);
+        self.touched(key);
+    }
+    /// The kernel cannot have these items any more, and there is nothing to add them to: their interface is gone. Whoever wants
+    /// them asks again when it is back.
+    pub fn vanished(&mut self, keys: impl RangeBounds<K>) {
+        let keys: Vec<K> = self.entries.range(keys).map(|(k, _)| *k).collect();
+        for key in keys {
+            if let Some(e) = self.entries.get_mut(&key) {
+                (e.held, e.theirs) = (None, false);
+                e.maybe.clear();
+                let before = e.owner.take();
+                self.owned(key, before, None);
+                self.touched(key);
+            }
+        }
+    }
+    /// The kernel has dropped this item without a report: it is added again if it is wanted.
+    pub fn absent(&mut self, key: K) {
+        if let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked.is_none()) {
+            e.held = None;
+            self.touched(key);
+        }
+    }
+
+    /// From now on nothing is deleted, until [`Reconciler::let_go`].
+    pub fn hold(&mut self) {
+        self.holding = true;
+    }
+    /// What nobody wanted meanwhile may be deleted.
+    pub fn let_go(&mut self) {
+        self.holding = false;
+        for key in core::mem::take(&mut self.aside) {
+            self.enqueue(key);
+        }
+    }
+
+    /// The kernel reported a deletion.
+    pub fn doubt(&mut self, now: Instant, key: K) {
+        if self.entries.get(&key).is_some_and(|e| e.held.is_some() || e.asked.is_some()) {
+            self.look_at(now + DOUBT, key);
+        }
+    }
+    /// When [`Reconciler::due`] has something to do.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.later.first().map(|(at, _)| *at)
+    }
+    /// What was put off until now. `there`: what of ours the mirror has under a key that is held, or wanted,
+    /// with this value. Returns what was found missing.
+    pub fn due(&mut self, now: Instant, there: impl Fn(K, &V) -> Vec<V>) -> Vec<Loss<K, V::Owner>> {
+        let mut losses = Vec::new();
+        while let Some((at, key)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
+            self.later.remove(&(at, key));
+            let Some(e) = self.entries.get_mut(&key) else { continue };
+            e.retry = e.retry.filter(|t| *t != at);
+            let look = e.look.take_if(|t| *t == at).is_some();
+            if e.asked.is_some() {
+                // The answer says what is held; whether that is so is seen afterwards.
+                if look {
+                    self.look_at(now + DOUBT, key);
+                }
+            } else if let Some(held) = &e.held
+                && !there(key, held).contains(held)
+            {
+                e.held = None;
+                e.theirs = false;
+                if let Some(owner) = e.owner {
+                    // The first loss is mended now; who keeps taking it away meets a growing pause, not a race.
+                    let first = e.in_peace(now);
+                    let again = e.backoff(now);
+                    self.restored += 1;
+                    losses.push(Loss { owner, key, first });
+                    if !first {
+                        self.try_at(again, key);
+                        continue;
+                    }
+                }
+            } else if e.retry.is_some() && e.held.is_none() {
+                // A look at what is not there and waits for its next try.
+                continue;
+            }
+            self.touched(key);
+        }
+        losses
+    }
+    /// Something changed that refused items may have waited for: all that wait for another try are tried now.
+    pub fn retry_now(&mut self) {
+        let waiting: Vec<K> = self.later.iter().map(|(_, key)| *key).collect();
+        for key in waiting {
+            if let Some(at) = self.entries.get_mut(&key).and_then(|e| e.retry.take()) {
+                self.forget_later(at, key);
+                self.enqueue(key);
+            }
+        }
+    }
+    /// After a complete dump: puts back what is wanted and not there. `there` as for [`Reconciler::due`]. Returns what is there
+    /// although its addition failed as far as we knew (the answer was lost): taking it for absent would forget it when it is given up.
+    pub fn compare(&mut self, there: impl Fn(K, &V) -> Vec<V>) -> Vec<(V::Owner, K)> {
+        let mut found = Vec::new();
+        let keys: Vec<K> = self.entries.keys().copied().collect();
+        for key in keys {
+            if let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked.is_none()) {
+                let mut is = there(key, e.held.as_ref().or(e.maybe.last()).unwrap_or(&e.value));
+                e.theirs &= !is.is_empty();
+                let best = is.iter().position(|v| *v == e.value).unwrap_or(0);
+                let held = (!is.is_empty()).then(|| is.swap_remove(best));
+                if let Some(owner) = e.owner.filter(|_| e.held.is_none() && held.is_some()) {
+                    found.push((owner, key));
+                }
+                is.truncate(MAYBE);
+                (e.held, e.maybe) = (held, is);
+            }
+            self.touched(key);
+        }
+        found
+    }
+
+    /// The kernel answered.
+    pub fn answer(&mut self, now: Instant, req: ReqId, result: Result<(), Errno>) -> Option<Outcome<K, V::Owner>> {
+        let key = self.inflight.remove(&req)?;
+        let e = self.entries.get_mut(&key)?;
+        let asked = e.asked.take()?;
+        let mut outcome = None;
+        let lost = result.is_err_and(|e| matches!(e, Errno::ENOBUFS | Errno::ETIMEDOUT));
+        match (asked, result) {
+            (Ask::Del(_), Err(errno)) if !V::is_gone(errno) && !e.is_over() => {
+                let at = e.backoff(now);
+                if e.failures >= DELETE_TRIES && !core::mem::replace(&mut e.stuck, true) {
+                    outcome = Some(Outcome::Stuck { key, errno });
+                }
+                self.index(key);
+                self.try_at(at, key);
+                return outcome;
+            }
+            (Ask::Del(v), _) => {
+                e.now_gone(&v);
+                outcome = Some(Outcome::Gone { key });
+            }
+            (Ask::Add(v) | Ask::Change(_, v), Err(errno)) if !V::is_there(errno) => {
+                let first = e.failures == 0 || e.in_peace(now);
+                let at = e.backoff(now);
+                if lost {
+                    e.may_be_there(v);
+                }
+                if let Some(owner) = e.owner {
+                    self.try_at(at, key);
+                    return first.then_some(Outcome::Refused { owner, key, errno });
+                }
+            }
+            (Ask::Add(v), _) => {
+                e.now_there(v);
+                outcome = e.owner.map(|owner| Outcome::Held { owner, key });
+            }
+            (Ask::Change(old, new), _) => {
+                e.now_gone(&old);
+                e.now_there(new);
+                outcome = e.owner.map(|owner| Outcome::Held { owner, key });
+            }
+        }
+        self.touched(key);
+        outcome
+    }
+    /// Emits requests up to [`WINDOW`].
+    pub fn ask(&mut self, mut emit: impl FnMut(ReqId, &Ask<V>)) {
+        while self.inflight.len() < WINDOW
+            && let Some(key) = self.queue.pop()
+        {
+            let Some(e) = self.entries.get_mut(&key) else { continue };
+            let Some(ask) = e.next() else { continue };
+            if self.holding && matches!(ask, Ask::Del(_)) {
+                self.aside.insert(key);
+                continue;
+            }
+            if let Some(at) = e.retry.take() {
+                self.later.remove(&(at, key));
+                if e.look == Some(at) {
+                    self.later.insert((at, key));
+                }
+            }
+            self.last_req += 1;
+            let req = ReqId(u64::from(V::SERIES) << 56 | self.last_req);
+            self.inflight.insert(req, key);
+            emit(req, e.asked.insert(ask));
+        }
+    }
+
+    /// What is wanted, by whom, and whether it is held; without what is the operator's.
+    pub fn own(&self) -> impl Iterator<Item = (V::Owner, K, bool)> {
+        let own = self.entries.iter().filter(|(_, e)| !e.theirs);
+        own.filter_map(|(key, e)| Some((e.owner?, *key, e.held.is_some())))
+    }
+    /// Ours that nobody wants any more and that may still be there: a deletion may never be done if we die before it.
+    pub fn going(&self) -> impl Iterator<Item = K> {
+        self.going.iter().copied()
+    }
+    /// Another number whenever [`Reconciler::own`] or [`Reconciler::going`] has other items.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+    /// How often something was put back that somebody else took away.
+    pub fn restored(&self) -> u64 {
+        self.restored
+    }
+    /// Whether no request is under way and nothing waits for its deletion, but for what the kernel refuses to delete.
+    pub fn idle(&self) -> bool {
+        self.inflight.is_empty() && self.going.len() == self.stuck.len()
+    }
+    /// Items held for `owner`.
+    pub fn held(&self, owner: V::Owner) -> impl Iterator<Item = K> {
+        let all = self.by_owner.get(&owner).into_iter().flatten().copied();
+        all.filter(|key| self.entries.get(key).is_some_and(|e| e.held.is_some()))
+    }
+    /// How many items `owner` wants.
+    pub fn wanted(&self, owner: V::Owner) -> usize {
+        self.by_owner.get(&owner).map_or(0, BTreeSet::len)
+    }
+    /// Whether anybody wants it.
+    pub fn is_wanted(&self, key: K) -> bool {
+        self.entries.get(&key).is_some_and(|e| e.owner.is_some())
+    }
+    /// Whether a request for it is under way.
+    pub fn is_busy(&self, key: K) -> bool {
+        self.entries.get(&key).is_some_and(|e| e.asked.is_some())
+    }
+    /// Whether there is an entry for it.
+    pub fn knows(&self, key: K) -> bool {
+        self.entries.contains_key(&key)
+    }
+    /// The value of an item that is known here: as wanted, or as it is there.
+    pub fn value(&self, key: K) -> Option<&V> {
+        self.entries.get(&key).map(|e| &e.value)
+    }
+    /// Whether nothing is known here.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+    /// Keys in a range.
+    pub fn keys(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = K> {
+        self.entries.range(range).map(|(key, _)| *key)
+    }
+    /// How many entries there are, what is queued, under way, waiting, owned, going and put aside: for tests that nothing is
+    /// left behind.
+    pub fn sizes(&self) -> [usize; 7] {
+        let owned = self.by_owner.values().map(BTreeSet::len).sum();
+        let (going, aside) = (self.going.len() + self.stuck.len(), self.aside.len());
+        [self.entries.len(), self.queue.len(), self.inflight.len(), self.later.len(), owned, going, aside]
+    }
+
+    // After every change of an entry: forgets it when it is over, keeps the indexes right, queues what is to be done.
+    fn touched(&mut self, key: K) {
+        if self.entries.get(&key).is_some_and(Entry::is_over) {
+            if let Some(e) = self.entries.remove(&key) {
+                for at in [e.retry, e.look].into_iter().flatten() {
+                    self.later.remove(&(at, key));
+                }
+            }
+            self.changes += 1;
+            self.aside.remove(&key);
+        }
+        self.index(key);
+        self.enqueue(key);
+    }
+    fn index(&mut self, key: K) {
+        let e = self.entries.get(&key).filter(|e| e.owner.is_none() && !e.theirs);
+        put(&mut self.going, key, e.is_some());
+        put(&mut self.stuck, key, e.is_some_and(|e| e.stuck));
+    }
+    fn owned(&mut self, key: K, before: Option<V::Owner>, after: Option<V::Owner>) {
+        if before == after {
+            return;
+        }
+        self.changes += 1;
+        if let Some(o) = before
+            && let Some(keys) = self.by_owner.get_mut(&o)
+        {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.by_owner.remove(&o);
+            }
+        }
+        if let Some(o) = after {
+            self.by_owner.entry(o).or_default().insert(key);
+        }
+    }
+    fn enqueue(&mut self, key: K) {
+        if let Some(e) = self.entries.get(&key).filter(|e| e.next().is_some()) {
+            self.queue.push(e.lane, key);
+        }
+    }
+    fn try_at(&mut self, at: Instant, key: K) {
+        if let Some(before) = self.entries.get_mut(&key).and_then(|e| e.retry.replace(at)) {
+            self.forget_later(before, key);
+        }
+        self.later.insert((at, key));
+    }
+    fn look_at(&mut self, at: Instant, key: K) {
+        // The earliest of several: a flood of reports does not put the look off.
+        if let Some(e) = self.entries.get_mut(&key).filter(|e| e.look.is_none()) {
+            e.look = Some(at);
+            self.later.insert((at, key));
+        }
+    }
+    // `at` is no longer one of the two times of an entry, unless it is the other one.
+    fn forget_later(&mut self, at: Instant, key: K) {
+        if !self.entries.get(&key).is_some_and(|e| e.retry == Some(at) || e.look == Some(at)) {
+            self.later.remove(&(at, key));
+        }
+    }
+}
+
+fn put<K: Ord>(set: &mut BTreeSet<K>, key: K, is: bool) {
+    if is {
+        set.insert(key);
+    } else {
+        set.remove(&key);
+    }
+}

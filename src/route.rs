@@ -1,0 +1,218 @@
+//! A route as the kernel understands it: everything in numbers, interfaces by index.
+//!
+//! Read first: nothing. `wire/netlink/fib.rs` puts it into a message and reads it from one; `routes/` decides which there are to be.
+//! Numbers are those of `linux/rtnetlink.h`.
+
+use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
+
+/// `RTPROT_KEEPALIVED`: the protocol of every route kalived adds, as keepalived does, unless the line has its own `protocol`.
+pub const ROUTE_PROTO: u8 = 18;
+
+/// `RT_TABLE_MAIN`.
+pub const TABLE_MAIN: u32 = 254;
+/// `RT_TABLE_LOCAL`.
+pub const TABLE_LOCAL: u32 = 255;
+
+/// `RTN_UNICAST`.
+pub const UNICAST: u8 = 1;
+/// `RTN_LOCAL`.
+pub const LOCAL: u8 = 2;
+/// `RTN_BROADCAST`.
+pub const BROADCAST: u8 = 3;
+/// `RTN_MULTICAST`.
+pub const MULTICAST: u8 = 5;
+/// `RTN_BLACKHOLE`; with the two after it, and `RTN_THROW`, a route that leads nowhere.
+pub const BLACKHOLE: u8 = 6;
+/// `RTN_UNREACHABLE`.
+pub const UNREACHABLE: u8 = 7;
+/// `RTN_PROHIBIT`.
+pub const PROHIBIT: u8 = 8;
+/// `RTN_THROW`.
+pub const THROW: u8 = 9;
+
+/// `RT_SCOPE_UNIVERSE`.
+pub const SCOPE_UNIVERSE: u8 = 0;
+/// `RT_SCOPE_LINK`.
+pub const SCOPE_LINK: u8 = 253;
+/// `RT_SCOPE_HOST`.
+pub const SCOPE_HOST: u8 = 254;
+
+/// Metric that Linux gives an IPv6 route without one.
+pub const METRIC_V6: u32 = 1024;
+
+/// By what the kernel tells one route from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RouteId {
+    /// Table.
+    pub table: u32,
+    /// Destination without host bits, and prefix length.
+    pub to: (IpAddr, u8),
+    /// IPv6: source prefix; `(::, 0)` without.
+    pub from: (IpAddr, u8),
+    /// IPv4: TOS.
+    pub tos: u8,
+    /// Priority.
+    pub metric: u32,
+}
+
+/// One way of a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HopSpec {
+    /// Interface; 0: the kernel finds it by the gateway.
+    pub ifindex: u32,
+    /// Gateway; of an IPv4 route it may be an IPv6 address.
+    pub via: Option<IpAddr>,
+    /// `rtnh_hops`: weight less 1.
+    pub hops: u8,
+    /// `RTNH_F_ONLINK`: the gateway is taken to be on the interface.
+    pub onlink: bool,
+    /// `RTA_FLOW`; 0: none.
+    pub realms: u32,
+}
+
+/// A value of `RTA_METRICS`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Metric {
+    /// A number.
+    Number(u32),
+    /// A congestion control's name, at most 15 bytes.
+    Name(String),
+}
+
+/// How an addition treats routes of the same destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Before them.
+    #[default]
+    Prepend,
+    /// Behind them.
+    Append,
+    /// There must be none.
+    Alone,
+}
+
+/// A route to add, or as the kernel reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSpec {
+    /// Its name.
+    pub id: RouteId,
+    /// `RTN_*`.
+    pub kind: u8,
+    /// `RT_SCOPE_*`; IPv6 has none.
+    pub scope: u8,
+    /// `RTPROT_*`.
+    pub proto: u8,
+    /// Preferred source.
+    pub src: Option<IpAddr>,
+    /// The ways; none for a route that leads nowhere.
+    pub hops: Vec<HopSpec>,
+    /// `RTAX_*` with values.
+    pub metrics: Vec<(u16, Metric)>,
+    /// `RTAX_LOCK`.
+    pub lock: u32,
+    /// `RTA_FLOW`; 0: none.
+    pub realms: u32,
+    /// IPv6 `RTA_PREF`: 0 medium, 1 high, 3 low.
+    pub pref: Option<u8>,
+    /// IPv6: lifetime, seconds.
+    pub expires: Option<u32>,
+    /// MPLS.
+    pub ttl_propagate: Option<bool>,
+    /// For an addition.
+    pub mode: Mode,
+}
+
+impl RouteId {
+    /// Whether it is one of IPv6.
+    pub fn is_v6(&self) -> bool {
+        self.to.0.is_ipv6()
+    }
+}
+
+impl core::fmt::Display for RouteId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let (addr, len) = self.to;
+        if len == 0 {
+            f.write_str(if addr.is_ipv6() { "default (IPv6)" } else { "default" })?;
+        } else {
+            write!(f, "{addr}/{len}")?;
+        }
+        if self.table != TABLE_MAIN {
+            write!(f, " table {}", self.table)?;
+        }
+        if self.tos != 0 {
+            write!(f, " tos {}", self.tos)?;
+        }
+        if self.metric != if addr.is_ipv6() { METRIC_V6 } else { 0 } {
+            write!(f, " metric {}", self.metric)?;
+        }
+        Ok(())
+    }
+}
+
+/// A prefix without its host bits.
+pub fn network(addr: IpAddr, len: u8) -> (IpAddr, u8) {
+    match addr {
+        IpAddr::V4(a) => {
+            let len = len.min(32);
+            let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
+            (IpAddr::V4((a.to_bits() & mask).into()), len)
+        }
+        IpAddr::V6(a) => {
+            let len = len.min(128);
+            let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+            (IpAddr::V6((a.to_bits() & mask).into()), len)
+        }
+    }
+}
+
+impl RouteSpec {
+    /// Whether it leads nowhere: the kernel gives such a route of IPv6 the loopback interface.
+    pub fn leads_nowhere(&self) -> bool {
+        matches!(self.kind, BLACKHOLE | UNREACHABLE | PROHIBIT | THROW)
+    }
+    /// Whether what the kernel reports is this route: what was not asked for may be anything.
+    pub fn is(&self, there: &RouteSpec) -> bool {
+        let scope = self.id.is_v6() || self.scope == there.scope;
+        let metric = |m: &(u16, Metric)| there.metrics.contains(m);
+        self.id == there.id
+            && self.kind == there.kind
+            && self.proto == there.proto
+            && scope
+            && (self.src.is_none() || self.src == there.src)
+            && (self.pref.is_none() || self.pref == there.pref)
+            && self.lock & there.lock == self.lock
+            && self.metrics.iter().all(metric)
+            && (self.leads_nowhere() || self.same_hops(there))
+    }
+    fn same_hops(&self, there: &RouteSpec) -> bool {
+        let mut rest: Vec<&HopSpec> = there.hops.iter().collect();
+        self.hops.len() == rest.len()
+            && self.hops.iter().all(|h| {
+                let like = |t: &&HopSpec| {
+                    (h.ifindex == 0 || h.ifindex == t.ifindex)
+                        && h.via == t.via
+                        && (h.hops == t.hops || self.hops.len() == 1)
+                        && (!h.onlink || t.onlink)
+                };
+                rest.iter().position(like).map(|at| rest.remove(at)).is_some()
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_bits_go() {
+        let net = |a: &str, len| network(a.parse().expect("an address"), len);
+        assert_eq!(net("10.1.2.3", 16), net("10.1.0.0", 16));
+        assert_eq!(net("10.1.2.3", 0), net("0.0.0.0", 0));
+        assert_eq!(net("10.1.2.3", 32).0.to_string(), "10.1.2.3");
+        assert_eq!(net("2001:db8::1", 64).0.to_string(), "2001:db8::");
+        assert_eq!(net("2001:db8::1", 128).0.to_string(), "2001:db8::1");
+        assert_eq!(net("2001:db8::1", 0).0.to_string(), "::");
+    }
+}

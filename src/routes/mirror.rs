@@ -1,0 +1,93 @@
+//! The kernel's routes of our protocol as last reported: a mirror, never a wish. Fed by notifications and by dumps, as `links.rs` is.
+
+use crate::route::{RouteId, RouteSpec};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Routes of our protocol that are kept. Other daemons may use it too; who has more than these is not us.
+const MOST: usize = 65_536;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Mirror {
+    // IPv4 may have several of one name.
+    routes: BTreeMap<RouteId, Vec<(RouteSpec, u64)>>,
+    by_interface: BTreeSet<(u32, RouteId)>,
+    generation: u64,
+}
+
+// The same one, reported again.
+fn same(a: &RouteSpec, b: &RouteSpec) -> bool {
+    a.kind == b.kind && a.scope == b.scope && a.src == b.src && a.hops == b.hops
+}
+
+impl Mirror {
+    /// Routes of a name.
+    pub fn get(&self, id: RouteId) -> impl Iterator<Item = &RouteSpec> {
+        self.routes.get(&id).into_iter().flatten().map(|(r, _)| r)
+    }
+    /// Names there are.
+    pub fn ids(&self) -> impl Iterator<Item = RouteId> {
+        self.routes.keys().copied()
+    }
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+    /// Names of routes over an interface.
+    pub fn on_interface(&self, ifindex: u32) -> Vec<RouteId> {
+        let from = (ifindex, super::MIN_ID);
+        self.by_interface.range(from..=(ifindex, super::MAX_ID)).map(|(_, id)| *id).collect()
+    }
+    /// Adds or updates.
+    pub fn insert(&mut self, route: RouteSpec) {
+        if self.routes.len() >= MOST && !self.routes.contains_key(&route.id) {
+            return;
+        }
+        let id = route.id;
+        self.by_interface.extend(route.hops.iter().filter(|h| h.ifindex > 0).map(|h| (h.ifindex, id)));
+        let list = self.routes.entry(id).or_default();
+        // Of IPv6 all ways of a name are reported as one route.
+        list.retain(|(r, _)| !id.is_v6() && !same(r, &route) && !r.is(&route));
+        list.push((route, self.generation));
+    }
+    /// Removes one; whether it was there.
+    pub fn remove(&mut self, route: &RouteSpec) -> bool {
+        let Some(list) = self.routes.get_mut(&route.id) else { return false };
+        let before = list.len();
+        // One way of several that goes changes the route: what is left is reported again, or found by the next look.
+        list.retain(|(r, _)| !(route.id.is_v6() || same(r, route) || r.is(route)));
+        let gone = list.len() < before;
+        if list.is_empty() {
+            self.remove_all(route.id);
+        }
+        gone
+    }
+    /// Removes all of a name; whether there were any.
+    pub fn remove_all(&mut self, id: RouteId) -> bool {
+        let Some(list) = self.routes.remove(&id) else { return false };
+        for hop in list.iter().flat_map(|(r, _)| &r.hops) {
+            self.by_interface.remove(&(hop.ifindex, id));
+        }
+        true
+    }
+    /// A dump begins.
+    pub fn begin(&mut self) {
+        self.generation += 1;
+    }
+    /// A complete dump ended: forgets what it did not mention.
+    pub fn sweep(&mut self) {
+        let generation = self.generation;
+        for list in self.routes.values_mut() {
+            list.retain(|(_, seen)| *seen == generation);
+        }
+        let gone: Vec<RouteId> = self.routes.iter().filter(|(_, l)| l.is_empty()).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.remove_all(id);
+        }
+        let routes = &self.routes;
+        let over = |ifindex: u32, id: &RouteId| {
+            routes.get(id).is_some_and(|l| l.iter().any(|(r, _)| r.hops.iter().any(|h| h.ifindex == ifindex)))
+        };
+        self.by_interface.retain(|(ifindex, id)| over(*ifindex, id));
+    }
+}

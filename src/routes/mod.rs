@@ -1,0 +1,392 @@
+//! `static_routes`: which routes there are to be, and the mirror of what the kernel reports of ours.
+//!
+//! Read first: `reconcile/`, `route.rs`, `links.rs`. A line of the file becomes a route when an interface it names is there and up; until
+//! then it waits. The kernel flushes routes without a report: IPv4 routes of an interface that goes down, or loses its last address,
+//! and those whose source address goes. [`Routes`] knows these rules and adds the routes again as soon as the kernel takes them.
+//!
+//! Lines are looked at in slices ([`SLICE`]), so that a file with thousands of them costs no turn much.
+
+mod mirror;
+pub mod text;
+
+use crate::config::model::Place;
+use crate::config::model::route::Route;
+use crate::effect::{Effect, Effects, NetOp};
+use crate::event::{Errno, ReqId};
+use crate::links::Links;
+use crate::note::Note;
+use crate::reconcile::{Ask, DOUBT, Item, Outcome, Reconciler};
+use crate::route::{HopSpec, METRIC_V6, ROUTE_PROTO, RouteId, RouteSpec, network};
+use crate::time::{Duration, Instant};
+use crate::timers::{Due, Timers};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use mirror::Mirror;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Lines that are looked at in one turn: some microseconds each.
+const SLICE: usize = 64;
+/// What comes first in a turn is what others wait for; the next slice is a turn of its own.
+const NEXT_TURN: Duration = Duration::from_nanos(1);
+
+/// Who wants a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// `static_routes`.
+    File,
+}
+
+impl Item for RouteSpec {
+    type Owner = Owner;
+    const SERIES: u8 = 1;
+    // The old one goes and the new one comes in one message.
+    const IN_PLACE: bool = true;
+    fn is_there(errno: Errno) -> bool {
+        errno == Errno::EEXIST
+    }
+    fn is_gone(errno: Errno) -> bool {
+        matches!(errno, Errno::ESRCH | Errno::ENODEV)
+    }
+}
+
+#[derive(Debug)]
+struct Line {
+    route: Route,
+    // As last asked for; None: it waits for an interface.
+    spec: Option<RouteSpec>,
+}
+
+/// How the static routes stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoutesView {
+    /// Lines of the file.
+    pub lines: usize,
+    /// Of these in the kernel.
+    pub held: usize,
+    /// Of these waiting for an interface.
+    pub waiting: usize,
+    /// How often one was put back.
+    pub restored: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Routes {
+    items: Reconciler<RouteId, RouteSpec>,
+    mirror: Mirror,
+    lines: BTreeMap<RouteId, Line>,
+    // Lines by the names of their interfaces.
+    by_dev: BTreeMap<String, BTreeSet<RouteId>>,
+    // Lines by their preferred source.
+    by_src: BTreeSet<(IpAddr, RouteId)>,
+    // Lines to look at again.
+    todo: BTreeSet<RouteId>,
+    // When refused ones are tried again because something changed.
+    kick: Option<Instant>,
+}
+
+/// The name of a line's route.
+pub fn id_of(r: &Route) -> RouteId {
+    let v6 = r.is_v6();
+    let none = if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+    let net = |p: Option<crate::config::model::route::Prefix>| p.map_or((none, 0), |p| network(p.addr, p.len));
+    let metric = match r.metric.unwrap_or(0) {
+        0 if v6 => METRIC_V6,
+        n => n,
+    };
+    let tos = if v6 { 0 } else { r.numbers.tos };
+    RouteId { table: r.numbers.table, to: net(r.to), from: net(r.from), tos, metric }
+}
+
+// With those of its ways whose interfaces are there and up; None: it has ways, and none of them is.
+fn spec_of(id: RouteId, r: &Route, links: &Links) -> Option<RouteSpec> {
+    let hop = |h: &crate::config::model::route::Hop| {
+        let ifindex = match &h.dev {
+            Some(dev) => links.by_name(dev).filter(|l| l.up)?.ifindex,
+            None => 0,
+        };
+        let hops = u8::try_from(h.weight.saturating_sub(1)).unwrap_or(u8::MAX);
+        Some(HopSpec { ifindex, via: h.via, hops, onlink: h.onlink, realms: 0 })
+    };
+    let hops: Vec<HopSpec> = r.hops.iter().filter_map(hop).collect();
+    if hops.is_empty() && !r.hops.is_empty() {
+        return None;
+    }
+    let n = &r.numbers;
+    Some(RouteSpec {
+        id,
+        kind: n.kind,
+        scope: n.scope,
+        proto: n.protocol,
+        src: r.src,
+        hops,
+        metrics: n.metrics.clone(),
+        lock: n.lock,
+        realms: n.realms,
+        pref: n.pref,
+        expires: r.expires,
+        ttl_propagate: r.ttl_propagate.as_deref().map(|t| t == "enabled"),
+        mode: n.mode,
+    })
+}
+
+impl Routes {
+    /// These are the lines from now on. What is the same is not touched; what is there already and of ours is kept. Returns what is to
+    /// be reported.
+    pub fn alter(&mut self, now: Instant, routes: &[Route], timers: &mut Timers) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let mut old = core::mem::take(&mut self.lines);
+        (self.by_dev, self.by_src) = (BTreeMap::new(), BTreeSet::new());
+        for route in routes {
+            if !route.numbers.usable {
+                notes.push(text::not_done(route));
+                continue;
+            }
+            // Where a line stands changes nothing.
+            let route = Route { place: Place::default(), ..route.clone() };
+            let id = id_of(&route);
+            if self.lines.contains_key(&id) {
+                notes.push(text::twice(&id));
+                continue;
+            }
+            for dev in route.hops.iter().filter_map(|h| h.dev.as_deref()) {
+                self.by_dev.entry(dev.to_owned()).or_default().insert(id);
+            }
+            self.by_src.extend(route.src.map(|src| (src, id)));
+            let before = old.remove(&id);
+            if before.as_ref().is_none_or(|l| l.route != route) {
+                self.todo.insert(id);
+            }
+            self.lines.insert(id, Line { spec: before.and_then(|l| l.spec), route });
+        }
+        old.into_keys().for_each(|id| {
+            self.todo.remove(&id);
+            self.items.give_up(id);
+        });
+        self.rearm(now, timers);
+        notes
+    }
+    /// At the end: none is wanted any more.
+    pub fn release(&mut self) {
+        self.lines.clear();
+        self.by_dev.clear();
+        self.by_src.clear();
+        self.todo.clear();
+        self.kick = None;
+        self.items.release(Owner::File);
+    }
+    /// Whether there is nothing to keep, nothing under way and nothing known of the kernel.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.mirror.len() == 0 && self.items.is_empty()
+    }
+    /// Whether everything that is to go is gone.
+    pub fn idle(&self) -> bool {
+        self.items.idle()
+    }
+    /// How they stand.
+    pub fn view(&self) -> RoutesView {
+        let waiting = self.lines.values().filter(|l| l.spec.is_none()).count();
+        let held = self.items.held(Owner::File).count();
+        RoutesView { lines: self.lines.len(), held, waiting, restored: self.items.restored() }
+    }
+    /// Names of ours: what there is to be, and what is to go and may be there still.
+    pub fn ours(&self) -> impl Iterator<Item = RouteId> {
+        self.lines.keys().copied().chain(self.items.going())
+    }
+    /// Another number whenever [`Routes::ours`] may have changed.
+    pub fn changes(&self) -> u64 {
+        self.items.changes()
+    }
+    /// How much is kept: for tests that nothing is left behind.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> {
+        [self.lines.len(), self.todo.len(), self.mirror.len()].into_iter().chain(self.items.sizes())
+    }
+    /// Routes that another process of ours held, and that are not in the file: they go. How many.
+    pub fn drop_those(&mut self, before: &[RouteId]) -> usize {
+        let gone = before.iter().filter(|id| !self.lines.contains_key(id));
+        gone.filter(|id| self.mirror.get(**id).next().cloned().is_some_and(|r| self.items.remove(**id, r))).count()
+    }
+    /// Routes of our protocol that nobody here knows: of another kalived or keepalived on this host, or of one that was killed.
+    pub fn strangers(&self) -> Vec<RouteId> {
+        self.mirror.ids().filter(|id| !self.lines.contains_key(id) && !self.items.knows(*id)).collect()
+    }
+
+    /// A dump begins.
+    pub fn begin_dump(&mut self) {
+        self.mirror.begin();
+    }
+    /// A complete dump has ended: what is wanted and not there is added.
+    pub fn synced(&mut self, now: Instant, timers: &mut Timers) {
+        self.mirror.sweep();
+        let (mirror, lines) = (&self.mirror, &self.lines);
+        let _ = self.items.compare(|id, held| there(mirror, lines, id, held));
+        self.rearm(now, timers);
+    }
+    /// The kernel has this route.
+    pub fn on_new(&mut self, now: Instant, route: RouteSpec, replaced: bool, timers: &mut Timers) {
+        let id = route.id;
+        if replaced && self.mirror.remove_all(id) {
+            self.items.doubt(now, id);
+        }
+        if route.proto == ROUTE_PROTO {
+            self.mirror.insert(route);
+        }
+        self.rearm(now, timers);
+    }
+    /// The kernel has it no more.
+    pub fn on_deleted(&mut self, now: Instant, route: &RouteSpec, timers: &mut Timers) {
+        if self.mirror.remove(route) {
+            self.items.doubt(now, route.id);
+            self.rearm(now, timers);
+        }
+    }
+    /// Interfaces with these names are others than before.
+    pub fn on_links(&mut self, now: Instant, names: &[String], timers: &mut Timers) {
+        for name in names {
+            self.todo.extend(self.by_dev.get(name).into_iter().flatten());
+        }
+        self.changed(now, timers);
+    }
+    /// This interface is down or gone, or (`v4_only`) has no IPv4 address any more: the kernel flushed its routes and reports
+    /// those of IPv6 alone.
+    pub fn on_flush(&mut self, now: Instant, ifindex: u32, v4_only: bool, links: &Links, timers: &mut Timers) {
+        for id in self.mirror.on_interface(ifindex) {
+            if !(v4_only && id.is_v6()) {
+                self.flushed(id, links);
+            }
+        }
+        self.changed(now, timers);
+    }
+    /// An address came or went.
+    pub fn on_address(&mut self, now: Instant, addr: IpAddr, gone: bool, links: &Links, timers: &mut Timers) {
+        if gone {
+            let all = (addr, MIN_ID)..=(addr, MAX_ID);
+            let ids: Vec<RouteId> = self.by_src.range(all).map(|(_, id)| *id).collect();
+            ids.into_iter().for_each(|id| self.flushed(id, links));
+        }
+        self.changed(now, timers);
+    }
+    fn flushed(&mut self, id: RouteId, links: &Links) {
+        self.mirror.remove_all(id);
+        // What waits for an interface now is not asked for.
+        self.look(id, links);
+        self.items.absent(id);
+    }
+    // What was refused may be taken now. Once in a while: 500 addresses come in a takeover.
+    fn changed(&mut self, now: Instant, timers: &mut Timers) {
+        if self.kick.is_none() && self.items.next_due().is_some() {
+            self.kick = Some(now + DOUBT);
+        }
+        self.rearm(now, timers);
+    }
+
+    /// `Due::Routes`. Returns what is to be reported.
+    pub fn on_due(&mut self, now: Instant, links: &Links, timers: &mut Timers) -> Vec<Note> {
+        if self.kick.take_if(|at| *at <= now).is_some() {
+            self.items.retry_now();
+        }
+        let (mirror, lines) = (&self.mirror, &self.lines);
+        let losses = self.items.due(now, |id, held| there(mirror, lines, id, held));
+        let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&l.key)).collect();
+        for _ in 0..SLICE {
+            let Some(id) = self.todo.pop_first() else { break };
+            self.look(id, links);
+        }
+        self.rearm(now, timers);
+        notes
+    }
+    fn look(&mut self, id: RouteId, links: &Links) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        line.spec = spec_of(id, &line.route, links);
+        match line.spec.clone() {
+            Some(spec) => {
+                let (mirror, lines) = (&self.mirror, &self.lines);
+                let known = self.items.knows(id);
+                // One of ours that a killed daemon left: kept as it is, or changed into what it is to be.
+                let left = if known { None } else { there(mirror, lines, id, &spec).into_iter().next() };
+                match left.filter(|_| self.mirror.get(id).next().is_some()) {
+                    Some(is) => self.items.adopt(Owner::File, id, spec, is, false),
+                    None => {
+                        self.items.want(Owner::File, id, spec, false);
+                    }
+                }
+            }
+            // No interface to lead anywhere: the kernel has flushed it.
+            None => {
+                self.mirror.remove_all(id);
+                self.items.vanished(id..=id);
+            }
+        }
+    }
+    /// The kernel answered a request.
+    pub fn on_reply(
+        &mut self,
+        now: Instant,
+        req: ReqId,
+        result: Result<(), Errno>,
+        timers: &mut Timers,
+    ) -> Option<Note> {
+        let outcome = self.items.answer(now, req, result);
+        self.rearm(now, timers);
+        match outcome? {
+            Outcome::Refused { key, errno, .. } => Some(text::refused(&key, errno)),
+            Outcome::Stuck { key, errno } => Some(text::stuck(&key, errno)),
+            Outcome::Held { key, .. } => {
+                // It was there, although it was taken for flushed: then nothing was reported.
+                if let Some(v) = self.items.value(key)
+                    && v.proto == ROUTE_PROTO
+                    && !self.mirror.get(key).any(|r| v.is(r))
+                {
+                    self.mirror.insert(v.clone());
+                }
+                None
+            }
+            Outcome::Gone { .. } => None,
+        }
+    }
+    /// Emits requests, so many as may be under way.
+    pub fn pump(&mut self, fx: &mut Effects) {
+        self.items.ask(|req, ask| {
+            let op = match ask.clone() {
+                Ask::Add(r) => NetOp::RouteAdd(Box::new(r)),
+                Ask::Del(r) => NetOp::RouteDel(Box::new(r)),
+                Ask::Change(old, new) => NetOp::RouteChange(Box::new(old), Box::new(new)),
+            };
+            fx.push(Effect::Netlink { req, op });
+        });
+    }
+    fn rearm(&self, now: Instant, timers: &mut Timers) {
+        let next = (!self.todo.is_empty()).then_some(now + NEXT_TURN);
+        let all = [next, self.kick, self.items.next_due()];
+        match all.into_iter().flatten().min() {
+            Some(at) if timers.get(Due::Routes) == Some(at) => {}
+            Some(at) => timers.set(Due::Routes, at),
+            None => drop(timers.stop(Due::Routes)),
+        }
+    }
+}
+
+const MIN_ID: RouteId = RouteId {
+    table: 0,
+    to: (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    from: (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    tos: 0,
+    metric: 0,
+};
+const MAX_ADDR: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
+const MAX_ID: RouteId =
+    RouteId { table: u32::MAX, to: (MAX_ADDR, u8::MAX), from: (MAX_ADDR, u8::MAX), tos: u8::MAX, metric: u32::MAX };
+
+// What of ours the mirror has under a name; what is as wanted, or as held, in these very words.
+fn there(mirror: &Mirror, lines: &BTreeMap<RouteId, Line>, id: RouteId, held: &RouteSpec) -> Vec<RouteSpec> {
+    if held.proto != ROUTE_PROTO {
+        // It says it is somebody else's (`no_track` with `protocol`), so it is not reported.
+        return vec![held.clone()];
+    }
+    let line = lines.get(&id);
+    if line.is_some_and(|l| l.route.no_track) {
+        return vec![held.clone()];
+    }
+    let wanted = line.and_then(|l| l.spec.as_ref());
+    let like = |is: &RouteSpec| wanted.filter(|w| w.is(is)).or(Some(held).filter(|h| h.is(is))).unwrap_or(is).clone();
+    mirror.get(id).map(like).collect()
+}

@@ -1,0 +1,77 @@
+//! What is said about routes.
+
+use crate::config::model::route::Route;
+use crate::event::Errno;
+use crate::note::{Level, Note};
+use crate::route::RouteId;
+
+fn note(level: Level, text: String) -> Note {
+    Note { level, text }
+}
+
+fn why(e: Errno) -> String {
+    match e.0 {
+        1 => "not permitted".into(),
+        22 => "the kernel does not take it so (is a src an address of this host? is a gateway reachable?)".into(),
+        95 => "the kernel does not support this".into(),
+        100 => "the interface is down".into(),
+        101 => "the gateway is not reachable".into(),
+        105 => "the answer was lost".into(),
+        113 => "no route to the gateway".into(),
+        n => format!("errno {n}"),
+    }
+}
+
+/// It could not be added.
+pub fn refused(id: &RouteId, e: Errno) -> Note {
+    note(Level::Warning, format!("static route {id} cannot be added: {}; it is tried again", why(e)))
+}
+/// It could not be deleted.
+pub fn stuck(id: &RouteId, e: Errno) -> Note {
+    note(Level::Error, format!("static route {id} cannot be removed: {}; remove it by hand", why(e)))
+}
+/// Somebody else removed it.
+pub fn taken(id: &RouteId) -> Note {
+    note(Level::Warning, format!("static route {id} was removed by another program; putting it back"))
+}
+/// A line with words that have no effect yet.
+pub fn not_done(r: &Route) -> Note {
+    let to = r.to.map_or_else(|| "default".to_owned(), |p| format!("{}/{}", p.addr, p.len));
+    note(
+        Level::Warning,
+        format!("static route {to} is not added: encap, vrf, nat and realms of a nexthop are not supported yet"),
+    )
+}
+/// Two lines of the file name one route.
+pub fn twice(id: &RouteId) -> Note {
+    note(
+        Level::Warning,
+        format!("static_routes has {id} twice; the first line counts (several ways are `nexthop`s of one line)"),
+    )
+}
+/// Routes of our protocol that the file does not have.
+pub fn strangers(ids: &[RouteId]) -> Note {
+    let names: Vec<String> = ids.iter().take(8).map(ToString::to_string).collect();
+    let more = if ids.len() > 8 { format!(" and {} more", ids.len() - 8) } else { String::new() };
+    note(
+        Level::Warning,
+        format!(
+            "routes with protocol keepalived that this configuration does not have: {}{more}; they stay (`ip route flush proto keepalived` removes them)",
+            names.join(", ")
+        ),
+    )
+}
+/// Routes of the process before that the configuration does not have any more.
+pub fn dropped(n: usize) -> Note {
+    note(Level::Info, format!("removing {n} static routes of the configuration before"))
+}
+/// How they stand.
+pub fn status(v: &super::RoutesView) -> Note {
+    note(
+        Level::Info,
+        format!(
+            "static routes: {} of {} in place, {} wait for an interface, {} put back",
+            v.held, v.lines, v.waiting, v.restored
+        ),
+    )
+}

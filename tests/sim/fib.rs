@@ -1,0 +1,91 @@
+//! The routes of a node's kernel, as far as kalived sees them: taking an interface down flushes them, of IPv4 without a report.
+
+use crate::kernel::Msg;
+use kalived::effect::NetOp;
+use kalived::event::Errno;
+use kalived::route::{ROUTE_PROTO, RouteId, RouteSpec};
+use std::collections::BTreeSet;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Fib {
+    routes: Vec<RouteSpec>,
+    /// The process asked for reports.
+    pub watched: bool,
+}
+
+impl Fib {
+    /// Routes of our protocol.
+    pub fn ours(&self) -> impl Iterator<Item = &RouteSpec> {
+        self.routes.iter().filter(|r| r.proto == ROUTE_PROTO)
+    }
+    /// What a dump has of them.
+    pub fn dump(&self) -> Vec<Msg> {
+        let all = self.ours().filter(|_| self.watched);
+        all.map(|r| Msg::RouteNew(Box::new(r.clone()))).collect()
+    }
+    /// The interface goes down or away.
+    pub fn flush(&mut self, ifindex: u32) -> Vec<Msg> {
+        let over = |r: &RouteSpec| r.hops.iter().any(|h| h.ifindex == ifindex);
+        let gone: Vec<RouteSpec> = self.routes.iter().filter(|r| over(r)).cloned().collect();
+        self.routes.retain(|r| !over(r));
+        let told = gone.into_iter().filter(|r| r.id.is_v6() && self.watched);
+        told.map(|r| Msg::RouteDel(Box::new(r))).collect()
+    }
+    /// An operator removes what a killed process left and the file does not have any more.
+    pub fn keep_only(&mut self, ids: &BTreeSet<RouteId>) {
+        self.routes.retain(|r| ids.contains(&r.id));
+    }
+    /// The interface has no IPv4 address any more.
+    pub fn flush_v4(&mut self, ifindex: u32) {
+        self.routes.retain(|r| r.id.is_v6() || r.hops.iter().all(|h| h.ifindex != ifindex));
+    }
+    /// Somebody else removes one of ours.
+    pub fn take(&mut self, nth: usize) -> Vec<Msg> {
+        if self.routes.is_empty() {
+            return Vec::new();
+        }
+        let gone = self.routes.remove(nth % self.routes.len());
+        self.told(Msg::RouteDel(Box::new(gone)))
+    }
+    fn told(&self, msg: Msg) -> Vec<Msg> {
+        Some(msg).filter(|_| self.watched).into_iter().collect()
+    }
+    /// A request of kalived, if it is about routes. `up`: whether an interface is there, and up.
+    pub fn apply(&mut self, op: &NetOp, up: impl Fn(u32) -> Option<bool>) -> Option<(Vec<Msg>, Result<(), Errno>)> {
+        Some(match op {
+            NetOp::RouteAdd(r) => self.add(r, up),
+            NetOp::RouteDel(r) => self.delete(r),
+            NetOp::RouteChange(old, new) => {
+                let (mut told, _) = self.delete(old);
+                let (more, result) = self.add(new, up);
+                told.extend(more);
+                (told, result)
+            }
+            NetOp::AddrAdd(_) | NetOp::AddrDel(_) => return None,
+        })
+    }
+    fn add(&mut self, r: &RouteSpec, up: impl Fn(u32) -> Option<bool>) -> (Vec<Msg>, Result<(), Errno>) {
+        for hop in r.hops.iter().filter(|h| h.ifindex > 0) {
+            match up(hop.ifindex) {
+                None => return (Vec::new(), Err(Errno::ENODEV)),
+                Some(false) => return (Vec::new(), Err(Errno::ENETDOWN)),
+                Some(true) => {}
+            }
+        }
+        if self.routes.contains(r) {
+            return (Vec::new(), Err(Errno::EEXIST));
+        }
+        self.routes.insert(0, r.clone());
+        (self.told(Msg::RouteNew(Box::new(r.clone()))), Ok(()))
+    }
+    fn delete(&mut self, r: &RouteSpec) -> (Vec<Msg>, Result<(), Errno>) {
+        match self.routes.iter().position(|x| x == r) {
+            Some(at) => {
+                let gone = self.routes.remove(at);
+                (self.told(Msg::RouteDel(Box::new(gone))), Ok(()))
+            }
+            None => (Vec::new(), Err(Errno::ESRCH)),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Announcements: in which order they leave, how often, what becomes of those that could not be sent, and who may cause them;
+//! and what comes first when many virtual routers take over at once.
+
+use crate::bench::*;
+use kalived::config::model::InstanceConfig;
+use kalived::event::{Errno, Event};
+use kalived::time::Duration;
+use kalived::vrrp::State;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+const S: Duration = Duration::from_secs(1);
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn many(n: usize) -> InstanceConfig {
+    let mut c = v3();
+    c.vips = (0..n.min(100)).map(|i| vip(&format!("198.18.1.{}", 1 + i))).collect();
+    c.excluded = (100..n).map(|i| vip(&format!("198.18.{}.{}", 1 + i / 200, 1 + i % 200))).collect();
+    c
+}
+
+/// Addresses in the order in which they were announced.
+fn announced(b: &Bench) -> Vec<IpAddr> {
+    let of = |o: &Out| match o {
+        Out::Frame(f) if f[12..14] == [8, 6] => {
+            Some(IpAddr::from(<[u8; 4]>::try_from(&f[28..32]).expect("four bytes")))
+        }
+        Out::Frame(f) => Some(IpAddr::from(<[u8; 16]>::try_from(&f[62..78]).expect("sixteen bytes"))),
+        _ => None,
+    };
+    b.out.iter().filter_map(of).collect()
+}
+
+fn counts(of: &[IpAddr]) -> BTreeMap<IpAddr, usize> {
+    let mut counts = BTreeMap::new();
+    of.iter().for_each(|a| *counts.entry(*a).or_default() += 1);
+    counts
+}
+
+/// Panics when an address comes for the n-th time before every address came n-1 times.
+fn in_rounds(of: &[IpAddr], addresses: usize, times: usize) {
+    assert_eq!(of.len(), addresses * times);
+    for round in of.chunks(addresses) {
+        assert_eq!(counts(round).len(), addresses, "each once: {round:?}");
+    }
+}
+
+#[test]
+fn every_address_is_announced_once_before_any_twice() {
+    for n in [3, 40, 500] {
+        let mut b = Bench::master(many(n));
+        b.event(Event::LinkNew(link(ETH0, "eth0", false)));
+        b.event(Event::LinkNew(link(ETH0, "eth0", true)));
+        b.out.clear();
+        b.run(S * 5);
+        in_rounds(&announced(&b), n, 5);
+    }
+}
+
+#[test]
+fn an_address_that_the_kernel_is_slow_to_confirm_is_waited_for_before_the_second_round() {
+    for gap in [Duration::ZERO, ms(1)] {
+        let mut c = many(3);
+        c.garp.garp_interval = gap;
+        let mut b = Bench::new(c);
+        b.answer = false;
+        b.run(S * 4);
+        assert_eq!((b.state(), b.unanswered.len(), b.frames()), (State::Master, 3, 0));
+        let mut open = std::mem::take(&mut b.unanswered).into_iter();
+        for k in 1..=2 {
+            b.event(Event::Reply { req: open.next().unwrap(), result: Ok(()) });
+            b.run(ms(20));
+            assert_eq!(announced(&b).len(), k, "once, and at once");
+        }
+        b.event(Event::Reply { req: open.next().unwrap(), result: Ok(()) });
+        b.run(ms(100));
+        in_rounds(&announced(&b), 3, 5);
+    }
+}
+
+#[test]
+fn nobody_waits_for_an_address_that_the_kernel_refuses_or_does_not_answer_for() {
+    for refused in [true, false] {
+        let mut b = Bench::new(many(2));
+        b.answer = false;
+        b.run(S * 4);
+        let open = std::mem::take(&mut b.unanswered);
+        b.event(Event::Reply { req: open[0], result: Ok(()) });
+        if refused {
+            b.event(Event::Reply { req: open[1], result: Err(Errno(22)) });
+        }
+        b.run(ms(500));
+        assert_eq!(b.frames(), if refused { 5 } else { 1 });
+        b.run(ms(600));
+        assert_eq!(b.frames(), 5, "a second is long enough");
+    }
+}
+
+#[test]
+fn a_slice_is_under_way_at_a_time_and_the_next_waits_for_its_completion() {
+    let mut b = Bench::new(many(100));
+    b.answer_frames = false;
+    b.run(S * 4);
+    let first = b.frames();
+    assert!(first > 0 && first <= 16 && b.slices.len() == 1, "{first} in {:?}", b.slices);
+    b.run(S * 2);
+    assert_eq!((b.frames(), b.slices.len()), (first, 1), "whatever time passes");
+    for _ in 0..200 {
+        for (ifindex, batch, sent) in std::mem::take(&mut b.slices) {
+            b.event(Event::FramesSent { ifindex, batch, sent, errno: None });
+            // An answer that comes twice, or for another slice, is none.
+            b.event(Event::FramesSent { ifindex, batch, sent, errno: None });
+            b.event(Event::FramesSent { ifindex, batch: batch + 1000, sent, errno: None });
+        }
+        b.run(ms(2));
+        assert!(b.slices.len() <= 1);
+    }
+    b.out.retain(|o| matches!(o, Out::Frame(_)));
+    in_rounds(&announced(&b)[..500], 100, 5);
+}
+
+#[test]
+fn behind_a_full_slice_the_loop_sleeps() {
+    let mut b = Bench::master(many(100));
+    b.out.clear();
+    b.event(Event::LinkNew(kalived::event::Link { mac: Some([2, 0, 0, 0, 0, 0x77]), ..link(ETH0, "eth0", true) }));
+    let mut slices = 0;
+    while b.frames() < 500 {
+        let before = b.frames();
+        b.fire();
+        assert!(b.frames() - before <= 16);
+        slices += usize::from(b.frames() - before == 16);
+        let Some((next, _)) = b.world.next_deadline() else { break };
+        assert!(next > b.now.mono, "nothing is due right behind it");
+        b.turn_to(next);
+    }
+    assert_eq!(b.frames(), 500);
+    assert!(slices >= 25, "{slices}");
+}
+
+#[test]
+fn a_frame_that_could_not_be_sent_is_tried_again_until_it_has_left() {
+    let mut b = Bench::new(many(100));
+    b.room = 5;
+    // ENOBUFS, ENETDOWN, EPERM: whatever it is.
+    b.frame_errors.extend([105, 100, 1, 105, 105].map(Errno));
+    b.run(ms(3_850));
+    assert_eq!(b.frames(), 25, "pauses of 10, 20, 40, 80 ms, and one that is not over");
+    b.run(S * 10);
+    // Two bursts of five.
+    let all = counts(&announced(&b));
+    assert_eq!(all.len(), 100);
+    assert!(all.values().all(|n| *n == 10), "{all:?}");
+}
+
+#[test]
+fn the_pause_before_another_try_grows_to_a_second() {
+    let mut b = Bench::new(v3());
+    b.room = 0;
+    b.frame_errors.extend((0..30).map(|_| Errno(105)));
+    b.run(S * 4);
+    assert_eq!(b.frames(), 0);
+    b.run(S * 20);
+    assert!((2..=8).contains(&b.frame_errors.len()), "{} tries left", b.frame_errors.len());
+}
+
+#[test]
+fn what_was_not_sent_is_dropped_when_the_router_is_no_longer_master() {
+    let c = many(100);
+    let mut b = Bench::new(c.clone());
+    b.room = 3;
+    b.frame_errors.extend((0..100).map(|_| Errno(105)));
+    b.run(S * 4);
+    assert_eq!(b.state(), State::Master);
+    b.rx(&c, PEER, 200, S);
+    assert_eq!(b.state(), State::Backup);
+    b.frame_errors.clear();
+    b.room = usize::MAX;
+    b.out.clear();
+    b.run(S * 3);
+    assert_eq!((b.frames(), b.state()), (0, State::Backup));
+    // Master again: from the beginning, all of them.
+    b.run(S * 5);
+    in_rounds(&announced(&b)[..500], 100, 5);
+}
+
+#[test]
+fn a_lower_priority_does_not_cancel_the_second_burst_of_the_takeover() {
+    let c = v3();
+    let mut b = Bench::new(c.clone());
+    b.run(ms(3_609) + ms(1));
+    assert_eq!((b.state(), b.frames()), (State::Master, 5));
+    b.run(S * 2);
+    b.rx(&c, PEER, 50, S);
+    b.run(S * 2);
+    b.out.clear();
+    // 5 s after the takeover, and 5 s after the answer.
+    b.run(S + ms(10));
+    assert_eq!(b.frames(), 5, "garp_master_delay counts from the takeover");
+    b.run(S * 3);
+    assert_eq!(b.frames(), 10, "garp_lower_prio_delay from the answer");
+}
+
+#[test]
+fn adverts_of_a_lower_priority_are_answered_at_once_and_cause_few_announcements() {
+    for interval in [ms(100), S * 3] {
+        let mut c = many(150);
+        c.advert_int = interval;
+        let mut b = Bench::new(c.clone());
+        b.run(S * 60);
+        assert_eq!(b.state(), State::Master);
+        b.out.clear();
+        // 100 a second for three seconds, as anybody on the wire can send them.
+        for _ in 0..300 {
+            b.rx(&c, PEER, 50, interval);
+            b.run(ms(10));
+        }
+        assert!(b.adverts() >= 290, "{}", b.adverts());
+        let bursts = (3_000 / 1_000_u128.max(interval.as_millis()) + 1) as usize;
+        assert!(b.frames() >= 5 * 150 && b.frames() <= bursts * 6 * 150, "{} frames", b.frames());
+        // The last word is ours: hosts may have heard the other one until a moment ago.
+        b.out.clear();
+        b.rx(&c, PEER, 50, interval);
+        b.run(interval.max(S) + ms(10));
+        assert!(counts(&announced(&b)).len() == 150, "{}", b.frames());
+    }
+}
+
+#[test]
+fn when_many_take_over_every_advert_leaves_before_the_first_address() {
+    let routers = |n: u8| -> Vec<InstanceConfig> {
+        let one = |i: u8| {
+            let mut c = InstanceConfig { vrid: i, name: format!("VI_{i}"), ..v3() };
+            c.vips = (1..=8).map(|v| vip(&format!("198.18.{v}.{i}"))).collect();
+            c
+        };
+        (1..=n).map(one).collect()
+    };
+    // The first address of each before the second of any.
+    let mut b = Bench::cold(routers(30));
+    b.start();
+    b.answer = false;
+    b.run(S * 4);
+    assert_eq!(b.wanted.len(), 64, "a window of requests");
+    for round in b.wanted.chunks_exact(30) {
+        let whose: std::collections::BTreeSet<String> =
+            round.iter().map(|a| a.to_string().rsplit('.').next().unwrap().to_owned()).collect();
+        assert_eq!(whose.len(), 30, "one of each router: {round:?}");
+    }
+    let mut b = Bench::cold(routers(30));
+    b.start();
+    b.run(S * 4);
+    assert!(b.world.views().iter().all(|v| v.state == State::Master));
+    let first_add = b.out.iter().position(|o| matches!(o, Out::Add(_))).unwrap();
+    let before = b.out[..first_add].iter().filter(|o| matches!(o, Out::Advert(_))).count();
+    assert_eq!(before, 30, "adverts before the first address");
+    // Farewells leave together as well.
+    b.out.clear();
+    b.term();
+    let stops = b.out.iter().take_while(|o| matches!(o, Out::Stop(Some(_)))).count();
+    assert_eq!(stops, 30, "farewells before anything else");
+}
+
+#[test]
+fn many_addresses_are_asked_for_some_at_a_time() {
+    let mut b = Bench::new(many(2000));
+    b.answer = false;
+    let mut asked = Vec::new();
+    while b.state() != State::Master {
+        let next = b.world.next_deadline().unwrap().0;
+        b.run(next.since(b.now.mono));
+    }
+    for _ in 0..5_000 {
+        for req in std::mem::take(&mut b.unanswered) {
+            asked.push(b.now.mono);
+            b.event(Event::Reply { req, result: Ok(()) });
+        }
+        if b.frames() == 0 {
+            assert!(asked.len() <= 64, "the first is announced before the last is asked for");
+        }
+        let next = b.world.next_deadline().unwrap().0;
+        b.run(next.since(b.now.mono).min(ms(1)));
+    }
+    b.run(ms(200));
+    assert_eq!(asked.len() + b.unanswered.len(), 2000);
+    assert!(asked.iter().filter(|at| **at == asked[0]).count() <= 64);
+}

@@ -1,0 +1,61 @@
+//! The routes of the bench's kernel.
+
+use kalived::effect::NetOp;
+use kalived::event::{Errno, Event};
+use kalived::route::RouteSpec;
+
+#[derive(Default)]
+pub struct Fib {
+    pub routes: Vec<RouteSpec>,
+    /// They are reported.
+    pub watched: bool,
+    /// Every addition is answered so.
+    pub refuse: Option<Errno>,
+    /// What was asked for, in order.
+    pub asked: Vec<NetOp>,
+}
+
+impl Fib {
+    /// Does a request: what is reported, and the answer.
+    pub fn apply(&mut self, op: &NetOp) -> (Vec<Event<'static>>, Result<(), Errno>) {
+        self.asked.push(op.clone());
+        match op {
+            NetOp::RouteAdd(r) => self.add(r),
+            NetOp::RouteDel(r) => self.delete(r),
+            NetOp::RouteChange(old, new) => {
+                let (mut told, _) = self.delete(old);
+                let (more, result) = self.add(new);
+                told.extend(more);
+                (told, result)
+            }
+            NetOp::AddrAdd(_) | NetOp::AddrDel(_) => (Vec::new(), Ok(())),
+        }
+    }
+    fn add(&mut self, r: &RouteSpec) -> (Vec<Event<'static>>, Result<(), Errno>) {
+        if let Some(errno) = self.refuse {
+            return (Vec::new(), Err(errno));
+        }
+        if self.routes.contains(r) {
+            return (Vec::new(), Err(Errno::EEXIST));
+        }
+        self.routes.insert(0, r.clone());
+        (vec![Event::RouteNew { route: Box::new(r.clone()), replaced: false }], Ok(()))
+    }
+    fn delete(&mut self, r: &RouteSpec) -> (Vec<Event<'static>>, Result<(), Errno>) {
+        match self.routes.iter().position(|x| x == r) {
+            Some(at) => (vec![Event::RouteDel(Box::new(self.routes.remove(at)))], Ok(())),
+            None => (Vec::new(), Err(Errno::ESRCH)),
+        }
+    }
+    /// Somebody else removes the route to this destination: the report.
+    pub fn take(&mut self, to: &str) -> Event<'static> {
+        let at = self.routes.iter().position(|r| r.id.to.0.to_string() == to).expect("it is there");
+        Event::RouteDel(Box::new(self.routes.remove(at)))
+    }
+    /// Destinations, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.routes.iter().map(|r| r.id.to_string()).collect();
+        all.sort();
+        all
+    }
+}
