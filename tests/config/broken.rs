@@ -218,7 +218,7 @@ fn instances() {
     says(
         "vrrp_instance A {\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n",
         &[
-            "1:1 fatal: vrrp_instance `A` has no interface | add `interface <name>`",
+            "1:1 fatal: vrrp_instance `A` has no interface | add `interface <name>`; only unicast peers with `unicast_src_ip` can do without",
             "1:1 fatal: vrrp_instance `A` has no virtual_router_id | add `virtual_router_id <1..255>`, the same on all routers of this group",
         ],
     );

@@ -42,6 +42,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("preempt", "nopreempt"),
     ("owner_ignore_adverts", "priority 255"),
     ("unicast_ttl", "unicast_peer {\n10.9.9.8\n}"),
+    ("unicast_fault_no_peer", "unicast_peer {\n10.9.9.8\n}"),
     ("vrrp_strict", "vrrp_lower_prio_no_advert"),
     ("strict_mode", "lower_prio_no_advert"),
 ];

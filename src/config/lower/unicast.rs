@@ -35,6 +35,7 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
         }
     }
     if let Some(peers) = &mut more.unicast_peer {
+        let all = peers.len();
         peers.retain(|p| {
             let wrong = match p.addr {
                 a if Family::of(&a) != family => {
@@ -48,6 +49,7 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
             cx.error(head, format!("peer {} is {wrong}; ignored", p.addr));
             false
         });
+        let lost = peers.len() < all;
         if peers.len() > MAX_PEERS {
             cx.fatal(head, format!("{} unicast peers: at most {MAX_PEERS} are possible", peers.len()))
                 .help("use multicast, or split the group");
@@ -56,6 +58,9 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
         // Whoever writes a TTL for a peer means its adverts, not those of a stranger.
         more.check_unicast_src |= check_source || peers.iter().any(|p| p.min_ttl.is_some() || p.max_ttl.is_some());
         if peers.is_empty() && !more.unicast_fault_no_peer {
+            if lost {
+                cx.warn(head, "no unicast peer is left: adverts go to the multicast group");
+            }
             more.unicast_peer = None;
         }
     } else if more.unicast_fault_no_peer {

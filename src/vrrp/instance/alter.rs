@@ -6,6 +6,7 @@
 //! the one place they come from at a start: three reloads and a cold start give the same (trap 11).
 
 use super::{Cx, Instance};
+use crate::config::model::vrrp::InstanceMore;
 use crate::config::model::{InstanceConfig, Version, Vip};
 use crate::effect::Packets;
 use crate::links::AddrId;
@@ -159,7 +160,12 @@ pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
     }
     let peers = |i: &InstanceConfig| i.peers().map(|all| all.iter().map(|p| p.addr).collect::<BTreeSet<_>>());
     match (peers(old), peers(new)) {
-        (Some(a), Some(b)) => list("peer", &a, &b, &mut out),
+        (Some(a), Some(b)) => {
+            list("peer", &a, &b, &mut out);
+            if a == b && old.peers() != new.peers() {
+                out.push("unicast_peer settings or order".to_owned());
+            }
+        }
         (a, b) if a != b => out.push(if b.is_some() { "unicast_peer" } else { "no unicast_peer" }.to_owned()),
         _ => {}
     }
@@ -181,6 +187,7 @@ pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
             track_interfaces: Vec::new(),
             vips: Vec::new(),
             excluded: Vec::new(),
+            more: Box::new(InstanceMore { unicast_peer: None, ..(*c.more).clone() }),
             ..c.clone()
         };
     }
