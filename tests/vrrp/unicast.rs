@@ -5,11 +5,13 @@ use kalived::config::model::vrrp::{OldChecksum, Peer};
 use kalived::config::model::{Config, Family, InstanceConfig, Version};
 use kalived::effect::{Effects, SockSpec};
 use kalived::event::{Errno, Event, RxMeta};
-use kalived::time::Duration;
+use kalived::time::{Duration, Instant};
 use kalived::timers::Due;
 use kalived::vrrp::State;
 use kalived::vrrp::advert::Reject;
+use kalived::vrrp::timing::Grid;
 use kalived::wire::vrrp::{AdvertSpec, ToPeer, checksum_ok, packet_to};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 const S: Duration = Duration::from_secs(1);
@@ -372,4 +374,17 @@ fn a_successor_hears_and_goes_on_with_peers() {
     assert_eq!((new.state(), new.view().stats.pri_zero_rcvd), (State::Backup, 1));
     new.run(S);
     assert_eq!(new.state(), State::Master, "Skew_Time after the farewell");
+}
+
+/// What shares a time is bounded by packets, not by virtual routers.
+#[test]
+fn adverts_to_many_peers_fill_a_phase_sooner() {
+    let interval = Duration::from_millis(10);
+    let times = |packets: usize, routers: usize| {
+        let mut grid = Grid::default();
+        let phases: Vec<_> = (0..routers).map(|_| grid.join(interval, packets)).collect();
+        let at: BTreeSet<Instant> = phases.iter().map(|p| grid.after(*p, Instant(1_000_000))).collect();
+        at.len()
+    };
+    assert_eq!((times(1, 20), times(4, 5), times(4, 20), times(64, 3)), (1, 1, 4, 3));
 }
