@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kalived::daemon::exec::Exec;
 use kalived::daemon::log::{Sink, Target};
 use kalived::daemon::{Machine, run};
-use kalived::effect::{AddrSpec, Effect, Effects, NetOp, SockSpec};
+use kalived::effect::{AddrSpec, Effect, Effects, NetOp, Packets, SockSpec};
 use kalived::event::{AddrInfo, Errno, Event, Link, ReqId, RxMeta, Signal};
 use kalived::exit::ExitCode;
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
@@ -134,20 +134,26 @@ impl Lab {
 
     fn open(&mut self, ifindex: u32, group: &str) -> SockKey {
         let sock = self.socks.insert(());
-        self.push(Effect::OpenSock { sock, spec: SockSpec { ifindex, group: group.parse().unwrap() } });
+        self.push(Effect::OpenSock { sock, spec: SockSpec::Multicast { ifindex, group: group.parse().unwrap() } });
         self.until(|t| t.iter().any(|t| matches!(t, Told::Ready(s, _) if *s == sock)));
         assert_eq!(self.told.pop(), Some(Told::Ready(sock, Ok(()))));
         sock
     }
 
     fn send(&mut self, sock: SockKey, packet: Vec<u8>) {
-        self.push(Effect::Send { vr: self.vr, sock, packet: Bytes::from(packet) });
+        self.push(Effect::Send { vr: self.vr, sock, packets: to_group(packet) });
     }
 
     fn datagrams(&self) -> Vec<(SockKey, RxMeta, Vec<u8>)> {
         let of = |t: &Told| if let Told::Datagram(s, m, b) = t { Some((*s, *m, b.clone())) } else { None };
         self.told.iter().filter_map(of).collect()
     }
+}
+
+/// An advert to the group of its family.
+fn to_group(packet: Vec<u8>) -> Packets {
+    let group = if packet[0] >> 4 == 4 { "224.0.0.18" } else { "ff02::12" };
+    Packets::one(group.parse().unwrap(), Bytes::from(packet))
 }
 
 /// An IPv4 packet of protocol 112 from 192.0.2.9; the kernel fills in the checksum.
@@ -231,7 +237,7 @@ fn a_closed_socket_is_silent_and_lets_go_of_its_fds() {
     let old = lab.open(v0, "224.0.0.18");
     // Armed on it: taken back with it.
     let at = clock::mono() + kalived::time::Duration::from_secs(3600);
-    lab.push(Effect::AdvertAt { vr: lab.vr, sock: old, epoch: 1, at, packet: Bytes::from(packet_v4(0)) });
+    lab.push(Effect::AdvertAt { vr: lab.vr, sock: old, epoch: 1, at, packets: to_group(packet_v4(0)) });
     lab.submit();
     assert_eq!(fds(), before + 2);
     lab.push(Effect::CloseSock { sock: old });
@@ -400,8 +406,11 @@ fn adverts_outlive_the_address_and_the_link_that_their_socket_was_connected_by()
                 lab.send(v6, packet_v6());
             } else {
                 let (at, vr) = (clock::mono(), lab.vr);
-                lab.push(Effect::AdvertAt { vr, sock: v4, epoch: 1, at, packet: Bytes::from(packet_v4(2)) });
-                lab.push(Effect::AdvertAt { vr, sock: v6, epoch: 1, at, packet: Bytes::from(packet_v6()) });
+                let to_group = |family, bytes: Vec<u8>| Packets::one(default_group(family), Bytes::from(bytes));
+                let packets = to_group(Family::V4, packet_v4(2));
+                lab.push(Effect::AdvertAt { vr, sock: v4, epoch: 1, at, packets });
+                let packets = to_group(Family::V6, packet_v6());
+                lab.push(Effect::AdvertAt { vr, sock: v6, epoch: 1, at, packets });
             }
         }
         let heard = |t: &[Told], s| t.iter().filter(|t| matches!(t, Told::Datagram(k, ..) if *k == s)).count();

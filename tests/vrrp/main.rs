@@ -29,4 +29,5 @@ mod table;
 mod track;
 mod track_check;
 mod track_pace;
+mod unicast;
 mod vectors;
