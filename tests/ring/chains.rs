@@ -309,7 +309,7 @@ fn a_whole_chain_is_one_completion_and_stays_whole() {
             }
             assert!(b.told.len().is_multiple_of(20), "{} told", b.told.len());
         }
-        at = at + MS;
+        at += MS;
     }
     assert_eq!((b.told.len(), b.completions, b.wire().len()), (60, 3, 60));
     assert_eq!(
