@@ -406,10 +406,9 @@ fn adverts_outlive_the_address_and_the_link_that_their_socket_was_connected_by()
                 lab.send(v6, packet_v6());
             } else {
                 let (at, vr) = (clock::mono(), lab.vr);
-                let to_group = |family, bytes: Vec<u8>| Packets::one(default_group(family), Bytes::from(bytes));
-                let packets = to_group(Family::V4, packet_v4(2));
+                let packets = to_group(packet_v4(2));
                 lab.push(Effect::AdvertAt { vr, sock: v4, epoch: 1, at, packets });
-                let packets = to_group(Family::V6, packet_v6());
+                let packets = to_group(packet_v6());
                 lab.push(Effect::AdvertAt { vr, sock: v6, epoch: 1, at, packets });
             }
         }
