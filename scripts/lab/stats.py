@@ -34,7 +34,7 @@ def human(ns):
         if abs(ns) >= size * 0.9995:
             value = ns / size
             return f"{value:.{max(0, 2 - (abs(value) >= 10) - (abs(value) >= 100))}f} {unit}"
-    return f"{ns:.0f} ns"
+    return f"{round(ns)} ns"
 
 
 #: What a smaller value of a figure is called, and a larger one, by a part of the figure's key.
@@ -43,10 +43,9 @@ _WORDS = [("cpu", "less", "more"), ("pss", "less", "more"), ("gap", "shorter", "
 
 
 def compare(key, mine, other):
-    """How `mine` stands against `other`, in words: "26 times steadier", "17 % less", "equal". Of two amounts, signs are ignored."""
-    mine, other = abs(mine), abs(other)
-    if not mine or not other:
-        return "-"
+    """How `mine` stands against `other`, in words: "26 times steadier", "17 % less", "equal". Signs are ignored; less than 1 is
+    below what is measured, and counts as 1."""
+    mine, other = max(1, abs(mine)), max(1, abs(other))
     smaller, larger = next((s, l) for part, s, l in _WORDS if part in key)
     factor, word = (other / mine, smaller) if mine < other else (mine / other, larger)
     if factor < 1.05:
