@@ -5,6 +5,7 @@
 
 use super::compiler::Use;
 use super::log::Log;
+use super::vips::Holdings;
 use crate::cli::Report;
 use crate::daemon::log::{FACILITY, Target, facility};
 use crate::daemon::scripthost::ThisHost;
@@ -115,9 +116,10 @@ impl Roles {
         self.spawn(true, &["kalived", super::state::CHECK], &[state.as_fd()], log, reports)
     }
 
-    /// Takes away the addresses of the image at 3.
-    pub fn remove_vips(&self, image: &File, log: &Log, reports: &Reports) -> io::Result<u32> {
-        self.spawn(false, &["kalived: remover", REMOVE], &[image.as_fd()], log, reports)
+    /// Takes away the addresses of the images at 3 and 4 and of the snapshot at 5.
+    pub fn remove_vips(&self, of: Holdings<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
+        let [image, begun] = of.images.map(AsFd::as_fd);
+        self.spawn(false, &["kalived: remover", REMOVE], &[image, begun, of.snapshot.as_fd()], log, reports)
     }
 
     fn spawn(

@@ -46,6 +46,20 @@ pub fn ignore() {
     }
 }
 
+/// Holds all of them back until [`install_with_children`]: who is asked to stop while it starts has started first, and then leaves
+/// nothing behind.
+pub fn hold() {
+    // SAFETY: all-zero is a valid set, which outlives the calls.
+    unsafe {
+        let mut held: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&mut held);
+        for signal in TAKEN {
+            libc::sigaddset(&mut held, signal);
+        }
+        libc::sigprocmask(libc::SIG_BLOCK, &held, core::ptr::null_mut());
+    }
+}
+
 /// Installs the handlers; the read end is returned. SIGPIPE is ignored: a reader that goes away is an EPIPE.
 pub fn install() -> io::Result<Fd> {
     install_for(&TAKEN).map(Rc::new)
@@ -55,7 +69,7 @@ pub fn install() -> io::Result<Fd> {
 pub fn install_with_children() -> io::Result<OwnedFd> {
     let all: Vec<i32> = TAKEN.into_iter().chain([libc::SIGCHLD]).collect();
     let rx = install_for(&all)?;
-    // They were held back over an execve, if there was one.
+    // They were held back: by `hold`, or over an execve.
     // SAFETY: all-zero is a valid set, which outlives the calls.
     unsafe {
         let mut none: libc::sigset_t = core::mem::zeroed();
