@@ -147,7 +147,9 @@ impl Roles {
         let stderr = log.console().map_or(stderr.as_fd(), |fd| fd.as_fd());
         let mut fds = vec![None, None, may_say.then_some(stderr)];
         fds.extend(more.iter().map(|f| Some(*f)));
-        child::spawn(&self.program(new, words)?, &How { fds: &fds, ..How::default() }, reports)
+        // The core and the remover have addresses to remove before they end.
+        let held = words.iter().any(|w| [CORE, REMOVE].contains(w));
+        child::spawn(&self.program(new, words)?, &How { fds: &fds, held, ..How::default() }, reports)
     }
 
     /// The compiler: the image goes to `image`, what it has to say to `text`. `new`: the program that lies at the path now.

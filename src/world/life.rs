@@ -52,6 +52,7 @@ impl World {
         }
         if let Some((Some(snapshot), _)) = self.standby.take().and_then(|s| s.go) {
             self.remove_dropped(&snapshot, fx);
+            self.routes.drop_those(&snapshot.routes);
         }
         self.remove_leftovers(fx);
     }

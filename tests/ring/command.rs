@@ -141,7 +141,15 @@ fn no_tool_writes_into_a_file_that_is_there() {
     ok(&["--compile-config", &conf, "--offline", "-o", &conf], 1, "is not written");
     ok(&["--compile-config", &conf, "--offline", "-o", &other], 1, "is not written");
     // What kalived did not write, configuration or not.
-    for text in ["priority 100\n", "10.0.0.1/24\n", "#!/bin/sh\nexit 0\n", "{{ template }}", "root:x:0:0::/root:/bin/sh\n", "[1]\n", " "] {
+    for text in [
+        "priority 100\n",
+        "10.0.0.1/24\n",
+        "#!/bin/sh\nexit 0\n",
+        "{{ template }}",
+        "root:x:0:0::/root:/bin/sh\n",
+        "[1]\n",
+        " ",
+    ] {
         let there = dir.path("there");
         std::fs::write(&there, text).unwrap();
         ok(&[&format!("-t{there}"), "--offline", "-f", &conf], 1, "kalived did not write");

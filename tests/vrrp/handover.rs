@@ -697,7 +697,9 @@ fn who_is_asked_to_stop_before_it_went_on_removes_what_it_was_to_go_on_with() {
     b.term();
     ends(&mut b, "standby");
     // The kernel has not answered yet, whether it was to stand by or not, and whether it was told to go or not.
-    for (world, told) in [(World::standby(config()), false), (World::standby(config()), true), (World::new(config()), false)] {
+    for (world, told) in
+        [(World::standby(config()), false), (World::standby(config()), true), (World::new(config()), false)]
+    {
         let mut b = on(world);
         b.event(Event::Start);
         if told {
