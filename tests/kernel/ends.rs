@@ -18,10 +18,17 @@ fn conf() -> Conf {
     Conf::v3(150).every("0.05")
 }
 
+/// The virtual addresses that `a` has: the usual one, and those of 198.18.77.0/24.
+fn held(a: &Host) -> Vec<String> {
+    let all = a.run("ip -o -4 address show");
+    let is = |l: &&str| l.contains(&format!(" {VIP}/")) || l.contains(" 198.18.77.");
+    all.lines().filter(is).map(str::to_owned).collect()
+}
+
 /// Nothing of it is there any more.
 fn nothing_left(a: &Host, what: &str, log: &str) {
-    let left = a.run("ip -o address show proto 18");
-    assert!(left.is_empty(), "{what}: {left}\nlog:\n{log}");
+    let left = held(a);
+    assert!(left.is_empty(), "{what}: {left:?}\nlog:\n{log}");
 }
 
 #[test]
@@ -71,7 +78,7 @@ fn a_stop_that_is_asked_for_again_and_again_waits_for_the_addresses() {
     let more = (0..250).map(|n| format!(" 198.18.77.{n}/32\n")).collect::<String>();
     let many = conf().with(&format!("virtual_ipaddress_excluded {{\n{more} }}"));
     let daemon = master(&lab, &a, &many);
-    until_true("all addresses", || a.run("ip -o address show proto 18").lines().count() == 251);
+    until_true("all addresses", || held(&a).len() == 251);
     for signal in ["TERM", "INT", "TERM"] {
         daemon.signal(signal);
     }
