@@ -31,6 +31,11 @@ pub enum Wanted {
     ForcedReload,
 }
 
+impl Wanted {
+    /// How the last line of a test ends.
+    pub const VERDICTS: [&'static str; 2] = [": passed", ": failed"];
+}
+
 /// How many settings a file has, and how many of them kalived does not act on yet: by the keyword table alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
@@ -85,8 +90,8 @@ impl Loaded {
             let _ = write!(out, "; {without} of {settings} settings {verb} no effect yet ({}{more})", names.join(", "));
         }
         out.push_str(match (wanted, self.may_run(wanted).is_ok()) {
-            (Wanted::Test, true) => ": passed",
-            (Wanted::Test, false) => ": failed",
+            (Wanted::Test, true) => Wanted::VERDICTS[0],
+            (Wanted::Test, false) => Wanted::VERDICTS[1],
             (Wanted::Start, true) => ": kalived starts with it",
             (Wanted::Start, false) => ": kalived does not start with it",
             (Wanted::Reload | Wanted::ForcedReload, true) => ": taken",

@@ -29,6 +29,11 @@ const TAKEOVER_NEAR: Duration = Duration::from_millis(3);
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
+/// Whether a file of this length with these first bytes is such a file: what is written first goes to the second slot.
+pub fn is_slots(len: u64, first: &[u8]) -> bool {
+    first.starts_with(&MAGIC) || (len > SLOT && first.iter().all(|b| *b == 0))
+}
+
 /// See the module.
 pub struct Slots {
     file: File,

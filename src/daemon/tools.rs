@@ -18,7 +18,7 @@ use crate::guard::start::{default_file, say};
 use crate::sys::privilege::cap;
 use crate::sys::{clock, files, host, ifaddrs, privilege, signal, socket};
 use std::borrow::Cow;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -126,11 +126,11 @@ pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
     }
 }
 
-/// Bytes of an existing file that are looked at before it is replaced.
+/// Bytes at the beginning and at the end of an existing file that are looked at before it is replaced.
 const LOOK: u64 = 1 << 20;
 
-/// Puts a file with these bytes in the place of another one (`sys/files.rs`), unless that is a configuration: what was meant to
-/// be read, not written.
+/// Puts a file with these bytes in the place of an earlier one of its kind (`sys/files.rs`). What kalived did not write was meant to be
+/// read, or belongs to somebody else: a configuration or a part of one, a script, a file of the system.
 fn write(path: &Path, bytes: &[u8], of: &Loaded) -> Result<(), String> {
     let refused = |why: &str| Err(format!("{} is not written: {why}", path.display()));
     let there = std::fs::symlink_metadata(path).ok().filter(|m| m.is_file() && m.len() > 0);
@@ -138,13 +138,12 @@ fn write(path: &Path, bytes: &[u8], of: &Loaded) -> Result<(), String> {
         if is_source(of, (meta.dev(), meta.ino())) {
             return refused("it is a part of this configuration");
         }
-        let mut old = Vec::new();
-        match std::fs::File::open(path).and_then(|f| f.take(LOOK).read_to_end(&mut old)) {
+        match ends(path, meta.len()) {
             Err(e) => return refused(&format!("it is there and cannot be read: {e}")),
-            Ok(_) if is_configuration(&old) => {
-                return refused("a configuration is there; name another file, or remove it first");
+            Ok((first, last)) if is_our_output(&first, &last) => {}
+            Ok(_) => {
+                return refused("a file is there that kalived did not write; name another one, or remove it first");
             }
-            Ok(_) => {}
         }
     }
     files::replace(path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
@@ -156,10 +155,28 @@ fn is_source(loaded: &Loaded, id: (u64, u64)) -> bool {
     names.into_iter().any(|f| std::fs::metadata(&*f.name).is_ok_and(|m| (m.dev(), m.ino()) == id))
 }
 
+/// The first and the last bytes of a file of this length.
+fn ends(path: &Path, len: u64) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    Read::by_ref(&mut file).take(LOOK).read_to_end(&mut first)?;
+    file.seek(SeekFrom::Start(len.saturating_sub(LOOK)))?;
+    file.take(LOOK).read_to_end(&mut last)?;
+    Ok((first, last))
+}
+
+/// Whether this is an image, a log of a test, or one in JSON.
+fn is_our_output(first: &[u8], last: &[u8]) -> bool {
+    let (begin, end) = (String::from_utf8_lossy(first), String::from_utf8_lossy(last));
+    let is_log = Wanted::VERDICTS.iter().any(|verdict| end.trim_end().ends_with(verdict));
+    let is_json = begin == "[]\n" || (begin.starts_with("[\n  {\n    \"") && begin.contains("\"severity\": \""));
+    first.starts_with(&image::MAGIC) || is_json || (is_log && !is_configuration(&begin))
+}
+
 /// Whether some line begins with a block of a configuration. Lines quoted in messages begin with their number.
-fn is_configuration(bytes: &[u8]) -> bool {
+fn is_configuration(text: &str) -> bool {
     let first = |line: &str| line.split([' ', '\t', '{']).next().is_some_and(keyword::only_at_root);
-    String::from_utf8_lossy(bytes).lines().any(|l| first(l.trim_start()))
+    text.lines().any(|l| first(l.trim_start()))
 }
 
 fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {

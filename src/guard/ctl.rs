@@ -5,6 +5,7 @@
 //! user kalived runs as are served: the socket's mode says so, and the kernel's word on who connected says it again.
 //! The other side is `client.rs`. Deliberately absent: what a request means.
 
+use crate::sys::lockfile::beside;
 use crate::sys::unixsock;
 use crate::time::{Duration, Instant, earliest};
 use std::io;
@@ -97,7 +98,7 @@ pub struct Server {
 
 /// Where the socket of the kalived with this pid file is: `/run/kalived.sock` for `/run/kalived.pid`.
 pub fn socket_path(pid_file: &Path) -> PathBuf {
-    pid_file.with_extension("sock")
+    beside(pid_file, "sock")
 }
 
 /// An answer as it is sent: whether it was done, and text for people.

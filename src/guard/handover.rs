@@ -12,9 +12,9 @@ use super::ctl::ClientId;
 use super::proto::ToCore;
 use super::upgrade::STORED;
 use super::{After, Guard, text};
-use crate::daemon::handover::Slots;
+use crate::daemon::handover::{Slots, is_slots};
 use crate::sys::child::{self, End};
-use crate::sys::lockfile::{Open, open_own};
+use crate::sys::lockfile::{Open, beside, is_left_over, open_own};
 use crate::time::{Duration, Instant};
 use std::fs::File;
 use std::io;
@@ -26,7 +26,7 @@ pub(super) const FREEZE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where a snapshot is kept, besides systemd.
 pub(super) fn snapshot_path(pid_file: &Path) -> PathBuf {
-    pid_file.with_extension("state")
+    beside(pid_file, "state")
 }
 
 /// One that is under way.
@@ -202,8 +202,11 @@ impl Guard {
     }
 }
 
-/// A file of our own only, in place of whatever has that name.
+/// A file of our own only, in place of one that a kalived left, or of something that is no file.
 fn private(path: &Path) -> io::Result<File> {
+    if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_file()) {
+        is_left_over(&open_own(path, Open::Read)?, is_slots)?;
+    }
     let _ = std::fs::remove_file(path);
     let file = open_own(path, Open::Create(0o600))?;
     // Somebody else's that was put there meanwhile would be a file of ours only by its owner.

@@ -42,6 +42,7 @@ use self::restart::{Next, Restart};
 use self::role::Roles;
 use self::scripts::Scripts;
 use self::upgrade::Upgrade;
+use crate::exit::ExitCode;
 use crate::note::Note;
 use crate::sys::child::{End, Reports};
 use crate::sys::daemonize::Start;
@@ -72,6 +73,8 @@ struct Removal {
     pid: u32,
     deadline: Instant,
     after: After,
+    /// There should be nothing left to remove: only a failure is worth a word.
+    quiet: bool,
 }
 
 /// What a guard is made with.
@@ -271,8 +274,18 @@ impl Guard {
     }
 
     fn remove_vips(&mut self, now: Instant, after: After) {
-        match self.roles.remove_vips(&self.image, &self.log, &self.reports) {
-            Ok(pid) => self.removal = Some(Removal { pid, deadline: now + REMOVE_LIMIT, after }),
+        self.remove_vips_with(now, after, false);
+    }
+
+    /// A core that was asked to stop says that it has nothing any more. What it did not know of goes as well: one that the kernel did
+    /// not remove in time, or one of a core before it that it was not yet told about.
+    fn make_sure(&mut self, now: Instant) {
+        self.remove_vips_with(now, After::End(ExitCode::Ok as u8), true);
+    }
+
+    fn remove_vips_with(&mut self, now: Instant, after: After, quiet: bool) {
+        match self.roles.remove_vips(self.holdings(), &self.log, &self.reports) {
+            Ok(pid) => self.removal = Some(Removal { pid, deadline: now + REMOVE_LIMIT, after, quiet }),
             Err(e) => {
                 self.note(text::failed("no process to remove the virtual addresses", &e));
                 self.remove_vips_here();
@@ -283,11 +296,17 @@ impl Guard {
 
     /// The last resort, where no other process can do it: we wait for the kernel, and there is nobody whom that holds up.
     fn remove_vips_here(&mut self) {
-        let note = match vips::remove(&self.image) {
+        let note = match vips::remove(self.holdings()) {
             Ok(()) => text::removed(End::Exited(0)),
             Err(why) => text::failed("the virtual addresses could not be removed", &why),
         };
         self.note(note);
+    }
+
+    /// What says which addresses there may be: the configuration in force, one that a core may have begun to act on, and what the
+    /// last core kept.
+    fn holdings(&self) -> vips::Holdings<'_> {
+        vips::Holdings { images: [&self.image, self.reloads.begun().unwrap_or(&self.image)], snapshot: &self.snapshot }
     }
 
     fn after(&mut self, now: Instant, after: After) {

@@ -53,6 +53,11 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
+    /// A configuration that the core in charge may have begun to act on.
+    pub(super) fn begun(&self) -> Option<&File> {
+        if let Some(Step::Applying(image, _)) = &self.step { Some(image) } else { None }
+    }
+
     /// Whether none is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.queue == Queue::Idle

@@ -5,6 +5,7 @@
 
 use super::compiler::Use;
 use super::log::Log;
+use super::vips::Holdings;
 use crate::cli::Report;
 use crate::daemon::log::{FACILITY, Target, facility};
 use crate::daemon::scripthost::ThisHost;
@@ -115,9 +116,10 @@ impl Roles {
         self.spawn(true, &["kalived", super::state::CHECK], &[state.as_fd()], log, reports)
     }
 
-    /// Takes away the addresses of the image at 3.
-    pub fn remove_vips(&self, image: &File, log: &Log, reports: &Reports) -> io::Result<u32> {
-        self.spawn(false, &["kalived: remover", REMOVE], &[image.as_fd()], log, reports)
+    /// Takes away the addresses of the images at 3 and 4 and of the snapshot at 5.
+    pub fn remove_vips(&self, of: Holdings<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
+        let [image, begun] = of.images.map(AsFd::as_fd);
+        self.spawn(false, &["kalived: remover", REMOVE], &[image, begun, of.snapshot.as_fd()], log, reports)
     }
 
     fn spawn(
@@ -145,7 +147,9 @@ impl Roles {
         let stderr = log.console().map_or(stderr.as_fd(), |fd| fd.as_fd());
         let mut fds = vec![None, None, may_say.then_some(stderr)];
         fds.extend(more.iter().map(|f| Some(*f)));
-        child::spawn(&self.program(new, words)?, &How { fds: &fds, ..How::default() }, reports)
+        // The core and the remover have addresses to remove before they end.
+        let held = words.iter().any(|w| [CORE, REMOVE].contains(w));
+        child::spawn(&self.program(new, words)?, &How { fds: &fds, held, ..How::default() }, reports)
     }
 
     /// The compiler: the image goes to `image`, what it has to say to `text`. `new`: the program that lies at the path now.

@@ -82,7 +82,8 @@ impl Scripts {
         let leave = self.allowed.find(spec).ok_or(ChildEnd::NotStarted(Errno::EPERM))?;
         let program = program(spec, leave).ok_or(ChildEnd::NotStarted(Errno::ENOENT))?;
         let us = (host::user(), host::group());
-        let how = How { user: Some(leave.user.unwrap_or(us)), fds: &[], shell: true, secure: leave.secure };
+        let how =
+            How { user: Some(leave.user.unwrap_or(us)), fds: &[], shell: true, secure: leave.secure, held: false };
         let pid = child::spawn(&program, &how, reports).map_err(failed)?;
         let secure = how.secure;
         let path = spec.argv.first().cloned().unwrap_or_default();

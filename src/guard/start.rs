@@ -18,14 +18,14 @@ use crate::config::files::STDIN;
 use crate::config::image;
 use crate::config::model::Config;
 use crate::config::verdict::Wanted;
-use crate::daemon::handover::Slots;
+use crate::daemon::handover::{Slots, is_slots};
 use crate::daemon::log::Target;
 use crate::daemon::{core, entry, tools};
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
-use crate::sys::lockfile::{self, Lock, Open, Refused, open_own};
+use crate::sys::lockfile::{self, Lock, Open, Refused, is_left_over, open_own};
 use crate::sys::pidfile::PidFile;
 use crate::sys::{child, clock, logfd, memfd, sched, signal, unixsock};
 use std::fs::File;
@@ -117,6 +117,10 @@ fn start(options: &Options) -> u8 {
     if let Err(code) = may {
         return code as u8;
     }
+    if options.foreground {
+        // Not while the file is read: who waits for a pipe there can be interrupted.
+        signal::hold();
+    }
     if let Err(why) = permitted() {
         say(&why);
         return ExitCode::Permission as u8;
@@ -154,6 +158,8 @@ fn start(options: &Options) -> u8 {
             }
         },
     };
+    // In the background only now: the command that waits for the start can be interrupted.
+    signal::hold();
     let target = log_to;
     let mut log = Log::new(target.clone(), options.detail);
     log.note(&text::starting(&path));
@@ -223,6 +229,10 @@ fn snapshot(
         }
     }
     match open_own(path, Open::Read) {
+        Ok(kept) if is_left_over(&kept, is_slots).is_err() => {
+            let what = format!("{} is not used", path.display());
+            log.note(&text::failed(&what, &"a file is there that kalived did not write"));
+        }
         Ok(kept) => {
             // Used once: another start would find it outdated.
             let _ = std::fs::remove_file(path);

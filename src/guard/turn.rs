@@ -180,7 +180,9 @@ impl Guard {
             // Which of the two is known when the next one is to be started.
             self.helper_died = self.stopping.is_none().then_some((pid, end));
         } else if let Some(removal) = self.removal.take_if(|r| r.pid == pid) {
-            self.note(text::removed(end));
+            if !removal.quiet || end != End::Exited(0) {
+                self.note(text::removed(end));
+            }
             if end != End::Exited(0) {
                 self.remove_vips_here();
             }
@@ -201,7 +203,7 @@ impl Guard {
         }
         self.scripts.orphan(core.number, now, None);
         match (self.stopping, end) {
-            (Some(_), End::Exited(0)) => self.end = Some(0),
+            (Some(_), End::Exited(0)) => self.make_sure(now),
             (Some(_), _) => {
                 let code = if let End::Exited(code) = end { code } else { ExitCode::Internal as u8 };
                 self.note(text::not_respawning(core.pid, end));

@@ -1,17 +1,20 @@
 //! The role that takes the addresses away when no core is left to do it: a dead node must not keep an address it does not answer
 //! for. A process of its own, because it waits for the kernel, and somebody else may hold the lock that the kernel needs for it.
 //!
-//! Taken away are the file's virtual addresses, on the interfaces of the file, that carry our tag: an operator's own address of
-//! the same value stays, and so does one on another interface.
+//! Taken away are the file's virtual addresses, on the interfaces of the file, and those that the last snapshot names, that carry our
+//! tag: an operator's own address of the same value stays, and so does one on another interface.
 
 use super::start::say;
 use crate::config::model::Config;
 use crate::daemon::core::image_of;
+use crate::daemon::handover::Slots;
 use crate::effect::{ADDR_PROTO, AddrSpec};
 use crate::event::{AddrInfo, Errno};
 use crate::exit::ExitCode;
+use crate::links::AddrId;
+use crate::snapshot::Snapshot;
 use crate::sys::privilege::cap;
-use crate::sys::{child, privilege, rtsync};
+use crate::sys::{child, privilege, rtsync, signal};
 use crate::wire::netlink::{Kind, del_addr, get_addrs, get_links, messages};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +25,24 @@ use std::net::IpAddr;
 /// Deletions in one request, so that their answers fit the socket's buffer.
 const SLICE: usize = 64;
 
-/// The role. The image is at fd 3.
+/// What says which addresses there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Holdings<'a> {
+    /// The configuration in force; one that was being applied, or the same again.
+    pub images: [&'a File; 2],
+    /// Where snapshots are kept: it has what a configuration before had.
+    pub snapshot: &'a File,
+}
+
+/// The role. The images are at fds 3 and 4, the snapshot at 5.
 pub fn role() -> ExitCode {
     child::set_name(c"kalived");
     privilege::keep_only(&[cap::NET_ADMIN]);
     privilege::hide();
-    let image = child::inherited::<1>().map_err(|e| e.to_string());
-    match image.and_then(|[image]| remove(&File::from(image))) {
+    // Half done is not done: the guard may end meanwhile, and whoever signals all processes signals this one.
+    signal::ignore();
+    let fds = child::inherited::<3>().map_err(|e| e.to_string()).map(|all| all.map(File::from));
+    match fds.and_then(|[image, begun, snapshot]| remove(Holdings { images: [&image, &begun], snapshot: &snapshot })) {
         Ok(()) => ExitCode::Ok,
         Err(why) => {
             say(&why);
@@ -37,11 +51,18 @@ pub fn role() -> ExitCode {
     }
 }
 
-/// Removes the addresses of the configuration in `image`. Waits for the kernel.
-pub(super) fn remove(image: &File) -> Result<(), String> {
-    let config = image_of(image)?;
+/// Removes the addresses. Waits for the kernel.
+pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
     let (names, there) = dump().map_err(|e| format!("the addresses could not be read: {e}"))?;
-    let ours = ours(&config, &names, &there);
+    let shot = of.snapshot.try_clone().ok().and_then(|f| Slots::new(f).newest());
+    let mut ours = shot.map_or_else(Vec::new, |s| kept(&s, &there));
+    let mut unread = None;
+    for image in of.images {
+        match image_of(image) {
+            Ok(config) => ours.extend(self::ours(&config, &names, &there)),
+            Err(why) => unread = Some(why),
+        }
+    }
     let mut failed = None;
     for slice in ours.chunks(SLICE) {
         let mut out = BytesMut::new();
@@ -60,9 +81,10 @@ pub(super) fn remove(image: &File) -> Result<(), String> {
         });
         done.map_err(|e| format!("the addresses could not be removed: {e}"))?;
     }
-    match failed {
-        Some(e) => Err(format!("an address could not be removed: errno {}", e.0)),
-        None => Ok(()),
+    match (failed, unread) {
+        (Some(e), _) => Err(format!("an address could not be removed: errno {}", e.0)),
+        (None, Some(why)) => Err(why),
+        (None, None) => Ok(()),
     }
 }
 
@@ -88,6 +110,27 @@ fn dump() -> io::Result<(BTreeMap<u32, String>, Vec<AddrInfo>)> {
     Ok((names, all))
 }
 
+/// What of `there` is to go because a snapshot names it.
+fn kept(shot: &Snapshot, there: &[AddrInfo]) -> Vec<AddrSpec> {
+    let ids: BTreeSet<AddrId> = shot.instances.iter().flat_map(|i| &i.addrs).chain(&shot.going).copied().collect();
+    let tagged = there.iter().filter(|a| a.proto == ADDR_PROTO && ids.contains(&(a.ifindex, a.addr, a.prefix)));
+    tagged.map(|a| spec(a, None)).collect()
+}
+
+fn spec(a: &AddrInfo, peer: Option<IpAddr>) -> AddrSpec {
+    AddrSpec {
+        ifindex: a.ifindex,
+        addr: a.addr,
+        prefix: a.prefix,
+        brd: None,
+        scope: a.scope,
+        label: None,
+        deprecated: false,
+        noprefixroute: false,
+        peer,
+    }
+}
+
 /// What of `there` is to go. An interface that the configuration does not name counts as every one it names and that is not
 /// there: it may have another name since, and the address on it is still ours.
 fn ours(config: &Config, names: &BTreeMap<u32, String>, there: &[AddrInfo]) -> Vec<AddrSpec> {
@@ -105,17 +148,7 @@ fn ours(config: &Config, names: &BTreeMap<u32, String>, there: &[AddrInfo]) -> V
     tagged
         .filter_map(|a| {
             let dev = names.get(&a.ifindex).map(String::as_str).filter(|n| named.contains(n));
-            Some(AddrSpec {
-                ifindex: a.ifindex,
-                addr: a.addr,
-                prefix: a.prefix,
-                brd: None,
-                scope: a.scope,
-                label: None,
-                deprecated: false,
-                noprefixroute: false,
-                peer: *vips.get(&(a.addr, dev))?,
-            })
+            Some(spec(a, *vips.get(&(a.addr, dev))?))
         })
         .collect()
 }

@@ -38,6 +38,9 @@ pub struct How<'a> {
     pub shell: bool,
     /// It runs only if nobody but root can exchange it or anything on the way to it, at this very moment; else it fails with `EPERM`.
     pub secure: bool,
+    /// Signals that [`signal::install`](super::signal::install) takes wait until it does: our end does not end it before it can act on
+    /// that.
+    pub held: bool,
 }
 
 /// What a child told about its start. Success is told by silence.
@@ -269,9 +272,12 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
         if libc::getppid() != parent {
             libc::_exit(127);
         }
-        let mut none: libc::sigset_t = core::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, core::ptr::null_mut());
+        let mut mask: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&mut mask);
+        if how.held {
+            super::signal::add_taken(&mut mask);
+        }
+        libc::sigprocmask(libc::SIG_SETMASK, &mask, core::ptr::null_mut());
         Ok(())
     }
 }

@@ -15,6 +15,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const RUNS: i64 = 0;
+/// Bytes of its content.
+const CHARGES: u64 = size_of::<u64>() as u64;
 
 /// The held lock.
 #[derive(Debug)]
@@ -51,8 +53,13 @@ enum Found {
 
 /// Where the lock of the kalived with this pid file is: `/run/kalived.lock` for `/run/kalived.pid`.
 pub fn lock_path(pid_file: &Path) -> PathBuf {
-    let path = pid_file.with_extension("lock");
-    if path == pid_file { pid_file.with_extension("lock.lock") } else { path }
+    beside(pid_file, "lock")
+}
+
+/// A name beside that of the pid file, with this ending; never the same.
+pub fn beside(pid_file: &Path, ending: &str) -> PathBuf {
+    let path = pid_file.with_extension(ending);
+    if path == pid_file { pid_file.with_extension(format!("{ending}.{ending}")) } else { path }
 }
 
 impl Lock {
@@ -60,7 +67,7 @@ impl Lock {
     pub fn take(path: &Path) -> Result<Lock, Refused> {
         // Going into the background changes the directory.
         let path = std::path::absolute(path).map_err(Refused::Io)?;
-        let file = open_own(&path, Open::Create(0o600)).map_err(Refused::Io)?;
+        let file = open_to_write(&path, 0o600, |len, _| len == CHARGES).map_err(Refused::Io)?;
         lock(&file, RUNS, 1)?;
         Ok(Lock { file, path })
     }
@@ -184,6 +191,27 @@ pub fn open_own(path: &Path, how: Open) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidData, wrong))
 }
 
+/// The first bytes of a file that is looked at before it is written over.
+pub const LOOK: usize = 64;
+
+/// Opens a file to write over it. What is there has to be empty, or `is_ours` by its length and its first bytes (at most [`LOOK`]): a
+/// name given by mistake leads to a file that somebody needs.
+pub fn open_to_write(path: &Path, mode: u32, is_ours: fn(u64, &[u8]) -> bool) -> io::Result<File> {
+    let file = open_own(path, Open::Create(mode))?;
+    is_left_over(&file, is_ours)?;
+    Ok(file)
+}
+
+/// The same of a file that is open.
+pub fn is_left_over(file: &File, is_ours: fn(u64, &[u8]) -> bool) -> io::Result<()> {
+    let mut first = [0; LOOK];
+    let n = file.read_at(&mut first, 0)?;
+    match n == 0 || is_ours(file.metadata()?.len(), first.get(..n).unwrap_or_default()) {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "a file is there that kalived did not write")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +254,22 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
         drop(Lock::take(&path).unwrap());
+    }
+
+    #[test]
+    fn somebody_elses_file_is_not_taken_for_a_lock_and_the_names_differ() {
+        let dir = Dir::new("theirs");
+        let path = dir.0.join("k.lock");
+        std::fs::write(&path, "theirs").unwrap();
+        assert!(matches!(Lock::take(&path), Err(Refused::Io(e)) if e.to_string().contains("did not write")));
+        assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
+        for name in ["k.pid", "k", "k.lock", "k.sock", "k.state"] {
+            let pid = Path::new("/run").join(name);
+            let mut all = vec![pid.clone(), beside(&pid, "lock"), beside(&pid, "sock"), beside(&pid, "state")];
+            all.sort();
+            all.dedup();
+            assert_eq!(all.len(), 4, "{all:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A file that is there is written over where it is ours and removed with its writer. It carries a lock as well, by which two daemons do
 //! not write one file in turns; who cannot have it because somebody reads under a lock writes all the same.
 
-use super::lockfile::{self, Open, open_own};
+use super::lockfile::{self, open_to_write};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,7 +28,7 @@ impl PidFile {
         // Another kalived that stops removes the file between our open and our lock: then we hold a file that no
         // longer has a name, and try again. Each round needs a further process that stops just now: 8 is plenty.
         for _ in 0..8 {
-            let file = open_own(path, Open::Create(0o644)).map_err(Refused::Io)?;
+            let file = open_to_write(path, 0o644, is_number).map_err(Refused::Io)?;
             lock(&file)?;
             if same_file(&file, path) {
                 return Ok(PidFile { file, path: path.clone(), owner: std::process::id() });
@@ -81,6 +81,11 @@ impl PidFile {
     }
 }
 
+// A process number and a line end, whoever left it there.
+fn is_number(len: u64, bytes: &[u8]) -> bool {
+    len == bytes.len() as u64 && bytes.iter().all(|b| b.is_ascii_digit() || b.is_ascii_whitespace())
+}
+
 // A reader's lock keeps nobody from writing a number.
 fn lock(file: &File) -> Result<(), Refused> {
     match lockfile::lock(file, 0, 0) {
@@ -129,6 +134,24 @@ mod tests {
         drop(held);
         assert!(!path.exists());
         drop(PidFile::lock(&path).expect("free again"));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_holds_anything_else_than_a_number_is_not_written_to() {
+        let path = std::env::temp_dir().join(format!("kalived-foreign-pid-{}", std::process::id()));
+        for text in ["vrrp_instance a {\n}\n", "12x\n", &"1".repeat(100)] {
+            std::fs::write(&path, text).unwrap();
+            let refused = PidFile::lock(&path);
+            assert!(matches!(&refused, Err(Refused::Io(e)) if e.to_string().contains("did not write")), "{refused:?}");
+            drop(refused);
+            assert!(core_pid_file(&path, 1).is_err());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        for text in ["", "12", "4194304\n"] {
+            std::fs::write(&path, text).unwrap();
+            drop(PidFile::lock(&path).unwrap());
+        }
         assert!(!path.exists());
     }
 

@@ -46,6 +46,29 @@ pub fn ignore() {
     }
 }
 
+/// Adds all of them. Async-signal-safe: it is called between fork and exec.
+///
+/// # Safety
+/// `set` is initialised.
+pub unsafe fn add_taken(set: &mut libc::sigset_t) {
+    for signal in TAKEN {
+        // SAFETY: it is a valid set.
+        unsafe { libc::sigaddset(set, signal) };
+    }
+}
+
+/// Holds all of them back until [`install_with_children`]: who is asked to stop while it starts has started first, and then leaves
+/// nothing behind.
+pub fn hold() {
+    // SAFETY: all-zero is a valid set, which outlives the calls.
+    unsafe {
+        let mut held: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&mut held);
+        add_taken(&mut held);
+        libc::sigprocmask(libc::SIG_BLOCK, &held, core::ptr::null_mut());
+    }
+}
+
 /// Installs the handlers; the read end is returned. SIGPIPE is ignored: a reader that goes away is an EPIPE.
 pub fn install() -> io::Result<Fd> {
     install_for(&TAKEN).map(Rc::new)
@@ -54,15 +77,7 @@ pub fn install() -> io::Result<Fd> {
 /// As [`install`], for a process with children too. The read end never waits.
 pub fn install_with_children() -> io::Result<OwnedFd> {
     let all: Vec<i32> = TAKEN.into_iter().chain([libc::SIGCHLD]).collect();
-    let rx = install_for(&all)?;
-    // They were held back over an execve, if there was one.
-    // SAFETY: all-zero is a valid set, which outlives the calls.
-    unsafe {
-        let mut none: libc::sigset_t = core::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, core::ptr::null_mut());
-    }
-    Ok(rx)
+    install_for(&all)
 }
 
 /// The signals that came, at most 64 at a time.
@@ -99,5 +114,12 @@ fn install_for(signals: &[i32]) -> io::Result<OwnedFd> {
     }
     // SAFETY: SIG_IGN is a valid disposition.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    // They were held back: by `hold`, by who started us, or over an execve.
+    // SAFETY: all-zero is a valid set, which outlives the calls.
+    unsafe {
+        let mut none: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, core::ptr::null_mut());
+    }
     Ok(rx)
 }

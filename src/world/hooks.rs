@@ -157,7 +157,7 @@ impl World {
     }
 
     pub(super) fn on_exit_due(&mut self, now: Now, fx: &mut Effects) {
-        if self.leaving {
+        if self.leaving || self.hurried {
             notify!(self, now, fx, |n, cx| n.kill(cx));
             self.exit(fx);
         } else {

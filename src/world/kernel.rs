@@ -183,6 +183,7 @@ impl World {
             self.resync(fx);
         }
         match self.phase {
+            Phase::Stopping if self.unread => self.remove_inherited(fx),
             Phase::Reading if self.standby.is_some() => {
                 self.phase = Phase::Standby;
                 for vr in self.instances.keys() {

@@ -10,13 +10,12 @@ impl World {
             Signal::Term | Signal::Int => {
                 let name = if signal == Signal::Term { "SIGTERM" } else { "SIGINT" };
                 if matches!(self.phase, Phase::Stopping | Phase::Gone) {
-                    // Asked twice: now.
-                    self.leaving = true;
-                    self.on_exit_due(now, fx);
+                    // Asked twice: programs are waited for no longer. Addresses are, by `settle`.
+                    self.hurried = true;
                     return;
                 }
                 fx.note(text::stopping(name));
-                self.phase = Phase::Stopping;
+                let before = core::mem::replace(&mut self.phase, Phase::Stopping);
                 self.abandon_reload("kalived stops", fx);
                 for vr in self.instances.keys() {
                     with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
@@ -24,6 +23,9 @@ impl World {
                 self.routes.release();
                 self.stop_tracks(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
+                if matches!(before, Phase::Reading | Phase::Standby) {
+                    self.remove_inherited(fx);
+                }
             }
             Signal::Hup if matches!(self.phase, Phase::Stopping | Phase::Gone) => {}
             Signal::Hup => {
@@ -39,6 +41,20 @@ impl World {
                 self.tracks().iter().for_each(|t| fx.note(crate::track::text::status(t.kind, &t.name, t)));
             }
         }
+    }
+
+    // Nobody became Master yet, so no virtual router gives anything up; but a process that died or that stopped speaking may have
+    // left addresses, which this one was started to go on with.
+    pub(super) fn remove_inherited(&mut self, fx: &mut Effects) {
+        self.unread = self.dumping || self.timers.get(Due::Resync).is_some();
+        if self.unread {
+            return; // the kernel's answer is on its way: `on_synced`
+        }
+        if let Some((Some(snapshot), _)) = self.standby.take().and_then(|s| s.go) {
+            self.remove_dropped(&snapshot, fx);
+            self.routes.drop_those(&snapshot.routes);
+        }
+        self.remove_leftovers(fx);
     }
 
     pub(super) fn exit(&mut self, fx: &mut Effects) {

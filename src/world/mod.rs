@@ -105,6 +105,10 @@ pub struct World {
     numbers: u64,
     // The addresses are gone; hooks, pipes and mail have their grace.
     leaving: bool,
+    // Asked twice to stop: no program is waited for.
+    hurried: bool,
+    // Asked to stop before it was known which addresses are there.
+    unread: bool,
     watches: Watches,
     tracks: Tracks,
     // Whom a tracker's verdict concerns.
@@ -198,6 +202,8 @@ impl World {
             inherited: Vec::new(),
             numbers: 0,
             leaving: false,
+            hurried: false,
+            unread: false,
             watches: Watches::default(),
             tracks,
             track_users: BTreeMap::new(),
@@ -510,8 +516,11 @@ impl World {
         }
         self.begin_reload(now, fx);
         self.tell_changes(now, fx);
-        if self.phase == Phase::Stopping && self.addrs.idle() && self.routes.idle() {
-            self.leave(now, fx);
+        if self.phase == Phase::Stopping && !self.unread && self.addrs.idle() && self.routes.idle() {
+            match self.hurried {
+                true => self.on_exit_due(now, fx),
+                false => self.leave(now, fx),
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ type Orders = (Option<Box<Snapshot>>, Option<Instant>);
 // A world that waits for `Go`.
 #[derive(Default)]
 pub(super) struct Standby {
-    go: Option<Orders>,
+    pub(super) go: Option<Orders>,
     said: bool,
     overheard: Overheard,
 }
@@ -215,7 +215,7 @@ impl World {
     }
 
     // Addresses that the process before held and that nobody is to hold any more.
-    fn remove_dropped(&mut self, snapshot: &Snapshot, fx: &mut Effects) {
+    pub(super) fn remove_dropped(&mut self, snapshot: &Snapshot, fx: &mut Effects) {
         let ours: BTreeSet<AddrId> = (self.instances.iter())
             .flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr, s.prefix)))
             .collect();

@@ -205,6 +205,38 @@ fn what_lies_in_place_of_our_files_neither_holds_up_a_start_nor_is_touched() {
     assert!(!a.holds(VIP));
 }
 
+/// A word too many, or the wrong one, behind `-p` or `-r`.
+#[test]
+fn a_file_that_kalived_did_not_write_is_not_written_to_whatever_option_names_it() {
+    if stand_in() {
+        return skip("named by mistake", "about kalived's files");
+    }
+    let Some(lab) = Lab::new("named by mistake") else { return };
+    let a = lab.host("a", 20);
+    let precious = |name: &str| {
+        let path = lab.path(name);
+        std::fs::write(&path, "precious\n").expect("the lab's directory is writable");
+        path
+    };
+    let (pid, core, lock, state) = (precious("k.conf"), precious("r.conf"), precious("k.lock"), precious("k.state"));
+    let script = "exec \"$@\" -p \"$0\" -r \"${0%k.conf}r.conf\"";
+    let text = pid.display().to_string();
+    let prefix = ["sh", "-c", script, text.as_str()];
+    let on_a = lab.start_under(&prefix, under_test(), &a, &Conf::v3(150).text());
+    on_a.await_state(State::Master);
+    for what in ["no pid file ", "no lock file ", "k.state is not used: ", "no pid file of the VRRP process: "] {
+        assert!(on_a.await_line(what).contains("a file is there that kalived did not write"), "{what}: {}", on_a.log());
+    }
+    // Without a lock there is no hand-over, and so nothing is put into the place of the state.
+    on_a.signal("QUIT");
+    until_true("the VIP to go", || !a.holds(VIP));
+    let (code, log) = on_a.stop();
+    assert_eq!(code, Some(0), "{log}");
+    for path in [pid, core, lock, state] {
+        assert_eq!(std::fs::read(&path).ok().as_deref(), Some(&b"precious\n"[..]), "{}", path.display());
+    }
+}
+
 #[test]
 fn a_note_about_the_file_is_not_repeated_at_each_reload() {
     if stand_in() {

@@ -140,15 +140,42 @@ fn no_tool_writes_into_a_file_that_is_there() {
     ok(&[&long, "-f", &other], 1, "is not written");
     ok(&["--compile-config", &conf, "--offline", "-o", &conf], 1, "is not written");
     ok(&["--compile-config", &conf, "--offline", "-o", &other], 1, "is not written");
+    // What kalived did not write, configuration or not.
+    for text in [
+        "priority 100\n",
+        "10.0.0.1/24\n",
+        "#!/bin/sh\nexit 0\n",
+        "{{ template }}",
+        "root:x:0:0::/root:/bin/sh\n",
+        "[1]\n",
+        " ",
+    ] {
+        let there = dir.path("there");
+        std::fs::write(&there, text).unwrap();
+        ok(&[&format!("-t{there}"), "--offline", "-f", &conf], 1, "kalived did not write");
+        ok(&[&format!("-t{there}"), "--offline", "--format=json", "-f", &conf], 1, "kalived did not write");
+        ok(&["--compile-config", &conf, "--offline", "-o", &there], 1, "kalived did not write");
+        assert_eq!(std::fs::read_to_string(&there).unwrap(), text);
+    }
+    // What it wrote itself is replaced, by whichever of its tools.
+    let again = dir.path("again");
+    for _ in 0..2 {
+        let to = format!("-t{again}");
+        ok(&[&to, "--offline", "-f", &conf], 0, "");
+        ok(&[&to, "-f", &conf], 5, "");
+        ok(&[&to, "--offline", "--format=json", "-f", &conf], 0, "");
+        ok(&[&to, "--format=json", "-f", &conf], 5, "");
+        ok(&["--compile-config", &conf, "--offline", "-o", &again], 0, "");
+    }
     // A log: a new file of its own, readable for its owner; what another name leads to stays, and links are not followed.
     let (link, name) = (dir.path("link"), dir.path("name"));
-    std::fs::write(&log, "old").unwrap();
+    std::fs::write(&log, "old.conf: no mistakes: passed\n").unwrap();
     std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o666)).unwrap();
     std::fs::hard_link(&log, &name).unwrap();
     std::os::unix::fs::symlink(&log, &link).unwrap();
     ok(&[&format!("-t{log}"), "--offline", "-f", &conf], 0, "");
     assert_eq!(std::fs::read_to_string(&log).unwrap(), format!("{conf}: no mistakes: passed\n"));
-    assert_eq!(std::fs::read_to_string(&name).unwrap(), "old");
+    assert_eq!(std::fs::read_to_string(&name).unwrap(), "old.conf: no mistakes: passed\n");
     assert_eq!(std::fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
     ok(&[&format!("--config-test={log}"), "-f", &conf], 5, "");
     assert!(std::fs::read_to_string(&log).unwrap().ends_with("1 warning: failed\n"));
@@ -163,7 +190,7 @@ fn no_tool_writes_into_a_file_that_is_there() {
     let out = kalived(&["-t/dev/stdout", "--offline", "-f", &conf]).output().unwrap();
     assert!(String::from_utf8_lossy(&out.stdout).ends_with("passed\n"));
     let left: Vec<_> = std::fs::read_dir(&dir.0).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 5, "{left:?}");
+    assert_eq!(left.len(), 7, "{left:?}");
 }
 
 /// What a test fails, the compiler of a reload refuses, unless it is told to take it.

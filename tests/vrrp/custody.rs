@@ -119,5 +119,7 @@ fn a_backup_ends_at_once_and_a_process_that_has_not_begun_stops_instead() {
     new.event(Event::Start);
     new.event(Event::Freeze);
     assert_eq!(said(&new, |e| matches!(e, Effect::Frozen)), 0);
+    assert!(!ended(&new), "what a killed one left is looked for first");
+    new.dump();
     assert!(ended(&new), "{:?}", new.log);
 }

@@ -249,6 +249,25 @@ fn over_an_upgrade() {
     assert_eq!(asked.len(), 2, "{asked:?}");
 }
 
+/// A core died, and the next one is asked to stop before it went on: nobody else is left who knows of the routes.
+#[test]
+fn stopped_before_it_went_on() {
+    let mut old = bench("10.1.0.0/16 via 198.18.0.1\n 10.2.0.0/16 via 198.18.0.1");
+    let now = old.now;
+    let snapshot = old.world.snapshot(now).expect("there is something to say");
+    let (mut config, _) = config("10.1.0.0/16 via 198.18.0.1");
+    config.instances = vec![v2()];
+    let mut new = Bench::of(World::standby(config));
+    new.routes.routes.clone_from(&old.routes.routes);
+    new.event(Event::Start);
+    new.event(Event::Go { snapshot: Some(Box::new(snapshot)), dead_since: Some(Instant(now.mono.0)) });
+    new.term();
+    new.dump();
+    new.run(ms(1));
+    assert!(new.routes.names().is_empty(), "{:?}", new.routes.names());
+    assert!(matches!(new.out.last(), Some(Out::Exit(_))), "{:?}", new.out);
+}
+
 #[test]
 fn a_lost_message_is_made_good_by_a_dump() {
     let mut b = bench("10.1.0.0/16 via 198.18.0.1\n 10.2.0.0/16 via 198.18.0.1");
