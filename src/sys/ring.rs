@@ -213,7 +213,8 @@ impl<T: Copy> Ring<T> {
             Link::Hard => e = e.flags(Flags::IO_HARDLINK),
         }
         // Room for a chain was made before; for others there is nearly always some.
-        if !self.enqueue(&e) && !(self.room(1) && self.enqueue(&e)) {
+        let queued = self.enqueue(&e) || (self.room(1) && self.enqueue(&e));
+        if !queued {
             self.broken.get_or_insert(-libc::EBUSY);
         }
         op
