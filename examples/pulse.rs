@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kalived::daemon::exec::Exec;
 use kalived::daemon::log::{Sink, Target};
 use kalived::daemon::{Machine, run};
-use kalived::effect::{Effect, Effects, SockSpec};
+use kalived::effect::{Effect, Effects, Packets, SockSpec};
 use kalived::event::Event;
 use kalived::exit::ExitCode;
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
@@ -36,7 +36,13 @@ impl Pulse {
         // A v2 advert of VRID i, priority 100, without addresses; the kernel fills in the IP checksum.
         let mut p = vec![0x45, 0xc0, 0, 28, 0, 0, 0, 0, 255, 112, 0, 0, 10, 0, 0, 1, 224, 0, 0, 18];
         p.extend([0x21, (i + 1) as u8, 100, 0, 0, 1, 0, 0]);
-        Effect::AdvertAt { vr, sock: self.sock, epoch: 0, at, packet: Bytes::from(p) }
+        Effect::AdvertAt {
+            vr,
+            sock: self.sock,
+            epoch: 0,
+            at,
+            packets: Packets::one([224, 0, 0, 18].into(), Bytes::from(p)),
+        }
     }
     fn depth(&self) -> u64 {
         (1_000_000_000 / kalived::time::nanos(self.interval)).clamp(1, 8)
@@ -48,7 +54,7 @@ impl Machine for Pulse {
         match event {
             Event::Start => fx.push(Effect::OpenSock {
                 sock: self.sock,
-                spec: SockSpec { ifindex: self.ifindex, group: [224, 0, 0, 18].into() },
+                spec: SockSpec::Multicast { ifindex: self.ifindex, group: [224, 0, 0, 18].into() },
             }),
             Event::SockReady { result, .. } => {
                 result.expect("socket");

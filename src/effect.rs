@@ -3,6 +3,7 @@
 //! The daemon (`daemon/exec.rs`) and the simulator (`tests/sim/exec.rs`) both match this without a `_` arm. Effects of one
 //! turn are applied in order. Read first: `event.rs`.
 
+use crate::config::model::Family;
 use crate::config::model::vrrp::ParamMatch;
 use crate::event::ReqId;
 use crate::exit::ExitCode;
@@ -12,14 +13,82 @@ use crate::route::RouteSpec;
 use crate::time::Instant;
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-/// A raw VRRP socket: receives protocol 112 for `group` on `ifindex`, and sends there.
+/// A raw VRRP socket: what of protocol 112 it receives, and where it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SockSpec {
-    /// Interface to bind to and to join the group on.
-    pub ifindex: u32,
-    /// Multicast group; its family is the socket's.
-    pub group: IpAddr,
+pub enum SockSpec {
+    /// Receives what is sent to a group on one interface, and sends there.
+    Multicast {
+        /// Interface to bind to and to join the group on.
+        ifindex: u32,
+        /// Multicast group; its family is the socket's.
+        group: IpAddr,
+    },
+    /// Receives what is sent to an address of this host, by whatever way it comes; routes decide by which way it sends.
+    Unicast {
+        /// The address; its family is the socket's.
+        local: IpAddr,
+        /// Interface to bind to; 0: none. A link-local IPv6 address means nothing without one.
+        ifindex: u32,
+    },
+}
+
+impl SockSpec {
+    /// Its family.
+    pub fn family(&self) -> Family {
+        Family::of(&self.address())
+    }
+    /// The destination of what it receives.
+    pub fn address(&self) -> IpAddr {
+        match self {
+            SockSpec::Multicast { group, .. } => *group,
+            SockSpec::Unicast { local, .. } => *local,
+        }
+    }
+    /// The interface it is bound to.
+    pub fn ifindex(&self) -> Option<u32> {
+        match self {
+            SockSpec::Multicast { ifindex, .. } => Some(*ifindex),
+            SockSpec::Unicast { ifindex, .. } => Some(*ifindex).filter(|i| *i != 0),
+        }
+    }
+    /// Whether it is for unicast peers.
+    pub fn is_unicast(&self) -> bool {
+        matches!(self, SockSpec::Unicast { .. })
+    }
+}
+
+/// A whole IP packet and whom it goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Destination, as the packet says it.
+    pub to: IpAddr,
+    /// The packet.
+    pub bytes: Bytes,
+}
+
+/// One advert: a packet for each destination. At least one; at most
+/// [`MAX_PEERS`](crate::config::model::vrrp::MAX_PEERS).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packets(Arc<[Packet]>);
+
+impl Packets {
+    /// For one destination.
+    pub fn one(to: IpAddr, bytes: Bytes) -> Packets {
+        Packets(Arc::new([Packet { to, bytes }]))
+    }
+    /// For several; `None`: for nobody.
+    pub fn of(list: Vec<Packet>) -> Option<Packets> {
+        (!list.is_empty()).then(|| Packets(list.into()))
+    }
+}
+
+impl core::ops::Deref for Packets {
+    type Target = [Packet];
+    fn deref(&self) -> &[Packet] {
+        &self.0
+    }
 }
 
 /// `IFA_PROTO` of every address kalived adds ("k"), so that its own leftovers are told from an operator's addresses.
@@ -135,16 +204,16 @@ pub enum Effect {
         /// From which addresses.
         sources: Vec<Ipv4Addr>,
     },
-    /// Send an advert now: a whole IP packet to the socket's group.
+    /// Send an advert now. Answered by `SendFailed` when no packet of it could be sent.
     Send {
         /// For whom.
         vr: VrKey,
         /// Where.
         sock: SockKey,
-        /// The IP packet.
-        packet: Bytes,
+        /// Its packets.
+        packets: Packets,
     },
-    /// Arm an advert: the kernel sends it at `at` whatever the loop does then. Answered by `AdvertSent`.
+    /// Arm an advert: the kernel sends it at `at` whatever the loop does then. Answered by one `AdvertSent`.
     AdvertAt {
         /// For whom.
         vr: VrKey,
@@ -154,8 +223,8 @@ pub enum Effect {
         epoch: u32,
         /// When. Adverts with an equal time share one kernel timer.
         at: Instant,
-        /// The IP packet.
-        packet: Bytes,
+        /// Its packets.
+        packets: Packets,
     },
     /// Take back every armed advert of `vr`; then, in the same hard-linked submission, send `farewell` (priority 0).
     AdvertsStop {
@@ -163,8 +232,8 @@ pub enum Effect {
         vr: VrKey,
         /// Where the farewell goes.
         sock: SockKey,
-        /// The last packet on the wire, if any.
-        farewell: Option<Bytes>,
+        /// The last packets on the wire, one for each destination, if any.
+        farewell: Option<Packets>,
     },
     /// Send whole Ethernet frames (gratuitous ARP, unsolicited NA), in order, behind the adverts of the turn; answered by
     /// `FramesSent`.

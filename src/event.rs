@@ -200,10 +200,12 @@ pub enum Event<'a> {
         epoch: u32,
         /// When it should have left; how late it is, is the turn's time less this.
         due: Instant,
-        /// What the kernel said to the send.
+        /// What the kernel said to the sends: success if at least one packet left.
         result: Result<(), Errno>,
+        /// Destinations whose packet did not leave although others did; empty when none did.
+        missed: &'a [(IpAddr, Errno)],
     },
-    /// An immediate advert (`Effect::Send`) failed. Success is not reported.
+    /// An immediate advert (`Effect::Send`) failed: to all its destinations. Success is not reported.
     SendFailed {
         /// Whose.
         vr: VrKey,
@@ -221,7 +223,7 @@ pub enum Event<'a> {
         /// Why the next one was not sent. `None`, and not all left: there was no room.
         errno: Option<Errno>,
     },
-    /// The farewell of an `AdvertsStop` failed. Success is not reported.
+    /// The farewell of an `AdvertsStop` failed: to all its destinations. Success is not reported.
     FarewellFailed {
         /// Whose.
         vr: VrKey,

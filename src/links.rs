@@ -101,6 +101,26 @@ impl Links {
         all.filter(|a| usable(&a.info)).min_by_key(|a| (a.info.secondary, a.order)).map(|a| a.info.addr)
     }
 
+    /// The interface that has this address, if adverts can leave from it: not one that a kalived added, nor one that duplicate address
+    /// detection has not passed.
+    pub fn holder(&self, addr: IpAddr) -> Option<u32> {
+        let usable = |a: &AddrInfo| a.proto != ADDR_PROTO && !a.tentative && !a.dad_failed;
+        self.by_index.keys().copied().find(|ifindex| self.at(*ifindex, addr).any(usable))
+    }
+    /// The IPv6 address that adverts to these peers leave from: of the interface's global ones (unique local ones included) the first
+    /// that shares a prefix with a peer, else the first. `vips`: as for [`Links::source`].
+    pub fn global_source(&self, ifindex: u32, peers: &[IpAddr], vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+        let usable = |a: &AddrInfo| {
+            let IpAddr::V6(v6) = a.addr else { return false };
+            let global = !(v6.is_unicast_link_local() || v6.is_loopback() || v6.is_multicast());
+            global && a.proto != ADDR_PROTO && !vips.contains(&a.addr) && !a.tentative && !a.dad_failed
+        };
+        let near = |a: &AddrInfo| peers.iter().any(|p| same_prefix(*p, a.addr, a.prefix));
+        let all = self.by_index.get(&ifindex)?.addrs.values().filter(|a| usable(&a.info));
+        // Temporary addresses (RFC 8981) have the flag of secondary ones.
+        all.min_by_key(|a| (!near(&a.info), a.info.secondary, a.order)).map(|a| a.info.addr)
+    }
+
     /// Adds or updates an interface.
     pub fn link_new(&mut self, link: Link) -> LinkChange {
         let mut change = LinkChange { names: vec![link.name.clone()], new_mac: false };
@@ -164,6 +184,11 @@ impl Links {
         }
         gone.into_iter().filter_map(|i| Some((i, self.link_del(i)?))).collect()
     }
+}
+
+fn same_prefix(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
+    let (IpAddr::V6(a), IpAddr::V6(b)) = (a, b) else { return false };
+    (u128::from(a) ^ u128::from(b)).checked_shr(128 - u32::from(prefix.min(128))).is_none_or(|rest| rest == 0)
 }
 
 #[cfg(test)]

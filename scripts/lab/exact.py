@@ -1,7 +1,7 @@
 """`scripts/bench --exact`: the figures that depend on the programs alone, from a machine whose clock counts instructions.
 
 One machine (vm.py) for each measurement and daemon: it boots, runs one of the scripts below, and ends. Read first: vm.py,
-guest/lab.sh, guest/tap.c. What the project promises of these figures stands in bounds.tsv and nowhere else.
+guest/lab.sh, guest/tap.c, guest/floor.c. What the project promises of these figures stands in bounds.tsv and nowhere else.
 """
 
 import concurrent.futures
@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from . import daemon, servers, vm
-from .stats import human
+from .stats import compare, human
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BOUNDS = os.path.join(HERE, "bounds.tsv")
@@ -86,6 +86,14 @@ memory $(family $PID)
 tell a.conf
 kill $PID; wait $PID
 """
+# The same adverts from guest/floor.c, in the same machine.
+FLOOR = """
+ip netns exec peer tap adverts tap1 4 10000 >/dev/null &
+tap=$!
+sleep 1
+floor eth0 20 1000 2
+wait $tap
+"""
 BESIDE = """
 cables eth0
 start a.conf
@@ -130,6 +138,8 @@ tell b.conf
 kill -9 $(family $PID)
 """
 
+#: Programs of guest/.
+GUEST = ["tap", "floor"]
 MODULES = ["veth", "bridge", "crc32c_generic"]
 
 
@@ -190,13 +200,14 @@ def scenes():
                      [("drift_ns", "mean interval error (drift)", "time"), ("median_ns", "deviation, median", "time"),
                       ("p99_ns", "deviation, 99th percentile", "time"), ("max_ns", "deviation, largest", "time"),
                       *CPU[:1], ("pss_kib", "memory of all processes (PSS)", "KiB")]),
-        "many": Scene("200 routers at 10 ms", ADVERTS.format(seconds=4, interval_us=10_000), {"a.conf": routers(200, 0.01)},
+        "many": Scene("200 routers at 10 ms", ADVERTS.format(seconds=4, interval_us=10_000) + FLOOR, {"a.conf": routers(200, 0.01)},
                       [("on_the_wire", "adverts on the wire, of those due", "share"), *GAP[:1], *CPU,
+                       ("floor_ns_per_s", "the same by a bare loop of sendto(2)", "time"),
                        ("p99_ns", "deviation, 99th percentile", "time"),
                        ("pss_kib", "memory of all processes (PSS)", "KiB")], memory=1024),
         "scripts": Scene("One router at 10 ms, 50 scripts a second", beside(":"), {"a.conf": with_scripts(50)}, GAP),
         "reload": Scene("One router at 10 ms, 37,000 real servers reloaded twice", beside(reload, 8, 9),
-                        {"a.conf": one + servers.text(37_000).split("}\n", 1)[1]}, GAP, memory=2048),
+                        {"a.conf": servers.ALLOW + one + servers.text(37_000).split("}\n", 1)[1]}, GAP, memory=2048),
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
         "takeover1": takeover(1), "takeover500": takeover(500), "takeover2000": takeover(2000),
         "routers4": all_routers(4, 0.1), "routers6": all_routers(6, 1),
@@ -208,13 +219,13 @@ def scenes():
 
 # -- running
 
-def tap():
-    """The tap, compiled for this machine."""
-    source, out = os.path.join(HERE, "guest", "tap.c"), os.path.join(vm.cache(), "tap")
+def guest(name):
+    """A program of guest/, compiled for this machine."""
+    source, out = os.path.join(HERE, "guest", f"{name}.c"), os.path.join(vm.cache(), name)
     if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source):
         done = subprocess.run([vm.which("cc"), "-O2", "-o", f"{out}.new", source], capture_output=True, text=True)
         if done.returncode:
-            raise vm.Unavailable(f"cc tap.c: {done.stderr.strip()[-200:]}")
+            raise vm.Unavailable(f"cc {name}.c: {done.stderr.strip()[-200:]}")
         os.rename(f"{out}.new", out)
     return out
 
@@ -223,7 +234,8 @@ def measure(kernel, scene, kind, mips, seconds, log=None):
     """One machine; the figures that its script printed."""
     image = vm.base(kernel, MODULES)
     image.program(kind.path, f"/bin/{kind.name}")
-    image.program(tap(), "/bin/tap")
+    for name in GUEST:
+        image.program(guest(name), f"/bin/{name}")
     image.add("/etc/keepalived/x", "")
     for name, text in scene.files.items():
         image.add(f"/lab/{name}", text)
@@ -266,16 +278,17 @@ def show(value, unit):
 
 
 def table(results, names):
-    """(title, text, figures, ratio)."""
+    """(title, text, figures, how they compare)."""
     for name, scene in scenes().items():
         if name not in results:
             continue
         for key, text, unit in scene.rows:
             values = [(results[name].get(n) or {}).get(key) for n in names]
-            ratio = "-"
-            if unit != "count" and len(values) == 2 and None not in values and values[1]:
-                ratio = f"{values[0] / values[1]:.3g}"
-            yield scene.title, text, [show(v, unit) for v in values], ratio
+            words = "-"
+            # -1 is "never"; a share, or a count, speaks for itself.
+            if unit in ("time", "KiB") and len(values) == 2 and None not in values and -1 not in values:
+                words = compare(key, *values)
+            yield scene.title, text, [show(v, unit) for v in values], words
 
 
 def print_table(results, names, markdown):
@@ -283,14 +296,14 @@ def print_table(results, names, markdown):
     lines, last = list(table(results, names)), None
     width = max(len(text) for _, text, _, _ in lines)
     if markdown:
-        print("| | " + " | ".join(names) + " | ratio |\n|---|" + "---:|" * (len(names) + 1))
-    for title, text, values, ratio in lines:
+        print("| | " + " | ".join(names) + f" | {names[0]} is |\n|---|" + "---:|" * (len(names) + 1))
+    for title, text, values, words in lines:
         if title != last:
             last = title
             print(f"| **{title}** |" + " |" * (len(names) + 1) if markdown else
-                  f"\n{title}\n  {'':{width}}" + "".join(f"{n:>14}" for n in names) + f"{'ratio':>10}")
-        print(f"| {text} | " + " | ".join(values) + f" | {ratio} |" if markdown else
-              f"  {text:{width}}" + "".join(f"{v:>14}" for v in values) + f"{ratio:>10}")
+                  f"\n{title}\n  {'':{width}}" + "".join(f"{n:>14}" for n in names) + f"{names[0] + ' is':>24}")
+        print(f"| {text} | " + " | ".join(values) + f" | {words} |" if markdown else
+              f"  {text:{width}}" + "".join(f"{v:>14}" for v in values) + f"{words:>24}")
 
 
 def bounds():
@@ -335,7 +348,9 @@ def run(args):
     names = [s.partition(":")[0] for s in args.daemons.split(",")]
     try:
         kinds = {n: daemon.Kind(s) for n, s in zip(names, args.daemons.split(","))}
-        kernel, _ = vm.Kernel(), tap()
+        kernel = vm.Kernel()
+        for name in GUEST:
+            guest(name)
     except vm.Unavailable as e:
         print(f"bench: {e}", file=sys.stderr)
         return 77

@@ -34,4 +34,22 @@ def human(ns):
         if abs(ns) >= size * 0.9995:
             value = ns / size
             return f"{value:.{max(0, 2 - (abs(value) >= 10) - (abs(value) >= 100))}f} {unit}"
-    return f"{ns:.0f} ns"
+    return f"{round(ns)} ns"
+
+
+#: What a smaller value of a figure is called, and a larger one, by a part of the figure's key.
+_WORDS = [("cpu", "less", "more"), ("pss", "less", "more"), ("gap", "shorter", "longer"), ("first", "sooner", "later"),
+          ("last", "sooner", "later"), ("late", "sooner", "later"), ("", "steadier", "less steady")]
+
+
+def compare(key, mine, other):
+    """How `mine` stands against `other`, in words: "26 times steadier", "17 % less", "equal". Signs are ignored; less than 1 is
+    below what is measured, and counts as 1."""
+    mine, other = max(1, abs(mine)), max(1, abs(other))
+    smaller, larger = next((s, l) for part, s, l in _WORDS if part in key)
+    factor, word = (other / mine, smaller) if mine < other else (mine / other, larger)
+    if factor < 1.05:
+        return "equal"
+    if factor >= 1.95:
+        return f"{float(f'{factor:.2g}'):,g} times {word}"
+    return f"{1 - 1 / factor if mine < other else factor - 1:.0%} {word}".replace("%", " %")

@@ -229,7 +229,9 @@ def boot(kernel, image, memory=512, mips=500, seconds=600, each_line=None):
         command = [
             which(QEMU), "-accel", "tcg,thread=single", "-icount", f"shift={SHIFT[mips]},sleep=off,align=off",
             "-cpu", "max", "-smp", "1", "-m", str(memory), "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio",
-            "-rtc", "base=2026-01-01,clock=vm", "-kernel", kernel.image, "-initrd", f.name,
+            "-rtc", "base=2026-01-01,clock=vm",
+            # The processor's random numbers, by which the kernel lays out memory and seeds its own.
+            "-seed", "1", "-kernel", kernel.image, "-initrd", f.name,
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off rdinit=/init tsc=reliable random.trust_cpu=on",
         ]
         lines = []

@@ -89,7 +89,7 @@ pub static LINTS: &[Lint] = &[
         remedy: "write state BACKUP on all routers, and a priority below 255" },
     Lint { name: "peer-is-ourselves", check: Some(peer_is_ourselves),
         what: "unicast_peer lists the address this instance sends from",
-        why: "kalived would send its adverts to itself, and one router of the group is probably missing from the list",
+        why: "nothing is sent to it, and one router of the group is probably missing from the list",
         remedy: "list the other routers only" },
     Lint { name: "prefix-differs", check: Some(prefix_differs),
         what: "an address lies in the network of its interface but has another prefix length (not with --offline)",

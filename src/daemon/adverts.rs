@@ -1,6 +1,7 @@
 //! Pre-armed adverts: chains of a kernel timer and the sends behind it.
 //!
-//! `AdvertAt`s of one turn with an equal time become one chain (at most [`CHAIN`] sends, then another chain):
+//! `AdvertAt`s of one turn with an equal time become one chain (at most [`CHAIN`] sends, then another chain); an advert to several
+//! unicast peers is as many sends, all in one chain, and is reported once:
 //! ```text
 //! TIMEOUT(ABS | ETIME_SUCCESS) --soft--> SEND --hard--> SEND --hard--> … SEND
 //! ```
@@ -30,6 +31,7 @@
 //! - *A member is stopped, or its socket closed, between the cancellation and its completion.* It carries the mark and is
 //!   not armed again; nothing is reported.
 //! - *Stop in the turn that armed.* Chains are submitted at the end of a turn; what is not submitted is just dropped.
+//! - *One of several destinations cannot be reached.* Its send fails by itself; the advert has left if any of its sends has.
 //! - *Two chains are overdue together* (this thread had no CPU). They take turns, send by send, so the order between
 //!   routers is lost; for one router it holds as long as its place in the chains is the same, and adverts of one
 //!   router that are armed at one time say the same anyhow.
@@ -41,17 +43,17 @@
 //!
 //! Deliberately absent: any knowledge of when or what to send; that is the machines'.
 
+use super::sends::{Sends, Tally, Way};
 use super::token::Token;
+use crate::effect::Packets;
 use crate::event::{Errno, Event};
 use crate::id::{Arena, Key, SockKey, VrKey};
 use crate::sys::errno;
-use crate::sys::op::{Fd, Link, OpKey};
+use crate::sys::op::{Link, OpKey};
 use crate::sys::ring::{How, Ring};
-use crate::sys::socket::SockAddr;
 use crate::time::Instant;
-use bytes::Bytes;
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 /// What a [`ChainKey`] names.
 pub enum ChainMark {}
@@ -65,31 +67,41 @@ pub type StopKey = Key<StopMark>;
 /// Sends behind one timer, at most. How many adverts share a time is decided by the grid (`vrrp/timing.rs`): 20, for one send costs
 /// the kernel 3 to 5 µs, and the last of them leaves less than 0.1 ms late; more only where the processor does not keep up, and there
 /// two chains at one time would take turns and gain nothing over one. A stop takes back the whole chain: so not without a limit.
+/// One advert has no more packets than this (`config::model::vrrp::MAX_PEERS`).
 pub const CHAIN: usize = 64;
+const _: () = assert!(crate::config::model::vrrp::MAX_PEERS <= CHAIN && CHAIN <= u8::MAX as usize);
+
+/// So many adverts mostly share a time: see [`CHAIN`].
+const SHARED: usize = 20;
 
 /// Cancels hard-linked in front of a farewell. More than the depth any router is armed to (8); further ones are
 /// submitted in front, unlinked: the kernel runs them in order all the same.
 const LINKED_CANCELS: usize = 16;
 
-/// Where a packet goes.
-#[derive(Clone)]
-pub struct Way {
-    /// By which socket.
-    pub fd: Fd,
-    /// To which address; `None`: where the socket is connected to.
-    pub to: Option<Rc<SockAddr>>,
-}
-
+// An advert in a chain.
 struct Member {
     vr: VrKey,
     sock: SockKey,
     epoch: u32,
-    packet: Bytes,
+    packets: Packets,
     way: Way,
-    op: OpKey,
     /// Not wanted any more: neither armed again nor, when cancelled, reported.
     stopped: bool,
     stop: Option<StopKey>,
+    /// Its sends that are not final.
+    open: usize,
+    left: bool,
+    cancelled: bool,
+    missed: Vec<(IpAddr, Errno)>,
+}
+
+// One packet of an advert.
+struct OneSend {
+    /// Index of its advert.
+    member: usize,
+    /// Which of its packets.
+    nth: usize,
+    op: OpKey,
     done: bool,
 }
 
@@ -98,17 +110,24 @@ struct Chain {
     timer: OpKey,
     fired: bool,
     cancelling: bool,
+    /// Members that are not final.
     open: usize,
-    members: Vec<Member>,
+    /// `None`: final.
+    members: Vec<Option<Member>>,
+    sends: Vec<OneSend>,
 }
 
 struct Stop {
     vr: VrKey,
-    packet: Bytes,
+    packets: Packets,
     way: Way,
     /// Members of `vr` whose completion is outstanding.
     waiting: usize,
+    /// Farewells whose completion is outstanding.
+    open: usize,
+    /// At least one has completed: what leaves from now on may be behind it.
     sent: bool,
+    tally: Tally,
     overtaken: bool,
 }
 
@@ -129,43 +148,75 @@ pub struct Adverts {
     dues: BTreeMap<Instant, u32>,
     /// To be submitted at the end of the turn.
     pending: BTreeMap<Instant, Vec<Member>>,
+    /// Those that leave at once.
+    pub sends: Sends,
 }
 
 impl Adverts {
     /// Takes an advert; [`Adverts::arm`] submits it.
-    pub fn add(&mut self, vr: VrKey, sock: SockKey, way: Way, epoch: u32, at: Instant, packet: Bytes) {
-        let m = Member { vr, sock, epoch, packet, way, op: nobody(), stopped: false, stop: None, done: false };
-        self.pending.entry(at).or_default().push(m);
+    pub fn add(&mut self, vr: VrKey, sock: SockKey, way: Way, epoch: u32, at: Instant, packets: Packets) {
+        let open = packets.len();
+        let m = Member {
+            vr,
+            sock,
+            epoch,
+            packets,
+            way,
+            stopped: false,
+            stop: None,
+            open,
+            left: false,
+            cancelled: false,
+            missed: Vec::new(),
+        };
+        self.pending.entry(at).or_insert_with(|| Vec::with_capacity(SHARED)).push(m);
     }
 
     /// Submits what was taken, grouped by time.
     pub fn arm(&mut self, ring: &mut Ring<Token>) {
         while let Some((at, members)) = self.pending.pop_first() {
-            let mut members = members.into_iter().peekable();
-            while members.peek().is_some() {
-                self.submit(ring, at, members.by_ref().take(CHAIN).collect());
+            let (mut chain, mut sends) = (Vec::new(), 0);
+            for m in members {
+                // The packets of one advert stay together.
+                if sends + m.packets.len() > CHAIN {
+                    self.submit(ring, at, core::mem::take(&mut chain));
+                    sends = 0;
+                }
+                sends += m.packets.len();
+                chain.push(m);
             }
+            self.submit(ring, at, chain);
         }
     }
 
     fn submit(&mut self, ring: &mut Ring<Token>, at: Instant, members: Vec<Member>) {
+        let count: usize = members.iter().map(|m| m.packets.len()).sum();
+        if count == 0 {
+            return;
+        }
         // All of it in one submission: a chain cut in two would be two chains, the second without a timer.
-        ring.room(1 + members.len());
-        let count = members.len();
+        ring.room(1 + count);
+        let open = members.len();
+        let members = members.into_iter().map(Some).collect();
+        let sends = Vec::with_capacity(count);
         // The timer's name is known only after the push, the chain's name is needed before: filled in below.
         let chain =
-            self.chains.insert(Chain { at, timer: nobody(), fired: false, cancelling: false, open: count, members });
+            self.chains.insert(Chain { at, timer: nobody(), fired: false, cancelling: false, open, members, sends });
         let timer = ring.timeout_at(Token::Timer(chain), at, Link::Soft);
         *self.dues.entry(at).or_default() += 1;
         let Some(c) = self.chains.get_mut(chain) else { return };
         c.timer = timer;
-        for (i, m) in c.members.iter_mut().enumerate() {
-            let (token, packet, to) = (Token::Advert(chain, i as u8), m.packet.clone(), m.way.to.clone());
-            m.op = if i + 1 == count {
-                ring.send(token, &m.way.fd, packet, to, Link::Last, How::NoWait)
-            } else {
-                ring.send_quiet(token, &m.way.fd, packet, to)
-            };
+        for (member, m) in c.members.iter().enumerate().filter_map(|(i, m)| Some((i, m.as_ref()?))) {
+            for (nth, p) in m.packets.iter().enumerate() {
+                let i = c.sends.len();
+                let (token, packet, to) = (Token::Advert(chain, i as u8), p.bytes.clone(), m.way.to(p));
+                let op = if i + 1 == count {
+                    ring.send(token, &m.way.fd, packet, to, Link::Last, How::NoWait)
+                } else {
+                    ring.send_quiet(token, &m.way.fd, packet, to)
+                };
+                c.sends.push(OneSend { member, nth, op, done: false });
+            }
             if self.of_slot.len() <= m.vr.slot() {
                 self.of_slot.resize(m.vr.slot() + 1, Vec::new());
             }
@@ -176,11 +227,13 @@ impl Adverts {
         }
     }
 
-    /// Takes back every armed advert of `vr`, then sends the farewell.
-    pub fn stop(&mut self, ring: &mut Ring<Token>, vr: VrKey, farewell: Option<(Bytes, Way)>) {
+    /// Takes back every armed advert of `vr`, then sends the farewell to each of its destinations.
+    pub fn stop(&mut self, ring: &mut Ring<Token>, vr: VrKey, farewell: Option<(Packets, Way)>) {
         self.pending.values_mut().for_each(|list| list.retain(|m| m.vr != vr));
-        let stop = farewell.map(|(packet, way)| {
-            self.stops.insert(Stop { vr, packet, way, waiting: 0, sent: false, overtaken: false })
+        let stop = farewell.map(|(packets, way)| {
+            let open = packets.len();
+            let tally = Tally::default();
+            self.stops.insert(Stop { vr, packets, way, waiting: 0, open, sent: false, tally, overtaken: false })
         });
         let chains = self.of_slot.get(vr.slot()).cloned().unwrap_or_default();
         let timers = self.take_back(&chains, stop, |m| m.vr == vr);
@@ -194,12 +247,15 @@ impl Adverts {
         for t in &timers[..linked_from] {
             ring.cancel(Token::Cancel, *t, Link::Last);
         }
-        ring.room(timers.len() - linked_from + 1);
+        ring.room(timers.len() - linked_from + stop.packets.len());
         for t in &timers[linked_from..] {
             ring.cancel(Token::Cancel, *t, Link::Hard);
         }
-        let Way { fd, to } = &stop.way;
-        ring.send(Token::Farewell(key), fd, stop.packet.clone(), to.clone(), Link::Last, How::NoWait);
+        for (i, p) in stop.packets.iter().enumerate() {
+            // Hard: a peer that cannot be reached keeps the farewell from nobody else.
+            let link = if i + 1 == stop.packets.len() { Link::Last } else { Link::Hard };
+            ring.send(Token::Farewell(key), &stop.way.fd, p.bytes.clone(), stop.way.to(p), link, How::NoWait);
+        }
     }
 
     /// Takes back every advert armed on `sock`, of whatever router.
@@ -216,7 +272,7 @@ impl Adverts {
         for key in chains {
             let Some(c) = self.chains.get_mut(*key) else { continue };
             let mut any = false;
-            for m in c.members.iter_mut().filter(|m| !m.done && which(m)) {
+            for m in c.members.iter_mut().flatten().filter(|m| which(m)) {
                 any = true;
                 m.stopped = true;
                 if let Some(s) = stop.filter(|_| m.stop.is_none()).and_then(|k| self.stops.get_mut(k)) {
@@ -256,33 +312,36 @@ impl Adverts {
         tell: &mut dyn FnMut(Event<'_>),
     ) {
         let Some(c) = self.chains.get(chain) else { return };
-        if usize::from(i) + 1 == c.members.len() {
+        if usize::from(i) + 1 == c.sends.len() {
             if result >= 0 && c.fired {
                 return self.all_left(ring, chain, tell);
             }
             let quiet: Vec<(u8, OpKey)> =
-                (0..i).zip(&c.members).filter(|(_, m)| !m.done).map(|(j, m)| (j, m.op)).collect();
+                (0..i).zip(&c.sends).filter(|(_, s)| !s.done).map(|(j, s)| (j, s.op)).collect();
             for (j, op) in quiet {
                 ring.release(op);
                 // Whatever became of the last: these were not cancelled, unless it was.
                 let result = if result == errno::ECANCELED { result } else { 0 };
-                self.one_sent(ring, chain, j, result).map(&mut *tell);
+                self.one_sent(ring, chain, j, result, tell);
             }
         }
-        self.one_sent(ring, chain, i, result).map(tell);
+        self.one_sent(ring, chain, i, result, tell);
     }
 
     /// The last of a chain has left, so all have that did not fail.
     fn all_left(&mut self, ring: &mut Ring<Token>, chain: ChainKey, tell: &mut dyn FnMut(Event<'_>)) {
         let Some(c) = self.chains.remove(chain) else { return };
-        for m in c.members.into_iter().filter(|m| !m.done) {
+        for s in c.sends.iter().filter(|s| !s.done) {
             // Finds nothing for the last one, which has completed.
-            ring.release(m.op);
+            ring.release(s.op);
+        }
+        for m in c.members.into_iter().flatten() {
             self.unlink(m.vr, chain);
             if let Some(key) = m.stop {
                 self.came_back(ring, key, true);
             }
-            tell(Event::AdvertSent { vr: m.vr, epoch: m.epoch, due: c.at, result: Ok(()) });
+            let (result, missed) = (Ok(()), m.missed.as_slice());
+            tell(Event::AdvertSent { vr: m.vr, epoch: m.epoch, due: c.at, result, missed });
         }
     }
 
@@ -292,31 +351,49 @@ impl Adverts {
         }
     }
 
-    fn one_sent(&mut self, ring: &mut Ring<Token>, chain: ChainKey, i: u8, result: i32) -> Option<Event<'static>> {
-        let c = self.chains.get_mut(chain)?;
+    fn one_sent(
+        &mut self,
+        ring: &mut Ring<Token>,
+        chain: ChainKey,
+        i: u8,
+        result: i32,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) {
+        let Some(c) = self.chains.get_mut(chain) else { return };
         let (at, cancelling) = (c.at, c.cancelling);
-        let m = c.members.get_mut(usize::from(i)).filter(|m| !m.done)?;
-        m.done = true;
+        let Some(s) = c.sends.get_mut(usize::from(i)).filter(|s| !s.done) else { return };
+        s.done = true;
+        let Some(slot) = c.members.get_mut(s.member) else { return };
+        let Some(m) = slot else { return };
+        match result {
+            0.. => m.left = true,
+            errno::ECANCELED => m.cancelled = true,
+            e => m.missed.extend(m.packets.get(s.nth).map(|p| (p.to, Errno(-e)))),
+        }
+        m.open = m.open.saturating_sub(1);
+        if m.open > 0 {
+            return;
+        }
+        let Some(m) = slot.take() else { return };
         c.open -= 1;
-        let (vr, sock, epoch, stopped, stop) = (m.vr, m.sock, m.epoch, m.stopped, m.stop);
-        let (packet, way) = (core::mem::take(&mut m.packet), m.way.clone());
         // Another member of the same router (or of the same slot) in the same chain keeps the entry.
-        let more = c.members.iter().any(|m| !m.done && m.vr.slot() == vr.slot());
+        let more = c.members.iter().flatten().any(|other| other.vr.slot() == m.vr.slot());
         if !more {
-            self.unlink(vr, chain);
+            self.unlink(m.vr, chain);
         }
         self.forget_if_over(chain);
-        if let Some(key) = stop {
-            self.came_back(ring, key, result >= 0);
+        if let Some(key) = m.stop {
+            self.came_back(ring, key, m.left);
         }
-        if result == errno::ECANCELED && cancelling {
-            if !stopped {
-                self.add(vr, sock, way, epoch, at, packet);
+        if m.cancelled && !m.left && cancelling {
+            if !m.stopped {
+                self.add(m.vr, m.sock, m.way, m.epoch, at, m.packets);
             }
-            return None;
+            return;
         }
-        let result = if result >= 0 { Ok(()) } else { Err(Errno(-result)) };
-        Some(Event::AdvertSent { vr, epoch, due: at, result })
+        let first = m.missed.first().map_or(Errno::ECANCELED, |(_, e)| *e);
+        let (result, missed) = if m.left { (Ok(()), m.missed.as_slice()) } else { (Err(first), &[][..]) };
+        tell(Event::AdvertSent { vr: m.vr, epoch: m.epoch, due: at, result, missed });
     }
 
     fn came_back(&mut self, ring: &mut Ring<Token>, key: StopKey, left: bool) {
@@ -327,29 +404,31 @@ impl Adverts {
         self.settle(ring, key);
     }
 
-    /// A farewell completed. What the machines should hear of it, if anything.
+    /// A farewell to one destination completed. What the machines should hear of it, if anything.
     pub fn on_farewell(&mut self, ring: &mut Ring<Token>, key: StopKey, result: i32) -> Option<Event<'static>> {
         let s = self.stops.get_mut(key)?;
         s.sent = true;
-        let vr = s.vr;
+        s.tally.count(result);
+        s.open = s.open.saturating_sub(1);
+        let (vr, failed) = (s.vr, s.tally.failed().filter(|_| s.open == 0));
         self.settle(ring, key);
-        (result < 0).then(|| Event::FarewellFailed { vr, errno: Errno(-result) })
+        failed.map(|errno| Event::FarewellFailed { vr, errno })
     }
 
     fn settle(&mut self, ring: &mut Ring<Token>, key: StopKey) {
-        if self.stops.get(key).is_none_or(|s| !s.sent || s.waiting > 0) {
+        if self.stops.get(key).is_none_or(|s| s.open > 0 || s.waiting > 0) {
             return;
         }
         let Some(s) = self.stops.remove(key) else { return };
         // Not when the router has become Master again meanwhile: then its adverts are meant.
         if s.overtaken && !self.is_armed(s.vr) {
-            ring.send(Token::Send(s.vr), &s.way.fd, s.packet, s.way.to, Link::Last, How::NoWait);
+            self.sends.send(ring, s.vr, &s.packets, &s.way);
         }
     }
 
     fn is_armed(&self, vr: VrKey) -> bool {
         let of = self.of_slot.get(vr.slot()).into_iter().flatten().filter_map(|c| self.chains.get(*c));
-        let mut armed = of.flat_map(|c| &c.members).filter(|m| !m.done);
+        let mut armed = of.flat_map(|c| c.members.iter().flatten());
         self.pending.values().flatten().any(|m| m.vr == vr) || armed.any(|m| m.vr == vr)
     }
 

@@ -74,12 +74,17 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let config = image_of(&image.into()).map_err(|e| internal(&e))?;
     let mut notes = Vec::new();
     let mut exec = open(words, line, snapshot, &mut notes)?;
-    let process = &config.global.process;
+    let process = config.global.process.clone();
+    let mut world = if words.standby { World::standby(config) } else { World::new(config) };
+    world.set_zone(clock::utc_offset);
+    world.set_host(&crate::sys::host::short_name());
+    exec.attach_helper(helper);
+    exec.witness = Some(witness.into());
     let outcome = sched::apply(&sched::Wanted {
         rt_priority: process.rt_priority,
         nice: process.nice,
         rttime: process.rlimit_rttime,
-        cpus: process.cpu_affinity.clone(),
+        cpus: process.cpu_affinity,
     });
     exec.rt_priority = outcome.rt_priority;
     if !outcome.done.is_empty() {
@@ -90,16 +95,11 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     for (level, text) in notes {
         fx.note(Note { level, text });
     }
-    exec.attach_helper(helper);
-    exec.witness = Some(witness.into());
     exec.apply(clock::now(), &mut fx);
     if words.detach {
         daemonize::null_stdio();
     }
     confine();
-    let mut world = if words.standby { World::standby(config) } else { World::new(config) };
-    world.set_zone(clock::utc_offset);
-    world.set_host(&crate::sys::host::short_name());
     Ok((exec, world))
 }
 

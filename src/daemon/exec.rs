@@ -3,7 +3,7 @@
 //! Read first: `event.rs`, `effect.rs`, then `adverts.rs` and `rtnl.rs`, which do the two hard parts. Every `Effect` has
 //! its arm, without `_`, as in the simulator.
 
-use super::adverts::{Adverts, Way};
+use super::adverts::Adverts;
 use super::busy::{self, Busy, Change};
 use super::frames::Frames;
 use super::guardline::Line;
@@ -12,10 +12,11 @@ use super::helperline::HelperLine;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
 use super::rtnl::Rtnl;
+use super::sends::{To, Way};
 use super::slice;
 use super::streams::Streams;
 use super::token::Token;
-use crate::effect::{Effect, Effects, SockSpec};
+use crate::effect::{Effect, Effects, Packets, SockSpec};
 use crate::event::{Errno, Event, LONGEST_AGE, RxMeta, Signal};
 use crate::exit::ExitCode;
 use crate::id::{SockKey, VrKey};
@@ -24,13 +25,12 @@ use crate::sys::bufring::BufRing;
 use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::op::{Done, Fd, Header, Link, OpKey};
-use crate::sys::ring::{How, Ring};
+use crate::sys::ring::Ring;
 use crate::sys::sched;
 use crate::sys::signal;
-use crate::sys::socket::{self, Pair};
+use crate::sys::socket::{self, Pair, SockAddr};
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::vrrp::text;
-use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -58,6 +58,7 @@ const TAKEOVER_NEAR: Duration = slice::TARGET;
 
 struct Sock {
     pair: Pair,
+    to: To,
     v6: bool,
     rx: OpKey,
     failures: u32,
@@ -103,8 +104,6 @@ pub struct Exec {
     pub(super) log: Sink,
     /// Answers that need no completion; told at the start of the next turn.
     pub(super) inbox: VecDeque<Event<'static>>,
-    /// Adverts and farewells on their way by [`Token::Send`].
-    sending: usize,
     pub(super) exit: Option<(ExitCode, Instant)>,
     counters: Counters,
     lead: Lead,
@@ -112,7 +111,7 @@ pub struct Exec {
     /// Real-time priority of this process, if it has one.
     pub(super) rt_priority: Option<u8>,
     /// Adverts to leave with the next submission.
-    urgent: Vec<(VrKey, Bytes, Way)>,
+    urgent: Vec<(VrKey, Packets, Way)>,
     /// When the last requests went to the kernel.
     asked: Option<Instant>,
     several_cpus: bool,
@@ -154,7 +153,6 @@ impl Exec {
             rtnl,
             log,
             inbox: VecDeque::new(),
-            sending: 0,
             exit: None,
             counters: Counters::default(),
             lead: Lead::default(),
@@ -206,15 +204,15 @@ impl Exec {
                 self.close(sock);
             }
             Effect::HearLocal { sock, sources } => self.hear_local(now, sock, &sources),
-            Effect::Send { vr, sock, packet } => match self.way(sock) {
-                Some(way) => self.urgent.push((vr, packet, way)),
+            Effect::Send { vr, sock, packets } => match self.way_now(sock) {
+                Some(way) => self.urgent.push((vr, packets, way)),
                 None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
             },
-            Effect::AdvertAt { vr, sock, epoch, at, packet } => match self.way(sock) {
-                Some(way) => self.adverts.add(vr, sock, way, epoch, at, packet),
+            Effect::AdvertAt { vr, sock, epoch, at, packets } => match self.way(sock) {
+                Some(way) => self.adverts.add(vr, sock, way, epoch, at, packets),
                 None => {
                     let result = Err(Errno::ENODEV);
-                    self.inbox.push_back(Event::AdvertSent { vr, epoch, due: at, result });
+                    self.inbox.push_back(Event::AdvertSent { vr, epoch, due: at, result, missed: &[] });
                 }
             },
             Effect::AdvertsStop { vr, sock, farewell } => {
@@ -277,9 +275,8 @@ impl Exec {
     /// The machines limit their number. Whether there were any.
     fn send_urgent(&mut self) -> bool {
         let any = !self.urgent.is_empty();
-        for (vr, packet, Way { fd, to }) in self.urgent.drain(..) {
-            self.sending += 1;
-            self.ring.send(Token::Send(vr), &fd, packet, to, Link::Last, How::NoWait);
+        for (vr, packets, way) in self.urgent.drain(..) {
+            self.adverts.sends.send(&mut self.ring, vr, &packets, &way);
         }
         any
     }
@@ -324,11 +321,18 @@ impl Exec {
 
     fn open(&mut self, sock: SockKey, spec: SockSpec) -> io::Result<()> {
         self.close(sock);
-        let pair = socket::open_vrrp(spec.ifindex, spec.group)?;
-        let v6 = spec.group.is_ipv6();
+        let (pair, to) = match spec {
+            SockSpec::Multicast { ifindex, group } => {
+                let (pair, group) = (socket::open_vrrp(ifindex, group)?, Rc::new(SockAddr::ip(group, ifindex)));
+                let connected = socket::connect_group(&pair.tx, &group);
+                (pair, if connected { To::Connected } else { To::One(group) })
+            }
+            SockSpec::Unicast { local, ifindex } => (socket::open_unicast(ifindex, local)?, To::Each(ifindex)),
+        };
+        let v6 = spec.address().is_ipv6();
         let header = if v6 { &self.header_v6 } else { &self.header_v4 };
         let rx = self.ring.recv_multi(Token::Rx(sock), &pair.rx, header, &self.buffers);
-        self.socks.insert(sock, Sock { pair, v6, rx, failures: 0, spec, local: None });
+        self.socks.insert(sock, Sock { pair, to, v6, rx, failures: 0, spec, local: None });
         Ok(())
     }
 
@@ -345,7 +349,7 @@ impl Exec {
 
     fn hear_local(&mut self, now: Now, sock: SockKey, sources: &[Ipv4Addr]) {
         let Some(s) = self.socks.get_mut(&sock) else { return };
-        let IpAddr::V4(group) = s.spec.group else { return };
+        let IpAddr::V4(to) = s.spec.address() else { return };
         let local = s.local.take();
         if sources.is_empty() {
             if let Some(l) = local {
@@ -354,8 +358,8 @@ impl Exec {
             return;
         }
         let result = match local {
-            Some(l) => socket::filter_local(l.fd.as_raw_fd(), group, sources).map(|()| l),
-            None => socket::open_local(s.spec.ifindex, group, sources).map(|fd| {
+            Some(l) => socket::filter_local(l.fd.as_raw_fd(), to, sources).map(|()| l),
+            None => socket::open_local(s.spec.ifindex().unwrap_or(0), to, sources).map(|fd| {
                 let rx = self.ring.recv_multi(Token::RxLocal(sock), &fd, &self.header_v4, &self.buffers);
                 Local { fd, rx, failures: 0 }
             }),
@@ -401,7 +405,18 @@ impl Exec {
 
     fn way(&self, sock: SockKey) -> Option<Way> {
         let s = self.socks.get(&sock)?;
-        Some(Way { fd: s.pair.tx.clone(), to: Some(s.pair.to.clone()) })
+        Some(Way { fd: s.pair.tx.clone(), to: s.to.clone() })
+    }
+
+    // For an advert that leaves at once, which begins a time of many: the interface may have been down when its socket was opened.
+    fn way_now(&mut self, sock: SockKey) -> Option<Way> {
+        if let Some(s) = self.socks.get_mut(&sock)
+            && let To::One(group) = &s.to
+            && socket::connect_group(&s.pair.tx, group)
+        {
+            s.to = To::Connected;
+        }
+        self.way(sock)
     }
 
     /// Waits until something completed or `until`; with `takeover` to the point (see `lead.rs`). Does not wait when answers lie
@@ -474,10 +489,9 @@ impl Exec {
                     tell(e);
                 }
             }
-            Token::Send(vr) => {
-                self.sending = self.sending.saturating_sub(1);
-                if result < 0 {
-                    tell(Event::SendFailed { vr, errno: Errno(-result) });
+            Token::Send(key) => {
+                if let Some(e) = self.adverts.sends.on_done(key, result) {
+                    tell(e);
                 }
             }
             Token::FrameRoom(ifindex) => {
@@ -563,7 +577,7 @@ impl Exec {
     /// The exit code, once everything before the exit is done or its time is up.
     pub fn finished(&self) -> Option<ExitCode> {
         self.exit
-            .filter(|_| self.sending == 0 && !self.adverts.stopping() && self.left() && self.log.settled())
+            .filter(|_| self.adverts.sends.is_empty() && !self.adverts.stopping() && self.left() && self.log.settled())
             .map(|(code, _)| code)
     }
 

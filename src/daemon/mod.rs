@@ -18,6 +18,7 @@ pub mod log;
 pub mod netlink;
 pub mod rtnl;
 pub(crate) mod scripthost;
+pub mod sends;
 mod slice;
 pub mod streams;
 pub mod token;

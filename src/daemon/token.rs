@@ -1,7 +1,8 @@
 //! What a completion belongs to: the tag of every operation the daemon submits.
 
 use super::adverts::{ChainKey, StopKey};
-use crate::id::{ConnKey, FifoKey, SockKey, VrKey};
+use super::sends::SendKey;
+use crate::id::{ConnKey, FifoKey, SockKey};
 
 /// Tag of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub enum Token {
     Rx(SockKey),
     /// The multishot receive on the packet socket beside it.
     RxLocal(SockKey),
-    /// An advert sent at once.
-    Send(VrKey),
+    /// A packet of an advert sent at once.
+    Send(SendKey),
     /// A priority-0 advert behind the cancellation of the armed ones.
     Farewell(StopKey),
     /// There is room for more Ethernet frames on the interface with this index.

@@ -212,15 +212,18 @@ impl<T: Copy> Ring<T> {
             Link::Soft => e = e.flags(Flags::IO_LINK),
             Link::Hard => e = e.flags(Flags::IO_HARDLINK),
         }
-        if self.room(1) {
-            // SAFETY: everything the entry points at is owned by `ops[op]` behind a box or a count and stays there
-            // until its final completion was seen (`pop`) or the ring itself is gone (field order).
-            let pushed = unsafe { self.io.submission().push(&e) };
-            if pushed.is_err() {
-                self.broken.get_or_insert(-libc::EBUSY);
-            }
+        // Room for a chain was made before; for others there is nearly always some.
+        if !self.enqueue(&e) && !(self.room(1) && self.enqueue(&e)) {
+            self.broken.get_or_insert(-libc::EBUSY);
         }
         op
+    }
+
+    // For `push` alone.
+    fn enqueue(&mut self, e: &squeue::Entry) -> bool {
+        // SAFETY: everything the entry points at is owned by `ops[op]` behind a box or a count and stays there
+        // until its final completion was seen (`pop`) or the ring itself is gone (field order).
+        unsafe { self.io.submission().push(e) }.is_ok()
     }
 
     /// Submits and waits until something completed or `until` has come. `None`: waits for a completion only.

@@ -47,8 +47,9 @@ pub fn apply(wanted: &Wanted) -> Outcome {
     cpus(wanted, &mut out);
     nice(wanted, &mut out);
     rttime(wanted, &mut out);
-    real_time(wanted, &mut out);
     memory(&mut out);
+    // Last: to lock memory reads every page in, and the core before an upgrade has the same priority; its adverts would wait.
+    real_time(wanted, &mut out);
     out
 }
 

@@ -1,11 +1,11 @@
 //! How the sockets are made, and why each option is there.
 //!
-//! A VRRP socket is two sockets. The receiving one is bound to the group, so the kernel drops everything else before it
-//! costs us a wake-up. The sending one is of protocol 255 (`IPPROTO_RAW`), which no packet has, so it receives nothing
+//! A VRRP socket is two sockets. The receiving one is bound to the group, or to the address that unicast peers send to, so the kernel
+//! drops everything else before it costs us a wake-up. The sending one is of protocol 255 (`IPPROTO_RAW`), which no packet has, so it receives nothing
 //! at all; it takes whole IP packets, of both families. Neither needs the interface to have an address or to be up.
 //!
-//! Deliberately absent: `connect`. It would pin a route and fail while the interface is down; each send names its
-//! destination instead.
+//! The sending one is connected to the group where the kernel allows it ([`connect_group`]): a send that names no destination costs the
+//! kernel a quarter less, for each linked request with an address keeps a copy of it.
 
 use super::op::Fd;
 use crate::time::Wall;
@@ -199,8 +199,14 @@ pub struct Pair {
     pub rx: Fd,
     /// Sends.
     pub tx: Fd,
-    /// Where to: the group on the interface.
-    pub to: Rc<SockAddr>,
+}
+
+/// Connects a sending socket to its group; whether that went well. It does not while the interface is down, and sends then name the
+/// group. It pins nothing that matters: each send of a raw socket looks up its route, and the source is the packet's own, so that an
+/// interface may go down and come back and an address leave; nor do errors come back by ICMP to protocol 255.
+pub fn connect_group(tx: &Fd, to: &SockAddr) -> bool {
+    // SAFETY: the address outlives the call and says its own length.
+    unsafe { libc::connect(tx.as_raw_fd(), to.as_ptr(), to.len()) == 0 }
 }
 
 /// Opens both sockets for `group` on `ifindex` and joins the group.
@@ -212,13 +218,8 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
     let to = SockAddr::ip(group, ifindex);
     let index = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
 
-    let rx = socket(family, libc::SOCK_RAW, IPPROTO_VRRP)?;
+    let rx = receiver(family, index)?;
     let f = rx.as_raw_fd();
-    // By index, not by name: a renamed interface stays the same, a re-created one does not.
-    option(f, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
-    buffer(f, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
-    // Timers count from the arrival of an advert, not from when we woke up for it.
-    option(f, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
     match group {
         IpAddr::V4(g) => {
             // Only what this socket joined, not what any socket on the host joined.
@@ -233,9 +234,6 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
         }
         IpAddr::V6(g) => {
             option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, &0i32)?;
-            // An IPv6 raw socket delivers no header: these two replace what we must check of it.
-            option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1i32)?;
-            option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1i32)?;
             let m =
                 libc::ipv6_mreq { ipv6mr_multiaddr: libc::in6_addr { s6_addr: g.octets() }, ipv6mr_interface: ifindex };
             bind(f, &to)?;
@@ -243,20 +241,11 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
         }
     }
 
-    let tx = socket(family, libc::SOCK_RAW, libc::IPPROTO_RAW)?;
+    let tx = sender_of(family, index)?;
     let f = tx.as_raw_fd();
-    option(f, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
-    buffer(f, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER);
-    // Nothing is read from it; the smallest buffer, so that nothing can pile up either.
-    option(f, libc::SOL_SOCKET, libc::SO_RCVBUF, &0i32)?;
-    control_priority(f);
     match group {
-        IpAddr::V4(_) => {
-            option(f, libc::IPPROTO_IP, libc::IP_HDRINCL, &1i32)?;
-            option(f, libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP, &0i32)?;
-        }
+        IpAddr::V4(_) => option(f, libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP, &0i32)?,
         IpAddr::V6(_) => {
-            option(f, libc::IPPROTO_IPV6, IPV6_HDRINCL, &1i32)?;
             option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP, &0i32)?;
             option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, &255i32)?;
             option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_IF, &index)?;
@@ -268,7 +257,55 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
             }
         }
     }
-    Ok(Pair { rx: Rc::new(rx), tx: Rc::new(tx), to: Rc::new(to) })
+    Ok(Pair { rx: Rc::new(rx), tx: Rc::new(tx) })
+}
+
+/// Opens both sockets for what unicast peers send to `local`, an address of this host; `ifindex`: bound to that interface, or,
+/// with 0, to none: peers may be reached, and their adverts may come, by any interface, and by another one tomorrow.
+pub fn open_unicast(ifindex: u32, local: IpAddr) -> io::Result<Pair> {
+    let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let index = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    let rx = receiver(family, index)?;
+    bind(rx.as_raw_fd(), &SockAddr::ip(local, ifindex))?;
+    let tx = sender_of(family, index)?;
+    Ok(Pair { rx: Rc::new(rx), tx: Rc::new(tx) })
+}
+
+// What both kinds of receiving sockets have in common; not bound to an address yet.
+fn receiver(family: i32, index: i32) -> io::Result<OwnedFd> {
+    let rx = socket(family, libc::SOCK_RAW, IPPROTO_VRRP)?;
+    let f = rx.as_raw_fd();
+    // By index, not by name: a renamed interface stays the same, a re-created one does not.
+    if index != 0 {
+        option(f, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
+    }
+    buffer(f, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
+    // Timers count from the arrival of an advert, not from when we woke up for it.
+    option(f, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
+    if family == libc::AF_INET6 {
+        // An IPv6 raw socket delivers no header: these two replace what we must check of it.
+        option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1i32)?;
+        option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1i32)?;
+    }
+    Ok(rx)
+}
+
+// Likewise of sending ones.
+fn sender_of(family: i32, index: i32) -> io::Result<OwnedFd> {
+    let tx = socket(family, libc::SOCK_RAW, libc::IPPROTO_RAW)?;
+    let f = tx.as_raw_fd();
+    if index != 0 {
+        option(f, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
+    }
+    buffer(f, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER);
+    // Nothing is read from it; the smallest buffer, so that nothing can pile up either.
+    option(f, libc::SOL_SOCKET, libc::SO_RCVBUF, &0i32)?;
+    control_priority(f);
+    match family {
+        libc::AF_INET => option(f, libc::IPPROTO_IP, libc::IP_HDRINCL, &1i32)?,
+        _ => option(f, libc::IPPROTO_IPV6, IPV6_HDRINCL, &1i32)?,
+    }
+    Ok(tx)
 }
 
 /// `IPV6_FREEBIND` of linux/in6.h.
@@ -334,17 +371,18 @@ const PACKET_TYPE: u32 = 0xffff_f004;
 /// advert is then received twice, and the second copy dropped by whoever looks at its source.
 const FILTERED: usize = 1000;
 
-/// A packet socket for the adverts to `group` on `ifindex` that come from one of `sources`, each a whole IP packet.
+/// A packet socket for the adverts to `to` on `ifindex`, or with 0 on every interface, that come from one of `sources`, each a whole
+/// IP packet.
 ///
 /// The kernel drops an IPv4 packet whose source is an address of this host before a raw socket sees it (`accept_local` is 0). Who holds
 /// the address of its returning owner would never hear that owner. This socket sees packets before that check; it needs neither a
 /// sysctl nor anything that would have to be put back. IPv6 has no such check.
-pub fn open_local(ifindex: u32, group: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<Fd> {
+pub fn open_local(ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<Fd> {
     // Protocol 0: nothing is received before the filter is there and the socket is bound.
     let fd = socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0)?;
     let f = fd.as_raw_fd();
     option(f, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
-    filter_local(f, group, sources)?;
+    filter_local(f, to, sources)?;
     let to = SockAddr::of(libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
         sll_protocol: (libc::ETH_P_IP as u16).to_be(),
@@ -359,22 +397,22 @@ pub fn open_local(ifindex: u32, group: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Re
 }
 
 /// Other sources for a socket of [`open_local`].
-pub fn filter_local(f: RawFd, group: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<()> {
-    let mut code = local_filter(group, sources);
+pub fn filter_local(f: RawFd, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<()> {
+    let mut code = local_filter(to, sources);
     let program = libc::sock_fprog { len: code.len() as u16, filter: code.as_mut_ptr() };
     // `program` points to `code`, which outlives the call; the kernel copies it.
     option(f, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 // The packet begins with its IP header.
-fn local_filter(group: Ipv4Addr, sources: &[Ipv4Addr]) -> Vec<libc::sock_filter> {
+fn local_filter(to: Ipv4Addr, sources: &[Ipv4Addr]) -> Vec<libc::sock_filter> {
     let op = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let load = |size: u32, at: u32| op(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, at);
     let equal = |k: u32, jt: u8, jf: u8| op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
     let (take, drop) = (op(libc::BPF_RET | libc::BPF_K, 0, 0, 0x4_0000), op(libc::BPF_RET | libc::BPF_K, 0, 0, 0));
     let mut code = vec![load(libc::BPF_W, PACKET_TYPE), equal(u32::from(libc::PACKET_OTHERHOST), 0, 1), drop];
     code.extend([load(libc::BPF_B, 9), equal(IPPROTO_VRRP as u32, 1, 0), drop]);
-    code.extend([load(libc::BPF_W, 16), equal(u32::from(group), 1, 0), drop]);
+    code.extend([load(libc::BPF_W, 16), equal(u32::from(to), 1, 0), drop]);
     if sources.len() > FILTERED {
         code.push(take);
         return code;

@@ -2,8 +2,9 @@
 //!
 //! Read first: `wire/vrrp.rs`. Order and reasons are those of `docs/protocol.md` (Receiving). A rejected advert changes no state, no
 //! timer, no learned interval: this function has nothing to change. Deliberately absent: the election, counters
-//! and rate limits (`instance.rs`, `world.rs`), AH, HMAC, unicast.
+//! and rate limits (`instance.rs`, `world.rs`), AH, HMAC.
 
+use crate::config::model::vrrp::{OldChecksum, Peer};
 use crate::config::model::{Auth, ChecksumMode, Family, Version};
 use crate::event::RxMeta;
 use crate::wire::vrrp::{self, Advert, AuthField, Fixed};
@@ -22,7 +23,7 @@ pub enum Reject {
     Fragment,
     /// Not IP protocol 112.
     Protocol,
-    /// TTL or hop limit other than 255: it may come from beyond this link.
+    /// TTL or hop limit other than 255: it may come from beyond this link. From a unicast peer: outside `min_ttl` and `max_ttl`.
     Ttl,
     /// Another version than the configured one.
     Version,
@@ -46,15 +47,17 @@ pub enum Reject {
     AddressList,
     /// Sent by ourselves.
     OwnPacket,
-    /// Not sent to the group.
+    /// Not sent to the group; not to the address that unicast peers send to.
     Destination,
     /// A source that no router has.
     Source,
+    /// Not from a unicast peer, and `check_unicast_src` is set.
+    UnicastSource,
 }
 
 impl Reject {
     /// Every reason, in the order of their [`index`](Reject::index).
-    pub const ALL: [Reject; 18] = [
+    pub const ALL: [Reject; 19] = [
         Reject::Length,
         Reject::IpHeader,
         Reject::Fragment,
@@ -73,6 +76,7 @@ impl Reject {
         Reject::OwnPacket,
         Reject::Destination,
         Reject::Source,
+        Reject::UnicastSource,
     ];
 
     /// The name of its counter; one word, also for logs.
@@ -96,6 +100,7 @@ impl Reject {
             Reject::OwnPacket => "own-packet",
             Reject::Destination => "destination",
             Reject::Source => "source",
+            Reject::UnicastSource => "unicast-source",
         }
     }
 
@@ -123,6 +128,19 @@ impl From<Bad> for Reject {
     }
 }
 
+/// What an advert from a unicast peer is held against, in place of the group and of TTL 255.
+#[derive(Clone, Copy, Debug)]
+pub struct Unicast<'a> {
+    /// Where peers send to: our own address.
+    pub local: IpAddr,
+    /// Configured peers.
+    pub peers: &'a [Peer],
+    /// Nobody else counts.
+    pub check_source: bool,
+    /// Which checksums count beside the right one.
+    pub old_checksum: OldChecksum,
+}
+
 /// What an advert is held against.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile<'a> {
@@ -138,8 +156,10 @@ pub struct Profile<'a> {
     pub advert_int: Duration,
     /// What a V3 checksum over IPv4 covers.
     pub checksum: ChecksumMode,
-    /// Where adverts go.
+    /// Where adverts go without unicast peers; with them, what an old v3 checksum over IPv4 is made with.
     pub group: IpAddr,
+    /// With unicast peers.
+    pub unicast: Option<Unicast<'a>>,
     /// Configured addresses, those that adverts carry.
     pub vips: &'a [IpAddr],
     /// Every configured address, sorted: `vips`, and those that adverts do not carry (`virtual_ipaddress_excluded`, and what
@@ -173,6 +193,8 @@ pub struct Heard {
     pub other_vips: bool,
     /// The address list is empty.
     pub no_vips: bool,
+    /// The checksum is the old one of unicast adverts. To be logged, nothing else.
+    pub old_checksum: bool,
 }
 
 /// An advert out of its IP packet.
@@ -233,13 +255,17 @@ pub fn peek_vrid(family: Family, meta: &RxMeta, bytes: &[u8]) -> Result<u8, Reje
 pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Heard, Reject> {
     let packet = open(profile.family, meta, bytes)?;
     let fixed = Fixed::parse(packet.message)?;
-    require(packet.ttl == Some(vrrp::TTL), Reject::Ttl)?;
+    check_ttl(profile, &packet)?;
     require(fixed.version == number(profile.version), Reject::Version)?;
     // Type, then completeness: an unknown type may have another layout.
     let advert = vrrp::parse(profile.family, packet.message)?;
     // Without a destination there is no pseudo-header, nor a group to test.
     let dst = packet.dst.ok_or(Reject::Destination)?;
-    require(vrrp::checksum_ok(advert.version, profile.checksum, packet.src, dst, packet.message), Reject::Checksum)?;
+    let sum = |dst| vrrp::checksum_ok(advert.version, profile.checksum, packet.src, dst, packet.message);
+    // one is as good as the other, packet by packet; what a peer sent once decides nothing about the next.
+    let takes_old = profile.unicast.is_some_and(|u| dst.is_ipv4() && u.old_checksum != OldChecksum::Never);
+    let right = sum(dst);
+    require(right || (takes_old && sum(profile.group)), Reject::Checksum)?;
     require(advert.vrid == profile.vrid, Reject::Vrid)?;
     check_auth(profile.auth, advert.auth)?;
     let interval = advert.interval();
@@ -250,9 +276,30 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
     let other_vips = check_list(profile, &packet.src, &advert)?;
     let no_vips = advert.addrs.is_empty();
     require(profile.vips.contains(&packet.src) || !profile.own.contains(&packet.src), Reject::OwnPacket)?;
-    require(dst == profile.group, Reject::Destination)?;
-    require(is_router(profile.family, &packet.src), Reject::Source)?;
-    Ok(Heard { src: packet.src, priority: advert.priority, interval, other_interval, other_vips, no_vips })
+    require(dst == profile.unicast.map_or(profile.group, |u| u.local), Reject::Destination)?;
+    require(is_router(profile.family, profile.unicast.is_some(), &packet.src), Reject::Source)?;
+    if let Some(u) = profile.unicast.filter(|u| u.check_source) {
+        require(u.peers.iter().any(|p| p.addr == packet.src), Reject::UnicastSource)?;
+    }
+    let old_checksum = !right;
+    Ok(Heard {
+        src: packet.src,
+        priority: advert.priority,
+        interval,
+        other_interval,
+        other_vips,
+        no_vips,
+        old_checksum,
+    })
+}
+
+/// R-030; from a unicast peer what its line asks for.
+fn check_ttl(profile: &Profile<'_>, packet: &Packet<'_>) -> Result<(), Reject> {
+    let Some(u) = profile.unicast else { return require(packet.ttl == Some(vrrp::TTL), Reject::Ttl) };
+    let peer = u.peers.iter().find(|p| p.addr == packet.src);
+    let Some(peer) = peer.filter(|p| p.min_ttl.is_some() || p.max_ttl.is_some()) else { return Ok(()) };
+    let range = peer.min_ttl.unwrap_or(0)..=peer.max_ttl.unwrap_or(u8::MAX);
+    require(packet.ttl.is_some_and(|ttl| range.contains(&ttl)), Reject::Ttl)
 }
 
 fn require(good: bool, or: Reject) -> Result<(), Reject> {
@@ -331,10 +378,11 @@ fn same_set(advert: &Advert<'_>, vips: &[IpAddr]) -> bool {
     sorted(advert.addrs.iter().collect()) == sorted(vips.to_vec())
 }
 
-/// IPv6 adverts come from link-local addresses, so there any other is refused.
-fn is_router(family: Family, src: &IpAddr) -> bool {
+/// IPv6 adverts to a group come from link-local addresses, so there any other is refused.
+fn is_router(family: Family, unicast: bool, src: &IpAddr) -> bool {
     match (family, src) {
         (Family::V4, IpAddr::V4(a)) => !(a.is_unspecified() || a.is_multicast() || a.is_broadcast() || a.is_loopback()),
+        (Family::V6, IpAddr::V6(a)) if unicast => !(a.is_unspecified() || a.is_multicast() || a.is_loopback()),
         (Family::V6, IpAddr::V6(a)) => a.is_unicast_link_local(),
         _ => false,
     }

@@ -278,6 +278,23 @@ pub fn send_failed(name: &str, e: Errno) -> Note {
 pub fn send_recovered(name: &str, failures: u64) -> Note {
     note(Level::Notice, format!("({name}) adverts leave again; {failures} could not be sent"))
 }
+/// An advert left, but not to this peer.
+pub fn peer_missed(name: &str, peer: IpAddr, e: Errno) -> Note {
+    note(Level::Warning, format!("({name}) adverts to peer {peer} do not leave: {}; those to other peers do", errno(e)))
+}
+/// It is reached again.
+pub fn peer_reached(name: &str, peer: IpAddr) -> Note {
+    note(Level::Notice, format!("({name}) adverts to peer {peer} leave again"))
+}
+/// `unicast_peer` names ourselves.
+pub fn own_peer(name: &str, own: IpAddr) -> Note {
+    note(Level::Notice, format!("({name}) unicast_peer {own} is our own address: nothing is sent to it"))
+}
+///
+pub fn old_checksum(name: &str, from: IpAddr) -> Note {
+    let what = "has the old checksum of unicast adverts; accepted. Should it not accept ours: old_unicast_checksum";
+    note(Level::Warning, format!("({name}) advert from {from} {what}"))
+}
 /// The process stood still so long that a peer may have taken over.
 pub fn was_late(name: &str, late: Duration) -> Note {
     note(
@@ -478,7 +495,7 @@ impl Limit {
     /// Lines in a pause where each one says something new: "the Master changed from A to B".
     pub const FEW: u32 = 5;
     /// State changes in a pause. A network that is repaired needs fewer; somebody who sends forged adverts causes a hundred.
-    pub const STATES: u32 = 20;
+    pub const STATES: u32 = 60;
 
     /// Whether to log now, and how many were held back since the last time.
     pub fn pass(&mut self, now: Instant) -> Option<u64> {

@@ -31,7 +31,7 @@ pub fn depth(interval: Duration) -> usize {
 /// Phases into which an interval is cut. Virtual routers with one interval share a phase, hence a kernel timer, up to
 /// [`PER_SLOT`]; the next ones take another, so that 200 of them are 10 timers spread over the interval.
 const SLOTS: u64 = 16;
-/// Members of a phase before the next is used: the last of 20 sends in a row leaves some 60 µs after the first, within the
+/// Packets of a phase before the next is used: the last of 20 sends in a row leaves some 60 µs after the first, within the
 /// 0.1 ms that a chain may be late.
 const PER_SLOT: u16 = 20;
 
@@ -73,31 +73,37 @@ struct Sample {
 pub struct Phase {
     interval: u64,
     slot: u64,
+    // Packets of one advert.
+    weight: u16,
 }
 
 impl Grid {
-    /// Takes a place: the fullest phase that has room, so that few timers serve many; when all are full, the emptiest.
-    pub fn join(&mut self, interval: Duration) -> Phase {
+    /// Takes a place for adverts of so many packets: the fullest phase that has room, so that few timers serve many; when all are full,
+    /// the emptiest.
+    pub fn join(&mut self, interval: Duration, packets: usize) -> Phase {
+        let weight = u16::try_from(packets).unwrap_or(u16::MAX).max(1);
         let interval = nanos(interval).max(SLOTS);
         let slots = self.members.entry(interval).or_default();
-        let room =
-            (0..slots.len()).filter(|i| slots[*i] < PER_SLOT).max_by_key(|i| (slots[*i], core::cmp::Reverse(*i)));
+        // An advert of more packets than fit has a phase to itself.
+        let fits = |n: u16| n == 0 || n.saturating_add(weight) <= PER_SLOT;
+        let room = (0..slots.len()).filter(|i| fits(slots[*i])).max_by_key(|i| (slots[*i], core::cmp::Reverse(*i)));
         let slot = room.or_else(|| (0..slots.len()).min_by_key(|i| slots[*i])).unwrap_or(0);
-        slots[slot] = slots[slot].saturating_add(1);
-        Phase { interval, slot: slot as u64 }
+        slots[slot] = slots[slot].saturating_add(weight);
+        Phase { interval, slot: slot as u64, weight }
     }
     /// Takes the place that `on` lies on, however full: adverts go on in step with what another process armed. Any place,
     /// when `on` lies on none.
-    pub fn rejoin(&mut self, interval: Duration, on: Instant) -> Phase {
+    pub fn rejoin(&mut self, interval: Duration, packets: usize, on: Instant) -> Phase {
+        let weight = u16::try_from(packets).unwrap_or(u16::MAX).max(1);
         let i = nanos(interval).max(SLOTS);
         let (step, offset) = (i / SLOTS, on.0.saturating_sub(OFF_TICK) % i);
         let slot = offset / step;
         if !offset.is_multiple_of(step) || slot >= SLOTS {
-            return self.join(interval);
+            return self.join(interval, packets);
         }
         let slots = self.members.entry(i).or_default();
-        slots[slot as usize] = slots[slot as usize].saturating_add(1);
-        Phase { interval: i, slot }
+        slots[slot as usize] = slots[slot as usize].saturating_add(weight);
+        Phase { interval: i, slot, weight }
     }
     /// The first time of `phase` after `t`: at most one interval later, so an advert may come early but never late.
     pub fn after(&self, phase: Phase, t: Instant) -> Instant {
@@ -143,7 +149,7 @@ impl Grid {
     pub fn leave(&mut self, phase: Phase) {
         if let Some(slots) = self.members.get_mut(&phase.interval) {
             let n = &mut slots[phase.slot as usize];
-            *n = n.saturating_sub(1);
+            *n = n.saturating_sub(phase.weight);
             if slots.iter().all(|n| *n == 0) {
                 self.members.remove(&phase.interval);
             }
@@ -217,7 +223,7 @@ mod tests {
     fn at_overload_more_adverts_share_a_time_and_afterwards_fewer() {
         let mut g = Grid::default();
         let i = Duration::from_millis(10);
-        let phases: Vec<Phase> = (0..200).map(|_| g.join(i)).collect();
+        let phases: Vec<Phase> = (0..200).map(|_| g.join(i, 1)).collect();
         let mut armed: Vec<Instant> = phases.iter().map(|p| g.after(*p, Instant(MS))).collect();
         let (mut said, mut now) = (0, MS);
         let mut second = |g: &mut Grid, late: Duration| {
@@ -247,7 +253,7 @@ mod tests {
     fn adverts_keep_a_distance() {
         let mut g = Grid::default();
         let i = Duration::from_millis(10);
-        let p = g.join(i);
+        let p = g.join(i, 1);
         for first in (0..10_000_000).step_by(9_973) {
             // The first one is sent now, those that follow are armed up to half an interval later.
             for later in [0, 200_000, 5_000_000] {
@@ -271,7 +277,7 @@ mod tests {
     fn grid_is_never_late_and_shared() {
         let mut g = Grid::default();
         let i = Duration::from_millis(10);
-        let phases: Vec<Phase> = (0..200).map(|_| g.join(i)).collect();
+        let phases: Vec<Phase> = (0..200).map(|_| g.join(i, 1)).collect();
         let mut used = phases.iter().map(|p| p.slot).collect::<Vec<_>>();
         used.sort_unstable();
         used.dedup();
@@ -286,10 +292,10 @@ mod tests {
         let mut other = Grid::default();
         for p in &phases {
             let on = p.after(Instant(123_456_789));
-            assert_eq!(other.rejoin(i, on), *p, "the same place in another process");
+            assert_eq!(other.rejoin(i, 1, on), *p, "the same place in another process");
         }
         assert_eq!(
-            other.rejoin(i, Instant(123_456_789)).after(Instant(0)).0 % 625_000,
+            other.rejoin(i, 1, Instant(123_456_789)).after(Instant(0)).0 % 625_000,
             OFF_TICK,
             "on the grid at any rate"
         );

@@ -208,12 +208,21 @@ pub struct AdvertSpec<'a> {
     pub auth: &'a Auth,
     /// V3 over IPv4 only.
     pub checksum: ChecksumMode,
-    /// Sender: IPv4 the interface's primary address, IPv6 its link-local one.
+    /// Sender: to a group, IPv4 the interface's primary address, IPv6 its link-local one; to peers any address.
     pub src: IpAddr,
-    /// Group.
+    /// Group, or unicast peer.
     pub dst: IpAddr,
     /// VIPs in configured order. Only the first 255 of `family` can be said; `lower.rs` refuses more.
     pub addrs: &'a [IpAddr],
+}
+
+/// Where the packet of a unicast advert differs from one to the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToPeer {
+    /// `unicast_ttl`.
+    pub ttl: u8,
+    /// `old_unicast_checksum`: the destination that a v3 checksum over IPv4 is made with, in place of the peer's address.
+    pub summed: Option<IpAddr>,
 }
 
 /// The whole IP packet of an advert, for a socket with `IP_HDRINCL` or `IPV6_HDRINCL` (R-001..R-024).
@@ -222,6 +231,12 @@ pub struct AdvertSpec<'a> {
 /// the configured order is kept. Whether the packet fits the MTU is for the caller to have checked: an
 /// IPv4 list of 255 makes 1056 bytes, an IPv6 one 4128. Addresses that contradict `family` count as unspecified.
 pub fn packet(spec: &AdvertSpec<'_>) -> Bytes {
+    packet_to(spec, ToPeer { ttl: TTL, summed: None })
+}
+
+/// As [`packet`], to a unicast peer.
+pub fn packet_to(spec: &AdvertSpec<'_>, peer: ToPeer) -> Bytes {
+    let ToPeer { ttl, summed } = peer;
     let addrs = listed(spec);
     let auth_data = if spec.version == Version::V2 { AUTH_DATA } else { 0 };
     let len = FIXED + addrs.len() * addr_len(spec.family) + auth_data;
@@ -229,12 +244,12 @@ pub fn packet(spec: &AdvertSpec<'_>) -> Bytes {
     let (src, dst) = match spec.family {
         Family::V4 => {
             let (src, dst) = (v4(spec.src), v4(spec.dst));
-            ipv4::put_header(&mut out, src, dst, TTL, PROTO, TOS, len);
-            (IpAddr::V4(src), IpAddr::V4(dst))
+            ipv4::put_header(&mut out, src, dst, ttl, PROTO, TOS, len);
+            (IpAddr::V4(src), summed.unwrap_or(IpAddr::V4(dst)))
         }
         Family::V6 => {
             let (src, dst) = (v6(spec.src), v6(spec.dst));
-            ipv6::put_header(&mut out, src, dst, TTL, PROTO, TOS, len);
+            ipv6::put_header(&mut out, src, dst, ttl, PROTO, TOS, len);
             (IpAddr::V6(src), IpAddr::V6(dst))
         }
     };

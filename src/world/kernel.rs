@@ -46,6 +46,7 @@ impl World {
         self.addrs.on_link_gone(ifindex);
         self.links_changed(now, core::slice::from_ref(&name.to_owned()), Some(ifindex));
         self.refresh(now, name, false, fx);
+        self.source_changed(now, None, fx);
     }
 
     /// Whether anything may follow from it.
@@ -58,6 +59,7 @@ impl World {
         let matters = !ours && !self.vips.contains(&addr);
         if matters {
             self.addresses_changed(now, ifindex, fx);
+            self.source_changed(now, Some(addr), fx);
         }
         matters
     }
@@ -74,7 +76,22 @@ impl World {
             self.address_came_or_went(now, id, true);
             if !ours && !self.vips.contains(&id.1) {
                 self.addresses_changed(now, id.0, fx);
+                self.source_changed(now, Some(id.1), fx);
             }
+        }
+    }
+
+    // An address came or went, or (`None`) any may have gone with an interface: who sends from a given one, whatever interface has
+    // it, looks again.
+    pub(super) fn source_changed(&mut self, now: Now, addr: Option<IpAddr>, fx: &mut Effects) {
+        if self.phase == Phase::Reading {
+            return;
+        }
+        let given = |vi: &Instance| vi.cfg().peers().and(vi.cfg().source());
+        let concerned = |vi: &Instance| given(vi).is_some_and(|source| addr.is_none_or(|a| a == source));
+        let all: Vec<VrKey> = self.instances.iter().filter(|(_, vi)| concerned(vi)).map(|(vr, _)| vr).collect();
+        for vr in all {
+            self.evaluate(now, vr, fx);
         }
     }
 
@@ -94,7 +111,8 @@ impl World {
     pub(super) fn addresses_changed(&mut self, now: Now, ifindex: u32, fx: &mut Effects) {
         let own = own_addresses(&self.links, ifindex, &self.vips);
         for key in self.socks.keys() {
-            if let Some(sock) = self.socks.get_mut(key).filter(|s| s.spec.ifindex == ifindex) {
+            let here = |s: &&mut Sock| !s.spec.is_unicast() && s.spec.ifindex() == Some(ifindex);
+            if let Some(sock) = self.socks.get_mut(key).filter(here) {
                 sock.own.clone_from(&own);
             }
         }

@@ -44,9 +44,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct Sock {
     spec: SockSpec,
-    interface: String,
+    // For the log: its interface, or the address that peers send to.
+    name: String,
     state: SockState,
-    users: BTreeMap<u8, VrKey>,
+    // By VRID. Several under one have different unicast peers: `sockets::user_of`.
+    users: BTreeMap<u8, Vec<VrKey>>,
     // Addresses of the interface: a packet from one of them is our own.
     own: Vec<IpAddr>,
     unknown: u64,
@@ -263,8 +265,8 @@ impl World {
             }
             Event::SockReady { sock, result } => self.on_sock(now, sock, result, fx),
             Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
-            Event::AdvertSent { vr, epoch, due, result } => {
-                with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, cx));
+            Event::AdvertSent { vr, epoch, due, result, missed } => {
+                with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, missed, cx));
                 // Nothing follows for others from an advert that left; twenty come in one turn, which `fire` settles at its end.
                 return;
             }
@@ -284,6 +286,7 @@ impl World {
                     && old != ifindex
                 {
                     self.addrs.on_link_gone(old);
+                    self.source_changed(now, None, fx);
                     self.links_changed(now, &[], Some(old));
                 }
                 if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
@@ -449,7 +452,8 @@ impl World {
     /// How much is kept of each kind, to see that nothing is left behind: virtual routers, timers, sockets with their users,
     /// interfaces that are watched with their watchers, virtual addresses, programs, announcements; then [`Addresses::sizes`].
     pub fn sizes(&self) -> Vec<usize> {
-        let users = self.socks.iter().map(|(_, s)| s.users.len()).sum::<usize>() + self.sock_of.len();
+        let users =
+            self.socks.iter().flat_map(|(_, s)| s.users.values()).map(Vec::len).sum::<usize>() + self.sock_of.len();
         let watchers = self.watchers.values().map(Vec::len).sum();
         let socks = self.socks.len() + self.sock_by_spec.len();
         let mut all = vec![self.instances.len(), self.timers.len(), socks, users];

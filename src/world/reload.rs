@@ -183,7 +183,9 @@ impl World {
             return 1 + addresses;
         }
         r.altered += 1;
-        let same = old.wire() == cfg.wire() && old.mcast_group == cfg.mcast_group;
+        // Other peers are still the same virtual router; a group in their place is not.
+        let unicast = (old.peers().is_some(), cfg.peers().is_some());
+        let same = old.wire() == cfg.wire() && old.mcast_group == cfg.mcast_group && unicast.0 == unicast.1;
         let (name, changes) = (cfg.name.clone(), changes(old, &cfg));
         fx.note(if same { text::altered(&name, &changes) } else { text::renewed(&name, &changes) });
         self.enter(now, &cfg, vr, fx);

@@ -8,6 +8,7 @@
 //!
 //! Deliberately absent: a way back from frozen. The other process may have begun to speak.
 
+use super::sockets::Whose;
 use super::*;
 use crate::snapshot::{InstanceShot, Snapshot};
 use crate::vrrp::advert::Heard;
@@ -83,7 +84,7 @@ impl World {
         let inherited: BTreeMap<_, _> = self.inherited.iter().map(|(vr, told, piped)| (*vr, (*told, *piped))).collect();
         let shot = |(vr, vi): (VrKey, &Instance)| {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
-            let ifindex = self.links.by_name(&vi.cfg().interface).map_or(0, |l| l.ifindex);
+            let ifindex = vi.link(&self.links).map_or(0, |l| l.ifindex);
             // Before the hooks are known: what the process before had told.
             let before = inherited.get(&vr).copied().unwrap_or_default();
             let notified = self.notifier.told(&vi.cfg().name).or(before.0).map(|s| s as u8);
@@ -131,12 +132,12 @@ impl World {
     // While another process is in charge, this one only listens.
     pub(super) fn overhear(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8]) {
         let (Some(standby), Some(sock)) = (&mut self.standby, self.socks.get(key)) else { return };
-        let vrid = advert::peek_vrid(Family::of(&sock.spec.group), meta, bytes).unwrap_or(0);
-        if let Some(vr) = sock.users.get(&vrid)
-            && let Some(vi) = self.instances.get(*vr)
-            && let Ok(heard) = advert::verify(&vi.profile(&sock.own), meta, bytes)
+        let vrid = advert::peek_vrid(sock.spec.family(), meta, bytes).unwrap_or(0);
+        if let Whose::Of(vr) = sockets::whose(&self.instances, sock, vrid, meta.src)
+            && let Some(vi) = self.instances.get(vr)
+            && let Ok(heard) = advert::verify(&vi.profile(&sock.own, sock.spec.address()), meta, bytes)
         {
-            let list = standby.overheard.entry(*vr).or_default();
+            let list = standby.overheard.entry(vr).or_default();
             if list.len() >= OVERHEARD {
                 list.pop_front();
             }

@@ -1,4 +1,5 @@
-//! The raw sockets: one for all virtual routers on an interface, family and group; and what is received on them.
+//! The raw sockets: one for all virtual routers on an interface, family and group, one for all with unicast peers that send from
+//! one address; and what is received on them, by VRID and, where several share one, by peer.
 //!
 //! Read first: `mod.rs`.
 
@@ -7,18 +8,25 @@ use super::*;
 impl World {
     pub(super) fn on_datagram(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8], fx: &mut Effects) {
         let Some(sock) = self.socks.get_mut(key) else { return };
-        let family = Family::of(&sock.spec.group);
+        let family = sock.spec.family();
         // What does not even name a VRID is nobody's; it is counted on the socket like an unknown one.
         let vrid = advert::peek_vrid(family, meta, bytes).unwrap_or(0);
-        let Some(vr) = sock.users.get(&vrid).copied() else {
-            sock.unknown += 1;
-            if let Some(more) = sock.unknown_limit.pass(now.mono) {
-                fx.note(text::after(text::unknown_vrid(&sock.interface, vrid, meta.src, sock.unknown), more));
+        let vr = match whose(&self.instances, sock, vrid, meta.src) {
+            Whose::Of(vr) => vr,
+            Whose::Nobody => {
+                sock.unknown += 1;
+                if let Some(more) = sock.unknown_limit.pass(now.mono) {
+                    fx.note(text::after(text::unknown_vrid(&sock.name, vrid, meta.src, sock.unknown), more));
+                }
+                return;
             }
-            return;
+            Whose::Stranger(vr) => {
+                with!(self, vr, now, fx, |vi, cx| vi.on_reject(advert::Reject::UnicastSource, meta.src, cx));
+                return;
+            }
         };
-        let own = &sock.own;
-        with!(self, vr, now, fx, |vi, cx| match advert::verify(&vi.profile(own), meta, bytes) {
+        let (own, to) = (&sock.own, sock.spec.address());
+        with!(self, vr, now, fx, |vi, cx| match advert::verify(&vi.profile(own, to), meta, bytes) {
             Ok(heard) => vi.on_advert(&heard, cx),
             Err(reject) => vi.on_reject(reject, meta.src, cx),
         });
@@ -34,13 +42,13 @@ impl World {
             }
             Err(e) => {
                 if sock.limit.pass(now.mono).is_some() {
-                    fx.note(text::socket_failed(&sock.interface, e));
+                    fx.note(text::socket_failed(&sock.name, e));
                 }
                 self.timers.set(Due::SockRetry(key), now.mono + RETRY);
                 SockState::Failed(e)
             }
         };
-        let users: Vec<VrKey> = sock.users.values().copied().collect();
+        let users: Vec<VrKey> = sock.users.values().flatten().copied().collect();
         for vr in users {
             self.evaluate(now, vr, fx);
         }
@@ -58,9 +66,9 @@ impl World {
 
     // The socket this virtual router belongs on now, opened if need be; leaves the one it was on.
     pub(super) fn sock_for(&mut self, now: Now, vr: VrKey, fx: &mut Effects) -> SockState {
-        let Some(cfg) = self.instances.get(vr).map(Instance::cfg) else { return SockState::None };
-        let (vrid, interface) = (cfg.vrid, cfg.interface.clone());
-        let spec = self.links.by_name(&interface).map(|l| SockSpec { ifindex: l.ifindex, group: cfg.mcast_group });
+        let Some(vi) = self.instances.get(vr) else { return SockState::None };
+        let (vrid, interface) = (vi.cfg().vrid, vi.cfg().interface.clone());
+        let spec = vi.sock_spec(&self.links, &self.vips);
         if let Some(key) = self.sock_of.get(&vr).copied()
             && let Some(sock) = self.socks.get_mut(key)
         {
@@ -69,18 +77,26 @@ impl World {
             }
             // Before its socket goes: a Master whose interface was renamed can still say goodbye on it, and one whose interface
             // was replaced has adverts armed that will never leave.
-            let renamed = self.links.get(sock.spec.ifindex).is_some();
-            with!(self, vr, now, fx, |vi, cx| vi.on_socket_going(renamed, cx));
+            let usable = sock.spec.ifindex().is_none_or(|i| self.links.get(i).is_some());
+            let moves = sock.spec.is_unicast() && spec.is_some_and(|s| s.is_unicast());
+            with!(self, vr, now, fx, |vi, cx| if moves {
+                vi.on_socket_moves(cx);
+            } else {
+                vi.on_socket_going(usable, cx);
+            });
             self.leave_sock(vr, fx);
         }
         let Some(spec) = spec else { return SockState::None };
-        let own = || own_addresses(&self.links, spec.ifindex, &self.vips);
+        let own = || match spec {
+            SockSpec::Multicast { ifindex, .. } => own_addresses(&self.links, ifindex, &self.vips),
+            SockSpec::Unicast { local, .. } => vec![local],
+        };
         let key = *self.sock_by_spec.entry(spec).or_insert_with(|| {
             self.socks.insert_with(|key| {
                 fx.push(Effect::OpenSock { sock: key, spec });
                 Sock {
                     spec,
-                    interface,
+                    name: if spec.is_unicast() { spec.address().to_string() } else { interface },
                     state: SockState::Opening(key),
                     users: BTreeMap::new(),
                     own: own(),
@@ -94,7 +110,7 @@ impl World {
         self.sock_of.insert(vr, key);
         self.regrouped = true;
         self.socks.get_mut(key).map_or(SockState::None, |sock| {
-            sock.users.insert(vrid, vr);
+            sock.users.entry(vrid).or_default().push(vr);
             sock.state
         })
     }
@@ -104,20 +120,25 @@ impl World {
     // An owner that returns advertises from its address while we hold it, and the kernel keeps such packets from the raw socket. An
     // owner here has nobody to return.
     pub(super) fn hear_local(&mut self, fx: &mut Effects) {
-        let mut by_interface: BTreeMap<u32, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+        // Of all on an interface; with unicast peers, of all on a socket.
+        let place = |key: SockKey, spec: &SockSpec| match spec {
+            SockSpec::Multicast { ifindex, .. } => (*ifindex, None),
+            SockSpec::Unicast { .. } => (0, Some(key)),
+        };
+        let mut at: BTreeMap<(u32, Option<SockKey>), BTreeSet<Ipv4Addr>> = BTreeMap::new();
         for (vr, key) in &self.sock_of {
             let (Some(vi), Some(sock)) = (self.instances.get(*vr), self.socks.get(*key)) else { continue };
             if vi.cfg().priority < 255 {
                 let all = vi.vips().filter_map(|v| if let IpAddr::V4(a) = v.addr { Some(a) } else { None });
-                by_interface.entry(sock.spec.ifindex).or_default().extend(all);
+                at.entry(place(*key, &sock.spec)).or_default().extend(all);
             }
         }
         for key in self.socks.keys() {
             let Some(sock) = self.socks.get_mut(key) else { continue };
-            if sock.spec.group.is_ipv6() || !matches!(sock.state, SockState::Ready(_)) {
+            if sock.spec.family() == Family::V6 || !matches!(sock.state, SockState::Ready(_)) {
                 continue;
             }
-            let sources: Vec<Ipv4Addr> = by_interface.get(&sock.spec.ifindex).into_iter().flatten().copied().collect();
+            let sources: Vec<Ipv4Addr> = at.get(&place(key, &sock.spec)).into_iter().flatten().copied().collect();
             if sock.local != sources {
                 sock.local.clone_from(&sources);
                 fx.push(Effect::HearLocal { sock: key, sources });
@@ -131,13 +152,37 @@ impl World {
     pub(super) fn leave_sock(&mut self, vr: VrKey, fx: &mut Effects) {
         let Some(key) = self.sock_of.remove(&vr) else { return };
         let Some(sock) = self.socks.get_mut(key) else { return };
-        sock.users.retain(|_, user| *user != vr);
+        sock.users.values_mut().for_each(|list| list.retain(|user| *user != vr));
+        sock.users.retain(|_, list| !list.is_empty());
         self.regrouped = true;
         if sock.users.is_empty() {
             self.sock_by_spec.remove(&sock.spec);
             self.socks.remove(key);
             self.timers.stop(Due::SockRetry(key));
             fx.push(Effect::CloseSock { sock: key });
+        }
+    }
+}
+
+// Whom a packet is for.
+pub(super) enum Whose {
+    Nobody,
+    Of(VrKey),
+    // Several share the VRID, and the sender is a peer of none of them; this is the first.
+    Stranger(VrKey),
+}
+
+// Under one VRID there is one virtual router, or several with unicast peers of their own.
+pub(super) fn whose(instances: &Arena<VrMark, Instance>, sock: &Sock, vrid: u8, src: IpAddr) -> Whose {
+    match sock.users.get(&vrid).map(Vec::as_slice) {
+        None | Some([]) => Whose::Nobody,
+        Some([vr]) => Whose::Of(*vr),
+        Some(users @ [first, ..]) => {
+            let peer_of = |vr: &&VrKey| {
+                let peers = instances.get(**vr).and_then(|vi| vi.cfg().peers());
+                peers.is_some_and(|all| all.iter().any(|p| p.addr == src))
+            };
+            users.iter().find(peer_of).map_or(Whose::Stranger(*first), |vr| Whose::Of(*vr))
         }
     }
 }

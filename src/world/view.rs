@@ -110,8 +110,8 @@ impl fmt::Display for View {
         let mut none = true;
         for r in Reject::ALL {
             if s.rejected[r.index()] > 0 {
-                none = false;
-                write!(f, " {} {}", s.rejected[r.index()], r.name())?;
+                let comma = if core::mem::take(&mut none) { "" } else { "," };
+                write!(f, "{comma} {} {}", r.name(), s.rejected[r.index()])?;
             }
         }
         if none { f.write_str(" none") } else { Ok(()) }

@@ -218,7 +218,7 @@ fn instances() {
     says(
         "vrrp_instance A {\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n",
         &[
-            "1:1 fatal: vrrp_instance `A` has no interface | add `interface <name>`",
+            "1:1 fatal: vrrp_instance `A` has no interface | add `interface <name>`; only unicast peers with `unicast_src_ip` can do without",
             "1:1 fatal: vrrp_instance `A` has no virtual_router_id | add `virtual_router_id <1..255>`, the same on all routers of this group",
         ],
     );
@@ -285,7 +285,9 @@ fn instances() {
     );
     says(
         &page("unicast_peer {\n}\n"),
-        &["7:1 warning: `unicast_peer` without a peer: adverts go to the multicast group"],
+        &[
+            "7:1 warning: `unicast_peer` without a peer: adverts go to the multicast group, or with `unicast_fault_no_peer` the instance is in FAULT",
+        ],
     );
 }
 

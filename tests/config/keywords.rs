@@ -125,10 +125,6 @@ fn what_is_not_done_yet_is_told_once() {
 fn what_must_not_be_left_out_keeps_the_daemon_from_starting() {
     for (lines, want) in [
         (
-            "unicast_peer {\n10.0.0.9\n}",
-            "6:1 fatal: `unicast_peer` is not supported yet: without it adverts would go to the multicast group",
-        ),
-        (
             "auth_hmac {\nkey 1 0123456789abcdef0123456789abcdef\nactive_key 1\n}",
             "6:1 fatal: `auth_hmac` is not supported yet: without it adverts would go out unsigned and unsigned ones be believed",
         ),

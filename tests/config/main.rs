@@ -23,5 +23,6 @@ mod scripts;
 mod seeds;
 mod shape;
 mod text;
+mod unicast;
 mod verdict;
 mod vrrp_check;

@@ -42,6 +42,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("preempt", "nopreempt"),
     ("owner_ignore_adverts", "priority 255"),
     ("unicast_ttl", "unicast_peer {\n10.9.9.8\n}"),
+    ("unicast_fault_no_peer", "unicast_peer {\n10.9.9.8\n}"),
     ("vrrp_strict", "vrrp_lower_prio_no_advert"),
     ("strict_mode", "lower_prio_no_advert"),
 ];
@@ -306,5 +307,5 @@ fn the_list_names_every_keyword_with_its_status() {
     }
     let find = |scope: Scope, name: &str| find(scope, name).unwrap().status;
     assert_eq!(find(Scope::Root, "virtual_server_group"), Status::NoEffect);
-    assert_eq!(find(Scope::Instance, "unicast_peer"), Status::Refused);
+    assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Refused);
 }

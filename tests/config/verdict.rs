@@ -68,7 +68,7 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
         "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\n}\n}\n";
     for (file, want) in [
         (GOOD.replace("eth0", "eth0\nuse_vmac"), "5 y 5 y"),
-        (format!("static_routes {{\n10.9.0.0/24 via 10.0.0.9\n}}\n{GOOD}"), "5 y 5 y"),
+        (format!("static_rules {{\nfrom 10.9.0.0/24 table 9\n}}\n{GOOD}"), "5 y 5 y"),
         (format!("{GOOD}{OTHER}{group}"), "5 2 2 2"),
         (format!("{GOOD}{server}"), "5 2 2 2"),
         // Small things are notes.
@@ -87,8 +87,9 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
     let one = text(&format!("{GOOD}vrrp_sync_group g {{\ngroup {{\nV\n}}\n}}\n"));
     assert_eq!(one.fatal(), None, "{}", one.render(false));
     // What is refused for the wire's sake is not run by any name.
-    let peer = GOOD.replace("eth0", "eth0\nunicast_peer {\n10.0.0.3\n}");
-    assert_eq!(may(&allowed(&peer, &["no-effect-yet", "unsupported-keyword"])), "5 2 2 2");
+    let signed = "eth0\nauth_hmac {\nkey 1 0123456789abcdef0123456789abcdef\nactive_key 1\n}";
+    let signed = GOOD.replace("eth0", signed);
+    assert_eq!(may(&allowed(&signed, &["no-effect-yet", "unsupported-keyword"])), "5 2 2 2");
 }
 
 #[test]

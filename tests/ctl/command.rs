@@ -89,7 +89,7 @@ fn running() -> Config {
 fn a_dry_run_compares_the_file_with_what_runs() {
     let dir = Dir::new("dry");
     let conf = dir.path("c.conf");
-    let text = "vrrp_instance V {\n interface eth0\n virtual_router_id 1\n priority 90\n}\n";
+    let text = "vrrp_instance V {\n interface eth0\n virtual_router_id 1\n priority 90\n virtual_ipaddress {\n 192.0.2.1/24\n }\n}\n";
     std::fs::write(&conf, text).unwrap();
     let other = dir.path("other.conf");
     std::fs::write(&other, text.replace("90", "77")).unwrap();

@@ -15,7 +15,8 @@ fn start(lab: &Lab, program: Program, host: &Host, conf: &Conf) -> Daemon {
 }
 
 /// `high` is the program with priority 150.
-fn life(name: &str, high: Program, low: Program, conf: impl Fn(u8) -> Conf) {
+/// Adverts to peers pass only where these are; those to a group everywhere.
+fn life(name: &str, high: Program, low: Program, unicast: bool, conf: impl Fn(u8) -> Conf) {
     for program in ["keepalived", "tshark"] {
         if !have(program) {
             return skip(name, &format!("{program} is not installed"));
@@ -27,7 +28,7 @@ fn life(name: &str, high: Program, low: Program, conf: impl Fn(u8) -> Conf) {
     let owner = |is: &Host, not: &Host| {
         until_true(&format!("{vip} on {} and not on {}", is.name, not.name), || is.holds(&vip) && !not.holds(&vip));
     };
-    let wire = lab.capture(&client, "ip proto 112 or ip6 proto 112");
+    let wire = lab.capture(if unicast { &b } else { &client }, "ip proto 112 or ip6 proto 112");
 
     // A lone Master, then preemption by the higher priority.
     let backup = start(&lab, low, &b, &conf(100));
@@ -82,8 +83,34 @@ fn life(name: &str, high: Program, low: Program, conf: impl Fn(u8) -> Conf) {
 }
 
 fn both(name: &str, conf: impl Fn(u8) -> Conf) {
-    life(&format!("{name}: ours higher"), under_test(), Program::Keepalived, &conf);
-    life(&format!("{name}: keepalived higher"), Program::Keepalived, under_test(), &conf);
+    life(&format!("{name}: ours higher"), under_test(), Program::Keepalived, false, &conf);
+    life(&format!("{name}: keepalived higher"), Program::Keepalived, under_test(), false, &conf);
+}
+
+/// Host 20 has priority 150, host 30 the other; each has the other as its peer.
+fn peers(name: &str, net: &str, conf: impl Fn(u8) -> Conf) {
+    let conf = |priority| {
+        let (own, peer) = if priority == 150 { (20, 30) } else { (30, 20) };
+        let own = format!("unicast_src_ip {net}{own}");
+        conf(priority).with(&own).with("unicast_peer {").with(&format!("{net}{peer}")).with("}")
+    };
+    life(&format!("{name}: ours higher"), under_test(), Program::Keepalived, true, conf);
+    life(&format!("{name}: keepalived higher"), Program::Keepalived, under_test(), true, conf);
+}
+
+#[test]
+fn v2_unicast() {
+    peers("interop v2 unicast", "198.18.0.", Conf::v2);
+}
+
+#[test]
+fn v3_unicast() {
+    peers("interop v3 unicast", "198.18.0.", Conf::v3);
+}
+
+#[test]
+fn v3_ipv6_unicast() {
+    peers("interop v3 IPv6 unicast", "2001:db8:12::", Conf::v6);
 }
 
 #[test]

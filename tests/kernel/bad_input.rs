@@ -62,8 +62,14 @@ fn flood(name: &str, profile: &str, conf: fn(u8) -> Conf) {
 /// Each reason has its log line and, in what SIGUSR1 prints, its count.
 fn counted(daemon: &Daemon, dropped: &[&Vector]) {
     daemon.signal("USR1");
-    let status = daemon.await_line("; dropped ");
-    let words: Vec<&str> = status.rsplit("; dropped ").next().unwrap_or_default().split_whitespace().collect();
+    let status = daemon.await_line("; dropped packets: ");
+    let words: Vec<&str> = status
+        .rsplit("; dropped packets: ")
+        .next()
+        .unwrap_or_default()
+        .split([' ', ','])
+        .filter(|w| !w.is_empty())
+        .collect();
     let log = daemon.log();
     let reasons: BTreeSet<&str> = dropped.iter().filter(|v| v.layer == "daemon").map(|v| v.reason.as_str()).collect();
     for reason in reasons.into_iter().filter(|r| !UNCOUNTED.contains(r)) {

@@ -1,6 +1,6 @@
 //! Every wire vector injected into a real daemon, in Backup and in Master: the state changes or does not, as the vector says.
 //!
-//! One test per receiver profile. The vectors of features that do not exist yet (AH, unicast, auth_hmac) are listed in
+//! One test per receiver profile. The vectors of features that do not exist yet (AH, auth_hmac) are listed in
 //! [`LATER`]; the test `every_vector_belongs_to_a_test` holds the count. The parser's verdict on the same bytes is `tests/wire`'s part.
 //!
 //! How a state change is provoked without asserting times (VRID 51, priority 100 under test, 198.18.0.20):
@@ -18,9 +18,9 @@ use crate::lab::{Host, Lab, pause, skip, until_true};
 use std::net::IpAddr;
 
 /// Profiles whose feature is not built yet.
-const LATER: [&str; 4] = ["V2AH", "V3UNI", "V3HMAC", "V6HMAC"];
+const LATER: [&str; 3] = ["V2AH", "V3HMAC", "V6HMAC"];
 /// Profiles with a test below.
-const TESTED: [&str; 15] = [
+const TESTED: [&str; 16] = [
     "V2",
     "V2x3",
     "V2x255",
@@ -34,6 +34,7 @@ const TESTED: [&str; 15] = [
     "V3PHx3",
     "V3ASV2",
     "V3PHowner",
+    "V3UNI",
     "V6",
     "V6x1",
 ];
@@ -142,6 +143,11 @@ fn profile(name: &str) -> Option<(Conf, Advert)> {
         "V3PH" => v3(),
         "V3PHx3" => lists(v3(), three()),
         "V3PHowner" => (Conf { priority: 255, ..v3().0 }, v3().1),
+        "V3UNI" => {
+            let (conf, advert) = v3();
+            let conf = conf.with("unicast_peer {").with("198.18.0.30").with("}").with("check_unicast_src");
+            (conf, Advert { dst: [198, 18, 0, 20].into(), ..advert })
+        }
         "V6" => lists(v3(), vec!["fe80::64".to_owned(), "2001:db8:12::64".to_owned()]),
         "V6x1" => lists(v3(), vec!["fe80::64".to_owned()]),
         _ => return None,
@@ -267,7 +273,8 @@ fn run(name: &str) {
     let Some((mut conf, good)) = profile(name) else { panic!("no profile {name}") };
     let all = vectors();
     let mine: Vec<&Vector> = all.iter().filter(|v| v.profile == name).collect();
-    if mine.is_empty() {
+    // One vector makes keepalived deaf for those that follow, and the profile asks for more than the vectors say it was measured with.
+    if mine.is_empty() || (stand_in() && name == "V3UNI") {
         return skip(name, "the stand-in has no such mode");
     }
     let Some(lab) = Lab::new(&format!("vectors: {name}")) else { return };
@@ -320,7 +327,7 @@ fn every_vector_belongs_to_a_test() {
     }
     if !stand_in() {
         assert_eq!(all.len(), 148);
-        assert_eq!(all.iter().filter(|v| LATER.contains(&v.profile.as_str())).count(), 19);
+        assert_eq!(all.iter().filter(|v| LATER.contains(&v.profile.as_str())).count(), 14);
     }
     assert!(TESTED.iter().all(|p| profile(p).is_some()));
 }
@@ -343,6 +350,7 @@ profiles! {
     v3_three_vips "V3PHx3"
     v3_checksum_as_v2 "V3ASV2"
     v3_owner "V3PHowner"
+    v3_unicast "V3UNI"
     v6 "V6"
     v6_one_vip "V6x1"
 }

@@ -23,6 +23,8 @@ pub struct Advert {
     pub message_only: bool,
     /// IPv4 source.
     pub src: Ipv4Addr,
+    /// IPv4 destination.
+    pub dst: Ipv4Addr,
 }
 
 /// RFC 1071.
@@ -66,6 +68,7 @@ impl Advert {
             pass: None,
             message_only: false,
             src: Ipv4Addr::new(198, 18, 0, 30),
+            dst: Ipv4Addr::new(224, 0, 0, 18),
         }
     }
 
@@ -101,7 +104,8 @@ impl Advert {
             summed.extend([0, 0, (m.len() >> 8) as u8, m.len() as u8, 0, 0, 0, 112]);
         } else if self.version == 3 && !self.message_only {
             summed.extend(self.src.octets());
-            summed.extend([224, 0, 0, 18, 0, 112, (m.len() >> 8) as u8, m.len() as u8]);
+            summed.extend(self.dst.octets());
+            summed.extend([0, 112, (m.len() >> 8) as u8, m.len() as u8]);
         }
         summed.extend(&m);
         let sum = checksum(&summed).to_be_bytes();
@@ -132,16 +136,16 @@ impl Advert {
         p.extend(total.to_be_bytes());
         p.extend([0, 0, 0, 0, 255, 112, 0, 0]);
         p.extend(self.src.octets());
-        p.extend([224, 0, 0, 18]);
+        p.extend(self.dst.octets());
         let sum = checksum(&p).to_be_bytes();
         p[10..12].copy_from_slice(&sum);
         p.extend(m);
         p
     }
 
-    /// The Ethernet frame.
+    /// The Ethernet frame; one for a unicast destination goes to host 20.
     pub fn frame(&self) -> Vec<u8> {
-        ethernet(&self.packet(), [0xff; 6])
+        ethernet(&self.packet(), [2, 0, 0, 0, 0, 20])
     }
 }
 

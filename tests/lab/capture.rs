@@ -148,8 +148,8 @@ impl Capture {
 
     /// Every advert so far from one host.
     pub fn adverts_of(&self, host: &Host) -> Vec<Vrrp> {
-        let (v4, v6) = (host.v4(), host.v6());
-        self.adverts().into_iter().filter(|a| a.src.to_string() == v4 || a.src.to_string() == v6).collect()
+        let all = [host.v4(), host.v6(), host.global()];
+        self.adverts().into_iter().filter(|a| all.contains(&a.src.to_string())).collect()
     }
 
     /// Waits for `more` adverts of `host` on top of those seen already: lets protocol time pass, however slow the machine.

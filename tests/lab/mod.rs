@@ -198,6 +198,11 @@ impl Host {
         format!("fe80::{}", self.n)
     }
 
+    /// Its global IPv6 address.
+    pub fn global(&self) -> String {
+        format!("2001:db8:12::{}", self.n)
+    }
+
     /// MAC address of [`IFACE`].
     pub fn mac(&self) -> [u8; 6] {
         [2, 0, 0, 0, 0, self.n]

@@ -2,8 +2,10 @@
 
 use crate::{PATIENCE, ring, wait};
 use bytes::Bytes;
-use kalived::daemon::adverts::{Adverts, CHAIN, Way};
+use kalived::daemon::adverts::{Adverts, CHAIN};
+use kalived::daemon::sends::{To, Way};
 use kalived::daemon::token::Token;
+use kalived::effect::{Packet, Packets};
 use kalived::event::{Errno, Event};
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
 use kalived::sys::clock;
@@ -29,6 +31,18 @@ struct Bench {
     left: usize,
     /// Of adverts.
     completions: usize,
+    /// Destinations that adverts did not leave to although they did to others.
+    missed: usize,
+    farewells_failed: usize,
+}
+
+/// One packet for each text, each to another address.
+fn packets(texts: &[&'static str]) -> Packets {
+    let one = |(i, text): (usize, &&'static str)| Packet {
+        to: [192, 0, 2, i as u8].into(),
+        bytes: Bytes::from_static(text.as_bytes()),
+    };
+    Packets::of(texts.iter().enumerate().map(one).collect()).unwrap()
 }
 
 impl Bench {
@@ -42,17 +56,24 @@ impl Bench {
             ring,
             adverts: Adverts::default(),
             out,
-            way: Way { fd: Rc::new(tx.into()), to: None },
+            way: Way { fd: Rc::new(tx.into()), to: To::Connected },
             vrs: (0..routers).map(|_| vrs.insert(())).collect(),
             sock: socks.insert(()),
             told: Vec::new(),
             left: 0,
             completions: 0,
+            missed: 0,
+            farewells_failed: 0,
         })
     }
 
     fn add(&mut self, vr: usize, epoch: u32, at: Instant, text: &'static str) {
-        self.adverts.add(self.vrs[vr], self.sock, self.way.clone(), epoch, at, Bytes::from_static(text.as_bytes()));
+        self.adverts.add(self.vrs[vr], self.sock, self.way.clone(), epoch, at, packets(&[text]));
+    }
+
+    /// An advert for several destinations.
+    fn add_all(&mut self, vr: usize, epoch: u32, at: Instant, texts: &[&'static str]) {
+        self.adverts.add(self.vrs[vr], self.sock, self.way.clone(), epoch, at, packets(texts));
     }
 
     /// The end of a turn, and its submission.
@@ -62,14 +83,15 @@ impl Bench {
     }
 
     fn stop(&mut self, vr: usize, farewell: Option<&'static str>) {
-        let farewell = farewell.map(|f| (Bytes::from_static(f.as_bytes()), self.way.clone()));
+        let farewell = farewell.map(|f| (packets(&[f]), self.way.clone()));
         self.adverts.stop(&mut self.ring, self.vrs[vr], farewell);
     }
 
     fn feed(&mut self, done: Done<Token>) {
-        let (vrs, told) = (&self.vrs, &mut self.told);
+        let (vrs, told, all_missed) = (&self.vrs, &mut self.told, &mut self.missed);
         let mut tell = |event: Event<'_>| {
-            if let Event::AdvertSent { vr, epoch, due, result } = event {
+            if let Event::AdvertSent { vr, epoch, due, result, missed } = event {
+                *all_missed += missed.len();
                 told.push((vrs.iter().position(|v| *v == vr).unwrap(), epoch, due, result));
             }
         };
@@ -79,8 +101,14 @@ impl Bench {
                 self.completions += 1;
                 self.adverts.on_send(&mut self.ring, c, i, done.result, &mut tell);
             }
-            Token::Farewell(s) => drop(self.adverts.on_farewell(&mut self.ring, s, done.result).map(tell)),
-            Token::Send(_) => self.left += 1,
+            Token::Farewell(s) => {
+                self.farewells_failed +=
+                    usize::from(self.adverts.on_farewell(&mut self.ring, s, done.result).is_some());
+            }
+            Token::Send(key) => {
+                self.left += 1;
+                drop(self.adverts.sends.on_done(key, done.result));
+            }
             _ => {}
         }
     }
@@ -251,7 +279,7 @@ fn one_failing_send_silences_nobody_else() {
     drop(gone);
     let at = clock::mono();
     let good = b.way.clone();
-    b.way = Way { fd: Rc::new(tx.into()), to: None };
+    b.way = Way { fd: Rc::new(tx.into()), to: To::Connected };
     b.add(0, 1, at, "first");
     b.way = good;
     b.add(1, 1, at, "second");
@@ -281,7 +309,7 @@ fn a_whole_chain_is_one_completion_and_stays_whole() {
             }
             assert!(b.told.len().is_multiple_of(20), "{} told", b.told.len());
         }
-        at = at + MS;
+        at += MS;
     }
     assert_eq!((b.told.len(), b.completions, b.wire().len()), (60, 3, 60));
     assert_eq!(
@@ -310,4 +338,63 @@ fn a_full_submission_queue_splits_no_chain() {
     b.settle();
     assert_eq!(b.wire(), vec!["farewell"; 133]);
     assert_eq!((b.told.len(), b.adverts.chains(), b.ring.unknown()), (0, 0, 0));
+}
+
+#[test]
+fn an_advert_to_several_peers_is_one_timer_and_is_told_once() {
+    let Some(mut b) = Bench::new(2) else { return };
+    let at = clock::mono() + MS * 5;
+    b.add_all(0, 1, at, &["to a", "to b", "to c"]);
+    b.add(1, 1, at, "another");
+    b.arm();
+    assert_eq!(b.adverts.chains(), 1);
+    b.settle();
+    assert_eq!(b.wire(), ["to a", "to b", "to c", "another"]);
+    assert_eq!((b.told.len(), b.completions), (2, 1));
+    assert_eq!((b.ring.in_flight(), b.ring.unknown(), b.adverts.chains()), (0, 0, 0));
+}
+
+#[test]
+fn a_peer_that_cannot_be_reached_keeps_an_advert_from_nobody_else() {
+    let Some(mut b) = Bench::new(1) else { return };
+    // A datagram longer than the socket takes: EMSGSIZE, at once.
+    let long: &'static str = Box::leak("x".repeat(1 << 20).into_boxed_str());
+    let at = clock::mono();
+    for (texts, ok, missed) in [(["a", long, "c"], true, 1), (["a", "b", long], true, 1), ([long; 3], false, 0)] {
+        b.told.clear();
+        b.missed = 0;
+        b.add_all(0, 1, at, &texts);
+        b.arm();
+        b.settle();
+        assert_eq!(b.wire().len(), 3 - texts.iter().filter(|t| t.len() > 1).count());
+        assert_eq!((b.told.len(), b.told[0].3.is_ok(), b.missed), (1, ok, missed));
+        assert_eq!((b.ring.in_flight(), b.adverts.chains()), (0, 0));
+    }
+    // The farewell, too: it failed only if it reached nobody.
+    let farewell = |b: &mut Bench, texts: &[&'static str]| {
+        let way = b.way.clone();
+        b.adverts.stop(&mut b.ring, b.vrs[0], Some((packets(texts), way)));
+        b.settle();
+        (b.wire().len(), core::mem::take(&mut b.farewells_failed), b.adverts.stopping())
+    };
+    b.add_all(0, 1, clock::mono() + FAR, &["a", "b"]);
+    b.arm();
+    assert_eq!(farewell(&mut b, &[long, "bye b"]), (1, 0, false));
+    assert_eq!(farewell(&mut b, &[long, long]), (0, 1, false));
+}
+
+#[test]
+fn packets_of_one_advert_stay_in_one_chain() {
+    let Some(mut b) = Bench::new(3) else { return };
+    let at = clock::mono() + FAR;
+    for vr in 0..3 {
+        b.add_all(vr, 1, at, &["p"; 40]);
+    }
+    b.arm();
+    assert_eq!(b.adverts.chains(), 3, "two of them are more than {CHAIN} sends");
+    for vr in 0..3 {
+        b.stop(vr, None);
+    }
+    b.settle();
+    assert_eq!((b.wire().len(), b.told.len(), b.adverts.chains()), (0, 0, 0));
 }

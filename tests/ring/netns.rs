@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kalived::daemon::exec::Exec;
 use kalived::daemon::log::{Sink, Target};
 use kalived::daemon::{Machine, run};
-use kalived::effect::{AddrSpec, Effect, Effects, NetOp, SockSpec};
+use kalived::effect::{AddrSpec, Effect, Effects, NetOp, Packets, SockSpec};
 use kalived::event::{AddrInfo, Errno, Event, Link, ReqId, RxMeta, Signal};
 use kalived::exit::ExitCode;
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
@@ -134,20 +134,28 @@ impl Lab {
 
     fn open(&mut self, ifindex: u32, group: &str) -> SockKey {
         let sock = self.socks.insert(());
-        self.push(Effect::OpenSock { sock, spec: SockSpec { ifindex, group: group.parse().unwrap() } });
+        self.push(Effect::OpenSock { sock, spec: SockSpec::Multicast { ifindex, group: group.parse().unwrap() } });
         self.until(|t| t.iter().any(|t| matches!(t, Told::Ready(s, _) if *s == sock)));
-        assert_eq!(self.told.pop(), Some(Told::Ready(sock, Ok(()))));
+        // Notices of the kernel's may have come along.
+        let at = self.told.iter().rposition(|t| matches!(t, Told::Ready(..)));
+        assert_eq!(at.map(|at| self.told.remove(at)), Some(Told::Ready(sock, Ok(()))));
         sock
     }
 
     fn send(&mut self, sock: SockKey, packet: Vec<u8>) {
-        self.push(Effect::Send { vr: self.vr, sock, packet: Bytes::from(packet) });
+        self.push(Effect::Send { vr: self.vr, sock, packets: to_group(packet) });
     }
 
     fn datagrams(&self) -> Vec<(SockKey, RxMeta, Vec<u8>)> {
         let of = |t: &Told| if let Told::Datagram(s, m, b) = t { Some((*s, *m, b.clone())) } else { None };
         self.told.iter().filter_map(of).collect()
     }
+}
+
+/// An advert to the group of its family.
+fn to_group(packet: Vec<u8>) -> Packets {
+    let group = if packet[0] >> 4 == 4 { "224.0.0.18" } else { "ff02::12" };
+    Packets::one(group.parse().unwrap(), Bytes::from(packet))
 }
 
 /// An IPv4 packet of protocol 112 from 192.0.2.9; the kernel fills in the checksum.
@@ -231,7 +239,7 @@ fn a_closed_socket_is_silent_and_lets_go_of_its_fds() {
     let old = lab.open(v0, "224.0.0.18");
     // Armed on it: taken back with it.
     let at = clock::mono() + kalived::time::Duration::from_secs(3600);
-    lab.push(Effect::AdvertAt { vr: lab.vr, sock: old, epoch: 1, at, packet: Bytes::from(packet_v4(0)) });
+    lab.push(Effect::AdvertAt { vr: lab.vr, sock: old, epoch: 1, at, packets: to_group(packet_v4(0)) });
     lab.submit();
     assert_eq!(fds(), before + 2);
     lab.push(Effect::CloseSock { sock: old });
@@ -367,5 +375,51 @@ fn signals_are_events_and_exit_ends_the_loop_with_its_code() {
         "Signal(Usr2)",
     ] {
         assert!(script.heard.iter().any(|h| h == signal), "{signal} in {:?}", script.heard);
+    }
+}
+
+#[test]
+fn adverts_outlive_the_address_and_the_link_that_their_socket_was_connected_by() {
+    if !inside("netns::adverts_outlive_the_address_and_the_link_that_their_socket_was_connected_by") {
+        return;
+    }
+    let (v0, v1) = cable();
+    let groups = ["224.0.0.18", "ff02::12"];
+    let mut lab = Lab::new();
+    let rx = groups.map(|g| lab.open(v0, g));
+    // One pair of sockets is opened while the link is up and has an address, the other while it is down.
+    sh("ip addr add 192.0.2.9/24 dev v1");
+    let early = groups.map(|g| lab.open(v1, g));
+    sh("ip addr del 192.0.2.9/24 dev v1; ip link set v1 down");
+    let late = groups.map(|g| lab.open(v1, g));
+    // Down: each send says so.
+    for [v4, v6] in [early, late] {
+        lab.send(v4, packet_v4(1));
+        lab.send(v6, packet_v6());
+    }
+    lab.until(|t| t.iter().filter(|t| matches!(t, Told::Other(e) if e.starts_with("SendFailed"))).count() == 4);
+    // Up again without any address of IPv4 and with another one of IPv6: all of them leave, and again armed ones.
+    sh("ip link set v1 up; ip addr add fe80::9/64 dev v1 nodad");
+    for round in 0..2 {
+        lab.told.clear();
+        for [v4, v6] in [early, late] {
+            if round == 0 {
+                lab.send(v4, packet_v4(2));
+                lab.send(v6, packet_v6());
+            } else {
+                let (at, vr) = (clock::mono(), lab.vr);
+                let packets = to_group(packet_v4(2));
+                lab.push(Effect::AdvertAt { vr, sock: v4, epoch: 1, at, packets });
+                let packets = to_group(packet_v6());
+                lab.push(Effect::AdvertAt { vr, sock: v6, epoch: 1, at, packets });
+            }
+        }
+        let heard = |t: &[Told], s| t.iter().filter(|t| matches!(t, Told::Datagram(k, ..) if *k == s)).count();
+        lab.until(|t| rx.iter().all(|s| heard(t, *s) == 2));
+        assert!(
+            !lab.told.iter().any(|t| matches!(t, Told::Other(e) if e.contains("Err") || e.contains("Failed"))),
+            "{:?}",
+            lab.told
+        );
     }
 }

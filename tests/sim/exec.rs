@@ -13,7 +13,7 @@ use crate::{net, packet};
 use bytes::Bytes;
 use core::net::IpAddr;
 use core::time::Duration;
-use kalived::effect::{Effect, NetOp, SockSpec};
+use kalived::effect::{Effect, NetOp, Packets, SockSpec};
 use kalived::event::Errno;
 use kalived::id::SockKey;
 use kalived::time::Instant;
@@ -21,15 +21,19 @@ use kalived::time::Instant;
 /// Longest time until it is known what became of a slice of frames, nanoseconds.
 const LATE: u64 = 50_000_000;
 
+/// Of an advert: whether any packet left; if so, whom it did not leave to.
+type Sent = (Result<(), Errno>, Vec<(IpAddr, Errno)>);
+
 impl Sim {
     /// Applies the effects of one turn, in order.
     pub fn apply(&mut self, node: usize, effects: Vec<Effect>) {
         for effect in effects {
             let interface = self.nodes[node].kernel.ifindex.filter(|_| !self.nodes[node].socket_errors);
+            let kernel = self.nodes[node].kernel.ifindex;
             let Some(p) = self.nodes[node].process.as_mut() else { return };
             match effect {
                 Effect::OpenSock { sock, spec } => {
-                    let known = interface == Some(spec.ifindex);
+                    let known = interface.is_some() && spec.ifindex().is_none_or(|i| kernel == Some(i));
                     if known {
                         p.socks.insert(sock, spec);
                     }
@@ -43,24 +47,25 @@ impl Sim {
                     p.armed.retain(|_, a| a.sock != sock);
                     p.inbox.forget(sock);
                 }
-                Effect::Send { vr, sock, packet } => {
-                    if let Err(errno) = self.send(node, sock, &packet, How::Now) {
+                Effect::Send { vr, sock, packets } => {
+                    if let Err(errno) = self.send(node, sock, &packets, How::Now).0 {
                         self.complete(node, Completion::SendFailed { vr, errno });
                     }
                 }
-                Effect::AdvertAt { vr, sock, epoch, at, packet } => {
+                Effect::AdvertAt { vr, sock, epoch, at, packets } => {
                     if !p.socks.contains_key(&sock) {
                         let result = Err(Errno::ENODEV);
-                        self.complete(node, Completion::AdvertSent { vr, epoch, due: at, result });
+                        let missed = Vec::new();
+                        self.complete(node, Completion::AdvertSent { vr, epoch, due: at, result, missed });
                         continue;
                     }
                     let order = self.next_order();
                     let Some(p) = self.nodes[node].process.as_mut() else { return };
                     if self.sabotage == Some(Sabotage::Stutter) && order.is_multiple_of(500) {
-                        let again = Armed { vr, sock, epoch, packet: packet.clone() };
+                        let again = Armed { vr, sock, epoch, packets: packets.clone() };
                         p.armed.insert((at + core::time::Duration::from_nanos(1), 0), again);
                     }
-                    p.armed.insert((at, order), Armed { vr, sock, epoch, packet });
+                    p.armed.insert((at, order), Armed { vr, sock, epoch, packets });
                     let at = self.nodes[node].true_time(at);
                     self.at(at, Work::ArmedDue { node });
                 }
@@ -68,9 +73,9 @@ impl Sim {
                     if self.sabotage != Some(Sabotage::KeepArmed) {
                         p.armed.retain(|_, a| a.vr != vr);
                     }
-                    if let Some(packet) = farewell {
+                    if let Some(packets) = farewell {
                         // Nobody is told when a farewell fails: there is nothing left to try.
-                        let _ = self.send(node, sock, &packet, How::Now);
+                        let _ = self.send(node, sock, &packets, How::Now);
                     }
                 }
                 Effect::Frames { ifindex, batch, frames } => self.frames(node, ifindex, batch, &frames),
@@ -194,9 +199,9 @@ impl Sim {
     fn inherited_due(&mut self, node: usize) {
         let now = self.nodes[node].clock(self.ground.now);
         while self.nodes[node].leaving.first().is_some_and(|(at, ..)| *at <= now) {
-            let (_, sock, packet) = self.nodes[node].leaving.remove(0);
+            let (_, sock, packets) = self.nodes[node].leaving.remove(0);
             // Who armed it does not mind any more whether it can be sent.
-            let _ = self.send_by(node, sock, &packet, How::Left);
+            let _ = self.send_by(node, sock, &packets, How::Left);
         }
     }
 
@@ -211,51 +216,78 @@ impl Sim {
                 return;
             }
             p.armed.pop_first();
-            let result = self.send(node, a.sock, &a.packet, How::Armed);
-            self.complete(node, Completion::AdvertSent { vr: a.vr, epoch: a.epoch, due, result });
+            let (result, missed) = self.send(node, a.sock, &a.packets, How::Armed);
+            self.complete(node, Completion::AdvertSent { vr: a.vr, epoch: a.epoch, due, result, missed });
         }
     }
 
-    fn send(&mut self, node: usize, sock: SockKey, packet: &Bytes, how: How) -> Result<(), Errno> {
+    fn send(&mut self, node: usize, sock: SockKey, packets: &Packets, how: How) -> Sent {
         let spec = self.nodes[node].process.as_ref().and_then(|p| p.socks.get(&sock)).copied();
-        self.send_by(node, spec, packet, how)
+        self.send_by(node, spec, packets, how)
     }
 
-    fn send_by(&mut self, node: usize, spec: Option<SockSpec>, packet: &Bytes, how: How) -> Result<(), Errno> {
-        let read = packet::advert(packet);
-        let opts = &self.ground.opts;
-        let found = read.and_then(|a| Some((opts.group(a.vrid, kalived::config::model::Family::of(&a.src))?, a)));
-        let Some((group, advert)) = found else {
-            self.violate("packet".into(), format!("node {node} sent what is no advert of ours: {packet:02x?}"));
-            return Ok(());
-        };
-        let sent = self.can_send(node, spec, &advert);
-        if sent.is_err() {
-            self.fact(Fact::Unsent { node, group, how });
-            return sent;
+    /// One advert: it has left if any of its packets has.
+    fn send_by(&mut self, node: usize, spec: Option<SockSpec>, packets: &Packets, how: How) -> Sent {
+        let (mut missed, mut emitted) = (Vec::new(), false);
+        for p in packets.iter() {
+            let read = packet::advert(&p.bytes).filter(|a| a.dst == p.to);
+            let opts = &self.ground.opts;
+            let found = read.and_then(|a| Some((opts.group(a.vrid, kalived::config::model::Family::of(&a.src))?, a)));
+            let Some((group, advert)) = found else {
+                self.violate("packet".into(), format!("node {node} sent what is no advert of ours: {p:02x?}"));
+                return (Ok(()), Vec::new());
+            };
+            if let Err(errno) = self.can_send(node, spec, group, &advert) {
+                missed.push((p.to, errno));
+                continue;
+            }
+            self.trace.bytes(0x5e4d, &p.bytes);
+            if !core::mem::replace(&mut emitted, true) {
+                self.figures.adverts += 1;
+                self.fact(Fact::Emitted { node, group, advert, how });
+            }
+            net::transmit(self, node, group, advert, &p.bytes);
         }
-        self.trace.bytes(0x5e4d, packet);
-        self.figures.adverts += 1;
-        self.fact(Fact::Emitted { node, group, advert, how });
-        net::transmit(self, node, group, advert, packet);
-        Ok(())
+        let whole = packets.iter().find_map(|p| packet::advert(&p.bytes));
+        if let (Some(first), false, Some(advert)) = (missed.first().copied(), emitted, whole) {
+            let family = kalived::config::model::Family::of(&advert.src);
+            if let Some(group) = self.ground.opts.group(advert.vrid, family) {
+                self.fact(Fact::Unsent { node, group, how });
+            }
+            return (Err(first.1), Vec::new());
+        }
+        for (to, _) in &missed {
+            let group = whole.and_then(|a| self.ground.opts.group(a.vrid, kalived::config::model::Family::of(&a.src)));
+            if let (Some(group), Some(to)) = (group, self.ground.opts.owner(*to)) {
+                self.fact(Fact::Missed { from: node, to, group });
+            }
+        }
+        (Ok(()), missed)
     }
 
-    fn can_send(&mut self, node: usize, spec: Option<SockSpec>, advert: &Advert) -> Result<(), Errno> {
+    fn can_send(&mut self, node: usize, spec: Option<SockSpec>, group: usize, advert: &Advert) -> Result<(), Errno> {
         let n = &self.nodes[node];
         let Some(spec) = spec else { return Err(Errno::ENODEV) };
-        if n.kernel.ifindex != Some(spec.ifindex) {
+        if n.kernel.ifindex.is_none() || spec.ifindex().is_some_and(|i| n.kernel.ifindex != Some(i)) {
             return Err(Errno::ENODEV);
         }
         if !n.kernel.link_ok() {
             return Err(Errno::ENETDOWN);
         }
-        let right_group = spec.group == advert.dst;
+        let opts = &self.ground.opts;
+        let unicast = opts.groups[group].unicast.is_some();
+        // To the group, or to another node from the address that is listened on.
+        let right = match spec {
+            SockSpec::Multicast { group, .. } => !unicast && group == advert.dst,
+            SockSpec::Unicast { local, .. } => {
+                unicast && local == advert.src && opts.owner(advert.dst).is_some_and(|to| to != node)
+            }
+        };
         if n.send_errors && self.fault_rng(Class::SendError, node).permille(500) {
             return Err(Errno::EPERM);
         }
-        if !right_group || self.ground.opts.owner(advert.src) != Some(node) {
-            let text = format!("node {node} sent from {} to {} (R-002, R-003, R-006)", advert.src, advert.dst);
+        if !right || self.ground.opts.owner(advert.src) != Some(node) {
+            let text = format!("node {node} sent from {} to {} (R-002, R-003, R-006, R-135)", advert.src, advert.dst);
             self.violate("packet".into(), text);
         }
         Ok(())
@@ -302,6 +334,10 @@ impl Sim {
             );
             return;
         };
+        // Out of FAULT, for the peers' neighbour caches.
+        if self.ground.opts.owner(addr) == Some(node) && self.ground.opts.groups.iter().any(|g| g.unicast.is_some()) {
+            return;
+        }
         let Some(group) = self.ground.opts.group_of_vip(addr) else {
             self.violate("frame".into(), format!("node {node} announces {addr}, which is no virtual address"));
             return;

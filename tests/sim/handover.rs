@@ -77,7 +77,7 @@ impl Sim {
         let n = &mut self.nodes[node];
         let heir_of = n.heir_of;
         // It may have taken over itself a moment ago.
-        n.leaving.extend(p.armed.into_iter().map(|((at, _), a)| (at, p.socks.get(&a.sock).copied(), a.packet)));
+        n.leaving.extend(p.armed.into_iter().map(|((at, _), a)| (at, p.socks.get(&a.sock).copied(), a.packets)));
         n.leaving.sort_by_key(|l| l.0);
         n.custodian = Some(Box::new(p.world)).filter(|_| !ended);
         n.start(World::standby(self.variations[node].config(&self.ground.opts, node)));
@@ -117,7 +117,7 @@ impl Sim {
             for effect in effects {
                 match effect {
                     Effect::OpenSock { sock, spec } => {
-                        let known = interface == Some(spec.ifindex);
+                        let known = interface.is_some_and(|here| spec.ifindex().is_none_or(|i| i == here));
                         if known {
                             p.socks.insert(sock, spec);
                         }

@@ -88,8 +88,8 @@ fn explain(seed: u64, v: &Violation) -> String {
             });
             let members = members.collect::<Vec<_>>().join("; ");
             format!(
-                "  VRID {} {:?} {:?} {:?} silent {}: {members}\n",
-                g.vrid, g.version, g.family, g.checksum, g.silent
+                "  VRID {} {:?} {:?} {:?} silent {} {:?}: {members}\n",
+                g.vrid, g.version, g.family, g.checksum, g.silent, g.unicast
             )
         })
         .collect();

@@ -25,7 +25,7 @@ pub struct Flight {
     pub packet: Bytes,
     /// Group and content, unless it was damaged.
     pub truth: Option<(usize, Advert)>,
-    /// Its group address and source, as routed (damage does not misroute it).
+    /// Its destination and source, as routed (damage does not misroute it).
     pub dst: IpAddr,
     /// See `dst`.
     pub src: IpAddr,
@@ -46,10 +46,11 @@ impl Paths {
     }
 }
 
-/// An advert leaves `from` for everybody else.
+/// A packet of an advert leaves `from` for everybody else, or for the one node whose address it names.
 pub fn transmit(sim: &mut Sim, from: usize, group: usize, advert: Advert, bytes: &Bytes) {
     for to in 0..sim.nodes.len() {
-        if to == from {
+        // A unicast packet goes to one of them.
+        if to == from || sim.ground.opts.owner(advert.dst).is_some_and(|peer| peer != to) {
             continue;
         }
         let swallowed = sim.sabotage == Some(Sabotage::SwallowFarewell) && advert.priority == 0;
@@ -80,7 +81,12 @@ pub fn transmit(sim: &mut Sim, from: usize, group: usize, advert: Advert, bytes:
         }
         if hit(sim, Class::Corrupt, from) {
             // Of an IPv6 header only hop limit and addresses come to a socket's notice.
-            let first = if advert.dst.is_ipv6() { 56 } else { 0 };
+            // With unicast peers the hop limit is not looked at.
+            let first = match advert.dst {
+                IpAddr::V6(a) if a.is_multicast() => 56,
+                IpAddr::V6(_) => 64,
+                IpAddr::V4(_) => 0,
+            };
             let bit = sim.fault_rng(Class::Corrupt, from).range(first, 8 * bytes.len() as u64 - 1) as usize;
             flight.packet = packet::flip(bytes, bit);
             flight.truth = None;
@@ -109,7 +115,8 @@ fn extra(sim: &mut Sim, class: Class, from: usize) -> Duration {
 /// A copy arrives.
 pub fn deliver(sim: &mut Sim, f: Flight) {
     let node = &mut sim.nodes[f.to];
-    let heard = if node.kernel.link_ok() { node.listener(f.dst) } else { None };
+    let reached = node.kernel.link_ok() && (f.dst.is_multicast() || node.kernel.has(f.dst));
+    let heard = if reached { node.listener(f.dst) } else { None };
     let (meta, bytes) = if f.dst.is_ipv6() {
         // The socket keeps the header to itself; damage to it shows in the ancillary data or not at all.
         let hop_limit = f.packet.get(7).copied();

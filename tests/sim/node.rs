@@ -9,7 +9,7 @@ use crate::rng::Rng;
 use crate::scripts::Outside;
 use bytes::Bytes;
 use kalived::config::model::Config;
-use kalived::effect::{Effects, SockSpec};
+use kalived::effect::{Effects, Packets, SockSpec};
 use kalived::event::{ChildEnd, Errno, ReqId, RxMeta, Signal};
 use kalived::id::{ChildKey, FifoKey, SockKey, VrKey};
 use kalived::snapshot::Snapshot;
@@ -42,8 +42,10 @@ pub enum Completion {
         epoch: u32,
         /// Armed for.
         due: Instant,
-        /// What the send said.
+        /// What the sends said.
         result: Result<(), Errno>,
+        /// To whom it did not leave.
+        missed: Vec<(core::net::IpAddr, Errno)>,
     },
     /// An immediate advert failed.
     SendFailed {
@@ -194,7 +196,7 @@ pub struct Armed {
     /// Given back.
     pub epoch: u32,
     /// What.
-    pub packet: Bytes,
+    pub packets: Packets,
 }
 
 /// What a kill takes away.
@@ -264,7 +266,7 @@ pub struct Node {
     /// What the next `Go` says.
     pub orders: Option<(Option<Box<Snapshot>>, Option<Instant>)>,
     /// Adverts of processes that froze, by time, with their socket.
-    pub leaving: Vec<(Instant, Option<SockSpec>, Bytes)>,
+    pub leaving: Vec<(Instant, Option<SockSpec>, Packets)>,
     /// The last one of them, which holds the addresses until somebody is in charge.
     pub custodian: Option<Box<World>>,
     /// Netlink requests of this process and later ones are still done.
@@ -307,11 +309,14 @@ impl Node {
     pub fn runs(&self) -> bool {
         self.process.as_ref().is_some_and(|p| !p.paused && !p.stalled)
     }
-    /// The socket that hears a group.
-    pub fn listener(&self, group: core::net::IpAddr) -> Option<SockKey> {
-        let ifindex = self.kernel.ifindex?;
+    /// The socket that hears what is sent to this address.
+    pub fn listener(&self, to: core::net::IpAddr) -> Option<SockKey> {
         let p = self.process.as_ref()?;
-        p.socks.iter().find(|(_, s)| s.ifindex == ifindex && s.group == group).map(|(k, _)| *k)
+        p.socks.iter().find(|(_, s)| s.address() == to && self.can_open(s)).map(|(k, _)| *k)
+    }
+    /// Whether the interface that a socket is bound to is there.
+    pub fn can_open(&self, spec: &SockSpec) -> bool {
+        self.kernel.ifindex.is_some_and(|here| spec.ifindex().is_none_or(|i| i == here))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::faults::{Class, Rates};
 use crate::rng::Rng;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
+use kalived::config::model::vrrp::Peer;
 use kalived::config::model::{ChecksumMode, Config, Family, InstanceConfig, Version, Vip};
 
 /// The interface every node has on the one LAN.
@@ -19,6 +20,7 @@ const SHAPE: u64 = 1;
 const MEMBER: u64 = 2;
 const CHECKS: u64 = 0x42;
 const FAULTS: u64 = 3;
+const UNICAST: u64 = 0x45;
 
 /// One virtual router as all its members agree on it.
 #[derive(Clone, Debug)]
@@ -35,8 +37,21 @@ pub struct Group {
     pub checksum: ChecksumMode,
     /// Silence instead of the answer to a lower priority.
     pub silent: bool,
+    /// Each node has the others as unicast peers.
+    pub unicast: Option<Unicast>,
     /// By node.
     pub members: Vec<Member>,
+}
+
+/// How unicast is configured; the same on all nodes.
+#[derive(Clone, Copy, Debug)]
+pub struct Unicast {
+    /// `unicast_src_ip`.
+    pub source: bool,
+    /// `check_unicast_src`.
+    pub check: bool,
+    /// The list has the node itself, too.
+    pub itself: bool,
 }
 
 /// One node's part in a virtual router.
@@ -113,7 +128,13 @@ impl Options {
         let mut groups: Vec<Group> = Vec::new();
         for i in 0..group_count {
             let first = groups.first().map(|g| g.family);
-            groups.push(group(seed, i, first, unit_ms, &mut rng));
+            let mut own = Rng::stream(seed, UNICAST, i);
+            let unicast = own.permille(300).then(|| Unicast {
+                source: own.permille(500),
+                check: own.permille(500),
+                itself: own.permille(300),
+            });
+            groups.push(Group { unicast, ..group(seed, i, first, unit_ms, &mut rng) });
         }
         let chaos = Duration::from_millis(unit_ms * rng.range(40, 160));
         let nodes = without.nodes.unwrap_or(nodes).min(nodes);
@@ -176,6 +197,13 @@ impl Options {
             c.preempt_delay = m.preempt_delay;
             c.checksum = g.checksum;
             c.lower_prio_no_advert = g.silent;
+            if let Some(u) = g.unicast {
+                let others = (0..self.nodes).filter(|n| u.itself || *n != node);
+                let peer = |n| Peer { addr: self.address(n, g.family), min_ttl: None, max_ttl: None };
+                c.more.unicast_peer = Some(others.map(peer).collect());
+                c.more.check_unicast_src = u.check;
+                c.more.unicast_src_ip = u.source.then(|| self.address(node, g.family));
+            }
             // One announcement each: the simulator is about who announces and when, and has many runs to make.
             c.garp.repeat = 1;
             c.garp.delay = m.interval * GARP_DELAY;
@@ -254,12 +282,20 @@ fn group(seed: u64, index: u64, first: Option<Family>, unit_ms: u64, rng: &mut R
             Member { priority, interval, preempt, preempt_delay: if preempt { preempt_delay } else { Duration::ZERO } }
         })
         .collect();
-    Group { vrid, family, version, vips, checksum, silent, members }
+    Group { vrid, family, version, vips, checksum, silent, unicast: None, members }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_seeds_have_unicast_peers() {
+        let drawn = |seed| Options::draw(seed, &Without::default());
+        let groups: Vec<Group> = (0..100).flat_map(|seed| drawn(seed).groups).collect();
+        let n = groups.iter().filter(|g| g.unicast.is_some()).count();
+        assert!((20..=90).contains(&n), "{n} of {}", groups.len());
+    }
 
     #[test]
     fn draws_are_stable_and_possible() {

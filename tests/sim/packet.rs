@@ -12,7 +12,7 @@ use core::time::Duration;
 pub struct Advert {
     /// Source address.
     pub src: IpAddr,
-    /// Destination group.
+    /// Destination: group, or unicast peer.
     pub dst: IpAddr,
     /// Virtual router.
     pub vrid: u8,

@@ -61,7 +61,7 @@ impl Sim {
                     }
                     look = false;
                 }
-                Completion::AdvertSent { vr, epoch, due, result } => {
+                Completion::AdvertSent { vr, epoch, due, result, missed } => {
                     if result.is_ok()
                         && let Some(group) = p
                             .world
@@ -73,7 +73,7 @@ impl Sim {
                         let due = self.nodes[node].true_time(due);
                         self.fact(Fact::HeardLate { node, group, due });
                     }
-                    p.world.handle(now, Event::AdvertSent { vr, epoch, due, result }, &mut p.fx);
+                    p.world.handle(now, Event::AdvertSent { vr, epoch, due, result, missed: &missed }, &mut p.fx);
                     look = false;
                 }
                 Completion::SendFailed { vr, errno } => {

@@ -89,6 +89,8 @@ pub struct Bench {
     pub out: Vec<Out>,
     pub log: Vec<String>,
     pub sock: Option<SockKey>,
+    /// Every socket that was opened.
+    pub specs: BTreeMap<SockKey, kalived::effect::SockSpec>,
     /// Adverts in the kernel: (due, vr, epoch).
     pub armed: BTreeMap<(Instant, VrKey), u32>,
     /// Whether the fake kernel answers netlink requests at once.
@@ -131,6 +133,7 @@ impl Bench {
             out: Vec::new(),
             log: Vec::new(),
             sock: None,
+            specs: BTreeMap::new(),
             armed: BTreeMap::new(),
             answer: true,
             unanswered: Vec::new(),
@@ -174,8 +177,9 @@ impl Bench {
         let effects: Vec<Effect> = fx.drain().collect();
         for e in effects {
             match e {
-                Effect::OpenSock { sock, .. } => {
+                Effect::OpenSock { sock, spec } => {
                     self.sock = Some(sock);
+                    self.specs.insert(sock, spec);
                     self.out.push(Out::Open);
                     self.event(Event::SockReady { sock, result: Ok(()) });
                 }
@@ -187,14 +191,19 @@ impl Bench {
                     }
                     self.out.push(Out::Close);
                 }
-                Effect::Send { packet, .. } => self.out.push(Out::Advert(packet)),
-                Effect::AdvertAt { vr, epoch, at, packet, .. } => {
+                Effect::Send { packets, .. } => {
+                    self.out.extend(packets.iter().map(|p| Out::Advert(p.bytes.clone())));
+                }
+                Effect::AdvertAt { vr, epoch, at, packets, .. } => {
                     self.armed.insert((at, vr), epoch);
-                    self.out.push(Out::Armed(at, packet));
+                    self.out.extend(packets.iter().map(|p| Out::Armed(at, p.bytes.clone())));
                 }
                 Effect::AdvertsStop { vr, farewell, .. } => {
                     self.armed.retain(|(_, v), _| *v != vr);
-                    self.out.push(Out::Stop(farewell));
+                    match farewell {
+                        None => self.out.push(Out::Stop(None)),
+                        Some(all) => self.out.extend(all.iter().map(|p| Out::Stop(Some(p.bytes.clone())))),
+                    }
                 }
                 Effect::Frames { ifindex, batch, frames } => {
                     let sent = frames.len().min(self.room);
@@ -301,7 +310,7 @@ impl Bench {
     /// The oldest armed advert leaves, and the world hears of it now.
     pub fn advert_leaves(&mut self) {
         let ((due, vr), epoch) = self.armed.pop_first().expect("an armed advert");
-        self.event(Event::AdvertSent { vr, epoch, due, result: Ok(()) });
+        self.event(Event::AdvertSent { vr, epoch, due, result: Ok(()), missed: &[] });
     }
     /// Time until the next deadline of this kind.
     pub fn left(&self, kind: fn(VrKey) -> Due) -> Option<Duration> {

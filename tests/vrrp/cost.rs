@@ -31,7 +31,7 @@ fn looked_at(n: u8) -> u64 {
     for _ in 0..n {
         let ((due, vr), epoch) = b.armed.pop_first().expect("an armed advert");
         b.now.mono = b.now.mono.max(due);
-        b.world.handle(b.now, Event::AdvertSent { vr, epoch, due, result: Ok(()) }, &mut fx);
+        b.world.handle(b.now, Event::AdvertSent { vr, epoch, due, result: Ok(()), missed: &[] }, &mut fx);
         let meta = kalived::event::RxMeta { src: ip(PEER), dst: None, hop_limit: None };
         let sock = b.sock.expect("a socket");
         b.world.handle(b.now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &rival }, &mut fx);

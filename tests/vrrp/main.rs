@@ -28,4 +28,6 @@ mod schedule;
 mod table;
 mod track;
 mod track_check;
+mod track_pace;
+mod unicast;
 mod vectors;

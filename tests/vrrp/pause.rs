@@ -57,7 +57,7 @@ fn an_advert_from_before_the_last_stop_arms_nothing() {
     b.run(S * 4);
     assert_eq!(b.state(), State::Master, "again");
     b.out.clear();
-    b.event(Event::AdvertSent { vr, epoch, due, result: Ok(()) });
+    b.event(Event::AdvertSent { vr, epoch, due, result: Ok(()), missed: &[] });
     assert!(b.out.is_empty());
 }
 
@@ -67,7 +67,7 @@ fn trap_39_a_closed_firewall_is_retried_within_the_interval_and_logged_once() {
     for _ in 0..3 {
         let ((due, vr), epoch) = b.armed.pop_first().expect("armed");
         b.now.mono = b.now.mono.max(due);
-        b.event(Event::AdvertSent { vr, epoch, due, result: Err(Errno::EPERM) });
+        b.event(Event::AdvertSent { vr, epoch, due, result: Err(Errno::EPERM), missed: &[] });
         // The retries inside the interval fail too.
         for _ in 0..3 {
             let before = b.adverts();

@@ -350,7 +350,7 @@ fn other_settings_of_an_address() {
     assert!(b.holds(A) && b.deleted(A) && b.frames() > 0);
     b.run(ms(10));
     // Entries, queued, under way, waiting, owned, going, put aside.
-    assert_eq!(b.world.sizes()[8..15], [1, 0, 0, 0, 1, 0, 0], "one is held, and nothing under way");
+    assert_eq!(b.world.sizes()[9..16], [1, 0, 0, 0, 1, 0, 0], "one is held, and nothing under way");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub fn line(name: &str) -> Track {
     Track { name: name.into(), weight: None, reverse: None }
 }
 
-fn script(name: &str) -> VrrpScript {
+pub fn script(name: &str) -> VrrpScript {
     let ready = Ready::As { uid: 65534, gid: 65534 };
     let script = Script { argv: vec!["/check".into(), name.into()], user: None, group: None, ready };
     VrrpScript { name: name.into(), script: Some(Box::new(script)), ..VrrpScript::default() }
@@ -53,7 +53,7 @@ pub fn tracking(mut instance: InstanceConfig, mut config: Config) -> Bench {
     b.fire();
     b
 }
-fn scripts(instance: InstanceConfig, scripts: Vec<VrrpScript>) -> Bench {
+pub fn scripts(instance: InstanceConfig, scripts: Vec<VrrpScript>) -> Bench {
     tracking(instance, Config { scripts, ..Config::default() })
 }
 fn files(instance: InstanceConfig, track_files: Vec<TrackFile>) -> Bench {
@@ -679,28 +679,4 @@ fn a_reload_brings_changes_and_takes_trackers_and_a_running_router_waits_for_no_
     assert_eq!((b.priority(), b.kills()), (80, vec![false]));
     reload(&mut b, of(&[], 0));
     assert_eq!((b.priority(), b.kills(), b.world.tracks().len()), (100, vec![false], 0));
-}
-
-#[test]
-fn checks_that_start_together_run_apart() {
-    let names: Vec<String> = (0..50).map(|i| format!("s{i}")).collect();
-    let mut b = scripts(v2(), names.iter().map(|n| script(n)).collect());
-    // Every run ends at once, well. When the second and third ones begin:
-    let mut runs: Vec<kalived::time::Instant> = Vec::new();
-    let begin = b.now.mono;
-    while b.now.mono < begin + S * 3 {
-        for e in std::mem::take(&mut b.asked) {
-            if let Effect::Spawn { child, .. } = e {
-                runs.push(b.now.mono);
-                b.event(Event::ChildExit { child, end: ChildEnd::Exited(0) });
-            }
-        }
-        b.run(Duration::from_millis(1));
-    }
-    let first = runs.iter().filter(|at| at.since(begin) < S / 100).count();
-    assert_eq!(first, 50, "the first results are there at once");
-    let later: Vec<u128> = runs.iter().map(|at| at.since(begin).as_millis()).filter(|ms| *ms > 10).collect();
-    assert!(later.len() >= 100, "each again within the interval, then once an interval: {}", later.len());
-    let most = (0..3000).map(|t| later.iter().filter(|ms| (t..t + 10).contains(*ms)).count()).max();
-    assert!(most <= Some(6), "{most:?} of 50 begin within 10 ms");
 }

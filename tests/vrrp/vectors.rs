@@ -18,6 +18,8 @@ fn config(profile: &str) -> InstanceConfig {
     c.advert_int = r.advert_int;
     c.checksum = r.checksum;
     c.vips = r.vips.iter().map(|a| vip(&a.to_string())).collect();
+    c.more.unicast_peer = r.peers.clone();
+    c.more.check_unicast_src = r.peers.is_some();
     if profile == "V3PHowner" {
         c.priority = 255;
     }

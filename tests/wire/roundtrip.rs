@@ -47,6 +47,7 @@ impl Router {
             advert_int: self.interval,
             checksum: self.checksum,
             group: default_group(self.family),
+            unicast: None,
             vips: &self.vips,
             held: &[],
             unlisted: false,
@@ -125,6 +126,7 @@ proptest! {
             other_interval: false,
             other_vips: false,
             no_vips: r.vips.is_empty(),
+            old_checksum: false,
         };
         prop_assert_eq!(verify(&r.profile(), &meta, bytes), Ok(want));
     }

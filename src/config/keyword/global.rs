@@ -203,7 +203,7 @@ pub(super) const GLOBAL_DEFS: &[Keyword] = &[
         "Prefix of use_vmac_addr interface names."),
     row("vmac_prefix", Text, NoEffect, "<str>", "vrrp", "name must fit IFNAMSIZ",
         "Prefix of automatic vmac interface names."),
-    row("vrrp_check_unicast_src", Flag, NoEffect, "", "off", "",
+    row("vrrp_check_unicast_src", Flag, Supported, "", "off", "",
         "All unicast instances drop adverts whose source is not a configured peer."),
     row("vrrp_cpu_affinity", Words, Supported, "<cpu> ...", "all", "0..1023; a bad number drops the whole list",
         "Processors to run on."),

@@ -7,6 +7,7 @@
 use super::Cx;
 use super::global::{Globals, link_local_group};
 use super::instance::{AuthGiven, Draft};
+use super::unicast::{self, Vrids};
 use crate::config::model::{Auth, ChecksumMode, Config, Family, GarpConfig, InstanceConfig, Version, Vip};
 use crate::config::source::Span;
 use core::net::IpAddr;
@@ -20,8 +21,8 @@ const MAX_VIPS: usize = 255;
 pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config: &mut Config) {
     let src = cx.src;
     let mut names: BTreeMap<String, Span> = BTreeMap::new();
-    // Adverts of one group, or those sent to peers, are told apart from others by where they go.
-    let mut vrids: BTreeMap<(String, Family, u8, Option<IpAddr>), Span> = BTreeMap::new();
+    let mut vrids = Vrids::default();
+    let check_source = config.global.more.vrrp_check_unicast_src;
     for draft in drafts {
         if let Some(first) = names.get(&draft.name) {
             let text = format!("a second vrrp_instance `{}`: this block is ignored", draft.name);
@@ -30,17 +31,13 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
         }
         names.insert(draft.name.clone(), draft.head);
         let vrid_span = draft.vrid.map_or(draft.head, |v| v.1);
-        let Some(instance) = one(cx, global, draft) else { continue };
-        let unicast = instance.more.unicast_peer.as_ref().is_some_and(|p| !p.is_empty());
-        let group = (!unicast).then_some(instance.mcast_group);
-        let key = (instance.interface.clone(), instance.family, instance.vrid, group);
-        if let Some(first) = vrids.insert(key, vrid_span) {
-            let text = format!(
-                "virtual_router_id {} is used twice on {} for {}",
-                instance.vrid,
-                instance.interface,
-                if instance.family == Family::V4 { "IPv4" } else { "IPv6" }
-            );
+        let Some(instance) = one(cx, global, check_source, draft) else { continue };
+        if let Some(first) = vrids.insert(&instance, vrid_span) {
+            let (vrid, on, family) = (instance.vrid, &instance.interface, family_name(instance.family));
+            let text = match instance.peers() {
+                None => format!("virtual_router_id {vrid} is used twice on {on} for {family}"),
+                Some(_) => format!("virtual_router_id {vrid} is used twice with one unicast peer for {family}"),
+            };
             cx.fatal(vrid_span, text)
                 .also(src, first, "first used here")
                 .help("give one of them another virtual_router_id, on all its routers");
@@ -49,12 +46,19 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
     }
 }
 
-fn one(cx: &mut Cx<'_>, global: &Globals, mut draft: Draft) -> Option<InstanceConfig> {
+/// IPv4 or IPv6.
+pub(super) fn family_name(family: Family) -> &'static str {
+    if family == Family::V4 { "IPv4" } else { "IPv6" }
+}
+
+fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) -> Option<InstanceConfig> {
     let head = draft.head;
     let name = draft.name.clone();
     let strict = draft.strict.unwrap_or(global.strict);
-    if draft.interface.is_none() && !draft.interface_told {
-        cx.fatal(head, format!("vrrp_instance `{name}` has no interface")).help("add `interface <name>`");
+    let without = !draft.interface_told && unicast::needs_no_interface(&draft.more, draft.mcast_src.map(|s| s.0));
+    if draft.interface.is_none() && !draft.interface_told && !without {
+        cx.fatal(head, format!("vrrp_instance `{name}` has no interface"))
+            .help("add `interface <name>`; only unicast peers with `unicast_src_ip` can do without");
     }
     if draft.vrid.is_none() && !draft.vrid_told {
         cx.fatal(head, format!("vrrp_instance `{name}` has no virtual_router_id"))
@@ -91,11 +95,12 @@ fn one(cx: &mut Cx<'_>, global: &Globals, mut draft: Draft) -> Option<InstanceCo
         out.higher_prio_send_advert = false;
     }
     out.more = draft.more;
+    unicast::finish(cx, head, strict, check_source, &mut out);
     more(cx, head, &mut out);
-    (interface.is_some() && vrid.is_some()).then_some(out)
+    ((interface.is_some() || without) && vrid.is_some()).then_some(out)
 }
 
-/// What follows from keywords that have no effect yet.
+/// What follows from keywords that stand in `more`.
 fn more(cx: &mut Cx<'_>, head: Span, out: &mut InstanceConfig) {
     let more = &mut out.more;
     if more.timer_expired_backup.is_some() && out.preempt {

@@ -18,6 +18,7 @@ mod script;
 mod server;
 mod shell;
 mod track;
+mod unicast;
 mod value;
 mod vrrp_check;
 
@@ -198,12 +199,6 @@ impl<'a> Cx<'a> {
             }
             match k.status {
                 Status::Supported | Status::Always => {}
-                Status::Refused
-                    if k.name == "unicast_peer" && stmt.block.as_ref().is_none_or(|b| b.stmts.is_empty()) =>
-                {
-                    self.warn(stmt.span(), "`unicast_peer` without a peer: adverts go to the multicast group");
-                    continue;
-                }
                 // Inside a block without effect this has been told with the block.
                 Status::NoEffect | Status::Missing | Status::Withheld if self.quiet > 0 => {}
                 // A group of one has nothing to keep together.
@@ -344,7 +339,6 @@ impl<'a> Cx<'a> {
             };
             if k.status == Status::Refused {
                 let why = match k.name {
-                    "unicast_peer" => "without it adverts would go to the multicast group",
                     "auth_hmac" => "without it adverts would go out unsigned and unsigned ones be believed",
                     "net_namespace" => "without it addresses would be set in the wrong network namespace",
                     _ => "without it a part of the file would be missing",

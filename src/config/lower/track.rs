@@ -118,7 +118,11 @@ pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keywo
         "unicast_peer" => {
             let peers = peers(cx, stmt);
             if peers.is_empty() {
-                cx.warn(stmt.span(), "`unicast_peer` without a peer that can be used");
+                let lines = stmt.block.as_ref().is_some_and(|b| !b.stmts.is_empty());
+                let what = if lines { "a peer that can be used" } else { "a peer" };
+                let then =
+                    "adverts go to the multicast group, or with `unicast_fault_no_peer` the instance is in FAULT";
+                cx.warn(stmt.span(), format!("`unicast_peer` without {what}: {then}"));
             }
             to.unicast_peer = Some(peers);
         }
@@ -152,7 +156,9 @@ fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
     cx.extra(stmt, 1);
     for line in stmt.block.iter().flat_map(|b| &b.stmts) {
         let Some(first) = word(line, 0) else { continue };
-        let Some(addr) = cx.host_address("unicast_peer", first, "the line is ignored") else { continue };
+        let Some(addr) = cx.host_address("unicast_peer", first, "the line is ignored (names are not looked up)") else {
+            continue;
+        };
         let mut peer = Peer { addr, min_ttl: None, max_ttl: None };
         let mut next = 1;
         while let Some(w) = word(line, next) {
@@ -169,6 +175,15 @@ fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
             };
             next += 1;
             if k.name == "min_ttl" { peer.min_ttl = ttl } else { peer.max_ttl = ttl }
+        }
+        if let (Some(min), Some(max)) = (peer.min_ttl, peer.max_ttl)
+            && min > max
+        {
+            cx.error(
+                first.span,
+                format!("min_ttl {min} is above max_ttl {max}: no advert of {addr} would count; both ignored"),
+            );
+            (peer.min_ttl, peer.max_ttl) = (None, None);
         }
         if !seen.insert(addr) {
             cx.error(first.span, format!("{addr} is a peer already: the line is ignored"));

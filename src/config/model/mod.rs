@@ -249,7 +249,7 @@ pub struct InstanceConfig {
     pub name: String,
     /// Where the block opens.
     pub place: Place,
-    /// `interface`.
+    /// `interface`. Empty, for unicast with a given source only: whatever interface has that address.
     pub interface: String,
     /// `virtual_router_id`, 1..=255.
     pub vrid: u8,
@@ -291,7 +291,7 @@ pub struct InstanceConfig {
     pub higher_prio_send_advert: bool,
     /// `skip_check_adv_addr`: a v2 advert with another VIP list is logged and used, not dropped.
     pub skip_check_adv_addr: bool,
-    /// What has no effect yet.
+    /// Unicast peers, and what has no effect yet.
     pub more: Box<vrrp::InstanceMore>,
 }
 
@@ -323,6 +323,20 @@ impl InstanceConfig {
             higher_prio_send_advert: false,
             skip_check_adv_addr: false,
             more: Box::default(),
+        }
+    }
+}
+
+impl InstanceConfig {
+    /// The peers that adverts go to and come from; `None`: a multicast group. Empty only with `unicast_fault_no_peer`.
+    pub fn peers(&self) -> Option<&[vrrp::Peer]> {
+        self.more.unicast_peer.as_deref()
+    }
+    /// `unicast_src_ip` or `mcast_src_ip`, whichever stands there: keepalived takes either for both ways.
+    pub fn source(&self) -> Option<IpAddr> {
+        match self.peers() {
+            Some(_) => self.more.unicast_src_ip.or(self.mcast_src),
+            None => self.mcast_src,
         }
     }
 }

@@ -58,6 +58,10 @@ pub struct Tracks {
     pub checks: Vec<Track>,
 }
 
+/// Most peers of one virtual router: the packets of an advert are sends of one chain (`daemon::adverts::CHAIN`), and the last of so
+/// many leaves 0.3 ms after the first.
+pub const MAX_PEERS: usize = 64;
+
 /// A line of `unicast_peer`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
@@ -88,15 +92,15 @@ pub struct OwnInterface {
     pub group: Option<Box<str>>,
 }
 
-/// `old_unicast_checksum`.
+/// `old_unicast_checksum`: the sum of a v3 advert over IPv4 with the multicast group in place of the peer's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OldChecksum {
-    /// Falls back when a router sends it.
+    /// Accepted beside the right one, never sent.
     #[default]
     Auto,
-    /// Always.
+    /// Accepted beside the right one, and sent.
     Always,
-    /// Never.
+    /// Neither accepted nor sent.
     Never,
 }
 

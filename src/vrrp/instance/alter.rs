@@ -6,21 +6,22 @@
 //! the one place they come from at a start: three reloads and a cold start give the same (trap 11).
 
 use super::{Cx, Instance};
+use crate::config::model::vrrp::InstanceMore;
 use crate::config::model::{InstanceConfig, Version, Vip};
+use crate::effect::Packets;
 use crate::links::AddrId;
 use crate::time::Duration;
 use crate::timers::Due;
 use crate::vrrp::fsm::{Input, State};
 use crate::vrrp::instance::Cause;
 use crate::vrrp::{text, timing};
-use bytes::Bytes;
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 /// What [`Instance::altered`] must know of the time before.
 #[derive(Debug)]
 pub struct Before {
-    packet: Option<Bytes>,
+    packets: Option<Packets>,
     epoch: u32,
     interval: Duration,
 }
@@ -30,7 +31,7 @@ impl Instance {
     pub fn alter(&mut self, cfg: InstanceConfig, cx: &mut Cx<'_>) -> Before {
         let (waited, was_owner) = (self.wait(), self.owner());
         let old = core::mem::replace(&mut self.cfg, cfg);
-        let before = Before { packet: self.packet.take(), epoch: self.epoch, interval: old.advert_int };
+        let before = Before { packets: self.packets.take(), epoch: self.epoch, interval: old.advert_int };
         // All of them; `evaluate` cuts the list to the MTU.
         self.list(usize::MAX);
         // In v3 it is what the Master we follow says.
@@ -67,7 +68,7 @@ impl Instance {
             && let Some(phase) = self.phase.take()
         {
             cx.grid.leave(phase);
-            self.phase = Some(cx.grid.join(self.cfg.advert_int));
+            self.phase = Some(cx.grid.join(self.cfg.advert_int, self.weight()));
         }
         if old.garp.refresh != self.cfg.garp.refresh {
             cx.timers.stop(Due::GarpRefresh(self.key));
@@ -88,14 +89,14 @@ impl Instance {
     pub fn altered(&mut self, before: &Before, cx: &mut Cx<'_>) {
         if !self.is_master() {
             // Built now, not in the moment of the takeover.
-            let _ = self.packet();
+            let _ = self.packets();
             return;
         }
         if before.interval != self.cfg.advert_int {
             // Whoever follows us waits by the old interval: it learns the new one before that is over.
             self.advertise_now(cx);
             self.rearm_now(cx);
-        } else if before.epoch == self.epoch && before.packet != self.packet() {
+        } else if before.epoch == self.epoch && before.packets != self.packets() {
             self.rearm(cx);
         }
     }
@@ -150,7 +151,23 @@ pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
     say(old.garp != new.garp, &|| "garp".to_owned());
     say(old.track_interfaces != new.track_interfaces, &|| "track_interface".to_owned());
     for (word, a, b) in [("VIP", &old.vips, &new.vips), ("excluded VIP", &old.excluded, &new.excluded)] {
-        list(word, a, b, &mut out);
+        let set = |l: &[Vip]| l.iter().map(|v| v.addr).collect::<BTreeSet<IpAddr>>();
+        let (sa, sb) = (set(a), set(b));
+        list(word, &sa, &sb, &mut out);
+        if sa == sb && a != b {
+            out.push(format!("{word} settings or order"));
+        }
+    }
+    let peers = |i: &InstanceConfig| i.peers().map(|all| all.iter().map(|p| p.addr).collect::<BTreeSet<_>>());
+    match (peers(old), peers(new)) {
+        (Some(a), Some(b)) => {
+            list("peer", &a, &b, &mut out);
+            if a == b && old.peers() != new.peers() {
+                out.push("unicast_peer settings or order".to_owned());
+            }
+        }
+        (a, b) if a != b => out.push(if b.is_some() { "unicast_peer" } else { "no unicast_peer" }.to_owned()),
+        _ => {}
     }
     let mut rest = (old.clone(), new.clone());
     for c in [&mut rest.0, &mut rest.1] {
@@ -170,6 +187,7 @@ pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
             track_interfaces: Vec::new(),
             vips: Vec::new(),
             excluded: Vec::new(),
+            more: Box::new(InstanceMore { unicast_peer: None, ..(*c.more).clone() }),
             ..c.clone()
         };
     }
@@ -182,17 +200,12 @@ pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
 // A line of the log holds so many addresses; who changes more looks at `kalived diff`.
 const NAMED: usize = 8;
 
-fn list(word: &str, old: &[Vip], new: &[Vip], out: &mut Vec<String>) {
-    let set = |l: &[Vip]| l.iter().map(|v| v.addr).collect::<BTreeSet<IpAddr>>();
-    let (a, b) = (set(old), set(new));
-    for (sign, list) in [('+', b.difference(&a)), ('-', a.difference(&b))] {
+fn list(word: &str, a: &BTreeSet<IpAddr>, b: &BTreeSet<IpAddr>, out: &mut Vec<String>) {
+    for (sign, list) in [('+', b.difference(a)), ('-', a.difference(b))] {
         let all: Vec<String> = list.map(|addr| format!("{sign}{word} {addr}")).collect();
         out.extend(all.iter().take(NAMED).cloned());
         if all.len() > NAMED {
             out.push(format!("{sign}{} more", all.len() - NAMED));
         }
-    }
-    if a == b && old != new {
-        out.push(format!("{word} settings or order"));
     }
 }

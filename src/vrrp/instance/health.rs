@@ -26,6 +26,12 @@ pub enum Fault {
     NoMulticast(String),
     /// No usable address to send from.
     NoSource(String, Family),
+    /// No IPv6 address to send to unicast peers from.
+    NoGlobal(String),
+    /// The source of unicast adverts is not there.
+    Awaits(IpAddr),
+    /// `unicast_fault_no_peer`, and no peer.
+    NoPeer,
     /// The socket could not be opened.
     NoSocket(Errno),
     /// A tracked interface without weight is down (or, reversed, up).
@@ -50,6 +56,9 @@ impl core::fmt::Display for Fault {
             Fault::NoMulticast(i) => write!(f, "interface {i} has no multicast"),
             Fault::NoSource(i, Family::V4) => write!(f, "no IPv4 address for interface {i}"),
             Fault::NoSource(i, Family::V6) => write!(f, "no IPv6 link-local address for interface {i}"),
+            Fault::NoGlobal(i) => write!(f, "no global IPv6 address for interface {i}"),
+            Fault::Awaits(a) => write!(f, "source address {a} is not there yet"),
+            Fault::NoPeer => f.write_str("no unicast peer"),
             Fault::NoSocket(e) => write!(f, "no VRRP socket: {}", text::errno(*e)),
             Fault::Tracked(i) => write!(f, "tracked interface {i} down"),
             Fault::Script(s) => write!(f, "due to script {s}"),
@@ -65,26 +74,26 @@ impl Instance {
     /// Something outside changed (link, address, socket): are we fit to run, from which address, with which priority?
     pub fn evaluate(&mut self, sock: SockState, cx: &mut Cx<'_>) {
         self.sock = sock;
-        let link = cx.links.by_name(&self.cfg.interface);
-        let source = self.cfg.mcast_src.or_else(|| {
-            let ifindex = link?.ifindex;
-            cx.links.source(ifindex, self.cfg.family, cx.vips)
-        });
+        let link = self.link(cx.links);
+        let source = self.find_source(cx.links, cx.vips);
         let mut faults = BTreeSet::new();
         let name = || self.cfg.interface.clone();
         match link {
-            None => drop(faults.insert(Fault::Missing(name()))),
+            None => drop(faults.insert(self.no_source(cx.links))),
             Some(l) => {
                 if self.cfg.track_primary && !(l.up && l.running) {
                     faults.insert(Fault::Down(name()));
                 }
-                if !l.multicast {
+                if !l.multicast && self.cfg.peers().is_none() {
                     faults.insert(Fault::NoMulticast(name()));
                 }
                 if source.is_none() {
-                    faults.insert(Fault::NoSource(name(), self.cfg.family));
+                    faults.insert(self.no_source(cx.links));
                 }
             }
+        }
+        if self.cfg.peers().is_some_and(<[_]>::is_empty) {
+            faults.insert(Fault::NoPeer);
         }
         match sock {
             SockState::Failed(e) => drop(faults.insert(Fault::NoSocket(e))),
@@ -124,15 +133,24 @@ impl Instance {
             self.set_faults(faults, cx);
             self.set_source(source, cx);
         }
+        if self.is_master() && self.phase.is_some() && self.armed.is_empty() {
+            // Our socket was exchanged for another one.
+            self.top_up(cx);
+        }
     }
 
-    /// The interface of our name is gone or another one now, and our socket is about to be closed; `usable`: it can still send.
+    /// What our socket needs is gone, or another interface has our name now, and the socket is about to be closed; `usable`: it can
+    /// still send.
     pub fn on_socket_going(&mut self, usable: bool, cx: &mut Cx<'_>) {
         if !usable {
             self.sock = SockState::None;
         }
         if matches!(self.state, State::Backup | State::Master) {
-            self.set_faults(BTreeSet::from([Fault::Missing(self.cfg.interface.clone())]), cx);
+            let fault = match self.sock_spec(cx.links, cx.vips) {
+                Some(_) => Fault::Missing(self.cfg.interface.clone()),
+                None => self.no_source(cx.links),
+            };
+            self.set_faults(BTreeSet::from([fault]), cx);
         }
     }
 
@@ -149,7 +167,7 @@ impl Instance {
         if self.state != State::Init {
             cx.fx.note(text::priority(&self.cfg.name, old, new, why));
         }
-        self.packet = None;
+        self.packets = None;
         match self.state {
             State::Master => self.rearm(cx),
             State::Backup => {
@@ -174,7 +192,7 @@ impl Instance {
             cx.fx.note(text::spilled(&self.cfg.name, self.cfg.vips.len() - fits, &self.cfg.interface, mtu));
         }
         self.list(fits);
-        self.packet = None;
+        self.packets = None;
         if self.is_master() {
             self.rearm(cx);
         }
@@ -185,9 +203,10 @@ impl Instance {
             return;
         }
         self.source = source;
-        self.packet = None;
+        self.packets = None;
         // Built now, not in the moment of the takeover.
-        let _ = self.packet();
+        let _ = self.packets();
+        self.look_for_own_peer(cx);
         if self.is_master() {
             self.rearm(cx);
         }
@@ -213,7 +232,11 @@ impl Instance {
                 _ if self.state == State::Fault => Cause::Text("all faults are cleared".to_owned()),
                 _ => Cause::None,
             };
+            let recovers = self.state == State::Fault && input != Input::Fail;
             self.go(input, cause, None, cx);
+            if recovers {
+                self.announce_source(cx);
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::{Cx, Instance, SockState, say};
 use crate::config::model::Vip;
-use crate::effect::{AddrSpec, Effect};
+use crate::effect::{AddrSpec, Effect, Packets};
 use crate::event::Errno;
 use crate::id::SockKey;
 use crate::links::Links;
@@ -15,8 +15,6 @@ use crate::timers::Due;
 use crate::vrrp::advert::Heard;
 use crate::vrrp::fsm::Act;
 use crate::vrrp::{text, timing};
-use crate::wire;
-use bytes::Bytes;
 use core::net::IpAddr;
 
 /// Adverts sent at once in answer to somebody: at most one in so long, or a flood would make us one too.
@@ -43,7 +41,14 @@ const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// A pre-armed advert left, or failed to.
-    pub fn on_advert_sent(&mut self, epoch: u32, due: Instant, result: Result<(), Errno>, cx: &mut Cx<'_>) {
+    pub fn on_advert_sent(
+        &mut self,
+        epoch: u32,
+        due: Instant,
+        result: Result<(), Errno>,
+        missed: &[(IpAddr, Errno)],
+        cx: &mut Cx<'_>,
+    ) {
         if result.is_ok() {
             self.stats.advert_sent += 1;
         }
@@ -51,13 +56,19 @@ impl Instance {
         if epoch != self.epoch || !self.is_master() {
             return;
         }
-        self.armed.retain(|at| *at != due);
+        // Nearly always the first.
+        if self.armed.front() == Some(&due) {
+            self.armed.pop_front();
+        } else {
+            self.armed.retain(|at| *at != due);
+        }
         let late = cx.now.mono.since(due);
         // One that is handled so late was not sent when it was due: its send waits for this thread.
         let left = if result.is_ok() && late >= self.cfg.advert_int / 2 { cx.now.mono } else { due };
         self.last = self.last.max(left);
         match result {
             Ok(()) => {
+                self.count_missed(missed, cx);
                 if self.failing > 0 {
                     cx.fx.note(text::send_recovered(&self.cfg.name, core::mem::take(&mut self.failing)));
                     cx.timers.stop(Due::AdvertRetry(self.key));
@@ -239,7 +250,7 @@ impl Instance {
         if !self.is_master() {
             return;
         }
-        let phase = cx.grid.join(self.cfg.advert_int);
+        let phase = cx.grid.join(self.cfg.advert_int, self.weight());
         self.phase = Some(phase);
         self.top_up(cx);
         self.set_second_burst(cx);
@@ -422,7 +433,7 @@ impl Instance {
     // ---- adverts ----
 
     pub(super) fn top_up(&mut self, cx: &mut Cx<'_>) {
-        let (Some(phase), Some(sock), Some(packet)) = (self.phase, self.sock_key(), self.packet()) else { return };
+        let (Some(phase), Some(sock), Some(packets)) = (self.phase, self.sock_key(), self.packets()) else { return };
         let depth = timing::depth(self.cfg.advert_int);
         while self.armed.len() < depth {
             // From the last armed one: no drift. After a standstill from now: one advert, not a burst.
@@ -432,14 +443,14 @@ impl Instance {
                 break;
             }
             self.armed.push_back(at);
-            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at, packet: packet.clone() });
+            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at, packets: packets.clone() });
         }
     }
 
     pub(super) fn arm_at(&mut self, at: Instant, cx: &mut Cx<'_>) {
-        if let (Some(sock), Some(packet)) = (self.sock_key(), self.packet()) {
+        if let (Some(sock), Some(packets)) = (self.sock_key(), self.packets()) {
             self.armed.push_back(at);
-            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at, packet });
+            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at, packets });
         }
     }
 
@@ -465,16 +476,20 @@ impl Instance {
         if self.phase.is_none() {
             return; // nothing is armed yet
         }
-        // What was due has left, though we have not been told yet.
-        if let Some(due) = self.armed.iter().rev().find(|at| **at <= cx.now.mono) {
-            self.last = self.last.max(*due);
-        }
+        self.note_last(cx);
         cx.timers.stop(Due::Rearm(self.key));
         self.disarm(None, cx);
         self.top_up(cx);
     }
 
-    pub(super) fn disarm(&mut self, farewell: Option<Bytes>, cx: &mut Cx<'_>) {
+    // What was due has left, though we have not been told yet.
+    pub(super) fn note_last(&mut self, cx: &Cx<'_>) {
+        if let Some(due) = self.armed.iter().rev().find(|at| **at <= cx.now.mono) {
+            self.last = self.last.max(*due);
+        }
+    }
+
+    pub(super) fn disarm(&mut self, farewell: Option<Packets>, cx: &mut Cx<'_>) {
         self.armed.clear();
         self.epoch = self.epoch.wrapping_add(1);
         if let Some(sock) = self.sock_key() {
@@ -483,9 +498,9 @@ impl Instance {
     }
 
     pub(super) fn send_now(&mut self, cx: &mut Cx<'_>) {
-        if let (Some(sock), Some(packet)) = (self.sock_key(), self.packet()) {
+        if let (Some(sock), Some(packets)) = (self.sock_key(), self.packets()) {
             self.stats.advert_sent += 1;
-            cx.fx.push(Effect::Send { vr: self.key, sock, packet });
+            cx.fx.push(Effect::Send { vr: self.key, sock, packets });
         }
     }
 
@@ -502,25 +517,10 @@ impl Instance {
         }
     }
 
-    pub(super) fn packet(&mut self) -> Option<Bytes> {
-        if self.packet.is_none() {
-            self.packet = self.build(self.priority);
+    pub(super) fn packets(&mut self) -> Option<Packets> {
+        if self.packets.is_none() {
+            self.packets = self.build(self.priority);
         }
-        self.packet.clone()
-    }
-
-    pub(super) fn build(&self, priority: u8) -> Option<Bytes> {
-        Some(wire::vrrp::packet(&wire::vrrp::AdvertSpec {
-            family: self.cfg.family,
-            version: self.cfg.version,
-            vrid: self.cfg.vrid,
-            priority,
-            interval: self.cfg.advert_int,
-            auth: &self.cfg.auth,
-            checksum: self.cfg.checksum,
-            src: self.source?,
-            dst: self.cfg.mcast_group,
-            addrs: &self.listed,
-        }))
+        self.packets.clone()
     }
 }

@@ -5,12 +5,13 @@
 //! [`Event::AdvertSent`](crate::event::Event::AdvertSent) arms one more. An extra advert sent at once does not move
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
-//! `health` decides whether it can run at all, with `tracked` for what is tracked; `master` is what it does as Master, `alter` what a
-//! reload does to it, `resume` how it goes on in another process.
+//! `health` decides whether it can run at all, with `tracked` for what is tracked; `peers` is whom it speaks to and from where, `master`
+//! what it does as Master, `alter` what a reload does to it, `resume` how it goes on in another process.
 
 mod alter;
 mod health;
 mod master;
+mod peers;
 mod resume;
 mod tracked;
 
@@ -25,7 +26,7 @@ use super::fsm::{self, Act, Input, State};
 use super::text::{self, Limit};
 use super::timing::{self, Grid, Phase};
 use crate::config::model::{InstanceConfig, Version};
-use crate::effect::Effects;
+use crate::effect::{Effects, Packets};
 use crate::event::Errno;
 use crate::id::{SockKey, VrKey};
 use crate::links::Links;
@@ -34,7 +35,6 @@ use crate::notify::{Change, What};
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::Tracks;
-use bytes::Bytes;
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -104,6 +104,8 @@ pub struct Stats {
     pub restored: u64,
     /// Adverts accepted although they list other addresses than ours.
     pub other_vips: u64,
+    /// Packets to unicast peers that did not leave while those to others did.
+    pub peers_missed: u64,
 }
 
 // Why a state is entered, for the log. Put into words only after what is urgent has been done.
@@ -144,6 +146,9 @@ struct Limits {
     delay_stopped: Limit,
     flapping: Limit,
     states: Limit,
+    missed: Limit,
+    own_peer: Limit,
+    old_checksum: Limit,
 }
 
 // A line that others can cause: at most `most` of its kind in a while, then a number.
@@ -179,7 +184,9 @@ pub struct Instance {
     predecessor: Option<IpAddr>,
     source: Option<IpAddr>,
     sock: SockState,
-    packet: Option<Bytes>,
+    packets: Option<Packets>,
+    // Unicast peers that the last advert did not leave to.
+    missed: Vec<IpAddr>,
     // Adverts in the kernel, oldest first; at most `timing::depth`.
     armed: VecDeque<Instant>,
     epoch: u32,
@@ -232,7 +239,8 @@ impl Instance {
             predecessor: None,
             source: None,
             sock: SockState::None,
-            packet: None,
+            packets: None,
+            missed: Vec::new(),
             armed: VecDeque::new(),
             epoch: 0,
             phase: None,
@@ -316,8 +324,8 @@ impl Instance {
     pub fn master_down_interval(&self) -> Duration {
         timing::master_down(self.cfg.version, self.priority, self.master_interval, self.cfg.down_timer_adverts)
     }
-    /// What a received advert is held against; `own`: the addresses of the receiving interface.
-    pub fn profile<'a>(&'a self, own: &'a [IpAddr]) -> Profile<'a> {
+    /// What an advert is held against that came to a socket for `to`; `own`: the addresses of the receiving interface.
+    pub fn profile<'a>(&'a self, own: &'a [IpAddr], to: IpAddr) -> Profile<'a> {
         Profile {
             family: self.cfg.family,
             version: self.cfg.version,
@@ -326,6 +334,7 @@ impl Instance {
             advert_int: self.cfg.advert_int,
             checksum: self.cfg.checksum,
             group: self.cfg.mcast_group,
+            unicast: self.unicast(to),
             vips: &self.listed,
             held: &self.held,
             unlisted: self.unlisted,
@@ -374,6 +383,9 @@ impl Instance {
         if heard.other_vips {
             self.stats.other_vips += 1;
             say(&mut self.limits.vips, 1, cx, || text::other_vips(&name, heard.src));
+        }
+        if heard.old_checksum {
+            say(&mut self.limits.old_checksum, 1, cx, || text::old_checksum(&name, heard.src));
         }
         if heard.priority == 255 && self.owner() {
             say(&mut self.limits.owners, 1, cx, || text::two_owners(&name, heard.src));
@@ -627,7 +639,7 @@ impl Instance {
         assert!(self.armed.len() <= timing::depth(self.cfg.advert_int), "({name}) armed too many");
         if self.is_master() {
             assert!(
-                claiming || !self.armed.is_empty() || self.packet.is_none(),
+                claiming || !self.armed.is_empty() || self.packets.is_none(),
                 "({name}) a Master has an advert armed"
             );
         } else {

@@ -163,7 +163,7 @@ impl Instance {
             return;
         }
         match state_of(shot.state) {
-            Some(State::Master) if cx.links.by_name(&self.cfg.interface).is_none_or(|l| l.ifindex != shot.ifindex) => {
+            Some(State::Master) if self.link(cx.links).is_none_or(|l| l.ifindex != shot.ifindex) => {
                 cx.fx.note(text::cold(&self.cfg.name, text::ANOTHER_INTERFACE));
             }
             Some(State::Master) => match self.plan(shot, at, before, cx.now.mono) {
@@ -228,8 +228,9 @@ impl Instance {
         }
         let counts = shot.stats.iter().map(|n| if *n <= COUNTER { *n } else { 0 }).collect::<Vec<_>>();
         let s = &mut self.stats;
+        // An older process may know fewer reasons for a rejection: they were appended.
         if let Some((fixed, rejected)) = counts.split_at_checked(8)
-            && rejected.len() == s.rejected.len()
+            && rejected.len() <= s.rejected.len()
         {
             let into = [
                 &mut s.advert_rcvd,
@@ -259,8 +260,8 @@ impl Instance {
         self.evaluate(sock, cx);
         if self.is_master() {
             self.phase = Some(match last {
-                Some(last) => cx.grid.rejoin(self.cfg.advert_int, last),
-                None => cx.grid.join(self.cfg.advert_int),
+                Some(last) => cx.grid.rejoin(self.cfg.advert_int, self.weight(), last),
+                None => cx.grid.join(self.cfg.advert_int, self.weight()),
             });
         }
         self.is_master()
@@ -313,9 +314,9 @@ impl Instance {
 
     // The farewell is followed by adverts of the process before, which nobody can take back: once more behind the last of them.
     fn part_after(&mut self, last: Instant, cx: &mut Cx<'_>) {
-        if let (Some(sock), Some(packet), true) = (self.sock_key(), self.build(0), last > cx.now.mono) {
+        if let (Some(sock), Some(packets), true) = (self.sock_key(), self.build(0), last > cx.now.mono) {
             self.parting = true;
-            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at: last + BEHIND, packet });
+            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at: last + BEHIND, packets });
         }
     }
 

@@ -1,0 +1,136 @@
+//! What follows from the unicast keywords of an instance together, and which instances cannot be told apart by what arrives.
+//!
+//! Read first: `finish.rs`. A file that lists all routers on each of them is welcome: our own address among the peers is left out
+//! when adverts are sent, for it may be known only then (`vrrp/instance/peers.rs`).
+
+use super::Cx;
+use super::finish::family_name;
+use crate::config::model::vrrp::{InstanceMore, MAX_PEERS};
+use crate::config::model::{Family, InstanceConfig};
+use crate::config::source::Span;
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+/// Whether adverts can leave and arrive without an interface being named.
+pub(super) fn needs_no_interface(more: &InstanceMore, mcast_src: Option<IpAddr>) -> bool {
+    more.unicast_peer.as_ref().is_some_and(|p| !p.is_empty()) && (more.unicast_src_ip.is_some() || mcast_src.is_some())
+}
+
+/// Completes what an instance says of its peers.
+pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bool, out: &mut InstanceConfig) {
+    let (family, vips_without_dev) =
+        (out.family, out.vips.iter().chain(&out.excluded).filter(|v| v.dev.is_none()).count());
+    let no_interface = out.interface.is_empty();
+    let mcast_src = out.mcast_src;
+    let more = &mut out.more;
+    if let Some(src) = more.unicast_src_ip {
+        let wrong = match src {
+            _ if Family::of(&src) != family => Some("of the other address family than the instance"),
+            _ if src.is_multicast() || src.is_unspecified() || src.is_loopback() => Some("not the address of a host"),
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            cx.error(head, format!("`unicast_src_ip` is {wrong}; ignored"));
+            more.unicast_src_ip = None;
+        }
+    }
+    if let Some(peers) = &mut more.unicast_peer {
+        let all = peers.len();
+        peers.retain(|p| {
+            let wrong = match p.addr {
+                a if Family::of(&a) != family => {
+                    format!("of the other address family than the instance: it has {} addresses", family_name(family))
+                }
+                a if a.is_multicast() || a.is_unspecified() || a.is_loopback() => {
+                    "not the address of another host".to_owned()
+                }
+                _ => return true,
+            };
+            cx.error(head, format!("peer {} is {wrong}; ignored", p.addr));
+            false
+        });
+        let lost = peers.len() < all;
+        if peers.len() > MAX_PEERS {
+            cx.fatal(head, format!("{} unicast peers: at most {MAX_PEERS} are possible", peers.len()))
+                .help("use multicast, or split the group");
+            peers.truncate(MAX_PEERS);
+        }
+        // Whoever writes a TTL for a peer means its adverts, not those of a stranger.
+        more.check_unicast_src |= check_source || peers.iter().any(|p| p.min_ttl.is_some() || p.max_ttl.is_some());
+        if peers.is_empty() && !more.unicast_fault_no_peer {
+            if lost {
+                cx.warn(head, "no unicast peer is left: adverts go to the multicast group");
+            }
+            more.unicast_peer = None;
+        }
+    } else if more.unicast_fault_no_peer {
+        more.unicast_peer = Some(Vec::new());
+    }
+    match &more.unicast_peer {
+        None => {
+            // keepalived takes one for the other.
+            if let (None, Some(src)) = (mcast_src, more.unicast_src_ip) {
+                out.mcast_src = Some(src).filter(|a| !matches!(a, IpAddr::V6(a) if !a.is_unicast_link_local()));
+            }
+        }
+        Some(_) if strict => {
+            cx.fatal(head, "strict mode has no unicast peers")
+                .help("remove `vrrp_strict` (or `strict_mode`), or `unicast_peer`");
+        }
+        Some(peers) => {
+            if peers.is_empty() {
+                cx.warn(head, "no unicast peer, and `unicast_fault_no_peer`: the instance will be in FAULT");
+            }
+            if no_interface {
+                // There is none whose state could count.
+                out.track_primary = false;
+                if vips_without_dev > 0 {
+                    cx.fatal(
+                        head,
+                        format!("vrrp_instance `{}` has no interface, and an address of it no `dev`", out.name),
+                    )
+                    .help("add `dev <interface>` to each of its addresses, or `interface <name>`");
+                }
+            }
+        }
+    }
+}
+
+/// Virtual routers that share a VRID, by what tells their packets apart.
+#[derive(Default)]
+pub(super) struct Vrids {
+    // Multicast: interface, family, VRID, group.
+    groups: BTreeMap<(String, Family, u8, IpAddr), Span>,
+    // Unicast: sources, interface and peers.
+    unicast: BTreeMap<(Family, u8), Vec<(Ends, Span)>>,
+}
+
+struct Ends {
+    source: Option<IpAddr>,
+    interface: String,
+    peers: Vec<IpAddr>,
+}
+
+impl Vrids {
+    /// Takes one more; where the one stands that it cannot be told from.
+    pub(super) fn insert(&mut self, i: &InstanceConfig, span: Span) -> Option<Span> {
+        let Some(peers) = i.peers() else {
+            return self.groups.insert((i.interface.clone(), i.family, i.vrid, i.mcast_group), span);
+        };
+        let mut peers: Vec<IpAddr> = peers.iter().map(|p| p.addr).collect();
+        peers.sort_unstable();
+        let new = Ends { source: i.source(), interface: i.interface.clone(), peers };
+        let list = self.unicast.entry((i.family, i.vrid)).or_default();
+        // Two sources are two sockets; on one of them the peer tells.
+        let same = |old: &Ends| {
+            let one_place = match (old.source, new.source) {
+                (Some(a), Some(b)) => a == b,
+                _ => old.interface == new.interface,
+            };
+            one_place && old.peers.iter().any(|p| new.peers.binary_search(p).is_ok())
+        };
+        let found = list.iter().find(|(old, _)| same(old)).map(|(_, span)| *span);
+        list.push((new, span));
+        found
+    }
+}

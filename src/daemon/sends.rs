@@ -1,0 +1,114 @@
+//! Adverts that leave at once, and the way a packet takes: which socket, to which address.
+//!
+//! Read first: `effect.rs` (`Packets`), `adverts.rs` (those that are armed). An advert with several destinations is several sends and one
+//! answer: it failed when none of its packets left.
+
+use super::token::Token;
+use crate::effect::{Packet, Packets};
+use crate::event::{Errno, Event};
+use crate::id::{Arena, Key, VrKey};
+use crate::sys::op::{Fd, Link};
+use crate::sys::ring::{How, Ring};
+use crate::sys::socket::SockAddr;
+use std::rc::Rc;
+
+/// What a [`SendKey`] names.
+pub enum SendMark {}
+/// Name of an advert that was sent at once.
+pub type SendKey = Key<SendMark>;
+
+/// Where packets go.
+#[derive(Clone)]
+pub enum To {
+    /// Where the socket is connected to.
+    Connected,
+    /// All to one address: the group.
+    One(Rc<SockAddr>),
+    /// Each to its own destination; the interface is the scope of a link-local one.
+    Each(u32),
+}
+
+/// By which socket packets leave, and where they go.
+#[derive(Clone)]
+pub struct Way {
+    /// Socket.
+    pub fd: Fd,
+    /// Destination.
+    pub to: To,
+}
+
+impl Way {
+    /// The address for one packet; `None`: where the socket is connected to.
+    pub fn to(&self, packet: &Packet) -> Option<Rc<SockAddr>> {
+        match &self.to {
+            To::Connected => None,
+            To::One(to) => Some(to.clone()),
+            To::Each(ifindex) => Some(Rc::new(SockAddr::ip(packet.to, *ifindex))),
+        }
+    }
+}
+
+struct Sending {
+    vr: VrKey,
+    open: usize,
+    tally: Tally,
+}
+
+/// What became of the packets of one advert.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    left: bool,
+    failed: Option<Errno>,
+}
+
+impl Tally {
+    /// Counts one send.
+    pub fn count(&mut self, result: i32) {
+        self.left |= result >= 0;
+        if result < 0 {
+            self.failed.get_or_insert(Errno(-result));
+        }
+    }
+    /// Why none left; `None`: at least one did.
+    pub fn failed(&self) -> Option<Errno> {
+        self.failed.filter(|_| !self.left)
+    }
+}
+
+/// Adverts on their way.
+#[derive(Default)]
+pub struct Sends {
+    sending: Arena<SendMark, Sending>,
+}
+
+impl Sends {
+    /// Submits an advert.
+    pub fn send(&mut self, ring: &mut Ring<Token>, vr: VrKey, packets: &Packets, way: &Way) {
+        let key = self.sending.insert(Sending { vr, open: packets.len(), tally: Tally::default() });
+        for p in packets.iter() {
+            ring.send(Token::Send(key), &way.fd, p.bytes.clone(), way.to(p), Link::Last, How::NoWait);
+        }
+    }
+
+    /// One of its sends completed. What the machines should hear of it, if anything.
+    pub fn on_done(&mut self, key: SendKey, result: i32) -> Option<Event<'static>> {
+        let s = self.sending.get_mut(key)?;
+        s.tally.count(result);
+        s.open = s.open.saturating_sub(1);
+        if s.open > 0 {
+            return None;
+        }
+        let s = self.sending.remove(key)?;
+        s.tally.failed().map(|errno| Event::SendFailed { vr: s.vr, errno })
+    }
+
+    /// Adverts whose completion is outstanding.
+    pub fn len(&self) -> usize {
+        self.sending.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sending.is_empty()
+    }
+}

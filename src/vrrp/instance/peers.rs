@@ -1,0 +1,162 @@
+//! Whom a virtual router speaks to and from which address: a multicast group, or unicast peers.
+//!
+//! Read first: `mod.rs`, `effect.rs` (`SockSpec`, `Packets`). The source of unicast adverts is waited for: an address that is configured
+//! and not there yet, or not any more, is a fault with that reason, and the virtual router starts when it comes.
+
+use super::{Cx, Fault, Instance, say};
+use crate::config::model::vrrp::{OldChecksum, Peer};
+use crate::config::model::{Family, InstanceConfig};
+use crate::effect::{Packet, Packets, SockSpec};
+use crate::event::{Errno, Link};
+use crate::links::Links;
+use crate::vrrp::advert::Unicast;
+use crate::vrrp::text::{self, Limit};
+use crate::wire;
+use crate::wire::vrrp::{AdvertSpec, ToPeer};
+use core::net::IpAddr;
+use std::collections::BTreeSet;
+
+/// Whether adverts leave from a link-local address: to peers that have one, and no other, it is the only one that works.
+fn from_link_local(peers: &[Peer]) -> bool {
+    peers.iter().any(|p| wire::vrrp::is_link_local(&p.addr))
+}
+
+impl Instance {
+    /// The interface it works on; without one in the file, the one that has the source of its adverts.
+    pub fn link<'a>(&self, links: &'a Links) -> Option<&'a Link> {
+        if self.cfg.interface.is_empty() {
+            return links.get(links.holder(self.cfg.source()?)?);
+        }
+        links.by_name(&self.cfg.interface)
+    }
+
+    /// Where adverts would leave from now. `vips`: never one of these.
+    pub fn find_source(&self, links: &Links, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+        let family = self.cfg.family;
+        match (self.cfg.peers(), self.cfg.source()) {
+            (None, Some(given)) => Some(given),
+            (Some(_), Some(given)) => links.holder(given).map(|_| given),
+            (Some(peers), None) if family == Family::V6 && !from_link_local(peers) => {
+                let to: Vec<IpAddr> = peers.iter().map(|p| p.addr).collect();
+                links.global_source(self.link(links)?.ifindex, &to, vips)
+            }
+            (_, None) => links.source(self.link(links)?.ifindex, family, vips),
+        }
+    }
+
+    /// The socket it belongs on now; `None`: what it needs for one is not there.
+    pub fn sock_spec(&self, links: &Links, vips: &BTreeSet<IpAddr>) -> Option<SockSpec> {
+        let link = self.link(links)?;
+        if self.cfg.peers().is_none() {
+            return Some(SockSpec::Multicast { ifindex: link.ifindex, group: self.cfg.mcast_group });
+        }
+        let local = self.find_source(links, vips)?;
+        let ifindex = if wire::vrrp::is_link_local(&local) { link.ifindex } else { 0 };
+        Some(SockSpec::Unicast { local, ifindex })
+    }
+
+    /// Why [`Instance::sock_spec`] has no answer, or adverts no source.
+    pub fn no_source(&self, links: &Links) -> Fault {
+        let name = self.cfg.interface.clone();
+        match (self.cfg.peers(), self.cfg.source()) {
+            _ if !name.is_empty() && self.link(links).is_none() => Fault::Missing(name),
+            (Some(_), Some(given)) => Fault::Awaits(given),
+            (Some(peers), None) if self.cfg.family == Family::V6 && !from_link_local(peers) => Fault::NoGlobal(name),
+            _ => Fault::NoSource(name, self.cfg.family),
+        }
+    }
+
+    /// What adverts from peers are held against; `local`: where they came to.
+    pub(super) fn unicast(&self, local: IpAddr) -> Option<Unicast<'_>> {
+        let more = &self.cfg.more;
+        self.cfg.peers().map(|peers| Unicast {
+            local,
+            peers,
+            check_source: more.check_unicast_src,
+            old_checksum: more.old_unicast_checksum,
+        })
+    }
+
+    /// How many packets an advert is.
+    pub(super) fn weight(&self) -> usize {
+        self.cfg.peers().map_or(1, <[Peer]>::len)
+    }
+
+    /// An advert with this priority, for every destination; `None`: no source, or nobody to send to.
+    pub(super) fn build(&self, priority: u8) -> Option<Packets> {
+        let spec = AdvertSpec {
+            family: self.cfg.family,
+            version: self.cfg.version,
+            vrid: self.cfg.vrid,
+            priority,
+            interval: self.cfg.advert_int,
+            auth: &self.cfg.auth,
+            checksum: self.cfg.checksum,
+            src: self.source?,
+            dst: self.cfg.mcast_group,
+            addrs: &self.listed,
+        };
+        let Some(peers) = self.cfg.peers() else {
+            return Some(Packets::one(spec.dst, wire::vrrp::packet(&spec)));
+        };
+        let peer = to_peer(&self.cfg);
+        let one = |to| Packet { to, bytes: wire::vrrp::packet_to(&AdvertSpec { dst: to, ..spec.clone() }, peer) };
+        Packets::of(destinations(peers, spec.src).map(one).collect())
+    }
+
+    /// The file has our own address among the peers: one file for all routers.
+    pub(super) fn look_for_own_peer(&mut self, cx: &mut Cx<'_>) {
+        let Some(own) = self.source else { return };
+        if self.cfg.peers().is_some_and(|peers| peers.iter().any(|p| p.addr == own)) {
+            say(&mut self.limits.own_peer, 1, cx, || text::own_peer(&self.cfg.name, own));
+        }
+    }
+
+    /// An advert left, but not to these peers. Each is reported once, and once more when it is reached again.
+    pub(super) fn count_missed(&mut self, missed: &[(IpAddr, Errno)], cx: &mut Cx<'_>) {
+        if missed.is_empty() && self.missed.is_empty() {
+            return;
+        }
+        self.stats.peers_missed += missed.len() as u64;
+        let name = self.cfg.name.clone();
+        for (peer, errno) in missed.iter().filter(|(peer, _)| !self.missed.contains(peer)) {
+            say(&mut self.limits.missed, Limit::FEW, cx, || text::peer_missed(&name, *peer, *errno));
+        }
+        for peer in self.missed.iter().filter(|peer| !missed.iter().any(|m| m.0 == **peer)) {
+            say(&mut self.limits.missed, Limit::FEW, cx, || text::peer_reached(&name, *peer));
+        }
+        self.missed = missed.iter().map(|m| m.0).collect();
+    }
+
+    /// Out of FAULT: the Master's entry for our address may have gone stale meanwhile, and its adverts wait for a new one.
+    pub(super) fn announce_source(&self, cx: &mut Cx<'_>) {
+        if let (Some(_), Some(source)) = (self.cfg.peers(), self.source)
+            && let Some(ifindex) = cx.links.holder(source)
+        {
+            cx.announcer.add(cx.now.mono, self.key, ifindex, source, 1, self.gap(source));
+        }
+    }
+
+    /// Its socket is about to be exchanged for one on another address: what is armed on it is taken back, and armed again by the
+    /// evaluation that follows.
+    pub fn on_socket_moves(&mut self, cx: &mut Cx<'_>) {
+        if self.is_master() {
+            self.note_last(cx);
+            self.disarm(None, cx);
+        }
+    }
+}
+
+/// Where adverts of `cfg` go. Not to ourselves, unless there is nobody else.
+fn destinations(peers: &[Peer], own: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let alone = peers.iter().all(|p| p.addr == own);
+    peers.iter().map(|p| p.addr).filter(move |a| alone || *a != own)
+}
+
+fn to_peer(cfg: &InstanceConfig) -> ToPeer {
+    let old = cfg.more.old_unicast_checksum == OldChecksum::Always && cfg.family == Family::V4;
+    ToPeer {
+        ttl: cfg.more.unicast_ttl.filter(|ttl| *ttl > 0).unwrap_or(wire::vrrp::TTL),
+        summed: old.then_some(cfg.mcast_group),
+    }
+}
