@@ -4,8 +4,8 @@
 //! `traps_interface`, `traps_process` (scenarios that hurt users of keepalived; the numbers are those of the collected list of
 //! demands), `bad_input` (floods of malformed adverts), `bad_config` (files with mistakes), `seeds` (the pairs of the tutorials, with real
 //! nginx and Apache), `guard` and `guard_faults` (processes that die, hang, or are replaced), `traps_life` (starts, ends and limits),
-//! `traps_handover` (hand-overs that nobody takes; signals), `ends` (no address is left, whenever it ends), `unicast` (peers by address,
-//! sources that come later), `local_users` (what scripts and files of other users may do to it).
+//! `traps_handover` (hand-overs that nobody takes; signals), `ends` (no address is left, whenever it ends), `unicast` (peers by
+//! address, sources that come later), `local_users` (what scripts and files of other users may do to it).
 
 #[path = "../lab/mod.rs"]
 mod lab;

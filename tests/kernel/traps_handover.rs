@@ -213,13 +213,13 @@ fn a_file_that_kalived_did_not_write_is_not_written_to_whatever_option_names_it(
     }
     let Some(lab) = Lab::new("named by mistake") else { return };
     let a = lab.host("a", 20);
-    let precious = |name: &str| {
-        let path = lab.path(name);
-        std::fs::write(&path, "precious\n").expect("the lab's directory is writable");
-        path
-    };
-    let (pid, core, lock, state) = (precious("k.conf"), precious("r.conf"), precious("k.lock"), precious("k.state"));
-    let script = "exec \"$@\" -p \"$0\" -r \"${0%k.conf}r.conf\"";
+    let pid = lab.path("k.conf");
+    // The names beside that of the pid file, and the one for `-r`.
+    let [core, lock, state] = ["r.conf", "lock", "state"].map(|ending| pid.with_extension(ending));
+    for path in [&pid, &core, &lock, &state] {
+        std::fs::write(path, "precious\n").expect("the lab's directory is writable");
+    }
+    let script = "exec \"$@\" -p \"$0\" -r \"${0%.conf}.r.conf\"";
     let text = pid.display().to_string();
     let prefix = ["sh", "-c", script, text.as_str()];
     let on_a = lab.start_under(&prefix, under_test(), &a, &Conf::v3(150).text());

@@ -5,6 +5,7 @@ mod announce;
 mod bench;
 mod cost;
 mod custody;
+mod ends;
 mod fib;
 mod handover;
 mod kernel_state;

@@ -1,0 +1,89 @@
+//! Asked to stop at the wrong moment: before it went on for another process, and again while it stops. No address stays.
+//!
+//! Read first: `handover.rs`.
+
+use crate::bench::*;
+use crate::handover::{beside, written};
+use kalived::config::model::Config;
+use kalived::event::Event;
+use kalived::exit::ExitCode;
+use kalived::time::Duration;
+use kalived::world::World;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A process that stands by was started to go on for one that died or has fallen silent: its addresses are on the interfaces, and
+/// nobody else is left who would remove them.
+#[test]
+fn who_is_asked_to_stop_before_it_went_on_removes_what_it_was_to_go_on_with() {
+    let vip = || Out::Del(ip("198.18.0.100"));
+    let old = Bench::master(v3());
+    let word = || written(&old.world.last_snapshot(old.now));
+    let on = |world: World| {
+        let mut b = Bench::of(world);
+        (b.now, b.links, b.kernel) = (old.now, old.links.clone(), old.kernel.clone());
+        b
+    };
+    let config = || Config { instances: vec![v3()], ..Config::default() };
+    let ends = |b: &mut Bench, what: &str| {
+        b.run(MS);
+        assert_eq!(b.out.iter().filter(|o| **o == vip()).count(), 1, "{what}: {:?}", b.out);
+        assert!(matches!(b.out.last(), Some(Out::Exit(ExitCode::Ok))), "{what}: {:?}", b.out);
+        assert_eq!(b.adverts() + b.frames(), 0, "{what}: it was never Master");
+        assert!(b.kernel.iter().all(|a| a.addr != ip("198.18.0.100")), "{what}");
+    };
+    // It stands by.
+    let mut b = beside(&old, vec![v3()]);
+    b.term();
+    ends(&mut b, "standby");
+    // The kernel has not answered yet, whether it was to stand by or not, and whether it was told to go or not.
+    for (world, told) in
+        [(World::standby(config()), false), (World::standby(config()), true), (World::new(config()), false)]
+    {
+        let mut b = on(world);
+        b.event(Event::Start);
+        if told {
+            b.event(Event::Go { snapshot: Some(word()), dead_since: Some(old.now.mono) });
+        }
+        b.term();
+        assert!(!b.out.iter().any(|o| matches!(o, Out::Exit(_))), "not before it is known what is there");
+        b.dump();
+        ends(&mut b, "reading");
+    }
+    // It reads again what it missed, and was told to go meanwhile.
+    let mut b = beside(&old, vec![v3()]);
+    b.event(Event::NetlinkLost);
+    b.event(Event::Go { snapshot: Some(word()), dead_since: Some(old.now.mono) });
+    b.term();
+    b.dump();
+    ends(&mut b, "reading again");
+}
+
+/// Only programs are not waited for when somebody asks twice.
+#[test]
+fn asked_twice_to_stop_it_still_removes_every_address() {
+    let mut cfg = v3();
+    cfg.vips = (0..200).map(|n| vip(&format!("198.18.1.{n}"))).collect();
+    let mut b = Bench::master(cfg);
+    b.run(MS * 10);
+    let held = b.kernel.len();
+    assert!(held > 200, "{held}");
+    let ended = |b: &Bench| b.out.iter().any(|o| matches!(o, Out::Exit(_)));
+    // The kernel takes its time.
+    b.answer = false;
+    b.term();
+    let asked = std::mem::take(&mut b.unanswered);
+    assert!(!asked.is_empty() && asked.len() < 200, "{}", asked.len());
+    b.term();
+    b.term();
+    b.run(MS * 100);
+    assert!(!ended(&b), "it still has addresses");
+    b.answer = true;
+    for req in asked {
+        b.event(Event::Reply { req, result: Ok(()) });
+    }
+    b.run(MS);
+    assert!(ended(&b));
+    let deleted = b.out.iter().filter(|o| matches!(o, Out::Del(_))).count();
+    assert!(deleted > 100, "all but those that were on their way: {deleted}");
+}
