@@ -12,14 +12,19 @@ use super::*;
 
 /// Between two looks for a successor.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long static routes wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
+/// machine is in charge within this time.
+const ROUTES: Duration = Duration::from_secs(5);
 
 /// Who is waited for, by the time at which a peer may take over.
 #[derive(Default)]
 pub(super) struct Custody {
     limits: BTreeMap<VrKey, Instant>,
+    /// Likewise for static routes; `None`: there are none, or they are being removed.
+    routes: Option<Instant>,
     /// An answer is on its way.
     asked: bool,
-    /// Nobody was in charge when it was asked: addresses are being removed.
+    /// Nobody was in charge when it was asked: addresses and routes are being removed.
     removing: bool,
     /// Its last word, which later events do not change.
     pub(super) last_word: Option<crate::snapshot::Snapshot>,
@@ -41,10 +46,14 @@ impl World {
             let holds = vi.state() == State::Master || self.addrs.wanted(vr) > 0;
             holds.then(|| (vr, vi.silent_limit(now.mono)))
         });
-        self.custody = Custody { limits: limits.collect(), last_word: Some(word), ..Custody::default() };
+        let limits = limits.collect();
+        let routes = (self.routes.view().held > 0 || !self.routes.idle()).then(|| now.mono + ROUTES);
+        self.custody = Custody { limits, routes, last_word: Some(word), ..Custody::default() };
         if self.custody.limits.is_empty() && !self.addrs.idle() {
             // What was being removed is removed.
-            self.give_up(now, fx);
+            self.custody.removing = true;
+            self.addrs.let_go();
+            self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
         }
         self.watch_over(now, fx);
     }
@@ -55,7 +64,9 @@ impl World {
             Event::Reply { req, result } => {
                 // Nobody announces an address any more, and a failed removal is tried again by a timer.
                 let _ = self.addrs.on_reply(now.mono, req, result, &mut self.timers);
+                let _ = self.routes.on_reply(now.mono, req, result, &mut self.timers);
             }
+            Event::RouteDel(route) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
             Event::AddrDel { ifindex, addr, prefix } => {
                 self.links.addr_del((ifindex, addr, prefix));
             }
@@ -63,7 +74,7 @@ impl World {
             Event::Successor { in_charge: false } => self.give_up(now, fx),
             // Whoever asks for the end is not made to wait for a successor.
             Event::Signal(Signal::Term | Signal::Int) => {
-                self.custody.limits.values_mut().for_each(|at| *at = now.mono);
+                self.custody.limits.values_mut().chain(&mut self.custody.routes).for_each(|at| *at = now.mono);
             }
             _ => return,
         }
@@ -79,6 +90,7 @@ impl World {
                     fx.push(Effect::LookForSuccessor);
                 }
                 Due::AddrRetry => drop(self.addrs.on_retry(now.mono, &self.links, &mut self.timers)),
+                Due::Routes => self.on_routes_due(now, fx),
                 // The kernel does not answer.
                 Due::Exit => return self.end_custody(fx),
                 _ => {}
@@ -90,7 +102,8 @@ impl World {
     // Nobody is in charge: what a peer may take over now is removed.
     fn give_up(&mut self, now: Now, fx: &mut Effects) {
         self.custody.asked = false;
-        if !self.custody.limits.is_empty() && self.custody.limits.values().all(|at| *at > now.mono) {
+        let mut waiting = self.custody.limits.values().chain(&self.custody.routes).peekable();
+        if waiting.peek().is_some() && waiting.all(|at| *at > now.mono) {
             return; // there is time
         }
         self.custody.removing = true;
@@ -105,6 +118,9 @@ impl World {
             }
             self.addrs.release(vr);
         }
+        if self.custody.routes.take_if(|at| *at <= now.mono).is_some() {
+            self.routes.release();
+        }
         self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
     }
 
@@ -114,15 +130,16 @@ impl World {
         }
         if self.custody.removing {
             self.addrs.pump(fx);
+            self.routes.pump(fx);
         }
-        match self.custody.limits.values().min() {
+        match self.custody.limits.values().chain(&self.custody.routes).min() {
             Some(at) => {
                 if !self.custody.asked {
                     self.timers.set(Due::Custody, (*at).clamp(now.mono, now.mono + LOOK));
                 }
                 self.timers.stop(Due::Exit);
             }
-            None if !self.custody.removing || self.addrs.idle() => self.end_custody(fx),
+            None if !self.custody.removing || self.addrs.idle() && self.routes.idle() => self.end_custody(fx),
             None => {}
         }
     }

@@ -157,8 +157,7 @@ fn outputs_replace_a_file_and_follow_no_link() {
     std::fs::write(&conf, text).unwrap();
     let (out, victim, link) = (dir.path("out"), dir.path("victim"), dir.path("link"));
     for what in ["compile", "report"] {
-        std::fs::write(&out, "old").unwrap();
-        std::fs::set_permissions(&out, PermissionsExt::from_mode(0o666)).unwrap();
+        let _ = std::fs::remove_file(&out);
         std::fs::write(&victim, "victim").unwrap();
         let _ = std::fs::remove_file(&link);
         symlink(&victim, &link).unwrap();
@@ -170,6 +169,9 @@ fn outputs_replace_a_file_and_follow_no_link() {
             };
             texts(&c.output().unwrap())
         };
+        // What it wrote itself is replaced, not written over, whatever became of it meanwhile.
+        run(&out);
+        std::fs::set_permissions(&out, PermissionsExt::from_mode(0o666)).unwrap();
         let before = std::fs::metadata(&out).unwrap().ino();
         let (_, said, err) = run(&out);
         let meta = std::fs::metadata(&out).unwrap();

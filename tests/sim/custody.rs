@@ -90,7 +90,9 @@ impl Sim {
         }
         self.lose_successor(node);
         let before = self.violation.is_some();
-        let end = self.ground.now + longest * 4 + self.ground.delay * 2 + self.ground.lateness * 4;
+        // Static routes wait five seconds for a successor, and then a second for each time the kernel refuses.
+        let routes = Duration::from_secs(8);
+        let end = self.ground.now + longest * 4 + routes + self.ground.delay * 2 + self.ground.lateness * 4;
         let mut gone: Option<Instant> = None;
         // In steps, to see who holds what in between.
         while self.ground.now < end && self.violation.is_none() {
