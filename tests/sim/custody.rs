@@ -68,6 +68,8 @@ impl Sim {
         if !ended {
             self.nodes[node].custodian = Some(world);
             self.custody_wakes(node);
+        } else if self.nodes[node].process.is_none() {
+            self.routes_are_gone(node);
         }
     }
 

@@ -441,6 +441,8 @@ impl Sim {
         // One that was asked to stop before it had read the kernel, or before it was in charge, knows of no route.
         let old =
             self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
+        // A frozen process that still waits for its successor removes them itself.
+        let old = old && self.nodes[node].custodian.is_none();
         let sick = !old || self.nodes[node].netlink_errors || self.nodes[node].overrun || self.nodes[node].lost;
         let left = self.nodes[node].kernel.routes.ours().count();
         if left > 0 && peace && !sick {
