@@ -112,6 +112,13 @@ impl Announcer {
     }
     /// Announce `addr` on `ifindex` `times` times, `gap` apart from the interface's other announcements.
     pub fn add(&mut self, now: Instant, vr: VrKey, ifindex: u32, addr: IpAddr, times: u32, gap: Duration) {
+        self.put(now, vr, ifindex, addr, times, gap, false);
+    }
+    /// The same for an address that may have been announced since it came: it does not go before those that were not.
+    pub fn again(&mut self, now: Instant, vr: VrKey, ifindex: u32, addr: IpAddr, times: u32, gap: Duration) {
+        self.put(now, vr, ifindex, addr, times, gap, true);
+    }
+    fn put(&mut self, now: Instant, vr: VrKey, ifindex: u32, addr: IpAddr, times: u32, gap: Duration, announced: bool) {
         let lane = self.lanes.entry(ifindex).or_default();
         let key = (vr, addr);
         if lane.expected.remove(&addr).is_some() {
@@ -123,8 +130,8 @@ impl Announcer {
         match lane.left.get_mut(&key) {
             Some(left) => left.times = left.times.max(times),
             None => {
-                lane.left.insert(key, Left { times, gap, announced: false });
-                lane.first.push_back(key);
+                lane.left.insert(key, Left { times, gap, announced });
+                if announced { &mut lane.again } else { &mut lane.first }.push_back(key);
             }
         }
     }

@@ -370,7 +370,7 @@ impl Instance {
     pub(super) fn announce(&mut self, times: u32, cx: &mut Cx<'_>) {
         let mut n = 0;
         for (ifindex, addr, _) in cx.addrs.held(self.key) {
-            cx.announcer.add(cx.now.mono, self.key, ifindex, addr, times, self.gap(addr));
+            cx.announcer.again(cx.now.mono, self.key, ifindex, addr, times, self.gap(addr));
             n += 1;
         }
         // A rival that does not yield is answered with every advert of its.
