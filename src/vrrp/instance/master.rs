@@ -23,7 +23,7 @@ pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(10);
 /// lost interval does not become three, rarely enough that a closed firewall is not hammered.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 /// An advert that is due within this time is not taken back: the kernel's timer may fire before the turn that takes it back ends.
-const IMMINENT: Duration = Duration::from_millis(1);
+pub const IMMINENT: Duration = Duration::from_millis(1);
 /// Addresses that a new Master asks for at a time. To prepare one costs the loop 2 to 3 µs and to add it the kernel 10 to 130 µs:
 /// the first is confirmed while the others are prepared, and the kernel does not wait for us.
 const CHUNK: usize = 32;

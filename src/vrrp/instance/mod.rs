@@ -15,6 +15,8 @@ mod peers;
 mod resume;
 mod tracked;
 
+pub use master::IMMINENT;
+
 pub use alter::{Before, changes};
 pub use health::Fault;
 pub use resume::{Mark, Since};

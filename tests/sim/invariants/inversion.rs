@@ -1,5 +1,6 @@
 //! I-2, no lasting inversion: no Master is outranked by a healthy, preempting Backup that hears nobody better for longer than
-//! `MDI + preempt_delay + (k + 1) * I + D + 2J`, where MDI = 3 * MAI + Skew of the Backup, with the longest interval of
+//! `MDI + preempt_delay + (k + 1) * I + M + D + 2J`, where M is how soon an advert is due that leaves as it is although the priority has
+//! changed (`IMMINENT`), and MDI = 3 * MAI + Skew of the Backup, with the longest interval of
 //! the group (the most it can have learned), and k adverts of the Master missed while the delay was to be started.
 //!
 //! Demanded while the whole LAN is at rest: every node is either healthy and connected to every other healthy one, or
@@ -9,6 +10,7 @@ use super::{Checker, Id, Worst};
 use crate::ground::{Fact, Ground, How};
 use kalived::time::Instant;
 use kalived::vrrp::State;
+use kalived::vrrp::instance::IMMINENT;
 
 /// See the module.
 pub struct Inversion {
@@ -100,6 +102,7 @@ impl Checker for Inversion {
             let bound = g.longest_mdi(b, group)
                 + members[b].preempt_delay
                 + longest * (self.missed[group] + 1)
+                + IMMINENT
                 + g.delay
                 + g.lateness * 2;
             let lasts = g.now.since(start);
