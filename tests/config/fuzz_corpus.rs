@@ -63,10 +63,13 @@ fn smtp() {
     replay("smtp", targets::smtp);
 }
 
+/// A target and its name.
+type Target = (&'static str, fn(&[u8]));
+
 /// What a fuzzer does first, without one: inputs of the corpus cut short, with single bits turned, and repeated.
 #[test]
 fn every_target_survives_small_damage() {
-    let all: [(&str, fn(&[u8])); 10] = [
+    let all: [Target; 10] = [
         ("source", targets::source),
         ("tree", targets::tree),
         ("lower", targets::lower),
