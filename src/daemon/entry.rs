@@ -52,7 +52,7 @@ pub fn write(note: &Note) -> String {
     format!("<{}>{}", note.level as u8, note.text)
 }
 
-/// Back from [`write`]. A line without a priority is a warning: somebody has something to say.
+/// Back from [`write()`]. A line without a priority is a warning: somebody has something to say.
 pub fn parse(line: &str) -> Note {
     let read = || {
         let (number, text) = line.strip_prefix('<')?.split_once('>')?;

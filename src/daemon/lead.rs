@@ -5,7 +5,7 @@
 //! user space, until the advert has left or Master_Down_Timer has run out. The same while a new Master waits for the kernel
 //! to confirm its addresses: to sleep and be woken from another processor costs more than the kernel needs for the work.
 //!
-//! How early is what this machine needs: every sleep that ends by its timer says how late that was ([`WakeUps`]), and the loop
+//! How early is what this machine needs: every sleep that ends by its timer says how late that was (`WakeUps`), and the loop
 //! wakes early by that and a little more. Where a wake-up takes 10 µs, 15 µs are spun.
 //!
 //! What is spun away is bounded: `SHARE` of the time, saved up to `PURSE`. When that is spent the loop sleeps to the point,

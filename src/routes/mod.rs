@@ -4,7 +4,7 @@
 //! then it waits. The kernel flushes routes without a report: IPv4 routes of an interface that goes down, or loses its last address,
 //! and those whose source address goes. [`Routes`] knows these rules and adds the routes again as soon as the kernel takes them.
 //!
-//! Lines are looked at in slices ([`SLICE`]), so that a file with thousands of them costs no turn much.
+//! Lines are looked at in slices (`SLICE`), so that a file with thousands of them costs no turn much.
 
 mod mirror;
 pub mod text;

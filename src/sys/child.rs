@@ -106,7 +106,7 @@ fn pointers(list: &[CString]) -> Vec<*const libc::c_char> {
 
 /// Forks; the process id. In a session of its own (so without a terminal), with default signals, an empty signal mask, umask 022,
 /// directory /, ordinary scheduling at nice 0; ends with SIGTERM when we end. With a user of its own it keeps nothing of what
-/// we are allowed beyond that user's rights: see [`strip`].
+/// we are allowed beyond that user's rights: see `strip`.
 pub fn spawn(program: &Program, how: &How<'_>, reports: &Reports) -> io::Result<u32> {
     if how.fds.len() > MAX_FDS || program.paths.is_empty() {
         return Err(io::ErrorKind::InvalidInput.into());

@@ -110,7 +110,7 @@ impl Check {
         if self.cfg.timeout.is_zero() { self.interval() } else { self.cfg.timeout }
     }
 
-    /// The first look is due at once; see [`second_run`].
+    /// The first look is due at once; see `second_run`.
     pub fn start(&mut self, spread: bool, cx: &mut Cx<'_>) {
         match &self.target {
             Err(why) => cx.fx.note(text::refused(self.kind, &self.name, why)),

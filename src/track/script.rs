@@ -142,7 +142,7 @@ impl Script {
         if self.cfg.timeout.is_zero() { self.interval() } else { self.cfg.timeout }
     }
 
-    /// The first run is due at once; the turn's limit on timers spreads those of many, and [`second_run`] the later ones.
+    /// The first run is due at once; the turn's limit on timers spreads those of many, and `second_run` the later ones.
     pub fn start(&mut self, spread: bool, cx: &mut Cx<'_>) {
         if let Err(why) = &self.spec {
             cx.fx.note(text::refused(Kind::Script, &self.name, why));

@@ -109,7 +109,7 @@ impl Instance {
         }
     }
 
-    /// The farewell of [`Instance::leave_master`] could not be sent.
+    /// The farewell of `leave_master` could not be sent.
     pub fn on_farewell_failed(&mut self, e: Errno, cx: &mut Cx<'_>) {
         self.stats.send_failed += 1;
         self.stats.pri_zero_sent = self.stats.pri_zero_sent.saturating_sub(1);
@@ -127,7 +127,7 @@ impl Instance {
     pub fn on_reannounce(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.advertise_between(cx);
-            self.announce(self.cfg.garp.repeat, cx);
+            self.announce_anew(self.cfg.garp.repeat, cx);
         }
     }
 
@@ -197,7 +197,7 @@ impl Instance {
     /// A hardware address changed under us (a bond's new slave): hosts must hear the new one.
     pub fn on_new_mac(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
-            self.announce(self.cfg.garp.repeat, cx);
+            self.announce_anew(self.cfg.garp.repeat, cx);
         }
     }
 
@@ -365,6 +365,14 @@ impl Instance {
         if !self.cfg.garp.refresh.is_zero() {
             cx.timers.set(Due::GarpRefresh(self.key), from + self.cfg.garp.refresh);
         }
+    }
+
+    /// Hosts are to learn all its addresses as if each had just come.
+    pub(super) fn announce_anew(&mut self, times: u32, cx: &mut Cx<'_>) {
+        for (ifindex, addr, _) in cx.addrs.held(self.key) {
+            cx.announcer.add(cx.now.mono, self.key, ifindex, addr, times, self.gap(addr));
+        }
+        self.announce(times, cx);
     }
 
     pub(super) fn announce(&mut self, times: u32, cx: &mut Cx<'_>) {

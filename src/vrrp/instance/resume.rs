@@ -288,7 +288,7 @@ impl Instance {
         }
         self.top_up(cx);
         if shot.announce {
-            self.announce(self.cfg.garp.repeat, cx);
+            self.announce_anew(self.cfg.garp.repeat, cx);
         }
         self.set_refresh(now, cx);
     }
