@@ -8,6 +8,7 @@
 use super::Machine;
 use super::exec::Exec;
 use crate::snapshot::Snapshot;
+use crate::sys::clock;
 use crate::time::{Duration, Instant, Now, earliest};
 use bytes::{Buf, BufMut};
 use crc::{CRC_32_ISCSI, Crc};
@@ -23,9 +24,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// From a change to the line about it, and so between two such lines.
 const SUMMARY_PAUSE: Duration = Duration::from_secs(1);
 
-/// A takeover that is due within this time goes first: a snapshot of 255 routers takes a slow processor 2 ms, and they take over
-/// together.
-const TAKEOVER_NEAR: Duration = Duration::from_millis(3);
+/// A takeover that is due within this time goes first: for a snapshot of 255 routers, which take over together, a slow processor needs
+/// 2 to 4 ms. The first is for when it is not known yet; after that it is twice as long as the last one took, and at most the second:
+/// virtual routers that take over and yield all the time do not keep it back for ever.
+const TAKEOVER_NEAR: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(10));
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -42,12 +44,14 @@ pub struct Slots {
     after: Instant,
     /// To be asked again then.
     again: bool,
+    /// How long the last one took.
+    took: Duration,
 }
 
 impl Slots {
     /// In `file`, behind the newest one that is there.
     pub fn new(file: File) -> Slots {
-        let mut slots = Slots { file, sequence: 0, after: Instant::default(), again: false };
+        let mut slots = Slots { file, sequence: 0, after: Instant::default(), again: false, took: Duration::ZERO };
         slots.sequence = slots.read_newest().map_or(0, |(sequence, _)| sequence);
         slots
     }
@@ -126,17 +130,23 @@ impl Exec {
         if self.asked() {
             self.tell_status(machine.status());
         }
-        let near = self.next_takeover().is_some_and(|at| at <= now.mono + TAKEOVER_NEAR);
+        let takeover = self.next_takeover();
         let Some(slots) = &mut self.slots else { return };
-        if near {
-            slots.after = slots.after.max(now.mono + TAKEOVER_NEAR);
+        let near = (slots.took * 2).clamp(TAKEOVER_NEAR.0, TAKEOVER_NEAR.1);
+        if takeover.is_some_and(|at| at <= now.mono + near) {
+            slots.after = slots.after.max(now.mono + near);
+            self.summary_at = self.summary_at.map(|at| at.max(now.mono + near));
         }
         slots.again = now.mono < slots.after;
+        let from = clock::mono();
         if !slots.again
             && let Some(shot) = machine.snapshot(now)
             && let Some(slots) = self.slots.take()
         {
             self.write_shot(slots, now, Some(shot));
+            if let Some(slots) = &mut self.slots {
+                slots.took = clock::mono().since(from);
+            }
             // What is worth a snapshot may be worth a line; a takeover has better things to do.
             self.summary_at.get_or_insert(now.mono + SUMMARY_PAUSE);
         }

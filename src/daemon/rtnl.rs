@@ -59,6 +59,12 @@ impl Protocol for Route {
             NetOp::RouteChange(old, new) => wire::change_route(out, seq, old, new),
         }
     }
+    fn notice(op: &NetOp) -> Option<u16> {
+        match op {
+            NetOp::AddrAdd(spec) => wire::notice_of_new(spec),
+            _ => None,
+        }
+    }
     fn put_dump(out: &mut BytesMut, seq: u32, dump: Dump) {
         match dump {
             Dump::Links => wire::get_links(out, seq),
@@ -111,7 +117,7 @@ impl Rtnl {
         ring.register(&buffers)?;
         let header = Header::new(netlink::NAME, 0);
         ring.recv_multi(Token::NetlinkRx, &fd, &header, &buffers);
-        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN });
+        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN }, netlink::port(&fd)?);
         Ok(Rtnl { fd, to, header, buffers, talk, slice: Slice::new(several_cpus), routes: false, drops: 0 })
     }
 
