@@ -128,7 +128,7 @@ for n in m b; do
 done
 sleep 2
 start m.conf m
-sleep 2
+sleep {{apart}}
 start b.conf b
 sleep {settle}
 tap takeover br0 {seconds} {floor_us} &
@@ -173,7 +173,8 @@ class Scene:
         """What runs inside, once for each machine."""
         if self.before is None:
             return [self.script]
-        return [self.script.format(before=f"{self.before + ms / 1000:.4f}") for ms in (PHASES if self.cpus == 1 else PHASES[:1])]
+        return [self.script.format(apart=f"{2 + ms / 1000:.4f}", before=f"{self.before + 1.4 * ms / 1000:.4f}")
+                for ms in (PHASES if self.cpus == 1 else PHASES[:1])]
 
 
 GAP = [("longest_gap_ns", "longest gap between two adverts", "time"), ("late_gaps", "gaps over 11 ms", "count"),
@@ -187,7 +188,8 @@ MOVE = [("first_advert_late_ns", "first advert, over Master_Down_Interval", "tim
 ALL = [("last_router_late_ns", "latest first advert, over Master_Down_Interval", "time"),
        ("without_advert", "routers without an advert", "count"),
        ("announced", "addresses announced", "count"),
-       ("last_garp_after_ns", "last address announced, after the first advert", "time")]
+       ("own_garp_after_ns", "latest announcement, after the advert of the same router", "time"),
+       ("last_garp_after_ns", "last address announced, after the first advert of any", "time")]
 
 
 def floor_us(interval, priority):

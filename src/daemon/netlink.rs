@@ -153,9 +153,14 @@ impl<P: Protocol> Netlink<P> {
         self.queue.is_empty() && self.open.is_empty() && self.sending.is_none()
     }
 
+    /// Whether there is something to send and nothing on its way.
+    pub fn ready(&self) -> bool {
+        self.sending.is_none() && !self.queue.is_empty()
+    }
+
     /// The next slice to send, if none is on its way: of at most `most` requests, and how many are in it.
     pub fn slice(&mut self, most: usize) -> Option<(Bytes, usize)> {
-        if self.sending.is_some() || self.queue.is_empty() {
+        if !self.ready() {
             return None;
         }
         let mut out = BytesMut::new();

@@ -16,6 +16,7 @@ use crate::sys::netlink;
 use crate::sys::op::{Fd, Header, Link};
 use crate::sys::ring::{How, Ring};
 use crate::sys::socket::SockAddr;
+use crate::time::Instant;
 use crate::wire::Bad;
 use crate::wire::netlink::{self as wire, Frame, Kind};
 use bytes::BytesMut;
@@ -151,10 +152,13 @@ impl Rtnl {
         self.talk.waits()
     }
 
-    /// Sends the next slice, if none is on its way; whether it did.
-    pub fn pump(&mut self, ring: &mut Ring<Token>) -> bool {
+    /// Sends the next slice, if none is on its way; whether it did. `due`: when the next thing is that must not be late.
+    pub fn pump(&mut self, ring: &mut Ring<Token>, due: Option<Instant>) -> bool {
+        if !self.talk.ready() {
+            return false;
+        }
         let now = clock::mono();
-        let Some((bytes, asked)) = self.talk.slice(self.slice.size(now)) else { return false };
+        let Some((bytes, asked)) = self.talk.slice(self.slice.size(now, due)) else { return false };
         self.slice.begin(now, asked);
         ring.send(Token::NetlinkTx, &self.fd, bytes, Some(self.to.clone()), Link::Last, How::Worker);
         true
