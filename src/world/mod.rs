@@ -283,10 +283,10 @@ impl World {
             }
             Event::Net(NetEv::LinkNew(link)) => {
                 let (name, ifindex) = (link.name.clone(), link.ifindex);
-                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up && l.running));
-                let is_up = link.up && link.running;
+                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up, l.up && l.running));
+                let (is_admin_up, is_up) = (link.up, link.up && link.running);
                 let change = self.links.link_new(link);
-                if let Some((old, _)) = was
+                if let Some((old, ..)) = was
                     && old != ifindex
                 {
                     self.addrs.on_link_gone(old);
@@ -296,11 +296,12 @@ impl World {
                 if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
                     match was {
                         None => fx.note(text::link_known(&name, true)),
-                        Some((_, up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
+                        Some((.., up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
                         Some(_) => {}
                     }
                 }
-                let flushed = (was.is_some_and(|(_, up)| up) && !is_up).then_some(ifindex);
+                // Not for a carrier that is lost: the kernel keeps the routes then.
+                let flushed = (was.is_some_and(|(_, up, _)| up) && !is_admin_up).then_some(ifindex);
                 self.links_changed(now, &change.names, flushed);
                 for name in &change.names {
                     if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
