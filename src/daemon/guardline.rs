@@ -255,12 +255,14 @@ impl Exec {
             (ToCore::Freeze, _) => tell(Event::Freeze),
             (ToCore::Relieved, _) => tell(Event::Successor { in_charge: true }),
             (ToCore::Go { dead_since }, _) => {
-                let snapshot = self.slots.as_mut().and_then(|s| s.newest()).map(Box::new);
-                let text = match &snapshot {
-                    Some(s) => format!("going on with the snapshot of {} instances", s.instances.len()),
-                    None => "no snapshot to go on with: a cold start".to_owned(),
+                let found = self.slots.as_mut().map_or(Ok(None), |s| s.newest());
+                let (level, text) = match &found {
+                    Ok(Some(s)) => (Level::Info, format!("going on with the snapshot of {} instances", s.instances.len())),
+                    Ok(None) => (Level::Info, "no snapshot to go on with: a cold start".to_owned()),
+                    Err(why) => (Level::Error, format!("{why}: a cold start")),
                 };
-                self.log.note(now, Note { level: Level::Info, text });
+                self.log.note(now, Note { level, text });
+                let snapshot = found.ok().flatten().map(Box::new);
                 if let Some(line) = &mut self.line {
                     line.standby = false;
                 }
@@ -268,6 +270,7 @@ impl Exec {
             }
             (ToCore::Helper, Some(socket)) => self.attach_helper(socket),
             (ToCore::Helper, None) => {}
+            (ToCore::Layout(layout), _) => self.write_layout(now, layout),
             (ToCore::Status, _) => {
                 if let Some(line) = &mut self.line {
                     line.asked = true;

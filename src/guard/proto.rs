@@ -88,6 +88,8 @@ pub enum ToCore {
     Signal(u8),
     /// Say how it stands.
     Status,
+    /// Write snapshots in this layout from now on: whoever goes on reads it.
+    Layout(u16),
 }
 
 const READY: u8 = 1;
@@ -109,6 +111,7 @@ const HELPER: u8 = 69;
 const SIGNAL: u8 = 70;
 const ASK_STATUS: u8 = 71;
 const RELIEVED: u8 = 72;
+const LAYOUT: u8 = 73;
 
 fn begin(kind: u8) -> Vec<u8> {
     vec![VERSION, kind]
@@ -232,6 +235,11 @@ impl ToCore {
             }
             ToCore::Helper => begin(HELPER),
             ToCore::Status => begin(ASK_STATUS),
+            ToCore::Layout(layout) => {
+                let mut out = begin(LAYOUT);
+                out.put_u16_le(*layout);
+                out
+            }
             ToCore::Signal(number) => {
                 let mut out = begin(SIGNAL);
                 out.put_u8(*number);
@@ -264,6 +272,7 @@ impl ToCore {
             },
             HELPER => ToCore::Helper,
             ASK_STATUS => ToCore::Status,
+            LAYOUT => ToCore::Layout(r.u16()?),
             SIGNAL => ToCore::Signal(r.u8()?),
             _ => return None,
         };
@@ -377,6 +386,7 @@ mod tests {
                 ToCore::Go { dead_since: Some(0) },
                 ToCore::Helper,
                 ToCore::Status,
+                ToCore::Layout(u16::MAX),
                 ToCore::Signal(15),
             ],
         )

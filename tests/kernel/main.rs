@@ -27,5 +27,6 @@ mod traps_life;
 mod traps_process;
 mod traps_reload;
 mod traps_scripts;
+mod traps_successor;
 mod unicast;
 mod vectors;
