@@ -5,13 +5,14 @@
 
 use crate::config::model::Config;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
+use crate::octets::Octets;
 use crate::route::RouteSpec;
 use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A positive errno value (`ENODEV` is 19). The pure side compares against the few it treats differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Errno(pub i32);
 
 impl Errno {
@@ -46,7 +47,7 @@ impl Errno {
 }
 
 /// Correlates an [`Effect::Netlink`](crate::effect::Effect::Netlink) with its [`Event::Reply`]; never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ReqId(pub u64);
 
 /// Longest age of a datagram. The kernel stamps arrivals with the wall clock, which may be stepped in between: more than a
@@ -57,7 +58,7 @@ pub const LONGEST_AGE: Duration = Duration::from_millis(1);
 ///
 /// An IPv4 raw socket delivers the IP header with the packet, so there everything is read from the bytes and the
 /// optional fields stay `None`. An IPv6 raw socket delivers the VRRP message only; the rest is ancillary data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RxMeta {
     /// The sender, from the socket layer.
     pub src: IpAddr,
@@ -68,7 +69,7 @@ pub struct RxMeta {
 }
 
 /// A signal that the daemon was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Signal {
     /// SIGTERM.
     Term,
@@ -83,7 +84,7 @@ pub enum Signal {
 }
 
 /// How a program ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ChildEnd {
     /// Exit status, 0..=255.
     Exited(u8),
@@ -94,12 +95,12 @@ pub enum ChildEnd {
 }
 
 /// What happened on a stream connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Stream<'a> {
     /// It is open.
     Connected,
     /// Hostile bytes, at most some KiB at a time.
-    Data(&'a [u8]),
+    Data(#[serde(with = "crate::octets")] Octets<'a>),
     /// The other side will send no more.
     End,
     /// It could not be opened, or broke. Nothing more is heard of it, and it is closed already.
@@ -107,7 +108,7 @@ pub enum Stream<'a> {
 }
 
 /// One network interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Link {
     /// Kernel index; another one after a delete and re-create.
     pub ifindex: u32,
@@ -130,7 +131,7 @@ pub struct Link {
 }
 
 /// One address on one interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AddrInfo {
     /// Interface that holds it.
     pub ifindex: u32,
@@ -151,7 +152,7 @@ pub struct AddrInfo {
 }
 
 /// Every input.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Event<'a> {
     /// First event of all: open what is needed, ask for the kernel's state.
     Start,
@@ -164,7 +165,8 @@ pub enum Event<'a> {
         /// How long before this turn it arrived, at most [`LONGEST_AGE`]: the time to wake up is not added to every timer.
         age: Duration,
         /// Hostile.
-        bytes: &'a [u8],
+        #[serde(with = "crate::octets")]
+        bytes: Octets<'a>,
     },
     /// As `Datagram`, of those asked for by [`Effect::HearLocal`](crate::effect::Effect::HearLocal). While this host does not have the
     /// source address, the raw socket delivers it as well.
@@ -176,7 +178,8 @@ pub enum Event<'a> {
         /// As in `Datagram`.
         age: Duration,
         /// The whole IP packet.
-        bytes: &'a [u8],
+        #[serde(with = "crate::octets")]
+        bytes: Octets<'a>,
     },
     /// Answer to [`Effect::OpenSock`](crate::effect::Effect::OpenSock).
     SockReady {
@@ -203,6 +206,7 @@ pub enum Event<'a> {
         /// What the kernel said to the sends: success if at least one packet left.
         result: Result<(), Errno>,
         /// Destinations whose packet did not leave although others did; empty when none did.
+        #[serde(deserialize_with = "crate::octets::list")]
         missed: &'a [(IpAddr, Errno)],
     },
     /// An immediate advert (`Effect::Send`) failed: to all its destinations. Success is not reported.
@@ -290,6 +294,7 @@ pub enum Event<'a> {
         /// Which.
         watch: WatchKey,
         /// Its first bytes, at most 32; or why it cannot be read (ENOENT: it is not there).
+        #[serde(with = "crate::octets::result")]
         result: Result<&'a [u8], Errno>,
     },
     /// So many processes match: once at the beginning, then after each change.
@@ -318,6 +323,7 @@ pub enum Event<'a> {
         /// For which connection.
         conn: ConnKey,
         /// At least one address, at most 8.
+        #[serde(deserialize_with = "crate::octets::list_result")]
         result: Result<&'a [SocketAddr], Errno>,
     },
     /// Something happened on a connection.

@@ -5,6 +5,7 @@
 /// Why the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[derive(serde::Serialize, serde::Deserialize)]
 pub enum ExitCode {
     /// Asked to stop, and stopped; or the tested configuration has no fault.
     Ok = 0,

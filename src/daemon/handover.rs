@@ -9,10 +9,10 @@
 use super::Machine;
 use super::exec::Exec;
 use crate::envelope::{CRC32C, Unusable};
+use crate::note::{Level, Note};
 use crate::snapshot::{self, Snapshot};
 use crate::time::{Duration, Instant, Now, earliest};
 use bytes::{Buf, BufMut};
-use crate::note::{Level, Note};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -49,8 +49,7 @@ pub struct Slots {
 impl Slots {
     /// In `file`, behind the newest one that is there.
     pub fn new(file: File) -> Slots {
-        let mut slots =
-            Slots { file, sequence: 0, layout: snapshot::VERSION, after: Instant::default(), again: false };
+        let mut slots = Slots { file, sequence: 0, layout: snapshot::VERSION, after: Instant::default(), again: false };
         slots.sequence = slots.read_newest().map_or(0, |(sequence, _)| sequence);
         slots
     }
@@ -113,6 +112,14 @@ fn check(sequence: u64, body: &[u8]) -> u32 {
     digest.finalize()
 }
 
+/// A copy of memory into memory: the file is the guard's, and no disk is waited for.
+fn write_recording(file: &File, bytes: &[u8]) -> Result<(), String> {
+    match bytes {
+        [] => Err("nothing is recorded at the moment; try again in a second".to_owned()),
+        bytes => file.write_all_at(bytes, 0).map_err(|e| e.to_string()),
+    }
+}
+
 fn note(text: String) -> Note {
     Note { level: Level::Warning, text }
 }
@@ -139,6 +146,14 @@ impl Exec {
             self.tell_status(machine.status());
         }
         let near = self.next_takeover().is_some_and(|at| at <= now.mono + TAKEOVER_NEAR);
+        if !near {
+            machine.checkpoint();
+            if let Some(file) = self.record_to() {
+                self.flush();
+                let written = write_recording(&file, &machine.recorded());
+                self.tell_recorded(written);
+            }
+        }
         let Some(slots) = &mut self.slots else { return };
         if near {
             slots.after = slots.after.max(now.mono + TAKEOVER_NEAR);

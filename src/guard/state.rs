@@ -234,7 +234,14 @@ mod tests {
             version: VERSION,
             file: "/etc/kalived/kalived.conf".into(),
             allow: vec!["x".into()],
-            core: Some(CoreState { number: 3, pid: 77, line: 9, started: u64::MAX, helper: Some(78), writes: vec![3, 4] }),
+            core: Some(CoreState {
+                number: 3,
+                pid: 77,
+                line: 9,
+                started: u64::MAX,
+                helper: Some(78),
+                writes: vec![3, 4],
+            }),
             scripts: vec![Script {
                 pid: 80,
                 owner: Some((3, u64::MAX)),

@@ -283,6 +283,7 @@ impl Guard {
             ToGuard::Frozen if self.handover.as_ref().is_some_and(Handover::is_freezing) => self.handed_over(now),
             ToGuard::Frozen => self.frozen(now),
             ToGuard::Status(text) => self.on_status(now, &text),
+            ToGuard::Recorded { done, text } => self.on_recorded(done, &text),
             ToGuard::Summary(text) => self.answers.on_summary(text),
         }
     }

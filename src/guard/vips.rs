@@ -67,15 +67,15 @@ pub fn role(args: &[String]) -> ExitCode {
             .map_err(|e| e.to_string())
             .map(|all| all.map(File::from))
             .and_then(|[image, begun, snapshot]| of([&image, &begun], &snapshot)),
-        Some(charges) => child::inherited::<5>().map_err(|e| e.to_string()).and_then(
-            |[image, begun, snapshot, line, witness]| {
+        Some(charges) => {
+            child::inherited::<5>().map_err(|e| e.to_string()).and_then(|[image, begun, snapshot, line, witness]| {
                 let [image, begun, snapshot, witness] = [image, begun, snapshot, witness].map(File::from);
                 match is_left(&line, &witness, charges, &snapshot) {
                     true => of([&image, &begun], &snapshot),
                     false => Ok(()),
                 }
-            },
-        ),
+            })
+        }
     };
     match done {
         Ok(()) => ExitCode::Ok,

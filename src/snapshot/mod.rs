@@ -177,13 +177,10 @@ mod tests {
         }
         assert_eq!(WRITES.last(), Some(&VERSION));
         let with = |reads: &[u16]| common(&WRITES, reads);
-        assert_eq!([with(&READS), with(&UNSAID), with(&[4, 5]), with(&[2]), with(&[5])], [
-            Some(VERSION),
-            Some(3),
-            Some(4),
-            None,
-            None
-        ]);
+        assert_eq!(
+            [with(&READS), with(&UNSAID), with(&[4, 5]), with(&[2]), with(&[5])],
+            [Some(VERSION), Some(3), Some(4), None, None]
+        );
         assert_eq!(common(&UNSAID_WRITES, &READS), Some(3), "the release before is read");
     }
 

@@ -101,7 +101,8 @@ fn a_frozen_core_that_is_killed_is_followed_as_any_other() {
     kill(core);
     next.await_line("MASTER");
     until_true("the remover to end", || {
-        let ps = String::from_utf8_lossy(&Command::new("ps").args(["-eo", "args"]).output().expect("ps").stdout).into_owned();
+        let ps = String::from_utf8_lossy(&Command::new("ps").args(["-eo", "args"]).output().expect("ps").stdout)
+            .into_owned();
         let conf = next.pid_file().display().to_string();
         !ps.lines().any(|l| l.contains("--after-core") && l.contains(&conf))
     });

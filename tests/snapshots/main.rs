@@ -4,8 +4,8 @@
 //! A new layout adds its own two files: `KALIVED_WRITE_LAYOUT=1 cargo test --test snapshots`. Whether two releases really hand
 //! over to each other is tried by `scripts/upgrade-from`. Read first: `src/snapshot.rs`.
 
-use kalived::route::RouteId;
 use kalived::envelope::Unusable;
+use kalived::route::RouteId;
 use kalived::snapshot::{InstanceShot, READS, Snapshot, TrackShot, VERSION, WRITES};
 use serde_json::Value;
 use std::path::PathBuf;
