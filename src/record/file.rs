@@ -47,6 +47,12 @@ pub struct Recording {
     pub steps: Vec<Step>,
 }
 
+/// Enough of one to say whose it is.
+#[derive(Deserialize)]
+struct Head {
+    release: String,
+}
+
 impl Recording {
     /// The file. Empty, which is none, when it would be too long.
     pub fn encode(&self) -> Vec<u8> {
@@ -58,8 +64,9 @@ impl Recording {
         let (_, body) = KIND.open(bytes)?;
         let mut rest = body;
         let whole: Recording = ciborium::from_reader(&mut rest).map_err(|e| {
-            let release = if bytes.len() > 64 { "; the release that made it reads it" } else { "" };
-            KIND.malformed(format!("{e}{release}"))
+            let by = ciborium::from_reader::<Head, _>(body).map(|h| h.release).ok();
+            let by = by.map_or_else(String::new, |r| format!("; kalived {r} made it, and may read it"));
+            KIND.malformed(format!("{e}{by}"))
         })?;
         if rest.is_empty() { Ok(whole) } else { Err(KIND.malformed("bytes are left over")) }
     }

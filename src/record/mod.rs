@@ -145,7 +145,7 @@ impl Tape {
         self.first += self.old.inputs;
         core::mem::swap(&mut self.old, &mut self.now);
         if core::mem::take(&mut self.torn) {
-            self.first += self.old.inputs;
+            self.first += core::mem::take(&mut self.old.inputs);
             self.old.base.clear();
         }
         self.now.begin(encode(&Runs::World(world)));
@@ -153,11 +153,10 @@ impl Tape {
 
     /// All of it, for a process of the same program. Empty: there is nothing whole at the moment.
     pub fn dump(&self) -> Vec<u8> {
-        let (first, base) = match self.old.base.is_empty() {
-            true => (self.first, &self.now.base),
-            false => (self.first, &self.old.base),
+        let (base, old) = match self.old.base.is_empty() {
+            true => (&self.now.base, &[][..]),
+            false => (&self.old.base, &self.old.bytes[..]),
         };
-        let old = if self.old.base.is_empty() { &[][..] } else { &self.old.bytes };
         if self.torn || base.is_empty() {
             return Vec::new();
         }
@@ -167,7 +166,7 @@ impl Tape {
                 out.extend_from_slice(&(part.len() as u64).to_le_bytes());
                 out.extend_from_slice(part);
             }
-            out.extend_from_slice(&first.to_le_bytes());
+            out.extend_from_slice(&self.first.to_le_bytes());
             Ok::<_, ()>(())
         })
     }
@@ -207,4 +206,96 @@ fn take_part<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (part, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
     *from = rest;
     Some(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::Effects;
+    use crate::event::Signal;
+    use crate::time::Instant;
+
+    fn at(n: u64) -> Now {
+        Now { mono: Instant(n), ..Now::default() }
+    }
+
+    fn world(segment: usize) -> World {
+        let config = Config::default();
+        let tape = Tape::new(&config, false, "host", segment);
+        let mut world = World::new(config);
+        world.set_host("host");
+        world.record(tape);
+        world
+    }
+
+    fn recorded(world: &World) -> Option<file::Recording> {
+        world.tape().map(Tape::dump).filter(|d| !d.is_empty()).map(|d| read(&d).unwrap())
+    }
+
+    #[test]
+    fn two_segments_are_kept_and_what_is_dropped_is_counted() {
+        let (mut w, mut fx) = (world(300), Effects::default());
+        let (mut n, mut turned) = (0, 0);
+        while turned < 5 {
+            w.handle(at(n), Event::Signal(Signal::Usr2), &mut fx);
+            fx.drain().for_each(drop);
+            n += 1;
+            let full = w.tape().is_some_and(Tape::is_full);
+            w.checkpoint();
+            turned += usize::from(full);
+            let r = recorded(&w).expect("whole");
+            assert_eq!(r.first + r.steps.len() as u64, n, "none is missing, and none is there twice");
+            assert_eq!(matches!(r.base, Base::World(_)), turned > 1);
+            assert_eq!(r.first > 0, turned > 1);
+            assert_eq!(replay::replay(r, |_| 0, &mut |_, _| {}), Ok(n - recorded(&w).expect("whole").first));
+        }
+    }
+
+    #[test]
+    fn without_a_checkpoint_in_time_there_is_nothing_until_the_next() {
+        let (mut w, mut fx) = (world(SEGMENT), Effects::default());
+        let mut n = 0;
+        while recorded_at_all(&w) {
+            // An event as long as it can be.
+            w.handle(
+                at(n),
+                Event::FileRead { watch: crate::id::Key::from_bits(1 << 32).unwrap(), result: Ok(&[7; 60_000]) },
+                &mut fx,
+            );
+            fx.drain().for_each(drop);
+            n += 1;
+            assert!(n < 1000, "it has a bound");
+        }
+        assert!(w.tape().is_some_and(|t| t.now.bytes.len() <= LONGEST && t.is_full()));
+        w.handle(at(n), Event::Signal(Signal::Usr2), &mut fx);
+        w.checkpoint();
+        w.handle(at(n + 1), Event::Signal(Signal::Usr2), &mut fx);
+        let r = recorded(&w).expect("whole again");
+        assert!(r.steps.len() == 1 && matches!(r.base, Base::World(_)), "{}", r.steps.len());
+    }
+
+    fn recorded_at_all(w: &World) -> bool {
+        w.tape().is_some_and(|t| !t.torn)
+    }
+
+    #[test]
+    fn what_is_no_ring_of_this_program_is_refused() {
+        let mut w = world(SEGMENT);
+        w.handle(at(1), Event::Start, &mut Effects::default());
+        let good = w.tape().unwrap().dump();
+        assert!(read(&good).is_ok() && read(b"").is_err());
+        let body = &good[crate::envelope::HEADER..];
+        for n in 0..body.len() {
+            let lie = |bytes: &[u8]| {
+                KIND.seal(1, |out| {
+                    out.extend_from_slice(bytes);
+                    Ok::<_, ()>(())
+                })
+            };
+            assert!(read(&lie(&body[..n])).is_err(), "cut at {n}");
+            let mut bad = body.to_vec();
+            bad[n] ^= 0xff;
+            let _ = read(&lie(&bad));
+        }
+    }
 }
