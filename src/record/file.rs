@@ -10,9 +10,9 @@
 use super::{Base, Input};
 use crate::config::model::setting::Secret;
 use crate::config::model::{Auth, Config, InstanceConfig};
-use crate::effect::{Effect, Packet, Packets};
+use crate::effect::{AdvertFx, Effect, Packet, Packets};
 use crate::envelope::{Kind, Unusable};
-use crate::event::Event;
+use crate::event::{Event, GuardEv, SockEv};
 use crate::time::Now;
 use crate::wire::vrrp::mask_auth;
 use serde::{Deserialize, Serialize};
@@ -81,20 +81,21 @@ impl Recording {
         for step in &mut self.steps {
             if let Input::Event(event) = &mut step.input {
                 match &mut **event {
-                    Event::Datagram { bytes, .. } | Event::LocalDatagram { bytes, .. } => {
+                    Event::Sock(SockEv::Datagram { bytes, .. } | SockEv::LocalDatagram { bytes, .. }) => {
                         if let Some(masked) = hidden.packet(bytes) {
                             *bytes = masked.leak();
                         }
                     }
-                    Event::Config(config) => hidden.config(config),
+                    Event::Guard(GuardEv::Config(config)) => hidden.config(config),
                     _ => {}
                 }
             }
             for effect in &mut step.effects {
-                match effect {
-                    Effect::Send { packets, .. } | Effect::AdvertAt { packets, .. } => hidden.packets(packets),
-                    Effect::AdvertsStop { farewell: Some(packets), .. } => hidden.packets(packets),
-                    _ => {}
+                if let Effect::Advert(advert) = effect {
+                    match advert {
+                        AdvertFx::Send { packets, .. } | AdvertFx::At { packets, .. } => hidden.packets(packets),
+                        AdvertFx::Stop { farewell, .. } => farewell.iter_mut().for_each(|p| hidden.packets(p)),
+                    }
                 }
             }
         }

@@ -212,7 +212,7 @@ fn take_part<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
     use crate::effect::Effects;
-    use crate::event::Signal;
+    use crate::event::{HelperEv, Signal};
     use crate::time::Instant;
 
     fn at(n: u64) -> Now {
@@ -257,11 +257,8 @@ mod tests {
         let mut n = 0;
         while recorded_at_all(&w) {
             // An event as long as it can be.
-            w.handle(
-                at(n),
-                Event::FileRead { watch: crate::id::Key::from_bits(1 << 32).unwrap(), result: Ok(&[7; 60_000]) },
-                &mut fx,
-            );
+            let watch = crate::id::Key::from_bits(1 << 32).unwrap();
+            w.handle(at(n), Event::Helper(HelperEv::FileRead { watch, result: Ok(&[7; 60_000]) }), &mut fx);
             fx.drain().for_each(drop);
             n += 1;
             assert!(n < 1000, "it has a bound");

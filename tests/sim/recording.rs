@@ -5,7 +5,7 @@
 
 use crate::run::{How, Sim, run};
 use kalived::config::model::Config;
-use kalived::effect::Effect;
+use kalived::effect::{AdvertFx, Effect};
 use kalived::record::file::Recording;
 use kalived::record::replay::{Differs, replay};
 use kalived::record::{self, Tape};
@@ -95,10 +95,10 @@ fn a_recording_that_is_decided_otherwise_says_where() {
     let mut lie = |recording: Recording| {
         let mut recording = recording;
         let total = recording.steps.len();
-        let is_advert = |e: &Effect| matches!(e, Effect::AdvertAt { .. });
+        let is_advert = |e: &Effect| matches!(e, Effect::Advert(AdvertFx::At { .. }));
         let Some(at) = recording.steps.iter().rposition(|s| s.effects.iter().any(is_advert)) else { return };
         for effect in &mut recording.steps[at].effects {
-            if let Effect::AdvertAt { epoch, .. } = effect {
+            if let Effect::Advert(AdvertFx::At { epoch, .. }) = effect {
                 *epoch += 1000;
             }
         }
@@ -107,7 +107,7 @@ fn a_recording_that_is_decided_otherwise_says_where() {
             *replay(recording, |_| 0, &mut |_, _| {}).expect_err("an epoch is another one");
         assert!(number == first + at as u64 + 1 && number <= first + total as u64, "{number}, {at} of {total}");
         let (expected, now) = (expected.expect("an effect was recorded"), now.expect("an effect is found"));
-        assert!(expected.contains("AdvertAt") && now.contains("AdvertAt") && expected != now, "{expected} {now}");
+        assert!(expected.contains("Advert(At") && now.contains("Advert(At") && expected != now, "{expected} {now}");
         found = true;
     };
     crate::run::worlds(3, &How { recorded: Some(usize::MAX / 2), ..How::default() }, &mut |world| {
