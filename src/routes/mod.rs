@@ -29,7 +29,7 @@ const SLICE: usize = 64;
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 
 /// Who wants a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Owner {
     /// `static_routes`.
     File,
@@ -48,7 +48,7 @@ impl Item for RouteSpec {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Line {
     route: Route,
     // As last asked for; None: it waits for an interface.
@@ -69,7 +69,7 @@ pub struct RoutesView {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Routes {
     items: Reconciler<RouteId, RouteSpec>,
     mirror: Mirror,
