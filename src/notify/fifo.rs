@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::{Cx, text};
 use crate::config::model::global::{Fifo, GlobalMore};
 use crate::config::model::setting::{Ready, Script};
-use crate::effect::{Effect, NO_GROUP};
+use crate::effect::{Effect, HelperFx, NO_GROUP};
 use crate::event::{ChildEnd, Errno};
 use crate::id::{Arena, FifoKey, FifoMark};
 use crate::time::{Duration, Instant, earliest};
@@ -27,7 +27,7 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// At a stop: so long a full pipe is waited for.
 const AT_STOP: Duration = Duration::from_secs(2);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Line {
     who: String,
     // About a state: the latest such line is worth keeping.
@@ -35,7 +35,7 @@ struct Line {
     text: Bytes,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Open {
     No,
     // Asked for.
@@ -47,7 +47,7 @@ enum Open {
     Writing,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Pipe {
     owner: (u32, u32),
     key: Option<FifoKey>,
@@ -67,7 +67,7 @@ struct Pipe {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Fifos {
     pipes: BTreeMap<String, Pipe>,
     keys: Arena<FifoMark, String>,
@@ -360,7 +360,12 @@ fn open(keys: &mut Arena<FifoMark, String>, path: &str, pipe: &mut Pipe, cx: &mu
     pipe.key = Some(key);
     pipe.open = Open::Asked;
     pipe.again = None;
-    cx.fx.push(Effect::OpenFifo { fifo: key, path: path.to_owned(), uid: pipe.owner.0, gid: pipe.owner.1 });
+    cx.fx.push(Effect::Helper(HelperFx::OpenFifo {
+        fifo: key,
+        path: path.to_owned(),
+        uid: pipe.owner.0,
+        gid: pipe.owner.1,
+    }));
 }
 
 fn close(keys: &mut Arena<FifoMark, String>, pipe: &mut Pipe, cx: &mut Cx<'_>) {
@@ -368,7 +373,7 @@ fn close(keys: &mut Arena<FifoMark, String>, pipe: &mut Pipe, cx: &mut Cx<'_>) {
     pipe.again = None;
     if let Some(key) = pipe.key.take() {
         keys.remove(key);
-        cx.fx.push(Effect::CloseFifo { fifo: key });
+        cx.fx.push(Effect::Helper(HelperFx::CloseFifo { fifo: key }));
     }
 }
 
@@ -381,7 +386,7 @@ fn pump(pipe: &mut Pipe, cx: &mut Cx<'_>) {
         pipe.urgent.extend(core::mem::take(&mut pipe.lost_states).into_values());
     }
     if let Some(next) = pipe.urgent.front().or(pipe.backlog.front()) {
-        cx.fx.push(Effect::WriteFifo { fifo: key, line: next.text.clone() });
+        cx.fx.push(Effect::Helper(HelperFx::WriteFifo { fifo: key, line: next.text.clone() }));
         pipe.open = Open::Writing;
     }
 }

@@ -9,7 +9,7 @@ use super::{Cx, script, text};
 use crate::child::For;
 use crate::config::model::setting::Script;
 use crate::config::model::vrrp::Notify;
-use crate::effect::{Effect, SpawnSpec};
+use crate::effect::{Effect, GuardFx, SpawnSpec};
 use crate::event::ChildEnd;
 use crate::id::ChildKey;
 use crate::time::{Duration, Instant, Now, earliest};
@@ -35,7 +35,7 @@ pub(super) const HARD: Duration = Duration::from_secs(2);
 const CAUSE: usize = 512;
 
 /// A change as it was told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Told {
     /// What.
     pub what: What,
@@ -51,7 +51,7 @@ pub struct Told {
     pub at: Now,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Run {
     number: u64,
     child: ChildKey,
@@ -64,7 +64,7 @@ struct Run {
     then: Option<SpawnSpec>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Slot {
     scripts: Notify,
     pending: VecDeque<Told>,
@@ -83,7 +83,7 @@ struct Slot {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Hooks {
     slots: BTreeMap<String, Slot>,
     // Slots with something to run and nothing running, by the number of their change.
@@ -355,10 +355,10 @@ impl Hooks {
                 if run.term.is_none() {
                     run.term = Some(now);
                     cx.fx.note(text::terminated(name, &run.program));
-                    cx.fx.push(Effect::Kill { child: run.child, hard: false });
+                    cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: false }));
                 } else {
                     run.killed = true;
-                    cx.fx.push(Effect::Kill { child: run.child, hard: true });
+                    cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: true }));
                 }
             }
         }
@@ -378,7 +378,7 @@ impl Hooks {
     pub fn end_all(&mut self, hard: bool, cx: &mut Cx<'_>) -> usize {
         self.waiting.clear();
         for run in self.slots.values().filter_map(|s| s.run.as_ref()) {
-            cx.fx.push(Effect::Kill { child: run.child, hard });
+            cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard }));
         }
         self.by_number.len()
     }

@@ -9,7 +9,7 @@
 use super::master::ANSWER_PAUSE;
 use super::{Cx, Instance, SockState};
 use crate::config::model::{Family, InstanceConfig, Version};
-use crate::effect::{AddrSpec, Effect};
+use crate::effect::{AddrSpec, AdvertFx, Effect};
 use crate::event::LONGEST_AGE;
 use crate::links::AddrId;
 use crate::snapshot::InstanceShot;
@@ -28,7 +28,7 @@ const BEHIND: Duration = Duration::from_millis(1);
 const COUNTER: u64 = u64::MAX / 2;
 
 /// Who spoke for us until now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Since {
     /// A process that froze: its armed adverts leave, up to the last.
     Frozen,
@@ -37,7 +37,7 @@ pub enum Since {
 }
 
 /// What is worth writing a snapshot for. Cheap to compare: it is looked at in every turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Mark {
     state: State,
     priority: u8,
@@ -48,6 +48,7 @@ pub struct Mark {
 }
 
 // What to do about a snapshot.
+#[derive(serde::Serialize, serde::Deserialize)]
 enum Plan {
     // Adverts are armed until then, in steps of the other interval.
     Join { last: Instant, old: Duration },
@@ -316,7 +317,13 @@ impl Instance {
     fn part_after(&mut self, last: Instant, cx: &mut Cx<'_>) {
         if let (Some(sock), Some(packets), true) = (self.sock_key(), self.build(0), last > cx.now.mono) {
             self.parting = true;
-            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at: last + BEHIND, packets });
+            cx.fx.push(Effect::Advert(AdvertFx::At {
+                vr: self.key,
+                sock,
+                epoch: self.epoch,
+                at: last + BEHIND,
+                packets,
+            }));
         }
     }
 
