@@ -25,7 +25,7 @@ the kernel and the compiler, not on this machine or on what else it does: two ru
 processor time, memory. It does not measure: caches, memory latency, real interrupts and network cards, several
 processors; `scripts/bench` without --exact measures these, on your machine.
   When a takeover falls between the ticks of the kernel's clock, and beside which other work, depends on the last detail of a
-binary. So each takeover is measured several times, at other moments, and of each figure the worst is shown."""
+binary. So takeovers are measured several times, at other moments, and of each figure the worst is shown."""
 
 
 # -- configurations: the same text for both daemons
@@ -163,18 +163,18 @@ MODULES = ["veth", "bridge", "crc32c_generic"]
 class Scene:
     """A measurement: its title, its script and files, what is shown of it."""
 
-    def __init__(self, title, script, files, rows, both=True, memory=512, mips=1000, cpus=1, before=None):
+    def __init__(self, title, script, files, rows, both=True, memory=512, mips=1000, cpus=1, before=None, moments=1):
         self.title, self.script, self.files, self.rows = title, script, files, rows
         self.both, self.memory, self.mips, self.cpus = both, memory, mips, cpus
-        #: Seconds from when the tap listens to when the cable is cut; None: nothing is cut, and it is measured once.
-        self.before = before
+        #: Seconds from when the tap listens to when the cable is cut, and at how many moments; None: nothing is cut.
+        self.before, self.moments = before, moments
 
     def scripts(self):
         """What runs inside, once for each machine."""
         if self.before is None:
             return [self.script]
         return [self.script.format(apart=f"{2 + ms / 1000:.4f}", before=f"{self.before + 1.4 * ms / 1000:.4f}")
-                for ms in (PHASES if self.cpus == 1 else PHASES[:1])]
+                for ms in PHASES[:self.moments]]
 
 
 GAP = [("longest_gap_ns", "longest gap between two adverts", "time"), ("late_gaps", "gaps over 11 ms", "count"),
@@ -202,7 +202,7 @@ def takeover(count):
     """Cable of the Master cut, one router with `count` addresses."""
     script = TAKEOVER.format(settle=3 + count / 250, seconds=1.4 + count / 700, floor_us=floor_us(0.1, 100))
     return Scene(f"Takeover, {count} address{'es' * (count > 1)}, 100 ms", script,
-                 {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)}, MOVE, before=0.33)
+                 {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)}, MOVE, before=0.33, moments=2)
 
 
 def client(count, cpus):
@@ -219,7 +219,7 @@ def all_routers(family, interval):
     """Cable of the Master cut, 255 routers."""
     script = TAKEOVER.format(settle=4 + 5 * interval, seconds=1.5 + 7 * interval, floor_us=floor_us(interval, 100))
     return Scene(f"Takeover of 255 routers, IPv{family}, {interval * 1000:.0f} ms", script,
-                 {"m.conf": many_routers(200, family, interval), "b.conf": many_routers(100, family, interval)}, ALL, before=2.2 * interval)
+                 {"m.conf": many_routers(200, family, interval), "b.conf": many_routers(100, family, interval)}, ALL, before=2.2 * interval, moments=3)
 
 
 def scenes():
