@@ -183,7 +183,10 @@ impl Exec {
         self.send_frames(now.mono);
         let near = self.takeover.is_some_and(|at| at <= clock::mono() + TAKEOVER_NEAR);
         let held = near || self.frames.held(now.mono).is_some();
-        if !self.adverts.stopping() && !held && self.rtnl.pump(&mut self.ring, earliest(self.adverts.next_due(), self.takeover)) {
+        if !self.adverts.stopping()
+            && !held
+            && self.rtnl.pump(&mut self.ring, earliest(self.adverts.next_due(), self.takeover))
+        {
             // On a single processor the worker could not run while we wait for it awake.
             self.asked = self.several_cpus.then_some(now.mono);
             self.ring.push_out();
