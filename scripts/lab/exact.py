@@ -163,9 +163,9 @@ MODULES = ["veth", "bridge", "crc32c_generic"]
 class Scene:
     """A measurement: its title, its script and files, what is shown of it."""
 
-    def __init__(self, title, script, files, rows, both=True, memory=512, mips=1000, cpus=1, before=None, moments=1):
+    def __init__(self, title, script, files, rows, both=True, memory=512, mips=1000, before=None, moments=1):
         self.title, self.script, self.files, self.rows = title, script, files, rows
-        self.both, self.memory, self.mips, self.cpus = both, memory, mips, cpus
+        self.both, self.memory, self.mips = both, memory, mips
         #: Seconds from when the tap listens to when the cable is cut, and at how many moments; None: nothing is cut.
         self.before, self.moments = before, moments
 
@@ -205,14 +205,12 @@ def takeover(count):
                  {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)}, MOVE, before=0.33, moments=2)
 
 
-def client(count, cpus):
+def client(count):
     """The same as another host on the bridge sees it."""
     script = CLIENT.format(settle=3 + count / 250, seconds=1.4 + count / 500, floor_us=floor_us(0.1, 100), count=count)
-    rows = [*MOVE[-2:], ("follow", "addresses that the client takes to the new Master", "count")]
-    if cpus == 1:
-        rows = [*MOVE[1:3], *rows]
-    return Scene(f"The same {count} as a client on the bridge sees it, {'one processor' if cpus == 1 else 'two processors'}", script,
-                 {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)}, rows, cpus=cpus, before=0.33)
+    return Scene(f"The same {count} as a client on the bridge sees it", script,
+                 {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)},
+                 [*MOVE[1:], ("follow", "addresses that the client takes to the new Master", "count")], before=0.33)
 
 
 def all_routers(family, interval):
@@ -245,8 +243,8 @@ def scenes():
         "reload": Scene("One router at 10 ms, 37,000 real servers reloaded twice", beside(reload, 8, 9),
                         {"a.conf": servers.ALLOW + one + servers.text(37_000).split("}\n", 1)[1]}, GAP, memory=2048),
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
-        "takeover1": takeover(1), "takeover500": takeover(500), "client500": client(500, 1), "client500x2": client(500, 2),
-        "takeover2000": takeover(2000), "client2000": client(2000, 1), "client2000x2": client(2000, 2),
+        "takeover1": takeover(1), "takeover500": takeover(500), "client500": client(500),
+        "takeover2000": takeover(2000), "client2000": client(2000),
         "routers4": all_routers(4, 1), "routers4fast": all_routers(4, 0.1), "routers6": all_routers(6, 1),
         "spread10": Scene("10 routers at 1 s", spread, {"a.conf": ten}, CPU),
         "spread1000": Scene("1,000 routers at 1 s", spread, {"a.conf": routers(1000, 1, four)},
@@ -279,7 +277,7 @@ def measure(kernel, scene, script, kind, mips, seconds, log=None):
     with open(os.path.join(HERE, "guest", "lab.sh")) as f:
         image.add("/lab/lab.sh", f.read())
     image.add("/lab/main.sh", f"DAEMON={kind.name}\n. ./lab.sh\n{script}\nexit 0\n")
-    lines = vm.boot(kernel, image, scene.memory, mips or scene.mips, seconds, cpus=scene.cpus)
+    lines = vm.boot(kernel, image, scene.memory, mips or scene.mips, seconds)
     if log:
         with open(log, "w") as f:
             f.write("\n".join(lines) + "\n")

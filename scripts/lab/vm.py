@@ -1,12 +1,11 @@
-"""A machine whose clock counts instructions: Debian's kernel package in qemu's software emulation.
+"""A machine whose clock counts instructions: Debian's kernel package in qemu's software emulation, one processor.
 
 `boot()` builds an initramfs of the files it is given, boots the kernel with it, runs one shell script inside and returns
 what the script printed. With `-icount`, time in the machine passes with the instructions executed, and idle time costs
 nothing. Nothing of the host's load, speed or number of processors is visible inside; the same image gives the same output.
 
-Not in it: caches, memory latency, interrupts of real devices. What it measures is the program's and the kernel's own work. A
-second processor takes turns with the first, each for up to some milliseconds, and both share the instructions of a second:
-with it, what happens and in which order is of use, not how long it takes. Needs qemu-system-x86, busybox, kmod, dpkg and apt-get; the kernel package is downloaded once.
+Not in it: caches, memory latency, interrupts of real devices, a second processor. What it measures is the program's and
+the kernel's own work. Needs qemu-system-x86, busybox, kmod, dpkg and apt-get; the kernel package is downloaded once.
 """
 
 import glob
@@ -223,13 +222,13 @@ def base(kernel, modules):
     return image
 
 
-def boot(kernel, image, memory=512, mips=500, seconds=600, each_line=None, cpus=1):
+def boot(kernel, image, memory=512, mips=500, seconds=600, each_line=None):
     """Runs it to its end; the lines of its console. `seconds` of the host's time are a guard against a hang."""
     with tempfile.NamedTemporaryFile(dir=cache(), prefix="image-") as f:
         image.write(f.name)
         command = [
             which(QEMU), "-accel", "tcg,thread=single", "-icount", f"shift={SHIFT[mips]},sleep=off,align=off",
-            "-cpu", "max", "-smp", str(cpus), "-m", str(memory), "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio",
+            "-cpu", "max", "-smp", "1", "-m", str(memory), "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio",
             "-rtc", "base=2026-01-01,clock=vm",
             # The processor's random numbers, by which the kernel lays out memory and seeds its own.
             "-seed", "1", "-kernel", kernel.image, "-initrd", f.name,
