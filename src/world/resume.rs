@@ -10,6 +10,7 @@
 
 use super::sockets::Whose;
 use super::*;
+use crate::notify::Subject;
 use crate::snapshot::{InstanceShot, Snapshot};
 use crate::vrrp::advert::Heard;
 use crate::vrrp::instance::Since;
@@ -87,8 +88,9 @@ impl World {
             let ifindex = vi.link(&self.links).map_or(0, |l| l.ifindex);
             // Before the hooks are known: what the process before had told.
             let before = inherited.get(&vr).copied().unwrap_or_default();
-            let notified = self.notifier.told(&vi.cfg().name).or(before.0).map(|s| s as u8);
-            let piped = self.notifier.piped(&vi.cfg().name).or(before.1).map(|s| s as u8);
+            let who = Subject::Instance(vi.cfg().name.clone());
+            let notified = self.notifier.told(&who).or(before.0).map(|s| s as u8);
+            let piped = self.notifier.piped(&who).or(before.1).map(|s| s as u8);
             InstanceShot { notified, piped, ..vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr)) }
         };
         let instances = self.instances.iter().map(shot).collect();
