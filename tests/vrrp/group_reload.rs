@@ -43,7 +43,7 @@ fn who_comes_to_a_group_that_is_master_joins_it_without_disturbing_it() {
     b.takes(&with_c(&config, "G"));
     assert_eq!(states(&b), [Master, Master, Backup]);
     // Not sooner than a router that starts.
-    let wait = b.of("C").first_wait;
+    let wait = b.who("C").first_wait;
     b.run(wait - MS * 2);
     assert_eq!(states(&b), [Master, Master, Backup]);
     b.run(MS * 2);

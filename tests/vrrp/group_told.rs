@@ -2,7 +2,6 @@
 //!
 //! Read first: `group.rs`, `notify.rs` (`Desk`). The members first, then the group, with priority 0.
 
-use crate::bench::*;
 use crate::group::{ETH1, cold, pair};
 use crate::notify::{Desk, ms, script, secs};
 use kalived::config::model::Config;
