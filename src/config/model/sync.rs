@@ -52,6 +52,7 @@ fn share(i: &mut InstanceConfig, group: &SyncGroup, weights: &Weights<'_>) {
         }
         to.append(from);
     }
+    i.more.notify.priority_changes = i.more.notify.priority_changes.or(group.notify.priority_changes);
     if !group.tracking_weight {
         i.track_interfaces.iter_mut().for_each(|t| t.weight = 0);
     }
