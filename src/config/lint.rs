@@ -366,7 +366,8 @@ fn sync_group_weight(cx: &mut Cx<'_>) {
             let tracks = &i.more.tracks;
             let given = [&tracks.scripts, &tracks.checks, &tracks.files, &tracks.processes].into_iter().zip(&own);
             let given = given.flat_map(|(list, own)| list.iter().map(move |t| (t, own.get(&*t.name).copied())));
-            let weighted = given.filter(|(t, own)| t.weight.or(*own).is_some_and(|w| w != 0)).map(|(t, _)| &*t.name).next();
+            let weighted =
+                given.filter(|(t, own)| t.weight.or(*own).is_some_and(|w| w != 0)).map(|(t, _)| &*t.name).next();
             let own = i.track_interfaces.iter().find(|t| t.weight != 0).map(|t| &*t.name);
             if let Some(name) = weighted.or(own) {
                 let text = format!("`{}` of vrrp_sync_group {} tracks {name} with a weight", i.name, g.name);

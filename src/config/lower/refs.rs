@@ -117,7 +117,9 @@ fn one_group_each(cx: &mut Cx<'_>, config: &mut Config) {
         });
         let owned = group.members.iter().filter(|m| owners.contains(&***m)).count();
         if owned > 0 && owned < group.members.len() {
-            let text = format!("vrrp_sync_group {name} has members with priority 255 and others: those with 255 wait for them");
+            let text = format!(
+                "vrrp_sync_group {name} has members with priority 255 and others: those with 255 wait for them"
+            );
             cx.warn(span, text).help("give all members priority 255, or none");
         }
     }
