@@ -3,6 +3,7 @@
 //! Read first: `mod.rs`.
 
 use super::*;
+use crate::effect::GuardFx;
 
 impl World {
     pub(super) fn on_signal(&mut self, now: Now, signal: Signal, fx: &mut Effects) {
@@ -31,7 +32,7 @@ impl World {
             Signal::Hup if matches!(self.phase, Phase::Stopping | Phase::Gone) => {}
             Signal::Hup => {
                 fx.note(text::reloading());
-                fx.push(Effect::Compile);
+                fx.push(Effect::Guard(GuardFx::Compile));
             }
             Signal::Usr1 | Signal::Usr2 => {
                 let notes: Vec<Note> = self.views().iter().map(|v| text::status(&v.name, v)).collect();

@@ -8,8 +8,8 @@ use crate::bench::*;
 use kalived::config::model::setting::Weight;
 use kalived::config::model::vrrp::{SyncGroup, Track, TrackFile};
 use kalived::config::model::{Config, Family, InstanceConfig, TrackInterface, Version};
-use kalived::effect::{Effect, SockSpec};
-use kalived::event::{Event, RxMeta};
+use kalived::effect::{Effect, HelperFx, SockSpec};
+use kalived::event::{Event, HelperEv, NetEv, RxMeta, SockEv};
 use kalived::id::WatchKey;
 use kalived::time::Duration;
 use kalived::vrrp::State::{self, Backup, Fault, Init, Master};
@@ -98,7 +98,7 @@ impl Bench {
     }
     pub fn up(&mut self, ifindex: u32, up: bool) {
         let name = if ifindex == ETH0 { "eth0" } else { "eth1" };
-        self.event(Event::LinkNew(link(ifindex, name, up)));
+        self.event(Event::Net(NetEv::LinkNew(link(ifindex, name, up))));
     }
 }
 
@@ -203,9 +203,9 @@ fn a_member_without_an_interface_keeps_the_group_from_starting() {
     assert_eq!(states(&b), [Fault, Fault]);
     b.run(S * 5);
     assert!(b.wire().is_empty());
-    b.event(Event::LinkNew(link(ETH1, "eth1", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH1, "eth1", true))));
     assert_eq!(states(&b), [Fault, Fault], "it has no address");
-    b.event(Event::AddrNew(addr(ETH1, "198.19.0.20", 16, 0)));
+    b.event(Event::Net(NetEv::AddrNew(addr(ETH1, "198.19.0.20", 16, 0))));
     b.run(S);
     assert_eq!(states(&b), [Master, Master]);
 }
@@ -268,7 +268,7 @@ fn line(name: &str) -> Track {
 
 fn watch(b: &Bench, path: &str) -> WatchKey {
     let found = b.asked.iter().find_map(|e| match e {
-        Effect::WatchFile { watch, path: p } if p.contains(path) => Some(*watch),
+        Effect::Helper(HelperFx::WatchFile { watch, path: p }) if p.contains(path) => Some(*watch),
         _ => None,
     });
     found.expect("a watched file")
@@ -292,23 +292,23 @@ fn what_a_group_tracks_moves_all_its_members() {
     b.start();
     let files = ["up", "fault", "own"].map(|name| watch(&b, name));
     for file in files {
-        b.event(Event::FileRead { watch: file, result: Ok(b"0\n") });
+        b.event(Event::Helper(HelperEv::FileRead { watch: file, result: Ok(b"0\n") }));
     }
     assert_eq!(states(&b), [Backup, Backup]);
-    b.event(Event::FileRead { watch: files[0], result: Ok(b"30\n") });
+    b.event(Event::Helper(HelperEv::FileRead { watch: files[0], result: Ok(b"30\n") }));
     assert_eq!([b.who("A").effective_priority, b.who("B").effective_priority], [130, 150]);
     b.run(S * 3);
     assert_eq!(states(&b), [Master, Master]);
-    b.event(Event::FileRead { watch: files[1], result: Ok(b"1\n") });
+    b.event(Event::Helper(HelperEv::FileRead { watch: files[1], result: Ok(b"1\n") }));
     assert_eq!(states(&b), [Fault, Fault]);
-    b.event(Event::FileRead { watch: files[1], result: Ok(b"0\n") });
+    b.event(Event::Helper(HelperEv::FileRead { watch: files[1], result: Ok(b"0\n") }));
     assert_eq!(states(&b), [Backup, Backup]);
-    b.event(Event::LinkNew(link(5, "eth2", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(5, "eth2", false))));
     assert_eq!(states(&b), [Fault, Fault]);
-    b.event(Event::LinkNew(link(5, "eth2", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(5, "eth2", true))));
     assert_eq!(states(&b), [Backup, Backup]);
     // What a member tracks itself has no weight in a group: it is a fault, of all.
-    b.event(Event::FileRead { watch: files[2], result: Ok(b"5\n") });
+    b.event(Event::Helper(HelperEv::FileRead { watch: files[2], result: Ok(b"5\n") }));
     assert_eq!([b.who("A").effective_priority, b.who("B").effective_priority], [130, 150]);
     assert_eq!(states(&b), [Fault, Fault]);
 
@@ -317,7 +317,7 @@ fn what_a_group_tracks_moves_all_its_members() {
     b.links.push(link(5, "eth2", true));
     b.start();
     let own = watch(&b, "own");
-    b.event(Event::FileRead { watch: own, result: Ok(b"5\n") });
+    b.event(Event::Helper(HelperEv::FileRead { watch: own, result: Ok(b"5\n") }));
     assert_eq!([b.who("A").effective_priority, b.who("B").effective_priority], [105, 120]);
 }
 
@@ -327,7 +327,7 @@ fn a_tracked_interface_of_one_member_is_a_fault_of_all() {
     config.instances[0].track_interfaces = vec![TrackInterface { name: "eth2".into(), weight: -20, reverse: false }];
     let mut b = started(&config);
     assert_eq!(states(&b), [Fault, Fault], "eth2 does not exist, and its weight does not count");
-    b.event(Event::LinkNew(link(5, "eth2", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(5, "eth2", true))));
     assert_eq!(states(&b), [Backup, Backup]);
 }
 
@@ -385,7 +385,11 @@ fn a_group_of_255() {
         let (before, mut fx) = (b.world.looked_at(), kalived::effect::Effects::default());
         let bytes = advert(&all[7], PEER, priority, S);
         let meta = RxMeta { src: ip(PEER), dst: None, hop_limit: None };
-        b.world.handle(b.now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }, &mut fx);
+        b.world.handle(
+            b.now,
+            Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }),
+            &mut fx,
+        );
         assert_eq!(b.world.looked_at(), before, "priority {priority}");
         b.apply(fx);
     }

@@ -6,8 +6,8 @@ use crate::bench::*;
 use crate::group::{ETH1, MS, S, cold, group, masters, member, pair, started, states, two_links};
 use crate::handover::{freeze, said, written};
 use kalived::config::model::{Config, InstanceConfig};
-use kalived::effect::Effect;
-use kalived::event::Event;
+use kalived::effect::{Effect, GuardFx};
+use kalived::event::{Event, GuardEv};
 use kalived::vrrp::State::{Backup, Fault, Master};
 use kalived::world::World;
 
@@ -30,7 +30,7 @@ fn with_c(config: &Config, group: &str) -> Config {
 
 impl Bench {
     fn takes(&mut self, config: &Config) {
-        self.event(Event::Config(Box::new(config.clone())));
+        self.event(Event::Guard(GuardEv::Config(Box::new(config.clone()))));
         self.run(MS);
     }
 }
@@ -180,14 +180,14 @@ fn a_group_that_is_handed_over_goes_on_as_it_was() {
     let mut new = beside(&old, &config);
     let s = freeze(&mut old);
     new.kernel = old.kernel.clone();
-    new.event(Event::Go { snapshot: Some(s), dead_since: None });
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(s), dead_since: None }));
     new.fire();
     assert_eq!(states(&new), [Master, Master]);
     assert_eq!(new.world.groups()[0].state, Master);
     new.run(S * 2);
     assert_eq!(states(&new), [Master, Master]);
     assert_eq!(new.wire(), Vec::<String>::new(), "nothing but what is armed");
-    assert_eq!(said(&new, |e| matches!(e, Effect::Frozen)), 0);
+    assert_eq!(said(&new, |e| matches!(e, Effect::Guard(GuardFx::Frozen))), 0);
 }
 
 // Of a process that died the one is known to be Master still, and of the other it is not: it joins.
@@ -203,7 +203,7 @@ fn a_member_that_cannot_be_resumed_joins_the_others() {
     let mut new = beside(&old, &config);
     let died = new.now.mono;
     new.run(S);
-    new.event(Event::Go { snapshot: Some(s), dead_since: Some(died) });
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(s), dead_since: Some(died) }));
     new.fire();
     assert_eq!(states(&new), [Master, Backup], "silent for ten of its intervals");
     assert_eq!(new.logged("(B) starts anew"), 1, "{:?}", new.log);
@@ -223,7 +223,7 @@ fn a_group_with_a_member_whose_interface_is_gone_is_not_resumed() {
     new.kernel = old.kernel.clone();
     new.start();
     let s = freeze(&mut old);
-    new.event(Event::Go { snapshot: Some(s), dead_since: None });
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(s), dead_since: None }));
     new.fire();
     new.run(MS);
     assert_eq!(states(&new), [Fault, Fault]);

@@ -8,8 +8,8 @@ use kalived::config::model::Config;
 use kalived::config::model::global::{Fifo, SmtpServer};
 use kalived::config::model::setting::Ready;
 use kalived::config::model::vrrp::Notify;
-use kalived::effect::Effect;
-use kalived::event::Event;
+use kalived::effect::{ConnFx, Effect};
+use kalived::event::{Event, GuardEv};
 
 fn told(priority_changes: bool) -> Config {
     let mut config = pair(150, 150);
@@ -118,10 +118,10 @@ fn a_group_that_is_gone_is_not_told_of_and_comes_back_as_new() {
     lines(&mut d);
     let mut none = config.clone();
     none.sync_groups.clear();
-    d.b.event(Event::Config(Box::new(none)));
+    d.b.event(Event::Guard(GuardEv::Config(Box::new(none))));
     d.run(ms(10));
     assert_eq!(lines(&mut d), Vec::<String>::new());
-    d.b.event(Event::Config(Box::new(config)));
+    d.b.event(Event::Guard(GuardEv::Config(Box::new(config))));
     d.run(ms(10));
     assert_eq!(lines(&mut d), [r#"GROUP "G" MASTER 0"#]);
 }
@@ -141,15 +141,15 @@ fn mail_about_a_group() {
     for _ in 0..8 {
         for e in std::mem::take(&mut b.asked) {
             match e {
-                Effect::Connect { conn, .. } => {
-                    b.event(Event::Stream { conn, what: kalived::event::Stream::Connected });
-                    b.event(Event::Stream { conn, what: kalived::event::Stream::Data(b"220 x\r\n") });
+                Effect::Conn(ConnFx::Connect { conn, .. }) => {
+                    b.event(Event::Conn { conn, what: kalived::event::Stream::Connected });
+                    b.event(Event::Conn { conn, what: kalived::event::Stream::Data(b"220 x\r\n") });
                 }
-                Effect::Write { conn, bytes } => {
+                Effect::Conn(ConnFx::Write { conn, bytes }) => {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     let reply: &[u8] = if text.starts_with("DATA") { b"354 go\r\n" } else { b"250 ok\r\n" };
                     wrote.push(text);
-                    b.event(Event::Stream { conn, what: kalived::event::Stream::Data(reply) });
+                    b.event(Event::Conn { conn, what: kalived::event::Stream::Data(reply) });
                 }
                 _ => {}
             }

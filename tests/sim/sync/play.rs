@@ -8,8 +8,10 @@ use bytes::Bytes;
 use core::net::IpAddr;
 use core::time::Duration;
 use kalived::config::model::Config;
-use kalived::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, NetOp, Packets, SockSpec};
-use kalived::event::{AddrInfo, Event, Link, ReqId, RxMeta};
+use kalived::effect::{
+    ADDR_PROTO, AddrSpec, AdvertFx, ConnFx, Effect, Effects, GuardFx, HelperFx, NetFx, NetOp, Packets, SockFx, SockSpec,
+};
+use kalived::event::{AddrInfo, AdvertEv, Event, GuardEv, HelperEv, Link, NetEv, ReqId, RxMeta, SockEv};
 use kalived::id::{FifoKey, SockKey, VrKey, WatchKey};
 use kalived::snapshot::Snapshot;
 use kalived::time::{Instant, Now, Wall};
@@ -313,35 +315,55 @@ impl Sim {
             }
             let world = &mut self.nodes[n].world;
             match c {
-                Completion::Net(NetMsg::Link(l)) => world.handle(now, Event::LinkNew(l), &mut fx),
-                Completion::Net(NetMsg::Addr(a)) => world.handle(now, Event::AddrNew(a), &mut fx),
+                Completion::Net(NetMsg::Link(l)) => world.handle(now, Event::Net(NetEv::LinkNew(l)), &mut fx),
+                Completion::Net(NetMsg::Addr(a)) => world.handle(now, Event::Net(NetEv::AddrNew(a)), &mut fx),
                 Completion::Net(NetMsg::AddrDel(ifindex, addr, prefix)) => {
-                    world.handle(now, Event::AddrDel { ifindex, addr, prefix }, &mut fx);
+                    world.handle(now, Event::Net(NetEv::AddrDel { ifindex, addr, prefix }), &mut fx);
                 }
-                Completion::Net(NetMsg::DumpBegin) => world.handle(now, Event::DumpBegin, &mut fx),
-                Completion::Net(NetMsg::Synced) => world.handle(now, Event::Synced { complete: true }, &mut fx),
-                Completion::Net(NetMsg::Reply(req)) => world.handle(now, Event::Reply { req, result: Ok(()) }, &mut fx),
+                Completion::Net(NetMsg::DumpBegin) => world.handle(now, Event::Net(NetEv::DumpBegin), &mut fx),
+                Completion::Net(NetMsg::Synced) => {
+                    world.handle(now, Event::Net(NetEv::Synced { complete: true }), &mut fx)
+                }
+                Completion::Net(NetMsg::Reply(req)) => {
+                    world.handle(now, Event::Net(NetEv::Reply { req, result: Ok(()) }), &mut fx)
+                }
                 Completion::Datagram(sock, src, bytes) => {
                     let meta = RxMeta { src, dst: None, hop_limit: None };
-                    world.handle(now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }, &mut fx);
+                    world.handle(
+                        now,
+                        Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }),
+                        &mut fx,
+                    );
                 }
                 Completion::Sent(vr, epoch, due) => {
-                    world.handle(now, Event::AdvertSent { vr, epoch, due, result: Ok(()), missed: &[] }, &mut fx);
+                    world.handle(
+                        now,
+                        Event::Advert(AdvertEv::Sent { vr, epoch, due, result: Ok(()), missed: &[] }),
+                        &mut fx,
+                    );
                 }
-                Completion::Opened(sock) => world.handle(now, Event::SockReady { sock, result: Ok(()) }, &mut fx),
+                Completion::Opened(sock) => {
+                    world.handle(now, Event::Sock(SockEv::Ready { sock, result: Ok(()) }), &mut fx)
+                }
                 Completion::Frames(ifindex, batch, sent) => {
-                    world.handle(now, Event::FramesSent { ifindex, batch, sent, errno: None }, &mut fx);
+                    world.handle(now, Event::Frames { ifindex, batch, sent, errno: None }, &mut fx);
                 }
-                Completion::FifoReady(fifo) => world.handle(now, Event::FifoReady { fifo, result: Ok(()) }, &mut fx),
+                Completion::FifoReady(fifo) => {
+                    world.handle(now, Event::Helper(HelperEv::FifoReady { fifo, result: Ok(()) }), &mut fx)
+                }
                 Completion::FifoWritten(fifo) => {
-                    world.handle(now, Event::FifoWritten { fifo, result: Ok(()) }, &mut fx)
+                    world.handle(now, Event::Helper(HelperEv::FifoWritten { fifo, result: Ok(()) }), &mut fx)
                 }
                 Completion::File(watch, bytes) => {
-                    world.handle(now, Event::FileRead { watch, result: Ok(&bytes) }, &mut fx);
+                    world.handle(now, Event::Helper(HelperEv::FileRead { watch, result: Ok(&bytes) }), &mut fx);
                 }
-                Completion::Config(config) => world.handle(now, Event::Config(config), &mut fx),
-                Completion::Go(snapshot, dead_since) => world.handle(now, Event::Go { snapshot, dead_since }, &mut fx),
-                Completion::Successor => world.handle(now, Event::Successor { in_charge: true }, &mut fx),
+                Completion::Config(config) => world.handle(now, Event::Guard(GuardEv::Config(config)), &mut fx),
+                Completion::Go(snapshot, dead_since) => {
+                    world.handle(now, Event::Guard(GuardEv::Go { snapshot, dead_since }), &mut fx)
+                }
+                Completion::Successor => {
+                    world.handle(now, Event::Guard(GuardEv::Successor { in_charge: true }), &mut fx)
+                }
             }
         }
         for _ in 0..20 {
@@ -397,30 +419,30 @@ impl Sim {
     fn apply(&mut self, n: usize, mut fx: Effects) {
         let mut effects: Vec<Effect> = fx.drain().collect();
         if self.lie == Some(Lie::AddressFirst) {
-            effects.sort_by_key(|e| !matches!(e, Effect::Netlink { .. }));
+            effects.sort_by_key(|e| !matches!(e, Effect::Net(NetFx::Change { .. })));
         }
         for e in effects {
             match e {
-                Effect::OpenSock { sock, spec } => {
+                Effect::Sock(SockFx::Open { sock, spec }) => {
                     self.nodes[n].socks.insert(sock, spec);
                     self.complete(n, Completion::Opened(sock));
                 }
-                Effect::CloseSock { sock } => {
+                Effect::Sock(SockFx::Close { sock }) => {
                     self.nodes[n].socks.remove(&sock);
                     self.nodes[n].armed.retain(|_, a| a.1 != sock);
                 }
-                Effect::Send { vr, sock, packets } => {
+                Effect::Advert(AdvertFx::Send { vr, sock, packets }) => {
                     self.nodes[n].advertised.insert(vr);
                     self.transmit(n, sock, &packets);
                 }
-                Effect::AdvertAt { vr, sock, epoch, at, packets } => {
+                Effect::Advert(AdvertFx::At { vr, sock, epoch, at, packets }) => {
                     self.nodes[n].advertised.insert(vr);
                     self.order += 1;
                     let order = self.order;
                     self.nodes[n].armed.insert((at, order), (vr, sock, epoch, packets));
                     self.at(at, Work::Armed(n));
                 }
-                Effect::AdvertsStop { vr, sock, farewell } => {
+                Effect::Advert(AdvertFx::Stop { vr, sock, farewell }) => {
                     self.nodes[n].advertised.remove(&vr);
                     self.nodes[n].armed.retain(|_, a| a.0 != vr);
                     if let Some(packets) = farewell {
@@ -429,7 +451,7 @@ impl Sim {
                         self.readvertised(n, vr);
                     }
                 }
-                Effect::Netlink { req, op } => {
+                Effect::Net(NetFx::Change { req, op }) => {
                     if let NetOp::AddrAdd(spec) = &op {
                         self.first_address(n, spec);
                     }
@@ -439,38 +461,38 @@ impl Sim {
                 Effect::Frames { ifindex, batch, frames } => {
                     self.complete(n, Completion::Frames(ifindex, batch, frames.len()))
                 }
-                Effect::Resync => self.dump(n),
-                Effect::WatchFile { watch, path } => {
+                Effect::Net(NetFx::Resync) => self.dump(n),
+                Effect::Helper(HelperFx::WatchFile { watch, path }) => {
                     let name = if path.ends_with("own") { "own" } else { "group" };
                     self.nodes[n].watches.insert(watch, name);
                     let text = format!("{}\n", self.nodes[n].files[name]);
                     self.complete(n, Completion::File(watch, text.into_bytes()));
                 }
-                Effect::Unwatch { watch } => drop(self.nodes[n].watches.remove(&watch)),
-                Effect::OpenFifo { fifo, .. } => self.complete(n, Completion::FifoReady(fifo)),
-                Effect::WriteFifo { fifo, line } => {
+                Effect::Helper(HelperFx::Unwatch { watch }) => drop(self.nodes[n].watches.remove(&watch)),
+                Effect::Helper(HelperFx::OpenFifo { fifo, .. }) => self.complete(n, Completion::FifoReady(fifo)),
+                Effect::Helper(HelperFx::WriteFifo { fifo, line }) => {
                     self.line(n, &line);
                     if self.lie == Some(Lie::RepeatLines) {
                         self.line(n, &line);
                     }
                     self.complete(n, Completion::FifoWritten(fifo));
                 }
-                Effect::StandingBy => self.nodes[n].standing_by = true,
-                Effect::LookForSuccessor => self.complete(n, Completion::Successor),
+                Effect::Guard(GuardFx::StandingBy) => self.nodes[n].standing_by = true,
+                Effect::Guard(GuardFx::LookForSuccessor) => self.complete(n, Completion::Successor),
                 Effect::Note(note) => self.out.story.push(format!("{:>14} node {n}: {}", self.now.0, note.text)),
-                Effect::CloseFifo { .. }
-                | Effect::HearLocal { .. }
-                | Effect::WatchRoutes
-                | Effect::Spawn { .. }
-                | Effect::Kill { .. }
-                | Effect::WatchProcesses { .. }
-                | Effect::Lookup { .. }
-                | Effect::Connect { .. }
-                | Effect::Write { .. }
-                | Effect::CloseConn { .. }
-                | Effect::Compile
-                | Effect::Reloaded(_)
-                | Effect::Frozen
+                Effect::Helper(HelperFx::CloseFifo { .. })
+                | Effect::Sock(SockFx::HearLocal { .. })
+                | Effect::Net(NetFx::WatchRoutes)
+                | Effect::Guard(GuardFx::Spawn { .. })
+                | Effect::Guard(GuardFx::Kill { .. })
+                | Effect::Helper(HelperFx::WatchProcesses { .. })
+                | Effect::Helper(HelperFx::Lookup { .. })
+                | Effect::Conn(ConnFx::Connect { .. })
+                | Effect::Conn(ConnFx::Write { .. })
+                | Effect::Conn(ConnFx::Close { .. })
+                | Effect::Guard(GuardFx::Compile)
+                | Effect::Guard(GuardFx::Reloaded(_))
+                | Effect::Guard(GuardFx::Frozen)
                 | Effect::Exit(_) => {}
             }
         }
@@ -739,7 +761,7 @@ impl Sim {
             return;
         }
         let (now, mut fx) = (self.clock(), Effects::default());
-        self.nodes[n].world.handle(now, Event::Freeze, &mut fx);
+        self.nodes[n].world.handle(now, Event::Guard(GuardEv::Freeze), &mut fx);
         self.apply(n, fx);
         let snapshot = self.nodes[n].world.last_snapshot(now);
         self.bequeath(n);
