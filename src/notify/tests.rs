@@ -89,7 +89,7 @@ impl Desk {
         self.serve();
     }
     fn remove(&mut self) {
-        let was = self.n.state("V").unwrap_or(State::Init);
+        let was = self.n.state(&who()).unwrap_or(State::Init);
         self.with(|n, cx| n.remove(change(What::Removed), was, cx));
         self.serve();
     }
@@ -128,7 +128,7 @@ fn gone_with_notify_deleted() {
     d.remove();
     d.finish();
     assert_eq!(d.said(), ["INSTANCE \"V\" DELETED 100", "/deleted", "/any INSTANCE V DELETED 100"]);
-    assert_eq!(d.n.told("V"), None, "forgotten");
+    assert_eq!(d.n.told(&who()), None, "forgotten");
     d.state(State::Backup);
     assert_eq!(d.said(), [""; 0]);
 }
@@ -175,19 +175,19 @@ fn the_next_process_tells_nobody_anything_twice() {
     d.state(State::Backup);
     d.finish();
     d.state(State::Master);
-    assert_eq!(d.n.told("V"), Some(State::Master), "its last program runs");
+    assert_eq!(d.n.told(&who()), Some(State::Master), "its last program runs");
     d.state(State::Backup);
-    assert_eq!(d.n.told("V"), Some(State::Master), "this one waits");
+    assert_eq!(d.n.told(&who()), Some(State::Master), "this one waits");
     d.with(|n, cx| n.freeze(cx));
     d.said();
     d.finish();
     d.state(State::Fault);
     assert_eq!(d.said(), [""; 0], "frozen");
-    let (told, piped) = (d.n.told("V"), d.n.piped("V"));
+    let (told, piped) = (d.n.told(&who()), d.n.piped(&who()));
 
     let mut d = Desk::new();
     d.with(|n, cx| n.set(&who(), &scripts(None), cx));
-    d.with(|n, _| n.resume("V", told, piped));
+    d.with(|n, _| n.resume(&who(), told, piped));
     d.said();
     d.state(State::Master);
     assert_eq!(d.said(), ["INSTANCE \"V\" MASTER 100"], "the pipe had been told BACKUP, the hooks had not");

@@ -1,13 +1,14 @@
 //! Sync groups in the simulator: the shipped `World` on two or three nodes with an interface on each of several links, whose groups
 //! have members on all of them.
 //!
-//! Read first: `docs/invariants.md` (I-4, L-6), `draw.rs` (what a seed draws), `play.rs` (nodes, network, faults). It is a simulator of its
+//! Read first: `docs/invariants.md` (I-4, L-6), `draw.rs` (what a seed draws), `play.rs` (nodes and network), `faults.rs`. It is a simulator of its
 //! own beside the one of this directory, whose nodes have one interface: what is asked here is not how fast who becomes Master, but
 //! that the members of a group are alike.
 //!
 //! A failure prints its seed; `KALIVED_SYNC_SEED=n cargo test --test sim sync_seed -- --nocapture` prints what happened.
 
 mod draw;
+mod faults;
 mod play;
 
 use play::{Lie, run};

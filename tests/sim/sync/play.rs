@@ -1,6 +1,6 @@
 //! One run: first faults, with every rule held against every turn; then all is healed, and there must be one Master of all.
 //!
-//! Read first: `mod.rs`, `draw.rs`. The order of a turn is that of the daemon's loop: completions, timers, effects.
+//! Read first: `mod.rs`, `draw.rs`; then `faults.rs`. The order of a turn is that of the daemon's loop: completions, timers, effects.
 
 use super::draw::{Drawn, File, Kind};
 use crate::rng::Rng;
@@ -54,7 +54,7 @@ pub struct Outcome {
 }
 
 /// Something that waits for the loop.
-enum Completion {
+pub(super) enum Completion {
     Net(NetMsg),
     Datagram(SockKey, IpAddr, Bytes),
     Sent(VrKey, u32, Instant),
@@ -69,7 +69,7 @@ enum Completion {
 }
 
 #[derive(Clone)]
-enum NetMsg {
+pub(super) enum NetMsg {
     Link(Link),
     Addr(AddrInfo),
     AddrDel(u32, IpAddr, u8),
@@ -78,7 +78,7 @@ enum NetMsg {
     Reply(ReqId),
 }
 
-enum Work {
+pub(super) enum Work {
     Turn(usize),
     Armed(usize),
     Arrive { to: usize, link: usize, src: IpAddr, bytes: Bytes },
@@ -87,7 +87,7 @@ enum Work {
     Mend(Kind, usize, usize),
 }
 
-struct Item(Instant, u64, Work);
+pub(super) struct Item(Instant, u64, Work);
 impl PartialEq for Item {
     fn eq(&self, o: &Self) -> bool {
         (self.0, self.1) == (o.0, o.1)
@@ -106,49 +106,49 @@ impl Ord for Item {
 }
 
 /// Members' states as they were after the last turn.
-type States = BTreeMap<String, State>;
+pub(super) type States = BTreeMap<String, State>;
 
-struct Node {
-    world: World,
-    life: u32,
-    inbox: VecDeque<Completion>,
-    turn_at: Option<Instant>,
-    asleep: bool,
-    socks: BTreeMap<SockKey, SockSpec>,
-    armed: BTreeMap<(Instant, u64), (VrKey, SockKey, u32, Packets)>,
+pub(super) struct Node {
+    pub(super) world: World,
+    pub(super) life: u32,
+    pub(super) inbox: VecDeque<Completion>,
+    pub(super) turn_at: Option<Instant>,
+    pub(super) asleep: bool,
+    pub(super) socks: BTreeMap<SockKey, SockSpec>,
+    pub(super) armed: BTreeMap<(Instant, u64), (VrKey, SockKey, u32, Packets)>,
     // What the process before has armed.
-    left: BTreeMap<(Instant, u64), (usize, Packets)>,
-    up: Vec<bool>,
-    addrs: Vec<AddrInfo>,
-    files: BTreeMap<&'static str, i32>,
-    watches: BTreeMap<WatchKey, &'static str>,
-    file: File,
-    snapshot: Option<Snapshot>,
-    standing_by: bool,
+    pub(super) left: BTreeMap<(Instant, u64), (usize, Packets)>,
+    pub(super) up: Vec<bool>,
+    pub(super) addrs: Vec<AddrInfo>,
+    pub(super) files: BTreeMap<&'static str, i32>,
+    pub(super) watches: BTreeMap<WatchKey, &'static str>,
+    pub(super) file: File,
+    pub(super) snapshot: Option<Snapshot>,
+    pub(super) standing_by: bool,
     // Members may differ for a while after this: one may have come, or could not be resumed.
-    came: Instant,
-    states: States,
-    advertised: BTreeSet<VrKey>,
-    lines: BTreeMap<String, String>,
+    pub(super) came: Instant,
+    pub(super) states: States,
+    pub(super) advertised: BTreeSet<VrKey>,
+    pub(super) lines: BTreeMap<String, String>,
     // Groups that a reload took out: one that comes back is told of as a new one.
-    gone: BTreeSet<String>,
+    pub(super) gone: BTreeSet<String>,
 }
 
-struct Sim {
-    drawn: Drawn,
-    now: Instant,
-    rng: Rng,
-    nodes: Vec<Node>,
-    queue: BinaryHeap<Reverse<Item>>,
-    order: u64,
-    chaos: bool,
-    cut: BTreeSet<(usize, usize, usize)>,
-    lie: Option<Lie>,
-    out: Outcome,
-    hasher: DefaultHasher,
+pub(super) struct Sim {
+    pub(super) drawn: Drawn,
+    pub(super) now: Instant,
+    pub(super) rng: Rng,
+    pub(super) nodes: Vec<Node>,
+    pub(super) queue: BinaryHeap<Reverse<Item>>,
+    pub(super) order: u64,
+    pub(super) chaos: bool,
+    pub(super) cut: BTreeSet<(usize, usize, usize)>,
+    pub(super) lie: Option<Lie>,
+    pub(super) out: Outcome,
+    pub(super) hasher: DefaultHasher,
 }
 
-fn link(index: usize, up: bool) -> Link {
+pub(super) fn link(index: usize, up: bool) -> Link {
     Link {
         ifindex: 2 + index as u32,
         name: format!("eth{index}"),
@@ -188,7 +188,7 @@ pub fn run(seed: u64, lie: Option<Lie>) -> Outcome {
 }
 
 impl Sim {
-    fn play(&mut self) {
+    pub(super) fn play(&mut self) {
         self.say(format!("{:?}", self.drawn));
         for n in 0..self.drawn.nodes {
             let file = self.drawn.file();
@@ -230,7 +230,7 @@ impl Sim {
         self.calm();
     }
 
-    fn config(&self, n: usize, file: &File) -> Config {
+    pub(super) fn config(&self, n: usize, file: &File) -> Config {
         let mut config = self.drawn.config(n, file);
         if self.lie == Some(Lie::NoGroups) {
             config.sync_groups.clear();
@@ -238,22 +238,22 @@ impl Sim {
         config
     }
 
-    fn say(&mut self, what: String) {
+    pub(super) fn say(&mut self, what: String) {
         what.hash(&mut self.hasher);
         self.out.story.push(format!("{:>14} {what}", self.now.0));
     }
-    fn violate(&mut self, what: String) {
+    pub(super) fn violate(&mut self, what: String) {
         let at = self.now.0;
         self.out.violation.get_or_insert(format!("{what} (at {at})"));
     }
-    fn at(&mut self, at: Instant, work: Work) {
+    pub(super) fn at(&mut self, at: Instant, work: Work) {
         self.order += 1;
         self.queue.push(Reverse(Item(at.max(self.now), self.order, work)));
     }
-    fn upto(&mut self, most: Duration) -> Duration {
+    pub(super) fn upto(&mut self, most: Duration) -> Duration {
         Duration::from_nanos(1 + self.rng.below(most.as_nanos() as u64))
     }
-    fn until(&mut self, end: Instant) {
+    pub(super) fn until(&mut self, end: Instant) {
         while self.out.violation.is_none()
             && let Some(Reverse(Item(at, ..))) = self.queue.peek()
             && *at <= end
@@ -275,10 +275,10 @@ impl Sim {
 
     // ---- nodes ----
 
-    fn clock(&self) -> Now {
+    pub(super) fn clock(&self) -> Now {
         Now { mono: self.now, wall: Wall(1_700_000_000_000_000_000 + self.now.0) }
     }
-    fn begin(&mut self, n: usize) {
+    pub(super) fn begin(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         node.life += 1;
         (node.came, node.turn_at, node.asleep) = (self.now, None, false);
@@ -293,7 +293,7 @@ impl Sim {
         self.apply(n, fx);
         self.wake(n, self.now);
     }
-    fn wake(&mut self, n: usize, at: Instant) {
+    pub(super) fn wake(&mut self, n: usize, at: Instant) {
         if self.nodes[n].asleep || self.nodes[n].turn_at.is_some_and(|t| t <= at.max(self.now)) {
             return;
         }
@@ -301,12 +301,12 @@ impl Sim {
         self.nodes[n].turn_at = Some(at);
         self.at(at, Work::Turn(n));
     }
-    fn complete(&mut self, n: usize, c: Completion) {
+    pub(super) fn complete(&mut self, n: usize, c: Completion) {
         self.nodes[n].inbox.push_back(c);
         self.wake(n, self.now);
     }
 
-    fn turn(&mut self, n: usize) {
+    pub(super) fn turn(&mut self, n: usize) {
         self.nodes[n].turn_at = None;
         let (now, mut fx) = (self.clock(), Effects::default());
         for c in std::mem::take(&mut self.nodes[n].inbox) {
@@ -383,7 +383,7 @@ impl Sim {
     }
 
     // I-4: at the end of a turn the members of a group are Master or none is, unless one has come to it.
-    fn look(&mut self, n: usize) {
+    pub(super) fn look(&mut self, n: usize) {
         let views = self.nodes[n].world.views();
         let states: States = views.iter().map(|v| (v.name.clone(), v.state)).collect();
         let longest = views.iter().map(|v| v.first_wait).max().unwrap_or_default();
@@ -416,7 +416,7 @@ impl Sim {
 
     // ---- effects ----
 
-    fn apply(&mut self, n: usize, mut fx: Effects) {
+    pub(super) fn apply(&mut self, n: usize, mut fx: Effects) {
         let mut effects: Vec<Effect> = fx.drain().collect();
         if self.lie == Some(Lie::AddressFirst) {
             effects.sort_by_key(|e| !matches!(e, Effect::Net(NetFx::Change { .. })));
@@ -499,7 +499,7 @@ impl Sim {
     }
 
     // Armed anew: a Master that was advertising still is.
-    fn readvertised(&mut self, n: usize, vr: VrKey) {
+    pub(super) fn readvertised(&mut self, n: usize, vr: VrKey) {
         let master = self.nodes[n].world.views().iter().any(|v| v.vr == vr && v.state == State::Master);
         if master {
             self.nodes[n].advertised.insert(vr);
@@ -507,7 +507,7 @@ impl Sim {
     }
 
     // Before the first address of a takeover all members have advertised.
-    fn first_address(&mut self, n: usize, spec: &AddrSpec) {
+    pub(super) fn first_address(&mut self, n: usize, spec: &AddrSpec) {
         let views = self.nodes[n].world.views();
         let Some(m) = (0..self.drawn.members()).find(|m| Drawn::vip(*m) == spec.addr) else { return };
         let Some((_, of)) = self.nodes[n].file.members.get(m).copied().filter(|(there, of)| *there && of.is_some())
@@ -527,7 +527,7 @@ impl Sim {
         }
     }
 
-    fn line(&mut self, n: usize, line: &[u8]) {
+    pub(super) fn line(&mut self, n: usize, line: &[u8]) {
         let text = String::from_utf8_lossy(line).trim_end().to_owned();
         let Some((who, rest)) = text.rsplit_once("\" ") else { return };
         let state = rest.split(' ').next().unwrap_or_default().to_owned();
@@ -541,12 +541,12 @@ impl Sim {
         }
     }
 
-    fn transmit(&mut self, from: usize, sock: SockKey, packets: &Packets) {
+    pub(super) fn transmit(&mut self, from: usize, sock: SockKey, packets: &Packets) {
         let Some(spec) = self.nodes[from].socks.get(&sock).copied() else { return };
         let Some(link) = spec.ifindex().map(|i| i as usize - 2) else { return };
         self.cast(from, link, packets);
     }
-    fn cast(&mut self, from: usize, link: usize, packets: &Packets) {
+    pub(super) fn cast(&mut self, from: usize, link: usize, packets: &Packets) {
         for p in packets.iter() {
             for to in (0..self.nodes.len()).filter(|to| *to != from) {
                 let (a, b) = (from.min(to), from.max(to));
@@ -571,7 +571,7 @@ impl Sim {
             }
         }
     }
-    fn arrive(&mut self, to: usize, link: usize, src: IpAddr, bytes: Bytes) {
+    pub(super) fn arrive(&mut self, to: usize, link: usize, src: IpAddr, bytes: Bytes) {
         let ifindex = Some(2 + link as u32);
         let node = &self.nodes[to];
         let sock = node.socks.iter().find(|(_, s)| s.ifindex() == ifindex).map(|(k, _)| *k);
@@ -579,7 +579,7 @@ impl Sim {
             self.complete(to, Completion::Datagram(sock, src, bytes));
         }
     }
-    fn armed_due(&mut self, n: usize) {
+    pub(super) fn armed_due(&mut self, n: usize) {
         while let Some((key, _)) = self.nodes[n].left.first_key_value().filter(|(k, _)| k.0 <= self.now) {
             let key = *key;
             if let Some((link, packets)) = self.nodes[n].left.remove(&key) {
@@ -596,14 +596,14 @@ impl Sim {
 
     // ---- the kernel ----
 
-    fn dump(&mut self, n: usize) {
+    pub(super) fn dump(&mut self, n: usize) {
         let links = (0..self.drawn.links).map(|l| NetMsg::Link(link(l, self.nodes[n].up[l])));
         let addrs = self.nodes[n].addrs.iter().cloned().map(NetMsg::Addr);
         let all: Vec<NetMsg> =
             [NetMsg::DumpBegin].into_iter().chain(links).chain(addrs).chain([NetMsg::Synced]).collect();
         all.into_iter().for_each(|m| self.complete(n, Completion::Net(m)));
     }
-    fn netlink(&mut self, n: usize, life: u32, req: ReqId, op: &NetOp) {
+    pub(super) fn netlink(&mut self, n: usize, life: u32, req: ReqId, op: &NetOp) {
         match op {
             NetOp::AddrAdd(s) => {
                 let a = address(s.ifindex, s.addr, s.prefix, ADDR_PROTO);
@@ -623,211 +623,6 @@ impl Sim {
         }
         if self.nodes[n].life == life {
             self.complete(n, Completion::Net(NetMsg::Reply(req)));
-        }
-    }
-
-    // ---- faults ----
-
-    fn next_fault(&mut self, kind: Kind, n: usize) {
-        let gap = self.drawn.interval * 40;
-        let at = self.now + self.upto(gap);
-        self.at(at, Work::Fault(kind, n));
-    }
-
-    fn fault(&mut self, kind: Kind, n: usize) {
-        if !self.chaos {
-            return;
-        }
-        let stay = self.upto(self.drawn.interval * 20);
-        let what = self.rng.below(self.drawn.links as u64) as usize;
-        self.say(format!("fault {kind:?} on node {n}, link {what}"));
-        match kind {
-            Kind::Link => self.set_link(n, what, false),
-            Kind::Tracker => {
-                let name = if what == 0 { "own" } else { "group" };
-                let value = self.rng.pick(&[1, -1, 0]);
-                self.write(n, name, value);
-            }
-            Kind::Cut => {
-                let other = (n + 1) % self.drawn.nodes;
-                self.cut.insert((what, n.min(other), n.max(other)));
-            }
-            Kind::Reload => {
-                let mut file = self.drawn.file();
-                for m in &mut file.members {
-                    match self.rng.below(8) {
-                        0 => m.0 = false,
-                        1 => m.1 = None,
-                        2 => m.1 = Some(1 - m.1.unwrap_or(0)),
-                        _ => {}
-                    }
-                }
-                self.reload(n, file);
-            }
-            Kind::Upgrade => self.upgrade(n),
-            Kind::Crash => self.crash(n, true),
-            Kind::Restart => self.crash(n, false),
-            Kind::Pause => self.nodes[n].asleep = true,
-        }
-        self.at(self.now + stay, Work::Mend(kind, n, what));
-    }
-
-    fn mend(&mut self, kind: Kind, n: usize, what: usize) {
-        match kind {
-            Kind::Link => self.set_link(n, what, true),
-            Kind::Tracker => {
-                self.write(n, "own", 0);
-                self.write(n, "group", 0);
-            }
-            Kind::Cut => self.cut.retain(|c| c.0 != what),
-            Kind::Reload => {
-                let file = self.drawn.file();
-                self.reload(n, file);
-            }
-            Kind::Pause => {
-                self.nodes[n].asleep = false;
-                self.nodes[n].turn_at = None;
-                self.wake(n, self.now);
-            }
-            Kind::Upgrade | Kind::Crash | Kind::Restart => {}
-        }
-        if self.chaos {
-            let next = self.rng.below(self.drawn.nodes as u64) as usize;
-            self.next_fault(kind, next);
-        }
-    }
-
-    fn heal(&mut self) {
-        self.say("healed".into());
-        self.chaos = false;
-        self.cut.clear();
-        for n in 0..self.drawn.nodes {
-            for l in 0..self.drawn.links {
-                self.set_link(n, l, true);
-            }
-            self.mend(Kind::Tracker, n, 0);
-            self.mend(Kind::Pause, n, 0);
-            self.mend(Kind::Reload, n, 0);
-        }
-    }
-
-    fn set_link(&mut self, n: usize, l: usize, up: bool) {
-        if std::mem::replace(&mut self.nodes[n].up[l], up) != up {
-            self.complete(n, Completion::Net(NetMsg::Link(link(l, up))));
-        }
-    }
-    fn write(&mut self, n: usize, name: &'static str, value: i32) {
-        self.nodes[n].files.insert(name, value);
-        let watching = self.nodes[n].watches.iter().filter(|(_, w)| **w == name).map(|(k, _)| *k);
-        for watch in watching.collect::<Vec<_>>() {
-            self.complete(n, Completion::File(watch, format!("{value}\n").into_bytes()));
-        }
-    }
-    fn reload(&mut self, n: usize, file: File) {
-        if self.nodes[n].file == file {
-            return;
-        }
-        let mut config = self.config(n, &file);
-        if self.lie == Some(Lie::Forgetful) {
-            config.sync_groups.iter_mut().for_each(|g| drop(g.members.pop()));
-            config.sync_groups.retain(|g| !g.members.is_empty());
-        }
-        for name in ["G0", "G1"].into_iter().filter(|name| !config.sync_groups.iter().any(|g| *g.name == **name)) {
-            self.nodes[n].gone.insert(format!("GROUP \"{name}"));
-        }
-        self.nodes[n].file = file;
-        self.nodes[n].came = self.now;
-        self.complete(n, Completion::Config(Box::new(config)));
-    }
-
-    fn retell(&mut self, n: usize) {
-        self.nodes[n].gone.extend(["GROUP \"G0".to_owned(), "GROUP \"G1".to_owned()]);
-    }
-
-    // What is armed still leaves, from another process.
-    fn bequeath(&mut self, n: usize) {
-        let armed = std::mem::take(&mut self.nodes[n].armed);
-        for (key, (_, sock, _, packets)) in armed {
-            let spec = self.nodes[n].socks.get(&sock);
-            if let Some(link) = spec.and_then(SockSpec::ifindex).map(|i| i as usize - 2) {
-                self.nodes[n].left.insert(key, (link, packets));
-            }
-        }
-    }
-
-    fn upgrade(&mut self, n: usize) {
-        // Neither while it starts nor in the midst of a reload: who asks for one waits until the other is done.
-        if !self.nodes[n].world.running() || self.nodes[n].world.reloading() || !self.nodes[n].inbox.is_empty() {
-            return;
-        }
-        let (now, mut fx) = (self.clock(), Effects::default());
-        self.nodes[n].world.handle(now, Event::Guard(GuardEv::Freeze), &mut fx);
-        self.apply(n, fx);
-        let snapshot = self.nodes[n].world.last_snapshot(now);
-        self.bequeath(n);
-        self.retell(n); // XXX
-        let config = self.config(n, &self.nodes[n].file.clone());
-        self.nodes[n].world = World::standby(config);
-        self.begin(n);
-        let snapshot = Snapshot::decode(&snapshot.encode()).expect("what was written is read");
-        self.complete(n, Completion::Go(Some(Box::new(snapshot)), None));
-    }
-
-    fn crash(&mut self, n: usize, resumes: bool) {
-        self.retell(n); // XXX
-        self.nodes[n].armed.clear();
-        let config = self.config(n, &self.nodes[n].file.clone());
-        match self.nodes[n].snapshot.take().filter(|_| resumes) {
-            Some(s) => {
-                self.nodes[n].world = World::standby(config);
-                self.begin(n);
-                let s = Snapshot::decode(&s.encode()).expect("what was written is read");
-                self.complete(n, Completion::Go(Some(Box::new(s)), Some(self.now)));
-            }
-            None => {
-                self.nodes[n].lines.clear();
-                self.nodes[n].world = World::new(config);
-                self.begin(n);
-            }
-        }
-    }
-
-    // ---- the calm ----
-
-    // L-6, and the pipe says what is.
-    fn calm(&mut self) {
-        let drawn = self.drawn.clone();
-        let file = drawn.file();
-        for g in 0..2 {
-            let of = |m: &usize| file.members[*m].1 == Some(g);
-            let members: Vec<usize> = (0..drawn.members()).filter(of).collect();
-            if members.is_empty() {
-                continue;
-            }
-            let masters = |n: usize| {
-                let state = |m: &&usize| self.nodes[n].states.get(&format!("V{m}")) == Some(&State::Master);
-                members.iter().filter(state).count()
-            };
-            let counts: Vec<usize> = (0..drawn.nodes).map(masters).collect();
-            if counts.iter().filter(|c| **c == members.len()).count() != 1
-                || counts.iter().sum::<usize>() != members.len()
-            {
-                self.violate(format!("L-6: G{g} of {}: members that are Master, by node: {counts:?}", members.len()));
-                return;
-            }
-            // Who is better on every link is Master, if nobody says nopreempt.
-            let better = |a: usize, b: usize| members.iter().all(|m| drawn.priorities[a][*m] > drawn.priorities[b][*m]);
-            let best = (0..drawn.nodes).find(|a| (0..drawn.nodes).all(|b| *a == b || better(*a, b)));
-            if let Some(best) = best.filter(|b| counts[*b] == 0 && drawn.preempt.iter().all(|p| *p)) {
-                self.violate(format!("L-6: G{g}: node {best} is the best everywhere: {counts:?}"));
-            }
-            for n in 0..drawn.nodes {
-                let word = if counts[n] > 0 { "MASTER" } else { "BACKUP" };
-                let told = self.nodes[n].lines.get(&format!("GROUP \"G{g}")).map(String::as_str);
-                if told != Some(word) {
-                    self.violate(format!("node {n}: the pipe says G{g} is {told:?}, it is {word}"));
-                }
-            }
         }
     }
 }
