@@ -16,6 +16,7 @@ use crate::sys::op::Fd;
 use crate::sys::{lockfile, seqpacket};
 use crate::time::{Duration, Instant, Now};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -45,6 +46,8 @@ pub struct Line {
     frozen: bool,
     /// The guard wants to know how it stands.
     asked: bool,
+    /// Where it wants what was recorded.
+    record_to: Option<File>,
 }
 
 impl Exec {
@@ -64,6 +67,7 @@ impl Exec {
             parent: std::os::unix::process::parent_id(),
             frozen: false,
             asked: false,
+            record_to: None,
         });
     }
 
@@ -119,6 +123,16 @@ impl Exec {
     /// Whether the guard wants to know how it stands; asked once.
     pub(super) fn asked(&mut self) -> bool {
         self.line.as_mut().is_some_and(|l| core::mem::take(&mut l.asked))
+    }
+
+    /// Where the guard wants what was recorded; asked once.
+    pub(super) fn record_to(&mut self) -> Option<File> {
+        self.line.as_mut()?.record_to.take()
+    }
+
+    /// Tells it that this was done, or why not.
+    pub(super) fn tell_recorded(&mut self, done: Result<(), String>) {
+        self.say(&ToGuard::Recorded { done: done.is_ok(), text: done.err().unwrap_or_default() });
     }
 
     /// Tells it.
@@ -254,12 +268,16 @@ impl Exec {
             (ToCore::Freeze, _) => tell(Event::Guard(GuardEv::Freeze)),
             (ToCore::Relieved, _) => tell(Event::Guard(GuardEv::Successor { in_charge: true })),
             (ToCore::Go { dead_since }, _) => {
-                let snapshot = self.slots.as_mut().and_then(|s| s.newest()).map(Box::new);
-                let text = match &snapshot {
-                    Some(s) => format!("going on with the snapshot of {} instances", s.instances.len()),
-                    None => "no snapshot to go on with: a cold start".to_owned(),
+                let found = self.slots.as_mut().map_or(Ok(None), |s| s.newest());
+                let (level, text) = match &found {
+                    Ok(Some(s)) => {
+                        (Level::Info, format!("going on with the snapshot of {} instances", s.instances.len()))
+                    }
+                    Ok(None) => (Level::Info, "no snapshot to go on with: a cold start".to_owned()),
+                    Err(why) => (Level::Error, format!("{why}: a cold start")),
                 };
-                self.log.note(now, Note { level: Level::Info, text });
+                self.log.note(now, Note { level, text });
+                let snapshot = found.ok().flatten().map(Box::new);
                 if let Some(line) = &mut self.line {
                     line.standby = false;
                 }
@@ -267,6 +285,13 @@ impl Exec {
             }
             (ToCore::Helper, Some(socket)) => self.attach_helper(socket),
             (ToCore::Helper, None) => {}
+            (ToCore::Layout(layout), _) => self.write_layout(now, layout),
+            (ToCore::Record, Some(file)) => {
+                if let Some(line) = &mut self.line {
+                    line.record_to = Some(file.into());
+                }
+            }
+            (ToCore::Record, None) => {}
             (ToCore::Status, _) => {
                 if let Some(line) = &mut self.line {
                     line.asked = true;

@@ -8,7 +8,7 @@ use crate::vrrp::fsm::State;
 use core::fmt;
 
 /// Whom a change is about, by name in the file. A virtual router and a sync group may have the same name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Subject {
     /// `vrrp_instance`.
     Instance(String),
@@ -57,7 +57,7 @@ impl fmt::Display for Subject {
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum What {
     /// A state was entered; never Init.
     State(State),
@@ -96,7 +96,7 @@ impl What {
 }
 
 /// One change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Change {
     /// Whose.
     pub who: Subject,

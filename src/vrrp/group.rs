@@ -44,7 +44,7 @@ pub enum Standing {
 }
 
 /// How many members stand where. Kept up to date member by member: nothing on the path of an advert looks at a whole group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tally {
     absent: usize,
     ready: usize,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 const ROUNDS: usize = 4;
 
 // One `vrrp_sync_group`.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Group {
     name: Arc<str>,
     // In file order.
@@ -35,7 +35,7 @@ struct Group {
 }
 
 /// All of them.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Groups {
     all: Arena<GroupMark, Group>,
     of: BTreeMap<VrKey, GroupKey>,

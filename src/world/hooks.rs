@@ -53,6 +53,7 @@ impl World {
             base.sync_groups.iter().for_each(|g| n.set(&group_of(g), &g.notify, cx));
         });
         self.inherit(now);
+        self.inherit_groups(now);
     }
 
     /// A reload begins: who is told, and how, as `config` has it.
@@ -127,6 +128,24 @@ impl World {
                 let what = What::State(vi.state());
                 let cause = "taken over from the process before".to_owned();
                 self.changes.push(Change { who, what, priority: vi.priority(), cause, at: now });
+            }
+        }
+    }
+
+    // As `inherit`, of sync groups: a change that was told of all members need not have been told of the group.
+    fn inherit_groups(&mut self, now: Now) {
+        let shots = core::mem::take(&mut self.inherited_groups);
+        let state = |n: Option<u8>| State::ALL.get(usize::from(n?)).copied();
+        for g in self.groups() {
+            let Some(shot) = shots.iter().find(|s| s.name == g.name) else { continue };
+            let (who, told, piped) = (Subject::Group(g.name.clone()), state(shot.notified), state(shot.piped));
+            self.notifier.resume(&who, told, piped);
+            self.notified = true;
+            let is = Some(g.state);
+            let said = |c: &Change| c.who == who && c.what == What::State(g.state);
+            if g.state != State::Init && (told != is || piped != is) && !self.changes.iter().any(said) {
+                let cause = "taken over from the process before".to_owned();
+                self.changes.push(Change { who, what: What::State(g.state), priority: 0, cause, at: now });
             }
         }
     }

@@ -12,7 +12,7 @@ use super::sockets::Whose;
 use super::*;
 use crate::effect::GuardFx;
 use crate::notify::Subject;
-use crate::snapshot::{InstanceShot, Snapshot};
+use crate::snapshot::{GroupShot, InstanceShot, Snapshot};
 use crate::vrrp::advert::Heard;
 use crate::vrrp::instance::Since;
 use std::collections::VecDeque;
@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 type Orders = (Option<Box<Snapshot>>, Option<Instant>);
 
 // A world that waits for `Go`.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Standby {
     pub(super) go: Option<Orders>,
     said: bool,
@@ -34,7 +34,7 @@ type Overheard = BTreeMap<VrKey, VecDeque<(Heard, Now)>>;
 const OVERHEARD: usize = 16;
 
 // What the last snapshot said, to see whether another one is worth writing.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Written {
     // Some virtual router has another mark than then, or came, or went.
     pub(super) marks_changed: bool,
@@ -75,6 +75,18 @@ impl World {
         self.custody.last_word.clone().unwrap_or_else(|| self.shoot(now, false))
     }
 
+    fn group_shot(&self, name: &str) -> GroupShot {
+        let who = Subject::Group(name.to_owned());
+        // Before the hooks are known: what the process before had told.
+        let before = self.inherited_groups.iter().find(|g| g.name == name);
+        let told = |now: Option<State>, before: Option<u8>| now.map(|s| s as u8).or(before);
+        GroupShot {
+            name: name.to_owned(),
+            notified: told(self.notifier.told(&who), before.and_then(|g| g.notified)),
+            piped: told(self.notifier.piped(&who), before.and_then(|g| g.piped)),
+        }
+    }
+
     pub(super) fn shoot(&self, now: Now, last: bool) -> Snapshot {
         let mut addrs: BTreeMap<VrKey, (Vec<AddrId>, bool)> = BTreeMap::new();
         for (vr, id, held) in self.addrs.own() {
@@ -95,6 +107,7 @@ impl World {
             InstanceShot { notified, piped, ..vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr)) }
         };
         let instances = self.instances.iter().map(shot).collect();
+        let groups = self.base.sync_groups.iter().map(|g| self.group_shot(&g.name)).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
         Snapshot {
             at: at.0,
@@ -103,6 +116,7 @@ impl World {
             tracks: self.tracks.shots(),
             going: self.addrs.going().collect(),
             routes: self.routes.ours().collect(),
+            groups,
         }
     }
 
@@ -182,6 +196,7 @@ impl World {
         fx: &mut Effects,
     ) {
         self.tracks.resume(&snapshot.tracks);
+        self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {
             None if snapshot.last => Since::Frozen,

@@ -21,6 +21,7 @@ mod net;
 mod node;
 mod options;
 mod packet;
+mod recording;
 mod reload;
 mod rng;
 mod run;

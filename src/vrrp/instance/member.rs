@@ -11,7 +11,7 @@ use crate::vrrp::group::{Order, Standing};
 use std::sync::Arc;
 
 /// Its part in a group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Member {
     group: Arc<str>,
     // Looked at, and nothing of its own is missing. Counts while it does not run.
@@ -110,6 +110,15 @@ impl Instance {
     /// Whether it is in FAULT for the sake of others.
     pub fn is_held(&self) -> bool {
         self.state == State::Fault && self.faults.is_empty() && self.member.is_some()
+    }
+    pub(super) fn is_willing(&self) -> bool {
+        self.member.as_ref().is_some_and(|m| m.willing)
+    }
+    /// As it was in the process before.
+    pub(super) fn resume_willing(&mut self, willing: bool) {
+        if let Some(m) = &mut self.member {
+            m.willing = willing;
+        }
     }
     pub(super) fn joins(&self) -> bool {
         self.member.as_ref().is_some_and(|m| m.joining)

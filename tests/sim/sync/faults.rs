@@ -123,10 +123,6 @@ impl Sim {
         self.complete(n, Completion::Config(Box::new(config)));
     }
 
-    pub(super) fn retell(&mut self, n: usize) {
-        self.nodes[n].gone.extend(["GROUP \"G0".to_owned(), "GROUP \"G1".to_owned()]);
-    }
-
     // What is armed still leaves, from another process.
     pub(super) fn bequeath(&mut self, n: usize) {
         let armed = std::mem::take(&mut self.nodes[n].armed);
@@ -148,7 +144,6 @@ impl Sim {
         self.apply(n, fx);
         let snapshot = self.nodes[n].world.last_snapshot(now);
         self.bequeath(n);
-        self.retell(n); // XXX
         let config = self.config(n, &self.nodes[n].file.clone());
         self.nodes[n].world = World::standby(config);
         self.begin(n);
@@ -157,7 +152,6 @@ impl Sim {
     }
 
     pub(super) fn crash(&mut self, n: usize, resumes: bool) {
-        self.retell(n); // XXX
         self.nodes[n].armed.clear();
         let config = self.config(n, &self.nodes[n].file.clone());
         match self.nodes[n].snapshot.take().filter(|_| resumes) {
