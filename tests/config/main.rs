@@ -22,6 +22,7 @@ mod rows;
 mod scripts;
 mod seeds;
 mod shape;
+mod snapshot;
 mod text;
 mod unicast;
 mod verdict;

@@ -309,3 +309,19 @@ fn the_list_names_every_keyword_with_its_status() {
     assert_eq!(find(Scope::Root, "virtual_server_group"), Status::NoEffect);
     assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Refused);
 }
+
+/// For `snapshot.rs`: the codes for each value of each row.
+pub fn codes() -> String {
+    let mut out = String::new();
+    for row in rows() {
+        for value in row.good.iter().chain(&row.bad).chain([&row.least, &row.most, &""]) {
+            let loaded = with(row.scope, row.keyword, Some(value));
+            let codes: Vec<String> =
+                loaded.diags.iter().map(|d| format!("{} {}", d.severity.word(), d.code())).collect();
+            if !codes.is_empty() {
+                out += &format!("{:?} {}\t{value}\t{}\n", row.scope, row.keyword, codes.join(", "));
+            }
+        }
+    }
+    out
+}
