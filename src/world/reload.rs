@@ -8,7 +8,8 @@
 //! is done, never in the midst of it (trap 1). Every [`Event::Config`] is answered, in order.
 
 use super::*;
-use crate::config::model::{InstanceConfig, heirs};
+use crate::config::model::InstanceConfig;
+use crate::config::model::heirs::{self, Routers};
 use crate::effect::Reloaded;
 use crate::vrrp::instance::changes;
 use std::collections::VecDeque;
@@ -39,10 +40,7 @@ struct Reload {
     // As the whole new configuration has them. In force, they are those of both until the end.
     vips: BTreeSet<IpAddr>,
     watchers: BTreeMap<String, Vec<VrKey>>,
-    kept: usize,
-    altered: usize,
-    added: usize,
-    removed: usize,
+    routers: Routers,
 }
 
 enum Step {
@@ -132,10 +130,7 @@ impl World {
             config: *config,
             vips: BTreeSet::new(),
             watchers: BTreeMap::new(),
-            kept: 0,
-            altered: 0,
-            added: 0,
-            removed: 0,
+            routers: Routers::default(),
         }));
         self.timers.set(Due::Reload, now.mono + NEXT_TURN);
     }
@@ -179,10 +174,10 @@ impl World {
         r.enter(&cfg, vr);
         let Some(old) = self.instances.get(vr).map(Instance::cfg) else { return 1 };
         if *old == cfg {
-            r.kept += 1;
+            r.routers.kept += 1;
             return 1 + addresses;
         }
-        r.altered += 1;
+        r.routers.altered += 1;
         // Other peers are still the same virtual router; a group in their place is not.
         let unicast = (old.peers().is_some(), cfg.peers().is_some());
         let same = old.wire() == cfg.wire() && old.mcast_group == cfg.mcast_group && unicast.0 == unicast.1;
@@ -208,7 +203,7 @@ impl World {
 
     fn comes(&mut self, now: Now, r: &mut Reload, cfg: InstanceConfig, fx: &mut Effects) -> usize {
         let addresses = (cfg.vips.len() + cfg.excluded.len()) / ADDRESSES;
-        r.added += 1;
+        r.routers.added += 1;
         fx.note(text::added(&cfg.name));
         let vr = self.instances.insert_with(|key| Instance::new(cfg.clone(), key));
         self.written.marks_changed = true;
@@ -221,7 +216,7 @@ impl World {
     fn goes(&mut self, now: Now, r: &mut Reload, vr: VrKey, fx: &mut Effects) -> usize {
         let Some(vi) = self.instances.get(vr) else { return 1 };
         let (was, addresses) = (vi.state(), vi.vips().count() / ADDRESSES);
-        r.removed += 1;
+        r.routers.removed += 1;
         fx.note(text::removed(&vi.cfg().name, was));
         with!(self, vr, now, fx, |vi, cx| vi.retire(cx));
         self.leave_sock(vr, fx);
@@ -281,9 +276,7 @@ impl World {
         self.base = r.config;
         self.routes_reloaded(now, fx);
         self.hooks_altered(now, fx);
-        let counts = format!("{} kept, {} altered, {} added, {} removed", r.kept, r.altered, r.added, r.removed);
-        let same = r.altered + r.added + r.removed == 0;
-        let what = if same { format!("no virtual router changed: {counts}") } else { counts };
+        let what = r.routers.to_string();
         fx.note(text::reloaded(&what));
         answer(true, &what, fx);
         let passed_over = core::mem::take(&mut self.reloads.passed_over);

@@ -17,7 +17,6 @@ mod lints;
 mod man;
 mod man_messages;
 mod mistakes;
-mod names;
 mod rows;
 mod scripts;
 mod seeds;
