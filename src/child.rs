@@ -2,11 +2,11 @@
 //!
 //! Read first: `effect.rs` (`Spawn`, `Kill`).
 
-use crate::effect::{Effect, Effects, SpawnSpec};
+use crate::effect::{Effect, Effects, GuardFx, SpawnSpec};
 use crate::id::{Arena, ChildKey, ChildMark, TrackKey};
 
 /// Whom a program runs for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
     /// A tracker's check.
     Track(TrackKey),
@@ -17,14 +17,14 @@ pub enum For {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Children(Arena<ChildMark, For>);
 
 impl Children {
     /// Asks for a program to be run.
     pub fn spawn(&mut self, whom: For, spec: SpawnSpec, fx: &mut Effects) -> ChildKey {
         let child = self.0.insert(whom);
-        fx.push(Effect::Spawn { child, spec: Box::new(spec) });
+        fx.push(Effect::Guard(GuardFx::Spawn { child, spec: Box::new(spec) }));
         child
     }
     /// It ended; whom it ran for.

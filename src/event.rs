@@ -5,13 +5,14 @@
 
 use crate::config::model::Config;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
+use crate::octets::Octets;
 use crate::route::RouteSpec;
 use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A positive errno value (`ENODEV` is 19). The pure side compares against the few it treats differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Errno(pub i32);
 
 impl Errno {
@@ -45,8 +46,8 @@ impl Errno {
     pub const ECANCELED: Errno = Errno(125);
 }
 
-/// Correlates an [`Effect::Netlink`](crate::effect::Effect::Netlink) with its [`Event::Reply`]; never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Correlates a [`NetFx::Change`](crate::effect::NetFx::Change) with its [`NetEv::Reply`]; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ReqId(pub u64);
 
 /// Longest age of a datagram. The kernel stamps arrivals with the wall clock, which may be stepped in between: more than a
@@ -57,7 +58,7 @@ pub const LONGEST_AGE: Duration = Duration::from_millis(1);
 ///
 /// An IPv4 raw socket delivers the IP header with the packet, so there everything is read from the bytes and the
 /// optional fields stay `None`. An IPv6 raw socket delivers the VRRP message only; the rest is ancillary data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RxMeta {
     /// The sender, from the socket layer.
     pub src: IpAddr,
@@ -68,7 +69,7 @@ pub struct RxMeta {
 }
 
 /// A signal that the daemon was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Signal {
     /// SIGTERM.
     Term,
@@ -83,7 +84,7 @@ pub enum Signal {
 }
 
 /// How a program ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ChildEnd {
     /// Exit status, 0..=255.
     Exited(u8),
@@ -94,12 +95,12 @@ pub enum ChildEnd {
 }
 
 /// What happened on a stream connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Stream<'a> {
     /// It is open.
     Connected,
     /// Hostile bytes, at most some KiB at a time.
-    Data(&'a [u8]),
+    Data(#[serde(with = "crate::octets")] Octets<'a>),
     /// The other side will send no more.
     End,
     /// It could not be opened, or broke. Nothing more is heard of it, and it is closed already.
@@ -107,7 +108,7 @@ pub enum Stream<'a> {
 }
 
 /// One network interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Link {
     /// Kernel index; another one after a delete and re-create.
     pub ifindex: u32,
@@ -130,7 +131,7 @@ pub struct Link {
 }
 
 /// One address on one interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AddrInfo {
     /// Interface that holds it.
     pub ifindex: u32,
@@ -150,11 +151,9 @@ pub struct AddrInfo {
     pub proto: u8,
 }
 
-/// Every input.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// First event of all: open what is needed, ask for the kernel's state.
-    Start,
+/// From the sockets.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum SockEv<'a> {
     /// A datagram from a raw VRRP socket. IPv4: the whole IP packet. IPv6: the VRRP message.
     Datagram {
         /// Where it was received.
@@ -164,9 +163,10 @@ pub enum Event<'a> {
         /// How long before this turn it arrived, at most [`LONGEST_AGE`]: the time to wake up is not added to every timer.
         age: Duration,
         /// Hostile.
-        bytes: &'a [u8],
+        #[serde(with = "crate::octets")]
+        bytes: Octets<'a>,
     },
-    /// As `Datagram`, of those asked for by [`Effect::HearLocal`](crate::effect::Effect::HearLocal). While this host does not have the
+    /// As `Datagram`, of those asked for by [`SockFx::HearLocal`](crate::effect::SockFx::HearLocal). While this host does not have the
     /// source address, the raw socket delivers it as well.
     LocalDatagram {
         /// Where it was received.
@@ -176,24 +176,30 @@ pub enum Event<'a> {
         /// As in `Datagram`.
         age: Duration,
         /// The whole IP packet.
-        bytes: &'a [u8],
+        #[serde(with = "crate::octets")]
+        bytes: Octets<'a>,
     },
-    /// Answer to [`Effect::OpenSock`](crate::effect::Effect::OpenSock).
-    SockReady {
-        /// Which.
+    /// Answer to [`SockFx::Open`](crate::effect::SockFx::Open).
+    Ready {
+        /// Its name.
         sock: SockKey,
         /// Whether it receives and sends now.
         result: Result<(), Errno>,
     },
     /// A socket that was ready stopped receiving for good; it is closed already.
-    SockLost {
-        /// Which.
+    Lost {
+        /// Its name.
         sock: SockKey,
         /// Why.
         errno: Errno,
     },
-    /// A pre-armed advert left, or failed to. Not reported for adverts that `AdvertsStop` took back.
-    AdvertSent {
+}
+
+/// From the adverts.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum AdvertEv<'a> {
+    /// A pre-armed advert left, or failed to. Not reported for adverts that [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) took back.
+    Sent {
         /// Whose.
         vr: VrKey,
         /// The `epoch` it was armed with.
@@ -203,33 +209,28 @@ pub enum Event<'a> {
         /// What the kernel said to the sends: success if at least one packet left.
         result: Result<(), Errno>,
         /// Destinations whose packet did not leave although others did; empty when none did.
+        #[serde(deserialize_with = "crate::octets::list")]
         missed: &'a [(IpAddr, Errno)],
     },
-    /// An immediate advert (`Effect::Send`) failed: to all its destinations. Success is not reported.
+    /// An immediate advert ([`AdvertFx::Send`](crate::effect::AdvertFx::Send)) failed: to all its destinations. Success is not reported.
     SendFailed {
         /// Whose.
         vr: VrKey,
         /// Why.
         errno: Errno,
     },
-    /// Answer to [`Effect::Frames`](crate::effect::Effect::Frames), as soon as there is room for more.
-    FramesSent {
-        /// Out of which interface.
-        ifindex: u32,
-        /// Which slice.
-        batch: u64,
-        /// So many of it left, from the first on; the others were not sent and will not be.
-        sent: usize,
-        /// Why the next one was not sent. `None`, and not all left: there was no room.
-        errno: Option<Errno>,
-    },
-    /// The farewell of an `AdvertsStop` failed: to all its destinations. Success is not reported.
+    /// The farewell of an [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) failed: to all its destinations. Success is not reported.
     FarewellFailed {
         /// Whose.
         vr: VrKey,
         /// Why.
         errno: Errno,
     },
+}
+
+/// From rtnetlink.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum NetEv {
     /// Interface added or changed.
     LinkNew(Link),
     /// Interface gone.
@@ -258,8 +259,8 @@ pub enum Event<'a> {
     /// A route of ours is gone.
     RouteDel(Box<RouteSpec>),
     /// Netlink messages were lost (`ENOBUFS`): what we know of the kernel may be wrong.
-    NetlinkLost,
-    /// A dump asked for by [`Effect::Resync`](crate::effect::Effect::Resync) begins: links, then addresses follow as
+    Lost,
+    /// A dump asked for by [`NetFx::Resync`](crate::effect::NetFx::Resync) begins: links, then addresses follow as
     /// ordinary `LinkNew` and `AddrNew`.
     DumpBegin,
     /// The dump ended; what it did not mention does not exist. `false`: it was interrupted, ask again.
@@ -267,69 +268,31 @@ pub enum Event<'a> {
         /// Whether the dump is complete and consistent.
         complete: bool,
     },
-    /// Answer to [`Effect::Netlink`](crate::effect::Effect::Netlink).
+    /// Answer to [`NetFx::Change`](crate::effect::NetFx::Change).
     Reply {
         /// The request.
         req: ReqId,
         /// What the kernel said.
         result: Result<(), Errno>,
     },
-    /// A signal.
-    Signal(Signal),
-    /// A configuration was compiled and checked: make it so. Answered by [`Effect::Reloaded`](crate::effect::Effect::Reloaded).
+}
+
+/// From the line to the guard.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum GuardEv {
+    /// A configuration was compiled and checked: make it so. Answered by [`GuardFx::Reloaded`](crate::effect::GuardFx::Reloaded).
     Config(Box<Config>),
     /// A program ended with all it left behind in its process group; its name is dead.
     ChildExit {
-        /// Which.
+        /// Its name.
         child: ChildKey,
         /// How.
         end: ChildEnd,
     },
-    /// A watched file has this content: once at the beginning, then after each change.
-    FileRead {
-        /// Which.
-        watch: WatchKey,
-        /// Its first bytes, at most 32; or why it cannot be read (ENOENT: it is not there).
-        result: Result<&'a [u8], Errno>,
-    },
-    /// So many processes match: once at the beginning, then after each change.
-    Processes {
-        /// Which.
-        watch: WatchKey,
-        /// How many; or why that cannot be told (it is tried again, and told when it can).
-        result: Result<u32, Errno>,
-    },
-    /// Answer to [`Effect::OpenFifo`](crate::effect::Effect::OpenFifo); and, after a write that failed with EAGAIN, that there is room again.
-    FifoReady {
-        /// Which.
-        fifo: FifoKey,
-        /// Whether it can be written to.
-        result: Result<(), Errno>,
-    },
-    /// Answer to [`Effect::WriteFifo`](crate::effect::Effect::WriteFifo): the whole line or nothing.
-    FifoWritten {
-        /// Which.
-        fifo: FifoKey,
-        /// EAGAIN: the pipe is full; `FifoReady` follows.
-        result: Result<(), Errno>,
-    },
-    /// Answer to [`Effect::Lookup`](crate::effect::Effect::Lookup).
-    Resolved {
-        /// For which connection.
-        conn: ConnKey,
-        /// At least one address, at most 8.
-        result: Result<&'a [SocketAddr], Errno>,
-    },
-    /// Something happened on a connection.
-    Stream {
-        /// Which.
-        conn: ConnKey,
-        /// What.
-        what: Stream<'a>,
-    },
-    /// Another process takes over: nothing new is begun, what is armed leaves. Answered by [`Effect::Frozen`](crate::effect::Effect::Frozen).
+    /// Another process takes over: nothing new is begun, what is armed leaves. Answered by
+    /// [`GuardFx::Frozen`](crate::effect::GuardFx::Frozen).
     Freeze,
-    /// To a frozen world, when asked ([`Effect::LookForSuccessor`](crate::effect::Effect::LookForSuccessor)) or as soon as it is known.
+    /// To a frozen world, when asked ([`GuardFx::LookForSuccessor`](crate::effect::GuardFx::LookForSuccessor)) or as soon as it is known.
     Successor {
         /// Whether another process is in charge of what this one held.
         in_charge: bool,
@@ -341,5 +304,85 @@ pub enum Event<'a> {
         snapshot: Option<Box<Snapshot>>,
         /// Since when nobody speaks for us; `None`: the process before froze and its armed adverts still leave.
         dead_since: Option<Instant>,
+    },
+}
+
+/// From the line to the helper.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum HelperEv<'a> {
+    /// A watched file has this content: once at the beginning, then after each change.
+    FileRead {
+        /// Name of the watch.
+        watch: WatchKey,
+        /// Its first bytes, at most 32; or why it cannot be read (ENOENT: it is not there).
+        #[serde(with = "crate::octets::result")]
+        result: Result<&'a [u8], Errno>,
+    },
+    /// So many processes match: once at the beginning, then after each change.
+    Processes {
+        /// Name of the watch.
+        watch: WatchKey,
+        /// How many; or why that cannot be told (it is tried again, and told when it can).
+        result: Result<u32, Errno>,
+    },
+    /// Answer to [`HelperFx::OpenFifo`](crate::effect::HelperFx::OpenFifo); and, after a write that failed with EAGAIN, that there is
+    /// room again.
+    FifoReady {
+        /// Its name.
+        fifo: FifoKey,
+        /// Whether it can be written to.
+        result: Result<(), Errno>,
+    },
+    /// Answer to [`HelperFx::WriteFifo`](crate::effect::HelperFx::WriteFifo): the whole line or nothing.
+    FifoWritten {
+        /// Its name.
+        fifo: FifoKey,
+        /// EAGAIN: the pipe is full; `FifoReady` follows.
+        result: Result<(), Errno>,
+    },
+    /// Answer to [`HelperFx::Lookup`](crate::effect::HelperFx::Lookup).
+    Resolved {
+        /// For which connection.
+        conn: ConnKey,
+        /// At least one address, at most 8.
+        #[serde(deserialize_with = "crate::octets::list_result")]
+        result: Result<&'a [SocketAddr], Errno>,
+    },
+}
+
+/// Every input, by the service it comes from.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Event<'a> {
+    /// First event of all: open what is needed, ask for the kernel's state.
+    Start,
+    /// A signal.
+    Signal(Signal),
+    /// From the sockets.
+    Sock(SockEv<'a>),
+    /// From the adverts.
+    Advert(AdvertEv<'a>),
+    /// Answer to [`Effect::Frames`](crate::effect::Effect::Frames), as soon as there is room for more.
+    Frames {
+        /// Out of which interface.
+        ifindex: u32,
+        /// Which slice.
+        batch: u64,
+        /// So many of it left, from the first on; the others were not sent and will not be.
+        sent: usize,
+        /// Why the next one was not sent. `None`, and not all left: there was no room.
+        errno: Option<Errno>,
+    },
+    /// From rtnetlink.
+    Net(NetEv),
+    /// From the line to the guard.
+    Guard(GuardEv),
+    /// From the line to the helper.
+    Helper(HelperEv<'a>),
+    /// Something happened on a stream connection.
+    Conn {
+        /// Its name.
+        conn: ConnKey,
+        /// What.
+        what: Stream<'a>,
     },
 }

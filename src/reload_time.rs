@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 pub type Zone = fn(i64) -> i64;
 
 /// What the file says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct When {
     // Days since 1970-01-01; `None`: each day.
     date: Option<i64>,

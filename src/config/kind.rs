@@ -273,7 +273,9 @@ kinds! {
     empty_server_group(name) Error Statement "empty-block" "virtual_server_group `{name}` is empty: it is ignored";
     no_real_server() Error Statement "empty-block" "virtual_server without a real_server: it is ignored";
     duplicate_name(kind, name) Error Statement "duplicate-name" "a second {kind} `{name}`: this block is ignored";
-    weight_of_group(owner, name) Note Stands "weight-of-group" "{owner} tracks `{name}` with a weight: it counts as 0";
+    member_twice(group, name) Error Statement "duplicate-member" "vrrp_sync_group {group} names `{name}` twice";
+    member_of_other_group(name, first, group) Error Statement "duplicate-member" "`{name}` is in vrrp_sync_group {first} already: {group} does not get it";
+    owners_and_others(group) Warning Stands "settings-conflict" "vrrp_sync_group {group} has members with priority 255 and others: those with 255 wait for them";
     tracked_twice(name, instance, group) Warning Stands "tracked-twice" "`{name}` is tracked by vrrp_instance {instance} and by its vrrp_sync_group {group}";
     weight_of_owner(name) Error Stands "weight-of-owner" "priority 255 is never changed: `{name}` is not tracked";
     rule_without_preference() Note Stands "rule-without-preference" "a rule without a preference: the kernel gives it one, before those that are there";

@@ -16,6 +16,7 @@ pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod netlink;
+pub(crate) mod recordings;
 pub mod rtnl;
 pub(crate) mod scripthost;
 pub mod sends;
@@ -59,6 +60,12 @@ pub trait Machine {
     fn last_snapshot(&mut self, _now: Now) -> Option<Snapshot> {
         None
     }
+    /// Nothing else is due: the recording may begin another part.
+    fn checkpoint(&mut self) {}
+    /// What was recorded, for a process of the same program.
+    fn recorded(&self) -> Vec<u8> {
+        Vec::new()
+    }
     /// Some lines about how it stands, for people.
     fn status(&self) -> String {
         String::new()
@@ -88,11 +95,18 @@ impl Machine for World {
     fn last_snapshot(&mut self, now: Now) -> Option<Snapshot> {
         Some(World::last_snapshot(self, now))
     }
+    fn checkpoint(&mut self) {
+        World::checkpoint(self);
+    }
+    fn recorded(&self) -> Vec<u8> {
+        self.tape().map(crate::record::Tape::dump).unwrap_or_default()
+    }
     fn status(&self) -> String {
         let views = self.views().into_iter().map(|v| format!("({}) {v}\n", v.name));
         let tracks =
             self.tracks().into_iter().map(|t| format!("{}\n", crate::track::text::status(t.kind, &t.name, &t)));
-        views.chain(tracks).collect()
+        let groups = self.groups().into_iter().map(|g| format!("(vrrp_sync_group {}) {g}\n", g.name));
+        views.chain(groups).chain(tracks).collect()
     }
     fn summary(&self) -> String {
         World::summary(self)

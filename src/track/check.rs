@@ -7,7 +7,7 @@ use super::flip::Flip;
 use super::{Cx, Kind, second_run, text};
 use crate::config::model::vrrp::{CheckTarget, ParamMatch, VrrpCheck};
 use crate::conn::For;
-use crate::effect::{Effect, Peer, ProcessSpec};
+use crate::effect::{ConnFx, Effect, Peer, ProcessSpec};
 use crate::event::{Errno, Stream};
 use crate::id::{ConnKey, TrackKey, WatchKey};
 use crate::time::{Duration, Instant, nanos};
@@ -22,7 +22,7 @@ const MAX_LINE: usize = 4096;
 const MAX_PATH: usize = 107;
 
 // A look under way.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Look {
     conn: ConnKey,
     until: Instant,
@@ -31,7 +31,7 @@ struct Look {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Check {
     key: TrackKey,
     // What it stands for in the file: a `vrrp_check`, or a `vrrp_script` that only opens a port.
@@ -173,7 +173,7 @@ impl Check {
         match (what, &self.target) {
             (Stream::Connected, Ok(CheckTarget::Http { host, path, .. })) => {
                 let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: KeepAliveClient\r\n\r\n");
-                cx.fx.push(Effect::Write { conn, bytes: Bytes::from(request) });
+                cx.fx.push(Effect::Conn(ConnFx::Write { conn, bytes: Bytes::from(request) }));
                 false
             }
             (Stream::Connected, _) => self.done(Ok(()), cx),
@@ -262,7 +262,7 @@ fn printable(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b > b' ' && b != 0x7f)
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Read {
     More,
     Status(u16),

@@ -76,7 +76,7 @@ const FEW: usize = 8;
 const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
 /// Kinds of trackers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// `vrrp_script`.
     Script,
@@ -121,7 +121,7 @@ impl Kind {
 }
 
 /// What a tracker has to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Verdict {
     /// Nothing yet.
     Waiting,
@@ -131,7 +131,7 @@ pub enum Verdict {
     Value(i32),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Def {
     Script(VrrpScript),
     File(TrackFile),
@@ -139,7 +139,7 @@ enum Def {
     Check(VrrpCheck),
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum Machine {
     Script(Script),
     File(File),
@@ -213,7 +213,7 @@ impl Machine {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Tracker {
     kind: Kind,
     name: Box<str>,
@@ -245,7 +245,7 @@ impl core::fmt::Display for TrackView {
 }
 
 /// Every tracker. See the module.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Tracks {
     all: Arena<TrackMark, Tracker>,
     // Those that count. One that is only waiting for its last program to end is in `all` alone.
@@ -476,7 +476,7 @@ impl Tracks {
             Machine::Process(_) | Machine::File(_) => false,
         })
     }
-    /// `Event::ChildExit`.
+    /// `GuardEv::ChildExit`.
     pub fn on_exit(&mut self, key: TrackKey, end: ChildEnd, cx: &mut Cx<'_>) -> bool {
         let changed = self.changed(key, |m| match m {
             Machine::Script(m) => m.on_exit(end, cx),
@@ -488,14 +488,14 @@ impl Tracks {
         }
         changed
     }
-    /// `Event::FileRead`.
+    /// `HelperEv::FileRead`.
     pub fn on_read(&mut self, key: TrackKey, result: Result<&[u8], Errno>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::File(m) => m.on_read(result, cx),
             _ => false,
         })
     }
-    /// `Event::Processes`.
+    /// `HelperEv::Processes`.
     pub fn on_count(&mut self, key: TrackKey, count: Result<u32, Errno>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::Process(m) => m.on_count(count, cx),
@@ -503,7 +503,7 @@ impl Tracks {
             _ => false,
         })
     }
-    /// `Event::Stream`.
+    /// `Event::Conn`.
     pub fn on_stream(&mut self, key: TrackKey, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::Check(m) => m.on_stream(conn, what, cx),

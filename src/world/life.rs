@@ -3,6 +3,7 @@
 //! Read first: `mod.rs`.
 
 use super::*;
+use crate::effect::GuardFx;
 
 impl World {
     pub(super) fn on_signal(&mut self, now: Now, signal: Signal, fx: &mut Effects) {
@@ -20,6 +21,7 @@ impl World {
                 for vr in self.instances.keys() {
                     with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
                 }
+                self.stop_groups(now);
                 self.routes.release();
                 self.stop_tracks(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
@@ -30,11 +32,14 @@ impl World {
             Signal::Hup if matches!(self.phase, Phase::Stopping | Phase::Gone) => {}
             Signal::Hup => {
                 fx.note(text::reloading());
-                fx.push(Effect::Compile);
+                fx.push(Effect::Guard(GuardFx::Compile));
             }
             Signal::Usr1 | Signal::Usr2 => {
                 let notes: Vec<Note> = self.views().iter().map(|v| text::status(&v.name, v)).collect();
                 notes.into_iter().for_each(|n| fx.note(n));
+                for g in self.groups() {
+                    fx.note(text::status(&format!("vrrp_sync_group {}", g.name), &g));
+                }
                 if self.routes().lines > 0 {
                     fx.note(crate::routes::text::status(&self.routes()));
                 }

@@ -2,15 +2,17 @@
 //! that a machine can decide.
 //!
 //! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses),
-//! `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
+//! `groups` (sync groups), `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
 
 use crate::child::{Children, For};
 use crate::config::model::{Config, Family};
 use crate::conn::{self, Conns};
-use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
-use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal, Stream};
+use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, NetFx, SockSpec};
+use crate::event::{
+    AddrInfo, AdvertEv, Errno, Event, GuardEv, HelperEv, LONGEST_AGE, NetEv, RxMeta, Signal, SockEv, Stream,
+};
 use crate::exit::ExitCode;
 use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
@@ -41,7 +43,7 @@ const TAKEOVERS: usize = 8;
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 // One raw socket and who listens on it.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Sock {
     spec: SockSpec,
     // For the log: its interface, or the address that peers send to.
@@ -59,7 +61,7 @@ struct Sock {
     local: Vec<Ipv4Addr>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Phase {
     // Nothing is known of the kernel yet.
     Reading,
@@ -75,9 +77,11 @@ enum Phase {
 }
 
 /// See the module.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct World {
     phase: Phase,
     instances: Arena<VrMark, Instance>,
+    groups: groups::Groups,
     // Every interface name that a virtual router cares for.
     watchers: BTreeMap<String, Vec<VrKey>>,
     // Every VIP of the configuration that is not its owner's: never a source, never our own.
@@ -101,6 +105,8 @@ pub struct World {
     changes: Vec<Change>,
     // Whom the process before told what: hooks, then pipes.
     inherited: Vec<(VrKey, Option<State>, Option<State>)>,
+    // The same of sync groups.
+    inherited_groups: Vec<crate::snapshot::GroupShot>,
     // Numbers of the notifier's programs.
     numbers: u64,
     // The addresses are gone; hooks, pipes and mail have their grace.
@@ -134,14 +140,16 @@ pub struct World {
     written: resume::Written,
     // The notifier was given something since its timer was set last.
     notified: bool,
+    #[serde(skip)]
+    tape: Option<Box<crate::record::Tape>>,
 }
 
-// A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot is
-// seen here, of this one machine: what looks at all of them costs every advert the more, the more there are.
+// A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot, or
+// for its sync group, is seen here, of this one machine: what looks at all of them costs every advert the more, the more there are.
 macro_rules! with {
     ($world:ident, $vr:expr, $now:expr, $fx:expr, |$vi:ident, $cx:ident| $body:expr) => {
         if let Some($vi) = $world.instances.get_mut($vr) {
-            let before = $vi.mark();
+            let (before, stood) = ($vi.mark(), $vi.standing());
             let $cx = &mut Cx {
                 now: $now,
                 timers: &mut $world.timers,
@@ -156,14 +164,20 @@ macro_rules! with {
             };
             $body;
             $world.written.marks_changed |= $vi.mark() != before;
+            let stands = $vi.standing();
+            if stands != stood {
+                $world.stood($now, $vr, stood, stands, $fx);
+            }
         }
     };
 }
 
 mod custody;
+mod groups;
 mod hooks;
 mod kernel;
 mod life;
+mod record;
 mod reload;
 mod resume;
 mod routes;
@@ -172,16 +186,19 @@ mod sockets;
 mod tracks;
 mod view;
 
+pub use groups::GroupView;
 pub use view::{View, VipView};
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
     pub fn new(mut config: Config) -> World {
+        config.share_group_tracks();
         let (tracks, remarks) = (Tracks::new(&config), crate::track::remarks(&config));
         let instances = core::mem::take(&mut config.instances);
         let mut w = World {
             phase: Phase::Reading,
             instances: Arena::default(),
+            groups: groups::Groups::default(),
             watchers: BTreeMap::new(),
             vips: BTreeSet::new(),
             socks: Arena::default(),
@@ -200,6 +217,7 @@ impl World {
             notifier: Notifier::default(),
             changes: Vec::new(),
             inherited: Vec::new(),
+            inherited_groups: Vec::new(),
             numbers: 0,
             leaving: false,
             hurried: false,
@@ -220,6 +238,7 @@ impl World {
             removed: VecDeque::new(),
             written: resume::Written::default(),
             notified: true,
+            tape: None,
         };
         for mut cfg in instances {
             cfg.forget_places();
@@ -231,11 +250,14 @@ impl World {
             }
         }
         w.link_tracks();
+        let groups = core::mem::take(&mut w.base.sync_groups);
+        w.regroup(&groups);
+        w.base.sync_groups = groups;
         w
     }
 
-    /// One input.
-    pub fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
+    // `handle`, but for the tape.
+    fn take_in(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
         if self.custody.has_begun() {
             return self.on_frozen(now, event, fx);
         }
@@ -243,10 +265,10 @@ impl World {
             Event::Start => {
                 self.dumping = true;
                 self.watch_routes(fx);
-                fx.push(Effect::Resync);
+                fx.push(Effect::Net(NetFx::Resync));
                 self.schedule_start(fx);
             }
-            Event::Datagram { sock, meta, age, bytes } => {
+            Event::Sock(SockEv::Datagram { sock, meta, age, bytes }) => {
                 // Timers that an advert sets count from its arrival.
                 let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
                 match self.phase {
@@ -255,34 +277,36 @@ impl World {
                 }
             }
             // Only what the raw socket does not deliver.
-            Event::LocalDatagram { meta, .. } if !self.links.is_local(meta.src) => {}
-            Event::LocalDatagram { sock, meta, age, bytes } => {
+            Event::Sock(SockEv::LocalDatagram { meta, .. }) if !self.links.is_local(meta.src) => {}
+            Event::Sock(SockEv::LocalDatagram { sock, meta, age, bytes }) => {
                 let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
                 match self.phase {
                     Phase::Standby => self.overhear(arrived, sock, &meta, bytes),
                     _ => self.on_datagram(arrived, sock, &meta, bytes, fx),
                 }
             }
-            Event::SockReady { sock, result } => self.on_sock(now, sock, result, fx),
-            Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
-            Event::AdvertSent { vr, epoch, due, result, missed } => {
+            Event::Sock(SockEv::Ready { sock, result }) => self.on_sock(now, sock, result, fx),
+            Event::Sock(SockEv::Lost { sock, errno }) => self.on_sock(now, sock, Err(errno), fx),
+            Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed }) => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, missed, cx));
                 // Nothing follows for others from an advert that left; twenty come in one turn, which `fire` settles at its end.
                 return;
             }
-            Event::SendFailed { vr, errno } => with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx)),
-            Event::FramesSent { ifindex, batch, sent, errno } => {
+            Event::Advert(AdvertEv::SendFailed { vr, errno }) => {
+                with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx))
+            }
+            Event::Frames { ifindex, batch, sent, errno } => {
                 self.announcer.on_sent(now.mono, ifindex, batch, sent, errno);
             }
-            Event::FarewellFailed { vr, errno } => {
+            Event::Advert(AdvertEv::FarewellFailed { vr, errno }) => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_farewell_failed(errno, cx));
             }
-            Event::LinkNew(link) => {
+            Event::Net(NetEv::LinkNew(link)) => {
                 let (name, ifindex) = (link.name.clone(), link.ifindex);
-                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up && l.running));
-                let is_up = link.up && link.running;
+                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up, l.up && l.running));
+                let (is_admin_up, is_up) = (link.up, link.up && link.running);
                 let change = self.links.link_new(link);
-                if let Some((old, _)) = was
+                if let Some((old, ..)) = was
                     && old != ifindex
                 {
                     self.addrs.on_link_gone(old);
@@ -292,11 +316,12 @@ impl World {
                 if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
                     match was {
                         None => fx.note(text::link_known(&name, true)),
-                        Some((_, up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
+                        Some((.., up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
                         Some(_) => {}
                     }
                 }
-                let flushed = (was.is_some_and(|(_, up)| up) && !is_up).then_some(ifindex);
+                // Not for a carrier that is lost: the kernel keeps the routes then.
+                let flushed = (was.is_some_and(|(_, up, _)| up) && !is_admin_up).then_some(ifindex);
                 self.links_changed(now, &change.names, flushed);
                 for name in &change.names {
                     if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
@@ -305,28 +330,28 @@ impl World {
                     self.refresh(now, name, change.new_mac, fx);
                 }
             }
-            Event::LinkDel { ifindex } => {
+            Event::Net(NetEv::LinkDel { ifindex }) => {
                 if let Some(name) = self.links.link_del(ifindex) {
                     self.link_gone(now, ifindex, &name, fx);
                 }
             }
-            Event::AddrNew(a) => {
+            Event::Net(NetEv::AddrNew(a)) => {
                 if !self.on_addr(now, a, fx) {
                     return;
                 }
             }
-            Event::AddrDel { ifindex, addr, prefix } => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
-            Event::RouteNew { route, replaced } => {
+            Event::Net(NetEv::AddrDel { ifindex, addr, prefix }) => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
+            Event::Net(NetEv::RouteNew { route, replaced }) => {
                 self.routes.on_new(now.mono, *route, replaced, &mut self.timers);
             }
-            Event::RouteDel(route) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
-            Event::NetlinkLost => self.on_netlink_lost(fx),
-            Event::DumpBegin => {
+            Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
+            Event::Net(NetEv::Lost) => self.on_netlink_lost(fx),
+            Event::Net(NetEv::DumpBegin) => {
                 self.links.begin();
                 self.routes.begin_dump();
             }
-            Event::Synced { complete } => self.on_synced(now, complete, fx),
-            Event::Reply { req, result } => {
+            Event::Net(NetEv::Synced { complete }) => self.on_synced(now, complete, fx),
+            Event::Net(NetEv::Reply { req, result }) => {
                 if let Some(outcome) = self.addrs.on_reply(now.mono, req, result, &mut self.timers) {
                     self.on_outcome(now, outcome, fx);
                 }
@@ -335,18 +360,18 @@ impl World {
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
-            Event::Config(config) => self.on_config(config, fx),
-            Event::ChildExit { child, end } => match self.children.end(child) {
+            Event::Guard(GuardEv::Config(config)) => self.on_config(config, fx),
+            Event::Guard(GuardEv::ChildExit { child, end }) => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
                 Some(For::Nobody) | None => {}
             },
-            Event::FileRead { watch, result } => self.on_file(now, watch, result, fx),
-            Event::Processes { watch, result } => self.on_processes(now, watch, result, fx),
-            Event::FifoReady { fifo, result } => self.on_fifo_ready(now, fifo, result, fx),
-            Event::FifoWritten { fifo, result } => self.on_fifo_written(now, fifo, result, fx),
-            Event::Resolved { conn, result } => self.on_resolved(now, conn, result, fx),
-            Event::Stream { conn, what } => {
+            Event::Helper(HelperEv::FileRead { watch, result }) => self.on_file(now, watch, result, fx),
+            Event::Helper(HelperEv::Processes { watch, result }) => self.on_processes(now, watch, result, fx),
+            Event::Helper(HelperEv::FifoReady { fifo, result }) => self.on_fifo_ready(now, fifo, result, fx),
+            Event::Helper(HelperEv::FifoWritten { fifo, result }) => self.on_fifo_written(now, fifo, result, fx),
+            Event::Helper(HelperEv::Resolved { conn, result }) => self.on_resolved(now, conn, result, fx),
+            Event::Conn { conn, what } => {
                 let whom = self.conns.whose(conn);
                 if matches!(what, Stream::Failed(_)) {
                     // Closed already, and nothing more is heard of it.
@@ -358,27 +383,29 @@ impl World {
                     None => {}
                 }
             }
-            Event::Freeze => self.on_freeze(now, fx),
+            Event::Guard(GuardEv::Freeze) => self.on_freeze(now, fx),
             // Asked for by a frozen world only.
-            Event::Successor { .. } => {}
-            Event::Go { snapshot, dead_since } => self.on_go(snapshot, dead_since),
+            Event::Guard(GuardEv::Successor { .. }) => {}
+            Event::Guard(GuardEv::Go { snapshot, dead_since }) => self.on_go(snapshot, dead_since),
         }
         self.settle(now, fx);
     }
 
-    /// Dispatches at most `limit` expired timers; `true`: more are due.
-    pub fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
+    // `fire`, but for the tape.
+    fn fire_due(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
         if self.custody.has_begun() {
             self.fire_frozen(now, fx);
             return false;
         }
         // The adverts of all who take over now leave before anything else is done for them or for others: addresses, timers, logs.
-        let mut claimed = 0;
-        while claimed < TAKEOVERS.min(limit)
+        let (mut looked, mut claimed) = (0, 0);
+        while looked < limit
+            && claimed < TAKEOVERS
             && let Some(vr) = self.timers.pop_takeover(now.mono)
         {
+            looked += 1;
             with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx));
-            claimed += 1;
+            claimed += usize::from(self.instances.get(vr).is_some_and(|vi| vi.state() == State::Master));
         }
         for _ in 0..if claimed > 0 { 0 } else { limit } {
             let mut next = self.timers.pop(now.mono);
@@ -401,6 +428,7 @@ impl World {
                 Due::GarpLower(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_lower(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
+                Due::GroupSay(group) => self.say_group(now, group),
                 Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
                 Due::AddrRetry => {
                     for loss in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
@@ -460,6 +488,7 @@ impl World {
         all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
         all.push(self.announcer.len());
         all.extend(self.addrs.sizes());
+        all.extend(self.groups.sizes());
         all.extend(self.routes.sizes());
         all
     }
@@ -486,6 +515,7 @@ impl World {
         for (_, s) in self.socks.iter() {
             assert!(!s.users.is_empty(), "a socket nobody uses is closed");
         }
+        self.check_groups();
         self.tracks.check_invariants(&self.timers);
     }
 

@@ -5,14 +5,15 @@
 //! router gives up another may get, in whatever order they stand in the file (trap 5); removals come last.
 //!
 //! One reload at a time, and of those that wait the newest: a configuration that came meanwhile begins when the present one
-//! is done, never in the midst of it (trap 1). Every [`Event::Config`] is answered, in order.
+//! is done, never in the midst of it (trap 1). Every [`GuardEv::Config`] is answered, in order.
 
 use super::*;
 use crate::config::model::InstanceConfig;
 use crate::config::model::heirs::{self, Routers};
-use crate::effect::Reloaded;
+use crate::effect::{GuardFx, Reloaded};
 use crate::vrrp::instance::changes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Work in one turn, in units of some microseconds each: a comparison is one, a change [`CHANGE`], and addresses count by
 /// [`ADDRESSES`]. A slice stays below half a millisecond, and 1,000 unchanged virtual routers are done in 16 of them.
@@ -25,7 +26,7 @@ const ADDRESSES: usize = 8;
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 
 /// What a reload has to do, and the configurations that wait.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Reloads {
     now: Option<Box<Reload>>,
     next: Option<Box<Config>>,
@@ -33,6 +34,7 @@ pub(super) struct Reloads {
     passed_over: usize,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Reload {
     steps: VecDeque<Step>,
     // Without its instances.
@@ -40,9 +42,28 @@ struct Reload {
     // As the whole new configuration has them. In force, they are those of both until the end.
     vips: BTreeSet<IpAddr>,
     watchers: BTreeMap<String, Vec<VrKey>>,
+    // Who will be in a sync group, and in which.
+    grouped: BTreeMap<String, Arc<str>>,
     routers: Routers,
 }
 
+impl Reloads {
+    pub(super) fn hide_secrets(&mut self, hidden: &mut crate::record::file::Hidden) {
+        if let Some(config) = &mut self.next {
+            hidden.config(config);
+        }
+        if let Some(reload) = &mut self.now {
+            hidden.config(&mut reload.config);
+            for step in &mut reload.steps {
+                if let Step::Have(cfg, _) = step {
+                    hidden.instance(cfg);
+                }
+            }
+        }
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
 enum Step {
     // In the new configuration; the virtual router that goes on in it.
     Have(Box<InstanceConfig>, Option<VrKey>),
@@ -80,6 +101,7 @@ impl World {
             return;
         }
         config.instances.iter_mut().for_each(InstanceConfig::forget_places);
+        config.share_group_tracks();
         if self.reloads.next.replace(config).is_some() {
             if self.reloads.now.is_some() {
                 self.reloads.passed_over += 1;
@@ -119,6 +141,11 @@ impl World {
         self.schedule_config(now, &config.global.more, fx);
         self.alter_hooks(now, &config, fx);
         let new = core::mem::take(&mut config.instances);
+        let grouped = config.sync_groups.iter().flat_map(|g| {
+            let name: Arc<str> = (&*g.name).into();
+            g.members.iter().map(move |m| (m.to_string(), name.clone()))
+        });
+        let grouped = grouped.collect();
         let keys = self.instances.keys();
         let old: Vec<&InstanceConfig> = self.instances.iter().map(|(_, vi)| vi.cfg()).collect();
         let heirs = heirs::heirs(&old, &new);
@@ -130,6 +157,7 @@ impl World {
             config: *config,
             vips: BTreeSet::new(),
             watchers: BTreeMap::new(),
+            grouped,
             routers: Routers::default(),
         }));
         self.timers.set(Due::Reload, now.mono + NEXT_TURN);
@@ -206,6 +234,10 @@ impl World {
         r.routers.added += 1;
         fx.note(text::added(&cfg.name));
         let vr = self.instances.insert_with(|key| Instance::new(cfg.clone(), key));
+        // It starts with its group, which is complete at the end.
+        if let Some((group, vi)) = r.grouped.get(&cfg.name).zip(self.instances.get_mut(vr)) {
+            vi.enter_group(group.clone());
+        }
         self.written.marks_changed = true;
         r.enter(&cfg, vr);
         self.enter(now, &cfg, vr, fx);
@@ -220,8 +252,12 @@ impl World {
         fx.note(text::removed(&vi.cfg().name, was));
         with!(self, vr, now, fx, |vi, cx| vi.retire(cx));
         self.leave_sock(vr, fx);
+        let group = self.leave_group(vr);
         self.instance_removed(now, vr, was, fx);
         self.instances.remove(vr);
+        if let Some(key) = group {
+            self.settle_group(now, key, fx);
+        }
         self.written.marks_changed = true;
         CHANGE + addresses
     }
@@ -274,6 +310,7 @@ impl World {
         }
         self.schedule_config(now, &r.config.global.more, fx);
         self.base = r.config;
+        self.groups_altered(now, fx);
         self.routes_reloaded(now, fx);
         self.hooks_altered(now, fx);
         let what = r.routers.to_string();
@@ -300,5 +337,5 @@ impl Reload {
 }
 
 fn answer(done: bool, text: &str, fx: &mut Effects) {
-    fx.push(Effect::Reloaded(Box::new(Reloaded { text: text.to_owned(), done })));
+    fx.push(Effect::Guard(GuardFx::Reloaded(Box::new(Reloaded { text: text.to_owned(), done }))));
 }

@@ -6,7 +6,7 @@
 
 use super::*;
 use crate::config::model::global::GlobalMore;
-use crate::effect::SpawnSpec;
+use crate::effect::{GuardFx, SpawnSpec};
 use crate::id::WatchKey;
 use crate::reload_time::{When, Zone};
 use crate::time::Wall;
@@ -14,8 +14,15 @@ use crate::time::Wall;
 /// Longest wait without a look at the wall clock.
 const LOOK: Duration = Duration::from_secs(60);
 
+// Where no zone was handed in.
+fn utc() -> Zone {
+    |_| 0
+}
+
 /// What the configuration says about it, and what the file does.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Schedule {
+    #[serde(skip, default = "utc")]
     zone: Zone,
     path: Option<String>,
     repeat: bool,
@@ -142,7 +149,7 @@ impl World {
             Phase::Running => {}
         }
         fx.note(text::reload_now());
-        fx.push(Effect::Compile);
+        fx.push(Effect::Guard(GuardFx::Compile));
         if self.schedule.repeat && self.schedule.when.is_some_and(When::daily) {
             return self.schedule_next(now, fx);
         }

@@ -109,15 +109,6 @@ fn sync_group<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [S
         }
         tracks(cx, &mut group.tracks, k, stmt, &owner) || notify(cx, &mut group.notify, k, stmt)
     });
-    if !group.tracking_weight {
-        let t = &group.tracks;
-        let lists = [&t.interfaces, &t.scripts, &t.checks, &t.files, &t.processes, &t.bfds];
-        let weighted = lists.into_iter().flatten().find(|t| t.weight.is_some_and(|w| w != 0)).map(|t| t.name.clone());
-        if let Some(name) = weighted {
-            cx.say(head.span(), kind::weight_of_group(&owner, &name))
-                .help("say `sync_group_tracking_weight`, or leave the weight out");
-        }
-    }
     match group.members.len() {
         0 => {
             cx.say(head.span(), kind::no_members(&owner)).help("add `group { <instance> ... }`");

@@ -117,6 +117,34 @@ fn both(cx: &mut Cx<'_>, config: &Config) {
     }
 }
 
+/// Each instance is in one group, once; owners are among themselves.
+fn one_group_each(cx: &mut Cx<'_>, config: &mut Config) {
+    let owners: BTreeSet<&str> = config.instances.iter().filter(|i| i.priority == 255).map(|i| &*i.name).collect();
+    let mut seen: BTreeMap<Box<str>, Box<str>> = BTreeMap::new();
+    for group in &mut config.sync_groups {
+        let span = crate::config::lint::span_of(cx.src, &group.place);
+        let name = &group.name;
+        group.members.retain(|m| match seen.insert(m.clone(), name.clone()) {
+            None => true,
+            Some(first) => {
+                let text = match first == *name {
+                    true => kind::member_twice(name, m),
+                    false => kind::member_of_other_group(m, &first, name),
+                };
+                cx.say(span, text).help("an instance is in one group, once");
+                seen.insert(m.clone(), first);
+                false
+            }
+        });
+        let owned = group.members.iter().filter(|m| owners.contains(&***m)).count();
+        if owned > 0 && owned < group.members.len() {
+            cx.say(span, kind::owners_and_others(name)).help("give all members priority 255, or none");
+        }
+    }
+    // What is missing has been told, name by name.
+    config.sync_groups.retain(|g| !g.members.is_empty());
+}
+
 /// Tells of every name that nothing defines, and drops it; the names of scripts and checks that are used.
 pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> {
     let mut known: BTreeSet<(Kind, &str)> = BTreeSet::new();
@@ -161,6 +189,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
         missing.insert((used.kind, used.name));
     }
     if missing.is_empty() {
+        one_group_each(cx, config);
         return tracked;
     }
     let has = |kind, name: &str| missing.contains(&(kind, Box::from(name)));
@@ -177,6 +206,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
         group.members.retain(|m| !has(Kind::Instance, m));
     }
     config.track_groups.iter_mut().for_each(|g| g.members.retain(|m| !has(Kind::Instance, m)));
+    one_group_each(cx, config);
     tracked
 }
 

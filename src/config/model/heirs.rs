@@ -26,7 +26,7 @@ impl InstanceConfig {
 
 /// How many virtual routers of a configuration become what in another one: those with an heir that says the same are kept, those
 /// with another heir altered. What a plan foretells, and what a reload reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Routers {
     /// Go on untouched.
     pub kept: usize,

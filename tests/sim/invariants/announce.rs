@@ -12,7 +12,7 @@ use kalived::time::Instant;
 use kalived::vrrp::State;
 
 /// Longest wait of the code under test before it tries a frame again, plus a few turns and netlink exchanges.
-const RETRY: Duration = Duration::from_millis(1100);
+pub const RETRY: Duration = Duration::from_millis(1100);
 
 #[derive(Clone, Default)]
 struct Vr {

@@ -1,13 +1,16 @@
 //! I-9, pause: what was received comes before timers. In a turn that hands a winning advert to a Master, it leaves Master;
 //! in one that hands an acceptable advert to a Backup, it stays Backup. After a pause a Master sends at most the adverts
 //! that were armed, and if its queue held a winning one, none after that. If it stood still for three intervals or more and
-//! is Master nevertheless, it says so before it waits again: an advert and an announcement, since hosts may believe another.
+//! is Master nevertheless, it says so, since hosts may believe another: an advert before it waits again, and an announcement within
+//! `announce::RETRY`. The announcement may wait for that of another router on the same interface: they are paced.
 //!
 //! Stated for every turn, not only the first after a pause: it is the same rule.
 
-use super::{Checker, Id};
+use super::announce::RETRY;
+use super::{Checker, Id, Worst};
 use crate::ground::{Fact, Ground, How};
 use core::time::Duration;
+use kalived::time::Instant;
 use kalived::vrrp::State;
 
 /// So long after the last trouble with netlink, every retry has been made.
@@ -35,6 +38,9 @@ struct Turn {
 pub struct Pause {
     turn: Vec<Vec<Turn>>,
     resumed: Vec<bool>,
+    // Since when it owes an announcement: it stood still and is Master nevertheless.
+    owed: Vec<Vec<Option<Instant>>>,
+    worst: Worst,
 }
 
 impl Pause {
@@ -42,13 +48,40 @@ impl Pause {
         Pause {
             turn: vec![vec![Turn::default(); g.opts.groups.len()]; g.nodes.len()],
             resumed: vec![false; g.nodes.len()],
+            owed: vec![vec![None; g.opts.groups.len()]; g.nodes.len()],
+            worst: Worst::default(),
         }
+    }
+    // What is owed must not last. It begins anew where something stands in its way.
+    fn compare(&mut self, g: &Ground) -> Result<(), String> {
+        for (node, owed) in self.owed.iter_mut().enumerate() {
+            let n = &g.nodes[node];
+            for (group, owed) in owed.iter_mut().enumerate() {
+                let Some(from) = owed else { continue };
+                if n.vr[group].state != State::Master {
+                    *owed = None;
+                    continue;
+                }
+                let able = n.healthy()
+                    && !n.netlink_sick
+                    && g.now.since(n.netlink_touched) > SURE
+                    && n.vips[group].iter().all(|v| *v);
+                *from = if able { (*from).max(n.touched).max(n.clock_touched) } else { g.now };
+                if g.now.since(*from) > RETRY {
+                    return Err(format!("node {node}, group {group}: stood still, still Master, and did not announce"));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 impl Checker for Pause {
     fn id(&self) -> Id {
         Id::I9
+    }
+    fn worst(&self) -> Worst {
+        self.worst
     }
     fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
         match *fact {
@@ -76,8 +109,17 @@ impl Checker for Pause {
                 self.turn[node][group].sent += 1;
                 self.turn[node][group].said += 1;
             }
-            Fact::Announced { node, group, .. } => self.turn[node][group].announced += 1,
-            Fact::Moved { node, group } => self.turn[node][group].moved = true,
+            Fact::Announced { node, group, .. } => {
+                self.turn[node][group].announced += 1;
+                if let Some(from) = self.owed[node][group].take() {
+                    self.worst.add(g.now.since(from), RETRY);
+                }
+            }
+            Fact::Moved { node, group } => {
+                self.turn[node][group].moved = true;
+                self.owed[node][group] = None;
+            }
+            Fact::Touched | Fact::Tick => return self.compare(g),
             Fact::HeardLate { node, group, due } => {
                 let vr = &g.nodes[node].vr[group];
                 let silent = g.opts.groups[group].members[node].interval * 3;
@@ -106,11 +148,10 @@ impl Checker for Pause {
                             t.sent
                         ));
                     }
-                    // An address that the kernel has, but whose addition failed as far as we know, is not announced yet.
-                    let sure = g.now.since(g.nodes[node].netlink_touched) > SURE
-                        && g.nodes[node].vips[group].iter().all(|v| *v);
-                    let quiet = t.said == 0 || (t.announced == 0 && sure);
-                    if t.stood_still && !more && !t.moved && quiet && g.nodes[node].healthy() {
+                    if t.stood_still && t.announced == 0 && state == State::Master {
+                        self.owed[node][group].get_or_insert(g.now);
+                    }
+                    if t.stood_still && !more && !t.moved && t.said == 0 && g.nodes[node].healthy() {
                         return Err(format!(
                             "node {node}, group {group}: stood still, still Master, and did not say so in {after}: {t:?}"
                         ));
@@ -123,6 +164,7 @@ impl Checker for Pause {
                 }
             }
             Fact::Ended { node } => {
+                self.owed[node].fill(None);
                 self.turn[node].fill(Turn::default());
                 self.resumed[node] = false;
             }
