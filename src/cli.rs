@@ -11,9 +11,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 mod ask;
+pub mod metrics;
+pub mod status;
 mod tested;
 
-pub use ask::Ask;
+pub use ask::{Ask, Format};
 
 /// Where the configuration is when no option names it: the first of these that exists.
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/kalived/kalived.conf", "/etc/keepalived/keepalived.conf"];

@@ -34,6 +34,8 @@ pub enum Due {
     GarpRefresh(VrKey),
     /// A rival was answered and has yielded by now: the last announcement is to be ours.
     GarpLast(VrKey),
+    /// A second Master may have fallen silent.
+    DualMaster(VrKey),
     /// The next slice of the GARP queue.
     GarpQueue,
     /// Addresses that could not be added or were taken away: try again.
@@ -132,6 +134,7 @@ impl Timers {
             GarpLower(vr),
             GarpRefresh(vr),
             GarpLast(vr),
+            DualMaster(vr),
         ] {
             self.stop(due);
         }

@@ -16,14 +16,32 @@ pub struct Ask {
     pub pid_file: PathBuf,
     /// `reload --dry-run`: compare only; with this file, `None`: the one it runs with.
     pub dry_run: Option<Option<String>>,
+    /// How the answer to `status` is printed.
+    pub format: Format,
 }
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// The whole of it, as `docs/status.schema.json` has it.
+    Json,
+    /// For Prometheus and its like.
+    OpenMetrics,
+}
+
+/// By the word after `--format=`.
+const FORMATS: [(&str, Format); 3] =
+    [("text", Format::Text), ("json", Format::Json), ("openmetrics", Format::OpenMetrics)];
 
 const ASKED: [(Request, &str); 5] = [
     (Request::Reload, "Have the running kalived read its configuration again; wait for the result"),
     (Request::Upgrade, "Have the running kalived continue as the binary that is installed now, without a failover"),
     (Request::Handover, "End the running kalived so that the next one goes on without a failover"),
     (Request::Stop, "End the running kalived: farewell adverts, addresses removed"),
-    (Request::Status, "Print how the running kalived is"),
+    (Request::Status, "Print who is Master, since when and why, and what is wrong"),
 ];
 
 /// To be added to the command.
@@ -41,6 +59,16 @@ pub(super) fn subcommands() -> impl Iterator<Item = Command> {
                     .value_name("FILE")
                     .help(format!("Pid file of the kalived that is asked [default: {DEFAULT_PID_FILE}]")),
             );
+        if request == Request::Status {
+            return c.arg(
+                Arg::new("format")
+                    .long("format")
+                    .value_name("FORMAT")
+                    .value_parser(FORMATS.map(|f| f.0))
+                    .default_value("text")
+                    .help("text for people; json for programs; openmetrics for monitoring"),
+            );
+        }
         if request != Request::Reload {
             return c;
         }
@@ -77,16 +105,22 @@ pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Report)>, String> {
     // `kalived -p FILE reload` means the same.
     let pid_file = sub.get_one::<String>("pid").or_else(|| m.get_one("pid"));
     let pid_file = pid_file.map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from);
+    let ask = Ask { request, pid_file, dry_run: None, format: Format::default() };
+    if request == Request::Status {
+        let word = sub.get_one::<String>("format");
+        let format = FORMATS.into_iter().find(|f| word.is_some_and(|w| w == f.0)).map_or(Format::Text, |f| f.1);
+        return Ok(Some((Ask { format, ..ask }, Report::default())));
+    }
     if request != Request::Reload {
-        return Ok(Some((Ask { request, pid_file, dry_run: None }, Report::default())));
+        return Ok(Some((ask, Report::default())));
     }
     let how = report(sub)?;
     Ok(Some(match sub.get_flag("dry-run") {
-        false if sub.get_flag("force") => (Ask { request: Request::ForceReload, pid_file, dry_run: None }, how),
-        false => (Ask { request, pid_file, dry_run: None }, how),
+        false if sub.get_flag("force") => (Ask { request: Request::ForceReload, ..ask }, how),
+        false => (ask, how),
         true => {
             let file = sub.get_one::<String>("config").cloned();
-            (Ask { request: Request::Image, pid_file, dry_run: Some(file) }, how)
+            (Ask { request: Request::Image, dry_run: Some(file), ..ask }, how)
         }
     }))
 }
@@ -113,6 +147,10 @@ mod tests {
         assert_eq!(ask("kalived upgrade -p /x.pid"), (Request::Upgrade, "/x.pid".into(), None));
         assert_eq!(ask("kalived -p /x.pid stop"), (Request::Stop, "/x.pid".into(), None));
         assert_eq!(ask("kalived status --pid=/y.pid"), (Request::Status, "/y.pid".into(), None));
+        let format = |line: &str| if let Parsed::Ask(ask, _) = of(line) { Some(ask.format) } else { None };
+        assert_eq!(format("kalived status"), Some(Format::Text));
+        assert_eq!(format("kalived status --format=json"), Some(Format::Json));
+        assert_eq!((format("kalived status --format openmetrics"), format("kalived status --format=x")), (Some(Format::OpenMetrics), None));
         assert_eq!(ask("kalived handover").0, Request::Handover);
         assert_eq!(ask("kalived reload --force").0, Request::ForceReload);
         assert_eq!(ask("kalived reload --dry-run"), (Request::Image, default(), Some(None)));

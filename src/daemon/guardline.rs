@@ -16,8 +16,9 @@ use crate::sys::op::Fd;
 use crate::sys::{lockfile, seqpacket};
 use crate::time::{Duration, Instant, Now};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 /// Messages that wait behind a full line: a SIGTERM and a SIGKILL for each program the guard runs at most, and a handful besides.
@@ -30,7 +31,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// See the module.
 pub struct Line {
     fd: Fd,
-    unsent: VecDeque<Vec<u8>>,
+    unsent: VecDeque<(Vec<u8>, Option<File>)>,
     beat: Instant,
     retry: Instant,
     buf: Box<[u8]>,
@@ -43,8 +44,6 @@ pub struct Line {
     parent: u32,
     /// Another process takes over: what is armed leaves, and that is the end.
     frozen: bool,
-    /// The guard wants to know how it stands.
-    asked: bool,
 }
 
 impl Exec {
@@ -63,7 +62,6 @@ impl Exec {
             misled: false,
             parent: std::os::unix::process::parent_id(),
             frozen: false,
-            asked: false,
         });
     }
 
@@ -117,19 +115,21 @@ impl Exec {
         }
     }
 
-    /// Whether the guard wants to know how it stands; asked once.
-    pub(super) fn asked(&mut self) -> bool {
-        self.line.as_mut().is_some_and(|l| core::mem::take(&mut l.asked))
-    }
-
-    /// Tells it.
-    pub(super) fn tell_status(&mut self, text: String) {
-        self.say(&ToGuard::Status(text));
+    /// Gives it a report.
+    pub(super) fn tell_report(&mut self, report: File) {
+        self.say_with(&ToGuard::Report, Some(report));
     }
 
     /// Tells it in one line, for the service manager.
     pub(super) fn tell_summary(&mut self, text: String) {
         self.say(&ToGuard::Summary(text));
+    }
+
+    /// A signal that is the guard's business came here: monitoring signals any process of ours.
+    pub(super) fn pass_on(&mut self, signal: u8) {
+        if !self.frozen() {
+            self.say(&ToGuard::Signal(signal));
+        }
     }
 
     /// Tells the guard that the last snapshot is in its place.
@@ -149,11 +149,15 @@ impl Exec {
 
     /// Queues a message that must not be lost, and sends what can be.
     fn say(&mut self, message: &ToGuard) {
+        self.say_with(message, None);
+    }
+
+    fn say_with(&mut self, message: &ToGuard, file: Option<File>) {
         let Some(line) = &mut self.line else { return };
         if let Some(bytes) = message.encode()
             && line.unsent.len() < UNSENT
         {
-            line.unsent.push_back(bytes);
+            line.unsent.push_back((bytes, file));
         }
         line.flush();
     }
@@ -268,17 +272,9 @@ impl Exec {
             }
             (ToCore::Helper, Some(socket)) => self.attach_helper(socket),
             (ToCore::Helper, None) => {}
-            (ToCore::Status, _) => {
-                if let Some(line) = &mut self.line {
-                    line.asked = true;
-                }
-            }
+            (ToCore::Report { clear }, _) => self.begin_report(clear),
             (ToCore::Signal(number), _) => {
                 if let Some(s) = signal_of(number) {
-                    if s == Signal::Usr2 {
-                        let text = self.describe();
-                        self.log.note(now, Note { level: Level::Info, text });
-                    }
                     tell(Event::Signal(s));
                 }
             }
@@ -288,8 +284,9 @@ impl Exec {
 
 impl Line {
     fn flush(&mut self) {
-        while let Some(bytes) = self.unsent.front() {
-            match seqpacket::send(&*self.fd, bytes, &[]) {
+        while let Some((bytes, file)) = self.unsent.front() {
+            let gift = file.as_ref().map(AsFd::as_fd);
+            match seqpacket::send(&*self.fd, bytes, gift.as_slice()) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 _ => drop(self.unsent.pop_front()),
             }

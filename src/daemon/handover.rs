@@ -123,10 +123,8 @@ impl Exec {
             return;
         }
         self.started();
-        if self.asked() {
-            self.tell_status(machine.status());
-        }
         let near = self.next_takeover().is_some_and(|at| at <= now.mono + TAKEOVER_NEAR);
+        self.write_report(now, near, machine);
         let Some(slots) = &mut self.slots else { return };
         if near {
             slots.after = slots.after.max(now.mono + TAKEOVER_NEAR);
@@ -164,7 +162,7 @@ impl Exec {
     /// When to look whether there is something to keep.
     pub(super) fn keep_deadline(&self) -> Option<Instant> {
         let again = self.slots.as_ref().filter(|s| s.again).map(|s| s.after);
-        earliest(again, self.summary_at)
+        earliest(earliest(again, self.report_deadline()), self.summary_at)
     }
 }
 

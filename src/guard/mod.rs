@@ -2,7 +2,7 @@
 //!
 //! poll(2) is its only blocking call, every queue has a limit, and what can fail interestingly runs in another process. Read in
 //! this order: this file (what there is, and what follows when the core ends), `turn` (the loop), `proto` (the line to the core),
-//! `core`, `restart`, `scripts`, `reload`, `upgrade`, `handover`, `answers`, `role` (how the others are started), `start` (from the command
+//! `core`, `restart`, `scripts`, `reload`, `upgrade`, `handover`, `answers`, `report`, `dump`, `role` (how the others are started), `start` (from the command
 //! line to here). Deliberately absent: VRRP.
 
 pub mod allowed;
@@ -12,6 +12,7 @@ pub mod client;
 pub mod compiler;
 pub mod core;
 pub mod ctl;
+pub mod dump;
 mod elsewhere;
 mod handover;
 mod inherit;
@@ -20,6 +21,7 @@ pub mod log;
 pub mod proto;
 pub mod queue;
 mod reload;
+mod report;
 pub mod restart;
 pub mod role;
 pub mod scripts;
@@ -38,6 +40,7 @@ use self::handover::Handover;
 use self::log::Log;
 use self::proto::{MAX, ToCore};
 use self::reload::Reloads;
+use self::report::Reporting;
 use self::restart::{Next, Restart};
 use self::role::Roles;
 use self::scripts::Scripts;
@@ -127,6 +130,7 @@ pub struct Guard {
     /// When a core is to be started.
     start_at: Option<Instant>,
     reloads: Reloads,
+    reporting: Reporting,
     upgrade: Option<Upgrade>,
     /// A core that stands by with what a kalived before left is told this when we are in charge.
     go: Option<ToCore>,
@@ -168,6 +172,7 @@ impl Guard {
             removal: None,
             start_at: None,
             reloads: Reloads::default(),
+            reporting: Reporting::default(),
             upgrade: None,
             go: None,
             handover: None,

@@ -4,6 +4,7 @@
 //! the words on the line are understood by the program that made them. Only an upgrade starts what lies at the path.
 
 use super::compiler::Use;
+use super::dump::Kind;
 use super::log::Log;
 use super::vips::Holdings;
 use crate::cli::Report;
@@ -22,6 +23,8 @@ pub const CORE: &str = "--core";
 pub const HELPER: &str = "--helper";
 /// First argument of the process that takes addresses away.
 pub const REMOVE: &str = "--remove-vips";
+/// First argument of the process that writes a dump file; its kind follows.
+pub const DUMP: &str = "--dump";
 /// It waits for `Go`.
 pub const STANDBY: &str = "--standby";
 /// Log details.
@@ -120,6 +123,13 @@ impl Roles {
     pub fn remove_vips(&self, of: Holdings<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
         let [image, begun] = of.images.map(AsFd::as_fd);
         self.spawn(false, &["kalived: remover", REMOVE], &[image, begun, of.snapshot.as_fd()], log, reports)
+    }
+
+    /// Writes a dump file from the report at 3, with the configuration of the image at 4.
+    pub fn dump(&self, kind: Kind, files: [&File; 2], log: &Log, reports: &Reports) -> io::Result<u32> {
+        let mut words = vec!["kalived: dump", DUMP, kind.word()];
+        words.extend(self.log_words());
+        self.spawn(false, &words, &files.map(AsFd::as_fd), log, reports)
     }
 
     fn spawn(

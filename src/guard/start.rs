@@ -47,6 +47,7 @@ pub fn program() -> u8 {
         match role.as_str() {
             role::CORE => return core::role(rest) as u8,
             role::REMOVE => return vips::role() as u8,
+            role::DUMP => return super::dump::role(rest) as u8,
             CHECK => return inherit::check() as u8,
             _ => {}
         }

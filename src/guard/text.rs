@@ -1,5 +1,6 @@
 //! Every log line of the guard, once; keepalived's wording where operators grep for it.
 
+use super::dump::Kind;
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::sys::child::End;
@@ -156,11 +157,17 @@ pub fn no_socket(path: &std::path::Path, e: &io::Error) -> Note {
         format!("no socket for commands at {}: {e}; `kalived reload` and its like cannot be used", path.display()),
     )
 }
+/// A dump file was asked for.
+pub fn dumping(kind: Kind, pid: u32) -> Note {
+    note(Level::Info, format!("{} for process({pid}) on signal", kind.printing()))
+}
+/// It cannot be written.
+pub fn not_dumped(kind: Kind, why: &str) -> Note {
+    note(Level::Warning, format!("the {} file is not written: {why}", kind.word()))
+}
 /// A signal of keepalived without effect here.
 pub fn unused_signal(s: u8) -> Note {
     let what = match s {
-        36 | 37 => "(keepalived: write a JSON file) is not supported yet",
-        63 => "(keepalived: write statistics and clear them) is not supported yet",
         64 => "(keepalived: print threads) has no meaning here",
         _ => "has no meaning here",
     };

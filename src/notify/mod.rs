@@ -16,6 +16,7 @@ mod text;
 
 pub use change::{Change, What};
 
+use crate::report::Notifications;
 use crate::child::Children;
 use crate::config::model::Global;
 use crate::config::model::InstanceConfig;
@@ -249,6 +250,18 @@ impl Notifier {
     /// Something happened on the connection to the mail server.
     pub fn on_stream(&mut self, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) {
         self.mail.on_stream(conn, what, cx);
+    }
+
+    /// How it stands.
+    pub fn report(&self) -> Notifications {
+        let (scripts_running, scripts_waiting, scripts_skipped) = self.hooks.counts();
+        Notifications {
+            scripts_running,
+            scripts_waiting,
+            scripts_skipped,
+            pipes: self.fifos.report(),
+            mails_waiting: self.mail.waiting(),
+        }
     }
 
     /// `Due::Notify`.

@@ -32,14 +32,6 @@ impl World {
                 fx.note(text::reloading());
                 fx.push(Effect::Compile);
             }
-            Signal::Usr1 | Signal::Usr2 => {
-                let notes: Vec<Note> = self.views().iter().map(|v| text::status(&v.name, v)).collect();
-                notes.into_iter().for_each(|n| fx.note(n));
-                if self.routes().lines > 0 {
-                    fx.note(crate::routes::text::status(&self.routes()));
-                }
-                self.tracks().iter().for_each(|t| fx.note(crate::track::text::status(t.kind, &t.name, t)));
-            }
         }
     }
 

@@ -165,6 +165,7 @@ mod hooks;
 mod kernel;
 mod life;
 mod reload;
+mod report;
 mod resume;
 mod routes;
 mod schedule;
@@ -172,6 +173,7 @@ mod sockets;
 mod tracks;
 mod view;
 
+pub use report::Cursor;
 pub use view::{View, VipView};
 
 impl World {
@@ -401,6 +403,7 @@ impl World {
                 Due::GarpLower(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_lower(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
+                Due::DualMaster(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_dual_master_due(cx)),
                 Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
                 Due::AddrRetry => {
                     for loss in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {

@@ -18,6 +18,7 @@ mod guard;
 mod guard_faults;
 mod life;
 mod local_users;
+mod report;
 mod seeds;
 mod tracking;
 mod traps_election;

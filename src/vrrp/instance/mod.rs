@@ -6,13 +6,16 @@
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
 //! `health` decides whether it can run at all, with `tracked` for what is tracked; `peers` is whom it speaks to and from where, `master`
-//! what it does as Master, `alter` what a reload does to it, `resume` how it goes on in another process.
+//! what it does as Master, `rival` what it makes of a second one, `alter` what a reload does to it, `resume` how it goes on in another
+//! process, `report` what it looks like from outside.
 
 mod alter;
 mod health;
 mod master;
 mod peers;
+mod report;
 mod resume;
+mod rival;
 mod tracked;
 
 pub use master::IMMINENT;
@@ -22,9 +25,10 @@ pub use health::Fault;
 pub use resume::{Mark, Since};
 
 use super::address::Addresses;
-use super::advert::{Heard, Profile, Reject};
+use super::advert::{Glimpse, Heard, Profile, Reject};
 use super::announce::Announcer;
 use super::fsm::{self, Act, Input, State};
+use super::senders::Senders;
 use super::text::{self, Limit};
 use super::timing::{self, Grid, Phase};
 use crate::config::model::{InstanceConfig, Version};
@@ -42,6 +46,11 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// See [`Instance::first_wait`]: three seconds of deafness is what people report, and one to spare.
 const LISTEN: Duration = Duration::from_secs(4);
+/// Transitions that are remembered. A takeover and the return are two, a link that goes and comes four: the last two faults and what
+/// was before.
+const REMEMBERED: usize = 8;
+/// Bytes of a cause that is remembered: the longest of ours, and of a list of faults its first ones.
+const CAUSE: usize = 256;
 /// a learned interval above this multiple of our own is worth a warning.
 const SLOW: u32 = 3;
 
@@ -108,6 +117,8 @@ pub struct Stats {
     pub other_vips: u64,
     /// Packets to unicast peers that did not leave while those to others did.
     pub peers_missed: u64,
+    /// Times that a second Master was seen.
+    pub dual_master: u64,
 }
 
 // Why a state is entered, for the log. Put into words only after what is urgent has been done.
@@ -117,6 +128,28 @@ enum Cause {
     Text(String),
     // Master_Down_Timer: what was and was not heard.
     Silence,
+}
+
+// A state entered that was not told yet: log, hooks, pipes and mail are told the same, once what is urgent has been done.
+#[derive(Debug)]
+struct Entered {
+    from: State,
+    to: State,
+    init: bool,
+    cause: Cause,
+}
+
+/// A change of state that is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// When.
+    pub at: Now,
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// Why.
+    pub cause: String,
 }
 
 // Since when and why we hear nothing: the cause of a takeover.
@@ -151,6 +184,8 @@ struct Limits {
     missed: Limit,
     own_peer: Limit,
     old_checksum: Limit,
+    dual: Limit,
+    dual_over: Limit,
 }
 
 // A line that others can cause: at most `most` of its kind in a while, then a number.
@@ -167,8 +202,10 @@ pub struct Instance {
     key: VrKey,
     state: State,
     since: Now,
-    // A state entered that was not told yet.
-    entered: Option<(State, bool, Cause)>,
+    entered: Option<Entered>,
+    // The last changes of state, oldest first; at most `REMEMBERED`.
+    moved: VecDeque<Moved>,
+    senders: Senders,
     faults: BTreeSet<Fault>,
     // Said that it waits for a tracker's first result.
     waits: bool,
@@ -230,6 +267,8 @@ impl Instance {
             state: State::Init,
             since: Now::default(),
             entered: None,
+            moved: VecDeque::new(),
+            senders: Senders::default(),
             faults: BTreeSet::new(),
             weighed: String::new(),
             waits: false,
@@ -369,6 +408,8 @@ impl Instance {
 
     /// A verified advert.
     pub fn on_advert(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
+        let says = Glimpse { version: self.version(), priority: heard.priority, interval: heard.interval };
+        self.meet(heard.src, Some(says), None, cx);
         if matches!(self.state, State::Init | State::Fault) {
             return;
         }
@@ -423,10 +464,11 @@ impl Instance {
         self.go(input, cause, Some(heard), cx);
     }
 
-    /// A packet for our VRID that was dropped. Nothing but counters changes.
-    pub fn on_reject(&mut self, reject: Reject, from: IpAddr, cx: &mut Cx<'_>) {
+    /// A packet for our VRID that was dropped. Nothing but counters and what is known of its sender changes.
+    pub fn on_reject(&mut self, reject: Reject, from: IpAddr, says: Option<Glimpse>, cx: &mut Cx<'_>) {
         let n = reject.index();
         self.stats.rejected[n] += 1;
+        self.meet(from, says, Some(reject), cx);
         if matches!(self.state, State::Init | State::Fault) {
             return;
         }
@@ -499,8 +541,9 @@ impl Instance {
         }
         if step.next != old {
             self.since = cx.now;
+            self.forget_rivals(cx);
             let init = old == State::Init && step.next != State::Master;
-            self.entered = Some((step.next, init, cause));
+            self.entered = Some(Entered { from: old, to: step.next, init, cause });
             if step.act != Act::Claim {
                 self.say_entered(cx);
             }
@@ -536,7 +579,7 @@ impl Instance {
 
     // The line "Entering … STATE". A new Master says it with `Due::Claim`, or before it says anything else.
     fn say_entered(&mut self, cx: &mut Cx<'_>) {
-        let Some((state, init, cause)) = self.entered.take().filter(|(state, ..)| *state != State::Init) else {
+        let Some(Entered { from, to: state, init, cause }) = self.entered.take().filter(|e| e.to != State::Init) else {
             return;
         };
         let cause = match cause {
@@ -545,6 +588,7 @@ impl Instance {
             Cause::Silence => self.silence_cause(self.since.mono),
         };
         say(&mut self.limits.states, Limit::STATES, cx, || text::entering(&self.cfg.name, state, init, &cause));
+        self.remember(Moved { at: self.since, from, to: state, cause: cause.clone() });
         self.tell(What::State(state), cause, cx);
     }
 
@@ -639,6 +683,13 @@ impl Instance {
             self.faults
         );
         assert!(self.armed.len() <= timing::depth(self.cfg.advert_int), "({name}) armed too many");
+        assert!(self.senders.all().len() <= super::senders::MOST, "({name}) keeps too many senders");
+        let rival = timers.get(Due::DualMaster(self.key)).is_some();
+        assert_eq!(rival, self.senders.dual().is_some(), "({name}) a second Master is looked for again, if there is one");
+        assert!(
+            !rival || matches!(self.state, State::Master | State::Backup),
+            "({name}) a second Master is seen by a Master or a Backup"
+        );
         if self.is_master() {
             assert!(
                 claiming || !self.armed.is_empty() || self.packets.is_none(),
