@@ -473,7 +473,8 @@ fn given(m: &ArgMatches, name: &str) -> bool {
 /// What `-v` prints.
 pub fn version() -> String {
     format!(
-        "Kalived v{}\n\nCompatible with keepalived's configuration files; see kalived(8).\n",
+        "Kalived v{}\n\nCompatible with keepalived's configuration files; see kalived(8).\nAs keepalived with --enable-json: SIGRTMIN+2 \
+         writes a JSON file\n",
         env!("CARGO_PKG_VERSION")
     )
 }

@@ -150,7 +150,10 @@ mod tests {
         let format = |line: &str| if let Parsed::Ask(ask, _) = of(line) { Some(ask.format) } else { None };
         assert_eq!(format("kalived status"), Some(Format::Text));
         assert_eq!(format("kalived status --format=json"), Some(Format::Json));
-        assert_eq!((format("kalived status --format openmetrics"), format("kalived status --format=x")), (Some(Format::OpenMetrics), None));
+        assert_eq!(
+            (format("kalived status --format openmetrics"), format("kalived status --format=x")),
+            (Some(Format::OpenMetrics), None)
+        );
         assert_eq!(ask("kalived handover").0, Request::Handover);
         assert_eq!(ask("kalived reload --force").0, Request::ForceReload);
         assert_eq!(ask("kalived reload --dry-run"), (Request::Image, default(), Some(None)));

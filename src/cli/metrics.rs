@@ -104,7 +104,11 @@ pub fn render(r: &Report) -> String {
             put(&mut out, "kalived_vrrp_rejected_total", l, Some(("reason", reason.name())), &n);
         }
     }
-    out.family("kalived_tracker_up", "gauge", "Whether what is tracked is as it should be; files are kalived_tracked_file.");
+    out.family(
+        "kalived_tracker_up",
+        "gauge",
+        "Whether what is tracked is as it should be; files are kalived_tracked_file.",
+    );
     for t in &r.trackers {
         if let Some(up) = t.up {
             out.sample("kalived_tracker_up", &[("kind", &t.kind), ("name", &t.name)], u8::from(up));

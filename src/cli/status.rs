@@ -38,7 +38,9 @@ fn head(out: &mut String, r: &Report) {
     let states = [State::Master, State::Backup, State::Fault, State::Init].map(|s| (s, count(s)));
     let states: Vec<String> =
         states.into_iter().filter(|(_, n)| *n > 0).map(|(s, n)| format!("{n} {}", s.word())).collect();
+    let wrong = r.instances.iter().filter(|i| !i.conditions.is_empty()).count();
     let what = if states.is_empty() { "no virtual router".to_owned() } else { states.join(", ") };
+    let what = if wrong > 0 { format!("{what}; {wrong} to look at") } else { what };
     let _ = writeln!(out, "kalived {}: {what}", d.version);
     if let Some(problem) = &d.problem {
         let _ = writeln!(out, "    {problem}");
@@ -72,7 +74,11 @@ fn conditions(out: &mut String, i: &Instance, zone: Zone) {
 fn instance(out: &mut String, i: &Instance, zone: Zone) {
     let cause = if i.cause.is_empty() { String::new() } else { format!(": {}", i.cause) };
     let _ = writeln!(out, "({}) {} since {}{cause}", i.name, i.state.word(), at(&i.since, zone));
-    let _ = write!(out, "    {} VRID {}, VRRP version {}, priority {}", i.interface, i.vrid, i.version, i.effective_priority);
+    let _ = write!(
+        out,
+        "    {} VRID {}, VRRP version {}, priority {}",
+        i.interface, i.vrid, i.version, i.effective_priority
+    );
     if i.effective_priority != i.priority {
         let _ = write!(out, " of {}", i.priority);
     }
@@ -102,15 +108,16 @@ fn instance(out: &mut String, i: &Instance, zone: Zone) {
             (Some(why), n) if n > 0 => format!(", {n} refused ({why})"),
             _ => String::new(),
         };
-        let _ = writeln!(out, "    heard {}{priority}: {} adverts{refused}, the last {} ago", s.address, s.accepted + s.refused, ago(&s.last));
+        let _ = writeln!(
+            out,
+            "    heard {}{priority}: {} adverts{refused}, the last {} ago",
+            s.address,
+            s.accepted + s.refused,
+            ago(&s.last)
+        );
     }
     if i.senders.is_empty() {
-        out.push_str("    no other router heard");
-        // What cannot be seen cannot be told.
-        out.push_str(match i.state {
-            State::Master => ": if another one is Master too, its adverts do not arrive; look at firewall rules for IP protocol 112\n",
-            _ => "\n",
-        });
+        out.push_str("    no other router heard\n");
     }
     for t in i.transitions.iter().skip(1).take(SHOWN) {
         let cause = if t.cause.is_empty() { String::new() } else { format!(": {}", t.cause) };
@@ -138,6 +145,14 @@ fn instance(out: &mut String, i: &Instance, zone: Zone) {
 
 fn rest(out: &mut String, r: &Report) {
     let mut lines = Vec::new();
+    // What cannot be seen cannot be told.
+    if r.instances.iter().any(|i| i.state == State::Master && i.senders.is_empty()) {
+        lines.push(
+            "A Master that hears no other router cannot see a second Master either: if there is one, look at firewall rules for IP \
+             protocol 112 on both"
+                .to_owned(),
+        );
+    }
     for t in &r.trackers {
         let is = match (t.up, &t.value) {
             (Some(true), _) => "up".to_owned(),
@@ -168,7 +183,12 @@ fn rest(out: &mut String, r: &Report) {
         ));
     }
     for p in n.pipes.iter().filter(|p| !p.open || p.lines_lost > 0) {
-        lines.push(format!("named pipe {}: {}, {} lines lost", p.path, if p.open { "open" } else { "not open" }, p.lines_lost));
+        lines.push(format!(
+            "named pipe {}: {}, {} lines lost",
+            p.path,
+            if p.open { "open" } else { "not open" },
+            p.lines_lost
+        ));
     }
     if r.log.lines_lost > 0 {
         lines.push(format!("log: {} lines lost", r.log.lines_lost));

@@ -8,8 +8,8 @@ use super::report::Whom;
 use super::systemd::Notifier;
 use crate::report::Daemon;
 use crate::time::{Duration, Instant};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// See the module.
@@ -27,13 +27,7 @@ pub struct Answers {
 impl Answers {
     /// With a socket, if there is one.
     pub fn new(server: Option<Server>, systemd: Notifier) -> Answers {
-        Answers {
-            server,
-            systemd,
-            summary: String::new(),
-            watchdog: Instant::default(),
-            stop: Vec::new(),
-        }
+        Answers { server, systemd, summary: String::new(), watchdog: Instant::default(), stop: Vec::new() }
     }
 
     /// The core said how the states are.
@@ -135,7 +129,7 @@ impl Guard {
         // Only while the core lives: its heart is looked at by the same loop.
         if let Some(every) = self.answers.systemd.interval()
             && now >= self.answers.watchdog + every.min(Duration::from_secs(1))
-            && (self.core.is_some() || self.removal.is_some() || self.start_at.is_some())
+            && (self.core.is_some() || self.removal.is_some() || self.start_at.is_some() || self.around.is_some())
         {
             self.answers.watchdog = now;
             self.answers.systemd.watchdog();

@@ -7,6 +7,7 @@
 
 pub mod allowed;
 mod answers;
+mod around;
 pub mod beat;
 pub mod client;
 pub mod compiler;
@@ -143,6 +144,10 @@ pub struct Guard {
     /// Whom to tell that the start went well, or not.
     report: Option<Start>,
     end: Option<u8>,
+    /// `startup_script` or `shutdown_script`.
+    around: Option<around::Running>,
+    /// The latter has begun, or need not.
+    shut: bool,
     /// Signals of keepalived that were said to do nothing, as bits.
     unused: u64,
     buf: Box<[u8; MAX]>,
@@ -181,6 +186,8 @@ impl Guard {
             answers: made.answers,
             report: None,
             end: None,
+            around: None,
+            shut: false,
             buf: Box::new([0; MAX]),
         }
     }

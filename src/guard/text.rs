@@ -1,10 +1,12 @@
 //! Every log line of the guard, once; keepalived's wording where operators grep for it.
 
 use super::dump::Kind;
+use crate::event::ChildEnd;
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::sys::child::End;
 use crate::time::Duration;
+use crate::vrrp::text::errno;
 use std::io;
 
 fn note(level: Level, text: String) -> Note {
@@ -156,6 +158,23 @@ pub fn no_socket(path: &std::path::Path, e: &io::Error) -> Note {
         Level::Error,
         format!("no socket for commands at {}: {e}; `kalived reload` and its like cannot be used", path.display()),
     )
+}
+/// The keyword.
+pub const STARTUP: &str = "startup_script";
+/// The keyword.
+pub const SHUTDOWN: &str = "shutdown_script";
+/// It did not go well, or could not be started.
+pub fn around_ended(word: &str, end: ChildEnd) -> Note {
+    let how = match end {
+        ChildEnd::Exited(code) => format!("exited with status {code}"),
+        ChildEnd::Signaled(signal) => format!("ended by signal {signal}"),
+        ChildEnd::NotStarted(e) => format!("could not be started: {}", errno(e)),
+    };
+    note(Level::Warning, format!("{word} {how}"))
+}
+/// It takes too long.
+pub fn around_too_slow(word: &str) -> Note {
+    note(Level::Warning, format!("{word} has not ended within {word}_timeout: killed"))
 }
 /// A dump file was asked for.
 pub fn dumping(kind: Kind, pid: u32) -> Note {

@@ -2,6 +2,7 @@
 //!
 //! Read first: `mod.rs`.
 
+use super::around::OWNER;
 use super::beat::PERIOD;
 use super::core::{Core, Heard, Starter};
 use super::handover::Handover;
@@ -47,7 +48,10 @@ impl Guard {
         self.report = Some(report);
         // Told when it stands by and others can see that somebody is in charge.
         self.go = go;
-        self.start_core(clock::mono(), None);
+        let now = clock::mono();
+        if self.go.is_some() || !self.begin_around(now, text::STARTUP) {
+            self.start_core(now, None);
+        }
         self.serve_on()
     }
 
@@ -58,7 +62,9 @@ impl Guard {
         loop {
             let now = clock::mono();
             self.look(now);
-            if let Some(code) = self.end {
+            if let Some(code) = self.end
+                && self.may_finish(now)
+            {
                 return self.finish(code);
             }
             self.wait(now);
@@ -156,6 +162,7 @@ impl Guard {
             let script = self.scripts.on_end(pid, end);
             child::reap(pid);
             match script {
+                Some(Some((OWNER, _, end))) => self.around_ended(now, end),
                 Some(Some((core, name, end))) if self.core.as_ref().is_some_and(|c| c.number == core) => {
                     self.tell(ToCore::ChildExit { child: name, end });
                 }
@@ -187,7 +194,10 @@ impl Guard {
                 self.remove_vips_here();
             }
             self.after(now, removal.after);
-        } else if !self.dump_ended(now, pid, end) && !self.compiler_ended(now, pid, end) && !self.handover_compiled(now, pid, end) {
+        } else if !self.dump_ended(now, pid, end)
+            && !self.compiler_ended(now, pid, end)
+            && !self.handover_compiled(now, pid, end)
+        {
             self.leaving.retain(|(p, _)| *p != pid);
             self.upgrade_ended(now, pid, end);
         }
@@ -315,6 +325,7 @@ impl Guard {
         self.look_at_reload(now);
         self.look_at_upgrade(now);
         self.look_at_handover(now);
+        self.look_at_around(now);
         self.look_at_report(now);
         self.look_at_answers(now);
     }

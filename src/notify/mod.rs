@@ -16,7 +16,6 @@ mod text;
 
 pub use change::{Change, What};
 
-use crate::report::Notifications;
 use crate::child::Children;
 use crate::config::model::Global;
 use crate::config::model::InstanceConfig;
@@ -25,6 +24,7 @@ use crate::conn::Conns;
 use crate::effect::Effects;
 use crate::event::{ChildEnd, Errno, Stream};
 use crate::id::{ConnKey, FifoKey};
+use crate::report::Notifications;
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::timers::{Due, Timers};
 use crate::vrrp::fsm::State;

@@ -59,16 +59,16 @@ record! {
 record! {
     /// A moment.
     pub struct Moment {
-        /// By the clock of the wall, RFC 3339, UTC, with milliseconds.
+        /// By the clock of the wall, RFC 3339, UTC, with microseconds.
         pub time: String,
         /// How long ago that was when the report was made, by a clock that is never set.
         pub age_seconds: f64,
     }
 }
 
-/// RFC 3339, UTC, with milliseconds.
+/// RFC 3339, UTC, with microseconds.
 pub fn rfc3339(at: Wall) -> String {
-    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_nanos(at.0)).to_string()
+    humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_nanos(at.0)).to_string()
 }
 
 /// A duration as the seconds of a field: to the microsecond, for nobody reads more.

@@ -102,7 +102,14 @@ impl Senders {
     }
 
     /// An advert came. Returns whether a second Master is seen since this one.
-    pub fn on_advert(&mut self, now: Now, from: IpAddr, says: Option<Glimpse>, refused: Option<Reject>, own: Own) -> bool {
+    pub fn on_advert(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        says: Option<Glimpse>,
+        refused: Option<Reject>,
+        own: Own,
+    ) -> bool {
         let at = self.entry(now, from);
         let Some(s) = self.all.get_mut(at) else { return false };
         let silent = now.mono.since(s.last.mono) > window(s, own);
@@ -113,7 +120,13 @@ impl Senders {
         }
         // One with priority 0 resigns; what cannot even be read is nobody's claim.
         let claims = own.active && says.is_some_and(|g| g.priority > 0) && refused != Some(Reject::OwnPacket);
-        s.row = if !claims { 0 } else if silent { 1 } else { s.row.saturating_add(1) };
+        s.row = if !claims {
+            0
+        } else if silent {
+            1
+        } else {
+            s.row.saturating_add(1)
+        };
         if s.row == 1 {
             s.began = now.mono;
         } else if s.row == ROW {
@@ -131,7 +144,11 @@ impl Senders {
             true => now.mono.since(mine.began) >= own.interval,
             // Another one goes on sending, since before this one began and after it had sent enough.
             false => self.all.iter().any(|o| {
-                o.addr != from && o.row >= ROW && o.last.mono > mine.enough && now.mono > o.enough && !is_gone(o, now, own)
+                o.addr != from
+                    && o.row >= ROW
+                    && o.last.mono > mine.enough
+                    && now.mono > o.enough
+                    && !is_gone(o, now, own)
             }),
         };
         match &mut self.dual {
@@ -248,7 +265,9 @@ mod tests {
     fn a_backup_tells_two_masters_from_one_that_follows_another() {
         let mut t = Senders::default();
         // One takes over from the other: in time, and with one packet that crosses.
-        for (ms, who) in [(0, 1), (1000, 1), (2000, 1), (3000, 1), (3001, 2), (3500, 1), (4001, 2), (5001, 2), (6001, 2)] {
+        for (ms, who) in
+            [(0, 1), (1000, 1), (2000, 1), (3000, 1), (3001, 2), (3500, 1), (4001, 2), (5001, 2), (6001, 2)]
+        {
             assert!(!t.on_advert(at(ms), from(who), says(100), None, BACKUP), "{ms}");
         }
         // The first goes on after all: both are, as soon as it has sent enough.

@@ -483,7 +483,10 @@ pub fn dual_master(name: &str, seen: &str, look: &str) -> Note {
 }
 /// It is not heard any more.
 pub fn dual_master_over(name: &str, with: IpAddr, lasted: Duration) -> Note {
-    note(Level::Notice, format!("({name}) DUAL_MASTER is over after {}: {with} is not heard as Master any more", span(lasted)))
+    note(
+        Level::Notice,
+        format!("({name}) DUAL_MASTER is over after {}: {with} is not heard as Master any more", span(lasted)),
+    )
 }
 
 /// Lets some lines through, then counts until the pause is over: a flood is a number, not a full disk.

@@ -47,7 +47,10 @@ fn a_firewall_rule_makes_two_masters_and_the_report_says_so_on_the_one_that_hear
     until_true("a report of a Backup that follows", || of(&on_b)["instances"][0]["master"] == a.v4());
     let report = of(&on_a);
     let i = &report["instances"][0];
-    assert_eq!((&i["state"], &i["addresses"][0]["held"], &i["source"]), (&"MASTER".into(), &true.into(), &a.v4().into()));
+    assert_eq!(
+        (&i["state"], &i["addresses"][0]["held"], &i["source"]),
+        (&"MASTER".into(), &true.into(), &a.v4().into())
+    );
     assert_eq!((&report["daemon"]["pid"], &report["truncated"]), (&on_a.pid().into(), &false.into()));
     assert!(report["event_loop"]["advert_timers"].as_u64() > Some(0), "{report}");
     assert_eq!((conditions(&on_a), conditions(&on_b)), (Vec::<String>::new(), vec![]));
@@ -64,7 +67,12 @@ fn a_firewall_rule_makes_two_masters_and_the_report_says_so_on_the_one_that_hear
     assert!(line.is_some_and(|l| l.ends_with(" 1")) && metrics.ends_with("# EOF\n"), "{metrics}");
     // The other one sees nobody, and says what that may mean.
     let text = status(&on_b, "text");
-    assert!(text.contains("MASTER since") && text.contains("no advert for") && text.contains(&format!("last from {}", a.v4())), "{text}");
+    assert!(
+        text.contains("MASTER since")
+            && text.contains("no advert for")
+            && text.contains(&format!("last from {}", a.v4())),
+        "{text}"
+    );
 
     b.script("nft delete table ip t");
     on_b.await_state(State::Backup);
@@ -100,9 +108,12 @@ fn dump_files_are_there_when_their_name_is_closed_and_never_through_a_link() {
     let victim = lab.path("victim");
     std::fs::write(&victim, "victim").expect("the lab's directory is writable");
     std::os::unix::fs::symlink(&victim, dir.join("keepalived.json")).expect("the lab's directory is writable");
-    for (signal, name) in
-        [("USR1", "keepalived.data"), ("USR2", "keepalived.stats"), ("36", "keepalived.json"), ("37", "keepalived.json")]
-    {
+    for (signal, name) in [
+        ("USR1", "keepalived.data"),
+        ("USR2", "keepalived.stats"),
+        ("36", "keepalived.json"),
+        ("37", "keepalived.json"),
+    ] {
         let mut events = kalived::sys::inotify::Inotify::open().expect("inotify");
         events.add(&dir).expect("a directory");
         daemon.signal(signal);
@@ -127,13 +138,55 @@ fn dump_files_are_there_when_their_name_is_closed_and_never_through_a_link() {
     until_true("the file", || dir.join("keepalived.json").exists());
     assert_eq!(daemon.pids().into_iter().filter(|p| before.contains(p)).count(), before.len());
     // Nothing else is left there.
-    let left = || std::fs::read_dir(&dir).expect("a directory").flatten().filter(|e| e.file_name().to_string_lossy().starts_with('.')).count();
+    let left = || {
+        std::fs::read_dir(&dir)
+            .expect("a directory")
+            .flatten()
+            .filter(|e| e.file_name().to_string_lossy().starts_with('.'))
+            .count()
+    };
     until_true("no temporary file", || left() == 0);
     // 63: counters begin anew.
     daemon.signal("63");
     daemon.await_line("Printing and clearing VRRP stats for process(");
-    until_true("counters that begin anew", || {
-        of(&daemon)["instances"][0]["counters"]["became_master"] == 0
-    });
+    until_true("counters that begin anew", || of(&daemon)["instances"][0]["counters"]["became_master"] == 0);
     assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn startup_and_shutdown_scripts_run_around_all_of_it_and_are_not_waited_for_for_ever() {
+    if stand_in() {
+        return;
+    }
+    let Some(lab) = Lab::new("report: own scripts") else { return };
+    let a = lab.host("a", 20);
+    let (began, ended) = (lab.path("began"), lab.path("ended"));
+    for (name, body) in [
+        ("up", format!("ip -o address show dev eth0 > {}; exit 3", began.display())),
+        ("down", format!("ip -o address show dev eth0 > {}; sleep 60", ended.display())),
+    ] {
+        let path = lab.path(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("the lab's directory is writable");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("it is ours");
+    }
+    let mut conf = Conf::v3(150);
+    conf.global = format!(
+        "script_user root\nstartup_script {}\nshutdown_script {}\nshutdown_script_timeout 1\n",
+        lab.path("up").display(),
+        lab.path("down").display()
+    );
+    let daemon = lab.start(&a, &conf);
+    daemon.await_state(State::Master);
+    until_true("the address", || a.holds(VIP));
+    assert!(
+        daemon.log().find("startup_script exited with status 3") < daemon.log().find("Starting VRRP child process")
+    );
+    let before = std::fs::read_to_string(&began).expect("it ran");
+    assert!(before.contains("198.18.0.20") && !before.contains(VIP), "{before}");
+    let (code, log) = daemon.stop();
+    let after = std::fs::read_to_string(&ended).expect("it ran");
+    assert!(after.contains("198.18.0.20") && !after.contains(VIP), "{after}");
+    assert!(log.contains("shutdown_script has not ended within shutdown_script_timeout: killed"), "{log}");
+    assert_eq!(code, Some(0));
 }

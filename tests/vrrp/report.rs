@@ -106,7 +106,8 @@ fn only_the_last_transitions_are_remembered() {
 #[test]
 fn a_report_of_thousands_comes_in_parts_that_cost_little_each() {
     let make = |n: u32| {
-        let mut c = InstanceConfig::new(&format!("VI_{n}"), "eth0", (n % 255 + 1) as u8, kalived::config::model::Family::V4);
+        let mut c =
+            InstanceConfig::new(&format!("VI_{n}"), "eth0", (n % 255 + 1) as u8, kalived::config::model::Family::V4);
         c.interface = format!("eth{}", n / 255);
         c.vips = vec![vip(&format!("10.{}.{}.1", n / 250, n % 250))];
         c
@@ -184,7 +185,12 @@ fn each_refusal_has_its_own_advice() {
     auth.auth = kalived::config::model::Auth::Pass(*b"secret\0\0");
     let cases = [
         (v2(), advert(&v3(), PEER, 90, S), "version", "version (vrrp_version): 198.18.0.30 has 3, this router has 2"),
-        (v2(), advert(&v2(), PEER, 90, S * 2), "interval", "advert_int: 198.18.0.30 has 2.00 s, this router has 1.00 s"),
+        (
+            v2(),
+            advert(&v2(), PEER, 90, S * 2),
+            "interval",
+            "advert_int: 198.18.0.30 has 2.00 s, this router has 1.00 s",
+        ),
         (v2(), advert(&other_list, PEER, 90, S), "address-list", "they use VRID 51 on this network too"),
         (auth, advert(&v2(), PEER, 90, S), "auth-type", "auth_type differs"),
     ];

@@ -222,7 +222,7 @@ fn instance(out: &mut Out, i: &Instance, config: &Config) {
             out.line(5, format!("{} min_ttl {min} max_ttl {max}", p.addr));
         }
     }
-    tracked(out, c);
+    tracked(out, c, config);
     notify(out, &c.more.notify, config);
 }
 
@@ -242,7 +242,12 @@ fn vips(out: &mut Out, i: &Instance, c: &InstanceConfig) {
     }
 }
 
-fn tracked(out: &mut Out, c: &InstanceConfig) {
+fn tracked(out: &mut Out, c: &InstanceConfig, config: &Config) {
+    let own = |kind: &str, name: &str| match kind {
+        "scripts" => config.scripts.iter().find(|s| *s.name == *name).map(|s| s.weight.weight),
+        "files" => config.track_files.iter().find(|s| *s.name == *name).map(|s| s.weight.weight),
+        _ => config.track_processes.iter().find(|s| *s.name == *name).map(|s| s.weight.weight),
+    };
     if !c.track_interfaces.is_empty() {
         out.line(3, "Tracked interfaces :");
         for t in &c.track_interfaces {
@@ -256,7 +261,14 @@ fn tracked(out: &mut Out, c: &InstanceConfig) {
             for l in lines {
                 let reverse = if l.reverse == Some(true) { " reverse" } else { "" };
                 let comma = if title == "scripts" { "" } else { "," };
-                out.line(5, format!("{}{comma} weight {}{reverse}", l.name, l.weight.unwrap_or(0)));
+                out.line(
+                    5,
+                    format!(
+                        "{}{comma} weight {}{reverse}",
+                        l.name,
+                        l.weight.or_else(|| own(title, &l.name)).unwrap_or(0)
+                    ),
+                );
             }
         }
     }
@@ -290,6 +302,15 @@ fn sockets(out: &mut Out, report: &Report) {
         out.item("Protocol", "VRRP");
         out.item("Type", if s.name == s.address { "Unicast" } else { "Multicast" });
         out.item("Address", &s.address);
+        out.line(3, "VRRP instances");
+        let uses = |i: &&Instance| i.interface == s.name || i.source.is_some_and(|a| a.to_string() == s.name);
+        let same = |i: &&Instance| (i.family == crate::report::instance::Family::IPv6) == s.address.contains(':');
+        report
+            .instances
+            .iter()
+            .filter(uses)
+            .filter(same)
+            .for_each(|i| out.line(5, format!("{} vrid {}", i.name, i.vrid)));
     }
 }
 

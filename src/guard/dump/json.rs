@@ -106,7 +106,8 @@ fn data(i: &Instance, cfg: Option<&InstanceConfig>) -> Value {
         }
     }
     let t = &c.more.tracks;
-    let names = |lines: &[crate::config::model::vrrp::Track]| lines.iter().map(|l| l.name.to_string()).collect::<Vec<_>>();
+    let names =
+        |lines: &[crate::config::model::vrrp::Track]| lines.iter().map(|l| l.name.to_string()).collect::<Vec<_>>();
     let interfaces = c.track_interfaces.iter().map(|t| t.name.clone()).collect();
     for (key, all) in
         [("track_ifp", interfaces), ("track_script", names(&t.scripts)), ("track_process", names(&t.processes))]

@@ -1,6 +1,6 @@
 //! The files that keepalived writes on SIGUSR1, SIGUSR2, SIGRTMIN+2 and SIGRTMAX-1, in its formats, from a report.
 //!
-//! Exporters and distributions read these to the letter, see `docs/compatibility.md`. A process of its own writes one: a disk may be slow.
+//! Exporters and distributions read these to the letter, see `docs/readers.md`. A process of its own writes one: a disk may be slow.
 //! The content goes to a new file beside, which then takes the name. Whoever waits for IN_CLOSE_WRITE on the name (VyOS) hears it,
 //! because the file is closed after it was renamed. Read first: `src/report/mod.rs`; then `data`, `stats`, `json`: one format each.
 
@@ -76,7 +76,8 @@ impl Kind {
 
     /// Where it goes: as the configuration says, or keepalived's name in `dir`.
     pub fn path(self, config: &Config, dir: &Path) -> PathBuf {
-        let GlobalMore { state_dump_file, stats_dump_file, json_dump_file, data_use_instance, .. } = &*config.global.more;
+        let GlobalMore { state_dump_file, stats_dump_file, json_dump_file, data_use_instance, .. } =
+            &*config.global.more;
         let (set, name) = match self {
             Kind::Data => (state_dump_file, "keepalived.data"),
             Kind::Stats | Kind::StatsClear => (stats_dump_file, "keepalived.stats"),

@@ -685,7 +685,11 @@ impl Instance {
         assert!(self.armed.len() <= timing::depth(self.cfg.advert_int), "({name}) armed too many");
         assert!(self.senders.all().len() <= super::senders::MOST, "({name}) keeps too many senders");
         let rival = timers.get(Due::DualMaster(self.key)).is_some();
-        assert_eq!(rival, self.senders.dual().is_some(), "({name}) a second Master is looked for again, if there is one");
+        assert_eq!(
+            rival,
+            self.senders.dual().is_some(),
+            "({name}) a second Master is looked for again, if there is one"
+        );
         assert!(
             !rival || matches!(self.state, State::Master | State::Backup),
             "({name}) a second Master is seen by a Master or a Backup"

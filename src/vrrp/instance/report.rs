@@ -97,18 +97,29 @@ impl Instance {
         match self.state {
             State::Fault => add(Name::Fault, Some(self.since), self.fault_list(), String::new()),
             State::Init => {
-                let why = if let SockState::Failed(e) = self.sock { text::errno(e) } else { "not started yet".to_owned() };
+                let why =
+                    if let SockState::Failed(e) = self.sock { text::errno(e) } else { "not started yet".to_owned() };
                 add(Name::Waiting, None, why, String::new());
             }
             State::Master | State::Backup => {}
         }
         if self.failing > 0 {
             let detail = format!("the last {} adverts could not be sent", self.failing);
-            add(Name::SendFailing, None, detail, "firewall rules for IP protocol 112 here (nft list ruleset)".to_owned());
+            add(
+                Name::SendFailing,
+                None,
+                detail,
+                "firewall rules for IP protocol 112 here (nft list ruleset)".to_owned(),
+            );
         }
         if !self.missed.is_empty() {
             let list = self.missed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            add(Name::PeersUnreached, None, format!("adverts do not leave to {list}"), "routes to these peers".to_owned());
+            add(
+                Name::PeersUnreached,
+                None,
+                format!("adverts do not leave to {list}"),
+                "routes to these peers".to_owned(),
+            );
         }
         let wanted = self.vips().count();
         if self.is_master() && held < wanted && now.mono.since(self.since.mono) > ADDING {
@@ -122,10 +133,20 @@ impl Instance {
         if let Some(s) = refused.filter(recent).filter(|s| Some(s.addr) != dual).max_by_key(|s| s.last.mono) {
             let why = s.refusal().map_or("", Reject::name);
             let since = s.last_accepted.unwrap_or(s.first);
-            add(Name::AdvertsRefused, Some(since), format!("adverts from {} are refused: {why}", s.addr), String::new());
+            add(
+                Name::AdvertsRefused,
+                Some(since),
+                format!("adverts from {} are refused: {why}", s.addr),
+                String::new(),
+            );
         }
         if self.state != State::Fault && self.priority < self.cfg.priority {
-            add(Name::PriorityLowered, None, format!("{} of {}: {}", self.priority, self.cfg.priority, self.weighed), String::new());
+            add(
+                Name::PriorityLowered,
+                None,
+                format!("{} of {}: {}", self.priority, self.cfg.priority, self.weighed),
+                String::new(),
+            );
         }
         let spilled = self.cfg.vips.len().saturating_sub(self.listed.len());
         if spilled > 0 && self.state != State::Init {

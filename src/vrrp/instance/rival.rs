@@ -79,7 +79,9 @@ impl Instance {
 
     /// A second Master in words: what was seen, and what to look at.
     pub(super) fn rival(&self, dual: Dual) -> (String, String) {
-        let Some(s) = self.senders.get(dual.with) else { return (format!("{} is Master too", dual.with), String::new()) };
+        let Some(s) = self.senders.get(dual.with) else {
+            return (format!("{} is Master too", dual.with), String::new());
+        };
         let priority = s.says.map_or_else(String::new, |g| format!(", priority {}", g.priority));
         let beside = match (self.is_master(), self.master) {
             (true, _) => "this router is".to_owned(),
@@ -139,8 +141,12 @@ impl Instance {
     fn unheard(&self, from: IpAddr) -> String {
         let way = match (self.cfg.peers(), self.cfg.family) {
             (Some(_), _) => format!("whether this router is among its unicast_peer and {from} among ours"),
-            (None, Family::V4) => format!("whether a switch filters multicast to {} (IGMP snooping)", self.cfg.mcast_group),
-            (None, Family::V6) => format!("whether a switch filters multicast to {} (MLD snooping)", self.cfg.mcast_group),
+            (None, Family::V4) => {
+                format!("whether a switch filters multicast to {} (IGMP snooping)", self.cfg.mcast_group)
+            }
+            (None, Family::V6) => {
+                format!("whether a switch filters multicast to {} (MLD snooping)", self.cfg.mcast_group)
+            }
         };
         format!(
             "we hear it and it does not give way to our priority {}: it does not hear us or refuses our adverts; on {from} look at firewall \
