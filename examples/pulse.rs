@@ -9,8 +9,8 @@ use bytes::Bytes;
 use kalived::daemon::exec::Exec;
 use kalived::daemon::log::{Sink, Target};
 use kalived::daemon::{Machine, run};
-use kalived::effect::{Effect, Effects, Packets, SockSpec};
-use kalived::event::Event;
+use kalived::effect::{AdvertFx, Effect, Effects, Packets, SockFx, SockSpec};
+use kalived::event::{AdvertEv, Event, SockEv};
 use kalived::exit::ExitCode;
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
 use kalived::sys::{clock, ring::Ring, sched, signal};
@@ -36,13 +36,13 @@ impl Pulse {
         // A v2 advert of VRID i, priority 100, without addresses; the kernel fills in the IP checksum.
         let mut p = vec![0x45, 0xc0, 0, 28, 0, 0, 0, 0, 255, 112, 0, 0, 10, 0, 0, 1, 224, 0, 0, 18];
         p.extend([0x21, (i + 1) as u8, 100, 0, 0, 1, 0, 0]);
-        Effect::AdvertAt {
+        Effect::Advert(AdvertFx::At {
             vr,
             sock: self.sock,
             epoch: 0,
             at,
             packets: Packets::one([224, 0, 0, 18].into(), Bytes::from(p)),
-        }
+        })
     }
     fn depth(&self) -> u64 {
         (1_000_000_000 / kalived::time::nanos(self.interval)).clamp(1, 8)
@@ -52,11 +52,11 @@ impl Pulse {
 impl Machine for Pulse {
     fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
         match event {
-            Event::Start => fx.push(Effect::OpenSock {
+            Event::Start => fx.push(Effect::Sock(SockFx::Open {
                 sock: self.sock,
                 spec: SockSpec::Multicast { ifindex: self.ifindex, group: [224, 0, 0, 18].into() },
-            }),
-            Event::SockReady { result, .. } => {
+            })),
+            Event::Sock(SockEv::Ready { result, .. }) => {
                 result.expect("socket");
                 let start = now.mono + Duration::from_millis(50);
                 for k in 0..self.depth() {
@@ -65,7 +65,7 @@ impl Machine for Pulse {
                     }
                 }
             }
-            Event::AdvertSent { vr, due, result, .. } => {
+            Event::Advert(AdvertEv::Sent { vr, due, result, .. }) => {
                 self.sent += 1;
                 self.failed += u64::from(result.is_err());
                 let next = due + self.interval * self.depth() as u32;

@@ -2,7 +2,7 @@
 //!
 //! Read first: `effect.rs` (`Spawn`, `Kill`).
 
-use crate::effect::{Effect, Effects, SpawnSpec};
+use crate::effect::{Effect, Effects, GuardFx, SpawnSpec};
 use crate::id::{Arena, ChildKey, ChildMark, TrackKey};
 
 /// Whom a program runs for.
@@ -24,7 +24,7 @@ impl Children {
     /// Asks for a program to be run.
     pub fn spawn(&mut self, whom: For, spec: SpawnSpec, fx: &mut Effects) -> ChildKey {
         let child = self.0.insert(whom);
-        fx.push(Effect::Spawn { child, spec: Box::new(spec) });
+        fx.push(Effect::Guard(GuardFx::Spawn { child, spec: Box::new(spec) }));
         child
     }
     /// It ended; whom it ran for.

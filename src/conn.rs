@@ -2,7 +2,7 @@
 //!
 //! Read first: `effect.rs` (`Lookup`, `Connect`, `Write`, `CloseConn`), `child.rs` (the same for programs).
 
-use crate::effect::{Effect, Effects, Peer};
+use crate::effect::{ConnFx, Effect, Effects, Peer};
 use crate::id::{Arena, ConnKey, ConnMark, TrackKey};
 
 /// Whom a connection is for.
@@ -26,7 +26,7 @@ impl Conns {
     /// A name, and the connection asked for.
     pub fn connect(&mut self, whom: For, to: Peer, fx: &mut Effects) -> ConnKey {
         let conn = self.name(whom);
-        fx.push(Effect::Connect { conn, to });
+        fx.push(Effect::Conn(ConnFx::Connect { conn, to }));
         conn
     }
     /// Whose it is; `None`: nobody waits for it any more.
@@ -40,7 +40,7 @@ impl Conns {
     /// We are done with it; its name is dead.
     pub fn close(&mut self, conn: ConnKey, fx: &mut Effects) {
         if self.0.remove(conn).is_some() {
-            fx.push(Effect::CloseConn { conn });
+            fx.push(Effect::Conn(ConnFx::Close { conn }));
         }
     }
     /// How many there are.

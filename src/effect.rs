@@ -181,30 +181,35 @@ pub struct Reloaded {
     pub done: bool,
 }
 
-/// Every output.
+/// Of the sockets.
 #[derive(Clone, Debug)]
-pub enum Effect {
-    /// Open a socket; answered by `SockReady`.
-    OpenSock {
+pub enum SockFx {
+    /// Open a socket; answered by [`SockEv::Ready`](crate::event::SockEv::Ready).
+    Open {
         /// Its name.
         sock: SockKey,
         /// What it is.
         spec: SockSpec,
     },
     /// Close it; nothing more is heard of it. Adverts still armed on it are taken back.
-    CloseSock {
-        /// Which.
+    Close {
+        /// Its name.
         sock: SockKey,
     },
     /// Receive also, on an IPv4 socket, adverts from these addresses although this host has them; none: no more. Replaces what was
-    /// asked before. They come as `LocalDatagram`.
+    /// asked before. They come as [`SockEv::LocalDatagram`](crate::event::SockEv::LocalDatagram).
     HearLocal {
         /// Where.
         sock: SockKey,
         /// From which addresses.
         sources: Vec<Ipv4Addr>,
     },
-    /// Send an advert now. Answered by `SendFailed` when no packet of it could be sent.
+}
+
+/// Of the adverts.
+#[derive(Clone, Debug)]
+pub enum AdvertFx {
+    /// Send an advert now. Answered by [`AdvertEv::SendFailed`](crate::event::AdvertEv::SendFailed) when no packet of it could be sent.
     Send {
         /// For whom.
         vr: VrKey,
@@ -213,13 +218,14 @@ pub enum Effect {
         /// Its packets.
         packets: Packets,
     },
-    /// Arm an advert: the kernel sends it at `at` whatever the loop does then. Answered by one `AdvertSent`.
-    AdvertAt {
+    /// Arm an advert: the kernel sends it at `at` whatever the loop does then. Answered by one
+    /// [`AdvertEv::Sent`](crate::event::AdvertEv::Sent).
+    At {
         /// For whom.
         vr: VrKey,
         /// Where.
         sock: SockKey,
-        /// Tells adverts armed before an `AdvertsStop` from those after it; given back in `AdvertSent`.
+        /// Tells adverts armed before a [`AdvertFx::Stop`] from those after it; given back in the answer.
         epoch: u32,
         /// When. Adverts with an equal time share one kernel timer.
         at: Instant,
@@ -227,7 +233,7 @@ pub enum Effect {
         packets: Packets,
     },
     /// Take back every armed advert of `vr`; then, in the same hard-linked submission, send `farewell` (priority 0).
-    AdvertsStop {
+    Stop {
         /// Whose.
         vr: VrKey,
         /// Where the farewell goes.
@@ -235,18 +241,13 @@ pub enum Effect {
         /// The last packets on the wire, one for each destination, if any.
         farewell: Option<Packets>,
     },
-    /// Send whole Ethernet frames (gratuitous ARP, unsolicited NA), in order, behind the adverts of the turn; answered by
-    /// `FramesSent`.
-    Frames {
-        /// Out of which interface.
-        ifindex: u32,
-        /// Name of the slice, given back in the answer.
-        batch: u64,
-        /// From the destination MAC on.
-        frames: Vec<Bytes>,
-    },
-    /// Change the kernel's state; answered by `Reply`. Those of one turn travel in one netlink send.
-    Netlink {
+}
+
+/// Of rtnetlink.
+#[derive(Clone, Debug)]
+pub enum NetFx {
+    /// Change the kernel's state; answered by [`NetEv::Reply`](crate::event::NetEv::Reply). Those of one turn travel in one netlink send.
+    Change {
         /// Name of the request.
         req: ReqId,
         /// The change.
@@ -256,7 +257,12 @@ pub enum Effect {
     Resync,
     /// From now on report routes of ours, and dump them with the others (`RouteNew`… before `Synced`).
     WatchRoutes,
-    /// Run a program; answered by `ChildExit`, also when it could not be started.
+}
+
+/// Of the line to the guard.
+#[derive(Clone, Debug)]
+pub enum GuardFx {
+    /// Run a program; answered by [`GuardEv::ChildExit`](crate::event::GuardEv::ChildExit), also when it could not be started.
     Spawn {
         /// Its name.
         child: ChildKey,
@@ -265,31 +271,49 @@ pub enum Effect {
     },
     /// Signal a program's process group: SIGTERM, or with `hard` SIGKILL. `ChildExit` follows when it is gone.
     Kill {
-        /// Which.
+        /// Its name.
         child: ChildKey,
         /// SIGKILL.
         hard: bool,
     },
-    /// Watch a file; answered by `FileRead`, now and after each change.
+    /// Ask for a reload: the configuration is read and compiled by another process; `Config` follows if it is sound.
+    Compile,
+    /// Answer to [`GuardEv::Config`](crate::event::GuardEv::Config).
+    Reloaded(Box<Reloaded>),
+    /// A world in standby has read the kernel and opened its sockets: `Go` is acted on at once from now on. Said once, and not when
+    /// `Go` came before.
+    StandingBy,
+    /// Answer to `Freeze`: everything that can be armed is armed. The daemon takes the last snapshot and lets the armed adverts leave;
+    /// [`Effect::Exit`] follows when nothing is held any more.
+    Frozen,
+    /// Of a frozen world: is a successor in charge? Answered by [`GuardEv::Successor`](crate::event::GuardEv::Successor).
+    LookForSuccessor,
+}
+
+/// Of the line to the helper.
+#[derive(Clone, Debug)]
+pub enum HelperFx {
+    /// Watch a file; answered by [`HelperEv::FileRead`](crate::event::HelperEv::FileRead), now and after each change.
     WatchFile {
         /// Its name.
         watch: WatchKey,
         /// Absolute path.
         path: String,
     },
-    /// Count processes; answered by `Processes`, now and after each change.
+    /// Count processes; answered by [`HelperEv::Processes`](crate::event::HelperEv::Processes), now and after each change.
     WatchProcesses {
         /// Its name.
         watch: WatchKey,
-        /// Which.
+        /// Which are counted.
         spec: Box<ProcessSpec>,
     },
     /// No more of this watch.
     Unwatch {
-        /// Which.
+        /// Its name.
         watch: WatchKey,
     },
-    /// Make a named pipe if it is not there, open it without a reader; answered by `FifoReady`.
+    /// Make a named pipe if it is not there, open it without a reader; answered by
+    /// [`HelperEv::FifoReady`](crate::event::HelperEv::FifoReady).
     OpenFifo {
         /// Its name.
         fifo: FifoKey,
@@ -300,7 +324,8 @@ pub enum Effect {
         /// Group, which may read it; [`NO_GROUP`]: only the owner reads.
         gid: u32,
     },
-    /// Write one line, at most 4,096 bytes (PIPE_BUF), at once or not at all; answered by `FifoWritten`. One at a time.
+    /// Write one line, at most 4,096 bytes (PIPE_BUF), at once or not at all; answered by
+    /// [`HelperEv::FifoWritten`](crate::event::HelperEv::FifoWritten). One at a time.
     WriteFifo {
         /// Where.
         fifo: FifoKey,
@@ -309,10 +334,10 @@ pub enum Effect {
     },
     /// Close it, and remove it if we made it.
     CloseFifo {
-        /// Which.
+        /// Its name.
         fifo: FifoKey,
     },
-    /// Addresses of a host name, off the loop; answered by `Resolved`.
+    /// Addresses of a host name, off the loop; answered by [`HelperEv::Resolved`](crate::event::HelperEv::Resolved).
     Lookup {
         /// For which connection.
         conn: ConnKey,
@@ -321,37 +346,57 @@ pub enum Effect {
         /// Port.
         port: u16,
     },
-    /// Open a stream connection; answered by `Stream`.
+}
+
+/// Of stream connections.
+#[derive(Clone, Debug)]
+pub enum ConnFx {
+    /// Open a stream connection; answered by [`Event::Conn`](crate::event::Event::Conn).
     Connect {
         /// Its name.
         conn: ConnKey,
         /// Where to.
         to: Peer,
     },
-    /// Send all of these bytes, after those before. A failure is told by `Stream`.
+    /// Send all of these bytes, after those before. A failure is reported as [`Stream::Failed`](crate::event::Stream::Failed).
     Write {
         /// Where.
         conn: ConnKey,
         /// What.
         bytes: Bytes,
     },
-    /// Close it; nothing more is heard of it.
-    CloseConn {
-        /// Which.
+    /// Close it; nothing more is heard of it, nor of a look-up for it.
+    Close {
+        /// Its name.
         conn: ConnKey,
     },
-    /// Ask for a reload: the configuration is read and compiled by another process; `Config` follows if it is sound.
-    Compile,
-    /// Answer to `Config`.
-    Reloaded(Box<Reloaded>),
-    /// A world in standby has read the kernel and opened its sockets: `Go` is acted on at once from now on. Said once, and not when
-    /// `Go` came before.
-    StandingBy,
-    /// Answer to `Freeze`: everything that can be armed is armed. The daemon takes the last snapshot and lets the armed adverts leave;
-    /// [`Effect::Exit`] follows when nothing is held any more.
-    Frozen,
-    /// Of a frozen world: is a successor in charge? Answered by [`Event::Successor`](crate::event::Event::Successor).
-    LookForSuccessor,
+}
+
+/// Every output, by the service that does it.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Of the sockets.
+    Sock(SockFx),
+    /// Of the adverts.
+    Advert(AdvertFx),
+    /// Send whole Ethernet frames (gratuitous ARP, unsolicited NA), in order, behind the adverts of the turn; answered by
+    /// [`Event::Frames`](crate::event::Event::Frames).
+    Frames {
+        /// Out of which interface.
+        ifindex: u32,
+        /// Name of the slice, given back in the answer.
+        batch: u64,
+        /// From the destination MAC on.
+        frames: Vec<Bytes>,
+    },
+    /// Of rtnetlink.
+    Net(NetFx),
+    /// Of the line to the guard.
+    Guard(GuardFx),
+    /// Of the line to the helper.
+    Helper(HelperFx),
+    /// Of stream connections.
+    Conn(ConnFx),
     /// Tell people.
     Note(Note),
     /// End the process once everything before this is done.

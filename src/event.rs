@@ -45,7 +45,7 @@ impl Errno {
     pub const ECANCELED: Errno = Errno(125);
 }
 
-/// Correlates an [`Effect::Netlink`](crate::effect::Effect::Netlink) with its [`Event::Reply`]; never reused.
+/// Correlates a [`NetFx::Change`](crate::effect::NetFx::Change) with its [`NetEv::Reply`]; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReqId(pub u64);
 
@@ -146,11 +146,9 @@ pub struct AddrInfo {
     pub proto: u8,
 }
 
-/// Every input.
+/// From the sockets.
 #[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// First event of all: open what is needed, ask for the kernel's state.
-    Start,
+pub enum SockEv<'a> {
     /// A datagram from a raw VRRP socket. IPv4: the whole IP packet. IPv6: the VRRP message.
     Datagram {
         /// Where it was received.
@@ -162,7 +160,7 @@ pub enum Event<'a> {
         /// Hostile.
         bytes: &'a [u8],
     },
-    /// As `Datagram`, of those asked for by [`Effect::HearLocal`](crate::effect::Effect::HearLocal). While this host does not have the
+    /// As `Datagram`, of those asked for by [`SockFx::HearLocal`](crate::effect::SockFx::HearLocal). While this host does not have the
     /// source address, the raw socket delivers it as well.
     LocalDatagram {
         /// Where it was received.
@@ -174,22 +172,27 @@ pub enum Event<'a> {
         /// The whole IP packet.
         bytes: &'a [u8],
     },
-    /// Answer to [`Effect::OpenSock`](crate::effect::Effect::OpenSock).
-    SockReady {
-        /// Which.
+    /// Answer to [`SockFx::Open`](crate::effect::SockFx::Open).
+    Ready {
+        /// Its name.
         sock: SockKey,
         /// Whether it receives and sends now.
         result: Result<(), Errno>,
     },
     /// A socket that was ready stopped receiving for good; it is closed already.
-    SockLost {
-        /// Which.
+    Lost {
+        /// Its name.
         sock: SockKey,
         /// Why.
         errno: Errno,
     },
-    /// A pre-armed advert left, or failed to. Not reported for adverts that `AdvertsStop` took back.
-    AdvertSent {
+}
+
+/// From the adverts.
+#[derive(Clone, Debug)]
+pub enum AdvertEv<'a> {
+    /// A pre-armed advert left, or failed to. Not reported for adverts that [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) took back.
+    Sent {
         /// Whose.
         vr: VrKey,
         /// The `epoch` it was armed with.
@@ -201,31 +204,25 @@ pub enum Event<'a> {
         /// Destinations whose packet did not leave although others did; empty when none did.
         missed: &'a [(IpAddr, Errno)],
     },
-    /// An immediate advert (`Effect::Send`) failed: to all its destinations. Success is not reported.
+    /// An immediate advert ([`AdvertFx::Send`](crate::effect::AdvertFx::Send)) failed: to all its destinations. Success is not reported.
     SendFailed {
         /// Whose.
         vr: VrKey,
         /// Why.
         errno: Errno,
     },
-    /// Answer to [`Effect::Frames`](crate::effect::Effect::Frames), as soon as there is room for more.
-    FramesSent {
-        /// Out of which interface.
-        ifindex: u32,
-        /// Which slice.
-        batch: u64,
-        /// So many of it left, from the first on; the others were not sent and will not be.
-        sent: usize,
-        /// Why the next one was not sent. `None`, and not all left: there was no room.
-        errno: Option<Errno>,
-    },
-    /// The farewell of an `AdvertsStop` failed: to all its destinations. Success is not reported.
+    /// The farewell of an [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) failed: to all its destinations. Success is not reported.
     FarewellFailed {
         /// Whose.
         vr: VrKey,
         /// Why.
         errno: Errno,
     },
+}
+
+/// From rtnetlink.
+#[derive(Clone, Debug)]
+pub enum NetEv {
     /// Interface added or changed.
     LinkNew(Link),
     /// Interface gone.
@@ -254,8 +251,8 @@ pub enum Event<'a> {
     /// A route of ours is gone.
     RouteDel(Box<RouteSpec>),
     /// Netlink messages were lost (`ENOBUFS`): what we know of the kernel may be wrong.
-    NetlinkLost,
-    /// A dump asked for by [`Effect::Resync`](crate::effect::Effect::Resync) begins: links, then addresses follow as
+    Lost,
+    /// A dump asked for by [`NetFx::Resync`](crate::effect::NetFx::Resync) begins: links, then addresses follow as
     /// ordinary `LinkNew` and `AddrNew`.
     DumpBegin,
     /// The dump ended; what it did not mention does not exist. `false`: it was interrupted, ask again.
@@ -263,69 +260,31 @@ pub enum Event<'a> {
         /// Whether the dump is complete and consistent.
         complete: bool,
     },
-    /// Answer to [`Effect::Netlink`](crate::effect::Effect::Netlink).
+    /// Answer to [`NetFx::Change`](crate::effect::NetFx::Change).
     Reply {
         /// The request.
         req: ReqId,
         /// What the kernel said.
         result: Result<(), Errno>,
     },
-    /// A signal.
-    Signal(Signal),
-    /// A configuration was compiled and checked: make it so. Answered by [`Effect::Reloaded`](crate::effect::Effect::Reloaded).
+}
+
+/// From the line to the guard.
+#[derive(Clone, Debug)]
+pub enum GuardEv {
+    /// A configuration was compiled and checked: make it so. Answered by [`GuardFx::Reloaded`](crate::effect::GuardFx::Reloaded).
     Config(Box<Config>),
     /// A program ended with all it left behind in its process group; its name is dead.
     ChildExit {
-        /// Which.
+        /// Its name.
         child: ChildKey,
         /// How.
         end: ChildEnd,
     },
-    /// A watched file has this content: once at the beginning, then after each change.
-    FileRead {
-        /// Which.
-        watch: WatchKey,
-        /// Its first bytes, at most 32; or why it cannot be read (ENOENT: it is not there).
-        result: Result<&'a [u8], Errno>,
-    },
-    /// So many processes match: once at the beginning, then after each change.
-    Processes {
-        /// Which.
-        watch: WatchKey,
-        /// How many; or why that cannot be told (it is tried again, and told when it can).
-        result: Result<u32, Errno>,
-    },
-    /// Answer to [`Effect::OpenFifo`](crate::effect::Effect::OpenFifo); and, after a write that failed with EAGAIN, that there is room again.
-    FifoReady {
-        /// Which.
-        fifo: FifoKey,
-        /// Whether it can be written to.
-        result: Result<(), Errno>,
-    },
-    /// Answer to [`Effect::WriteFifo`](crate::effect::Effect::WriteFifo): the whole line or nothing.
-    FifoWritten {
-        /// Which.
-        fifo: FifoKey,
-        /// EAGAIN: the pipe is full; `FifoReady` follows.
-        result: Result<(), Errno>,
-    },
-    /// Answer to [`Effect::Lookup`](crate::effect::Effect::Lookup).
-    Resolved {
-        /// For which connection.
-        conn: ConnKey,
-        /// At least one address, at most 8.
-        result: Result<&'a [SocketAddr], Errno>,
-    },
-    /// Something happened on a connection.
-    Stream {
-        /// Which.
-        conn: ConnKey,
-        /// What.
-        what: Stream<'a>,
-    },
-    /// Another process takes over: nothing new is begun, what is armed leaves. Answered by [`Effect::Frozen`](crate::effect::Effect::Frozen).
+    /// Another process takes over: nothing new is begun, what is armed leaves. Answered by
+    /// [`GuardFx::Frozen`](crate::effect::GuardFx::Frozen).
     Freeze,
-    /// To a frozen world, when asked ([`Effect::LookForSuccessor`](crate::effect::Effect::LookForSuccessor)) or as soon as it is known.
+    /// To a frozen world, when asked ([`GuardFx::LookForSuccessor`](crate::effect::GuardFx::LookForSuccessor)) or as soon as it is known.
     Successor {
         /// Whether another process is in charge of what this one held.
         in_charge: bool,
@@ -337,5 +296,83 @@ pub enum Event<'a> {
         snapshot: Option<Box<Snapshot>>,
         /// Since when nobody speaks for us; `None`: the process before froze and its armed adverts still leave.
         dead_since: Option<Instant>,
+    },
+}
+
+/// From the line to the helper.
+#[derive(Clone, Debug)]
+pub enum HelperEv<'a> {
+    /// A watched file has this content: once at the beginning, then after each change.
+    FileRead {
+        /// Name of the watch.
+        watch: WatchKey,
+        /// Its first bytes, at most 32; or why it cannot be read (ENOENT: it is not there).
+        result: Result<&'a [u8], Errno>,
+    },
+    /// So many processes match: once at the beginning, then after each change.
+    Processes {
+        /// Name of the watch.
+        watch: WatchKey,
+        /// How many; or why that cannot be told (it is tried again, and told when it can).
+        result: Result<u32, Errno>,
+    },
+    /// Answer to [`HelperFx::OpenFifo`](crate::effect::HelperFx::OpenFifo); and, after a write that failed with EAGAIN, that there is
+    /// room again.
+    FifoReady {
+        /// Its name.
+        fifo: FifoKey,
+        /// Whether it can be written to.
+        result: Result<(), Errno>,
+    },
+    /// Answer to [`HelperFx::WriteFifo`](crate::effect::HelperFx::WriteFifo): the whole line or nothing.
+    FifoWritten {
+        /// Its name.
+        fifo: FifoKey,
+        /// EAGAIN: the pipe is full; `FifoReady` follows.
+        result: Result<(), Errno>,
+    },
+    /// Answer to [`HelperFx::Lookup`](crate::effect::HelperFx::Lookup).
+    Resolved {
+        /// For which connection.
+        conn: ConnKey,
+        /// At least one address, at most 8.
+        result: Result<&'a [SocketAddr], Errno>,
+    },
+}
+
+/// Every input, by the service it comes from.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// First event of all: open what is needed, ask for the kernel's state.
+    Start,
+    /// A signal.
+    Signal(Signal),
+    /// From the sockets.
+    Sock(SockEv<'a>),
+    /// From the adverts.
+    Advert(AdvertEv<'a>),
+    /// Answer to [`Effect::Frames`](crate::effect::Effect::Frames), as soon as there is room for more.
+    Frames {
+        /// Out of which interface.
+        ifindex: u32,
+        /// Which slice.
+        batch: u64,
+        /// So many of it left, from the first on; the others were not sent and will not be.
+        sent: usize,
+        /// Why the next one was not sent. `None`, and not all left: there was no room.
+        errno: Option<Errno>,
+    },
+    /// From rtnetlink.
+    Net(NetEv),
+    /// From the line to the guard.
+    Guard(GuardEv),
+    /// From the line to the helper.
+    Helper(HelperEv<'a>),
+    /// Something happened on a stream connection.
+    Conn {
+        /// Its name.
+        conn: ConnKey,
+        /// What.
+        what: Stream<'a>,
     },
 }

@@ -3,7 +3,7 @@
 //!
 //! Read first: `effect.rs` (`WatchFile`, `WatchProcesses`, `Unwatch`), `child.rs` (the same for programs).
 
-use crate::effect::{Effect, Effects, ProcessSpec};
+use crate::effect::{Effect, Effects, HelperFx, ProcessSpec};
 use crate::id::{Arena, TrackKey, WatchKey, WatchMark};
 
 /// Whom a watch is for.
@@ -23,13 +23,13 @@ impl Watches {
     /// Asks for a file to be watched; `path` is absolute.
     pub fn file(&mut self, whom: For, path: String, fx: &mut Effects) -> WatchKey {
         let watch = self.0.insert(whom);
-        fx.push(Effect::WatchFile { watch, path });
+        fx.push(Effect::Helper(HelperFx::WatchFile { watch, path }));
         watch
     }
     /// Asks for processes to be counted.
     pub fn processes(&mut self, whom: For, spec: ProcessSpec, fx: &mut Effects) -> WatchKey {
         let watch = self.0.insert(whom);
-        fx.push(Effect::WatchProcesses { watch, spec: Box::new(spec) });
+        fx.push(Effect::Helper(HelperFx::WatchProcesses { watch, spec: Box::new(spec) }));
         watch
     }
     /// Whose it is; `None`: nobody waits for it any more.
@@ -39,7 +39,7 @@ impl Watches {
     /// No more of it; its name is dead.
     pub fn stop(&mut self, watch: WatchKey, fx: &mut Effects) {
         if self.0.remove(watch).is_some() {
-            fx.push(Effect::Unwatch { watch });
+            fx.push(Effect::Helper(HelperFx::Unwatch { watch }));
         }
     }
     /// How many there are.

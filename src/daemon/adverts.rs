@@ -46,7 +46,7 @@
 use super::sends::{Sends, Tally, Way};
 use super::token::Token;
 use crate::effect::Packets;
-use crate::event::{Errno, Event};
+use crate::event::{AdvertEv, Errno, Event};
 use crate::id::{Arena, Key, SockKey, VrKey};
 use crate::sys::errno;
 use crate::sys::op::{Link, OpKey};
@@ -341,7 +341,7 @@ impl Adverts {
                 self.came_back(ring, key, true);
             }
             let (result, missed) = (Ok(()), m.missed.as_slice());
-            tell(Event::AdvertSent { vr: m.vr, epoch: m.epoch, due: c.at, result, missed });
+            tell(Event::Advert(AdvertEv::Sent { vr: m.vr, epoch: m.epoch, due: c.at, result, missed }));
         }
     }
 
@@ -393,7 +393,7 @@ impl Adverts {
         }
         let first = m.missed.first().map_or(Errno::ECANCELED, |(_, e)| *e);
         let (result, missed) = if m.left { (Ok(()), m.missed.as_slice()) } else { (Err(first), &[][..]) };
-        tell(Event::AdvertSent { vr: m.vr, epoch: m.epoch, due: at, result, missed });
+        tell(Event::Advert(AdvertEv::Sent { vr: m.vr, epoch: m.epoch, due: at, result, missed }));
     }
 
     fn came_back(&mut self, ring: &mut Ring<Token>, key: StopKey, left: bool) {
@@ -412,7 +412,7 @@ impl Adverts {
         s.open = s.open.saturating_sub(1);
         let (vr, failed) = (s.vr, s.tally.failed().filter(|_| s.open == 0));
         self.settle(ring, key);
-        failed.map(|errno| Event::FarewellFailed { vr, errno })
+        failed.map(|errno| Event::Advert(AdvertEv::FarewellFailed { vr, errno }))
     }
 
     fn settle(&mut self, ring: &mut Ring<Token>, key: StopKey) {

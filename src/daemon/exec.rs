@@ -17,8 +17,8 @@ use super::sends::{To, Way};
 use super::slice;
 use super::streams::Streams;
 use super::token::Token;
-use crate::effect::{Effect, Effects, Packets, SockSpec};
-use crate::event::{Errno, Event, LONGEST_AGE, RxMeta, Signal};
+use crate::effect::{AdvertFx, Effect, Effects, NetFx, Packets, SockFx, SockSpec};
+use crate::event::{AdvertEv, Errno, Event, LONGEST_AGE, RxMeta, Signal, SockEv};
 use crate::exit::ExitCode;
 use crate::id::{SockKey, VrKey};
 use crate::report::{Loop, seconds};
@@ -199,60 +199,44 @@ impl Exec {
 
     fn effect(&mut self, now: Now, effect: Effect) {
         match effect {
-            Effect::OpenSock { sock, spec } => {
+            Effect::Sock(SockFx::Open { sock, spec }) => {
                 let result = self.open(sock, spec).map_err(|e| Errno(e.raw_os_error().unwrap_or(0)));
-                self.inbox.push_back(Event::SockReady { sock, result });
+                self.inbox.push_back(Event::Sock(SockEv::Ready { sock, result }));
             }
-            Effect::CloseSock { sock } => {
+            Effect::Sock(SockFx::Close { sock }) => {
                 self.send_frames(now.mono);
                 self.close(sock);
             }
-            Effect::HearLocal { sock, sources } => self.hear_local(now, sock, &sources),
-            Effect::Send { vr, sock, packets } => match self.way_now(sock) {
+            Effect::Sock(SockFx::HearLocal { sock, sources }) => self.hear_local(now, sock, &sources),
+            Effect::Advert(AdvertFx::Send { vr, sock, packets }) => match self.way_now(sock) {
                 Some(way) => self.urgent.push((vr, packets, way)),
-                None => self.inbox.push_back(Event::SendFailed { vr, errno: Errno::ENODEV }),
+                None => self.inbox.push_back(Event::Advert(AdvertEv::SendFailed { vr, errno: Errno::ENODEV })),
             },
-            Effect::AdvertAt { vr, sock, epoch, at, packets } => match self.way(sock) {
+            Effect::Advert(AdvertFx::At { vr, sock, epoch, at, packets }) => match self.way(sock) {
                 Some(way) => self.adverts.add(vr, sock, way, epoch, at, packets),
                 None => {
                     let result = Err(Errno::ENODEV);
-                    self.inbox.push_back(Event::AdvertSent { vr, epoch, due: at, result, missed: &[] });
+                    self.inbox.push_back(Event::Advert(AdvertEv::Sent { vr, epoch, due: at, result, missed: &[] }));
                 }
             },
-            Effect::AdvertsStop { vr, sock, farewell } => {
+            Effect::Advert(AdvertFx::Stop { vr, sock, farewell }) => {
                 // A farewell is the last packet of its router.
                 self.send_frames(now.mono);
                 let way = self.way(sock);
                 if farewell.is_some() && way.is_none() {
-                    self.inbox.push_back(Event::FarewellFailed { vr, errno: Errno::ENODEV });
+                    self.inbox.push_back(Event::Advert(AdvertEv::FarewellFailed { vr, errno: Errno::ENODEV }));
                 }
                 self.adverts.stop(&mut self.ring, vr, farewell.zip(way));
                 // The farewell is on the wire before a kernel worker begins to take the addresses away.
                 self.ring.push_out();
             }
             Effect::Frames { ifindex, batch, frames } => self.frames.add(ifindex, batch, frames),
-            Effect::Netlink { req, op } => self.inbox.extend(self.rtnl.request(req, op)),
-            Effect::Resync => self.inbox.extend(self.rtnl.resync()),
-            Effect::WatchRoutes => self.rtnl.watch_routes(),
-            e @ (Effect::Spawn { .. }
-            | Effect::Kill { .. }
-            | Effect::Compile
-            | Effect::Reloaded(_)
-            | Effect::StandingBy
-            | Effect::LookForSuccessor
-            | Effect::Frozen) => {
-                self.guard_effect(e);
-            }
-            e @ (Effect::WatchFile { .. }
-            | Effect::WatchProcesses { .. }
-            | Effect::Unwatch { .. }
-            | Effect::OpenFifo { .. }
-            | Effect::WriteFifo { .. }
-            | Effect::CloseFifo { .. }
-            | Effect::Lookup { .. }) => self.helper_effect(e),
-            e @ (Effect::Connect { .. } | Effect::Write { .. } | Effect::CloseConn { .. }) => {
-                self.stream_effect(e);
-            }
+            Effect::Net(NetFx::Change { req, op }) => self.inbox.extend(self.rtnl.request(req, op)),
+            Effect::Net(NetFx::Resync) => self.inbox.extend(self.rtnl.resync()),
+            Effect::Net(NetFx::WatchRoutes) => self.rtnl.watch_routes(),
+            Effect::Guard(fx) => self.guard_effect(fx),
+            Effect::Helper(fx) => self.helper_effect(fx),
+            Effect::Conn(fx) => self.stream_effect(fx),
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
                 // A later one only asks for more time: for the very last line. What is armed for a successor leaves before.
@@ -295,7 +279,7 @@ impl Exec {
             return;
         }
         for answer in self.frames.send(&mut self.ring) {
-            if let Event::FramesSent { errno: Some(e), .. } = answer
+            if let Event::Frames { errno: Some(e), .. } = answer
                 && let Some(note) = self.frames.report(now, e)
             {
                 self.log.note(Now { mono: now, ..clock::now() }, note);
@@ -385,7 +369,7 @@ impl Exec {
                 let meta = RxMeta { src: src.into(), dst: None, hop_limit: None };
                 let stamp = socket::control(d.control).stamp;
                 let age = stamp.map_or(Duration::ZERO, |at| now.wall.since(at)).min(LONGEST_AGE);
-                tell(Event::LocalDatagram { sock, meta, age, bytes: d.payload });
+                tell(Event::Sock(SockEv::LocalDatagram { sock, meta, age, bytes: d.payload }));
             }
             self.buffers.give(id);
         }
@@ -547,7 +531,7 @@ impl Exec {
                             let c = socket::control(d.control);
                             let meta = RxMeta { src, dst: c.dst, hop_limit: c.hop_limit };
                             let age = c.stamp.map_or(Duration::ZERO, |at| now.wall.since(at)).min(LONGEST_AGE);
-                            tell(Event::Datagram { sock, meta, age, bytes: d.payload });
+                            tell(Event::Sock(SockEv::Datagram { sock, meta, age, bytes: d.payload }));
                         }
                         None => self.counters.anonymous += 1,
                     },
@@ -572,7 +556,7 @@ impl Exec {
             s.rx = self.ring.recv_multi(Token::Rx(sock), &s.pair.rx, header, &self.buffers);
         } else {
             self.close(sock);
-            tell(Event::SockLost { sock, errno: Errno(-result) });
+            tell(Event::Sock(SockEv::Lost { sock, errno: Errno(-result) }));
         }
     }
 

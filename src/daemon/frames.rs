@@ -68,7 +68,7 @@ impl Frames {
                 Err(e) => {
                     self.failed += 1;
                     let errno = Some(Errno(e.raw_os_error().unwrap_or(0)));
-                    answers.push(Event::FramesSent { ifindex, batch, sent: 0, errno });
+                    answers.push(Event::Frames { ifindex, batch, sent: 0, errno });
                     continue;
                 }
             };
@@ -79,7 +79,7 @@ impl Frames {
                 continue;
             }
             self.failed += u64::from(failure.is_some());
-            answers.push(Event::FramesSent { ifindex, batch, sent, errno: failure.map(Errno) });
+            answers.push(Event::Frames { ifindex, batch, sent, errno: failure.map(Errno) });
         }
         answers
     }
@@ -87,7 +87,7 @@ impl Frames {
     /// The kernel reports room.
     pub fn on_room(&mut self, ifindex: u32) -> Option<Event<'static>> {
         let (batch, sent) = self.full.remove(&ifindex)?;
-        Some(Event::FramesSent { ifindex, batch, sent, errno: None })
+        Some(Event::Frames { ifindex, batch, sent, errno: None })
     }
 
     /// A line about a failure, now and then.

@@ -6,8 +6,8 @@
 use super::core::image_of;
 use super::exec::{Exec, signal_of};
 use super::token::Token;
-use crate::effect::Effect;
-use crate::event::{ChildEnd, Errno, Event, Signal};
+use crate::effect::GuardFx;
+use crate::event::{ChildEnd, Errno, Event, GuardEv, Signal};
 use crate::guard::beat::PERIOD;
 use crate::guard::proto::{MAX, ToCore, ToGuard};
 use crate::id::ChildKey;
@@ -65,9 +65,9 @@ impl Exec {
         });
     }
 
-    pub(super) fn guard_effect(&mut self, effect: Effect) {
-        match effect {
-            Effect::Spawn { child, spec } => {
+    pub(super) fn guard_effect(&mut self, fx: GuardFx) {
+        match fx {
+            GuardFx::Spawn { child, spec } => {
                 let message = ToGuard::Spawn { child: child.to_bits(), spec: *spec };
                 let sent = match (&self.line, message.encode()) {
                     (_, None) => Err(Errno::E2BIG),
@@ -79,25 +79,24 @@ impl Exec {
                     _ => Err(Errno::EAGAIN),
                 };
                 if let Err(errno) = sent {
-                    self.inbox.push_back(Event::ChildExit { child, end: ChildEnd::NotStarted(errno) });
+                    self.inbox.push_back(Event::Guard(GuardEv::ChildExit { child, end: ChildEnd::NotStarted(errno) }));
                 }
             }
-            Effect::Kill { child, hard } => self.say(&ToGuard::Kill { child: child.to_bits(), hard }),
-            Effect::Compile => self.say(&ToGuard::Compile),
-            Effect::Reloaded(r) => self.say(&ToGuard::Reloaded { done: r.done, text: r.text }),
-            Effect::StandingBy => self.ready(),
-            Effect::Frozen => {
+            GuardFx::Kill { child, hard } => self.say(&ToGuard::Kill { child: child.to_bits(), hard }),
+            GuardFx::Compile => self.say(&ToGuard::Compile),
+            GuardFx::Reloaded(r) => self.say(&ToGuard::Reloaded { done: r.done, text: r.text }),
+            GuardFx::StandingBy => self.ready(),
+            GuardFx::Frozen => {
                 if let Some(line) = &mut self.line {
                     line.frozen = true;
                 }
                 // Nobody but our guard was in charge until now.
                 self.charges = self.witness.as_ref().map_or(0, lockfile::charges);
             }
-            Effect::LookForSuccessor => {
+            GuardFx::LookForSuccessor => {
                 let in_charge = self.witness.as_ref().is_some_and(|w| lockfile::charges(w) != self.charges);
-                self.inbox.push_back(Event::Successor { in_charge });
+                self.inbox.push_back(Event::Guard(GuardEv::Successor { in_charge }));
             }
-            _ => {}
         }
     }
 
@@ -248,16 +247,16 @@ impl Exec {
         match (message, file) {
             (ToCore::ChildExit { child, end }, _) => {
                 if let Some(child) = ChildKey::from_bits(child) {
-                    tell(Event::ChildExit { child, end });
+                    tell(Event::Guard(GuardEv::ChildExit { child, end }));
                 }
             }
             (ToCore::Config, Some(file)) => match image_of(&file.into()) {
-                Ok(config) => tell(Event::Config(Box::new(config))),
+                Ok(config) => tell(Event::Guard(GuardEv::Config(Box::new(config)))),
                 Err(text) => self.say(&ToGuard::Reloaded { done: false, text }),
             },
             (ToCore::Config, None) => {}
-            (ToCore::Freeze, _) => tell(Event::Freeze),
-            (ToCore::Relieved, _) => tell(Event::Successor { in_charge: true }),
+            (ToCore::Freeze, _) => tell(Event::Guard(GuardEv::Freeze)),
+            (ToCore::Relieved, _) => tell(Event::Guard(GuardEv::Successor { in_charge: true })),
             (ToCore::Go { dead_since }, _) => {
                 let snapshot = self.slots.as_mut().and_then(|s| s.newest()).map(Box::new);
                 let text = match &snapshot {
@@ -268,7 +267,7 @@ impl Exec {
                 if let Some(line) = &mut self.line {
                     line.standby = false;
                 }
-                tell(Event::Go { snapshot, dead_since: dead_since.map(Instant) });
+                tell(Event::Guard(GuardEv::Go { snapshot, dead_since: dead_since.map(Instant) }));
             }
             (ToCore::Helper, Some(socket)) => self.attach_helper(socket),
             (ToCore::Helper, None) => {}

@@ -6,8 +6,8 @@
 
 use super::exec::Exec;
 use super::token::Token;
-use crate::effect::Effect;
-use crate::event::{Errno, Event};
+use crate::effect::HelperFx;
+use crate::event::{Errno, Event, HelperEv};
 use crate::helper::proto::{self, Ask, FileId, Tell};
 use crate::id::{ConnKey, FifoKey, Key, WatchKey};
 use crate::note::{Level, Note};
@@ -217,7 +217,7 @@ impl HelperLine {
                 Err(e)
             }
         };
-        Some(Event::FifoReady { fifo, result })
+        Some(Event::Helper(HelperEv::FifoReady { fifo, result }))
     }
 }
 
@@ -232,47 +232,48 @@ impl Exec {
         self.helper.pump(&mut self.ring);
     }
 
-    pub(super) fn helper_effect(&mut self, effect: Effect) {
+    pub(super) fn helper_effect(&mut self, fx: HelperFx) {
         let (line, ring) = (&mut self.helper, &mut self.ring);
-        let answer = match effect {
-            Effect::WatchFile { watch, path } => {
+        let answer = match fx {
+            HelperFx::WatchFile { watch, path } => {
                 let ask = Ask::WatchFile { watch: watch.to_bits(), path };
-                line.watch(ring, watch, ask).err().map(|e| Event::FileRead { watch, result: Err(e) })
+                line.watch(ring, watch, ask).err().map(|e| Event::Helper(HelperEv::FileRead { watch, result: Err(e) }))
             }
-            Effect::WatchProcesses { watch, spec } => {
+            HelperFx::WatchProcesses { watch, spec } => {
                 let ask = Ask::WatchProcesses {
                     watch: watch.to_bits(),
                     argv: spec.argv,
                     param_match: spec.param_match,
                     full_command: spec.full_command,
                 };
-                line.watch(ring, watch, ask).err().map(|e| Event::Processes { watch, result: Err(e) })
+                line.watch(ring, watch, ask).err().map(|e| Event::Helper(HelperEv::Processes { watch, result: Err(e) }))
             }
-            Effect::Unwatch { watch } => {
+            HelperFx::Unwatch { watch } => {
                 if line.watches.remove(&watch).is_some() {
                     let _ = line.queue(ring, &Ask::Unwatch { watch: watch.to_bits() });
                 }
                 None
             }
-            Effect::OpenFifo { fifo, path, uid, gid } => {
+            HelperFx::OpenFifo { fifo, path, uid, gid } => {
                 let ask = Ask::OpenFifo { fifo: fifo.to_bits(), path: path.clone(), uid, gid };
-                line.open_fifo(ring, fifo, path, ask).err().map(|e| Event::FifoReady { fifo, result: Err(e) })
+                line.open_fifo(ring, fifo, path, ask)
+                    .err()
+                    .map(|e| Event::Helper(HelperEv::FifoReady { fifo, result: Err(e) }))
             }
-            Effect::WriteFifo { fifo, line: bytes } => {
-                Some(Event::FifoWritten { fifo, result: line.write_fifo(ring, fifo, &bytes) })
+            HelperFx::WriteFifo { fifo, line: bytes } => {
+                Some(Event::Helper(HelperEv::FifoWritten { fifo, result: line.write_fifo(ring, fifo, &bytes) }))
             }
-            Effect::CloseFifo { fifo } => {
+            HelperFx::CloseFifo { fifo } => {
                 line.close_fifo(ring, fifo);
                 None
             }
-            Effect::Lookup { conn, host, port } => {
+            HelperFx::Lookup { conn, host, port } => {
                 let ask = Ask::Lookup { conn: conn.to_bits(), host, port };
                 let room = if line.lookups.len() < MOST_LOOKUPS { Ok(()) } else { Err(Errno::EAGAIN) };
                 let asked = room.and_then(|()| line.queue(ring, &ask));
                 line.lookups.extend(asked.is_ok().then_some((conn, ask)));
-                asked.err().map(|e| Event::Resolved { conn, result: Err(e) })
+                asked.err().map(|e| Event::Helper(HelperEv::Resolved { conn, result: Err(e) }))
             }
-            _ => None,
         };
         self.inbox.extend(answer);
     }
@@ -291,7 +292,7 @@ impl Exec {
             Token::FifoRoom(fifo) => {
                 if let Some(f) = self.helper.fifos.get_mut(&fifo).filter(|f| f.room == Some(op)) {
                     f.room = None;
-                    tell(Event::FifoReady { fifo, result: Ok(()) });
+                    tell(Event::Helper(HelperEv::FifoReady { fifo, result: Ok(()) }));
                 }
             }
             _ => {}
@@ -330,13 +331,13 @@ impl Exec {
             Tell::FileRead { watch, result } => {
                 let watch = Key::from_bits(watch).filter(|w| self.helper.watches.contains_key(w));
                 if let Some(watch) = watch {
-                    tell(Event::FileRead { watch, result: result.as_deref().map_err(|e| Errno(*e)) });
+                    tell(Event::Helper(HelperEv::FileRead { watch, result: result.as_deref().map_err(|e| Errno(*e)) }));
                 }
             }
             Tell::Processes { watch, result } => {
                 let watch = Key::from_bits(watch).filter(|w| self.helper.watches.contains_key(w));
                 if let Some(watch) = watch {
-                    tell(Event::Processes { watch, result: result.map_err(Errno) });
+                    tell(Event::Helper(HelperEv::Processes { watch, result: result.map_err(Errno) }));
                 }
             }
             Tell::FifoReady { fifo, result } => {
@@ -349,7 +350,7 @@ impl Exec {
             Tell::Resolved { conn, result } => {
                 let conn = Key::from_bits(conn).filter(|c| self.helper.lookups.remove(c).is_some());
                 if let Some(conn) = conn {
-                    tell(Event::Resolved { conn, result: result.as_deref().map_err(|e| Errno(*e)) });
+                    tell(Event::Helper(HelperEv::Resolved { conn, result: result.as_deref().map_err(|e| Errno(*e)) }));
                 }
             }
             Tell::Note { level, text } => {

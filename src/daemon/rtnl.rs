@@ -8,7 +8,7 @@ use super::netlink::{Limits, Netlink, Protocol, Told};
 use super::slice::{self, Slice};
 use super::token::Token;
 use crate::effect::NetOp;
-use crate::event::{Errno, Event, ReqId};
+use crate::event::{Errno, Event, NetEv, ReqId};
 use crate::sys::bufring::BufRing;
 use crate::sys::clock;
 use crate::sys::errno;
@@ -68,12 +68,12 @@ impl Protocol for Route {
     }
     fn read(frame: &Frame<'_>) -> Result<Option<Event<'static>>, Bad> {
         Ok(match frame.rtnetlink()? {
-            Kind::Link(l) => Some(Event::LinkNew(l)),
-            Kind::LinkDel(ifindex) => Some(Event::LinkDel { ifindex }),
-            Kind::Addr(a) => Some(Event::AddrNew(a)),
-            Kind::AddrDel { ifindex, addr, prefix } => Some(Event::AddrDel { ifindex, addr, prefix }),
-            Kind::Route { route, replaced } => Some(Event::RouteNew { route, replaced }),
-            Kind::RouteDel(route) => Some(Event::RouteDel(route)),
+            Kind::Link(l) => Some(Event::Net(NetEv::LinkNew(l))),
+            Kind::LinkDel(ifindex) => Some(Event::Net(NetEv::LinkDel { ifindex })),
+            Kind::Addr(a) => Some(Event::Net(NetEv::AddrNew(a))),
+            Kind::AddrDel { ifindex, addr, prefix } => Some(Event::Net(NetEv::AddrDel { ifindex, addr, prefix })),
+            Kind::Route { route, replaced } => Some(Event::Net(NetEv::RouteNew { route, replaced })),
+            Kind::RouteDel(route) => Some(Event::Net(NetEv::RouteDel(route))),
             Kind::Ack { .. } | Kind::Done { .. } | Kind::Overrun | Kind::Other(_) => None,
         })
     }
@@ -82,10 +82,10 @@ impl Protocol for Route {
 fn event(told: Told<Event<'static>>) -> Event<'static> {
     match told {
         Told::Report(event) => event,
-        Told::Reply { req, result } => Event::Reply { req, result },
-        Told::Lost => Event::NetlinkLost,
-        Told::DumpBegin => Event::DumpBegin,
-        Told::Synced { complete } => Event::Synced { complete },
+        Told::Reply { req, result } => Event::Net(NetEv::Reply { req, result }),
+        Told::Lost => Event::Net(NetEv::Lost),
+        Told::DumpBegin => Event::Net(NetEv::DumpBegin),
+        Told::Synced { complete } => Event::Net(NetEv::Synced { complete }),
     }
 }
 

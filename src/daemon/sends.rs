@@ -5,7 +5,7 @@
 
 use super::token::Token;
 use crate::effect::{Packet, Packets};
-use crate::event::{Errno, Event};
+use crate::event::{AdvertEv, Errno, Event};
 use crate::id::{Arena, Key, VrKey};
 use crate::sys::op::{Fd, Link};
 use crate::sys::ring::{How, Ring};
@@ -99,7 +99,7 @@ impl Sends {
             return None;
         }
         let s = self.sending.remove(key)?;
-        s.tally.failed().map(|errno| Event::SendFailed { vr: s.vr, errno })
+        s.tally.failed().map(|errno| Event::Advert(AdvertEv::SendFailed { vr: s.vr, errno }))
     }
 
     /// Adverts whose completion is outstanding.

@@ -7,7 +7,7 @@
 
 use super::exec::Exec;
 use super::token::Token;
-use crate::effect::{Effect, Peer};
+use crate::effect::{ConnFx, Peer};
 use crate::event::{Errno, Event, Stream};
 use crate::id::ConnKey;
 use crate::sys::errno;
@@ -153,19 +153,19 @@ impl Streams {
                 return;
             }
             self.close(ring, conn);
-            tell(Event::Stream { conn, what: Stream::Failed(Errno(-result)) });
+            tell(Event::Conn { conn, what: Stream::Failed(Errno(-result)) });
             return;
         };
         match tag {
             Token::Connect(_) => {
                 c.rx = Some(ring.recv(Token::StreamRx(conn), &c.fd, CHUNK));
                 c.pump(ring, conn);
-                tell(Event::Stream { conn, what: Stream::Connected });
+                tell(Event::Conn { conn, what: Stream::Connected });
             }
-            Token::StreamRx(_) if n == 0 => tell(Event::Stream { conn, what: Stream::End }),
+            Token::StreamRx(_) if n == 0 => tell(Event::Conn { conn, what: Stream::End }),
             Token::StreamRx(_) => {
                 c.rx = Some(ring.recv(tag, &c.fd, CHUNK));
-                tell(Event::Stream { conn, what: Stream::Data(read.and_then(|b| b.get(..n)).unwrap_or_default()) });
+                tell(Event::Conn { conn, what: Stream::Data(read.and_then(|b| b.get(..n)).unwrap_or_default()) });
             }
             _ => {
                 c.queued = c.queued.saturating_sub(n);
@@ -182,21 +182,20 @@ impl Streams {
 }
 
 impl Exec {
-    pub(super) fn stream_effect(&mut self, effect: Effect) {
-        let (conn, done) = match effect {
-            Effect::Connect { conn, to } => (conn, self.streams.connect(&mut self.ring, conn, &to)),
-            Effect::Write { conn, bytes } => (conn, self.streams.write(&mut self.ring, conn, bytes)),
-            Effect::CloseConn { conn } => {
+    pub(super) fn stream_effect(&mut self, fx: ConnFx) {
+        let (conn, done) = match fx {
+            ConnFx::Connect { conn, to } => (conn, self.streams.connect(&mut self.ring, conn, &to)),
+            ConnFx::Write { conn, bytes } => (conn, self.streams.write(&mut self.ring, conn, bytes)),
+            ConnFx::Close { conn } => {
                 self.streams.close(&mut self.ring, conn);
                 self.helper.forget_lookup(conn);
                 // What was to be told of it is not told any more.
-                self.inbox.retain(|e| !matches!(e, Event::Stream { conn: c, .. } if *c == conn));
+                self.inbox.retain(|e| !matches!(e, Event::Conn { conn: c, .. } if *c == conn));
                 return;
             }
-            _ => return,
         };
         if let Err(errno) = done {
-            self.inbox.push_back(Event::Stream { conn, what: Stream::Failed(errno) });
+            self.inbox.push_back(Event::Conn { conn, what: Stream::Failed(errno) });
         }
     }
 }

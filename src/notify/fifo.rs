@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::{Cx, text};
 use crate::config::model::global::{Fifo, GlobalMore};
 use crate::config::model::setting::{Ready, Script};
-use crate::effect::{Effect, NO_GROUP};
+use crate::effect::{Effect, HelperFx, NO_GROUP};
 use crate::event::{ChildEnd, Errno};
 use crate::id::{Arena, FifoKey, FifoMark};
 use crate::time::{Duration, Instant, earliest};
@@ -371,7 +371,12 @@ fn open(keys: &mut Arena<FifoMark, String>, path: &str, pipe: &mut Pipe, cx: &mu
     pipe.key = Some(key);
     pipe.open = Open::Asked;
     pipe.again = None;
-    cx.fx.push(Effect::OpenFifo { fifo: key, path: path.to_owned(), uid: pipe.owner.0, gid: pipe.owner.1 });
+    cx.fx.push(Effect::Helper(HelperFx::OpenFifo {
+        fifo: key,
+        path: path.to_owned(),
+        uid: pipe.owner.0,
+        gid: pipe.owner.1,
+    }));
 }
 
 fn close(keys: &mut Arena<FifoMark, String>, pipe: &mut Pipe, cx: &mut Cx<'_>) {
@@ -379,7 +384,7 @@ fn close(keys: &mut Arena<FifoMark, String>, pipe: &mut Pipe, cx: &mut Cx<'_>) {
     pipe.again = None;
     if let Some(key) = pipe.key.take() {
         keys.remove(key);
-        cx.fx.push(Effect::CloseFifo { fifo: key });
+        cx.fx.push(Effect::Helper(HelperFx::CloseFifo { fifo: key }));
     }
 }
 
@@ -392,7 +397,7 @@ fn pump(pipe: &mut Pipe, cx: &mut Cx<'_>) {
         pipe.urgent.extend(core::mem::take(&mut pipe.lost_states).into_values());
     }
     if let Some(next) = pipe.urgent.front().or(pipe.backlog.front()) {
-        cx.fx.push(Effect::WriteFifo { fifo: key, line: next.text.clone() });
+        cx.fx.push(Effect::Helper(HelperFx::WriteFifo { fifo: key, line: next.text.clone() }));
         pipe.open = Open::Writing;
     }
 }

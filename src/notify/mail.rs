@@ -7,7 +7,7 @@ use super::change::What;
 use super::{Cx, text};
 use crate::config::model::Global;
 use crate::conn::For;
-use crate::effect::{Effect, Peer};
+use crate::effect::{ConnFx, Effect, HelperFx, Peer};
 use crate::event::{Errno, Stream};
 use crate::id::ConnKey;
 use crate::time::{Duration, Instant, Wall};
@@ -214,7 +214,7 @@ impl Mail {
                 if let Some(settings) = &self.settings {
                     s.step_by = cx.now.mono + settings.timeout;
                 }
-                cx.fx.push(Effect::Connect { conn, to: Peer::Tcp(*first) });
+                cx.fx.push(Effect::Conn(ConnFx::Connect { conn, to: Peer::Tcp(*first) }));
             }
             Ok(None) => self.failed("its name has no address", false, cx),
             Err(e) => self.failed(&format!("its name has no address: {}", errno(e)), false, cx),
@@ -306,7 +306,7 @@ impl Mail {
         };
         match next {
             Some((step, bytes)) => {
-                cx.fx.push(Effect::Write { conn: s.conn, bytes });
+                cx.fx.push(Effect::Conn(ConnFx::Write { conn: s.conn, bytes }));
                 self.step(step, cx);
             }
             None => self.failed(&reply.text, reply.code >= 500, cx),
@@ -354,7 +354,7 @@ impl Mail {
             }
             Err(_) => {
                 let conn = cx.conns.name(For::Mail);
-                cx.fx.push(Effect::Lookup { conn, host: settings.host.clone(), port: settings.port });
+                cx.fx.push(Effect::Helper(HelperFx::Lookup { conn, host: settings.host.clone(), port: settings.port }));
                 (Step::Address, conn)
             }
         };

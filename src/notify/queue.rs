@@ -9,7 +9,7 @@ use super::{Cx, script, text};
 use crate::child::For;
 use crate::config::model::setting::Script;
 use crate::config::model::vrrp::Notify;
-use crate::effect::{Effect, SpawnSpec};
+use crate::effect::{Effect, GuardFx, SpawnSpec};
 use crate::event::ChildEnd;
 use crate::id::ChildKey;
 use crate::time::{Duration, Instant, Now, earliest};
@@ -361,10 +361,10 @@ impl Hooks {
                 if run.term.is_none() {
                     run.term = Some(now);
                     cx.fx.note(text::terminated(name, &run.program));
-                    cx.fx.push(Effect::Kill { child: run.child, hard: false });
+                    cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: false }));
                 } else {
                     run.killed = true;
-                    cx.fx.push(Effect::Kill { child: run.child, hard: true });
+                    cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: true }));
                 }
             }
         }
@@ -384,7 +384,7 @@ impl Hooks {
     pub fn end_all(&mut self, hard: bool, cx: &mut Cx<'_>) -> usize {
         self.waiting.clear();
         for run in self.slots.values().filter_map(|s| s.run.as_ref()) {
-            cx.fx.push(Effect::Kill { child: run.child, hard });
+            cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard }));
         }
         self.by_number.len()
     }

@@ -6,7 +6,7 @@ use super::queue::HARD;
 use super::{Cx, script, text};
 use crate::child::For;
 use crate::config::model::setting::Script;
-use crate::effect::Effect;
+use crate::effect::{Effect, GuardFx};
 use crate::event::ChildEnd;
 use crate::id::ChildKey;
 use crate::time::{Duration, Instant};
@@ -91,7 +91,7 @@ impl Reader {
         if let Some(run) = &self.run
             && self.kill.is_none()
         {
-            cx.fx.push(Effect::Kill { child: run.child, hard: false });
+            cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: false }));
             self.term = None;
             self.kill = Some(cx.now.mono + HARD);
         }
@@ -123,11 +123,11 @@ impl Reader {
         if self.term.is_some_and(|at| at <= now) {
             self.term = None;
             self.kill = Some(now + HARD);
-            cx.fx.push(Effect::Kill { child: run.child, hard: false });
+            cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: false }));
         } else if self.kill.is_some_and(|at| at <= now) {
             // And again, should it be asleep in the kernel.
             self.kill = Some(now + HARD);
-            cx.fx.push(Effect::Kill { child: run.child, hard: true });
+            cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: true }));
         }
     }
 
@@ -139,7 +139,7 @@ impl Reader {
     /// Ends it without delay.
     pub fn kill(&mut self, cx: &mut Cx<'_>) {
         if let Some(run) = &self.run {
-            cx.fx.push(Effect::Kill { child: run.child, hard: true });
+            cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: true }));
         }
     }
 }

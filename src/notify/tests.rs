@@ -4,7 +4,7 @@ use super::*;
 use crate::config::model::Family;
 use crate::config::model::global::{Fifo, GlobalMore};
 use crate::config::model::setting::{Ready, Script};
-use crate::effect::Effect;
+use crate::effect::{Effect, GuardFx, HelperFx};
 use crate::id::{Arena, ChildKey, VrMark};
 
 struct Desk {
@@ -53,20 +53,20 @@ impl Desk {
             }
             for e in effects {
                 match e {
-                    Effect::Spawn { child, spec } => {
+                    Effect::Guard(GuardFx::Spawn { child, spec }) => {
                         self.running.push(child);
                         self.said.push(spec.argv.join(" "));
                     }
-                    Effect::Kill { hard, .. } => self.said.push(format!("kill {hard}")),
-                    Effect::OpenFifo { fifo, path, .. } => {
+                    Effect::Guard(GuardFx::Kill { hard, .. }) => self.said.push(format!("kill {hard}")),
+                    Effect::Helper(HelperFx::OpenFifo { fifo, path, .. }) => {
                         self.said.push(format!("open {path}"));
                         self.with(|n, cx| n.on_fifo_ready(fifo, Ok(()), cx));
                     }
-                    Effect::WriteFifo { fifo, line } => {
+                    Effect::Helper(HelperFx::WriteFifo { fifo, line }) => {
                         self.said.push(String::from_utf8_lossy(&line).trim_end().to_owned());
                         self.with(|n, cx| n.on_fifo_written(fifo, Ok(()), cx));
                     }
-                    Effect::CloseFifo { .. } => self.said.push("close".into()),
+                    Effect::Helper(HelperFx::CloseFifo { .. }) => self.said.push("close".into()),
                     _ => {}
                 }
             }

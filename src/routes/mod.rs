@@ -11,7 +11,7 @@ pub mod text;
 
 use crate::config::model::Place;
 use crate::config::model::route::Route;
-use crate::effect::{Effect, Effects, NetOp};
+use crate::effect::{Effect, Effects, NetFx, NetOp};
 use crate::event::{Errno, ReqId};
 use crate::links::Links;
 use crate::note::Note;
@@ -351,7 +351,7 @@ impl Routes {
                 Ask::Del(r) => NetOp::RouteDel(Box::new(r)),
                 Ask::Change(old, new) => NetOp::RouteChange(Box::new(old), Box::new(new)),
             };
-            fx.push(Effect::Netlink { req, op });
+            fx.push(Effect::Net(NetFx::Change { req, op }));
         });
     }
     fn rearm(&self, now: Instant, timers: &mut Timers) {

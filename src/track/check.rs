@@ -7,7 +7,7 @@ use super::flip::Flip;
 use super::{Cx, Kind, second_run, text};
 use crate::config::model::vrrp::{CheckTarget, ParamMatch, VrrpCheck};
 use crate::conn::For;
-use crate::effect::{Effect, Peer, ProcessSpec};
+use crate::effect::{ConnFx, Effect, Peer, ProcessSpec};
 use crate::event::{Errno, Stream};
 use crate::id::{ConnKey, TrackKey, WatchKey};
 use crate::time::{Duration, Instant, nanos};
@@ -173,7 +173,7 @@ impl Check {
         match (what, &self.target) {
             (Stream::Connected, Ok(CheckTarget::Http { host, path, .. })) => {
                 let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: KeepAliveClient\r\n\r\n");
-                cx.fx.push(Effect::Write { conn, bytes: Bytes::from(request) });
+                cx.fx.push(Effect::Conn(ConnFx::Write { conn, bytes: Bytes::from(request) }));
                 false
             }
             (Stream::Connected, _) => self.done(Ok(()), cx),

@@ -467,7 +467,7 @@ impl Tracks {
             Machine::Process(_) | Machine::File(_) => false,
         })
     }
-    /// `Event::ChildExit`.
+    /// `GuardEv::ChildExit`.
     pub fn on_exit(&mut self, key: TrackKey, end: ChildEnd, cx: &mut Cx<'_>) -> bool {
         let changed = self.changed(key, |m| match m {
             Machine::Script(m) => m.on_exit(end, cx),
@@ -479,14 +479,14 @@ impl Tracks {
         }
         changed
     }
-    /// `Event::FileRead`.
+    /// `HelperEv::FileRead`.
     pub fn on_read(&mut self, key: TrackKey, result: Result<&[u8], Errno>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::File(m) => m.on_read(result, cx),
             _ => false,
         })
     }
-    /// `Event::Processes`.
+    /// `HelperEv::Processes`.
     pub fn on_count(&mut self, key: TrackKey, count: Result<u32, Errno>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::Process(m) => m.on_count(count, cx),
@@ -494,7 +494,7 @@ impl Tracks {
             _ => false,
         })
     }
-    /// `Event::Stream`.
+    /// `Event::Conn`.
     pub fn on_stream(&mut self, key: TrackKey, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::Check(m) => m.on_stream(conn, what, cx),

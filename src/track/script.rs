@@ -9,7 +9,7 @@ use super::{Cx, Kind, second_run, text};
 use crate::child::For;
 use crate::config::model::setting::Ready;
 use crate::config::model::vrrp::VrrpScript;
-use crate::effect::{Effect, SpawnSpec};
+use crate::effect::{Effect, GuardFx, SpawnSpec};
 use crate::event::{ChildEnd, Errno};
 use crate::id::{ChildKey, TrackKey};
 use crate::time::{Duration, Instant, nanos};
@@ -195,7 +195,7 @@ impl Script {
             }
             run.kills = run.kills.saturating_add(1);
         }
-        cx.fx.push(Effect::Kill { child: run.child, hard: !first });
+        cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: !first }));
         cx.timers.set(Due::TrackTimeout(self.key), cx.now.mono + wait);
         first && !self.retired && self.timed_out(cx)
     }
@@ -255,7 +255,7 @@ impl Script {
             }
             Some(run) => {
                 if !core::mem::replace(&mut run.asked, true) {
-                    cx.fx.push(Effect::Kill { child: run.child, hard: false });
+                    cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: false }));
                     cx.timers.set(Due::TrackTimeout(self.key), cx.now.mono + GRACE);
                 }
                 false

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::model::InstanceConfig;
 use crate::config::model::setting::{Ready, Script as Program};
-use crate::effect::Effect;
+use crate::effect::{Effect, GuardFx, HelperFx};
 use crate::time::Duration;
 use crate::timers::Due;
 
@@ -76,7 +76,7 @@ impl Bench {
         (touched.len(), fx)
     }
     fn exit(&mut self, spawn: &Effect, status: u8) -> bool {
-        let Effect::Spawn { child, .. } = spawn else { panic!("{spawn:?}") };
+        let Effect::Guard(GuardFx::Spawn { child, .. }) = spawn else { panic!("{spawn:?}") };
         let Some(crate::child::For::Track(key)) = self.children.end(*child) else { panic!("whose?") };
         self.with(|t, cx| t.on_exit(key, ChildEnd::Exited(status), cx)).0
     }
@@ -101,8 +101,11 @@ fn an_unchanged_tracker_keeps_its_run_and_an_altered_one_begins_anew_with_its_la
     let second = b.pass(S);
     let (touched, fx) = b.alter(&config(vec![script("same", "/a"), script("other", "/new")], vec![]));
     assert_eq!(touched, 1);
-    let [Effect::Kill { child, hard: false }, Effect::Spawn { spec, .. }] = &fx[..] else { panic!("{fx:?}") };
-    assert!(matches!(&second[0], Effect::Spawn { child: c, .. } if c == child));
+    let [Effect::Guard(GuardFx::Kill { child, hard: false }), Effect::Guard(GuardFx::Spawn { spec, .. })] = &fx[..]
+    else {
+        panic!("{fx:?}")
+    };
+    assert!(matches!(&second[0], Effect::Guard(GuardFx::Spawn { child: c, .. }) if c == child));
     assert_eq!((&spec.argv[..], b.verdict("other")), (&["/new".to_owned()][..], Some(Verdict::Up(true))));
     assert!(!b.exit(&second[0], 1), "the old one's end is no result");
     assert_eq!(b.verdict("other"), Some(Verdict::Up(true)));
@@ -131,16 +134,16 @@ fn a_removed_one_is_ended_and_nothing_of_it_is_left() {
     let file = TrackFile { name: "f".into(), file: Some("/f".into()), ..TrackFile::default() };
     let mut b = Bench::new(&config(vec![script("chk", "/a")], vec![file]));
     let fx = b.start();
-    assert!(matches!(&fx[0], Effect::WatchFile { .. }));
-    let spawn = fx.iter().find(|e| matches!(e, Effect::Spawn { .. })).cloned().expect("a run");
+    assert!(matches!(&fx[0], Effect::Helper(HelperFx::WatchFile { .. })));
+    let spawn = fx.iter().find(|e| matches!(e, Effect::Guard(GuardFx::Spawn { .. }))).cloned().expect("a run");
     let (_, fx) = b.alter(&config(vec![], vec![]));
-    assert!(fx.iter().any(|e| matches!(e, Effect::Unwatch { .. })), "{fx:?}");
-    assert!(fx.iter().any(|e| matches!(e, Effect::Kill { hard: false, .. })), "{fx:?}");
+    assert!(fx.iter().any(|e| matches!(e, Effect::Helper(HelperFx::Unwatch { .. }))), "{fx:?}");
+    assert!(fx.iter().any(|e| matches!(e, Effect::Guard(GuardFx::Kill { hard: false, .. }))), "{fx:?}");
     assert_eq!((b.verdict("chk"), b.tracks.views().count(), b.tracks.len()), (None, 0, 1));
-    assert!(matches!(&b.pass(S * 2)[..], [Effect::Kill { hard: true, .. }]));
+    assert!(matches!(&b.pass(S * 2)[..], [Effect::Guard(GuardFx::Kill { hard: true, .. })]));
     // Back again while the old one still lives: a slot of its own.
     let (_, fx) = b.alter(&config(vec![script("chk", "/a")], vec![]));
-    assert!(matches!(&fx[..], [Effect::Spawn { .. }]), "{fx:?}");
+    assert!(matches!(&fx[..], [Effect::Guard(GuardFx::Spawn { .. })]), "{fx:?}");
     assert!(!b.exit(&spawn, 0));
     assert_eq!((b.verdict("chk"), b.tracks.len()), (Some(Verdict::Waiting), 1));
     assert!(b.exit(&fx[0], 0));
@@ -165,7 +168,7 @@ fn a_thousand_reloads_leave_nothing_behind() {
         // Most end soon, some late.
         let (ends, rest): (Vec<Effect>, Vec<Effect>) = running
             .into_iter()
-            .filter(|e| matches!(e, Effect::Spawn { .. }))
+            .filter(|e| matches!(e, Effect::Guard(GuardFx::Spawn { .. })))
             .enumerate()
             .map(|(i, e)| (i % 4 != 0, e))
             .fold((Vec::new(), Vec::new()), |(mut a, mut z), (ends, e)| {
@@ -210,7 +213,7 @@ fn what_one_process_knew_the_next_one_goes_on_with() {
     let fx = b.start();
     assert_eq!((b.verdict("up"), b.verdict("new")), (Some(Verdict::Up(true)), Some(Verdict::Waiting)));
     assert_eq!(b.tracks.verdict(Kind::File, "f").map(|v| v.0), Some(Verdict::Value(-30)));
-    let spawns: Vec<&Effect> = fx.iter().filter(|e| matches!(e, Effect::Spawn { .. })).collect();
+    let spawns: Vec<&Effect> = fx.iter().filter(|e| matches!(e, Effect::Guard(GuardFx::Spawn { .. }))).collect();
     assert!(!b.exit(spawns[1], 1), "one of two failures: as if nothing had happened");
 
     b.tracks.resume(&[TrackShot { kind: "file".into(), name: "f".into(), value: Some(i64::MIN) }]);

@@ -3,7 +3,7 @@
 //! Read first: `reconcile/`, `effect.rs` (`NetOp`), `links.rs` (what the kernel says). An address is announced only after the kernel
 //! confirmed it, so [`Addresses::on_reply`] says who got what.
 
-use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, NetOp};
+use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, NetFx, NetOp};
 use crate::event::{Errno, ReqId};
 use crate::id::VrKey;
 use crate::links::{AddrId, Links};
@@ -169,7 +169,7 @@ impl Addresses {
                 Ask::Add(spec) => NetOp::AddrAdd(spec.clone()),
                 Ask::Del(spec) | Ask::Change(spec, _) => NetOp::AddrDel(spec.clone()),
             };
-            fx.push(Effect::Netlink { req, op });
+            fx.push(Effect::Net(NetFx::Change { req, op }));
         });
     }
 

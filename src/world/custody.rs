@@ -9,6 +9,8 @@
 //! Read first: `resume.rs`. Deliberately absent: a farewell, which would be older than the successor's adverts.
 
 use super::*;
+use crate::effect::GuardFx;
+use crate::event::{GuardEv, NetEv};
 
 /// Between two looks for a successor.
 const LOOK: Duration = Duration::from_secs(1);
@@ -61,17 +63,17 @@ impl World {
     /// What a frozen world still hears.
     pub(super) fn on_frozen(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
         match event {
-            Event::Reply { req, result } => {
+            Event::Net(NetEv::Reply { req, result }) => {
                 // Nobody announces an address any more, and a failed removal is tried again by a timer.
                 let _ = self.addrs.on_reply(now.mono, req, result, &mut self.timers);
                 let _ = self.routes.on_reply(now.mono, req, result, &mut self.timers);
             }
-            Event::RouteDel(route) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
-            Event::AddrDel { ifindex, addr, prefix } => {
+            Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
+            Event::Net(NetEv::AddrDel { ifindex, addr, prefix }) => {
                 self.links.addr_del((ifindex, addr, prefix));
             }
-            Event::Successor { in_charge: true } => return self.end_custody(fx),
-            Event::Successor { in_charge: false } => self.give_up(now, fx),
+            Event::Guard(GuardEv::Successor { in_charge: true }) => return self.end_custody(fx),
+            Event::Guard(GuardEv::Successor { in_charge: false }) => self.give_up(now, fx),
             // Whoever asks for the end is not made to wait for a successor.
             Event::Signal(Signal::Term | Signal::Int) => {
                 self.custody.limits.values_mut().chain(&mut self.custody.routes).for_each(|at| *at = now.mono);
@@ -87,7 +89,7 @@ impl World {
             match due {
                 Due::Custody => {
                     self.custody.asked = true;
-                    fx.push(Effect::LookForSuccessor);
+                    fx.push(Effect::Guard(GuardFx::LookForSuccessor));
                 }
                 Due::AddrRetry => drop(self.addrs.on_retry(now.mono, &self.links, &mut self.timers)),
                 Due::Routes => self.on_routes_due(now, fx),

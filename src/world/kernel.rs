@@ -4,6 +4,7 @@
 
 use super::sockets::own_addresses;
 use super::*;
+use crate::effect::NetFx;
 
 /// How long after we removed an address the loss of others of its subnet is put down to that. A loss is looked at some milliseconds
 /// after the kernel reported it.
@@ -159,7 +160,7 @@ impl World {
     pub(super) fn resync(&mut self, fx: &mut Effects) {
         if !self.dumping {
             self.dumping = true;
-            fx.push(Effect::Resync);
+            fx.push(Effect::Net(NetFx::Resync));
         }
     }
 

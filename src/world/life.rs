@@ -3,6 +3,7 @@
 //! Read first: `mod.rs`.
 
 use super::*;
+use crate::effect::GuardFx;
 
 impl World {
     pub(super) fn on_signal(&mut self, now: Now, signal: Signal, fx: &mut Effects) {
@@ -30,7 +31,7 @@ impl World {
             Signal::Hup if matches!(self.phase, Phase::Stopping | Phase::Gone) => {}
             Signal::Hup => {
                 fx.note(text::reloading());
-                fx.push(Effect::Compile);
+                fx.push(Effect::Guard(GuardFx::Compile));
             }
         }
     }

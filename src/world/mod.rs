@@ -9,8 +9,10 @@
 use crate::child::{Children, For};
 use crate::config::model::{Config, Family};
 use crate::conn::{self, Conns};
-use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, SockSpec};
-use crate::event::{AddrInfo, Errno, Event, LONGEST_AGE, RxMeta, Signal, Stream};
+use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, NetFx, SockSpec};
+use crate::event::{
+    AddrInfo, AdvertEv, Errno, Event, GuardEv, HelperEv, LONGEST_AGE, NetEv, RxMeta, Signal, SockEv, Stream,
+};
 use crate::exit::ExitCode;
 use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
@@ -245,10 +247,10 @@ impl World {
             Event::Start => {
                 self.dumping = true;
                 self.watch_routes(fx);
-                fx.push(Effect::Resync);
+                fx.push(Effect::Net(NetFx::Resync));
                 self.schedule_start(fx);
             }
-            Event::Datagram { sock, meta, age, bytes } => {
+            Event::Sock(SockEv::Datagram { sock, meta, age, bytes }) => {
                 // Timers that an advert sets count from its arrival.
                 let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
                 match self.phase {
@@ -257,29 +259,31 @@ impl World {
                 }
             }
             // Only what the raw socket does not deliver.
-            Event::LocalDatagram { meta, .. } if !self.links.is_local(meta.src) => {}
-            Event::LocalDatagram { sock, meta, age, bytes } => {
+            Event::Sock(SockEv::LocalDatagram { meta, .. }) if !self.links.is_local(meta.src) => {}
+            Event::Sock(SockEv::LocalDatagram { sock, meta, age, bytes }) => {
                 let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
                 match self.phase {
                     Phase::Standby => self.overhear(arrived, sock, &meta, bytes),
                     _ => self.on_datagram(arrived, sock, &meta, bytes, fx),
                 }
             }
-            Event::SockReady { sock, result } => self.on_sock(now, sock, result, fx),
-            Event::SockLost { sock, errno } => self.on_sock(now, sock, Err(errno), fx),
-            Event::AdvertSent { vr, epoch, due, result, missed } => {
+            Event::Sock(SockEv::Ready { sock, result }) => self.on_sock(now, sock, result, fx),
+            Event::Sock(SockEv::Lost { sock, errno }) => self.on_sock(now, sock, Err(errno), fx),
+            Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed }) => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, missed, cx));
                 // Nothing follows for others from an advert that left; twenty come in one turn, which `fire` settles at its end.
                 return;
             }
-            Event::SendFailed { vr, errno } => with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx)),
-            Event::FramesSent { ifindex, batch, sent, errno } => {
+            Event::Advert(AdvertEv::SendFailed { vr, errno }) => {
+                with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx))
+            }
+            Event::Frames { ifindex, batch, sent, errno } => {
                 self.announcer.on_sent(now.mono, ifindex, batch, sent, errno);
             }
-            Event::FarewellFailed { vr, errno } => {
+            Event::Advert(AdvertEv::FarewellFailed { vr, errno }) => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_farewell_failed(errno, cx));
             }
-            Event::LinkNew(link) => {
+            Event::Net(NetEv::LinkNew(link)) => {
                 let (name, ifindex) = (link.name.clone(), link.ifindex);
                 let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up && l.running));
                 let is_up = link.up && link.running;
@@ -307,28 +311,28 @@ impl World {
                     self.refresh(now, name, change.new_mac, fx);
                 }
             }
-            Event::LinkDel { ifindex } => {
+            Event::Net(NetEv::LinkDel { ifindex }) => {
                 if let Some(name) = self.links.link_del(ifindex) {
                     self.link_gone(now, ifindex, &name, fx);
                 }
             }
-            Event::AddrNew(a) => {
+            Event::Net(NetEv::AddrNew(a)) => {
                 if !self.on_addr(now, a, fx) {
                     return;
                 }
             }
-            Event::AddrDel { ifindex, addr, prefix } => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
-            Event::RouteNew { route, replaced } => {
+            Event::Net(NetEv::AddrDel { ifindex, addr, prefix }) => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
+            Event::Net(NetEv::RouteNew { route, replaced }) => {
                 self.routes.on_new(now.mono, *route, replaced, &mut self.timers);
             }
-            Event::RouteDel(route) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
-            Event::NetlinkLost => self.on_netlink_lost(fx),
-            Event::DumpBegin => {
+            Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
+            Event::Net(NetEv::Lost) => self.on_netlink_lost(fx),
+            Event::Net(NetEv::DumpBegin) => {
                 self.links.begin();
                 self.routes.begin_dump();
             }
-            Event::Synced { complete } => self.on_synced(now, complete, fx),
-            Event::Reply { req, result } => {
+            Event::Net(NetEv::Synced { complete }) => self.on_synced(now, complete, fx),
+            Event::Net(NetEv::Reply { req, result }) => {
                 if let Some(outcome) = self.addrs.on_reply(now.mono, req, result, &mut self.timers) {
                     self.on_outcome(now, outcome, fx);
                 }
@@ -337,18 +341,18 @@ impl World {
                 }
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
-            Event::Config(config) => self.on_config(config, fx),
-            Event::ChildExit { child, end } => match self.children.end(child) {
+            Event::Guard(GuardEv::Config(config)) => self.on_config(config, fx),
+            Event::Guard(GuardEv::ChildExit { child, end }) => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
                 Some(For::Nobody) | None => {}
             },
-            Event::FileRead { watch, result } => self.on_file(now, watch, result, fx),
-            Event::Processes { watch, result } => self.on_processes(now, watch, result, fx),
-            Event::FifoReady { fifo, result } => self.on_fifo_ready(now, fifo, result, fx),
-            Event::FifoWritten { fifo, result } => self.on_fifo_written(now, fifo, result, fx),
-            Event::Resolved { conn, result } => self.on_resolved(now, conn, result, fx),
-            Event::Stream { conn, what } => {
+            Event::Helper(HelperEv::FileRead { watch, result }) => self.on_file(now, watch, result, fx),
+            Event::Helper(HelperEv::Processes { watch, result }) => self.on_processes(now, watch, result, fx),
+            Event::Helper(HelperEv::FifoReady { fifo, result }) => self.on_fifo_ready(now, fifo, result, fx),
+            Event::Helper(HelperEv::FifoWritten { fifo, result }) => self.on_fifo_written(now, fifo, result, fx),
+            Event::Helper(HelperEv::Resolved { conn, result }) => self.on_resolved(now, conn, result, fx),
+            Event::Conn { conn, what } => {
                 let whom = self.conns.whose(conn);
                 if matches!(what, Stream::Failed(_)) {
                     // Closed already, and nothing more is heard of it.
@@ -360,10 +364,10 @@ impl World {
                     None => {}
                 }
             }
-            Event::Freeze => self.on_freeze(now, fx),
+            Event::Guard(GuardEv::Freeze) => self.on_freeze(now, fx),
             // Asked for by a frozen world only.
-            Event::Successor { .. } => {}
-            Event::Go { snapshot, dead_since } => self.on_go(snapshot, dead_since),
+            Event::Guard(GuardEv::Successor { .. }) => {}
+            Event::Guard(GuardEv::Go { snapshot, dead_since }) => self.on_go(snapshot, dead_since),
         }
         self.settle(now, fx);
     }

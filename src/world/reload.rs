@@ -5,11 +5,11 @@
 //! router gives up another may get, in whatever order they stand in the file (trap 5); removals come last.
 //!
 //! One reload at a time, and of those that wait the newest: a configuration that came meanwhile begins when the present one
-//! is done, never in the midst of it (trap 1). Every [`Event::Config`] is answered, in order.
+//! is done, never in the midst of it (trap 1). Every [`GuardEv::Config`] is answered, in order.
 
 use super::*;
 use crate::config::model::{InstanceConfig, heirs};
-use crate::effect::Reloaded;
+use crate::effect::{GuardFx, Reloaded};
 use crate::vrrp::instance::changes;
 use std::collections::VecDeque;
 
@@ -307,5 +307,5 @@ impl Reload {
 }
 
 fn answer(done: bool, text: &str, fx: &mut Effects) {
-    fx.push(Effect::Reloaded(Box::new(Reloaded { text: text.to_owned(), done })));
+    fx.push(Effect::Guard(GuardFx::Reloaded(Box::new(Reloaded { text: text.to_owned(), done }))));
 }

@@ -10,6 +10,7 @@
 
 use super::sockets::Whose;
 use super::*;
+use crate::effect::GuardFx;
 use crate::snapshot::{InstanceShot, Snapshot};
 use crate::vrrp::advert::Heard;
 use crate::vrrp::instance::Since;
@@ -41,8 +42,8 @@ pub(super) struct Written {
 }
 
 impl World {
-    /// A world that takes over from another process: give it [`Event::Start`], wait for [`Effect::StandingBy`], then give it
-    /// [`Event::Go`]; a `Go` that comes earlier is acted on when it can be.
+    /// A world that takes over from another process: give it [`Event::Start`], wait for [`GuardFx::StandingBy`], then give it
+    /// [`GuardEv::Go`]; a `Go` that comes earlier is acted on when it can be.
     pub fn standby(config: Config) -> World {
         World { standby: Some(Standby::default()), ..World::new(config) }
     }
@@ -119,7 +120,7 @@ impl World {
         self.abandon_reload("another process goes on", fx);
         self.phase = Phase::Frozen;
         self.frozen_at = Some(now.mono);
-        fx.push(Effect::Frozen);
+        fx.push(Effect::Guard(GuardFx::Frozen));
         self.begin_custody(now, fx);
     }
 
@@ -154,7 +155,7 @@ impl World {
         let Some(standby) = &mut self.standby else { return };
         if standby.go.is_none() {
             if !core::mem::replace(&mut standby.said, true) {
-                fx.push(Effect::StandingBy);
+                fx.push(Effect::Guard(GuardFx::StandingBy));
             }
             return;
         }

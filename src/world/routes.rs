@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::config::model::route::Route;
+use crate::effect::NetFx;
 use crate::route::RouteId;
 use crate::routes;
 
@@ -11,7 +12,7 @@ impl World {
     // Before the first dump: so that it has the routes of ours.
     pub(super) fn watch_routes(&mut self, fx: &mut Effects) {
         if !self.base.static_routes.is_empty() && !core::mem::replace(&mut self.routes_watched, true) {
-            fx.push(Effect::WatchRoutes);
+            fx.push(Effect::Net(NetFx::WatchRoutes));
         }
     }
 

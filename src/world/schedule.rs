@@ -6,7 +6,7 @@
 
 use super::*;
 use crate::config::model::global::GlobalMore;
-use crate::effect::SpawnSpec;
+use crate::effect::{GuardFx, SpawnSpec};
 use crate::id::WatchKey;
 use crate::reload_time::{When, Zone};
 use crate::time::Wall;
@@ -139,7 +139,7 @@ impl World {
             Phase::Running => {}
         }
         fx.note(text::reload_now());
-        fx.push(Effect::Compile);
+        fx.push(Effect::Guard(GuardFx::Compile));
         if self.schedule.repeat && self.schedule.when.is_some_and(When::daily) {
             return self.schedule_next(now, fx);
         }

@@ -4,6 +4,7 @@
 //! Read first: `mod.rs`.
 
 use super::*;
+use crate::effect::SockFx;
 
 impl World {
     pub(super) fn on_datagram(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8], fx: &mut Effects) {
@@ -61,7 +62,7 @@ impl World {
         {
             // The instances stay in FAULT until the answer; `state` tells a second retry from the first.
             sock.state = SockState::Opening(key);
-            fx.push(Effect::OpenSock { sock: key, spec: sock.spec });
+            fx.push(Effect::Sock(SockFx::Open { sock: key, spec: sock.spec }));
         }
     }
 
@@ -94,7 +95,7 @@ impl World {
         };
         let key = *self.sock_by_spec.entry(spec).or_insert_with(|| {
             self.socks.insert_with(|key| {
-                fx.push(Effect::OpenSock { sock: key, spec });
+                fx.push(Effect::Sock(SockFx::Open { sock: key, spec }));
                 Sock {
                     spec,
                     name: if spec.is_unicast() { spec.address().to_string() } else { interface },
@@ -142,7 +143,7 @@ impl World {
             let sources: Vec<Ipv4Addr> = at.get(&place(key, &sock.spec)).into_iter().flatten().copied().collect();
             if sock.local != sources {
                 sock.local.clone_from(&sources);
-                fx.push(Effect::HearLocal { sock: key, sources });
+                fx.push(Effect::Sock(SockFx::HearLocal { sock: key, sources }));
             }
         }
     }
@@ -160,7 +161,7 @@ impl World {
             self.sock_by_spec.remove(&sock.spec);
             self.socks.remove(key);
             self.timers.stop(Due::SockRetry(key));
-            fx.push(Effect::CloseSock { sock: key });
+            fx.push(Effect::Sock(SockFx::Close { sock: key }));
         }
     }
 }

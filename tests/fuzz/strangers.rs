@@ -5,8 +5,8 @@
 
 use super::Memory;
 use kalived::config::load;
-use kalived::effect::{Effect, Effects, NetOp};
-use kalived::event::{AddrInfo, Event, Link, RxMeta, Stream};
+use kalived::effect::{ConnFx, Effect, Effects, HelperFx, NetFx, NetOp, SockFx};
+use kalived::event::{AddrInfo, Event, HelperEv, Link, NetEv, RxMeta, SockEv, Stream};
 use kalived::id::{ConnKey, SockKey};
 use kalived::time::{Duration, Instant, Now, Wall};
 use kalived::wire::netlink::{Kind, messages};
@@ -40,8 +40,8 @@ impl Stage {
         let (socks, conns) = (Vec::new(), Vec::new());
         let mut s = Stage { world: World::new(loaded.config), now, socks, conns, notes: 0, done: 0 };
         s.event(Event::Start);
-        s.event(Event::DumpBegin);
-        s.event(Event::LinkNew(Link {
+        s.event(Event::Net(NetEv::DumpBegin));
+        s.event(Event::Net(NetEv::LinkNew(Link {
             ifindex: 3,
             name: "eth0".into(),
             up: true,
@@ -51,11 +51,11 @@ impl Stage {
             noarp: false,
             mtu: 1500,
             mac: Some([2, 0, 0, 0, 0, 3]),
-        }));
+        })));
         for (addr, prefix) in [("198.18.0.20", 16), ("fe80::20", 64)] {
-            s.event(Event::AddrNew(address(addr.parse().expect("an address"), prefix)));
+            s.event(Event::Net(NetEv::AddrNew(address(addr.parse().expect("an address"), prefix))));
         }
-        s.event(Event::Synced { complete: true });
+        s.event(Event::Net(NetEv::Synced { complete: true }));
         s
     }
 
@@ -70,25 +70,31 @@ impl Stage {
         for effect in fx.drain().collect::<Vec<_>>() {
             self.done += 1;
             match effect {
-                Effect::OpenSock { sock, .. } => {
+                Effect::Sock(SockFx::Open { sock, .. }) => {
                     self.socks.push(sock);
-                    self.event(Event::SockReady { sock, result: Ok(()) });
+                    self.event(Event::Sock(SockEv::Ready { sock, result: Ok(()) }));
                 }
-                Effect::CloseSock { sock } => self.socks.retain(|s| *s != sock),
-                Effect::Netlink { req, op } => {
+                Effect::Sock(SockFx::Close { sock }) => self.socks.retain(|s| *s != sock),
+                Effect::Net(NetFx::Change { req, op }) => {
                     if let NetOp::AddrAdd(s) = &op {
-                        self.event(Event::AddrNew(AddrInfo { ifindex: s.ifindex, ..address(s.addr, s.prefix) }));
+                        self.event(Event::Net(NetEv::AddrNew(AddrInfo {
+                            ifindex: s.ifindex,
+                            ..address(s.addr, s.prefix)
+                        })));
                     }
-                    self.event(Event::Reply { req, result: Ok(()) });
+                    self.event(Event::Net(NetEv::Reply { req, result: Ok(()) }));
                 }
-                Effect::Lookup { conn, .. } => {
-                    self.event(Event::Resolved { conn, result: Ok(&[SocketAddr::from(([192, 0, 2, 25], 25))]) });
+                Effect::Helper(HelperFx::Lookup { conn, .. }) => {
+                    self.event(Event::Helper(HelperEv::Resolved {
+                        conn,
+                        result: Ok(&[SocketAddr::from(([192, 0, 2, 25], 25))]),
+                    }));
                 }
-                Effect::Connect { conn, .. } => {
+                Effect::Conn(ConnFx::Connect { conn, .. }) => {
                     self.conns.push(conn);
-                    self.event(Event::Stream { conn, what: Stream::Connected });
+                    self.event(Event::Conn { conn, what: Stream::Connected });
                 }
-                Effect::CloseConn { conn } => self.conns.retain(|c| *c != conn),
+                Effect::Conn(ConnFx::Close { conn }) => self.conns.retain(|c| *c != conn),
                 Effect::Note(_) => self.notes += 1,
                 _ => {}
             }
@@ -121,7 +127,7 @@ impl Stage {
             let group = "ff02::12".parse().expect("an address");
             let six = RxMeta { src: "fe80::30".parse().expect("an address"), dst: Some(group), hop_limit: Some(255) };
             for meta in [four, six] {
-                self.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes });
+                self.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes }));
             }
         }
     }
@@ -132,10 +138,12 @@ impl Stage {
         for message in messages(bytes) {
             n += 1;
             match message.map(|m| m.kind) {
-                Ok(Kind::Link(l)) => self.event(Event::LinkNew(l)),
-                Ok(Kind::LinkDel(ifindex)) => self.event(Event::LinkDel { ifindex }),
-                Ok(Kind::Addr(a)) => self.event(Event::AddrNew(a)),
-                Ok(Kind::AddrDel { ifindex, addr, prefix }) => self.event(Event::AddrDel { ifindex, addr, prefix }),
+                Ok(Kind::Link(l)) => self.event(Event::Net(NetEv::LinkNew(l))),
+                Ok(Kind::LinkDel(ifindex)) => self.event(Event::Net(NetEv::LinkDel { ifindex })),
+                Ok(Kind::Addr(a)) => self.event(Event::Net(NetEv::AddrNew(a))),
+                Ok(Kind::AddrDel { ifindex, addr, prefix }) => {
+                    self.event(Event::Net(NetEv::AddrDel { ifindex, addr, prefix }))
+                }
                 _ => {}
             }
         }
@@ -145,14 +153,14 @@ impl Stage {
     /// Bytes on every open connection: a web server's and a mail server's.
     pub fn reply(&mut self, bytes: &[u8]) {
         for conn in self.conns.clone() {
-            self.event(Event::Stream { conn, what: Stream::Data(bytes) });
+            self.event(Event::Conn { conn, what: Stream::Data(bytes) });
         }
     }
 
     /// The other sides send no more.
     pub fn end(&mut self) {
         for conn in self.conns.clone() {
-            self.event(Event::Stream { conn, what: Stream::End });
+            self.event(Event::Conn { conn, what: Stream::End });
         }
     }
 

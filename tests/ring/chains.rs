@@ -6,7 +6,7 @@ use kalived::daemon::adverts::{Adverts, CHAIN};
 use kalived::daemon::sends::{To, Way};
 use kalived::daemon::token::Token;
 use kalived::effect::{Packet, Packets};
-use kalived::event::{Errno, Event};
+use kalived::event::{AdvertEv, Errno, Event};
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
 use kalived::sys::clock;
 use kalived::sys::op::Done;
@@ -90,7 +90,7 @@ impl Bench {
     fn feed(&mut self, done: Done<Token>) {
         let (vrs, told, all_missed) = (&self.vrs, &mut self.told, &mut self.missed);
         let mut tell = |event: Event<'_>| {
-            if let Event::AdvertSent { vr, epoch, due, result, missed } = event {
+            if let Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed }) = event {
                 *all_missed += missed.len();
                 told.push((vrs.iter().position(|v| *v == vr).unwrap(), epoch, due, result));
             }

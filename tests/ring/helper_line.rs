@@ -5,8 +5,8 @@ use bytes::Bytes;
 use kalived::config::model::vrrp::ParamMatch;
 use kalived::daemon::exec::Exec;
 use kalived::daemon::log::{Sink, Target};
-use kalived::effect::{Effect, Effects, ProcessSpec};
-use kalived::event::{Errno, Event};
+use kalived::effect::{Effect, Effects, HelperFx, ProcessSpec};
+use kalived::event::{Errno, Event, HelperEv};
 use kalived::helper::proto::{Ask, FileId, LONGEST, Tell};
 use kalived::id::{Arena, Key};
 use kalived::sys::ring::Ring;
@@ -18,11 +18,11 @@ use std::os::fd::{AsFd, OwnedFd};
 /// What is told, in words that can be kept.
 fn words(e: &Event<'_>) -> String {
     match e {
-        Event::FileRead { result, .. } => format!("file {result:?}"),
-        Event::Processes { result, .. } => format!("processes {result:?}"),
-        Event::FifoReady { result, .. } => format!("fifo {result:?}"),
-        Event::FifoWritten { result, .. } => format!("written {result:?}"),
-        Event::Resolved { result, .. } => format!("resolved {result:?}"),
+        Event::Helper(HelperEv::FileRead { result, .. }) => format!("file {result:?}"),
+        Event::Helper(HelperEv::Processes { result, .. }) => format!("processes {result:?}"),
+        Event::Helper(HelperEv::FifoReady { result, .. }) => format!("fifo {result:?}"),
+        Event::Helper(HelperEv::FifoWritten { result, .. }) => format!("written {result:?}"),
+        Event::Helper(HelperEv::Resolved { result, .. }) => format!("resolved {result:?}"),
         other => panic!("{other:?}"),
     }
 }
@@ -87,11 +87,11 @@ fn what_is_wanted_is_asked_again_of_the_next_helper() {
     let conn = key();
     let spec = ProcessSpec { argv: vec!["nginx".into()], param_match: ParamMatch::Unset, full_command: false };
     core.apply([
-        Effect::WatchFile { watch: file, path: "/f".into() },
-        Effect::WatchProcesses { watch: process, spec: Box::new(spec) },
-        Effect::WatchFile { watch: gone, path: "/g".into() },
-        Effect::Unwatch { watch: gone },
-        Effect::Lookup { conn, host: "mail".into(), port: 25 },
+        Effect::Helper(HelperFx::WatchFile { watch: file, path: "/f".into() }),
+        Effect::Helper(HelperFx::WatchProcesses { watch: process, spec: Box::new(spec) }),
+        Effect::Helper(HelperFx::WatchFile { watch: gone, path: "/g".into() }),
+        Effect::Helper(HelperFx::Unwatch { watch: gone }),
+        Effect::Helper(HelperFx::Lookup { conn, host: "mail".into(), port: 25 }),
     ]);
     let asked = core.asked();
     assert_eq!(asked.len(), 5, "{asked:?}");
@@ -107,7 +107,10 @@ fn what_is_wanted_is_asked_again_of_the_next_helper() {
     let (ours, theirs) = seqpacket::pair().unwrap();
     drop(std::mem::replace(&mut core.helper, theirs));
     let late = names.insert(());
-    core.apply([Effect::WatchFile { watch: late, path: "/late".into() }, Effect::Unwatch { watch: file }]);
+    core.apply([
+        Effect::Helper(HelperFx::WatchFile { watch: late, path: "/late".into() }),
+        Effect::Helper(HelperFx::Unwatch { watch: file }),
+    ]);
     core.exec.attach_helper(ours);
     let mut asked = core.asked();
     asked.sort_by_key(|a| format!("{a:?}"));
@@ -126,9 +129,9 @@ fn what_is_wanted_is_asked_again_of_the_next_helper() {
 fn what_cannot_be_asked_fails_at_once() {
     let Some(mut core) = Core::new() else { return };
     core.apply([
-        Effect::WatchFile { watch: key(), path: "relative".into() },
-        Effect::Lookup { conn: key(), host: "x".repeat(1000), port: 1 },
-        Effect::WriteFifo { fifo: key(), line: Bytes::from_static(b"x\n") },
+        Effect::Helper(HelperFx::WatchFile { watch: key(), path: "relative".into() }),
+        Effect::Helper(HelperFx::Lookup { conn: key(), host: "x".repeat(1000), port: 1 }),
+        Effect::Helper(HelperFx::WriteFifo { fifo: key(), line: Bytes::from_static(b"x\n") }),
     ]);
     let (invalid, absent) = (Errno(libc::EINVAL), Errno::ENXIO);
     let expect =
@@ -138,7 +141,7 @@ fn what_cannot_be_asked_fails_at_once() {
     // A helper that talks nonsense is one no more.
     seqpacket::send(&core.helper, b"\xff\xff", &[]).unwrap();
     let watch = key();
-    core.apply([Effect::WatchFile { watch, path: "/f".into() }]);
+    core.apply([Effect::Helper(HelperFx::WatchFile { watch, path: "/f".into() })]);
     core.say(Tell::FileRead { watch: watch.to_bits(), result: Err(2) }, None);
     core.exec.wait(Some(clock::mono() + PATIENCE), None, false).unwrap();
     core.exec.events(clock::now(), &mut |e| panic!("{e:?}"));
@@ -156,14 +159,14 @@ fn a_full_named_pipe_loses_no_part_of_a_line_and_is_told_when_it_has_room() {
     std::fs::remove_file(dir.join(&name)).unwrap();
 
     let pipe = key();
-    core.apply([Effect::OpenFifo { fifo: pipe, path: "/run/f".into(), uid: 0, gid: 0 }]);
+    core.apply([Effect::Helper(HelperFx::OpenFifo { fifo: pipe, path: "/run/f".into(), uid: 0, gid: 0 })]);
     assert_eq!(core.asked().len(), 1);
     core.say(Tell::FifoReady { fifo: pipe.to_bits(), result: Ok(Some(file)) }, Some(&fd));
     assert_eq!(core.told(), ["fifo Ok(())"]);
     let line = Bytes::from(vec![b'x'; 4096]);
     let mut written = 0;
     let full = loop {
-        core.apply([Effect::WriteFifo { fifo: pipe, line: line.clone() }]);
+        core.apply([Effect::Helper(HelperFx::WriteFifo { fifo: pipe, line: line.clone() })]);
         match core.told().as_slice() {
             [w] if w == "written Ok(())" => written += 1,
             other => break other.join(";"),
@@ -172,12 +175,12 @@ fn a_full_named_pipe_loses_no_part_of_a_line_and_is_told_when_it_has_room() {
     };
     assert_eq!(full, format!("written Err({:?})", Errno::EAGAIN));
     // While it is full every further line is refused, whole.
-    core.apply([Effect::WriteFifo { fifo: pipe, line: line.clone() }]);
+    core.apply([Effect::Helper(HelperFx::WriteFifo { fifo: pipe, line: line.clone() })]);
     assert_eq!(core.told(), [full]);
     let mut got = vec![0; 4096];
     reader.read_exact(&mut got).unwrap();
     assert_eq!(core.told(), ["fifo Ok(())"]);
-    core.apply([Effect::WriteFifo { fifo: pipe, line: Bytes::from_static(b"last\n") }]);
+    core.apply([Effect::Helper(HelperFx::WriteFifo { fifo: pipe, line: Bytes::from_static(b"last\n") })]);
     assert_eq!(core.told(), ["written Ok(())"]);
     let mut all = got;
     while !all.ends_with(b"last\n") {
@@ -191,7 +194,7 @@ fn a_full_named_pipe_loses_no_part_of_a_line_and_is_told_when_it_has_room() {
     core.helper = theirs;
     core.exec.attach_helper(ours);
     assert_eq!(core.asked(), []);
-    core.apply([Effect::CloseFifo { fifo: pipe }]);
+    core.apply([Effect::Helper(HelperFx::CloseFifo { fifo: pipe })]);
     assert_eq!(core.asked(), [Ask::RemoveFifo { path: "/run/f".into(), file }]);
 }
 
@@ -200,8 +203,8 @@ fn a_named_pipe_closed_before_it_is_open_is_removed_when_it_is() {
     let Some(mut core) = Core::new() else { return };
     let (pipe, watch) = (key(), key());
     core.apply([
-        Effect::OpenFifo { fifo: pipe, path: "/run/f".into(), uid: 0, gid: 0 },
-        Effect::CloseFifo { fifo: pipe },
+        Effect::Helper(HelperFx::OpenFifo { fifo: pipe, path: "/run/f".into(), uid: 0, gid: 0 }),
+        Effect::Helper(HelperFx::CloseFifo { fifo: pipe }),
     ]);
     assert_eq!(core.asked().len(), 1);
     let dir = std::env::temp_dir();
@@ -210,14 +213,14 @@ fn a_named_pipe_closed_before_it_is_open_is_removed_when_it_is() {
     std::fs::remove_file(dir.join(&name)).unwrap();
     let file = FileId { dev: 1, ino: 2 };
     core.say(Tell::FifoReady { fifo: pipe.to_bits(), result: Ok(Some(file)) }, Some(&found.open().unwrap()));
-    core.apply([Effect::WatchFile { watch, path: "/f".into() }]);
+    core.apply([Effect::Helper(HelperFx::WatchFile { watch, path: "/f".into() })]);
     core.say(Tell::FileRead { watch: watch.to_bits(), result: Err(2) }, None);
     assert_eq!(core.told(), ["file Err(Errno(2))"]);
     let asked = core.asked();
     assert!(asked.contains(&Ask::RemoveFifo { path: "/run/f".into(), file }), "{asked:?}");
     // What is not a pipe, or blocks, is not written to.
     let other = key();
-    core.apply([Effect::OpenFifo { fifo: other, path: "/run/g".into(), uid: 0, gid: 0 }]);
+    core.apply([Effect::Helper(HelperFx::OpenFifo { fifo: other, path: "/run/g".into(), uid: 0, gid: 0 })]);
     let null = OwnedFd::from(File::open("/dev/null").unwrap());
     core.say(Tell::FifoReady { fifo: other.to_bits(), result: Ok(None) }, Some(&null));
     assert_eq!(core.told(), [format!("fifo Err({:?})", Errno(libc::EINVAL))]);

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use kalived::daemon::exec::Exec;
 use kalived::daemon::log::{Sink, Target};
 use kalived::daemon::{Machine, run};
-use kalived::effect::{AddrSpec, Effect, Effects, NetOp, Packets, SockSpec};
-use kalived::event::{AddrInfo, Errno, Event, Link, ReqId, RxMeta, Signal};
+use kalived::effect::{AddrSpec, AdvertFx, Effect, Effects, NetFx, NetOp, Packets, SockFx, SockSpec};
+use kalived::event::{AddrInfo, Errno, Event, Link, NetEv, ReqId, RxMeta, Signal, SockEv};
 use kalived::exit::ExitCode;
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
 use kalived::sys::{clock, ring::Ring, signal};
@@ -116,15 +116,17 @@ impl Lab {
             let told = &mut self.told;
             self.exec.events(now, &mut |e| {
                 told.push(match e {
-                    Event::SockReady { sock, result } => Told::Ready(sock, result),
-                    Event::Datagram { sock, meta, bytes, .. } => Told::Datagram(sock, meta, bytes.to_vec()),
-                    Event::LinkNew(l) => Told::Link(l),
-                    Event::AddrNew(a) => Told::Addr(a),
-                    Event::AddrDel { addr, .. } => Told::AddrDel(addr),
-                    Event::Reply { req, result } => Told::Reply(req.0, result),
-                    Event::NetlinkLost => Told::Lost,
-                    Event::DumpBegin => Told::Begin,
-                    Event::Synced { complete } => Told::Synced(complete),
+                    Event::Sock(SockEv::Ready { sock, result }) => Told::Ready(sock, result),
+                    Event::Sock(SockEv::Datagram { sock, meta, bytes, .. }) => {
+                        Told::Datagram(sock, meta, bytes.to_vec())
+                    }
+                    Event::Net(NetEv::LinkNew(l)) => Told::Link(l),
+                    Event::Net(NetEv::AddrNew(a)) => Told::Addr(a),
+                    Event::Net(NetEv::AddrDel { addr, .. }) => Told::AddrDel(addr),
+                    Event::Net(NetEv::Reply { req, result }) => Told::Reply(req.0, result),
+                    Event::Net(NetEv::Lost) => Told::Lost,
+                    Event::Net(NetEv::DumpBegin) => Told::Begin,
+                    Event::Net(NetEv::Synced { complete }) => Told::Synced(complete),
                     e => Told::Other(format!("{e:?}")),
                 });
             });
@@ -134,7 +136,10 @@ impl Lab {
 
     fn open(&mut self, ifindex: u32, group: &str) -> SockKey {
         let sock = self.socks.insert(());
-        self.push(Effect::OpenSock { sock, spec: SockSpec::Multicast { ifindex, group: group.parse().unwrap() } });
+        self.push(Effect::Sock(SockFx::Open {
+            sock,
+            spec: SockSpec::Multicast { ifindex, group: group.parse().unwrap() },
+        }));
         self.until(|t| t.iter().any(|t| matches!(t, Told::Ready(s, _) if *s == sock)));
         // Notices of the kernel's may have come along.
         let at = self.told.iter().rposition(|t| matches!(t, Told::Ready(..)));
@@ -143,7 +148,7 @@ impl Lab {
     }
 
     fn send(&mut self, sock: SockKey, packet: Vec<u8>) {
-        self.push(Effect::Send { vr: self.vr, sock, packets: to_group(packet) });
+        self.push(Effect::Advert(AdvertFx::Send { vr: self.vr, sock, packets: to_group(packet) }));
     }
 
     fn datagrams(&self) -> Vec<(SockKey, RxMeta, Vec<u8>)> {
@@ -239,16 +244,16 @@ fn a_closed_socket_is_silent_and_lets_go_of_its_fds() {
     let old = lab.open(v0, "224.0.0.18");
     // Armed on it: taken back with it.
     let at = clock::mono() + kalived::time::Duration::from_secs(3600);
-    lab.push(Effect::AdvertAt { vr: lab.vr, sock: old, epoch: 1, at, packets: to_group(packet_v4(0)) });
+    lab.push(Effect::Advert(AdvertFx::At { vr: lab.vr, sock: old, epoch: 1, at, packets: to_group(packet_v4(0)) }));
     lab.submit();
     assert_eq!(fds(), before + 2);
-    lab.push(Effect::CloseSock { sock: old });
+    lab.push(Effect::Sock(SockFx::Close { sock: old }));
     let new = lab.open(v0, "224.0.0.18");
     lab.send(tx, packet_v4(7));
     lab.until(|t| t.iter().any(|t| matches!(t, Told::Datagram(..))));
     assert!(lab.datagrams().iter().all(|d| d.0 == new), "{old:?} was heard of again");
-    lab.push(Effect::CloseSock { sock: new });
-    lab.push(Effect::Resync); // something to wait for, after the cancellations
+    lab.push(Effect::Sock(SockFx::Close { sock: new }));
+    lab.push(Effect::Net(NetFx::Resync)); // something to wait for, after the cancellations
     lab.until(|t| t.contains(&Told::Synced(true)));
     assert_eq!(fds(), before);
     assert!(!lab.told.iter().any(|t| matches!(t, Told::Other(_))), "{:?}", lab.told);
@@ -275,7 +280,7 @@ fn requests_are_answered_each_and_a_dump_is_links_then_addresses() {
     }
     let (v0, _) = cable();
     let mut lab = Lab::new();
-    lab.push(Effect::Resync);
+    lab.push(Effect::Net(NetFx::Resync));
     lab.until(|t| t.contains(&Told::Synced(true)));
     assert_eq!(lab.told.first(), Some(&Told::Begin));
     let first_addr = lab.told.iter().position(|t| matches!(t, Told::Addr(_))).unwrap();
@@ -287,11 +292,11 @@ fn requests_are_answered_each_and_a_dump_is_links_then_addresses() {
     lab.told.clear();
     for i in 0..100u64 {
         let s = spec(v0, &format!("10.1.0.{}", i + 1), 24);
-        lab.push(Effect::Netlink { req: ReqId(i), op: NetOp::AddrAdd(s) });
+        lab.push(Effect::Net(NetFx::Change { req: ReqId(i), op: NetOp::AddrAdd(s) }));
     }
-    lab.push(Effect::Netlink { req: ReqId(100), op: NetOp::AddrDel(spec(v0, "10.9.9.9", 32)) });
-    lab.push(Effect::Netlink { req: ReqId(101), op: NetOp::AddrAdd(spec(9999, "10.9.9.9", 32)) });
-    lab.push(Effect::Netlink { req: ReqId(102), op: NetOp::AddrAdd(spec(v0, "2001:db8::1", 64)) });
+    lab.push(Effect::Net(NetFx::Change { req: ReqId(100), op: NetOp::AddrDel(spec(v0, "10.9.9.9", 32)) }));
+    lab.push(Effect::Net(NetFx::Change { req: ReqId(101), op: NetOp::AddrAdd(spec(9999, "10.9.9.9", 32)) }));
+    lab.push(Effect::Net(NetFx::Change { req: ReqId(102), op: NetOp::AddrAdd(spec(v0, "2001:db8::1", 64)) }));
     lab.until(|t| t.iter().filter(|t| matches!(t, Told::Reply(..))).count() >= 103);
     let replies: Vec<_> =
         lab.told.iter().filter_map(|t| if let Told::Reply(r, e) = t { Some((*r, *e)) } else { None }).collect();
@@ -304,7 +309,7 @@ fn requests_are_answered_each_and_a_dump_is_links_then_addresses() {
     assert!(notice.is_some() && notice < answer);
 
     lab.told.clear();
-    lab.push(Effect::Netlink { req: ReqId(103), op: NetOp::AddrDel(spec(v0, "2001:db8::1", 64)) });
+    lab.push(Effect::Net(NetFx::Change { req: ReqId(103), op: NetOp::AddrDel(spec(v0, "2001:db8::1", 64)) }));
     lab.until(|t| t.contains(&Told::Reply(103, Ok(()))));
     assert!(lab.told.contains(&Told::AddrDel("2001:db8::1".parse().unwrap())));
 }
@@ -316,13 +321,13 @@ fn more_notices_than_buffers_are_all_told() {
     }
     let (v0, _) = cable();
     let mut lab = Lab::new();
-    lab.push(Effect::Resync);
+    lab.push(Effect::Net(NetFx::Resync));
     lab.until(|t| t.contains(&Told::Synced(true)));
     lab.told.clear();
     // More notices than there are buffers, while the loop looks away: the rest waits in the socket, and that is no loss.
     sh("for i in $(seq 0 599); do echo addr add 10.$((i / 250)).$((i % 250)).1/32 dev v0; done | ip -batch -");
     lab.submit();
-    lab.push(Effect::Netlink { req: ReqId(1), op: NetOp::AddrAdd(spec(v0, "10.77.0.1", 32)) });
+    lab.push(Effect::Net(NetFx::Change { req: ReqId(1), op: NetOp::AddrAdd(spec(v0, "10.77.0.1", 32)) }));
     lab.until(|t| t.iter().any(|t| matches!(t, Told::Reply(1, Ok(())))));
     let known = |t: &[Told]| {
         let v4 = |t: &Told| if let Told::Addr(a) = t { Some(a.addr).filter(|a| a.is_ipv4()) } else { None };
@@ -408,9 +413,9 @@ fn adverts_outlive_the_address_and_the_link_that_their_socket_was_connected_by()
             } else {
                 let (at, vr) = (clock::mono(), lab.vr);
                 let packets = to_group(packet_v4(2));
-                lab.push(Effect::AdvertAt { vr, sock: v4, epoch: 1, at, packets });
+                lab.push(Effect::Advert(AdvertFx::At { vr, sock: v4, epoch: 1, at, packets }));
                 let packets = to_group(packet_v6());
-                lab.push(Effect::AdvertAt { vr, sock: v6, epoch: 1, at, packets });
+                lab.push(Effect::Advert(AdvertFx::At { vr, sock: v6, epoch: 1, at, packets }));
             }
         }
         let heard = |t: &[Told], s| t.iter().filter(|t| matches!(t, Told::Datagram(k, ..) if *k == s)).count();

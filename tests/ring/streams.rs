@@ -52,7 +52,7 @@ impl Bench {
             wait(&mut self.ring, deadline);
             while let Some(done) = self.ring.pop() {
                 let mut tell = |e: Event<'_>| {
-                    let Event::Stream { conn, what } = e else { panic!("{e:?}") };
+                    let Event::Conn { conn, what } = e else { panic!("{e:?}") };
                     heard.push((
                         conn,
                         match what {
@@ -134,7 +134,7 @@ fn what_is_written_arrives_in_order_and_the_answer_comes_back() {
             while let Some(done) = bench.ring.pop() {
                 let read = done.read.as_deref();
                 bench.streams.on_done(&mut bench.ring, done.tag, done.op, done.result, read, &mut |e| match e {
-                    Event::Stream { what: Stream::Data(b), .. } => text.extend_from_slice(b),
+                    Event::Conn { what: Stream::Data(b), .. } => text.extend_from_slice(b),
                     other => panic!("{other:?}"),
                 });
             }

@@ -7,8 +7,8 @@ use crate::ground::Fact;
 use crate::node::Node;
 use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
-use kalived::effect::{ADDR_PROTO, Effect, Effects};
-use kalived::event::Event;
+use kalived::effect::{ADDR_PROTO, Effect, Effects, GuardFx, NetFx};
+use kalived::event::{Event, GuardEv, NetEv};
 use kalived::time::{Instant, Now, Wall};
 use kalived::vrrp::State;
 
@@ -50,14 +50,14 @@ impl Sim {
             }
             for effect in effects {
                 match effect {
-                    Effect::LookForSuccessor => {
+                    Effect::Guard(GuardFx::LookForSuccessor) => {
                         let begun = self.nodes[node].process.as_ref().is_some_and(|p| !p.waiting);
                         let in_charge = begun || self.sabotage == Some(Sabotage::ForgetCustody);
-                        world.handle(now, Event::Successor { in_charge }, &mut fx);
+                        world.handle(now, Event::Guard(GuardEv::Successor { in_charge }), &mut fx);
                     }
-                    Effect::Netlink { req, op } => {
+                    Effect::Net(NetFx::Change { req, op }) => {
                         self.netlink_of_another(node, &op);
-                        world.handle(now, Event::Reply { req, result: Ok(()) }, &mut fx);
+                        world.handle(now, Event::Net(NetEv::Reply { req, result: Ok(()) }), &mut fx);
                     }
                     Effect::Note(note) => self.trace.note(self.ground.now, node, &note),
                     Effect::Exit(_) => ended = true,

@@ -13,7 +13,7 @@ use crate::{net, packet};
 use bytes::Bytes;
 use core::net::IpAddr;
 use core::time::Duration;
-use kalived::effect::{Effect, NetOp, Packets, SockSpec};
+use kalived::effect::{AdvertFx, ConnFx, Effect, GuardFx, HelperFx, NetFx, NetOp, Packets, SockFx, SockSpec};
 use kalived::event::Errno;
 use kalived::id::SockKey;
 use kalived::time::Instant;
@@ -32,7 +32,7 @@ impl Sim {
             let kernel = self.nodes[node].kernel.ifindex;
             let Some(p) = self.nodes[node].process.as_mut() else { return };
             match effect {
-                Effect::OpenSock { sock, spec } => {
+                Effect::Sock(SockFx::Open { sock, spec }) => {
                     let known = interface.is_some() && spec.ifindex().is_none_or(|i| kernel == Some(i));
                     if known {
                         p.socks.insert(sock, spec);
@@ -41,18 +41,18 @@ impl Sim {
                     self.complete(node, Completion::SockReady { sock, result });
                 }
                 // No node advertises from a virtual address.
-                Effect::HearLocal { .. } => {}
-                Effect::CloseSock { sock } => {
+                Effect::Sock(SockFx::HearLocal { .. }) => {}
+                Effect::Sock(SockFx::Close { sock }) => {
                     p.socks.remove(&sock);
                     p.armed.retain(|_, a| a.sock != sock);
                     p.inbox.forget(sock);
                 }
-                Effect::Send { vr, sock, packets } => {
+                Effect::Advert(AdvertFx::Send { vr, sock, packets }) => {
                     if let Err(errno) = self.send(node, sock, &packets, How::Now).0 {
                         self.complete(node, Completion::SendFailed { vr, errno });
                     }
                 }
-                Effect::AdvertAt { vr, sock, epoch, at, packets } => {
+                Effect::Advert(AdvertFx::At { vr, sock, epoch, at, packets }) => {
                     if !p.socks.contains_key(&sock) {
                         let result = Err(Errno::ENODEV);
                         let missed = Vec::new();
@@ -69,7 +69,7 @@ impl Sim {
                     let at = self.nodes[node].true_time(at);
                     self.at(at, Work::ArmedDue { node });
                 }
-                Effect::AdvertsStop { vr, sock, farewell } => {
+                Effect::Advert(AdvertFx::Stop { vr, sock, farewell }) => {
                     if self.sabotage != Some(Sabotage::KeepArmed) {
                         p.armed.retain(|_, a| a.vr != vr);
                     }
@@ -79,42 +79,42 @@ impl Sim {
                     }
                 }
                 Effect::Frames { ifindex, batch, frames } => self.frames(node, ifindex, batch, &frames),
-                Effect::Netlink { req, op } => {
+                Effect::Net(NetFx::Change { req, op }) => {
                     self.nodes[node].open.insert(req);
                     let at = self.netlink_slot(node);
                     let incarnation = self.nodes[node].incarnation;
                     self.at(at, Work::Netlink { node, incarnation, req, op });
                 }
-                Effect::Resync => {
+                Effect::Net(NetFx::Resync) => {
                     self.complete(node, Completion::Net(Msg::DumpBegin));
                     self.dump_soon(node, false);
                 }
-                Effect::WatchRoutes => self.nodes[node].kernel.routes.watched = true,
-                Effect::Spawn { child, spec } => self.spawn(node, child, &spec),
-                Effect::Kill { child, hard } => self.kill(node, child, hard),
-                Effect::OpenFifo { fifo, .. } => self.open_pipe(node, fifo),
-                Effect::WriteFifo { fifo, line } => self.write_pipe(node, fifo, &line),
-                Effect::CloseFifo { fifo } => self.close_pipe(node, fifo),
+                Effect::Net(NetFx::WatchRoutes) => self.nodes[node].kernel.routes.watched = true,
+                Effect::Guard(GuardFx::Spawn { child, spec }) => self.spawn(node, child, &spec),
+                Effect::Guard(GuardFx::Kill { child, hard }) => self.kill(node, child, hard),
+                Effect::Helper(HelperFx::OpenFifo { fifo, .. }) => self.open_pipe(node, fifo),
+                Effect::Helper(HelperFx::WriteFifo { fifo, line }) => self.write_pipe(node, fifo, &line),
+                Effect::Helper(HelperFx::CloseFifo { fifo }) => self.close_pipe(node, fifo),
                 // No configuration here has what asks for these; and SIGHUP, a second freeze or a second word of readiness would be
                 // a mistake of whoever sent them.
-                effect @ (Effect::WatchFile { .. }
-                | Effect::WatchProcesses { .. }
-                | Effect::Unwatch { .. }
-                | Effect::Lookup { .. }
-                | Effect::Connect { .. }
-                | Effect::Write { .. }
-                | Effect::CloseConn { .. }
-                | Effect::Compile
-                | Effect::StandingBy) => {
+                effect @ (Effect::Helper(HelperFx::WatchFile { .. })
+                | Effect::Helper(HelperFx::WatchProcesses { .. })
+                | Effect::Helper(HelperFx::Unwatch { .. })
+                | Effect::Helper(HelperFx::Lookup { .. })
+                | Effect::Conn(ConnFx::Connect { .. })
+                | Effect::Conn(ConnFx::Write { .. })
+                | Effect::Conn(ConnFx::Close { .. })
+                | Effect::Guard(GuardFx::Compile)
+                | Effect::Guard(GuardFx::StandingBy)) => {
                     self.violate("effect".into(), format!("node {node} wants {effect:?}"));
                 }
                 // `Sim::freeze` asked for it.
-                Effect::Frozen => {}
+                Effect::Guard(GuardFx::Frozen) => {}
                 // Of a frozen world only: `custody.rs`.
-                Effect::LookForSuccessor => {
+                Effect::Guard(GuardFx::LookForSuccessor) => {
                     self.violate("effect".into(), format!("node {node} looks for a successor"));
                 }
-                Effect::Reloaded(r) => self.reloaded(node, r.done),
+                Effect::Guard(GuardFx::Reloaded(r)) => self.reloaded(node, r.done),
                 Effect::Note(note) => {
                     self.trace.note(self.ground.now, node, &note);
                 }

@@ -8,8 +8,8 @@ use crate::ground::Fact;
 use crate::node::Completion;
 use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
-use kalived::effect::{Effect, NetOp};
-use kalived::event::{Errno, Event};
+use kalived::effect::{Effect, GuardFx, NetFx, NetOp, SockFx};
+use kalived::event::{Errno, Event, GuardEv, NetEv, SockEv};
 use kalived::snapshot::Snapshot;
 use kalived::time::{Now, Wall};
 use kalived::world::World;
@@ -55,9 +55,9 @@ impl Sim {
         self.turn(node);
         let now = self.clocks(node);
         let Some(mut p) = self.nodes[node].process.take() else { return };
-        p.world.handle(now, Event::Freeze, &mut p.fx);
+        p.world.handle(now, Event::Guard(GuardEv::Freeze), &mut p.fx);
         let effects: Vec<Effect> = p.fx.drain().collect();
-        let frozen = effects.iter().any(|e| matches!(e, Effect::Frozen));
+        let frozen = effects.iter().any(|e| matches!(e, Effect::Guard(GuardFx::Frozen)));
         // One that holds nothing ends at once.
         let ended = effects.iter().any(|e| matches!(e, Effect::Exit(_)));
         let effects: Vec<Effect> = effects.into_iter().filter(|e| !matches!(e, Effect::Exit(_))).collect();
@@ -104,7 +104,7 @@ impl Sim {
         let (links, addrs) = (k.dump_links(), k.dump_addrs(true));
         let interface = k.ifindex.filter(|_| !self.nodes[node].socket_errors);
         p.world.handle(now, Event::Start, &mut p.fx);
-        p.world.handle(now, Event::DumpBegin, &mut p.fx);
+        p.world.handle(now, Event::Net(NetEv::DumpBegin), &mut p.fx);
         for msg in links.into_iter().chain(addrs) {
             p.world.handle(now, msg.event(), &mut p.fx);
         }
@@ -116,16 +116,19 @@ impl Sim {
             }
             for effect in effects {
                 match effect {
-                    Effect::OpenSock { sock, spec } => {
+                    Effect::Sock(SockFx::Open { sock, spec }) => {
                         let known = interface.is_some_and(|here| spec.ifindex().is_none_or(|i| i == here));
                         if known {
                             p.socks.insert(sock, spec);
                         }
                         let result = if known { Ok(()) } else { Err(Errno::ENODEV) };
-                        p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
+                        p.world.handle(now, Event::Sock(SockEv::Ready { sock, result }), &mut p.fx);
                     }
-                    Effect::StandingBy => said += 1,
-                    Effect::Resync | Effect::WatchRoutes | Effect::Note(_) | Effect::HearLocal { .. } => {}
+                    Effect::Guard(GuardFx::StandingBy) => said += 1,
+                    Effect::Net(NetFx::Resync)
+                    | Effect::Net(NetFx::WatchRoutes)
+                    | Effect::Note(_)
+                    | Effect::Sock(SockFx::HearLocal { .. }) => {}
                     other => self.violate("standby".into(), format!("node {node} in standby wants {other:?}")),
                 }
             }

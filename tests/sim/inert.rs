@@ -4,7 +4,7 @@
 
 use crate::run::{Sabotage, Sim};
 use kalived::effect::{Effect, Effects};
-use kalived::event::Event;
+use kalived::event::{Event, NetEv};
 use kalived::time::{Instant, Now};
 use kalived::timers::Due;
 use kalived::vrrp::State;
@@ -32,7 +32,7 @@ impl Sim {
     pub fn stood_still(&mut self, node: usize, world: &mut World, now: Now, before: (Still, u64), fx: &mut Effects) {
         let dropped = Self::hold_still(world, fx).1 > before.1;
         if dropped && self.sabotage == Some(Sabotage::HeedNoise) {
-            world.handle(now, Event::NetlinkLost, fx);
+            world.handle(now, Event::Net(NetEv::Lost), fx);
         }
         if dropped && Self::hold_still(world, fx).0 != before.0 {
             self.violate("I6".into(), format!("node {node}: a dropped packet moved something: {world:?}"));

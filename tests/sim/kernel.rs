@@ -7,31 +7,31 @@
 use crate::fib::Fib;
 use core::net::IpAddr;
 use kalived::effect::{ADDR_PROTO, AddrSpec, NetOp};
-use kalived::event::{AddrInfo, Errno, Event, Link, ReqId};
+use kalived::event::{AddrInfo, Errno, Event, Link, NetEv, ReqId};
 use kalived::route::RouteSpec;
 
 /// What arrives on the netlink socket.
 #[derive(Clone, Debug)]
 pub enum Msg {
-    /// `Event::LinkNew`.
+    /// `NetEv::LinkNew`.
     LinkNew(Link),
-    /// `Event::LinkDel`.
+    /// `NetEv::LinkDel`.
     LinkDel(u32),
-    /// `Event::AddrNew`.
+    /// `NetEv::AddrNew`.
     AddrNew(AddrInfo),
-    /// `Event::AddrDel`.
+    /// `NetEv::AddrDel`.
     AddrDel(u32, IpAddr, u8),
-    /// `Event::RouteNew` of one that replaced none.
+    /// `NetEv::RouteNew` of one that replaced none.
     RouteNew(Box<RouteSpec>),
-    /// `Event::RouteDel`.
+    /// `NetEv::RouteDel`.
     RouteDel(Box<RouteSpec>),
-    /// `Event::NetlinkLost`.
+    /// `NetEv::Lost`.
     Lost,
-    /// `Event::DumpBegin`.
+    /// `NetEv::DumpBegin`.
     DumpBegin,
-    /// `Event::Synced`.
+    /// `NetEv::Synced`.
     Synced(bool),
-    /// `Event::Reply`.
+    /// `NetEv::Reply`.
     Reply(ReqId, Result<(), Errno>),
 }
 
@@ -39,16 +39,16 @@ impl Msg {
     /// As the World takes it.
     pub fn event(self) -> Event<'static> {
         match self {
-            Msg::LinkNew(l) => Event::LinkNew(l),
-            Msg::LinkDel(ifindex) => Event::LinkDel { ifindex },
-            Msg::AddrNew(a) => Event::AddrNew(a),
-            Msg::AddrDel(ifindex, addr, prefix) => Event::AddrDel { ifindex, addr, prefix },
-            Msg::RouteNew(route) => Event::RouteNew { route, replaced: false },
-            Msg::RouteDel(route) => Event::RouteDel(route),
-            Msg::Lost => Event::NetlinkLost,
-            Msg::DumpBegin => Event::DumpBegin,
-            Msg::Synced(complete) => Event::Synced { complete },
-            Msg::Reply(req, result) => Event::Reply { req, result },
+            Msg::LinkNew(l) => Event::Net(NetEv::LinkNew(l)),
+            Msg::LinkDel(ifindex) => Event::Net(NetEv::LinkDel { ifindex }),
+            Msg::AddrNew(a) => Event::Net(NetEv::AddrNew(a)),
+            Msg::AddrDel(ifindex, addr, prefix) => Event::Net(NetEv::AddrDel { ifindex, addr, prefix }),
+            Msg::RouteNew(route) => Event::Net(NetEv::RouteNew { route, replaced: false }),
+            Msg::RouteDel(route) => Event::Net(NetEv::RouteDel(route)),
+            Msg::Lost => Event::Net(NetEv::Lost),
+            Msg::DumpBegin => Event::Net(NetEv::DumpBegin),
+            Msg::Synced(complete) => Event::Net(NetEv::Synced { complete }),
+            Msg::Reply(req, result) => Event::Net(NetEv::Reply { req, result }),
         }
     }
 }

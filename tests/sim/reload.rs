@@ -13,8 +13,8 @@ use crate::options::Options;
 use crate::run::Sim;
 use kalived::config::model::Config;
 use kalived::config::model::route::{Hop, Numbers, Prefix, Route};
-use kalived::effect::{Effect, Effects};
-use kalived::event::Event;
+use kalived::effect::{Effect, Effects, GuardFx};
+use kalived::event::{Event, GuardEv};
 use kalived::route::{BLACKHOLE, ROUTE_PROTO, UNICAST};
 use kalived::time::{Duration, Instant, Now};
 use kalived::timers::Due;
@@ -142,13 +142,13 @@ impl Sim {
         };
         let before = look(&p.world);
         let mut fx = Effects::default();
-        p.world.handle(now, Event::Config(config), &mut fx);
+        p.world.handle(now, Event::Guard(GuardEv::Config(config)), &mut fx);
         let mut after = now;
         // Alone in its turn, so that whatever happens is its doing.
         if same && !busy && p.world.next_deadline().is_some_and(|(at, due)| due == Due::Reload && at <= then.mono) {
             after = then;
             p.world.fire(then, 1, &mut fx);
-            let quiet = fx.iter().all(|e| matches!(e, Effect::Note(_) | Effect::Reloaded(_)));
+            let quiet = fx.iter().all(|e| matches!(e, Effect::Note(_) | Effect::Guard(GuardFx::Reloaded(_))));
             if !quiet || p.world.reloading() || look(&p.world) != before {
                 let text =
                     format!("node {node}: a reload that changes nothing did {fx:?}\n{before}\n{}", look(&p.world));
@@ -198,7 +198,7 @@ impl Sim {
         }
     }
 
-    /// `Effect::Reloaded`.
+    /// `GuardFx::Reloaded`.
     pub fn reloaded(&mut self, node: usize, done: bool) {
         let Some(p) = self.nodes[node].process.as_ref() else { return };
         if !done || p.world.reloading() || p.inbox.has_config() || self.nodes[node].asked_to_stop {

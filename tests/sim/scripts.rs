@@ -136,7 +136,7 @@ pub fn configure(opts: &Options, config: &mut Config) {
 }
 
 impl Sim {
-    /// `Effect::Spawn`.
+    /// `GuardFx::Spawn`.
     pub fn spawn(&mut self, node: usize, child: ChildKey, spec: &SpawnSpec) {
         let words: Vec<&str> = spec.argv.iter().map(String::as_str).collect();
         let (check, mode) = match words[..] {
@@ -181,7 +181,7 @@ impl Sim {
         }
     }
 
-    /// `Effect::Kill`.
+    /// `GuardFx::Kill`.
     pub fn kill(&mut self, node: usize, child: ChildKey, hard: bool) {
         let Some(p) = self.nodes[node].process.as_mut() else { return };
         let Some(program) = p.outside.programs.get(&child).copied() else { return };
@@ -232,7 +232,7 @@ impl Sim {
 
     // The pipe.
 
-    /// `Effect::OpenFifo`.
+    /// `HelperFx::OpenFifo`.
     pub fn open_pipe(&mut self, node: usize, fifo: FifoKey) {
         let fails = self.chaos && self.programs_rng[node].permille(30);
         let Some(p) = self.nodes[node].process.as_mut() else { return };
@@ -241,7 +241,7 @@ impl Sim {
         self.complete(node, Completion::FifoReady { fifo, result });
     }
 
-    /// `Effect::WriteFifo`: the whole line, or the pipe is full for a while.
+    /// `HelperFx::WriteFifo`: the whole line, or the pipe is full for a while.
     pub fn write_pipe(&mut self, node: usize, fifo: FifoKey, line: &Bytes) {
         let fills = self.chaos && self.programs_rng[node].permille(30);
         let Some(p) = self.nodes[node].process.as_mut() else { return };
@@ -275,7 +275,7 @@ impl Sim {
         }
     }
 
-    /// `Effect::CloseFifo`.
+    /// `HelperFx::CloseFifo`.
     pub fn close_pipe(&mut self, node: usize, fifo: FifoKey) {
         if let Some(p) = self.nodes[node].process.as_mut()
             && p.outside.pipe.is_some_and(|(open, _)| open == fifo)

@@ -7,8 +7,8 @@ use crate::kernel::Msg;
 use crate::node::Completion;
 use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
-use kalived::effect::Effect;
-use kalived::event::{Errno, Event};
+use kalived::effect::{Effect, SockFx};
+use kalived::event::{AdvertEv, Errno, Event, GuardEv, HelperEv, NetEv, SockEv};
 use kalived::time::{Now, Wall};
 use kalived::vrrp::State;
 
@@ -48,14 +48,19 @@ impl Sim {
                 Completion::Datagram { sock, meta, bytes, truth } => {
                     // Its interface went in this very turn, and the socket with it.
                     let noise = truth.is_none().then(|| Sim::hold_still(&p.world, &p.fx));
-                    let closed = p.fx.iter().any(|e| matches!(e, Effect::CloseSock { sock: s } if *s == sock));
+                    let closed =
+                        p.fx.iter().any(|e| matches!(e, Effect::Sock(SockFx::Close { sock: s }) if *s == sock));
                     if let Some((group, from, advert)) = truth.filter(|_| !(closed && p.waiting)) {
                         self.fact(match p.waiting {
                             true => Fact::Overheard { node, group, advert, from },
                             false => Fact::Heard { node, group, advert, from },
                         });
                     }
-                    p.world.handle(now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }, &mut p.fx);
+                    p.world.handle(
+                        now,
+                        Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }),
+                        &mut p.fx,
+                    );
                     if let Some(before) = noise {
                         self.stood_still(node, &mut p.world, now, before, &mut p.fx);
                     }
@@ -73,20 +78,24 @@ impl Sim {
                         let due = self.nodes[node].true_time(due);
                         self.fact(Fact::HeardLate { node, group, due });
                     }
-                    p.world.handle(now, Event::AdvertSent { vr, epoch, due, result, missed: &missed }, &mut p.fx);
+                    p.world.handle(
+                        now,
+                        Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed: &missed }),
+                        &mut p.fx,
+                    );
                     look = false;
                 }
                 Completion::SendFailed { vr, errno } => {
-                    p.world.handle(now, Event::SendFailed { vr, errno }, &mut p.fx);
+                    p.world.handle(now, Event::Advert(AdvertEv::SendFailed { vr, errno }), &mut p.fx);
                 }
                 Completion::FramesSent { ifindex, batch, sent, errno } => {
-                    p.world.handle(now, Event::FramesSent { ifindex, batch, sent, errno }, &mut p.fx);
+                    p.world.handle(now, Event::Frames { ifindex, batch, sent, errno }, &mut p.fx);
                 }
                 Completion::SockLost { sock, errno } => {
-                    p.world.handle(now, Event::SockLost { sock, errno }, &mut p.fx);
+                    p.world.handle(now, Event::Sock(SockEv::Lost { sock, errno }), &mut p.fx);
                 }
                 Completion::SockReady { sock, result } => {
-                    p.world.handle(now, Event::SockReady { sock, result }, &mut p.fx);
+                    p.world.handle(now, Event::Sock(SockEv::Ready { sock, result }), &mut p.fx);
                 }
                 Completion::Net(msg) => {
                     if let Msg::Synced(complete) = msg {
@@ -99,7 +108,11 @@ impl Sim {
                         // Answers may be among what was lost: every request that was sent is given up.
                         Msg::Lost => {
                             for req in core::mem::take(open) {
-                                p.world.handle(now, Event::Reply { req, result: Err(Errno::ENOBUFS) }, &mut p.fx);
+                                p.world.handle(
+                                    now,
+                                    Event::Net(NetEv::Reply { req, result: Err(Errno::ENOBUFS) }),
+                                    &mut p.fx,
+                                );
                             }
                         }
                         Msg::LinkNew(l) if l.up && l.running && self.sabotage == Some(Sabotage::DeafToLinks) => {
@@ -114,14 +127,16 @@ impl Sim {
                     if dead_since.is_some() {
                         self.fact(Fact::Inherits { node });
                     }
-                    p.world.handle(now, Event::Go { snapshot, dead_since }, &mut p.fx);
+                    p.world.handle(now, Event::Guard(GuardEv::Go { snapshot, dead_since }), &mut p.fx);
                 }
-                Completion::ChildExit { child, end } => p.world.handle(now, Event::ChildExit { child, end }, &mut p.fx),
+                Completion::ChildExit { child, end } => {
+                    p.world.handle(now, Event::Guard(GuardEv::ChildExit { child, end }), &mut p.fx)
+                }
                 Completion::FifoReady { fifo, result } => {
-                    p.world.handle(now, Event::FifoReady { fifo, result }, &mut p.fx);
+                    p.world.handle(now, Event::Helper(HelperEv::FifoReady { fifo, result }), &mut p.fx);
                 }
                 Completion::FifoWritten { fifo, result } => {
-                    p.world.handle(now, Event::FifoWritten { fifo, result }, &mut p.fx);
+                    p.world.handle(now, Event::Helper(HelperEv::FifoWritten { fifo, result }), &mut p.fx);
                     look = false;
                 }
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),

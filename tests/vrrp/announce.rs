@@ -3,7 +3,7 @@
 
 use crate::bench::*;
 use kalived::config::model::InstanceConfig;
-use kalived::event::{Errno, Event};
+use kalived::event::{Errno, Event, NetEv};
 use kalived::time::Duration;
 use kalived::vrrp::State;
 use std::collections::BTreeMap;
@@ -51,8 +51,8 @@ fn in_rounds(of: &[IpAddr], addresses: usize, times: usize) {
 fn every_address_is_announced_once_before_any_twice() {
     for n in [3, 40, 500] {
         let mut b = Bench::master(many(n));
-        b.event(Event::LinkNew(link(ETH0, "eth0", false)));
-        b.event(Event::LinkNew(link(ETH0, "eth0", true)));
+        b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
+        b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", true))));
         b.out.clear();
         b.run(S * 5);
         in_rounds(&announced(&b), n, 5);
@@ -70,11 +70,11 @@ fn an_address_that_the_kernel_is_slow_to_confirm_is_waited_for_before_the_second
         assert_eq!((b.state(), b.unanswered.len(), b.frames()), (State::Master, 3, 0));
         let mut open = std::mem::take(&mut b.unanswered).into_iter();
         for k in 1..=2 {
-            b.event(Event::Reply { req: open.next().unwrap(), result: Ok(()) });
+            b.event(Event::Net(NetEv::Reply { req: open.next().unwrap(), result: Ok(()) }));
             b.run(ms(20));
             assert_eq!(announced(&b).len(), k, "once, and at once");
         }
-        b.event(Event::Reply { req: open.next().unwrap(), result: Ok(()) });
+        b.event(Event::Net(NetEv::Reply { req: open.next().unwrap(), result: Ok(()) }));
         b.run(ms(100));
         in_rounds(&announced(&b), 3, 5);
     }
@@ -87,9 +87,9 @@ fn nobody_waits_for_an_address_that_the_kernel_refuses_or_does_not_answer_for() 
         b.answer = false;
         b.run(S * 4);
         let open = std::mem::take(&mut b.unanswered);
-        b.event(Event::Reply { req: open[0], result: Ok(()) });
+        b.event(Event::Net(NetEv::Reply { req: open[0], result: Ok(()) }));
         if refused {
-            b.event(Event::Reply { req: open[1], result: Err(Errno(22)) });
+            b.event(Event::Net(NetEv::Reply { req: open[1], result: Err(Errno(22)) }));
         }
         b.run(ms(500));
         assert_eq!(b.frames(), if refused { 5 } else { 1 });
@@ -109,10 +109,10 @@ fn a_slice_is_under_way_at_a_time_and_the_next_waits_for_its_completion() {
     assert_eq!((b.frames(), b.slices.len()), (first, 1), "whatever time passes");
     for _ in 0..200 {
         for (ifindex, batch, sent) in std::mem::take(&mut b.slices) {
-            b.event(Event::FramesSent { ifindex, batch, sent, errno: None });
+            b.event(Event::Frames { ifindex, batch, sent, errno: None });
             // An answer that comes twice, or for another slice, is none.
-            b.event(Event::FramesSent { ifindex, batch, sent, errno: None });
-            b.event(Event::FramesSent { ifindex, batch: batch + 1000, sent, errno: None });
+            b.event(Event::Frames { ifindex, batch, sent, errno: None });
+            b.event(Event::Frames { ifindex, batch: batch + 1000, sent, errno: None });
         }
         b.run(ms(2));
         assert!(b.slices.len() <= 1);
@@ -125,7 +125,10 @@ fn a_slice_is_under_way_at_a_time_and_the_next_waits_for_its_completion() {
 fn behind_a_full_slice_the_loop_sleeps() {
     let mut b = Bench::master(many(100));
     b.out.clear();
-    b.event(Event::LinkNew(kalived::event::Link { mac: Some([2, 0, 0, 0, 0, 0x77]), ..link(ETH0, "eth0", true) }));
+    b.event(Event::Net(NetEv::LinkNew(kalived::event::Link {
+        mac: Some([2, 0, 0, 0, 0, 0x77]),
+        ..link(ETH0, "eth0", true)
+    })));
     let mut slices = 0;
     while b.frames() < 500 {
         let before = b.frames();
@@ -275,7 +278,7 @@ fn many_addresses_are_asked_for_some_at_a_time() {
     for _ in 0..5_000 {
         for req in std::mem::take(&mut b.unanswered) {
             asked.push(b.now.mono);
-            b.event(Event::Reply { req, result: Ok(()) });
+            b.event(Event::Net(NetEv::Reply { req, result: Ok(()) }));
         }
         if b.frames() == 0 {
             assert!(asked.len() <= 64, "the first is announced before the last is asked for");

@@ -3,8 +3,8 @@
 use crate::fib::Fib;
 use bytes::Bytes;
 use kalived::config::model::{Auth, ChecksumMode, Config, Family, InstanceConfig, Version, Vip};
-use kalived::effect::{Effect, Effects, NetOp};
-use kalived::event::{AddrInfo, Event, Link, RxMeta, Signal};
+use kalived::effect::{AdvertFx, ConnFx, Effect, Effects, GuardFx, HelperFx, NetFx, NetOp, SockFx};
+use kalived::event::{AddrInfo, AdvertEv, Event, Link, NetEv, RxMeta, Signal, SockEv};
 use kalived::id::{SockKey, VrKey};
 use kalived::time::{Duration, Instant, Now, Wall};
 use kalived::timers::Due;
@@ -154,18 +154,18 @@ impl Bench {
         self.dump();
     }
     pub fn dump(&mut self) {
-        self.event(Event::DumpBegin);
+        self.event(Event::Net(NetEv::DumpBegin));
         for l in self.links.clone() {
-            self.event(Event::LinkNew(l));
+            self.event(Event::Net(NetEv::LinkNew(l)));
         }
         for a in self.kernel.clone() {
-            self.event(Event::AddrNew(a));
+            self.event(Event::Net(NetEv::AddrNew(a)));
         }
         let routes = if self.routes.watched { self.routes.routes.clone() } else { Vec::new() };
         for r in routes {
-            self.event(Event::RouteNew { route: Box::new(r), replaced: false });
+            self.event(Event::Net(NetEv::RouteNew { route: Box::new(r), replaced: false }));
         }
-        self.event(Event::Synced { complete: true });
+        self.event(Event::Net(NetEv::Synced { complete: true }));
     }
     pub fn event(&mut self, e: Event<'_>) {
         let mut fx = Effects::default();
@@ -177,28 +177,28 @@ impl Bench {
         let effects: Vec<Effect> = fx.drain().collect();
         for e in effects {
             match e {
-                Effect::OpenSock { sock, spec } => {
+                Effect::Sock(SockFx::Open { sock, spec }) => {
                     self.sock = Some(sock);
                     self.specs.insert(sock, spec);
                     self.out.push(Out::Open);
-                    self.event(Event::SockReady { sock, result: Ok(()) });
+                    self.event(Event::Sock(SockEv::Ready { sock, result: Ok(()) }));
                 }
-                Effect::HearLocal { sources, .. } => self.local = sources,
-                Effect::CloseSock { sock } => {
+                Effect::Sock(SockFx::HearLocal { sources, .. }) => self.local = sources,
+                Effect::Sock(SockFx::Close { sock }) => {
                     if self.sock == Some(sock) {
                         self.sock = None;
                         self.armed.clear();
                     }
                     self.out.push(Out::Close);
                 }
-                Effect::Send { packets, .. } => {
+                Effect::Advert(AdvertFx::Send { packets, .. }) => {
                     self.out.extend(packets.iter().map(|p| Out::Advert(p.bytes.clone())));
                 }
-                Effect::AdvertAt { vr, epoch, at, packets, .. } => {
+                Effect::Advert(AdvertFx::At { vr, epoch, at, packets, .. }) => {
                     self.armed.insert((at, vr), epoch);
                     self.out.extend(packets.iter().map(|p| Out::Armed(at, p.bytes.clone())));
                 }
-                Effect::AdvertsStop { vr, farewell, .. } => {
+                Effect::Advert(AdvertFx::Stop { vr, farewell, .. }) => {
                     self.armed.retain(|(_, v), _| *v != vr);
                     match farewell {
                         None => self.out.push(Out::Stop(None)),
@@ -210,15 +210,15 @@ impl Bench {
                     self.out.extend(frames.into_iter().take(sent).map(Out::Frame));
                     match self.frame_errors.pop_front() {
                         Some(errno) => {
-                            self.event(Event::FramesSent { ifindex, batch, sent, errno: Some(errno) });
+                            self.event(Event::Frames { ifindex, batch, sent, errno: Some(errno) });
                         }
                         None if self.answer_frames => {
-                            self.event(Event::FramesSent { ifindex, batch, sent, errno: None });
+                            self.event(Event::Frames { ifindex, batch, sent, errno: None });
                         }
                         None => self.slices.push((ifindex, batch, sent)),
                     }
                 }
-                Effect::Netlink { req, op } => {
+                Effect::Net(NetFx::Change { req, op }) => {
                     if let NetOp::AddrAdd(s) = &op {
                         self.wanted.push(s.addr);
                     }
@@ -232,42 +232,46 @@ impl Bench {
                             let mut a = addr(s.ifindex, &s.addr.to_string(), s.prefix, kalived::effect::ADDR_PROTO);
                             a.scope = s.scope;
                             self.kernel.push(a.clone());
-                            self.event(Event::AddrNew(a));
+                            self.event(Event::Net(NetEv::AddrNew(a)));
                         }
                         NetOp::AddrDel(s) => {
                             self.out.push(Out::Del(s.addr));
                             self.kernel.retain(|a| (a.ifindex, a.addr, a.prefix) != (s.ifindex, s.addr, s.prefix));
-                            self.event(Event::AddrDel { ifindex: s.ifindex, addr: s.addr, prefix: s.prefix });
+                            self.event(Event::Net(NetEv::AddrDel {
+                                ifindex: s.ifindex,
+                                addr: s.addr,
+                                prefix: s.prefix,
+                            }));
                         }
                         op => {
                             let (told, result) = self.routes.apply(&op);
                             told.into_iter().for_each(|e| self.event(e));
-                            self.event(Event::Reply { req, result });
+                            self.event(Event::Net(NetEv::Reply { req, result }));
                             continue;
                         }
                     }
-                    self.event(Event::Reply { req, result: Ok(()) });
+                    self.event(Event::Net(NetEv::Reply { req, result: Ok(()) }));
                 }
-                Effect::Resync => self.out.push(Out::Resync),
-                Effect::WatchRoutes => self.routes.watched = true,
+                Effect::Net(NetFx::Resync) => self.out.push(Out::Resync),
+                Effect::Net(NetFx::WatchRoutes) => self.routes.watched = true,
                 // What the machines beside VRRP want, in order; a test answers it with `Bench::event`.
-                e @ (Effect::Spawn { .. }
-                | Effect::Kill { .. }
-                | Effect::WatchFile { .. }
-                | Effect::WatchProcesses { .. }
-                | Effect::Unwatch { .. }
-                | Effect::OpenFifo { .. }
-                | Effect::WriteFifo { .. }
-                | Effect::CloseFifo { .. }
-                | Effect::Lookup { .. }
-                | Effect::Connect { .. }
-                | Effect::Write { .. }
-                | Effect::CloseConn { .. }
-                | Effect::Compile
-                | Effect::Reloaded(_)
-                | Effect::StandingBy
-                | Effect::LookForSuccessor
-                | Effect::Frozen) => self.asked.push(e),
+                e @ (Effect::Guard(GuardFx::Spawn { .. })
+                | Effect::Guard(GuardFx::Kill { .. })
+                | Effect::Helper(HelperFx::WatchFile { .. })
+                | Effect::Helper(HelperFx::WatchProcesses { .. })
+                | Effect::Helper(HelperFx::Unwatch { .. })
+                | Effect::Helper(HelperFx::OpenFifo { .. })
+                | Effect::Helper(HelperFx::WriteFifo { .. })
+                | Effect::Helper(HelperFx::CloseFifo { .. })
+                | Effect::Helper(HelperFx::Lookup { .. })
+                | Effect::Conn(ConnFx::Connect { .. })
+                | Effect::Conn(ConnFx::Write { .. })
+                | Effect::Conn(ConnFx::Close { .. })
+                | Effect::Guard(GuardFx::Compile)
+                | Effect::Guard(GuardFx::Reloaded(_))
+                | Effect::Guard(GuardFx::StandingBy)
+                | Effect::Guard(GuardFx::LookForSuccessor)
+                | Effect::Guard(GuardFx::Frozen)) => self.asked.push(e),
                 Effect::Note(n) => self.log.push(n.text),
                 Effect::Exit(code) => self.out.push(Out::Exit(code)),
             }
@@ -310,7 +314,7 @@ impl Bench {
     /// The oldest armed advert leaves, and the world hears of it now.
     pub fn advert_leaves(&mut self) {
         let ((due, vr), epoch) = self.armed.pop_first().expect("an armed advert");
-        self.event(Event::AdvertSent { vr, epoch, due, result: Ok(()), missed: &[] });
+        self.event(Event::Advert(AdvertEv::Sent { vr, epoch, due, result: Ok(()), missed: &[] }));
     }
     /// Time until the next deadline of this kind.
     pub fn left(&self, kind: fn(VrKey) -> Due) -> Option<Duration> {
@@ -332,11 +336,11 @@ impl Bench {
         match (src, cfg.mcast_group) {
             (IpAddr::V4(_), _) => {
                 let meta = RxMeta { src, dst: None, hop_limit: None };
-                self.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &p });
+                self.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &p }));
             }
             (IpAddr::V6(_), IpAddr::V6(group)) => {
                 let meta = RxMeta { src, dst: Some(group), hop_limit: Some(255) };
-                self.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &p[40..] });
+                self.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &p[40..] }));
             }
             _ => panic!("one family"),
         }

@@ -3,7 +3,7 @@
 use crate::bench::*;
 use kalived::config::model::InstanceConfig;
 use kalived::effect::Effects;
-use kalived::event::Event;
+use kalived::event::{AdvertEv, Event, SockEv};
 use kalived::time::Duration;
 use kalived::vrrp::State;
 
@@ -31,10 +31,14 @@ fn looked_at(n: u8) -> u64 {
     for _ in 0..n {
         let ((due, vr), epoch) = b.armed.pop_first().expect("an armed advert");
         b.now.mono = b.now.mono.max(due);
-        b.world.handle(b.now, Event::AdvertSent { vr, epoch, due, result: Ok(()), missed: &[] }, &mut fx);
+        b.world.handle(b.now, Event::Advert(AdvertEv::Sent { vr, epoch, due, result: Ok(()), missed: &[] }), &mut fx);
         let meta = kalived::event::RxMeta { src: ip(PEER), dst: None, hop_limit: None };
         let sock = b.sock.expect("a socket");
-        b.world.handle(b.now, Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &rival }, &mut fx);
+        b.world.handle(
+            b.now,
+            Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &rival }),
+            &mut fx,
+        );
         while b.world.fire(b.now, 64, &mut fx) {}
         assert!(b.world.snapshot(b.now).is_none(), "nothing to tell the next process");
     }

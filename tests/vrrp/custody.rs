@@ -4,15 +4,15 @@
 
 use crate::bench::*;
 use crate::handover::{every, freeze, said};
-use kalived::effect::{ADDR_PROTO, Effect};
-use kalived::event::Event;
+use kalived::effect::{ADDR_PROTO, Effect, GuardFx};
+use kalived::event::{Event, GuardEv};
 use kalived::time::{Duration, Instant};
 use kalived::vrrp::State;
 
 const MS: Duration = Duration::from_millis(1);
 
 fn looks(b: &Bench) -> usize {
-    said(b, |e| matches!(e, Effect::LookForSuccessor))
+    said(b, |e| matches!(e, Effect::Guard(GuardFx::LookForSuccessor)))
 }
 /// As `Bench::run`, while nobody is in charge.
 fn run_alone(b: &mut Bench, d: Duration) {
@@ -22,7 +22,7 @@ fn run_alone(b: &mut Bench, d: Duration) {
         b.run(next.since(b.now.mono));
         if looks(b) > answered {
             answered = looks(b);
-            b.event(Event::Successor { in_charge: false });
+            b.event(Event::Guard(GuardEv::Successor { in_charge: false }));
         } else if next >= end {
             break;
         }
@@ -65,7 +65,7 @@ fn a_successor_in_charge_ends_the_custody_and_the_addresses_stay() {
             old.run(MS * 1200);
             assert_eq!(looks(&old), 1);
         }
-        old.event(Event::Successor { in_charge: true });
+        old.event(Event::Guard(GuardEv::Successor { in_charge: true }));
         assert_eq!((tagged(&old), ended(&old)), (1, true));
         old.run(MS * 10_000);
         assert_eq!((tagged(&old), looks(&old)), (1, usize::from(asked)), "nothing is left to be done");
@@ -89,21 +89,21 @@ fn each_router_is_in_custody_for_its_own_time_and_a_stop_ends_it() {
     let mut old = start();
     run_alone(&mut old, MS * 500);
     assert_eq!((tagged(&old), ended(&old)), (1, false), "the slow one may still be gone on with");
-    old.event(Event::Successor { in_charge: true });
+    old.event(Event::Guard(GuardEv::Successor { in_charge: true }));
     assert_eq!((tagged(&old), ended(&old)), (1, true));
     // SIGTERM does not wait for a successor.
     let mut old = start();
     old.term();
     old.fire();
     assert_eq!(looks(&old), 1);
-    old.event(Event::Successor { in_charge: false });
+    old.event(Event::Guard(GuardEv::Successor { in_charge: false }));
     assert_eq!((tagged(&old), ended(&old)), (0, true));
     // A kernel that does not answer is not waited for for ever.
     let mut old = start();
     old.answer = false;
     old.term();
     old.fire();
-    old.event(Event::Successor { in_charge: false });
+    old.event(Event::Guard(GuardEv::Successor { in_charge: false }));
     assert!(!ended(&old));
     old.run(MS * 2000);
     assert!(ended(&old));
@@ -117,8 +117,8 @@ fn a_backup_ends_at_once_and_a_process_that_has_not_begun_stops_instead() {
     assert!(ended(&old));
     let mut new = Bench::cold(vec![every(100, false)]);
     new.event(Event::Start);
-    new.event(Event::Freeze);
-    assert_eq!(said(&new, |e| matches!(e, Effect::Frozen)), 0);
+    new.event(Event::Guard(GuardEv::Freeze));
+    assert_eq!(said(&new, |e| matches!(e, Effect::Guard(GuardFx::Frozen))), 0);
     assert!(!ended(&new), "what a killed one left is looked for first");
     new.dump();
     assert!(ended(&new), "{:?}", new.log);

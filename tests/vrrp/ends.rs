@@ -5,7 +5,7 @@
 use crate::bench::*;
 use crate::handover::{beside, written};
 use kalived::config::model::Config;
-use kalived::event::Event;
+use kalived::event::{Event, GuardEv, NetEv};
 use kalived::exit::ExitCode;
 use kalived::time::Duration;
 use kalived::world::World;
@@ -43,7 +43,7 @@ fn who_is_asked_to_stop_before_it_went_on_removes_what_it_was_to_go_on_with() {
         let mut b = on(world);
         b.event(Event::Start);
         if told {
-            b.event(Event::Go { snapshot: Some(word()), dead_since: Some(old.now.mono) });
+            b.event(Event::Guard(GuardEv::Go { snapshot: Some(word()), dead_since: Some(old.now.mono) }));
         }
         b.term();
         assert!(!b.out.iter().any(|o| matches!(o, Out::Exit(_))), "not before it is known what is there");
@@ -52,8 +52,8 @@ fn who_is_asked_to_stop_before_it_went_on_removes_what_it_was_to_go_on_with() {
     }
     // It reads again what it missed, and was told to go meanwhile.
     let mut b = beside(&old, vec![v3()]);
-    b.event(Event::NetlinkLost);
-    b.event(Event::Go { snapshot: Some(word()), dead_since: Some(old.now.mono) });
+    b.event(Event::Net(NetEv::Lost));
+    b.event(Event::Guard(GuardEv::Go { snapshot: Some(word()), dead_since: Some(old.now.mono) }));
     b.term();
     b.dump();
     ends(&mut b, "reading again");
@@ -80,7 +80,7 @@ fn asked_twice_to_stop_it_still_removes_every_address() {
     assert!(!ended(&b), "it still has addresses");
     b.answer = true;
     for req in asked {
-        b.event(Event::Reply { req, result: Ok(()) });
+        b.event(Event::Net(NetEv::Reply { req, result: Ok(()) }));
     }
     b.run(MS);
     assert!(ended(&b));

@@ -1,7 +1,7 @@
 //! The routes of the bench's kernel.
 
 use kalived::effect::NetOp;
-use kalived::event::{Errno, Event};
+use kalived::event::{Errno, Event, NetEv};
 use kalived::route::RouteSpec;
 
 #[derive(Default)]
@@ -39,18 +39,18 @@ impl Fib {
             return (Vec::new(), Err(Errno::EEXIST));
         }
         self.routes.insert(0, r.clone());
-        (vec![Event::RouteNew { route: Box::new(r.clone()), replaced: false }], Ok(()))
+        (vec![Event::Net(NetEv::RouteNew { route: Box::new(r.clone()), replaced: false })], Ok(()))
     }
     fn delete(&mut self, r: &RouteSpec) -> (Vec<Event<'static>>, Result<(), Errno>) {
         match self.routes.iter().position(|x| x == r) {
-            Some(at) => (vec![Event::RouteDel(Box::new(self.routes.remove(at)))], Ok(())),
+            Some(at) => (vec![Event::Net(NetEv::RouteDel(Box::new(self.routes.remove(at))))], Ok(())),
             None => (Vec::new(), Err(Errno::ESRCH)),
         }
     }
     /// Somebody else removes the route to this destination: the report.
     pub fn take(&mut self, to: &str) -> Event<'static> {
         let at = self.routes.iter().position(|r| r.id.to.0.to_string() == to).expect("it is there");
-        Event::RouteDel(Box::new(self.routes.remove(at)))
+        Event::Net(NetEv::RouteDel(Box::new(self.routes.remove(at))))
     }
     /// Destinations, sorted.
     pub fn names(&self) -> Vec<String> {

@@ -3,8 +3,8 @@
 
 use crate::bench::*;
 use kalived::config::model::{Config, Family, InstanceConfig, Version};
-use kalived::effect::{ADDR_PROTO, Effect};
-use kalived::event::Event;
+use kalived::effect::{ADDR_PROTO, Effect, GuardFx};
+use kalived::event::{Event, GuardEv, NetEv};
 use kalived::snapshot::Snapshot;
 use kalived::time::{Duration, Instant};
 use kalived::timers::Due;
@@ -36,15 +36,15 @@ pub fn said(b: &Bench, what: fn(&Effect) -> bool) -> usize {
 }
 /// Freezes, and lets the last word travel as bytes.
 pub fn freeze(old: &mut Bench) -> Box<Snapshot> {
-    old.event(Event::Freeze);
-    assert_eq!(said(old, |e| matches!(e, Effect::Frozen)), 1);
+    old.event(Event::Guard(GuardEv::Freeze));
+    assert_eq!(said(old, |e| matches!(e, Effect::Guard(GuardFx::Frozen))), 1);
     written(&old.world.last_snapshot(old.now))
 }
 pub fn written(s: &Snapshot) -> Box<Snapshot> {
     Box::new(Snapshot::decode(&s.encode()).expect("what was written is read"))
 }
 fn go(b: &mut Bench, snapshot: Box<Snapshot>, dead_since: Option<Instant>) {
-    b.event(Event::Go { snapshot: Some(snapshot), dead_since });
+    b.event(Event::Guard(GuardEv::Go { snapshot: Some(snapshot), dead_since }));
     b.fire();
 }
 /// A whole hand-over with `gap` between the freeze and `Go`.
@@ -120,14 +120,14 @@ fn a_frozen_world_says_nothing_and_decides_nothing() {
     let (out, log) = (old.out.len(), old.log.len());
     assert_eq!(s.instances[0].last_armed, old.armed.keys().next_back().map(|(at, _)| at.0));
     assert_eq!(old.armed.len(), 8, "armed to the full depth");
-    old.event(Event::Freeze);
+    old.event(Event::Guard(GuardEv::Freeze));
     old.rx(&every(100, false), PEER, 200, MS * 100);
-    old.event(Event::LinkDel { ifindex: ETH0 });
-    old.event(Event::NetlinkLost);
+    old.event(Event::Net(NetEv::LinkDel { ifindex: ETH0 }));
+    old.event(Event::Net(NetEv::Lost));
     old.run(MS * 900);
     assert!(old.armed.is_empty());
     assert_eq!((old.out.len(), old.log.len(), old.state()), (out, log, State::Master), "{:?}", old.log);
-    assert_eq!(said(&old, |e| matches!(e, Effect::Frozen)), 1);
+    assert_eq!(said(&old, |e| matches!(e, Effect::Guard(GuardFx::Frozen))), 1);
     assert_eq!(old.world.last_snapshot(old.now), *s, "nor does its last word change");
 }
 
@@ -155,24 +155,24 @@ fn a_takeover_that_has_just_begun_is_handed_over_whole() {
 fn standby_only_listens() {
     let old = Bench::master(v3());
     let mut new = beside(&old, vec![v3()]);
-    assert_eq!(said(&new, |e| matches!(e, Effect::StandingBy)), 1);
+    assert_eq!(said(&new, |e| matches!(e, Effect::Guard(GuardFx::StandingBy))), 1);
     assert!(new.out.contains(&Out::Open));
     new.dump();
     new.rx(&v3(), PEER, 0, MS * 1000);
-    new.event(Event::LinkNew(link(ETH0, "eth0", false)));
-    new.event(Event::LinkNew(link(ETH0, "eth0", true)));
+    new.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
+    new.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", true))));
     new.run(MS * 60_000);
     // A reload waits until this process is the one.
-    new.event(Event::Config(Box::new(Config { instances: vec![v3()], ..Config::default() })));
-    assert_eq!(said(&new, |e| matches!(e, Effect::Reloaded(_))), 0);
-    assert_eq!(said(&new, |e| matches!(e, Effect::StandingBy)), 1, "said once");
+    new.event(Event::Guard(GuardEv::Config(Box::new(Config { instances: vec![v3()], ..Config::default() }))));
+    assert_eq!(said(&new, |e| matches!(e, Effect::Guard(GuardFx::Reloaded(_)))), 0);
+    assert_eq!(said(&new, |e| matches!(e, Effect::Guard(GuardFx::StandingBy))), 1, "said once");
     let quiet = |o: &Out| matches!(o, Out::Resync | Out::Open);
     assert!(new.out.iter().all(quiet) && new.state() == State::Init, "{:?}", new.out);
     assert!(new.world.snapshot(new.now).is_none());
-    new.event(Event::Go { snapshot: None, dead_since: None });
+    new.event(Event::Guard(GuardEv::Go { snapshot: None, dead_since: None }));
     assert_eq!(new.state(), State::Backup, "without a snapshot: cold");
     assert!(new.out.contains(&Out::Del(ip("198.18.0.100"))), "with its left-overs removed");
-    new.event(Event::Go { snapshot: None, dead_since: None });
+    new.event(Event::Guard(GuardEv::Go { snapshot: None, dead_since: None }));
     new.run(MS * 10_000);
     assert_eq!(new.state(), State::Master);
 }
@@ -184,12 +184,12 @@ fn go_before_the_dump_is_remembered() {
     let mut new = Bench::of(World::standby(Config { instances: vec![v3()], ..Config::default() }));
     (new.now, new.kernel) = (old.now, old.kernel.clone());
     new.event(Event::Start);
-    new.event(Event::Go { snapshot: Some(s), dead_since: Some(old.now.mono) });
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(s), dead_since: Some(old.now.mono) }));
     assert_eq!(new.out, [Out::Resync]);
     new.run(MS * 100);
     new.dump();
     assert_eq!(new.state(), State::Master);
-    assert_eq!(said(&new, |e| matches!(e, Effect::StandingBy)), 0);
+    assert_eq!(said(&new, |e| matches!(e, Effect::Guard(GuardFx::StandingBy))), 0);
 }
 
 #[test]
@@ -198,12 +198,12 @@ fn an_interrupted_dump_is_waited_for() {
     let mut new = Bench::of(World::standby(Config { instances: vec![v3()], ..Config::default() }));
     (new.now, new.kernel) = (old.now, old.kernel.clone());
     new.event(Event::Start);
-    new.event(Event::DumpBegin);
-    new.event(Event::Synced { complete: false });
+    new.event(Event::Net(NetEv::DumpBegin));
+    new.event(Event::Net(NetEv::Synced { complete: false }));
     new.run(MS * 30);
     new.dump();
     // What was lost meanwhile is read again before anybody goes.
-    new.event(Event::NetlinkLost);
+    new.event(Event::Net(NetEv::Lost));
     let s = freeze(&mut old);
     go(&mut new, s, None);
     assert_eq!(new.state(), State::Init);
@@ -265,7 +265,7 @@ fn what_a_master_hears_in_the_gap_counts_unless_it_was_before() {
     let s = freeze(&mut old);
     new.kernel = old.kernel.clone();
     for a in new.kernel.clone() {
-        new.event(Event::AddrNew(a));
+        new.event(Event::Net(NetEv::AddrNew(a)));
     }
     go(&mut new, s.clone(), None);
     assert_eq!(new.state(), State::Master, "{:?}", new.log);
@@ -352,7 +352,7 @@ fn a_fault_in_the_gap_is_left_with_a_farewell_also_behind_what_is_armed() {
     let s = freeze(&mut old);
     let last = Instant(s.instances[0].last_armed.expect("armed"));
     let mut new = beside(&old, vec![cfg.clone()]);
-    new.event(Event::LinkNew(link(4, "eth1", false)));
+    new.event(Event::Net(NetEv::LinkNew(link(4, "eth1", false))));
     go(&mut new, s, None);
     assert_eq!((new.state(), new.logged("Entering FAULT STATE: tracked interface eth1 down")), (State::Fault, 1));
     let farewells: Vec<&Out> = new.out.iter().filter(|o| matches!(o, Out::Stop(Some(_)) | Out::Armed(..))).collect();
@@ -383,9 +383,9 @@ fn an_interface_that_was_replaced_in_the_gap_took_all_that_was_armed_along() {
     let mut old = Bench::master(every(100, false));
     let mut new = beside(&old, vec![every(100, false)]);
     let s = freeze(&mut old);
-    new.event(Event::LinkDel { ifindex: ETH0 });
-    new.event(Event::LinkNew(link(9, "eth0", true)));
-    new.event(Event::AddrNew(addr(9, OURS, 16, 0)));
+    new.event(Event::Net(NetEv::LinkDel { ifindex: ETH0 }));
+    new.event(Event::Net(NetEv::LinkNew(link(9, "eth0", true))));
+    new.event(Event::Net(NetEv::AddrNew(addr(9, OURS, 16, 0))));
     go(&mut new, s, None);
     assert_eq!((new.state(), new.logged("its interface is gone or another one now")), (State::Backup, 1));
 }
@@ -401,10 +401,10 @@ fn an_owner_whose_fault_passes_takes_its_farewell_back() {
     old.run(MS * 2000);
     let s = freeze(&mut old);
     let mut new = beside(&old, vec![cfg]);
-    new.event(Event::LinkNew(link(4, "eth1", false)));
+    new.event(Event::Net(NetEv::LinkNew(link(4, "eth1", false))));
     go(&mut new, s, None);
     assert_eq!((new.state(), new.armed.len()), (State::Fault, 1));
-    new.event(Event::LinkNew(link(4, "eth1", true)));
+    new.event(Event::Net(NetEv::LinkNew(link(4, "eth1", true))));
     new.run(MS);
     assert_eq!(new.state(), State::Master);
     let last = new.out.iter().rev().find_map(|o| if let Out::Armed(_, p) = o { Some(p[20 + 2]) } else { None });

@@ -2,7 +2,7 @@
 
 use crate::bench::*;
 use kalived::effect::ADDR_PROTO;
-use kalived::event::{Errno, Event};
+use kalived::event::{Errno, Event, NetEv, SockEv};
 use kalived::time::Duration;
 use kalived::vrrp::State;
 
@@ -15,9 +15,9 @@ fn trap_50_an_interface_that_appears_later_is_joined() {
     b.start();
     assert_eq!(b.logged("Entering FAULT STATE (init): interface eth0 does not exist"), 1, "{:?}", b.log);
     b.run(S * 60);
-    b.event(Event::LinkNew(links[0].clone()));
+    b.event(Event::Net(NetEv::LinkNew(links[0].clone())));
     assert_eq!(b.logged("still in FAULT state: no IPv4 address for interface eth0"), 1, "{:?}", b.log);
-    b.event(Event::AddrNew(kernel[0].clone()));
+    b.event(Event::Net(NetEv::AddrNew(kernel[0].clone())));
     assert_eq!(b.state(), State::Backup);
     b.run(S * 4);
     assert_eq!(b.state(), State::Master);
@@ -26,13 +26,13 @@ fn trap_50_an_interface_that_appears_later_is_joined() {
 #[test]
 fn trap_49_delete_and_recreate_with_another_index() {
     let mut b = Bench::master(v2());
-    b.event(Event::LinkDel { ifindex: ETH0 });
+    b.event(Event::Net(NetEv::LinkDel { ifindex: ETH0 }));
     assert_eq!(b.state(), State::Fault);
     assert!(b.out.contains(&Out::Close) && b.logged("Interface eth0 deleted") == 1);
     b.out.clear();
-    b.event(Event::LinkNew(link(9, "eth0", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(9, "eth0", true))));
     b.run(S * 5);
-    b.event(Event::AddrNew(addr(9, OURS, 16, 0)));
+    b.event(Event::Net(NetEv::AddrNew(addr(9, OURS, 16, 0))));
     assert_eq!(b.state(), State::Backup);
     b.run(S * 4);
     assert_eq!(b.state(), State::Master);
@@ -43,12 +43,12 @@ fn trap_49_delete_and_recreate_with_another_index() {
 #[test]
 fn trap_48_no_primary_address_is_fault_and_nothing_leaves_from_the_vip() {
     let mut b = Bench::master(v2());
-    b.event(Event::AddrDel { ifindex: ETH0, addr: ip(OURS), prefix: 16 });
+    b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: ip(OURS), prefix: 16 }));
     assert_eq!(b.state(), State::Fault);
     let Some(Out::Stop(Some(farewell))) = b.out.first() else { panic!("{:?}", b.out) };
     assert_eq!(farewell[12..16], [198, 18, 0, 20], "the farewell leaves from the address we had");
     assert_eq!(b.adverts(), 0);
-    b.event(Event::AddrNew(addr(ETH0, OURS, 16, 0)));
+    b.event(Event::Net(NetEv::AddrNew(addr(ETH0, OURS, 16, 0))));
     assert_eq!(b.state(), State::Backup);
 }
 
@@ -58,7 +58,7 @@ fn another_address_of_the_interface_takes_over_as_source() {
     b.kernel.push(addr(ETH0, "198.18.0.21", 16, 0));
     b.start();
     b.run(S * 4);
-    b.event(Event::AddrDel { ifindex: ETH0, addr: ip(OURS), prefix: 16 });
+    b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: ip(OURS), prefix: 16 }));
     assert_eq!((b.state(), b.view().source), (State::Master, Some(ip("198.18.0.21"))));
     let Some(Out::Armed(_, p)) = b.out.iter().rev().find(|o| matches!(o, Out::Armed(..))) else { panic!() };
     assert_eq!(p[12..16], [198, 18, 0, 21]);
@@ -67,12 +67,12 @@ fn another_address_of_the_interface_takes_over_as_source() {
 #[test]
 fn link_down_is_fault_with_a_farewell_and_up_is_backup() {
     let mut b = Bench::master(v2());
-    b.event(Event::LinkNew(link(ETH0, "eth0", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
     assert_eq!(b.state(), State::Fault);
     assert!(matches!(b.out[0], Out::Stop(Some(_))), "R-078");
     assert!(b.out.contains(&Out::Del(ip("198.18.0.100"))));
     assert_eq!(b.logged("Entering FAULT STATE: interface eth0 down"), 1);
-    b.event(Event::LinkNew(link(ETH0, "eth0", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", true))));
     assert_eq!(b.state(), State::Backup);
 }
 
@@ -81,7 +81,7 @@ fn dont_track_primary_ignores_link_down() {
     let mut c = v2();
     c.track_primary = false;
     let mut b = Bench::master(c);
-    b.event(Event::LinkNew(link(ETH0, "eth0", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
     assert_eq!(b.state(), State::Master);
 }
 
@@ -95,11 +95,11 @@ fn each_tracked_interface_counts_by_itself() {
     b.links.extend([link(4, "eth1", true), link(5, "eth2", true)]);
     b.start();
     assert_eq!(b.state(), State::Backup);
-    b.event(Event::LinkNew(link(4, "eth1", false)));
-    b.event(Event::LinkNew(link(5, "eth2", false)));
-    b.event(Event::LinkNew(link(4, "eth1", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(4, "eth1", false))));
+    b.event(Event::Net(NetEv::LinkNew(link(5, "eth2", false))));
+    b.event(Event::Net(NetEv::LinkNew(link(4, "eth1", true))));
     assert_eq!(b.state(), State::Fault, "keepalived clears both with the first");
-    b.event(Event::LinkNew(link(5, "eth2", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(5, "eth2", true))));
     assert_eq!(b.state(), State::Backup);
 }
 
@@ -112,14 +112,14 @@ fn weights_move_priority_timer_and_packet() {
     b.links.push(link(4, "eth1", true));
     b.start();
     b.run(S);
-    b.event(Event::LinkNew(link(4, "eth1", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(4, "eth1", false))));
     assert_eq!(b.view().effective_priority, 70);
     // 3.609375 - 1 s gone, later by 30/256 s.
     assert_eq!(b.left(kalived::timers::Due::MasterDown), Some(Duration::from_nanos(2_609_375_000 + 117_187_500)));
     // Some time before the next advert leaves.
     b.run(S * 4 + Duration::from_millis(100));
     b.out.clear();
-    b.event(Event::LinkNew(link(4, "eth1", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(4, "eth1", true))));
     assert_eq!(b.logged("Changing effective priority from 70 to 100"), 1);
     let armed: Vec<_> =
         b.out.iter().filter_map(|o| if let Out::Armed(_, p) = o { Some(p[22]) } else { None }).collect();
@@ -136,13 +136,13 @@ fn weights_move_priority_timer_and_packet() {
 #[test]
 fn a_renamed_interface_is_left_with_a_farewell() {
     let mut b = Bench::master(v3());
-    b.event(Event::LinkNew(link(ETH0, "foo", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH0, "foo", true))));
     assert_eq!((b.state(), b.logged("Interface eth0 deleted")), (State::Fault, 1));
     let farewell = b.out.iter().position(|o| matches!(o, Out::Stop(Some(p)) if p[22] == 0)).expect("a farewell");
     let close = b.out.iter().position(|o| *o == Out::Close).expect("the socket is closed");
     assert!(farewell < close, "{:?}", b.out);
     assert!(b.out.contains(&Out::Del(ip("198.18.0.100"))));
-    b.event(Event::LinkNew(link(ETH0, "eth0", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", true))));
     assert_eq!(b.state(), State::Backup);
 }
 
@@ -152,7 +152,7 @@ fn a_replaced_interface_never_leaves_a_silent_master() {
     let mut c = v3();
     c.mcast_src = Some(ip(OURS));
     let mut b = Bench::master(c);
-    b.event(Event::LinkNew(link(9, "eth0", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(9, "eth0", true))));
     assert_eq!(b.state(), State::Backup);
     assert!(!b.out.iter().any(|o| matches!(o, Out::Stop(Some(_)))), "no farewell into a device that is gone");
     b.run(Duration::from_secs(10));
@@ -212,7 +212,7 @@ fn an_owners_address_is_the_operators() {
 fn trap_47_a_vip_removed_by_hand_comes_back_once_without_a_loop() {
     let mut b = Bench::master(v2());
     let vip = ip("198.18.0.100");
-    b.event(Event::AddrDel { ifindex: ETH0, addr: vip, prefix: 32 });
+    b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: vip, prefix: 32 }));
     b.run(Duration::from_millis(10));
     assert_eq!(b.out.iter().filter(|o| **o == Out::Add(vip)).count(), 1);
     assert_eq!((b.state(), b.logged("was removed from eth0 by another program")), (State::Master, 1));
@@ -220,7 +220,7 @@ fn trap_47_a_vip_removed_by_hand_comes_back_once_without_a_loop() {
     // Somebody who keeps removing it meets a growing pause.
     b.out.clear();
     for _ in 0..2_000 {
-        b.event(Event::AddrDel { ifindex: ETH0, addr: vip, prefix: 32 });
+        b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: vip, prefix: 32 }));
         b.run(Duration::from_millis(10));
     }
     let n = b.out.iter().filter(|o| **o == Out::Add(vip)).count();
@@ -234,7 +234,7 @@ fn an_address_the_kernel_refuses_is_tried_again() {
     b.answer = false;
     b.run(S * 4);
     let req = b.unanswered.pop().expect("a request");
-    b.event(Event::Reply { req, result: Err(Errno(12)) });
+    b.event(Event::Net(NetEv::Reply { req, result: Err(Errno(12)) }));
     assert_eq!(b.logged("cannot add 198.18.0.100/32 to eth0: out of memory (12)"), 1, "{:?}", b.log);
     b.answer = true;
     b.run(S);
@@ -249,13 +249,13 @@ fn an_addition_under_way_when_it_yields_is_taken_back() {
     b.answer = false;
     b.run(S * 4);
     let req = b.unanswered.pop().expect("a request");
-    b.event(Event::Reply { req, result: Err(Errno::ENOBUFS) });
+    b.event(Event::Net(NetEv::Reply { req, result: Err(Errno::ENOBUFS) }));
     b.run(S / 50);
     let again = b.unanswered.pop().expect("asked once more");
     b.rx(&v2(), "198.18.0.30", 200, S);
     assert_eq!((b.state(), b.unanswered.len()), (State::Backup, 0));
     b.answer = true;
-    b.event(Event::Reply { req: again, result: Ok(()) });
+    b.event(Event::Net(NetEv::Reply { req: again, result: Ok(()) }));
     assert!(b.out.contains(&Out::Del(ip("198.18.0.100"))), "{:?}", b.out);
 }
 
@@ -265,14 +265,14 @@ fn trap_57_lost_netlink_messages_are_made_up_for() {
     // Lost: our VIP was deleted, eth1 came.
     b.kernel.retain(|a| a.addr != ip("198.18.0.100"));
     b.links.push(link(4, "eth1", true));
-    b.event(Event::NetlinkLost);
-    b.event(Event::NetlinkLost);
+    b.event(Event::Net(NetEv::Lost));
+    b.event(Event::Net(NetEv::Lost));
     assert_eq!(b.out, [Out::Resync], "one dump, not two");
     b.dump();
     assert!(b.out.contains(&Out::Add(ip("198.18.0.100"))), "{:?}", b.out);
     assert_eq!(b.out.iter().filter(|o| **o == Out::Resync).count(), 2, "messages were lost during the dump: once more");
-    b.event(Event::DumpBegin);
-    b.event(Event::Synced { complete: false });
+    b.event(Event::Net(NetEv::DumpBegin));
+    b.event(Event::Net(NetEv::Synced { complete: false }));
     b.run(S);
     assert_eq!(b.out.iter().filter(|o| **o == Out::Resync).count(), 3, "an interrupted dump is asked for again");
     // Lost: the interface itself.
@@ -314,7 +314,7 @@ fn a_new_hardware_address_is_announced() {
     let mut b = Bench::master(v2());
     let mut l = link(ETH0, "eth0", true);
     l.mac = Some([2, 0, 0, 0, 9, 9]);
-    b.event(Event::LinkNew(l));
+    b.event(Event::Net(NetEv::LinkNew(l)));
     b.fire();
     assert_eq!(b.frames(), 5, "trap 56");
     let Some(Out::Frame(f)) = b.out.iter().find(|o| matches!(o, Out::Frame(_))) else { panic!() };
@@ -325,7 +325,7 @@ fn a_new_hardware_address_is_announced() {
 fn a_socket_that_cannot_be_opened_is_tried_again() {
     let mut b = Bench::master(v2());
     let sock = b.sock.expect("open");
-    b.event(Event::SockLost { sock, errno: Errno::ENETDOWN });
+    b.event(Event::Sock(SockEv::Lost { sock, errno: Errno::ENETDOWN }));
     assert_eq!(b.state(), State::Fault);
     b.run(S);
     assert_eq!(b.state(), State::Backup);
@@ -344,7 +344,7 @@ fn what_goes_with_an_address_that_we_removed_was_not_taken_by_another_program() 
     b.run(Duration::from_millis(1));
     for gone in ["10.9.0.2", "10.8.0.1", "10.9.0.1"] {
         b.kernel.retain(|a| a.addr != ip(gone));
-        b.event(Event::AddrDel { ifindex: ETH0, addr: ip(gone), prefix: 24 });
+        b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: ip(gone), prefix: 24 }));
     }
     b.run(Duration::from_millis(10));
     assert_eq!(b.logged("10.9.0.2/24 went from eth0 together with 10.9.0.1"), 1, "{:?}", b.log);

@@ -1,6 +1,7 @@
 //! Start, takeover, preemption, stop: what RFC 9568 §6.4 asks of each state, with its durations.
 
 use crate::bench::*;
+use kalived::event::NetEv;
 use kalived::exit::ExitCode;
 use kalived::time::Duration;
 use kalived::timers::Due;
@@ -243,7 +244,7 @@ fn trap_68_what_does_not_fit_the_mtu_is_held_but_not_advertised() {
     b.run(ms(100));
     let mut small = link(ETH0, "eth0", true);
     small.mtu = 576;
-    b.event(kalived::event::Event::LinkNew(small));
+    b.event(kalived::event::Event::Net(NetEv::LinkNew(small)));
     let Some(Out::Armed(_, p)) = b.out.iter().rev().find(|o| matches!(o, Out::Armed(..))) else {
         panic!("{:?}", b.out)
     };
@@ -340,7 +341,7 @@ fn an_advert_that_is_about_to_leave_is_not_sent_twice() {
         b.run(next.since(b.now.mono) - ns(before));
         b.out.clear();
         // The priority changes, and the kernel's timer fires before this turn ends.
-        b.event(kalived::event::Event::LinkNew(link(9, "eth1", true)));
+        b.event(kalived::event::Event::Net(NetEv::LinkNew(link(9, "eth1", true))));
         let taken_back = b.out.contains(&Out::Stop(None));
         assert_eq!(taken_back, before > 1_000_000, "{before} ns before it is due");
         b.run(ms(30));

@@ -5,8 +5,8 @@
 use crate::bench::{Bench, Out, v2, vip};
 use kalived::config::model::global::{GlobalMore, SmtpServer};
 use kalived::config::model::{Config, Global, InstanceConfig};
-use kalived::effect::{Effect, Peer};
-use kalived::event::{Errno, Event, Stream};
+use kalived::effect::{ConnFx, Effect, HelperFx, Peer};
+use kalived::event::{Errno, Event, HelperEv, Stream};
 use kalived::id::ConnKey;
 use kalived::time::Duration;
 use kalived::world::World;
@@ -34,25 +34,25 @@ fn bench(instances: Vec<InstanceConfig>, more: GlobalMore) -> Bench {
 }
 
 fn says(b: &mut Bench, conn: ConnKey, text: &str) {
-    b.event(Event::Stream { conn, what: Stream::Data(text.as_bytes()) });
+    b.event(Event::Conn { conn, what: Stream::Data(text.as_bytes()) });
 }
 
 // The connection asked for last.
 fn connect(b: &Bench) -> Option<ConnKey> {
     b.asked.iter().rev().find_map(|e| match e {
-        Effect::Connect { conn, .. } => Some(*conn),
+        Effect::Conn(ConnFx::Connect { conn, .. }) => Some(*conn),
         _ => None,
     })
 }
 fn connects(b: &Bench) -> usize {
-    b.asked.iter().filter(|e| matches!(e, Effect::Connect { .. })).count()
+    b.asked.iter().filter(|e| matches!(e, Effect::Conn(ConnFx::Connect { .. }))).count()
 }
 fn closed(b: &Bench, conn: ConnKey) -> bool {
-    b.asked.iter().any(|e| matches!(e, Effect::CloseConn { conn: c } if *c == conn))
+    b.asked.iter().any(|e| matches!(e, Effect::Conn(ConnFx::Close { conn: c }) if *c == conn))
 }
 fn written(b: &Bench) -> Vec<String> {
     let all = b.asked.iter().filter_map(|e| match e {
-        Effect::Write { bytes, .. } => Some(String::from_utf8(bytes.to_vec()).expect("text")),
+        Effect::Conn(ConnFx::Write { bytes, .. }) => Some(String::from_utf8(bytes.to_vec()).expect("text")),
         _ => None,
     });
     all.collect()
@@ -62,14 +62,14 @@ fn written(b: &Bench) -> Vec<String> {
 fn take(b: &mut Bench) -> Vec<String> {
     let conn = connect(b).expect("a connection");
     b.asked.clear();
-    b.event(Event::Stream { conn, what: Stream::Connected });
+    b.event(Event::Conn { conn, what: Stream::Connected });
     says(b, conn, "220 ");
     says(b, conn, "mx\r\n");
     for reply in ["250-hello\r\n250 you\r\n", "250 ok\r\n", "250 ok\r\n", "251 ok\r\n", "354 go\r\n", "250 taken\r\n"] {
         says(b, conn, reply);
     }
     let sent = written(b);
-    b.asked.retain(|e| !matches!(e, Effect::Write { .. }));
+    b.asked.retain(|e| !matches!(e, Effect::Conn(ConnFx::Write { .. })));
     says(b, conn, "221 bye\r\n");
     assert!(closed(b, conn));
     sent
@@ -78,7 +78,9 @@ fn take(b: &mut Bench) -> Vec<String> {
 #[test]
 fn the_dialogue() {
     let mut b = bench(vec![v2()], more("192.0.2.25"));
-    assert!(matches!(&b.asked[..], [Effect::Connect { to: Peer::Tcp(to), .. }] if to.to_string() == "192.0.2.25:25"));
+    assert!(
+        matches!(&b.asked[..], [Effect::Conn(ConnFx::Connect { to: Peer::Tcp(to), .. })] if to.to_string() == "192.0.2.25:25")
+    );
     let sent = take(&mut b);
     assert_eq!(
         sent,
@@ -145,22 +147,22 @@ fn faults_are_not_mailed_if_nobody_wants_them() {
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let mut b = bench(vec![v2()], more("mx.example.net"));
-    let [Effect::Lookup { conn, host, port: 25 }] = &b.asked[..] else { panic!("{:?}", b.asked) };
+    let [Effect::Helper(HelperFx::Lookup { conn, host, port: 25 })] = &b.asked[..] else { panic!("{:?}", b.asked) };
     assert_eq!(host, "mx.example.net");
     let conn = *conn;
     b.asked.clear();
     let addrs = ["192.0.2.1:25".parse().expect("one"), "[2001:db8::1]:25".parse().expect("two")];
-    b.event(Event::Resolved { conn, result: Ok(&addrs) });
+    b.event(Event::Helper(HelperEv::Resolved { conn, result: Ok(&addrs) }));
     assert_eq!(connect(&b), Some(conn));
-    b.event(Event::Stream { conn, what: Stream::Failed(Errno(111)) });
+    b.event(Event::Conn { conn, what: Stream::Failed(Errno(111)) });
     let second = connect(&b).expect("a connection");
     assert_ne!(second, conn);
     assert_eq!(b.logged("failed"), 0);
-    b.event(Event::Stream { conn: second, what: Stream::Failed(Errno(111)) });
+    b.event(Event::Conn { conn: second, what: Stream::Failed(Errno(111)) });
     assert_eq!(b.logged("trying again"), 1, "{:?}", b.log);
     b.asked.clear();
     b.run(secs(10));
-    assert!(matches!(b.asked[0], Effect::Lookup { .. }), "once more from the start");
+    assert!(matches!(b.asked[0], Effect::Helper(HelperFx::Lookup { .. })), "once more from the start");
 }
 
 #[test]
@@ -170,11 +172,11 @@ fn three_tries_then_the_next() {
     for n in 1..=3 {
         let conn = connect(&b).expect("a connection");
         b.asked.clear();
-        b.event(Event::Stream { conn, what: Stream::Connected });
+        b.event(Event::Conn { conn, what: Stream::Connected });
         says(&mut b, conn, "450 come back later\r\n");
         assert!(closed(&b, conn));
         assert_eq!(b.logged("450 come back later; trying again"), n.min(2));
-        b.asked.retain(|e| !matches!(e, Effect::CloseConn { .. }));
+        b.asked.retain(|e| !matches!(e, Effect::Conn(ConnFx::Close { .. })));
         b.run(secs(10));
     }
     assert_eq!(b.logged("450 come back later; given up"), 1, "{:?}", b.log);
@@ -185,7 +187,7 @@ fn three_tries_then_the_next() {
 fn a_server_that_says_never_is_not_asked_again() {
     let mut b = bench(vec![v2()], more("192.0.2.25"));
     let conn = connect(&b).expect("a connection");
-    b.event(Event::Stream { conn, what: Stream::Connected });
+    b.event(Event::Conn { conn, what: Stream::Connected });
     says(&mut b, conn, "220 mx\r\n250 ok\r\n550 no relaying\x1b[2J\r\n");
     assert_eq!(b.logged("failed: 550 no relaying?[2J; given up"), 1, "{:?}", b.log);
     b.asked.clear();
@@ -197,14 +199,14 @@ fn a_server_that_says_never_is_not_asked_again() {
 fn one_refused_recipient_does_not_cost_the_other_his_mail() {
     let mut b = bench(vec![v2()], more("192.0.2.25"));
     let conn = connect(&b).expect("a connection");
-    b.event(Event::Stream { conn, what: Stream::Connected });
+    b.event(Event::Conn { conn, what: Stream::Connected });
     says(&mut b, conn, "220 mx\r\n250 ok\r\n250 ok\r\n550 who?\r\n250 ok\r\n354 go\r\n250 taken\r\n");
     assert_eq!(b.logged("refuses recipient ops@example.net: 550 who?"), 1);
     assert_eq!(written(&b).len(), 7, "{:?}", written(&b));
     // And if all are refused there is no letter.
     let mut b = bench(vec![v2()], more("192.0.2.25"));
     let conn = connect(&b).expect("a connection");
-    b.event(Event::Stream { conn, what: Stream::Connected });
+    b.event(Event::Conn { conn, what: Stream::Connected });
     says(&mut b, conn, "220 mx\r\n250 ok\r\n250 ok\r\n550 who?\r\n550 who?\r\n");
     assert!(!written(&b).iter().any(|w| w.starts_with("DATA")));
     assert!(closed(&b, conn));
@@ -215,7 +217,7 @@ fn a_server_that_drips_is_left() {
     // Never a whole reply: the step's time is over.
     let mut b = bench(vec![v2()], more("192.0.2.25"));
     let conn = connect(&b).expect("a connection");
-    b.event(Event::Stream { conn, what: Stream::Connected });
+    b.event(Event::Conn { conn, what: Stream::Connected });
     for _ in 0..29 {
         b.run(secs(1));
         says(&mut b, conn, "2");
@@ -226,7 +228,7 @@ fn a_server_that_drips_is_left() {
     // A reply within each step's time: the whole's time is over.
     let mut b = bench(vec![v2()], GlobalMore { notification_email: vec!["a@b".into(); 50], ..more("192.0.2.25") });
     let conn = connect(&b).expect("a connection");
-    b.event(Event::Stream { conn, what: Stream::Connected });
+    b.event(Event::Conn { conn, what: Stream::Connected });
     for _ in 0..4 {
         b.run(secs(29));
         assert!(!closed(&b, conn));
@@ -241,7 +243,7 @@ fn endless_lines_and_replies_end_the_dialogue() {
     for flood in ["x".repeat(4096), "220-x\r\n".repeat(101), "hello\r\n".into()] {
         let mut b = bench(vec![v2()], more("192.0.2.25"));
         let conn = connect(&b).expect("a connection");
-        b.event(Event::Stream { conn, what: Stream::Connected });
+        b.event(Event::Conn { conn, what: Stream::Connected });
         says(&mut b, conn, &flood);
         assert!(closed(&b, conn) && written(&b).is_empty());
         says(&mut b, conn, "220 mx\r\n");
@@ -267,7 +269,7 @@ fn sixty_four_letters_wait_and_the_newest_are_among_them() {
         let letter = take(&mut b).swap_remove(5);
         let from = letter.find("Subject: ").expect("a subject");
         subjects.push(letter[from..].lines().next().expect("a line").to_owned());
-        b.asked.retain(|e| matches!(e, Effect::Connect { .. }));
+        b.asked.retain(|e| matches!(e, Effect::Conn(ConnFx::Connect { .. })));
     }
     assert_eq!(subjects.len(), 64);
     assert!(subjects[0].ends_with("VI_1 - Entering BACKUP state"), "what is under way goes on: {}", subjects[0]);

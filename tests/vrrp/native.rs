@@ -3,7 +3,7 @@
 use crate::bench::Bench;
 use kalived::config::load;
 use kalived::config::source::{FileError, Files};
-use kalived::effect::{Effect, Peer};
+use kalived::effect::{ConnFx, Effect, GuardFx, Peer};
 use kalived::event::{Errno, Event, Stream};
 use kalived::time::Duration;
 use kalived::vrrp::State;
@@ -48,14 +48,14 @@ fn it_is_a_connection_and_keeps_its_name() {
         let conns: Vec<_> = asked
             .iter()
             .filter_map(|e| match e {
-                Effect::Connect { conn, to: Peer::Tcp(to) } => Some((*conn, to.to_string())),
+                Effect::Conn(ConnFx::Connect { conn, to: Peer::Tcp(to) }) => Some((*conn, to.to_string())),
                 _ => None,
             })
             .collect();
-        assert!(!asked.iter().any(|e| matches!(e, Effect::Spawn { .. })), "{asked:?}");
+        assert!(!asked.iter().any(|e| matches!(e, Effect::Guard(GuardFx::Spawn { .. }))), "{asked:?}");
         let [(conn, to)] = &conns[..] else { panic!("{says}: {asked:?} {:?}", b.log) };
         assert_eq!(to, "127.0.0.1:80");
-        b.event(Event::Stream { conn: *conn, what });
+        b.event(Event::Conn { conn: *conn, what });
         assert_eq!((b.state(), b.logged(says)), (state, 1), "{:?}", b.log);
         b.asked.clear();
         b.run(Duration::from_secs(2));

@@ -5,7 +5,7 @@
 
 use crate::bench::*;
 use kalived::effect::ADDR_PROTO;
-use kalived::event::{Errno, Event, RxMeta};
+use kalived::event::{AdvertEv, Errno, Event, NetEv, RxMeta, SockEv};
 use kalived::time::Duration;
 use kalived::vrrp::State;
 use kalived::world::VipView;
@@ -67,10 +67,10 @@ fn no_packet_causes_more_than_a_few_lines() {
 #[test]
 fn a_farewell_that_did_not_leave_is_not_counted() {
     let mut b = Bench::master(v2());
-    b.event(Event::LinkNew(link(ETH0, "eth0", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
     assert_eq!((b.view().stats.pri_zero_sent, b.view().stats.send_failed), (1, 0));
     let vr = b.view().vr;
-    b.event(Event::FarewellFailed { vr, errno: Errno::ENETDOWN });
+    b.event(Event::Advert(AdvertEv::FarewellFailed { vr, errno: Errno::ENETDOWN }));
     assert_eq!((b.view().stats.pri_zero_sent, b.view().stats.send_failed), (0, 1));
     assert_eq!(b.logged("the priority 0 advert could not be sent: network is down (100)"), 1, "{:?}", b.log);
 }
@@ -84,12 +84,12 @@ fn a_returning_owner_is_heard_although_the_kernel_keeps_its_adverts_from_us() {
     let sock = b.sock.expect("a socket");
     let meta = RxMeta { src: own, dst: None, hop_limit: None };
     // While nobody here has the address, the raw socket delivers it: this is a second copy.
-    b.event(Event::LocalDatagram { sock, meta, age: Duration::ZERO, bytes: &p });
+    b.event(Event::Sock(SockEv::LocalDatagram { sock, meta, age: Duration::ZERO, bytes: &p }));
     assert_eq!(b.view().stats.advert_rcvd, 0);
     b.run(S * 5);
     assert_eq!(b.state(), State::Master);
     assert!(b.kernel.iter().any(|a| a.addr == own && a.proto == ADDR_PROTO));
-    b.event(Event::LocalDatagram { sock, meta, age: Duration::ZERO, bytes: &p });
+    b.event(Event::Sock(SockEv::LocalDatagram { sock, meta, age: Duration::ZERO, bytes: &p }));
     assert_eq!((b.state(), b.view().master), (State::Backup, Some(own)));
     // The owner itself has nobody to wait for; and another list after a reload.
     let mut owner = v2();

@@ -7,8 +7,8 @@ use kalived::config::model::global::GlobalMore;
 use kalived::config::model::setting::{Ready, Script};
 use kalived::config::model::vrrp::Notify;
 use kalived::config::model::{Config, Global, InstanceConfig};
-use kalived::effect::{Effect, SpawnSpec};
-use kalived::event::{ChildEnd, Errno, Event, Signal};
+use kalived::effect::{Effect, GuardFx, HelperFx, SpawnSpec};
+use kalived::event::{ChildEnd, Errno, Event, GuardEv, HelperEv, NetEv, Signal};
 use kalived::id::{ChildKey, FifoKey};
 use kalived::time::{Duration, Instant};
 use kalived::vrrp::State;
@@ -79,27 +79,27 @@ impl Desk {
         while !self.b.asked.is_empty() {
             for e in std::mem::take(&mut self.b.asked) {
                 match e {
-                    Effect::Spawn { child, spec } => {
+                    Effect::Guard(GuardFx::Spawn { child, spec }) => {
                         let end = (self.takes)(&spec).map(|d| self.b.now.mono + d);
                         self.begun.push(*spec.clone());
                         self.running.insert(child, (end, *spec));
                         self.most = self.most.max(self.running.len());
                     }
-                    Effect::Kill { child, hard } => {
+                    Effect::Guard(GuardFx::Kill { child, hard }) => {
                         let Some((_, spec)) = self.running.get(&child) else { continue };
                         self.kills.push((spec.argv[0].clone(), hard));
                         if hard || !spec.argv[0].contains("deaf") {
                             self.running.remove(&child);
                             let end = ChildEnd::Signaled(if hard { 9 } else { 15 });
-                            self.b.event(Event::ChildExit { child, end });
+                            self.b.event(Event::Guard(GuardEv::ChildExit { child, end }));
                         }
                     }
-                    Effect::OpenFifo { fifo, path, .. } => {
+                    Effect::Helper(HelperFx::OpenFifo { fifo, path, .. }) => {
                         self.pipes.insert(fifo, path);
-                        self.b.event(Event::FifoReady { fifo, result: Ok(()) });
+                        self.b.event(Event::Helper(HelperEv::FifoReady { fifo, result: Ok(()) }));
                     }
-                    Effect::CloseFifo { fifo } => drop(self.pipes.remove(&fifo)),
-                    Effect::WriteFifo { fifo, line } => {
+                    Effect::Helper(HelperFx::CloseFifo { fifo }) => drop(self.pipes.remove(&fifo)),
+                    Effect::Helper(HelperFx::WriteFifo { fifo, line }) => {
                         assert!(self.pipes.contains_key(&fifo), "written to a pipe that is open");
                         self.in_flight += 1;
                         assert_eq!(self.in_flight, 1, "one write at a time");
@@ -112,10 +112,10 @@ impl Desk {
                             self.full.push_back(fifo);
                             Err(Errno::EAGAIN)
                         };
-                        self.b.event(Event::FifoWritten { fifo, result });
+                        self.b.event(Event::Helper(HelperEv::FifoWritten { fifo, result }));
                     }
-                    Effect::Frozen | Effect::StandingBy => {}
-                    Effect::Reloaded(r) => assert!(r.done, "{r:?}"),
+                    Effect::Guard(GuardFx::Frozen) | Effect::Guard(GuardFx::StandingBy) => {}
+                    Effect::Guard(GuardFx::Reloaded(r)) => assert!(r.done, "{r:?}"),
                     other => panic!("not asked for here: {other:?}"),
                 }
             }
@@ -125,7 +125,7 @@ impl Desk {
     pub fn drain_pipe(&mut self, room: usize) {
         self.room = room;
         while let Some(fifo) = self.full.pop_front() {
-            self.b.event(Event::FifoReady { fifo, result: Ok(()) });
+            self.b.event(Event::Helper(HelperEv::FifoReady { fifo, result: Ok(()) }));
             self.serve();
         }
     }
@@ -140,7 +140,7 @@ impl Desk {
                 (Some((at, child)), t) if at <= end && t.is_none_or(|t| at <= t) => {
                     self.b.run(at.since(self.b.now.mono));
                     self.running.remove(&child);
-                    self.b.event(Event::ChildExit { child, end: ChildEnd::Exited(0) });
+                    self.b.event(Event::Guard(GuardEv::ChildExit { child, end: ChildEnd::Exited(0) }));
                 }
                 (_, Some(t)) if t <= end => self.b.run(t.since(self.b.now.mono)),
                 _ => break,
@@ -241,7 +241,7 @@ fn hooks_get_their_arguments_word_by_word_and_the_general_one_four_more() {
     );
     let mut d = Desk::new(config(vec![cfg], GlobalMore::default()), |_| Some(ms(1)));
     d.run(secs(10));
-    d.b.event(Event::LinkNew(link(ETH0, "eth0", false)));
+    d.b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
     d.run(secs(1));
     d.b.term();
     d.run(secs(1));
@@ -284,7 +284,7 @@ fn a_start_in_fault_is_told_once() {
     d.run(secs(60));
     assert_eq!(d.told("VI_1"), ["FAULT"]);
     assert_eq!(var(&d.begun[0], "KALIVED_OLD_STATE"), "INIT");
-    d.b.event(Event::LinkNew(link(ETH0, "eth0", true)));
+    d.b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", true))));
     d.run(secs(60));
     assert_eq!(d.told("VI_1"), ["FAULT", "BACKUP", "MASTER"]);
 }
@@ -422,7 +422,7 @@ fn notify_stop_is_allowed_its_time_after_the_addresses_went() {
     d.run(ms(1));
     assert!(d.begun.is_empty(), "addresses go first");
     let req = d.b.unanswered.pop().expect("a request");
-    d.b.event(Event::Reply { req, result: Ok(()) });
+    d.b.event(Event::Net(NetEv::Reply { req, result: Ok(()) }));
     d.run(ms(4900));
     assert_eq!(d.begun.len(), 1);
     assert!(!d.exited());

@@ -7,7 +7,7 @@ use crate::notify::{Desk, config, flap, general, ms, quick, script, secs};
 use crate::pipes::piped;
 use kalived::config::model::InstanceConfig;
 use kalived::config::model::global::GlobalMore;
-use kalived::event::Event;
+use kalived::event::{Event, GuardEv};
 use kalived::snapshot::Snapshot;
 use kalived::vrrp::State;
 use kalived::world::World;
@@ -32,13 +32,13 @@ fn next(old: &Desk, cfg: &InstanceConfig, s: Snapshot, dead: bool) -> Desk {
     d.serve();
     assert!(d.begun.is_empty() && d.pipes.is_empty(), "another one is in charge");
     let snapshot = Some(Box::new(Snapshot::decode(&s.encode()).expect("what was written is read")));
-    d.b.event(Event::Go { snapshot, dead_since: dead.then_some(old.b.now.mono) });
+    d.b.event(Event::Guard(GuardEv::Go { snapshot, dead_since: dead.then_some(old.b.now.mono) }));
     d.run(ms(1));
     d
 }
 
 fn freeze(d: &mut Desk) -> Snapshot {
-    d.b.event(Event::Freeze);
+    d.b.event(Event::Guard(GuardEv::Freeze));
     d.run(ms(1));
     d.b.world.last_snapshot(d.b.now)
 }

@@ -7,7 +7,7 @@ use crate::notify::{Desk, config, general, ms, script, secs};
 use crate::pipes::piped;
 use kalived::config::model::InstanceConfig;
 use kalived::config::model::global::GlobalMore;
-use kalived::event::Event;
+use kalived::event::{Event, GuardEv};
 
 fn vi(name: &str, vrid: u8) -> InstanceConfig {
     let mut cfg = general(v2());
@@ -24,7 +24,7 @@ fn desk(instances: Vec<InstanceConfig>) -> Desk {
 }
 
 fn reload(d: &mut Desk, instances: Vec<InstanceConfig>, more: GlobalMore) {
-    d.b.event(Event::Config(Box::new(config(instances, more))));
+    d.b.event(Event::Guard(GuardEv::Config(Box::new(config(instances, more)))));
     d.run(secs(1));
 }
 

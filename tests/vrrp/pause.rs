@@ -1,7 +1,7 @@
 //! A process that stood still: what arrived counts before what expired, and a Master that is still Master says so again.
 
 use crate::bench::*;
-use kalived::event::{Errno, Event};
+use kalived::event::{AdvertEv, Errno, Event};
 use kalived::time::Duration;
 use kalived::vrrp::State;
 
@@ -57,7 +57,7 @@ fn an_advert_from_before_the_last_stop_arms_nothing() {
     b.run(S * 4);
     assert_eq!(b.state(), State::Master, "again");
     b.out.clear();
-    b.event(Event::AdvertSent { vr, epoch, due, result: Ok(()), missed: &[] });
+    b.event(Event::Advert(AdvertEv::Sent { vr, epoch, due, result: Ok(()), missed: &[] }));
     assert!(b.out.is_empty());
 }
 
@@ -67,14 +67,14 @@ fn trap_39_a_closed_firewall_is_retried_within_the_interval_and_logged_once() {
     for _ in 0..3 {
         let ((due, vr), epoch) = b.armed.pop_first().expect("armed");
         b.now.mono = b.now.mono.max(due);
-        b.event(Event::AdvertSent { vr, epoch, due, result: Err(Errno::EPERM), missed: &[] });
+        b.event(Event::Advert(AdvertEv::Sent { vr, epoch, due, result: Err(Errno::EPERM), missed: &[] }));
         // The retries inside the interval fail too.
         for _ in 0..3 {
             let before = b.adverts();
             b.now.mono += Duration::from_millis(250);
             b.fire();
             assert_eq!(b.adverts(), before + 1);
-            b.event(Event::SendFailed { vr, errno: Errno::EPERM });
+            b.event(Event::Advert(AdvertEv::SendFailed { vr, errno: Errno::EPERM }));
         }
     }
     b.run(S * 2);

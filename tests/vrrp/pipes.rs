@@ -6,8 +6,8 @@ use crate::bench::{Bench, ETH0, PEER, link, v2, v3, vip};
 use crate::notify::{Desk, config, flap, ms, quick, script, secs};
 use kalived::config::model::global::{Fifo, GlobalMore};
 use kalived::config::model::setting::Ready;
-use kalived::effect::Effect;
-use kalived::event::{Errno, Event};
+use kalived::effect::{Effect, HelperFx};
+use kalived::event::{Errno, Event, HelperEv, NetEv};
 use kalived::world::World;
 
 fn fifo(path: &str) -> Option<Fifo> {
@@ -29,12 +29,12 @@ fn a_pipe_gets_exactly_these_lines() {
     d.b.links.push(link(4, "eth1", true));
     d.b.start();
     d.run(secs(10));
-    d.b.event(Event::LinkNew(link(4, "eth1", false)));
+    d.b.event(Event::Net(NetEv::LinkNew(link(4, "eth1", false))));
     d.b.rx(&cfg, PEER, 60, secs(1));
     d.run(secs(1));
     d.b.rx(&cfg, PEER, 200, secs(1));
-    d.b.event(Event::LinkNew(link(4, "eth1", true)));
-    d.b.event(Event::LinkNew(link(ETH0, "eth0", false)));
+    d.b.event(Event::Net(NetEv::LinkNew(link(4, "eth1", true))));
+    d.b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
     d.serve();
     d.b.term();
     d.run(secs(5));
@@ -59,7 +59,7 @@ fn priorities_are_told_only_to_who_asks() {
         vec![kalived::config::model::TrackInterface { name: "eth1".into(), weight: 10, reverse: false }];
     let mut d = Desk::new(config(vec![cfg], piped()), |_| None);
     d.run(secs(10));
-    d.b.event(Event::LinkNew(link(4, "eth1", true)));
+    d.b.event(Event::Net(NetEv::LinkNew(link(4, "eth1", true))));
     d.serve();
     assert_eq!(d.lines, ["INSTANCE \"VI_1\" BACKUP 100\n", "INSTANCE \"VI_1\" MASTER 100\n"]);
 }
@@ -104,19 +104,19 @@ fn a_pipe_that_fails_is_opened_again_and_loses_nothing() {
     for _ in 0..100 {
         for e in std::mem::take(&mut b.asked) {
             match e {
-                Effect::OpenFifo { fifo, .. } => {
+                Effect::Helper(HelperFx::OpenFifo { fifo, .. }) => {
                     opened += 1;
                     let result = if opened < 4 { Err(Errno::ENXIO) } else { Ok(()) };
-                    b.event(Event::FifoReady { fifo, result });
+                    b.event(Event::Helper(HelperEv::FifoReady { fifo, result }));
                 }
-                Effect::WriteFifo { fifo, line } => {
+                Effect::Helper(HelperFx::WriteFifo { fifo, line }) => {
                     let result = if opened < 5 { Err(Errno::ENOENT) } else { Ok(()) };
                     if result.is_ok() {
                         lines.push(line);
                     }
-                    b.event(Event::FifoWritten { fifo, result });
+                    b.event(Event::Helper(HelperEv::FifoWritten { fifo, result }));
                 }
-                Effect::CloseFifo { .. } => {}
+                Effect::Helper(HelperFx::CloseFifo { .. }) => {}
                 other => panic!("{other:?}"),
             }
         }

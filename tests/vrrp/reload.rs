@@ -3,8 +3,8 @@
 
 use crate::bench::*;
 use kalived::config::model::{Config, Family, InstanceConfig, TrackInterface};
-use kalived::effect::{Effect, Effects, Reloaded};
-use kalived::event::{Event, Signal};
+use kalived::effect::{Effect, Effects, GuardFx, Reloaded};
+use kalived::event::{Event, GuardEv, NetEv, Signal};
 use kalived::time::{Duration, Instant, nanos};
 use kalived::timers::Due;
 use kalived::vrrp::State;
@@ -27,7 +27,7 @@ pub fn one(name: &str, vrid: u8, vips: &[&str]) -> InstanceConfig {
 }
 
 pub fn config(instances: &[InstanceConfig]) -> Event<'static> {
-    Event::Config(Box::new(Config { instances: instances.to_vec(), ..Config::default() }))
+    Event::Guard(GuardEv::Config(Box::new(Config { instances: instances.to_vec(), ..Config::default() })))
 }
 
 impl Bench {
@@ -49,7 +49,7 @@ impl Bench {
     /// Answers to `Config` so far.
     fn answers(&mut self) -> Vec<Reloaded> {
         let all = std::mem::take(&mut self.asked).into_iter();
-        all.filter_map(|e| if let Effect::Reloaded(r) = e { Some(*r) } else { None }).collect()
+        all.filter_map(|e| if let Effect::Guard(GuardFx::Reloaded(r)) = e { Some(*r) } else { None }).collect()
     }
     pub fn reload(&mut self, instances: &[InstanceConfig]) -> String {
         self.event(config(instances));
@@ -193,7 +193,7 @@ fn a_configuration_waits_for_the_start_and_a_stop_does_not_wait_for_it() {
 fn sighup_asks_for_a_compilation() {
     let mut b = Bench::masters(&[one("VI_1", 51, &[A])]);
     b.event(Event::Signal(Signal::Hup));
-    assert!(matches!(&b.asked[..], [Effect::Compile]));
+    assert!(matches!(&b.asked[..], [Effect::Guard(GuardFx::Compile)]));
     assert_eq!(b.logged("Reloading ..."), 1);
 }
 
@@ -203,7 +203,7 @@ fn what_a_process_cannot_change_about_itself_is_refused_whole() {
     let before = b.all_of("VI_1");
     let mut c = Config { instances: vec![one("VI_1", 51, &[B])], ..Config::default() };
     c.root.net_namespace = Some("blue".into());
-    b.event(Event::Config(Box::new(c)));
+    b.event(Event::Guard(GuardEv::Config(Box::new(c))));
     b.run(ms(1));
     let answers = b.answers();
     assert!(!answers[0].done && answers[0].text.contains("net_namespace"), "{answers:?}");
@@ -457,7 +457,7 @@ fn trap_12_what_is_on_the_interface_already_is_removed_for_a_new_backup() {
     for (a, prefix, proto) in [(B, 32, 0), ("fe80::64", 128, 0), ("2001:db8::64", 64, kalived::effect::ADDR_PROTO)] {
         let a = addr(ETH0, a, prefix, proto);
         b.kernel.push(a.clone());
-        b.event(Event::AddrNew(a));
+        b.event(Event::Net(NetEv::AddrNew(a)));
     }
     b.reload(&[one("VI_1", 51, &[A]), one("VI_2", 52, &[B]), v6.clone()]);
     assert_eq!((b.named("VI_2").state, b.named("VI_6").state), (State::Backup, State::Backup));
@@ -466,7 +466,7 @@ fn trap_12_what_is_on_the_interface_already_is_removed_for_a_new_backup() {
     let mut b = Bench::running(&[one("VI_1", 51, &[A])]);
     let stray = addr(ETH0, B, 32, 0);
     b.kernel.push(stray.clone());
-    b.event(Event::AddrNew(stray));
+    b.event(Event::Net(NetEv::AddrNew(stray)));
     b.reload(&[one("VI_1", 51, &[A, B])]);
     assert!(!b.holds(B));
     // But an address that another one holds at that moment is not a left-over.
@@ -480,7 +480,7 @@ fn an_address_that_becomes_virtual_is_no_source_any_more() {
     let mut b = Bench::masters(&[v2()]);
     let second = addr(ETH0, "198.18.0.21", 16, 0);
     b.kernel.push(second.clone());
-    b.event(Event::AddrNew(second));
+    b.event(Event::Net(NetEv::AddrNew(second)));
     let mut taken = one("VI_2", 52, &[OURS]);
     taken.vips[0].prefix = 16;
     b.reload(&[v2(), taken]);
@@ -609,7 +609,7 @@ fn an_addition_whose_answer_was_lost_is_undone_although_its_virtual_router_is_go
         let lost = |b: &mut Bench| {
             b.answer = true;
             for req in &requests {
-                b.event(Event::Reply { req: *req, result: Err(kalived::event::Errno(errno)) });
+                b.event(Event::Net(NetEv::Reply { req: *req, result: Err(kalived::event::Errno(errno)) }));
             }
         };
         if gone_first {

@@ -5,7 +5,7 @@
 use crate::bench::*;
 use kalived::config::model::{Config, InstanceConfig, Version};
 use kalived::effect::ADDR_PROTO;
-use kalived::event::Event;
+use kalived::event::{Event, GuardEv};
 use kalived::snapshot::Snapshot;
 use kalived::time::Duration;
 use kalived::vrrp::State;
@@ -31,7 +31,7 @@ fn beside(old: &Bench, cfg: InstanceConfig) -> Bench {
 }
 fn go_on(b: &mut Bench, s: &Snapshot, dead: Duration) {
     let dead_since = Some(b.now.mono - dead);
-    b.event(Event::Go { snapshot: Some(Box::new(s.clone())), dead_since });
+    b.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(s.clone())), dead_since }));
 }
 
 /// A reload gives a Master one more address, and it is killed. The next configuration does not have that address: only the
@@ -82,13 +82,13 @@ fn who_has_to_yield_does_not_speak_first() {
 fn what_was_overheard_is_answered_once() {
     let mut old = Bench::master(cfg());
     let mut new = beside(&old, cfg());
-    old.event(Event::Freeze);
+    old.event(Event::Guard(GuardEv::Freeze));
     let s = old.world.last_snapshot(old.now);
     for _ in 0..4 {
         new.run(MS * 20);
         new.rx(&cfg(), BETTER, 1, MS * 100);
     }
-    new.event(Event::Go { snapshot: Some(Box::new(s)), dead_since: None });
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(s)), dead_since: None }));
     new.fire();
     assert_eq!((new.state(), new.adverts()), (State::Master, 1), "{:?}", new.log);
 }

@@ -5,7 +5,7 @@ use crate::bench::*;
 use crate::reload::one;
 use bytes::Bytes;
 use kalived::config::model::{InstanceConfig, Version};
-use kalived::event::{Event, RxMeta};
+use kalived::event::{Event, NetEv, RxMeta, SockEv};
 use kalived::time::{Duration, Instant, earliest};
 use kalived::vrrp::State;
 
@@ -34,7 +34,7 @@ impl Wire {
         let Some(sock) = self.ends[to].sock else { return };
         let src = [p[12], p[13], p[14], p[15]].into();
         let meta = RxMeta { src, dst: None, hop_limit: None };
-        self.ends[to].event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: p });
+        self.ends[to].event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: p }));
     }
     /// What was sent at once.
     fn carry(&mut self) {
@@ -232,7 +232,7 @@ fn a_list_cut_to_the_mtu_is_heard() {
         let mut w = Wire::new(x, y);
         let mut small = link(ETH0, "eth0", true);
         small.mtu = 576;
-        w.ends[0].event(Event::LinkNew(small));
+        w.ends[0].event(Event::Net(NetEv::LinkNew(small)));
         w.run(S * 10);
         assert_eq!(w.states(), [State::Master, State::Backup], "{version:?}");
     }

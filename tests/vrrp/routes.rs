@@ -4,8 +4,8 @@ use crate::bench::{Bench, ETH0, Out, addr, link, v2};
 use kalived::config::load;
 use kalived::config::model::Config;
 use kalived::config::source::{FileError, Files};
-use kalived::effect::{Effect, NetOp};
-use kalived::event::{AddrInfo, Errno, Event};
+use kalived::effect::{Effect, GuardFx, NetOp};
+use kalived::event::{AddrInfo, Errno, Event, GuardEv, NetEv};
 use kalived::route::{ROUTE_PROTO, RouteSpec};
 use kalived::time::{Duration, Instant};
 use kalived::world::World;
@@ -49,7 +49,7 @@ fn reload(b: &mut Bench, lines: &str) {
     let (mut config, said) = config(lines);
     assert!(said.is_empty(), "{said:?}");
     config.instances = vec![v2()];
-    b.event(Event::Config(Box::new(config)));
+    b.event(Event::Guard(GuardEv::Config(Box::new(config))));
     b.run(Duration::from_millis(1));
 }
 
@@ -125,25 +125,25 @@ fn a_route_waits_for_its_interface() {
     let mut b = bench("10.1.0.0/16 via 198.19.0.1 dev eth7\n 10.2.0.0/16 via 198.18.0.1 dev eth0");
     assert_eq!((b.routes.names(), b.world.routes().waiting), (vec!["10.2.0.0/16".to_owned()], 1));
     // There, but down; then up.
-    b.event(Event::LinkNew(link(9, "eth7", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", false))));
     b.run(ms(20));
     assert_eq!(b.routes.names().len(), 1);
-    b.event(Event::LinkNew(link(9, "eth7", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", true))));
     b.run(ms(1));
     assert_eq!(b.routes.names().len(), 2);
     // Down: the kernel flushes without a word. Not a loss to be reported, and back with the interface.
     let over = |r: &RouteSpec| r.hops.iter().any(|h| h.ifindex == 9);
     b.routes.routes.retain(|r| !over(r));
-    b.event(Event::LinkNew(link(9, "eth7", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", false))));
     b.run(ms(50));
     assert_eq!((b.routes.names().len(), b.world.routes().waiting), (1, 1));
-    b.event(Event::LinkNew(link(9, "eth7", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", true))));
     b.run(ms(1));
     assert_eq!(b.routes.names().len(), 2);
     // Deleted and made again under another index.
     b.routes.routes.retain(|r| !over(r));
-    b.event(Event::LinkDel { ifindex: 9 });
-    b.event(Event::LinkNew(link(12, "eth7", true)));
+    b.event(Event::Net(NetEv::LinkDel { ifindex: 9 }));
+    b.event(Event::Net(NetEv::LinkNew(link(12, "eth7", true))));
     b.run(ms(20));
     assert!(b.routes.routes.iter().any(|r| r.hops.iter().any(|h| h.ifindex == 12)), "{:?}", b.routes.routes);
     assert_eq!(b.logged("another program"), 0);
@@ -154,7 +154,7 @@ fn of_several_ways_those_that_are_there() {
     let mut b = bench("default nexthop via 198.18.0.1 dev eth0 weight 3 nexthop via 198.19.0.1 dev eth7");
     let hops = |b: &Bench| -> Vec<(u32, u8)> { b.routes.routes[0].hops.iter().map(|h| (h.ifindex, h.hops)).collect() };
     assert_eq!(hops(&b), [(ETH0, 2)]);
-    b.event(Event::LinkNew(link(9, "eth7", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", true))));
     b.run(ms(1));
     assert_eq!((hops(&b), b.routes.routes.len()), (vec![(ETH0, 2), (9, 0)], 1));
     assert!(matches!(b.routes.asked.last(), Some(NetOp::RouteChange(..))), "in one go");
@@ -195,7 +195,7 @@ fn what_the_kernel_refuses_is_reported_once_and_tried_when_something_changes() {
     assert_eq!(b.logged("static route 10.1.0.0/16 cannot be added: the gateway is not reachable"), 1);
     assert!((10..25).contains(&b.routes.asked.len()), "{} tries in 10 s", b.routes.asked.len());
     b.routes.refuse = None;
-    b.event(Event::AddrNew(addr(ETH0, "198.18.9.20", 24, 0)));
+    b.event(Event::Net(NetEv::AddrNew(addr(ETH0, "198.18.9.20", 24, 0))));
     b.run(ms(5));
     assert_eq!(b.routes.names(), ["10.1.0.0/16"]);
 }
@@ -207,10 +207,10 @@ fn an_address_that_goes_takes_routes_along() {
     b.routes.routes.clear();
     let gone: Vec<AddrInfo> = b.kernel.iter().filter(|a| a.addr.is_ipv4()).cloned().collect();
     for a in &gone {
-        b.event(Event::AddrDel { ifindex: a.ifindex, addr: a.addr, prefix: a.prefix });
+        b.event(Event::Net(NetEv::AddrDel { ifindex: a.ifindex, addr: a.addr, prefix: a.prefix }));
     }
     b.run(ms(10));
-    gone.into_iter().for_each(|a| b.event(Event::AddrNew(a)));
+    gone.into_iter().for_each(|a| b.event(Event::Net(NetEv::AddrNew(a))));
     b.run(ms(20));
     assert_eq!((b.routes.names().len(), b.logged("another program")), (2, 0));
 }
@@ -241,8 +241,8 @@ fn over_an_upgrade() {
     let mut new = Bench::of(World::standby(config));
     new.routes.routes.clone_from(&old.routes.routes);
     new.start();
-    assert!(new.asked.iter().any(|e| matches!(e, Effect::StandingBy)) && new.routes.asked.is_empty());
-    new.event(Event::Go { snapshot: Some(Box::new(snapshot)), dead_since: Some(Instant(now.mono.0)) });
+    assert!(new.asked.iter().any(|e| matches!(e, Effect::Guard(GuardFx::StandingBy))) && new.routes.asked.is_empty());
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(snapshot)), dead_since: Some(Instant(now.mono.0)) }));
     new.run(ms(1));
     let asked: Vec<String> = new.routes.asked.iter().map(|op| format!("{op:?}")).collect();
     assert_eq!(new.routes.names(), ["10.1.0.0/16", "10.3.0.0/16"]);
@@ -260,7 +260,7 @@ fn stopped_before_it_went_on() {
     let mut new = Bench::of(World::standby(config));
     new.routes.routes.clone_from(&old.routes.routes);
     new.event(Event::Start);
-    new.event(Event::Go { snapshot: Some(Box::new(snapshot)), dead_since: Some(Instant(now.mono.0)) });
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(snapshot)), dead_since: Some(Instant(now.mono.0)) }));
     new.term();
     new.dump();
     new.run(ms(1));
@@ -272,7 +272,7 @@ fn stopped_before_it_went_on() {
 fn a_lost_message_is_made_good_by_a_dump() {
     let mut b = bench("10.1.0.0/16 via 198.18.0.1\n 10.2.0.0/16 via 198.18.0.1");
     let _ = b.routes.take("10.2.0.0");
-    b.event(Event::NetlinkLost);
+    b.event(Event::Net(NetEv::Lost));
     b.dump();
     b.run(ms(1));
     assert_eq!(b.routes.names(), ["10.1.0.0/16", "10.2.0.0/16"]);

@@ -1,7 +1,7 @@
 //! Reception: every drop vector is inert, every accepted one has its effect.
 
 use crate::bench::*;
-use kalived::event::{Event, RxMeta};
+use kalived::event::{Event, NetEv, RxMeta, SockEv};
 use kalived::time::Duration;
 use kalived::timers::Due;
 use kalived::vrrp::State;
@@ -22,7 +22,7 @@ fn trap_28_a_dropped_advert_moves_no_timer_and_is_counted() {
     let bad = bad_checksum();
     for _ in 0..36 {
         b.run(Duration::from_millis(100));
-        b.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &bad });
+        b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bad }));
     }
     assert_eq!(b.left(Due::MasterDown), Some(Duration::from_nanos(9_375_000)));
     b.run(Duration::from_millis(10));
@@ -43,8 +43,8 @@ fn trap_43_44_floods_are_numbers() {
     for i in 0..10_000u32 {
         let src = std::net::IpAddr::V4(std::net::Ipv4Addr::from(0xc612_0100 + i));
         let meta = RxMeta { src, dst: None, hop_limit: None };
-        b.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &bad });
-        b.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &unknown });
+        b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bad }));
+        b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &unknown }));
     }
     assert_eq!(b.log.len() - lines, 2, "one line for each kind: {:?}", &b.log[lines..]);
     assert_eq!(b.state(), State::Backup);
@@ -53,7 +53,7 @@ fn trap_43_44_floods_are_numbers() {
 #[test]
 fn nothing_is_heard_in_fault() {
     let mut b = Bench::new(v2());
-    b.event(Event::LinkNew(link(ETH0, "eth0", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
     let lines = b.log.len();
     b.rx(&v2(), PEER, 0, S);
     b.rx(&v2(), PEER, 200, S);
@@ -66,8 +66,8 @@ fn a_timer_counts_from_the_arrival_of_the_advert_and_believes_no_stepped_clock()
     let sock = b.sock.expect("a socket");
     let meta = RxMeta { src: ip(PEER), dst: None, hop_limit: None };
     let good = advert(&v2(), PEER, 200, S);
-    b.event(Event::Datagram { sock, meta, age: Duration::from_micros(120), bytes: &good });
+    b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::from_micros(120), bytes: &good }));
     assert_eq!(b.left(Due::MasterDown), Some(Duration::from_nanos(3_609_375_000 - 120_000)));
-    b.event(Event::Datagram { sock, meta, age: Duration::from_secs(3600), bytes: &good });
+    b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::from_secs(3600), bytes: &good }));
     assert_eq!(b.left(Due::MasterDown), Some(Duration::from_nanos(3_608_375_000)), "R-090");
 }

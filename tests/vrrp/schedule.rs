@@ -2,8 +2,8 @@
 
 use crate::bench::{Bench, v2};
 use kalived::config::model::Config;
-use kalived::effect::Effect;
-use kalived::event::{Errno, Event};
+use kalived::effect::{Effect, GuardFx, HelperFx};
+use kalived::event::{Errno, Event, GuardEv, HelperEv};
 use kalived::id::WatchKey;
 use kalived::time::Duration;
 use kalived::timers::Due;
@@ -21,19 +21,19 @@ fn bench(repeat: bool) -> (Bench, WatchKey) {
     let mut b = Bench::of(World::new(config));
     b.start();
     let watch = b.asked.iter().find_map(|e| match e {
-        Effect::WatchFile { watch, path } => (path == PATH).then_some(*watch),
+        Effect::Helper(HelperFx::WatchFile { watch, path }) => (path == PATH).then_some(*watch),
         _ => None,
     });
     (b, watch.expect("the file is watched"))
 }
 
 fn reloads(b: &Bench) -> usize {
-    b.asked.iter().filter(|e| matches!(e, Effect::Compile)).count()
+    b.asked.iter().filter(|e| matches!(e, Effect::Guard(GuardFx::Compile))).count()
 }
 
 fn removals(b: &Bench) -> Vec<Vec<String>> {
     let spawned = |e: &Effect| match e {
-        Effect::Spawn { spec, .. } => Some(spec.argv.clone()),
+        Effect::Guard(GuardFx::Spawn { spec, .. }) => Some(spec.argv.clone()),
         _ => None,
     };
     b.asked.iter().filter_map(spawned).collect()
@@ -48,7 +48,7 @@ fn pass(b: &mut Bench, d: Duration) {
 }
 
 fn content(b: &mut Bench, watch: WatchKey, text: &str) {
-    b.event(Event::FileRead { watch, result: Ok(text.as_bytes()) });
+    b.event(Event::Helper(HelperEv::FileRead { watch, result: Ok(text.as_bytes()) }));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn it_reloads_once_at_that_time_and_removes_the_file() {
     assert_eq!(reloads(&b), 0);
     pass(&mut b, Duration::from_secs(2));
     assert_eq!((reloads(&b), removals(&b)), (1, vec![["rm", "-f", "--", PATH].map(str::to_owned).to_vec()]));
-    b.event(Event::FileRead { watch, result: Err(Errno::ENOENT) });
+    b.event(Event::Helper(HelperEv::FileRead { watch, result: Err(Errno::ENOENT) }));
     pass(&mut b, DAY + MINUTE);
     assert_eq!(reloads(&b), 1);
 }
@@ -85,7 +85,7 @@ fn another_time_replaces_it_and_a_removed_file_cancels_it() {
     content(&mut b, watch, "22:20:20");
     pass(&mut b, 3 * MINUTE);
     assert_eq!(reloads(&b), 0);
-    b.event(Event::FileRead { watch, result: Err(Errno::ENOENT) });
+    b.event(Event::Helper(HelperEv::FileRead { watch, result: Err(Errno::ENOENT) }));
     assert_eq!(b.logged("Scheduled reload cancelled"), 1);
     pass(&mut b, DAY);
     assert_eq!(reloads(&b), 0);
@@ -121,8 +121,8 @@ fn another_configuration_watches_another_file() {
     content(&mut b, watch, "22:15:20");
     b.asked.clear();
     let config = Config { instances: vec![v2()], ..Config::default() };
-    b.event(Event::Config(Box::new(config)));
-    assert!(b.asked.iter().any(|e| matches!(e, Effect::Unwatch { watch: w } if *w == watch)));
+    b.event(Event::Guard(GuardEv::Config(Box::new(config))));
+    assert!(b.asked.iter().any(|e| matches!(e, Effect::Helper(HelperFx::Unwatch { watch: w }) if *w == watch)));
     // Was on its way already.
     content(&mut b, watch, "22:15:20");
     pass(&mut b, DAY);

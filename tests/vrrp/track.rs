@@ -4,8 +4,8 @@ use crate::bench::*;
 use kalived::config::model::setting::{Ready, Script, Weight};
 use kalived::config::model::vrrp::{Track, TrackFile, TrackProcess, VrrpScript};
 use kalived::config::model::{Config, InstanceConfig, TrackInterface};
-use kalived::effect::{Effect, Effects};
-use kalived::event::{ChildEnd, Errno, Event};
+use kalived::effect::{Effect, Effects, GuardFx, HelperFx};
+use kalived::event::{ChildEnd, Errno, Event, GuardEv, HelperEv, NetEv};
 use kalived::id::{ChildKey, WatchKey};
 use kalived::time::Duration;
 use kalived::timers::Due;
@@ -63,10 +63,11 @@ fn files(instance: InstanceConfig, track_files: Vec<TrackFile>) -> Bench {
 impl Bench {
     /// The programs that were started since the last look.
     fn spawned(&mut self) -> Vec<ChildKey> {
-        let (spawns, rest): (Vec<Effect>, _) =
-            std::mem::take(&mut self.asked).into_iter().partition(|e| matches!(e, Effect::Spawn { .. }));
+        let (spawns, rest): (Vec<Effect>, _) = std::mem::take(&mut self.asked)
+            .into_iter()
+            .partition(|e| matches!(e, Effect::Guard(GuardFx::Spawn { .. })));
         self.asked = rest;
-        let key = |e: &Effect| if let Effect::Spawn { child, .. } = e { Some(*child) } else { None };
+        let key = |e: &Effect| if let Effect::Guard(GuardFx::Spawn { child, .. }) = e { Some(*child) } else { None };
         spawns.iter().filter_map(key).collect()
     }
     fn child(&mut self) -> ChildKey {
@@ -75,7 +76,7 @@ impl Bench {
         all[0]
     }
     fn exit(&mut self, child: ChildKey, status: u8) {
-        self.event(Event::ChildExit { child, end: ChildEnd::Exited(status) });
+        self.event(Event::Guard(GuardEv::ChildExit { child, end: ChildEnd::Exited(status) }));
     }
     /// The run that is due now ends so.
     fn ends(&mut self, status: u8) {
@@ -85,25 +86,29 @@ impl Bench {
     /// Signals asked for since the last look: hard or not.
     fn kills(&mut self) -> Vec<bool> {
         let (kills, rest): (Vec<Effect>, _) =
-            std::mem::take(&mut self.asked).into_iter().partition(|e| matches!(e, Effect::Kill { .. }));
+            std::mem::take(&mut self.asked).into_iter().partition(|e| matches!(e, Effect::Guard(GuardFx::Kill { .. })));
         self.asked = rest;
-        kills.iter().filter_map(|e| if let Effect::Kill { hard, .. } = e { Some(*hard) } else { None }).collect()
+        kills
+            .iter()
+            .filter_map(|e| if let Effect::Guard(GuardFx::Kill { hard, .. }) = e { Some(*hard) } else { None })
+            .collect()
     }
     /// What is watched, in order.
     pub fn watched(&self) -> Vec<WatchKey> {
         let key = |e: &Effect| match e {
-            Effect::WatchFile { watch, .. } | Effect::WatchProcesses { watch, .. } => Some(*watch),
+            Effect::Helper(HelperFx::WatchFile { watch, .. })
+            | Effect::Helper(HelperFx::WatchProcesses { watch, .. }) => Some(*watch),
             _ => None,
         };
         self.asked.iter().filter_map(key).collect()
     }
     fn reads(&mut self, nth: usize, content: &str) {
         let watch = self.watched()[nth];
-        self.event(Event::FileRead { watch, result: Ok(content.as_bytes()) });
+        self.event(Event::Helper(HelperEv::FileRead { watch, result: Ok(content.as_bytes()) }));
     }
     fn counts(&mut self, nth: usize, n: u32) {
         let watch = self.watched()[nth];
-        self.event(Event::Processes { watch, result: Ok(n) });
+        self.event(Event::Helper(HelperEv::Processes { watch, result: Ok(n) }));
     }
     fn priority(&self) -> u8 {
         self.view().effective_priority
@@ -115,7 +120,9 @@ fn an_unweighted_script_decides_between_backup_and_fault() {
     let mut b = scripts(v2(), vec![script("chk")]);
     assert_eq!(b.state(), State::Init, "nobody knows yet");
     assert_eq!(b.logged("(VI_1) not started: no result of script chk yet"), 1);
-    assert!(matches!(&b.asked[0], Effect::Spawn { spec, .. } if spec.argv == ["/check", "chk"] && spec.uid == 65534));
+    assert!(
+        matches!(&b.asked[0], Effect::Guard(GuardFx::Spawn { spec, .. }) if spec.argv == ["/check", "chk"] && spec.uid == 65534)
+    );
     b.ends(0);
     assert_eq!(b.state(), State::Backup);
     assert_eq!(b.logged("VRRP_Script(chk) succeeded"), 1);
@@ -135,7 +142,7 @@ fn an_unweighted_script_decides_between_backup_and_fault() {
     assert_eq!(b.logged("Script `chk` now returning 0"), 1);
     b.run(S);
     let child = b.child();
-    b.event(Event::ChildExit { child, end: ChildEnd::Signaled(11) });
+    b.event(Event::Guard(GuardEv::ChildExit { child, end: ChildEnd::Signaled(11) }));
     assert_eq!((b.state(), b.logged("VRRP_Script(chk) failed (due to signal 11)")), (State::Fault, 1));
 }
 
@@ -153,9 +160,9 @@ fn a_first_result_that_fails_is_a_fault_at_once_and_other_faults_do_not_wait() {
     assert_eq!(b.state(), State::Backup);
     // The interface is down: FAULT now; and when it is up again, still no result.
     let mut b = scripts(v2(), vec![script("chk")]);
-    b.event(Event::LinkNew(link(ETH0, "eth0", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
     assert_eq!((b.state(), b.logged("FAULT STATE (init): interface eth0 down")), (State::Fault, 1));
-    b.event(Event::LinkNew(link(ETH0, "eth0", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", true))));
     assert_eq!((b.state(), b.logged("still in FAULT state: no result of script chk yet")), (State::Fault, 1));
     b.ends(0);
     assert_eq!(b.state(), State::Backup);
@@ -203,17 +210,17 @@ fn every_reason_counts_by_itself() {
     b.ends(1);
     assert_eq!(b.state(), State::Fault);
     for (n, name) in [(4, "eth1"), (5, "eth2")] {
-        b.event(Event::LinkNew(link(n, name, true)));
+        b.event(Event::Net(NetEv::LinkNew(link(n, name, true))));
         assert_eq!(b.state(), State::Fault, "{name}");
     }
     b.run(S);
     b.ends(0);
     assert_eq!(b.state(), State::Backup, "the last one");
-    b.event(Event::LinkNew(link(4, "eth1", false)));
-    b.event(Event::LinkNew(link(5, "eth2", false)));
-    b.event(Event::LinkNew(link(4, "eth1", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(4, "eth1", false))));
+    b.event(Event::Net(NetEv::LinkNew(link(5, "eth2", false))));
+    b.event(Event::Net(NetEv::LinkNew(link(4, "eth1", true))));
     assert_eq!(b.state(), State::Fault, "the first one up clears nothing");
-    b.event(Event::LinkNew(link(5, "eth2", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(5, "eth2", true))));
     assert_eq!(b.state(), State::Backup);
 }
 
@@ -258,7 +265,7 @@ fn a_script_that_ends_neither_in_time_nor_on_sigterm_is_a_failure_and_its_slot_r
     assert_eq!(b.kills(), [true, true], "and every ten seconds");
     assert_eq!(b.logged("Track script chk is already running, expect idle - skipping run"), 1, "one line, not 22");
     assert_eq!(b.spawned(), [], "one slot");
-    b.event(Event::ChildExit { child: stuck, end: ChildEnd::Signaled(9) });
+    b.event(Event::Guard(GuardEv::ChildExit { child: stuck, end: ChildEnd::Signaled(9) }));
     assert_eq!((b.state(), b.logged("is idle again, its last run took 22.40 s")), (State::Fault, 1));
     b.run(ms(600));
     b.ends(0);
@@ -273,7 +280,7 @@ fn a_script_that_lasts_as_long_as_its_interval_does_not_fill_the_log() {
     let last = |b: &mut Bench, late: bool| {
         let child = b.child();
         b.run(if late { S } else { ms(500) });
-        b.event(Event::ChildExit { child, end: ChildEnd::Exited(0) });
+        b.event(Event::Guard(GuardEv::ChildExit { child, end: ChildEnd::Exited(0) }));
         b.run(if late { S } else { ms(500) });
     };
     for _ in 0..20 {
@@ -359,7 +366,7 @@ fn a_script_that_must_not_run_counts_as_failed_and_says_so() {
 fn what_could_not_be_started_is_a_failure_unless_there_is_no_process_for_it() {
     let not = |b: &mut Bench, e| {
         let child = b.child();
-        b.event(Event::ChildExit { child, end: ChildEnd::NotStarted(e) });
+        b.event(Event::Guard(GuardEv::ChildExit { child, end: ChildEnd::NotStarted(e) }));
     };
     let mut b = scripts(v2(), vec![script("chk")]);
     b.ends(0);
@@ -415,10 +422,10 @@ fn a_file_multiplies_and_what_it_says_now_is_all_that_counts() {
     b.reads(0, "9999999999");
     assert_eq!((b.priority(), b.logged("Invalid number 9999999999")), (70, 1), "keepalived keeps the last one");
     let watch = b.watched()[0];
-    b.event(Event::FileRead { watch, result: Err(Errno::ENOENT) });
+    b.event(Event::Helper(HelperEv::FileRead { watch, result: Err(Errno::ENOENT) }));
     assert_eq!((b.priority(), b.logged("cannot be read")), (100, 0));
     for _ in 0..3 {
-        b.event(Event::FileRead { watch, result: Err(Errno(13)) });
+        b.event(Event::Helper(HelperEv::FileRead { watch, result: Err(Errno(13)) }));
     }
     assert_eq!((b.priority(), b.logged("Tracked file load cannot be read: permission denied (13)")), (100, 1));
 }
@@ -461,7 +468,7 @@ fn processes_have_a_quorum_and_its_loss_and_gain_have_delays() {
     assert_eq!(b.logged("Entering FAULT STATE: tracked process nginx quorum not achieved"), 2);
     assert_eq!((b.logged("Quorum lost for tracked process nginx"), b.logged("Quorum gained for tracked")), (2, 3));
     let watch = b.watched()[0];
-    b.event(Event::Processes { watch, result: Err(Errno(1)) });
+    b.event(Event::Helper(HelperEv::Processes { watch, result: Err(Errno(1)) }));
     assert_eq!((b.state(), b.logged("processes cannot be counted")), (State::Fault, 1), "never up unseen");
 
     let mut b = with(TrackProcess { terminate_delay: ms(300), fork_delay: ms(500), ..process("nginx") });
@@ -584,7 +591,7 @@ fn a_turn_starts_at_most_so_many_programs() {
     loop {
         let mut fx = Effects::default();
         let more = b.world.fire(b.now, 64, &mut fx);
-        turns.push(fx.iter().filter(|e| matches!(e, Effect::Spawn { .. })).count());
+        turns.push(fx.iter().filter(|e| matches!(e, Effect::Guard(GuardFx::Spawn { .. }))).count());
         if !more {
             break;
         }
@@ -643,7 +650,7 @@ fn a_stop_ends_what_runs_and_a_script_nobody_tracks_does_not_run() {
     let child = b.child();
     b.term();
     assert_eq!(b.kills(), [false]);
-    b.event(Event::ChildExit { child, end: ChildEnd::Signaled(15) });
+    b.event(Event::Guard(GuardEv::ChildExit { child, end: ChildEnd::Signaled(15) }));
     b.run(S * 5);
     assert_eq!((b.spawned(), b.logged("failed")), (vec![], 0));
 }
@@ -661,7 +668,7 @@ fn a_reload_brings_changes_and_takes_trackers_and_a_running_router_waits_for_no_
     b.run(S * 10);
     assert_eq!(b.state(), State::Master);
     let reload = |b: &mut Bench, config| {
-        b.event(Event::Config(config));
+        b.event(Event::Guard(GuardEv::Config(config)));
         b.run(ms(1));
         assert!(!b.world.reloading());
     };

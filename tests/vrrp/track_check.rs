@@ -5,8 +5,8 @@ use crate::track::tracking;
 use kalived::config::model::Config;
 use kalived::config::model::setting::Weight;
 use kalived::config::model::vrrp::{CheckTarget, VrrpCheck};
-use kalived::effect::{Effect, Peer};
-use kalived::event::{Errno, Event, Stream};
+use kalived::effect::{ConnFx, Effect, HelperFx, Peer};
+use kalived::event::{Errno, Event, HelperEv, Stream};
 use kalived::id::ConnKey;
 use kalived::time::Duration;
 use kalived::vrrp::State;
@@ -40,16 +40,16 @@ impl Bench {
         let asked = std::mem::take(&mut self.asked);
         let conns: Vec<_> = asked
             .iter()
-            .filter_map(|e| if let Effect::Connect { conn, .. } = e { Some(*conn) } else { None })
+            .filter_map(|e| if let Effect::Conn(ConnFx::Connect { conn, .. }) = e { Some(*conn) } else { None })
             .collect();
         assert_eq!(conns.len(), 1, "{asked:?}");
         conns[0]
     }
     fn stream(&mut self, conn: ConnKey, what: Stream<'_>) {
-        self.event(Event::Stream { conn, what });
+        self.event(Event::Conn { conn, what });
     }
     fn closed(&self) -> usize {
-        self.asked.iter().filter(|e| matches!(e, Effect::CloseConn { .. })).count()
+        self.asked.iter().filter(|e| matches!(e, Effect::Conn(ConnFx::Close { .. }))).count()
     }
 }
 
@@ -61,7 +61,7 @@ fn a_port_that_accepts_is_up_and_each_look_is_a_connection_of_its_own() {
     ] {
         let mut b = bench(VrrpCheck { interval: ms(200), ..check(target) });
         assert_eq!(b.state(), State::Init);
-        assert!(matches!(&b.asked[0], Effect::Connect { to, .. } if *to == peer), "{:?}", b.asked);
+        assert!(matches!(&b.asked[0], Effect::Conn(ConnFx::Connect { to, .. }) if *to == peer), "{:?}", b.asked);
         let first = b.conn();
         b.stream(first, Stream::Connected);
         assert_eq!((b.state(), b.closed(), b.logged("VRRP_Check(web) succeeded")), (State::Backup, 1, 1));
@@ -115,7 +115,7 @@ fn a_web_server_is_asked_for_its_status_and_for_nothing_more() {
     let mut b = bench(check(http()));
     let conn = b.conn();
     b.stream(conn, Stream::Connected);
-    let Some(Effect::Write { bytes, .. }) = b.asked.first() else { panic!("a request: {:?}", b.asked) };
+    let Some(Effect::Conn(ConnFx::Write { bytes, .. })) = b.asked.first() else { panic!("a request: {:?}", b.asked) };
     assert_eq!(&bytes[..], b"GET /health?x=1 HTTP/1.0\r\nHost: www.example.org\r\nUser-Agent: KeepAliveClient\r\n\r\n");
     b.stream(conn, Stream::Data(b"HTTP/1.1 2"));
     assert_eq!((b.state(), b.closed()), (State::Init, 0));
@@ -170,26 +170,26 @@ fn a_process_that_runs_is_up_and_rise_counts_intervals() {
     let target = || CheckTarget::Process(vec!["haproxy".into()]);
     let mut b = bench(check(target()));
     let watch = b.watched()[0];
-    assert!(matches!(&b.asked[0], Effect::WatchProcesses { spec, .. } if spec.argv == ["haproxy"]));
+    assert!(matches!(&b.asked[0], Effect::Helper(HelperFx::WatchProcesses { spec, .. }) if spec.argv == ["haproxy"]));
     for (n, state) in [(1, State::Backup), (0, State::Fault), (7, State::Backup)] {
-        b.event(Event::Processes { watch, result: Ok(n) });
+        b.event(Event::Helper(HelperEv::Processes { watch, result: Ok(n) }));
         assert_eq!(b.state(), state, "at once");
     }
-    b.event(Event::Processes { watch, result: Err(Errno(1)) });
+    b.event(Event::Helper(HelperEv::Processes { watch, result: Err(Errno(1)) }));
     assert_eq!((b.state(), b.logged("processes cannot be counted")), (State::Fault, 1));
 
     let mut b = bench(VrrpCheck { rise: 3, fall: 2, interval: ms(100), ..check(target()) });
     let watch = b.watched()[0];
-    b.event(Event::Processes { watch, result: Ok(0) });
+    b.event(Event::Helper(HelperEv::Processes { watch, result: Ok(0) }));
     assert_eq!(b.state(), State::Fault, "the first is decisive");
-    b.event(Event::Processes { watch, result: Ok(1) });
+    b.event(Event::Helper(HelperEv::Processes { watch, result: Ok(1) }));
     b.run(ms(199));
     assert_eq!(b.state(), State::Fault);
     b.run(ms(1));
     assert_eq!(b.state(), State::Backup, "told, and two intervals later");
-    b.event(Event::Processes { watch, result: Ok(0) });
+    b.event(Event::Helper(HelperEv::Processes { watch, result: Ok(0) }));
     b.run(ms(50));
-    b.event(Event::Processes { watch, result: Ok(1) });
+    b.event(Event::Helper(HelperEv::Processes { watch, result: Ok(1) }));
     b.run(S);
     assert_eq!((b.state(), b.logged("failed")), (State::Backup, 1), "back in time");
 }

@@ -2,8 +2,8 @@
 
 use crate::bench::*;
 use crate::track::{script, scripts};
-use kalived::effect::Effect;
-use kalived::event::{ChildEnd, Event};
+use kalived::effect::{Effect, GuardFx};
+use kalived::event::{ChildEnd, Event, GuardEv};
 use kalived::time::Duration;
 
 const S: Duration = Duration::from_secs(1);
@@ -17,9 +17,9 @@ fn checks_that_start_together_run_apart() {
     let begin = b.now.mono;
     while b.now.mono < begin + S * 3 {
         for e in std::mem::take(&mut b.asked) {
-            if let Effect::Spawn { child, .. } = e {
+            if let Effect::Guard(GuardFx::Spawn { child, .. }) = e {
                 runs.push(b.now.mono);
-                b.event(Event::ChildExit { child, end: ChildEnd::Exited(0) });
+                b.event(Event::Guard(GuardEv::ChildExit { child, end: ChildEnd::Exited(0) }));
             }
         }
         b.run(Duration::from_millis(1));

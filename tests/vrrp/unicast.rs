@@ -4,7 +4,7 @@ use crate::bench::*;
 use kalived::config::model::vrrp::{OldChecksum, Peer};
 use kalived::config::model::{Config, Family, InstanceConfig, Version};
 use kalived::effect::{Effects, SockSpec};
-use kalived::event::{Errno, Event, RxMeta};
+use kalived::event::{AdvertEv, Errno, Event, GuardEv, NetEv, RxMeta, SockEv};
 use kalived::time::{Duration, Instant};
 use kalived::timers::Due;
 use kalived::vrrp::State;
@@ -80,7 +80,7 @@ fn rx_to(b: &mut Bench, cfg: &InstanceConfig, src: &str, dst: &str, priority: u8
         IpAddr::V4(_) => (RxMeta { src: ip(src), dst: None, hop_limit: None }, &p[..]),
         IpAddr::V6(d) => (RxMeta { src: ip(src), dst: Some(d), hop_limit: Some(p[7]) }, &p[40..]),
     };
-    b.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes });
+    b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes }));
 }
 
 const PLAIN: ToPeer = ToPeer { ttl: 255, summed: None };
@@ -127,14 +127,14 @@ fn a_peer_that_cannot_be_reached_is_reported_once_and_costs_the_others_nothing()
     for _ in 0..100 {
         let ((due, vr), epoch) = b.armed.pop_first().expect("an armed advert");
         b.run(due.since(b.now.mono));
-        b.event(Event::AdvertSent { vr, epoch, due, result: Ok(()), missed: &missed });
+        b.event(Event::Advert(AdvertEv::Sent { vr, epoch, due, result: Ok(()), missed: &missed }));
         assert_eq!(b.armed.len(), 1, "the next one is armed");
     }
     let s = b.view().stats;
     assert_eq!((s.peers_missed, s.send_failed, b.state()), (100, 0, State::Master));
     assert_eq!(b.logged("adverts to peer 198.18.0.40 do not leave"), 1, "{:?}", b.log);
     let ((due, vr), epoch) = b.armed.pop_first().expect("an armed advert");
-    b.event(Event::AdvertSent { vr, epoch, due, result: Ok(()), missed: NULL });
+    b.event(Event::Advert(AdvertEv::Sent { vr, epoch, due, result: Ok(()), missed: NULL }));
     assert_eq!(b.logged("adverts to peer 198.18.0.40 leave again"), 1, "{:?}", b.log);
     assert_eq!(b.logged("cannot send adverts"), 0);
 }
@@ -215,9 +215,9 @@ fn trap_51_a_source_that_comes_later_is_waited_for() {
     b.run(S * 30);
     assert_eq!((b.state(), b.specs.len()), (State::Fault, 0));
     // It may come on any interface.
-    b.event(Event::LinkNew(link(9, "lo1", true)));
+    b.event(Event::Net(NetEv::LinkNew(link(9, "lo1", true))));
     b.out.clear();
-    b.event(Event::AddrNew(addr(9, late, 32, 0)));
+    b.event(Event::Net(NetEv::AddrNew(addr(9, late, 32, 0))));
     assert_eq!(b.state(), State::Backup);
     b.fire();
     assert_eq!(b.frames(), 1, "its peers hear where the address is");
@@ -225,13 +225,13 @@ fn trap_51_a_source_that_comes_later_is_waited_for() {
     assert_eq!((b.state(), b.view().source), (State::Master, Some(ip(late))));
     // It goes: a farewell, and the wait begins again.
     b.out.clear();
-    b.event(Event::AddrDel { ifindex: 9, addr: ip(late), prefix: 32 });
+    b.event(Event::Net(NetEv::AddrDel { ifindex: 9, addr: ip(late), prefix: 32 }));
     assert_eq!((b.state(), to(&b.out)), (State::Fault, vec!["farewell 198.18.0.30".to_owned()]));
     assert!(b.out.contains(&Out::Close));
-    b.event(Event::AddrNew(addr(9, late, 32, 0)));
+    b.event(Event::Net(NetEv::AddrNew(addr(9, late, 32, 0))));
     assert_eq!(b.state(), State::Backup);
     // The interface goes with it.
-    b.event(Event::LinkDel { ifindex: 9 });
+    b.event(Event::Net(NetEv::LinkDel { ifindex: 9 }));
     assert_eq!(b.state(), State::Fault);
 }
 
@@ -243,11 +243,11 @@ fn trap_52_a_global_source_for_global_peers_whatever_is_learned_first() {
     assert_eq!((b.state(), b.view().reasons.as_str()), (State::Fault, "no global IPv6 address for interface eth0"));
     let mut tentative = addr(ETH0, "2001:db8::20", 64, 0);
     tentative.tentative = true;
-    b.event(Event::AddrNew(addr(ETH0, "fd00::20", 64, 0)));
-    b.event(Event::AddrNew(tentative.clone()));
+    b.event(Event::Net(NetEv::AddrNew(addr(ETH0, "fd00::20", 64, 0))));
+    b.event(Event::Net(NetEv::AddrNew(tentative.clone())));
     assert_eq!(b.view().source, Some(ip("fd00::20")), "better than none");
     tentative.tentative = false;
-    b.event(Event::AddrNew(tentative));
+    b.event(Event::Net(NetEv::AddrNew(tentative)));
     let source = ip("2001:db8::20");
     assert_eq!((b.state(), b.view().source), (State::Backup, Some(source)), "the one in the peer's network");
     assert_eq!(b.specs.values().last(), Some(&SockSpec::Unicast { local: source, ifindex: 0 }));
@@ -362,7 +362,7 @@ fn a_successor_hears_and_goes_on_with_peers() {
     let mut old = Bench::new(c.clone());
     rx(&mut old, &c, PEER, 200);
     let mut fx = Effects::default();
-    old.world.handle(old.now, Event::Freeze, &mut fx);
+    old.world.handle(old.now, Event::Guard(GuardEv::Freeze), &mut fx);
     let shot = old.world.last_snapshot(old.now);
     let config = Config { instances: vec![c.clone()], ..Config::default() };
     let mut new = Bench::of(kalived::world::World::standby(config));
@@ -370,7 +370,7 @@ fn a_successor_hears_and_goes_on_with_peers() {
     new.start();
     // Heard while it stood by: a farewell that the old process did not handle any more.
     rx(&mut new, &c, PEER, 0);
-    new.event(Event::Go { snapshot: Some(Box::new(shot)), dead_since: None });
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(shot)), dead_since: None }));
     assert_eq!((new.state(), new.view().stats.pri_zero_rcvd), (State::Backup, 1));
     new.run(S);
     assert_eq!(new.state(), State::Master, "Skew_Time after the farewell");

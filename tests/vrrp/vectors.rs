@@ -4,7 +4,7 @@
 use crate::bench::*;
 use crate::receiver::{Receiver, Vector, deliver, is_later, vectors};
 use kalived::config::model::{Family, InstanceConfig};
-use kalived::event::Event;
+use kalived::event::{Event, SockEv};
 use kalived::time::{Duration, nanos};
 use kalived::timers::Due;
 use kalived::vrrp::{State, timing};
@@ -49,7 +49,7 @@ fn inject(b: &mut Bench, v: &Vector) -> bool {
         meta.src = IpAddr::from([bytes[12], bytes[13], bytes[14], bytes[15]]);
     }
     let sock = b.sock.expect("a socket");
-    b.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes });
+    b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes }));
     true
 }
 

@@ -5,7 +5,7 @@
 
 use super::{Cx, Instance, SockState, say};
 use crate::config::model::Vip;
-use crate::effect::{AddrSpec, Effect, Packets};
+use crate::effect::{AddrSpec, AdvertFx, Effect, Packets};
 use crate::event::Errno;
 use crate::id::SockKey;
 use crate::links::Links;
@@ -451,14 +451,20 @@ impl Instance {
                 break;
             }
             self.armed.push_back(at);
-            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at, packets: packets.clone() });
+            cx.fx.push(Effect::Advert(AdvertFx::At {
+                vr: self.key,
+                sock,
+                epoch: self.epoch,
+                at,
+                packets: packets.clone(),
+            }));
         }
     }
 
     pub(super) fn arm_at(&mut self, at: Instant, cx: &mut Cx<'_>) {
         if let (Some(sock), Some(packets)) = (self.sock_key(), self.packets()) {
             self.armed.push_back(at);
-            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at, packets });
+            cx.fx.push(Effect::Advert(AdvertFx::At { vr: self.key, sock, epoch: self.epoch, at, packets }));
         }
     }
 
@@ -501,14 +507,14 @@ impl Instance {
         self.armed.clear();
         self.epoch = self.epoch.wrapping_add(1);
         if let Some(sock) = self.sock_key() {
-            cx.fx.push(Effect::AdvertsStop { vr: self.key, sock, farewell });
+            cx.fx.push(Effect::Advert(AdvertFx::Stop { vr: self.key, sock, farewell }));
         }
     }
 
     pub(super) fn send_now(&mut self, cx: &mut Cx<'_>) {
         if let (Some(sock), Some(packets)) = (self.sock_key(), self.packets()) {
             self.stats.advert_sent += 1;
-            cx.fx.push(Effect::Send { vr: self.key, sock, packets });
+            cx.fx.push(Effect::Advert(AdvertFx::Send { vr: self.key, sock, packets }));
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Read first: `fsm.rs`, `timing.rs`; RFC 9568 §6.4. `Instance::go` is the only place that writes the state. Adverts are
 //! armed ahead in the kernel on a time grid (`docs/architecture.md`), so there is no Adver_Timer here: each
-//! [`Event::AdvertSent`](crate::event::Event::AdvertSent) arms one more. An extra advert sent at once does not move
+//! [`AdvertEv::Sent`](crate::event::AdvertEv::Sent) arms one more. An extra advert sent at once does not move
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
 //! `health` decides whether it can run at all, with `tracked` for what is tracked; `peers` is whom it speaks to and from where, `master`

@@ -9,7 +9,7 @@
 use super::master::ANSWER_PAUSE;
 use super::{Cx, Instance, Moved, SockState};
 use crate::config::model::{Family, InstanceConfig, Version};
-use crate::effect::{AddrSpec, Effect};
+use crate::effect::{AddrSpec, AdvertFx, Effect};
 use crate::event::LONGEST_AGE;
 use crate::links::AddrId;
 use crate::snapshot::InstanceShot;
@@ -318,7 +318,13 @@ impl Instance {
     fn part_after(&mut self, last: Instant, cx: &mut Cx<'_>) {
         if let (Some(sock), Some(packets), true) = (self.sock_key(), self.build(0), last > cx.now.mono) {
             self.parting = true;
-            cx.fx.push(Effect::AdvertAt { vr: self.key, sock, epoch: self.epoch, at: last + BEHIND, packets });
+            cx.fx.push(Effect::Advert(AdvertFx::At {
+                vr: self.key,
+                sock,
+                epoch: self.epoch,
+                at: last + BEHIND,
+                packets,
+            }));
         }
     }
 
