@@ -123,3 +123,45 @@ pub fn render(r: &Report) -> String {
     out.0 += "# EOF\n";
     out.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Condition, Tracker};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_sample_belongs_to_its_family_and_stands_once() {
+        let condition = Condition { name: Name::DualMaster, ..Condition::default() };
+        let mut one =
+            Instance { name: "a\"b".into(), state: State::Master, conditions: vec![condition], ..Instance::default() };
+        one.counters.rejected.insert("ttl".into(), 3);
+        let tracker = Tracker { kind: "script".into(), name: "x".into(), up: Some(false), value: None };
+        let two = Instance { name: "c".into(), ..Instance::default() };
+        let text = render(&Report { instances: vec![one, two], trackers: vec![tracker], ..Report::default() });
+        let (mut family, mut families, mut seen) = ("", BTreeSet::new(), BTreeSet::new());
+        for line in text.strip_suffix("# EOF\n").expect("the end").lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                family = rest.split(' ').next().unwrap_or_default();
+                assert!(families.insert(family), "{family} stands twice");
+            } else if let Some(rest) = line.strip_prefix("# ") {
+                assert_eq!(rest.split(' ').nth(1), Some(family), "{line}");
+            } else {
+                let (name, value) = line.rsplit_once(' ').expect("a value");
+                assert!(value.parse::<f64>().is_ok() && seen.insert(name), "{line}");
+                let metric = name.split('{').next().unwrap_or_default();
+                assert!(
+                    ["", "_total", "_info"].iter().any(|end| metric == format!("{family}{end}")),
+                    "{line} in {family}"
+                );
+            }
+        }
+        let has = |line: &str| assert!(text.contains(line), "{line} in\n{text}");
+        has(
+            "kalived_vrrp_state{instance=\"a\\\"b\",interface=\"\",vrid=\"0\",family=\"ipv4\",kalived_vrrp_state=\"MASTER\"} 1\n",
+        );
+        has("family=\"ipv4\",kalived_vrrp_condition=\"DUAL_MASTER\"} 1\n");
+        has("family=\"ipv4\",reason=\"ttl\"} 3\n");
+        has("kalived_tracker_up{kind=\"script\",name=\"x\"} 0\n");
+    }
+}

@@ -588,7 +588,7 @@ impl Exec {
     }
 
     /// The loop, for a report.
-    pub(super) fn report(&self) -> Loop {
+    pub fn report(&self) -> Loop {
         let c = self.counters();
         Loop {
             operations_in_flight: self.ring.in_flight() as u64,

@@ -9,6 +9,7 @@ use super::token::Token;
 use crate::effect::GuardFx;
 use crate::event::{ChildEnd, Errno, Event, GuardEv, Signal};
 use crate::guard::beat::PERIOD;
+use crate::guard::dump::Kind;
 use crate::guard::proto::{MAX, ToCore, ToGuard};
 use crate::id::ChildKey;
 use crate::note::{Level, Note};
@@ -124,9 +125,9 @@ impl Exec {
         self.say(&ToGuard::Summary(text));
     }
 
-    /// A signal that is the guard's business came here: monitoring signals any process of ours.
+    /// A signal came here that asks for a dump file: monitoring signals any process of ours.
     pub(super) fn pass_on(&mut self, signal: u8) {
-        if !self.frozen() {
+        if !self.frozen() && Kind::of_signal(signal).is_some() {
             self.say(&ToGuard::Signal(signal));
         }
     }

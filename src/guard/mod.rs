@@ -105,6 +105,8 @@ pub struct Made {
     pub answers: Answers,
     /// `-R`.
     pub never: bool,
+    /// There is a `startup_script`.
+    pub startup: bool,
 }
 
 /// See the module.
@@ -146,7 +148,9 @@ pub struct Guard {
     end: Option<u8>,
     /// `startup_script` or `shutdown_script`.
     around: Option<around::Running>,
-    /// The latter has begun, or need not.
+    /// There is one to run first.
+    startup: bool,
+    /// The last one has begun, or need not.
     shut: bool,
     /// Signals of keepalived that were said to do nothing, as bits.
     unused: u64,
@@ -187,6 +191,7 @@ impl Guard {
             report: None,
             end: None,
             around: None,
+            startup: made.startup,
             shut: false,
             buf: Box::new([0; MAX]),
         }

@@ -157,8 +157,9 @@ impl Roles {
         let stderr = log.console().map_or(stderr.as_fd(), |fd| fd.as_fd());
         let mut fds = vec![None, None, may_say.then_some(stderr)];
         fds.extend(more.iter().map(|f| Some(*f)));
-        // The core and the remover have addresses to remove before they end.
-        let held = words.iter().any(|w| [CORE, REMOVE].contains(w));
+        // The core and the remover have addresses to remove before they end; who signals all processes of ours wants a dump file, and
+        // the one that writes it is one of them.
+        let held = words.iter().any(|w| [CORE, REMOVE, DUMP].contains(w));
         child::spawn(&self.program(new, words)?, &How { fds: &fds, held, ..How::default() }, reports)
     }
 

@@ -49,7 +49,7 @@ impl Guard {
         // Told when it stands by and others can see that somebody is in charge.
         self.go = go;
         let now = clock::mono();
-        if self.go.is_some() || !self.begin_around(now, text::STARTUP) {
+        if self.go.is_some() || !self.startup || !self.begin_around(now, text::STARTUP) {
             self.start_core(now, None);
         }
         self.serve_on()

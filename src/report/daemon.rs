@@ -40,7 +40,7 @@ record! {
         pub connections: u64,
         /// There is a helper process.
         pub helper: bool,
-        /// Real\-time priority; null: none.
+        /// Real-time priority; null: none.
         pub realtime_priority: Option<u8>,
         /// Processor time used.
         pub cpu_seconds: f64,

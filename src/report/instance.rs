@@ -165,7 +165,7 @@ record! {
 }
 
 record! {
-    /// Counters of a virtual router. They survive an upgrade and a restart with hand\-over.
+    /// Counters of a virtual router. They survive an upgrade and a restart with hand-over.
     pub struct Counters {
         /// Adverts accepted.
         pub adverts_received: u64,

@@ -27,7 +27,7 @@ use std::time::{Duration, SystemTime};
 pub const LAYOUT: u32 = 1;
 
 record! {
-    /// What kalived status \-\-format=json prints.
+    /// What kalived status --format=json prints.
     pub struct Report {
         /// Number of this layout. It goes up when a field is removed or gets another meaning, not when one is added.
         pub layout: u32,

@@ -138,29 +138,30 @@ impl Senders {
             }
             return false;
         }
-        let (mine, until) = (s.clone(), now.mono + window(s, own));
+        let until = now.mono + window(s, own);
+        if let Some(d) = &mut self.dual {
+            if d.with == from {
+                d.until = until;
+            }
+            return false;
+        }
+        let (began, enough) = (s.began, s.enough);
         let second = match own.master {
             // It had the time to hear us.
-            true => now.mono.since(mine.began) >= own.interval,
-            // Another one goes on sending, since before this one began and after it had sent enough.
+            true => now.mono.since(began) >= own.interval,
+            // Another one goes on sending: each has sent after the other had sent enough.
             false => self.all.iter().any(|o| {
                 o.addr != from
                     && o.row >= ROW
-                    && o.last.mono > mine.enough
+                    && o.last.mono > enough
                     && now.mono > o.enough
-                    && !is_gone(o, now, own)
+                    && now.mono.since(o.last.mono) <= window(o, own)
             }),
         };
-        match &mut self.dual {
-            Some(d) if d.with == from => d.until = until,
-            Some(_) => {}
-            None if second => {
-                self.dual = Some(Dual { with: from, since: now, until });
-                return true;
-            }
-            None => {}
+        if second {
+            self.dual = Some(Dual { with: from, since: now, until });
         }
-        false
+        second
     }
 
     /// Another state: what was heard in the one before says nothing about this one. Returns the second Master there was.
@@ -210,10 +211,6 @@ impl Senders {
 fn window(s: &Sender, own: Own) -> Duration {
     let theirs = s.says.map_or(own.interval, |g| g.interval);
     theirs.clamp(own.interval, own.interval * PACE) * (own.adverts + 1)
-}
-
-fn is_gone(s: &Sender, now: Now, own: Own) -> bool {
-    now.mono.since(s.last.mono) > window(s, own)
 }
 
 #[cfg(test)]

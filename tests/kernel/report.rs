@@ -161,20 +161,20 @@ fn startup_and_shutdown_scripts_run_around_all_of_it_and_are_not_waited_for_for_
     let Some(lab) = Lab::new("report: own scripts") else { return };
     let a = lab.host("a", 20);
     let (began, ended) = (lab.path("began"), lab.path("ended"));
-    for (name, body) in [
-        ("up", format!("ip -o address show dev eth0 > {}; exit 3", began.display())),
-        ("down", format!("ip -o address show dev eth0 > {}; sleep 60", ended.display())),
+    let (up, down) = (lab.path("up"), lab.path("down"));
+    for (path, body) in [
+        (&up, format!("ip -o address show dev eth0 > {}; exit 3", began.display())),
+        (&down, format!("ip -o address show dev eth0 > {}; sleep 60", ended.display())),
     ] {
-        let path = lab.path(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("the lab's directory is writable");
+        std::fs::write(path, format!("#!/bin/sh\n{body}\n")).expect("the lab's directory is writable");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).expect("it is ours");
+        std::fs::set_permissions(path, mode).expect("it is ours");
     }
     let mut conf = Conf::v3(150);
     conf.global = format!(
         "script_user root\nstartup_script {}\nshutdown_script {}\nshutdown_script_timeout 1\n",
-        lab.path("up").display(),
-        lab.path("down").display()
+        up.display(),
+        down.display()
     );
     let daemon = lab.start(&a, &conf);
     daemon.await_state(State::Master);

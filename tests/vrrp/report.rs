@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, OURS, PEER, advert, ip, link, v2, v3, vip};
 use kalived::config::model::{Config, InstanceConfig};
-use kalived::event::{Event, RxMeta};
+use kalived::event::{Event, NetEv, RxMeta, SockEv};
 use kalived::report::describe::schema;
 use kalived::report::instance::Name;
 use kalived::report::{Instance, Part, Report};
@@ -85,7 +85,7 @@ fn a_report_says_who_is_master_since_when_and_why() {
     assert_eq!((i.since.age_seconds * 10.0).round(), 14.0);
     assert_eq!((i.counters.adverts_received, i.counters.became_master, conditions(&i)), (1, 1, vec![]));
     // Faults are named, and what was before stays.
-    b.event(Event::LinkNew(link(crate::bench::ETH0, "eth0", false)));
+    b.event(Event::Net(NetEv::LinkNew(link(crate::bench::ETH0, "eth0", false))));
     let i = first(&mut b);
     assert_eq!((i.state, conditions(&i), i.transitions.len()), (State::Fault, vec![Name::Fault], 3));
     assert_eq!((i.conditions[0].detail.as_str(), i.reasons.as_str()), ("interface eth0 down", "interface eth0 down"));
@@ -95,7 +95,7 @@ fn a_report_says_who_is_master_since_when_and_why() {
 fn only_the_last_transitions_are_remembered() {
     let mut b = Bench::master(v2());
     for up in [false, true].repeat(10) {
-        b.event(Event::LinkNew(link(crate::bench::ETH0, "eth0", up)));
+        b.event(Event::Net(NetEv::LinkNew(link(crate::bench::ETH0, "eth0", up))));
         b.run(S / 100);
     }
     let i = first(&mut b);
@@ -199,7 +199,7 @@ fn each_refusal_has_its_own_advice() {
         for _ in 0..3 {
             let meta = RxMeta { src: ip(PEER), dst: None, hop_limit: None };
             let sock = b.sock.expect("a socket");
-            b.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &packet });
+            b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &packet }));
             b.run(S * 2);
         }
         let i = first(&mut b);
@@ -249,7 +249,7 @@ fn a_flood_of_forged_senders_costs_no_memory_and_no_log() {
         let packet = advert(&v3(), &forged(n), 200, S);
         let meta = RxMeta { src: ip(&forged(n)), dst: None, hop_limit: None };
         let sock = b.sock.expect("a socket");
-        b.event(Event::Datagram { sock, meta, age: Duration::ZERO, bytes: &packet });
+        b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &packet }));
         if n % 10 == 0 {
             b.run(Duration::from_millis(1));
         }

@@ -7,10 +7,11 @@
 //!
 //! `health` decides whether it can run at all, with `tracked` for what is tracked; `peers` is whom it speaks to and from where, `master`
 //! what it does as Master, `rival` what it makes of a second one, `alter` what a reload does to it, `resume` how it goes on in another
-//! process, `report` what it looks like from outside.
+//! process, `history` what it remembers of earlier states, `report` what it looks like from outside.
 
 mod alter;
 mod health;
+mod history;
 mod master;
 mod peers;
 mod report;
@@ -22,6 +23,7 @@ pub use master::IMMINENT;
 
 pub use alter::{Before, changes};
 pub use health::Fault;
+pub use history::Moved;
 pub use resume::{Mark, Since};
 
 use super::address::Addresses;
@@ -46,11 +48,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// See [`Instance::first_wait`]: three seconds of deafness is what people report, and one to spare.
 const LISTEN: Duration = Duration::from_secs(4);
-/// Transitions that are remembered. A takeover and the return are two, a link that goes and comes four: the last two faults and what
-/// was before.
-const REMEMBERED: usize = 8;
-/// Bytes of a cause that is remembered: the longest of ours, and of a list of faults its first ones.
-const CAUSE: usize = 256;
 /// a learned interval above this multiple of our own is worth a warning.
 const SLOW: u32 = 3;
 
@@ -137,19 +134,6 @@ struct Entered {
     to: State,
     init: bool,
     cause: Cause,
-}
-
-/// A change of state that is remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
-    /// When.
-    pub at: Now,
-    /// The state before.
-    pub from: State,
-    /// The state after.
-    pub to: State,
-    /// Why.
-    pub cause: String,
 }
 
 // Since when and why we hear nothing: the cause of a takeover.

@@ -4,7 +4,7 @@
 //! at follows from what was seen: why the other one's adverts are refused here, or that it does not give way although ours should
 //! reach it.
 
-use super::{CAUSE, Cx, Instance, Moved, REMEMBERED, say};
+use super::{Cx, Instance, say};
 use crate::config::model::{Family, Version};
 use crate::timers::Due;
 use crate::vrrp::advert::{Glimpse, Reject};
@@ -66,15 +66,6 @@ impl Instance {
         cx.timers.stop(Due::DualMaster(self.key));
         let lasted = cx.now.mono.since(over.since.mono);
         say(&mut self.limits.dual_over, 1, cx, || text::dual_master_over(&self.cfg.name, over.with, lasted));
-    }
-
-    pub(super) fn remember(&mut self, mut moved: Moved) {
-        let end = (0..=CAUSE.min(moved.cause.len())).rev().find(|i| moved.cause.is_char_boundary(*i)).unwrap_or(0);
-        moved.cause.truncate(end);
-        if self.moved.len() >= REMEMBERED {
-            self.moved.pop_front();
-        }
-        self.moved.push_back(moved);
     }
 
     /// A second Master in words: what was seen, and what to look at.
