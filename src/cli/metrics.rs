@@ -136,7 +136,7 @@ mod tests {
         let mut one =
             Instance { name: "a\"b".into(), state: State::Master, conditions: vec![condition], ..Instance::default() };
         one.counters.rejected.insert("ttl".into(), 3);
-        let tracker = Tracker { kind: "script".into(), name: "x".into(), up: Some(false), value: None };
+        let tracker = Tracker { kind: "script".into(), name: "x".into(), up: Some(false), ..Tracker::default() };
         let two = Instance { name: "c".into(), ..Instance::default() };
         let text = render(&Report { instances: vec![one, two], trackers: vec![tracker], ..Report::default() });
         let (mut family, mut families, mut seen) = ("", BTreeSet::new(), BTreeSet::new());

@@ -165,7 +165,8 @@ record! {
 }
 
 record! {
-    /// Counters of a virtual router. They survive an upgrade and a restart with hand-over.
+    /// Counters of a virtual router. An upgrade or a restart with hand-over keeps them but for peer_packets_not_sent, other_addresses
+    /// and dual_master.
     pub struct Counters {
         /// Adverts accepted.
         pub adverts_received: u64,

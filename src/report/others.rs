@@ -11,6 +11,8 @@ record! {
         pub name: String,
         /// It is as it should be; null: no result yet, or a file.
         pub up: Option<bool>,
+        /// The program of a script runs.
+        pub running: bool,
         /// The number of a file, as text, for it may be negative; null: none yet, or no file.
         pub value: Option<String>,
     }

@@ -229,6 +229,8 @@ pub struct TrackView {
     pub name: Box<str>,
     /// What it says.
     pub verdict: Verdict,
+    /// Its program runs.
+    pub running: bool,
 }
 
 /// Every tracker. See the module.
@@ -407,6 +409,7 @@ impl Tracks {
             kind: t.kind,
             name: t.name.clone(),
             verdict: t.machine.verdict(),
+            running: matches!(&t.machine, Machine::Script(m) if m.runs()),
         })
     }
     /// How many there are, with those that are only waiting for their last program to end.

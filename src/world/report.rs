@@ -186,5 +186,5 @@ fn tracker(t: crate::track::TrackView) -> Tracker {
         Verdict::Up(up) => (Some(up), None),
         Verdict::Value(n) => (None, Some(n.to_string())),
     };
-    Tracker { kind: t.kind.word().to_owned(), name: t.name.into_string(), up, value }
+    Tracker { kind: t.kind.word().to_owned(), name: t.name.into_string(), up, running: t.running, value }
 }

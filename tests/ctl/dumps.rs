@@ -79,6 +79,7 @@ fn report() -> Report {
         addresses: vec![address("192.0.2.100", false), address("192.0.2.101", false), address("2001:db8::1", false)],
         ..Instance::default()
     };
+    one.master_down_in_seconds = Some(2.5);
     one.counters.adverts_received = 7;
     one.counters.rejected = BTreeMap::from([("ttl".to_owned(), 3), ("auth-data".to_owned(), 2)]);
     let two = Instance {
@@ -96,10 +97,12 @@ fn report() -> Report {
         addresses: vec![address("192.0.2.110", true)],
         ..Instance::default()
     };
-    let tracker = |name: &str, up| Tracker { kind: "script".into(), name: name.into(), up: Some(up), value: None };
+    let tracker =
+        |name: &str, up| Tracker { kind: "script".into(), name: name.into(), up: Some(up), ..Tracker::default() };
     Report {
         instances: vec![one, two],
         trackers: vec![tracker("chk", true), tracker("chk2", false)],
+        time: "2026-11-29T17:49:30.000000Z".into(),
         ..Report::default()
     }
 }
@@ -146,6 +149,8 @@ fn an_exporter_parses_data_and_statistics() {
     ] {
         assert_eq!((field(0, key), field(1, key)), (one, two), "{key}:\n{data}");
     }
+    assert!(field(0, "Read timeout").starts_with("1795974572.500000 ("), "{data}");
+    assert_eq!(field(1, "Read timeout"), "DISABLED");
     assert!(field(0, "Last transition").starts_with("1795974564.284673 ("), "{data}");
     let vips: Vec<(&str, &str)> = vips.iter().map(|(k, v)| (*k, v.as_str())).collect();
     assert_eq!(

@@ -4,11 +4,12 @@
 //! there has keepalived's name and form. Passwords are asterisks.
 
 use super::words;
+use crate::config::model::setting::Ready;
 use crate::config::model::vrrp::{Notify, Track};
 use crate::config::model::{Auth, Config, Global, InstanceConfig};
-use crate::report::{Instance, Moment, Report};
+use crate::report::{Instance, Moment, Report, rfc3339};
 use crate::sys::clock;
-use crate::time::Duration;
+use crate::time::{Duration, Wall, nanos};
 use crate::vrrp::State;
 use core::fmt::{Display, Write};
 
@@ -37,7 +38,7 @@ pub fn render(report: &Report, config: &Config) -> String {
     global(&mut out, config);
     out.head("VRRP Topology");
     for i in &report.instances {
-        instance(&mut out, i, config);
+        instance(&mut out, i, report, config);
     }
     sockets(&mut out, report);
     if !config.sync_groups.is_empty() {
@@ -136,7 +137,7 @@ fn moment(m: &Moment) -> String {
     format!("{sec}.{micro:06} ({day} {month} {:2} {time} {})", l.day, l.year)
 }
 
-fn instance(out: &mut Out, i: &Instance, config: &Config) {
+fn instance(out: &mut Out, i: &Instance, report: &Report, config: &Config) {
     let default = InstanceConfig::new(&i.name, &i.interface, i.vrid, crate::config::model::Family::V4);
     let c = config.instances.iter().find(|c| c.name == i.name).unwrap_or(&default);
     let on = |b: bool| if b { "enabled" } else { "disabled" };
@@ -168,7 +169,11 @@ fn instance(out: &mut Out, i: &Instance, config: &Config) {
     out.item("Last transition", moment(&i.since));
     let secs = |s: f64| Duration::from_secs_f64(s.clamp(0.0, 1e9));
     match i.master_down_in_seconds {
-        Some(left) => out.item("Read timeout", format!("{:.6} secs from now", left)),
+        Some(left) => {
+            let now = Moment { time: report.time.clone(), age_seconds: 0.0 };
+            let at = Wall(now.wall().unwrap_or_default().0 + nanos(secs(left)));
+            out.item("Read timeout", moment(&Moment { time: rfc3339(at), age_seconds: 0.0 }));
+        }
         None => out.item("Read timeout", "DISABLED"),
     }
     out.item("Master down timer", format!("{} usecs", micros(secs(i.master_down_interval_seconds))));
@@ -349,13 +354,14 @@ fn script(out: &mut Out, s: &crate::config::model::vrrp::VrrpScript, report: &Re
         Some(Some(true)) => "GOOD",
         Some(Some(false)) => "BAD",
     };
-    out.item("Insecure", "no");
+    let runs = s.script.as_ref().is_none_or(|c| matches!(c.ready, Ready::As { .. }));
+    out.item("Insecure", if runs { "no" } else { "yes" });
     out.item("Status", status);
     if let Some(command) = &s.script {
         out.item("Script uid:gid", words::ids(command));
     }
     tracking(out, config, |c| &c.more.tracks.scripts, &s.name, s.weight.weight);
-    out.item("State", "idle");
+    out.item("State", if found.is_some_and(|t| t.running) { "running" } else { "idle" });
 }
 
 fn tracking(out: &mut Out, config: &Config, lines: fn(&InstanceConfig) -> &Vec<Track>, name: &str, weight: i32) {
