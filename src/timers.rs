@@ -3,12 +3,12 @@
 //!
 //! Read first: `time.rs`. Ordered by (deadline, name), so two runs fire in the same order.
 
-use crate::id::{SockKey, TrackKey, VrKey};
+use crate::id::{GroupKey, SockKey, TrackKey, VrKey};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why we will wake. Printable: a deadline without a reason cannot be debugged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Due {
     /// No advert for Master_Down_Interval (RFC 9568 §6.4.2).
     MasterDown(VrKey),
@@ -36,6 +36,8 @@ pub enum Due {
     GarpLast(VrKey),
     /// A second Master may have fallen silent.
     DualMaster(VrKey),
+    /// The members of a sync group have said that they are Master: now the group.
+    GroupSay(GroupKey),
     /// The next slice of the GARP queue.
     GarpQueue,
     /// Addresses that could not be added or were taken away: try again.
@@ -64,7 +66,7 @@ pub enum Due {
 }
 
 /// Deadlines by reason; at most one each.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Timers {
     by_due: BTreeMap<Due, Instant>,
     queue: BTreeSet<(Instant, Due)>,

@@ -1,4 +1,4 @@
-//! The subcommands that ask a kalived that runs: `reload`, `upgrade`, `handover`, `stop`, `status`.
+//! The subcommands that ask a kalived that runs: `reload`, `upgrade`, `handover`, `stop`, `status`, `record`.
 //!
 //! Read first: `cli.rs`; what is done with them is in `guard/client.rs`.
 
@@ -16,6 +16,8 @@ pub struct Ask {
     pub pid_file: PathBuf,
     /// `reload --dry-run`: compare only; with this file, `None`: the one it runs with.
     pub dry_run: Option<Option<String>>,
+    /// `record -o`: where the recording goes.
+    pub out: String,
     /// How the answer to `status` is printed.
     pub format: Format,
 }
@@ -36,12 +38,16 @@ pub enum Format {
 const FORMATS: [(&str, Format); 3] =
     [("text", Format::Text), ("json", Format::Json), ("openmetrics", Format::OpenMetrics)];
 
-const ASKED: [(Request, &str); 5] = [
+/// Where a recording goes that is given no name.
+pub const RECORDING: &str = "kalived.kalrec";
+
+const ASKED: [(Request, &str); 6] = [
     (Request::Reload, "Have the running kalived read its configuration again; wait for the result"),
     (Request::Upgrade, "Have the running kalived continue as the binary that is installed now, without a failover"),
     (Request::Handover, "End the running kalived so that the next one goes on without a failover"),
     (Request::Stop, "End the running kalived: farewell adverts, addresses removed"),
     (Request::Status, "Print who is Master, since when and why, and what is wrong"),
+    (Request::Record, "Write the last events and decisions of the running kalived to a file, for `kalived replay`"),
 ];
 
 /// To be added to the command.
@@ -67,6 +73,16 @@ pub(super) fn subcommands() -> impl Iterator<Item = Command> {
                     .value_parser(FORMATS.map(|f| f.0))
                     .default_value("text")
                     .help("text for people; json for programs; openmetrics for monitoring"),
+            );
+        }
+        if request == Request::Record {
+            return c.arg(
+                Arg::new("output")
+                    .short('o')
+                    .long("output")
+                    .value_name("FILE")
+                    .default_value(RECORDING)
+                    .help("Where it goes; mode 0600, and never over a file that is no recording"),
             );
         }
         if request != Request::Reload {
@@ -105,7 +121,11 @@ pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Report)>, String> {
     // `kalived -p FILE reload` means the same.
     let pid_file = sub.get_one::<String>("pid").or_else(|| m.get_one("pid"));
     let pid_file = pid_file.map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from);
-    let ask = Ask { request, pid_file, dry_run: None, format: Format::default() };
+    let ask = Ask { request, pid_file, dry_run: None, format: Format::default(), out: String::new() };
+    if request == Request::Record {
+        let out = sub.get_one::<String>("output").cloned().unwrap_or_default();
+        return Ok(Some((Ask { out, ..ask }, Report::default())));
+    }
     if request == Request::Status {
         let word = sub.get_one::<String>("format");
         let format = FORMATS.into_iter().find(|f| word.is_some_and(|w| w == f.0)).map_or(Format::Text, |f| f.1);
@@ -155,6 +175,7 @@ mod tests {
             (Some(Format::OpenMetrics), None)
         );
         assert_eq!(ask("kalived handover").0, Request::Handover);
+        assert_eq!(ask("kalived record -p /x.pid -o y"), (Request::Record, "/x.pid".into(), None));
         assert_eq!(ask("kalived reload --force").0, Request::ForceReload);
         assert_eq!(ask("kalived reload --dry-run"), (Request::Image, default(), Some(None)));
         assert_eq!(ask("kalived reload --dry-run -f x").2, Some(Some("x".into())));

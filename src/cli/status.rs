@@ -28,6 +28,12 @@ pub fn render(r: &Report, zone: Zone) -> String {
         out += "\n";
         instance(&mut out, i, zone);
     }
+    for g in &r.groups {
+        let reasons = if g.reasons.is_empty() { String::new() } else { format!(": {}", g.reasons) };
+        let _ =
+            writeln!(out, "\n(vrrp_sync_group {}) {} since {}{reasons}", g.name, g.state.word(), at(&g.since, zone));
+        let _ = writeln!(out, "    members: {}", g.members.join(", "));
+    }
     rest(&mut out, r);
     out
 }

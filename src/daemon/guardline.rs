@@ -45,6 +45,8 @@ pub struct Line {
     parent: u32,
     /// Another process takes over: what is armed leaves, and that is the end.
     frozen: bool,
+    /// Where it wants what was recorded.
+    record_to: Option<File>,
 }
 
 impl Exec {
@@ -63,6 +65,7 @@ impl Exec {
             misled: false,
             parent: std::os::unix::process::parent_id(),
             frozen: false,
+            record_to: None,
         });
     }
 
@@ -113,6 +116,16 @@ impl Exec {
         if self.line.as_mut().is_some_and(|l| !core::mem::replace(&mut l.ready, true)) {
             self.say(&ToGuard::Ready);
         }
+    }
+
+    /// Where the guard wants what was recorded; asked once.
+    pub(super) fn record_to(&mut self) -> Option<File> {
+        self.line.as_mut()?.record_to.take()
+    }
+
+    /// Tells it that this was done, or why not.
+    pub(super) fn tell_recorded(&mut self, done: Result<(), String>) {
+        self.say(&ToGuard::Recorded { done: done.is_ok(), text: done.err().unwrap_or_default() });
     }
 
     /// Gives it a report.
@@ -259,12 +272,16 @@ impl Exec {
             (ToCore::Freeze, _) => tell(Event::Guard(GuardEv::Freeze)),
             (ToCore::Relieved, _) => tell(Event::Guard(GuardEv::Successor { in_charge: true })),
             (ToCore::Go { dead_since }, _) => {
-                let snapshot = self.slots.as_mut().and_then(|s| s.newest()).map(Box::new);
-                let text = match &snapshot {
-                    Some(s) => format!("going on with the snapshot of {} instances", s.instances.len()),
-                    None => "no snapshot to go on with: a cold start".to_owned(),
+                let found = self.slots.as_mut().map_or(Ok(None), |s| s.newest());
+                let (level, text) = match &found {
+                    Ok(Some(s)) => {
+                        (Level::Info, format!("going on with the snapshot of {} instances", s.instances.len()))
+                    }
+                    Ok(None) => (Level::Info, "no snapshot to go on with: a cold start".to_owned()),
+                    Err(why) => (Level::Error, format!("{why}: a cold start")),
                 };
-                self.log.note(now, Note { level: Level::Info, text });
+                self.log.note(now, Note { level, text });
+                let snapshot = found.ok().flatten().map(Box::new);
                 if let Some(line) = &mut self.line {
                     line.standby = false;
                 }
@@ -273,6 +290,13 @@ impl Exec {
             (ToCore::Helper, Some(socket)) => self.attach_helper(socket),
             (ToCore::Helper, None) => {}
             (ToCore::Report { clear }, _) => self.begin_report(clear),
+            (ToCore::Layout(layout), _) => self.write_layout(now, layout),
+            (ToCore::Record, Some(file)) => {
+                if let Some(line) = &mut self.line {
+                    line.record_to = Some(file.into());
+                }
+            }
+            (ToCore::Record, None) => {}
             (ToCore::Signal(number), _) => {
                 if let Some(s) = signal_of(number) {
                     tell(Event::Signal(s));

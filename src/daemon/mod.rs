@@ -16,6 +16,7 @@ pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod netlink;
+pub(crate) mod recordings;
 pub mod report;
 pub mod rtnl;
 pub(crate) mod scripthost;
@@ -65,6 +66,12 @@ pub trait Machine {
     fn report_part(&mut self, _now: Now, _at: &mut Cursor) -> Option<Part> {
         None
     }
+    /// Nothing else is due: the recording may begin another part.
+    fn checkpoint(&mut self) {}
+    /// What was recorded, for a process of the same program.
+    fn recorded(&self) -> Vec<u8> {
+        Vec::new()
+    }
     /// One line about the states, for the service manager.
     fn summary(&self) -> String {
         String::new()
@@ -92,6 +99,12 @@ impl Machine for World {
     }
     fn report_part(&mut self, now: Now, at: &mut Cursor) -> Option<Part> {
         World::report_part(self, now, at)
+    }
+    fn checkpoint(&mut self) {
+        World::checkpoint(self);
+    }
+    fn recorded(&self) -> Vec<u8> {
+        self.tape().map(crate::record::Tape::dump).unwrap_or_default()
     }
     fn summary(&self) -> String {
         World::summary(self)

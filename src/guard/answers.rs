@@ -4,13 +4,19 @@
 
 use super::Guard;
 use super::ctl::{ClientId, Request, Server};
+use super::proto::ToCore;
 use super::report::Whom;
 use super::systemd::Notifier;
 use crate::report::Daemon;
+use crate::sys::memfd;
 use crate::time::{Duration, Instant};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
+
+/// How long the core may take to write what it recorded.
+const RECORD: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct Answers {
@@ -20,6 +26,8 @@ pub struct Answers {
     /// The states, in one line.
     summary: String,
     watchdog: Instant,
+    /// Who waits for what was recorded, in which file, until when. One at a time.
+    record: Option<(ClientId, Rc<File>, Instant)>,
     /// Who waits for the end.
     pub(super) stop: Vec<ClientId>,
 }
@@ -27,7 +35,14 @@ pub struct Answers {
 impl Answers {
     /// With a socket, if there is one.
     pub fn new(server: Option<Server>, systemd: Notifier) -> Answers {
-        Answers { server, systemd, summary: String::new(), watchdog: Instant::default(), stop: Vec::new() }
+        Answers {
+            server,
+            systemd,
+            summary: String::new(),
+            watchdog: Instant::default(),
+            record: None,
+            stop: Vec::new(),
+        }
     }
 
     /// The core said how the states are.
@@ -115,6 +130,7 @@ impl Guard {
                     self.stop(now, crate::sys::signal::TERM);
                 }
                 Request::Status => self.ask_report(now, Whom::Client(client)),
+                Request::Record => self.ask_record(now, client),
                 Request::Image => {
                     let (file, image) = (self.roles.file.clone(), self.image.clone());
                     if let Some(server) = &mut self.answers.server {
@@ -125,7 +141,35 @@ impl Guard {
         }
     }
 
+    fn ask_record(&mut self, now: Instant, client: ClientId) {
+        let refusal = match &self.core {
+            _ if self.answers.record.is_some() => Some("a recording is being written"),
+            None => Some("there is no VRRP process"),
+            Some(core) if core.writes().len() < 2 => Some("the VRRP process is of a release that records nothing"),
+            Some(_) => None,
+        };
+        let file = match (refusal, memfd::create("kalived recording")) {
+            (Some(why), _) => return self.answers.answer(client, false, why),
+            (None, Err(e)) => return self.answers.answer(client, false, &format!("no memory for it: {e}")),
+            (None, Ok(file)) => Rc::new(file),
+        };
+        self.answers.record = Some((client, file.clone(), now + RECORD));
+        self.tell_with(ToCore::Record, Some(&file));
+    }
+
+    /// The core wrote what it had recorded, or could not.
+    pub(super) fn on_recorded(&mut self, done: bool, text: &str) {
+        let Some((client, file, _)) = self.answers.record.take() else { return };
+        match (&mut self.answers.server, done) {
+            (Some(server), true) => server.answer_with_fd(client, "", file.as_fd()),
+            _ => self.answers.answer(client, false, text),
+        }
+    }
+
     pub(super) fn look_at_answers(&mut self, now: Instant) {
+        if self.answers.record.as_ref().is_some_and(|(_, _, until)| now >= *until) {
+            self.on_recorded(false, "the VRRP process does not answer");
+        }
         // Only while the core lives: its heart is looked at by the same loop.
         if let Some(every) = self.answers.systemd.interval()
             && now >= self.answers.watchdog + every.min(Duration::from_secs(1))

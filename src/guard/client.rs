@@ -6,7 +6,7 @@ use super::ctl::{self, MAX_ANSWER, Request};
 use super::{dump, elsewhere};
 use crate::cli::{Ask, Format, Report as How, metrics, status};
 use crate::config::image;
-use crate::daemon::tools;
+use crate::daemon::{recordings, tools};
 use crate::exit::ExitCode;
 use crate::report::{Daemon, Report};
 use crate::sys::{clock, lockfile, unixsock};
@@ -108,6 +108,19 @@ pub fn run(ask: &Ask, how: &How) -> ExitCode {
     }
     if ask.request == Request::Status {
         return show(&text, gift, ask.format);
+    }
+    if ask.request == Request::Record {
+        let saved = gift.ok_or("the recording did not come with the answer".to_owned());
+        return match saved.and_then(|fd| recordings::save(fd, &ask.out)) {
+            Ok(text) => {
+                let _ = writeln!(io::stdout(), "{}", tools::visible(&text));
+                ExitCode::Ok
+            }
+            Err(why) => {
+                say(&why);
+                ExitCode::Fatal
+            }
+        };
     }
     let Some(file) = &ask.dry_run else {
         if !text.is_empty() {

@@ -63,6 +63,13 @@ pub enum ToGuard {
     Signal(u8),
     /// The states, in one line; a while after they changed.
     Summary(String),
+    /// Answer to [`ToCore::Record`].
+    Recorded {
+        /// Whether it is in the file.
+        done: bool,
+        /// Why not.
+        text: String,
+    },
 }
 
 /// From the guard.
@@ -95,6 +102,10 @@ pub enum ToCore {
         /// Counters begin anew with that.
         clear: bool,
     },
+    /// Write snapshots in this layout from now on: whoever goes on reads it.
+    Layout(u16),
+    /// Write what was recorded into the file that comes along.
+    Record,
 }
 
 const READY: u8 = 1;
@@ -107,8 +118,9 @@ const FROZEN: u8 = 7;
 const STATUS: u8 = 8;
 const SPAWN_ALONE: u8 = 9;
 const SUMMARY: u8 = 10;
-const REPORT: u8 = 11;
-const SIGNALLED: u8 = 12;
+const REPORT: u8 = 12;
+const SIGNALLED: u8 = 13;
+const RECORDED: u8 = 11;
 
 const CHILD_EXIT: u8 = 65;
 const CONFIG: u8 = 66;
@@ -118,7 +130,9 @@ const HELPER: u8 = 69;
 const SIGNAL: u8 = 70;
 const ASK_STATUS: u8 = 71;
 const RELIEVED: u8 = 72;
-const ASK_REPORT_CLEAR: u8 = 73;
+const ASK_REPORT_CLEAR: u8 = 75;
+const LAYOUT: u8 = 73;
+const RECORD: u8 = 74;
 
 fn begin(kind: u8) -> Vec<u8> {
     vec![VERSION, kind]
@@ -164,6 +178,12 @@ impl ToGuard {
                 put_text(&mut out, short(text));
                 out
             }
+            ToGuard::Recorded { done, text } => {
+                let mut out = begin(RECORDED);
+                out.put_u8(u8::from(*done));
+                put_text(&mut out, short(text));
+                out
+            }
             ToGuard::Status(text) => {
                 let mut out = begin(STATUS);
                 put_text(&mut out, short(text));
@@ -191,6 +211,7 @@ impl ToGuard {
             KILL => ToGuard::Kill { child: r.u64()?, hard: r.flag()? },
             RELOADED => ToGuard::Reloaded { done: r.flag()?, text: r.people()? },
             STATUS => ToGuard::Status(r.people()?),
+            RECORDED => ToGuard::Recorded { done: r.flag()?, text: r.people()? },
             SUMMARY => ToGuard::Summary(r.people()?),
             kind @ (SPAWN | SPAWN_ALONE) => {
                 let (child, uid, gid) = (r.u64()?, r.u32()?, r.u32()?);
@@ -251,6 +272,12 @@ impl ToCore {
             ToCore::Helper => begin(HELPER),
             ToCore::Report { clear: false } => begin(ASK_STATUS),
             ToCore::Report { clear: true } => begin(ASK_REPORT_CLEAR),
+            ToCore::Record => begin(RECORD),
+            ToCore::Layout(layout) => {
+                let mut out = begin(LAYOUT);
+                out.put_u16_le(*layout);
+                out
+            }
             ToCore::Signal(number) => {
                 let mut out = begin(SIGNAL);
                 out.put_u8(*number);
@@ -284,6 +311,8 @@ impl ToCore {
             HELPER => ToCore::Helper,
             ASK_STATUS => ToCore::Report { clear: false },
             ASK_REPORT_CLEAR => ToCore::Report { clear: true },
+            RECORD => ToCore::Record,
+            LAYOUT => ToCore::Layout(r.u16()?),
             SIGNAL => ToCore::Signal(r.u8()?),
             _ => return None,
         };
@@ -387,6 +416,7 @@ mod tests {
                 ToGuard::Report,
                 ToGuard::Signal(36),
                 ToGuard::Summary("MASTER a".into()),
+                ToGuard::Recorded { done: false, text: "no".into() },
             ],
             vec![
                 ToCore::ChildExit { child: 9, end: ChildEnd::Exited(255) },
@@ -400,6 +430,8 @@ mod tests {
                 ToCore::Helper,
                 ToCore::Report { clear: false },
                 ToCore::Report { clear: true },
+                ToCore::Layout(u16::MAX),
+                ToCore::Record,
                 ToCore::Signal(15),
             ],
         )

@@ -140,6 +140,7 @@ impl Guard {
         }
         self.give_up_upgrade(now, "kalived stops");
         self.give_up_handover("kalived stops");
+        self.forget_hand_over("kalived stops");
         // Nothing of an old core may come after the farewell of the one in charge.
         for (pid, _) in self.leaving.drain(..) {
             child::kill(pid, false, true);
@@ -194,11 +195,9 @@ impl Guard {
                 self.remove_vips_here();
             }
             self.after(now, removal.after);
-        } else if !self.dump_ended(now, pid, end)
-            && !self.compiler_ended(now, pid, end)
-            && !self.handover_compiled(now, pid, end)
-        {
+        } else if !self.dump_ended(now, pid, end) && !self.compiler_ended(now, pid, end) {
             self.leaving.retain(|(p, _)| *p != pid);
+            self.handover_asked(now, pid, end);
             self.upgrade_ended(now, pid, end);
         }
     }
@@ -215,7 +214,12 @@ impl Guard {
         match (self.stopping, end) {
             (Some(_), End::Exited(0)) => self.make_sure(now),
             (Some(_), _) => {
-                let code = if let End::Exited(code) = end { code } else { ExitCode::Internal as u8 };
+                // One that somebody killed meanwhile is no fault inside: what was asked for is done, by the remover.
+                let code = match end {
+                    End::Exited(code) => code,
+                    End::Signaled(s) if signal::is_from_outside(s) && !core.killed() => ExitCode::Ok as u8,
+                    End::Signaled(_) => ExitCode::Internal as u8,
+                };
                 self.note(text::not_respawning(core.pid, end));
                 self.remove_vips(now, After::End(code));
             }
@@ -288,6 +292,7 @@ impl Guard {
             ToGuard::Status(text) => self.on_old_status(now, &text),
             ToGuard::Report => self.on_report(now, file),
             ToGuard::Signal(s) => self.on_dump_signal(now, s),
+            ToGuard::Recorded { done, text } => self.on_recorded(done, &text),
             ToGuard::Summary(text) => self.answers.on_summary(text),
         }
     }

@@ -3,7 +3,7 @@
 //! Read first: `wire/smtp.rs`, `conn.rs`. Subjects and bodies are keepalived's, for filters know them. keepalived tries once; here a
 //! letter that did not get through is tried again, unless the server said never. What waits is bounded, and the newest stays.
 
-use super::change::What;
+use super::change::{Subject, What};
 use super::{Cx, text};
 use crate::config::model::Global;
 use crate::conn::For;
@@ -15,6 +15,7 @@ use crate::vrrp::fsm::State;
 use crate::vrrp::text::{Limit, errno};
 use crate::wire::smtp::{self, Message, Replies, Reply};
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Letters that wait. A server that is away for long gets the last of a flapping night, not all of it.
@@ -29,7 +30,7 @@ const WHOLE: u32 = 4;
 const AT_STOP: Duration = Duration::from_secs(3);
 
 /// How to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Settings {
     host: String,
     port: u16,
@@ -41,16 +42,16 @@ struct Settings {
     no_faults: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Letter {
     subject: String,
-    body: &'static str,
+    body: Cow<'static, str>,
     at: Wall,
     tries: u8,
 }
 
 // What is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Step {
     Address,
     Connection,
@@ -63,7 +64,7 @@ enum Step {
     Bye,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Session {
     conn: ConnKey,
     step: Step,
@@ -75,14 +76,14 @@ struct Session {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Mail {
     settings: Option<Settings>,
     queue: VecDeque<Letter>,
     // For the first of `queue`.
     session: Option<Session>,
     again: Option<Instant>,
-    last: BTreeMap<String, &'static str>,
+    last: BTreeMap<Subject, Cow<'static, str>>,
     overflow: Limit,
     // Recipients that the server refused last time: told, so each is one line until it is taken again.
     refused: BTreeSet<String>,
@@ -116,10 +117,10 @@ impl Mail {
     }
 
     /// A change that is to be mailed.
-    pub fn tell(&mut self, kind: &str, name: &str, what: What, cx: &mut Cx<'_>) {
+    pub fn tell(&mut self, who: &Subject, what: What, cx: &mut Cx<'_>) {
         let Some(s) = &self.settings else { return };
         let Some(word) = what.state_word() else { return };
-        if self.last.get(name) == Some(&word) || (s.no_faults && word == State::Fault.word()) {
+        if self.last.get(who).is_some_and(|w| *w == word) || (s.no_faults && word == State::Fault.word()) {
             return;
         }
         let event = match what {
@@ -127,31 +128,35 @@ impl Mail {
             What::Deleted => "Deleted".to_owned(),
             _ => format!("Entering {word} state"),
         };
-        let body = if what == What::State(State::Master) {
-            "=> VRRP Instance is now owning VRRP VIPs <="
-        } else {
-            "=> VRRP Instance is no longer owning VRRP VIPs <="
+        let (kind, body) = match who {
+            Subject::Group(_) => {
+                ("VRRP Group", Cow::from(format!("=> All VRRP group instances are now in {word} state <=")))
+            }
+            _ if what == What::State(State::Master) => {
+                ("VRRP Instance", "=> VRRP Instance is now owning VRRP VIPs <=".into())
+            }
+            _ => ("VRRP Instance", "=> VRRP Instance is no longer owning VRRP VIPs <=".into()),
         };
-        let subject = format!("[{}] VRRP {kind} {name} - {event}", s.router);
-        self.last.insert(name.to_owned(), word);
+        let subject = format!("[{}] {kind} {} - {event}", s.router, who.name());
+        self.last.insert(who.clone(), word.into());
         if self.queue.len() >= QUEUE {
             self.queue.remove(usize::from(self.session.is_some()));
             if let Some(held_back) = self.overflow.pass(cx.now.mono) {
                 cx.fx.note(text::mail_overflow(held_back));
             }
         }
-        self.queue.push_back(Letter { subject, body, at: cx.now.wall, tries: 0 });
+        self.queue.push_back(Letter { subject, body: body.into(), at: cx.now.wall, tries: 0 });
         self.pump(cx);
     }
 
     /// A virtual router is gone; one of that name will be another one.
-    pub fn forget(&mut self, name: &str) {
-        self.last.remove(name);
+    pub fn forget(&mut self, who: &Subject) {
+        self.last.remove(who);
     }
     /// What was mailed by the process before.
-    pub fn resume(&mut self, name: &str, told: Option<State>) {
+    pub fn resume(&mut self, who: &Subject, told: Option<State>) {
         if let Some(s) = told {
-            self.last.insert(name.to_owned(), s.word());
+            self.last.insert(who.clone(), s.word().into());
         }
     }
 
@@ -293,7 +298,7 @@ impl Mail {
                     from: &settings.from,
                     to: &settings.to,
                     subject: &letter.subject,
-                    body: letter.body,
+                    body: &letter.body,
                 };
                 Some((Step::Taken, m.encode()))
             }

@@ -16,7 +16,7 @@ pub mod others;
 pub use daemon::{Daemon, Log, Loop};
 pub use instance::{Address, Condition, Counters, Instance, Sender, Transition};
 pub use network::{Interface, Routes, Socket};
-pub use others::{Notifications, Pipe, Tracker};
+pub use others::{Group, Notifications, Pipe, Tracker};
 
 use crate::time::{Now, Wall};
 use describe::record;
@@ -39,6 +39,8 @@ record! {
         pub daemon: Daemon,
         /// Virtual routers, in the order of the file unless a reload added some.
         pub instances: Vec<Instance>,
+        /// Sync groups.
+        pub groups: Vec<Group>,
         /// What is tracked beside interfaces, by kind and name.
         pub trackers: Vec<Tracker>,
         /// Interfaces that the configuration names, as the kernel reports them.
@@ -97,6 +99,8 @@ pub enum Part {
     Instance(Box<Instance>),
     /// More addresses of the virtual router before.
     Addresses(Vec<Address>),
+    /// The sync groups; a configuration has no more than virtual routers.
+    Groups(Vec<Group>),
     /// More trackers.
     Trackers(Vec<Tracker>),
     /// More interfaces.
@@ -124,6 +128,7 @@ impl Report {
                     i.addresses.extend(more);
                 }
             }
+            Part::Groups(more) => self.groups.extend(more),
             Part::Trackers(more) => self.trackers.extend(more),
             Part::Interfaces(more) => self.interfaces.extend(more),
             Part::Sockets(more) => self.sockets.extend(more),

@@ -1,6 +1,24 @@
 //! What is tracked, and who is told. Read first: `mod.rs`.
 
+use super::Moment;
 use super::describe::record;
+use crate::vrrp::State;
+
+record! {
+    /// A sync group.
+    pub struct Group {
+        /// Its name in the file.
+        pub name: String,
+        /// Its state.
+        pub state: State,
+        /// Since when it has that state.
+        pub since: Moment,
+        /// Names of its members, in the order of the file.
+        pub members: Vec<String>,
+        /// Why it is in FAULT; else empty.
+        pub reasons: String,
+    }
+}
 
 record! {
     /// A script, file, process or check that is tracked.

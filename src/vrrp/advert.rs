@@ -13,7 +13,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 /// Why an advert is dropped. One counter each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Reject {
     /// Cut short, or longer than its count says.
     Length,
@@ -179,7 +179,7 @@ pub struct Profile<'a> {
 }
 
 /// An advert that counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Heard {
     /// Sender.
     pub src: IpAddr,
@@ -230,7 +230,7 @@ pub fn peek_vrid(family: Family, meta: &RxMeta, bytes: &[u8]) -> Result<u8, Reje
 }
 
 /// What any advert says of its sender, also one that is refused: to see whether there is another Master, and for nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Glimpse {
     /// 0..=15.
     pub version: u8,

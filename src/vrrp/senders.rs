@@ -20,7 +20,7 @@ const ROW: u32 = 3;
 const PACE: u32 = 3;
 
 /// A router that was heard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sender {
     /// Where its adverts come from.
     pub addr: IpAddr,
@@ -65,7 +65,7 @@ pub struct Own {
 }
 
 /// A second Master.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Dual {
     /// Who: beside us, or beside the Master that we follow.
     pub with: IpAddr,
@@ -76,7 +76,7 @@ pub struct Dual {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Senders {
     all: Vec<Sender>,
     dropped: u64,

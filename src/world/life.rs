@@ -21,6 +21,7 @@ impl World {
                 for vr in self.instances.keys() {
                     with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
                 }
+                self.stop_groups(now);
                 self.routes.release();
                 self.stop_tracks(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);

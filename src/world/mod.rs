@@ -2,7 +2,7 @@
 //! that a machine can decide.
 //!
 //! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses),
-//! `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
+//! `groups` (sync groups), `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
 
@@ -43,7 +43,7 @@ const TAKEOVERS: usize = 8;
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 // One raw socket and who listens on it.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Sock {
     spec: SockSpec,
     // For the log: its interface, or the address that peers send to.
@@ -61,7 +61,7 @@ struct Sock {
     local: Vec<Ipv4Addr>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Phase {
     // Nothing is known of the kernel yet.
     Reading,
@@ -77,9 +77,11 @@ enum Phase {
 }
 
 /// See the module.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct World {
     phase: Phase,
     instances: Arena<VrMark, Instance>,
+    groups: groups::Groups,
     // Every interface name that a virtual router cares for.
     watchers: BTreeMap<String, Vec<VrKey>>,
     // Every VIP of the configuration that is not its owner's: never a source, never our own.
@@ -103,6 +105,8 @@ pub struct World {
     changes: Vec<Change>,
     // Whom the process before told what: hooks, then pipes.
     inherited: Vec<(VrKey, Option<State>, Option<State>)>,
+    // The same of sync groups.
+    inherited_groups: Vec<crate::snapshot::GroupShot>,
     // Numbers of the notifier's programs.
     numbers: u64,
     // The addresses are gone; hooks, pipes and mail have their grace.
@@ -136,14 +140,16 @@ pub struct World {
     written: resume::Written,
     // The notifier was given something since its timer was set last.
     notified: bool,
+    #[serde(skip)]
+    tape: Option<Box<crate::record::Tape>>,
 }
 
-// A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot is
-// seen here, of this one machine: what looks at all of them costs every advert the more, the more there are.
+// A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot, or
+// for its sync group, is seen here, of this one machine: what looks at all of them costs every advert the more, the more there are.
 macro_rules! with {
     ($world:ident, $vr:expr, $now:expr, $fx:expr, |$vi:ident, $cx:ident| $body:expr) => {
         if let Some($vi) = $world.instances.get_mut($vr) {
-            let before = $vi.mark();
+            let (before, stood) = ($vi.mark(), $vi.standing());
             let $cx = &mut Cx {
                 now: $now,
                 timers: &mut $world.timers,
@@ -158,14 +164,20 @@ macro_rules! with {
             };
             $body;
             $world.written.marks_changed |= $vi.mark() != before;
+            let stands = $vi.standing();
+            if stands != stood {
+                $world.stood($now, $vr, stood, stands, $fx);
+            }
         }
     };
 }
 
 mod custody;
+mod groups;
 mod hooks;
 mod kernel;
 mod life;
+mod record;
 mod reload;
 mod report;
 mod resume;
@@ -175,17 +187,20 @@ mod sockets;
 mod tracks;
 mod view;
 
+pub use groups::GroupView;
 pub use report::Cursor;
 pub use view::{View, VipView};
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
     pub fn new(mut config: Config) -> World {
+        config.share_group_tracks();
         let (tracks, remarks) = (Tracks::new(&config), crate::track::remarks(&config));
         let instances = core::mem::take(&mut config.instances);
         let mut w = World {
             phase: Phase::Reading,
             instances: Arena::default(),
+            groups: groups::Groups::default(),
             watchers: BTreeMap::new(),
             vips: BTreeSet::new(),
             socks: Arena::default(),
@@ -204,6 +219,7 @@ impl World {
             notifier: Notifier::default(),
             changes: Vec::new(),
             inherited: Vec::new(),
+            inherited_groups: Vec::new(),
             numbers: 0,
             leaving: false,
             hurried: false,
@@ -224,6 +240,7 @@ impl World {
             removed: VecDeque::new(),
             written: resume::Written::default(),
             notified: true,
+            tape: None,
         };
         for mut cfg in instances {
             cfg.forget_places();
@@ -235,11 +252,14 @@ impl World {
             }
         }
         w.link_tracks();
+        let groups = core::mem::take(&mut w.base.sync_groups);
+        w.regroup(&groups);
+        w.base.sync_groups = groups;
         w
     }
 
-    /// One input.
-    pub fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
+    // `handle`, but for the tape.
+    fn take_in(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
         if self.custody.has_begun() {
             return self.on_frozen(now, event, fx);
         }
@@ -285,10 +305,10 @@ impl World {
             }
             Event::Net(NetEv::LinkNew(link)) => {
                 let (name, ifindex) = (link.name.clone(), link.ifindex);
-                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up && l.running));
-                let is_up = link.up && link.running;
+                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up, l.up && l.running));
+                let (is_admin_up, is_up) = (link.up, link.up && link.running);
                 let change = self.links.link_new(link);
-                if let Some((old, _)) = was
+                if let Some((old, ..)) = was
                     && old != ifindex
                 {
                     self.addrs.on_link_gone(old);
@@ -298,11 +318,12 @@ impl World {
                 if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
                     match was {
                         None => fx.note(text::link_known(&name, true)),
-                        Some((_, up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
+                        Some((.., up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
                         Some(_) => {}
                     }
                 }
-                let flushed = (was.is_some_and(|(_, up)| up) && !is_up).then_some(ifindex);
+                // Not for a carrier that is lost: the kernel keeps the routes then.
+                let flushed = (was.is_some_and(|(_, up, _)| up) && !is_admin_up).then_some(ifindex);
                 self.links_changed(now, &change.names, flushed);
                 for name in &change.names {
                     if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
@@ -372,19 +393,21 @@ impl World {
         self.settle(now, fx);
     }
 
-    /// Dispatches at most `limit` expired timers; `true`: more are due.
-    pub fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
+    // `fire`, but for the tape.
+    fn fire_due(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
         if self.custody.has_begun() {
             self.fire_frozen(now, fx);
             return false;
         }
         // The adverts of all who take over now leave before anything else is done for them or for others: addresses, timers, logs.
-        let mut claimed = 0;
-        while claimed < TAKEOVERS.min(limit)
+        let (mut looked, mut claimed) = (0, 0);
+        while looked < limit
+            && claimed < TAKEOVERS
             && let Some(vr) = self.timers.pop_takeover(now.mono)
         {
+            looked += 1;
             with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx));
-            claimed += 1;
+            claimed += usize::from(self.instances.get(vr).is_some_and(|vi| vi.state() == State::Master));
         }
         for _ in 0..if claimed > 0 { 0 } else { limit } {
             let mut next = self.timers.pop(now.mono);
@@ -408,6 +431,7 @@ impl World {
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
                 Due::DualMaster(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_dual_master_due(cx)),
+                Due::GroupSay(group) => self.say_group(now, group),
                 Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
                 Due::AddrRetry => {
                     for loss in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
@@ -467,6 +491,7 @@ impl World {
         all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
         all.push(self.announcer.len());
         all.extend(self.addrs.sizes());
+        all.extend(self.groups.sizes());
         all.extend(self.routes.sizes());
         all
     }
@@ -493,6 +518,7 @@ impl World {
         for (_, s) in self.socks.iter() {
             assert!(!s.users.is_empty(), "a socket nobody uses is closed");
         }
+        self.check_groups();
         self.tracks.check_invariants(&self.timers);
     }
 

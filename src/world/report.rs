@@ -6,7 +6,7 @@
 use super::{SockState, World};
 use crate::id::{SockKey, VrKey};
 use crate::links::AddrId;
-use crate::report::{Address, Interface, LAYOUT, Part, Report, Routes, Socket, Tracker, rfc3339};
+use crate::report::{Address, Group, Interface, LAYOUT, Moment, Part, Report, Routes, Socket, Tracker, rfc3339};
 use crate::time::Now;
 use crate::track::Verdict;
 use crate::vrrp::text;
@@ -23,6 +23,7 @@ enum Step {
     Instances,
     // Addresses of this one from here on.
     Addresses(VrKey, usize),
+    Groups,
     Trackers(usize),
     Interfaces,
     Sockets,
@@ -71,7 +72,7 @@ impl World {
                 }
                 Step::Instances => {
                     let Some(vr) = at.instances.pop_front() else {
-                        at.step = Step::Trackers(0);
+                        at.step = Step::Groups;
                         continue;
                     };
                     let held = self.addrs.held(vr).count();
@@ -89,6 +90,17 @@ impl World {
                     if !some.is_empty() {
                         return Some(Part::Addresses(some));
                     }
+                }
+                Step::Groups => {
+                    at.step = Step::Trackers(0);
+                    let group = |g: super::GroupView| Group {
+                        since: Moment::of(g.since, now),
+                        name: g.name,
+                        state: g.state,
+                        members: g.members,
+                        reasons: g.reasons,
+                    };
+                    return Some(Part::Groups(self.groups().into_iter().map(group).collect()));
                 }
                 Step::Trackers(from) => {
                     let some: Vec<Tracker> = self.tracks.views_from(from).take(SOME).map(tracker).collect();

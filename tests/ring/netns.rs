@@ -373,7 +373,7 @@ fn signals_are_events_and_exit_ends_the_loop_with_its_code() {
     assert_eq!(run(&mut lab.exec, &mut script), ExitCode::NoConfig);
     for signal in [
         // The interface is down (ENETDOWN), and that is reported.
-        "FramesSent { ifindex: 1, batch: 7, sent: 0, errno: Some(Errno(100)) }",
+        "Frames { ifindex: 1, batch: 7, sent: 0, errno: Some(Errno(100)) }",
         "Start",
         "Signal(Hup)",
         "Signal(Int)",

@@ -5,7 +5,7 @@
 //! (with `KALIVED_LOG=1` every log line too). `KALIVED_FROM=n` starts at another seed.
 //!
 //! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`,
-//! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`. Deliberately absent: `sys` and `daemon`; nothing here makes a system call.
+//! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; `sync` is a simulator of sync groups beside it. Deliberately absent: `sys` and `daemon`; nothing here makes a system call.
 
 mod custody;
 mod exec;
@@ -21,11 +21,13 @@ mod net;
 mod node;
 mod options;
 mod packet;
+mod recording;
 mod reload;
 mod rng;
 mod run;
 mod scripts;
 mod shrink;
+mod sync;
 mod trace;
 mod turn;
 

@@ -10,6 +10,7 @@ pub mod heirs;
 pub mod lvs;
 pub mod route;
 pub mod setting;
+pub mod sync;
 pub mod vrrp;
 
 use core::net::{IpAddr, Ipv4Addr};

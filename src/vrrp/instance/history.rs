@@ -10,7 +10,7 @@ const REMEMBERED: usize = 8;
 /// Bytes of a cause that is remembered: the longest of ours, and of a list of faults its first ones.
 const CAUSE: usize = 256;
 /// A change of state that is remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Moved {
     /// When.
     pub at: Now,

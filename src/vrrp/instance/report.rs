@@ -91,7 +91,7 @@ impl Instance {
             all.push(is::Condition { name, since: since.map(|at| Moment::of(at, now)), detail, look_at });
         };
         if let Some(dual) = self.senders.dual() {
-            let (seen, look) = self.rival(dual);
+            let (seen, look) = self.second_master(dual);
             add(Name::DualMaster, Some(dual.since), seen, look);
         }
         match self.state {

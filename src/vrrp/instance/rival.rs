@@ -38,7 +38,7 @@ impl Instance {
         if begins {
             self.stats.dual_master += 1;
             cx.timers.set(Due::DualMaster(self.key), dual.until);
-            let (seen, look) = self.rival(dual);
+            let (seen, look) = self.second_master(dual);
             say(&mut self.limits.dual, 1, cx, || text::dual_master(&self.cfg.name, &seen, &look));
         }
     }
@@ -69,7 +69,7 @@ impl Instance {
     }
 
     /// A second Master in words: what was seen, and what to look at.
-    pub(super) fn rival(&self, dual: Dual) -> (String, String) {
+    pub(super) fn second_master(&self, dual: Dual) -> (String, String) {
         let Some(s) = self.senders.get(dual.with) else {
             return (format!("{} is Master too", dual.with), String::new());
         };
