@@ -118,5 +118,11 @@ fn main() {
         ended: false,
     };
     run(&mut exec, &mut p);
-    println!("sent {} failed {} CPU {:?} {}", p.sent, p.failed, clock::cpu(), exec.describe());
+    println!(
+        "sent {} failed {} CPU {:?} in flight {}",
+        p.sent,
+        p.failed,
+        clock::cpu(),
+        exec.report().operations_in_flight
+    );
 }

@@ -11,9 +11,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 mod ask;
+pub mod metrics;
+pub mod status;
 mod tested;
 
-pub use ask::Ask;
+pub use ask::{Ask, Format};
 
 /// Where the configuration is when no option names it: the first of these that exists.
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/kalived/kalived.conf", "/etc/keepalived/keepalived.conf"];
@@ -497,7 +499,8 @@ fn given(m: &ArgMatches, name: &str) -> bool {
 /// What `-v` prints.
 pub fn version() -> String {
     format!(
-        "Kalived v{}\n\nCompatible with keepalived's configuration files; see kalived(8).\n",
+        "Kalived v{}\n\nCompatible with keepalived's configuration files; see kalived(8).\nAs keepalived with --enable-json: SIGRTMIN+2 \
+         writes a JSON file\n",
         env!("CARGO_PKG_VERSION")
     )
 }

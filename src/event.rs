@@ -77,10 +77,6 @@ pub enum Signal {
     Int,
     /// SIGHUP: read the configuration again.
     Hup,
-    /// SIGUSR1. Not acted on yet.
-    Usr1,
-    /// SIGUSR2. Not acted on yet.
-    Usr2,
 }
 
 /// How a program ended.

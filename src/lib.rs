@@ -9,6 +9,7 @@
 //!   (connections), `watch` (files and processes)
 //! - the machines: `vrrp::fsm`, `vrrp::instance`; `track` (scripts, files, processes, checks), `notify` (hooks, pipes, mail),
 //!   `reload_time` (when a scheduled reload is due), `snapshot` in its `envelope` (what one process leaves to the next)
+//! - `report`: everything there is to know, as one value; `kalived status` and the dump files show it
 //! - `world`, which owns and routes them all; `config` is how the text of a file becomes what it is made from
 //! - the processes: `guard` starts and watches the others and answers commands; `daemon` is the core, the loop around `world`;
 //!   `helper` does for it what may block. `sys` below them holds every system call, `cli` above them the command line.
@@ -32,6 +33,7 @@ pub mod octets;
 pub mod reconcile;
 pub mod record;
 pub mod reload_time;
+pub mod report;
 pub mod route;
 pub mod routes;
 pub mod snapshot;

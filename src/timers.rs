@@ -34,6 +34,8 @@ pub enum Due {
     GarpRefresh(VrKey),
     /// A rival was answered and has yielded by now: the last announcement is to be ours.
     GarpLast(VrKey),
+    /// A second Master may have fallen silent.
+    DualMaster(VrKey),
     /// The members of a sync group have said that they are Master: now the group.
     GroupSay(GroupKey),
     /// The next slice of the GARP queue.
@@ -134,6 +136,7 @@ impl Timers {
             GarpLower(vr),
             GarpRefresh(vr),
             GarpLast(vr),
+            DualMaster(vr),
         ] {
             self.stop(due);
         }

@@ -84,3 +84,44 @@ fn severities_of_the_page_are_what_the_program_does() {
         assert!(rows.iter().any(|r| r == &row), "kalived(8), SEVERITIES, has no such row: {row:?} ({})", d.message);
     }
 }
+
+const BEGIN: &str = ".\\\" BEGIN REPORT, made from src/report by KALIVED_BLESS=1 cargo test --test man_page\n";
+const END: &str = ".\\\" END REPORT\n";
+
+fn file(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Every field of a report is in the page, with what the type says of it.
+#[test]
+fn the_report_of_the_page_is_that_of_the_types() {
+    let page = std::fs::read_to_string(file("man/kalived.8")).expect("the page");
+    let (head, rest) = page.split_once(BEGIN).expect("the page has the mark");
+    let (section, tail) = rest.split_once(END).expect("the page has the mark");
+    let want = kalived::report::describe::man::<kalived::report::Report>();
+    if std::env::var_os("KALIVED_BLESS").is_some() {
+        std::fs::write(file("man/kalived.8"), format!("{head}{BEGIN}{want}{END}{tail}"))
+            .expect("the page can be written");
+    } else {
+        assert_eq!(section, want, "run: KALIVED_BLESS=1 cargo test --test man_page");
+    }
+    for name in kalived::report::instance::Name::WORDS {
+        assert!(head.contains(&format!("\n.B {name}\n")), "CONDITIONS has no {name}");
+    }
+}
+
+/// The schema that programs may hold a report against.
+#[test]
+fn the_schema_is_that_of_the_types() {
+    let schema = kalived::report::describe::schema::<kalived::report::Report>();
+    let want = format!("{schema:#}\n");
+    let path = file("docs/status.schema.json");
+    if std::env::var_os("KALIVED_BLESS").is_some() {
+        std::fs::write(&path, &want).expect("the schema can be written");
+    }
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap_or_default(),
+        want,
+        "run: KALIVED_BLESS=1 cargo test --test man_page"
+    );
+}

@@ -13,7 +13,7 @@ const MAX_LINES: usize = 700;
 const LAYERS: [&[&str]; 4] = [
     &["time", "id", "exit", "reload_time", "route"],
     &["timers", "event", "effect", "note", "config", "wire", "octets", "envelope", "snapshot"],
-    &["child", "conn", "watch", "vrrp", "links", "lvs", "reconcile", "routes", "track", "notify"],
+    &["child", "conn", "watch", "vrrp", "links", "lvs", "reconcile", "routes", "track", "notify", "report"],
     // A recording begins with a world, and a world is recorded.
     &["world", "record"],
 ];

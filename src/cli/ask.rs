@@ -18,7 +18,25 @@ pub struct Ask {
     pub dry_run: Option<Option<String>>,
     /// `record -o`: where the recording goes.
     pub out: String,
+    /// How the answer to `status` is printed.
+    pub format: Format,
 }
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// The whole of it, as `docs/status.schema.json` has it.
+    Json,
+    /// For Prometheus and its like.
+    OpenMetrics,
+}
+
+/// By the word after `--format=`.
+const FORMATS: [(&str, Format); 3] =
+    [("text", Format::Text), ("json", Format::Json), ("openmetrics", Format::OpenMetrics)];
 
 /// Where a recording goes that is given no name.
 pub const RECORDING: &str = "kalived.kalrec";
@@ -28,7 +46,7 @@ const ASKED: [(Request, &str); 6] = [
     (Request::Upgrade, "Have the running kalived continue as the binary that is installed now, without a failover"),
     (Request::Handover, "End the running kalived so that the next one goes on without a failover"),
     (Request::Stop, "End the running kalived: farewell adverts, addresses removed"),
-    (Request::Status, "Print how the running kalived is"),
+    (Request::Status, "Print who is Master, since when and why, and what is wrong"),
     (Request::Record, "Write the last events and decisions of the running kalived to a file, for `kalived replay`"),
 ];
 
@@ -47,6 +65,16 @@ pub(super) fn subcommands() -> impl Iterator<Item = Command> {
                     .value_name("FILE")
                     .help(format!("Pid file of the kalived that is asked [default: {DEFAULT_PID_FILE}]")),
             );
+        if request == Request::Status {
+            return c.arg(
+                Arg::new("format")
+                    .long("format")
+                    .value_name("FORMAT")
+                    .value_parser(FORMATS.map(|f| f.0))
+                    .default_value("text")
+                    .help("text for people; json for programs; openmetrics for monitoring"),
+            );
+        }
         if request == Request::Record {
             return c.arg(
                 Arg::new("output")
@@ -93,19 +121,27 @@ pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Report)>, String> {
     // `kalived -p FILE reload` means the same.
     let pid_file = sub.get_one::<String>("pid").or_else(|| m.get_one("pid"));
     let pid_file = pid_file.map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from);
-    let ask = |request, dry_run| Ask { request, pid_file, dry_run, out: String::new() };
+    let ask = Ask { request, pid_file, dry_run: None, format: Format::default(), out: String::new() };
     if request == Request::Record {
         let out = sub.get_one::<String>("output").cloned().unwrap_or_default();
-        return Ok(Some((Ask { out, ..ask(request, None) }, Report::default())));
+        return Ok(Some((Ask { out, ..ask }, Report::default())));
+    }
+    if request == Request::Status {
+        let word = sub.get_one::<String>("format");
+        let format = FORMATS.into_iter().find(|f| word.is_some_and(|w| w == f.0)).map_or(Format::Text, |f| f.1);
+        return Ok(Some((Ask { format, ..ask }, Report::default())));
     }
     if request != Request::Reload {
-        return Ok(Some((ask(request, None), Report::default())));
+        return Ok(Some((ask, Report::default())));
     }
     let how = report(sub)?;
     Ok(Some(match sub.get_flag("dry-run") {
-        false if sub.get_flag("force") => (ask(Request::ForceReload, None), how),
-        false => (ask(request, None), how),
-        true => (ask(Request::Image, Some(sub.get_one::<String>("config").cloned())), how),
+        false if sub.get_flag("force") => (Ask { request: Request::ForceReload, ..ask }, how),
+        false => (ask, how),
+        true => {
+            let file = sub.get_one::<String>("config").cloned();
+            (Ask { request: Request::Image, dry_run: Some(file), ..ask }, how)
+        }
     }))
 }
 
@@ -131,6 +167,13 @@ mod tests {
         assert_eq!(ask("kalived upgrade -p /x.pid"), (Request::Upgrade, "/x.pid".into(), None));
         assert_eq!(ask("kalived -p /x.pid stop"), (Request::Stop, "/x.pid".into(), None));
         assert_eq!(ask("kalived status --pid=/y.pid"), (Request::Status, "/y.pid".into(), None));
+        let format = |line: &str| if let Parsed::Ask(ask, _) = of(line) { Some(ask.format) } else { None };
+        assert_eq!(format("kalived status"), Some(Format::Text));
+        assert_eq!(format("kalived status --format=json"), Some(Format::Json));
+        assert_eq!(
+            (format("kalived status --format openmetrics"), format("kalived status --format=x")),
+            (Some(Format::OpenMetrics), None)
+        );
         assert_eq!(ask("kalived handover").0, Request::Handover);
         assert_eq!(ask("kalived record -p /x.pid -o y"), (Request::Record, "/x.pid".into(), None));
         assert_eq!(ask("kalived reload --force").0, Request::ForceReload);

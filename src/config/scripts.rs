@@ -128,7 +128,8 @@ pub fn prepare(
 pub fn commands(config: &Config) -> Vec<(bool, &Script)> {
     let more = &config.global.more;
     let mut all: Vec<(bool, &Script)> = Vec::new();
-    all.extend([&more.notify_fifo_script, &more.vrrp_notify_fifo_script].into_iter().flatten().map(|s| (false, &**s)));
+    let own = [&more.startup_script, &more.shutdown_script, &more.notify_fifo_script, &more.vrrp_notify_fifo_script];
+    all.extend(own.into_iter().flatten().map(|s| (false, &**s)));
     for i in &config.instances {
         let n = &i.more.notify;
         let hooks = [&n.backup, &n.master, &n.fault, &n.stop, &n.any, &n.master_rx_lower_pri];
@@ -145,6 +146,8 @@ pub fn commands(config: &Config) -> Vec<(bool, &Script)> {
 fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut Script)) {
     let more = &mut config.global.more;
     for (word, script) in [
+        ("startup_script", &mut more.startup_script),
+        ("shutdown_script", &mut more.shutdown_script),
         ("notify_fifo_script", &mut more.notify_fifo_script),
         ("vrrp_notify_fifo_script", &mut more.vrrp_notify_fifo_script),
     ] {

@@ -11,6 +11,7 @@ use super::handover::Slots;
 use super::helperline::HelperLine;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
+use super::report::Reporting;
 use super::rtnl::Rtnl;
 use super::sends::{To, Way};
 use super::slice;
@@ -20,7 +21,7 @@ use crate::effect::{AdvertFx, Effect, Effects, NetFx, Packets, SockFx, SockSpec}
 use crate::event::{AdvertEv, Errno, Event, LONGEST_AGE, RxMeta, Signal, SockEv};
 use crate::exit::ExitCode;
 use crate::id::{SockKey, VrKey};
-use crate::note::{Level, Note};
+use crate::report::{Loop, seconds};
 use crate::sys::bufring::BufRing;
 use crate::sys::clock;
 use crate::sys::errno;
@@ -73,7 +74,7 @@ struct Local {
     failures: u32,
 }
 
-/// Counters that people may ask for (SIGUSR2 prints them).
+/// Counters that people may ask for (`kalived status`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Datagrams longer than any advert: dropped.
@@ -129,6 +130,8 @@ pub struct Exec {
     pub(super) summary_at: Option<Instant>,
     pub(super) streams: Streams,
     pub(super) helper: HelperLine,
+    /// A report that is being written.
+    pub(super) reporting: Option<Reporting>,
 }
 
 impl Exec {
@@ -169,6 +172,7 @@ impl Exec {
             summary_at: None,
             streams: Streams::default(),
             helper: HelperLine::default(),
+            reporting: None,
         })
     }
 
@@ -493,13 +497,11 @@ impl Exec {
             Token::Signals => {
                 let bytes = read.as_deref().unwrap_or_default();
                 let n = usize::try_from(result).unwrap_or(0);
-                for s in bytes.iter().take(n).filter_map(|b| signal_of(*b)) {
-                    if s == Signal::Usr2 {
-                        let text = self.describe();
-                        self.log.note(now, Note { level: Level::Info, text });
-                    }
-                    if self.is_for_us(now, s) {
-                        tell(Event::Signal(s));
+                for b in bytes.iter().take(n).copied() {
+                    match signal_of(b) {
+                        Some(s) if self.is_for_us(now, s) => tell(Event::Signal(s)),
+                        Some(_) => {}
+                        None => self.pass_on(b),
                     }
                 }
                 self.ring.read(Token::Signals, &self.signals, SIGNAL_BYTES);
@@ -590,24 +592,23 @@ impl Exec {
         Counters { unknown: self.ring.unknown(), frames_failed: self.frames.failed, ..self.counters }
     }
 
-    /// One line for SIGUSR2.
-    pub fn describe(&self) -> String {
+    /// The loop, for a report.
+    pub fn report(&self) -> Loop {
         let c = self.counters();
-        format!(
-            "{} operations in flight, {} chains of adverts, {} sockets, {} connections; {}; datagrams too long {}, without sender {}; \
-             buffers used up {} times, frames not sent {}, unknown completions {}, malformed netlink messages {}",
-            self.ring.in_flight(),
-            self.adverts.chains(),
-            self.socks.len(),
-            self.streams.len(),
-            self.helper.describe(),
-            c.oversized,
-            c.anonymous,
-            c.buffers_out,
-            c.frames_failed,
-            c.unknown,
-            self.rtnl.malformed(),
-        )
+        Loop {
+            operations_in_flight: self.ring.in_flight() as u64,
+            advert_timers: self.adverts.chains() as u64,
+            connections: self.streams.len() as u64,
+            helper: self.helper.is_up(),
+            realtime_priority: self.rt_priority,
+            cpu_seconds: seconds(clock::cpu()),
+            datagrams_too_long: c.oversized,
+            datagrams_without_sender: c.anonymous,
+            buffers_used_up: c.buffers_out,
+            frames_not_sent: c.frames_failed,
+            unknown_completions: c.unknown,
+            malformed_netlink_messages: self.rtnl.malformed(),
+        }
     }
 }
 
@@ -619,8 +620,6 @@ pub(super) fn signal_of(byte: u8) -> Option<Signal> {
         signal::TERM => Some(Signal::Term),
         signal::INT => Some(Signal::Int),
         signal::HUP => Some(Signal::Hup),
-        signal::USR1 => Some(Signal::Usr1),
-        signal::USR2 => Some(Signal::Usr2),
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ use super::token::Token;
 use crate::effect::GuardFx;
 use crate::event::{ChildEnd, Errno, Event, GuardEv, Signal};
 use crate::guard::beat::PERIOD;
+use crate::guard::dump::Kind;
 use crate::guard::proto::{MAX, ToCore, ToGuard};
 use crate::id::ChildKey;
 use crate::note::{Level, Note};
@@ -18,7 +19,7 @@ use crate::time::{Duration, Instant, Now};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 /// Messages that wait behind a full line: a SIGTERM and a SIGKILL for each program the guard runs at most, and a handful besides.
@@ -31,7 +32,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// See the module.
 pub struct Line {
     fd: Fd,
-    unsent: VecDeque<Vec<u8>>,
+    unsent: VecDeque<(Vec<u8>, Option<File>)>,
     beat: Instant,
     retry: Instant,
     buf: Box<[u8]>,
@@ -44,8 +45,6 @@ pub struct Line {
     parent: u32,
     /// Another process takes over: what is armed leaves, and that is the end.
     frozen: bool,
-    /// The guard wants to know how it stands.
-    asked: bool,
     /// Where it wants what was recorded.
     record_to: Option<File>,
 }
@@ -66,7 +65,6 @@ impl Exec {
             misled: false,
             parent: std::os::unix::process::parent_id(),
             frozen: false,
-            asked: false,
             record_to: None,
         });
     }
@@ -120,11 +118,6 @@ impl Exec {
         }
     }
 
-    /// Whether the guard wants to know how it stands; asked once.
-    pub(super) fn asked(&mut self) -> bool {
-        self.line.as_mut().is_some_and(|l| core::mem::take(&mut l.asked))
-    }
-
     /// Where the guard wants what was recorded; asked once.
     pub(super) fn record_to(&mut self) -> Option<File> {
         self.line.as_mut()?.record_to.take()
@@ -135,14 +128,21 @@ impl Exec {
         self.say(&ToGuard::Recorded { done: done.is_ok(), text: done.err().unwrap_or_default() });
     }
 
-    /// Tells it.
-    pub(super) fn tell_status(&mut self, text: String) {
-        self.say(&ToGuard::Status(text));
+    /// Gives it a report.
+    pub(super) fn tell_report(&mut self, report: File) {
+        self.say_with(&ToGuard::Report, Some(report));
     }
 
     /// Tells it in one line, for the service manager.
     pub(super) fn tell_summary(&mut self, text: String) {
         self.say(&ToGuard::Summary(text));
+    }
+
+    /// A signal came here that asks for a dump file: monitoring signals any process of ours.
+    pub(super) fn pass_on(&mut self, signal: u8) {
+        if !self.frozen() && Kind::of_signal(signal).is_some() {
+            self.say(&ToGuard::Signal(signal));
+        }
     }
 
     /// Tells the guard that the last snapshot is in its place.
@@ -162,11 +162,15 @@ impl Exec {
 
     /// Queues a message that must not be lost, and sends what can be.
     fn say(&mut self, message: &ToGuard) {
+        self.say_with(message, None);
+    }
+
+    fn say_with(&mut self, message: &ToGuard, file: Option<File>) {
         let Some(line) = &mut self.line else { return };
         if let Some(bytes) = message.encode()
             && line.unsent.len() < UNSENT
         {
-            line.unsent.push_back(bytes);
+            line.unsent.push_back((bytes, file));
         }
         line.flush();
     }
@@ -285,6 +289,7 @@ impl Exec {
             }
             (ToCore::Helper, Some(socket)) => self.attach_helper(socket),
             (ToCore::Helper, None) => {}
+            (ToCore::Report { clear }, _) => self.begin_report(clear),
             (ToCore::Layout(layout), _) => self.write_layout(now, layout),
             (ToCore::Record, Some(file)) => {
                 if let Some(line) = &mut self.line {
@@ -292,17 +297,8 @@ impl Exec {
                 }
             }
             (ToCore::Record, None) => {}
-            (ToCore::Status, _) => {
-                if let Some(line) = &mut self.line {
-                    line.asked = true;
-                }
-            }
             (ToCore::Signal(number), _) => {
                 if let Some(s) = signal_of(number) {
-                    if s == Signal::Usr2 {
-                        let text = self.describe();
-                        self.log.note(now, Note { level: Level::Info, text });
-                    }
                     tell(Event::Signal(s));
                 }
             }
@@ -312,8 +308,9 @@ impl Exec {
 
 impl Line {
     fn flush(&mut self) {
-        while let Some(bytes) = self.unsent.front() {
-            match seqpacket::send(&*self.fd, bytes, &[]) {
+        while let Some((bytes, file)) = self.unsent.front() {
+            let gift = file.as_ref().map(AsFd::as_fd);
+            match seqpacket::send(&*self.fd, bytes, gift.as_slice()) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 _ => drop(self.unsent.pop_front()),
             }

@@ -147,12 +147,10 @@ impl Exec {
             return;
         }
         self.started();
-        if self.asked() {
-            self.tell_status(machine.status());
-        }
         let took = self.slots.as_ref().map_or(Duration::ZERO, |s| s.took);
         let wait = (took * 2).clamp(TAKEOVER_NEAR.0, TAKEOVER_NEAR.1);
         let near = self.next_takeover().is_some_and(|at| at <= now.mono + wait);
+        self.write_report(now, near, machine);
         if !near {
             machine.checkpoint();
             if let Some(file) = self.record_to() {
@@ -212,7 +210,7 @@ impl Exec {
     /// When to look whether there is something to keep.
     pub(super) fn keep_deadline(&self) -> Option<Instant> {
         let again = self.slots.as_ref().filter(|s| s.again).map(|s| s.after);
-        earliest(again, self.summary_at)
+        earliest(earliest(again, self.report_deadline()), self.summary_at)
     }
 }
 

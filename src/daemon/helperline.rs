@@ -219,17 +219,6 @@ impl HelperLine {
         };
         Some(Event::Helper(HelperEv::FifoReady { fifo, result }))
     }
-
-    /// One line for SIGUSR2.
-    pub fn describe(&self) -> String {
-        format!(
-            "helper {}, {} watches, {} named pipes, {} look-ups",
-            if self.is_up() { "up" } else { "absent" },
-            self.watches.len(),
-            self.fifos.len(),
-            self.lookups.len()
-        )
-    }
 }
 
 impl Exec {

@@ -72,6 +72,8 @@ pub struct Sink {
     due: Instant,
     bytes: usize,
     lost: u64,
+    /// Of all times.
+    lost_so_far: u64,
     /// What is being written, and how many lines it is.
     writing: Option<(Bytes, u64)>,
     busy: bool,
@@ -99,10 +101,16 @@ impl Sink {
             due: Instant::default(),
             bytes: 0,
             lost: 0,
+            lost_so_far: 0,
             writing: None,
             busy: false,
             pid: std::process::id(),
         }
+    }
+
+    /// Lines that were not taken fast enough, so far.
+    pub fn lost_so_far(&self) -> u64 {
+        self.lost_so_far
     }
 
     /// Queues a line.
@@ -130,7 +138,7 @@ impl Sink {
             self.bytes += note.text.len();
             self.queue.push_back((now, note));
         } else {
-            self.lost += 1;
+            (self.lost, self.lost_so_far) = (self.lost + 1, self.lost_so_far + 1);
         }
     }
 
@@ -208,7 +216,7 @@ impl Sink {
             Ok(_) => {}
             Err(_) if [errno::EINTR, errno::EAGAIN].contains(&result) => self.writing = Some((bytes, lines)),
             // The reader of a pipe is gone: nobody to tell.
-            Err(_) if console => self.lost += lines,
+            Err(_) if console => (self.lost, self.lost_so_far) = (self.lost + lines, self.lost_so_far + lines),
             // Syslog restarts: the line waits for it.
             Err(_) => {
                 self.writing = Some((bytes, lines));

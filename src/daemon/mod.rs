@@ -1,7 +1,7 @@
 //! The loop: completions to events, effects to submissions.
 //!
 //! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`, `entry` (messages about a configuration in it),
-//! `lead` (awake in time), `busy` (too much to do), `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `core` (from an exec to the
+//! `lead` (awake in time), `busy` (too much to do), `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `report`, `core` (from an exec to the
 //! first turn). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
@@ -17,6 +17,7 @@ pub mod lead;
 pub mod log;
 pub mod netlink;
 pub(crate) mod recordings;
+pub mod report;
 pub mod rtnl;
 pub(crate) mod scripthost;
 pub mod sends;
@@ -29,11 +30,12 @@ use crate::effect::Effects;
 use crate::event::Event;
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
+use crate::report::Part;
 use crate::snapshot::Snapshot;
 use crate::sys::clock;
 use crate::time::{Instant, Now};
 use crate::timers::Due;
-use crate::world::World;
+use crate::world::{Cursor, World};
 use exec::Exec;
 
 /// Expired timers dispatched in one turn. Each costs microseconds, so a turn stays below a millisecond; what is left
@@ -60,15 +62,15 @@ pub trait Machine {
     fn last_snapshot(&mut self, _now: Now) -> Option<Snapshot> {
         None
     }
+    /// The next part of a report; `None`: that was all of it.
+    fn report_part(&mut self, _now: Now, _at: &mut Cursor) -> Option<Part> {
+        None
+    }
     /// Nothing else is due: the recording may begin another part.
     fn checkpoint(&mut self) {}
     /// What was recorded, for a process of the same program.
     fn recorded(&self) -> Vec<u8> {
         Vec::new()
-    }
-    /// Some lines about how it stands, for people.
-    fn status(&self) -> String {
-        String::new()
     }
     /// One line about the states, for the service manager.
     fn summary(&self) -> String {
@@ -95,18 +97,14 @@ impl Machine for World {
     fn last_snapshot(&mut self, now: Now) -> Option<Snapshot> {
         Some(World::last_snapshot(self, now))
     }
+    fn report_part(&mut self, now: Now, at: &mut Cursor) -> Option<Part> {
+        World::report_part(self, now, at)
+    }
     fn checkpoint(&mut self) {
         World::checkpoint(self);
     }
     fn recorded(&self) -> Vec<u8> {
         self.tape().map(crate::record::Tape::dump).unwrap_or_default()
-    }
-    fn status(&self) -> String {
-        let views = self.views().into_iter().map(|v| format!("({}) {v}\n", v.name));
-        let tracks =
-            self.tracks().into_iter().map(|t| format!("{}\n", crate::track::text::status(t.kind, &t.name, &t)));
-        let groups = self.groups().into_iter().map(|g| format!("(vrrp_sync_group {}) {g}\n", g.name));
-        views.chain(groups).chain(tracks).collect()
     }
     fn summary(&self) -> String {
         World::summary(self)

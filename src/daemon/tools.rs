@@ -293,7 +293,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
 }
 
 /// The same in JSON, which writes them in a way of its own; those below U+0020 have been already.
-fn visible_json(text: &str) -> Cow<'_, str> {
+pub(crate) fn visible_json(text: &str) -> Cow<'_, str> {
     escaped(text, |c| format!("\\u{:04x}", u32::from(c)))
 }
 

@@ -5,7 +5,9 @@
 use super::Guard;
 use super::ctl::{ClientId, Request, Server};
 use super::proto::ToCore;
+use super::report::Whom;
 use super::systemd::Notifier;
+use crate::report::Daemon;
 use crate::sys::memfd;
 use crate::time::{Duration, Instant};
 use std::fs::File;
@@ -13,8 +15,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-/// How long the core may take to say how it stands.
-const STATUS: Duration = Duration::from_secs(2);
+/// How long the core may take to write what it recorded.
+const RECORD: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct Answers {
@@ -24,8 +26,6 @@ pub struct Answers {
     /// The states, in one line.
     summary: String,
     watchdog: Instant,
-    /// Who waits for a line from the core; until when.
-    status: Vec<(ClientId, Instant)>,
     /// Who waits for what was recorded, in which file, until when. One at a time.
     record: Option<(ClientId, Rc<File>, Instant)>,
     /// Who waits for the end.
@@ -40,7 +40,6 @@ impl Answers {
             systemd,
             summary: String::new(),
             watchdog: Instant::default(),
-            status: Vec::new(),
             record: None,
             stop: Vec::new(),
         }
@@ -69,6 +68,15 @@ impl Answers {
     pub fn answer(&mut self, client: ClientId, ok: bool, text: &str) {
         if let Some(server) = &mut self.server {
             server.answer(client, ok, text);
+        }
+    }
+
+    /// Gives a report: the processes as text, the rest as a file, where there is one.
+    pub fn give_report(&mut self, client: ClientId, daemon: &Daemon, report: Option<&File>) {
+        let (Some(server), Ok(text)) = (&mut self.server, serde_json::to_string(daemon)) else { return };
+        match report {
+            Some(file) => server.answer_with_fd(client, &text, file.as_fd()),
+            None => server.answer(client, true, &text),
         }
     }
 
@@ -121,14 +129,7 @@ impl Guard {
                     self.answers.stop.push(client);
                     self.stop(now, crate::sys::signal::TERM);
                 }
-                Request::Status if self.core.is_some() => {
-                    self.answers.status.push((client, now + STATUS));
-                    self.tell(ToCore::Status);
-                }
-                Request::Status => {
-                    let text = self.describe(now);
-                    self.answers.answer(client, true, &text);
-                }
+                Request::Status => self.ask_report(now, Whom::Client(client)),
                 Request::Record => self.ask_record(now, client),
                 Request::Image => {
                     let (file, image) = (self.roles.file.clone(), self.image.clone());
@@ -152,7 +153,7 @@ impl Guard {
             (None, Err(e)) => return self.answers.answer(client, false, &format!("no memory for it: {e}")),
             (None, Ok(file)) => Rc::new(file),
         };
-        self.answers.record = Some((client, file.clone(), now + STATUS));
+        self.answers.record = Some((client, file.clone(), now + RECORD));
         self.tell_with(ToCore::Record, Some(&file));
     }
 
@@ -165,51 +166,17 @@ impl Guard {
         }
     }
 
-    /// The core said how it stands.
-    pub(super) fn on_status(&mut self, now: Instant, lines: &str) {
-        let text = format!("{}{lines}", self.describe(now));
-        for (client, _) in core::mem::take(&mut self.answers.status) {
-            self.answers.answer(client, true, &text);
-        }
-    }
-
     pub(super) fn look_at_answers(&mut self, now: Instant) {
-        if self.answers.status.iter().any(|(_, until)| now >= *until) {
-            self.on_status(now, "the VRRP process does not answer\n");
-        }
         if self.answers.record.as_ref().is_some_and(|(_, _, until)| now >= *until) {
             self.on_recorded(false, "the VRRP process does not answer");
         }
         // Only while the core lives: its heart is looked at by the same loop.
         if let Some(every) = self.answers.systemd.interval()
             && now >= self.answers.watchdog + every.min(Duration::from_secs(1))
-            && (self.core.is_some() || self.removal.is_some() || self.start_at.is_some())
+            && (self.core.is_some() || self.removal.is_some() || self.start_at.is_some() || self.around.is_some())
         {
             self.answers.watchdog = now;
             self.answers.systemd.watchdog();
-        }
-    }
-
-    /// A few lines: processes, the last reload.
-    fn describe(&self, now: Instant) -> String {
-        let mut text = format!("kalived {}, process {}\n", env!("CARGO_PKG_VERSION"), std::process::id());
-        match &self.core {
-            Some(core) => {
-                let helper = core.helper.map_or("none".to_owned(), |pid| pid.to_string());
-                let up = now.since(core.started).as_secs();
-                text += &format!(
-                    "VRRP process {} for {up} s, helper process {helper}, {} programs; {} VRRP processes so far\n",
-                    core.pid,
-                    self.scripts.len(),
-                    self.cores
-                );
-            }
-            None => text += "no VRRP process: it died too often, and is started again in a while\n",
-        }
-        text += &format!("configuration {}", self.roles.file);
-        match &self.reloads.last {
-            Some(last) => text + &format!("; last reload: {last}\n"),
-            None => text + "\n",
         }
     }
 }

@@ -3,12 +3,13 @@
 //! Exit codes: 0 done, 1 refused or failed, 3 no kalived runs (as LSB's init scripts say it). Read first: `ctl.rs`, the other side.
 
 use super::ctl::{self, MAX_ANSWER, Request};
-use super::elsewhere;
-use crate::cli::{Ask, Report};
+use super::{dump, elsewhere};
+use crate::cli::{Ask, Format, Report as How, metrics, status};
 use crate::config::image;
 use crate::daemon::{recordings, tools};
 use crate::exit::ExitCode;
-use crate::sys::{lockfile, unixsock};
+use crate::report::{Daemon, Report};
+use crate::sys::{clock, lockfile, unixsock};
 use crate::time::Duration;
 use std::fs::File;
 use std::io::{self, Write};
@@ -75,7 +76,7 @@ pub fn exchange(socket: &Path, request: Request, limit: Duration) -> Result<Answ
 }
 
 /// The whole command.
-pub fn run(ask: &Ask, how: &Report) -> ExitCode {
+pub fn run(ask: &Ask, how: &How) -> ExitCode {
     let socket = ctl::socket_path(&ask.pid_file);
     let (ok, text, gift) = match exchange(&socket, ask.request, LIMIT) {
         Ok(answer) => answer,
@@ -104,6 +105,9 @@ pub fn run(ask: &Ask, how: &Report) -> ExitCode {
     if !ok {
         say(&text);
         return ExitCode::Fatal;
+    }
+    if ask.request == Request::Status {
+        return show(&text, gift, ask.format);
     }
     if ask.request == Request::Record {
         let saved = gift.ok_or("the recording did not come with the answer".to_owned());
@@ -135,6 +139,40 @@ pub fn run(ask: &Ask, how: &Report) -> ExitCode {
             say(&why);
             ExitCode::Fatal
         }
+    }
+}
+
+/// A report: the processes as text, the rest in the file. A kalived 0.1.0 that runs still has lines for people and no file.
+fn show(text: &str, report: Option<OwnedFd>, format: Format) -> ExitCode {
+    clock::load_zone();
+    let read = match (serde_json::from_str::<Daemon>(text), report) {
+        (Err(_), None) if format == Format::Text => Ok(text.trim_end().to_owned()),
+        (Err(_), _) => Err("the kalived that runs is of an older version: `kalived upgrade` first".to_owned()),
+        (Ok(daemon), report) => {
+            let report = report.map_or(Ok(Report::default()), |fd| dump::read(&File::from(fd)));
+            report.map(|r| Report { daemon, ..r }).and_then(|r| render(&r, format))
+        }
+    };
+    match read {
+        Ok(text) => {
+            let text = text.trim_end();
+            let shown = if format == Format::Json { tools::visible_json(text) } else { tools::visible(text) };
+            // A reader that has seen enough is no failure.
+            let _ = writeln!(io::stdout(), "{shown}");
+            ExitCode::Ok
+        }
+        Err(why) => {
+            say(&why);
+            ExitCode::Fatal
+        }
+    }
+}
+
+fn render(report: &Report, format: Format) -> Result<String, String> {
+    match format {
+        Format::Text => Ok(status::render(report, clock::utc_offset)),
+        Format::Json => serde_json::to_string_pretty(report).map_err(|e| e.to_string()),
+        Format::OpenMetrics => Ok(metrics::render(report)),
     }
 }
 

@@ -60,8 +60,8 @@ pub struct Core {
 /// What was heard.
 #[derive(Debug)]
 pub enum Heard {
-    /// A message.
-    Said(ToGuard),
+    /// A message, with a file if one came along.
+    Said(ToGuard, Option<File>),
     /// It closed the line: it is ending.
     Closed,
     /// Bytes that are no message.
@@ -172,7 +172,13 @@ impl Core {
         }
         match seqpacket::recv(&self.line, buf) {
             Ok(None) => None,
-            Ok(Some((n @ 1.., _))) => Some(buf.get(..n).and_then(ToGuard::decode).map_or(Heard::Nonsense, Heard::Said)),
+            Ok(Some((n @ 1.., fds))) => {
+                let file = fds.into_iter().next().map(File::from);
+                Some(match buf.get(..n).and_then(ToGuard::decode) {
+                    Some(message) => Heard::Said(message, file),
+                    None => Heard::Nonsense,
+                })
+            }
             Err(e) if e.kind() == io::ErrorKind::InvalidData => Some(Heard::Nonsense),
             Ok(Some((0, _))) | Err(_) => {
                 self.closed = true;

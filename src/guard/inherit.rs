@@ -90,6 +90,7 @@ fn take(state: State) -> Result<Guard, String> {
         snapshot: fd(state.snapshot)?.into(),
         answers: Answers::new(server.transpose()?, notifier),
         never: state.dont_respawn,
+        startup: false,
     });
     guard.core_pid_file = pid_file(state.core_pid_file);
     guard.cores = state.cores;

@@ -2,16 +2,18 @@
 //!
 //! poll(2) is its only blocking call, every queue has a limit, and what can fail interestingly runs in another process. Read in
 //! this order: this file (what there is, and what follows when the core ends), `turn` (the loop), `proto` (the line to the core),
-//! `core`, `restart`, `scripts`, `reload`, `successor`, `upgrade`, `handover`, `answers`, `role` (how the others are started), `start` (from the command
+//! `core`, `restart`, `scripts`, `reload`, `successor`, `upgrade`, `handover`, `answers`, `report`, `dump`, `role` (how the others are started), `start` (from the command
 //! line to here). Deliberately absent: VRRP.
 
 pub mod allowed;
 mod answers;
+mod around;
 pub mod beat;
 pub mod client;
 pub mod compiler;
 pub mod core;
 pub mod ctl;
+pub mod dump;
 mod elsewhere;
 mod handover;
 mod inherit;
@@ -20,6 +22,7 @@ pub mod log;
 pub mod proto;
 pub mod queue;
 mod reload;
+mod report;
 pub mod restart;
 pub mod role;
 pub mod scripts;
@@ -40,6 +43,7 @@ use self::handover::Handover;
 use self::log::Log;
 use self::proto::{MAX, ToCore};
 use self::reload::Reloads;
+use self::report::Reporting;
 use self::restart::{Next, Restart};
 use self::role::Roles;
 use self::scripts::Scripts;
@@ -103,6 +107,8 @@ pub struct Made {
     pub answers: Answers,
     /// `-R`.
     pub never: bool,
+    /// There is a `startup_script`.
+    pub startup: bool,
 }
 
 /// See the module.
@@ -129,6 +135,7 @@ pub struct Guard {
     /// When a core is to be started.
     start_at: Option<Instant>,
     reloads: Reloads,
+    reporting: Reporting,
     upgrade: Option<Upgrade>,
     /// A core that stands by with what a kalived before left is told this when we are in charge.
     go: Option<ToCore>,
@@ -143,6 +150,12 @@ pub struct Guard {
     /// Whom to tell that the start went well, or not.
     report: Option<Start>,
     end: Option<u8>,
+    /// `startup_script` or `shutdown_script`.
+    around: Option<around::Running>,
+    /// There is one to run first.
+    startup: bool,
+    /// The last one has begun, or need not.
+    shut: bool,
     /// Signals of keepalived that were said to do nothing, as bits.
     unused: u64,
     buf: Box<[u8; MAX]>,
@@ -172,6 +185,7 @@ impl Guard {
             removal: None,
             start_at: None,
             reloads: Reloads::default(),
+            reporting: Reporting::default(),
             upgrade: None,
             go: None,
             handover: None,
@@ -181,6 +195,9 @@ impl Guard {
             answers: made.answers,
             report: None,
             end: None,
+            around: None,
+            startup: made.startup,
+            shut: false,
             buf: Box::new([0; MAX]),
         }
     }

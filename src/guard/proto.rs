@@ -55,8 +55,12 @@ pub enum ToGuard {
     },
     /// Answer to [`ToCore::Freeze`]: the last snapshot is in its place.
     Frozen,
-    /// Answer to [`ToCore::Status`]: some lines about how it stands.
+    /// What a core of kalived 0.1.0 answers to [`ToCore::Report`]: some lines about how it stands.
     Status(String),
+    /// Answer to [`ToCore::Report`]: the file that comes along (`daemon/report.rs`).
+    Report,
+    /// A signal that is the guard's business was sent to the core.
+    Signal(u8),
     /// The states, in one line; a while after they changed.
     Summary(String),
     /// Answer to [`ToCore::Record`].
@@ -94,7 +98,10 @@ pub enum ToCore {
     /// A signal the guard was sent, by its number.
     Signal(u8),
     /// Say how it stands.
-    Status,
+    Report {
+        /// Counters begin anew with that.
+        clear: bool,
+    },
     /// Write snapshots in this layout from now on: whoever goes on reads it.
     Layout(u16),
     /// Write what was recorded into the file that comes along.
@@ -111,6 +118,8 @@ const FROZEN: u8 = 7;
 const STATUS: u8 = 8;
 const SPAWN_ALONE: u8 = 9;
 const SUMMARY: u8 = 10;
+const REPORT: u8 = 12;
+const SIGNALLED: u8 = 13;
 const RECORDED: u8 = 11;
 
 const CHILD_EXIT: u8 = 65;
@@ -121,6 +130,7 @@ const HELPER: u8 = 69;
 const SIGNAL: u8 = 70;
 const ASK_STATUS: u8 = 71;
 const RELIEVED: u8 = 72;
+const ASK_REPORT_CLEAR: u8 = 75;
 const LAYOUT: u8 = 73;
 const RECORD: u8 = 74;
 
@@ -150,6 +160,12 @@ impl ToGuard {
             ToGuard::Beat => begin(BEAT),
             ToGuard::Compile => begin(COMPILE),
             ToGuard::Frozen => begin(FROZEN),
+            ToGuard::Report => begin(REPORT),
+            ToGuard::Signal(number) => {
+                let mut out = begin(SIGNALLED);
+                out.put_u8(*number);
+                out
+            }
             ToGuard::Kill { child, hard } => {
                 let mut out = begin(KILL);
                 out.put_u64_le(*child);
@@ -190,6 +206,8 @@ impl ToGuard {
             BEAT => ToGuard::Beat,
             COMPILE => ToGuard::Compile,
             FROZEN => ToGuard::Frozen,
+            REPORT => ToGuard::Report,
+            SIGNALLED => ToGuard::Signal(r.u8()?),
             KILL => ToGuard::Kill { child: r.u64()?, hard: r.flag()? },
             RELOADED => ToGuard::Reloaded { done: r.flag()?, text: r.people()? },
             STATUS => ToGuard::Status(r.people()?),
@@ -252,7 +270,8 @@ impl ToCore {
                 out
             }
             ToCore::Helper => begin(HELPER),
-            ToCore::Status => begin(ASK_STATUS),
+            ToCore::Report { clear: false } => begin(ASK_STATUS),
+            ToCore::Report { clear: true } => begin(ASK_REPORT_CLEAR),
             ToCore::Record => begin(RECORD),
             ToCore::Layout(layout) => {
                 let mut out = begin(LAYOUT);
@@ -290,7 +309,8 @@ impl ToCore {
                 (false, _) => return None,
             },
             HELPER => ToCore::Helper,
-            ASK_STATUS => ToCore::Status,
+            ASK_STATUS => ToCore::Report { clear: false },
+            ASK_REPORT_CLEAR => ToCore::Report { clear: true },
             RECORD => ToCore::Record,
             LAYOUT => ToCore::Layout(r.u16()?),
             SIGNAL => ToCore::Signal(r.u8()?),
@@ -393,6 +413,8 @@ mod tests {
                 ToGuard::Reloaded { done: false, text: "no".into() },
                 ToGuard::Frozen,
                 ToGuard::Status("2 of 3 are Master".into()),
+                ToGuard::Report,
+                ToGuard::Signal(36),
                 ToGuard::Summary("MASTER a".into()),
                 ToGuard::Recorded { done: false, text: "no".into() },
             ],
@@ -406,7 +428,8 @@ mod tests {
                 ToCore::Go { dead_since: None },
                 ToCore::Go { dead_since: Some(0) },
                 ToCore::Helper,
-                ToCore::Status,
+                ToCore::Report { clear: false },
+                ToCore::Report { clear: true },
                 ToCore::Layout(u16::MAX),
                 ToCore::Record,
                 ToCore::Signal(15),

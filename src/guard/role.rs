@@ -4,6 +4,7 @@
 //! the words on the line are understood by the program that made them. Only an upgrade starts what lies at the path.
 
 use super::compiler::Use;
+use super::dump::Kind;
 use super::log::Log;
 use super::vips::Holdings;
 use crate::cli::Report;
@@ -22,6 +23,8 @@ pub const CORE: &str = "--core";
 pub const HELPER: &str = "--helper";
 /// First argument of the process that takes addresses away.
 pub const REMOVE: &str = "--remove-vips";
+/// First argument of the process that writes a dump file; its kind follows.
+pub const DUMP: &str = "--dump";
 /// The process that takes addresses away waits for the end of a frozen core first; what follows is how often a core was in charge.
 pub const AFTER: &str = "--after-core=";
 /// It waits for `Go`.
@@ -143,6 +146,13 @@ impl Roles {
         self.spawn(false, &["kalived: remover", REMOVE, super::vips::ROUTES, &after], &fds, log, reports)
     }
 
+    /// Writes a dump file from the report at 3, with the configuration of the image at 4.
+    pub fn dump(&self, kind: Kind, files: [&File; 2], log: &Log, reports: &Reports) -> io::Result<u32> {
+        let mut words = vec!["kalived: dump", DUMP, kind.word()];
+        words.extend(self.log_words());
+        self.spawn(false, &words, &files.map(AsFd::as_fd), log, reports)
+    }
+
     fn spawn(
         &self,
         new: bool,
@@ -168,8 +178,9 @@ impl Roles {
         let stderr = log.console().map_or(stderr.as_fd(), |fd| fd.as_fd());
         let mut fds = vec![None, None, may_say.then_some(stderr)];
         fds.extend(more.iter().map(|f| Some(*f)));
-        // The core and the remover have addresses to remove before they end.
-        let held = words.iter().any(|w| [CORE, REMOVE].contains(w));
+        // The core and the remover have addresses to remove before they end; who signals all processes of ours wants a dump file, and
+        // the one that writes it is one of them.
+        let held = words.iter().any(|w| [CORE, REMOVE, DUMP].contains(w));
         child::spawn(&self.program(new, words)?, &How { fds: &fds, held, ..How::default() }, reports)
     }
 

@@ -47,6 +47,7 @@ pub fn program() -> u8 {
         match role.as_str() {
             role::CORE => return core::role(rest) as u8,
             role::REMOVE => return vips::role(rest) as u8,
+            role::DUMP => return super::dump::role(rest) as u8,
             CHECK => return inherit::check() as u8,
             _ => {}
         }
@@ -174,6 +175,7 @@ fn start(options: &Options) -> u8 {
     entries.iter().for_each(|n| log.note(n));
     let made = image_file(&loaded.config).and_then(|image| {
         sched::apply_to_guard(loaded.config.global.process.rt_priority);
+        let startup = loaded.config.global.more.startup_script.is_some();
         drop(loaded);
         let roles = Roles {
             exe: std::env::current_exe().map_err(|e| format!("/proc/self/exe: {e}"))?,
@@ -198,6 +200,7 @@ fn start(options: &Options) -> u8 {
             snapshot,
             answers: Answers::new(server, Notifier::from_env(&env)),
             never: options.dont_respawn,
+            startup,
         });
         guard.reloads.notes = entries.into_iter().filter(|n| n.level >= Level::Notice).map(|n| n.text).collect();
         Ok((guard, go))

@@ -1,9 +1,12 @@
 //! Every log line of the guard, once; keepalived's wording where operators grep for it.
 
+use super::dump::Kind;
+use crate::event::ChildEnd;
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::sys::child::End;
 use crate::time::Duration;
+use crate::vrrp::text::errno;
 use std::io;
 
 fn note(level: Level, text: String) -> Note {
@@ -156,11 +159,34 @@ pub fn no_socket(path: &std::path::Path, e: &io::Error) -> Note {
         format!("no socket for commands at {}: {e}; `kalived reload` and its like cannot be used", path.display()),
     )
 }
+/// The keyword.
+pub const STARTUP: &str = "startup_script";
+/// The keyword.
+pub const SHUTDOWN: &str = "shutdown_script";
+/// It did not go well, or could not be started.
+pub fn around_ended(word: &str, end: ChildEnd) -> Note {
+    let how = match end {
+        ChildEnd::Exited(code) => format!("exited with status {code}"),
+        ChildEnd::Signaled(signal) => format!("ended by signal {signal}"),
+        ChildEnd::NotStarted(e) => format!("could not be started: {}", errno(e)),
+    };
+    note(Level::Warning, format!("{word} {how}"))
+}
+/// It takes too long.
+pub fn around_too_slow(word: &str) -> Note {
+    note(Level::Warning, format!("{word} has not ended within {word}_timeout: killed"))
+}
+/// A dump file was asked for.
+pub fn dumping(kind: Kind, pid: u32) -> Note {
+    note(Level::Info, format!("{} for process({pid}) on signal", kind.printing()))
+}
+/// It cannot be written.
+pub fn not_dumped(kind: Kind, why: &str) -> Note {
+    note(Level::Warning, format!("the {} file is not written: {why}", kind.word()))
+}
 /// A signal of keepalived without effect here.
 pub fn unused_signal(s: u8) -> Note {
     let what = match s {
-        36 | 37 => "(keepalived: write a JSON file) is not supported yet",
-        63 => "(keepalived: write statistics and clear them) is not supported yet",
         64 => "(keepalived: print threads) has no meaning here",
         _ => "has no meaning here",
     };

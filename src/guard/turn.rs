@@ -2,6 +2,7 @@
 //!
 //! Read first: `mod.rs`.
 
+use super::around::OWNER;
 use super::beat::PERIOD;
 use super::core::{Core, Heard, Starter};
 use super::handover::Handover;
@@ -12,6 +13,7 @@ use crate::sys::child::{self, End};
 use crate::sys::daemonize::Start;
 use crate::sys::{clock, poll, privilege, signal};
 use crate::time::{Duration, Instant, earliest};
+use std::fs::File;
 use std::os::fd::AsFd;
 
 /// Messages heard in one turn: what is left is heard in the next, and signals come in between.
@@ -46,7 +48,10 @@ impl Guard {
         self.report = Some(report);
         // Told when it stands by and others can see that somebody is in charge.
         self.go = go;
-        self.start_core(clock::mono(), None);
+        let now = clock::mono();
+        if self.go.is_some() || !self.startup || !self.begin_around(now, text::STARTUP) {
+            self.start_core(now, None);
+        }
         self.serve_on()
     }
 
@@ -57,7 +62,9 @@ impl Guard {
         loop {
             let now = clock::mono();
             self.look(now);
-            if let Some(code) = self.end {
+            if let Some(code) = self.end
+                && self.may_finish(now)
+            {
                 return self.finish(code);
             }
             self.wait(now);
@@ -112,13 +119,12 @@ impl Guard {
             signal::TERM | signal::INT => self.stop(now, s),
             signal::QUIT if self.stopping.is_none() => self.hand_over(now, None),
             signal::HUP if self.stopping.is_none() => self.ask_reload(now, None, false),
-            signal::USR1 | signal::USR2 => self.tell(ToCore::Signal(s)),
-            s => self.on_unused(s),
+            s => self.on_dump_signal(now, s),
         }
     }
 
     /// A signal that keepalived acts on and kalived does not: said once, for monitoring sends some of them every minute.
-    fn on_unused(&mut self, s: u8) {
+    pub(super) fn on_unused(&mut self, s: u8) {
         let bit = 1u64.checked_shl(u32::from(s) - 1).unwrap_or(0);
         if s != signal::CHLD && self.unused & bit == 0 {
             self.unused |= bit;
@@ -157,6 +163,7 @@ impl Guard {
             let script = self.scripts.on_end(pid, end);
             child::reap(pid);
             match script {
+                Some(Some((OWNER, _, end))) => self.around_ended(now, end),
                 Some(Some((core, name, end))) if self.core.as_ref().is_some_and(|c| c.number == core) => {
                     self.tell(ToCore::ChildExit { child: name, end });
                 }
@@ -188,7 +195,7 @@ impl Guard {
                 self.remove_vips_here();
             }
             self.after(now, removal.after);
-        } else if !self.compiler_ended(now, pid, end) {
+        } else if !self.dump_ended(now, pid, end) && !self.compiler_ended(now, pid, end) {
             self.leaving.retain(|(p, _)| *p != pid);
             self.handover_asked(now, pid, end);
             self.upgrade_ended(now, pid, end);
@@ -241,17 +248,17 @@ impl Guard {
                         self.note(note);
                         break;
                     }
-                    Some(Heard::Said(message)) => {
+                    Some(Heard::Said(message, file)) => {
                         core.heart.beat(now);
                         share.take(matches!(message, ToGuard::Spawn { .. }));
-                        self.on_message(now, next, message);
+                        self.on_message(now, next, message, file);
                     }
                 }
             }
         }
     }
 
-    fn on_message(&mut self, now: Instant, next: bool, message: ToGuard) {
+    fn on_message(&mut self, now: Instant, next: bool, message: ToGuard, file: Option<File>) {
         match message {
             ToGuard::Beat => {}
             ToGuard::Ready if next => self.next_ready(now),
@@ -282,7 +289,9 @@ impl Guard {
             ToGuard::Reloaded { done, text } => self.core_answered(now, done, &text),
             ToGuard::Frozen if self.handover.as_ref().is_some_and(Handover::is_freezing) => self.handed_over(now),
             ToGuard::Frozen => self.frozen(now),
-            ToGuard::Status(text) => self.on_status(now, &text),
+            ToGuard::Status(text) => self.on_old_status(now, &text),
+            ToGuard::Report => self.on_report(now, file),
+            ToGuard::Signal(s) => self.on_dump_signal(now, s),
             ToGuard::Recorded { done, text } => self.on_recorded(done, &text),
             ToGuard::Summary(text) => self.answers.on_summary(text),
         }
@@ -321,6 +330,8 @@ impl Guard {
         self.look_at_reload(now);
         self.look_at_upgrade(now);
         self.look_at_handover(now);
+        self.look_at_around(now);
+        self.look_at_report(now);
         self.look_at_answers(now);
     }
 }

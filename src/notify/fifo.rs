@@ -135,6 +135,17 @@ fn owner(fifo: &Fifo, reader: Option<&Script>) -> Result<(u32, u32), String> {
 }
 
 impl Fifos {
+    /// How they stand; a configuration has three at most.
+    pub fn report(&self) -> Vec<crate::report::Pipe> {
+        let pipe = |(path, p): (&String, &Pipe)| crate::report::Pipe {
+            path: path.clone(),
+            open: !matches!(p.open, Open::No | Open::Asked),
+            lines_waiting: (p.urgent.len() + p.backlog.len()) as u64,
+            lines_lost: p.lost,
+        };
+        self.pipes.iter().map(pipe).collect()
+    }
+
     /// Makes the pipes those of the configuration. What did not change goes on undisturbed, with its reader.
     pub fn set(&mut self, more: &GlobalMore, cx: &mut Cx<'_>) {
         let mut keep = Vec::new();

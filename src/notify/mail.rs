@@ -92,6 +92,11 @@ pub struct Mail {
 }
 
 impl Mail {
+    /// Letters that wait.
+    pub fn waiting(&self) -> u64 {
+        self.queue.len() as u64
+    }
+
     /// How to send from now on; `host`: the name of this machine.
     pub fn set(&mut self, global: &Global, host: &str) {
         let more = &global.more;

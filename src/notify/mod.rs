@@ -23,6 +23,7 @@ use crate::conn::Conns;
 use crate::effect::Effects;
 use crate::event::{ChildEnd, Errno, Stream};
 use crate::id::{ConnKey, FifoKey};
+use crate::report::Notifications;
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::timers::{Due, Timers};
 use crate::vrrp::fsm::State;
@@ -252,6 +253,18 @@ impl Notifier {
     /// Something happened on the connection to the mail server.
     pub fn on_stream(&mut self, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) {
         self.mail.on_stream(conn, what, cx);
+    }
+
+    /// How it stands.
+    pub fn report(&self) -> Notifications {
+        let (scripts_running, scripts_waiting, scripts_skipped) = self.hooks.counts();
+        Notifications {
+            scripts_running,
+            scripts_waiting,
+            scripts_skipped,
+            pipes: self.fifos.report(),
+            mails_waiting: self.mail.waiting(),
+        }
     }
 
     /// `Due::Notify`.

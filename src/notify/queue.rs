@@ -214,6 +214,12 @@ fn env(who: &Subject, told: &Told, skipped: u64) -> Vec<(String, String)> {
 }
 
 impl Hooks {
+    /// How many run, wait for their turn, and were skipped.
+    pub fn counts(&self) -> (u64, u64, u64) {
+        let skipped = self.slots.values().map(|s| s.skipped).sum();
+        (self.running as u64, self.waiting.len() as u64, skipped)
+    }
+
     /// A virtual router and its scripts; one that is known gets these from its next change on. What cannot run is said.
     pub fn set(&mut self, who: &Subject, scripts: &Notify, cx: &mut Cx<'_>) {
         let slot = self.slots.entry(who.clone()).or_default();

@@ -237,7 +237,8 @@ mod tests {
         let (mut w, mut fx) = (world(300), Effects::default());
         let (mut n, mut turned) = (0, 0);
         while turned < 5 {
-            w.handle(at(n), Event::Signal(Signal::Usr2), &mut fx);
+            let watch = crate::id::Key::from_bits(1 << 32).unwrap();
+            w.handle(at(n), Event::Helper(HelperEv::FileRead { watch, result: Ok(&[7; 20_000]) }), &mut fx);
             fx.drain().for_each(drop);
             n += 1;
             let full = w.tape().is_some_and(Tape::is_full);
@@ -264,9 +265,9 @@ mod tests {
             assert!(n < 1000, "it has a bound");
         }
         assert!(w.tape().is_some_and(|t| t.now.bytes.len() <= LONGEST && t.is_full()));
-        w.handle(at(n), Event::Signal(Signal::Usr2), &mut fx);
+        w.handle(at(n), Event::Signal(Signal::Hup), &mut fx);
         w.checkpoint();
-        w.handle(at(n + 1), Event::Signal(Signal::Usr2), &mut fx);
+        w.handle(at(n + 1), Event::Signal(Signal::Hup), &mut fx);
         let r = recorded(&w).expect("whole again");
         assert!(r.steps.len() == 1 && matches!(r.base, Base::World(_)), "{}", r.steps.len());
     }

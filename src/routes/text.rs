@@ -65,13 +65,3 @@ pub fn strangers(ids: &[RouteId]) -> Note {
 pub fn dropped(n: usize) -> Note {
     note(Level::Info, format!("removing {n} static routes of the configuration before"))
 }
-/// How they stand.
-pub fn status(v: &super::RoutesView) -> Note {
-    note(
-        Level::Info,
-        format!(
-            "static routes: {} of {} in place, {} wait for an interface, {} put back",
-            v.held, v.lines, v.waiting, v.restored
-        ),
-    )
-}

@@ -46,8 +46,28 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
             }
         }
     }
-    let (temporary, mut file) = temporary(&dir)?;
-    let done = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| {
+    put(&dir, &name, content, 0o600, true)?;
+    // The name survives a power cut, too, where the file system allows to ask for it.
+    let _ = dir.sync_all();
+    Ok(())
+}
+
+/// As [`replace`], for what others wait for and nobody needs after a power cut: with `mode`, and whatever has the name loses it: a link
+/// is replaced, never followed. The new file is closed after it got its name, so that who waits for that (IN_CLOSE_WRITE) hears it.
+pub fn publish(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    put(&directory(parent)?, &CString::new(name.as_bytes())?, content, mode, false)
+}
+
+fn put(dir: &File, name: &std::ffi::CStr, content: &[u8], mode: u32, to_disk: bool) -> io::Result<()> {
+    let (temporary, mut file) = temporary(dir)?;
+    let written = file.write_all(content).and_then(|()| match mode {
+        0o600 => Ok(()),
+        // Not by the mode it is made with: that has our umask.
+        mode => file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode)),
+    });
+    let done = written.and_then(|()| if to_disk { file.sync_all() } else { Ok(()) }).and_then(|()| {
         // SAFETY: two C strings that outlive the call.
         errno_or(unsafe { libc::renameat(dir.as_raw_fd(), temporary.as_ptr(), dir.as_raw_fd(), name.as_ptr()) })
     });
@@ -55,10 +75,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         // SAFETY: a C string that outlives the call. The name is ours.
         unsafe { libc::unlinkat(dir.as_raw_fd(), temporary.as_ptr(), 0) };
     }
-    done?;
-    // The name survives a power cut, too, where the file system allows to ask for it.
-    let _ = dir.sync_all();
-    Ok(())
+    done.map(drop)
 }
 
 /// A file nobody else has, and its name in `dir`.
@@ -161,6 +178,11 @@ mod tests {
         assert_eq!(fs::read(at("open")).unwrap(), b"through it");
         assert!(replace(Path::new("/dev/fd/99999"), b"x").is_err());
         assert!(replace(&at("none/below"), b"x").is_err());
+        // What others wait for: with its mode, and a link loses its name.
+        publish(&at("link"), b"published", 0o644).unwrap();
+        assert_eq!((fs::read(at("link")).unwrap(), mode(&at("link"))), (b"published".to_vec(), 0o644));
+        assert_eq!(fs::read(at("victim")).unwrap(), b"victim");
+        assert!(publish(&at("directory"), b"x", 0o600).is_err() && publish(&at("none/below"), b"x", 0o600).is_err());
         // Nothing temporary is left.
         let left = fs::read_dir(&dir).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().starts_with('.'));
         assert_eq!(left.count(), 0);

@@ -229,19 +229,8 @@ pub struct TrackView {
     pub name: Box<str>,
     /// What it says.
     pub verdict: Verdict,
-}
-
-impl core::fmt::Display for TrackView {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match (self.verdict, self.kind) {
-            (Verdict::Waiting, _) => f.write_str("no result yet"),
-            (Verdict::Value(n), _) => write!(f, "has status {n}"),
-            (Verdict::Up(true), Kind::Process) => f.write_str("has its quorum"),
-            (Verdict::Up(false), Kind::Process) => f.write_str("lacks its quorum"),
-            (Verdict::Up(true), _) => f.write_str("is up"),
-            (Verdict::Up(false), _) => f.write_str("is down"),
-        }
-    }
+    /// Its program runs.
+    pub running: bool,
 }
 
 /// Every tracker. See the module.
@@ -412,10 +401,15 @@ impl Tracks {
     }
     /// All that count, by kind and name.
     pub fn views(&self) -> impl Iterator<Item = TrackView> + '_ {
-        self.by_name.values().filter_map(|k| self.all.get(*k)).map(|t| TrackView {
+        self.views_from(0)
+    }
+    /// As [`Tracks::views`], without the first ones.
+    pub fn views_from(&self, from: usize) -> impl Iterator<Item = TrackView> + '_ {
+        self.by_name.values().skip(from).filter_map(|k| self.all.get(*k)).map(|t| TrackView {
             kind: t.kind,
             name: t.name.clone(),
             verdict: t.machine.verdict(),
+            running: matches!(&t.machine, Machine::Script(m) if m.runs()),
         })
     }
     /// How many there are, with those that are only waiting for their last program to end.

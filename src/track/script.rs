@@ -103,6 +103,10 @@ impl Script {
     pub fn cfg(&self) -> &VrrpScript {
         &self.cfg
     }
+    /// Whether its program runs.
+    pub fn runs(&self) -> bool {
+        self.run.is_some()
+    }
     /// Up or down; `None`: it has not run yet.
     pub fn up(&self) -> Option<bool> {
         self.flip.up()

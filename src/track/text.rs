@@ -98,7 +98,3 @@ pub fn quorum(name: &str, gained: bool, count: u32) -> Note {
 pub fn uncounted(name: &str, e: Errno) -> Note {
     note(Level::Error, format!("Quorum lost for tracked process {name}: processes cannot be counted: {}", errno(e)))
 }
-/// One line per tracker on SIGUSR1 and SIGUSR2.
-pub fn status(kind: Kind, name: &str, line: &dyn core::fmt::Display) -> Note {
-    note(Level::Notice, format!("{}({name}) {line}", kind.title()))
-}

@@ -229,6 +229,27 @@ pub fn peek_vrid(family: Family, meta: &RxMeta, bytes: &[u8]) -> Result<u8, Reje
     Ok(Fixed::parse(open(family, meta, bytes)?.message)?.vrid)
 }
 
+/// What any advert says of its sender, also one that is refused: to see whether there is another Master, and for nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Glimpse {
+    /// 0..=15.
+    pub version: u8,
+    /// 0 is a farewell.
+    pub priority: u8,
+    /// The sender's interval.
+    pub interval: Duration,
+}
+
+/// As much as can be read without any check; `None`: not even that, or no advertisement.
+pub fn glimpse(family: Family, meta: &RxMeta, bytes: &[u8]) -> Option<Glimpse> {
+    let fixed = Fixed::parse(open(family, meta, bytes).ok()?.message).ok().filter(Fixed::is_advertisement)?;
+    let interval = match fixed.version {
+        3 => Duration::from_millis(10 * u64::from(u16::from_be_bytes(fixed.word) & 0x0fff)),
+        _ => Duration::from_secs(u64::from(fixed.word[1])),
+    };
+    Some(Glimpse { version: fixed.version, priority: fixed.priority, interval })
+}
+
 /// Holds a datagram against a profile; the first check that fails names the reason (R-028..R-052). IPv4: `bytes` is the
 /// whole IP packet. IPv6: `bytes` is the message, and what `meta` should have told but does not, fails its check.
 ///

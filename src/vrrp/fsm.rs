@@ -15,10 +15,14 @@
 //!
 //! Fault is keepalived's name for "Initialize because something we need is missing"; RFC 9568 has no such state.
 
+use serde::{Deserialize, Serialize};
+
 /// State of a virtual router. "Master" is RFC 9568's "Active".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum State {
     /// Not started, or stopped.
+    #[default]
     Init,
     /// Listens for the Master.
     Backup,

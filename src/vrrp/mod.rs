@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `fsm` (the transition table), `timing` (Skew_Time, Master_Down_Interval, the advert grid),
 //! `instance` (one virtual router), `group` (those that change state together), then their tools `address` (VIPs as desired and confirmed) and `announce` (gratuitous ARP
-//! and unsolicited NA). `advert` decides whether a received packet counts; `text` holds every log line.
+//! and unsolicited NA). `advert` decides whether a received packet counts, `senders` keeps who was heard; `text` holds every log line.
 
 pub mod address;
 pub mod advert;
@@ -11,6 +11,7 @@ pub mod fsm;
 pub mod group;
 pub mod instance;
 pub mod replay;
+pub mod senders;
 pub mod text;
 pub mod timing;
 

@@ -7,7 +7,6 @@ use super::fsm::State;
 use crate::event::Errno;
 use crate::note::{Level, Note};
 use crate::time::{Duration, Instant, nanos};
-use core::fmt::Display;
 use core::net::IpAddr;
 
 fn note(level: Level, text: String) -> Note {
@@ -482,9 +481,18 @@ pub fn reload_time_wrong(path: &str) -> Note {
 pub fn reload_time_unreadable(path: &str, e: Errno) -> Note {
     note(Level::Warning, format!("{path}: cannot be read: {}", errno(e)))
 }
-/// One line per virtual router on SIGUSR1 and SIGUSR2.
-pub fn status(name: &str, line: &dyn Display) -> Note {
-    note(Level::Notice, format!("({name}) {line}"))
+/// What is remembered of a state that another process entered.
+pub const TAKEN_OVER: &str = "goes on from the process before (upgrade, restart or crash)";
+/// A second Master. keepalived has no such line.
+pub fn dual_master(name: &str, seen: &str, look: &str) -> Note {
+    note(Level::Error, format!("({name}) DUAL_MASTER: {seen}; {look}"))
+}
+/// It is not heard any more.
+pub fn dual_master_over(name: &str, with: IpAddr, lasted: Duration) -> Note {
+    note(
+        Level::Notice,
+        format!("({name}) DUAL_MASTER is over after {}: {with} is not heard as Master any more", span(lasted)),
+    )
 }
 
 /// Lets some lines through, then counts until the pause is over: a flood is a number, not a full disk.

@@ -8,7 +8,6 @@ use super::*;
 use crate::config::model::vrrp::SyncGroup;
 use crate::id::{GroupKey, GroupMark};
 use crate::notify::{Subject, What};
-use crate::reload_time::stamp;
 use crate::vrrp::group::{self, Aim, Standing, Tally};
 use crate::vrrp::instance::PREPARED;
 use std::sync::Arc;
@@ -56,22 +55,10 @@ pub struct GroupView {
     pub state: State,
     /// Since when.
     pub since: Now,
-    /// The same in words, local time.
-    pub since_words: String,
     /// Names of the members, in file order.
     pub members: Vec<String>,
     /// Why it is in FAULT; else empty.
     pub reasons: String,
-}
-
-impl core::fmt::Display for GroupView {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} since {}", self.state.word(), self.since_words)?;
-        if !self.reasons.is_empty() {
-            write!(f, " ({})", self.reasons)?;
-        }
-        write!(f, "; members: {}", self.members.join(", "))
-    }
 }
 
 impl World {
@@ -82,7 +69,6 @@ impl World {
             name: g.name.to_string(),
             state: g.state,
             since: g.since,
-            since_words: stamp((g.since.wall.0 / 1_000_000_000) as i64, self.schedule.zone()),
             members: g.members.iter().filter_map(name).collect(),
             reasons: if g.state == State::Fault { self.why_fault(g).unwrap_or_default() } else { String::new() },
         };

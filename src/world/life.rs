@@ -34,17 +34,6 @@ impl World {
                 fx.note(text::reloading());
                 fx.push(Effect::Guard(GuardFx::Compile));
             }
-            Signal::Usr1 | Signal::Usr2 => {
-                let notes: Vec<Note> = self.views().iter().map(|v| text::status(&v.name, v)).collect();
-                notes.into_iter().for_each(|n| fx.note(n));
-                for g in self.groups() {
-                    fx.note(text::status(&format!("vrrp_sync_group {}", g.name), &g));
-                }
-                if self.routes().lines > 0 {
-                    fx.note(crate::routes::text::status(&self.routes()));
-                }
-                self.tracks().iter().for_each(|t| fx.note(crate::track::text::status(t.kind, &t.name, t)));
-            }
         }
     }
 

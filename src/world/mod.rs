@@ -182,6 +182,7 @@ mod kernel;
 mod life;
 mod record;
 mod reload;
+mod report;
 mod resume;
 mod routes;
 mod schedule;
@@ -190,6 +191,7 @@ mod tracks;
 mod view;
 
 pub use groups::GroupView;
+pub use report::Cursor;
 pub use view::{View, VipView};
 
 impl World {
@@ -436,6 +438,7 @@ impl World {
                 Due::GarpLower(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_lower(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
+                Due::DualMaster(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_dual_master_due(cx)),
                 Due::GroupSay(group) => self.say_group(now, group),
                 Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
                 Due::AddrRetry => {

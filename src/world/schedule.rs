@@ -44,9 +44,6 @@ impl Schedule {
         s.set(more);
         s
     }
-    pub(super) fn zone(&self) -> Zone {
-        self.zone
-    }
     fn set(&mut self, more: &GlobalMore) {
         self.path = more.reload_time_file.as_deref().map(str::to_owned);
         self.repeat = more.reload_repeat;

@@ -22,14 +22,15 @@ impl World {
                 return;
             }
             Whose::Stranger(vr) => {
-                with!(self, vr, now, fx, |vi, cx| vi.on_reject(advert::Reject::UnicastSource, meta.src, cx));
+                let glimpse = advert::glimpse(family, meta, bytes);
+                with!(self, vr, now, fx, |vi, cx| vi.on_reject(advert::Reject::UnicastSource, meta.src, glimpse, cx));
                 return;
             }
         };
         let (own, to) = (&sock.own, sock.spec.address());
         with!(self, vr, now, fx, |vi, cx| match advert::verify(&vi.profile(own, to), meta, bytes) {
             Ok(heard) => vi.on_advert(&heard, cx),
-            Err(reject) => vi.on_reject(reject, meta.src, cx),
+            Err(reject) => vi.on_reject(reject, meta.src, advert::glimpse(family, meta, bytes), cx),
         });
     }
 

@@ -1,26 +1,21 @@
-//! How things are, for people: a line for each virtual router, and one for all of them.
+//! The states in one line, for the service manager; and a virtual router as tests and the simulator look at it.
 //!
-//! Read first: `vrrp/instance/mod.rs`. Nothing here is asked for on the way of an advert.
+//! Read first: `vrrp/instance/mod.rs`; `report.rs` has everything there is to know. Nothing here is asked for on the way of an advert.
 
 use super::World;
 use crate::config::model::Family;
 use crate::id::VrKey;
 use crate::links::AddrId;
-use crate::reload_time::stamp;
 use crate::time::{Duration, Now};
 use crate::vrrp::State;
-use crate::vrrp::advert::Reject;
 use crate::vrrp::instance::Instance;
-use core::fmt;
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
-/// Addresses named in a line; the others are a number.
-const NAMED: usize = 8;
 /// Bytes of the line for all: systemd shows one line of about this length.
 const SUMMARY: usize = 400;
 
-/// What a virtual router looks like from outside, for status lines and tests.
+/// What a virtual router looks like from outside, for tests.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Name in the file.
@@ -31,8 +26,6 @@ pub struct View {
     pub state: State,
     /// Since when.
     pub since: Now,
-    /// The same in words, local time.
-    pub since_words: String,
     /// Where it speaks.
     pub interface: String,
     /// VRID.
@@ -76,48 +69,6 @@ pub struct VipView {
     pub held: bool,
 }
 
-impl fmt::Display for View {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = &self.stats;
-        write!(f, "{} since {}", self.state.word(), self.since_words)?;
-        if !self.reasons.is_empty() {
-            write!(f, " ({})", self.reasons)?;
-        }
-        write!(f, "; {} VRID {} priority {}", self.interface, self.vrid, self.effective_priority)?;
-        if let Some(m) = self.master {
-            write!(f, ", master {m}")?;
-        }
-        write!(f, "; holds {} of {} addresses:", self.addresses.0, self.addresses.1)?;
-        for v in self.vips.iter().take(NAMED) {
-            write!(f, " {}/{}", v.addr, v.prefix)?;
-        }
-        if self.vips.len() > NAMED {
-            write!(f, " and {} more", self.vips.len() - NAMED)?;
-        }
-        write!(
-            f,
-            "; adverts: {} received, {} sent, {} not sent; became master {} times, left it {} times; farewells (priority 0): {} received, \
-             {} sent; addresses put back: {}; dropped packets:",
-            s.advert_rcvd,
-            s.advert_sent,
-            s.send_failed,
-            s.become_master,
-            s.release_master,
-            s.pri_zero_rcvd,
-            s.pri_zero_sent,
-            s.restored
-        )?;
-        let mut none = true;
-        for r in Reject::ALL {
-            if s.rejected[r.index()] > 0 {
-                let comma = if core::mem::take(&mut none) { "" } else { "," };
-                write!(f, "{comma} {} {}", r.name(), s.rejected[r.index()])?;
-            }
-        }
-        if none { f.write_str(" none") } else { Ok(()) }
-    }
-}
-
 impl World {
     /// Every virtual router, by slot: in file order as long as no reload changed it.
     pub fn views(&self) -> Vec<View> {
@@ -128,7 +79,6 @@ impl World {
                 vr,
                 state: vi.state(),
                 since: vi.since(),
-                since_words: stamp((vi.since().wall.0 / 1_000_000_000) as i64, self.schedule.zone()),
                 interface: vi.cfg().interface.clone(),
                 vrid: vi.cfg().vrid,
                 family: vi.cfg().family,

@@ -8,6 +8,7 @@
 
 mod clients;
 mod command;
+mod dumps;
 mod manager;
 
 use kalived::guard::ctl::{ClientId, Request, Server, socket_path};

@@ -59,25 +59,18 @@ fn flood(name: &str, profile: &str, conf: fn(u8) -> Conf) {
     assert_eq!(master.stop().0, Some(0));
 }
 
-/// Each reason has its log line and, in what SIGUSR1 prints, its count.
+/// Each reason has its log line and, in the report, its count.
 fn counted(daemon: &Daemon, dropped: &[&Vector]) {
-    daemon.signal("USR1");
-    let status = daemon.await_line("; dropped packets: ");
-    let words: Vec<&str> = status
-        .rsplit("; dropped packets: ")
-        .next()
-        .unwrap_or_default()
-        .split([' ', ','])
-        .filter(|w| !w.is_empty())
-        .collect();
+    let report = crate::report::of(daemon);
+    let rejected = &report["instances"][0]["counters"]["rejected"];
     let log = daemon.log();
     let reasons: BTreeSet<&str> = dropped.iter().filter(|v| v.layer == "daemon").map(|v| v.reason.as_str()).collect();
     for reason in reasons.into_iter().filter(|r| !UNCOUNTED.contains(r)) {
         assert!(log.contains(&format!(": {reason} (")), "no line about {reason}; log:\n{log}");
         let sent = u64::from(RATE) * (SECONDS + 1) / dropped.len() as u64;
-        let count = words.windows(2).find(|w| w[0] == reason).and_then(|w| w[1].parse::<u64>().ok()).unwrap_or(0);
+        let count = rejected[reason].as_u64().unwrap_or(0);
         // A busy machine may lose some before the daemon sees them; a reason that is not counted shows all the same.
-        assert!(count > sent / 2, "{reason}: {count} counted of {sent} and more; {status}");
+        assert!(count > sent / 2, "{reason}: {count} counted of {sent} and more; {report}");
     }
     if dropped.iter().any(|v| v.reason == "vrid") {
         assert!(log.contains("unknown VRID"), "log:\n{log}");

@@ -19,6 +19,7 @@ mod guard_faults;
 mod life;
 mod local_users;
 mod record;
+mod report;
 mod seeds;
 mod tracking;
 mod traps_election;

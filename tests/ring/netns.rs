@@ -337,7 +337,7 @@ fn more_notices_than_buffers_are_all_told() {
     assert!(!lab.told.contains(&Told::Lost), "nothing was");
 }
 
-/// Answers SIGUSR2 by ending, with one advert armed and one frame sent before.
+/// Answers SIGINT by ending, with one advert armed and one frame sent before.
 struct Script {
     heard: Vec<String>,
 }
@@ -348,10 +348,10 @@ impl Machine for Script {
         match event {
             Event::Start => {
                 let pid = std::process::id();
-                sh(&format!("kill -HUP {pid}; kill -USR1 {pid}; kill -USR2 {pid}"));
+                sh(&format!("kill -HUP {pid}; kill -INT {pid}"));
                 fx.push(Effect::Frames { ifindex: 1, batch: 7, frames: vec![Bytes::from_static(&[0; 60])] });
             }
-            Event::Signal(Signal::Usr2) => fx.push(Effect::Exit(ExitCode::NoConfig)),
+            Event::Signal(Signal::Int) => fx.push(Effect::Exit(ExitCode::NoConfig)),
             _ => {}
         }
     }
@@ -373,11 +373,10 @@ fn signals_are_events_and_exit_ends_the_loop_with_its_code() {
     assert_eq!(run(&mut lab.exec, &mut script), ExitCode::NoConfig);
     for signal in [
         // The interface is down (ENETDOWN), and that is reported.
-        "FramesSent { ifindex: 1, batch: 7, sent: 0, errno: Some(Errno(100)) }",
+        "Frames { ifindex: 1, batch: 7, sent: 0, errno: Some(Errno(100)) }",
         "Start",
         "Signal(Hup)",
-        "Signal(Usr1)",
-        "Signal(Usr2)",
+        "Signal(Int)",
     ] {
         assert!(script.heard.iter().any(|h| h == signal), "{signal} in {:?}", script.heard);
     }

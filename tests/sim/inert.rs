@@ -25,7 +25,9 @@ impl Sim {
         let dropped = views.iter().flat_map(|v| v.stats.rejected).sum();
         let states = views.iter().map(|v| (v.state, v.effective_priority, v.master, v.stats.advert_rcvd)).collect();
         let effects = fx.iter().filter(|e| !matches!(e, Effect::Note(_))).count();
-        (Still { states, deadlines: world.deadlines().collect(), effects }, dropped)
+        // A second Master is seen through refused adverts too; when it is over is a line in the log, and moves nothing.
+        let deadlines = world.deadlines().filter(|(_, due)| !matches!(due, Due::DualMaster(_))).collect();
+        (Still { states, deadlines, effects }, dropped)
     }
 
     /// After it: if it was dropped, nothing moved.

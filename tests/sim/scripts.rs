@@ -343,7 +343,8 @@ impl Sim {
             let since = since.max(touched).max(self.nodes[node].born);
             let believes = track.verdict == Verdict::Up(true);
             if now.since(since) > soon && believes != (mode == Mode::Good) {
-                let text = format!("node {node}: {} {mode:?} for {:?}, and {}", track.name, now.since(since), track);
+                let text =
+                    format!("node {node}: {} {mode:?} for {:?}, and {:?}", track.name, now.since(since), track.verdict);
                 self.violate("T1".into(), text);
             }
         }

@@ -173,9 +173,10 @@ fn one_that_cannot_run_keeps_the_others_from_running() {
     assert_eq!(b.who("B").reasons, "interface eth1 down");
     assert_eq!(b.who("A").reasons, "another member of vrrp_sync_group G cannot run");
     assert_eq!(b.world.groups()[0].reasons, "B (interface eth1 down)");
-    b.event(Event::Signal(kalived::event::Signal::Usr1));
-    let line = b.log.iter().find(|l| l.starts_with("(vrrp_sync_group G) FAULT since ")).expect("a status line");
-    assert!(line.ends_with(" (B (interface eth1 down)); members: A, B"), "{line}");
+    let now = b.now;
+    let group = b.world.report(now).groups.swap_remove(0);
+    assert_eq!((group.name.as_str(), group.state, group.members.join(" ")), ("G", Fault, "A B".to_owned()));
+    assert_eq!(group.reasons, "B (interface eth1 down)");
     assert_eq!(b.logged("(A) Entering FAULT STATE: vrrp_sync_group G: B is in FAULT (interface eth1 down)"), 1);
     // One more reason, one less: not all are gone.
     b.up(ETH0, false);

@@ -24,6 +24,7 @@ mod pipes;
 #[path = "../wire/receiver.rs"]
 mod receiver;
 mod reload;
+mod report;
 mod resume;
 mod roll_out;
 mod routes;

@@ -642,8 +642,9 @@ fn a_stop_ends_what_runs_and_a_script_nobody_tracks_does_not_run() {
     let child = b.child();
     b.exit(child, 0);
     assert_eq!(b.state(), State::Backup, "a name that nothing has is not there");
-    b.event(Event::Signal(kalived::event::Signal::Usr2));
-    assert_eq!(b.logged("VRRP_Script(used) is up"), 1);
+    let now = b.now;
+    let report = b.world.report(now).trackers;
+    assert_eq!((report[0].kind.as_str(), report[0].name.as_str(), report[0].up), ("script", "used", Some(true)));
     assert_eq!(b.world.tracks()[0].verdict, Verdict::Up(true));
     b.run(S);
     let child = b.child();

@@ -6,14 +6,19 @@
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
 //! `health` decides whether it can run at all, with `tracked` for what is tracked; `peers` is whom it speaks to and from where, `master`
-//! what it does as Master, `member` its part in a sync group, `alter` what a reload does to it, `resume` how it goes on in another process.
+//! what it does as Master, `rival` what it makes of a second one, `member` its part in a sync group, `alter` what a reload does to it, `resume` how it goes on in another
+//! process, `history` what it remembers of earlier states, `report` what it looks like from outside.
 
 mod alter;
 mod health;
+mod history;
 mod master;
 mod member;
 mod peers;
+mod report;
 mod resume;
+mod rival;
+mod stats;
 mod tracked;
 
 pub use master::IMMINENT;
@@ -21,13 +26,16 @@ pub(crate) use master::PREPARED;
 
 pub use alter::{Before, changes};
 pub use health::Fault;
+pub use history::Moved;
 pub use member::Member;
 pub use resume::{Mark, Since};
+pub use stats::Stats;
 
 use super::address::Addresses;
-use super::advert::{Heard, Profile, Reject};
+use super::advert::{Glimpse, Heard, Profile, Reject};
 use super::announce::Announcer;
 use super::fsm::{self, Act, Input, State, Step};
+use super::senders::Senders;
 use super::text::{self, Limit};
 use super::timing::{self, Grid, Phase};
 use crate::config::model::{InstanceConfig, Version};
@@ -86,33 +94,6 @@ pub enum SockState {
     Failed(Errno),
 }
 
-/// Counters; names as in keepalived's statistics where it has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stats {
-    /// Adverts accepted.
-    pub advert_rcvd: u64,
-    /// Adverts that left.
-    pub advert_sent: u64,
-    /// Adverts that could not be sent.
-    pub send_failed: u64,
-    /// Times we became Master.
-    pub become_master: u64,
-    /// Times we stopped being Master.
-    pub release_master: u64,
-    /// Priority-0 adverts accepted.
-    pub pri_zero_rcvd: u64,
-    /// Priority-0 adverts sent.
-    pub pri_zero_sent: u64,
-    /// Dropped packets by reason, in the order of [`Reject::ALL`].
-    pub rejected: [u64; Reject::ALL.len()],
-    /// Virtual addresses put back after somebody else removed them.
-    pub restored: u64,
-    /// Adverts accepted although they list other addresses than ours.
-    pub other_vips: u64,
-    /// Packets to unicast peers that did not leave while those to others did.
-    pub peers_missed: u64,
-}
-
 // Why a state is entered, for the log. Put into words only after what is urgent has been done.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum Cause {
@@ -120,6 +101,15 @@ enum Cause {
     Text(String),
     // Master_Down_Timer: what was and was not heard.
     Silence,
+}
+
+// A state entered that was not told yet: log, hooks, pipes and mail are told the same, once what is urgent has been done.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Entered {
+    from: State,
+    to: State,
+    init: bool,
+    cause: Cause,
 }
 
 // Since when and why we hear nothing: the cause of a takeover.
@@ -154,6 +144,8 @@ struct Limits {
     missed: Limit,
     own_peer: Limit,
     old_checksum: Limit,
+    dual: Limit,
+    dual_over: Limit,
 }
 
 // A line that others can cause: at most `most` of its kind in a while, then a number.
@@ -172,8 +164,10 @@ pub struct Instance {
     // Its part in a sync group, if it is in one.
     member: Option<Member>,
     since: Now,
-    // A state entered that was not told yet.
-    entered: Option<(State, bool, Cause)>,
+    entered: Option<Entered>,
+    // The last changes of state, oldest first; at most `REMEMBERED`.
+    moved: VecDeque<Moved>,
+    senders: Senders,
     faults: BTreeSet<Fault>,
     // Said that it waits for a tracker's first result.
     waits: bool,
@@ -236,6 +230,8 @@ impl Instance {
             member: None,
             since: Now::default(),
             entered: None,
+            moved: VecDeque::new(),
+            senders: Senders::default(),
             faults: BTreeSet::new(),
             weighed: String::new(),
             waits: false,
@@ -379,6 +375,8 @@ impl Instance {
 
     /// A verified advert.
     pub fn on_advert(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
+        let says = Glimpse { version: self.version(), priority: heard.priority, interval: heard.interval };
+        self.meet(heard.src, Some(says), None, cx);
         if matches!(self.state, State::Init | State::Fault) {
             return;
         }
@@ -433,10 +431,11 @@ impl Instance {
         self.go(self.decide(input), cause, Some(heard), cx);
     }
 
-    /// A packet for our VRID that was dropped. Nothing but counters changes.
-    pub fn on_reject(&mut self, reject: Reject, from: IpAddr, cx: &mut Cx<'_>) {
+    /// A packet for our VRID that was dropped. Nothing but counters and what is known of its sender changes.
+    pub fn on_reject(&mut self, reject: Reject, from: IpAddr, says: Option<Glimpse>, cx: &mut Cx<'_>) {
         let n = reject.index();
         self.stats.rejected[n] += 1;
+        self.meet(from, says, Some(reject), cx);
         if matches!(self.state, State::Init | State::Fault) {
             return;
         }
@@ -517,8 +516,9 @@ impl Instance {
         // What goes on has said so in the process before.
         if step.next != old && step.act != Act::GoOn {
             self.since = cx.now;
+            self.forget_rivals(cx);
             let init = old == State::Init && step.next != State::Master;
-            self.entered = Some((step.next, init, cause));
+            self.entered = Some(Entered { from: old, to: step.next, init, cause });
             if step.act != Act::Claim {
                 self.say_entered(cx);
             }
@@ -565,7 +565,7 @@ impl Instance {
 
     // The line "Entering … STATE". A new Master says it with `Due::Claim`, or before it says anything else.
     fn say_entered(&mut self, cx: &mut Cx<'_>) {
-        let Some((state, init, cause)) = self.entered.take().filter(|(state, ..)| *state != State::Init) else {
+        let Some(Entered { from, to: state, init, cause }) = self.entered.take().filter(|e| e.to != State::Init) else {
             return;
         };
         let cause = match cause {
@@ -574,6 +574,7 @@ impl Instance {
             Cause::Silence => self.silence_cause(self.since.mono),
         };
         say(&mut self.limits.states, Limit::STATES, cx, || text::entering(&self.cfg.name, state, init, &cause));
+        self.remember(Moved { at: self.since, from, to: state, cause: cause.clone() });
         self.tell(What::State(state), cause, cx);
     }
 
@@ -667,6 +668,17 @@ impl Instance {
         let reason = !self.faults.is_empty() || self.is_held();
         assert_eq!(reason, self.state == State::Fault, "({name}) FAULT has a reason: {:?}", self.faults);
         assert!(self.armed.len() <= timing::depth(self.cfg.advert_int), "({name}) armed too many");
+        assert!(self.senders.all().len() <= super::senders::MOST, "({name}) keeps too many senders");
+        let rival = timers.get(Due::DualMaster(self.key)).is_some();
+        assert_eq!(
+            rival,
+            self.senders.dual().is_some(),
+            "({name}) a second Master is looked for again, if there is one"
+        );
+        assert!(
+            !rival || matches!(self.state, State::Master | State::Backup),
+            "({name}) a second Master is seen by a Master or a Backup"
+        );
         if self.is_master() {
             assert!(
                 claiming || !self.armed.is_empty() || self.packets.is_none(),

@@ -7,7 +7,7 @@
 //! last advert, plus its Skew_Time and plus what the packet travelled. Those last two are the margin; they are not counted on.
 
 use super::master::ANSWER_PAUSE;
-use super::{Cause, Cx, Instance, SockState};
+use super::{Cause, Cx, Instance, Moved, SockState};
 use crate::config::model::{Family, InstanceConfig, Version};
 use crate::effect::{AddrSpec, AdvertFx, Effect};
 use crate::event::LONGEST_AGE;
@@ -229,6 +229,8 @@ impl Instance {
         if !self.owner() {
             self.priority = shot.priority.min(254);
         }
+        let cause = text::TAKEN_OVER.to_owned();
+        self.remember(Moved { at: self.since, from: self.state, to: self.state, cause });
         let counts = shot.stats.iter().map(|n| if *n <= COUNTER { *n } else { 0 }).collect::<Vec<_>>();
         let s = &mut self.stats;
         // An older process may know fewer reasons for a rejection: they were appended.

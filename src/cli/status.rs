@@ -1,0 +1,222 @@
+//! `kalived status` for people: who is Master, since when, why it moved, what is wrong and what to look at.
+//!
+//! Read first: `src/report/mod.rs`. What is wrong comes first, then a paragraph for each virtual router, the rest in short. Times are
+//! local. Pure: the zone is handed in.
+
+use crate::reload_time::{Zone, stamp};
+use crate::report::{Instance, Moment, Report};
+use crate::vrrp::State;
+use core::fmt::Write;
+
+/// Addresses named for a virtual router; `--format=json` has all.
+const NAMED: usize = 8;
+/// Earlier transitions and other routers shown for each.
+const SHOWN: usize = 4;
+
+/// The whole text.
+pub fn render(r: &Report, zone: Zone) -> String {
+    let mut out = String::new();
+    head(&mut out, r);
+    let bad: Vec<&Instance> = r.instances.iter().filter(|i| !i.conditions.is_empty()).collect();
+    if !bad.is_empty() {
+        out += "\nLook at:\n";
+        for i in bad {
+            conditions(&mut out, i, zone);
+        }
+    }
+    for i in &r.instances {
+        out += "\n";
+        instance(&mut out, i, zone);
+    }
+    for g in &r.groups {
+        let reasons = if g.reasons.is_empty() { String::new() } else { format!(": {}", g.reasons) };
+        let _ =
+            writeln!(out, "\n(vrrp_sync_group {}) {} since {}{reasons}", g.name, g.state.word(), at(&g.since, zone));
+        let _ = writeln!(out, "    members: {}", g.members.join(", "));
+    }
+    rest(&mut out, r);
+    out
+}
+
+fn head(out: &mut String, r: &Report) {
+    let d = &r.daemon;
+    let count = |s: State| r.instances.iter().filter(|i| i.state == s).count();
+    let states = [State::Master, State::Backup, State::Fault, State::Init].map(|s| (s, count(s)));
+    let states: Vec<String> =
+        states.into_iter().filter(|(_, n)| *n > 0).map(|(s, n)| format!("{n} {}", s.word())).collect();
+    let wrong = r.instances.iter().filter(|i| !i.conditions.is_empty()).count();
+    let what = if states.is_empty() { "no virtual router".to_owned() } else { states.join(", ") };
+    let what = if wrong > 0 { format!("{what}; {wrong} to look at") } else { what };
+    let _ = writeln!(out, "kalived {}: {what}", d.version);
+    if let Some(problem) = &d.problem {
+        let _ = writeln!(out, "    {problem}");
+    }
+    if r.truncated && d.problem.is_none() {
+        out.push_str("    the report is not complete\n");
+    }
+    let _ = write!(out, "    configuration {}, process {}", d.configuration, d.pid);
+    if let (Some(core), Some(since)) = (d.core_pid, &d.core_since) {
+        let _ = write!(out, ", VRRP process {core} for {}", ago(since));
+    }
+    if d.cores > 1 {
+        let _ = write!(out, " ({} VRRP processes so far)", d.cores);
+    }
+    out.push('\n');
+    if let Some(last) = &d.last_reload {
+        let _ = writeln!(out, "    last reload: {last}");
+    }
+}
+
+fn conditions(out: &mut String, i: &Instance, zone: Zone) {
+    for c in &i.conditions {
+        let since = c.since.as_ref().map_or_else(String::new, |m| format!(" since {}", at(m, zone)));
+        let _ = writeln!(out, "    ({}) {}{since}: {}", i.name, c.name.word(), c.detail);
+        if !c.look_at.is_empty() {
+            let _ = writeln!(out, "        {}", c.look_at);
+        }
+    }
+}
+
+fn instance(out: &mut String, i: &Instance, zone: Zone) {
+    let cause = if i.cause.is_empty() { String::new() } else { format!(": {}", i.cause) };
+    let _ = writeln!(out, "({}) {} since {}{cause}", i.name, i.state.word(), at(&i.since, zone));
+    let _ = write!(
+        out,
+        "    {} VRID {}, VRRP version {}, priority {}",
+        i.interface, i.vrid, i.version, i.effective_priority
+    );
+    if i.effective_priority != i.priority {
+        let _ = write!(out, " of {}", i.priority);
+    }
+    if i.state != State::Fault && !i.reasons.is_empty() {
+        let _ = write!(out, " ({})", i.reasons);
+    }
+    match i.master {
+        Some(m) => {
+            let _ = write!(out, "; Master is {m}, priority {}", i.master_priority);
+        }
+        None if i.state == State::Backup => out.push_str("; no Master heard yet"),
+        None => {}
+    }
+    out.push('\n');
+    let _ = write!(out, "    holds {} of {} addresses:", i.addresses_held, i.addresses.len());
+    for a in i.addresses.iter().take(NAMED) {
+        let _ = write!(out, " {}/{}", a.address, a.prefix_length);
+    }
+    match i.addresses.len().saturating_sub(NAMED) {
+        0 => {}
+        more => *out += &format!(" and {more} more"),
+    }
+    out.push('\n');
+    for s in i.senders.iter().take(SHOWN) {
+        let priority = s.priority.map_or_else(String::new, |p| format!(", priority {p}"));
+        let refused = match (&s.last_refused_reason, s.refused) {
+            (Some(why), n) if n > 0 => format!(", {n} refused ({why})"),
+            _ => String::new(),
+        };
+        let _ = writeln!(
+            out,
+            "    heard {}{priority}: {} adverts{refused}, the last {} ago",
+            s.address,
+            s.accepted + s.refused,
+            ago(&s.last)
+        );
+    }
+    if i.senders.is_empty() {
+        out.push_str("    no other router heard\n");
+    }
+    for t in i.transitions.iter().skip(1).take(SHOWN) {
+        let cause = if t.cause.is_empty() { String::new() } else { format!(": {}", t.cause) };
+        let _ = writeln!(out, "    before: {} at {}{cause}", t.to.word(), at(&t.at, zone));
+    }
+    let c = &i.counters;
+    let _ = write!(out, "    adverts: {} received, {} sent", c.adverts_received, c.adverts_sent);
+    for (n, what) in [
+        (c.adverts_not_sent, "not sent"),
+        (c.priority_zero_received, "farewells received"),
+        (c.priority_zero_sent, "farewells sent"),
+        (c.addresses_restored, "addresses put back"),
+    ] {
+        if n > 0 {
+            let _ = write!(out, ", {n} {what}");
+        }
+    }
+    let _ = write!(out, "; became Master {} times", c.became_master);
+    if !c.rejected.is_empty() {
+        let list: Vec<String> = c.rejected.iter().map(|(why, n)| format!("{why} {n}")).collect();
+        let _ = write!(out, "; refused: {}", list.join(", "));
+    }
+    out.push('\n');
+}
+
+fn rest(out: &mut String, r: &Report) {
+    let mut lines = Vec::new();
+    // What cannot be seen cannot be told.
+    if r.instances.iter().any(|i| i.state == State::Master && i.senders.is_empty()) {
+        lines.push(
+            "A Master that hears no other router cannot see a second Master either: if there is one, look at firewall rules for IP \
+             protocol 112 on both"
+                .to_owned(),
+        );
+    }
+    for t in &r.trackers {
+        let is = match (t.up, &t.value) {
+            (Some(true), _) => "up".to_owned(),
+            (Some(false), _) => "DOWN".to_owned(),
+            (None, Some(n)) => format!("has {n}"),
+            (None, None) => "no result yet".to_owned(),
+        };
+        lines.push(format!("{} {}: {is}", t.kind, t.name));
+    }
+    for i in r.interfaces.iter().filter(|i| !(i.up && i.running)) {
+        let is = if i.ifindex.is_none() { "does not exist" } else { "is down" };
+        lines.push(format!("interface {} {is}", i.name));
+    }
+    for s in r.sockets.iter().filter(|s| s.packets_of_unknown_vrid > 0) {
+        lines.push(format!("{}: {} packets of another VRID", s.name, s.packets_of_unknown_vrid));
+    }
+    if r.routes.configured > 0 {
+        lines.push(format!(
+            "static routes: {} of {} held, {} waiting for an interface, {} put back",
+            r.routes.held, r.routes.configured, r.routes.waiting, r.routes.restored
+        ));
+    }
+    let n = &r.notifications;
+    if n.scripts_running + n.scripts_waiting + n.mails_waiting > 0 {
+        lines.push(format!(
+            "notification: {} scripts run, {} wait, {} letters wait",
+            n.scripts_running, n.scripts_waiting, n.mails_waiting
+        ));
+    }
+    for p in n.pipes.iter().filter(|p| !p.open || p.lines_lost > 0) {
+        lines.push(format!(
+            "named pipe {}: {}, {} lines lost",
+            p.path,
+            if p.open { "open" } else { "not open" },
+            p.lines_lost
+        ));
+    }
+    if r.log.lines_lost > 0 {
+        lines.push(format!("log: {} lines lost", r.log.lines_lost));
+    }
+    if !lines.is_empty() {
+        out.push('\n');
+        *out += &lines.join("\n");
+        out.push('\n');
+    }
+}
+
+fn at(m: &Moment, zone: Zone) -> String {
+    let seconds = m.wall().map_or(0, |w| (w.0 / 1_000_000_000).cast_signed());
+    format!("{} ({} ago)", stamp(seconds, zone), ago(m))
+}
+
+// The two largest units: who asks at night wants to know whether it was just now.
+fn ago(m: &Moment) -> String {
+    let s = m.age_seconds;
+    if s < 10.0 {
+        return format!("{s:.1}s");
+    }
+    let text = humantime::format_duration(core::time::Duration::from_secs(s as u64)).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}

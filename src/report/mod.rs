@@ -1,0 +1,149 @@
+//! Everything there is to know of a kalived that runs, as one value.
+//!
+//! `World::report_part` makes it in parts, each a bounded amount of work, so that the loop is never held up; [`Report::add`] puts the
+//! parts together where they are shown: `kalived status`, keepalived's dump files, OpenMetrics. Nothing that shows a report reads
+//! anything else. Every type describes itself (`describe`), so the JSON schema and the manual page cannot say anything else.
+//!
+//! Rules for fields: a count is an integer; a duration is a number whose name ends with its unit; a moment is a [`Moment`]; what is not
+//! known is null; a name never gets another meaning. Types by domain: `daemon`, `instance`, `network`, `others`.
+
+pub mod daemon;
+pub mod describe;
+pub mod instance;
+pub mod network;
+pub mod others;
+
+pub use daemon::{Daemon, Log, Loop};
+pub use instance::{Address, Condition, Counters, Instance, Sender, Transition};
+pub use network::{Interface, Routes, Socket};
+pub use others::{Group, Notifications, Pipe, Tracker};
+
+use crate::time::{Now, Wall};
+use describe::record;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, SystemTime};
+
+/// Number of the layout, see [`Report::layout`].
+pub const LAYOUT: u32 = 1;
+
+record! {
+    /// What kalived status --format=json prints.
+    pub struct Report {
+        /// Number of this layout. It goes up when a field is removed or gets another meaning, not when one is added.
+        pub layout: u32,
+        /// When the report was made; each instance as it was at a moment shortly after. RFC 3339, UTC.
+        pub time: String,
+        /// The report would have been longer than 64 MiB, and its end is missing.
+        pub truncated: bool,
+        /// The processes.
+        pub daemon: Daemon,
+        /// Virtual routers, in the order of the file unless a reload added some.
+        pub instances: Vec<Instance>,
+        /// Sync groups.
+        pub groups: Vec<Group>,
+        /// What is tracked beside interfaces, by kind and name.
+        pub trackers: Vec<Tracker>,
+        /// Interfaces that the configuration names, as the kernel reports them.
+        pub interfaces: Vec<Interface>,
+        /// Sockets for adverts: one for each interface and group, or for each source of unicast adverts.
+        pub sockets: Vec<Socket>,
+        /// Static routes.
+        pub routes: Routes,
+        /// Scripts, pipes and mail that tell of changes.
+        pub notifications: Notifications,
+        /// The loop of the VRRP process.
+        pub event_loop: Loop,
+        /// The log.
+        pub log: Log,
+    }
+}
+
+record! {
+    /// A moment.
+    pub struct Moment {
+        /// By the clock of the wall, RFC 3339, UTC, with microseconds.
+        pub time: String,
+        /// How long ago that was when the report was made, by a clock that is never set.
+        pub age_seconds: f64,
+    }
+}
+
+/// RFC 3339, UTC, with microseconds.
+pub fn rfc3339(at: Wall) -> String {
+    humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_nanos(at.0)).to_string()
+}
+
+/// A duration as the seconds of a field: to the microsecond, for nobody reads more.
+pub fn seconds(d: Duration) -> f64 {
+    (d.as_micros() as f64) / 1e6
+}
+
+impl Moment {
+    /// `at`, seen from `now`.
+    pub fn of(at: Now, now: Now) -> Moment {
+        Moment { time: rfc3339(at.wall), age_seconds: seconds(now.mono.since(at.mono)) }
+    }
+    /// By the wall clock: nanoseconds since 1970; `None`: no such time.
+    pub fn wall(&self) -> Option<Wall> {
+        let at = humantime::parse_rfc3339(&self.time).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(Wall(crate::time::nanos(at)))
+    }
+}
+
+/// A report comes in these, one JSON value on a line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Part {
+    /// The first one: [`Report::layout`] and [`Report::time`].
+    Begin(u32, String),
+    /// A virtual router, without its addresses.
+    Instance(Box<Instance>),
+    /// More addresses of the virtual router before.
+    Addresses(Vec<Address>),
+    /// The sync groups; a configuration has no more than virtual routers.
+    Groups(Vec<Group>),
+    /// More trackers.
+    Trackers(Vec<Tracker>),
+    /// More interfaces.
+    Interfaces(Vec<Interface>),
+    /// More sockets.
+    Sockets(Vec<Socket>),
+    /// The static routes.
+    Routes(Routes),
+    /// Scripts, pipes and mail.
+    Notifications(Notifications),
+    /// The loop and the log.
+    Loop(Loop, Log),
+    /// The last one: [`Report::truncated`].
+    End(bool),
+}
+
+impl Report {
+    /// Adds a part, in the order in which they come.
+    pub fn add(&mut self, part: Part) {
+        match part {
+            Part::Begin(layout, time) => (self.layout, self.time) = (layout, time),
+            Part::Instance(i) => self.instances.push(*i),
+            Part::Addresses(more) => {
+                if let Some(i) = self.instances.last_mut() {
+                    i.addresses.extend(more);
+                }
+            }
+            Part::Groups(more) => self.groups.extend(more),
+            Part::Trackers(more) => self.trackers.extend(more),
+            Part::Interfaces(more) => self.interfaces.extend(more),
+            Part::Sockets(more) => self.sockets.extend(more),
+            Part::Routes(routes) => self.routes = routes,
+            Part::Notifications(n) => self.notifications = n,
+            Part::Loop(event_loop, log) => (self.event_loop, self.log) = (event_loop, log),
+            Part::End(truncated) => self.truncated = truncated,
+        }
+    }
+
+    /// Every part of a file of them. A line that is none is left out: a later version may have others.
+    pub fn read(lines: &[u8]) -> Report {
+        let mut report = Report { truncated: true, ..Report::default() };
+        let parts = lines.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        parts.for_each(|part| report.add(part));
+        report
+    }
+}

@@ -1,0 +1,67 @@
+//! What is tracked, and who is told. Read first: `mod.rs`.
+
+use super::Moment;
+use super::describe::record;
+use crate::vrrp::State;
+
+record! {
+    /// A sync group.
+    pub struct Group {
+        /// Its name in the file.
+        pub name: String,
+        /// Its state.
+        pub state: State,
+        /// Since when it has that state.
+        pub since: Moment,
+        /// Names of its members, in the order of the file.
+        pub members: Vec<String>,
+        /// Why it is in FAULT; else empty.
+        pub reasons: String,
+    }
+}
+
+record! {
+    /// A script, file, process or check that is tracked.
+    pub struct Tracker {
+        /// script, file, process or check.
+        pub kind: String,
+        /// Its name in the file.
+        pub name: String,
+        /// It is as it should be; null: no result yet, or a file.
+        pub up: Option<bool>,
+        /// The program of a script runs.
+        pub running: bool,
+        /// The number of a file, as text, for it may be negative; null: none yet, or no file.
+        pub value: Option<String>,
+    }
+}
+
+record! {
+    /// Scripts, pipes and mail that tell of changes.
+    pub struct Notifications {
+        /// Notification scripts that run.
+        pub scripts_running: u64,
+        /// Virtual routers whose script waits for its turn.
+        pub scripts_waiting: u64,
+        /// Changes that a script was too slow for; it is told how many when it runs again.
+        pub scripts_skipped: u64,
+        /// Named pipes.
+        pub pipes: Vec<Pipe>,
+        /// Letters that wait for the mail server.
+        pub mails_waiting: u64,
+    }
+}
+
+record! {
+    /// A named pipe.
+    pub struct Pipe {
+        /// Its path.
+        pub path: String,
+        /// It is open.
+        pub open: bool,
+        /// Lines that wait for a reader.
+        pub lines_waiting: u64,
+        /// Lines lost since it was last emptied, because nobody read.
+        pub lines_lost: u64,
+    }
+}

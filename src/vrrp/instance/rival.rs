@@ -1,0 +1,148 @@
+//! A second Master: DUAL_MASTER, seen, said, and what to look at.
+//!
+//! Read first: `vrrp/senders.rs`. Nothing here changes what a virtual router does; the election (`fsm.rs`) decides that. What to look
+//! at follows from what was seen: why the other one's adverts are refused here, or that it does not give way although ours should
+//! reach it.
+
+use super::{Cx, Instance, say};
+use crate::config::model::{Family, Version};
+use crate::timers::Due;
+use crate::vrrp::advert::{Glimpse, Reject};
+use crate::vrrp::fsm::State;
+use crate::vrrp::senders::{Dual, Own, Sender};
+use crate::vrrp::text;
+use core::net::IpAddr;
+
+impl Instance {
+    /// Number of its version.
+    pub(super) fn version(&self) -> u8 {
+        if self.cfg.version == Version::V2 { 2 } else { 3 }
+    }
+
+    /// An advert with our VRID came, whatever becomes of it.
+    pub(super) fn meet(&mut self, from: IpAddr, says: Option<Glimpse>, refused: Option<Reject>, cx: &mut Cx<'_>) {
+        let own = Own {
+            active: matches!(self.state, State::Master | State::Backup),
+            master: self.is_master(),
+            interval: self.cfg.advert_int,
+            adverts: self.cfg.down_timer_adverts,
+        };
+        let before = self.senders.dual();
+        let begins = self.senders.on_advert(cx.now, from, says, refused, own);
+        let Some(dual) = self.senders.dual() else {
+            if let Some(over) = before {
+                self.rival_gone(over, cx);
+            }
+            return;
+        };
+        if begins {
+            self.stats.dual_master += 1;
+            cx.timers.set(Due::DualMaster(self.key), dual.until);
+            let (seen, look) = self.second_master(dual);
+            say(&mut self.limits.dual, 1, cx, || text::dual_master(&self.cfg.name, &seen, &look));
+        }
+    }
+
+    /// `Due::DualMaster`.
+    pub fn on_dual_master_due(&mut self, cx: &mut Cx<'_>) {
+        match self.senders.take_gone(cx.now.mono) {
+            Some(over) => self.rival_gone(over, cx),
+            None => {
+                if let Some(dual) = self.senders.dual() {
+                    cx.timers.set(Due::DualMaster(self.key), dual.until);
+                }
+            }
+        }
+    }
+
+    /// Another state: who else is Master is seen anew.
+    pub(super) fn forget_rivals(&mut self, cx: &mut Cx<'_>) {
+        if let Some(over) = self.senders.on_state() {
+            self.rival_gone(over, cx);
+        }
+    }
+
+    fn rival_gone(&mut self, over: Dual, cx: &mut Cx<'_>) {
+        cx.timers.stop(Due::DualMaster(self.key));
+        let lasted = cx.now.mono.since(over.since.mono);
+        say(&mut self.limits.dual_over, 1, cx, || text::dual_master_over(&self.cfg.name, over.with, lasted));
+    }
+
+    /// A second Master in words: what was seen, and what to look at.
+    pub(super) fn second_master(&self, dual: Dual) -> (String, String) {
+        let Some(s) = self.senders.get(dual.with) else {
+            return (format!("{} is Master too", dual.with), String::new());
+        };
+        let priority = s.says.map_or_else(String::new, |g| format!(", priority {}", g.priority));
+        let beside = match (self.is_master(), self.master) {
+            (true, _) => "this router is".to_owned(),
+            (false, Some(m)) => format!("{m} is"),
+            (false, None) => "another one is".to_owned(),
+        };
+        let (refused, look) = (s.refusal(), self.look_at(s));
+        let refused = refused.map_or_else(String::new, |r| format!("; its adverts are refused here: {}", r.name()));
+        (format!("{} is Master{priority}, and {beside} too{refused}", dual.with), look)
+    }
+
+    // What makes two Masters, by what was seen of the other one.
+    fn look_at(&self, s: &Sender) -> String {
+        let (from, vrid) = (s.addr, self.cfg.vrid);
+        let same = |what: &str| format!("look at {what}, which all routers of this virtual router must have alike");
+        match s.refusal() {
+            Some(Reject::Version) => {
+                let theirs = s.says.map_or(0, |g| g.version);
+                same(&format!("version (vrrp_version): {from} has {theirs}, this router has {}", self.version()))
+            }
+            Some(Reject::AuthType) => same("authentication: auth_type differs"),
+            Some(Reject::AuthData) => same("authentication: auth_pass differs"),
+            Some(Reject::Interval) => {
+                let theirs = s.says.map_or_else(String::new, |g| format!("{from} has {}, ", text::span(g.interval)));
+                same(&format!("advert_int: {theirs}this router has {}", text::span(self.cfg.advert_int)))
+            }
+            Some(Reject::Checksum) => {
+                "look at v3_checksum_as_v2 and old_unicast_checksum on both routers, and at devices between them that change packets"
+                    .to_owned()
+            }
+            Some(Reject::AddressList | Reject::Count | Reject::FirstAddress) => format!(
+                "look at virtual_ipaddress on both routers; if {from} belongs to others, they use VRID {vrid} on this network too: give one \
+                 of the two another virtual_router_id"
+            ),
+            Some(Reject::Ttl) => format!(
+                "look for a router or tunnel between the two: adverts of {from} do not come from this network; with unicast peers at \
+                 min_ttl and max_ttl"
+            ),
+            Some(Reject::Destination) => {
+                "look at unicast_peer and mcast_dst_ip on both routers: one sends to peers, or to another group".to_owned()
+            }
+            Some(Reject::UnicastSource) => format!("look at unicast_peer here: {from} is none of the peers"),
+            Some(Reject::Source) => format!("look at the source address of {from}: no router sends from it"),
+            Some(_) => format!("look at what {from} sends: tcpdump -v -i {} proto 112", self.cfg.interface),
+            None if self.source == Some(from) => {
+                format!("look for another host with the address {from}, or a network that sends our packets back")
+            }
+            None if !self.is_master() => "look at the log of both Masters: they do not hear each other, or refuse each other's adverts".to_owned(),
+            None if self.failing > 0 => {
+                "our adverts do not leave: look at firewall rules for IP protocol 112 here (nft list ruleset)".to_owned()
+            }
+            None => self.unheard(from),
+        }
+    }
+
+    // It takes part, and does not give way: so it does not hear us.
+    fn unheard(&self, from: IpAddr) -> String {
+        let way = match (self.cfg.peers(), self.cfg.family) {
+            (Some(_), _) => format!("whether this router is among its unicast_peer and {from} among ours"),
+            (None, Family::V4) => {
+                format!("whether a switch filters multicast to {} (IGMP snooping)", self.cfg.mcast_group)
+            }
+            (None, Family::V6) => {
+                format!("whether a switch filters multicast to {} (MLD snooping)", self.cfg.mcast_group)
+            }
+        };
+        format!(
+            "we hear it and it does not give way to our priority {}: it does not hear us or refuses our adverts; on {from} look at firewall \
+             rules for IP protocol 112 and at the log for refused adverts; between the two, {way}",
+            self.priority
+        )
+    }
+}

@@ -1,0 +1,32 @@
+//! What a virtual router counts. Read first: `mod.rs`; `report.rs` shows it.
+
+use crate::vrrp::advert::Reject;
+
+/// Counters; names as in keepalived's statistics where it has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stats {
+    /// Adverts accepted.
+    pub advert_rcvd: u64,
+    /// Adverts that left.
+    pub advert_sent: u64,
+    /// Adverts that could not be sent.
+    pub send_failed: u64,
+    /// Times we became Master.
+    pub become_master: u64,
+    /// Times we stopped being Master.
+    pub release_master: u64,
+    /// Priority-0 adverts accepted.
+    pub pri_zero_rcvd: u64,
+    /// Priority-0 adverts sent.
+    pub pri_zero_sent: u64,
+    /// Dropped packets by reason, in the order of [`Reject::ALL`].
+    pub rejected: [u64; Reject::ALL.len()],
+    /// Virtual addresses put back after somebody else removed them.
+    pub restored: u64,
+    /// Adverts accepted although they list other addresses than ours.
+    pub other_vips: u64,
+    /// Packets to unicast peers that did not leave while those to others did.
+    pub peers_missed: u64,
+    /// Times that a second Master was seen.
+    pub dual_master: u64,
+}
