@@ -454,7 +454,7 @@ pub fn tells_a_secret(line: &str) -> bool {
 /// comment sign: where one was meant, too much is hidden rather than too little.
 fn secret_words(line: &str) -> Vec<std::ops::Range<usize>> {
     if line.len() > super::tree::MAX_LINE {
-        return if SECRET.iter().any(|s| line.contains(s)) { vec![0..line.len()] } else { Vec::new() };
+        return SECRET.iter().any(|s| line.contains(s)).then_some(0..line.len()).into_iter().collect();
     }
     let mut out: Vec<std::ops::Range<usize>> = Vec::new();
     // What touches the piece before it is of the same word.

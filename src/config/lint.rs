@@ -209,7 +209,7 @@ fn address_in_two_instances(cx: &mut Cx<'_>) {
         for vip in i.vips.iter().chain(&i.excluded) {
             match first.get(&(vip.addr, device(i, vip))) {
                 Some((other, at)) => {
-                    let text = kind::address_in_two_instances(&vip.addr, &i.name, &other.name);
+                    let text = kind::address_in_two_instances(vip.addr, &i.name, &other.name);
                     cx.say_also(&vip.place, text, &at.place, "first here");
                 }
                 None => {
@@ -225,7 +225,7 @@ fn ipv6_first_not_link_local(cx: &mut Cx<'_>) {
         if let Some(vip) = i.vips.first()
             && !matches!(vip.addr, IpAddr::V6(a) if a.is_unicast_link_local())
         {
-            cx.say(&vip.place, kind::first_not_link_local(&vip.addr, &i.name));
+            cx.say(&vip.place, kind::first_not_link_local(vip.addr, &i.name));
         }
     }
 }
@@ -248,7 +248,7 @@ fn prefix_differs(cx: &mut Cx<'_>) {
                 continue;
             }
             if let Some(h) = addrs.iter().find(near) {
-                cx.say(&vip.place, kind::prefix_differs(&vip.addr, &vip.prefix, &h.interface, &h.addr, &h.prefix));
+                cx.say(&vip.place, kind::prefix_differs(vip.addr, vip.prefix, &h.interface, h.addr, h.prefix));
             }
         }
     }
@@ -263,7 +263,7 @@ fn vip_is_own_address(cx: &mut Cx<'_>) {
         for vip in i.vips.iter().chain(&i.excluded) {
             let on = device(i, vip);
             if first(on, vip.addr.is_ipv4()).is_some_and(|h| h.addr == vip.addr) {
-                cx.say(&vip.place, kind::vip_is_own(&vip.addr, &i.name, &on, &i.priority));
+                cx.say(&vip.place, kind::vip_is_own(vip.addr, &i.name, on, i.priority));
             }
         }
     }
@@ -283,7 +283,7 @@ fn weight_without_effect(cx: &mut Cx<'_>) {
         for t in i.track_interfaces.iter().filter(|t| t.weight != 0) {
             let after = i16::from(i.priority) + t.weight;
             if i.priority == 255 || after.clamp(1, 254) == i16::from(i.priority) {
-                cx.say(&i.place, kind::weight_without_effect(&t.weight, &t.name, &i.priority, &i.name));
+                cx.say(&i.place, kind::weight_without_effect(t.weight, &t.name, i.priority, &i.name));
             }
         }
     }
@@ -293,7 +293,7 @@ fn peer_is_ourselves(cx: &mut Cx<'_>) {
     for i in &cx.config.instances {
         let Some(own) = i.more.unicast_src_ip.or(i.mcast_src) else { continue };
         if i.more.unicast_peer.iter().flatten().any(|p| p.addr == own) {
-            cx.say(&i.place, kind::peer_is_ourselves(&i.name, &own));
+            cx.say(&i.place, kind::peer_is_ourselves(&i.name, own));
         }
     }
 }
@@ -323,7 +323,7 @@ fn quoted_program(cx: &mut Cx<'_>) {
     for (span, owner, script) in commands(cx) {
         let program = script.argv.first().map_or("", |p| &**p);
         if program.starts_with(['"', '\'', '\u{2018}', '\u{2019}', '\u{201C}', '\u{201D}', '\u{201E}']) {
-            cx.say_at(span, kind::quoted_program(&owner, &program));
+            cx.say_at(span, kind::quoted_program(&owner, program));
         }
     }
 }
@@ -334,7 +334,7 @@ fn script_missing(cx: &mut Cx<'_>) {
         let program = script.argv.first().map_or("", |p| &**p);
         // A name without a path is looked up when it runs.
         if program.starts_with('/') && !(host.exists)(program) {
-            cx.say_at(span, kind::program_missing(&program, &owner));
+            cx.say_at(span, kind::program_missing(program, &owner));
         }
     }
 }
@@ -367,7 +367,7 @@ fn sync_group_weight(cx: &mut Cx<'_>) {
                 given.filter(|(t, own)| t.weight.or(*own).is_some_and(|w| w != 0)).map(|(t, _)| &*t.name).next();
             let own = i.track_interfaces.iter().find(|t| t.weight != 0).map(|t| &*t.name);
             if let Some(name) = weighted.or(own) {
-                cx.say(&i.place, kind::weight_in_group(&i.name, &g.name, &name));
+                cx.say(&i.place, kind::weight_in_group(&i.name, &g.name, name));
             }
         }
     }

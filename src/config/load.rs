@@ -61,7 +61,7 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     };
     if let Some(what) = not_text(&sources) {
         let help = "save it as UTF-8 without NUL bytes; or is it the file that was meant?";
-        let text = kind::not_text(&what);
+        let text = kind::not_text(what);
         diags.push(&sources, start, text).help(help).exit(ExitCode::NoConfig);
         return (done(sources, diags, Lowered::default()), Tree::default());
     }

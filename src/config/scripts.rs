@@ -108,7 +108,7 @@ pub fn prepare(
         for file in &config.track_files {
             let (Some(path), Some(init)) = (&file.file, file.init) else { continue };
             if let Err(why) = how.host.make_file(path, init.value, init.overwrite) {
-                let text = kind::init_file(&file.name, &path, &why);
+                let text = kind::init_file(&file.name, path, &why);
                 cx.say(&Owner::at(String::new(), owners.file(&file.name)), text).not_in_test();
             }
         }
@@ -338,7 +338,7 @@ impl Cx<'_> {
         if !std::mem::replace(&mut self.told_default, true) {
             let severity = if secure { Severity::Error } else { Severity::Note };
             let then = if secure { "scripts without a user are not run" } else { "scripts are run as root" };
-            let text = kind::no_default_user(DEFAULT_USER, &then);
+            let text = kind::no_default_user(DEFAULT_USER, then);
             let _ =
                 self.say(owner, text.severity(severity)).help("make it, or write `script_user <user>` in global_defs");
         }
@@ -410,7 +410,7 @@ impl Cx<'_> {
         };
         match path.split(':').filter(|d| d.starts_with('/')).find_map(fits) {
             Some(full) => {
-                let text = kind::script_without_path(&name, &full);
+                let text = kind::script_without_path(name, &full);
                 self.warn(owner, text, "write the whole path");
                 Ok(full)
             }
@@ -422,7 +422,7 @@ impl Cx<'_> {
     fn cannot(&mut self, owner: &Owner, program: &str, why: String) -> String {
         // The path once, where it is the one that is written.
         let why = why.strip_prefix(&format!("`{program}`: ")).unwrap_or(&why).to_owned();
-        let text = kind::script_missing(&owner.what, &program, &why);
+        let text = kind::script_missing(&owner.what, program, &why);
         let real = why.strip_prefix('`').and_then(|w| w.split_once('`')).map_or(program, |w| w.0);
         let help = match program.chars().next() {
             _ if why.contains("not executable") => format!("make it executable: chmod +x {real}"),

@@ -357,7 +357,7 @@ impl<'a> Builder<'a> {
             _ => ("missing `}` before this line, several times", "these blocks must end before this line"),
         };
         let word = src.slice(before).to_owned();
-        let mut handle = self.say(before, kind::missing_close_brace(&message, &word)).torn();
+        let mut handle = self.say(before, kind::missing_close_brace(message, &word)).torn();
         for (span, text) in opened {
             handle = handle.also(src, span, text);
         }

@@ -219,7 +219,7 @@ impl Reader<'_> {
                 if work.text.len() > MAX_LINE || count > MAX_IN_LINE {
                     let origin = work.origin(at, at);
                     let (what, limit) = if count > MAX_IN_LINE { ("names", MAX_IN_LINE) } else { ("bytes", MAX_LINE) };
-                    let text = kind::replaced_line_too_long(&name, &limit, &what);
+                    let text = kind::replaced_line_too_long(&name, limit, what);
                     let help = "what a name stands for may hold names; here they add up to too much";
                     let link = self.defs.get(&name).map(|d| d.span);
                     let src = &*self.src;
@@ -231,7 +231,7 @@ impl Reader<'_> {
                 }
                 if self.count_names > self.options.limits.names {
                     let limit = self.options.limits.names;
-                    self.too_much(origin, kind::too_many_names(&limit));
+                    self.too_much(origin, kind::too_many_names(limit));
                     return Outcome::Dropped;
                 }
                 // A condition or a repetition that a name stood for: it decides about the rest of the line first.
@@ -251,7 +251,7 @@ impl Reader<'_> {
         }
         if self.src.replaced_bytes() + work.text.len() > self.options.limits.replaced {
             let limit = self.options.limits.replaced;
-            self.too_much(here, kind::replaced_too_long(&limit));
+            self.too_much(here, kind::replaced_too_long(limit));
             return Outcome::Dropped;
         }
         let line = self.src.add_line(&work.text, &work.pieces);
@@ -306,7 +306,7 @@ impl Reader<'_> {
                     }
                 };
                 if low > high {
-                    self.say(span, kind::random_range_reversed(&low, &high));
+                    self.say(span, kind::random_range_reversed(low, high));
                     return Some(low.to_string());
                 }
                 (u64::from(low) + self.next_random() % (u64::from(high - low) + 1)).to_string()

@@ -61,7 +61,7 @@ impl Reader<'_> {
                     return false;
                 }
                 if count > 1 {
-                    self.say(Span::default(), kind::several_files(&count, &path));
+                    self.say(Span::default(), kind::several_files(count, path));
                 }
                 // Below the first file, which is read first.
                 self.stack.insert(0, Frame::Paths { paths: rest.into_iter(), from: None, must: true });
@@ -196,7 +196,7 @@ impl Reader<'_> {
             let text = kind::includes_too_deep(limits.depth, chain.join(" -> "));
             Some((text, "do files include each other, through symbolic links?"))
         } else if self.count_files >= limits.files {
-            Some((kind::too_many_files(&limits.files, &path), "include fewer files"))
+            Some((kind::too_many_files(limits.files, &path), "include fewer files"))
         } else {
             None
         };

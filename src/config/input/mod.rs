@@ -213,9 +213,9 @@ impl Reader<'_> {
         self.count_lines += 1;
         let limits = self.options.limits;
         if self.count_lines > limits.lines {
-            self.too_much(span, kind::repetitions_too_long(&limits.lines));
+            self.too_much(span, kind::repetitions_too_long(limits.lines));
         } else if self.src.replaced_bytes() > limits.replaced {
-            self.too_much(span, kind::replaced_too_long(&limits.replaced));
+            self.too_much(span, kind::replaced_too_long(limits.replaced));
         }
         !self.exhausted
     }

@@ -149,7 +149,7 @@ impl Reader<'_> {
         let (names, values) = match parse(&kind, &inside) {
             Ok(good) => good,
             Err(why) => {
-                self.say(span, kind::bad_repetition(&why)).help(HELP);
+                self.say(span, kind::bad_repetition(why)).help(HELP);
                 return;
             }
         };

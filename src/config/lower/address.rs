@@ -42,12 +42,12 @@ impl<'a> Cx<'a> {
                     true => Some("one address per line".to_owned()),
                     false => nearest::nearest(Scope::AddressLine, name).map(|n| format!("did you mean `{n}`?")),
                 };
-                self.say(word.span, kind::unknown_word_of_address(&name)).maybe_help(help);
+                self.say(word.span, kind::unknown_word_of_address(name)).maybe_help(help);
                 continue;
             };
             let value = if k.args.is_empty() { None } else { words.next() };
             if value.is_none() && !k.args.is_empty() {
-                self.say(word.span, kind::missing_value_of_address(&name)).help(format!("write `{name} {}`", k.args));
+                self.say(word.span, kind::missing_value_of_address(name)).help(format!("write `{name} {}`", k.args));
                 continue;
             }
             match (k.status, value) {
@@ -80,7 +80,7 @@ impl<'a> Cx<'a> {
         let text = self.text(word);
         let (ip, len) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
         let Ok(ip) = ip.parse::<IpAddr>() else {
-            self.say(word.span, kind::bad_address_line(&text));
+            self.say(word.span, kind::bad_address_line(text));
             return None;
         };
         let full = if ip.is_ipv4() { 32 } else { 128 };
@@ -90,18 +90,18 @@ impl<'a> Cx<'a> {
             // keepalived reads the mask as nothing, too, and serves the address.
             Some(_) if ip.is_ipv4() && len.and_then(netmask).is_some() => {
                 let ones = len.and_then(netmask).unwrap_or(full);
-                self.say(word.span, kind::netmask_used(&text, &full))
+                self.say(word.span, kind::netmask_used(text, full))
                     .help(format!("write the netmask as a prefix length: `{ip}/{ones}`"));
                 Some(full)
             }
             Some(_) => {
-                self.say(word.span, kind::bad_prefix(&text)).help(format!("allowed: 0..{full}"));
+                self.say(word.span, kind::bad_prefix(text)).help(format!("allowed: 0..{full}"));
                 return None;
             }
         };
         let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
         if ip.is_unspecified() || ip.is_multicast() || broadcast {
-            self.say(word.span, kind::not_a_host(&ip));
+            self.say(word.span, kind::not_a_host(ip));
             return None;
         }
         Some((ip, prefix))
@@ -114,7 +114,7 @@ impl<'a> Cx<'a> {
             "scope" => match scope(text) {
                 Some(s) => vip.scope = s,
                 None => {
-                    self.say(value.span, kind::bad_scope(&text)).help("global, site, link, host, nowhere or 0..255");
+                    self.say(value.span, kind::bad_scope(text)).help("global, site, link, host, nowhere or 0..255");
                 }
             },
             "brd" | "broadcast" => vip.brd = self.broadcast(vip, value).or(vip.brd),
@@ -122,7 +122,7 @@ impl<'a> Cx<'a> {
                 self.say(value.span, kind::label_is_ipv4());
             }
             "label" if text.len() > 15 || text.is_empty() => {
-                self.say(value.span, kind::bad_label(&text));
+                self.say(value.span, kind::bad_label(text));
             }
             "label" => vip.label = Some(text.to_owned()),
             "peer" => match self.address(value) {
@@ -145,7 +145,7 @@ impl<'a> Cx<'a> {
                         self.say(value.span, kind::unsupported_lifetime());
                     }
                     Err(_) => {
-                        self.say(value.span, kind::bad_lifetime(&text)).help("seconds, or forever");
+                        self.say(value.span, kind::bad_lifetime(text)).help("seconds, or forever");
                     }
                 },
             },
@@ -162,7 +162,7 @@ impl<'a> Cx<'a> {
         let text = self.text(value);
         match text {
             "+" | "-" if vip.prefix >= 31 => {
-                self.say(value.span, kind::no_broadcast(&vip.prefix))
+                self.say(value.span, kind::no_broadcast(vip.prefix))
                     .help("write the prefix length of the network, for example /24");
                 None
             }
@@ -171,7 +171,7 @@ impl<'a> Cx<'a> {
             _ => match text.parse() {
                 Ok(ip) => Some(ip),
                 Err(_) => {
-                    self.say(value.span, kind::bad_ipv4_address(&text)).help("an address, + or -");
+                    self.say(value.span, kind::bad_ipv4_address(text)).help("an address, + or -");
                     None
                 }
             },

@@ -80,7 +80,7 @@ impl<'a> Cx<'a> {
         let name = self.text(word);
         let kind = if k.name == "vrrp_track_file" { "track_file" } else { k.name };
         if let Some(first) = self.names.get(&(kind, name)).copied() {
-            let (src, text) = (self.src, kind::duplicate_name(&kind, &name));
+            let (src, text) = (self.src, kind::duplicate_name(kind, name));
             self.say(word.span, text).also(src, first, "the first one is here").help("give it another name");
             return None;
         }
@@ -216,7 +216,7 @@ fn track_process<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a
         if max == 0 {
             process.quorum = 0;
         } else if max < process.quorum {
-            cx.say(span, kind::quorum_max_below(&max, &process.quorum));
+            cx.say(span, kind::quorum_max_below(max, process.quorum));
             process.quorum_max = None;
         }
     }
@@ -328,7 +328,7 @@ fn bfd<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -
     }
     let ttl = i16::from(bfd.ttl.unwrap_or(if peer.is_ipv4() { 255 } else { 64 }));
     if bfd.max_hops > ttl {
-        cx.say(head.span(), kind::max_hops_above_ttl(&bfd.max_hops, &ttl));
+        cx.say(head.span(), kind::max_hops_above_ttl(bfd.max_hops, ttl));
         bfd.max_hops = ttl;
     }
     Some(bfd)

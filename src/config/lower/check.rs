@@ -79,7 +79,7 @@ pub(super) fn check<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt, st
         if super::says(cx.src, stmts, missing.split(' ').next().unwrap_or("")) {
             return None;
         }
-        cx.say(head.span(), kind::check_without(k.name, &missing)).help(format!("add `{missing}`"));
+        cx.say(head.span(), kind::check_without(k.name, missing)).help(format!("add `{missing}`"));
         return None;
     }
     Some(check)

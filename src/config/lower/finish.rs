@@ -37,8 +37,8 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
         if let Some(first) = vrids.insert(&instance, vrid_span) {
             let (vrid, on, family) = (instance.vrid, &instance.interface, family_name(instance.family));
             let text = match instance.peers() {
-                None => kind::duplicate_vrid(&vrid, &on, &family),
-                Some(_) => kind::duplicate_vrid_of_peer(&vrid, &family),
+                None => kind::duplicate_vrid(vrid, on, family),
+                Some(_) => kind::duplicate_vrid_of_peer(vrid, family),
             };
             cx.say(vrid_span, text)
                 .also(src, first, "first used here")
@@ -157,7 +157,7 @@ fn priority_and_preemption(cx: &mut Cx<'_>, draft: &Draft, strict: bool, out: &m
     if let Some(span) = draft.nopreempt {
         out.preempt = why.is_some();
         if let Some(why) = why {
-            cx.say(span, kind::nopreempt_unused(&why))
+            cx.say(span, kind::nopreempt_unused(why))
                 .help("write `state BACKUP` on all routers, and a priority below 255");
         }
     }
@@ -221,11 +221,11 @@ fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, str
         }
         (_, None) | (None, _) if given.told => Auth::None,
         (Some((true, at)), None) => {
-            cx.say(at, kind::no_password(&name)).help("add `auth_pass <at most 8 bytes>`");
+            cx.say(at, kind::no_password(name)).help("add `auth_pass <at most 8 bytes>`");
             Auth::None
         }
         (None, _) => {
-            cx.say(span, kind::no_auth_type(&name)).help("add `auth_type PASS`");
+            cx.say(span, kind::no_auth_type(name)).help("add `auth_type PASS`");
             Auth::None
         }
         _ => Auth::None,
@@ -238,7 +238,7 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
     let mut fresh = |cx: &mut Cx<'_>, vip: &Vip, span: Span, interface: &str| {
         let key = (vip.addr, vip.dev.clone().unwrap_or_else(|| interface.to_owned()));
         if let Some(first) = seen.get(&key) {
-            cx.say(span, kind::duplicate_address(&vip.addr)).also(src, *first, "first here");
+            cx.say(span, kind::duplicate_address(vip.addr)).also(src, *first, "first here");
             return false;
         }
         seen.insert(key, span);
@@ -247,7 +247,7 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
     for (vip, span) in std::mem::take(&mut draft.vips) {
         if Family::of(&vip.addr) != out.family {
             let (this, other) = if out.family == Family::V4 { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
-            let why = kind::address_of_other_family(&vip.addr, &this);
+            let why = kind::address_of_other_family(vip.addr, this);
             let help = format!(
                 "move it to `virtual_ipaddress_excluded` of this instance, or make a second vrrp_instance for {other}"
             );
@@ -323,7 +323,7 @@ fn multicast(cx: &mut Cx<'_>, global: &Globals, draft: &Draft, out: &mut Instanc
             out.mcast_group = ip;
         } else {
             let want = if out.family == Family::V4 { "an IPv4" } else { "a link-local IPv6" };
-            cx.say(span, kind::bad_mcast_dst(&want));
+            cx.say(span, kind::bad_mcast_dst(want));
         }
     }
 }

@@ -42,7 +42,7 @@ fn count<'a>(cx: &mut Cx<'a>, k: &Keyword, stmt: &'a Stmt, least: u32) -> Option
     let (n, span) = cx.int(k, stmt, Tail::Lenient, Severity::Error)?;
     let n = u32::try_from(n).unwrap_or(u32::MAX);
     if n < least {
-        cx.say(span, kind::too_small(k.name, &least));
+        cx.say(span, kind::too_small(k.name, least));
     }
     Some(n.max(least))
 }

@@ -160,7 +160,7 @@ impl Draft {
             "MASTER" => true,
             "BACKUP" => false,
             other => {
-                let text = kind::unknown_state(&other);
+                let text = kind::unknown_state(other);
                 let help = "MASTER or BACKUP, in capitals; what decides between them is `priority`";
                 cx.say(word.span, text).help(help);
                 false
@@ -197,7 +197,7 @@ impl AuthGiven {
             }
             _ => {
                 self.pass_type = Some((false, word.span));
-                cx.say(word.span, kind::unknown_auth_type(&text)).help("PASS, in capitals");
+                cx.say(word.span, kind::unknown_auth_type(text)).help("PASS, in capitals");
             }
         }
     }
@@ -234,7 +234,7 @@ fn track_line<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt, user: &str) -> Option<(TrackI
             "reverse" => track.reverse = true,
             other => {
                 let help = keyword::nearest::nearest(Scope::TrackLine, other).map(|n| format!("did you mean `{n}`?"));
-                cx.say(word.span, kind::unknown_word_of_interface(&other))
+                cx.say(word.span, kind::unknown_word_of_interface(other))
                     .maybe_help(help.or(Some("one interface per line".to_owned())));
             }
         }

@@ -212,7 +212,7 @@ impl<'a> Cx<'a> {
             let Some(k) = self.known(scope, stmt) else { continue };
             if let Some(now) = keyword::replaced_by(scope, k.name) {
                 // It works: nothing is wrong with the file.
-                self.say(stmt.span(), kind::old_name(k.name, &now))
+                self.say(stmt.span(), kind::old_name(k.name, now))
                     .help(format!("write `{now}`; kalived.conf(5) says what it takes"));
             }
             if !may_repeat(scope, k) && self.repeated(base, k, stmt) {
@@ -296,11 +296,11 @@ impl<'a> Cx<'a> {
         match &stmt.block {
             None if wants => {
                 let help = format!("write `{} {}`", k.name, if k.args.is_empty() { "{ ... }" } else { k.args });
-                self.say(stmt.span(), kind::block_missing(&name)).help(help);
+                self.say(stmt.span(), kind::block_missing(name)).help(help);
                 None
             }
             Some(b) if !wants => {
-                self.say(b.open, kind::block_not_allowed(&name));
+                self.say(b.open, kind::block_not_allowed(name));
                 Some(k)
             }
             _ => Some(k),
@@ -327,8 +327,8 @@ impl<'a> Cx<'a> {
         let block = if stmt.block.is_some() { "; its block is ignored" } else { "" };
         let inside = if scope == Scope::Root { "at the top level".to_owned() } else { format!("in {}", scope.title()) };
         let text = match nearest::is_known(name) {
-            true => kind::misplaced_keyword(&name, &inside, &block),
-            false => kind::unknown_keyword(&name, &inside, &block),
+            true => kind::misplaced_keyword(name, &inside, block),
+            false => kind::unknown_keyword(name, &inside, block),
         };
         self.say(first.span, text).maybe_help(help);
     }
@@ -362,7 +362,7 @@ impl<'a> Cx<'a> {
                     "net_namespace" => "without it addresses would be set in the wrong network namespace",
                     _ => "without it a part of the file would be missing",
                 };
-                self.say(span, kind::unsupported_keyword(k.name, &more, &why))
+                self.say(span, kind::unsupported_keyword(k.name, &more, why))
                     .help("remove it, or keep keepalived for this configuration");
                 continue;
             }
@@ -370,7 +370,7 @@ impl<'a> Cx<'a> {
                 Form::Block(_) | Form::Entries(_) => "checked and kept, but the block has no effect yet",
                 _ => "checked and kept, but it has no effect yet",
             };
-            let text = kind::no_effect(k.name, &what, &more);
+            let text = kind::no_effect(k.name, what, &more);
             let help = match severity {
                 Severity::Fatal => Some("kalived does not start: without it a part of the work would not be done"),
                 Severity::Warning => Some("without it a part of the work is not done"),

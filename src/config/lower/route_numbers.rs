@@ -90,7 +90,7 @@ impl<'a> Cx<'a> {
     }
 
     fn no_such<T>(&mut self, line: &'a Stmt, what: &str, help: &str) -> Option<T> {
-        self.say(line.span(), kind::no_such_number(&what)).help(help.to_owned());
+        self.say(line.span(), kind::no_such_number(what)).help(help.to_owned());
         None
     }
 

@@ -37,7 +37,7 @@ impl<'a> Cx<'a> {
             None => {
                 if let Some(odd) = shell::operator(&script.argv) {
                     let program = script.argv.first().map_or("", |p| &**p);
-                    self.say(first.span, kind::no_shell(&odd, &program))
+                    self.say(first.span, kind::no_shell(odd, program))
                         .help("write /bin/sh -c '...' around it, or put it into a script");
                 }
             }
@@ -114,7 +114,7 @@ impl<'a> Cx<'a> {
         };
         let near = n.clamp(1, 99);
         if near != n {
-            self.say(word.span, kind::out_of_range_for(&n, k.name, &near)).help("allowed: 1..99");
+            self.say(word.span, kind::out_of_range_for(n, k.name, near)).help("allowed: 1..99");
         }
         u8::try_from(near).ok()
     }

@@ -94,11 +94,11 @@ impl<'a> Cx<'a> {
         let bare =
             text.split_once('/').filter(|(_, len)| len.parse::<u8>().is_ok_and(|n| n <= 128)).map_or(text, |b| b.0);
         let Ok(addr) = bare.parse() else {
-            self.say(first.span, kind::bad_address_of(&text, k.name)).help(format!("write `{} {}`", k.name, k.args));
+            self.say(first.span, kind::bad_address_of(text, k.name)).help(format!("write `{} {}`", k.name, k.args));
             return None;
         };
         if bare != text {
-            self.say(first.span, kind::prefix_ignored(k.name, &addr));
+            self.say(first.span, kind::prefix_ignored(k.name, addr));
         }
         let port = match word(stmt, next) {
             Some(w) => self.number_of(k, w, 0, 65_535)?,
@@ -325,7 +325,7 @@ fn real_server<'a>(
     });
     if let Some(first) = members.insert((addr, port), head.span()) {
         let src = cx.src;
-        cx.say(head.span(), kind::duplicate_real_server(&addr, &port)).also(src, first, "the first one is here");
+        cx.say(head.span(), kind::duplicate_real_server(addr, port)).also(src, first, "the first one is here");
         members.insert((addr, port), first);
         return None;
     }
@@ -340,7 +340,7 @@ fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt)
         let keep = |r: &RealServer| (r.addr, r.port) != (*addr, *port) || tunnel(r.method.unwrap_or(own));
         if !vs.real_servers.iter().all(keep) {
             vs.real_servers.retain(keep);
-            cx.say(*span, kind::real_server_of_other_family(&addr)).help("only `lb_kind TUN` leads to another family");
+            cx.say(*span, kind::real_server_of_other_family(addr)).help("only `lb_kind TUN` leads to another family");
         }
     }
     if let (Some(span), Some(sorry)) = (given.foreign_sorry, &vs.sorry)
@@ -392,13 +392,13 @@ fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt)
     ports(cx, vs, at);
     let sum: i64 = vs.real_servers.iter().map(|r| i64::from(r.weight.unwrap_or(vs.weight))).sum();
     if i64::from(vs.quorum) > sum {
-        cx.say(given.quorum.unwrap_or(at), kind::quorum_above_weights(&vs.quorum, &sum))
+        cx.say(given.quorum.unwrap_or(at), kind::quorum_above_weights(vs.quorum, sum))
             .help("lower it, or raise the weights");
         vs.quorum = u32::try_from(sum.max(1)).unwrap_or(u32::MAX);
     }
     if vs.hysteresis >= vs.quorum && vs.hysteresis > 0 {
         let near = vs.quorum.saturating_sub(1);
-        cx.say(at, kind::hysteresis_above_quorum(&vs.hysteresis, &vs.quorum, &near));
+        cx.say(at, kind::hysteresis_above_quorum(vs.hysteresis, vs.quorum, near));
         vs.hysteresis = near;
     }
     Some(std::mem::take(vs))
@@ -446,8 +446,8 @@ fn ports(cx: &mut Cx<'_>, vs: &mut VirtualServer, at: Span) {
     }
     if changed > 0 {
         let text = match mark {
-            true => kind::port_of_mark(&changed),
-            false => kind::port_without_nat(&service, &changed),
+            true => kind::port_of_mark(changed),
+            false => kind::port_without_nat(service, changed),
         };
         cx.say(at, text).help("write the port of the service, or none");
     }

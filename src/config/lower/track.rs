@@ -79,7 +79,7 @@ fn track<'a>(cx: &mut Cx<'a>, line: &'a Stmt, most: i64) -> Option<Track> {
             "noreverse" => track.reverse = Some(false),
             other => {
                 let near = keyword::nearest::nearest(Scope::TrackLine, other).map(|n| format!("did you mean `{n}`?"));
-                cx.say(w.span, kind::unknown_word_of_object(&other))
+                cx.say(w.span, kind::unknown_word_of_object(other))
                     .maybe_help(near.or(Some("one object per line".to_owned())));
             }
         }
@@ -117,7 +117,7 @@ pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keywo
                 let what = if lines { "a peer that can be used" } else { "a peer" };
                 let then =
                     "adverts go to the multicast group, or with `unicast_fault_no_peer` the instance is in FAULT";
-                cx.say(stmt.span(), kind::no_peer(&what, &then));
+                cx.say(stmt.span(), kind::no_peer(what, then));
             }
             to.unicast_peer = Some(peers);
         }
@@ -176,13 +176,13 @@ fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
         if let (Some(min), Some(max)) = (peer.min_ttl, peer.max_ttl)
             && min > max
         {
-            cx.say(first.span, kind::ttl_range_reversed(&min, &max, &addr));
+            cx.say(first.span, kind::ttl_range_reversed(min, max, addr));
             (peer.min_ttl, peer.max_ttl) = (None, None);
         }
         if !seen.insert(addr) {
-            cx.say(first.span, kind::duplicate_peer(&addr));
+            cx.say(first.span, kind::duplicate_peer(addr));
         } else if out.first().is_some_and(|p| p.addr.is_ipv4() != addr.is_ipv4()) {
-            cx.say(first.span, kind::peer_line_of_other_family(&addr));
+            cx.say(first.span, kind::peer_line_of_other_family(addr));
         } else {
             out.push(peer);
         }
@@ -284,7 +284,7 @@ fn key<'a>(cx: &mut Cx<'a>, hmac: &Hmac, k: &'static Keyword, stmt: &'a Stmt) ->
         return None;
     }
     if hmac.keys.iter().any(|k| k.id == id) {
-        cx.say(stmt.span(), kind::duplicate_key(&id));
+        cx.say(stmt.span(), kind::duplicate_key(id));
         return None;
     }
     cx.extra(stmt, 3);

@@ -92,7 +92,7 @@ impl<'a> Cx<'a> {
             "true" | "on" | "yes" => Some(true),
             "false" | "off" | "no" => Some(false),
             other => {
-                self.say(word.span, kind::not_a_boolean(&other));
+                self.say(word.span, kind::not_a_boolean(other));
                 None
             }
         }
@@ -160,7 +160,7 @@ impl<'a> Cx<'a> {
                 self.number(k, word, number, Tail::Lenient, bad, &allowed)?;
                 if part.len() > places {
                     let count = if places == 6 { "six" } else { "three" };
-                    self.say(word.span, kind::too_precise(&count));
+                    self.say(word.span, kind::too_precise(count));
                 }
                 Some(v)
             }
@@ -216,7 +216,7 @@ impl<'a> Cx<'a> {
                         "reverse" => weight.reverse = true,
                         "noreverse" => {}
                         other => {
-                            self.say(more.span, kind::unknown_word_after_weight(&other)).help("reverse, noreverse");
+                            self.say(more.span, kind::unknown_word_after_weight(other)).help("reverse, noreverse");
                         }
                     }
                 }
@@ -249,7 +249,7 @@ impl<'a> Cx<'a> {
         match (ip.parse(), len.map(str::parse::<u8>)) {
             (Ok(ip), None) => Some(ip),
             (Ok(ip), Some(Ok(n))) if n <= if IpAddr::is_ipv4(&ip) { 32 } else { 128 } => {
-                self.say(word.span, kind::prefix_ignored(&name, &ip));
+                self.say(word.span, kind::prefix_ignored(name, ip));
                 Some(ip)
             }
             _ => {
@@ -368,7 +368,7 @@ impl<'a> Cx<'a> {
             if tail == Tail::Strict || text.as_bytes().get(number.len()) == Some(&b',') {
                 return self.not_a_number(k, word, bad, allowed);
             }
-            self.say(word.span, kind::not_plain(&text, &number));
+            self.say(word.span, kind::not_plain(text, number));
         }
         Some(())
     }
