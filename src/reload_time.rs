@@ -3,14 +3,16 @@
 //! Pure. Seconds since 1970, UTC, as `i64`; the time zone is a function that is handed in. Read first: nothing. Deliberately
 //! absent: leap seconds, which the system's clock does not count either.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 /// Seconds that local time is ahead of UTC at a moment.
 pub type Zone = fn(i64) -> i64;
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct When {
-    // Year 1970..=9999, month 1..=12, day of that month; `None`: each day.
-    date: Option<(i64, i64, i64)>,
+    // Days since 1970-01-01; `None`: each day.
+    date: Option<i64>,
     // Seconds since midnight.
     time: i64,
     utc: bool,
@@ -43,11 +45,7 @@ impl When {
             Some(text) => {
                 let [year, month, day] = three(text, b'-')?;
                 let year = if text.len() == 8 { 2000 + year } else { year };
-                let real = year >= 1970
-                    && (1..=12).contains(&month)
-                    && day >= 1
-                    && civil(days(year, month, day)) == (year, month, day);
-                Some(real.then_some((year, month, day))?)
+                Some(day_of(year, month, day)?)
             }
         };
         Some(When { date, time: hour * 3600 + minute * 60 + second, utc })
@@ -63,7 +61,7 @@ impl When {
         let zone: Zone = if self.utc { |_| 0 } else { zone };
         let moment = |day: i64| to_utc(day * DAY + self.time, zone);
         match self.date {
-            Some((y, m, d)) => Some(moment(days(y, m, d))).filter(|t| *t > now),
+            Some(day) => Some(moment(day)).filter(|t| *t > now),
             None => {
                 let today = (now + zone(now)).div_euclid(DAY);
                 // The day after tomorrow: for a zone that crosses the date line, so that there is always one.
@@ -93,29 +91,20 @@ fn to_utc(local: i64, zone: Zone) -> i64 {
     local - zone(guess)
 }
 
+/// The last second that has a date of four figures.
+const LAST: i64 = 253_402_300_799;
+
 /// A moment for people: `2026-11-29 14:32:38`, in local time.
 pub fn stamp(seconds: i64, zone: Zone) -> String {
-    let local = seconds.saturating_add(zone(seconds)).max(0);
-    let (year, month, day) = civil(local.div_euclid(86_400));
-    let time = local.rem_euclid(86_400);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60)
+    let local = seconds.saturating_add(zone(seconds)).clamp(0, LAST);
+    let at = UNIX_EPOCH + Duration::from_secs(local.unsigned_abs());
+    humantime::format_rfc3339_seconds(at).to_string().replace('T', " ").replace('Z', "")
 }
 
-// Days since 1970-01-01 of a date of the Gregorian calendar. Years are counted from March, so that the leap day is the last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let y = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    y * 365 + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + day_of_year - 719_468
-}
-
-// The date back. Not fast, and it need not be: a year is found by trying.
-fn civil(n: i64) -> (i64, i64, i64) {
-    let mut year = 1970 + n.div_euclid(366);
-    while days(year + 1, 1, 1) <= n {
-        year += 1;
-    }
-    let month = (1..=12).rev().find(|m| days(year, *m, 1) <= n).unwrap_or(1);
-    (year, month, n - days(year, month, 1) + 1)
+// Days since 1970-01-01 of a date of the years 1970 to 9999; `None`: there is no such date.
+fn day_of(year: i64, month: i64, day: i64) -> Option<i64> {
+    let midnight = humantime::parse_rfc3339_weak(&format!("{year:04}-{month:02}-{day:02} 00:00:00")).ok()?;
+    i64::try_from(midnight.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok().map(|s| s / DAY)
 }
 
 #[cfg(test)]
@@ -206,13 +195,10 @@ mod tests {
     }
 
     #[test]
-    fn dates_go_there_and_back() {
-        assert_eq!((days(1970, 1, 1), days(2000, 3, 1), days(2026, 11, 20)), (0, 11_017, NOW / DAY));
-        for n in 0..80_000 {
-            let (y, m, d) = civil(n);
-            assert_eq!(days(y, m, d), n);
-            assert!((1..=12).contains(&m) && (1..=31).contains(&d));
-        }
-        assert_eq!(civil(days(9999, 12, 31)), (9999, 12, 31));
+    fn dates_are_days() {
+        assert_eq!([day_of(1970, 1, 1), day_of(2000, 3, 1)], [Some(0), Some(11_017)]);
+        assert_eq!([day_of(2026, 11, 20), day_of(9999, 12, 31)], [Some(NOW / DAY), Some(LAST / DAY)]);
+        assert_eq!([day_of(2026, 2, 29), day_of(2000, 13, 1), day_of(1969, 12, 31)], [None; 3]);
+        assert_eq!(stamp(i64::MAX, |_| 0), "9999-12-31 23:59:59");
     }
 }

@@ -213,6 +213,36 @@ fn one_idea_per_file() {
     none(&format!("at most {MAX_LINES} lines"), broken);
 }
 
+/// A crate that nothing uses is built, read about and trusted for nothing.
+#[test]
+fn every_dependency_is_used() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    let all = sources(&["src", "tests"]);
+    let used = |name: &str, dirs: &[&str]| {
+        // The crate that is published as md-5 is called md5.
+        let path = format!("{}::", if name == "md-5" { "md5".to_owned() } else { name.replace('-', "_") });
+        all.iter().filter(|s| dirs.iter().any(|d| s.path.starts_with(d))).any(|s| {
+            s.code.match_indices(&path).any(|(at, _)| {
+                let before = s.code[..at].chars().next_back();
+                before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+            })
+        })
+    };
+    let (mut section, mut unused, mut seen) = ("", Vec::new(), 0);
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if let (Some((name, _)), true) = (line.split_once(" = "), section.ends_with("dependencies]")) {
+            let dirs: &[&str] = if section == "[dependencies]" { &["src/"] } else { &["tests/", "src/"] };
+            seen += 1;
+            if !used(name, dirs) {
+                unused.push(name);
+            }
+        }
+    }
+    assert!(seen > 10 && unused.is_empty(), "nothing uses {unused:?}");
+}
+
 #[test]
 fn nothing_unfinished_is_left() {
     let words = ["todo!", "unimplemented!", "dbg!"];

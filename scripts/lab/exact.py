@@ -23,7 +23,9 @@ measurement and daemon, and measures on a veth cable inside with the kernel's ti
 the kernel and the compiler, not on this machine or on what else it does: two runs of the same binaries print the same.
   It measures: how much work stands between a due time and the packet, whether work that is not an advert stands in its way,
 processor time, memory. It does not measure: caches, memory latency, real interrupts and network cards, several
-processors; `scripts/bench` without --exact measures these, on your machine."""
+processors; `scripts/bench` without --exact measures these, on your machine.
+  When a takeover falls between the ticks of the kernel's clock, and beside which other work, depends on the last detail of a
+binary. So takeovers are measured several times, at other moments, and of each figure the worst is shown."""
 
 
 # -- configurations: the same text for both daemons
@@ -126,17 +128,32 @@ for n in m b; do
 done
 sleep 2
 start m.conf m
-sleep 2
+sleep {{apart}}
 start b.conf b
 sleep {settle}
 tap takeover br0 {seconds} {floor_us} &
 tap=$!
-sleep {before}
+sleep {{before}}
 ip link set portm down
 wait $tap
 tell b.conf
 kill -9 $(family $PID)
 """
+# The same, seen by a third host on that bridge: what it hears on its own interface, and whom its ARP entries name in the end. It has
+# talked to each address before.
+CLIENT = TAKEOVER.replace("for n in m b; do", "for n in m b c; do").replace("[ $n = m ] && host=1 || host=2", """\
+case $n in m) host=1;; b) host=2;; c) host=3;; esac""").replace("tap takeover br0", """\
+echo 8192 >/proc/sys/net/ipv4/neigh/default/gc_thresh3; echo 8192 >/proc/sys/net/ipv4/neigh/default/gc_thresh2
+mac() {{{{ ip netns exec $1 cat /sys/class/net/eth0/address; }}}}
+awk -v n={count} -v mac=$(mac m) 'BEGIN {{{{ for (i = 0; i < n; i++)
+    print "neigh add 10.78." 1 + int(i / 250) "." 1 + i % 250 " lladdr " mac " dev eth0 nud stale" }}}}' >/tmp/neigh
+ip -n c -batch /tmp/neigh
+ip netns exec c tap takeover eth0""").replace("tell b.conf", """\
+echo "@ {{{{\\"follow\\":$(ip -n c neigh show dev eth0 | grep -c $(mac b))}}}}"
+tell b.conf""")
+
+#: Later by so many milliseconds: parts of the kernel's tick of 4 ms, and of the time between the adverts of two groups of routers.
+PHASES = (0, 1.3, 2.9)
 
 #: Programs of guest/.
 GUEST = ["tap", "floor"]
@@ -146,9 +163,18 @@ MODULES = ["veth", "bridge", "crc32c_generic"]
 class Scene:
     """A measurement: its title, its script and files, what is shown of it."""
 
-    def __init__(self, title, script, files, rows, both=True, memory=512):
+    def __init__(self, title, script, files, rows, both=True, memory=512, mips=1000, before=None, moments=1):
         self.title, self.script, self.files, self.rows = title, script, files, rows
-        self.both, self.memory = both, memory
+        self.both, self.memory, self.mips = both, memory, mips
+        #: Seconds from when the tap listens to when the cable is cut, and at how many moments; None: nothing is cut.
+        self.before, self.moments = before, moments
+
+    def scripts(self):
+        """What runs inside, once for each machine."""
+        if self.before is None:
+            return [self.script]
+        return [self.script.format(apart=f"{2 + ms / 1000:.4f}", before=f"{self.before + 1.4 * ms / 1000:.4f}")
+                for ms in PHASES[:self.moments]]
 
 
 GAP = [("longest_gap_ns", "longest gap between two adverts", "time"), ("late_gaps", "gaps over 11 ms", "count"),
@@ -162,7 +188,8 @@ MOVE = [("first_advert_late_ns", "first advert, over Master_Down_Interval", "tim
 ALL = [("last_router_late_ns", "latest first advert, over Master_Down_Interval", "time"),
        ("without_advert", "routers without an advert", "count"),
        ("announced", "addresses announced", "count"),
-       ("last_garp_after_ns", "last address announced, after the first advert", "time")]
+       ("own_garp_after_ns", "latest announcement, after the advert of the same router", "time"),
+       ("last_garp_after_ns", "last address announced, after the first advert of any", "time")]
 
 
 def floor_us(interval, priority):
@@ -173,17 +200,25 @@ def floor_us(interval, priority):
 
 def takeover(count):
     """Cable of the Master cut, one router with `count` addresses."""
-    script = TAKEOVER.format(settle=3 + count / 250, before=0.33, seconds=1.4 + count / 700, floor_us=floor_us(0.1, 100))
+    script = TAKEOVER.format(settle=3 + count / 250, seconds=1.4 + count / 700, floor_us=floor_us(0.1, 100))
     return Scene(f"Takeover, {count} address{'es' * (count > 1)}, 100 ms", script,
-                 {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)}, MOVE)
+                 {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)}, MOVE, before=0.33, moments=2)
+
+
+def client(count):
+    """The same as another host on the bridge sees it."""
+    script = CLIENT.format(settle=3 + count / 250, seconds=1.4 + count / 500, floor_us=floor_us(0.1, 100), count=count)
+    return Scene(f"The same {count} as a client on the bridge sees it", script,
+                 {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)},
+                 [*MOVE[1:], ("follow", "addresses that the client takes to the new Master", "count")], before=0.33)
 
 
 def all_routers(family, interval):
     """Cable of the Master cut, 255 routers."""
-    script = TAKEOVER.format(settle=4 + 5 * interval, before=2.2 * interval, seconds=1.5 + 7 * interval,
-                             floor_us=floor_us(interval, 100))
+    script = TAKEOVER.format(settle=4 + 5 * interval, seconds=1.5 + 7 * interval, floor_us=floor_us(interval, 100))
     return Scene(f"Takeover of 255 routers, IPv{family}, {interval * 1000:.0f} ms", script,
-                 {"m.conf": many_routers(200, family, interval), "b.conf": many_routers(100, family, interval)}, ALL)
+                 {"m.conf": many_routers(200, family, interval), "b.conf": many_routers(100, family, interval)}, ALL,
+                 before=2.2 * interval, moments=3)
 
 
 def group255():
@@ -203,8 +238,8 @@ def scenes():
     spread = SPREAD.format(seconds=10, interval_us=1_000_000)
     four = ("eth0", "eth1", "eth2", "eth3")
     ten = GLOBALS + "".join(instance(f"r{n}", f"eth{n % 4}", n + 1, 1, [f"10.80.0.{n + 1}/32"]) for n in range(10))
-    reload = "kill -HUP $PID; sleep 4; kill -HUP $PID"
-    upgrade = "for i in 1 2 3; do kalived upgrade -p /run/a.conf/pid || echo upgrade failed; sleep 1; done"
+    reload = "kill -HUP $PID; sleep 4.0013; kill -HUP $PID"
+    upgrade = "for i in 1 2 3; do kalived upgrade -p /run/a.conf/pid || echo upgrade failed; sleep 1.0013; done"
     return {
         "one": Scene("One router at 10 ms", ADVERTS.format(seconds=5, interval_us=10_000), {"a.conf": one},
                      [("drift_ns", "mean interval error (drift)", "time"), ("median_ns", "deviation, median", "time"),
@@ -214,13 +249,14 @@ def scenes():
                       [("on_the_wire", "adverts on the wire, of those due", "share"), *GAP[:1], *CPU,
                        ("floor_ns_per_s", "the same by a bare loop of sendto(2)", "time"),
                        ("p99_ns", "deviation, 99th percentile", "time"),
-                       ("pss_kib", "memory of all processes (PSS)", "KiB")], memory=1024),
+                       ("pss_kib", "memory of all processes (PSS)", "KiB")], memory=1024, mips=500),
         "scripts": Scene("One router at 10 ms, 50 scripts a second", beside(":"), {"a.conf": with_scripts(50)}, GAP),
         "reload": Scene("One router at 10 ms, 37,000 real servers reloaded twice", beside(reload, 8, 9),
                         {"a.conf": servers.ALLOW + one + servers.text(37_000).split("}\n", 1)[1]}, GAP, memory=2048),
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
-        "takeover1": takeover(1), "takeover500": takeover(500), "takeover2000": takeover(2000),
-        "routers4": all_routers(4, 0.1), "routers6": all_routers(6, 1),
+        "takeover1": takeover(1), "takeover500": takeover(500), "client500": client(500),
+        "takeover2000": takeover(2000), "client2000": client(2000),
+        "routers4": all_routers(4, 1), "routers4fast": all_routers(4, 0.1), "routers6": all_routers(6, 1),
         "group255": group255(),
         "spread10": Scene("10 routers at 1 s", spread, {"a.conf": ten}, CPU),
         "spread1000": Scene("1,000 routers at 1 s", spread, {"a.conf": routers(1000, 1, four)},
@@ -241,7 +277,7 @@ def guest(name):
     return out
 
 
-def measure(kernel, scene, kind, mips, seconds, log=None):
+def measure(kernel, scene, script, kind, mips, seconds, log=None):
     """One machine; the figures that its script printed."""
     image = vm.base(kernel, MODULES)
     image.program(kind.path, f"/bin/{kind.name}")
@@ -252,8 +288,8 @@ def measure(kernel, scene, kind, mips, seconds, log=None):
         image.add(f"/lab/{name}", text)
     with open(os.path.join(HERE, "guest", "lab.sh")) as f:
         image.add("/lab/lab.sh", f.read())
-    image.add("/lab/main.sh", f"DAEMON={kind.name}\n. ./lab.sh\n{scene.script}\nexit 0\n")
-    lines = vm.boot(kernel, image, scene.memory, mips, seconds)
+    image.add("/lab/main.sh", f"DAEMON={kind.name}\n. ./lab.sh\n{script}\nexit 0\n")
+    lines = vm.boot(kernel, image, scene.memory, mips or scene.mips, seconds)
     if log:
         with open(log, "w") as f:
             f.write("\n".join(lines) + "\n")
@@ -267,6 +303,18 @@ def measure(kernel, scene, kind, mips, seconds, log=None):
     if found.get("drops"):
         raise RuntimeError(f"{scene.title}: {kind.name}: the tap lost {found['drops']} packets")
     return found
+
+
+#: Of these figures the smallest is the worst.
+MORE_IS_BETTER = ("announced", "follow", "on_the_wire", "adverts", "routers")
+
+
+def worst(one, other):
+    """Of two runs the worse figures. -1 is "never"."""
+    def pick(key):
+        a, b = one.get(key, -1), other.get(key, -1)
+        return min(a, b) if key in MORE_IS_BETTER or -1 in (a, b) else max(a, b)
+    return {key: pick(key) for key in {**one, **other}}
 
 
 def complete(name, found):
@@ -370,14 +418,19 @@ def run(args):
     results, failed = {}, []
     jobs = list(wanted(args.only, names, args.check))
     with concurrent.futures.ThreadPoolExecutor(args.jobs or os.cpu_count()) as pool:
-        running = {}
+        running, runs = {}, {}
         for name, n in jobs:
-            log = os.path.join(args.out, f"exact-{name}-{n}.log") if args.out else None
-            running[pool.submit(measure, kernel, scenes()[name], kinds[n], args.mips, args.limit, log)] = (name, n)
+            scene = scenes()[name]
+            for i, script in enumerate(scene.scripts()):
+                log = os.path.join(args.out, f"exact-{name}-{n}-{i}.log") if args.out else None
+                running[pool.submit(measure, kernel, scene, script, kinds[n], args.mips, args.limit, log)] = (name, n)
         for done in concurrent.futures.as_completed(running):
             name, n = running[done]
             try:
-                results.setdefault(name, {})[n] = complete(name, done.result())
+                found = done.result()
+                runs.setdefault(f"{name} {n}", []).append(found)
+                before = results.setdefault(name, {}).get(n)
+                results[name][n] = complete(name, worst(before, found) if before else found)
                 print(f"{name}: {n}: done", file=sys.stderr, flush=True)
             except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as e:
                 failed.append(f"{name}: {n}: {e}")
@@ -386,13 +439,15 @@ def run(args):
     if results:
         print_table(results, names, args.markdown)
     versions = "; ".join(k.version() for k in kinds.values())
-    print(f"\n{versions}; Linux {kernel.version}, one processor of {args.mips} MIPS, emulated.")
+    slow = [name for name, scene in scenes().items() if scene.mips != 1000 and name in results]
+    speeds = args.mips or "1,000" + f" (500: {', '.join(slow)})" * bool(slow)
+    print(f"\n{versions}; Linux {kernel.version}, a processor of {speeds} MIPS, emulated.")
     if args.out:
         date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         path = os.path.join(args.out, f"exact-{date.replace(':', '')[:17]}.json")
         with open(path, "w") as f:
             json.dump({"date": date, "kernel": kernel.version, "mips": args.mips, "versions": versions,
-                       "results": results, "bounds": [{"bound": t, "holds": h} for t, h in verdicts],
+                       "results": results, "runs": runs, "bounds": [{"bound": t, "holds": h} for t, h in verdicts],
                        "failed": failed}, f, indent=1)
         print(f"written to {path}", file=sys.stderr)
     if args.check:

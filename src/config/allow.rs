@@ -4,10 +4,11 @@
 //! everything else in a file for the whole file. Warnings and notes can be silenced. Errors cannot: what is written there
 //! has no effect, and nobody may be left to believe that it has.
 
-use super::diag::{Diag, Diags, Severity};
+use super::diag::{Diag, Diags};
 use super::keyword::nearest::distance;
+use super::kind;
+use super::lex;
 use super::source::{Sources, Span};
-use super::{lint, names};
 use std::collections::BTreeMap;
 
 /// What stands in the comment, before the names.
@@ -15,12 +16,7 @@ const MARK: &str = "kalived: allow(";
 
 /// Every name that can be silenced or is known, sorted.
 pub fn all_names() -> Vec<&'static str> {
-    let mut all: Vec<&str> = lint::LINTS
-        .iter()
-        .map(|l| l.name)
-        .chain(names::KINDS.iter().map(|k| k.0))
-        .chain(names::OF_MACHINE.iter().copied())
-        .collect();
+    let mut all: Vec<&str> = kind::KINDS.iter().map(|k| k.code).collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -59,13 +55,15 @@ impl Allowed {
     }
 
     fn file(&mut self, src: &Sources, number: u32, text: &str, diags: &mut Diags) {
-        let (mut offset, mut only_comments) = (0u32, true);
+        let mut comments = lex::comments(text).into_iter().peekable();
+        let (mut offset, mut only_comments) = (0usize, true);
         let mut waiting: Vec<String> = Vec::new();
         for (n, line) in (1u32..).zip(text.split_inclusive('\n')) {
-            let trimmed = line.trim();
-            let comment = trimmed.starts_with(['#', '!']);
-            let names = marked(line).map(|(at, list)| known(src, number, offset + at as u32, list, diags));
-            if comment || trimmed.is_empty() {
+            let comment = comments.next_if(|c| c.start < offset + line.len()).unwrap_or(offset..offset);
+            let said = text.get(comment.clone()).unwrap_or("");
+            let names = marked(said).map(|(at, list)| known(src, number, (comment.start + at) as u32, list, diags));
+            let before = line.get(..if comment.is_empty() { line.len() } else { comment.start - offset });
+            if before.is_none_or(|t| t.trim().is_empty()) {
                 match names {
                     Some(names) if only_comments => self.whole_file.entry(number).or_default().extend(names),
                     Some(names) => waiting.extend(names),
@@ -79,7 +77,7 @@ impl Allowed {
                     self.lines.insert((number, n), all);
                 }
             }
-            offset += line.len() as u32;
+            offset += line.len();
         }
     }
 
@@ -99,14 +97,14 @@ impl Allowed {
     }
 }
 
-/// The names in a comment of a line, and where they start.
-fn marked(line: &str) -> Option<(usize, &str)> {
-    let at = line.find(MARK)?;
-    if !line.get(..at)?.trim_end().ends_with(['#', '!']) {
+/// The names in a comment, and where they start.
+fn marked(comment: &str) -> Option<(usize, &str)> {
+    let at = comment.find(MARK)?;
+    if !comment.get(..at)?.trim_end().ends_with(['#', '!']) {
         return None;
     }
     let start = at + MARK.len();
-    let rest = line.get(start..)?;
+    let rest = comment.get(start..)?;
     Some((start, rest.split(')').next().unwrap_or(rest)))
 }
 
@@ -123,8 +121,7 @@ fn known(src: &Sources, file: u32, at: u32, list: &str, diags: &mut Diags) -> Ve
         } else if !name.is_empty() {
             let help = nearest(name).map(|n| format!("did you mean `{n}`?"));
             diags
-                .push(src, Severity::Warning, span, format!("there is no message with the name `{name}`"))
-                .name("unknown-name")
+                .push(src, span, kind::no_such_name(name))
                 .help(help.unwrap_or_else(|| "kalived.conf(5) lists them under DIAGNOSTICS and LINTS".to_owned()))
                 .not_in_test();
         }

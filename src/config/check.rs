@@ -46,14 +46,14 @@ impl Loaded {
             lint::run(self, host, look.strict_lints, &mut found);
         }
         if let Some(how) = look.scripts {
-            scripts::prepare(&mut self.config, how, &self.sources, &self.commands, &mut found);
+            scripts::prepare(&mut self.config, how, &self.sources, &self.commands, &self.said, &mut found);
         }
         let (mut list, cut) = found.finish(&self.sources);
         if let Some(host) = look.host {
             let names: Vec<&str> = host.interfaces.iter().map(String::as_str).collect();
             let mut missing = check_interfaces(self, &|n| names.contains(&n), &names);
             // keepalived refuses it, too, unless the file says that interfaces come and go.
-            if lint::says(&self.sources, "dynamic_interfaces") {
+            if self.says("dynamic_interfaces") {
                 missing.iter_mut().for_each(|d| (d.severity, d.fails_test) = (Severity::Note, false));
             }
             list.append(&mut missing);

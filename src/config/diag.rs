@@ -3,6 +3,8 @@
 //! Rendered like a compiler's message: `file:line:column`, the line, a caret, "block opened here", help. Texts are made
 //! where the mistake is found (`tree.rs`, `lower`). Deliberately absent: positions of anything that is not in a file.
 
+use super::kind::{Fate, Kind, Message};
+use super::lex::{self, Token};
 use super::model::Place;
 use super::source::{Sources, Span};
 use crate::exit::ExitCode;
@@ -42,8 +44,10 @@ pub enum Severity {
 pub struct Diag {
     /// How bad.
     pub severity: Severity,
-    /// Its name where the place that found it gave one; see [`Diag::code`].
-    pub name: Option<&'static str>,
+    /// What it is about.
+    pub kind: &'static Kind,
+    /// What becomes of what it marks.
+    pub fate: Fate,
     /// For Fatal: the exit code of a start. Otherwise `NoConfig` marks what alone makes a test end with that number.
     pub exit: ExitCode,
     /// Whether `--config-test` fails because of it.
@@ -96,7 +100,7 @@ impl Severity {
 impl Diag {
     /// The stable short name of this kind of message, in kebab-case: for JSON and for `allow(...)`.
     pub fn code(&self) -> &'static str {
-        self.name.unwrap_or_else(|| super::names::of(&self.message))
+        self.kind.code
     }
     /// Whether `allow(...)` may take it away: warnings and notes, and the refusal to run without a part that kalived does not
     /// do yet, where whoever writes the name knows what is missing.
@@ -120,18 +124,20 @@ pub struct Diags {
 
 impl Diags {
     /// Takes a message in and returns it for [`Diag::help`] and its like.
-    pub fn push(&mut self, src: &Sources, severity: Severity, span: Span, message: impl Into<String>) -> Handle<'_> {
+    pub fn push(&mut self, src: &Sources, span: Span, message: Message) -> Handle<'_> {
         self.count_spare();
+        let Message { kind, severity, fate, text } = message;
         let diag = Diag {
             severity,
-            name: None,
+            kind,
+            fate,
             exit: ExitCode::Config,
             fails_test: severity < Severity::Note,
             torn: false,
             // Not worth the time for one that is only counted.
             place: if self.room(severity) { src.place(span) } else { Place::default() },
             span,
-            message: message.into(),
+            message: text,
             help: None,
             related: Vec::new(),
             covers: Vec::new(),
@@ -219,13 +225,6 @@ impl Handle<'_> {
     pub fn also(mut self, src: &Sources, span: Span, text: impl Into<String>) -> Self {
         if let Some(d) = &mut self.diag {
             d.related.push((src.place(span), span, text.into()));
-        }
-        self
-    }
-    /// Gives it the name of a lint (`lint.rs`) or of a kind of message (`names.rs`).
-    pub fn name(mut self, name: &'static str) -> Self {
-        if let Some(d) = &mut self.diag {
-            d.name = Some(name);
         }
         self
     }
@@ -451,43 +450,46 @@ pub fn tells_a_secret(line: &str) -> bool {
     !secret_words(line).is_empty()
 }
 
-/// Where the secrets of a line stand: what follows such a keyword, to the end of the statement.
+/// Where the secrets of a line stand: what follows such a keyword, to the end of the statement. A password may hold a brace or a
+/// comment sign: where one was meant, too much is hidden rather than too little.
 fn secret_words(line: &str) -> Vec<std::ops::Range<usize>> {
+    if line.len() > super::tree::MAX_LINE {
+        return if SECRET.iter().any(|s| line.contains(s)) { vec![0..line.len()] } else { Vec::new() };
+    }
     let mut out: Vec<std::ops::Range<usize>> = Vec::new();
-    let (mut secret, mut first) = (false, true);
-    let bytes = line.as_bytes();
-    let mut i = 0;
-    while i < bytes.len() {
-        match bytes[i] {
-            b' ' | b'\t' | b'\r' => i += 1,
-            b'{' | b'}' => {
-                // A password may hold a brace: where one was meant, too much is hidden rather than too little.
-                (secret, first) = (secret && out.is_empty(), true);
-                i += 1;
+    // What touches the piece before it is of the same word.
+    let mut hide = |at: std::ops::Range<usize>| match out.last_mut() {
+        Some(last) if last.end == at.start => last.end = at.end,
+        _ => out.push(at),
+    };
+    // Where the piece before this one ends, once a keyword was there; whether something is hidden after it.
+    let (mut first, mut secret, mut hidden): (bool, Option<usize>, bool) = (true, None, false);
+    for token in lex::tokens(line) {
+        let at = token.span().start as usize..token.span().end as usize;
+        let brace = matches!(token, Token::Open(_) | Token::Close(_));
+        match secret {
+            Some(end) if !brace || !hidden || at.start == end => {
+                hide(at.clone());
+                (secret, hidden) = (Some(at.end), true);
             }
-            b'#' | b'!' if !secret => break,
-            quote => {
-                let start = i;
-                let close = match quote {
-                    b'"' | b'\'' => memchr::memchr(quote, bytes.get(i + 1..).unwrap_or(&[])).map(|n| i + n + 2),
-                    _ => None,
-                };
-                let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r') || (!secret && matches!(b, b'{' | b'}'));
-                // Only where no quote closes: looked for at each quote, a line of quotes would cost its length squared.
-                let end = || bytes[start + 1..].iter().position(blank).map_or(bytes.len(), |n| start + 1 + n);
-                i = close.unwrap_or_else(end);
-                let word = line.get(start..i).unwrap_or("").trim_matches('"');
-                if secret {
-                    out.push(start..i);
-                } else if first && !word.starts_with('@') {
-                    // Misspelt, it is a secret as well.
-                    let near =
-                        |s: &&str| *s == word || (s.len() > 4 && super::keyword::nearest::distance(s, word) <= 2);
-                    secret = word.len() < 20 && SECRET.iter().any(near);
-                    first = false;
-                }
+            _ if brace => (first, secret) = (true, None),
+            None if first => {
+                let word = line.get(at.clone()).unwrap_or("").trim_matches('"');
+                // `@id` decides about the rest of the line. A keyword that is misspelt hides a secret as well.
+                first = word.starts_with('@');
+                let near = |s: &&str| *s == word || (s.len() > 4 && super::keyword::nearest::distance(s, word) <= 2);
+                let is_one = !first && word.len() < 20 && SECRET.iter().any(near);
+                (secret, hidden) = (is_one.then_some(at.end), false);
             }
+            _ => {}
         }
+    }
+    // A comment sign in a password starts a comment, which would show the rest of it.
+    let mut end = secret.unwrap_or(line.len());
+    while let Some(word) = line.get(end..).and_then(|t| t.split_whitespace().next()) {
+        let start = end + line.get(end..).and_then(|t| t.find(word)).unwrap_or(0);
+        end = start + word.len();
+        hide(start..end);
     }
     out
 }
@@ -505,6 +507,7 @@ fn pad_for(c: char) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind;
     use super::*;
 
     #[test]
@@ -513,8 +516,8 @@ mod tests {
         src.add("k.conf", b"a {\n\tpriority 300\n".to_vec());
         let mut d = Diags::default();
         let span = |start, end| Span { file: 0, start, end };
-        d.push(&src, Severity::Warning, span(0, 1), "first");
-        d.push(&src, Severity::Error, span(14, 17), "too \x1b[2Jlarge").help("use 1..255").also(
+        d.push(&src, span(0, 1), kind::very_large("first"));
+        d.push(&src, span(14, 17), kind::bad_scope("too \x1b[2Jlarge")).help("use 1..255").also(
             &src,
             span(2, 3),
             "opened here",
@@ -522,8 +525,8 @@ mod tests {
         let (list, cut) = d.finish(&src);
         assert_eq!(
             render(&list, cut, &src, false),
-            "k.conf:1:1: warning: first [other]\n     1 | a {\n       | ^\n\
-             k.conf:2:11: error: too \u{FFFD}[2Jlarge\n     2 |  priority 300\n       |           ^^^\n\
+            "k.conf:1:1: note: `first` is very large [out-of-range]\n     1 | a {\n       | ^\n\
+             k.conf:2:11: error: unknown scope `too \u{FFFD}[2Jlarge`; ignored\n     2 |  priority 300\n       |           ^^^\n\
              \x20 k.conf:1:3: opened here\n     1 | a {\n       |   ^\n  help: use 1..255\n"
         );
         let cut = Cut { messages: 3, failing: 0 };
@@ -537,20 +540,20 @@ mod tests {
         let mut d = Diags::default();
         let span = Span { file: 0, start: 0, end: 1 };
         for _ in 0..10 * MAX_KEPT {
-            d.push(&src, Severity::Note, span, "n");
+            d.push(&src, span, kind::very_large("n"));
         }
         for i in 0..MAX_KEPT + 5 {
-            let _ = d.push(&src, Severity::Warning, span, format!("w{i}")).not_in_test();
+            let _ = d.push(&src, span, kind::no_broadcast(&i)).not_in_test();
         }
-        d.push(&src, Severity::Warning, span, "w");
-        d.push(&src, Severity::Error, span, "e");
-        d.push(&src, Severity::Fatal, span, "f");
+        d.push(&src, span, kind::no_broadcast(0));
+        d.push(&src, span, kind::unclosed_quote());
+        d.push(&src, span, kind::loopback());
         let (list, cut) = d.finish(&src);
         assert_eq!(list.len(), 2 * MAX_KEPT + 2);
         assert_eq!(cut, Cut { messages: 9 * MAX_KEPT + 6, failing: 1 });
         let text = render(&list, cut, &src, false);
-        assert!(text.starts_with("k.conf:1:1: fatal: f"));
-        assert!(text.contains("\nk.conf:1:1: error: e\n"));
+        assert!(text.starts_with("k.conf:1:1: fatal: VRRP cannot run"));
+        assert!(text.contains("\nk.conf:1:1: error: unclosed quote\n"));
         assert!(text.ends_with(&format!("and {} more\n", cut.messages)), "{text}");
     }
     #[test]
@@ -561,7 +564,7 @@ mod tests {
         let lines = |severity, text: &dyn Fn(u32) -> String| {
             let mut d = Diags::default();
             for i in 0..100 {
-                d.push(&src, severity, at(i), text(i)).name("a-kind");
+                d.push(&src, at(i), kind::bad_label(text(i)).severity(severity));
             }
             let (list, cut) = d.finish(&src);
             render(&list, cut, &src, false).lines().map(str::to_owned).collect::<Vec<_>>()

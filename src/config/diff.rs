@@ -5,7 +5,8 @@
 //! (the addresses of an advert). Settings are compared by the model's fields, so that a new keyword is compared without
 //! code here. Pure. Read first: `node.rs`, `model`.
 
-use super::model::{Config, InstanceConfig, heirs};
+use super::model::heirs::{self, Routers};
+use super::model::{Config, InstanceConfig};
 use super::node::{Block, Node};
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -105,11 +106,30 @@ pub struct Plan {
     pub moved: Vec<Moved>,
     /// Instances that are one and the same on the wire and have another name.
     pub adopted: Vec<Adopted>,
+    /// What becomes of the virtual routers, renamed ones taken for what they were: as the reload itself counts them.
+    pub routers: Routers,
 }
 
 /// What is to be done to get from one to the other.
 pub fn diff(old: &Config, new: &Config) -> Plan {
-    let mut plan = Plan { entries: Vec::new(), moved: moved(old, new), adopted: adopted(old, new) };
+    let before: Vec<&InstanceConfig> = old.instances.iter().collect();
+    let heirs: Vec<_> = heirs::heirs(&before, &new.instances).into_iter().map(|n| before.get(n?).copied()).collect();
+    let pairs = || new.instances.iter().zip(&heirs).filter_map(|(to, from)| Some(((*from)?, to)));
+    let kept = pairs().filter(|(from, to)| Node::of(*from) == Node::of(*to)).count();
+    let going_on = pairs().count();
+    let routers = Routers {
+        kept,
+        altered: going_on - kept,
+        added: new.instances.len() - going_on,
+        removed: before.len() - going_on,
+    };
+    let adopted = pairs().filter(|(from, to)| from.name != to.name).map(|(from, to)| Adopted {
+        from: from.name.clone(),
+        to: to.name.clone(),
+        vrid: to.vrid,
+        interface: to.interface.clone(),
+    });
+    let mut plan = Plan { entries: Vec::new(), moved: moved(old, new), adopted: adopted.collect(), routers };
     let (Node::Block(a), Node::Block(b)) = (Node::of(old), Node::of(new)) else { return plan };
     for ((field, old), (_, new)) in a.fields.iter().zip(&b.fields) {
         top(&mut plan.entries, field, old, new);
@@ -126,9 +146,6 @@ impl Plan {
     /// What happens to one block.
     pub fn of(&self, kind: &str, id: &str) -> Option<&What> {
         self.entries.iter().find(|e| e.kind == kind && e.id == id).map(|e| &e.what)
-    }
-    fn count(&self, is: impl Fn(&What) -> bool) -> usize {
-        self.entries.iter().filter(|e| is(&e.what)).count()
     }
     /// For tools; the field names are those of kalived(8).
     pub fn json(&self) -> serde_json::Value {
@@ -156,8 +173,10 @@ impl Plan {
         let adopted: Value = (self.adopted.iter())
             .map(|a| json!({"from": a.from, "to": a.to, "virtual_router_id": a.vrid, "interface": a.interface}))
             .collect();
+        let r = &self.routers;
         json!({"kept": entries("kept"), "altered": entries("altered"), "added": entries("added"),
-            "removed": entries("removed"), "moved": moved, "adopted": adopted})
+            "removed": entries("removed"), "moved": moved, "adopted": adopted,
+            "virtual_routers": {"kept": r.kept, "altered": r.altered, "added": r.added, "removed": r.removed}})
     }
 }
 
@@ -342,22 +361,6 @@ fn moved(old: &Config, new: &Config) -> Vec<Moved> {
     out
 }
 
-fn adopted(old: &Config, new: &Config) -> Vec<Adopted> {
-    let before: Vec<&InstanceConfig> = old.instances.iter().collect();
-    let pairs = new.instances.iter().zip(heirs::heirs(&before, &new.instances));
-    pairs
-        .filter_map(|(to, from)| {
-            let from = before.get(from?)?;
-            (from.name != to.name).then(|| Adopted {
-                from: from.name.clone(),
-                to: to.name.clone(),
-                vrid: to.vrid,
-                interface: to.interface.clone(),
-            })
-        })
-        .collect()
-}
-
 fn remarks(plan: &mut Plan) {
     let mut add = |name: &str, text: String| {
         if let Some(e) = plan.entries.iter_mut().find(|e| e.kind == "vrrp_instance" && e.id == name) {
@@ -403,7 +406,10 @@ impl fmt::Display for Plan {
                 writeln!(f, "      ({r})")?;
             }
         }
-        let n = |word: &str| self.count(|w| w.word() == word);
-        writeln!(f, "{} kept, {} altered, {} added, {} removed", n("kept"), n("altered"), n("added"), n("removed"))
+        let others = self.entries.iter().filter(|e| e.kind != "vrrp_instance");
+        let n = |word: &str| others.clone().filter(|e| e.what.word() == word).count();
+        writeln!(f, "{}", self.routers)?;
+        let (kept, altered, added, removed) = (n("kept"), n("altered"), n("added"), n("removed"));
+        writeln!(f, "other blocks: {kept} kept, {altered} altered, {added} added, {removed} removed")
     }
 }

@@ -7,9 +7,10 @@
 //! Read first: `tree.rs`, `load.rs`.
 
 use super::Loaded;
-use super::diag::{Diag, Severity};
+use super::diag::Diag;
 use super::input::Options;
 use super::keyword::{self, Form, Scope};
+use super::kind::Fate;
 use super::lex::Word;
 use super::load::load_tree;
 use super::node::{MASK, Node};
@@ -87,22 +88,9 @@ fn same(text: &Written, want: &Node) -> Option<(Loaded, Tree)> {
 
 /// What was ignored: the places of the messages that say so.
 fn rejected(diags: &[Diag]) -> Vec<Cut> {
-    let ignored = |d: &&Diag| {
-        // What another value is used for is no more in force than what is ignored.
-        let text = &d.message;
-        (d.severity <= Severity::Error || text.contains(": ignored"))
-            && (["ignored", " is used", " are used", "counts as"].iter().any(|w| text.contains(w))
-                || matches!(d.code(), "unknown-keyword" | "misplaced-keyword" | "unfilled-template" | "odd-character"))
-    };
-    let whole = |d: &Diag| ["the line is ignored", "this line is ignored"].iter().any(|w| d.message.contains(w));
     let mut cut: Vec<Cut> = Vec::new();
-    for d in diags.iter().filter(ignored) {
-        let what = match d.code() {
-            "extra-words" => What::Words,
-            _ if whole(d) => What::Line,
-            _ => What::Statement,
-        };
-        cut.extend(std::iter::once(&d.span).chain(&d.covers).map(|s| Cut { span: *s, what }));
+    for d in diags.iter().filter(|d| d.fate != Fate::Stands) {
+        cut.extend(std::iter::once(&d.span).chain(&d.covers).map(|s| Cut { span: *s, what: d.fate }));
     }
     cut.sort_unstable();
     cut.dedup();
@@ -113,18 +101,7 @@ fn rejected(diags: &[Diag]) -> Vec<Cut> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Cut {
     span: Span,
-    what: What,
-}
-
-/// What it costs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    /// The statement; in a line of words, the word.
-    Statement,
-    /// The line on which it stands.
-    Line,
-    /// These words, wherever they stand.
-    Words,
+    what: Fate,
 }
 
 /// Values that count as another one, which cannot be left out: without a priority `state MASTER` would be the owner.
@@ -220,17 +197,17 @@ impl Text<'_> {
 
     /// Whether a message about something ignored points into a span.
     fn is_cut(&self, span: Span) -> bool {
-        self.cuts(span).any(|c| c.what != What::Words)
+        self.cuts(span).any(|c| c.what != Fate::Words)
     }
     /// Whether it is a word too many. A message about such words points to the first and the last of them.
     fn too_many(&self, span: Span) -> bool {
         let at = self.cut.partition_point(|c| (c.span.file, c.span.start) <= (span.file, span.start));
         let before = self.cut.get(..at).unwrap_or(&[]).iter().rev().take(8);
-        before.into_iter().any(|c| c.what == What::Words && c.span.file == span.file && span.end <= c.span.end)
+        before.into_iter().any(|c| c.what == Fate::Words && c.span.file == span.file && span.end <= c.span.end)
     }
     /// Whether one of them costs the whole line.
     fn costs_line(&self, span: Span) -> bool {
-        self.cuts(span).any(|c| c.what == What::Line)
+        self.cuts(span).any(|c| c.what == Fate::Line)
     }
     fn cuts(&self, span: Span) -> impl Iterator<Item = &Cut> {
         let at = self.cut.partition_point(|c| (c.span.file, c.span.start) < (span.file, span.start));

@@ -5,7 +5,10 @@
 
 use super::diag::{Diag, Severity};
 use super::keyword::nearest;
+use super::kind::{self, Message};
+use super::lex::{self, Token};
 use super::source::{Sources, Span};
+use super::tree::MAX_LINE;
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -150,11 +153,7 @@ fn number(code: &str, word: &str) -> Option<String> {
 
 /// What to do about the first name of a word that nothing defines.
 pub(super) fn undefined(word: &str) -> Option<String> {
-    let at = word.find('$')?;
-    let rest = word.get(at + 1..)?;
-    let inner = rest.strip_prefix('{').unwrap_or(rest);
-    let end = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
-    let name = inner.get(..end).filter(|n| n.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))?;
+    let name = lex::name_used(word.get(word.find('$')?..)?)?.name;
     Some(format!("`{name}` is not defined: a definition is a line `${name}=value` above, and its use `${{{name}}}`"))
 }
 
@@ -163,7 +162,9 @@ const FILL_IN: &str = "this looks like a template that was not filled in: fill i
 
 /// The first placeholder of a template in a line: of Jinja and Helm, ERB, shells, autoconf, Python, or what people write.
 fn placeholder(line: &str) -> Option<&str> {
-    let code = line.split('#').next().unwrap_or("");
+    // What follows `!` may still be of a template: `{% if !x %}`.
+    let comment = lex::comments(line).into_iter().find(|c| line.get(c.start..).is_some_and(|t| t.starts_with('#')));
+    let code = line.get(..comment.map_or(line.len(), |c| c.start)).unwrap_or(line);
     for (open, close) in [("{{", "}}"), ("{%", "%}"), ("<%", "%>"), ("%(", ")s"), ("@@", "@@"), ("%%", "%%")] {
         if let Some(at) = code.find(open)
             && let Some(rest) = code.get(at + open.len()..)
@@ -197,16 +198,16 @@ fn placeholder(line: &str) -> Option<&str> {
 }
 
 /// Many messages that one stands for: the worst of them says how bad it is.
-fn stand_for(diags: &mut Vec<Diag>, which: &[usize], name: &'static str, message: String, help: String) {
+fn stand_for(diags: &mut Vec<Diag>, which: &[usize], message: Message, help: String) {
     let Some(&first) = which.first() else { return };
     let all: Vec<Diag> = which.iter().filter_map(|i| diags.get(*i)).cloned().collect();
     if let Some(d) = diags.get_mut(first) {
         d.severity = all.iter().map(|d| d.severity).min().unwrap_or(d.severity);
         d.torn = all.iter().any(|d| d.torn);
         d.fails_test = true;
-        d.name = Some(name);
+        (d.kind, d.fate) = (message.kind, message.fate);
         d.covers = all.iter().skip(1).map(|d| d.span).collect();
-        (d.message, d.help, d.related) = (message, Some(help), Vec::new());
+        (d.message, d.help, d.related) = (message.text, Some(help), Vec::new());
     }
     let mut n = 0;
     diags.retain(|_| {
@@ -233,10 +234,10 @@ fn templates(src: &Sources, diags: &mut Vec<Diag>) {
         let first = which.first().and_then(|i| diags.get(*i));
         let what = first.and_then(|d| placeholder(src.slice(src.line_of(src.origin(d.span))))).unwrap_or("").to_owned();
         let text = match lines.len() {
-            1 => format!("a template was not filled in: `{what}` stands here"),
-            n => format!("a template was not filled in: `{what}` stands here, and {n} lines are of that kind"),
+            1 => kind::unfilled_template(what),
+            n => kind::unfilled_template_lines(what, n),
         };
-        stand_for(diags, &which, "unfilled-template", text, FILL_IN.to_owned());
+        stand_for(diags, &which, text, FILL_IN.to_owned());
         groups.iter_mut().for_each(|g| renumber(g, &which));
     }
 }
@@ -283,13 +284,10 @@ fn odd_characters(src: &Sources, diags: &mut Vec<Diag>) {
     while let Some(((file, c), which)) = groups.pop() {
         let Some((name, remedy)) = odd(c) else { continue };
         let text = src.file(file).map_or("", |f| f.text.as_str());
-        let code = text.lines().map(|l| l.split('#').next().unwrap_or(""));
-        let count: usize = code.map(|l| l.chars().filter(|x| *x == c).count()).sum();
-        let message = format!(
-            "the character U+{:04X} ({name}) stands in {count} places of this file and is taken as it is",
-            c as u32
-        );
-        stand_for(diags, &which, "odd-character", message, format!("{remedy} instead of each of them"));
+        let odd = text.lines().filter(|l| l.contains(c)).map(lex::code);
+        let count: usize = odd.map(|l| l.chars().filter(|x| *x == c).count()).sum();
+        let message = kind::odd_character(format_args!("{:04X}", c as u32), name, count);
+        stand_for(diags, &which, message, format!("{remedy} instead of each of them"));
         groups.iter_mut().for_each(|g| renumber(&mut g.1, &which));
     }
 }
@@ -388,41 +386,36 @@ fn by_indentation(src: &Sources, file: u32, stray: bool) -> Option<(Span, &'stat
     let mut open: Vec<(usize, Span)> = Vec::new();
     let mut offset = 0usize;
     for line in text.split_inclusive('\n') {
-        let body = line.trim_start();
-        let indent = line.len() - body.len();
-        let code = code_of(body);
-        let span =
-            |from: usize, len: usize| Span { file, start: (offset + from) as u32, end: (offset + from + len) as u32 };
-        let mut first = true;
-        for c in code.chars().filter(|c| !c.is_whitespace()) {
-            match c {
-                '{' => open.push((indent, span(indent, code.trim_end().trim_end_matches('{').trim_end().len().max(1)))),
-                '}' if first && !stray => {
-                    let (deeper, at) = open.pop()?;
+        let tokens = if line.len() > MAX_LINE { Vec::new() } else { lex::tokens(line) };
+        let at = |t: &Token| Span { file, start: offset as u32 + t.span().start, end: offset as u32 + t.span().end };
+        let Some(begin) = tokens.first() else {
+            offset += line.len();
+            continue;
+        };
+        let (indent, begin) = (begin.span().start as usize, at(begin));
+        let mut head = begin;
+        for (n, token) in tokens.iter().enumerate() {
+            match token {
+                Token::Open(_) => open.push((indent, head)),
+                Token::Close(_) if n == 0 && !stray => {
+                    let (deeper, head) = open.pop()?;
                     if deeper > indent {
-                        return Some((at, "by its indentation this block has no `}`"));
+                        return Some((head, "by its indentation this block has no `}`"));
                     }
                 }
-                '}' if first => {
+                Token::Close(_) if n == 0 => {
                     let (outer, _) = open.pop()?;
                     if outer < indent {
-                        return Some((span(indent, 1), "by its indentation this `}` closes a block too early"));
+                        return Some((begin, "by its indentation this `}` closes a block too early"));
                     }
                 }
-                '}' => {
+                Token::Close(_) => {
                     open.pop();
                 }
-                _ => {}
+                _ => head = begin.to(at(token)),
             }
-            first = false;
         }
         offset += line.len();
     }
     None
-}
-
-/// Without comment and quoted text, roughly: a witness, no parser.
-fn code_of(line: &str) -> &str {
-    let end = line.find(['#', '!', '"', '\'']).unwrap_or(line.len());
-    line.get(..end).unwrap_or("")
 }

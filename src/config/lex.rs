@@ -4,6 +4,7 @@
 use super::source::Span;
 use pest::Parser;
 use pest_derive::Parser;
+use std::ops::Range;
 
 #[derive(Parser)]
 #[grammar = "../grammar/kalived.pest"]
@@ -32,6 +33,10 @@ impl Word {
             }
             None => src.slice(self.span),
         }
+    }
+    /// Whether it stands in quotes.
+    pub fn is_quoted(&self) -> bool {
+        self.quoted
     }
     /// A word whose text is what is under the span.
     pub fn plain(span: Span) -> Word {
@@ -141,7 +146,8 @@ const CLASS: [Class; 256] = {
 
 /// One line, as the grammar would take it, if it holds nothing but words, braces and a comment; where the next starts.
 ///
-/// Nearly all lines of large files are such; the grammar needs ten times as long for them. A test compares the two.
+/// Nearly all lines of large files are such. With the grammar alone 37,000 real servers took 1.5 s of CPU where keepalived takes 0.6 s and
+/// both together 0.3 s. A test compares the two.
 fn simple(bytes: &[u8], from: usize, at: Span, out: &mut Vec<Token>) -> Option<usize> {
     let span = |s: usize, e: usize| Span { file: at.file, start: at.start + s as u32, end: at.start + e as u32 };
     let class = |i: usize| bytes.get(i).map_or(Class::End, |b| CLASS[usize::from(*b)]);
@@ -202,6 +208,52 @@ fn grammar(text: &str, at: Span, quotes: Quotes, out: &mut Vec<Token>) {
             _ => {}
         }
     }
+}
+
+/// The tokens of a text that stands alone: their spans count from its start.
+pub fn tokens(text: &str) -> Vec<Token> {
+    let mut out = Vec::new();
+    lines(text, Span { file: 0, start: 0, end: text.len() as u32 }, Quotes::Double, &mut out);
+    out
+}
+
+/// A line without its comment.
+pub fn code(line: &str) -> &str {
+    line.get(..tokens(line).last().map_or(0, |t| t.span().end as usize)).unwrap_or(line)
+}
+
+/// Where the comments of a text stand.
+pub fn comments(text: &str) -> Vec<Range<usize>> {
+    let pairs = Shape::parse(Rule::lines, text).into_iter().flatten();
+    pairs.filter(|p| p.as_rule() == Rule::comment).map(|p| p.as_span().start()..p.as_span().end()).collect()
+}
+
+/// `$NAME=` at the start of a line: the name, and where the value starts.
+pub fn definition(line: &str) -> Option<(&str, usize)> {
+    let whole = Shape::parse(Rule::definition, line).ok()?.next()?;
+    let end = whole.as_span().end();
+    Some((whole.into_inner().next()?.as_str(), end))
+}
+
+/// A name that a text begins with: `$NAME`, `${NAME}` or `${NAME args}`.
+pub struct Use<'t> {
+    /// The name.
+    pub name: &'t str,
+    /// What follows it in its braces.
+    pub args: &'t str,
+    /// Where it ends.
+    pub end: usize,
+    /// Whether it stands in braces.
+    pub braces: bool,
+}
+
+/// See [`Use`].
+pub fn name_used(text: &str) -> Option<Use<'_>> {
+    let whole = Shape::parse(Rule::r#use, text).ok()?.next()?;
+    let (end, braces) = (whole.as_span().end(), whole.as_str().ends_with('}'));
+    let mut parts = whole.into_inner();
+    let name = parts.next()?.as_str();
+    Some(Use { name, args: parts.next().map_or("", |p| p.as_str().trim()), end, braces })
 }
 
 /// A word of a command: its quotes go, whatever they group.
@@ -305,6 +357,19 @@ mod tests {
         out.into_iter().map(one).collect()
     }
 
+    #[test]
+    fn names_and_comments() {
+        let used = |t| name_used(t).map(|u| format!("{}|{}|{}|{}", u.name, u.args, u.end, u.braces));
+        assert_eq!(used("$A/x").as_deref(), Some("A||2|false"));
+        assert_eq!(used("${_RANDOM 1 5}x").as_deref(), Some("_RANDOM|1 5|14|true"));
+        for not in ["$1", "${A-b}", "${A", "$", "A", "${}"] {
+            assert!(used(not).is_none(), "{not}");
+        }
+        assert_eq!(definition("$A_1=b"), Some(("A_1", 5)));
+        assert!(definition("$A =b").is_none() && definition("x $A=b").is_none());
+        assert_eq!((code("a \"#\" # b"), code("# x"), code("a\\#b!c")), ("a \"#\"", "", "a\\#b"));
+        assert_eq!(comments("a # b\n\"#\" ! c\n"), [2..5, 10..13]);
+    }
     #[test]
     fn shapes() {
         for (text, want) in [

@@ -7,6 +7,8 @@
 
 use super::Loaded;
 use super::diag::{Diags, Severity};
+use super::kind::{self, Message};
+use super::lower::Said;
 use super::model::setting::Script;
 use super::model::vrrp::{Notify, Track, Tracks};
 use super::model::{Config, Family, InstanceConfig, Place, Vip};
@@ -42,6 +44,7 @@ pub struct Cx<'a> {
     src: &'a Sources,
     /// Names of scripts and checks that something tracks.
     tracked: &'a BTreeSet<Box<str>>,
+    said: &'a [Said],
     diags: &'a mut Diags,
     lint: &'static Lint,
 }
@@ -57,7 +60,7 @@ pub struct Lint {
     /// What to do.
     pub remedy: &'static str,
     /// `None`: found while the file is read, always; then it is an ordinary message and counts as one.
-    check: Option<fn(&mut Cx<'_>)>,
+    pub check: Option<fn(&mut Cx<'_>)>,
 }
 
 /// Every lint, sorted by name.
@@ -140,11 +143,11 @@ pub static LINTS: &[Lint] = &[
 
 /// Looks for everything in the table. `host`: `None` when this machine does not matter.
 pub fn run(loaded: &Loaded, host: Option<Machine<'_>>, strict: bool, diags: &mut Diags) {
-    let Loaded { config, sources: src, tracked, .. } = loaded;
+    let Loaded { config, sources: src, tracked, said, .. } = loaded;
     let mut found = Diags::default();
     for lint in LINTS {
         if let Some(check) = lint.check {
-            check(&mut Cx { config, src, tracked, host, diags: &mut found, lint });
+            check(&mut Cx { config, src, tracked, said, host, diags: &mut found, lint });
         }
     }
     if !strict {
@@ -154,24 +157,27 @@ pub fn run(loaded: &Loaded, host: Option<Machine<'_>>, strict: bool, diags: &mut
 }
 
 impl Cx<'_> {
-    fn say(&mut self, place: &Place, text: String) {
+    fn say(&mut self, place: &Place, text: Message) {
         if self.diags.is_full(Severity::Warning) {
             return;
         }
-        let span = span_of(self.src, place);
-        self.diags.push(self.src, Severity::Warning, span, text).name(self.lint.name).help(self.lint.remedy);
+        self.say_at(span_of(self.src, place), text);
     }
-    fn say_also(&mut self, place: &Place, text: String, other: &Place, there: &str) {
+    fn say_at(&mut self, span: Span, text: Message) {
+        self.diags.push(self.src, span, text).help(self.lint.remedy);
+    }
+    fn say_also(&mut self, place: &Place, text: Message, other: &Place, there: &str) {
         if self.diags.is_full(Severity::Warning) {
             return;
         }
         let (span, other) = (span_of(self.src, place), span_of(self.src, other));
-        self.diags
-            .push(self.src, Severity::Warning, span, text)
-            .name(self.lint.name)
-            .help(self.lint.remedy)
-            .also(self.src, other, there);
+        self.diags.push(self.src, span, text).help(self.lint.remedy).also(self.src, other, there);
     }
+}
+
+/// Where the block with this keyword and name begins.
+pub(super) fn head(said: &[Said], word: &str, name: &str) -> Span {
+    said.iter().find(|s| s.word == word && *s.value == *name).map_or(Span::default(), |s| s.span)
 }
 
 /// The word that stands at a place of the model.
@@ -203,7 +209,7 @@ fn address_in_two_instances(cx: &mut Cx<'_>) {
         for vip in i.vips.iter().chain(&i.excluded) {
             match first.get(&(vip.addr, device(i, vip))) {
                 Some((other, at)) => {
-                    let text = format!("{} of `{}` is an address of `{}` too", vip.addr, i.name, other.name);
+                    let text = kind::address_in_two_instances(&vip.addr, &i.name, &other.name);
                     cx.say_also(&vip.place, text, &at.place, "first here");
                 }
                 None => {
@@ -219,7 +225,7 @@ fn ipv6_first_not_link_local(cx: &mut Cx<'_>) {
         if let Some(vip) = i.vips.first()
             && !matches!(vip.addr, IpAddr::V6(a) if a.is_unicast_link_local())
         {
-            cx.say(&vip.place, format!("{} is the first address of `{}` and not link-local", vip.addr, i.name));
+            cx.say(&vip.place, kind::first_not_link_local(&vip.addr, &i.name));
         }
     }
 }
@@ -242,8 +248,7 @@ fn prefix_differs(cx: &mut Cx<'_>) {
                 continue;
             }
             if let Some(h) = addrs.iter().find(near) {
-                let text = format!("{}/{} on {}, which has {}/{}", vip.addr, vip.prefix, h.interface, h.addr, h.prefix);
-                cx.say(&vip.place, text);
+                cx.say(&vip.place, kind::prefix_differs(&vip.addr, &vip.prefix, &h.interface, &h.addr, &h.prefix));
             }
         }
     }
@@ -258,11 +263,7 @@ fn vip_is_own_address(cx: &mut Cx<'_>) {
         for vip in i.vips.iter().chain(&i.excluded) {
             let on = device(i, vip);
             if first(on, vip.addr.is_ipv4()).is_some_and(|h| h.addr == vip.addr) {
-                let text = format!(
-                    "{} of `{}` is the address of {on} itself, and priority {} is not the owner's",
-                    vip.addr, i.name, i.priority
-                );
-                cx.say(&vip.place, text);
+                cx.say(&vip.place, kind::vip_is_own(&vip.addr, &i.name, &on, &i.priority));
             }
         }
     }
@@ -282,9 +283,7 @@ fn weight_without_effect(cx: &mut Cx<'_>) {
         for t in i.track_interfaces.iter().filter(|t| t.weight != 0) {
             let after = i16::from(i.priority) + t.weight;
             if i.priority == 255 || after.clamp(1, 254) == i16::from(i.priority) {
-                let text =
-                    format!("weight {} of {} cannot change priority {} of `{}`", t.weight, t.name, i.priority, i.name);
-                cx.say(&i.place, text);
+                cx.say(&i.place, kind::weight_without_effect(&t.weight, &t.name, &i.priority, &i.name));
             }
         }
     }
@@ -294,17 +293,17 @@ fn peer_is_ourselves(cx: &mut Cx<'_>) {
     for i in &cx.config.instances {
         let Some(own) = i.more.unicast_src_ip.or(i.mcast_src) else { continue };
         if i.more.unicast_peer.iter().flatten().any(|p| p.addr == own) {
-            cx.say(&i.place, format!("`{}` has its own address {own} as a peer", i.name));
+            cx.say(&i.place, kind::peer_is_ourselves(&i.name, &own));
         }
     }
 }
 
 /// Every command of the file: where, whose, and the command.
-fn commands<'a>(cx: &Cx<'a>) -> Vec<(Place, String, &'a Script)> {
+fn commands<'a>(cx: &Cx<'a>) -> Vec<(Span, String, &'a Script)> {
     let mut out = Vec::new();
     let mut all = |place: &Place, owner: String, n: &'a Notify| {
         let list = [&n.backup, &n.master, &n.fault, &n.stop, &n.any, &n.master_rx_lower_pri];
-        out.extend(list.into_iter().flatten().map(|s| (place.clone(), owner.clone(), &**s)));
+        out.extend(list.into_iter().flatten().map(|s| (span_of(cx.src, place), owner.clone(), &**s)));
     };
     for i in &cx.config.instances {
         all(&i.place, format!("vrrp_instance `{}`", i.name), &i.more.notify);
@@ -312,32 +311,30 @@ fn commands<'a>(cx: &Cx<'a>) -> Vec<(Place, String, &'a Script)> {
     for g in &cx.config.sync_groups {
         all(&g.place, format!("vrrp_sync_group `{}`", g.name), &g.notify);
     }
-    let heads = heads(cx.src, "vrrp_script");
     for s in &cx.config.scripts {
         if let Some(script) = &s.script {
-            let place = heads.get(&*s.name).cloned().unwrap_or_default();
-            out.push((place, format!("vrrp_script `{}`", s.name), script));
+            out.push((head(cx.said, "vrrp_script", &s.name), format!("vrrp_script `{}`", s.name), script));
         }
     }
     out
 }
 
 fn quoted_program(cx: &mut Cx<'_>) {
-    for (place, owner, script) in commands(cx) {
+    for (span, owner, script) in commands(cx) {
         let program = script.argv.first().map_or("", |p| &**p);
         if program.starts_with(['"', '\'', '\u{2018}', '\u{2019}', '\u{201C}', '\u{201D}', '\u{201E}']) {
-            cx.say(&place, format!("a program of {owner} begins with a quote: {program}"));
+            cx.say_at(span, kind::quoted_program(&owner, &program));
         }
     }
 }
 
 fn script_missing(cx: &mut Cx<'_>) {
     let Some(host) = cx.host else { return };
-    for (place, owner, script) in commands(cx) {
+    for (span, owner, script) in commands(cx) {
         let program = script.argv.first().map_or("", |p| &**p);
         // A name without a path is looked up when it runs.
         if program.starts_with('/') && !(host.exists)(program) {
-            cx.say(&place, format!("{program} of {owner} does not exist"));
+            cx.say_at(span, kind::program_missing(&program, &owner));
         }
     }
 }
@@ -346,10 +343,10 @@ fn strict_hides_addresses(cx: &mut Cx<'_>) {
     let hidden = |i: &&InstanceConfig| i.priority != 255 && !i.more.accept && !i.vips.is_empty();
     let Some(name) = cx.config.instances.iter().find(hidden).map(|i| i.name.clone()) else { return };
     // The model has strict mode's consequences, not the word.
-    let off = |words: &[&str]| matches!(words.get(1), Some(&("off" | "no" | "false")));
-    let strict = |words: &[&str]| matches!(words.first(), Some(&("vrrp_strict" | "strict_mode"))) && !off(words);
-    for (place, _) in lines(cx.src, "strict", strict) {
-        cx.say(&place, format!("strict mode hides the addresses of `{name}`"));
+    for s in cx.said.iter().filter(|s| matches!(s.word, "vrrp_strict" | "strict_mode")) {
+        if !matches!(&*s.value, "off" | "no" | "false") {
+            cx.say_at(s.span, kind::strict_hides(&name));
+        }
     }
 }
 
@@ -370,8 +367,7 @@ fn sync_group_weight(cx: &mut Cx<'_>) {
                 given.filter(|(t, own)| t.weight.or(*own).is_some_and(|w| w != 0)).map(|(t, _)| &*t.name).next();
             let own = i.track_interfaces.iter().find(|t| t.weight != 0).map(|t| &*t.name);
             if let Some(name) = weighted.or(own) {
-                let text = format!("`{}` of vrrp_sync_group {} tracks {name} with a weight", i.name, g.name);
-                cx.say(&i.place, text);
+                cx.say(&i.place, kind::weight_in_group(&i.name, &g.name, &name));
             }
         }
     }
@@ -387,74 +383,16 @@ fn unused_check(cx: &mut Cx<'_>) {
     unused(cx, "vrrp_check", names, |t| &t.checks);
 }
 
-fn unused(cx: &mut Cx<'_>, kind: &str, names: Vec<&str>, of: fn(&Tracks) -> &Vec<Track>) {
+fn unused(cx: &mut Cx<'_>, block: &str, names: Vec<&str>, of: fn(&Tracks) -> &Vec<Track>) {
     let tracks =
         cx.config.instances.iter().map(|i| &i.more.tracks).chain(cx.config.sync_groups.iter().map(|g| &g.tracks));
     let used: BTreeSet<&str> = tracks.flat_map(|t| of(t).iter().map(|s| &*s.name)).collect();
-    let heads = heads(cx.src, kind);
     // Also where what tracks it is not in the configuration for a mistake of its own.
-    let tracked = cx.tracked;
-    let mut left: Vec<&str> = names.into_iter().filter(|n| !used.contains(n) && !tracked.contains(*n)).collect();
-    if !left.is_empty() {
-        let elsewhere = elsewhere(cx.src, kind, &left.iter().copied().collect());
-        left.retain(|n| !elsewhere.contains(n));
-    }
+    let left = names.into_iter().filter(|n| !used.contains(n) && !cx.tracked.contains(*n));
     for name in left {
-        let place = heads.get(name).cloned().unwrap_or_default();
-        cx.say(&place, format!("{kind} `{name}` is used by nobody"));
+        let span = head(cx.said, block, name);
+        cx.say_at(span, if block == "vrrp_check" { kind::unused_check(name) } else { kind::unused_script(name) });
     }
-}
-
-/// Those of the names that stand in a line of their own or behind a `track_` word: a mistake elsewhere keeps them from being
-/// used.
-fn elsewhere<'a>(src: &Sources, kind: &str, names: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
-    let mut found = BTreeSet::new();
-    let files = (0..).map_while(|n| src.file(n)).filter(|f| !f.name.is_empty());
-    for line in files.flat_map(|f| f.text.lines()) {
-        let code = line.split(['#', '!']).next().unwrap_or("");
-        let mut words = code.split(|c: char| c.is_whitespace() || matches!(c, '{' | '}')).filter(|w| !w.is_empty());
-        let Some(first) = words.next().filter(|w| *w != kind) else { continue };
-        found.extend(names.get(first));
-        if first.starts_with("track_") {
-            found.extend(words.filter_map(|w| names.get(w)));
-        }
-    }
-    found
-}
-
-/// Where blocks without a place in the model begin, by name.
-pub(super) fn heads(src: &Sources, keyword: &str) -> BTreeMap<String, Place> {
-    let found = lines(src, keyword, |words| words.first() == Some(&keyword));
-    let name = |(place, words): (Place, Vec<&str>)| {
-        let name = words.get(1)?.trim_end_matches('{').trim_matches('"');
-        Some((name.to_owned(), place))
-    };
-    found.into_iter().filter_map(name).collect()
-}
-
-/// Whether some line begins with this word.
-pub(super) fn says(src: &Sources, word: &str) -> bool {
-    !lines(src, word, |words| words.first() == Some(&word)).is_empty()
-}
-
-/// Lines whose first two words are such; `needle` stands in each of them, so that most files need one fast look only.
-pub(super) fn lines<'a>(src: &'a Sources, needle: &str, is: impl Fn(&[&str]) -> bool) -> Vec<(Place, Vec<&'a str>)> {
-    let mut out = Vec::new();
-    let mut number = 0;
-    while let Some(file) = src.file(number) {
-        // Text that came out of replacing has no name, and no place of its own.
-        let wanted = !file.name.is_empty() && memchr::memmem::find(file.text.as_bytes(), needle.as_bytes()).is_some();
-        let text = if wanted { file.text.as_str() } else { "" };
-        for (n, line) in (1u32..).zip(text.lines()) {
-            let words: Vec<&str> = line.split_whitespace().take(2).collect();
-            if is(&words) {
-                let column = line.chars().take_while(|c| c.is_whitespace()).count() as u32 + 1;
-                out.push((Place { file: file.name.clone(), line: n, column }, words));
-            }
-        }
-        number += 1;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -467,9 +405,8 @@ mod tests {
         for l in LINTS {
             assert!(l.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{}", l.name);
             assert!(!l.what.is_empty() && !l.why.is_empty() && !l.remedy.is_empty(), "{}", l.name);
-            // A message of that name exists, and only one of the two makes it.
-            let message = super::super::names::KINDS.iter().any(|k| k.0 == l.name);
-            assert_eq!(message, l.check.is_none(), "{}", l.name);
+            // A message of that name exists.
+            assert!(super::super::kind::KINDS.iter().any(|k| k.code == l.name), "{}", l.name);
         }
     }
     #[test]

@@ -5,7 +5,8 @@ use super::hint;
 use super::image::{self, MAGIC};
 use super::input::{self, Options};
 use super::keyword::nearest::distance;
-use super::lower::{self, CommandAt, InterfaceUse, Lowered};
+use super::kind;
+use super::lower::{self, CommandAt, InterfaceUse, Lowered, Said};
 use super::model::Config;
 use super::rtnames::RtNames;
 use super::source::{Files, Kind, Sources, Span};
@@ -33,6 +34,8 @@ pub struct Loaded {
     pub commands: Vec<CommandAt>,
     /// Names of scripts and checks that something tracks.
     pub tracked: BTreeSet<Box<str>>,
+    /// Statements that later messages point to.
+    pub said: Vec<Said>,
 }
 
 /// Reads and understands a configuration file. Never fails: what is wrong is in the result.
@@ -58,14 +61,14 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     };
     if let Some(what) = not_text(&sources) {
         let help = "save it as UTF-8 without NUL bytes; or is it the file that was meant?";
-        let text = format!("the configuration is not a text file: {what}");
-        diags.push(&sources, Severity::Fatal, start, text).help(help).exit(ExitCode::NoConfig);
+        let text = kind::not_text(&what);
+        diags.push(&sources, start, text).help(help).exit(ExitCode::NoConfig);
         return (done(sources, diags, Lowered::default()), Tree::default());
     }
     let tree = tree::parse(&sources, &input, &mut diags);
     if tree.lines == 0 && !input.worked && !diags.has_fatal() {
         diags
-            .push(&sources, Severity::Fatal, start, "the configuration is empty")
+            .push(&sources, start, kind::empty_file())
             .help("write at least one `vrrp_instance <name> { ... }`; kalived.conf(5) has an example")
             .exit(ExitCode::NoConfig);
         return (done(sources, diags, Lowered::default()), Tree::default());
@@ -75,7 +78,7 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     // Another fatal message says already why there is nothing.
     if lowered.config.instances.is_empty() && !diags.has_fatal_for_good() {
         diags
-            .push(&sources, Severity::Fatal, start, "nothing to run: there is no usable vrrp_instance")
+            .push(&sources, start, kind::nothing_to_run())
             .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example");
     }
     (done(sources, diags, lowered), tree)
@@ -108,14 +111,14 @@ fn load_image(path: &str, bytes: &[u8]) -> Loaded {
         Ok(config) => config,
         Err(e) => {
             diags
-                .push(&sources, Severity::Fatal, Span::default(), format!("a compiled image that cannot be used: {e}"))
+                .push(&sources, Span::default(), kind::bad_image(&e))
                 .help("compile it again from the text: kalived --compile-config FILE -o IMAGE")
                 .exit(ExitCode::NoConfig);
             Config::default()
         }
     };
     if config.instances.is_empty() && !diags.has_fatal() {
-        diags.push(&sources, Severity::Fatal, Span::default(), "nothing to run: the image has no vrrp_instance");
+        diags.push(&sources, Span::default(), kind::empty_image());
     }
     done(sources, diags, Lowered { config, ..Lowered::default() })
 }
@@ -123,11 +126,15 @@ fn load_image(path: &str, bytes: &[u8]) -> Loaded {
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
     let (mut diags, cut) = diags.finish(&sources);
     hint::add(&sources, &mut diags);
-    let Lowered { config, interfaces, effect, commands, tracked } = lowered;
-    Loaded { config, diags, cut, sources, interfaces, effect, commands, tracked }
+    let Lowered { config, interfaces, effect, commands, tracked, said } = lowered;
+    Loaded { config, diags, cut, sources, interfaces, effect, commands, tracked, said }
 }
 
 impl Loaded {
+    /// Whether a statement with this keyword is there.
+    pub fn says(&self, word: &str) -> bool {
+        self.said.iter().any(|s| s.word == word)
+    }
     /// Why the daemon must not start, as its exit code.
     pub fn fatal(&self) -> Option<ExitCode> {
         let codes = || self.diags.iter().filter(|d| d.severity == Severity::Fatal).map(|d| d.exit);
@@ -175,8 +182,8 @@ pub fn check_interfaces(loaded: &Loaded, exists: &dyn Fn(&str) -> bool, names: &
             Some((_, n)) => format!("did you mean `{n}`? otherwise kalived waits until `{}` appears", used.name),
             None => format!("kalived waits until `{}` appears", used.name),
         };
-        let text = format!("interface `{}` of {} does not exist", used.name, used.user);
-        diags.push(&loaded.sources, Severity::Warning, used.span, text).help(help);
+        let text = kind::interface_missing(&used.name, &used.user);
+        diags.push(&loaded.sources, used.span, text).help(help);
     }
     diags.finish(&loaded.sources).0
 }

@@ -1,7 +1,7 @@
 //! The sections of kalived.conf(5) about messages, made from the tables so that they cannot say something else.
 
+use super::kind::KINDS;
 use super::lint::LINTS;
-use super::names::KINDS;
 use std::fmt::Write;
 
 /// In roff: every lint, then the names of all other messages with the shape of their text.
@@ -22,11 +22,12 @@ pub fn messages_section() -> String {
     out.push_str(
         "Each kind of message has a name that does not change; the text may.\nHere * is a word of the file or what is done about it.\n.nf\n",
     );
-    let mut rows: Vec<_> = KINDS.to_vec();
+    let lint = |code: &str| LINTS.iter().any(|l| l.name == code && l.check.is_some());
+    let mut rows: Vec<(&str, String)> = KINDS.iter().filter(|k| !lint(k.code)).map(|k| (k.code, k.shape())).collect();
     rows.sort_by_key(|k| k.0);
     let mut last = "";
     for (name, shape) in rows {
-        let _ = writeln!(out, "{:<26} {}", roff(if name == last { "" } else { name }), roff(shape));
+        let _ = writeln!(out, "{:<26} {}", roff(if name == last { "" } else { name }), roff(&shape));
         last = name;
     }
     out.push_str(".fi\n");

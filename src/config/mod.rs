@@ -11,13 +11,14 @@ mod hint;
 pub mod image;
 pub mod input;
 pub mod keyword;
+pub mod kind;
 pub mod lex;
 pub mod lint;
 mod load;
 pub mod lower;
 pub mod man;
 pub mod model;
-pub mod names;
+
 pub mod node;
 pub mod report;
 pub mod rtnames;

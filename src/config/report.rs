@@ -13,7 +13,7 @@ pub fn json<'a>(diags: impl IntoIterator<Item = &'a Diag>, cut: Cut, src: &Sourc
     if cut.messages > 0 {
         let head = json!({
             "severity": if cut.failing > 0 { "error" } else { "note" },
-            "code": super::names::CUT,
+            "code": super::kind::CUT,
             "message": format!("{} more messages are not listed", cut.messages),
             "help": "mend what is listed and test again",
             "fails": cut.failing > 0,

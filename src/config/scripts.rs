@@ -7,8 +7,10 @@
 //! what is given to an interpreter (`/bin/sh /tmp/x.sh`); only the program itself is looked at.
 
 use super::diag::{Diags, Severity};
-use super::lint::{heads, lines, span_of};
+use super::kind::{self, Message};
+use super::lint::{head, span_of};
 use super::lower::CommandAt;
+use super::lower::Said;
 use super::model::global::{Fifo, Login};
 use super::model::setting::{Ready, Script};
 use super::model::{Config, Place};
@@ -70,9 +72,16 @@ pub struct Prepare<'a> {
 }
 
 /// Looks at every command and every FIFO that kalived acts on.
-pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, at: &[CommandAt], diags: &mut Diags) {
+pub fn prepare(
+    config: &mut Config,
+    how: Prepare<'_>,
+    src: &Sources,
+    at: &[CommandAt],
+    said: &[Said],
+    diags: &mut Diags,
+) {
     let more = &config.global.more;
-    let owners = Owners::new(src, at);
+    let owners = Owners::new(src, at, said);
     let mut cx = Cx {
         how,
         src,
@@ -91,7 +100,7 @@ pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, at: &[Comma
     more.logins = uids.into_iter().filter_map(|uid| how.host.login(uid)).collect();
     for (word, fifo) in [("notify_fifo", &mut more.notify_fifo), ("vrrp_notify_fifo", &mut more.vrrp_notify_fifo)] {
         if let Some(fifo) = fifo {
-            let owner = Owner::at(format!("`{word}`"), span_of(src, &owners.word(word)));
+            let owner = Owner::at(format!("`{word}`"), owners.word(word));
             fifo.ready = cx.fifo(&owner, fifo);
         }
     }
@@ -99,10 +108,8 @@ pub fn prepare(config: &mut Config, how: Prepare<'_>, src: &Sources, at: &[Comma
         for file in &config.track_files {
             let (Some(path), Some(init)) = (&file.file, file.init) else { continue };
             if let Err(why) = how.host.make_file(path, init.value, init.overwrite) {
-                let place = owners.file(&file.name);
-                let text = format!("track_file `{}`: {path} could not be made: {why}", file.name);
-                cx.say(&Owner::at(String::new(), span_of(src, &place)), Severity::Warning, text, "init-file")
-                    .not_in_test();
+                let text = kind::init_file(&file.name, &path, &why);
+                cx.say(&Owner::at(String::new(), owners.file(&file.name)), text).not_in_test();
             }
         }
     }
@@ -188,19 +195,19 @@ impl Owner {
 /// Where things stand that have no place in the model.
 struct Owners<'a> {
     src: &'a Sources,
-    scripts: BTreeMap<String, Place>,
+    said: &'a [Said],
     commands: &'a [CommandAt],
     /// The blocks of `commands`, for instances by the thousand.
     blocks: BTreeMap<(&'a str, u32, u32), Vec<&'a CommandAt>>,
 }
 
 impl<'a> Owners<'a> {
-    fn new(src: &'a Sources, commands: &'a [CommandAt]) -> Owners<'a> {
+    fn new(src: &'a Sources, commands: &'a [CommandAt], said: &'a [Said]) -> Owners<'a> {
         let mut blocks: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for c in commands {
             blocks.entry((&*c.block.file, c.block.line, c.block.column)).or_default().push(c);
         }
-        Owners { src, scripts: heads(src, "vrrp_script"), commands, blocks }
+        Owners { src, said, commands, blocks }
     }
     /// Where a command stands: in the block at this place, or wherever the keyword is; else the block itself.
     fn command(&self, block: Option<&Place>, word: &str) -> Span {
@@ -211,18 +218,18 @@ impl<'a> Owners<'a> {
             }
             None => self.commands.iter().find(|c| c.word == word),
         };
-        let other = || span_of(self.src, &block.cloned().unwrap_or_else(|| self.word(word)));
+        let other = || block.map_or_else(|| self.word(word), |b| span_of(self.src, b));
         found.map_or_else(other, |c| c.span)
     }
     fn script(&self, name: &str) -> Place {
-        self.scripts.get(name).cloned().unwrap_or_default()
+        self.src.place(head(self.said, "vrrp_script", name))
     }
-    fn word(&self, word: &str) -> Place {
-        lines(self.src, word, |w| w.first() == Some(&word)).into_iter().next().map(|l| l.0).unwrap_or_default()
+    fn word(&self, word: &str) -> Span {
+        self.said.iter().find(|s| s.word == word).map_or(Span::default(), |s| s.span)
     }
-    fn file(&self, name: &str) -> Place {
-        let both = ["track_file", "vrrp_track_file"].map(|word| heads(self.src, word));
-        both.into_iter().find_map(|mut h| h.remove(name)).unwrap_or_default()
+    fn file(&self, name: &str) -> Span {
+        let is = |s: &&Said| matches!(s.word, "track_file" | "vrrp_track_file") && *s.value == *name;
+        self.said.iter().find(is).map_or(Span::default(), |s| s.span)
     }
 }
 
@@ -283,14 +290,14 @@ fn stops_keepalived(text: &str) -> Option<usize> {
 }
 
 impl Cx<'_> {
-    fn say(&mut self, owner: &Owner, severity: Severity, text: String, name: &'static str) -> super::diag::Handle<'_> {
-        self.diags.push(self.src, severity, owner.at, text).name(name)
+    fn say(&mut self, owner: &Owner, text: Message) -> super::diag::Handle<'_> {
+        self.diags.push(self.src, owner.at, text)
     }
 
     /// A warning about this machine; it fails a test only if all of them shall.
-    fn warn(&mut self, owner: &Owner, text: String, name: &'static str, help: &str) {
+    fn warn(&mut self, owner: &Owner, text: Message, help: &str) {
         let strict = self.how.strict;
-        let said = self.say(owner, Severity::Warning, text, name).help(help);
+        let said = self.say(owner, text).help(help);
         if !strict {
             let _ = said.not_in_test();
         }
@@ -328,10 +335,9 @@ impl Cx<'_> {
         if !std::mem::replace(&mut self.told_default, true) {
             let severity = if secure { Severity::Error } else { Severity::Note };
             let then = if secure { "scripts without a user are not run" } else { "scripts are run as root" };
-            let text = format!("default user '{DEFAULT_USER}' for script execution does not exist: {then}");
-            let _ = self
-                .say(owner, severity, text, "no-script-user")
-                .help("make it, or write `script_user <user>` in global_defs");
+            let text = kind::no_default_user(DEFAULT_USER, &then);
+            let _ =
+                self.say(owner, text.severity(severity)).help("make it, or write `script_user <user>` in global_defs");
         }
         if secure { Err(format!("there is neither script_user nor the user {DEFAULT_USER}")) } else { Ok((0, 0)) }
     }
@@ -344,8 +350,8 @@ impl Cx<'_> {
             (Some((uid, _)), Some((_, Some(gid)))) => return Ok((uid, gid)),
             (Some(ids), None) => return Ok(ids),
         };
-        let text = format!("{}: {why} on this machine: it is not run", owner.what);
-        let _ = self.say(owner, Severity::Error, text, "no-script-user").help("make it, or write another one");
+        let text = kind::no_such_user(&owner.what, &why);
+        let _ = self.say(owner, text).help("make it, or write another one");
         Err(why)
     }
 
@@ -377,8 +383,8 @@ impl Cx<'_> {
         }
         let head = self.how.host.head(&way.real);
         if !head.is_empty() && !head.starts_with(b"#!") && !head.starts_with(b"\x7FELF") {
-            let text = format!("Please add a #! shebang to script {path}");
-            self.warn(owner, text, "no-shebang", "write #!/bin/sh on its first line; /bin/sh runs it without");
+            let text = kind::no_shebang(&path);
+            self.warn(owner, text, "write #!/bin/sh on its first line; /bin/sh runs it without");
         }
         // A program with several names (busybox) does what its name says: only a path to the same name is resolved.
         let last = |p: &str| p.rsplit('/').next().map(str::to_owned);
@@ -401,8 +407,8 @@ impl Cx<'_> {
         };
         match path.split(':').filter(|d| d.starts_with('/')).find_map(fits) {
             Some(full) => {
-                let text = format!("script `{name}` resolved by path search to `{full}`. Please specify full path.");
-                self.warn(owner, text, "script-without-path", "write the whole path");
+                let text = kind::script_without_path(&name, &full);
+                self.warn(owner, text, "write the whole path");
                 Ok(full)
             }
             None => Err(self.cannot(owner, name, format!("not found in {path}"))),
@@ -413,7 +419,7 @@ impl Cx<'_> {
     fn cannot(&mut self, owner: &Owner, program: &str, why: String) -> String {
         // The path once, where it is the one that is written.
         let why = why.strip_prefix(&format!("`{program}`: ")).unwrap_or(&why).to_owned();
-        let text = format!("{}: {program} cannot be run: {why}", owner.what);
+        let text = kind::script_missing(&owner.what, &program, &why);
         let real = why.strip_prefix('`').and_then(|w| w.split_once('`')).map_or(program, |w| w.0);
         let help = match program.chars().next() {
             _ if why.contains("not executable") => format!("make it executable: chmod +x {real}"),
@@ -422,7 +428,7 @@ impl Cx<'_> {
             }
             _ => "install the script, or correct its path".to_owned(),
         };
-        let _ = self.say(owner, Severity::Warning, text, "script-missing").help(help);
+        let _ = self.say(owner, text).help(help);
         format!("{program}: {why}")
     }
 
@@ -442,9 +448,9 @@ impl Cx<'_> {
         });
         let Some((what, words)) = found else { return };
         let words: String = words.chars().take(80).collect();
-        let text = format!("{}: {what} stops keepalived, not kalived: `{words}`", owner.what);
+        let text = kind::stops_keepalived(&owner.what, &what, &words);
         let help = "let the script exit 1 and name it in track_script; or write `systemctl stop kalived`";
-        self.warn(owner, text, "stops-keepalived", help);
+        self.warn(owner, text, help);
     }
 
     /// Whether nobody but root can change what runs as root.
@@ -452,19 +458,19 @@ impl Cx<'_> {
         let Some(weak) = secure::weak(self.how.host, way, self.secure) else { return Ok(()) };
         let help = "let root own it and nobody else write it, or run the script as another user";
         if self.secure {
-            let text = format!("Unsafe permissions found for script '{}' - disabling: {weak}", way.real);
-            let _ = self.say(owner, Severity::Error, text, "insecure-script").help(help).exit(ExitCode::NoConfig);
+            let text = kind::insecure_script(&way.real, &weak);
+            let _ = self.say(owner, text).help(help).exit(ExitCode::NoConfig);
             return Err(weak);
         }
-        let text = format!("SECURITY VIOLATION - scripts are being executed but script_security not enabled: {weak}");
-        let _ = self.say(owner, Severity::Warning, text, "insecure-script").help(help).exit(ExitCode::NoConfig);
+        let text = kind::insecure_script_run(&weak);
+        let _ = self.say(owner, text).help(help).exit(ExitCode::NoConfig);
         Ok(())
     }
 
     fn fifo(&mut self, owner: &Owner, fifo: &Fifo) -> Ready {
         if !fifo.path.starts_with('/') {
-            let text = format!("{}: {} is not an absolute path: it is not made", owner.what, fifo.path);
-            let _ = self.say(owner, Severity::Error, text, "bad-path").help("write the whole path");
+            let text = kind::relative_fifo(&owner.what, &fifo.path);
+            let _ = self.say(owner, text).help("write the whole path");
             return Ready::Refused("not an absolute path".into());
         }
         let ids = match (fifo.user.as_deref(), fifo.group.as_deref()) {

@@ -4,9 +4,10 @@
 //! forgotten: in front of a word that can only stand at the top level; and, when the braces of the file do not balance,
 //! also in front of a word that only an outer block knows. Read first: `lex.rs`. Read next: `lower`.
 
-use super::diag::{Diags, Severity};
+use super::diag::Diags;
 use super::input::Input;
 use super::keyword::{self, Form, Scope};
+use super::kind::{self, Message};
 use super::lex::{self, Quotes, Token, Word};
 use super::source::{Sources, Span};
 
@@ -145,12 +146,10 @@ impl<'a> Builder<'a> {
         };
         match memchr::memchr(0, line.as_bytes()) {
             Some(zero) => {
-                self.say(Severity::Error, at(zero), "a NUL byte: the line is ignored")
-                    .torn()
-                    .help("is this a text file?");
+                self.say(at(zero), kind::nul_byte()).torn().help("is this a text file?");
             }
             None => {
-                self.say(Severity::Error, at(0), format!("a line longer than {MAX_LINE} bytes: it is ignored"));
+                self.say(at(0), kind::line_too_long(MAX_LINE));
                 self.tree.lines += 1;
             }
         }
@@ -207,7 +206,7 @@ impl<'a> Builder<'a> {
             Token::Word(w) => words.push(w),
             Token::Unclosed(w) => {
                 let help = "a quoted text ends on the line on which it starts; add the closing \"";
-                self.say(Severity::Error, w.span, "unclosed quote").torn().help(help);
+                self.say(w.span, kind::unclosed_quote()).torn().help(help);
                 words.push(w);
             }
             Token::Open(span) => self.open(exact(words), span),
@@ -218,8 +217,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn say(&mut self, severity: Severity, span: Span, message: impl Into<String>) -> super::diag::Handle<'_> {
-        self.diags.push(self.src, severity, span, message)
+    fn say(&mut self, span: Span, message: Message) -> super::diag::Handle<'_> {
+        self.diags.push(self.src, span, message)
     }
 
     /// A line without a brace.
@@ -262,7 +261,7 @@ impl<'a> Builder<'a> {
             match self.take_waiting() {
                 Some(stmt) => stmt,
                 None => {
-                    self.say(Severity::Error, open, "`{` without a keyword: this block is ignored").torn();
+                    self.say(open, kind::stray_open_brace()).torn();
                     Stmt { words, raw: open, block: None }
                 }
             }
@@ -276,7 +275,7 @@ impl<'a> Builder<'a> {
     fn push_frame(&mut self, stmt: Stmt, open: Span) {
         if self.frames.len() >= MAX_DEPTH {
             self.too_deep = 1;
-            self.say(Severity::Error, open, format!("more than {MAX_DEPTH} blocks inside each other: ignored"));
+            self.say(open, kind::nested_too_deep(MAX_DEPTH));
             return;
         }
         let scope = match self.form_of(&stmt) {
@@ -301,7 +300,7 @@ impl<'a> Builder<'a> {
         } else if self.frames.is_empty() {
             self.root_waiting = false;
             let help = "remove it, or add the `{` that belongs to it";
-            self.say(Severity::Error, span, "`}` without a block that is open").torn().help(help);
+            self.say(span, kind::stray_close_brace()).torn().help(help);
         } else {
             self.end_frame();
         }
@@ -346,7 +345,7 @@ impl<'a> Builder<'a> {
         let what = src.slice(stmt.span()).to_owned();
         let end = Span { start: stmt.span().end, ..stmt.span() };
         let help = "a block is opened by `{` on the same or the next line; kalived reads on as if it were there";
-        self.say(Severity::Error, stmt.span(), format!("missing `{{` after `{what}`")).torn().help(help);
+        self.say(stmt.span(), kind::missing_open_brace(&what)).torn().help(help);
         self.push_frame(stmt, end);
     }
 
@@ -358,8 +357,7 @@ impl<'a> Builder<'a> {
             _ => ("missing `}` before this line, several times", "these blocks must end before this line"),
         };
         let word = src.slice(before).to_owned();
-        let mut handle =
-            self.say(Severity::Error, before, format!("{message}: `{word}` cannot stand inside an open block")).torn();
+        let mut handle = self.say(before, kind::missing_close_brace(&message, &word)).torn();
         for (span, text) in opened {
             handle = handle.also(src, span, text);
         }
@@ -382,7 +380,7 @@ impl<'a> Builder<'a> {
         let opened: Vec<(Span, String)> = self.frames.iter().rev().map(|f| opened(src, f)).collect();
         let start = chunk.start + last;
         let span = Span { start, end: chunk.end.min(start + 1).max(start), ..chunk };
-        let mut handle = self.say(Severity::Error, span, "missing `}` at the end of the file").torn();
+        let mut handle = self.say(span, kind::missing_close_brace_at_end()).torn();
         for (span, text) in opened {
             handle = handle.also(src, span, text);
         }

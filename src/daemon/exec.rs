@@ -182,7 +182,11 @@ impl Exec {
         // addresses go only after the priority-0 advert.
         self.send_frames(now.mono);
         let near = self.takeover.is_some_and(|at| at <= clock::mono() + TAKEOVER_NEAR);
-        if !self.adverts.stopping() && !near && self.rtnl.pump(&mut self.ring) {
+        let held = near || self.frames.held(now.mono).is_some();
+        if !self.adverts.stopping()
+            && !held
+            && self.rtnl.pump(&mut self.ring, earliest(self.adverts.next_due(), self.takeover))
+        {
             // On a single processor the worker could not run while we wait for it awake.
             self.asked = self.several_cpus.then_some(now.mono);
             self.ring.push_out();
@@ -274,7 +278,7 @@ impl Exec {
         if !self.frames.waits() {
             return;
         }
-        for answer in self.frames.send(&mut self.ring) {
+        for answer in self.frames.send(&mut self.ring, now) {
             if let Event::Frames { errno: Some(e), .. } = answer
                 && let Some(note) = self.frames.report(now, e)
             {
@@ -411,10 +415,11 @@ impl Exec {
         }
         let own = earliest(self.log.next_deadline(), self.exit.map(|(_, at)| at));
         let own = earliest(own, earliest(self.guard_deadline(), self.keep_deadline()));
+        let from = clock::mono();
+        let own = earliest(own, self.frames.held(from));
         let until = earliest(until, own);
         let sharp = earliest(takeover, self.adverts.next_due());
         let answer = self.asked.filter(|_| self.rtnl.waits());
-        let from = clock::mono();
         match self.lead.plan(from, until, sharp, answer) {
             Plan::Now => self.ring.submit(),
             Plan::Sleep(until) => {

@@ -21,6 +21,10 @@ use std::io;
 
 /// Sockets at most. To close one takes the kernel milliseconds, so they stay open; interfaces beyond that share.
 const SOCKETS: usize = 32;
+/// For so long the kernel is not asked for more addresses while frames wait for room. On a single processor the receiving end of a veth
+/// pair, or a bridge, may run only while this process sleeps, and with always another address to be added it would not sleep before the
+/// last one. Longer than it needs for a full buffer; and a device that does not send holds back nothing else.
+const HOLD: Duration = Duration::from_millis(2);
 /// Between two lines about frames that could not be sent.
 const REPORT: Duration = Duration::from_secs(10);
 
@@ -37,6 +41,8 @@ pub struct Frames {
     pending: Vec<Slice>,
     // Slices of which so many were sent and whose answer waits for room.
     full: BTreeMap<u32, (u64, usize)>,
+    // Since a buffer is full, until then room is waited for.
+    held: Option<Instant>,
     reported: Option<Instant>,
     /// Sends that failed for another reason than a full buffer.
     pub failed: u64,
@@ -46,7 +52,7 @@ impl Frames {
     /// With one socket, to see that there can be one.
     pub fn open() -> io::Result<Frames> {
         let socks = vec![(0, socket::open_packet()?)];
-        Ok(Frames { socks, pending: Vec::new(), full: BTreeMap::new(), reported: None, failed: 0 })
+        Ok(Frames { socks, pending: Vec::new(), full: BTreeMap::new(), held: None, reported: None, failed: 0 })
     }
 
     /// Takes a slice; [`Frames::send`] sends it.
@@ -59,8 +65,13 @@ impl Frames {
         !self.pending.is_empty()
     }
 
+    /// Until when other work for the kernel waits, so that there is room soon.
+    pub fn held(&self, now: Instant) -> Option<Instant> {
+        self.held.filter(|until| now < *until)
+    }
+
     /// Sends what was taken; the answers.
-    pub fn send(&mut self, ring: &mut Ring<Token>) -> Vec<Event<'static>> {
+    pub fn send(&mut self, ring: &mut Ring<Token>, now: Instant) -> Vec<Event<'static>> {
         let mut answers = Vec::new();
         for Slice { ifindex, batch, frames } in core::mem::take(&mut self.pending) {
             let fd = match self.sock(ifindex) {
@@ -75,6 +86,7 @@ impl Frames {
             let (sent, failure) = socket::send_frames(&fd, ifindex, &frames);
             if failure == Some(-errno::EAGAIN) {
                 self.full.insert(ifindex, (batch, sent));
+                self.held = Some(now + HOLD);
                 ring.poll(Token::FrameRoom(ifindex), &fd, true);
                 continue;
             }
@@ -87,6 +99,7 @@ impl Frames {
     /// The kernel reports room.
     pub fn on_room(&mut self, ifindex: u32) -> Option<Event<'static>> {
         let (batch, sent) = self.full.remove(&ifindex)?;
+        self.held = None;
         Some(Event::Frames { ifindex, batch, sent, errno: None })
     }
 

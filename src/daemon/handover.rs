@@ -11,6 +11,7 @@ use super::exec::Exec;
 use crate::envelope::{CRC32C, Unusable};
 use crate::note::{Level, Note};
 use crate::snapshot::{self, Snapshot};
+use crate::sys::clock;
 use crate::time::{Duration, Instant, Now, earliest};
 use bytes::{Buf, BufMut};
 use std::fs::File;
@@ -25,9 +26,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// From a change to the line about it, and so between two such lines.
 const SUMMARY_PAUSE: Duration = Duration::from_secs(1);
 
-/// A takeover that is due within this time goes first: a snapshot of 255 routers takes a slow processor 2 ms, and they take over
-/// together.
-const TAKEOVER_NEAR: Duration = Duration::from_millis(3);
+/// A takeover that is due within this time goes first: for a snapshot of 255 routers, which take over together, a slow processor needs
+/// 2 to 4 ms. The first is for when it is not known yet; after that it is twice as long as the last one took, and at most the second:
+/// virtual routers that take over and yield all the time do not keep it back for ever.
+const TAKEOVER_NEAR: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(10));
 
 /// Whether a file of this length with these first bytes is such a file: what is written first goes to the second slot.
 pub fn is_slots(len: u64, first: &[u8]) -> bool {
@@ -44,12 +46,15 @@ pub struct Slots {
     after: Instant,
     /// To be asked again then.
     again: bool,
+    /// How long the last one took.
+    took: Duration,
 }
 
 impl Slots {
     /// In `file`, behind the newest one that is there.
     pub fn new(file: File) -> Slots {
-        let mut slots = Slots { file, sequence: 0, layout: snapshot::VERSION, after: Instant::default(), again: false };
+        let (after, took) = (Instant::default(), Duration::ZERO);
+        let mut slots = Slots { file, sequence: 0, layout: snapshot::VERSION, after, again: false, took };
         slots.sequence = slots.read_newest().map_or(0, |(sequence, _)| sequence);
         slots
     }
@@ -145,7 +150,9 @@ impl Exec {
         if self.asked() {
             self.tell_status(machine.status());
         }
-        let near = self.next_takeover().is_some_and(|at| at <= now.mono + TAKEOVER_NEAR);
+        let took = self.slots.as_ref().map_or(Duration::ZERO, |s| s.took);
+        let wait = (took * 2).clamp(TAKEOVER_NEAR.0, TAKEOVER_NEAR.1);
+        let near = self.next_takeover().is_some_and(|at| at <= now.mono + wait);
         if !near {
             machine.checkpoint();
             if let Some(file) = self.record_to() {
@@ -156,14 +163,19 @@ impl Exec {
         }
         let Some(slots) = &mut self.slots else { return };
         if near {
-            slots.after = slots.after.max(now.mono + TAKEOVER_NEAR);
+            slots.after = slots.after.max(now.mono + wait);
+            self.summary_at = self.summary_at.map(|at| at.max(now.mono + wait));
         }
         slots.again = now.mono < slots.after;
+        let from = clock::mono();
         if !slots.again
             && let Some(shot) = machine.snapshot(now)
             && let Some(slots) = self.slots.take()
         {
             self.write_shot(slots, now, Some(shot));
+            if let Some(slots) = &mut self.slots {
+                slots.took = clock::mono().since(from);
+            }
             // What is worth a snapshot may be worth a line; a takeover has better things to do.
             self.summary_at.get_or_insert(now.mono + SUMMARY_PAUSE);
         }

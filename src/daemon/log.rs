@@ -29,8 +29,8 @@ const LINES: usize = 4096;
 const BYTES: usize = 512 * 1024;
 /// Longest line, bytes: what syslog daemons take.
 const LINE: usize = 2048;
-/// Bytes in one console write; a pipe takes 64 KiB.
-const WRITE: usize = 16 * 1024;
+/// Bytes in one console write: some 40 lines. To put more into words at once would keep a slow processor from a takeover for too long.
+const WRITE: usize = 4 * 1024;
 /// From the first line noted until the write begins. Longer than a takeover with a handful of addresses takes.
 const HOLD: Duration = Duration::from_millis(5);
 /// Between two attempts to reach a syslog daemon that is not there.

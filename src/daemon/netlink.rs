@@ -2,7 +2,8 @@
 //!
 //! Pure: bytes to be sent come out, bytes received go in; `rtnl.rs` has the socket. Read first: `wire/netlink` (framing). Requests
 //! travel in slices, one send each, in order, each with a sequence number of its own; the kernel answers each. One slice is
-//! on its way at a time.
+//! on its way at a time. An answer is an acknowledgement, or, where the kernel notifies of what was done with the request's own
+//! number and port, that notification: one message less for each address of a takeover.
 //!
 //! A dump is a list of dumps, one after the other: interfaces before the addresses on them. It shares the socket with the notifications,
 //! so what is read is in the order it was true; a notification read during a dump is simply newer than what the dump has said so far.
@@ -23,6 +24,10 @@ pub trait Protocol {
     type Report;
     /// Appends the message for a request; its answer carries `seq`.
     fn put(out: &mut BytesMut, seq: u32, request: &Self::Request);
+    /// The type of the notification that answers this request when it succeeds, in place of an acknowledgement; `put` then asks for none.
+    fn notice(_request: &Self::Request) -> Option<u16> {
+        None
+    }
     /// Appends the request for a dump.
     fn put_dump(out: &mut BytesMut, seq: u32, dump: Self::Dump);
     /// Reads a message that is not one of netlink itself. `None`: of no use here.
@@ -78,9 +83,12 @@ enum Step {
 /// See the module.
 pub struct Netlink<P: Protocol> {
     limits: Limits,
+    /// Our address on the socket: what the kernel notifies of with it was our doing.
+    port: u32,
     seq: u32,
     queue: VecDeque<Item<P>>,
-    open: BTreeMap<u32, ReqId>,
+    /// By number; with what answers it beside an acknowledgement.
+    open: BTreeMap<u32, (ReqId, Option<u16>)>,
     /// The slice on its way.
     sending: Option<Vec<u32>>,
     step: Step,
@@ -94,10 +102,11 @@ pub struct Netlink<P: Protocol> {
 }
 
 impl<P: Protocol> Netlink<P> {
-    /// Nothing is open.
-    pub fn new(limits: Limits) -> Self {
+    /// Nothing is open. `port`: ours.
+    pub fn new(limits: Limits, port: u32) -> Self {
         Netlink {
             limits,
+            port,
             seq: 0,
             queue: VecDeque::new(),
             open: BTreeMap::new(),
@@ -144,9 +153,14 @@ impl<P: Protocol> Netlink<P> {
         self.queue.is_empty() && self.open.is_empty() && self.sending.is_none()
     }
 
+    /// Whether there is something to send and nothing on its way.
+    pub fn ready(&self) -> bool {
+        self.sending.is_none() && !self.queue.is_empty()
+    }
+
     /// The next slice to send, if none is on its way: of at most `most` requests, and how many are in it.
     pub fn slice(&mut self, most: usize) -> Option<(Bytes, usize)> {
-        if self.sending.is_some() || self.queue.is_empty() {
+        if !self.ready() {
             return None;
         }
         let mut out = BytesMut::new();
@@ -158,7 +172,7 @@ impl<P: Protocol> Netlink<P> {
             match item {
                 Item::Op(req, request) => {
                     P::put(&mut out, self.seq, &request);
-                    self.open.insert(self.seq, req);
+                    self.open.insert(self.seq, (req, P::notice(&request)));
                 }
                 Item::Dump(dump) => {
                     P::put_dump(&mut out, self.seq, dump);
@@ -194,7 +208,7 @@ impl<P: Protocol> Netlink<P> {
     /// Messages were lost, perhaps answers among them: every request that was sent is answered with ENOBUFS. (A late
     /// answer finds no entry and is ignored.) A running dump's end is never lost, but its middle may be.
     pub fn lost(&mut self, tell: &mut dyn FnMut(Told<P::Report>)) {
-        for req in core::mem::take(&mut self.open).into_values() {
+        for (req, _) in core::mem::take(&mut self.open).into_values() {
             tell(Told::Reply { req, result: Err(Errno::ENOBUFS) });
         }
         self.interrupted = true;
@@ -213,13 +227,17 @@ impl<P: Protocol> Netlink<P> {
                 if let Some(report) = P::read(frame)? {
                     tell(Told::Report(report));
                 }
+                let answers = |(_, notice): &(ReqId, Option<u16>)| *notice == Some(frame.kind);
+                if frame.pid == self.port && self.open.get(&frame.seq).is_some_and(answers) {
+                    self.answered(frame.seq, Ok(()), tell);
+                }
             }
         }
         Ok(())
     }
 
     fn answered(&mut self, seq: u32, result: Result<(), Errno>, tell: &mut dyn FnMut(Told<P::Report>)) {
-        if let Some(req) = self.open.remove(&seq) {
+        if let Some((req, _)) = self.open.remove(&seq) {
             tell(Told::Reply { req, result });
         } else if result.is_err() {
             self.dump_step(seq, false, tell);
@@ -254,6 +272,7 @@ mod tests {
     use super::*;
 
     const ECHO: u16 = 0x1b;
+    const PORT: u32 = 4711;
 
     struct Echo;
 
@@ -263,6 +282,9 @@ mod tests {
         type Report = String;
         fn put(out: &mut BytesMut, seq: u32, word: &&'static str) {
             wire::request(out, ECHO, seq, word.as_bytes());
+        }
+        fn notice(word: &&'static str) -> Option<u16> {
+            word.starts_with('!').then_some(ECHO)
         }
         fn put_dump(out: &mut BytesMut, seq: u32, what: u8) {
             wire::request_dump(out, ECHO, seq, &[what]);
@@ -276,7 +298,7 @@ mod tests {
     }
 
     fn netlink() -> Netlink<Echo> {
-        Netlink::new(Limits { slice: 3, open: 5 })
+        Netlink::new(Limits { slice: 3, open: 5 }, PORT)
     }
     fn ack(seq: u32, errno: i32) -> BytesMut {
         let mut out = BytesMut::new();
@@ -324,6 +346,31 @@ mod tests {
         n.on_sent(Err(Errno(12)), &mut |t| all.push(t));
         assert_eq!(all, [reply(3, Some(Errno(12))), reply(4, Some(Errno(12)))]);
         assert!(n.idle() && !n.waits());
+    }
+
+    /// A notification, of what `port` did with its request `seq`.
+    fn notice(kind: u16, port: u32, seq: u32) -> BytesMut {
+        let mut out = BytesMut::new();
+        wire::request(&mut out, kind, seq, b"done");
+        out[12..16].copy_from_slice(&port.to_ne_bytes());
+        out
+    }
+
+    #[test]
+    fn a_notification_of_our_own_doing_answers_where_it_was_asked_for() {
+        let mut n = netlink();
+        n.request(ReqId(1), "!a");
+        n.request(ReqId(2), "b");
+        n.request(ReqId(3), "!c");
+        assert_eq!(sent(&mut n).len(), 3);
+        let said = || Told::Report("done".to_owned());
+        assert_eq!(heard(&mut n, &notice(ECHO, PORT + 1, 1)), [said()], "another's, with the same number");
+        assert_eq!(heard(&mut n, &notice(ECHO + 1, PORT, 1)), [], "of something else");
+        assert_eq!(heard(&mut n, &notice(ECHO, PORT, 1)), [said(), reply(1, None)]);
+        assert_eq!(heard(&mut n, &notice(ECHO, PORT, 1)), [said()], "an answer is given once");
+        assert_eq!(heard(&mut n, &notice(ECHO, PORT, 2)), [said()], "this one is acknowledged");
+        assert_eq!(heard(&mut n, &[ack(2, 0), ack(3, 17)].concat()), [reply(2, None), reply(3, Some(Errno::EEXIST))]);
+        assert!(n.idle());
     }
 
     #[test]

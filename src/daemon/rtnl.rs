@@ -16,6 +16,7 @@ use crate::sys::netlink;
 use crate::sys::op::{Fd, Header, Link};
 use crate::sys::ring::{How, Ring};
 use crate::sys::socket::SockAddr;
+use crate::time::Instant;
 use crate::wire::Bad;
 use crate::wire::netlink::{self as wire, Frame, Kind};
 use bytes::BytesMut;
@@ -57,6 +58,12 @@ impl Protocol for Route {
             NetOp::RouteAdd(spec) => wire::new_route(out, seq, spec),
             NetOp::RouteDel(spec) => wire::del_route(out, seq, spec),
             NetOp::RouteChange(old, new) => wire::change_route(out, seq, old, new),
+        }
+    }
+    fn notice(op: &NetOp) -> Option<u16> {
+        match op {
+            NetOp::AddrAdd(spec) => wire::notice_of_new(spec),
+            _ => None,
         }
     }
     fn put_dump(out: &mut BytesMut, seq: u32, dump: Dump) {
@@ -111,7 +118,7 @@ impl Rtnl {
         ring.register(&buffers)?;
         let header = Header::new(netlink::NAME, 0);
         ring.recv_multi(Token::NetlinkRx, &fd, &header, &buffers);
-        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN });
+        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN }, netlink::port(&fd)?);
         Ok(Rtnl { fd, to, header, buffers, talk, slice: Slice::new(several_cpus), routes: false, drops: 0 })
     }
 
@@ -145,10 +152,13 @@ impl Rtnl {
         self.talk.waits()
     }
 
-    /// Sends the next slice, if none is on its way; whether it did.
-    pub fn pump(&mut self, ring: &mut Ring<Token>) -> bool {
+    /// Sends the next slice, if none is on its way; whether it did. `due`: when the next thing is that must not be late.
+    pub fn pump(&mut self, ring: &mut Ring<Token>, due: Option<Instant>) -> bool {
+        if !self.talk.ready() {
+            return false;
+        }
         let now = clock::mono();
-        let Some((bytes, asked)) = self.talk.slice(self.slice.size(now)) else { return false };
+        let Some((bytes, asked)) = self.talk.slice(self.slice.size(now, due)) else { return false };
         self.slice.begin(now, asked);
         ring.send(Token::NetlinkTx, &self.fd, bytes, Some(self.to.clone()), Link::Last, How::Worker);
         true

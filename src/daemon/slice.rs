@@ -2,15 +2,16 @@
 //!
 //! One address costs the kernel 8 µs here and 130 µs there (a slow processor, an interface with 2,000 addresses, IPv6). While it
 //! works on a send, nothing else runs on a single processor: no advert, no takeover, no announcement. So a send takes as
-//! many requests as fit into a time, by what the send before took; and the first is short, for hosts wait for its
-//! announcement.
+//! many requests as fit into a time, by what the send before took: more where no advert and no takeover is due meanwhile, for each
+//! send also costs a turn of the loop. The first is short, for hosts wait for its announcement.
 
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, nanos};
 
-/// What one send may take where the loop and the kernel's worker share a processor.
+/// What one send may take where the loop and the kernel's worker share a processor, whatever is due.
 pub const TARGET: Duration = Duration::from_micros(300);
-/// Where the worker has a processor of its own: each request is answered by itself, so nobody waits for the end of the send.
-const APART: Duration = Duration::from_millis(1);
+/// What it may take at most, where nothing is due; and where the worker has a processor of its own: each request is answered by
+/// itself, so nobody waits for the end of the send.
+const LONGEST: Duration = Duration::from_millis(1);
 /// Requests of the first send after a pause.
 const FIRST: usize = 2;
 /// Requests at most: their answers and notices, two messages each, fit the buffers twice over.
@@ -23,6 +24,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Slice {
     target: Duration,
     size: usize,
+    // Nanoseconds for a request, by the send before.
+    cost: u64,
     // Of the send on its way.
     began: Instant,
     asked: usize,
@@ -32,14 +35,19 @@ pub struct Slice {
 impl Slice {
     /// `apart`: the worker has a processor of its own.
     pub fn new(apart: bool) -> Slice {
-        let target = if apart { APART } else { TARGET };
-        Slice { target, size: FIRST, began: Instant::default(), asked: 0, ended: Instant::default() }
+        let target = if apart { LONGEST } else { TARGET };
+        Slice { target, size: FIRST, cost: u64::MAX, began: Instant::default(), asked: 0, ended: Instant::default() }
     }
 
-    /// How many requests the next send may take.
-    pub fn size(&mut self, now: Instant) -> usize {
+    /// How many requests the next send may take. `due`: when the next thing is that must not be late.
+    pub fn size(&mut self, now: Instant, due: Option<Instant>) -> usize {
         if now.since(self.ended) > PAUSE {
             self.size = FIRST;
+        } else {
+            let free = due.map_or(LONGEST, |at| at.since(now)).clamp(self.target, LONGEST);
+            let fit = usize::try_from(nanos(free) / self.cost).unwrap_or(MOST);
+            // Grown by what is known of, not by one lucky measurement.
+            self.size = fit.clamp(1, MOST.min(2 * self.size));
         }
         self.size
     }
@@ -52,10 +60,7 @@ impl Slice {
     /// It came back.
     pub fn end(&mut self, now: Instant) {
         self.ended = now;
-        let took = now.since(self.began).as_nanos().max(1);
-        let fit = self.target.as_nanos() * self.asked.max(1) as u128 / took;
-        // Grown by what is known of, not by one lucky measurement.
-        self.size = usize::try_from(fit).unwrap_or(MOST).clamp(1, MOST.min(2 * self.size));
+        self.cost = (nanos(now.since(self.began)) / self.asked.max(1) as u64).max(1);
     }
 }
 
@@ -66,7 +71,8 @@ mod tests {
     fn sends(slice: &mut Slice, from: Instant, cost: Duration, n: usize) -> (Vec<usize>, Instant) {
         let mut now = from;
         let sizes = (0..n).map(|_| {
-            let size = slice.size(now);
+            // Something is always due at once.
+            let size = slice.size(now, Some(now));
             slice.begin(now, size);
             now += cost * size as u32;
             slice.end(now);
@@ -85,6 +91,19 @@ mod tests {
         let (sizes, now) = sends(&mut s, now, Duration::from_millis(1), 3);
         assert_eq!(sizes, [4, 1, 1]);
         assert_eq!(sends(&mut s, now, Duration::ZERO, 9).0.last(), Some(&MOST));
+    }
+
+    #[test]
+    fn what_is_due_leaves_so_much_and_nothing_due_leaves_more() {
+        let mut s = Slice::new(false);
+        let (_, mut now) = sends(&mut s, Instant(1_000_000_000), Duration::from_micros(10), 6);
+        for (due, want) in [(Some(500), 50), (Some(0), 30), (None, 60), (None, 100), (Some(900), 90), (Some(100), 30)] {
+            let size = s.size(now, due.map(|us| now + Duration::from_micros(us)));
+            assert_eq!(size, want, "{due:?}");
+            s.begin(now, size);
+            now += Duration::from_micros(10) * size as u32;
+            s.end(now);
+        }
     }
 
     #[test]

@@ -223,7 +223,8 @@ fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Report) -> E
         file => write(Path::new(file), &bytes, &loaded),
     });
     match written {
-        Ok(()) => ExitCode::Ok,
+        // A reload runs this beside the adverts.
+        Ok(()) => crate::sys::giveback::exit(ExitCode::Ok as u8),
         Err(why) => failed(&why),
     }
 }

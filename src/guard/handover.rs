@@ -19,7 +19,7 @@ use crate::sys::child::End;
 use crate::sys::lockfile::{self, Open, beside, is_left_over, open_own};
 use crate::time::{Duration, Instant};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,13 @@ pub(super) struct Handover {
 
 enum Step {
     Asking(Successor),
-    Freezing { until: Instant, file: Result<File, String>, layout: u16 },
+    /// `watcher`: who is told when the core has frozen.
+    Freezing {
+        until: Instant,
+        file: Result<File, String>,
+        layout: u16,
+        watcher: Option<io::PipeWriter>,
+    },
 }
 
 impl Handover {
@@ -128,7 +134,8 @@ impl Guard {
             return self.handover_refused(now, client, must_end, &why);
         }
         self.note(text::handing_over());
-        let step = Step::Freezing { until: now + FREEZE_LIMIT, file, layout };
+        let watcher = self.watcher();
+        let step = Step::Freezing { until: now + FREEZE_LIMIT, file, layout, watcher };
         self.handover = Some(Handover { step, client, must_end });
         self.tell_layout(layout);
         self.tell(ToCore::Freeze);
@@ -169,25 +176,36 @@ impl Guard {
         slots.write(&shot)
     }
 
-    /// A process that takes the addresses away should the frozen core be killed and nobody come. Without it only that is missing.
-    fn watch_frozen(&mut self) {
-        let Some(core) = self.core.take() else { return };
-        let watched = self.lock.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into()).and_then(|lock| {
+    /// A process that takes the addresses away should the frozen core be killed and nobody come; it begins when it is told to. Started
+    /// before the freeze, for a process that is started when we end may find its parent gone, and ends.
+    fn watcher(&mut self) -> Option<io::PipeWriter> {
+        let start = || -> io::Result<io::PipeWriter> {
+            let (Some(core), Some(lock)) = (&self.core, &self.lock) else { return Err(io::ErrorKind::NotFound.into()) };
+            let (begin, told) = io::pipe()?;
             let (witness, charges) = (lock.witness()?, lockfile::charges(&lock.witness()?));
-            let files = [core.line(), witness.as_fd()];
-            self.roles.remove_vips_after(self.holdings(true), files, charges, &self.log, &self.reports)
-        });
-        if let Err(e) = watched {
-            self.note(text::failed("nobody watches the process that was handed over", &e));
+            let files = [core.line(), witness.as_fd(), begin.as_fd()];
+            self.roles.remove_vips_after(self.holdings(true), files, charges, &self.log, &self.reports)?;
+            Ok(told)
+        };
+        match start() {
+            Ok(told) => Some(told),
+            Err(e) => {
+                self.note(text::failed("nobody watches the process that is handed over", &e));
+                None
+            }
         }
     }
 
     /// The core is frozen, its last snapshot in its place.
     pub(super) fn handed_over(&mut self, _now: Instant) {
         let Some(handover) = self.handover.take() else { return };
-        let Step::Freezing { file, layout, .. } = handover.step else { return };
+        let Step::Freezing { file, layout, watcher, .. } = handover.step else { return };
         // It ends by itself, when a successor is in charge or the addresses are gone.
-        self.watch_frozen();
+        self.core = None;
+        if let Some(mut watcher) = watcher {
+            // One that is gone was needed by nobody until now.
+            let _ = watcher.write_all(b"x");
+        }
         self.end = Some(0);
         let in_file = file.and_then(|file| self.keep_in(&file, layout));
         let stored = self.answers.systemd.is_on() && {

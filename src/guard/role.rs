@@ -127,18 +127,19 @@ impl Roles {
         self.spawn(false, &words, &[image, begun, of.snapshot.as_fd()], log, reports)
     }
 
-    /// The same, should a frozen core end while nobody is in charge after it. Its line is at 6, the lock's file at 7; `charges`: how often
+    /// The same, should a frozen core end while nobody is in charge after it. Its line is at 6, the lock's file at 7, and a byte at 8
+    /// says that it is frozen; `charges`: how often
     /// a core was in charge until now.
     pub fn remove_vips_after(
         &self,
         of: Holdings<'_>,
-        [line, witness]: [BorrowedFd<'_>; 2],
+        [line, witness, begin]: [BorrowedFd<'_>; 3],
         charges: u64,
         log: &Log,
         reports: &Reports,
     ) -> io::Result<u32> {
         let [image, begun] = of.images.map(AsFd::as_fd);
-        let (fds, after) = ([image, begun, of.snapshot.as_fd(), line, witness], format!("{AFTER}{charges}"));
+        let (fds, after) = ([image, begun, of.snapshot.as_fd(), line, witness, begin], format!("{AFTER}{charges}"));
         self.spawn(false, &["kalived: remover", REMOVE, super::vips::ROUTES, &after], &fds, log, reports)
     }
 

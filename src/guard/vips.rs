@@ -26,7 +26,7 @@ use crate::wire::netlink::{Kind, del_addr, del_route, get_addrs, get_links, get_
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -53,7 +53,7 @@ pub struct Holdings<'a> {
 pub(super) const ROUTES: &str = "--routes";
 
 /// The role; `args` are those behind the role's name. The images are at fds 3 and 4, the snapshot at 5; with [`AFTER`] the line to a
-/// frozen core at 6 and the lock's file at 7.
+/// frozen core at 6, the lock's file at 7, and a pipe at 8 that says when the core is frozen.
 pub fn role(args: &[String]) -> ExitCode {
     child::set_name(c"kalived");
     privilege::keep_only(&[cap::NET_ADMIN]);
@@ -67,15 +67,15 @@ pub fn role(args: &[String]) -> ExitCode {
             .map_err(|e| e.to_string())
             .map(|all| all.map(File::from))
             .and_then(|[image, begun, snapshot]| of([&image, &begun], &snapshot)),
-        Some(charges) => {
-            child::inherited::<5>().map_err(|e| e.to_string()).and_then(|[image, begun, snapshot, line, witness]| {
-                let [image, begun, snapshot, witness] = [image, begun, snapshot, witness].map(File::from);
-                match is_left(&line, &witness, charges, &snapshot) {
+        Some(charges) => child::inherited::<6>().map_err(|e| e.to_string()).and_then(
+            |[image, begun, snapshot, line, witness, begin]| {
+                let [image, begun, snapshot, witness, begin] = [image, begun, snapshot, witness, begin].map(File::from);
+                match is_frozen(begin) && is_left(&line, &witness, charges, &snapshot) {
                     true => of([&image, &begun], &snapshot),
                     false => Ok(()),
                 }
-            })
-        }
+            },
+        ),
     };
     match done {
         Ok(()) => ExitCode::Ok,
@@ -84,6 +84,11 @@ pub fn role(args: &[String]) -> ExitCode {
             ExitCode::Fatal
         }
     }
+}
+
+/// Waits until the core has frozen; `false`: it did not, and its guard answers for it.
+fn is_frozen(mut begin: File) -> bool {
+    begin.read_exact(&mut [0]).is_ok()
 }
 
 /// Waits for the end of the core at `line`; whether nobody is in charge after it then. One that was not killed has removed what it

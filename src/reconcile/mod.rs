@@ -188,6 +188,10 @@ impl<V: Item> Entry<V> {
     fn is_over(&self) -> bool {
         self.owner.is_none() && self.asked.is_none() && (self.theirs || self.held.is_none() && self.maybe.is_empty())
     }
+    // Ours, and nobody wants it any more.
+    fn is_going(&self) -> bool {
+        self.owner.is_none() && !self.theirs
+    }
     fn now_there(&mut self, value: V) {
         self.maybe.retain(|v| V::IN_PLACE && *v != value);
         self.held = Some(value);
@@ -560,11 +564,19 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             self.changes += 1;
             self.aside.remove(&key);
         }
-        self.index(key);
-        self.enqueue(key);
+        // One search for all of it: this runs several times for each address of a takeover.
+        let e = self.entries.get(&key);
+        let going = e.is_some_and(Entry::is_going);
+        let stuck = going && e.is_some_and(|e| e.stuck);
+        let lane = e.filter(|e| e.next().is_some()).map(|e| e.lane);
+        put(&mut self.going, key, going);
+        put(&mut self.stuck, key, stuck);
+        if let Some(lane) = lane {
+            self.queue.push(lane, key);
+        }
     }
     fn index(&mut self, key: K) {
-        let e = self.entries.get(&key).filter(|e| e.owner.is_none() && !e.theirs);
+        let e = self.entries.get(&key).filter(|e| e.is_going());
         put(&mut self.going, key, e.is_some());
         put(&mut self.stuck, key, e.is_some_and(|e| e.stuck));
     }

@@ -13,6 +13,7 @@ pub mod connector;
 pub mod daemonize;
 pub mod fifo;
 pub mod files;
+pub mod giveback;
 pub mod host;
 pub mod ifaddrs;
 pub mod inotify;

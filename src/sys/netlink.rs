@@ -39,6 +39,16 @@ pub fn open() -> io::Result<(Fd, Rc<SockAddr>)> {
     Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
 }
 
+/// The port that the kernel gave to a socket that was opened: what it notifies of on our behalf carries it.
+pub fn port(fd: &Fd) -> io::Result<u32> {
+    // SAFETY: all-zero is a valid sockaddr_nl.
+    let mut name: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
+    let mut len = NAME;
+    // SAFETY: both outlive the call, which writes `len` bytes at most.
+    errno_or(unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut name).cast(), &mut len) })?;
+    Ok(name.nl_pid)
+}
+
 /// One that hears answers only, and waits for them, a few seconds at most: for a process that does nothing else.
 pub fn open_quiet() -> io::Result<(Fd, Rc<SockAddr>)> {
     let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;

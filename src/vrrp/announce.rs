@@ -6,7 +6,7 @@
 //! - **Every address once before any twice.** What was not announced yet goes before what was; and as long as the kernel still
 //!   adds addresses on the interface ([`Announcer::expect`]), nothing is announced a second time.
 //! - **Paced by completion.** One slice is under way per interface; the next follows when [`Announcer::on_sent`] reports
-//!   it. Behind a full slice the lane rests for as long as the slice took: on a single processor the receiving end of a veth
+//!   it. Behind a full slice the lane rests: on a single processor the receiving end of a veth
 //!   pair, a bridge or a container runs only while this loop sleeps, and what it cannot take is dropped without an error.
 //! - **Nothing is lost.** A frame that was not sent (a full queue, an interface that is down) stays at its place and is tried again,
 //!   with growing pauses, until it has left.
@@ -26,7 +26,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Frames of a slice. A frame costs the kernel 3 to 6 µs here, and up to 15 µs where a bridge and a capture take part on the
 /// same processor: a slice keeps an armed advert waiting for at most about 0.2 ms.
 pub const SLICE: usize = 16;
-/// Shortest and longest rest behind a full slice.
+/// Shortest and longest rest behind a full slice. As long as the slice took; while addresses wait that were not announced yet, a
+/// quarter: what receives does not give up the processor before it has taken all, so it needs to be let in, not to be waited for.
 const REST: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 /// First and longest pause before a frame that could not be sent is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -155,6 +156,10 @@ impl Announcer {
             }
         }
     }
+    /// Nothing leaves before `until`: something else goes first.
+    pub fn rest(&mut self, until: Instant) {
+        self.open = self.open.max(until);
+    }
     /// Sends what is due, one slice, and sets the timer for the rest.
     pub fn pump(&mut self, now: Instant, links: &Links, timers: &mut Timers, fx: &mut Effects) {
         self.lanes.retain(|ifindex, lane| links.get(*ifindex).is_some() && !lane.is_over());
@@ -209,7 +214,9 @@ impl Announcer {
             None => {
                 lane.failures = 0;
                 if slice.keys.len() >= SLICE {
-                    lane.open = lane.open.max(now + now.since(slice.began).clamp(REST.0, REST.1));
+                    let took = now.since(slice.began);
+                    let rest = if lane.first.is_empty() { took } else { took / 4 };
+                    lane.open = lane.open.max(now + rest.clamp(REST.0, REST.1));
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use crate::time::Wall;
 use bytes::Bytes;
-use core::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Longest line of a reply, with its end (RFC 5321 §4.5.3.1.5).
 pub const LINE: usize = 512;
@@ -213,22 +213,14 @@ fn text(out: &mut String, value: &str, room: usize) {
 /// `Thu, 01 Jan 1970 00:00:00 +0000` (RFC 5322 §3.3).
 pub fn date(at: Wall) -> String {
     let secs = at.0 / 1_000_000_000;
-    let days = secs / 86_400;
-    // Day 0 was a Thursday. Years begin with March, so that a leap day is the last of its year.
-    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][(days % 7) as usize];
-    let z = days + 719_468;
-    let (era, day) = (z / 146_097, z % 146_097);
-    let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let m = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * m + 2) / 5 + 1;
-    let month = ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"][m as usize];
-    let year = era * 400 + year_of_era + u64::from(m >= 10);
-    let mut out = String::new();
-    let (h, min, s) = (secs / 3_600 % 24, secs / 60 % 60, secs % 60);
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{weekday}, {day_of_month:02} {month} {year} {h:02}:{min:02}:{s:02} +0000");
-    out
+    // Day 0 was a Thursday.
+    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][(secs / 86_400 % 7) as usize];
+    // 1970-01-01T00:00:00Z: nanoseconds in 64 bits end in the year 2554.
+    let text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(secs)).to_string();
+    let part = |from: usize, to: usize| text.get(from..to).unwrap_or("");
+    let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = part(5, 7).parse::<usize>().ok().and_then(|n| names.get(n - 1)).unwrap_or(&"Jan");
+    format!("{weekday}, {} {month} {} {} +0000", part(8, 10), part(0, 4), part(11, 19))
 }
 
 #[cfg(test)]

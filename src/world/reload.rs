@@ -8,7 +8,8 @@
 //! is done, never in the midst of it (trap 1). Every [`GuardEv::Config`] is answered, in order.
 
 use super::*;
-use crate::config::model::{InstanceConfig, heirs};
+use crate::config::model::InstanceConfig;
+use crate::config::model::heirs::{self, Routers};
 use crate::effect::{GuardFx, Reloaded};
 use crate::vrrp::instance::changes;
 use std::collections::VecDeque;
@@ -43,10 +44,7 @@ struct Reload {
     watchers: BTreeMap<String, Vec<VrKey>>,
     // Who will be in a sync group, and in which.
     grouped: BTreeMap<String, Arc<str>>,
-    kept: usize,
-    altered: usize,
-    added: usize,
-    removed: usize,
+    routers: Routers,
 }
 
 impl Reloads {
@@ -160,10 +158,7 @@ impl World {
             vips: BTreeSet::new(),
             watchers: BTreeMap::new(),
             grouped,
-            kept: 0,
-            altered: 0,
-            added: 0,
-            removed: 0,
+            routers: Routers::default(),
         }));
         self.timers.set(Due::Reload, now.mono + NEXT_TURN);
     }
@@ -207,10 +202,10 @@ impl World {
         r.enter(&cfg, vr);
         let Some(old) = self.instances.get(vr).map(Instance::cfg) else { return 1 };
         if *old == cfg {
-            r.kept += 1;
+            r.routers.kept += 1;
             return 1 + addresses;
         }
-        r.altered += 1;
+        r.routers.altered += 1;
         // Other peers are still the same virtual router; a group in their place is not.
         let unicast = (old.peers().is_some(), cfg.peers().is_some());
         let same = old.wire() == cfg.wire() && old.mcast_group == cfg.mcast_group && unicast.0 == unicast.1;
@@ -236,7 +231,7 @@ impl World {
 
     fn comes(&mut self, now: Now, r: &mut Reload, cfg: InstanceConfig, fx: &mut Effects) -> usize {
         let addresses = (cfg.vips.len() + cfg.excluded.len()) / ADDRESSES;
-        r.added += 1;
+        r.routers.added += 1;
         fx.note(text::added(&cfg.name));
         let vr = self.instances.insert_with(|key| Instance::new(cfg.clone(), key));
         // It starts with its group, which is complete at the end.
@@ -253,7 +248,7 @@ impl World {
     fn goes(&mut self, now: Now, r: &mut Reload, vr: VrKey, fx: &mut Effects) -> usize {
         let Some(vi) = self.instances.get(vr) else { return 1 };
         let (was, addresses) = (vi.state(), vi.vips().count() / ADDRESSES);
-        r.removed += 1;
+        r.routers.removed += 1;
         fx.note(text::removed(&vi.cfg().name, was));
         with!(self, vr, now, fx, |vi, cx| vi.retire(cx));
         self.leave_sock(vr, fx);
@@ -318,9 +313,7 @@ impl World {
         self.groups_altered(now, fx);
         self.routes_reloaded(now, fx);
         self.hooks_altered(now, fx);
-        let counts = format!("{} kept, {} altered, {} added, {} removed", r.kept, r.altered, r.added, r.removed);
-        let same = r.altered + r.added + r.removed == 0;
-        let what = if same { format!("no virtual router changed: {counts}") } else { counts };
+        let what = r.routers.to_string();
         fx.note(text::reloaded(&what));
         answer(true, &what, fx);
         let passed_over = core::mem::take(&mut self.reloads.passed_over);

@@ -2,14 +2,14 @@
 //! name with the severities it comes with in the files of these tests. KALIVED_BLESS=1 writes it anew; then read the difference.
 
 use super::common::bytes;
-use kalived::config::{allow, names};
+use kalived::config::{allow, kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 #[test]
 fn every_code_with_its_severities() {
     let mut seen: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
-    let all = allow::all_names().into_iter().chain([names::CUT, names::OTHER]);
+    let all = allow::all_names().into_iter().chain([kind::CUT]);
     seen.extend(all.map(|n| (n.to_owned(), BTreeSet::new())));
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
     for folder in ["seed", "corpus", "."] {

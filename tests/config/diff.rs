@@ -28,7 +28,10 @@ fn the_same_meaning_in_another_shape_keeps_everything() {
         instance("b", 2, "advert_int 1", &["10.0.0.2/24"]) + "\n# moved\n" + &instance("a", 1, "", &["10.0.0.1/24"]);
     let plan = plan(&a, &b);
     assert!(plan.is_empty(), "{plan}");
-    assert_eq!(plan.to_string(), "3 kept, 0 altered, 0 added, 0 removed\n");
+    assert_eq!(
+        plan.to_string(),
+        "virtual routers: 2 kept, 0 altered, 0 added, 0 removed\nother blocks: 1 kept, 0 altered, 0 added, 0 removed\n"
+    );
     assert_eq!(plan.of("vrrp_instance", "b"), Some(&What::Kept));
     assert_eq!(plan.of("vrrp_instance", "c"), None);
 }
@@ -43,13 +46,15 @@ fn settings_are_named_with_both_values() {
          ~ vrrp_instance a\n      priority: 100 -> 150\n      advert_int: 1 s -> 2 s\n      \
          vips 10.0.0.1: addr 10.0.0.1 prefix 24 -> not set\n      vips 10.0.0.2 prefix: 24 -> 25\n      \
          vips 10.0.0.3: not set -> addr 10.0.0.3 prefix 32\n\
-         0 kept, 2 altered, 0 added, 0 removed\n",
+         virtual routers: 0 kept, 1 altered, 0 added, 0 removed\n\
+         other blocks: 0 kept, 1 altered, 0 added, 0 removed\n",
     );
     // The order of addresses is on the wire.
     says(
         &instance("a", 1, "", &["10.0.0.1", "10.0.0.2"]),
         &instance("a", 1, "", &["10.0.0.2", "10.0.0.1"]),
-        "~ vrrp_instance a\n      vips order: 10.0.0.1, 10.0.0.2 -> 10.0.0.2, 10.0.0.1\n1 kept, 1 altered, 0 added, 0 removed\n",
+        "~ vrrp_instance a\n      vips order: 10.0.0.1, 10.0.0.2 -> 10.0.0.2, 10.0.0.1\n\
+         virtual routers: 0 kept, 1 altered, 0 added, 0 removed\nother blocks: 1 kept, 0 altered, 0 added, 0 removed\n",
     );
 }
 
@@ -62,7 +67,8 @@ fn a_secret_is_compared_and_never_shown() {
     let plan = plan(&with("geheim"), &with("secret"));
     assert_eq!(
         plan.to_string(),
-        "~ vrrp_instance a\n      auth: ******** -> ********\n1 kept, 1 altered, 0 added, 0 removed\n"
+        "~ vrrp_instance a\n      auth: ******** -> ********\n\
+         virtual routers: 0 kept, 1 altered, 0 added, 0 removed\nother blocks: 1 kept, 0 altered, 0 added, 0 removed\n"
     );
     let json = plan.json().to_string();
     let bytes = format!("{:?}", b"geheim");
@@ -96,7 +102,8 @@ fn a_renamed_instance_goes_on() {
         plan.to_string(),
         "- vrrp_instance old\n      (same VRID 51 on eth0: goes on as new)\n      (10.0.0.1 moves to new)\n\
          + vrrp_instance new\n      (same VRID 51 on eth0: adopts the state of old)\n      (10.0.0.1 comes from old)\n\
-         1 kept, 0 altered, 1 added, 1 removed\n"
+         virtual routers: 0 kept, 1 altered, 0 added, 0 removed\n\
+         other blocks: 1 kept, 0 altered, 0 added, 0 removed\n"
     );
     assert_eq!(plan.adopted.len(), 1);
     // Also when the old name lives on: who has the VRID goes on, for that is what others see.
@@ -116,7 +123,8 @@ fn swapped_vrids_are_two_changes_and_nothing_is_removed() {
          \x20     (same VRID 1 on eth0: goes on as b)\n\
          ~ vrrp_instance b\n      vrid: 2 -> 1\n      (same VRID 2 on eth0: goes on as a)\n\
          \x20     (same VRID 1 on eth0: adopts the state of a)\n\
-         1 kept, 2 altered, 0 added, 0 removed\n",
+         virtual routers: 0 kept, 2 altered, 0 added, 0 removed\n\
+         other blocks: 1 kept, 0 altered, 0 added, 0 removed\n",
     );
 }
 

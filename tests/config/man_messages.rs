@@ -4,7 +4,7 @@ use kalived::config::man::messages_section;
 use std::path::Path;
 
 const BEGIN: &str =
-    ".\\\" BEGIN MESSAGES, made from src/config/lint.rs and names.rs by KALIVED_BLESS=1 cargo test --test config man\n";
+    ".\\\" BEGIN MESSAGES, made from src/config/kind.rs and lint.rs by KALIVED_BLESS=1 cargo test --test config man\n";
 const END: &str = ".\\\" END MESSAGES\n";
 
 #[test]

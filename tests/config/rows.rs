@@ -8,6 +8,7 @@
 use super::common::{short, text};
 use kalived::config::Loaded;
 use kalived::config::diag::{Diag, Severity};
+use kalived::config::diff::{What, diff};
 use kalived::config::keyword::{Scope, Status, find};
 
 /// What names in the rows lean on; without a message.
@@ -308,4 +309,92 @@ fn the_list_names_every_keyword_with_its_status() {
     let find = |scope: Scope, name: &str| find(scope, name).unwrap().status;
     assert_eq!(find(Scope::Root, "virtual_server_group"), Status::NoEffect);
     assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Refused);
+}
+
+/// The code that runs: everything but the configuration itself, without comments and tests.
+fn code_outside() -> String {
+    fn walk(dir: &std::path::Path, out: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("src/config") {
+                walk(&path, out);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines();
+                code.filter(|l| !l.trim_start().starts_with("//")).for_each(|l| *out += &format!("{l}\n"));
+            }
+        }
+    }
+    let mut out = String::new();
+    walk(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut out);
+    out
+}
+
+/// Settings whose effect lies in how the rest is read, prepared or asked for, and the file of src/config that does it.
+const DONE_IN_READING: &[(&str, &str)] = &[
+    ("use_symlink_paths", "scripts.rs"),
+    ("script_user", "scripts.rs"),
+    ("include_check", "input/include.rs"),
+    ("vrrp_check_unicast_src", "lower/finish.rs"),
+    ("unicast_fault_no_peer", "lower/unicast.rs"),
+    ("mcast_src", "model/mod.rs"),
+    ("unicast_src_ip", "model/mod.rs"),
+];
+
+/// Only the table says what has an effect; what it says is true as far as somebody looks at the setting at all.
+#[test]
+fn what_claims_an_effect_is_read_outside_the_configuration() {
+    let code = code_outside();
+    let words: std::collections::BTreeSet<&str> =
+        code.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).collect();
+    let count = each(|row| {
+        let works = find(row.scope, row.keyword).is_some_and(|k| k.status == Status::Supported);
+        if !works || NOT_KEPT.contains(&row.keyword) {
+            return Ok(0);
+        }
+        let base = with(row.scope, row.keyword, None).config;
+        let mut fields = Vec::new();
+        for value in row.good.iter().chain([&row.least, &row.most]) {
+            let plan = diff(&base, &with(row.scope, row.keyword, Some(value)).config);
+            for entry in plan.entries {
+                match entry.what {
+                    What::Kept => {}
+                    What::Altered(changes) => fields.extend(changes.into_iter().map(|c| c.field)),
+                    // A block that is there is done as a whole.
+                    What::Added | What::Removed => return Ok(1),
+                }
+            }
+        }
+        // "vips 10.9.9.9 prefix": the innermost name of a field.
+        let name = |w: &&str| w.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let inside = |w: &str| {
+            let file = DONE_IN_READING.iter().find(|(field, _)| *field == w);
+            file.is_some_and(|(_, file)| {
+                let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").join(file);
+                std::fs::read_to_string(path).unwrap().contains(w)
+            })
+        };
+        let read = |f: &String| f.split(' ').rev().find(name).is_some_and(|w| words.contains(w) || inside(w));
+        match fields.iter().any(read) {
+            true => Ok(1),
+            false => Err(format!("nobody reads any of {fields:?}")),
+        }
+    });
+    assert!(count > 100, "{count}");
+}
+
+/// For `snapshot.rs`: the codes for each value of each row.
+pub fn codes() -> String {
+    let mut out = String::new();
+    for row in rows() {
+        for value in row.good.iter().chain(&row.bad).chain([&row.least, &row.most, &""]) {
+            let loaded = with(row.scope, row.keyword, Some(value));
+            let codes: Vec<String> =
+                loaded.diags.iter().map(|d| format!("{} {}", d.severity.word(), d.code())).collect();
+            if !codes.is_empty() {
+                out += &format!("{:?} {}\t{value}\t{}\n", row.scope, row.keyword, codes.join(", "));
+            }
+        }
+    }
+    out
 }

@@ -25,6 +25,11 @@ fn held(a: &Host) -> Vec<String> {
     all.lines().filter(is).map(str::to_owned).collect()
 }
 
+/// After a stop or a hand-over it may end by itself in this moment.
+fn kill_if_there(pid: u32) {
+    let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+}
+
 /// Nothing of it is there any more.
 fn nothing_left(a: &Host, what: &str, log: &str) {
     let left = held(a);
@@ -138,8 +143,8 @@ fn nothing_is_left_after_any_order_of_signals_commands_and_deaths() {
             };
             done.push(what);
             match what {
-                "core -9" => role(&daemon, "--core").into_iter().for_each(kill),
-                "helper -9" => role(&daemon, "--helper").into_iter().for_each(kill),
+                "core -9" => role(&daemon, "--core").into_iter().for_each(kill_if_there),
+                "helper -9" => role(&daemon, "--helper").into_iter().for_each(kill_if_there),
                 "guard -9" => daemon.signal("KILL"),
                 "upgrade" | "handover" => drop(ask(&daemon, what)),
                 signal => daemon.signal(signal),

@@ -3,6 +3,7 @@
 //! Read first: `kalived::record`. In a recorded run each process has a tape; at its end, and at the end of the run, the tape goes the way
 //! of a file (secrets out, written, read) and is replayed. A run with tapes has the same history as one without.
 
+use crate::options::Options;
 use crate::run::{How, Sim, run};
 use kalived::config::model::Config;
 use kalived::effect::{AdvertFx, Effect};
@@ -73,7 +74,7 @@ fn what_was_recorded_is_decided_again() {
     let mut sum = Replayed::default();
     for seed in 0..SEEDS {
         // A segment that fills many times in a run, or never.
-        let segment = if seed % 3 == 0 { usize::MAX / 2 } else { 30_000 };
+        let segment = if seed % 3 == 0 { usize::MAX / 2 } else { 4_000 };
         let outcome = run(seed, &How { recorded: Some(segment), ..How::default() });
         if let Some(v) = outcome.violation {
             panic!("seed {seed}: {} at {:?}: {}", v.what, v.at, v.text);
@@ -110,10 +111,10 @@ fn a_recording_that_is_decided_otherwise_says_where() {
         assert!(expected.contains("Advert(At") && now.contains("Advert(At") && expected != now, "{expected} {now}");
         found = true;
     };
-    crate::run::worlds(3, &How { recorded: Some(usize::MAX / 2), ..How::default() }, &mut |world| {
-        if let Some(recording) = world.tape().and_then(|t| through_a_file(t).ok()) {
-            lie(recording);
-        }
-    });
+    let how = How { recorded: Some(usize::MAX / 2), ..How::default() };
+    let mut sim = Sim::new(Options::draw(3, &how.without), &how);
+    sim.play();
+    let left = sim.nodes.iter().filter_map(|n| n.process.as_ref()?.world.tape());
+    left.filter_map(|tape| through_a_file(tape).ok()).for_each(&mut lie);
     assert!(found, "no world of this seed sent an advert");
 }

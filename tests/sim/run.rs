@@ -218,13 +218,6 @@ pub struct Sim {
     pub replayed: Replayed,
 }
 
-/// Runs a seed, and shows the worlds that are left.
-pub fn worlds(seed: u64, how: &How, look: &mut dyn FnMut(&World)) {
-    let mut sim = Sim::new(Options::draw(seed, &how.without), how);
-    sim.play();
-    sim.nodes.iter().filter_map(|n| n.process.as_ref()).for_each(|p| look(&p.world));
-}
-
 /// Runs a seed.
 pub fn run(seed: u64, how: &How) -> Outcome {
     let opts = Options::draw(seed, &how.without);
@@ -243,7 +236,7 @@ pub fn run(seed: u64, how: &How) -> Outcome {
 }
 
 impl Sim {
-    fn new(opts: Options, how: &How) -> Sim {
+    pub fn new(opts: Options, how: &How) -> Sim {
         let (n, seed) = (opts.nodes, opts.seed);
         let mut script = Rng::stream(seed, SCRIPT, 0);
         let now = Instant(1_000_000_000 + script.below(5_000_000_000));
@@ -341,7 +334,7 @@ impl Sim {
 
     // ---- the script of a run ----
 
-    fn play(&mut self) {
+    pub fn play(&mut self) {
         let start = self.ground.now;
         let unit = self.unit();
         for node in 0..self.nodes.len() {

@@ -267,6 +267,33 @@ fn when_many_take_over_every_advert_leaves_before_the_first_address() {
 }
 
 #[test]
+fn a_takeover_that_is_due_in_a_moment_goes_before_what_takes_long() {
+    let one = |vrid: u8| {
+        let mut c = InstanceConfig { vrid, name: format!("VI_{vrid}"), ..v3() };
+        c.vips = vec![vip(&format!("198.18.1.{vrid}"))];
+        c
+    };
+    for (apart, waits) in [(300, true), (3_000, false)] {
+        let mut b = Bench::cold(vec![one(1), one(2)]);
+        b.start();
+        b.rx(&one(1), PEER, 200, S);
+        b.run(Duration::from_micros(apart));
+        b.rx(&one(2), PEER, 200, S);
+        b.out.clear();
+        b.run(S * 4);
+        assert!(b.world.views().iter().all(|v| v.state == State::Master));
+        let at = |which: fn(&Out) -> bool| b.out.iter().position(which).expect("it comes");
+        let second = 1 + b.out.iter().skip(1).position(|o| matches!(o, Out::Advert(_))).expect("a second advert");
+        assert!(matches!(b.out[0], Out::Advert(_)));
+        for (what, first) in
+            [("announcement", at(|o| matches!(o, Out::Frame(_)))), ("armed", at(|o| matches!(o, Out::Armed(..))))]
+        {
+            assert_eq!(second < first, waits, "{apart} us apart: {what}");
+        }
+    }
+}
+
+#[test]
 fn many_addresses_are_asked_for_some_at_a_time() {
     let mut b = Bench::new(many(2000));
     b.answer = false;

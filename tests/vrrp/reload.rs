@@ -2,6 +2,7 @@
 //! behind. Trap numbers are those of the project's list of operators' complaints. Read first: `bench.rs`.
 
 use crate::bench::*;
+use kalived::config::diff::diff;
 use kalived::config::model::{Config, Family, InstanceConfig, TrackInterface};
 use kalived::effect::{Effect, Effects, GuardFx, Reloaded};
 use kalived::event::{Event, GuardEv, NetEv, Signal};
@@ -94,14 +95,13 @@ fn nothing_changed_does_nothing() {
     let mut moved = all.clone();
     moved[0].place.line = 99;
     moved[1].vips[0].place.line = 100;
-    assert_eq!(b.reload(&moved), "no virtual router changed: 2 kept, 0 altered, 0 added, 0 removed");
+    assert_eq!(b.reload(&moved), "virtual routers: 2 kept, 0 altered, 0 added, 0 removed");
     assert_eq!((b.all_of("VI_1"), b.all_of("VI_2"), b.world.sizes(), b.kernel.clone()), before);
     assert_eq!(
         (&b.out[..], &b.log[..]),
         (
             &[][..],
-            &["Reloading", "Reloaded: no virtual router changed: 2 kept, 0 altered, 0 added, 0 removed"]
-                .map(String::from)[..]
+            &["Reloading", "Reloaded: virtual routers: 2 kept, 0 altered, 0 added, 0 removed"].map(String::from)[..]
         )
     );
 }
@@ -114,7 +114,11 @@ fn what_stays_is_not_touched_while_its_neighbours_change() {
     let mut altered = all[0].clone();
     altered.priority = 110;
     let new = [one("VI_4", 54, &["198.18.0.104"]), altered, all[1].clone()];
-    assert_eq!(b.reload(&new), "1 kept, 1 altered, 1 added, 1 removed");
+    assert_eq!(b.reload(&new), "virtual routers: 1 kept, 1 altered, 1 added, 1 removed");
+    // What was done is what a plan would have said.
+    let as_config = |list: &[InstanceConfig]| Config { instances: list.to_vec(), ..Config::default() };
+    let plan = diff(&as_config(&all), &as_config(&new));
+    assert_eq!(plan.routers.to_string(), "virtual routers: 1 kept, 1 altered, 1 added, 1 removed");
     assert_eq!(b.all_of("VI_2"), before);
     assert_eq!(b.logged("(VI_1) altered: priority 100 -> 110"), 1, "{:?}", b.log);
     assert_eq!((b.logged("(VI_4) added"), b.logged("(VI_3) removed; was MASTER")), (1, 1));
@@ -162,9 +166,9 @@ fn trap_1_a_configuration_in_the_midst_of_another_is_neither_lost_nor_mixed_in()
     assert_eq!(
         texts,
         [
-            "0 kept, 200 altered, 0 added, 0 removed",
+            "virtual routers: 0 kept, 200 altered, 0 added, 0 removed",
             "a newer configuration came before this one was begun",
-            "0 kept, 180 altered, 0 added, 20 removed"
+            "virtual routers: 0 kept, 180 altered, 0 added, 20 removed"
         ]
     );
     assert!(b.world.views().iter().all(|v| v.effective_priority == 130) && b.world.views().len() == 180);
@@ -359,7 +363,7 @@ fn trap_6_two_instances_swap_their_vrids() {
     let mut b = Bench::masters(&old);
     let keys = (b.named("VI_1").vr, b.named("VI_2").vr);
     let new = [one("VI_1", 52, &[A]), one("VI_2", 51, &[B])];
-    assert_eq!(b.reload(&new), "0 kept, 2 altered, 0 added, 0 removed");
+    assert_eq!(b.reload(&new), "virtual routers: 0 kept, 2 altered, 0 added, 0 removed");
     assert!(!b.deleted(A) && !b.deleted(B) && b.stops() == [false, false], "{:?}", b.out);
     assert_eq!((b.named("VI_2").vr, b.named("VI_1").vr), keys, "a virtual router is its VRID");
     assert_eq!((b.named("VI_1").state, b.named("VI_2").state), (State::Master, State::Master));

@@ -139,7 +139,7 @@ static int by_address(const void *a, const void *b) {
 static void takeover(long long floor, unsigned drops) {
     static struct { long long last, first; } router[2][256];
     unsigned char old[6] = {0};
-    long long first = 0, final = 0, first_garp = 0, last_garp = 0, latest = -1, earliest = 0, again = 0;
+    long long first = 0, final = 0, first_garp = 0, last_garp = 0, latest = -1, earliest = 0, again = 0, own = -1;
     long routers = 0, missing = 0, announced = 0, garps = 0;
     for (long i = 0; i < count; i++)
         if (events[i].kind == ADVERT) {
@@ -179,12 +179,15 @@ static void takeover(long long floor, unsigned drops) {
         announced++;
         if (!first_garp || events[i].t < first_garp) first_garp = events[i].t;
         if (events[i].t > last_garp) last_garp = events[i].t;
+        /* Where each router has one address, its last byte is the VRID. */
+        long long from = router[events[i].family == 6][events[i].addr[events[i].family == 6 ? 15 : 3]].first;
+        if (from && events[i].t - from > own) own = events[i].t - from;
     }
     printf("@ {\"routers\":%ld,\"without_advert\":%ld,\"first_advert_late_ns\":%lld,\"last_router_late_ns\":%lld,"
            "\"spread_ns\":%lld,"
-           "\"first_garp_after_ns\":%lld,\"last_garp_after_ns\":%lld,\"announced\":%ld,\"garps\":%ld,"
+           "\"first_garp_after_ns\":%lld,\"last_garp_after_ns\":%lld,\"own_garp_after_ns\":%lld,\"announced\":%ld,\"garps\":%ld,"
            "\"twice_before_all\":%d,\"drops\":%u}\n",
-           routers, missing, earliest, latest, final - first, first_garp ? first_garp - first : -1, last_garp ? last_garp - first : -1,
+           routers, missing, earliest, latest, final - first, first_garp ? first_garp - first : -1, last_garp ? last_garp - first : -1, own,
            announced, garps, again && again < last_garp, drops);
 }
 

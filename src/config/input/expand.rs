@@ -4,7 +4,9 @@
 //! part of the line remembers where it came from. keepalived runs forever on `$A=$B`, `$B=$A`; here it is an error.
 
 use super::{Frame, Reader};
-use crate::config::diag::{self, Severity};
+use crate::config::diag;
+use crate::config::kind;
+use crate::config::lex::{self, Token};
 use crate::config::source::{Piece, Span};
 use crate::config::tree::MAX_LINE;
 use std::rc::Rc;
@@ -14,7 +16,7 @@ const MAX_DEPTH: u32 = 32;
 /// Replacements in one line. Values may be empty, so that the length of the line alone bounds nothing.
 const MAX_IN_LINE: usize = 1024;
 /// From `${` to its `}`. Bounds the search in a line full of `${`.
-pub(super) const MAX_REFERENCE: usize = 300;
+const MAX_REFERENCE: usize = 300;
 /// Lines of a multi-line definition.
 const MAX_BODY: usize = 100_000;
 
@@ -42,42 +44,17 @@ pub(super) enum Outcome {
     Dropped,
 }
 
-/// `$NAME=value`: the name, and where the value starts.
-pub(super) fn definition(line: &str) -> Option<(&str, usize)> {
-    let rest = line.strip_prefix('$')?;
-    let name = name(rest)?;
-    rest.get(name.len()..)?.starts_with('=').then_some((name, name.len() + 2))
-}
-
-fn name(text: &str) -> Option<&str> {
-    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
-    let name = text.get(..end)?;
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_').then_some(name)
-}
-
-/// A use of a name in a line.
-struct Use<'t> {
-    name: &'t str,
-    args: &'t str,
-    end: usize,
-    /// What follows allows it without braces.
-    delimited: bool,
-}
-
-fn reference(text: &str, at: usize) -> Option<Use<'_>> {
-    let rest = text.get(at + 1..)?;
-    if let Some(inner) = rest.strip_prefix('{') {
-        let name = name(inner)?;
-        let near = inner.as_bytes().get(..MAX_REFERENCE.min(inner.len()))?;
-        let close = memchr::memchr(b'}', near)?;
-        let args = inner.get(name.len()..close)?;
-        let fits = args.is_empty() || args.starts_with([' ', '\t']);
-        return fits.then_some(Use { name, args: args.trim(), end: at + 3 + close, delimited: true });
+/// A use of a name at this place of a line, and whether what follows it allows it without braces.
+fn reference(text: &str, at: usize) -> Option<(lex::Use<'_>, bool)> {
+    let mut most = text.len().min(at + MAX_REFERENCE);
+    while !text.is_char_boundary(most) {
+        most -= 1;
     }
-    let name = name(rest)?;
-    let after = rest.get(name.len()..)?.chars().next();
-    let delimited = after.is_none_or(|c| c.is_ascii_whitespace() || matches!(c, '/' | ',' | ')'));
-    Some(Use { name, args: "", end: at + 1 + name.len(), delimited })
+    let used = lex::name_used(text.get(at..most)?)?;
+    let after = text.get(at + used.end..)?.chars().next();
+    let ends = after.is_none_or(|c| c.is_ascii_whitespace() || matches!(c, '/' | ',' | ')'));
+    let delimited = used.braces || ends;
+    Some((used, delimited))
 }
 
 /// A line while names in it are replaced.
@@ -122,7 +99,7 @@ impl Reader<'_> {
     /// Takes in a definition; `here` is the line from its `$` without the comment.
     pub(super) fn define(&mut self, here: Span, from_file: bool) {
         let text = self.src.slice(here);
-        let Some((name, start)) = definition(text) else { return };
+        let Some((name, start)) = lex::definition(text) else { return };
         let name = name.to_owned();
         let raw = text.get(start..).unwrap_or("");
         let lead = (raw.len() - raw.trim_start().len()) as u32;
@@ -138,7 +115,7 @@ impl Reader<'_> {
                 // To the first line that does not end in a backslash, or a blank one.
                 while let Some(line) = self.next_line() {
                     let text = self.src.slice(line);
-                    let code = text.get(..super::code_length(text)).unwrap_or(text).trim_end();
+                    let code = lex::code(text).trim_end();
                     let more = code.ends_with('\\');
                     let lead = (code.len() - code.trim_start().len()) as u32;
                     let span = Span { start: line.start + lead, end: line.start + code.len() as u32, ..line };
@@ -151,8 +128,7 @@ impl Reader<'_> {
                     }
                     lines.push(self.without_backslash(span));
                     if lines.len() > MAX_BODY {
-                        let text = format!("a definition of more than {MAX_BODY} lines: the rest is left out");
-                        self.say(Severity::Fatal, here, text);
+                        self.say(here, kind::definition_too_long(MAX_BODY));
                         break;
                     }
                     if !more {
@@ -185,21 +161,20 @@ impl Reader<'_> {
             while let Some(i) = work.text.get(pos..).and_then(|t| memchr::memchr(b'$', t.as_bytes())) {
                 let at = pos + i;
                 pos = at + 1;
-                let Some(used) = reference(&work.text, at) else { continue };
-                let (name, end) = (used.name.to_owned(), used.end);
+                let Some((used, delimited)) = reference(&work.text, at) else { continue };
+                let (name, end) = (used.name.to_owned(), at + used.end);
                 let origin = work.origin(at, end);
-                if !used.delimited {
+                if !delimited {
                     if self.defs.contains_key(&name) && count == 0 {
-                        let text = format!("`${name}` is not replaced here");
+                        let text = kind::not_replaced(&name);
                         let help = format!("write `${{{name}}}`: without braces a blank, `/`, `,` or `)` must follow");
-                        self.say(Severity::Warning, origin, text).help(help).not_in_test();
+                        self.say(origin, text).help(help).not_in_test();
                     }
                     continue;
                 }
                 let above = work.piece_at(at).1.link;
                 if self.src.link(above).is_some_and(|l| l.depth >= MAX_DEPTH) {
-                    let text = format!("`${name}` is defined by itself: the line is ignored");
-                    self.say(Severity::Error, origin, text).help("break the circle of definitions");
+                    self.say(origin, kind::circular_definition(&name)).help("break the circle of definitions");
                     return Outcome::Dropped;
                 }
                 match self.defs.get(&name).cloned() {
@@ -212,8 +187,7 @@ impl Reader<'_> {
                     }
                     Some(Def { value: Value::Lines(lines), .. }) => {
                         if end < work.text.trim_end().len() || tail.is_some() {
-                            let text = format!("`${name}` has several lines: nothing may follow it on its line");
-                            self.say(Severity::Error, origin, text)
+                            self.say(origin, kind::definition_has_lines(&name))
                                 .help("end the line after it; it is not replaced here");
                             continue;
                         }
@@ -245,11 +219,11 @@ impl Reader<'_> {
                 if work.text.len() > MAX_LINE || count > MAX_IN_LINE {
                     let origin = work.origin(at, at);
                     let (what, limit) = if count > MAX_IN_LINE { ("names", MAX_IN_LINE) } else { ("bytes", MAX_LINE) };
-                    let text = format!("replacing `${name}` makes a line of more than {limit} {what}: it is ignored");
+                    let text = kind::replaced_line_too_long(&name, &limit, &what);
                     let help = "what a name stands for may hold names; here they add up to too much";
                     let link = self.defs.get(&name).map(|d| d.span);
                     let src = &*self.src;
-                    let handle = self.diags.push(src, Severity::Error, origin, text).help(help);
+                    let handle = self.diags.push(src, origin, text).help(help);
                     if let Some(span) = link {
                         handle.also(src, span, format!("`${name}` is defined here"));
                     }
@@ -257,7 +231,7 @@ impl Reader<'_> {
                 }
                 if self.count_names > self.options.limits.names {
                     let limit = self.options.limits.names;
-                    self.too_much(origin, format!("more than {limit} names are replaced"));
+                    self.too_much(origin, kind::too_many_names(&limit));
                     return Outcome::Dropped;
                 }
                 // A condition or a repetition that a name stood for: it decides about the rest of the line first.
@@ -277,15 +251,14 @@ impl Reader<'_> {
         }
         if self.src.replaced_bytes() + work.text.len() > self.options.limits.replaced {
             let limit = self.options.limits.replaced;
-            self.too_much(here, format!("replaced names make more than {limit} bytes"));
+            self.too_much(here, kind::replaced_too_long(&limit));
             return Outcome::Dropped;
         }
         let line = self.src.add_line(&work.text, &work.pieces);
         if let Some((lines, link)) = tail {
             let depth = self.stack.iter().filter(|f| matches!(f, Frame::Body { .. })).count();
             if depth >= MAX_DEPTH as usize {
-                let text = "multi-line definitions inside each other, too deep: ignored";
-                self.say(Severity::Error, here, text).help("break the circle of definitions");
+                self.say(here, kind::definitions_too_deep()).help("break the circle of definitions");
                 return Outcome::Dropped;
             }
             if !self.exhausted {
@@ -328,13 +301,12 @@ impl Reader<'_> {
                     (Some(Ok(low)), Some(Ok(high)), None) => (low, high),
                     _ => {
                         let help = "write `${_RANDOM}`, `${_RANDOM <min>}` or `${_RANDOM <min> <max>}`";
-                        self.say(Severity::Error, span, "not a range of numbers: 0..32767 is used").help(help);
+                        self.say(span, kind::not_a_random_range()).help(help);
                         (0, 32767)
                     }
                 };
                 if low > high {
-                    let text = format!("the smallest number, {low}, is above the largest, {high}: {low} is used");
-                    self.say(Severity::Error, span, text);
+                    self.say(span, kind::random_range_reversed(&low, &high));
                     return Some(low.to_string());
                 }
                 (u64::from(low) + self.next_random() % (u64::from(high - low) + 1)).to_string()
@@ -353,15 +325,12 @@ impl Reader<'_> {
 }
 
 fn in_quotes(text: &str, at: usize) -> bool {
-    let bytes = text.as_bytes();
-    let (mut i, mut quoted) = (0, false);
-    while i < at {
-        match bytes.get(i) {
-            Some(b'\\') => i += 1,
-            Some(b'"') => quoted = !quoted,
-            _ => {}
-        }
-        i += 1;
-    }
-    quoted
+    lex::tokens(text).iter().any(|t| {
+        let quoted = match t {
+            Token::Word(w) => w.is_quoted(),
+            Token::Unclosed(_) => true,
+            _ => false,
+        };
+        quoted && (t.span().start as usize..t.span().end as usize).contains(&at)
+    })
 }

@@ -4,8 +4,9 @@
 //! files are skipped. What is missing is told; it keeps kalived from starting only where the file or `-e` asks for that.
 
 use super::{Frame, Reader, Reading};
-use crate::config::diag::Severity;
 use crate::config::glob;
+use crate::config::kind::{self, Message};
+use crate::config::lex::{self, Token};
 use crate::config::source::{FileError, Kind, MAX_BYTES, Span};
 use crate::exit::ExitCode;
 
@@ -60,8 +61,7 @@ impl Reader<'_> {
                     return false;
                 }
                 if count > 1 {
-                    let text = format!("{count} files match `{path}`: all are read, in this order, as one");
-                    self.say(Severity::Note, Span::default(), text);
+                    self.say(Span::default(), kind::several_files(&count, &path));
                 }
                 // Below the first file, which is read first.
                 self.stack.insert(0, Frame::Paths { paths: rest.into_iter(), from: None, must: true });
@@ -79,9 +79,7 @@ impl Reader<'_> {
             }
             Err(e) => {
                 let _ = self.src.add(path, Vec::new());
-                self.say(Severity::Fatal, Span::default(), format!("cannot read the configuration: {}", e.reason))
-                    .help(remedy(&e))
-                    .exit(ExitCode::NoConfig);
+                self.say(Span::default(), kind::unreadable(&e.reason)).help(remedy(&e)).exit(ExitCode::NoConfig);
                 false
             }
         }
@@ -133,22 +131,21 @@ impl Reader<'_> {
         let after = Span { start: here.start + (length + used) as u32, ..here };
         let pattern = name.to_owned();
         if pattern.is_empty() {
-            self.say(Severity::Error, here, format!("`{word}` without a file name")).help("write `include <file>`");
+            self.say(here, kind::include_without_name(&word)).help("write `include <file>`");
             return;
         }
         let more = self.src.slice(after).trim();
         if more.starts_with('}') {
             self.stack.push(Frame::Line(after, false, 0));
         } else if !more.is_empty() {
-            let text = "more words than `include` takes: ignored";
-            self.say(Severity::Warning, after, text).help("a file name with blanks stands in \"quotes\"");
+            self.say(after, kind::include_words()).help("a file name with blanks stands in \"quotes\"");
         }
         let span = Span { end: after.start, ..here };
         let checks = form | self.checks | if self.options.strict_include { ALL } else { 0 };
         let base = self.reading().next().map_or("", |r| directory(&r.name)).to_owned();
         let full = if pattern.starts_with('/') { pattern } else { escape(&base) + &pattern };
         let Some(found) = glob::glob(self.files, &full) else {
-            let text = format!("the pattern has more than {} matches: nothing is read", glob::MAX_MATCHES);
+            let text = kind::too_many_matches(glob::MAX_MATCHES);
             self.fatal(span, text);
             return;
         };
@@ -164,14 +161,12 @@ impl Reader<'_> {
                 (false, true) => checks & MATCH != 0 && nothing,
             };
             if demanded {
-                let text = format!("no file is there for `{}`, which `{word}` demands", f.pattern);
+                let text = kind::include_demands(&f.pattern, &word);
                 self.fatal(span, text);
             } else if f.paths.is_empty() && !f.wild && (!braces || nothing) {
-                let text = format!("`{}` does not exist: nothing is included", f.pattern);
-                self.say(Severity::Warning, span, text).not_in_test();
+                self.say(span, kind::include_missing(&f.pattern)).not_in_test();
             } else if f.paths.is_empty() && f.wild {
-                let text = format!("no file matches `{}`: nothing is included", f.pattern);
-                self.say(Severity::Note, span, text);
+                self.say(span, kind::include_without_match(&f.pattern));
             }
             paths.extend(f.paths);
         }
@@ -179,8 +174,8 @@ impl Reader<'_> {
         self.stack.push(Frame::Paths { paths: paths.into_iter(), from: Some(span), must });
     }
 
-    fn fatal(&mut self, span: Span, text: String) {
-        self.say(Severity::Fatal, span, text)
+    fn fatal(&mut self, span: Span, text: Message) {
+        self.say(span, text)
             .help("`include` alone, without include_check and without -e, goes on without the file")
             .exit(ExitCode::NoConfig);
     }
@@ -194,19 +189,19 @@ impl Reader<'_> {
         let refused = if open.contains(&path) {
             let mut chain: Vec<&str> = open.iter().rev().map(String::as_str).collect();
             chain.push(&path);
-            Some((format!("a file includes itself: {}", chain.join(" -> ")), "break the circle"))
+            Some((kind::includes_itself(chain.join(" -> ")), "break the circle"))
         } else if open.len() >= limits.depth {
             let mut chain: Vec<&str> = open.iter().rev().map(String::as_str).collect();
             chain.push(&path);
-            let text = format!("more than {} files inside each other: {}", limits.depth, chain.join(" -> "));
+            let text = kind::includes_too_deep(limits.depth, chain.join(" -> "));
             Some((text, "do files include each other, through symbolic links?"))
         } else if self.count_files >= limits.files {
-            Some((format!("more than {} files: `{path}` is not read", limits.files), "include fewer files"))
+            Some((kind::too_many_files(&limits.files, &path), "include fewer files"))
         } else {
             None
         };
         if let Some((text, help)) = refused {
-            self.say(Severity::Fatal, span, text).help(help);
+            self.say(span, text).help(help);
             return;
         }
         let problem = match self.files.kind(&path) {
@@ -230,16 +225,18 @@ impl Reader<'_> {
         };
         let Some(why) = problem else { return };
         if must {
-            self.fatal(span, format!("`{path}` cannot be included: {why}"));
+            self.fatal(span, kind::include_failed(&path, &why));
         } else {
-            self.say(Severity::Warning, span, format!("`{path}` is not included: {why}")).not_in_test();
+            self.say(span, kind::not_included(&path, &why)).not_in_test();
         }
     }
 
     /// `include_check`: what every `include` from here to the end of this file must find.
     pub(super) fn include_check(&mut self, here: Span) {
         let text = self.src.slice(here);
-        let mut words = text.split([' ', '\t', '{', '}']).filter(|w| !w.is_empty());
+        let tokens = lex::tokens(text);
+        let words = tokens.iter().filter(|t| matches!(t, Token::Word(_)));
+        let mut words = words.map(|t| text.get(t.span().start as usize..t.span().end as usize).unwrap_or(""));
         if words.next() != Some("include_check") {
             return;
         }
@@ -271,25 +268,28 @@ impl Reader<'_> {
     }
 }
 
-/// A name without quotes, and how much of the text it takes.
+/// A name without quotes, and how much of the text it takes: words and braces without a blank between them, or in braces.
 fn file_name(text: &str) -> (&str, usize) {
-    let lead = text.len() - text.trim_start().len();
-    let rest = text.get(lead..).unwrap_or("");
-    if let Some(inner) = rest.strip_prefix('"') {
-        let end = inner.find('"').unwrap_or(inner.len());
-        return (inner.get(..end).unwrap_or(""), (lead + end + 2).min(text.len()));
-    }
-    let mut depth = 0;
-    for (i, b) in rest.bytes().enumerate() {
-        match b {
-            b'{' => depth += 1,
-            b'}' if depth == 0 => return (rest.get(..i).unwrap_or(""), lead + i),
-            b'}' => depth -= 1,
-            b' ' | b'\t' if depth == 0 => return (rest.get(..i).unwrap_or(""), lead + i),
+    let tokens = lex::tokens(text);
+    let Some(first) = tokens.first().map(Token::span) else { return ("", text.len()) };
+    let (start, mut end, mut depth) = (first.start as usize, first.start as usize, 0);
+    for token in &tokens {
+        let span = token.span();
+        match token {
+            _ if span.start as usize > end && depth == 0 => break,
+            Token::Word(w) if w.is_quoted() && end == start => {
+                let end = span.end as usize;
+                return (text.get(start + 1..end - 1).unwrap_or(""), end);
+            }
+            Token::Unclosed(_) if end == start => return (text.get(start + 1..).unwrap_or(""), text.len()),
+            Token::Open(_) => depth += 1,
+            Token::Close(_) if depth == 0 => break,
+            Token::Close(_) => depth -= 1,
             _ => {}
         }
+        end = span.end as usize;
     }
-    (rest, text.len())
+    (text.get(start..end).unwrap_or(""), end)
 }
 
 /// A directory as a pattern that means itself.

@@ -10,7 +10,9 @@ mod expand;
 mod include;
 mod repeat;
 
-use super::diag::{Diags, Severity};
+use super::diag::Diags;
+use super::kind::{self, Message};
+use super::lex::{self, Token};
 use super::source::{Files, Sources, Span};
 use expand::{Def, Outcome};
 use std::collections::BTreeMap;
@@ -166,8 +168,8 @@ fn ahead(known: Option<u32>, at: u32, find: impl Fn() -> Option<usize>) -> Optio
 }
 
 impl Reader<'_> {
-    fn say(&mut self, severity: Severity, span: Span, message: impl Into<String>) -> super::diag::Handle<'_> {
-        self.diags.push(self.src, severity, span, message)
+    fn say(&mut self, span: Span, message: Message) -> super::diag::Handle<'_> {
+        self.diags.push(self.src, span, message)
     }
 
     fn turn(&mut self, frame: Frame) {
@@ -211,18 +213,18 @@ impl Reader<'_> {
         self.count_lines += 1;
         let limits = self.options.limits;
         if self.count_lines > limits.lines {
-            self.too_much(span, format!("repetitions make more than {} lines", limits.lines));
+            self.too_much(span, kind::repetitions_too_long(&limits.lines));
         } else if self.src.replaced_bytes() > limits.replaced {
-            self.too_much(span, format!("replaced names make more than {} bytes", limits.replaced));
+            self.too_much(span, kind::replaced_too_long(&limits.replaced));
         }
         !self.exhausted
     }
 
     /// Ends everything that repeats.
-    fn too_much(&mut self, span: Span, message: String) {
+    fn too_much(&mut self, span: Span, message: Message) {
         if !std::mem::replace(&mut self.exhausted, true) {
             let help = "make the ranges smaller; what repeats is left out from here on, and kalived does not start";
-            self.say(Severity::Fatal, span, message).help(help);
+            self.say(span, message).help(help);
         }
         while let Some(frame) = self.stack.pop() {
             match frame {
@@ -293,11 +295,13 @@ impl Reader<'_> {
         for round in rounds..MAX_ROUNDS {
             let src = &*self.src;
             let text = src.slice(line);
-            let code = text.get(..code_length(text)).unwrap_or(text).trim_end();
+            let odd = text.len() > super::tree::MAX_LINE || memchr::memchr(0, text.as_bytes()).is_some();
+            let tokens = if odd { Vec::new() } else { lex::tokens(text) };
+            let code = text.get(..tokens.last().map_or(0, |t| t.span().end as usize)).unwrap_or(text).trim_end();
             let word = code.trim_start();
             let at = line.start + (code.len() - word.len()) as u32;
             let here = Span { file: line.file, start: at, end: line.start + code.len() as u32 };
-            if word.is_empty() || text.len() > super::tree::MAX_LINE || memchr::memchr(0, text.as_bytes()).is_some() {
+            if word.is_empty() {
                 return self.emit(line);
             }
             let first = word.as_bytes().first().copied();
@@ -310,7 +314,7 @@ impl Reader<'_> {
                         None => id.strip_prefix('@') == Some(self.options.config_id),
                     };
                     if rest.is_empty() {
-                        self.say(Severity::Note, here, "a condition without anything after it: no effect");
+                        self.say(here, kind::condition_without_text());
                         return;
                     }
                     if !wanted {
@@ -319,13 +323,13 @@ impl Reader<'_> {
                     line.start = at + (word.len() - rest.len()) as u32;
                     continue;
                 }
-                b'$' if expand::definition(word).is_some() => return self.define(here, from_file),
+                b'$' if lex::definition(word).is_some() => return self.define(here, from_file),
                 b'~' if repeat::starts(word) => return self.repeat(here),
                 _ => {}
             }
             // After a brace a line begins anew: what stands there must not be replaced before its condition or repetition
             // is known.
-            let cut = split(text).map(|cut| line.start + cut as u32);
+            let cut = split(text, &tokens).map(|cut| line.start + cut as u32);
             let here = cut.map_or(here, |cut| Span { end: cut, ..here });
             if let Some(cut) = cut {
                 self.stack.push(Frame::Line(Span { start: cut, ..line }, from_file, round + 1));
@@ -351,64 +355,28 @@ impl Reader<'_> {
             }
             return self.emit(line);
         }
-        let text = format!("more than {MAX_ROUNDS} conditions and names in a line: the rest is ignored");
-        self.say(Severity::Error, line, text);
+        self.say(line, kind::too_many_rounds(MAX_ROUNDS));
     }
 }
 
 /// Whether a line begins with something that decides about the rest of it, or holds such a beginning after a brace.
 fn begins_anew(text: &str) -> bool {
-    special(text.trim_start()) || split(text).is_some()
+    special(text.trim_start()) || split(text, &lex::tokens(text)).is_some()
 }
 
 fn special(rest: &str) -> bool {
     match rest.as_bytes().first() {
         Some(b'@') => true,
-        Some(b'$') => expand::definition(rest).is_some(),
+        Some(b'$') => lex::definition(rest).is_some(),
         Some(b'~') => repeat::starts(rest),
         Some(b'i') => rest.starts_with("include"),
         _ => false,
     }
 }
 
-/// Where the comment starts.
-fn code_length(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let (mut i, mut quoted) = (0, false);
-    while let Some(b) = bytes.get(i) {
-        match b {
-            b'\\' => i += 1,
-            b'"' => quoted = !quoted,
-            b'#' | b'!' if !quoted => return i,
-            _ => {}
-        }
-        i += 1;
-    }
-    text.len()
-}
-
 /// After the first brace behind which something stands that works on text.
-fn split(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let (mut i, mut quoted) = (0, false);
-    while let Some(b) = bytes.get(i) {
-        match b {
-            b'\\' => i += 1,
-            b'"' => quoted = !quoted,
-            b'$' if !quoted && bytes.get(i + 1) == Some(&b'{') => {
-                let near = bytes.get(i..bytes.len().min(i + expand::MAX_REFERENCE)).unwrap_or(&[]);
-                i += memchr::memchr(b'}', near).unwrap_or(1);
-            }
-            b'#' | b'!' if !quoted => return None,
-            b'{' | b'}' if !quoted => {
-                let rest = text.get(i + 1..).unwrap_or("").trim_start();
-                if special(rest) {
-                    return Some(i + 1);
-                }
-            }
-            _ => {}
-        }
-        i += 1;
-    }
-    None
+fn split(text: &str, tokens: &[Token]) -> Option<usize> {
+    let braces = tokens.iter().filter(|t| matches!(t, Token::Open(_) | Token::Close(_)));
+    let mut ends = braces.map(|t| t.span().end as usize);
+    ends.find(|end| special(text.get(*end..).unwrap_or("").trim_start()))
 }

@@ -2,7 +2,7 @@
 
 use super::expand::{Def, Value};
 use super::{Frame, Outcome, Reader};
-use crate::config::diag::Severity;
+use crate::config::kind;
 use crate::config::source::Span;
 
 /// Repetitions inside each other. People use three.
@@ -126,7 +126,7 @@ impl Reader<'_> {
         let open = text.find('(').map_or(text.len(), |i| i + 1);
         let (kind, rest) = text.split_at(open);
         let Some(close) = rest.find(')') else {
-            self.say(Severity::Error, here, "`(` without `)`: the line is ignored").help(HELP);
+            self.say(here, kind::parenthesis_not_closed()).help(HELP);
             return;
         };
         let span = Span { end: here.start + (open + close) as u32 + 1, ..here };
@@ -149,18 +149,17 @@ impl Reader<'_> {
         let (names, values) = match parse(&kind, &inside) {
             Ok(good) => good,
             Err(why) => {
-                self.say(Severity::Error, span, format!("{why}: the line is ignored")).help(HELP);
+                self.say(span, kind::bad_repetition(&why)).help(HELP);
                 return;
             }
         };
         let line = Span { start: span.end, ..here };
         if self.src.slice(line).trim().is_empty() {
-            self.say(Severity::Warning, span, "nothing stands behind it that could be repeated").help(HELP);
+            self.say(span, kind::nothing_to_repeat()).help(HELP);
             return;
         }
         if self.stack.iter().filter(|f| matches!(f, Frame::Repeat(_))).count() >= MAX_STACKED {
-            let text = format!("more than {MAX_STACKED} repetitions inside each other: the line is ignored");
-            self.say(Severity::Error, span, text);
+            self.say(span, kind::repetitions_too_deep(MAX_STACKED));
             return;
         }
         if self.exhausted {

@@ -5,39 +5,59 @@ use std::fmt::Write;
 
 /// In roff: every keyword of every scope.
 pub fn man_section() -> String {
-    let mut out = String::new();
-    out.push_str(".SH KEYWORDS\n");
+    let mut out = String::from(
+        ".SH KEYWORDS\n\
+         These keywords have an effect; those that have none yet stand in a section of their own below.\n\
+         .I (accepted)\n\
+         marks those that ask for what kalived always does.\n\
+         .I (kalived only)\n\
+         marks those that keepalived does not know.\n\
+         .B kalived \\-\\-list\\-keywords\n\
+         prints all keywords for programs.\n",
+    );
+    scopes(&mut out, |k| k.status.has_effect());
     out.push_str(
-        "All keywords of keepalived are known, checked and kept.\n\
-         .I (no effect yet)\n\
-         marks those that the daemon does not act on so far; each that a file uses is reported once, with its place.\n\
+        ".SH KEYWORDS WITHOUT EFFECT YET\n\
+         All keywords of keepalived are known, checked and kept; the daemon does not act on these so far. Each that a file\n\
+         uses is reported once, with its place.\n\
          .I (no effect yet, fails a test)\n\
-         marks those of them that are a part of the main work: a test fails, and a reload is refused, unless the name\n\
+         marks those that are a part of the main work: a test fails, and a reload is refused, unless the name\n\
          .B no\\-effect\\-yet\n\
          is allowed.\n\
          .I (no effect yet, refused unless allowed)\n\
          marks those without which the file would not do what it promises: kalived does not start unless that name is\n\
          allowed.\n\
          .I (refused until it works)\n\
-         marks those that keep kalived from starting, because running without them would not be safe.\n\
-         .I (accepted)\n\
-         marks those that ask for what kalived always does.\n\
-         .I (kalived only)\n\
-         marks those that keepalived does not know.\n\
-         .B kalived \\-\\-list\\-keywords\n\
-         prints the same list for programs.\n",
+         marks those that keep kalived from starting, because running without them would not be safe.\n",
     );
+    scopes(&mut out, |k| !k.status.has_effect());
+    out
+}
+
+/// The keywords of every scope that has such ones.
+fn scopes(out: &mut String, which: fn(&Keyword) -> bool) {
     for &scope in Scope::ALL {
-        let _ = writeln!(out, ".SH {}", roff(&scope.title().to_uppercase()));
+        let rows: Vec<&Keyword> = scope.rows().iter().filter(|k| which(k)).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, ".SS {}", capital(&roff(scope.title())));
         if !scope.shared().is_empty() {
             let more: Vec<String> = scope.shared().iter().map(|s| roff(s.title())).collect();
             let _ = writeln!(out, "Also the keywords of {}.", more.join(" and "));
         }
-        for k in scope.rows() {
-            one(&mut out, scope, k);
+        for k in rows {
+            one(out, scope, k);
         }
     }
-    out
+}
+
+/// A title begins with a capital letter, unless it is a word of the language.
+fn capital(title: &str) -> String {
+    match title.strip_prefix("the ").or(title.strip_prefix("a ")).or(title.strip_prefix("an ")) {
+        Some(rest) => rest.chars().take(1).flat_map(char::to_uppercase).chain(rest.chars().skip(1)).collect(),
+        None => title.to_owned(),
+    }
 }
 
 fn one(out: &mut String, scope: Scope, k: &Keyword) {
@@ -47,7 +67,7 @@ fn one(out: &mut String, scope: Scope, k: &Keyword) {
     if super::is_own(scope, k.name) {
         out.push_str(".I (kalived only)\n");
     }
-    if k.status != Status::Supported {
+    if !matches!(k.status, Status::Supported | Status::NoEffect) {
         let _ = writeln!(out, ".I ({})", roff(k.status.word()));
     }
     let _ = writeln!(out, "{}", roff(k.doc));

@@ -147,11 +147,11 @@ pub(super) const REAL_SERVER: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const NET_CHECK: &[Keyword] = &[
-    row("bind_if", Text, NoEffect, "<if>", "none", "unknown reported; not effective for UDP/PING in 2.4.3",
+    row("bind_if", Text, NoEffect, "<if>", "none", "an unknown name is reported",
         "Source interface."),
     row("bind_port", Port, NoEffect, "<1..65535>", "none", "",
         "Source port."),
-    row("bindto", Ip, NoEffect, "<ip>", "none", "family mismatch reported; PING_CHECK ignores it in 2.4.3",
+    row("bindto", Ip, NoEffect, "<ip>", "none", "an address of another family is reported",
         "Source address."),
     row("connect_ip", Ip, NoEffect, "<ip>", "RS address", "bad reported",
         "Check this host instead of the RS."),

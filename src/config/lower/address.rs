@@ -2,6 +2,7 @@
 
 use super::Cx;
 use crate::config::keyword::{self, Keyword, Scope, Status, nearest};
+use crate::config::kind;
 use crate::config::lex::Word;
 use crate::config::model::Vip;
 use crate::config::model::setting::{Block, Value};
@@ -14,7 +15,7 @@ impl<'a> Cx<'a> {
     pub(super) fn address_line(&mut self, stmt: &'a Stmt, user: &str) -> Option<(Vip, Span)> {
         let (first, rest) = stmt.words.split_first()?;
         if let Some(block) = &stmt.block {
-            self.error(block.open, "an address line takes no block; what is in the braces is ignored");
+            self.say(block.open, kind::block_in_address());
         }
         let (addr, prefix) = self.address(first)?;
         let full = if addr.is_ipv4() { 32 } else { 128 };
@@ -41,13 +42,12 @@ impl<'a> Cx<'a> {
                     true => Some("one address per line".to_owned()),
                     false => nearest::nearest(Scope::AddressLine, name).map(|n| format!("did you mean `{n}`?")),
                 };
-                self.error(word.span, format!("unknown word `{name}` in an address line; ignored")).maybe_help(help);
+                self.say(word.span, kind::unknown_word_of_address(&name)).maybe_help(help);
                 continue;
             };
             let value = if k.args.is_empty() { None } else { words.next() };
             if value.is_none() && !k.args.is_empty() {
-                self.error(word.span, format!("`{name}` without a value; ignored"))
-                    .help(format!("write `{name} {}`", k.args));
+                self.say(word.span, kind::missing_value_of_address(&name)).help(format!("write `{name} {}`", k.args));
                 continue;
             }
             match (k.status, value) {
@@ -62,7 +62,7 @@ impl<'a> Cx<'a> {
             }
         }
         if vip.dev.is_none() && vip.more.as_ref().is_some_and(|m| m.use_vmac) {
-            self.error(stmt.span(), "`use_vmac` needs `dev` in an address line: it is ignored");
+            self.say(stmt.span(), kind::use_vmac_without_dev());
             vip.more.get_or_insert_default().use_vmac = false;
         }
         Some((vip, stmt.span()))
@@ -80,7 +80,7 @@ impl<'a> Cx<'a> {
         let text = self.text(word);
         let (ip, len) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
         let Ok(ip) = ip.parse::<IpAddr>() else {
-            self.error(word.span, format!("`{text}` is not an IP address; the line is ignored"));
+            self.say(word.span, kind::bad_address_line(&text));
             return None;
         };
         let full = if ip.is_ipv4() { 32 } else { 128 };
@@ -90,19 +90,18 @@ impl<'a> Cx<'a> {
             // keepalived reads the mask as nothing, too, and serves the address.
             Some(_) if ip.is_ipv4() && len.and_then(netmask).is_some() => {
                 let ones = len.and_then(netmask).unwrap_or(full);
-                self.error(word.span, format!("bad prefix length in `{text}`: /{full} is used"))
+                self.say(word.span, kind::netmask_used(&text, &full))
                     .help(format!("write the netmask as a prefix length: `{ip}/{ones}`"));
                 Some(full)
             }
             Some(_) => {
-                self.error(word.span, format!("bad prefix length in `{text}`; the line is ignored"))
-                    .help(format!("allowed: 0..{full}"));
+                self.say(word.span, kind::bad_prefix(&text)).help(format!("allowed: 0..{full}"));
                 return None;
             }
         };
         let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
         if ip.is_unspecified() || ip.is_multicast() || broadcast {
-            self.error(word.span, format!("`{ip}` cannot be the address of a host; the line is ignored"));
+            self.say(word.span, kind::not_a_host(&ip));
             return None;
         }
         Some((ip, prefix))
@@ -115,16 +114,15 @@ impl<'a> Cx<'a> {
             "scope" => match scope(text) {
                 Some(s) => vip.scope = s,
                 None => {
-                    self.error(value.span, format!("unknown scope `{text}`; ignored"))
-                        .help("global, site, link, host, nowhere or 0..255");
+                    self.say(value.span, kind::bad_scope(&text)).help("global, site, link, host, nowhere or 0..255");
                 }
             },
             "brd" | "broadcast" => vip.brd = self.broadcast(vip, value).or(vip.brd),
             "label" if vip.addr.is_ipv6() => {
-                self.error(value.span, "IPv6 addresses have no label; ignored");
+                self.say(value.span, kind::label_is_ipv4());
             }
             "label" if text.len() > 15 || text.is_empty() => {
-                self.error(value.span, format!("label `{text}` has not 1 to 15 bytes; ignored"));
+                self.say(value.span, kind::bad_label(&text));
             }
             "label" => vip.label = Some(text.to_owned()),
             "peer" => match self.address(value) {
@@ -134,7 +132,7 @@ impl<'a> Cx<'a> {
                     vip.peer = Some(peer);
                 }
                 Some(_) => {
-                    self.error(value.span, "the peer is of the other address family; ignored");
+                    self.say(value.span, kind::peer_of_other_family());
                 }
                 None => {}
             },
@@ -144,11 +142,10 @@ impl<'a> Cx<'a> {
                     Ok(0) => vip.deprecated = true,
                     Ok(_) => {
                         vip.deprecated = false;
-                        self.note(value.span, "a limited `preferred_lft` is not supported yet: forever is used");
+                        self.say(value.span, kind::unsupported_lifetime());
                     }
                     Err(_) => {
-                        self.error(value.span, format!("`{text}` is not a lifetime; ignored"))
-                            .help("seconds, or forever");
+                        self.say(value.span, kind::bad_lifetime(&text)).help("seconds, or forever");
                     }
                 },
             },
@@ -158,14 +155,14 @@ impl<'a> Cx<'a> {
 
     fn broadcast(&mut self, vip: &Vip, value: &'a Word) -> Option<Ipv4Addr> {
         let IpAddr::V4(addr) = vip.addr else {
-            self.error(value.span, "IPv6 addresses have no broadcast address; ignored");
+            self.say(value.span, kind::broadcast_is_ipv4());
             return None;
         };
         let hosts = u32::MAX.checked_shr(u32::from(vip.prefix)).unwrap_or(0);
         let text = self.text(value);
         match text {
             "+" | "-" if vip.prefix >= 31 => {
-                self.warn(value.span, format!("a /{} has no broadcast address; ignored", vip.prefix))
+                self.say(value.span, kind::no_broadcast(&vip.prefix))
                     .help("write the prefix length of the network, for example /24");
                 None
             }
@@ -174,8 +171,7 @@ impl<'a> Cx<'a> {
             _ => match text.parse() {
                 Ok(ip) => Some(ip),
                 Err(_) => {
-                    self.error(value.span, format!("`{text}` is not an IPv4 address; ignored"))
-                        .help("an address, + or -");
+                    self.say(value.span, kind::bad_ipv4_address(&text)).help("an address, + or -");
                     None
                 }
             },

@@ -1,12 +1,13 @@
 //! Blocks and words of the top level besides `global_defs`, `vrrp_instance` and `virtual_server`.
 
 use super::process::names;
-use super::refs::{Kind, Use};
+use super::refs::{Kind, Owner, Use};
 use super::track::{notify, tracks};
 use super::value::word;
 use super::vrrp_check;
 use super::{Cx, says};
 use crate::config::keyword::{Form, Keyword, Scope};
+use crate::config::kind;
 use crate::config::model::Config;
 use crate::config::model::bfd::BfdInstance;
 use crate::config::model::lvs::Ssl;
@@ -48,8 +49,8 @@ pub(super) fn block<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, st
         }
         "track_group" => {
             let Some(name) = cx.name(k, stmt) else { return };
-            let mut members = Vec::new();
-            cx.walk(Scope::TrackGroup, stmts, |cx, k, s| members = cx.instances(k, s, "track_group"));
+            let (mut members, owner) = (Vec::new(), Owner { block: "track_group", name: "".into() });
+            cx.walk(Scope::TrackGroup, stmts, |cx, k, s| members = cx.instances(k, s, &owner));
             config.track_groups.push(TrackGroup { name, members });
         }
         "garp_group" => config.garp_groups.extend(garp_group(cx, stmt, stmts)),
@@ -79,8 +80,8 @@ impl<'a> Cx<'a> {
         let name = self.text(word);
         let kind = if k.name == "vrrp_track_file" { "track_file" } else { k.name };
         if let Some(first) = self.names.get(&(kind, name)).copied() {
-            let (src, text) = (self.src, format!("a second {kind} `{name}`: this block is ignored"));
-            self.error(word.span, text).also(src, first, "the first one is here").help("give it another name");
+            let (src, text) = (self.src, kind::duplicate_name(&kind, &name));
+            self.say(word.span, text).also(src, first, "the first one is here").help("give it another name");
             return None;
         }
         self.names.insert((kind, name), word.span);
@@ -88,11 +89,11 @@ impl<'a> Cx<'a> {
     }
 
     /// Names of instances, each of which must exist.
-    fn instances(&mut self, k: &'static Keyword, stmt: &'a Stmt, user: &str) -> Vec<Box<str>> {
+    fn instances(&mut self, k: &'static Keyword, stmt: &'a Stmt, owner: &Owner) -> Vec<Box<str>> {
         let lines = stmt.block.iter().flat_map(|b| &b.stmts).flat_map(|s| &s.words);
         for w in lines {
-            let user = format!("`{}` of {user}", k.name);
-            self.uses.push(Use { kind: Kind::Instance, name: self.text(w).into(), span: w.span, weight: None, user });
+            let (name, span, word, owner) = (self.text(w).into(), w.span, Some(k.name), owner.clone());
+            self.uses.push(Use { kind: Kind::Instance, name, span, weight: None, word, owner });
         }
         names(self, stmt)
     }
@@ -100,22 +101,21 @@ impl<'a> Cx<'a> {
 
 fn sync_group<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<SyncGroup> {
     let mut group = SyncGroup { place: cx.src.place(head.span()), name, ..SyncGroup::default() };
-    let user = format!("vrrp_sync_group {}", group.name);
+    let owner = Owner { block: "vrrp_sync_group", name: group.name.clone() };
     cx.fill(Scope::SyncGroup, stmts, &mut group, |cx, group, k, stmt| {
         if k.name == "group" {
-            group.members = cx.instances(k, stmt, &user);
+            group.members = cx.instances(k, stmt, &owner);
             return true;
         }
-        tracks(cx, &mut group.tracks, k, stmt, || user.clone()) || notify(cx, &mut group.notify, k, stmt)
+        tracks(cx, &mut group.tracks, k, stmt, &owner) || notify(cx, &mut group.notify, k, stmt)
     });
     match group.members.len() {
         0 => {
-            cx.error(head.span(), format!("{user} has no members: it is ignored"))
-                .help("add `group { <instance> ... }`");
+            cx.say(head.span(), kind::no_members(&owner)).help("add `group { <instance> ... }`");
             return None;
         }
         1 => {
-            cx.warn(head.span(), format!("{user} has one member only: nothing is synchronised"));
+            cx.say(head.span(), kind::single_member(&owner));
         }
         _ => {}
     }
@@ -141,8 +141,7 @@ fn vrrp_script<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [
         (Some(s), Some((user, group))) => (s.user, s.group) = (Some(user), group),
         (None, _) => {
             if !says(cx.src, stmts, "script") {
-                cx.error(head.span(), format!("vrrp_script `{}` has no script: it is ignored", script.name))
-                    .help("add `script \"<command>\"`");
+                cx.say(head.span(), kind::no_script(&script.name)).help("add `script \"<command>\"`");
             }
             return None;
         }
@@ -175,8 +174,7 @@ fn track_file<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [S
     });
     if file.file.is_none() {
         if !says(cx.src, stmts, "file") {
-            cx.error(head.span(), format!("track_file `{}` has no file: it is ignored", file.name))
-                .help("add `file \"<path>\"`");
+            cx.say(head.span(), kind::no_file(&file.name)).help("add `file \"<path>\"`");
         }
         return None;
     }
@@ -218,15 +216,13 @@ fn track_process<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a
         if max == 0 {
             process.quorum = 0;
         } else if max < process.quorum {
-            let text = format!("`quorum_max` {max} is below `quorum` {}: it is ignored", process.quorum);
-            cx.error(span, text);
+            cx.say(span, kind::quorum_max_below(&max, &process.quorum));
             process.quorum_max = None;
         }
     }
     if process.process.is_empty() {
         if !says(cx.src, stmts, "process") {
-            cx.error(head.span(), format!("vrrp_track_process `{}` has no process: it is ignored", process.name))
-                .help("add `process <name>`");
+            cx.say(head.span(), kind::no_process(&process.name)).help("add `process <name>`");
         }
         return None;
     }
@@ -253,14 +249,13 @@ fn garp_group<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<
         _ => {
             cx.set(&mut [group], k, stmt);
             if group.garp_interval.max(group.gna_interval) >= Duration::from_secs(1) {
-                cx.note(stmt.span(), format!("`{}` is very large", k.name))
-                    .help("it is a gap between packets, in seconds");
+                cx.say(stmt.span(), kind::very_large(k.name)).help("it is a gap between packets, in seconds");
             }
             true
         }
     });
     if group.garp_interval.is_zero() && group.gna_interval.is_zero() {
-        cx.error(head.span(), "garp_group without an interval: it is ignored").help("add `garp_interval <seconds>`");
+        cx.say(head.span(), kind::garp_group_without_interval()).help("add `garp_interval <seconds>`");
         return None;
     }
     Some(group)
@@ -284,8 +279,7 @@ fn delays<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, config: &mut
     for line in stmt.block.iter().flat_map(|b| &b.stmts) {
         let Some(interface) = word(line, 0).and_then(|w| cx.interface(w, k.name)) else { continue };
         let Some(first) = word(line, 1) else {
-            cx.error(line.span(), "an interface without a delay; the line is ignored")
-                .help(format!("write `{}`", k.args));
+            cx.say(line.span(), kind::missing_delay()).help(format!("write `{}`", k.args));
             continue;
         };
         const RANGE: (u64, u64) = (0, 255_000_000);
@@ -300,8 +294,7 @@ fn delays<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, config: &mut
 
 fn bfd<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<BfdInstance> {
     if name.len() > MAX_BFD_NAME {
-        let text = format!("the name of a bfd_instance has at most {MAX_BFD_NAME} bytes: the block is ignored");
-        cx.error(head.span(), text);
+        cx.say(head.span(), kind::bfd_name_too_long(MAX_BFD_NAME));
         return None;
     }
     let mut bfd = BfdInstance { name, ..BfdInstance::default() };
@@ -315,7 +308,7 @@ fn bfd<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -
             _ => false,
         };
         if large {
-            cx.note(stmt.span(), format!("`{}` is very large", k.name)).help("intervals are milliseconds");
+            cx.say(stmt.span(), kind::very_large(k.name)).help("intervals are milliseconds");
         }
         true
     });
@@ -325,18 +318,17 @@ fn bfd<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -
     }
     let Some(peer) = bfd.neighbor_ip else {
         if !says(cx.src, stmts, "neighbor_ip") {
-            cx.error(head.span(), format!("bfd_instance `{}` has no neighbor_ip: it is ignored", bfd.name))
-                .help("add `neighbor_ip <address>`");
+            cx.say(head.span(), kind::no_neighbor(&bfd.name)).help("add `neighbor_ip <address>`");
         }
         return None;
     };
     if bfd.source_ip.is_some_and(|s| s.is_ipv4() != peer.is_ipv4()) {
-        cx.error(head.span(), "`source_ip` and `neighbor_ip` are of two address families: the block is ignored");
+        cx.say(head.span(), kind::bfd_of_two_families());
         return None;
     }
     let ttl = i16::from(bfd.ttl.unwrap_or(if peer.is_ipv4() { 255 } else { 64 }));
     if bfd.max_hops > ttl {
-        cx.error(head.span(), format!("`max_hops` {} is above the ttl: {ttl} is used", bfd.max_hops));
+        cx.say(head.span(), kind::max_hops_above_ttl(&bfd.max_hops, &ttl));
         bfd.max_hops = ttl;
     }
     Some(bfd)

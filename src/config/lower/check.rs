@@ -1,9 +1,10 @@
 //! The health checks of a real server. Read first: `server.rs`.
 
 use super::Cx;
-use super::refs::{Kind, Use};
+use super::refs::{Kind, Owner, Use};
 use super::value::word;
 use crate::config::keyword::{Form, Keyword, Scope};
+use crate::config::kind;
 use crate::config::lex::Word;
 use crate::config::model::check::{Check, CheckKind, Regex, Target, Url};
 use crate::config::model::setting::Block;
@@ -78,8 +79,7 @@ pub(super) fn check<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt, st
         if super::says(cx.src, stmts, missing.split(' ').next().unwrap_or("")) {
             return None;
         }
-        cx.error(head.span(), format!("`{}` without `{missing}`: this check is ignored", k.name))
-            .help(format!("add `{missing}`"));
+        cx.say(head.span(), kind::check_without(k.name, &missing)).help(format!("add `{missing}`"));
         return None;
     }
     Some(check)
@@ -114,7 +114,7 @@ fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a St
         },
         CheckKind::Smtp(smtp) => {
             if k.name == "host" {
-                cx.note(stmt.span(), "`host` is an old form: it works")
+                cx.say(stmt.span(), kind::old_form_of_host())
                     .help("write one SMTP_CHECK for each host, with `connect_ip` in it");
                 let mut target = Target::default();
                 let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
@@ -164,9 +164,10 @@ fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a St
 }
 
 impl<'a> Cx<'a> {
-    fn used(&mut self, k: &Keyword, stmt: &'a Stmt, kind: Kind, user: &str) {
+    fn used(&mut self, k: &Keyword, stmt: &'a Stmt, kind: Kind, block: &'static str) {
         if let (Some(w), "track_file" | "name") = (word(stmt, 1), k.name) {
-            self.uses.push(Use { kind, name: self.text(w).into(), span: w.span, weight: None, user: user.to_owned() });
+            let (name, span, owner) = (self.text(w).into(), w.span, Owner { block, name: "".into() });
+            self.uses.push(Use { kind, name, span, weight: None, word: None, owner });
         }
     }
 }
@@ -219,7 +220,7 @@ fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
                 if let (Some(a), Some(b)) = (regex.min_offset, regex.max_offset)
                     && a >= b
                 {
-                    cx.error(stmt.span(), "`regex_min_offset` is not below `regex_max_offset`: both are ignored");
+                    cx.say(stmt.span(), kind::offsets_reversed());
                     (regex.min_offset, regex.max_offset) = (None, None);
                 }
             }
@@ -229,7 +230,7 @@ fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
     });
     if url.path.is_none() {
         if !super::says(cx.src, stmts, "path") {
-            cx.error(head.span(), "`url` without `path`: it is ignored").help("add `path /`");
+            cx.say(head.span(), kind::url_without_path()).help("add `path /`");
         }
         return None;
     }
@@ -250,8 +251,7 @@ fn status<'a>(cx: &mut Cx<'a>, url: &mut Url, k: &'static Keyword, stmt: &'a Stm
 }
 
 fn out_of_range<'a>(cx: &mut Cx<'a>, k: &Keyword, w: &'a Word) {
-    let text = format!("{} is out of range: this word of `{}` is ignored", cx.text(w), k.name);
-    cx.error(w.span, text).help("allowed: 100..599, or a range such as 200-299");
+    cx.say(w.span, kind::status_out_of_range(cx.text(w), k.name)).help("allowed: 100..599, or a range such as 200-299");
 }
 
 /// Bytes with the bits that count: `x` stands for any four.

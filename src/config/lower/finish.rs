@@ -8,6 +8,7 @@ use super::Cx;
 use super::global::{Globals, link_local_group};
 use super::instance::{AuthGiven, Draft};
 use super::unicast::{self, Vrids};
+use crate::config::kind;
 use crate::config::model::{Auth, ChecksumMode, Config, Family, GarpConfig, InstanceConfig, Version, Vip};
 use crate::config::source::Span;
 use core::net::IpAddr;
@@ -25,8 +26,9 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
     let check_source = config.global.more.vrrp_check_unicast_src;
     for draft in drafts {
         if let Some(first) = names.get(&draft.name) {
-            let text = format!("a second vrrp_instance `{}`: this block is ignored", draft.name);
-            cx.error(draft.head, text).also(src, *first, "the first one is here").help("give it another name");
+            cx.say(draft.head, kind::duplicate_name("vrrp_instance", &draft.name))
+                .also(src, *first, "the first one is here")
+                .help("give it another name");
             continue;
         }
         names.insert(draft.name.clone(), draft.head);
@@ -35,10 +37,10 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
         if let Some(first) = vrids.insert(&instance, vrid_span) {
             let (vrid, on, family) = (instance.vrid, &instance.interface, family_name(instance.family));
             let text = match instance.peers() {
-                None => format!("virtual_router_id {vrid} is used twice on {on} for {family}"),
-                Some(_) => format!("virtual_router_id {vrid} is used twice with one unicast peer for {family}"),
+                None => kind::duplicate_vrid(&vrid, &on, &family),
+                Some(_) => kind::duplicate_vrid_of_peer(&vrid, &family),
             };
-            cx.fatal(vrid_span, text)
+            cx.say(vrid_span, text)
                 .also(src, first, "first used here")
                 .help("give one of them another virtual_router_id, on all its routers");
         }
@@ -57,11 +59,11 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
     let strict = draft.strict.unwrap_or(global.strict);
     let without = !draft.interface_told && unicast::needs_no_interface(&draft.more, draft.mcast_src.map(|s| s.0));
     if draft.interface.is_none() && !draft.interface_told && !without {
-        cx.fatal(head, format!("vrrp_instance `{name}` has no interface"))
+        cx.say(head, kind::no_interface(&name))
             .help("add `interface <name>`; only unicast peers with `unicast_src_ip` can do without");
     }
     if draft.vrid.is_none() && !draft.vrid_told {
-        cx.fatal(head, format!("vrrp_instance `{name}` has no virtual_router_id"))
+        cx.say(head, kind::no_vrid(&name))
             .help("add `virtual_router_id <1..255>`, the same on all routers of this group");
     }
     let first = draft.vips.first().map(|(v, _)| Family::of(&v.addr));
@@ -104,19 +106,18 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
 fn more(cx: &mut Cx<'_>, head: Span, out: &mut InstanceConfig) {
     let more = &mut out.more;
     if more.timer_expired_backup.is_some() && out.preempt {
-        cx.error(head, "`timer_expired_backup` needs `nopreempt`: it is ignored");
+        cx.say(head, kind::needs_nopreempt());
         more.timer_expired_backup = None;
     }
     if more.owner_ignore_adverts == Some(true) && out.priority != 255 {
-        cx.error(head, "`owner_ignore_adverts` is for priority 255: it is ignored");
+        cx.say(head, kind::needs_priority_255());
         more.owner_ignore_adverts = None;
     }
     if more.unicast_src_ip.is_some() && more.unicast_peer.is_none() {
-        cx.note(head, "`unicast_src_ip` without `unicast_peer`: adverts go to the multicast group")
-            .help("add `unicast_peer { <address> ... }`, or write `mcast_src_ip`");
+        cx.say(head, kind::src_without_peer()).help("add `unicast_peer { <address> ... }`, or write `mcast_src_ip`");
     }
     if more.unicast_ttl.is_some() && more.unicast_peer.is_none() {
-        cx.error(head, "`unicast_ttl` without `unicast_peer`: it is ignored");
+        cx.say(head, kind::ttl_without_peer());
         more.unicast_ttl = None;
     }
 }
@@ -124,7 +125,7 @@ fn more(cx: &mut Cx<'_>, head: Span, out: &mut InstanceConfig) {
 fn version(cx: &mut Cx<'_>, global: &Globals, draft: &Draft, family: Family) -> Version {
     if family == Family::V6 {
         if let Some((2, span)) = draft.version {
-            cx.error(span, "version 2 has no IPv6: version 3 is used").help("remove `version 2`");
+            cx.say(span, kind::version2_ipv6()).help("remove `version 2`");
         }
         return Version::V3;
     }
@@ -138,14 +139,14 @@ fn priority_and_preemption(cx: &mut Cx<'_>, draft: &Draft, strict: bool, out: &m
     out.priority = match (draft.priority, draft.state) {
         (Some((p, _)), _) => p,
         (None, Some((true, span))) => {
-            cx.note(span, "`state MASTER` without `priority`: priority is 255, the owner of the addresses");
+            cx.say(span, kind::owner_by_default());
             255
         }
         _ => 100,
     };
     let mut master = draft.state.is_some_and(|s| s.0);
     if let (true, true, Some((_, span))) = (strict && out.priority != 255, master, draft.state) {
-        cx.warn(span, "in strict mode only priority 255 may say state MASTER: BACKUP is used");
+        cx.say(span, kind::strict_master());
         master = false;
     }
     let why = match (master, out.priority) {
@@ -156,17 +157,17 @@ fn priority_and_preemption(cx: &mut Cx<'_>, draft: &Draft, strict: bool, out: &m
     if let Some(span) = draft.nopreempt {
         out.preempt = why.is_some();
         if let Some(why) = why {
-            cx.warn(span, format!("`nopreempt` has no effect with {why}"))
+            cx.say(span, kind::nopreempt_unused(&why))
                 .help("write `state BACKUP` on all routers, and a priority below 255");
         }
     }
     if let Some((us, span)) = draft.preempt_delay {
         if strict {
-            cx.warn(span, "`preempt_delay` has no effect in strict mode");
+            cx.say(span, kind::preempt_delay_unused_strict());
         } else if !out.preempt {
-            cx.warn(span, "`preempt_delay` has no effect with `nopreempt`").help("remove one of them");
+            cx.say(span, kind::preempt_delay_unused()).help("remove one of them");
         } else if master {
-            cx.warn(span, "`preempt_delay` has no effect with state MASTER").help("write `state BACKUP`");
+            cx.say(span, kind::preempt_delay_unused_master()).help("write `state BACKUP`");
         } else {
             out.preempt_delay = Duration::from_micros(us);
         }
@@ -179,18 +180,18 @@ fn advert_int(cx: &mut Cx<'_>, draft: &Draft, version: Version) -> Duration {
     match version {
         // An advert of version 2 says its interval in whole seconds; anything else is not what the others are told.
         Version::V2 if !us.is_multiple_of(1_000_000) => {
-            cx.fatal(span, format!("VRRP version 2 cannot announce an interval of {text} s"))
+            cx.say(span, kind::v2_interval(&text))
                 .help("write whole seconds, 1..255; or `version 3` on all routers of this virtual_router_id");
             Duration::from_secs(1)
         }
         Version::V3 if us > 40_950_000 => {
-            cx.fatal(span, format!("VRRP version 3 cannot announce an interval of {text} s")).help("write 0.01..40.95");
+            cx.say(span, kind::v3_interval(&text)).help("write 0.01..40.95");
             Duration::from_secs(1)
         }
         Version::V3 if !us.is_multiple_of(10_000) => {
             let centi = ((us + 5_000) / 10_000).clamp(1, 4095);
             let used = super::value::seconds(centi * 10_000);
-            cx.warn(span, format!("VRRP version 3 counts hundredths of a second: {used} s is used"));
+            cx.say(span, kind::v3_interval_rounded(&used));
             Duration::from_millis(centi * 10)
         }
         _ => Duration::from_micros(us),
@@ -200,16 +201,15 @@ fn advert_int(cx: &mut Cx<'_>, draft: &Draft, version: Version) -> Duration {
 fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, strict: bool, name: &str) -> Auth {
     let Some((given, span)) = given else { return Auth::None };
     if strict {
-        cx.warn(span, "strict mode has no authentication: the block is ignored").help("remove it, or `vrrp_strict`");
+        cx.say(span, kind::auth_in_strict_mode()).help("remove it, or `vrrp_strict`");
         return Auth::None;
     }
     if version == Version::V3 {
-        cx.warn(span, "VRRP version 3 has no authentication: the block is ignored")
-            .help("remove it; RFC 9568 section 9 says why");
+        cx.say(span, kind::auth_in_version_3()).help("remove it; RFC 9568 section 9 says why");
         return Auth::None;
     }
     if let Some((_, at)) = given.password.as_ref().filter(|(p, _)| p.len() > 8) {
-        cx.warn(*at, "`auth_pass` is longer than 8 bytes: only the first 8 are used").help("shorten it");
+        cx.say(*at, kind::password_too_long()).help("shorten it");
     }
     match (given.pass_type, given.password) {
         (Some((true, _)), Some((pass, _))) => {
@@ -221,13 +221,11 @@ fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, str
         }
         (_, None) | (None, _) if given.told => Auth::None,
         (Some((true, at)), None) => {
-            cx.error(at, format!("`auth_pass` is missing: adverts of `{name}` are not authenticated"))
-                .help("add `auth_pass <at most 8 bytes>`");
+            cx.say(at, kind::no_password(&name)).help("add `auth_pass <at most 8 bytes>`");
             Auth::None
         }
         (None, _) => {
-            cx.error(span, format!("`auth_type` is missing: adverts of `{name}` are not authenticated"))
-                .help("add `auth_type PASS`");
+            cx.say(span, kind::no_auth_type(&name)).help("add `auth_type PASS`");
             Auth::None
         }
         _ => Auth::None,
@@ -240,8 +238,7 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
     let mut fresh = |cx: &mut Cx<'_>, vip: &Vip, span: Span, interface: &str| {
         let key = (vip.addr, vip.dev.clone().unwrap_or_else(|| interface.to_owned()));
         if let Some(first) = seen.get(&key) {
-            let text = format!("{} stands twice in this instance; ignored", vip.addr);
-            cx.error(span, text).also(src, *first, "first here");
+            cx.say(span, kind::duplicate_address(&vip.addr)).also(src, *first, "first here");
             return false;
         }
         seen.insert(key, span);
@@ -250,22 +247,19 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
     for (vip, span) in std::mem::take(&mut draft.vips) {
         if Family::of(&vip.addr) != out.family {
             let (this, other) = if out.family == Family::V4 { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
-            let why = format!("{} in an {this} instance: adverts carry one address family only; ignored", vip.addr);
+            let why = kind::address_of_other_family(&vip.addr, &this);
             let help = format!(
                 "move it to `virtual_ipaddress_excluded` of this instance, or make a second vrrp_instance for {other}"
             );
-            cx.error(span, why).help(help);
+            cx.say(span, why).help(help);
         } else if fresh(cx, &vip, span, &out.interface) {
             if out.vips.len() < MAX_VIPS {
                 out.vips.push(vip);
                 continue;
             }
             if out.excluded.is_empty() {
-                cx.warn(
-                    span,
-                    "an advert carries at most 255 addresses: from here on they are treated as excluded ones",
-                )
-                .help("move them to `virtual_ipaddress_excluded`, on all routers");
+                cx.say(span, kind::too_many_addresses())
+                    .help("move them to `virtual_ipaddress_excluded`, on all routers");
             }
             out.excluded.push(vip);
         }
@@ -277,13 +271,13 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
     }
     if out.vips.is_empty() && !draft.no_vips_wanted {
         let help = "add an address to `virtual_ipaddress`, or say `no_virtual_ipaddress`";
-        let text = format!("vrrp_instance `{}` has no virtual_ipaddress", out.name);
+        let name = &out.name;
         match (strict, out.version) {
-            (true, _) => cx.fatal(draft.head, format!("{text}, which strict mode needs")),
-            (_, Version::V3) => cx.fatal(draft.head, format!("{text}, which version 3 needs")),
+            (true, _) => cx.say(draft.head, kind::no_address_strict(name)),
+            (_, Version::V3) => cx.say(draft.head, kind::no_address_v3(name)),
             // No address, because the address was wrong: that is the message.
             _ if draft.vips_told => return,
-            _ => cx.warn(draft.head, text),
+            _ => cx.say(draft.head, kind::no_address(name)),
         }
         .help(help);
     }
@@ -312,9 +306,9 @@ fn garp(global: &Globals, draft: &Draft) -> GarpConfig {
 fn multicast(cx: &mut Cx<'_>, global: &Globals, draft: &Draft, out: &mut InstanceConfig) {
     if let Some((ip, span)) = draft.mcast_src {
         if Family::of(&ip) != out.family {
-            cx.error(span, "`mcast_src_ip` is of the other address family than the instance; ignored");
+            cx.say(span, kind::mcast_src_of_other_family());
         } else if ip.is_multicast() || ip.is_unspecified() {
-            cx.error(span, "`mcast_src_ip` is not the address of a host; ignored");
+            cx.say(span, kind::bad_mcast_src());
         } else {
             out.mcast_src = Some(ip);
         }
@@ -329,7 +323,7 @@ fn multicast(cx: &mut Cx<'_>, global: &Globals, draft: &Draft, out: &mut Instanc
             out.mcast_group = ip;
         } else {
             let want = if out.family == Family::V4 { "an IPv4" } else { "a link-local IPv6" };
-            cx.error(span, format!("`mcast_dst_ip` is not {want} multicast address; ignored"));
+            cx.say(span, kind::bad_mcast_dst(&want));
         }
     }
 }
@@ -338,10 +332,10 @@ fn tracks(cx: &mut Cx<'_>, given: Vec<(crate::config::model::TrackInterface, Spa
     let mut seen = BTreeSet::new();
     for (track, span) in given {
         if track.name == out.interface {
-            cx.error(span, format!("{} is the instance's own interface and tracked anyway; ignored", track.name))
+            cx.say(span, kind::own_interface_tracked(track.name))
                 .help("remove the line, or say `dont_track_primary` if that was meant");
         } else if !seen.insert(track.name.clone()) {
-            cx.error(span, format!("{} is tracked already; ignored", track.name));
+            cx.say(span, kind::duplicate_track(track.name));
         } else {
             out.track_interfaces.push(track);
         }

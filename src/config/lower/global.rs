@@ -4,6 +4,7 @@ use super::Cx;
 use super::value::Tail;
 use crate::config::diag::Severity;
 use crate::config::keyword::{Keyword, Scope};
+use crate::config::kind;
 use crate::config::model::{Family, Global, default_group};
 use crate::config::tree::Stmt;
 use core::net::IpAddr;
@@ -41,7 +42,7 @@ fn count<'a>(cx: &mut Cx<'a>, k: &Keyword, stmt: &'a Stmt, least: u32) -> Option
     let (n, span) = cx.int(k, stmt, Tail::Lenient, Severity::Error)?;
     let n = u32::try_from(n).unwrap_or(u32::MAX);
     if n < least {
-        cx.error(span, format!("`{}` must be at least {least}: {least} is used", k.name));
+        cx.say(span, kind::too_small(k.name, &least));
     }
     Some(n.max(least))
 }
@@ -113,19 +114,19 @@ impl Globals {
             "vrrp_mcast_group4" => match cx.ip(k, stmt) {
                 Some((ip, _)) if ip.is_ipv4() && ip.is_multicast() => self.group4 = ip,
                 Some((_, span)) => {
-                    cx.error(span, "not an IPv4 multicast address; ignored").help("224.0.0.18 is the standard group");
+                    cx.say(span, kind::bad_group4()).help("224.0.0.18 is the standard group");
                 }
                 None => {}
             },
             "vrrp_mcast_group6" => match cx.ip(k, stmt) {
                 Some((ip, span)) if ip.is_ipv6() && ip.is_multicast() => {
                     if !link_local_group(&ip) {
-                        cx.warn(span, "the group is not of link-local scope").help("ff02::12 is the standard group");
+                        cx.say(span, kind::group_not_link_local()).help("ff02::12 is the standard group");
                     }
                     self.group6 = ip;
                 }
                 Some((_, span)) => {
-                    cx.error(span, "not an IPv6 multicast address; ignored").help("ff02::12 is the standard group");
+                    cx.say(span, kind::bad_group6()).help("ff02::12 is the standard group");
                 }
                 None => {}
             },
@@ -163,8 +164,7 @@ impl<'a> Cx<'a> {
     pub(super) fn strict(&mut self, stmt: &'a Stmt) -> Option<bool> {
         let value = self.boolean(stmt)?;
         if value {
-            let text = "strict mode is done but for one part: packets to the addresses are not dropped yet";
-            self.note(stmt.span(), text);
+            self.say(stmt.span(), kind::strict_partial());
         }
         Some(value)
     }
@@ -179,7 +179,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
 fn gap<'a>(field: &mut Duration, cx: &mut Cx<'a>, k: &Keyword, stmt: &'a Stmt) {
     if let Some((us, span)) = cx.micros(k, stmt, Severity::Error) {
         if us >= 1_000_000 {
-            cx.note(span, format!("`{}` is very large", k.name)).help("it is a gap between packets, in seconds");
+            cx.say(span, kind::very_large(k.name)).help("it is a gap between packets, in seconds");
         }
         *field = Duration::from_micros(us);
     }

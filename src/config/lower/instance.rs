@@ -5,6 +5,7 @@ use super::global::GarpGiven;
 use super::value::Tail;
 use crate::config::diag::Severity;
 use crate::config::keyword::{self, Keyword, Scope};
+use crate::config::kind;
 use crate::config::model::vrrp::InstanceMore;
 use crate::config::model::{TrackInterface, Vip};
 use crate::config::source::Span;
@@ -61,7 +62,7 @@ pub(super) struct Draft {
     pub(super) higher_prio_send_advert: Option<bool>,
     pub(super) skip_check_adv_addr: Option<bool>,
     pub(super) strict: Option<bool>,
-    /// What has no effect yet.
+    /// Peers, tracking, notification, interfaces of its own.
     pub(super) more: Box<InstanceMore>,
 }
 
@@ -86,7 +87,7 @@ impl Draft {
                 self.interface_told = true;
                 let Some(word) = cx.arg(k, stmt) else { return };
                 if cx.text(word) == "lo" {
-                    cx.fatal(word.span, "VRRP cannot run on the loopback interface");
+                    cx.say(word.span, kind::loopback());
                 } else if let Some(name) = cx.interface_or(word, &user(), Severity::Fatal) {
                     self.interface = Some((name, word.span));
                 }
@@ -159,9 +160,9 @@ impl Draft {
             "MASTER" => true,
             "BACKUP" => false,
             other => {
-                let text = format!("unknown state `{other}`: BACKUP is used");
+                let text = kind::unknown_state(&other);
                 let help = "MASTER or BACKUP, in capitals; what decides between them is `priority`";
-                cx.error(word.span, text).help(help);
+                cx.say(word.span, text).help(help);
                 false
             }
         };
@@ -183,24 +184,20 @@ impl AuthGiven {
             ("auth_pass", _) => {
                 let after = Span { start: word.span.end, end: word.span.end + 1, ..word.span };
                 if matches!(cx.src.slice(after), "!" | "#") {
-                    let text = format!("`{}` starts a comment: the password ends before it", cx.src.slice(after));
-                    cx.note(after, text).help("if it belongs to the password, put the password in \"\" on all routers");
+                    cx.say(after, kind::comment_in_password(cx.src.slice(after)))
+                        .help("if it belongs to the password, put the password in \"\" on all routers");
                 }
                 self.password = Some((text.to_owned(), word.span));
             }
             (_, "PASS") => self.pass_type = Some((true, word.span)),
             (_, "AH") => {
                 self.pass_type = Some((false, word.span));
-                cx.fatal(
-                    word.span,
-                    "`auth_type AH` is not supported yet: without it adverts would not be authenticated",
-                )
-                .help("remove it on every router of this VRID, or keep keepalived for this instance");
+                cx.say(word.span, kind::unsupported_auth())
+                    .help("remove it on every router of this VRID, or keep keepalived for this instance");
             }
             _ => {
                 self.pass_type = Some((false, word.span));
-                cx.error(word.span, format!("unknown auth_type `{text}`: adverts are not authenticated"))
-                    .help("PASS, in capitals");
+                cx.say(word.span, kind::unknown_auth_type(&text)).help("PASS, in capitals");
             }
         }
     }
@@ -215,7 +212,7 @@ fn flag<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt, set: impl FnOnce(Span)) {
 fn track_line<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt, user: &str) -> Option<(TrackInterface, Span)> {
     let (first, rest) = stmt.words.split_first()?;
     if let Some(block) = &stmt.block {
-        cx.error(block.open, "a tracked interface takes no block; what is in the braces is ignored");
+        cx.say(block.open, kind::block_after_interface());
     }
     let mut track = TrackInterface { name: cx.interface(first, user)?, weight: 0, reverse: false };
     let mut words = rest.iter();
@@ -223,23 +220,21 @@ fn track_line<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt, user: &str) -> Option<(TrackI
         match cx.text(word) {
             "weight" => match words.next().map(|w| (w, cx.text(w).parse::<i64>())) {
                 Some((w, Ok(n @ (254 | -254)))) => {
-                    cx.error(w.span, format!("{n} is out of range: {} is used", n.signum() * 253))
-                        .help("allowed: -253..253");
+                    cx.say(w.span, kind::weight_out_of_range(n, n.signum() * 253)).help("allowed: -253..253");
                     track.weight = if n > 0 { 253 } else { -253 };
                 }
                 Some((_, Ok(n @ -253..=253))) => track.weight = i16::try_from(n).unwrap_or(0),
                 Some((w, _)) => {
-                    cx.error(w.span, "not a weight: 0 is used, so that this interface down means FAULT")
-                        .help("allowed: -253..253");
+                    cx.say(w.span, kind::bad_weight()).help("allowed: -253..253");
                 }
                 None => {
-                    cx.error(word.span, "`weight` without a value; ignored").help("write `weight <-253..253>`");
+                    cx.say(word.span, kind::missing_weight()).help("write `weight <-253..253>`");
                 }
             },
             "reverse" => track.reverse = true,
             other => {
                 let help = keyword::nearest::nearest(Scope::TrackLine, other).map(|n| format!("did you mean `{n}`?"));
-                cx.error(word.span, format!("unknown word `{other}` after a tracked interface; ignored"))
+                cx.say(word.span, kind::unknown_word_of_interface(&other))
                     .maybe_help(help.or(Some("one interface per line".to_owned())));
             }
         }

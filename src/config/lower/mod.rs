@@ -24,6 +24,7 @@ mod vrrp_check;
 
 use super::diag::{Diags, Handle, NO_EFFECT, Severity};
 use super::keyword::{self, Form, Keyword, Scope, Status, nearest};
+use super::kind::{self, Message};
 use super::lex::Word;
 use super::model::setting::Block;
 use super::model::{Config, Place};
@@ -43,6 +44,32 @@ pub struct InterfaceUse {
     pub user: String,
 }
 
+/// A statement that messages about the whole configuration point to: lints, and what is said about commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The keyword.
+    pub word: &'static str,
+    /// The word after it; empty: none.
+    pub value: Box<str>,
+    /// The keyword.
+    pub span: Span,
+}
+
+impl Said {
+    /// Keywords that are noted.
+    const WORDS: &[&str] = &[
+        "vrrp_script",
+        "vrrp_check",
+        "track_file",
+        "vrrp_track_file",
+        "dynamic_interfaces",
+        "vrrp_strict",
+        "strict_mode",
+        "notify_fifo",
+        "vrrp_notify_fifo",
+    ];
+}
+
 /// What the file means.
 #[derive(Debug, Default)]
 pub struct Lowered {
@@ -56,6 +83,8 @@ pub struct Lowered {
     pub commands: Vec<CommandAt>,
     /// Names of scripts and checks that something tracks, also where that is not in the configuration for a mistake.
     pub tracked: BTreeSet<Box<str>>,
+    /// Statements that later messages point to.
+    pub said: Vec<Said>,
 }
 
 /// Gives the tree its meaning.
@@ -73,6 +102,7 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         uses: Vec::new(),
         head: Span::default(),
         commands: Vec::new(),
+        said: Vec::new(),
         no_protocol: Vec::new(),
     };
     // global_defs first, wherever it stands: instances take defaults from it.
@@ -97,9 +127,11 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
     config.global = std::mem::take(&mut global.global);
     server::protocols(&mut cx, &mut config);
     finish::all(&mut cx, &global, drafts, &mut config);
-    let tracked = refs::check(&mut cx, &mut config);
+    let mut tracked = refs::check(&mut cx, &mut config);
+    refs::tracked_in_vain(src, &tree.stmts, &config, &mut tracked);
     cx.tell_postponed();
-    Lowered { config, interfaces: cx.interfaces, effect: cx.effect, commands: cx.commands, tracked }
+    let Cx { interfaces, effect, commands, said, .. } = cx;
+    Lowered { config, interfaces, effect, commands, tracked, said }
 }
 
 /// Whether a keyword may stand in one block several times.
@@ -149,6 +181,7 @@ struct Cx<'a> {
     /// The keyword and the name of the outermost block that is open.
     head: Span,
     commands: Vec<CommandAt>,
+    said: Vec<Said>,
     /// Services without a protocol whose group decides whether they need one.
     no_protocol: Vec<Span>,
 }
@@ -165,20 +198,8 @@ pub struct CommandAt {
 }
 
 impl<'a> Cx<'a> {
-    fn say(&mut self, severity: Severity, span: Span, message: impl Into<String>) -> Handle<'_> {
-        self.diags.push(self.src, severity, span, message)
-    }
-    fn fatal(&mut self, span: Span, message: impl Into<String>) -> Handle<'_> {
-        self.say(Severity::Fatal, span, message)
-    }
-    fn error(&mut self, span: Span, message: impl Into<String>) -> Handle<'_> {
-        self.say(Severity::Error, span, message)
-    }
-    fn warn(&mut self, span: Span, message: impl Into<String>) -> Handle<'_> {
-        self.say(Severity::Warning, span, message)
-    }
-    fn note(&mut self, span: Span, message: impl Into<String>) -> Handle<'_> {
-        self.say(Severity::Note, span, message)
+    fn say(&mut self, span: Span, message: Message) -> Handle<'_> {
+        self.diags.push(self.src, span, message)
     }
     fn text(&self, word: &'a Word) -> &'a str {
         word.text(self.src)
@@ -191,7 +212,7 @@ impl<'a> Cx<'a> {
             let Some(k) = self.known(scope, stmt) else { continue };
             if let Some(now) = keyword::replaced_by(scope, k.name) {
                 // It works: nothing is wrong with the file.
-                self.note(stmt.span(), format!("`{}` is the old name of `{now}`", k.name))
+                self.say(stmt.span(), kind::old_name(k.name, &now))
                     .help(format!("write `{now}`; kalived.conf(5) says what it takes"));
             }
             if !may_repeat(scope, k) && self.repeated(base, k, stmt) {
@@ -202,6 +223,10 @@ impl<'a> Cx<'a> {
                 // Inside a block without effect this has been told with the block.
                 Status::NoEffect | Status::Missing | Status::Withheld if self.quiet > 0 => {}
                 _ => self.postpone(scope, k, stmt.span(), k.status.weighs()),
+            }
+            if matches!(scope, Scope::Root | Scope::GlobalDefs | Scope::Instance) && Said::WORDS.contains(&k.name) {
+                let value = stmt.words.get(1).map_or("", |w| self.text(w)).into();
+                self.said.push(Said { word: k.name, value, span: stmt.words.first().map_or(stmt.span(), |w| w.span) });
             }
             self.effect.settings += 1;
             self.effect.without += usize::from(self.quiet > 0 || !k.status.has_effect());
@@ -223,11 +248,10 @@ impl<'a> Cx<'a> {
         let (src, first) = (self.src, first.span());
         let script = k.form == Form::Script;
         let text = match script {
-            true => format!("`{}` a second time in this block: this one is ignored", k.name),
-            false => format!("`{}` a second time in this block: the last one counts", k.name),
+            true => kind::repeated_command(k.name),
+            false => kind::repeated_keyword(k.name),
         };
-        let severity = if script { Severity::Error } else { Severity::Note };
-        self.say(severity, stmt.span(), text).also(src, first, "before here");
+        self.say(stmt.span(), text).also(src, first, "before here");
         script
     }
 
@@ -272,12 +296,11 @@ impl<'a> Cx<'a> {
         match &stmt.block {
             None if wants => {
                 let help = format!("write `{} {}`", k.name, if k.args.is_empty() { "{ ... }" } else { k.args });
-                self.error(stmt.span(), format!("`{name}` needs a block in braces; ignored")).help(help);
+                self.say(stmt.span(), kind::block_missing(&name)).help(help);
                 None
             }
             Some(b) if !wants => {
-                let text = format!("`{name}` takes no block; what is in the braces is ignored");
-                self.error(b.open, text);
+                self.say(b.open, kind::block_not_allowed(&name));
                 Some(k)
             }
             _ => Some(k),
@@ -304,10 +327,10 @@ impl<'a> Cx<'a> {
         let block = if stmt.block.is_some() { "; its block is ignored" } else { "" };
         let inside = if scope == Scope::Root { "at the top level".to_owned() } else { format!("in {}", scope.title()) };
         let text = match nearest::is_known(name) {
-            true => format!("`{name}` cannot stand {inside}{block}"),
-            false => format!("unknown keyword `{name}` {inside}{block}"),
+            true => kind::misplaced_keyword(&name, &inside, &block),
+            false => kind::unknown_keyword(&name, &inside, &block),
         };
-        self.error(first.span, text).maybe_help(help);
+        self.say(first.span, text).maybe_help(help);
     }
 
     fn postpone(&mut self, scope: Scope, k: &'static Keyword, span: Span, severity: Severity) {
@@ -339,7 +362,7 @@ impl<'a> Cx<'a> {
                     "net_namespace" => "without it addresses would be set in the wrong network namespace",
                     _ => "without it a part of the file would be missing",
                 };
-                self.fatal(span, format!("`{}` is not supported yet{more}: {why}", k.name))
+                self.say(span, kind::unsupported_keyword(k.name, &more, &why))
                     .help("remove it, or keep keepalived for this configuration");
                 continue;
             }
@@ -347,14 +370,14 @@ impl<'a> Cx<'a> {
                 Form::Block(_) | Form::Entries(_) => "checked and kept, but the block has no effect yet",
                 _ => "checked and kept, but it has no effect yet",
             };
-            let text = format!("`{}` is {what}{more}", k.name);
+            let text = kind::no_effect(k.name, &what, &more);
             let help = match severity {
                 Severity::Fatal => Some("kalived does not start: without it a part of the work would not be done"),
                 Severity::Warning => Some("without it a part of the work is not done"),
                 _ => None,
             };
             let allow = format!("`# kalived: allow({NO_EFFECT})` or `--allow {NO_EFFECT}` runs the rest of the file");
-            self.say(severity, span, text)
+            self.say(span, text.severity(severity))
                 .covers(&others)
                 .maybe_help(help.map(|h| format!("{h}; keep keepalived for this configuration, or {allow}")));
         }

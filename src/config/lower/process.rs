@@ -1,9 +1,10 @@
-//! `global_defs`: the words that have a form of their own and no effect yet. All others the table reads. Read first:
+//! `global_defs`: words that have a form of their own and are of no virtual router. All others the table reads. Read first:
 //! `global.rs`.
 
 use super::Cx;
 use super::value::word;
 use crate::config::keyword::Keyword;
+use crate::config::kind;
 use crate::config::model::global::{ExtraGarp, GlobalMore, LvsFlush, LvsSync, RxBuffers, SmtpServer};
 use crate::config::tree::Stmt;
 use core::time::Duration;
@@ -14,8 +15,7 @@ pub(super) fn one<'a>(cx: &mut Cx<'a>, more: &mut GlobalMore, k: &'static Keywor
         "notification_email" => {
             more.notification_email = names(cx, stmt);
             if more.notification_email.is_empty() {
-                cx.warn(stmt.span(), "`notification_email` is empty: no mail is sent")
-                    .help("add an address, or remove it");
+                cx.say(stmt.span(), kind::no_mail_address()).help("add an address, or remove it");
             }
         }
         "smtp_server" => more.smtp_server = smtp_server(cx, k, stmt).or(more.smtp_server.take()),
@@ -56,14 +56,14 @@ pub(super) fn one<'a>(cx: &mut Cx<'a>, more: &mut GlobalMore, k: &'static Keywor
         "smtp_connect_timeout" => {
             cx.set(&mut [more], k, stmt);
             if more.smtp_connect_timeout.is_zero() {
-                cx.error(stmt.span(), "`smtp_connect_timeout` must not be 0: 1 second is used");
+                cx.say(stmt.span(), kind::zero_connect_timeout());
                 more.smtp_connect_timeout = Duration::from_secs(1);
             }
         }
         "reload_time_file" => {
             cx.set(&mut [more], k, stmt);
             if more.reload_time_file.as_ref().is_some_and(|p| !p.starts_with('/')) {
-                cx.error(stmt.span(), "`reload_time_file` is not an absolute path: it is ignored");
+                cx.say(stmt.span(), kind::relative_path());
                 more.reload_time_file = None;
             }
         }
@@ -78,8 +78,8 @@ pub(super) fn one<'a>(cx: &mut Cx<'a>, more: &mut GlobalMore, k: &'static Keywor
             let most = if k.name.starts_with("vmac") { 11 } else { 15 };
             match word(stmt, 1) {
                 Some(w) if cx.text(w).len() > most => {
-                    let text = format!("`{}` is longer than {most} bytes: `{}` is ignored", cx.text(w), k.name);
-                    cx.error(w.span, text).help(format!("allowed: 1..{most} bytes"));
+                    cx.say(w.span, kind::name_too_long(cx.text(w), most, k.name))
+                        .help(format!("allowed: 1..{most} bytes"));
                 }
                 _ => cx.set(&mut [more], k, stmt),
             }
@@ -104,8 +104,8 @@ fn smtp_server<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> Opti
     };
     cx.extra(stmt, 3);
     if !is_host(cx.text(host)) {
-        let text = format!("`{}` is not the name of a host: {}", cx.text(host), cx.without(k));
-        cx.error(host.span, text).help("an address, or a name of letters, digits, `-` and points");
+        cx.say(host.span, kind::bad_host(cx.text(host), cx.without(k)).fate(cx.fate()))
+            .help("an address, or a name of letters, digits, `-` and points");
         return None;
     }
     Some(SmtpServer { host: cx.text(host).into(), port })

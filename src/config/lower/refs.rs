@@ -3,10 +3,13 @@
 
 use super::Cx;
 use crate::config::keyword::nearest::distance;
+use crate::config::kind;
 use crate::config::model::vrrp::Tracks;
 use crate::config::model::{Config, InstanceConfig};
-use crate::config::source::Span;
+use crate::config::source::{Sources, Span};
+use crate::config::tree::Stmt;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// What a name is the name of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +47,30 @@ pub(super) struct Use {
     pub(super) span: Span,
     /// What its line says about the weight.
     pub(super) weight: Option<i32>,
+    /// The keyword behind which it stands; none where the head of the block itself says it.
+    pub(super) word: Option<&'static str>,
+    /// Whose keyword that is.
+    pub(super) owner: Owner,
+}
+
+/// A block that says something, by its keyword and its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) block: &'static str,
+    pub(super) name: Box<str>,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.block, if self.name.is_empty() { "" } else { " " }, self.name)
+    }
+}
+
+impl Use {
     /// "track_script of vrrp_instance VI_1".
-    pub(super) user: String,
+    fn place(&self) -> String {
+        self.word.map_or_else(|| format!("a {}", self.owner), |w| format!("{w} of {}", self.owner))
+    }
 }
 
 /// The owner's priority is never changed: what has a weight there does nothing.
@@ -59,13 +84,12 @@ fn owners(cx: &mut Cx<'_>, config: &Config) {
     weights.extend(config.bfd.iter().map(|s| ((Kind::Bfd, &*s.name), s.weight.weight)));
     let told = |u: &&Use| {
         let weight = u.weight.or(weights.get(&(u.kind, &*u.name)).copied());
-        let owner = u.user.split_once("vrrp_instance ").is_some_and(|(_, name)| owners.contains(name));
+        let owner = u.owner.block == "vrrp_instance" && owners.contains(&*u.owner.name);
         owner && weight.is_some_and(|w| w != 0)
     };
     let found: Vec<(Span, String)> = cx.uses.iter().filter(told).map(|u| (u.span, u.name.to_string())).collect();
     for (span, name) in found {
-        cx.error(span, format!("priority 255 is never changed: `{name}` is not tracked"))
-            .help("choose a priority below 255, or a weight of 0");
+        cx.say(span, kind::weight_of_owner(&name)).help("choose a priority below 255, or a weight of 0");
     }
 }
 
@@ -85,12 +109,9 @@ fn both(cx: &mut Cx<'_>, config: &Config) {
                 shared.chain(b.interfaces.iter().filter(|t| own.contains(&*t.name) || *t.name == *i.interface));
             let names: Vec<Box<str>> = shared.map(|t| t.name.clone()).collect();
             for name in names {
-                let text = format!(
-                    "`{name}` is tracked by vrrp_instance {} and by its vrrp_sync_group {}",
-                    i.name, group.name
-                );
+                let text = kind::tracked_twice(&name, &i.name, &group.name);
                 let span = crate::config::lint::span_of(cx.src, &group.place);
-                cx.warn(span, text).help("track it in the group alone");
+                cx.say(span, text).help("track it in the group alone");
             }
         }
     }
@@ -107,20 +128,17 @@ fn one_group_each(cx: &mut Cx<'_>, config: &mut Config) {
             None => true,
             Some(first) => {
                 let text = match first == *name {
-                    true => format!("vrrp_sync_group {name} names `{m}` twice"),
-                    false => format!("`{m}` is in vrrp_sync_group {first} already: {name} does not get it"),
+                    true => kind::member_twice(name, m),
+                    false => kind::member_of_other_group(m, &first, name),
                 };
-                cx.error(span, text).help("an instance is in one group, once");
+                cx.say(span, text).help("an instance is in one group, once");
                 seen.insert(m.clone(), first);
                 false
             }
         });
         let owned = group.members.iter().filter(|m| owners.contains(&***m)).count();
         if owned > 0 && owned < group.members.len() {
-            let text = format!(
-                "vrrp_sync_group {name} has members with priority 255 and others: those with 255 wait for them"
-            );
-            cx.warn(span, text).help("give all members priority 255, or none");
+            cx.say(span, kind::owners_and_others(name)).help("give all members priority 255, or none");
         }
     }
     // What is missing has been told, name by name.
@@ -151,12 +169,9 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
             // Only scripts: keepalived looks for the others when it has read everything.
             if let Some(at) = defined.filter(|at| used.kind == Kind::Script && after(cx.src, *at, used.span)) {
                 let src = cx.src;
-                cx.note(
-                    used.span,
-                    format!("`{}` is defined below: keepalived does not use it here, kalived does", used.name),
-                )
-                .also(src, at, "defined here")
-                .help("move the vrrp_script above, where keepalived reads the same file");
+                cx.say(used.span, kind::defined_below(&used.name))
+                    .also(src, at, "defined here")
+                    .help("move the vrrp_script above, where keepalived reads the same file");
             }
             continue;
         }
@@ -169,8 +184,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
                 Some((d, n)) if d <= 3 && used.name.len() <= 64 => format!("did you mean `{n}`?"),
                 _ => format!("add `{what} {} {{ ... }}`, or remove the line", used.name),
             };
-            let text = format!("`{}` in {} is no {what} of this file: it is ignored", used.name, used.user);
-            cx.error(used.span, text).help(help);
+            cx.say(used.span, kind::undefined_name(&used.name, used.place(), what)).help(help);
         }
         missing.insert((used.kind, used.name));
     }
@@ -196,7 +210,24 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
     tracked
 }
 
+/// Adds the names of scripts and checks that stand where a mistake keeps them from being used: in a line of their own, or
+/// behind a `track_` word.
+pub(super) fn tracked_in_vain(src: &Sources, stmts: &[Stmt], config: &Config, tracked: &mut BTreeSet<Box<str>>) {
+    let names = config.scripts.iter().map(|s| &s.name).chain(config.checks.iter().map(|c| &c.name));
+    let left: BTreeSet<&str> = names.filter(|n| !tracked.contains(*n)).map(|n| &**n).collect();
+    let mut todo: Vec<&Stmt> = if left.is_empty() { Vec::new() } else { stmts.iter().collect() };
+    while let Some(stmt) = todo.pop() {
+        let mut words = stmt.words.iter().map(|w| w.text(src));
+        let first = words.next().unwrap_or("");
+        if !matches!(first, "vrrp_script" | "vrrp_check") {
+            let behind = words.filter(|_| first.starts_with("track_"));
+            tracked.extend(std::iter::once(first).chain(behind).filter(|w| left.contains(w)).map(Box::from));
+        }
+        todo.extend(stmt.block.iter().flat_map(|b| &b.stmts));
+    }
+}
+
 /// Whether the first place is read after the second one.
-fn after(src: &crate::config::source::Sources, a: Span, b: Span) -> bool {
+fn after(src: &Sources, a: Span, b: Span) -> bool {
     if a.file == b.file { a.start > b.start } else { src.order(a) > src.order(b) }
 }

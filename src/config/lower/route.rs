@@ -3,7 +3,9 @@
 
 use super::Cx;
 use super::value::word;
+use crate::config::diag::Severity;
 use crate::config::keyword::{self, Keyword, Scope, nearest};
+use crate::config::kind;
 use crate::config::lex::Word;
 use crate::config::model::route::{Action, Encap, Hop, Metrics, Prefix, Route, Rule};
 use crate::config::model::setting::Block;
@@ -26,7 +28,7 @@ impl<'a> Cx<'a> {
         let mut out = Vec::new();
         for line in stmt.block.iter().flat_map(|b| &b.stmts) {
             if let Some(block) = &line.block {
-                self.error(block.open, "a line takes no block; what is in the braces is ignored");
+                self.say(block.open, kind::block_in_line());
             }
             self.in_line = true;
             out.extend(one(self, line));
@@ -38,8 +40,8 @@ impl<'a> Cx<'a> {
     fn unknown_in_line<T>(&mut self, scope: Scope, w: &'a Word) -> Option<T> {
         let text = self.text(w);
         let near = nearest::nearest(scope, text).map(|n| format!("did you mean `{n}`?"));
-        let message = format!("unknown word `{text}` in {}: the line is ignored", scope.title());
-        self.error(w.span, message).maybe_help(near.or(Some("one per line".to_owned())));
+        self.say(w.span, kind::unknown_word_in_line(text, scope.title()))
+            .maybe_help(near.or(Some("one per line".to_owned())));
         None
     }
 
@@ -110,7 +112,8 @@ impl<'a> Cx<'a> {
                 continue;
             };
             if let Some(now) = keyword::replaced_by(SCOPE, k.name) {
-                self.warn(w.span, format!("`{}` is the old name of `{now}`", k.name)).help(format!("write `{now}`"));
+                self.say(w.span, kind::old_name(k.name, now).severity(Severity::Warning))
+                    .help(format!("write `{now}`"));
             }
             let before = next;
             let hop = route.hops.last_mut()?;
@@ -173,20 +176,20 @@ impl<'a> Cx<'a> {
             }
         }
         if !has_to {
-            self.error(line.span(), "a route without a destination: the line is ignored")
+            self.say(line.span(), kind::route_without_destination())
                 .help("an address with a prefix length, or default");
             return None;
         }
         let family = |v6: bool| v6 == route.v6.unwrap_or(v6);
         let mut all = route.to.iter().map(|p| p.addr.is_ipv6()).chain(route.src.iter().map(IpAddr::is_ipv6));
         if !all.all(family) || route.to.zip(route.src).is_some_and(|(t, s)| t.addr.is_ipv4() != s.is_ipv4()) {
-            self.error(line.span(), "a route with addresses of two families: the line is ignored");
+            self.say(line.span(), kind::route_of_two_families());
             return None;
         }
         if route.hops == [Hop::default()] {
             route.hops.clear();
         }
-        // Those of instances have no effect yet.
+        // Those of instances are not resolved until they are used.
         if user == "static_routes" {
             self.route_numbers(line, &mut route)?;
         }
@@ -248,13 +251,11 @@ impl<'a> Cx<'a> {
         if let Action::Goto(to) = rule.action
             && rule.preference.is_none_or(|own| to <= own)
         {
-            self.error(line.span(), "`goto` needs a `preference` of the rule itself, and a larger one to go to")
-                .help("the line is ignored");
+            self.say(line.span(), kind::goto_without_preference()).help("the line is ignored");
             return None;
         }
         if !["preference", "priority", "order"].iter().any(|n| rule_says(self, line, n)) {
-            self.note(line.span(), "a rule without a preference: the kernel gives it one, before those that are there")
-                .help("add `preference <n>`");
+            self.say(line.span(), kind::rule_without_preference()).help("add `preference <n>`");
         }
         Some(rule)
     }

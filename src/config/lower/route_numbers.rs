@@ -1,6 +1,7 @@
 //! What a route line says, in the kernel's numbers. A name that nobody knows costs its line.
 
 use super::Cx;
+use crate::config::kind;
 use crate::config::model::route::{Hop, Metrics, Numbers, Route};
 use crate::config::rtnames::Space;
 use crate::config::tree::Stmt;
@@ -31,12 +32,11 @@ impl<'a> Cx<'a> {
         };
         let leads_nowhere = matches!(kind, BLACKHOLE | UNREACHABLE | PROHIBIT | THROW);
         if leads_nowhere && !route.hops.is_empty() {
-            self.error(line.span(), "a route that leads nowhere has no way: the line is ignored")
-                .help("leave out via and dev");
+            self.say(line.span(), kind::way_of_nowhere()).help("leave out via and dev");
             return None;
         }
         if v6 && route.hops.iter().any(|h| h.via.is_some_and(|a| a.is_ipv4())) {
-            self.error(line.span(), "an IPv6 route cannot have an IPv4 gateway: the line is ignored");
+            self.say(line.span(), kind::ipv4_gateway());
             return None;
         }
         let table = if matches!(kind, LOCAL | BROADCAST) { TABLE_LOCAL } else { TABLE_MAIN };
@@ -90,7 +90,7 @@ impl<'a> Cx<'a> {
     }
 
     fn no_such<T>(&mut self, line: &'a Stmt, what: &str, help: &str) -> Option<T> {
-        self.error(line.span(), format!("unknown {what}: the line is ignored")).help(help.to_owned());
+        self.say(line.span(), kind::no_such_number(&what)).help(help.to_owned());
         None
     }
 

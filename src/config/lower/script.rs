@@ -5,6 +5,7 @@ use super::Cx;
 use super::shell;
 use super::value::word;
 use crate::config::keyword::Keyword;
+use crate::config::kind;
 use crate::config::model::global::{Cpus, Fifo};
 use crate::config::model::setting::{Ready, Script};
 use crate::config::tree::Stmt;
@@ -28,7 +29,7 @@ impl<'a> Cx<'a> {
             (script.user, script.group) = self.user(stmt, next);
         }
         if script.argv.first().is_none_or(|p| p.is_empty()) {
-            self.error(first.span, format!("`{}` names no program: it is ignored", k.name));
+            self.say(first.span, kind::no_program(k.name));
             return None;
         }
         match shell::of(&text, &script.argv) {
@@ -36,8 +37,8 @@ impl<'a> Cx<'a> {
             None => {
                 if let Some(odd) = shell::operator(&script.argv) {
                     let program = script.argv.first().map_or("", |p| &**p);
-                    let text = format!("`{odd}` is an argument of {program} here: no shell runs the command");
-                    self.note(first.span, text).help("write /bin/sh -c '...' around it, or put it into a script");
+                    self.say(first.span, kind::no_shell(&odd, &program))
+                        .help("write /bin/sh -c '...' around it, or put it into a script");
                 }
             }
         }
@@ -87,8 +88,7 @@ impl<'a> Cx<'a> {
                 // CPU_SETSIZE: what a CPU mask of the system call holds.
                 Ok(n) if n < 1024 => cpus.push(n),
                 _ => {
-                    let text = format!("`{}` is not a processor number: the whole list is ignored", self.text(word));
-                    self.error(word.span, text).help("allowed: 0..1023");
+                    self.say(word.span, kind::bad_processor(self.text(word))).help("allowed: 0..1023");
                     return None;
                 }
             }
@@ -109,13 +109,12 @@ impl<'a> Cx<'a> {
     pub(super) fn rt_priority(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<u8> {
         let word = self.arg(k, stmt)?;
         let Ok(n) = self.text(word).parse::<i64>() else {
-            self.error(word.span, format!("not a number: `{}` is ignored", k.name)).help("allowed: 1..99");
+            self.say(word.span, kind::not_a_priority(k.name)).help("allowed: 1..99");
             return None;
         };
         let near = n.clamp(1, 99);
         if near != n {
-            let text = format!("{n} is out of range for `{}`: {near} is used", k.name);
-            self.error(word.span, text).help("allowed: 1..99");
+            self.say(word.span, kind::out_of_range_for(&n, k.name, &near)).help("allowed: 1..99");
         }
         u8::try_from(near).ok()
     }

@@ -3,9 +3,10 @@
 
 use super::Cx;
 use super::check;
-use super::refs::{Kind, Use};
+use super::refs::{Kind, Owner, Use};
 use super::value::word;
 use crate::config::keyword::{Form, Keyword, Scope};
+use crate::config::kind;
 use crate::config::model::Config;
 use crate::config::model::lvs::{
     Checksum, GroupEntry, IpFamily, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, Sorry, Tunnel,
@@ -63,8 +64,15 @@ fn service<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt) -> Option<S
         ("fwmark", Some(w)) => Service::Mark(cx.number_of(k, w, 0, i64::from(u32::MAX))?),
         ("group", Some(w)) => {
             let name: Box<str> = cx.text(w).into();
-            let user = "a virtual_server".to_owned();
-            cx.uses.push(Use { kind: Kind::ServerGroup, name: name.clone(), span: w.span, weight: None, user });
+            let owner = Owner { block: "virtual_server", name: "".into() };
+            cx.uses.push(Use {
+                kind: Kind::ServerGroup,
+                name: name.clone(),
+                span: w.span,
+                weight: None,
+                word: None,
+                owner,
+            });
             Service::Group(name)
         }
         ("fwmark" | "group", None) => return cx.bad_word(k, first, "a mark or a name after it"),
@@ -86,12 +94,11 @@ impl<'a> Cx<'a> {
         let bare =
             text.split_once('/').filter(|(_, len)| len.parse::<u8>().is_ok_and(|n| n <= 128)).map_or(text, |b| b.0);
         let Ok(addr) = bare.parse() else {
-            let text = format!("`{text}` is not an IP address: `{}` is ignored", k.name);
-            self.error(first.span, text).help(format!("write `{} {}`", k.name, k.args));
+            self.say(first.span, kind::bad_address_of(&text, k.name)).help(format!("write `{} {}`", k.name, k.args));
             return None;
         };
         if bare != text {
-            self.note(first.span, format!("`{}` takes no prefix length: {addr} is used", k.name));
+            self.say(first.span, kind::prefix_ignored(k.name, &addr));
         }
         let port = match word(stmt, next) {
             Some(w) => self.number_of(k, w, 0, 65_535)?,
@@ -110,8 +117,7 @@ impl<'a> Cx<'a> {
             "TUN" => self.tunnel(k, stmt).map(Method::Tun),
             // keepalived has these in capitals only, and people write them as ipvsadm and its manual do.
             other if ["NAT", "DR", "TUN"].contains(&&*other.to_ascii_uppercase()) => {
-                let text = format!("unknown word `{other}`: {}", self.without(k));
-                self.error(first.span, text)
+                self.say(first.span, kind::unknown_word(other, self.without(k)).fate(self.fate()))
                     .help(format!("did you mean `{}`? letter case counts", other.to_ascii_uppercase()));
                 None
             }
@@ -191,7 +197,7 @@ fn one<'a>(
         "hashed" => {
             vs.hashed = matches!(vs.scheduler, Scheduler::Sh | Scheduler::Mh);
             if !vs.hashed {
-                cx.error(stmt.span(), "`hashed` needs `lb_algo sh` or mh before it: it is ignored");
+                cx.say(stmt.span(), kind::hashed_without_hash());
             }
         }
         "persistence_granularity" => granularity(cx, vs, k, stmt),
@@ -203,14 +209,14 @@ fn one<'a>(
             None => {}
         },
         "ha_suspend" if !matches!(vs.service, Service::Address(..)) => {
-            cx.error(stmt.span(), "`ha_suspend` needs a service with one address: it is ignored");
+            cx.say(stmt.span(), kind::suspend_without_address());
         }
         "ip_family" => {
             cx.set(&mut [vs], k, stmt);
             if let (Service::Address(addr, _), Some(family)) = (&vs.service, vs.ip_family)
                 && addr.is_ipv6() != (family == IpFamily::Inet6)
             {
-                cx.error(stmt.span(), "`ip_family` is not the family of the address: it is ignored");
+                cx.say(stmt.span(), kind::other_ip_family());
                 vs.ip_family = None;
             }
         }
@@ -231,8 +237,7 @@ fn one<'a>(
                 (Some(sorry), Some(method)) => sorry.method = method,
                 (Some(sorry), None) => sorry.inhibit |= k.form == Form::Flag,
                 (None, _) => {
-                    let text = format!("`{}` needs `sorry_server` before it: it is ignored", k.name);
-                    cx.error(stmt.span(), text);
+                    cx.say(stmt.span(), kind::needs_sorry_server(k.name));
                 }
             }
         }
@@ -271,10 +276,10 @@ fn scheduler_flag<'a>(cx: &mut Cx<'a>, vs: &mut VirtualServer, k: &'static Keywo
     match vs.scheduler {
         s if s == own => vs.flags |= bit,
         Scheduler::Sh | Scheduler::Mh => {
-            cx.note(stmt.span(), format!("`{name}` is for `lb_algo {}`: it is ignored", own.word()));
+            cx.say(stmt.span(), kind::for_scheduler(name, own.word()));
         }
         _ => {
-            cx.error(stmt.span(), format!("`{name}` needs `lb_algo {}` before it: it is ignored", own.word()));
+            cx.say(stmt.span(), kind::needs_scheduler(name, own.word()));
         }
     }
 }
@@ -320,11 +325,7 @@ fn real_server<'a>(
     });
     if let Some(first) = members.insert((addr, port), head.span()) {
         let src = cx.src;
-        cx.error(head.span(), format!("real_server {addr} {port} a second time: it is ignored")).also(
-            src,
-            first,
-            "the first one is here",
-        );
+        cx.say(head.span(), kind::duplicate_real_server(&addr, &port)).also(src, first, "the first one is here");
         members.insert((addr, port), first);
         return None;
     }
@@ -339,29 +340,27 @@ fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt)
         let keep = |r: &RealServer| (r.addr, r.port) != (*addr, *port) || tunnel(r.method.unwrap_or(own));
         if !vs.real_servers.iter().all(keep) {
             vs.real_servers.retain(keep);
-            let text = format!("real_server {addr} is of another address family than its service: it is ignored");
-            cx.error(*span, text).help("only `lb_kind TUN` leads to another family");
+            cx.say(*span, kind::real_server_of_other_family(&addr)).help("only `lb_kind TUN` leads to another family");
         }
     }
     if let (Some(span), Some(sorry)) = (given.foreign_sorry, &vs.sorry)
         && !tunnel(sorry.method)
         && !tunnel(vs.method)
     {
-        cx.error(span, "`sorry_server` is of another address family: it is ignored");
+        cx.say(span, kind::sorry_server_of_other_family());
         vs.sorry = None;
     }
     if vs.real_servers.is_empty() && given.members {
         return None;
     }
     if vs.real_servers.is_empty() {
-        cx.error(at, "virtual_server without a real_server: it is ignored")
-            .help("add `real_server <ip> <port> { ... }`");
+        cx.say(at, kind::no_real_server()).help("add `real_server <ip> <port> { ... }`");
         return None;
     }
     let mark = matches!(vs.service, Service::Mark(_));
     match (mark, vs.protocol, given.protocol) {
         (true, Some(_), Some(span)) => {
-            cx.warn(span, "a service with a mark has no protocol of its own: it is ignored");
+            cx.say(span, kind::protocol_of_mark());
             vs.protocol = None;
         }
         (false, None, None) if matches!(vs.service, Service::Group(_)) => cx.no_protocol.push(at),
@@ -374,43 +373,39 @@ fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt)
         _ => {}
     }
     if !given.scheduler {
-        cx.error(at, "virtual_server without a scheduler: wlc is used").help("add `lb_algo wlc`");
+        cx.say(at, kind::no_scheduler()).help("add `lb_algo wlc`");
     }
     if !given.method {
-        cx.error(at, "virtual_server without a forwarding method: NAT is used").help("add `lb_kind NAT`");
+        cx.say(at, kind::no_method()).help("add `lb_kind NAT`");
     }
     if let (Some(span), true) = (given.ops, vs.protocol.is_some_and(|p| p != Protocol::Udp)) {
-        cx.error(span, "`ops` is for UDP: it is ignored");
+        cx.say(span, kind::ops_without_udp());
         vs.ops = false;
     }
     if vs.granularity.is_some() && vs.persistence_timeout == 0 {
         vs.persistence_timeout = PERSISTENCE;
     }
     if matches!(vs.service, Service::Address(_, 0)) && vs.persistence_timeout == 0 {
-        cx.error(at, format!("a service without a port needs persistence: {PERSISTENCE} seconds are used"))
-            .help(format!("add `persistence_timeout {PERSISTENCE}`"));
+        cx.say(at, kind::no_persistence(PERSISTENCE)).help(format!("add `persistence_timeout {PERSISTENCE}`"));
         vs.persistence_timeout = PERSISTENCE;
     }
     ports(cx, vs, at);
     let sum: i64 = vs.real_servers.iter().map(|r| i64::from(r.weight.unwrap_or(vs.weight))).sum();
     if i64::from(vs.quorum) > sum {
-        cx.error(
-            given.quorum.unwrap_or(at),
-            format!("`quorum` {} is above the sum of the weights: {sum} is used", vs.quorum),
-        )
-        .help("lower it, or raise the weights");
+        cx.say(given.quorum.unwrap_or(at), kind::quorum_above_weights(&vs.quorum, &sum))
+            .help("lower it, or raise the weights");
         vs.quorum = u32::try_from(sum.max(1)).unwrap_or(u32::MAX);
     }
     if vs.hysteresis >= vs.quorum && vs.hysteresis > 0 {
         let near = vs.quorum.saturating_sub(1);
-        cx.error(at, format!("`hysteresis` {} is not below `quorum` {}: {near} is used", vs.hysteresis, vs.quorum));
+        cx.say(at, kind::hysteresis_above_quorum(&vs.hysteresis, &vs.quorum, &near));
         vs.hysteresis = near;
     }
     Some(std::mem::take(vs))
 }
 
 fn no_protocol(cx: &mut Cx<'_>, at: Span) {
-    cx.error(at, "virtual_server without a protocol: UDP is used").help("add `protocol TCP`");
+    cx.say(at, kind::no_protocol()).help("add `protocol TCP`");
 }
 
 /// What a service of a group says about its protocol: a group of marks has none.
@@ -450,12 +445,11 @@ fn ports(cx: &mut Cx<'_>, vs: &mut VirtualServer, at: Span) {
         }
     }
     if changed > 0 {
-        let why = if mark { "a service with a mark" } else { "only NAT" };
         let text = match mark {
-            true => format!("{why} gives its real servers no port: the port of {changed} is ignored"),
-            false => format!("{why} can change the port: {service} is used for {changed} of the real servers"),
+            true => kind::port_of_mark(&changed),
+            false => kind::port_without_nat(&service, &changed),
         };
-        cx.error(at, text).help("write the port of the service, or none");
+        cx.say(at, text).help("write the port of the service, or none");
     }
 }
 
@@ -474,7 +468,7 @@ pub(super) fn group<'a>(
     }
     cx.in_line = false;
     if group.entries.is_empty() {
-        cx.error(head.span(), format!("virtual_server_group `{}` is empty: it is ignored", group.name));
+        cx.say(head.span(), kind::empty_server_group(&group.name));
         return None;
     }
     Some(group)
@@ -505,12 +499,12 @@ fn entry<'a>(cx: &mut Cx<'a>, k: &'static Keyword, line: &'a Stmt) -> Option<Gro
         && let (Ok(IpAddr::V4(from)), Ok(IpAddr::V4(to))) = (from.parse::<IpAddr>(), to.parse::<IpAddr>())
     {
         let last = to.octets()[3];
-        let message = format!("`{text}` cannot be used here: {}", cx.without(k));
+        let message = kind::bad_value(text, cx.without(k)).fate(cx.fate());
         let help = match from.octets()[..3] == to.octets()[..3] {
             true => format!("write only the last number of the last address: `{from}-{last}`"),
             false => "a range stays within the last number of an address: write several lines".to_owned(),
         };
-        cx.error(first.span, message).help(help);
+        cx.say(first.span, message).help(help);
         return None;
     }
     match range(text) {

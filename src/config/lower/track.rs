@@ -1,11 +1,12 @@
-//! Lines of `track_script` and its kin, of `unicast_peer`, and the words of an instance that have a form of their own and
-//! no effect yet. Read first: `instance.rs`.
+//! Lines of `track_script` and its kin, of `unicast_peer`, and the words of an instance that have a form of their own.
+//! Read first: `instance.rs`.
 
 use super::Cx;
 use super::process;
-use super::refs::{Kind, Use};
+use super::refs::{Kind, Owner, Use};
 use super::value::word;
 use crate::config::keyword::{self, Keyword, Scope};
+use crate::config::kind::{self, Fate};
 use crate::config::model::setting::Secret;
 use crate::config::model::vrrp::{Hmac, HmacKey, InstanceMore, Notify, OldChecksum, OwnInterface, Peer, Track, Tracks};
 use crate::config::tree::Stmt;
@@ -13,13 +14,7 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 /// Reads a `track_` block of an instance or a group; false: it is another keyword.
-pub(super) fn tracks<'a>(
-    cx: &mut Cx<'a>,
-    to: &mut Tracks,
-    k: &'static Keyword,
-    stmt: &'a Stmt,
-    user: impl Fn() -> String,
-) -> bool {
+pub(super) fn tracks<'a>(cx: &mut Cx<'a>, to: &mut Tracks, k: &'static Keyword, stmt: &'a Stmt, owner: &Owner) -> bool {
     let (list, kind, most) = match k.name {
         "track_interface" => (&mut to.interfaces, Kind::Interface, 253),
         "track_script" => (&mut to.scripts, Kind::Script, 253),
@@ -34,14 +29,14 @@ pub(super) fn tracks<'a>(
     for line in stmt.block.iter().flat_map(|b| &b.stmts) {
         let Some(track) = track(cx, line, most) else { continue };
         if !seen.insert(track.name.clone()) {
-            cx.error(line.span(), format!("`{}` is tracked already: this line is ignored", track.name));
+            cx.say(line.span(), kind::duplicate_track_line(track.name));
             continue;
         }
         let name = track.name.clone();
         match kind {
             Kind::Interface => {
                 let Some(first) = word(line, 0) else { continue };
-                if cx.interface(first, &user()).is_none() {
+                if cx.interface(first, &owner.to_string()).is_none() {
                     continue;
                 }
             }
@@ -50,7 +45,8 @@ pub(super) fn tracks<'a>(
                 name,
                 weight: track.weight,
                 span: line.span(),
-                user: format!("{} of {}", k.name, user()),
+                word: Some(k.name),
+                owner: owner.clone(),
             }),
         }
         list.push(track);
@@ -62,7 +58,7 @@ pub(super) fn tracks<'a>(
 fn track<'a>(cx: &mut Cx<'a>, line: &'a Stmt, most: i64) -> Option<Track> {
     let first = word(line, 0)?;
     if let Some(block) = &line.block {
-        cx.error(block.open, "a tracked object takes no block; what is in the braces is ignored");
+        cx.say(block.open, kind::block_after_object());
     }
     let mut track = Track { name: cx.text(first).into(), weight: None, reverse: None };
     let mut next = 1;
@@ -71,8 +67,7 @@ fn track<'a>(cx: &mut Cx<'a>, line: &'a Stmt, most: i64) -> Option<Track> {
         match cx.text(w) {
             "weight" => {
                 let Some(value) = word(line, next) else {
-                    cx.error(w.span, "`weight` without a value; ignored")
-                        .help(format!("write `weight <-{most}..{most}>`"));
+                    cx.say(w.span, kind::missing_weight()).help(format!("write `weight <-{most}..{most}>`"));
                     break;
                 };
                 next += 1;
@@ -84,7 +79,7 @@ fn track<'a>(cx: &mut Cx<'a>, line: &'a Stmt, most: i64) -> Option<Track> {
             "noreverse" => track.reverse = Some(false),
             other => {
                 let near = keyword::nearest::nearest(Scope::TrackLine, other).map(|n| format!("did you mean `{n}`?"));
-                cx.error(w.span, format!("unknown word `{other}` after a tracked object; ignored"))
+                cx.say(w.span, kind::unknown_word_of_object(&other))
                     .maybe_help(near.or(Some("one object per line".to_owned())));
             }
         }
@@ -108,10 +103,10 @@ pub(super) fn notify<'a>(cx: &mut Cx<'a>, to: &mut Notify, k: &'static Keyword, 
     true
 }
 
-/// Reads what has no effect yet in a `vrrp_instance`.
+/// Reads what an instance says beyond its virtual router itself.
 pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keyword, stmt: &'a Stmt, name: &str) {
-    let user = || format!("vrrp_instance {name}");
-    if tracks(cx, &mut to.tracks, k, stmt, user) || notify(cx, &mut to.notify, k, stmt) {
+    let owner = Owner { block: "vrrp_instance", name: name.into() };
+    if tracks(cx, &mut to.tracks, k, stmt, &owner) || notify(cx, &mut to.notify, k, stmt) {
         return;
     }
     match k.name {
@@ -122,7 +117,7 @@ pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keywo
                 let what = if lines { "a peer that can be used" } else { "a peer" };
                 let then =
                     "adverts go to the multicast group, or with `unicast_fault_no_peer` the instance is in FAULT";
-                cx.warn(stmt.span(), format!("`unicast_peer` without {what}: {then}"));
+                cx.say(stmt.span(), kind::no_peer(&what, &then));
             }
             to.unicast_peer = Some(peers);
         }
@@ -135,13 +130,13 @@ pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keywo
         }
         "use_vmac" | "use_ipvlan" => {
             if to.own_interface.as_ref().is_some_and(|o| o.ipvlan != (k.name == "use_ipvlan")) {
-                cx.error(stmt.span(), "`use_vmac` and `use_ipvlan` exclude each other: this one is ignored");
+                cx.say(stmt.span(), kind::vmac_and_ipvlan());
             } else {
                 to.own_interface = Some(Box::new(own_interface(cx, k, stmt)));
             }
         }
-        "virtual_routes" => to.routes = cx.routes(stmt, &user()),
-        "virtual_rules" => to.rules = cx.rules(stmt, &user()),
+        "virtual_routes" => to.routes = cx.routes(stmt, &owner.to_string()),
+        "virtual_rules" => to.rules = cx.rules(stmt, &owner.to_string()),
         "garp_extra_if" | "vmac_garp_intvl" => {
             to.garp_extra_if = process::extra_garp(cx, k, stmt, 0).or(to.garp_extra_if);
         }
@@ -156,14 +151,16 @@ fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
     cx.extra(stmt, 1);
     for line in stmt.block.iter().flat_map(|b| &b.stmts) {
         let Some(first) = word(line, 0) else { continue };
-        let Some(addr) = cx.host_address("unicast_peer", first, "the line is ignored (names are not looked up)") else {
+        let Some(addr) =
+            cx.host_address("unicast_peer", first, "the line is ignored (names are not looked up)", Fate::Line)
+        else {
             continue;
         };
         let mut peer = Peer { addr, min_ttl: None, max_ttl: None };
         let mut next = 1;
         while let Some(w) = word(line, next) {
             let Some(k) = keyword::find(Scope::PeerLine, cx.text(w)) else {
-                cx.error(w.span, format!("unknown word `{}` after a peer; ignored", cx.text(w)))
+                cx.say(w.span, kind::unknown_word_of_peer(cx.text(w)))
                     .help("one address per line; min_ttl <n>, max_ttl <n>");
                 next += 1;
                 continue;
@@ -179,16 +176,13 @@ fn peers<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Vec<Peer> {
         if let (Some(min), Some(max)) = (peer.min_ttl, peer.max_ttl)
             && min > max
         {
-            cx.error(
-                first.span,
-                format!("min_ttl {min} is above max_ttl {max}: no advert of {addr} would count; both ignored"),
-            );
+            cx.say(first.span, kind::ttl_range_reversed(&min, &max, &addr));
             (peer.min_ttl, peer.max_ttl) = (None, None);
         }
         if !seen.insert(addr) {
-            cx.error(first.span, format!("{addr} is a peer already: the line is ignored"));
+            cx.say(first.span, kind::duplicate_peer(&addr));
         } else if out.first().is_some_and(|p| p.addr.is_ipv4() != addr.is_ipv4()) {
-            cx.error(first.span, format!("{addr} is of the other address family: the line is ignored"));
+            cx.say(first.span, kind::peer_line_of_other_family(&addr));
         } else {
             out.push(peer);
         }
@@ -266,7 +260,7 @@ fn hmac<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Hmac {
     match hmac.active_key {
         Some(id) if hmac.keys.iter().any(|k| k.id == id) => {}
         _ => {
-            cx.error(stmt.span(), "`auth_hmac` without an `active_key` that is one of its keys");
+            cx.say(stmt.span(), kind::no_active_key());
         }
     }
     hmac
@@ -286,11 +280,11 @@ fn key<'a>(cx: &mut Cx<'a>, hmac: &Hmac, k: &'static Keyword, stmt: &'a Stmt) ->
     };
     // The message does not repeat the secret.
     if !(32..=64).contains(&length) {
-        cx.error(secret.span, "the key has not 32 to 64 bytes: `key` is ignored").help("allowed: 32..64 bytes");
+        cx.say(secret.span, kind::bad_key()).help("allowed: 32..64 bytes");
         return None;
     }
     if hmac.keys.iter().any(|k| k.id == id) {
-        cx.error(stmt.span(), format!("key {id} is given already: `key` is ignored"));
+        cx.say(stmt.span(), kind::duplicate_key(&id));
         return None;
     }
     cx.extra(stmt, 3);

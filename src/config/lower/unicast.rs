@@ -5,6 +5,7 @@
 
 use super::Cx;
 use super::finish::family_name;
+use crate::config::kind;
 use crate::config::model::vrrp::{InstanceMore, MAX_PEERS};
 use crate::config::model::{Family, InstanceConfig};
 use crate::config::source::Span;
@@ -25,12 +26,12 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
     let more = &mut out.more;
     if let Some(src) = more.unicast_src_ip {
         let wrong = match src {
-            _ if Family::of(&src) != family => Some("of the other address family than the instance"),
-            _ if src.is_multicast() || src.is_unspecified() || src.is_loopback() => Some("not the address of a host"),
+            _ if Family::of(&src) != family => Some(kind::unicast_src_of_other_family()),
+            _ if src.is_multicast() || src.is_unspecified() || src.is_loopback() => Some(kind::bad_unicast_src()),
             _ => None,
         };
         if let Some(wrong) = wrong {
-            cx.error(head, format!("`unicast_src_ip` is {wrong}; ignored"));
+            cx.say(head, wrong);
             more.unicast_src_ip = None;
         }
     }
@@ -38,28 +39,23 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
         let all = peers.len();
         peers.retain(|p| {
             let wrong = match p.addr {
-                a if Family::of(&a) != family => {
-                    format!("of the other address family than the instance: it has {} addresses", family_name(family))
-                }
-                a if a.is_multicast() || a.is_unspecified() || a.is_loopback() => {
-                    "not the address of another host".to_owned()
-                }
+                a if Family::of(&a) != family => kind::peer_of_other_family_than(a, family_name(family)),
+                a if a.is_multicast() || a.is_unspecified() || a.is_loopback() => kind::bad_peer(a),
                 _ => return true,
             };
-            cx.error(head, format!("peer {} is {wrong}; ignored", p.addr));
+            cx.say(head, wrong);
             false
         });
         let lost = peers.len() < all;
         if peers.len() > MAX_PEERS {
-            cx.fatal(head, format!("{} unicast peers: at most {MAX_PEERS} are possible", peers.len()))
-                .help("use multicast, or split the group");
+            cx.say(head, kind::too_many_peers(peers.len(), MAX_PEERS)).help("use multicast, or split the group");
             peers.truncate(MAX_PEERS);
         }
         // Whoever writes a TTL for a peer means its adverts, not those of a stranger.
         more.check_unicast_src |= check_source || peers.iter().any(|p| p.min_ttl.is_some() || p.max_ttl.is_some());
         if peers.is_empty() && !more.unicast_fault_no_peer {
             if lost {
-                cx.warn(head, "no unicast peer is left: adverts go to the multicast group");
+                cx.say(head, kind::no_peer_left());
             }
             more.unicast_peer = None;
         }
@@ -74,22 +70,18 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
             }
         }
         Some(_) if strict => {
-            cx.fatal(head, "strict mode has no unicast peers")
-                .help("remove `vrrp_strict` (or `strict_mode`), or `unicast_peer`");
+            cx.say(head, kind::strict_unicast()).help("remove `vrrp_strict` (or `strict_mode`), or `unicast_peer`");
         }
         Some(peers) => {
             if peers.is_empty() {
-                cx.warn(head, "no unicast peer, and `unicast_fault_no_peer`: the instance will be in FAULT");
+                cx.say(head, kind::no_peer_fault());
             }
             if no_interface {
                 // There is none whose state could count.
                 out.track_primary = false;
                 if vips_without_dev > 0 {
-                    cx.fatal(
-                        head,
-                        format!("vrrp_instance `{}` has no interface, and an address of it no `dev`", out.name),
-                    )
-                    .help("add `dev <interface>` to each of its addresses, or `interface <name>`");
+                    cx.say(head, kind::address_without_dev(&out.name))
+                        .help("add `dev <interface>` to each of its addresses, or `interface <name>`");
                 }
             }
         }

@@ -4,6 +4,7 @@
 use super::Cx;
 use crate::config::diag::Severity;
 use crate::config::keyword::{Form, Keyword, decimal};
+use crate::config::kind::{self, Fate, Message};
 use crate::config::lex::Word;
 use crate::config::model::setting::{Value, Weight};
 use crate::config::source::Span;
@@ -48,14 +49,12 @@ impl<'a> Cx<'a> {
 
     fn arg_of(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<&'a Word> {
         let Some(word) = stmt.words.get(1) else {
-            self.fatal(stmt.span(), format!("`{}` without a value", k.name))
-                .help(format!("write `{} {}`", k.name, k.args));
+            self.say(stmt.span(), kind::missing_value(k.name)).help(format!("write `{} {}`", k.name, k.args));
             return None;
         };
         // Names may hold anything; a password would differ from the one the other routers send.
         if k.name == "auth_pass" && self.text(word).contains('\u{FFFD}') {
-            self.fatal(word.span, "`auth_pass` holds bytes that are not UTF-8")
-                .help("write it in UTF-8, best in ASCII");
+            self.say(word.span, kind::password_not_utf8()).help("write it in UTF-8, best in ASCII");
             return None;
         }
         Some(word)
@@ -65,14 +64,14 @@ impl<'a> Cx<'a> {
     pub(super) fn extra(&mut self, stmt: &'a Stmt, used: usize) {
         let Some(rest) = stmt.words.get(used..) else { return };
         if let (Some(a), Some(b)) = (rest.first(), rest.last()) {
-            self.note(a.span.to(b.span), "more words than the keyword takes: ignored");
+            self.say(a.span.to(b.span), kind::extra_words());
         }
     }
 
     fn extra_of(&mut self, k: &Keyword, stmt: &'a Stmt, used: usize) {
         // keepalived calls this one a mistake; everywhere else it drops further words in silence.
         if let (Some(w), "notification_email_from") = (word(stmt, used), k.name) {
-            self.error(w.span, "more than one address: the rest is ignored").help("a display name goes into quotes");
+            self.say(w.span, kind::extra_address()).help("a display name goes into quotes");
         } else {
             self.extra(stmt, used);
         }
@@ -93,8 +92,7 @@ impl<'a> Cx<'a> {
             "true" | "on" | "yes" => Some(true),
             "false" | "off" | "no" => Some(false),
             other => {
-                let text = format!("`{other}` is neither true, on, yes nor false, off, no; ignored");
-                self.error(word.span, text);
+                self.say(word.span, kind::not_a_boolean(&other));
                 None
             }
         }
@@ -162,7 +160,7 @@ impl<'a> Cx<'a> {
                 self.number(k, word, number, Tail::Lenient, bad, &allowed)?;
                 if part.len() > places {
                     let count = if places == 6 { "six" } else { "three" };
-                    self.warn(word.span, format!("more than {count} decimals: the rest is dropped"));
+                    self.say(word.span, kind::too_precise(&count));
                 }
                 Some(v)
             }
@@ -218,8 +216,7 @@ impl<'a> Cx<'a> {
                         "reverse" => weight.reverse = true,
                         "noreverse" => {}
                         other => {
-                            let text = format!("unknown word `{other}` after the weight; ignored");
-                            self.error(more.span, text).help("reverse, noreverse");
+                            self.say(more.span, kind::unknown_word_after_weight(&other)).help("reverse, noreverse");
                         }
                     }
                 }
@@ -242,21 +239,21 @@ impl<'a> Cx<'a> {
     /// An address; a prefix length after it has no meaning here, and keepalived takes it.
     fn address_of(&mut self, k: &Keyword, word: &'a Word) -> Option<IpAddr> {
         let without = self.without(k);
-        self.host_address(k.name, word, &without)
+        self.host_address(k.name, word, &without, self.fate())
     }
 
     /// The same for a place that is no keyword's; `without`: what happens otherwise.
-    pub(super) fn host_address(&mut self, name: &str, word: &'a Word, without: &str) -> Option<IpAddr> {
+    pub(super) fn host_address(&mut self, name: &str, word: &'a Word, without: &str, fate: Fate) -> Option<IpAddr> {
         let text = self.text(word);
         let (ip, len) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
         match (ip.parse(), len.map(str::parse::<u8>)) {
             (Ok(ip), None) => Some(ip),
             (Ok(ip), Some(Ok(n))) if n <= if IpAddr::is_ipv4(&ip) { 32 } else { 128 } => {
-                self.note(word.span, format!("`{name}` takes no prefix length: {ip} is used"));
+                self.say(word.span, kind::prefix_ignored(&name, &ip));
                 Some(ip)
             }
             _ => {
-                self.error(word.span, format!("`{text}` is not an IP address; {without}"));
+                self.say(word.span, kind::bad_address(text, without).fate(fate));
                 None
             }
         }
@@ -269,15 +266,14 @@ impl<'a> Cx<'a> {
             Some(w) => format!("did you mean `{w}`? letter case counts"),
             None => format!("allowed: {}", words.join(", ")),
         };
-        let text = format!("unknown word `{text}`: {}", self.without(k));
-        self.error(word.span, text).help(help);
+        self.say(word.span, kind::unknown_word(text, self.without(k)).fate(self.fate())).help(help);
         None
     }
 
     /// A value of a form of its own that is not right.
     pub(super) fn bad_word<T>(&mut self, k: &Keyword, word: &'a Word, allowed: &str) -> Option<T> {
-        let text = format!("`{}` cannot be used here: {}", self.text(word), self.without(k));
-        self.error(word.span, text).help(format!("allowed: {allowed}"));
+        self.say(word.span, kind::bad_value(self.text(word), self.without(k)).fate(self.fate()))
+            .help(format!("allowed: {allowed}"));
         None
     }
 
@@ -290,6 +286,15 @@ impl<'a> Cx<'a> {
         format!("`{}` is ignored{default}", k.name)
     }
 
+    /// What that makes of the setting.
+    pub(super) fn fate(&self) -> Fate {
+        if self.in_line { Fate::Line } else { Fate::Statement }
+    }
+
+    fn as_bad(&self, message: Message, bad: Bad) -> Message {
+        message.severity(bad).fate(if bad == Severity::Error { self.fate() } else { Fate::Stands })
+    }
+
     /// The next argument; a missing one is fatal for a keyword, as in keepalived, but not inside a line.
     pub(super) fn need(&mut self, k: &Keyword, stmt: &'a Stmt, next: &mut usize) -> Option<&'a Word> {
         if !self.in_line && *next == 1 {
@@ -297,8 +302,9 @@ impl<'a> Cx<'a> {
             return self.arg_of(k, stmt);
         }
         let Some(found) = word(stmt, *next) else {
-            let text = format!("`{}` without a value; {}", k.name, self.without(k));
-            self.error(stmt.span(), text).torn().help(format!("write `{} {}`", k.name, k.args));
+            self.say(stmt.span(), kind::missing_value_in_line(k.name, self.without(k)).fate(self.fate()))
+                .torn()
+                .help(format!("write `{} {}`", k.name, k.args));
             return None;
         };
         *next += 1;
@@ -343,7 +349,7 @@ impl<'a> Cx<'a> {
         let name = self.text(word);
         let odd = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
         if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.contains(odd) {
-            self.say(bad, word.span, format!("no interface can have the name `{name}`; ignored"))
+            self.say(word.span, kind::bad_interface_name(name).severity(bad))
                 .help("a name has 1 to 15 bytes, without blanks, / and :");
             return None;
         }
@@ -362,20 +368,20 @@ impl<'a> Cx<'a> {
             if tail == Tail::Strict || text.as_bytes().get(number.len()) == Some(&b',') {
                 return self.not_a_number(k, word, bad, allowed);
             }
-            self.warn(word.span, format!("`{text}` is not a plain number: {number} is used"));
+            self.say(word.span, kind::not_plain(&text, &number));
         }
         Some(())
     }
 
     fn not_a_number<T>(&mut self, k: &Keyword, word: &'a Word, bad: Bad, allowed: &str) -> Option<T> {
-        let text = format!("`{}` is not a number{}", self.text(word), self.ignored(k, bad));
-        self.say(bad, word.span, text).help(allowed);
+        let text = kind::not_a_number(self.text(word), self.ignored(k, bad));
+        self.say(word.span, self.as_bad(text, bad)).help(allowed);
         None
     }
 
     fn outside(&mut self, k: &Keyword, word: &'a Word, bad: Bad, allowed: &str) {
-        let text = format!("{} is out of range{}", self.text(word), self.ignored(k, bad));
-        self.say(bad, word.span, text).help(allowed);
+        let text = kind::out_of_range(self.text(word), self.ignored(k, bad));
+        self.say(word.span, self.as_bad(text, bad)).help(allowed);
     }
 
     fn ignored(&self, k: &Keyword, bad: Bad) -> String {

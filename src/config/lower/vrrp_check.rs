@@ -5,6 +5,7 @@
 use super::Cx;
 use super::value::word;
 use crate::config::keyword::{Keyword, Scope};
+use crate::config::kind;
 use crate::config::model::vrrp::{CheckTarget, VrrpCheck};
 use crate::config::tree::Stmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -36,8 +37,7 @@ pub(super) fn vrrp_check<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, st
             _ => return false,
         };
         if target.is_some() && check.target.is_some() {
-            cx.error(stmt.span(), format!("a vrrp_check has one target: `{}` is ignored", k.name))
-                .help("make a second vrrp_check");
+            cx.say(stmt.span(), kind::second_target(k.name)).help("make a second vrrp_check");
         } else {
             check.target = check.target.take().or(target);
         }
@@ -47,7 +47,7 @@ pub(super) fn vrrp_check<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, st
         if ["tcp", "http", "unix", "process"].iter().any(|t| super::says(cx.src, stmts, t)) {
             return None;
         }
-        cx.error(head.span(), format!("vrrp_check `{}` has no target: it is ignored", check.name))
+        cx.say(head.span(), kind::no_target(check.name))
             .help("add `tcp <address>:<port>`, `http <url>`, `unix <path>` or `process <name>`");
         return None;
     }
@@ -59,7 +59,7 @@ impl<'a> Cx<'a> {
     pub(super) fn not_zero(&mut self, field: &mut Duration, k: &Keyword, stmt: &'a Stmt) {
         if field.is_zero() && word(stmt, 1).is_some() {
             *field = Duration::from_secs(1);
-            self.error(stmt.span(), format!("`{}` must not be 0: 1 second is used", k.name));
+            self.say(stmt.span(), kind::zero_interval(k.name));
         }
     }
 }

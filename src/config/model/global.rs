@@ -1,5 +1,5 @@
-//! `global_defs` and the single words of the top level: everything kalived keeps but does not act on yet. What it acts on
-//! is in [`super::Global`] and [`super::Process`], and merged into the instances. Read first: `setting.rs`.
+//! `global_defs` and the single words of the top level, but for what [`super::Global`] and [`super::Process`] name and what is
+//! merged into the instances. Read first: `setting.rs`.
 
 use super::setting::{Ready, Script, block};
 use core::net::IpAddr;

@@ -8,6 +8,7 @@
 
 use super::{Family, InstanceConfig, Place};
 use std::collections::BTreeMap;
+use std::fmt;
 
 impl InstanceConfig {
     /// Who this is to others: interface, VRID, family.
@@ -20,6 +21,27 @@ impl InstanceConfig {
         self.vips.iter_mut().chain(&mut self.excluded).for_each(|v| v.place = Place::default());
         self.more.routes.iter_mut().for_each(|r| r.place = Place::default());
         self.more.rules.iter_mut().for_each(|r| r.place = Place::default());
+    }
+}
+
+/// How many virtual routers of a configuration become what in another one: those with an heir that says the same are kept, those
+/// with another heir altered. What a plan foretells, and what a reload reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Routers {
+    /// Go on untouched.
+    pub kept: usize,
+    /// Go on with changes.
+    pub altered: usize,
+    /// Are new.
+    pub added: usize,
+    /// Are gone.
+    pub removed: usize,
+}
+
+impl fmt::Display for Routers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Routers { kept, altered, added, removed } = self;
+        write!(f, "virtual routers: {kept} kept, {altered} altered, {added} added, {removed} removed")
     }
 }
 

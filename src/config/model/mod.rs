@@ -1,7 +1,7 @@
 //! The configuration as the machines read it: typed, complete, every default filled in.
 //!
-//! Made by `lower` only. Here: what the machines act on. Beside it, one file per field of work: what is kept for them and
-//! has no effect yet. `setting.rs` joins both to the keyword table. No syntax, no files here.
+//! Made by `lower` only. Here: the virtual router. Beside it, one file per domain. `setting.rs` joins all to the keyword table, which
+//! alone says what has an effect. No syntax, no files here.
 
 pub mod bfd;
 pub mod check;
@@ -84,7 +84,7 @@ pub struct Global {
     pub router_id: Option<String>,
     /// Scheduling and memory.
     pub process: Process,
-    /// What has no effect yet.
+    /// Mail, pipes, scripts, files, LVS, BFD: what is of no virtual router.
     pub more: Box<global::GlobalMore>,
 }
 
@@ -292,7 +292,7 @@ pub struct InstanceConfig {
     pub higher_prio_send_advert: bool,
     /// `skip_check_adv_addr`: a v2 advert with another VIP list is logged and used, not dropped.
     pub skip_check_adv_addr: bool,
-    /// Unicast peers, and what has no effect yet.
+    /// Unicast peers, what is tracked, who is notified, interfaces of its own.
     pub more: Box<vrrp::InstanceMore>,
 }
 

@@ -1,4 +1,4 @@
-//! Blocks around `vrrp_instance`, and what of an instance kalived keeps but does not act on yet. Read first: `setting.rs`.
+//! Blocks around `vrrp_instance`, and what an instance says beyond [`super::InstanceConfig`]. Read first: `setting.rs`.
 
 use super::Place;
 use super::global::ExtraGarp;

@@ -25,8 +25,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 /// An advert that is due within this time is not taken back: the kernel's timer may fire before the turn that takes it back ends.
 pub const IMMINENT: Duration = Duration::from_millis(1);
 /// Addresses that a new Master asks for at a time. To prepare one costs the loop 2 to 3 µs and to add it the kernel 10 to 130 µs:
-/// the first is confirmed while the others are prepared, and the kernel does not wait for us.
-const CHUNK: usize = 32;
+/// the first part is small, so that hosts hear of its addresses before the others are prepared; then the kernel does not wait for us.
+const CHUNK: (usize, usize) = (4, 16);
 /// Between two chunks; and how long the rest of a takeover (following adverts, words) waits for the kernel to confirm the first
 /// addresses, so that their announcement comes first. The next advert may be due within that time; it is then so much later, and
 /// still far less than an interval after the first.
@@ -230,6 +230,11 @@ impl Instance {
         cx.timers.set(Due::Claim(self.key), cx.now.mono + PREPARED);
     }
 
+    /// Whether the rest of a takeover may wait for the adverts of others: its own next advert is not to be late for it.
+    pub fn claim_can_wait(&self, now: Instant) -> bool {
+        now.since(self.last) < self.cfg.advert_int / 4
+    }
+
     /// `Due::ClaimMore`: the first advert is on its way; now the addresses, some at a time. Each is announced when the kernel has
     /// confirmed it.
     pub fn on_claim_more(&mut self, cx: &mut Cx<'_>) {
@@ -237,8 +242,9 @@ impl Instance {
             return;
         }
         let all = self.cfg.vips.len() + self.cfg.excluded.len();
-        self.want_some(self.asked, CHUNK, cx);
-        self.asked = (self.asked + CHUNK).min(all);
+        let chunk = if self.asked == 0 { CHUNK.0 } else { CHUNK.1 };
+        self.want_some(self.asked, chunk, cx);
+        self.asked = (self.asked + chunk).min(all);
         if self.asked < all {
             cx.timers.set(Due::ClaimMore(self.key), cx.now.mono + PREPARED);
         } else {

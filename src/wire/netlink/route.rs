@@ -70,12 +70,20 @@ pub fn get_addrs(out: &mut BytesMut, seq: u32) {
     put_message(out, RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, seq, |out| out.put_bytes(0, IFADDRMSG));
 }
 
-/// Appends a request to add an address or to refresh an equal one. Answered by an ack with `seq`.
+/// The notification that answers [`new_addr`]. For IPv4 the kernel notifies while it adds or refreshes, with the number and the port
+/// of the request; for IPv6 it does so later, from a worker of its own.
+pub fn notice_of_new(spec: &AddrSpec) -> Option<u16> {
+    spec.addr.is_ipv4().then_some(RTM_NEWADDR)
+}
+
+/// Appends a request to add an address or to refresh an equal one. Answered by an ack with `seq`, or when it succeeds by
+/// [`notice_of_new`].
 ///
 /// IPv6 addresses are added without duplicate address detection. A new address carries [`ADDR_PROTO`] (Linux
 /// 5.18; older kernels do not look at the attribute). A label longer than 15 bytes makes the kernel refuse.
 pub fn new_addr(out: &mut BytesMut, seq: u32, spec: &AddrSpec) {
-    let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+    let ack = if notice_of_new(spec).is_some() { 0 } else { NLM_F_ACK };
+    let flags = NLM_F_REQUEST | ack | NLM_F_CREATE | NLM_F_REPLACE;
     put_message(out, RTM_NEWADDR, flags, seq, |out| {
         let nodad = if spec.addr.is_ipv6() { IFA_F_NODAD } else { 0 };
         let noprefixroute = if spec.noprefixroute { IFA_F_NOPREFIXROUTE } else { 0 };
