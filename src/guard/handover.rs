@@ -176,8 +176,7 @@ impl Guard {
         slots.write(&shot)
     }
 
-    /// A process that takes the addresses away should the frozen core be killed and nobody come; it begins when it is told to. Started
-    /// before the freeze, for a process that is started when we end may find its parent gone, and ends.
+    /// A process that takes the addresses away should the frozen core be killed and nobody come; it begins when it is told to.
     fn watcher(&mut self) -> Option<io::PipeWriter> {
         let start = || -> io::Result<io::PipeWriter> {
             let (Some(core), Some(lock)) = (&self.core, &self.lock) else { return Err(io::ErrorKind::NotFound.into()) };

@@ -131,8 +131,8 @@ impl Roles {
     }
 
     /// The same, should a frozen core end while nobody is in charge after it. Its line is at 6, the lock's file at 7, and a byte at 8
-    /// says that it is frozen; `charges`: how often
-    /// a core was in charge until now.
+    /// says that it is frozen; `charges`: how often a core was in charge until now. It outlives us; should we end before the core
+    /// froze, it finds the other end of the pipe closed.
     pub fn remove_vips_after(
         &self,
         of: Holdings<'_>,
@@ -181,7 +181,8 @@ impl Roles {
         // The core and the remover have addresses to remove before they end; who signals all processes of ours wants a dump file, and
         // the one that writes it is one of them.
         let held = words.iter().any(|w| [CORE, REMOVE, DUMP].contains(w));
-        child::spawn(&self.program(new, words)?, &How { fds: &fds, held, ..How::default() }, reports)
+        let outlives = words.iter().any(|w| w.starts_with(AFTER));
+        child::spawn(&self.program(new, words)?, &How { fds: &fds, held, outlives, ..How::default() }, reports)
     }
 
     /// The compiler: the image goes to `image`, what it has to say to `text`. `new`: the program that lies at the path now.

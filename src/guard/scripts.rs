@@ -82,8 +82,8 @@ impl Scripts {
         let leave = self.allowed.find(spec).ok_or(ChildEnd::NotStarted(Errno::EPERM))?;
         let program = program(spec, leave).ok_or(ChildEnd::NotStarted(Errno::ENOENT))?;
         let us = (host::user(), host::group());
-        let how =
-            How { user: Some(leave.user.unwrap_or(us)), fds: &[], shell: true, secure: leave.secure, held: false };
+        let user = Some(leave.user.unwrap_or(us));
+        let how = How { user, shell: true, secure: leave.secure, ..How::default() };
         let pid = child::spawn(&program, &how, reports).map_err(failed)?;
         let secure = how.secure;
         let path = spec.argv.first().cloned().unwrap_or_default();

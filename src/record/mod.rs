@@ -20,9 +20,9 @@ use crate::world::World;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a segment. An advert takes some 150 (its completion, the next one armed, the timers looked at): one virtual router at 1 s
-/// has the last four hours at least, 255 of them the last minute. Both segments and two states are copied at once when they are asked
-/// for, which takes some milliseconds of a slow processor; four times as much would make adverts late.
-pub const SEGMENT: usize = 2 << 20;
+/// has the last 55 minutes at least, 255 of them the last 13 seconds. All of it is locked memory, and both segments and two states are
+/// copied at once when they are asked for.
+pub const SEGMENT: usize = 512 << 10;
 /// A segment that has no successor by then, because something was due all the time, ends the recording until there is one.
 const LONGEST: usize = SEGMENT + SEGMENT / 2;
 

@@ -41,6 +41,8 @@ pub struct How<'a> {
     /// Signals that [`signal::install`](super::signal::install) takes wait until it does: our end does not end it before it can act on
     /// that.
     pub held: bool,
+    /// It goes on when we end, also when that is before it runs. All others end with us.
+    pub outlives: bool,
 }
 
 /// What a child told about its start. Success is told by silence.
@@ -268,9 +270,11 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
             libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, core::ptr::null::<libc::c_char>());
         }
         // After the change of user, which takes it back.
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-        if libc::getppid() != parent {
-            libc::_exit(127);
+        if !how.outlives {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            if libc::getppid() != parent {
+                libc::_exit(127);
+            }
         }
         let mut mask: libc::sigset_t = core::mem::zeroed();
         libc::sigemptyset(&mut mask);

@@ -76,8 +76,13 @@ impl Instance {
         let priority = s.says.map_or_else(String::new, |g| format!(", priority {}", g.priority));
         let beside = match (self.is_master(), self.master) {
             (true, _) => "this router is".to_owned(),
-            (false, Some(m)) => format!("{m} is"),
-            (false, None) => "another one is".to_owned(),
+            (false, Some(m)) if m != dual.with => format!("{m} is"),
+            // It is the one that this router follows: the other one is whoever else was heard last.
+            (false, _) => {
+                let others = self.senders.all().iter().filter(|o| o.addr != dual.with);
+                let other = others.max_by_key(|o| o.last.mono);
+                other.map_or_else(|| "another one is".to_owned(), |o| format!("{} is", o.addr))
+            }
         };
         let (refused, look) = (s.refusal(), self.look_at(s));
         let refused = refused.map_or_else(String::new, |r| format!("; its adverts are refused here: {}", r.name()));
