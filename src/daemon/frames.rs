@@ -7,13 +7,12 @@
 //!
 //! Deliberately absent: trying again. What was not sent is reported, and decided anew.
 
+use super::os::Os;
 use super::token::Token;
 use crate::event::{Errno, Event};
 use crate::note::{Level, Note};
 use crate::sys::errno;
 use crate::sys::op::Fd;
-use crate::sys::ring::Ring;
-use crate::sys::socket;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -44,8 +43,8 @@ pub struct Frames {
 
 impl Frames {
     /// With one socket, to see that there can be one.
-    pub fn open() -> io::Result<Frames> {
-        let socks = vec![(0, socket::open_packet()?)];
+    pub fn open(os: &mut impl Os) -> io::Result<Frames> {
+        let socks = vec![(0, os.open_packet()?)];
         Ok(Frames { socks, pending: Vec::new(), full: BTreeMap::new(), reported: None, failed: 0 })
     }
 
@@ -60,10 +59,10 @@ impl Frames {
     }
 
     /// Sends what was taken; the answers.
-    pub fn send(&mut self, ring: &mut Ring<Token>) -> Vec<Event<'static>> {
+    pub fn send(&mut self, os: &mut impl Os) -> Vec<Event<'static>> {
         let mut answers = Vec::new();
         for Slice { ifindex, batch, frames } in core::mem::take(&mut self.pending) {
-            let fd = match self.sock(ifindex) {
+            let fd = match self.sock(os, ifindex) {
                 Ok(fd) => fd,
                 Err(e) => {
                     self.failed += 1;
@@ -72,10 +71,10 @@ impl Frames {
                     continue;
                 }
             };
-            let (sent, failure) = socket::send_frames(&fd, ifindex, &frames);
+            let (sent, failure) = os.send_frames(&fd, ifindex, &frames);
             if failure == Some(-errno::EAGAIN) {
                 self.full.insert(ifindex, (batch, sent));
-                ring.poll(Token::FrameRoom(ifindex), &fd, true);
+                os.poll(Token::Frames(ifindex), &fd, true);
                 continue;
             }
             self.failed += u64::from(failure.is_some());
@@ -101,7 +100,7 @@ impl Frames {
         Some(Note { level: Level::Warning, text })
     }
 
-    fn sock(&mut self, ifindex: u32) -> io::Result<Fd> {
+    fn sock(&mut self, os: &mut impl Os, ifindex: u32) -> io::Result<Fd> {
         if let Some((_, fd)) = self.socks.iter().find(|(i, _)| *i == ifindex) {
             return Ok(fd.clone());
         }
@@ -112,7 +111,7 @@ impl Frames {
         if self.socks.len() >= SOCKETS {
             return Ok(self.socks[ifindex as usize % SOCKETS].1.clone());
         }
-        let fd = socket::open_packet()?;
+        let fd = os.open_packet()?;
         self.socks.push((ifindex, fd.clone()));
         Ok(fd)
     }

@@ -7,6 +7,7 @@
 
 use super::Machine;
 use super::exec::Exec;
+use super::os::Os;
 use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant, Now, earliest};
 use bytes::{Buf, BufMut};
@@ -105,7 +106,7 @@ fn check(sequence: u64, body: &[u8]) -> u32 {
     digest.finalize()
 }
 
-impl Exec {
+impl<O: Os> Exec<O> {
     /// After a turn: keeps what the next process must know, and tells the guard what it waits for.
     pub(super) fn keep(&mut self, now: Now, machine: &mut dyn Machine) {
         if self.line.is_none() {

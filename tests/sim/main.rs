@@ -20,6 +20,7 @@ mod kernel;
 mod net;
 mod node;
 mod options;
+mod os;
 mod packet;
 mod reload;
 mod rng;

@@ -1,0 +1,115 @@
+//! The kernel behind the simulated rtnetlink socket: bytes in, bytes out. One interface, and the addresses it was given.
+//!
+//! Numbers carry their Linux header name. Read first: `src/wire/netlink`.
+
+use kalived::effect::ADDR_PROTO;
+use kalived::wire::netlink::{Kind, frames};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
+const RTM_GETROUTE: u16 = 26;
+const EADDRNOTAVAIL: i32 = 99;
+const EOPNOTSUPP: i32 = 95;
+
+/// The only interface.
+pub const IFINDEX: u32 = 7;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Route {
+    addrs: BTreeMap<(IpAddr, u8), ()>,
+}
+
+fn message(kind: u16, flags: u16, seq: u32, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + body.len());
+    out.extend((16 + body.len() as u32).to_ne_bytes());
+    out.extend(kind.to_ne_bytes());
+    out.extend(flags.to_ne_bytes());
+    out.extend(seq.to_ne_bytes());
+    out.extend(0u32.to_ne_bytes());
+    out.extend(body);
+    out
+}
+
+fn attr(out: &mut Vec<u8>, kind: u16, data: &[u8]) {
+    out.extend((4 + data.len() as u16).to_ne_bytes());
+    out.extend(kind.to_ne_bytes());
+    out.extend(data);
+    out.resize(out.len().next_multiple_of(4), 0);
+}
+
+fn link(seq: u32) -> Vec<u8> {
+    // struct ifinfomsg: family, type, index, flags (IFF_UP | IFF_RUNNING | IFF_MULTICAST), change.
+    let mut body = vec![0, 0, 1, 0];
+    body.extend(IFINDEX.to_ne_bytes());
+    body.extend(0x1041u32.to_ne_bytes());
+    body.extend(0u32.to_ne_bytes());
+    attr(&mut body, 3, b"eth0\0");
+    attr(&mut body, 4, &1500u32.to_ne_bytes());
+    attr(&mut body, 1, &[2, 0, 0, 0, 0, 1]);
+    message(RTM_NEWLINK, 2, seq, &body)
+}
+
+fn addr(kind: u16, seq: u32, addr: IpAddr, prefix: u8) -> Vec<u8> {
+    let (family, bytes) = match addr {
+        IpAddr::V4(a) => (2, a.octets().to_vec()),
+        IpAddr::V6(a) => (10, a.octets().to_vec()),
+    };
+    let mut body = vec![family, prefix, 0, 0];
+    body.extend(IFINDEX.to_ne_bytes());
+    attr(&mut body, 1, &bytes);
+    attr(&mut body, 2, &bytes);
+    attr(&mut body, 11, &[ADDR_PROTO]);
+    message(kind, 0, seq, &body)
+}
+
+fn ack(seq: u32, errno: i32) -> Vec<u8> {
+    let mut body = (-errno).to_ne_bytes().to_vec();
+    body.resize(20, 0);
+    message(NLMSG_ERROR, 0, seq, &body)
+}
+
+impl Route {
+    /// Does what a send asks for; the messages that come of it, in order, each as the socket delivers it.
+    pub fn requests(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut out = Vec::new();
+        for frame in frames(bytes) {
+            let frame = frame.expect("our own framing");
+            let seq = frame.seq;
+            match frame.kind {
+                RTM_GETLINK => out.extend([link(seq), message(NLMSG_DONE, 2, seq, &0i32.to_ne_bytes())]),
+                RTM_GETADDR => {
+                    out.extend(self.addrs.keys().map(|(a, p)| addr(RTM_NEWADDR, seq, *a, *p)));
+                    out.push(message(NLMSG_DONE, 2, seq, &0i32.to_ne_bytes()));
+                }
+                RTM_GETROUTE => out.push(message(NLMSG_DONE, 2, seq, &0i32.to_ne_bytes())),
+                _ => match frame.rtnetlink().expect("our own encoding") {
+                    Kind::Addr(a) => {
+                        self.addrs.insert((a.addr, a.prefix), ());
+                        out.extend([addr(RTM_NEWADDR, 0, a.addr, a.prefix), ack(seq, 0)]);
+                    }
+                    Kind::AddrDel { addr: a, prefix, .. } => match self.addrs.remove(&(a, prefix)) {
+                        Some(()) => out.extend([addr(RTM_DELADDR, 0, a, prefix), ack(seq, 0)]),
+                        None => out.push(ack(seq, EADDRNOTAVAIL)),
+                    },
+                    _ => out.push(ack(seq, EOPNOTSUPP)),
+                },
+            }
+        }
+        out
+    }
+}
+
+/// The raw address of the kernel: `struct sockaddr_nl` with port 0.
+pub fn kernel_name() -> Vec<u8> {
+    let mut name = vec![0; 12];
+    name[..2].copy_from_slice(&16u16.to_ne_bytes());
+    name
+}
