@@ -288,7 +288,9 @@ impl SimOs {
         if self.lie == Some(Lie::DropCompletion) && matches!(done.tag, Token::Advert(_)) && self.rng.permille(5) {
             return;
         }
-        if !self.overflown.is_empty() || self.happens("completion queue full", self.rates.overflow) {
+        // A queue that is full is not empty: whoever sleeps is not left asleep.
+        let full = !self.done.is_empty() && self.happens("completion queue full", self.rates.overflow);
+        if full || !self.overflown.is_empty() {
             self.overflown.push_back(done);
         } else {
             self.done.push_back(done);

@@ -94,6 +94,9 @@ pub fn run(seed: u64, lie: Option<Lie>, figures: &mut Figures) -> Option<(Rule, 
             break code;
         }
     };
+    if let Some((_, text)) = machine.wrong.as_mut().filter(|_| code.is_none()) {
+        *text += &format!("\n  {}; {rates:?}", exec.describe());
+    }
     let os = exec.os();
     if code.is_some() {
         at_the_end(os, &mut machine);
