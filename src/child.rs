@@ -6,7 +6,7 @@ use crate::effect::{Effect, Effects, GuardFx, SpawnSpec};
 use crate::id::{Arena, ChildKey, ChildMark, TrackKey};
 
 /// Whom a program runs for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
     /// A tracker's check.
     Track(TrackKey),
@@ -17,7 +17,7 @@ pub enum For {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Children(Arena<ChildMark, For>);
 
 impl Children {

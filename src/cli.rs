@@ -111,6 +111,13 @@ pub enum Tool {
         /// What would run.
         new: String,
     },
+    /// `replay FILE`.
+    Replay {
+        /// The recording.
+        file: String,
+        /// `-v`: every event and effect.
+        verbose: bool,
+    },
 }
 
 /// What to do.
@@ -198,6 +205,19 @@ fn command() -> Command {
                 .arg(Arg::new("old").value_name("OLD").required(true))
                 .arg(Arg::new("new").value_name("NEW").required(true))
                 .args(report_args()),
+        )
+        .subcommand(
+            Command::new("replay")
+                .about("Decide again what a recording of `kalived record` has, and print it in the words of the log")
+                .arg(Arg::new("help").short('h').long("help").help("Print this help").action(ArgAction::Help))
+                .arg(Arg::new("file").value_name("FILE").required(true))
+                .arg(
+                    Arg::new("verbose")
+                        .short('v')
+                        .long("verbose")
+                        .action(ArgAction::SetTrue)
+                        .help("Print every event and every effect"),
+                ),
         )
         .subcommands(ask::subcommands())
         .args(report_args())
@@ -358,6 +378,9 @@ fn tool(m: &ArgMatches) -> Option<Tool> {
     if let Some(("diff", sub)) = m.subcommand() {
         return Some(Tool::Diff { old: text(sub, "old")?, new: text(sub, "new")? });
     }
+    if let Some(("replay", sub)) = m.subcommand() {
+        return Some(Tool::Replay { file: text(sub, "file")?, verbose: sub.get_flag("verbose") });
+    }
     if let Some(file) = text(m, "compile-config") {
         let (force, entries) = (m.get_flag("force"), m.get_flag("log-entries"));
         return Some(Tool::Compile { file, out: text(m, "output")?, force, entries });
@@ -406,6 +429,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Ok(None) => {}
         Ok(Some((ask, report))) => return Parsed::Ask(ask, report),
         Err(why) => return Parsed::Say(why, ExitCode::Fatal),
+    }
+    if let (Some(("replay", _)), Some(tool)) = (m.subcommand(), tool(&m)) {
+        return Parsed::Tool(tool, Report::default());
     }
     let report = match report(m.subcommand().map_or(&m, |s| s.1)) {
         Ok(r) => r,

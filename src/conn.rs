@@ -6,7 +6,7 @@ use crate::effect::{ConnFx, Effect, Effects, Peer};
 use crate::id::{Arena, ConnKey, ConnMark, TrackKey};
 
 /// Whom a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
     /// A native check.
     Check(TrackKey),
@@ -15,7 +15,7 @@ pub enum For {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Conns(Arena<ConnMark, For>);
 
 impl Conns {

@@ -16,7 +16,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// A raw VRRP socket: what of protocol 112 it receives, and where it sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum SockSpec {
     /// Receives what is sent to a group on one interface, and sends there.
     Multicast {
@@ -60,7 +60,7 @@ impl SockSpec {
 }
 
 /// A whole IP packet and whom it goes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Packet {
     /// Destination, as the packet says it.
     pub to: IpAddr,
@@ -70,7 +70,7 @@ pub struct Packet {
 
 /// One advert: a packet for each destination. At least one; at most
 /// [`MAX_PEERS`](crate::config::model::vrrp::MAX_PEERS).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Packets(Arc<[Packet]>);
 
 impl Packets {
@@ -95,7 +95,7 @@ impl core::ops::Deref for Packets {
 pub const ADDR_PROTO: u8 = b'k';
 
 /// An address to add or delete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AddrSpec {
     /// Interface.
     pub ifindex: u32,
@@ -118,7 +118,7 @@ pub struct AddrSpec {
 }
 
 /// A change to the kernel's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum NetOp {
     /// Add with [`ADDR_PROTO`], IPv6 without duplicate address detection; replaces an equal one.
     AddrAdd(AddrSpec),
@@ -137,7 +137,7 @@ pub const NO_GROUP: u32 = u32::MAX;
 
 /// A program to run: in a session of its own, with only fds 0, 1 and 2 (on /dev/null), default signals, no privilege but
 /// what its user has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SpawnSpec {
     /// Program (absolute, or looked up in PATH where it has no slash) and arguments; at least the program.
     pub argv: Vec<String>,
@@ -153,7 +153,7 @@ pub struct SpawnSpec {
 }
 
 /// Which processes are counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ProcessSpec {
     /// Program and parameters as written.
     pub argv: Vec<String>,
@@ -164,7 +164,7 @@ pub struct ProcessSpec {
 }
 
 /// Where a stream connection goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Peer {
     /// TCP.
     Tcp(SocketAddr),
@@ -173,7 +173,7 @@ pub enum Peer {
 }
 
 /// What became of a reload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reloaded {
     /// One line for people: what was kept, altered, added and removed; or why nothing was done.
     pub text: String,
@@ -182,7 +182,7 @@ pub struct Reloaded {
 }
 
 /// Of the sockets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum SockFx {
     /// Open a socket; answered by [`SockEv::Ready`](crate::event::SockEv::Ready).
     Open {
@@ -207,7 +207,7 @@ pub enum SockFx {
 }
 
 /// Of the adverts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum AdvertFx {
     /// Send an advert now. Answered by [`AdvertEv::SendFailed`](crate::event::AdvertEv::SendFailed) when no packet of it could be sent.
     Send {
@@ -244,7 +244,7 @@ pub enum AdvertFx {
 }
 
 /// Of rtnetlink.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum NetFx {
     /// Change the kernel's state; answered by [`NetEv::Reply`](crate::event::NetEv::Reply). Those of one turn travel in one netlink send.
     Change {
@@ -260,7 +260,7 @@ pub enum NetFx {
 }
 
 /// Of the line to the guard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum GuardFx {
     /// Run a program; answered by [`GuardEv::ChildExit`](crate::event::GuardEv::ChildExit), also when it could not be started.
     Spawn {
@@ -291,7 +291,7 @@ pub enum GuardFx {
 }
 
 /// Of the line to the helper.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum HelperFx {
     /// Watch a file; answered by [`HelperEv::FileRead`](crate::event::HelperEv::FileRead), now and after each change.
     WatchFile {
@@ -349,7 +349,7 @@ pub enum HelperFx {
 }
 
 /// Of stream connections.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum ConnFx {
     /// Open a stream connection; answered by [`Event::Conn`](crate::event::Event::Conn).
     Connect {
@@ -373,7 +373,7 @@ pub enum ConnFx {
 }
 
 /// Every output, by the service that does it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Effect {
     /// Of the sockets.
     Sock(SockFx),
@@ -423,6 +423,10 @@ impl Effects {
     /// Looks without taking.
     pub fn iter(&self) -> impl Iterator<Item = &Effect> {
         self.0.iter()
+    }
+    /// What was appended when `before` waited already.
+    pub fn since(&self, before: usize) -> &[Effect] {
+        self.0.get(before..).unwrap_or_default()
     }
     /// How many wait.
     pub fn len(&self) -> usize {

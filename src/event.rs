@@ -5,13 +5,14 @@
 
 use crate::config::model::Config;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
+use crate::octets::Octets;
 use crate::route::RouteSpec;
 use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A positive errno value (`ENODEV` is 19). The pure side compares against the few it treats differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Errno(pub i32);
 
 impl Errno {
@@ -46,7 +47,7 @@ impl Errno {
 }
 
 /// Correlates a [`NetFx::Change`](crate::effect::NetFx::Change) with its [`NetEv::Reply`]; never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ReqId(pub u64);
 
 /// Longest age of a datagram. The kernel stamps arrivals with the wall clock, which may be stepped in between: more than a
@@ -57,7 +58,7 @@ pub const LONGEST_AGE: Duration = Duration::from_millis(1);
 ///
 /// An IPv4 raw socket delivers the IP header with the packet, so there everything is read from the bytes and the
 /// optional fields stay `None`. An IPv6 raw socket delivers the VRRP message only; the rest is ancillary data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RxMeta {
     /// The sender, from the socket layer.
     pub src: IpAddr,
@@ -68,7 +69,7 @@ pub struct RxMeta {
 }
 
 /// A signal that the daemon was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Signal {
     /// SIGTERM.
     Term,
@@ -83,7 +84,7 @@ pub enum Signal {
 }
 
 /// How a program ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ChildEnd {
     /// Exit status, 0..=255.
     Exited(u8),
@@ -94,12 +95,12 @@ pub enum ChildEnd {
 }
 
 /// What happened on a stream connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Stream<'a> {
     /// It is open.
     Connected,
     /// Hostile bytes, at most some KiB at a time.
-    Data(&'a [u8]),
+    Data(#[serde(with = "crate::octets")] Octets<'a>),
     /// The other side will send no more.
     End,
     /// It could not be opened, or broke. Nothing more is heard of it, and it is closed already.
@@ -107,7 +108,7 @@ pub enum Stream<'a> {
 }
 
 /// One network interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Link {
     /// Kernel index; another one after a delete and re-create.
     pub ifindex: u32,
@@ -130,7 +131,7 @@ pub struct Link {
 }
 
 /// One address on one interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AddrInfo {
     /// Interface that holds it.
     pub ifindex: u32,
@@ -151,7 +152,7 @@ pub struct AddrInfo {
 }
 
 /// From the sockets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum SockEv<'a> {
     /// A datagram from a raw VRRP socket. IPv4: the whole IP packet. IPv6: the VRRP message.
     Datagram {
@@ -162,7 +163,8 @@ pub enum SockEv<'a> {
         /// How long before this turn it arrived, at most [`LONGEST_AGE`]: the time to wake up is not added to every timer.
         age: Duration,
         /// Hostile.
-        bytes: &'a [u8],
+        #[serde(with = "crate::octets")]
+        bytes: Octets<'a>,
     },
     /// As `Datagram`, of those asked for by [`SockFx::HearLocal`](crate::effect::SockFx::HearLocal). While this host does not have the
     /// source address, the raw socket delivers it as well.
@@ -174,7 +176,8 @@ pub enum SockEv<'a> {
         /// As in `Datagram`.
         age: Duration,
         /// The whole IP packet.
-        bytes: &'a [u8],
+        #[serde(with = "crate::octets")]
+        bytes: Octets<'a>,
     },
     /// Answer to [`SockFx::Open`](crate::effect::SockFx::Open).
     Ready {
@@ -193,7 +196,7 @@ pub enum SockEv<'a> {
 }
 
 /// From the adverts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum AdvertEv<'a> {
     /// A pre-armed advert left, or failed to. Not reported for adverts that [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) took back.
     Sent {
@@ -206,6 +209,7 @@ pub enum AdvertEv<'a> {
         /// What the kernel said to the sends: success if at least one packet left.
         result: Result<(), Errno>,
         /// Destinations whose packet did not leave although others did; empty when none did.
+        #[serde(deserialize_with = "crate::octets::list")]
         missed: &'a [(IpAddr, Errno)],
     },
     /// An immediate advert ([`AdvertFx::Send`](crate::effect::AdvertFx::Send)) failed: to all its destinations. Success is not reported.
@@ -225,7 +229,7 @@ pub enum AdvertEv<'a> {
 }
 
 /// From rtnetlink.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum NetEv {
     /// Interface added or changed.
     LinkNew(Link),
@@ -274,7 +278,7 @@ pub enum NetEv {
 }
 
 /// From the line to the guard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum GuardEv {
     /// A configuration was compiled and checked: make it so. Answered by [`GuardFx::Reloaded`](crate::effect::GuardFx::Reloaded).
     Config(Box<Config>),
@@ -304,13 +308,14 @@ pub enum GuardEv {
 }
 
 /// From the line to the helper.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum HelperEv<'a> {
     /// A watched file has this content: once at the beginning, then after each change.
     FileRead {
         /// Name of the watch.
         watch: WatchKey,
         /// Its first bytes, at most 32; or why it cannot be read (ENOENT: it is not there).
+        #[serde(with = "crate::octets::result")]
         result: Result<&'a [u8], Errno>,
     },
     /// So many processes match: once at the beginning, then after each change.
@@ -340,12 +345,13 @@ pub enum HelperEv<'a> {
         /// For which connection.
         conn: ConnKey,
         /// At least one address, at most 8.
+        #[serde(deserialize_with = "crate::octets::list_result")]
         result: Result<&'a [SocketAddr], Errno>,
     },
 }
 
 /// Every input, by the service it comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Event<'a> {
     /// First event of all: open what is needed, ask for the kernel's state.
     Start,

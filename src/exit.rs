@@ -5,6 +5,7 @@
 /// Why the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[derive(serde::Serialize, serde::Deserialize)]
 pub enum ExitCode {
     /// Asked to stop, and stopped; or the tested configuration has no fault.
     Ok = 0,
@@ -33,7 +34,7 @@ impl ExitCode {
         (ExitCode::Ok, "stopped as asked; or the tested configuration has no mistake"),
         (ExitCode::Fatal, "could not start or go on, or a wrong command line; or what was asked was refused or failed"),
         (ExitCode::Config, "the configuration cannot be run, for example a VRID used twice, or nothing to run"),
-        (ExitCode::NotRunning, "reload, upgrade, handover, stop or status: no kalived runs with this pid file"),
+        (ExitCode::NotRunning, "reload, upgrade, handover, stop, status or record: no kalived runs with this pid file"),
         (ExitCode::Permission, "a permission is missing: CAP_NET_RAW and CAP_NET_ADMIN are needed"),
         (ExitCode::ConfigTest, "--config-test found mistakes and printed each"),
         (

@@ -9,7 +9,6 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
-use slab::Slab;
 
 /// What a [`VrKey`] names: one virtual router (a `vrrp_instance`).
 pub enum VrMark {}
@@ -63,6 +62,17 @@ impl<M> Key<M> {
         Some(Key { slot: bits as u32, generation, mark: PhantomData })
     }
 }
+impl<M> serde::Serialize for Key<M> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(self.to_bits())
+    }
+}
+impl<'de, M> serde::Deserialize<'de> for Key<M> {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let bits = <u64 as serde::Deserialize>::deserialize(from)?;
+        Key::from_bits(bits).ok_or_else(|| serde::de::Error::custom("a number that never was a name"))
+    }
+}
 impl<M> Clone for Key<M> {
     fn clone(&self) -> Self {
         *self
@@ -96,17 +106,23 @@ impl<M> fmt::Debug for Key<M> {
     }
 }
 
-/// Storage whose keys do not outlive what they name.
+/// Storage whose keys do not outlive what they name. Which slot is used next follows from what was done before, so that it is the same in
+/// a copy that was written and read.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(bound(serialize = "T: serde::Serialize", deserialize = "T: serde::Deserialize<'de>"))]
 pub struct Arena<M, T> {
-    slab: Slab<(NonZeroU32, T)>,
+    slots: Vec<Option<(NonZeroU32, T)>>,
+    // Used before those behind the last slot, the latest first.
+    free: Vec<u32>,
     last_generation: u32,
     looked_at: Cell<u64>,
+    #[serde(skip)]
     mark: PhantomData<fn() -> M>,
 }
 
 impl<M, T> Default for Arena<M, T> {
     fn default() -> Self {
-        Arena { slab: Slab::new(), last_generation: 0, looked_at: Cell::new(0), mark: PhantomData }
+        Arena { slots: Vec::new(), free: Vec::new(), last_generation: 0, looked_at: Cell::new(0), mark: PhantomData }
     }
 }
 
@@ -117,30 +133,40 @@ impl<M, T> Arena<M, T> {
     }
     /// As [`Arena::insert`], for a thing that wants to know its own name.
     pub fn insert_with(&mut self, make: impl FnOnce(Key<M>) -> T) -> Key<M> {
-        let slot = u32::try_from(self.slab.vacant_key()).expect("fewer than 2^32 things");
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 things")
+        });
         self.last_generation = self.last_generation.wrapping_add(1);
         let generation = NonZeroU32::new(self.last_generation).unwrap_or(NonZeroU32::MIN);
         let key = Key { slot, generation, mark: PhantomData };
-        self.slab.insert((generation, make(key)));
+        let value = Some((generation, make(key)));
+        if let Some(place) = self.slots.get_mut(key.slot()) {
+            *place = value;
+        }
         key
     }
     /// The thing, if that very thing is still there.
     pub fn get(&self, key: Key<M>) -> Option<&T> {
-        self.slab.get(key.slot as usize).filter(|e| e.0 == key.generation).map(|e| &e.1)
+        self.slots.get(key.slot())?.as_ref().filter(|e| e.0 == key.generation).map(|e| &e.1)
     }
     /// As [`Arena::get`], to change it.
     pub fn get_mut(&mut self, key: Key<M>) -> Option<&mut T> {
-        self.slab.get_mut(key.slot as usize).filter(|e| e.0 == key.generation).map(|e| &mut e.1)
+        self.slots.get_mut(key.slot())?.as_mut().filter(|e| e.0 == key.generation).map(|e| &mut e.1)
     }
     /// Takes the thing out; its name is dead from then on.
     pub fn remove(&mut self, key: Key<M>) -> Option<T> {
-        self.get(key)?;
-        Some(self.slab.remove(key.slot as usize).1)
+        let value = self.slots.get_mut(key.slot())?.take_if(|e| e.0 == key.generation)?.1;
+        self.free.push(key.slot);
+        Some(value)
     }
     /// All of them, by slot.
     pub fn iter(&self) -> impl Iterator<Item = (Key<M>, &T)> {
-        self.looked_at.set(self.looked_at.get() + self.slab.len() as u64);
-        self.slab.iter().map(|(slot, e)| (Key { slot: slot as u32, generation: e.0, mark: PhantomData }, &e.1))
+        self.looked_at.set(self.looked_at.get() + self.len() as u64);
+        self.slots.iter().enumerate().filter_map(|(slot, e)| {
+            let (generation, value) = e.as_ref()?;
+            Some((Key { slot: slot as u32, generation: *generation, mark: PhantomData }, value))
+        })
     }
     /// All names, by slot.
     pub fn keys(&self) -> Vec<Key<M>> {
@@ -152,11 +178,11 @@ impl<M, T> Arena<M, T> {
     }
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.slab.len()
+        self.slots.len() - self.free.len()
     }
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.slab.is_empty()
+        self.len() == 0
     }
 }
 

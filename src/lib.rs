@@ -8,7 +8,7 @@
 //! - the ground: `time`, `id`, `event`, `effect`, `timers`; names for what lives outside: `child` (programs), `conn`
 //!   (connections), `watch` (files and processes)
 //! - the machines: `vrrp::fsm`, `vrrp::instance`; `track` (scripts, files, processes, checks), `notify` (hooks, pipes, mail),
-//!   `reload_time` (when a scheduled reload is due), `snapshot` (what one process leaves to the next)
+//!   `reload_time` (when a scheduled reload is due), `snapshot` in its `envelope` (what one process leaves to the next)
 //! - `world`, which owns and routes them all; `config` is how the text of a file becomes what it is made from
 //! - the processes: `guard` starts and watches the others and answers commands; `daemon` is the core, the loop around `world`;
 //!   `helper` does for it what may block. `sys` below them holds every system call, `cli` above them the command line.
@@ -20,6 +20,7 @@ pub mod child;
 pub mod config;
 pub mod conn;
 pub mod effect;
+pub mod envelope;
 pub mod event;
 pub mod exit;
 pub mod id;
@@ -27,7 +28,9 @@ pub mod links;
 pub mod lvs;
 pub mod note;
 pub mod notify;
+pub mod octets;
 pub mod reconcile;
+pub mod record;
 pub mod reload_time;
 pub mod route;
 pub mod routes;

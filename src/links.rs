@@ -12,14 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An address as a name: interface, address, prefix length.
 pub type AddrId = (u32, IpAddr, u8);
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Entry {
     link: Link,
     seen: u64,
     addrs: BTreeMap<(IpAddr, u8), Addr>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Addr {
     info: AddrInfo,
     seen: u64,
@@ -28,7 +28,7 @@ struct Addr {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Links {
     by_index: BTreeMap<u32, Entry>,
     by_name: BTreeMap<String, u32>,
@@ -37,7 +37,7 @@ pub struct Links {
 }
 
 /// What a `LinkNew` changed, as far as anybody here cares.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LinkChange {
     /// Names whose state may differ now: the interface's, and its old one after a rename.
     pub names: Vec<String>,

@@ -6,7 +6,7 @@
 use core::fmt;
 
 /// Syslog severities in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Level {
     /// Needs a person.
     Error = 3,
@@ -21,7 +21,7 @@ pub enum Level {
 }
 
 /// One message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Note {
     /// How loud.
     pub level: Level,

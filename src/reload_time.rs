@@ -7,7 +7,7 @@
 pub type Zone = fn(i64) -> i64;
 
 /// What the file says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct When {
     // Year 1970..=9999, month 1..=12, day of that month; `None`: each day.
     date: Option<(i64, i64, i64)>,

@@ -57,7 +57,7 @@ pub struct RouteId {
 }
 
 /// One way of a route.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HopSpec {
     /// Interface; 0: the kernel finds it by the gateway.
     pub ifindex: u32,
@@ -93,7 +93,7 @@ pub enum Mode {
 }
 
 /// A route to add, or as the kernel reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RouteSpec {
     /// Its name.
     pub id: RouteId,

@@ -9,15 +9,15 @@ use core::ops::{Add, AddAssign, Sub};
 pub use core::time::Duration;
 
 /// Nanoseconds of `CLOCK_MONOTONIC`. A step of the wall clock does not exist for it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Instant(pub u64);
 
 /// Nanoseconds since 1970 of `CLOCK_REALTIME`. For people and logs only; no machine decides by it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Wall(pub u64);
 
 /// Both clocks, read once per turn of the loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Now {
     /// Decides everything.
     pub mono: Instant,

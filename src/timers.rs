@@ -8,7 +8,7 @@ use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why we will wake. Printable: a deadline without a reason cannot be debugged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Due {
     /// No advert for Master_Down_Interval (RFC 9568 §6.4.2).
     MasterDown(VrKey),
@@ -62,7 +62,7 @@ pub enum Due {
 }
 
 /// Deadlines by reason; at most one each.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Timers {
     by_due: BTreeMap<Due, Instant>,
     queue: BTreeSet<(Instant, Due)>,

@@ -7,7 +7,7 @@ use crate::effect::{Effect, Effects, HelperFx, ProcessSpec};
 use crate::id::{Arena, TrackKey, WatchKey, WatchMark};
 
 /// Whom a watch is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
     /// A tracker.
     Track(TrackKey),
@@ -16,7 +16,7 @@ pub enum For {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Watches(Arena<WatchMark, For>);
 
 impl Watches {

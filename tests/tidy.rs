@@ -12,9 +12,10 @@ const MAX_LINES: usize = 700;
 /// Layers, lowest first. A module imports its own layer and those below it.
 const LAYERS: [&[&str]; 4] = [
     &["time", "id", "exit", "reload_time", "route"],
-    &["timers", "event", "effect", "note", "config", "wire", "snapshot"],
+    &["timers", "event", "effect", "note", "config", "wire", "octets", "envelope", "snapshot"],
     &["child", "conn", "watch", "vrrp", "links", "lvs", "reconcile", "routes", "track", "notify"],
-    &["world"],
+    // A recording begins with a world, and a world is recorded.
+    &["world", "record"],
 ];
 
 struct Source {

@@ -1,4 +1,4 @@
-//! The subcommands that ask a kalived that runs: `reload`, `upgrade`, `handover`, `stop`, `status`.
+//! The subcommands that ask a kalived that runs: `reload`, `upgrade`, `handover`, `stop`, `status`, `record`.
 //!
 //! Read first: `cli.rs`; what is done with them is in `guard/client.rs`.
 
@@ -16,14 +16,20 @@ pub struct Ask {
     pub pid_file: PathBuf,
     /// `reload --dry-run`: compare only; with this file, `None`: the one it runs with.
     pub dry_run: Option<Option<String>>,
+    /// `record -o`: where the recording goes.
+    pub out: String,
 }
 
-const ASKED: [(Request, &str); 5] = [
+/// Where a recording goes that is given no name.
+pub const RECORDING: &str = "kalived.kalrec";
+
+const ASKED: [(Request, &str); 6] = [
     (Request::Reload, "Have the running kalived read its configuration again; wait for the result"),
     (Request::Upgrade, "Have the running kalived continue as the binary that is installed now, without a failover"),
     (Request::Handover, "End the running kalived so that the next one goes on without a failover"),
     (Request::Stop, "End the running kalived: farewell adverts, addresses removed"),
     (Request::Status, "Print how the running kalived is"),
+    (Request::Record, "Write the last events and decisions of the running kalived to a file, for `kalived replay`"),
 ];
 
 /// To be added to the command.
@@ -41,6 +47,16 @@ pub(super) fn subcommands() -> impl Iterator<Item = Command> {
                     .value_name("FILE")
                     .help(format!("Pid file of the kalived that is asked [default: {DEFAULT_PID_FILE}]")),
             );
+        if request == Request::Record {
+            return c.arg(
+                Arg::new("output")
+                    .short('o')
+                    .long("output")
+                    .value_name("FILE")
+                    .default_value(RECORDING)
+                    .help("Where it goes; mode 0600, and never over a file that is no recording"),
+            );
+        }
         if request != Request::Reload {
             return c;
         }
@@ -77,17 +93,19 @@ pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Report)>, String> {
     // `kalived -p FILE reload` means the same.
     let pid_file = sub.get_one::<String>("pid").or_else(|| m.get_one("pid"));
     let pid_file = pid_file.map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from);
+    let ask = |request, dry_run| Ask { request, pid_file, dry_run, out: String::new() };
+    if request == Request::Record {
+        let out = sub.get_one::<String>("output").cloned().unwrap_or_default();
+        return Ok(Some((Ask { out, ..ask(request, None) }, Report::default())));
+    }
     if request != Request::Reload {
-        return Ok(Some((Ask { request, pid_file, dry_run: None }, Report::default())));
+        return Ok(Some((ask(request, None), Report::default())));
     }
     let how = report(sub)?;
     Ok(Some(match sub.get_flag("dry-run") {
-        false if sub.get_flag("force") => (Ask { request: Request::ForceReload, pid_file, dry_run: None }, how),
-        false => (Ask { request, pid_file, dry_run: None }, how),
-        true => {
-            let file = sub.get_one::<String>("config").cloned();
-            (Ask { request: Request::Image, pid_file, dry_run: Some(file) }, how)
-        }
+        false if sub.get_flag("force") => (ask(Request::ForceReload, None), how),
+        false => (ask(request, None), how),
+        true => (ask(Request::Image, Some(sub.get_one::<String>("config").cloned())), how),
     }))
 }
 
@@ -114,6 +132,7 @@ mod tests {
         assert_eq!(ask("kalived -p /x.pid stop"), (Request::Stop, "/x.pid".into(), None));
         assert_eq!(ask("kalived status --pid=/y.pid"), (Request::Status, "/y.pid".into(), None));
         assert_eq!(ask("kalived handover").0, Request::Handover);
+        assert_eq!(ask("kalived record -p /x.pid -o y"), (Request::Record, "/x.pid".into(), None));
         assert_eq!(ask("kalived reload --force").0, Request::ForceReload);
         assert_eq!(ask("kalived reload --dry-run"), (Request::Image, default(), Some(None)));
         assert_eq!(ask("kalived reload --dry-run -f x").2, Some(Some("x".into())));

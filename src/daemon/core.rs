@@ -15,6 +15,7 @@ use crate::guard::log::Log;
 use crate::guard::role;
 use crate::guard::start::{SYSLOG, say};
 use crate::note::{Level, Note};
+use crate::record::{SEGMENT, Tape};
 use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::Ring;
 use crate::sys::{child, clock, daemonize, privilege, sched, signal};
@@ -75,9 +76,12 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let mut notes = Vec::new();
     let mut exec = open(words, line, snapshot, &mut notes)?;
     let process = config.global.process.clone();
+    let host = crate::sys::host::short_name();
+    let tape = Tape::new(&config, words.standby, &host, SEGMENT);
     let mut world = if words.standby { World::standby(config) } else { World::new(config) };
     world.set_zone(clock::utc_offset);
-    world.set_host(&crate::sys::host::short_name());
+    world.set_host(&host);
+    world.record(tape);
     exec.attach_helper(helper);
     exec.witness = Some(witness.into());
     let outcome = sched::apply(&sched::Wanted {

@@ -17,6 +17,7 @@ use crate::sys::lockfile;
 use crate::sys::op::Fd;
 use crate::time::{Duration, Instant, Now};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -50,6 +51,8 @@ pub struct Line {
     full: bool,
     /// Likewise messages that no line takes.
     too_long: u32,
+    /// Where it wants what was recorded.
+    record_to: Option<File>,
 }
 
 impl<O: Os> Exec<O> {
@@ -72,6 +75,7 @@ impl<O: Os> Exec<O> {
             asked: false,
             full: false,
             too_long: 0,
+            record_to: None,
         });
     }
 
@@ -128,6 +132,16 @@ impl<O: Os> Exec<O> {
     /// Whether the guard wants to know how it stands; asked once.
     pub(super) fn asked(&mut self) -> bool {
         self.line.as_mut().is_some_and(|l| core::mem::take(&mut l.asked))
+    }
+
+    /// Where the guard wants what was recorded; asked once.
+    pub(super) fn record_to(&mut self) -> Option<File> {
+        self.line.as_mut()?.record_to.take()
+    }
+
+    /// Tells it that this was done, or why not.
+    pub(super) fn tell_recorded(&mut self, done: Result<(), String>) {
+        self.say(&ToGuard::Recorded { done: done.is_ok(), text: done.err().unwrap_or_default() });
     }
 
     /// Tells it.
@@ -274,12 +288,16 @@ impl<O: Os> Exec<O> {
             (ToCore::Freeze, _) => tell(Event::Guard(GuardEv::Freeze)),
             (ToCore::Relieved, _) => tell(Event::Guard(GuardEv::Successor { in_charge: true })),
             (ToCore::Go { dead_since }, _) => {
-                let snapshot = self.slots.as_mut().and_then(|s| s.newest()).map(Box::new);
-                let text = match &snapshot {
-                    Some(s) => format!("going on with the snapshot of {} instances", s.instances.len()),
-                    None => "no snapshot to go on with: a cold start".to_owned(),
+                let found = self.slots.as_mut().map_or(Ok(None), |s| s.newest());
+                let (level, text) = match &found {
+                    Ok(Some(s)) => {
+                        (Level::Info, format!("going on with the snapshot of {} instances", s.instances.len()))
+                    }
+                    Ok(None) => (Level::Info, "no snapshot to go on with: a cold start".to_owned()),
+                    Err(why) => (Level::Error, format!("{why}: a cold start")),
                 };
-                self.log.note(now, Note { level: Level::Info, text });
+                self.log.note(now, Note { level, text });
+                let snapshot = found.ok().flatten().map(Box::new);
                 if let Some(line) = &mut self.line {
                     line.standby = false;
                 }
@@ -287,6 +305,13 @@ impl<O: Os> Exec<O> {
             }
             (ToCore::Helper, Some(socket)) => self.attach_helper(socket),
             (ToCore::Helper, None) => {}
+            (ToCore::Layout(layout), _) => self.write_layout(now, layout),
+            (ToCore::Record, Some(file)) => {
+                if let Some(line) = &mut self.line {
+                    line.record_to = Some(file.into());
+                }
+            }
+            (ToCore::Record, None) => {}
             (ToCore::Status, _) => {
                 if let Some(line) = &mut self.line {
                     line.asked = true;

@@ -3,21 +3,23 @@
 //! ```text
 //! slot A | slot B         each: magic 8 | sequence 8 | length 4 | CRC-32C of sequence, length and snapshot 4 | snapshot
 //! ```
-//! Written in turns, so that a process that dies while it writes one leaves the other whole. Read first: `snapshot.rs`.
+//! Written in turns, so that a process that dies while it writes one leaves the other whole. Read first: `snapshot/`. Where the slots are
+//! and what their headers say never changes: a process of any release may find them.
 
 use super::Machine;
 use super::exec::Exec;
 use super::os::Os;
-use crate::snapshot::Snapshot;
+use crate::envelope::{CRC32C, Unusable};
+use crate::note::{Level, Note};
+use crate::snapshot::{self, Snapshot};
 use crate::time::{Duration, Instant, Now, earliest};
 use bytes::{Buf, BufMut};
-use crc::{CRC_32_ISCSI, Crc};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 const MAGIC: [u8; 8] = *b"KALSHOT1";
 const HEADER: usize = 24;
-/// Bytes of a slot. A router and its trackers take some 200: this is for 20,000 of them. Memory is used for what is written only.
+/// Bytes of a slot. A router and its trackers take some 600: this is for 7,000 of them. Memory is used for what is written only.
 const SLOT: u64 = 4 << 20;
 /// Between two snapshots: 255 takeovers in a second are not 255 times 40 KiB in the way of the next takeover.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -28,8 +30,6 @@ const SUMMARY_PAUSE: Duration = Duration::from_secs(1);
 /// together.
 const TAKEOVER_NEAR: Duration = Duration::from_millis(3);
 
-const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
-
 /// Whether a file of this length with these first bytes is such a file: what is written first goes to the second slot.
 pub fn is_slots(len: u64, first: &[u8]) -> bool {
     first.starts_with(&MAGIC) || (len > SLOT && first.iter().all(|b| *b == 0))
@@ -39,6 +39,8 @@ pub fn is_slots(len: u64, first: &[u8]) -> bool {
 pub struct Slots {
     file: File,
     sequence: u64,
+    /// The layout that is written: what whoever goes on understands.
+    layout: u16,
     /// Not before.
     after: Instant,
     /// To be asked again then.
@@ -48,24 +50,30 @@ pub struct Slots {
 impl Slots {
     /// In `file`, behind the newest one that is there.
     pub fn new(file: File) -> Slots {
-        let mut slots = Slots { file, sequence: 0, after: Instant::default(), again: false };
+        let mut slots = Slots { file, sequence: 0, layout: snapshot::VERSION, after: Instant::default(), again: false };
         slots.sequence = slots.read_newest().map_or(0, |(sequence, _)| sequence);
         slots
     }
 
-    /// The newest snapshot that checks.
-    pub fn newest(&mut self) -> Option<Snapshot> {
-        let (sequence, shot) = self.read_newest()?;
+    /// The newest snapshot that is whole; `None`: there is none. One that is whole and cannot be understood is an error: the one before it
+    /// says what is not so any more.
+    pub fn newest(&mut self) -> Result<Option<Snapshot>, Unusable> {
+        let Some((sequence, body)) = self.read_newest() else { return Ok(None) };
         // Another process may have written since; what is written next goes behind that.
         self.sequence = self.sequence.max(sequence);
-        Some(shot)
+        Snapshot::decode(&body).map(Some)
     }
 
-    fn read_newest(&self) -> Option<(u64, Snapshot)> {
+    /// What is written next has this layout.
+    pub fn set_layout(&mut self, layout: u16) {
+        self.layout = layout;
+    }
+
+    fn read_newest(&self) -> Option<(u64, Vec<u8>)> {
         [0, 1].into_iter().filter_map(|slot| self.read(slot)).max_by_key(|(sequence, _)| *sequence)
     }
 
-    fn read(&self, slot: u64) -> Option<(u64, Snapshot)> {
+    fn read(&self, slot: u64) -> Option<(u64, Vec<u8>)> {
         let mut header = [0; HEADER];
         self.file.read_exact_at(&mut header, slot * SLOT).ok()?;
         let mut h = &header[8..];
@@ -75,13 +83,12 @@ impl Slots {
         }
         let mut body = vec![0; len as usize];
         self.file.read_exact_at(&mut body, slot * SLOT + HEADER as u64).ok()?;
-        let sound = check(sequence, &body) == crc;
-        sound.then(|| Snapshot::decode(&body).ok()).flatten().map(|shot| (sequence, shot))
+        (check(sequence, &body) == crc).then_some((sequence, body))
     }
 
     /// Writes one beside the one before. The error is for people.
     pub fn write(&mut self, shot: &Snapshot) -> Result<(), String> {
-        let body = shot.encode();
+        let body = shot.encode_as(self.layout);
         if body.is_empty() || body.len() as u64 > SLOT - HEADER as u64 {
             return Err(format!("a snapshot of {} bytes is too large", body.len()));
         }
@@ -106,6 +113,18 @@ fn check(sequence: u64, body: &[u8]) -> u32 {
     digest.finalize()
 }
 
+/// A copy of memory into memory: the file is the guard's, and no disk is waited for.
+fn write_recording(file: &File, bytes: &[u8]) -> Result<(), String> {
+    match bytes {
+        [] => Err("nothing is recorded at the moment; try again in a second".to_owned()),
+        bytes => file.write_all_at(bytes, 0).map_err(|e| e.to_string()),
+    }
+}
+
+fn note(text: String) -> Note {
+    Note { level: Level::Warning, text }
+}
+
 impl<O: Os> Exec<O> {
     /// After a turn: keeps what the next process must know, and tells the guard what it waits for.
     pub(super) fn keep(&mut self, now: Now, machine: &mut dyn Machine) {
@@ -128,6 +147,14 @@ impl<O: Os> Exec<O> {
             self.tell_status(machine.status());
         }
         let near = self.next_takeover().is_some_and(|at| at <= now.mono + TAKEOVER_NEAR);
+        if !near {
+            machine.checkpoint();
+            if let Some(file) = self.record_to() {
+                self.flush();
+                let written = write_recording(&file, &machine.recorded());
+                self.tell_recorded(written);
+            }
+        }
         let Some(slots) = &mut self.slots else { return };
         if near {
             slots.after = slots.after.max(now.mono + TAKEOVER_NEAR);
@@ -155,11 +182,20 @@ impl<O: Os> Exec<O> {
             slots.after = now.mono + PAUSE;
             slots.again = true;
             if let Err(why) = written {
-                let text = format!("no snapshot kept: {why}");
-                self.log.note(now, crate::note::Note { level: crate::note::Level::Warning, text });
+                self.log.note(now, note(format!("no snapshot kept: {why}")));
             }
         }
         self.slots = Some(slots);
+    }
+
+    /// Snapshots are written in this layout from now on, and one at once: whoever goes on may do so for a process that dies.
+    pub(super) fn write_layout(&mut self, now: Now, layout: u16) {
+        let Some(slots) = &mut self.slots else { return };
+        slots.layout = layout;
+        let written = slots.newest().map_err(|e| e.to_string()).and_then(|s| s.map_or(Ok(()), |s| slots.write(&s)));
+        if let Err(why) = written {
+            self.log.note(now, note(format!("no snapshot kept in layout {layout}: {why}")));
+        }
     }
 
     /// When to look whether there is something to keep.
@@ -184,10 +220,10 @@ mod tests {
     fn a_torn_write_leaves_the_one_before() {
         let file = memfd::create("test").unwrap();
         let mut slots = Slots::new(file.try_clone().unwrap());
-        assert_eq!(slots.newest(), None);
+        assert_eq!(slots.newest(), Ok(None));
         for at in 1..5 {
             slots.write(&shot(at)).unwrap();
-            assert_eq!(slots.newest(), Some(shot(at)));
+            assert_eq!(slots.newest(), Ok(Some(shot(at))));
         }
         // The fifth was being written: any byte of its slot may be old or new.
         let mut header = [0; HEADER + 4];
@@ -197,14 +233,14 @@ mod tests {
         file.read_exact_at(&mut whole, SLOT).unwrap();
         for at in (0..whole.len()).filter(|i| whole[*i] != header[*i]) {
             file.write_all_at(&header[at..=at], SLOT + at as u64).unwrap();
-            assert_eq!(Slots::new(file.try_clone().unwrap()).newest(), Some(shot(4)), "byte {at}");
+            assert_eq!(Slots::new(file.try_clone().unwrap()).newest(), Ok(Some(shot(4))), "byte {at}");
             file.write_all_at(&whole[at..=at], SLOT + at as u64).unwrap();
         }
         // Who comes next goes on behind the newest.
         let mut next = Slots::new(file);
-        assert_eq!(next.newest(), Some(shot(5)));
+        assert_eq!(next.newest(), Ok(Some(shot(5))));
         next.write(&shot(6)).unwrap();
-        assert_eq!((next.newest(), next.sequence), (Some(shot(6)), 6));
+        assert_eq!((next.newest(), next.sequence), (Ok(Some(shot(6))), 6));
     }
 
     #[test]
@@ -215,6 +251,27 @@ mod tests {
         header.put_u32_le(u32::MAX);
         header.put_u32_le(0);
         file.write_all_at(&header, 0).unwrap();
-        assert_eq!(Slots::new(file).newest(), None);
+        assert_eq!(Slots::new(file).newest(), Ok(None));
+    }
+
+    // A process of another release wrote last: what came before it is not what is so now.
+    #[test]
+    fn one_that_cannot_be_understood_is_not_passed_over_for_the_one_before() {
+        let file = memfd::create("test").unwrap();
+        let mut slots = Slots::new(file.try_clone().unwrap());
+        slots.write(&shot(1)).unwrap();
+        slots.set_layout(3);
+        slots.write(&shot(2)).unwrap();
+        assert_eq!(slots.newest(), Ok(Some(shot(2))), "whatever its layout");
+        let mut of_tomorrow = shot(3).encode();
+        of_tomorrow[8..10].copy_from_slice(&(snapshot::VERSION + 1).to_le_bytes());
+        let mut bytes = MAGIC.to_vec();
+        bytes.put_u64_le(3);
+        bytes.put_u32_le(of_tomorrow.len() as u32);
+        bytes.put_u32_le(check(3, &of_tomorrow));
+        bytes.put_slice(&of_tomorrow);
+        file.write_all_at(&bytes, SLOT).unwrap();
+        let why = Slots::new(file).newest().unwrap_err();
+        assert_eq!(why.to_string(), "the snapshot has layout 5, and this kalived reads layouts up to 4");
     }
 }

@@ -17,6 +17,7 @@ pub mod lead;
 pub mod log;
 pub mod netlink;
 pub mod os;
+pub(crate) mod recordings;
 pub mod rtnl;
 pub(crate) mod scripthost;
 pub mod sends;
@@ -61,6 +62,12 @@ pub trait Machine {
     fn last_snapshot(&mut self, _now: Now) -> Option<Snapshot> {
         None
     }
+    /// Nothing else is due: the recording may begin another part.
+    fn checkpoint(&mut self) {}
+    /// What was recorded, for a process of the same program.
+    fn recorded(&self) -> Vec<u8> {
+        Vec::new()
+    }
     /// Some lines about how it stands, for people.
     fn status(&self) -> String {
         String::new()
@@ -89,6 +96,12 @@ impl Machine for World {
     }
     fn last_snapshot(&mut self, now: Now) -> Option<Snapshot> {
         Some(World::last_snapshot(self, now))
+    }
+    fn checkpoint(&mut self) {
+        World::checkpoint(self);
+    }
+    fn recorded(&self) -> Vec<u8> {
+        self.tape().map(crate::record::Tape::dump).unwrap_or_default()
     }
     fn status(&self) -> String {
         let views = self.views().into_iter().map(|v| format!("({}) {v}\n", v.name));

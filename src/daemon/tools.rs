@@ -1,8 +1,8 @@
 //! What kalived does without running: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. Nothing of the system is
 //! changed, no privilege is needed, and no file that exists is opened for writing (`sys/files.rs`). The work is in `config`; here are files, terminals and exit codes.
 
-use super::entry;
 use super::scripthost::ThisHost;
+use super::{entry, recordings};
 use crate::cli::{Colour, Report, Tool};
 use crate::config::check::{Host, Look};
 use crate::config::diag::Severity;
@@ -35,6 +35,7 @@ pub(crate) fn run(tool: &Tool, how: &Report) -> ExitCode {
             compile(file, out, *force, *entries, how)
         }
         Tool::Diff { old, new } => compare(old, new, how),
+        Tool::Replay { file, verbose } => recordings::replay(file, *verbose),
     }
 }
 
@@ -275,7 +276,7 @@ fn messages(loaded: &Loaded, how: &Report) {
     let _ = write!(std::io::stderr(), "{}", loaded.render(colour(how)));
 }
 
-fn failed(why: &str) -> ExitCode {
+pub(super) fn failed(why: &str) -> ExitCode {
     say(why);
     ExitCode::Fatal
 }
@@ -302,7 +303,7 @@ fn escaped(text: &str, how: impl Fn(char) -> String) -> Cow<'_, str> {
     text.chars().map(|c| if commands_a_terminal(c) { how(c) } else { c.to_string() }).collect::<String>().into()
 }
 
-fn print(bytes: &[u8]) -> Result<(), String> {
+pub(super) fn print(bytes: &[u8]) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| format!("cannot write to standard output: {e}"))
 }

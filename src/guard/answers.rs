@@ -6,9 +6,12 @@ use super::Guard;
 use super::ctl::{ClientId, Request, Server};
 use super::proto::ToCore;
 use super::systemd::Notifier;
+use crate::sys::memfd;
 use crate::time::{Duration, Instant};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
 /// How long the core may take to say how it stands.
 const STATUS: Duration = Duration::from_secs(2);
@@ -23,6 +26,8 @@ pub struct Answers {
     watchdog: Instant,
     /// Who waits for a line from the core; until when.
     status: Vec<(ClientId, Instant)>,
+    /// Who waits for what was recorded, in which file, until when. One at a time.
+    record: Option<(ClientId, Rc<File>, Instant)>,
     /// Who waits for the end.
     pub(super) stop: Vec<ClientId>,
 }
@@ -36,6 +41,7 @@ impl Answers {
             summary: String::new(),
             watchdog: Instant::default(),
             status: Vec::new(),
+            record: None,
             stop: Vec::new(),
         }
     }
@@ -123,6 +129,7 @@ impl Guard {
                     let text = self.describe(now);
                     self.answers.answer(client, true, &text);
                 }
+                Request::Record => self.ask_record(now, client),
                 Request::Image => {
                     let (file, image) = (self.roles.file.clone(), self.image.clone());
                     if let Some(server) = &mut self.answers.server {
@@ -130,6 +137,31 @@ impl Guard {
                     }
                 }
             }
+        }
+    }
+
+    fn ask_record(&mut self, now: Instant, client: ClientId) {
+        let refusal = match &self.core {
+            _ if self.answers.record.is_some() => Some("a recording is being written"),
+            None => Some("there is no VRRP process"),
+            Some(core) if core.writes().len() < 2 => Some("the VRRP process is of a release that records nothing"),
+            Some(_) => None,
+        };
+        let file = match (refusal, memfd::create("kalived recording")) {
+            (Some(why), _) => return self.answers.answer(client, false, why),
+            (None, Err(e)) => return self.answers.answer(client, false, &format!("no memory for it: {e}")),
+            (None, Ok(file)) => Rc::new(file),
+        };
+        self.answers.record = Some((client, file.clone(), now + STATUS));
+        self.tell_with(ToCore::Record, Some(&file));
+    }
+
+    /// The core wrote what it had recorded, or could not.
+    pub(super) fn on_recorded(&mut self, done: bool, text: &str) {
+        let Some((client, file, _)) = self.answers.record.take() else { return };
+        match (&mut self.answers.server, done) {
+            (Some(server), true) => server.answer_with_fd(client, "", file.as_fd()),
+            _ => self.answers.answer(client, false, text),
         }
     }
 
@@ -144,6 +176,9 @@ impl Guard {
     pub(super) fn look_at_answers(&mut self, now: Instant) {
         if self.answers.status.iter().any(|(_, until)| now >= *until) {
             self.on_status(now, "the VRRP process does not answer\n");
+        }
+        if self.answers.record.as_ref().is_some_and(|(_, _, until)| now >= *until) {
+            self.on_recorded(false, "the VRRP process does not answer");
         }
         // Only while the core lives: its heart is looked at by the same loop.
         if let Some(every) = self.answers.systemd.interval()

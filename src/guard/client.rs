@@ -6,7 +6,7 @@ use super::ctl::{self, MAX_ANSWER, Request};
 use super::elsewhere;
 use crate::cli::{Ask, Report};
 use crate::config::image;
-use crate::daemon::tools;
+use crate::daemon::{recordings, tools};
 use crate::exit::ExitCode;
 use crate::sys::{lockfile, unixsock};
 use crate::time::Duration;
@@ -104,6 +104,19 @@ pub fn run(ask: &Ask, how: &Report) -> ExitCode {
     if !ok {
         say(&text);
         return ExitCode::Fatal;
+    }
+    if ask.request == Request::Record {
+        let saved = gift.ok_or("the recording did not come with the answer".to_owned());
+        return match saved.and_then(|fd| recordings::save(fd, &ask.out)) {
+            Ok(text) => {
+                let _ = writeln!(io::stdout(), "{}", tools::visible(&text));
+                ExitCode::Ok
+            }
+            Err(why) => {
+                say(&why);
+                ExitCode::Fatal
+            }
+        };
     }
     let Some(file) = &ask.dry_run else {
         if !text.is_empty() {

@@ -7,9 +7,11 @@ use super::log::Log;
 use super::proto::{MAX, ToCore, ToGuard};
 use super::role::Roles;
 use super::text;
+use crate::snapshot;
 use crate::sys::child::{self, Reports};
 use crate::sys::seqpacket;
 use crate::time::{Duration, Instant};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -45,10 +47,13 @@ pub struct Core {
     pub heart: Heartbeat,
     /// Its helper's process.
     pub helper: Option<u32>,
+    /// Layouts of snapshots that it can write, the newest last.
+    writes: Vec<u16>,
     /// When to start a helper.
     helper_at: Option<Instant>,
     line: OwnedFd,
     closed: bool,
+    killed: Cell<bool>,
     queue: VecDeque<(Vec<u8>, Option<Rc<File>>)>,
 }
 
@@ -75,18 +80,19 @@ impl Core {
     ) -> io::Result<Core> {
         let (line, theirs) = seqpacket::pair()?;
         let (to_helper, to_core) = seqpacket::pair()?;
-        let [image, snapshot, witness] = files.map(AsFd::as_fd);
-        let fds = [theirs.as_fd(), image, snapshot, to_helper.as_fd(), witness];
+        let [image, shots, witness] = files.map(AsFd::as_fd);
+        let fds = [theirs.as_fd(), image, shots, to_helper.as_fd(), witness];
         let pid = starter.roles.core(&fds, standby, starter.log, starter.reports)?;
-        let mut core = Core::running(number, pid, line, now);
+        // It is this very program.
+        let mut core = Core::running(number, pid, line, now, &snapshot::WRITES);
         core.helper = starter.helper(to_core.as_fd());
         core.helper_at = core.helper.is_none().then_some(now + HELPER_PAUSE);
         starter.log.note(&text::core_started(pid));
         Ok(core)
     }
 
-    /// One that runs already, without a helper.
-    pub fn running(number: u32, pid: u32, line: OwnedFd, started: Instant) -> Core {
+    /// One that runs already, without a helper. `writes`: the layouts of snapshots that it says it can write.
+    pub fn running(number: u32, pid: u32, line: OwnedFd, started: Instant, writes: &[u16]) -> Core {
         Core {
             number,
             pid,
@@ -94,11 +100,18 @@ impl Core {
             ready: false,
             heart: Heartbeat::new(started),
             helper: None,
+            writes: if writes.is_empty() { &snapshot::UNSAID_WRITES } else { writes }.to_vec(),
             helper_at: None,
             line,
             closed: false,
+            killed: Cell::new(false),
             queue: VecDeque::new(),
         }
+    }
+
+    /// Layouts of snapshots that it can write. More than one: it takes [`ToCore::Layout`].
+    pub fn writes(&self) -> &[u16] {
+        &self.writes
     }
 
     /// Its helper ended.
@@ -180,7 +193,13 @@ impl Core {
 
     /// SIGKILL.
     pub fn kill(&self) {
+        self.killed.set(true);
         child::kill(self.pid, false, true);
+    }
+
+    /// Whether that was done: it hung, or said something that makes no sense.
+    pub fn killed(&self) -> bool {
+        self.killed.get()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What people ask the guard: `kalived reload`, `upgrade`, `handover`, `stop`, `status`, on a unix socket next to the pid file.
+//! What people ask the guard: `kalived reload`, `upgrade`, `handover`, `stop`, `status`, `record`, on a unix socket next to the pid file.
 //!
 //! A client connects, sends one word as one message, gets one message back, and is disconnected. Nothing waits: a client that says
 //! nothing is dropped after [`SILENCE`], one that does not read has its answer in the kernel or loses it. Only root and the
@@ -40,11 +40,13 @@ pub enum Request {
     Status,
     /// Give the image of the configuration that runs: [`Server::answer_with_fd`].
     Image,
+    /// Give what the core recorded, likewise.
+    Record,
 }
 
 impl Request {
     /// All of them.
-    pub const ALL: [Request; 7] = [
+    pub const ALL: [Request; 8] = [
         Request::Reload,
         Request::ForceReload,
         Request::Upgrade,
@@ -52,6 +54,7 @@ impl Request {
         Request::Stop,
         Request::Status,
         Request::Image,
+        Request::Record,
     ];
 
     /// What goes over the socket.
@@ -64,6 +67,7 @@ impl Request {
             Request::Stop => "stop",
             Request::Status => "status",
             Request::Image => "image",
+            Request::Record => "record",
         }
     }
 

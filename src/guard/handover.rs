@@ -1,20 +1,22 @@
 //! A hand-over to a kalived that is started next: the core freezes, the snapshot is kept by systemd and in a file, and we end.
 //!
-//! Before anything is given up, the program that will be started has read the configuration and found that it can run it; and there is
-//! a place for the state. Whatever is wrong before that refuses the hand-over: a command is answered and everything goes on; after
+//! Before anything is given up, the program that will be started says that it can go on (`successor.rs`); and there is a place for the
+//! state. Whatever is wrong before that refuses the hand-over: a command is answered and everything goes on; after
 //! SIGQUIT, which systemd sends when it has decided already that this process ends, kalived stops as after SIGTERM. What follows the
 //! freeze is in `world/custody.rs`: a successor that does not come leaves no address behind.
 //!
+//! A frozen core is watched by a remover (`vips.rs`), for we are gone by then: a core that is killed leaves no address behind either.
+//!
 //! Read first: `upgrade.rs`, `sys/lockfile.rs`.
 
-use super::compiler::{Compiler, Use};
 use super::ctl::ClientId;
 use super::proto::ToCore;
-use super::upgrade::STORED;
+use super::successor::{Asked, Successor};
+use super::upgrade::{STORED, Upgrade};
 use super::{After, Guard, text};
 use crate::daemon::handover::{Slots, is_slots};
-use crate::sys::child::{self, End};
-use crate::sys::lockfile::{Open, beside, is_left_over, open_own};
+use crate::sys::child::End;
+use crate::sys::lockfile::{self, Open, beside, is_left_over, open_own};
 use crate::time::{Duration, Instant};
 use std::fs::File;
 use std::io;
@@ -38,8 +40,8 @@ pub(super) struct Handover {
 }
 
 enum Step {
-    Compiling(Compiler),
-    Freezing { until: Instant, file: Result<File, String> },
+    Asking(Successor),
+    Freezing { until: Instant, file: Result<File, String>, layout: u16 },
 }
 
 impl Handover {
@@ -59,6 +61,11 @@ impl Guard {
             }
             return;
         }
+        if self.upgrade.as_ref().is_some_and(Upgrade::is_freezing) {
+            // The core in charge cannot be asked to freeze twice: the one after it hands over.
+            self.hand_over_later.push(client);
+            return;
+        }
         self.give_up_upgrade(now, "kalived hands over");
         let refusal = match () {
             () if self.core.as_ref().is_none_or(|c| !c.ready) || self.go.is_some() => {
@@ -71,12 +78,9 @@ impl Guard {
             return self.handover_refused(now, client, must_end, &why);
         }
         self.note(text::handover_asked());
-        match Compiler::start(&self.roles, true, Use::Start, &self.reports, now) {
-            Ok(c) => self.handover = Some(Handover { step: Step::Compiling(c), client, must_end }),
-            Err(e) => {
-                let why = format!("{}: {e}", self.roles.exe.display());
-                self.handover_refused(now, client, must_end, &why);
-            }
+        match self.ask_successor(now) {
+            Ok(asked) => self.handover = Some(Handover { step: Step::Asking(asked), client, must_end }),
+            Err(why) => self.handover_refused(now, client, must_end, &why),
         }
     }
 
@@ -94,8 +98,8 @@ impl Guard {
     /// Nothing more of it is done; `false`: the core is freezing, and there is no way back.
     pub(super) fn give_up_handover(&mut self, why: &str) {
         if let Some(handover) = self.handover.take() {
-            if let Step::Compiling(c) = &handover.step {
-                child::kill(c.pid, true, true);
+            if let Step::Asking(asked) = &handover.step {
+                asked.kill();
             }
             if let Some(client) = handover.client {
                 self.answers.answer(client, false, why);
@@ -103,55 +107,89 @@ impl Guard {
         }
     }
 
-    /// Whether that was the compiler of a hand-over.
-    pub(super) fn handover_compiled(&mut self, now: Instant, pid: u32, end: End) -> bool {
-        let Some(Handover { step: Step::Compiling(compiler), client, must_end }) =
-            self.handover.take_if(|h| matches!(&h.step, Step::Compiling(c) if c.pid == pid))
+    /// A process ended, perhaps that of the question.
+    pub(super) fn handover_asked(&mut self, now: Instant, pid: u32, end: End) {
+        let Some(Handover { step: Step::Asking(asked), client, must_end }) =
+            self.handover.take_if(|h| matches!(h.step, Step::Asking(_)))
         else {
-            return false;
+            return;
         };
-        self.say_messages(&compiler, super::reload::Say::Failures);
-        if let Err(why) = compiler.finish(end) {
-            self.handover_refused(now, client, must_end, &why);
-            return true;
-        }
-        let file = self.place_for_state();
+        let layout = match self.successor_ended(asked, now, pid, end) {
+            Asked::Open(asked) => {
+                self.handover = Some(Handover { step: Step::Asking(asked), client, must_end });
+                return;
+            }
+            Asked::Refused(why) => return self.handover_refused(now, client, must_end, &why),
+            Asked::Sound(sound) => sound.layout,
+        };
+        let file = self.place_for_state(layout);
         if let (false, Err(why)) = (self.answers.systemd.is_on(), &file) {
             let why = format!("the state cannot be kept: {why}");
-            self.handover_refused(now, client, must_end, &why);
-            return true;
+            return self.handover_refused(now, client, must_end, &why);
         }
         self.note(text::handing_over());
-        self.handover = Some(Handover { step: Step::Freezing { until: now + FREEZE_LIMIT, file }, client, must_end });
+        let step = Step::Freezing { until: now + FREEZE_LIMIT, file, layout };
+        self.handover = Some(Handover { step, client, must_end });
+        self.tell_layout(layout);
         self.tell(ToCore::Freeze);
-        true
+    }
+
+    /// What was put off until an upgrade was over.
+    fn hand_over_now(&mut self, now: Instant) {
+        // Not before there is a core again whose state could be handed over, or it is known that there is none.
+        let is_over = self.upgrade.is_none() && self.core.as_ref().is_none_or(|c| c.ready);
+        if is_over && !self.hand_over_later.is_empty() {
+            for client in core::mem::take(&mut self.hand_over_later) {
+                self.hand_over(now, client);
+            }
+        }
+    }
+
+    /// Nobody waits for one any more.
+    pub(super) fn forget_hand_over(&mut self, why: &str) {
+        for client in core::mem::take(&mut self.hand_over_later).into_iter().flatten() {
+            self.answers.answer(client, false, why);
+        }
     }
 
     /// A file that takes a snapshot as large as the last one.
-    fn place_for_state(&self) -> Result<File, String> {
+    fn place_for_state(&self, layout: u16) -> Result<File, String> {
         let path = self.lock.as_ref().map(|l| snapshot_path(l.path())).ok_or("there is no lock file")?;
         let about = |e: &dyn core::fmt::Display| format!("{}: {e}", path.display());
         let file = private(&path).map_err(|e| about(&e))?;
-        self.keep_in(&file).map_err(|e| about(&e))?;
+        self.keep_in(&file, layout).map_err(|e| about(&e))?;
         Ok(file)
     }
 
-    fn keep_in(&self, file: &File) -> Result<(), String> {
+    fn keep_in(&self, file: &File, layout: u16) -> Result<(), String> {
         let copy = |f: &File| f.try_clone().map_err(|e| e.to_string());
-        match Slots::new(copy(&self.snapshot)?).newest() {
-            Some(shot) => Slots::new(copy(file)?).write(&shot),
-            None => Ok(()),
+        let Some(shot) = Slots::new(copy(&self.snapshot)?).newest().map_err(|e| e.to_string())? else { return Ok(()) };
+        let mut slots = Slots::new(copy(file)?);
+        slots.set_layout(layout);
+        slots.write(&shot)
+    }
+
+    /// A process that takes the addresses away should the frozen core be killed and nobody come. Without it only that is missing.
+    fn watch_frozen(&mut self) {
+        let Some(core) = self.core.take() else { return };
+        let watched = self.lock.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into()).and_then(|lock| {
+            let (witness, charges) = (lock.witness()?, lockfile::charges(&lock.witness()?));
+            let files = [core.line(), witness.as_fd()];
+            self.roles.remove_vips_after(self.holdings(true), files, charges, &self.log, &self.reports)
+        });
+        if let Err(e) = watched {
+            self.note(text::failed("nobody watches the process that was handed over", &e));
         }
     }
 
     /// The core is frozen, its last snapshot in its place.
     pub(super) fn handed_over(&mut self, _now: Instant) {
         let Some(handover) = self.handover.take() else { return };
-        let Step::Freezing { file, .. } = handover.step else { return };
+        let Step::Freezing { file, layout, .. } = handover.step else { return };
         // It ends by itself, when a successor is in charge or the addresses are gone.
-        self.core = None;
+        self.watch_frozen();
         self.end = Some(0);
-        let in_file = file.and_then(|file| self.keep_in(&file));
+        let in_file = file.and_then(|file| self.keep_in(&file, layout));
         let stored = self.answers.systemd.is_on() && {
             self.answers.systemd.forget(STORED);
             self.answers.systemd.store(STORED, self.snapshot.as_fd())
@@ -188,8 +226,9 @@ impl Guard {
     }
 
     pub(super) fn look_at_handover(&mut self, now: Instant) {
+        self.hand_over_now(now);
         match &mut self.handover {
-            Some(Handover { step: Step::Compiling(c), .. }) => c.tick(now),
+            Some(Handover { step: Step::Asking(asked), .. }) => asked.tick(now),
             Some(Handover { step: Step::Freezing { until, .. }, .. }) if now >= *until => {
                 // Its end follows; another try does no harm.
                 *until = now + FREEZE_LIMIT;

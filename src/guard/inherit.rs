@@ -8,10 +8,12 @@ use super::ctl::Server;
 use super::log::Log;
 use super::scripts::Scripts;
 use super::start::say;
-use super::state::{OLD_VARIABLE, State, VARIABLE};
+use super::state::{OLD_VARIABLE, State, Understands, VARIABLE};
 use super::systemd::Notifier;
 use super::{Guard, Made, beat};
+use crate::daemon::handover::Slots;
 use crate::exit::ExitCode;
+use crate::snapshot;
 use crate::sys::child::Reports;
 use crate::sys::lockfile::Lock;
 use crate::sys::pidfile::PidFile;
@@ -39,12 +41,27 @@ pub(super) fn guard() -> Option<u8> {
     })
 }
 
-/// Whether this program understands the state at fd 3: asked by another version before it becomes this one.
+/// Whether this program understands the state at fd 3 and the snapshot at 4: asked by another version before it gives anything up. The
+/// answer goes to 5; a release before layout 4 passes the state only.
 pub(super) fn check() -> ExitCode {
-    match child::inherited::<1>().ok().and_then(|[fd]| State::read(&File::from(fd))) {
-        Some(_) => ExitCode::Ok,
-        None => ExitCode::Fatal,
+    let (state, more) = match child::inherited::<3>() {
+        Ok([state, snapshot, answer]) => (Some(state), Some((File::from(snapshot), File::from(answer)))),
+        Err(_) => (child::inherited::<1>().ok().map(|[state]| state), None),
+    };
+    let understood = state.and_then(|fd| State::read(&File::from(fd))).map(|_| ());
+    let mut said = Understands { layouts: snapshot::READS.to_vec(), refused: None };
+    if understood.is_none() {
+        said.refused = Some("the state of the first process is of another version".to_owned());
     }
+    if let Some((shots, answer)) = more {
+        if let Err(why) = Slots::new(shots).newest() {
+            said.refused = Some(why.to_string());
+        }
+        if said.write(&answer).is_err() {
+            return ExitCode::Fatal;
+        }
+    }
+    if said.refused.is_none() { ExitCode::Ok } else { ExitCode::Fatal }
 }
 
 fn take(state: State) -> Result<Guard, String> {
@@ -80,7 +97,7 @@ fn take(state: State) -> Result<Guard, String> {
     guard.scripts.allow(&guard.image);
     guard.leaving = state.leaving.into_iter().map(|pid| (pid, now + super::upgrade::LEAVE_LIMIT)).collect();
     if let Some(c) = state.core {
-        let mut core = Core::running(c.number, c.pid, fd(c.line)?, Instant(c.started));
+        let mut core = Core::running(c.number, c.pid, fd(c.line)?, Instant(c.started), &c.writes);
         core.helper = c.helper;
         core.ready = true;
         core.heart = beat::Heartbeat::new(now);

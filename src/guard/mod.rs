@@ -2,7 +2,7 @@
 //!
 //! poll(2) is its only blocking call, every queue has a limit, and what can fail interestingly runs in another process. Read in
 //! this order: this file (what there is, and what follows when the core ends), `turn` (the loop), `proto` (the line to the core),
-//! `core`, `restart`, `scripts`, `reload`, `upgrade`, `handover`, `answers`, `role` (how the others are started), `start` (from the command
+//! `core`, `restart`, `scripts`, `reload`, `successor`, `upgrade`, `handover`, `answers`, `role` (how the others are started), `start` (from the command
 //! line to here). Deliberately absent: VRRP.
 
 pub mod allowed;
@@ -25,6 +25,7 @@ pub mod role;
 pub mod scripts;
 pub mod start;
 mod state;
+mod successor;
 pub mod systemd;
 pub mod text;
 mod trust;
@@ -34,6 +35,7 @@ pub mod vips;
 
 use self::answers::Answers;
 use self::core::{Core, Starter};
+use self::ctl::ClientId;
 use self::handover::Handover;
 use self::log::Log;
 use self::proto::{MAX, ToCore};
@@ -131,6 +133,8 @@ pub struct Guard {
     /// A core that stands by with what a kalived before left is told this when we are in charge.
     go: Option<ToCore>,
     handover: Option<Handover>,
+    /// One that was asked for while an upgrade could not be given up any more: who asked, with a client or as a signal.
+    hand_over_later: Vec<Option<ClientId>>,
     /// Frozen cores whose armed adverts still leave, and when they are given up.
     leaving: Vec<(u32, Instant)>,
     /// Until when a stop may take.
@@ -171,6 +175,7 @@ impl Guard {
             upgrade: None,
             go: None,
             handover: None,
+            hand_over_later: Vec::new(),
             leaving: Vec::new(),
             stopping: None,
             answers: made.answers,
@@ -284,7 +289,8 @@ impl Guard {
     }
 
     fn remove_vips_with(&mut self, now: Instant, after: After, quiet: bool) {
-        match self.roles.remove_vips(self.holdings(), &self.log, &self.reports) {
+        let holdings = self.holdings(matches!(after, After::End(_)));
+        match self.roles.remove_vips(holdings, &self.log, &self.reports) {
             Ok(pid) => self.removal = Some(Removal { pid, deadline: now + REMOVE_LIMIT, after, quiet }),
             Err(e) => {
                 self.note(text::failed("no process to remove the virtual addresses", &e));
@@ -296,7 +302,7 @@ impl Guard {
 
     /// The last resort, where no other process can do it: we wait for the kernel, and there is nobody whom that holds up.
     fn remove_vips_here(&mut self) {
-        let note = match vips::remove(self.holdings()) {
+        let note = match vips::remove(self.holdings(false)) {
             Ok(()) => text::removed(End::Exited(0)),
             Err(why) => text::failed("the virtual addresses could not be removed", &why),
         };
@@ -304,9 +310,10 @@ impl Guard {
     }
 
     /// What says which addresses there may be: the configuration in force, one that a core may have begun to act on, and what the
-    /// last core kept.
-    fn holdings(&self) -> vips::Holdings<'_> {
-        vips::Holdings { images: [&self.image, self.reloads.begun().unwrap_or(&self.image)], snapshot: &self.snapshot }
+    /// last core kept. `end`: nobody follows.
+    fn holdings(&self, end: bool) -> vips::Holdings<'_> {
+        let images = [&self.image, self.reloads.begun().unwrap_or(&self.image)];
+        vips::Holdings { images, snapshot: &self.snapshot, routes: end }
     }
 
     fn after(&mut self, now: Instant, after: After) {

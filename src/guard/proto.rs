@@ -59,6 +59,13 @@ pub enum ToGuard {
     Status(String),
     /// The states, in one line; a while after they changed.
     Summary(String),
+    /// Answer to [`ToCore::Record`].
+    Recorded {
+        /// Whether it is in the file.
+        done: bool,
+        /// Why not.
+        text: String,
+    },
 }
 
 /// From the guard.
@@ -88,6 +95,10 @@ pub enum ToCore {
     Signal(u8),
     /// Say how it stands.
     Status,
+    /// Write snapshots in this layout from now on: whoever goes on reads it.
+    Layout(u16),
+    /// Write what was recorded into the file that comes along.
+    Record,
 }
 
 const READY: u8 = 1;
@@ -100,6 +111,7 @@ const FROZEN: u8 = 7;
 const STATUS: u8 = 8;
 const SPAWN_ALONE: u8 = 9;
 const SUMMARY: u8 = 10;
+const RECORDED: u8 = 11;
 
 const CHILD_EXIT: u8 = 65;
 const CONFIG: u8 = 66;
@@ -109,6 +121,8 @@ const HELPER: u8 = 69;
 const SIGNAL: u8 = 70;
 const ASK_STATUS: u8 = 71;
 const RELIEVED: u8 = 72;
+const LAYOUT: u8 = 73;
+const RECORD: u8 = 74;
 
 fn begin(kind: u8) -> Vec<u8> {
     vec![VERSION, kind]
@@ -148,6 +162,12 @@ impl ToGuard {
                 put_text(&mut out, short(text));
                 out
             }
+            ToGuard::Recorded { done, text } => {
+                let mut out = begin(RECORDED);
+                out.put_u8(u8::from(*done));
+                put_text(&mut out, short(text));
+                out
+            }
             ToGuard::Status(text) => {
                 let mut out = begin(STATUS);
                 put_text(&mut out, short(text));
@@ -173,6 +193,7 @@ impl ToGuard {
             KILL => ToGuard::Kill { child: r.u64()?, hard: r.flag()? },
             RELOADED => ToGuard::Reloaded { done: r.flag()?, text: r.people()? },
             STATUS => ToGuard::Status(r.people()?),
+            RECORDED => ToGuard::Recorded { done: r.flag()?, text: r.people()? },
             SUMMARY => ToGuard::Summary(r.people()?),
             kind @ (SPAWN | SPAWN_ALONE) => {
                 let (child, uid, gid) = (r.u64()?, r.u32()?, r.u32()?);
@@ -232,6 +253,12 @@ impl ToCore {
             }
             ToCore::Helper => begin(HELPER),
             ToCore::Status => begin(ASK_STATUS),
+            ToCore::Record => begin(RECORD),
+            ToCore::Layout(layout) => {
+                let mut out = begin(LAYOUT);
+                out.put_u16_le(*layout);
+                out
+            }
             ToCore::Signal(number) => {
                 let mut out = begin(SIGNAL);
                 out.put_u8(*number);
@@ -264,6 +291,8 @@ impl ToCore {
             },
             HELPER => ToCore::Helper,
             ASK_STATUS => ToCore::Status,
+            RECORD => ToCore::Record,
+            LAYOUT => ToCore::Layout(r.u16()?),
             SIGNAL => ToCore::Signal(r.u8()?),
             _ => return None,
         };
@@ -365,6 +394,7 @@ mod tests {
                 ToGuard::Frozen,
                 ToGuard::Status("2 of 3 are Master".into()),
                 ToGuard::Summary("MASTER a".into()),
+                ToGuard::Recorded { done: false, text: "no".into() },
             ],
             vec![
                 ToCore::ChildExit { child: 9, end: ChildEnd::Exited(255) },
@@ -377,6 +407,8 @@ mod tests {
                 ToCore::Go { dead_since: Some(0) },
                 ToCore::Helper,
                 ToCore::Status,
+                ToCore::Layout(u16::MAX),
+                ToCore::Record,
                 ToCore::Signal(15),
             ],
         )

@@ -22,6 +22,8 @@ pub const CORE: &str = "--core";
 pub const HELPER: &str = "--helper";
 /// First argument of the process that takes addresses away.
 pub const REMOVE: &str = "--remove-vips";
+/// The process that takes addresses away waits for the end of a frozen core first; what follows is how often a core was in charge.
+pub const AFTER: &str = "--after-core=";
 /// It waits for `Go`.
 pub const STANDBY: &str = "--standby";
 /// Log details.
@@ -111,15 +113,33 @@ impl Roles {
         self.spawn_with(false, &["kalived: helper", HELPER], !self.background, &[line], log, reports)
     }
 
-    /// Asks the program that lies at the path now whether it understands the state in `state`.
-    pub fn check_state(&self, state: &File, log: &Log, reports: &Reports) -> io::Result<u32> {
-        self.spawn(true, &["kalived", super::state::CHECK], &[state.as_fd()], log, reports)
+    /// Asks the program that lies at the path now whether it understands. `files`: the state, where snapshots are, and where its answer
+    /// goes. A release before layout 4 looks at the state only.
+    pub fn check_state(&self, files: [&File; 3], log: &Log, reports: &Reports) -> io::Result<u32> {
+        self.spawn(true, &["kalived", super::state::CHECK], &files.map(AsFd::as_fd), log, reports)
     }
 
     /// Takes away the addresses of the images at 3 and 4 and of the snapshot at 5.
     pub fn remove_vips(&self, of: Holdings<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
         let [image, begun] = of.images.map(AsFd::as_fd);
-        self.spawn(false, &["kalived: remover", REMOVE], &[image, begun, of.snapshot.as_fd()], log, reports)
+        let mut words = vec!["kalived: remover", REMOVE];
+        words.extend(of.routes.then_some(super::vips::ROUTES));
+        self.spawn(false, &words, &[image, begun, of.snapshot.as_fd()], log, reports)
+    }
+
+    /// The same, should a frozen core end while nobody is in charge after it. Its line is at 6, the lock's file at 7; `charges`: how often
+    /// a core was in charge until now.
+    pub fn remove_vips_after(
+        &self,
+        of: Holdings<'_>,
+        [line, witness]: [BorrowedFd<'_>; 2],
+        charges: u64,
+        log: &Log,
+        reports: &Reports,
+    ) -> io::Result<u32> {
+        let [image, begun] = of.images.map(AsFd::as_fd);
+        let (fds, after) = ([image, begun, of.snapshot.as_fd(), line, witness], format!("{AFTER}{charges}"));
+        self.spawn(false, &["kalived: remover", REMOVE, super::vips::ROUTES, &after], &fds, log, reports)
     }
 
     fn spawn(

@@ -46,7 +46,7 @@ pub fn program() -> u8 {
     if let Some((role, rest)) = args.get(1..).and_then(<[String]>::split_first) {
         match role.as_str() {
             role::CORE => return core::role(rest) as u8,
-            role::REMOVE => return vips::role() as u8,
+            role::REMOVE => return vips::role(rest) as u8,
             CHECK => return inherit::check() as u8,
             _ => {}
         }
@@ -222,10 +222,18 @@ fn snapshot(
     let file = memfd::create("kalived snapshot").map_err(|e| e.to_string())?;
     let mut slots = Slots::new(file.try_clone().map_err(|e| e.to_string())?);
     let mut found = None;
+    // What cannot be read is said, and the addresses that the one before left are removed as left-overs.
+    let newest = |file: File, whose: &str, log: &mut Log| {
+        let found = Slots::new(file).newest();
+        found.unwrap_or_else(|why| {
+            log.note(&text::failed(&format!("{whose} is not used"), &why));
+            None
+        })
+    };
     for (number, name) in systemd::stored(env, std::process::id()) {
         let Ok(fd) = unixsock::inherited(number) else { continue };
         if name == STORED {
-            found = Slots::new(fd.into()).newest();
+            found = newest(fd.into(), "the state that systemd kept", log);
         }
     }
     match open_own(path, Open::Read) {
@@ -236,7 +244,8 @@ fn snapshot(
         Ok(kept) => {
             // Used once: another start would find it outdated.
             let _ = std::fs::remove_file(path);
-            found = found.or(Slots::new(kept).newest());
+            let whose = path.display().to_string();
+            found = found.or_else(|| newest(kept, &whose, log));
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => log.note(&text::failed(&format!("{} is not used", path.display()), &e)),

@@ -24,6 +24,9 @@ pub const CHECK: &str = "--check-state";
 const VERSION: u32 = 1;
 /// Longest state, bytes: 512 programs with the longest path each stay below.
 const MAX: u64 = 4 << 20;
+/// Bytes of an answer that are looked at, and characters of the reason in it: a line of the log.
+const ANSWER: usize = 4096;
+const WHY: usize = 500;
 
 /// A program that runs for the core.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +57,35 @@ pub struct CoreState {
     pub started: u64,
     /// Its helper's process.
     pub helper: Option<u32>,
+    /// Layouts of snapshots that it can write; empty: a release before layout 4.
+    #[serde(default)]
+    pub writes: Vec<u16>,
+}
+
+/// What a program says that was asked whether it understands, in a file of memory beside the exit code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Understands {
+    /// Layouts of snapshots that it reads; empty: a release before layout 4, which says nothing.
+    pub layouts: Vec<u16>,
+    /// Why it cannot go on, for people.
+    pub refused: Option<String>,
+}
+
+impl Understands {
+    /// Into the file.
+    pub fn write(&self, file: &File) -> io::Result<()> {
+        file.write_all_at(serde_json::to_string(self)?.as_bytes(), 0)
+    }
+
+    /// Back from [`Understands::write`]. Another program wrote it: what is no answer counts as none.
+    pub fn read(file: &File) -> Understands {
+        let mut bytes = vec![0; ANSWER];
+        let n = file.read_at(&mut bytes, 0).unwrap_or(0);
+        let said: Understands = serde_json::from_slice(bytes.get(..n).unwrap_or_default()).unwrap_or_default();
+        let short = |why: String| why.chars().filter(|c| !c.is_control()).take(WHY).collect();
+        Understands { refused: said.refused.map(short), ..said }
+    }
 }
 
 /// See the module.
@@ -178,12 +210,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_answer_is_read_back_and_what_is_none_says_nothing() {
+        let of = |bytes: &[u8]| {
+            let file = memfd::create("test").unwrap();
+            file.write_all_at(bytes, 0).unwrap();
+            Understands::read(&file)
+        };
+        let said = Understands { layouts: vec![3, 4], refused: Some("no".into()) };
+        let file = memfd::create("test").unwrap();
+        said.write(&file).unwrap();
+        assert_eq!(Understands::read(&file), said);
+        assert_eq!(of(br#"{"layouts":[9],"of_tomorrow":{}}"#).layouts, [9]);
+        for none in [&b""[..], b"[]", b"{\"layouts\":[-1]}", &[b'['; 10_000]] {
+            assert_eq!(of(none), Understands::default(), "{}", none.escape_ascii());
+        }
+        let long = format!("{{\"refused\":\"\\u001b{}\"}}", "x".repeat(1000));
+        assert_eq!(of(long.as_bytes()).refused, Some("x".repeat(WHY)));
+    }
+
+    #[test]
     fn what_is_left_is_understood_by_this_and_by_a_later_version() {
         let state = State {
             version: VERSION,
             file: "/etc/kalived/kalived.conf".into(),
             allow: vec!["x".into()],
-            core: Some(CoreState { number: 3, pid: 77, line: 9, started: u64::MAX, helper: Some(78) }),
+            core: Some(CoreState {
+                number: 3,
+                pid: 77,
+                line: 9,
+                started: u64::MAX,
+                helper: Some(78),
+                writes: vec![3, 4],
+            }),
             scripts: vec![Script {
                 pid: 80,
                 owner: Some((3, u64::MAX)),
@@ -202,6 +260,11 @@ mod tests {
             file.write_all_at(bad, 0).unwrap();
             assert_eq!(State::read(&file), None, "{}", bad.escape_ascii());
         }
+        // As the release before wrote it.
+        let old = br#"{"version":1,"core":{"number":1,"pid":7,"line":3,"started":9,"helper":null}}"#;
+        let file = memfd::create("test").unwrap();
+        file.write_all_at(old, 0).unwrap();
+        assert_eq!(State::read(&file).and_then(|s| s.core).map(|c| c.writes), Some(Vec::new()));
         let roles = state.roles();
         assert_eq!(State::of(&roles).roles().file, state.file);
     }

@@ -134,6 +134,7 @@ impl Guard {
         }
         self.give_up_upgrade(now, "kalived stops");
         self.give_up_handover("kalived stops");
+        self.forget_hand_over("kalived stops");
         // Nothing of an old core may come after the farewell of the one in charge.
         for (pid, _) in self.leaving.drain(..) {
             child::kill(pid, false, true);
@@ -187,8 +188,9 @@ impl Guard {
                 self.remove_vips_here();
             }
             self.after(now, removal.after);
-        } else if !self.compiler_ended(now, pid, end) && !self.handover_compiled(now, pid, end) {
+        } else if !self.compiler_ended(now, pid, end) {
             self.leaving.retain(|(p, _)| *p != pid);
+            self.handover_asked(now, pid, end);
             self.upgrade_ended(now, pid, end);
         }
     }
@@ -205,7 +207,12 @@ impl Guard {
         match (self.stopping, end) {
             (Some(_), End::Exited(0)) => self.make_sure(now),
             (Some(_), _) => {
-                let code = if let End::Exited(code) = end { code } else { ExitCode::Internal as u8 };
+                // One that somebody killed meanwhile is no fault inside: what was asked for is done, by the remover.
+                let code = match end {
+                    End::Exited(code) => code,
+                    End::Signaled(s) if signal::is_from_outside(s) && !core.killed() => ExitCode::Ok as u8,
+                    End::Signaled(_) => ExitCode::Internal as u8,
+                };
                 self.note(text::not_respawning(core.pid, end));
                 self.remove_vips(now, After::End(code));
             }
@@ -276,6 +283,7 @@ impl Guard {
             ToGuard::Frozen if self.handover.as_ref().is_some_and(Handover::is_freezing) => self.handed_over(now),
             ToGuard::Frozen => self.frozen(now),
             ToGuard::Status(text) => self.on_status(now, &text),
+            ToGuard::Recorded { done, text } => self.on_recorded(done, &text),
             ToGuard::Summary(text) => self.answers.on_summary(text),
         }
     }

@@ -1,19 +1,21 @@
 //! Going on as another program, and being gone on for by another process: nobody on the wire notices.
 //!
-//! An upgrade: the program that lies at our path compiles the configuration and says that it understands our state; then we
-//! become it by execve, with the same process number, children and fds; it starts a core beside the old one, and when that stands by, the
-//! old one freezes and the new one goes on. Whatever fails before the freeze leaves everything as it was.
+//! An upgrade: the program that lies at our path says that it can go on (`successor.rs`); then we become it by execve, with the same
+//! process number, children and fds; it starts a core beside the old one, and when that stands by, the old one freezes and the new
+//! one goes on. Whatever fails before the freeze leaves everything as it was.
 //!
 //! Read first: `state.rs`, `world/resume.rs` (what freezing is). A restart is in `handover.rs`.
 
-use super::compiler::{Compiler, Use};
 use super::core::Core;
 use super::ctl::ClientId;
 use super::handover::FREEZE_LIMIT;
 use super::proto::ToCore;
-use super::reload::Say;
 use super::state::{CoreState, OLD_VARIABLE, State, VARIABLE};
+use super::successor::{Asked, Sound, Successor};
 use super::{Guard, gone, text};
+use crate::config::image;
+use crate::daemon::handover::Slots;
+use crate::snapshot;
 use crate::sys::child::{self, End};
 use crate::sys::unixsock::keep_across_exec;
 use crate::time::{Duration, Instant};
@@ -21,10 +23,9 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
-/// How long the new program may take to say that it understands.
-const CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// How long the new core may take until it stands by: a dump of the kernel's addresses, a few sockets.
 const STANDBY_LIMIT: Duration = Duration::from_secs(10);
 /// How long a frozen core may wait for its last advert: 255 s is the longest interval there is.
@@ -36,18 +37,9 @@ pub(super) const STORED: &str = "snapshot";
 
 /// How far it is.
 pub(super) enum Upgrade {
-    Compiling(Compiler, Option<ClientId>),
-    Checking {
-        pid: u32,
-        deadline: Instant,
-        image: Rc<File>,
-        client: Option<ClientId>,
-    },
-    /// The new program is asked for everything; it begins when no reload is under way.
-    Sound {
-        image: Rc<File>,
-        client: Option<ClientId>,
-    },
+    Asking(Successor, Option<ClientId>),
+    /// The new program can go on; it begins when no reload is under way.
+    Sound(Sound, Option<ClientId>),
     Standing {
         next: Core,
         image: Rc<File>,
@@ -64,12 +56,13 @@ impl Upgrade {
     pub(super) fn next_mut(&mut self) -> Option<&mut Core> {
         if let Upgrade::Standing { next, .. } = self { Some(next) } else { None }
     }
+    /// Whether the core in charge was told to freeze: there is no way back.
+    pub(super) fn is_freezing(&self) -> bool {
+        self.next().is_some_and(|next| next.ready)
+    }
     fn client(&self) -> Option<ClientId> {
         match self {
-            Upgrade::Compiling(_, client)
-            | Upgrade::Checking { client, .. }
-            | Upgrade::Sound { client, .. }
-            | Upgrade::Standing { client, .. } => *client,
+            Upgrade::Asking(_, client) | Upgrade::Sound(_, client) | Upgrade::Standing { client, .. } => *client,
         }
     }
 }
@@ -89,9 +82,9 @@ impl Guard {
             return;
         }
         self.note(text::upgrading(&self.roles.exe));
-        match Compiler::start(&self.roles, true, Use::Start, &self.reports, now) {
-            Ok(c) => self.upgrade = Some(Upgrade::Compiling(c, client)),
-            Err(e) => self.refused(client, &format!("{}: {e}", self.roles.exe.display())),
+        match self.ask_successor(now) {
+            Ok(asked) => self.upgrade = Some(Upgrade::Asking(asked, client)),
+            Err(why) => self.refused(client, &why),
         }
     }
 
@@ -107,10 +100,12 @@ impl Guard {
     pub(super) fn give_up_upgrade(&mut self, _now: Instant, why: &str) {
         let Some(upgrade) = self.upgrade.take() else { return };
         match &upgrade {
-            Upgrade::Compiling(c, _) => child::kill(c.pid, true, true),
-            Upgrade::Checking { pid, .. } => child::kill(*pid, true, true),
-            Upgrade::Sound { .. } => {}
-            Upgrade::Standing { next, .. } => next.kill(),
+            Upgrade::Asking(asked, _) => asked.kill(),
+            Upgrade::Sound(..) => {}
+            Upgrade::Standing { next, image, .. } => {
+                next.kill();
+                self.keep_readable(image);
+            }
         }
         self.refused(upgrade.client(), why);
     }
@@ -118,22 +113,15 @@ impl Guard {
     /// One of our processes ended that is none of the others.
     pub(super) fn upgrade_ended(&mut self, now: Instant, pid: u32, end: End) {
         match self.upgrade.take() {
-            Some(Upgrade::Compiling(compiler, client)) if compiler.pid == pid => {
-                self.say_messages(&compiler, Say::Failures);
-                match compiler.finish(end) {
-                    Ok(image) => self.check(now, image, client),
-                    Err(why) => self.refused(client, &why),
-                }
-            }
-            Some(Upgrade::Checking { pid: p, image, client, .. }) if p == pid => match end {
-                End::Exited(0) => self.upgrade = Some(Upgrade::Sound { image, client }),
-                end => {
-                    self.refused(client, &format!("the new program does not understand our state ({})", text::end(end)))
-                }
+            Some(Upgrade::Asking(asked, client)) => match self.successor_ended(asked, now, pid, end) {
+                Asked::Open(asked) => self.upgrade = Some(Upgrade::Asking(asked, client)),
+                Asked::Sound(sound) => self.upgrade = Some(Upgrade::Sound(sound, client)),
+                Asked::Refused(why) => self.refused(client, &why),
             },
-            Some(Upgrade::Standing { next, client, .. }) if next.pid == pid => {
+            Some(Upgrade::Standing { next, image, client, .. }) if next.pid == pid => {
                 // The old one has been told to freeze: somebody has to go on for it.
                 let frozen = next.ready;
+                self.keep_readable(&image);
                 self.refused(client, &format!("the new VRRP process died ({})", text::end(end)));
                 if frozen && let Some(core) = &self.core {
                     core.kill();
@@ -147,17 +135,18 @@ impl Guard {
         }
     }
 
-    fn check(&mut self, now: Instant, image: Rc<File>, client: Option<ClientId>) {
-        let started = self.state(&image, None).write();
-        let started = started.and_then(|state| self.roles.check_state(&state, &self.log, &self.reports));
-        match started {
-            Ok(pid) => self.upgrade = Some(Upgrade::Checking { pid, deadline: now + CHECK_LIMIT, image, client }),
-            Err(e) => self.refused(client, &format!("the new program could not be started: {e}")),
+    /// The upgrade has failed after we became this program: the image that another one made may be none to us, and a core that dies
+    /// now is to be followed by one that can start.
+    fn keep_readable(&mut self, image: &Rc<File>) {
+        let mut header = [0; image::HEADER];
+        let read = self.image.read_exact_at(&mut header, 0);
+        if read.is_err() || image::Header::read(&header).is_err() {
+            self.image = image.clone();
         }
     }
 
     /// What the guard that we become must know. The fds are those it will have.
-    fn state(&self, image: &File, client: Option<BorrowedFd<'_>>) -> State {
+    pub(super) fn state(&self, image: &File, client: Option<BorrowedFd<'_>>) -> State {
         let place = |f: &crate::sys::pidfile::PidFile| (f.fd().as_raw_fd(), f.path().to_string_lossy().into_owned());
         let (rx, tx) = self.reports.fds();
         State {
@@ -177,6 +166,7 @@ impl Guard {
                 line: c.line().as_raw_fd(),
                 started: c.started.0,
                 helper: c.helper,
+                writes: c.writes().to_vec(),
             }),
             cores: self.cores,
             leaving: self.leaving.iter().map(|(pid, _)| *pid).collect(),
@@ -186,13 +176,17 @@ impl Guard {
     }
 
     /// Becomes the new program; comes back only when that failed.
-    fn become_it(&mut self, now: Instant, image: &File, client: Option<ClientId>) -> (io::Error, Option<ClientId>) {
+    fn become_it(&mut self, now: Instant, sound: &Sound, client: Option<ClientId>) -> (io::Error, Option<ClientId>) {
+        // A core that dies from now on is followed by the new program too.
+        self.tell_layout(sound.layout);
+        let image = &*sound.image;
         let client = client.and_then(|c| self.answers.take(c));
         let state = self.state(image, client.as_ref().map(|f| f.as_fd()));
         let failed = match state.write() {
             Ok(file) => self.execute(&file, image, client.as_ref().map(|f| f.as_fd())),
             Err(e) => e,
         };
+        self.tell_layout(snapshot::VERSION);
         // To be told that it failed.
         (failed, client.and_then(|fd| self.answers.adopt(fd, now)))
     }
@@ -229,7 +223,7 @@ impl Guard {
         failed
     }
 
-    /// The new core stands by.
+    /// The new core stands by: the old one freezes, in the layout that was agreed on.
     pub(super) fn next_ready(&mut self, now: Instant) {
         if let Some(Upgrade::Standing { next, until, .. }) = &mut self.upgrade {
             next.ready = true;
@@ -282,14 +276,10 @@ impl Guard {
 
     pub(super) fn look_at_upgrade(&mut self, now: Instant) {
         match &mut self.upgrade {
-            Some(Upgrade::Compiling(c, _)) => c.tick(now),
-            Some(Upgrade::Checking { deadline, .. }) if now >= *deadline => {
-                self.give_up_upgrade(now, "the new program does not answer");
-            }
-            Some(Upgrade::Sound { image, client }) if self.reloads.is_idle() && self.scripts.is_settled() => {
-                let (image, client) = (image.clone(), *client);
-                let (e, client) = self.become_it(now, &image, client);
-                self.upgrade = None;
+            Some(Upgrade::Asking(asked, _)) => asked.tick(now),
+            Some(Upgrade::Sound(..)) if self.reloads.is_idle() && self.scripts.is_settled() => {
+                let Some(Upgrade::Sound(sound, client)) = self.upgrade.take() else { return };
+                let (e, client) = self.become_it(now, &sound, client);
                 self.refused(client, &format!("{}: {e}", self.roles.exe.display()));
             }
             Some(Upgrade::Standing { next, until, .. }) if now >= *until => match (next.ready, &self.core) {
@@ -303,11 +293,21 @@ impl Guard {
 
     /// What was begun before we became this program: a core for the new configuration, beside the one that runs.
     pub(super) fn go_on_upgrading(&mut self, now: Instant, image: Rc<File>, client: Option<ClientId>) {
+        // The program before asked us; one of a release before layout 4 did not.
+        let looked = self.snapshot.try_clone().map_err(|e| e.to_string());
+        let looked = looked.and_then(|file| Slots::new(file).newest().map_err(|e| e.to_string()));
+        if let Err(why) = looked {
+            self.keep_readable(&image);
+            return self.refused(client, &why);
+        }
         match self.launch(&image, true, now) {
             Ok(next) => {
                 self.upgrade = Some(Upgrade::Standing { next, image, until: now + STANDBY_LIMIT, client });
             }
-            Err(e) => self.refused(client, &format!("the new VRRP process could not be started: {e}")),
+            Err(e) => {
+                self.keep_readable(&image);
+                self.refused(client, &format!("the new VRRP process could not be started: {e}"));
+            }
         }
     }
 }

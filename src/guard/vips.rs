@@ -2,8 +2,12 @@
 //! for. A process of its own, because it waits for the kernel, and somebody else may hold the lock that the kernel needs for it.
 //!
 //! Taken away are the file's virtual addresses, on the interfaces of the file, and those that the last snapshot names, that carry our
-//! tag: an operator's own address of the same value stays, and so does one on another interface.
+//! tag: an operator's own address of the same value stays, and so does one on another interface. When kalived ends, the static
+//! routes go as well; while a core is only waited for they stay, for no peer claims them.
+//!
+//! With [`AFTER`] it first waits for the end of a core that was handed over, which removes its addresses itself unless it is killed.
 
+use super::role::AFTER;
 use super::start::say;
 use crate::config::model::Config;
 use crate::daemon::core::image_of;
@@ -12,18 +16,27 @@ use crate::effect::{ADDR_PROTO, AddrSpec};
 use crate::event::{AddrInfo, Errno};
 use crate::exit::ExitCode;
 use crate::links::AddrId;
+use crate::route::{ROUTE_PROTO, RouteId, RouteSpec};
+use crate::routes::id_of;
 use crate::snapshot::Snapshot;
 use crate::sys::privilege::cap;
-use crate::sys::{child, privilege, rtsync, signal};
-use crate::wire::netlink::{Kind, del_addr, get_addrs, get_links, messages};
+use crate::sys::{child, clock, lockfile, poll, privilege, rtsync, seqpacket, signal};
+use crate::time::Duration;
+use crate::wire::netlink::{Kind, del_addr, del_route, get_addrs, get_links, get_routes, messages};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Deletions in one request, so that their answers fit the socket's buffer.
 const SLICE: usize = 64;
+/// How long a kalived that has started may take until it is in charge. Its guard has the snapshot and answers for the addresses.
+const STARTING: Duration = Duration::from_secs(10);
+/// Longest wait for a kalived to start after a frozen core was killed, and between two looks for one.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_MS: i32 = 10;
 
 /// What says which addresses there may be.
 #[derive(Clone, Copy, Debug)]
@@ -32,17 +45,39 @@ pub struct Holdings<'a> {
     pub images: [&'a File; 2],
     /// Where snapshots are kept: it has what a configuration before had.
     pub snapshot: &'a File,
+    /// Static routes too.
+    pub routes: bool,
 }
 
-/// The role. The images are at fds 3 and 4, the snapshot at 5.
-pub fn role() -> ExitCode {
+/// The word for that.
+pub(super) const ROUTES: &str = "--routes";
+
+/// The role; `args` are those behind the role's name. The images are at fds 3 and 4, the snapshot at 5; with [`AFTER`] the line to a
+/// frozen core at 6 and the lock's file at 7.
+pub fn role(args: &[String]) -> ExitCode {
     child::set_name(c"kalived");
     privilege::keep_only(&[cap::NET_ADMIN]);
     privilege::hide();
     // Half done is not done: the guard may end meanwhile, and whoever signals all processes signals this one.
     signal::ignore();
-    let fds = child::inherited::<3>().map_err(|e| e.to_string()).map(|all| all.map(File::from));
-    match fds.and_then(|[image, begun, snapshot]| remove(Holdings { images: [&image, &begun], snapshot: &snapshot })) {
+    let routes = args.iter().any(|a| a == ROUTES);
+    let of = |images: [&File; 2], snapshot: &File| remove(Holdings { images, snapshot, routes });
+    let done = match args.iter().find_map(|a| a.strip_prefix(AFTER)?.parse().ok()) {
+        None => child::inherited::<3>()
+            .map_err(|e| e.to_string())
+            .map(|all| all.map(File::from))
+            .and_then(|[image, begun, snapshot]| of([&image, &begun], &snapshot)),
+        Some(charges) => {
+            child::inherited::<5>().map_err(|e| e.to_string()).and_then(|[image, begun, snapshot, line, witness]| {
+                let [image, begun, snapshot, witness] = [image, begun, snapshot, witness].map(File::from);
+                match is_left(&line, &witness, charges, &snapshot) {
+                    true => of([&image, &begun], &snapshot),
+                    false => Ok(()),
+                }
+            })
+        }
+    };
+    match done {
         Ok(()) => ExitCode::Ok,
         Err(why) => {
             say(&why);
@@ -51,41 +86,115 @@ pub fn role() -> ExitCode {
     }
 }
 
+/// Waits for the end of the core at `line`; whether nobody is in charge after it then. One that was not killed has removed what it
+/// held, and there is nothing left to be found.
+fn is_left(line: &OwnedFd, witness: &File, charges: u64, snapshot: &File) -> bool {
+    let mut buf = [0; super::proto::MAX];
+    loop {
+        // What it says is nobody's business any more.
+        match seqpacket::recv(line, &mut buf) {
+            Ok(None) => drop(poll::readable(&[line.as_fd()], -1)),
+            Ok(Some((1.., _))) => {}
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => {}
+            Ok(Some((0, _))) | Err(_) => break,
+        }
+    }
+    let shot = snapshot.try_clone().ok().and_then(|f| Slots::new(f).newest().ok().flatten());
+    let died = clock::mono();
+    let (until, starting) = (died + patience(shot.as_ref()), died + STARTING);
+    while lockfile::charges(witness) == charges {
+        let now = clock::mono();
+        if now >= if lockfile::is_held(witness) { starting } else { until } {
+            return !lockfile::is_held(witness);
+        }
+        let _ = poll::readable(&[], LOOK_MS);
+    }
+    false
+}
+
+/// How long a successor may still come: after two intervals without an advert a peer is about to take over.
+fn patience(shot: Option<&Snapshot>) -> Duration {
+    let masters = shot.iter().flat_map(|s| &s.instances).filter(|i| !i.addrs.is_empty());
+    let shortest = masters.map(|i| Duration::from_nanos(i.master_interval)).min();
+    shortest.map_or(PATIENCE, |interval| interval.saturating_mul(2).min(PATIENCE))
+}
+
 /// Removes the addresses. Waits for the kernel.
 pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
     let (names, there) = dump().map_err(|e| format!("the addresses could not be read: {e}"))?;
-    let shot = of.snapshot.try_clone().ok().and_then(|f| Slots::new(f).newest());
-    let mut ours = shot.map_or_else(Vec::new, |s| kept(&s, &there));
     let mut unread = None;
+    let shot = of.snapshot.try_clone().map_err(|e| e.to_string());
+    let shot = shot.and_then(|f| Slots::new(f).newest().map_err(|e| e.to_string()));
+    let shot = shot.unwrap_or_else(|why| {
+        unread = Some(why);
+        None
+    });
+    let mut ours = shot.as_ref().map_or_else(Vec::new, |s| kept(s, &there));
+    let mut routes: BTreeSet<RouteId> = shot.iter().flat_map(|s| &s.routes).copied().collect();
     for image in of.images {
         match image_of(image) {
-            Ok(config) => ours.extend(self::ours(&config, &names, &there)),
+            Ok(config) => {
+                ours.extend(self::ours(&config, &names, &there));
+                routes.extend(config.static_routes.iter().map(id_of));
+            }
             Err(why) => unread = Some(why),
         }
     }
+    let failed = delete(&ours, del_addr, Errno::EADDRNOTAVAIL)
+        .map_err(|e| format!("the addresses could not be removed: {e}"))?
+        .map(|e| format!("an address could not be removed: errno {}", e.0));
+    let mut stuck = None;
+    if of.routes && !routes.is_empty() {
+        let could_not = |e: io::Error| format!("the static routes could not be removed: {e}");
+        let mut there = dump_routes().map_err(could_not)?;
+        there.retain(|r| r.proto == ROUTE_PROTO && routes.contains(&r.id));
+        // Some of them went with the addresses.
+        stuck = delete(&there, del_route, Errno::ESRCH)
+            .map_err(could_not)?
+            .map(|e| format!("a static route could not be removed: errno {}", e.0));
+    }
+    match failed.or(stuck).or(unread) {
+        Some(why) => Err(why),
+        None => Ok(()),
+    }
+}
+
+/// Asks the kernel to delete each of `all`. The first error that is not `gone`: what is gone already is as it should be.
+fn delete<T>(all: &[T], request: fn(&mut BytesMut, u32, &T), gone: Errno) -> io::Result<Option<Errno>> {
     let mut failed = None;
-    for slice in ours.chunks(SLICE) {
+    for slice in all.chunks(SLICE) {
         let mut out = BytesMut::new();
-        for (seq, spec) in (1..).zip(slice) {
-            del_addr(&mut out, seq, spec);
-        }
+        (1..).zip(slice).for_each(|(seq, spec)| request(&mut out, seq, spec));
         let mut open = slice.len();
-        let done = rtsync::ask(&out, &mut |bytes| {
+        rtsync::ask(&out, &mut |bytes| {
             for kind in messages(bytes).flatten().map(|m| m.kind) {
                 if let Kind::Ack { result, .. } = kind {
                     open -= usize::from(open > 0);
-                    failed = failed.or(result.err().filter(|e| *e != Errno::EADDRNOTAVAIL));
+                    failed = failed.or(result.err().filter(|e| *e != gone && *e != Errno::ENODEV));
                 }
             }
             open == 0
-        });
-        done.map_err(|e| format!("the addresses could not be removed: {e}"))?;
+        })?;
     }
-    match (failed, unread) {
-        (Some(e), _) => Err(format!("an address could not be removed: errno {}", e.0)),
-        (None, Some(why)) => Err(why),
-        (None, None) => Ok(()),
-    }
+    Ok(failed)
+}
+
+/// The routes of our protocol, in every table.
+fn dump_routes() -> io::Result<Vec<RouteSpec>> {
+    let mut all = Vec::new();
+    let mut out = BytesMut::new();
+    get_routes(&mut out, 1);
+    rtsync::ask(&out, &mut |bytes| {
+        for m in messages(bytes).flatten() {
+            match m.kind {
+                Kind::Route { route, .. } => all.push(*route),
+                Kind::Done { .. } | Kind::Ack { .. } => return true,
+                _ => {}
+            }
+        }
+        false
+    })?;
+    Ok(all)
 }
 
 /// The interfaces' names, and the addresses.
@@ -196,5 +305,23 @@ mod tests {
         let goes: Vec<(u32, IpAddr)> = ours(&config, &names, &there).iter().map(|s| (s.ifindex, s.addr)).collect();
         assert_eq!(goes, [(1, addr(1)), (2, addr(2)), (3, addr(3))]);
         assert_eq!(ours(&config, &names, &[info(1, addr(1), 0)]), []);
+    }
+
+    #[test]
+    fn a_successor_is_waited_for_until_a_peer_is_about_to_take_over() {
+        use crate::snapshot::InstanceShot;
+        let one = |ms: u64, holds: bool| InstanceShot {
+            master_interval: ms * 1_000_000,
+            addrs: if holds { vec![(1, [192, 0, 2, 1].into(), 24)] } else { Vec::new() },
+            ..InstanceShot::default()
+        };
+        let of = |all: &[(u64, bool)]| {
+            let instances = all.iter().map(|(ms, holds)| one(*ms, *holds)).collect();
+            patience(Some(&Snapshot { instances, ..Snapshot::default() }))
+        };
+        assert_eq!(of(&[(100, true), (10, false), (500, true)]), Duration::from_millis(200));
+        assert_eq!(of(&[(255_000, true)]), PATIENCE);
+        assert_eq!(of(&[(u64::MAX / 1_000_000, true)]), PATIENCE);
+        assert_eq!(patience(None), PATIENCE);
     }
 }

@@ -8,7 +8,7 @@ use crate::time::Now;
 use crate::vrrp::fsm::State;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum What {
     /// A state was entered; never Init.
     State(State),
@@ -47,7 +47,7 @@ impl What {
 }
 
 /// One change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Change {
     /// Whose.
     pub vr: VrKey,

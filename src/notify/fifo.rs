@@ -27,7 +27,7 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// At a stop: so long a full pipe is waited for.
 const AT_STOP: Duration = Duration::from_secs(2);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Line {
     who: String,
     // About a state: the latest such line is worth keeping.
@@ -35,7 +35,7 @@ struct Line {
     text: Bytes,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Open {
     No,
     // Asked for.
@@ -47,7 +47,7 @@ enum Open {
     Writing,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Pipe {
     owner: (u32, u32),
     key: Option<FifoKey>,
@@ -67,7 +67,7 @@ struct Pipe {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Fifos {
     pipes: BTreeMap<String, Pipe>,
     keys: Arena<FifoMark, String>,

@@ -15,6 +15,7 @@ use crate::vrrp::fsm::State;
 use crate::vrrp::text::{Limit, errno};
 use crate::wire::smtp::{self, Message, Replies, Reply};
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Letters that wait. A server that is away for long gets the last of a flapping night, not all of it.
@@ -29,7 +30,7 @@ const WHOLE: u32 = 4;
 const AT_STOP: Duration = Duration::from_secs(3);
 
 /// How to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Settings {
     host: String,
     port: u16,
@@ -41,16 +42,16 @@ struct Settings {
     no_faults: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Letter {
     subject: String,
-    body: &'static str,
+    body: Cow<'static, str>,
     at: Wall,
     tries: u8,
 }
 
 // What is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Step {
     Address,
     Connection,
@@ -63,7 +64,7 @@ enum Step {
     Bye,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Session {
     conn: ConnKey,
     step: Step,
@@ -75,14 +76,14 @@ struct Session {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Mail {
     settings: Option<Settings>,
     queue: VecDeque<Letter>,
     // For the first of `queue`.
     session: Option<Session>,
     again: Option<Instant>,
-    last: BTreeMap<String, &'static str>,
+    last: BTreeMap<String, Cow<'static, str>>,
     overflow: Limit,
     // Recipients that the server refused last time: told, so each is one line until it is taken again.
     refused: BTreeSet<String>,
@@ -114,7 +115,7 @@ impl Mail {
     pub fn tell(&mut self, kind: &str, name: &str, what: What, cx: &mut Cx<'_>) {
         let Some(s) = &self.settings else { return };
         let Some(word) = what.state_word() else { return };
-        if self.last.get(name) == Some(&word) || (s.no_faults && word == State::Fault.word()) {
+        if self.last.get(name).is_some_and(|w| *w == word) || (s.no_faults && word == State::Fault.word()) {
             return;
         }
         let event = match what {
@@ -128,14 +129,14 @@ impl Mail {
             "=> VRRP Instance is no longer owning VRRP VIPs <="
         };
         let subject = format!("[{}] VRRP {kind} {name} - {event}", s.router);
-        self.last.insert(name.to_owned(), word);
+        self.last.insert(name.to_owned(), word.into());
         if self.queue.len() >= QUEUE {
             self.queue.remove(usize::from(self.session.is_some()));
             if let Some(held_back) = self.overflow.pass(cx.now.mono) {
                 cx.fx.note(text::mail_overflow(held_back));
             }
         }
-        self.queue.push_back(Letter { subject, body, at: cx.now.wall, tries: 0 });
+        self.queue.push_back(Letter { subject, body: body.into(), at: cx.now.wall, tries: 0 });
         self.pump(cx);
     }
 
@@ -146,7 +147,7 @@ impl Mail {
     /// What was mailed by the process before.
     pub fn resume(&mut self, name: &str, told: Option<State>) {
         if let Some(s) = told {
-            self.last.insert(name.to_owned(), s.word());
+            self.last.insert(name.to_owned(), s.word().into());
         }
     }
 
@@ -288,7 +289,7 @@ impl Mail {
                     from: &settings.from,
                     to: &settings.to,
                     subject: &letter.subject,
-                    body: letter.body,
+                    body: &letter.body,
                 };
                 Some((Step::Taken, m.encode()))
             }

@@ -60,7 +60,7 @@ impl Cx<'_> {
 }
 
 // One virtual router as it is told about.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Known {
     notify: Notify,
     // What hooks and mail, and what pipes were told last; the same twice in a row is told once.
@@ -70,7 +70,7 @@ struct Known {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Notifier {
     known: BTreeMap<String, Known>,
     hooks: Hooks,

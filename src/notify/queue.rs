@@ -35,7 +35,7 @@ pub(super) const HARD: Duration = Duration::from_secs(2);
 const CAUSE: usize = 512;
 
 /// A change as it was told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Told {
     /// What.
     pub what: What,
@@ -51,7 +51,7 @@ pub struct Told {
     pub at: Now,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Run {
     number: u64,
     child: ChildKey,
@@ -64,7 +64,7 @@ struct Run {
     then: Option<SpawnSpec>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Slot {
     scripts: Notify,
     pending: VecDeque<Told>,
@@ -83,7 +83,7 @@ struct Slot {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Hooks {
     slots: BTreeMap<String, Slot>,
     // Slots with something to run and nothing running, by the number of their change.

@@ -17,7 +17,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// From the end of the pipe to SIGTERM.
 const BY_ITSELF: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Run {
     number: u64,
     child: ChildKey,
@@ -25,7 +25,7 @@ struct Run {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Reader {
     script: Option<Script>,
     run: Option<Run>,

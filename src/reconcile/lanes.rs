@@ -5,7 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// See the module. `O` names an owner, `K` an item.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[serde(bound(
+    serialize = "K: serde::Serialize, O: serde::Serialize",
+    deserialize = "K: serde::Deserialize<'de> + Ord, O: serde::Deserialize<'de> + Ord"
+))]
 pub struct Lanes<K, O> {
     lanes: BTreeMap<O, VecDeque<K>>,
     // Owners with something queued, each once, in the order of their turns.

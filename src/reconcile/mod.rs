@@ -54,7 +54,7 @@ pub trait Item: Clone + PartialEq {
 }
 
 /// A request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Ask<V> {
     /// Add it.
     Add(V),
@@ -108,7 +108,11 @@ pub struct Loss<K, O> {
     pub first: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[serde(bound(
+    serialize = "V: serde::Serialize, V::Owner: serde::Serialize",
+    deserialize = "V: serde::Deserialize<'de>, V::Owner: serde::Deserialize<'de>"
+))]
 struct Entry<V: Item> {
     // As it is wanted; as it is there when nobody wants it.
     value: V,
@@ -203,7 +207,11 @@ impl<V: Item> Entry<V> {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[serde(bound(
+    serialize = "K: serde::Serialize, V: serde::Serialize, V::Owner: serde::Serialize",
+    deserialize = "K: serde::Deserialize<'de> + Ord, V: serde::Deserialize<'de>, V::Owner: serde::Deserialize<'de>"
+))]
 pub struct Reconciler<K, V: Item> {
     entries: BTreeMap<K, Entry<V>>,
     by_owner: BTreeMap<V::Owner, BTreeSet<K>>,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST: usize = 65_536;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Mirror {
     // IPv4 may have several of one name.
     routes: BTreeMap<RouteId, Vec<(RouteSpec, u64)>>,

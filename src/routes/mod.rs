@@ -29,7 +29,7 @@ const SLICE: usize = 64;
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 
 /// Who wants a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Owner {
     /// `static_routes`.
     File,
@@ -48,7 +48,7 @@ impl Item for RouteSpec {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Line {
     route: Route,
     // As last asked for; None: it waits for an interface.
@@ -69,7 +69,7 @@ pub struct RoutesView {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Routes {
     items: Reconciler<RouteId, RouteSpec>,
     mirror: Mirror,
@@ -80,6 +80,8 @@ pub struct Routes {
     by_src: BTreeSet<(IpAddr, RouteId)>,
     // Lines to look at again.
     todo: BTreeSet<RouteId>,
+    // Of these lines another process of ours held the route, and they were not looked at yet.
+    inherited: BTreeSet<RouteId>,
     // When refused ones are tried again because something changed.
     kick: Option<Instant>,
 }
@@ -161,6 +163,9 @@ impl Routes {
         old.into_keys().for_each(|id| {
             self.todo.remove(&id);
             self.items.give_up(id);
+            if self.inherited.remove(&id) {
+                self.drop_one(id);
+            }
         });
         self.rearm(now, timers);
         notes
@@ -173,6 +178,9 @@ impl Routes {
         self.todo.clear();
         self.kick = None;
         self.items.release(Owner::File);
+        for id in core::mem::take(&mut self.inherited) {
+            self.drop_one(id);
+        }
     }
     /// Whether there is nothing to keep, nothing under way and nothing known of the kernel.
     pub fn is_empty(&self) -> bool {
@@ -198,12 +206,16 @@ impl Routes {
     }
     /// How much is kept: for tests that nothing is left behind.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
-        [self.lines.len(), self.todo.len(), self.mirror.len()].into_iter().chain(self.items.sizes())
+        [self.lines.len(), self.todo.len(), self.inherited.len(), self.mirror.len()].into_iter().chain(self.items.sizes())
     }
     /// Routes that another process of ours held, and that are not in the file: they go. How many.
     pub fn drop_those(&mut self, before: &[RouteId]) -> usize {
-        let gone = before.iter().filter(|id| !self.lines.contains_key(id));
-        gone.filter(|id| self.mirror.get(**id).next().cloned().is_some_and(|r| self.items.remove(**id, r))).count()
+        let (stay, gone): (Vec<_>, Vec<_>) = before.iter().copied().partition(|id| self.todo.contains(id));
+        self.inherited.extend(stay);
+        gone.into_iter().filter(|id| !self.lines.contains_key(id) && self.drop_one(*id)).count()
+    }
+    fn drop_one(&mut self, id: RouteId) -> bool {
+        self.mirror.get(id).next().cloned().is_some_and(|r| self.items.remove(id, r))
     }
     /// Routes of our protocol that nobody here knows: of another kalived or keepalived on this host, or of one that was killed.
     pub fn strangers(&self) -> Vec<RouteId> {
@@ -295,6 +307,7 @@ impl Routes {
         notes
     }
     fn look(&mut self, id: RouteId, links: &Links) {
+        self.inherited.remove(&id);
         let Some(line) = self.lines.get_mut(&id) else { return };
         line.spec = spec_of(id, &line.route, links);
         match line.spec.clone() {

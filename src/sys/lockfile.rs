@@ -114,7 +114,12 @@ pub fn charges(witness: &File) -> u64 {
 
 /// Whether a kalived runs that holds the lock at `path`. `false` too where that cannot be seen.
 pub fn runs(path: &Path) -> bool {
-    open_own(path, Open::Read).is_ok_and(|f| look(&f, RUNS, libc::F_RDLCK).is_ok_and(|found| found == Found::Writer))
+    open_own(path, Open::Read).is_ok_and(|f| is_held(&f))
+}
+
+/// The same, by a file from [`Lock::witness`].
+pub fn is_held(witness: &File) -> bool {
+    look(witness, RUNS, libc::F_RDLCK).is_ok_and(|found| found == Found::Writer)
 }
 
 /// Takes a write lock on the bytes from `start` on; `len` 0: all of them. A reader that is in the way is an error of its own, and not a

@@ -45,6 +45,8 @@ pub fn open_quiet() -> io::Result<(Fd, Rc<SockAddr>)> {
     let f = fd.as_raw_fd();
     // SAFETY: no pointers. It was made non-blocking, as all our sockets are.
     errno_or(unsafe { libc::fcntl(f, libc::F_SETFL, 0) })?;
+    // As in `open`: a dump of routes is of our protocol alone.
+    let _ = option(f, libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, &1i32);
     option(f, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &libc::timeval { tv_sec: 3, tv_usec: 0 })?;
     bind(f, &SockAddr::netlink(0))?;
     Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))

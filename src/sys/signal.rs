@@ -38,6 +38,12 @@ pub const USR2: u8 = libc::SIGUSR2 as u8;
 pub const QUIT: u8 = libc::SIGQUIT as u8;
 /// SIGCHLD, for who has children.
 pub const CHLD: u8 = libc::SIGCHLD as u8;
+
+/// Whether a process that this signal ended was ended by somebody: no fault of a program raises it.
+pub fn is_from_outside(s: u8) -> bool {
+    [libc::SIGKILL as u8, TERM, INT].contains(&s)
+}
+
 /// Ignores all of them, and SIGPIPE.
 pub fn ignore() {
     for signal in TAKEN.into_iter().chain([libc::SIGPIPE]) {

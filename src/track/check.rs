@@ -22,7 +22,7 @@ const MAX_LINE: usize = 4096;
 const MAX_PATH: usize = 107;
 
 // A look under way.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Look {
     conn: ConnKey,
     until: Instant,
@@ -31,7 +31,7 @@ struct Look {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Check {
     key: TrackKey,
     // What it stands for in the file: a `vrrp_check`, or a `vrrp_script` that only opens a port.
@@ -262,7 +262,7 @@ fn printable(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b > b' ' && b != 0x7f)
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Read {
     More,
     Status(u16),

@@ -9,7 +9,7 @@ use crate::id::{TrackKey, WatchKey};
 use crate::watch::For;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct File {
     key: TrackKey,
     cfg: TrackFile,

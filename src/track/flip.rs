@@ -4,7 +4,7 @@
 //! down) sets the counter to its end: that is the same as counting the results in a row that speak against the state.
 
 /// What results so far add up to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Flip {
     rise: u32,
     fall: u32,

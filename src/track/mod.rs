@@ -76,7 +76,7 @@ const FEW: usize = 8;
 const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
 /// Kinds of trackers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// `vrrp_script`.
     Script,
@@ -121,7 +121,7 @@ impl Kind {
 }
 
 /// What a tracker has to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Verdict {
     /// Nothing yet.
     Waiting,
@@ -131,7 +131,7 @@ pub enum Verdict {
     Value(i32),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Def {
     Script(VrrpScript),
     File(TrackFile),
@@ -139,7 +139,7 @@ enum Def {
     Check(VrrpCheck),
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum Machine {
     Script(Script),
     File(File),
@@ -213,7 +213,7 @@ impl Machine {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Tracker {
     kind: Kind,
     name: Box<str>,
@@ -245,7 +245,7 @@ impl core::fmt::Display for TrackView {
 }
 
 /// Every tracker. See the module.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Tracks {
     all: Arena<TrackMark, Tracker>,
     // Those that count. One that is only waiting for its last program to end is in `all` alone.

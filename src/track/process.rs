@@ -11,7 +11,7 @@ use crate::timers::Due;
 use crate::watch::For;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Process {
     key: TrackKey,
     cfg: TrackProcess,

@@ -28,7 +28,7 @@ const CALM: u8 = 10;
 const NO_PROCESS_LIMIT: Duration = Duration::from_secs(1);
 
 // A run under way.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Run {
     child: ChildKey,
     since: Instant,
@@ -41,7 +41,7 @@ struct Run {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Script {
     key: TrackKey,
     name: Box<str>,

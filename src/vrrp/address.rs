@@ -30,7 +30,7 @@ impl Item for AddrSpec {
 pub type Outcome = reconcile::Outcome<AddrId, VrKey>;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Addresses(Reconciler<AddrId, AddrSpec>);
 
 fn id_of(spec: &AddrSpec) -> AddrId {

@@ -13,7 +13,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 /// Why an advert is dropped. One counter each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Reject {
     /// Cut short, or longer than its count says.
     Length,
@@ -179,7 +179,7 @@ pub struct Profile<'a> {
 }
 
 /// An advert that counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Heard {
     /// Sender.
     pub src: IpAddr,

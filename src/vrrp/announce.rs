@@ -39,7 +39,7 @@ const NEXT_TURN: Duration = Duration::from_nanos(1);
 type Key = (VrKey, IpAddr);
 
 // What is still to be said about one address. It stands in exactly one of `first`, `again` and `sending`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Left {
     times: u32,
     gap: Duration,
@@ -47,7 +47,7 @@ struct Left {
     announced: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Slice {
     batch: u64,
     began: Instant,
@@ -55,7 +55,7 @@ struct Slice {
     keys: Vec<Option<Key>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Lane {
     left: BTreeMap<Key, Left>,
     first: VecDeque<Key>,
@@ -72,7 +72,7 @@ struct Lane {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Announcer {
     lanes: BTreeMap<u32, Lane>,
     // Masters that have not asked the kernel for all of their addresses yet.

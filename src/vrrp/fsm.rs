@@ -15,7 +15,7 @@
 //! Fault is keepalived's name for "Initialize because something we need is missing"; RFC 9568 has no such state.
 
 /// State of a virtual router. "Master" is RFC 9568's "Active".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum State {
     /// Not started, or stopped.
     Init,
@@ -43,7 +43,7 @@ impl State {
 }
 
 /// What a virtual router is told. Adverts are already verified and compared with our own priority and address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Input {
     /// Everything needed is there; priority below 255.
     Start,
@@ -87,7 +87,7 @@ impl Input {
 }
 
 /// What is done beside the change of state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Act {
     /// Nothing.
     Ignore,
@@ -116,7 +116,7 @@ pub enum Act {
 }
 
 /// One cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Step {
     /// State afterwards.
     pub next: State,

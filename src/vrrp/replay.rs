@@ -17,7 +17,7 @@ const MARKS: usize = 16;
 const SECOND: u64 = 1_000_000_000;
 
 /// How freshness is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Mode {
     /// Within so many seconds of the clock, and newer than the last.
     Time(u32),
@@ -26,7 +26,7 @@ pub enum Mode {
 }
 
 /// Why a sequence is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Refused {
     /// Too far from our clock: seconds, negative for the past.
     Stale(i64),
@@ -64,7 +64,7 @@ pub fn next(mode: Mode, at: Wall, last: Option<u64>) -> u64 {
 }
 
 /// The last sequence of each sender.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Marks(Vec<(IpAddr, u64)>);
 
 impl Marks {

@@ -482,7 +482,7 @@ pub fn status(name: &str, line: &dyn Display) -> Note {
 }
 
 /// Lets some lines through, then counts until the pause is over: a flood is a number, not a full disk.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Limit {
     open: Instant,
     passed: u32,

@@ -52,14 +52,14 @@ const CALM: u32 = 10;
 ///
 /// On a processor that does not keep up, neighbouring phases fall together: half the timers, half the turns, twice as many adverts in
 /// each. An advert comes earlier by that once, never later.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Grid {
     members: BTreeMap<u64, [u16; SLOTS as usize]>,
     coarse: u32,
     sample: Sample,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Sample {
     since: Instant,
     all: u32,
@@ -69,7 +69,7 @@ struct Sample {
 }
 
 /// A place on the grid: interval and phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Phase {
     interval: u64,
     slot: u64,

@@ -46,7 +46,7 @@ impl Bad {
 }
 
 /// Replies out of a stream, cut anywhere. Holds at most one line.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Replies {
     partial: Vec<u8>,
     lines: usize,

@@ -178,6 +178,43 @@ pub fn checksum_ok(version: Version, mode: ChecksumMode, src: IpAddr, dst: IpAdd
     right(mode) || (mode == ChecksumMode::MessageOnly && right(ChecksumMode::PseudoHeader))
 }
 
+/// A packet (or, of IPv6, a message) of version 2 with a password, with another one in its place; `None`: there is none in it. The checksum
+/// is changed by as much, so that it is right if it was right before (RFC 1624). What is too short for its address list has its
+/// password at the end.
+pub fn mask_auth(packet: &[u8], stand_in: &mut dyn FnMut([u8; AUTH_DATA]) -> [u8; AUTH_DATA]) -> Option<Vec<u8>> {
+    let first = *packet.first()?;
+    let start = match first >> 4 {
+        4 if packet.get(9) == Some(&PROTO) => usize::from(first & 15) * 4,
+        4 | 6 => return None,
+        _ => 0,
+    };
+    let message = packet.get(start..)?;
+    let kind = message.get(4).copied()?;
+    if message.first()? >> 4 != 2 || kind == 0 {
+        return None;
+    }
+    let listed = FIXED + usize::from(*message.get(3)?) * addr_len(Family::V4);
+    let at =
+        if listed + AUTH_DATA <= message.len() { listed } else { message.len().checked_sub(AUTH_DATA)?.max(FIXED) };
+    let old: [u8; AUTH_DATA] = message.get(at..)?.first_chunk().copied()?;
+    let new = stand_in(old);
+    let mut out = packet.to_vec();
+    let body = out.get_mut(start..)?;
+    body.get_mut(at..at + AUTH_DATA)?.copy_from_slice(&new);
+    let words =
+        |b: [u8; AUTH_DATA]| b.chunks_exact(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]]))).collect::<Vec<_>>();
+    let sum: [u8; 2] = body.get(6..8)?.try_into().ok()?;
+    let mut total = u32::from(!u16::from_be_bytes(sum));
+    for (old, new) in words(old).into_iter().zip(words(new)) {
+        total += (!old & 0xffff) + new;
+    }
+    while total > 0xffff {
+        total = (total & 0xffff) + (total >> 16);
+    }
+    body.get_mut(6..8)?.copy_from_slice(&(!(total as u16)).to_be_bytes());
+    Some(out)
+}
+
 /// What is summed before the message itself.
 fn start_sum(version: Version, mode: ChecksumMode, src: IpAddr, dst: IpAddr, len: usize) -> Option<checksum::Sum> {
     match (version, mode, src) {

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const ROUTES: Duration = Duration::from_secs(5);
 
 /// Who is waited for, by the time at which a peer may take over.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Custody {
     limits: BTreeMap<VrKey, Instant>,
     /// Likewise for static routes; `None`: there are none, or they are being removed.

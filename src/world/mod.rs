@@ -43,7 +43,7 @@ const TAKEOVERS: usize = 8;
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 // One raw socket and who listens on it.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Sock {
     spec: SockSpec,
     // For the log: its interface, or the address that peers send to.
@@ -61,7 +61,7 @@ struct Sock {
     local: Vec<Ipv4Addr>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Phase {
     // Nothing is known of the kernel yet.
     Reading,
@@ -77,6 +77,7 @@ enum Phase {
 }
 
 /// See the module.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct World {
     phase: Phase,
     instances: Arena<VrMark, Instance>,
@@ -136,6 +137,8 @@ pub struct World {
     written: resume::Written,
     // The notifier was given something since its timer was set last.
     notified: bool,
+    #[serde(skip)]
+    tape: Option<Box<crate::record::Tape>>,
 }
 
 // A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot is
@@ -166,6 +169,7 @@ mod custody;
 mod hooks;
 mod kernel;
 mod life;
+mod record;
 mod reload;
 mod resume;
 mod routes;
@@ -222,6 +226,7 @@ impl World {
             removed: VecDeque::new(),
             written: resume::Written::default(),
             notified: true,
+            tape: None,
         };
         for mut cfg in instances {
             cfg.forget_places();
@@ -236,8 +241,8 @@ impl World {
         w
     }
 
-    /// One input.
-    pub fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
+    // `handle`, but for the tape.
+    fn take_in(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
         if self.custody.has_begun() {
             return self.on_frozen(now, event, fx);
         }
@@ -283,10 +288,10 @@ impl World {
             }
             Event::Net(NetEv::LinkNew(link)) => {
                 let (name, ifindex) = (link.name.clone(), link.ifindex);
-                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up && l.running));
-                let is_up = link.up && link.running;
+                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up, l.up && l.running));
+                let (is_admin_up, is_up) = (link.up, link.up && link.running);
                 let change = self.links.link_new(link);
-                if let Some((old, _)) = was
+                if let Some((old, ..)) = was
                     && old != ifindex
                 {
                     self.addrs.on_link_gone(old);
@@ -296,11 +301,12 @@ impl World {
                 if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
                     match was {
                         None => fx.note(text::link_known(&name, true)),
-                        Some((_, up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
+                        Some((.., up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
                         Some(_) => {}
                     }
                 }
-                let flushed = (was.is_some_and(|(_, up)| up) && !is_up).then_some(ifindex);
+                // Not for a carrier that is lost: the kernel keeps the routes then.
+                let flushed = (was.is_some_and(|(_, up, _)| up) && !is_admin_up).then_some(ifindex);
                 self.links_changed(now, &change.names, flushed);
                 for name in &change.names {
                     if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
@@ -370,8 +376,8 @@ impl World {
         self.settle(now, fx);
     }
 
-    /// Dispatches at most `limit` expired timers; `true`: more are due.
-    pub fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
+    // `fire`, but for the tape.
+    fn fire_due(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
         if self.custody.has_begun() {
             self.fire_frozen(now, fx);
             return false;

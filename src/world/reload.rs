@@ -24,7 +24,7 @@ const ADDRESSES: usize = 8;
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 
 /// What a reload has to do, and the configurations that wait.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Reloads {
     now: Option<Box<Reload>>,
     next: Option<Box<Config>>,
@@ -32,6 +32,7 @@ pub(super) struct Reloads {
     passed_over: usize,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Reload {
     steps: VecDeque<Step>,
     // Without its instances.
@@ -45,6 +46,23 @@ struct Reload {
     removed: usize,
 }
 
+impl Reloads {
+    pub(super) fn hide_secrets(&mut self, hidden: &mut crate::record::file::Hidden) {
+        if let Some(config) = &mut self.next {
+            hidden.config(config);
+        }
+        if let Some(reload) = &mut self.now {
+            hidden.config(&mut reload.config);
+            for step in &mut reload.steps {
+                if let Step::Have(cfg, _) = step {
+                    hidden.instance(cfg);
+                }
+            }
+        }
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
 enum Step {
     // In the new configuration; the virtual router that goes on in it.
     Have(Box<InstanceConfig>, Option<VrKey>),

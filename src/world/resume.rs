@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 type Orders = (Option<Box<Snapshot>>, Option<Instant>);
 
 // A world that waits for `Go`.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Standby {
     pub(super) go: Option<Orders>,
     said: bool,
@@ -33,7 +33,7 @@ type Overheard = BTreeMap<VrKey, VecDeque<(Heard, Now)>>;
 const OVERHEARD: usize = 16;
 
 // What the last snapshot said, to see whether another one is worth writing.
-#[derive(Default)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Written {
     // Some virtual router has another mark than then, or came, or went.
     pub(super) marks_changed: bool,

@@ -14,8 +14,15 @@ use crate::time::Wall;
 /// Longest wait without a look at the wall clock.
 const LOOK: Duration = Duration::from_secs(60);
 
+// Where no zone was handed in.
+fn utc() -> Zone {
+    |_| 0
+}
+
 /// What the configuration says about it, and what the file does.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Schedule {
+    #[serde(skip, default = "utc")]
     zone: Zone,
     path: Option<String>,
     repeat: bool,

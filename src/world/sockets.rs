@@ -166,6 +166,7 @@ impl World {
 }
 
 // Whom a packet is for.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub(super) enum Whose {
     Nobody,
     Of(VrKey),

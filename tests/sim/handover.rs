@@ -12,7 +12,6 @@ use kalived::effect::{Effect, GuardFx, NetFx, NetOp, SockFx};
 use kalived::event::{Errno, Event, GuardEv, NetEv, SockEv};
 use kalived::snapshot::Snapshot;
 use kalived::time::{Now, Wall};
-use kalived::world::World;
 
 impl Sim {
     fn clocks(&self, node: usize) -> Now {
@@ -41,7 +40,8 @@ impl Sim {
         if self.sabotage == Some(Sabotage::LateHeir) {
             dead = Some(self.nodes[node].clock(self.ground.now));
         }
-        self.start(node, World::standby(self.variations[node].config(&self.ground.opts, node)));
+        let world = self.born(self.variations[node].config(&self.ground.opts, node), true);
+        self.start(node, world);
         self.complete(node, Completion::Go(snapshot, dead));
     }
 
@@ -74,13 +74,15 @@ impl Sim {
         if read.as_ref() != Ok(&snapshot) {
             self.violate("snapshot".into(), format!("{snapshot:?} came back as {read:?}"));
         }
+        self.check_recording(&p.world);
+        let heir = self.born(self.variations[node].config(&self.ground.opts, node), true);
         let n = &mut self.nodes[node];
         let heir_of = n.heir_of;
         // It may have taken over itself a moment ago.
         n.leaving.extend(p.armed.into_iter().map(|((at, _), a)| (at, p.socks.get(&a.sock).copied(), a.packets)));
         n.leaving.sort_by_key(|l| l.0);
         n.custodian = Some(Box::new(p.world)).filter(|_| !ended);
-        n.start(World::standby(self.variations[node].config(&self.ground.opts, node)));
+        n.start(heir);
         n.heir_of = heir_of;
         n.born = self.ground.now;
         n.orders = Some((Some(Box::new(snapshot)), None));

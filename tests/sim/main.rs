@@ -22,6 +22,7 @@ mod node;
 mod options;
 mod os;
 mod packet;
+mod recording;
 mod reload;
 mod rng;
 mod run;

@@ -12,6 +12,7 @@ use crate::kernel::{Kernel, Msg};
 use crate::net::{self, Flight, Paths};
 use crate::node::{Completion, Node};
 use crate::options::{Options, Without};
+use crate::recording::Replayed;
 use crate::reload::Variation;
 use crate::rng::Rng;
 use crate::scripts::{Check, Mode};
@@ -166,6 +167,8 @@ pub struct How {
     pub keep: bool,
     /// And the log.
     pub verbose: bool,
+    /// Processes are recorded, in segments of so many bytes.
+    pub recorded: Option<usize>,
 }
 
 /// What a run gave.
@@ -178,6 +181,8 @@ pub struct Outcome {
     pub figures: Figures,
     /// If kept.
     pub story: String,
+    /// Of its recordings.
+    pub replayed: Replayed,
 }
 
 /// See the module.
@@ -208,6 +213,16 @@ pub struct Sim {
     pub variations: Vec<Variation>,
     pub drawn: Vec<Variation>,
     pub reloading_since: Vec<Option<Instant>>,
+    /// Processes are recorded, in segments of so many bytes.
+    pub recorded: Option<usize>,
+    pub replayed: Replayed,
+}
+
+/// Runs a seed, and shows the worlds that are left.
+pub fn worlds(seed: u64, how: &How, look: &mut dyn FnMut(&World)) {
+    let mut sim = Sim::new(Options::draw(seed, &how.without), how);
+    sim.play();
+    sim.nodes.iter().filter_map(|n| n.process.as_ref()).for_each(|p| look(&p.world));
 }
 
 /// Runs a seed.
@@ -215,6 +230,7 @@ pub fn run(seed: u64, how: &How) -> Outcome {
     let opts = Options::draw(seed, &how.without);
     let mut sim = Sim::new(opts, how);
     sim.play();
+    sim.check_recordings();
     let nodes = sim.nodes.len();
     let mut figures = sim.figures;
     for (id, worst) in sim.checkers.worst() {
@@ -223,7 +239,7 @@ pub fn run(seed: u64, how: &How) -> Outcome {
     figures.seeds = 1;
     figures.longest = (figures.events, seed);
     let story = if how.keep { sim.trace.story(nodes) } else { String::new() };
-    Outcome { hash: sim.trace.hash(), violation: sim.violation, figures, story }
+    Outcome { hash: sim.trace.hash(), violation: sim.violation, figures, story, replayed: sim.replayed }
 }
 
 impl Sim {
@@ -318,6 +334,8 @@ impl Sim {
             variations: drawn.clone(),
             drawn,
             reloading_since: vec![None; n],
+            recorded: how.recorded,
+            replayed: Replayed::default(),
         }
     }
 
@@ -536,7 +554,8 @@ impl Sim {
         let config = self.variations[node].config(&self.ground.opts, node);
         self.clear_strangers(node);
         self.nodes[node].kernel.routes.watched = false;
-        self.start(node, World::new(config));
+        let world = self.born(config, false);
+        self.start(node, world);
     }
 
     pub fn start(&mut self, node: usize, world: World) {
@@ -551,9 +570,8 @@ impl Sim {
 
     /// The process is gone; the kernel keeps its addresses.
     pub fn end(&mut self, node: usize) {
-        if self.nodes[node].process.take().is_none() {
-            return;
-        }
+        let Some(p) = self.nodes[node].process.take() else { return };
+        self.check_recording(&p.world);
         self.nodes[node].turn_at = None;
         self.nodes[node].orders = None;
         self.nodes[node].leaving.clear();

@@ -161,6 +161,7 @@ impl Sim {
                 self.nodes[node].snapshot = Some(s);
             }
         }
+        p.world.checkpoint();
         let effects: Vec<Effect> = p.fx.drain().collect();
         let deadline = p.world.next_deadline().map(|(at, _)| self.nodes[node].true_time(at));
         self.nodes[node].process = Some(p);

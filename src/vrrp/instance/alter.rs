@@ -19,7 +19,7 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 /// What [`Instance::altered`] must know of the time before.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Before {
     packets: Option<Packets>,
     epoch: u32,

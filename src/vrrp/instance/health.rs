@@ -16,7 +16,7 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 /// Why an instance is in FAULT. Each interface counts by itself (keepalived shares one bit among all).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Fault {
     /// The interface does not exist.
     Missing(String),

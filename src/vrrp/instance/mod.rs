@@ -71,7 +71,7 @@ pub struct Cx<'a> {
 }
 
 /// State of the socket an instance uses, as the world sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum SockState {
     /// None: its interface does not exist.
     None,
@@ -84,7 +84,7 @@ pub enum SockState {
 }
 
 /// Counters; names as in keepalived's statistics where it has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stats {
     /// Adverts accepted.
     pub advert_rcvd: u64,
@@ -111,7 +111,7 @@ pub struct Stats {
 }
 
 // Why a state is entered, for the log. Put into words only after what is urgent has been done.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum Cause {
     None,
     Text(String),
@@ -120,7 +120,7 @@ enum Cause {
 }
 
 // Since when and why we hear nothing: the cause of a takeover.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Silence {
     since: Option<Instant>,
     zero_from: Option<IpAddr>,
@@ -129,7 +129,7 @@ struct Silence {
     last_reject: Option<(Reject, IpAddr)>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Limits {
     rejected: Vec<Limit>,
     lower: Limit,
@@ -161,7 +161,7 @@ fn say(limit: &mut Limit, most: u32, cx: &mut Cx<'_>, line: impl FnOnce() -> Not
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Instance {
     cfg: InstanceConfig,
     key: VrKey,
@@ -282,6 +282,10 @@ impl Instance {
     /// Its configuration.
     pub fn cfg(&self) -> &InstanceConfig {
         &self.cfg
+    }
+    /// What has a password in it.
+    pub(crate) fn secrets(&mut self) -> (&mut InstanceConfig, Option<&mut Packets>) {
+        (&mut self.cfg, self.packets.as_mut())
     }
     /// Its state.
     pub fn state(&self) -> State {

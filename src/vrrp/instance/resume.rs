@@ -28,7 +28,7 @@ const BEHIND: Duration = Duration::from_millis(1);
 const COUNTER: u64 = u64::MAX / 2;
 
 /// Who spoke for us until now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Since {
     /// A process that froze: its armed adverts leave, up to the last.
     Frozen,
@@ -37,7 +37,7 @@ pub enum Since {
 }
 
 /// What is worth writing a snapshot for. Cheap to compare: it is looked at in every turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Mark {
     state: State,
     priority: u8,
@@ -48,6 +48,7 @@ pub struct Mark {
 }
 
 // What to do about a snapshot.
+#[derive(serde::Serialize, serde::Deserialize)]
 enum Plan {
     // Adverts are armed until then, in steps of the other interval.
     Join { last: Instant, old: Duration },

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 const FILE: (i64, i64) = (-254, 253);
 
 // The sum so far. `owner`: its priority never changes, so what has a weight is not tracked at all.
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Sum {
     owner: bool,
     weight: i64,

@@ -1,0 +1,202 @@
+//! A recording in a file: what the ring of a core had, without secrets, with the names of its fields (CBOR in the envelope).
+//!
+//! CBOR, where a snapshot is JSON: packets are bytes, and keys of maps are more than text. A recording that begins with a configuration
+//! ([`Base::Born`]) names only configuration, events and effects; one that begins with a world in the middle of its life names
+//! everything that a world is made of, and is for the release that made it.
+//!
+//! Secrets: a password of version 2 is eight bytes in the clear in every advert. Here another one stands for it, the same everywhere, and the
+//! checksums are made right again (or left wrong): what is decided stays the same. Read first: `mod.rs`.
+
+use super::{Base, Input};
+use crate::config::model::setting::Secret;
+use crate::config::model::{Auth, Config, InstanceConfig};
+use crate::effect::{AdvertFx, Effect, Packet, Packets};
+use crate::envelope::{Kind, Unusable};
+use crate::event::{Event, GuardEv, SockEv};
+use crate::time::Now;
+use crate::wire::vrrp::mask_auth;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+const KIND: Kind = Kind { magic: *b"KALREC\r\n", name: "recording", layouts: 1..=1, max: 256 << 20 };
+
+/// The first bytes of a recording, to know one of ours before it is written over.
+pub const MAGIC: [u8; 8] = KIND.magic;
+
+/// One input, and what followed.
+#[derive(Serialize, Deserialize)]
+pub struct Step {
+    /// When.
+    pub at: Now,
+    /// What.
+    pub input: Input,
+    /// In order.
+    pub effects: Vec<Effect>,
+}
+
+/// See the module.
+#[derive(Serialize, Deserialize)]
+pub struct Recording {
+    /// Of the kalived that made it.
+    pub release: String,
+    /// Inputs before the first one here.
+    pub first: u64,
+    /// What it begins with.
+    pub base: Base,
+    /// From then on.
+    pub steps: Vec<Step>,
+}
+
+/// Enough of one to say whose it is.
+#[derive(Deserialize)]
+struct Head {
+    release: String,
+}
+
+impl Recording {
+    /// The file. Empty, which is none, when it would be too long.
+    pub fn encode(&self) -> Vec<u8> {
+        KIND.seal(1, |out| ciborium::into_writer(self, out))
+    }
+
+    /// Back from [`Recording::encode`]. Nesting is at most 256 levels deep, and a length that is only promised allocates nothing (ciborium).
+    pub fn decode(bytes: &[u8]) -> Result<Recording, Unusable> {
+        let (_, body) = KIND.open(bytes)?;
+        let mut rest = body;
+        let whole: Recording = ciborium::from_reader(&mut rest).map_err(|e| {
+            let by = ciborium::from_reader::<Head, _>(body).map(|h| h.release).ok();
+            let by = by.map_or_else(String::new, |r| format!("; kalived {r} made it, and may read it"));
+            KIND.malformed(format!("{e}{by}"))
+        })?;
+        if rest.is_empty() { Ok(whole) } else { Err(KIND.malformed("bytes are left over")) }
+    }
+
+    /// Takes the secrets out.
+    pub fn hide_secrets(&mut self) {
+        let mut hidden = Hidden::default();
+        match &mut self.base {
+            Base::Born { config, .. } => hidden.config(config),
+            Base::World(world) => world.hide_secrets(&mut hidden),
+        }
+        for step in &mut self.steps {
+            if let Input::Event(event) = &mut step.input {
+                match &mut **event {
+                    Event::Sock(SockEv::Datagram { bytes, .. } | SockEv::LocalDatagram { bytes, .. }) => {
+                        if let Some(masked) = hidden.packet(bytes) {
+                            *bytes = masked.leak();
+                        }
+                    }
+                    Event::Guard(GuardEv::Config(config)) => hidden.config(config),
+                    _ => {}
+                }
+            }
+            for effect in &mut step.effects {
+                if let Effect::Advert(advert) = effect {
+                    match advert {
+                        AdvertFx::Send { packets, .. } | AdvertFx::At { packets, .. } => hidden.packets(packets),
+                        AdvertFx::Stop { farewell, .. } => farewell.iter_mut().for_each(|p| hidden.packets(p)),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What stands for each password: another eight bytes, the same wherever the same password is, and never those of another one.
+#[derive(Default)]
+pub(crate) struct Hidden(BTreeMap<[u8; 8], [u8; 8]>);
+
+impl Hidden {
+    fn stand_in(&mut self, secret: [u8; 8]) -> [u8; 8] {
+        let n = self.0.len() % 100_000;
+        *self.0.entry(secret).or_insert_with(|| {
+            let mut out = *b"hid00000";
+            out.iter_mut().skip(3).zip(format!("{n:05}").bytes()).for_each(|(to, b)| *to = b);
+            out
+        })
+    }
+
+    pub(crate) fn config(&mut self, config: &mut Config) {
+        config.instances.iter_mut().for_each(|i| self.instance(i));
+    }
+
+    pub(crate) fn instance(&mut self, i: &mut InstanceConfig) {
+        if let Auth::Pass(secret) = &mut i.auth {
+            *secret = self.stand_in(*secret);
+        }
+        for key in i.more.hmac.iter_mut().flat_map(|h| &mut h.keys) {
+            key.secret = Secret("********".into());
+        }
+    }
+
+    fn packet(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        mask_auth(bytes, &mut |secret| self.stand_in(secret))
+    }
+
+    pub(crate) fn packets(&mut self, packets: &mut Packets) {
+        let masked: Vec<Option<Vec<u8>>> = packets.iter().map(|p| self.packet(&p.bytes)).collect();
+        if masked.iter().any(Option::is_some) {
+            let with = |(p, m): (&Packet, Option<Vec<u8>>)| Packet {
+                to: p.to,
+                bytes: m.map_or_else(|| p.bytes.clone(), Into::into),
+            };
+            if let Some(all) = Packets::of(packets.iter().zip(masked).map(with).collect()) {
+                *packets = all;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{ChecksumMode, Family, Version};
+    use crate::wire::vrrp::{AdvertSpec, checksum_ok, packet};
+    use core::time::Duration;
+
+    fn advert(secret: [u8; 8]) -> Vec<u8> {
+        let auth = Auth::Pass(secret);
+        let (src, dst) = ([10, 0, 0, 1].into(), [224, 0, 0, 18].into());
+        packet(&AdvertSpec {
+            family: Family::V4,
+            version: Version::V2,
+            checksum: ChecksumMode::PseudoHeader,
+            src,
+            dst,
+            vrid: 51,
+            priority: 100,
+            interval: Duration::from_secs(1),
+            auth: &auth,
+            addrs: &[[10, 0, 0, 100].into()],
+        })
+        .to_vec()
+    }
+
+    #[test]
+    fn a_password_is_another_one_afterwards_and_the_checksum_is_as_right_as_before() {
+        let mut hidden = Hidden::default();
+        let (one, other) = (advert(*b"secret\0\0"), advert(*b"Secret\0\0"));
+        let masked = hidden.packet(&one).expect("a password");
+        assert_eq!(masked.len(), one.len());
+        assert!(!masked.windows(6).any(|w| w == b"secret"));
+        let (src, dst) = ([10, 0, 0, 1].into(), [224, 0, 0, 18].into());
+        let ok = |p: &[u8]| checksum_ok(Version::V2, ChecksumMode::PseudoHeader, src, dst, &p[20..]);
+        assert!(ok(&one) && ok(&masked));
+        assert_eq!(hidden.packet(&one), Some(masked.clone()), "the same each time");
+        assert_ne!(hidden.packet(&other).expect("a password")[20..], masked[20..]);
+        let mut wrong = one.clone();
+        wrong[26] ^= 1;
+        assert!(!ok(&wrong) && !ok(&hidden.packet(&wrong).expect("a password")));
+        // Cut anywhere, and anything: nothing panics, and what there is of a password goes.
+        for n in 0..one.len() {
+            let _ = hidden.packet(&one[..n]);
+            let mut bad = one.clone();
+            bad[n] = 0xff;
+            let _ = hidden.packet(&bad);
+        }
+        let mut i = InstanceConfig::new("a", "eth0", 51, Family::V4);
+        i.auth = Auth::Pass(*b"secret\0\0");
+        hidden.instance(&mut i);
+        assert!(i.auth == Auth::Pass(masked[masked.len() - 8..].try_into().expect("eight")), "as in the packets");
+    }
+}

@@ -1,0 +1,298 @@
+//! What a world was given and what it wanted, so that the same can be decided again: the ring in memory.
+//!
+//! Time, bytes and randomness come in as arguments, so a world that is given the same inputs decides the same. A [`Tape`] keeps the
+//! last of them: two segments of [`SEGMENT`] bytes, each with the whole state of the world at its beginning. When the second one is
+//! full the first is dropped. What is kept for an input is a copy of it and of the effects, encoded (postcard) as it lies in memory:
+//! nothing is looked up, sent or written. The state at the beginning of a segment is written when nothing else is due
+//! ([`World::checkpoint`](crate::world::World::checkpoint)).
+//!
+//! Read next: `file.rs` (a recording in a file, without secrets), `replay.rs`. Deliberately absent: the kernel's or a peer's view.
+
+pub mod file;
+pub mod replay;
+
+use crate::config::model::Config;
+use crate::effect::Effect;
+use crate::envelope::{Kind, Unusable};
+use crate::event::Event;
+use crate::time::Now;
+use crate::world::World;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a segment. An advert takes some 150 (its completion, the next one armed, the timers looked at): one virtual router at 1 s
+/// has the last four hours at least, 255 of them the last minute. Both segments and two states are copied at once when they are asked
+/// for, which takes some milliseconds of a slow processor; four times as much would make adverts late.
+pub const SEGMENT: usize = 2 << 20;
+/// A segment that has no successor by then, because something was due all the time, ends the recording until there is one.
+const LONGEST: usize = SEGMENT + SEGMENT / 2;
+
+/// What a core gives away: a ring as it lies in memory. Only a process of the same program reads it.
+const KIND: Kind = Kind { magic: *b"KALTAPE\n", name: "ring of events", layouts: 1..=1, max: 256 << 20 };
+
+/// What a world was given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// An event.
+    Event(Box<Event<'static>>),
+    /// Timers, at most so many.
+    Fire(usize),
+}
+
+/// The same as it is written: by reference.
+#[derive(Serialize)]
+enum Given<'a> {
+    Event(&'a Event<'a>),
+    Fire(usize),
+}
+
+/// What a recording begins with.
+#[derive(Serialize, Deserialize)]
+pub enum Base {
+    /// A world that has not started.
+    Born {
+        /// Its configuration.
+        config: Box<Config>,
+        /// Made with [`World::standby`].
+        standby: bool,
+        /// What the machine is called.
+        host: String,
+    },
+    /// One that runs.
+    World(Box<World>),
+}
+
+#[derive(Default)]
+struct Segment {
+    base: Vec<u8>,
+    bytes: Vec<u8>,
+    inputs: u64,
+}
+
+impl Segment {
+    fn begin(&mut self, base: Vec<u8>) {
+        self.bytes.clear();
+        // Once, and not piece by piece while adverts wait.
+        self.bytes.reserve(LONGEST);
+        (self.base, self.inputs) = (base, 0);
+    }
+}
+
+/// See the module.
+pub struct Tape {
+    segment: usize,
+    // The one before `now`; empty: there is none.
+    old: Segment,
+    now: Segment,
+    // Inputs before those of `old`.
+    first: u64,
+    // Too long without a checkpoint: nothing is kept until the next.
+    torn: bool,
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).unwrap_or_default()
+}
+
+impl Tape {
+    /// For a world that is made from `config` and has not started. `segment`: bytes.
+    pub fn new(config: &Config, standby: bool, host: &str, segment: usize) -> Tape {
+        #[derive(Serialize)]
+        enum Born<'a> {
+            Born { config: &'a Config, standby: bool, host: &'a str },
+        }
+        let mut now = Segment::default();
+        now.begin(encode(&Born::Born { config, standby, host }));
+        Tape { segment, old: Segment::default(), now, first: 0, torn: false }
+    }
+
+    /// Whether it is time for a checkpoint.
+    pub(crate) fn is_full(&self) -> bool {
+        self.torn || self.now.bytes.len() >= self.segment
+    }
+
+    pub(crate) fn event(&mut self, at: Now, event: &Event<'_>) {
+        self.put(&(at, Given::Event(event)));
+    }
+
+    pub(crate) fn fire(&mut self, at: Now, limit: usize) {
+        self.put(&(at, Given::Fire(limit)));
+    }
+
+    pub(crate) fn wanted(&mut self, effects: &[Effect]) {
+        self.now.inputs += u64::from(!self.torn);
+        self.put(&effects);
+    }
+
+    fn put<T: Serialize>(&mut self, what: &T) {
+        if self.torn {
+            return;
+        }
+        // An input whose effects do not fit any more tears the tape as well: nothing is kept of a half.
+        if self.now.bytes.len() >= LONGEST.max(self.segment) || postcard::to_io(what, &mut self.now.bytes).is_err() {
+            self.torn = true;
+            (self.old.bytes.clear(), self.old.base.clear(), self.now.bytes.clear());
+        }
+    }
+
+    /// Another segment begins, with this world.
+    pub(crate) fn turn_over(&mut self, world: &World) {
+        #[derive(Serialize)]
+        enum Runs<'a> {
+            #[allow(dead_code, reason = "its number is that of `Base::Born`")]
+            Born,
+            World(&'a World),
+        }
+        self.first += self.old.inputs;
+        core::mem::swap(&mut self.old, &mut self.now);
+        if core::mem::take(&mut self.torn) {
+            self.first += core::mem::take(&mut self.old.inputs);
+            self.old.base.clear();
+        }
+        self.now.begin(encode(&Runs::World(world)));
+    }
+
+    /// All of it, for a process of the same program. Empty: there is nothing whole at the moment.
+    pub fn dump(&self) -> Vec<u8> {
+        let (base, old) = match self.old.base.is_empty() {
+            true => (&self.now.base, &[][..]),
+            false => (&self.old.base, &self.old.bytes[..]),
+        };
+        if self.torn || base.is_empty() {
+            return Vec::new();
+        }
+        KIND.seal(1, |out| {
+            out.reserve(base.len() + old.len() + self.now.bytes.len() + 64);
+            for part in [RELEASE.as_bytes(), base, old, &self.now.bytes] {
+                out.extend_from_slice(&(part.len() as u64).to_le_bytes());
+                out.extend_from_slice(part);
+            }
+            out.extend_from_slice(&self.first.to_le_bytes());
+            Ok::<_, ()>(())
+        })
+    }
+}
+
+/// The program that wrote something.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
+/// Back from [`Tape::dump`].
+pub fn read(bytes: &[u8]) -> Result<file::Recording, Unusable> {
+    let (_, mut body) = KIND.open(bytes)?;
+    let mut parts = [&[][..]; 4];
+    for part in &mut parts {
+        *part = take_part(&mut body).ok_or_else(|| KIND.malformed("a part is missing"))?;
+    }
+    let [release, base, old, new] = parts;
+    let release = String::from_utf8_lossy(release).into_owned();
+    if release != RELEASE {
+        return Err(KIND.malformed(format!("it is of kalived {release}, and this is {RELEASE}")));
+    }
+    let first = <[u8; 8]>::try_from(body).map(u64::from_le_bytes).map_err(|e| KIND.malformed(e))?;
+    let base = postcard::from_bytes(base).map_err(|e| KIND.malformed(e))?;
+    let mut steps = Vec::new();
+    for mut rest in [old, new] {
+        while !rest.is_empty() {
+            let ((at, input), behind) = postcard::take_from_bytes(rest).map_err(|e| KIND.malformed(e))?;
+            let (effects, behind) = postcard::take_from_bytes(behind).map_err(|e| KIND.malformed(e))?;
+            steps.push(file::Step { at, input, effects });
+            rest = behind;
+        }
+    }
+    Ok(file::Recording { release, first, base, steps })
+}
+
+fn take_part<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, rest) = from.split_first_chunk::<8>()?;
+    let (part, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+    *from = rest;
+    Some(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::Effects;
+    use crate::event::{HelperEv, Signal};
+    use crate::time::Instant;
+
+    fn at(n: u64) -> Now {
+        Now { mono: Instant(n), ..Now::default() }
+    }
+
+    fn world(segment: usize) -> World {
+        let config = Config::default();
+        let tape = Tape::new(&config, false, "host", segment);
+        let mut world = World::new(config);
+        world.set_host("host");
+        world.record(tape);
+        world
+    }
+
+    fn recorded(world: &World) -> Option<file::Recording> {
+        world.tape().map(Tape::dump).filter(|d| !d.is_empty()).map(|d| read(&d).unwrap())
+    }
+
+    #[test]
+    fn two_segments_are_kept_and_what_is_dropped_is_counted() {
+        let (mut w, mut fx) = (world(300), Effects::default());
+        let (mut n, mut turned) = (0, 0);
+        while turned < 5 {
+            w.handle(at(n), Event::Signal(Signal::Usr2), &mut fx);
+            fx.drain().for_each(drop);
+            n += 1;
+            let full = w.tape().is_some_and(Tape::is_full);
+            w.checkpoint();
+            turned += usize::from(full);
+            let r = recorded(&w).expect("whole");
+            assert_eq!(r.first + r.steps.len() as u64, n, "none is missing, and none is there twice");
+            assert_eq!(matches!(r.base, Base::World(_)), turned > 1);
+            assert_eq!(r.first > 0, turned > 1);
+            assert_eq!(replay::replay(r, |_| 0, &mut |_, _| {}), Ok(n - recorded(&w).expect("whole").first));
+        }
+    }
+
+    #[test]
+    fn without_a_checkpoint_in_time_there_is_nothing_until_the_next() {
+        let (mut w, mut fx) = (world(SEGMENT), Effects::default());
+        let mut n = 0;
+        while recorded_at_all(&w) {
+            // An event as long as it can be.
+            let watch = crate::id::Key::from_bits(1 << 32).unwrap();
+            w.handle(at(n), Event::Helper(HelperEv::FileRead { watch, result: Ok(&[7; 60_000]) }), &mut fx);
+            fx.drain().for_each(drop);
+            n += 1;
+            assert!(n < 1000, "it has a bound");
+        }
+        assert!(w.tape().is_some_and(|t| t.now.bytes.len() <= LONGEST && t.is_full()));
+        w.handle(at(n), Event::Signal(Signal::Usr2), &mut fx);
+        w.checkpoint();
+        w.handle(at(n + 1), Event::Signal(Signal::Usr2), &mut fx);
+        let r = recorded(&w).expect("whole again");
+        assert!(r.steps.len() == 1 && matches!(r.base, Base::World(_)), "{}", r.steps.len());
+    }
+
+    fn recorded_at_all(w: &World) -> bool {
+        w.tape().is_some_and(|t| !t.torn)
+    }
+
+    #[test]
+    fn what_is_no_ring_of_this_program_is_refused() {
+        let mut w = world(SEGMENT);
+        w.handle(at(1), Event::Start, &mut Effects::default());
+        let good = w.tape().unwrap().dump();
+        assert!(read(&good).is_ok() && read(b"").is_err());
+        let body = &good[crate::envelope::HEADER..];
+        for n in 0..body.len() {
+            let lie = |bytes: &[u8]| {
+                KIND.seal(1, |out| {
+                    out.extend_from_slice(bytes);
+                    Ok::<_, ()>(())
+                })
+            };
+            assert!(read(&lie(&body[..n])).is_err(), "cut at {n}");
+            let mut bad = body.to_vec();
+            bad[n] ^= 0xff;
+            let _ = read(&lie(&bad));
+        }
+    }
+}
