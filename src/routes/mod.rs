@@ -206,7 +206,9 @@ impl Routes {
     }
     /// How much is kept: for tests that nothing is left behind.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
-        [self.lines.len(), self.todo.len(), self.inherited.len(), self.mirror.len()].into_iter().chain(self.items.sizes())
+        [self.lines.len(), self.todo.len(), self.inherited.len(), self.mirror.len()]
+            .into_iter()
+            .chain(self.items.sizes())
     }
     /// Routes that another process of ours held, and that are not in the file: they go. How many.
     pub fn drop_those(&mut self, before: &[RouteId]) -> usize {

@@ -2,11 +2,13 @@
 //!
 //! Read in this order: `fsm` (the transition table), `timing` (Skew_Time, Master_Down_Interval, the advert grid),
 //! `instance` (one virtual router), then its tools `address` (VIPs as desired and confirmed) and `announce` (gratuitous ARP
-//! and unsolicited NA). `advert` decides whether a received packet counts; `text` holds every log line.
+//! and unsolicited NA). `advert` decides whether a received packet counts; `change` is what
+//! others are told of it; `text` holds every log line.
 
 pub mod address;
 pub mod advert;
 pub mod announce;
+pub mod change;
 pub mod fsm;
 pub mod instance;
 pub mod replay;

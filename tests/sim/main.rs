@@ -5,7 +5,8 @@
 //! (with `KALIVED_LOG=1` every log line too). `KALIVED_FROM=n` starts at another seed.
 //!
 //! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`,
-//! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`. Deliberately absent: `sys` and `daemon`; nothing here makes a system call.
+//! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`. These have neither `sys` nor `daemon`, and make no system call. `os` runs the shipped loop
+//! and its services over a simulated ring.
 
 mod custody;
 mod exec;

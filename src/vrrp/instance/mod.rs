@@ -33,10 +33,10 @@ use crate::event::Errno;
 use crate::id::{SockKey, VrKey};
 use crate::links::Links;
 use crate::note::Note;
-use crate::notify::{Change, What};
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::Tracks;
+use crate::vrrp::change::{Change, What};
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};
 

@@ -511,7 +511,7 @@ impl Exerciser {
 
     fn net(&mut self, e: NetEv) {
         match e {
-            NetEv::Reply { req, result } => {
+            NetEv::Reply { req, .. } => {
                 let open = self.requests.remove(&req.0).is_some();
                 self.demand(Rule::Netlink, open, || format!("{req:?} is answered twice, or was not made"));
             }

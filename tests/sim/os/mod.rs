@@ -7,10 +7,12 @@
 //! completions that do not fit into the queue and come with the next call into the kernel, writes that are short, interrupted reads.
 //!
 //! Read first: `src/sys/os.rs`, `src/daemon/adverts.rs` (races). `buffers.rs`, `route.rs` (the kernel behind rtnetlink), then
-//! `machine.rs` (what is asked of the services, and what must come of it) and `run.rs`.
+//! `machine.rs` (what is asked of the services, and what must come of it) and `run.rs`; `pair.rs`: two
+//! nodes of the shipped `World` on the shipped loop.
 
 pub mod buffers;
 pub mod machine;
+pub mod pair;
 pub mod route;
 pub mod run;
 
@@ -269,6 +271,18 @@ impl SimOs {
         let op = self.ops.iter().find(|(_, o)| waits(o)).map(|(k, _)| k);
         if let Some(op) = op {
             self.ripe(op);
+        }
+    }
+
+    /// The tag of the first operation that waits and whose tag is so.
+    pub fn tag_of(&self, which: impl Fn(&Token) -> bool) -> Option<Token> {
+        self.find(which).and_then(|op| self.ops.get(op)).map(|o| o.tag)
+    }
+
+    /// A signal comes in.
+    pub fn signal(&mut self, number: u8) {
+        if let Some(op) = self.find(|t| *t == Token::Signals) {
+            self.finish(op, 1, Some(Box::new([number])));
         }
     }
 

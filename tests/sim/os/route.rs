@@ -24,7 +24,10 @@ pub const IFINDEX: u32 = 7;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Route {
-    addrs: BTreeMap<(IpAddr, u8), ()>,
+    /// What kalived added.
+    pub addrs: BTreeMap<(IpAddr, u8), ()>,
+    /// The operator's address.
+    pub own: Option<(IpAddr, u8)>,
 }
 
 fn message(kind: u16, flags: u16, seq: u32, body: &[u8]) -> Vec<u8> {
@@ -51,13 +54,13 @@ fn link(seq: u32) -> Vec<u8> {
     body.extend(IFINDEX.to_ne_bytes());
     body.extend(0x1041u32.to_ne_bytes());
     body.extend(0u32.to_ne_bytes());
-    attr(&mut body, 3, b"eth0\0");
+    attr(&mut body, 3, format!("{}\0", crate::options::IFACE).as_bytes());
     attr(&mut body, 4, &1500u32.to_ne_bytes());
     attr(&mut body, 1, &[2, 0, 0, 0, 0, 1]);
     message(RTM_NEWLINK, 2, seq, &body)
 }
 
-fn addr(kind: u16, seq: u32, addr: IpAddr, prefix: u8) -> Vec<u8> {
+fn addr(kind: u16, seq: u32, addr: IpAddr, prefix: u8, proto: u8) -> Vec<u8> {
     let (family, bytes) = match addr {
         IpAddr::V4(a) => (2, a.octets().to_vec()),
         IpAddr::V6(a) => (10, a.octets().to_vec()),
@@ -66,7 +69,7 @@ fn addr(kind: u16, seq: u32, addr: IpAddr, prefix: u8) -> Vec<u8> {
     body.extend(IFINDEX.to_ne_bytes());
     attr(&mut body, 1, &bytes);
     attr(&mut body, 2, &bytes);
-    attr(&mut body, 11, &[ADDR_PROTO]);
+    attr(&mut body, 11, &[proto]);
     message(kind, 0, seq, &body)
 }
 
@@ -86,17 +89,18 @@ impl Route {
             match frame.kind {
                 RTM_GETLINK => out.extend([link(seq), message(NLMSG_DONE, 2, seq, &0i32.to_ne_bytes())]),
                 RTM_GETADDR => {
-                    out.extend(self.addrs.keys().map(|(a, p)| addr(RTM_NEWADDR, seq, *a, *p)));
+                    out.extend(self.own.map(|(a, p)| addr(RTM_NEWADDR, seq, a, p, 0)));
+                    out.extend(self.addrs.keys().map(|(a, p)| addr(RTM_NEWADDR, seq, *a, *p, ADDR_PROTO)));
                     out.push(message(NLMSG_DONE, 2, seq, &0i32.to_ne_bytes()));
                 }
                 RTM_GETROUTE => out.push(message(NLMSG_DONE, 2, seq, &0i32.to_ne_bytes())),
                 _ => match frame.rtnetlink().expect("our own encoding") {
                     Kind::Addr(a) => {
                         self.addrs.insert((a.addr, a.prefix), ());
-                        out.extend([addr(RTM_NEWADDR, 0, a.addr, a.prefix), ack(seq, 0)]);
+                        out.extend([addr(RTM_NEWADDR, 0, a.addr, a.prefix, ADDR_PROTO), ack(seq, 0)]);
                     }
                     Kind::AddrDel { addr: a, prefix, .. } => match self.addrs.remove(&(a, prefix)) {
-                        Some(()) => out.extend([addr(RTM_DELADDR, 0, a, prefix), ack(seq, 0)]),
+                        Some(()) => out.extend([addr(RTM_DELADDR, 0, a, prefix, ADDR_PROTO), ack(seq, 0)]),
                         None => out.push(ack(seq, EADDRNOTAVAIL)),
                     },
                     _ => out.push(ack(seq, EOPNOTSUPP)),

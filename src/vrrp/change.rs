@@ -1,11 +1,11 @@
 //! What people and programs are told: one change of one virtual router.
 //!
-//! Read first: `vrrp/fsm.rs`. Made where the state is told to the log, so that log, hooks, pipes and mail see one sequence;
+//! Read first: `fsm.rs`. Made where the state is told to the log, so that log, hooks, pipes and mail see one sequence;
 //! numbered by the notifier. Sync groups will have changes of their own (`GROUP`, priority 0).
 
+use super::fsm::State;
 use crate::id::VrKey;
 use crate::time::Now;
-use crate::vrrp::fsm::State;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
