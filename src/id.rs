@@ -14,6 +14,10 @@ use core::num::NonZeroU32;
 pub enum VrMark {}
 /// What a [`SockKey`] names: one raw VRRP socket.
 pub enum SockMark {}
+/// What a [`GroupKey`] names: one sync group.
+pub enum GroupMark {}
+/// Name of a sync group.
+pub type GroupKey = Key<GroupMark>;
 /// Name of a virtual router.
 pub type VrKey = Key<VrMark>;
 /// Name of a raw VRRP socket, shared by all virtual routers on one interface, family and group.

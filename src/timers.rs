@@ -3,7 +3,7 @@
 //!
 //! Read first: `time.rs`. Ordered by (deadline, name), so two runs fire in the same order.
 
-use crate::id::{SockKey, TrackKey, VrKey};
+use crate::id::{GroupKey, SockKey, TrackKey, VrKey};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +34,8 @@ pub enum Due {
     GarpRefresh(VrKey),
     /// A rival was answered and has yielded by now: the last announcement is to be ours.
     GarpLast(VrKey),
+    /// The members of a sync group have said that they are Master: now the group.
+    GroupSay(GroupKey),
     /// The next slice of the GARP queue.
     GarpQueue,
     /// Addresses that could not be added or were taken away: try again.

@@ -186,6 +186,16 @@ def all_routers(family, interval):
                  {"m.conf": many_routers(200, family, interval), "b.conf": many_routers(100, family, interval)}, ALL)
 
 
+def group255():
+    """The same, all of them members of one sync group: they become Master together, when the last of them may."""
+    scene = all_routers(4, 0.1)
+    members = "vrrp_sync_group g {\n    group {\n" + "".join(f"        r{v}\n" for v in range(1, 256)) + "    }\n}\n"
+    scene.title = "Takeover of a sync group of 255, 100 ms"
+    scene.files = {name: text + members for name, text in scene.files.items()}
+    scene.rows = [("spread_ns", "last member's first advert, after the first member's", "time"), *ALL[1:]]
+    return scene
+
+
 def scenes():
     """All of them, in the order in which they are shown."""
     one = GLOBALS + instance("one", "eth0", 1, 0.01, ["10.77.1.9/32"])
@@ -211,6 +221,7 @@ def scenes():
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
         "takeover1": takeover(1), "takeover500": takeover(500), "takeover2000": takeover(2000),
         "routers4": all_routers(4, 0.1), "routers6": all_routers(6, 1),
+        "group255": group255(),
         "spread10": Scene("10 routers at 1 s", spread, {"a.conf": ten}, CPU),
         "spread1000": Scene("1,000 routers at 1 s", spread, {"a.conf": routers(1000, 1, four)},
                             [*CPU, ("max_ns", "deviation, largest (a quarter of the routers)", "time")], memory=1024),

@@ -114,8 +114,8 @@ pub static LINTS: &[Lint] = &[
         remedy: "remove it, or say `accept` in the instance" },
     Lint { name: "sync-group-weight", check: Some(sync_group_weight),
         what: "a member of a vrrp_sync_group tracks something with a weight",
-        why: "the members would come to different priorities; the group ignores weights unless global_tracking is said",
-        remedy: "track it in the group, or with weight 0" },
+        why: "the members would come to different priorities; unless sync_group_tracking_weight is said, the weight counts as 0: failure is a FAULT",
+        remedy: "track it in the group, where a weight counts for all members, or with weight 0" },
     Lint { name: "unused-check", check: Some(unused_check),
         what: "a vrrp_check that no track_check names",
         why: "it is never made; often the name in track_check is another one",
@@ -354,12 +354,20 @@ fn strict_hides_addresses(cx: &mut Cx<'_>) {
 }
 
 fn sync_group_weight(cx: &mut Cx<'_>) {
+    let c = cx.config;
+    let own: [BTreeMap<&str, i32>; 4] = [
+        c.scripts.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
+        c.checks.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
+        c.track_files.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
+        c.track_processes.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
+    ];
     for g in cx.config.sync_groups.iter().filter(|g| !g.tracking_weight) {
         for i in cx.config.instances.iter().filter(|i| g.members.iter().any(|m| **m == *i.name)) {
             let tracks = &i.more.tracks;
-            let given =
-                [&tracks.interfaces, &tracks.scripts, &tracks.checks, &tracks.files, &tracks.processes, &tracks.bfds];
-            let weighted = given.into_iter().flatten().find(|t| t.weight.is_some_and(|w| w != 0)).map(|t| &*t.name);
+            let given = [&tracks.scripts, &tracks.checks, &tracks.files, &tracks.processes].into_iter().zip(&own);
+            let given = given.flat_map(|(list, own)| list.iter().map(move |t| (t, own.get(&*t.name).copied())));
+            let weighted =
+                given.filter(|(t, own)| t.weight.or(*own).is_some_and(|w| w != 0)).map(|(t, _)| &*t.name).next();
             let own = i.track_interfaces.iter().find(|t| t.weight != 0).map(|t| &*t.name);
             if let Some(name) = weighted.or(own) {
                 let text = format!("`{}` of vrrp_sync_group {} tracks {name} with a weight", i.name, g.name);

@@ -107,7 +107,8 @@ impl Machine for World {
         let views = self.views().into_iter().map(|v| format!("({}) {v}\n", v.name));
         let tracks =
             self.tracks().into_iter().map(|t| format!("{}\n", crate::track::text::status(t.kind, &t.name, &t)));
-        views.chain(tracks).collect()
+        let groups = self.groups().into_iter().map(|g| format!("(vrrp_sync_group {}) {g}\n", g.name));
+        views.chain(groups).chain(tracks).collect()
     }
     fn summary(&self) -> String {
         World::summary(self)

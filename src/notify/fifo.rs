@@ -13,7 +13,7 @@ use crate::effect::{Effect, HelperFx, NO_GROUP};
 use crate::event::{ChildEnd, Errno};
 use crate::id::{Arena, FifoKey, FifoMark};
 use crate::time::{Duration, Instant, earliest};
-use crate::vrrp::change::What;
+use crate::vrrp::change::{Subject, What};
 use crate::vrrp::fsm::State;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -29,7 +29,8 @@ const AT_STOP: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Line {
-    who: String,
+    // `None`: about no one.
+    who: Option<Subject>,
     // About a state: the latest such line is worth keeping.
     state: Option<What>,
     text: Bytes,
@@ -60,7 +61,7 @@ struct Pipe {
     urgent: VecDeque<Line>,
     backlog: VecDeque<Line>,
     lost: u64,
-    lost_states: BTreeMap<String, Line>,
+    lost_states: BTreeMap<Subject, Line>,
     reader: Reader,
     // No longer in the configuration: goes when its reader is gone.
     gone: bool,
@@ -72,23 +73,35 @@ pub struct Fifos {
     pipes: BTreeMap<String, Pipe>,
     keys: Arena<FifoMark, String>,
     stop_began: Option<Instant>,
-    // By name: the state of the last line that was taken, by whichever pipe.
-    told: BTreeMap<String, State>,
+    // The state of the last line that was taken, by whichever pipe.
+    told: BTreeMap<Subject, State>,
     dirty: bool,
 }
 
-/// `INSTANCE "name" STATE PRIO`, or `GROUP` in its place.
-pub fn line(kind: &str, name: &str, word: &str, priority: u8) -> Bytes {
+/// `INSTANCE "name" STATE PRIO`, or `GROUP` in its place. Of servers, whose names have brackets: `VS name STATE`, `RS name of STATE`.
+pub fn line(who: &Subject, word: &str, priority: u8) -> Bytes {
     let clean = |c: char| if c.is_control() || c == '"' { '?' } else { c };
     // A name that leaves no room for the rest is cut; names of files are not that long.
-    let mut safe = String::new();
-    for c in name.chars().map(clean) {
-        if safe.len() + c.len_utf8() > LONGEST - 64 {
-            break;
+    let safe = |name: &str, most: usize| {
+        let mut safe = String::new();
+        for c in name.chars().map(clean) {
+            if safe.len() + c.len_utf8() > most {
+                break;
+            }
+            safe.push(c);
         }
-        safe.push(c);
-    }
-    Bytes::from(format!("{kind} \"{safe}\" {word} {priority}\n"))
+        safe
+    };
+    let (kind, room) = (who.kind(), LONGEST - 64);
+    Bytes::from(match who {
+        Subject::Instance(name) | Subject::Group(name) => {
+            format!("{kind} \"{}\" {word} {priority}\n", safe(name, room))
+        }
+        Subject::VirtualServer(name) => format!("{kind} {} {word}\n", safe(name, room)),
+        Subject::RealServer { server, of } => {
+            format!("{kind} {} {} {word}\n", safe(server, room / 2), safe(of, room / 2))
+        }
+    })
 }
 
 // Which pipes there are to be, and who reads them. The one path of two keywords is one pipe, with the first one's reader.
@@ -157,9 +170,9 @@ impl Fifos {
     }
 
     /// A line for every pipe; `state`: it says this about the state.
-    pub fn tell(&mut self, who: &str, state: Option<What>, text: &Bytes, cx: &mut Cx<'_>) {
+    pub fn tell(&mut self, who: &Subject, state: Option<What>, text: &Bytes, cx: &mut Cx<'_>) {
         for (path, pipe) in self.pipes.iter_mut().filter(|(_, p)| !p.gone) {
-            pipe.backlog.push_back(Line { who: who.to_owned(), state, text: text.clone() });
+            pipe.backlog.push_back(Line { who: Some(who.clone()), state, text: text.clone() });
             // The one on its way is the first of `backlog` where nothing is urgent.
             let first = usize::from(pipe.open == Open::Writing && pipe.urgent.is_empty());
             if pipe.backlog.len() > BACKLOG
@@ -169,8 +182,8 @@ impl Fifos {
                     cx.fx.note(text::fifo_full(path));
                 }
                 pipe.lost += 1;
-                if old.state.is_some() {
-                    pipe.lost_states.insert(old.who.clone(), old);
+                if let (Some(who), Some(_)) = (&old.who, old.state) {
+                    pipe.lost_states.insert(who.clone(), old);
                 }
             }
             pump(pipe, cx);
@@ -212,7 +225,7 @@ impl Fifos {
             Ok(()) => {
                 pipe.open = Open::Ready;
                 let line = pipe.urgent.pop_front().or_else(|| pipe.backlog.pop_front());
-                if let Some(Line { who, state: Some(What::State(s)), .. }) = line {
+                if let Some(Line { who: Some(who), state: Some(What::State(s)), .. }) = line {
                     self.dirty |= self.told.insert(who, s) != Some(s);
                 }
                 pump(pipe, cx);
@@ -272,22 +285,22 @@ impl Fifos {
         self.pipes.is_empty()
     }
     /// The state in the last line that was taken.
-    pub fn told(&self, name: &str) -> Option<State> {
-        self.told.get(name).copied()
+    pub fn told(&self, who: &Subject) -> Option<State> {
+        self.told.get(who).copied()
     }
     /// Whether [`Fifos::told`] has something else to say than the last time.
     pub fn take_dirty(&mut self) -> bool {
         core::mem::take(&mut self.dirty)
     }
     /// What the process before had told.
-    pub fn resume(&mut self, name: &str, told: Option<State>) {
+    pub fn resume(&mut self, who: &Subject, told: Option<State>) {
         if let Some(state) = told {
-            self.told.insert(name.to_owned(), state);
+            self.told.insert(who.clone(), state);
         }
     }
     /// It is gone from the configuration.
-    pub fn forget(&mut self, name: &str) {
-        self.told.remove(name);
+    pub fn forget(&mut self, who: &Subject) {
+        self.told.remove(who);
     }
 
     /// What is due: opening again, starting and ending readers, and the end of a stop's patience.
@@ -382,7 +395,7 @@ fn pump(pipe: &mut Pipe, cx: &mut Cx<'_>) {
     if pipe.lost > 0 && pipe.urgent.is_empty() {
         let lost = core::mem::take(&mut pipe.lost);
         let marker = Bytes::from(format!("RESYNC \"kalived\" LOST {lost}\n"));
-        pipe.urgent.push_back(Line { who: String::new(), state: None, text: marker });
+        pipe.urgent.push_back(Line { who: None, state: None, text: marker });
         pipe.urgent.extend(core::mem::take(&mut pipe.lost_states).into_values());
     }
     if let Some(next) = pipe.urgent.front().or(pipe.backlog.front()) {

@@ -10,7 +10,7 @@ use crate::effect::{ConnFx, Effect, HelperFx, Peer};
 use crate::event::{Errno, Stream};
 use crate::id::ConnKey;
 use crate::time::{Duration, Instant, Wall};
-use crate::vrrp::change::What;
+use crate::vrrp::change::{Subject, What};
 use crate::vrrp::fsm::State;
 use crate::wire::smtp::{self, Message, Replies, Reply};
 use crate::words::{Limit, errno};
@@ -83,7 +83,7 @@ pub struct Mail {
     // For the first of `queue`.
     session: Option<Session>,
     again: Option<Instant>,
-    last: BTreeMap<String, Cow<'static, str>>,
+    last: BTreeMap<Subject, Cow<'static, str>>,
     overflow: Limit,
     // Recipients that the server refused last time: told, so each is one line until it is taken again.
     refused: BTreeSet<String>,
@@ -112,10 +112,10 @@ impl Mail {
     }
 
     /// A change that is to be mailed.
-    pub fn tell(&mut self, kind: &str, name: &str, what: What, cx: &mut Cx<'_>) {
+    pub fn tell(&mut self, who: &Subject, what: What, cx: &mut Cx<'_>) {
         let Some(s) = &self.settings else { return };
         let Some(word) = what.state_word() else { return };
-        if self.last.get(name).is_some_and(|w| *w == word) || (s.no_faults && word == State::Fault.word()) {
+        if self.last.get(who).is_some_and(|w| *w == word) || (s.no_faults && word == State::Fault.word()) {
             return;
         }
         let event = match what {
@@ -123,13 +123,17 @@ impl Mail {
             What::Deleted => "Deleted".to_owned(),
             _ => format!("Entering {word} state"),
         };
-        let body = if what == What::State(State::Master) {
-            "=> VRRP Instance is now owning VRRP VIPs <="
-        } else {
-            "=> VRRP Instance is no longer owning VRRP VIPs <="
+        let (kind, body) = match who {
+            Subject::Group(_) => {
+                ("VRRP Group", Cow::from(format!("=> All VRRP group instances are now in {word} state <=")))
+            }
+            _ if what == What::State(State::Master) => {
+                ("VRRP Instance", "=> VRRP Instance is now owning VRRP VIPs <=".into())
+            }
+            _ => ("VRRP Instance", "=> VRRP Instance is no longer owning VRRP VIPs <=".into()),
         };
-        let subject = format!("[{}] VRRP {kind} {name} - {event}", s.router);
-        self.last.insert(name.to_owned(), word.into());
+        let subject = format!("[{}] {kind} {} - {event}", s.router, who.name());
+        self.last.insert(who.clone(), word.into());
         if self.queue.len() >= QUEUE {
             self.queue.remove(usize::from(self.session.is_some()));
             if let Some(held_back) = self.overflow.pass(cx.now.mono) {
@@ -141,13 +145,13 @@ impl Mail {
     }
 
     /// A virtual router is gone; one of that name will be another one.
-    pub fn forget(&mut self, name: &str) {
-        self.last.remove(name);
+    pub fn forget(&mut self, who: &Subject) {
+        self.last.remove(who);
     }
     /// What was mailed by the process before.
-    pub fn resume(&mut self, name: &str, told: Option<State>) {
+    pub fn resume(&mut self, who: &Subject, told: Option<State>) {
         if let Some(s) = told {
-            self.last.insert(name.to_owned(), s.word().into());
+            self.last.insert(who.clone(), s.word().into());
         }
     }
 

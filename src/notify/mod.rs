@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `vrrp/change.rs` (what is told), `queue` (hooks), `fifo` and `reader` (named pipes and who reads them), `mail`;
 //! `text` holds the log lines. Every change has a number; each of the three keeps what it has to tell in that order and never
-//! says one state twice in a row. Deliberately absent: D-Bus, SNMP, sync groups.
+//! says one state twice in a row. Deliberately absent: D-Bus, SNMP.
 
 pub mod fifo;
 pub mod mail;
@@ -13,11 +13,10 @@ pub mod script;
 mod tests;
 mod text;
 
-pub use crate::vrrp::change::{Change, What};
+pub use crate::vrrp::change::{Change, Subject, What};
 
 use crate::child::Children;
 use crate::config::model::Global;
-use crate::config::model::InstanceConfig;
 use crate::config::model::vrrp::Notify;
 use crate::conn::Conns;
 use crate::effect::Effects;
@@ -58,7 +57,7 @@ impl Cx<'_> {
     }
 }
 
-// One virtual router as it is told about.
+// One virtual router or sync group as it is told about.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Known {
     notify: Notify,
@@ -71,7 +70,7 @@ struct Known {
 /// See the module.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Notifier {
-    known: BTreeMap<String, Known>,
+    known: BTreeMap<Subject, Known>,
     hooks: Hooks,
     fifos: Fifos,
     mail: Mail,
@@ -91,7 +90,7 @@ impl Notifier {
     }
 
     /// What is to be told from now on, at the start and after a reload: pipes are opened and closed, what cannot run is said.
-    /// Virtual routers follow, each with [`Notifier::set`].
+    /// Virtual routers and sync groups follow, each with [`Notifier::set`].
     pub fn set_global(&mut self, global: &Global, cx: &mut Cx<'_>) {
         let more = &global.more;
         self.alert = more.smtp_alert_vrrp.or(more.smtp_alert).unwrap_or(false);
@@ -101,47 +100,51 @@ impl Notifier {
         self.fifos.set(more, cx);
     }
 
-    /// A virtual router, new or with other scripts.
-    pub fn set(&mut self, cfg: &InstanceConfig, cx: &mut Cx<'_>) {
-        let notify = &cfg.more.notify;
+    /// Somebody to tell about, new or with other scripts.
+    pub fn set(&mut self, who: &Subject, notify: &Notify, cx: &mut Cx<'_>) {
         // Most of a reload changes nothing here, and a thousand of them are one slice's work.
-        if self.known.get(&cfg.name).is_some_and(|k| k.notify == *notify) {
+        if self.known.get(who).is_some_and(|k| k.notify == *notify) {
             return;
         }
-        self.hooks.set(&cfg.name, notify, cx);
-        self.known.entry(cfg.name.clone()).or_default().notify = notify.clone();
+        self.hooks.set(who, notify, cx);
+        self.known.entry(who.clone()).or_default().notify = notify.clone();
     }
 
     /// It is gone from the configuration, and was in the state `was`: that is told, unless there is no word for it and FAULT, the
     /// word that stands in, would be no news.
     pub fn remove(&mut self, change: Change, was: State, cx: &mut Cx<'_>) {
-        let name = change.name.clone();
-        let Some(known) = self.known.get(&name) else { return };
+        let who = change.who.clone();
+        let Some(known) = self.known.get(&who) else { return };
         if known.notify.deleted.is_some() {
             self.tell(Change { what: What::Deleted, ..change }, cx);
         } else if !matches!(was, State::Fault | State::Init) {
             self.tell(Change { what: What::Removed, ..change }, cx);
         }
-        self.known.remove(&name);
-        self.hooks.remove(&name);
-        self.mail.forget(&name);
-        self.fifos.forget(&name);
+        self.forget(&who);
     }
 
-    /// Virtual routers that are known here and not among `names`, with the state they were told to be in.
-    pub fn others(&self, names: &BTreeSet<&str>) -> Vec<(String, State)> {
-        let others = self.known.iter().filter(|(name, _)| !names.contains(name.as_str()));
-        others.map(|(name, k)| (name.clone(), k.state.unwrap_or(State::Init))).collect()
+    /// It is gone, and nobody is told.
+    pub fn forget(&mut self, who: &Subject) {
+        self.known.remove(who);
+        self.hooks.remove(who);
+        self.mail.forget(who);
+        self.fifos.forget(who);
+    }
+
+    /// Who is known here and not among `those`, with the state it was told to be in.
+    pub fn others(&self, those: &BTreeSet<Subject>) -> Vec<(Subject, State)> {
+        let others = self.known.iter().filter(|(who, _)| !those.contains(who));
+        others.map(|(who, k)| (who.clone(), k.state.unwrap_or(State::Init))).collect()
     }
 
     /// The state that was told last.
-    pub fn state(&self, name: &str) -> Option<State> {
-        self.known.get(name)?.state
+    pub fn state(&self, who: &Subject) -> Option<State> {
+        self.known.get(who)?.state
     }
 
     /// A change.
     pub fn tell(&mut self, change: Change, cx: &mut Cx<'_>) {
-        let Some(known) = self.known.get_mut(&change.name) else { return };
+        let Some(known) = self.known.get_mut(&change.who) else { return };
         if self.frozen {
             return;
         }
@@ -161,34 +164,34 @@ impl Notifier {
         let priorities = known.notify.priority_changes.unwrap_or(self.priority_changes);
         let mailed = known.notify.smtp_alert.unwrap_or(self.alert);
         if pipes && (priorities || !matches!(change.what, What::Priority(_))) {
-            let line = fifo::line("INSTANCE", &change.name, change.what.word(), change.priority);
+            let line = fifo::line(&change.who, change.what.word(), change.priority);
             let state = change.what.state_word().map(|_| change.what);
-            self.fifos.tell(&change.name, state, &line, cx);
+            self.fifos.tell(&change.who, state, &line, cx);
         }
         if hooks && mailed {
-            self.mail.tell("Instance", &change.name, change.what, cx);
+            self.mail.tell(&change.who, change.what, cx);
         }
         if hooks && !matches!(change.what, What::Priority(_)) {
-            let Change { name, what, priority, cause, at, .. } = change;
-            self.hooks.push(&name, Told { what, old, priority, cause, seq: self.seq, at }, cx);
+            let Change { who, what, priority, cause, at } = change;
+            self.hooks.push(&who, Told { what, old, priority, cause, seq: self.seq, at }, cx);
         }
     }
 
     /// `fifo_write_vrrp_states_on_reload`: a state that every reader of a pipe is told once more.
-    pub fn repeat(&mut self, name: &str, state: State, priority: u8, cx: &mut Cx<'_>) {
+    pub fn repeat(&mut self, who: &Subject, state: State, priority: u8, cx: &mut Cx<'_>) {
         if state != State::Init {
-            self.fifos.tell(name, Some(What::State(state)), &fifo::line("INSTANCE", name, state.word(), priority), cx);
+            self.fifos.tell(who, Some(What::State(state)), &fifo::line(who, state.word(), priority), cx);
         }
     }
 
-    /// The state that the hooks of a virtual router were told last, for the snapshot.
-    pub fn told(&self, name: &str) -> Option<State> {
-        self.hooks.told(name)
+    /// The state that its hooks were told last, for the snapshot.
+    pub fn told(&self, who: &Subject) -> Option<State> {
+        self.hooks.told(who)
     }
 
     /// The state that the pipes were told last: its line was taken. Where there is no pipe: what hooks were told.
-    pub fn piped(&self, name: &str) -> Option<State> {
-        if self.fifos.is_empty() { self.told(name) } else { self.fifos.told(name) }
+    pub fn piped(&self, who: &Subject) -> Option<State> {
+        if self.fifos.is_empty() { self.told(who) } else { self.fifos.told(who) }
     }
 
     /// Whether [`Notifier::told`] or [`Notifier::piped`] has something else to say than the last time.
@@ -198,14 +201,14 @@ impl Notifier {
     }
 
     /// What the process before had told: it is not told again.
-    pub fn resume(&mut self, name: &str, told: Option<State>, piped: Option<State>) {
-        if let Some(known) = self.known.get_mut(name) {
+    pub fn resume(&mut self, who: &Subject, told: Option<State>, piped: Option<State>) {
+        if let Some(known) = self.known.get_mut(who) {
             known.state = told;
             known.last = told.map(What::State);
             known.piped = piped.map(What::State);
-            self.fifos.resume(name, piped);
-            self.hooks.resume(name, told);
-            self.mail.resume(name, told);
+            self.fifos.resume(who, piped);
+            self.hooks.resume(who, told);
+            self.mail.resume(who, told);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Hooks: programs that are run when something changes. One at a time per virtual router, a few at a time over all.
 //!
 //! Read first: `change.rs`, `child.rs`. For each change first the script named for it, with exactly the arguments of the file;
-//! when that ended the general `notify` with four more: `INSTANCE NAME STATE PRIO`. No shell anywhere. What waits is bounded; when
+//! when that ended the general `notify` with four more: `INSTANCE NAME STATE PRIO`, or `GROUP`. No shell anywhere. What waits is bounded; when
 //! it overflows the oldest goes, so a slow hook always ends up with the newest state, and never hears one state twice in a row.
 
 use super::{Cx, script, text};
@@ -12,7 +12,7 @@ use crate::effect::{Effect, GuardFx, SpawnSpec};
 use crate::event::ChildEnd;
 use crate::id::ChildKey;
 use crate::time::{Duration, Instant, Now, earliest};
-use crate::vrrp::change::What;
+use crate::vrrp::change::{Subject, What};
 use crate::vrrp::fsm::State;
 use crate::words::Limit;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -85,10 +85,10 @@ struct Slot {
 /// See the module.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Hooks {
-    slots: BTreeMap<String, Slot>,
+    slots: BTreeMap<Subject, Slot>,
     // Slots with something to run and nothing running, by the number of their change.
-    waiting: BTreeSet<(u64, String)>,
-    by_number: BTreeMap<u64, String>,
+    waiting: BTreeSet<(u64, Subject)>,
+    by_number: BTreeMap<u64, Subject>,
     running: usize,
     frozen: bool,
     stopping: bool,
@@ -126,7 +126,7 @@ impl Slot {
         self.scripts.any.as_deref().map(|s| ("notify", s))
     }
 
-    fn push(&mut self, name: &str, told: Told, cx: &mut Cx<'_>) {
+    fn push(&mut self, who: &Subject, told: Told, cx: &mut Cx<'_>) {
         // One lower advert that waits stands for all that follow it.
         if told.what == What::RxLowerPri && self.pending.back().is_some_and(|t| t.what == What::RxLowerPri) {
             return;
@@ -148,12 +148,12 @@ impl Slot {
             self.skipped += 1;
         }
         if let Some(held_back) = self.overflow.pass(cx.now.mono) {
-            cx.fx.note(text::skipped(name, held_back));
+            cx.fx.note(text::skipped(who, held_back));
         }
     }
 
     // The programs for a change, in order; those that must not run are complained of.
-    fn steps(&mut self, name: &str, told: &Told, cx: &mut Cx<'_>) -> VecDeque<SpawnSpec> {
+    fn steps(&mut self, who: &Subject, told: &Told, cx: &mut Cx<'_>) -> VecDeque<SpawnSpec> {
         let skipped = core::mem::take(&mut self.skipped);
         let mut steps = VecDeque::new();
         let mut refusals = Vec::new();
@@ -161,19 +161,19 @@ impl Slot {
             let Some((keyword, script)) = found else { return };
             match script::spec(script, more) {
                 Ok(mut spec) => {
-                    spec.env = env(name, told, skipped);
+                    spec.env = env(who, told, skipped);
                     steps.push_back(spec);
                 }
                 Err(why) => refusals.push((keyword, script::program(script).to_owned(), why)),
             }
         };
         add(self.specific(told.what), &[]);
-        let more = ["INSTANCE", name, told.what.word(), &told.priority.to_string()].map(str::to_owned);
+        let more = [who.kind(), who.name(), told.what.word(), &told.priority.to_string()].map(str::to_owned);
         add(self.generic(told.what), &more);
         let just_told = self.told_at_load.is_some_and(|at| cx.now.mono < at + JUST_TOLD);
         for (keyword, program, why) in refusals.into_iter().filter(|_| !just_told) {
             if let Some(held_back) = self.refused.pass(cx.now.mono) {
-                cx.fx.note(text::refused(name, keyword, &program, &why, held_back));
+                cx.fx.note(text::refused(who, keyword, &program, &why, held_back));
             }
         }
         steps
@@ -192,14 +192,14 @@ fn line(text: &str, max: usize) -> String {
     out
 }
 
-fn env(name: &str, told: &Told, skipped: u64) -> Vec<(String, String)> {
+fn env(who: &Subject, told: &Told, skipped: u64) -> Vec<(String, String)> {
     let state = match told.what {
         What::RxLowerPri | What::Priority(true) => State::Master.word(),
         What::Priority(false) => State::Backup.word(),
         what => what.word(),
     };
     [
-        ("KALIVED_INSTANCE", line(name, CAUSE)),
+        (if matches!(who, Subject::Group(_)) { "KALIVED_GROUP" } else { "KALIVED_INSTANCE" }, line(who.name(), CAUSE)),
         ("KALIVED_STATE", state.to_owned()),
         ("KALIVED_OLD_STATE", told.old.unwrap_or(State::Init).word().to_owned()),
         ("KALIVED_PRIORITY", told.priority.to_string()),
@@ -215,8 +215,8 @@ fn env(name: &str, told: &Told, skipped: u64) -> Vec<(String, String)> {
 
 impl Hooks {
     /// A virtual router and its scripts; one that is known gets these from its next change on. What cannot run is said.
-    pub fn set(&mut self, name: &str, scripts: &Notify, cx: &mut Cx<'_>) {
-        let slot = self.slots.entry(name.to_owned()).or_default();
+    pub fn set(&mut self, who: &Subject, scripts: &Notify, cx: &mut Cx<'_>) {
+        let slot = self.slots.entry(who.clone()).or_default();
         let same = slot.scripts == *scripts;
         slot.removed = false;
         slot.scripts = scripts.clone();
@@ -233,7 +233,7 @@ impl Hooks {
         let deleted = n.deleted.iter().flatten().map(|s| ("notify_deleted", s));
         for (keyword, script) in all.into_iter().filter_map(|(k, s)| Some((k, s.as_ref()?))).chain(deleted) {
             if let (false, Err(why)) = (same, script::check(script)) {
-                cx.fx.note(text::refused(name, keyword, script::program(script), &why, 0));
+                cx.fx.note(text::refused(who, keyword, script::program(script), &why, 0));
                 told = true;
             }
         }
@@ -244,18 +244,18 @@ impl Hooks {
     }
 
     /// It is gone from the configuration; what waits is still told.
-    pub fn remove(&mut self, name: &str) {
-        if let Some(slot) = self.slots.get_mut(name) {
+    pub fn remove(&mut self, who: &Subject) {
+        if let Some(slot) = self.slots.get_mut(who) {
             slot.removed = true;
             if slot.run.is_none() && slot.pending.is_empty() {
-                self.slots.remove(name);
+                self.slots.remove(who);
             }
         }
     }
 
     /// The state its hooks were told last. Where there are no hooks: the last there was.
-    pub fn told(&self, name: &str) -> Option<State> {
-        self.slots.get(name)?.told
+    pub fn told(&self, who: &Subject) -> Option<State> {
+        self.slots.get(who)?.told
     }
 
     /// Whether [`Hooks::told`] has something else to say than the last time.
@@ -264,14 +264,14 @@ impl Hooks {
     }
 
     /// What the hooks were told by the process before.
-    pub fn resume(&mut self, name: &str, told: Option<State>) {
-        if let Some(slot) = self.slots.get_mut(name) {
+    pub fn resume(&mut self, who: &Subject, told: Option<State>) {
+        if let Some(slot) = self.slots.get_mut(who) {
             slot.told = told;
         }
     }
 
     /// A change to tell.
-    pub fn push(&mut self, name: &str, told: Told, cx: &mut Cx<'_>) {
+    pub fn push(&mut self, who: &Subject, told: Told, cx: &mut Cx<'_>) {
         if told.what == What::Stop && !self.stopping {
             self.stopping = true;
             self.held = true;
@@ -283,7 +283,7 @@ impl Hooks {
         if self.stopping && told.what != What::Stop {
             return;
         }
-        let Some(slot) = self.slots.get_mut(name) else { return };
+        let Some(slot) = self.slots.get_mut(who) else { return };
         if !slot.has_scripts() {
             if let What::State(s) = told.what {
                 slot.told = Some(s);
@@ -292,10 +292,10 @@ impl Hooks {
             return;
         }
         let seq = told.seq;
-        slot.push(name, told, cx);
+        slot.push(who, told, cx);
         if slot.run.is_none() && slot.waits.is_none() && !slot.pending.is_empty() {
             slot.waits = Some(seq);
-            self.waiting.insert((seq, name.to_owned()));
+            self.waiting.insert((seq, who.clone()));
         }
         self.pump(cx);
     }
@@ -402,8 +402,8 @@ impl Hooks {
         }
     }
 
-    fn run(&mut self, name: &str, spec: SpawnSpec, then: Option<SpawnSpec>, cx: &mut Cx<'_>) {
-        let Some(slot) = self.slots.get_mut(name) else { return };
+    fn run(&mut self, who: &Subject, spec: SpawnSpec, then: Option<SpawnSpec>, cx: &mut Cx<'_>) {
+        let Some(slot) = self.slots.get_mut(who) else { return };
         if then.is_none() {
             // With its last program under way a change counts as told.
             slot.told = slot.telling.or(slot.told);
@@ -414,13 +414,13 @@ impl Hooks {
         let child = cx.children.spawn(For::Hook(number), spec, cx.fx);
         let since = cx.now.mono;
         slot.run = Some(Run { number, child, program, since, slow: false, term: None, killed: false, then });
-        self.by_number.insert(number, name.to_owned());
+        self.by_number.insert(number, who.clone());
         self.running += 1;
     }
 
     // A change was told: the next one of this virtual router takes its place in the line.
-    fn over(&mut self, name: &str) {
-        let Some(slot) = self.slots.get_mut(name) else { return };
+    fn over(&mut self, who: &Subject) {
+        let Some(slot) = self.slots.get_mut(who) else { return };
         // Frozen in the midst of it, it was not told: the next process begins it anew.
         if !self.frozen {
             slot.told = slot.telling.take().or(slot.told);
@@ -429,9 +429,9 @@ impl Hooks {
         match slot.pending.front().map(|t| t.seq) {
             Some(seq) => {
                 slot.waits = Some(seq);
-                self.waiting.insert((seq, name.to_owned()));
+                self.waiting.insert((seq, who.clone()));
             }
-            None if slot.removed => drop(self.slots.remove(name)),
+            None if slot.removed => drop(self.slots.remove(who)),
             None => {}
         }
     }

@@ -1,11 +1,10 @@
 //! What only the notifier's own interface can be asked: leaving the configuration, and going on for another process.
 
 use super::*;
-use crate::config::model::Family;
 use crate::config::model::global::{Fifo, GlobalMore};
 use crate::config::model::setting::{Ready, Script};
 use crate::effect::{Effect, GuardFx, HelperFx};
-use crate::id::{Arena, ChildKey, VrMark};
+use crate::id::ChildKey;
 
 struct Desk {
     n: Notifier,
@@ -90,7 +89,7 @@ impl Desk {
         self.serve();
     }
     fn remove(&mut self) {
-        let was = self.n.state("V").unwrap_or(State::Init);
+        let was = self.n.state(&who()).unwrap_or(State::Init);
         self.with(|n, cx| n.remove(change(What::Removed), was, cx));
         self.serve();
     }
@@ -107,28 +106,29 @@ fn global(path: &str, reader: Option<&str>) -> Global {
     Global { more: Box::new(more), ..Global::default() }
 }
 
-fn cfg(deleted: Option<Option<Box<Script>>>) -> InstanceConfig {
-    let mut cfg = InstanceConfig::new("V", "eth0", 1, Family::V4);
-    cfg.more.notify = Notify { any: script("/any"), fault: script("/fault"), deleted, ..Notify::default() };
-    cfg
+fn who() -> Subject {
+    Subject::Instance("V".into())
+}
+
+fn scripts(deleted: Option<Option<Box<Script>>>) -> Notify {
+    Notify { any: script("/any"), fault: script("/fault"), deleted, ..Notify::default() }
 }
 
 fn change(what: What) -> Change {
-    let vr = Arena::<VrMark, ()>::default().insert(());
-    Change { vr, name: "V".into(), what, priority: 100, cause: String::new(), at: Now::default() }
+    Change { who: who(), what, priority: 100, cause: String::new(), at: Now::default() }
 }
 
 #[test]
 fn gone_with_notify_deleted() {
     let mut d = Desk::new();
-    d.with(|n, cx| n.set(&cfg(Some(script("/deleted"))), cx));
+    d.with(|n, cx| n.set(&who(), &scripts(Some(script("/deleted"))), cx));
     d.state(State::Fault);
     d.finish();
     d.said();
     d.remove();
     d.finish();
     assert_eq!(d.said(), ["INSTANCE \"V\" DELETED 100", "/deleted", "/any INSTANCE V DELETED 100"]);
-    assert_eq!(d.n.told("V"), None, "forgotten");
+    assert_eq!(d.n.told(&who()), None, "forgotten");
     d.state(State::Backup);
     assert_eq!(d.said(), [""; 0]);
 }
@@ -136,7 +136,7 @@ fn gone_with_notify_deleted() {
 #[test]
 fn gone_without_notify_deleted() {
     let mut d = Desk::new();
-    d.with(|n, cx| n.set(&cfg(None), cx));
+    d.with(|n, cx| n.set(&who(), &scripts(None), cx));
     d.state(State::Master);
     d.finish();
     d.said();
@@ -144,7 +144,7 @@ fn gone_without_notify_deleted() {
     d.finish();
     assert_eq!(d.said(), ["INSTANCE \"V\" FAULT 100", "/any INSTANCE V FAULT 100"], "and not notify_fault");
     // In FAULT already: nothing to say. Come back, it is another one.
-    d.with(|n, cx| n.set(&cfg(None), cx));
+    d.with(|n, cx| n.set(&who(), &scripts(None), cx));
     d.state(State::Fault);
     d.finish();
     assert_eq!(d.said(), ["INSTANCE \"V\" FAULT 100", "/fault", "/any INSTANCE V FAULT 100"]);
@@ -156,10 +156,10 @@ fn gone_without_notify_deleted() {
 #[test]
 fn gone_and_back_while_a_hook_runs_stays_serial() {
     let mut d = Desk::new();
-    d.with(|n, cx| n.set(&cfg(Some(None)), cx));
+    d.with(|n, cx| n.set(&who(), &scripts(Some(None)), cx));
     d.state(State::Master);
     d.remove();
-    d.with(|n, cx| n.set(&cfg(Some(None)), cx));
+    d.with(|n, cx| n.set(&who(), &scripts(Some(None)), cx));
     d.state(State::Backup);
     assert_eq!(d.running.len(), 1);
     d.said.retain(|s| s.starts_with('/'));
@@ -171,23 +171,23 @@ fn gone_and_back_while_a_hook_runs_stays_serial() {
 #[test]
 fn the_next_process_tells_nobody_anything_twice() {
     let mut d = Desk::new();
-    d.with(|n, cx| n.set(&cfg(None), cx));
+    d.with(|n, cx| n.set(&who(), &scripts(None), cx));
     d.state(State::Backup);
     d.finish();
     d.state(State::Master);
-    assert_eq!(d.n.told("V"), Some(State::Master), "its last program runs");
+    assert_eq!(d.n.told(&who()), Some(State::Master), "its last program runs");
     d.state(State::Backup);
-    assert_eq!(d.n.told("V"), Some(State::Master), "this one waits");
+    assert_eq!(d.n.told(&who()), Some(State::Master), "this one waits");
     d.with(|n, cx| n.freeze(cx));
     d.said();
     d.finish();
     d.state(State::Fault);
     assert_eq!(d.said(), [""; 0], "frozen");
-    let (told, piped) = (d.n.told("V"), d.n.piped("V"));
+    let (told, piped) = (d.n.told(&who()), d.n.piped(&who()));
 
     let mut d = Desk::new();
-    d.with(|n, cx| n.set(&cfg(None), cx));
-    d.with(|n, _| n.resume("V", told, piped));
+    d.with(|n, cx| n.set(&who(), &scripts(None), cx));
+    d.with(|n, _| n.resume(&who(), told, piped));
     d.said();
     d.state(State::Master);
     assert_eq!(d.said(), ["INSTANCE \"V\" MASTER 100"], "the pipe had been told BACKUP, the hooks had not");

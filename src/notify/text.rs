@@ -4,6 +4,7 @@ use crate::event::{ChildEnd, Errno};
 use crate::note::{Level, Note};
 use crate::time::Duration;
 use crate::words::{errno, span};
+use core::fmt::Display;
 
 fn note(level: Level, text: String) -> Note {
     Note { level, text }
@@ -14,13 +15,13 @@ fn more(held_back: u64) -> String {
 }
 
 /// A hook's program cannot run; at load and when it should have.
-pub fn refused(whose: &str, keyword: &str, program: &str, why: &str, held_back: u64) -> Note {
+pub fn refused(whose: impl Display, keyword: &str, program: &str, why: &str, held_back: u64) -> Note {
     // The program is named once.
     let why = why.strip_prefix(program).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(why);
     note(Level::Error, format!("({whose}) {keyword} `{program}` is not run: {why}{}", more(held_back)))
 }
 /// A program ended otherwise than with 0.
-pub fn ended(whose: &str, program: &str, end: ChildEnd) -> Note {
+pub fn ended(whose: impl Display, program: &str, end: ChildEnd) -> Note {
     match end {
         ChildEnd::Exited(n) => note(Level::Info, format!("({whose}) script `{program}` exited with status {n}")),
         ChildEnd::Signaled(n) => note(Level::Warning, format!("({whose}) script `{program}` was ended by signal {n}")),
@@ -30,15 +31,15 @@ pub fn ended(whose: &str, program: &str, end: ChildEnd) -> Note {
     }
 }
 /// A hook runs for a long time.
-pub fn slow(whose: &str, program: &str, since: Duration) -> Note {
+pub fn slow(whose: impl Display, program: &str, since: Duration) -> Note {
     note(Level::Warning, format!("({whose}) script `{program}` still runs after {}", span(since)))
 }
 /// A hook is ended because the next one waits.
-pub fn terminated(whose: &str, program: &str) -> Note {
+pub fn terminated(whose: impl Display, program: &str) -> Note {
     note(Level::Warning, format!("({whose}) script `{program}` is terminated: the next change of state waits for it"))
 }
 /// Changes that hooks are not told.
-pub fn skipped(whose: &str, held_back: u64) -> Note {
+pub fn skipped(whose: impl Display, held_back: u64) -> Note {
     note(
         Level::Warning,
         format!(

@@ -130,6 +130,7 @@ pub(super) fn read(layout: u16, body: &[u8]) -> Result<Snapshot, String> {
         stats: i.stats,
         notified: i.notified,
         piped: i.piped,
+        willing: false,
     });
     let tracks = old.tracks.into_iter().map(|t| TrackShot { kind: t.kind, name: t.name, value: t.value });
     let routes =
@@ -141,5 +142,6 @@ pub(super) fn read(layout: u16, body: &[u8]) -> Result<Snapshot, String> {
         tracks: tracks.collect(),
         going: old.going,
         routes: routes.collect(),
+        groups: Vec::new(),
     })
 }

@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub going: Vec<(u32, IpAddr, u8)>,
     /// Static routes that are to be there, and those that are to go.
     pub routes: Vec<RouteId>,
+    /// Sync groups by name: what was told of them. Their state is that of their members.
+    pub groups: Vec<GroupShot>,
 }
 
 impl Snapshot {
@@ -125,6 +127,20 @@ pub struct InstanceShot {
     pub notified: Option<u8>,
     /// The state that the pipes were told last, as `state`; it may differ while a hook is slow or a pipe full.
     pub piped: Option<u8>,
+    /// In a sync group: Master_Down_Timer ran out since it heard a Master.
+    pub willing: bool,
+}
+
+/// One sync group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupShot {
+    /// Name in the file.
+    pub name: String,
+    /// As of a virtual router.
+    pub notified: Option<u8>,
+    /// As of a virtual router.
+    pub piped: Option<u8>,
 }
 
 /// One tracker.
@@ -164,7 +180,8 @@ mod tests {
         let going = vec![(3, [10, 0, 0, 101].into(), 32)];
         let none = (IpAddr::from([0, 0, 0, 0]), 0);
         let routes = vec![RouteId { table: 254, to: ([10, 1, 0, 0].into(), 16), from: none, tos: 0, metric: 7 }];
-        Snapshot { at: 9, last: true, instances: vec![vi.clone(), vi], tracks: vec![track], going, routes }
+        let instances = vec![vi.clone(), vi];
+        Snapshot { at: 9, last: true, instances, tracks: vec![track], going, routes, ..Snapshot::default() }
     }
 
     #[test]

@@ -1,11 +1,60 @@
-//! What people and programs are told: one change of one virtual router.
+//! What people and programs are told: one change, and whose it is.
 //!
 //! Read first: `fsm.rs`. Made where the state is told to the log, so that log, hooks, pipes and mail see one sequence;
-//! numbered by the notifier. Sync groups will have changes of their own (`GROUP`, priority 0).
+//! numbered by the notifier. A sync group has changes of its own, after those of its members, with priority 0.
 
 use super::fsm::State;
-use crate::id::VrKey;
 use crate::time::Now;
+use core::fmt;
+
+/// Whom a change is about, by name in the file. A virtual router and a sync group may have the same name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Subject {
+    /// `vrrp_instance`.
+    Instance(String),
+    /// `vrrp_sync_group`.
+    Group(String),
+    /// `virtual_server`.
+    VirtualServer(String),
+    /// `real_server`.
+    RealServer {
+        /// Itself.
+        server: String,
+        /// Its `virtual_server`.
+        of: String,
+    },
+}
+
+impl Subject {
+    /// The first word of a line in a pipe, and of the words that a generic script gets.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Subject::Instance(_) => "INSTANCE",
+            Subject::Group(_) => "GROUP",
+            Subject::VirtualServer(_) => "VS",
+            Subject::RealServer { .. } => "RS",
+        }
+    }
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Subject::Instance(name) | Subject::Group(name) | Subject::VirtualServer(name) => name,
+            Subject::RealServer { server, .. } => server,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    // As in the log: "(VI_1) ...".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Instance(name) => f.write_str(name),
+            Subject::Group(name) => write!(f, "vrrp_sync_group {name}"),
+            Subject::VirtualServer(name) => write!(f, "virtual_server {name}"),
+            Subject::RealServer { server, of } => write!(f, "real_server {server} of {of}"),
+        }
+    }
+}
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -50,12 +99,10 @@ impl What {
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Change {
     /// Whose.
-    pub vr: VrKey,
-    /// Its name in the file.
-    pub name: String,
+    pub who: Subject,
     /// What happened.
     pub what: What,
-    /// The effective priority.
+    /// The effective priority; 0 for who has none.
     pub priority: u8,
     /// Why, for people; may be empty.
     pub cause: String,

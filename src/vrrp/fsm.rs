@@ -1,7 +1,8 @@
 //! The VRRP state machine as data: what each state does with each input, with the RFC's section beside it.
 //!
 //! Read first: RFC 9568 §6.4 (figure in §6.3), `docs/protocol.md` (State machine). [`step`] is a look-up in [`TABLE`]; nothing else decides a
-//! transition, and `Instance::go` is the only place that writes the state. `tests/vrrp_table.rs` pins every cell.
+//! transition, and `Instance::go` is the only place that writes the state. `tests/vrrp/table.rs` pins every cell. A member of a sync
+//! group leaves what needs the consent of the others to its group: [`step_of_member`], `group.rs`.
 //!
 //! ```text
 //!                 Start (p < 255)                    MasterDown
@@ -67,11 +68,17 @@ pub enum Input {
     RxEqualGreater,
     /// Priority above ours.
     RxHigher,
+    /// Another member of the sync group is Master no more.
+    Resign,
+    /// A Backup in the process before.
+    GoOnBackup,
+    /// Master in the process before, and no peer can have noticed that it ended.
+    GoOnMaster,
 }
 
 impl Input {
     /// All, in table order.
-    pub const ALL: [Input; 11] = [
+    pub const ALL: [Input; 14] = [
         Input::Start,
         Input::StartOwner,
         Input::Fail,
@@ -83,6 +90,9 @@ impl Input {
         Input::RxEqualSame,
         Input::RxEqualGreater,
         Input::RxHigher,
+        Input::Resign,
+        Input::GoOnBackup,
+        Input::GoOnMaster,
     ];
 }
 
@@ -113,6 +123,14 @@ pub enum Act {
     Farewell,
     /// Cancel timers; nothing is sent.
     Quit,
+    /// Cancel adverts, priority-0 advert, remove VIPs, Master_Down_Timer := Master_Down_Interval.
+    Resign,
+    /// What the process before left is taken over.
+    GoOn,
+    /// A member of a sync group is fit to run: the group decides when it starts.
+    Report,
+    /// A member of a sync group may become Master: the group decides whether; Master_Down_Timer := Master_Down_Interval.
+    Wish,
 }
 
 /// One cell.
@@ -135,7 +153,7 @@ use State::{Backup, Fault, Init, Master};
 
 /// `TABLE[state][input]`, rows in the order of [`State::ALL`], columns in that of [`Input::ALL`].
 #[rustfmt::skip]
-pub const TABLE: [[Step; 11]; 4] = [
+pub const TABLE: [[Step; 14]; 4] = [
     // Initialize, §6.4.1
     [
         s(Backup, Listen,   "§6.4.1 (130)-(145)"),       // Start
@@ -149,6 +167,9 @@ pub const TABLE: [[Step; 11]; 4] = [
         s(Init,   Ignore,   "R-055"),                    // RxEqualSame
         s(Init,   Ignore,   "R-055"),                    // RxEqualGreater
         s(Init,   Ignore,   "R-055"),                    // RxHigher
+        s(Init,   Ignore,   "not Master"),               // Resign
+        s(Backup, GoOn,     "R-079, resume"),            // GoOnBackup
+        s(Master, GoOn,     "R-079, resume"),            // GoOnMaster
     ],
     // Backup, §6.4.2
     [
@@ -163,6 +184,9 @@ pub const TABLE: [[Step; 11]; 4] = [
         s(Backup, Follow,   "§6.4.2 (430), R-065"),      // RxEqualSame
         s(Backup, Follow,   "§6.4.2 (430), R-065"),      // RxEqualGreater
         s(Backup, Follow,   "§6.4.2 (430), R-063"),      // RxHigher
+        s(Backup, Ignore,   "not Master"),               // Resign
+        s(Backup, Ignore,   "runs already"),             // GoOnBackup
+        s(Backup, Ignore,   "runs already"),             // GoOnMaster
     ],
     // Master (Active), §6.4.3
     [
@@ -177,6 +201,9 @@ pub const TABLE: [[Step; 11]; 4] = [
         s(Master, Complain, "R-074"),                    // RxEqualSame
         s(Backup, Yield,    "§6.4.3 (725), R-071"),      // RxEqualGreater
         s(Backup, Yield,    "§6.4.3 (725), R-070, R-076"), // RxHigher
+        s(Backup, Resign,   "R-080"),                    // Resign
+        s(Master, Ignore,   "runs already"),             // GoOnBackup
+        s(Master, Ignore,   "runs already"),             // GoOnMaster
     ],
     // Fault: Initialize with a reason, R-055, R-059
     [
@@ -191,10 +218,23 @@ pub const TABLE: [[Step; 11]; 4] = [
         s(Fault,  Ignore,   "R-055"),                    // RxEqualSame
         s(Fault,  Ignore,   "R-055"),                    // RxEqualGreater
         s(Fault,  Ignore,   "R-055"),                    // RxHigher
+        s(Fault,  Ignore,   "not Master"),               // Resign
+        s(Fault,  Ignore,   "something is missing"),     // GoOnBackup
+        s(Fault,  Ignore,   "something is missing"),     // GoOnMaster
     ],
 ];
 
 /// What `state` does with `input`.
 pub fn step(state: State, input: Input) -> Step {
     TABLE[state as usize][input as usize]
+}
+
+/// The same for a member of a sync group. To leave a state it needs nobody: the others follow. To start, and to become Master, it needs
+/// all of them (R-080): it says that it can, and the group decides.
+pub fn step_of_member(state: State, input: Input) -> Step {
+    match (state, input) {
+        (State::Init | State::Fault, Input::Start | Input::StartOwner) => s(state, Act::Report, "R-080"),
+        (State::Backup, Input::MasterDown) => s(state, Act::Wish, "R-080"),
+        _ => step(state, input),
+    }
 }

@@ -29,6 +29,12 @@ pub fn entering(name: &str, state: State, init: bool, cause: &str) -> Note {
     let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
     note(Level::Notice, format!("({name}) Entering {} STATE{init}{cause}", state.word()))
 }
+/// A sync group's members follow it.
+pub fn group_syncs(name: &str, state: State, why: &str) -> Note {
+    // The members' lines have the group's name in their causes.
+    let why = why.strip_prefix(&format!("vrrp_sync_group {name}: ")).unwrap_or(why);
+    note(Level::Notice, format!("VRRP_Group({name}) Syncing instances to {} state: {why}", state.word()))
+}
 /// One more or one less reason while in FAULT.
 pub fn still_fault(name: &str, reasons: &str) -> Note {
     note(Level::Info, format!("({name}) still in FAULT state: {reasons}"))

@@ -3,9 +3,11 @@
 //! Read first: `mod.rs`, `notify/mod.rs`. Here is only the way from events to the notifier, and when it has its turn: last.
 
 use super::*;
+use crate::config::model::InstanceConfig;
+use crate::config::model::vrrp::SyncGroup;
 use crate::event::{ChildEnd, Stream};
 use crate::id::{ConnKey, FifoKey};
-use crate::notify::What;
+use crate::notify::{Subject, What};
 use core::net::SocketAddr;
 
 // The notifier with everything it may touch.
@@ -24,8 +26,16 @@ macro_rules! notify {
     }};
 }
 
-fn gone(vr: VrKey, name: String, priority: u8, at: Now) -> Change {
-    Change { vr, name, what: What::Removed, priority, cause: "no longer in the configuration".to_owned(), at }
+fn gone(who: Subject, priority: u8, at: Now) -> Change {
+    Change { who, what: What::Removed, priority, cause: "no longer in the configuration".to_owned(), at }
+}
+
+fn set(n: &mut Notifier, cfg: &InstanceConfig, cx: &mut crate::notify::Cx<'_>) {
+    n.set(&Subject::Instance(cfg.name.clone()), &cfg.more.notify, cx);
+}
+
+fn group_of(g: &SyncGroup) -> Subject {
+    Subject::Group(g.name.to_string())
 }
 
 impl World {
@@ -36,12 +46,14 @@ impl World {
 
     /// Pipes are opened, hooks are known. Before the first virtual router starts.
     pub(super) fn begin_notifying(&mut self, now: Now, fx: &mut Effects) {
-        let (global, instances) = (&self.base.global, &self.instances);
+        let (base, instances) = (&self.base, &self.instances);
         notify!(self, now, fx, |n, cx| {
-            n.set_global(global, cx);
-            instances.iter().for_each(|(_, vi)| n.set(vi.cfg(), cx));
+            n.set_global(&base.global, cx);
+            instances.iter().for_each(|(_, vi)| set(n, vi.cfg(), cx));
+            base.sync_groups.iter().for_each(|g| n.set(&group_of(g), &g.notify, cx));
         });
         self.inherit(now);
+        self.inherit_groups(now);
     }
 
     /// A reload begins: who is told, and how, as `config` has it.
@@ -50,7 +62,8 @@ impl World {
         self.tell_changes(now, fx);
         notify!(self, now, fx, |n, cx| {
             n.set_global(&config.global, cx);
-            config.instances.iter().for_each(|cfg| n.set(cfg, cx));
+            config.instances.iter().for_each(|cfg| set(n, cfg, cx));
+            config.sync_groups.iter().for_each(|g| n.set(&group_of(g), &g.notify, cx));
         });
     }
 
@@ -63,40 +76,39 @@ impl World {
         if self.instances.iter().any(|(other, vi)| other != vr && vi.cfg().name == *name) {
             return;
         }
-        let (name, priority) = (name.clone(), vi.priority());
-        notify!(self, now, fx, |n, cx| n.remove(gone(vr, name, priority, now), was, cx));
+        let (who, priority) = (Subject::Instance(name.clone()), vi.priority());
+        notify!(self, now, fx, |n, cx| n.remove(gone(who, priority, now), was, cx));
     }
 
     /// A reload is done. Names are what people know: whoever goes on under another one is told of by that.
     pub(super) fn hooks_altered(&mut self, now: Now, fx: &mut Effects) {
         self.tell_changes(now, fx);
-        let names: BTreeSet<&str> = self.instances.iter().map(|(_, vi)| vi.cfg().name.as_str()).collect();
-        let renamed = self.notifier.others(&names);
-        let Some(vr) = self.instances.keys().first().copied() else { return };
-        for (name, was) in renamed {
-            notify!(self, now, fx, |n, cx| n.remove(gone(vr, name, 0, now), was, cx));
+        let instances = self.instances.iter().map(|(_, vi)| Subject::Instance(vi.cfg().name.clone()));
+        let there: BTreeSet<Subject> = instances.chain(self.base.sync_groups.iter().map(group_of)).collect();
+        for (who, was) in self.notifier.others(&there) {
+            notify!(self, now, fx, |n, cx| match who {
+                // As in keepalived: of its members it is known what became of them.
+                Subject::Group(_) => n.forget(&who),
+                who => n.remove(gone(who, 0, now), was, cx),
+            });
         }
         for (vr, vi) in self.instances.iter() {
-            let (name, state) = (vi.cfg().name.clone(), vi.state());
+            let (who, state) = (Subject::Instance(vi.cfg().name.clone()), vi.state());
             // A new Master tells so itself when it is done with what is urgent.
             let telling = self.timers.get(Due::Claim(vr)).is_some();
-            if state != State::Init && !telling && self.notifier.state(&name) != Some(state) {
+            if state != State::Init && !telling && self.notifier.state(&who) != Some(state) {
                 let cause = "goes by this name since the reload".to_owned();
-                self.changes.push(Change {
-                    vr,
-                    name,
-                    what: What::State(state),
-                    priority: vi.priority(),
-                    cause,
-                    at: now,
-                });
+                self.changes.push(Change { who, what: What::State(state), priority: vi.priority(), cause, at: now });
             }
         }
         self.tell_changes(now, fx);
         if self.base.global.more.fifo_write_vrrp_states_on_reload {
-            let instances = &self.instances;
+            let (instances, groups) = (&self.instances, self.groups());
             notify!(self, now, fx, |n, cx| {
-                instances.iter().for_each(|(_, vi)| n.repeat(&vi.cfg().name, vi.state(), vi.priority(), cx));
+                for (_, vi) in instances.iter() {
+                    n.repeat(&Subject::Instance(vi.cfg().name.clone()), vi.state(), vi.priority(), cx);
+                }
+                groups.iter().for_each(|g| n.repeat(&Subject::Group(g.name.clone()), g.state, 0, cx));
             });
         }
     }
@@ -106,15 +118,34 @@ impl World {
     fn inherit(&mut self, now: Now) {
         for (vr, told, piped) in core::mem::take(&mut self.inherited) {
             let Some(vi) = self.instances.get(vr) else { continue };
-            self.notifier.resume(&vi.cfg().name, told, piped);
+            let who = Subject::Instance(vi.cfg().name.clone());
+            self.notifier.resume(&who, told, piped);
             self.notified = true;
             // A new Master tells so itself.
             let state = Some(vi.state());
             let news = told != state || piped != state;
             if vi.state() != State::Init && news && self.timers.get(Due::Claim(vr)).is_none() {
-                let (name, what) = (vi.cfg().name.clone(), What::State(vi.state()));
+                let what = What::State(vi.state());
                 let cause = "taken over from the process before".to_owned();
-                self.changes.push(Change { vr, name, what, priority: vi.priority(), cause, at: now });
+                self.changes.push(Change { who, what, priority: vi.priority(), cause, at: now });
+            }
+        }
+    }
+
+    // As `inherit`, of sync groups: a change that was told of all members need not have been told of the group.
+    fn inherit_groups(&mut self, now: Now) {
+        let shots = core::mem::take(&mut self.inherited_groups);
+        let state = |n: Option<u8>| State::ALL.get(usize::from(n?)).copied();
+        for g in self.groups() {
+            let Some(shot) = shots.iter().find(|s| s.name == g.name) else { continue };
+            let (who, told, piped) = (Subject::Group(g.name.clone()), state(shot.notified), state(shot.piped));
+            self.notifier.resume(&who, told, piped);
+            self.notified = true;
+            let is = Some(g.state);
+            let said = |c: &Change| c.who == who && c.what == What::State(g.state);
+            if g.state != State::Init && (told != is || piped != is) && !self.changes.iter().any(said) {
+                let cause = "taken over from the process before".to_owned();
+                self.changes.push(Change { who, what: What::State(g.state), priority: 0, cause, at: now });
             }
         }
     }

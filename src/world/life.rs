@@ -21,6 +21,7 @@ impl World {
                 for vr in self.instances.keys() {
                     with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
                 }
+                self.stop_groups(now);
                 self.routes.release();
                 self.stop_tracks(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
@@ -36,6 +37,9 @@ impl World {
             Signal::Usr1 | Signal::Usr2 => {
                 let notes: Vec<Note> = self.views().iter().map(|v| text::status(&v.name, v)).collect();
                 notes.into_iter().for_each(|n| fx.note(n));
+                for g in self.groups() {
+                    fx.note(text::status(&format!("vrrp_sync_group {}", g.name), &g));
+                }
                 if self.routes().lines > 0 {
                     fx.note(crate::routes::text::status(&self.routes()));
                 }

@@ -2,7 +2,7 @@
 //! that a machine can decide.
 //!
 //! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses),
-//! `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
+//! `groups` (sync groups), `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
 
@@ -81,6 +81,7 @@ enum Phase {
 pub struct World {
     phase: Phase,
     instances: Arena<VrMark, Instance>,
+    groups: groups::Groups,
     // Every interface name that a virtual router cares for.
     watchers: BTreeMap<String, Vec<VrKey>>,
     // Every VIP of the configuration that is not its owner's: never a source, never our own.
@@ -104,6 +105,8 @@ pub struct World {
     changes: Vec<Change>,
     // Whom the process before told what: hooks, then pipes.
     inherited: Vec<(VrKey, Option<State>, Option<State>)>,
+    // The same of sync groups.
+    inherited_groups: Vec<crate::snapshot::GroupShot>,
     // Numbers of the notifier's programs.
     numbers: u64,
     // The addresses are gone; hooks, pipes and mail have their grace.
@@ -141,12 +144,12 @@ pub struct World {
     tape: Option<Box<crate::record::Tape>>,
 }
 
-// A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot is
-// seen here, of this one machine: what looks at all of them costs every advert the more, the more there are.
+// A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot, or
+// for its sync group, is seen here, of this one machine: what looks at all of them costs every advert the more, the more there are.
 macro_rules! with {
     ($world:ident, $vr:expr, $now:expr, $fx:expr, |$vi:ident, $cx:ident| $body:expr) => {
         if let Some($vi) = $world.instances.get_mut($vr) {
-            let before = $vi.mark();
+            let (before, stood) = ($vi.mark(), $vi.standing());
             let $cx = &mut Cx {
                 now: $now,
                 timers: &mut $world.timers,
@@ -161,11 +164,16 @@ macro_rules! with {
             };
             $body;
             $world.written.marks_changed |= $vi.mark() != before;
+            let stands = $vi.standing();
+            if stands != stood {
+                $world.stood($now, $vr, stood, stands, $fx);
+            }
         }
     };
 }
 
 mod custody;
+mod groups;
 mod hooks;
 mod kernel;
 mod life;
@@ -178,16 +186,19 @@ mod sockets;
 mod tracks;
 mod view;
 
+pub use groups::GroupView;
 pub use view::{View, VipView};
 
 impl World {
     /// A world that has not started: give it [`Event::Start`].
     pub fn new(mut config: Config) -> World {
+        config.share_group_tracks();
         let (tracks, remarks) = (Tracks::new(&config), crate::track::remarks(&config));
         let instances = core::mem::take(&mut config.instances);
         let mut w = World {
             phase: Phase::Reading,
             instances: Arena::default(),
+            groups: groups::Groups::default(),
             watchers: BTreeMap::new(),
             vips: BTreeSet::new(),
             socks: Arena::default(),
@@ -206,6 +217,7 @@ impl World {
             notifier: Notifier::default(),
             changes: Vec::new(),
             inherited: Vec::new(),
+            inherited_groups: Vec::new(),
             numbers: 0,
             leaving: false,
             hurried: false,
@@ -238,6 +250,9 @@ impl World {
             }
         }
         w.link_tracks();
+        let groups = core::mem::take(&mut w.base.sync_groups);
+        w.regroup(&groups);
+        w.base.sync_groups = groups;
         w
     }
 
@@ -383,12 +398,14 @@ impl World {
             return false;
         }
         // The adverts of all who take over now leave before anything else is done for them or for others: addresses, timers, logs.
-        let mut claimed = 0;
-        while claimed < TAKEOVERS.min(limit)
+        let (mut looked, mut claimed) = (0, 0);
+        while looked < limit
+            && claimed < TAKEOVERS
             && let Some(vr) = self.timers.pop_takeover(now.mono)
         {
+            looked += 1;
             with!(self, vr, now, fx, |vi, cx| vi.on_master_down(cx));
-            claimed += 1;
+            claimed += usize::from(self.instances.get(vr).is_some_and(|vi| vi.state() == State::Master));
         }
         for _ in 0..if claimed > 0 { 0 } else { limit } {
             let mut next = self.timers.pop(now.mono);
@@ -411,6 +428,7 @@ impl World {
                 Due::GarpLower(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_lower(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
+                Due::GroupSay(group) => self.say_group(now, group),
                 Due::GarpQueue => self.announcer.pump(now.mono, &self.links, &mut self.timers, fx),
                 Due::AddrRetry => {
                     for loss in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
@@ -470,6 +488,7 @@ impl World {
         all.extend([self.watchers.len(), watchers, self.vips.len(), self.children.len()]);
         all.push(self.announcer.len());
         all.extend(self.addrs.sizes());
+        all.extend(self.groups.sizes());
         all.extend(self.routes.sizes());
         all
     }
@@ -496,6 +515,7 @@ impl World {
         for (_, s) in self.socks.iter() {
             assert!(!s.users.is_empty(), "a socket nobody uses is closed");
         }
+        self.check_groups();
         self.tracks.check_invariants(&self.timers);
     }
 

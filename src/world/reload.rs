@@ -12,6 +12,7 @@ use crate::config::model::{InstanceConfig, heirs};
 use crate::effect::{GuardFx, Reloaded};
 use crate::vrrp::instance::changes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Work in one turn, in units of some microseconds each: a comparison is one, a change [`CHANGE`], and addresses count by
 /// [`ADDRESSES`]. A slice stays below half a millisecond, and 1,000 unchanged virtual routers are done in 16 of them.
@@ -40,6 +41,8 @@ struct Reload {
     // As the whole new configuration has them. In force, they are those of both until the end.
     vips: BTreeSet<IpAddr>,
     watchers: BTreeMap<String, Vec<VrKey>>,
+    // Who will be in a sync group, and in which.
+    grouped: BTreeMap<String, Arc<str>>,
     kept: usize,
     altered: usize,
     added: usize,
@@ -100,6 +103,7 @@ impl World {
             return;
         }
         config.instances.iter_mut().for_each(InstanceConfig::forget_places);
+        config.share_group_tracks();
         if self.reloads.next.replace(config).is_some() {
             if self.reloads.now.is_some() {
                 self.reloads.passed_over += 1;
@@ -139,6 +143,11 @@ impl World {
         self.schedule_config(now, &config.global.more, fx);
         self.alter_hooks(now, &config, fx);
         let new = core::mem::take(&mut config.instances);
+        let grouped = config.sync_groups.iter().flat_map(|g| {
+            let name: Arc<str> = (&*g.name).into();
+            g.members.iter().map(move |m| (m.to_string(), name.clone()))
+        });
+        let grouped = grouped.collect();
         let keys = self.instances.keys();
         let old: Vec<&InstanceConfig> = self.instances.iter().map(|(_, vi)| vi.cfg()).collect();
         let heirs = heirs::heirs(&old, &new);
@@ -150,6 +159,7 @@ impl World {
             config: *config,
             vips: BTreeSet::new(),
             watchers: BTreeMap::new(),
+            grouped,
             kept: 0,
             altered: 0,
             added: 0,
@@ -229,6 +239,10 @@ impl World {
         r.added += 1;
         fx.note(text::added(&cfg.name));
         let vr = self.instances.insert_with(|key| Instance::new(cfg.clone(), key));
+        // It starts with its group, which is complete at the end.
+        if let Some((group, vi)) = r.grouped.get(&cfg.name).zip(self.instances.get_mut(vr)) {
+            vi.enter_group(group.clone());
+        }
         self.written.marks_changed = true;
         r.enter(&cfg, vr);
         self.enter(now, &cfg, vr, fx);
@@ -243,8 +257,12 @@ impl World {
         fx.note(text::removed(&vi.cfg().name, was));
         with!(self, vr, now, fx, |vi, cx| vi.retire(cx));
         self.leave_sock(vr, fx);
+        let group = self.leave_group(vr);
         self.instance_removed(now, vr, was, fx);
         self.instances.remove(vr);
+        if let Some(key) = group {
+            self.settle_group(now, key, fx);
+        }
         self.written.marks_changed = true;
         CHANGE + addresses
     }
@@ -297,6 +315,7 @@ impl World {
         }
         self.schedule_config(now, &r.config.global.more, fx);
         self.base = r.config;
+        self.groups_altered(now, fx);
         self.routes_reloaded(now, fx);
         self.hooks_altered(now, fx);
         let counts = format!("{} kept, {} altered, {} added, {} removed", r.kept, r.altered, r.added, r.removed);

@@ -11,7 +11,8 @@
 use super::sockets::Whose;
 use super::*;
 use crate::effect::GuardFx;
-use crate::snapshot::{InstanceShot, Snapshot};
+use crate::notify::Subject;
+use crate::snapshot::{GroupShot, InstanceShot, Snapshot};
 use crate::vrrp::advert::Heard;
 use crate::vrrp::instance::Since;
 use std::collections::VecDeque;
@@ -74,6 +75,18 @@ impl World {
         self.custody.last_word.clone().unwrap_or_else(|| self.shoot(now, false))
     }
 
+    fn group_shot(&self, name: &str) -> GroupShot {
+        let who = Subject::Group(name.to_owned());
+        // Before the hooks are known: what the process before had told.
+        let before = self.inherited_groups.iter().find(|g| g.name == name);
+        let told = |now: Option<State>, before: Option<u8>| now.map(|s| s as u8).or(before);
+        GroupShot {
+            name: name.to_owned(),
+            notified: told(self.notifier.told(&who), before.and_then(|g| g.notified)),
+            piped: told(self.notifier.piped(&who), before.and_then(|g| g.piped)),
+        }
+    }
+
     pub(super) fn shoot(&self, now: Now, last: bool) -> Snapshot {
         let mut addrs: BTreeMap<VrKey, (Vec<AddrId>, bool)> = BTreeMap::new();
         for (vr, id, held) in self.addrs.own() {
@@ -88,11 +101,13 @@ impl World {
             let ifindex = vi.link(&self.links).map_or(0, |l| l.ifindex);
             // Before the hooks are known: what the process before had told.
             let before = inherited.get(&vr).copied().unwrap_or_default();
-            let notified = self.notifier.told(&vi.cfg().name).or(before.0).map(|s| s as u8);
-            let piped = self.notifier.piped(&vi.cfg().name).or(before.1).map(|s| s as u8);
+            let who = Subject::Instance(vi.cfg().name.clone());
+            let notified = self.notifier.told(&who).or(before.0).map(|s| s as u8);
+            let piped = self.notifier.piped(&who).or(before.1).map(|s| s as u8);
             InstanceShot { notified, piped, ..vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr)) }
         };
         let instances = self.instances.iter().map(shot).collect();
+        let groups = self.base.sync_groups.iter().map(|g| self.group_shot(&g.name)).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
         Snapshot {
             at: at.0,
@@ -101,6 +116,7 @@ impl World {
             tracks: self.tracks.shots(),
             going: self.addrs.going().collect(),
             routes: self.routes.ours().collect(),
+            groups,
         }
     }
 
@@ -180,6 +196,7 @@ impl World {
         fx: &mut Effects,
     ) {
         self.tracks.resume(&snapshot.tracks);
+        self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {
             None if snapshot.last => Since::Frozen,

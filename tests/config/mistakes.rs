@@ -311,9 +311,11 @@ fn parts_without_effect_yet_are_judged_as_keepalived_does() {
         short(&loaded)
     );
     assert_eq!(said(&loaded, "warning: `eth1` is tracked by vrrp_instance V and by its vrrp_sync_group g"), 1);
-    assert_eq!(said(&loaded, "vrrp_sync_group g tracks `s` with a weight: it counts as 0"), 1);
-    let weighted = text(&pair.replace("vrrp_sync_group g {", "vrrp_sync_group g {\nsync_group_tracking_weight"));
-    assert_eq!(said(&weighted, "with a weight: it counts as 0"), 0);
+    let twice = text(&format!("{pair}vrrp_sync_group h {{\ngroup {{\nV\nX\n}}\n}}\n"));
+    assert_eq!(said(&twice, "error: `V` is in vrrp_sync_group g already: h does not get it"), 1);
+    assert_eq!(twice.config.sync_groups.len(), 1, "and nobody else is in it");
+    let owner = text(&pair.replace("virtual_router_id 6", "virtual_router_id 6\npriority 255"));
+    assert_eq!(said(&owner, "warning: vrrp_sync_group g has members with priority 255 and others"), 1);
     assert_eq!(said(&instance("unicast_src_ip 10.0.0.5"), "note: `unicast_src_ip` without `unicast_peer`"), 1);
 }
 

@@ -6,7 +6,7 @@
 
 use kalived::envelope::Unusable;
 use kalived::route::RouteId;
-use kalived::snapshot::{InstanceShot, READS, Snapshot, TrackShot, VERSION, WRITES};
+use kalived::snapshot::{GroupShot, InstanceShot, READS, Snapshot, TrackShot, VERSION, WRITES};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -64,6 +64,7 @@ fn sample() -> Snapshot {
             tos: 0,
             metric: 7,
         }],
+        groups: vec![GroupShot { name: "G".into(), notified: Some(2), piped: Some(1) }],
     }
 }
 

@@ -2,12 +2,18 @@
 //! that changes must be changed here too, by somebody who looked at the rule.
 
 use kalived::vrrp::State::{self, Backup, Fault, Init, Master};
-use kalived::vrrp::fsm::Act::{self, *};
-use kalived::vrrp::fsm::Input::{self, *};
-use kalived::vrrp::fsm::{TABLE, step};
+use kalived::vrrp::fsm::Act::{
+    self, Answer, Claim, Complain, Farewell, Follow, GoOn, Hurry, Ignore, Listen, PreemptOrFollow, Quit, Reassert,
+    Report, Wish, Yield,
+};
+use kalived::vrrp::fsm::Input::{
+    self, Fail, GoOnBackup, GoOnMaster, MasterDown, RxEqualGreater, RxEqualLess, RxEqualSame, RxHigher, RxLower,
+    RxZero, Shutdown, Start, StartOwner,
+};
+use kalived::vrrp::fsm::{TABLE, step, step_of_member};
 
 #[rustfmt::skip]
-const EXPECTED: [(State, Input, State, Act); 44] = [
+const EXPECTED: [(State, Input, State, Act); 56] = [
     (Init, Start, Backup, Listen), (Init, StartOwner, Master, Claim), (Init, Fail, Fault, Ignore), (Init, Shutdown, Init, Ignore),
     (Init, MasterDown, Init, Ignore), (Init, RxZero, Init, Ignore), (Init, RxLower, Init, Ignore), (Init, RxEqualLess, Init, Ignore),
     (Init, RxEqualSame, Init, Ignore), (Init, RxEqualGreater, Init, Ignore), (Init, RxHigher, Init, Ignore),
@@ -25,6 +31,11 @@ const EXPECTED: [(State, Input, State, Act); 44] = [
     (Fault, Start, Backup, Listen), (Fault, StartOwner, Master, Claim), (Fault, Fail, Fault, Ignore), (Fault, Shutdown, Init, Ignore),
     (Fault, MasterDown, Fault, Ignore), (Fault, RxZero, Fault, Ignore), (Fault, RxLower, Fault, Ignore), (Fault, RxEqualLess, Fault, Ignore),
     (Fault, RxEqualSame, Fault, Ignore), (Fault, RxEqualGreater, Fault, Ignore), (Fault, RxHigher, Fault, Ignore),
+
+    (Init, Input::Resign, Init, Ignore), (Init, GoOnBackup, Backup, GoOn), (Init, GoOnMaster, Master, GoOn),
+    (Backup, Input::Resign, Backup, Ignore), (Backup, GoOnBackup, Backup, Ignore), (Backup, GoOnMaster, Backup, Ignore),
+    (Master, Input::Resign, Backup, Act::Resign), (Master, GoOnBackup, Master, Ignore), (Master, GoOnMaster, Master, Ignore),
+    (Fault, Input::Resign, Fault, Ignore), (Fault, GoOnBackup, Fault, Ignore), (Fault, GoOnMaster, Fault, Ignore),
 ];
 
 #[test]
@@ -56,8 +67,30 @@ fn who_becomes_or_leaves_master_acts_like_it() {
     for state in State::ALL {
         for input in Input::ALL {
             let s = step(state, input);
-            assert_eq!(s.next == Master && state != Master, s.act == Claim, "{state:?} × {input:?}");
-            assert_eq!(s.next != Master && state == Master, matches!(s.act, Yield | Farewell), "{state:?} × {input:?}");
+            let claims = s.act == Claim || (s.act == GoOn && input == GoOnMaster);
+            assert_eq!(s.next == Master && state != Master, claims, "{state:?} × {input:?}");
+            let leaves = matches!(s.act, Yield | Farewell | Act::Resign);
+            assert_eq!(s.next != Master && state == Master, leaves, "{state:?} × {input:?}");
+        }
+    }
+}
+
+// To start and to become Master a member needs its group; to leave a state, and all that changes none, it does as any other.
+#[test]
+fn a_member_of_a_group_enters_nothing_by_itself() {
+    for state in State::ALL {
+        for input in Input::ALL {
+            let (alone, member) = (step(state, input), step_of_member(state, input));
+            let enters = alone.next != state
+                && matches!(alone.next, Backup | Master)
+                && !matches!(input, GoOnBackup | GoOnMaster)
+                && state != Master;
+            if enters {
+                let says = if state == Backup { Wish } else { Report };
+                assert_eq!((member.next, member.act), (state, says), "{state:?} × {input:?}");
+            } else {
+                assert_eq!(member, alone, "{state:?} × {input:?}");
+            }
         }
     }
 }

@@ -139,7 +139,7 @@ static int by_address(const void *a, const void *b) {
 static void takeover(long long floor, unsigned drops) {
     static struct { long long last, first; } router[2][256];
     unsigned char old[6] = {0};
-    long long first = 0, first_garp = 0, last_garp = 0, latest = -1, earliest = 0, again = 0;
+    long long first = 0, final = 0, first_garp = 0, last_garp = 0, latest = -1, earliest = 0, again = 0;
     long routers = 0, missing = 0, announced = 0, garps = 0;
     for (long i = 0; i < count; i++)
         if (events[i].kind == ADVERT) {
@@ -161,6 +161,7 @@ static void takeover(long long floor, unsigned drops) {
             if (!router[f][v].first) { missing++; continue; }
             long long late = router[f][v].first - router[f][v].last - floor;
             if (late > latest) latest = late;
+            if (router[f][v].first > final) final = router[f][v].first;
             if (!first || router[f][v].first < first) first = router[f][v].first, earliest = late;
         }
     /* Announcements of the new Master, sorted by address: the first of each counts. */
@@ -180,9 +181,10 @@ static void takeover(long long floor, unsigned drops) {
         if (events[i].t > last_garp) last_garp = events[i].t;
     }
     printf("@ {\"routers\":%ld,\"without_advert\":%ld,\"first_advert_late_ns\":%lld,\"last_router_late_ns\":%lld,"
+           "\"spread_ns\":%lld,"
            "\"first_garp_after_ns\":%lld,\"last_garp_after_ns\":%lld,\"announced\":%ld,\"garps\":%ld,"
            "\"twice_before_all\":%d,\"drops\":%u}\n",
-           routers, missing, earliest, latest, first_garp ? first_garp - first : -1, last_garp ? last_garp - first : -1,
+           routers, missing, earliest, latest, final - first, first_garp ? first_garp - first : -1, last_garp ? last_garp - first : -1,
            announced, garps, again && again < last_garp, drops);
 }
 

@@ -198,7 +198,8 @@ pub fn applied_by_reload(scope: Scope, name: &str) -> bool {
 }
 
 /// Words that kalived adds: keepalived does not know them, and a file that uses one is kalived's.
-const OWN: &[(Scope, &str)] = &[(Scope::Root, "vrrp_check"), (Scope::Instance, "track_check")];
+const OWN: &[(Scope, &str)] =
+    &[(Scope::Root, "vrrp_check"), (Scope::Instance, "track_check"), (Scope::SyncGroup, "track_check")];
 
 /// Whether keepalived does not know this keyword.
 pub fn is_own(scope: Scope, name: &str) -> bool {

@@ -108,15 +108,6 @@ fn sync_group<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [S
         }
         tracks(cx, &mut group.tracks, k, stmt, || user.clone()) || notify(cx, &mut group.notify, k, stmt)
     });
-    if !group.tracking_weight {
-        let t = &group.tracks;
-        let lists = [&t.interfaces, &t.scripts, &t.checks, &t.files, &t.processes, &t.bfds];
-        let weighted = lists.into_iter().flatten().find(|t| t.weight.is_some_and(|w| w != 0)).map(|t| t.name.clone());
-        if let Some(name) = weighted {
-            let text = format!("{user} tracks `{name}` with a weight: it counts as 0");
-            cx.note(head.span(), text).help("say `sync_group_tracking_weight`, or leave the weight out");
-        }
-    }
     match group.members.len() {
         0 => {
             cx.error(head.span(), format!("{user} has no members: it is ignored"))

@@ -201,10 +201,6 @@ impl<'a> Cx<'a> {
                 Status::Supported | Status::Always => {}
                 // Inside a block without effect this has been told with the block.
                 Status::NoEffect | Status::Missing | Status::Withheld if self.quiet > 0 => {}
-                // A group of one has nothing to keep together.
-                Status::Withheld if k.name == "vrrp_sync_group" && members(self.src, stmt) < 2 => {
-                    self.postpone(scope, k, stmt.span(), Severity::Warning);
-                }
                 _ => self.postpone(scope, k, stmt.span(), k.status.weighs()),
             }
             self.effect.settings += 1;
@@ -368,11 +364,4 @@ impl<'a> Cx<'a> {
 /// Whether a block says a keyword, however wrong: then a message about that keyword has been given.
 fn says(src: &Sources, stmts: &[Stmt], name: &str) -> bool {
     stmts.iter().any(|s| s.words.first().is_some_and(|w| w.text(src) == name))
-}
-
-/// How many instances the `group` of a vrrp_sync_group names.
-fn members(src: &Sources, stmt: &Stmt) -> usize {
-    let groups = stmt.block.iter().flat_map(|b| &b.stmts);
-    let groups = groups.filter(|s| s.words.first().is_some_and(|w| w.text(src) == "group"));
-    groups.flat_map(|s| &s.block).flat_map(|b| &b.stmts).map(|s| s.words.len()).sum()
 }

@@ -96,6 +96,37 @@ fn both(cx: &mut Cx<'_>, config: &Config) {
     }
 }
 
+/// Each instance is in one group, once; owners are among themselves.
+fn one_group_each(cx: &mut Cx<'_>, config: &mut Config) {
+    let owners: BTreeSet<&str> = config.instances.iter().filter(|i| i.priority == 255).map(|i| &*i.name).collect();
+    let mut seen: BTreeMap<Box<str>, Box<str>> = BTreeMap::new();
+    for group in &mut config.sync_groups {
+        let span = crate::config::lint::span_of(cx.src, &group.place);
+        let name = &group.name;
+        group.members.retain(|m| match seen.insert(m.clone(), name.clone()) {
+            None => true,
+            Some(first) => {
+                let text = match first == *name {
+                    true => format!("vrrp_sync_group {name} names `{m}` twice"),
+                    false => format!("`{m}` is in vrrp_sync_group {first} already: {name} does not get it"),
+                };
+                cx.error(span, text).help("an instance is in one group, once");
+                seen.insert(m.clone(), first);
+                false
+            }
+        });
+        let owned = group.members.iter().filter(|m| owners.contains(&***m)).count();
+        if owned > 0 && owned < group.members.len() {
+            let text = format!(
+                "vrrp_sync_group {name} has members with priority 255 and others: those with 255 wait for them"
+            );
+            cx.warn(span, text).help("give all members priority 255, or none");
+        }
+    }
+    // What is missing has been told, name by name.
+    config.sync_groups.retain(|g| !g.members.is_empty());
+}
+
 /// Tells of every name that nothing defines, and drops it; the names of scripts and checks that are used.
 pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> {
     let mut known: BTreeSet<(Kind, &str)> = BTreeSet::new();
@@ -144,6 +175,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
         missing.insert((used.kind, used.name));
     }
     if missing.is_empty() {
+        one_group_each(cx, config);
         return tracked;
     }
     let has = |kind, name: &str| missing.contains(&(kind, Box::from(name)));
@@ -160,6 +192,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
         group.members.retain(|m| !has(Kind::Instance, m));
     }
     config.track_groups.iter_mut().for_each(|g| g.members.retain(|m| !has(Kind::Instance, m)));
+    one_group_each(cx, config);
     tracked
 }
 

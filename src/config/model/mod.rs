@@ -10,6 +10,7 @@ pub mod heirs;
 pub mod lvs;
 pub mod route;
 pub mod setting;
+pub mod sync;
 pub mod vrrp;
 
 pub use crate::net::{Auth, ChecksumMode, Family, Version};

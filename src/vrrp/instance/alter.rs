@@ -5,7 +5,7 @@
 //! world looks again whether it is fit to run ([`Instance::evaluate`]), so that faults, source and effective priority come from
 //! the one place they come from at a start: three reloads and a cold start give the same (trap 11).
 
-use super::{Cx, Instance};
+use super::{Cx, Instance, Member};
 use crate::config::model::vrrp::InstanceMore;
 use crate::config::model::{InstanceConfig, Version, Vip};
 use crate::effect::Packets;
@@ -103,8 +103,8 @@ impl Instance {
 
     /// It is not there any more, or not on this wire: farewell if it is Master, then nothing.
     pub fn retire(&mut self, cx: &mut Cx<'_>) {
-        self.go(Input::Shutdown, Cause::None, None, cx);
-        self.faults.clear();
+        self.go(self.decide(Input::Shutdown), Cause::None, None, cx);
+        self.forget_faults();
         self.quit(cx);
     }
 
@@ -114,6 +114,7 @@ impl Instance {
         let fresh = Instance::new(cfg, self.key);
         let old = core::mem::replace(self, fresh);
         (self.stats, self.limits, self.epoch, self.since) = (old.stats, old.limits, old.epoch, old.since);
+        self.member = old.member.map(Member::renewed);
     }
 
     // What the running Master_Down_Timer was set to wait.

@@ -9,7 +9,7 @@ use crate::event::Errno;
 use crate::timers::Due;
 use crate::track::Kind;
 use crate::vrrp::change::What;
-use crate::vrrp::fsm::{self, Input, State};
+use crate::vrrp::fsm::{Act, Input, State};
 use crate::vrrp::{text, timing};
 use crate::wire;
 use core::net::IpAddr;
@@ -101,6 +101,7 @@ impl Instance {
             SockState::Opening(_) | SockState::None
                 if faults.is_empty() && !matches!(self.state, State::Backup | State::Master) =>
             {
+                self.set_ready(false);
                 return;
             }
             SockState::Opening(_) | SockState::None | SockState::Ready(_) => {}
@@ -119,6 +120,7 @@ impl Instance {
                 cx.fx.note(text::waits(&self.cfg.name, &what));
             }
             self.set_source(source, cx);
+            self.set_ready(false);
             return;
         }
         self.waits = false;
@@ -226,17 +228,19 @@ impl Instance {
             }
             return;
         }
-        if fsm::step(self.state, input).next != self.state {
+        let step = self.decide(input);
+        if step.next == self.state {
+            // A member of a group that is fit to run says so.
+            if step.act == Act::Report {
+                self.go(step, Cause::None, None, cx);
+            }
+        } else {
             let cause = match input {
                 Input::Fail => Cause::Text(self.fault_list()),
                 _ if self.state == State::Fault => Cause::Text("all faults are cleared".to_owned()),
                 _ => Cause::None,
             };
-            let recovers = self.state == State::Fault && input != Input::Fail;
-            self.go(input, cause, None, cx);
-            if recovers {
-                self.announce_source(cx);
-            }
+            self.go(step, cause, None, cx);
         }
     }
 

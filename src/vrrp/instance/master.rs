@@ -30,7 +30,7 @@ const CHUNK: usize = 32;
 /// Between two chunks; and how long the rest of a takeover (following adverts, words) waits for the kernel to confirm the first
 /// addresses, so that their announcement comes first. The next advert may be due within that time; it is then so much later, and
 /// still far less than an interval after the first.
-const PREPARED: Duration = Duration::from_micros(200);
+pub(crate) const PREPARED: Duration = Duration::from_micros(200);
 /// `notify_master_rx_lower_pri` is run at most once in so long, or once in an interval if that is longer.
 const TELL_LOWER: Duration = Duration::from_secs(1);
 /// After a rival was answered, hosts hear from us once more within this time, whatever the interval.
@@ -211,6 +211,7 @@ impl Instance {
     pub(super) fn claim(&mut self, cx: &mut Cx<'_>) {
         cx.timers.stop(Due::MasterDown(self.key));
         cx.timers.stop(Due::PreemptDelay(self.key));
+        self.follows();
         self.predecessor = self.master.take();
         self.master_interval = self.cfg.advert_int;
         self.failing = 0;
@@ -259,7 +260,7 @@ impl Instance {
     }
 
     pub(super) fn leave_master(&mut self, act: Act, heard: Option<&Heard>, cx: &mut Cx<'_>) {
-        let farewell = (act == Act::Farewell && self.sock_key().is_some()).then(|| self.build(0)).flatten();
+        let farewell = (act != Act::Yield && self.sock_key().is_some()).then(|| self.build(0)).flatten();
         // R-092 (RFC 9568 §2.5): it was alive all the time, its adverts were queued or lost on the way.
         if let Some(h) = heard.filter(|h| self.predecessor == Some(h.src)) {
             let held = cx.now.mono.since(self.since.mono);

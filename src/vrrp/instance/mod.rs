@@ -6,25 +6,28 @@
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
 //! `health` decides whether it can run at all, with `tracked` for what is tracked; `peers` is whom it speaks to and from where, `master`
-//! what it does as Master, `alter` what a reload does to it, `resume` how it goes on in another process.
+//! what it does as Master, `member` its part in a sync group, `alter` what a reload does to it, `resume` how it goes on in another process.
 
 mod alter;
 mod health;
 mod master;
+mod member;
 mod peers;
 mod resume;
 mod tracked;
 
 pub use master::IMMINENT;
+pub(crate) use master::PREPARED;
 
 pub use alter::{Before, changes};
 pub use health::Fault;
+pub use member::Member;
 pub use resume::{Mark, Since};
 
 use super::address::Addresses;
 use super::advert::{Heard, Profile, Reject};
 use super::announce::Announcer;
-use super::fsm::{self, Act, Input, State};
+use super::fsm::{self, Act, Input, State, Step};
 use super::text::{self, Limit};
 use super::timing::{self, Grid, Phase};
 use crate::config::model::{InstanceConfig, Version};
@@ -36,7 +39,7 @@ use crate::note::Note;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::Tracks;
-use crate::vrrp::change::{Change, What};
+use crate::vrrp::change::{Change, Subject, What};
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -166,6 +169,8 @@ pub struct Instance {
     cfg: InstanceConfig,
     key: VrKey,
     state: State,
+    // Its part in a sync group, if it is in one.
+    member: Option<Member>,
     since: Now,
     // A state entered that was not told yet.
     entered: Option<(State, bool, Cause)>,
@@ -228,6 +233,7 @@ impl Instance {
         let mut new = Instance {
             key,
             state: State::Init,
+            member: None,
             since: Now::default(),
             entered: None,
             faults: BTreeSet::new(),
@@ -314,7 +320,7 @@ impl Instance {
     /// Why it is as it is, for a status line: the faults, or what moves its priority; empty: nothing does.
     pub fn reasons(&self) -> String {
         if self.state == State::Fault {
-            return self.fault_list();
+            return self.why_fault();
         }
         if self.priority == self.cfg.priority { String::new() } else { self.weighed.clone() }
     }
@@ -424,7 +430,7 @@ impl Instance {
             }
             _ => Cause::None,
         };
-        self.go(input, cause, Some(heard), cx);
+        self.go(self.decide(input), cause, Some(heard), cx);
     }
 
     /// A packet for our VRID that was dropped. Nothing but counters changes.
@@ -443,7 +449,7 @@ impl Instance {
 
     /// Master_Down_Timer fired.
     pub fn on_master_down(&mut self, cx: &mut Cx<'_>) {
-        self.go(Input::MasterDown, Cause::Silence, None, cx);
+        self.go(self.decide(Input::MasterDown), Cause::Silence, None, cx);
     }
 
     fn silence_cause(&self, now: Instant) -> String {
@@ -476,8 +482,8 @@ impl Instance {
     /// The daemon stops.
     pub fn on_shutdown(&mut self, cx: &mut Cx<'_>) {
         let was = self.state;
-        self.go(Input::Shutdown, Cause::None, None, cx);
-        self.faults.clear();
+        self.go(self.decide(Input::Shutdown), Cause::None, None, cx);
+        self.forget_faults();
         if was != State::Init {
             cx.fx.note(text::stopped(&self.cfg.name, was));
             self.tell(What::Stop, String::new(), cx);
@@ -486,13 +492,20 @@ impl Instance {
 
     // ---- the state machine ----
 
-    fn go(&mut self, input: Input, cause: Cause, heard: Option<&Heard>, cx: &mut Cx<'_>) {
-        let step = fsm::step(self.state, input);
+    /// What it does with `input`, before it is done.
+    pub fn decide(&self, input: Input) -> Step {
+        match self.member {
+            None => fsm::step(self.state, input),
+            Some(_) => fsm::step_of_member(self.state, input),
+        }
+    }
+
+    fn go(&mut self, step: Step, cause: Cause, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         let old = self.state;
         if step.next != old {
             self.say_entered(cx);
         }
-        if matches!(step.act, Act::Yield | Act::Farewell) {
+        if matches!(step.act, Act::Yield | Act::Farewell | Act::Resign) {
             // While still Master by state: the priority-0 advert must be on the wire before the addresses go.
             self.leave_master(step.act, heard, cx);
         }
@@ -501,7 +514,8 @@ impl Instance {
             // The advert is not to wait for words.
             self.claim(cx);
         }
-        if step.next != old {
+        // What goes on has said so in the process before.
+        if step.next != old && step.act != Act::GoOn {
             self.since = cx.now;
             let init = old == State::Init && step.next != State::Master;
             self.entered = Some((step.next, init, cause));
@@ -510,11 +524,19 @@ impl Instance {
             }
         }
         match step.act {
-            Act::Ignore | Act::Farewell | Act::Claim => {}
+            Act::Ignore | Act::Farewell | Act::Claim | Act::GoOn => {}
             Act::Listen => {
                 self.enter_backup(cx);
                 self.master_interval = self.cfg.advert_int;
-                cx.timers.set(Due::MasterDown(self.key), cx.now.mono + self.first_wait());
+                // An owner whose group has others does not wait; its group may have to.
+                let wait = if self.owner() { Duration::ZERO } else { self.first_wait() };
+                cx.timers.set(Due::MasterDown(self.key), cx.now.mono + wait);
+            }
+            Act::Report => self.set_ready(true),
+            Act::Wish => self.wish(cx),
+            Act::Resign => {
+                self.enter_backup(cx);
+                self.arm_master_down(cx);
             }
             Act::Hurry => {
                 let skew = timing::skew(self.cfg.version, self.priority, self.master_interval);
@@ -536,6 +558,9 @@ impl Instance {
             }
             Act::Quit => self.quit(cx),
         }
+        if old == State::Fault && matches!(step.next, State::Backup | State::Master) {
+            self.announce_source(cx);
+        }
     }
 
     // The line "Entering … STATE". A new Master says it with `Due::Claim`, or before it says anything else.
@@ -554,8 +579,8 @@ impl Instance {
 
     // Log, hooks, pipes and mail are told the same, in the same order.
     fn tell(&self, what: What, cause: String, cx: &mut Cx<'_>) {
-        let (name, priority) = (self.cfg.name.clone(), self.priority);
-        cx.changes.push(Change { vr: self.key, name, what, priority, cause, at: cx.now });
+        let (who, priority) = (Subject::Instance(self.cfg.name.clone()), self.priority);
+        cx.changes.push(Change { who, what, priority, cause, at: cx.now });
     }
 
     fn enter_backup(&mut self, cx: &mut Cx<'_>) {
@@ -572,6 +597,7 @@ impl Instance {
     // RFC 9568 §6.4.2 (435)-(455): learn, recompute, restart.
     fn follow(&mut self, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         if let Some(h) = heard {
+            self.follows();
             if self.cfg.version == Version::V3 && self.master_interval != h.interval {
                 self.master_interval = h.interval;
                 if h.interval > self.cfg.advert_int * SLOW {
@@ -607,8 +633,10 @@ impl Instance {
     fn heard_lower(&mut self, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         let Some(h) = heard else { return };
         // the owner preempts whatever Preempt_Mode says.
-        let preempt = self.cfg.preempt || self.owner();
-        let delaying = !self.cfg.preempt_delay.is_zero() && !self.preempt_delay_over && !self.owner();
+        // Who joins a group that is Master does not preempt: the group is what others see.
+        let at_once = self.owner() || self.joins();
+        let preempt = self.cfg.preempt || at_once;
+        let delaying = !self.cfg.preempt_delay.is_zero() && !self.preempt_delay_over && !at_once;
         if preempt && delaying && cx.timers.get(Due::PreemptDelay(self.key)).is_none() {
             // the delay counts from the first lower-priority advert; a silent network is not waited for.
             cx.timers.set(Due::PreemptDelay(self.key), cx.now.mono + self.cfg.preempt_delay);
@@ -636,12 +664,8 @@ impl Instance {
             self.is_master(),
             "({name}) a Master has a phase, and only a Master"
         );
-        assert_eq!(
-            self.faults.is_empty(),
-            self.state != State::Fault,
-            "({name}) FAULT has a reason: {:?}",
-            self.faults
-        );
+        let reason = !self.faults.is_empty() || self.is_held();
+        assert_eq!(reason, self.state == State::Fault, "({name}) FAULT has a reason: {:?}", self.faults);
         assert!(self.armed.len() <= timing::depth(self.cfg.advert_int), "({name}) armed too many");
         if self.is_master() {
             assert!(

@@ -7,7 +7,7 @@
 //! last advert, plus its Skew_Time and plus what the packet travelled. Those last two are the margin; they are not counted on.
 
 use super::master::ANSWER_PAUSE;
-use super::{Cx, Instance, SockState};
+use super::{Cause, Cx, Instance, SockState};
 use crate::config::model::{Family, InstanceConfig, Version};
 use crate::effect::{AddrSpec, AdvertFx, Effect};
 use crate::event::LONGEST_AGE;
@@ -16,7 +16,7 @@ use crate::snapshot::InstanceShot;
 use crate::time::{Duration, Instant, Now, Wall, nanos};
 use crate::timers::{Due, Timers};
 use crate::vrrp::advert::Heard;
-use crate::vrrp::fsm::State;
+use crate::vrrp::fsm::{Input, State};
 use crate::vrrp::{text, timing};
 
 /// Shortest and longest interval that an advert can have.
@@ -103,6 +103,7 @@ impl Instance {
             stats,
             notified: None,
             piped: None,
+            willing: self.is_willing(),
         }
     }
 
@@ -221,8 +222,9 @@ impl Instance {
     }
 
     // What a Master and a Backup take over alike.
-    fn take_over(&mut self, shot: &InstanceShot, state: State, now: Now) {
-        self.state = state;
+    fn take_over(&mut self, shot: &InstanceShot, input: Input, cx: &mut Cx<'_>) {
+        let now = cx.now;
+        self.go(self.decide(input), Cause::None, None, cx);
         self.since = Now { mono: Instant(shot.since.0).min(now.mono), wall: Wall(shot.since.1) };
         if !self.owner() {
             self.priority = shot.priority.min(254);
@@ -250,7 +252,7 @@ impl Instance {
 
     // Master again, without a word to anybody; `false`: something is wrong now, and it left properly.
     fn be_master(&mut self, shot: &InstanceShot, last: Option<Instant>, sock: SockState, cx: &mut Cx<'_>) -> bool {
-        self.take_over(shot, State::Master, cx.now);
+        self.take_over(shot, Input::GoOnMaster, cx);
         // The addresses that are there are ours since long: neither added nor announced.
         let owner = self.owner();
         let specs: Vec<AddrSpec> = self.specs(cx.links).collect();
@@ -329,7 +331,7 @@ impl Instance {
 
     fn listen_on(&mut self, shot: &InstanceShot, before: Since, sock: SockState, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        self.take_over(shot, State::Backup, cx.now);
+        self.take_over(shot, Input::GoOnBackup, cx);
         if self.cfg.version == Version::V3 {
             self.master_interval = Duration::from_nanos(shot.master_interval);
         }
@@ -343,6 +345,7 @@ impl Instance {
         };
         cx.timers.set(Due::MasterDown(self.key), down);
         self.preempt_delay_over = shot.preempt_over;
+        self.resume_willing(shot.willing);
         if let Some(at) = shot.preempt_at {
             cx.timers.set(Due::PreemptDelay(self.key), Instant(at).clamp(now, now + self.cfg.preempt_delay));
         }

@@ -1,0 +1,269 @@
+//! A sync group: virtual routers that are Master together or not at all.
+//!
+//! Read first: `fsm.rs`, `instance/member.rs`. Its members are views of it: each says where it stands ([`Standing`]), [`decide`] says
+//! what becomes of the group, and [`order`] what each member has to do for that; the world has all of it done in one turn, adverts
+//! first. Both are pure, and nothing is kept of what was decided before: a group that finds itself in a state which no path leads
+//! to, after a hand-over or a reload, goes on to one in which all members are alike.
+//!
+//! The rules, in this order:
+//! 1. A member that cannot run keeps the others from running: all are in FAULT.
+//! 2. A member that heard a better Master while the others are Master: all are Backup. The others send a priority-0 advert, for on their
+//!    links nobody may have claimed anything yet.
+//! 3. All that run are Backup, and Master_Down_Timer of each has run out since it heard a Master: all become Master.
+//! 4. Nobody runs: all start, as soon as all can.
+//!
+//! Who comes to a group that is Master (a reload added it, or it could not be handed over) joins: it listens for its
+//! Master_Down_Interval, then becomes Master. Until then it is Backup while the others are Master; nothing else ever makes members
+//! differ at the end of a turn. If it hears a Master of the same or a higher priority, rule 2 holds.
+
+use super::fsm::State;
+
+/// Where a member stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has not started, and it is not known whether it can.
+    Absent,
+    /// It has not started, and can.
+    Ready,
+    /// In FAULT for the sake of others: it could run.
+    Held,
+    /// Something of its own is missing.
+    Faulty,
+    /// Backup. `willing`: Master_Down_Timer ran out since it heard a Master.
+    Backup {
+        /// See above.
+        willing: bool,
+    },
+    /// Backup that follows nobody, in a group that is Master. `willing`: as above.
+    Joining {
+        /// See above.
+        willing: bool,
+    },
+    /// Master.
+    Master,
+}
+
+/// How many members stand where. Kept up to date member by member: nothing on the path of an advert looks at a whole group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tally {
+    absent: usize,
+    ready: usize,
+    held: usize,
+    faulty: usize,
+    reluctant: usize,
+    willing: usize,
+    joining: usize,
+    joined: usize,
+    master: usize,
+}
+
+impl Tally {
+    fn of(&mut self, s: Standing) -> &mut usize {
+        match s {
+            Standing::Absent => &mut self.absent,
+            Standing::Ready => &mut self.ready,
+            Standing::Held => &mut self.held,
+            Standing::Faulty => &mut self.faulty,
+            Standing::Backup { willing: false } => &mut self.reluctant,
+            Standing::Backup { willing: true } => &mut self.willing,
+            Standing::Joining { willing: false } => &mut self.joining,
+            Standing::Joining { willing: true } => &mut self.joined,
+            Standing::Master => &mut self.master,
+        }
+    }
+    /// One more.
+    pub fn add(&mut self, s: Standing) {
+        *self.of(s) += 1;
+    }
+    /// One less.
+    pub fn remove(&mut self, s: Standing) {
+        let n = self.of(s);
+        *n = n.saturating_sub(1);
+    }
+    fn backup(&self) -> usize {
+        self.reluctant + self.willing
+    }
+    /// The state of the group.
+    pub fn state(&self) -> State {
+        match self {
+            t if t.faulty > 0 => State::Fault,
+            t if t.backup() > 0 => State::Backup,
+            t if t.master > 0 => State::Master,
+            t if t.joining + t.joined > 0 => State::Backup,
+            t if t.held > 0 => State::Fault,
+            _ => State::Init,
+        }
+    }
+    /// Whether it is Master, and so is every member that has not only just come.
+    pub fn is_master(&self) -> bool {
+        self.state() == State::Master
+    }
+}
+
+/// What becomes of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// All are in FAULT.
+    Fault,
+    /// All are Backup.
+    Backup,
+    /// All become Master.
+    Master,
+    /// All are Master; who came since joins them.
+    Join,
+    /// All start.
+    Start,
+}
+
+/// What is to be done, if anything.
+pub fn decide(t: &Tally) -> Option<Aim> {
+    let joiners = t.joining + t.joined;
+    let waiting = t.ready + t.held;
+    if t.faulty > 0 {
+        return (t.ready + t.backup() + joiners + t.master > 0).then_some(Aim::Fault);
+    }
+    if t.master > 0 {
+        return match t.backup() {
+            0 => (waiting + t.joined > 0).then_some(Aim::Join),
+            _ => Some(Aim::Backup),
+        };
+    }
+    if t.backup() + joiners > 0 {
+        if waiting + joiners > 0 {
+            return Some(Aim::Backup);
+        }
+        return (t.reluctant == 0).then_some(Aim::Master);
+    }
+    (waiting > 0 && t.absent == 0).then_some(Aim::Start)
+}
+
+/// What a member has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// To FAULT, for the sake of another one.
+    Fault,
+    /// Start.
+    Start,
+    /// Start, while the others are Master.
+    StartJoining,
+    /// Become Master.
+    Claim,
+    /// Be Master no more, and Backup instead.
+    Resign,
+    /// It no longer joins: nobody is Master.
+    Settle,
+}
+
+/// What `aim` asks of a member that stands so.
+pub fn order(aim: Aim, s: Standing) -> Option<Order> {
+    use Standing::*;
+    match (aim, s) {
+        (_, Absent | Faulty) => None,
+        (Aim::Fault, Held) => None,
+        (Aim::Fault, _) => Some(Order::Fault),
+        (Aim::Backup | Aim::Start, Ready | Held) => Some(Order::Start),
+        (Aim::Backup, Joining { .. }) => Some(Order::Settle),
+        (Aim::Backup, Master) => Some(Order::Resign),
+        (Aim::Backup, Backup { .. }) => None,
+        (Aim::Master, Backup { .. }) => Some(Order::Claim),
+        (Aim::Join, Ready | Held) => Some(Order::StartJoining),
+        (Aim::Join, Joining { willing: true }) => Some(Order::Claim),
+        (Aim::Master | Aim::Join | Aim::Start, _) => None,
+    }
+}
+
+/// A group that yields within its members' Master_Down_Interval of becoming Master disputes with another one: each has the better
+/// priority on one link and the worse on another, and both would become Master, and yield, together, for ever. So it waits, by
+/// so many advert intervals more each time; the one with the lower address twice as long.
+pub fn patience(disputes: u32, lower_address: bool) -> u32 {
+    disputes.min(MOST_PATIENT) * if lower_address { 2 } else { 1 }
+}
+
+/// See [`patience`]: against a router that knows no such rule one interval is enough, and between two of us they differ by one.
+const MOST_PATIENT: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::Standing::*;
+    use super::*;
+
+    const ALL: [Standing; 9] = [
+        Absent,
+        Ready,
+        Held,
+        Faulty,
+        Backup { willing: false },
+        Backup { willing: true },
+        Joining { willing: false },
+        Joining { willing: true },
+        Master,
+    ];
+
+    fn tally(members: &[Standing]) -> Tally {
+        let mut t = Tally::default();
+        members.iter().for_each(|s| t.add(*s));
+        t
+    }
+
+    // What a member does with an order, as `Instance::commit` does it.
+    fn done(s: Standing, order: Option<Order>) -> Standing {
+        match order {
+            None => s,
+            Some(Order::Fault) => Held,
+            Some(Order::Start | Order::Resign) => Backup { willing: false },
+            Some(Order::StartJoining) => Joining { willing: false },
+            Some(Order::Claim) => Master,
+            Some(Order::Settle) => match s {
+                Joining { willing } => Backup { willing },
+                other => other,
+            },
+        }
+    }
+
+    // Every group of four, in whatever state: after at most three rounds there is nothing to do, and the members agree.
+    #[test]
+    fn whatever_a_group_finds_itself_in_it_agrees() {
+        for n in 0..ALL.len().pow(4) {
+            let mut members: Vec<Standing> = (0..4).map(|i| ALL[n / ALL.len().pow(i) % ALL.len()]).collect();
+            let first = members.clone();
+            let mut rounds = 0;
+            while let Some(aim) = decide(&tally(&members)) {
+                members = members.iter().map(|s| done(*s, order(aim, *s))).collect();
+                rounds += 1;
+                assert!(rounds <= 3, "{first:?} is {members:?} and still wants {aim:?}");
+            }
+            let has = |s: Standing| members.contains(&s);
+            let backup = has(Backup { willing: false }) || has(Backup { willing: true });
+            let runs = backup || has(Master);
+            assert!(!(backup && has(Master)), "{first:?} ends split: {members:?}");
+            assert!(!(runs && (has(Faulty) || has(Held))), "{first:?}: {members:?}");
+            assert!(!has(Joining { willing: true }), "{first:?}: {members:?}");
+            assert!(
+                !has(Joining { willing: false }) || has(Master),
+                "nobody joins a group that is not Master: {members:?}"
+            );
+            // Who waits to start waits for somebody.
+            assert!(!has(Ready) || has(Absent), "{first:?}: {members:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_reluctant_keeps_all_from_becoming_master() {
+        let (no, yes) = (Backup { willing: false }, Backup { willing: true });
+        assert_eq!(decide(&tally(&[yes, no, yes])), None);
+        assert_eq!(decide(&tally(&[yes, yes, yes])), Some(Aim::Master));
+        // One that is not there yet holds nobody up who runs, and everybody who does not.
+        assert_eq!(decide(&tally(&[yes, Absent])), Some(Aim::Master));
+        assert_eq!(decide(&tally(&[Ready, Absent])), None);
+        assert_eq!(decide(&tally(&[Ready, Held])), Some(Aim::Start));
+    }
+
+    #[test]
+    fn patience_tells_two_groups_apart() {
+        for disputes in 1..20 {
+            assert!(patience(disputes, true) > patience(disputes, false) && patience(disputes, false) > 0);
+            assert!(patience(disputes, true) <= 8);
+        }
+        assert_eq!(patience(0, true), 0);
+    }
+}
