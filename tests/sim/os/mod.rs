@@ -286,6 +286,11 @@ impl SimOs {
         }
     }
 
+    /// Whether the peer of a stream sends no more.
+    pub fn stream_over(&self, fd: RawFd) -> bool {
+        self.files.get(&fd).is_some_and(|f| f.ended || f.reset)
+    }
+
     /// What the peer of a stream was sent so far.
     pub fn stream_taken(&self, fd: RawFd) -> &[u8] {
         self.files.get(&fd).map_or(&[], |f| &f.taken)

@@ -29,8 +29,6 @@ const SEEDS: u64 = 300;
 /// Longest time on the wire, and longest time that a loop is late.
 const WIRE: Duration = Duration::from_micros(300);
 const LATE: Duration = Duration::from_millis(30);
-/// What is left when a process has ended: the receive of rtnetlink and the read of signals.
-const OPERATIONS: usize = 2;
 
 /// How often each rule was demanded.
 #[derive(Default)]
@@ -234,8 +232,7 @@ impl Pair {
         self.nodes[node].ended = Some(code);
         let Some(mut p) = self.nodes[node].process.take() else { return };
         let os = p.exec.os();
-        let (operations, held) = (os.in_flight(), os.buffers_held());
-        self.demand("nothing is left", operations <= OPERATIONS + 1, || format!("{operations} operations in flight"));
+        let held = os.buffers_held();
         self.demand("nothing is left", held == Ok(0), || format!("buffers: {held:?}"));
     }
 
