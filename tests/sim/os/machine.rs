@@ -467,7 +467,11 @@ impl Exerciser {
             AdvertEv::SendFailed { vr, .. } => {
                 let hit = self.sends.values_mut().find(|(i, s)| self.vrs[*i] == vr && s.left == 0 && !s.failed);
                 let found = hit.map(|(_, s)| s.failed = true).is_some();
-                self.demand(Rule::Immediate, found, || "an advert is said to have failed, and none did".into());
+                // A farewell that is sent once more is reported so, too.
+                let repeated = self.routers.iter().zip(&self.vrs).any(|(r, v)| *v == vr && r.farewells > 0);
+                self.demand(Rule::Immediate, found || repeated, || {
+                    "an advert is said to have failed, and none did".into()
+                });
             }
             AdvertEv::FarewellFailed { vr, .. } => {
                 if let Some(i) = self.vrs.iter().position(|v| *v == vr)

@@ -7,12 +7,11 @@
 //! completions that do not fit into the queue and come with the next call into the kernel, writes that are short, interrupted reads.
 //!
 //! Read first: `src/sys/os.rs`, `src/daemon/adverts.rs` (races). `buffers.rs`, `route.rs` (the kernel behind rtnetlink), then
-//! `machine.rs` (what is asked of the services, and what must come of it) and `run.rs`; `pair.rs`: two
-//! nodes of the shipped `World` on the shipped loop.
+//! `machine.rs` (what is asked of the services, and what must come of it) and `run.rs`.
 
 pub mod buffers;
+mod calls;
 pub mod machine;
-pub mod pair;
 pub mod route;
 pub mod run;
 
@@ -22,15 +21,14 @@ use bytes::Bytes;
 use kalived::daemon::token::Token;
 use kalived::id::Arena;
 use kalived::sys::op::{Done, Fd, Header, Link, OpKey, OpMark};
-use kalived::sys::os::{Calls, Ops};
+use kalived::sys::os::Ops;
 use kalived::sys::ring::How;
-use kalived::sys::socket::{Pair, SockAddr};
-use kalived::time::{Duration, Instant, Now, Wall};
+use kalived::sys::socket::SockAddr;
+use kalived::time::{Duration, Instant};
 use route::Route;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 
@@ -274,16 +272,9 @@ impl SimOs {
         }
     }
 
-    /// The tag of the first operation that waits and whose tag is so.
-    pub fn tag_of(&self, which: impl Fn(&Token) -> bool) -> Option<Token> {
-        self.find(which).and_then(|op| self.ops.get(op)).map(|o| o.tag)
-    }
-
-    /// A signal comes in.
-    pub fn signal(&mut self, number: u8) {
-        if let Some(op) = self.find(|t| *t == Token::Signals) {
-            self.finish(op, 1, Some(Box::new([number])));
-        }
+    /// Whether the peer of a stream sends no more.
+    pub fn stream_over(&self, fd: RawFd) -> bool {
+        self.files.get(&fd).is_some_and(|f| f.ended || f.reset)
     }
 
     /// What the peer of a stream was sent so far.
@@ -664,86 +655,5 @@ impl Ops<Token> for SimOs {
     }
     fn unknown(&self) -> u64 {
         0
-    }
-}
-
-impl Calls for SimOs {
-    fn now(&self) -> Now {
-        Now { mono: self.now, wall: Wall(1_700_000_000_000_000_000 + self.now.0) }
-    }
-    fn mono(&self) -> Instant {
-        self.now
-    }
-    fn cpu(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn open_vrrp(&mut self, _ifindex: u32, _group: IpAddr) -> io::Result<Pair> {
-        Ok(Pair { rx: self.open()?, tx: self.open()? })
-    }
-    fn open_unicast(&mut self, _ifindex: u32, _local: IpAddr) -> io::Result<Pair> {
-        Ok(Pair { rx: self.open()?, tx: self.open()? })
-    }
-    fn connect_group(&mut self, _tx: &Fd, _to: &SockAddr) -> bool {
-        self.rng.permille(900)
-    }
-    fn open_local(&mut self, _ifindex: u32, _to: Ipv4Addr, _sources: &[Ipv4Addr]) -> io::Result<Fd> {
-        self.open()
-    }
-    fn filter_local(&mut self, _fd: &Fd, _to: Ipv4Addr, _sources: &[Ipv4Addr]) -> io::Result<()> {
-        Ok(())
-    }
-    fn open_packet(&mut self) -> io::Result<Fd> {
-        let fd = self.open()?;
-        self.files.entry(fd.as_raw_fd()).or_default().packets = true;
-        Ok(fd)
-    }
-    fn send_frames(&mut self, _fd: &Fd, _ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>) {
-        let mut sent = 0;
-        for f in frames {
-            if self.happens("frame queue full", self.rates.full) {
-                return (sent, Some(-EAGAIN));
-            }
-            if self.happens("frame not sent", self.rates.send / 4) {
-                return (sent, Some(100));
-            }
-            self.left.push((self.now, Left::Frame(f.clone())));
-            sent += 1;
-        }
-        (sent, None)
-    }
-    fn open_stream(&mut self, _to: Option<SocketAddr>) -> io::Result<Fd> {
-        self.open()
-    }
-    fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
-        let fd = self.open()?;
-        self.files.entry(fd.as_raw_fd()).or_default().netlink = true;
-        Ok((fd, Rc::new(SockAddr::ip(Ipv4Addr::UNSPECIFIED.into(), 0))))
-    }
-    fn watch_routes(&mut self, _fd: &Fd, _filter: &[(u16, u8, u8, u32)]) -> io::Result<()> {
-        Ok(())
-    }
-    fn netlink_drops(&mut self, fd: &Fd) -> Option<u32> {
-        self.files.get(&fd.as_raw_fd()).map(|f| f.drops)
-    }
-    fn send_message(&mut self, _fd: &Fd, _bytes: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::WouldBlock.into())
-    }
-    fn recv_message(&mut self, _fd: &Fd, _buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
-        Ok(None)
-    }
-    fn usable_fifo(&mut self, _fd: &OwnedFd) -> bool {
-        true
-    }
-    fn write_fifo(&mut self, _fd: &Fd, _line: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-    fn open_stderr(&mut self) -> io::Result<Fd> {
-        self.open()
-    }
-    fn open_syslog(&mut self, _path: &str) -> io::Result<Fd> {
-        self.open()
-    }
-    fn parent(&self) -> u32 {
-        1
     }
 }

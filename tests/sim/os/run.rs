@@ -139,6 +139,9 @@ fn strangers(os: &mut SimOs, machine: &mut Exerciser, rng: &mut Rng) {
     }
     for conn in machine.open_conns() {
         let Some(fd) = os.fd_by(|t| matches!(t, Token::Conn(c, _) if *c == conn)) else { continue };
+        if os.stream_over(fd) {
+            continue;
+        }
         let got = os.stream_taken(fd).to_vec();
         machine.peer_got(conn, &got);
         if rng.permille(200) {
