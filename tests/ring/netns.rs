@@ -89,7 +89,7 @@ struct Lab {
 impl Lab {
     fn new() -> Lab {
         let sink = Sink::new(Target::Console, true);
-        let exec = Exec::new(Ring::new().unwrap(), signal::install().unwrap(), sink).unwrap();
+        let exec = Exec::new(Ring::new().unwrap(), signal::install().unwrap(), sink, true).unwrap();
         let vr = Arena::<VrMark, ()>::default().insert(());
         let deadline = clock::mono() + PATIENCE;
         Lab { exec, fx: Effects::default(), told: Vec::new(), deadline, socks: Arena::default(), vr }
@@ -401,7 +401,7 @@ fn adverts_outlive_the_address_and_the_link_that_their_socket_was_connected_by()
         lab.send(v4, packet_v4(1));
         lab.send(v6, packet_v6());
     }
-    lab.until(|t| t.iter().filter(|t| matches!(t, Told::Other(e) if e.starts_with("SendFailed"))).count() == 4);
+    lab.until(|t| t.iter().filter(|t| matches!(t, Told::Other(e) if e.starts_with("Advert(SendFailed"))).count() == 4);
     // Up again without any address of IPv4 and with another one of IPv6: all of them leave, and again armed ones.
     sh("ip link set v1 up; ip addr add fe80::9/64 dev v1 nodad");
     for round in 0..2 {
