@@ -543,7 +543,7 @@ mod tests {
             d.push(&src, span, kind::very_large("n"));
         }
         for i in 0..MAX_KEPT + 5 {
-            let _ = d.push(&src, span, kind::no_broadcast(&i)).not_in_test();
+            let _ = d.push(&src, span, kind::no_broadcast(i)).not_in_test();
         }
         d.push(&src, span, kind::no_broadcast(0));
         d.push(&src, span, kind::unclosed_quote());

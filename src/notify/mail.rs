@@ -145,7 +145,7 @@ impl Mail {
                 cx.fx.note(text::mail_overflow(held_back));
             }
         }
-        self.queue.push_back(Letter { subject, body: body.into(), at: cx.now.wall, tries: 0 });
+        self.queue.push_back(Letter { subject, body, at: cx.now.wall, tries: 0 });
         self.pump(cx);
     }
 

@@ -130,7 +130,9 @@ impl Tape {
         // An input whose effects do not fit any more tears the tape as well: nothing is kept of a half.
         if self.now.bytes.len() >= LONGEST.max(self.segment) || postcard::to_io(what, &mut self.now.bytes).is_err() {
             self.torn = true;
-            (self.old.bytes.clear(), self.old.base.clear(), self.now.bytes.clear());
+            self.old.bytes.clear();
+            self.old.base.clear();
+            self.now.bytes.clear();
         }
     }
 

@@ -79,6 +79,8 @@ impl Snapshot {
     /// Back from [`Snapshot::encode_as`]; any other bytes are an error.
     pub fn decode(bytes: &[u8]) -> Result<Snapshot, Unusable> {
         match KIND.open(bytes)? {
+            // A list would do for serde: by position, which is what this layout is not.
+            (VERSION, body) if body.first() != Some(&b'{') => Err(KIND.malformed("not an object with named fields")),
             (VERSION, body) => serde_json::from_slice(body).map_err(|e| KIND.malformed(e)),
             (layout, body) => before::read(layout, body).map_err(|e| KIND.malformed(e)),
         }

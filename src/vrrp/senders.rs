@@ -113,6 +113,7 @@ impl Senders {
         let at = self.entry(now, from);
         let Some(s) = self.all.get_mut(at) else { return false };
         let silent = now.mono.since(s.last.mono) > window(s, own);
+        let before = s.last.mono;
         (s.last, s.says) = (now, says);
         match refused {
             None => (s.accepted, s.last_accepted) = (s.accepted + 1, Some(now)),
@@ -149,12 +150,13 @@ impl Senders {
         let second = match own.master {
             // It had the time to hear us.
             true => now.mono.since(began) >= own.interval,
-            // Another one goes on sending: each has sent after the other had sent enough.
+            // Another one goes on sending: since both had sent enough, this one did, then the other one, and now this one again. A
+            // Master that is preempted does not.
             false => self.all.iter().any(|o| {
                 o.addr != from
                     && o.row >= ROW
-                    && o.last.mono > enough
-                    && now.mono > o.enough
+                    && before >= enough.max(o.enough)
+                    && o.last.mono > before
                     && now.mono.since(o.last.mono) <= window(o, own)
             }),
         };

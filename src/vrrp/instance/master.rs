@@ -25,8 +25,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 /// An advert that is due within this time is not taken back: the kernel's timer may fire before the turn that takes it back ends.
 pub const IMMINENT: Duration = Duration::from_millis(1);
 /// Addresses that a new Master asks for at a time. To prepare one costs the loop 2 to 3 µs and to add it the kernel 10 to 130 µs:
-/// the first part is small, so that hosts hear of its addresses before the others are prepared; then the kernel does not wait for us.
-const CHUNK: (usize, usize) = (4, 16);
+/// the first part is one, so that of many routers each has one address before any has two, and hosts hear of it early; then the kernel
+/// does not wait for us.
+const CHUNK: (usize, usize) = (1, 16);
 /// Between two chunks; and how long the rest of a takeover (following adverts, words) waits for the kernel to confirm the first
 /// addresses, so that their announcement comes first. The next advert may be due within that time; it is then so much later, and
 /// still far less than an interval after the first.

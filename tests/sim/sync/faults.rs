@@ -198,8 +198,8 @@ impl Sim {
             if let Some(best) = best.filter(|b| counts[*b] == 0 && drawn.preempt.iter().all(|p| *p)) {
                 self.violate(format!("L-6: G{g}: node {best} is the best everywhere: {counts:?}"));
             }
-            for n in 0..drawn.nodes {
-                let word = if counts[n] > 0 { "MASTER" } else { "BACKUP" };
+            for (n, count) in counts.iter().copied().enumerate() {
+                let word = if count > 0 { "MASTER" } else { "BACKUP" };
                 let told = self.nodes[n].lines.get(&format!("GROUP \"G{g}")).map(String::as_str);
                 if told != Some(word) {
                     self.violate(format!("node {n}: the pipe says G{g} is {told:?}, it is {word}"));
