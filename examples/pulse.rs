@@ -99,7 +99,7 @@ fn main() {
     let log = Sink::new(Target::Console, true);
     let ring = Ring::with_coop(coop).expect("ring");
     let signals = signal::install().expect("signals");
-    let mut exec = Exec::new(ring, signals, log).expect("exec");
+    let mut exec = Exec::new(ring, signals, log, true).expect("exec");
     if std::env::args().any(|s| s == "rt") {
         eprintln!("{:?}", sched::apply(&sched::Wanted::default()));
     }

@@ -3,6 +3,8 @@
 //! The daemon (`daemon/exec.rs`) and the simulator (`tests/sim/exec.rs`) both match this without a `_` arm. Effects of one
 //! turn are applied in order. Read first: `event.rs`.
 
+pub use crate::net::{ADDR_PROTO, AddrSpec};
+
 use crate::config::model::Family;
 use crate::config::model::vrrp::ParamMatch;
 use crate::event::ReqId;
@@ -89,32 +91,6 @@ impl core::ops::Deref for Packets {
     fn deref(&self) -> &[Packet] {
         &self.0
     }
-}
-
-/// `IFA_PROTO` of every address kalived adds ("k"), so that its own leftovers are told from an operator's addresses.
-pub const ADDR_PROTO: u8 = b'k';
-
-/// An address to add or delete.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct AddrSpec {
-    /// Interface.
-    pub ifindex: u32,
-    /// Address.
-    pub addr: IpAddr,
-    /// Prefix length.
-    pub prefix: u8,
-    /// IPv4 broadcast address.
-    pub brd: Option<Ipv4Addr>,
-    /// `RT_SCOPE_*`.
-    pub scope: u8,
-    /// IPv4 label, at most 15 bytes.
-    pub label: Option<String>,
-    /// IPv6: `preferred_lft 0`, never chosen as a source (what keepalived does for a /128 VIP).
-    pub deprecated: bool,
-    /// `IFA_F_NOPREFIXROUTE`.
-    pub noprefixroute: bool,
-    /// IPv4: broadcast = "dev peer" address; IPv6: peer.
-    pub peer: Option<IpAddr>,
 }
 
 /// A change to the kernel's state.

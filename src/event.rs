@@ -3,6 +3,8 @@
 //! The daemon makes these from io_uring completions, the simulator from its virtual network. Bytes are borrowed and
 //! hostile. Read first: `time.rs`, `id.rs`; the other direction is `effect.rs`.
 
+pub use crate::net::{AddrInfo, Errno, Link};
+
 use crate::config::model::Config;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::octets::Octets;
@@ -10,41 +12,6 @@ use crate::route::RouteSpec;
 use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
-
-/// A positive errno value (`ENODEV` is 19). The pure side compares against the few it treats differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Errno(pub i32);
-
-impl Errno {
-    /// Operation not permitted: also what a firewall's reject rule answers to a send.
-    pub const EPERM: Errno = Errno(1);
-    /// No such file or directory.
-    pub const ENOENT: Errno = Errno(2);
-    /// No such process: what rtnetlink says of a route that is not there.
-    pub const ESRCH: Errno = Errno(3);
-    /// No such device or address.
-    pub const ENXIO: Errno = Errno(6);
-    /// Argument list too long.
-    pub const E2BIG: Errno = Errno(7);
-    /// Try again: a pipe is full.
-    pub const EAGAIN: Errno = Errno(11);
-    /// File exists: the address is there already.
-    pub const EEXIST: Errno = Errno(17);
-    /// No such device.
-    pub const ENODEV: Errno = Errno(19);
-    /// Broken pipe: whoever was to read is gone.
-    pub const EPIPE: Errno = Errno(32);
-    /// Cannot assign requested address: the address to delete is gone already.
-    pub const EADDRNOTAVAIL: Errno = Errno(99);
-    /// Network is down.
-    pub const ENETDOWN: Errno = Errno(100);
-    /// No buffer space available.
-    pub const ENOBUFS: Errno = Errno(105);
-    /// Connection timed out: no answer came in time.
-    pub const ETIMEDOUT: Errno = Errno(110);
-    /// The operation was cancelled.
-    pub const ECANCELED: Errno = Errno(125);
-}
 
 /// Correlates a [`NetFx::Change`](crate::effect::NetFx::Change) with its [`NetEv::Reply`]; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -101,50 +68,6 @@ pub enum Stream<'a> {
     End,
     /// It could not be opened, or broke. Nothing more is heard of it, and it is closed already.
     Failed(Errno),
-}
-
-/// One network interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Link {
-    /// Kernel index; another one after a delete and re-create.
-    pub ifindex: u32,
-    /// Name, at most 15 bytes.
-    pub name: String,
-    /// `IFF_UP`.
-    pub up: bool,
-    /// `IFF_RUNNING`: carrier and operational.
-    pub running: bool,
-    /// `IFF_MULTICAST`.
-    pub multicast: bool,
-    /// `IFF_LOOPBACK`.
-    pub loopback: bool,
-    /// `IFF_NOARP`: no ARP, so no gratuitous ARP either.
-    pub noarp: bool,
-    /// Bytes.
-    pub mtu: u32,
-    /// Ethernet address; `None` when the hardware address is not 6 bytes long.
-    pub mac: Option<[u8; 6]>,
-}
-
-/// One address on one interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct AddrInfo {
-    /// Interface that holds it.
-    pub ifindex: u32,
-    /// The local address (`IFA_LOCAL`, else `IFA_ADDRESS`).
-    pub addr: IpAddr,
-    /// Prefix length.
-    pub prefix: u8,
-    /// `RT_SCOPE_*`: 0 universe, 200 site, 253 link, 254 host.
-    pub scope: u8,
-    /// `IFA_F_TENTATIVE`: IPv6 duplicate address detection still runs; not usable as a source.
-    pub tentative: bool,
-    /// `IFA_F_DADFAILED`: somebody else has it.
-    pub dad_failed: bool,
-    /// `IFA_F_SECONDARY` (IPv4).
-    pub secondary: bool,
-    /// `IFA_PROTO`: who added it, 0 when unknown (before Linux 5.18).
-    pub proto: u8,
 }
 
 /// From the sockets.

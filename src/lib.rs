@@ -5,7 +5,7 @@
 //! `tests/sim` does the same with a virtual clock and network, on the very same code.
 //!
 //! Read in this order:
-//! - the ground: `time`, `id`, `event`, `effect`, `timers`; names for what lives outside: `child` (programs), `conn`
+//! - the ground: `time`, `id`, `net`, `event`, `effect`, `timers`; names for what lives outside: `child` (programs), `conn`
 //!   (connections), `watch` (files and processes)
 //! - the machines: `vrrp::fsm`, `vrrp::instance`; `track` (scripts, files, processes, checks), `notify` (hooks, pipes, mail),
 //!   `reload_time` (when a scheduled reload is due), `snapshot` in its `envelope` (what one process leaves to the next)
@@ -15,7 +15,7 @@
 //!   `helper` does for it what may block. `sys` below them holds every system call, `cli` above them the command line.
 //!
 //! Imports point one way: `daemon → {world, config, sys}`, `world → {vrrp, …} → {timers, event, effect, note,
-//! config::model, wire} → {time, id}`, `sys → {time, id}`. `tests/tidy.rs` holds that.
+//! config::model} → {wire} → {net, route, time, id}`, `notify → vrrp → track`, `sys → {time, id}`. `tests/tidy.rs` holds that.
 
 pub mod child;
 pub mod config;
@@ -27,6 +27,7 @@ pub mod exit;
 pub mod id;
 pub mod links;
 pub mod lvs;
+pub mod net;
 pub mod note;
 pub mod notify;
 pub mod octets;
@@ -43,6 +44,7 @@ pub mod track;
 pub mod vrrp;
 pub mod watch;
 pub mod wire;
+pub mod words;
 pub mod world;
 
 #[cfg(target_os = "linux")]

@@ -44,13 +44,14 @@
 //! Deliberately absent: any knowledge of when or what to send; that is the machines'.
 
 use super::sends::{Sends, Tally, Way};
-use super::token::Token;
+use super::token::{AdvertToken, Token};
 use crate::effect::Packets;
 use crate::event::{AdvertEv, Errno, Event};
 use crate::id::{Arena, Key, SockKey, VrKey};
 use crate::sys::errno;
 use crate::sys::op::{Link, OpKey};
-use crate::sys::ring::{How, Ring};
+use crate::sys::os::Ops;
+use crate::sys::ring::How;
 use crate::time::Instant;
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -173,7 +174,7 @@ impl Adverts {
     }
 
     /// Submits what was taken, grouped by time.
-    pub fn arm(&mut self, ring: &mut Ring<Token>) {
+    pub fn arm(&mut self, ring: &mut impl Ops<Token>) {
         while let Some((at, members)) = self.pending.pop_first() {
             let (mut chain, mut sends) = (Vec::new(), 0);
             for m in members {
@@ -189,7 +190,7 @@ impl Adverts {
         }
     }
 
-    fn submit(&mut self, ring: &mut Ring<Token>, at: Instant, members: Vec<Member>) {
+    fn submit(&mut self, ring: &mut impl Ops<Token>, at: Instant, members: Vec<Member>) {
         let count: usize = members.iter().map(|m| m.packets.len()).sum();
         if count == 0 {
             return;
@@ -202,14 +203,15 @@ impl Adverts {
         // The timer's name is known only after the push, the chain's name is needed before: filled in below.
         let chain =
             self.chains.insert(Chain { at, timer: nobody(), fired: false, cancelling: false, open, members, sends });
-        let timer = ring.timeout_at(Token::Timer(chain), at, Link::Soft);
+        let timer = ring.timeout_at(Token::Advert(AdvertToken::Timer(chain)), at, Link::Soft);
         *self.dues.entry(at).or_default() += 1;
         let Some(c) = self.chains.get_mut(chain) else { return };
         c.timer = timer;
         for (member, m) in c.members.iter().enumerate().filter_map(|(i, m)| Some((i, m.as_ref()?))) {
             for (nth, p) in m.packets.iter().enumerate() {
                 let i = c.sends.len();
-                let (token, packet, to) = (Token::Advert(chain, i as u8), p.bytes.clone(), m.way.to(p));
+                let (token, packet, to) =
+                    (Token::Advert(AdvertToken::Send(chain, i as u8)), p.bytes.clone(), m.way.to(p));
                 let op = if i + 1 == count {
                     ring.send(token, &m.way.fd, packet, to, Link::Last, How::NoWait)
                 } else {
@@ -228,7 +230,7 @@ impl Adverts {
     }
 
     /// Takes back every armed advert of `vr`, then sends the farewell to each of its destinations.
-    pub fn stop(&mut self, ring: &mut Ring<Token>, vr: VrKey, farewell: Option<(Packets, Way)>) {
+    pub fn stop(&mut self, ring: &mut impl Ops<Token>, vr: VrKey, farewell: Option<(Packets, Way)>) {
         self.pending.values_mut().for_each(|list| list.retain(|m| m.vr != vr));
         let stop = farewell.map(|(packets, way)| {
             let open = packets.len();
@@ -254,12 +256,19 @@ impl Adverts {
         for (i, p) in stop.packets.iter().enumerate() {
             // Hard: a peer that cannot be reached keeps the farewell from nobody else.
             let link = if i + 1 == stop.packets.len() { Link::Last } else { Link::Hard };
-            ring.send(Token::Farewell(key), &stop.way.fd, p.bytes.clone(), stop.way.to(p), link, How::NoWait);
+            ring.send(
+                Token::Advert(AdvertToken::Farewell(key)),
+                &stop.way.fd,
+                p.bytes.clone(),
+                stop.way.to(p),
+                link,
+                How::NoWait,
+            );
         }
     }
 
     /// Takes back every advert armed on `sock`, of whatever router.
-    pub fn close(&mut self, ring: &mut Ring<Token>, sock: SockKey) {
+    pub fn close(&mut self, ring: &mut impl Ops<Token>, sock: SockKey) {
         self.pending.values_mut().for_each(|list| list.retain(|m| m.sock != sock));
         for t in self.take_back(&self.chains.keys(), None, |m| m.sock == sock) {
             ring.cancel(Token::Cancel, t, Link::Last);
@@ -288,8 +297,32 @@ impl Adverts {
         timers
     }
 
+    /// A completion. `tell`: what the machines should hear.
+    pub fn on_done(
+        &mut self,
+        ring: &mut impl Ops<Token>,
+        token: AdvertToken,
+        result: i32,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) {
+        match token {
+            AdvertToken::Timer(chain) => self.on_timer(chain),
+            AdvertToken::Send(chain, i) => self.on_send(ring, chain, i, result, tell),
+            AdvertToken::Farewell(stop) => {
+                if let Some(e) = self.on_farewell(ring, stop, result) {
+                    tell(e);
+                }
+            }
+            AdvertToken::Now(key) => {
+                if let Some(e) = self.sends.on_done(key, result) {
+                    tell(e);
+                }
+            }
+        }
+    }
+
     /// A chain's timer completed.
-    pub fn on_timer(&mut self, chain: ChainKey) {
+    fn on_timer(&mut self, chain: ChainKey) {
         if let Some(c) = self.chains.get_mut(chain) {
             c.fired = true;
             if let Some(n) = self.dues.get_mut(&c.at) {
@@ -303,9 +336,9 @@ impl Adverts {
     }
 
     /// A chain's send completed; the last one tells of those before it, too. `tell`: what the machines should hear.
-    pub fn on_send(
+    fn on_send(
         &mut self,
-        ring: &mut Ring<Token>,
+        ring: &mut impl Ops<Token>,
         chain: ChainKey,
         i: u8,
         result: i32,
@@ -329,7 +362,7 @@ impl Adverts {
     }
 
     /// The last of a chain has left, so all have that did not fail.
-    fn all_left(&mut self, ring: &mut Ring<Token>, chain: ChainKey, tell: &mut dyn FnMut(Event<'_>)) {
+    fn all_left(&mut self, ring: &mut impl Ops<Token>, chain: ChainKey, tell: &mut dyn FnMut(Event<'_>)) {
         let Some(c) = self.chains.remove(chain) else { return };
         for s in c.sends.iter().filter(|s| !s.done) {
             // Finds nothing for the last one, which has completed.
@@ -353,7 +386,7 @@ impl Adverts {
 
     fn one_sent(
         &mut self,
-        ring: &mut Ring<Token>,
+        ring: &mut impl Ops<Token>,
         chain: ChainKey,
         i: u8,
         result: i32,
@@ -396,7 +429,7 @@ impl Adverts {
         tell(Event::Advert(AdvertEv::Sent { vr: m.vr, epoch: m.epoch, due: at, result, missed }));
     }
 
-    fn came_back(&mut self, ring: &mut Ring<Token>, key: StopKey, left: bool) {
+    fn came_back(&mut self, ring: &mut impl Ops<Token>, key: StopKey, left: bool) {
         if let Some(s) = self.stops.get_mut(key) {
             s.waiting = s.waiting.saturating_sub(1);
             s.overtaken |= left && s.sent;
@@ -405,7 +438,7 @@ impl Adverts {
     }
 
     /// A farewell to one destination completed. What the machines should hear of it, if anything.
-    pub fn on_farewell(&mut self, ring: &mut Ring<Token>, key: StopKey, result: i32) -> Option<Event<'static>> {
+    fn on_farewell(&mut self, ring: &mut impl Ops<Token>, key: StopKey, result: i32) -> Option<Event<'static>> {
         let s = self.stops.get_mut(key)?;
         s.sent = true;
         s.tally.count(result);
@@ -415,7 +448,7 @@ impl Adverts {
         failed.map(|errno| Event::Advert(AdvertEv::FarewellFailed { vr, errno }))
     }
 
-    fn settle(&mut self, ring: &mut Ring<Token>, key: StopKey) {
+    fn settle(&mut self, ring: &mut impl Ops<Token>, key: StopKey) {
         if self.stops.get(key).is_none_or(|s| s.open > 0 || s.waiting > 0) {
             return;
         }

@@ -119,13 +119,15 @@ fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level,
     let ring = Ring::new().map_err(|e| (e.to_string(), ExitCode::NoUring))?;
     notes.push((Level::Detail, ring.describe()));
     let signals = signal::install().map_err(|e| (format!("no signals: {e}"), ExitCode::Fatal))?;
-    let mut exec = Exec::new(ring, signals, Sink::new(words.target.clone(), words.detail)).map_err(|e| {
-        let code = match e.kind() {
-            std::io::ErrorKind::PermissionDenied => ExitCode::Permission,
-            _ => ExitCode::Fatal,
-        };
-        (format!("the sockets every run needs could not be opened: {e}"), code)
-    })?;
+    let several_cpus = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
+    let mut exec =
+        Exec::new(ring, signals, Sink::new(words.target.clone(), words.detail), several_cpus).map_err(|e| {
+            let code = match e.kind() {
+                std::io::ErrorKind::PermissionDenied => ExitCode::Permission,
+                _ => ExitCode::Fatal,
+            };
+            (format!("the sockets every run needs could not be opened: {e}"), code)
+        })?;
     exec.connect_guard(line, words.standby);
     exec.slots = Some(Slots::new(snapshot.into()));
     Ok(exec)

@@ -1,7 +1,8 @@
-//! Effects to system calls, completions to events: the only holder of the map between names and fds.
+//! Effects to system calls, completions to events: the services of the loop, and which of them does what.
 //!
-//! Read first: `event.rs`, `effect.rs`, then `adverts.rs` and `rtnl.rs`, which do the two hard parts. Every `Effect` has
-//! its arm, without `_`, as in the simulator.
+//! Read first: `event.rs`, `effect.rs`, then the services, each with its descriptors, tokens and table: `sockets`, `adverts` (with
+//! `sends`), `frames`, `rtnl`, `streams`, `guardline`, `helperline`, `log`. Each enum is matched in one place, without `_`. Generic over
+//! the operating system: [`Ring`] in the daemon, a simulated one in `tests/sim/os`.
 
 use super::adverts::Adverts;
 use super::busy::{self, Busy, Change};
@@ -11,43 +12,26 @@ use super::handover::Slots;
 use super::helperline::HelperLine;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
+use super::os::Os;
 use super::report::Reporting;
 use super::rtnl::Rtnl;
-use super::sends::{To, Way};
+use super::sends::Way;
 use super::slice;
+use super::sockets::Sockets;
 use super::streams::Streams;
-use super::token::Token;
-use crate::effect::{AdvertFx, Effect, Effects, NetFx, Packets, SockFx, SockSpec};
-use crate::event::{AdvertEv, Errno, Event, LONGEST_AGE, RxMeta, Signal, SockEv};
+use super::token::{NetToken, Token};
+use crate::effect::{AdvertFx, ConnFx, Effect, Effects, Packets, SockFx};
+use crate::event::{AdvertEv, Errno, Event, Signal};
 use crate::exit::ExitCode;
-use crate::id::{SockKey, VrKey};
+use crate::id::VrKey;
 use crate::report::{Loop, seconds};
-use crate::sys::bufring::BufRing;
-use crate::sys::clock;
-use crate::sys::errno;
-use crate::sys::op::{Done, Fd, Header, Link, OpKey};
+use crate::sys::op::{Done, Fd};
 use crate::sys::ring::Ring;
 use crate::sys::sched;
 use crate::sys::signal;
-use crate::sys::socket::{self, Pair, SockAddr};
 use crate::time::{Duration, Instant, Now, earliest};
-use crate::vrrp::text;
-use core::net::{IpAddr, Ipv4Addr};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::rc::Rc;
-
-/// Buffers for datagrams. A flood of 10,000 a second fills 128 in 13 ms, and then they wait in the socket.
-const BUFFERS: u16 = 128;
-/// Bytes each: header, sender and ancillary data (140), and an advert with 255 IPv6 addresses (4,088) or, for IPv4,
-/// one with the longest IP header (60 + 1,036).
-const BUFFER: u32 = 4608;
-/// Group number of the datagram buffers.
-const GROUP: u16 = 1;
-
-/// Receives that fail one after another before a socket counts as lost. A single error may be somebody's ICMP.
-const RECEIVE_FAILURES: u32 = 8;
 
 /// How long an exit may wait for the last packets and log lines. The machines have confirmed or given up the rest;
 /// longer, and a stopped syslog daemon would hold up a shutdown.
@@ -56,23 +40,6 @@ pub(super) const EXIT_GRACE: Duration = Duration::from_millis(500);
 /// Address requests wait while a takeover is due within this time: its advert would stand behind the kernel's work on them. No
 /// longer than it takes a slice, for a takeover that is so near comes or is called off within that time.
 const TAKEOVER_NEAR: Duration = slice::TARGET;
-
-struct Sock {
-    pair: Pair,
-    to: To,
-    v6: bool,
-    rx: OpKey,
-    failures: u32,
-    spec: SockSpec,
-    local: Option<Local>,
-}
-
-/// The packet socket beside a VRRP socket, for adverts from addresses of this host.
-struct Local {
-    fd: Fd,
-    rx: OpKey,
-    failures: u32,
-}
 
 /// Counters that people may ask for (`kalived status`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,25 +56,30 @@ pub struct Counters {
     pub unknown: u64,
 }
 
+/// What the last wait was, so that the turn after it can learn from it.
+#[derive(Clone, Copy, Debug)]
+enum Waited {
+    Not,
+    Slept,
+    Spun(Instant),
+}
+
 /// The interpreter.
-pub struct Exec {
-    pub(super) ring: Ring<Token>,
-    buffers: BufRing,
-    header_v4: Rc<Header>,
-    header_v6: Rc<Header>,
+pub struct Exec<O: Os = Ring<Token>> {
+    pub(super) os: O,
+    sockets: Sockets<O::Buffers>,
     frames: Frames,
     /// Answers to this turn's frames.
     sent: Vec<Event<'static>>,
     signals: Fd,
-    socks: BTreeMap<SockKey, Sock>,
     pub(super) adverts: Adverts,
-    rtnl: Rtnl,
+    rtnl: Rtnl<O::Buffers>,
     pub(super) log: Sink,
-    /// Answers that need no completion; told at the start of the next turn.
+    /// Answers that need no completion; told at the start of the next turn. At most one for each effect.
     pub(super) inbox: VecDeque<Event<'static>>,
     pub(super) exit: Option<(ExitCode, Instant)>,
-    counters: Counters,
     lead: Lead,
+    waited: Waited,
     busy: Busy,
     /// Real-time priority of this process, if it has one.
     pub(super) rt_priority: Option<u8>,
@@ -134,31 +106,26 @@ pub struct Exec {
     pub(super) reporting: Option<Reporting>,
 }
 
-impl Exec {
-    /// Opens what every run needs: packet socket, rtnetlink, signals.
-    pub fn new(mut ring: Ring<Token>, signals: Fd, log: Sink) -> io::Result<Exec> {
-        let buffers = BufRing::new(GROUP, BUFFERS, BUFFER)?;
-        ring.register(&buffers)?;
-        let frames = Frames::open()?;
-        let several_cpus = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
-        let rtnl = Rtnl::open(&mut ring, several_cpus)?;
-        ring.read(Token::Signals, &signals, SIGNAL_BYTES);
+impl<O: Os> Exec<O> {
+    /// Opens what every run needs: packet socket, rtnetlink, signals. `several_cpus`: the kernel's workers have a processor of their own.
+    pub fn new(mut os: O, signals: Fd, log: Sink, several_cpus: bool) -> io::Result<Exec<O>> {
+        let sockets = Sockets::new(&mut os)?;
+        let frames = Frames::open(&mut os)?;
+        let rtnl = Rtnl::open(&mut os, several_cpus)?;
+        os.read(Token::Signals, &signals, SIGNAL_BYTES);
         Ok(Exec {
-            ring,
-            buffers,
-            header_v4: Header::new(socket::NAME, socket::CONTROL),
-            header_v6: Header::new(socket::NAME, socket::CONTROL),
+            os,
+            sockets,
             frames,
             sent: Vec::new(),
             signals,
-            socks: BTreeMap::new(),
             adverts: Adverts::default(),
             rtnl,
             log,
             inbox: VecDeque::new(),
             exit: None,
-            counters: Counters::default(),
             lead: Lead::default(),
+            waited: Waited::Not,
             busy: Busy::default(),
             rt_priority: None,
             urgent: Vec::new(),
@@ -176,6 +143,11 @@ impl Exec {
         })
     }
 
+    /// The operating system below, for who drives a simulated one.
+    pub fn os(&mut self) -> &mut O {
+        &mut self.os
+    }
+
     /// Applies a turn's effects in order. Submission is the next wait's.
     pub fn apply(&mut self, now: Now, fx: &mut Effects) {
         for e in fx.drain() {
@@ -185,62 +157,45 @@ impl Exec {
         // processor busy for longer. Not while a farewell is on its way: the kernel's worker would overtake it, and the
         // addresses go only after the priority-0 advert.
         self.send_frames(now.mono);
-        let near = self.takeover.is_some_and(|at| at <= clock::mono() + TAKEOVER_NEAR);
+        let near = self.takeover.is_some_and(|at| at <= self.os.mono() + TAKEOVER_NEAR);
         let held = near || self.frames.held(now.mono).is_some();
         if !self.adverts.stopping()
             && !held
-            && self.rtnl.pump(&mut self.ring, earliest(self.adverts.next_due(), self.takeover))
+            && self.rtnl.pump(&mut self.os, earliest(self.adverts.next_due(), self.takeover))
         {
             // On a single processor the worker could not run while we wait for it awake.
             self.asked = self.several_cpus.then_some(now.mono);
-            self.ring.push_out();
+            self.os.push_out();
         }
-        self.adverts.arm(&mut self.ring);
-        self.guard_pump(now.mono);
-        self.pump_helper();
-        self.log.pump(&mut self.ring, now.mono);
+        self.adverts.arm(&mut self.os);
+        self.guard_pump(now);
+        self.pump_helper(now);
+        self.log.pump(&mut self.os, now.mono);
     }
 
+    /// Which service does it.
     fn effect(&mut self, now: Now, effect: Effect) {
         match effect {
-            Effect::Sock(SockFx::Open { sock, spec }) => {
-                let result = self.open(sock, spec).map_err(|e| Errno(e.raw_os_error().unwrap_or(0)));
-                self.inbox.push_back(Event::Sock(SockEv::Ready { sock, result }));
-            }
-            Effect::Sock(SockFx::Close { sock }) => {
-                self.send_frames(now.mono);
-                self.close(sock);
-            }
-            Effect::Sock(SockFx::HearLocal { sock, sources }) => self.hear_local(now, sock, &sources),
-            Effect::Advert(AdvertFx::Send { vr, sock, packets }) => match self.way_now(sock) {
-                Some(way) => self.urgent.push((vr, packets, way)),
-                None => self.inbox.push_back(Event::Advert(AdvertEv::SendFailed { vr, errno: Errno::ENODEV })),
-            },
-            Effect::Advert(AdvertFx::At { vr, sock, epoch, at, packets }) => match self.way(sock) {
-                Some(way) => self.adverts.add(vr, sock, way, epoch, at, packets),
-                None => {
-                    let result = Err(Errno::ENODEV);
-                    self.inbox.push_back(Event::Advert(AdvertEv::Sent { vr, epoch, due: at, result, missed: &[] }));
+            Effect::Sock(fx) => {
+                // What this turn announces leaves before its socket closes.
+                if matches!(fx, SockFx::Close { .. }) {
+                    self.send_frames(now.mono);
                 }
-            },
-            Effect::Advert(AdvertFx::Stop { vr, sock, farewell }) => {
-                // A farewell is the last packet of its router.
-                self.send_frames(now.mono);
-                let way = self.way(sock);
-                if farewell.is_some() && way.is_none() {
-                    self.inbox.push_back(Event::Advert(AdvertEv::FarewellFailed { vr, errno: Errno::ENODEV }));
+                if let Some(note) = self.sockets.apply(&mut self.os, &mut self.adverts, fx, &mut self.inbox) {
+                    self.log.note(now, note);
                 }
-                self.adverts.stop(&mut self.ring, vr, farewell.zip(way));
-                // The farewell is on the wire before a kernel worker begins to take the addresses away.
-                self.ring.push_out();
             }
+            Effect::Advert(fx) => self.advert_effect(now, fx),
             Effect::Frames { ifindex, batch, frames } => self.frames.add(ifindex, batch, frames),
-            Effect::Net(NetFx::Change { req, op }) => self.inbox.extend(self.rtnl.request(req, op)),
-            Effect::Net(NetFx::Resync) => self.inbox.extend(self.rtnl.resync()),
-            Effect::Net(NetFx::WatchRoutes) => self.rtnl.watch_routes(),
+            Effect::Net(fx) => self.inbox.extend(self.rtnl.apply(&mut self.os, fx)),
             Effect::Guard(fx) => self.guard_effect(fx),
-            Effect::Helper(fx) => self.helper_effect(fx),
-            Effect::Conn(fx) => self.stream_effect(fx),
+            Effect::Helper(fx) => self.inbox.extend(self.helper.apply(&mut self.os, fx)),
+            Effect::Conn(fx) => {
+                if let ConnFx::Close { conn } = fx {
+                    self.helper.forget_lookup(conn);
+                }
+                self.streams.apply(&mut self.os, fx, &mut self.inbox);
+            }
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
                 // A later one only asks for more time: for the very last line. What is armed for a successor leaves before.
@@ -250,10 +205,40 @@ impl Exec {
         }
     }
 
+    fn advert_effect(&mut self, now: Now, fx: AdvertFx) {
+        match fx {
+            AdvertFx::Send { vr, sock, packets } => match self.sockets.way_now(&mut self.os, sock) {
+                Some(way) => self.urgent.push((vr, packets, way)),
+                None => {
+                    self.inbox.push_back(Event::Advert(AdvertEv::SendFailed { vr, errno: Errno::ENODEV }));
+                }
+            },
+            AdvertFx::At { vr, sock, epoch, at, packets } => match self.sockets.way(sock) {
+                Some(way) => self.adverts.add(vr, sock, way, epoch, at, packets),
+                None => {
+                    let result = Err(Errno::ENODEV);
+                    let sent = AdvertEv::Sent { vr, epoch, due: at, result, missed: &[] };
+                    self.inbox.push_back(Event::Advert(sent));
+                }
+            },
+            AdvertFx::Stop { vr, sock, farewell } => {
+                // A farewell is the last packet of its router.
+                self.send_frames(now.mono);
+                let way = self.sockets.way(sock);
+                if farewell.is_some() && way.is_none() {
+                    self.inbox.push_back(Event::Advert(AdvertEv::FarewellFailed { vr, errno: Errno::ENODEV }));
+                }
+                self.adverts.stop(&mut self.os, vr, farewell.zip(way));
+                // The farewell is on the wire before a kernel worker begins to take the addresses away.
+                self.os.push_out();
+            }
+        }
+    }
+
     /// Whether there is more to do than a real-time process may: see `busy.rs`.
     pub(super) fn look_at_load(&mut self, now: Now) {
         let Some(priority) = self.rt_priority.filter(|_| self.busy.is_due(now.mono)) else { return };
-        let Some(change) = self.busy.look(now.mono, clock::cpu()) else { return };
+        let Some(change) = self.busy.look(now.mono, self.os.cpu()) else { return };
         let (rt, note) = match change {
             Change::Leave { first } => (None, busy::text::left(priority, first)),
             Change::Return => (Some(priority), busy::text::returned(priority)),
@@ -268,7 +253,7 @@ impl Exec {
     fn send_urgent(&mut self) -> bool {
         let any = !self.urgent.is_empty();
         for (vr, packets, way) in self.urgent.drain(..) {
-            self.adverts.sends.send(&mut self.ring, vr, &packets, &way);
+            self.adverts.sends.send(&mut self.os, vr, &packets, &way);
         }
         any
     }
@@ -277,16 +262,17 @@ impl Exec {
     /// heard of us by then.
     fn send_frames(&mut self, now: Instant) {
         if self.send_urgent() {
-            self.ring.push_out();
+            self.os.push_out();
         }
         if !self.frames.waits() {
             return;
         }
-        for answer in self.frames.send(&mut self.ring, now) {
+        let wall = self.os.now();
+        for answer in self.frames.send(&mut self.os, now) {
             if let Event::Frames { errno: Some(e), .. } = answer
                 && let Some(note) = self.frames.report(now, e)
             {
-                self.log.note(Now { mono: now, ..clock::now() }, note);
+                self.log.note(Now { mono: now, ..wall }, note);
             }
             self.sent.push(answer);
         }
@@ -296,7 +282,7 @@ impl Exec {
     pub fn frames_sent(&mut self, tell: &mut dyn FnMut(Now, Event<'_>)) {
         if !self.sent.is_empty() {
             // Behind the sends: how long they took paces the next ones.
-            let now = clock::now();
+            let now = self.os.now();
             self.sent.drain(..).for_each(|e| tell(now, e));
         }
     }
@@ -311,258 +297,109 @@ impl Exec {
         self.takeover
     }
 
-    fn open(&mut self, sock: SockKey, spec: SockSpec) -> io::Result<()> {
-        self.close(sock);
-        let (pair, to) = match spec {
-            SockSpec::Multicast { ifindex, group } => {
-                let (pair, group) = (socket::open_vrrp(ifindex, group)?, Rc::new(SockAddr::ip(group, ifindex)));
-                let connected = socket::connect_group(&pair.tx, &group);
-                (pair, if connected { To::Connected } else { To::One(group) })
-            }
-            SockSpec::Unicast { local, ifindex } => (socket::open_unicast(ifindex, local)?, To::Each(ifindex)),
-        };
-        let v6 = spec.address().is_ipv6();
-        let header = if v6 { &self.header_v6 } else { &self.header_v4 };
-        let rx = self.ring.recv_multi(Token::Rx(sock), &pair.rx, header, &self.buffers);
-        self.socks.insert(sock, Sock { pair, to, v6, rx, failures: 0, spec, local: None });
-        Ok(())
-    }
-
-    /// Cancel before close: the receive is cancelled, and the fds close with the last operation that holds them.
-    fn close(&mut self, sock: SockKey) {
-        if let Some(s) = self.socks.remove(&sock) {
-            self.adverts.close(&mut self.ring, sock);
-            self.ring.cancel(Token::Cancel, s.rx, Link::Last);
-            if let Some(local) = s.local {
-                self.ring.cancel(Token::Cancel, local.rx, Link::Last);
-            }
-        }
-    }
-
-    fn hear_local(&mut self, now: Now, sock: SockKey, sources: &[Ipv4Addr]) {
-        let Some(s) = self.socks.get_mut(&sock) else { return };
-        let IpAddr::V4(to) = s.spec.address() else { return };
-        let local = s.local.take();
-        if sources.is_empty() {
-            if let Some(l) = local {
-                self.ring.cancel(Token::Cancel, l.rx, Link::Last);
-            }
-            return;
-        }
-        let result = match local {
-            Some(l) => socket::filter_local(l.fd.as_raw_fd(), to, sources).map(|()| l),
-            None => socket::open_local(s.spec.ifindex().unwrap_or(0), to, sources).map(|fd| {
-                let rx = self.ring.recv_multi(Token::RxLocal(sock), &fd, &self.header_v4, &self.buffers);
-                Local { fd, rx, failures: 0 }
-            }),
-        };
-        match result {
-            Ok(l) => s.local = Some(l),
-            Err(e) => self.log.note(now, text::no_local(Errno(e.raw_os_error().unwrap_or(0)))),
-        }
-    }
-
-    fn local_datagram(&mut self, sock: SockKey, done: &Done<Token>, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
-        let Done { result, buffer, more, .. } = *done;
-        let mut open = self.socks.get_mut(&sock).and_then(|s| s.local.as_mut());
-        if let Some(id) = buffer {
-            if open.is_some()
-                && let Some(d) = self.buffers.datagram(id, result, &self.header_v4).filter(|d| !d.truncated)
-                && let Some(src) = d.payload.get(12..16).and_then(|b| <[u8; 4]>::try_from(b).ok())
-            {
-                let meta = RxMeta { src: src.into(), dst: None, hop_limit: None };
-                let stamp = socket::control(d.control).stamp;
-                let age = stamp.map_or(Duration::ZERO, |at| now.wall.since(at)).min(LONGEST_AGE);
-                tell(Event::Sock(SockEv::LocalDatagram { sock, meta, age, bytes: d.payload }));
-            }
-            self.buffers.give(id);
-        }
-        let Some(l) = open.as_mut() else { return };
-        match result {
-            0.. => l.failures = 0,
-            // Said once each time the interface goes down.
-            errno::ENOBUFS | errno::ENETDOWN => {}
-            _ => l.failures += 1,
-        }
-        if more {
-            return;
-        }
-        if l.failures < RECEIVE_FAILURES {
-            l.rx = self.ring.recv_multi(Token::RxLocal(sock), &l.fd, &self.header_v4, &self.buffers);
-        } else if let Some(s) = self.socks.get_mut(&sock) {
-            s.local = None;
-            self.log.note(now, text::no_local(Errno(-result)));
-        }
-    }
-
-    fn way(&self, sock: SockKey) -> Option<Way> {
-        let s = self.socks.get(&sock)?;
-        Some(Way { fd: s.pair.tx.clone(), to: s.to.clone() })
-    }
-
-    // For an advert that leaves at once, which begins a time of many: the interface may have been down when its socket was opened.
-    fn way_now(&mut self, sock: SockKey) -> Option<Way> {
-        if let Some(s) = self.socks.get_mut(&sock)
-            && let To::One(group) = &s.to
-            && socket::connect_group(&s.pair.tx, group)
-        {
-            s.to = To::Connected;
-        }
-        self.way(sock)
-    }
-
     /// Waits until something completed or `until`; with `takeover` to the point (see `lead.rs`). Does not wait when answers lie
     /// ready or `busy`.
     pub fn wait(&mut self, until: Option<Instant>, takeover: Option<Instant>, busy: bool) -> io::Result<()> {
+        self.sleep(until, takeover, busy)?;
+        self.woke();
+        Ok(())
+    }
+
+    /// The first half of [`Exec::wait`]; [`Exec::woke`] is the other.
+    pub(super) fn sleep(&mut self, until: Option<Instant>, takeover: Option<Instant>, busy: bool) -> io::Result<()> {
+        self.waited = Waited::Not;
         if busy || !self.inbox.is_empty() || self.finished().is_some() {
-            return self.ring.submit();
+            return self.os.submit();
         }
         let own = earliest(self.log.next_deadline(), self.exit.map(|(_, at)| at));
         let own = earliest(own, earliest(self.guard_deadline(), self.keep_deadline()));
-        let from = clock::mono();
+        let from = self.os.mono();
         let own = earliest(own, self.frames.held(from));
         let until = earliest(until, own);
         let sharp = earliest(takeover, self.adverts.next_due());
         let answer = self.asked.filter(|_| self.rtnl.waits());
         match self.lead.plan(from, until, sharp, answer) {
-            Plan::Now => self.ring.submit(),
+            Plan::Now => self.os.submit(),
             Plan::Sleep(until) => {
-                let waited = self.ring.submit_and_wait(until);
-                self.lead.woke(clock::mono());
-                waited
+                self.waited = Waited::Slept;
+                self.os.submit_and_wait(until)
             }
             Plan::Spin(end) => {
-                self.ring.submit_pushed()?;
-                let mut now = clock::mono();
-                while now < end && self.ring.queued() == 0 {
-                    match answer {
-                        // From another processor: asking is quicker than being interrupted.
-                        Some(_) => self.ring.submit()?,
-                        // From a timer of this one.
-                        None => core::hint::spin_loop(),
-                    }
-                    now = clock::mono();
-                }
-                self.lead.spent(from, now);
-                Ok(())
+                self.waited = Waited::Spun(from);
+                self.os.spin(end, answer.is_some())
             }
+        }
+    }
+
+    /// The wait is over.
+    pub(super) fn woke(&mut self) {
+        match core::mem::replace(&mut self.waited, Waited::Not) {
+            Waited::Not => {}
+            Waited::Slept => self.lead.woke(self.os.mono()),
+            Waited::Spun(from) => self.lead.spent(from, self.os.mono()),
         }
     }
 
     /// Hands what is queued to the kernel. An error comes again with the next wait, which reports it.
     pub fn flush(&mut self) {
-        let _ = self.ring.submit();
+        let _ = self.os.submit();
     }
 
     /// Tells every event that lay ready when the turn began.
     pub fn events(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
-        let mut queued = self.ring.queued();
+        let mut queued = self.os.queued();
         for e in core::mem::take(&mut self.inbox) {
             tell(e);
         }
         // Bounded by what was queued at the start (at most the queue, 4,096): a flood cannot keep timers waiting.
         while queued > 0 {
             queued -= 1;
-            let Some(done) = self.ring.pop() else { break };
+            let Some(done) = self.os.pop() else { break };
             self.completion(now, done, tell);
         }
     }
 
+    /// Whose it is.
     fn completion(&mut self, now: Now, done: Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
-        if let Token::RxLocal(sock) = done.tag {
-            return self.local_datagram(sock, &done, now, tell);
-        }
-        let Done { tag, op, result, buffer, more, read } = done;
-        match tag {
-            Token::Rx(sock) => self.datagram(now, sock, result, buffer, more, tell),
-            Token::Timer(chain) => self.adverts.on_timer(chain),
-            Token::Advert(chain, i) => self.adverts.on_send(&mut self.ring, chain, i, result, tell),
-            Token::Farewell(stop) => {
-                if let Some(e) = self.adverts.on_farewell(&mut self.ring, stop, result) {
-                    tell(e);
+        match done.tag {
+            Token::Sock(token) => {
+                if let Some(note) = self.sockets.on_done(&mut self.os, &mut self.adverts, now, token, &done, tell) {
+                    self.log.note(now, note);
                 }
             }
-            Token::Send(key) => {
-                if let Some(e) = self.adverts.sends.on_done(key, result) {
-                    tell(e);
-                }
-            }
-            Token::FrameRoom(ifindex) => {
+            Token::Advert(token) => self.adverts.on_done(&mut self.os, token, done.result, tell),
+            Token::Frames(ifindex) => {
                 if let Some(e) = self.frames.on_room(ifindex) {
                     tell(e);
                 }
             }
-            Token::NetlinkTx => self.rtnl.on_sent(result, tell),
-            Token::NetlinkRx => self.rtnl.on_received(&mut self.ring, buffer, result, more, tell),
-            Token::Signals => {
-                let bytes = read.as_deref().unwrap_or_default();
-                let n = usize::try_from(result).unwrap_or(0);
-                for b in bytes.iter().take(n).copied() {
-                    match signal_of(b) {
-                        Some(s) if self.is_for_us(now, s) => tell(Event::Signal(s)),
-                        Some(_) => {}
-                        None => self.pass_on(b),
-                    }
-                }
-                self.ring.read(Token::Signals, &self.signals, SIGNAL_BYTES);
+            Token::Net(NetToken::Tx) => self.rtnl.on_sent(self.os.mono(), done.result, tell),
+            Token::Net(NetToken::Rx) => {
+                self.rtnl.on_received(&mut self.os, done.buffer, done.result, done.more, tell);
+            }
+            Token::Conn(conn, token) => self.streams.on_done(&mut self.os, conn, token, &done, tell),
+            Token::Helper(token) => {
+                let log = &mut self.log;
+                self.helper.on_done(&mut self.os, token, done.op, &mut |note| log.note(now, note), tell);
             }
             Token::Guard => self.on_guard(now, tell),
-            Token::Log => self.log.on_written(result, now.mono),
-            Token::Cancel | Token::RxLocal(_) => {}
-            Token::Connect(_) | Token::StreamRx(_) | Token::StreamTx(_) => {
-                self.streams.on_done(&mut self.ring, tag, op, result, read.as_deref(), tell);
-            }
-            Token::HelperRx | Token::HelperTx | Token::FifoRoom(_) => self.on_helper(now, tag, op, tell),
+            Token::Signals => self.on_signals(now, &done, tell),
+            Token::Log => self.log.on_written(done.result, now.mono),
+            Token::Cancel => {}
         }
     }
 
-    fn datagram(
-        &mut self,
-        now: Now,
-        sock: SockKey,
-        result: i32,
-        buffer: Option<u16>,
-        more: bool,
-        tell: &mut dyn FnMut(Event<'_>),
-    ) {
-        let open = self.socks.get_mut(&sock);
-        if let Some(id) = buffer {
-            if let Some(s) = &open {
-                let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
-                match self.buffers.datagram(id, result, header) {
-                    Some(d) if d.truncated => self.counters.oversized += 1,
-                    Some(d) => match socket::sender(d.name) {
-                        Some(src) => {
-                            let c = socket::control(d.control);
-                            let meta = RxMeta { src, dst: c.dst, hop_limit: c.hop_limit };
-                            let age = c.stamp.map_or(Duration::ZERO, |at| now.wall.since(at)).min(LONGEST_AGE);
-                            tell(Event::Sock(SockEv::Datagram { sock, meta, age, bytes: d.payload }));
-                        }
-                        None => self.counters.anonymous += 1,
-                    },
-                    None => self.counters.oversized += 1,
-                }
+    fn on_signals(&mut self, now: Now, done: &Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
+        let bytes = done.read.as_deref().unwrap_or_default();
+        let n = usize::try_from(done.result).unwrap_or(0);
+        for b in bytes.iter().take(n).copied() {
+            match signal_of(b) {
+                Some(s) if self.is_for_us(now, s) => tell(Event::Signal(s)),
+                Some(_) => {}
+                None => self.pass_on(b),
             }
-            self.buffers.give(id);
         }
-        let Some(s) = open else { return };
-        if result >= 0 {
-            s.failures = 0;
-        } else if result == errno::ENOBUFS {
-            self.counters.buffers_out += 1;
-        } else {
-            s.failures += 1;
-        }
-        if more {
-            return;
-        }
-        if s.failures < RECEIVE_FAILURES {
-            let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
-            s.rx = self.ring.recv_multi(Token::Rx(sock), &s.pair.rx, header, &self.buffers);
-        } else {
-            self.close(sock);
-            tell(Event::Sock(SockEv::Lost { sock, errno: Errno(-result) }));
-        }
+        self.os.read(Token::Signals, &self.signals, SIGNAL_BYTES);
     }
 
     /// The exit code, once everything before the exit is done or its time is up.
@@ -584,24 +421,30 @@ impl Exec {
 
     /// What made the ring unusable, if something did.
     pub fn broken(&self) -> Option<io::Error> {
-        self.ring.broken().map(|e| io::Error::from_raw_os_error(-e))
+        self.os.broken().map(|e| io::Error::from_raw_os_error(-e))
     }
 
     /// Counters so far.
     pub fn counters(&self) -> Counters {
-        Counters { unknown: self.ring.unknown(), frames_failed: self.frames.failed, ..self.counters }
+        Counters {
+            oversized: self.sockets.oversized,
+            anonymous: self.sockets.anonymous,
+            buffers_out: self.sockets.buffers_out,
+            frames_failed: self.frames.failed,
+            unknown: self.os.unknown(),
+        }
     }
 
     /// The loop, for a report.
     pub fn report(&self) -> Loop {
         let c = self.counters();
         Loop {
-            operations_in_flight: self.ring.in_flight() as u64,
+            operations_in_flight: self.os.in_flight() as u64,
             advert_timers: self.adverts.chains() as u64,
             connections: self.streams.len() as u64,
             helper: self.helper.is_up(),
             realtime_priority: self.rt_priority,
-            cpu_seconds: seconds(clock::cpu()),
+            cpu_seconds: seconds(self.os.cpu()),
             datagrams_too_long: c.oversized,
             datagrams_without_sender: c.anonymous,
             buffers_used_up: c.buffers_out,

@@ -7,13 +7,12 @@
 //!
 //! Deliberately absent: trying again. What was not sent is reported, and decided anew.
 
+use super::os::Os;
 use super::token::Token;
 use crate::event::{Errno, Event};
 use crate::note::{Level, Note};
 use crate::sys::errno;
 use crate::sys::op::Fd;
-use crate::sys::ring::Ring;
-use crate::sys::socket;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -50,8 +49,8 @@ pub struct Frames {
 
 impl Frames {
     /// With one socket, to see that there can be one.
-    pub fn open() -> io::Result<Frames> {
-        let socks = vec![(0, socket::open_packet()?)];
+    pub fn open(os: &mut impl Os) -> io::Result<Frames> {
+        let socks = vec![(0, os.open_packet()?)];
         Ok(Frames { socks, pending: Vec::new(), full: BTreeMap::new(), held: None, reported: None, failed: 0 })
     }
 
@@ -71,10 +70,10 @@ impl Frames {
     }
 
     /// Sends what was taken; the answers.
-    pub fn send(&mut self, ring: &mut Ring<Token>, now: Instant) -> Vec<Event<'static>> {
+    pub fn send(&mut self, os: &mut impl Os, now: Instant) -> Vec<Event<'static>> {
         let mut answers = Vec::new();
         for Slice { ifindex, batch, frames } in core::mem::take(&mut self.pending) {
-            let fd = match self.sock(ifindex) {
+            let fd = match self.sock(os, ifindex) {
                 Ok(fd) => fd,
                 Err(e) => {
                     self.failed += 1;
@@ -83,11 +82,11 @@ impl Frames {
                     continue;
                 }
             };
-            let (sent, failure) = socket::send_frames(&fd, ifindex, &frames);
+            let (sent, failure) = os.send_frames(&fd, ifindex, &frames);
             if failure == Some(-errno::EAGAIN) {
                 self.full.insert(ifindex, (batch, sent));
                 self.held = Some(now + HOLD);
-                ring.poll(Token::FrameRoom(ifindex), &fd, true);
+                os.poll(Token::Frames(ifindex), &fd, true);
                 continue;
             }
             self.failed += u64::from(failure.is_some());
@@ -114,7 +113,7 @@ impl Frames {
         Some(Note { level: Level::Warning, text })
     }
 
-    fn sock(&mut self, ifindex: u32) -> io::Result<Fd> {
+    fn sock(&mut self, os: &mut impl Os, ifindex: u32) -> io::Result<Fd> {
         if let Some((_, fd)) = self.socks.iter().find(|(i, _)| *i == ifindex) {
             return Ok(fd.clone());
         }
@@ -125,7 +124,7 @@ impl Frames {
         if self.socks.len() >= SOCKETS {
             return Ok(self.socks[ifindex as usize % SOCKETS].1.clone());
         }
-        let fd = socket::open_packet()?;
+        let fd = os.open_packet()?;
         self.socks.push((ifindex, fd.clone()));
         Ok(fd)
     }

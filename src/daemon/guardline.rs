@@ -5,6 +5,7 @@
 
 use super::core::image_of;
 use super::exec::{Exec, signal_of};
+use super::os::Os;
 use super::token::Token;
 use crate::effect::GuardFx;
 use crate::event::{ChildEnd, Errno, Event, GuardEv, Signal};
@@ -13,8 +14,8 @@ use crate::guard::dump::Kind;
 use crate::guard::proto::{MAX, ToCore, ToGuard};
 use crate::id::ChildKey;
 use crate::note::{Level, Note};
+use crate::sys::lockfile;
 use crate::sys::op::Fd;
-use crate::sys::{lockfile, seqpacket};
 use crate::time::{Duration, Instant, Now};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -45,15 +46,20 @@ pub struct Line {
     parent: u32,
     /// Another process takes over: what is armed leaves, and that is the end.
     frozen: bool,
+    /// A message found no place in the queue, and that was not said yet.
+    full: bool,
+    /// Likewise messages that no line takes.
+    too_long: u32,
     /// Where it wants what was recorded.
     record_to: Option<File>,
 }
 
-impl Exec {
+impl<O: Os> Exec<O> {
     /// From now on there is a guard. `standby`: it tells us when to begin.
     pub fn connect_guard(&mut self, fd: OwnedFd, standby: bool) {
         let fd: Fd = Rc::new(fd);
-        self.ring.poll(Token::Guard, &fd, false);
+        let parent = self.os.parent();
+        self.os.poll(Token::Guard, &fd, false);
         self.line = Some(Line {
             fd,
             unsent: VecDeque::new(),
@@ -63,8 +69,10 @@ impl Exec {
             ready: false,
             standby,
             misled: false,
-            parent: std::os::unix::process::parent_id(),
+            parent,
             frozen: false,
+            full: false,
+            too_long: 0,
             record_to: None,
         });
     }
@@ -75,11 +83,12 @@ impl Exec {
                 let message = ToGuard::Spawn { child: child.to_bits(), spec: *spec };
                 let sent = match (&self.line, message.encode()) {
                     (_, None) => Err(Errno::E2BIG),
-                    (Some(line), Some(bytes)) if line.unsent.is_empty() => seqpacket::send(&*line.fd, &bytes, &[])
-                        .map_err(|e| match e.kind() {
+                    (Some(line), Some(bytes)) if line.unsent.is_empty() => {
+                        self.os.send_message(&line.fd, &bytes, None).map_err(|e| match e.kind() {
                             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Errno::EPIPE,
                             _ => Errno::EAGAIN,
-                        }),
+                        })
+                    }
                     _ => Err(Errno::EAGAIN),
                 };
                 if let Err(errno) = sent {
@@ -160,32 +169,43 @@ impl Exec {
         !self.frozen() || self.adverts.chains() == 0
     }
 
-    /// Queues a message that must not be lost, and sends what can be.
+    /// Queues a message that must not be lost, and sends what can be. One that cannot be queued is said, and the end of this process: a
+    /// guard that takes no message any more starts no program, ends none, and learns of nothing.
     fn say(&mut self, message: &ToGuard) {
         self.say_with(message, None);
     }
 
     fn say_with(&mut self, message: &ToGuard, file: Option<File>) {
         let Some(line) = &mut self.line else { return };
-        if let Some(bytes) = message.encode()
-            && line.unsent.len() < UNSENT
-        {
-            line.unsent.push_back((bytes, file));
+        match message.encode() {
+            Some(bytes) if line.unsent.len() < UNSENT => line.unsent.push_back((bytes, file)),
+            Some(_) => line.full = true,
+            None => line.too_long += 1,
         }
-        line.flush();
+        line.flush(&mut self.os);
     }
 
     /// A sign of life when it is time for one, and what could not be sent before.
-    pub(super) fn guard_pump(&mut self, now: Instant) {
+    pub(super) fn guard_pump(&mut self, now: Now) {
         let Some(line) = &mut self.line else { return };
-        line.flush();
+        line.flush(&mut self.os);
         if !line.unsent.is_empty() {
-            line.retry = now + RETRY;
+            line.retry = now.mono + RETRY;
         }
-        if now >= line.beat {
-            line.beat = now + PERIOD;
+        if now.mono >= line.beat {
+            line.beat = now.mono + PERIOD;
             // Behind a full line the guard does not read, and it is not the one to be told that we live.
-            let _ = ToGuard::Beat.encode().map(|b| seqpacket::send(&*line.fd, &b, &[]));
+            let _ = ToGuard::Beat.encode().map(|b| self.os.send_message(&line.fd, &b, None));
+        }
+        let (full, too_long) = (core::mem::take(&mut line.full), core::mem::take(&mut line.too_long));
+        if too_long > 0 {
+            let text = format!("{too_long} messages to the first process are too long, and were not sent");
+            self.log.note(now, Note { level: Level::Error, text });
+        }
+        if full {
+            let text = format!("the first process has not taken {UNSENT} messages: no script can run; stopping");
+            self.log.note(now, Note { level: Level::Error, text });
+            self.inbox.push_back(Event::Signal(Signal::Term));
         }
     }
 
@@ -199,7 +219,7 @@ impl Exec {
     /// start another, after a farewell that nobody needed.
     pub(super) fn is_for_us(&mut self, now: Now, signal: Signal) -> bool {
         let (Some(line), Signal::Term | Signal::Int) = (&mut self.line, signal) else { return true };
-        if line.parent != std::os::unix::process::parent_id() {
+        if line.parent != self.os.parent() {
             if line.frozen {
                 // The first one is the kernel's word that the guard ended (PR_SET_PDEATHSIG), as it does at a hand-over.
                 return core::mem::take(&mut line.parent) == 0;
@@ -231,7 +251,7 @@ impl Exec {
     pub(super) fn on_guard(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
         for _ in 0..HEAR {
             let Some(line) = &mut self.line else { return };
-            let (message, file) = match seqpacket::recv(&*line.fd, &mut line.buf) {
+            let (message, file) = match self.os.recv_message(&line.fd, &mut line.buf) {
                 Ok(None) => break,
                 Ok(Some((n @ 1.., fds))) => (line.buf.get(..n).and_then(ToCore::decode), fds.into_iter().next()),
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => (None, None),
@@ -253,7 +273,7 @@ impl Exec {
             }
         }
         if let Some(line) = &self.line {
-            self.ring.poll(Token::Guard, &line.fd, false);
+            self.os.poll(Token::Guard, &line.fd, false);
         }
     }
 
@@ -307,10 +327,9 @@ impl Exec {
 }
 
 impl Line {
-    fn flush(&mut self) {
+    fn flush(&mut self, os: &mut impl Os) {
         while let Some((bytes, file)) = self.unsent.front() {
-            let gift = file.as_ref().map(AsFd::as_fd);
-            match seqpacket::send(&*self.fd, bytes, gift.as_slice()) {
+            match os.send_message(&self.fd, bytes, file.as_ref().map(AsFd::as_fd)) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 _ => drop(self.unsent.pop_front()),
             }

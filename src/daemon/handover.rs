@@ -8,10 +8,10 @@
 
 use super::Machine;
 use super::exec::Exec;
+use super::os::Os;
 use crate::envelope::{CRC32C, Unusable};
 use crate::note::{Level, Note};
 use crate::snapshot::{self, Snapshot};
-use crate::sys::clock;
 use crate::time::{Duration, Instant, Now, earliest};
 use bytes::{Buf, BufMut};
 use std::fs::File;
@@ -129,7 +129,7 @@ fn note(text: String) -> Note {
     Note { level: Level::Warning, text }
 }
 
-impl Exec {
+impl<O: Os> Exec<O> {
     /// After a turn: keeps what the next process must know, and tells the guard what it waits for.
     pub(super) fn keep(&mut self, now: Now, machine: &mut dyn Machine) {
         if self.line.is_none() {
@@ -165,14 +165,15 @@ impl Exec {
             self.summary_at = self.summary_at.map(|at| at.max(now.mono + wait));
         }
         slots.again = now.mono < slots.after;
-        let from = clock::mono();
+        let from = self.os.mono();
         if !slots.again
             && let Some(shot) = machine.snapshot(now)
             && let Some(slots) = self.slots.take()
         {
             self.write_shot(slots, now, Some(shot));
+            let took = self.os.mono().since(from);
             if let Some(slots) = &mut self.slots {
-                slots.took = clock::mono().since(from);
+                slots.took = took;
             }
             // What is worth a snapshot may be worth a line; a takeover has better things to do.
             self.summary_at.get_or_insert(now.mono + SUMMARY_PAUSE);

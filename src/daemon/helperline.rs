@@ -5,15 +5,15 @@
 //! at all, and never makes us wait. Read first: `exec.rs`, `helper/proto.rs`.
 
 use super::exec::Exec;
-use super::token::Token;
+use super::os::Os;
+use super::token::{HelperToken, Token};
 use crate::effect::HelperFx;
 use crate::event::{Errno, Event, HelperEv};
 use crate::helper::proto::{self, Ask, FileId, Tell};
 use crate::id::{ConnKey, FifoKey, Key, WatchKey};
 use crate::note::{Level, Note};
+use crate::sys::errno;
 use crate::sys::op::{Fd, Link, OpKey};
-use crate::sys::ring::Ring;
-use crate::sys::{errno, fifo, seqpacket};
 use crate::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -31,6 +31,10 @@ pub const MOST_LOOKUPS: usize = super::streams::MOST;
 const QUEUE: usize = 2 * (MOST_WATCHES + MOST_FIFOS + MOST_LOOKUPS);
 /// Messages sent or taken in a turn: each costs microseconds, so a turn stays below a millisecond.
 const PER_TURN: usize = 64;
+
+/// Logged when the helper is so far behind that its queue is full.
+pub const BEHIND: &str =
+    "helper process does not keep up: the line to it is closed, and another one is asked for everything again";
 
 /// Logged when the helper is lost.
 pub const LOST: &str = "helper process lost: files, processes and host names are not looked at until it is back";
@@ -60,6 +64,8 @@ pub struct HelperLine {
     /// Named pipes to remove that no helper was there for; as many as there may be open.
     removals: Vec<Ask>,
     buffer: Vec<u8>,
+    /// It was given up because its queue was full, and that was not said yet.
+    behind: bool,
 }
 
 impl HelperLine {
@@ -68,12 +74,14 @@ impl HelperLine {
         self.socket.is_some()
     }
 
-    fn queue(&mut self, ring: &mut Ring<Token>, ask: &Ask) -> Result<(), Errno> {
+    fn queue(&mut self, os: &mut impl Os, ask: &Ask) -> Result<(), Errno> {
         // Longer than a message may be, or not what the helper would take.
         let bytes = ask.encode().map_err(|_| Errno(-errno::EINVAL))?;
         if self.socket.is_some() {
             if self.queue.len() >= QUEUE {
-                self.hang_up(ring);
+                // Loudly: nothing of it may be lost, so another helper is asked for all of it.
+                self.behind = true;
+                self.hang_up(os);
             } else {
                 self.queue.push_back(bytes);
             }
@@ -82,14 +90,14 @@ impl HelperLine {
     }
 
     /// Sends some of what waits.
-    fn pump(&mut self, ring: &mut Ring<Token>) {
+    fn pump(&mut self, os: &mut impl Os) {
         let Some(socket) = self.socket.clone() else { return };
         if self.tx.is_some() {
             return;
         }
         for _ in 0..PER_TURN {
             let Some(bytes) = self.queue.front() else { return };
-            match seqpacket::send(&*socket, bytes, &[]) {
+            match os.send_message(&socket, bytes, None) {
                 Ok(()) => drop(self.queue.pop_front()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 // Reading will tell that it is gone, after what it still said.
@@ -97,14 +105,14 @@ impl HelperLine {
             }
         }
         if !self.queue.is_empty() {
-            self.tx = Some(ring.poll(Token::HelperTx, &socket, true));
+            self.tx = Some(os.poll(Token::Helper(HelperToken::Tx), &socket, true));
         }
     }
 
     /// No helper from here on. Its end of the line tells it, and whoever restarts it.
-    fn hang_up(&mut self, ring: &mut Ring<Token>) {
+    fn hang_up(&mut self, os: &mut impl Os) {
         for op in [self.rx.take(), self.tx.take()].into_iter().flatten() {
-            ring.cancel(Token::Cancel, op, Link::Last);
+            os.cancel(Token::Cancel, op, Link::Last);
         }
         self.socket = None;
         self.queue.clear();
@@ -112,70 +120,70 @@ impl HelperLine {
         self.fifos.retain(|_, f| !f.closing);
     }
 
-    fn attach(&mut self, ring: &mut Ring<Token>, socket: OwnedFd) {
-        self.hang_up(ring);
+    fn attach(&mut self, os: &mut impl Os, socket: OwnedFd) {
+        self.hang_up(os);
         let socket: Fd = Rc::new(socket);
-        self.rx = Some(ring.poll(Token::HelperRx, &socket, false));
+        self.rx = Some(os.poll(Token::Helper(HelperToken::Rx), &socket, false));
         self.socket = Some(socket);
         let mut all = core::mem::take(&mut self.removals);
         all.extend(self.fifos.values().filter(|f| f.fd.is_none()).map(|f| f.ask.clone()));
         all.extend(self.watches.values().chain(self.lookups.values()).cloned());
         for ask in all {
             // All of it was encoded once before.
-            let _ = self.queue(ring, &ask);
+            let _ = self.queue(os, &ask);
         }
-        self.pump(ring);
+        self.pump(os);
     }
 
-    fn watch(&mut self, ring: &mut Ring<Token>, watch: WatchKey, ask: Ask) -> Result<(), Errno> {
+    fn watch(&mut self, os: &mut impl Os, watch: WatchKey, ask: Ask) -> Result<(), Errno> {
         if self.watches.len() >= MOST_WATCHES && !self.watches.contains_key(&watch) {
             return Err(Errno::ENOBUFS);
         }
-        self.queue(ring, &ask)?;
+        self.queue(os, &ask)?;
         self.watches.insert(watch, ask);
         Ok(())
     }
 
-    fn open_fifo(&mut self, ring: &mut Ring<Token>, fifo: FifoKey, path: String, ask: Ask) -> Result<(), Errno> {
+    fn open_fifo(&mut self, os: &mut impl Os, fifo: FifoKey, path: String, ask: Ask) -> Result<(), Errno> {
         if self.fifos.len() >= MOST_FIFOS {
             return Err(Errno::ENOBUFS);
         }
-        self.close_fifo(ring, fifo);
-        self.queue(ring, &ask)?;
+        self.close_fifo(os, fifo);
+        self.queue(os, &ask)?;
         self.fifos.insert(fifo, Fifo { ask, path, fd: None, made: None, room: None, closing: false });
         Ok(())
     }
 
-    fn close_fifo(&mut self, ring: &mut Ring<Token>, fifo: FifoKey) {
+    fn close_fifo(&mut self, os: &mut impl Os, fifo: FifoKey) {
         let Some(mut f) = self.fifos.remove(&fifo) else { return };
         if let Some(op) = f.room {
-            ring.cancel(Token::Cancel, op, Link::Last);
+            os.cancel(Token::Cancel, op, Link::Last);
         }
         if let Some(file) = f.made {
-            self.remove_fifo(ring, Ask::RemoveFifo { path: f.path, file });
+            self.remove_fifo(os, Ask::RemoveFifo { path: f.path, file });
         } else if f.fd.is_none() && self.socket.is_some() {
             f.closing = true;
             self.fifos.insert(fifo, f);
         }
     }
 
-    fn remove_fifo(&mut self, ring: &mut Ring<Token>, ask: Ask) {
+    fn remove_fifo(&mut self, os: &mut impl Os, ask: Ask) {
         if self.socket.is_some() {
-            let _ = self.queue(ring, &ask);
+            let _ = self.queue(os, &ask);
         } else if self.removals.len() < MOST_FIFOS {
             self.removals.push(ask);
         }
     }
 
-    fn write_fifo(&mut self, ring: &mut Ring<Token>, key: FifoKey, line: &[u8]) -> Result<(), Errno> {
+    fn write_fifo(&mut self, os: &mut impl Os, key: FifoKey, line: &[u8]) -> Result<(), Errno> {
         let open = self.fifos.get_mut(&key).filter(|f| !f.closing);
         let Some((f, fd)) = open.and_then(|f| f.fd.clone().map(|fd| (f, fd))) else { return Err(Errno::ENXIO) };
         if f.room.is_some() {
             return Err(Errno::EAGAIN);
         }
-        fifo::write(&fd, line).map_err(|e| {
+        os.write_fifo(&fd, line).map_err(|e| {
             if e.kind() == io::ErrorKind::WouldBlock {
-                f.room = Some(ring.poll(Token::FifoRoom(key), &fd, true));
+                f.room = Some(os.poll(Token::Helper(HelperToken::Room(key)), &fd, true));
             }
             Errno(e.raw_os_error().unwrap_or(-errno::EINVAL))
         })
@@ -189,20 +197,20 @@ impl HelperLine {
     /// A named pipe was opened, or not.
     fn on_fifo(
         &mut self,
-        ring: &mut Ring<Token>,
+        os: &mut impl Os,
         fifo: FifoKey,
         result: Result<Option<FileId>, i32>,
         fd: Option<OwnedFd>,
     ) -> Option<Event<'static>> {
         let f = self.fifos.get_mut(&fifo).filter(|f| f.fd.is_none())?;
-        let result = result.map_err(Errno).and_then(|made| match fd.filter(|fd| fifo::usable(fd)) {
+        let result = result.map_err(Errno).and_then(|made| match fd.filter(|fd| os.usable_fifo(fd)) {
             Some(fd) => Ok((made, fd)),
             None => Err(Errno(-errno::EINVAL)),
         });
         if f.closing {
             let f = self.fifos.remove(&fifo)?;
             if let Ok((Some(file), _)) = result {
-                self.remove_fifo(ring, Ask::RemoveFifo { path: f.path, file });
+                self.remove_fifo(os, Ask::RemoveFifo { path: f.path, file });
             }
             return None;
         }
@@ -221,23 +229,19 @@ impl HelperLine {
     }
 }
 
-impl Exec {
-    /// The socket to a helper, the first or one after another that died: it is asked for everything that is wanted.
-    pub fn attach_helper(&mut self, socket: OwnedFd) {
-        self.helper.attach(&mut self.ring, socket);
+impl HelperLine {
+    /// Sends what this turn asked for. A note: for people.
+    pub(super) fn turn(&mut self, os: &mut impl Os) -> Option<Note> {
+        self.pump(os);
+        core::mem::take(&mut self.behind).then(|| Note { level: Level::Error, text: BEHIND.to_owned() })
     }
 
-    /// Sends what this turn asked for.
-    pub(super) fn pump_helper(&mut self) {
-        self.helper.pump(&mut self.ring);
-    }
-
-    pub(super) fn helper_effect(&mut self, fx: HelperFx) {
-        let (line, ring) = (&mut self.helper, &mut self.ring);
+    /// Does what is asked for; `Some`: answered at once.
+    pub fn apply(&mut self, os: &mut impl Os, fx: HelperFx) -> Option<Event<'static>> {
         let answer = match fx {
             HelperFx::WatchFile { watch, path } => {
                 let ask = Ask::WatchFile { watch: watch.to_bits(), path };
-                line.watch(ring, watch, ask).err().map(|e| Event::Helper(HelperEv::FileRead { watch, result: Err(e) }))
+                self.watch(os, watch, ask).err().map(|e| HelperEv::FileRead { watch, result: Err(e) })
             }
             HelperFx::WatchProcesses { watch, spec } => {
                 let ask = Ask::WatchProcesses {
@@ -246,66 +250,72 @@ impl Exec {
                     param_match: spec.param_match,
                     full_command: spec.full_command,
                 };
-                line.watch(ring, watch, ask).err().map(|e| Event::Helper(HelperEv::Processes { watch, result: Err(e) }))
+                self.watch(os, watch, ask).err().map(|e| HelperEv::Processes { watch, result: Err(e) })
             }
             HelperFx::Unwatch { watch } => {
-                if line.watches.remove(&watch).is_some() {
-                    let _ = line.queue(ring, &Ask::Unwatch { watch: watch.to_bits() });
+                if self.watches.remove(&watch).is_some() {
+                    let _ = self.queue(os, &Ask::Unwatch { watch: watch.to_bits() });
                 }
                 None
             }
             HelperFx::OpenFifo { fifo, path, uid, gid } => {
                 let ask = Ask::OpenFifo { fifo: fifo.to_bits(), path: path.clone(), uid, gid };
-                line.open_fifo(ring, fifo, path, ask)
-                    .err()
-                    .map(|e| Event::Helper(HelperEv::FifoReady { fifo, result: Err(e) }))
+                self.open_fifo(os, fifo, path, ask).err().map(|e| HelperEv::FifoReady { fifo, result: Err(e) })
             }
-            HelperFx::WriteFifo { fifo, line: bytes } => {
-                Some(Event::Helper(HelperEv::FifoWritten { fifo, result: line.write_fifo(ring, fifo, &bytes) }))
+            HelperFx::WriteFifo { fifo, line } => {
+                Some(HelperEv::FifoWritten { fifo, result: self.write_fifo(os, fifo, &line) })
             }
             HelperFx::CloseFifo { fifo } => {
-                line.close_fifo(ring, fifo);
+                self.close_fifo(os, fifo);
                 None
             }
             HelperFx::Lookup { conn, host, port } => {
                 let ask = Ask::Lookup { conn: conn.to_bits(), host, port };
-                let room = if line.lookups.len() < MOST_LOOKUPS { Ok(()) } else { Err(Errno::EAGAIN) };
-                let asked = room.and_then(|()| line.queue(ring, &ask));
-                line.lookups.extend(asked.is_ok().then_some((conn, ask)));
-                asked.err().map(|e| Event::Helper(HelperEv::Resolved { conn, result: Err(e) }))
+                let room = if self.lookups.len() < MOST_LOOKUPS { Ok(()) } else { Err(Errno::EAGAIN) };
+                let asked = room.and_then(|()| self.queue(os, &ask));
+                self.lookups.extend(asked.is_ok().then_some((conn, ask)));
+                asked.err().map(|e| HelperEv::Resolved { conn, result: Err(e) })
             }
         };
-        self.inbox.extend(answer);
+        answer.map(Event::Helper)
     }
 
-    /// A completion: of `HelperRx`, `HelperTx` or `FifoRoom`.
-    pub(super) fn on_helper(&mut self, now: Now, tag: Token, op: OpKey, tell: &mut dyn FnMut(Event<'_>)) {
-        match tag {
-            Token::HelperRx if self.helper.rx == Some(op) => {
-                self.helper.rx = None;
-                self.hear(now, tell);
+    /// A completion.
+    pub(super) fn on_done(
+        &mut self,
+        os: &mut impl Os,
+        token: HelperToken,
+        op: OpKey,
+        note: &mut dyn FnMut(Note),
+        tell: &mut dyn FnMut(Event<'_>),
+    ) {
+        match token {
+            HelperToken::Rx => {
+                if self.rx.take_if(|rx| *rx == op).is_some() {
+                    self.hear(os, note, tell);
+                }
             }
-            Token::HelperTx if self.helper.tx == Some(op) => {
-                self.helper.tx = None;
-                self.helper.pump(&mut self.ring);
+            HelperToken::Tx => {
+                if self.tx.take_if(|tx| *tx == op).is_some() {
+                    self.pump(os);
+                }
             }
-            Token::FifoRoom(fifo) => {
-                if let Some(f) = self.helper.fifos.get_mut(&fifo).filter(|f| f.room == Some(op)) {
+            HelperToken::Room(fifo) => {
+                if let Some(f) = self.fifos.get_mut(&fifo).filter(|f| f.room == Some(op)) {
                     f.room = None;
                     tell(Event::Helper(HelperEv::FifoReady { fifo, result: Ok(()) }));
                 }
             }
-            _ => {}
         }
     }
 
-    fn hear(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
-        let Some(socket) = self.helper.socket.clone() else { return };
-        let mut buffer = core::mem::take(&mut self.helper.buffer);
+    fn hear(&mut self, os: &mut impl Os, note: &mut dyn FnMut(Note), tell: &mut dyn FnMut(Event<'_>)) {
+        let Some(socket) = self.socket.clone() else { return };
+        let mut buffer = core::mem::take(&mut self.buffer);
         buffer.resize(proto::LONGEST, 0);
         let mut gone = false;
         for _ in 0..PER_TURN {
-            let said = match seqpacket::recv(&*socket, &mut buffer) {
+            let said = match os.recv_message(&socket, &mut buffer) {
                 Ok(None) => break,
                 Ok(Some((0, _))) | Err(_) => None,
                 Ok(Some((n, fds))) => buffer.get(..n).and_then(|b| Tell::decode(b).ok()).map(|t| (t, fds)),
@@ -314,41 +324,48 @@ impl Exec {
                 gone = true;
                 break;
             };
-            self.heard(now, said, fds, tell);
+            self.heard(os, said, fds, note, tell);
         }
-        self.helper.buffer = buffer;
+        self.buffer = buffer;
         if gone {
-            self.helper.hang_up(&mut self.ring);
-            self.log.note(now, Note { level: Level::Warning, text: LOST.to_owned() });
-        } else if self.helper.rx.is_none() {
-            self.helper.rx = Some(self.ring.poll(Token::HelperRx, &socket, false));
+            self.hang_up(os);
+            note(Note { level: Level::Warning, text: LOST.to_owned() });
+        } else if self.rx.is_none() && self.socket.is_some() {
+            self.rx = Some(os.poll(Token::Helper(HelperToken::Rx), &socket, false));
         }
     }
 
     /// What concerns something that is not wanted any more ends here.
-    fn heard(&mut self, now: Now, said: Tell, mut fds: Vec<OwnedFd>, tell: &mut dyn FnMut(Event<'_>)) {
+    fn heard(
+        &mut self,
+        os: &mut impl Os,
+        said: Tell,
+        mut fds: Vec<OwnedFd>,
+        note: &mut dyn FnMut(Note),
+        tell: &mut dyn FnMut(Event<'_>),
+    ) {
         match said {
             Tell::FileRead { watch, result } => {
-                let watch = Key::from_bits(watch).filter(|w| self.helper.watches.contains_key(w));
+                let watch = Key::from_bits(watch).filter(|w| self.watches.contains_key(w));
                 if let Some(watch) = watch {
                     tell(Event::Helper(HelperEv::FileRead { watch, result: result.as_deref().map_err(|e| Errno(*e)) }));
                 }
             }
             Tell::Processes { watch, result } => {
-                let watch = Key::from_bits(watch).filter(|w| self.helper.watches.contains_key(w));
+                let watch = Key::from_bits(watch).filter(|w| self.watches.contains_key(w));
                 if let Some(watch) = watch {
                     tell(Event::Helper(HelperEv::Processes { watch, result: result.map_err(Errno) }));
                 }
             }
             Tell::FifoReady { fifo, result } => {
                 let fd = if fds.is_empty() { None } else { Some(fds.swap_remove(0)) };
-                let event = Key::from_bits(fifo).and_then(|f| self.helper.on_fifo(&mut self.ring, f, result, fd));
+                let event = Key::from_bits(fifo).and_then(|f| self.on_fifo(os, f, result, fd));
                 if let Some(event) = event {
                     tell(event);
                 }
             }
             Tell::Resolved { conn, result } => {
-                let conn = Key::from_bits(conn).filter(|c| self.helper.lookups.remove(c).is_some());
+                let conn = Key::from_bits(conn).filter(|c| self.lookups.remove(c).is_some());
                 if let Some(conn) = conn {
                     tell(Event::Helper(HelperEv::Resolved { conn, result: result.as_deref().map_err(|e| Errno(*e)) }));
                 }
@@ -361,8 +378,22 @@ impl Exec {
                     6 => Level::Info,
                     _ => Level::Detail,
                 };
-                self.log.note(now, Note { level, text });
+                note(Note { level, text });
             }
+        }
+    }
+}
+
+impl<O: Os> Exec<O> {
+    /// The socket to a helper, the first or one after another that died: it is asked for everything that is wanted.
+    pub fn attach_helper(&mut self, socket: OwnedFd) {
+        self.helper.attach(&mut self.os, socket);
+    }
+
+    /// Sends what this turn asked for.
+    pub(super) fn pump_helper(&mut self, now: Now) {
+        if let Some(note) = self.helper.turn(&mut self.os) {
+            self.log.note(now, note);
         }
     }
 }

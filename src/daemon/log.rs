@@ -7,13 +7,14 @@
 //! What is worth a line is often urgent as well: a takeover. So a line is put into words and handed to the kernel a few
 //! milliseconds after it was noted, with the time it was noted at; the lines of a burst share a write.
 
+use super::os::Os;
 use super::token::Token;
 use crate::note::{Level, Note};
 use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::logfd;
 use crate::sys::op::{Fd, Link};
-use crate::sys::ring::{How, Ring};
+use crate::sys::ring::How;
 use crate::time::{Duration, Instant, Now};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
@@ -153,11 +154,11 @@ impl Sink {
     }
 
     /// Starts the next write, if none is on its way.
-    pub fn pump(&mut self, ring: &mut Ring<Token>, now: Instant) {
+    pub fn pump(&mut self, os: &mut impl Os, now: Instant) {
         if self.busy || self.idle() || (self.writing.is_none() && now < self.due) {
             return;
         }
-        if self.fd.is_none() && !self.reconnect(now) {
+        if self.fd.is_none() && !self.reconnect(os, now) {
             return;
         }
         let Some(fd) = self.fd.clone() else { return };
@@ -167,9 +168,9 @@ impl Sink {
         let Some((bytes, _)) = &self.writing else { return };
         self.busy = true;
         match self.target {
-            Target::Console | Target::Nowhere => ring.write(Token::Log, &fd, bytes.clone()),
+            Target::Console | Target::Nowhere => os.write(Token::Log, &fd, bytes.clone()),
             // Waits in the kernel for room: that is the back-pressure, and nobody blocks on it.
-            Target::Syslog(_) => ring.send(Token::Log, &fd, bytes.clone(), None, Link::Last, How::Wait),
+            Target::Syslog(_) => os.send(Token::Log, &fd, bytes.clone(), None, Link::Last, How::Wait),
         };
     }
 
@@ -190,15 +191,20 @@ impl Sink {
         (out, lines)
     }
 
-    fn reconnect(&mut self, now: Instant) -> bool {
+    fn reconnect(&mut self, os: &mut impl Os, now: Instant) -> bool {
         if self.retry.is_some_and(|at| now < at) {
             return false;
         }
-        self.fd = match &self.target {
-            Target::Console => logfd::stderr().ok(),
-            Target::Syslog(path) => logfd::syslog(path).ok(),
+        let fd = match &self.target {
+            Target::Console => os.open_stderr().ok(),
+            Target::Syslog(path) => os.open_syslog(path).ok(),
             Target::Nowhere => None,
         };
+        self.reconnected(fd, now)
+    }
+
+    fn reconnected(&mut self, fd: Option<Fd>, now: Instant) -> bool {
+        self.fd = fd;
         self.retry = self.fd.is_none().then(|| now + RECONNECT);
         self.fd.is_some()
     }
@@ -310,11 +316,10 @@ mod tests {
 
     #[test]
     fn an_exit_waits_for_the_last_lines_unless_nobody_takes_them() {
-        let missing = std::env::temp_dir().join(format!("kalived-no-syslog-{}", std::process::id()));
-        let mut s = Sink::with_fd(Target::Syslog(missing.display().to_string()), false, None);
+        let mut s = Sink::with_fd(Target::Syslog(String::new()), false, None);
         s.note(NOW, note("last"));
         assert!(!s.settled(), "not tried yet");
-        assert!(!s.reconnect(NOW.mono));
+        assert!(!s.reconnected(None, NOW.mono));
         assert!(s.settled() && !s.idle());
     }
 

@@ -1,8 +1,8 @@
 //! The loop: completions to events, effects to submissions.
 //!
-//! Read in this order: this file (a turn), `exec` (Effect → system), `adverts` (pre-armed chains), `rtnl`, `log`, `entry` (messages about a configuration in it),
+//! Read in this order: this file (a turn), `exec` (which service does what), `sockets`, `adverts` (pre-armed chains), `rtnl`, `log`, `entry` (messages about a configuration in it),
 //! `lead` (awake in time), `busy` (too much to do), `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `report`, `core` (from an exec to the
-//! first turn). Deliberately absent: any decision about VRRP.
+//! first turn), `os` (what all of it is generic over). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
 pub mod busy;
@@ -16,12 +16,14 @@ pub mod helperline;
 pub mod lead;
 pub mod log;
 pub mod netlink;
+pub mod os;
 pub(crate) mod recordings;
 pub mod report;
 pub mod rtnl;
 pub(crate) mod scripthost;
 pub mod sends;
 mod slice;
+pub mod sockets;
 pub mod streams;
 pub mod token;
 pub(crate) mod tools;
@@ -32,11 +34,11 @@ use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::report::Part;
 use crate::snapshot::Snapshot;
-use crate::sys::clock;
 use crate::time::{Instant, Now};
 use crate::timers::Due;
 use crate::world::{Cursor, World};
 use exec::Exec;
+use os::Os;
 
 /// Expired timers dispatched in one turn. Each costs microseconds, so a turn stays below a millisecond; what is left
 /// makes the next turn not wait, and packets that came meanwhile are looked at in between.
@@ -116,44 +118,75 @@ impl Machine for World {
 /// A turn: wait until the next deadline or completion → read both clocks once → every completion that was queued when the
 /// turn began → *then* the timers (packets before timers: an advert that is here already beats its own master-down) →
 /// apply the effects in order → the next wait submits them.
-pub fn run(exec: &mut Exec, machine: &mut dyn Machine) -> ExitCode {
-    let mut fx = Effects::default();
-    let now = clock::now();
-    machine.handle(now, Event::Start, &mut fx);
-    exec.apply(now, &mut fx);
-    let mut more = false;
+pub fn run<O: Os>(exec: &mut Exec<O>, machine: &mut dyn Machine) -> ExitCode {
+    let mut turn = Turn::begin(exec, machine);
     loop {
+        turn.sleep(exec, machine);
+        if let Some(code) = turn.wake(exec, machine) {
+            return code;
+        }
+    }
+}
+
+/// Between two waits: what one turn leaves to the next. The simulator drives it by hand, since its clock stands still while a node
+/// sleeps.
+#[derive(Default)]
+pub struct Turn {
+    fx: Effects,
+    more: bool,
+    failed: Option<std::io::Error>,
+}
+
+impl Turn {
+    /// The first input of all.
+    pub fn begin<O: Os>(exec: &mut Exec<O>, machine: &mut dyn Machine) -> Turn {
+        let mut turn = Turn::default();
+        let now = exec.os().now();
+        machine.handle(now, Event::Start, &mut turn.fx);
+        exec.apply(now, &mut turn.fx);
+        turn
+    }
+
+    /// Waits until the next deadline or completion.
+    pub fn sleep<O: Os>(&mut self, exec: &mut Exec<O>, machine: &mut dyn Machine) {
         let next = machine.next_deadline().filter(|_| !exec.exiting());
         let until = next.map(|(at, _)| at);
         // A takeover is as sharp as an advert.
         let takeover = next.and_then(|(at, due)| matches!(due, Due::MasterDown(_)).then_some(at));
-        let waited = exec.wait(until, takeover, more);
-        let now = clock::now();
-        if let Some(e) = waited.err().or_else(|| exec.broken()) {
+        self.failed = exec.sleep(until, takeover, self.more).err();
+    }
+
+    /// The wait is over. `Some`: so is everything.
+    pub fn wake<O: Os>(&mut self, exec: &mut Exec<O>, machine: &mut dyn Machine) -> Option<ExitCode> {
+        let fx = &mut self.fx;
+        exec.woke();
+        let now = exec.os().now();
+        if let Some(e) = self.failed.take().or_else(|| exec.broken()) {
             fx.note(Note { level: Level::Error, text: format!("the ring failed: {e}") });
-            exec.apply(now, &mut fx);
-            return ExitCode::Fatal;
+            exec.apply(now, fx);
+            return Some(ExitCode::Fatal);
         }
         let exiting = exec.exiting();
         exec.events(now, &mut |event| {
             if !exiting {
-                machine.handle(now, event, &mut fx);
+                machine.handle(now, event, fx);
             }
         });
-        more = !exiting && machine.fire(now, FIRE, &mut fx);
+        self.more = !exiting && machine.fire(now, FIRE, fx);
         exec.expect_takeover(machine.next_takeover());
-        exec.apply(now, &mut fx);
+        exec.apply(now, fx);
         exec.frames_sent(&mut |now, event| {
             if !exiting {
-                machine.handle(now, event, &mut fx);
+                machine.handle(now, event, fx);
             }
         });
-        more |= !fx.is_empty();
+        self.more |= !fx.is_empty();
         exec.look_at_load(now);
         exec.keep(now, machine);
-        if let Some(code) = exec.finished_at(now.mono) {
+        let code = exec.finished_at(now.mono);
+        if code.is_some() {
             exec.flush();
-            return code;
         }
+        code
     }
 }

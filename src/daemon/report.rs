@@ -5,6 +5,7 @@
 
 use super::Machine;
 use super::exec::Exec;
+use super::os::Os;
 use crate::note::{Level, Note};
 use crate::report::{Log, Part};
 use crate::sys::memfd;
@@ -27,7 +28,7 @@ pub struct Reporting {
     waits: bool,
 }
 
-impl Exec {
+impl<O: Os> Exec<O> {
     /// The guard wants one. `clear`: counters begin anew with it.
     pub(super) fn begin_report(&mut self, clear: bool) {
         let cursor = Cursor::new(clear);

@@ -5,16 +5,16 @@
 //! sleeps on that lock is a loop whose armed adverts are late as well.
 
 use super::netlink::{Limits, Netlink, Protocol, Told};
+use super::os::Os;
 use super::slice::{self, Slice};
-use super::token::Token;
-use crate::effect::NetOp;
-use crate::event::{Errno, Event, NetEv, ReqId};
-use crate::sys::bufring::BufRing;
-use crate::sys::clock;
+use super::token::{NetToken, Token};
+use crate::effect::{NetFx, NetOp};
+use crate::event::{Errno, Event, NetEv};
 use crate::sys::errno;
 use crate::sys::netlink;
 use crate::sys::op::{Fd, Header, Link};
-use crate::sys::ring::{How, Ring};
+use crate::sys::os::Buffers;
+use crate::sys::ring::How;
 use crate::sys::socket::SockAddr;
 use crate::time::Instant;
 use crate::wire::Bad;
@@ -97,11 +97,11 @@ fn event(told: Told<Event<'static>>) -> Event<'static> {
 }
 
 /// The rtnetlink socket and everything open on it.
-pub struct Rtnl {
+pub struct Rtnl<B> {
     fd: Fd,
     to: Rc<SockAddr>,
     header: Rc<Header>,
-    buffers: BufRing,
+    buffers: B,
     talk: Netlink<Route>,
     slice: Slice,
     /// Routes are reported, and are part of each dump.
@@ -110,35 +110,33 @@ pub struct Rtnl {
     drops: u32,
 }
 
-impl Rtnl {
+impl<B: Buffers> Rtnl<B> {
     /// Opens the socket and starts receiving.
-    pub fn open(ring: &mut Ring<Token>, several_cpus: bool) -> io::Result<Rtnl> {
-        let (fd, to) = netlink::open()?;
-        let buffers = BufRing::new(GROUP, BUFFERS, BUFFER)?;
-        ring.register(&buffers)?;
+    pub fn open(os: &mut impl Os<Buffers = B>, several_cpus: bool) -> io::Result<Rtnl<B>> {
+        let (fd, to) = os.open_netlink()?;
+        let buffers = os.buffers(GROUP, BUFFERS, BUFFER)?;
         let header = Header::new(netlink::NAME, 0);
-        ring.recv_multi(Token::NetlinkRx, &fd, &header, &buffers);
-        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN }, netlink::port(&fd)?);
+        os.recv_multi(Token::Net(NetToken::Rx), &fd, &header, &buffers);
+        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN }, os.netlink_port(&fd)?);
         Ok(Rtnl { fd, to, header, buffers, talk, slice: Slice::new(several_cpus), routes: false, drops: 0 })
     }
 
-    /// Takes a request; `Some`: answered at once.
-    pub fn request(&mut self, req: ReqId, op: NetOp) -> Option<Event<'static>> {
-        self.talk.request(req, op).map(event)
-    }
-
-    /// Takes a wish for a dump. `DumpBegin`, unless one is running: then that one ends without a word, and another
-    /// begins.
-    pub fn resync(&mut self) -> Option<Event<'static>> {
-        let all = [Dump::Links, Dump::Addrs, Dump::Routes];
-        self.talk.resync(if self.routes { &all } else { &all[..2] }).map(event)
-    }
-
-    /// From now on routes are reported, and are part of each dump.
-    pub fn watch_routes(&mut self) {
-        if !core::mem::replace(&mut self.routes, true) {
-            // A socket that cannot join (no rights, which it has, or no memory) still gets the dumps.
-            let _ = netlink::watch_routes(&self.fd, &wire::report_filter());
+    /// Does what is asked for; `Some`: answered at once.
+    pub fn apply(&mut self, os: &mut impl Os<Buffers = B>, fx: NetFx) -> Option<Event<'static>> {
+        match fx {
+            NetFx::Change { req, op } => self.talk.request(req, op).map(event),
+            NetFx::Resync => {
+                // While one is running: then that one ends without a word, and another begins.
+                let all = [Dump::Links, Dump::Addrs, Dump::Routes];
+                self.talk.resync(if self.routes { &all } else { &all[..2] }).map(event)
+            }
+            NetFx::WatchRoutes => {
+                if !core::mem::replace(&mut self.routes, true) {
+                    // A socket that cannot join (no rights, which it has, or no memory) still gets the dumps.
+                    let _ = os.watch_routes(&self.fd, &wire::report_filter());
+                }
+                None
+            }
         }
     }
 
@@ -153,20 +151,20 @@ impl Rtnl {
     }
 
     /// Sends the next slice, if none is on its way; whether it did. `due`: when the next thing is that must not be late.
-    pub fn pump(&mut self, ring: &mut Ring<Token>, due: Option<Instant>) -> bool {
+    pub fn pump(&mut self, os: &mut impl Os<Buffers = B>, due: Option<Instant>) -> bool {
         if !self.talk.ready() {
             return false;
         }
-        let now = clock::mono();
+        let now = os.mono();
         let Some((bytes, asked)) = self.talk.slice(self.slice.size(now, due)) else { return false };
         self.slice.begin(now, asked);
-        ring.send(Token::NetlinkTx, &self.fd, bytes, Some(self.to.clone()), Link::Last, How::Worker);
+        os.send(Token::Net(NetToken::Tx), &self.fd, bytes, Some(self.to.clone()), Link::Last, How::Worker);
         true
     }
 
     /// A slice left, or failed to: then none of it was looked at.
-    pub fn on_sent(&mut self, result: i32, tell: &mut dyn FnMut(Event<'_>)) {
-        self.slice.end(clock::mono());
+    pub fn on_sent(&mut self, now: Instant, result: i32, tell: &mut dyn FnMut(Event<'_>)) {
+        self.slice.end(now);
         let result = if result < 0 { Err(Errno(-result)) } else { Ok(()) };
         self.talk.on_sent(result, &mut |t| tell(event(t)));
     }
@@ -174,7 +172,7 @@ impl Rtnl {
     /// A completion of the receive.
     pub fn on_received(
         &mut self,
-        ring: &mut Ring<Token>,
+        os: &mut impl Os<Buffers = B>,
         buffer: Option<u16>,
         result: i32,
         more: bool,
@@ -200,14 +198,14 @@ impl Rtnl {
         } else if result < 0 && result != errno::ECANCELED {
             // ENOBUFS: the kernel dropped messages, or our buffers ran out; the socket's own count of drops says which. Anything
             // else is as bad: from here on we do not know what we missed.
-            let drops = netlink::drops(&self.fd);
+            let drops = os.netlink_drops(&self.fd);
             if result != errno::ENOBUFS || drops.is_none() || drops != Some(self.drops) {
                 self.drops = drops.unwrap_or(self.drops);
                 self.lost(tell);
             }
         }
         if !more {
-            ring.recv_multi(Token::NetlinkRx, &self.fd, &self.header, &self.buffers);
+            os.recv_multi(Token::Net(NetToken::Rx), &self.fd, &self.header, &self.buffers);
         }
     }
 

@@ -3,12 +3,13 @@
 //! Read first: `effect.rs` (`Packets`), `adverts.rs` (those that are armed). An advert with several destinations is several sends and one
 //! answer: it failed when none of its packets left.
 
-use super::token::Token;
+use super::token::{AdvertToken, Token};
 use crate::effect::{Packet, Packets};
 use crate::event::{AdvertEv, Errno, Event};
 use crate::id::{Arena, Key, VrKey};
 use crate::sys::op::{Fd, Link};
-use crate::sys::ring::{How, Ring};
+use crate::sys::os::Ops;
+use crate::sys::ring::How;
 use crate::sys::socket::SockAddr;
 use std::rc::Rc;
 
@@ -83,10 +84,17 @@ pub struct Sends {
 
 impl Sends {
     /// Submits an advert.
-    pub fn send(&mut self, ring: &mut Ring<Token>, vr: VrKey, packets: &Packets, way: &Way) {
+    pub fn send(&mut self, ring: &mut impl Ops<Token>, vr: VrKey, packets: &Packets, way: &Way) {
         let key = self.sending.insert(Sending { vr, open: packets.len(), tally: Tally::default() });
         for p in packets.iter() {
-            ring.send(Token::Send(key), &way.fd, p.bytes.clone(), way.to(p), Link::Last, How::NoWait);
+            ring.send(
+                Token::Advert(AdvertToken::Now(key)),
+                &way.fd,
+                p.bytes.clone(),
+                way.to(p),
+                Link::Last,
+                How::NoWait,
+            );
         }
     }
 

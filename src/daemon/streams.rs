@@ -5,15 +5,16 @@
 //! one that sends. Each completion must bear the name of the operation that is waited for, so that one that was cancelled, and
 //! completes after its connection's name was given again, is nobody's.
 
-use super::exec::Exec;
-use super::token::Token;
+use super::os::Os;
+use super::token::{ConnToken, Token};
 use crate::effect::{ConnFx, Peer};
 use crate::event::{Errno, Event, Stream};
 use crate::id::ConnKey;
 use crate::sys::errno;
-use crate::sys::op::{Fd, Link, OpKey};
-use crate::sys::ring::{How, Ring};
-use crate::sys::socket::{self, SockAddr};
+use crate::sys::op::{Done, Fd, Link, OpKey};
+use crate::sys::os::Ops;
+use crate::sys::ring::How;
+use crate::sys::socket::SockAddr;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -39,20 +40,20 @@ struct Conn {
 
 impl Conn {
     /// Sends the next piece, one at a time, so that they stay in order.
-    fn pump(&mut self, ring: &mut Ring<Token>, conn: ConnKey) {
+    fn pump(&mut self, os: &mut impl Ops<Token>, conn: ConnKey) {
         if self.opening.is_some() || self.tx.is_some() {
             return;
         }
         if let Some(bytes) = self.queue.front() {
-            let op = ring.send(Token::StreamTx(conn), &self.fd, bytes.clone(), None, Link::Last, How::Wait);
+            let op = os.send(Token::Conn(conn, ConnToken::Tx), &self.fd, bytes.clone(), None, Link::Last, How::Wait);
             self.tx = Some(op);
         }
     }
 
     /// Takes back what is in flight; the fd closes with the last of it.
-    fn close(self, ring: &mut Ring<Token>) {
+    fn close(self, os: &mut impl Ops<Token>) {
         for op in [self.opening, self.rx, self.tx].into_iter().flatten() {
-            ring.cancel(Token::Cancel, op, Link::Last);
+            os.cancel(Token::Cancel, op, Link::Last);
         }
     }
 }
@@ -63,21 +64,21 @@ pub struct Streams(BTreeMap<ConnKey, Conn>);
 
 impl Streams {
     /// Begins to open `conn`. An error: it is not begun, and `Failed` is to be told.
-    pub fn connect(&mut self, ring: &mut Ring<Token>, conn: ConnKey, to: &Peer) -> Result<(), Errno> {
-        self.close(ring, conn);
+    pub fn connect(&mut self, os: &mut impl Os, conn: ConnKey, to: &Peer) -> Result<(), Errno> {
+        self.close(os, conn);
         if self.0.len() >= MOST {
             return Err(Errno::EAGAIN);
         }
         let failed = |e: io::Error| Errno(e.raw_os_error().unwrap_or(-errno::EINVAL));
         let (fd, addr) = match to {
-            Peer::Tcp(addr) => (socket::open_stream(Some(*addr)).map_err(failed)?, SockAddr::tcp(*addr)),
+            Peer::Tcp(addr) => (os.open_stream(Some(*addr)).map_err(failed)?, SockAddr::tcp(*addr)),
             Peer::Unix(path) => {
                 let addr = SockAddr::unix(path).ok_or(Errno(-errno::EINVAL))?;
-                (socket::open_stream(None).map_err(failed)?, addr)
+                (os.open_stream(None).map_err(failed)?, addr)
             }
         };
         let worker = matches!(to, Peer::Unix(_));
-        let op = ring.connect(Token::Connect(conn), &fd, Rc::new(addr), worker);
+        let op = os.connect(Token::Conn(conn, ConnToken::Open), &fd, Rc::new(addr), worker);
         let c = Conn { fd, opening: Some(op), rx: None, tx: None, queue: VecDeque::new(), queued: 0 };
         self.0.insert(conn, c);
         Ok(())
@@ -85,25 +86,25 @@ impl Streams {
 
     /// Sends `bytes` after those before. An error: the connection is closed, and `Failed` is to be told. Nothing happens on a
     /// connection that is closed already: its end was told.
-    pub fn write(&mut self, ring: &mut Ring<Token>, conn: ConnKey, bytes: Bytes) -> Result<(), Errno> {
+    pub fn write(&mut self, os: &mut impl Ops<Token>, conn: ConnKey, bytes: Bytes) -> Result<(), Errno> {
         let Some(c) = self.0.get_mut(&conn) else { return Ok(()) };
         if bytes.is_empty() {
             return Ok(());
         }
         if c.queued.saturating_add(bytes.len()) > LONGEST_QUEUE {
-            self.close(ring, conn);
+            self.close(os, conn);
             return Err(Errno::ENOBUFS);
         }
         c.queued += bytes.len();
         c.queue.push_back(bytes);
-        c.pump(ring, conn);
+        c.pump(os, conn);
         Ok(())
     }
 
     /// Closes it; nothing more is heard of it.
-    pub fn close(&mut self, ring: &mut Ring<Token>, conn: ConnKey) {
+    pub fn close(&mut self, os: &mut impl Ops<Token>, conn: ConnKey) {
         if let Some(c) = self.0.remove(&conn) {
-            c.close(ring);
+            c.close(os);
         }
     }
 
@@ -122,52 +123,67 @@ impl Streams {
         self.0.is_empty()
     }
 
-    /// A completion: of `Connect`, `StreamRx` or `StreamTx`.
+    /// Does what is asked for.
+    pub fn apply(&mut self, os: &mut impl Os, fx: ConnFx, inbox: &mut VecDeque<Event<'static>>) {
+        let (conn, done) = match fx {
+            ConnFx::Connect { conn, to } => (conn, self.connect(os, conn, &to)),
+            ConnFx::Write { conn, bytes } => (conn, self.write(os, conn, bytes)),
+            ConnFx::Close { conn } => {
+                self.close(os, conn);
+                // What was to be told of it is not told any more.
+                inbox.retain(|e| !matches!(e, Event::Conn { conn: c, .. } if *c == conn));
+                (conn, Ok(()))
+            }
+        };
+        if let Err(errno) = done {
+            inbox.push_back(Event::Conn { conn, what: Stream::Failed(errno) });
+        }
+    }
+
+    /// A completion.
     pub fn on_done(
         &mut self,
-        ring: &mut Ring<Token>,
-        tag: Token,
-        op: OpKey,
-        result: i32,
-        read: Option<&[u8]>,
+        os: &mut impl Ops<Token>,
+        conn: ConnKey,
+        token: ConnToken,
+        done: &Done<Token>,
         tell: &mut dyn FnMut(Event<'_>),
     ) {
-        let (Token::Connect(conn) | Token::StreamRx(conn) | Token::StreamTx(conn)) = tag else { return };
         let Some(c) = self.0.get_mut(&conn) else { return };
-        let slot = match tag {
-            Token::Connect(_) => &mut c.opening,
-            Token::StreamRx(_) => &mut c.rx,
-            _ => &mut c.tx,
+        let slot = match token {
+            ConnToken::Open => &mut c.opening,
+            ConnToken::Rx => &mut c.rx,
+            ConnToken::Tx => &mut c.tx,
         };
-        if *slot != Some(op) {
+        if *slot != Some(done.op) {
             return;
         }
         *slot = None;
-        let Ok(n) = usize::try_from(result) else {
+        let Ok(n) = usize::try_from(done.result) else {
             // Interrupted before anything happened: the same again. Opening is not repeated, it may have begun.
-            if result == errno::EINTR && !matches!(tag, Token::Connect(_)) {
-                match tag {
-                    Token::StreamRx(_) => c.rx = Some(ring.recv(tag, &c.fd, CHUNK)),
-                    _ => c.pump(ring, conn),
+            match token {
+                ConnToken::Rx if done.result == errno::EINTR => c.rx = Some(os.recv(done.tag, &c.fd, CHUNK)),
+                ConnToken::Tx if done.result == errno::EINTR => c.pump(os, conn),
+                ConnToken::Open | ConnToken::Rx | ConnToken::Tx => {
+                    self.close(os, conn);
+                    tell(Event::Conn { conn, what: Stream::Failed(Errno(-done.result)) });
                 }
-                return;
             }
-            self.close(ring, conn);
-            tell(Event::Conn { conn, what: Stream::Failed(Errno(-result)) });
             return;
         };
-        match tag {
-            Token::Connect(_) => {
-                c.rx = Some(ring.recv(Token::StreamRx(conn), &c.fd, CHUNK));
-                c.pump(ring, conn);
+        match token {
+            ConnToken::Open => {
+                c.rx = Some(os.recv(Token::Conn(conn, ConnToken::Rx), &c.fd, CHUNK));
+                c.pump(os, conn);
                 tell(Event::Conn { conn, what: Stream::Connected });
             }
-            Token::StreamRx(_) if n == 0 => tell(Event::Conn { conn, what: Stream::End }),
-            Token::StreamRx(_) => {
-                c.rx = Some(ring.recv(tag, &c.fd, CHUNK));
-                tell(Event::Conn { conn, what: Stream::Data(read.and_then(|b| b.get(..n)).unwrap_or_default()) });
+            ConnToken::Rx if n == 0 => tell(Event::Conn { conn, what: Stream::End }),
+            ConnToken::Rx => {
+                c.rx = Some(os.recv(done.tag, &c.fd, CHUNK));
+                let bytes = done.read.as_deref().and_then(|b| b.get(..n)).unwrap_or_default();
+                tell(Event::Conn { conn, what: Stream::Data(bytes) });
             }
-            _ => {
+            ConnToken::Tx => {
                 c.queued = c.queued.saturating_sub(n);
                 // What did not fit goes first.
                 if let Some(mut bytes) = c.queue.pop_front()
@@ -175,27 +191,8 @@ impl Streams {
                 {
                     c.queue.push_front(bytes.split_off(n));
                 }
-                c.pump(ring, conn);
+                c.pump(os, conn);
             }
-        }
-    }
-}
-
-impl Exec {
-    pub(super) fn stream_effect(&mut self, fx: ConnFx) {
-        let (conn, done) = match fx {
-            ConnFx::Connect { conn, to } => (conn, self.streams.connect(&mut self.ring, conn, &to)),
-            ConnFx::Write { conn, bytes } => (conn, self.streams.write(&mut self.ring, conn, bytes)),
-            ConnFx::Close { conn } => {
-                self.streams.close(&mut self.ring, conn);
-                self.helper.forget_lookup(conn);
-                // What was to be told of it is not told any more.
-                self.inbox.retain(|e| !matches!(e, Event::Conn { conn: c, .. } if *c == conn));
-                return;
-            }
-        };
-        if let Err(errno) = done {
-            self.inbox.push_back(Event::Conn { conn, what: Stream::Failed(errno) });
         }
     }
 }

@@ -5,7 +5,6 @@
 //! soon as there is room the reader gets `RESYNC "kalived" LOST <n>`, the latest of the lost states of each virtual router, and
 //! then what waited. Deliberately absent: the pipe for virtual servers, which has no events yet.
 
-use super::change::{Subject, What};
 use super::reader::Reader;
 use super::{Cx, text};
 use crate::config::model::global::{Fifo, GlobalMore};
@@ -14,6 +13,7 @@ use crate::effect::{Effect, HelperFx, NO_GROUP};
 use crate::event::{ChildEnd, Errno};
 use crate::id::{Arena, FifoKey, FifoMark};
 use crate::time::{Duration, Instant, earliest};
+use crate::vrrp::change::{Subject, What};
 use crate::vrrp::fsm::State;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};

@@ -3,7 +3,6 @@
 //! Read first: `wire/smtp.rs`, `conn.rs`. Subjects and bodies are keepalived's, for filters know them. keepalived tries once; here a
 //! letter that did not get through is tried again, unless the server said never. What waits is bounded, and the newest stays.
 
-use super::change::{Subject, What};
 use super::{Cx, text};
 use crate::config::model::Global;
 use crate::conn::For;
@@ -11,9 +10,10 @@ use crate::effect::{ConnFx, Effect, HelperFx, Peer};
 use crate::event::{Errno, Stream};
 use crate::id::ConnKey;
 use crate::time::{Duration, Instant, Wall};
+use crate::vrrp::change::{Subject, What};
 use crate::vrrp::fsm::State;
-use crate::vrrp::text::{Limit, errno};
 use crate::wire::smtp::{self, Message, Replies, Reply};
+use crate::words::{Limit, errno};
 use core::net::{IpAddr, SocketAddr};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

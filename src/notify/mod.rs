@@ -1,10 +1,9 @@
 //! Who is told of a change: hooks, named pipes, mail. Pure; the world asks at its leisure, after everything urgent of a turn.
 //!
-//! Read in this order: `change` (what is told), `queue` (hooks), `fifo` and `reader` (named pipes and who reads them), `mail`;
+//! Read in this order: `vrrp/change.rs` (what is told), `queue` (hooks), `fifo` and `reader` (named pipes and who reads them), `mail`;
 //! `text` holds the log lines. Every change has a number; each of the three keeps what it has to tell in that order and never
 //! says one state twice in a row. Deliberately absent: D-Bus, SNMP.
 
-pub mod change;
 pub mod fifo;
 pub mod mail;
 pub mod queue;
@@ -14,7 +13,7 @@ pub mod script;
 mod tests;
 mod text;
 
-pub use change::{Change, Subject, What};
+pub use crate::vrrp::change::{Change, Subject, What};
 
 use crate::child::Children;
 use crate::config::model::Global;

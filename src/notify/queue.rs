@@ -4,7 +4,6 @@
 //! when that ended the general `notify` with four more: `INSTANCE NAME STATE PRIO`, or `GROUP`. No shell anywhere. What waits is bounded; when
 //! it overflows the oldest goes, so a slow hook always ends up with the newest state, and never hears one state twice in a row.
 
-use super::change::{Subject, What};
 use super::{Cx, script, text};
 use crate::child::For;
 use crate::config::model::setting::Script;
@@ -13,8 +12,9 @@ use crate::effect::{Effect, GuardFx, SpawnSpec};
 use crate::event::ChildEnd;
 use crate::id::ChildKey;
 use crate::time::{Duration, Instant, Now, earliest};
+use crate::vrrp::change::{Subject, What};
 use crate::vrrp::fsm::State;
-use crate::vrrp::text::Limit;
+use crate::words::Limit;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Changes of one virtual router that wait for its hook. Longer than any sane flapping within a hook's few seconds; a hook that

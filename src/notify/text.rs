@@ -3,7 +3,7 @@
 use crate::event::{ChildEnd, Errno};
 use crate::note::{Level, Note};
 use crate::time::Duration;
-use crate::vrrp::text::{errno, span};
+use crate::words::{errno, span};
 use core::fmt::Display;
 
 fn note(level: Level, text: String) -> Note {

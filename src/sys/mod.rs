@@ -1,7 +1,7 @@
 //! The only place with `unsafe`, libc and io_uring. Knows fds, bytes and tokens, not VRRP.
 //!
 //! Read in this order: `ring` (submission, waiting, completions), `op` (who owns memory, and until when), `bufring`
-//! (where received bytes land), `socket` and `netlink` (how each socket is set up, and why), then the small ones.
+//! (where received bytes land), `os` (what the simulator puts in their place), `socket` and `netlink` (how each socket is set up, and why), then the small ones.
 //! Results are the kernel's: zero or more is success, below zero is a negated errno. Deliberately absent: threads, an
 //! async runtime, and any decision about a protocol.
 
@@ -22,6 +22,7 @@ pub mod logfd;
 pub mod memfd;
 pub mod netlink;
 pub mod op;
+pub mod os;
 pub mod pidfile;
 pub mod poll;
 pub mod privilege;

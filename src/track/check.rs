@@ -12,8 +12,8 @@ use crate::event::{Errno, Stream};
 use crate::id::{ConnKey, TrackKey, WatchKey};
 use crate::time::{Duration, Instant, nanos};
 use crate::timers::{Due, Timers};
-use crate::vrrp::text::{errno, span};
 use crate::watch;
+use crate::words::{errno, span};
 use bytes::Bytes;
 
 /// A status line is some thirty bytes. Who sends so many without one is no web server.

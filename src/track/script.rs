@@ -243,7 +243,7 @@ impl Script {
             }
             ChildEnd::Signaled(signal) => self.result(Err(format!("due to signal {signal}")), cx),
             ChildEnd::NotStarted(e) => {
-                self.result(Err(format!("could not be started: {}", crate::vrrp::text::errno(e))), cx)
+                self.result(Err(format!("could not be started: {}", crate::words::errno(e))), cx)
             }
         }
     }

@@ -6,7 +6,7 @@ use super::Kind;
 use crate::event::Errno;
 use crate::note::{Level, Note};
 use crate::time::Duration;
-use crate::vrrp::text::{errno, span};
+use crate::words::{errno, span};
 
 fn note(level: Level, text: String) -> Note {
     Note { level, text }

@@ -4,7 +4,7 @@
 //! Deliberately absent: the AH of RFC 2338 and keepalived's HMAC trailer.
 
 use super::{Bad, array, checksum, ipv4, ipv6};
-use crate::config::model::{Auth, ChecksumMode, Family, Version};
+use crate::net::{Auth, ChecksumMode, Family, Version};
 use bytes::{BufMut, Bytes, BytesMut};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;

@@ -4,7 +4,7 @@ use crate::{PATIENCE, ring, wait};
 use bytes::Bytes;
 use kalived::daemon::adverts::{Adverts, CHAIN};
 use kalived::daemon::sends::{To, Way};
-use kalived::daemon::token::Token;
+use kalived::daemon::token::{AdvertToken, Token};
 use kalived::effect::{Packet, Packets};
 use kalived::event::{AdvertEv, Errno, Event};
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
@@ -89,27 +89,19 @@ impl Bench {
 
     fn feed(&mut self, done: Done<Token>) {
         let (vrs, told, all_missed) = (&self.vrs, &mut self.told, &mut self.missed);
-        let mut tell = |event: Event<'_>| {
-            if let Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed }) = event {
+        let farewells_failed = &mut self.farewells_failed;
+        let mut tell = |event: Event<'_>| match event {
+            Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed }) => {
                 *all_missed += missed.len();
                 told.push((vrs.iter().position(|v| *v == vr).unwrap(), epoch, due, result));
             }
-        };
-        match done.tag {
-            Token::Timer(c) => self.adverts.on_timer(c),
-            Token::Advert(c, i) => {
-                self.completions += 1;
-                self.adverts.on_send(&mut self.ring, c, i, done.result, &mut tell);
-            }
-            Token::Farewell(s) => {
-                self.farewells_failed +=
-                    usize::from(self.adverts.on_farewell(&mut self.ring, s, done.result).is_some());
-            }
-            Token::Send(key) => {
-                self.left += 1;
-                drop(self.adverts.sends.on_done(key, done.result));
-            }
+            Event::Advert(AdvertEv::FarewellFailed { .. }) => *farewells_failed += 1,
             _ => {}
+        };
+        if let Token::Advert(token) = done.tag {
+            self.completions += usize::from(matches!(token, AdvertToken::Send(..)));
+            self.left += usize::from(matches!(token, AdvertToken::Now(_)));
+            self.adverts.on_done(&mut self.ring, token, done.result, &mut tell);
         }
     }
 
@@ -259,9 +251,9 @@ fn a_farewell_that_was_overtaken_is_sent_once_more() {
     assert_eq!(b.wire(), ["farewell"]);
     // What the kernel does when the timer fires between our entering it and the cancel: the farewell completes first, the
     // sends after it, and they have left.
-    all.sort_by_key(|d| matches!(d.tag, Token::Advert(..)));
+    all.sort_by_key(|d| matches!(d.tag, Token::Advert(AdvertToken::Send(..))));
     for mut done in all {
-        if matches!(done.tag, Token::Advert(..)) {
+        if matches!(done.tag, Token::Advert(AdvertToken::Send(..))) {
             done.result = 6;
         }
         b.feed(done);

@@ -37,7 +37,7 @@ impl Core {
     fn new() -> Option<Core> {
         let ring = Ring::new().map_err(|e| println!("skipped: {e}")).ok()?;
         let signals = signal::install().unwrap();
-        let exec = Exec::new(ring, signals, Sink::new(Target::Nowhere, false));
+        let exec = Exec::new(ring, signals, Sink::new(Target::Nowhere, false), true);
         let mut exec = exec.map_err(|e| println!("skipped: {e}")).ok()?;
         let (ours, helper) = seqpacket::pair().unwrap();
         exec.attach_helper(ours);

@@ -89,7 +89,7 @@ struct Lab {
 impl Lab {
     fn new() -> Lab {
         let sink = Sink::new(Target::Console, true);
-        let exec = Exec::new(Ring::new().unwrap(), signal::install().unwrap(), sink).unwrap();
+        let exec = Exec::new(Ring::new().unwrap(), signal::install().unwrap(), sink, true).unwrap();
         let vr = Arena::<VrMark, ()>::default().insert(());
         let deadline = clock::mono() + PATIENCE;
         Lab { exec, fx: Effects::default(), told: Vec::new(), deadline, socks: Arena::default(), vr }

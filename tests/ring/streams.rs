@@ -8,6 +8,7 @@ use kalived::effect::Peer;
 use kalived::event::{Errno, Event, Stream};
 use kalived::id::{Arena, ConnKey, ConnMark};
 use kalived::sys::clock;
+use kalived::sys::op::Done;
 use kalived::sys::ring::Ring;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
@@ -21,6 +22,12 @@ enum Heard {
     Data(Vec<u8>),
     End,
     Failed(i32),
+}
+
+fn on_done(streams: &mut Streams, ring: &mut Ring<Token>, done: &Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
+    if let Token::Conn(conn, token) = done.tag {
+        streams.on_done(ring, conn, token, done, tell);
+    }
 }
 
 struct Bench {
@@ -63,8 +70,7 @@ impl Bench {
                         },
                     ));
                 };
-                let read = done.read.as_deref();
-                self.streams.on_done(&mut self.ring, done.tag, done.op, done.result, read, &mut tell);
+                on_done(&mut self.streams, &mut self.ring, &done, &mut tell);
             }
         }
         heard
@@ -132,8 +138,7 @@ fn what_is_written_arrives_in_order_and_the_answer_comes_back() {
             let deadline = clock::mono() + PATIENCE;
             wait(&mut bench.ring, deadline);
             while let Some(done) = bench.ring.pop() {
-                let read = done.read.as_deref();
-                bench.streams.on_done(&mut bench.ring, done.tag, done.op, done.result, read, &mut |e| match e {
+                on_done(&mut bench.streams, &mut bench.ring, &done, &mut |e| match e {
                     Event::Conn { what: Stream::Data(b), .. } => text.extend_from_slice(b),
                     other => panic!("{other:?}"),
                 });
@@ -233,7 +238,7 @@ fn a_peer_that_hangs_is_closed_and_leaves_nothing_in_flight() {
         }
         bench.ring.submit().unwrap();
         while let Some(done) = bench.ring.pop() {
-            bench.streams.on_done(&mut bench.ring, done.tag, done.op, done.result, None, &mut |e| panic!("{e:?}"));
+            on_done(&mut bench.streams, &mut bench.ring, &done, &mut |e| panic!("{e:?}"));
         }
     }
     assert_eq!(refused, Some(Errno::ENOBUFS));

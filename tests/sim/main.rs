@@ -5,7 +5,8 @@
 //! (with `KALIVED_LOG=1` every log line too). `KALIVED_FROM=n` starts at another seed.
 //!
 //! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`,
-//! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; `sync` is a simulator of sync groups beside it. Deliberately absent: `sys` and `daemon`; nothing here makes a system call.
+//! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; `sync` is a simulator of sync groups beside it. These have neither `sys` nor
+//! `daemon`, and make no system call. `os` runs the shipped loop and its services over a simulated ring.
 
 mod custody;
 mod exec;
@@ -20,6 +21,7 @@ mod kernel;
 mod net;
 mod node;
 mod options;
+mod os;
 mod packet;
 mod recording;
 mod reload;

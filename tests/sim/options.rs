@@ -217,7 +217,7 @@ impl Options {
     }
 }
 
-fn vip(addr: IpAddr) -> Vip {
+pub fn vip(addr: IpAddr) -> Vip {
     Vip {
         addr,
         prefix: if addr.is_ipv4() { 32 } else { 128 },

@@ -13,6 +13,7 @@ pub mod setting;
 pub mod sync;
 pub mod vrrp;
 
+pub use crate::net::{Auth, ChecksumMode, Family, Version};
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -101,59 +102,6 @@ pub struct Process {
     pub rlimit_rttime: Option<u64>,
     /// CPUs to run on; empty: all.
     pub cpu_affinity: Vec<u16>,
-}
-
-/// Address family of a virtual router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// Family of an address.
-    pub fn of(addr: &IpAddr) -> Family {
-        if addr.is_ipv4() { Family::V4 } else { Family::V6 }
-    }
-}
-
-/// Protocol version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Version {
-    /// RFC 3768. IPv4 only.
-    V2,
-    /// RFC 9568 (and 5798).
-    V3,
-}
-
-/// What the VRRPv3 checksum over IPv4 covers. Without meaning for v2 and IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ChecksumMode {
-    /// With the IPv4 pseudo-header: what keepalived, FRR and Wireshark take for granted. The default.
-    PseudoHeader,
-    /// The message only, RFC 9568 §5.2.8; keyword `v3_checksum_as_v2`.
-    MessageOnly,
-}
-
-/// VRRPv2 authentication.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Auth {
-    /// Type 0.
-    None,
-    /// Type 1: eight bytes in the clear, zero filled.
-    Pass([u8; 8]),
-}
-
-impl core::fmt::Debug for Auth {
-    // A secret reaches no log and no dump.
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Auth::None => "None",
-            Auth::Pass(_) => "Pass(********)",
-        })
-    }
 }
 
 /// One line of `virtual_ipaddress`.

@@ -6,9 +6,9 @@
 use super::{Cause, Cx, Instance, SockState};
 use crate::config::model::Family;
 use crate::event::Errno;
-use crate::notify::What;
 use crate::timers::Due;
 use crate::track::Kind;
+use crate::vrrp::change::What;
 use crate::vrrp::fsm::{Act, Input, State};
 use crate::vrrp::{text, timing};
 use crate::wire;

@@ -44,10 +44,10 @@ use crate::event::Errno;
 use crate::id::{SockKey, VrKey};
 use crate::links::Links;
 use crate::note::Note;
-use crate::notify::{Change, Subject, What};
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::Tracks;
+use crate::vrrp::change::{Change, Subject, What};
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};
 

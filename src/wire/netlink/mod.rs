@@ -14,7 +14,7 @@ pub use fib::{change_route, del_route, get_routes, new_route, report_filter};
 pub use route::{del_addr, get_addrs, get_links, new_addr, notice_of_new};
 
 use super::{Bad, array};
-use crate::event::{AddrInfo, Errno, Link};
+use crate::net::{AddrInfo, Errno, Link};
 use crate::route::RouteSpec;
 use bytes::{BufMut, BytesMut};
 use core::net::IpAddr;

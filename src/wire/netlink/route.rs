@@ -3,8 +3,7 @@
 use super::{
     Kind, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, attrs, put_attr, put_message, u32_at,
 };
-use crate::effect::{ADDR_PROTO, AddrSpec};
-use crate::event::{AddrInfo, Link};
+use crate::net::{ADDR_PROTO, AddrInfo, AddrSpec, Link};
 use crate::wire::{Bad, array};
 use bytes::{BufMut, BytesMut};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,10 +1,10 @@
 //! What people and programs are told: one change, and whose it is.
 //!
-//! Read first: `vrrp/fsm.rs`. Made where the state is told to the log, so that log, hooks, pipes and mail see one sequence;
+//! Read first: `fsm.rs`. Made where the state is told to the log, so that log, hooks, pipes and mail see one sequence;
 //! numbered by the notifier. A sync group has changes of its own, after those of its members, with priority 0.
 
+use super::fsm::State;
 use crate::time::Now;
-use crate::vrrp::fsm::State;
 use core::fmt;
 
 /// Whom a change is about, by name in the file. A virtual router and a sync group may have the same name.

@@ -1,0 +1,9 @@
+//! The operating system as the services of the loop see it: the traits of `sys/os.rs` with the loop's own tokens.
+
+use super::token::Token;
+use crate::sys::os::{Calls, Ops};
+
+/// Operations of a ring, and system calls.
+pub trait Os: Ops<Token> + Calls {}
+
+impl<O: Ops<Token> + Calls> Os for O {}

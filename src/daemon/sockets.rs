@@ -1,0 +1,286 @@
+//! VRRP sockets: opened, received from, closed; and by which way a packet leaves.
+//!
+//! Read first: `sys/socket.rs` (the two sockets behind one), `sends.rs` (`Way`). The receiving one has a multishot receive into
+//! provided buffers, beside it perhaps a packet socket for adverts from addresses of this host. A receive is cancelled before its
+//! descriptor is let go of; a completion for a socket that was closed gives its buffer back and is nobody's.
+
+use super::adverts::Adverts;
+use super::os::Os;
+use super::sends::{To, Way};
+use super::token::{SockToken, Token};
+use crate::effect::{SockFx, SockSpec};
+use crate::event::{Errno, Event, LONGEST_AGE, RxMeta, SockEv};
+use crate::id::SockKey;
+use crate::note::Note;
+use crate::sys::errno;
+use crate::sys::op::{Done, Fd, Header, Link, OpKey};
+use crate::sys::os::Buffers;
+use crate::sys::socket::{self, Pair, SockAddr};
+use crate::time::{Duration, Now};
+use crate::vrrp::text;
+use core::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+
+/// Buffers for datagrams. A flood of 10,000 a second fills 128 in 13 ms, and then they wait in the socket.
+const BUFFERS: u16 = 128;
+/// Bytes each: header, sender and ancillary data (140), and an advert with 255 IPv6 addresses (4,088) or, for IPv4,
+/// one with the longest IP header (60 + 1,036).
+const BUFFER: u32 = 4608;
+/// Group number of the datagram buffers.
+const GROUP: u16 = 1;
+
+/// Receives that fail one after another before a socket counts as lost. A single error may be somebody's ICMP.
+const RECEIVE_FAILURES: u32 = 8;
+
+struct Sock {
+    pair: Pair,
+    to: To,
+    v6: bool,
+    rx: OpKey,
+    failures: u32,
+    spec: SockSpec,
+    local: Option<Local>,
+}
+
+/// The packet socket beside a VRRP socket, for adverts from addresses of this host.
+struct Local {
+    fd: Fd,
+    rx: OpKey,
+    failures: u32,
+}
+
+/// See the module.
+pub struct Sockets<B> {
+    buffers: B,
+    header_v4: Rc<Header>,
+    header_v6: Rc<Header>,
+    socks: BTreeMap<SockKey, Sock>,
+    /// Datagrams longer than any advert: dropped.
+    pub oversized: u64,
+    /// Datagrams whose sender could not be read: dropped.
+    pub anonymous: u64,
+    /// Times the datagram buffers ran out (nothing is lost by it).
+    pub buffers_out: u64,
+}
+
+impl<B: Buffers> Sockets<B> {
+    /// None open; their buffers are there.
+    pub fn new(os: &mut impl Os<Buffers = B>) -> io::Result<Sockets<B>> {
+        Ok(Sockets {
+            buffers: os.buffers(GROUP, BUFFERS, BUFFER)?,
+            header_v4: Header::new(socket::NAME, socket::CONTROL),
+            header_v6: Header::new(socket::NAME, socket::CONTROL),
+            socks: BTreeMap::new(),
+            oversized: 0,
+            anonymous: 0,
+            buffers_out: 0,
+        })
+    }
+
+    /// Does what is asked for. Adverts armed on a socket that is closed are taken back. A note: for people.
+    pub fn apply(
+        &mut self,
+        os: &mut impl Os<Buffers = B>,
+        adverts: &mut Adverts,
+        fx: SockFx,
+        inbox: &mut VecDeque<Event<'static>>,
+    ) -> Option<Note> {
+        match fx {
+            SockFx::Open { sock, spec } => {
+                self.close(os, adverts, sock);
+                let result = self.open(os, sock, spec).map_err(|e| Errno(e.raw_os_error().unwrap_or(0)));
+                inbox.push_back(Event::Sock(SockEv::Ready { sock, result }));
+                None
+            }
+            SockFx::Close { sock } => {
+                self.close(os, adverts, sock);
+                None
+            }
+            SockFx::HearLocal { sock, sources } => self.hear_local(os, sock, &sources),
+        }
+    }
+
+    /// The way of packets that leave by `sock`.
+    pub fn way(&self, sock: SockKey) -> Option<Way> {
+        let s = self.socks.get(&sock)?;
+        Some(Way { fd: s.pair.tx.clone(), to: s.to.clone() })
+    }
+
+    /// As [`Sockets::way`], for an advert that leaves at once, which begins a time of many: the interface may have been down when its
+    /// socket was opened.
+    pub fn way_now(&mut self, os: &mut impl Os, sock: SockKey) -> Option<Way> {
+        if let Some(s) = self.socks.get_mut(&sock)
+            && let To::One(group) = &s.to
+            && os.connect_group(&s.pair.tx, group)
+        {
+            s.to = To::Connected;
+        }
+        self.way(sock)
+    }
+
+    fn open(&mut self, os: &mut impl Os<Buffers = B>, sock: SockKey, spec: SockSpec) -> io::Result<()> {
+        let (pair, to) = match spec {
+            SockSpec::Multicast { ifindex, group } => {
+                let (pair, group) = (os.open_vrrp(ifindex, group)?, Rc::new(SockAddr::ip(group, ifindex)));
+                let connected = os.connect_group(&pair.tx, &group);
+                (pair, if connected { To::Connected } else { To::One(group) })
+            }
+            SockSpec::Unicast { local, ifindex } => (os.open_unicast(ifindex, local)?, To::Each(ifindex)),
+        };
+        let v6 = spec.address().is_ipv6();
+        let header = if v6 { &self.header_v6 } else { &self.header_v4 };
+        let rx = os.recv_multi(Token::Sock(SockToken::Rx(sock)), &pair.rx, header, &self.buffers);
+        self.socks.insert(sock, Sock { pair, to, v6, rx, failures: 0, spec, local: None });
+        Ok(())
+    }
+
+    /// Cancel before close: the receive is cancelled, and the fds close with the last operation that holds them.
+    fn close(&mut self, os: &mut impl Os, adverts: &mut Adverts, sock: SockKey) {
+        if let Some(s) = self.socks.remove(&sock) {
+            adverts.close(os, sock);
+            os.cancel(Token::Cancel, s.rx, Link::Last);
+            if let Some(local) = s.local {
+                os.cancel(Token::Cancel, local.rx, Link::Last);
+            }
+        }
+    }
+
+    fn hear_local(&mut self, os: &mut impl Os<Buffers = B>, sock: SockKey, sources: &[Ipv4Addr]) -> Option<Note> {
+        let s = self.socks.get_mut(&sock)?;
+        let IpAddr::V4(to) = s.spec.address() else { return None };
+        let local = s.local.take();
+        if sources.is_empty() {
+            if let Some(l) = local {
+                os.cancel(Token::Cancel, l.rx, Link::Last);
+            }
+            return None;
+        }
+        let result = match local {
+            Some(l) => os.filter_local(&l.fd, to, sources).map(|()| l),
+            None => os.open_local(s.spec.ifindex().unwrap_or(0), to, sources).map(|fd| {
+                let rx = os.recv_multi(Token::Sock(SockToken::Local(sock)), &fd, &self.header_v4, &self.buffers);
+                Local { fd, rx, failures: 0 }
+            }),
+        };
+        match result {
+            Ok(l) => {
+                s.local = Some(l);
+                None
+            }
+            Err(e) => Some(text::no_local(Errno(e.raw_os_error().unwrap_or(0)))),
+        }
+    }
+
+    /// A completion of a receive. A note: for people.
+    pub fn on_done(
+        &mut self,
+        os: &mut impl Os<Buffers = B>,
+        adverts: &mut Adverts,
+        now: Now,
+        token: SockToken,
+        done: &Done<Token>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Option<Note> {
+        match token {
+            SockToken::Rx(sock) => {
+                if let Some(errno) = self.datagram(os, now, sock, done, tell) {
+                    self.close(os, adverts, sock);
+                    tell(Event::Sock(SockEv::Lost { sock, errno }));
+                }
+                None
+            }
+            SockToken::Local(sock) => self.local_datagram(os, now, sock, done, tell),
+        }
+    }
+
+    /// `Some`: the socket is lost.
+    fn datagram(
+        &mut self,
+        os: &mut impl Os<Buffers = B>,
+        now: Now,
+        sock: SockKey,
+        done: &Done<Token>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Option<Errno> {
+        let open = self.socks.get_mut(&sock).filter(|s| s.rx == done.op);
+        if let Some(id) = done.buffer {
+            if let Some(s) = &open {
+                let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
+                match self.buffers.datagram(id, done.result, header) {
+                    Some(d) if d.truncated => self.oversized += 1,
+                    Some(d) => match socket::sender(d.name) {
+                        Some(src) => {
+                            let c = socket::control(d.control);
+                            let meta = RxMeta { src, dst: c.dst, hop_limit: c.hop_limit };
+                            let age = c.stamp.map_or(Duration::ZERO, |at| now.wall.since(at)).min(LONGEST_AGE);
+                            tell(Event::Sock(SockEv::Datagram { sock, meta, age, bytes: d.payload }));
+                        }
+                        None => self.anonymous += 1,
+                    },
+                    None => self.oversized += 1,
+                }
+            }
+            self.buffers.give(id);
+        }
+        let s = open?;
+        if done.result >= 0 {
+            s.failures = 0;
+        } else if done.result == errno::ENOBUFS {
+            self.buffers_out += 1;
+        } else {
+            s.failures += 1;
+        }
+        if done.more {
+            return None;
+        }
+        if s.failures >= RECEIVE_FAILURES {
+            return Some(Errno(-done.result));
+        }
+        let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
+        s.rx = os.recv_multi(Token::Sock(SockToken::Rx(sock)), &s.pair.rx, header, &self.buffers);
+        None
+    }
+
+    fn local_datagram(
+        &mut self,
+        os: &mut impl Os<Buffers = B>,
+        now: Now,
+        sock: SockKey,
+        done: &Done<Token>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Option<Note> {
+        let mut open = self.socks.get_mut(&sock).and_then(|s| s.local.as_mut()).filter(|l| l.rx == done.op);
+        if let Some(id) = done.buffer {
+            if open.is_some()
+                && let Some(d) = self.buffers.datagram(id, done.result, &self.header_v4).filter(|d| !d.truncated)
+                && let Some(src) = d.payload.get(12..16).and_then(|b| <[u8; 4]>::try_from(b).ok())
+            {
+                let meta = RxMeta { src: src.into(), dst: None, hop_limit: None };
+                let stamp = socket::control(d.control).stamp;
+                let age = stamp.map_or(Duration::ZERO, |at| now.wall.since(at)).min(LONGEST_AGE);
+                tell(Event::Sock(SockEv::LocalDatagram { sock, meta, age, bytes: d.payload }));
+            }
+            self.buffers.give(id);
+        }
+        let l = open.as_mut()?;
+        match done.result {
+            0.. => l.failures = 0,
+            // Said once each time the interface goes down.
+            errno::ENOBUFS | errno::ENETDOWN => {}
+            _ => l.failures += 1,
+        }
+        if done.more {
+            return None;
+        }
+        if l.failures < RECEIVE_FAILURES {
+            l.rx = os.recv_multi(Token::Sock(SockToken::Local(sock)), &l.fd, &self.header_v4, &self.buffers);
+            return None;
+        }
+        if let Some(s) = self.socks.get_mut(&sock) {
+            s.local = None;
+        }
+        Some(text::no_local(Errno(-done.result)))
+    }
+}

@@ -1,0 +1,166 @@
+//! Words of the network that the encodings and the machines share: error numbers, interfaces, addresses; families, versions and
+//! authentication of VRRP.
+//!
+//! On the ground, so that `wire` needs nothing of the house above it. `event`, `effect` and `config::model` give them on under their own
+//! names.
+
+use core::net::{IpAddr, Ipv4Addr};
+use serde::{Deserialize, Serialize};
+
+/// A positive errno value (`ENODEV` is 19). The pure side compares against the few it treats differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// Operation not permitted: also what a firewall's reject rule answers to a send.
+    pub const EPERM: Errno = Errno(1);
+    /// No such file or directory.
+    pub const ENOENT: Errno = Errno(2);
+    /// No such process: what rtnetlink says of a route that is not there.
+    pub const ESRCH: Errno = Errno(3);
+    /// No such device or address.
+    pub const ENXIO: Errno = Errno(6);
+    /// Argument list too long.
+    pub const E2BIG: Errno = Errno(7);
+    /// Try again: a pipe is full.
+    pub const EAGAIN: Errno = Errno(11);
+    /// File exists: the address is there already.
+    pub const EEXIST: Errno = Errno(17);
+    /// No such device.
+    pub const ENODEV: Errno = Errno(19);
+    /// Broken pipe: whoever was to read is gone.
+    pub const EPIPE: Errno = Errno(32);
+    /// Cannot assign requested address: the address to delete is gone already.
+    pub const EADDRNOTAVAIL: Errno = Errno(99);
+    /// Network is down.
+    pub const ENETDOWN: Errno = Errno(100);
+    /// No buffer space available.
+    pub const ENOBUFS: Errno = Errno(105);
+    /// Connection timed out: no answer came in time.
+    pub const ETIMEDOUT: Errno = Errno(110);
+    /// The operation was cancelled.
+    pub const ECANCELED: Errno = Errno(125);
+}
+
+/// One network interface as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Kernel index; another one after a delete and re-create.
+    pub ifindex: u32,
+    /// Name, at most 15 bytes.
+    pub name: String,
+    /// `IFF_UP`.
+    pub up: bool,
+    /// `IFF_RUNNING`: carrier and operational.
+    pub running: bool,
+    /// `IFF_MULTICAST`.
+    pub multicast: bool,
+    /// `IFF_LOOPBACK`.
+    pub loopback: bool,
+    /// `IFF_NOARP`: no ARP, so no gratuitous ARP either.
+    pub noarp: bool,
+    /// Bytes.
+    pub mtu: u32,
+    /// Ethernet address; `None` when the hardware address is not 6 bytes long.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// One address on one interface as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddrInfo {
+    /// Interface that holds it.
+    pub ifindex: u32,
+    /// The local address (`IFA_LOCAL`, else `IFA_ADDRESS`).
+    pub addr: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// `RT_SCOPE_*`: 0 universe, 200 site, 253 link, 254 host.
+    pub scope: u8,
+    /// `IFA_F_TENTATIVE`: IPv6 duplicate address detection still runs; not usable as a source.
+    pub tentative: bool,
+    /// `IFA_F_DADFAILED`: somebody else has it.
+    pub dad_failed: bool,
+    /// `IFA_F_SECONDARY` (IPv4).
+    pub secondary: bool,
+    /// `IFA_PROTO`: who added it, 0 when unknown (before Linux 5.18).
+    pub proto: u8,
+}
+
+/// `IFA_PROTO` of every address kalived adds ("k"), so that its own leftovers are told from an operator's addresses.
+pub const ADDR_PROTO: u8 = b'k';
+
+/// An address to add or delete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddrSpec {
+    /// Interface.
+    pub ifindex: u32,
+    /// Address.
+    pub addr: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// IPv4 broadcast address.
+    pub brd: Option<Ipv4Addr>,
+    /// `RT_SCOPE_*`.
+    pub scope: u8,
+    /// IPv4 label, at most 15 bytes.
+    pub label: Option<String>,
+    /// IPv6: `preferred_lft 0`, never chosen as a source (what keepalived does for a /128 VIP).
+    pub deprecated: bool,
+    /// `IFA_F_NOPREFIXROUTE`.
+    pub noprefixroute: bool,
+    /// IPv4: broadcast = "dev peer" address; IPv6: peer.
+    pub peer: Option<IpAddr>,
+}
+
+/// Address family of a virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Family of an address.
+    pub fn of(addr: &IpAddr) -> Family {
+        if addr.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
+
+/// Protocol version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Version {
+    /// RFC 3768. IPv4 only.
+    V2,
+    /// RFC 9568 (and 5798).
+    V3,
+}
+
+/// What the VRRPv3 checksum over IPv4 covers. Without meaning for v2 and IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChecksumMode {
+    /// With the IPv4 pseudo-header: what keepalived, FRR and Wireshark take for granted. The default.
+    PseudoHeader,
+    /// The message only, RFC 9568 §5.2.8; keyword `v3_checksum_as_v2`.
+    MessageOnly,
+}
+
+/// VRRPv2 authentication.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Auth {
+    /// Type 0.
+    None,
+    /// Type 1: eight bytes in the clear, zero filled.
+    Pass([u8; 8]),
+}
+
+impl core::fmt::Debug for Auth {
+    // A secret reaches no log and no dump.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Auth::None => "None",
+            Auth::Pass(_) => "Pass(********)",
+        })
+    }
+}

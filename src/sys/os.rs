@@ -1,0 +1,302 @@
+//! What the loop's services ask of the operating system, as two traits: operations of a ring, and the few system calls that are made
+//! directly.
+//!
+//! [`Ring`] implements both by forwarding, so that the shipped services are compiled against io_uring and nothing stands in between.
+//! The simulator (`tests/sim/os`) implements both with a virtual clock and faults, and runs the very same services.
+//! Read first: `ring.rs`, `op.rs`.
+//!
+//! A descriptor is a real one on both sides: that it closes with the last operation that holds it is a part of what is simulated.
+
+use super::bufring::{BufRing, Received};
+use super::op::{Done, Fd, Header, Link, OpKey};
+use super::ring::{How, Ring};
+use super::socket::{Pair, SockAddr};
+use super::{clock, fifo, logfd, netlink, seqpacket, socket};
+use crate::time::{Duration, Instant, Now};
+use bytes::Bytes;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+/// Provided buffers; see [`BufRing`].
+pub trait Buffers {
+    /// Takes a multishot receive's buffer apart; `None` when it is shorter than its own header.
+    fn datagram(&mut self, id: u16, len: i32, header: &Header) -> Option<Received<'_>>;
+    /// Offers a buffer to the kernel again: once for each completion that named it.
+    fn give(&mut self, id: u16);
+}
+
+impl Buffers for BufRing {
+    fn datagram(&mut self, id: u16, len: i32, header: &Header) -> Option<Received<'_>> {
+        BufRing::datagram(self, id, len, header)
+    }
+    fn give(&mut self, id: u16) {
+        BufRing::give(self, id);
+    }
+}
+
+/// Operations: submitted, linked, cancelled, completed. Each method is [`Ring`]'s of the same name.
+pub trait Ops<T: Copy> {
+    /// Where datagrams are received into.
+    type Buffers: Buffers;
+
+    /// Makes `entries` buffers of `size` bytes, and offers all of them under the number `group`.
+    fn buffers(&mut self, group: u16, entries: u16, size: u32) -> io::Result<Self::Buffers>;
+    /// See [`Ring::room`].
+    fn room(&mut self, n: usize) -> bool;
+    /// See [`Ring::send`].
+    fn send(&mut self, tag: T, fd: &Fd, bytes: Bytes, to: Option<Rc<SockAddr>>, link: Link, how: How) -> OpKey;
+    /// See [`Ring::send_quiet`].
+    fn send_quiet(&mut self, tag: T, fd: &Fd, bytes: Bytes, to: Option<Rc<SockAddr>>) -> OpKey;
+    /// See [`Ring::release`].
+    fn release(&mut self, op: OpKey);
+    /// See [`Ring::write`].
+    fn write(&mut self, tag: T, fd: &Fd, bytes: Bytes) -> OpKey;
+    /// See [`Ring::read`].
+    fn read(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey;
+    /// See [`Ring::connect`].
+    fn connect(&mut self, tag: T, fd: &Fd, to: Rc<SockAddr>, worker: bool) -> OpKey;
+    /// See [`Ring::recv`].
+    fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey;
+    /// See [`Ring::poll`].
+    fn poll(&mut self, tag: T, fd: &Fd, write: bool) -> OpKey;
+    /// See [`Ring::recv_multi`].
+    fn recv_multi(&mut self, tag: T, fd: &Fd, header: &Rc<Header>, into: &Self::Buffers) -> OpKey;
+    /// See [`Ring::timeout_at`].
+    fn timeout_at(&mut self, tag: T, at: Instant, link: Link) -> OpKey;
+    /// See [`Ring::cancel`].
+    fn cancel(&mut self, tag: T, target: OpKey, link: Link) -> OpKey;
+
+    /// See [`Ring::submit_and_wait`]. A simulated ring returns at once: who drives it calls the loop again when the time has come.
+    fn submit_and_wait(&mut self, until: Option<Instant>) -> io::Result<()>;
+    /// Submits, and stays awake until `end` or until something has completed; `ask`: by asking the kernel again and again.
+    fn spin(&mut self, end: Instant, ask: bool) -> io::Result<()>;
+    /// See [`Ring::submit`].
+    fn submit(&mut self) -> io::Result<()>;
+    /// See [`Ring::push_out`].
+    fn push_out(&mut self);
+    /// See [`Ring::queued`].
+    fn queued(&mut self) -> usize;
+    /// See [`Ring::pop`].
+    fn pop(&mut self) -> Option<Done<T>>;
+    /// See [`Ring::broken`].
+    fn broken(&self) -> Option<i32>;
+    /// See [`Ring::in_flight`].
+    fn in_flight(&self) -> usize;
+    /// See [`Ring::unknown`].
+    fn unknown(&self) -> u64;
+}
+
+/// System calls that the services make themselves: those that are no operations of a ring, or are cheaper as calls.
+pub trait Calls {
+    /// Both clocks.
+    fn now(&self) -> Now;
+    /// The monotonic one.
+    fn mono(&self) -> Instant;
+    /// Processor time used so far.
+    fn cpu(&self) -> Duration;
+    /// See [`socket::open_vrrp`].
+    fn open_vrrp(&mut self, ifindex: u32, group: IpAddr) -> io::Result<Pair>;
+    /// See [`socket::open_unicast`].
+    fn open_unicast(&mut self, ifindex: u32, local: IpAddr) -> io::Result<Pair>;
+    /// See [`socket::connect_group`].
+    fn connect_group(&mut self, tx: &Fd, to: &SockAddr) -> bool;
+    /// See [`socket::open_local`].
+    fn open_local(&mut self, ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<Fd>;
+    /// See [`socket::filter_local`].
+    fn filter_local(&mut self, fd: &Fd, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<()>;
+    /// See [`socket::open_packet`].
+    fn open_packet(&mut self) -> io::Result<Fd>;
+    /// See [`socket::send_frames`].
+    fn send_frames(&mut self, fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>);
+    /// See [`socket::open_stream`].
+    fn open_stream(&mut self, to: Option<SocketAddr>) -> io::Result<Fd>;
+    /// See [`netlink::open`].
+    fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
+    /// See [`netlink::port`].
+    fn netlink_port(&mut self, fd: &Fd) -> io::Result<u32>;
+    /// See [`netlink::watch_routes`].
+    fn watch_routes(&mut self, fd: &Fd, filter: &[(u16, u8, u8, u32)]) -> io::Result<()>;
+    /// See [`netlink::drops`].
+    fn netlink_drops(&mut self, fd: &Fd) -> Option<u32>;
+    /// See [`seqpacket::send`]; with one descriptor at most.
+    fn send_message(&mut self, fd: &Fd, bytes: &[u8], gift: Option<BorrowedFd<'_>>) -> io::Result<()>;
+    /// See [`seqpacket::recv`].
+    fn recv_message(&mut self, fd: &Fd, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>>;
+    /// See [`fifo::usable`].
+    fn usable_fifo(&mut self, fd: &OwnedFd) -> bool;
+    /// See [`fifo::write`].
+    fn write_fifo(&mut self, fd: &Fd, line: &[u8]) -> io::Result<()>;
+    /// See [`logfd::stderr`].
+    fn open_stderr(&mut self) -> io::Result<Fd>;
+    /// See [`logfd::syslog`].
+    fn open_syslog(&mut self, path: &str) -> io::Result<Fd>;
+    /// The process that started this one.
+    fn parent(&self) -> u32;
+}
+
+impl<T: Copy> Ops<T> for Ring<T> {
+    type Buffers = BufRing;
+
+    fn buffers(&mut self, group: u16, entries: u16, size: u32) -> io::Result<BufRing> {
+        let buffers = BufRing::new(group, entries, size)?;
+        self.register(&buffers)?;
+        Ok(buffers)
+    }
+    #[inline]
+    fn room(&mut self, n: usize) -> bool {
+        Ring::room(self, n)
+    }
+    #[inline]
+    fn send(&mut self, tag: T, fd: &Fd, bytes: Bytes, to: Option<Rc<SockAddr>>, link: Link, how: How) -> OpKey {
+        Ring::send(self, tag, fd, bytes, to, link, how)
+    }
+    #[inline]
+    fn send_quiet(&mut self, tag: T, fd: &Fd, bytes: Bytes, to: Option<Rc<SockAddr>>) -> OpKey {
+        Ring::send_quiet(self, tag, fd, bytes, to)
+    }
+    #[inline]
+    fn release(&mut self, op: OpKey) {
+        Ring::release(self, op);
+    }
+    fn write(&mut self, tag: T, fd: &Fd, bytes: Bytes) -> OpKey {
+        Ring::write(self, tag, fd, bytes)
+    }
+    fn read(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey {
+        Ring::read(self, tag, fd, size)
+    }
+    fn connect(&mut self, tag: T, fd: &Fd, to: Rc<SockAddr>, worker: bool) -> OpKey {
+        Ring::connect(self, tag, fd, to, worker)
+    }
+    fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey {
+        Ring::recv(self, tag, fd, size)
+    }
+    fn poll(&mut self, tag: T, fd: &Fd, write: bool) -> OpKey {
+        Ring::poll(self, tag, fd, write)
+    }
+    fn recv_multi(&mut self, tag: T, fd: &Fd, header: &Rc<Header>, into: &BufRing) -> OpKey {
+        Ring::recv_multi(self, tag, fd, header, into)
+    }
+    #[inline]
+    fn timeout_at(&mut self, tag: T, at: Instant, link: Link) -> OpKey {
+        Ring::timeout_at(self, tag, at, link)
+    }
+    #[inline]
+    fn cancel(&mut self, tag: T, target: OpKey, link: Link) -> OpKey {
+        Ring::cancel(self, tag, target, link)
+    }
+    #[inline]
+    fn submit_and_wait(&mut self, until: Option<Instant>) -> io::Result<()> {
+        Ring::submit_and_wait(self, until)
+    }
+    fn spin(&mut self, end: Instant, ask: bool) -> io::Result<()> {
+        self.submit_pushed()?;
+        while clock::mono() < end && Ring::queued(self) == 0 {
+            match ask {
+                // From another processor: asking is quicker than being interrupted.
+                true => Ring::submit(self)?,
+                // From a timer of this one.
+                false => core::hint::spin_loop(),
+            }
+        }
+        Ok(())
+    }
+    #[inline]
+    fn submit(&mut self) -> io::Result<()> {
+        Ring::submit(self)
+    }
+    #[inline]
+    fn push_out(&mut self) {
+        Ring::push_out(self);
+    }
+    #[inline]
+    fn queued(&mut self) -> usize {
+        Ring::queued(self)
+    }
+    #[inline]
+    fn pop(&mut self) -> Option<Done<T>> {
+        Ring::pop(self)
+    }
+    fn broken(&self) -> Option<i32> {
+        Ring::broken(self)
+    }
+    fn in_flight(&self) -> usize {
+        Ring::in_flight(self)
+    }
+    fn unknown(&self) -> u64 {
+        Ring::unknown(self)
+    }
+}
+
+impl<T: Copy> Calls for Ring<T> {
+    #[inline]
+    fn now(&self) -> Now {
+        clock::now()
+    }
+    #[inline]
+    fn mono(&self) -> Instant {
+        clock::mono()
+    }
+    fn cpu(&self) -> Duration {
+        clock::cpu()
+    }
+    fn open_vrrp(&mut self, ifindex: u32, group: IpAddr) -> io::Result<Pair> {
+        socket::open_vrrp(ifindex, group)
+    }
+    fn open_unicast(&mut self, ifindex: u32, local: IpAddr) -> io::Result<Pair> {
+        socket::open_unicast(ifindex, local)
+    }
+    fn connect_group(&mut self, tx: &Fd, to: &SockAddr) -> bool {
+        socket::connect_group(tx, to)
+    }
+    fn open_local(&mut self, ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<Fd> {
+        socket::open_local(ifindex, to, sources)
+    }
+    fn filter_local(&mut self, fd: &Fd, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<()> {
+        socket::filter_local(fd.as_raw_fd(), to, sources)
+    }
+    fn open_packet(&mut self) -> io::Result<Fd> {
+        socket::open_packet()
+    }
+    #[inline]
+    fn send_frames(&mut self, fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>) {
+        socket::send_frames(fd, ifindex, frames)
+    }
+    fn open_stream(&mut self, to: Option<SocketAddr>) -> io::Result<Fd> {
+        socket::open_stream(to)
+    }
+    fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
+        netlink::open()
+    }
+    fn netlink_port(&mut self, fd: &Fd) -> io::Result<u32> {
+        netlink::port(fd)
+    }
+    fn watch_routes(&mut self, fd: &Fd, filter: &[(u16, u8, u8, u32)]) -> io::Result<()> {
+        netlink::watch_routes(fd, filter)
+    }
+    fn netlink_drops(&mut self, fd: &Fd) -> Option<u32> {
+        netlink::drops(fd)
+    }
+    fn send_message(&mut self, fd: &Fd, bytes: &[u8], gift: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        seqpacket::send(&**fd, bytes, gift.as_slice())
+    }
+    fn recv_message(&mut self, fd: &Fd, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+        seqpacket::recv(&**fd, buf)
+    }
+    fn usable_fifo(&mut self, fd: &OwnedFd) -> bool {
+        fifo::usable(fd)
+    }
+    fn write_fifo(&mut self, fd: &Fd, line: &[u8]) -> io::Result<()> {
+        fifo::write(fd, line)
+    }
+    fn open_stderr(&mut self) -> io::Result<Fd> {
+        logfd::stderr()
+    }
+    fn open_syslog(&mut self, path: &str) -> io::Result<Fd> {
+        logfd::syslog(path)
+    }
+    fn parent(&self) -> u32 {
+        std::os::unix::process::parent_id()
+    }
+}

@@ -1,0 +1,97 @@
+//! The system calls that services make themselves, simulated.
+
+use super::route::PORT;
+use super::{EAGAIN, Left, SimOs};
+use bytes::Bytes;
+use kalived::sys::op::Fd;
+use kalived::sys::os::Calls;
+use kalived::sys::socket::{Pair, SockAddr};
+use kalived::time::{Duration, Instant, Now, Wall};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+impl Calls for SimOs {
+    fn now(&self) -> Now {
+        Now { mono: self.now, wall: Wall(1_700_000_000_000_000_000 + self.now.0) }
+    }
+    fn mono(&self) -> Instant {
+        self.now
+    }
+    fn cpu(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn open_vrrp(&mut self, _ifindex: u32, _group: IpAddr) -> io::Result<Pair> {
+        Ok(Pair { rx: self.open()?, tx: self.open()? })
+    }
+    fn open_unicast(&mut self, _ifindex: u32, _local: IpAddr) -> io::Result<Pair> {
+        Ok(Pair { rx: self.open()?, tx: self.open()? })
+    }
+    fn connect_group(&mut self, _tx: &Fd, _to: &SockAddr) -> bool {
+        self.rng.permille(900)
+    }
+    fn open_local(&mut self, _ifindex: u32, _to: Ipv4Addr, _sources: &[Ipv4Addr]) -> io::Result<Fd> {
+        self.open()
+    }
+    fn filter_local(&mut self, _fd: &Fd, _to: Ipv4Addr, _sources: &[Ipv4Addr]) -> io::Result<()> {
+        Ok(())
+    }
+    fn open_packet(&mut self) -> io::Result<Fd> {
+        let fd = self.open()?;
+        self.files.entry(fd.as_raw_fd()).or_default().packets = true;
+        Ok(fd)
+    }
+    fn send_frames(&mut self, _fd: &Fd, _ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>) {
+        let mut sent = 0;
+        for f in frames {
+            if self.happens("frame queue full", self.rates.full) {
+                return (sent, Some(-EAGAIN));
+            }
+            if self.happens("frame not sent", self.rates.send / 4) {
+                return (sent, Some(100));
+            }
+            self.left.push((self.now, Left::Frame(f.clone())));
+            sent += 1;
+        }
+        (sent, None)
+    }
+    fn open_stream(&mut self, _to: Option<SocketAddr>) -> io::Result<Fd> {
+        self.open()
+    }
+    fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
+        let fd = self.open()?;
+        self.files.entry(fd.as_raw_fd()).or_default().netlink = true;
+        Ok((fd, Rc::new(SockAddr::ip(Ipv4Addr::UNSPECIFIED.into(), 0))))
+    }
+    fn netlink_port(&mut self, _fd: &Fd) -> io::Result<u32> {
+        Ok(PORT)
+    }
+    fn watch_routes(&mut self, _fd: &Fd, _filter: &[(u16, u8, u8, u32)]) -> io::Result<()> {
+        Ok(())
+    }
+    fn netlink_drops(&mut self, fd: &Fd) -> Option<u32> {
+        self.files.get(&fd.as_raw_fd()).map(|f| f.drops)
+    }
+    fn send_message(&mut self, _fd: &Fd, _bytes: &[u8], _gift: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+    fn recv_message(&mut self, _fd: &Fd, _buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+        Ok(None)
+    }
+    fn usable_fifo(&mut self, _fd: &OwnedFd) -> bool {
+        true
+    }
+    fn write_fifo(&mut self, _fd: &Fd, _line: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn open_stderr(&mut self) -> io::Result<Fd> {
+        self.open()
+    }
+    fn open_syslog(&mut self, _path: &str) -> io::Result<Fd> {
+        self.open()
+    }
+    fn parent(&self) -> u32 {
+        1
+    }
+}
