@@ -1,6 +1,6 @@
 //! A report, written in parts into a file of memory that the guard is given.
 //!
-//! Read first: `src/report/mod.rs`. A turn writes [`SLICE`] bytes at most and one part more, which costs a slow processor some tenths of a
+//! Read first: `src/report/mod.rs`. A turn writes `SLICE` bytes at most and one part more, which costs a slow processor some tenths of a
 //! millisecond, and none while a takeover is near. One at a time: what is asked for meanwhile is for the guard to ask again.
 
 use super::Machine;

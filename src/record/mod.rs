@@ -15,7 +15,7 @@ use crate::config::model::Config;
 use crate::effect::Effect;
 use crate::envelope::{Kind, Unusable};
 use crate::event::Event;
-use crate::time::Now;
+use crate::time::{Duration, Instant, Now};
 use crate::world::World;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,12 @@ use serde::{Deserialize, Serialize};
 pub const SEGMENT: usize = 512 << 10;
 /// A segment that has no successor by then, because something was due all the time, ends the recording until there is one.
 const LONGEST: usize = SEGMENT + SEGMENT / 2;
+
+/// Bytes a second above which nothing is kept: some 3,500 adverts. What one would have then is the last second or two, and the copies
+/// would cost each advert a fifth of its processor time.
+const RATE: usize = 512 << 10;
+/// So long nothing is kept then.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// What a core gives away: a ring as it lies in memory. Only a process of the same program reads it.
 const KIND: Kind = Kind { magic: *b"KALTAPE\n", name: "ring of events", layouts: 1..=1, max: 256 << 20 };
@@ -85,8 +91,12 @@ pub struct Tape {
     now: Segment,
     // Inputs before those of `old`.
     first: u64,
-    // Too long without a checkpoint: nothing is kept until the next.
+    // Too long without a checkpoint, or too much in too short a time: nothing is kept until the next.
     torn: bool,
+    // When `now` began, the last input, and when a torn tape may go on.
+    began: Instant,
+    last: Instant,
+    resume: Instant,
 }
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
@@ -102,19 +112,22 @@ impl Tape {
         }
         let mut now = Segment::default();
         now.begin(encode(&Born::Born { config, standby, host }));
-        Tape { segment, old: Segment::default(), now, first: 0, torn: false }
+        let never = Instant::default();
+        Tape { segment, old: Segment::default(), now, first: 0, torn: false, began: never, last: never, resume: never }
     }
 
     /// Whether it is time for a checkpoint.
     pub(crate) fn is_full(&self) -> bool {
-        self.torn || self.now.bytes.len() >= self.segment
+        if self.torn { self.last >= self.resume } else { self.now.bytes.len() >= self.segment }
     }
 
     pub(crate) fn event(&mut self, at: Now, event: &Event<'_>) {
+        self.last = at.mono;
         self.put(&(at, Given::Event(event)));
     }
 
     pub(crate) fn fire(&mut self, at: Now, limit: usize) {
+        self.last = at.mono;
         self.put(&(at, Given::Fire(limit)));
     }
 
@@ -129,11 +142,15 @@ impl Tape {
         }
         // An input whose effects do not fit any more tears the tape as well: nothing is kept of a half.
         if self.now.bytes.len() >= LONGEST.max(self.segment) || postcard::to_io(what, &mut self.now.bytes).is_err() {
-            self.torn = true;
-            self.old.bytes.clear();
-            self.old.base.clear();
-            self.now.bytes.clear();
+            self.tear();
         }
+    }
+
+    fn tear(&mut self) {
+        self.torn = true;
+        self.old.bytes.clear();
+        self.old.base.clear();
+        self.now.bytes.clear();
     }
 
     /// Another segment begins, with this world.
@@ -144,6 +161,12 @@ impl Tape {
             Born,
             World(&'a World),
         }
+        let least = Duration::from_secs(1).saturating_mul(self.segment as u32) / RATE as u32;
+        if !self.torn && self.last.since(self.began) < least {
+            self.resume = self.last + PAUSE;
+            return self.tear();
+        }
+        self.began = self.last;
         self.first += self.old.inputs;
         core::mem::swap(&mut self.old, &mut self.now);
         if core::mem::take(&mut self.torn) {
@@ -217,8 +240,9 @@ mod tests {
     use crate::event::{HelperEv, Signal};
     use crate::time::Instant;
 
+    // Seconds.
     fn at(n: u64) -> Now {
-        Now { mono: Instant(n), ..Now::default() }
+        Now { mono: Instant(n * 1_000_000_000), ..Now::default() }
     }
 
     fn world(segment: usize) -> World {
@@ -272,6 +296,27 @@ mod tests {
         w.handle(at(n + 1), Event::Signal(Signal::Hup), &mut fx);
         let r = recorded(&w).expect("whole again");
         assert!(r.steps.len() == 1 && matches!(r.base, Base::World(_)), "{}", r.steps.len());
+    }
+
+    #[test]
+    fn too_much_in_too_short_a_time_makes_it_pause() {
+        let (mut w, mut fx) = (world(3000), Effects::default());
+        let hup = |w: &mut World, fx: &mut Effects, n| {
+            w.handle(at(n), Event::Signal(Signal::Hup), fx);
+            fx.drain().for_each(drop);
+        };
+        while !w.tape().is_some_and(Tape::is_full) {
+            hup(&mut w, &mut fx, 0);
+        }
+        w.checkpoint();
+        assert!(!recorded_at_all(&w));
+        for n in [1, 59, 60] {
+            hup(&mut w, &mut fx, n);
+            w.checkpoint();
+            assert_eq!(recorded_at_all(&w), n == 60, "{n} s later");
+        }
+        hup(&mut w, &mut fx, 61);
+        assert_eq!(recorded(&w).expect("whole again").steps.len(), 1);
     }
 
     fn recorded_at_all(w: &World) -> bool {

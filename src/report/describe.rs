@@ -1,7 +1,7 @@
 //! One truth about the fields of a report: the types carry their own description, and the JSON schema and the section of kalived(8)
 //! are made from it.
 //!
-//! [`record!`] and [`words!`] define a type together with what [`Described`] says of it. Read first: `mod.rs`.
+//! `record!` and `words!` define a type together with what `Described` says of it. Read first: `mod.rs`.
 
 use core::fmt::Write;
 use core::net::IpAddr;
