@@ -264,7 +264,7 @@ mod tests {
         let (mut n, mut turned) = (0, 0);
         while turned < 5 {
             let watch = crate::id::Key::from_bits(1 << 32).unwrap();
-            w.handle(at(n), Event::Helper(HelperEv::FileRead { watch, result: Ok(&[7; 20_000]) }), &mut fx);
+            w.handle(at(n + 1), Event::Helper(HelperEv::FileRead { watch, result: Ok(&[7; 20_000]) }), &mut fx);
             fx.drain().for_each(drop);
             n += 1;
             let full = w.tape().is_some_and(Tape::is_full);
