@@ -135,7 +135,7 @@ class Hooks(Beside):
 
 
 class BlockedLog(Hooks):
-    """The same, and nobody reads the log: a full pipe."""
+    """The same, and no process reads the log: the pipe is full."""
 
     def ready(self, d):
         pass

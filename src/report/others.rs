@@ -43,7 +43,7 @@ record! {
         pub scripts_running: u64,
         /// Virtual routers whose script waits for its turn.
         pub scripts_waiting: u64,
-        /// Changes that a script was too slow for; it is told how many when it runs again.
+        /// Changes that were dropped because the script was still running. Its next run gets their number.
         pub scripts_skipped: u64,
         /// Named pipes.
         pub pipes: Vec<Pipe>,
@@ -61,7 +61,7 @@ record! {
         pub open: bool,
         /// Lines that wait for a reader.
         pub lines_waiting: u64,
-        /// Lines lost since it was last emptied, because nobody read.
+        /// Lines lost since the pipe was last empty, because no process read it.
         pub lines_lost: u64,
     }
 }

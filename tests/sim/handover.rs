@@ -63,7 +63,11 @@ impl Sim {
         let effects: Vec<Effect> = effects.into_iter().filter(|e| !matches!(e, Effect::Exit(_))).collect();
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
-        let Some(p) = self.nodes[node].process.take().filter(|_| frozen) else { return };
+        // One that has not read the kernel yet, or still removes what a killed process left, stops instead.
+        if !frozen {
+            return;
+        }
+        let Some(p) = self.nodes[node].process.take() else { return };
         let mut snapshot = p.world.last_snapshot(now);
         if self.sabotage == Some(Sabotage::EarlyHeir) {
             for i in &mut snapshot.instances {

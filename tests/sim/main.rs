@@ -1,6 +1,6 @@
 //! The deterministic simulator: the shipped `World` on 2 to 5 nodes, under a virtual clock, network and kernel, with faults.
 //!
-//! `cargo test --test sim` runs `KALIVED_SEEDS` seeds (2,500), each twice. A failure prints its seed, a smaller way to the same
+//! `cargo test --test sim` runs `KALIVED_SEEDS` seeds (3,000), each twice. A failure prints its seed, a smaller way to the same
 //! failure, what happened, and the command that does it again: `KALIVED_SEED=n cargo test --test sim one_seed -- --nocapture`
 //! (with `KALIVED_LOG=1` every log line too). `KALIVED_FROM=n` starts at another seed.
 //!
@@ -42,7 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use trace::Figures;
 
 /// Seeds of a run of the test command.
-const SEEDS: u64 = 2_500;
+const SEEDS: u64 = 3_000;
 /// A sabotaged run must be noticed within so many.
 const CANARY_SEEDS: u64 = 300;
 

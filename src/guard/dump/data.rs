@@ -7,7 +7,7 @@ use super::words;
 use crate::config::model::setting::Ready;
 use crate::config::model::vrrp::{Notify, Track};
 use crate::config::model::{Auth, Config, Global, InstanceConfig};
-use crate::report::{Instance, Moment, Report, rfc3339};
+use crate::report::{Group, Instance, Moment, Report, rfc3339};
 use crate::sys::clock;
 use crate::time::{Duration, Wall, nanos};
 use crate::vrrp::State;
@@ -41,9 +41,9 @@ pub fn render(report: &Report, config: &Config) -> String {
         instance(&mut out, i, report, config);
     }
     sockets(&mut out, report);
-    if !config.sync_groups.is_empty() {
+    if !report.groups.is_empty() {
         out.head("VRRP Sync groups");
-        config.sync_groups.iter().for_each(|g| group(&mut out, g, report));
+        report.groups.iter().for_each(|g| group(&mut out, g, report));
     }
     if !config.scripts.is_empty() {
         out.head("VRRP Scripts");
@@ -319,19 +319,11 @@ fn sockets(out: &mut Out, report: &Report) {
     }
 }
 
-fn group(out: &mut Out, g: &crate::config::model::vrrp::SyncGroup, report: &Report) {
-    let of = |name: &str| report.instances.iter().find(|i| i.name == name).map_or(State::Init, |i| i.state);
-    let states: Vec<State> = g.members.iter().map(|m| of(m)).collect();
-    let all = |s: State| !states.is_empty() && states.iter().all(|m| *m == s);
-    let any = |s: State| states.iter().filter(|m| **m == s).count();
-    let state = match () {
-        () if any(State::Fault) > 0 => State::Fault,
-        () if all(State::Master) => State::Master,
-        () if any(State::Init) > 0 => State::Init,
-        () => State::Backup,
-    };
-    out.one("VRRP Sync Group", format!("{}, {}", g.name, state.word()));
-    out.line(3, format!("Num member fault {}, num member init {}", any(State::Fault), any(State::Init)));
+fn group(out: &mut Out, g: &Group, report: &Report) {
+    let members = || report.instances.iter().filter(|i| g.members.contains(&i.name));
+    let number = |s: State| members().filter(|i| i.state == s).count();
+    out.one("VRRP Sync Group", format!("{}, {}", g.name, g.state.word()));
+    out.line(3, format!("Num member fault {}, num member init {}", number(State::Fault), number(State::Init)));
     out.line(3, "VRRP member instances :");
     g.members.iter().for_each(|m| out.line(5, m));
 }
