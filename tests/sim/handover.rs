@@ -42,8 +42,6 @@ impl Sim {
         }
         let world = self.born(self.variations[node].config(&self.ground.opts, node), true);
         self.start(node, world);
-        // Kept until this one has written its own: it may die before.
-        self.nodes[node].snapshot = snapshot.as_deref().cloned();
         self.complete(node, Completion::Go(snapshot, dead));
     }
 
