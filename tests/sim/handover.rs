@@ -48,7 +48,8 @@ impl Sim {
     /// Another process takes over: the old one freezes, and `Go` follows after `gap` or with `Sim::go`.
     pub fn freeze(&mut self, node: usize, gap: u64) {
         let ready = self.nodes[node].runs() && !self.nodes[node].asked_to_stop;
-        if !ready || self.nodes[node].process.as_ref().is_none_or(|p| !p.started || p.waiting) {
+        // The guard hands over no core that has not said that it is ready.
+        if !ready || self.nodes[node].process.as_ref().is_none_or(|p| !p.started || p.waiting || !p.world.running()) {
             return;
         }
         // What it has received is handled before.
@@ -63,8 +64,8 @@ impl Sim {
         let effects: Vec<Effect> = effects.into_iter().filter(|e| !matches!(e, Effect::Exit(_))).collect();
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
-        // One that has not read the kernel yet, or still removes what a killed process left, stops instead.
         if !frozen {
+            // It is not what it was any more, by what it had received.
             return;
         }
         let Some(p) = self.nodes[node].process.take() else { return };
