@@ -12,6 +12,8 @@ pub enum For {
     Track(TrackKey),
     /// Nobody waits for it.
     Nobody,
+    /// The kernel's module for virtual servers is loaded.
+    Module,
     /// A hook of the notifier: its own number for it.
     Hook(u64),
 }

@@ -13,6 +13,9 @@ use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::note::Note;
 use crate::route::RouteSpec;
 use crate::time::Instant;
+use crate::wire::netlink::ipvs::{
+    Act, Destination, DestinationKey, Service, ServiceKey, SyncDaemon, Timeouts,
+};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -235,6 +238,41 @@ pub enum NetFx {
     WatchRoutes,
 }
 
+/// A change to the kernel's IPVS table.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum LvsOp {
+    /// A service; a deletion takes its destinations with it.
+    Service(Act, ServiceKey, Box<Service>),
+    /// A destination of a service.
+    Destination(Act, ServiceKey, DestinationKey, Destination),
+    /// The table is emptied, whoever filled it.
+    Flush,
+    /// Timeouts of connections.
+    Timeouts(Timeouts),
+    /// One half of connection synchronisation starts (`true`) or stops.
+    Sync(bool, Box<SyncDaemon>),
+}
+
+/// Of LVS: its configuration, and the kernel's IPVS table.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum LvsFx {
+    /// The next parts of the configuration; answered by [`LvsEv::Config`](crate::event::LvsEv::Config). From its beginning after
+    /// [`LvsEv::Offered`](crate::event::LvsEv::Offered).
+    Read,
+    /// Open the socket if it is not open, and ask for the family; answered by [`LvsEv::Opened`](crate::event::LvsEv::Opened).
+    Open,
+    /// Change the table; answered by [`LvsEv::Reply`](crate::event::LvsEv::Reply).
+    Change {
+        /// Name of the request.
+        req: ReqId,
+        /// The change.
+        op: LvsOp,
+    },
+    /// Dump all services, or the destinations of one: [`LvsEv::Found`](crate::event::LvsEv::Found)…, then
+    /// [`LvsEv::Synced`](crate::event::LvsEv::Synced). One at a time.
+    Dump(Option<ServiceKey>),
+}
+
 /// Of the line to the guard.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum GuardFx {
@@ -373,6 +411,8 @@ pub enum Effect {
     Helper(HelperFx),
     /// Of stream connections.
     Conn(ConnFx),
+    /// Of LVS.
+    Lvs(LvsFx),
     /// Tell people.
     Note(Note),
     /// End the process once everything before this is done.

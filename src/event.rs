@@ -6,11 +6,13 @@
 pub use crate::net::{AddrInfo, Errno, Link};
 
 use crate::config::model::Config;
+use crate::config::model::lvs::Part;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::octets::Octets;
 use crate::route::RouteSpec;
 use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant};
+use crate::wire::netlink::ipvs::Message;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Correlates a [`NetFx::Change`](crate::effect::NetFx::Change) with its [`NetEv::Reply`]; never reused.
@@ -196,6 +198,32 @@ pub enum NetEv {
     },
 }
 
+/// Of LVS.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum LvsEv {
+    /// There is a configuration of virtual servers, another one than before: it is read with [`LvsFx::Read`](crate::effect::LvsFx::Read).
+    /// Not told where there never were any. Of a reload: after [`GuardEv::Config`].
+    Offered,
+    /// The next parts of it, at least one; the last one is [`Part::End`]. The error is for people: no more of it can be read.
+    Config(Result<Vec<Part>, Box<str>>),
+    /// Answer to [`LvsFx::Open`](crate::effect::LvsFx::Open). ENOENT: the kernel has no IPVS, or its module is not loaded.
+    Opened(Result<(), Errno>),
+    /// What a dump has, in the order of the kernel.
+    Found(Vec<Message>),
+    /// A dump has ended; `false`: without some of it.
+    Synced {
+        /// Whether it is complete.
+        complete: bool,
+    },
+    /// Answer to [`LvsFx::Change`](crate::effect::LvsFx::Change).
+    Reply {
+        /// The request.
+        req: ReqId,
+        /// What the kernel said.
+        result: Result<(), Errno>,
+    },
+}
+
 /// From the line to the guard.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum GuardEv {
@@ -297,6 +325,8 @@ pub enum Event<'a> {
     Guard(GuardEv),
     /// From the line to the helper.
     Helper(HelperEv<'a>),
+    /// Of LVS.
+    Lvs(LvsEv),
     /// Something happened on a stream connection.
     Conn {
         /// Its name.

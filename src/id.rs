@@ -44,6 +44,19 @@ pub type FifoKey = Key<FifoMark>;
 /// Name of a tracker.
 pub type TrackKey = Key<TrackMark>;
 
+/// What a [`VsKey`] names: a virtual server.
+pub enum VirtualMark {}
+/// What an [`RsKey`] names: a real server of a virtual server.
+pub enum ServerMark {}
+/// What a [`SvcKey`] names: a service of the kernel's IPVS table; a virtual server has one or, as a group, several.
+pub enum ServiceMark {}
+/// Name of a virtual server.
+pub type VsKey = Key<VirtualMark>;
+/// Name of a real server.
+pub type RsKey = Key<ServerMark>;
+/// Name of a service.
+pub type SvcKey = Key<ServiceMark>;
+
 /// Slot and generation. `M` only keeps names of different kinds apart.
 pub struct Key<M> {
     slot: u32,

@@ -59,6 +59,8 @@ pub enum Due {
     TrackTimeout(TrackKey),
     /// The next slice of a reload.
     Reload,
+    /// LVS: the next part of its configuration or of its table, another try, a look at the table.
+    Lvs,
     /// A frozen world has been silent for so long that a peer may take over: is a successor in charge?
     Custody,
     /// The process was asked to stop and waits no longer for the kernel.

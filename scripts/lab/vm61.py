@@ -20,11 +20,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from lab import vm  # noqa: E402
 
 MODULES = ["veth", "bridge", "macvlan", "dummy", "crc32c_generic", "nf_tables", "nft_compat", "nft_limit", "nft_counter",
-           "nft_meta_bridge", "nf_log_syslog", "sch_netem", "ifb", "af_packet_diag"]
+           "nft_meta_bridge", "nf_log_syslog", "sch_netem", "ifb", "af_packet_diag", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc",
+           "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh", "ip_tunnel", "ipip"]
 #: What the tests call beside kalived.
 PROGRAMS = ("bash dash ip nft nsenter unshare setpriv prlimit timeout tcpdump sysctl kill ps killall env sleep cat "
             "mount umount touch mkdir mv cp rm ln chmod chown ls tr cut sort grep sed awk head tail date id dd true false printf "
-            "test expr mkfifo readlink stat wc uname chrt arping ndisc6").split()
+            "test expr mkfifo readlink stat wc uname chrt arping ndisc6 ipvsadm keepalived").split()
 
 
 def image(kernel, program, kalived, names, threads):

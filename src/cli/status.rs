@@ -4,7 +4,7 @@
 //! local. Pure: the zone is handed in.
 
 use crate::reload_time::{Zone, stamp};
-use crate::report::{Instance, Moment, Report};
+use crate::report::{Instance, Moment, RealServer, Report, ServerState, VirtualServer};
 use crate::vrrp::State;
 use core::fmt::Write;
 
@@ -34,8 +34,43 @@ pub fn render(r: &Report, zone: Zone) -> String {
             writeln!(out, "\n(vrrp_sync_group {}) {} since {}{reasons}", g.name, g.state.word(), at(&g.since, zone));
         let _ = writeln!(out, "    members: {}", g.members.join(", "));
     }
+    for vs in &r.virtual_servers {
+        out += "\n";
+        virtual_server(&mut out, vs, zone);
+    }
     rest(&mut out, r);
     out
+}
+
+fn virtual_server(out: &mut String, vs: &VirtualServer, zone: Zone) {
+    let up = if vs.up { "UP" } else { "DOWN" };
+    let reason = if vs.reason.is_empty() { String::new() } else { format!(": {}", vs.reason) };
+    let _ = writeln!(out, "(virtual_server {}) {up} since {}{reason}", vs.name, at(&vs.since, zone));
+    let _ = write!(out, "    {}, weight {}, quorum {}", vs.scheduler, vs.weight, vs.quorum);
+    if vs.hysteresis > 0 {
+        let _ = write!(out, ", hysteresis {}", vs.hysteresis);
+    }
+    if let Some(sorry) = &vs.sorry_server {
+        let _ = write!(out, "; sorry server {sorry}{}", if vs.sorry_active { " IN CHARGE" } else { "" });
+    }
+    if vs.services_held < vs.services {
+        let _ = write!(out, "; {} of {} services are in the IPVS table", vs.services_held, vs.services);
+    }
+    out.push('\n');
+    // What is not up comes first: among a thousand servers it is what is looked for.
+    let (bad, good): (Vec<&RealServer>, Vec<_>) =
+        vs.real_servers.iter().partition(|s| matches!(s.state, ServerState::Down | ServerState::Awaited));
+    for s in bad.iter().chain(&good).take(NAMED.max(bad.len())) {
+        let state = s.state.word();
+        let reason = if s.reason.is_empty() { String::new() } else { format!(": {}", s.reason) };
+        let _ = writeln!(out, "    {} {state} for {}, weight {}{reason}", s.name, ago(&s.since), s.weight);
+    }
+    match (bad.len() + good.len()).saturating_sub(NAMED.max(bad.len())) {
+        0 => {}
+        more => {
+            let _ = writeln!(out, "    and {more} more, none of them down");
+        }
+    }
 }
 
 fn head(out: &mut String, r: &Report) {
@@ -46,6 +81,10 @@ fn head(out: &mut String, r: &Report) {
         states.into_iter().filter(|(_, n)| *n > 0).map(|(s, n)| format!("{n} {}", s.word())).collect();
     let wrong = r.instances.iter().filter(|i| !i.conditions.is_empty()).count();
     let what = if states.is_empty() { "no virtual router".to_owned() } else { states.join(", ") };
+    let what = match (r.virtual_servers.len(), r.virtual_servers.iter().filter(|v| v.up).count()) {
+        (0, _) => what,
+        (all, up) => format!("{what}; {up} of {all} virtual servers up"),
+    };
     let what = if wrong > 0 { format!("{what}; {wrong} to look at") } else { what };
     let _ = writeln!(out, "kalived {}: {what}", d.version);
     if let Some(problem) = &d.problem {
@@ -180,6 +219,9 @@ fn rest(out: &mut String, r: &Report) {
             "static routes: {} of {} held, {} waiting for an interface, {} put back",
             r.routes.held, r.routes.configured, r.routes.waiting, r.routes.restored
         ));
+    }
+    if r.ipvs.available == Some(false) {
+        lines.push("virtual servers are not served: the kernel offers no IPVS (load the module ip_vs)".to_owned());
     }
     let n = &r.notifications;
     if n.scripts_running + n.scripts_waiting + n.mails_waiting > 0 {

@@ -4,8 +4,9 @@
 //! header:  magic 8 | version 2 | zero 2 | VRRP: length 4, CRC-32C 4 | LVS: length 4, CRC-32C 4 | CRC-32C of all this 4
 //! then:    VRRP section | LVS section                                            (integers little endian)
 //! ```
-//! Each section is a part of the model in postcard's encoding and has a CRC of its own, so that the loop reads, checks and
-//! decodes the header and the VRRP part ([`Header`]) and never touches the bytes of tens of thousands of real servers. The
+//! The VRRP section is a part of the model in postcard's encoding. The LVS section is a list of records, `length 4 | CRC-32C 4 |` a
+//! [`Part`] in that encoding, the last one [`Part::End`]: the loop reads, checks and decodes the header and the VRRP part ([`Header`])
+//! when it starts, and tens of thousands of real servers record by record ([`record`]) over many turns. The
 //! CRCs find accidents (a torn write, a bad disk); they are no protection against an attacker, who must not be able to
 //! write the file in the first place.
 //!
@@ -16,7 +17,7 @@
 
 use super::model::bfd::BfdInstance;
 use super::model::global::RootMore;
-use super::model::lvs::{ServerGroup, Ssl, VirtualServer};
+use super::model::lvs::{Part, parts};
 use super::model::route::{Route, Rule};
 use super::model::vrrp::{
     GarpGroup, LinkDelay, Linkbeat, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpCheck, VrrpScript,
@@ -32,7 +33,7 @@ use serde::de::DeserializeOwned;
 /// The first bytes. The last two show a file that went through a text conversion.
 pub const MAGIC: [u8; 8] = *b"KALIVE\r\n";
 /// Number of this layout. Goes up with every change of the model; a test compares.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// Bytes before the first section.
 pub const HEADER: usize = 32;
 /// Largest image, in bytes. The largest configuration known (37,000 real servers) has less than a tenth of it.
@@ -85,8 +86,38 @@ impl std::error::Error for ImageError {}
 
 /// The image of a configuration. The error is [`ImageError::TooLarge`] only.
 pub fn encode(config: &Config) -> Result<Vec<u8>, ImageError> {
-    let (vrrp, lvs) = split(config);
-    seal(&section(VRRP, &vrrp)?, &section(LVS, &lvs)?)
+    let mut lvs = Vec::new();
+    for part in parts(&config.ssl, &config.server_groups, &config.virtual_servers) {
+        let body = section(LVS, &part)?;
+        let len = u32::try_from(body.len()).map_err(|_| ImageError::TooLarge(body.len()))?;
+        lvs.put_u32_le(len);
+        lvs.put_u32_le(CRC32C.checksum(&body));
+        lvs.put_slice(&body);
+    }
+    seal(&section(VRRP, &split(config))?, &lvs)
+}
+
+/// Bytes before the part of a record.
+pub const RECORD_HEADER: usize = 8;
+
+/// Length of the LVS section of a configuration without any: its last record alone.
+pub const EMPTY_LVS: usize = RECORD_HEADER + 1;
+
+/// The first record of `bytes`, and how many bytes it takes; `Err` with how many bytes there must be to read it.
+///
+/// # Errors
+/// [`ImageError::Damaged`] and [`ImageError::Malformed`].
+pub fn record(bytes: &[u8]) -> Result<Result<(Part, usize), usize>, ImageError> {
+    let Some(mut head) = bytes.get(..RECORD_HEADER) else { return Ok(Err(RECORD_HEADER)) };
+    let (len, crc) = (head.get_u32_le() as usize, head.get_u32_le());
+    if len > MAX_IMAGE {
+        return Err(ImageError::Malformed(LVS));
+    }
+    let end = RECORD_HEADER + len;
+    match bytes.get(RECORD_HEADER..end) {
+        Some(body) => Ok(Ok((take(LVS, body, crc)?, end))),
+        None => Ok(Err(end)),
+    }
 }
 
 const VRRP: &str = "VRRP section";
@@ -152,6 +183,11 @@ impl Header {
         HEADER + self.vrrp.0 + self.lvs.0
     }
 
+    /// Where the LVS section is in the image.
+    pub fn lvs_at(&self) -> Range<usize> {
+        self.vrrp_at().end..self.image_len()
+    }
+
     /// Where the VRRP section is in the image. The LVS section is the rest.
     pub fn vrrp_at(&self) -> Range<usize> {
         HEADER..HEADER + self.vrrp.0
@@ -174,7 +210,8 @@ pub fn decode(bytes: &[u8]) -> Result<Config, ImageError> {
         return Err(ImageError::Truncated(bytes.len(), len));
     };
     let mut config = header.vrrp(vrrp)?;
-    (config.ssl, config.server_groups, config.virtual_servers) = take(LVS, lvs, header.lvs.1)?;
+    check(LVS, lvs, header.lvs.1)?;
+    gather(lvs, &mut config)?;
     Ok(config)
 }
 
@@ -189,9 +226,27 @@ type Vrrp = (
     (Vec<TrackProcess>, Vec<TrackGroup>, Vec<GarpGroup>, Vec<Linkbeat>, Vec<LinkDelay>),
     (Vec<Vip>, Vec<Route>, Vec<Rule>, Vec<BfdInstance>, Vec<VrrpCheck>),
 );
-type LvsRef<'a> = (&'a Option<Ssl>, &'a Vec<ServerGroup>, &'a Vec<VirtualServer>);
 
-fn split(config: &Config) -> (VrrpRef<'_>, LvsRef<'_>) {
+// All parts of an LVS section; nothing may be left over.
+fn gather(mut lvs: &[u8], config: &mut Config) -> Result<(), ImageError> {
+    let nonsense = ImageError::Malformed(LVS);
+    loop {
+        let Ok((part, len)) = record(lvs)? else { return Err(nonsense) };
+        lvs = lvs.get(len..).unwrap_or_default();
+        match part {
+            Part::Ssl(ssl) => config.ssl = Some(*ssl),
+            Part::Group(group) => config.server_groups.push(group),
+            Part::Server(server) => config.virtual_servers.push(*server),
+            Part::Reals(more) => match config.virtual_servers.last_mut() {
+                Some(server) => server.real_servers.extend(more),
+                None => return Err(nonsense),
+            },
+            Part::End => return if lvs.is_empty() { Ok(()) } else { Err(nonsense) },
+        }
+    }
+}
+
+fn split(config: &Config) -> VrrpRef<'_> {
     let Config {
         global,
         instances,
@@ -209,16 +264,14 @@ fn split(config: &Config) -> (VrrpRef<'_>, LvsRef<'_>) {
         static_routes,
         static_rules,
         bfd,
-        ssl,
-        server_groups,
-        virtual_servers,
+        // The LVS section.
+        ssl: _,
+        server_groups: _,
+        virtual_servers: _,
     } = config;
     let blocks = (global, instances, root, sync_groups, scripts, track_files);
     let small = (track_processes, track_groups, garp_groups, linkbeats, link_delays);
-    (
-        (blocks, small, (static_addresses, static_routes, static_rules, bfd, checks)),
-        (ssl, server_groups, virtual_servers),
-    )
+    (blocks, small, (static_addresses, static_routes, static_rules, bfd, checks))
 }
 
 fn join(parts: Vrrp) -> Config {
@@ -268,6 +321,7 @@ fn take<T: DeserializeOwned>(what: &'static str, bytes: &[u8], crc: u32) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::lvs::VirtualServer;
     use super::*;
 
     #[test]

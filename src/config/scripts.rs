@@ -11,7 +11,9 @@ use super::kind::{self, Message};
 use super::lint::{head, span_of};
 use super::lower::CommandAt;
 use super::lower::Said;
+use super::model::check::CheckKind;
 use super::model::global::{Fifo, Login};
+use super::model::lvs::{Part, RealServer};
 use super::model::setting::{Ready, Script};
 use super::model::{Config, Place};
 use super::secure::{self, Acl, Kind, Stat};
@@ -98,7 +100,11 @@ pub fn prepare(
         .collect();
     let more = &mut config.global.more;
     more.logins = uids.into_iter().filter_map(|uid| how.host.login(uid)).collect();
-    for (word, fifo) in [("notify_fifo", &mut more.notify_fifo), ("vrrp_notify_fifo", &mut more.vrrp_notify_fifo)] {
+    for (word, fifo) in [
+        ("notify_fifo", &mut more.notify_fifo),
+        ("vrrp_notify_fifo", &mut more.vrrp_notify_fifo),
+        ("lvs_notify_fifo", &mut more.lvs_notify_fifo),
+    ] {
         if let Some(fifo) = fifo {
             let owner = Owner::at(format!("`{word}`"), owners.word(word));
             fifo.ready = cx.fifo(&owner, fifo);
@@ -128,7 +134,13 @@ pub fn prepare(
 pub fn commands(config: &Config) -> Vec<(bool, &Script)> {
     let more = &config.global.more;
     let mut all: Vec<(bool, &Script)> = Vec::new();
-    let own = [&more.startup_script, &more.shutdown_script, &more.notify_fifo_script, &more.vrrp_notify_fifo_script];
+    let own = [
+        &more.startup_script,
+        &more.shutdown_script,
+        &more.notify_fifo_script,
+        &more.vrrp_notify_fifo_script,
+        &more.lvs_notify_fifo_script,
+    ];
     all.extend(own.into_iter().flatten().map(|s| (false, &**s)));
     for i in &config.instances {
         let n = &i.more.notify;
@@ -139,7 +151,29 @@ pub fn commands(config: &Config) -> Vec<(bool, &Script)> {
     all.extend(
         config.scripts.iter().filter(|s| s.native.is_none()).filter_map(|s| Some((true, &**s.script.as_ref()?))),
     );
+    for vs in &config.virtual_servers {
+        all.extend([&vs.quorum_up, &vs.quorum_down].into_iter().flatten().map(|s| (false, &**s)));
+        all.extend(commands_of_servers(&vs.real_servers));
+    }
     all
+}
+
+/// Every command of these virtual servers or real servers, and whether it is a check.
+pub fn commands_of(part: &Part) -> Vec<(bool, &Script)> {
+    match part {
+        Part::Server(vs) => [&vs.quorum_up, &vs.quorum_down].into_iter().flatten().map(|s| (false, &**s)).collect(),
+        Part::Reals(all) => commands_of_servers(all),
+        Part::Ssl(_) | Part::Group(_) | Part::End => Vec::new(),
+    }
+}
+
+fn commands_of_servers(all: &[RealServer]) -> Vec<(bool, &Script)> {
+            let hooks = all.iter().flat_map(|rs| [&rs.notify_up, &rs.notify_down]).flatten().map(|s| (false, &**s));
+            let checks = all.iter().flat_map(|rs| &rs.checks).filter_map(|c| match &c.kind {
+                CheckKind::Misc(m) => Some((true, m.misc_path.as_deref()?)),
+                _ => None,
+            });
+            hooks.chain(checks).collect()
 }
 
 /// Hands over every command that kalived runs: [`commands`], with their owners.
@@ -150,6 +184,7 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
         ("shutdown_script", &mut more.shutdown_script),
         ("notify_fifo_script", &mut more.notify_fifo_script),
         ("vrrp_notify_fifo_script", &mut more.vrrp_notify_fifo_script),
+        ("lvs_notify_fifo_script", &mut more.lvs_notify_fifo_script),
     ] {
         if let Some(script) = script {
             on(Owner::at(format!("`{word}`"), owners.command(None, word)), script);
@@ -170,6 +205,26 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
             if let Some(script) = script {
                 let what = format!("`{word}` of vrrp_instance `{}`", i.name);
                 on(Owner::at(what, owners.command(Some(&i.place), word)), script);
+            }
+        }
+    }
+    for vs in &mut config.virtual_servers {
+        let place = vs.place.clone();
+        let hooks = [("quorum_up", &mut vs.quorum_up), ("quorum_down", &mut vs.quorum_down)];
+        for (word, script) in hooks.into_iter().filter_map(|(w, s)| Some((w, s.as_mut()?))) {
+            on(Owner::at(format!("`{word}` of a virtual_server"), owners.command(Some(&place), word)), script);
+        }
+        for rs in &mut vs.real_servers {
+            let (addr, port) = (rs.addr, rs.port);
+            let misc = rs.checks.iter_mut().filter_map(|c| match &mut c.kind {
+                CheckKind::Misc(m) => Some(("misc_path", m.misc_path.as_mut()?)),
+                _ => None,
+            });
+            let hooks = [("notify_up", &mut rs.notify_up), ("notify_down", &mut rs.notify_down)];
+            let hooks = hooks.into_iter().filter_map(|(w, s)| Some((w, s.as_mut()?)));
+            for (word, script) in hooks.chain(misc) {
+                let what = format!("`{word}` of real_server {addr} {port}");
+                on(Owner::at(what, owners.command(Some(&place), word)), script);
             }
         }
     }

@@ -6,8 +6,9 @@
 use super::exec::Exec;
 use super::handover::Slots;
 use super::log::{Sink, Target};
+use super::parts::Parts;
 use super::run;
-use crate::config::image;
+use crate::config::image::{self, Header};
 use crate::config::model::Config;
 use crate::effect::{Effect, Effects};
 use crate::exit::ExitCode;
@@ -72,7 +73,8 @@ type Refused = (String, ExitCode);
 fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let internal = |e: &dyn core::fmt::Display| (format!("not started by the guard: {e}"), ExitCode::Internal);
     let [line, image, snapshot, helper, witness] = child::inherited::<5>().map_err(|e| internal(&e))?;
-    let config = image_of(&image.into()).map_err(|e| internal(&e))?;
+    let image = File::from(image);
+    let (config, header) = image_with_header(&image).map_err(|e| internal(&e))?;
     let mut notes = Vec::new();
     let mut exec = open(words, line, snapshot, &mut notes)?;
     let process = config.global.process.clone();
@@ -95,6 +97,8 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
         notes.push((Level::Info, outcome.done.join(", ")));
     }
     notes.extend(outcome.refused.into_iter().map(|l| (Level::Warning, l)));
+    let offered = exec.offer(Parts::new(image, &header));
+    exec.inbox.extend(offered);
     let mut fx = Effects::default();
     for (level, text) in notes {
         fx.note(Note { level, text });
@@ -133,23 +137,29 @@ fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level,
     Ok(exec)
 }
 
-/// The configuration in an image, without its virtual servers: of the file only the header and that section are read, whatever
-/// follows them. Bounded by the file; nothing is mapped, for locked memory would be filled with all of it at once.
+/// The configuration in an image, without its virtual servers.
 pub(crate) fn image_of(file: &File) -> Result<Config, String> {
+    image_with_header(file).map(|(config, _)| config)
+}
+
+/// The same, and where the rest is: of the file only the header and that section are read, whatever
+/// follows them; that is read by [`Parts`]. Bounded by the file; nothing is mapped, for locked memory would be filled with all of it at
+/// once.
+pub(crate) fn image_with_header(file: &File) -> Result<(Config, Header), String> {
     let failed = |e: std::io::Error| e.to_string();
     let len = file.metadata().map_err(failed)?.len();
     let mut header = [0; image::HEADER];
     let there = header.len().min(usize::try_from(len).unwrap_or(usize::MAX));
     let header = header.get_mut(..there).unwrap_or_default();
     file.read_exact_at(header, 0).map_err(failed)?;
-    let header = image::Header::read(header).map_err(|e| e.to_string())?;
+    let header = Header::read(header).map_err(|e| e.to_string())?;
     if len != header.image_len() as u64 {
         return Err(format!("an image of {} bytes in a file of {len}", header.image_len()));
     }
     let at = header.vrrp_at();
     let mut section = vec![0; at.len()];
     file.read_exact_at(&mut section, at.start as u64).map_err(failed)?;
-    header.vrrp(&section).map_err(|e| e.to_string())
+    Ok((header.vrrp(&section).map_err(|e| e.to_string())?, header))
 }
 
 /// The last line, and the time to write it.

@@ -1,7 +1,7 @@
 //! Effects to system calls, completions to events: the services of the loop, and which of them does what.
 //!
 //! Read first: `event.rs`, `effect.rs`, then the services, each with its descriptors, tokens and table: `sockets`, `adverts` (with
-//! `sends`), `frames`, `rtnl`, `streams`, `guardline`, `helperline`, `log`. Each enum is matched in one place, without `_`. Generic over
+//! `sends`), `frames`, `rtnl`, `ipvs`, `streams`, `guardline`, `helperline`, `log`. Each enum is matched in one place, without `_`. Generic over
 //! the operating system: [`Ring`] in the daemon, a simulated one in `tests/sim/os`.
 
 use super::adverts::Adverts;
@@ -10,9 +10,11 @@ use super::frames::Frames;
 use super::guardline::Line;
 use super::handover::Slots;
 use super::helperline::HelperLine;
+use super::ipvs::Ipvs;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
 use super::os::Os;
+use super::parts::Parts;
 use super::report::Reporting;
 use super::rtnl::Rtnl;
 use super::sends::Way;
@@ -20,8 +22,8 @@ use super::slice;
 use super::sockets::Sockets;
 use super::streams::Streams;
 use super::token::{NetToken, Token};
-use crate::effect::{AdvertFx, ConnFx, Effect, Effects, Packets, SockFx};
-use crate::event::{AdvertEv, Errno, Event, Signal};
+use crate::effect::{AdvertFx, ConnFx, Effect, Effects, LvsFx, Packets, SockFx};
+use crate::event::{AdvertEv, Errno, Event, LvsEv, Signal};
 use crate::exit::ExitCode;
 use crate::id::VrKey;
 use crate::report::{Loop, seconds};
@@ -74,6 +76,9 @@ pub struct Exec<O: Os = Ring<Token>> {
     signals: Fd,
     pub(super) adverts: Adverts,
     rtnl: Rtnl<O::Buffers>,
+    ipvs: Ipvs<O::Buffers>,
+    /// The virtual servers of the configuration that came last, where there are or were any.
+    parts: Option<Parts>,
     pub(super) log: Sink,
     /// Answers that need no completion; told at the start of the next turn. At most one for each effect.
     pub(super) inbox: VecDeque<Event<'static>>,
@@ -121,6 +126,8 @@ impl<O: Os> Exec<O> {
             signals,
             adverts: Adverts::default(),
             rtnl,
+            ipvs: Ipvs::new(several_cpus),
+            parts: None,
             log,
             inbox: VecDeque::new(),
             exit: None,
@@ -166,6 +173,9 @@ impl<O: Os> Exec<O> {
             // On a single processor the worker could not run while we wait for it awake.
             self.asked = self.several_cpus.then_some(now.mono);
             self.os.push_out();
+        } else if !self.adverts.stopping() && !held {
+            // Addresses first: its completion is a turn that comes here again.
+            self.ipvs.pump(&mut self.os, earliest(self.adverts.next_due(), self.takeover));
         }
         self.adverts.arm(&mut self.os);
         self.guard_pump(now);
@@ -196,6 +206,7 @@ impl<O: Os> Exec<O> {
                 }
                 self.streams.apply(&mut self.os, fx, &mut self.inbox);
             }
+            Effect::Lvs(fx) => self.lvs_effect(fx),
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
                 // A later one only asks for more time: for the very last line. What is armed for a successor leaves before.
@@ -203,6 +214,28 @@ impl<O: Os> Exec<O> {
                 self.exit = Some((code, armed.max(now.mono) + EXIT_GRACE));
             }
         }
+    }
+
+    fn lvs_effect(&mut self, fx: LvsFx) {
+        let answer = match fx {
+            LvsFx::Read => {
+                let next = self.parts.as_mut().map_or_else(|| Err("there is none".to_owned()), Parts::next);
+                Some(Event::Lvs(LvsEv::Config(next.map_err(Into::into))))
+            }
+            LvsFx::Open => self.ipvs.open(&mut self.os),
+            LvsFx::Change { req, op } => self.ipvs.change(req, op),
+            LvsFx::Dump(of) => self.ipvs.dump(of),
+        };
+        self.inbox.extend(answer);
+    }
+
+    /// A configuration came with these virtual servers. `Some`: it is to be told; not where there are none and never were.
+    pub(super) fn offer(&mut self, parts: Parts) -> Option<Event<'static>> {
+        let told = self.parts.is_some() || parts.any();
+        if told {
+            self.parts = Some(parts);
+        }
+        told.then_some(Event::Lvs(LvsEv::Offered))
     }
 
     fn advert_effect(&mut self, now: Now, fx: AdvertFx) {
@@ -377,6 +410,10 @@ impl<O: Os> Exec<O> {
             Token::Net(NetToken::Rx) => {
                 self.rtnl.on_received(&mut self.os, done.buffer, done.result, done.more, tell);
             }
+            Token::Ipvs(NetToken::Tx) => self.ipvs.on_sent(self.os.mono(), done.result, tell),
+            Token::Ipvs(NetToken::Rx) => {
+                self.ipvs.on_received(&mut self.os, done.buffer, done.result, done.more, tell);
+            }
             Token::Conn(conn, token) => self.streams.on_done(&mut self.os, conn, token, &done, tell),
             Token::Helper(token) => {
                 let log = &mut self.log;
@@ -450,7 +487,7 @@ impl<O: Os> Exec<O> {
             buffers_used_up: c.buffers_out,
             frames_not_sent: c.frames_failed,
             unknown_completions: c.unknown,
-            malformed_netlink_messages: self.rtnl.malformed(),
+            malformed_netlink_messages: self.rtnl.malformed() + self.ipvs.malformed(),
         }
     }
 }

@@ -3,9 +3,10 @@
 //! Read first: `exec.rs`, `guard/proto.rs`. Sending never waits: a program that cannot be asked for counts as not started, and what
 //! must not be lost is queued, for which the number of programs is a limit.
 
-use super::core::image_of;
+use super::core::image_with_header;
 use super::exec::{Exec, signal_of};
 use super::os::Os;
+use super::parts::Parts;
 use super::token::Token;
 use crate::effect::GuardFx;
 use crate::event::{ChildEnd, Errno, Event, GuardEv, Signal};
@@ -284,10 +285,16 @@ impl<O: Os> Exec<O> {
                     tell(Event::Guard(GuardEv::ChildExit { child, end }));
                 }
             }
-            (ToCore::Config, Some(file)) => match image_of(&file.into()) {
-                Ok(config) => tell(Event::Guard(GuardEv::Config(Box::new(config)))),
-                Err(text) => self.say(&ToGuard::Reloaded { done: false, text }),
-            },
+            (ToCore::Config, Some(file)) => {
+                let file = File::from(file);
+                match image_with_header(&file) {
+                    Ok((config, header)) => {
+                        tell(Event::Guard(GuardEv::Config(Box::new(config))));
+                        self.offer(Parts::new(file, &header)).into_iter().for_each(tell);
+                    }
+                    Err(text) => self.say(&ToGuard::Reloaded { done: false, text }),
+                }
+            }
             (ToCore::Config, None) => {}
             (ToCore::Freeze, _) => tell(Event::Guard(GuardEv::Freeze)),
             (ToCore::Relieved, _) => tell(Event::Guard(GuardEv::Successor { in_charge: true })),

@@ -26,7 +26,7 @@ pub enum AdvertToken {
     Now(SendKey),
 }
 
-/// Of rtnetlink.
+/// Of a netlink socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetToken {
     /// The multishot receive.
@@ -72,6 +72,8 @@ pub enum Token {
     Frames(u32),
     /// Of rtnetlink.
     Net(NetToken),
+    /// Of IPVS.
+    Ipvs(NetToken),
     /// Of a stream connection.
     Conn(ConnKey, ConnToken),
     /// Of the line to the helper.

@@ -5,9 +5,11 @@
 
 use crate::config::model::Config;
 use crate::config::model::global::Login;
+use crate::config::model::lvs::Part;
 use crate::config::model::setting::{Ready, Script};
-use crate::config::scripts::commands;
+use crate::config::scripts::{commands, commands_of};
 use crate::effect::SpawnSpec;
+use crate::lvs::director::MODPROBE;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Configurations whose commands may run: the one in force, and those before it, of which a hook may still wait its turn. One that
@@ -44,13 +46,7 @@ impl Allowed {
     pub fn add(&mut self, config: &Config) {
         let mut all: BTreeMap<Box<str>, Vec<Command>> = BTreeMap::new();
         let more = &config.global.more;
-        for (_, script) in commands(config) {
-            let Ready::As { uid, gid } = script.ready else { continue };
-            let login = more.logins.iter().find(|l| l.uid == uid).cloned();
-            let secure = more.enable_script_security && (uid == 0 || gid == 0);
-            let leave = Leave { user: Some((uid, gid)), secure, login };
-            add(&mut all, script, leave);
-        }
+        commands(config).into_iter().for_each(|(_, script)| add(&mut all, script, config));
         // The file of a scheduled reload is removed when it was done.
         if let Some(path) = &more.reload_time_file {
             let argv = ["rm", "-f", "--", path].map(Into::into).into();
@@ -59,6 +55,18 @@ impl Allowed {
         }
         self.configs.push_front(all);
         self.configs.truncate(CONFIGS);
+    }
+
+    /// And those of these virtual servers of the configuration that was added last, which is `config`.
+    pub fn add_part(&mut self, config: &Config, part: &Part) {
+        let Some(all) = self.configs.front_mut() else { return };
+        commands_of(part).into_iter().for_each(|(_, script)| add(all, script, config));
+        if let Part::Server(_) = part
+            && !all.contains_key(MODPROBE[0])
+        {
+            let leave = Leave { user: None, secure: false, login: None };
+            all.entry(MODPROBE[0].into()).or_default().push(Command { argv: MODPROBE.map(Into::into).into(), more: 0, leave });
+        }
     }
 
     /// How `spec` is run; `None`: no configuration names it.
@@ -74,8 +82,12 @@ impl Allowed {
     }
 }
 
-fn add(all: &mut BTreeMap<Box<str>, Vec<Command>>, script: &Script, leave: Leave) {
-    let Some(program) = script.argv.first() else { return };
+fn add(all: &mut BTreeMap<Box<str>, Vec<Command>>, script: &Script, config: &Config) {
+    let (Some(program), Ready::As { uid, gid }) = (script.argv.first(), &script.ready) else { return };
+    let more = &config.global.more;
+    let login = more.logins.iter().find(|l| l.uid == *uid).cloned();
+    let secure = more.enable_script_security && (*uid == 0 || *gid == 0);
+    let leave = Leave { user: Some((*uid, *gid)), secure, login };
     let here = all.entry(program.clone()).or_default();
     // The same hook of 255 virtual routers is one command.
     if !here.iter().any(|c| c.argv == script.argv && c.leave == leave) {

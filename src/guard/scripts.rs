@@ -5,7 +5,9 @@
 use super::allowed::{Allowed, Leave};
 use super::state::Script;
 use super::text;
-use crate::daemon::core::image_of;
+use crate::config::model::lvs::Part;
+use crate::daemon::core::image_with_header;
+use crate::daemon::parts::Parts;
 use crate::effect::SpawnSpec;
 use crate::event::{ChildEnd, Errno};
 use crate::note::Note;
@@ -63,8 +65,16 @@ impl Scripts {
     /// From now on the commands of the configuration in `image` may be started, too. One that cannot be read has none; no core runs with
     /// it either.
     pub fn allow(&mut self, image: &File) {
-        if let Ok(config) = image_of(image) {
-            self.allowed.add(&config);
+        let Ok((config, header)) = image_with_header(image) else { return };
+        self.allowed.add(&config);
+        let Ok(file) = image.try_clone() else { return };
+        let mut parts = Parts::new(file, &header);
+        // Of the virtual servers only the commands are kept.
+        while let Ok(some) = parts.next() {
+            some.iter().for_each(|part| self.allowed.add_part(&config, part));
+            if some.contains(&Part::End) {
+                break;
+            }
         }
     }
 

@@ -1,5 +1,11 @@
 //! Virtual servers: which real servers take part, and what the kernel's IPVS table is to hold. Pure.
 //!
-//! Read first: `pool.rs`, the logic of one virtual server.
+//! Read in this order: `pool.rs`, the logic of one virtual server; `farm.rs`, all of them and what of the file they are made from;
+//! `table.rs`, the kernel's table against what they want; `director.rs`, when which of it happens. `report.rs` says how they stand, `text.rs` has the lines of the log.
 
+pub mod director;
+pub mod farm;
 pub mod pool;
+pub mod report;
+pub mod table;
+pub mod text;

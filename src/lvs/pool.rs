@@ -9,10 +9,11 @@
 //! before it removes, so the service is never empty for a moment.
 
 use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward};
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 /// What is known of a real server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Verdict {
     /// No check has ended yet; it takes part.
     Unchecked,
@@ -32,7 +33,7 @@ impl Verdict {
 }
 
 /// A real server of the pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Server {
     /// Address and port.
     pub key: DestinationKey,
@@ -47,7 +48,7 @@ pub struct Server {
 }
 
 /// The server that takes the place of all others without a quorum.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sorry {
     /// Address and port.
     pub key: DestinationKey,
@@ -76,9 +77,11 @@ pub enum Change {
 }
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Pool {
     servers: Vec<Server>,
+    // Places in `servers`.
+    index: BTreeMap<DestinationKey, usize>,
     sorry: Option<Sorry>,
     quorum: i64,
     hysteresis: i64,
@@ -89,12 +92,17 @@ impl Pool {
     /// A pool whose quorum is decided by the verdicts that its servers have. `quorum`: at least 1; `hysteresis`: below `quorum`, else it
     /// counts as `quorum - 1`, so that the last server can always be lost.
     pub fn new(servers: Vec<Server>, sorry: Option<Sorry>, quorum: u32, hysteresis: u32) -> Pool {
-        let quorum = i64::from(quorum.max(1));
-        let hysteresis = i64::from(hysteresis).min(quorum - 1);
-        let mut pool = Pool { servers, sorry, quorum, hysteresis, up: false };
+        let index = index_of(&servers);
+        let mut pool = Pool { servers, index, sorry, quorum: 1, hysteresis: 0, up: false };
+        pool.set_quorum(quorum, hysteresis);
         // At a start there is nothing that has to settle first.
         pool.up = pool.sum() >= pool.quorum;
         pool
+    }
+
+    fn set_quorum(&mut self, quorum: u32, hysteresis: u32) {
+        self.quorum = i64::from(quorum.max(1));
+        self.hysteresis = i64::from(hysteresis).min(self.quorum - 1);
     }
 
     /// Weights of the servers that take connections.
@@ -107,9 +115,41 @@ impl Pool {
         self.up
     }
 
+    /// Quorum and hysteresis, as they count.
+    pub fn quorum(&self) -> (i64, i64) {
+        (self.quorum, self.hysteresis)
+    }
+
+    /// What the sum of the weights is compared with next: above the one the quorum is gained, below the other it is lost.
+    pub fn threshold(&self) -> i64 {
+        if self.up { self.quorum - self.hysteresis } else { self.quorum + self.hysteresis }
+    }
+
     /// Its servers, in file order.
     pub fn servers(&self) -> &[Server] {
         &self.servers
+    }
+
+    /// The sorry server.
+    pub fn sorry(&self) -> Option<&Sorry> {
+        self.sorry.as_ref()
+    }
+
+    /// Whether the sorry server is in charge.
+    pub fn is_sorry(&self) -> bool {
+        self.sorry.is_some() && !self.up
+    }
+
+    /// The place of a server.
+    pub fn place(&self, key: &DestinationKey) -> Option<usize> {
+        self.index.get(key).copied()
+    }
+
+    /// Keys of servers with this address, and of the sorry server.
+    pub fn with_address(&self, addr: IpAddr) -> impl Iterator<Item = DestinationKey> + '_ {
+        let all = DestinationKey { addr, port: 0 }..=DestinationKey { addr, port: u16::MAX };
+        let sorry = self.sorry.iter().map(|s| s.key).filter(move |k| k.addr == addr);
+        self.index.range(all).map(|(k, _)| *k).chain(sorry)
     }
 
     /// A verdict on a server, by its place in the file. The same one again changes nothing. What the first one of an
@@ -123,7 +163,7 @@ impl Pool {
             server.verdict = verdict;
             return Vec::new();
         }
-        self.settle(|pool| pool.servers[place].verdict = verdict, Some(Change::Server(place, up)))
+        self.settle(place, |server| server.verdict = verdict, Some(Change::Server(place, up)))
     }
 
     /// Another weight of a server.
@@ -131,53 +171,109 @@ impl Pool {
         if self.servers.get(place).is_none_or(|s| s.weight == weight) {
             return Vec::new();
         }
-        self.settle(|pool| pool.servers[place].weight = weight, None)
+        self.settle(place, |server| server.weight = weight, None)
     }
 
-    fn settle(&mut self, change: impl FnOnce(&mut Pool), said: Option<Change>) -> Vec<Change> {
+    /// Another configuration. A server that was there keeps its verdict, whatever `servers` says of it, and the quorum is what it
+    /// was unless the weights pass a threshold.
+    pub fn alter(
+        &mut self,
+        mut servers: Vec<Server>,
+        sorry: Option<Sorry>,
+        quorum: u32,
+        hysteresis: u32,
+    ) -> Vec<Change> {
+        for s in &mut servers {
+            if let Some(before) = self.place(&s.key).and_then(|place| self.servers.get(place)) {
+                s.verdict = before.verdict;
+            }
+        }
         let before = self.wanted();
-        change(self);
-        let sum = self.sum();
-        let was = self.up;
-        if self.up {
-            self.up = sum >= self.quorum - self.hysteresis;
-        } else {
-            self.up = sum >= self.quorum + self.hysteresis;
-        }
-        let after = self.wanted();
+        self.index = index_of(&servers);
+        (self.servers, self.sorry) = (servers, sorry);
+        self.set_quorum(quorum, hysteresis);
         let mut out = Vec::new();
-        out.extend(said);
-        if self.up != was {
-            out.push(Change::Quorum(self.up, sum));
-        }
-        out.extend(difference(&before, &after));
+        out.extend(self.recount());
+        out.extend(difference(&before, &self.wanted()));
         out
     }
 
-    /// What the table is to hold.
-    pub fn wanted(&self) -> BTreeMap<DestinationKey, Destination> {
-        let mut wanted = BTreeMap::new();
-        let replaced = self.sorry.is_some() && !self.up;
-        for s in &self.servers {
+    fn recount(&mut self) -> Option<Change> {
+        let sum = self.sum();
+        let up = sum >= self.threshold();
+        (core::mem::replace(&mut self.up, up) != up).then_some(Change::Quorum(up, sum))
+    }
+
+    // One server changes. All others are looked at only when that changes the quorum.
+    fn settle(&mut self, place: usize, change: impl FnOnce(&mut Server), said: Option<Change>) -> Vec<Change> {
+        let Some(key) = self.servers.get(place).map(|s| s.key) else { return Vec::new() };
+        let before = self.wanted_at(&key);
+        if let Some(server) = self.servers.get_mut(place) {
+            change(server);
+        }
+        let mut out = Vec::new();
+        out.extend(said);
+        let quorum = self.recount();
+        let changed = quorum.is_some();
+        out.extend(quorum);
+        // Without a sorry server the others are what they were.
+        let others = if changed && self.sorry.is_some() { self.swapped(&key) } else { (BTreeMap::new(), BTreeMap::new()) };
+        let (mut from, mut to) = others;
+        from.extend(before.map(|d| (key, d)));
+        to.extend(self.wanted_at(&key).map(|d| (key, d)));
+        out.extend(difference(&from, &to));
+        out
+    }
+
+    // What the table holds of all but `key` with the quorum as it was before it changed, and as it is now.
+    fn swapped(&mut self, key: &DestinationKey) -> (BTreeMap<DestinationKey, Destination>, BTreeMap<DestinationKey, Destination>) {
+        let to = self.wanted();
+        self.up = !self.up;
+        let from = self.wanted();
+        self.up = !self.up;
+        let others = |mut all: BTreeMap<DestinationKey, Destination>| {
+            all.remove(key);
+            all
+        };
+        (others(from), others(to))
+    }
+
+    /// What the table is to hold under a key.
+    pub fn wanted_at(&self, key: &DestinationKey) -> Option<Destination> {
+        let replaced = self.is_sorry();
+        let sorry = self.sorry.as_ref().filter(|s| s.key == *key);
+        let here = |s: &Sorry, weight| Destination { forward: s.forward, weight, upper: 0, lower: 0 };
+        if let (Some(sorry), true) = (sorry, replaced) {
+            return Some(here(sorry, SORRY_WEIGHT));
+        }
+        let server = self.place(key).and_then(|place| self.servers.get(place)).and_then(|s| {
             let weight = match s.verdict.serves() && !replaced {
                 true => Some(u32::try_from(s.weight.max(0)).unwrap_or(u32::MAX).min(LARGEST_WEIGHT)),
                 false => s.inhibit.then_some(0),
             };
-            if let Some(weight) = weight {
-                wanted.insert(s.key, Destination { weight, ..s.shape });
-            }
-        }
-        if let Some(sorry) = &self.sorry {
-            let here = Destination { forward: sorry.forward, weight: SORRY_WEIGHT, upper: 0, lower: 0 };
-            if replaced {
-                wanted.insert(sorry.key, here);
-            } else if sorry.inhibit {
-                // A real server with this address is what counts.
-                wanted.entry(sorry.key).or_insert(Destination { weight: 0, ..here });
-            }
-        }
-        wanted
+            Some(Destination { weight: weight?, ..s.shape })
+        });
+        // A real server with this address is what counts.
+        server.or_else(|| sorry.filter(|s| s.inhibit).map(|s| here(s, 0)))
     }
+
+    /// What the table is to hold under the n-th key of this pool, or that it is not to hold it; `None`: there are no more keys.
+    pub fn nth(&self, n: usize) -> Option<(DestinationKey, Option<Destination>)> {
+        let key = match self.servers.get(n) {
+            Some(server) => server.key,
+            None => self.sorry.as_ref().filter(|_| n == self.servers.len())?.key,
+        };
+        Some((key, self.wanted_at(&key)))
+    }
+
+    /// What the table is to hold.
+    pub fn wanted(&self) -> BTreeMap<DestinationKey, Destination> {
+        (0..).map_while(|n| self.nth(n)).filter_map(|(key, d)| Some((key, d?))).collect()
+    }
+}
+
+fn index_of(servers: &[Server]) -> BTreeMap<DestinationKey, usize> {
+    servers.iter().enumerate().map(|(place, s)| (s.key, place)).collect()
 }
 
 /// What leads from one table to the other: first what comes or changes, then what goes.

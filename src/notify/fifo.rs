@@ -3,7 +3,7 @@
 //! Read first: `change.rs`; event.rs (`FifoReady`, `FifoWritten`); `reader.rs`, the program of ours that may read. One write is
 //! in flight per pipe, so lines never mix. What cannot be written waits, bounded; when that overflows the oldest lines go, and as
 //! soon as there is room the reader gets `RESYNC "kalived" LOST <n>`, the latest of the lost states of each virtual router, and
-//! then what waited. Deliberately absent: the pipe for virtual servers, which has no events yet.
+//! then what waited.
 
 use super::reader::Reader;
 use super::{Cx, text};
@@ -51,6 +51,7 @@ enum Open {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Pipe {
     owner: (u32, u32),
+    says: Says,
     key: Option<FifoKey>,
     open: Open,
     again: Option<Instant>,
@@ -105,18 +106,37 @@ pub fn line(who: &Subject, word: &str, priority: u8) -> Bytes {
 }
 
 // Which pipes there are to be, and who reads them. The one path of two keywords is one pipe, with the first one's reader.
-fn wanted(more: &GlobalMore) -> Vec<(&Fifo, Option<&Script>)> {
-    let mut found: Vec<(&Fifo, Option<&Script>)> = Vec::new();
-    for (fifo, script) in
-        [(&more.notify_fifo, &more.notify_fifo_script), (&more.vrrp_notify_fifo, &more.vrrp_notify_fifo_script)]
-    {
-        if let Some(f) = fifo
-            && found.iter().all(|(have, _)| have.path != f.path)
-        {
-            found.push((f, script.as_deref()));
+fn wanted(more: &GlobalMore) -> Vec<(&Fifo, Option<&Script>, Says)> {
+    let mut found: Vec<(&Fifo, Option<&Script>, Says)> = Vec::new();
+    let all = [
+        (&more.notify_fifo, &more.notify_fifo_script, Says { vrrp: true, lvs: true }),
+        (&more.vrrp_notify_fifo, &more.vrrp_notify_fifo_script, Says { vrrp: true, lvs: false }),
+        (&more.lvs_notify_fifo, &more.lvs_notify_fifo_script, Says { vrrp: false, lvs: true }),
+    ];
+    for (fifo, script, says) in all {
+        let Some(f) = fifo else { continue };
+        match found.iter_mut().find(|(have, ..)| have.path == f.path) {
+            Some((.., before)) => *before = Says { vrrp: before.vrrp || says.vrrp, lvs: before.lvs || says.lvs },
+            None => found.push((f, script.as_deref(), says)),
         }
     }
     found
+}
+
+// Whom a pipe's lines are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Says {
+    vrrp: bool,
+    lvs: bool,
+}
+
+impl Says {
+    fn about(self, who: &Subject) -> bool {
+        match who {
+            Subject::Instance(_) | Subject::Group(_) => self.vrrp,
+            Subject::VirtualServer(_) | Subject::RealServer { .. } => self.lvs,
+        }
+    }
 }
 
 /// Owner and group. Where nobody is named, it is the reader's: nobody else reads it. Where no group is named, none reads.
@@ -149,7 +169,7 @@ impl Fifos {
     /// Makes the pipes those of the configuration. What did not change goes on undisturbed, with its reader.
     pub fn set(&mut self, more: &GlobalMore, cx: &mut Cx<'_>) {
         let mut keep = Vec::new();
-        for (fifo, script) in wanted(more) {
+        for (fifo, script, says) in wanted(more) {
             let owner = match owner(fifo, script) {
                 Ok(owner) => owner,
                 Err(why) => {
@@ -158,8 +178,9 @@ impl Fifos {
                 }
             };
             keep.push(fifo.path.to_string());
-            let pipe = self.pipes.entry(fifo.path.to_string()).or_insert_with(|| Pipe::new(owner));
+            let pipe = self.pipes.entry(fifo.path.to_string()).or_insert_with(|| Pipe::new(owner, says));
             pipe.gone = false;
+            pipe.says = says;
             if pipe.owner != owner {
                 pipe.owner = owner;
                 close(&mut self.keys, pipe, cx);
@@ -182,7 +203,7 @@ impl Fifos {
 
     /// A line for every pipe; `state`: it says this about the state.
     pub fn tell(&mut self, who: &Subject, state: Option<What>, text: &Bytes, cx: &mut Cx<'_>) {
-        for (path, pipe) in self.pipes.iter_mut().filter(|(_, p)| !p.gone) {
+        for (path, pipe) in self.pipes.iter_mut().filter(|(_, p)| !p.gone && p.says.about(who)) {
             pipe.backlog.push_back(Line { who: Some(who.clone()), state, text: text.clone() });
             // The one on its way is the first of `backlog` where nothing is urgent.
             let first = usize::from(pipe.open == Open::Writing && pipe.urgent.is_empty());
@@ -361,9 +382,10 @@ impl Pipe {
     fn is_written(&self) -> bool {
         self.urgent.is_empty() && self.backlog.is_empty() && self.lost == 0
     }
-    fn new(owner: (u32, u32)) -> Pipe {
+    fn new(owner: (u32, u32), says: Says) -> Pipe {
         Pipe {
             owner,
+            says,
             key: None,
             open: Open::No,
             again: None,

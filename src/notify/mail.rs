@@ -123,6 +123,7 @@ impl Mail {
         if self.last.get(who).is_some_and(|w| *w == word) || (s.no_faults && word == State::Fault.word()) {
             return;
         }
+        // Of servers: [`Mail::tell_server`].
         let event = match what {
             What::Stop => "Stopping".to_owned(),
             What::Deleted => "Deleted".to_owned(),
@@ -139,6 +140,21 @@ impl Mail {
         };
         let subject = format!("[{}] {kind} {} - {event}", s.router, who.name());
         self.last.insert(who.clone(), word.into());
+        self.queue(subject, body, cx);
+    }
+
+    /// A server is up or down; `why` for people.
+    pub fn tell_server(&mut self, who: &Subject, what: What, why: &str, cx: &mut Cx<'_>) {
+        let Some(s) = &self.settings else { return };
+        let name = match who {
+            Subject::RealServer { server, of } => format!("Realserver {server} of virtual server {of}"),
+            who => format!("Virtualserver {}", who.name()),
+        };
+        let subject = format!("[{}] {name} - {}", s.router, what.word());
+        self.queue(subject, format!("=> {why} <=").into(), cx);
+    }
+
+    fn queue(&mut self, subject: String, body: Cow<'static, str>, cx: &mut Cx<'_>) {
         if self.queue.len() >= QUEUE {
             self.queue.remove(usize::from(self.session.is_some()));
             if let Some(held_back) = self.overflow.pass(cx.now.mono) {

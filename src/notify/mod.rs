@@ -36,6 +36,21 @@ use std::collections::{BTreeMap, BTreeSet};
 /// finish (trap 77), and a service manager's patience (90 s) is not tried.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// What is told of a virtual server or real server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTold {
+    /// Which.
+    pub who: Subject,
+    /// Whether it is up.
+    pub up: bool,
+    /// `quorum_up` or `notify_up` in the place of `master`, the other one in that of `backup`.
+    pub scripts: Notify,
+    /// It is mailed.
+    pub mailed: bool,
+    /// Why, for people.
+    pub cause: String,
+}
+
 /// What the notifier may touch.
 pub struct Cx<'a> {
     /// The turn's time.
@@ -175,6 +190,28 @@ impl Notifier {
         if hooks && !matches!(change.what, What::Priority(_)) {
             let Change { who, what, priority, cause, at } = change;
             self.hooks.push(&who, Told { what, old, priority, cause, seq: self.seq, at }, cx);
+        }
+    }
+
+    /// A virtual server or real server is up or down. It is known by its scripts only while it has something to run: there may be tens of
+    /// thousands of them.
+    pub fn tell_server(&mut self, told: ServerTold, cx: &mut Cx<'_>) {
+        if self.frozen {
+            return;
+        }
+        self.seq += 1;
+        let ServerTold { who, up, scripts, mailed, cause } = told;
+        let what = if up { What::Up } else { What::Down };
+        self.fifos.tell(&who, Some(what), &fifo::line(&who, what.word(), 0), cx);
+        if mailed {
+            self.mail.tell_server(&who, what, &cause, cx);
+        }
+        if scripts != Notify::default() {
+            self.hooks.set(&who, &scripts, cx);
+            let at = cx.now;
+            self.hooks.push(&who, Told { what, old: None, priority: 0, cause, seq: self.seq, at }, cx);
+            // What waits or runs is told to its end.
+            self.hooks.remove(&who);
         }
     }
 

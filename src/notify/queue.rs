@@ -106,14 +106,17 @@ impl Slot {
             || matches!(n.deleted, Some(Some(_)))
     }
 
-    fn specific(&self, what: What) -> Option<(&'static str, &Script)> {
+    fn specific(&self, who: &Subject, what: What) -> Option<(&'static str, &Script)> {
         let n = &self.scripts;
+        let [up, down] = server_keywords(who);
         let (keyword, script) = match what {
             What::State(State::Master) => ("notify_master", &n.master),
             What::State(State::Backup) => ("notify_backup", &n.backup),
             What::State(State::Fault) => ("notify_fault", &n.fault),
             What::Stop => ("notify_stop", &n.stop),
             What::RxLowerPri => ("notify_master_rx_lower_pri", &n.master_rx_lower_pri),
+            What::Up => (up, &n.master),
+            What::Down => (down, &n.backup),
             What::Deleted => return n.deleted.as_ref()?.as_deref().map(|s| ("notify_deleted", s)),
             What::State(State::Init) | What::Removed | What::Priority(_) => return None,
         };
@@ -167,7 +170,7 @@ impl Slot {
                 Err(why) => refusals.push((keyword, script::program(script).to_owned(), why)),
             }
         };
-        add(self.specific(told.what), &[]);
+        add(self.specific(who, told.what), &[]);
         let more = [who.kind(), who.name(), told.what.word(), &told.priority.to_string()].map(str::to_owned);
         add(self.generic(told.what), &more);
         let just_told = self.told_at_load.is_some_and(|at| cx.now.mono < at + JUST_TOLD);
@@ -178,6 +181,18 @@ impl Slot {
         }
         steps
     }
+}
+
+// What the scripts of a server are called in the file. They stand in the places of `notify_master` and `notify_backup`.
+fn server_keywords(who: &Subject) -> [&'static str; 2] {
+    match who {
+        Subject::VirtualServer(_) => ["quorum_up", "quorum_down"],
+        _ => ["notify_up", "notify_down"],
+    }
+}
+
+fn is_server(who: &Subject) -> bool {
+    matches!(who, Subject::VirtualServer(_) | Subject::RealServer { .. })
 }
 
 // One line, no control bytes, bounded: it comes from packets and files.
@@ -198,10 +213,22 @@ fn env(who: &Subject, told: &Told, skipped: u64) -> Vec<(String, String)> {
         What::Priority(false) => State::Backup.word(),
         what => what.word(),
     };
-    [
-        (if matches!(who, Subject::Group(_)) { "KALIVED_GROUP" } else { "KALIVED_INSTANCE" }, line(who.name(), CAUSE)),
+    let old = match told.what {
+        What::Up => What::Down.word(),
+        What::Down => What::Up.word(),
+        _ => told.old.unwrap_or(State::Init).word(),
+    };
+    let (name, of) = match who {
+        Subject::Group(_) => ("KALIVED_GROUP", None),
+        Subject::Instance(_) => ("KALIVED_INSTANCE", None),
+        Subject::VirtualServer(_) => ("KALIVED_VIRTUAL_SERVER", None),
+        Subject::RealServer { of, .. } => ("KALIVED_REAL_SERVER", Some(of)),
+    };
+    let of = of.map(|of| ("KALIVED_VIRTUAL_SERVER".to_owned(), line(of, CAUSE)));
+    let all = [
+        (name, line(who.name(), CAUSE)),
         ("KALIVED_STATE", state.to_owned()),
-        ("KALIVED_OLD_STATE", told.old.unwrap_or(State::Init).word().to_owned()),
+        ("KALIVED_OLD_STATE", old.to_owned()),
         ("KALIVED_PRIORITY", told.priority.to_string()),
         ("KALIVED_EVENT", told.what.word().to_owned()),
         ("KALIVED_CAUSE", line(&told.cause, CAUSE)),
@@ -209,8 +236,8 @@ fn env(who: &Subject, told: &Told, skipped: u64) -> Vec<(String, String)> {
         ("KALIVED_SKIPPED", skipped.to_string()),
         ("KALIVED_TIME", told.at.wall.0.to_string()),
     ]
-    .map(|(k, v)| (k.to_owned(), v))
-    .into()
+    .map(|(k, v)| (k.to_owned(), v));
+    all.into_iter().chain(of).collect()
 }
 
 impl Hooks {
@@ -228,9 +255,13 @@ impl Hooks {
         slot.scripts = scripts.clone();
         let n = &slot.scripts;
         let mut told = false;
+        let [up, down] = match is_server(who) {
+            true => server_keywords(who),
+            false => ["notify_master", "notify_backup"],
+        };
         let all = [
-            ("notify_master", &n.master),
-            ("notify_backup", &n.backup),
+            (up, &n.master),
+            (down, &n.backup),
             ("notify_fault", &n.fault),
             ("notify_stop", &n.stop),
             ("notify", &n.any),
@@ -286,7 +317,8 @@ impl Hooks {
                 slot.pending.clear();
             }
         }
-        if self.stopping && told.what != What::Stop {
+        // `omega`: of a server its going down is the end.
+        if self.stopping && told.what != What::Stop && !is_server(who) {
             return;
         }
         let Some(slot) = self.slots.get_mut(who) else { return };

@@ -330,6 +330,22 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         }
     }
 
+    /// A look at the kernel found this under a key that is known here; `None`: nothing. Whether that is not what it was taken for. For
+    /// kinds of which the kernel reports no change; while a request is under way its answer counts.
+    pub fn saw(&mut self, key: K, is: Option<V>) -> bool {
+        let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked.is_none()) else { return false };
+        let news = e.held.is_some() && e.held != is;
+        e.maybe.clear();
+        e.held = is;
+        self.restored += u64::from(news);
+        self.touched(key);
+        news
+    }
+    /// Which item a request is about that was not answered yet.
+    pub fn asked_about(&self, req: ReqId) -> Option<K> {
+        self.inflight.get(&req).copied()
+    }
+
     /// From now on nothing is deleted, until [`Reconciler::let_go`].
     pub fn hold(&mut self) {
         self.holding = true;
@@ -469,6 +485,10 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     }
     /// Emits requests up to [`WINDOW`].
     pub fn ask(&mut self, mut emit: impl FnMut(ReqId, &Ask<V>)) {
+        self.ask_about(|req, _, ask| emit(req, ask));
+    }
+    /// As [`Reconciler::ask`], for values that do not say which item they are of.
+    pub fn ask_about(&mut self, mut emit: impl FnMut(ReqId, K, &Ask<V>)) {
         while self.inflight.len() < WINDOW
             && let Some(key) = self.queue.pop()
         {
@@ -487,7 +507,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             self.last_req += 1;
             let req = ReqId(u64::from(V::SERIES) << 56 | self.last_req);
             self.inflight.insert(req, key);
-            emit(req, e.asked.insert(ask));
+            emit(req, key, e.asked.insert(ask));
         }
     }
 

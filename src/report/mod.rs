@@ -5,16 +5,18 @@
 //! anything else. Every type describes itself (`describe`), so the JSON schema and the manual page cannot say anything else.
 //!
 //! Rules for fields: a count is an integer; a duration is a number whose name ends with its unit; a moment is a [`Moment`]; what is not
-//! known is null; a name never gets another meaning. Types by domain: `daemon`, `instance`, `network`, `others`.
+//! known is null; a name never gets another meaning. Types by domain: `daemon`, `instance`, `network`, `lvs`, `others`.
 
 pub mod daemon;
 pub mod describe;
 pub mod instance;
+pub mod lvs;
 pub mod network;
 pub mod others;
 
 pub use daemon::{Daemon, Log, Loop};
 pub use instance::{Address, Condition, Counters, Instance, Sender, Transition};
+pub use lvs::{Ipvs, RealServer, ServerState, VirtualServer};
 pub use network::{Interface, Routes, Socket};
 pub use others::{Group, Notifications, Pipe, Tracker};
 
@@ -49,6 +51,10 @@ record! {
         pub sockets: Vec<Socket>,
         /// Static routes.
         pub routes: Routes,
+        /// The kernel's IPVS table.
+        pub ipvs: Ipvs,
+        /// Virtual servers, in the order of the file unless a reload added some.
+        pub virtual_servers: Vec<VirtualServer>,
         /// Scripts, pipes and mail that tell of changes.
         pub notifications: Notifications,
         /// The loop of the VRRP process.
@@ -109,6 +115,12 @@ pub enum Part {
     Sockets(Vec<Socket>),
     /// The static routes.
     Routes(Routes),
+    /// The kernel's IPVS table.
+    Ipvs(Ipvs),
+    /// A virtual server, without its real servers.
+    VirtualServer(Box<VirtualServer>),
+    /// More real servers of the virtual server before.
+    RealServers(Vec<RealServer>),
     /// Scripts, pipes and mail.
     Notifications(Notifications),
     /// The loop and the log.
@@ -133,6 +145,13 @@ impl Report {
             Part::Interfaces(more) => self.interfaces.extend(more),
             Part::Sockets(more) => self.sockets.extend(more),
             Part::Routes(routes) => self.routes = routes,
+            Part::Ipvs(ipvs) => self.ipvs = ipvs,
+            Part::VirtualServer(vs) => self.virtual_servers.push(*vs),
+            Part::RealServers(more) => {
+                if let Some(vs) = self.virtual_servers.last_mut() {
+                    vs.real_servers.extend(more);
+                }
+            }
             Part::Notifications(n) => self.notifications = n,
             Part::Loop(event_loop, log) => (self.event_loop, self.log) = (event_loop, log),
             Part::End(truncated) => self.truncated = truncated,

@@ -62,6 +62,16 @@ pub fn open_quiet() -> io::Result<(Fd, Rc<SockAddr>)> {
     Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
 }
 
+/// A generic netlink socket: for requests and dumps, subscribed to nothing.
+pub fn open_generic() -> io::Result<(Fd, Rc<SockAddr>)> {
+    let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_GENERIC)?;
+    let f = fd.as_raw_fd();
+    // As in `open`.
+    option(f, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32)?;
+    bind(f, &SockAddr::netlink(0))?;
+    Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
+}
+
 /// Subscribes to routes of both families, but for what `filter` (classic BPF: code, jump if true, jump if false, operand) drops.
 pub fn watch_routes(fd: &Fd, filter: &[(u16, u8, u8, u32)]) -> io::Result<()> {
     let f = fd.as_raw_fd();

@@ -114,6 +114,8 @@ pub trait Calls {
     fn open_stream(&mut self, to: Option<SocketAddr>) -> io::Result<Fd>;
     /// See [`netlink::open`].
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
+    /// See [`netlink::open_generic`].
+    fn open_generic(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
     /// See [`netlink::port`].
     fn netlink_port(&mut self, fd: &Fd) -> io::Result<u32>;
     /// See [`netlink::watch_routes`].
@@ -268,6 +270,9 @@ impl<T: Copy> Calls for Ring<T> {
     }
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
         netlink::open()
+    }
+    fn open_generic(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
+        netlink::open_generic()
     }
     fn netlink_port(&mut self, fd: &Fd) -> io::Result<u32> {
         netlink::port(fd)

@@ -71,6 +71,10 @@ pub enum What {
     RxLowerPri,
     /// Tracking changed the priority of a Master (`true`) or Backup.
     Priority(bool),
+    /// A real server takes connections; a virtual server has its quorum.
+    Up,
+    /// Or not.
+    Down,
 }
 
 impl What {
@@ -84,6 +88,8 @@ impl What {
             What::RxLowerPri => "MASTER_RX_LOWER_PRI",
             What::Priority(true) => "MASTER_PRIORITY",
             What::Priority(false) => "BACKUP_PRIORITY",
+            What::Up => "UP",
+            What::Down => "DOWN",
         }
     }
     /// The state a reader believes afterwards, if this is about the state.

@@ -10,22 +10,6 @@ use crate::id::{ConnKey, FifoKey};
 use crate::notify::{Subject, What};
 use core::net::SocketAddr;
 
-// The notifier with everything it may touch.
-macro_rules! notify {
-    ($world:ident, $now:expr, $fx:expr, |$n:ident, $cx:ident| $body:expr) => {{
-        $world.notified = true;
-        let $n = &mut $world.notifier;
-        let $cx = &mut crate::notify::Cx {
-            now: $now,
-            children: &mut $world.children,
-            conns: &mut $world.conns,
-            fx: $fx,
-            numbers: &mut $world.numbers,
-        };
-        $body
-    }};
-}
-
 fn gone(who: Subject, priority: u8, at: Now) -> Change {
     Change { who, what: What::Removed, priority, cause: "no longer in the configuration".to_owned(), at }
 }

@@ -23,6 +23,7 @@ impl World {
                 }
                 self.stop_groups(now);
                 self.routes.release();
+                self.stop_lvs(now, fx);
                 self.stop_tracks(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
                 if matches!(before, Phase::Reading | Phase::Standby) {

@@ -16,6 +16,7 @@ use crate::event::{
 use crate::exit::ExitCode;
 use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
+use crate::lvs::director::Director;
 use crate::note::Note;
 use crate::notify::{Change, Notifier};
 use crate::routes::Routes;
@@ -97,6 +98,9 @@ pub struct World {
     routes: Routes,
     // They are reported.
     routes_watched: bool,
+    lvs: Director,
+    // It goes on where a process before left off: what that one put into the kernel is ours.
+    went_on: bool,
     announcer: Announcer,
     grid: Grid,
     timers: Timers,
@@ -175,11 +179,28 @@ macro_rules! with {
     };
 }
 
+// The notifier with everything it may touch.
+macro_rules! notify {
+    ($world:ident, $now:expr, $fx:expr, |$n:ident, $cx:ident| $body:expr) => {{
+        $world.notified = true;
+        let $n = &mut $world.notifier;
+        let $cx = &mut crate::notify::Cx {
+            now: $now,
+            children: &mut $world.children,
+            conns: &mut $world.conns,
+            fx: $fx,
+            numbers: &mut $world.numbers,
+        };
+        $body
+    }};
+}
+
 mod custody;
 mod groups;
 mod hooks;
 mod kernel;
 mod life;
+mod lvs;
 mod record;
 mod reload;
 mod report;
@@ -213,6 +234,8 @@ impl World {
             addrs: Addresses::default(),
             routes: Routes::default(),
             routes_watched: false,
+            lvs: Director::default(),
+            went_on: false,
             announcer: Announcer::default(),
             grid: Grid::default(),
             timers: Timers::default(),
@@ -369,6 +392,7 @@ impl World {
             Event::Guard(GuardEv::ChildExit { child, end }) => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
+                Some(For::Module) => self.on_module(now, end, fx),
                 Some(For::Nobody) | None => {}
             },
             Event::Helper(HelperEv::FileRead { watch, result }) => self.on_file(now, watch, result, fx),
@@ -388,6 +412,7 @@ impl World {
                     None => {}
                 }
             }
+            Event::Lvs(event) => self.on_lvs(now, event, fx),
             Event::Guard(GuardEv::Freeze) => self.on_freeze(now, fx),
             // Asked for by a frozen world only.
             Event::Guard(GuardEv::Successor { .. }) => {}
@@ -457,6 +482,7 @@ impl World {
                     }
                 }
                 Due::Routes => self.on_routes_due(now, fx),
+                Due::Lvs => self.on_lvs_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
                 Due::ReloadTime => self.schedule_due(now, fx),
@@ -575,8 +601,10 @@ impl World {
             self.addrs.pump(fx);
         }
         self.begin_reload(now, fx);
+        self.settle_lvs(now, fx);
         self.tell_changes(now, fx);
-        if self.phase == Phase::Stopping && !self.unread && self.addrs.idle() && self.routes.idle() {
+        let idle = self.addrs.idle() && self.routes.idle() && self.lvs.idle();
+        if self.phase == Phase::Stopping && !self.unread && idle {
             match self.hurried {
                 true => self.on_exit_due(now, fx),
                 false => self.leave(now, fx),

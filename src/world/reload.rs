@@ -133,6 +133,8 @@ impl World {
         if let Some(why) = self.impossible(&config) {
             fx.note(text::not_reloaded(&why));
             answer(false, &why, fx);
+            // Its virtual servers are not put in force either.
+            self.lvs.refuse();
             return;
         }
         fx.note(text::reload_begins());

@@ -4,15 +4,15 @@
 //! way may or may not be in it.
 
 use super::{SockState, World};
-use crate::id::{SockKey, VrKey};
+use crate::id::{SockKey, VrKey, VsKey};
 use crate::links::AddrId;
-use crate::report::{Address, Group, Interface, LAYOUT, Moment, Part, Report, Routes, Socket, Tracker, rfc3339};
+use crate::report::{Address, Group, Interface, Ipvs, LAYOUT, Moment, Part, Report, Routes, Socket, Tracker, rfc3339};
 use crate::time::Now;
 use crate::track::Verdict;
 use crate::vrrp::text;
 use std::collections::{BTreeSet, VecDeque};
 
-/// Addresses, trackers, interfaces or sockets of a part: some 10 KiB of JSON.
+/// Addresses, trackers, interfaces, sockets or real servers of a part: some 10 KiB of JSON.
 const SOME: usize = 64;
 
 // What is to come, in order.
@@ -28,6 +28,10 @@ enum Step {
     Interfaces,
     Sockets,
     Routes,
+    Ipvs,
+    VirtualServers,
+    // Real servers of this one from here on.
+    RealServers(VsKey, usize),
     Notifications,
     Done,
 }
@@ -39,6 +43,7 @@ pub struct Cursor {
     instances: VecDeque<VrKey>,
     interfaces: VecDeque<String>,
     sockets: VecDeque<SockKey>,
+    virtual_servers: VecDeque<VsKey>,
     clear: bool,
 }
 
@@ -67,6 +72,7 @@ impl World {
                     at.instances = self.instances.keys().into();
                     at.interfaces = self.watchers.keys().cloned().collect();
                     at.sockets = self.socks.keys().into();
+                    at.virtual_servers = self.lvs.farm().keys().into();
                     at.step = Step::Instances;
                     return Some(Part::Begin(LAYOUT, rfc3339(now.wall)));
                 }
@@ -129,7 +135,7 @@ impl World {
                     }
                 }
                 Step::Routes => {
-                    at.step = Step::Notifications;
+                    at.step = Step::Ipvs;
                     let v = self.routes.view();
                     return Some(Part::Routes(Routes {
                         configured: v.lines as u64,
@@ -137,6 +143,28 @@ impl World {
                         waiting: v.waiting as u64,
                         restored: v.restored,
                     }));
+                }
+                Step::Ipvs => {
+                    at.step = Step::VirtualServers;
+                    let restored = self.lvs.table().restored();
+                    return Some(Part::Ipvs(Ipvs { available: self.lvs.is_open(), restored }));
+                }
+                Step::VirtualServers => {
+                    let Some(key) = at.virtual_servers.pop_front() else {
+                        at.step = Step::Notifications;
+                        continue;
+                    };
+                    let Some(vs) = self.lvs.report(key, now) else { continue };
+                    at.step = Step::RealServers(key, 0);
+                    return Some(Part::VirtualServer(Box::new(vs)));
+                }
+                Step::RealServers(key, from) => {
+                    let some = self.lvs.report_servers(key, from, SOME, now);
+                    at.step =
+                        if some.len() < SOME { Step::VirtualServers } else { Step::RealServers(key, from + SOME) };
+                    if !some.is_empty() {
+                        return Some(Part::RealServers(some));
+                    }
                 }
                 Step::Notifications => {
                     at.step = Step::Done;

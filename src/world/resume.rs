@@ -180,6 +180,7 @@ impl World {
         self.phase = Phase::Cleaning;
         let routes = snapshot.as_ref().map(|s| s.routes.clone()).unwrap_or_default();
         self.begin_routes(now, &routes, fx);
+        self.went_on = snapshot.is_some();
         if let Some(snapshot) = snapshot {
             self.resume(now, &snapshot, dead_since, &overheard, fx);
         }

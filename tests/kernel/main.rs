@@ -5,7 +5,7 @@
 //! demands), `bad_input` (floods of malformed adverts), `bad_config` (files with mistakes), `seeds` (the pairs of the tutorials, with real
 //! nginx and Apache), `guard` and `guard_faults` (processes that die, hang, or are replaced), `traps_life` (starts, ends and limits),
 //! `traps_handover` (hand-overs that nobody takes; signals), `ends` (no address is left, whenever it ends), `unicast` (peers by
-//! address, sources that come later), `local_users` (what scripts and files of other users may do to it).
+//! address, sources that come later), `local_users` (what scripts and files of other users may do to it), `lvs` (the IPVS table, beside keepalived's).
 
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -18,6 +18,7 @@ mod guard;
 mod guard_faults;
 mod life;
 mod local_users;
+mod lvs;
 mod record;
 mod report;
 mod seeds;

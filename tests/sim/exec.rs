@@ -104,6 +104,7 @@ impl Sim {
                 | Effect::Conn(ConnFx::Connect { .. })
                 | Effect::Conn(ConnFx::Write { .. })
                 | Effect::Conn(ConnFx::Close { .. })
+                | Effect::Lvs(_)
                 | Effect::Guard(GuardFx::Compile)
                 | Effect::Guard(GuardFx::StandingBy)) => {
                     self.violate("effect".into(), format!("node {node} wants {effect:?}"));

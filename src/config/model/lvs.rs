@@ -181,3 +181,46 @@ block! {
         pub checks: Vec<Check>,
     }
 }
+
+/// Real servers of a [`Part`]: a part is read, and made so, in one turn.
+pub const PART_SERVERS: usize = 16;
+
+/// What of a configuration concerns LVS, piece by piece: the loop takes it in over many turns, for there may be tens of thousands of
+/// real servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// `SSL`.
+    Ssl(Box<Ssl>),
+    /// A `virtual_server_group`. All come before the first virtual server.
+    Group(ServerGroup),
+    /// A `virtual_server` without its real servers, which follow.
+    Server(Box<VirtualServer>),
+    /// More real servers of the virtual server before, at most [`PART_SERVERS`].
+    Reals(Vec<RealServer>),
+    /// That was all of it.
+    End,
+}
+
+impl VirtualServer {
+    // Without its real servers.
+    fn bare(&self) -> VirtualServer {
+        let mut bare = self.clone();
+        bare.real_servers = Vec::new();
+        bare
+    }
+}
+
+/// In the order in which they are read.
+pub fn parts<'a>(
+    ssl: &'a Option<Ssl>,
+    groups: &'a [ServerGroup],
+    servers: &'a [VirtualServer],
+) -> impl Iterator<Item = Part> + 'a {
+    let ssl = ssl.iter().map(|s| Part::Ssl(Box::new(s.clone())));
+    let groups = groups.iter().map(|g| Part::Group(g.clone()));
+    let servers = servers.iter().flat_map(|vs| {
+        let reals = vs.real_servers.chunks(PART_SERVERS).map(|some| Part::Reals(some.to_vec()));
+        core::iter::once(Part::Server(Box::new(vs.bare()))).chain(reals)
+    });
+    ssl.chain(groups).chain(servers).chain([Part::End])
+}

@@ -88,7 +88,7 @@ const FORWARDING: u32 = 0x7;
 pub const NAME_MAX: usize = 15;
 
 /// Transport protocol of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)] // IPPROTO_*
 pub enum Protocol {
     Tcp,
@@ -115,7 +115,7 @@ impl Protocol {
 }
 
 /// What the kernel knows a service by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum ServiceKey {
     /// Protocol, address, port; port 0: any.
     Address(Protocol, IpAddr, u16),
@@ -134,7 +134,7 @@ impl ServiceKey {
 }
 
 /// A service as it is to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Service {
     /// Scheduler, at most [`NAME_MAX`] bytes.
     pub scheduler: String,
@@ -149,7 +149,7 @@ pub struct Service {
 }
 
 /// What a destination is known by within its service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct DestinationKey {
     /// Its address; of the other family than the service's only with [`Forward::Tunnel`].
     pub addr: IpAddr,
@@ -158,7 +158,7 @@ pub struct DestinationKey {
 }
 
 /// How packets reach a destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Forward {
     /// Address translation.
     Nat,
@@ -173,7 +173,7 @@ pub enum Forward {
 }
 
 /// The tunnel's encapsulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Tunnel {
     /// IP in IP.
     Ipip,
@@ -184,7 +184,7 @@ pub enum Tunnel {
 }
 
 /// A destination as it is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Destination {
     /// How packets reach it.
     pub forward: Forward,
@@ -197,7 +197,7 @@ pub struct Destination {
 }
 
 /// Connections of a destination.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Connections {
     /// Established.
     pub active: u32,
@@ -208,7 +208,7 @@ pub struct Connections {
 }
 
 /// One half of connection synchronisation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SyncDaemon {
     /// Sends (`true`) or receives.
     pub master: bool,
@@ -227,7 +227,7 @@ pub struct SyncDaemon {
 }
 
 /// Timeouts in seconds; 0 leaves one as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)] // as `ipvsadm --set`
 pub struct Timeouts {
     pub tcp: u32,
@@ -236,7 +236,7 @@ pub struct Timeouts {
 }
 
 /// One message of the family.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Message {
     /// A service of the dump.
     Service(ServiceKey, Service),
@@ -249,7 +249,7 @@ pub enum Message {
 }
 
 /// Add (`NEW`), change (`SET`) or delete (`DEL`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)]
 pub enum Act {
     New,

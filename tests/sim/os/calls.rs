@@ -64,6 +64,10 @@ impl Calls for SimOs {
         self.files.entry(fd.as_raw_fd()).or_default().netlink = true;
         Ok((fd, Rc::new(SockAddr::ip(Ipv4Addr::UNSPECIFIED.into(), 0))))
     }
+    fn open_generic(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
+        // EPROTONOSUPPORT: no machine of the simulation has IPVS.
+        Err(io::Error::from_raw_os_error(93))
+    }
     fn netlink_port(&mut self, _fd: &Fd) -> io::Result<u32> {
         Ok(PORT)
     }

@@ -1,0 +1,265 @@
+//! IPVS over generic netlink: the socket, and the protocol spoken on it.
+//!
+//! Read first: `netlink.rs` (requests, dumps, lost messages), `wire/netlink/ipvs.rs` (the encoding), `rtnl.rs` (the same for addresses). The
+//! socket is opened when the first configuration with virtual servers asks for it; until then nothing of this exists. The send runs
+//! on a kernel worker: the kernel takes a mutex for it that anybody on the host may be holding, and loads the module of a scheduler
+//! while it does.
+
+use super::netlink::{Limits, Netlink, Protocol, Told};
+use super::os::Os;
+use super::slice::{self, Slice};
+use super::token::{NetToken, Token};
+use crate::effect::LvsOp;
+use crate::event::{Errno, Event, LvsEv, ReqId};
+use crate::sys::errno;
+use crate::sys::netlink;
+use crate::sys::op::{Fd, Header, Link};
+use crate::sys::os::Buffers;
+use crate::sys::ring::How;
+use crate::sys::socket::SockAddr;
+use crate::time::Instant;
+use crate::wire::Bad;
+use crate::wire::netlink::Frame;
+use crate::wire::netlink::generic::{self, CONTROLLER};
+use crate::wire::netlink::ipvs::{self, Message, ServiceKey};
+use bytes::BytesMut;
+use std::io;
+use std::rc::Rc;
+
+/// Requests not sent yet plus requests not answered yet. The machines ask for some hundred at a time.
+const OPEN: usize = 1024;
+/// Buffers, and bytes of each: a dump's message is at most as long as the buffer offered. When they run out the messages wait in the
+/// socket.
+const BUFFERS: u16 = 32;
+const BUFFER: u32 = 8192;
+/// Group number of the buffers.
+const GROUP: u16 = 3;
+/// Name of the question for the family: not one of the machines'.
+const FAMILY: ReqId = ReqId(u64::MAX);
+
+/// The protocol. Requests bear the family's number, which is known only when the kernel was asked.
+struct Generic;
+
+enum Request {
+    Family,
+    Change(u16, LvsOp),
+}
+
+enum Report {
+    Family(u16),
+    Message(Message),
+}
+
+impl Protocol for Generic {
+    type Request = Request;
+    type Dump = (u16, Option<ServiceKey>);
+    type Report = Report;
+    fn put(out: &mut BytesMut, seq: u32, request: &Request) {
+        let (family, op) = match request {
+            Request::Family => return generic::get_family(out, seq, ipvs::FAMILY),
+            Request::Change(family, op) => (*family, op),
+        };
+        match op {
+            LvsOp::Service(act, key, service) => ipvs::service(out, family, seq, *act, key, service),
+            LvsOp::Destination(act, of, key, to) => ipvs::destination(out, family, seq, *act, of, key, to),
+            LvsOp::Flush => ipvs::flush(out, family, seq),
+            LvsOp::Timeouts(timeouts) => ipvs::set_timeouts(out, family, seq, timeouts),
+            LvsOp::Sync(start, daemon) => ipvs::sync_daemon(out, family, seq, *start, daemon),
+        }
+    }
+    fn put_dump(out: &mut BytesMut, seq: u32, (family, of): Self::Dump) {
+        match of {
+            None => ipvs::get_services(out, family, seq),
+            Some(of) => ipvs::get_destinations(out, family, seq, &of),
+        }
+    }
+    fn read(frame: &Frame<'_>) -> Result<Option<Report>, Bad> {
+        Ok(match frame.kind {
+            CONTROLLER => generic::read_family(frame.body)?.map(|f| Report::Family(f.id)),
+            // The kernel names the family of each destination since Linux 3.18.
+            _ => Some(Report::Message(ipvs::read(frame.body, None)?)),
+        })
+    }
+}
+
+/// The socket and everything open on it.
+struct Talk<B> {
+    fd: Fd,
+    to: Rc<SockAddr>,
+    header: Rc<Header>,
+    buffers: B,
+    talk: Netlink<Generic>,
+    slice: Slice,
+    family: Option<u16>,
+    /// Messages the kernel has dropped so far.
+    drops: u32,
+}
+
+/// See the module.
+pub struct Ipvs<B> {
+    several_cpus: bool,
+    talk: Option<Talk<B>>,
+}
+
+impl<B: Buffers> Ipvs<B> {
+    /// Nothing is opened. `several_cpus`: the kernel's workers have a processor of their own.
+    pub fn new(several_cpus: bool) -> Ipvs<B> {
+        Ipvs { several_cpus, talk: None }
+    }
+
+    /// Opens the socket if it is not open, and asks for the family; `Some`: answered at once.
+    pub fn open(&mut self, os: &mut impl Os<Buffers = B>) -> Option<Event<'static>> {
+        if self.talk.is_none() {
+            match self.make(os) {
+                Ok(talk) => self.talk = Some(talk),
+                Err(e) => {
+                    let errno = Errno(e.raw_os_error().unwrap_or(-errno::EINVAL));
+                    return Some(Event::Lvs(LvsEv::Opened(Err(errno))));
+                }
+            }
+        }
+        let told = self.talk.as_mut()?.talk.request(FAMILY, Request::Family)?;
+        let mut events = Events::default();
+        if let Some(t) = &mut self.talk {
+            t.take(told, &mut events);
+        }
+        events.done.pop()
+    }
+
+    fn make(&mut self, os: &mut impl Os<Buffers = B>) -> io::Result<Talk<B>> {
+        let (fd, to) = os.open_generic()?;
+        let buffers = os.buffers(GROUP, BUFFERS, BUFFER)?;
+        let header = Header::new(netlink::NAME, 0);
+        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN }, os.netlink_port(&fd)?);
+        os.recv_multi(Token::Ipvs(NetToken::Rx), &fd, &header, &buffers);
+        Ok(Talk { fd, to, header, buffers, talk, slice: Slice::new(self.several_cpus), family: None, drops: 0 })
+    }
+
+    /// Asks for a change; `Some`: answered at once.
+    pub fn change(&mut self, req: ReqId, op: LvsOp) -> Option<Event<'static>> {
+        let refused = |errno| Some(Event::Lvs(LvsEv::Reply { req, result: Err(errno) }));
+        let Some((t, family)) = self.talk.as_mut().and_then(|t| Some((t.family?, t))).map(|(f, t)| (t, f)) else {
+            return refused(Errno::ENODEV);
+        };
+        match t.talk.request(req, Request::Change(family, op)) {
+            Some(Told::Reply { result: Err(errno), .. }) => refused(errno),
+            _ => None,
+        }
+    }
+
+    /// Asks for a dump; `Some`: answered at once.
+    pub fn dump(&mut self, of: Option<ServiceKey>) -> Option<Event<'static>> {
+        match self.talk.as_mut().and_then(|t| Some((t.family?, t))) {
+            Some((family, t)) => {
+                let _ = t.talk.resync(&[(family, of)]);
+                None
+            }
+            None => Some(Event::Lvs(LvsEv::Synced { complete: false })),
+        }
+    }
+
+    /// Sends the next slice, if none is on its way; whether it did. `due`: when the next thing is that must not be late.
+    pub fn pump(&mut self, os: &mut impl Os<Buffers = B>, due: Option<Instant>) -> bool {
+        let Some(t) = self.talk.as_mut().filter(|t| t.talk.ready()) else { return false };
+        let now = os.mono();
+        let Some((bytes, asked)) = t.talk.slice(t.slice.size(now, due)) else { return false };
+        t.slice.begin(now, asked);
+        os.send(Token::Ipvs(NetToken::Tx), &t.fd, bytes, Some(t.to.clone()), Link::Last, How::Worker);
+        true
+    }
+
+    /// A slice left, or failed to: then none of it was looked at.
+    pub fn on_sent(&mut self, now: Instant, result: i32, tell: &mut dyn FnMut(Event<'_>)) {
+        let Some(t) = &mut self.talk else { return };
+        t.slice.end(now);
+        let result = if result < 0 { Err(Errno(-result)) } else { Ok(()) };
+        let mut all = Vec::new();
+        t.talk.on_sent(result, &mut |told| all.push(told));
+        t.tell(all, tell);
+    }
+
+    /// A completion of the receive.
+    pub fn on_received(
+        &mut self,
+        os: &mut impl Os<Buffers = B>,
+        buffer: Option<u16>,
+        result: i32,
+        more: bool,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) {
+        let Some(t) = &mut self.talk else { return };
+        let mut all = Vec::new();
+        let mut lost = false;
+        if let Some(id) = buffer {
+            lost = match t.buffers.datagram(id, result, &t.header) {
+                Some(d) if netlink::from_kernel(d.name) => {
+                    t.talk.on_bytes(d.payload, &mut |told| all.push(told));
+                    d.truncated
+                }
+                Some(_) => false,
+                None => true,
+            };
+            t.buffers.give(id);
+        } else if result < 0 && result != errno::ECANCELED {
+            // As of rtnetlink: the socket's own count says whether anything was dropped.
+            let drops = os.netlink_drops(&t.fd);
+            lost = result != errno::ENOBUFS || drops.is_none() || drops != Some(t.drops);
+            t.drops = drops.unwrap_or(t.drops);
+        }
+        if lost {
+            t.talk.lost(&mut |told| all.push(told));
+        }
+        t.tell(all, tell);
+        if !more {
+            os.recv_multi(Token::Ipvs(NetToken::Rx), &t.fd, &t.header, &t.buffers);
+        }
+    }
+
+    /// Messages that made no sense. Counted, otherwise ignored.
+    pub fn malformed(&self) -> u64 {
+        self.talk.as_ref().map_or(0, |t| t.talk.malformed)
+    }
+}
+
+/// What is told of what came: what a dump has is one event for each datagram.
+#[derive(Default)]
+struct Events {
+    done: Vec<Event<'static>>,
+    found: Vec<Message>,
+}
+
+impl Events {
+    fn push(&mut self, event: LvsEv) {
+        self.flush();
+        self.done.push(Event::Lvs(event));
+    }
+    fn flush(&mut self) {
+        if !self.found.is_empty() {
+            self.done.push(Event::Lvs(LvsEv::Found(core::mem::take(&mut self.found))));
+        }
+    }
+}
+
+impl<B> Talk<B> {
+    fn take(&mut self, told: Told<Report>, events: &mut Events) {
+        match told {
+            Told::Report(Report::Family(id)) => self.family = Some(id),
+            Told::Report(Report::Message(m)) => events.found.push(m),
+            Told::Reply { req: FAMILY, result } => {
+                let known = if self.family.is_some() { Ok(()) } else { Err(Errno::ENOENT) };
+                events.push(LvsEv::Opened(result.and(known)));
+            }
+            Told::Reply { req, result } => events.push(LvsEv::Reply { req, result }),
+            // The dump's end says that it is not complete, and open requests were answered.
+            Told::Lost | Told::DumpBegin => {}
+            Told::Synced { complete } => events.push(LvsEv::Synced { complete }),
+        }
+    }
+
+    fn tell(&mut self, all: Vec<Told<Report>>, tell: &mut dyn FnMut(Event<'_>)) {
+        let mut events = Events::default();
+        all.into_iter().for_each(|told| self.take(told, &mut events));
+        events.flush();
+        events.done.into_iter().for_each(tell);
+    }
+}

@@ -1,0 +1,315 @@
+//! LVS as a whole: the configuration is read part by part, the kernel's table is opened, filled and watched, verdicts go to the virtual
+//! servers.
+//!
+//! Read first: `farm.rs`, `table.rs`. Without virtual servers nothing of it happens: no socket, no module. A kernel without IPVS costs
+//! one line in the log and the virtual servers, not the virtual routers.
+
+use super::farm::{Farm, Happened};
+use super::table::Table;
+use super::text;
+use crate::child::{Children, For};
+use crate::config::model::global::{GlobalMore, LvsFlush};
+use crate::config::model::lvs::Part;
+use crate::effect::{Effect, Effects, LvsFx, LvsOp, SpawnSpec};
+use crate::event::{ChildEnd, Errno, LvsEv, ReqId};
+use crate::id::RsKey;
+use crate::time::{Duration, Instant, Now, earliest};
+use crate::timers::{Due, Timers};
+
+/// What loads the kernel's module where it is not there. It is kalived's own command, and no file's.
+pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
+/// Before a kernel without IPVS is asked again: somebody may have loaded the module by hand.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// What comes first in a turn is what others wait for; the next part is a turn of its own.
+const NEXT_TURN: Duration = Duration::from_nanos(1);
+/// The request to empty the table: of no reconciler's series.
+const FLUSH: ReqId = ReqId(4 << 56);
+
+/// What the director may touch.
+pub struct Cx<'a> {
+    /// The turn's time.
+    pub now: Now,
+    /// The one timer table.
+    pub timers: &'a mut Timers,
+    /// Output.
+    pub fx: &'a mut Effects,
+    /// Programs.
+    pub children: &'a mut Children,
+}
+
+/// How it stands with the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Kernel {
+    #[default]
+    Closed,
+    // It was asked; `true`: after the module was loaded, or was not.
+    Asked(bool),
+    // The module is being loaded.
+    Loading,
+    Open,
+    // Until the next try.
+    Without,
+}
+
+/// Where the configuration is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Config {
+    #[default]
+    Read,
+    // Another one is there.
+    Offered,
+    // The next part is to be asked for in a turn of its own.
+    Next,
+    // It was asked for.
+    Asked,
+}
+
+/// See the module.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+pub struct Director {
+    farm: Farm,
+    table: Table,
+    config: Config,
+    kernel: Kernel,
+    // When the kernel is asked again.
+    again: Option<Instant>,
+    // What the module's loading ended with.
+    loading: Option<ChildEnd>,
+    // That there is no IPVS was said.
+    complained: bool,
+    // The table is to be emptied before it is read.
+    flush: bool,
+    // The request for that is not answered.
+    flushing: bool,
+    stopping: bool,
+    // A configuration was read before.
+    began: bool,
+}
+
+impl Director {
+    /// Its virtual servers.
+    pub fn farm(&self) -> &Farm {
+        &self.farm
+    }
+    /// The kernel's table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+    /// Whether the kernel takes its requests; `None`: nothing was asked for.
+    pub fn is_open(&self) -> Option<bool> {
+        match self.kernel {
+            Kernel::Closed => None,
+            kernel => Some(kernel == Kernel::Open),
+        }
+    }
+    /// Whether there is nothing of it, and nothing to come.
+    pub fn is_empty(&self) -> bool {
+        self.farm.is_empty() && self.table.is_empty() && self.config == Config::Read
+    }
+    /// Whether what is to go from the table is gone.
+    pub fn idle(&self) -> bool {
+        !self.flushing && self.table.idle()
+    }
+
+    /// Whether a configuration waits to be read.
+    pub fn is_offered(&self) -> bool {
+        self.config == Config::Offered
+    }
+    /// The configuration that was offered is not to be read: it is not put in force.
+    pub fn refuse(&mut self) {
+        if self.config == Config::Offered {
+            self.config = Config::Read;
+        }
+    }
+    /// The configuration that was offered may be read. `first`: no process before this one filled the table, so that `lvs_flush` holds.
+    pub fn begin(&mut self, more: &GlobalMore, first: bool, cx: &mut Cx<'_>) {
+        self.flush = first && more.lvs_flush && self.kernel == Kernel::Closed;
+        // What goes on where a process before left off is known to programs already.
+        self.farm.begin(first || self.began, more.rs_init_notifies);
+        self.began = true;
+        self.ask(cx);
+    }
+
+    fn ask(&mut self, cx: &mut Cx<'_>) {
+        self.config = Config::Asked;
+        cx.fx.push(Effect::Lvs(LvsFx::Read));
+    }
+
+    /// What the kernel or the daemon tells.
+    pub fn on_event(&mut self, event: LvsEv, cx: &mut Cx<'_>) -> Vec<Happened> {
+        let now = cx.now.mono;
+        self.farm.at(cx.now);
+        let notes = match event {
+            LvsEv::Offered => {
+                if !self.stopping {
+                    self.config = Config::Offered;
+                }
+                Vec::new()
+            }
+            LvsEv::Config(parts) => return self.on_config(parts, cx),
+            LvsEv::Opened(result) => {
+                self.on_opened(result, cx);
+                Vec::new()
+            }
+            LvsEv::Found(messages) => {
+                self.table.on_found(messages, &self.farm);
+                Vec::new()
+            }
+            LvsEv::Synced { complete } => self.table.on_synced(now, complete, &self.farm),
+            LvsEv::Reply { req: FLUSH, result } => {
+                self.flushing = false;
+                result.err().map(text::not_flushed).into_iter().collect()
+            }
+            LvsEv::Reply { req, result } => self.table.on_reply(now, req, result, &self.farm),
+        };
+        self.rearm(cx);
+        notes.into_iter().map(Happened::Note).collect()
+    }
+
+    fn on_config(&mut self, parts: Result<Vec<Part>, Box<str>>, cx: &mut Cx<'_>) -> Vec<Happened> {
+        // Another one was offered meanwhile, or nobody asks any more.
+        if self.config != Config::Asked {
+            return Vec::new();
+        }
+        let mut happened = Vec::new();
+        match parts {
+            Ok(parts) => {
+                self.config = Config::Next;
+                for part in parts {
+                    let last = part == Part::End;
+                    happened.extend(self.farm.part(part, &mut self.table));
+                    if last {
+                        self.config = Config::Read;
+                        self.read(cx);
+                    }
+                }
+            }
+            Err(why) => {
+                self.config = Config::Read;
+                happened.push(Happened::Note(text::unreadable(&why)));
+            }
+        }
+        self.rearm(cx);
+        happened
+    }
+
+    // All of a configuration is there.
+    fn read(&mut self, cx: &mut Cx<'_>) {
+        match self.kernel {
+            Kernel::Open => self.table.look_now(cx.now.mono),
+            Kernel::Closed | Kernel::Without if !self.farm.is_empty() => self.open(false, cx),
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, loaded: bool, cx: &mut Cx<'_>) {
+        self.again = None;
+        self.kernel = Kernel::Asked(loaded);
+        cx.fx.push(Effect::Lvs(LvsFx::Open));
+    }
+
+    fn on_opened(&mut self, result: Result<(), Errno>, cx: &mut Cx<'_>) {
+        let Kernel::Asked(loaded) = self.kernel else { return };
+        match result {
+            Ok(()) => {
+                self.kernel = Kernel::Open;
+                if core::mem::take(&mut self.complained) {
+                    cx.fx.note(text::ipvs_there());
+                }
+                if core::mem::take(&mut self.flush) {
+                    self.flushing = true;
+                    cx.fx.push(Effect::Lvs(LvsFx::Change { req: FLUSH, op: LvsOp::Flush }));
+                }
+                self.table.look_now(cx.now.mono);
+            }
+            Err(Errno::ENOENT) if !loaded => {
+                self.kernel = Kernel::Loading;
+                let argv = MODPROBE.map(str::to_owned).into();
+                cx.children.spawn(For::Module, SpawnSpec { argv, ..SpawnSpec::default() }, cx.fx);
+            }
+            Err(errno) => {
+                self.kernel = Kernel::Without;
+                self.again = Some(cx.now.mono + ASK_AGAIN);
+                if !core::mem::replace(&mut self.complained, true) {
+                    cx.fx.note(text::no_ipvs(errno, self.loading));
+                }
+            }
+        }
+    }
+
+    /// The module was loaded, or was not.
+    pub fn on_loaded(&mut self, end: ChildEnd, cx: &mut Cx<'_>) {
+        if self.kernel == Kernel::Loading {
+            self.loading = Some(end);
+            self.open(true, cx);
+        }
+    }
+
+    /// The checks of a real server succeed, or one fails, from now on.
+    /// `why`: the result in words.
+    pub fn on_verdict(&mut self, server: RsKey, up: bool, why: &str, cx: &mut Cx<'_>) -> Vec<Happened> {
+        self.farm.at(cx.now);
+        let happened = self.farm.on_verdict(server, up, why, &mut self.table);
+        self.rearm(cx);
+        happened
+    }
+    /// Its weight is this from now on.
+    pub fn on_weight(&mut self, server: RsKey, weight: i64, why: &str, cx: &mut Cx<'_>) -> Vec<Happened> {
+        self.farm.at(cx.now);
+        let happened = self.farm.on_weight(server, weight, why, &mut self.table);
+        self.rearm(cx);
+        happened
+    }
+
+    /// `Due::Lvs`.
+    pub fn on_due(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        if self.config == Config::Next {
+            self.ask(cx);
+        }
+        if self.again.is_some_and(|at| at <= now) {
+            self.open(false, cx);
+        }
+        if self.kernel == Kernel::Open {
+            self.table.work(now, &self.farm, cx.fx);
+        }
+        self.rearm(cx);
+    }
+
+    /// The end: what is in the table goes, as the file says; what `omega` has told.
+    pub fn stop(&mut self, more: &GlobalMore, cx: &mut Cx<'_>) -> Vec<Happened> {
+        let happened = self.farm.omega();
+        self.stopping = true;
+        self.config = Config::Read;
+        self.again = None;
+        if self.kernel == Kernel::Open {
+            self.table.release();
+            if more.lvs_flush_on_stop == LvsFlush::All {
+                self.flushing = true;
+                cx.fx.push(Effect::Lvs(LvsFx::Change { req: FLUSH, op: LvsOp::Flush }));
+            }
+        } else {
+            self.table = Table::default();
+        }
+        self.rearm(cx);
+        happened
+    }
+
+    /// Emits requests to the table, so many as may be under way.
+    pub fn pump(&mut self, fx: &mut Effects) {
+        if self.kernel == Kernel::Open {
+            self.table.pump(fx);
+        }
+    }
+
+    fn rearm(&self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        let next = (self.config == Config::Next).then_some(now + NEXT_TURN);
+        let table = if self.kernel == Kernel::Open { self.table.next_due(now) } else { None };
+        match earliest(next, earliest(self.again, table)) {
+            Some(at) if cx.timers.get(Due::Lvs) == Some(at) => {}
+            Some(at) => cx.timers.set(Due::Lvs, at),
+            None => drop(cx.timers.stop(Due::Lvs)),
+        }
+    }
+}

@@ -1,0 +1,653 @@
+//! All virtual servers of a configuration, made from its parts, and altered by the parts of another one.
+//!
+//! Read first: `pool.rs`, `config/model/lvs.rs`. A virtual server is known by what it serves (address, port and protocol; mark; group), a
+//! real server in it by address and port: who is in both configurations keeps its name here, its verdict and its entry in the kernel.
+//! A virtual server has one service in the kernel's table, as a group one for each member.
+
+use super::pool::{Change, Pool, Server, Sorry, Verdict};
+use super::table::{Table, Wants};
+use super::text;
+use crate::config::model::Place;
+use crate::config::model::lvs::{
+    Checksum, GroupEntry, IpFamily, Method, Part, Protocol, RealServer, ServerGroup, Service, Tunnel, VirtualServer,
+};
+use crate::config::model::setting::Script;
+use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
+use crate::note::Note;
+use crate::time::Now;
+use crate::vrrp::change::Subject;
+use crate::wire::netlink::ipvs::{self, Destination, DestinationKey, Forward, ServiceKey};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What happened, in order, for who tells people and programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// A line of the log.
+    Note(Note),
+    /// A server is up or down from now on.
+    Told(Box<Told>),
+}
+
+/// What is told of a virtual server or real server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which.
+    pub who: Subject,
+    /// A real server serves or does not; a virtual server has its quorum or has not.
+    pub up: bool,
+    /// `quorum_up` and `quorum_down`, or `notify_up` and `notify_down`.
+    pub scripts: [Option<Box<Script>>; 2],
+    /// `smtp_alert`, where the file says so.
+    pub mailed: Option<bool>,
+    /// Why, for people.
+    pub cause: String,
+}
+
+/// What few real servers have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Extra {
+    scripts: [Option<Box<Script>>; 2],
+    smtp_alert: Option<bool>,
+}
+
+/// A real server as others know it.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+struct Whose {
+    of: VsKey,
+    place: usize,
+}
+
+/// One virtual server.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Virtual {
+    /// In messages: `[10.77.1.1]:tcp:80`, `FWM 7`, `[web]:0`.
+    pub name: Arc<str>,
+    /// The word for its protocol in messages.
+    pub protocol: Box<str>,
+    /// Its settings, without its real servers.
+    pub cfg: Box<VirtualServer>,
+    /// Its logic.
+    pub pool: Pool,
+    /// Names of its real servers, by their places in the pool.
+    pub reals: Vec<RsKey>,
+    /// Its services in the table.
+    pub services: Vec<SvcKey>,
+    /// Since when it has its quorum, or has not.
+    pub since: Now,
+    // By place.
+    extra: BTreeMap<usize, Extra>,
+    // Since when a real server is what it is, and why: of those that changed.
+    changed: BTreeMap<RsKey, (Now, Box<str>)>,
+    // When it was configured.
+    born: Now,
+    // The configuration it was in last.
+    generation: u64,
+}
+
+/// See the module.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+pub struct Farm {
+    virtuals: Arena<VirtualMark, Virtual>,
+    reals: Arena<ServerMark, Whose>,
+    // By what they serve.
+    by_id: BTreeMap<Box<str>, VsKey>,
+    groups: BTreeMap<Box<str>, Vec<GroupEntry>>,
+    generation: u64,
+    // What is being read: groups, how many virtual servers use each, the virtual server whose real servers come.
+    new_groups: BTreeMap<Box<str>, Vec<GroupEntry>>,
+    used: BTreeMap<Box<str>, usize>,
+    draft: Option<Box<VirtualServer>>,
+    // Of a virtual server that comes its quorum is told; of its servers that they are up (`rs_init_notifies`).
+    told: bool,
+    init_notifies: bool,
+    // Of this turn.
+    now: Now,
+}
+
+fn forward_of(method: Method) -> Forward {
+    let flags = |c: Checksum| match c {
+        Checksum::None => 0,
+        Checksum::Csum => 1,
+        Checksum::Remote => 2,
+    };
+    match method {
+        Method::Nat => Forward::Nat,
+        Method::Dr => Forward::Direct,
+        Method::Tun(Tunnel::Ipip) => Forward::Tunnel(ipvs::Tunnel::Ipip),
+        Method::Tun(Tunnel::Gue(port, c)) => Forward::Tunnel(ipvs::Tunnel::Gue(port, flags(c))),
+        Method::Tun(Tunnel::Gre(c)) => Forward::Tunnel(ipvs::Tunnel::Gre(flags(c))),
+    }
+}
+
+fn protocol_of(protocol: Protocol) -> ipvs::Protocol {
+    match protocol {
+        Protocol::Tcp => ipvs::Protocol::Tcp,
+        Protocol::Udp => ipvs::Protocol::Udp,
+        Protocol::Sctp => ipvs::Protocol::Sctp,
+    }
+}
+
+fn word_of(protocol: Option<Protocol>) -> &'static str {
+    match protocol {
+        None => "none",
+        Some(Protocol::Tcp) => "tcp",
+        Some(Protocol::Udp) => "udp",
+        Some(Protocol::Sctp) => "sctp",
+    }
+}
+
+// What it is found again by in another configuration.
+fn id_of(cfg: &VirtualServer) -> Box<str> {
+    match &cfg.service {
+        Service::Address(addr, port) => format!("[{addr}]:{}:{port}", word_of(cfg.protocol)),
+        Service::Mark(mark) => format!("mark {mark} {}", cfg.ip_family.is_some_and(|f| f == IpFamily::Inet6)),
+        Service::Group(name) => format!("group {name} {}", word_of(cfg.protocol)),
+    }
+    .into()
+}
+
+// As the kernel is to have it.
+fn service_of(cfg: &VirtualServer, v6: bool) -> ipvs::Service {
+    let mut flags = u32::from(cfg.flags) * ipvs::SCHEDULER_FLAG;
+    if cfg.persistence_timeout > 0 {
+        flags |= ipvs::PERSISTENT;
+    }
+    if cfg.ops {
+        flags |= ipvs::ONE_PACKET;
+    }
+    ipvs::Service {
+        scheduler: cfg.scheduler.word().to_owned(),
+        flags,
+        timeout: cfg.persistence_timeout,
+        netmask: cfg.granularity.unwrap_or(if v6 { 128 } else { u32::MAX }),
+        engine: cfg.persistence_engine.as_deref().unwrap_or_default().to_owned(),
+    }
+}
+
+fn nth_address(first: IpAddr, n: u32) -> IpAddr {
+    match first {
+        IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits().wrapping_add(n))),
+        IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits().wrapping_add(u128::from(n)))),
+    }
+}
+
+// What it serves, as keys of the table.
+fn keys_of(cfg: &VirtualServer, reals: &[RealServer], entries: &[GroupEntry]) -> Vec<ServiceKey> {
+    let protocol = protocol_of(cfg.protocol.unwrap_or(Protocol::Udp));
+    let v6 = cfg.ip_family.map_or_else(|| reals.first().is_some_and(|r| r.addr.is_ipv6()), |f| f == IpFamily::Inet6);
+    match &cfg.service {
+        Service::Address(addr, port) => vec![ServiceKey::Address(protocol, *addr, *port)],
+        Service::Mark(mark) => vec![ServiceKey::Mark(*mark, v6)],
+        Service::Group(_) => {
+            let mut keys = Vec::new();
+            for entry in entries {
+                match *entry {
+                    GroupEntry::Range(first, more, port) => {
+                        keys.extend((0..=more).map(|n| ServiceKey::Address(protocol, nth_address(first, n), port)));
+                    }
+                    GroupEntry::Mark(mark, family) => {
+                        keys.push(ServiceKey::Mark(mark, family.map_or(v6, |f| f == IpFamily::Inet6)));
+                    }
+                }
+            }
+            keys
+        }
+    }
+}
+
+fn server_of(cfg: &VirtualServer, rs: &RealServer) -> Server {
+    let alpha = |pace: &crate::config::model::check::Pace| pace.alpha;
+    let of_server = alpha(&rs.pace).or(alpha(&cfg.pace)).unwrap_or(false);
+    let awaited = rs.checks.iter().any(|c| alpha(&c.pace).unwrap_or(of_server));
+    Server {
+        key: DestinationKey { addr: rs.addr, port: rs.port },
+        shape: Destination {
+            forward: forward_of(rs.method.unwrap_or(cfg.method)),
+            weight: 0,
+            upper: rs.uthreshold,
+            lower: rs.lthreshold,
+        },
+        weight: i64::from(rs.weight.unwrap_or(cfg.weight)),
+        inhibit: rs.inhibit_on_failure.unwrap_or(cfg.inhibit_on_failure),
+        verdict: if awaited { Verdict::Awaited } else { Verdict::Unchecked },
+    }
+}
+
+fn sorry_of(cfg: &VirtualServer) -> Option<Sorry> {
+    let sorry = cfg.sorry.as_ref()?;
+    let port = match (&cfg.service, sorry.port) {
+        (Service::Address(_, port), 0) => *port,
+        (_, port) => port,
+    };
+    let key = DestinationKey { addr: sorry.addr, port };
+    Some(Sorry { key, forward: forward_of(sorry.method), inhibit: sorry.inhibit })
+}
+
+/// How a destination of a pool is called in one of its services; `None`: it cannot be in it. Only NAT changes a port.
+fn in_service(service: &ServiceKey, key: DestinationKey, forward: Forward) -> Option<DestinationKey> {
+    if key.addr.is_ipv6() != service.is_ipv6() && !matches!(forward, Forward::Tunnel(_)) {
+        return None;
+    }
+    let own = match service {
+        ServiceKey::Address(_, _, port) => *port,
+        ServiceKey::Mark(..) => 0,
+    };
+    let port = if key.port == 0 || forward != Forward::Nat { own } else { key.port };
+    Some(DestinationKey { port, ..key })
+}
+
+fn extra_of(reals: &[RealServer]) -> BTreeMap<usize, Extra> {
+    let of = |rs: &RealServer| Extra {
+        scripts: [rs.notify_up.clone(), rs.notify_down.clone()],
+        smtp_alert: rs.smtp_alert,
+    };
+    reals.iter().map(of).enumerate().filter(|(_, e)| *e != Extra::default()).collect()
+}
+
+impl Virtual {
+    fn told_server(&self, key: &DestinationKey, place: Option<usize>, up: bool, cause: &str) -> Happened {
+        let extra = place.and_then(|place| self.extra.get(&place)).cloned().unwrap_or_default();
+        let who = Subject::RealServer { server: self.destination_name(key), of: self.name.to_string() };
+        let mailed = extra.smtp_alert;
+        Happened::Told(Box::new(Told { who, up, scripts: extra.scripts, mailed, cause: cause.to_owned() }))
+    }
+    fn told_quorum(&self, up: bool, cause: &str) -> Happened {
+        let who = Subject::VirtualServer(self.name.to_string());
+        let scripts = [self.cfg.quorum_up.clone(), self.cfg.quorum_down.clone()];
+        Happened::Told(Box::new(Told { who, up, scripts, mailed: self.cfg.smtp_alert, cause: cause.to_owned() }))
+    }
+    // What is told of one that is there from now on; its servers only where the file asks for that (`rs_init_notifies`).
+    fn told_at_start(&self, servers_too: bool) -> Vec<Happened> {
+        let mut happened = Vec::new();
+        if servers_too {
+            let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
+            happened.extend(serving.map(|(place, s)| self.told_server(&s.key, Some(place), true, "it is in the configuration")));
+        }
+        let (quorum, hysteresis) = self.pool.quorum();
+        let sum = self.pool.sum();
+        let note = if self.pool.is_up() {
+            text::quorum(true, quorum, hysteresis, sum, &self.name)
+        } else if self.pool.is_sorry() {
+            text::starts_down(quorum, hysteresis, sum, &self.name)
+        } else {
+            // Until the first result, nothing is known.
+            return happened;
+        };
+        let cause = text::cause(&note);
+        happened.push(Happened::Note(note));
+        happened.push(self.told_quorum(self.pool.is_up(), &cause));
+        happened
+    }
+    // What is told of one that is not there any more.
+    fn told_at_end(&self, why: &str) -> Vec<Happened> {
+        let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
+        let mut happened: Vec<Happened> =
+            serving.map(|(place, s)| self.told_server(&s.key, Some(place), false, why)).collect();
+        if self.pool.is_up() {
+            happened.push(self.told_quorum(false, why));
+        }
+        happened
+    }
+    // The forwarding of a key of the pool: the sorry server's where it is that one's.
+    fn forward(&self, key: &DestinationKey) -> Forward {
+        let server = self.pool.place(key).and_then(|place| self.pool.servers().get(place)).map(|s| s.shape.forward);
+        server.or(self.pool.sorry().filter(|s| s.key == *key).map(|s| s.forward)).unwrap_or(Forward::Nat)
+    }
+    /// A real server of it in messages.
+    pub fn server_name(&self, place: usize) -> String {
+        self.pool.servers().get(place).map_or_else(String::new, |s| self.destination_name(&s.key))
+    }
+    /// Since when a real server of it is what it is, and why.
+    pub fn changed(&self, server: RsKey) -> (Now, &str) {
+        self.changed.get(&server).map_or((self.born, ""), |(at, why)| (*at, why))
+    }
+    /// A server of it in messages.
+    pub fn destination_name(&self, key: &DestinationKey) -> String {
+        format!("[{}]:{}:{}", key.addr, self.protocol, key.port)
+    }
+}
+
+impl Wants for Farm {
+    fn at(&self, of: VsKey, service: &ServiceKey, key: DestinationKey) -> Option<Destination> {
+        let vs = self.virtuals.get(of)?;
+        let mut candidates = vs.pool.with_address(key.addr);
+        let own = candidates.find(|c| in_service(service, *c, vs.forward(c)) == Some(key))?;
+        vs.pool.wanted_at(&own)
+    }
+    fn nth(&self, of: VsKey, service: &ServiceKey, n: usize) -> Option<Option<(DestinationKey, Option<Destination>)>> {
+        let vs = self.virtuals.get(of)?;
+        let (key, wanted) = vs.pool.nth(n)?;
+        Some(in_service(service, key, vs.forward(&key)).map(|key| (key, wanted)))
+    }
+    fn name(&self, of: VsKey) -> Arc<str> {
+        self.virtuals.get(of).map_or_else(|| "".into(), |vs| vs.name.clone())
+    }
+}
+
+impl Farm {
+    /// Whether there is no virtual server.
+    pub fn is_empty(&self) -> bool {
+        self.virtuals.len() == 0
+    }
+    /// Virtual servers and real servers there are.
+    pub fn sizes(&self) -> [usize; 2] {
+        [self.virtuals.len(), self.reals.len()]
+    }
+    /// One virtual server.
+    pub fn get(&self, vs: VsKey) -> Option<&Virtual> {
+        self.virtuals.get(vs)
+    }
+    /// All of them, by name.
+    pub fn keys(&self) -> Vec<VsKey> {
+        self.virtuals.keys()
+    }
+    /// Whose this real server is, and its place.
+    pub fn whose(&self, server: RsKey) -> Option<(VsKey, usize)> {
+        self.reals.get(server).map(|w| (w.of, w.place))
+    }
+
+    /// It is now.
+    pub fn at(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// A configuration is read from its beginning; one that was not read to its end is forgotten.
+    /// `told`: programs are told of what is up then, and of each real server if `init_notifies`.
+    pub fn begin(&mut self, told: bool, init_notifies: bool) {
+        (self.told, self.init_notifies) = (told, init_notifies);
+        self.generation += 1;
+        self.draft = None;
+        self.new_groups.clear();
+        self.used.clear();
+    }
+
+    /// The next part of it.
+    pub fn part(&mut self, part: Part, table: &mut Table) -> Vec<Happened> {
+        match part {
+            // The keys of checks.
+            Part::Ssl(_) => Vec::new(),
+            Part::Group(ServerGroup { name, entries }) => {
+                self.new_groups.insert(name, entries);
+                Vec::new()
+            }
+            Part::Server(vs) => {
+                let happened = self.finish(table);
+                self.draft = Some(vs);
+                happened
+            }
+            Part::Reals(more) => {
+                if let Some(draft) = &mut self.draft {
+                    draft.real_servers.extend(more);
+                }
+                Vec::new()
+            }
+            Part::End => {
+                let mut happened = self.finish(table);
+                happened.extend(self.end(table));
+                happened
+            }
+        }
+    }
+
+    // The virtual server whose real servers came is complete.
+    fn finish(&mut self, table: &mut Table) -> Vec<Happened> {
+        let Some(mut cfg) = self.draft.take() else { return Vec::new() };
+        cfg.place = Place::default();
+        let id = id_of(&cfg);
+        let known = self.by_id.get(&id).copied();
+        if known.and_then(|vs| self.virtuals.get(vs)).is_some_and(|vs| vs.generation == self.generation) {
+            return vec![Happened::Note(text::twice(&id))];
+        }
+        let reals = core::mem::take(&mut cfg.real_servers);
+        let servers: Vec<Server> = reals.iter().map(|rs| server_of(&cfg, rs)).collect();
+        let extra = extra_of(&reals);
+        let mut keys = keys_of(&cfg, &reals, self.entries(&cfg));
+        let mut once = BTreeSet::new();
+        keys.retain(|k| once.insert(*k));
+        let mut happened = Vec::new();
+        let vs = match known {
+            Some(vs) => {
+                happened.extend(self.alter(vs, cfg, servers, extra, table));
+                vs
+            }
+            None => {
+                let vs = self.add(id, cfg, servers, extra);
+                if self.told {
+                    happened.extend(self.virtuals.get(vs).map(|v| v.told_at_start(self.init_notifies)).into_iter().flatten());
+                }
+                vs
+            }
+        };
+        happened.extend(self.serve(vs, &keys, table));
+        happened
+    }
+
+    fn entries(&self, cfg: &VirtualServer) -> &[GroupEntry] {
+        match &cfg.service {
+            Service::Group(name) => self.new_groups.get(name).map_or(&[], |e| e),
+            _ => &[],
+        }
+    }
+
+    fn add(
+        &mut self,
+        id: Box<str>,
+        cfg: Box<VirtualServer>,
+        servers: Vec<Server>,
+        extra: BTreeMap<usize, Extra>,
+    ) -> VsKey {
+        let name = match &cfg.service {
+            Service::Address(..) => (&*id).into(),
+            Service::Mark(mark) => format!("FWM {mark}").into(),
+            Service::Group(group) => format!("[{group}]:{}", self.used.get(group).copied().unwrap_or(0)).into(),
+        };
+        self.count(&cfg);
+        let mark = matches!(cfg.service, Service::Mark(_));
+        let protocol = word_of(cfg.protocol.filter(|_| !mark)).into();
+        let count = servers.len();
+        let pool = Pool::new(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis);
+        let generation = self.generation;
+        let (reals, services) = (Vec::new(), Vec::new());
+        let (since, born, changed) = (self.now, self.now, BTreeMap::new());
+        let vs = Virtual { name, protocol, cfg, pool, reals, services, since, extra, changed, born, generation };
+        let of = self.virtuals.insert(vs);
+        let reals = (0..count).map(|place| self.reals.insert(Whose { of, place })).collect();
+        if let Some(vs) = self.virtuals.get_mut(of) {
+            vs.reals = reals;
+        }
+        self.by_id.insert(id, of);
+        of
+    }
+
+    fn count(&mut self, cfg: &VirtualServer) {
+        if let Service::Group(group) = &cfg.service {
+            *self.used.entry(group.clone()).or_default() += 1;
+        }
+    }
+
+    fn alter(
+        &mut self,
+        of: VsKey,
+        cfg: Box<VirtualServer>,
+        servers: Vec<Server>,
+        extra: BTreeMap<usize, Extra>,
+        table: &mut Table,
+    ) -> Vec<Happened> {
+        self.count(&cfg);
+        let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
+        vs.generation = self.generation;
+        let before: BTreeMap<DestinationKey, RsKey> =
+            vs.pool.servers().iter().map(|s| s.key).zip(vs.reals.iter().copied()).collect();
+        let mut happened = Vec::new();
+        let gone: Vec<(DestinationKey, RsKey)> = {
+            let there: BTreeSet<DestinationKey> = servers.iter().map(|s| s.key).collect();
+            before.iter().filter(|(key, _)| !there.contains(key)).map(|(key, rs)| (*key, *rs)).collect()
+        };
+        for (key, server) in gone {
+            happened.push(Happened::Note(text::no_longer(&vs.destination_name(&key), &vs.name)));
+            let place = vs.pool.place(&key);
+            if place.and_then(|place| vs.pool.servers().get(place)).is_some_and(|s| s.verdict.serves()) {
+                happened.push(vs.told_server(&key, place, false, "it is no longer in the configuration"));
+            }
+            self.reals.remove(server);
+            vs.changed.remove(&server);
+        }
+        vs.extra = extra;
+        vs.reals = servers
+            .iter()
+            .enumerate()
+            .map(|(place, s)| match before.get(&s.key) {
+                Some(rs) => {
+                    if let Some(whose) = self.reals.get_mut(*rs) {
+                        whose.place = place;
+                    }
+                    *rs
+                }
+                None => self.reals.insert(Whose { of, place }),
+            })
+            .collect();
+        let old: Vec<(DestinationKey, Forward)> = before.keys().map(|k| (*k, vs.forward(k))).collect();
+        let old_sorry = vs.pool.sorry().map(|s| (s.key, s.forward));
+        let changes = vs.pool.alter(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis);
+        vs.cfg = cfg;
+        // Where the forwarding decides the port, the entry has another name now.
+        let vs = &*vs;
+        for (key, was) in old.into_iter().chain(old_sorry) {
+            for svc in &vs.services {
+                let Some(service) = table.service(*svc) else { continue };
+                let (then, now) = (in_service(&service, key, was), in_service(&service, key, vs.forward(&key)));
+                if let Some(then) = then.filter(|_| then != now) {
+                    table.change(*svc, then, None);
+                }
+            }
+        }
+        happened.extend(self.apply(of, changes, "another configuration", table));
+        happened
+    }
+
+    // These are its services from now on.
+    fn serve(&mut self, of: VsKey, keys: &[ServiceKey], table: &mut Table) -> Vec<Happened> {
+        let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
+        let mut happened = Vec::new();
+        let mut services = Vec::with_capacity(keys.len());
+        for key in keys {
+            match table.set(*key, of, service_of(&vs.cfg, key.is_ipv6())) {
+                Ok(svc) => services.push(svc),
+                Err(_) => happened.push(Happened::Note(text::served_already(&vs.name, key))),
+            }
+        }
+        let stays: BTreeSet<SvcKey> = services.iter().copied().collect();
+        let before = core::mem::replace(&mut vs.services, services);
+        before.into_iter().filter(|svc| !stays.contains(svc)).for_each(|svc| table.drop(svc));
+        happened
+    }
+
+    // Those that are not in the configuration are gone.
+    fn end(&mut self, table: &mut Table) -> Vec<Happened> {
+        self.groups = core::mem::take(&mut self.new_groups);
+        let generation = self.generation;
+        let old: Vec<(Box<str>, VsKey)> = {
+            let is_old = |vs: VsKey| self.virtuals.get(vs).is_none_or(|v| v.generation != generation);
+            self.by_id.iter().filter(|(_, vs)| is_old(**vs)).map(|(id, vs)| (id.clone(), *vs)).collect()
+        };
+        let mut happened = Vec::new();
+        for (id, of) in old {
+            self.by_id.remove(&id);
+            let Some(vs) = self.virtuals.remove(of) else { continue };
+            happened.push(Happened::Note(text::removed(&vs.name)));
+            happened.extend(vs.told_at_end("it is no longer in the configuration"));
+            for rs in vs.reals {
+                self.reals.remove(rs);
+            }
+            vs.services.into_iter().for_each(|svc| table.drop(svc));
+        }
+        happened
+    }
+
+    /// A check of a real server succeeds or fails from now on.
+    pub fn on_verdict(&mut self, server: RsKey, up: bool, why: &str, table: &mut Table) -> Vec<Happened> {
+        let Some((of, place)) = self.whose(server) else { return Vec::new() };
+        let changes = self.virtuals.get_mut(of).map(|vs| vs.pool.on_verdict(place, up)).unwrap_or_default();
+        self.apply(of, changes, why, table)
+    }
+
+    /// Its checks add up to this weight with what the file says.
+    pub fn on_weight(&mut self, server: RsKey, weight: i64, why: &str, table: &mut Table) -> Vec<Happened> {
+        let Some((of, place)) = self.whose(server) else { return Vec::new() };
+        let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
+        let Some(before) = vs.pool.servers().get(place).map(|s| (s.weight, s.verdict.serves())) else {
+            return Vec::new();
+        };
+        let changes = vs.pool.on_weight(place, weight);
+        let mut happened = Vec::new();
+        if before.0 != weight {
+            let note = text::weight(before.0, weight, before.1, &vs.server_name(place), &vs.name);
+            happened.push(Happened::Note(note));
+        }
+        happened.extend(self.apply(of, changes, why, table));
+        happened
+    }
+
+    /// The process ends: what is told of the servers of those with `omega`.
+    pub fn omega(&self) -> Vec<Happened> {
+        let last = self.virtuals.iter().filter(|(_, vs)| vs.cfg.omega);
+        last.flat_map(|(_, vs)| vs.told_at_end("kalived stops")).collect()
+    }
+
+    // What a pool changed: to the table and to people.
+    fn apply(&mut self, of: VsKey, changes: Vec<Change>, why: &str, table: &mut Table) -> Vec<Happened> {
+        let now = self.now;
+        let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
+        for change in &changes {
+            match change {
+                Change::Server(place, _) => {
+                    if let Some(rs) = vs.reals.get(*place) {
+                        vs.changed.insert(*rs, (now, why.into()));
+                    }
+                }
+                Change::Quorum(..) => vs.since = now,
+                Change::Want(..) | Change::Unwant(_) => {}
+            }
+        }
+        let vs = &*vs;
+        let mut happened = Vec::new();
+        for change in changes {
+            match change {
+                Change::Want(key, d) => vs.each(key, table, |table, svc, key| table.change(svc, key, Some(d))),
+                Change::Unwant(key) => vs.each(key, table, |table, svc, key| table.change(svc, key, None)),
+                Change::Server(place, up) => {
+                    let Some(server) = vs.pool.servers().get(place) else { continue };
+                    let name = vs.destination_name(&server.key);
+                    happened.push(Happened::Note(text::server(up, server.inhibit, &name, &vs.name)));
+                    happened.push(vs.told_server(&server.key, Some(place), up, why));
+                }
+                Change::Quorum(up, sum) => {
+                    let (quorum, hysteresis) = vs.pool.quorum();
+                    let note = text::quorum(up, quorum, hysteresis, sum, &vs.name);
+                    let cause = text::cause(&note);
+                    happened.push(Happened::Note(note));
+                    if let Some(sorry) = vs.pool.sorry() {
+                        let name = vs.destination_name(&sorry.key);
+                        happened.push(Happened::Note(text::sorry(!up, sorry.inhibit, &name, &vs.name)));
+                        happened.push(Happened::Note(text::alive(up, &vs.name)));
+                    }
+                    happened.push(vs.told_quorum(up, &cause));
+                }
+            }
+        }
+        happened
+    }
+}
+
+impl Virtual {
+    fn each(&self, key: DestinationKey, table: &mut Table, mut act: impl FnMut(&mut Table, SvcKey, DestinationKey)) {
+        let forward = self.forward(&key);
+        for svc in &self.services {
+            if let Some(key) = table.service(*svc).and_then(|service| in_service(&service, key, forward)) {
+                act(table, *svc, key);
+            }
+        }
+    }
+}

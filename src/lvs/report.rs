@@ -1,0 +1,65 @@
+//! How the virtual servers stand, for `src/report/`.
+//!
+//! Read first: `farm.rs`.
+
+use super::director::Director;
+use super::pool::Verdict;
+use crate::id::VsKey;
+use crate::report::{Moment, RealServer, ServerState, VirtualServer};
+use crate::time::Now;
+
+fn count(n: i64) -> u64 {
+    u64::try_from(n.max(0)).unwrap_or(0)
+}
+
+impl Director {
+    /// One of them, without its real servers.
+    pub fn report(&self, key: VsKey, now: Now) -> Option<VirtualServer> {
+        let vs = self.farm().get(key)?;
+        let (quorum, hysteresis) = vs.pool.quorum();
+        let (sum, up) = (vs.pool.sum(), vs.pool.is_up());
+        let held = vs.services.iter().filter(|svc| self.table().is_held(**svc)).count();
+        let reason = match up {
+            true => String::new(),
+            false => format!("weight {sum} of {} that it needs", vs.pool.threshold()),
+        };
+        Some(VirtualServer {
+            name: vs.name.to_string(),
+            scheduler: vs.cfg.scheduler.word().to_owned(),
+            up,
+            since: Moment::of(vs.since, now),
+            reason,
+            weight: count(sum),
+            quorum: count(quorum),
+            hysteresis: count(hysteresis),
+            sorry_server: vs.pool.sorry().map(|s| vs.destination_name(&s.key)),
+            sorry_active: vs.pool.is_sorry(),
+            services: vs.services.len() as u64,
+            services_held: held as u64,
+            real_servers: Vec::new(),
+        })
+    }
+
+    /// Real servers of it, from this place on.
+    pub fn report_servers(&self, key: VsKey, from: usize, most: usize, now: Now) -> Vec<RealServer> {
+        let Some(vs) = self.farm().get(key) else { return Vec::new() };
+        let all = vs.pool.servers().iter().zip(&vs.reals).skip(from).take(most);
+        all.map(|(s, rs)| {
+            let (since, reason) = vs.changed(*rs);
+            RealServer {
+                name: vs.destination_name(&s.key),
+                state: match s.verdict {
+                    Verdict::Unchecked => ServerState::Unchecked,
+                    Verdict::Awaited => ServerState::Awaited,
+                    Verdict::Up => ServerState::Up,
+                    Verdict::Down => ServerState::Down,
+                },
+                since: Moment::of(since, now),
+                reason: reason.to_owned(),
+                weight: count(s.weight),
+                inhibit_on_failure: s.inhibit,
+            }
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,512 @@
+//! The kernel's IPVS table against what the virtual servers want: services, and in each its destinations.
+//!
+//! Read first: `reconcile/`, `pool.rs`. The kernel reports no change of this table, so it is read: all services, then the destinations of
+//! one service after the other; at the start, when another configuration was read, and every [`AUDIT`]. What is there already is adopted
+//! as it is, what differs is changed in place, what somebody deleted is put back, and what in a service of ours nobody wants is
+//! deleted. Services of others are not touched.
+//!
+//! Destinations are asked for only in a service that is there: the kernel takes them along when a service goes. A turn looks at
+//! [`SLICE`] of them at most.
+
+use super::text;
+use crate::effect::{Effect, Effects, LvsFx, LvsOp};
+use crate::event::{Errno, ReqId};
+use crate::id::{Arena, ServiceMark, SvcKey, VsKey};
+use crate::note::Note;
+use crate::reconcile::{Ask, Item, Outcome, Reconciler};
+use crate::time::{Duration, Instant, earliest};
+use crate::wire::netlink::ipvs::{Act, Destination, DestinationKey, Message, Service, ServiceKey};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Between two looks at the whole table.
+pub const AUDIT: Duration = Duration::from_secs(30);
+/// Destinations looked at in a turn: some microseconds each on a slow processor.
+const SLICE: usize = 64;
+/// What comes first in a turn is what others wait for; the next slice is a turn of its own.
+const NEXT_TURN: Duration = Duration::from_nanos(1);
+/// Before a look that was interrupted begins anew.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Between two services whose destinations are read, at the most: the looks at all of them are spread over this half of [`AUDIT`].
+const SPREAD: Duration = Duration::from_secs(15);
+
+/// What is wanted. `of`: whose service it is.
+pub trait Wants {
+    /// Under this key of a service.
+    fn at(&self, of: VsKey, service: &ServiceKey, key: DestinationKey) -> Option<Destination>;
+    /// Under the n-th key: `None`: there are no more; `Some(None)`: that one cannot be in this service.
+    fn nth(&self, of: VsKey, service: &ServiceKey, n: usize) -> Option<Option<(DestinationKey, Option<Destination>)>>;
+    /// The virtual server in messages.
+    fn name(&self, of: VsKey) -> Arc<str>;
+}
+
+impl Item for Service {
+    type Owner = VsKey;
+    const SERIES: u8 = 2;
+    const IN_PLACE: bool = true;
+    fn is_there(errno: Errno) -> bool {
+        errno == Errno::EEXIST
+    }
+    fn is_gone(errno: Errno) -> bool {
+        matches!(errno, Errno::ESRCH | Errno::ENOENT)
+    }
+}
+
+impl Item for Destination {
+    type Owner = SvcKey;
+    const SERIES: u8 = 3;
+    const IN_PLACE: bool = true;
+    fn is_there(errno: Errno) -> bool {
+        errno == Errno::EEXIST
+    }
+    fn is_gone(errno: Errno) -> bool {
+        matches!(errno, Errno::ESRCH | Errno::ENOENT)
+    }
+}
+
+/// How far a service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Stage {
+    // Not in the kernel, as far as we know.
+    Absent,
+    // There; its destinations are to be read.
+    Unread,
+    // Its destinations are being asked for; the next one.
+    Filling(usize),
+    Filled,
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Known {
+    key: ServiceKey,
+    // Whose; None: it is to go.
+    of: Option<VsKey>,
+    value: Service,
+    stage: Stage,
+    // The kernel does not take it so, or one of its destinations; that was said, and it is tried again with the next look.
+    refused: bool,
+}
+
+/// What is being read of the table.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+enum Look {
+    #[default]
+    Not,
+    Services(BTreeSet<SvcKey>),
+    Destinations { svc: SvcKey, seen: BTreeSet<DestinationKey>, changed: usize, strange: usize },
+}
+
+/// See the module.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+pub struct Table {
+    services: Reconciler<SvcKey, Service>,
+    destinations: Reconciler<(SvcKey, DestinationKey), Destination>,
+    known: Arena<ServiceMark, Known>,
+    by_key: BTreeMap<ServiceKey, SvcKey>,
+    look: Look,
+    // The services are known: new ones may be asked for.
+    read: bool,
+    // When the services are read next; None: not by themselves.
+    look_at: Option<Instant>,
+    // Whose destinations are to be read, and when the next ones are.
+    unread: VecDeque<SvcKey>,
+    read_at: Instant,
+    pause: Duration,
+    filling: VecDeque<SvcKey>,
+}
+
+const FIRST: DestinationKey = DestinationKey { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 };
+const LAST: DestinationKey = DestinationKey { addr: IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)), port: u16::MAX };
+
+fn all_of(svc: SvcKey) -> core::ops::RangeInclusive<(SvcKey, DestinationKey)> {
+    (svc, FIRST)..=(svc, LAST)
+}
+
+// The kernel does not take it, and will not take it the next moment.
+fn is_final(errno: Errno) -> bool {
+    // EPERM, ENOENT (scheduler, engine), ENODEV, EINVAL, ERANGE, EPROTONOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT
+    matches!(errno.0, 1 | 2 | 19 | 22 | 34 | 93 | 95 | 97)
+}
+
+impl Table {
+    /// The key of a service that is known here.
+    pub fn service(&self, svc: SvcKey) -> Option<ServiceKey> {
+        self.known.get(svc).map(|k| k.key)
+    }
+    /// Whether it is in the kernel, as far as we know.
+    pub fn is_held(&self, svc: SvcKey) -> bool {
+        self.known.get(svc).is_some_and(|k| k.stage != Stage::Absent)
+    }
+    /// Whether nothing is known of the table and nothing wanted.
+    pub fn is_empty(&self) -> bool {
+        self.known.len() == 0
+    }
+    /// How often something was put back or set right.
+    pub fn restored(&self) -> u64 {
+        self.services.restored() + self.destinations.restored()
+    }
+    /// How much is kept: for tests that nothing is left behind.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> {
+        let own = [self.known.len(), self.by_key.len(), self.unread.len(), self.filling.len()];
+        own.into_iter().chain(self.services.sizes()).chain(self.destinations.sizes())
+    }
+    /// Whether everything that is to go is gone.
+    pub fn idle(&self) -> bool {
+        self.services.idle()
+    }
+
+    /// `of` wants this service so. The error: whose it is already.
+    pub fn set(&mut self, key: ServiceKey, of: VsKey, value: Service) -> Result<SvcKey, VsKey> {
+        let svc = match self.by_key.get(&key) {
+            Some(svc) => *svc,
+            None => {
+                let new = Known { key, of: None, value: value.clone(), stage: Stage::Absent, refused: false };
+                let svc = self.known.insert(new);
+                self.by_key.insert(key, svc);
+                svc
+            }
+        };
+        if let Some(k) = self.known.get_mut(svc) {
+            match k.of {
+                Some(other) if other != of => return Err(other),
+                Some(_) if k.value == value => return Ok(svc),
+                _ => {}
+            }
+            k.of = Some(of);
+            k.value = value.clone();
+        }
+        self.services.want(of, svc, value, false);
+        Ok(svc)
+    }
+
+    /// Nobody wants this service any more.
+    pub fn drop(&mut self, svc: SvcKey) {
+        self.destinations.vanished(all_of(svc));
+        if let Some(k) = self.known.get_mut(svc) {
+            k.of = None;
+            k.stage = Stage::Absent;
+        }
+        self.services.give_up(svc);
+        self.tidy(svc);
+    }
+
+    /// At the end: nobody wants anything any more.
+    pub fn release(&mut self) {
+        self.look = Look::Not;
+        self.look_at = None;
+        self.unread.clear();
+        self.filling.clear();
+        for svc in self.known.keys() {
+            self.drop(svc);
+        }
+    }
+
+    /// Nothing is known of the kernel's table, and nothing is to be asked for: it is not there.
+    pub fn forget(&mut self) {
+        self.look = Look::Not;
+        self.look_at = None;
+        self.read = false;
+        self.unread.clear();
+    }
+
+    // What is over is not known any more.
+    fn tidy(&mut self, svc: SvcKey) {
+        let over = self.known.get(svc).is_some_and(|k| k.of.is_none()) && !self.services.knows(svc);
+        if let Some(k) = over.then(|| self.known.remove(svc)).flatten() {
+            self.by_key.remove(&k.key);
+        }
+    }
+
+    /// A destination of a service is wanted so, or not at all. Before the service is there that is asked for later, of [`Wants`].
+    pub fn change(&mut self, svc: SvcKey, key: DestinationKey, to: Option<Destination>) {
+        let stage = self.known.get(svc).map(|k| k.stage);
+        if !matches!(stage, Some(Stage::Filling(_) | Stage::Filled)) {
+            return;
+        }
+        match to {
+            Some(d) => drop(self.destinations.want(svc, (svc, key), d, false)),
+            None => self.destinations.give_up((svc, key)),
+        }
+    }
+
+    /// The table is to be read, before any new service is asked for: another configuration is there.
+    pub fn look_now(&mut self, now: Instant) {
+        self.read = false;
+        self.look_at = Some(now);
+    }
+
+    /// When [`Table::work`] has something to do.
+    pub fn next_due(&self, now: Instant) -> Option<Instant> {
+        if !self.filling.is_empty() {
+            return Some(now + NEXT_TURN);
+        }
+        let next = match self.look {
+            Look::Not if self.read && !self.unread.is_empty() => Some(self.read_at),
+            Look::Not => self.look_at,
+            _ => None,
+        };
+        earliest(next, earliest(self.services.next_due(), self.destinations.next_due()))
+    }
+
+    /// One slice of what is to be done.
+    pub fn work(&mut self, now: Instant, wants: &dyn Wants, fx: &mut Effects) {
+        // Nothing is reported of this table, so nothing that is held is in doubt.
+        let _ = self.services.due(now, |_, held| vec![held.clone()]);
+        let _ = self.destinations.due(now, |_, held| vec![*held]);
+        self.fill(wants);
+        if !matches!(self.look, Look::Not) {
+            return;
+        }
+        if self.look_at.is_some_and(|at| at <= now) && (self.unread.is_empty() || !self.read) {
+            self.look_at = None;
+            self.look = Look::Services(BTreeSet::new());
+            fx.push(Effect::Lvs(LvsFx::Dump(None)));
+        } else if self.read && self.read_at <= now {
+            while let Some(svc) = self.unread.pop_front() {
+                let Some(k) = self.known.get(svc).filter(|k| k.of.is_some() && k.stage != Stage::Absent) else { continue };
+                self.read_at = now + self.pause;
+                self.look = Look::Destinations { svc, seen: BTreeSet::new(), changed: 0, strange: 0 };
+                fx.push(Effect::Lvs(LvsFx::Dump(Some(k.key))));
+                break;
+            }
+        }
+    }
+
+    fn fill(&mut self, wants: &dyn Wants) {
+        let mut room = SLICE;
+        while let Some(svc) = self.filling.front().copied() {
+            let Some(Known { key, of: Some(of), stage: Stage::Filling(n), .. }) = self.known.get_mut(svc) else {
+                self.filling.pop_front();
+                continue;
+            };
+            while room > 0 {
+                let Some(next) = wants.nth(*of, key, *n) else { break };
+                room -= 1;
+                *n += 1;
+                match next {
+                    Some((key, Some(d))) => drop(self.destinations.want(svc, (svc, key), d, false)),
+                    Some((key, None)) => self.destinations.give_up((svc, key)),
+                    None => {}
+                }
+            }
+            if room == 0 {
+                return;
+            }
+            if let Some(k) = self.known.get_mut(svc) {
+                k.stage = Stage::Filled;
+            }
+            self.filling.pop_front();
+        }
+    }
+
+    fn fill_anew(&mut self, svc: SvcKey) {
+        let Some(k) = self.known.get_mut(svc) else { return };
+        if !matches!(core::mem::replace(&mut k.stage, Stage::Filling(0)), Stage::Filling(_)) {
+            self.filling.push_back(svc);
+        }
+    }
+
+    /// What a dump has.
+    pub fn on_found(&mut self, messages: Vec<Message>, wants: &dyn Wants) {
+        for message in messages {
+            match message {
+                Message::Service(key, value) => self.found_service(&key, value),
+                Message::Destination(key, value, _) => self.found_destination(key, value, wants),
+                Message::Timeouts(_) | Message::Other(_) => {}
+            }
+        }
+    }
+
+    fn found_service(&mut self, key: &ServiceKey, value: Service) {
+        let Look::Services(seen) = &mut self.look else { return };
+        let Some(svc) = self.by_key.get(key).copied() else { return };
+        seen.insert(svc);
+        self.services.saw(svc, Some(value));
+        if let Some(k) = self.known.get_mut(svc).filter(|k| k.of.is_some()) {
+            if k.stage == Stage::Absent {
+                k.stage = Stage::Unread;
+            }
+            self.unread.push_back(svc);
+        }
+    }
+
+    fn found_destination(&mut self, key: DestinationKey, value: Destination, wants: &dyn Wants) {
+        let Look::Destinations { svc, seen, changed, strange } = &mut self.look else { return };
+        let svc = *svc;
+        let Some(Known { key: service, of: Some(of), .. }) = self.known.get(svc) else { return };
+        seen.insert(key);
+        if self.destinations.knows((svc, key)) {
+            *changed += usize::from(self.destinations.saw((svc, key), Some(value)));
+            return;
+        }
+        match wants.at(*of, service, key) {
+            Some(wanted) => self.destinations.adopt(svc, (svc, key), wanted, value, false),
+            None => *strange += usize::from(self.destinations.remove((svc, key), value)),
+        }
+    }
+
+    /// A dump has ended.
+    pub fn on_synced(&mut self, now: Instant, complete: bool, wants: &dyn Wants) -> Vec<Note> {
+        let mut notes = Vec::new();
+        match core::mem::take(&mut self.look) {
+            Look::Not => {}
+            look if !complete => {
+                self.look_at = Some(now + AGAIN);
+                if let Look::Destinations { svc, .. } = look {
+                    self.unread.push_front(svc);
+                    self.read_at = now + AGAIN;
+                }
+            }
+            Look::Services(seen) => self.services_read(now, &seen, wants, &mut notes),
+            Look::Destinations { svc, seen, mut changed, strange } => {
+                let known: Vec<DestinationKey> = self.destinations.keys(all_of(svc)).map(|(_, key)| key).collect();
+                for key in known.into_iter().filter(|key| !seen.contains(key)) {
+                    changed += usize::from(self.destinations.saw((svc, key), None));
+                }
+                let of = self.known.get(svc).and_then(|k| k.of);
+                if let Some(of) = of {
+                    let first = self.known.get(svc).is_some_and(|k| k.stage == Stage::Unread);
+                    if changed > 0 && !first {
+                        notes.push(text::put_back(changed, &wants.name(of)));
+                    }
+                    if strange > 0 {
+                        notes.push(text::strangers(strange, &wants.name(of)));
+                    }
+                    self.fill_anew(svc);
+                }
+            }
+        }
+        notes
+    }
+
+    fn services_read(&mut self, now: Instant, seen: &BTreeSet<SvcKey>, wants: &dyn Wants, notes: &mut Vec<Note>) {
+        for svc in self.known.keys() {
+            let Some(k) = self.known.get_mut(svc).filter(|_| !seen.contains(&svc)) else { continue };
+            // A request that is under way says more than this.
+            if k.stage != Stage::Absent && !self.services.is_busy(svc) {
+                k.stage = Stage::Absent;
+                notes.extend(k.of.map(|of| text::service_gone(&wants.name(of))));
+                self.destinations.vanished(all_of(svc));
+            }
+            self.services.saw(svc, None);
+            self.tidy(svc);
+        }
+        // What was refused is tried again.
+        for svc in self.known.keys() {
+            if let Some(Known { of: Some(of), value, .. }) = self.known.get(svc)
+                && !self.services.is_wanted(svc)
+            {
+                self.services.want(*of, svc, value.clone(), false);
+            }
+        }
+        self.read = true;
+        self.look_at = Some(now + AUDIT);
+        self.read_at = now;
+        let first = self.unread.iter().any(|svc| self.known.get(*svc).is_some_and(|k| k.stage == Stage::Unread));
+        let some = u32::try_from(self.unread.len().max(1)).unwrap_or(u32::MAX);
+        // What is there already is adopted at once; later looks take their time.
+        self.pause = if first { Duration::ZERO } else { SPREAD / some };
+    }
+
+    /// The kernel answered a request.
+    pub fn on_reply(&mut self, now: Instant, req: ReqId, result: Result<(), Errno>, wants: &dyn Wants) -> Vec<Note> {
+        let mut notes = Vec::new();
+        if let Some(svc) = self.services.asked_about(req) {
+            let of = self.known.get(svc).and_then(|k| k.of);
+            match self.services.answer(now, req, result) {
+                Some(Outcome::Held { .. }) => {
+                    if let Some(k) = self.known.get_mut(svc) {
+                        k.refused = false;
+                        if k.stage == Stage::Absent {
+                            self.fill_anew(svc);
+                        }
+                    }
+                }
+                Some(Outcome::Refused { errno, .. }) => {
+                    if let Some((k, of)) = self.known.get_mut(svc).zip(of) {
+                        if !core::mem::replace(&mut k.refused, true) {
+                            notes.push(text::service_refused(&wants.name(of), &k.value, errno));
+                        }
+                        if is_final(errno) {
+                            // `services_read` wants it again.
+                            self.services.give_up(svc);
+                        }
+                    }
+                }
+                Some(Outcome::Stuck { errno, .. }) => {
+                    notes.extend(self.known.get(svc).map(|k| text::service_stuck(&k.key, errno)));
+                }
+                Some(Outcome::Gone { .. }) | None => {}
+            }
+            self.tidy(svc);
+        } else if let Some((svc, key)) = self.destinations.asked_about(req) {
+            let outcome = self.destinations.answer(now, req, result);
+            let name = |of: Option<VsKey>| of.map_or_else(|| "".into(), |of| wants.name(of));
+            let of = self.known.get(svc).and_then(|k| k.of);
+            match result {
+                // The service is not there.
+                Err(Errno::ESRCH) if of.is_some() => self.lost(svc),
+                // It was to be changed, and is not there.
+                Err(Errno::ENOENT) => self.destinations.absent((svc, key)),
+                _ => match outcome {
+                    Some(Outcome::Refused { errno, .. }) => {
+                        if self.known.get_mut(svc).is_some_and(|k| !core::mem::replace(&mut k.refused, true)) {
+                            notes.push(text::destination_refused(&key, &name(of), errno));
+                        }
+                        if is_final(errno) {
+                            // The next look asks for it again.
+                            self.destinations.give_up((svc, key));
+                        }
+                    }
+                    Some(Outcome::Stuck { errno, .. }) => notes.push(text::destination_stuck(&key, &name(of), errno)),
+                    Some(Outcome::Held { .. } | Outcome::Gone { .. }) | None => {}
+                },
+            }
+        }
+        notes
+    }
+
+    fn lost(&mut self, svc: SvcKey) {
+        let Some(k) = self.known.get_mut(svc) else { return };
+        if core::mem::replace(&mut k.stage, Stage::Absent) != Stage::Absent {
+            self.destinations.vanished(all_of(svc));
+            self.services.saw(svc, None);
+        }
+    }
+
+    /// Emits requests, so many as may be under way.
+    pub fn pump(&mut self, fx: &mut Effects) {
+        let known = &self.known;
+        let mut nowhere = Vec::new();
+        if self.read {
+            self.services.ask_about(|req, svc, ask| match known.get(svc) {
+                Some(k) => {
+                    let (act, service) = act_of(ask);
+                    let op = LvsOp::Service(act, k.key, Box::new(service.clone()));
+                    fx.push(Effect::Lvs(LvsFx::Change { req, op }));
+                }
+                None => nowhere.push(req),
+            });
+        }
+        self.destinations.ask_about(|req, (svc, key), ask| match known.get(svc) {
+            Some(k) => {
+                let (act, to) = act_of(ask);
+                fx.push(Effect::Lvs(LvsFx::Change { req, op: LvsOp::Destination(act, k.key, key, *to) }));
+            }
+            None => nowhere.push(req),
+        });
+        // Of a service that is gone, and took it along.
+        for req in nowhere {
+            self.destinations.answer(Instant::default(), req, Err(Errno::ESRCH));
+        }
+    }
+}
+
+fn act_of<V>(ask: &Ask<V>) -> (Act, &V) {
+    match ask {
+        Ask::Add(v) => (Act::New, v),
+        Ask::Change(_, v) => (Act::Set, v),
+        Ask::Del(v) => (Act::Delete, v),
+    }
+}

@@ -1,0 +1,188 @@
+//! Every log line about virtual servers, once: keepalived's wording where operators grep for it.
+
+use crate::event::{ChildEnd, Errno};
+use crate::note::{Level, Note};
+use crate::wire::netlink::ipvs::{DestinationKey, Protocol, Service, ServiceKey};
+use crate::words::errno;
+
+fn note(level: Level, text: String) -> Note {
+    Note { level, text }
+}
+
+fn key(key: &ServiceKey) -> String {
+    match key {
+        ServiceKey::Address(protocol, addr, port) => {
+            let word = match protocol {
+                Protocol::Tcp => "tcp",
+                Protocol::Udp => "udp",
+                Protocol::Sctp => "sctp",
+            };
+            format!("[{addr}]:{word}:{port}")
+        }
+        ServiceKey::Mark(mark, v6) => format!("FWM {mark}{}", if *v6 { " inet6" } else { "" }),
+    }
+}
+
+/// A real server serves or does not.
+pub fn server(up: bool, inhibit: bool, server: &str, of: &str) -> Note {
+    let text = match (up, inhibit) {
+        (true, false) => format!("Adding service {server} to VS {of}"),
+        (false, false) => format!("Removing service {server} from VS {of}"),
+        (true, true) => format!("Enabling service {server} of VS {of}"),
+        (false, true) => format!("Disabling service {server} of VS {of}"),
+    };
+    note(Level::Notice, text)
+}
+/// The quorum was gained or lost.
+pub fn quorum(up: bool, quorum: i64, hysteresis: i64, sum: i64, of: &str) -> Note {
+    let text = match up {
+        true => format!("Gained quorum {quorum}+{hysteresis}={} <= {sum} for VS {of}", quorum + hysteresis),
+        false => format!("Lost quorum {quorum}-{hysteresis}={} > {sum} for VS {of}", quorum - hysteresis),
+    };
+    note(Level::Notice, text)
+}
+/// A virtual server begins without its quorum, and its sorry server is in charge.
+pub fn starts_down(quorum: i64, hysteresis: i64, sum: i64, of: &str) -> Note {
+    let text = format!("Starting with quorum down {quorum}-{hysteresis}={} > {sum} for VS {of}", quorum - hysteresis);
+    note(Level::Notice, text)
+}
+/// What a line about a quorum says of it without the name: for mail and scripts.
+pub fn cause(note: &Note) -> String {
+    note.text.split(" for VS ").next().unwrap_or_default().to_owned()
+}
+/// The sorry server comes or goes.
+pub fn sorry(comes: bool, inhibit: bool, server: &str, of: &str) -> Note {
+    let text = match (comes, inhibit) {
+        (true, false) => format!("Adding sorry server {server} to VS {of}"),
+        (false, false) => format!("Removing sorry server {server} from VS {of}"),
+        (true, true) => format!("Enabling sorry server {server} of VS {of}"),
+        (false, true) => format!("Disabling sorry server {server} of VS {of}"),
+    };
+    note(Level::Notice, text)
+}
+/// All others with it.
+pub fn alive(come: bool, of: &str) -> Note {
+    note(
+        Level::Notice,
+        match come {
+            true => format!("Adding alive servers to the pool for VS {of}"),
+            false => format!("Removing alive servers from the pool for VS {of}"),
+        },
+    )
+}
+/// Another weight.
+pub fn weight(from: i64, to: i64, active: bool, server: &str, of: &str) -> Note {
+    let active = if active { "active" } else { "inactive" };
+    note(Level::Notice, format!("Changing weight from {from} to {to} for {active} service {server} of VS {of}"))
+}
+/// A reload took a real server away.
+pub fn no_longer(server: &str, of: &str) -> Note {
+    note(Level::Notice, format!("service {server} no longer exist, removing it from VS {of}"))
+}
+/// A reload took a virtual server away.
+pub fn removed(of: &str) -> Note {
+    note(Level::Notice, format!("Removing Virtual Server {of}"))
+}
+/// Two blocks of one file.
+pub fn twice(of: &str) -> Note {
+    note(Level::Warning, format!("virtual_server {of} is in the configuration twice; the first one counts"))
+}
+/// Two virtual servers want one service: a mark of a group has no protocol.
+pub fn served_already(of: &str, service: &ServiceKey) -> Note {
+    note(
+        Level::Warning,
+        format!("VS {of}: {} is served by another virtual_server already, which keeps it", key(service)),
+    )
+}
+
+/// There is no IPVS.
+pub fn no_ipvs(e: Errno, loading: Option<ChildEnd>) -> Note {
+    let why = match (e.0, loading) {
+        (1, _) => "kalived may not use it (it needs CAP_NET_ADMIN)".to_owned(),
+        (_, Some(ChildEnd::Exited(code))) => format!("`modprobe ip_vs` ended with status {code}"),
+        (_, Some(ChildEnd::Signaled(n))) => format!("`modprobe ip_vs` was ended by signal {n}"),
+        (_, Some(ChildEnd::NotStarted(e))) => format!("`modprobe ip_vs` could not be run: {}", errno(e)),
+        (_, None) => errno(e),
+    };
+    note(
+        Level::Error,
+        format!(
+            "IPVS: Can't initialize ipvs: the kernel offers none: {why}. Virtual servers are not served; virtual routers go on. Load \
+             the module ip_vs (in a container: on its host) or run a kernel that has it; kalived asks again every minute"
+        ),
+    )
+}
+/// Now there is.
+pub fn ipvs_there() -> Note {
+    note(Level::Notice, "IPVS is there: virtual servers are served from now on".to_owned())
+}
+/// `lvs_flush` failed.
+pub fn not_flushed(e: Errno) -> Note {
+    note(Level::Warning, format!("the IPVS table could not be emptied: {}", errno(e)))
+}
+/// The image.
+pub fn unreadable(why: &str) -> Note {
+    note(
+        Level::Error,
+        format!("the virtual servers of the configuration cannot be read: {why}; those of before stay. Reload to try again"),
+    )
+}
+/// The kernel does not take a service.
+pub fn service_refused(of: &str, service: &Service, e: Errno) -> Note {
+    let why = match e.0 {
+        2 if service.engine.is_empty() => {
+            format!("this kernel has no scheduler {} (modprobe ip_vs_{0})", service.scheduler)
+        }
+        2 => format!(
+            "this kernel has no scheduler {} or no persistence engine {} (modprobe ip_vs_{0}, ip_vs_pe_{1})",
+            service.scheduler, service.engine
+        ),
+        93 => "this kernel has no IPVS for its protocol".to_owned(),
+        105 => "the answer was lost".to_owned(),
+        _ => errno(e),
+    };
+    note(Level::Error, format!("VS {of} is not served: {why}; it is tried again"))
+}
+/// The kernel does not take it away.
+pub fn service_stuck(service: &ServiceKey, e: Errno) -> Note {
+    note(Level::Error, format!("the IPVS service {} cannot be removed: {}; remove it by hand", key(service), errno(e)))
+}
+/// The kernel does not take a destination.
+pub fn destination_refused(to: &DestinationKey, of: &str, e: Errno) -> Note {
+    let why = match e.0 {
+        22 => "the kernel does not take it (a multicast address; or of another family than the service while lvs_sync_daemon runs)"
+            .to_owned(),
+        34 => "lthreshold is above uthreshold".to_owned(),
+        105 => "the answer was lost".to_owned(),
+        _ => errno(e),
+    };
+    note(
+        Level::Error,
+        format!("real server [{}]:{} of VS {of} is not in the table: {why}; it is tried again", to.addr, to.port),
+    )
+}
+/// The kernel does not take it away.
+pub fn destination_stuck(to: &DestinationKey, of: &str, e: Errno) -> Note {
+    note(
+        Level::Error,
+        format!("real server [{}]:{} of VS {of} cannot be removed from the table: {}", to.addr, to.port, errno(e)),
+    )
+}
+/// Somebody deleted or changed destinations.
+pub fn put_back(n: usize, of: &str) -> Note {
+    note(
+        Level::Warning,
+        format!("{n} real servers of VS {of} were changed or removed in the IPVS table by another program; putting them right"),
+    )
+}
+/// Somebody deleted a service.
+pub fn service_gone(of: &str) -> Note {
+    note(Level::Warning, format!("VS {of} was removed from the IPVS table by another program; putting it back"))
+}
+/// Destinations that the file does not have.
+pub fn strangers(n: usize, of: &str) -> Note {
+    note(
+        Level::Notice,
+        format!("{n} destinations of VS {of} in the IPVS table are not in the configuration; removing them"),
+    )
+}

@@ -1,0 +1,69 @@
+//! Virtual servers and their real servers. Read first: `mod.rs`.
+
+use super::Moment;
+use super::describe::{record, words};
+
+words! {
+    /// What is known of a real server.
+    pub enum ServerState { Unchecked = "unchecked", Awaited = "awaited", Up = "up", Down = "down" }
+}
+
+record! {
+    /// A virtual server.
+    pub struct VirtualServer {
+        /// As in the log: [address]:protocol:port, FWM mark, or [group]:number.
+        pub name: String,
+        /// Scheduler.
+        pub scheduler: String,
+        /// It has its quorum.
+        pub up: bool,
+        /// Since when.
+        pub since: Moment,
+        /// Why it has no quorum; empty: it has.
+        pub reason: String,
+        /// Sum of the weights of its servers that take connections.
+        pub weight: u64,
+        /// Weight that it needs.
+        pub quorum: u64,
+        /// So far above the quorum the weight must rise to gain it, and so far below fall to lose it.
+        pub hysteresis: u64,
+        /// Its sorry server, [address]:protocol:port; null: none.
+        pub sorry_server: Option<String>,
+        /// The sorry server is in charge.
+        pub sorry_active: bool,
+        /// Services in the kernel's table: one, or one for each member of its group.
+        pub services: u64,
+        /// Of these in the table now.
+        pub services_held: u64,
+        /// Its real servers, in the order of the file.
+        pub real_servers: Vec<RealServer>,
+    }
+}
+
+record! {
+    /// A real server.
+    pub struct RealServer {
+        /// As in the log: [address]:protocol:port.
+        pub name: String,
+        /// unchecked: no check has ended, it takes part; awaited: none has ended, it does not (alpha).
+        pub state: ServerState,
+        /// Since when.
+        pub since: Moment,
+        /// Why; empty: nothing changed since it was configured.
+        pub reason: String,
+        /// Its weight now.
+        pub weight: u64,
+        /// A failed server stays in the table with weight 0 (inhibit_on_failure).
+        pub inhibit_on_failure: bool,
+    }
+}
+
+record! {
+    /// The kernel's IPVS table.
+    pub struct Ipvs {
+        /// The kernel takes our requests; null: nothing was asked for.
+        pub available: Option<bool>,
+        /// Entries that were put back or set right because somebody else had changed them.
+        pub restored: u64,
+    }
+}

@@ -1,0 +1,363 @@
+//! The table at each step.
+
+use crate::kernel::Bench;
+use kalived::config::model::check::{Check, Pace};
+use kalived::config::model::global::LvsFlush;
+use kalived::config::model::lvs::{
+    GroupEntry, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, Sorry, VirtualServer,
+};
+use kalived::time::Duration;
+use kalived::wire::netlink::ipvs::{self as wire, DestinationKey, Forward, ServiceKey};
+use proptest::prelude::*;
+use std::net::IpAddr;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn real(host: u8, weight: i32) -> RealServer {
+    RealServer { addr: [10, 77, 0, host].into(), port: 80, weight: Some(weight), ..RealServer::default() }
+}
+
+fn web(reals: &[RealServer]) -> VirtualServer {
+    VirtualServer {
+        service: Service::Address(ip("10.77.1.1"), 80),
+        protocol: Some(Protocol::Tcp),
+        scheduler: Scheduler::Rr,
+        method: Method::Dr,
+        real_servers: reals.to_vec(),
+        ..VirtualServer::default()
+    }
+}
+
+fn service(addr: &str, port: u16) -> ServiceKey {
+    ServiceKey::Address(wire::Protocol::Tcp, ip(addr), port)
+}
+
+#[test]
+fn a_file_becomes_the_table_and_a_stop_takes_it_back() {
+    let mut b = Bench::new();
+    b.faults.no_module = true;
+    b.load(&[], &[web(&[real(11, 1), real(12, 2)])]);
+    assert_eq!(b.lines(), ["Tcp 10.77.1.1:80 rr", "-> 10.77.0.11:80 Route 1", "-> 10.77.0.12:80 Route 2"]);
+    assert!(!b.faults.no_module, "the module was loaded");
+    let foreign = service("10.77.9.9", 443);
+    b.table.insert(foreign, b.table[&service("10.77.1.1", 80)].clone());
+    b.stop();
+    assert!(b.director.idle());
+    assert_eq!(b.table.keys().collect::<Vec<_>>(), [&foreign], "what is not ours stays");
+}
+
+#[test]
+fn without_virtual_servers_nothing_is_opened() {
+    let mut b = Bench::new();
+    b.load(&[], &[]);
+    b.later(Duration::from_secs(100));
+    assert_eq!((b.director.is_open(), b.asked.len()), (None, 0));
+    assert!(b.director.is_empty());
+}
+
+#[test]
+fn a_kernel_without_ipvs_is_said_once_and_asked_again() {
+    let mut b = Bench::new();
+    (b.faults.no_module, b.faults.no_modprobe) = (true, true);
+    b.load(&[], &[web(&[real(11, 1)])]);
+    b.later(Duration::from_secs(150));
+    let said: Vec<_> = b.said.iter().filter(|s| s.starts_with("IPVS: Can't initialize ipvs")).collect();
+    assert_eq!(said.len(), 1, "{:?}", b.said);
+    assert!(said[0].contains("`modprobe ip_vs` ended with status 1") && said[0].contains("Load the module ip_vs"));
+    (b.faults.no_module, b.faults.no_modprobe) = (false, false);
+    b.later(Duration::from_secs(60));
+    assert_eq!(b.lines().len(), 2);
+    b.faults.no_module = true;
+    b.stop();
+    assert!(b.director.idle());
+}
+
+#[test]
+fn what_is_there_is_adopted_and_what_nobody_wants_goes() {
+    let mut b = Bench::new();
+    b.load(&[], &[web(&[real(11, 1), real(12, 2)])]);
+    let key = service("10.77.1.1", 80);
+    let mut left = b.table.clone();
+    // As another process left it: one is missing, one has another weight, one was removed from the file.
+    let all = &mut left.get_mut(&key).expect("there").1;
+    let of = |host| DestinationKey { addr: [10, 77, 0, host].into(), port: 80 };
+    let d = all[&of(11)];
+    all.remove(&of(11));
+    all.insert(of(12), wire::Destination { weight: 7, ..d });
+    all.insert(of(13), d);
+    let mut b = Bench::new();
+    b.table = left;
+    b.load(&[], &[web(&[real(11, 1), real(12, 2)])]);
+    let mut asked = b.asked.clone();
+    asked.sort();
+    let svc = "Tcp 10.77.1.1:80";
+    assert_eq!(
+        asked,
+        [
+            format!("Delete {svc} -> 10.77.0.13:80 w1"),
+            format!("New {svc} -> 10.77.0.11:80 w1"),
+            format!("Set {svc} -> 10.77.0.12:80 w2")
+        ]
+    );
+    assert_eq!(b.lines(), ["Tcp 10.77.1.1:80 rr", "-> 10.77.0.11:80 Route 1", "-> 10.77.0.12:80 Route 2"]);
+    assert!(b.said.iter().any(|s| s.starts_with("1 destinations of VS [10.77.1.1]:tcp:80")), "{:?}", b.said);
+}
+
+#[test]
+fn what_somebody_deletes_or_changes_is_put_right() {
+    let mut b = Bench::new();
+    b.load(&[], &[web(&[real(11, 1), real(12, 2)])]);
+    let want = b.lines();
+    let key = service("10.77.1.1", 80);
+    b.table.get_mut(&key).expect("there").1.clear();
+    b.later(Duration::from_secs(31));
+    assert_eq!(b.lines(), want);
+    assert!(b.said.iter().any(|s| s.starts_with("2 real servers of VS [10.77.1.1]:tcp:80 were changed")), "{:?}", b.said);
+    b.table.clear();
+    b.later(Duration::from_secs(31));
+    assert_eq!(b.lines(), want);
+    assert!(b.said.iter().any(|s| s.starts_with("VS [10.77.1.1]:tcp:80 was removed")), "{:?}", b.said);
+    let weight = |b: &mut Bench, w| b.table.get_mut(&key).expect("there").1.values_mut().for_each(|d| d.weight = w);
+    weight(&mut b, 9);
+    b.later(Duration::from_secs(31));
+    assert_eq!(b.lines(), want);
+    // In peace a look asks for nothing.
+    b.asked.clear();
+    b.later(Duration::from_secs(300));
+    assert_eq!(b.asked, [""; 0]);
+}
+
+#[test]
+fn a_server_that_is_down_leaves_or_has_weight_0_and_the_sorry_server_comes() {
+    let mut b = Bench::new();
+    let mut vs = web(&[real(11, 1), real(12, 1)]);
+    vs.real_servers[1].inhibit_on_failure = Some(true);
+    vs.sorry = Some(Box::new(Sorry { addr: ip("10.77.0.16"), port: 80, inhibit: false, method: Method::Dr }));
+    b.load(&[], &[vs]);
+    b.verdict(0, 0, false);
+    assert_eq!(b.lines(), ["Tcp 10.77.1.1:80 rr", "-> 10.77.0.12:80 Route 1"]);
+    b.asked.clear();
+    b.verdict(0, 1, false);
+    assert_eq!(b.lines(), ["Tcp 10.77.1.1:80 rr", "-> 10.77.0.12:80 Route 0", "-> 10.77.0.16:80 Route 1"]);
+    b.asked.clear();
+    b.verdict(0, 0, true);
+    assert_eq!(b.lines(), ["Tcp 10.77.1.1:80 rr", "-> 10.77.0.11:80 Route 1", "-> 10.77.0.12:80 Route 0"]);
+    assert_eq!(b.asked.last().map(|s| &s[..6]), Some("Delete"), "never empty: {:?}", b.asked);
+    let lines = [
+        "Removing service [10.77.0.11]:tcp:80 from VS [10.77.1.1]:tcp:80",
+        "Disabling service [10.77.0.12]:tcp:80 of VS [10.77.1.1]:tcp:80",
+        "Lost quorum 1-0=1 > 0 for VS [10.77.1.1]:tcp:80",
+        "Adding sorry server [10.77.0.16]:tcp:80 to VS [10.77.1.1]:tcp:80",
+        "Removing alive servers from the pool for VS [10.77.1.1]:tcp:80",
+        "Adding service [10.77.0.11]:tcp:80 to VS [10.77.1.1]:tcp:80",
+        "Gained quorum 1+0=1 <= 1 for VS [10.77.1.1]:tcp:80",
+        "Removing sorry server [10.77.0.16]:tcp:80 from VS [10.77.1.1]:tcp:80",
+        "Adding alive servers to the pool for VS [10.77.1.1]:tcp:80",
+    ];
+    assert_eq!(b.said, lines);
+}
+
+#[test]
+fn a_reload_touches_what_differs_and_keeps_verdicts() {
+    let mut b = Bench::new();
+    let other = VirtualServer { service: Service::Address(ip("10.77.1.2"), 80), ..web(&[real(11, 1)]) };
+    b.load(&[], &[web(&[real(11, 1), real(12, 2), real(13, 1)]), other.clone()]);
+    b.verdict(0, 1, false);
+    b.asked.clear();
+    b.load(&[], &[web(&[real(11, 1), real(12, 2), real(13, 1)]), other.clone()]);
+    assert_eq!(b.asked, [""; 0], "nothing changed");
+    // Another order, another weight, one more, one less; 12 is still down.
+    b.load(&[], &[other, web(&[real(12, 5), real(14, 1), real(11, 3)])]);
+    let mut asked = b.asked.clone();
+    asked.sort();
+    let svc = "Tcp 10.77.1.1:80";
+    assert_eq!(
+        asked,
+        [
+            format!("Delete {svc} -> 10.77.0.13:80 w1"),
+            format!("New {svc} -> 10.77.0.14:80 w1"),
+            format!("Set {svc} -> 10.77.0.11:80 w3")
+        ]
+    );
+    let vs = b.director.farm().keys()[0];
+    assert_eq!(b.director.farm().get(vs).map(|v| &*v.name), Some("[10.77.1.1]:tcp:80"));
+    b.verdict(0, 0, true);
+    assert!(b.lines().contains(&"-> 10.77.0.12:80 Route 5".to_owned()), "{:?}", b.lines());
+    // The scheduler in place; a service that is not in the file any more goes, with its servers.
+    b.asked.clear();
+    b.load(&[], &[VirtualServer { scheduler: Scheduler::Wrr, ..web(&[real(12, 5), real(14, 1), real(11, 3)]) }]);
+    b.asked.sort();
+    assert_eq!(b.asked, ["Delete Tcp 10.77.1.2:80".to_owned(), format!("Set {svc}")]);
+    b.load(&[], &[]);
+    assert!(b.table.is_empty() && b.director.is_empty());
+    assert!(b.director.table().sizes().all(|n| n == 0), "{:?}", b.director.table().sizes().collect::<Vec<_>>());
+    assert_eq!(b.director.farm().sizes(), [0, 0]);
+}
+
+#[test]
+fn a_group_is_a_service_for_each_member() {
+    let mut b = Bench::new();
+    let groups = [ServerGroup {
+        name: "web".into(),
+        entries: vec![
+            GroupEntry::Range(ip("10.77.1.1"), 2, 80),
+            GroupEntry::Range(ip("fd77::1"), 0, 443),
+            GroupEntry::Mark(7, None),
+        ],
+    }];
+    let vs = VirtualServer { service: Service::Group("web".into()), ..web(&[real(11, 1)]) };
+    b.load(&groups, core::slice::from_ref(&vs));
+    // An IPv4 server is no destination of an IPv6 service without a tunnel; the port is the service's.
+    let want = [
+        "Tcp 10.77.1.1:80 rr",
+        "-> 10.77.0.11:80 Route 1",
+        "Tcp 10.77.1.2:80 rr",
+        "-> 10.77.0.11:80 Route 1",
+        "Tcp 10.77.1.3:80 rr",
+        "-> 10.77.0.11:80 Route 1",
+        "Tcp fd77::1:443 rr",
+        "FWM 7 rr",
+        "-> 10.77.0.11:0 Route 1",
+    ];
+    assert_eq!(b.lines(), want);
+    b.verdict(0, 0, false);
+    assert_eq!(b.lines().len(), 5);
+    assert_eq!(b.said.iter().filter(|s| s.starts_with("Removing service")).count(), 1, "{:?}", b.said);
+    b.verdict(0, 0, true);
+    assert_eq!(b.lines(), want);
+    b.asked.clear();
+    let fewer = [ServerGroup { name: "web".into(), entries: groups[0].entries[..1].to_vec() }];
+    b.load(&fewer, &[vs]);
+    assert_eq!(b.asked, ["Delete Tcp fd77::1:443", "Delete FWM 7"]);
+}
+
+#[test]
+fn a_server_that_is_awaited_is_not_in_the_table() {
+    let mut b = Bench::new();
+    let mut vs = web(&[real(11, 1), real(12, 1)]);
+    vs.pace = Pace { alpha: Some(true), ..Pace::default() };
+    // Only where there is a check whose result can be waited for.
+    vs.real_servers[0].checks = vec![Check::default()];
+    b.load(&[], &[vs]);
+    assert_eq!(b.lines(), ["Tcp 10.77.1.1:80 rr", "-> 10.77.0.12:80 Route 1"]);
+    b.verdict(0, 0, true);
+    assert_eq!(b.lines().len(), 3);
+}
+
+#[test]
+fn nat_to_direct_routing_is_a_change_in_place_and_a_port_another_entry() {
+    let mut b = Bench::new();
+    let nat = VirtualServer { method: Method::Nat, ..web(&[real(11, 1)]) };
+    b.load(&[], &[nat]);
+    b.asked.clear();
+    b.load(&[], &[web(&[real(11, 1)])]);
+    assert_eq!(b.asked, ["Set Tcp 10.77.1.1:80 -> 10.77.0.11:80 w1"]);
+    b.load(&[], &[VirtualServer { method: Method::Nat, ..web(&[RealServer { port: 8080, ..real(11, 1) }]) }]);
+    assert_eq!(b.lines(), ["Tcp 10.77.1.1:80 rr", "-> 10.77.0.11:8080 Masq 1"]);
+}
+
+#[test]
+fn a_scheduler_that_is_missing_is_said_once_and_tried_again_with_each_look() {
+    let mut b = Bench::new();
+    b.faults.no_scheduler = true;
+    b.load(&[], &[web(&[real(11, 1)])]);
+    b.later(Duration::from_secs(95));
+    assert_eq!(b.asked.len(), 4, "once, and with three looks: {:?}", b.asked);
+    assert_eq!(b.said, ["VS [10.77.1.1]:tcp:80 is not served: this kernel has no scheduler rr (modprobe ip_vs_rr); it is tried again"]);
+    b.faults.no_scheduler = false;
+    b.later(Duration::from_secs(30));
+    assert_eq!(b.lines().len(), 2);
+}
+
+#[test]
+fn flushes() {
+    let mut b = Bench::new();
+    b.more.lvs_flush = true;
+    b.table.insert(service("10.77.9.9", 1), (wire::Service { scheduler: "rr".into(), flags: 0, timeout: 0, netmask: !0, engine: String::new() }, Default::default()));
+    b.load(&[], &[web(&[real(11, 1)])]);
+    assert_eq!(b.asked[0], "flush");
+    assert_eq!(b.lines().len(), 2, "{:?}", b.lines());
+    b.asked.clear();
+    b.load(&[], &[web(&[real(11, 1)])]);
+    assert_eq!(b.asked, [""; 0], "not with a reload");
+    b.more.lvs_flush_on_stop = LvsFlush::All;
+    b.table.insert(service("10.77.9.9", 1), b.table[&service("10.77.1.1", 80)].clone());
+    b.stop();
+    assert!(b.table.is_empty() && b.director.idle());
+}
+
+#[test]
+fn forty_thousand_servers_come_in_slices() {
+    let mut b = Bench::new();
+    let servers: Vec<VirtualServer> = (0..500u32)
+        .map(|n| {
+            let addr = IpAddr::V4((0x0a00_0001 + n).into());
+            let reals: Vec<RealServer> = (0..80).map(|h| real(h, 1)).collect();
+            VirtualServer { service: Service::Address(addr, 80), ..web(&reals) }
+        })
+        .collect();
+    b.load(&[], &servers);
+    assert_eq!(b.table.values().map(|(_, d)| d.len()).sum::<usize>(), 40_000);
+    assert!(b.most <= 2 * kalived::reconcile::WINDOW, "{} in one turn", b.most);
+    b.asked.clear();
+    b.load(&[], &servers);
+    b.later(Duration::from_secs(60));
+    assert_eq!(b.asked, [""; 0]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    // Whatever is lost, deleted or interrupted: some looks later the table is what the virtual servers want, and nothing else is in it.
+    #[test]
+    fn the_table_converges(
+        lose in prop::option::of(2u64..9), interrupt in prop::option::of(2u64..5),
+        steps in prop::collection::vec((0usize..6, 0usize..2, 0usize..4, any::<bool>()), 1..30),
+    ) {
+        let mut b = Bench::new();
+        (b.faults.lose, b.faults.interrupt) = (lose, interrupt);
+        let file = |n: usize| {
+            let other = VirtualServer { service: Service::Address(ip("10.77.1.2"), 80), ..web(&[real(21, 1), real(22, 3)]) };
+            let mut vs = web(&(11..=14).map(|h| real(h, 1 + i32::try_from(n % 3).unwrap())).collect::<Vec<_>>());
+            vs.sorry = Some(Box::new(Sorry { addr: ip("10.77.0.16"), port: 80, inhibit: false, method: Method::Dr }));
+            vs.real_servers.truncate(4 - n % 2);
+            if n % 4 == 3 { vec![vs] } else { vec![vs, other] }
+        };
+        b.load(&[], &file(0));
+        for (what, vs, place, up) in steps {
+            let keys: Vec<ServiceKey> = b.table.keys().copied().collect();
+            match what {
+                0 | 1 => {
+                    let farm = b.director.farm();
+                    let known = farm.keys().get(vs).is_some_and(|k| farm.get(*k).is_some_and(|v| place < v.reals.len()));
+                    if known { b.verdict(vs, place, up); }
+                }
+                2 => b.load(&[], &file(place)),
+                3 => drop(keys.get(vs).map(|k| b.table.remove(k))),
+                4 => {
+                    if let Some((_, all)) = keys.get(vs).and_then(|k| b.table.get_mut(k)) {
+                        if up { all.pop_first(); } else { all.values_mut().for_each(|d| d.forward = Forward::Nat); }
+                    }
+                }
+                _ => b.later(Duration::from_secs(7)),
+            }
+        }
+        (b.faults.lose, b.faults.interrupt) = (None, None);
+        b.later(Duration::from_secs(100));
+        let farm = b.director.farm();
+        let mut want: Vec<(ServiceKey, Vec<(DestinationKey, wire::Destination)>)> = farm.keys().into_iter().map(|k| {
+            let vs = farm.get(k).unwrap();
+            let Service::Address(addr, port) = vs.cfg.service else { unreachable!() };
+            (ServiceKey::Address(wire::Protocol::Tcp, addr, port), vs.pool.wanted().into_iter().collect())
+        }).collect();
+        want.sort_by_key(|(k, _)| *k);
+        let is: Vec<_> = b.table.iter().map(|(k, (_, d))| (*k, d.iter().map(|(k, d)| (*k, *d)).collect::<Vec<_>>())).collect();
+        prop_assert_eq!(is, want);
+        b.asked.clear();
+        b.later(Duration::from_secs(100));
+        prop_assert_eq!(&b.asked, &Vec::<String>::new());
+        b.stop();
+        prop_assert!(b.director.idle() && b.table.is_empty());
+    }
+}

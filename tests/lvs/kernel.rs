@@ -1,0 +1,289 @@
+//! A kernel's IPVS table as a map, and the director in front of it: every effect is done, every answer told.
+
+use kalived::child::Children;
+use kalived::config::model::global::GlobalMore;
+use kalived::config::model::lvs::{Part, ServerGroup, VirtualServer, parts};
+use kalived::effect::{Effect, Effects, GuardFx, LvsFx, LvsOp};
+use kalived::event::{ChildEnd, Errno, LvsEv};
+use kalived::lvs::director::{Cx, Director};
+use kalived::lvs::farm::Happened;
+use kalived::time::{Duration, Instant, Now, Wall};
+use kalived::timers::{Due, Timers};
+use kalived::wire::netlink::ipvs::*;
+use std::collections::{BTreeMap, VecDeque};
+
+type Table = BTreeMap<ServiceKey, (Service, BTreeMap<DestinationKey, Destination>)>;
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// The module is missing; and `modprobe` does not bring it.
+    pub no_module: bool,
+    pub no_modprobe: bool,
+    /// Schedulers that the kernel has not.
+    pub no_scheduler: bool,
+    /// Every n-th request is answered with ENOBUFS although it was done.
+    pub lose: Option<u64>,
+    /// Every n-th dump is interrupted.
+    pub interrupt: Option<u64>,
+}
+
+pub struct Bench {
+    pub director: Director,
+    pub table: Table,
+    pub faults: Faults,
+    pub now: Now,
+    pub more: GlobalMore,
+    timers: Timers,
+    children: Children,
+    fx: Effects,
+    config: VecDeque<Part>,
+    answers: VecDeque<LvsEv>,
+    /// Requests so far, in words.
+    pub asked: Vec<String>,
+    pub said: Vec<String>,
+    pub happened: Vec<Happened>,
+    /// Requests of one turn at most.
+    pub most: usize,
+    dumps: u64,
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        let mono = Instant(1_000_000_000);
+        Bench {
+            director: Director::default(),
+            table: Table::new(),
+            faults: Faults::default(),
+            now: Now { mono, wall: Wall(0) },
+            more: GlobalMore::default(),
+            timers: Timers::default(),
+            children: Children::default(),
+            fx: Effects::default(),
+            config: VecDeque::new(),
+            answers: VecDeque::new(),
+            asked: Vec::new(),
+            said: Vec::new(),
+            happened: Vec::new(),
+            most: 0,
+            dumps: 0,
+        }
+    }
+
+    fn with<T>(&mut self, act: impl FnOnce(&mut Director, &mut Cx<'_>) -> T) -> T {
+        let cx = &mut Cx { now: self.now, timers: &mut self.timers, fx: &mut self.fx, children: &mut self.children };
+        act(&mut self.director, cx)
+    }
+
+    /// Another configuration, and everything that follows at once.
+    pub fn load(&mut self, groups: &[ServerGroup], servers: &[VirtualServer]) {
+        self.offer(groups, servers);
+        self.settle();
+    }
+
+    pub fn offer(&mut self, groups: &[ServerGroup], servers: &[VirtualServer]) {
+        self.config = parts(&None, groups, servers).collect();
+        let happened = self.with(|d, cx| d.on_event(LvsEv::Offered, cx));
+        self.note(happened);
+        let more = self.more.clone();
+        self.with(|d, cx| d.begin(&more, true, cx));
+    }
+
+    pub fn verdict(&mut self, vs: usize, place: usize, up: bool) {
+        let key = self.director.farm().keys()[vs];
+        let server = self.director.farm().get(key).expect("there").reals[place];
+        let happened = self.with(|d, cx| d.on_verdict(server, up, "a test", cx));
+        self.note(happened);
+        self.settle();
+    }
+
+    pub fn stop(&mut self) {
+        let more = self.more.clone();
+        let happened = self.with(|d, cx| d.stop(&more, cx));
+        self.note(happened);
+        self.settle();
+    }
+
+    /// So much later.
+    pub fn later(&mut self, by: Duration) {
+        let until = self.now.mono + by;
+        while let Some((at, due)) = self.timers.next().filter(|(at, _)| *at <= until) {
+            assert_eq!(due, Due::Lvs);
+            self.now.mono = self.now.mono.max(at);
+            self.timers.pop(self.now.mono);
+            self.with(|d, cx| d.on_due(cx));
+            self.settle();
+        }
+        self.now.mono = until;
+    }
+
+    /// Until nothing more follows in this moment; a nanosecond more for what waits for its turn.
+    pub fn settle(&mut self) {
+        for turn in 0.. {
+            assert!(turn < 100_000, "it has a bound");
+            self.director.pump(&mut self.fx);
+            let before = self.asked.len();
+            let effects: Vec<Effect> = self.fx.drain().collect();
+            effects.into_iter().for_each(|e| self.effect(e));
+            self.most = self.most.max(self.asked.len() - before);
+            if let Some(event) = self.answers.pop_front() {
+                let happened = self.with(|d, cx| d.on_event(event, cx));
+                self.note(happened);
+                continue;
+            }
+            let soon = self.now.mono + Duration::from_nanos(1);
+            match self.timers.next().filter(|(at, _)| *at <= soon) {
+                Some(_) => {
+                    self.now.mono = soon;
+                    self.timers.pop(soon);
+                    self.with(|d, cx| d.on_due(cx));
+                }
+                None if self.fx.is_empty() => {
+                    self.director.pump(&mut self.fx);
+                    if self.fx.is_empty() {
+                        return;
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn note(&mut self, happened: Vec<Happened>) {
+        for h in happened {
+            match h {
+                Happened::Note(n) => self.said.push(n.text),
+                h => self.happened.push(h),
+            }
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Note(n) => self.said.push(n.text),
+            Effect::Guard(GuardFx::Spawn { child, spec }) => {
+                assert_eq!(spec.argv, ["modprobe", "-q", "ip_vs"]);
+                assert_eq!(self.children.end(child), Some(kalived::child::For::Module));
+                self.faults.no_module &= self.faults.no_modprobe;
+                let end = ChildEnd::Exited(u8::from(self.faults.no_modprobe));
+                self.with(|d, cx| d.on_loaded(end, cx));
+            }
+            Effect::Lvs(LvsFx::Read) => {
+                let some = self.config.drain(..self.config.len().min(3)).collect();
+                self.answers.push_back(LvsEv::Config(Ok(some)));
+            }
+            Effect::Lvs(LvsFx::Open) => {
+                let result = if self.faults.no_module { Err(Errno::ENOENT) } else { Ok(()) };
+                self.answers.push_back(LvsEv::Opened(result));
+            }
+            Effect::Lvs(LvsFx::Dump(of)) => self.dump(of),
+            Effect::Lvs(LvsFx::Change { req, op }) => {
+                self.asked.push(words(&op));
+                let mut result = self.change(op);
+                if self.faults.lose.is_some_and(|n| (self.asked.len() as u64).is_multiple_of(n)) {
+                    result = Err(Errno::ENOBUFS);
+                }
+                self.answers.push_back(LvsEv::Reply { req, result });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn dump(&mut self, of: Option<ServiceKey>) {
+        self.dumps += 1;
+        let messages: Vec<Message> = match of {
+            None => self.table.iter().map(|(k, (s, _))| Message::Service(*k, s.clone())).collect(),
+            Some(of) => {
+                let all = self.table.get(&of).into_iter().flat_map(|(_, d)| d);
+                all.map(|(k, d)| Message::Destination(*k, *d, Connections::default())).collect()
+            }
+        };
+        let complete = !self.faults.interrupt.is_some_and(|n| self.dumps.is_multiple_of(n));
+        let some = if complete { messages.len() } else { messages.len() / 2 };
+        for part in messages[..some].chunks(2) {
+            self.answers.push_back(LvsEv::Found(part.to_vec()));
+        }
+        self.answers.push_back(LvsEv::Synced { complete });
+    }
+
+    fn change(&mut self, op: LvsOp) -> Result<(), Errno> {
+        match op {
+            LvsOp::Service(act, key, service) => match (act, self.table.contains_key(&key)) {
+                (Act::New, true) => Err(Errno::EEXIST),
+                (Act::Set | Act::Delete, false) => Err(Errno::ESRCH),
+                (Act::New | Act::Set, _) if self.faults.no_scheduler => Err(Errno::ENOENT),
+                (Act::New, false) => {
+                    self.table.insert(key, (*service, BTreeMap::new()));
+                    Ok(())
+                }
+                (Act::Set, true) => {
+                    self.table.get_mut(&key).expect("there").0 = *service;
+                    Ok(())
+                }
+                (Act::Delete, true) => {
+                    self.table.remove(&key);
+                    Ok(())
+                }
+            },
+            LvsOp::Destination(act, of, key, to) => {
+                let Some((_, all)) = self.table.get_mut(&of) else { return Err(Errno::ESRCH) };
+                if key.addr.is_ipv6() != of.is_ipv6() && !matches!(to.forward, Forward::Tunnel(_)) {
+                    return Err(Errno(22));
+                }
+                match (act, all.contains_key(&key)) {
+                    (Act::New, true) => Err(Errno::EEXIST),
+                    (Act::Set | Act::Delete, false) => Err(Errno::ENOENT),
+                    (Act::New | Act::Set, _) => {
+                        all.insert(key, to);
+                        Ok(())
+                    }
+                    (Act::Delete, true) => {
+                        all.remove(&key);
+                        Ok(())
+                    }
+                }
+            }
+            LvsOp::Flush => {
+                self.table.clear();
+                Ok(())
+            }
+            LvsOp::Timeouts(_) | LvsOp::Sync(..) => Ok(()),
+        }
+    }
+
+    /// The table as `ipvsadm -Ln` has it, a line for each entry.
+    pub fn lines(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for (key, (s, all)) in &self.table {
+            let timeout = if s.timeout > 0 { format!(" persistent {}", s.timeout) } else { String::new() };
+            out.push(format!("{} {}{timeout}", service_name(key), s.scheduler));
+            for (k, d) in all {
+                let how = match d.forward {
+                    Forward::Nat => "Masq".to_owned(),
+                    Forward::Direct => "Route".to_owned(),
+                    other => format!("{other:?}"),
+                };
+                out.push(format!("-> {}:{} {how} {}", k.addr, k.port, d.weight));
+            }
+        }
+        out
+    }
+}
+
+fn service_name(key: &ServiceKey) -> String {
+    match key {
+        ServiceKey::Address(p, addr, port) => format!("{p:?} {addr}:{port}"),
+        ServiceKey::Mark(m, v6) => format!("FWM {m}{}", if *v6 { " IPv6" } else { "" }),
+    }
+}
+
+fn words(op: &LvsOp) -> String {
+    match op {
+        LvsOp::Service(act, key, _) => format!("{act:?} {}", service_name(key)),
+        LvsOp::Destination(act, of, key, d) => {
+            format!("{act:?} {} -> {}:{} w{}", service_name(of), key.addr, key.port, d.weight)
+        }
+        LvsOp::Flush => "flush".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
