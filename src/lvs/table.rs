@@ -28,8 +28,10 @@ const SLICE: usize = 64;
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 /// Before a look that was interrupted begins anew.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Between two services whose destinations are read, at the most: the looks at all of them are spread over this half of [`AUDIT`].
+/// Between two services whose destinations are read: the looks at all of them are spread over this half of [`AUDIT`].
 const SPREAD: Duration = Duration::from_secs(15);
+/// And where there are few: a look does not take long.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is wanted. `of`: whose service it is.
 pub trait Wants {
@@ -406,7 +408,7 @@ impl Table {
         let first = self.unread.iter().any(|svc| self.known.get(*svc).is_some_and(|k| k.stage == Stage::Unread));
         let some = u32::try_from(self.unread.len().max(1)).unwrap_or(u32::MAX);
         // What is there already is adopted at once; later looks take their time.
-        self.pause = if first { Duration::ZERO } else { SPREAD / some };
+        self.pause = if first { Duration::ZERO } else { (SPREAD / some).min(LONGEST_PAUSE) };
     }
 
     /// The kernel answered a request.
