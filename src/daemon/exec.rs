@@ -8,13 +8,12 @@ use super::adverts::Adverts;
 use super::busy::{self, Busy, Change};
 use super::frames::Frames;
 use super::guardline::Line;
-use super::handover::Slots;
+use super::handover::Kept;
 use super::helperline::HelperLine;
 use super::ipvs::Ipvs;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
 use super::os::Os;
-use super::parts::Parts;
 use super::report::Reporting;
 use super::rtnl::Rtnl;
 use super::sends::Way;
@@ -27,6 +26,7 @@ use crate::event::{AdvertEv, Errno, Event, LvsEv, Signal};
 use crate::exit::ExitCode;
 use crate::id::VrKey;
 use crate::report::{Loop, seconds};
+use crate::process::parts::Parts;
 use crate::sys::op::{Done, Fd};
 use crate::sys::ring::Ring;
 use crate::sys::sched;
@@ -98,7 +98,7 @@ pub struct Exec<O: Os = Ring<Token>> {
     /// To the guard, where there is one.
     pub(super) line: Option<Line>,
     /// Where snapshots go, where there is such a place.
-    pub(super) slots: Option<Slots>,
+    pub(super) kept: Option<Kept>,
     /// By which a successor in charge is seen (`sys/lockfile.rs`).
     pub witness: Option<std::fs::File>,
     /// What it said when this process froze.
@@ -140,7 +140,7 @@ impl<O: Os> Exec<O> {
             several_cpus,
             takeover: None,
             line: None,
-            slots: None,
+            kept: None,
             witness: None,
             charges: 0,
             summary_at: None,

@@ -1,13 +1,12 @@
 //! The loop: completions to events, effects to submissions.
 //!
-//! Read in this order: this file (a turn), `exec` (which service does what), `sockets`, `adverts` (pre-armed chains), `rtnl`, `ipvs`, `parts` (virtual servers), `log`, `entry` (messages about a configuration in it),
+//! Read in this order: this file (a turn), `exec` (which service does what), `sockets`, `adverts` (pre-armed chains), `rtnl`, `ipvs`, `log`, `entry` (messages about a configuration in it),
 //! `lead` (awake in time), `busy` (too much to do), `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `report`, `core` (from an exec to the
 //! first turn), `os` (what all of it is generic over). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
 pub mod busy;
 pub mod core;
-pub mod entry;
 pub mod exec;
 mod frames;
 mod guardline;
@@ -18,17 +17,13 @@ pub mod lead;
 pub mod log;
 pub mod netlink;
 pub mod os;
-pub mod parts;
-pub(crate) mod recordings;
 pub mod report;
 pub mod rtnl;
-pub(crate) mod scripthost;
 pub mod sends;
 mod slice;
 pub mod sockets;
 pub mod streams;
 pub mod token;
-pub(crate) mod tools;
 
 use crate::effect::Effects;
 use crate::event::Event;

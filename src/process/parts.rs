@@ -1,6 +1,6 @@
 //! The virtual servers of a configuration's image, read part by part: a slice in a turn of the loop.
 //!
-//! Read first: `config/image.rs` (records), `core.rs` (the rest of an image). The file is one of memory, so reading it waits for nothing.
+//! Read first: `config/image.rs` (records), `image.rs` (the rest of an image). The file is one of memory, so reading it waits for nothing.
 
 use crate::config::image::{EMPTY_LVS, Header, record};
 use crate::config::model::lvs::Part;
