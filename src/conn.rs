@@ -3,13 +3,15 @@
 //! Read first: `effect.rs` (`Lookup`, `Connect`, `Write`, `CloseConn`), `child.rs` (the same for programs).
 
 use crate::effect::{ConnFx, Effect, Effects, Peer};
-use crate::id::{Arena, ConnKey, ConnMark, TrackKey};
+use crate::id::{Arena, CheckId, ConnKey, ConnMark, TrackKey};
 
 /// Whom a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
     /// A native check.
     Check(TrackKey),
+    /// A health check of real servers.
+    Lvs(CheckId),
     /// The one mail that is under way.
     Mail,
 }

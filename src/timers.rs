@@ -57,6 +57,9 @@ pub enum Due {
     TrackRun(TrackKey),
     /// A tracker's run or look has had its time; or a program that was asked to end still lives.
     TrackTimeout(TrackKey),
+    /// Health checks of real servers: the earliest of their times. They keep a queue of their own, so that an advert's timers do not cost
+    /// more with their number.
+    Checks,
     /// The next slice of a reload.
     Reload,
     /// A frozen world has been silent for so long that a peer may take over: is a successor in charge?

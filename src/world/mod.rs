@@ -369,7 +369,7 @@ impl World {
             Event::Guard(GuardEv::ChildExit { child, end }) => match self.children.end(child) {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
-                Some(For::Nobody) | None => {}
+                Some(For::Lvs(_) | For::Nobody) | None => {}
             },
             Event::Helper(HelperEv::FileRead { watch, result }) => self.on_file(now, watch, result, fx),
             Event::Helper(HelperEv::Processes { watch, result }) => self.on_processes(now, watch, result, fx),
@@ -384,6 +384,7 @@ impl World {
                 }
                 match whom {
                     Some(conn::For::Check(track)) => self.on_check_stream(now, track, conn, what, fx),
+                    Some(conn::For::Lvs(_)) => {}
                     Some(conn::For::Mail) => self.on_mail_stream(now, conn, what, fx),
                     None => {}
                 }
@@ -463,6 +464,7 @@ impl World {
                 Due::Notify => self.on_notify_due(now, fx),
                 Due::TrackRun(track) => self.on_track_run(now, track, fx),
                 Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
+                Due::Checks => {}
                 Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.on_exit_due(now, fx),
                 // Set by a frozen world only.

@@ -41,7 +41,7 @@ impl World {
         let track = match self.watches.whose(w) {
             Some(watch::For::Track(track)) => track,
             Some(watch::For::ReloadTime) => return self.schedule_file(now, result, fx),
-            None => return,
+            Some(watch::For::Lvs(_)) | None => return,
         };
         let changed = tracks!(self, now, fx, |t, cx| t.on_read(track, result, cx));
         self.after_track(now, track, changed, fx);
