@@ -3,8 +3,9 @@
 //!
 //! Read first: `config/model/check.rs`. Two checks with equal specifications are carried out once.
 
+use super::pattern::Pattern;
 use crate::config::model::Config;
-use crate::config::model::check::{Check, CheckKind, DnsType, HttpCheck, HttpProtocol, Regex, Target, Url};
+use crate::config::model::check::{Check, CheckKind, DnsType, HttpCheck, HttpProtocol, Target, Url};
 use crate::config::model::lvs::{RealServer, VirtualServer};
 use crate::config::model::setting::{Ready, Weight};
 use crate::effect::SpawnSpec;
@@ -143,7 +144,7 @@ pub struct Page {
     /// MD5 of the body.
     pub digest: Option<[u8; 16]>,
     /// What the body must or must not match.
-    pub regex: Option<Box<Regex>>,
+    pub regex: Option<Box<Pattern>>,
 }
 
 impl CheckSpec {
@@ -157,7 +158,7 @@ impl CheckSpec {
     /// of the daemon that is not there (BFD_CHECK).
     pub fn of(config: &Config, vs: &VirtualServer, rs: &RealServer, check: &Check) -> Vec<CheckSpec> {
         let paces = [&check.pace, &rs.pace, &vs.pace];
-        let log_all = paces.iter().find_map(|p| p.log_all_failures).unwrap_or(false);
+        let log_all = paces.iter().find_map(|p| p.log_all_failures).unwrap_or(config.global.more.checker_log_all_failures);
         let backend = SocketAddr::new(rs.addr, rs.port);
         let spec = |target: &Target, what: What| {
             let source = Source {
@@ -290,6 +291,7 @@ fn page(vs: &VirtualServer, rs: &RealServer, http: &HttpCheck, url: &Url, to: So
     };
     let request =
         format!("GET {path} HTTP/{version}\r\nUser-Agent: KeepAliveClient\r\n{close}Host: {host}\r\n\r\n").into();
+    let regex = url.regex.as_deref().map(|r| Box::new(Pattern::new(r.clone())));
     let status = if url.status.is_empty() { vec![(200, 299)] } else { url.status.clone() };
-    Ok(Page { path, request, sni: name.cloned(), status, digest: url.digest, regex: url.regex.clone() })
+    Ok(Page { path, request, sni: name.cloned(), status, digest: url.digest, regex })
 }
