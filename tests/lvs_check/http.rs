@@ -150,7 +150,10 @@ fn a_body_must_match_or_must_not() {
     // Cut anywhere, and only the beginning of what is very long.
     let late = "x".repeat(300 << 10) + "needle";
     let (up, words) = look(page("needle", false, &[], any), says(answer("200 OK", "", &late)));
-    assert_eq!((up, &*words), (Some(false), "HTTP 200 for /, but the first 256 KiB of its body do not match the regex"));
+    assert_eq!(
+        (up, &*words),
+        (Some(false), "HTTP 200 for /, but the first 256 KiB of its body do not match the regex")
+    );
     // What only PCRE has is named once, and the rest of the check is done.
     for (pattern, options, why) in [
         ("(?<=a)b", &[][..], "look-behind, which only PCRE has"),

@@ -23,9 +23,16 @@ fn look(kind: CheckKind, does: Does) -> (Option<bool>, String, Bench) {
 
 #[test]
 fn smtp_greets_and_leaves() {
-    let smtp = |helo: Option<&str>| CheckKind::Smtp(Box::new(SmtpCheck { helo_name: helo.map(Into::into), ..SmtpCheck::default() }));
-    let replies = |all: &[&str]| -> Vec<(kalived::time::Duration, Vec<u8>)> { all.iter().map(|r| (ms(1), r.as_bytes().to_vec())).collect() };
-    let (up, words, b) = look(smtp(None), Does::Greets(replies(&["220-mail\r\n220 ready\r\n", "250-mail\r\n250 SIZE\r\n", "221 bye\r\n"]), Then::Closes));
+    let smtp = |helo: Option<&str>| {
+        CheckKind::Smtp(Box::new(SmtpCheck { helo_name: helo.map(Into::into), ..SmtpCheck::default() }))
+    };
+    let replies = |all: &[&str]| -> Vec<(kalived::time::Duration, Vec<u8>)> {
+        all.iter().map(|r| (ms(1), r.as_bytes().to_vec())).collect()
+    };
+    let (up, words, b) = look(
+        smtp(None),
+        Does::Greets(replies(&["220-mail\r\n220 ready\r\n", "250-mail\r\n250 SIZE\r\n", "221 bye\r\n"]), Then::Closes),
+    );
     assert_eq!((up, &*words), (Some(true), "SMTP 250"));
     let said: Vec<_> = b.said.iter().map(|(_, s)| String::from_utf8_lossy(s).into_owned()).collect();
     assert_eq!(said, ["HELO smtpchecker.keepalived.org\r\n", "QUIT\r\n"]);
@@ -67,7 +74,7 @@ fn dns_wants_noerror_to_its_own_question() {
     for (does, up, words) in [
         (answer(&|_| ()), true, "NOERROR"),
         (answer(&|a| a.extend([0; 400])), true, "NOERROR"),
-        (answer(&|a| a.make_ascii_uppercase()), true, "NOERROR"),
+        (answer(&|a| a[12..].make_ascii_uppercase()), true, "NOERROR"),
         (answer(&|a| a[3] = 3), false, "DNS NXDOMAIN (rcode = 3)"),
         (answer(&|a| a[3] = 0x82), false, "DNS SERVFAIL (rcode = 2)"),
         (answer(&|a| a[3] = 15), false, "DNS rcode = 15"),
@@ -140,7 +147,8 @@ fn ping_wants_the_reply_to_its_own_request() {
         Does::Answers(vec![packet])
     };
     assert_eq!(look(CheckKind::Ping, reply(&|_| ())).0, Some(true));
-    for f in [&(|r: &mut Vec<u8>| r[0] = 8) as &dyn Fn(&mut Vec<u8>), &|r| r[0] = 3, &|r| r[7] ^= 1, &|r| r.truncate(7)] {
+    for f in [&(|r: &mut Vec<u8>| r[0] = 8) as &dyn Fn(&mut Vec<u8>), &|r| r[0] = 3, &|r| r[7] ^= 1, &|r| r.truncate(7)]
+    {
         assert_eq!(look(CheckKind::Ping, reply(f)).0, Some(false));
     }
     for odd in [&b""[..], b"\x4f", b"\x45\0\0", b"\x60\0\0\0"] {

@@ -22,7 +22,10 @@ fn down_after_retry_times_delay_and_up_after_one_success() {
     b.run(S * 5);
     // Fails at 6 s, again one second later, which counts; while down it looks at its interval.
     assert_eq!(b.verdicts()[1..], [(7_000, false)]);
-    assert_eq!(b.logged("TCP_CHECK on service [10.77.0.11]:tcp:80 failed after 1 retries. (connection refused (111))"), 1);
+    assert_eq!(
+        b.logged("TCP_CHECK on service [10.77.0.11]:tcp:80 failed after 1 retries. (connection refused (111))"),
+        1
+    );
     b.does.insert(SERVER.into(), Does::Accepts);
     b.run(S * 4);
     assert_eq!(b.verdicts()[2..], [(11_000, true)]);
@@ -63,7 +66,9 @@ fn all_failures_are_said_where_that_is_asked_for() {
 
 #[test]
 fn a_cause_on_this_host_is_named_and_counts_after_its_own_tries() {
-    for (errno, words) in [(99, "address not available (99)"), (24, "too many open files (24)"), (101, "network is unreachable (101)")] {
+    for (errno, words) in
+        [(99, "address not available (99)"), (24, "too many open files (24)"), (101, "network is unreachable (101)")]
+    {
         let (mut b, server) = Bench::of(spec(&check(CheckKind::Tcp)));
         b.does.insert(SERVER.into(), Does::Accepts);
         b.run(S);

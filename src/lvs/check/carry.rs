@@ -429,7 +429,9 @@ impl Checks {
             tell(one, ok, forgiven, cx);
             let said = |server| CheckOut { server, check, up: Some(ok), weight: None, words: (&*one.words).into() };
             out.extend(one.users.iter().map(|u| said(u.server)));
-        } else if !ok && one.spec.log_all && next == Next::Retry
+        } else if !ok
+            && one.spec.log_all
+            && next == Next::Retry
             && let Some(user) = one.users.first()
         {
             cx.fx.note(text::forgiven(&one.spec, user, &one.words));

@@ -139,7 +139,7 @@ fn judge(page: &Page, body: &Body, held: &[u8]) -> Outcome {
     }
     if let Some(pattern) = &page.regex {
         pattern
-            .judge(held, body.read > held.len() as u64)
+            .judge(held, held.len() >= MATCHED)
             .map_err(|why| failed(format!("HTTP {status} for {}, but {why}", page.path)))?;
     }
     Ok(Words::Owned(format!("HTTP {status}")))
@@ -168,9 +168,9 @@ fn head(bytes: &[u8]) -> Result<Body, &'static str> {
             continue;
         }
         let digits = value[1..].trim_ascii();
-        let n = digits.iter().try_fold(0u64, |n, d| {
-            n.checked_mul(10)?.checked_add(u64::from(char::from(*d).to_digit(10)?))
-        });
+        let n = digits
+            .iter()
+            .try_fold(0u64, |n, d| n.checked_mul(10)?.checked_add(u64::from(char::from(*d).to_digit(10)?)));
         match n.filter(|_| !digits.is_empty()) {
             Some(n) if length.is_none_or(|l| l == n) => length = Some(n),
             _ => return Err("a Content-Length that is no length"),

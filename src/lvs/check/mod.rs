@@ -142,7 +142,10 @@ pub struct Checks {
 
 impl core::fmt::Debug for Checks {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Checks").field("checks", &self.all.len()).field("servers", &self.of.len()).finish_non_exhaustive()
+        f.debug_struct("Checks")
+            .field("checks", &self.all.len())
+            .field("servers", &self.of.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -239,9 +242,9 @@ impl Checks {
         let Some(one) = self.all.get(check) else { return };
         let kind = text::kind(&one.spec.what);
         let known = |alike: bool| {
-            gone.iter().filter_map(|c| self.all.get(*c)).find_map(|old| {
-                old.verdict.up().filter(|_| !alike || text::kind(&old.spec.what) == kind)
-            })
+            gone.iter()
+                .filter_map(|c| self.all.get(*c))
+                .find_map(|old| old.verdict.up().filter(|_| !alike || text::kind(&old.spec.what) == kind))
         };
         let held = known(true).or_else(|| known(false)).filter(|_| one.verdict.up().is_none());
         let Some(one) = self.all.get_mut(check) else { return };

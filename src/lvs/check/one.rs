@@ -93,14 +93,16 @@ impl One {
             What::Http(http) => (http.pages.len().max(1), http.fast_recovery),
             _ => (1, false),
         };
-        Rule { retries: self.spec.pace.retries, pages, fast_recovery }
+        // What a file says is so, until it says something else: nothing is tried again.
+        let retries = if matches!(self.spec.what, What::File { .. }) { 0 } else { self.spec.pace.retries };
+        Rule { retries, pages, fast_recovery }
     }
 
     /// Its first start: by the hash of what it does within its warm-up, so that those which come together do not begin together; one
     /// whose verdict is known has its whole interval for that.
     pub(super) fn first_start(&self, now: Instant) -> Instant {
         let pace = &self.spec.pace;
-        let span = if self.verdict.up().is_some() { pace.warmup.max(pace.interval) } else { pace.warmup };
+        let span = if self.verdict.is_settled() { pace.warmup.max(pace.interval) } else { pace.warmup };
         let [a, b, c, d, ..] = self.digest;
         let share = u128::from(u32::from_le_bytes([a, b, c, d])) * u128::from(nanos(span)) >> 32;
         now + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))

@@ -48,9 +48,19 @@ impl Pattern {
                 "ungreedy" => builder.swap_greed(true),
                 "utf" | "ucp" => builder.unicode(true),
                 // How this engine is anyway, or without effect on whether a pattern that it takes matches.
-                "dollar_endonly" | "no_auto_possess" | "no_start_optimize" | "no_dotstar_anchor" | "no_auto_capture"
-                | "never_ucp" | "never_utf" | "never_backslash_c" | "use_offset_limit" | "alt_verbnames"
-                | "auto_callout" | "match_unset_backref" | "dupnames" => &mut builder,
+                "dollar_endonly"
+                | "no_auto_possess"
+                | "no_start_optimize"
+                | "no_dotstar_anchor"
+                | "no_auto_capture"
+                | "never_ucp"
+                | "never_utf"
+                | "never_backslash_c"
+                | "use_offset_limit"
+                | "alt_verbnames"
+                | "auto_callout"
+                | "match_unset_backref"
+                | "dupnames" => &mut builder,
                 other => return Err(format!("only PCRE has regex_options {other}")),
             };
         }

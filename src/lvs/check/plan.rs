@@ -155,7 +155,12 @@ impl Plan {
     }
     /// A check that was due `late` ago begins. Whether its interval counts from now; and, if it is to be said, how many began late since
     /// that was said last and by how much.
-    pub(super) fn begun(&mut self, now: Instant, late: Duration, interval: Duration) -> (bool, Option<(u64, Duration)>) {
+    pub(super) fn begun(
+        &mut self,
+        now: Instant,
+        late: Duration,
+        interval: Duration,
+    ) -> (bool, Option<(u64, Duration)>) {
         if late <= slack(interval) {
             return (false, None);
         }

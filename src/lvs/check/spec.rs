@@ -158,7 +158,8 @@ impl CheckSpec {
     /// of the daemon that is not there (BFD_CHECK).
     pub fn of(config: &Config, vs: &VirtualServer, rs: &RealServer, check: &Check) -> Vec<CheckSpec> {
         let paces = [&check.pace, &rs.pace, &vs.pace];
-        let log_all = paces.iter().find_map(|p| p.log_all_failures).unwrap_or(config.global.more.checker_log_all_failures);
+        let log_all =
+            paces.iter().find_map(|p| p.log_all_failures).unwrap_or(config.global.more.checker_log_all_failures);
         let backend = SocketAddr::new(rs.addr, rs.port);
         let spec = |target: &Target, what: What| {
             let source = Source {

@@ -96,7 +96,10 @@ pub(super) fn on_this_host(why: &str) -> String {
 pub(super) fn no_regex(user: &User, path: &str, why: &str) -> Note {
     note(
         Level::Warning,
-        format!("HTTP_CHECK on service {}: the regex of {path} cannot be used: {why}; its status alone decides", user.name),
+        format!(
+            "HTTP_CHECK on service {}: the regex of {path} cannot be used: {why}; its status alone decides",
+            user.name
+        ),
     )
 }
 

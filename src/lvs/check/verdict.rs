@@ -52,6 +52,10 @@ impl Verdict {
     pub(super) fn up(&self) -> Option<bool> {
         self.up
     }
+    /// It is known, and one result does not decide alone.
+    pub(super) fn is_settled(&self) -> bool {
+        self.up.is_some() && !self.decisive
+    }
     /// Failures in a row that are forgiven so far.
     pub(super) fn failures(&self) -> u32 {
         self.failures
