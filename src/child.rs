@@ -3,13 +3,15 @@
 //! Read first: `effect.rs` (`Spawn`, `Kill`).
 
 use crate::effect::{Effect, Effects, GuardFx, SpawnSpec};
-use crate::id::{Arena, ChildKey, ChildMark, TrackKey};
+use crate::id::{Arena, CheckId, ChildKey, ChildMark, TrackKey};
 
 /// Whom a program runs for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
     /// A tracker's check.
     Track(TrackKey),
+    /// A health check of real servers.
+    Lvs(CheckId),
     /// Nobody waits for it.
     Nobody,
     /// The kernel's module for virtual servers is loaded.

@@ -2,14 +2,16 @@
 //!
 //! Read first: `effect.rs` (`Lookup`, `Connect`, `Write`, `CloseConn`), `child.rs` (the same for programs).
 
-use crate::effect::{ConnFx, Effect, Effects, Peer};
-use crate::id::{Arena, ConnKey, ConnMark, TrackKey};
+use crate::effect::{ConnFx, Effect, Effects, Peer, Way};
+use crate::id::{Arena, CheckId, ConnKey, ConnMark, TrackKey};
 
 /// Whom a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
     /// A native check.
     Check(TrackKey),
+    /// A health check of real servers.
+    Lvs(CheckId),
     /// The one mail that is under way.
     Mail,
 }
@@ -25,8 +27,12 @@ impl Conns {
     }
     /// A name, and the connection asked for.
     pub fn connect(&mut self, whom: For, to: Peer, fx: &mut Effects) -> ConnKey {
+        self.connect_by(whom, to, None, fx)
+    }
+    /// As [`Conns::connect`], with a word on how.
+    pub fn connect_by(&mut self, whom: For, to: Peer, way: Option<Box<Way>>, fx: &mut Effects) -> ConnKey {
         let conn = self.name(whom);
-        fx.push(Effect::Conn(ConnFx::Connect { conn, to }));
+        fx.push(Effect::Conn(ConnFx::Connect { conn, to, way }));
         conn
     }
     /// Whose it is; `None`: nobody waits for it any more.

@@ -142,13 +142,30 @@ pub struct ProcessSpec {
     pub full_command: bool,
 }
 
-/// Where a stream connection goes.
+/// Where a connection goes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Peer {
     /// TCP.
     Tcp(SocketAddr),
     /// A unix stream socket by path, at most 107 bytes.
     Unix(String),
+    /// UDP: each write is a datagram and so is each [`Stream::Data`](crate::event::Stream::Data); `Connected` at once.
+    Udp(SocketAddr),
+    /// ICMP messages to and from a host; as `Udp`. What is received over IPv4 begins with its IP header.
+    Ping(IpAddr),
+}
+
+/// How a connection is opened, where that is not left to the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Way {
+    /// Address it comes from; port 0: any.
+    pub source: Option<SocketAddr>,
+    /// Interface it goes through.
+    pub device: Option<Box<str>>,
+    /// Mark of its packets; 0: none.
+    pub mark: u32,
+    /// Nothing will be said on it: it is closed as soon as it is open, and `Connected` is the last that is heard of it.
+    pub only: bool,
 }
 
 /// What became of a reload.
@@ -365,12 +382,14 @@ pub enum HelperFx {
 /// Of stream connections.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum ConnFx {
-    /// Open a stream connection; answered by [`Event::Conn`](crate::event::Event::Conn).
+    /// Open a connection; answered by [`Event::Conn`](crate::event::Event::Conn).
     Connect {
         /// Its name.
         conn: ConnKey,
         /// Where to.
         to: Peer,
+        /// How; `None`: as the kernel likes.
+        way: Option<Box<Way>>,
     },
     /// Send all of these bytes, after those before. A failure is reported as [`Stream::Failed`](crate::event::Stream::Failed).
     Write {

@@ -31,6 +31,10 @@ pub enum WatchMark {}
 pub enum ConnMark {}
 /// What a [`FifoKey`] names: a named pipe that events are written to.
 pub enum FifoMark {}
+/// What an [`RsKey`] names: a real server of a virtual server.
+pub enum ServerMark {}
+/// What a [`CheckId`] names: a health check that is carried out, for one real server or for several that share it.
+pub enum CheckMark {}
 /// What a [`TrackKey`] names: something that is tracked, whose state steers faults and priorities.
 pub enum TrackMark {}
 /// Name of a program that was spawned.
@@ -41,19 +45,19 @@ pub type WatchKey = Key<WatchMark>;
 pub type ConnKey = Key<ConnMark>;
 /// Name of a named pipe.
 pub type FifoKey = Key<FifoMark>;
+/// Name of a real server.
+pub type RsKey = Key<ServerMark>;
+/// Name of a health check of real servers.
+pub type CheckId = Key<CheckMark>;
 /// Name of a tracker.
 pub type TrackKey = Key<TrackMark>;
 
 /// What a [`VsKey`] names: a virtual server.
 pub enum VirtualMark {}
-/// What an [`RsKey`] names: a real server of a virtual server.
-pub enum ServerMark {}
 /// What a [`SvcKey`] names: a service of the kernel's IPVS table; a virtual server has one or, as a group, several.
 pub enum ServiceMark {}
 /// Name of a virtual server.
 pub type VsKey = Key<VirtualMark>;
-/// Name of a real server.
-pub type RsKey = Key<ServerMark>;
 /// Name of a service.
 pub type SvcKey = Key<ServiceMark>;
 

@@ -57,6 +57,9 @@ pub enum Due {
     TrackRun(TrackKey),
     /// A tracker's run or look has had its time; or a program that was asked to end still lives.
     TrackTimeout(TrackKey),
+    /// Health checks of real servers: the earliest of their times. They keep a queue of their own, so that an advert's timers do not cost
+    /// more with their number.
+    Checks,
     /// The next slice of a reload.
     Reload,
     /// LVS: the next part of its configuration or of its table, another try, a look at the table.

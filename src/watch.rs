@@ -4,13 +4,15 @@
 //! Read first: `effect.rs` (`WatchFile`, `WatchProcesses`, `Unwatch`), `child.rs` (the same for programs).
 
 use crate::effect::{Effect, Effects, HelperFx, ProcessSpec};
-use crate::id::{Arena, TrackKey, WatchKey, WatchMark};
+use crate::id::{Arena, CheckId, TrackKey, WatchKey, WatchMark};
 
 /// Whom a watch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
     /// A tracker.
     Track(TrackKey),
+    /// A health check of real servers.
+    Lvs(CheckId),
     /// `reload_time_file`.
     ReloadTime,
 }

@@ -19,7 +19,7 @@ use crate::process::slots::Slots;
 use crate::record::{SEGMENT, Tape};
 use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::Ring;
-use crate::sys::{child, clock, daemonize, privilege, sched, signal};
+use crate::sys::{child, clock, daemonize, limits, privilege, sched, signal};
 use crate::world::World;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -66,6 +66,9 @@ pub fn role(args: &[String]) -> ExitCode {
         }
     }
 }
+
+/// Open files at a time: the connections, and 512 for everything else (a socket for each interface and family, pipes).
+const FILES: u64 = super::streams::MOST as u64 + 512;
 
 type Refused = (String, ExitCode);
 
@@ -132,6 +135,11 @@ fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level,
             (format!("the sockets every run needs could not be opened: {e}"), code)
         })?;
     exec.connect_guard(line, words.standby);
+    let files = limits::raise_files(FILES);
+    if files < FILES {
+        notes
+            .push((Level::Info, format!("at most {files} open files, {FILES} were wanted (LimitNOFILE= of the unit)")));
+    }
     exec.kept = Some(Kept::new(Slots::new(snapshot.into())));
     Ok(exec)
 }

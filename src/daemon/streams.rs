@@ -1,4 +1,5 @@
-//! Stream connections on the ring: for mail and native checks. What is said on them, and how long it may take, is the
+//! Connections on the ring: for mail, native checks and the health checks of real servers. A datagram socket that is connected to its peer is
+//! one of them: the operations are the same, and a datagram of no bytes is not an end. What is said on them, and how long it may take, is the
 //! machines'.
 //!
 //! Read first: `exec.rs`, `sys/op.rs`. A connection has at most three operations in flight: one that opens it or receives, and
@@ -7,22 +8,23 @@
 
 use super::os::Os;
 use super::token::{ConnToken, Token};
-use crate::effect::{ConnFx, Peer};
+use crate::effect::{ConnFx, Peer, Way};
 use crate::event::{Errno, Event, Stream};
 use crate::id::ConnKey;
 use crate::sys::errno;
 use crate::sys::op::{Done, Fd, Link, OpKey};
 use crate::sys::os::Ops;
 use crate::sys::ring::How;
-use crate::sys::socket::SockAddr;
+use crate::sys::socket::{Origin, SockAddr, Transport};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
-/// Connections at a time. A native check or a mail has one each, and this many at 4 KiB in flight is 1 MiB; 256 checks that
-/// all hang leave the file table (1,024 by default) room for everything else.
-pub const MOST: usize = 256;
+/// Connections at a time: those of the health checks of real servers, who count theirs, and as many native checks and mails as are
+/// ever open at once. Each is a descriptor and, once it is open, 4 KiB to receive into.
+pub const MOST: usize = crate::lvs::check::CONNECTIONS + 256;
 /// Bytes that may wait to be sent on one connection: a mail is about 1 KiB, a request less.
 pub const LONGEST_QUEUE: usize = 64 << 10;
 /// Bytes of one receive: told at once, so that one peer cannot hold up a turn.
@@ -36,6 +38,10 @@ struct Conn {
     queue: VecDeque<Bytes>,
     /// Bytes in `queue`, with what is in flight.
     queued: usize,
+    /// Closed as soon as it is open.
+    only: bool,
+    /// Datagrams.
+    datagrams: bool,
 }
 
 impl Conn {
@@ -64,22 +70,41 @@ pub struct Streams(BTreeMap<ConnKey, Conn>);
 
 impl Streams {
     /// Begins to open `conn`. An error: it is not begun, and `Failed` is to be told.
-    pub fn connect(&mut self, os: &mut impl Os, conn: ConnKey, to: &Peer) -> Result<(), Errno> {
+    pub fn connect(&mut self, os: &mut impl Os, conn: ConnKey, to: &Peer, way: Option<&Way>) -> Result<(), Errno> {
         self.close(os, conn);
         if self.0.len() >= MOST {
             return Err(Errno::EAGAIN);
         }
         let failed = |e: io::Error| Errno(e.raw_os_error().unwrap_or(-errno::EINVAL));
+        let mut open = |transport, to| {
+            let origin = way.map_or(Origin::default(), |w| Origin {
+                source: w.source,
+                device: w.device.as_deref(),
+                mark: w.mark,
+            });
+            Ok((os.open_to(transport, to, &origin).map_err(failed)?, SockAddr::tcp(to)))
+        };
         let (fd, addr) = match to {
-            Peer::Tcp(addr) => (os.open_stream(Some(*addr)).map_err(failed)?, SockAddr::tcp(*addr)),
+            Peer::Tcp(addr) => open(Transport::Tcp, *addr)?,
+            Peer::Udp(addr) => open(Transport::Udp, *addr)?,
+            Peer::Ping(addr) => open(Transport::Icmp, SocketAddr::new(*addr, 0))?,
             Peer::Unix(path) => {
                 let addr = SockAddr::unix(path).ok_or(Errno(-errno::EINVAL))?;
-                (os.open_stream(None).map_err(failed)?, addr)
+                (os.open_unix().map_err(failed)?, addr)
             }
         };
         let worker = matches!(to, Peer::Unix(_));
         let op = os.connect(Token::Conn(conn, ConnToken::Open), &fd, Rc::new(addr), worker);
-        let c = Conn { fd, opening: Some(op), rx: None, tx: None, queue: VecDeque::new(), queued: 0 };
+        let c = Conn {
+            fd,
+            opening: Some(op),
+            rx: None,
+            tx: None,
+            queue: VecDeque::new(),
+            queued: 0,
+            only: way.is_some_and(|w| w.only),
+            datagrams: matches!(to, Peer::Udp(_) | Peer::Ping(_)),
+        };
         self.0.insert(conn, c);
         Ok(())
     }
@@ -126,7 +151,7 @@ impl Streams {
     /// Does what is asked for.
     pub fn apply(&mut self, os: &mut impl Os, fx: ConnFx, inbox: &mut VecDeque<Event<'static>>) {
         let (conn, done) = match fx {
-            ConnFx::Connect { conn, to } => (conn, self.connect(os, conn, &to)),
+            ConnFx::Connect { conn, to, way } => (conn, self.connect(os, conn, &to, way.as_deref())),
             ConnFx::Write { conn, bytes } => (conn, self.write(os, conn, bytes)),
             ConnFx::Close { conn } => {
                 self.close(os, conn);
@@ -172,12 +197,16 @@ impl Streams {
             return;
         };
         match token {
+            ConnToken::Open if c.only => {
+                self.0.remove(&conn);
+                tell(Event::Conn { conn, what: Stream::Connected });
+            }
             ConnToken::Open => {
                 c.rx = Some(os.recv(Token::Conn(conn, ConnToken::Rx), &c.fd, CHUNK));
                 c.pump(os, conn);
                 tell(Event::Conn { conn, what: Stream::Connected });
             }
-            ConnToken::Rx if n == 0 => tell(Event::Conn { conn, what: Stream::End }),
+            ConnToken::Rx if n == 0 && !c.datagrams => tell(Event::Conn { conn, what: Stream::End }),
             ConnToken::Rx => {
                 c.rx = Some(os.recv(done.tag, &c.fd, CHUNK));
                 let bytes = done.read.as_deref().and_then(|b| b.get(..n)).unwrap_or_default();

@@ -7,7 +7,9 @@
 use super::farm::{Farm, Happened};
 use super::table::Table;
 use super::text;
+use super::check::{Standing, Wanted};
 use crate::child::{Children, For};
+use crate::config::model;
 use crate::config::model::global::{GlobalMore, LvsFlush};
 use crate::config::model::lvs::Part;
 use crate::effect::{Effect, Effects, LvsFx, LvsOp, SpawnSpec};
@@ -135,8 +137,17 @@ impl Director {
         cx.fx.push(Effect::Lvs(LvsFx::Read));
     }
 
-    /// What the kernel or the daemon tells.
-    pub fn on_event(&mut self, event: LvsEv, cx: &mut Cx<'_>) -> Vec<Happened> {
+    /// The checks that real servers are to have from now on, of those that the last parts named; then each has its [`Director::on_standing`].
+    pub fn take_checks(&mut self) -> Vec<(RsKey, Vec<Wanted>)> {
+        self.farm.take_checks()
+    }
+    /// Whether a configuration was read to its end.
+    pub fn is_read(&self) -> bool {
+        self.config == Config::Read
+    }
+
+    /// What the kernel or the daemon tells. `config`: the rest of the configuration in force.
+    pub fn on_event(&mut self, event: LvsEv, config: &model::Config, cx: &mut Cx<'_>) -> Vec<Happened> {
         let now = cx.now.mono;
         self.farm.at(cx.now);
         let notes = match event {
@@ -146,7 +157,7 @@ impl Director {
                 }
                 Vec::new()
             }
-            LvsEv::Config(parts) => return self.on_config(parts, cx),
+            LvsEv::Config(parts) => return self.on_config(parts, config, cx),
             LvsEv::Opened(result) => {
                 self.on_opened(result, cx);
                 Vec::new()
@@ -166,7 +177,12 @@ impl Director {
         notes.into_iter().map(Happened::Note).collect()
     }
 
-    fn on_config(&mut self, parts: Result<Vec<Part>, Box<str>>, cx: &mut Cx<'_>) -> Vec<Happened> {
+    fn on_config(
+        &mut self,
+        parts: Result<Vec<Part>, Box<str>>,
+        config: &model::Config,
+        cx: &mut Cx<'_>,
+    ) -> Vec<Happened> {
         // Another one was offered meanwhile, or nobody asks any more.
         if self.config != Config::Asked {
             return Vec::new();
@@ -177,7 +193,7 @@ impl Director {
                 self.config = Config::Next;
                 for part in parts {
                     let last = part == Part::End;
-                    happened.extend(self.farm.part(part, &mut self.table));
+                    happened.extend(self.farm.part(part, config, &mut self.table));
                     if last {
                         self.config = Config::Read;
                         self.read(cx);
@@ -253,7 +269,19 @@ impl Director {
         self.rearm(cx);
         happened
     }
-    /// Its weight is this from now on.
+    /// What its checks come to when they are given to it: nobody is told of what a process before knew already.
+    pub fn on_standing(&mut self, server: RsKey, standing: Standing, cx: &mut Cx<'_>) -> Vec<Happened> {
+        self.farm.at(cx.now);
+        let mut happened = Vec::new();
+        let why = "its checks say so";
+        if let Some(up) = standing.up {
+            happened.extend(self.farm.on_verdict(server, up, why, &mut self.table));
+        }
+        happened.extend(self.farm.on_weight(server, standing.weight, why, &mut self.table));
+        self.rearm(cx);
+        if self.farm.tells() { happened } else { Vec::new() }
+    }
+    /// Its checks add this to its weight from now on.
     pub fn on_weight(&mut self, server: RsKey, weight: i64, why: &str, cx: &mut Cx<'_>) -> Vec<Happened> {
         self.farm.at(cx.now);
         let happened = self.farm.on_weight(server, weight, why, &mut self.table);

@@ -7,7 +7,8 @@
 use super::pool::{Change, Pool, Server, Sorry, Verdict};
 use super::table::{Table, Wants};
 use super::text;
-use crate::config::model::Place;
+use super::check::{CheckSpec, Wanted, alpha};
+use crate::config::model::{Config, Place};
 use crate::config::model::lvs::{
     Checksum, GroupEntry, IpFamily, Method, Part, Protocol, RealServer, ServerGroup, Service, Tunnel, VirtualServer,
 };
@@ -76,6 +77,10 @@ pub struct Virtual {
     pub services: Vec<SvcKey>,
     /// Since when it has its quorum, or has not.
     pub since: Now,
+    // By place: weight in the file.
+    weights: Vec<i64>,
+    // What the checks of a real server add to it, where they do.
+    added: BTreeMap<RsKey, i64>,
     // By place.
     extra: BTreeMap<usize, Extra>,
     // Since when a real server is what it is, and why: of those that changed.
@@ -104,6 +109,8 @@ pub struct Farm {
     init_notifies: bool,
     // Of this turn.
     now: Now,
+    // Checks that real servers are to have; none: they have none any more.
+    checks: Vec<(RsKey, Vec<Wanted>)>,
 }
 
 fn forward_of(method: Method) -> Forward {
@@ -197,10 +204,14 @@ fn keys_of(cfg: &VirtualServer, reals: &[RealServer], entries: &[GroupEntry]) ->
     }
 }
 
-fn server_of(cfg: &VirtualServer, rs: &RealServer) -> Server {
-    let alpha = |pace: &crate::config::model::check::Pace| pace.alpha;
-    let of_server = alpha(&rs.pace).or(alpha(&cfg.pace)).unwrap_or(false);
-    let awaited = rs.checks.iter().any(|c| alpha(&c.pace).unwrap_or(of_server));
+/// What its checks are, each with its `alpha`.
+fn checks_of(config: &Config, cfg: &VirtualServer, rs: &RealServer) -> Vec<(CheckSpec, bool)> {
+    let of = |c| CheckSpec::of(config, cfg, rs, c).into_iter().map(move |spec| (spec, alpha(cfg, rs, c)));
+    rs.checks.iter().flat_map(of).collect()
+}
+
+fn server_of(cfg: &VirtualServer, rs: &RealServer, checks: &[(CheckSpec, bool)]) -> Server {
+    let awaited = checks.iter().any(|(_, alpha)| *alpha);
     Server {
         key: DestinationKey { addr: rs.addr, port: rs.port },
         shape: Destination {
@@ -348,6 +359,15 @@ impl Farm {
         self.reals.get(server).map(|w| (w.of, w.place))
     }
 
+    /// The checks that real servers are to have from now on, of those that the last parts named.
+    pub fn take_checks(&mut self) -> Vec<(RsKey, Vec<Wanted>)> {
+        core::mem::take(&mut self.checks)
+    }
+    /// Whether programs are told of what comes with a configuration.
+    pub fn tells(&self) -> bool {
+        self.told
+    }
+
     /// It is now.
     pub fn at(&mut self, now: Now) {
         self.now = now;
@@ -363,8 +383,8 @@ impl Farm {
         self.used.clear();
     }
 
-    /// The next part of it.
-    pub fn part(&mut self, part: Part, table: &mut Table) -> Vec<Happened> {
+    /// The next part of it. `config`: the rest of the configuration.
+    pub fn part(&mut self, part: Part, config: &Config, table: &mut Table) -> Vec<Happened> {
         match part {
             // The keys of checks.
             Part::Ssl(_) => Vec::new(),
@@ -373,7 +393,7 @@ impl Farm {
                 Vec::new()
             }
             Part::Server(vs) => {
-                let happened = self.finish(table);
+                let happened = self.finish(config, table);
                 self.draft = Some(vs);
                 happened
             }
@@ -384,7 +404,7 @@ impl Farm {
                 Vec::new()
             }
             Part::End => {
-                let mut happened = self.finish(table);
+                let mut happened = self.finish(config, table);
                 happened.extend(self.end(table));
                 happened
             }
@@ -392,7 +412,7 @@ impl Farm {
     }
 
     // The virtual server whose real servers came is complete.
-    fn finish(&mut self, table: &mut Table) -> Vec<Happened> {
+    fn finish(&mut self, config: &Config, table: &mut Table) -> Vec<Happened> {
         let Some(mut cfg) = self.draft.take() else { return Vec::new() };
         cfg.place = Place::default();
         let id = id_of(&cfg);
@@ -401,7 +421,8 @@ impl Farm {
             return vec![Happened::Note(text::twice(&id))];
         }
         let reals = core::mem::take(&mut cfg.real_servers);
-        let servers: Vec<Server> = reals.iter().map(|rs| server_of(&cfg, rs)).collect();
+        let checks: Vec<_> = reals.iter().map(|rs| checks_of(config, &cfg, rs)).collect();
+        let servers: Vec<Server> = reals.iter().zip(&checks).map(|(rs, checks)| server_of(&cfg, rs, checks)).collect();
         let extra = extra_of(&reals);
         let mut keys = keys_of(&cfg, &reals, self.entries(&cfg));
         let mut once = BTreeSet::new();
@@ -421,7 +442,25 @@ impl Farm {
             }
         };
         happened.extend(self.serve(vs, &keys, table));
+        self.want_checks(vs, checks);
         happened
+    }
+
+    fn want_checks(&mut self, of: VsKey, checks: Vec<Vec<(CheckSpec, bool)>>) {
+        let Some(vs) = self.virtuals.get(of) else { return };
+        for (place, (checks, server)) in checks.into_iter().zip(&vs.reals).enumerate() {
+            let name: Arc<str> = if checks.is_empty() { "".into() } else { vs.server_name(place).into() };
+            let weight = vs.weights.get(place).copied().unwrap_or(1);
+            let wanted = |(spec, alpha)| Wanted {
+                server: *server,
+                name: name.clone(),
+                service: vs.name.clone(),
+                weight,
+                alpha,
+                spec,
+            };
+            self.checks.push((*server, checks.into_iter().map(wanted).collect()));
+        }
     }
 
     fn entries(&self, cfg: &VirtualServer) -> &[GroupEntry] {
@@ -447,11 +486,26 @@ impl Farm {
         let mark = matches!(cfg.service, Service::Mark(_));
         let protocol = word_of(cfg.protocol.filter(|_| !mark)).into();
         let count = servers.len();
+        let weights = servers.iter().map(|s| s.weight).collect();
         let pool = Pool::new(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis);
         let generation = self.generation;
         let (reals, services) = (Vec::new(), Vec::new());
-        let (since, born, changed) = (self.now, self.now, BTreeMap::new());
-        let vs = Virtual { name, protocol, cfg, pool, reals, services, since, extra, changed, born, generation };
+        let (since, born, changed, added) = (self.now, self.now, BTreeMap::new(), BTreeMap::new());
+        let vs = Virtual {
+            name,
+            protocol,
+            cfg,
+            pool,
+            reals,
+            services,
+            since,
+            weights,
+            added,
+            extra,
+            changed,
+            born,
+            generation,
+        };
         let of = self.virtuals.insert(vs);
         let reals = (0..count).map(|place| self.reals.insert(Whose { of, place })).collect();
         if let Some(vs) = self.virtuals.get_mut(of) {
@@ -471,7 +525,7 @@ impl Farm {
         &mut self,
         of: VsKey,
         cfg: Box<VirtualServer>,
-        servers: Vec<Server>,
+        mut servers: Vec<Server>,
         extra: BTreeMap<usize, Extra>,
         table: &mut Table,
     ) -> Vec<Happened> {
@@ -492,7 +546,20 @@ impl Farm {
                 happened.push(vs.told_server(&key, place, false, "it is no longer in the configuration"));
             }
             self.reals.remove(server);
+            self.checks.push((server, Vec::new()));
             vs.changed.remove(&server);
+            vs.added.remove(&server);
+        }
+        vs.weights = servers.iter().map(|s| s.weight).collect();
+        for s in &mut servers {
+            let Some(rs) = before.get(&s.key) else { continue };
+            s.weight = s.weight.saturating_add(vs.added.get(rs).copied().unwrap_or(0));
+            let old = vs.pool.place(&s.key).and_then(|place| vs.pool.servers().get(place));
+            if let Some(old) = old.filter(|old| old.weight != s.weight) {
+                let name = vs.destination_name(&s.key);
+                let note = text::weight(old.weight, s.weight, old.verdict.serves(), &name, &vs.name);
+                happened.push(Happened::Note(note));
+            }
         }
         vs.extra = extra;
         vs.reals = servers
@@ -560,6 +627,7 @@ impl Farm {
             happened.extend(vs.told_at_end("it is no longer in the configuration"));
             for rs in vs.reals {
                 self.reals.remove(rs);
+                self.checks.push((rs, Vec::new()));
             }
             vs.services.into_iter().for_each(|svc| table.drop(svc));
         }
@@ -573,10 +641,15 @@ impl Farm {
         self.apply(of, changes, why, table)
     }
 
-    /// Its checks add up to this weight with what the file says.
-    pub fn on_weight(&mut self, server: RsKey, weight: i64, why: &str, table: &mut Table) -> Vec<Happened> {
+    /// Its checks add this to the weight that the file gives it.
+    pub fn on_weight(&mut self, server: RsKey, added: i64, why: &str, table: &mut Table) -> Vec<Happened> {
         let Some((of, place)) = self.whose(server) else { return Vec::new() };
         let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
+        let weight = vs.weights.get(place).copied().unwrap_or(1).saturating_add(added);
+        match added {
+            0 => vs.added.remove(&server),
+            added => vs.added.insert(server, added),
+        };
         let Some(before) = vs.pool.servers().get(place).map(|s| (s.weight, s.verdict.serves())) else {
             return Vec::new();
         };

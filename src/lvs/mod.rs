@@ -1,8 +1,10 @@
 //! Virtual servers: which real servers take part, and what the kernel's IPVS table is to hold. Pure.
 //!
 //! Read in this order: `pool.rs`, the logic of one virtual server; `farm.rs`, all of them and what of the file they are made from;
-//! `table.rs`, the kernel's table against what they want; `director.rs`, when which of it happens. `report.rs` says how they stand, `text.rs` has the lines of the log.
+//! `table.rs`, the kernel's table against what they want; `check/`, the health checks of real servers; `director.rs`, when which of it
+//! happens. `report.rs` says how they stand, `text.rs` has the lines of the log.
 
+pub mod check;
 pub mod director;
 pub mod farm;
 pub mod pool;

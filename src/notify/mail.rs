@@ -235,7 +235,7 @@ impl Mail {
                 if let Some(settings) = &self.settings {
                     s.step_by = cx.now.mono + settings.timeout;
                 }
-                cx.fx.push(Effect::Conn(ConnFx::Connect { conn, to: Peer::Tcp(*first) }));
+                cx.fx.push(Effect::Conn(ConnFx::Connect { conn, to: Peer::Tcp(*first), way: None }));
             }
             Ok(None) => self.failed("its name has no address", false, cx),
             Err(e) => self.failed(&format!("its name has no address: {}", errno(e)), false, cx),

@@ -143,5 +143,6 @@ pub(super) fn read(layout: u16, body: &[u8]) -> Result<Snapshot, String> {
         going: old.going,
         routes: routes.collect(),
         groups: Vec::new(),
+        checks: Vec::new(),
     })
 }

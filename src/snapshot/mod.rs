@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub routes: Vec<RouteId>,
     /// Sync groups by name: what was told of them. Their state is that of their members.
     pub groups: Vec<GroupShot>,
+    /// Health checks of real servers, by what they do; of many only those that fail.
+    pub checks: Vec<CheckShot>,
 }
 
 impl Snapshot {
@@ -155,6 +157,20 @@ pub struct TrackShot {
     pub name: String,
     /// `None`: not known yet. Else up (1) or down (0); of a file its value.
     pub value: Option<i64>,
+}
+
+/// One health check of real servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CheckShot {
+    /// `CheckSpec::digest`: what it does.
+    pub spec: [u8; 16],
+    /// Its verdict.
+    pub up: bool,
+    /// Failures in a row that do not count yet.
+    pub failures: u32,
+    /// The exit status of its program or the number of its file.
+    pub value: Option<i32>,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 use super::bufring::{BufRing, Received};
 use super::op::{Done, Fd, Header, Link, OpKey};
 use super::ring::{How, Ring};
-use super::socket::{Pair, SockAddr};
+use super::socket::{Origin, Pair, SockAddr, Transport};
 use super::{clock, fifo, logfd, netlink, seqpacket, socket};
 use crate::time::{Duration, Instant, Now};
 use bytes::Bytes;
@@ -110,8 +110,10 @@ pub trait Calls {
     fn open_packet(&mut self) -> io::Result<Fd>;
     /// See [`socket::send_frames`].
     fn send_frames(&mut self, fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>);
-    /// See [`socket::open_stream`].
-    fn open_stream(&mut self, to: Option<SocketAddr>) -> io::Result<Fd>;
+    /// See [`socket::open_unix`].
+    fn open_unix(&mut self) -> io::Result<Fd>;
+    /// See [`socket::open_to`].
+    fn open_to(&mut self, transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd>;
     /// See [`netlink::open`].
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
     /// See [`netlink::open_generic`].
@@ -265,8 +267,11 @@ impl<T: Copy> Calls for Ring<T> {
     fn send_frames(&mut self, fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>) {
         socket::send_frames(fd, ifindex, frames)
     }
-    fn open_stream(&mut self, to: Option<SocketAddr>) -> io::Result<Fd> {
-        socket::open_stream(to)
+    fn open_unix(&mut self) -> io::Result<Fd> {
+        socket::open_unix()
+    }
+    fn open_to(&mut self, transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd> {
+        socket::open_to(transport, to, origin)
     }
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
         netlink::open()

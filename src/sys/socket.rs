@@ -425,14 +425,71 @@ fn local_filter(to: Ipv4Addr, sources: &[Ipv4Addr]) -> Vec<libc::sock_filter> {
     code
 }
 
-/// A stream socket for a TCP peer of `to`'s family, or for a unix one.
-pub fn open_stream(to: Option<SocketAddr>) -> io::Result<Fd> {
-    let family = match to {
-        Some(SocketAddr::V4(_)) => libc::AF_INET,
-        Some(SocketAddr::V6(_)) => libc::AF_INET6,
-        None => libc::AF_UNIX,
+/// A unix stream socket.
+pub fn open_unix() -> io::Result<Fd> {
+    Ok(Rc::new(socket(libc::AF_UNIX, libc::SOCK_STREAM, 0)?))
+}
+
+/// What is spoken to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP or ICMPv6, by the peer's family. Needs `CAP_NET_RAW`.
+    Icmp,
+}
+
+/// Where the packets of a connection come from, where that is not left to the kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    /// Address; port 0: any.
+    pub source: Option<SocketAddr>,
+    /// Interface. Needs `CAP_NET_RAW`.
+    pub device: Option<&'a str>,
+    /// Mark; 0: none. Needs `CAP_NET_ADMIN`.
+    pub mark: u32,
+}
+
+/// A socket for a peer of `to`'s family.
+pub fn open_to(transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd> {
+    let v4 = to.is_ipv4();
+    let family = if v4 { libc::AF_INET } else { libc::AF_INET6 };
+    let (kind, protocol) = match transport {
+        Transport::Tcp => (libc::SOCK_STREAM, 0),
+        Transport::Udp => (libc::SOCK_DGRAM, 0),
+        Transport::Icmp if v4 => (libc::SOCK_RAW, libc::IPPROTO_ICMP),
+        Transport::Icmp => (libc::SOCK_RAW, libc::IPPROTO_ICMPV6),
     };
-    Ok(Rc::new(socket(family, libc::SOCK_STREAM, 0)?))
+    let fd = socket(family, kind, protocol)?;
+    let f = fd.as_raw_fd();
+    if origin.mark != 0 {
+        option(f, libc::SOL_SOCKET, libc::SO_MARK, &origin.mark)?;
+    }
+    if let Some(device) = origin.device {
+        // By name: the file says one, and it may be another interface each time.
+        let mut name = [0u8; libc::IFNAMSIZ];
+        let bytes = device.as_bytes();
+        if bytes.len() >= name.len() {
+            return Err(io::Error::from_raw_os_error(libc::ENODEV));
+        }
+        name[..bytes.len()].copy_from_slice(bytes);
+        option(f, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, &name)?;
+    }
+    if let Some(source) = origin.source {
+        if transport == Transport::Tcp {
+            match source.port() {
+                // The port is chosen when the peer is known: one that is in use towards another peer will do.
+                0 => option(f, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32)?,
+                // The connection before may not be forgotten yet.
+                _ => option(f, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1i32)?,
+            }
+        }
+        let port = if transport == Transport::Icmp { 0 } else { source.port() };
+        bind(f, &SockAddr::tcp(SocketAddr::new(source.ip(), port)))?;
+    }
+    Ok(Rc::new(fd))
 }
 
 /// Names of the interfaces there are now, for messages about those there are not.

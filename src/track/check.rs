@@ -284,7 +284,7 @@ fn read_status(line: &mut Vec<u8>, bytes: &[u8]) -> Read {
 }
 
 // RFC 9112 §4: `HTTP/1.1 200 OK`.
-fn parse_status(line: &[u8]) -> Option<u16> {
+pub(crate) fn parse_status(line: &[u8]) -> Option<u16> {
     let rest = line.strip_prefix(b"HTTP/")?;
     let [major, b'.', minor, b' ', a, b, c, rest @ ..] = rest else { return None };
     if ![major, minor, a, b, c].iter().all(|d| d.is_ascii_digit()) || !matches!(rest.first(), None | Some(b' ' | b'\r'))

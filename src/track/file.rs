@@ -91,7 +91,7 @@ impl File {
 
 /// A number as strtol with base 0 reads it (keepalived's way): blanks, a sign, then digits, `0x` hexadecimal, `0` octal; what
 /// follows is not looked at, and no digit at all is 0. `Err`: does not fit an i32; as far as it was read.
-fn parse(bytes: &[u8]) -> Result<i32, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<i32, String> {
     let blank = |b: &u8| matches!(b, b' ' | b'\t'..=b'\r');
     let rest = &bytes[bytes.iter().take_while(|b| blank(b)).count()..];
     let (negative, rest) = match rest {

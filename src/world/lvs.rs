@@ -1,12 +1,15 @@
-//! Virtual servers: events go to the [`Director`], and what happened to people and programs.
+//! Virtual servers: events go to the [`Director`] and to the checks, verdicts from these to that one, and what happened to people and
+//! programs.
 //!
-//! Read first: `mod.rs`, `lvs/director.rs`.
+//! Read first: `mod.rs`, `lvs/director.rs`, `lvs/check/`.
 
 use super::*;
+use crate::config::model::vrrp::Notify;
 use crate::effect::Effects;
 use crate::event::{ChildEnd, LvsEv};
+use crate::id::{CheckId, ConnKey, RsKey, WatchKey};
+use crate::lvs::check::{CheckOut, Cx as CheckCx};
 use crate::lvs::director::Cx as LvsCx;
-use crate::config::model::vrrp::Notify;
 use crate::lvs::farm::{Happened, Told};
 use crate::notify::{ServerTold, Subject};
 
@@ -20,10 +23,44 @@ macro_rules! lvs {
     }};
 }
 
+// The same of the checks.
+macro_rules! checks {
+    ($world:ident, $now:expr, $fx:expr, |$checks:ident, $cx:ident| $body:expr) => {{
+        let $checks = &mut $world.checks;
+        let $cx = &mut CheckCx {
+            now: $now,
+            timers: &mut $world.timers,
+            fx: $fx,
+            children: &mut $world.children,
+            conns: &mut $world.conns,
+            watches: &mut $world.watches,
+        };
+        $body
+    }};
+}
+
 impl World {
     pub(super) fn on_lvs(&mut self, now: Now, event: LvsEv, fx: &mut Effects) {
-        let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_event(event, cx));
+        let config = matches!(event, LvsEv::Config(_));
+        let base = &self.base;
+        let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_event(event, base, cx));
         self.after_lvs(now, happened, fx);
+        if config {
+            self.give_checks(now, fx);
+        }
+    }
+
+    // A part of a configuration was read: its real servers get their checks, which begin when all of it is there.
+    fn give_checks(&mut self, now: Now, fx: &mut Effects) {
+        for (server, wanted) in self.lvs.take_checks() {
+            checks!(self, now, fx, |checks, cx| checks.set(server, wanted, cx));
+            let standing = self.checks.standing(server);
+            let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_standing(server, standing, cx));
+            self.after_lvs(now, happened, fx);
+        }
+        if self.lvs.is_read() && !core::mem::replace(&mut self.checking, true) {
+            checks!(self, now, fx, |checks, cx| checks.start(cx));
+        }
     }
 
     pub(super) fn on_lvs_due(&mut self, now: Now, fx: &mut Effects) {
@@ -32,6 +69,55 @@ impl World {
 
     pub(super) fn on_module(&mut self, now: Now, end: ChildEnd, fx: &mut Effects) {
         lvs!(self, now, fx, |lvs, cx| lvs.on_loaded(end, cx));
+    }
+
+    pub(super) fn on_checks_due(&mut self, now: Now, fx: &mut Effects) {
+        let out = checks!(self, now, fx, |checks, cx| checks.on_due(cx));
+        self.after_checks(now, out, fx);
+    }
+    pub(super) fn on_lvs_exit(&mut self, now: Now, check: CheckId, end: ChildEnd, fx: &mut Effects) {
+        let out = checks!(self, now, fx, |checks, cx| checks.on_exit(check, end, cx));
+        self.after_checks(now, out, fx);
+    }
+    pub(super) fn on_lvs_stream(
+        &mut self,
+        now: Now,
+        check: CheckId,
+        conn: ConnKey,
+        what: Stream<'_>,
+        fx: &mut Effects,
+    ) {
+        let out = checks!(self, now, fx, |checks, cx| checks.on_stream(check, conn, what, cx));
+        self.after_checks(now, out, fx);
+    }
+    pub(super) fn on_lvs_file(
+        &mut self,
+        now: Now,
+        check: CheckId,
+        watch: WatchKey,
+        result: Result<&[u8], Errno>,
+        fx: &mut Effects,
+    ) {
+        let out = checks!(self, now, fx, |checks, cx| checks.on_read(check, watch, result, cx));
+        self.after_checks(now, out, fx);
+    }
+
+    // Checks changed: whether the server does is what all of its checks come to.
+    fn after_checks(&mut self, now: Now, out: Vec<CheckOut>, fx: &mut Effects) {
+        for CheckOut { server, words, .. } in out {
+            self.judge(now, server, &words, fx);
+        }
+    }
+
+    fn judge(&mut self, now: Now, server: RsKey, words: &str, fx: &mut Effects) {
+        let standing = self.checks.standing(server);
+        self.written.verdicts_changed = true;
+        if let Some(up) = standing.up {
+            let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_verdict(server, up, words, cx));
+            self.after_lvs(now, happened, fx);
+        }
+        let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_weight(server, standing.weight, words, cx));
+        self.after_lvs(now, happened, fx);
     }
 
     /// The end of a turn: a configuration that was offered is read once its virtual routers run, and the table hears what is wanted.
@@ -45,9 +131,17 @@ impl World {
 
     /// The process ends.
     pub(super) fn stop_lvs(&mut self, now: Now, fx: &mut Effects) {
+        self.stop_checks(now, fx);
         let more = &self.base.global.more;
         let happened = lvs!(self, now, fx, |lvs, cx| lvs.stop(more, cx));
         self.after_lvs(now, happened, fx);
+    }
+
+    /// Nothing is looked at any more: the end, or another process takes over.
+    pub(super) fn stop_checks(&mut self, now: Now, fx: &mut Effects) {
+        if core::mem::take(&mut self.checking) {
+            checks!(self, now, fx, |checks, cx| checks.stop(cx));
+        }
     }
 
     fn after_lvs(&mut self, now: Now, happened: Vec<Happened>, fx: &mut Effects) {

@@ -16,6 +16,7 @@ use crate::event::{
 use crate::exit::ExitCode;
 use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
+use crate::lvs::check::Checks;
 use crate::lvs::director::Director;
 use crate::note::Note;
 use crate::notify::{Change, Notifier};
@@ -99,6 +100,9 @@ pub struct World {
     // They are reported.
     routes_watched: bool,
     lvs: Director,
+    // The health checks of real servers, and whether they are carried out.
+    checks: Checks,
+    checking: bool,
     // It goes on where a process before left off: what that one put into the kernel is ours.
     went_on: bool,
     announcer: Announcer,
@@ -235,6 +239,8 @@ impl World {
             routes: Routes::default(),
             routes_watched: false,
             lvs: Director::default(),
+            checks: Checks::default(),
+            checking: false,
             went_on: false,
             announcer: Announcer::default(),
             grid: Grid::default(),
@@ -393,6 +399,7 @@ impl World {
                 Some(For::Track(track)) => self.on_track_exit(now, track, end, fx),
                 Some(For::Hook(hook)) => self.on_hook_exit(now, hook, end, fx),
                 Some(For::Module) => self.on_module(now, end, fx),
+                Some(For::Lvs(check)) => self.on_lvs_exit(now, check, end, fx),
                 Some(For::Nobody) | None => {}
             },
             Event::Helper(HelperEv::FileRead { watch, result }) => self.on_file(now, watch, result, fx),
@@ -408,6 +415,7 @@ impl World {
                 }
                 match whom {
                     Some(conn::For::Check(track)) => self.on_check_stream(now, track, conn, what, fx),
+                    Some(conn::For::Lvs(check)) => self.on_lvs_stream(now, check, conn, what, fx),
                     Some(conn::For::Mail) => self.on_mail_stream(now, conn, what, fx),
                     None => {}
                 }
@@ -489,6 +497,7 @@ impl World {
                 Due::Notify => self.on_notify_due(now, fx),
                 Due::TrackRun(track) => self.on_track_run(now, track, fx),
                 Due::TrackTimeout(track) => self.on_track_timeout(now, track, fx),
+                Due::Checks => self.on_checks_due(now, fx),
                 Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.on_exit_due(now, fx),
                 // Set by a frozen world only.

@@ -11,6 +11,7 @@
 use super::sockets::Whose;
 use super::*;
 use crate::effect::GuardFx;
+use crate::lvs::check::CheckShot;
 use crate::notify::Subject;
 use crate::snapshot::{GroupShot, InstanceShot, Snapshot};
 use crate::vrrp::advert::Heard;
@@ -30,6 +31,11 @@ pub(super) struct Standby {
 
 type Overheard = BTreeMap<VrKey, VecDeque<(Heard, Now)>>;
 
+/// Results of checks in a snapshot: some 100 bytes each.
+const CHECKS: usize = 2048;
+/// Between two snapshots for the sake of a check's result: thousands of servers may change at once.
+const VERDICTS: Duration = Duration::from_secs(1);
+
 /// Adverts kept for each virtual router: of two rivals at 10 ms for as long as armed adverts last.
 const OVERHEARD: usize = 16;
 
@@ -38,6 +44,9 @@ const OVERHEARD: usize = 16;
 pub(super) struct Written {
     // Some virtual router has another mark than then, or came, or went.
     pub(super) marks_changed: bool,
+    // A check of a real server has another result.
+    pub(super) verdicts_changed: bool,
+    verdicts_at: Instant,
     // Who dies must not leave an address behind that the next configuration does not have and nobody knows as ours.
     addresses: u64,
 }
@@ -63,10 +72,11 @@ impl World {
         let tracks = self.tracks.take_dirty();
         let told = self.notifier.take_dirty();
         let addresses = self.addrs.changes().wrapping_add(self.routes.changes());
-        if !tracks && !told && !self.written.marks_changed && addresses == self.written.addresses {
+        let verdicts = self.written.verdicts_changed && now.mono.since(self.written.verdicts_at) >= VERDICTS;
+        if !tracks && !told && !verdicts && !self.written.marks_changed && addresses == self.written.addresses {
             return None;
         }
-        self.written = Written { marks_changed: false, addresses };
+        self.written = Written { marks_changed: false, verdicts_changed: false, verdicts_at: now.mono, addresses };
         Some(self.shoot(now, false))
     }
 
@@ -85,6 +95,17 @@ impl World {
             notified: told(self.notifier.told(&who), before.and_then(|g| g.notified)),
             piped: told(self.notifier.piped(&who), before.and_then(|g| g.piped)),
         }
+    }
+
+    // What does not fail is what a process that knows nothing takes it for, unless its server is awaited (`alpha`): it is left out where
+    // there are many.
+    fn check_shots(&self) -> Vec<CheckShot> {
+        let mut shots = self.checks.shots();
+        if shots.len() > CHECKS {
+            shots.retain(|s| !s.up || s.failures > 0 || s.value.is_some());
+            shots.truncate(CHECKS);
+        }
+        shots
     }
 
     pub(super) fn shoot(&self, now: Now, last: bool) -> Snapshot {
@@ -117,6 +138,7 @@ impl World {
             going: self.addrs.going().collect(),
             routes: self.routes.ours().collect(),
             groups,
+            checks: self.check_shots(),
         }
     }
 
@@ -132,6 +154,7 @@ impl World {
             with!(self, vr, now, fx, |vi, cx| vi.on_freeze(cx));
         }
         self.stop_tracks(now, fx);
+        self.stop_checks(now, fx);
         self.freeze_hooks(now, fx);
         self.abandon_reload("another process goes on", fx);
         self.phase = Phase::Frozen;
@@ -197,6 +220,7 @@ impl World {
         fx: &mut Effects,
     ) {
         self.tracks.resume(&snapshot.tracks);
+        self.checks.resume(snapshot.checks.clone());
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {

@@ -41,6 +41,7 @@ impl World {
         let track = match self.watches.whose(w) {
             Some(watch::For::Track(track)) => track,
             Some(watch::For::ReloadTime) => return self.schedule_file(now, result, fx),
+            Some(watch::For::Lvs(check)) => return self.on_lvs_file(now, check, w, result, fx),
             None => return,
         };
         let changed = tracks!(self, now, fx, |t, cx| t.on_read(track, result, cx));

@@ -1,6 +1,7 @@
 //! A kernel's IPVS table as a map, and the director in front of it: every effect is done, every answer told.
 
 use kalived::child::Children;
+use kalived::config::model::Config;
 use kalived::config::model::global::GlobalMore;
 use kalived::config::model::lvs::{Part, ServerGroup, VirtualServer, parts};
 use kalived::effect::{Effect, Effects, GuardFx, LvsFx, LvsOp};
@@ -83,7 +84,7 @@ impl Bench {
 
     pub fn offer(&mut self, groups: &[ServerGroup], servers: &[VirtualServer]) {
         self.config = parts(&None, groups, servers).collect();
-        let happened = self.with(|d, cx| d.on_event(LvsEv::Offered, cx));
+        let happened = self.with(|d, cx| d.on_event(LvsEv::Offered, &Config::default(), cx));
         self.note(happened);
         let more = self.more.clone();
         self.with(|d, cx| d.begin(&more, true, cx));
@@ -127,7 +128,7 @@ impl Bench {
             effects.into_iter().for_each(|e| self.effect(e));
             self.most = self.most.max(self.asked.len() - before);
             if let Some(event) = self.answers.pop_front() {
-                let happened = self.with(|d, cx| d.on_event(event, cx));
+                let happened = self.with(|d, cx| d.on_event(event, &Config::default(), cx));
                 self.note(happened);
                 continue;
             }

@@ -4,7 +4,7 @@ use crate::{PATIENCE, ring, wait};
 use bytes::Bytes;
 use kalived::daemon::streams::{LONGEST_QUEUE, MOST, Streams};
 use kalived::daemon::token::Token;
-use kalived::effect::Peer;
+use kalived::effect::{Peer, Way};
 use kalived::event::{Errno, Event, Stream};
 use kalived::id::{Arena, ConnKey, ConnMark};
 use kalived::sys::clock;
@@ -45,7 +45,7 @@ impl Bench {
     }
     fn connect(&mut self, to: Peer) -> ConnKey {
         let conn = self.name();
-        assert_eq!(self.streams.connect(&mut self.ring, conn, &to), Ok(()));
+        assert_eq!(self.streams.connect(&mut self.ring, conn, &to, None), Ok(()));
         conn
     }
     fn write(&mut self, conn: ConnKey, bytes: &[u8]) -> Result<(), Errno> {
@@ -179,7 +179,7 @@ fn a_unix_socket_is_a_peer_like_another() {
     assert_eq!(bench.one(conn), Heard::Failed(libc::ENOENT));
     for odd in ["", "a\0b", &"x".repeat(108)] {
         let conn = bench.name();
-        let refused = bench.streams.connect(&mut bench.ring, conn, &Peer::Unix(odd.to_owned()));
+        let refused = bench.streams.connect(&mut bench.ring, conn, &Peer::Unix(odd.to_owned()), None);
         assert_eq!(refused, Err(Errno(libc::EINVAL)), "{odd:?}");
     }
     bench.settled();
@@ -250,7 +250,7 @@ fn a_peer_that_hangs_is_closed_and_leaves_nothing_in_flight() {
     assert_eq!(bench.one(conn), Heard::Connected);
     let (mut stream, _) = listener.accept().unwrap();
     stream.write_all(b"for the one before").unwrap();
-    assert_eq!(bench.streams.connect(&mut bench.ring, conn, &to), Ok(()));
+    assert_eq!(bench.streams.connect(&mut bench.ring, conn, &to, None), Ok(()));
     assert_eq!(bench.one(conn), Heard::Connected);
     bench.streams.close(&mut bench.ring, conn);
     bench.settled();
@@ -259,13 +259,71 @@ fn a_peer_that_hangs_is_closed_and_leaves_nothing_in_flight() {
 #[test]
 fn there_are_so_many_and_no_more() {
     let Some(mut bench) = Bench::new() else { return };
+    assert!(kalived::sys::limits::raise_files(MOST as u64 + 512) >= MOST as u64 + 512, "the limit of open files");
     let (_listener, to) = tcp();
     let all: Vec<ConnKey> = (0..MOST).map(|_| bench.connect(to.clone())).collect();
     let one_more = bench.name();
-    assert_eq!(bench.streams.connect(&mut bench.ring, one_more, &to), Err(Errno::EAGAIN));
+    assert_eq!(bench.streams.connect(&mut bench.ring, one_more, &to, None), Err(Errno::EAGAIN));
     for conn in all {
         bench.streams.close(&mut bench.ring, conn);
     }
     bench.settled();
     bench.connect(to);
+}
+
+#[test]
+fn a_connection_that_is_only_opened_is_closed_when_it_is_open() {
+    let Some(mut bench) = Bench::new() else { return };
+    let (listener, to) = tcp();
+    let conn = bench.name();
+    let source = Some("127.0.0.2:0".parse().unwrap());
+    let way = Way { source, device: Some("lo".into()), only: true, ..Way::default() };
+    assert_eq!(bench.streams.connect(&mut bench.ring, conn, &to, Some(&way)), Ok(()));
+    assert_eq!(bench.one(conn), Heard::Connected);
+    assert!(bench.streams.is_empty());
+    let (mut stream, from) = listener.accept().unwrap();
+    assert_eq!(from.ip().to_string(), "127.0.0.2");
+    assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0, "closed in order, not reset");
+    let way = Way { source: Some("192.0.2.77:0".parse().unwrap()), ..Way::default() };
+    let refused = bench.streams.connect(&mut bench.ring, conn, &to, Some(&way));
+    assert_eq!(refused, Err(Errno(99)), "an address that this host does not have");
+    let way = Way { device: Some("no-such".into()), ..Way::default() };
+    assert_eq!(bench.streams.connect(&mut bench.ring, conn, &to, Some(&way)), Err(Errno(19)));
+}
+
+#[test]
+fn datagrams_go_and_come_one_by_one_and_an_empty_one_is_no_end() {
+    let Some(mut bench) = Bench::new() else { return };
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let conn = bench.connect(Peer::Udp(server.local_addr().unwrap()));
+    assert_eq!(bench.one(conn), Heard::Connected);
+    assert_eq!(bench.write(conn, b"one"), Ok(()));
+    assert_eq!(bench.write(conn, b"two"), Ok(()));
+    let mut buf = [0; 16];
+    let peer = wait_for(&mut bench, &server, &mut buf, b"one");
+    wait_for(&mut bench, &server, &mut buf, b"two");
+    for reply in [&b""[..], b"three"] {
+        server.send_to(reply, peer).unwrap();
+        assert_eq!(bench.one(conn), Heard::Data(reply.to_vec()));
+    }
+    drop(server);
+    assert_eq!(bench.write(conn, b"gone"), Ok(()));
+    assert_eq!(bench.one(conn), Heard::Failed(111), "the port is closed");
+}
+
+// The ring sends while it is waited for.
+fn wait_for(bench: &mut Bench, server: &std::net::UdpSocket, buf: &mut [u8], want: &[u8]) -> std::net::SocketAddr {
+    server.set_read_timeout(Some(std::time::Duration::from_millis(1))).unwrap();
+    let deadline = clock::mono() + PATIENCE;
+    loop {
+        bench.ring.submit().unwrap();
+        while let Some(done) = bench.ring.pop() {
+            on_done(&mut bench.streams, &mut bench.ring, &done, &mut |e| panic!("{e:?}"));
+        }
+        if let Ok((n, peer)) = server.recv_from(buf) {
+            assert_eq!(&buf[..n], want);
+            return peer;
+        }
+        assert!(clock::mono() < deadline, "no datagram");
+    }
 }

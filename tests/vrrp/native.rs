@@ -48,7 +48,7 @@ fn it_is_a_connection_and_keeps_its_name() {
         let conns: Vec<_> = asked
             .iter()
             .filter_map(|e| match e {
-                Effect::Conn(ConnFx::Connect { conn, to: Peer::Tcp(to) }) => Some((*conn, to.to_string())),
+                Effect::Conn(ConnFx::Connect { conn, to: Peer::Tcp(to), .. }) => Some((*conn, to.to_string())),
                 _ => None,
             })
             .collect();

@@ -5,7 +5,7 @@ use super::{EAGAIN, Left, SimOs};
 use bytes::Bytes;
 use kalived::sys::op::Fd;
 use kalived::sys::os::Calls;
-use kalived::sys::socket::{Pair, SockAddr};
+use kalived::sys::socket::{Origin, Pair, SockAddr, Transport};
 use kalived::time::{Duration, Instant, Now, Wall};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -56,7 +56,10 @@ impl Calls for SimOs {
         }
         (sent, None)
     }
-    fn open_stream(&mut self, _to: Option<SocketAddr>) -> io::Result<Fd> {
+    fn open_unix(&mut self) -> io::Result<Fd> {
+        self.open()
+    }
+    fn open_to(&mut self, _transport: Transport, _to: SocketAddr, _origin: &Origin<'_>) -> io::Result<Fd> {
         self.open()
     }
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {

@@ -403,7 +403,11 @@ impl Exerciser {
                 if self.conns.len() < 4 {
                     let conn = self.conn_names.insert(());
                     self.conns.insert(conn, Conn::default());
-                    fx.push(Effect::Conn(ConnFx::Connect { conn, to: Peer::Tcp(([192, 0, 2, 9], 80).into()) }));
+                    fx.push(Effect::Conn(ConnFx::Connect {
+                        conn,
+                        to: Peer::Tcp(([192, 0, 2, 9], 80).into()),
+                        way: None,
+                    }));
                 }
             }
             19 | 20 => {

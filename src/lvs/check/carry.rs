@@ -1,0 +1,468 @@
+//! How checks are carried out: starts, what is heard, results, and what follows for those who want them.
+//!
+//! Read first: `mod.rs`, `plan.rs`, `one.rs`.
+
+use super::one::{One, State};
+use super::plan::{Lane, SLICE, STEPS, Tag};
+use super::spec::What;
+use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
+use super::verdict::Next;
+use super::{CheckOut, Checks, Cx, text};
+use crate::child;
+use crate::conn;
+use crate::effect::{ConnFx, Effect, GuardFx, Way};
+use crate::event::{ChildEnd, Errno, Stream};
+use crate::id::{CheckId, ConnKey, WatchKey};
+use crate::time::{Duration, Instant};
+use crate::track::file::parse;
+use crate::watch;
+
+/// From SIGTERM to the first SIGKILL, as keepalived waits.
+const GRACE: Duration = Duration::from_secs(2);
+/// Between two SIGKILLs, and as often is it a failure that a program does not end.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Between two tries of what fails on this host, at most.
+const SOON: Duration = Duration::from_secs(1);
+/// A file whose number times its weight is as low as this has failed, as keepalived has it.
+const FAULT: i64 = -2_147_483_647;
+
+impl Checks {
+    /// `Due::Checks`.
+    pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<CheckOut> {
+        let (mut out, mut starts) = (Vec::new(), SLICE);
+        let now = cx.now.mono;
+        for _ in 0..STEPS {
+            if !self.plan.is_open(now) {
+                break;
+            }
+            let Some((at, tag, check)) = self.plan.first(now) else { break };
+            self.plan.unset(at, tag, check);
+            let Some(one) = self.all.get_mut(check) else { continue };
+            match tag {
+                Tag::Overdue => self.on_overdue(check, cx),
+                Tag::Step => {
+                    one.step = None;
+                    match one.state {
+                        State::Idle => {
+                            if self.launch(check, cx) {
+                                starts -= 1;
+                            }
+                            if starts == 0 {
+                                self.plan.pause(now);
+                            }
+                        }
+                        _ => self.on_time_over(check, cx, &mut out),
+                    }
+                }
+            }
+        }
+        self.plan.arm(cx.timers);
+        out
+    }
+
+    /// Something happened on a connection that is `For::Lvs(check)`.
+    pub fn on_stream(&mut self, check: CheckId, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) -> Vec<CheckOut> {
+        let mut out = Vec::new();
+        let Some(one) = self.all.get_mut(check) else { return out };
+        let page = one.verdict.page();
+        let step = match &mut one.state {
+            State::Talking { conn: c, talk } if *c == conn => talk.on(&one.spec.what, page, what),
+            _ => return out,
+        };
+        match step {
+            Step::Wait => {}
+            Step::Say(bytes) => cx.fx.push(Effect::Conn(ConnFx::Write { conn, bytes })),
+            Step::Done(outcome) => {
+                match one.spec.what {
+                    // It was closed when it was open.
+                    What::Tcp(_) => cx.conns.forget(conn),
+                    _ => cx.conns.close(conn, cx.fx),
+                }
+                self.ended(check, outcome, cx, &mut out);
+                self.plan.arm(cx.timers);
+            }
+        }
+        out
+    }
+
+    /// A program that ran `For::Lvs(check)` ended.
+    pub fn on_exit(&mut self, check: CheckId, end: ChildEnd, cx: &mut Cx<'_>) -> Vec<CheckOut> {
+        let mut out = Vec::new();
+        let Some(one) = self.all.get_mut(check) else { return out };
+        let State::Running { kills, .. } = one.state else { return out };
+        let dynamic = matches!(one.spec.what, What::Misc { dynamic: true, .. });
+        let (value, outcome) = match end {
+            ChildEnd::Exited(0) => (Some(0), Ok(Words::Borrowed("exited with status 0"))),
+            ChildEnd::Exited(n @ 2..) if dynamic => {
+                (Some(i32::from(n)), Ok(Words::Owned(format!("exited with status {n}"))))
+            }
+            ChildEnd::Exited(n) => (one.value, Err(failed(format!("exited with status {n}")))),
+            ChildEnd::Signaled(n) => (one.value, Err(failed(format!("due to signal {n}")))),
+            ChildEnd::NotStarted(e) => {
+                let words = format!("could not be started: {}", crate::words::errno(e));
+                (one.value, Err(Failure { words: words.into(), local: e == Errno::EAGAIN }))
+            }
+        };
+        match kills {
+            0 => {
+                let before = core::mem::replace(&mut one.value, value);
+                self.ended(check, outcome, cx, &mut out);
+                if before != value {
+                    self.tell_weight(check, &mut out);
+                }
+            }
+            // Its failure was counted when its time was over.
+            _ => self.free(check, Lane::Programs, cx),
+        }
+        self.plan.arm(cx.timers);
+        out
+    }
+
+    /// A file that is watched `For::Lvs(check)` was read.
+    pub fn on_read(
+        &mut self,
+        check: CheckId,
+        watch: WatchKey,
+        result: Result<&[u8], Errno>,
+        cx: &mut Cx<'_>,
+    ) -> Vec<CheckOut> {
+        let mut out = Vec::new();
+        let Some(one) = self.all.get_mut(check) else { return out };
+        if !matches!(one.state, State::Watching { watch: w } if w == watch) {
+            return out;
+        }
+        match parse(result.unwrap_or_default()) {
+            Ok(n) => self.read(check, n, cx, &mut out),
+            Err(shown) => {
+                if let (What::File { name, .. }, stays) = (&one.spec.what, one.value.unwrap_or(0)) {
+                    cx.fx.note(crate::track::text::file_invalid(name, &shown, stays));
+                }
+                if one.value.is_none() {
+                    self.read(check, 0, cx, &mut out);
+                }
+            }
+        }
+        out
+    }
+
+    // The number of a file.
+    fn read(&mut self, check: CheckId, n: i32, cx: &mut Cx<'_>, out: &mut Vec<CheckOut>) {
+        let Some(one) = self.all.get_mut(check) else { return };
+        let What::File { weight, .. } = &one.spec.what else { return };
+        let plain = weight.weight == 0;
+        let before = one.value.replace(n);
+        let fault = if plain { n != 0 } else { one.adds(0) <= FAULT };
+        let outcome = match fault {
+            true => Err(failed(format!("its number is {n}"))),
+            false => Ok(Words::Owned(format!("its number is {n}"))),
+        };
+        self.judge(check, outcome, cx, out);
+        if before != Some(n) && !plain {
+            self.tell_weight(check, out);
+        }
+    }
+
+    /// Who wants it has changed: it goes on, begins or ends accordingly.
+    pub(super) fn rouse(&mut self, check: CheckId, cx: &mut Cx<'_>) {
+        let Some(one) = self.all.get_mut(check) else { return };
+        let wanted = self.running && one.users.iter().any(|u| !self.suspended.contains(&u.server));
+        match (&one.state, wanted) {
+            (State::Off, true) => self.begin(check, cx),
+            (State::Off | State::Known, _) => {}
+            (_, true) => {}
+            (_, false) => self.halt(check, cx),
+        }
+        if let Some(one) = self.all.get(check)
+            && one.users.is_empty()
+        {
+            self.by_spec.remove(&one.digest);
+            if !matches!(one.state, State::Running { .. }) {
+                self.all.remove(check);
+            }
+        }
+    }
+
+    fn begin(&mut self, check: CheckId, cx: &mut Cx<'_>) {
+        let Some(one) = self.all.get_mut(check) else { return };
+        let now = cx.now.mono;
+        one.wanted = now;
+        one.ended = None;
+        if let What::File { path, .. } = &one.spec.what {
+            match path {
+                Some(path) => {
+                    let watch = cx.watches.file(watch::For::Lvs(check), path.to_string(), cx.fx);
+                    one.state = State::Watching { watch };
+                }
+                None => {
+                    // Nothing will be read.
+                    one.state = State::Known;
+                    self.read(check, 0, cx, &mut Vec::new());
+                }
+            }
+            return;
+        }
+        let at = one.first_start(now);
+        one.state = State::Idle;
+        self.step_at(check, at);
+        self.await_end(check);
+    }
+
+    fn halt(&mut self, check: CheckId, cx: &mut Cx<'_>) {
+        let Some(one) = self.all.get_mut(check) else { return };
+        if let Some(at) = one.overdue.take() {
+            self.plan.unset(at, Tag::Overdue, check);
+        }
+        let lane = Lane::of(&one.spec.what);
+        match core::mem::take(&mut one.state) {
+            State::Running { child, kills } => {
+                if kills == 0 {
+                    cx.fx.push(Effect::Guard(GuardFx::Kill { child, hard: false }));
+                    one.state = State::Running { child, kills: 1 };
+                    self.step_at(check, cx.now.mono + GRACE);
+                } else {
+                    one.state = State::Running { child, kills };
+                }
+                return;
+            }
+            State::Talking { conn, .. } => {
+                cx.conns.close(conn, cx.fx);
+                self.no_step(check);
+                if let Some(lane) = lane {
+                    self.plan.leave(lane);
+                    self.next_in(lane, cx);
+                }
+            }
+            State::Queued => {
+                if let Some(lane) = lane {
+                    self.plan.give_up(lane, check);
+                }
+            }
+            State::Watching { watch } => cx.watches.stop(watch, cx.fx),
+            State::Idle | State::Off | State::Known => {}
+        }
+        self.no_step(check);
+    }
+
+    fn step_at(&mut self, check: CheckId, at: Instant) {
+        self.no_step(check);
+        if let Some(one) = self.all.get_mut(check) {
+            one.step = Some(at);
+            self.plan.set(at, Tag::Step, check);
+            if matches!(one.state, State::Idle) {
+                one.due = at;
+            }
+        }
+    }
+    fn no_step(&mut self, check: CheckId) {
+        if let Some(at) = self.all.get_mut(check).and_then(|one| one.step.take()) {
+            self.plan.unset(at, Tag::Step, check);
+        }
+    }
+    fn await_end(&mut self, check: CheckId) {
+        if let Some(one) = self.all.get_mut(check) {
+            let at = one.overdue_at();
+            if let Some(old) = one.overdue.replace(at) {
+                self.plan.unset(old, Tag::Overdue, check);
+            }
+            self.plan.set(at, Tag::Overdue, check);
+        }
+    }
+
+    // Looked at only now and then: that it has ended since moves this time once in three intervals, not at each end.
+    fn on_overdue(&mut self, check: CheckId, cx: &mut Cx<'_>) {
+        let Some(one) = self.all.get_mut(check) else { return };
+        let now = cx.now.mono;
+        one.overdue = None;
+        let mut at = one.overdue_at();
+        if at <= now {
+            let begin = one.ended.unwrap_or(one.wanted);
+            if let (Some(user), Some(others)) = (one.users.first(), self.plan.not_ended(now)) {
+                cx.fx.note(text::overdue(&one.spec, user, now.since(begin), others));
+            }
+            at = now + now.since(begin).max(Duration::from_millis(1));
+        }
+        one.overdue = Some(at);
+        self.plan.set(at, Tag::Overdue, check);
+    }
+
+    // It is due. True: something was begun; false: it waits for a place.
+    fn launch(&mut self, check: CheckId, cx: &mut Cx<'_>) -> bool {
+        let checks = self.all.len();
+        let Some(one) = self.all.get_mut(check) else { return false };
+        let Some(lane) = Lane::of(&one.spec.what) else { return false };
+        if !self.plan.enter(lane, check) {
+            one.state = State::Queued;
+            return false;
+        }
+        let now = cx.now.mono;
+        let (anew, said) = self.plan.begun(now, now.since(one.due), one.spec.pace.interval);
+        if anew {
+            one.due = now;
+        }
+        if let Some((late, worst)) = said {
+            cx.fx.note(text::late(late, worst, checks, self.plan.taken(lane)));
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let [a, b, c, d, ..] = one.digest;
+        // Not to be guessed by who does not see the packets: a number of this check, of this look and of its time.
+        let salt = u32::from_le_bytes([a, b, c, d]) ^ self.looks.wrapping_mul(0x9e37_79b9) ^ now.0 as u32;
+        match (Talk::begin(&one.spec.what, salt), &one.spec.what) {
+            (Some((to, talk)), what) => {
+                let only = matches!(what, What::Tcp(_));
+                let source = &one.spec.source;
+                let way = Way { source: source.addr, device: source.device.clone(), mark: source.mark, only };
+                let way = (way != Way::default()).then(|| Box::new(way));
+                let conn = cx.conns.connect_by(conn::For::Lvs(check), to, way, cx.fx);
+                one.state = State::Talking { conn, talk };
+            }
+            (None, What::Misc { program, .. }) => {
+                let child = cx.children.spawn(child::For::Lvs(check), (**program).clone(), cx.fx);
+                one.state = State::Running { child, kills: 0 };
+            }
+            (None, _) => return false,
+        }
+        let until = now + one.spec.pace.timeout;
+        self.step_at(check, until);
+        true
+    }
+
+    // Who waits for a place, if there is one now.
+    fn next_in(&mut self, lane: Lane, cx: &mut Cx<'_>) {
+        if let Some(next) = self.plan.waiting(lane) {
+            self.launch(next, cx);
+        }
+    }
+
+    fn on_time_over(&mut self, check: CheckId, cx: &mut Cx<'_>, out: &mut Vec<CheckOut>) {
+        let Some(one) = self.all.get_mut(check) else { return };
+        let limit = one.spec.pace.timeout;
+        match &mut one.state {
+            State::Talking { conn, talk } => {
+                let outcome = talk.on_timeout(&one.spec.what, limit);
+                cx.conns.close(*conn, cx.fx);
+                self.ended(check, outcome, cx, out);
+            }
+            State::Running { child, kills } => {
+                let (hard, first) = (*kills > 0, *kills == 0);
+                cx.fx.push(Effect::Guard(GuardFx::Kill { child: *child, hard }));
+                *kills = kills.saturating_add(1);
+                let wait = if first { GRACE } else { AGAIN };
+                self.step_at(check, cx.now.mono + wait);
+                self.judge(check, Err(failed(format!("timed out after {}", crate::words::span(limit)))), cx, out);
+            }
+            _ => {}
+        }
+    }
+
+    // A look is over: what it says, and its place.
+    fn ended(&mut self, check: CheckId, outcome: Outcome, cx: &mut Cx<'_>, out: &mut Vec<CheckOut>) {
+        let Some(one) = self.all.get_mut(check) else { return };
+        let Some(lane) = Lane::of(&one.spec.what) else { return };
+        let next = self.judge(check, outcome, cx, out);
+        self.rest(check, next, cx);
+        self.plan.leave(lane);
+        self.next_in(lane, cx);
+    }
+
+    // A program whose time was over has ended.
+    fn free(&mut self, check: CheckId, lane: Lane, cx: &mut Cx<'_>) {
+        let Some(one) = self.all.get_mut(check) else { return };
+        let next = if one.verdict.failures() > 0 { Next::Retry } else { Next::Interval };
+        self.rest(check, next, cx);
+        self.plan.leave(lane);
+        match self.all.get(check) {
+            Some(one) if one.users.is_empty() => {
+                self.no_step(check);
+                self.all.remove(check);
+            }
+            Some(one) if !self.running || one.users.iter().all(|u| self.suspended.contains(&u.server)) => {
+                self.halt(check, cx);
+            }
+            _ => {}
+        }
+        self.next_in(lane, cx);
+    }
+
+    // Until its next start.
+    fn rest(&mut self, check: CheckId, next: Next, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        let Some(one) = self.all.get_mut(check) else { return };
+        one.state = State::Idle;
+        let at = match next {
+            Next::Interval => one.next_start(now),
+            Next::Retry => now + one.spec.pace.retry_delay,
+            Next::Local => now + one.spec.pace.retry_delay.clamp(Duration::from_millis(100), SOON),
+            Next::AtOnce => now,
+        };
+        self.step_at(check, at);
+    }
+
+    // What a result adds up to.
+    fn judge(&mut self, check: CheckId, outcome: Outcome, cx: &mut Cx<'_>, out: &mut Vec<CheckOut>) -> Next {
+        let Some(one) = self.all.get_mut(check) else { return Next::Interval };
+        let (rule, forgiven) = (one.rule(), one.verdict.failures());
+        let (changed, next) = match &outcome {
+            Ok(_) => one.verdict.success(rule),
+            Err(f) => one.verdict.failure(f.local, rule),
+        };
+        if next != Next::Local {
+            one.ended = Some(cx.now.mono);
+        }
+        let ok = outcome.is_ok();
+        one.words = match outcome {
+            Ok(words) => {
+                one.local_said = false;
+                words
+            }
+            Err(Failure { words, local: false }) => words,
+            Err(Failure { words, local: true }) => {
+                if !core::mem::replace(&mut one.local_said, true)
+                    && let Some(user) = one.users.first()
+                {
+                    cx.fx.note(text::local(&one.spec, user, &words));
+                }
+                text::on_this_host(&words).into()
+            }
+        };
+        if changed {
+            one.since = cx.now.mono;
+            tell(one, ok, forgiven, cx);
+            let said = |server| CheckOut { server, check, up: Some(ok), weight: None, words: (&*one.words).into() };
+            out.extend(one.users.iter().map(|u| said(u.server)));
+        } else if !ok
+            && one.spec.log_all
+            && next == Next::Retry
+            && let Some(user) = one.users.first()
+        {
+            cx.fx.note(text::forgiven(&one.spec, user, &one.words));
+        }
+        next
+    }
+
+    fn tell_weight(&self, check: CheckId, out: &mut Vec<CheckOut>) {
+        let Some(one) = self.all.get(check) else { return };
+        let said = |u: &super::User| CheckOut {
+            server: u.server,
+            check,
+            up: None,
+            weight: Some(one.adds(u.weight)),
+            words: (&*one.words).into(),
+        };
+        out.extend(one.users.iter().map(said));
+    }
+}
+
+// One line, for a check that ten virtual servers share too, unless it names the virtual server.
+fn tell(one: &One, up: bool, forgiven: u32, cx: &mut Cx<'_>) {
+    let mut last = None;
+    for user in &one.users {
+        let note = match up {
+            true => text::succeeded(&one.spec, user),
+            false => text::failed(&one.spec, user, forgiven, &one.words),
+        };
+        if last.as_ref() != Some(&note) {
+            cx.fx.note(note.clone());
+            last = Some(note);
+        }
+    }
+}

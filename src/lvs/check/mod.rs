@@ -1,0 +1,378 @@
+//! The health checks of real servers: all of them, by name, by what they do and by whom they are for.
+//!
+//! Read in this order: `spec` (what a check does), `verdict` (what its results add up to), `plan` (when, and how many at a time), `talk` with
+//! one file for each protocol, `one`; this file (who wants which check), `carry` (how they are carried out). A check says whether it succeeds and what it adds to a weight; what a virtual server makes of
+//! that is `lvs/pool.rs`'s. Equal checks of one backend, whoever names them, are carried out once.
+
+mod carry;
+mod dns;
+mod http;
+mod one;
+mod pattern;
+mod ping;
+mod plan;
+mod smtp;
+mod spec;
+mod talk;
+mod text;
+mod udp;
+mod verdict;
+
+pub use crate::snapshot::CheckShot;
+pub use crate::track::Cx;
+pub use pattern::Pattern;
+pub use plan::{CONNECTIONS, PROGRAMS};
+pub use spec::{CheckSpec, Http, Pace, Page, Source, What, alpha};
+
+use crate::id::{Arena, CheckId, CheckMark, RsKey};
+use crate::time::Instant;
+use crate::timers::{Due, Timers};
+use one::{One, State};
+use plan::{Lane, Plan, Tag};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A check that a real server is to have.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Wanted {
+    /// For whom.
+    pub server: RsKey,
+    /// The server in messages: `[10.77.0.11]:tcp:80`.
+    pub name: Arc<str>,
+    /// Its virtual server in messages: `[10.77.1.1]:tcp:80`.
+    pub service: Arc<str>,
+    /// Weight of the server in the file: what `misc_dynamic` puts in its place is counted from there.
+    pub weight: i64,
+    /// See [`alpha`].
+    pub alpha: bool,
+    /// What is done.
+    pub spec: CheckSpec,
+}
+
+/// Something changed for a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckOut {
+    /// Whom it concerns.
+    pub server: RsKey,
+    /// What found it.
+    pub check: CheckId,
+    /// The check succeeds or fails from now on. Whether the server does is [`Checks::standing`]'s.
+    pub up: Option<bool>,
+    /// What the check adds to the weight from now on.
+    pub weight: Option<i64>,
+    /// Why: the last result in words.
+    pub words: Box<str>,
+}
+
+/// What all checks of a server come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// `Some(false)`: one fails. `None`: none fails and one has not ended yet. A server without checks is up.
+    pub up: Option<bool>,
+    /// One with `alpha` has not ended yet.
+    pub awaited: bool,
+    /// What they add to its weight, worked out anew each time.
+    pub weight: i64,
+    /// How many fail.
+    pub failed: u32,
+}
+
+/// A check as it is seen from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckView<'a> {
+    /// What is done.
+    pub spec: &'a CheckSpec,
+    /// As in the log: `TCP_CHECK`.
+    pub kind: &'static str,
+    /// `None`: it has not ended yet.
+    pub up: Option<bool>,
+    /// Since when that is so.
+    pub since: Instant,
+    /// When it ended last.
+    pub ended: Option<Instant>,
+    /// Its last result in words; empty: none yet.
+    pub words: &'a str,
+    /// Failures in a row that do not count yet.
+    pub failures: u32,
+}
+
+/// For whom a check is carried out.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct User {
+    server: RsKey,
+    name: Arc<str>,
+    service: Arc<str>,
+    weight: i64,
+}
+
+// A check of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Member {
+    check: CheckId,
+    alpha: bool,
+    weight: i64,
+}
+
+/// Every check. See the module.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+pub struct Checks {
+    all: Arena<CheckMark, One>,
+    by_spec: BTreeMap<[u8; 16], CheckId>,
+    of: BTreeMap<RsKey, Vec<Member>>,
+    suspended: BTreeSet<RsKey>,
+    plan: Plan,
+    running: bool,
+    // What an earlier process knew and nobody has asked for yet.
+    memory: BTreeMap<[u8; 16], CheckShot>,
+    // Looks so far, for a number that is another one each time.
+    looks: u32,
+}
+
+impl core::fmt::Debug for Checks {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Checks")
+            .field("checks", &self.all.len())
+            .field("servers", &self.of.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Checks {
+    /// What an earlier process knew; before the checks are wanted.
+    pub fn resume(&mut self, shots: Vec<CheckShot>) {
+        self.memory.extend(shots.into_iter().map(|s| (s.spec, s)));
+    }
+
+    /// What the next process is to know.
+    pub fn shots(&self) -> Vec<CheckShot> {
+        self.all.iter().filter(|(_, one)| !one.users.is_empty()).filter_map(|(_, one)| one.shot()).collect()
+    }
+
+    /// These checks, of all servers, and no others. For thousands of servers, [`Checks::set`] does the same in slices.
+    pub fn apply(&mut self, wanted: Vec<Wanted>, cx: &mut Cx<'_>) {
+        let mut by_server: BTreeMap<RsKey, Vec<Wanted>> = BTreeMap::new();
+        for w in wanted {
+            by_server.entry(w.server).or_default().push(w);
+        }
+        for server in self.of.keys().copied().filter(|s| !by_server.contains_key(s)).collect::<Vec<_>>() {
+            self.set(server, Vec::new(), cx);
+        }
+        for (server, wanted) in by_server {
+            self.set(server, wanted, cx);
+        }
+    }
+
+    /// The checks of one server, and no others of it. One that it has already keeps its state and its times. One that takes the place of
+    /// another one keeps that one's verdict until its first result: a server that is down does not come back because its check was
+    /// edited. Nothing begins before [`Checks::start`].
+    pub fn set(&mut self, server: RsKey, wanted: Vec<Wanted>, cx: &mut Cx<'_>) {
+        let before = self.of.remove(&server).unwrap_or_default();
+        let (mut members, mut fresh) = (Vec::<Member>::new(), Vec::new());
+        for w in wanted {
+            let digest = w.spec.digest();
+            let check = match self.by_spec.get(&digest) {
+                Some(check) => *check,
+                None => {
+                    let check = self.make(w.spec, digest, cx);
+                    fresh.push(check);
+                    check
+                }
+            };
+            if members.iter().any(|m| m.check == check) {
+                continue; // written twice
+            }
+            members.push(Member { check, alpha: w.alpha, weight: w.weight });
+            let Some(one) = self.all.get_mut(check) else { continue };
+            let user = User { server, name: w.name, service: w.service, weight: w.weight };
+            match one.users.iter_mut().find(|u| u.server == server) {
+                Some(old) => *old = user,
+                None => one.users.push(user),
+            }
+        }
+        let gone: Vec<CheckId> =
+            before.iter().map(|m| m.check).filter(|c| !members.iter().any(|m| m.check == *c)).collect();
+        for check in fresh {
+            self.introduce(check, &gone, cx);
+        }
+        for check in &gone {
+            if let Some(one) = self.all.get_mut(*check) {
+                one.users.retain(|u| u.server != server);
+            }
+            self.rouse(*check, cx);
+        }
+        for member in &members {
+            self.rouse(member.check, cx);
+        }
+        match members.is_empty() {
+            true => drop(self.suspended.remove(&server)),
+            false => drop(self.of.insert(server, members)),
+        }
+        self.plan.arm(cx.timers);
+    }
+
+    fn make(&mut self, spec: CheckSpec, digest: [u8; 16], cx: &mut Cx<'_>) -> CheckId {
+        let mut one = One::new(spec, digest, cx.now.mono);
+        if let Some(shot) = self.memory.remove(&digest) {
+            one.resume(&shot);
+        }
+        if let What::Never(why) = &one.spec.what {
+            one.words = why.to_string().into();
+            one.verdict.resume(false, 0);
+            one.state = State::Known;
+        }
+        let check = self.all.insert(one);
+        self.by_spec.insert(digest, check);
+        check
+    }
+
+    // It is new: what is known of those in whose place it is, and what is to be said about it.
+    fn introduce(&mut self, check: CheckId, gone: &[CheckId], cx: &mut Cx<'_>) {
+        let Some(one) = self.all.get(check) else { return };
+        let kind = text::kind(&one.spec.what);
+        let known = |alike: bool| {
+            gone.iter()
+                .filter_map(|c| self.all.get(*c))
+                .find_map(|old| old.verdict.up().filter(|_| !alike || text::kind(&old.spec.what) == kind))
+        };
+        let held = known(true).or_else(|| known(false)).filter(|_| one.verdict.up().is_none());
+        let Some(one) = self.all.get_mut(check) else { return };
+        if let Some(up) = held {
+            one.verdict.hold(up);
+        }
+        match (&one.spec.what, one.users.first()) {
+            (What::Never(why), Some(user)) => cx.fx.note(text::failed(&one.spec, user, 0, why)),
+            (What::Http(http), Some(user)) => {
+                for page in &http.pages {
+                    if let Some(Err(why)) = page.regex.as_ref().map(|p| p.compile()) {
+                        cx.fx.note(text::no_regex(user, &page.path, &why));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins.
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
+        self.running = true;
+        self.rouse_all(cx);
+    }
+
+    /// Nothing is looked at any more, and what runs is asked to end. Verdicts stay.
+    pub fn stop(&mut self, cx: &mut Cx<'_>) {
+        self.running = false;
+        self.rouse_all(cx);
+    }
+
+    fn rouse_all(&mut self, cx: &mut Cx<'_>) {
+        for check in self.all.keys() {
+            self.rouse(check, cx);
+        }
+        self.plan.arm(cx.timers);
+    }
+
+    /// `ha_suspend`: this server is not looked at, or again. Its verdicts stay. A check it shares goes on for the others.
+    pub fn suspend(&mut self, server: RsKey, suspended: bool, cx: &mut Cx<'_>) {
+        let Some(members) = self.of.get(&server) else { return };
+        let checks: Vec<CheckId> = members.iter().map(|m| m.check).collect();
+        match suspended {
+            true => drop(self.suspended.insert(server)),
+            false => drop(self.suspended.remove(&server)),
+        }
+        for check in checks {
+            self.rouse(check, cx);
+        }
+        self.plan.arm(cx.timers);
+    }
+
+    /// What all checks of a server come to.
+    pub fn standing(&self, server: RsKey) -> Standing {
+        let mut standing = Standing { up: Some(true), ..Standing::default() };
+        for member in self.of.get(&server).map_or(&[][..], |m| m) {
+            let Some(one) = self.all.get(member.check) else { continue };
+            standing.weight = standing.weight.saturating_add(one.adds(member.weight));
+            match one.verdict.up() {
+                Some(true) => {}
+                Some(false) => standing.failed += 1,
+                None => {
+                    standing.up = None;
+                    standing.awaited |= member.alpha;
+                }
+            }
+        }
+        if standing.failed > 0 {
+            standing.up = Some(false);
+        }
+        standing
+    }
+
+    /// The checks of a server, in file order.
+    pub fn views(&self, server: RsKey) -> Vec<(CheckId, CheckView<'_>)> {
+        let members = self.of.get(&server).map_or(&[][..], |m| m);
+        let view = |m: &Member| {
+            let one = self.all.get(m.check)?;
+            Some((
+                m.check,
+                CheckView {
+                    spec: &one.spec,
+                    kind: text::kind(&one.spec.what),
+                    up: one.verdict.up(),
+                    since: one.since,
+                    ended: one.ended,
+                    words: &one.words,
+                    failures: one.verdict.failures(),
+                },
+            ))
+        };
+        members.iter().filter_map(view).collect()
+    }
+
+    /// How many checks there are, how many of them have a connection or a program at this moment, and how many starts were late so far.
+    pub fn sizes(&self) -> (usize, usize, u64) {
+        let busy = self.plan.taken(Lane::Connections) + self.plan.taken(Lane::Programs);
+        (self.all.len(), busy, self.plan.all_late())
+    }
+
+    /// How often a check had not ended for three intervals.
+    pub fn overdue(&self) -> u64 {
+        self.plan.all_overdue()
+    }
+
+    /// Panics when a rule that must always hold does not.
+    pub fn check_invariants(&self, timers: &Timers) {
+        let (mut busy, mut times) = ([0; 2], 0);
+        for (check, one) in self.all.iter() {
+            let lane = Lane::of(&one.spec.what);
+            for (at, tag) in [(one.step, Tag::Step), (one.overdue, Tag::Overdue)] {
+                if let Some(at) = at {
+                    assert!(self.plan.has(at, tag, check), "{check:?}: its time is in the queue");
+                    times += 1;
+                }
+            }
+            let steps = matches!(one.state, State::Idle | State::Talking { .. } | State::Running { .. });
+            assert_eq!(one.step.is_some(), steps, "{check:?}: {:?} goes on", one.state);
+            match one.state {
+                State::Talking { .. } | State::Running { .. } => busy[lane.expect("it takes a place") as usize] += 1,
+                State::Queued => {
+                    assert!(self.plan.is_waiting(lane.expect("it takes a place"), check), "{check:?} waits");
+                }
+                _ => {}
+            }
+            assert!(!one.users.is_empty() || matches!(one.state, State::Running { .. }), "{check:?}: nobody wants it");
+            for user in &one.users {
+                let members = self.of.get(&user.server).expect("a server that uses a check has it");
+                assert_eq!(members.iter().filter(|m| m.check == check).count(), 1);
+            }
+        }
+        for (server, members) in &self.of {
+            for m in members {
+                let one = self.all.get(m.check).expect("a check of a server is there");
+                assert!(one.users.iter().any(|u| u.server == *server));
+            }
+        }
+        assert_eq!(busy, [self.plan.taken(Lane::Connections), self.plan.taken(Lane::Programs)]);
+        assert!(busy[0] <= CONNECTIONS && busy[1] <= PROGRAMS);
+        assert_eq!(times, self.plan.len(), "a time in the queue is somebody's");
+        assert_eq!(timers.get(Due::Checks).is_some(), times > 0);
+    }
+}

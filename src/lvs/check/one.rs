@@ -1,0 +1,141 @@
+//! One check: its look under way, and what its results have come to.
+//!
+//! Read first: `mod.rs`, `verdict.rs`, `talk.rs`.
+
+use super::spec::{CheckSpec, What};
+use super::talk::{Talk, Words};
+use super::verdict::{Rule, Verdict};
+use super::{CheckShot, User};
+use crate::id::{ChildKey, ConnKey, WatchKey};
+use crate::time::{Duration, Instant, nanos};
+
+/// What goes on.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) enum State {
+    /// Nothing: nobody wants it now.
+    #[default]
+    Off,
+    /// It waits for its next start.
+    Idle,
+    /// It is due, and waits for a place.
+    Queued,
+    /// A connection.
+    Talking { conn: ConnKey, talk: Talk },
+    /// A program. `kills`: SIGTERM, then SIGKILL again and again, because its time is over or because nobody wants it any more.
+    Running { child: ChildKey, kills: u32 },
+    /// A file is watched.
+    Watching { watch: WatchKey },
+    /// Nothing is to be done: the result is known.
+    Known,
+}
+
+/// See the module.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct One {
+    pub(super) spec: CheckSpec,
+    pub(super) digest: [u8; 16],
+    pub(super) users: Vec<User>,
+    pub(super) verdict: Verdict,
+    pub(super) state: State,
+    /// Its next step, as it stands in the queue.
+    pub(super) step: Option<Instant>,
+    /// When it is to be said that it has not ended for long, as it stands in the queue.
+    pub(super) overdue: Option<Instant>,
+    /// When its last start was due; the next one keeps to that.
+    pub(super) due: Instant,
+    /// Since when there is this verdict.
+    pub(super) since: Instant,
+    pub(super) ended: Option<Instant>,
+    /// When it was wanted first, or again.
+    pub(super) wanted: Instant,
+    /// The last result.
+    pub(super) words: Words,
+    /// The exit status of its program, the number of its file.
+    pub(super) value: Option<i32>,
+    /// A failure of this host was said.
+    pub(super) local_said: bool,
+}
+
+impl One {
+    pub(super) fn new(spec: CheckSpec, digest: [u8; 16], now: Instant) -> One {
+        One {
+            spec,
+            digest,
+            users: Vec::new(),
+            verdict: Verdict::default(),
+            state: State::Off,
+            step: None,
+            overdue: None,
+            due: now,
+            since: now,
+            ended: None,
+            wanted: now,
+            words: Words::Borrowed(""),
+            value: None,
+            local_said: false,
+        }
+    }
+
+    /// What an earlier process knew.
+    pub(super) fn resume(&mut self, shot: &CheckShot) {
+        self.verdict.resume(shot.up, shot.failures.min(self.spec.pace.retries));
+        self.value = shot.value;
+        self.words = Words::Borrowed("as the process before found it");
+    }
+
+    pub(super) fn shot(&self) -> Option<CheckShot> {
+        let up = self.verdict.up()?;
+        Some(CheckShot { spec: self.digest, up, failures: self.verdict.failures(), value: self.value })
+    }
+
+    pub(super) fn rule(&self) -> Rule {
+        let (pages, fast_recovery) = match &self.spec.what {
+            What::Http(http) => (http.pages.len().max(1), http.fast_recovery),
+            _ => (1, false),
+        };
+        // What a file says is so, until it says something else: nothing is tried again.
+        let retries = if matches!(self.spec.what, What::File { .. }) { 0 } else { self.spec.pace.retries };
+        Rule { retries, pages, fast_recovery }
+    }
+
+    /// Its first start: by the hash of what it does within its warm-up, so that those which come together do not begin together; one
+    /// whose verdict is known has its whole interval for that.
+    pub(super) fn first_start(&self, now: Instant) -> Instant {
+        let pace = &self.spec.pace;
+        let span = if self.verdict.is_settled() { pace.warmup.max(pace.interval) } else { pace.warmup };
+        let [a, b, c, d, ..] = self.digest;
+        let share = u128::from(u32::from_le_bytes([a, b, c, d])) * u128::from(nanos(span)) >> 32;
+        now + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+
+    /// Its next start by its interval, after `now`.
+    pub(super) fn next_start(&self, now: Instant) -> Instant {
+        let interval = self.spec.pace.interval;
+        let next = self.due + interval;
+        if next > now {
+            return next;
+        }
+        let missed = now.since(self.due).as_nanos() / interval.as_nanos().max(1);
+        self.due + Duration::from_nanos(u64::try_from((missed + 1) * interval.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// From then on it has not ended for long: three intervals, and what it may take.
+    pub(super) fn overdue_at(&self) -> Instant {
+        let pace = &self.spec.pace;
+        let begin = self.ended.unwrap_or(self.wanted + pace.warmup);
+        begin + pace.interval.saturating_mul(3) + pace.timeout + pace.retry_delay
+    }
+
+    /// What it adds to a weight that is `weight` in the file.
+    pub(super) fn adds(&self, weight: i64) -> i64 {
+        let value = i64::from(self.value.unwrap_or(0));
+        match &self.spec.what {
+            What::Misc { dynamic: true, .. } if value >= 2 => value - 2 - weight,
+            What::File { weight: factor, .. } => {
+                let n = value * i64::from(factor.weight);
+                if factor.reverse { -n } else { n }
+            }
+            _ => 0,
+        }
+    }
+}

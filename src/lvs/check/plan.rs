@@ -1,0 +1,178 @@
+//! When checks are carried out, and how many at a time.
+//!
+//! Read first: `timers.rs`. Each check has at most two times in the queue: its next step (a start, the end of its look), and when it is said
+//! that it has not ended for long. The queue is the checks' own, so a timer of an advert costs the same beside 10,000 of them; the
+//! one timer of all is [`Due::Checks`]. Who is due goes first; a check that begins late counts its interval from there, so that a
+//! machine which cannot keep up stretches all intervals evenly.
+
+use super::spec::What;
+use crate::id::CheckId;
+use crate::time::{Duration, Instant};
+use crate::timers::{Due, Timers};
+use crate::words::Limit;
+use std::collections::{BTreeSet, VecDeque};
+
+/// Connections of checks at a time. Each is a descriptor and, once it is open, 4 KiB for what is received: 16 MiB at most.
+pub const CONNECTIONS: usize = 4096;
+/// Programs of checks at a time: as many processes of a shell script are some 500 MB already.
+pub const PROGRAMS: usize = 256;
+/// Checks that begin in one turn. To open a connection keeps the kernel busy for some 40 us, in which no armed advert leaves.
+pub(super) const SLICE: usize = 2;
+/// Between two turns in which checks begin. Makes 20,000 a second at most.
+pub(super) const PAUSE: Duration = Duration::from_micros(100);
+/// Steps of one turn that are no start: the end of a look whose time is over, some microseconds each.
+pub(super) const STEPS: usize = 16;
+
+/// What a time is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub(super) enum Tag {
+    Step,
+    Overdue,
+}
+
+/// What there is a bounded number of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    Connections,
+    Programs,
+}
+
+impl Lane {
+    /// `None`: nothing is begun for it, something is watched.
+    pub(super) fn of(what: &What) -> Option<Lane> {
+        match what {
+            What::Misc { .. } => Some(Lane::Programs),
+            What::File { .. } | What::Never(_) => None,
+            _ => Some(Lane::Connections),
+        }
+    }
+    fn most(self) -> usize {
+        match self {
+            Lane::Connections => CONNECTIONS,
+            Lane::Programs => PROGRAMS,
+        }
+    }
+}
+
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Places {
+    taken: usize,
+    waiting: VecDeque<CheckId>,
+}
+
+/// See the module.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Plan {
+    queue: BTreeSet<(Instant, Tag, CheckId)>,
+    places: [Places; 2],
+    // No check begins before.
+    open: Instant,
+    // Late starts since they were said, the latest of them; and all there ever were.
+    late: u64,
+    worst: Duration,
+    limit: Limit,
+    all_late: u64,
+    // Checks that have not ended for long, since that was said; and how often there ever was one.
+    overdue: u64,
+    overdue_limit: Limit,
+    all_overdue: u64,
+}
+
+impl Plan {
+    pub(super) fn set(&mut self, at: Instant, tag: Tag, id: CheckId) {
+        self.queue.insert((at, tag, id));
+    }
+    pub(super) fn unset(&mut self, at: Instant, tag: Tag, id: CheckId) {
+        self.queue.remove(&(at, tag, id));
+    }
+    pub(super) fn has(&self, at: Instant, tag: Tag, id: CheckId) -> bool {
+        self.queue.contains(&(at, tag, id))
+    }
+    pub(super) fn first(&self, now: Instant) -> Option<(Instant, Tag, CheckId)> {
+        self.queue.first().copied().filter(|(at, ..)| *at <= now)
+    }
+    /// So many times wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        now >= self.open
+    }
+    /// Enough has begun in this turn.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.open = now + PAUSE;
+    }
+    /// Sets the one timer of all.
+    pub(super) fn arm(&self, timers: &mut Timers) {
+        match self.queue.first() {
+            Some((at, ..)) => timers.set(Due::Checks, (*at).max(self.open)),
+            None => drop(timers.stop(Due::Checks)),
+        }
+    }
+    /// Takes a place; false: there is none, and the check waits for one.
+    pub(super) fn enter(&mut self, lane: Lane, id: CheckId) -> bool {
+        let places = &mut self.places[lane as usize];
+        if places.taken >= lane.most() {
+            places.waiting.push_back(id);
+            return false;
+        }
+        places.taken += 1;
+        true
+    }
+    /// Gives a place back.
+    pub(super) fn leave(&mut self, lane: Lane) {
+        let places = &mut self.places[lane as usize];
+        places.taken = places.taken.saturating_sub(1);
+    }
+    /// Who has waited longest, if there is a place.
+    pub(super) fn waiting(&mut self, lane: Lane) -> Option<CheckId> {
+        let places = &mut self.places[lane as usize];
+        (places.taken < lane.most()).then(|| places.waiting.pop_front()).flatten()
+    }
+    /// It waits no longer.
+    pub(super) fn give_up(&mut self, lane: Lane, id: CheckId) {
+        self.places[lane as usize].waiting.retain(|w| *w != id);
+    }
+    pub(super) fn taken(&self, lane: Lane) -> usize {
+        self.places[lane as usize].taken
+    }
+    pub(super) fn is_waiting(&self, lane: Lane, id: CheckId) -> bool {
+        self.places[lane as usize].waiting.contains(&id)
+    }
+    /// Starts that were late, ever.
+    pub(super) fn all_late(&self) -> u64 {
+        self.all_late
+    }
+    /// A check has not ended for long: if that is to be said now, of how many others it is not.
+    pub(super) fn not_ended(&mut self, now: Instant) -> Option<u64> {
+        self.all_overdue += 1;
+        self.overdue += 1;
+        self.overdue_limit.pass(now).map(|_| core::mem::take(&mut self.overdue) - 1)
+    }
+    /// How often a check had not ended for long, ever.
+    pub(super) fn all_overdue(&self) -> u64 {
+        self.all_overdue
+    }
+    /// A check that was due `late` ago begins. Whether its interval counts from now; and, if it is to be said, how many began late since
+    /// that was said last and by how much.
+    pub(super) fn begun(
+        &mut self,
+        now: Instant,
+        late: Duration,
+        interval: Duration,
+    ) -> (bool, Option<(u64, Duration)>) {
+        if late <= slack(interval) {
+            return (false, None);
+        }
+        self.late += 1;
+        self.all_late += 1;
+        self.worst = self.worst.max(late);
+        let said = self.limit.pass(now).map(|_| (core::mem::take(&mut self.late), core::mem::take(&mut self.worst)));
+        (true, said)
+    }
+}
+
+// Up to here a start is on time: its successor keeps to the interval.
+fn slack(interval: Duration) -> Duration {
+    (interval / 10).max(Duration::from_millis(10))
+}

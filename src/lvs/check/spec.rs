@@ -1,0 +1,298 @@
+//! What a health check does, with nothing left open: the block of the file with what it inherits from its real server, its virtual server
+//! and its kind.
+//!
+//! Read first: `config/model/check.rs`. Two checks with equal specifications are carried out once.
+
+use super::pattern::Pattern;
+use crate::config::model::Config;
+use crate::config::model::check::{Check, CheckKind, DnsType, HttpCheck, HttpProtocol, Target, Url};
+use crate::config::model::lvs::{RealServer, VirtualServer};
+use crate::config::model::setting::{Ready, Weight};
+use crate::effect::SpawnSpec;
+use crate::time::Duration;
+use core::net::{IpAddr, SocketAddr};
+use md5::{Digest, Md5};
+
+/// `delay_loop` where none is written.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// `connect_timeout` where none is written.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// No loop without a pause, whatever the file says.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// A check, complete.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CheckSpec {
+    /// The real server that it is about; where it goes to may be another place.
+    pub backend: SocketAddr,
+    /// When.
+    pub pace: Pace,
+    /// Where its packets come from.
+    pub source: Source,
+    /// What is done.
+    pub what: What,
+    /// `log_all_failures`: each failure is a line, not only the one that counts.
+    pub log_all: bool,
+}
+
+/// When a check is carried out.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Pace {
+    /// `delay_loop`: from one start to the next.
+    pub interval: Duration,
+    /// `delay_before_retry`: from a failure that does not count yet to the next start.
+    pub retry_delay: Duration,
+    /// `retry`: so many failures in a row do not count yet.
+    pub retries: u32,
+    /// `warmup`: the first start is within this time.
+    pub warmup: Duration,
+    /// `connect_timeout`: for the whole look, from its start to its last byte.
+    pub timeout: Duration,
+}
+
+/// Where the packets of a check come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Source {
+    /// `bindto`, `bind_port`; port 0: any.
+    pub addr: Option<SocketAddr>,
+    /// `bind_if`.
+    pub device: Option<Box<str>>,
+    /// `fwmark`; 0: none.
+    pub mark: u32,
+}
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum What {
+    /// `TCP_CHECK`.
+    Tcp(SocketAddr),
+    /// `HTTP_GET`, `SSL_GET`.
+    Http(Box<Http>),
+    /// `SMTP_CHECK`.
+    Smtp {
+        /// Where to.
+        to: SocketAddr,
+        /// Argument of `HELO`.
+        helo: Box<str>,
+    },
+    /// `DNS_CHECK`.
+    Dns {
+        /// Where to.
+        to: SocketAddr,
+        /// Empty: the root.
+        name: Box<str>,
+        /// What is asked for.
+        query: DnsType,
+    },
+    /// `UDP_CHECK`.
+    Udp {
+        /// Where to.
+        to: SocketAddr,
+        /// What is sent.
+        payload: Box<[u8]>,
+        /// `None`: silence is a success too. Bytes and which of their bits count.
+        reply: Option<Vec<(u8, u8)>>,
+        /// Shortest and longest reply.
+        length: (u16, u16),
+    },
+    /// `PING_CHECK`.
+    Ping(IpAddr),
+    /// `MISC_CHECK`.
+    Misc {
+        /// What is run.
+        program: Box<SpawnSpec>,
+        /// `misc_dynamic`.
+        dynamic: bool,
+    },
+    /// `FILE_CHECK`.
+    File {
+        /// Name of the `track_file`.
+        name: Box<str>,
+        /// What is watched; `None`: its number is 0.
+        path: Option<Box<str>>,
+        /// What its number is multiplied with.
+        weight: Weight,
+    },
+    /// It cannot be done, and why: it has failed from the start.
+    Never(Box<str>),
+}
+
+/// `HTTP_GET`, `SSL_GET`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Http {
+    /// Where to.
+    pub to: SocketAddr,
+    /// `SSL_GET`.
+    pub tls: bool,
+    /// `fast_recovery`.
+    pub fast_recovery: bool,
+    /// At least one; asked for in turn.
+    pub pages: Vec<Page>,
+}
+
+/// One page of a web server.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Page {
+    /// Path, for messages.
+    pub path: Box<str>,
+    /// Request, whole.
+    pub request: Box<str>,
+    /// `SSL_GET`: the name that is asked for in the handshake.
+    pub sni: Option<Box<str>>,
+    /// Ranges of what is a success.
+    pub status: Vec<(u16, u16)>,
+    /// MD5 of the body.
+    pub digest: Option<[u8; 16]>,
+    /// What the body must or must not match.
+    pub regex: Option<Box<Pattern>>,
+}
+
+impl CheckSpec {
+    /// Name of this specification: equal ones have the same in every process. Never a secret, never compared with anything hostile.
+    pub fn digest(&self) -> [u8; 16] {
+        // Postcard writes into memory and knows every type that is used here.
+        Md5::digest(postcard::to_stdvec(self).unwrap_or_default()).into()
+    }
+
+    /// What a check of the file comes to; more than one for the old form of SMTP_CHECK with several hosts, none for what needs a part
+    /// of the daemon that is not there (BFD_CHECK).
+    pub fn of(config: &Config, vs: &VirtualServer, rs: &RealServer, check: &Check) -> Vec<CheckSpec> {
+        let paces = [&check.pace, &rs.pace, &vs.pace];
+        let log_all =
+            paces.iter().find_map(|p| p.log_all_failures).unwrap_or(config.global.more.checker_log_all_failures);
+        let backend = SocketAddr::new(rs.addr, rs.port);
+        let spec = |target: &Target, what: What| {
+            let source = Source {
+                addr: target.bindto.map(|a| SocketAddr::new(a, target.bind_port.unwrap_or(0))),
+                device: target.bind_if.clone(),
+                mark: target.fwmark,
+            };
+            CheckSpec { backend, pace: pace(vs, rs, check, target), source, what, log_all }
+        };
+        let to = |target: &Target| {
+            SocketAddr::new(target.connect_ip.unwrap_or(rs.addr), target.connect_port.unwrap_or(rs.port))
+        };
+        let target = &check.target;
+        let what = match &check.kind {
+            CheckKind::Tcp => What::Tcp(to(target)),
+            CheckKind::Ping => What::Ping(to(target).ip()),
+            CheckKind::Udp(udp) => What::Udp {
+                to: to(target),
+                payload: udp.payload.clone().unwrap_or_else(|| PAYLOAD.to_vec()).into(),
+                reply: udp.require_reply.clone(),
+                length: (udp.min_reply_length, udp.max_reply_length),
+            },
+            CheckKind::Smtp(smtp) => {
+                let global = &config.global.more.smtp_helo_name;
+                let helo = smtp.helo_name.clone().or_else(|| global.clone()).unwrap_or_else(|| HELO.into());
+                let one = |t: &Target| spec(t, What::Smtp { to: to(t), helo: helo.clone() });
+                return match smtp.hosts.is_empty() {
+                    true => vec![one(target)],
+                    false => smtp.hosts.iter().map(one).collect(),
+                };
+            }
+            CheckKind::Dns(dns) => What::Dns { to: to(target), name: dns.name.clone(), query: dns.query },
+            CheckKind::Http(http) => http_of(vs, rs, http, to(target), false),
+            CheckKind::Ssl(http) => http_of(vs, rs, http, to(target), true),
+            CheckKind::Misc(misc) => match misc.misc_path.as_deref() {
+                None => What::Never("it has no misc_path".into()),
+                Some(s) if s.argv.first().is_none_or(|p| p.is_empty()) => What::Never("it names no program".into()),
+                Some(s) => match &s.ready {
+                    Ready::As { uid, gid } => What::Misc {
+                        program: Box::new(SpawnSpec {
+                            argv: s.argv.iter().map(|a| a.to_string()).collect(),
+                            env: Vec::new(),
+                            uid: *uid,
+                            gid: *gid,
+                            alone: false,
+                        }),
+                        dynamic: misc.misc_dynamic,
+                    },
+                    Ready::Refused(why) => What::Never(why.clone()),
+                    Ready::Unknown => What::Never("nobody has looked at its program".into()),
+                },
+            },
+            CheckKind::File(file) => {
+                let name = file.track_file.clone().unwrap_or_default();
+                let defined = config.track_files.iter().find(|f| f.name == name);
+                match defined {
+                    None => What::Never(format!("there is no track_file {name}").into()),
+                    Some(f) => What::File { name, path: f.file.clone(), weight: file.weight.unwrap_or(f.weight) },
+                }
+            }
+            CheckKind::Bfd(_) => return Vec::new(),
+        };
+        vec![spec(target, what)]
+    }
+}
+
+/// `alpha`: until this check has succeeded once its server does not take part.
+pub fn alpha(vs: &VirtualServer, rs: &RealServer, check: &Check) -> bool {
+    [&check.pace, &rs.pace, &vs.pace].iter().find_map(|p| p.alpha).unwrap_or(false)
+}
+
+fn pace(vs: &VirtualServer, rs: &RealServer, check: &Check, target: &Target) -> Pace {
+    let paces = [&check.pace, &rs.pace, &vs.pace];
+    let interval = paces.iter().find_map(|p| p.delay_loop).unwrap_or(INTERVAL).max(LEAST);
+    let (retries, retry_delay) = match check.kind {
+        CheckKind::Misc(_) => (0, Duration::from_secs(1)),
+        CheckKind::Dns(_) => (3, interval),
+        CheckKind::Http(_) | CheckKind::Ssl(_) => (1, Duration::from_secs(3)),
+        _ => (1, Duration::from_secs(1)),
+    };
+    let timeout = match &check.kind {
+        // A program has its own; without one, the interval of the virtual server.
+        CheckKind::Misc(m) => m.misc_timeout.filter(|t| !t.is_zero()).or(vs.pace.delay_loop).unwrap_or(INTERVAL),
+        _ => {
+            let said = [target.connect_timeout, check.target.connect_timeout, rs.connect_timeout, vs.connect_timeout];
+            said.into_iter().flatten().next().unwrap_or(TIMEOUT)
+        }
+    };
+    Pace {
+        interval,
+        retry_delay: paces.iter().find_map(|p| p.delay_before_retry).unwrap_or(retry_delay),
+        retries: paces.iter().find_map(|p| p.retry).unwrap_or(retries),
+        warmup: paces.iter().find_map(|p| p.warmup).unwrap_or(interval),
+        timeout: timeout.max(LEAST),
+    }
+}
+
+/// keepalived's datagram of a PING_CHECK and an UDP_CHECK without a payload.
+const PAYLOAD: &[u8; 32] = b"keepalived check - keepalived ch";
+/// keepalived's argument of `HELO`.
+const HELO: &str = "smtpchecker.keepalived.org";
+
+fn http_of(vs: &VirtualServer, rs: &RealServer, http: &HttpCheck, to: SocketAddr, tls: bool) -> What {
+    let mut pages = Vec::new();
+    for url in &http.urls {
+        match page(vs, rs, http, url, to) {
+            Ok(page) => pages.push(page),
+            Err(why) => return What::Never(why),
+        }
+    }
+    match pages.is_empty() {
+        true => What::Never("it has no url".into()),
+        false => What::Http(Box::new(Http { to, tls, fast_recovery: http.fast_recovery, pages })),
+    }
+}
+
+fn page(vs: &VirtualServer, rs: &RealServer, http: &HttpCheck, url: &Url, to: SocketAddr) -> Result<Page, Box<str>> {
+    let path = url.path.clone().unwrap_or_else(|| "/".into());
+    let name = [&url.virtualhost, &http.virtualhost, &rs.virtualhost, &vs.virtualhost].into_iter().flatten().next();
+    let host = name.map_or_else(|| to.to_string(), |n| n.to_string());
+    for (what, text) in [("path", &*path), ("virtualhost", &*host)] {
+        if text.is_empty() || !text.bytes().all(|b| b > b' ' && b != 0x7f) {
+            return Err(format!("a blank or a control character in its {what}: {text:?}").into());
+        }
+    }
+    let (version, close) = match http.http_protocol {
+        HttpProtocol::V10 => ("1.0", ""),
+        HttpProtocol::V10C | HttpProtocol::V10c => ("1.0", "Connection: close\r\n"),
+        HttpProtocol::V11 => ("1.1", "Connection: close\r\n"),
+    };
+    let request =
+        format!("GET {path} HTTP/{version}\r\nUser-Agent: KeepAliveClient\r\n{close}Host: {host}\r\n\r\n").into();
+    let regex = url.regex.as_deref().map(|r| Box::new(Pattern::new(r.clone())));
+    let status = if url.status.is_empty() { vec![(200, 299)] } else { url.status.clone() };
+    Ok(Page { path, request, sni: name.cloned(), status, digest: url.digest, regex })
+}

@@ -1,0 +1,116 @@
+//! What is said on a connection: one small machine per kind of check behind one face.
+//!
+//! Read first: `spec.rs`. A machine sees bytes of a hostile server. Each holds so much of them as it says at its head, and none waits: the
+//! look as a whole has one deadline, which the scheduler keeps.
+
+use super::dns;
+use super::http;
+use super::ping;
+use super::smtp;
+use super::spec::What;
+use super::udp;
+use crate::effect::Peer;
+use crate::event::{Errno, Stream};
+use bytes::Bytes;
+use std::borrow::Cow;
+
+/// The last result in words, without what is known from the check: `HTTP 503`.
+pub(super) type Words = Cow<'static, str>;
+
+/// Why a look did not succeed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) words: Words,
+    /// The cause is on this host, not at the server.
+    pub(super) local: bool,
+}
+
+/// What came of a look.
+pub(super) type Outcome = Result<Words, Failure>;
+
+pub(super) fn failed(words: impl Into<Words>) -> Failure {
+    Failure { words: words.into(), local: false }
+}
+
+/// What follows from an input.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Go on.
+    Wait,
+    /// Send this and go on.
+    Say(Bytes),
+    /// It is over.
+    Done(Outcome),
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) enum Talk {
+    Tcp,
+    Http(Box<http::Answer>),
+    Smtp(smtp::Dialogue),
+    Dns(dns::Query),
+    Udp,
+    Ping(ping::Echo),
+}
+
+impl Talk {
+    /// Where to, and the machine; `None`: this kind has no connection. `salt`: another number each time.
+    pub(super) fn begin(what: &What, salt: u32) -> Option<(Peer, Talk)> {
+        Some(match what {
+            What::Tcp(to) => (Peer::Tcp(*to), Talk::Tcp),
+            What::Http(http) => (Peer::Tcp(http.to), Talk::Http(Box::default())),
+            What::Smtp { to, .. } => (Peer::Tcp(*to), Talk::Smtp(smtp::Dialogue::default())),
+            What::Dns { to, .. } => (Peer::Udp(*to), Talk::Dns(dns::Query::new(salt as u16))),
+            What::Udp { to, .. } => (Peer::Udp(*to), Talk::Udp),
+            What::Ping(to) => (Peer::Ping(*to), Talk::Ping(ping::Echo::new(salt, to.is_ipv4()))),
+            What::Misc { .. } | What::File { .. } | What::Never(_) => return None,
+        })
+    }
+
+    /// Something happened on the connection. `page`: which one of a web server is asked for.
+    pub(super) fn on(&mut self, what: &What, page: usize, event: Stream<'_>) -> Step {
+        if let Stream::Failed(e) = event {
+            return match self {
+                Talk::Smtp(d) if d.is_leaving() => Step::Done(Ok(Words::Borrowed("SMTP 250"))),
+                _ => Step::Done(Err(Failure { words: crate::words::errno(e).into(), local: is_local(e) })),
+            };
+        }
+        match (self, what) {
+            (Talk::Tcp, _) => match event {
+                Stream::Connected => Step::Done(Ok(Words::Borrowed("connected"))),
+                _ => Step::Wait,
+            },
+            (Talk::Http(answer), What::Http(http)) => match http.pages.get(page) {
+                Some(page) => answer.on(page, event),
+                None => Step::Done(Err(failed("no such page"))),
+            },
+            (Talk::Smtp(d), What::Smtp { helo, .. }) => d.on(helo, event),
+            (Talk::Dns(q), What::Dns { name, query, .. }) => q.on(name, *query, event),
+            (Talk::Udp, What::Udp { payload, reply, length, .. }) => udp::on(payload, reply.as_deref(), *length, event),
+            (Talk::Ping(echo), _) => echo.on(event),
+            _ => Step::Done(Err(failed("another kind of check"))),
+        }
+    }
+
+    /// The time of the look is over.
+    pub(super) fn on_timeout(&self, what: &What, limit: crate::time::Duration) -> Outcome {
+        let within = crate::words::span(limit);
+        match (self, what) {
+            (Talk::Udp, What::Udp { reply: None, .. }) => Ok(Words::Borrowed("no error")),
+            (Talk::Http(answer), _) => Err(failed(format!("{} within {within}", answer.missing()))),
+            (Talk::Smtp(d), _) => Err(failed(format!("{} within {within}", d.missing()))),
+            _ => Err(failed(format!("no answer within {within}"))),
+        }
+    }
+}
+
+/// Whether this host, not the server, is the cause: no route, no port or address, no memory, descriptor or right to send.
+fn is_local(e: Errno) -> bool {
+    // EPERM, EAGAIN, ENOMEM, EACCES, ENODEV, EINVAL, ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ENOBUFS
+    matches!(e.0, 1 | 11 | 12 | 13 | 19 | 22 | 23 | 24 | 98 | 99 | 100 | 101 | 105)
+}
+
+/// Hostile text for a message: printable, and not long.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    bytes.iter().take(40).map(|b| if (32..127).contains(b) { char::from(*b) } else { '?' }).collect()
+}

@@ -1,0 +1,165 @@
+//! What the results of one check add up to: keepalived's `retry`, and the pages of a web server that are asked for in turn.
+//!
+//! Read first: nothing. Up, and `retry` failures in a row are forgiven; the next one is down. Down, and one success is up; of several pages
+//! each must have succeeded since the last failure. The first result decides alone. A failure whose cause is on this host says nothing about the
+//! server: it is tried again a few times before it counts as any other.
+
+/// Failures in a row with a cause on this host, the last of which counts.
+pub(super) const LOCAL_TRIES: u32 = 3;
+
+/// When the check is carried out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// After its interval.
+    Interval,
+    /// After `delay_before_retry`.
+    Retry,
+    /// Soon: this host is the cause.
+    Local,
+    /// At once (`fast_recovery`).
+    AtOnce,
+}
+
+/// What the numbers of the file allow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    pub(super) retries: u32,
+    /// At least 1.
+    pub(super) pages: usize,
+    pub(super) fast_recovery: bool,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Verdict {
+    up: Option<bool>,
+    // The next result decides alone.
+    decisive: bool,
+    failures: u32,
+    local: u32,
+    page: usize,
+    // Pages in a row that succeeded.
+    proven: usize,
+}
+
+impl Default for Verdict {
+    fn default() -> Verdict {
+        Verdict { up: None, decisive: true, failures: 0, local: 0, page: 0, proven: 0 }
+    }
+}
+
+impl Verdict {
+    /// `None`: nothing is known.
+    pub(super) fn up(&self) -> Option<bool> {
+        self.up
+    }
+    /// It is known, and one result does not decide alone.
+    pub(super) fn is_settled(&self) -> bool {
+        self.up.is_some() && !self.decisive
+    }
+    /// Failures in a row that are forgiven so far.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+    /// The page that is asked for next.
+    pub(super) fn page(&self) -> usize {
+        self.page
+    }
+    /// What an earlier process knew; it goes on from there.
+    pub(super) fn resume(&mut self, up: bool, failures: u32) {
+        *self = Verdict { up: Some(up), decisive: false, failures, ..Verdict::default() };
+    }
+    /// What another check in its place knew; the next result decides alone.
+    pub(super) fn hold(&mut self, up: bool) {
+        *self = Verdict { up: Some(up), ..Verdict::default() };
+    }
+
+    /// One more result. True: the verdict changed.
+    pub(super) fn success(&mut self, rule: Rule) -> (bool, Next) {
+        (self.failures, self.local) = (0, 0);
+        self.proven = (self.proven + 1).min(rule.pages);
+        self.page = (self.page + 1) % rule.pages.max(1);
+        if self.proven < rule.pages && (self.decisive || self.up != Some(true)) {
+            return (false, if rule.fast_recovery { Next::AtOnce } else { Next::Interval });
+        }
+        self.decisive = false;
+        (self.up.replace(true) != Some(true), Next::Interval)
+    }
+
+    /// As [`Verdict::success`]; `local`: the cause is on this host.
+    pub(super) fn failure(&mut self, local: bool, rule: Rule) -> (bool, Next) {
+        self.local = if local { self.local.saturating_add(1) } else { 0 };
+        if local && self.local < LOCAL_TRIES {
+            return (false, Next::Local);
+        }
+        self.proven = 0;
+        if self.up == Some(true) && !self.decisive && self.failures < rule.retries {
+            self.failures += 1;
+            return (false, Next::Retry);
+        }
+        (self.failures, self.decisive) = (0, false);
+        (self.up.replace(false) != Some(false), Next::Interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(v: &mut Verdict, results: &str, rule: Rule) -> String {
+        results
+            .chars()
+            .map(|r| {
+                match r {
+                    '+' => v.success(rule),
+                    '-' => v.failure(false, rule),
+                    _ => v.failure(true, rule),
+                };
+                match v.up() {
+                    None => '?',
+                    Some(true) => 'U',
+                    Some(false) => 'd',
+                }
+            })
+            .collect()
+    }
+    const ONE: Rule = Rule { retries: 1, pages: 1, fast_recovery: false };
+
+    #[test]
+    fn retry_forgives_and_one_success_restores() {
+        let v = || Verdict::default();
+        assert_eq!(run(&mut v(), "-+-+--+", ONE), "dUUUUdU");
+        assert_eq!(run(&mut v(), "+-+-+--", Rule { retries: 0, ..ONE }), "UdUdUdd");
+        assert_eq!(run(&mut v(), "+----", Rule { retries: 3, ..ONE }), "UUUUd");
+        let mut held = v();
+        held.hold(true);
+        assert_eq!(run(&mut held, "-", ONE), "d", "another check's verdict lasts until the first result");
+        let mut resumed = v();
+        resumed.resume(true, 1);
+        assert_eq!(run(&mut resumed, "-", ONE), "d", "an earlier process had forgiven one");
+    }
+
+    #[test]
+    fn every_page_must_have_succeeded_since_the_last_failure() {
+        let three = Rule { pages: 3, ..ONE };
+        let mut v = Verdict::default();
+        assert_eq!(run(&mut v, "+++", three), "??U");
+        assert_eq!((run(&mut v, "+-", three), v.page()), ("UU".into(), 1));
+        assert_eq!((run(&mut v, "-", three), v.page()), ("d".into(), 1), "the page that failed is asked again");
+        assert_eq!(run(&mut v, "++-+++", three), "dddddU");
+        assert_eq!(v.failure(false, three).1, Next::Retry);
+        let fast = Rule { fast_recovery: true, ..three };
+        run(&mut v, "-", fast);
+        assert_eq!(v.success(fast), (false, Next::AtOnce));
+        v.success(fast);
+        assert_eq!(v.success(fast), (true, Next::Interval));
+        assert_eq!(v.success(fast), (false, Next::Interval));
+    }
+
+    #[test]
+    fn a_local_failure_counts_after_its_own_tries() {
+        let mut v = Verdict::default();
+        assert_eq!(run(&mut v, "+ll+ll+", ONE), "UUUUUUU");
+        assert_eq!(run(&mut v, "lllll", ONE), "UUUdd", "the third is as any other, and one is forgiven");
+        assert_eq!(run(&mut Verdict::default(), "lll", ONE), "??d");
+    }
+}

@@ -1,0 +1,235 @@
+//! When checks look: intervals, retries, spreading, sharing, and a machine that cannot keep up.
+
+use crate::bench::*;
+use kalived::config::model::Config;
+use kalived::config::model::check::CheckKind;
+use kalived::config::model::lvs::RealServer;
+use kalived::id::RsKey;
+use kalived::lvs::check::{CONNECTIONS, CheckSpec};
+use kalived::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+const SERVER: &str = "10.77.0.11:80";
+
+#[test]
+fn down_after_retry_times_delay_and_up_after_one_success() {
+    let (mut b, server) = Bench::of(spec(&check(CheckKind::Tcp)));
+    b.does.insert(SERVER.into(), Does::Accepts);
+    b.run(ms(4_500));
+    assert_eq!((b.verdicts(), b.words(server)), (vec![(0, true)], "connected".into()));
+    assert!(b.opened[0].3.as_ref().is_some_and(|w| w.only), "nothing is said");
+    b.does.insert(SERVER.into(), Does::Refuses(111));
+    b.run(S * 5);
+    // Fails at 6 s, again one second later, which counts; while down it looks at its interval.
+    assert_eq!(b.verdicts()[1..], [(7_000, false)]);
+    assert_eq!(
+        b.logged("TCP_CHECK on service [10.77.0.11]:tcp:80 failed after 1 retries. (connection refused (111))"),
+        1
+    );
+    b.does.insert(SERVER.into(), Does::Accepts);
+    b.run(S * 4);
+    assert_eq!(b.verdicts()[2..], [(11_000, true)]);
+    assert_eq!(b.logged("TCP connection to [10.77.0.11]:tcp:80 success."), 2);
+    assert_eq!(b.notes.len(), 3, "a line for each transition");
+    b.does.insert(SERVER.into(), Does::Refuses(111));
+    b.run(S * 2);
+    b.does.insert(SERVER.into(), Does::Accepts);
+    b.run(S * 9);
+    assert_eq!(b.verdicts().len(), 3, "one failure is forgiven");
+}
+
+#[test]
+fn a_first_failure_counts_at_once_and_an_unanswered_look_ends_with_its_time() {
+    let (mut b, server) = Bench::of(spec(&check(CheckKind::Tcp)));
+    assert_eq!(b.up(server), None);
+    b.run(S * 7);
+    assert_eq!(b.verdicts(), [(1_000, false)]);
+    assert_eq!(b.words(server), "no answer within 1.00 s");
+    assert_eq!(b.logged("TCP_CHECK on service [10.77.0.11]:tcp:80 failed. ("), 1);
+    let starts: Vec<u64> = b.opened.iter().map(|o| o.0.0 / 1_000_000_000 - 1).collect();
+    assert_eq!(starts, [0, 2, 4, 6], "from start to start, whatever a look takes");
+}
+
+#[test]
+fn all_failures_are_said_where_that_is_asked_for() {
+    let mut c = check(CheckKind::Tcp);
+    c.pace.log_all_failures = Some(true);
+    c.pace.retry = Some(3);
+    let (mut b, _) = Bench::of(spec(&c));
+    b.does.insert(SERVER.into(), Does::Accepts);
+    b.run(S);
+    b.does.insert(SERVER.into(), Does::Refuses(111));
+    b.run(S * 8);
+    assert_eq!(b.logged("TCP_CHECK on service [10.77.0.11]:tcp:80: connection refused (111), will be tried again"), 3);
+    assert_eq!(b.logged("failed after 3 retries."), 1);
+}
+
+#[test]
+fn a_cause_on_this_host_is_named_and_counts_after_its_own_tries() {
+    for (errno, words) in
+        [(99, "address not available (99)"), (24, "too many open files (24)"), (101, "network is unreachable (101)")]
+    {
+        let (mut b, server) = Bench::of(spec(&check(CheckKind::Tcp)));
+        b.does.insert(SERVER.into(), Does::Accepts);
+        b.run(S);
+        b.does.insert(SERVER.into(), Does::Refuses(errno));
+        b.run(ms(3_500));
+        assert_eq!(b.up(server), Some(true), "two tries say nothing about the server");
+        assert_eq!(b.logged("could not be carried out on this host"), 1, "{:?}", b.notes);
+        b.run(S * 2);
+        assert_eq!((b.up(server), b.words(server)), (Some(false), format!("on this host: {words}")));
+        b.does.insert(SERVER.into(), Does::Accepts);
+        b.run(S * 3);
+        assert_eq!(b.up(server), Some(true));
+    }
+    let (mut b, server) = Bench::of(spec(&check(CheckKind::Tcp)));
+    b.does.insert(SERVER.into(), Does::Refuses(113));
+    b.run(ms(1));
+    assert_eq!(b.up(server), Some(false), "no route to host is what a dead neighbour looks like");
+}
+
+// Ten virtual servers with the same backend, each with its own check of it.
+#[test]
+fn what_ten_virtual_servers_want_of_one_backend_is_done_once() {
+    let mut b = Bench::new();
+    b.does.insert(SERVER.into(), Does::Accepts);
+    let servers: Vec<RsKey> = (0..10).map(|_| b.servers.insert(())).collect();
+    let spec = spec(&check(CheckKind::Tcp));
+    b.call(|c, cx| {
+        c.start(cx);
+        for s in &servers {
+            c.set(*s, vec![wanted(*s, spec.clone())], cx);
+        }
+    });
+    b.run(S * 3);
+    assert_eq!(b.opened.len(), 2, "one look at 0 s and one at 2 s");
+    assert!(servers.iter().all(|s| b.up(*s) == Some(true)));
+    assert_eq!((b.outs.len(), b.logged("success")), (10, 1), "ten hear of it, one line says it");
+    // They leave one by one; it goes on for the last.
+    for s in &servers[1..] {
+        b.call(|c, cx| c.set(*s, Vec::new(), cx));
+    }
+    b.does.insert(SERVER.into(), Does::Refuses(111));
+    b.run(S * 5);
+    assert_eq!((b.outs.len(), b.up(servers[0])), (11, Some(false)));
+    b.call(|c, cx| c.set(servers[0], Vec::new(), cx));
+    assert_eq!((b.checks.sizes().0, b.timers.len()), (0, 0));
+}
+
+fn many(n: u32, b: &mut Bench, interval: Duration, timeout: Duration, does: Option<&Does>) -> Vec<RsKey> {
+    let mut c = check(CheckKind::Tcp);
+    c.pace.delay_loop = Some(interval);
+    c.pace.warmup = None;
+    c.target.connect_timeout = Some(timeout);
+    let all: Vec<(RsKey, CheckSpec)> = (0..n)
+        .map(|i| {
+            let [_, x, y, z] = i.to_be_bytes();
+            let rs = RealServer { addr: [10, x, y, z].into(), port: 80, ..RealServer::default() };
+            let spec = CheckSpec::of(&Config::default(), &vs(), &rs, &c).remove(0);
+            if let Some(does) = does {
+                b.does.insert(spec.backend.to_string(), does.clone());
+            }
+            (b.servers.insert(()), spec)
+        })
+        .collect();
+    b.call(|c, cx| {
+        c.start(cx);
+        for (server, spec) in &all {
+            c.set(*server, vec![wanted(*server, spec.clone())], cx);
+        }
+    });
+    all.into_iter().map(|(s, _)| s).collect()
+}
+
+fn starts(b: &Bench) -> BTreeMap<String, Vec<Instant>> {
+    let mut of: BTreeMap<String, Vec<Instant>> = BTreeMap::new();
+    for (at, _, to, _) in &b.opened {
+        of.entry(format!("{to:?}")).or_default().push(*at);
+    }
+    of
+}
+
+#[test]
+fn trap_88_ten_thousand_checks_keep_their_interval_and_begin_without_a_burst() {
+    let mut b = Bench::new();
+    many(10_000, &mut b, S * 3, S, Some(&Does::Accepts));
+    assert_eq!(b.timers.len(), 1, "the timers of adverts do not grow");
+    b.run(S * 12);
+    assert_eq!(b.outs.len(), 10_000);
+    let mut per_slice: BTreeMap<u64, usize> = BTreeMap::new();
+    for (at, ..) in &b.opened {
+        *per_slice.entry(at.0 / 100_000_000).or_default() += 1;
+    }
+    // 333 in 100 ms on average, and by chance up to five standard deviations more.
+    assert!(per_slice.values().all(|n| *n < 333 + 5 * 19), "{per_slice:?}");
+    for times in starts(&b).values() {
+        for pair in times.windows(2) {
+            let off = pair[1].since(pair[0]).as_secs_f64() - 3.0;
+            assert!(off.abs() < 0.03, "{off} s off an interval of 3 s");
+        }
+        assert!((3..=5).contains(&times.len()), "{}", times.len());
+    }
+    // Work does not grow with their number: a turn for each look, and some for those that end or are looked at rarely.
+    assert!(b.turns < 3 * b.opened.len() as u64, "{} turns for {} looks", b.turns, b.opened.len());
+    assert_eq!(b.notes.len(), 10_000, "nothing but what each found first");
+}
+
+#[test]
+fn all_at_once_begin_in_slices() {
+    let mut b = Bench::new();
+    b.now = Instant(1_000_000_000);
+    let mut c = check(CheckKind::Tcp);
+    c.target.connect_timeout = Some(S);
+    let servers: Vec<RsKey> = (0..1000).map(|_| b.servers.insert(())).collect();
+    b.call(|k, cx| {
+        k.start(cx);
+        for (n, s) in (0u16..).zip(&servers) {
+            c.target.connect_port = Some(n + 1);
+            k.set(*s, vec![wanted(*s, spec(&c))], cx);
+        }
+    });
+    b.run(ms(49));
+    let begun = b.opened.len();
+    b.run(S);
+    assert!((900..1000).contains(&begun) && b.opened.len() == 1000, "two in 100 us: {begun}");
+}
+
+#[test]
+fn a_bounded_number_is_in_flight_and_intervals_stretch_evenly() {
+    let mut b = Bench::new();
+    // 6,000 that hang for 5 s each, wanted every second: there is room for 4,096 at a time, which is a pass in 7.3 s.
+    many(6_000, &mut b, S, S * 5, None);
+    b.run(S * 60);
+    assert_eq!(b.most, CONNECTIONS);
+    let pass = 6_000.0 * 5.0 / CONNECTIONS as f64;
+    for times in starts(&b).values() {
+        let late: Vec<_> = times.windows(2).skip(2).map(|p| p[1].since(p[0]).as_secs_f64()).collect();
+        assert!(late.iter().all(|d| (d - pass).abs() < 0.3 * pass), "{late:?} where a pass takes {pass}");
+    }
+    assert!(b.checks.sizes().2 > 1000);
+    let said: Vec<_> = b.notes.iter().filter(|(_, n)| n.starts_with("health checks cannot keep up: ")).collect();
+    assert!((3..=7).contains(&said.len()), "one line in ten seconds: {said:?}");
+    assert!(said[1].1.contains("of 6000 began late, by ") && said[1].1.contains("4096 are under way"), "{said:?}");
+    // It recovers by itself.
+    for o in b.opened.clone() {
+        if let kalived::effect::Peer::Tcp(a) = o.2 {
+            b.does.insert(a.to_string(), Does::Accepts);
+        }
+    }
+    b.run(S * 20);
+    let before = b.checks.sizes().2;
+    b.run(S * 20);
+    assert_eq!(b.checks.sizes().2, before, "on time again");
+}
+
+#[test]
+fn a_check_that_has_not_ended_for_three_intervals_is_said_and_counted() {
+    let mut b = Bench::new();
+    // A pass over 12,000 that hang takes 14.6 s; three intervals, a time-out and a delay are 9 s.
+    many(12_000, &mut b, S, S * 5, None);
+    b.run(S * 40);
+    let said: Vec<_> = b.notes.iter().filter(|(_, n)| n.contains("has not ended for")).collect();
+    assert!((1..=5).contains(&said.len()), "{said:?}");
+    assert!(said.iter().any(|(_, n)| n.contains(" others")), "{said:?}");
+    assert!(b.checks.overdue() > 1000);
+}
