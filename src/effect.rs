@@ -13,9 +13,7 @@ use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::note::Note;
 use crate::route::RouteSpec;
 use crate::time::Instant;
-use crate::wire::netlink::ipvs::{
-    Act, Destination, DestinationKey, Service, ServiceKey, SyncDaemon, Timeouts,
-};
+use crate::wire::netlink::ipvs::{Act, Destination, DestinationKey, Service, ServiceKey, SyncDaemon, Timeouts};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -168,12 +168,12 @@ pub fn commands_of(part: &Part) -> Vec<(bool, &Script)> {
 }
 
 fn commands_of_servers(all: &[RealServer]) -> Vec<(bool, &Script)> {
-            let hooks = all.iter().flat_map(|rs| [&rs.notify_up, &rs.notify_down]).flatten().map(|s| (false, &**s));
-            let checks = all.iter().flat_map(|rs| &rs.checks).filter_map(|c| match &c.kind {
-                CheckKind::Misc(m) => Some((true, m.misc_path.as_deref()?)),
-                _ => None,
-            });
-            hooks.chain(checks).collect()
+    let hooks = all.iter().flat_map(|rs| [&rs.notify_up, &rs.notify_down]).flatten().map(|s| (false, &**s));
+    let checks = all.iter().flat_map(|rs| &rs.checks).filter_map(|c| match &c.kind {
+        CheckKind::Misc(m) => Some((true, m.misc_path.as_deref()?)),
+        _ => None,
+    });
+    hooks.chain(checks).collect()
 }
 
 /// Hands over every command that kalived runs: [`commands`], with their owners.

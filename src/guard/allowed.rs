@@ -65,7 +65,11 @@ impl Allowed {
             && !all.contains_key(MODPROBE[0])
         {
             let leave = Leave { user: None, secure: false, login: None };
-            all.entry(MODPROBE[0].into()).or_default().push(Command { argv: MODPROBE.map(Into::into).into(), more: 0, leave });
+            all.entry(MODPROBE[0].into()).or_default().push(Command {
+                argv: MODPROBE.map(Into::into).into(),
+                more: 0,
+                leave,
+            });
         }
     }
 

@@ -4,10 +4,10 @@
 //! Read first: `farm.rs`, `table.rs`. Without virtual servers nothing of it happens: no socket, no module. A kernel without IPVS costs
 //! one line in the log and the virtual servers, not the virtual routers.
 
+use super::check::{Standing, Wanted};
 use super::farm::{Farm, Happened};
 use super::table::Table;
 use super::text;
-use super::check::{Standing, Wanted};
 use crate::child::{Children, For};
 use crate::config::model;
 use crate::config::model::global::{GlobalMore, LvsFlush};

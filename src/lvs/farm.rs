@@ -4,15 +4,15 @@
 //! real server in it by address and port: who is in both configurations keeps its name here, its verdict and its entry in the kernel.
 //! A virtual server has one service in the kernel's table, as a group one for each member.
 
+use super::check::{CheckSpec, Wanted, alpha};
 use super::pool::{Change, Pool, Server, Sorry, Verdict};
 use super::table::{Table, Wants};
 use super::text;
-use super::check::{CheckSpec, Wanted, alpha};
-use crate::config::model::{Config, Place};
 use crate::config::model::lvs::{
     Checksum, GroupEntry, IpFamily, Method, Part, Protocol, RealServer, ServerGroup, Service, Tunnel, VirtualServer,
 };
 use crate::config::model::setting::Script;
+use crate::config::model::{Config, Place};
 use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
 use crate::note::Note;
 use crate::time::Now;
@@ -250,10 +250,8 @@ fn in_service(service: &ServiceKey, key: DestinationKey, forward: Forward) -> Op
 }
 
 fn extra_of(reals: &[RealServer]) -> BTreeMap<usize, Extra> {
-    let of = |rs: &RealServer| Extra {
-        scripts: [rs.notify_up.clone(), rs.notify_down.clone()],
-        smtp_alert: rs.smtp_alert,
-    };
+    let of =
+        |rs: &RealServer| Extra { scripts: [rs.notify_up.clone(), rs.notify_down.clone()], smtp_alert: rs.smtp_alert };
     reals.iter().map(of).enumerate().filter(|(_, e)| *e != Extra::default()).collect()
 }
 
@@ -274,7 +272,9 @@ impl Virtual {
         let mut happened = Vec::new();
         if servers_too {
             let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
-            happened.extend(serving.map(|(place, s)| self.told_server(&s.key, Some(place), true, "it is in the configuration")));
+            happened.extend(
+                serving.map(|(place, s)| self.told_server(&s.key, Some(place), true, "it is in the configuration")),
+            );
         }
         let (quorum, hysteresis) = self.pool.quorum();
         let sum = self.pool.sum();
@@ -436,7 +436,9 @@ impl Farm {
             None => {
                 let vs = self.add(id, cfg, servers, extra);
                 if self.told {
-                    happened.extend(self.virtuals.get(vs).map(|v| v.told_at_start(self.init_notifies)).into_iter().flatten());
+                    happened.extend(
+                        self.virtuals.get(vs).map(|v| v.told_at_start(self.init_notifies)).into_iter().flatten(),
+                    );
                 }
                 vs
             }

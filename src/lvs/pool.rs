@@ -217,7 +217,8 @@ impl Pool {
         let changed = quorum.is_some();
         out.extend(quorum);
         // Without a sorry server the others are what they were.
-        let others = if changed && self.sorry.is_some() { self.swapped(&key) } else { (BTreeMap::new(), BTreeMap::new()) };
+        let others =
+            if changed && self.sorry.is_some() { self.swapped(&key) } else { (BTreeMap::new(), BTreeMap::new()) };
         let (mut from, mut to) = others;
         from.extend(before.map(|d| (key, d)));
         to.extend(self.wanted_at(&key).map(|d| (key, d)));
@@ -226,7 +227,10 @@ impl Pool {
     }
 
     // What the table holds of all but `key` with the quorum as it was before it changed, and as it is now.
-    fn swapped(&mut self, key: &DestinationKey) -> (BTreeMap<DestinationKey, Destination>, BTreeMap<DestinationKey, Destination>) {
+    fn swapped(
+        &mut self,
+        key: &DestinationKey,
+    ) -> (BTreeMap<DestinationKey, Destination>, BTreeMap<DestinationKey, Destination>) {
         let to = self.wanted();
         self.up = !self.up;
         let from = self.wanted();

@@ -96,7 +96,12 @@ enum Look {
     #[default]
     Not,
     Services(BTreeSet<SvcKey>),
-    Destinations { svc: SvcKey, seen: BTreeSet<DestinationKey>, changed: usize, strange: usize },
+    Destinations {
+        svc: SvcKey,
+        seen: BTreeSet<DestinationKey>,
+        changed: usize,
+        strange: usize,
+    },
 }
 
 /// See the module.
@@ -266,7 +271,9 @@ impl Table {
             fx.push(Effect::Lvs(LvsFx::Dump(None)));
         } else if self.read && self.read_at <= now {
             while let Some(svc) = self.unread.pop_front() {
-                let Some(k) = self.known.get(svc).filter(|k| k.of.is_some() && k.stage != Stage::Absent) else { continue };
+                let Some(k) = self.known.get(svc).filter(|k| k.of.is_some() && k.stage != Stage::Absent) else {
+                    continue;
+                };
                 self.read_at = now + self.pause;
                 self.look = Look::Destinations { svc, seen: BTreeSet::new(), changed: 0, strange: 0 };
                 fx.push(Effect::Lvs(LvsFx::Dump(Some(k.key))));

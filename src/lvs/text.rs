@@ -124,7 +124,9 @@ pub fn not_flushed(e: Errno) -> Note {
 pub fn unreadable(why: &str) -> Note {
     note(
         Level::Error,
-        format!("the virtual servers of the configuration cannot be read: {why}; those of before stay. Reload to try again"),
+        format!(
+            "the virtual servers of the configuration cannot be read: {why}; those of before stay. Reload to try again"
+        ),
     )
 }
 /// The kernel does not take a service.
@@ -172,7 +174,9 @@ pub fn destination_stuck(to: &DestinationKey, of: &str, e: Errno) -> Note {
 pub fn put_back(n: usize, of: &str) -> Note {
     note(
         Level::Warning,
-        format!("{n} real servers of VS {of} were changed or removed in the IPVS table by another program; putting them right"),
+        format!(
+            "{n} real servers of VS {of} were changed or removed in the IPVS table by another program; putting them right"
+        ),
     )
 }
 /// Somebody deleted a service.

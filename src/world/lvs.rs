@@ -17,8 +17,7 @@ use crate::notify::{ServerTold, Subject};
 macro_rules! lvs {
     ($world:ident, $now:expr, $fx:expr, |$lvs:ident, $cx:ident| $body:expr) => {{
         let $lvs = &mut $world.lvs;
-        let $cx =
-            &mut LvsCx { now: $now, timers: &mut $world.timers, fx: $fx, children: &mut $world.children };
+        let $cx = &mut LvsCx { now: $now, timers: &mut $world.timers, fx: $fx, children: &mut $world.children };
         $body
     }};
 }

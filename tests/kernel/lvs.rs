@@ -29,7 +29,8 @@ fn lab(test: &str) -> Option<(Lab, Host)> {
 /// The table, without what counts.
 fn table(host: &Host) -> Vec<String> {
     let text = host.run("ipvsadm -Ln");
-    let head = |l: &&str| !l.starts_with("IP Virtual") && !l.starts_with("Prot ") && !l.trim_start().starts_with("-> Remote");
+    let head =
+        |l: &&str| !l.starts_with("IP Virtual") && !l.starts_with("Prot ") && !l.trim_start().starts_with("-> Remote");
     text.lines()
         .filter(head)
         .map(|l| {
@@ -138,8 +139,15 @@ virtual_server fd77::1 80 {
 fn a_file_makes_the_table_that_keepalived_makes_and_it_is_kept_so() {
     let Some((lab, host)) = lab("a_file_makes_the_table_that_keepalived_makes_and_it_is_kept_so") else { return };
     // One block a line is our writing; keepalived wants a line each.
-    let text = ALL_KINDS.replace("{ weight", "{\n weight").replace(" uthreshold", "\n uthreshold").replace(" lthreshold", "\n lthreshold");
-    let text = text.lines().map(|l| l.strip_suffix(" }").map_or(l.to_owned(), |l| format!("{l}\n }}"))).collect::<Vec<_>>().join("\n");
+    let text = ALL_KINDS
+        .replace("{ weight", "{\n weight")
+        .replace(" uthreshold", "\n uthreshold")
+        .replace(" lthreshold", "\n lthreshold");
+    let text = text
+        .lines()
+        .map(|l| l.strip_suffix(" }").map_or(l.to_owned(), |l| format!("{l}\n }}")))
+        .collect::<Vec<_>>()
+        .join("\n");
     let lines = 5 + 10 + 3 + 3 + 2 + 2;
     let want = as_keepalived(&lab, &host, &text, lines);
     host.run("ipvsadm -A -t 10.99.0.1:80 -s rr");

@@ -114,7 +114,11 @@ fn what_somebody_deletes_or_changes_is_put_right() {
     b.table.get_mut(&key).expect("there").1.clear();
     b.later(Duration::from_secs(31));
     assert_eq!(b.lines(), want);
-    assert!(b.said.iter().any(|s| s.starts_with("2 real servers of VS [10.77.1.1]:tcp:80 were changed")), "{:?}", b.said);
+    assert!(
+        b.said.iter().any(|s| s.starts_with("2 real servers of VS [10.77.1.1]:tcp:80 were changed")),
+        "{:?}",
+        b.said
+    );
     b.table.clear();
     b.later(Duration::from_secs(31));
     assert_eq!(b.lines(), want);
@@ -265,7 +269,10 @@ fn a_scheduler_that_is_missing_is_said_once_and_tried_again_with_each_look() {
     b.load(&[], &[web(&[real(11, 1)])]);
     b.later(Duration::from_secs(95));
     assert_eq!(b.asked.len(), 4, "once, and with three looks: {:?}", b.asked);
-    assert_eq!(b.said, ["VS [10.77.1.1]:tcp:80 is not served: this kernel has no scheduler rr (modprobe ip_vs_rr); it is tried again"]);
+    assert_eq!(
+        b.said,
+        ["VS [10.77.1.1]:tcp:80 is not served: this kernel has no scheduler rr (modprobe ip_vs_rr); it is tried again"]
+    );
     b.faults.no_scheduler = false;
     b.later(Duration::from_secs(30));
     assert_eq!(b.lines().len(), 2);
@@ -275,7 +282,13 @@ fn a_scheduler_that_is_missing_is_said_once_and_tried_again_with_each_look() {
 fn flushes() {
     let mut b = Bench::new();
     b.more.lvs_flush = true;
-    b.table.insert(service("10.77.9.9", 1), (wire::Service { scheduler: "rr".into(), flags: 0, timeout: 0, netmask: !0, engine: String::new() }, Default::default()));
+    b.table.insert(
+        service("10.77.9.9", 1),
+        (
+            wire::Service { scheduler: "rr".into(), flags: 0, timeout: 0, netmask: !0, engine: String::new() },
+            Default::default(),
+        ),
+    );
     b.load(&[], &[web(&[real(11, 1)])]);
     assert_eq!(b.asked[0], "flush");
     assert_eq!(b.lines().len(), 2, "{:?}", b.lines());

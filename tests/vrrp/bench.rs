@@ -267,6 +267,7 @@ impl Bench {
                 | Effect::Conn(ConnFx::Connect { .. })
                 | Effect::Conn(ConnFx::Write { .. })
                 | Effect::Conn(ConnFx::Close { .. })
+                | Effect::Lvs(_)
                 | Effect::Guard(GuardFx::Compile)
                 | Effect::Guard(GuardFx::Reloaded(_))
                 | Effect::Guard(GuardFx::StandingBy)

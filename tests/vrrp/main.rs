@@ -13,6 +13,7 @@ mod group_told;
 mod handover;
 mod kernel_state;
 mod life;
+mod lvs;
 mod mail;
 mod native;
 mod noise;

@@ -241,8 +241,8 @@ pub(super) const RULE_LINE: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const SERVER_GROUP_LINE: &[Keyword] = &[
-    row("<address>", Words, NoEffect, "<ip>[-<last>|/<mask>] [<port>]", "port none", "range last octet (v4) or last 16 bits (v6); family mix/duplicates reported",
+    row("<address>", Words, Supported, "<ip>[-<last>|/<mask>] [<port>]", "port none", "range last octet (v4) or last 16 bits (v6); family mix/duplicates reported",
         "Address or range; every address becomes an IPVS service."),
-    row("fwmark", Words, NoEffect, "<n> [inet|inet6]", "", "0..UINT32; bad reported",
+    row("fwmark", Words, Supported, "<n> [inet|inet6]", "", "0..UINT32; bad reported",
         "Firewall mark service."),
 ];

@@ -576,7 +576,7 @@ impl Machine for Exerciser {
             Event::Net(e) => self.net(e),
             Event::Conn { conn, what } => self.stream(conn, what),
             Event::Frames { batch, sent, errno, .. } => self.answers.push((batch, sent, errno)),
-            Event::Signal(_) | Event::Guard(_) | Event::Helper(_) => {
+            Event::Signal(_) | Event::Guard(_) | Event::Helper(_) | Event::Lvs(_) => {
                 self.violate(Rule::Socket, format!("{event:?} was not asked for"));
             }
         }

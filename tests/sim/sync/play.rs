@@ -490,6 +490,7 @@ impl Sim {
                 | Effect::Conn(ConnFx::Connect { .. })
                 | Effect::Conn(ConnFx::Write { .. })
                 | Effect::Conn(ConnFx::Close { .. })
+                | Effect::Lvs(_)
                 | Effect::Guard(GuardFx::Compile)
                 | Effect::Guard(GuardFx::Reloaded(_))
                 | Effect::Guard(GuardFx::Frozen)
