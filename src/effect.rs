@@ -12,6 +12,7 @@ use crate::exit::ExitCode;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::note::Note;
 use crate::route::RouteSpec;
+use crate::rule::RuleSpec;
 use crate::time::Instant;
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -106,6 +107,10 @@ pub enum NetOp {
     RouteDel(Box<RouteSpec>),
     /// Delete the first and add the second, in one go; the answer is that of the addition.
     RouteChange(Box<RouteSpec>, Box<RouteSpec>),
+    /// Add a policy rule; EEXIST where the same one is there.
+    RuleAdd(Box<RuleSpec>),
+    /// Delete exactly this rule; ENOENT where it is not there.
+    RuleDel(Box<RuleSpec>),
 }
 
 /// In place of a group: none.
@@ -231,7 +236,7 @@ pub enum NetFx {
     },
     /// Dump links and addresses: `DumpBegin`, `LinkNew`…, `AddrNew`…, `Synced`.
     Resync,
-    /// From now on report routes of ours, and dump them with the others (`RouteNew`… before `Synced`).
+    /// From now on report policy rules and routes of ours, and dump them with the others (`RouteNew`…, `RuleNew`… before `Synced`).
     WatchRoutes,
 }
 

@@ -44,6 +44,8 @@ pub enum Due {
     AddrRetry,
     /// Routes: some wait for another try, a look, or their turn.
     Routes,
+    /// The same of policy rules.
+    Rules,
     /// A socket that could not be opened: try again.
     SockRetry(SockKey),
     /// A dump that failed: ask again.

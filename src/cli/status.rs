@@ -181,6 +181,16 @@ fn rest(out: &mut String, r: &Report) {
             r.routes.held, r.routes.configured, r.routes.waiting, r.routes.restored
         ));
     }
+    if r.routes.virtual_wanted > 0 {
+        lines.push(format!("virtual routes: {} of {} held", r.routes.virtual_held, r.routes.virtual_wanted));
+    }
+    let rules = &r.rules;
+    if rules.configured > 0 {
+        lines.push(format!("static rules: {} of {} held, {} put back", rules.held, rules.configured, rules.restored));
+    }
+    if rules.virtual_wanted > 0 {
+        lines.push(format!("virtual rules: {} of {} held", rules.virtual_held, rules.virtual_wanted));
+    }
     let n = &r.notifications;
     if n.scripts_running + n.scripts_waiting + n.mails_waiting > 0 {
         lines.push(format!(

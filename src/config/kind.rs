@@ -278,7 +278,9 @@ kinds! {
     owners_and_others(group) Warning Stands "settings-conflict" "vrrp_sync_group {group} has members with priority 255 and others: those with 255 wait for them";
     tracked_twice(name, instance, group) Warning Stands "tracked-twice" "`{name}` is tracked by vrrp_instance {instance} and by its vrrp_sync_group {group}";
     weight_of_owner(name) Error Stands "weight-of-owner" "priority 255 is never changed: `{name}` is not tracked";
-    rule_without_preference() Note Stands "rule-without-preference" "a rule without a preference: the kernel gives it one, before those that are there";
+    rule_without_preference(n) Note Stands "rule-without-preference" "a rule without a preference: it gets {n}";
+    rule_without_action() Error Line "rule-incomplete" "a rule without an action: the line is ignored";
+    rule_of_two_families() Error Line "mixed-families" "a rule with addresses of two families: the line is ignored";
     route_without_destination() Error Line "route-incomplete" "a route without a destination: the line is ignored";
     route_of_two_families() Error Line "mixed-families" "a route with addresses of two families: the line is ignored";
     bfd_of_two_families() Error Statement "mixed-families" "`source_ip` and `neighbor_ip` are of two address families: the block is ignored";

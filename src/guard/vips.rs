@@ -2,8 +2,8 @@
 //! for. A process of its own, because it waits for the kernel, and somebody else may hold the lock that the kernel needs for it.
 //!
 //! Taken away are the file's virtual addresses, on the interfaces of the file, and those that the last snapshot names, that carry our
-//! tag: an operator's own address of the same value stays, and so does one on another interface. When kalived ends, the static
-//! routes go as well; while a core is only waited for they stay, for no peer claims them.
+//! tag: an operator's own address of the same value stays, and so does one on another interface. Before them the virtual routes and
+//! rules of the file and of the snapshot are taken away. When kalived ends, the static routes and rules go as well; while a core is only waited for they stay, for no peer claims them.
 //!
 //! With [`AFTER`] it first waits for the end of a core that was handed over, which removes its addresses itself unless it is killed.
 
@@ -18,11 +18,14 @@ use crate::exit::ExitCode;
 use crate::links::AddrId;
 use crate::route::{ROUTE_PROTO, RouteId, RouteSpec};
 use crate::routes::id_of;
+use crate::rule::RuleSpec;
 use crate::snapshot::Snapshot;
 use crate::sys::privilege::cap;
 use crate::sys::{child, clock, lockfile, poll, privilege, rtsync, seqpacket, signal};
 use crate::time::Duration;
-use crate::wire::netlink::{Kind, del_addr, del_route, get_addrs, get_links, get_routes, messages};
+use crate::wire::netlink::{
+    Kind, del_addr, del_route, del_rule, get_addrs, get_links, get_routes, get_rules, messages,
+};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -45,7 +48,7 @@ pub struct Holdings<'a> {
     pub images: [&'a File; 2],
     /// Where snapshots are kept: it has what a configuration before had.
     pub snapshot: &'a File,
-    /// Static routes too.
+    /// Static routes and rules too.
     pub routes: bool,
 }
 
@@ -135,33 +138,90 @@ pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
         None
     });
     let mut ours = shot.as_ref().map_or_else(Vec::new, |s| kept(s, &there));
-    let mut routes: BTreeSet<RouteId> = shot.iter().flat_map(|s| &s.routes).copied().collect();
+    let mut fib = Fib::default();
+    for s in shot.iter() {
+        fib.routes.extend(s.virtual_routes.iter().chain(s.routes.iter().filter(|_| of.routes)));
+        fib.rules.extend(s.virtual_rules.iter().chain(s.rules.iter().filter(|_| of.routes)));
+    }
     for image in of.images {
         match image_of(image) {
             Ok(config) => {
                 ours.extend(self::ours(&config, &names, &there));
-                routes.extend(config.static_routes.iter().map(id_of));
+                fib.add(&config, of.routes);
             }
             Err(why) => unread = Some(why),
         }
     }
+    let stuck = fib.remove();
     let failed = delete(&ours, del_addr, Errno::EADDRNOTAVAIL)
         .map_err(|e| format!("the addresses could not be removed: {e}"))?
         .map(|e| format!("an address could not be removed: errno {}", e.0));
-    let mut stuck = None;
-    if of.routes && !routes.is_empty() {
-        let could_not = |e: io::Error| format!("the static routes could not be removed: {e}");
-        let mut there = dump_routes().map_err(could_not)?;
-        there.retain(|r| r.proto == ROUTE_PROTO && routes.contains(&r.id));
-        // Some of them went with the addresses.
-        stuck = delete(&there, del_route, Errno::ESRCH)
-            .map_err(could_not)?
-            .map(|e| format!("a static route could not be removed: errno {}", e.0));
-    }
-    match failed.or(stuck).or(unread) {
+    match failed.or(stuck.err()).or(unread) {
         Some(why) => Err(why),
         None => Ok(()),
     }
+}
+
+/// Routes and rules that are to go.
+#[derive(Default)]
+struct Fib {
+    routes: BTreeSet<RouteId>,
+    rules: BTreeSet<RuleSpec>,
+}
+
+impl Fib {
+    /// Those of a configuration: the virtual ones, and with `all` the static ones too. Without it a static one stays that a virtual
+    /// router names as well.
+    fn add(&mut self, config: &Config, all: bool) {
+        let more = || config.instances.iter().map(|i| &i.more);
+        self.routes.extend(more().flat_map(|m| &m.routes).map(id_of));
+        self.rules.extend(more().flat_map(|m| &m.rules).filter_map(|r| r.spec));
+        let (routes, rules) =
+            (config.static_routes.iter().map(id_of), config.static_rules.iter().filter_map(|r| r.spec));
+        if all {
+            self.routes.extend(routes);
+            self.rules.extend(rules);
+        } else {
+            routes.for_each(|id| _ = self.routes.remove(&id));
+            rules.for_each(|rule| _ = self.rules.remove(&rule));
+        }
+    }
+
+    /// Waits for the kernel.
+    fn remove(&self) -> Result<(), String> {
+        let mut stuck = None;
+        if !self.rules.is_empty() {
+            let could_not = |e: io::Error| format!("the rules could not be removed: {e}");
+            let mut there = dump_rules().map_err(could_not)?;
+            there.retain(|r| self.rules.contains(r));
+            stuck = delete(&there, del_rule, Errno::ENOENT).map_err(could_not)?;
+        }
+        if !self.routes.is_empty() {
+            let could_not = |e: io::Error| format!("the routes could not be removed: {e}");
+            let mut there = dump_routes().map_err(could_not)?;
+            there.retain(|r| r.proto == ROUTE_PROTO && self.routes.contains(&r.id));
+            stuck = stuck.or(delete(&there, del_route, Errno::ESRCH).map_err(could_not)?);
+        }
+        stuck.map_or(Ok(()), |e| Err(format!("a route or rule could not be removed: errno {}", e.0)))
+    }
+}
+
+/// The rules, of every protocol.
+fn dump_rules() -> io::Result<Vec<RuleSpec>> {
+    let mut all = Vec::new();
+    let mut out = BytesMut::new();
+    get_rules(&mut out, 1);
+    rtsync::ask(&out, &mut |bytes| {
+        for m in messages(bytes).flatten() {
+            match m.kind {
+                Kind::Rule(rule) => all.push(*rule),
+                Kind::Done { .. } | Kind::Ack { .. } => return true,
+                _ => {}
+            }
+        }
+        false
+    })?;
+    Ok(all)
 }
 
 /// Asks the kernel to delete each of `all`. The first error that is not `gone`: what is gone already is as it should be.

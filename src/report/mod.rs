@@ -15,7 +15,7 @@ pub mod others;
 
 pub use daemon::{Daemon, Log, Loop};
 pub use instance::{Address, Condition, Counters, Instance, Sender, Transition};
-pub use network::{Interface, Routes, Socket};
+pub use network::{Interface, Routes, Rules, Socket};
 pub use others::{Group, Notifications, Pipe, Tracker};
 
 use crate::time::{Now, Wall};
@@ -47,8 +47,10 @@ record! {
         pub interfaces: Vec<Interface>,
         /// Sockets for adverts: one for each interface and group, or for each source of unicast adverts.
         pub sockets: Vec<Socket>,
-        /// Static routes.
+        /// Static and virtual routes.
         pub routes: Routes,
+        /// Static and virtual rules.
+        pub rules: Rules,
         /// Scripts, pipes and mail that tell of changes.
         pub notifications: Notifications,
         /// The loop of the VRRP process.
@@ -107,8 +109,8 @@ pub enum Part {
     Interfaces(Vec<Interface>),
     /// More sockets.
     Sockets(Vec<Socket>),
-    /// The static routes.
-    Routes(Routes),
+    /// The routes and rules.
+    Routes(Routes, Rules),
     /// Scripts, pipes and mail.
     Notifications(Notifications),
     /// The loop and the log.
@@ -132,7 +134,7 @@ impl Report {
             Part::Trackers(more) => self.trackers.extend(more),
             Part::Interfaces(more) => self.interfaces.extend(more),
             Part::Sockets(more) => self.sockets.extend(more),
-            Part::Routes(routes) => self.routes = routes,
+            Part::Routes(routes, rules) => (self.routes, self.rules) = (routes, rules),
             Part::Notifications(n) => self.notifications = n,
             Part::Loop(event_loop, log) => (self.event_loop, self.log) = (event_loop, log),
             Part::End(truncated) => self.truncated = truncated,

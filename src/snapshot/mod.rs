@@ -18,6 +18,7 @@ mod before;
 
 use crate::envelope::{Kind, Unusable};
 use crate::route::RouteId;
+use crate::rule::RuleSpec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,12 @@ pub struct Snapshot {
     pub going: Vec<(u32, IpAddr, u8)>,
     /// Static routes that are to be there, and those that are to go.
     pub routes: Vec<RouteId>,
+    /// Routes of virtual routers that are Master.
+    pub virtual_routes: Vec<RouteId>,
+    /// Rules of the file.
+    pub rules: Vec<RuleSpec>,
+    /// Rules of virtual routers that are Master, and rules that are to go.
+    pub virtual_rules: Vec<RuleSpec>,
     /// Sync groups by name: what was told of them. Their state is that of their members.
     pub groups: Vec<GroupShot>,
 }

@@ -99,6 +99,10 @@ impl Addresses {
     pub fn idle(&self) -> bool {
         self.0.idle()
     }
+    /// Whether no request is under way or waits for its turn; what is tried later does not count.
+    pub fn quiet(&self) -> bool {
+        self.0.quiet()
+    }
     /// Addresses held for `vr`.
     pub fn held(&self, vr: VrKey) -> impl Iterator<Item = AddrId> {
         self.0.held(vr)

@@ -5,6 +5,7 @@
 use super::sockets::own_addresses;
 use super::*;
 use crate::effect::NetFx;
+use crate::snapshot::Snapshot;
 
 /// How long after we removed an address the loss of others of its subnet is put down to that. A loss is looked at some milliseconds
 /// after the kernel reported it.
@@ -180,6 +181,7 @@ impl World {
             self.link_gone(now, ifindex, &name, fx);
         }
         self.routes.synced(now.mono, &mut self.timers);
+        self.rules.synced(now.mono, &mut self.timers);
         if core::mem::take(&mut self.dump_again) {
             self.resync(fx);
         }
@@ -195,7 +197,8 @@ impl World {
                 self.phase = Phase::Cleaning;
                 self.remove_leftovers(fx);
                 self.name_strangers(fx);
-                self.begin_routes(now, &[], fx);
+                self.begin_routes(now, fx);
+                self.end_routes(&Snapshot::default(), fx);
             }
             Phase::Running => {
                 for (vr, id) in self.addrs.reconcile(&self.links) {

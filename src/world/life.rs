@@ -23,6 +23,7 @@ impl World {
                 }
                 self.stop_groups(now);
                 self.routes.release();
+                self.rules.release();
                 self.stop_tracks(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
                 if matches!(before, Phase::Reading | Phase::Standby) {
@@ -46,7 +47,7 @@ impl World {
         }
         if let Some((Some(snapshot), _)) = self.standby.take().and_then(|s| s.go) {
             self.remove_dropped(&snapshot, fx);
-            self.routes.drop_those(&snapshot.routes);
+            self.drop_routes(&snapshot);
         }
         self.remove_leftovers(fx);
     }

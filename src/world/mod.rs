@@ -19,6 +19,7 @@ use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::notify::{Change, Notifier};
 use crate::routes::Routes;
+use crate::rules::Rules;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::{TrackView, Tracks};
@@ -95,7 +96,8 @@ pub struct World {
     links: Links,
     addrs: Addresses,
     routes: Routes,
-    // They are reported.
+    rules: Rules,
+    // Routes and rules are reported.
     routes_watched: bool,
     announcer: Announcer,
     grid: Grid,
@@ -152,7 +154,7 @@ pub struct World {
 macro_rules! with {
     ($world:ident, $vr:expr, $now:expr, $fx:expr, |$vi:ident, $cx:ident| $body:expr) => {
         if let Some($vi) = $world.instances.get_mut($vr) {
-            let (before, stood) = ($vi.mark(), $vi.standing());
+            let (before, stood, routed) = ($vi.mark(), $vi.standing(), $vi.wants_routes());
             let $cx = &mut Cx {
                 now: $now,
                 timers: &mut $world.timers,
@@ -167,7 +169,10 @@ macro_rules! with {
             };
             $body;
             $world.written.marks_changed |= $vi.mark() != before;
-            let stands = $vi.standing();
+            let (stands, routes) = ($vi.standing(), $vi.wants_routes());
+            if routes != routed {
+                $world.routed($now, $vr, $fx);
+            }
             if stands != stood {
                 $world.stood($now, $vr, stood, stands, $fx);
             }
@@ -212,6 +217,7 @@ impl World {
             links: Links::default(),
             addrs: Addresses::default(),
             routes: Routes::default(),
+            rules: Rules::default(),
             routes_watched: false,
             announcer: Announcer::default(),
             grid: Grid::default(),
@@ -350,19 +356,22 @@ impl World {
                 self.routes.on_new(now.mono, *route, replaced, &mut self.timers);
             }
             Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
+            Event::Net(NetEv::RuleNew(rule)) => self.rules.on_new(*rule),
+            Event::Net(NetEv::RuleDel(rule)) => self.rules.on_deleted(now.mono, *rule, &mut self.timers),
             Event::Net(NetEv::Lost) => self.on_netlink_lost(fx),
             Event::Net(NetEv::DumpBegin) => {
                 self.links.begin();
                 self.routes.begin_dump();
+                self.rules.begin_dump();
             }
             Event::Net(NetEv::Synced { complete }) => self.on_synced(now, complete, fx),
             Event::Net(NetEv::Reply { req, result }) => {
                 if let Some(outcome) = self.addrs.on_reply(now.mono, req, result, &mut self.timers) {
                     self.on_outcome(now, outcome, fx);
                 }
-                if let Some(note) = self.routes.on_reply(now.mono, req, result, &mut self.timers) {
-                    fx.note(note);
-                }
+                let routes = self.routes.on_reply(now.mono, req, result, &mut self.timers);
+                let rules = self.rules.on_reply(now.mono, req, result, &mut self.timers);
+                routes.into_iter().chain(rules).for_each(|n| fx.note(n));
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
             Event::Guard(GuardEv::Config(config)) => self.on_config(config, fx),
@@ -456,7 +465,7 @@ impl World {
                         }
                     }
                 }
-                Due::Routes => self.on_routes_due(now, fx),
+                Due::Routes | Due::Rules => self.on_routes_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
                 Due::ReloadTime => self.schedule_due(now, fx),
@@ -520,6 +529,7 @@ impl World {
         all.extend(self.addrs.sizes());
         all.extend(self.groups.sizes());
         all.extend(self.routes.sizes());
+        all.extend(self.rules.sizes());
         all
     }
 
@@ -539,8 +549,12 @@ impl World {
         if self.custody.has_begun() {
             return; // no virtual router of a frozen world has timers
         }
-        for (_, vi) in self.instances.iter() {
+        for (vr, vi) in self.instances.iter() {
             vi.check_invariants(&self.timers, &self.addrs);
+            if vi.state() != State::Master {
+                let (routes, rules) = (self.routes.wanted(vr), self.rules.wanted(vr));
+                assert_eq!((routes, rules), (0, 0), "({}) only a Master wants routes and rules", vi.cfg().name);
+            }
         }
         for (_, s) in self.socks.iter() {
             assert!(!s.users.is_empty(), "a socket nobody uses is closed");
@@ -557,8 +571,7 @@ impl World {
         if self.phase == Phase::Standby {
             self.stand_by(now, fx);
         }
-        self.addrs.pump(fx);
-        self.routes.pump(fx);
+        self.pump_all(now, fx);
         if core::mem::take(&mut self.regrouped) {
             self.hear_local(fx);
         }
@@ -576,7 +589,7 @@ impl World {
         }
         self.begin_reload(now, fx);
         self.tell_changes(now, fx);
-        if self.phase == Phase::Stopping && !self.unread && self.addrs.idle() && self.routes.idle() {
+        if self.phase == Phase::Stopping && !self.unread && self.all_idle() {
             match self.hurried {
                 true => self.on_exit_due(now, fx),
                 false => self.leave(now, fx),

@@ -62,7 +62,8 @@ impl World {
         }
         let tracks = self.tracks.take_dirty();
         let told = self.notifier.take_dirty();
-        let addresses = self.addrs.changes().wrapping_add(self.routes.changes());
+        let fib = self.routes.changes().wrapping_add(self.rules.changes());
+        let addresses = self.addrs.changes().wrapping_add(fib);
         if !tracks && !told && !self.written.marks_changed && addresses == self.written.addresses {
             return None;
         }
@@ -115,7 +116,10 @@ impl World {
             instances,
             tracks: self.tracks.shots(),
             going: self.addrs.going().collect(),
-            routes: self.routes.ours().collect(),
+            routes: self.routes.of_file().collect(),
+            virtual_routes: self.routes.of_instances().collect(),
+            rules: self.rules.of_file().collect(),
+            virtual_rules: self.rules.of_instances().collect(),
             groups,
         }
     }
@@ -178,11 +182,10 @@ impl World {
         let Standby { go, overheard, .. } = self.standby.take().unwrap_or_default();
         let (snapshot, dead_since) = go.unwrap_or_default();
         self.phase = Phase::Cleaning;
-        let routes = snapshot.as_ref().map(|s| s.routes.clone()).unwrap_or_default();
-        self.begin_routes(now, &routes, fx);
-        if let Some(snapshot) = snapshot {
-            self.resume(now, &snapshot, dead_since, &overheard, fx);
-        }
+        self.begin_routes(now, fx);
+        let snapshot = snapshot.unwrap_or_default();
+        self.resume(now, &snapshot, dead_since, &overheard, fx);
+        self.end_routes(&snapshot, fx);
         self.remove_leftovers(fx);
         self.name_strangers(fx);
     }

@@ -165,6 +165,9 @@ impl Bench {
         for r in routes {
             self.event(Event::Net(NetEv::RouteNew { route: Box::new(r), replaced: false }));
         }
+        for r in if self.routes.watched { self.routes.rules.clone() } else { Vec::new() } {
+            self.event(Event::Net(NetEv::RuleNew(Box::new(r))));
+        }
         self.event(Event::Net(NetEv::Synced { complete: true }));
     }
     pub fn event(&mut self, e: Event<'_>) {

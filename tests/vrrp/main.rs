@@ -36,3 +36,4 @@ mod track_check;
 mod track_pace;
 mod unicast;
 mod vectors;
+mod virtual_routes;

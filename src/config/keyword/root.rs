@@ -35,7 +35,7 @@ pub(super) const ROOT: &[Keyword] = &[
         "Addresses configured at start regardless of VRRP state; see address line."),
     row("static_routes", Entries(Scope::RouteLine), Supported, "{ <route line> ... }", "", "",
         "Routes configured at start; see route line."),
-    row("static_rules", Entries(Scope::RuleLine), Missing, "{ <rule line> ... }", "", "",
+    row("static_rules", Entries(Scope::RuleLine), Supported, "{ <rule line> ... }", "", "",
         "IP rules configured at start; see rule line."),
     row("track_file", Block(Scope::TrackFile), Supported, "<name> { ... }", "", "no file: ignored",
         "A file whose number steers priorities. Instances name it in track_file."),

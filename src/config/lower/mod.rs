@@ -14,6 +14,7 @@ mod process;
 mod refs;
 mod route;
 mod route_numbers;
+mod rule_numbers;
 mod script;
 mod server;
 mod shell;
@@ -104,6 +105,7 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         commands: Vec::new(),
         said: Vec::new(),
         no_protocol: Vec::new(),
+        next_preference: [crate::rule::FIRST_PREFERENCE; 2],
     };
     // global_defs first, wherever it stands: instances take defaults from it.
     let mut global = global::Globals::default();
@@ -184,6 +186,8 @@ struct Cx<'a> {
     said: Vec<Said>,
     /// Services without a protocol whose group decides whether they need one.
     no_protocol: Vec<Span>,
+    /// What the next rule without a preference gets, of IPv4 and of IPv6.
+    next_preference: [u32; 2],
 }
 
 /// Where a command stands.

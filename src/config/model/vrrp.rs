@@ -166,6 +166,14 @@ block! {
     }
 }
 
+impl InstanceMore {
+    /// Interfaces that `virtual_routes` need: while one of them is down the virtual router is not fit to run. Not those of `no_track`.
+    pub fn tracked_by_routes(&self) -> impl Iterator<Item = &str> {
+        let tracked = self.routes.iter().filter(|r| !r.no_track);
+        tracked.flat_map(|r| &r.hops).filter_map(|h| h.dev.as_deref())
+    }
+}
+
 block! {
     /// Instances that change state together.
     pub struct SyncGroup {

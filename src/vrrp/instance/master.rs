@@ -250,6 +250,7 @@ impl Instance {
             cx.timers.set(Due::ClaimMore(self.key), cx.now.mono + PREPARED);
         } else {
             cx.announcer.asks(self.key, false);
+            self.wants_routes = true;
         }
     }
 
@@ -296,6 +297,7 @@ impl Instance {
         cx.timers.stop_all(self.key);
         cx.announcer.cancel(self.key);
         cx.addrs.release(self.key);
+        self.wants_routes = false;
         self.master = None;
         self.preempt_delay_over = false;
     }

@@ -216,6 +216,8 @@ pub struct Instance {
     preempt_delay_over: bool,
     // Addresses that a takeover has asked for so far.
     asked: usize,
+    // It is Master and has asked for all of them: its routes and rules follow.
+    wants_routes: bool,
     silence: Silence,
     limits: Limits,
     stats: Stats,
@@ -262,6 +264,7 @@ impl Instance {
             parting: false,
             preempt_delay_over: false,
             asked: 0,
+            wants_routes: false,
             silence: Silence::default(),
             limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
             stats: Stats::default(),
@@ -288,6 +291,10 @@ impl Instance {
     /// What has a password in it.
     pub(crate) fn secrets(&mut self) -> (&mut InstanceConfig, Option<&mut Packets>) {
         (&mut self.cfg, self.packets.as_mut())
+    }
+    /// Whether its routes and rules are to be there: it is Master, and has asked for all its addresses.
+    pub fn wants_routes(&self) -> bool {
+        self.wants_routes
     }
     /// Its state.
     pub fn state(&self) -> State {

@@ -269,7 +269,8 @@ impl Instance {
                 None => cx.grid.join(self.cfg.advert_int, self.weight()),
             });
         }
-        self.is_master()
+        self.wants_routes = self.is_master();
+        self.wants_routes
     }
 
     // The adverts that are armed still leave: ours begin where they end.

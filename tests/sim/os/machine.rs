@@ -530,7 +530,9 @@ impl Exerciser {
             | NetEv::AddrNew(_)
             | NetEv::AddrDel { .. }
             | NetEv::RouteNew { .. }
-            | NetEv::RouteDel(_) => {}
+            | NetEv::RouteDel(_)
+            | NetEv::RuleNew(_)
+            | NetEv::RuleDel(_) => {}
         }
     }
 
