@@ -18,7 +18,7 @@ use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-/// A raw VRRP socket: what of protocol 112 it receives, and where it sends.
+/// A raw VRRP socket: what of protocol 112, or with AH of 51, it receives, and where it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum SockSpec {
     /// Receives what is sent to a group on one interface, and sends there.
@@ -27,6 +27,8 @@ pub enum SockSpec {
         ifindex: u32,
         /// Multicast group; its family is the socket's.
         group: IpAddr,
+        /// Of protocol 51 instead of 112: adverts with an Authentication Header.
+        ah: bool,
     },
     /// Receives what is sent to an address of this host, by whatever way it comes; routes decide by which way it sends.
     Unicast {
@@ -34,6 +36,8 @@ pub enum SockSpec {
         local: IpAddr,
         /// Interface to bind to; 0: none. A link-local IPv6 address means nothing without one.
         ifindex: u32,
+        /// As of a group.
+        ah: bool,
     },
 }
 
@@ -55,6 +59,11 @@ impl SockSpec {
             SockSpec::Multicast { ifindex, .. } => Some(*ifindex),
             SockSpec::Unicast { ifindex, .. } => Some(*ifindex).filter(|i| *i != 0),
         }
+    }
+    /// Whether it is for adverts with an Authentication Header.
+    pub fn is_ah(&self) -> bool {
+        let (SockSpec::Multicast { ah, .. } | SockSpec::Unicast { ah, .. }) = self;
+        *ah
     }
     /// Whether it is for unicast peers.
     pub fn is_unicast(&self) -> bool {

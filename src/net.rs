@@ -153,6 +153,8 @@ pub enum Auth {
     None,
     /// Type 1: eight bytes in the clear, zero filled.
     Pass([u8; 8]),
+    /// Type 2: the Authentication Header with this key, zero filled. IPv4 only.
+    Ah([u8; 8]),
 }
 
 impl core::fmt::Debug for Auth {
@@ -161,6 +163,7 @@ impl core::fmt::Debug for Auth {
         f.write_str(match self {
             Auth::None => "None",
             Auth::Pass(_) => "Pass(********)",
+            Auth::Ah(_) => "Ah(********)",
         })
     }
 }

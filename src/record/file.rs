@@ -121,7 +121,7 @@ impl Hidden {
     }
 
     pub(crate) fn instance(&mut self, i: &mut InstanceConfig) {
-        if let Auth::Pass(secret) = &mut i.auth {
+        if let Auth::Pass(secret) | Auth::Ah(secret) = &mut i.auth {
             *secret = self.stand_in(*secret);
         }
         for key in i.more.hmac.iter_mut().flat_map(|h| &mut h.keys) {

@@ -136,6 +136,7 @@ pub(super) fn read(layout: u16, body: &[u8]) -> Result<Snapshot, String> {
         notified: i.notified,
         piped: i.piped,
         willing: false,
+        ..InstanceShot::default()
     });
     let tracks = old.tracks.into_iter().map(|t| TrackShot { kind: t.kind, name: t.name, value: t.value });
     let routes =

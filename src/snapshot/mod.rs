@@ -132,6 +132,12 @@ pub struct InstanceShot {
     pub announce: bool,
     /// Counters, in the order of `Stats`.
     pub stats: Vec<u64>,
+    /// The last sequence of a signed advert that left, and that of the last armed one.
+    pub sequence: Option<u64>,
+    /// See `sequence`.
+    pub armed_sequence: Option<u64>,
+    /// The last sequence accepted of each sender.
+    pub marks: Vec<(IpAddr, u64)>,
     /// The state last told to hooks, as `state`; `None`: none yet.
     pub notified: Option<u8>,
     /// The state that the pipes were told last, as `state`; it may differ while a hook is slow or a pipe full.

@@ -252,6 +252,11 @@ pub fn peer_reached(name: &str, peer: IpAddr) -> Note {
 pub fn own_peer(name: &str, own: IpAddr) -> Note {
     note(Level::Notice, format!("({name}) unicast_peer {own} is our own address: nothing is sent to it"))
 }
+///
+pub fn clocks_apart(name: &str, from: IpAddr) -> Note {
+    let what = "was signed by a clock that differs from ours by more than half of time_window; accepted. Look at the time on both";
+    note(Level::Warning, format!("({name}) advert from {from} {what}"))
+}
 ///
 pub fn old_checksum(name: &str, from: IpAddr) -> Note {
     let what = "has the old checksum of unicast adverts; accepted. Should it not accept ours: old_unicast_checksum";

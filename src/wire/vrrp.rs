@@ -54,6 +54,12 @@ impl Fixed {
         Ok(Fixed { version: vt >> 4, kind: vt & 0x0f, vrid, priority, count, word: [w0, w1] })
     }
 
+    /// Bytes of a message of a known version with this many addresses.
+    pub fn length(&self, family: Family) -> usize {
+        let auth_data = if self.version == 2 { AUTH_DATA } else { 0 };
+        FIXED + usize::from(self.count) * addr_len(family) + auth_data
+    }
+
     /// Whether this is an advertisement, the one type there is.
     pub fn is_advertisement(&self) -> bool {
         self.kind == ADVERTISEMENT
@@ -312,6 +318,7 @@ fn put_message(out: &mut BytesMut, spec: &AdvertSpec<'_>, addrs: &[IpAddr]) {
     let (auth_kind, auth_data) = match spec.auth {
         Auth::None => (0, [0; AUTH_DATA]),
         Auth::Pass(secret) => (1, *secret),
+        Auth::Ah(_) => (2, [0; AUTH_DATA]),
     };
     let version: u8 = if spec.version == Version::V2 { 2 } else { 3 };
     out.put_u8((version << 4) | ADVERTISEMENT);

@@ -156,7 +156,7 @@ impl World {
         let vrid = advert::peek_vrid(sock.spec.family(), meta, bytes).unwrap_or(0);
         if let Whose::Of(vr) = sockets::whose(&self.instances, sock, vrid, meta.src)
             && let Some(vi) = self.instances.get(vr)
-            && let Ok(heard) = advert::verify(&vi.profile(&sock.own, sock.spec.address()), meta, bytes)
+            && let Ok(heard) = advert::verify(&vi.profile(&sock.own, sock.spec.address(), now.wall), meta, bytes)
         {
             let list = standby.overheard.entry(vr).or_default();
             if list.len() >= OVERHEARD {

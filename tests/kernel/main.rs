@@ -32,3 +32,4 @@ mod traps_scripts;
 mod traps_successor;
 mod unicast;
 mod vectors;
+mod virtual_routes;

@@ -30,6 +30,7 @@ mod roll_out;
 mod routes;
 mod rx;
 mod schedule;
+mod signed;
 mod table;
 mod track;
 mod track_check;

@@ -12,7 +12,7 @@ pub(super) const INSTANCE: &[Keyword] = &[
         "Accepted. kalived filters nothing, so that packets to the addresses are always accepted."),
     row("advert_int", Secs(10_000, 255_000_000), Supported, "<0.01..255 s>", "1", "outside: kalived does not start",
         "Seconds between adverts. Version 2: whole seconds, 1..255. Version 3: 0.01..40.95 in steps of 0.01."),
-    row("auth_hmac", Block(Scope::AuthHmac), Refused, "{ key ... active_key ... }", "none", "bad config disables the extension",
+    row("auth_hmac", Block(Scope::AuthHmac), Supported, "{ key ... active_key ... }", "none", "without a usable active_key kalived does not start",
         "HMAC-SHA256 advert authentication (2.4.0)."),
     row("authentication", Block(Scope::Authentication), Supported, "{ auth_type ... auth_pass ... }", "none", "",
         "VRRPv2 authentication; dropped, with a message, for version 3."),
@@ -159,20 +159,20 @@ pub(super) const AUTHENTICATION: &[Keyword] = &[
     row("auth_pass", Text, Supported, "<string>", "none", "",
         "The password. Only the first 8 bytes count."),
     row("auth_type", Text, Supported, "PASS|AH", "none", "",
-        "PASS: a password in clear text. AH is not supported yet and refused."),
+        "PASS: a password in clear text. AH: an Authentication Header (HMAC-MD5-96) with the password as key; IPv4 only."),
 ];
 
 #[rustfmt::skip]
 pub(super) const AUTH_HMAC: &[Keyword] = &[
-    row("active_key", Int(1, 255), NoEffect, "<1..255>", "required", "must be one of the keys, otherwise extension disabled",
+    row("active_key", Int(1, 255), Supported, "<1..255>", "required", "must be one of the keys, or kalived does not start",
         "Key id used to sign."),
-    row("anti_replay", Choice(AntiReplay::WORDS), NoEffect, "time|monotonic", "time", "other reported",
+    row("anti_replay", Choice(AntiReplay::WORDS), Supported, "time|monotonic", "time", "other reported",
         "Replay control by clock or by counter."),
-    row("key", Words, NoEffect, "<id> <text>|hex:<hex>|file:<path>", "", "id 1..255; 32..64 bytes; duplicate id rejected; file readable by others = security error",
+    row("key", Words, Supported, "<id> <text>|hex:<hex>|file:<path>", "", "id 1..255; 32..64 bytes; duplicate id rejected; file readable by others = security error",
         "Add a key; file holds text or hex: form."),
-    row("mode", Choice(HmacMode::WORDS), NoEffect, "enforce|permissive|receive-only", "enforce", "other reported; strict forces enforce",
+    row("mode", Choice(HmacMode::WORDS), Supported, "enforce|permissive|receive-only", "enforce", "other reported; strict forces enforce",
         "Whether unsigned adverts are accepted and whether we sign."),
-    row("time_window", Int(1, 300), NoEffect, "<1..300 s>", "max(3*advert_int,5)", "outside ignored",
+    row("time_window", Int(1, 300), Supported, "<1..300 s>", "max(3*advert_int,5)", "outside ignored",
         "Clock tolerance in time mode."),
 ];
 

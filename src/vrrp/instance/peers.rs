@@ -5,7 +5,7 @@
 
 use super::{Cx, Fault, Instance, say};
 use crate::config::model::vrrp::{OldChecksum, Peer};
-use crate::config::model::{Family, InstanceConfig};
+use crate::config::model::{Auth, Family, InstanceConfig};
 use crate::effect::{Packet, Packets, SockSpec};
 use crate::event::{Errno, Link};
 use crate::links::Links;
@@ -48,11 +48,16 @@ impl Instance {
     pub fn sock_spec(&self, links: &Links, vips: &BTreeSet<IpAddr>) -> Option<SockSpec> {
         let link = self.link(links)?;
         if self.cfg.peers().is_none() {
-            return Some(SockSpec::Multicast { ifindex: link.ifindex, group: self.cfg.mcast_group });
+            return Some(SockSpec::Multicast { ifindex: link.ifindex, group: self.cfg.mcast_group, ah: self.is_ah() });
         }
         let local = self.find_source(links, vips)?;
         let ifindex = if wire::vrrp::is_link_local(&local) { link.ifindex } else { 0 };
-        Some(SockSpec::Unicast { local, ifindex })
+        Some(SockSpec::Unicast { local, ifindex, ah: self.is_ah() })
+    }
+
+    // With `auth_hmac` the other authentication does not count.
+    fn is_ah(&self) -> bool {
+        matches!(self.cfg.auth, Auth::Ah(_)) && self.cfg.more.hmac.is_none()
     }
 
     /// Why [`Instance::sock_spec`] has no answer, or adverts no source.

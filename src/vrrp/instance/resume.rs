@@ -82,6 +82,7 @@ impl Instance {
             s.restored,
         ];
         stats.extend(s.rejected);
+        let (sequence, armed_sequence, marks) = self.seal.shot();
         let timer = |due| timers.get(due).map(|at: Instant| at.0);
         InstanceShot {
             name: self.cfg.name.clone(),
@@ -104,6 +105,9 @@ impl Instance {
             notified: None,
             piped: None,
             willing: self.is_willing(),
+            sequence,
+            armed_sequence,
+            marks,
         }
     }
 
@@ -226,6 +230,7 @@ impl Instance {
         let now = cx.now;
         self.go(self.decide(input), Cause::None, None, cx);
         self.since = Now { mono: Instant(shot.since.0).min(now.mono), wall: Wall(shot.since.1) };
+        self.seal.resume(shot.sequence, shot.armed_sequence, shot.last_armed.map(Instant), &shot.marks);
         if !self.owner() {
             self.priority = shot.priority.min(254);
         }
@@ -322,6 +327,7 @@ impl Instance {
     fn part_after(&mut self, last: Instant, cx: &mut Cx<'_>) {
         if let (Some(sock), Some(packets), true) = (self.sock_key(), self.build(0), last > cx.now.mono) {
             self.parting = true;
+            let packets = self.sealed_for(last + BEHIND, &packets, cx);
             cx.fx.push(Effect::Advert(AdvertFx::At {
                 vr: self.key,
                 sock,
