@@ -3,7 +3,7 @@
 //! The daemon (`daemon/exec.rs`) and the simulator (`tests/sim/exec.rs`) both match this without a `_` arm. Effects of one
 //! turn are applied in order. Read first: `event.rs`.
 
-pub use crate::net::{ADDR_PROTO, AddrSpec};
+pub use crate::net::{ADDR_PROTO, AddrSpec, STATIC_PROTO};
 
 use crate::config::model::Family;
 use crate::config::model::vrrp::ParamMatch;
@@ -106,7 +106,7 @@ impl core::ops::Deref for Packets {
 /// A change to the kernel's state.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum NetOp {
-    /// Add with [`ADDR_PROTO`], IPv6 without duplicate address detection; replaces an equal one.
+    /// Add with its tag, IPv6 without duplicate address detection; replaces an equal one.
     AddrAdd(AddrSpec),
     /// Delete.
     AddrDel(AddrSpec),

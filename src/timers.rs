@@ -59,6 +59,8 @@ pub enum Due {
     TrackRun(TrackKey),
     /// A tracker's run or look has had its time; or a program that was asked to end still lives.
     TrackTimeout(TrackKey),
+    /// `vrrp_startup_delay` or `vrrp_delay_after_boot` is over.
+    Startup,
     /// The next slice of a reload.
     Reload,
     /// A frozen world has been silent for so long that a peer may take over: is a successor in charge?

@@ -3,7 +3,7 @@
 //!
 //! Taken away are the file's virtual addresses, on the interfaces of the file, and those that the last snapshot names, that carry our
 //! tag: an operator's own address of the same value stays, and so does one on another interface. Before them the virtual routes and
-//! rules of the file and of the snapshot are taken away. When kalived ends, the static routes and rules go as well; while a core is only waited for they stay, for no peer claims them.
+//! rules of the file and of the snapshot are taken away. When kalived ends, the static addresses, routes and rules go as well; while a core is only waited for they stay, for no peer claims them.
 //!
 //! With [`AFTER`] it first waits for the end of a core that was handed over, which removes its addresses itself unless it is killed.
 
@@ -12,7 +12,7 @@ use super::start::say;
 use crate::config::model::Config;
 use crate::daemon::core::image_of;
 use crate::daemon::handover::Slots;
-use crate::effect::{ADDR_PROTO, AddrSpec};
+use crate::effect::{ADDR_PROTO, AddrSpec, STATIC_PROTO};
 use crate::event::{AddrInfo, Errno};
 use crate::exit::ExitCode;
 use crate::links::AddrId;
@@ -138,6 +138,11 @@ pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
         None
     });
     let mut ours = shot.as_ref().map_or_else(Vec::new, |s| kept(s, &there));
+    if of.routes {
+        let fixed: BTreeSet<AddrId> = shot.iter().flat_map(|s| &s.fixed).copied().collect();
+        let fixed = there.iter().filter(|a| a.proto == STATIC_PROTO && fixed.contains(&(a.ifindex, a.addr, a.prefix)));
+        ours.extend(fixed.map(|a| spec(a, None)));
+    }
     let mut fib = Fib::default();
     for s in shot.iter() {
         fib.routes.extend(s.virtual_routes.iter().chain(s.routes.iter().filter(|_| of.routes)));
@@ -302,6 +307,7 @@ fn spec(a: &AddrInfo, peer: Option<IpAddr>) -> AddrSpec {
         deprecated: false,
         noprefixroute: false,
         peer,
+        tag: a.proto,
     }
 }
 

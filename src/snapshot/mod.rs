@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub going: Vec<(u32, IpAddr, u8)>,
     /// Static routes that are to be there, and those that are to go.
     pub routes: Vec<RouteId>,
+    /// Addresses of `static_ipaddress` that are to be there; never an operator's own.
+    pub fixed: Vec<(u32, IpAddr, u8)>,
     /// Routes of virtual routers that are Master.
     pub virtual_routes: Vec<RouteId>,
     /// Rules of the file.

@@ -14,7 +14,7 @@ use crate::event::{GuardEv, NetEv};
 
 /// Between two looks for a successor.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long static routes wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
+/// How long static addresses, routes and rules wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
 /// machine is in charge within this time.
 const ROUTES: Duration = Duration::from_secs(5);
 
@@ -49,7 +49,7 @@ impl World {
             holds.then(|| (vr, vi.silent_limit(now.mono)))
         });
         let limits = limits.collect();
-        let held = self.routes.view().held + self.rules.view().held;
+        let held = self.routes.view().held + self.rules.view().held + self.fixed_addresses();
         let routes = (held > 0 || !self.routes.idle() || !self.rules.idle()).then(|| now.mono + ROUTES);
         self.custody = Custody { limits, routes, last_word: Some(word), ..Custody::default() };
         if self.custody.limits.is_empty() && !self.addrs.idle() {
@@ -126,6 +126,7 @@ impl World {
             self.addrs.release(vr);
         }
         if self.custody.routes.take_if(|at| *at <= now.mono).is_some() {
+            self.addrs.release(crate::vrrp::address::FILE);
             self.routes.release_file();
             self.rules.release_file();
         }

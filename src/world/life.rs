@@ -22,6 +22,7 @@ impl World {
                     with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
                 }
                 self.stop_groups(now);
+                self.addrs.release(crate::vrrp::address::FILE);
                 self.routes.release();
                 self.rules.release();
                 self.stop_tracks(now, fx);
@@ -48,6 +49,7 @@ impl World {
         if let Some((Some(snapshot), _)) = self.standby.take().and_then(|s| s.go) {
             self.remove_dropped(&snapshot, fx);
             self.drop_routes(&snapshot);
+            self.drop_fixed(&snapshot);
         }
         self.remove_leftovers(fx);
     }

@@ -116,6 +116,8 @@ pub struct World {
     numbers: u64,
     // The addresses are gone; hooks, pipes and mail have their grace.
     leaving: bool,
+    // Virtual routers do not start before.
+    begins: Option<Instant>,
     // Asked twice to stop: no program is waited for.
     hurried: bool,
     // Asked to stop before it was known which addresses are there.
@@ -181,6 +183,7 @@ macro_rules! with {
 }
 
 mod custody;
+mod fixed;
 mod groups;
 mod hooks;
 mod kernel;
@@ -231,6 +234,7 @@ impl World {
             inherited_groups: Vec::new(),
             numbers: 0,
             leaving: false,
+            begins: None,
             hurried: false,
             unread: false,
             watches: Watches::default(),
@@ -454,6 +458,12 @@ impl World {
                     for loss in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
                         let ((ifindex, addr, prefix), vr) = (loss.key, loss.owner);
                         let dev = self.dev(ifindex);
+                        if vr == crate::vrrp::address::FILE {
+                            if loss.first {
+                                fx.note(text::fixed_taken(addr, prefix, &dev));
+                            }
+                            continue;
+                        }
                         match self.swept(now.mono, (ifindex, addr, prefix)) {
                             Some(first) => {
                                 with!(self, vr, now, fx, |vi, cx| vi.on_address_swept((addr, prefix), &dev, first, cx));
@@ -476,6 +486,8 @@ impl World {
                 Due::Exit => self.on_exit_due(now, fx),
                 // Set by a frozen world only.
                 Due::Custody => {}
+                // `settle` goes on.
+                Due::Startup => {}
             }
         }
         self.settle(now, fx);
@@ -578,7 +590,7 @@ impl World {
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.
         self.announcer.wake(now.mono, &mut self.timers);
-        if self.phase == Phase::Cleaning && self.addrs.idle() {
+        if self.phase == Phase::Cleaning && self.addrs.idle() && self.begins.is_none_or(|at| at <= now.mono) {
             self.phase = Phase::Running;
             self.begin_notifying(now, fx);
             self.start_tracks(now, fx);

@@ -10,9 +10,10 @@
 
 use super::sockets::Whose;
 use super::*;
-use crate::effect::GuardFx;
+use crate::effect::{GuardFx, STATIC_PROTO};
 use crate::notify::Subject;
 use crate::snapshot::{GroupShot, InstanceShot, Snapshot};
+use crate::vrrp::address::FILE;
 use crate::vrrp::advert::Heard;
 use crate::vrrp::instance::Since;
 use std::collections::VecDeque;
@@ -116,6 +117,7 @@ impl World {
             instances,
             tracks: self.tracks.shots(),
             going: self.addrs.going().collect(),
+            fixed: self.addrs.own().filter(|(vr, ..)| *vr == FILE).map(|(_, id, _)| id).collect(),
             routes: self.routes.of_file().collect(),
             virtual_routes: self.routes.of_instances().collect(),
             rules: self.rules.of_file().collect(),
@@ -243,7 +245,7 @@ impl World {
         let mut n = 0;
         let held = snapshot.instances.iter().flat_map(|s| &s.addrs);
         for id in held.chain(&snapshot.going).filter(|id| !ours.contains(id)) {
-            if self.links.addr(*id).is_some_and(|a| a.proto == ADDR_PROTO) {
+            if let Some(a) = self.links.addr(*id).filter(|a| matches!(a.proto, ADDR_PROTO | STATIC_PROTO)) {
                 n += usize::from(self.addrs.remove(AddrSpec {
                     ifindex: id.0,
                     addr: id.1,
@@ -254,6 +256,7 @@ impl World {
                     deprecated: false,
                     noprefixroute: false,
                     peer: None,
+                    tag: a.proto,
                 }));
             }
         }

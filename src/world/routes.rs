@@ -28,12 +28,14 @@ impl World {
 
     // The first dump is there, and no other process is in charge.
     pub(super) fn begin_routes(&mut self, now: Now, fx: &mut Effects) {
+        self.fix_addresses();
         self.alter_routes(now, fx);
     }
 
     // Who goes on as Master does so by now: what another process left and nobody wants goes. The configuration says what a process
     // that left no word may have left.
     pub(super) fn end_routes(&mut self, before: &Snapshot, fx: &mut Effects) {
+        self.drop_fixed(before);
         let (routes, rules) = self.drop_routes(before);
         if routes > 0 {
             fx.note(routes::text::dropped(routes));
@@ -75,6 +77,7 @@ impl World {
 
     // A reload may be the first to have any.
     pub(super) fn routes_reloaded(&mut self, now: Now, fx: &mut Effects) {
+        self.fix_addresses();
         self.alter_routes(now, fx);
         if self.has_routes() && !self.routes_watched {
             self.watch_routes(fx);
@@ -128,6 +131,7 @@ impl World {
 
     // An interface is another than before.
     pub(super) fn links_changed(&mut self, now: Now, names: &[String], flushed: Option<u32>) {
+        self.fix_on(names);
         if self.routes.is_empty() {
             return;
         }

@@ -303,6 +303,7 @@ mod tests {
             deprecated: false,
             noprefixroute: false,
             peer: None,
+            tag: kalived::effect::ADDR_PROTO,
         };
         assert_eq!(k.apply(&NetOp::AddrDel(spec.clone())).1, Err(Errno::EADDRNOTAVAIL));
         assert_eq!(k.apply(&NetOp::AddrAdd(spec.clone())).1, Ok(()));

@@ -232,7 +232,7 @@ impl Bench {
                     match op {
                         NetOp::AddrAdd(s) => {
                             self.out.push(Out::Add(s.addr));
-                            let mut a = addr(s.ifindex, &s.addr.to_string(), s.prefix, kalived::effect::ADDR_PROTO);
+                            let mut a = addr(s.ifindex, &s.addr.to_string(), s.prefix, s.tag);
                             a.scope = s.scope;
                             self.kernel.push(a.clone());
                             self.event(Event::Net(NetEv::AddrNew(a)));

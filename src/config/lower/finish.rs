@@ -34,7 +34,11 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
         }
         names.insert(draft.name.clone(), draft.head);
         let vrid_span = draft.vrid.map_or(draft.head, |v| v.1);
-        let Some(instance) = one(cx, global, check_source, draft) else { continue };
+        let Some(mut instance) = one(cx, global, check_source, draft) else { continue };
+        let group = config.garp_groups.iter().find(|g| g.interfaces.iter().any(|i| **i == *instance.interface));
+        if let Some(g) = group {
+            (instance.garp.garp_interval, instance.garp.gna_interval) = (g.garp_interval, g.gna_interval);
+        }
         if let Some(first) = vrids.insert(&instance, vrid_span) {
             let (vrid, on, family) = (instance.vrid, &instance.interface, family_name(instance.family));
             let text = match instance.peers() {
@@ -107,6 +111,9 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
     out.more = draft.more;
     unicast::finish(cx, head, strict, check_source, &mut out);
     more(cx, head, &mut out);
+    if strict && out.priority == 255 {
+        out.more.owner_ignore_adverts = Some(true);
+    }
     ((interface.is_some() || without) && vrid.is_some()).then_some(out)
 }
 

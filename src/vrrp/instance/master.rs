@@ -5,7 +5,7 @@
 
 use super::{Cx, Instance, SockState, say};
 use crate::config::model::Vip;
-use crate::effect::{AddrSpec, AdvertFx, Effect, Packets};
+use crate::effect::{ADDR_PROTO, AddrSpec, AdvertFx, Effect, Packets};
 use crate::event::Errno;
 use crate::id::SockKey;
 use crate::links::Links;
@@ -446,6 +446,7 @@ impl Instance {
             deprecated: v.deprecated,
             noprefixroute: v.noprefixroute,
             peer: v.peer,
+            tag: ADDR_PROTO,
         })
     }
 

@@ -456,6 +456,12 @@ impl Instance {
         self.go(self.decide(input), cause, Some(heard), cx);
     }
 
+    /// A verified advert that an owner with `owner_ignore_adverts` does not heed: its sender is remembered, nothing else.
+    pub fn on_ignored(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
+        let says = Glimpse { version: self.version(), priority: heard.priority, interval: heard.interval };
+        self.meet(heard.src, Some(says), None, cx);
+    }
+
     /// A packet for our VRID that was dropped. Nothing but counters and what is known of its sender changes.
     pub fn on_reject(&mut self, reject: Reject, from: IpAddr, says: Option<Glimpse>, cx: &mut Cx<'_>) {
         let n = reject.index();

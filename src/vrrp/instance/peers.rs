@@ -34,7 +34,8 @@ impl Instance {
     pub fn find_source(&self, links: &Links, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
         let family = self.cfg.family;
         match (self.cfg.peers(), self.cfg.source()) {
-            (None, Some(given)) => Some(given),
+            (None, Some(given)) if !self.cfg.more.track_src_ip => Some(given),
+            (None, Some(given)) => links.holder(given).map(|_| given),
             (Some(_), Some(given)) => links.holder(given).map(|_| given),
             (Some(peers), None) if family == Family::V6 && !from_link_local(peers) => {
                 let to: Vec<IpAddr> = peers.iter().map(|p| p.addr).collect();
@@ -65,7 +66,7 @@ impl Instance {
         let name = self.cfg.interface.clone();
         match (self.cfg.peers(), self.cfg.source()) {
             _ if !name.is_empty() && self.link(links).is_none() => Fault::Missing(name),
-            (Some(_), Some(given)) => Fault::Awaits(given),
+            (_, Some(given)) => Fault::Awaits(given),
             (Some(peers), None) if self.cfg.family == Family::V6 && !from_link_local(peers) => Fault::NoGlobal(name),
             _ => Fault::NoSource(name, self.cfg.family),
         }

@@ -186,7 +186,8 @@ impl Instance {
 
     /// An advert that came while nobody read: after `at` the process before handled none. One that it did handle changes nothing now.
     pub fn on_overheard(&mut self, heard: &Heard, arrived: Now, at: Instant, cx: &mut Cx<'_>) {
-        if arrived.mono + LONGEST_AGE >= at && arrived.mono >= self.since.mono {
+        let counts = arrived.mono + LONGEST_AGE >= at && arrived.mono >= self.since.mono;
+        if counts && self.take_sequence(heard, arrived.wall).is_ok() {
             let late = core::mem::replace(&mut cx.now, arrived);
             let open = self.answer_open;
             self.on_advert(heard, cx);
