@@ -7,12 +7,13 @@
 
 use bytes::Bytes;
 use kalived::daemon::exec::Exec;
-use kalived::daemon::log::{Sink, Target};
+use kalived::daemon::log::Sink;
 use kalived::daemon::{Machine, run};
 use kalived::effect::{AdvertFx, Effect, Effects, Packets, SockFx, SockSpec};
 use kalived::event::{AdvertEv, Event, SockEv};
 use kalived::exit::ExitCode;
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use kalived::process::line::Target;
 use kalived::sys::{clock, ring::Ring, sched, signal};
 use kalived::time::{Duration, Instant, Now};
 use kalived::timers::Due;

@@ -6,14 +6,19 @@
 
 use crate::config::allow;
 use crate::exit::ExitCode;
+use crate::process::reading::{Colour, Reading};
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 mod ask;
+pub mod client;
+mod elsewhere;
 pub mod metrics;
+mod recordings;
 pub mod status;
 mod tested;
+pub(crate) mod tools;
 
 pub use ask::{Ask, Format};
 
@@ -49,40 +54,9 @@ pub struct Options {
     /// `-r`: where the process number of the core goes, beside `pid_file`.
     pub core_pid_file: Option<PathBuf>,
     /// How messages about the configuration look, and which.
-    pub report: Report,
+    pub report: Reading,
     /// Options of keepalived that have no effect here: each a sentence for the log.
     pub ignored: Vec<String>,
-}
-
-/// When to use colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Colour {
-    /// On a terminal, unless the environment says NO_COLOR.
-    #[default]
-    Auto,
-    /// Everywhere.
-    Always,
-    /// Nowhere.
-    Never,
-}
-
-/// How a configuration is read, and how messages about it look, and which.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// `-i`: what `@id` in the configuration is compared with; `None`: the node name.
-    pub config_id: Option<String>,
-    /// `-e`: every `include` must find what it names.
-    pub strict_include: bool,
-    /// `--format=json`.
-    pub json: bool,
-    /// `--color`.
-    pub colour: Colour,
-    /// `--offline`: the interfaces of this machine do not matter.
-    pub offline: bool,
-    /// `--strict-lints`.
-    pub strict_lints: bool,
-    /// `--allow`: names that exist.
-    pub allow: Vec<String>,
 }
 
 /// A tool: ends when it has printed something.
@@ -103,7 +77,7 @@ pub enum Tool {
         out: String,
         /// `--force`: also where a test fails.
         force: bool,
-        /// `--log-entries`: messages are for the log, see `daemon/entry.rs`.
+        /// `--log-entries`: messages are for the log, see `process/entry.rs`.
         entries: bool,
     },
     /// `diff OLD NEW`.
@@ -128,9 +102,9 @@ pub enum Parsed {
     /// Run, or test the configuration.
     Run(Options),
     /// Something else.
-    Tool(Tool, Report),
+    Tool(Tool, Reading),
     /// Ask the kalived that runs.
-    Ask(Ask, Report),
+    Ask(Ask, Reading),
     /// `--helper`: serve a core, see `helper/`.
     Helper,
     /// Print this and end with this code.
@@ -351,7 +325,7 @@ fn report_args() -> Vec<Arg> {
 }
 
 /// The error is what to print.
-fn report(m: &ArgMatches) -> Result<Report, String> {
+fn report(m: &ArgMatches) -> Result<Reading, String> {
     let text = |name| m.get_one::<String>(name).map(String::as_str);
     let allow: Vec<String> = m.get_many::<String>("allow").into_iter().flatten().cloned().collect();
     let known = allow::all_names();
@@ -359,7 +333,7 @@ fn report(m: &ArgMatches) -> Result<Report, String> {
         let near = allow::nearest(name).map_or(String::new(), |n| format!("; did you mean {n}?"));
         return Err(format!("kalived: --allow: there is no message with the name {name}{near}\n"));
     }
-    Ok(Report {
+    Ok(Reading {
         config_id: m.get_one::<String>("config-id").cloned(),
         strict_include: m.get_flag("all-config"),
         json: text("format") == Some("json"),
@@ -433,7 +407,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Err(why) => return Parsed::Say(why, ExitCode::Fatal),
     }
     if let (Some(("replay", _)), Some(tool)) = (m.subcommand(), tool(&m)) {
-        return Parsed::Tool(tool, Report::default());
+        return Parsed::Tool(tool, Reading::default());
     }
     let report = match report(m.subcommand().map_or(&m, |s| s.1)) {
         Ok(r) => r,
@@ -606,7 +580,7 @@ mod tests {
         assert_eq!((code("kalived diff a"), code("kalived diff --help")), (ExitCode::Fatal, ExitCode::Ok));
         let o = run("kalived -t --offline --color=never --allow v2-fraction,duplicate-vrid --strict-lints");
         let allow = vec!["v2-fraction".to_owned(), "duplicate-vrid".to_owned()];
-        let want = Report { colour: Colour::Never, offline: true, strict_lints: true, allow, ..Report::default() };
+        let want = Reading { colour: Colour::Never, offline: true, strict_lints: true, allow, ..Reading::default() };
         assert_eq!(o.report, want);
         assert_eq!(code("kalived -t --allow=v2-fractoin"), ExitCode::Fatal);
         // keepalived's -d logs the configuration at start and runs.

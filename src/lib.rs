@@ -11,11 +11,13 @@
 //!   `reload_time` (when a scheduled reload is due), `snapshot` in its `envelope` (what one process leaves to the next)
 //! - `report`: everything there is to know, as one value; `kalived status` and the dump files show it
 //! - `world`, which owns and routes them all; `config` is how the text of a file becomes what it is made from
+//! - `sys`, which holds every system call, and `process`, what all processes share
 //! - the processes: `guard` starts and watches the others and answers commands; `daemon` is the core, the loop around `world`;
-//!   `helper` does for it what may block. `sys` below them holds every system call, `cli` above them the command line.
+//!   `helper` does for it what may block; `cli` is what a command does. `start` is the way to each of them.
 //!
-//! Imports point one way: `daemon → {world, config, sys}`, `world → {vrrp, …} → {timers, event, effect, note,
-//! config::model} → {wire} → {net, route, time, id}`, `notify → vrrp → track`, `sys → {time, id}`. `tests/tidy.rs` holds that.
+//! Imports point one way: `start → {cli, guard, daemon, helper} → process → {config, sys}`, and none of those four imports another
+//! (`daemon` knows the messages of `helper`); `daemon → world → {vrrp, …} → {timers, event, effect, note, config::model} → {wire} →
+//! {net, route, time, id}`, `notify → vrrp → track`, `sys → {time, id}`. `tests/tidy.rs` holds that.
 
 pub mod child;
 pub mod config;
@@ -57,5 +59,9 @@ pub mod daemon;
 pub mod guard;
 #[cfg(target_os = "linux")]
 pub mod helper;
+#[cfg(target_os = "linux")]
+pub mod process;
+#[cfg(target_os = "linux")]
+pub mod start;
 #[cfg(target_os = "linux")]
 pub mod sys;

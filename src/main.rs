@@ -1,8 +1,8 @@
-//! The command. Read `cli.rs` for the options, `guard/start.rs` for the way to the loop, `daemon/mod.rs` for the loop.
+//! The command. Read `cli.rs` for the options, `start.rs` for the way to the loop, `daemon/mod.rs` for the loop.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
-    kalived::guard::start::program().into()
+    kalived::start::program().into()
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -30,7 +30,7 @@ fn severities_of_the_page_are_what_the_program_does() {
     use kalived::config::diag::Severity;
     use kalived::config::source::{FileError, Files};
     use kalived::config::{Loaded, load};
-    use kalived::daemon::entry;
+    use kalived::process::entry;
 
     struct One(String);
     impl Files for One {

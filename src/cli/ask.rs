@@ -1,9 +1,10 @@
 //! The subcommands that ask a kalived that runs: `reload`, `upgrade`, `handover`, `stop`, `status`, `record`.
 //!
-//! Read first: `cli.rs`; what is done with them is in `guard/client.rs`.
+//! Read first: `cli.rs`; what is done with them is in `cli/client.rs`.
 
-use super::{DEFAULT_PID_FILE, Report, report, report_args};
-use crate::guard::ctl::Request;
+use super::{DEFAULT_PID_FILE, report, report_args};
+use crate::process::reading::Reading;
+use crate::process::request::Request;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 
@@ -115,7 +116,7 @@ pub(super) fn subcommands() -> impl Iterator<Item = Command> {
 }
 
 /// The question, if one is asked. The error is what to print.
-pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Report)>, String> {
+pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Reading)>, String> {
     let Some((name, sub)) = m.subcommand() else { return Ok(None) };
     let Some((request, _)) = ASKED.into_iter().find(|a| a.0.word() == name) else { return Ok(None) };
     // `kalived -p FILE reload` means the same.
@@ -124,15 +125,15 @@ pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Report)>, String> {
     let ask = Ask { request, pid_file, dry_run: None, format: Format::default(), out: String::new() };
     if request == Request::Record {
         let out = sub.get_one::<String>("output").cloned().unwrap_or_default();
-        return Ok(Some((Ask { out, ..ask }, Report::default())));
+        return Ok(Some((Ask { out, ..ask }, Reading::default())));
     }
     if request == Request::Status {
         let word = sub.get_one::<String>("format");
         let format = FORMATS.into_iter().find(|f| word.is_some_and(|w| w == f.0)).map_or(Format::Text, |f| f.1);
-        return Ok(Some((Ask { format, ..ask }, Report::default())));
+        return Ok(Some((Ask { format, ..ask }, Reading::default())));
     }
     if request != Request::Reload {
-        return Ok(Some((ask, Report::default())));
+        return Ok(Some((ask, Reading::default())));
     }
     let how = report(sub)?;
     Ok(Some(match sub.get_flag("dry-run") {

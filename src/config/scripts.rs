@@ -1,7 +1,7 @@
 //! The commands of a configuration, looked at on the machine that is to run them: as whom, by which path, and whether
 //! somebody else than root could change what runs as root. Fills [`Ready`] of every command and of every FIFO.
 //!
-//! Pure over [`ScriptHost`]; the machine's is in `daemon/scripthost.rs`. It may wait for a name service, so it happens where
+//! Pure over [`ScriptHost`]; the machine's is in `process/scripthost.rs`. It may wait for a name service, so it happens where
 //! a file is compiled or at start, never on the loop. A command that must not or cannot run is kept and refused: a check then
 //! counts as failed, instead of being left out in silence. Read first: `secure.rs`, `model/setting.rs`. Deliberately absent:
 //! what is given to an interpreter (`/bin/sh /tmp/x.sh`); only the program itself is looked at.

@@ -4,25 +4,23 @@
 //! file by which a successor is seen.
 
 use super::exec::Exec;
-use super::handover::Slots;
-use super::log::{Sink, Target};
+use super::handover::Kept;
+use super::log::Sink;
 use super::run;
-use crate::config::image;
-use crate::config::model::Config;
 use crate::effect::{Effect, Effects};
 use crate::exit::ExitCode;
-use crate::guard::log::Log;
-use crate::guard::role;
-use crate::guard::start::{SYSLOG, say};
 use crate::note::{Level, Note};
+use crate::process::args;
+use crate::process::image::image_of;
+use crate::process::line::Target;
+use crate::process::log::{Log, say};
+use crate::process::slots::Slots;
 use crate::record::{SEGMENT, Tape};
 use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::Ring;
 use crate::sys::{child, clock, daemonize, privilege, sched, signal};
 use crate::world::World;
-use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 
 /// What the guard said on the command line.
 struct Words {
@@ -33,14 +31,14 @@ struct Words {
 }
 
 impl Words {
-    fn of(args: &[String]) -> Words {
-        let has = |w: &str| args.iter().any(|a| a == w);
-        let target = match (has(role::LOGS[1]), has(role::LOGS[2])) {
-            (true, _) => Target::Syslog(SYSLOG.to_owned()),
-            (_, true) => Target::Nowhere,
-            _ => Target::Console,
-        };
-        Words { target, detail: has(role::DETAIL), standby: has(role::STANDBY), detach: has(role::DETACH) }
+    fn of(words: &[String]) -> Words {
+        let has = |word| args::has(words, word);
+        Words {
+            target: args::target(words),
+            detail: has(args::DETAIL),
+            standby: has(args::STANDBY),
+            detach: has(args::DETACH),
+        }
     }
 }
 
@@ -129,27 +127,8 @@ fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level,
             (format!("the sockets every run needs could not be opened: {e}"), code)
         })?;
     exec.connect_guard(line, words.standby);
-    exec.slots = Some(Slots::new(snapshot.into()));
+    exec.kept = Some(Kept::new(Slots::new(snapshot.into())));
     Ok(exec)
-}
-
-/// The configuration in an image, without its virtual servers: of the file only the header and that section are read, whatever
-/// follows them. Bounded by the file; nothing is mapped, for locked memory would be filled with all of it at once.
-pub(crate) fn image_of(file: &File) -> Result<Config, String> {
-    let failed = |e: std::io::Error| e.to_string();
-    let len = file.metadata().map_err(failed)?.len();
-    let mut header = [0; image::HEADER];
-    let there = header.len().min(usize::try_from(len).unwrap_or(usize::MAX));
-    let header = header.get_mut(..there).unwrap_or_default();
-    file.read_exact_at(header, 0).map_err(failed)?;
-    let header = image::Header::read(header).map_err(|e| e.to_string())?;
-    if len != header.image_len() as u64 {
-        return Err(format!("an image of {} bytes in a file of {len}", header.image_len()));
-    }
-    let at = header.vrrp_at();
-    let mut section = vec![0; at.len()];
-    file.read_exact_at(&mut section, at.start as u64).map_err(failed)?;
-    header.vrrp(&section).map_err(|e| e.to_string())
 }
 
 /// The last line, and the time to write it.
@@ -168,38 +147,5 @@ fn finish(exec: &mut Exec, code: ExitCode) {
         }
         exec.events(clock::now(), &mut |_| {});
         exec.apply(clock::now(), &mut fx);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::model::lvs::VirtualServer;
-    use crate::config::model::{Family, InstanceConfig};
-    use crate::sys::memfd;
-
-    #[test]
-    fn the_bytes_of_the_virtual_servers_are_not_looked_at() {
-        let instances = vec![InstanceConfig::new("a", "eth0", 1, Family::V4)];
-        let config = Config { instances, virtual_servers: vec![VirtualServer::default(); 10], ..Config::default() };
-        let bytes = image::encode(&config).unwrap();
-        let of = |bytes: &[u8]| {
-            let file = memfd::create("test").unwrap();
-            file.write_all_at(bytes, 0).unwrap();
-            image_of(&file)
-        };
-        let vrrp = Config { virtual_servers: Vec::new(), ..config };
-        assert_eq!(of(&bytes), Ok(vrrp.clone()));
-        let with = |at: usize| {
-            let mut bytes = bytes.clone();
-            bytes[at] ^= 1;
-            of(&bytes)
-        };
-        assert_eq!(with(bytes.len() - 1), Ok(vrrp));
-        assert!(with(image::HEADER).unwrap_err().contains("damaged"));
-        assert!(with(12).unwrap_err().contains("damaged"));
-        assert!(of(&bytes[..bytes.len() - 1]).unwrap_err().starts_with("an image of "));
-        assert!(of(&bytes[..5]).unwrap_err().contains("cut off"));
-        assert!(of(b"").is_err());
     }
 }

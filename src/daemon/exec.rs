@@ -8,7 +8,7 @@ use super::adverts::Adverts;
 use super::busy::{self, Busy, Change};
 use super::frames::Frames;
 use super::guardline::Line;
-use super::handover::Slots;
+use super::handover::Kept;
 use super::helperline::HelperLine;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
@@ -93,7 +93,7 @@ pub struct Exec<O: Os = Ring<Token>> {
     /// To the guard, where there is one.
     pub(super) line: Option<Line>,
     /// Where snapshots go, where there is such a place.
-    pub(super) slots: Option<Slots>,
+    pub(super) kept: Option<Kept>,
     /// By which a successor in charge is seen (`sys/lockfile.rs`).
     pub witness: Option<std::fs::File>,
     /// What it said when this process froze.
@@ -133,7 +133,7 @@ impl<O: Os> Exec<O> {
             several_cpus,
             takeover: None,
             line: None,
-            slots: None,
+            kept: None,
             witness: None,
             charges: 0,
             summary_at: None,

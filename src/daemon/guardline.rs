@@ -1,19 +1,18 @@
 //! The line to the guard: programs to run and to end, reloads, the hand-over, signs of life.
 //!
-//! Read first: `exec.rs`, `guard/proto.rs`. Sending never waits: a program that cannot be asked for counts as not started, and what
+//! Read first: `exec.rs`, `process/proto.rs`. Sending never waits: a program that cannot be asked for counts as not started, and what
 //! must not be lost is queued, for which the number of programs is a limit.
 
-use super::core::image_of;
 use super::exec::{Exec, signal_of};
 use super::os::Os;
 use super::token::Token;
 use crate::effect::GuardFx;
 use crate::event::{ChildEnd, Errno, Event, GuardEv, Signal};
-use crate::guard::beat::PERIOD;
-use crate::guard::dump::Kind;
-use crate::guard::proto::{MAX, ToCore, ToGuard};
 use crate::id::ChildKey;
 use crate::note::{Level, Note};
+use crate::process::dump::Kind;
+use crate::process::image::image_of;
+use crate::process::proto::{MAX, PERIOD, ToCore, ToGuard};
 use crate::sys::lockfile;
 use crate::sys::op::Fd;
 use crate::time::{Duration, Instant, Now};
@@ -292,7 +291,7 @@ impl<O: Os> Exec<O> {
             (ToCore::Freeze, _) => tell(Event::Guard(GuardEv::Freeze)),
             (ToCore::Relieved, _) => tell(Event::Guard(GuardEv::Successor { in_charge: true })),
             (ToCore::Go { dead_since }, _) => {
-                let found = self.slots.as_mut().map_or(Ok(None), |s| s.newest());
+                let found = self.kept.as_mut().map_or(Ok(None), |k| k.slots.newest());
                 let (level, text) = match &found {
                     Ok(Some(s)) => {
                         (Level::Info, format!("going on with the snapshot of {} instances", s.instances.len()))

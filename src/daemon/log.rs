@@ -5,12 +5,12 @@
 //! began it. When there is room again one line tells how many are missing.
 //!
 //! What is worth a line is often urgent as well: a takeover. So a line is put into words and handed to the kernel a few
-//! milliseconds after it was noted, with the time it was noted at; the lines of a burst share a write.
+//! milliseconds after it was noted, with the time it was noted at; the lines of a burst share a write. Read first: `process/line.rs`.
 
 use super::os::Os;
 use super::token::Token;
 use crate::note::{Level, Note};
-use crate::sys::clock;
+use crate::process::line::{LINE, Target, line};
 use crate::sys::errno;
 use crate::sys::logfd;
 use crate::sys::op::{Fd, Link};
@@ -18,49 +18,17 @@ use crate::sys::ring::How;
 use crate::time::{Duration, Instant, Now};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
-use std::fmt::Write;
-use std::sync::OnceLock;
-
-/// Name in front of each line.
-pub const IDENT: &str = "kalived";
 
 /// Queued lines. A state change of 255 routers is about 1,000 lines with `-D`: four of those.
 const LINES: usize = 4096;
 /// Queued bytes, so that long lines cannot take the memory: 128 a line on average.
 const BYTES: usize = 512 * 1024;
-/// Longest line, bytes: what syslog daemons take.
-const LINE: usize = 2048;
 /// Bytes in one console write: some 40 lines. To put more into words at once would keep a slow processor from a takeover for too long.
 const WRITE: usize = 4 * 1024;
 /// From the first line noted until the write begins. Longer than a takeover with a handful of addresses takes.
 const HOLD: Duration = Duration::from_millis(5);
 /// Between two attempts to reach a syslog daemon that is not there.
 const RECONNECT: Duration = Duration::from_secs(1);
-
-/// The facility of a process that is started by another kalived.
-pub const FACILITY: &str = "KALIVED_SYSLOG_FACILITY";
-/// syslog's number of the facility daemon.
-const DAEMON: u8 = 3;
-
-static CHOSEN: OnceLock<u8> = OnceLock::new();
-
-/// The facility of lines for syslog: what the process that started this one says, else what the command line says (also after
-/// an upgrade, which keeps it), else daemon.
-pub fn facility() -> u8 {
-    let said = || std::env::var(FACILITY).ok()?.parse().ok().filter(|n| *n < 24);
-    *CHOSEN.get_or_init(|| said().or_else(|| crate::cli::facility(std::env::args_os())).unwrap_or(DAEMON))
-}
-
-/// Where lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Standard error.
-    Console,
-    /// The syslog socket at this path.
-    Syslog(String),
-    /// Nobody (`-G` without `-l`).
-    Nowhere,
-}
 
 /// The sink.
 pub struct Sink {
@@ -247,50 +215,6 @@ impl Sink {
     pub fn idle(&self) -> bool {
         self.queue.is_empty() && self.writing.is_none()
     }
-}
-
-/// A note in words: one line, with a newline for the console.
-pub fn line(target: &Target, now: Now, note: &Note, pid: u32) -> String {
-    let t = clock::local(now.wall);
-    let mut s = String::with_capacity(note.text.len() + 64);
-    // Writing to a String cannot fail.
-    // Detail was asked for with -D: as info, for most syslog daemons drop debug.
-    let severity = (note.level as u8).min(Level::Info as u8);
-    let _ = match target {
-        // It has the time and the process itself.
-        Target::Console if logfd::stderr_is_journal() => write!(s, "<{severity}>"),
-        Target::Console | Target::Nowhere => write!(
-            s,
-            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} {IDENT}[{}]: ",
-            t.year, t.month, t.day, t.hour, t.minute, t.second, t.micros, pid
-        ),
-        Target::Syslog(_) => {
-            const MONTHS: [&str; 12] =
-                ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-            let month = MONTHS.get(usize::from(t.month).wrapping_sub(1)).unwrap_or(&"Jan");
-            write!(
-                s,
-                "<{}>{month} {:2} {:02}:{:02}:{:02} {IDENT}[{}]: ",
-                facility() * 8 + severity,
-                t.day,
-                t.hour,
-                t.minute,
-                t.second,
-                pid
-            )
-        }
-    };
-    // One record is one line, whatever a name or a packet put into it.
-    for c in note.text.chars() {
-        if s.len() >= LINE - 5 {
-            break;
-        }
-        s.push(if c.is_control() { ' ' } else { c });
-    }
-    if *target == Target::Console {
-        s.push('\n');
-    }
-    s
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 pub mod adverts;
 pub mod busy;
 pub mod core;
-pub mod entry;
 pub mod exec;
 mod frames;
 mod guardline;
@@ -17,16 +16,13 @@ pub mod lead;
 pub mod log;
 pub mod netlink;
 pub mod os;
-pub(crate) mod recordings;
 pub mod report;
 pub mod rtnl;
-pub(crate) mod scripthost;
 pub mod sends;
 mod slice;
 pub mod sockets;
 pub mod streams;
 pub mod token;
-pub(crate) mod tools;
 
 use crate::effect::Effects;
 use crate::event::Event;

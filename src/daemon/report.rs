@@ -7,6 +7,7 @@ use super::Machine;
 use super::exec::Exec;
 use super::os::Os;
 use crate::note::{Level, Note};
+use crate::process::report::MOST;
 use crate::report::{Log, Part};
 use crate::sys::memfd;
 use crate::time::{Instant, Now};
@@ -16,8 +17,6 @@ use std::os::unix::fs::FileExt;
 
 /// Bytes of JSON made in a turn. A virtual router is about 2 KiB.
 const SLICE: usize = 8 << 10;
-/// Largest report, bytes: 4,096 virtual routers with fifty addresses each stay below.
-pub const MOST: u64 = 64 << 20;
 
 /// See the module.
 pub struct Reporting {

@@ -3,10 +3,11 @@
 //! Read first: `ctl.rs`, `systemd.rs`.
 
 use super::Guard;
-use super::ctl::{ClientId, Request, Server};
-use super::proto::ToCore;
+use super::ctl::{ClientId, Server};
 use super::report::Whom;
 use super::systemd::Notifier;
+use crate::process::proto::ToCore;
+use crate::process::request::Request;
 use crate::report::Daemon;
 use crate::sys::memfd;
 use crate::time::{Duration, Instant};

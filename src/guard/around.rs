@@ -6,9 +6,9 @@
 use super::{Guard, text};
 use crate::config::model::Config;
 use crate::config::model::setting::{Ready, Script};
-use crate::daemon::core::image_of;
 use crate::effect::SpawnSpec;
 use crate::event::ChildEnd;
+use crate::process::image::image_of;
 use crate::time::{Duration, Instant};
 
 /// Whose they are: no core has this number.

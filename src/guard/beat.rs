@@ -2,10 +2,9 @@
 //!
 //! Pure. Counted are the guard's own wake-ups, not time: a machine that was paused wakes the guard once, however long it was.
 
-use crate::time::{Duration, Instant};
+use crate::process::proto::PERIOD;
+use crate::time::Instant;
 
-/// Between two beats of the core, and between two looks of the guard.
-pub const PERIOD: Duration = Duration::from_secs(1);
 /// Looks without a beat between them after which the core counts as hung. A loop turn takes milliseconds at worst; what does
 /// not turn for five seconds has lost its adverts long ago.
 pub const MISSED: u32 = 5;

@@ -4,8 +4,8 @@
 
 use super::role::Roles;
 use crate::config::image::MAGIC;
-use crate::daemon::entry;
 use crate::note::Note;
+use crate::process::entry;
 use crate::sys::child::{self, End, Reports};
 use crate::sys::memfd;
 use crate::time::{Duration, Instant};

@@ -3,10 +3,10 @@
 //! Read first: `proto.rs`. Nothing here waits: what the line does not take is queued, and a core whose queue is full is hung.
 
 use super::beat::Heartbeat;
-use super::log::Log;
-use super::proto::{MAX, ToCore, ToGuard};
 use super::role::Roles;
 use super::text;
+use crate::process::log::Log;
+use crate::process::proto::{MAX, ToCore, ToGuard};
 use crate::snapshot;
 use crate::sys::child::{self, Reports};
 use crate::sys::seqpacket;

@@ -10,11 +10,11 @@
 //! Read first: `upgrade.rs`, `sys/lockfile.rs`.
 
 use super::ctl::ClientId;
-use super::proto::ToCore;
 use super::successor::{Asked, Successor};
 use super::upgrade::{STORED, Upgrade};
 use super::{After, Guard, text};
-use crate::daemon::handover::{Slots, is_slots};
+use crate::process::proto::ToCore;
+use crate::process::slots::{Slots, is_slots};
 use crate::sys::child::End;
 use crate::sys::lockfile::{self, Open, beside, is_left_over, open_own};
 use crate::time::{Duration, Instant};
@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub(super) const FREEZE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where a snapshot is kept, besides systemd.
-pub(super) fn snapshot_path(pid_file: &Path) -> PathBuf {
+pub(crate) fn snapshot_path(pid_file: &Path) -> PathBuf {
     beside(pid_file, "state")
 }
 

@@ -5,14 +5,14 @@
 use super::answers::Answers;
 use super::core::Core;
 use super::ctl::Server;
-use super::log::Log;
 use super::scripts::Scripts;
-use super::start::say;
 use super::state::{OLD_VARIABLE, State, Understands, VARIABLE};
 use super::systemd::Notifier;
 use super::{Guard, Made, beat};
-use crate::daemon::handover::Slots;
 use crate::exit::ExitCode;
+use crate::process::log::Log;
+use crate::process::log::say;
+use crate::process::slots::Slots;
 use crate::snapshot;
 use crate::sys::child::Reports;
 use crate::sys::lockfile::Lock;
@@ -20,12 +20,13 @@ use crate::sys::pidfile::PidFile;
 use crate::sys::unixsock::inherited;
 use crate::sys::{child, clock, signal};
 use crate::time::Instant;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Goes on, when there is something to go on with: the exit code then.
-pub(super) fn guard() -> Option<u8> {
+pub(crate) fn guard() -> Option<u8> {
     // The old name first: kalived 0.1.0 hands on the new one as it got it, with a number that has no meaning any more.
     let number = [OLD_VARIABLE, VARIABLE].iter().find_map(|n| std::env::var(n).ok()?.parse().ok())?;
     let state = State::read(&File::from(inherited(number).ok()?))?;
@@ -43,7 +44,7 @@ pub(super) fn guard() -> Option<u8> {
 
 /// Whether this program understands the state at fd 3 and the snapshot at 4: asked by another version before it gives anything up. The
 /// answer goes to 5; a release before layout 4 passes the state only.
-pub(super) fn check() -> ExitCode {
+pub(crate) fn check() -> ExitCode {
     let (state, more) = match child::inherited::<3>() {
         Ok([state, snapshot, answer]) => (Some(state), Some((File::from(snapshot), File::from(answer)))),
         Err(_) => (child::inherited::<1>().ok().map(|[state]| state), None),
@@ -91,6 +92,7 @@ fn take(state: State) -> Result<Guard, String> {
         answers: Answers::new(server.transpose()?, notifier),
         never: state.dont_respawn,
         startup: false,
+        notes: BTreeSet::new(),
     });
     guard.core_pid_file = pid_file(state.core_pid_file);
     guard.cores = state.cores;

@@ -6,42 +6,35 @@
 //! line to here). Deliberately absent: VRRP.
 
 pub mod allowed;
-mod answers;
+pub(crate) mod answers;
 mod around;
 pub mod beat;
-pub mod client;
 pub mod compiler;
 pub mod core;
 pub mod ctl;
 pub mod dump;
-mod elsewhere;
-mod handover;
-mod inherit;
+pub(crate) mod handover;
+pub(crate) mod inherit;
 mod leftovers;
-pub mod log;
-pub mod proto;
 pub mod queue;
 mod reload;
 mod report;
 pub mod restart;
 pub mod role;
 pub mod scripts;
-pub mod start;
-mod state;
+pub(crate) mod state;
 mod successor;
 pub mod systemd;
 pub mod text;
 mod trust;
 mod turn;
-mod upgrade;
+pub(crate) mod upgrade;
 pub mod vips;
 
 use self::answers::Answers;
 use self::core::{Core, Starter};
 use self::ctl::ClientId;
 use self::handover::Handover;
-use self::log::Log;
-use self::proto::{MAX, ToCore};
 use self::reload::Reloads;
 use self::report::Reporting;
 use self::restart::{Next, Restart};
@@ -50,12 +43,15 @@ use self::scripts::Scripts;
 use self::upgrade::Upgrade;
 use crate::exit::ExitCode;
 use crate::note::Note;
+use crate::process::log::Log;
+use crate::process::proto::{MAX, ToCore};
 use crate::sys::child::{End, Reports};
 use crate::sys::daemonize::Start;
 use crate::sys::lockfile::Lock;
 use crate::sys::memfd;
 use crate::sys::pidfile::PidFile;
 use crate::time::{Duration, Instant};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -109,6 +105,8 @@ pub struct Made {
     pub never: bool,
     /// There is a `startup_script`.
     pub startup: bool,
+    /// What a start that went well has to say about the configuration.
+    pub notes: BTreeSet<String>,
 }
 
 /// See the module.
@@ -184,7 +182,7 @@ impl Guard {
             never: made.never,
             removal: None,
             start_at: None,
-            reloads: Reloads::default(),
+            reloads: Reloads::new(made.notes),
             reporting: Reporting::default(),
             upgrade: None,
             go: None,
@@ -359,6 +357,6 @@ impl Guard {
 
 /// What whoever goes on for a core that died is told. It may have hung before: then nothing is known of it since its last beat.
 fn gone(core: &Core, now: Instant) -> ToCore {
-    let hung = now.since(core.heart.last()) > 2 * beat::PERIOD;
+    let hung = now.since(core.heart.last()) > 2 * crate::process::proto::PERIOD;
     ToCore::Go { dead_since: Some(if hung { core.heart.last() } else { now }.0) }
 }

@@ -4,10 +4,10 @@
 
 use super::compiler::{Compiler, Use};
 use super::ctl::ClientId;
-use super::proto::ToCore;
 use super::queue::Queue;
 use super::{Guard, text};
 use crate::note::Level;
+use crate::process::proto::ToCore;
 use crate::sys::child::End;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub(super) enum Say {
 pub(super) struct Reloads {
     queue: Queue,
     /// Notes about the file that were said, at the start or at the last reload.
-    pub(super) notes: BTreeSet<String>,
+    notes: BTreeSet<String>,
     /// `--force`: of the one under way, and of the one after it.
     force: bool,
     force_later: bool,
@@ -53,6 +53,10 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
+    /// `notes`: what a start said about the file.
+    pub(super) fn new(notes: BTreeSet<String>) -> Reloads {
+        Reloads { notes, ..Reloads::default() }
+    }
     /// A configuration that the core in charge may have begun to act on.
     pub(super) fn begun(&self) -> Option<&File> {
         if let Some(Step::Applying(image, _)) = &self.step { Some(image) } else { None }

@@ -5,10 +5,10 @@
 
 use super::Guard;
 use super::ctl::ClientId;
-use super::dump::Kind;
-use super::proto::ToCore;
 use super::queue::Queue;
 use super::text;
+use crate::process::dump::Kind;
+use crate::process::proto::ToCore;
 use crate::report::{Daemon, Moment};
 use crate::sys::child::{self, End};
 use crate::sys::clock;

@@ -4,37 +4,19 @@
 //! the words on the line are understood by the program that made them. Only an upgrade starts what lies at the path.
 
 use super::compiler::Use;
-use super::dump::Kind;
-use super::log::Log;
 use super::vips::Holdings;
-use crate::cli::Report;
-use crate::daemon::log::{FACILITY, Target, facility};
-use crate::daemon::scripthost::ThisHost;
+use crate::process::args::{AFTER, CORE, DETACH, DETAIL, DUMP, HELPER, LOGS, REMOVE, STANDBY};
+use crate::process::dump::Kind;
+use crate::process::line::{FACILITY, Target, facility};
+use crate::process::log::Log;
+use crate::process::reading::Reading;
+use crate::process::scripthost::ThisHost;
 use crate::sys::child::{self, How, Program, Reports};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-
-/// First argument of the loop.
-pub const CORE: &str = "--core";
-/// First argument of the helper.
-pub const HELPER: &str = "--helper";
-/// First argument of the process that takes addresses away.
-pub const REMOVE: &str = "--remove-vips";
-/// First argument of the process that writes a dump file; its kind follows.
-pub const DUMP: &str = "--dump";
-/// The process that takes addresses away waits for the end of a frozen core first; what follows is how often a core was in charge.
-pub const AFTER: &str = "--after-core=";
-/// It waits for `Go`.
-pub const STANDBY: &str = "--standby";
-/// Log details.
-pub const DETAIL: &str = "--log-detail";
-/// Log to standard error; to the syslog socket; nowhere.
-pub const LOGS: [&str; 3] = ["--log=console", "--log=syslog", "--log=none"];
-/// Let go of the terminal once it runs.
-pub const DETACH: &str = "--detach";
 
 /// What is the same for all of them.
 #[derive(Clone, Debug)]
@@ -44,7 +26,7 @@ pub struct Roles {
     /// The configuration, absolute.
     pub file: String,
     /// How it is read.
-    pub report: Report,
+    pub report: Reading,
     /// Where lines go.
     pub target: Target,
     /// `-D`.

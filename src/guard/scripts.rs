@@ -5,10 +5,10 @@
 use super::allowed::{Allowed, Leave};
 use super::state::Script;
 use super::text;
-use crate::daemon::core::image_of;
 use crate::effect::SpawnSpec;
 use crate::event::{ChildEnd, Errno};
 use crate::note::Note;
+use crate::process::image::image_of;
 use crate::sys::child::{self, End, How, Program, Report, Reports};
 use crate::sys::{host, processes, signal};
 use crate::time::{Duration, Instant};

@@ -4,9 +4,9 @@
 //! given up, the new program is asked whether it understands ([`CHECK`]). Read first: `upgrade.rs`.
 
 use super::role::Roles;
-use crate::cli::Report;
-use crate::daemon::log::Target;
-use crate::guard::start::SYSLOG;
+use crate::process::line::SYSLOG;
+use crate::process::line::Target;
+use crate::process::reading::Reading;
 use crate::sys::memfd;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -169,12 +169,12 @@ impl State {
         Roles {
             exe: self.exe.clone().into(),
             file: self.file.clone(),
-            report: Report {
+            report: Reading {
                 config_id: self.config_id.clone(),
                 strict_include: self.strict_include,
                 offline: self.offline,
                 allow: self.allow.clone(),
-                ..Report::default()
+                ..Reading::default()
             },
             target: match self.target {
                 0 => Target::Console,

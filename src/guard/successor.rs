@@ -8,10 +8,10 @@
 //! Read first: `compiler.rs`, `state.rs`, `snapshot/`. Users: `upgrade.rs`, `handover.rs`.
 
 use super::compiler::{Compiler, Use};
-use super::proto::ToCore;
 use super::reload::Say;
 use super::state::Understands;
 use super::{Guard, text};
+use crate::process::proto::ToCore;
 use crate::snapshot;
 use crate::sys::child::{self, End};
 use crate::sys::memfd;

@@ -1,9 +1,9 @@
 //! Every log line of the guard, once; keepalived's wording where operators grep for it.
 
-use super::dump::Kind;
 use crate::event::ChildEnd;
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
+use crate::process::dump::Kind;
 use crate::sys::child::End;
 use crate::time::Duration;
 use crate::vrrp::text::errno;

@@ -3,12 +3,12 @@
 //! Read first: `mod.rs`.
 
 use super::around::OWNER;
-use super::beat::PERIOD;
 use super::core::{Core, Heard, Starter};
 use super::handover::Handover;
-use super::proto::{ToCore, ToGuard};
 use super::{After, Guard, STOP_LIMIT, leftovers, text};
 use crate::exit::ExitCode;
+use crate::process::proto::PERIOD;
+use crate::process::proto::{ToCore, ToGuard};
 use crate::sys::child::{self, End};
 use crate::sys::daemonize::Start;
 use crate::sys::{clock, poll, privilege, signal};

@@ -9,12 +9,12 @@
 use super::core::Core;
 use super::ctl::ClientId;
 use super::handover::FREEZE_LIMIT;
-use super::proto::ToCore;
 use super::state::{CoreState, OLD_VARIABLE, State, VARIABLE};
 use super::successor::{Asked, Sound, Successor};
 use super::{Guard, gone, text};
 use crate::config::image;
-use crate::daemon::handover::Slots;
+use crate::process::proto::ToCore;
+use crate::process::slots::Slots;
 use crate::snapshot;
 use crate::sys::child::{self, End};
 use crate::sys::unixsock::keep_across_exec;
@@ -33,7 +33,7 @@ pub(super) const LEAVE_LIMIT: Duration = Duration::from_secs(300);
 /// How long programs of a core that was relieved may still run: hooks, which nobody repeats. The readers of pipes have less.
 const HOOKS_LIMIT: Duration = Duration::from_secs(60);
 /// Name of the snapshot among the fds that systemd keeps.
-pub(super) const STORED: &str = "snapshot";
+pub(crate) const STORED: &str = "snapshot";
 
 /// How far it is.
 pub(super) enum Upgrade {

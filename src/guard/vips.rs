@@ -7,15 +7,15 @@
 //!
 //! With [`AFTER`] it first waits for the end of a core that was handed over, which removes its addresses itself unless it is killed.
 
-use super::role::AFTER;
-use super::start::say;
 use crate::config::model::Config;
-use crate::daemon::core::image_of;
-use crate::daemon::handover::Slots;
 use crate::effect::{ADDR_PROTO, AddrSpec, STATIC_PROTO};
 use crate::event::{AddrInfo, Errno};
 use crate::exit::ExitCode;
 use crate::links::AddrId;
+use crate::process::args::AFTER;
+use crate::process::image::image_of;
+use crate::process::log::say;
+use crate::process::slots::Slots;
 use crate::route::{ROUTE_PROTO, RouteId, RouteSpec};
 use crate::routes::id_of;
 use crate::rule::RuleSpec;
@@ -97,7 +97,7 @@ fn is_frozen(mut begin: File) -> bool {
 /// Waits for the end of the core at `line`; whether nobody is in charge after it then. One that was not killed has removed what it
 /// held, and there is nothing left to be found.
 fn is_left(line: &OwnedFd, witness: &File, charges: u64, snapshot: &File) -> bool {
-    let mut buf = [0; super::proto::MAX];
+    let mut buf = [0; crate::process::proto::MAX];
     loop {
         // What it says is nobody's business any more.
         match seqpacket::recv(line, &mut buf) {

@@ -1,15 +1,15 @@
 //! A recording in a file: what the ring of a core had, without secrets, with the names of its fields (CBOR in the envelope).
 //!
 //! CBOR, where a snapshot is JSON: packets are bytes, and keys of maps are more than text. A recording that begins with a configuration
-//! ([`Base::Born`]) names only configuration, events and effects; one that begins with a world in the middle of its life names
-//! everything that a world is made of, and is for the release that made it.
+//! ([`Base::Born`]) names configuration, events and effects; one that begins with a world in the middle of its life has that as
+//! bytes, and is for the release that made it.
 //!
 //! Secrets: a password of version 2 is eight bytes in the clear in every advert. Here another one stands for it, the same everywhere, and the
 //! checksums are made right again (or left wrong): what is decided stays the same. Signed adverts are signed anew: `signatures.rs`. Read
 //! first: `mod.rs`.
 
 use super::signatures::Keys;
-use super::{Base, Input};
+use super::{Base, Input, RELEASE};
 use crate::config::model::{Auth, Config, InstanceConfig};
 use crate::effect::{AdvertFx, Effect, Packet, Packets};
 use crate::envelope::{Kind, Unusable};
@@ -70,7 +70,13 @@ impl Recording {
             let by = by.map_or_else(String::new, |r| format!("; kalived {r} made it, and may read it"));
             KIND.malformed(format!("{e}{by}"))
         })?;
-        if rest.is_empty() { Ok(whole) } else { Err(KIND.malformed("bytes are left over")) }
+        match whole.base {
+            _ if !rest.is_empty() => Err(KIND.malformed("bytes are left over")),
+            Base::World(_) if whole.release != RELEASE => {
+                Err(KIND.malformed(format!("kalived {} made it, and may read it", whole.release)))
+            }
+            _ => Ok(whole),
+        }
     }
 
     /// Takes the secrets out.

@@ -64,8 +64,31 @@ pub enum Base {
         /// What the machine is called.
         host: String,
     },
-    /// One that runs.
+    /// One that runs: only the release that wrote it reads it, so its fields have no names in a file ([`packed`]).
+    #[serde(with = "packed")]
     World(Box<World>),
+}
+
+/// A world as one string of bytes (postcard), in the ring and in a file alike.
+mod packed {
+    use crate::world::World;
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(world: &World, to: S) -> Result<S::Ok, S::Error> {
+        let whole = postcard::to_allocvec(world).map_err(S::Error::custom)?;
+        bytes::Bytes::from(whole).serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Box<World>, D::Error> {
+        let whole = bytes::Bytes::deserialize(from)?;
+        match postcard::take_from_bytes(&whole) {
+            Ok((world, [])) => Ok(Box::new(world)),
+            Ok(_) => Err(D::Error::custom("bytes are left over")),
+            Err(e) => Err(D::Error::custom(e)),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -160,6 +183,7 @@ impl Tape {
         enum Runs<'a> {
             #[allow(dead_code, reason = "its number is that of `Base::Born`")]
             Born,
+            #[serde(serialize_with = "packed::serialize")]
             World(&'a World),
         }
         let least = Duration::from_secs(1).saturating_mul(self.segment as u32) / RATE as u32;

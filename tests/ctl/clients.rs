@@ -1,8 +1,9 @@
 //! Clients that behave badly cost nothing, and the socket's name is not a trap.
 
 use crate::{Dir, exists, serve};
-use kalived::guard::client::{Failure, exchange};
-use kalived::guard::ctl::{MAX_ANSWER, MAX_CLIENTS, Request, SILENCE, Server, decode, encode, socket_path};
+use kalived::cli::client::{Failure, exchange};
+use kalived::guard::ctl::{MAX_CLIENTS, SILENCE, Server};
+use kalived::process::request::{MAX_ANSWER, Request, decode, encode, socket_path};
 use kalived::sys::{clock, unixsock};
 use kalived::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};

@@ -3,7 +3,7 @@
 use crate::{Dir, serve};
 use kalived::config::image;
 use kalived::config::model::{Config, Family, InstanceConfig};
-use kalived::guard::ctl::Request;
+use kalived::process::request::Request;
 use std::io::{Seek, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Output, Stdio};

@@ -3,7 +3,8 @@
 use kalived::config::load;
 use kalived::config::model::Config;
 use kalived::config::source::{FileError, Files};
-use kalived::guard::dump::Kind;
+use kalived::guard::dump;
+use kalived::process::dump::Kind;
 use kalived::report::{Address, Instance, Moment, Report, Tracker};
 use kalived::vrrp::State;
 use serde_json::Value;
@@ -108,7 +109,7 @@ fn report() -> Report {
 }
 
 fn text(kind: Kind) -> String {
-    kind.render(&report(), &config("")).expect("there are virtual routers")
+    dump::render(kind, &report(), &config("")).expect("there are virtual routers")
 }
 
 #[test]
@@ -217,18 +218,18 @@ fn the_json_file_has_every_key() {
     assert_eq!((&one["auth_type"], &one["auth_data"], &two["auth_type"]), (&1.into(), &"********".into(), &0.into()));
     assert_eq!((&one["script_master"], &one["track_script"][1]), (&"'/usr/bin/true' 'x'".into(), &"chk2".into()));
     assert_eq!(two["vips"][0], "192.0.2.110 dev eth1 scope global set");
-    let v2 = Kind::Json.render(&report(), &config("json_version 2")).unwrap();
+    let v2 = dump::render(Kind::Json, &report(), &config("json_version 2")).unwrap();
     let v2: Value = serde_json::from_str(&v2).unwrap();
     assert_eq!(
         (&v2["vrrp"][1]["data"]["iname"], v2["track_process"].as_array().map(Vec::len)),
         (&"VI_2".into(), Some(0))
     );
-    assert_eq!(Kind::Json.render(&Report::default(), &config("")), None, "keepalived writes no file then");
+    assert_eq!(dump::render(Kind::Json, &Report::default(), &config("")), None, "keepalived writes no file then");
 }
 
 #[test]
 fn files_go_where_the_configuration_says() {
-    let path = |kind: Kind, global: &str| kind.path(&config(global), Path::new("/dir"));
+    let path = |kind: Kind, global: &str| dump::path(kind, &config(global), Path::new("/dir"));
     let is = PathBuf::from;
     assert_eq!(path(Kind::Data, ""), is("/dir/keepalived.data"));
     assert_eq!(
@@ -244,7 +245,7 @@ fn files_go_where_the_configuration_says() {
     let with_instance = |kind: Kind| {
         let mut c = config("data_use_instance");
         c.root.instance = Some("foo".into());
-        kind.path(&c, Path::new("/dir"))
+        dump::path(kind, &c, Path::new("/dir"))
     };
     assert_eq!(
         (with_instance(Kind::Data), with_instance(Kind::Json)),

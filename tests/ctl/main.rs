@@ -11,7 +11,8 @@ mod command;
 mod dumps;
 mod manager;
 
-use kalived::guard::ctl::{ClientId, Request, Server, socket_path};
+use kalived::guard::ctl::{ClientId, Server};
+use kalived::process::request::{Request, socket_path};
 use kalived::sys::clock;
 use kalived::time::Duration;
 use std::path::{Path, PathBuf};

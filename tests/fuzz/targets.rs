@@ -11,9 +11,9 @@ use kalived::config::model::vrrp::ParamMatch;
 use kalived::config::node::Node;
 use kalived::config::source::{FileError, Files, Sources, Span};
 use kalived::config::{Limits, Loaded, Options, input, load, load_with, report, tree};
-use kalived::guard::proto::{ToCore, ToGuard};
 use kalived::helper::matching::{self, Pattern};
 use kalived::helper::proto::{Ask, Tell};
+use kalived::process::proto::{ToCore, ToGuard};
 use kalived::time::Duration;
 use strangers::Stage;
 

@@ -6,12 +6,13 @@
 use crate::PATIENCE;
 use bytes::Bytes;
 use kalived::daemon::exec::Exec;
-use kalived::daemon::log::{Sink, Target};
+use kalived::daemon::log::Sink;
 use kalived::daemon::{Machine, run};
 use kalived::effect::{AddrSpec, AdvertFx, Effect, Effects, NetFx, NetOp, Packets, SockFx, SockSpec};
 use kalived::event::{AddrInfo, Errno, Event, Link, NetEv, ReqId, RxMeta, Signal, SockEv};
 use kalived::exit::ExitCode;
 use kalived::id::{Arena, SockKey, SockMark, VrKey, VrMark};
+use kalived::process::line::Target;
 use kalived::sys::{clock, ring::Ring, signal};
 use kalived::time::{Instant, Now};
 use kalived::timers::Due;

@@ -1,9 +1,10 @@
 //! The log sink: a reader that does not read delays nothing, and is told what it missed.
 
 use crate::{PATIENCE, ring, wait};
-use kalived::daemon::log::{Sink, Target};
+use kalived::daemon::log::Sink;
 use kalived::daemon::token::Token;
 use kalived::note::{Level, Note};
+use kalived::process::line::Target;
 use kalived::sys::clock;
 use kalived::time::{Duration, Instant};
 use std::io::Read;

@@ -1,13 +1,13 @@
 //! `kalived reload` and its like: connect, ask one thing, wait for the answer, print it.
 //!
-//! Exit codes: 0 done, 1 refused or failed, 3 no kalived runs (as LSB's init scripts say it). Read first: `ctl.rs`, the other side.
+//! Exit codes: 0 done, 1 refused or failed, 3 no kalived runs (as LSB's init scripts say it). Read first: `process/request.rs`; `guard/ctl.rs`, the other side.
 
-use super::ctl::{self, MAX_ANSWER, Request};
-use super::{dump, elsewhere};
-use crate::cli::{Ask, Format, Report as How, metrics, status};
+use super::{Ask, Format, elsewhere, metrics, recordings, status, tools};
 use crate::config::image;
-use crate::daemon::{recordings, tools};
 use crate::exit::ExitCode;
+use crate::process::reading::Reading;
+use crate::process::report;
+use crate::process::request::{self, MAX_ANSWER, Request};
 use crate::report::{Daemon, Report};
 use crate::sys::{clock, lockfile, unixsock};
 use crate::time::Duration;
@@ -33,7 +33,7 @@ pub enum Failure {
 pub type Answer = (bool, String, Option<OwnedFd>);
 
 /// Asks the kalived that listens at `socket`, and waits for its answer at most `limit`.
-pub fn exchange(socket: &Path, request: Request, limit: Duration) -> Result<Answer, Failure> {
+pub fn exchange(socket: &Path, what: Request, limit: Duration) -> Result<Answer, Failure> {
     let other = |e: io::Error| {
         Failure::Other(match e.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
@@ -59,7 +59,7 @@ pub fn exchange(socket: &Path, request: Request, limit: Duration) -> Result<Answ
         _ => other(e),
     })?;
     // A refusal may come before we ask, and the connection may end with it: the answer says why, not the send.
-    let sent = unixsock::send(fd.as_fd(), request.word().as_bytes(), None);
+    let sent = unixsock::send(fd.as_fd(), what.word().as_bytes(), None);
     let mut buf = vec![0; MAX_ANSWER];
     let (n, gift) = loop {
         match unixsock::recv_with_fd(fd.as_fd(), &mut buf) {
@@ -68,7 +68,7 @@ pub fn exchange(socket: &Path, request: Request, limit: Duration) -> Result<Answ
             Ok(got) => break got,
         }
     };
-    match ctl::decode(buf.get(..n).unwrap_or_default()) {
+    match request::decode(buf.get(..n).unwrap_or_default()) {
         Some((ok, text)) => Ok((ok, text, gift)),
         None if n == 0 => Err(Failure::Other("it ended without an answer; what became of it is in the log".to_owned())),
         None => Err(Failure::Other("an answer that makes no sense: is that another version of kalived?".to_owned())),
@@ -76,8 +76,8 @@ pub fn exchange(socket: &Path, request: Request, limit: Duration) -> Result<Answ
 }
 
 /// The whole command.
-pub fn run(ask: &Ask, how: &How) -> ExitCode {
-    let socket = ctl::socket_path(&ask.pid_file);
+pub fn run(ask: &Ask, how: &Reading) -> ExitCode {
+    let socket = request::socket_path(&ask.pid_file);
     let (ok, text, gift) = match exchange(&socket, ask.request, LIMIT) {
         Ok(answer) => answer,
         Err(Failure::NotRunning) => {
@@ -149,7 +149,7 @@ fn show(text: &str, report: Option<OwnedFd>, format: Format) -> ExitCode {
         (Err(_), None) if format == Format::Text => Ok(text.trim_end().to_owned()),
         (Err(_), _) => Err("the kalived that runs is of an older version: `kalived upgrade` first".to_owned()),
         (Ok(daemon), report) => {
-            let report = report.map_or(Ok(Report::default()), |fd| dump::read(&File::from(fd)));
+            let report = report.map_or(Ok(Report::default()), |fd| report::read(&File::from(fd)));
             report.map(|r| Report { daemon, ..r }).and_then(|r| render(&r, format))
         }
     };

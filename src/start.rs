@@ -3,26 +3,30 @@
 //! The order matters: everything that can be wrong is found while standard error is still the operator's terminal (the
 //! configuration, permissions, the pid file; then the core's ring), and the background command waits until the core runs.
 
-use super::answers::Answers;
-use super::ctl::{self, Server};
-use super::handover::snapshot_path;
-use super::log::Log;
-use super::proto::ToCore;
-use super::role::{self, Roles};
-use super::state::CHECK;
-use super::systemd::{self, Notifier};
-use super::upgrade::STORED;
-use super::{Guard, Made, inherit, text, vips};
-use crate::cli::{self, Options, Parsed};
+use crate::cli::tools::{self, default_file};
+use crate::cli::{self, Options, Parsed, client};
 use crate::config::files::STDIN;
 use crate::config::image;
 use crate::config::model::Config;
 use crate::config::verdict::Wanted;
-use crate::daemon::handover::{Slots, is_slots};
-use crate::daemon::log::Target;
-use crate::daemon::{core, entry, tools};
+use crate::daemon::core;
 use crate::exit::ExitCode;
+use crate::guard::answers::Answers;
+use crate::guard::ctl::Server;
+use crate::guard::handover::snapshot_path;
+use crate::guard::role::Roles;
+use crate::guard::state::CHECK;
+use crate::guard::systemd::{self, Notifier};
+use crate::guard::upgrade::STORED;
+use crate::guard::{Guard, Made, dump, inherit, text, vips};
 use crate::note::{Level, Note};
+use crate::process::args;
+use crate::process::entry;
+use crate::process::line::{SYSLOG, Target, choose_facility};
+use crate::process::log::{Log, say};
+use crate::process::proto::ToCore;
+use crate::process::request::socket_path;
+use crate::process::slots::{Slots, is_slots};
 use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
 use crate::sys::lockfile::{self, Lock, Open, Refused, is_left_over, open_own};
@@ -33,24 +37,24 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The socket of the syslog daemon.
-pub(crate) const SYSLOG: &str = "/dev/log";
-
 /// The whole program; its exit code.
 pub fn program() -> u8 {
-    let args: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
     // After an exec of /proc/self/exe the name is "exe".
-    if args.first().is_some_and(|a| a.starts_with("kalived: ")) {
+    if words.first().is_some_and(|a| a.starts_with("kalived: ")) {
         child::set_name(c"kalived");
     }
-    if let Some((role, rest)) = args.get(1..).and_then(<[String]>::split_first) {
+    if let Some((role, rest)) = words.get(1..).and_then(<[String]>::split_first) {
         match role.as_str() {
-            role::CORE => return core::role(rest) as u8,
-            role::REMOVE => return vips::role(rest) as u8,
-            role::DUMP => return super::dump::role(rest) as u8,
+            args::CORE => return core::role(rest) as u8,
+            args::REMOVE => return vips::role(rest) as u8,
+            args::DUMP => return dump::role(rest) as u8,
             CHECK => return inherit::check() as u8,
             _ => {}
         }
+    }
+    if let Some(number) = cli::facility(std::env::args_os()) {
+        choose_facility(number);
     }
     if let Some(code) = inherit::guard() {
         return code;
@@ -68,20 +72,10 @@ pub fn program() -> u8 {
         }
         Parsed::Run(options) => return start(&options),
         Parsed::Helper => crate::helper::main(),
-        Parsed::Ask(ask, report) => super::client::run(&ask, &report),
+        Parsed::Ask(ask, report) => client::run(&ask, &report),
         Parsed::Tool(tool, report) => tools::run(&tool, &report),
     };
     code as u8
-}
-
-pub(crate) fn say(text: &str) {
-    let text = format!("kalived: {text}");
-    // Of several lines the first is the reason, the others explain it: one entry for the journal.
-    let text = match logfd::stderr_is_journal() {
-        true => entry::write(&Note { level: Level::Error, text: text.trim_end().replace('\n', " ") }),
-        false => text,
-    };
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn start(options: &Options) -> u8 {
@@ -148,7 +142,7 @@ fn start(options: &Options) -> u8 {
     };
     // Going into the background changes the directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-    let (kept, socket) = (absolute(snapshot_path(&lock_file)), absolute(ctl::socket_path(&options.pid_file)));
+    let (kept, socket) = (absolute(snapshot_path(&lock_file)), absolute(socket_path(&options.pid_file)));
     let report = match options.foreground {
         true => Start::foreground(),
         false => match daemonize::background() {
@@ -188,7 +182,7 @@ fn start(options: &Options) -> u8 {
         let env = |name: &str| std::env::var(name).ok();
         let (snapshot, go) = snapshot(&env, &kept, &mut log)?;
         let server = Server::listen(&socket).map_err(|e| log.note(&text::no_socket(&socket, &e))).ok();
-        let mut guard = Guard::new(Made {
+        let guard = Guard::new(Made {
             roles,
             log,
             lock: lock.ok(),
@@ -201,8 +195,8 @@ fn start(options: &Options) -> u8 {
             answers: Answers::new(server, Notifier::from_env(&env)),
             never: options.dont_respawn,
             startup,
+            notes: entries.into_iter().filter(|n| n.level >= Level::Notice).map(|n| n.text).collect(),
         });
-        guard.reloads.notes = entries.into_iter().filter(|n| n.level >= Level::Notice).map(|n| n.text).collect();
         Ok((guard, go))
     });
     match made {
@@ -276,11 +270,6 @@ fn target(options: &Options) -> Target {
         _ if options.no_syslog => Target::Nowhere,
         _ => Target::Syslog(SYSLOG.to_owned()),
     }
-}
-
-pub(crate) fn default_file() -> String {
-    let found = cli::DEFAULT_FILES.iter().find(|f| Path::new(f).exists());
-    found.unwrap_or(&cli::DEFAULT_FILES[0]).to_string()
 }
 
 fn permitted() -> Result<(), String> {

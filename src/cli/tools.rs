@@ -1,9 +1,7 @@
 //! What kalived does without running: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. Nothing of the system is
 //! changed, no privilege is needed, and no file that exists is opened for writing (`sys/files.rs`). The work is in `config`; here are files, terminals and exit codes.
 
-use super::scripthost::ThisHost;
-use super::{entry, recordings};
-use crate::cli::{Colour, Report, Tool};
+use super::{DEFAULT_FILES, Tool, recordings};
 use crate::config::check::{Host, Look};
 use crate::config::diag::Severity;
 use crate::config::diff::diff;
@@ -14,7 +12,10 @@ use crate::config::scripts::Prepare;
 use crate::config::verdict::Wanted;
 use crate::config::{self, Loaded, dump, image, keyword, load_with, report};
 use crate::exit::ExitCode;
-use crate::guard::start::{default_file, say};
+use crate::process::entry;
+use crate::process::log::say;
+use crate::process::reading::{Colour, Reading};
+use crate::process::scripthost::ThisHost;
 use crate::sys::privilege::cap;
 use crate::sys::{clock, files, host, ifaddrs, privilege, signal, socket};
 use std::borrow::Cow;
@@ -23,7 +24,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Does it.
-pub(crate) fn run(tool: &Tool, how: &Report) -> ExitCode {
+pub(crate) fn run(tool: &Tool, how: &Reading) -> ExitCode {
     confine();
     match tool {
         Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
@@ -46,7 +47,7 @@ fn confine() {
 }
 
 /// Whether messages on standard error have colour.
-pub(crate) fn colour(how: &Report) -> bool {
+pub(crate) fn colour(how: &Reading) -> bool {
     match how.colour {
         Colour::Always => true,
         Colour::Never => false,
@@ -56,11 +57,11 @@ pub(crate) fn colour(how: &Report) -> bool {
 }
 
 /// The configuration, with what it may depend on besides its files.
-pub(crate) fn read(path: &str, how: &Report) -> Loaded {
+pub(crate) fn read(path: &str, how: &Reading) -> Loaded {
     with_options(how, |options| load_with(&Disk, path, options))
 }
 
-fn with_options<T>(how: &Report, read: impl FnOnce(&config::Options<'_>) -> T) -> T {
+fn with_options<T>(how: &Reading, read: impl FnOnce(&config::Options<'_>) -> T) -> T {
     let id = how.config_id.clone().unwrap_or_else(host::short_name);
     read(&config::Options {
         config_id: &id,
@@ -85,7 +86,7 @@ pub(crate) enum For {
 }
 
 /// Adds what follows from this machine, and lints; takes out what is silenced.
-pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
+pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For) {
     let host = (!how.offline).then(|| {
         let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
         let addrs = ifaddrs::addresses().into_iter().map(addr).collect();
@@ -103,7 +104,7 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Report, what: For) {
 }
 
 /// `--config-test`.
-pub(crate) fn test(path: &str, how: &Report, log: Option<&Path>) -> ExitCode {
+pub(crate) fn test(path: &str, how: &Reading, log: Option<&Path>) -> ExitCode {
     confine();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Test);
@@ -180,7 +181,7 @@ fn is_configuration(text: &str) -> bool {
     text.lines().any(|l| first(l.trim_start()))
 }
 
-fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
+fn dump_conf(path: &str, show_secrets: bool, how: &Reading) -> ExitCode {
     let (mut loaded, text) = with_options(how, |options| dump::dump(&Disk, path, options, show_secrets));
     look(&mut loaded, how, For::Show);
     messages(&loaded, how);
@@ -198,7 +199,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Report) -> ExitCode {
     }
 }
 
-fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Report) -> ExitCode {
+fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Reading) -> ExitCode {
     let wanted = if force { Wanted::ForcedReload } else { Wanted::Reload };
     crate::sys::sched::small_pages();
     let mut loaded = read(path, how);
@@ -229,8 +230,8 @@ fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Report) -> E
     }
 }
 
-fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
-    let offline = Report { offline: true, ..how.clone() };
+fn compare(old: &str, new: &str, how: &Reading) -> ExitCode {
+    let offline = Reading { offline: true, ..how.clone() };
     let both = [old, new].map(|path| to_compare(path, &offline, For::Show));
     if let Some(code) = both.iter().find_map(Loaded::fatal) {
         return code;
@@ -240,7 +241,7 @@ fn compare(old: &str, new: &str, how: &Report) -> ExitCode {
 }
 
 /// `reload --dry-run`: what a reload from `running` to the file would do.
-pub(crate) fn dry_run(running: &Config, path: &str, how: &Report) -> ExitCode {
+pub(crate) fn dry_run(running: &Config, path: &str, how: &Reading) -> ExitCode {
     let new = to_compare(path, how, For::Compare);
     if let Err(code) = new.may_run(Wanted::Reload) {
         let _ = writeln!(std::io::stderr(), "{}", new.summary(Wanted::Reload));
@@ -253,14 +254,14 @@ pub(crate) fn dry_run(running: &Config, path: &str, how: &Report) -> ExitCode {
     print_plan(running, &new.config, how)
 }
 
-fn to_compare(path: &str, how: &Report, what: For) -> Loaded {
+fn to_compare(path: &str, how: &Reading, what: For) -> Loaded {
     let mut loaded = read(path, how);
     look(&mut loaded, how, what);
     messages(&loaded, how);
     loaded
 }
 
-fn print_plan(old: &Config, new: &Config, how: &Report) -> ExitCode {
+fn print_plan(old: &Config, new: &Config, how: &Reading) -> ExitCode {
     let plan = diff(old, new);
     let text = match how.json {
         true => visible_json(&format!("{:#}\n", plan.json())).into_owned(),
@@ -273,7 +274,7 @@ fn print_plan(old: &Config, new: &Config, how: &Report) -> ExitCode {
 }
 
 /// What is wrong with the file, where it does not get in the way of the output.
-fn messages(loaded: &Loaded, how: &Report) {
+fn messages(loaded: &Loaded, how: &Reading) {
     let _ = write!(std::io::stderr(), "{}", loaded.render(colour(how)));
 }
 
@@ -307,4 +308,10 @@ fn escaped(text: &str, how: impl Fn(char) -> String) -> Cow<'_, str> {
 pub(super) fn print(bytes: &[u8]) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| format!("cannot write to standard output: {e}"))
+}
+
+/// The configuration when no option names one.
+pub(crate) fn default_file() -> String {
+    let found = DEFAULT_FILES.iter().find(|f| Path::new(f).exists());
+    found.unwrap_or(&DEFAULT_FILES[0]).to_string()
 }

@@ -10,10 +10,13 @@
 
 use crate::effect::SpawnSpec;
 use crate::event::{ChildEnd, Errno};
+use crate::time::Duration;
 use bytes::{Buf, BufMut};
 
 /// Number of this language.
 const VERSION: u8 = 1;
+/// Between two beats of the core, and between two looks of the guard.
+pub const PERIOD: Duration = Duration::from_secs(1);
 /// Longest message, bytes.
 pub const MAX: usize = 64 * 1024;
 /// Most arguments of a program, its name among them. The configuration's longest command has a tenth of it.

@@ -2,7 +2,7 @@
 //!
 //! Read first: `client.rs`. Nothing here is sure: a process may end while it is looked at, and in a container only its own are seen.
 
-use crate::cli::{self, Parsed};
+use super::Parsed;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ fn pid_file_of(cmdline: &[u8]) -> Option<PathBuf> {
     if words.first()?.to_string_lossy().starts_with("kalived: ") {
         return None;
     }
-    match cli::parse(words) {
+    match super::parse(words) {
         Parsed::Run(o) if o.test.is_none() => Some(o.pid_file),
         _ => None,
     }
@@ -56,7 +56,7 @@ mod tests {
         let of = |words: &[&str]| pid_file_of(format!("{}\0", words.join("\0")).as_bytes());
         assert_eq!(of(&["/usr/sbin/kalived", "-n", "-p", "/run/a.pid"]), Some("/run/a.pid".into()));
         assert_eq!(of(&["kalived", "-nlp", "a.pid"]), Some("a.pid".into()));
-        assert_eq!(of(&["kalived"]), Some(cli::DEFAULT_PID_FILE.into()));
+        assert_eq!(of(&["kalived"]), Some(super::super::DEFAULT_PID_FILE.into()));
         for no in [
             &["kalived: core", "--core"][..],
             &["kalived", "reload"],

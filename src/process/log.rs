@@ -1,12 +1,14 @@
-//! The guard's own log lines: written at once or not at all, for the guard waits for nobody but its poll.
+//! The log of every process but the core: lines are written at once or not at all, for the guard waits for nobody but its poll.
 //!
-//! Read first: `daemon/log.rs`, whose lines these look like.
+//! Read first: `line.rs`.
 
-use crate::daemon::log::{Target, line};
+use super::entry;
+use super::line::{Target, line};
 use crate::note::{Level, Note};
 use crate::sys::op::Fd;
 use crate::sys::{clock, logfd};
 use crate::time::{Duration, Instant};
+use std::io::Write;
 
 /// Between two attempts to reach a syslog daemon that is not there.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -88,4 +90,15 @@ impl Log {
             }
         }
     }
+}
+
+/// To standard error, while that is still the operator's terminal.
+pub fn say(text: &str) {
+    let text = format!("kalived: {text}");
+    // Of several lines the first is the reason, the others explain it: one entry for the journal.
+    let text = match logfd::stderr_is_journal() {
+        true => entry::write(&Note { level: Level::Error, text: text.trim_end().replace('\n', " ") }),
+        false => text,
+    };
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,0 +1,18 @@
+//! What the processes of kalived share, and nothing that one of them does alone.
+//!
+//! Read in this order: `args` (how one starts another), `proto` (what core and guard say to each other), `line` and `log` (the log),
+//! `slots` (where snapshots are), `image` (the configuration), `request` (the control socket), `reading`, `entry`, `scripthost`
+//! (the configuration: how it is read, its messages as lines of the log, the machine as it sees it), `dump` and `report`.
+
+pub mod args;
+pub mod dump;
+pub mod entry;
+pub mod image;
+pub mod line;
+pub mod log;
+pub mod proto;
+pub mod reading;
+pub mod report;
+pub mod request;
+pub(crate) mod scripthost;
+pub mod slots;
