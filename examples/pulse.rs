@@ -55,7 +55,7 @@ impl Machine for Pulse {
         match event {
             Event::Start => fx.push(Effect::Sock(SockFx::Open {
                 sock: self.sock,
-                spec: SockSpec::Multicast { ifindex: self.ifindex, group: [224, 0, 0, 18].into() },
+                spec: SockSpec::Multicast { ifindex: self.ifindex, group: [224, 0, 0, 18].into(), ah: false },
             })),
             Event::Sock(SockEv::Ready { result, .. }) => {
                 result.expect("socket");

@@ -3,7 +3,7 @@
 //! The daemon (`daemon/exec.rs`) and the simulator (`tests/sim/exec.rs`) both match this without a `_` arm. Effects of one
 //! turn are applied in order. Read first: `event.rs`.
 
-pub use crate::net::{ADDR_PROTO, AddrSpec};
+pub use crate::net::{ADDR_PROTO, AddrSpec, STATIC_PROTO};
 
 use crate::config::model::Family;
 use crate::config::model::vrrp::ParamMatch;
@@ -12,13 +12,14 @@ use crate::exit::ExitCode;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::note::Note;
 use crate::route::RouteSpec;
+use crate::rule::RuleSpec;
 use crate::time::Instant;
 use crate::wire::netlink::ipvs::{Act, Destination, DestinationKey, Service, ServiceKey, SyncDaemon, Timeouts};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-/// A raw VRRP socket: what of protocol 112 it receives, and where it sends.
+/// A raw VRRP socket: what of protocol 112, or with AH of 51, it receives, and where it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum SockSpec {
     /// Receives what is sent to a group on one interface, and sends there.
@@ -27,6 +28,8 @@ pub enum SockSpec {
         ifindex: u32,
         /// Multicast group; its family is the socket's.
         group: IpAddr,
+        /// Of protocol 51 instead of 112: adverts with an Authentication Header.
+        ah: bool,
     },
     /// Receives what is sent to an address of this host, by whatever way it comes; routes decide by which way it sends.
     Unicast {
@@ -34,6 +37,8 @@ pub enum SockSpec {
         local: IpAddr,
         /// Interface to bind to; 0: none. A link-local IPv6 address means nothing without one.
         ifindex: u32,
+        /// As of a group.
+        ah: bool,
     },
 }
 
@@ -55,6 +60,11 @@ impl SockSpec {
             SockSpec::Multicast { ifindex, .. } => Some(*ifindex),
             SockSpec::Unicast { ifindex, .. } => Some(*ifindex).filter(|i| *i != 0),
         }
+    }
+    /// Whether it is for adverts with an Authentication Header.
+    pub fn is_ah(&self) -> bool {
+        let (SockSpec::Multicast { ah, .. } | SockSpec::Unicast { ah, .. }) = self;
+        *ah
     }
     /// Whether it is for unicast peers.
     pub fn is_unicast(&self) -> bool {
@@ -97,7 +107,7 @@ impl core::ops::Deref for Packets {
 /// A change to the kernel's state.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum NetOp {
-    /// Add with [`ADDR_PROTO`], IPv6 without duplicate address detection; replaces an equal one.
+    /// Add with its tag, IPv6 without duplicate address detection; replaces an equal one.
     AddrAdd(AddrSpec),
     /// Delete.
     AddrDel(AddrSpec),
@@ -107,6 +117,10 @@ pub enum NetOp {
     RouteDel(Box<RouteSpec>),
     /// Delete the first and add the second, in one go; the answer is that of the addition.
     RouteChange(Box<RouteSpec>, Box<RouteSpec>),
+    /// Add a policy rule; EEXIST where the same one is there.
+    RuleAdd(Box<RuleSpec>),
+    /// Delete exactly this rule; ENOENT where it is not there.
+    RuleDel(Box<RuleSpec>),
 }
 
 /// In place of a group: none.
@@ -249,7 +263,7 @@ pub enum NetFx {
     },
     /// Dump links and addresses: `DumpBegin`, `LinkNew`…, `AddrNew`…, `Synced`.
     Resync,
-    /// From now on report routes of ours, and dump them with the others (`RouteNew`… before `Synced`).
+    /// From now on report policy rules and routes of ours, and dump them with the others (`RouteNew`…, `RuleNew`… before `Synced`).
     WatchRoutes,
 }
 

@@ -10,6 +10,7 @@ use crate::config::model::lvs::Part;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::octets::Octets;
 use crate::route::RouteSpec;
+use crate::rule::RuleSpec;
 use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant};
 use crate::wire::netlink::ipvs::Message;
@@ -179,6 +180,10 @@ pub enum NetEv {
     },
     /// A route of ours is gone.
     RouteDel(Box<RouteSpec>),
+    /// A policy rule is there, whoever added it.
+    RuleNew(Box<RuleSpec>),
+    /// A policy rule is gone.
+    RuleDel(Box<RuleSpec>),
     /// Netlink messages were lost (`ENOBUFS`): what we know of the kernel may be wrong.
     Lost,
     /// A dump asked for by [`NetFx::Resync`](crate::effect::NetFx::Resync) begins: links, then addresses follow as

@@ -69,6 +69,9 @@ pub struct Key<M> {
 }
 
 impl<M> Key<M> {
+    /// Names nothing: no arena comes this far.
+    pub const NOBODY: Key<M> = Key { slot: u32::MAX, generation: NonZeroU32::MAX, mark: PhantomData };
+
     /// The name as one number, for a completion's user data or a map's key.
     pub fn to_bits(self) -> u64 {
         (u64::from(self.generation.get()) << 32) | u64::from(self.slot)

@@ -39,6 +39,8 @@ pub mod reload_time;
 pub mod report;
 pub mod route;
 pub mod routes;
+pub mod rule;
+pub mod rules;
 pub mod snapshot;
 pub mod time;
 pub mod timers;

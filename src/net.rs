@@ -89,6 +89,9 @@ pub struct AddrInfo {
 /// `IFA_PROTO` of every address kalived adds ("k"), so that its own leftovers are told from an operator's addresses.
 pub const ADDR_PROTO: u8 = b'k';
 
+/// The same for addresses of `static_ipaddress`, which are ordinary ones: adverts may leave from them.
+pub const STATIC_PROTO: u8 = b's';
+
 /// An address to add or delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddrSpec {
@@ -110,6 +113,8 @@ pub struct AddrSpec {
     pub noprefixroute: bool,
     /// IPv4: broadcast = "dev peer" address; IPv6: peer.
     pub peer: Option<IpAddr>,
+    /// `IFA_PROTO` of a new one: [`ADDR_PROTO`] or [`STATIC_PROTO`].
+    pub tag: u8,
 }
 
 /// Address family of a virtual router.
@@ -153,6 +158,8 @@ pub enum Auth {
     None,
     /// Type 1: eight bytes in the clear, zero filled.
     Pass([u8; 8]),
+    /// Type 2: the Authentication Header with this key, zero filled. IPv4 only.
+    Ah([u8; 8]),
 }
 
 impl core::fmt::Debug for Auth {
@@ -161,6 +168,7 @@ impl core::fmt::Debug for Auth {
         f.write_str(match self {
             Auth::None => "None",
             Auth::Pass(_) => "Pass(********)",
+            Auth::Ah(_) => "Ah(********)",
         })
     }
 }

@@ -44,6 +44,8 @@ pub enum Due {
     AddrRetry,
     /// Routes: some wait for another try, a look, or their turn.
     Routes,
+    /// The same of policy rules.
+    Rules,
     /// A socket that could not be opened: try again.
     SockRetry(SockKey),
     /// A dump that failed: ask again.
@@ -57,6 +59,8 @@ pub enum Due {
     TrackRun(TrackKey),
     /// A tracker's run or look has had its time; or a program that was asked to end still lives.
     TrackTimeout(TrackKey),
+    /// `vrrp_startup_delay` or `vrrp_delay_after_boot` is over.
+    Startup,
     /// Health checks of real servers: the earliest of their times. They keep a queue of their own, so that an advert's timers do not cost
     /// more with their number.
     Checks,

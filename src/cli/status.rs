@@ -223,6 +223,16 @@ fn rest(out: &mut String, r: &Report) {
     if r.ipvs.available == Some(false) {
         lines.push("virtual servers are not served: the kernel offers no IPVS (load the module ip_vs)".to_owned());
     }
+    if r.routes.virtual_wanted > 0 {
+        lines.push(format!("virtual routes: {} of {} held", r.routes.virtual_held, r.routes.virtual_wanted));
+    }
+    let rules = &r.rules;
+    if rules.configured > 0 {
+        lines.push(format!("static rules: {} of {} held, {} put back", rules.held, rules.configured, rules.restored));
+    }
+    if rules.virtual_wanted > 0 {
+        lines.push(format!("virtual rules: {} of {} held", rules.virtual_held, rules.virtual_wanted));
+    }
     let n = &r.notifications;
     if n.scripts_running + n.scripts_waiting + n.mails_waiting > 0 {
         lines.push(format!(

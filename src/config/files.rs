@@ -43,6 +43,9 @@ impl Files for Disk {
             _ => Kind::Other,
         })
     }
+    fn others_may_read(&self, path: &str) -> bool {
+        std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
+    }
     fn list(&self, directory: &str) -> Result<Vec<String>, FileError> {
         let entries = std::fs::read_dir(if directory.is_empty() { "." } else { directory }).map_err(fail)?;
         // A name that is not UTF-8 cannot be written in a configuration file either.

@@ -171,7 +171,6 @@ kinds! {
     no_such_number(what) Error Line "unknown-word" "unknown {what}: the line is ignored";
     no_effect(name, what, more) Note Stands "no-effect-yet" "`{name}` is {what}{more}";
     unsupported_keyword(name, more, why) Fatal Stands "unsupported-keyword" "`{name}` is not supported yet{more}: {why}";
-    unsupported_auth() Fatal Stands "unsupported-keyword" "`auth_type AH` is not supported yet: without it adverts would not be authenticated";
     unsupported_lifetime() Note Stands "unsupported-value" "a limited `preferred_lft` is not supported yet: forever is used";
     extra_words() Note Words "extra-words" "more words than the keyword takes: ignored";
     extra_address() Error Words "extra-words" "more than one address: the rest is ignored";
@@ -278,7 +277,9 @@ kinds! {
     owners_and_others(group) Warning Stands "settings-conflict" "vrrp_sync_group {group} has members with priority 255 and others: those with 255 wait for them";
     tracked_twice(name, instance, group) Warning Stands "tracked-twice" "`{name}` is tracked by vrrp_instance {instance} and by its vrrp_sync_group {group}";
     weight_of_owner(name) Error Stands "weight-of-owner" "priority 255 is never changed: `{name}` is not tracked";
-    rule_without_preference() Note Stands "rule-without-preference" "a rule without a preference: the kernel gives it one, before those that are there";
+    rule_without_preference(n) Note Stands "rule-without-preference" "a rule without a preference: it gets {n}";
+    rule_without_action() Error Line "rule-incomplete" "a rule without an action: the line is ignored";
+    rule_of_two_families() Error Line "mixed-families" "a rule with addresses of two families: the line is ignored";
     route_without_destination() Error Line "route-incomplete" "a route without a destination: the line is ignored";
     route_of_two_families() Error Line "mixed-families" "a route with addresses of two families: the line is ignored";
     bfd_of_two_families() Error Statement "mixed-families" "`source_ip` and `neighbor_ip` are of two address families: the block is ignored";
@@ -296,7 +297,9 @@ kinds! {
     protocol_of_mark() Warning Stands "port-ignored" "a service with a mark has no protocol of its own: it is ignored";
     port_of_mark(changed) Error Statement "port-ignored" "a service with a mark gives its real servers no port: the port of {changed} is ignored";
     port_without_nat(service, changed) Error Statement "port-ignored" "only NAT can change the port: {service} is used for {changed} of the real servers";
-    no_active_key() Error Stands "bad-key" "`auth_hmac` without an `active_key` that is one of its keys";
+    no_active_key() Fatal Stands "bad-key" "`auth_hmac` without an `active_key` that is one of its keys";
+    auth_beside_hmac() Error Statement "auth-ignored" "`authentication` beside `auth_hmac`: it is ignored";
+    key_file(path, why) Fatal Stands "bad-key" "the key in `{path}` cannot be used: {why}";
     bad_key() Error Statement "bad-key" "the key has not 32 to 64 bytes: `key` is ignored";
     duplicate_key(id) Error Statement "bad-key" "key {id} is given already: `key` is ignored";
     // Instances

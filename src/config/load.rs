@@ -8,6 +8,7 @@ use super::keyword::nearest::distance;
 use super::kind;
 use super::lower::{self, CommandAt, InterfaceUse, Lowered, Said};
 use super::model::Config;
+use super::model::setting::Secret;
 use super::rtnames::RtNames;
 use super::source::{Files, Kind, Sources, Span};
 use super::tree::{self, Tree};
@@ -74,7 +75,8 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
         return (done(sources, diags, Lowered::default()), Tree::default());
     }
     sources.rt_names = RtNames::load(files);
-    let lowered = lower::lower(&sources, &tree, &mut diags);
+    let mut lowered = lower::lower(&sources, &tree, &mut diags);
+    read_keys(files, &sources, &mut lowered, &mut diags);
     // Another fatal message says already why there is nothing.
     if lowered.config.instances.is_empty() && !diags.has_fatal_for_good() {
         diags
@@ -123,10 +125,36 @@ fn load_image(path: &str, bytes: &[u8]) -> Loaded {
     done(sources, diags, Lowered { config, ..Lowered::default() })
 }
 
+/// Puts the contents of `file:` keys in their place: the daemon opens none of them. The messages do not repeat them.
+fn read_keys(files: &dyn Files, sources: &Sources, lowered: &mut Lowered, diags: &mut Diags) {
+    for (path, span) in std::mem::take(&mut lowered.key_files) {
+        let read = || -> Result<Secret, String> {
+            let bytes = files.read(&path).map_err(|e| e.reason)?;
+            if files.others_may_read(&path) {
+                return Err("others than its owner may read it (chmod 600)".to_owned());
+            }
+            let text = String::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
+            let text = text.trim_end_matches(['\n', '\r']);
+            lower::is_key(text).then(|| Secret(text.into())).ok_or_else(|| "it has not 32 to 64 bytes".to_owned())
+        };
+        match read() {
+            Ok(secret) => {
+                let name = format!("file:{path}");
+                let hmacs = lowered.config.instances.iter_mut().filter_map(|i| i.more.hmac.as_deref_mut());
+                let keys = hmacs.flat_map(|h| &mut h.keys).filter(|k| *k.secret.0 == *name);
+                keys.for_each(|k| k.secret = secret.clone());
+            }
+            Err(why) => {
+                diags.push(sources, span, kind::key_file(&path, &why)).help("text or hex: of 32 to 64 bytes");
+            }
+        }
+    }
+}
+
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
     let (mut diags, cut) = diags.finish(&sources);
     hint::add(&sources, &mut diags);
-    let Lowered { config, interfaces, effect, commands, tracked, said } = lowered;
+    let Lowered { config, interfaces, effect, commands, tracked, said, .. } = lowered;
     Loaded { config, diags, cut, sources, interfaces, effect, commands, tracked, said }
 }
 

@@ -50,6 +50,10 @@ pub trait Files {
     fn list(&self, directory: &str) -> Result<Vec<String>, FileError> {
         Err(FileError { errno: Some(20), reason: format!("{directory} is not a directory") })
     }
+    /// Whether others than its owner may read it.
+    fn others_may_read(&self, _path: &str) -> bool {
+        false
+    }
     /// The working directory.
     fn working_directory(&self) -> String {
         ".".to_owned()

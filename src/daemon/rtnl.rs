@@ -1,4 +1,4 @@
-//! rtnetlink: the socket for interfaces, addresses and routes, and the protocol spoken on it.
+//! rtnetlink: the socket for interfaces, addresses, routes and rules, and the protocol spoken on it.
 //!
 //! Read first: `netlink.rs` (requests, dumps, lost messages), `sys/netlink.rs` (why one socket), `wire/netlink` (the encoding). The send
 //! runs on a kernel worker: the kernel takes the rtnl lock for it, which anybody on the host may be holding, and a loop that
@@ -45,6 +45,8 @@ pub enum Dump {
     Addrs,
     /// Routes that carry our tag.
     Routes,
+    /// Policy rules.
+    Rules,
 }
 
 impl Protocol for Route {
@@ -58,6 +60,8 @@ impl Protocol for Route {
             NetOp::RouteAdd(spec) => wire::new_route(out, seq, spec),
             NetOp::RouteDel(spec) => wire::del_route(out, seq, spec),
             NetOp::RouteChange(old, new) => wire::change_route(out, seq, old, new),
+            NetOp::RuleAdd(spec) => wire::new_rule(out, seq, spec),
+            NetOp::RuleDel(spec) => wire::del_rule(out, seq, spec),
         }
     }
     fn notice(op: &NetOp) -> Option<u16> {
@@ -71,6 +75,7 @@ impl Protocol for Route {
             Dump::Links => wire::get_links(out, seq),
             Dump::Addrs => wire::get_addrs(out, seq),
             Dump::Routes => wire::get_routes(out, seq),
+            Dump::Rules => wire::get_rules(out, seq),
         }
     }
     fn read(frame: &Frame<'_>) -> Result<Option<Event<'static>>, Bad> {
@@ -81,6 +86,8 @@ impl Protocol for Route {
             Kind::AddrDel { ifindex, addr, prefix } => Some(Event::Net(NetEv::AddrDel { ifindex, addr, prefix })),
             Kind::Route { route, replaced } => Some(Event::Net(NetEv::RouteNew { route, replaced })),
             Kind::RouteDel(route) => Some(Event::Net(NetEv::RouteDel(route))),
+            Kind::Rule(rule) => Some(Event::Net(NetEv::RuleNew(rule))),
+            Kind::RuleDel(rule) => Some(Event::Net(NetEv::RuleDel(rule))),
             Kind::Ack { .. } | Kind::Done { .. } | Kind::Overrun | Kind::Other(_) => None,
         })
     }
@@ -104,7 +111,7 @@ pub struct Rtnl<B> {
     buffers: B,
     talk: Netlink<Route>,
     slice: Slice,
-    /// Routes are reported, and are part of each dump.
+    /// Routes and rules are reported, and are part of each dump.
     routes: bool,
     /// Messages the kernel has dropped so far.
     drops: u32,
@@ -127,7 +134,7 @@ impl<B: Buffers> Rtnl<B> {
             NetFx::Change { req, op } => self.talk.request(req, op).map(event),
             NetFx::Resync => {
                 // While one is running: then that one ends without a word, and another begins.
-                let all = [Dump::Links, Dump::Addrs, Dump::Routes];
+                let all = [Dump::Links, Dump::Addrs, Dump::Routes, Dump::Rules];
                 self.talk.resync(if self.routes { &all } else { &all[..2] }).map(event)
             }
             NetFx::WatchRoutes => {

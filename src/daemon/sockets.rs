@@ -122,12 +122,12 @@ impl<B: Buffers> Sockets<B> {
 
     fn open(&mut self, os: &mut impl Os<Buffers = B>, sock: SockKey, spec: SockSpec) -> io::Result<()> {
         let (pair, to) = match spec {
-            SockSpec::Multicast { ifindex, group } => {
-                let (pair, group) = (os.open_vrrp(ifindex, group)?, Rc::new(SockAddr::ip(group, ifindex)));
+            SockSpec::Multicast { ifindex, group, ah } => {
+                let (pair, group) = (os.open_vrrp(ifindex, group, ah)?, Rc::new(SockAddr::ip(group, ifindex)));
                 let connected = os.connect_group(&pair.tx, &group);
                 (pair, if connected { To::Connected } else { To::One(group) })
             }
-            SockSpec::Unicast { local, ifindex } => (os.open_unicast(ifindex, local)?, To::Each(ifindex)),
+            SockSpec::Unicast { local, ifindex, ah } => (os.open_unicast(ifindex, local, ah)?, To::Each(ifindex)),
         };
         let v6 = spec.address().is_ipv6();
         let header = if v6 { &self.header_v6 } else { &self.header_v4 };
@@ -158,8 +158,8 @@ impl<B: Buffers> Sockets<B> {
             return None;
         }
         let result = match local {
-            Some(l) => os.filter_local(&l.fd, to, sources).map(|()| l),
-            None => os.open_local(s.spec.ifindex().unwrap_or(0), to, sources).map(|fd| {
+            Some(l) => os.filter_local(&l.fd, to, sources, s.spec.is_ah()).map(|()| l),
+            None => os.open_local(s.spec.ifindex().unwrap_or(0), to, sources, s.spec.is_ah()).map(|fd| {
                 let rx = os.recv_multi(Token::Sock(SockToken::Local(sock)), &fd, &self.header_v4, &self.buffers);
                 Local { fd, rx, failures: 0 }
             }),

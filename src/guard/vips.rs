@@ -2,13 +2,13 @@
 //! for. A process of its own, because it waits for the kernel, and somebody else may hold the lock that the kernel needs for it.
 //!
 //! Taken away are the file's virtual addresses, on the interfaces of the file, and those that the last snapshot names, that carry our
-//! tag: an operator's own address of the same value stays, and so does one on another interface. When kalived ends, the static
-//! routes go as well; while a core is only waited for they stay, for no peer claims them.
+//! tag: an operator's own address of the same value stays, and so does one on another interface. Before them the virtual routes and
+//! rules of the file and of the snapshot are taken away. When kalived ends, the static addresses, routes and rules go as well; while a core is only waited for they stay, for no peer claims them.
 //!
 //! With [`AFTER`] it first waits for the end of a core that was handed over, which removes its addresses itself unless it is killed.
 
 use crate::config::model::Config;
-use crate::effect::{ADDR_PROTO, AddrSpec};
+use crate::effect::{ADDR_PROTO, AddrSpec, STATIC_PROTO};
 use crate::event::{AddrInfo, Errno};
 use crate::exit::ExitCode;
 use crate::links::AddrId;
@@ -18,11 +18,14 @@ use crate::process::log::say;
 use crate::process::slots::Slots;
 use crate::route::{ROUTE_PROTO, RouteId, RouteSpec};
 use crate::routes::id_of;
+use crate::rule::RuleSpec;
 use crate::snapshot::Snapshot;
 use crate::sys::privilege::cap;
 use crate::sys::{child, clock, lockfile, poll, privilege, rtsync, seqpacket, signal};
 use crate::time::Duration;
-use crate::wire::netlink::{Kind, del_addr, del_route, get_addrs, get_links, get_routes, messages};
+use crate::wire::netlink::{
+    Kind, del_addr, del_route, del_rule, get_addrs, get_links, get_routes, get_rules, messages,
+};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -45,7 +48,7 @@ pub struct Holdings<'a> {
     pub images: [&'a File; 2],
     /// Where snapshots are kept: it has what a configuration before had.
     pub snapshot: &'a File,
-    /// Static routes too.
+    /// All static routes and rules too; otherwise those only that no configuration has any more.
     pub routes: bool,
 }
 
@@ -135,33 +138,104 @@ pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
         None
     });
     let mut ours = shot.as_ref().map_or_else(Vec::new, |s| kept(s, &there));
-    let mut routes: BTreeSet<RouteId> = shot.iter().flat_map(|s| &s.routes).copied().collect();
+    if of.routes {
+        let fixed: BTreeSet<AddrId> = shot.iter().flat_map(|s| &s.fixed).copied().collect();
+        let fixed = there.iter().filter(|a| a.proto == STATIC_PROTO && fixed.contains(&(a.ifindex, a.addr, a.prefix)));
+        ours.extend(fixed.map(|a| spec(a, None)));
+    }
+    let mut configs = Vec::new();
     for image in of.images {
         match image_of(image) {
-            Ok(config) => {
-                ours.extend(self::ours(&config, &names, &there));
-                routes.extend(config.static_routes.iter().map(id_of));
-            }
+            Ok(config) => configs.push(config),
             Err(why) => unread = Some(why),
         }
     }
+    let mut fib = Fib::of(shot.as_ref(), of.routes || unread.is_none());
+    for config in &configs {
+        ours.extend(self::ours(config, &names, &there));
+        fib.add(config, of.routes);
+    }
+    let stuck = fib.remove();
     let failed = delete(&ours, del_addr, Errno::EADDRNOTAVAIL)
         .map_err(|e| format!("the addresses could not be removed: {e}"))?
         .map(|e| format!("an address could not be removed: errno {}", e.0));
-    let mut stuck = None;
-    if of.routes && !routes.is_empty() {
-        let could_not = |e: io::Error| format!("the static routes could not be removed: {e}");
-        let mut there = dump_routes().map_err(could_not)?;
-        there.retain(|r| r.proto == ROUTE_PROTO && routes.contains(&r.id));
-        // Some of them went with the addresses.
-        stuck = delete(&there, del_route, Errno::ESRCH)
-            .map_err(could_not)?
-            .map(|e| format!("a static route could not be removed: errno {}", e.0));
-    }
-    match failed.or(stuck).or(unread) {
+    match failed.or(stuck.err()).or(unread) {
         Some(why) => Err(why),
         None => Ok(()),
     }
+}
+
+/// Routes and rules that are to go.
+#[derive(Default)]
+struct Fib {
+    routes: BTreeSet<RouteId>,
+    rules: BTreeSet<RuleSpec>,
+}
+
+impl Fib {
+    /// Those that a snapshot names. `fixed`: the static ones too, of which the configurations take theirs out again: one that is left
+    /// is of an earlier file, and nobody knows it any more.
+    fn of(shot: Option<&Snapshot>, fixed: bool) -> Fib {
+        let mut fib = Fib::default();
+        for s in shot {
+            fib.routes.extend(s.virtual_routes.iter().chain(s.routes.iter().filter(|_| fixed)));
+            fib.rules.extend(s.virtual_rules.iter().chain(s.rules.iter().filter(|_| fixed)));
+        }
+        fib
+    }
+
+    /// Those of a configuration: the virtual ones, and with `all` the static ones too. Without it a static one stays that a virtual
+    /// router names as well.
+    fn add(&mut self, config: &Config, all: bool) {
+        let more = || config.instances.iter().map(|i| &i.more);
+        self.routes.extend(more().flat_map(|m| &m.routes).map(id_of));
+        self.rules.extend(more().flat_map(|m| &m.rules).filter_map(|r| r.spec));
+        let (routes, rules) =
+            (config.static_routes.iter().map(id_of), config.static_rules.iter().filter_map(|r| r.spec));
+        if all {
+            self.routes.extend(routes);
+            self.rules.extend(rules);
+        } else {
+            routes.for_each(|id| _ = self.routes.remove(&id));
+            rules.for_each(|rule| _ = self.rules.remove(&rule));
+        }
+    }
+
+    /// Waits for the kernel.
+    fn remove(&self) -> Result<(), String> {
+        let mut stuck = None;
+        if !self.rules.is_empty() {
+            let could_not = |e: io::Error| format!("the rules could not be removed: {e}");
+            let mut there = dump_rules().map_err(could_not)?;
+            there.retain(|r| self.rules.contains(r));
+            stuck = delete(&there, del_rule, Errno::ENOENT).map_err(could_not)?;
+        }
+        if !self.routes.is_empty() {
+            let could_not = |e: io::Error| format!("the routes could not be removed: {e}");
+            let mut there = dump_routes().map_err(could_not)?;
+            there.retain(|r| r.proto == ROUTE_PROTO && self.routes.contains(&r.id));
+            stuck = stuck.or(delete(&there, del_route, Errno::ESRCH).map_err(could_not)?);
+        }
+        stuck.map_or(Ok(()), |e| Err(format!("a route or rule could not be removed: errno {}", e.0)))
+    }
+}
+
+/// The rules, of every protocol.
+fn dump_rules() -> io::Result<Vec<RuleSpec>> {
+    let mut all = Vec::new();
+    let mut out = BytesMut::new();
+    get_rules(&mut out, 1);
+    rtsync::ask(&out, &mut |bytes| {
+        for m in messages(bytes).flatten() {
+            match m.kind {
+                Kind::Rule(rule) => all.push(*rule),
+                Kind::Done { .. } | Kind::Ack { .. } => return true,
+                _ => {}
+            }
+        }
+        false
+    })?;
+    Ok(all)
 }
 
 /// Asks the kernel to delete each of `all`. The first error that is not `gone`: what is gone already is as it should be.
@@ -242,6 +316,7 @@ fn spec(a: &AddrInfo, peer: Option<IpAddr>) -> AddrSpec {
         deprecated: false,
         noprefixroute: false,
         peer,
+        tag: a.proto,
     }
 }
 
@@ -310,6 +385,23 @@ mod tests {
         let goes: Vec<(u32, IpAddr)> = ours(&config, &names, &there).iter().map(|s| (s.ifindex, s.addr)).collect();
         assert_eq!(goes, [(1, addr(1)), (2, addr(2)), (3, addr(3))]);
         assert_eq!(ours(&config, &names, &[info(1, addr(1), 0)]), []);
+    }
+
+    #[test]
+    fn a_static_route_that_no_file_has_any_more_goes_whoever_follows() {
+        use crate::config::model::route::{Prefix, Route};
+        let route = |n: u8| Route { to: Some(Prefix { addr: [192, 0, n, 0].into(), len: 24 }), ..Route::default() };
+        let id = |n: u8| id_of(&route(n));
+        let config = Config { static_routes: vec![route(1), route(2)], ..Config::default() };
+        let shot = Snapshot { routes: vec![id(1), id(3)], virtual_routes: vec![id(4)], ..Snapshot::default() };
+        let of = |fixed: bool, all: bool| {
+            let mut fib = Fib::of(Some(&shot), fixed);
+            fib.add(&config, all);
+            fib.routes
+        };
+        assert_eq!(of(true, true), BTreeSet::from([id(1), id(2), id(3), id(4)]), "nobody follows");
+        assert_eq!(of(true, false), BTreeSet::from([id(3), id(4)]), "a core follows, which has 1 and 2 from the file");
+        assert_eq!(of(false, false), BTreeSet::from([id(4)]), "a file that cannot be read may name 3");
     }
 
     #[test]

@@ -532,6 +532,10 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn idle(&self) -> bool {
         self.inflight.is_empty() && self.going.len() == self.stuck.len()
     }
+    /// Whether no request is under way or waits for its turn; what is tried later does not count.
+    pub fn quiet(&self) -> bool {
+        self.inflight.is_empty() && self.queue.len() == 0
+    }
     /// Items held for `owner`.
     pub fn held(&self, owner: V::Owner) -> impl Iterator<Item = K> {
         let all = self.by_owner.get(&owner).into_iter().flatten().copied();

@@ -5,16 +5,18 @@
 //! bytes, and is for the release that made it.
 //!
 //! Secrets: a password of version 2 is eight bytes in the clear in every advert. Here another one stands for it, the same everywhere, and the
-//! checksums are made right again (or left wrong): what is decided stays the same. Read first: `mod.rs`.
+//! checksums are made right again (or left wrong): what is decided stays the same. Signed adverts are signed anew: `signatures.rs`. Read
+//! first: `mod.rs`.
 
+use super::signatures::Keys;
 use super::{Base, Input, RELEASE};
-use crate::config::model::setting::Secret;
 use crate::config::model::{Auth, Config, InstanceConfig};
 use crate::effect::{AdvertFx, Effect, Packet, Packets};
 use crate::envelope::{Kind, Unusable};
 use crate::event::{Event, GuardEv, SockEv};
 use crate::time::Now;
 use crate::wire::vrrp::mask_auth;
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -87,8 +89,8 @@ impl Recording {
         for step in &mut self.steps {
             if let Input::Event(event) = &mut step.input {
                 match &mut **event {
-                    Event::Sock(SockEv::Datagram { bytes, .. } | SockEv::LocalDatagram { bytes, .. }) => {
-                        if let Some(masked) = hidden.packet(bytes) {
+                    Event::Sock(SockEv::Datagram { meta, bytes, .. } | SockEv::LocalDatagram { meta, bytes, .. }) => {
+                        if let Some(masked) = hidden.packet(bytes, Some(meta.src)) {
                             *bytes = masked.leak();
                         }
                     }
@@ -110,7 +112,7 @@ impl Recording {
 
 /// What stands for each password: another eight bytes, the same wherever the same password is, and never those of another one.
 #[derive(Default)]
-pub(crate) struct Hidden(BTreeMap<[u8; 8], [u8; 8]>);
+pub(crate) struct Hidden(BTreeMap<[u8; 8], [u8; 8]>, Keys);
 
 impl Hidden {
     fn stand_in(&mut self, secret: [u8; 8]) -> [u8; 8] {
@@ -127,20 +129,23 @@ impl Hidden {
     }
 
     pub(crate) fn instance(&mut self, i: &mut InstanceConfig) {
-        if let Auth::Pass(secret) = &mut i.auth {
-            *secret = self.stand_in(*secret);
+        if let Auth::Pass(secret) | Auth::Ah(secret) = &mut i.auth {
+            let key = core::mem::replace(secret, self.stand_in(*secret));
+            self.1.add_ah(key, *secret);
         }
-        for key in i.more.hmac.iter_mut().flat_map(|h| &mut h.keys) {
-            key.secret = Secret("********".into());
-        }
+        i.more.hmac.iter_mut().flat_map(|h| &mut h.keys).for_each(|key| self.1.hide(key));
     }
 
-    fn packet(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+    fn packet(&mut self, bytes: &[u8], src: Option<IpAddr>) -> Option<Vec<u8>> {
+        self.1.packet(bytes, src).or_else(|| self.password(bytes))
+    }
+
+    fn password(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         mask_auth(bytes, &mut |secret| self.stand_in(secret))
     }
 
     pub(crate) fn packets(&mut self, packets: &mut Packets) {
-        let masked: Vec<Option<Vec<u8>>> = packets.iter().map(|p| self.packet(&p.bytes)).collect();
+        let masked: Vec<Option<Vec<u8>>> = packets.iter().map(|p| self.packet(&p.bytes, None)).collect();
         if masked.iter().any(Option::is_some) {
             let with = |(p, m): (&Packet, Option<Vec<u8>>)| Packet {
                 to: p.to,
@@ -182,23 +187,23 @@ mod tests {
     fn a_password_is_another_one_afterwards_and_the_checksum_is_as_right_as_before() {
         let mut hidden = Hidden::default();
         let (one, other) = (advert(*b"secret\0\0"), advert(*b"Secret\0\0"));
-        let masked = hidden.packet(&one).expect("a password");
+        let masked = hidden.password(&one).expect("a password");
         assert_eq!(masked.len(), one.len());
         assert!(!masked.windows(6).any(|w| w == b"secret"));
         let (src, dst) = ([10, 0, 0, 1].into(), [224, 0, 0, 18].into());
         let ok = |p: &[u8]| checksum_ok(Version::V2, ChecksumMode::PseudoHeader, src, dst, &p[20..]);
         assert!(ok(&one) && ok(&masked));
-        assert_eq!(hidden.packet(&one), Some(masked.clone()), "the same each time");
-        assert_ne!(hidden.packet(&other).expect("a password")[20..], masked[20..]);
+        assert_eq!(hidden.password(&one), Some(masked.clone()), "the same each time");
+        assert_ne!(hidden.password(&other).expect("a password")[20..], masked[20..]);
         let mut wrong = one.clone();
         wrong[26] ^= 1;
-        assert!(!ok(&wrong) && !ok(&hidden.packet(&wrong).expect("a password")));
+        assert!(!ok(&wrong) && !ok(&hidden.password(&wrong).expect("a password")));
         // Cut anywhere, and anything: nothing panics, and what there is of a password goes.
         for n in 0..one.len() {
-            let _ = hidden.packet(&one[..n]);
+            let _ = hidden.password(&one[..n]);
             let mut bad = one.clone();
             bad[n] = 0xff;
-            let _ = hidden.packet(&bad);
+            let _ = hidden.password(&bad);
         }
         let mut i = InstanceConfig::new("a", "eth0", 51, Family::V4);
         i.auth = Auth::Pass(*b"secret\0\0");

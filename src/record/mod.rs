@@ -10,6 +10,7 @@
 
 pub mod file;
 pub mod replay;
+mod signatures;
 
 use crate::config::model::Config;
 use crate::effect::Effect;

@@ -17,7 +17,7 @@ pub mod others;
 pub use daemon::{Daemon, Log, Loop};
 pub use instance::{Address, Condition, Counters, Instance, Sender, Transition};
 pub use lvs::{Ipvs, RealServer, ServerState, VirtualServer};
-pub use network::{Interface, Routes, Socket};
+pub use network::{Interface, Routes, Rules, Socket};
 pub use others::{Group, Notifications, Pipe, Tracker};
 
 use crate::time::{Now, Wall};
@@ -49,8 +49,10 @@ record! {
         pub interfaces: Vec<Interface>,
         /// Sockets for adverts: one for each interface and group, or for each source of unicast adverts.
         pub sockets: Vec<Socket>,
-        /// Static routes.
+        /// Static and virtual routes.
         pub routes: Routes,
+        /// Static and virtual rules.
+        pub rules: Rules,
         /// The kernel's IPVS table.
         pub ipvs: Ipvs,
         /// Virtual servers, in the order of the file unless a reload added some.
@@ -113,8 +115,8 @@ pub enum Part {
     Interfaces(Vec<Interface>),
     /// More sockets.
     Sockets(Vec<Socket>),
-    /// The static routes.
-    Routes(Routes),
+    /// The routes and rules.
+    Routes(Routes, Rules),
     /// The kernel's IPVS table.
     Ipvs(Ipvs),
     /// A virtual server, without its real servers.
@@ -144,7 +146,7 @@ impl Report {
             Part::Trackers(more) => self.trackers.extend(more),
             Part::Interfaces(more) => self.interfaces.extend(more),
             Part::Sockets(more) => self.sockets.extend(more),
-            Part::Routes(routes) => self.routes = routes,
+            Part::Routes(routes, rules) => (self.routes, self.rules) = (routes, rules),
             Part::Ipvs(ipvs) => self.ipvs = ipvs,
             Part::VirtualServer(vs) => self.virtual_servers.push(*vs),
             Part::RealServers(more) => {

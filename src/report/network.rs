@@ -41,7 +41,7 @@ record! {
 }
 
 record! {
-    /// Static routes.
+    /// Static and virtual routes.
     pub struct Routes {
         /// Lines of static_routes.
         pub configured: u64,
@@ -49,6 +49,26 @@ record! {
         pub held: u64,
         /// Of these waiting for an interface.
         pub waiting: u64,
+        /// Virtual routes of virtual routers that are Master.
+        pub virtual_wanted: u64,
+        /// Of these in the kernel.
+        pub virtual_held: u64,
+        /// How often one was put back after somebody else removed it.
+        pub restored: u64,
+    }
+}
+
+record! {
+    /// Static and virtual rules.
+    pub struct Rules {
+        /// Lines of static_rules.
+        pub configured: u64,
+        /// Of these in the kernel.
+        pub held: u64,
+        /// Virtual rules of virtual routers that are Master.
+        pub virtual_wanted: u64,
+        /// Of these in the kernel.
+        pub virtual_held: u64,
         /// How often one was put back after somebody else removed it.
         pub restored: u64,
     }

@@ -1,7 +1,9 @@
-//! `static_routes`: which routes there are to be, and the mirror of what the kernel reports of ours.
+//! `static_routes` and `virtual_routes`: which routes there are to be, and the mirror of what the kernel reports of ours.
 //!
 //! Read first: `reconcile/`, `route.rs`, `links.rs`. A line of the file becomes a route when an interface it names is there and up; until
-//! then it waits. The kernel flushes routes without a report: IPv4 routes of an interface that goes down, or loses its last address,
+//! then it waits. Lines of a virtual router count while it is Master: from when its addresses are asked for and answered
+//! ([`Routes::enter`]) until before they are removed ([`Routes::leave`]). Where several lines name one route, a static one counts before
+//! those of virtual routers. The kernel flushes routes without a report: IPv4 routes of an interface that goes down, or loses its last address,
 //! and those whose source address goes. [`Routes`] knows these rules and adds the routes again as soon as the kernel takes them.
 //!
 //! Lines are looked at in slices (`SLICE`), so that a file with thousands of them costs no turn much.
@@ -13,6 +15,7 @@ use crate::config::model::Place;
 use crate::config::model::route::Route;
 use crate::effect::{Effect, Effects, NetFx, NetOp};
 use crate::event::{Errno, ReqId};
+use crate::id::VrKey;
 use crate::links::Links;
 use crate::note::Note;
 use crate::reconcile::{Ask, DOUBT, Item, Outcome, Reconciler};
@@ -28,11 +31,13 @@ const SLICE: usize = 64;
 /// What comes first in a turn is what others wait for; the next slice is a turn of its own.
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 
-/// Who wants a route.
+/// Who wants a route or a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Owner {
-    /// `static_routes`.
+    /// `static_routes`, `static_rules`.
     File,
+    /// A virtual router that is Master.
+    Instance(VrKey),
 }
 
 impl Item for RouteSpec {
@@ -58,28 +63,39 @@ struct Line {
 /// How the static routes stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoutesView {
-    /// Lines of the file.
+    /// Lines of `static_routes`.
     pub lines: usize,
     /// Of these in the kernel.
     pub held: usize,
     /// Of these waiting for an interface.
     pub waiting: usize,
+    /// Virtual routes that are to be there.
+    pub virtual_wanted: usize,
+    /// Of these in the kernel.
+    pub virtual_held: usize,
     /// How often one was put back.
     pub restored: u64,
 }
+
+type LineId = (RouteId, Owner);
 
 /// See the module.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Routes {
     items: Reconciler<RouteId, RouteSpec>,
     mirror: Mirror,
-    lines: BTreeMap<RouteId, Line>,
+    lines: BTreeMap<LineId, Line>,
+    // Who has lines; with the name of a virtual router, for the log.
+    owners: BTreeMap<Owner, (String, BTreeSet<RouteId>)>,
     // Lines by the names of their interfaces.
-    by_dev: BTreeMap<String, BTreeSet<RouteId>>,
+    by_dev: BTreeMap<String, BTreeSet<LineId>>,
     // Lines by their preferred source.
-    by_src: BTreeSet<(IpAddr, RouteId)>,
-    // Lines to look at again.
+    by_src: BTreeSet<(IpAddr, LineId)>,
+    // Routes to look at again.
     todo: BTreeSet<RouteId>,
+    // Those of new Masters, which wait until no request about an address is under way: the kernel refuses a route whose source is not
+    // there, or whose gateway is not reachable.
+    after_addresses: BTreeSet<RouteId>,
     // Of these lines another process of ours held the route, and they were not looked at yet.
     inherited: BTreeSet<RouteId>,
     // When refused ones are tried again because something changed.
@@ -132,43 +148,115 @@ fn spec_of(id: RouteId, r: &Route, links: &Links) -> Option<RouteSpec> {
 }
 
 impl Routes {
-    /// These are the lines from now on. What is the same is not touched; what is there already and of ours is kept. Returns what is to
-    /// be reported.
+    /// These are the lines of `static_routes` from now on. What is the same is not touched; what is there already and of ours is kept.
+    /// Returns what is to be reported.
     pub fn alter(&mut self, now: Instant, routes: &[Route], timers: &mut Timers) -> Vec<Note> {
+        let notes = self.set(Owner::File, "", routes);
+        self.rearm(now, timers);
+        notes
+    }
+    /// The same for a virtual router that is Master, or that is and has another configuration.
+    pub fn enter(&mut self, now: Instant, vr: VrKey, name: &str, routes: &[Route], timers: &mut Timers) -> Vec<Note> {
+        let notes = self.set(Owner::Instance(vr), name, routes);
+        self.rearm(now, timers);
+        notes
+    }
+    /// A virtual router is not Master any more.
+    pub fn leave(&mut self, now: Instant, vr: VrKey, timers: &mut Timers) {
+        if self.owners.contains_key(&Owner::Instance(vr)) {
+            self.set(Owner::Instance(vr), "", &[]);
+            self.rearm(now, timers);
+        }
+    }
+    fn set(&mut self, owner: Owner, name: &str, routes: &[Route]) -> Vec<Note> {
         let mut notes = Vec::new();
-        let mut old = core::mem::take(&mut self.lines);
-        (self.by_dev, self.by_src) = (BTreeMap::new(), BTreeSet::new());
+        let (_, mut old) = self.owners.remove(&owner).unwrap_or_default();
+        let mut new = BTreeSet::new();
         for route in routes {
             if !route.numbers.usable {
-                notes.push(text::not_done(route));
+                notes.push(text::not_done(&text::who(owner, name), route));
                 continue;
             }
             // Where a line stands changes nothing.
             let route = Route { place: Place::default(), ..route.clone() };
             let id = id_of(&route);
-            if self.lines.contains_key(&id) {
-                notes.push(text::twice(&id));
+            if !new.insert(id) {
+                notes.push(text::twice(&text::who(owner, name), &id));
                 continue;
             }
+            old.remove(&id);
+            let before = self.lines.get(&(id, owner));
+            if before.is_some_and(|l| l.route == route) {
+                continue;
+            }
+            let spec = before.and_then(|l| l.spec.clone());
+            self.forget_line((id, owner));
             for dev in route.hops.iter().filter_map(|h| h.dev.as_deref()) {
-                self.by_dev.entry(dev.to_owned()).or_default().insert(id);
+                self.by_dev.entry(dev.to_owned()).or_default().insert((id, owner));
             }
-            self.by_src.extend(route.src.map(|src| (src, id)));
-            let before = old.remove(&id);
-            if before.as_ref().is_none_or(|l| l.route != route) {
-                self.todo.insert(id);
-            }
-            self.lines.insert(id, Line { spec: before.and_then(|l| l.spec), route });
+            self.by_src.extend(route.src.map(|src| (src, (id, owner))));
+            self.lines.insert((id, owner), Line { spec, route });
+            match owner {
+                Owner::File => self.todo.insert(id),
+                Owner::Instance(_) => self.after_addresses.insert(id),
+            };
         }
-        old.into_keys().for_each(|id| {
+        for id in old {
+            self.forget_line((id, owner));
+            if self.line(id).is_some() {
+                // Somebody else wants it as well, perhaps in another way.
+                self.todo.insert(id);
+                continue;
+            }
             self.todo.remove(&id);
+            self.after_addresses.remove(&id);
             self.items.give_up(id);
             if self.inherited.remove(&id) {
                 self.drop_one(id);
             }
-        });
-        self.rearm(now, timers);
+        }
+        if !new.is_empty() {
+            self.owners.insert(owner, (name.to_owned(), new));
+        }
         notes
+    }
+    fn forget_line(&mut self, line: LineId) {
+        let Some(l) = self.lines.remove(&line) else { return };
+        for dev in l.route.hops.iter().filter_map(|h| h.dev.as_deref()) {
+            if let Some(all) = self.by_dev.get_mut(dev) {
+                all.remove(&line);
+                if all.is_empty() {
+                    self.by_dev.remove(dev);
+                }
+            }
+        }
+        if let Some(src) = l.route.src {
+            self.by_src.remove(&(src, line));
+        }
+    }
+    // The line that counts, of those that name this route.
+    fn line(&self, id: RouteId) -> Option<(Owner, &Line)> {
+        line(&self.lines, id)
+    }
+    fn who(&self, owner: Owner) -> String {
+        text::who(owner, self.owners.get(&owner).map_or("", |(name, _)| name))
+    }
+    /// Whether routes wait for the addresses of their virtual routers; then [`Routes::addresses_are_there`] is to be called.
+    pub fn waits_for_addresses(&self) -> bool {
+        !self.after_addresses.is_empty()
+    }
+    /// No request about an address is under way.
+    pub fn addresses_are_there(&mut self, now: Instant, timers: &mut Timers) {
+        self.todo.append(&mut self.after_addresses);
+        self.rearm(now, timers);
+    }
+    /// From now on nothing is deleted, until [`Routes::let_go`]: a reload runs, and what one virtual router gives up the next may want.
+    pub fn hold(&mut self) {
+        self.items.hold();
+    }
+    /// What nobody wanted meanwhile may be deleted.
+    pub fn let_go(&mut self) {
+        self.items.let_go();
     }
     /// At the end: none is wanted any more.
     pub fn release(&mut self) {
@@ -176,11 +264,16 @@ impl Routes {
         self.by_dev.clear();
         self.by_src.clear();
         self.todo.clear();
+        self.after_addresses.clear();
         self.kick = None;
-        self.items.release(Owner::File);
+        core::mem::take(&mut self.owners).into_keys().for_each(|owner| self.items.release(owner));
         for id in core::mem::take(&mut self.inherited) {
             self.drop_one(id);
         }
+    }
+    /// None of the file's is wanted any more.
+    pub fn release_file(&mut self) {
+        self.set(Owner::File, "", &[]);
     }
     /// Whether there is nothing to keep, nothing under way and nothing known of the kernel.
     pub fn is_empty(&self) -> bool {
@@ -190,38 +283,58 @@ impl Routes {
     pub fn idle(&self) -> bool {
         self.items.idle()
     }
+    /// Whether nothing waits for its turn and no request is under way; what is tried later does not count.
+    pub fn quiet(&self) -> bool {
+        self.after_addresses.is_empty() && self.todo.is_empty() && self.items.quiet()
+    }
     /// How they stand.
     pub fn view(&self) -> RoutesView {
-        let waiting = self.lines.values().filter(|l| l.spec.is_none()).count();
-        let held = self.items.held(Owner::File).count();
-        RoutesView { lines: self.lines.len(), held, waiting, restored: self.items.restored() }
+        let of_file = || self.lines.iter().filter(|((_, owner), _)| *owner == Owner::File);
+        let of_instances = || self.owners.iter().filter(|(owner, _)| **owner != Owner::File);
+        RoutesView {
+            lines: of_file().count(),
+            held: self.items.held(Owner::File).count(),
+            waiting: of_file().filter(|(_, l)| l.spec.is_none()).count(),
+            virtual_wanted: of_instances().map(|(_, (_, ids))| ids.len()).sum(),
+            virtual_held: of_instances().map(|(owner, _)| self.items.held(*owner).count()).sum(),
+            restored: self.items.restored(),
+        }
     }
-    /// Names of ours: what there is to be, and what is to go and may be there still.
-    pub fn ours(&self) -> impl Iterator<Item = RouteId> {
-        self.lines.keys().copied().chain(self.items.going())
+    /// Routes of the file, and those that nobody wants any more and that may be there still.
+    pub fn of_file(&self) -> impl Iterator<Item = RouteId> {
+        self.owners.get(&Owner::File).into_iter().flat_map(|(_, ids)| ids).copied().chain(self.items.going())
     }
-    /// Another number whenever [`Routes::ours`] may have changed.
+    /// Routes of virtual routers.
+    pub fn of_instances(&self) -> impl Iterator<Item = RouteId> {
+        self.owners.iter().filter(|(owner, _)| **owner != Owner::File).flat_map(|(_, (_, ids))| ids).copied()
+    }
+    /// How many routes a virtual router wants: 0 unless it is Master.
+    pub fn wanted(&self, vr: VrKey) -> usize {
+        self.owners.get(&Owner::Instance(vr)).map_or(0, |(_, ids)| ids.len())
+    }
+    /// Another number whenever [`Routes::of_file`] or [`Routes::of_instances`] may have changed.
     pub fn changes(&self) -> u64 {
         self.items.changes()
     }
     /// How much is kept: for tests that nothing is left behind.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
-        [self.lines.len(), self.todo.len(), self.inherited.len(), self.mirror.len()]
+        [self.lines.len(), self.todo.len() + self.after_addresses.len(), self.inherited.len(), self.mirror.len()]
             .into_iter()
             .chain(self.items.sizes())
     }
-    /// Routes that another process of ours held, and that are not in the file: they go. How many.
-    pub fn drop_those(&mut self, before: &[RouteId]) -> usize {
-        let (stay, gone): (Vec<_>, Vec<_>) = before.iter().copied().partition(|id| self.todo.contains(id));
+    /// Routes that another process of ours held, or may have: those that nobody wants go. How many.
+    pub fn drop_those(&mut self, before: impl IntoIterator<Item = RouteId>) -> usize {
+        let waits = |id: &RouteId| self.todo.contains(id) || self.after_addresses.contains(id);
+        let (stay, gone): (Vec<_>, Vec<_>) = before.into_iter().partition(waits);
         self.inherited.extend(stay);
-        gone.into_iter().filter(|id| !self.lines.contains_key(id) && self.drop_one(*id)).count()
+        gone.into_iter().filter(|id| self.line(*id).is_none() && self.drop_one(*id)).count()
     }
     fn drop_one(&mut self, id: RouteId) -> bool {
         self.mirror.get(id).next().cloned().is_some_and(|r| self.items.remove(id, r))
     }
     /// Routes of our protocol that nobody here knows: of another kalived or keepalived on this host, or of one that was killed.
     pub fn strangers(&self) -> Vec<RouteId> {
-        self.mirror.ids().filter(|id| !self.lines.contains_key(id) && !self.items.knows(*id)).collect()
+        self.mirror.ids().filter(|id| self.line(*id).is_none() && !self.items.knows(*id)).collect()
     }
 
     /// A dump begins.
@@ -256,7 +369,7 @@ impl Routes {
     /// Interfaces with these names are others than before.
     pub fn on_links(&mut self, now: Instant, names: &[String], timers: &mut Timers) {
         for name in names {
-            self.todo.extend(self.by_dev.get(name).into_iter().flatten());
+            self.todo.extend(self.by_dev.get(name).into_iter().flatten().map(|(id, _)| *id));
         }
         self.changed(now, timers);
     }
@@ -273,8 +386,8 @@ impl Routes {
     /// An address came or went.
     pub fn on_address(&mut self, now: Instant, addr: IpAddr, gone: bool, links: &Links, timers: &mut Timers) {
         if gone {
-            let all = (addr, MIN_ID)..=(addr, MAX_ID);
-            let ids: Vec<RouteId> = self.by_src.range(all).map(|(_, id)| *id).collect();
+            let all = self.by_src.range((addr, (MIN_ID, Owner::File))..).take_while(|(src, _)| *src == addr);
+            let ids: Vec<RouteId> = all.map(|(_, (id, _))| *id).collect();
             ids.into_iter().for_each(|id| self.flushed(id, links));
         }
         self.changed(now, timers);
@@ -300,7 +413,7 @@ impl Routes {
         }
         let (mirror, lines) = (&self.mirror, &self.lines);
         let losses = self.items.due(now, |id, held| there(mirror, lines, id, held));
-        let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&l.key)).collect();
+        let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key)).collect();
         for _ in 0..SLICE {
             let Some(id) = self.todo.pop_first() else { break };
             self.look(id, links);
@@ -310,18 +423,21 @@ impl Routes {
     }
     fn look(&mut self, id: RouteId, links: &Links) {
         self.inherited.remove(&id);
-        let Some(line) = self.lines.get_mut(&id) else { return };
-        line.spec = spec_of(id, &line.route, links);
-        match line.spec.clone() {
+        let Some((owner, l)) = self.line(id) else { return };
+        let spec = spec_of(id, &l.route, links);
+        if let Some(l) = self.lines.get_mut(&(id, owner)) {
+            l.spec.clone_from(&spec);
+        }
+        match spec {
             Some(spec) => {
                 let (mirror, lines) = (&self.mirror, &self.lines);
                 let known = self.items.knows(id);
                 // One of ours that a killed daemon left: kept as it is, or changed into what it is to be.
                 let left = if known { None } else { there(mirror, lines, id, &spec).into_iter().next() };
                 match left.filter(|_| self.mirror.get(id).next().is_some()) {
-                    Some(is) => self.items.adopt(Owner::File, id, spec, is, false),
+                    Some(is) => self.items.adopt(owner, id, spec, is, false),
                     None => {
-                        self.items.want(Owner::File, id, spec, false);
+                        self.items.want(owner, id, spec, false);
                     }
                 }
             }
@@ -343,7 +459,7 @@ impl Routes {
         let outcome = self.items.answer(now, req, result);
         self.rearm(now, timers);
         match outcome? {
-            Outcome::Refused { key, errno, .. } => Some(text::refused(&key, errno)),
+            Outcome::Refused { owner, key, errno } => Some(text::refused(&self.who(owner), &key, errno)),
             Outcome::Stuck { key, errno } => Some(text::stuck(&key, errno)),
             Outcome::Held { key, .. } => {
                 // It was there, although it was taken for flushed: then nothing was reported.
@@ -391,13 +507,18 @@ const MAX_ADDR: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
 const MAX_ID: RouteId =
     RouteId { table: u32::MAX, to: (MAX_ADDR, u8::MAX), from: (MAX_ADDR, u8::MAX), tos: u8::MAX, metric: u32::MAX };
 
+fn line(lines: &BTreeMap<LineId, Line>, id: RouteId) -> Option<(Owner, &Line)> {
+    let ((found, owner), line) = lines.range((id, Owner::File)..).next()?;
+    (*found == id).then_some((*owner, line))
+}
+
 // What of ours the mirror has under a name; what is as wanted, or as held, in these very words.
-fn there(mirror: &Mirror, lines: &BTreeMap<RouteId, Line>, id: RouteId, held: &RouteSpec) -> Vec<RouteSpec> {
+fn there(mirror: &Mirror, lines: &BTreeMap<LineId, Line>, id: RouteId, held: &RouteSpec) -> Vec<RouteSpec> {
     if held.proto != ROUTE_PROTO {
         // It says it is somebody else's (`no_track` with `protocol`), so it is not reported.
         return vec![held.clone()];
     }
-    let line = lines.get(&id);
+    let line = line(lines, id).map(|(_, line)| line);
     if line.is_some_and(|l| l.route.no_track) {
         return vec![held.clone()];
     }

@@ -1,5 +1,6 @@
 //! What is said about routes.
 
+use super::Owner;
 use crate::config::model::route::Route;
 use crate::event::Errno;
 use crate::note::{Level, Note};
@@ -22,31 +23,40 @@ fn why(e: Errno) -> String {
     }
 }
 
+/// Whose a route or a rule is, as the log says it.
+pub fn who(owner: Owner, name: &str) -> String {
+    match owner {
+        Owner::File => "static".to_owned(),
+        Owner::Instance(_) => format!("({name}) virtual"),
+    }
+}
 /// It could not be added.
-pub fn refused(id: &RouteId, e: Errno) -> Note {
-    note(Level::Warning, format!("static route {id} cannot be added: {}; it is tried again", why(e)))
+pub fn refused(who: &str, id: &RouteId, e: Errno) -> Note {
+    note(Level::Warning, format!("{who} route {id} cannot be added: {}; it is tried again", why(e)))
 }
 /// It could not be deleted.
 pub fn stuck(id: &RouteId, e: Errno) -> Note {
-    note(Level::Error, format!("static route {id} cannot be removed: {}; remove it by hand", why(e)))
+    note(Level::Error, format!("route {id} cannot be removed: {}; remove it by hand", why(e)))
 }
 /// Somebody else removed it.
-pub fn taken(id: &RouteId) -> Note {
-    note(Level::Warning, format!("static route {id} was removed by another program; putting it back"))
+pub fn taken(who: &str, id: &RouteId) -> Note {
+    note(Level::Warning, format!("{who} route {id} was removed by another program; putting it back"))
 }
 /// A line with words that have no effect yet.
-pub fn not_done(r: &Route) -> Note {
+pub fn not_done(who: &str, r: &Route) -> Note {
     let to = r.to.map_or_else(|| "default".to_owned(), |p| format!("{}/{}", p.addr, p.len));
     note(
         Level::Warning,
-        format!("static route {to} is not added: encap, vrf, nat and realms of a nexthop are not supported yet"),
+        format!("{who} route {to} is not added: encap, vrf, nat and realms of a nexthop are not supported yet"),
     )
 }
 /// Two lines of the file name one route.
-pub fn twice(id: &RouteId) -> Note {
+pub fn twice(who: &str, id: &RouteId) -> Note {
     note(
         Level::Warning,
-        format!("static_routes has {id} twice; the first line counts (several ways are `nexthop`s of one line)"),
+        format!(
+            "{who} route {id} stands twice in its block; the first line counts (several ways are `nexthop`s of one line)"
+        ),
     )
 }
 /// Routes of our protocol that the file does not have.
@@ -61,7 +71,7 @@ pub fn strangers(ids: &[RouteId]) -> Note {
         ),
     )
 }
-/// Routes of the process before that the configuration does not have any more.
+/// Routes of the process before that the configuration does not have any more, or whose virtual router is not Master.
 pub fn dropped(n: usize) -> Note {
-    note(Level::Info, format!("removing {n} static routes of the configuration before"))
+    note(Level::Info, format!("removing {n} routes that were left and that are not to be there"))
 }

@@ -85,8 +85,13 @@ pub(super) fn write(s: &Snapshot, out: &mut Vec<u8>) -> Result<(), postcard::Err
         piped: i.piped,
     });
     let tracks = s.tracks.iter().map(|t| Track { kind: t.kind.clone(), name: t.name.clone(), value: t.value });
-    let routes =
-        s.routes.iter().map(|r| Route { table: r.table, to: r.to, from: r.from, tos: r.tos, metric: r.metric });
+    let routes = s.routes.iter().chain(&s.virtual_routes).map(|r| Route {
+        table: r.table,
+        to: r.to,
+        from: r.from,
+        tos: r.tos,
+        metric: r.metric,
+    });
     let whole = Layout3 {
         old: Layout2 {
             at: s.at,
@@ -131,6 +136,7 @@ pub(super) fn read(layout: u16, body: &[u8]) -> Result<Snapshot, String> {
         notified: i.notified,
         piped: i.piped,
         willing: false,
+        ..InstanceShot::default()
     });
     let tracks = old.tracks.into_iter().map(|t| TrackShot { kind: t.kind, name: t.name, value: t.value });
     let routes =
@@ -142,7 +148,6 @@ pub(super) fn read(layout: u16, body: &[u8]) -> Result<Snapshot, String> {
         tracks: tracks.collect(),
         going: old.going,
         routes: routes.collect(),
-        groups: Vec::new(),
-        checks: Vec::new(),
+        ..Snapshot::default()
     })
 }

@@ -18,6 +18,7 @@ mod before;
 
 use crate::envelope::{Kind, Unusable};
 use crate::route::RouteId;
+use crate::rule::RuleSpec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,14 @@ pub struct Snapshot {
     pub going: Vec<(u32, IpAddr, u8)>,
     /// Static routes that are to be there, and those that are to go.
     pub routes: Vec<RouteId>,
+    /// Addresses of `static_ipaddress` that are to be there; never an operator's own.
+    pub fixed: Vec<(u32, IpAddr, u8)>,
+    /// Routes of virtual routers that are Master.
+    pub virtual_routes: Vec<RouteId>,
+    /// Rules of the file.
+    pub rules: Vec<RuleSpec>,
+    /// Rules of virtual routers that are Master, and rules that are to go.
+    pub virtual_rules: Vec<RuleSpec>,
     /// Sync groups by name: what was told of them. Their state is that of their members.
     pub groups: Vec<GroupShot>,
     /// Health checks of real servers, by what they do; of many only those that fail.
@@ -127,6 +136,12 @@ pub struct InstanceShot {
     pub announce: bool,
     /// Counters, in the order of `Stats`.
     pub stats: Vec<u64>,
+    /// The last sequence of a signed advert that left, and that of the last armed one.
+    pub sequence: Option<u64>,
+    /// See `sequence`.
+    pub armed_sequence: Option<u64>,
+    /// The last sequence accepted of each sender.
+    pub marks: Vec<(IpAddr, u64)>,
     /// The state last told to hooks, as `state`; `None`: none yet.
     pub notified: Option<u8>,
     /// The state that the pipes were told last, as `state`; it may differ while a hook is slow or a pipe full.

@@ -72,7 +72,7 @@ pub fn open_generic() -> io::Result<(Fd, Rc<SockAddr>)> {
     Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
 }
 
-/// Subscribes to routes of both families, but for what `filter` (classic BPF: code, jump if true, jump if false, operand) drops.
+/// Subscribes to policy rules and to routes of both families, but for what `filter` (classic BPF: code, jump if true, jump if false, operand) drops.
 pub fn watch_routes(fd: &Fd, filter: &[(u16, u8, u8, u32)]) -> io::Result<()> {
     let f = fd.as_raw_fd();
     let code = |&(code, jt, jf, k): &(u16, u8, u8, u32)| libc::sock_filter { code, jt, jf, k };
@@ -80,7 +80,8 @@ pub fn watch_routes(fd: &Fd, filter: &[(u16, u8, u8, u32)]) -> io::Result<()> {
     let len = u16::try_from(program.len()).map_err(io::Error::other)?;
     // The kernel copies the program, so it need not outlive the call.
     option(f, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &libc::sock_fprog { len, filter: program.as_mut_ptr() })?;
-    for group in [libc::RTNLGRP_IPV4_ROUTE, libc::RTNLGRP_IPV6_ROUTE] {
+    let groups = [libc::RTNLGRP_IPV4_ROUTE, libc::RTNLGRP_IPV6_ROUTE, libc::RTNLGRP_IPV4_RULE, libc::RTNLGRP_IPV6_RULE];
+    for group in groups {
         option(f, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &(group as i32))?;
     }
     Ok(())

@@ -97,15 +97,15 @@ pub trait Calls {
     /// Processor time used so far.
     fn cpu(&self) -> Duration;
     /// See [`socket::open_vrrp`].
-    fn open_vrrp(&mut self, ifindex: u32, group: IpAddr) -> io::Result<Pair>;
+    fn open_vrrp(&mut self, ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair>;
     /// See [`socket::open_unicast`].
-    fn open_unicast(&mut self, ifindex: u32, local: IpAddr) -> io::Result<Pair>;
+    fn open_unicast(&mut self, ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair>;
     /// See [`socket::connect_group`].
     fn connect_group(&mut self, tx: &Fd, to: &SockAddr) -> bool;
     /// See [`socket::open_local`].
-    fn open_local(&mut self, ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<Fd>;
+    fn open_local(&mut self, ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<Fd>;
     /// See [`socket::filter_local`].
-    fn filter_local(&mut self, fd: &Fd, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<()>;
+    fn filter_local(&mut self, fd: &Fd, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<()>;
     /// See [`socket::open_packet`].
     fn open_packet(&mut self) -> io::Result<Fd>;
     /// See [`socket::send_frames`].
@@ -245,20 +245,20 @@ impl<T: Copy> Calls for Ring<T> {
     fn cpu(&self) -> Duration {
         clock::cpu()
     }
-    fn open_vrrp(&mut self, ifindex: u32, group: IpAddr) -> io::Result<Pair> {
-        socket::open_vrrp(ifindex, group)
+    fn open_vrrp(&mut self, ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
+        socket::open_vrrp(ifindex, group, ah)
     }
-    fn open_unicast(&mut self, ifindex: u32, local: IpAddr) -> io::Result<Pair> {
-        socket::open_unicast(ifindex, local)
+    fn open_unicast(&mut self, ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair> {
+        socket::open_unicast(ifindex, local, ah)
     }
     fn connect_group(&mut self, tx: &Fd, to: &SockAddr) -> bool {
         socket::connect_group(tx, to)
     }
-    fn open_local(&mut self, ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<Fd> {
-        socket::open_local(ifindex, to, sources)
+    fn open_local(&mut self, ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<Fd> {
+        socket::open_local(ifindex, to, sources, ah)
     }
-    fn filter_local(&mut self, fd: &Fd, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<()> {
-        socket::filter_local(fd.as_raw_fd(), to, sources)
+    fn filter_local(&mut self, fd: &Fd, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<()> {
+        socket::filter_local(fd.as_raw_fd(), to, sources, ah)
     }
     fn open_packet(&mut self) -> io::Result<Fd> {
         socket::open_packet()

@@ -18,6 +18,11 @@ use std::rc::Rc;
 /// IANA protocol number of VRRP.
 const IPPROTO_VRRP: i32 = 112;
 
+// The protocol of adverts: with an Authentication Header it is that header's.
+fn protocol(ah: bool) -> i32 {
+    if ah { libc::IPPROTO_AH } else { IPPROTO_VRRP }
+}
+
 /// Receive buffer asked for, bytes. An advert costs the kernel at most 1,280 bytes of accounting, so (doubled by
 /// the kernel) this holds 1,600: what 255 virtual routers at 10 ms send in 60 ms, or a flood of 10,000 a second in
 /// 160 ms, while we are stopped.
@@ -209,16 +214,16 @@ pub fn connect_group(tx: &Fd, to: &SockAddr) -> bool {
     unsafe { libc::connect(tx.as_raw_fd(), to.as_ptr(), to.len()) == 0 }
 }
 
-/// Opens both sockets for `group` on `ifindex` and joins the group.
+/// Opens both sockets for `group` on `ifindex` and joins the group; `ah`: for adverts with an Authentication Header.
 ///
 /// Joining takes the kernel's rtnl lock on our own thread. It happens at start and when an interface comes back; while somebody
 /// else holds that lock, the adverts of other routers wait too.
-pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
+pub fn open_vrrp(ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
     let family = if group.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let to = SockAddr::ip(group, ifindex);
     let index = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
 
-    let rx = receiver(family, index)?;
+    let rx = receiver(family, index, ah)?;
     let f = rx.as_raw_fd();
     match group {
         IpAddr::V4(g) => {
@@ -262,18 +267,18 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr) -> io::Result<Pair> {
 
 /// Opens both sockets for what unicast peers send to `local`, an address of this host; `ifindex`: bound to that interface, or,
 /// with 0, to none: peers may be reached, and their adverts may come, by any interface, and by another one tomorrow.
-pub fn open_unicast(ifindex: u32, local: IpAddr) -> io::Result<Pair> {
+pub fn open_unicast(ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair> {
     let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let index = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
-    let rx = receiver(family, index)?;
+    let rx = receiver(family, index, ah)?;
     bind(rx.as_raw_fd(), &SockAddr::ip(local, ifindex))?;
     let tx = sender_of(family, index)?;
     Ok(Pair { rx: Rc::new(rx), tx: Rc::new(tx) })
 }
 
 // What both kinds of receiving sockets have in common; not bound to an address yet.
-fn receiver(family: i32, index: i32) -> io::Result<OwnedFd> {
-    let rx = socket(family, libc::SOCK_RAW, IPPROTO_VRRP)?;
+fn receiver(family: i32, index: i32, ah: bool) -> io::Result<OwnedFd> {
+    let rx = socket(family, libc::SOCK_RAW, protocol(ah))?;
     let f = rx.as_raw_fd();
     // By index, not by name: a renamed interface stays the same, a re-created one does not.
     if index != 0 {
@@ -377,12 +382,12 @@ const FILTERED: usize = 1000;
 /// The kernel drops an IPv4 packet whose source is an address of this host before a raw socket sees it (`accept_local` is 0). Who holds
 /// the address of its returning owner would never hear that owner. This socket sees packets before that check; it needs neither a
 /// sysctl nor anything that would have to be put back. IPv6 has no such check.
-pub fn open_local(ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<Fd> {
+pub fn open_local(ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<Fd> {
     // Protocol 0: nothing is received before the filter is there and the socket is bound.
     let fd = socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0)?;
     let f = fd.as_raw_fd();
     option(f, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
-    filter_local(f, to, sources)?;
+    filter_local(f, to, sources, ah)?;
     let to = SockAddr::of(libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
         sll_protocol: (libc::ETH_P_IP as u16).to_be(),
@@ -397,21 +402,21 @@ pub fn open_local(ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Resul
 }
 
 /// Other sources for a socket of [`open_local`].
-pub fn filter_local(f: RawFd, to: Ipv4Addr, sources: &[Ipv4Addr]) -> io::Result<()> {
-    let mut code = local_filter(to, sources);
+pub fn filter_local(f: RawFd, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<()> {
+    let mut code = local_filter(to, sources, ah);
     let program = libc::sock_fprog { len: code.len() as u16, filter: code.as_mut_ptr() };
     // `program` points to `code`, which outlives the call; the kernel copies it.
     option(f, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 // The packet begins with its IP header.
-fn local_filter(to: Ipv4Addr, sources: &[Ipv4Addr]) -> Vec<libc::sock_filter> {
+fn local_filter(to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> Vec<libc::sock_filter> {
     let op = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let load = |size: u32, at: u32| op(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, at);
     let equal = |k: u32, jt: u8, jf: u8| op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
     let (take, drop) = (op(libc::BPF_RET | libc::BPF_K, 0, 0, 0x4_0000), op(libc::BPF_RET | libc::BPF_K, 0, 0, 0));
     let mut code = vec![load(libc::BPF_W, PACKET_TYPE), equal(u32::from(libc::PACKET_OTHERHOST), 0, 1), drop];
-    code.extend([load(libc::BPF_B, 9), equal(IPPROTO_VRRP as u32, 1, 0), drop]);
+    code.extend([load(libc::BPF_B, 9), equal(protocol(ah) as u32, 1, 0), drop]);
     code.extend([load(libc::BPF_W, 16), equal(u32::from(to), 1, 0), drop]);
     if sources.len() > FILTERED {
         code.push(take);

@@ -3,7 +3,7 @@
 //! Read first: `reconcile/`, `effect.rs` (`NetOp`), `links.rs` (what the kernel says). An address is announced only after the kernel
 //! confirmed it, so [`Addresses::on_reply`] says who got what.
 
-use crate::effect::{ADDR_PROTO, AddrSpec, Effect, Effects, NetFx, NetOp};
+use crate::effect::{AddrSpec, Effect, Effects, NetFx, NetOp};
 use crate::event::{Errno, ReqId};
 use crate::id::VrKey;
 use crate::links::{AddrId, Links};
@@ -12,6 +12,9 @@ use crate::time::Instant;
 use crate::timers::{Due, Timers};
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
+
+/// Who wants the addresses of `static_ipaddress`.
+pub const FILE: VrKey = VrKey::NOBODY;
 
 impl Item for AddrSpec {
     type Owner = VrKey;
@@ -57,7 +60,8 @@ impl Addresses {
         let id = id_of(&spec);
         match links.addr(id) {
             Some(a) if !self.0.knows(id) => {
-                self.0.adopt(vr, id, spec.clone(), spec, owner && a.proto != ADDR_PROTO);
+                let theirs = owner && a.proto != spec.tag;
+                self.0.adopt(vr, id, spec.clone(), spec, theirs);
                 Some(id)
             }
             _ => self.want(vr, spec, owner, links),
@@ -98,6 +102,10 @@ impl Addresses {
     /// Whether nothing is queued, under way or waiting for another try to delete.
     pub fn idle(&self) -> bool {
         self.0.idle()
+    }
+    /// Whether no request is under way or waits for its turn; what is tried later does not count.
+    pub fn quiet(&self) -> bool {
+        self.0.quiet()
     }
     /// Addresses held for `vr`.
     pub fn held(&self, vr: VrKey) -> impl Iterator<Item = AddrId> {

@@ -2,13 +2,16 @@
 //!
 //! Read first: `wire/vrrp.rs`. Order and reasons are those of `docs/protocol.md` (Receiving). A rejected advert changes no state, no
 //! timer, no learned interval: this function has nothing to change. Deliberately absent: the election, counters
-//! and rate limits (`instance.rs`, `world.rs`), AH, HMAC.
+//! and rate limits (`instance.rs`, `world.rs`), whether a sequence is new (`seal.rs`).
 
-use crate::config::model::vrrp::{OldChecksum, Peer};
+use super::replay::{Marks, Refused};
+use super::seal;
+use crate::config::model::vrrp::{Hmac, HmacMode, OldChecksum, Peer};
 use crate::config::model::{Auth, ChecksumMode, Family, Version};
 use crate::event::RxMeta;
+use crate::time::Wall;
 use crate::wire::vrrp::{self, Advert, AuthField, Fixed};
-use crate::wire::{Bad, ipv4};
+use crate::wire::{Bad, ah, hmac, ipv4};
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -21,7 +24,7 @@ pub enum Reject {
     IpHeader,
     /// IPv4 fragment.
     Fragment,
-    /// Not IP protocol 112.
+    /// Not IP protocol 112; with AH neither that nor 51.
     Protocol,
     /// TTL or hop limit other than 255: it may come from beyond this link. From a unicast peer: outside `min_ttl` and `max_ttl`.
     Ttl,
@@ -51,13 +54,21 @@ pub enum Reject {
     Destination,
     /// A source that no router has.
     Source,
-    /// Not from a unicast peer, and `check_unicast_src` is set.
+    /// Not from a unicast peer, and `check_unicast_src` or `auth_hmac` is set.
     UnicastSource,
+    /// A sequence that came before, or an earlier one: a replay.
+    AuthReplay,
+    /// Signed with a key that we do not have.
+    AuthKey,
+    /// Not signed.
+    AuthMissing,
+    /// Signed too long ago, or by a clock that differs too much from ours.
+    AuthStale,
 }
 
 impl Reject {
     /// Every reason, in the order of their [`index`](Reject::index).
-    pub const ALL: [Reject; 19] = [
+    pub const ALL: [Reject; 23] = [
         Reject::Length,
         Reject::IpHeader,
         Reject::Fragment,
@@ -77,6 +88,10 @@ impl Reject {
         Reject::Destination,
         Reject::Source,
         Reject::UnicastSource,
+        Reject::AuthReplay,
+        Reject::AuthKey,
+        Reject::AuthMissing,
+        Reject::AuthStale,
     ];
 
     /// The name of its counter; one word, also for logs.
@@ -101,6 +116,10 @@ impl Reject {
             Reject::Destination => "destination",
             Reject::Source => "source",
             Reject::UnicastSource => "unicast-source",
+            Reject::AuthReplay => "auth-replay",
+            Reject::AuthKey => "auth-key",
+            Reject::AuthMissing => "auth-missing",
+            Reject::AuthStale => "auth-stale",
         }
     }
 
@@ -176,6 +195,10 @@ pub struct Profile<'a> {
     pub known: Option<IpAddr>,
     /// `skip_check_adv_addr`: another V2 address list is reported and used, not dropped.
     pub skip_check_adv_addr: bool,
+    /// `auth_hmac`.
+    pub hmac: Option<&'a Hmac>,
+    /// Our clock, which signatures are held against.
+    pub wall: Wall,
 }
 
 /// An advert that counts.
@@ -195,6 +218,10 @@ pub struct Heard {
     pub no_vips: bool,
     /// The checksum is the old one of unicast adverts. To be logged, nothing else.
     pub old_checksum: bool,
+    /// Of a signed one: it counts only if this is new.
+    pub sequence: Option<u64>,
+    /// The sender's clock differs from ours by more than half of what is accepted. To be logged.
+    pub clocks_apart: bool,
 }
 
 /// An advert out of its IP packet.
@@ -203,20 +230,30 @@ struct Packet<'a> {
     dst: Option<IpAddr>,
     ttl: Option<u8>,
     message: &'a [u8],
+    // Behind an AH: that, and the length of the IP header before it.
+    ah: Option<(ah::Header, usize)>,
 }
 
 /// Takes the IP header off, or takes what the kernel said in its place.
 fn open<'a>(family: Family, meta: &RxMeta, bytes: &'a [u8]) -> Result<Packet<'a>, Reject> {
     match family {
         Family::V4 => {
-            let (h, message) = ipv4::parse(bytes)?;
-            if h.proto != vrrp::PROTO {
-                return Err(Reject::Protocol);
-            }
-            Ok(Packet { src: h.src.into(), dst: Some(h.dst.into()), ttl: Some(h.ttl), message })
+            let (h, payload) = ipv4::parse(bytes)?;
+            let (message, ah) = match h.proto {
+                vrrp::PROTO => (payload, None),
+                ah::PROTO => {
+                    let wrong = |bad| if bad == Bad::Type { Reject::Protocol } else { Reject::Length };
+                    let (header, message) = ah::parse(payload).map_err(wrong)?;
+                    (message, Some((header, h.header_len)))
+                }
+                _ => return Err(Reject::Protocol),
+            };
+            Ok(Packet { src: h.src.into(), dst: Some(h.dst.into()), ttl: Some(h.ttl), message, ah })
         }
         // The socket is bound to next header 112, so there is no protocol to test.
-        Family::V6 => Ok(Packet { src: meta.src, dst: meta.dst.map(IpAddr::V6), ttl: meta.hop_limit, message: bytes }),
+        Family::V6 => {
+            Ok(Packet { src: meta.src, dst: meta.dst.map(IpAddr::V6), ttl: meta.hop_limit, message: bytes, ah: None })
+        }
     }
 }
 
@@ -279,16 +316,25 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
     check_ttl(profile, &packet)?;
     require(fixed.version == number(profile.version), Reject::Version)?;
     // Type, then completeness: an unknown type may have another layout.
-    let advert = vrrp::parse(profile.family, packet.message)?;
+    let (message, trailer) = split(profile, &fixed, packet.message);
+    let advert = vrrp::parse(profile.family, message)?;
     // Without a destination there is no pseudo-header, nor a group to test.
     let dst = packet.dst.ok_or(Reject::Destination)?;
-    let sum = |dst| vrrp::checksum_ok(advert.version, profile.checksum, packet.src, dst, packet.message);
+    // Over IPv6 it covers the trailer too.
+    let summed = if profile.family == Family::V6 { packet.message } else { message };
+    let sum = |dst| vrrp::checksum_ok(advert.version, profile.checksum, packet.src, dst, summed);
     // one is as good as the other, packet by packet; what a peer sent once decides nothing about the next.
     let takes_old = profile.unicast.is_some_and(|u| dst.is_ipv4() && u.old_checksum != OldChecksum::Never);
     let right = sum(dst);
     require(right || (takes_old && sum(profile.group)), Reject::Checksum)?;
     require(advert.vrid == profile.vrid, Reject::Vrid)?;
-    check_auth(profile.auth, advert.auth)?;
+    let signed = match profile.hmac {
+        Some(hmac) => check_hmac(profile, hmac, packet.src, message, trailer)?,
+        None => {
+            require(packet.ah.is_none() || matches!(profile.auth, Auth::Ah(_)), Reject::Protocol)?;
+            check_auth(profile.auth, advert.auth, &packet, bytes, profile.unicast.is_none())?
+        }
+    };
     let interval = advert.interval();
     let other_interval = interval != profile.advert_int;
     // a zero would make every Backup that learns it Master at once. R-041: in V2 the interval must be ours.
@@ -311,6 +357,8 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
         other_vips,
         no_vips,
         old_checksum,
+        sequence: signed.map(|(sequence, _)| sequence),
+        clocks_apart: signed.is_some_and(|(_, apart)| apart),
     })
 }
 
@@ -334,16 +382,71 @@ fn number(version: Version) -> u8 {
     }
 }
 
-/// ..R-129. `None` is a V3 advert: it has no authentication.
-fn check_auth(ours: &Auth, theirs: Option<AuthField>) -> Result<(), Reject> {
-    let Some(theirs) = theirs else { return Ok(()) };
+/// ..R-130. `None` is a V3 advert: it has no authentication. A signed one's sequence, and whether its clock differs.
+fn check_auth(
+    ours: &Auth,
+    theirs: Option<AuthField>,
+    packet: &Packet<'_>,
+    bytes: &[u8],
+    multicast: bool,
+) -> Result<Option<(u64, bool)>, Reject> {
+    let Some(theirs) = theirs else { return Ok(None) };
     match ours {
-        // The data of type 0 is ignored.
-        Auth::None => require(theirs.kind == 0, Reject::AuthType),
+        // The data of type 0 is ignored. Behind `auth_hmac`'s trailer both are.
+        Auth::None => require(theirs.kind == 0, Reject::AuthType)?,
         Auth::Pass(secret) => {
             require(theirs.kind == 1, Reject::AuthType)?;
-            require(same_secret(secret, &theirs.data), Reject::AuthData)
+            require(same_secret(secret, &theirs.data), Reject::AuthData)?;
         }
+        Auth::Ah(key) => {
+            let (header, header_len) = packet.ah.ok_or(Reject::AuthType)?;
+            require(theirs.kind == 2, Reject::AuthType)?;
+            require(IpAddr::V4(header.spi) == packet.src, Reject::AuthData)?;
+            require(ah::verifies(bytes, header_len, key, multicast), Reject::AuthData)?;
+            return Ok(Some((header.sequence.into(), false)));
+        }
+    }
+    Ok(None)
+}
+
+/// The message and the trailer of `auth_hmac`, where there is one: that is said by the length alone.
+fn split<'a>(profile: &Profile<'_>, fixed: &Fixed, message: &'a [u8]) -> (&'a [u8], Option<&'a [u8]>) {
+    let at = fixed.length(profile.family);
+    let signed = profile.hmac.is_some() && message.len() == at + hmac::LEN;
+    match message.split_at_checked(at).filter(|_| signed) {
+        Some((message, trailer)) => (message, Some(trailer)),
+        None => (message, None),
+    }
+}
+
+/// freshness, which costs little, before the signature; a trailer that is there must be right whatever the mode.
+fn check_hmac(
+    profile: &Profile<'_>,
+    ours: &Hmac,
+    src: IpAddr,
+    message: &[u8],
+    trailer: Option<&[u8]>,
+) -> Result<Option<(u64, bool)>, Reject> {
+    let Some(bytes) = trailer else {
+        require(ours.mode != HmacMode::Enforce, Reject::AuthMissing)?;
+        return Ok(None);
+    };
+    let trailer = hmac::parse(bytes).map_err(|_| Reject::AuthType)?;
+    let key = ours.keys.iter().find(|k| k.id == trailer.key_id).ok_or(Reject::AuthKey)?;
+    let mode = seal::mode_of(ours, profile.advert_int);
+    let apart = Marks::fresh(mode, profile.wall, trailer.sequence).map_err(refused)?;
+    let context = hmac::Context { version: number(profile.version), vrid: profile.vrid, src };
+    require(hmac::verifies(&context, message, bytes, &key.bytes()), Reject::AuthData)?;
+    let peer = profile.unicast.is_none_or(|u| u.peers.iter().any(|p| p.addr == src));
+    require(peer, Reject::UnicastSource)?;
+    Ok(Some((trailer.sequence, apart)))
+}
+
+/// As a reason to drop an advert.
+pub fn refused(why: Refused) -> Reject {
+    match why {
+        Refused::Stale(_) => Reject::AuthStale,
+        Refused::Replay => Reject::AuthReplay,
     }
 }
 

@@ -41,7 +41,8 @@ pub fn of_clock(at: Wall) -> u64 {
     (seconds & 0xffff_ffff) << 32 | (rest * 65_536 / SECOND) << 16
 }
 
-fn newer(a: u64, b: u64) -> bool {
+/// Whether `a` comes after `b`, in serial-number arithmetic.
+pub fn newer(a: u64, b: u64) -> bool {
     a.wrapping_sub(b).cast_signed() > 0
 }
 
@@ -68,6 +69,14 @@ pub fn next(mode: Mode, at: Wall, last: Option<u64>) -> u64 {
 pub struct Marks(Vec<(IpAddr, u64)>);
 
 impl Marks {
+    /// The last sequence of each sender, the one heard longest ago first.
+    pub fn all(&self) -> &[(IpAddr, u64)] {
+        &self.0
+    }
+    /// Back from [`Marks::all`]; of too many the last ones.
+    pub fn of(all: &[(IpAddr, u64)]) -> Marks {
+        Marks(all[all.len().saturating_sub(MARKS)..].to_vec())
+    }
     /// Whether the time of a sequence is acceptable; looked at before its signature, which costs more. `Ok(true)`: more than half of the
     /// window is used up, which is worth a word to whoever keeps the clocks.
     ///

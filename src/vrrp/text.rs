@@ -252,6 +252,22 @@ pub fn peer_reached(name: &str, peer: IpAddr) -> Note {
 pub fn own_peer(name: &str, own: IpAddr) -> Note {
     note(Level::Notice, format!("({name}) unicast_peer {own} is our own address: nothing is sent to it"))
 }
+/// Somebody else removed an address of `static_ipaddress`.
+pub fn fixed_taken(addr: IpAddr, prefix: u8, dev: &str) -> Note {
+    note(
+        Level::Warning,
+        format!("static address {addr}/{prefix} on {dev} was removed by another program; putting it back"),
+    )
+}
+/// `vrrp_startup_delay`, `vrrp_delay_after_boot`.
+pub fn held_back(wait: Duration) -> Note {
+    note(Level::Notice, format!("Delaying startup for {}: nothing is sent, and adverts are not heeded", span(wait)))
+}
+///
+pub fn clocks_apart(name: &str, from: IpAddr) -> Note {
+    let what = "was signed by a clock that differs from ours by more than half of time_window; accepted. Look at the time on both";
+    note(Level::Warning, format!("({name}) advert from {from} {what}"))
+}
 ///
 pub fn old_checksum(name: &str, from: IpAddr) -> Note {
     let what = "has the old checksum of unicast adverts; accepted. Should it not accept ours: old_unicast_checksum";

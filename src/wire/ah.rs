@@ -5,7 +5,8 @@
 //! the TTL is not among that: it is 255 or the advert is dropped. The IP identification is covered, so the sender chooses
 //! it: the kernel fills in a zero one. Deliberately absent: whether a sequence number is new (`vrrp/replay.rs`).
 
-use super::{Bad, array, vrrp};
+use super::{Bad, array, checksum, ipv4, vrrp};
+use bytes::{BufMut, Bytes, BytesMut};
 use core::net::Ipv4Addr;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -59,6 +60,25 @@ pub fn sign(packet: &mut [u8], header: Header, key: &[u8; 8], multicast: bool) -
     let icv = mac(packet, at, key, multicast)?.finalize().into_bytes();
     packet[at + LEN - ICV..at + LEN].copy_from_slice(&icv[..ICV]);
     Ok(())
+}
+
+/// A packet without this header, with it; `None`: it is too short for an IP header without options. The IP identification is made of the
+/// sequence, for the kernel would fill in a zero one.
+pub fn wrap(packet: &[u8], header: Header, key: &[u8; 8], multicast: bool) -> Option<Bytes> {
+    let (ip, message) = packet.split_at_checked(ipv4::HEADER)?;
+    let mut out = BytesMut::with_capacity(packet.len() + LEN);
+    out.put_slice(ip);
+    let total = u16::try_from(packet.len() + LEN).ok()?;
+    out[2..4].copy_from_slice(&total.to_be_bytes());
+    out[4..6].copy_from_slice(&(header.sequence as u16).max(1).to_be_bytes());
+    out[9] = PROTO;
+    out[10..12].fill(0);
+    let sum = checksum::sum(&out);
+    out[10..12].copy_from_slice(&sum.to_be_bytes());
+    out.put_bytes(0, LEN);
+    out.put_slice(message);
+    sign(&mut out, header, key, multicast).ok()?;
+    Some(out.freeze())
 }
 
 /// Whether the check value of a received packet is right, compared in constant time. `header_len`: bytes of its IP header.

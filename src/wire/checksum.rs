@@ -38,6 +38,14 @@ pub fn sum(bytes: &[u8]) -> u16 {
     Sum::default().bytes(bytes).finish()
 }
 
+/// A checksum after some of what it sums was replaced by as many bytes, from an even place on (RFC 1624): as right as it was before.
+pub fn replaced(sum: u16, old: &[u8], new: &[u8]) -> u16 {
+    let inverted: Vec<u8> = old.iter().map(|b| !b).collect();
+    let start = Sum(u64::from(!sum));
+    // An odd last byte counts as padded with zero in both.
+    start.bytes(&inverted).bytes(new).finish()
+}
+
 /// Pseudo-header of IPv4; `len` is the length of the upper-layer message in bytes.
 pub fn pseudo_v4(src: Ipv4Addr, dst: Ipv4Addr, proto: u8, len: u16) -> Sum {
     Sum::default().bytes(&src.octets()).bytes(&dst.octets()).bytes(&[0, proto]).bytes(&len.to_be_bytes())

@@ -9,7 +9,8 @@
 //! every peer. The trailer is not in the address count of the message, and over IPv4 not in its checksum. Whether a
 //! sequence is new is decided in `vrrp/replay.rs`.
 
-use super::{Bad, array};
+use super::{Bad, array, checksum, vrrp};
+use bytes::{BufMut, Bytes, BytesMut};
 use core::net::IpAddr;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -66,6 +67,32 @@ pub fn sign(context: &Context, message: &[u8], trailer: Trailer, key: &[u8]) -> 
         out[PLAIN..].copy_from_slice(&mac.finalize().into_bytes()[..LEN - PLAIN]);
     }
     out
+}
+
+/// A packet with `header` bytes of IP header, with the trailer behind its message; `None`: it is too short. Over IPv6 the checksum of the
+/// message covers the trailer too.
+pub fn append(packet: &[u8], header: usize, src: IpAddr, trailer: Trailer, key: &[u8]) -> Option<Bytes> {
+    let message = packet.get(header..)?;
+    let fixed = vrrp::Fixed::parse(message).ok()?;
+    let context = Context { version: fixed.version, vrid: fixed.vrid, src };
+    let mut out = BytesMut::with_capacity(packet.len() + LEN);
+    out.put_slice(packet);
+    out.put_slice(&sign(&context, message, trailer, key));
+    if src.is_ipv4() {
+        let total = u16::try_from(out.len()).ok()?;
+        out[2..4].copy_from_slice(&total.to_be_bytes());
+        out[10..12].fill(0);
+        let sum = checksum::sum(&out[..header]);
+        out[10..12].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        let payload = out.len() - header;
+        out[4..6].copy_from_slice(&u16::try_from(payload).ok()?.to_be_bytes());
+        let dst = IpAddr::from(array::<16>(packet, 24).ok()?);
+        out[header + 6..header + 8].fill(0);
+        let sum = checksum::pseudo(src, dst, vrrp::PROTO, payload)?.bytes(&out[header..]).finish();
+        out[header + 6..header + 8].copy_from_slice(&sum.to_be_bytes());
+    }
+    Some(out.freeze())
 }
 
 /// Whether the signature in `bytes`, which [`parse`] has read, is right, compared in constant time.

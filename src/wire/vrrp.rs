@@ -1,7 +1,7 @@
 //! The VRRP message, versions 2 (RFC 3768 §5) and 3 (RFC 9568 §5), and whole adverts ready to send.
 //!
 //! Reading checks form only; whether an advert is one for us is `vrrp/advert.rs`. Read first: `checksum.rs`, `ipv4.rs`.
-//! Deliberately absent: the AH of RFC 2338 and keepalived's HMAC trailer.
+//! Deliberately absent: the AH of RFC 2338 (`ah.rs`) and the trailer of `auth_hmac` (`hmac.rs`), which are put around a whole packet.
 
 use super::{Bad, array, checksum, ipv4, ipv6};
 use crate::net::{Auth, ChecksumMode, Family, Version};
@@ -52,6 +52,12 @@ impl Fixed {
     pub fn parse(message: &[u8]) -> Result<Fixed, Bad> {
         let [vt, vrid, priority, count, w0, w1, _, _] = array::<FIXED>(message, 0)?;
         Ok(Fixed { version: vt >> 4, kind: vt & 0x0f, vrid, priority, count, word: [w0, w1] })
+    }
+
+    /// Bytes of a message of a known version with this many addresses.
+    pub fn length(&self, family: Family) -> usize {
+        let auth_data = if self.version == 2 { AUTH_DATA } else { 0 };
+        FIXED + usize::from(self.count) * addr_len(family) + auth_data
     }
 
     /// Whether this is an advertisement, the one type there is.
@@ -312,6 +318,7 @@ fn put_message(out: &mut BytesMut, spec: &AdvertSpec<'_>, addrs: &[IpAddr]) {
     let (auth_kind, auth_data) = match spec.auth {
         Auth::None => (0, [0; AUTH_DATA]),
         Auth::Pass(secret) => (1, *secret),
+        Auth::Ah(_) => (2, [0; AUTH_DATA]),
     };
     let version: u8 = if spec.version == Version::V2 { 2 } else { 3 };
     out.put_u8((version << 4) | ADVERTISEMENT);

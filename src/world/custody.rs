@@ -14,7 +14,7 @@ use crate::event::{GuardEv, NetEv};
 
 /// Between two looks for a successor.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long static routes wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
+/// How long static addresses, routes and rules wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
 /// machine is in charge within this time.
 const ROUTES: Duration = Duration::from_secs(5);
 
@@ -49,12 +49,13 @@ impl World {
             holds.then(|| (vr, vi.silent_limit(now.mono)))
         });
         let limits = limits.collect();
-        let routes = (self.routes.view().held > 0 || !self.routes.idle()).then(|| now.mono + ROUTES);
+        let held = self.routes.view().held + self.rules.view().held + self.fixed_addresses();
+        let routes = (held > 0 || !self.routes.idle() || !self.rules.idle()).then(|| now.mono + ROUTES);
         self.custody = Custody { limits, routes, last_word: Some(word), ..Custody::default() };
         if self.custody.limits.is_empty() && !self.addrs.idle() {
             // What was being removed is removed.
             self.custody.removing = true;
-            self.addrs.let_go();
+            self.let_all_go();
             self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
         }
         self.watch_over(now, fx);
@@ -67,8 +68,10 @@ impl World {
                 // Nobody announces an address any more, and a failed removal is tried again by a timer.
                 let _ = self.addrs.on_reply(now.mono, req, result, &mut self.timers);
                 let _ = self.routes.on_reply(now.mono, req, result, &mut self.timers);
+                let _ = self.rules.on_reply(now.mono, req, result, &mut self.timers);
             }
             Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
+            Event::Net(NetEv::RuleDel(rule)) => self.rules.on_deleted(now.mono, *rule, &mut self.timers),
             Event::Net(NetEv::AddrDel { ifindex, addr, prefix }) => {
                 self.links.addr_del((ifindex, addr, prefix));
             }
@@ -92,7 +95,7 @@ impl World {
                     fx.push(Effect::Guard(GuardFx::LookForSuccessor));
                 }
                 Due::AddrRetry => drop(self.addrs.on_retry(now.mono, &self.links, &mut self.timers)),
-                Due::Routes => self.on_routes_due(now, fx),
+                Due::Routes | Due::Rules => self.on_routes_due(now, fx),
                 // The kernel does not answer.
                 Due::Exit => return self.end_custody(fx),
                 _ => {}
@@ -110,7 +113,7 @@ impl World {
         }
         self.custody.removing = true;
         // A reload that was cut short holds nothing back any more.
-        self.addrs.let_go();
+        self.let_all_go();
         let over: Vec<VrKey> =
             self.custody.limits.iter().filter(|(_, at)| **at <= now.mono).map(|(vr, _)| *vr).collect();
         for vr in over {
@@ -118,10 +121,14 @@ impl World {
             if let Some(vi) = self.instances.get(vr) {
                 fx.note(text::no_successor(&vi.cfg().name));
             }
+            self.rules.leave(now.mono, vr, &mut self.timers);
+            self.routes.leave(now.mono, vr, &mut self.timers);
             self.addrs.release(vr);
         }
         if self.custody.routes.take_if(|at| *at <= now.mono).is_some() {
-            self.routes.release();
+            self.addrs.release(crate::vrrp::address::FILE);
+            self.routes.release_file();
+            self.rules.release_file();
         }
         self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
     }
@@ -131,8 +138,7 @@ impl World {
             return;
         }
         if self.custody.removing {
-            self.addrs.pump(fx);
-            self.routes.pump(fx);
+            self.pump_all(now, fx);
         }
         match self.custody.limits.values().chain(&self.custody.routes).min() {
             Some(at) => {
@@ -141,7 +147,7 @@ impl World {
                 }
                 self.timers.stop(Due::Exit);
             }
-            None if !self.custody.removing || self.addrs.idle() && self.routes.idle() => self.end_custody(fx),
+            None if !self.custody.removing || self.all_idle() => self.end_custody(fx),
             None => {}
         }
     }

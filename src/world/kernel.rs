@@ -5,6 +5,7 @@
 use super::sockets::own_addresses;
 use super::*;
 use crate::effect::NetFx;
+use crate::snapshot::Snapshot;
 
 /// How long after we removed an address the loss of others of its subnet is put down to that. A loss is looked at some milliseconds
 /// after the kernel reported it.
@@ -88,7 +89,8 @@ impl World {
         if self.phase == Phase::Reading {
             return;
         }
-        let given = |vi: &Instance| vi.cfg().peers().and(vi.cfg().source());
+        let given =
+            |vi: &Instance| vi.cfg().source().filter(|_| vi.cfg().peers().is_some() || vi.cfg().more.track_src_ip);
         let concerned = |vi: &Instance| given(vi).is_some_and(|source| addr.is_none_or(|a| a == source));
         let all: Vec<VrKey> = self.instances.iter().filter(|(_, vi)| concerned(vi)).map(|(vr, _)| vr).collect();
         for vr in all {
@@ -134,9 +136,8 @@ impl World {
             Outcome::Refused { owner: vr, key: id, errno } => {
                 let dev = self.dev(id.0);
                 self.announcer.refused(id.0, id.1);
-                if let Some(vi) = self.instances.get(vr) {
-                    fx.note(text::address_refused(&vi.cfg().name, id.1, id.2, &dev, errno));
-                }
+                let name = self.instances.get(vr).map_or("static_ipaddress", |vi| &vi.cfg().name);
+                fx.note(text::address_refused(name, id.1, id.2, &dev, errno));
             }
             Outcome::Gone { .. } => {}
             Outcome::Stuck { key: id, errno } => fx.note(text::address_stuck(id.1, id.2, &self.dev(id.0), errno)),
@@ -180,6 +181,7 @@ impl World {
             self.link_gone(now, ifindex, &name, fx);
         }
         self.routes.synced(now.mono, &mut self.timers);
+        self.rules.synced(now.mono, &mut self.timers);
         if core::mem::take(&mut self.dump_again) {
             self.resync(fx);
         }
@@ -195,7 +197,9 @@ impl World {
                 self.phase = Phase::Cleaning;
                 self.remove_leftovers(fx);
                 self.name_strangers(fx);
-                self.begin_routes(now, &[], fx);
+                self.begin_routes(now, fx);
+                self.end_routes(&Snapshot::default(), fx);
+                self.hold_back(now, fx);
             }
             Phase::Running => {
                 for (vr, id) in self.addrs.reconcile(&self.links) {
@@ -208,6 +212,18 @@ impl World {
                 }
             }
             Phase::Standby | Phase::Cleaning | Phase::Frozen | Phase::Stopping | Phase::Gone => {}
+        }
+    }
+
+    // `vrrp_startup_delay` counts from now, `vrrp_delay_after_boot` from the boot, as the monotonic clock does; the later end counts. Who
+    // goes on from another process does not wait again.
+    fn hold_back(&mut self, now: Now, fx: &mut Effects) {
+        let more = &self.base.global.more;
+        let until = (now.mono + more.vrrp_startup_delay).max(Instant::default() + more.vrrp_delay_after_boot);
+        if until > now.mono {
+            fx.note(text::held_back(until.since(now.mono)));
+            self.begins = Some(until);
+            self.timers.set(Due::Startup, until);
         }
     }
 

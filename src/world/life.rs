@@ -22,7 +22,9 @@ impl World {
                     with!(self, vr, now, fx, |vi, cx| vi.on_shutdown(cx));
                 }
                 self.stop_groups(now);
+                self.addrs.release(crate::vrrp::address::FILE);
                 self.routes.release();
+                self.rules.release();
                 self.stop_lvs(now, fx);
                 self.stop_tracks(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
@@ -47,7 +49,8 @@ impl World {
         }
         if let Some((Some(snapshot), _)) = self.standby.take().and_then(|s| s.go) {
             self.remove_dropped(&snapshot, fx);
-            self.routes.drop_those(&snapshot.routes);
+            self.drop_routes(&snapshot);
+            self.drop_fixed(&snapshot);
         }
         self.remove_leftovers(fx);
     }

@@ -21,6 +21,7 @@ use crate::lvs::director::Director;
 use crate::note::Note;
 use crate::notify::{Change, Notifier};
 use crate::routes::Routes;
+use crate::rules::Rules;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::{TrackView, Tracks};
@@ -97,7 +98,8 @@ pub struct World {
     links: Links,
     addrs: Addresses,
     routes: Routes,
-    // They are reported.
+    rules: Rules,
+    // Routes and rules are reported.
     routes_watched: bool,
     lvs: Director,
     // The health checks of real servers, and whether they are carried out.
@@ -122,6 +124,8 @@ pub struct World {
     numbers: u64,
     // The addresses are gone; hooks, pipes and mail have their grace.
     leaving: bool,
+    // Virtual routers do not start before.
+    begins: Option<Instant>,
     // Asked twice to stop: no program is waited for.
     hurried: bool,
     // Asked to stop before it was known which addresses are there.
@@ -160,7 +164,7 @@ pub struct World {
 macro_rules! with {
     ($world:ident, $vr:expr, $now:expr, $fx:expr, |$vi:ident, $cx:ident| $body:expr) => {
         if let Some($vi) = $world.instances.get_mut($vr) {
-            let (before, stood) = ($vi.mark(), $vi.standing());
+            let (before, stood, routed) = ($vi.mark(), $vi.standing(), $vi.wants_routes());
             let $cx = &mut Cx {
                 now: $now,
                 timers: &mut $world.timers,
@@ -175,7 +179,10 @@ macro_rules! with {
             };
             $body;
             $world.written.marks_changed |= $vi.mark() != before;
-            let stands = $vi.standing();
+            let (stands, routes) = ($vi.standing(), $vi.wants_routes());
+            if routes != routed {
+                $world.routed($now, $vr, $fx);
+            }
             if stands != stood {
                 $world.stood($now, $vr, stood, stands, $fx);
             }
@@ -200,6 +207,7 @@ macro_rules! notify {
 }
 
 mod custody;
+mod fixed;
 mod groups;
 mod hooks;
 mod kernel;
@@ -237,6 +245,7 @@ impl World {
             links: Links::default(),
             addrs: Addresses::default(),
             routes: Routes::default(),
+            rules: Rules::default(),
             routes_watched: false,
             lvs: Director::default(),
             checks: Checks::default(),
@@ -254,6 +263,7 @@ impl World {
             inherited_groups: Vec::new(),
             numbers: 0,
             leaving: false,
+            begins: None,
             hurried: false,
             unread: false,
             watches: Watches::default(),
@@ -379,19 +389,22 @@ impl World {
                 self.routes.on_new(now.mono, *route, replaced, &mut self.timers);
             }
             Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
+            Event::Net(NetEv::RuleNew(rule)) => self.rules.on_new(*rule),
+            Event::Net(NetEv::RuleDel(rule)) => self.rules.on_deleted(now.mono, *rule, &mut self.timers),
             Event::Net(NetEv::Lost) => self.on_netlink_lost(fx),
             Event::Net(NetEv::DumpBegin) => {
                 self.links.begin();
                 self.routes.begin_dump();
+                self.rules.begin_dump();
             }
             Event::Net(NetEv::Synced { complete }) => self.on_synced(now, complete, fx),
             Event::Net(NetEv::Reply { req, result }) => {
                 if let Some(outcome) = self.addrs.on_reply(now.mono, req, result, &mut self.timers) {
                     self.on_outcome(now, outcome, fx);
                 }
-                if let Some(note) = self.routes.on_reply(now.mono, req, result, &mut self.timers) {
-                    fx.note(note);
-                }
+                let routes = self.routes.on_reply(now.mono, req, result, &mut self.timers);
+                let rules = self.rules.on_reply(now.mono, req, result, &mut self.timers);
+                routes.into_iter().chain(rules).for_each(|n| fx.note(n));
             }
             Event::Signal(signal) => self.on_signal(now, signal, fx),
             Event::Guard(GuardEv::Config(config)) => self.on_config(config, fx),
@@ -478,6 +491,12 @@ impl World {
                     for loss in self.addrs.on_retry(now.mono, &self.links, &mut self.timers) {
                         let ((ifindex, addr, prefix), vr) = (loss.key, loss.owner);
                         let dev = self.dev(ifindex);
+                        if vr == crate::vrrp::address::FILE {
+                            if loss.first {
+                                fx.note(text::fixed_taken(addr, prefix, &dev));
+                            }
+                            continue;
+                        }
                         match self.swept(now.mono, (ifindex, addr, prefix)) {
                             Some(first) => {
                                 with!(self, vr, now, fx, |vi, cx| vi.on_address_swept((addr, prefix), &dev, first, cx));
@@ -489,7 +508,7 @@ impl World {
                         }
                     }
                 }
-                Due::Routes => self.on_routes_due(now, fx),
+                Due::Routes | Due::Rules => self.on_routes_due(now, fx),
                 Due::Lvs => self.on_lvs_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
@@ -502,6 +521,8 @@ impl World {
                 Due::Exit => self.on_exit_due(now, fx),
                 // Set by a frozen world only.
                 Due::Custody => {}
+                // `settle` goes on.
+                Due::Startup => {}
             }
         }
         self.settle(now, fx);
@@ -555,6 +576,7 @@ impl World {
         all.extend(self.addrs.sizes());
         all.extend(self.groups.sizes());
         all.extend(self.routes.sizes());
+        all.extend(self.rules.sizes());
         all
     }
 
@@ -574,8 +596,12 @@ impl World {
         if self.custody.has_begun() {
             return; // no virtual router of a frozen world has timers
         }
-        for (_, vi) in self.instances.iter() {
+        for (vr, vi) in self.instances.iter() {
             vi.check_invariants(&self.timers, &self.addrs);
+            if vi.state() != State::Master {
+                let (routes, rules) = (self.routes.wanted(vr), self.rules.wanted(vr));
+                assert_eq!((routes, rules), (0, 0), "({}) only a Master wants routes and rules", vi.cfg().name);
+            }
         }
         for (_, s) in self.socks.iter() {
             assert!(!s.users.is_empty(), "a socket nobody uses is closed");
@@ -592,15 +618,14 @@ impl World {
         if self.phase == Phase::Standby {
             self.stand_by(now, fx);
         }
-        self.addrs.pump(fx);
-        self.routes.pump(fx);
+        self.pump_all(now, fx);
         if core::mem::take(&mut self.regrouped) {
             self.hear_local(fx);
         }
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.
         self.announcer.wake(now.mono, &mut self.timers);
-        if self.phase == Phase::Cleaning && self.addrs.idle() {
+        if self.phase == Phase::Cleaning && self.addrs.idle() && self.begins.is_none_or(|at| at <= now.mono) {
             self.phase = Phase::Running;
             self.begin_notifying(now, fx);
             self.start_tracks(now, fx);
@@ -612,8 +637,7 @@ impl World {
         self.begin_reload(now, fx);
         self.settle_lvs(now, fx);
         self.tell_changes(now, fx);
-        let idle = self.addrs.idle() && self.routes.idle() && self.lvs.idle();
-        if self.phase == Phase::Stopping && !self.unread && idle {
+        if self.phase == Phase::Stopping && !self.unread && self.all_idle() {
             match self.hurried {
                 true => self.on_exit_due(now, fx),
                 false => self.leave(now, fx),

@@ -75,6 +75,7 @@ pub(super) fn interfaces_of(cfg: &InstanceConfig) -> BTreeSet<String> {
     let mut names = BTreeSet::from([cfg.interface.clone()]);
     names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
     names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
+    names.extend(cfg.more.tracked_by_routes().map(str::to_owned));
     names
 }
 
@@ -116,7 +117,7 @@ impl World {
         let r = core::mem::take(&mut self.reloads);
         if r.now.is_some() {
             self.timers.stop(Due::Reload);
-            self.addrs.let_go();
+            self.let_all_go();
             answer(false, why, fx);
         }
         for _ in 0..r.passed_over + usize::from(r.next.is_some()) {
@@ -139,6 +140,8 @@ impl World {
         }
         fx.note(text::reload_begins());
         self.addrs.hold();
+        self.routes.hold();
+        self.rules.hold();
         self.alter_tracks(now, &config, fx);
         self.schedule_config(now, &config.global.more, fx);
         self.alter_hooks(now, &config, fx);
@@ -217,6 +220,7 @@ impl World {
         if same {
             let mut before = None;
             with!(self, vr, now, fx, |vi, cx| before = Some(vi.alter(cfg, cx)));
+            self.routed(now, vr, fx);
             self.regrouped = true;
             self.prepare(now, vr, fx);
             if let Some(before) = before {
@@ -306,7 +310,7 @@ impl World {
         let gone: BTreeSet<IpAddr> = self.vips.difference(&r.vips).copied().collect();
         self.vips = r.vips;
         self.own_addresses_changed(now, &gone, fx);
-        self.addrs.let_go();
+        self.let_all_go();
         if self.base.global.process != r.config.global.process {
             fx.note(text::kept_until_restart("priorities, memory and CPUs of the process"));
         }

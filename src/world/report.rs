@@ -6,7 +6,9 @@
 use super::{SockState, World};
 use crate::id::{SockKey, VrKey, VsKey};
 use crate::links::AddrId;
-use crate::report::{Address, Group, Interface, Ipvs, LAYOUT, Moment, Part, Report, Routes, Socket, Tracker, rfc3339};
+use crate::report::{
+    Address, Group, Interface, Ipvs, LAYOUT, Moment, Part, Report, Routes, Rules, Socket, Tracker, rfc3339,
+};
 use crate::time::Now;
 use crate::track::Verdict;
 use crate::vrrp::text;
@@ -137,12 +139,23 @@ impl World {
                 Step::Routes => {
                     at.step = Step::Ipvs;
                     let v = self.routes.view();
-                    return Some(Part::Routes(Routes {
+                    let routes = Routes {
                         configured: v.lines as u64,
                         held: v.held as u64,
                         waiting: v.waiting as u64,
+                        virtual_wanted: v.virtual_wanted as u64,
+                        virtual_held: v.virtual_held as u64,
                         restored: v.restored,
-                    }));
+                    };
+                    let v = self.rules.view();
+                    let rules = Rules {
+                        configured: v.lines as u64,
+                        held: v.held as u64,
+                        virtual_wanted: v.virtual_wanted as u64,
+                        virtual_held: v.virtual_held as u64,
+                        restored: v.restored,
+                    };
+                    return Some(Part::Routes(routes, rules));
                 }
                 Step::Ipvs => {
                     at.step = Step::VirtualServers;

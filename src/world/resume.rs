@@ -10,10 +10,11 @@
 
 use super::sockets::Whose;
 use super::*;
-use crate::effect::GuardFx;
+use crate::effect::{GuardFx, STATIC_PROTO};
 use crate::lvs::check::CheckShot;
 use crate::notify::Subject;
 use crate::snapshot::{GroupShot, InstanceShot, Snapshot};
+use crate::vrrp::address::FILE;
 use crate::vrrp::advert::Heard;
 use crate::vrrp::instance::Since;
 use std::collections::VecDeque;
@@ -71,7 +72,8 @@ impl World {
         }
         let tracks = self.tracks.take_dirty();
         let told = self.notifier.take_dirty();
-        let addresses = self.addrs.changes().wrapping_add(self.routes.changes());
+        let fib = self.routes.changes().wrapping_add(self.rules.changes());
+        let addresses = self.addrs.changes().wrapping_add(fib);
         let verdicts = self.written.verdicts_changed && now.mono.since(self.written.verdicts_at) >= VERDICTS;
         if !tracks && !told && !verdicts && !self.written.marks_changed && addresses == self.written.addresses {
             return None;
@@ -136,7 +138,11 @@ impl World {
             instances,
             tracks: self.tracks.shots(),
             going: self.addrs.going().collect(),
-            routes: self.routes.ours().collect(),
+            fixed: self.addrs.own().filter(|(vr, ..)| *vr == FILE).map(|(_, id, _)| id).collect(),
+            routes: self.routes.of_file().collect(),
+            virtual_routes: self.routes.of_instances().collect(),
+            rules: self.rules.of_file().collect(),
+            virtual_rules: self.rules.of_instances().collect(),
             groups,
             checks: self.check_shots(),
         }
@@ -175,7 +181,7 @@ impl World {
         let vrid = advert::peek_vrid(sock.spec.family(), meta, bytes).unwrap_or(0);
         if let Whose::Of(vr) = sockets::whose(&self.instances, sock, vrid, meta.src)
             && let Some(vi) = self.instances.get(vr)
-            && let Ok(heard) = advert::verify(&vi.profile(&sock.own, sock.spec.address()), meta, bytes)
+            && let Ok(heard) = advert::verify(&vi.profile(&sock.own, sock.spec.address(), now.wall), meta, bytes)
         {
             let list = standby.overheard.entry(vr).or_default();
             if list.len() >= OVERHEARD {
@@ -201,12 +207,11 @@ impl World {
         let Standby { go, overheard, .. } = self.standby.take().unwrap_or_default();
         let (snapshot, dead_since) = go.unwrap_or_default();
         self.phase = Phase::Cleaning;
-        let routes = snapshot.as_ref().map(|s| s.routes.clone()).unwrap_or_default();
-        self.begin_routes(now, &routes, fx);
         self.went_on = snapshot.is_some();
-        if let Some(snapshot) = snapshot {
-            self.resume(now, &snapshot, dead_since, &overheard, fx);
-        }
+        self.begin_routes(now, fx);
+        let snapshot = snapshot.unwrap_or_default();
+        self.resume(now, &snapshot, dead_since, &overheard, fx);
+        self.end_routes(&snapshot, fx);
         self.remove_leftovers(fx);
         self.name_strangers(fx);
     }
@@ -265,7 +270,7 @@ impl World {
         let mut n = 0;
         let held = snapshot.instances.iter().flat_map(|s| &s.addrs);
         for id in held.chain(&snapshot.going).filter(|id| !ours.contains(id)) {
-            if self.links.addr(*id).is_some_and(|a| a.proto == ADDR_PROTO) {
+            if let Some(a) = self.links.addr(*id).filter(|a| matches!(a.proto, ADDR_PROTO | STATIC_PROTO)) {
                 n += usize::from(self.addrs.remove(AddrSpec {
                     ifindex: id.0,
                     addr: id.1,
@@ -276,6 +281,7 @@ impl World {
                     deprecated: false,
                     noprefixroute: false,
                     peer: None,
+                    tag: a.proto,
                 }));
             }
         }

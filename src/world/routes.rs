@@ -1,59 +1,137 @@
-//! Static routes: what the kernel reports goes to [`Routes`](crate::routes::Routes), and what it wants reported goes out.
+//! Routes and rules: what the kernel reports goes to [`Routes`](crate::routes::Routes) and [`Rules`](crate::rules::Rules), and what
+//! they want reported goes out.
 //!
-//! Read first: `mod.rs`, `routes/`.
+//! A new Master's addresses come first, then its routes, then its rules; when it leaves they go in the other order, in one turn.
+//!
+//! Read first: `mod.rs`, `routes/`, `rules/`.
 
 use super::*;
-use crate::config::model::route::Route;
 use crate::effect::NetFx;
 use crate::route::RouteId;
-use crate::routes;
+use crate::routes::{self, id_of};
+use crate::rule::RuleSpec;
+use crate::rules;
+use crate::snapshot::Snapshot;
 
 impl World {
-    // Before the first dump: so that it has the routes of ours.
+    // Before the first dump: so that it has the routes and rules of ours.
     pub(super) fn watch_routes(&mut self, fx: &mut Effects) {
-        if !self.base.static_routes.is_empty() && !core::mem::replace(&mut self.routes_watched, true) {
+        if self.has_routes() && !core::mem::replace(&mut self.routes_watched, true) {
             fx.push(Effect::Net(NetFx::WatchRoutes));
         }
     }
 
+    fn has_routes(&self) -> bool {
+        let more = |(_, vi): (VrKey, &Instance)| !vi.cfg().more.routes.is_empty() || !vi.cfg().more.rules.is_empty();
+        !self.base.static_routes.is_empty() || !self.base.static_rules.is_empty() || self.instances.iter().any(more)
+    }
+
     // The first dump is there, and no other process is in charge.
-    pub(super) fn begin_routes(&mut self, now: Now, before: &[RouteId], fx: &mut Effects) {
-        let lines = core::mem::take(&mut self.base.static_routes);
-        self.alter_routes(now, &lines, fx);
-        self.base.static_routes = lines;
-        let n = self.routes.drop_those(before);
-        if n > 0 {
-            fx.note(routes::text::dropped(n));
+    pub(super) fn begin_routes(&mut self, now: Now, fx: &mut Effects) {
+        self.fix_addresses();
+        self.alter_routes(now, fx);
+    }
+
+    // Who goes on as Master does so by now: what another process left and nobody wants goes. The configuration says what a process
+    // that left no word may have left.
+    pub(super) fn end_routes(&mut self, before: &Snapshot, fx: &mut Effects) {
+        self.drop_fixed(before);
+        let (routes, rules) = self.drop_routes(before);
+        if routes > 0 {
+            fx.note(routes::text::dropped(routes));
+        }
+        if rules > 0 {
+            fx.note(rules::text::dropped(rules));
         }
         let strangers = self.routes.strangers();
         if !strangers.is_empty() {
             fx.note(routes::text::strangers(&strangers));
         }
+        let strangers = self.rules.strangers();
+        if !strangers.is_empty() {
+            fx.note(rules::text::strangers(&strangers));
+        }
     }
 
-    pub(super) fn alter_routes(&mut self, now: Now, lines: &[Route], fx: &mut Effects) {
-        let notes = self.routes.alter(now.mono, lines, &mut self.timers);
-        notes.into_iter().for_each(|n| fx.note(n));
+    // How many routes and rules go.
+    pub(super) fn drop_routes(&mut self, before: &Snapshot) -> (usize, usize) {
+        let of = |(_, vi): (VrKey, &Instance)| -> (Vec<RouteId>, Vec<RuleSpec>) {
+            let more = &vi.cfg().more;
+            (more.routes.iter().map(id_of).collect(), more.rules.iter().filter_map(|r| r.spec).collect())
+        };
+        let (mut routes, mut rules) = (BTreeSet::new(), BTreeSet::new());
+        for (more_routes, more_rules) in self.instances.iter().map(of) {
+            routes.extend(more_routes);
+            rules.extend(more_rules);
+        }
+        routes.extend(before.routes.iter().chain(&before.virtual_routes));
+        rules.extend(before.rules.iter().chain(&before.virtual_rules));
+        (self.routes.drop_those(routes), self.rules.drop_those(rules))
+    }
+
+    fn alter_routes(&mut self, now: Now, fx: &mut Effects) {
+        let routes = self.routes.alter(now.mono, &self.base.static_routes, &mut self.timers);
+        let rules = self.rules.alter(now.mono, &self.base.static_rules, &mut self.timers);
+        routes.into_iter().chain(rules).for_each(|n| fx.note(n));
     }
 
     // A reload may be the first to have any.
     pub(super) fn routes_reloaded(&mut self, now: Now, fx: &mut Effects) {
-        let lines = core::mem::take(&mut self.base.static_routes);
-        self.alter_routes(now, &lines, fx);
-        self.base.static_routes = lines;
-        if !self.base.static_routes.is_empty() && !self.routes_watched {
+        self.fix_addresses();
+        self.alter_routes(now, fx);
+        if self.has_routes() && !self.routes_watched {
             self.watch_routes(fx);
             self.resync(fx);
         }
     }
 
+    // A virtual router became Master and has asked for its addresses, or left, or has another configuration.
+    pub(super) fn routed(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
+        let Some(vi) = self.instances.get(vr) else { return };
+        if vi.wants_routes() {
+            let (name, more) = (&vi.cfg().name, &vi.cfg().more);
+            let routes = self.routes.enter(now.mono, vr, name, &more.routes, &mut self.timers);
+            let rules = self.rules.enter(now.mono, vr, name, &more.rules, &mut self.timers);
+            routes.into_iter().chain(rules).for_each(|n| fx.note(n));
+        } else {
+            self.rules.leave(now.mono, vr, &mut self.timers);
+            self.routes.leave(now.mono, vr, &mut self.timers);
+        }
+    }
+
+    // Requests to the kernel, so many as may be under way. What is to go goes in this order; what is to come waits for the others.
+    pub(super) fn pump_all(&mut self, now: Now, fx: &mut Effects) {
+        self.rules.pump(fx);
+        self.routes.pump(fx);
+        self.addrs.pump(fx);
+        if self.routes.waits_for_addresses() && self.addrs.quiet() {
+            self.routes.addresses_are_there(now.mono, &mut self.timers);
+        }
+        if self.rules.waits_for_routes() && self.addrs.quiet() && self.routes.quiet() {
+            self.rules.routes_are_there(now.mono, &mut self.timers);
+        }
+    }
+
+    pub(super) fn all_idle(&self) -> bool {
+        self.addrs.idle() && self.routes.idle() && self.rules.idle() && self.lvs.idle()
+    }
+
+    // A reload is over, or is not gone on with.
+    pub(super) fn let_all_go(&mut self) {
+        self.addrs.let_go();
+        self.routes.let_go();
+        self.rules.let_go();
+    }
+
     pub(super) fn on_routes_due(&mut self, now: Now, fx: &mut Effects) {
-        let notes = self.routes.on_due(now.mono, &self.links, &mut self.timers);
-        notes.into_iter().for_each(|n| fx.note(n));
+        let routes = self.routes.on_due(now.mono, &self.links, &mut self.timers);
+        let rules = self.rules.on_due(now.mono, &mut self.timers);
+        routes.into_iter().chain(rules).for_each(|n| fx.note(n));
     }
 
     // An interface is another than before.
     pub(super) fn links_changed(&mut self, now: Now, names: &[String], flushed: Option<u32>) {
+        self.fix_on(names);
         if self.routes.is_empty() {
             return;
         }
@@ -73,8 +151,13 @@ impl World {
         }
     }
 
-    /// How the static routes stand.
+    /// How the routes stand.
     pub fn routes(&self) -> routes::RoutesView {
         self.routes.view()
+    }
+
+    /// How the policy rules stand.
+    pub fn rules(&self) -> rules::RulesView {
+        self.rules.view()
     }
 }

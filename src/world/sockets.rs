@@ -28,7 +28,14 @@ impl World {
             }
         };
         let (own, to) = (&sock.own, sock.spec.address());
-        with!(self, vr, now, fx, |vi, cx| match advert::verify(&vi.profile(own, to), meta, bytes) {
+        let all = self.base.global.more.vrrp_owner_ignore_adverts;
+        let ignores = self.instances.get(vr).is_some_and(|vi| vi.cfg().more.owner_ignore_adverts.unwrap_or(all));
+        let verified = |vi: &mut Instance| {
+            let heard = advert::verify(&vi.profile(own, to, now.wall), meta, bytes)?;
+            vi.take_sequence(&heard, now.wall).map(|()| heard)
+        };
+        with!(self, vr, now, fx, |vi, cx| match verified(vi) {
+            Ok(heard) if ignores && vi.cfg().priority == 255 => vi.on_ignored(&heard, cx),
             Ok(heard) => vi.on_advert(&heard, cx),
             Err(reject) => vi.on_reject(reject, meta.src, advert::glimpse(family, meta, bytes), cx),
         });

@@ -146,3 +146,53 @@ fn v2_three_addresses_in_any_order() {
         Conf { vips, ..Conf::v2(priority) }
     });
 }
+
+/// AH: as [`life`], without a capture, for its adverts are of another protocol. No side may refuse a signature or a sequence of the other,
+/// neither of one that takes over nor of one that comes back.
+fn signed_life(name: &str, high: Program, low: Program) {
+    if !have("keepalived") {
+        return skip(name, "keepalived is not installed");
+    }
+    let Some(lab) = Lab::new(name) else { return };
+    let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+    let conf = |priority| {
+        Conf::v2(priority).with("authentication {").with("auth_type AH").with("auth_pass kalived1").with("}")
+    };
+    let vip = conf(1).vips[0].clone();
+    let owner = |is: &Host, not: &Host| {
+        until_true(&format!("{vip} on {} and not on {}", is.name, not.name), || is.holds(&vip) && !not.holds(&vip));
+    };
+    let backup = start(&lab, low, &b, &conf(100));
+    backup.await_state(State::Master);
+    let mut logs = Vec::new();
+    for round in 1..=2 {
+        let master = start(&lab, high, &a, &conf(150));
+        master.await_state(State::Master);
+        backup.await_state(State::Backup);
+        owner(&a, &b);
+        if round == 1 {
+            logs.push(master.log());
+            master.kill9();
+        } else {
+            let (code, log) = master.stop();
+            assert_eq!(code, Some(0), "log:\n{log}");
+            logs.push(log);
+        }
+        backup.await_times(State::Master, 1 + round);
+        owner(&b, &a);
+    }
+    let (code, log) = backup.stop();
+    assert_eq!(code, Some(0), "log:\n{log}");
+    logs.push(log);
+    for log in logs {
+        let complaint = |l: &&str| ["IPSEC", "dropped", "auth-", "sequence"].iter().any(|w| l.contains(w));
+        let complaints: Vec<&str> = log.lines().filter(complaint).collect();
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+}
+
+#[test]
+fn v2_ipv4_with_an_authentication_header() {
+    signed_life("interop v2 AH: ours higher", under_test(), Program::Keepalived);
+    signed_life("interop v2 AH: keepalived higher", Program::Keepalived, under_test());
+}

@@ -33,3 +33,4 @@ mod traps_scripts;
 mod traps_successor;
 mod unicast;
 mod vectors;
+mod virtual_routes;

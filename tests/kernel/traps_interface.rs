@@ -1,6 +1,6 @@
 //! Traps of interfaces and addresses: everything somebody else may do to them while the daemon runs, or before it starts.
 //!
-//! The number is that of the scenario in the list of users' demands. 45 without its routes and rules, which are not supported yet. 33 (a pulled cable) is in `traps_election`. Read first: `../lab/mod.rs`.
+//! The number is that of the scenario in the list of users' demands. 45 without its routes and rules, which are in `virtual_routes`. 33 (a pulled cable) is in `traps_election`. Read first: `../lab/mod.rs`.
 
 use crate::lab::capture::Capture;
 use crate::lab::daemon::{Conf, Daemon, State, VIP, stand_in};

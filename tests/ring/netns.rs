@@ -139,7 +139,7 @@ impl Lab {
         let sock = self.socks.insert(());
         self.push(Effect::Sock(SockFx::Open {
             sock,
-            spec: SockSpec::Multicast { ifindex, group: group.parse().unwrap() },
+            spec: SockSpec::Multicast { ifindex, group: group.parse().unwrap(), ah: false },
         }));
         self.until(|t| t.iter().any(|t| matches!(t, Told::Ready(s, _) if *s == sock)));
         // Notices of the kernel's may have come along.
@@ -271,6 +271,7 @@ fn spec(ifindex: u32, addr: &str, prefix: u8) -> AddrSpec {
         deprecated: false,
         noprefixroute: false,
         peer: None,
+        tag: kalived::effect::ADDR_PROTO,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::ground::{Fact, How};
 use crate::kernel::Msg;
 use crate::node::{Armed, Completion};
 use crate::packet::Advert;
+use crate::reload::is_virtual;
 use crate::run::{Sabotage, Sim, Work};
 use crate::{net, packet};
 use bytes::Bytes;
@@ -174,7 +175,7 @@ impl Sim {
 
     /// The kernel does an address request.
     pub fn netlink(&mut self, node: usize, req: kalived::event::ReqId, op: &NetOp) {
-        let adding = matches!(op, NetOp::AddrAdd(_) | NetOp::RouteAdd(_) | NetOp::RouteChange(..));
+        let adding = matches!(op, NetOp::AddrAdd(_) | NetOp::RouteAdd(_) | NetOp::RouteChange(..) | NetOp::RuleAdd(_));
         let often = if adding { 500 } else { 200 };
         let refused = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(often);
         let result = match op {
@@ -182,6 +183,10 @@ impl Sim {
             NetOp::AddrDel(_) if self.sabotage == Some(Sabotage::KeepAddresses) => Ok(()),
             NetOp::RouteDel(_) if self.sabotage == Some(Sabotage::KeepRoutes) => Ok(()),
             NetOp::RouteAdd(_) if self.sabotage == Some(Sabotage::NoRoutes) => Ok(()),
+            // Virtual ones alone: static ones are removed at an end only.
+            NetOp::RouteDel(r) if self.sabotage == Some(Sabotage::KeepVirtual) && is_virtual(&r.id) => Ok(()),
+            NetOp::RuleDel(_) if self.sabotage == Some(Sabotage::KeepRules) => Ok(()),
+            NetOp::RuleAdd(_) if self.sabotage == Some(Sabotage::NoRules) => Ok(()),
             op => {
                 let (told, result) = self.nodes[node].kernel.apply(op);
                 self.notify(node, told);

@@ -1,15 +1,17 @@
-//! The routes of a node's kernel, as far as kalived sees them: taking an interface down flushes them, of IPv4 without a report.
+//! The routes and policy rules of a node's kernel, as far as kalived sees them: taking an interface down flushes them, of IPv4 without a report.
 
 use crate::kernel::Msg;
 use kalived::effect::NetOp;
 use kalived::event::Errno;
 use kalived::route::{ROUTE_PROTO, RouteId, RouteSpec};
+use kalived::rule::RuleSpec;
 use std::collections::BTreeSet;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Fib {
     routes: Vec<RouteSpec>,
+    rules: Vec<RuleSpec>,
     /// The process asked for reports.
     pub watched: bool,
 }
@@ -19,10 +21,15 @@ impl Fib {
     pub fn ours(&self) -> impl Iterator<Item = &RouteSpec> {
         self.routes.iter().filter(|r| r.proto == ROUTE_PROTO)
     }
+    /// Rules.
+    pub fn rules(&self) -> impl Iterator<Item = &RuleSpec> {
+        self.rules.iter()
+    }
     /// What a dump has of them.
     pub fn dump(&self) -> Vec<Msg> {
         let all = self.ours().filter(|_| self.watched);
-        all.map(|r| Msg::RouteNew(Box::new(r.clone()))).collect()
+        let rules = self.rules.iter().filter(|_| self.watched).map(|r| Msg::RuleNew(Box::new(*r)));
+        all.map(|r| Msg::RouteNew(Box::new(r.clone()))).chain(rules).collect()
     }
     /// The interface goes down or away.
     pub fn flush(&mut self, ifindex: u32) -> Vec<Msg> {
@@ -33,8 +40,9 @@ impl Fib {
         told.map(|r| Msg::RouteDel(Box::new(r))).collect()
     }
     /// An operator removes what a killed process left and the file does not have any more.
-    pub fn keep_only(&mut self, ids: &BTreeSet<RouteId>) {
+    pub fn keep_only(&mut self, ids: &BTreeSet<RouteId>, rules: &BTreeSet<RuleSpec>) {
         self.routes.retain(|r| ids.contains(&r.id));
+        self.rules.retain(|r| rules.contains(r));
     }
     /// The interface has no IPv4 address any more.
     pub fn flush_v4(&mut self, ifindex: u32) {
@@ -42,11 +50,20 @@ impl Fib {
     }
     /// Somebody else removes one of ours.
     pub fn take(&mut self, nth: usize) -> Vec<Msg> {
-        if self.routes.is_empty() {
+        let all = self.routes.len() + self.rules.len();
+        if all == 0 {
             return Vec::new();
         }
-        let gone = self.routes.remove(nth % self.routes.len());
-        self.told(Msg::RouteDel(Box::new(gone)))
+        match (nth % all).checked_sub(self.routes.len()) {
+            Some(rule) => {
+                let gone = self.rules.remove(rule);
+                self.told(Msg::RuleDel(Box::new(gone)))
+            }
+            None => {
+                let gone = self.routes.remove(nth % all);
+                self.told(Msg::RouteDel(Box::new(gone)))
+            }
+        }
     }
     fn told(&self, msg: Msg) -> Vec<Msg> {
         Some(msg).filter(|_| self.watched).into_iter().collect()
@@ -62,6 +79,18 @@ impl Fib {
                 told.extend(more);
                 (told, result)
             }
+            NetOp::RuleAdd(r) if self.rules.contains(r) => (Vec::new(), Err(Errno::EEXIST)),
+            NetOp::RuleAdd(r) => {
+                self.rules.push(**r);
+                (self.told(Msg::RuleNew(r.clone())), Ok(()))
+            }
+            NetOp::RuleDel(r) => match self.rules.iter().position(|x| x == &**r) {
+                Some(at) => {
+                    let gone = self.rules.remove(at);
+                    (self.told(Msg::RuleDel(Box::new(gone))), Ok(()))
+                }
+                None => (Vec::new(), Err(Errno::ENOENT)),
+            },
             NetOp::AddrAdd(_) | NetOp::AddrDel(_) => return None,
         })
     }

@@ -37,6 +37,10 @@ impl Sim {
         }
         let orders = self.nodes[node].orders.take();
         let Some((snapshot, mut dead)) = orders else { return self.boot(node) };
+        if snapshot.is_none() {
+            // Killed again before it kept anything: the guard removes what no file has any more (`guard/vips.rs`).
+            self.clear_strangers(node);
+        }
         if self.sabotage == Some(Sabotage::LateHeir) {
             dead = Some(self.nodes[node].clock(self.ground.now));
         }

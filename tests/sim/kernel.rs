@@ -9,6 +9,7 @@ use core::net::IpAddr;
 use kalived::effect::{ADDR_PROTO, AddrSpec, NetOp};
 use kalived::event::{AddrInfo, Errno, Event, Link, NetEv, ReqId};
 use kalived::route::RouteSpec;
+use kalived::rule::RuleSpec;
 
 /// What arrives on the netlink socket.
 #[derive(Clone, Debug)]
@@ -25,6 +26,10 @@ pub enum Msg {
     RouteNew(Box<RouteSpec>),
     /// `NetEv::RouteDel`.
     RouteDel(Box<RouteSpec>),
+    /// `NetEv::RuleNew`.
+    RuleNew(Box<RuleSpec>),
+    /// `NetEv::RuleDel`.
+    RuleDel(Box<RuleSpec>),
     /// `NetEv::Lost`.
     Lost,
     /// `NetEv::DumpBegin`.
@@ -45,6 +50,8 @@ impl Msg {
             Msg::AddrDel(ifindex, addr, prefix) => Event::Net(NetEv::AddrDel { ifindex, addr, prefix }),
             Msg::RouteNew(route) => Event::Net(NetEv::RouteNew { route, replaced: false }),
             Msg::RouteDel(route) => Event::Net(NetEv::RouteDel(route)),
+            Msg::RuleNew(rule) => Event::Net(NetEv::RuleNew(rule)),
+            Msg::RuleDel(rule) => Event::Net(NetEv::RuleDel(rule)),
             Msg::Lost => Event::Net(NetEv::Lost),
             Msg::DumpBegin => Event::Net(NetEv::DumpBegin),
             Msg::Synced(complete) => Event::Net(NetEv::Synced { complete }),
@@ -234,7 +241,7 @@ impl Kernel {
                 Some(msg) => (Some(msg), Ok(())),
                 None => (None, Err(Errno::EADDRNOTAVAIL)),
             },
-            op => unreachable!("{op:?} is one of routes"),
+            op => unreachable!("{op:?} is one of routes or rules"),
         }
     }
     fn put(&mut self, ifindex: u32, addr: IpAddr, prefix: u8, proto: u8, tentative: bool) -> Msg {
@@ -296,6 +303,7 @@ mod tests {
             deprecated: false,
             noprefixroute: false,
             peer: None,
+            tag: kalived::effect::ADDR_PROTO,
         };
         assert_eq!(k.apply(&NetOp::AddrDel(spec.clone())).1, Err(Errno::EADDRNOTAVAIL));
         assert_eq!(k.apply(&NetOp::AddrAdd(spec.clone())).1, Ok(()));

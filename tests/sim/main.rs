@@ -211,7 +211,9 @@ fn canaries() {
     let how = How { sabotage: Some(Sabotage::SwallowFrames), ..How::default() };
     let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "L3"));
     assert!(caught.is_some(), "nobody notices that the client hears nothing");
-    for lie in [Sabotage::KeepRoutes, Sabotage::NoRoutes] {
+    let lies =
+        [Sabotage::KeepRoutes, Sabotage::NoRoutes, Sabotage::KeepVirtual, Sabotage::KeepRules, Sabotage::NoRules];
+    for lie in lies {
         let how = How { sabotage: Some(lie), ..How::default() };
         let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "R1"));
         assert!(caught.is_some(), "nobody notices {lie:?}");

@@ -12,10 +12,11 @@ use crate::node::{Completion, Process};
 use crate::options::Options;
 use crate::run::Sim;
 use kalived::config::model::Config;
-use kalived::config::model::route::{Hop, Numbers, Prefix, Route};
+use kalived::config::model::route::{Hop, Numbers, Prefix, Route, Rule};
 use kalived::effect::{Effect, Effects, GuardFx};
 use kalived::event::{Event, GuardEv};
-use kalived::route::{BLACKHOLE, ROUTE_PROTO, UNICAST};
+use kalived::route::{BLACKHOLE, ROUTE_PROTO, RouteId, UNICAST};
+use kalived::rule::{NOP, RuleSpec, UNREACHABLE};
 use kalived::time::{Duration, Instant, Now};
 use kalived::timers::Due;
 use kalived::world::World;
@@ -50,10 +51,12 @@ impl Variation {
             if !self.spare[i] {
                 c.vips.pop();
             }
+            (c.more.routes, c.more.rules) = self.virtual_ones(i);
         }
         let mut present = self.present.iter();
         config.instances.retain(|_| *present.next().unwrap_or(&true));
         config.static_routes = self.routes();
+        config.static_rules = vec![rule(100 + u32::from(self.priority[0]) % 3, UNREACHABLE)];
         // The order of the file means nothing.
         if self.line.is_multiple_of(2) {
             config.instances.reverse();
@@ -62,24 +65,49 @@ impl Variation {
     }
 }
 
+/// A rule of IPv4 that matches everything.
+fn rule(preference: u32, action: u8) -> Rule {
+    Rule { spec: Some(RuleSpec { preference, action, ..RuleSpec::new(false) }), ..Rule::default() }
+}
+
+/// One route: over the interface, or to nowhere.
+fn route(to: &str, len: u8, dev: bool, kind: u8, metric: u32) -> Route {
+    let hops = if dev { vec![Hop { dev: Some(crate::options::IFACE.into()), ..Hop::default() }] } else { Vec::new() };
+    let numbers = Numbers { usable: true, kind, table: 254, protocol: ROUTE_PROTO, scope: 0, ..Numbers::default() };
+    let to = Some(Prefix { addr: to.parse().expect("an address"), len });
+    Route { to, hops, numbers, metric: Some(metric), ..Route::default() }
+}
+
+/// Whether a route is one of [`Variation::virtual_ones`].
+pub fn is_virtual(id: &RouteId) -> bool {
+    id.metric >= VIRTUAL
+}
+
+/// Metrics of virtual routes begin here.
+const VIRTUAL: u32 = 100;
+
 impl Variation {
+    /// Virtual routes and rules of a group: one over the interface, one to nowhere that all groups share, and with the spare address a
+    /// rule more.
+    fn virtual_ones(&self, group: usize) -> (Vec<Route>, Vec<Rule>) {
+        let metric = VIRTUAL + group as u32;
+        let routes =
+            vec![route("192.0.2.0", 24, true, UNICAST, metric), route("203.0.113.0", 24, false, BLACKHOLE, VIRTUAL)];
+        let mut rules = vec![rule(1_000 + metric, NOP)];
+        if self.spare[group] {
+            rules.push(rule(2_000, NOP));
+        }
+        (routes, rules)
+    }
     /// Static routes of the file: two of IPv4, one of IPv6, one that leads nowhere; which of them there are, and with which metric,
     /// changes with what else is drawn.
     fn routes(&self) -> Vec<Route> {
         let metric = u32::from(self.priority[0]) % 3 + 1;
-        let route = |to: &str, len: u8, dev: bool, kind: u8| {
-            let hops =
-                if dev { vec![Hop { dev: Some(crate::options::IFACE.into()), ..Hop::default() }] } else { Vec::new() };
-            let numbers =
-                Numbers { usable: true, kind, table: 254, protocol: ROUTE_PROTO, scope: 0, ..Numbers::default() };
-            let to = Some(Prefix { addr: to.parse().expect("an address"), len });
-            Route { to, hops, numbers, metric: Some(metric), ..Route::default() }
-        };
         let mut all = vec![
-            route("192.0.2.0", 24, true, UNICAST),
-            route("198.51.100.0", 24, true, UNICAST),
-            route("2001:db8:1::", 48, true, UNICAST),
-            route("203.0.113.0", 24, false, BLACKHOLE),
+            route("192.0.2.0", 24, true, UNICAST, metric),
+            route("198.51.100.0", 24, true, UNICAST, metric),
+            route("2001:db8:1::", 48, true, UNICAST, metric),
+            route("203.0.113.0", 24, false, BLACKHOLE, metric),
         ];
         all.truncate(1 + self.spare.iter().chain(&self.present).filter(|is| **is).count());
         all
@@ -125,8 +153,12 @@ impl Sim {
         for vip in gone.collect::<Vec<_>>() {
             self.nodes[node].kernel.take(vip);
         }
-        let file = self.variations[node].routes().iter().map(kalived::routes::id_of).collect();
-        self.nodes[node].kernel.routes.keep_only(&file);
+        let config = self.variations[node].config(&self.ground.opts, node);
+        let more = || config.instances.iter().map(|i| &i.more);
+        let routes = config.static_routes.iter().chain(more().flat_map(|m| &m.routes));
+        let rules = config.static_rules.iter().chain(more().flat_map(|m| &m.rules));
+        let (routes, rules) = (routes.map(kalived::routes::id_of).collect(), rules.filter_map(|r| r.spec).collect());
+        self.nodes[node].kernel.routes.keep_only(&routes, &rules);
         self.look_at_kernel(node);
     }
 

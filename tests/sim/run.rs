@@ -25,6 +25,7 @@ use kalived::event::{ChildEnd, Errno, ReqId, Signal};
 use kalived::id::{ChildKey, FifoKey};
 use kalived::route::RouteId;
 use kalived::routes::id_of;
+use kalived::rule::RuleSpec;
 use kalived::time::Instant;
 use kalived::vrrp::State;
 use kalived::world::World;
@@ -84,6 +85,12 @@ pub enum Sabotage {
     KeepRoutes,
     /// Routes are never really added.
     NoRoutes,
+    /// Virtual routes are never really deleted.
+    KeepVirtual,
+    /// Rules are never really deleted.
+    KeepRules,
+    /// Rules are never really added.
+    NoRules,
     /// A frozen process is told that somebody is in charge.
     ForgetCustody,
 }
@@ -428,7 +435,8 @@ impl Sim {
         }
     }
 
-    /// in the calm a node has the routes of its file, and none of ours besides.
+    /// in the calm a node has the static routes of its file, the routes and rules of each virtual router that is Master, and none of
+    /// ours besides: a node that is not Master has no virtual route.
     pub fn routes_are_right(&mut self) {
         for node in 0..self.nodes.len() {
             let n = &self.nodes[node];
@@ -436,10 +444,21 @@ impl Sim {
                 continue;
             }
             let config = self.variations[node].config(&self.ground.opts, node);
-            let want: BTreeSet<RouteId> = config.static_routes.iter().map(id_of).collect();
+            let is_master = |name: &str| {
+                let views = n.process.as_ref().map(|p| p.world.views()).unwrap_or_default();
+                views.iter().any(|v| v.name == name && v.state == State::Master)
+            };
+            let masters: Vec<_> = config.instances.iter().filter(|i| is_master(&i.name)).map(|i| &i.more).collect();
+            let mut want: BTreeSet<RouteId> = config.static_routes.iter().map(id_of).collect();
+            want.extend(masters.iter().flat_map(|m| &m.routes).map(id_of));
+            let mut rules: BTreeSet<RuleSpec> = config.static_rules.iter().filter_map(|r| r.spec).collect();
+            rules.extend(masters.iter().flat_map(|m| &m.rules).filter_map(|r| r.spec));
             let have: BTreeSet<RouteId> = n.kernel.routes.ours().map(|r| r.id).collect();
-            if want != have {
-                let text = format!("node {node}: the file has the routes {want:?}, the kernel {have:?}");
+            let have_rules: BTreeSet<RuleSpec> = n.kernel.routes.rules().copied().collect();
+            if want != have || rules != have_rules {
+                let text = format!(
+                    "node {node}: there are to be the routes {want:?} and rules {rules:?}, the kernel has {have:?} and {have_rules:?}"
+                );
                 self.violate("R1".into(), text);
                 return;
             }
@@ -455,9 +474,10 @@ impl Sim {
         // A frozen process that still waits for its successor removes them itself.
         let old = old && self.nodes[node].custodian.is_none();
         let sick = !old || self.nodes[node].netlink_errors || self.nodes[node].overrun || self.nodes[node].lost;
-        let left = self.nodes[node].kernel.routes.ours().count();
+        let routes = &self.nodes[node].kernel.routes;
+        let left = routes.ours().count() + routes.rules().count();
         if left > 0 && peace && !sick {
-            self.violate("R1".into(), format!("node {node}: {left} routes are left after the end"));
+            self.violate("R1".into(), format!("node {node}: {left} routes and rules are left after the end"));
         }
     }
 

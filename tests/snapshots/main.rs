@@ -17,7 +17,7 @@ fn file(layout: u16, kind: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/snapshots/layout-{layout}.{kind}"))
 }
 
-/// Every field with a value that is not its default.
+/// Every field of layout 4 as it was released, with a value that is not its default.
 fn sample() -> Snapshot {
     let four = InstanceShot {
         name: "VI_1".into(),
@@ -65,6 +65,7 @@ fn sample() -> Snapshot {
             metric: 7,
         }],
         groups: vec![GroupShot { name: "G".into(), notified: Some(2), piped: Some(1) }],
+        ..Snapshot::default()
     }
 }
 

@@ -165,6 +165,9 @@ impl Bench {
         for r in routes {
             self.event(Event::Net(NetEv::RouteNew { route: Box::new(r), replaced: false }));
         }
+        for r in if self.routes.watched { self.routes.rules.clone() } else { Vec::new() } {
+            self.event(Event::Net(NetEv::RuleNew(Box::new(r))));
+        }
         self.event(Event::Net(NetEv::Synced { complete: true }));
     }
     pub fn event(&mut self, e: Event<'_>) {
@@ -229,7 +232,7 @@ impl Bench {
                     match op {
                         NetOp::AddrAdd(s) => {
                             self.out.push(Out::Add(s.addr));
-                            let mut a = addr(s.ifindex, &s.addr.to_string(), s.prefix, kalived::effect::ADDR_PROTO);
+                            let mut a = addr(s.ifindex, &s.addr.to_string(), s.prefix, s.tag);
                             a.scope = s.scope;
                             self.kernel.push(a.clone());
                             self.event(Event::Net(NetEv::AddrNew(a)));

@@ -1,12 +1,14 @@
-//! The routes of the bench's kernel.
+//! The routes and policy rules of the bench's kernel.
 
 use kalived::effect::NetOp;
 use kalived::event::{Errno, Event, NetEv};
 use kalived::route::RouteSpec;
+use kalived::rule::RuleSpec;
 
 #[derive(Default)]
 pub struct Fib {
     pub routes: Vec<RouteSpec>,
+    pub rules: Vec<RuleSpec>,
     /// They are reported.
     pub watched: bool,
     /// Every addition is answered so.
@@ -28,6 +30,17 @@ impl Fib {
                 told.extend(more);
                 (told, result)
             }
+            NetOp::RuleAdd(r) if self.rules.iter().any(|x| x.untagged() == r.untagged()) => {
+                (Vec::new(), Err(Errno::EEXIST))
+            }
+            NetOp::RuleAdd(r) => {
+                self.rules.push(**r);
+                (vec![Event::Net(NetEv::RuleNew(r.clone()))], Ok(()))
+            }
+            NetOp::RuleDel(r) => match self.rules.iter().position(|x| x == &**r) {
+                Some(at) => (vec![Event::Net(NetEv::RuleDel(Box::new(self.rules.remove(at))))], Ok(())),
+                None => (Vec::new(), Err(Errno::ENOENT)),
+            },
             NetOp::AddrAdd(_) | NetOp::AddrDel(_) => (Vec::new(), Ok(())),
         }
     }
@@ -51,6 +64,17 @@ impl Fib {
     pub fn take(&mut self, to: &str) -> Event<'static> {
         let at = self.routes.iter().position(|r| r.id.to.0.to_string() == to).expect("it is there");
         Event::Net(NetEv::RouteDel(Box::new(self.routes.remove(at))))
+    }
+    /// Somebody else removes the rule with this preference: the report.
+    pub fn take_rule(&mut self, preference: u32) -> Event<'static> {
+        let at = self.rules.iter().position(|r| r.preference == preference).expect("it is there");
+        Event::Net(NetEv::RuleDel(Box::new(self.rules.remove(at))))
+    }
+    /// Rules, by preference.
+    pub fn rule_names(&self) -> Vec<String> {
+        let mut all: Vec<RuleSpec> = self.rules.clone();
+        all.sort();
+        all.iter().map(ToString::to_string).collect()
     }
     /// Destinations, sorted.
     pub fn names(&self) -> Vec<String> {

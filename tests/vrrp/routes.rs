@@ -313,5 +313,5 @@ fn lines_that_cannot_be() {
     }
     let mut b = bench("10.1.0.0/16 via 198.18.0.1\n 10.1.5.5/16 via 198.18.0.2");
     b.run(ms(1));
-    assert_eq!((b.routes.names().len(), b.logged("static_routes has 10.1.0.0/16 twice")), (1, 1));
+    assert_eq!((b.routes.names().len(), b.logged("static route 10.1.0.0/16 stands twice in its block")), (1, 1));
 }

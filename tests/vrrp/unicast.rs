@@ -96,7 +96,10 @@ fn rejected(b: &Bench, why: Reject) -> u64 {
 #[test]
 fn each_peer_has_a_packet_of_its_own_with_its_own_checksum() {
     let mut b = Bench::new(with(&[PEER, OTHER], v3()));
-    assert_eq!(b.specs.values().copied().collect::<Vec<_>>(), [SockSpec::Unicast { local: ip(OURS), ifindex: 0 }]);
+    assert_eq!(
+        b.specs.values().copied().collect::<Vec<_>>(),
+        [SockSpec::Unicast { local: ip(OURS), ifindex: 0, ah: false }]
+    );
     b.run(S * 4);
     assert_eq!(b.state(), State::Master);
     let first: Vec<String> = to(&b.out).into_iter().filter(|l| l.starts_with("now")).collect();
@@ -250,12 +253,12 @@ fn trap_52_a_global_source_for_global_peers_whatever_is_learned_first() {
     b.event(Event::Net(NetEv::AddrNew(tentative)));
     let source = ip("2001:db8::20");
     assert_eq!((b.state(), b.view().source), (State::Backup, Some(source)), "the one in the peer's network");
-    assert_eq!(b.specs.values().last(), Some(&SockSpec::Unicast { local: source, ifindex: 0 }));
+    assert_eq!(b.specs.values().last(), Some(&SockSpec::Unicast { local: source, ifindex: 0, ah: false }));
     rx_to(&mut b, &c, "2001:db8::30", "2001:db8::20", 200, ToPeer { ttl: 64, ..PLAIN });
     assert_eq!(b.view().stats.advert_rcvd, 1);
     // Peers with link-local addresses are reached from ours, by our interface.
     let b = Bench::new(v6(&["fe80::30"]));
-    assert_eq!(b.specs.values().last(), Some(&SockSpec::Unicast { local: ip("fe80::20"), ifindex: ETH0 }));
+    assert_eq!(b.specs.values().last(), Some(&SockSpec::Unicast { local: ip("fe80::20"), ifindex: ETH0, ah: false }));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod ipvs;
 mod netlink;
 mod receiver;
 mod roundtrip;
+mod rule;
 mod vectors;
 
 use receiver::hex;

@@ -32,6 +32,7 @@ fn spec(addr: &str, prefix: u8) -> AddrSpec {
         deprecated: false,
         noprefixroute: false,
         peer: None,
+        tag: kalived::effect::ADDR_PROTO,
     }
 }
 

@@ -55,6 +55,8 @@ impl Router {
             own: &[],
             known: None,
             skip_check_adv_addr: false,
+            hmac: None,
+            wall: kalived::time::Wall(0),
         }
     }
 }
@@ -127,6 +129,8 @@ proptest! {
             other_vips: false,
             no_vips: r.vips.is_empty(),
             old_checksum: false,
+            sequence: None,
+            clocks_apart: false,
         };
         prop_assert_eq!(verify(&r.profile(), &meta, bytes), Ok(want));
     }

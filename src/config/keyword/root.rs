@@ -13,8 +13,8 @@ pub(super) const ROOT: &[Keyword] = &[
         "BFD session."),
     row("child_wait_time", Int(0, 4_294_967_295), NoEffect, "<secs>", "5", "0..UINT_MAX s",
         "How long the parent waits for children to exit at shutdown."),
-    row("garp_group", Block(Scope::GarpGroup), NoEffect, "{ ... }", "", "no interval given -> removed",
-        "Shared GARP/NA pacing across interfaces."),
+    row("garp_group", Block(Scope::GarpGroup), Supported, "{ ... }", "", "no interval given -> removed",
+        "GARP and NA intervals of virtual routers on these interfaces, in place of the global ones."),
     row("global_defs", Block(Scope::GlobalDefs), Supported, "{ ... }", "", "",
         "Settings of the whole process."),
     row("instance", Text, NoEffect, "<name>", "none", "cannot change on reload; duplicate reported",
@@ -31,11 +31,11 @@ pub(super) const ROOT: &[Keyword] = &[
         "Run VRRP (and all) inside this netns; implies use_pid_dir and its own mount ns."),
     row("net_namespace_ipvs", OptText(""), NoEffect, "[<name>]", "same as net_namespace", "empty = default namespace; not changeable on reload",
         "Netns used for the IPVS/checker child."),
-    row("static_ipaddress", Entries(Scope::AddressLine), Missing, "{ <address line> ... }", "", "",
+    row("static_ipaddress", Entries(Scope::AddressLine), Supported, "{ <address line> ... }", "", "",
         "Addresses configured at start regardless of VRRP state; see address line."),
     row("static_routes", Entries(Scope::RouteLine), Supported, "{ <route line> ... }", "", "",
         "Routes configured at start; see route line."),
-    row("static_rules", Entries(Scope::RuleLine), Missing, "{ <rule line> ... }", "", "",
+    row("static_rules", Entries(Scope::RuleLine), Supported, "{ <rule line> ... }", "", "",
         "IP rules configured at start; see rule line."),
     row("track_file", Block(Scope::TrackFile), Supported, "<name> { ... }", "", "no file: ignored",
         "A file whose number steers priorities. Instances name it in track_file."),
@@ -69,14 +69,14 @@ pub(super) const TRACK_GROUP: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const GARP_GROUP: &[Keyword] = &[
-    row("garp_interval", Secs(0, 4_294_000_000), NoEffect, "<decimal secs>", "0", "0..4294; >=1 s reported",
+    row("garp_interval", Secs(0, 4_294_000_000), Supported, "<decimal secs>", "0", "0..4294; >=1 s reported",
         "Gap between GARPs."),
-    row("gna_interval", Secs(0, 4_294_000_000), NoEffect, "<decimal secs>", "0", "0..4294; >=1 s reported",
+    row("gna_interval", Secs(0, 4_294_000_000), Supported, "<decimal secs>", "0", "0..4294; >=1 s reported",
         "Gap between unsolicited NAs."),
-    row("interface", Text, NoEffect, "<if>", "", "unknown or vmac interface refused",
+    row("interface", Text, Supported, "<if>", "", "unknown or vmac interface refused",
         "Single member interface."),
-    row("interfaces", Entries(Scope::Names), NoEffect, "{ <if> ... }", "", "as interface; given twice reported",
-        "Member interfaces sharing one pacing timer."),
+    row("interfaces", Entries(Scope::Names), Supported, "{ <if> ... }", "", "as interface; given twice reported",
+        "Member interfaces; each one paces for itself."),
 ];
 
 #[rustfmt::skip]

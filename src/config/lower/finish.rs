@@ -6,9 +6,10 @@
 
 use super::Cx;
 use super::global::{Globals, link_local_group};
-use super::instance::{AuthGiven, Draft};
+use super::instance::{AuthGiven, AuthKind, Draft};
 use super::unicast::{self, Vrids};
 use crate::config::kind;
+use crate::config::model::vrrp::HmacMode;
 use crate::config::model::{Auth, ChecksumMode, Config, Family, GarpConfig, InstanceConfig, Version, Vip};
 use crate::config::source::Span;
 use core::net::IpAddr;
@@ -33,7 +34,11 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
         }
         names.insert(draft.name.clone(), draft.head);
         let vrid_span = draft.vrid.map_or(draft.head, |v| v.1);
-        let Some(instance) = one(cx, global, check_source, draft) else { continue };
+        let Some(mut instance) = one(cx, global, check_source, draft) else { continue };
+        let group = config.garp_groups.iter().find(|g| g.interfaces.iter().any(|i| **i == *instance.interface));
+        if let Some(g) = group {
+            (instance.garp.garp_interval, instance.garp.gna_interval) = (g.garp_interval, g.gna_interval);
+        }
         if let Some(first) = vrids.insert(&instance, vrid_span) {
             let (vrid, on, family) = (instance.vrid, &instance.interface, family_name(instance.family));
             let text = match instance.peers() {
@@ -77,6 +82,13 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
     out.version = version;
     priority_and_preemption(cx, &draft, strict, &mut out);
     out.advert_int = advert_int(cx, &draft, version);
+    let hmac = draft.more.hmac.is_some();
+    if let Some((_, at)) = draft.auth.take_if(|_| hmac) {
+        cx.say(at, kind::auth_beside_hmac()).help("remove it");
+    }
+    if let Some(hmac) = draft.more.hmac.as_deref_mut().filter(|_| strict) {
+        hmac.mode = HmacMode::Enforce;
+    }
     out.auth = auth(cx, draft.auth.take(), version, strict, &name);
     addresses(cx, &mut draft, strict, &mut out);
     out.garp = garp(global, &draft);
@@ -99,6 +111,9 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
     out.more = draft.more;
     unicast::finish(cx, head, strict, check_source, &mut out);
     more(cx, head, &mut out);
+    if strict && out.priority == 255 {
+        out.more.owner_ignore_adverts = Some(true);
+    }
     ((interface.is_some() || without) && vrid.is_some()).then_some(out)
 }
 
@@ -211,16 +226,16 @@ fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, str
     if let Some((_, at)) = given.password.as_ref().filter(|(p, _)| p.len() > 8) {
         cx.say(*at, kind::password_too_long()).help("shorten it");
     }
-    match (given.pass_type, given.password) {
-        (Some((true, _)), Some((pass, _))) => {
+    match (given.kind, given.password) {
+        (Some((kind @ (AuthKind::Pass | AuthKind::Ah), _)), Some((pass, _))) => {
             let mut bytes = [0; 8];
             for (to, from) in bytes.iter_mut().zip(pass.bytes()) {
                 *to = from;
             }
-            Auth::Pass(bytes)
+            if kind == AuthKind::Ah { Auth::Ah(bytes) } else { Auth::Pass(bytes) }
         }
         (_, None) | (None, _) if given.told => Auth::None,
-        (Some((true, at)), None) => {
+        (Some((AuthKind::Pass | AuthKind::Ah, at)), None) => {
             cx.say(at, kind::no_password(name)).help("add `auth_pass <at most 8 bytes>`");
             Auth::None
         }

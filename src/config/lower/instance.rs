@@ -15,10 +15,19 @@ use core::net::IpAddr;
 /// A value and where it stands.
 pub(super) type At<T> = Option<(T, Span)>;
 
+/// `auth_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AuthKind {
+    Pass,
+    Ah,
+    /// Neither, which has been told.
+    Unknown,
+}
+
 /// `authentication`.
 #[derive(Debug, Default)]
 pub(super) struct AuthGiven {
-    pub(super) pass_type: At<bool>,
+    pub(super) kind: At<AuthKind>,
     pub(super) password: At<String>,
     /// One of the two was given and is missing its value, which has been told.
     pub(super) told: bool,
@@ -189,15 +198,11 @@ impl AuthGiven {
                 }
                 self.password = Some((text.to_owned(), word.span));
             }
-            (_, "PASS") => self.pass_type = Some((true, word.span)),
-            (_, "AH") => {
-                self.pass_type = Some((false, word.span));
-                cx.say(word.span, kind::unsupported_auth())
-                    .help("remove it on every router of this VRID, or keep keepalived for this instance");
-            }
+            (_, "PASS") => self.kind = Some((AuthKind::Pass, word.span)),
+            (_, "AH") => self.kind = Some((AuthKind::Ah, word.span)),
             _ => {
-                self.pass_type = Some((false, word.span));
-                cx.say(word.span, kind::unknown_auth_type(text)).help("PASS, in capitals");
+                self.kind = Some((AuthKind::Unknown, word.span));
+                cx.say(word.span, kind::unknown_auth_type(text)).help("PASS or AH, in capitals");
             }
         }
     }

@@ -14,10 +14,12 @@ mod process;
 mod refs;
 mod route;
 mod route_numbers;
+mod rule_numbers;
 mod script;
 mod server;
 mod shell;
 mod track;
+pub(super) use track::is_key;
 mod unicast;
 mod value;
 mod vrrp_check;
@@ -85,6 +87,8 @@ pub struct Lowered {
     pub tracked: BTreeSet<Box<str>>,
     /// Statements that later messages point to.
     pub said: Vec<Said>,
+    /// Files with keys of `auth_hmac`, to be read.
+    pub key_files: Vec<(Box<str>, Span)>,
 }
 
 /// Gives the tree its meaning.
@@ -104,6 +108,8 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         commands: Vec::new(),
         said: Vec::new(),
         no_protocol: Vec::new(),
+        key_files: Vec::new(),
+        next_preference: [crate::rule::FIRST_PREFERENCE; 2],
     };
     // global_defs first, wherever it stands: instances take defaults from it.
     let mut global = global::Globals::default();
@@ -130,8 +136,8 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
     let mut tracked = refs::check(&mut cx, &mut config);
     refs::tracked_in_vain(src, &tree.stmts, &config, &mut tracked);
     cx.tell_postponed();
-    let Cx { interfaces, effect, commands, said, .. } = cx;
-    Lowered { config, interfaces, effect, commands, tracked, said }
+    let Cx { interfaces, effect, commands, said, key_files, .. } = cx;
+    Lowered { config, interfaces, effect, commands, tracked, said, key_files }
 }
 
 /// Whether a keyword may stand in one block several times.
@@ -184,6 +190,10 @@ struct Cx<'a> {
     said: Vec<Said>,
     /// Services without a protocol whose group decides whether they need one.
     no_protocol: Vec<Span>,
+    /// Files with keys of `auth_hmac`.
+    key_files: Vec<(Box<str>, Span)>,
+    /// What the next rule without a preference gets, of IPv4 and of IPv6.
+    next_preference: [u32; 2],
 }
 
 /// Where a command stands.
@@ -358,7 +368,6 @@ impl<'a> Cx<'a> {
             };
             if k.status == Status::Refused {
                 let why = match k.name {
-                    "auth_hmac" => "without it adverts would go out unsigned and unsigned ones be believed",
                     "net_namespace" => "without it addresses would be set in the wrong network namespace",
                     _ => "without it a part of the file would be missing",
                 };

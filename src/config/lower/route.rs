@@ -189,10 +189,7 @@ impl<'a> Cx<'a> {
         if route.hops == [Hop::default()] {
             route.hops.clear();
         }
-        // Those of instances are not resolved until they are used.
-        if user == "static_routes" {
-            self.route_numbers(line, &mut route)?;
-        }
+        self.route_numbers(line, &mut route)?;
         Some(route)
     }
 
@@ -254,9 +251,7 @@ impl<'a> Cx<'a> {
             self.say(line.span(), kind::goto_without_preference()).help("the line is ignored");
             return None;
         }
-        if !["preference", "priority", "order"].iter().any(|n| rule_says(self, line, n)) {
-            self.say(line.span(), kind::rule_without_preference()).help("add `preference <n>`");
-        }
+        rule.spec = self.rule_numbers(line, &rule)?;
         Some(rule)
     }
 
@@ -273,8 +268,4 @@ impl<'a> Cx<'a> {
         }
         self.bad_word(k, w, &format!("<a>-<b>, each 0..{max}, the smaller one first"))
     }
-}
-
-fn rule_says<'a>(cx: &Cx<'a>, line: &'a Stmt, name: &str) -> bool {
-    line.words.iter().any(|w| cx.text(w) == name)
 }

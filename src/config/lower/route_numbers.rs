@@ -89,12 +89,12 @@ impl<'a> Cx<'a> {
         Some(())
     }
 
-    fn no_such<T>(&mut self, line: &'a Stmt, what: &str, help: &str) -> Option<T> {
+    pub(super) fn no_such<T>(&mut self, line: &'a Stmt, what: &str, help: &str) -> Option<T> {
         self.say(line.span(), kind::no_such_number(what)).help(help.to_owned());
         None
     }
 
-    fn named(&mut self, line: &'a Stmt, space: Space, word: Option<&str>, default: u32) -> Option<u32> {
+    pub(super) fn named(&mut self, line: &'a Stmt, space: Space, word: Option<&str>, default: u32) -> Option<u32> {
         let Some(word) = word else { return Some(default) };
         let found = self.src.rt_names.number(space, word);
         let file = space.file();
@@ -108,7 +108,7 @@ impl<'a> Cx<'a> {
     }
 
     /// `[<from>/]<to>`.
-    fn realms(&mut self, line: &'a Stmt, word: Option<&str>) -> Option<u32> {
+    pub(super) fn realms(&mut self, line: &'a Stmt, word: Option<&str>) -> Option<u32> {
         let Some(word) = word else { return Some(0) };
         let (from, to) = word.split_once('/').map_or((None, word), |(f, t)| (Some(f), t));
         let from = self.named(line, Space::Realm, from, 0)?;

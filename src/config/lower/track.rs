@@ -266,20 +266,26 @@ fn hmac<'a>(cx: &mut Cx<'a>, stmt: &'a Stmt) -> Hmac {
     hmac
 }
 
+/// Text or `hex:` of 32 to 64 bytes.
+pub(in crate::config) fn is_key(text: &str) -> bool {
+    let length = match text.strip_prefix("hex:") {
+        Some(hex) if hex.len() % 2 == 0 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => hex.len() / 2,
+        Some(_) => 0,
+        None => text.len(),
+    };
+    (32..=64).contains(&length)
+}
+
 fn key<'a>(cx: &mut Cx<'a>, hmac: &Hmac, k: &'static Keyword, stmt: &'a Stmt) -> Option<HmacKey> {
     let mut next = 1;
     let id = cx.need(k, stmt, &mut next)?;
     let id: u8 = cx.number_of(k, id, 1, 255)?;
     let secret = cx.need(k, stmt, &mut next)?;
     let text = cx.text(secret);
-    let length = match text.split_once(':') {
-        Some(("file", _)) => 32,
-        Some(("hex", hex)) if hex.len() % 2 == 0 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => hex.len() / 2,
-        Some(("hex", _)) => 0,
-        _ => text.len(),
-    };
     // The message does not repeat the secret.
-    if !(32..=64).contains(&length) {
+    if let Some(path) = text.strip_prefix("file:") {
+        cx.key_files.push((path.into(), secret.span));
+    } else if !is_key(text) {
         cx.say(secret.span, kind::bad_key()).help("allowed: 32..64 bytes");
         return None;
     }

@@ -4,6 +4,7 @@
 use super::Place;
 use super::setting::block;
 use crate::route::{Metric, Mode};
+use crate::rule::RuleSpec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
@@ -186,5 +187,7 @@ block! {
         pub dport: Option<(u16, u16)>,
         pub no_track: bool => "no_track",
         pub track_group: Option<Box<str>> => "track_group",
+        /// The same in the kernel's numbers; `None`: the line has a word without effect so far.
+        pub spec: Option<RuleSpec>,
     }
 }

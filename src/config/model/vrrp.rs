@@ -113,6 +113,22 @@ pub struct HmacKey {
     pub secret: Secret,
 }
 
+impl HmacKey {
+    /// The key itself. A `file:` was read when the configuration was.
+    pub fn bytes(&self) -> Vec<u8> {
+        let text = &self.secret.0;
+        match text.strip_prefix("hex:") {
+            Some(hex) => hex.as_bytes().chunks(2).map(|pair| pair.iter().fold(0, |n, d| n << 4 | digit(*d))).collect(),
+            None => text.as_bytes().to_vec(),
+        }
+    }
+}
+
+// Checked when it was read.
+fn digit(d: u8) -> u8 {
+    char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok()).unwrap_or(0)
+}
+
 block! {
     /// `auth_hmac`.
     pub struct Hmac {
@@ -163,6 +179,14 @@ block! {
         pub kernel_rx_buf_size: Option<u32> => "kernel_rx_buf_size",
         /// `auth_hmac`.
         pub hmac: Option<Box<Hmac>>,
+    }
+}
+
+impl InstanceMore {
+    /// Interfaces that `virtual_routes` need: while one of them is down the virtual router is not fit to run. Not those of `no_track`.
+    pub fn tracked_by_routes(&self) -> impl Iterator<Item = &str> {
+        let tracked = self.routes.iter().filter(|r| !r.no_track);
+        tracked.flat_map(|r| &r.hops).filter_map(|h| h.dev.as_deref())
     }
 }
 

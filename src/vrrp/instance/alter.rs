@@ -14,6 +14,7 @@ use crate::time::Duration;
 use crate::timers::Due;
 use crate::vrrp::fsm::{Input, State};
 use crate::vrrp::instance::Cause;
+use crate::vrrp::seal::Signing;
 use crate::vrrp::{text, timing};
 use core::net::IpAddr;
 use std::collections::BTreeSet;
@@ -24,6 +25,8 @@ pub struct Before {
     packets: Option<Packets>,
     epoch: u32,
     interval: Duration,
+    // Adverts are signed in another way.
+    signed: bool,
 }
 
 impl Instance {
@@ -31,7 +34,12 @@ impl Instance {
     pub fn alter(&mut self, cfg: InstanceConfig, cx: &mut Cx<'_>) -> Before {
         let (waited, was_owner) = (self.wait(), self.owner());
         let old = core::mem::replace(&mut self.cfg, cfg);
-        let before = Before { packets: self.packets.take(), epoch: self.epoch, interval: old.advert_int };
+        let before = Before {
+            packets: self.packets.take(),
+            epoch: self.epoch,
+            interval: old.advert_int,
+            signed: Signing::of(&old) != Signing::of(&self.cfg),
+        };
         // All of them; `evaluate` cuts the list to the MTU.
         self.list(usize::MAX);
         // In v3 it is what the Master we follow says.
@@ -96,7 +104,7 @@ impl Instance {
             // Whoever follows us waits by the old interval: it learns the new one before that is over.
             self.advertise_now(cx);
             self.rearm_now(cx);
-        } else if before.epoch == self.epoch && before.packets != self.packets() {
+        } else if before.epoch == self.epoch && (before.signed || before.packets != self.packets()) {
             self.rearm(cx);
         }
     }
@@ -114,6 +122,7 @@ impl Instance {
         let fresh = Instance::new(cfg, self.key);
         let old = core::mem::replace(self, fresh);
         (self.stats, self.limits, self.epoch, self.since) = (old.stats, old.limits, old.epoch, old.since);
+        self.seal = old.seal;
         self.member = old.member.map(Member::renewed);
     }
 
@@ -148,9 +157,11 @@ pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
     });
     say(old.preempt != new.preempt, &|| if new.preempt { "preempt" } else { "nopreempt" }.to_owned());
     say(old.preempt_delay != new.preempt_delay, &|| format!("preempt_delay {}", text::span(new.preempt_delay)));
-    say(old.auth != new.auth, &|| "authentication".to_owned());
+    say(old.auth != new.auth || old.more.hmac != new.more.hmac, &|| "authentication".to_owned());
     say(old.garp != new.garp, &|| "garp".to_owned());
     say(old.track_interfaces != new.track_interfaces, &|| "track_interface".to_owned());
+    say(old.more.routes != new.more.routes, &|| "virtual_routes".to_owned());
+    say(old.more.rules != new.more.rules, &|| "virtual_rules".to_owned());
     for (word, a, b) in [("VIP", &old.vips, &new.vips), ("excluded VIP", &old.excluded, &new.excluded)] {
         let set = |l: &[Vip]| l.iter().map(|v| v.addr).collect::<BTreeSet<IpAddr>>();
         let (sa, sb) = (set(a), set(b));
@@ -188,7 +199,13 @@ pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
             track_interfaces: Vec::new(),
             vips: Vec::new(),
             excluded: Vec::new(),
-            more: Box::new(InstanceMore { unicast_peer: None, ..(*c.more).clone() }),
+            more: Box::new(InstanceMore {
+                unicast_peer: None,
+                hmac: None,
+                routes: Vec::new(),
+                rules: Vec::new(),
+                ..(*c.more).clone()
+            }),
             ..c.clone()
         };
     }

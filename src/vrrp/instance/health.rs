@@ -10,6 +10,7 @@ use crate::timers::Due;
 use crate::track::Kind;
 use crate::vrrp::change::What;
 use crate::vrrp::fsm::{Act, Input, State};
+use crate::vrrp::seal::Signing;
 use crate::vrrp::{text, timing};
 use crate::wire;
 use core::net::IpAddr;
@@ -186,7 +187,8 @@ impl Instance {
 
     // an advert never fragments. What does not fit is held all the same, as if it were excluded.
     pub(super) fn set_listed(&mut self, mtu: u32, cx: &mut Cx<'_>) {
-        let fits = wire::vrrp::fits(self.cfg.family, self.cfg.version, mtu).min(self.cfg.vips.len());
+        let mtu_left = mtu.saturating_sub(Signing::overhead(&self.cfg));
+        let fits = wire::vrrp::fits(self.cfg.family, self.cfg.version, mtu_left).min(self.cfg.vips.len());
         if self.listed.len() == fits {
             return;
         }

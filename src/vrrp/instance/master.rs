@@ -5,7 +5,7 @@
 
 use super::{Cx, Instance, SockState, say};
 use crate::config::model::Vip;
-use crate::effect::{AddrSpec, AdvertFx, Effect, Packets};
+use crate::effect::{ADDR_PROTO, AddrSpec, AdvertFx, Effect, Packets};
 use crate::event::Errno;
 use crate::id::SockKey;
 use crate::links::Links;
@@ -88,6 +88,11 @@ impl Instance {
         {
             cx.fx.note(text::was_late(&self.cfg.name, late));
             cx.timers.set(Due::Reannounce(self.key), cx.now.mono);
+        }
+        if self.seal.stepped(cx.now) {
+            // The wall clock was set: what is armed carries the time of the old one.
+            self.rearm_now(cx);
+            return;
         }
         self.top_up(cx);
     }
@@ -250,6 +255,7 @@ impl Instance {
             cx.timers.set(Due::ClaimMore(self.key), cx.now.mono + PREPARED);
         } else {
             cx.announcer.asks(self.key, false);
+            self.wants_routes = true;
         }
     }
 
@@ -284,6 +290,7 @@ impl Instance {
             self.stats.pri_zero_sent += 1;
             cx.fx.note(text::sent_zero(&self.cfg.name));
         }
+        let farewell = farewell.map(|packets| self.sealed_now(&packets, cx).0);
         self.disarm(farewell, cx);
         if let Some(phase) = self.phase.take() {
             cx.grid.leave(phase);
@@ -296,6 +303,7 @@ impl Instance {
         cx.timers.stop_all(self.key);
         cx.announcer.cancel(self.key);
         cx.addrs.release(self.key);
+        self.wants_routes = false;
         self.master = None;
         self.preempt_delay_over = false;
     }
@@ -438,6 +446,7 @@ impl Instance {
             deprecated: v.deprecated,
             noprefixroute: v.noprefixroute,
             peer: v.peer,
+            tag: ADDR_PROTO,
         })
     }
 
@@ -459,20 +468,32 @@ impl Instance {
                 break;
             }
             self.armed.push_back(at);
-            cx.fx.push(Effect::Advert(AdvertFx::At {
-                vr: self.key,
-                sock,
-                epoch: self.epoch,
-                at,
-                packets: packets.clone(),
-            }));
+            let packets = self.sealed_for(at, &packets, cx);
+            cx.fx.push(Effect::Advert(AdvertFx::At { vr: self.key, sock, epoch: self.epoch, at, packets }));
         }
     }
 
     pub(super) fn arm_at(&mut self, at: Instant, cx: &mut Cx<'_>) {
         if let (Some(sock), Some(packets)) = (self.sock_key(), self.packets()) {
             self.armed.push_back(at);
+            let packets = self.sealed_for(at, &packets, cx);
             cx.fx.push(Effect::Advert(AdvertFx::At { vr: self.key, sock, epoch: self.epoch, at, packets }));
+        }
+    }
+
+    // Signed, if it is to be: for when it leaves.
+    pub(super) fn sealed_for(&mut self, at: Instant, packets: &Packets, cx: &Cx<'_>) -> Packets {
+        match self.source {
+            Some(source) => self.seal.arm(&self.cfg, source, packets, at, cx.now),
+            None => packets.clone(),
+        }
+    }
+
+    // The same for one that leaves now; whether armed ones are to be signed anew.
+    fn sealed_now(&mut self, packets: &Packets, cx: &Cx<'_>) -> (Packets, bool) {
+        match self.source {
+            Some(source) => self.seal.send(&self.cfg, source, packets, cx.now),
+            None => (packets.clone(), false),
         }
     }
 
@@ -513,6 +534,7 @@ impl Instance {
 
     pub(super) fn disarm(&mut self, farewell: Option<Packets>, cx: &mut Cx<'_>) {
         self.armed.clear();
+        self.seal.disarm(cx.now.mono + IMMINENT);
         self.epoch = self.epoch.wrapping_add(1);
         if let Some(sock) = self.sock_key() {
             cx.fx.push(Effect::Advert(AdvertFx::Stop { vr: self.key, sock, farewell }));
@@ -522,7 +544,11 @@ impl Instance {
     pub(super) fn send_now(&mut self, cx: &mut Cx<'_>) {
         if let (Some(sock), Some(packets)) = (self.sock_key(), self.packets()) {
             self.stats.advert_sent += 1;
+            let (packets, overtaken) = self.sealed_now(&packets, cx);
             cx.fx.push(Effect::Advert(AdvertFx::Send { vr: self.key, sock, packets }));
+            if overtaken {
+                self.rearm_now(cx);
+            }
         }
     }
 

@@ -35,6 +35,7 @@ use super::address::Addresses;
 use super::advert::{Glimpse, Heard, Profile, Reject};
 use super::announce::Announcer;
 use super::fsm::{self, Act, Input, State, Step};
+use super::seal::Seal;
 use super::senders::Senders;
 use super::text::{self, Limit};
 use super::timing::{self, Grid, Phase};
@@ -44,7 +45,7 @@ use crate::event::Errno;
 use crate::id::{SockKey, VrKey};
 use crate::links::Links;
 use crate::note::Note;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, Wall};
 use crate::timers::{Due, Timers};
 use crate::track::Tracks;
 use crate::vrrp::change::{Change, Subject, What};
@@ -144,6 +145,7 @@ struct Limits {
     missed: Limit,
     own_peer: Limit,
     old_checksum: Limit,
+    clocks: Limit,
     dual: Limit,
     dual_over: Limit,
 }
@@ -185,7 +187,9 @@ pub struct Instance {
     predecessor: Option<IpAddr>,
     source: Option<IpAddr>,
     sock: SockState,
+    // Its adverts, not signed yet.
     packets: Option<Packets>,
+    seal: Seal,
     // Unicast peers that the last advert did not leave to.
     missed: Vec<IpAddr>,
     // Adverts in the kernel, oldest first; at most `timing::depth`.
@@ -216,6 +220,8 @@ pub struct Instance {
     preempt_delay_over: bool,
     // Addresses that a takeover has asked for so far.
     asked: usize,
+    // It is Master and has asked for all of them: its routes and rules follow.
+    wants_routes: bool,
     silence: Silence,
     limits: Limits,
     stats: Stats,
@@ -244,6 +250,7 @@ impl Instance {
             source: None,
             sock: SockState::None,
             packets: None,
+            seal: Seal::default(),
             missed: Vec::new(),
             armed: VecDeque::new(),
             epoch: 0,
@@ -262,6 +269,7 @@ impl Instance {
             parting: false,
             preempt_delay_over: false,
             asked: 0,
+            wants_routes: false,
             silence: Silence::default(),
             limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
             stats: Stats::default(),
@@ -288,6 +296,10 @@ impl Instance {
     /// What has a password in it.
     pub(crate) fn secrets(&mut self) -> (&mut InstanceConfig, Option<&mut Packets>) {
         (&mut self.cfg, self.packets.as_mut())
+    }
+    /// Whether its routes and rules are to be there: it is Master, and has asked for all its addresses.
+    pub fn wants_routes(&self) -> bool {
+        self.wants_routes
     }
     /// Its state.
     pub fn state(&self) -> State {
@@ -333,7 +345,7 @@ impl Instance {
         timing::master_down(self.cfg.version, self.priority, self.master_interval, self.cfg.down_timer_adverts)
     }
     /// What an advert is held against that came to a socket for `to`; `own`: the addresses of the receiving interface.
-    pub fn profile<'a>(&'a self, own: &'a [IpAddr], to: IpAddr) -> Profile<'a> {
+    pub fn profile<'a>(&'a self, own: &'a [IpAddr], to: IpAddr, wall: Wall) -> Profile<'a> {
         Profile {
             family: self.cfg.family,
             version: self.cfg.version,
@@ -350,7 +362,17 @@ impl Instance {
             own,
             known: self.known,
             skip_check_adv_addr: self.cfg.skip_check_adv_addr,
+            hmac: self.cfg.more.hmac.as_deref(),
+            wall,
         }
+    }
+    /// A signed advert counts only if its sequence is new; from now on it is not.
+    ///
+    /// # Errors
+    /// [`Reject::AuthReplay`].
+    pub fn take_sequence(&mut self, heard: &Heard, wall: Wall) -> Result<(), Reject> {
+        let Some(sequence) = heard.sequence else { return Ok(()) };
+        self.seal.take(&self.cfg, heard.src, sequence, wall).map_err(super::advert::refused)
     }
     /// How long silence is taken for deafness after a start or a fault. A switch port or a bond that forwards only some
     /// seconds after link-up makes a `nopreempt` router preempt all the same (traps 31, 33); so it listens at least this long,
@@ -397,6 +419,9 @@ impl Instance {
         if heard.old_checksum {
             say(&mut self.limits.old_checksum, 1, cx, || text::old_checksum(&name, heard.src));
         }
+        if heard.clocks_apart {
+            say(&mut self.limits.clocks, 1, cx, || text::clocks_apart(&name, heard.src));
+        }
         if heard.priority == 255 && self.owner() {
             say(&mut self.limits.owners, 1, cx, || text::two_owners(&name, heard.src));
         }
@@ -429,6 +454,12 @@ impl Instance {
             _ => Cause::None,
         };
         self.go(self.decide(input), cause, Some(heard), cx);
+    }
+
+    /// A verified advert that an owner with `owner_ignore_adverts` does not heed: its sender is remembered, nothing else.
+    pub fn on_ignored(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
+        let says = Glimpse { version: self.version(), priority: heard.priority, interval: heard.interval };
+        self.meet(heard.src, Some(says), None, cx);
     }
 
     /// A packet for our VRID that was dropped. Nothing but counters and what is known of its sender changes.

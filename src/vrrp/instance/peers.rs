@@ -5,7 +5,7 @@
 
 use super::{Cx, Fault, Instance, say};
 use crate::config::model::vrrp::{OldChecksum, Peer};
-use crate::config::model::{Family, InstanceConfig};
+use crate::config::model::{Auth, Family, InstanceConfig};
 use crate::effect::{Packet, Packets, SockSpec};
 use crate::event::{Errno, Link};
 use crate::links::Links;
@@ -34,7 +34,8 @@ impl Instance {
     pub fn find_source(&self, links: &Links, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
         let family = self.cfg.family;
         match (self.cfg.peers(), self.cfg.source()) {
-            (None, Some(given)) => Some(given),
+            (None, Some(given)) if !self.cfg.more.track_src_ip => Some(given),
+            (None, Some(given)) => links.holder(given).map(|_| given),
             (Some(_), Some(given)) => links.holder(given).map(|_| given),
             (Some(peers), None) if family == Family::V6 && !from_link_local(peers) => {
                 let to: Vec<IpAddr> = peers.iter().map(|p| p.addr).collect();
@@ -48,11 +49,16 @@ impl Instance {
     pub fn sock_spec(&self, links: &Links, vips: &BTreeSet<IpAddr>) -> Option<SockSpec> {
         let link = self.link(links)?;
         if self.cfg.peers().is_none() {
-            return Some(SockSpec::Multicast { ifindex: link.ifindex, group: self.cfg.mcast_group });
+            return Some(SockSpec::Multicast { ifindex: link.ifindex, group: self.cfg.mcast_group, ah: self.is_ah() });
         }
         let local = self.find_source(links, vips)?;
         let ifindex = if wire::vrrp::is_link_local(&local) { link.ifindex } else { 0 };
-        Some(SockSpec::Unicast { local, ifindex })
+        Some(SockSpec::Unicast { local, ifindex, ah: self.is_ah() })
+    }
+
+    // With `auth_hmac` the other authentication does not count.
+    fn is_ah(&self) -> bool {
+        matches!(self.cfg.auth, Auth::Ah(_)) && self.cfg.more.hmac.is_none()
     }
 
     /// Why [`Instance::sock_spec`] has no answer, or adverts no source.
@@ -60,7 +66,7 @@ impl Instance {
         let name = self.cfg.interface.clone();
         match (self.cfg.peers(), self.cfg.source()) {
             _ if !name.is_empty() && self.link(links).is_none() => Fault::Missing(name),
-            (Some(_), Some(given)) => Fault::Awaits(given),
+            (_, Some(given)) => Fault::Awaits(given),
             (Some(peers), None) if self.cfg.family == Family::V6 && !from_link_local(peers) => Fault::NoGlobal(name),
             _ => Fault::NoSource(name, self.cfg.family),
         }

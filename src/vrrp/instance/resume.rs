@@ -82,6 +82,7 @@ impl Instance {
             s.restored,
         ];
         stats.extend(s.rejected);
+        let (sequence, armed_sequence, marks) = self.seal.shot();
         let timer = |due| timers.get(due).map(|at: Instant| at.0);
         InstanceShot {
             name: self.cfg.name.clone(),
@@ -104,6 +105,9 @@ impl Instance {
             notified: None,
             piped: None,
             willing: self.is_willing(),
+            sequence,
+            armed_sequence,
+            marks,
         }
     }
 
@@ -182,7 +186,8 @@ impl Instance {
 
     /// An advert that came while nobody read: after `at` the process before handled none. One that it did handle changes nothing now.
     pub fn on_overheard(&mut self, heard: &Heard, arrived: Now, at: Instant, cx: &mut Cx<'_>) {
-        if arrived.mono + LONGEST_AGE >= at && arrived.mono >= self.since.mono {
+        let counts = arrived.mono + LONGEST_AGE >= at && arrived.mono >= self.since.mono;
+        if counts && self.take_sequence(heard, arrived.wall).is_ok() {
             let late = core::mem::replace(&mut cx.now, arrived);
             let open = self.answer_open;
             self.on_advert(heard, cx);
@@ -226,6 +231,7 @@ impl Instance {
         let now = cx.now;
         self.go(self.decide(input), Cause::None, None, cx);
         self.since = Now { mono: Instant(shot.since.0).min(now.mono), wall: Wall(shot.since.1) };
+        self.seal.resume(shot.sequence, shot.armed_sequence, shot.last_armed.map(Instant), &shot.marks);
         if !self.owner() {
             self.priority = shot.priority.min(254);
         }
@@ -269,7 +275,8 @@ impl Instance {
                 None => cx.grid.join(self.cfg.advert_int, self.weight()),
             });
         }
-        self.is_master()
+        self.wants_routes = self.is_master();
+        self.wants_routes
     }
 
     // The adverts that are armed still leave: ours begin where they end.
@@ -321,6 +328,7 @@ impl Instance {
     fn part_after(&mut self, last: Instant, cx: &mut Cx<'_>) {
         if let (Some(sock), Some(packets), true) = (self.sock_key(), self.build(0), last > cx.now.mono) {
             self.parting = true;
+            let packets = self.sealed_for(last + BEHIND, &packets, cx);
             cx.fx.push(Effect::Advert(AdvertFx::At {
                 vr: self.key,
                 sock,

@@ -99,7 +99,13 @@ impl Instance {
                 same(&format!("version (vrrp_version): {from} has {theirs}, this router has {}", self.version()))
             }
             Some(Reject::AuthType) => same("authentication: auth_type differs"),
-            Some(Reject::AuthData) => same("authentication: auth_pass differs"),
+            Some(Reject::AuthData) => same("authentication: auth_pass or the key differs"),
+            Some(Reject::AuthKey) => same("auth_hmac: a key of that number is missing here"),
+            Some(Reject::AuthMissing) => {
+                format!("look at auth_hmac on {from}: it does not sign its adverts, and mode enforce takes no others")
+            }
+            Some(Reject::AuthStale) => format!("look at the clocks of this router and of {from} (timedatectl)"),
+            Some(Reject::AuthReplay) => format!("look for a device or a host that repeats adverts of {from}"),
             Some(Reject::Interval) => {
                 let theirs = s.says.map_or_else(String::new, |g| format!("{from} has {}, ", text::span(g.interval)));
                 same(&format!("advert_int: {theirs}this router has {}", text::span(self.cfg.advert_int)))

@@ -78,6 +78,10 @@ impl Instance {
             let (up, what) = (cx.links.is_up(&t.name), ("interface", t.name.as_str()));
             sum.add(t.weight.into(), t.reverse, up, what, || Fault::Tracked(t.name.clone()));
         }
+        // A route over an interface that is down leads nowhere, and its virtual router is not fit to run, as in keepalived.
+        for name in self.cfg.more.tracked_by_routes().filter(|name| !cx.links.is_up(name)) {
+            sum.faults.insert(Fault::Tracked(name.to_owned()));
+        }
         for kind in Kind::ALL {
             for line in kind.lines(&self.cfg.more.tracks) {
                 let Some((verdict, own)) = cx.tracks.verdict(kind, &line.name) else { continue };

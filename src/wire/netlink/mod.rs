@@ -1,5 +1,5 @@
-//! Netlink framing: messages and attributes, both ways. What the messages say is in `route.rs` (interfaces and addresses) and `fib.rs`
-//! (routes); another protocol over netlink reads its own from [`frames`].
+//! Netlink framing: messages and attributes, both ways. What the messages say is in `route.rs` (interfaces and addresses), `fib.rs`
+//! (routes) and `rule.rs` (policy rules); another protocol over netlink reads its own from [`frames`].
 //!
 //! Numbers carry their Linux header name and are the same on every architecture; byte order is the host's. Every length
 //! in a message is held against what is really there before anything behind it is read. Deliberately absent: sockets,
@@ -9,13 +9,16 @@ mod fib;
 pub mod generic;
 pub mod ipvs;
 mod route;
+mod rule;
 
 pub use fib::{change_route, del_route, get_routes, new_route, report_filter};
 pub use route::{del_addr, get_addrs, get_links, new_addr, notice_of_new};
+pub use rule::{del_rule, get_rules, new_rule};
 
 use super::{Bad, array};
 use crate::net::{AddrInfo, Errno, Link};
 use crate::route::RouteSpec;
+use crate::rule::RuleSpec;
 use bytes::{BufMut, BytesMut};
 use core::net::IpAddr;
 
@@ -79,6 +82,10 @@ pub enum Kind {
     },
     /// `RTM_DELROUTE`.
     RouteDel(Box<RouteSpec>),
+    /// `RTM_NEWRULE`.
+    Rule(Box<RuleSpec>),
+    /// `RTM_DELRULE`.
+    RuleDel(Box<RuleSpec>),
     /// `NLMSG_ERROR`: the answer to a request. (An `Ok` too: it is how success is told.)
     Ack {
         /// Of the request.
@@ -145,6 +152,7 @@ impl Frame<'_> {
     pub fn rtnetlink(&self) -> Result<Kind, Bad> {
         match self.kind {
             fib::RTM_NEWROUTE | fib::RTM_DELROUTE => fib::read(self.kind, self.flags, self.body),
+            rule::RTM_NEWRULE | rule::RTM_DELRULE => rule::read(self.kind, self.body),
             kind => route::read(kind, self.body),
         }
     }

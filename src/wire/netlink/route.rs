@@ -3,7 +3,7 @@
 use super::{
     Kind, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, attrs, put_attr, put_message, u32_at,
 };
-use crate::net::{ADDR_PROTO, AddrInfo, AddrSpec, Link};
+use crate::net::{AddrInfo, AddrSpec, Link};
 use crate::wire::{Bad, array};
 use bytes::{BufMut, BytesMut};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -78,7 +78,7 @@ pub fn notice_of_new(spec: &AddrSpec) -> Option<u16> {
 /// Appends a request to add an address or to refresh an equal one. Answered by an ack with `seq`, or when it succeeds by
 /// [`notice_of_new`].
 ///
-/// IPv6 addresses are added without duplicate address detection. A new address carries [`ADDR_PROTO`] (Linux
+/// IPv6 addresses are added without duplicate address detection. A new address carries its tag (Linux
 /// 5.18; older kernels do not look at the attribute). A label longer than 15 bytes makes the kernel refuse.
 pub fn new_addr(out: &mut BytesMut, seq: u32, spec: &AddrSpec) {
     let ack = if notice_of_new(spec).is_some() { 0 } else { NLM_F_ACK };
@@ -101,7 +101,7 @@ pub fn new_addr(out: &mut BytesMut, seq: u32, spec: &AddrSpec) {
             put_attr(out, IFA_CACHEINFO, &lifetimes.map(u32::to_ne_bytes).concat());
         }
         put_attr(out, IFA_FLAGS, &(nodad | noprefixroute).to_ne_bytes());
-        put_attr(out, IFA_PROTO, &[ADDR_PROTO]);
+        put_attr(out, IFA_PROTO, &[spec.tag]);
     });
 }
 

@@ -22,19 +22,19 @@ impl Calls for SimOs {
     fn cpu(&self) -> Duration {
         Duration::ZERO
     }
-    fn open_vrrp(&mut self, _ifindex: u32, _group: IpAddr) -> io::Result<Pair> {
+    fn open_vrrp(&mut self, _ifindex: u32, _group: IpAddr, _ah: bool) -> io::Result<Pair> {
         Ok(Pair { rx: self.open()?, tx: self.open()? })
     }
-    fn open_unicast(&mut self, _ifindex: u32, _local: IpAddr) -> io::Result<Pair> {
+    fn open_unicast(&mut self, _ifindex: u32, _local: IpAddr, _ah: bool) -> io::Result<Pair> {
         Ok(Pair { rx: self.open()?, tx: self.open()? })
     }
     fn connect_group(&mut self, _tx: &Fd, _to: &SockAddr) -> bool {
         self.rng.permille(900)
     }
-    fn open_local(&mut self, _ifindex: u32, _to: Ipv4Addr, _sources: &[Ipv4Addr]) -> io::Result<Fd> {
+    fn open_local(&mut self, _ifindex: u32, _to: Ipv4Addr, _sources: &[Ipv4Addr], _ah: bool) -> io::Result<Fd> {
         self.open()
     }
-    fn filter_local(&mut self, _fd: &Fd, _to: Ipv4Addr, _sources: &[Ipv4Addr]) -> io::Result<()> {
+    fn filter_local(&mut self, _fd: &Fd, _to: Ipv4Addr, _sources: &[Ipv4Addr], _ah: bool) -> io::Result<()> {
         Ok(())
     }
     fn open_packet(&mut self) -> io::Result<Fd> {

@@ -355,8 +355,8 @@ impl Exerciser {
                     let sock = self.sock_names.insert(());
                     self.socks.insert(sock, None);
                     let spec = match self.rng.permille(500) {
-                        true => SockSpec::Multicast { ifindex: IFINDEX, group: [224, 0, 0, 18].into() },
-                        false => SockSpec::Unicast { local: [192, 0, 2, 1].into(), ifindex: 0 },
+                        true => SockSpec::Multicast { ifindex: IFINDEX, group: [224, 0, 0, 18].into(), ah: false },
+                        false => SockSpec::Unicast { local: [192, 0, 2, 1].into(), ifindex: 0, ah: false },
                     };
                     fx.push(Effect::Sock(SockFx::Open { sock, spec }));
                 }
@@ -386,6 +386,7 @@ impl Exerciser {
                         deprecated: false,
                         noprefixroute: false,
                         peer: None,
+                        tag: kalived::effect::ADDR_PROTO,
                     };
                     let op = if self.rng.permille(500) { NetOp::AddrAdd(spec) } else { NetOp::AddrDel(spec) };
                     let req = u64::from(self.id());
@@ -534,7 +535,9 @@ impl Exerciser {
             | NetEv::AddrNew(_)
             | NetEv::AddrDel { .. }
             | NetEv::RouteNew { .. }
-            | NetEv::RouteDel(_) => {}
+            | NetEv::RouteDel(_)
+            | NetEv::RuleNew(_)
+            | NetEv::RuleDel(_) => {}
         }
     }
 

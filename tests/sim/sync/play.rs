@@ -620,7 +620,11 @@ impl Sim {
                     self.complete(n, Completion::Net(NetMsg::AddrDel(s.ifindex, s.addr, s.prefix)));
                 }
             }
-            NetOp::RouteAdd(_) | NetOp::RouteDel(_) | NetOp::RouteChange(..) => {}
+            NetOp::RouteAdd(_)
+            | NetOp::RouteDel(_)
+            | NetOp::RouteChange(..)
+            | NetOp::RuleAdd(_)
+            | NetOp::RuleDel(_) => {}
         }
         if self.nodes[n].life == life {
             self.complete(n, Completion::Net(NetMsg::Reply(req)));

@@ -1,0 +1,307 @@
+//! `static_rules` and `virtual_rules`: which policy rules there are to be, and the mirror of what the kernel reports.
+//!
+//! Read first: `reconcile/`, `rule.rs`, `routes/` (the same for routes). A rule needs no interface to be there: the kernel keeps one that
+//! names an interface which is not, and uses it when it is. Rules of a virtual router come after its routes and go before them.
+//!
+//! Rules are looked at in slices (`SLICE`), so that a file with thousands of them costs no turn much.
+
+pub mod text;
+
+use crate::config::model::route::Rule;
+use crate::effect::{Effect, Effects, NetFx, NetOp};
+use crate::event::{Errno, ReqId};
+use crate::id::VrKey;
+use crate::note::Note;
+use crate::reconcile::{Ask, Item, Outcome, Reconciler};
+use crate::routes::Owner;
+use crate::rule::{RULE_PROTO, RuleSpec};
+use crate::time::{Duration, Instant};
+use crate::timers::{Due, Timers};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Rules that are looked at in one turn: some microseconds each.
+const SLICE: usize = 64;
+/// What comes first in a turn is what others wait for; the next slice is a turn of its own.
+const NEXT_TURN: Duration = Duration::from_nanos(1);
+/// Rules of the kernel that are kept; who has more than these has them from somebody else.
+const MOST: usize = 65_536;
+
+impl Item for RuleSpec {
+    type Owner = Owner;
+    const SERIES: u8 = 2;
+    // A rule has no value beside its name.
+    const IN_PLACE: bool = false;
+    fn is_there(errno: Errno) -> bool {
+        errno == Errno::EEXIST
+    }
+    fn is_gone(errno: Errno) -> bool {
+        matches!(errno, Errno::ENOENT | Errno::ESRCH)
+    }
+}
+
+/// How the rules stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RulesView {
+    /// Of `static_rules`.
+    pub lines: usize,
+    /// Of these in the kernel.
+    pub held: usize,
+    /// Virtual rules that are to be there.
+    pub virtual_wanted: usize,
+    /// Of these in the kernel.
+    pub virtual_held: usize,
+    /// How often one was put back.
+    pub restored: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Rules {
+    items: Reconciler<RuleSpec, RuleSpec>,
+    // The kernel's, without their protocol; that, and the dump that mentioned them last.
+    mirror: BTreeMap<RuleSpec, (u8, u64)>,
+    generation: u64,
+    // Who wants which; `no_track`.
+    lines: BTreeMap<(RuleSpec, Owner), bool>,
+    // Who has lines; with the name of a virtual router, for the log.
+    owners: BTreeMap<Owner, (String, BTreeSet<RuleSpec>)>,
+    todo: BTreeSet<RuleSpec>,
+    // Those of new Masters, which wait for their addresses and routes.
+    after_routes: BTreeSet<RuleSpec>,
+}
+
+impl Rules {
+    /// These are the lines of `static_rules` from now on. What is the same is not touched. Returns what is to be reported.
+    pub fn alter(&mut self, now: Instant, rules: &[Rule], timers: &mut Timers) -> Vec<Note> {
+        let notes = self.set(Owner::File, "", rules);
+        self.rearm(now, timers);
+        notes
+    }
+    /// The same for a virtual router that is Master, or that is and has another configuration.
+    pub fn enter(&mut self, now: Instant, vr: VrKey, name: &str, rules: &[Rule], timers: &mut Timers) -> Vec<Note> {
+        let notes = self.set(Owner::Instance(vr), name, rules);
+        self.rearm(now, timers);
+        notes
+    }
+    /// A virtual router is not Master any more.
+    pub fn leave(&mut self, now: Instant, vr: VrKey, timers: &mut Timers) {
+        if self.owners.contains_key(&Owner::Instance(vr)) {
+            self.set(Owner::Instance(vr), "", &[]);
+            self.rearm(now, timers);
+        }
+    }
+    fn set(&mut self, owner: Owner, name: &str, rules: &[Rule]) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let (_, mut old) = self.owners.remove(&owner).unwrap_or_default();
+        let mut new = BTreeSet::new();
+        for rule in rules {
+            let Some(spec) = rule.spec else { continue };
+            if !new.insert(spec) {
+                notes.push(text::twice(&crate::routes::text::who(owner, name), &spec));
+                continue;
+            }
+            old.remove(&spec);
+            if self.lines.insert((spec, owner), rule.no_track).is_none() {
+                match owner {
+                    Owner::File => self.todo.insert(spec),
+                    Owner::Instance(_) => self.after_routes.insert(spec),
+                };
+            }
+        }
+        for spec in old {
+            self.lines.remove(&(spec, owner));
+            if self.line(spec).is_some() {
+                self.todo.insert(spec);
+                continue;
+            }
+            self.todo.remove(&spec);
+            self.after_routes.remove(&spec);
+            self.items.give_up(spec);
+        }
+        if !new.is_empty() {
+            self.owners.insert(owner, (name.to_owned(), new));
+        }
+        notes
+    }
+    // Who counts, of those that want this rule, and `no_track`.
+    fn line(&self, spec: RuleSpec) -> Option<(Owner, bool)> {
+        let ((found, owner), no_track) = self.lines.range((spec, Owner::File)..).next()?;
+        (*found == spec).then_some((*owner, *no_track))
+    }
+    fn who(&self, owner: Owner) -> String {
+        crate::routes::text::who(owner, self.owners.get(&owner).map_or("", |(name, _)| name))
+    }
+    /// Whether rules wait for addresses and routes; then [`Rules::routes_are_there`] is to be called.
+    pub fn waits_for_routes(&self) -> bool {
+        !self.after_routes.is_empty()
+    }
+    /// No request about an address or a route is under way.
+    pub fn routes_are_there(&mut self, now: Instant, timers: &mut Timers) {
+        self.todo.append(&mut self.after_routes);
+        self.rearm(now, timers);
+    }
+    /// From now on nothing is deleted, until [`Rules::let_go`]: a reload runs.
+    pub fn hold(&mut self) {
+        self.items.hold();
+    }
+    /// What nobody wanted meanwhile may be deleted.
+    pub fn let_go(&mut self) {
+        self.items.let_go();
+    }
+    /// At the end: none is wanted any more.
+    pub fn release(&mut self) {
+        self.lines.clear();
+        self.todo.clear();
+        self.after_routes.clear();
+        core::mem::take(&mut self.owners).into_keys().for_each(|owner| self.items.release(owner));
+    }
+    /// None of the file's is wanted any more.
+    pub fn release_file(&mut self) {
+        self.set(Owner::File, "", &[]);
+    }
+    /// Whether everything that is to go is gone.
+    pub fn idle(&self) -> bool {
+        self.items.idle()
+    }
+    /// How they stand.
+    pub fn view(&self) -> RulesView {
+        let of_instances = || self.owners.iter().filter(|(owner, _)| **owner != Owner::File);
+        RulesView {
+            lines: self.owners.get(&Owner::File).map_or(0, |(_, specs)| specs.len()),
+            held: self.items.held(Owner::File).count(),
+            virtual_wanted: of_instances().map(|(_, (_, specs))| specs.len()).sum(),
+            virtual_held: of_instances().map(|(owner, _)| self.items.held(*owner).count()).sum(),
+            restored: self.items.restored(),
+        }
+    }
+    /// Rules of the file.
+    pub fn of_file(&self) -> impl Iterator<Item = RuleSpec> {
+        self.owners.get(&Owner::File).into_iter().flat_map(|(_, specs)| specs).copied()
+    }
+    /// Rules of virtual routers, and those that nobody wants any more and that may be there still.
+    pub fn of_instances(&self) -> impl Iterator<Item = RuleSpec> {
+        let all = self.owners.iter().filter(|(owner, _)| **owner != Owner::File);
+        all.flat_map(|(_, (_, specs))| specs).copied().chain(self.items.going())
+    }
+    /// How many rules a virtual router wants: 0 unless it is Master.
+    pub fn wanted(&self, vr: VrKey) -> usize {
+        self.owners.get(&Owner::Instance(vr)).map_or(0, |(_, specs)| specs.len())
+    }
+    /// Another number whenever [`Rules::of_file`] or [`Rules::of_instances`] may have changed.
+    pub fn changes(&self) -> u64 {
+        self.items.changes()
+    }
+    /// How much is kept: for tests that nothing is left behind.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> {
+        [self.lines.len(), self.todo.len() + self.after_routes.len()].into_iter().chain(self.items.sizes())
+    }
+    /// Rules that another process of ours held, or may have: those that nobody wants go. How many.
+    pub fn drop_those(&mut self, before: impl IntoIterator<Item = RuleSpec>) -> usize {
+        before.into_iter().filter(|spec| self.line(*spec).is_none() && self.drop_one(*spec)).count()
+    }
+    fn drop_one(&mut self, spec: RuleSpec) -> bool {
+        let ours = self.mirror.get(&spec.untagged()).is_some_and(|(proto, _)| *proto == spec.proto);
+        ours && self.items.remove(spec, spec)
+    }
+    /// Rules of our protocol that nobody here knows: of another kalived or keepalived on this host, or of one that was killed.
+    pub fn strangers(&self) -> Vec<RuleSpec> {
+        let ours = self.mirror.iter().filter(|(_, (proto, _))| *proto == RULE_PROTO);
+        let specs = ours.map(|(spec, _)| RuleSpec { proto: RULE_PROTO, ..*spec });
+        specs.filter(|spec| self.line(*spec).is_none() && !self.items.knows(*spec)).collect()
+    }
+
+    /// A dump begins.
+    pub fn begin_dump(&mut self) {
+        self.generation += 1;
+    }
+    /// A complete dump has ended: what is wanted and not there is added.
+    pub fn synced(&mut self, now: Instant, timers: &mut Timers) {
+        self.mirror.retain(|_, (_, seen)| *seen == self.generation);
+        let (mirror, lines) = (&self.mirror, &self.lines);
+        let _ = self.items.compare(|spec, _| there(mirror, lines, spec));
+        self.rearm(now, timers);
+    }
+    /// The kernel has this rule.
+    pub fn on_new(&mut self, rule: RuleSpec) {
+        if self.mirror.len() < MOST {
+            self.mirror.insert(rule.untagged(), (rule.proto, self.generation));
+        }
+    }
+    /// The kernel has it no more.
+    pub fn on_deleted(&mut self, now: Instant, rule: RuleSpec, timers: &mut Timers) {
+        if self.mirror.remove(&rule.untagged()).is_some() {
+            self.items.doubt(now, rule);
+            self.rearm(now, timers);
+        }
+    }
+    /// `Due::Rules`. Returns what is to be reported.
+    pub fn on_due(&mut self, now: Instant, timers: &mut Timers) -> Vec<Note> {
+        let (mirror, lines) = (&self.mirror, &self.lines);
+        let losses = self.items.due(now, |spec, _| there(mirror, lines, spec));
+        let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key)).collect();
+        for _ in 0..SLICE {
+            let Some(spec) = self.todo.pop_first() else { break };
+            let Some((owner, _)) = self.line(spec) else { continue };
+            match self.mirror.get(&spec.untagged()) {
+                // One that a killed daemon left, or another process of ours; with another protocol it is an operator's and stays his.
+                Some((proto, _)) if !self.items.knows(spec) => {
+                    self.items.adopt(owner, spec, spec, spec, *proto != spec.proto);
+                }
+                _ => {
+                    self.items.want(owner, spec, spec, false);
+                }
+            }
+        }
+        self.rearm(now, timers);
+        notes
+    }
+    /// The kernel answered a request.
+    pub fn on_reply(
+        &mut self,
+        now: Instant,
+        req: ReqId,
+        result: Result<(), Errno>,
+        timers: &mut Timers,
+    ) -> Option<Note> {
+        let outcome = self.items.answer(now, req, result);
+        self.rearm(now, timers);
+        match outcome? {
+            Outcome::Refused { owner, key, errno } => Some(text::refused(&self.who(owner), &key, errno)),
+            Outcome::Stuck { key, errno } => Some(text::stuck(&key, errno)),
+            // Its report may come later, or not at all while nothing is reported yet.
+            Outcome::Held { key, .. } => {
+                self.mirror.entry(key.untagged()).or_insert((key.proto, self.generation));
+                None
+            }
+            Outcome::Gone { .. } => None,
+        }
+    }
+    /// Emits requests, so many as may be under way.
+    pub fn pump(&mut self, fx: &mut Effects) {
+        self.items.ask(|req, ask| {
+            let op = match *ask {
+                Ask::Add(rule) => NetOp::RuleAdd(Box::new(rule)),
+                Ask::Del(rule) | Ask::Change(rule, _) => NetOp::RuleDel(Box::new(rule)),
+            };
+            fx.push(Effect::Net(NetFx::Change { req, op }));
+        });
+    }
+    fn rearm(&self, now: Instant, timers: &mut Timers) {
+        let next = (!self.todo.is_empty()).then_some(now + NEXT_TURN);
+        match crate::time::earliest(next, self.items.next_due()) {
+            Some(at) if timers.get(Due::Rules) == Some(at) => {}
+            Some(at) => timers.set(Due::Rules, at),
+            None => drop(timers.stop(Due::Rules)),
+        }
+    }
+}
+
+fn there(
+    mirror: &BTreeMap<RuleSpec, (u8, u64)>,
+    lines: &BTreeMap<(RuleSpec, Owner), bool>,
+    spec: RuleSpec,
+) -> Vec<RuleSpec> {
+    let line = lines.range((spec, Owner::File)..).next().filter(|((found, _), _)| *found == spec);
+    let no_track = line.is_some_and(|(_, no_track)| *no_track);
+    if no_track || mirror.contains_key(&spec.untagged()) { vec![spec] } else { Vec::new() }
+}

@@ -1,0 +1,183 @@
+//! How the adverts of one virtual router are signed, and whether those of others are new: AH (RFC 2338) and `auth_hmac`.
+//!
+//! Read first: `replay.rs`, `wire/ah.rs`, `wire/hmac.rs`. Adverts are armed in the kernel ahead of their time. Each is signed for the moment
+//! at which it is due, with a sequence of its own, so that what leaves in the order of time has growing sequences. Three things
+//! disturb that order, and what is armed is armed again: an advert that leaves at once with a sequence that an armed one has already,
+//! a wall clock that was set, and a key that was exchanged.
+//!
+//! The sequence of AH has 32 bits. keepalived counts adverts from 1 and goes on from the sequence of the Master it followed; here it is
+//! the clock's second, or one more than the last sequence sent or accepted, whichever is larger: a router that was started again is
+//! not taken for a replay of itself, and a keepalived that takes over goes on from there.
+
+use super::replay::{self, Marks, Mode, Refused, newer};
+use crate::config::model::vrrp::{AntiReplay, Hmac, HmacMode};
+use crate::config::model::{Auth, InstanceConfig};
+use crate::effect::{Packet, Packets};
+use crate::time::{Duration, Instant, Now, Wall};
+use crate::wire::{ah, hmac, ipv4, ipv6};
+use core::net::IpAddr;
+use std::collections::VecDeque;
+
+/// A wall clock that differs by more than this from where it would be by the monotonic one was set.
+const STEP: i128 = 100_000_000;
+
+/// How adverts are signed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Signing {
+    /// Not at all.
+    None,
+    /// AH.
+    Ah([u8; 8]),
+    /// `auth_hmac`: key id, key, replay mode.
+    Hmac(u8, Vec<u8>, Mode),
+}
+
+/// Which freshness `auth_hmac` asks for; `time_window` is by default three intervals, and at least 5 s.
+pub fn mode_of(hmac: &Hmac, advert_int: Duration) -> Mode {
+    match hmac.anti_replay {
+        AntiReplay::Monotonic => Mode::Monotonic,
+        AntiReplay::Time => {
+            let three = u32::try_from((advert_int * 3).as_secs()).unwrap_or(u32::MAX);
+            Mode::Time(hmac.time_window.unwrap_or(three.max(5)))
+        }
+    }
+}
+
+impl Signing {
+    /// What the configuration says.
+    pub fn of(cfg: &InstanceConfig) -> Signing {
+        match (&cfg.auth, cfg.more.hmac.as_deref()) {
+            (_, Some(hmac)) if hmac.mode != HmacMode::ReceiveOnly => {
+                let key = hmac.keys.iter().find(|k| Some(k.id) == hmac.active_key);
+                key.map_or(Signing::None, |k| Signing::Hmac(k.id, k.bytes(), mode_of(hmac, cfg.advert_int)))
+            }
+            (Auth::Ah(key), None) => Signing::Ah(*key),
+            _ => Signing::None,
+        }
+    }
+    /// Bytes that it adds to a packet.
+    pub fn overhead(cfg: &InstanceConfig) -> u32 {
+        match (&cfg.auth, &cfg.more.hmac) {
+            (_, Some(_)) => hmac::LEN as u32,
+            (Auth::Ah(_), None) => ah::LEN as u32,
+            _ => 0,
+        }
+    }
+    fn next(&self, at: Wall, last: Option<u64>) -> u64 {
+        match self {
+            Signing::None => 0,
+            Signing::Hmac(_, _, mode) => replay::next(*mode, at, last),
+            Signing::Ah(_) => {
+                let clock = at.0 / 1_000_000_000;
+                clock.max(last.map_or(0, |n| n + 1)).min(u32::MAX.into())
+            }
+        }
+    }
+    /// The packets of an advert, signed.
+    fn sign(&self, cfg: &InstanceConfig, src: IpAddr, packets: &Packets, sequence: u64) -> Packets {
+        let multicast = cfg.peers().is_none();
+        let one = |p: &Packet| {
+            let bytes = match (self, src) {
+                (Signing::Ah(key), IpAddr::V4(spi)) => {
+                    let sequence = u32::try_from(sequence).unwrap_or(u32::MAX);
+                    ah::wrap(&p.bytes, ah::Header { spi, sequence }, key, multicast)
+                }
+                (Signing::Hmac(key_id, key, _), _) => {
+                    let header = if src.is_ipv4() { ipv4::HEADER } else { ipv6::HEADER };
+                    hmac::append(&p.bytes, header, src, hmac::Trailer { key_id: *key_id, sequence }, key)
+                }
+                _ => None,
+            };
+            Packet { to: p.to, bytes: bytes.unwrap_or_else(|| p.bytes.clone()) }
+        };
+        Packets::of(packets.iter().map(one).collect()).unwrap_or_else(|| packets.clone())
+    }
+}
+
+/// What is kept for it. All bounded: what is armed, and the senders that are remembered.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Seal {
+    // The last sequence that left, or that was accepted of another (AH).
+    left: Option<u64>,
+    // Those of armed adverts, oldest first.
+    armed: VecDeque<(Instant, u64)>,
+    marks: Marks,
+    // Wall clock less monotonic clock when the armed ones were signed.
+    offset: Option<i128>,
+}
+
+fn offset(now: Now) -> i128 {
+    i128::from(now.wall.0) - i128::from(now.mono.0)
+}
+
+fn later(a: Option<u64>, b: u64) -> Option<u64> {
+    Some(a.filter(|a| newer(*a, b)).unwrap_or(b))
+}
+
+impl Seal {
+    // What was due has left.
+    fn settle(&mut self, until: Instant) {
+        while let Some((_, sequence)) = self.armed.front().copied().filter(|(due, _)| *due <= until) {
+            self.armed.pop_front();
+            self.left = later(self.left, sequence);
+        }
+    }
+    /// An advert that is armed for `at`, behind those armed so far.
+    pub fn arm(&mut self, cfg: &InstanceConfig, src: IpAddr, packets: &Packets, at: Instant, now: Now) -> Packets {
+        let signing = Signing::of(cfg);
+        if signing == Signing::None {
+            return packets.clone();
+        }
+        self.settle(now.mono);
+        self.offset = Some(offset(now));
+        let due = Wall(now.wall.0 + at.0.saturating_sub(now.mono.0));
+        let sequence = signing.next(due, self.armed.back().map(|(_, s)| *s).or(self.left));
+        self.armed.push_back((at, sequence));
+        signing.sign(cfg, src, packets, sequence)
+    }
+    /// An advert that leaves at once. `true`: what is armed has to be armed again, or nobody would take it.
+    pub fn send(&mut self, cfg: &InstanceConfig, src: IpAddr, packets: &Packets, now: Now) -> (Packets, bool) {
+        let signing = Signing::of(cfg);
+        if signing == Signing::None {
+            return (packets.clone(), false);
+        }
+        self.settle(now.mono);
+        let sequence = signing.next(now.wall, self.left);
+        self.left = Some(sequence);
+        let overtaken = self.armed.front().is_some_and(|(_, s)| !newer(*s, sequence));
+        (signing.sign(cfg, src, packets, sequence), overtaken)
+    }
+    /// What is armed is taken back; what is due by `until` may leave all the same.
+    pub fn disarm(&mut self, until: Instant) {
+        self.settle(until);
+        self.armed.clear();
+    }
+    /// Whether the wall clock was set since the armed adverts were signed.
+    pub fn stepped(&self, now: Now) -> bool {
+        !self.armed.is_empty() && self.offset.is_some_and(|then| (offset(now) - then).abs() > STEP)
+    }
+    /// Whether an advert whose signature was right is new; then it is remembered.
+    ///
+    /// # Errors
+    /// [`Refused::Replay`].
+    pub fn take(&mut self, cfg: &InstanceConfig, from: IpAddr, sequence: u64, now: Wall) -> Result<(), Refused> {
+        match cfg.more.hmac.as_deref() {
+            Some(hmac) => self.marks.take(mode_of(hmac, cfg.advert_int), now, from, sequence),
+            None => {
+                self.marks.take(Mode::Monotonic, now, from, sequence)?;
+                self.left = later(self.left, sequence);
+                Ok(())
+            }
+        }
+    }
+    /// For another process: the last sequence that left, that of the last armed advert, and the marks.
+    pub fn shot(&self) -> (Option<u64>, Option<u64>, Vec<(IpAddr, u64)>) {
+        (self.left, self.armed.back().map(|(_, s)| *s), self.marks.all().to_vec())
+    }
+    /// Back from [`Seal::shot`]; `last`: when the last armed advert leaves.
+    pub fn resume(&mut self, left: Option<u64>, armed: Option<u64>, last: Option<Instant>, marks: &[(IpAddr, u64)]) {
+        self.left = left;
+        self.armed = last.zip(armed).into_iter().collect();
+        self.marks = Marks::of(marks);
+    }
+}

@@ -1,0 +1,118 @@
+//! `static_ipaddress`: there whatever the virtual routers do, when their interface is; an operator's stays his.
+
+use crate::bench::*;
+use kalived::config::model::Config;
+use kalived::effect::{ADDR_PROTO, Effect, GuardFx, STATIC_PROTO};
+use kalived::event::{Event, GuardEv, NetEv};
+use kalived::time::{Duration, Instant};
+use kalived::world::World;
+
+fn config(addresses: &[(&str, Option<&str>)]) -> Config {
+    let fixed = |(a, dev): &(&str, Option<&str>)| {
+        let mut v = vip(a);
+        v.dev = dev.map(str::to_owned);
+        v
+    };
+    Config { instances: vec![v2()], static_addresses: addresses.iter().map(fixed).collect(), ..Config::default() }
+}
+
+fn started(addresses: &[(&str, Option<&str>)]) -> Bench {
+    let mut b = Bench::of(World::new(config(addresses)));
+    b.start();
+    b.run(Duration::from_millis(10));
+    b
+}
+
+fn tagged(b: &Bench, proto: u8) -> Vec<String> {
+    let mut all: Vec<String> = b.kernel.iter().filter(|a| a.proto == proto).map(|a| a.addr.to_string()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn added_at_start_put_back_and_removed_at_the_end() {
+    // The default interface is eth0.
+    let mut b = started(&[("10.7.0.1", Some("eth0")), ("2001:db8:7::1", None), ("10.7.0.9", Some("eth9"))]);
+    assert_eq!(tagged(&b, STATIC_PROTO), ["10.7.0.1", "2001:db8:7::1"]);
+    assert_eq!(b.frames(), 0, "nobody announces them");
+    b.event(Event::Net(NetEv::LinkNew(link(9, "eth9", true))));
+    b.run(Duration::from_millis(10));
+    assert_eq!(b.world.fixed_addresses(), 3);
+    let gone = b.kernel.iter().position(|a| a.addr == ip("10.7.0.1")).expect("it is there");
+    let gone = b.kernel.remove(gone);
+    b.event(Event::Net(NetEv::AddrDel { ifindex: gone.ifindex, addr: gone.addr, prefix: gone.prefix }));
+    b.run(Duration::from_millis(10));
+    assert_eq!((tagged(&b, STATIC_PROTO).len(), b.logged("static address 10.7.0.1/32 on eth0 was removed")), (3, 1));
+    // Whatever the virtual router does.
+    b.run(Duration::from_secs(5));
+    b.rx(&v2(), PEER, 200, Duration::from_secs(1));
+    b.run(Duration::from_millis(10));
+    assert_eq!((tagged(&b, STATIC_PROTO).len(), tagged(&b, ADDR_PROTO).len()), (3, 0));
+    b.term();
+    b.run(Duration::from_millis(10));
+    assert!(tagged(&b, STATIC_PROTO).is_empty() && matches!(b.out.last(), Some(Out::Exit(_))));
+}
+
+#[test]
+fn an_operators_address_stays_and_a_reload_makes_the_difference() {
+    let mut b = Bench::of(World::new(config(&[("10.7.0.1", None), ("10.7.0.2", None)])));
+    b.kernel.push(addr(ETH0, "10.7.0.2", 32, 0));
+    b.start();
+    b.run(Duration::from_millis(10));
+    assert_eq!(tagged(&b, STATIC_PROTO), ["10.7.0.1"]);
+    b.event(Event::Guard(GuardEv::Config(Box::new(config(&[("10.7.0.2", None), ("10.7.0.3", None)])))));
+    b.run(Duration::from_millis(10));
+    assert_eq!(tagged(&b, STATIC_PROTO), ["10.7.0.3"]);
+    b.term();
+    b.run(Duration::from_millis(10));
+    assert!(b.kernel.iter().any(|a| a.addr == ip("10.7.0.2")) && tagged(&b, STATIC_PROTO).is_empty());
+}
+
+#[test]
+fn over_an_upgrade_nothing_is_touched_that_is_in_both_files() {
+    let mut old = started(&[("10.7.0.1", None), ("10.7.0.2", None)]);
+    let now = old.now;
+    let snapshot = old.world.snapshot(now).expect("there is something to say");
+    assert_eq!(snapshot.fixed.len(), 2);
+    let mut new = Bench::of(World::standby(config(&[("10.7.0.2", None)])));
+    new.kernel.clone_from(&old.kernel);
+    new.start();
+    assert!(new.asked.iter().any(|e| matches!(e, Effect::Guard(GuardFx::StandingBy))));
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(snapshot)), dead_since: Some(Instant(now.mono.0)) }));
+    new.run(Duration::from_millis(10));
+    assert_eq!(tagged(&new, STATIC_PROTO), ["10.7.0.2"]);
+    assert!(new.wanted.is_empty(), "{:?}", new.wanted);
+}
+
+/// Virtual routers wait, and nothing is heeded meanwhile.
+#[test]
+fn a_start_that_is_delayed() {
+    for (startup, boot, until) in [(10, 0, 10), (0, 1_020, 20), (10, 1_020, 20), (0, 5, 0)] {
+        let mut config = config(&[]);
+        config.global.more.vrrp_startup_delay = Duration::from_secs(startup);
+        config.global.more.vrrp_delay_after_boot = Duration::from_secs(boot);
+        let mut b = Bench::of(World::new(config));
+        let began = b.now.mono;
+        b.start();
+        b.run(Duration::from_secs(until).saturating_sub(Duration::from_millis(1)));
+        assert_eq!((b.sock.is_some(), b.adverts()), (until == 0, 0), "{startup} {boot}");
+        assert_eq!(b.logged("Delaying startup for"), usize::from(until > 0));
+        b.run(Duration::from_secs(4));
+        let since = b.view().since.mono.since(began);
+        assert_eq!((b.state(), since >= Duration::from_secs(until)), (kalived::vrrp::State::Master, true));
+    }
+}
+
+/// The address owner with `owner_ignore_adverts` heeds nobody.
+#[test]
+fn an_owner_that_ignores_adverts() {
+    for ignores in [false, true] {
+        let mut cfg = v2();
+        cfg.priority = 255;
+        cfg.more.owner_ignore_adverts = Some(ignores);
+        let mut b = Bench::master(cfg.clone());
+        b.rx(&cfg, "198.18.0.200", 255, Duration::from_secs(1));
+        let state = if ignores { kalived::vrrp::State::Master } else { kalived::vrrp::State::Backup };
+        assert_eq!((b.state(), b.view().stats.advert_rcvd), (state, u64::from(!ignores)));
+    }
+}

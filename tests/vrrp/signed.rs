@@ -1,0 +1,295 @@
+//! AH and `auth_hmac` between two worlds on the bench: what a Master arms ahead is taken in the order in which it leaves, whatever leaves
+//! between, whatever the clocks do, and over a hand-over; a copy is not.
+
+use crate::bench::*;
+use bytes::Bytes;
+use kalived::config::model::setting::Secret;
+use kalived::config::model::vrrp::{AntiReplay, Hmac, HmacKey, HmacMode};
+use kalived::config::model::{Auth, Config, InstanceConfig, Version};
+use kalived::effect::{Effect, GuardFx};
+use kalived::event::{Event, GuardEv, RxMeta, SockEv};
+use kalived::time::{Duration, Instant};
+use kalived::vrrp::State;
+use kalived::vrrp::advert::Reject;
+use kalived::world::World;
+use std::collections::BTreeMap;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+fn hmac(mode: HmacMode, anti_replay: AntiReplay) -> Hmac {
+    let key = |id, secret: &str| HmacKey { id, secret: Secret(secret.into()) };
+    let keys = vec![key(1, KEY), key(7, "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")];
+    Hmac { keys, active_key: Some(1), mode, anti_replay, ..Hmac::default() }
+}
+
+fn with_hmac(mut cfg: InstanceConfig, hmac: Hmac) -> InstanceConfig {
+    cfg.more.hmac = Some(Box::new(hmac));
+    if cfg.version == Version::V3 {
+        cfg.advert_int = Duration::from_millis(200);
+    }
+    cfg
+}
+
+fn ah() -> InstanceConfig {
+    InstanceConfig { auth: Auth::Ah(*b"kalived1"), ..v2() }
+}
+
+/// Every way to sign.
+fn ways() -> Vec<InstanceConfig> {
+    let hmac = |cfg, replay| with_hmac(cfg, hmac(HmacMode::Enforce, replay));
+    vec![ah(), hmac(v3(), AntiReplay::Time), hmac(v3(), AntiReplay::Monotonic), hmac(v2(), AntiReplay::Time)]
+}
+
+/// A Master, the wire, and a Backup at its other end.
+struct Pair {
+    a: Bench,
+    b: Bench,
+    armed: BTreeMap<Instant, Bytes>,
+    seen: usize,
+    left: Vec<Bytes>,
+}
+
+fn lower(cfg: &InstanceConfig) -> InstanceConfig {
+    InstanceConfig { priority: 50, ..cfg.clone() }
+}
+
+impl Pair {
+    fn new(cfg: &InstanceConfig) -> Pair {
+        let a = Bench::master(cfg.clone());
+        let mut b = Bench::cold(vec![lower(cfg)]);
+        b.kernel = vec![addr(ETH0, PEER, 16, 0)];
+        b.now = a.now;
+        b.start();
+        let mut pair = Pair { a, b, armed: BTreeMap::new(), seen: 0, left: Vec::new() };
+        pair.pass();
+        pair
+    }
+    fn deliver(&mut self, bytes: &Bytes) {
+        self.b.now = self.a.now;
+        let sock = self.b.sock.expect("a socket");
+        let meta = RxMeta { src: ip(OURS), dst: None, hop_limit: None };
+        self.b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes }));
+        self.left.push(bytes.clone());
+    }
+    // What the Master did since is on the wire; what is due leaves.
+    fn pass(&mut self) {
+        let new: Vec<Out> = self.a.out[self.seen..].to_vec();
+        self.seen = self.a.out.len();
+        for out in new {
+            match out {
+                Out::Advert(bytes) => self.deliver(&bytes),
+                Out::Armed(at, bytes) => drop(self.armed.insert(at, bytes)),
+                Out::Stop(farewell) => {
+                    self.armed.clear();
+                    if let Some(bytes) = farewell {
+                        self.deliver(&bytes);
+                    }
+                }
+                _ => {}
+            }
+        }
+        while let Some((_, bytes)) = self.armed.first_key_value().filter(|(at, _)| **at <= self.a.now.mono) {
+            let bytes = bytes.clone();
+            self.armed.pop_first();
+            self.deliver(&bytes);
+        }
+    }
+    fn run(&mut self, d: Duration) {
+        let end = self.a.now.mono + d;
+        while self.a.now.mono < end {
+            self.a.run(Duration::from_millis(10));
+            self.pass();
+            self.b.run(self.a.now.mono.since(self.b.now.mono));
+            self.b.now.wall = self.a.now.wall;
+        }
+    }
+    fn accepted(&self) -> u64 {
+        self.b.view().stats.advert_rcvd
+    }
+    fn rejected(&self, why: Reject) -> u64 {
+        self.b.view().stats.rejected[why.index()]
+    }
+    fn refused(&self) -> u64 {
+        self.b.view().stats.rejected.iter().sum()
+    }
+}
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+#[test]
+fn what_leaves_in_order_is_taken_and_a_copy_is_not() {
+    for cfg in ways() {
+        let mut p = Pair::new(&cfg);
+        p.run(Duration::from_secs(10));
+        let n = p.accepted();
+        assert!(n >= 9 && p.refused() == 0 && p.b.state() == State::Backup, "{n} {:?}", p.b.view().stats);
+        let copies = p.left.clone();
+        for copy in &copies {
+            p.deliver(copy);
+        }
+        assert_eq!(p.accepted(), n);
+        let replays = p.rejected(Reject::AuthReplay) + p.rejected(Reject::AuthStale);
+        assert_eq!(replays, copies.len() as u64);
+    }
+}
+
+/// Answers leave at once, between armed adverts; in the end a farewell.
+#[test]
+fn answers_and_farewells_are_taken_too() {
+    for cfg in ways() {
+        let mut p = Pair::new(&cfg);
+        p.run(Duration::from_secs(3));
+        for _ in 0..5 {
+            let before = p.accepted();
+            // Somebody of lower priority speaks, signed as well: by another Master, whose clock is ours.
+            let mut other = Bench::cold(vec![lower(&cfg)]);
+            other.kernel = vec![addr(ETH0, PEER, 16, 0)];
+            other.now = p.a.now;
+            other.start();
+            other.run(Duration::from_secs(5));
+            assert_eq!(other.state(), State::Master);
+            let said = other.out.iter().find_map(|o| if let Out::Advert(b) = o { Some(b.clone()) } else { None });
+            p.run(Duration::from_secs(5));
+            let sock = p.a.sock.expect("a socket");
+            let meta = RxMeta { src: ip(PEER), dst: None, hop_limit: None };
+            let bytes = said.expect("an advert");
+            let answers = p.a.adverts();
+            p.a.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }));
+            p.pass();
+            assert_eq!(p.a.adverts(), answers + 1, "{:?}", p.a.view().stats);
+            p.run(Duration::from_secs(2));
+            assert!(p.accepted() > before + 2);
+        }
+        assert_eq!(p.refused(), 0, "{:?}", p.b.view().stats);
+        p.a.term();
+        p.pass();
+        assert_eq!((p.refused(), p.b.view().stats.pri_zero_rcvd), (0, 1));
+    }
+}
+
+/// A clock that is set on the sender, or on both, costs an advert or two, never a takeover.
+#[test]
+fn a_wall_clock_that_is_set_locks_nobody_out() {
+    for cfg in ways() {
+        for step in [-3_600_i64, -2, 2, 3_600] {
+            let mut p = Pair::new(&cfg);
+            p.run(Duration::from_secs(3));
+            let wall = p.a.now.wall.0.cast_signed() + step * 1_000_000_000;
+            p.a.now.wall.0 = wall.cast_unsigned();
+            p.b.now.wall = p.a.now.wall;
+            p.run(Duration::from_secs(20));
+            assert_eq!(p.b.state(), State::Backup, "{step} s: {:?}", p.b.view().stats);
+            assert!(p.refused() <= 6, "{step} s: {:?}", p.b.view().stats);
+            let (n, refused) = (p.accepted(), p.refused());
+            p.run(Duration::from_secs(5));
+            assert!(p.accepted() >= n + 4 && p.refused() == refused, "{step} s");
+        }
+    }
+}
+
+#[test]
+fn modes_and_keys() {
+    let of = |mode| with_hmac(v3(), hmac(mode, AntiReplay::Time));
+    let play = |sender: InstanceConfig, receiver: InstanceConfig| {
+        let mut p = Pair::new(&sender);
+        let mut b = Bench::cold(vec![lower(&receiver)]);
+        b.kernel = vec![addr(ETH0, PEER, 16, 0)];
+        b.now = p.a.now;
+        b.start();
+        p.b = b;
+        p.run(ms(1_500));
+        (p.accepted() > 0, p.refused(), Reject::ALL.iter().copied().find(|r| p.rejected(*r) > 0))
+    };
+    let plain = || InstanceConfig { advert_int: ms(200), ..v3() };
+    let taken = (true, 0, None);
+    for (sender, receiver, verdict) in [
+        (of(HmacMode::Permissive), of(HmacMode::Enforce), taken),
+        (plain(), of(HmacMode::Permissive), taken),
+        (plain(), of(HmacMode::ReceiveOnly), taken),
+        (of(HmacMode::ReceiveOnly), plain(), taken),
+        (of(HmacMode::Enforce), of(HmacMode::ReceiveOnly), taken),
+    ] {
+        assert_eq!(play(sender, receiver), verdict);
+    }
+    let why = |sender, receiver| play(sender, receiver).2;
+    assert_eq!(why(plain(), of(HmacMode::Enforce)), Some(Reject::AuthMissing));
+    assert_eq!(why(of(HmacMode::ReceiveOnly), of(HmacMode::Enforce)), Some(Reject::AuthMissing));
+    let edit = |f: &dyn Fn(&mut Hmac)| {
+        let mut hmac = hmac(HmacMode::Permissive, AntiReplay::Time);
+        f(&mut hmac);
+        with_hmac(v3(), hmac)
+    };
+    let (one, other) = (edit(&|h| h.keys.truncate(1)), edit(&|h| h.active_key = Some(7)));
+    assert_eq!(why(other.clone(), one), Some(Reject::AuthKey));
+    assert_eq!(why(other, edit(&|h| h.keys[1].secret = Secret(KEY.into()))), Some(Reject::AuthData));
+    assert_eq!(why(of(HmacMode::Enforce), plain()), Some(Reject::Length), "who does not know it drops it");
+    // AH beside a password or nothing.
+    assert_eq!(why(v2(), ah()), Some(Reject::AuthType));
+    assert_eq!(why(InstanceConfig { auth: Auth::Ah(*b"another1"), ..v2() }, ah()), Some(Reject::AuthData));
+}
+
+/// The key in use is exchanged: what is armed is signed with the new one at once.
+#[test]
+fn a_key_is_exchanged_without_a_gap() {
+    let cfg = with_hmac(v3(), hmac(HmacMode::Enforce, AntiReplay::Time));
+    let mut p = Pair::new(&cfg);
+    p.run(Duration::from_secs(2));
+    let mut next = cfg.clone();
+    next.more.hmac.as_mut().expect("it is there").active_key = Some(7);
+    let key_of = |bytes: &Bytes| bytes[bytes.len() - 27];
+    let config = Box::new(Config { instances: vec![next], ..Config::default() });
+    p.a.event(Event::Guard(GuardEv::Config(config)));
+    p.a.run(ms(1));
+    p.pass();
+    let from = p.left.len();
+    p.run(Duration::from_secs(2));
+    assert!(p.left[..from].iter().all(|b| key_of(b) == 1) && p.left[from..].iter().skip(1).all(|b| key_of(b) == 7));
+    assert!(p.a.armed.len() > 3 && p.refused() == 0 && p.left.len() > from + 8);
+}
+
+/// The armed adverts of the process before leave first; those of the next one are newer, and copies are still refused.
+#[test]
+fn sequences_and_marks_survive_a_hand_over() {
+    for cfg in ways() {
+        let mut p = Pair::new(&cfg);
+        p.run(Duration::from_secs(3));
+        p.a.event(Event::Guard(GuardEv::Freeze));
+        p.pass();
+        assert!(p.a.asked.iter().any(|e| matches!(e, Effect::Guard(GuardFx::Frozen))));
+        let snapshot = p.a.world.last_snapshot(p.a.now);
+        let mut next = Bench::of(World::standby(Config { instances: vec![cfg.clone()], ..Config::default() }));
+        next.now = p.a.now;
+        next.kernel.clone_from(&p.a.kernel);
+        next.start();
+        next.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(snapshot)), dead_since: None }));
+        assert_eq!(next.state(), State::Master);
+        p.a = next;
+        p.seen = 0;
+        let n = p.accepted();
+        p.run(Duration::from_secs(4));
+        assert!(p.accepted() >= n + 3 && p.refused() == 0, "{:?}", p.b.view().stats);
+        // The Backup's process is exchanged: it knows what it took.
+        p.b.event(Event::Guard(GuardEv::Freeze));
+        let snapshot = p.b.world.last_snapshot(p.b.now);
+        let mut b = Bench::of(World::standby(Config { instances: vec![lower(&cfg)], ..Config::default() }));
+        b.now = p.b.now;
+        b.kernel = vec![addr(ETH0, PEER, 16, 0)];
+        b.start();
+        b.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(snapshot)), dead_since: None }));
+        p.b = b;
+        let (last, n) = (p.left.last().expect("some left").clone(), p.accepted());
+        p.deliver(&last);
+        assert_eq!((p.accepted(), p.rejected(Reject::AuthReplay)), (n, 1));
+    }
+}
+
+/// No secret in what is printed.
+#[test]
+fn secrets_are_not_shown() {
+    for cfg in ways() {
+        let text = format!("{cfg:?}");
+        assert!(!text.contains("kalived1") && !text.contains(KEY) && !text.contains("000102"), "{text}");
+    }
+}
