@@ -177,7 +177,7 @@ impl Fib {
     /// is of an earlier file, and nobody knows it any more.
     fn of(shot: Option<&Snapshot>, fixed: bool) -> Fib {
         let mut fib = Fib::default();
-        for s in shot {
+        if let Some(s) = shot {
             fib.routes.extend(s.virtual_routes.iter().chain(s.routes.iter().filter(|_| fixed)));
             fib.rules.extend(s.virtual_rules.iter().chain(s.rules.iter().filter(|_| fixed)));
         }
