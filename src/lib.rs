@@ -17,7 +17,7 @@
 //!
 //! Imports point one way: `start → {cli, guard, daemon, helper} → process → {config, sys}`, and none of those four imports another
 //! (`daemon` knows the messages of `helper`); `daemon → world → {vrrp, …} → {timers, event, effect, note, config::model} → {wire} →
-//! {net, route, time, id}`, `notify → vrrp → track`, `sys → {time, id}`. `tests/tidy.rs` holds that.
+//! {net, route, rule, time, id}`, `notify → vrrp → track`, `sys → {time, id}`. `tests/tidy.rs` holds that.
 
 pub mod child;
 pub mod config;

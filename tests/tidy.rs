@@ -11,9 +11,9 @@ const MAX_LINES: usize = 700;
 
 /// Layers, lowest first. A module imports its own layer and those below it.
 const LAYERS: [&[&str]; 4] = [
-    &["time", "id", "exit", "reload_time", "route", "net"],
+    &["time", "id", "exit", "reload_time", "route", "rule", "net"],
     &["timers", "event", "effect", "note", "words", "config", "wire", "octets", "envelope", "snapshot"],
-    &["child", "conn", "watch", "vrrp", "links", "lvs", "reconcile", "routes", "track", "notify", "report"],
+    &["child", "conn", "watch", "vrrp", "links", "lvs", "reconcile", "routes", "rules", "track", "notify", "report"],
     // A recording begins with a world, and a world is recorded.
     &["world", "record"],
 ];
@@ -318,7 +318,7 @@ fn imports_point_one_way() {
                 "process" => !PROCESSES.contains(&target) && target != "world" && target != "record",
                 "sys" => ["sys", "time", "id"].contains(&target),
                 // The encodings stand on the ground.
-                "wire" => ["wire", "net", "route", "time"].contains(&target),
+                "wire" => ["wire", "net", "route", "rule", "time"].contains(&target),
                 // What is tracked is counted by virtual routers, and others are told of those: no cycle.
                 "track" if ["vrrp", "notify"].contains(&target) => false,
                 "vrrp" if target == "notify" => false,

@@ -281,7 +281,7 @@ fn instances() {
     );
     says(
         &page("authentication {\nauth_type pass\nauth_pass x\n}\n"),
-        &["8:11 error: unknown auth_type `pass`: adverts are not authenticated | PASS, in capitals"],
+        &["8:11 error: unknown auth_type `pass`: adverts are not authenticated | PASS or AH, in capitals"],
     );
     says(
         &page("unicast_peer {\n}\n"),

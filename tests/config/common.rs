@@ -12,6 +12,8 @@ impl Files for One {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
         match path {
             "k.conf" => Ok(self.0.clone()),
+            // With a key.
+            "/k" => Ok(b"0123456789abcdef0123456789abcdef\n".to_vec()),
             _ => Err(FileError { errno: Some(2), reason: "No such file or directory".into() }),
         }
     }

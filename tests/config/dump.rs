@@ -73,7 +73,7 @@ fn what_was_ignored_stays_where_its_loss_would_change_the_meaning() {
 
 #[test]
 fn no_secret_is_shown_unless_asked_for() {
-    let file = "vrrp_instance a {\nauthentication {\nauth_type PASS\nauth_pass \"geheim 1\"\n}\n\
+    let file = "vrrp_instance a {\nauthentication {\nauth_type PASS\nauth_pass \"geheim 1\"\n}\n}\nvrrp_instance b {\n\
                 auth_hmac {\nkey 1 geheim2-geheim2-geheim2-geheim2-geheim2\nactive_key 1\nkey 2 file:/etc/key\n}\n}\nSSL {\npassword geheim3\n}\n";
     let shown = |secrets| dump(&One(file.into()), "k.conf", &Options::default(), secrets).1;
     assert!(!shown(false).contains("geheim"), "{}", shown(false));

@@ -123,22 +123,19 @@ fn what_is_not_done_yet_is_told_once() {
 
 #[test]
 fn what_must_not_be_left_out_keeps_the_daemon_from_starting() {
-    for (lines, want) in [
-        (
-            "auth_hmac {\nkey 1 0123456789abcdef0123456789abcdef\nactive_key 1\n}",
-            "6:1 fatal: `auth_hmac` is not supported yet: without it adverts would go out unsigned and unsigned ones be believed",
-        ),
-        (
-            "authentication {\nauth_type AH\nauth_pass x\n}",
-            "7:11 fatal: `auth_type AH` is not supported yet: without it adverts would not be authenticated",
-        ),
-    ] {
-        let loaded = instance(lines);
-        let got = short(&loaded);
-        assert_eq!(got.len(), 1, "{got:?}");
-        assert!(got[0].starts_with(want), "{got:?}");
-        assert_eq!((loaded.fatal(), loaded.config_test_exit()), (Some(ExitCode::Config), ExitCode::ConfigTest));
-    }
+    let loaded = instance("auth_hmac {\nkey 1 0123456789abcdef0123456789abcdef\nactive_key 2\n}");
+    let got = short(&loaded);
+    assert_eq!(got, ["6:1 fatal: `auth_hmac` without an `active_key` that is one of its keys"]);
+    assert_eq!((loaded.fatal(), loaded.config_test_exit()), (Some(ExitCode::Config), ExitCode::ConfigTest));
+    let loaded = instance("auth_hmac {\nkey 1 file:/none\nactive_key 1\n}");
+    assert!(
+        short(&loaded)[0].starts_with("7:7 fatal: the key in `/none` cannot be used: No such file"),
+        "{:?}",
+        short(&loaded)
+    );
+    let loaded = instance("auth_hmac {\nkey 1 file:/k\nactive_key 1\n}");
+    let hmac = loaded.config.instances[0].more.hmac.as_ref().expect("it is there");
+    assert_eq!((loaded.fatal(), hmac.keys[0].bytes().len()), (None, 32), "{:?}", short(&loaded));
     let loaded = text("net_namespace red\n");
     assert!(short(&loaded)[0].starts_with("1:1 fatal: `net_namespace` is not supported yet"));
 }

@@ -135,7 +135,7 @@ fn around(scope: Scope, keyword: &str) -> (String, String) {
         }
         Scope::RouteLine if keyword == "to" => ("static_routes {\n".into(), " via 10.0.0.5\n}\n".into()),
         Scope::RouteLine => ("static_routes {\n10.6.0.0/24 ".into(), "\n}\n".into()),
-        Scope::RuleLine => ("static_rules {\niif eth0 ".into(), "\n}\n".into()),
+        Scope::RuleLine => ("static_rules {\niif eth0 table 5 preference 9 ".into(), "\n}\n".into()),
         Scope::ServerGroupLine => ("virtual_server_group t {\n10.0.0.8 80\n".into(), "\n}\n".into()),
         other => panic!("{other:?}"),
     }
@@ -308,7 +308,7 @@ fn the_list_names_every_keyword_with_its_status() {
     }
     let find = |scope: Scope, name: &str| find(scope, name).unwrap().status;
     assert_eq!(find(Scope::Root, "virtual_server_group"), Status::NoEffect);
-    assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Refused);
+    assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Supported);
 }
 
 /// The code that runs: everything but the configuration itself, without comments and tests.

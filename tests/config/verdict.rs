@@ -68,7 +68,6 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
         "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\n}\n}\n";
     for (file, want) in [
         (GOOD.replace("eth0", "eth0\nuse_vmac"), "5 y 5 y"),
-        (format!("static_rules {{\nfrom 10.9.0.0/24 table 9\n}}\n{GOOD}"), "5 y 5 y"),
         (format!("{GOOD}{OTHER}{group}"), "y y y y"),
         (format!("{GOOD}{server}"), "5 2 2 2"),
         // Small things are notes.

@@ -15,7 +15,7 @@ fn conf(priority: u8) -> String {
     );
     let rules = format!(
         "virtual_rules {{\n from 192.0.2.0/24 table 99 preference 400\n to 192.0.3.0/24 iif {IFACE} lookup 98\n \
-                 fwmark 0x10/0xff table 97 priority 401\n not from 192.0.5.0/24 to 192.0.6.0/24 ipproto udp dport 53-54 prohibit preference 402\n}}"
+                 fwmark 0x10/0xff table 97 priority 401\n not from 192.0.5.0/24 to 192.0.6.0/24 ipproto udp dport 53-54 table 96 preference 402\n}}"
     );
     let rules = rules.lines().fold(Conf::v3(priority), |conf, line| conf.with(line));
     let all = routes.lines().fold(rules, |conf, line| conf.with(line));

@@ -26,6 +26,7 @@ mod packet;
 mod recording;
 mod reload;
 mod rng;
+mod routes;
 mod run;
 mod scripts;
 mod shrink;

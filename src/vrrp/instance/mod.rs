@@ -32,7 +32,7 @@ pub use resume::{Mark, Since};
 pub use stats::Stats;
 
 use super::address::Addresses;
-use super::advert::{Glimpse, Heard, Profile, Reject};
+use super::advert::{Glimpse, Heard, Reject};
 use super::announce::Announcer;
 use super::fsm::{self, Act, Input, State, Step};
 use super::seal::Seal;
@@ -45,7 +45,7 @@ use crate::event::Errno;
 use crate::id::{SockKey, VrKey};
 use crate::links::Links;
 use crate::note::Note;
-use crate::time::{Duration, Instant, Now, Wall};
+use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::Tracks;
 use crate::vrrp::change::{Change, Subject, What};
@@ -343,36 +343,6 @@ impl Instance {
     /// Master_Down_Interval as it would be armed now.
     pub fn master_down_interval(&self) -> Duration {
         timing::master_down(self.cfg.version, self.priority, self.master_interval, self.cfg.down_timer_adverts)
-    }
-    /// What an advert is held against that came to a socket for `to`; `own`: the addresses of the receiving interface.
-    pub fn profile<'a>(&'a self, own: &'a [IpAddr], to: IpAddr, wall: Wall) -> Profile<'a> {
-        Profile {
-            family: self.cfg.family,
-            version: self.cfg.version,
-            vrid: self.cfg.vrid,
-            auth: &self.cfg.auth,
-            advert_int: self.cfg.advert_int,
-            checksum: self.cfg.checksum,
-            group: self.cfg.mcast_group,
-            unicast: self.unicast(to),
-            vips: &self.listed,
-            held: &self.held,
-            unlisted: self.unlisted,
-            lists_none: self.lists_none,
-            own,
-            known: self.known,
-            skip_check_adv_addr: self.cfg.skip_check_adv_addr,
-            hmac: self.cfg.more.hmac.as_deref(),
-            wall,
-        }
-    }
-    /// A signed advert counts only if its sequence is new; from now on it is not.
-    ///
-    /// # Errors
-    /// [`Reject::AuthReplay`].
-    pub fn take_sequence(&mut self, heard: &Heard, wall: Wall) -> Result<(), Reject> {
-        let Some(sequence) = heard.sequence else { return Ok(()) };
-        self.seal.take(&self.cfg, heard.src, sequence, wall).map_err(super::advert::refused)
     }
     /// How long silence is taken for deafness after a start or a fault. A switch port or a bond that forwards only some
     /// seconds after link-up makes a `nopreempt` router preempt all the same (traps 31, 33); so it listens at least this long,

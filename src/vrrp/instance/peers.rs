@@ -9,7 +9,8 @@ use crate::config::model::{Auth, Family, InstanceConfig};
 use crate::effect::{Packet, Packets, SockSpec};
 use crate::event::{Errno, Link};
 use crate::links::Links;
-use crate::vrrp::advert::Unicast;
+use crate::time::Wall;
+use crate::vrrp::advert::{self, Heard, Profile, Reject, Unicast};
 use crate::vrrp::text::{self, Limit};
 use crate::wire;
 use crate::wire::vrrp::{AdvertSpec, ToPeer};
@@ -83,6 +84,36 @@ impl Instance {
         })
     }
 
+    /// What an advert is held against that came to a socket for `to`; `own`: the addresses of the receiving interface.
+    pub fn profile<'a>(&'a self, own: &'a [IpAddr], to: IpAddr, wall: Wall) -> Profile<'a> {
+        Profile {
+            family: self.cfg.family,
+            version: self.cfg.version,
+            vrid: self.cfg.vrid,
+            auth: &self.cfg.auth,
+            advert_int: self.cfg.advert_int,
+            checksum: self.cfg.checksum,
+            group: self.cfg.mcast_group,
+            unicast: self.unicast(to),
+            vips: &self.listed,
+            held: &self.held,
+            unlisted: self.unlisted,
+            lists_none: self.lists_none,
+            own,
+            known: self.known,
+            skip_check_adv_addr: self.cfg.skip_check_adv_addr,
+            hmac: self.cfg.more.hmac.as_deref(),
+            wall,
+        }
+    }
+    /// A signed advert counts only if its sequence is new; from now on it is not.
+    ///
+    /// # Errors
+    /// [`Reject::AuthReplay`].
+    pub fn take_sequence(&mut self, heard: &Heard, wall: Wall) -> Result<(), Reject> {
+        let Some(sequence) = heard.sequence else { return Ok(()) };
+        self.seal.take(&self.cfg, heard.src, sequence, wall).map_err(advert::refused)
+    }
     /// How many packets an advert is.
     pub(super) fn weight(&self) -> usize {
         self.cfg.peers().map_or(1, <[Peer]>::len)

@@ -1,0 +1,59 @@
+//! static routes and rules are those of the file, and virtual ones those of the virtual routers that are Master.
+//!
+//! Read first: `run.rs`, `reload.rs` (which there are), `fib.rs` (the kernel).
+
+use crate::run::Sim;
+use kalived::route::RouteId;
+use kalived::routes::id_of;
+use kalived::rule::RuleSpec;
+use kalived::time::Duration;
+use kalived::vrrp::State;
+use std::collections::BTreeSet;
+
+impl Sim {
+    /// in the calm a node has the static routes of its file, the routes and rules of each virtual router that is Master, and none of
+    /// ours besides: a node that is not Master has no virtual route.
+    pub fn routes_are_right(&mut self) {
+        for node in 0..self.nodes.len() {
+            let n = &self.nodes[node];
+            if !(n.runs() && self.ground.nodes[node].fit) {
+                continue;
+            }
+            let config = self.variations[node].config(&self.ground.opts, node);
+            let is_master = |name: &str| {
+                let views = n.process.as_ref().map(|p| p.world.views()).unwrap_or_default();
+                views.iter().any(|v| v.name == name && v.state == State::Master)
+            };
+            let masters: Vec<_> = config.instances.iter().filter(|i| is_master(&i.name)).map(|i| &i.more).collect();
+            let mut want: BTreeSet<RouteId> = config.static_routes.iter().map(id_of).collect();
+            want.extend(masters.iter().flat_map(|m| &m.routes).map(id_of));
+            let mut rules: BTreeSet<RuleSpec> = config.static_rules.iter().filter_map(|r| r.spec).collect();
+            rules.extend(masters.iter().flat_map(|m| &m.rules).filter_map(|r| r.spec));
+            let have: BTreeSet<RouteId> = n.kernel.routes.ours().map(|r| r.id).collect();
+            let have_rules: BTreeSet<RuleSpec> = n.kernel.routes.rules().copied().collect();
+            if want != have || rules != have_rules {
+                let text = format!(
+                    "node {node}: there are to be the routes {want:?} and rules {rules:?}, the kernel has {have:?} and {have_rules:?}"
+                );
+                self.violate("R1".into(), text);
+                return;
+            }
+        }
+    }
+
+    /// who stops in peace leaves no route.
+    pub fn routes_are_gone(&mut self, node: usize) {
+        let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);
+        // One that was asked to stop before it had read the kernel, or before it was in charge, knows of no route.
+        let old =
+            self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
+        // A frozen process that still waits for its successor removes them itself.
+        let old = old && self.nodes[node].custodian.is_none();
+        let sick = !old || self.nodes[node].netlink_errors || self.nodes[node].overrun || self.nodes[node].lost;
+        let routes = &self.nodes[node].kernel.routes;
+        let left = routes.ours().count() + routes.rules().count();
+        if left > 0 && peace && !sick {
+            self.violate("R1".into(), format!("node {node}: {left} routes and rules are left after the end"));
+        }
+    }
+}
