@@ -144,5 +144,6 @@ pub(super) fn read(layout: u16, body: &[u8]) -> Result<Snapshot, String> {
         routes: routes.collect(),
         groups: Vec::new(),
         checks: Vec::new(),
+        services: Vec::new(),
     })
 }

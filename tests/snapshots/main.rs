@@ -65,6 +65,7 @@ fn sample() -> Snapshot {
             metric: 7,
         }],
         groups: vec![GroupShot { name: "G".into(), notified: Some(2), piped: Some(1) }],
+        ..Snapshot::default()
     }
 }
 
