@@ -64,6 +64,9 @@ fn virtual_server(out: &mut String, vs: &VirtualServer, zone: Zone) {
         let state = s.state.word();
         let reason = if s.reason.is_empty() { String::new() } else { format!(": {}", s.reason) };
         let _ = writeln!(out, "    {} {state} for {}, weight {}{reason}", s.name, ago(&s.since), s.weight);
+        for c in s.checks.iter().filter(|c| c.up == Some(false) || c.failures > 0) {
+            let _ = writeln!(out, "        {}: {}", c.kind, c.result);
+        }
     }
     match (bad.len() + good.len()).saturating_sub(NAMED.max(bad.len())) {
         0 => {}

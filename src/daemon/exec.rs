@@ -219,7 +219,7 @@ impl<O: Os> Exec<O> {
     fn lvs_effect(&mut self, fx: LvsFx) {
         let answer = match fx {
             LvsFx::Read => {
-                let next = self.parts.as_mut().map_or_else(|| Err("there is none".to_owned()), Parts::next);
+                let next = self.parts.as_mut().map_or_else(|| Err("there is none".to_owned()), Parts::read);
                 Some(Event::Lvs(LvsEv::Config(next.map_err(Into::into))))
             }
             LvsFx::Open => self.ipvs.open(&mut self.os),

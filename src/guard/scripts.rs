@@ -70,7 +70,7 @@ impl Scripts {
         let Ok(file) = image.try_clone() else { return };
         let mut parts = Parts::new(file, &header);
         // Of the virtual servers only the commands are kept.
-        while let Ok(some) = parts.next() {
+        while let Ok(some) = parts.read() {
             some.iter().for_each(|part| self.allowed.add_part(&config, part));
             if some.contains(&Part::End) {
                 break;

@@ -14,9 +14,10 @@ use crate::config::model::global::{GlobalMore, LvsFlush};
 use crate::config::model::lvs::Part;
 use crate::effect::{Effect, Effects, LvsFx, LvsOp, SpawnSpec};
 use crate::event::{ChildEnd, Errno, LvsEv, ReqId};
-use crate::id::RsKey;
+use crate::id::{RsKey, VsKey};
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::timers::{Due, Timers};
+use crate::wire::netlink::ipvs::{ServiceKey, Timeouts};
 
 /// What loads the kernel's module where it is not there. It is kalived's own command, and no file's.
 pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
@@ -26,6 +27,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 /// The request to empty the table: of no reconciler's series.
 const FLUSH: ReqId = ReqId(4 << 56);
+/// Likewise that for the timeouts.
+const TIMEOUTS: ReqId = ReqId(4 << 56 | 1);
 
 /// What the director may touch.
 pub struct Cx<'a> {
@@ -86,6 +89,9 @@ pub struct Director {
     stopping: bool,
     // A configuration was read before.
     began: bool,
+    // `lvs_timeouts`, and what the kernel was told.
+    timeouts: Timeouts,
+    told_timeouts: Timeouts,
 }
 
 impl Director {
@@ -113,6 +119,19 @@ impl Director {
         !self.flushing && self.table.idle()
     }
 
+    /// The process before had these services.
+    pub fn inherit(&mut self, services: Vec<ServiceKey>) {
+        self.table.inherit(services);
+    }
+    /// Whether the table is to be opened although no configuration with virtual servers is there: the process before had some.
+    pub fn is_to_clean(&self) -> bool {
+        self.table.inherits() && self.kernel == Kernel::Closed && self.config == Config::Read
+    }
+    /// Does so.
+    pub fn clean(&mut self, cx: &mut Cx<'_>) {
+        self.open(false, cx);
+    }
+
     /// Whether a configuration waits to be read.
     pub fn is_offered(&self) -> bool {
         self.config == Config::Offered
@@ -126,6 +145,9 @@ impl Director {
     /// The configuration that was offered may be read. `first`: no process before this one filled the table, so that `lvs_flush` holds.
     pub fn begin(&mut self, more: &GlobalMore, first: bool, cx: &mut Cx<'_>) {
         self.flush = first && more.lvs_flush && self.kernel == Kernel::Closed;
+        let t = more.lvs_timeouts;
+        let [tcp, tcp_fin, udp] = [t.tcp, t.tcpfin, t.udp].map(|s| s.unwrap_or(0));
+        self.timeouts = Timeouts { tcp, tcp_fin, udp };
         // What goes on where a process before left off is known to programs already.
         self.farm.begin(first || self.began, more.rs_init_notifies);
         self.began = true;
@@ -140,6 +162,10 @@ impl Director {
     /// The checks that real servers are to have from now on, of those that the last parts named; then each has its [`Director::on_standing`].
     pub fn take_checks(&mut self) -> Vec<(RsKey, Vec<Wanted>)> {
         self.farm.take_checks()
+    }
+    /// `ha_suspend`: its checks are not made, or again. Whether that is news.
+    pub fn suspend(&mut self, vs: VsKey, suspended: bool) -> bool {
+        self.farm.suspend(vs, suspended)
     }
     /// Whether a configuration was read to its end.
     pub fn is_read(&self) -> bool {
@@ -171,6 +197,7 @@ impl Director {
                 self.flushing = false;
                 result.err().map(text::not_flushed).into_iter().collect()
             }
+            LvsEv::Reply { req: TIMEOUTS, result } => result.err().map(text::no_timeouts).into_iter().collect(),
             LvsEv::Reply { req, result } => self.table.on_reply(now, req, result, &self.farm),
         };
         self.rearm(cx);
@@ -184,7 +211,7 @@ impl Director {
         cx: &mut Cx<'_>,
     ) -> Vec<Happened> {
         // Another one was offered meanwhile, or nobody asks any more.
-        if self.config != Config::Asked {
+        if !matches!(self.config, Config::Asked | Config::Next) {
             return Vec::new();
         }
         let mut happened = Vec::new();
@@ -212,9 +239,20 @@ impl Director {
     // All of a configuration is there.
     fn read(&mut self, cx: &mut Cx<'_>) {
         match self.kernel {
-            Kernel::Open => self.table.look_now(cx.now.mono),
+            Kernel::Open => {
+                self.set_timeouts(cx);
+                self.table.look_now(cx.now.mono);
+            }
             Kernel::Closed | Kernel::Without if !self.farm.is_empty() => self.open(false, cx),
             _ => {}
+        }
+    }
+
+    // What is not in the file stays as it is.
+    fn set_timeouts(&mut self, cx: &mut Cx<'_>) {
+        if self.timeouts != core::mem::replace(&mut self.told_timeouts, self.timeouts) {
+            let op = LvsOp::Timeouts(self.timeouts);
+            cx.fx.push(Effect::Lvs(LvsFx::Change { req: TIMEOUTS, op }));
         }
     }
 
@@ -226,6 +264,9 @@ impl Director {
 
     fn on_opened(&mut self, result: Result<(), Errno>, cx: &mut Cx<'_>) {
         let Kernel::Asked(loaded) = self.kernel else { return };
+        if self.stopping {
+            return;
+        }
         match result {
             Ok(()) => {
                 self.kernel = Kernel::Open;
@@ -236,6 +277,7 @@ impl Director {
                     self.flushing = true;
                     cx.fx.push(Effect::Lvs(LvsFx::Change { req: FLUSH, op: LvsOp::Flush }));
                 }
+                self.set_timeouts(cx);
                 self.table.look_now(cx.now.mono);
             }
             Err(Errno::ENOENT) if !loaded => {

@@ -4,21 +4,20 @@
 //! real server in it by address and port: who is in both configurations keeps its name here, its verdict and its entry in the kernel.
 //! A virtual server has one service in the kernel's table, as a group one for each member.
 
-use super::check::{CheckSpec, Wanted, alpha};
-use super::pool::{Change, Pool, Server, Sorry, Verdict};
+use super::check::{CheckSpec, Wanted};
+use super::pool::{Change, Pool, Server};
+use super::shape::{checks_of, id_of, in_service, keys_of, server_of, service_of, sorry_of, word_of};
 use super::table::{Table, Wants};
 use super::text;
-use crate::config::model::lvs::{
-    Checksum, GroupEntry, IpFamily, Method, Part, Protocol, RealServer, ServerGroup, Service, Tunnel, VirtualServer,
-};
+use crate::config::model::lvs::{GroupEntry, Part, RealServer, ServerGroup, Service, VirtualServer};
 use crate::config::model::setting::Script;
 use crate::config::model::{Config, Place};
 use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
 use crate::note::Note;
 use crate::time::Now;
 use crate::vrrp::change::Subject;
-use crate::wire::netlink::ipvs::{self, Destination, DestinationKey, Forward, ServiceKey};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward, ServiceKey};
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -87,6 +86,8 @@ pub struct Virtual {
     changed: BTreeMap<RsKey, (Now, Box<str>)>,
     // When it was configured.
     born: Now,
+    // `ha_suspend`: its checks are not made now.
+    suspended: bool,
     // The configuration it was in last.
     generation: u64,
 }
@@ -111,142 +112,8 @@ pub struct Farm {
     now: Now,
     // Checks that real servers are to have; none: they have none any more.
     checks: Vec<(RsKey, Vec<Wanted>)>,
-}
-
-fn forward_of(method: Method) -> Forward {
-    let flags = |c: Checksum| match c {
-        Checksum::None => 0,
-        Checksum::Csum => 1,
-        Checksum::Remote => 2,
-    };
-    match method {
-        Method::Nat => Forward::Nat,
-        Method::Dr => Forward::Direct,
-        Method::Tun(Tunnel::Ipip) => Forward::Tunnel(ipvs::Tunnel::Ipip),
-        Method::Tun(Tunnel::Gue(port, c)) => Forward::Tunnel(ipvs::Tunnel::Gue(port, flags(c))),
-        Method::Tun(Tunnel::Gre(c)) => Forward::Tunnel(ipvs::Tunnel::Gre(flags(c))),
-    }
-}
-
-fn protocol_of(protocol: Protocol) -> ipvs::Protocol {
-    match protocol {
-        Protocol::Tcp => ipvs::Protocol::Tcp,
-        Protocol::Udp => ipvs::Protocol::Udp,
-        Protocol::Sctp => ipvs::Protocol::Sctp,
-    }
-}
-
-fn word_of(protocol: Option<Protocol>) -> &'static str {
-    match protocol {
-        None => "none",
-        Some(Protocol::Tcp) => "tcp",
-        Some(Protocol::Udp) => "udp",
-        Some(Protocol::Sctp) => "sctp",
-    }
-}
-
-// What it is found again by in another configuration.
-fn id_of(cfg: &VirtualServer) -> Box<str> {
-    match &cfg.service {
-        Service::Address(addr, port) => format!("[{addr}]:{}:{port}", word_of(cfg.protocol)),
-        Service::Mark(mark) => format!("mark {mark} {}", cfg.ip_family.is_some_and(|f| f == IpFamily::Inet6)),
-        Service::Group(name) => format!("group {name} {}", word_of(cfg.protocol)),
-    }
-    .into()
-}
-
-// As the kernel is to have it.
-fn service_of(cfg: &VirtualServer, v6: bool) -> ipvs::Service {
-    let mut flags = u32::from(cfg.flags) * ipvs::SCHEDULER_FLAG;
-    if cfg.persistence_timeout > 0 {
-        flags |= ipvs::PERSISTENT;
-    }
-    if cfg.ops {
-        flags |= ipvs::ONE_PACKET;
-    }
-    ipvs::Service {
-        scheduler: cfg.scheduler.word().to_owned(),
-        flags,
-        timeout: cfg.persistence_timeout,
-        netmask: cfg.granularity.unwrap_or(if v6 { 128 } else { u32::MAX }),
-        engine: cfg.persistence_engine.as_deref().unwrap_or_default().to_owned(),
-    }
-}
-
-fn nth_address(first: IpAddr, n: u32) -> IpAddr {
-    match first {
-        IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits().wrapping_add(n))),
-        IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits().wrapping_add(u128::from(n)))),
-    }
-}
-
-// What it serves, as keys of the table.
-fn keys_of(cfg: &VirtualServer, reals: &[RealServer], entries: &[GroupEntry]) -> Vec<ServiceKey> {
-    let protocol = protocol_of(cfg.protocol.unwrap_or(Protocol::Udp));
-    let v6 = cfg.ip_family.map_or_else(|| reals.first().is_some_and(|r| r.addr.is_ipv6()), |f| f == IpFamily::Inet6);
-    match &cfg.service {
-        Service::Address(addr, port) => vec![ServiceKey::Address(protocol, *addr, *port)],
-        Service::Mark(mark) => vec![ServiceKey::Mark(*mark, v6)],
-        Service::Group(_) => {
-            let mut keys = Vec::new();
-            for entry in entries {
-                match *entry {
-                    GroupEntry::Range(first, more, port) => {
-                        keys.extend((0..=more).map(|n| ServiceKey::Address(protocol, nth_address(first, n), port)));
-                    }
-                    GroupEntry::Mark(mark, family) => {
-                        keys.push(ServiceKey::Mark(mark, family.map_or(v6, |f| f == IpFamily::Inet6)));
-                    }
-                }
-            }
-            keys
-        }
-    }
-}
-
-/// What its checks are, each with its `alpha`.
-fn checks_of(config: &Config, cfg: &VirtualServer, rs: &RealServer) -> Vec<(CheckSpec, bool)> {
-    let of = |c| CheckSpec::of(config, cfg, rs, c).into_iter().map(move |spec| (spec, alpha(cfg, rs, c)));
-    rs.checks.iter().flat_map(of).collect()
-}
-
-fn server_of(cfg: &VirtualServer, rs: &RealServer, checks: &[(CheckSpec, bool)]) -> Server {
-    let awaited = checks.iter().any(|(_, alpha)| *alpha);
-    Server {
-        key: DestinationKey { addr: rs.addr, port: rs.port },
-        shape: Destination {
-            forward: forward_of(rs.method.unwrap_or(cfg.method)),
-            weight: 0,
-            upper: rs.uthreshold,
-            lower: rs.lthreshold,
-        },
-        weight: i64::from(rs.weight.unwrap_or(cfg.weight)),
-        inhibit: rs.inhibit_on_failure.unwrap_or(cfg.inhibit_on_failure),
-        verdict: if awaited { Verdict::Awaited } else { Verdict::Unchecked },
-    }
-}
-
-fn sorry_of(cfg: &VirtualServer) -> Option<Sorry> {
-    let sorry = cfg.sorry.as_ref()?;
-    let port = match (&cfg.service, sorry.port) {
-        (Service::Address(_, port), 0) => *port,
-        (_, port) => port,
-    };
-    let key = DestinationKey { addr: sorry.addr, port };
-    Some(Sorry { key, forward: forward_of(sorry.method), inhibit: sorry.inhibit })
-}
-
-/// How a destination of a pool is called in one of its services; `None`: it cannot be in it. Only NAT changes a port.
-fn in_service(service: &ServiceKey, key: DestinationKey, forward: Forward) -> Option<DestinationKey> {
-    if key.addr.is_ipv6() != service.is_ipv6() && !matches!(forward, Forward::Tunnel(_)) {
-        return None;
-    }
-    let own = match service {
-        ServiceKey::Address(_, _, port) => *port,
-        ServiceKey::Mark(..) => 0,
-    };
-    let port = if key.port == 0 || forward != Forward::Nat { own } else { key.port };
-    Some(DestinationKey { port, ..key })
+    // Virtual servers with `ha_suspend`, by their address.
+    suspending: BTreeSet<(IpAddr, VsKey)>,
 }
 
 fn extra_of(reals: &[RealServer]) -> BTreeMap<usize, Extra> {
@@ -306,6 +173,13 @@ impl Virtual {
         let server = self.pool.place(key).and_then(|place| self.pool.servers().get(place)).map(|s| s.shape.forward);
         server.or(self.pool.sorry().filter(|s| s.key == *key).map(|s| s.forward)).unwrap_or(Forward::Nat)
     }
+    /// `ha_suspend`: its checks are made while this host has this address.
+    pub fn suspends(&self) -> Option<IpAddr> {
+        match self.cfg.service {
+            Service::Address(addr, _) if self.cfg.ha_suspend => Some(addr),
+            _ => None,
+        }
+    }
     /// A real server of it in messages.
     pub fn server_name(&self, place: usize) -> String {
         self.pool.servers().get(place).map_or_else(String::new, |s| self.destination_name(&s.key))
@@ -362,6 +236,20 @@ impl Farm {
     /// The checks that real servers are to have from now on, of those that the last parts named.
     pub fn take_checks(&mut self) -> Vec<(RsKey, Vec<Wanted>)> {
         core::mem::take(&mut self.checks)
+    }
+    /// Virtual servers with `ha_suspend` and this address.
+    pub fn suspending(&self, addr: IpAddr) -> Vec<VsKey> {
+        let own = |(a, vs): &(IpAddr, VsKey)| (*a == addr).then_some(*vs);
+        self.suspending.iter().filter_map(own).collect()
+    }
+    /// Its checks are not made, or again; whether that is news.
+    pub fn suspend(&mut self, vs: VsKey, suspended: bool) -> bool {
+        let before = self.virtuals.get_mut(vs).map(|vs| core::mem::replace(&mut vs.suspended, suspended));
+        before.is_some_and(|before| before != suspended)
+    }
+    /// The address of a virtual server with `ha_suspend`.
+    pub fn suspends(&self, vs: VsKey) -> Option<IpAddr> {
+        self.virtuals.get(vs)?.suspends()
     }
     /// Whether programs are told of what comes with a configuration.
     pub fn tells(&self) -> bool {
@@ -444,6 +332,8 @@ impl Farm {
             }
         };
         happened.extend(self.serve(vs, &keys, table));
+        self.suspending.retain(|(_, of)| *of != vs);
+        self.suspending.extend(self.suspends(vs).map(|addr| (addr, vs)));
         self.want_checks(vs, checks);
         happened
     }
@@ -506,6 +396,7 @@ impl Farm {
             extra,
             changed,
             born,
+            suspended: false,
             generation,
         };
         let of = self.virtuals.insert(vs);
@@ -624,6 +515,7 @@ impl Farm {
         let mut happened = Vec::new();
         for (id, of) in old {
             self.by_id.remove(&id);
+            self.suspending.retain(|(_, vs)| *vs != of);
             let Some(vs) = self.virtuals.remove(of) else { continue };
             happened.push(Happened::Note(text::removed(&vs.name)));
             happened.extend(vs.told_at_end("it is no longer in the configuration"));

@@ -2,14 +2,29 @@
 //!
 //! Read first: `farm.rs`.
 
+use super::check::{CheckView, Checks};
 use super::director::Director;
 use super::pool::Verdict;
 use crate::id::VsKey;
-use crate::report::{Moment, RealServer, ServerState, VirtualServer};
-use crate::time::Now;
+use crate::report::{HealthCheck, Moment, RealServer, ServerState, VirtualServer, seconds};
+use crate::time::{Instant, Now, Wall, nanos};
 
 fn count(n: i64) -> u64 {
     u64::try_from(n.max(0)).unwrap_or(0)
+}
+
+fn check(c: &CheckView<'_>, now: Now) -> HealthCheck {
+    // A moment of the monotonic clock by the clock of the wall, as that is set now.
+    let wall = |at: Instant| Wall(now.wall.0.saturating_sub(nanos(now.mono.since(at))));
+    let since = c.up.map(|_| Moment::of(Now { mono: c.since, wall: wall(c.since) }, now));
+    HealthCheck {
+        kind: c.kind.to_owned(),
+        up: c.up,
+        since,
+        last_age_seconds: c.ended.map(|at| seconds(now.mono.since(at))),
+        result: c.words.to_owned(),
+        failures: u64::from(c.failures),
+    }
 }
 
 impl Director {
@@ -41,7 +56,7 @@ impl Director {
     }
 
     /// Real servers of it, from this place on.
-    pub fn report_servers(&self, key: VsKey, from: usize, most: usize, now: Now) -> Vec<RealServer> {
+    pub fn report_servers(&self, checks: &Checks, key: VsKey, from: usize, most: usize, now: Now) -> Vec<RealServer> {
         let Some(vs) = self.farm().get(key) else { return Vec::new() };
         let all = vs.pool.servers().iter().zip(&vs.reals).skip(from).take(most);
         all.map(|(s, rs)| {
@@ -58,6 +73,7 @@ impl Director {
                 reason: reason.to_owned(),
                 weight: count(s.weight),
                 inhibit_on_failure: s.inhibit,
+                checks: checks.views(*rs).into_iter().map(|(_, c)| check(&c, now)).collect(),
             }
         })
         .collect()

@@ -121,6 +121,8 @@ pub struct Table {
     read_at: Instant,
     pause: Duration,
     filling: VecDeque<SvcKey>,
+    // Services of the process before that may not be wanted any more.
+    inherited: BTreeSet<ServiceKey>,
 }
 
 const FIRST: DestinationKey = DestinationKey { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 };
@@ -148,6 +150,18 @@ impl Table {
     /// Whether nothing is known of the table and nothing wanted.
     pub fn is_empty(&self) -> bool {
         self.known.len() == 0
+    }
+    /// Keys of what is in the kernel because of us, at most `most`.
+    pub fn ours(&self, most: usize) -> Vec<ServiceKey> {
+        self.by_key.keys().take(most).copied().collect()
+    }
+    /// The process before had these services: those that nobody wants go.
+    pub fn inherit(&mut self, services: Vec<ServiceKey>) {
+        self.inherited = services.into_iter().collect();
+    }
+    /// Whether the process before had services that were not looked for yet.
+    pub fn inherits(&self) -> bool {
+        !self.inherited.is_empty()
     }
     /// How often something was put back or set right.
     pub fn restored(&self) -> u64 {
@@ -202,6 +216,8 @@ impl Table {
     pub fn release(&mut self) {
         self.look = Look::Not;
         self.look_at = None;
+        // What is asked for now are deletions.
+        self.read = true;
         self.unread.clear();
         self.filling.clear();
         for svc in self.known.keys() {
@@ -329,7 +345,17 @@ impl Table {
 
     fn found_service(&mut self, key: &ServiceKey, value: Service) {
         let Look::Services(seen) = &mut self.look else { return };
-        let Some(svc) = self.by_key.get(key).copied() else { return };
+        let Some(svc) = self.by_key.get(key).copied() else {
+            if self.inherited.remove(key) {
+                let stage = Stage::Absent;
+                let old = Known { key: *key, of: None, value: value.clone(), stage, refused: false };
+                let svc = self.known.insert(old);
+                seen.insert(svc);
+                self.by_key.insert(*key, svc);
+                self.services.remove(svc, value);
+            }
+            return;
+        };
         seen.insert(svc);
         self.services.saw(svc, Some(value));
         if let Some(k) = self.known.get_mut(svc).filter(|k| k.of.is_some()) {
@@ -409,6 +435,7 @@ impl Table {
                 self.services.want(*of, svc, value.clone(), false);
             }
         }
+        self.inherited.clear();
         self.read = true;
         self.look_at = Some(now + AUDIT);
         self.read_at = now;

@@ -4,6 +4,7 @@ use crate::event::{ChildEnd, Errno};
 use crate::note::{Level, Note};
 use crate::wire::netlink::ipvs::{DestinationKey, Protocol, Service, ServiceKey};
 use crate::words::errno;
+use core::net::IpAddr;
 
 fn note(level: Level, text: String) -> Note {
     Note { level, text }
@@ -119,6 +120,18 @@ pub fn ipvs_there() -> Note {
 /// `lvs_flush` failed.
 pub fn not_flushed(e: Errno) -> Note {
     note(Level::Warning, format!("the IPVS table could not be emptied: {}", errno(e)))
+}
+/// `lvs_timeouts` failed.
+pub fn no_timeouts(e: Errno) -> Note {
+    note(Level::Warning, format!("lvs_timeouts: the kernel does not take them: {}", errno(e)))
+}
+/// `ha_suspend`.
+pub fn suspended(is: bool, addr: IpAddr, of: &str) -> Note {
+    let text = match is {
+        true => format!("Suspending healthchecker for VS {of}: {addr} is not on this host"),
+        false => format!("Activating healthchecker for VS {of}: {addr} is on this host"),
+    };
+    note(Level::Info, text)
 }
 /// The image.
 pub fn unreadable(why: &str) -> Note {

@@ -33,7 +33,7 @@ impl Parts {
     }
 
     /// The next ones, at least one. The error is for people.
-    pub fn next(&mut self) -> Result<Vec<Part>, String> {
+    pub fn read(&mut self) -> Result<Vec<Part>, String> {
         let mut parts = Vec::new();
         let mut done = 0;
         // Bounded: each pass takes a record from the buffer, or fills it up to what the record needs.
@@ -97,28 +97,28 @@ mod tests {
         assert!(r.any());
         let (mut all, mut slices) = (Vec::new(), 0);
         while all.last() != Some(&Part::End) {
-            let some = r.next().unwrap();
+            let some = r.read().unwrap();
             assert!(!some.is_empty() && some.len() * 8 <= SLICE + 64 * PART_SERVERS);
             all.extend(some);
             slices += 1;
         }
         assert_eq!(all, parts(&None, &[], &config.virtual_servers).collect::<Vec<_>>());
         assert!(slices > 10, "{slices}");
-        assert!(!r.any() && r.next().is_err(), "nothing is left");
+        assert!(!r.any() && r.read().is_err(), "nothing is left");
         assert!(!reader(&Config::default(), None).any());
     }
 
     #[test]
     fn what_is_damaged_is_not_taken_for_a_configuration() {
         let config = Config { virtual_servers: vec![VirtualServer::default()], ..Config::default() };
-        let whole = reader(&config, None).next().unwrap();
+        let whole = reader(&config, None).read().unwrap();
         for at in 0.. {
             if at >= usize::try_from(reader(&config, None).end - reader(&config, None).at).unwrap() {
                 break;
             }
             let mut r = reader(&config, Some(at));
-            let first = r.next();
-            assert!(first.is_err() || r.next().is_err() || first.as_ref() != Ok(&whole), "byte {at}");
+            let first = r.read();
+            assert!(first.is_err() || r.read().is_err() || first.as_ref() != Ok(&whole), "byte {at}");
         }
     }
 }

@@ -55,6 +55,26 @@ record! {
         pub weight: u64,
         /// A failed server stays in the table with weight 0 (inhibit_on_failure).
         pub inhibit_on_failure: bool,
+        /// Its health checks, in the order of the file.
+        pub checks: Vec<HealthCheck>,
+    }
+}
+
+record! {
+    /// A health check of a real server.
+    pub struct HealthCheck {
+        /// Its kind, as in the log: TCP_CHECK.
+        pub kind: String,
+        /// It succeeds; null: it has not ended yet.
+        pub up: Option<bool>,
+        /// Since when; null: it has not ended yet.
+        pub since: Option<Moment>,
+        /// How long ago it ended last; null: not yet.
+        pub last_age_seconds: Option<f64>,
+        /// Its last result in words; empty: none yet.
+        pub result: String,
+        /// Failures in a row that do not count yet.
+        pub failures: u64,
     }
 }
 

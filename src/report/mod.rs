@@ -16,7 +16,7 @@ pub mod others;
 
 pub use daemon::{Daemon, Log, Loop};
 pub use instance::{Address, Condition, Counters, Instance, Sender, Transition};
-pub use lvs::{Ipvs, RealServer, ServerState, VirtualServer};
+pub use lvs::{HealthCheck, Ipvs, RealServer, ServerState, VirtualServer};
 pub use network::{Interface, Routes, Rules, Socket};
 pub use others::{Group, Notifications, Pipe, Tracker};
 

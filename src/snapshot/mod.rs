@@ -19,6 +19,7 @@ mod before;
 use crate::envelope::{Kind, Unusable};
 use crate::route::RouteId;
 use crate::rule::RuleSpec;
+use crate::wire::netlink::ipvs::ServiceKey;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,8 @@ pub struct Snapshot {
     pub groups: Vec<GroupShot>,
     /// Health checks of real servers, by what they do; of many only those that fail.
     pub checks: Vec<CheckShot>,
+    /// Services of virtual servers in the kernel's table.
+    pub services: Vec<ServiceKey>,
 }
 
 impl Snapshot {

@@ -56,6 +56,7 @@ impl World {
         let (ifindex, addr, ours) = (a.ifindex, a.addr, a.proto == ADDR_PROTO);
         let id = (ifindex, addr, a.prefix);
         self.links.addr_new(a);
+        self.suspend_checks(now, addr, fx);
         self.address_came_or_went(now, id, false);
         // What a kalived added changes nobody's source; 500 of them come and go in a takeover.
         let matters = !ours && !self.vips.contains(&addr);
@@ -75,6 +76,7 @@ impl World {
         }
         if self.links.addr_del(id) {
             self.addrs.on_deleted(now.mono, id, &mut self.timers);
+            self.suspend_checks(now, id.1, fx);
             self.address_came_or_went(now, id, true);
             if !ours && !self.vips.contains(&id.1) {
                 self.addresses_changed(now, id.0, fx);

@@ -11,6 +11,7 @@ use crate::id::{CheckId, ConnKey, RsKey, WatchKey};
 use crate::lvs::check::{CheckOut, Cx as CheckCx};
 use crate::lvs::director::Cx as LvsCx;
 use crate::lvs::farm::{Happened, Told};
+use crate::lvs::text as lvs_text;
 use crate::notify::{ServerTold, Subject};
 
 // The director with everything it may touch; the borrow checker needs the fields apart.
@@ -53,12 +54,37 @@ impl World {
     fn give_checks(&mut self, now: Now, fx: &mut Effects) {
         for (server, wanted) in self.lvs.take_checks() {
             checks!(self, now, fx, |checks, cx| checks.set(server, wanted, cx));
+            let vs = self.lvs.farm().whose(server).map(|(vs, _)| vs);
+            if let Some((vs, addr)) = vs.and_then(|vs| Some((vs, self.lvs.farm().suspends(vs)?))) {
+                let suspended = !self.links.is_local(addr);
+                self.lvs.suspend(vs, suspended);
+                checks!(self, now, fx, |checks, cx| checks.suspend(server, suspended, cx));
+            }
             let standing = self.checks.standing(server);
             let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_standing(server, standing, cx));
             self.after_lvs(now, happened, fx);
         }
         if self.lvs.is_read() && !core::mem::replace(&mut self.checking, true) {
             checks!(self, now, fx, |checks, cx| checks.start(cx));
+        }
+    }
+
+    /// An address came or went: `ha_suspend`.
+    pub(super) fn suspend_checks(&mut self, now: Now, addr: IpAddr, fx: &mut Effects) {
+        let all = self.lvs.farm().suspending(addr);
+        if all.is_empty() {
+            return;
+        }
+        let suspended = !self.links.is_local(addr);
+        for vs in all {
+            if !self.lvs.suspend(vs, suspended) {
+                continue;
+            }
+            let Some(vs) = self.lvs.farm().get(vs) else { continue };
+            fx.note(lvs_text::suspended(suspended, addr, &vs.name));
+            for server in vs.reals.clone() {
+                checks!(self, now, fx, |checks, cx| checks.suspend(server, suspended, cx));
+            }
         }
     }
 
@@ -124,6 +150,9 @@ impl World {
         if self.lvs.is_offered() && self.phase == Phase::Running && !self.reloading() {
             let (more, first) = (&self.base.global.more, !self.went_on);
             lvs!(self, now, fx, |lvs, cx| lvs.begin(more, first, cx));
+        }
+        if self.phase == Phase::Running && self.lvs.is_to_clean() {
+            lvs!(self, now, fx, |lvs, cx| lvs.clean(cx));
         }
         self.lvs.pump(fx);
     }

@@ -172,7 +172,7 @@ impl World {
                     return Some(Part::VirtualServer(Box::new(vs)));
                 }
                 Step::RealServers(key, from) => {
-                    let some = self.lvs.report_servers(key, from, SOME, now);
+                    let some = self.lvs.report_servers(&self.checks, key, from, SOME, now);
                     at.step =
                         if some.len() < SOME { Step::VirtualServers } else { Step::RealServers(key, from + SOME) };
                     if !some.is_empty() {

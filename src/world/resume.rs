@@ -34,6 +34,8 @@ type Overheard = BTreeMap<VrKey, VecDeque<(Heard, Now)>>;
 
 /// Results of checks in a snapshot: some 100 bytes each.
 const CHECKS: usize = 2048;
+/// Services in a snapshot: some 60 bytes each. Of more, those that the next configuration does not have stay in the table.
+const SERVICES: usize = 4096;
 /// Between two snapshots for the sake of a check's result: thousands of servers may change at once.
 const VERDICTS: Duration = Duration::from_secs(1);
 
@@ -145,6 +147,7 @@ impl World {
             virtual_rules: self.rules.of_instances().collect(),
             groups,
             checks: self.check_shots(),
+            services: self.lvs.table().ours(SERVICES),
         }
     }
 
@@ -226,6 +229,7 @@ impl World {
     ) {
         self.tracks.resume(&snapshot.tracks);
         self.checks.resume(snapshot.checks.clone());
+        self.lvs.inherit(snapshot.services.clone());
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {

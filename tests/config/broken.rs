@@ -166,7 +166,6 @@ fn words() {
         &(page("")
             + "virtual_server 1.2.3.4 80 {\nlb_alg rr\nprotocol TCP\nlb_kind NAT\nlb_algo wrr\nreal_server 1.2.3.5 80 {\nTCP_CHEK {\nx\n}\n}\n}\n"),
         &[
-            "8:1 fatal: `virtual_server` is checked and kept, but the block has no effect yet",
             "9:1 error: unknown keyword `lb_alg` in virtual_server | did you mean `lb_algo`? Without it: wlc",
             "14:1 error: unknown keyword `TCP_CHEK` in real_server; its block is ignored | did you mean `TCP_CHECK`?",
         ],

@@ -307,7 +307,7 @@ fn the_list_names_every_keyword_with_its_status() {
         }
     }
     let find = |scope: Scope, name: &str| find(scope, name).unwrap().status;
-    assert_eq!(find(Scope::Root, "virtual_server_group"), Status::NoEffect);
+    assert_eq!(find(Scope::Root, "track_group"), Status::NoEffect);
     assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Supported);
 }
 

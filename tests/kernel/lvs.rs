@@ -172,3 +172,127 @@ fn a_file_makes_the_table_that_keepalived_makes_and_it_is_kept_so() {
     assert_eq!(code, Some(0), "log:\n{log}");
     assert_eq!(table(&host), [foreign], "what is not ours stays");
 }
+
+/// Accepts and closes, until it is killed.
+const ACCEPTS: &str = "
+import socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind((sys.argv[1], 80))
+s.listen(16)
+while True:
+    s.accept()[0].close()
+";
+
+fn backend(host: &Host, addr: &str) -> Owned {
+    let child = host.command("python3").args(["-c", ACCEPTS, addr]).stderr(Stdio::null()).spawn();
+    Owned(child.expect("the lab has python3"))
+}
+
+/// Checks every second, one retry.
+const CHECKED: &str = "
+virtual_server 10.77.3.1 80 {
+  delay_loop 1
+  warmup 0
+  lb_algo wrr
+  lb_kind DR
+  protocol TCP
+  sorry_server 198.18.0.116 80
+  real_server 198.18.0.111 80 {
+    weight 1
+    TCP_CHECK {
+      connect_timeout 1
+    }
+  }
+  real_server 198.18.0.112 80 {
+    weight 2
+    TCP_CHECK {
+      connect_timeout 1
+    }
+  }
+}
+virtual_server 10.77.3.2 80 {
+  delay_loop 1
+  warmup 0
+  lb_algo rr
+  lb_kind NAT
+  inhibit_on_failure
+  protocol TCP
+  real_server 198.18.0.111 80 {
+    weight 1
+    TCP_CHECK {
+      connect_timeout 1
+    }
+  }
+  real_server 198.18.0.112 80 {
+    weight 2
+    TCP_CHECK {
+      connect_timeout 1
+    }
+  }
+}
+";
+
+#[test]
+fn backends_that_die_and_come_back_change_the_table_as_under_keepalived() {
+    let Some((lab, host)) = lab("backends_that_die_and_come_back_change_the_table_as_under_keepalived") else { return };
+    let far = lab.host("backends", 30);
+    for n in [111, 112, 116] {
+        far.run(&format!("ip addr add 198.18.0.{n}/16 dev eth0"));
+    }
+    // The direct service, the one with address translation: what is behind them at each step.
+    let both = |direct: &[&str], nat: &[&str]| {
+        let lines = |of: &str, how: &str, all: &[&str]| {
+            let mut lines = vec![of.to_owned()];
+            lines.extend(all.iter().map(|s| {
+                let (host, weight) = s.split_once(' ').expect("host and weight");
+                format!("-> 198.18.0.{host}:80 {how} {weight}")
+            }));
+            lines
+        };
+        sorted([lines("TCP 10.77.3.1:80 wrr", "Route", direct), lines("TCP 10.77.3.2:80 rr", "Masq", nat)].concat())
+    };
+    let reach = |who: &str, step: &str, want: Vec<String>| {
+        until(&format!("{who}: {step}: {want:?}"), || (sorted(table(&host)) == want).then_some(()));
+    };
+    for who in ["keepalived", "kalived"] {
+        let (mut a, b) = (backend(&far, "198.18.0.111"), backend(&far, "198.18.0.112"));
+        let mut under_test = None;
+        let mut other = None;
+        match who {
+            "kalived" => under_test = Some(kalived(&lab, &host, CHECKED)),
+            _ => other = Some(keepalived(&lab, &host, CHECKED)),
+        }
+        reach(who, "start", both(&["111 1", "112 2"], &["111 1", "112 2"]));
+        // Every check has been made.
+        crate::lab::pause(4000);
+        reach(who, "all answer", both(&["111 1", "112 2"], &["111 1", "112 2"]));
+        drop(a);
+        reach(who, "one is dead", both(&["112 2"], &["111 0", "112 2"]));
+        drop(b);
+        reach(who, "all are dead", both(&["116 1"], &["111 0", "112 0"]));
+        a = backend(&far, "198.18.0.111");
+        reach(who, "one is back", both(&["111 1"], &["111 1", "112 0"]));
+        let b = backend(&far, "198.18.0.112");
+        reach(who, "all are back", both(&["111 1", "112 2"], &["111 1", "112 2"]));
+        drop((a, b));
+        if let Some((daemon, _)) = other {
+            end(daemon);
+        }
+        if let Some(daemon) = under_test {
+            let log = daemon.log();
+            for line in [
+                "TCP_CHECK on service [198.18.0.111]:tcp:80 failed after 1 retries.",
+                "Removing service [198.18.0.111]:tcp:80 from VS [10.77.3.1]:tcp:80",
+                "Disabling service [198.18.0.112]:tcp:80 of VS [10.77.3.2]:tcp:80",
+                "Lost quorum 1-0=1 > 0 for VS [10.77.3.1]:tcp:80",
+                "Adding sorry server [198.18.0.116]:tcp:80 to VS [10.77.3.1]:tcp:80",
+            ] {
+                assert!(log.contains(line), "{line}\n{log}");
+            }
+            let (code, log) = daemon.stop();
+            assert_eq!(code, Some(0), "log:\n{log}");
+        }
+        until_true(&format!("{who} to leave an empty table"), || table(&host).is_empty());
+    }
+}

@@ -47,7 +47,7 @@ impl Bench {
             let (lvs, rest): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut self.asked).into_iter().partition(|e| matches!(e, Effect::Lvs(_)));
             self.asked = rest;
-            if lvs.is_empty() && !self.world.next_deadline().is_some_and(|(at, _)| at <= self.now.mono) {
+            if lvs.is_empty() {
                 // What waits for a turn of its own.
                 self.run(Duration::from_nanos(2));
                 if !self.asked.iter().any(|e| matches!(e, Effect::Lvs(_))) {

@@ -23,7 +23,7 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
         "Raw IPVS scheduler flag 2."),
     row("flag-3", Flag, Supported, "", "off", "",
         "Raw IPVS scheduler flag 3."),
-    row("ha_suspend", Flag, NoEffect, "", "off", "not with group/fwmark",
+    row("ha_suspend", Flag, Supported, "", "off", "not with group/fwmark",
         "Suspend checks while the VS address is not on this host."),
     row("hashed", Flag, Always, "", "off", "error unless scheduler is sh/mh (then silently ignored)",
         "Legacy scheduler flag, sets nothing."),
