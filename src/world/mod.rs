@@ -378,7 +378,7 @@ impl World {
             Event::Helper(HelperEv::Resolved { conn, result }) => self.on_resolved(now, conn, result, fx),
             Event::Conn { conn, what } => {
                 let whom = self.conns.whose(conn);
-                if matches!(what, Stream::Failed(_)) {
+                if matches!(what, Stream::Failed(_) | Stream::Broken(_)) {
                     // Closed already, and nothing more is heard of it.
                     self.conns.forget(conn);
                 }

@@ -10,7 +10,7 @@ use super::verdict::Next;
 use super::{CheckOut, Checks, Cx, text};
 use crate::child;
 use crate::conn;
-use crate::effect::{ConnFx, Effect, GuardFx, Way};
+use crate::effect::{ConnFx, Effect, GuardFx, Tls, Way};
 use crate::event::{ChildEnd, Errno, Stream};
 use crate::id::{CheckId, ConnKey, WatchKey};
 use crate::time::{Duration, Instant};
@@ -310,7 +310,14 @@ impl Checks {
             (Some((to, talk)), what) => {
                 let only = matches!(what, What::Tcp(_));
                 let source = &one.spec.source;
-                let way = Way { source: source.addr, device: source.device.clone(), mark: source.mark, only };
+                let tls = match what {
+                    What::Http(http) if http.tls => {
+                        let page = http.pages.get(one.verdict.page());
+                        Some(Tls { name: page.and_then(|p| p.sni.clone()) })
+                    }
+                    _ => None,
+                };
+                let way = Way { source: source.addr, device: source.device.clone(), mark: source.mark, only, tls };
                 let way = (way != Way::default()).then(|| Box::new(way));
                 let conn = cx.conns.connect_by(conn::For::Lvs(check), to, way, cx.fx);
                 one.state = State::Talking { conn, talk };

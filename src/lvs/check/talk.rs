@@ -75,6 +75,9 @@ impl Talk {
                 _ => Step::Done(Err(Failure { words: crate::words::errno(e).into(), local: is_local(e) })),
             };
         }
+        if let Stream::Broken(why) = event {
+            return Step::Done(Err(failed(format!("TLS: {}", printable(why, 120)))));
+        }
         match (self, what) {
             (Talk::Tcp, _) => match event {
                 Stream::Connected => Step::Done(Ok(Words::Borrowed("connected"))),
@@ -112,5 +115,9 @@ fn is_local(e: Errno) -> bool {
 
 /// Hostile text for a message: printable, and not long.
 pub(super) fn shown(bytes: &[u8]) -> String {
-    bytes.iter().take(40).map(|b| if (32..127).contains(b) { char::from(*b) } else { '?' }).collect()
+    printable(bytes, 40)
+}
+
+fn printable(bytes: &[u8], most: usize) -> String {
+    bytes.iter().take(most).map(|b| if (32..127).contains(b) { char::from(*b) } else { '?' }).collect()
 }
