@@ -593,6 +593,8 @@ fn weight(due: Due) -> usize {
     match due {
         Due::Claim(_) => 16,
         Due::ClaimMore(_) => 8,
+        // Two connections that are opened, or some tens of checks that begin to wait.
+        Due::Checks => 32,
         _ => 1,
     }
 }

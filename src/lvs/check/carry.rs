@@ -3,7 +3,7 @@
 //! Read first: `mod.rs`, `plan.rs`, `one.rs`.
 
 use super::one::{One, State};
-use super::plan::{Lane, SLICE, STEPS, Tag};
+use super::plan::{Lane, ROUSED, SLICE, STEPS, Tag};
 use super::spec::What;
 use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
 use super::verdict::Next;
@@ -31,6 +31,10 @@ impl Checks {
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<CheckOut> {
         let (mut out, mut starts) = (Vec::new(), SLICE);
         let now = cx.now.mono;
+        for _ in 0..ROUSED {
+            let Some(check) = self.rousing.pop_front() else { break };
+            self.rouse(check, cx);
+        }
         for _ in 0..STEPS {
             if !self.plan.is_open(now) {
                 break;
@@ -56,7 +60,7 @@ impl Checks {
                 }
             }
         }
-        self.plan.arm(cx.timers);
+        self.arm(cx);
         out
     }
 
@@ -79,7 +83,7 @@ impl Checks {
                     _ => cx.conns.close(conn, cx.fx),
                 }
                 self.ended(check, outcome, cx, &mut out);
-                self.plan.arm(cx.timers);
+                self.arm(cx);
             }
         }
         out
@@ -114,7 +118,7 @@ impl Checks {
             // Its failure was counted when its time was over.
             _ => self.free(check, Lane::Programs, cx),
         }
-        self.plan.arm(cx.timers);
+        self.arm(cx);
         out
     }
 
