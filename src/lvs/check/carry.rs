@@ -29,7 +29,7 @@ const FAULT: i64 = -2_147_483_647;
 impl Checks {
     /// `Due::Checks`.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<CheckOut> {
-        let (mut out, mut starts) = (Vec::new(), SLICE);
+        let (mut out, mut starts) = (core::mem::take(&mut self.unsaid), SLICE);
         let now = cx.now.mono;
         for _ in 0..ROUSED {
             let Some(check) = self.rousing.pop_front() else { break };
@@ -111,7 +111,7 @@ impl Checks {
             0 => {
                 let before = core::mem::replace(&mut one.value, value);
                 self.ended(check, outcome, cx, &mut out);
-                if before != value {
+                if dynamic && before.unwrap_or(0) != value.unwrap_or(0) {
                     self.tell_weight(check, &mut out);
                 }
             }
@@ -179,7 +179,10 @@ impl Checks {
         if let Some(one) = self.all.get(check)
             && one.users.is_empty()
         {
-            self.by_spec.remove(&one.digest);
+            // One that is being ended may have a successor by now.
+            if self.by_spec.get(&one.digest) == Some(&check) {
+                self.by_spec.remove(&one.digest);
+            }
             if !matches!(one.state, State::Running { .. }) {
                 self.all.remove(check);
             }
@@ -200,7 +203,9 @@ impl Checks {
                 None => {
                     // Nothing will be read.
                     one.state = State::Known;
-                    self.read(check, 0, cx, &mut Vec::new());
+                    let mut out = core::mem::take(&mut self.unsaid);
+                    self.read(check, 0, cx, &mut out);
+                    self.unsaid = out;
                 }
             }
             return;

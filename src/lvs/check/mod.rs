@@ -49,7 +49,7 @@ pub struct Wanted {
 }
 
 /// Something changed for a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckOut {
     /// Whom it concerns.
     pub server: RsKey,
@@ -136,6 +136,8 @@ pub struct Checks {
     running: bool,
     // Those that are to begin or to end, after `start` and `stop`: some in each turn.
     rousing: VecDeque<CheckId>,
+    // What was found when nobody could be told.
+    unsaid: Vec<CheckOut>,
     // What an earlier process knew and nobody has asked for yet.
     memory: BTreeMap<[u8; 16], CheckShot>,
     // Looks so far, for a number that is another one each time.
@@ -288,7 +290,7 @@ impl Checks {
     }
 
     fn arm(&self, cx: &mut Cx<'_>) {
-        match self.rousing.is_empty() {
+        match self.rousing.is_empty() && self.unsaid.is_empty() {
             true => self.plan.arm(cx.timers),
             false => cx.timers.set(Due::Checks, cx.now.mono),
         }
@@ -396,6 +398,6 @@ impl Checks {
         assert_eq!(busy, [self.plan.taken(Lane::Connections), self.plan.taken(Lane::Programs)]);
         assert!(busy[0] <= CONNECTIONS && busy[1] <= PROGRAMS);
         assert_eq!(times, self.plan.len(), "a time in the queue is somebody's");
-        assert_eq!(timers.get(Due::Checks).is_some(), times > 0 || !self.rousing.is_empty());
+        assert_eq!(timers.get(Due::Checks).is_some(), times > 0 || !self.rousing.is_empty() || !self.unsaid.is_empty());
     }
 }

@@ -109,8 +109,8 @@ impl Talk {
 
 /// Whether this host, not the server, is the cause: no route, no port or address, no memory, descriptor or right to send.
 fn is_local(e: Errno) -> bool {
-    // EPERM, EAGAIN, ENOMEM, EACCES, ENODEV, EINVAL, ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ENOBUFS
-    matches!(e.0, 1 | 11 | 12 | 13 | 19 | 22 | 23 | 24 | 98 | 99 | 100 | 101 | 105)
+    // EPERM, EAGAIN, ENOMEM, EACCES, ENODEV, EINVAL, ENFILE, EMFILE, EAFNOSUPPORT, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ENOBUFS
+    matches!(e.0, 1 | 11 | 12 | 13 | 19 | 22 | 23 | 24 | 97 | 98 | 99 | 100 | 101 | 105)
 }
 
 /// Hostile text for a message: printable, and not long.
