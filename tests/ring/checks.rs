@@ -4,7 +4,7 @@
 use crate::{PATIENCE, ring, wait};
 use kalived::child::Children;
 use kalived::config::model::Config;
-use kalived::config::model::check::{Check, CheckKind, HttpCheck, HttpProtocol, Regex, SmtpCheck, UdpCheck, Url};
+use kalived::config::model::check::{Check, CheckKind, HttpCheck, HttpProtocol, Regex, UdpCheck, Url};
 use kalived::config::model::lvs::{RealServer, VirtualServer};
 use kalived::conn::{Conns, For};
 use kalived::daemon::streams::Streams;
@@ -180,6 +180,11 @@ impl Drop for Server {
     }
 }
 
+// A server of the test.
+fn thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+    std::thread::Builder::new().spawn(f).unwrap()
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -230,7 +235,7 @@ fn nginx() -> Option<(Server, SocketAddr, SocketAddr)> {
     let deadline = clock::mono() + PATIENCE;
     while std::net::TcpStream::connect(at(tls)).is_err() {
         assert!(clock::mono() < deadline, "nginx does not listen");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::park_timeout(Duration::from_millis(20));
     }
     Some((server, at(clear), at(tls)))
 }
@@ -286,7 +291,7 @@ fn mail_datagrams_and_echo() {
     let Some(mut b) = Bench::new() else { return };
     let mail = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = mail.local_addr().unwrap();
-    let server = std::thread::spawn(move || {
+    let server = thread(move || {
         let (mut s, _) = mail.accept().unwrap();
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(s.try_clone().unwrap()));
         s.write_all(b"220-lab\r\n220 ready\r\n").unwrap();
@@ -296,14 +301,14 @@ fn mail_datagrams_and_echo() {
         s.write_all(b"221 bye\r\n").unwrap();
         (helo, quit)
     });
-    let (one, up, words) = b.verdict(to, CheckKind::Smtp(Box::new(SmtpCheck::default())), |_| ());
+    let (one, up, words) = b.verdict(to, CheckKind::Smtp(Box::default()), |_| ());
     assert_eq!((up, &*words), (true, "SMTP 250"));
     b.call(|c, cx| c.set(one, Vec::new(), cx));
     assert_eq!(server.join().unwrap(), ("HELO smtpchecker.keepalived.org".into(), "QUIT".into()));
 
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = udp.local_addr().unwrap();
-    let server = std::thread::spawn(move || {
+    let server = thread(move || {
         let mut buf = [0; 64];
         let (n, peer) = udp.recv_from(&mut buf).unwrap();
         udp.send_to(b"\x01reply", peer).unwrap();

@@ -345,7 +345,7 @@ fn tls_server(
         .with_no_client_auth()
         .with_single_cert(vec![cert], key)
         .unwrap();
-    let server = thread::spawn(move || {
+    let server = thread::Builder::new().spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut session = rustls::ServerConnection::new(std::sync::Arc::new(config)).unwrap();
         let mut tls = rustls::Stream::new(&mut session, &mut stream);
@@ -357,7 +357,7 @@ fn tls_server(
         tls.flush().unwrap();
         session.server_name().map(str::to_owned)
     });
-    (to, server)
+    (to, server.unwrap())
 }
 
 #[test]
