@@ -178,6 +178,15 @@ pub struct Way {
     pub mark: u32,
     /// Nothing will be said on it: it is closed as soon as it is open, and `Connected` is the last that is heard of it.
     pub only: bool,
+    /// TLS over TCP: `Connected` when its handshake is over, and what is written and received is what is said inside.
+    pub tls: Option<Tls>,
+}
+
+/// How TLS is begun. The server's certificate is not verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tls {
+    /// Name of the server in the handshake (SNI).
+    pub name: Option<Box<str>>,
 }
 
 /// What became of a reload.

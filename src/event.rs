@@ -69,6 +69,8 @@ pub enum Stream<'a> {
     Data(#[serde(with = "crate::octets")] Octets<'a>),
     /// The other side will send no more.
     End,
+    /// Its TLS failed: why, in words, some of which may be the other side's. Nothing more is heard of it, and it is closed already.
+    Broken(#[serde(with = "crate::octets")] Octets<'a>),
     /// It could not be opened, or broke. Nothing more is heard of it, and it is closed already.
     Failed(Errno),
 }

@@ -7,6 +7,7 @@
 //! completes after its connection's name was given again, is nobody's.
 
 use super::os::Os;
+use super::tls::{Common, Tls};
 use super::token::{ConnToken, Token};
 use crate::effect::{ConnFx, Peer, Way};
 use crate::event::{Errno, Event, Stream};
@@ -19,7 +20,7 @@ use crate::sys::socket::{Origin, SockAddr, Transport};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 /// Connections at a time: those of the health checks of real servers, who count theirs, and as many native checks and mails as are
@@ -42,6 +43,7 @@ struct Conn {
     only: bool,
     /// Datagrams.
     datagrams: bool,
+    tls: Option<Box<Tls>>,
 }
 
 impl Conn {
@@ -56,6 +58,15 @@ impl Conn {
         }
     }
 
+    /// Sends what TLS has to say.
+    fn send(&mut self, os: &mut impl Ops<Token>, conn: ConnKey, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.queued += bytes.len();
+            self.queue.push_back(Bytes::from(bytes));
+            self.pump(os, conn);
+        }
+    }
+
     /// Takes back what is in flight; the fd closes with the last of it.
     fn close(self, os: &mut impl Ops<Token>) {
         for op in [self.opening, self.rx, self.tx].into_iter().flatten() {
@@ -66,13 +77,17 @@ impl Conn {
 
 /// The connections there are.
 #[derive(Default)]
-pub struct Streams(BTreeMap<ConnKey, Conn>);
+pub struct Streams {
+    all: BTreeMap<ConnKey, Conn>,
+    /// Made when it is needed first.
+    tls: Option<Common>,
+}
 
 impl Streams {
     /// Begins to open `conn`. An error: it is not begun, and `Failed` is to be told.
     pub fn connect(&mut self, os: &mut impl Os, conn: ConnKey, to: &Peer, way: Option<&Way>) -> Result<(), Errno> {
         self.close(os, conn);
-        if self.0.len() >= MOST {
+        if self.all.len() >= MOST {
             return Err(Errno::EAGAIN);
         }
         let failed = |e: io::Error| Errno(e.raw_os_error().unwrap_or(-errno::EINVAL));
@@ -93,6 +108,10 @@ impl Streams {
                 (os.open_unix().map_err(failed)?, addr)
             }
         };
+        let tls = match (way.and_then(|w| w.tls.as_ref()), to) {
+            (Some(tls), Peer::Tcp(addr)) => Some(Box::new(self.tls(tls.name.as_deref(), addr.ip())?)),
+            _ => None,
+        };
         let worker = matches!(to, Peer::Unix(_));
         let op = os.connect(Token::Conn(conn, ConnToken::Open), &fd, Rc::new(addr), worker);
         let c = Conn {
@@ -104,18 +123,35 @@ impl Streams {
             queued: 0,
             only: way.is_some_and(|w| w.only),
             datagrams: matches!(to, Peer::Udp(_) | Peer::Ping(_)),
+            tls,
         };
-        self.0.insert(conn, c);
+        self.all.insert(conn, c);
         Ok(())
+    }
+
+    fn tls(&mut self, name: Option<&str>, addr: IpAddr) -> Result<Tls, Errno> {
+        // Only what is built in can be wrong with it.
+        let common = match &self.tls {
+            Some(common) => common.clone(),
+            None => self.tls.insert(Common::new().map_err(|_| Errno(-errno::EINVAL))?).clone(),
+        };
+        Tls::new(&common, name, addr).map_err(|_| Errno(-errno::EINVAL))
     }
 
     /// Sends `bytes` after those before. An error: the connection is closed, and `Failed` is to be told. Nothing happens on a
     /// connection that is closed already: its end was told.
     pub fn write(&mut self, os: &mut impl Ops<Token>, conn: ConnKey, bytes: Bytes) -> Result<(), Errno> {
-        let Some(c) = self.0.get_mut(&conn) else { return Ok(()) };
+        let Some(c) = self.all.get_mut(&conn) else { return Ok(()) };
         if bytes.is_empty() {
             return Ok(());
         }
+        let bytes = match &mut c.tls {
+            None => bytes,
+            Some(tls) => match tls.say(&bytes) {
+                Ok(()) => Bytes::from(tls.outgoing()),
+                Err(_) => return Err(Errno::ENOBUFS),
+            },
+        };
         if c.queued.saturating_add(bytes.len()) > LONGEST_QUEUE {
             self.close(os, conn);
             return Err(Errno::ENOBUFS);
@@ -128,24 +164,24 @@ impl Streams {
 
     /// Closes it; nothing more is heard of it.
     pub fn close(&mut self, os: &mut impl Ops<Token>, conn: ConnKey) {
-        if let Some(c) = self.0.remove(&conn) {
+        if let Some(c) = self.all.remove(&conn) {
             c.close(os);
         }
     }
 
     /// Bytes that wait to be sent, with what is in flight.
     pub fn queued(&self, conn: ConnKey) -> usize {
-        self.0.get(&conn).map_or(0, |c| c.queued)
+        self.all.get(&conn).map_or(0, |c| c.queued)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Does what is asked for.
@@ -174,7 +210,7 @@ impl Streams {
         done: &Done<Token>,
         tell: &mut dyn FnMut(Event<'_>),
     ) {
-        let Some(c) = self.0.get_mut(&conn) else { return };
+        let Some(c) = self.all.get_mut(&conn) else { return };
         let slot = match token {
             ConnToken::Open => &mut c.opening,
             ConnToken::Rx => &mut c.rx,
@@ -198,19 +234,54 @@ impl Streams {
         };
         match token {
             ConnToken::Open if c.only => {
-                self.0.remove(&conn);
+                self.all.remove(&conn);
                 tell(Event::Conn { conn, what: Stream::Connected });
             }
             ConnToken::Open => {
                 c.rx = Some(os.recv(Token::Conn(conn, ConnToken::Rx), &c.fd, CHUNK));
-                c.pump(os, conn);
-                tell(Event::Conn { conn, what: Stream::Connected });
+                match &mut c.tls {
+                    None => {
+                        c.pump(os, conn);
+                        tell(Event::Conn { conn, what: Stream::Connected });
+                    }
+                    Some(tls) => {
+                        let hello = tls.outgoing();
+                        c.send(os, conn, hello);
+                    }
+                }
             }
-            ConnToken::Rx if n == 0 && !c.datagrams => tell(Event::Conn { conn, what: Stream::End }),
+            ConnToken::Rx if n == 0 && !c.datagrams => match &c.tls {
+                Some(tls) if !tls.is_connected() => {
+                    self.close(os, conn);
+                    tell(Event::Conn { conn, what: Stream::Broken(b"closed within the handshake") });
+                }
+                _ => tell(Event::Conn { conn, what: Stream::End }),
+            },
             ConnToken::Rx => {
                 c.rx = Some(os.recv(done.tag, &c.fd, CHUNK));
                 let bytes = done.read.as_deref().and_then(|b| b.get(..n)).unwrap_or_default();
-                tell(Event::Conn { conn, what: Stream::Data(bytes) });
+                match &mut c.tls {
+                    None => tell(Event::Conn { conn, what: Stream::Data(bytes) }),
+                    Some(tls) => match tls.feed(bytes) {
+                        Ok(fed) => {
+                            let out = tls.outgoing();
+                            c.send(os, conn, out);
+                            if fed.connected {
+                                tell(Event::Conn { conn, what: Stream::Connected });
+                            }
+                            if !fed.plain.is_empty() {
+                                tell(Event::Conn { conn, what: Stream::Data(&fed.plain) });
+                            }
+                            if fed.end {
+                                tell(Event::Conn { conn, what: Stream::End });
+                            }
+                        }
+                        Err(why) => {
+                            self.close(os, conn);
+                            tell(Event::Conn { conn, what: Stream::Broken(why.as_bytes()) });
+                        }
+                    },
+                }
             }
             ConnToken::Tx => {
                 c.queued = c.queued.saturating_sub(n);

@@ -251,6 +251,8 @@ impl Mail {
             Stream::Data(bytes) => self.on_data(bytes, cx),
             Stream::End if s.step == Step::Bye => self.end(cx),
             Stream::End => self.failed("it closed the connection", false, cx),
+            // No TLS is asked for.
+            Stream::Broken(_) => self.failed("it broke the connection", false, cx),
             Stream::Failed(e) => {
                 let next = if s.step == Step::Connection { s.others.pop_front() } else { None };
                 match next {

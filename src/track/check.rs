@@ -188,6 +188,8 @@ impl Check {
             }
             (Stream::Data(_), _) => false,
             (Stream::End, _) => self.done(Err("closed without an answer".to_owned()), cx),
+            // No TLS is asked for.
+            (Stream::Broken(_), _) => self.done(Err("broken".to_owned()), cx),
             (Stream::Failed(e), _) => self.done(Err(errno(e)), cx),
         }
     }

@@ -422,7 +422,7 @@ impl World {
             Event::Helper(HelperEv::Resolved { conn, result }) => self.on_resolved(now, conn, result, fx),
             Event::Conn { conn, what } => {
                 let whom = self.conns.whose(conn);
-                if matches!(what, Stream::Failed(_)) {
+                if matches!(what, Stream::Failed(_) | Stream::Broken(_)) {
                     // Closed already, and nothing more is heard of it.
                     self.conns.forget(conn);
                 }
@@ -652,6 +652,8 @@ fn weight(due: Due) -> usize {
     match due {
         Due::Claim(_) => 16,
         Due::ClaimMore(_) => 8,
+        // Two connections that are opened, or some tens of checks that begin to wait.
+        Due::Checks => 32,
         _ => 1,
     }
 }

@@ -26,6 +26,8 @@ pub enum Does {
     Accepts,
     /// Does not open it.
     Refuses(i32),
+    /// Its TLS breaks.
+    Breaks(&'static [u8]),
     /// Never answers.
     Hangs,
     /// As soon as it is asked, these pieces, each after so long; then as said.
@@ -49,6 +51,7 @@ enum Happens {
     Data(Vec<u8>),
     End,
     Failed(i32),
+    Broken(&'static [u8]),
 }
 
 pub struct Bench {
@@ -164,6 +167,7 @@ impl Bench {
                     self.opened.push((self.now, conn, to, way));
                     match self.does.get(&name).cloned().unwrap_or(Does::Hangs) {
                         Does::Refuses(e) => self.later(ms(0), conn, Happens::Failed(e)),
+                        Does::Breaks(why) => self.later(ms(0), conn, Happens::Broken(why)),
                         Does::Hangs if !datagrams => {}
                         Does::Greets(pieces, then) => {
                             self.later(ms(0), conn, Happens::Connected);
@@ -231,10 +235,10 @@ impl Bench {
         let Some((_, only, _)) = self.live.get(&conn) else { return };
         let only = *only;
         let Some(conn::For::Lvs(check)) = self.conns.whose(conn) else { panic!("whose?") };
-        if matches!(what, Happens::Failed(_)) {
+        if matches!(what, Happens::Failed(_) | Happens::Broken(_)) {
             self.conns.forget(conn);
         }
-        if matches!(what, Happens::Failed(_)) || only {
+        if matches!(what, Happens::Failed(_) | Happens::Broken(_)) || only {
             self.live.remove(&conn);
         }
         let out = self.call(|c, cx| {
@@ -243,6 +247,7 @@ impl Bench {
                 Happens::Data(bytes) => Stream::Data(bytes),
                 Happens::End => Stream::End,
                 Happens::Failed(e) => Stream::Failed(Errno(*e)),
+                Happens::Broken(why) => Stream::Broken(why),
             };
             c.on_stream(check, conn, what, cx)
         });

@@ -2,7 +2,7 @@
 
 use crate::bench::*;
 use crate::http::{answer, look, says};
-use kalived::config::model::check::{CheckKind, DnsCheck, DnsType, HttpCheck, Regex, SmtpCheck, UdpCheck, Url};
+use kalived::config::model::check::{CheckKind, DnsCheck, DnsType, HttpCheck, Regex, UdpCheck, Url};
 use kalived::time::Duration;
 use proptest::prelude::*;
 
@@ -78,7 +78,7 @@ fn kinds() -> Vec<CheckKind> {
         CheckKind::Tcp,
         CheckKind::Http(Box::new(HttpCheck { urls: vec![url("/")], ..HttpCheck::default() })),
         CheckKind::Http(Box::new(HttpCheck { urls, ..HttpCheck::default() })),
-        CheckKind::Smtp(Box::new(SmtpCheck::default())),
+        CheckKind::Smtp(Box::default()),
         CheckKind::Dns(Box::new(DnsCheck { name: "example.org".into(), query: DnsType::A })),
         CheckKind::Udp(Box::new(UdpCheck { require_reply: Some(vec![(1, 255)]), ..UdpCheck::default() })),
         CheckKind::Ping,

@@ -208,3 +208,24 @@ fn fast_recovery_waits_for_nothing_between_pages_until_it_is_up() {
     b.run(S);
     assert_eq!(b.said.len(), 5);
 }
+
+#[test]
+fn ssl_get_asks_for_tls_by_the_name_of_the_page() {
+    for (page, block, want) in [
+        (Some("a.example.org"), Some("b.example.org"), Some("a.example.org")),
+        (None, Some("b.example.org"), Some("b.example.org")),
+        (None, None, None),
+    ] {
+        let urls = vec![Url { virtualhost: page.map(Into::into), ..url("/") }];
+        let block = HttpCheck { urls, virtualhost: block.map(Into::into), ..HttpCheck::default() };
+        let (mut b, server) = Bench::of(spec(&check(CheckKind::Ssl(Box::new(block)))));
+        b.does.insert(SERVER.into(), says(answer("200 OK", "", "hello")));
+        b.run(ms(5));
+        let tls = b.opened[0].3.as_ref().and_then(|w| w.tls.clone()).expect("TLS");
+        assert_eq!((tls.name.as_deref(), b.up(server)), (want, Some(true)));
+        b.does.insert(SERVER.into(), Does::Breaks(b"received fatal alert: HandshakeFailure"));
+        b.run(S * 5);
+        assert_eq!(b.words(server), "TLS: received fatal alert: HandshakeFailure");
+        assert_eq!(b.logged("SSL_CHECK on service [10.77.0.11]:tcp:80 failed after 1 retries."), 1);
+    }
+}

@@ -205,3 +205,18 @@ fn a_file_that_nobody_defined_is_a_failure_from_the_start() {
     assert_eq!((b.up(server), b.words(server)), (Some(false), "there is no track_file load".into()));
     assert_eq!(b.logged("failed. (there is no track_file load)"), 1);
 }
+
+#[test]
+fn a_track_file_without_a_file_is_zero_and_that_is_said() {
+    let track = TrackFile { name: "load".into(), file: None, ..TrackFile::default() };
+    let config = Config { track_files: vec![track], ..Config::default() };
+    let kind = FileCheck { track_file: Some("load".into()), weight: None };
+    let spec = CheckSpec::of(&config, &vs(), &rs(11), &check(CheckKind::File(Box::new(kind)))).remove(0);
+    let mut b = Bench::new();
+    let server = b.servers.insert(());
+    b.call(|c, cx| c.set(server, vec![wanted(server, spec)], cx));
+    assert_eq!(b.up(server), None);
+    b.call(|c, cx| c.start(cx));
+    b.run(S);
+    assert_eq!((b.up(server), b.verdicts()), (Some(true), vec![(0, true)]));
+}

@@ -89,6 +89,7 @@ fn a_suspended_server_is_not_looked_at_and_keeps_its_verdict() {
     b.run(S * 5);
     assert_eq!(b.up(server), Some(false));
     b.call(|c, cx| c.stop(cx));
+    b.run(ms(1));
     assert_eq!((b.timers.len(), b.connections(), b.up(server)), (0, 0, Some(false)));
 }
 

@@ -122,3 +122,21 @@ fn a_storm_of_programs_is_bounded() {
     b.exits(ChildEnd::Exited(0));
     assert_eq!(b.children_of.len(), PROGRAMS + 1, "one ends, the next begins");
 }
+
+#[test]
+fn one_that_is_wanted_again_while_its_predecessor_ends_is_another_one() {
+    let (mut b, server) = Bench::of(spec(&misc(false, ROOT)));
+    b.run(ms(10));
+    b.call(|c, cx| c.set(server, Vec::new(), cx));
+    b.call(|c, cx| {
+        c.set(server, vec![wanted(server, spec(&misc(false, ROOT)))], cx);
+        c.start(cx);
+    });
+    b.run(ms(10));
+    assert_eq!(b.children_of.len(), 2);
+    // A second server that wants the same shares the new one.
+    let other = b.servers.insert(());
+    b.call(|c, cx| c.set(other, vec![wanted(other, spec(&misc(false, ROOT)))], cx));
+    b.exits(ChildEnd::Exited(0));
+    assert_eq!((b.up(server), b.up(other), b.checks.sizes().0), (Some(true), Some(true), 2));
+}

@@ -2,7 +2,7 @@
 
 use crate::bench::{S, check, http, ms, rs, spec, url, vs};
 use kalived::config::model::Config;
-use kalived::config::model::check::{BfdCheck, Check, CheckKind, DnsCheck, SmtpCheck, Target};
+use kalived::config::model::check::{BfdCheck, Check, CheckKind, SmtpCheck, Target};
 use kalived::lvs::check::{CheckSpec, What, alpha};
 use kalived::time::Duration;
 
@@ -11,7 +11,7 @@ fn the_defaults_are_keepaliveds() {
     for (kind, retries, delay) in [
         (CheckKind::Tcp, 1, S),
         (http(url("/")).kind, 1, S * 3),
-        (CheckKind::Dns(Box::new(DnsCheck::default())), 3, S * 60),
+        (CheckKind::Dns(Box::default()), 3, S * 60),
         (CheckKind::Misc(Box::default()), 0, S),
         (CheckKind::Ping, 1, S),
     ] {

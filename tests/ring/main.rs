@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chains;
+mod checks;
 mod command;
 mod helper_line;
 mod netns;

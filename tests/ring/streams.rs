@@ -4,7 +4,7 @@ use crate::{PATIENCE, ring, wait};
 use bytes::Bytes;
 use kalived::daemon::streams::{LONGEST_QUEUE, MOST, Streams};
 use kalived::daemon::token::Token;
-use kalived::effect::{Peer, Way};
+use kalived::effect::{Peer, Tls, Way};
 use kalived::event::{Errno, Event, Stream};
 use kalived::id::{Arena, ConnKey, ConnMark};
 use kalived::sys::clock;
@@ -22,6 +22,7 @@ enum Heard {
     Data(Vec<u8>),
     End,
     Failed(i32),
+    Broken(String),
 }
 
 fn on_done(streams: &mut Streams, ring: &mut Ring<Token>, done: &Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
@@ -67,6 +68,7 @@ impl Bench {
                             Stream::Data(b) => Heard::Data(b.to_vec()),
                             Stream::End => Heard::End,
                             Stream::Failed(e) => Heard::Failed(e.0),
+                            Stream::Broken(why) => Heard::Broken(String::from_utf8_lossy(why).into_owned()),
                         },
                     ));
                 };
@@ -325,5 +327,88 @@ fn wait_for(bench: &mut Bench, server: &std::net::UdpSocket, buf: &mut [u8], wan
             return peer;
         }
         assert!(clock::mono() < deadline, "no datagram");
+    }
+}
+
+// A server with a certificate that nobody signed and that has expired; what it was asked for by name.
+fn tls_server(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> (std::net::SocketAddr, thread::JoinHandle<Option<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap();
+    let cert = rustls::pki_types::CertificateDer::from(include_bytes!("tls-cert.der").to_vec());
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(include_bytes!("tls-key.der").to_vec().into());
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert], key)
+        .unwrap();
+    let server = thread::Builder::new().spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut session = rustls::ServerConnection::new(std::sync::Arc::new(config)).unwrap();
+        let mut tls = rustls::Stream::new(&mut session, &mut stream);
+        let mut asked = [0; 5];
+        tls.read_exact(&mut asked).unwrap();
+        assert_eq!(&asked, b"hello");
+        tls.write_all(&[b'x'; 20_000]).unwrap();
+        tls.conn.send_close_notify();
+        tls.flush().unwrap();
+        session.server_name().map(str::to_owned)
+    });
+    (to, server.unwrap())
+}
+
+#[test]
+fn tls_is_spoken_with_any_certificate_and_the_name_is_told() {
+    for versions in [&[&rustls::version::TLS13][..], &[&rustls::version::TLS12]] {
+        for name in [Some("www.example.org"), None] {
+            let Some(mut bench) = Bench::new() else { return };
+            let (to, server) = tls_server(versions);
+            let way = Way { tls: Some(Tls { name: name.map(Into::into) }), ..Way::default() };
+            let conn = bench.name();
+            assert_eq!(bench.streams.connect(&mut bench.ring, conn, &Peer::Tcp(to), Some(&way)), Ok(()));
+            assert_eq!(bench.one(conn), Heard::Connected);
+            assert_eq!(bench.write(conn, b"hello"), Ok(()));
+            let (mut said, mut ended) = (0, false);
+            while !ended {
+                for (_, heard) in bench.next() {
+                    match heard {
+                        Heard::Data(bytes) => said += bytes.len(),
+                        Heard::End => ended = true,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            assert_eq!((said, server.join().unwrap().as_deref()), (20_000, name));
+            bench.streams.close(&mut bench.ring, conn);
+            bench.settled();
+        }
+    }
+}
+
+#[test]
+fn what_is_no_tls_is_named() {
+    for (says, why) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "received corrupt message of type InvalidContentType"),
+        (b"\x15\x03\x03\0\x02\x02\x28", "received fatal alert: "),
+        (b"\x16\x03\x03\xff\xff", "received corrupt message of type "),
+        (b"", "closed within the handshake"),
+    ] {
+        let Some(mut bench) = Bench::new() else { return };
+        let (listener, to) = tcp();
+        let conn = bench.name();
+        let way = Way { tls: Some(Tls::default()), ..Way::default() };
+        assert_eq!(bench.streams.connect(&mut bench.ring, conn, &to, Some(&way)), Ok(()));
+        // The ring connects while it is waited for.
+        bench.ring.submit().unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(says).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let Heard::Broken(is) = bench.one(conn) else { panic!("it is no TLS") };
+        assert!(is.starts_with(why), "{is}");
+        bench.settled();
+        assert!(bench.streams.is_empty());
     }
 }

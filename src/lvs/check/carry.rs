@@ -3,14 +3,14 @@
 //! Read first: `mod.rs`, `plan.rs`, `one.rs`.
 
 use super::one::{One, State};
-use super::plan::{Lane, SLICE, STEPS, Tag};
+use super::plan::{Lane, ROUSED, SLICE, STEPS, Tag};
 use super::spec::What;
 use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
 use super::verdict::Next;
 use super::{CheckOut, Checks, Cx, text};
 use crate::child;
 use crate::conn;
-use crate::effect::{ConnFx, Effect, GuardFx, Way};
+use crate::effect::{ConnFx, Effect, GuardFx, Tls, Way};
 use crate::event::{ChildEnd, Errno, Stream};
 use crate::id::{CheckId, ConnKey, WatchKey};
 use crate::time::{Duration, Instant};
@@ -29,8 +29,12 @@ const FAULT: i64 = -2_147_483_647;
 impl Checks {
     /// `Due::Checks`.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<CheckOut> {
-        let (mut out, mut starts) = (Vec::new(), SLICE);
+        let (mut out, mut starts) = (core::mem::take(&mut self.unsaid), SLICE);
         let now = cx.now.mono;
+        for _ in 0..ROUSED {
+            let Some(check) = self.rousing.pop_front() else { break };
+            self.rouse(check, cx);
+        }
         for _ in 0..STEPS {
             if !self.plan.is_open(now) {
                 break;
@@ -56,7 +60,7 @@ impl Checks {
                 }
             }
         }
-        self.plan.arm(cx.timers);
+        self.arm(cx);
         out
     }
 
@@ -79,7 +83,7 @@ impl Checks {
                     _ => cx.conns.close(conn, cx.fx),
                 }
                 self.ended(check, outcome, cx, &mut out);
-                self.plan.arm(cx.timers);
+                self.arm(cx);
             }
         }
         out
@@ -107,14 +111,14 @@ impl Checks {
             0 => {
                 let before = core::mem::replace(&mut one.value, value);
                 self.ended(check, outcome, cx, &mut out);
-                if before != value {
+                if dynamic && before.unwrap_or(0) != value.unwrap_or(0) {
                     self.tell_weight(check, &mut out);
                 }
             }
             // Its failure was counted when its time was over.
             _ => self.free(check, Lane::Programs, cx),
         }
-        self.plan.arm(cx.timers);
+        self.arm(cx);
         out
     }
 
@@ -175,7 +179,10 @@ impl Checks {
         if let Some(one) = self.all.get(check)
             && one.users.is_empty()
         {
-            self.by_spec.remove(&one.digest);
+            // One that is being ended may have a successor by now.
+            if self.by_spec.get(&one.digest) == Some(&check) {
+                self.by_spec.remove(&one.digest);
+            }
             if !matches!(one.state, State::Running { .. }) {
                 self.all.remove(check);
             }
@@ -196,7 +203,9 @@ impl Checks {
                 None => {
                     // Nothing will be read.
                     one.state = State::Known;
-                    self.read(check, 0, cx, &mut Vec::new());
+                    let mut out = core::mem::take(&mut self.unsaid);
+                    self.read(check, 0, cx, &mut out);
+                    self.unsaid = out;
                 }
             }
             return;
@@ -310,7 +319,14 @@ impl Checks {
             (Some((to, talk)), what) => {
                 let only = matches!(what, What::Tcp(_));
                 let source = &one.spec.source;
-                let way = Way { source: source.addr, device: source.device.clone(), mark: source.mark, only };
+                let tls = match what {
+                    What::Http(http) if http.tls => {
+                        let page = http.pages.get(one.verdict.page());
+                        Some(Tls { name: page.and_then(|p| p.sni.clone()) })
+                    }
+                    _ => None,
+                };
+                let way = Way { source: source.addr, device: source.device.clone(), mark: source.mark, only, tls };
                 let way = (way != Way::default()).then(|| Box::new(way));
                 let conn = cx.conns.connect_by(conn::For::Lvs(check), to, way, cx.fx);
                 one.state = State::Talking { conn, talk };

@@ -28,7 +28,7 @@ impl Query {
                 Step::Say(Bytes::from(m))
             }
             Stream::Data(bytes) => self.read(&question(name, query), bytes),
-            Stream::End | Stream::Failed(_) => Step::Wait,
+            Stream::End | Stream::Failed(_) | Stream::Broken(_) => Step::Wait,
         }
     }
 

@@ -53,7 +53,7 @@ impl Answer {
                 None if self.held.is_empty() => Err(failed("closed without an answer")),
                 None => Err(failed("closed within the header of its answer")),
             }),
-            Stream::Failed(_) => Step::Wait,
+            Stream::Failed(_) | Stream::Broken(_) => Step::Wait,
         }
     }
 

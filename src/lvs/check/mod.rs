@@ -29,7 +29,7 @@ use crate::time::Instant;
 use crate::timers::{Due, Timers};
 use one::{One, State};
 use plan::{Lane, Plan, Tag};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// A check that a real server is to have.
@@ -50,7 +50,7 @@ pub struct Wanted {
 }
 
 /// Something changed for a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckOut {
     /// Whom it concerns.
     pub server: RsKey,
@@ -122,6 +122,10 @@ pub struct Checks {
     suspended: BTreeSet<RsKey>,
     plan: Plan,
     running: bool,
+    // Those that are to begin or to end, after `start` and `stop`: some in each turn.
+    rousing: VecDeque<CheckId>,
+    // What was found when nobody could be told.
+    unsaid: Vec<CheckOut>,
     // What an earlier process knew and nobody has asked for yet.
     memory: BTreeMap<[u8; 16], CheckShot>,
     // Looks so far, for a number that is another one each time.
@@ -207,7 +211,7 @@ impl Checks {
             true => drop(self.suspended.remove(&server)),
             false => drop(self.of.insert(server, members)),
         }
-        self.plan.arm(cx.timers);
+        self.arm(cx);
     }
 
     fn make(&mut self, spec: CheckSpec, digest: [u8; 16], cx: &mut Cx<'_>) -> CheckId {
@@ -252,23 +256,32 @@ impl Checks {
         }
     }
 
-    /// Begins.
+    /// Begins: some in each turn, as ten thousand at once would hold it up.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         self.running = true;
         self.rouse_all(cx);
     }
 
-    /// Nothing is looked at any more, and what runs is asked to end. Verdicts stay.
+    /// Nothing is looked at any more. Programs are asked to end at once, connections close in the following turns. Verdicts stay.
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         self.running = false;
+        let programs = self.all.iter().filter(|(_, one)| matches!(one.state, State::Running { .. }));
+        for check in programs.map(|(check, _)| check).collect::<Vec<_>>() {
+            self.rouse(check, cx);
+        }
         self.rouse_all(cx);
     }
 
     fn rouse_all(&mut self, cx: &mut Cx<'_>) {
-        for check in self.all.keys() {
-            self.rouse(check, cx);
+        self.rousing = self.all.iter().map(|(check, _)| check).collect();
+        self.arm(cx);
+    }
+
+    fn arm(&self, cx: &mut Cx<'_>) {
+        match self.rousing.is_empty() && self.unsaid.is_empty() {
+            true => self.plan.arm(cx.timers),
+            false => cx.timers.set(Due::Checks, cx.now.mono),
         }
-        self.plan.arm(cx.timers);
     }
 
     /// `ha_suspend`: this server is not looked at, or again. Its verdicts stay. A check it shares goes on for the others.
@@ -282,7 +295,7 @@ impl Checks {
         for check in checks {
             self.rouse(check, cx);
         }
-        self.plan.arm(cx.timers);
+        self.arm(cx);
     }
 
     /// What all checks of a server come to.
@@ -373,6 +386,6 @@ impl Checks {
         assert_eq!(busy, [self.plan.taken(Lane::Connections), self.plan.taken(Lane::Programs)]);
         assert!(busy[0] <= CONNECTIONS && busy[1] <= PROGRAMS);
         assert_eq!(times, self.plan.len(), "a time in the queue is somebody's");
-        assert_eq!(timers.get(Due::Checks).is_some(), times > 0);
+        assert_eq!(timers.get(Due::Checks).is_some(), times > 0 || !self.rousing.is_empty() || !self.unsaid.is_empty());
     }
 }

@@ -104,7 +104,7 @@ impl One {
         let pace = &self.spec.pace;
         let span = if self.verdict.is_settled() { pace.warmup.max(pace.interval) } else { pace.warmup };
         let [a, b, c, d, ..] = self.digest;
-        let share = u128::from(u32::from_le_bytes([a, b, c, d])) * u128::from(nanos(span)) >> 32;
+        let share = (u128::from(u32::from_le_bytes([a, b, c, d])) * u128::from(nanos(span))) >> 32;
         now + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
     }
 

@@ -26,7 +26,7 @@ impl Echo {
         match event {
             Stream::Connected => Step::Say(self.request()),
             Stream::Data(bytes) if self.is_reply(bytes) => Step::Done(Ok(Words::Borrowed("echo reply"))),
-            Stream::Data(_) | Stream::End | Stream::Failed(_) => Step::Wait,
+            Stream::Data(_) | Stream::End | Stream::Failed(_) | Stream::Broken(_) => Step::Wait,
         }
     }
 

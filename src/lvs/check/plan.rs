@@ -23,6 +23,9 @@ pub(super) const PAUSE: Duration = Duration::from_micros(100);
 /// Steps of one turn that are no start: the end of a look whose time is over, some microseconds each.
 pub(super) const STEPS: usize = 16;
 
+/// Checks of one turn that begin to wait for their first start, or end: some microseconds each.
+pub(super) const ROUSED: usize = 32;
+
 /// What a time is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum Tag {

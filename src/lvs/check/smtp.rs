@@ -31,7 +31,7 @@ impl Dialogue {
             Stream::Data(bytes) => self.read(helo, bytes),
             Stream::End if self.phase == Phase::Quit => Step::Done(Ok(Words::Borrowed("SMTP 250"))),
             Stream::End => Step::Done(Err(failed(format!("closed, {}", self.missing())))),
-            Stream::Failed(_) => Step::Wait,
+            Stream::Failed(_) | Stream::Broken(_) => Step::Wait,
         }
     }
 

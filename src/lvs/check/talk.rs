@@ -75,6 +75,9 @@ impl Talk {
                 _ => Step::Done(Err(Failure { words: crate::words::errno(e).into(), local: is_local(e) })),
             };
         }
+        if let Stream::Broken(why) = event {
+            return Step::Done(Err(failed(format!("TLS: {}", printable(why, 120)))));
+        }
         match (self, what) {
             (Talk::Tcp, _) => match event {
                 Stream::Connected => Step::Done(Ok(Words::Borrowed("connected"))),
@@ -106,11 +109,15 @@ impl Talk {
 
 /// Whether this host, not the server, is the cause: no route, no port or address, no memory, descriptor or right to send.
 fn is_local(e: Errno) -> bool {
-    // EPERM, EAGAIN, ENOMEM, EACCES, ENODEV, EINVAL, ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ENOBUFS
-    matches!(e.0, 1 | 11 | 12 | 13 | 19 | 22 | 23 | 24 | 98 | 99 | 100 | 101 | 105)
+    // EPERM, EAGAIN, ENOMEM, EACCES, ENODEV, EINVAL, ENFILE, EMFILE, EAFNOSUPPORT, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ENOBUFS
+    matches!(e.0, 1 | 11 | 12 | 13 | 19 | 22 | 23 | 24 | 97 | 98 | 99 | 100 | 101 | 105)
 }
 
 /// Hostile text for a message: printable, and not long.
 pub(super) fn shown(bytes: &[u8]) -> String {
-    bytes.iter().take(40).map(|b| if (32..127).contains(b) { char::from(*b) } else { '?' }).collect()
+    printable(bytes, 40)
+}
+
+fn printable(bytes: &[u8], most: usize) -> String {
+    bytes.iter().take(most).map(|b| if (32..127).contains(b) { char::from(*b) } else { '?' }).collect()
 }

@@ -17,7 +17,7 @@ pub(super) fn on(payload: &[u8], reply: Option<&[(u8, u8)]>, length: (u16, u16),
                 Some(why) => Err(failed(why)),
             },
         }),
-        Stream::End | Stream::Failed(_) => Step::Wait,
+        Stream::End | Stream::Failed(_) | Stream::Broken(_) => Step::Wait,
     }
 }
 

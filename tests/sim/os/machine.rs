@@ -552,7 +552,7 @@ impl Exerciser {
                 c.connected && !c.over && c.sent.starts_with(&c.heard)
             }
             Stream::End => c.connected && !c.over && !core::mem::replace(&mut c.ended, true) && c.heard == c.sent,
-            Stream::Failed(_) => !core::mem::replace(&mut c.over, true),
+            Stream::Failed(_) | Stream::Broken(_) => !core::mem::replace(&mut c.over, true),
         };
         self.demand(Rule::Stream, fine, || format!("{conn:?}: {what:?} is not what its peer did"));
     }
