@@ -117,6 +117,8 @@ impl Rules {
             self.todo.remove(&spec);
             self.after_routes.remove(&spec);
             self.items.give_up(spec);
+            // Another process of ours held it, and it was not looked at yet.
+            self.drop_one(spec);
         }
         if !new.is_empty() {
             self.owners.insert(owner, (name.to_owned(), new));
@@ -153,7 +155,10 @@ impl Rules {
         self.lines.clear();
         self.todo.clear();
         self.after_routes.clear();
-        core::mem::take(&mut self.owners).into_keys().for_each(|owner| self.items.release(owner));
+        for (owner, (_, specs)) in core::mem::take(&mut self.owners) {
+            self.items.release(owner);
+            specs.into_iter().for_each(|spec| _ = self.drop_one(spec));
+        }
     }
     /// None of the file's is wanted any more.
     pub fn release_file(&mut self) {

@@ -172,14 +172,17 @@ fn signed_life(name: &str, high: Program, low: Program) {
         owner(&a, &b);
         if round == 1 {
             logs.push(master.log());
+            // It leaves its address where it is.
             master.kill9();
+            backup.await_times(State::Master, 2);
+            until_true("the VIP on b", || b.holds(&vip));
         } else {
             let (code, log) = master.stop();
             assert_eq!(code, Some(0), "log:\n{log}");
             logs.push(log);
+            backup.await_times(State::Master, 3);
+            owner(&b, &a);
         }
-        backup.await_times(State::Master, 1 + round);
-        owner(&b, &a);
     }
     let (code, log) = backup.stop();
     assert_eq!(code, Some(0), "log:\n{log}");
