@@ -91,7 +91,7 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const REAL_SERVER: &[Keyword] = &[
-    row("BFD_CHECK", Block(Scope::BfdCheck), Missing, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
+    row("BFD_CHECK", Block(Scope::BfdCheck), Withheld, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
         "BFD session state; see matching block."),
     row("DNS_CHECK", Block(Scope::DnsCheck), Supported, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
         "DNS query; see matching block."),
@@ -105,7 +105,7 @@ pub(super) const REAL_SERVER: &[Keyword] = &[
         "ICMP echo; see matching block."),
     row("SMTP_CHECK", Block(Scope::SmtpCheck), Supported, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
         "SMTP banner+HELO; see matching block."),
-    row("SSL_GET", Block(Scope::HttpCheck), Withheld, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
+    row("SSL_GET", Block(Scope::HttpCheck), Supported, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
         "HTTPS content check; see matching block."),
     row("TCP_CHECK", Block(Scope::NetCheck), Supported, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
         "TCP connect; see matching block."),
@@ -181,8 +181,8 @@ pub(super) const ANY_CHECK: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const HTTP_CHECK: &[Keyword] = &[
-    row("enable_sni", Bool, NoEffect, "[<BOOL>]", "off", "",
-        "SSL_GET: send SNI from url/checker/VS virtualhost."),
+    row("enable_sni", Bool, Always, "[<BOOL>]", "off", "",
+        "Accepted. SSL_GET always sends the virtualhost of the url, the check or the virtual server as the name of the server."),
     row("fast_recovery", Bool, Supported, "[<BOOL>]", "off", "",
         "No wait between attempts before first result and while proving recovery."),
     row("http_protocol", Choice(HttpProtocol::WORDS), Supported, "1.0|1.0C|1.0c|1.1", "1.0 with no Connection header (see behaviour)", "unknown reported",
