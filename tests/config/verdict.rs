@@ -64,8 +64,7 @@ fn an_interface_that_is_missing_fails_unless_it_may() {
 #[test]
 fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
     let group = "vrrp_sync_group g {\ngroup {\nV\nW\n}\n}\n";
-    let server =
-        "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\nSSL_GET {\nurl {\npath /\n}\n}\n}\n}\n";
+    let server = "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\nSSL_GET {\nurl {\npath /\n}\n}\n}\n}\n";
     for (file, want) in [
         (GOOD.replace("eth0", "eth0\nuse_vmac"), "5 y 5 y"),
         (format!("static_rules {{\nfrom 10.9.0.0/24 table 9\n}}\n{GOOD}"), "5 y 5 y"),
@@ -84,8 +83,8 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
     // A file with nothing else is not run by that name either.
     let rules = "static_rules {\nfrom 10.9.0.0/24 table 9\n}\n";
     assert_eq!(may(&allowed(rules, &["no-effect-yet"])), "5 2 2 2");
-    // One with virtual servers has something to run.
-    assert_eq!(may(&text(&server.replace("SSL_GET", "HTTP_GET"))), "y y y y");
+    // Virtual servers with their checks have an effect.
+    assert_eq!(may(&text(&format!("{GOOD}{}", server.replace("SSL_GET", "HTTP_GET")))), "y y y y");
     // One member has nobody to be kept together with.
     let one = text(&format!("{GOOD}vrrp_sync_group g {{\ngroup {{\nV\n}}\n}}\n"));
     assert_eq!(one.fatal(), None, "{}", one.render(false));
