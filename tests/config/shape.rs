@@ -60,7 +60,10 @@ fn blocks_of_virtual_servers_are_read_to_their_end() {
     let loaded = text(&format!("{more}{more}{PLAIN}"));
     assert_eq!(short(&loaded), [""; 0]);
     let servers: Vec<usize> = loaded.config.virtual_servers.iter().map(|v| v.real_servers.len()).collect();
-    assert_eq!((loaded.config.instances.len(), &servers[..], loaded.config_test_exit()), (1, &[2, 2][..], ExitCode::Ok));
+    assert_eq!(
+        (loaded.config.instances.len(), &servers[..], loaded.config_test_exit()),
+        (1, &[2, 2][..], ExitCode::Ok)
+    );
 }
 
 #[test]

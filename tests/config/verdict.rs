@@ -83,8 +83,9 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
     // A file with nothing else is not run by that name either.
     let rules = "static_rules {\nfrom 10.9.0.0/24 table 9\n}\n";
     assert_eq!(may(&allowed(rules, &["no-effect-yet"])), "5 2 2 2");
-    // One with virtual servers has something to run.
-    assert_eq!(may(&text(&server.replace("BFD_CHECK {\nname peer\n}", "TCP_CHECK"))), "y y y y");
+    // Virtual servers with their checks have an effect.
+    let checked = server.replace("BFD_CHECK {\nname peer\n}", "TCP_CHECK");
+    assert_eq!(may(&text(&format!("{GOOD}{checked}"))), "y y y y");
     // One member has nobody to be kept together with.
     let one = text(&format!("{GOOD}vrrp_sync_group g {{\ngroup {{\nV\n}}\n}}\n"));
     assert_eq!(one.fatal(), None, "{}", one.render(false));

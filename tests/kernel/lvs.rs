@@ -72,8 +72,23 @@ fn end(mut daemon: Owned) {
     until("keepalived to end", || daemon.0.try_wait().expect("it is our child"));
 }
 
+/// kalived with this file, and a virtual router beside the virtual servers.
 fn kalived(lab: &Lab, host: &Host, text: &str) -> Daemon {
-    lab.start_program(Program::Kalived, host, text)
+    lab.start_program(Program::Kalived, host, &with_router(text))
+}
+
+fn with_router(text: &str) -> String {
+    format!(
+        "{text}
+vrrp_instance VI_1 {{
+  interface eth0
+  virtual_router_id 51
+  virtual_ipaddress {{
+    198.18.0.200/32
+  }}
+}}
+"
+    )
 }
 
 /// The table that keepalived makes of this file, when it has settled.
@@ -153,7 +168,7 @@ fn a_file_makes_the_table_that_keepalived_makes_and_it_is_kept_so() {
     host.run("ipvsadm -A -t 10.99.0.1:80 -s rr");
     let foreign = "TCP 10.99.0.1:80 rr";
     let ours = |host: &Host| sorted(table(host).into_iter().filter(|l| l != foreign).collect());
-    let daemon = kalived(&lab, &host, &format!("# kalived: allow(no-effect-yet)\n{text}"));
+    let daemon = kalived(&lab, &host, &text);
     until("the table that keepalived makes", || (ours(&host) == want).then_some(()));
     // What somebody deletes or changes is put right.
     host.run("ipvsadm -D -t 10.77.1.2:80");
@@ -165,7 +180,7 @@ fn a_file_makes_the_table_that_keepalived_makes_and_it_is_kept_so() {
     daemon.await_line("VS [web]:0 was removed from the IPVS table by another program");
     // Another weight: this entry and no other.
     let text = text.replace("weight 3", "weight 4");
-    std::fs::write(daemon.conf(), format!("# kalived: allow(no-effect-yet)\n{text}")).expect("writable");
+    std::fs::write(daemon.conf(), with_router(&text)).expect("writable");
     daemon.signal("HUP");
     until_true("another weight", || ours(&host).iter().any(|l| l.ends_with("10.77.0.11:8080 Masq 4")));
     let (code, log) = daemon.stop();

@@ -127,14 +127,14 @@ fn loaded() -> Bench {
 fn a_port_that_closes_takes_its_server_out_after_its_retry_and_one_that_opens_brings_it_back() {
     let mut b = loaded();
     assert_eq!(b.logged("Gained quorum 1+0=1 <= 2 for VS [10.9.9.9]:tcp:80"), 1, "{:?}", b.log);
-    assert_eq!(b.live(10 * S, &[], &[web()]), []);
-    let out = b.live(10 * S, &[11], &[web()]);
+    assert_eq!(b.live(6 * S, &[], &[web()]), []);
+    let out = b.live(6 * S, &[11], &[web()]);
     assert_eq!(out.len(), 1, "{out:?}");
     assert_eq!(out[0].1, "Delete 10.0.0.11 w1");
     // The first failure within an interval, the second one a second later.
     assert!((1000..=3030).contains(&out[0].0), "{out:?}");
     assert_eq!(b.logged("Removing service [10.0.0.11]:tcp:80 from VS [10.9.9.9]:tcp:80"), 1, "{:?}", b.log);
-    let out = b.live(10 * S, &[], &[web()]);
+    let out = b.live(6 * S, &[], &[web()]);
     assert_eq!(out.len(), 1, "{out:?}");
     assert!(out[0].1 == "New 10.0.0.11 w1" && out[0].0 <= 2030, "{out:?}");
     assert_eq!(b.state(), State::Master);
