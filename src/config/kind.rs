@@ -105,8 +105,8 @@ kinds! {
     unreadable(reason) Fatal Stands "unreadable-file" "cannot read the configuration: {reason}";
     empty_file() Fatal Stands "empty-file" "the configuration is empty";
     not_text(what) Fatal Stands "not-text" "the configuration is not a text file: {what}";
-    nothing_to_run() Fatal Stands "nothing-to-run" "nothing to run: there is no usable vrrp_instance";
-    empty_image() Fatal Stands "nothing-to-run" "nothing to run: the image has no vrrp_instance";
+    nothing_to_run() Fatal Stands "nothing-to-run" "nothing to run: there is no usable vrrp_instance and no virtual_server";
+    empty_image() Fatal Stands "nothing-to-run" "nothing to run: the image has no vrrp_instance and no virtual_server";
     bad_image(why) Fatal Stands "bad-image" "a compiled image that cannot be used: {why}";
     unfilled_template(what) Error Statement "unfilled-template" "a template was not filled in: `{what}` stands here";
     unfilled_template_lines(what, lines) Error Statement "unfilled-template" "a template was not filled in: `{what}` stands here, and {lines} lines are of that kind";

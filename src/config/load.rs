@@ -78,12 +78,17 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
     let mut lowered = lower::lower(&sources, &tree, &mut diags);
     read_keys(files, &sources, &mut lowered, &mut diags);
     // Another fatal message says already why there is nothing.
-    if lowered.config.instances.is_empty() && !diags.has_fatal_for_good() {
+    if has_nothing(&lowered.config) && !diags.has_fatal_for_good() {
         diags
             .push(&sources, start, kind::nothing_to_run())
-            .help("add a `vrrp_instance <name> { ... }`; kalived.conf(5) has an example");
+            .help("add a `vrrp_instance <name> { ... }` or a `virtual_server`; kalived.conf(5) has an example");
     }
     (done(sources, diags, lowered), tree)
+}
+
+// Neither a virtual router nor a virtual server: what else there is serves them.
+fn has_nothing(config: &Config) -> bool {
+    config.instances.is_empty() && config.virtual_servers.is_empty()
 }
 
 /// Why the main file is no text, if it is none: a sentence's end. One odd byte does not make it one.
@@ -119,7 +124,7 @@ fn load_image(path: &str, bytes: &[u8]) -> Loaded {
             Config::default()
         }
     };
-    if config.instances.is_empty() && !diags.has_fatal() {
+    if has_nothing(&config) && !diags.has_fatal() {
         diags.push(&sources, Span::default(), kind::empty_image());
     }
     done(sources, diags, Lowered { config, ..Lowered::default() })

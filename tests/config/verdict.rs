@@ -86,6 +86,7 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
     // Virtual servers with their checks have an effect.
     let checked = server.replace("BFD_CHECK {\nname peer\n}", "TCP_CHECK");
     assert_eq!(may(&text(&format!("{GOOD}{checked}"))), "y y y y");
+    assert_eq!(may(&text(&checked)), "y y y y", "a director without virtual routers");
     // One member has nobody to be kept together with.
     let one = text(&format!("{GOOD}vrrp_sync_group g {{\ngroup {{\nV\n}}\n}}\n"));
     assert_eq!(one.fatal(), None, "{}", one.render(false));
