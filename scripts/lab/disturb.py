@@ -177,7 +177,7 @@ class Reload(Beside):
 
     def __init__(self, *a):
         super().__init__(*a)
-        self.conf = servers.ALLOW + GLOBALS + MASTER.format(more="") + servers.text(37_000).split("}\n", 1)[1]
+        self.conf = GLOBALS + MASTER.format(more="") + servers.text(37_000, 600).split("}\n", 1)[1]
 
     def second(self, d, n):
         if n % 2 == 0 and self.done < 10:

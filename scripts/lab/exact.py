@@ -252,7 +252,7 @@ def scenes():
                        ("pss_kib", "memory of all processes (PSS)", "KiB")], memory=1024, mips=500),
         "scripts": Scene("One router at 10 ms, 50 scripts a second", beside(":"), {"a.conf": with_scripts(50)}, GAP),
         "reload": Scene("One router at 10 ms, 37,000 real servers reloaded twice", beside(reload, 8, 9),
-                        {"a.conf": servers.ALLOW + one + servers.text(37_000).split("}\n", 1)[1]}, GAP, memory=2048),
+                        {"a.conf": one + servers.text(37_000, 600).split("}\n", 1)[1]}, GAP, memory=2048),
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
         "takeover1": takeover(1), "takeover500": takeover(500), "client500": client(500),
         "takeover2000": takeover(2000), "client2000": client(2000),
