@@ -29,6 +29,7 @@ pub enum SockSpec {
         /// Multicast group; its family is the socket's.
         group: IpAddr,
         /// Of protocol 51 instead of 112: adverts with an Authentication Header.
+        #[serde(default)]
         ah: bool,
     },
     /// Receives what is sent to an address of this host, by whatever way it comes; routes decide by which way it sends.
@@ -38,6 +39,7 @@ pub enum SockSpec {
         /// Interface to bind to; 0: none. A link-local IPv6 address means nothing without one.
         ifindex: u32,
         /// As of a group.
+        #[serde(default)]
         ah: bool,
     },
 }

@@ -92,6 +92,11 @@ pub const ADDR_PROTO: u8 = b'k';
 /// The same for addresses of `static_ipaddress`, which are ordinary ones: adverts may leave from them.
 pub const STATIC_PROTO: u8 = b's';
 
+// Of a recording made before there were others.
+fn virtual_tag() -> u8 {
+    ADDR_PROTO
+}
+
 /// An address to add or delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddrSpec {
@@ -114,6 +119,7 @@ pub struct AddrSpec {
     /// IPv4: broadcast = "dev peer" address; IPv6: peer.
     pub peer: Option<IpAddr>,
     /// `IFA_PROTO` of a new one: [`ADDR_PROTO`] or [`STATIC_PROTO`].
+    #[serde(default = "virtual_tag")]
     pub tag: u8,
 }
 

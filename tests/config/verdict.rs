@@ -64,12 +64,13 @@ fn an_interface_that_is_missing_fails_unless_it_may() {
 #[test]
 fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
     let group = "vrrp_sync_group g {\ngroup {\nV\nW\n}\n}\n";
-    let server =
-        "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\nBFD_CHECK {\nname peer\n}\n}\n}\n";
+    let server = "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\nTCP_CHECK {\n}\n}\n}\n";
+    let bfd = "bfd_instance peer {\nneighbor_ip 10.0.0.9\n}\n";
+    let withheld = server.replace("TCP_CHECK {", "BFD_CHECK {\nname peer") + bfd;
     for (file, want) in [
         (GOOD.replace("eth0", "eth0\nuse_vmac"), "5 y 5 y"),
         (format!("{GOOD}{OTHER}{group}"), "y y y y"),
-        (format!("{GOOD}{server}"), "5 2 2 2"),
+        (format!("{GOOD}{withheld}"), "5 2 2 2"),
         // Small things are notes.
         (format!("global_defs {{\nvrrp_process_name x\n}}\n{GOOD}"), "y y y y"),
     ] {
@@ -83,10 +84,9 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
     // A file with nothing else is not run by that name either.
     let rules = "static_rules {\nfrom 10.9.0.0/24 table 9\n}\n";
     assert_eq!(may(&allowed(rules, &["no-effect-yet"])), "5 2 2 2");
-    // Virtual servers with their checks have an effect.
-    let checked = server.replace("BFD_CHECK {\nname peer\n}", "TCP_CHECK");
-    assert_eq!(may(&text(&format!("{GOOD}{checked}"))), "y y y y");
-    assert_eq!(may(&text(&checked)), "y y y y", "a director without virtual routers");
+    // Virtual servers with their checks have an effect, also without virtual routers.
+    assert_eq!(may(&text(&format!("{GOOD}{server}"))), "y y y y");
+    assert_eq!(may(&text(server)), "y y y y");
     // One member has nobody to be kept together with.
     let one = text(&format!("{GOOD}vrrp_sync_group g {{\ngroup {{\nV\n}}\n}}\n"));
     assert_eq!(one.fatal(), None, "{}", one.render(false));
