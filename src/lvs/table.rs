@@ -24,8 +24,8 @@ use std::sync::Arc;
 pub const AUDIT: Duration = Duration::from_secs(30);
 /// Destinations looked at in a turn: some microseconds each on a slow processor.
 const SLICE: usize = 64;
-/// What comes first in a turn is what others wait for; the next slice is a turn of its own.
-const NEXT_TURN: Duration = Duration::from_nanos(1);
+/// The next slice is a turn of its own, after a pause, as in `director.rs`.
+const NEXT_TURN: Duration = Duration::from_micros(500);
 /// Before a look that was interrupted begins anew.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Between two services whose destinations are read: the looks at all of them are spread over this half of [`AUDIT`].
