@@ -6,6 +6,7 @@ use kalived::config::model::global::GlobalMore;
 use kalived::config::model::lvs::{Part, ServerGroup, VirtualServer, parts};
 use kalived::effect::{Effect, Effects, GuardFx, LvsFx, LvsOp};
 use kalived::event::{ChildEnd, Errno, LvsEv};
+use kalived::lvs::director::NEXT_TURN;
 use kalived::lvs::director::{Cx, Director};
 use kalived::lvs::farm::Happened;
 use kalived::time::{Duration, Instant, Now, Wall};
@@ -118,7 +119,7 @@ impl Bench {
         self.now.mono = until;
     }
 
-    /// Until nothing more follows in this moment; a nanosecond more for what waits for its turn.
+    /// Until nothing more follows in this moment, and what waits for a turn of its own has had it.
     pub fn settle(&mut self) {
         for turn in 0.. {
             assert!(turn < 100_000, "it has a bound");
@@ -132,11 +133,11 @@ impl Bench {
                 self.note(happened);
                 continue;
             }
-            let soon = self.now.mono + Duration::from_nanos(1);
+            let soon = self.now.mono + NEXT_TURN;
             match self.timers.next().filter(|(at, _)| *at <= soon) {
-                Some(_) => {
-                    self.now.mono = soon;
-                    self.timers.pop(soon);
+                Some((at, _)) => {
+                    self.now.mono = self.now.mono.max(at);
+                    self.timers.pop(self.now.mono);
                     self.with(|d, cx| d.on_due(cx));
                 }
                 None if self.fx.is_empty() => {

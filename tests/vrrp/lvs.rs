@@ -8,6 +8,7 @@ use kalived::config::model::lvs::{Method, Protocol, RealServer, Scheduler, Servi
 use kalived::effect::{ConnFx, Effect, LvsFx, LvsOp};
 use kalived::event::{Errno, Event, GuardEv, LvsEv, Stream};
 use kalived::id::ConnKey;
+use kalived::lvs::director::NEXT_TURN;
 use kalived::time::Duration;
 use kalived::vrrp::State;
 use kalived::wire::netlink::ipvs::{Message, ServiceKey};
@@ -49,7 +50,7 @@ impl Bench {
             self.asked = rest;
             if lvs.is_empty() {
                 // What waits for a turn of its own.
-                self.run(Duration::from_nanos(2));
+                self.run(NEXT_TURN + Duration::from_nanos(1));
                 if !self.asked.iter().any(|e| matches!(e, Effect::Lvs(_))) {
                     return changed;
                 }
