@@ -6,7 +6,7 @@
 //! deleted. Services of others are not touched.
 //!
 //! Destinations are asked for only in a service that is there: the kernel takes them along when a service goes. A turn looks at
-//! [`SLICE`] of them at most.
+//! `SLICE` of them at most.
 
 use super::text;
 use crate::effect::{Effect, Effects, LvsFx, LvsOp};

@@ -25,7 +25,7 @@ pub enum Request {
     Stop,
     /// Say how things are.
     Status,
-    /// Give the image of the configuration that runs: [`Server::answer_with_fd`].
+    /// Give the image of the configuration that runs in a file descriptor.
     Image,
     /// Give what the core recorded, likewise.
     Record,

@@ -64,7 +64,7 @@ pub enum Base {
         /// What the machine is called.
         host: String,
     },
-    /// One that runs: only the release that wrote it reads it, so its fields have no names in a file ([`packed`]).
+    /// One that runs: only the release that wrote it reads it, so its fields have no names in a file (`packed`).
     #[serde(with = "packed")]
     World(Box<World>),
 }

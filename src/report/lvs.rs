@@ -11,7 +11,7 @@ words! {
 record! {
     /// A virtual server.
     pub struct VirtualServer {
-        /// As in the log: [address]:protocol:port, FWM mark, or [group]:number.
+        /// As in the log: address, protocol and port; FWM and mark; or group and number.
         pub name: String,
         /// Scheduler.
         pub scheduler: String,
@@ -27,7 +27,7 @@ record! {
         pub quorum: u64,
         /// So far above the quorum the weight must rise to gain it, and so far below fall to lose it.
         pub hysteresis: u64,
-        /// Its sorry server, [address]:protocol:port; null: none.
+        /// Its sorry server: address, protocol and port; null: none.
         pub sorry_server: Option<String>,
         /// The sorry server is in charge.
         pub sorry_active: bool,
@@ -43,7 +43,7 @@ record! {
 record! {
     /// A real server.
     pub struct RealServer {
-        /// As in the log: [address]:protocol:port.
+        /// As in the log: address, protocol and port.
         pub name: String,
         /// unchecked: no check has ended, it takes part; awaited: none has ended, it does not (alpha).
         pub state: ServerState,
