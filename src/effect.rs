@@ -285,7 +285,7 @@ pub enum LvsOp {
     Service(Act, ServiceKey, Box<Service>),
     /// A destination of a service.
     Destination(Act, ServiceKey, DestinationKey, Destination),
-    /// The table is emptied, whoever filled it.
+    /// Empty the whole table, entries of other programs included.
     Flush,
     /// Timeouts of connections.
     Timeouts(Timeouts),

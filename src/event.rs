@@ -182,7 +182,7 @@ pub enum NetEv {
     },
     /// A route of ours is gone.
     RouteDel(Box<RouteSpec>),
-    /// A policy rule is there, whoever added it.
+    /// The kernel has this policy rule. kalived or another program added it.
     RuleNew(Box<RuleSpec>),
     /// A policy rule is gone.
     RuleDel(Box<RuleSpec>),

@@ -2,7 +2,7 @@
 //!
 //! Read first: `netlink.rs` (requests, dumps, lost messages), `wire/netlink/ipvs.rs` (the encoding), `rtnl.rs` (the same for addresses). The
 //! socket is opened when the first configuration with virtual servers asks for it; until then nothing of this exists. The send runs
-//! on a kernel worker: the kernel takes a mutex for it that anybody on the host may be holding, and loads the module of a scheduler
+//! on a kernel worker: the kernel takes a mutex for it that another process may be holding, and loads the module of a scheduler
 //! while it does.
 
 use super::netlink::{Limits, Netlink, Protocol, Told};
@@ -221,7 +221,7 @@ impl<B: Buffers> Ipvs<B> {
     }
 }
 
-/// What is told of what came: what a dump has is one event for each datagram.
+/// Events for the World, made from the messages of one datagram. The entries of a dump are collected: one event for each datagram.
 #[derive(Default)]
 struct Events {
     done: Vec<Event<'static>>,

@@ -48,7 +48,7 @@ pub struct Holdings<'a> {
     pub images: [&'a File; 2],
     /// Where snapshots are kept: it has what a configuration before had.
     pub snapshot: &'a File,
-    /// All static routes and rules too; otherwise those only that no configuration has any more.
+    /// All static routes and rules too; otherwise only those that no configuration has any more.
     pub routes: bool,
 }
 
@@ -173,8 +173,8 @@ struct Fib {
 }
 
 impl Fib {
-    /// Those that a snapshot names. `fixed`: the static ones too, of which the configurations take theirs out again: one that is left
-    /// is of an earlier file, and nobody knows it any more.
+    /// Those that a snapshot names. `fixed`: the static ones too. [`Fib::add`] takes out the static ones that a configuration has; one
+    /// that remains belongs to an earlier file, and no later core would remove it.
     fn of(shot: Option<&Snapshot>, fixed: bool) -> Fib {
         let mut fib = Fib::default();
         if let Some(s) = shot {
@@ -399,7 +399,7 @@ mod tests {
             fib.add(&config, all);
             fib.routes
         };
-        assert_eq!(of(true, true), BTreeSet::from([id(1), id(2), id(3), id(4)]), "nobody follows");
+        assert_eq!(of(true, true), BTreeSet::from([id(1), id(2), id(3), id(4)]), "the end: no core follows");
         assert_eq!(of(true, false), BTreeSet::from([id(3), id(4)]), "a core follows, which has 1 and 2 from the file");
         assert_eq!(of(false, false), BTreeSet::from([id(4)]), "a file that cannot be read may name 3");
     }

@@ -21,7 +21,7 @@ use crate::wire::netlink::ipvs::{ServiceKey, Timeouts};
 
 /// What loads the kernel's module where it is not there. It is kalived's own command, and no file's.
 pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
-/// Before a kernel without IPVS is asked again: somebody may have loaded the module by hand.
+/// Before a kernel without IPVS is asked again: an operator may have loaded the module.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// The next part is a turn of its own, after a pause: what comes first in a turn is what others wait for. A part takes a slow processor
 /// some milliseconds, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).

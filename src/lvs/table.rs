@@ -2,7 +2,7 @@
 //!
 //! Read first: `reconcile/`, `pool.rs`. The kernel reports no change of this table, so it is read: all services, then the destinations of
 //! one service after the other; at the start, when another configuration was read, and every [`AUDIT`]. What is there already is adopted
-//! as it is, what differs is changed in place, what somebody deleted is put back, and what in a service of ours nobody wants is
+//! as it is, what differs is changed in place, what somebody deleted is put back, and what is not wanted in a service of ours is
 //! deleted. Services of others are not touched.
 //!
 //! Destinations are asked for only in a service that is there: the kernel takes them along when a service goes. A turn looks at

@@ -1,4 +1,4 @@
-//! Which of keepalived's dump files somebody wants. How they are written: `guard/dump/`.
+//! The kinds of keepalived's dump files, and the signals that ask for them. How they are written: `guard/dump/`.
 
 use crate::sys::signal;
 

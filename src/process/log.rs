@@ -1,4 +1,4 @@
-//! The log of every process but the core: lines are written at once or not at all, for the guard waits for nobody but its poll.
+//! The log of every process but the core: a line is written at once or not at all, because the guard waits only in its poll.
 //!
 //! Read first: `line.rs`.
 

@@ -1,4 +1,4 @@
-//! A report in a file of memory: the core writes it (`daemon/report.rs`), whoever shows it reads it.
+//! A report in a file of memory: the core writes it (`daemon/report.rs`); the commands and the dump process read it.
 
 use crate::report::Report;
 use std::fs::File;

@@ -23,12 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 const SLICE: usize = 64;
 /// What comes first in a turn is what others wait for; the next slice is a turn of its own.
 const NEXT_TURN: Duration = Duration::from_nanos(1);
-/// Rules of the kernel that are kept; who has more than these has them from somebody else.
+/// Most rules of the kernel that are remembered. A host with more has them from another program.
 const MOST: usize = 65_536;
 
 impl Item for RuleSpec {
     type Owner = Owner;
-    const SERIES: u8 = 2;
+    const SERIES: u8 = 5;
     // A rule has no value beside its name.
     const IN_PLACE: bool = false;
     fn is_there(errno: Errno) -> bool {

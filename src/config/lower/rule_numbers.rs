@@ -1,4 +1,4 @@
-//! What a rule line says, in the kernel's numbers. A name that nobody knows costs its line.
+//! What a rule line says, in the kernel's numbers. A line with an unknown name is reported and left out.
 
 use super::Cx;
 use crate::config::kind;

@@ -362,7 +362,7 @@ pub fn get_destinations(out: &mut BytesMut, family: u16, seq: u32, of: &ServiceK
     });
 }
 
-/// Appends a request that empties the whole table, whoever filled it.
+/// Appends a request that empties the whole table, entries of other programs included.
 pub fn flush(out: &mut BytesMut, family: u16, seq: u32) {
     request(out, family, seq, IPVS_CMD_FLUSH, NLM_F_ACK, |_| {});
 }
