@@ -27,6 +27,7 @@ impl World {
                 noprefixroute: v.noprefixroute,
                 peer: v.peer,
                 tag: STATIC_PROTO,
+                metric: 0,
             })
         };
         self.base.static_addresses.iter().filter_map(spec).collect()
@@ -60,6 +61,7 @@ impl World {
                     noprefixroute: false,
                     peer: None,
                     tag: STATIC_PROTO,
+                    metric: 0,
                 };
                 // Not what is wanted again.
                 self.addrs.remove(spec);

@@ -25,6 +25,7 @@ impl World {
             }
             _ => return,
         }
+        self.want_own(vr);
         let sock = self.sock_for(now, vr, fx);
         with!(self, vr, now, fx, |vi, cx| vi.evaluate(sock, cx));
     }
@@ -46,6 +47,7 @@ impl World {
             fx.note(text::link_known(name, false));
         }
         self.addrs.on_link_gone(ifindex);
+        self.vmacs.on_link_gone(now.mono, ifindex, name, &self.links, &mut self.timers);
         self.links_changed(now, core::slice::from_ref(&name.to_owned()), Some(ifindex));
         self.refresh(now, name, false, fx);
         self.source_changed(now, None, fx);
@@ -184,6 +186,7 @@ impl World {
         }
         self.routes.synced(now.mono, &mut self.timers);
         self.rules.synced(now.mono, &mut self.timers);
+        self.vmacs.synced(&self.links, &mut self.timers);
         if core::mem::take(&mut self.dump_again) {
             self.resync(fx);
         }
@@ -197,6 +200,7 @@ impl World {
             }
             Phase::Reading => {
                 self.phase = Phase::Cleaning;
+                self.begin_own(&Snapshot::default());
                 self.remove_leftovers(fx);
                 self.name_strangers(fx);
                 self.begin_routes(now, fx);
@@ -244,6 +248,10 @@ impl World {
         let owner = vi.cfg().priority == 255;
         let mut n = 0;
         for spec in vi.specs(&self.links) {
+            // What stays on its own interface is taken over as it is.
+            if vi.stays_here(&spec, &self.links) {
+                continue;
+            }
             for a in self.links.at(spec.ifindex, spec.addr) {
                 if a.proto == ADDR_PROTO || (!owner && a.prefix == spec.prefix) {
                     n += usize::from(self.addrs.remove(AddrSpec { prefix: a.prefix, ..spec.clone() }));

@@ -100,7 +100,7 @@ impl World {
         let held: BTreeSet<AddrId> = self.addrs.held(vr).collect();
         let listed = vi.cfg().vips.len();
         let view = |(n, v): (usize, &crate::config::model::Vip)| {
-            let dev = v.dev.as_deref().unwrap_or(&vi.cfg().interface);
+            let dev = v.dev.as_deref().unwrap_or(vi.cfg().default_dev());
             let id = self.links.by_name(dev).map(|l| (l.ifindex, v.addr, v.prefix));
             let held = id.is_some_and(|id| held.contains(&id));
             VipView { addr: v.addr, prefix: v.prefix, dev: dev.to_owned(), listed: n < listed, held }

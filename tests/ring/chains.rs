@@ -41,6 +41,7 @@ fn packets(texts: &[&'static str]) -> Packets {
     let one = |(i, text): (usize, &&'static str)| Packet {
         to: [192, 0, 2, i as u8].into(),
         bytes: Bytes::from_static(text.as_bytes()),
+        from: None,
     };
     Packets::of(texts.iter().enumerate().map(one).collect()).unwrap()
 }

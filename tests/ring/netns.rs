@@ -272,6 +272,7 @@ fn spec(ifindex: u32, addr: &str, prefix: u8) -> AddrSpec {
         noprefixroute: false,
         peer: None,
         tag: kalived::effect::ADDR_PROTO,
+        metric: 0,
     }
 }
 

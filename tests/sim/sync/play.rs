@@ -159,6 +159,8 @@ pub(super) fn link(index: usize, up: bool) -> Link {
         noarp: false,
         mtu: 1500,
         mac: Some([2, 0, 0, 0, 0, index as u8]),
+        upon: None,
+        ours: false,
     }
 }
 
@@ -487,6 +489,7 @@ impl Sim {
                 | Effect::Guard(GuardFx::Kill { .. })
                 | Effect::Helper(HelperFx::WatchProcesses { .. })
                 | Effect::Helper(HelperFx::Lookup { .. })
+                | Effect::Helper(HelperFx::SetKnobs { .. })
                 | Effect::Conn(ConnFx::Connect { .. })
                 | Effect::Conn(ConnFx::Write { .. })
                 | Effect::Conn(ConnFx::Close { .. })
