@@ -32,6 +32,7 @@ pub mod processes;
 pub mod ring;
 pub mod rtsync;
 pub mod sched;
+pub mod sections;
 pub mod seqpacket;
 pub mod signal;
 pub mod socket;
