@@ -208,6 +208,8 @@ mod tests {
             mac: Some([2, 0, 0, 0, 0, ifindex as u8]),
             upon: None,
             ours: false,
+            master: 0,
+            vrf: false,
         }
     }
     fn addr(ifindex: u32, a: &str, proto: u8) -> AddrInfo {

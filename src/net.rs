@@ -69,6 +69,12 @@ pub struct Link {
     /// Its alias says that a kalived made it ([`LINK_ALIAS`]).
     #[serde(default)]
     pub ours: bool,
+    /// Index of the interface that it is enslaved to (`IFLA_MASTER`): a bridge, a bond, a VRF; 0: to none.
+    #[serde(default)]
+    pub master: u32,
+    /// It is a VRF.
+    #[serde(default)]
+    pub vrf: bool,
 }
 
 /// `IFLA_IFALIAS` of every interface that kalived makes, so that its own leftovers are told from an operator's interfaces.
@@ -110,12 +116,16 @@ pub struct OwnLink {
     pub mac: Option<[u8; 6]>,
     /// `IFLA_GROUP`; 0: the default one.
     pub group: u32,
+    /// The VRF that it belongs to; 0: none.
+    #[serde(default)]
+    pub master: u32,
 }
 
 impl OwnLink {
     /// Whether an interface is what this one is to be.
     pub fn is(&self, link: &Link) -> bool {
-        link.name == self.name && link.upon == Some(self.upon) && (self.mac.is_none() || link.mac == self.mac)
+        let mac = self.mac.is_none() || link.mac == self.mac;
+        link.name == self.name && link.upon == Some(self.upon) && link.master == self.master && mac
     }
 }
 

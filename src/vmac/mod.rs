@@ -215,7 +215,8 @@ impl Vmacs {
                 }
                 // Ours, and made for something else: it is deleted and made anew.
                 Some(l) if l.ours && l.upon.is_some() => {
-                    let old = OwnLink { name: l.name.clone(), upon: l.upon.unwrap_or(link.upon), mac: l.mac, group: 0 };
+                    let (upon, master) = (l.upon.unwrap_or(link.upon), l.master);
+                    let old = OwnLink { name: l.name.clone(), upon, mac: l.mac, group: 0, master };
                     self.links.adopt(vr, name, link.clone(), old, false);
                 }
                 _ => drop(self.links.want(vr, name, link.clone(), false)),
@@ -285,7 +286,8 @@ impl Vmacs {
             self.jobs.insert(self.last_job, Job::Own(vr));
             self.asks.push((self.last_job, link.name.clone(), set));
         }
-        let stand = Stand { up: o.up && o.set == Step::Done, ours: !o.theirs };
+        // Up only with its sysctls; one that another process left up is not taken down for that.
+        let stand = Stand { up: o.up && (o.set == Step::Done || link.up), ours: !o.theirs };
         let (below, needs) = (o.link.upon.parent, o.families.0);
         if !self.stands.knows(link.ifindex) {
             self.stands.adopt(vr, link.ifindex, stand, stand_of(link), false);
@@ -544,7 +546,7 @@ impl Vmacs {
         }
         let left = made.iter().filter_map(|(name, ifindex)| {
             let l = links.get(*ifindex).filter(|l| l.name == *name && l.ours)?;
-            Some(OwnLink { name: name.clone(), upon: l.upon?, mac: l.mac, group: 0 })
+            Some(OwnLink { name: name.clone(), upon: l.upon?, mac: l.mac, group: 0, master: l.master })
         });
         left.filter(|link| self.links.remove(Name::of(&link.name), link.clone())).count()
     }

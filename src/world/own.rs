@@ -32,10 +32,12 @@ impl World {
             return;
         }
         let Some(vi) = self.instances.get(vr) else { return };
-        if vi.cfg().own().is_some()
-            && let Some(wish) = vi.own_wish(&self.links)
-        {
-            self.vmacs.want(vr, wish, &self.links);
+        if vi.cfg().own().is_some() {
+            match vi.own_wish(&self.links) {
+                Some(wish) => self.vmacs.want(vr, wish, &self.links),
+                // The interface below is gone, and took it along.
+                None => self.vmacs.release(vr),
+            }
         }
     }
 
@@ -95,6 +97,11 @@ impl World {
         });
         let below = self.vmacs.before().map(|(ifindex, before)| BelowShot { ifindex, before: before.to_vec() });
         (own.collect(), below.collect())
+    }
+
+    // The addresses that it answers for: not those that stay on an own interface that is down.
+    pub(super) fn holds<'a>(&'a self, vr: VrKey, vi: &'a Instance) -> impl Iterator<Item = AddrId> + 'a {
+        self.addrs.held(vr).filter(|id| vi.is_heard(id.0, &self.links))
     }
 
     /// How often somebody else deleted an own interface, or took one up or down.

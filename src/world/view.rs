@@ -89,7 +89,7 @@ impl World {
                 master: vi.master(),
                 source: vi.source(),
                 armed: vi.armed(),
-                addresses: (self.addrs.held(vr).count(), vi.vips().count()),
+                addresses: (self.holds(vr, vi).count(), vi.vips().count()),
                 vips: self.vip_views(vr, vi),
                 stats: vi.stats().clone(),
             })
@@ -97,7 +97,7 @@ impl World {
     }
 
     fn vip_views(&self, vr: VrKey, vi: &Instance) -> Vec<VipView> {
-        let held: BTreeSet<AddrId> = self.addrs.held(vr).collect();
+        let held: BTreeSet<AddrId> = self.holds(vr, vi).collect();
         let listed = vi.cfg().vips.len();
         let view = |(n, v): (usize, &crate::config::model::Vip)| {
             let dev = v.dev.as_deref().unwrap_or(vi.cfg().default_dev());

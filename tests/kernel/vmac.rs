@@ -219,7 +219,7 @@ fn nothing_is_left_after_a_stop_a_dead_core_and_a_killed_kalived() {
     let core = role(&on_a, "--core").expect("it runs");
     kill(core);
     until_true("another core", || role(&on_a, "--core").is_some_and(|c| c != core));
-    on_a.await_line("goes on").len();
+    let _ = on_a.await_line("(VI_1) ");
     assert_eq!(a.run(&format!("cat /sys/class/net/{NAME}/ifindex")), index, "the same interface");
     // All of it is killed: the next start takes it down before anything else, and removes it at its end.
     on_a.kill9();
@@ -258,4 +258,81 @@ fn a_reload_takes_it_out_and_puts_it_in() {
         macvlans(&a).len() == 1 && is_up(&a, NAME) && !addrs_on(&a, IFACE).contains(&format!("{VIP}/32"))
     });
     until_true("the client to reach it", || c.reaches(VIP) && c.neighbour(VIP).contains(MAC));
+}
+
+/// Whether this kernel has a kind of interface.
+fn has_kind(host: &Host, words: &str) -> bool {
+    host.command("sh").args(["-c", &format!("ip link add {words} 2>/dev/null")]).status().is_ok_and(|s| s.success())
+}
+
+/// Trap 64, and an own interface in the VRF of the one below.
+#[test]
+fn in_a_vrf_unicast_adverts_are_heard_and_the_own_interface_belongs_to_it() {
+    let Some(lab) = Lab::new("trap 64") else { return };
+    let (a, b, c) = (lab.host("a", 20), lab.host("b", 30), lab.host("c", 40));
+    let enslave = |host: &Host| {
+        host.script(&format!("ip link set blue up; ip link set {IFACE} master blue"));
+        // The kernel has removed the IPv6 addresses.
+        host.script(&format!("ip addr add {}/64 dev {IFACE} nodad", host.v6()));
+    };
+    for host in [&a, &b] {
+        if !has_kind(host, "blue type vrf table 10") {
+            return skip("trap 64", "this kernel has no VRF");
+        }
+        enslave(host);
+    }
+    let unicast = |own: &Host, other: &Host, priority: u8| {
+        let conf = Conf { vips: vec![format!("{VIP} dev {IFACE}")], ..Conf::v3(priority) };
+        let conf = conf.with("vrf blue").with(&format!("unicast_src_ip {}", own.v4()));
+        let text = conf.with(&format!("unicast_peer {{\n {}\n}}", other.v4())).text();
+        text.replace(&format!("    interface {IFACE}\n"), "")
+    };
+    let on_a = lab.start_program(under_test(), &a, &unicast(&a, &b, 150));
+    on_a.await_state(State::Master);
+    let on_b = lab.start_program(under_test(), &b, &unicast(&b, &a, 100));
+    on_b.await_state(State::Backup);
+    until_true("the client to reach it", || c.reaches(VIP) && c.sees(VIP, &a));
+    drop(on_a.stop());
+    on_b.await_state(State::Master);
+    assert_eq!(on_b.times(State::Master), 1, "{}", on_b.log());
+    until_true("the client to reach it", || c.reaches(VIP) && c.sees(VIP, &b));
+    drop(on_b.stop());
+    if stand_in() {
+        return;
+    }
+    let on_a = start(&lab, under_test(), &a, &v4(150));
+    on_a.await_state(State::Master);
+    until_true(&format!("the client to reach it; log:\n{}", on_a.log()), || c.reaches(VIP));
+    assert!(c.neighbour(VIP).contains(MAC), "{}", c.neighbour(VIP));
+    assert!(a.run(&format!("ip -o link show dev {NAME}")).contains("master blue"));
+    let (code, log) = on_a.stop();
+    assert_eq!((code, macvlans(&a)), (Some(0), Vec::new()), "{log}");
+}
+
+#[test]
+fn an_ipvlan_has_the_addresses_with_the_mac_of_the_interface_below() {
+    if stand_in() {
+        return skip("use_ipvlan", "keepalived wants an address for it");
+    }
+    let Some(lab) = Lab::new("use_ipvlan") else { return };
+    let (a, b, c) = (lab.host("a", 20), lab.host("b", 30), lab.host("c", 40));
+    if !has_kind(&c, &format!("link {IFACE} name try type ipvlan mode l2 bridge")) {
+        return skip("use_ipvlan", "this kernel has no ipvlan");
+    }
+    c.script("ip link del try");
+    let conf = |priority| Conf::v3(priority).with("use_ipvlan");
+    let on_a = start(&lab, under_test(), &a, &conf(150));
+    on_a.await_state(State::Master);
+    let on_b = start(&lab, under_test(), &b, &conf(100));
+    on_b.await_state(State::Backup);
+    until_true(&format!("the client to reach it; log:\n{}", on_a.log()), || c.reaches(VIP));
+    assert!(c.sees(VIP, &a), "{}", c.neighbour(VIP));
+    let name = "ipvlan.51";
+    assert_eq!(addrs_on(&a, name), BTreeSet::from([format!("{VIP}/32")]));
+    until_true("its address", || addrs_on(&b, name) == addrs_on(&a, name));
+    assert!(is_up(&a, name) && !is_up(&b, name));
+    drop(on_a.stop());
+    on_b.await_state(State::Master);
+    until_true(&format!("the client to reach it; log:\n{}", on_b.log()), || c.reaches(VIP) && c.sees(VIP, &b));
+    assert!(a.run("ip -o link show type ipvlan").is_empty());
 }

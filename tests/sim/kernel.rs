@@ -116,6 +116,8 @@ impl Kernel {
             mac: Some(self.mac),
             upon: None,
             ours: false,
+            master: 0,
+            vrf: false,
         }
     }
     /// Packets come and go.

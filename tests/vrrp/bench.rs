@@ -63,6 +63,8 @@ pub fn link(ifindex: u32, name: &str, up: bool) -> Link {
         mac: Some([2, 0, 0, 0, 0, ifindex as u8]),
         upon: None,
         ours: false,
+        master: 0,
+        vrf: false,
     }
 }
 

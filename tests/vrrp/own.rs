@@ -142,7 +142,7 @@ fn link_local_addresses_come_and_go_and_the_others_stay() {
 #[test]
 fn who_takes_it_up_or_down_is_contradicted_at_once() {
     let mut b = backup(vmac(v2()));
-    let mut meddle = |b: &mut Bench, up: bool| {
+    let meddle = |b: &mut Bench, up: bool| {
         let l = b.links.iter_mut().find(|l| l.name == NAME).expect("there");
         (l.up, l.running) = (up, up);
         let l = l.clone();

@@ -163,6 +163,8 @@ fn links_as_the_kernel_tells_them() {
         mac: Some([0; 6]),
         upon: None,
         ours: false,
+        master: 0,
+        vrf: false,
     };
     assert_eq!(links.next(), Some(lo));
     let v0 = links.find(|l| l.name == "v0").expect("a link named v0");
@@ -178,6 +180,8 @@ fn links_as_the_kernel_tells_them() {
         mac: Some([2, 0, 0, 0, 0, 0x33]),
         upon: None,
         ours: false,
+        master: 0,
+        vrf: false,
     };
     assert_eq!(v0, want);
 }
@@ -400,7 +404,7 @@ fn an_interface_of_our_own_is_asked_for_as_it_is_reported() {
     use kalived::net::{OwnLink, Upon, UponKind};
     use kalived::wire::netlink::{del_link, new_link, set_link};
     for (kind, mode, mac) in [(UponKind::Macvlan, Upon::MACVLAN_PRIVATE, Some([0, 0, 0x5e, 0, 1, 51])), (UponKind::Ipvlan, 2, None)] {
-        let own = OwnLink { name: "vrrp.51".into(), upon: Upon { kind, mode, parent: 7 }, mac, group: 3 };
+        let own = OwnLink { name: "vrrp.51".into(), upon: Upon { kind, mode, parent: 7 }, mac, group: 3, master: 5 };
         let mut out = BytesMut::new();
         new_link(&mut out, 9, &own);
         // struct ifinfomsg: the index, which the kernel gives.

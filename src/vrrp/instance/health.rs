@@ -98,6 +98,9 @@ impl Instance {
                 }
             }
         }
+        if link.is_some() && self.sock_spec(cx.links, cx.vips).is_none() {
+            faults.insert(self.no_source(cx.links));
+        }
         if self.cfg.peers().is_some_and(<[_]>::is_empty) {
             faults.insert(Fault::NoPeer);
         }

@@ -12,6 +12,7 @@ use crate::id::SockKey;
 use crate::links::Links;
 use crate::time::{Duration, Instant};
 use crate::timers::Due;
+use crate::vmac::Status;
 use crate::vrrp::advert::Heard;
 use crate::vrrp::change::What;
 use crate::vrrp::fsm::Act;
@@ -418,7 +419,10 @@ impl Instance {
     // `count` of its addresses, from that one on.
     fn want_some(&mut self, from: usize, count: usize, cx: &mut Cx<'_>) {
         let owner = self.owner();
-        let specs: Vec<AddrSpec> = self.vips().skip(from).take(count).filter_map(|v| self.spec(v, cx.links)).collect();
+        // Those of an own interface that is not ready yet are put there when it is.
+        let ready = !matches!(cx.vmacs.status(self.key), Status::Waiting | Status::Refused(_));
+        let some = self.vips().skip(from).take(count).filter(|v| ready || v.dev.is_some());
+        let specs: Vec<AddrSpec> = some.filter_map(|v| self.spec(v, cx.links)).collect();
         for spec in specs {
             let (ifindex, addr) = (spec.ifindex, spec.addr);
             // Asked for again after an interface came back: what is held already was announced already.

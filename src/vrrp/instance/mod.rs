@@ -461,28 +461,6 @@ impl Instance {
         self.go(self.decide(Input::MasterDown), Cause::Silence, None, cx);
     }
 
-    fn silence_cause(&self, now: Instant) -> String {
-        let s = &self.silence;
-        let quiet = s.since.map_or_else(String::new, |t| format!(" for {}", text::span(now.since(t))));
-        let mut cause = match (s.zero_from, s.preempting) {
-            (Some(from), _) => format!("{from} stepped down (priority 0)"),
-            (None, Some((from, p))) if self.preempt_delay_over => {
-                let delay = text::span(self.cfg.preempt_delay);
-                format!("preempting {from}: priority {} > {p}, preempt_delay {delay} elapsed", self.priority)
-            }
-            (None, Some((from, p))) => format!("preempting {from}: priority {} > {p}", self.priority),
-            // Asked by one who is Master by now.
-            (None, None) => match self.master.or(self.predecessor) {
-                Some(m) => format!("no advert{quiet}, last from {m}"),
-                None => format!("no advert{quiet}"),
-            },
-        };
-        if let Some((reject, from)) = s.last_reject {
-            cause += &format!("; {} dropped, last from {from}: {}", s.rejected, reject.name());
-        }
-        cause
-    }
-
     /// `preempt_delay` is over: from now on lower adverts no longer count.
     pub fn on_preempt_delay(&mut self) {
         self.preempt_delay_over = true;

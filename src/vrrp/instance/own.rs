@@ -31,7 +31,10 @@ impl Instance {
     /// Its own interface as it is to be; `None`: it has none, or the one below is not there.
     pub fn own_wish(&self, links: &Links) -> Option<Wish> {
         let (own, name) = self.cfg.own()?;
-        let parent = links.by_name(&self.cfg.interface)?.ifindex;
+        let below = links.by_name(&self.cfg.interface)?;
+        let parent = below.ifindex;
+        // In the VRF of the interface below.
+        let master = links.get(below.master).filter(|m| m.vrf).map_or(0, |m| m.ifindex);
         let upon = match own.ipvlan {
             false => Upon { kind: UponKind::Macvlan, mode: Upon::MACVLAN_PRIVATE, parent },
             true => Upon { kind: UponKind::Ipvlan, mode: own.ipvlan_flags(), parent },
@@ -42,7 +45,7 @@ impl Instance {
         let families = (here().any(|v| v.addr.is_ipv4()), here().any(|v| v.addr.is_ipv6()));
         // Without any address there is nothing that the other family could be needed for.
         let families = if families == (false, false) { (self.cfg.family == Family::V4, self.cfg.family == Family::V6) } else { families };
-        Some(Wish { link: OwnLink { name: name.to_owned(), upon, mac, group }, families })
+        Some(Wish { link: OwnLink { name: name.to_owned(), upon, mac, group, master }, families })
     }
 
     /// Whether this is an address that stays on its own interface while that is down.
@@ -79,9 +82,9 @@ impl Instance {
     /// `Due::KeepMore`: the next of the addresses that stay.
     pub fn on_keep_more(&mut self, cx: &mut Cx<'_>) {
         let Some((ifindex, from)) = self.kept else { return };
-        let owner = self.owner();
+        let (owner, master) = (self.owner(), self.is_master());
         let some: Vec<_> = self.vips().skip(from).take(CHUNK).filter_map(|v| self.spec(v, cx.links)).collect();
-        for spec in some.into_iter().filter(|s| s.ifindex == ifindex && stays(s.addr)) {
+        for spec in some.into_iter().filter(|s| s.ifindex == ifindex && (master || stays(s.addr))) {
             if !cx.addrs.is_wanted((spec.ifindex, spec.addr, spec.prefix)) {
                 cx.addrs.adopt(self.key, spec, owner, cx.links);
             }
@@ -100,8 +103,8 @@ impl Instance {
         }
     }
 
-    /// Whether an address can be announced: not on an own interface that is down.
-    pub(super) fn is_heard(&self, ifindex: u32, links: &Links) -> bool {
+    /// Whether anybody can reach an address there: not on an own interface that is down.
+    pub fn is_heard(&self, ifindex: u32, links: &Links) -> bool {
         self.kept.is_none_or(|(own, _)| own != ifindex) || links.get(ifindex).is_some_and(|l| l.up)
     }
 

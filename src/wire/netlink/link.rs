@@ -17,6 +17,7 @@ const IFF_UP: u32 = 0x1;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_GROUP: u16 = 27;
@@ -37,6 +38,9 @@ pub fn new_link(out: &mut BytesMut, seq: u32, link: &OwnLink) {
         put_attr(out, IFLA_LINK, &link.upon.parent.to_ne_bytes());
         if let Some(mac) = link.mac {
             put_attr(out, IFLA_ADDRESS, &mac);
+        }
+        if link.master != 0 {
+            put_attr(out, IFLA_MASTER, &link.master.to_ne_bytes());
         }
         if link.group != 0 {
             put_attr(out, IFLA_GROUP, &link.group.to_ne_bytes());
@@ -85,8 +89,17 @@ fn put_info(out: &mut BytesMut, ifindex: u32, flags: u32, change: u32) {
     out.put_u32_ne(change);
 }
 
-/// Kind and mode out of an `IFLA_LINKINFO`; `None`: of a kind that we do not make.
-pub(super) fn read_info(bytes: &[u8]) -> Result<Option<(UponKind, u32)>, Bad> {
+/// What an `IFLA_LINKINFO` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Info {
+    /// Of a kind that we make, with its mode.
+    Upon(UponKind, u32),
+    Vrf,
+    Other,
+}
+
+/// Reads an `IFLA_LINKINFO`.
+pub(super) fn read_info(bytes: &[u8]) -> Result<Info, Bad> {
     let (mut kind, mut data) = (String::new(), &[][..]);
     for attr in attrs(bytes) {
         match attr? {
@@ -105,11 +118,12 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<Option<(UponKind, u32)>, Bad> {
         Ok(0)
     };
     Ok(match kind.as_str() {
-        "macvlan" => Some((UponKind::Macvlan, value(IFLA_MACVLAN_MODE, true)?)),
+        "macvlan" => Info::Upon(UponKind::Macvlan, value(IFLA_MACVLAN_MODE, true)?),
+        "vrf" => Info::Vrf,
         // In another mode than L2 it is none of ours.
         "ipvlan" if value(IFLA_IPVLAN_MODE, false)? == u32::from(IPVLAN_L2) => {
-            Some((UponKind::Ipvlan, value(IFLA_IPVLAN_FLAGS, false)?))
+            Info::Upon(UponKind::Ipvlan, value(IFLA_IPVLAN_FLAGS, false)?)
         }
-        _ => None,
+        _ => Info::Other,
     })
 }

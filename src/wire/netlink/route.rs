@@ -1,6 +1,6 @@
 //! The rtnetlink messages in use: links and addresses. Read first: `mod.rs`.
 
-use super::link;
+use super::link::{self, Info};
 use super::{
     Kind, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, attrs, put_attr, put_message, u32_at,
 };
@@ -35,6 +35,7 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 const IFLA_WIRELESS: u16 = 11;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
@@ -163,13 +164,14 @@ fn read_link(kind: u16, body: &[u8]) -> Result<Kind, Bad> {
         return Ok(Kind::LinkDel(ifindex));
     }
     let (mut name, mut mtu, mut mac) = (None, 0, None);
-    let (mut parent, mut info, mut ours) = (0, None, false);
+    let (mut parent, mut master, mut info, mut ours) = (0, 0, Info::Other, false);
     for attr in attrs(body.get(IFINFOMSG..).unwrap_or_default()) {
         match attr? {
             (IFLA_IFNAME, v) => name = Some(text(v)),
             (IFLA_MTU, v) => mtu = u32_at(v, 0)?,
             (IFLA_ADDRESS, v) => mac = v.try_into().ok(),
             (IFLA_LINK, v) => parent = u32_at(v, 0)?,
+            (IFLA_MASTER, v) => master = u32_at(v, 0)?,
             (IFLA_LINKINFO, v) => info = link::read_info(v)?,
             (IFLA_IFALIAS, v) => ours = text(v) == LINK_ALIAS,
             // A wireless event says only the name and what it is about: not a description of the link.
@@ -188,8 +190,13 @@ fn read_link(kind: u16, body: &[u8]) -> Result<Kind, Bad> {
         noarp: is(IFF_NOARP),
         mtu,
         mac,
-        upon: info.map(|(kind, mode)| Upon { kind, mode, parent }),
+        upon: match info {
+            Info::Upon(kind, mode) => Some(Upon { kind, mode, parent }),
+            Info::Vrf | Info::Other => None,
+        },
         ours,
+        master,
+        vrf: info == Info::Vrf,
     }))
 }
 

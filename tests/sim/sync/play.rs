@@ -161,6 +161,8 @@ pub(super) fn link(index: usize, up: bool) -> Link {
         mac: Some([2, 0, 0, 0, 0, index as u8]),
         upon: None,
         ours: false,
+        master: 0,
+        vrf: false,
     }
 }
 
