@@ -629,7 +629,10 @@ impl Sim {
             | NetOp::RouteDel(_)
             | NetOp::RouteChange(..)
             | NetOp::RuleAdd(_)
-            | NetOp::RuleDel(_) => {}
+            | NetOp::RuleDel(_)
+            | NetOp::LinkAdd(_)
+            | NetOp::LinkSet { .. }
+            | NetOp::LinkDel { .. } => {}
         }
         if self.nodes[n].life == life {
             self.complete(n, Completion::Net(NetMsg::Reply(req)));
