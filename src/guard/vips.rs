@@ -309,8 +309,11 @@ fn dump() -> io::Result<(BTreeMap<u32, Link>, Vec<AddrInfo>)> {
 fn delete_own(shot: Option<&Snapshot>, configs: &[Config], links: &BTreeMap<u32, Link>) -> Result<(), String> {
     let named = configs.iter().flat_map(|c| &c.instances).filter_map(|i| Some(i.own()?.1));
     let named: BTreeSet<&str> = named.chain(shot.iter().flat_map(|s| &s.own).map(|o| o.name.as_str())).collect();
-    let ours: Vec<u32> =
-        links.values().filter(|l| l.ours && l.upon.is_some() && named.contains(l.name.as_str())).map(|l| l.ifindex).collect();
+    let ours: Vec<u32> = links
+        .values()
+        .filter(|l| l.ours && l.upon.is_some() && named.contains(l.name.as_str()))
+        .map(|l| l.ifindex)
+        .collect();
     let gone = |out: &mut BytesMut, seq: u32, ifindex: &u32| del_link(out, seq, *ifindex);
     let failed = delete(&ours, gone, Errno::ENODEV);
     for below in shot.iter().flat_map(|s| &s.below) {

@@ -480,7 +480,8 @@ impl Vmacs {
             fx.push(Effect::Net(NetFx::Change { req, op }));
         });
         if !self.holding && self.below.values().any(|b| b.users.is_empty() && b.done) {
-            let (over, rest) = core::mem::take(&mut self.below).into_iter().partition(|(_, b)| b.users.is_empty() && b.done);
+            let (over, rest) =
+                core::mem::take(&mut self.below).into_iter().partition(|(_, b)| b.users.is_empty() && b.done);
             self.below = rest;
             self.restore(over, links);
         }

@@ -34,7 +34,10 @@ pub fn knob_not_set(name: &str, knob: Knob, e: Errno) -> Note {
     let (family, word) = knob.words();
     note(
         Level::Warning,
-        format!("cannot set net.{family}.conf.{name}.{word}: {}; set it by hand if clients do not reach the addresses", words::errno(e)),
+        format!(
+            "cannot set net.{family}.conf.{name}.{word}: {}; set it by hand if clients do not reach the addresses",
+            words::errno(e)
+        ),
     )
 }
 /// Somebody else deleted one.

@@ -368,7 +368,9 @@ impl World {
                     match was {
                         None => fx.note(text::link_known(&name, true)),
                         // An own interface goes up and down with its virtual router.
-                        Some((.., up)) if up != is_up && self.vmacs.owner(ifindex).is_none() => fx.note(text::link_state(&name, is_up)),
+                        Some((.., up)) if up != is_up && self.vmacs.owner(ifindex).is_none() => {
+                            fx.note(text::link_state(&name, is_up))
+                        }
                         Some(_) => {}
                     }
                 }
@@ -642,7 +644,11 @@ impl World {
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.
         self.announcer.wake(now.mono, &mut self.timers);
-        if self.phase == Phase::Cleaning && self.addrs.idle() && self.vmacs.idle() && self.begins.is_none_or(|at| at <= now.mono) {
+        if self.phase == Phase::Cleaning
+            && self.addrs.idle()
+            && self.vmacs.idle()
+            && self.begins.is_none_or(|at| at <= now.mono)
+        {
             self.phase = Phase::Running;
             self.begin_notifying(now, fx);
             self.start_tracks(now, fx);

@@ -61,7 +61,13 @@ impl World {
         }
     }
 
-    pub(super) fn own_reply(&mut self, now: Now, req: crate::event::ReqId, result: Result<(), Errno>, fx: &mut Effects) {
+    pub(super) fn own_reply(
+        &mut self,
+        now: Now,
+        req: crate::event::ReqId,
+        result: Result<(), Errno>,
+        fx: &mut Effects,
+    ) {
         let (whom, note) = self.vmacs.on_reply(now.mono, req, result, &self.links, &mut self.timers);
         note.into_iter().for_each(|n| fx.note(n));
         if let Some(vr) = whom {

@@ -33,5 +33,5 @@ mod traps_scripts;
 mod traps_successor;
 mod unicast;
 mod vectors;
-mod vmac;
 mod virtual_routes;
+mod vmac;

@@ -180,7 +180,10 @@ impl Sim {
 
     /// The kernel does an address request.
     pub fn netlink(&mut self, node: usize, req: kalived::event::ReqId, op: &NetOp) {
-        let adding = matches!(op, NetOp::AddrAdd(_) | NetOp::LinkAdd(_) | NetOp::RouteAdd(_) | NetOp::RouteChange(..) | NetOp::RuleAdd(_));
+        let adding = matches!(
+            op,
+            NetOp::AddrAdd(_) | NetOp::LinkAdd(_) | NetOp::RouteAdd(_) | NetOp::RouteChange(..) | NetOp::RuleAdd(_)
+        );
         let often = if adding { 500 } else { 200 };
         let refused = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(often);
         let result = match op {

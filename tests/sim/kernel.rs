@@ -154,8 +154,7 @@ impl Kernel {
     }
     /// Somebody deletes those that have other names.
     pub fn keep_uppers(&mut self, names: &[&str]) {
-        let gone: Vec<u32> =
-            self.uppers().filter(|l| !names.contains(&l.name.as_str())).map(|l| l.ifindex).collect();
+        let gone: Vec<u32> = self.uppers().filter(|l| !names.contains(&l.name.as_str())).map(|l| l.ifindex).collect();
         gone.into_iter().for_each(|ifindex| drop(self.delete_upper(ifindex)));
     }
     /// Somebody else takes one of those up or down.

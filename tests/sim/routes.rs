@@ -64,7 +64,8 @@ impl Sim {
                 config.instances.iter().filter_map(|i| Some((i.own()?.1.to_owned(), master(&i.name)))).collect();
             let have: BTreeSet<(String, bool)> = n.kernel.uppers().map(|l| (l.name.clone(), l.up)).collect();
             if want != have {
-                let text = format!("node {node}: there are to be the interfaces {want:?} (up), the kernel has {have:?}");
+                let text =
+                    format!("node {node}: there are to be the interfaces {want:?} (up), the kernel has {have:?}");
                 self.violate("V1".into(), text);
                 return;
             }

@@ -289,7 +289,11 @@ fn the_next_process_goes_on_with_it_and_knows_what_the_sysctls_were() {
     new.knobs.clear();
     new.term();
     new.run(Duration::from_secs(3));
-    assert!(new.knobs.iter().any(|k| k.2.contains(&Set { knob: Knob::ArpIgnore, to: 0, only: Some(1) })), "{:?}", new.knobs);
+    assert!(
+        new.knobs.iter().any(|k| k.2.contains(&Set { knob: Knob::ArpIgnore, to: 0, only: Some(1) })),
+        "{:?}",
+        new.knobs
+    );
 }
 
 #[test]
@@ -388,4 +392,3 @@ fn its_address_does_not_count_as_there_while_it_is_down() {
     b.event(Event::Sock(kalived::event::SockEv::LocalDatagram { sock, meta, age: Duration::ZERO, bytes: &bytes }));
     assert_eq!(b.view().stats.advert_rcvd, before + 1);
 }
-

@@ -117,9 +117,7 @@ impl Instance {
         match sock {
             SockState::Failed(e) => drop(faults.insert(Fault::NoSocket(e))),
             // Wait for the answer before saying what we are, unless there is a fault already.
-            SockState::Opening(_) | SockState::None
-                if faults.is_empty() && !runs =>
-            {
+            SockState::Opening(_) | SockState::None if faults.is_empty() && !runs => {
                 self.set_ready(false);
                 return;
             }

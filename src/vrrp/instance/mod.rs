@@ -27,9 +27,9 @@ pub(crate) use master::PREPARED;
 
 pub use alter::{Before, changes};
 pub use health::Fault;
-use own::stays;
 pub use history::Moved;
 pub use member::Member;
+use own::stays;
 pub use resume::{Mark, Since};
 pub use stats::Stats;
 
@@ -677,7 +677,10 @@ impl Instance {
             assert!(self.armed.is_empty(), "({name}) only a Master arms adverts");
             let own = self.kept.map(|(ifindex, _)| ifindex);
             let elsewhere = addrs.of(self.key).filter(|id| Some(id.0) != own || !stays(id.1)).count();
-            assert_eq!(elsewhere, 0, "({name}) only a Master wants addresses, but for those that stay on its own interface");
+            assert_eq!(
+                elsewhere, 0,
+                "({name}) only a Master wants addresses, but for those that stay on its own interface"
+            );
         }
     }
 }

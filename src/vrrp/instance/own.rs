@@ -44,7 +44,11 @@ impl Instance {
         let here = || self.vips().filter(|v| v.dev.is_none());
         let families = (here().any(|v| v.addr.is_ipv4()), here().any(|v| v.addr.is_ipv6()));
         // Without any address there is nothing that the other family could be needed for.
-        let families = if families == (false, false) { (self.cfg.family == Family::V4, self.cfg.family == Family::V6) } else { families };
+        let families = if families == (false, false) {
+            (self.cfg.family == Family::V4, self.cfg.family == Family::V6)
+        } else {
+            families
+        };
         Some(Wish { link: OwnLink { name: name.to_owned(), upon, mac, group, master }, families })
     }
 

@@ -146,7 +146,8 @@ impl Instance {
             return Some(Packets::one_from(self.cfg.advert_mac(), spec.dst, wire::vrrp::packet(&spec)));
         };
         let peer = to_peer(&self.cfg);
-        let one = |to| Packet { to, bytes: wire::vrrp::packet_to(&AdvertSpec { dst: to, ..spec.clone() }, peer), from: None };
+        let one =
+            |to| Packet { to, bytes: wire::vrrp::packet_to(&AdvertSpec { dst: to, ..spec.clone() }, peer), from: None };
         Packets::of(destinations(peers, spec.src).map(one).collect())
     }
 
