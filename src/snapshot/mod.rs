@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub checks: Vec<CheckShot>,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
+    /// Virtual servers without a quorum, by what they serve.
+    pub without_quorum: Vec<Box<str>>,
 }
 
 impl Snapshot {
