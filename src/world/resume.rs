@@ -148,7 +148,7 @@ impl World {
             groups,
             checks: self.check_shots(),
             services: self.lvs.table().ours(SERVICES),
-            without_quorum: self.lvs.farm().without_quorum(SERVICES),
+            quorums: self.lvs.farm().undecided(SERVICES),
         }
     }
 
@@ -230,7 +230,7 @@ impl World {
     ) {
         self.tracks.resume(&snapshot.tracks);
         self.checks.resume(snapshot.checks.clone());
-        self.lvs.inherit(snapshot.services.clone(), snapshot.without_quorum.clone());
+        self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {
