@@ -30,6 +30,10 @@ impl Errno {
     pub const ENODEV: Errno = Errno(19);
     /// Broken pipe: whoever was to read is gone.
     pub const EPIPE: Errno = Errno(32);
+    /// Protocol not supported: this kind of socket is not there.
+    pub const EPROTONOSUPPORT: Errno = Errno(93);
+    /// Operation not supported: a part of the kernel is missing.
+    pub const EOPNOTSUPP: Errno = Errno(95);
     /// Cannot assign requested address: the address to delete is gone already.
     pub const EADDRNOTAVAIL: Errno = Errno(99);
     /// Network is down.

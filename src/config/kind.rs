@@ -324,7 +324,8 @@ kinds! {
     preempt_delay_unused_master() Warning Stands "preempt-delay-unused" "`preempt_delay` has no effect with state MASTER";
     strict_master() Warning Stands "strict-master" "in strict mode only priority 255 may say state MASTER: BACKUP is used";
     owner_by_default() Note Stands "owner-by-default" "`state MASTER` without `priority`: priority is 255, the owner of the addresses";
-    strict_partial() Note Stands "strict-mode-partial" "strict mode is done but for one part: packets to the addresses are not dropped yet";
+    owner_accepts(name) Warning Stands "accept-mode" "`{name}` owns its addresses (priority 255): packets to them are accepted";
+    accept_in_version_2(name) Warning Stands "accept-mode" "VRRP version 2 has no accept mode: in strict mode packets to the addresses of `{name}` are dropped";
     version2_ipv6() Error Statement "version2-ipv6" "version 2 has no IPv6: version 3 is used";
     v2_interval(seconds) Fatal Stands "v2-fraction" "VRRP version 2 cannot announce an interval of {seconds} s";
     v3_interval(seconds) Fatal Stands "v3-interval" "VRRP version 3 cannot announce an interval of {seconds} s";

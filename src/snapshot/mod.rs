@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub checks: Vec<CheckShot>,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
+    /// There is a table of nf_tables of ours.
+    pub filter: bool,
 }
 
 impl Snapshot {

@@ -188,7 +188,7 @@ impl World {
             self.resync(fx);
         }
         match self.phase {
-            Phase::Stopping if self.unread => self.remove_inherited(fx),
+            Phase::Stopping if self.unread => self.remove_inherited(now, fx),
             Phase::Reading if self.standby.is_some() => {
                 self.phase = Phase::Standby;
                 for vr in self.instances.keys() {
@@ -199,6 +199,7 @@ impl World {
                 self.phase = Phase::Cleaning;
                 self.remove_leftovers(fx);
                 self.name_strangers(fx);
+                self.begin_filter(now, &Snapshot::default());
                 self.begin_routes(now, fx);
                 self.end_routes(&Snapshot::default(), fx);
                 self.hold_back(now, fx);

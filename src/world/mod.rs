@@ -14,6 +14,7 @@ use crate::event::{
     AddrInfo, AdvertEv, Errno, Event, GuardEv, HelperEv, LONGEST_AGE, NetEv, RxMeta, Signal, SockEv, Stream,
 };
 use crate::exit::ExitCode;
+use crate::filter::Filter;
 use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::lvs::check::Checks;
@@ -99,6 +100,8 @@ pub struct World {
     addrs: Addresses,
     routes: Routes,
     rules: Rules,
+    #[serde(default)]
+    filter: Filter,
     // Routes and rules are reported.
     routes_watched: bool,
     lvs: Director,
@@ -207,6 +210,7 @@ macro_rules! notify {
 }
 
 mod custody;
+mod filter;
 mod fixed;
 mod groups;
 mod hooks;
@@ -246,6 +250,7 @@ impl World {
             addrs: Addresses::default(),
             routes: Routes::default(),
             rules: Rules::default(),
+            filter: Filter::default(),
             routes_watched: false,
             lvs: Director::default(),
             checks: Checks::default(),
@@ -434,6 +439,7 @@ impl World {
                 }
             }
             Event::Lvs(event) => self.on_lvs(now, event, fx),
+            Event::Filter(event) => self.on_filter(now, event, fx),
             Event::Guard(GuardEv::Freeze) => self.on_freeze(now, fx),
             // Asked for by a frozen world only.
             Event::Guard(GuardEv::Successor { .. }) => {}
@@ -509,6 +515,7 @@ impl World {
                     }
                 }
                 Due::Routes | Due::Rules => self.on_routes_due(now, fx),
+                Due::Filter => self.filter.on_due(now.mono, &mut self.timers, fx),
                 Due::Lvs => self.on_lvs_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
@@ -577,6 +584,7 @@ impl World {
         all.extend(self.groups.sizes());
         all.extend(self.routes.sizes());
         all.extend(self.rules.sizes());
+        all.extend(self.filter.sizes());
         all
     }
 
@@ -632,11 +640,12 @@ impl World {
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
             }
-            self.addrs.pump(fx);
+            self.addrs.pump(&self.filter, fx);
         }
         self.begin_reload(now, fx);
         self.settle_lvs(now, fx);
         self.tell_changes(now, fx);
+        self.settle_filter(fx);
         if self.phase == Phase::Stopping && !self.unread && self.all_idle() {
             match self.hurried {
                 true => self.on_exit_due(now, fx),

@@ -148,6 +148,7 @@ impl World {
             groups,
             checks: self.check_shots(),
             services: self.lvs.table().ours(SERVICES),
+            filter: !self.filter.wanted().is_empty(),
         }
     }
 
@@ -213,6 +214,7 @@ impl World {
         self.went_on = snapshot.is_some();
         self.begin_routes(now, fx);
         let snapshot = snapshot.unwrap_or_default();
+        self.begin_filter(now, &snapshot);
         self.resume(now, &snapshot, dead_since, &overheard, fx);
         self.end_routes(&snapshot, fx);
         self.remove_leftovers(fx);

@@ -10,6 +10,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod accept;
 mod announce;
 mod bad_config;
 mod bad_input;

@@ -7,6 +7,7 @@ mod cost;
 mod custody;
 mod ends;
 mod fib;
+mod filter;
 mod fixed;
 mod group;
 mod group_reload;

@@ -8,8 +8,8 @@ use crate::config::model::vrrp::{AntiReplay, HmacMode};
 
 #[rustfmt::skip]
 pub(super) const INSTANCE: &[Keyword] = &[
-    row("accept", Flag, Always, "", "on (off if strict non-owner)", "",
-        "Accepted. kalived filters nothing, so that packets to the addresses are always accepted."),
+    row("accept", Flag, Supported, "", "on (off if strict non-owner)", "",
+        "Packets to the addresses are accepted by a Master that does not own them. Of two, the later one of accept and no_accept counts."),
     row("advert_int", Secs(10_000, 255_000_000), Supported, "<0.01..255 s>", "1", "outside: kalived does not start",
         "Seconds between adverts. Version 2: whole seconds, 1..255. Version 3: 0.01..40.95 in steps of 0.01."),
     row("auth_hmac", Block(Scope::AuthHmac), Supported, "{ key ... active_key ... }", "none", "without a usable active_key kalived does not start",
@@ -56,8 +56,8 @@ pub(super) const INSTANCE: &[Keyword] = &[
         "Source address of the adverts."),
     row("native_ipv6", Flag, Supported, "", "off", "forces version 3",
         "An IPv6 instance, whatever the first address is."),
-    row("no_accept", Flag, NoEffect, "", "off", "needs firewall support",
-        "Drop packets addressed to VIPs (nft/iptables)."),
+    row("no_accept", Flag, Supported, "", "off", "not with priority 255: the owner accepts",
+        "Packets to and from the addresses are dropped, but for neighbour discovery: a Master forwards for its addresses and is not reached by them. A table of nftables does it."),
     row("no_virtual_ipaddress", Flag, Supported, "", "off", "",
         "Allow a version 3 instance without addresses."),
     row("nopreempt", Flag, Supported, "", "off", "cleared with error if state MASTER or priority 255",

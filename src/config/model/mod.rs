@@ -281,6 +281,14 @@ impl InstanceConfig {
     pub fn peers(&self) -> Option<&[vrrp::Peer]> {
         self.more.unicast_peer.as_deref()
     }
+    /// Whether packets to its addresses are accepted: by the owner of the addresses (RFC 9568 §6.4.3), and without `no_accept`.
+    pub fn accepts(&self) -> bool {
+        self.priority == 255 || !self.more.no_accept
+    }
+    /// The interface that an address of it is on.
+    pub fn device_of<'a>(&'a self, vip: &'a Vip) -> &'a str {
+        vip.dev.as_deref().unwrap_or(&self.interface)
+    }
     /// `unicast_src_ip` or `mcast_src_ip`, whichever stands there: keepalived takes either for both ways.
     pub fn source(&self) -> Option<IpAddr> {
         match self.peers() {
