@@ -101,6 +101,11 @@ fn virtual_tag() -> u8 {
     ADDR_PROTO
 }
 
+/// `IFA_F_HOMEADDRESS`: the home address of mobile IPv6.
+pub const HOME: u32 = 0x10;
+/// `IFA_F_MANAGETEMPADDR`: the kernel makes temporary addresses of its prefix.
+pub const MANAGE_TEMPORARY: u32 = 0x100;
+
 /// An address to add or delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddrSpec {
@@ -120,6 +125,9 @@ pub struct AddrSpec {
     pub deprecated: bool,
     /// `IFA_F_NOPREFIXROUTE`.
     pub noprefixroute: bool,
+    /// Further `IFA_F_*`: [`HOME`], [`MANAGE_TEMPORARY`].
+    #[serde(default)]
+    pub flags: u32,
     /// IPv4: broadcast = "dev peer" address; IPv6: peer.
     pub peer: Option<IpAddr>,
     /// `IFA_PROTO` of a new one: [`ADDR_PROTO`] or [`STATIC_PROTO`].

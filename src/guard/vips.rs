@@ -359,6 +359,7 @@ fn spec(a: &AddrInfo, peer: Option<IpAddr>) -> AddrSpec {
         label: None,
         deprecated: false,
         noprefixroute: false,
+        flags: 0,
         peer,
         tag: a.proto,
     }

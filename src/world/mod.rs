@@ -97,6 +97,8 @@ pub struct World {
     sock_by_spec: BTreeMap<SockSpec, SockKey>,
     sock_of: BTreeMap<VrKey, SockKey>,
     links: Links,
+    #[serde(default)]
+    settling: debounce::Settling,
     addrs: Addresses,
     routes: Routes,
     rules: Rules,
@@ -210,6 +212,7 @@ macro_rules! notify {
 }
 
 mod custody;
+mod debounce;
 mod filter;
 mod fixed;
 mod groups;
@@ -247,6 +250,7 @@ impl World {
             sock_by_spec: BTreeMap::new(),
             sock_of: BTreeMap::new(),
             links: Links::default(),
+            settling: debounce::Settling::default(),
             addrs: Addresses::default(),
             routes: Routes::default(),
             rules: Rules::default(),
@@ -351,35 +355,11 @@ impl World {
                 with!(self, vr, now, fx, |vi, cx| vi.on_farewell_failed(errno, cx));
             }
             Event::Net(NetEv::LinkNew(link)) => {
-                let (name, ifindex) = (link.name.clone(), link.ifindex);
-                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up, l.up && l.running));
-                let (is_admin_up, is_up) = (link.up, link.up && link.running);
-                let change = self.links.link_new(link);
-                if let Some((old, ..)) = was
-                    && old != ifindex
-                {
-                    self.addrs.on_link_gone(old);
-                    self.source_changed(now, None, fx);
-                    self.links_changed(now, &[], Some(old));
-                }
-                if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
-                    match was {
-                        None => fx.note(text::link_known(&name, true)),
-                        Some((.., up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
-                        Some(_) => {}
-                    }
-                }
-                // Not for a carrier that is lost: the kernel keeps the routes then.
-                let flushed = (was.is_some_and(|(_, up, _)| up) && !is_admin_up).then_some(ifindex);
-                self.links_changed(now, &change.names, flushed);
-                for name in &change.names {
-                    if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
-                        fx.note(text::link_known(name, false));
-                    }
-                    self.refresh(now, name, change.new_mac, fx);
-                }
+                let link = self.debounced(now, link);
+                self.on_link(now, link, fx);
             }
             Event::Net(NetEv::LinkDel { ifindex }) => {
+                self.settled(ifindex);
                 if let Some(name) = self.links.link_del(ifindex) {
                     self.link_gone(now, ifindex, &name, fx);
                 }
@@ -515,6 +495,7 @@ impl World {
                     }
                 }
                 Due::Routes | Due::Rules => self.on_routes_due(now, fx),
+                Due::LinkSettled(ifindex) => self.on_link_settled(now, ifindex, fx),
                 Due::Filter => self.filter.on_due(now.mono, &mut self.timers, fx),
                 Due::Lvs => self.on_lvs_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),

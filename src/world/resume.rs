@@ -286,6 +286,7 @@ impl World {
                     label: None,
                     deprecated: false,
                     noprefixroute: false,
+                    flags: 0,
                     peer: None,
                     tag: a.proto,
                 }));

@@ -175,7 +175,7 @@ fn what_a_dead_core_left_is_taken_away_and_a_new_core_goes_on_with_it() {
     until_true(&format!("the filter and the address; log:\n{}", on_a.log()), || rules(&a) == whole && a.holds(VIP));
     std::fs::write(on_a.conf(), conf().with("nopreempt").text()).expect("the lab's directory is writable");
     on_a.signal("HUP");
-    on_a.await_line("reload");
+    on_a.await_line("Reloaded:");
     until_true("the filter", || rules(&a) == whole && a.holds(VIP));
     let (code, log) = on_a.stop();
     assert_eq!((code, tables(&a)), (Some(0), Vec::new()), "{log}");

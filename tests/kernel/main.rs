@@ -35,3 +35,4 @@ mod traps_successor;
 mod unicast;
 mod vectors;
 mod virtual_routes;
+mod words;

@@ -306,6 +306,7 @@ mod tests {
             label: None,
             deprecated: false,
             noprefixroute: false,
+            flags: 0,
             peer: None,
             tag: kalived::effect::ADDR_PROTO,
         };

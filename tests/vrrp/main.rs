@@ -5,6 +5,7 @@ mod announce;
 mod bench;
 mod cost;
 mod custody;
+mod debounce;
 mod ends;
 mod fib;
 mod filter;

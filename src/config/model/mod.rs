@@ -131,6 +131,16 @@ pub struct Vip {
     pub place: Place,
 }
 
+impl Vip {
+    /// `IFA_F_*` of its further words.
+    pub fn flags(&self) -> u32 {
+        use crate::net::{HOME, MANAGE_TEMPORARY};
+        let Some(more) = &self.more else { return 0 };
+        let flags = [(more.home, HOME), (more.mngtmpaddr, MANAGE_TEMPORARY)];
+        flags.into_iter().filter(|(said, _)| *said).fold(0, |all, (_, flag)| all | flag)
+    }
+}
+
 setting::block! {
     /// What an address line says beyond [`Vip`].
     pub struct VipMore {

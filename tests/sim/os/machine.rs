@@ -385,6 +385,7 @@ impl Exerciser {
                         label: None,
                         deprecated: false,
                         noprefixroute: false,
+                        flags: 0,
                         peer: None,
                         tag: kalived::effect::ADDR_PROTO,
                     };
