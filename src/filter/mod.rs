@@ -132,6 +132,8 @@ pub struct Filter {
     again: Option<Instant>,
     // What another process left is to go.
     clear: bool,
+    // It was said that it is not in force.
+    complained: bool,
     admit: bool,
 }
 
@@ -168,6 +170,10 @@ impl Filter {
         addresses: BTreeSet<(IpAddr, String)>,
         timers: &mut Timers,
     ) {
+        let same = self.target.is_none() && self.wanted == addresses && self.stage != Stage::Without;
+        if same && (self.settings.priority, self.settings.counters) == (settings.priority, settings.counters) {
+            return;
+        }
         let both: BTreeSet<_> = self.wanted.union(&addresses).cloned().collect();
         let target = (both != addresses).then_some(addresses);
         self.want(now, settings, both, timers);
@@ -306,40 +312,52 @@ impl Filter {
     }
 
     fn on_reply(&mut self, now: Instant, req: ReqId, result: Result<(), Errno>, notes: &mut Vec<Note>) {
-        match self.items.answer(now, req, result) {
-            Some(Outcome::Held { .. }) => {
+        if self.items.asked_about(req).is_none() {
+            return;
+        }
+        let outcome = self.items.answer(now, req, result);
+        match (outcome, result) {
+            // It is tried again, and may be in force.
+            (_, Err(Errno::ENOBUFS | Errno::ETIMEDOUT)) => {}
+            (_, Err(errno)) if self.items.is_wanted(()) => self.refused(errno, notes),
+            (Some(Outcome::Held { .. }), _) => {
                 self.present = true;
+                self.complained = false;
                 self.stale.clear();
-                // Not when something else is wanted meanwhile: its answer follows.
-                if let Some(rules) = self.items.value(()).filter(|_| self.items.is_settled(())) {
+                if let Some(rules) = self.items.held_as(()) {
                     self.force.clone_from(&rules.addresses);
-                    self.let_in();
                 }
+                let waiting = self.awaited.len();
+                self.awaited.retain(|a| !self.force.iter().any(|(there, _)| there == a));
+                self.admit |= self.awaited.len() < waiting;
+                self.patience.take_if(|_| self.awaited.is_empty());
             }
-            Some(Outcome::Gone { .. }) => {
+            (Some(Outcome::Gone { .. }), _) => {
                 self.present = false;
                 self.force.clear();
             }
-            // It is tried again, and may be in force.
-            Some(Outcome::Refused { errno: Errno::ENOBUFS | Errno::ETIMEDOUT, .. }) => {}
-            Some(Outcome::Refused { errno, .. }) => {
-                match errno {
-                    Errno::EOPNOTSUPP | Errno::EPERM | Errno::EPROTONOSUPPORT => {
-                        return self.without(text::missing(errno), notes);
-                    }
-                    // Somebody made a table of this name just now.
-                    Errno::EEXIST => {
-                        self.items.give_up(());
-                        self.stage = Stage::Closed;
-                    }
-                    _ => {}
-                }
-                notes.push(text::refused(&self.name, errno));
-                self.let_in();
-            }
-            Some(Outcome::Stuck { errno, .. }) => notes.push(text::stuck(&self.name, errno)),
-            None => {}
+            (Some(Outcome::Stuck { errno, .. }), _) => notes.push(text::stuck(&self.name, errno)),
+            (Some(Outcome::Refused { .. }) | None, _) => {}
         }
+    }
+
+    fn refused(&mut self, errno: Errno, notes: &mut Vec<Note>) {
+        match errno {
+            Errno::EOPNOTSUPP | Errno::EPERM | Errno::EPROTONOSUPPORT => {
+                return self.without(text::missing(errno), notes);
+            }
+            // Somebody made a table of this name just now.
+            Errno::EEXIST => {
+                self.items.give_up(());
+                self.stage = Stage::Closed;
+            }
+            _ => {}
+        }
+        // Once, until it is in force.
+        if !core::mem::replace(&mut self.complained, true) {
+            notes.push(text::refused(&self.name, errno));
+        }
+        self.let_in();
     }
 
     /// `Due::Filter`.

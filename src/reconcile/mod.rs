@@ -566,10 +566,9 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn wanted(&self, owner: V::Owner) -> usize {
         self.by_owner.get(&owner).map_or(0, BTreeSet::len)
     }
-    /// Whether it is wanted and there, as it is wanted.
-    pub fn is_settled(&self, key: K) -> bool {
-        let settled = |e: &Entry<V>| e.owner.is_some() && e.asked.is_none() && e.held.as_ref() == Some(&e.value);
-        self.entries.get(&key).is_some_and(settled)
+    /// The value of an item as it is there.
+    pub fn held_as(&self, key: K) -> Option<&V> {
+        self.entries.get(&key)?.held.as_ref()
     }
     /// Whether anybody wants it.
     pub fn is_wanted(&self, key: K) -> bool {

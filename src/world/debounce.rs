@@ -12,7 +12,10 @@ pub(super) type Settling = BTreeMap<u32, Link>;
 impl World {
     // What counts now of what the kernel says.
     pub(super) fn debounced(&mut self, now: Now, link: Link) -> Link {
-        let Some((down, up)) = self.delays_of(&link.name) else { return link };
+        let Some((down, up)) = self.delays_of(&link.name) else {
+            self.settled(link.ifindex);
+            return link;
+        };
         let running = |l: &Link| l.up && l.running;
         let Some(known) = self.links.get(link.ifindex).filter(|l| l.name == link.name) else {
             self.settled(link.ifindex);

@@ -19,7 +19,7 @@ fn processes_have_the_names_of_the_file_and_their_own_command_lines() {
     let a = lab.host("a", 20);
     let with = |global: &str| Conf { global: format!("    {global}\n"), ..Conf::v3(100) };
     for (global, first, core) in [
-        ("process_name first_of_them_all_\n    vrrp_process_name second", "first_of_them_a", "second"),
+        ("process_name first_of_them_a\n    vrrp_process_name second", "first_of_them_a", "second"),
         ("process_names", "kalived", "keepalived_vrrp"),
         ("router_id x", "kalived", "kalived"),
     ] {
