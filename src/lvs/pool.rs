@@ -198,6 +198,16 @@ impl Pool {
         out
     }
 
+    /// The process before had no quorum: there is none until the weights reach what gains one. What the table is to hold then.
+    pub fn resume_down(&mut self) -> Vec<Change> {
+        if !self.up || self.sum() >= self.quorum + self.hysteresis {
+            return Vec::new();
+        }
+        let before = self.wanted();
+        self.up = false;
+        difference(&before, &self.wanted())
+    }
+
     fn recount(&mut self) -> Option<Change> {
         let sum = self.sum();
         let up = sum >= self.threshold();

@@ -76,6 +76,8 @@ pub struct Snapshot {
     pub services: Vec<ServiceKey>,
     /// There is a table of nf_tables of ours.
     pub filter: bool,
+    /// Virtual servers without a quorum, by what they serve.
+    pub without_quorum: Vec<Box<str>>,
 }
 
 impl Snapshot {
