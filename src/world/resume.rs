@@ -149,6 +149,7 @@ impl World {
             checks: self.check_shots(),
             services: self.lvs.table().ours(SERVICES),
             quorums: self.lvs.farm().undecided(SERVICES),
+            filter: !self.filter.wanted().is_empty(),
         }
     }
 
@@ -214,6 +215,7 @@ impl World {
         self.went_on = snapshot.is_some();
         self.begin_routes(now, fx);
         let snapshot = snapshot.unwrap_or_default();
+        self.begin_filter(now, &snapshot);
         self.resume(now, &snapshot, dead_since, &overheard, fx);
         self.end_routes(&snapshot, fx);
         self.remove_leftovers(fx);
@@ -285,6 +287,7 @@ impl World {
                     label: None,
                     deprecated: false,
                     noprefixroute: false,
+                    flags: 0,
                     peer: None,
                     tag: a.proto,
                 }));
