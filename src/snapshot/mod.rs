@@ -79,6 +79,10 @@ pub struct Snapshot {
     pub own: Vec<OwnShot>,
     /// Interfaces below them, whose sysctls were changed.
     pub below: Vec<BelowShot>,
+    /// Virtual servers within their hysteresis, by what they serve, and whether they have a quorum.
+    pub quorums: Vec<(Box<str>, bool)>,
+    /// There is a table of nf_tables of ours.
+    pub filter: bool,
 }
 
 /// An interface of a virtual router's own.

@@ -151,6 +151,8 @@ impl World {
             groups,
             checks: self.check_shots(),
             services: self.lvs.table().ours(SERVICES),
+            quorums: self.lvs.farm().undecided(SERVICES),
+            filter: !self.filter.wanted().is_empty(),
         }
     }
 
@@ -217,6 +219,7 @@ impl World {
         self.begin_routes(now, fx);
         let snapshot = snapshot.unwrap_or_default();
         self.begin_own(&snapshot);
+        self.begin_filter(now, &snapshot);
         self.resume(now, &snapshot, dead_since, &overheard, fx);
         self.end_routes(&snapshot, fx);
         self.end_own(&snapshot, fx);
@@ -234,7 +237,7 @@ impl World {
     ) {
         self.tracks.resume(&snapshot.tracks);
         self.checks.resume(snapshot.checks.clone());
-        self.lvs.inherit(snapshot.services.clone());
+        self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {
@@ -289,6 +292,7 @@ impl World {
                     label: None,
                     deprecated: false,
                     noprefixroute: false,
+                    flags: 0,
                     peer: None,
                     tag: a.proto,
                     metric: 0,

@@ -10,6 +10,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod accept;
 mod announce;
 mod bad_config;
 mod bad_input;
@@ -35,3 +36,4 @@ mod unicast;
 mod vectors;
 mod virtual_routes;
 mod vmac;
+mod words;

@@ -10,7 +10,7 @@ use crate::node::Completion;
 use crate::run::{Sim, Work};
 use core::net::IpAddr;
 use core::time::Duration;
-use kalived::event::Signal;
+use kalived::event::{FilterEv, Signal};
 use kalived::id::SockKey;
 
 impl Sim {
@@ -140,8 +140,12 @@ impl Sim {
                     if nth < 4 {
                         told.extend(kernel.meddle(nth));
                     }
+                    let flushed = if nth < 2 { kernel.rules.flush() } else { None };
                     self.ground.nodes[node].netlink_touched = now;
                     self.kernel_changed(node, told);
+                    if let Some(table) = flushed {
+                        self.complete(node, Completion::Filter(FilterEv::Deleted { table }));
+                    }
                 }
             }
             Class::NetlinkError => {

@@ -6,6 +6,7 @@
 //! (macvlan): they keep their IPv6 addresses when they go down if the sysctl says so, but never a link-local one.
 
 use crate::fib::Fib;
+use crate::filter::Rules;
 use core::net::IpAddr;
 use kalived::effect::{ADDR_PROTO, AddrSpec, NetOp};
 use kalived::event::{AddrInfo, Errno, Event, Link, NetEv, ReqId};
@@ -77,6 +78,8 @@ pub struct Kernel {
     /// Routes.
     pub routes: Fib,
     upper: Vec<Upper>,
+    /// nf_tables.
+    pub rules: Rules,
 }
 
 // An interface upon the one there is.
@@ -99,6 +102,7 @@ impl Kernel {
             own,
             routes: Fib::default(),
             upper: Vec::new(),
+            rules: Rules::default(),
         };
         k.create();
         k
@@ -404,6 +408,7 @@ mod tests {
             label: None,
             deprecated: false,
             noprefixroute: false,
+            flags: 0,
             peer: None,
             tag: kalived::effect::ADDR_PROTO,
             metric: 0,

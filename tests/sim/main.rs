@@ -12,12 +12,14 @@ mod custody;
 mod exec;
 mod faults;
 mod fib;
+mod filter;
 mod ground;
 mod handover;
 mod inert;
 mod inject;
 mod invariants;
 mod kernel;
+mod lvs;
 mod net;
 mod node;
 mod options;
@@ -224,6 +226,11 @@ fn canaries() {
         let how = How { sabotage: Some(lie), only, ..How::default() };
         let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == what));
         assert!(caught.is_some(), "{what} does not notice {lie:?}");
+    }
+    for (lie, what) in [(Sabotage::NoFilter, "F1"), (Sabotage::KeepFilter, "F2")] {
+        let how = How { sabotage: Some(lie), ..How::default() };
+        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == what));
+        assert!(caught.is_some(), "nobody notices {lie:?}");
     }
     let how = How { sabotage: Some(Sabotage::ForgetCustody), ..How::default() };
     let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "custody"));

@@ -21,7 +21,8 @@ const MEMBER: u64 = 2;
 const CHECKS: u64 = 0x42;
 const FAULTS: u64 = 3;
 const UNICAST: u64 = 0x45;
-const VMAC: u64 = 0x46;
+const HIDDEN: u64 = 0x46;
+const VMAC: u64 = 0x47;
 
 /// One virtual router as all its members agree on it.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Group {
     pub checksum: ChecksumMode,
     /// Silence instead of the answer to a lower priority.
     pub silent: bool,
+    /// Packets to its addresses are not accepted.
+    pub hidden: bool,
     /// Each node has the others as unicast peers.
     pub unicast: Option<Unicast>,
     /// `use_vmac`.
@@ -138,7 +141,8 @@ impl Options {
                 itself: own.permille(300),
             });
             let vmac = Rng::stream(seed, VMAC, i).permille(300);
-            groups.push(Group { unicast, vmac, ..group(seed, i, first, unit_ms, &mut rng) });
+            let hidden = Rng::stream(seed, HIDDEN, i).permille(300);
+            groups.push(Group { unicast, hidden, vmac, ..group(seed, i, first, unit_ms, &mut rng) });
         }
         let chaos = Duration::from_millis(unit_ms * rng.range(40, 160));
         let nodes = without.nodes.unwrap_or(nodes).min(nodes);
@@ -207,6 +211,7 @@ impl Options {
             c.preempt_delay = m.preempt_delay;
             c.checksum = g.checksum;
             c.lower_prio_no_advert = g.silent;
+            c.more.no_accept = g.hidden;
             if let Some(u) = g.unicast {
                 let others = (0..self.nodes).filter(|n| u.itself || *n != node);
                 let peer = |n| Peer { addr: self.address(n, g.family), min_ttl: None, max_ttl: None };
@@ -296,7 +301,7 @@ fn group(seed: u64, index: u64, first: Option<Family>, unit_ms: u64, rng: &mut R
             Member { priority, interval, preempt, preempt_delay: if preempt { preempt_delay } else { Duration::ZERO } }
         })
         .collect();
-    Group { vrid, family, version, vips, checksum, silent, unicast: None, vmac: false, members }
+    Group { vrid, family, version, vips, checksum, silent, hidden: false, unicast: None, vmac: false, members }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod fib;
 pub mod generic;
 pub mod ipvs;
 mod link;
+pub mod nft;
 mod route;
 mod rule;
 
