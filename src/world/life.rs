@@ -54,6 +54,8 @@ impl World {
             if snapshot.filter {
                 self.filter.clear(now.mono, crate::filter::settings(&self.base), &mut self.timers);
             }
+            self.vmacs.inherit(snapshot.below.iter().map(|b| (b.ifindex, b.before.clone())));
+            self.end_own(&snapshot, fx);
         }
         self.remove_leftovers(fx);
     }

@@ -7,8 +7,8 @@ use crate::ground::Fact;
 use crate::node::Node;
 use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
-use kalived::effect::{ADDR_PROTO, Effect, Effects, FilterFx, GuardFx, NetFx};
-use kalived::event::{Event, FilterEv, GuardEv, NetEv};
+use kalived::effect::{ADDR_PROTO, Effect, Effects, FilterFx, GuardFx, HelperFx, NetFx};
+use kalived::event::{Event, FilterEv, GuardEv, HelperEv, NetEv};
 use kalived::time::{Instant, Now, Wall};
 use kalived::vrrp::State;
 
@@ -63,6 +63,10 @@ impl Sim {
                         self.filter_apply(node, &op, self.nodes[node].incarnation);
                         world.handle(now, Event::Filter(FilterEv::Reply { req, result: Ok(()) }), &mut fx);
                     }
+                    Effect::Helper(HelperFx::SetKnobs { job, dev, set }) => {
+                        let before = self.nodes[node].kernel.set_knobs(&dev, &set);
+                        world.handle(now, Event::Helper(HelperEv::Knobs { job, before, failed: None }), &mut fx);
+                    }
                     Effect::Note(note) => self.trace.note(self.ground.now, node, &note),
                     Effect::Exit(_) => ended = true,
                     other => self.violate("custody".into(), format!("node {node} is frozen and wants {other:?}")),
@@ -75,6 +79,7 @@ impl Sim {
         } else if self.nodes[node].process.is_none() {
             self.routes_are_gone(node);
             self.filter_is_gone(node);
+            self.links_are_gone(node);
         }
     }
 

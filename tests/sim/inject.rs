@@ -138,6 +138,9 @@ impl Sim {
                     let mut told: Vec<Msg> = kernel.take(vip).into_iter().collect();
                     told.extend(kernel.routes.take(nth));
                     let flushed = if nth < 2 { kernel.rules.flush() } else { None };
+                    if nth < 4 {
+                        told.extend(kernel.meddle(nth));
+                    }
                     self.ground.nodes[node].netlink_touched = now;
                     self.kernel_changed(node, told);
                     if let Some(table) = flushed {

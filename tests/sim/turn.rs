@@ -140,6 +140,9 @@ impl Sim {
                     look = false;
                 }
                 Completion::Filter(event) => p.world.handle(now, Event::Filter(event), &mut p.fx),
+                Completion::Knobs { job, before } => {
+                    p.world.handle(now, Event::Helper(HelperEv::Knobs { job, before, failed: None }), &mut p.fx);
+                }
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
             }
             if p.waiting && !p.world.stands_by() {
