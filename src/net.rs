@@ -105,8 +105,9 @@ pub struct Upon {
 }
 
 impl Upon {
-    /// `MACVLAN_MODE_PRIVATE`, <linux/if_link.h>.
-    pub const MACVLAN_PRIVATE: u32 = 1;
+    /// `MACVLAN_MODE_VEPA`, <linux/if_link.h>. In private mode the kernel keeps from the interface below what comes from the own
+    /// interface's Ethernet address; all routers of a virtual router have that address, and a Master would not hear a second one.
+    pub const MACVLAN_VEPA: u32 = 2;
 }
 
 /// An interface to make. It begins down.

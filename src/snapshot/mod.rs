@@ -75,14 +75,14 @@ pub struct Snapshot {
     pub checks: Vec<CheckShot>,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
-    /// Virtual servers within their hysteresis, by what they serve, and whether they have a quorum.
-    pub quorums: Vec<(Box<str>, bool)>,
-    /// There is a table of nf_tables of ours.
-    pub filter: bool,
     /// Interfaces of virtual routers' own that a process of ours made.
     pub own: Vec<OwnShot>,
     /// Interfaces below them, whose sysctls were changed.
     pub below: Vec<BelowShot>,
+    /// Virtual servers within their hysteresis, by what they serve, and whether they have a quorum.
+    pub quorums: Vec<(Box<str>, bool)>,
+    /// There is a table of nf_tables of ours.
+    pub filter: bool,
 }
 
 /// An interface of a virtual router's own.

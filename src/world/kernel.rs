@@ -62,7 +62,7 @@ impl World {
                 None => fx.note(text::link_known(&name, true)),
                 // An own interface goes up and down with its virtual router.
                 Some((.., up)) if up != is_up && self.vmacs.owner(ifindex).is_none() => {
-                    fx.note(text::link_state(&name, is_up))
+                    fx.note(text::link_state(&name, is_up));
                 }
                 Some(_) => {}
             }

@@ -575,8 +575,8 @@ impl World {
         all.extend(self.groups.sizes());
         all.extend(self.routes.sizes());
         all.extend(self.rules.sizes());
-        all.extend(self.filter.sizes());
         all.extend(self.vmacs.sizes());
+        all.extend(self.filter.sizes());
         all
     }
 

@@ -119,8 +119,8 @@ impl World {
     }
 
     pub(super) fn all_idle(&self) -> bool {
-        let kernel = self.addrs.idle() && self.vmacs.idle() && self.routes.idle() && self.rules.idle();
-        kernel && self.filter.idle() && self.lvs.idle()
+        let own = self.addrs.idle() && self.vmacs.idle();
+        own && self.routes.idle() && self.rules.idle() && self.filter.idle() && self.lvs.idle()
     }
 
     // A reload is over, or is not gone on with.

@@ -59,13 +59,13 @@ impl Sim {
                         self.netlink_of_another(node, &op);
                         world.handle(now, Event::Net(NetEv::Reply { req, result: Ok(()) }), &mut fx);
                     }
-                    Effect::Filter(FilterFx::Change { req, op }) => {
-                        self.filter_apply(node, &op, self.nodes[node].incarnation);
-                        world.handle(now, Event::Filter(FilterEv::Reply { req, result: Ok(()) }), &mut fx);
-                    }
                     Effect::Helper(HelperFx::SetKnobs { job, dev, set }) => {
                         let before = self.nodes[node].kernel.set_knobs(&dev, &set);
                         world.handle(now, Event::Helper(HelperEv::Knobs { job, before, failed: None }), &mut fx);
+                    }
+                    Effect::Filter(FilterFx::Change { req, op }) => {
+                        self.filter_apply(node, &op, self.nodes[node].incarnation);
+                        world.handle(now, Event::Filter(FilterEv::Reply { req, result: Ok(()) }), &mut fx);
                     }
                     Effect::Note(note) => self.trace.note(self.ground.now, node, &note),
                     Effect::Exit(_) => ended = true,
@@ -78,8 +78,8 @@ impl Sim {
             self.custody_wakes(node);
         } else if self.nodes[node].process.is_none() {
             self.routes_are_gone(node);
-            self.filter_is_gone(node);
             self.links_are_gone(node);
+            self.filter_is_gone(node);
         }
     }
 

@@ -128,8 +128,8 @@ impl Sim {
                 Effect::Exit(code) => {
                     self.trace.mix(0xe817 + code as u64);
                     self.routes_are_gone(node);
-                    self.filter_is_gone(node);
                     self.links_are_gone(node);
+                    self.filter_is_gone(node);
                     self.end(node);
                     return;
                 }

@@ -137,10 +137,10 @@ impl Sim {
                     let kernel = &mut self.nodes[node].kernel;
                     let mut told: Vec<Msg> = kernel.take(vip).into_iter().collect();
                     told.extend(kernel.routes.take(nth));
-                    let flushed = if nth < 2 { kernel.rules.flush() } else { None };
                     if nth < 4 {
                         told.extend(kernel.meddle(nth));
                     }
+                    let flushed = if nth < 2 { kernel.rules.flush() } else { None };
                     self.ground.nodes[node].netlink_touched = now;
                     self.kernel_changed(node, told);
                     if let Some(table) = flushed {

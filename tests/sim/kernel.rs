@@ -77,9 +77,9 @@ pub struct Kernel {
     own: Vec<(IpAddr, u8)>,
     /// Routes.
     pub routes: Fib,
+    upper: Vec<Upper>,
     /// nf_tables.
     pub rules: Rules,
-    upper: Vec<Upper>,
 }
 
 // An interface upon the one there is.
@@ -101,8 +101,8 @@ impl Kernel {
             addrs: Vec::new(),
             own,
             routes: Fib::default(),
-            rules: Rules::default(),
             upper: Vec::new(),
+            rules: Rules::default(),
         };
         k.create();
         k

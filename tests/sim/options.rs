@@ -140,8 +140,8 @@ impl Options {
                 check: own.permille(500),
                 itself: own.permille(300),
             });
-            let hidden = Rng::stream(seed, HIDDEN, i).permille(300);
             let vmac = Rng::stream(seed, VMAC, i).permille(300);
+            let hidden = Rng::stream(seed, HIDDEN, i).permille(300);
             groups.push(Group { unicast, hidden, vmac, ..group(seed, i, first, unit_ms, &mut rng) });
         }
         let chaos = Duration::from_millis(unit_ms * rng.range(40, 160));

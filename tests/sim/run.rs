@@ -88,14 +88,14 @@ pub enum Sabotage {
     KeepRules,
     /// Rules are never really added.
     NoRules,
-    /// The filter is never really put in force.
-    NoFilter,
-    /// It is never really removed.
-    KeepFilter,
     /// Interfaces of virtual routers' own do not really go down.
     KeepUp,
     /// They are never really deleted.
     KeepLinks,
+    /// The filter is never really put in force.
+    NoFilter,
+    /// It is never really removed.
+    KeepFilter,
     /// A frozen process is told that somebody is in charge.
     ForgetCustody,
 }

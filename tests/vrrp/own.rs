@@ -30,7 +30,7 @@ fn v6() -> InstanceConfig {
 }
 
 fn upon() -> Option<Upon> {
-    Some(Upon { kind: UponKind::Macvlan, mode: Upon::MACVLAN_PRIVATE, parent: ETH0 })
+    Some(Upon { kind: UponKind::Macvlan, mode: Upon::MACVLAN_VEPA, parent: ETH0 })
 }
 
 /// The interface, if it is there.
@@ -159,6 +159,22 @@ fn who_takes_it_up_or_down_is_contradicted_at_once() {
     assert!(is_up(&b));
     assert_eq!((b.world.own_restored(), b.logged("was taken down by another program")), (2, 1), "{:?}", b.log);
     assert!(b.frames() > 0, "announced again");
+}
+
+/// It is up already, and the kernel reports no change: announced all the same.
+#[test]
+fn found_up_at_a_takeover_its_addresses_are_announced() {
+    let mut b = backup(vmac(v2()));
+    b.run(Duration::from_secs(3));
+    b.answer = false;
+    let l = b.links.iter_mut().find(|l| l.name == NAME).expect("there");
+    (l.up, l.running) = (true, true);
+    let l = l.clone();
+    b.event(Event::Net(NetEv::LinkNew(l)));
+    b.out.clear();
+    b.run(Duration::from_secs(1));
+    assert_eq!(b.state(), State::Master);
+    assert!(b.frames() > 0, "{:?}", b.log);
 }
 
 #[test]

@@ -405,7 +405,7 @@ fn an_interface_of_our_own_is_asked_for_as_it_is_reported() {
     use kalived::net::{OwnLink, Upon, UponKind};
     use kalived::wire::netlink::{del_link, new_link, set_link};
     for (kind, mode, mac) in
-        [(UponKind::Macvlan, Upon::MACVLAN_PRIVATE, Some([0, 0, 0x5e, 0, 1, 51])), (UponKind::Ipvlan, 2, None)]
+        [(UponKind::Macvlan, Upon::MACVLAN_VEPA, Some([0, 0, 0x5e, 0, 1, 51])), (UponKind::Ipvlan, 2, None)]
     {
         let own = OwnLink { name: "vrrp.51".into(), upon: Upon { kind, mode, parent: 7 }, mac, group: 3, master: 5 };
         let mut out = BytesMut::new();

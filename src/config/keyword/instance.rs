@@ -129,7 +129,7 @@ pub(super) const INSTANCE: &[Keyword] = &[
     row("use_ipvlan", Words, Missing, "[[name] <if>] [<addr>] [bridge|private|vepa] [group <g>]", "ipvlan name from vrid", "excludes use_vmac",
         "Run on an L2 ipvlan; needs an address for IPv4."),
     row("use_vmac", Words, Supported, "[[name] <if>] [<mac>] [netlink_notify_msg] [group <number>]", "name vrrp.<vrid>", "mac 5/6 octets, not multicast, not 00:00:5e:00:01|02; bad option reported",
-        "Virtual MAC address: the addresses are on a private macvlan with the MAC address 00:00:5e:00:01:VRID (IPv6 00:00:5e:00:02:VRID), and adverts leave from that MAC address. See VIRTUAL MAC."),
+        "Virtual MAC address: the addresses are on a macvlan with the MAC address 00:00:5e:00:01:VRID (IPv6 00:00:5e:00:02:VRID), and adverts leave from that MAC address. See VIRTUAL MAC."),
     row("use_vmac_addr", Flag, Missing, "", "off", "",
         "Also put each VIP of other interfaces on its own vmac."),
     row("v3_checksum_as_v2", Bool, Supported, "[<BOOL>]", "the global value", "",

@@ -251,6 +251,7 @@ impl Instance {
         }
         if self.asked == 0 {
             cx.vmacs.raise(self.key, true, cx.links);
+            self.on_own_found_up(cx);
         }
         let all = self.cfg.vips.len() + self.cfg.excluded.len();
         let chunk = if self.asked == 0 { CHUNK.0 } else { CHUNK.1 };

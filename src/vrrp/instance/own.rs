@@ -36,7 +36,7 @@ impl Instance {
         // In the VRF of the interface below.
         let master = links.get(below.master).filter(|m| m.vrf).map_or(0, |m| m.ifindex);
         let upon = match own.ipvlan {
-            false => Upon { kind: UponKind::Macvlan, mode: Upon::MACVLAN_PRIVATE, parent },
+            false => Upon { kind: UponKind::Macvlan, mode: Upon::MACVLAN_VEPA, parent },
             true => Upon { kind: UponKind::Ipvlan, mode: own.ipvlan_flags(), parent },
         };
         let mac = (!own.ipvlan).then(|| own.mac.unwrap_or_else(|| self.cfg.virtual_mac()));
@@ -104,6 +104,13 @@ impl Instance {
         let here: Vec<AddrId> = cx.addrs.held(self.key).filter(|id| id.0 == ifindex).collect();
         for (ifindex, addr, _) in here {
             self.on_address_held(ifindex, addr, cx);
+        }
+    }
+
+    // The kernel reports nothing where somebody else has taken it up before.
+    pub(super) fn on_own_found_up(&mut self, cx: &mut Cx<'_>) {
+        if let Some((ifindex, _)) = self.kept.filter(|(own, _)| cx.links.get(*own).is_some_and(|l| l.up)) {
+            self.on_own_up(ifindex, cx);
         }
     }
 
