@@ -120,10 +120,10 @@ impl Director {
         !self.flushing && self.table.idle()
     }
 
-    /// The process before had these services, and these virtual servers without a quorum.
-    pub fn inherit(&mut self, services: Vec<ServiceKey>, without_quorum: Vec<Box<str>>) {
+    /// The process before had these services, and of these virtual servers the weights do not say whether they have a quorum.
+    pub fn inherit(&mut self, services: Vec<ServiceKey>, undecided: Vec<(Box<str>, bool)>) {
         self.table.inherit(services);
-        self.farm.inherit(without_quorum);
+        self.farm.inherit(undecided);
     }
     /// A configuration was read, and its real servers have the verdicts that were known.
     pub fn resume_quorum(&mut self, cx: &mut Cx<'_>) {

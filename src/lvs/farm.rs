@@ -112,8 +112,8 @@ pub struct Farm {
     now: Now,
     // Checks that real servers are to have; none: they have none any more.
     checks: Vec<(RsKey, Vec<Wanted>)>,
-    // Those that had no quorum in the process before, until a configuration is read.
-    had_none: BTreeSet<Box<str>>,
+    // Whether these had a quorum in the process before, until a configuration is read.
+    before: Vec<(Box<str>, bool)>,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
@@ -530,21 +530,21 @@ impl Farm {
         happened
     }
 
-    /// Virtual servers without a quorum, at most so many.
-    pub fn without_quorum(&self, most: usize) -> Vec<Box<str>> {
-        let down = |vs: &VsKey| self.virtuals.get(*vs).is_some_and(|vs| !vs.pool.is_up());
-        self.by_id.iter().filter(|(_, vs)| down(vs)).map(|(id, _)| id.clone()).take(most).collect()
+    /// Virtual servers within their hysteresis, at most so many, and whether they have a quorum.
+    pub fn undecided(&self, most: usize) -> Vec<(Box<str>, bool)> {
+        let of = |vs: &VsKey| self.virtuals.get(*vs).filter(|vs| !vs.pool.is_decided()).map(|vs| vs.pool.is_up());
+        self.by_id.iter().filter_map(|(id, vs)| Some((id.clone(), of(vs)?))).take(most).collect()
     }
-    /// The process before had these without a quorum. Within the hysteresis they still have none: [`Farm::resume_quorum`].
-    pub fn inherit(&mut self, without_quorum: Vec<Box<str>>) {
-        self.had_none = without_quorum.into_iter().collect();
+    /// These were undecided in the process before: see [`Farm::resume_quorum`].
+    pub fn inherit(&mut self, undecided: Vec<(Box<str>, bool)>) {
+        self.before = undecided;
     }
-    /// A configuration was read, and its real servers have the verdicts that were known.
+    /// A configuration was read, and its real servers have the verdicts that were known. Programs heard of the quorum from the process
+    /// before.
     pub fn resume_quorum(&mut self, table: &mut Table) {
-        for id in core::mem::take(&mut self.had_none) {
+        for (id, up) in core::mem::take(&mut self.before) {
             let Some(of) = self.by_id.get(&id).copied() else { continue };
-            let changes = self.virtuals.get_mut(of).map(|vs| vs.pool.resume_down()).unwrap_or_default();
-            // Programs heard of it from the process before.
+            let changes = self.virtuals.get_mut(of).map(|vs| vs.pool.resume(up)).unwrap_or_default();
             let _ = self.apply(of, changes, "", table);
         }
     }

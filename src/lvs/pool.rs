@@ -198,13 +198,19 @@ impl Pool {
         out
     }
 
-    /// The process before had no quorum: there is none until the weights reach what gains one. What the table is to hold then.
-    pub fn resume_down(&mut self) -> Vec<Change> {
-        if !self.up || self.sum() >= self.quorum + self.hysteresis {
+    /// Whether there is a quorum follows from the weights alone; else it is what it was before.
+    pub fn is_decided(&self) -> bool {
+        let sum = self.sum();
+        sum >= self.quorum + self.hysteresis || sum < self.quorum - self.hysteresis
+    }
+
+    /// The process before had a quorum or not, and that is what it is unless the weights decide. What the table is to hold then.
+    pub fn resume(&mut self, up: bool) -> Vec<Change> {
+        if self.up == up || self.is_decided() {
             return Vec::new();
         }
         let before = self.wanted();
-        self.up = false;
+        self.up = up;
         difference(&before, &self.wanted())
     }
 

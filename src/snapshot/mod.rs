@@ -74,10 +74,10 @@ pub struct Snapshot {
     pub checks: Vec<CheckShot>,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
+    /// Virtual servers within their hysteresis, by what they serve, and whether they have a quorum.
+    pub quorums: Vec<(Box<str>, bool)>,
     /// There is a table of nf_tables of ours.
     pub filter: bool,
-    /// Virtual servers without a quorum, by what they serve.
-    pub without_quorum: Vec<Box<str>>,
 }
 
 impl Snapshot {

@@ -148,8 +148,8 @@ impl World {
             groups,
             checks: self.check_shots(),
             services: self.lvs.table().ours(SERVICES),
+            quorums: self.lvs.farm().undecided(SERVICES),
             filter: !self.filter.wanted().is_empty(),
-            without_quorum: self.lvs.farm().without_quorum(SERVICES),
         }
     }
 
@@ -232,7 +232,7 @@ impl World {
     ) {
         self.tracks.resume(&snapshot.tracks);
         self.checks.resume(snapshot.checks.clone());
-        self.lvs.inherit(snapshot.services.clone(), snapshot.without_quorum.clone());
+        self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {
