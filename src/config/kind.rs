@@ -359,6 +359,8 @@ kinds! {
     unused_script(name) Warning Stands "unused-script" "vrrp_script `{name}` is used by nobody";
     // Commands on this machine
     init_file(name, path, why) Warning Stands "init-file" "track_file `{name}`: {path} could not be made: {why}";
+    tls_file(word, path, why) Warning Stands "tls-file" "SSL: the {word} {path} cannot be used: {why}";
+    no_system_ca() Warning Stands "tls-file" "`verify` is used and there are no certificates to verify with: SSL has no `ca`, and the system has none. Each such check fails";
     no_default_user(user, then) Error Stands "no-script-user" "default user '{user}' for script execution does not exist: {then}";
     no_such_user(owner, why) Error Stands "no-script-user" "{owner}: {why} on this machine: it is not run";
     no_shebang(path) Warning Stands "no-shebang" "Please add a #! shebang to script {path}";

@@ -125,6 +125,21 @@ pub fn not_flushed(e: Errno) -> Note {
 pub fn no_timeouts(e: Errno) -> Note {
     note(Level::Warning, format!("lvs_timeouts: the kernel does not take them: {}", errno(e)))
 }
+/// `lvs_sync_daemon`.
+pub fn no_sync(start: bool, interface: &str, e: Errno) -> Note {
+    let what = if start { "started" } else { "stopped" };
+    let why = match e.0 {
+        19 => format!("there is no interface {interface}"),
+        22 if start => "the kernel does not take its settings (a server of another family than its service is in the table, or the \
+                        group is no multicast address)"
+            .to_owned(),
+        _ => errno(e),
+    };
+    note(
+        Level::Error,
+        format!("lvs_sync_daemon: synchronisation of connections cannot be {what}: {why}; it is tried again"),
+    )
+}
 /// `ha_suspend`.
 pub fn suspended(is: bool, addr: IpAddr, of: &str) -> Note {
     let text = match is {

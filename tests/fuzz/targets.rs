@@ -1,4 +1,4 @@
-//! What is fuzzed: ten entrances for hostile bytes. Each must return, within bounds, whatever it is given.
+//! What is fuzzed: twelve entrances for hostile bytes. Each must return, within bounds, whatever it is given.
 //!
 //! Run by `scripts/fuzz`, and by `cargo test` over the corpus that is kept (`tests/config/fuzz_corpus.rs`).
 //! A text input may hold several files, each ended by a NUL byte: the first is `f0`, which can include `f1` and so on.
@@ -17,8 +17,12 @@ use kalived::process::proto::{ToCore, ToGuard};
 use kalived::time::Duration;
 use strangers::Stage;
 
+#[path = "backends.rs"]
+mod backends;
 #[path = "strangers.rs"]
 mod strangers;
+
+pub use backends::{checks, ipvs};
 
 /// The files of an input.
 pub struct Memory<'a>(Vec<&'a [u8]>);

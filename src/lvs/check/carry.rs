@@ -322,7 +322,11 @@ impl Checks {
                 let tls = match what {
                     What::Http(http) if http.tls => {
                         let page = http.pages.get(one.verdict.page());
-                        Some(Tls { name: page.and_then(|p| p.sni.clone()) })
+                        Some(Tls {
+                            name: page.and_then(|p| p.sni.clone()),
+                            verify: http.verify,
+                            says_end: page.is_some_and(|p| p.compliant),
+                        })
                     }
                     _ => None,
                 };
