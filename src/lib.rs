@@ -33,6 +33,7 @@ pub mod net;
 pub mod note;
 pub mod notify;
 pub mod octets;
+pub mod owned;
 pub mod reconcile;
 pub mod record;
 pub mod reload_time;

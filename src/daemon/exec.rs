@@ -30,8 +30,8 @@ use crate::process::parts::Parts;
 use crate::report::{Loop, seconds};
 use crate::sys::op::{Done, Fd};
 use crate::sys::ring::Ring;
-use crate::sys::sched;
 use crate::sys::signal;
+use crate::sys::{sched, sections};
 use crate::time::{Duration, Instant, Now, earliest};
 use std::collections::VecDeque;
 use std::io;
@@ -240,6 +240,9 @@ impl<O: Os> Exec<O> {
 
     /// A configuration came with these virtual servers. `Some`: it is to be told; not where there are none and never were.
     pub(super) fn offer(&mut self, parts: Parts) -> Option<Event<'static>> {
+        if parts.any() {
+            sections::keep_checks();
+        }
         let told = self.parts.is_some() || parts.any();
         if told {
             self.streams.trust(Box::default());

@@ -50,6 +50,7 @@ use crate::sys::daemonize::Start;
 use crate::sys::lockfile::Lock;
 use crate::sys::memfd;
 use crate::sys::pidfile::PidFile;
+use crate::sys::sections;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -246,6 +247,8 @@ impl Guard {
         if let Some(go) = self.go.take() {
             self.tell(go);
         }
+        // What the start needed is not needed again soon.
+        sections::give_back_all();
     }
 
     /// A frozen core sees that somebody is in charge after it.

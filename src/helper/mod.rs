@@ -20,7 +20,7 @@ pub mod text;
 use crate::exit::ExitCode;
 use crate::note::Level;
 use crate::sys::privilege::{Files, cap};
-use crate::sys::{child, poll, privilege, seqpacket, signal};
+use crate::sys::{child, poll, privilege, sections, seqpacket, signal};
 use lane::{Lane, Line};
 use proto::{Ask, Tell};
 use std::io;
@@ -35,6 +35,7 @@ pub fn main() -> ExitCode {
         Ok([socket]) => {
             // A terminal or a service manager signals all of us at once. We end when the core does, after its last word.
             signal::ignore();
+            sections::give_back_all();
             confine();
             run(socket)
         }

@@ -1,6 +1,6 @@
 //! `static_routes` and `virtual_routes`: which routes there are to be, and the mirror of what the kernel reports of ours.
 //!
-//! Read first: `reconcile/`, `route.rs`, `links.rs`. A line of the file becomes a route when an interface it names is there and up; until
+//! Read first: `reconcile/`, `owned.rs`, `route.rs`, `links.rs`. A line of the file becomes a route when an interface it names is there and up; until
 //! then it waits. Lines of a virtual router count while it is Master: from when its addresses are asked for and answered
 //! ([`Routes::enter`]) until before they are removed ([`Routes::leave`]). Where several lines name one route, a static one counts before
 //! those of virtual routers. The kernel flushes routes without a report: IPv4 routes of an interface that goes down, or loses its last address,
@@ -18,6 +18,7 @@ use crate::event::{Errno, ReqId};
 use crate::id::VrKey;
 use crate::links::Links;
 use crate::note::Note;
+use crate::owned::{Owned, Owner};
 use crate::reconcile::{Ask, DOUBT, Item, Outcome, Reconciler};
 use crate::route::{HopSpec, METRIC_V6, ROUTE_PROTO, RouteId, RouteSpec, network};
 use crate::time::{Duration, Instant};
@@ -30,15 +31,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const SLICE: usize = 64;
 /// What comes first in a turn is what others wait for; the next slice is a turn of its own.
 const NEXT_TURN: Duration = Duration::from_nanos(1);
-
-/// Who wants a route or a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub enum Owner {
-    /// `static_routes`, `static_rules`.
-    File,
-    /// A virtual router that is Master.
-    Instance(VrKey),
-}
 
 impl Item for RouteSpec {
     type Owner = Owner;
@@ -78,28 +70,52 @@ pub struct RoutesView {
 }
 
 type LineId = (RouteId, Owner);
+type Lines = Owned<RouteId, Line>;
 
 /// See the module.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Routes {
     items: Reconciler<RouteId, RouteSpec>,
     mirror: Mirror,
-    lines: BTreeMap<LineId, Line>,
-    // Who has lines; with the name of a virtual router, for the log.
-    owners: BTreeMap<Owner, (String, BTreeSet<RouteId>)>,
-    // Lines by the names of their interfaces.
-    by_dev: BTreeMap<String, BTreeSet<LineId>>,
-    // Lines by their preferred source.
-    by_src: BTreeSet<(IpAddr, LineId)>,
-    // Routes to look at again.
-    todo: BTreeSet<RouteId>,
-    // Those of new Masters, which wait until no request about an address is under way: the kernel refuses a route whose source is not
-    // there, or whose gateway is not reachable.
-    after_addresses: BTreeSet<RouteId>,
+    // Who wants which. Those of new Masters wait until no request about an address is under way: the kernel refuses a route whose source is
+    // not there, or whose gateway is not reachable.
+    owned: Lines,
+    by: By,
     // Of these lines another process of ours held the route, and they were not looked at yet.
     inherited: BTreeSet<RouteId>,
     // When refused ones are tried again because something changed.
     kick: Option<Instant>,
+}
+
+// Where to find a line.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+struct By {
+    // The names of its interfaces.
+    dev: BTreeMap<String, BTreeSet<LineId>>,
+    // Its preferred source.
+    src: BTreeSet<(IpAddr, LineId)>,
+}
+
+impl By {
+    fn note(&mut self, line: LineId, route: &Route) {
+        for dev in route.hops.iter().filter_map(|h| h.dev.as_deref()) {
+            self.dev.entry(dev.to_owned()).or_default().insert(line);
+        }
+        self.src.extend(route.src.map(|src| (src, line)));
+    }
+    fn forget(&mut self, line: LineId, route: &Route) {
+        for dev in route.hops.iter().filter_map(|h| h.dev.as_deref()) {
+            if let Some(all) = self.dev.get_mut(dev) {
+                all.remove(&line);
+                if all.is_empty() {
+                    self.dev.remove(dev);
+                }
+            }
+        }
+        if let Some(src) = route.src {
+            self.src.remove(&(src, line));
+        }
+    }
 }
 
 /// The name of a line's route.
@@ -163,15 +179,14 @@ impl Routes {
     }
     /// A virtual router is not Master any more.
     pub fn leave(&mut self, now: Instant, vr: VrKey, timers: &mut Timers) {
-        if self.owners.contains_key(&Owner::Instance(vr)) {
+        if self.owned.has(Owner::Instance(vr)) {
             self.set(Owner::Instance(vr), "", &[]);
             self.rearm(now, timers);
         }
     }
     fn set(&mut self, owner: Owner, name: &str, routes: &[Route]) -> Vec<Note> {
         let mut notes = Vec::new();
-        let (_, mut old) = self.owners.remove(&owner).unwrap_or_default();
-        let mut new = BTreeSet::new();
+        let mut change = self.owned.replace(owner, name);
         for route in routes {
             if !route.numbers.usable {
                 notes.push(text::not_done(&text::who(owner, name), route));
@@ -180,74 +195,45 @@ impl Routes {
             // Where a line stands changes nothing.
             let route = Route { place: Place::default(), ..route.clone() };
             let id = id_of(&route);
-            if !new.insert(id) {
+            if !change.keeps(id) {
                 notes.push(text::twice(&text::who(owner, name), &id));
                 continue;
             }
-            old.remove(&id);
-            let before = self.lines.get(&(id, owner));
+            let before = self.owned.get(id, owner);
             if before.is_some_and(|l| l.route == route) {
                 continue;
             }
             let spec = before.and_then(|l| l.spec.clone());
-            self.forget_line((id, owner));
-            for dev in route.hops.iter().filter_map(|h| h.dev.as_deref()) {
-                self.by_dev.entry(dev.to_owned()).or_default().insert((id, owner));
+            if let Some(l) = before {
+                self.by.forget((id, owner), &l.route);
             }
-            self.by_src.extend(route.src.map(|src| (src, (id, owner))));
-            self.lines.insert((id, owner), Line { spec, route });
-            match owner {
-                Owner::File => self.todo.insert(id),
-                Owner::Instance(_) => self.after_addresses.insert(id),
-            };
+            self.by.note((id, owner), &route);
+            self.owned.put(owner, id, Line { spec, route });
         }
-        for id in old {
-            self.forget_line((id, owner));
-            if self.line(id).is_some() {
-                // Somebody else wants it as well, perhaps in another way.
-                self.todo.insert(id);
-                continue;
-            }
-            self.todo.remove(&id);
-            self.after_addresses.remove(&id);
+        let mut gone = Vec::new();
+        let by = &mut self.by;
+        self.owned.replaced(change, |id, line, last| {
+            line.iter().for_each(|l| by.forget((id, owner), &l.route));
+            gone.extend(last.then_some(id));
+        });
+        for id in gone {
             self.items.give_up(id);
             if self.inherited.remove(&id) {
                 self.drop_one(id);
             }
         }
-        if !new.is_empty() {
-            self.owners.insert(owner, (name.to_owned(), new));
-        }
         notes
     }
-    fn forget_line(&mut self, line: LineId) {
-        let Some(l) = self.lines.remove(&line) else { return };
-        for dev in l.route.hops.iter().filter_map(|h| h.dev.as_deref()) {
-            if let Some(all) = self.by_dev.get_mut(dev) {
-                all.remove(&line);
-                if all.is_empty() {
-                    self.by_dev.remove(dev);
-                }
-            }
-        }
-        if let Some(src) = l.route.src {
-            self.by_src.remove(&(src, line));
-        }
-    }
-    // The line that counts, of those that name this route.
-    fn line(&self, id: RouteId) -> Option<(Owner, &Line)> {
-        line(&self.lines, id)
-    }
     fn who(&self, owner: Owner) -> String {
-        text::who(owner, self.owners.get(&owner).map_or("", |(name, _)| name))
+        text::who(owner, self.owned.name(owner))
     }
     /// Whether routes wait for the addresses of their virtual routers; then [`Routes::addresses_are_there`] is to be called.
     pub fn waits_for_addresses(&self) -> bool {
-        !self.after_addresses.is_empty()
+        self.owned.waits()
     }
     /// No request about an address is under way.
     pub fn addresses_are_there(&mut self, now: Instant, timers: &mut Timers) {
-        self.todo.append(&mut self.after_addresses);
+        self.owned.ready();
         self.rearm(now, timers);
     }
     /// From now on nothing is deleted, until [`Routes::let_go`]: a reload runs, and what one virtual router gives up the next may want.
@@ -260,13 +246,9 @@ impl Routes {
     }
     /// At the end: none is wanted any more.
     pub fn release(&mut self) {
-        self.lines.clear();
-        self.by_dev.clear();
-        self.by_src.clear();
-        self.todo.clear();
-        self.after_addresses.clear();
+        self.by = By::default();
         self.kick = None;
-        core::mem::take(&mut self.owners).into_keys().for_each(|owner| self.items.release(owner));
+        self.owned.clear().for_each(|(owner, _)| self.items.release(owner));
         for id in core::mem::take(&mut self.inherited) {
             self.drop_one(id);
         }
@@ -277,7 +259,7 @@ impl Routes {
     }
     /// Whether there is nothing to keep, nothing under way and nothing known of the kernel.
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.mirror.len() == 0 && self.items.is_empty()
+        self.owned.lines().next().is_none() && self.mirror.len() == 0 && self.items.is_empty()
     }
     /// Whether everything that is to go is gone.
     pub fn idle(&self) -> bool {
@@ -285,32 +267,31 @@ impl Routes {
     }
     /// Whether nothing waits for its turn and no request is under way; what is tried later does not count.
     pub fn quiet(&self) -> bool {
-        self.after_addresses.is_empty() && self.todo.is_empty() && self.items.quiet()
+        !self.owned.waits() && !self.owned.has_next() && self.items.quiet()
     }
     /// How they stand.
     pub fn view(&self) -> RoutesView {
-        let of_file = || self.lines.iter().filter(|((_, owner), _)| *owner == Owner::File);
-        let of_instances = || self.owners.iter().filter(|(owner, _)| **owner != Owner::File);
+        let waits = |(_, owner, l): &(RouteId, Owner, &Line)| *owner == Owner::File && l.spec.is_none();
         RoutesView {
-            lines: of_file().count(),
+            lines: self.owned.count(Owner::File),
             held: self.items.held(Owner::File).count(),
-            waiting: of_file().filter(|(_, l)| l.spec.is_none()).count(),
-            virtual_wanted: of_instances().map(|(_, (_, ids))| ids.len()).sum(),
-            virtual_held: of_instances().map(|(owner, _)| self.items.held(*owner).count()).sum(),
+            waiting: self.owned.lines().filter(waits).count(),
+            virtual_wanted: self.owned.instances().map(|owner| self.owned.count(owner)).sum(),
+            virtual_held: self.owned.instances().map(|owner| self.items.held(owner).count()).sum(),
             restored: self.items.restored(),
         }
     }
     /// Routes of the file, and those that nobody wants any more and that may be there still.
     pub fn of_file(&self) -> impl Iterator<Item = RouteId> {
-        self.owners.get(&Owner::File).into_iter().flat_map(|(_, ids)| ids).copied().chain(self.items.going())
+        self.owned.of(Owner::File).chain(self.items.going())
     }
     /// Routes of virtual routers.
     pub fn of_instances(&self) -> impl Iterator<Item = RouteId> {
-        self.owners.iter().filter(|(owner, _)| **owner != Owner::File).flat_map(|(_, (_, ids))| ids).copied()
+        self.owned.instances().flat_map(|owner| self.owned.of(owner))
     }
     /// How many routes a virtual router wants: 0 unless it is Master.
     pub fn wanted(&self, vr: VrKey) -> usize {
-        self.owners.get(&Owner::Instance(vr)).map_or(0, |(_, ids)| ids.len())
+        self.owned.count(Owner::Instance(vr))
     }
     /// Another number whenever [`Routes::of_file`] or [`Routes::of_instances`] may have changed.
     pub fn changes(&self) -> u64 {
@@ -318,23 +299,21 @@ impl Routes {
     }
     /// How much is kept: for tests that nothing is left behind.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
-        [self.lines.len(), self.todo.len() + self.after_addresses.len(), self.inherited.len(), self.mirror.len()]
-            .into_iter()
-            .chain(self.items.sizes())
+        let own = [self.inherited.len(), self.mirror.len()];
+        self.owned.sizes().into_iter().chain(own).chain(self.items.sizes())
     }
     /// Routes that another process of ours held, or may have: those that nobody wants go. How many.
     pub fn drop_those(&mut self, before: impl IntoIterator<Item = RouteId>) -> usize {
-        let waits = |id: &RouteId| self.todo.contains(id) || self.after_addresses.contains(id);
-        let (stay, gone): (Vec<_>, Vec<_>) = before.into_iter().partition(waits);
+        let (stay, gone): (Vec<_>, Vec<_>) = before.into_iter().partition(|id| self.owned.is_pending(*id));
         self.inherited.extend(stay);
-        gone.into_iter().filter(|id| self.line(*id).is_none() && self.drop_one(*id)).count()
+        gone.into_iter().filter(|id| self.owned.first(*id).is_none() && self.drop_one(*id)).count()
     }
     fn drop_one(&mut self, id: RouteId) -> bool {
         self.mirror.get(id).next().cloned().is_some_and(|r| self.items.remove(id, r))
     }
     /// Routes of our protocol that nobody here knows: of another kalived or keepalived on this host, or of one that was killed.
     pub fn strangers(&self) -> Vec<RouteId> {
-        self.mirror.ids().filter(|id| self.line(*id).is_none() && !self.items.knows(*id)).collect()
+        self.mirror.ids().filter(|id| self.owned.first(*id).is_none() && !self.items.knows(*id)).collect()
     }
 
     /// A dump begins.
@@ -344,8 +323,8 @@ impl Routes {
     /// A complete dump has ended: what is wanted and not there is added.
     pub fn synced(&mut self, now: Instant, timers: &mut Timers) {
         self.mirror.sweep();
-        let (mirror, lines) = (&self.mirror, &self.lines);
-        let _ = self.items.compare(|id, held| there(mirror, lines, id, held));
+        let (mirror, owned) = (&self.mirror, &self.owned);
+        let _ = self.items.compare(|id, held| there(mirror, owned, id, held));
         self.rearm(now, timers);
     }
     /// The kernel has this route.
@@ -369,7 +348,7 @@ impl Routes {
     /// Interfaces with these names are others than before.
     pub fn on_links(&mut self, now: Instant, names: &[String], timers: &mut Timers) {
         for name in names {
-            self.todo.extend(self.by_dev.get(name).into_iter().flatten().map(|(id, _)| *id));
+            self.owned.look_at(self.by.dev.get(name).into_iter().flatten().map(|(id, _)| *id));
         }
         self.changed(now, timers);
     }
@@ -386,7 +365,7 @@ impl Routes {
     /// An address came or went.
     pub fn on_address(&mut self, now: Instant, addr: IpAddr, gone: bool, links: &Links, timers: &mut Timers) {
         if gone {
-            let all = self.by_src.range((addr, (MIN_ID, Owner::File))..).take_while(|(src, _)| *src == addr);
+            let all = self.by.src.range((addr, (MIN_ID, Owner::File))..).take_while(|(src, _)| *src == addr);
             let ids: Vec<RouteId> = all.map(|(_, (id, _))| *id).collect();
             ids.into_iter().for_each(|id| self.flushed(id, links));
         }
@@ -411,11 +390,11 @@ impl Routes {
         if self.kick.take_if(|at| *at <= now).is_some() {
             self.items.retry_now();
         }
-        let (mirror, lines) = (&self.mirror, &self.lines);
-        let losses = self.items.due(now, |id, held| there(mirror, lines, id, held));
+        let (mirror, owned) = (&self.mirror, &self.owned);
+        let losses = self.items.due(now, |id, held| there(mirror, owned, id, held));
         let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key)).collect();
         for _ in 0..SLICE {
-            let Some(id) = self.todo.pop_first() else { break };
+            let Some(id) = self.owned.next() else { break };
             self.look(id, links);
         }
         self.rearm(now, timers);
@@ -423,17 +402,17 @@ impl Routes {
     }
     fn look(&mut self, id: RouteId, links: &Links) {
         self.inherited.remove(&id);
-        let Some((owner, l)) = self.line(id) else { return };
+        let Some((owner, l)) = self.owned.first(id) else { return };
         let spec = spec_of(id, &l.route, links);
-        if let Some(l) = self.lines.get_mut(&(id, owner)) {
+        if let Some(l) = self.owned.get_mut(id, owner) {
             l.spec.clone_from(&spec);
         }
         match spec {
             Some(spec) => {
-                let (mirror, lines) = (&self.mirror, &self.lines);
+                let (mirror, owned) = (&self.mirror, &self.owned);
                 let known = self.items.knows(id);
                 // One of ours that a killed daemon left: kept as it is, or changed into what it is to be.
-                let left = if known { None } else { there(mirror, lines, id, &spec).into_iter().next() };
+                let left = if known { None } else { there(mirror, owned, id, &spec).into_iter().next() };
                 match left.filter(|_| self.mirror.get(id).next().is_some()) {
                     Some(is) => self.items.adopt(owner, id, spec, is, false),
                     None => {
@@ -486,7 +465,7 @@ impl Routes {
         });
     }
     fn rearm(&self, now: Instant, timers: &mut Timers) {
-        let next = (!self.todo.is_empty()).then_some(now + NEXT_TURN);
+        let next = self.owned.has_next().then_some(now + NEXT_TURN);
         let all = [next, self.kick, self.items.next_due()];
         match all.into_iter().flatten().min() {
             Some(at) if timers.get(Due::Routes) == Some(at) => {}
@@ -507,18 +486,13 @@ const MAX_ADDR: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
 const MAX_ID: RouteId =
     RouteId { table: u32::MAX, to: (MAX_ADDR, u8::MAX), from: (MAX_ADDR, u8::MAX), tos: u8::MAX, metric: u32::MAX };
 
-fn line(lines: &BTreeMap<LineId, Line>, id: RouteId) -> Option<(Owner, &Line)> {
-    let ((found, owner), line) = lines.range((id, Owner::File)..).next()?;
-    (*found == id).then_some((*owner, line))
-}
-
 // What of ours the mirror has under a name; what is as wanted, or as held, in these very words.
-fn there(mirror: &Mirror, lines: &BTreeMap<LineId, Line>, id: RouteId, held: &RouteSpec) -> Vec<RouteSpec> {
+fn there(mirror: &Mirror, owned: &Lines, id: RouteId, held: &RouteSpec) -> Vec<RouteSpec> {
     if held.proto != ROUTE_PROTO {
         // It says it is somebody else's (`no_track` with `protocol`), so it is not reported.
         return vec![held.clone()];
     }
-    let line = line(lines, id).map(|(_, line)| line);
+    let line = owned.first(id).map(|(_, line)| line);
     if line.is_some_and(|l| l.route.no_track) {
         return vec![held.clone()];
     }

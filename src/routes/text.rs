@@ -1,9 +1,9 @@
 //! What is said about routes.
 
-use super::Owner;
 use crate::config::model::route::Route;
 use crate::event::Errno;
 use crate::note::{Level, Note};
+use crate::owned::Owner;
 use crate::route::RouteId;
 
 fn note(level: Level, text: String) -> Note {

@@ -1,6 +1,6 @@
 //! `static_rules` and `virtual_rules`: which policy rules there are to be, and the mirror of what the kernel reports.
 //!
-//! Read first: `reconcile/`, `rule.rs`, `routes/` (the same for routes). A rule needs no interface to be there: the kernel keeps one that
+//! Read first: `reconcile/`, `owned.rs`, `rule.rs`; `routes/` is the same for routes. A rule needs no interface to be there: the kernel keeps one that
 //! names an interface which is not, and uses it when it is. Rules of a virtual router come after its routes and go before them.
 //!
 //! Rules are looked at in slices (`SLICE`), so that a file with thousands of them costs no turn much.
@@ -12,12 +12,12 @@ use crate::effect::{Effect, Effects, NetFx, NetOp};
 use crate::event::{Errno, ReqId};
 use crate::id::VrKey;
 use crate::note::Note;
+use crate::owned::{Owned, Owner};
 use crate::reconcile::{Ask, Item, Outcome, Reconciler};
-use crate::routes::Owner;
 use crate::rule::{RULE_PROTO, RuleSpec};
 use crate::time::{Duration, Instant};
 use crate::timers::{Due, Timers};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Rules that are looked at in one turn: some microseconds each.
 const SLICE: usize = 64;
@@ -54,20 +54,17 @@ pub struct RulesView {
     pub restored: u64,
 }
 
+type Mirror = BTreeMap<RuleSpec, (u8, u64)>;
+
 /// See the module.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Rules {
     items: Reconciler<RuleSpec, RuleSpec>,
     // The kernel's, without their protocol; that, and the dump that mentioned them last.
-    mirror: BTreeMap<RuleSpec, (u8, u64)>,
+    mirror: Mirror,
     generation: u64,
-    // Who wants which; `no_track`.
-    lines: BTreeMap<(RuleSpec, Owner), bool>,
-    // Who has lines; with the name of a virtual router, for the log.
-    owners: BTreeMap<Owner, (String, BTreeSet<RuleSpec>)>,
-    todo: BTreeSet<RuleSpec>,
-    // Those of new Masters, which wait for their addresses and routes.
-    after_routes: BTreeSet<RuleSpec>,
+    // Who wants which; `no_track`. Those of new Masters wait for their addresses and routes.
+    owned: Owned<RuleSpec, bool>,
 }
 
 impl Rules {
@@ -85,61 +82,45 @@ impl Rules {
     }
     /// A virtual router is not Master any more.
     pub fn leave(&mut self, now: Instant, vr: VrKey, timers: &mut Timers) {
-        if self.owners.contains_key(&Owner::Instance(vr)) {
+        if self.owned.has(Owner::Instance(vr)) {
             self.set(Owner::Instance(vr), "", &[]);
             self.rearm(now, timers);
         }
     }
     fn set(&mut self, owner: Owner, name: &str, rules: &[Rule]) -> Vec<Note> {
         let mut notes = Vec::new();
-        let (_, mut old) = self.owners.remove(&owner).unwrap_or_default();
-        let mut new = BTreeSet::new();
+        let mut change = self.owned.replace(owner, name);
         for rule in rules {
             let Some(spec) = rule.spec else { continue };
-            if !new.insert(spec) {
+            if !change.keeps(spec) {
                 notes.push(text::twice(&crate::routes::text::who(owner, name), &spec));
                 continue;
             }
-            old.remove(&spec);
-            if self.lines.insert((spec, owner), rule.no_track).is_none() {
-                match owner {
-                    Owner::File => self.todo.insert(spec),
-                    Owner::Instance(_) => self.after_routes.insert(spec),
-                };
+            match self.owned.get_mut(spec, owner) {
+                Some(no_track) => *no_track = rule.no_track,
+                None => self.owned.put(owner, spec, rule.no_track),
             }
         }
-        for spec in old {
-            self.lines.remove(&(spec, owner));
-            if self.line(spec).is_some() {
-                self.todo.insert(spec);
-                continue;
+        let (items, mirror) = (&mut self.items, &self.mirror);
+        self.owned.replaced(change, |spec, _, last| {
+            if last {
+                items.give_up(spec);
+                // Another process of ours held it, and it was not looked at yet.
+                drop_one(items, mirror, spec);
             }
-            self.todo.remove(&spec);
-            self.after_routes.remove(&spec);
-            self.items.give_up(spec);
-            // Another process of ours held it, and it was not looked at yet.
-            self.drop_one(spec);
-        }
-        if !new.is_empty() {
-            self.owners.insert(owner, (name.to_owned(), new));
-        }
+        });
         notes
     }
-    // Who counts, of those that want this rule, and `no_track`.
-    fn line(&self, spec: RuleSpec) -> Option<(Owner, bool)> {
-        let ((found, owner), no_track) = self.lines.range((spec, Owner::File)..).next()?;
-        (*found == spec).then_some((*owner, *no_track))
-    }
     fn who(&self, owner: Owner) -> String {
-        crate::routes::text::who(owner, self.owners.get(&owner).map_or("", |(name, _)| name))
+        crate::routes::text::who(owner, self.owned.name(owner))
     }
     /// Whether rules wait for addresses and routes; then [`Rules::routes_are_there`] is to be called.
     pub fn waits_for_routes(&self) -> bool {
-        !self.after_routes.is_empty()
+        self.owned.waits()
     }
     /// No request about an address or a route is under way.
     pub fn routes_are_there(&mut self, now: Instant, timers: &mut Timers) {
-        self.todo.append(&mut self.after_routes);
+        self.owned.ready();
         self.rearm(now, timers);
     }
     /// From now on nothing is deleted, until [`Rules::let_go`]: a reload runs.
@@ -152,12 +133,9 @@ impl Rules {
     }
     /// At the end: none is wanted any more.
     pub fn release(&mut self) {
-        self.lines.clear();
-        self.todo.clear();
-        self.after_routes.clear();
-        for (owner, (_, specs)) in core::mem::take(&mut self.owners) {
+        for (owner, specs) in self.owned.clear() {
             self.items.release(owner);
-            specs.into_iter().for_each(|spec| _ = self.drop_one(spec));
+            specs.into_iter().for_each(|spec| _ = drop_one(&mut self.items, &self.mirror, spec));
         }
     }
     /// None of the file's is wanted any more.
@@ -170,27 +148,25 @@ impl Rules {
     }
     /// How they stand.
     pub fn view(&self) -> RulesView {
-        let of_instances = || self.owners.iter().filter(|(owner, _)| **owner != Owner::File);
         RulesView {
-            lines: self.owners.get(&Owner::File).map_or(0, |(_, specs)| specs.len()),
+            lines: self.owned.count(Owner::File),
             held: self.items.held(Owner::File).count(),
-            virtual_wanted: of_instances().map(|(_, (_, specs))| specs.len()).sum(),
-            virtual_held: of_instances().map(|(owner, _)| self.items.held(*owner).count()).sum(),
+            virtual_wanted: self.owned.instances().map(|owner| self.owned.count(owner)).sum(),
+            virtual_held: self.owned.instances().map(|owner| self.items.held(owner).count()).sum(),
             restored: self.items.restored(),
         }
     }
     /// Rules of the file.
     pub fn of_file(&self) -> impl Iterator<Item = RuleSpec> {
-        self.owners.get(&Owner::File).into_iter().flat_map(|(_, specs)| specs).copied()
+        self.owned.of(Owner::File)
     }
-    /// Rules of virtual routers, and those that nobody wants any more and that may be there still.
+    /// Rules of virtual routers, and those that are not wanted any more and that may be there still.
     pub fn of_instances(&self) -> impl Iterator<Item = RuleSpec> {
-        let all = self.owners.iter().filter(|(owner, _)| **owner != Owner::File);
-        all.flat_map(|(_, (_, specs))| specs).copied().chain(self.items.going())
+        self.owned.instances().flat_map(|owner| self.owned.of(owner)).chain(self.items.going())
     }
     /// How many rules a virtual router wants: 0 unless it is Master.
     pub fn wanted(&self, vr: VrKey) -> usize {
-        self.owners.get(&Owner::Instance(vr)).map_or(0, |(_, specs)| specs.len())
+        self.owned.count(Owner::Instance(vr))
     }
     /// Another number whenever [`Rules::of_file`] or [`Rules::of_instances`] may have changed.
     pub fn changes(&self) -> u64 {
@@ -198,21 +174,18 @@ impl Rules {
     }
     /// How much is kept: for tests that nothing is left behind.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
-        [self.lines.len(), self.todo.len() + self.after_routes.len()].into_iter().chain(self.items.sizes())
+        self.owned.sizes().into_iter().chain(self.items.sizes())
     }
     /// Rules that another process of ours held, or may have: those that nobody wants go. How many.
     pub fn drop_those(&mut self, before: impl IntoIterator<Item = RuleSpec>) -> usize {
-        before.into_iter().filter(|spec| self.line(*spec).is_none() && self.drop_one(*spec)).count()
+        let (owned, items, mirror) = (&self.owned, &mut self.items, &self.mirror);
+        before.into_iter().filter(|spec| owned.first(*spec).is_none() && drop_one(items, mirror, *spec)).count()
     }
-    fn drop_one(&mut self, spec: RuleSpec) -> bool {
-        let ours = self.mirror.get(&spec.untagged()).is_some_and(|(proto, _)| *proto == spec.proto);
-        ours && self.items.remove(spec, spec)
-    }
-    /// Rules of our protocol that nobody here knows: of another kalived or keepalived on this host, or of one that was killed.
+    /// Rules of our protocol that are not known here: of another kalived or keepalived on this host, or of one that was killed.
     pub fn strangers(&self) -> Vec<RuleSpec> {
         let ours = self.mirror.iter().filter(|(_, (proto, _))| *proto == RULE_PROTO);
         let specs = ours.map(|(spec, _)| RuleSpec { proto: RULE_PROTO, ..*spec });
-        specs.filter(|spec| self.line(*spec).is_none() && !self.items.knows(*spec)).collect()
+        specs.filter(|spec| self.owned.first(*spec).is_none() && !self.items.knows(*spec)).collect()
     }
 
     /// A dump begins.
@@ -222,8 +195,8 @@ impl Rules {
     /// A complete dump has ended: what is wanted and not there is added.
     pub fn synced(&mut self, now: Instant, timers: &mut Timers) {
         self.mirror.retain(|_, (_, seen)| *seen == self.generation);
-        let (mirror, lines) = (&self.mirror, &self.lines);
-        let _ = self.items.compare(|spec, _| there(mirror, lines, spec));
+        let (mirror, owned) = (&self.mirror, &self.owned);
+        let _ = self.items.compare(|spec, _| there(mirror, owned, spec));
         self.rearm(now, timers);
     }
     /// The kernel has this rule.
@@ -241,12 +214,12 @@ impl Rules {
     }
     /// `Due::Rules`. Returns what is to be reported.
     pub fn on_due(&mut self, now: Instant, timers: &mut Timers) -> Vec<Note> {
-        let (mirror, lines) = (&self.mirror, &self.lines);
-        let losses = self.items.due(now, |spec, _| there(mirror, lines, spec));
+        let (mirror, owned) = (&self.mirror, &self.owned);
+        let losses = self.items.due(now, |spec, _| there(mirror, owned, spec));
         let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key)).collect();
         for _ in 0..SLICE {
-            let Some(spec) = self.todo.pop_first() else { break };
-            let Some((owner, _)) = self.line(spec) else { continue };
+            let Some(spec) = self.owned.next() else { break };
+            let Some((owner, _)) = self.owned.first(spec) else { continue };
             match self.mirror.get(&spec.untagged()) {
                 // One that a killed daemon left, or another process of ours; with another protocol it is an operator's and stays his.
                 Some((proto, _)) if !self.items.knows(spec) => {
@@ -292,7 +265,7 @@ impl Rules {
         });
     }
     fn rearm(&self, now: Instant, timers: &mut Timers) {
-        let next = (!self.todo.is_empty()).then_some(now + NEXT_TURN);
+        let next = self.owned.has_next().then_some(now + NEXT_TURN);
         match crate::time::earliest(next, self.items.next_due()) {
             Some(at) if timers.get(Due::Rules) == Some(at) => {}
             Some(at) => timers.set(Due::Rules, at),
@@ -301,12 +274,12 @@ impl Rules {
     }
 }
 
-fn there(
-    mirror: &BTreeMap<RuleSpec, (u8, u64)>,
-    lines: &BTreeMap<(RuleSpec, Owner), bool>,
-    spec: RuleSpec,
-) -> Vec<RuleSpec> {
-    let line = lines.range((spec, Owner::File)..).next().filter(|((found, _), _)| *found == spec);
-    let no_track = line.is_some_and(|(_, no_track)| *no_track);
+fn there(mirror: &Mirror, owned: &Owned<RuleSpec, bool>, spec: RuleSpec) -> Vec<RuleSpec> {
+    let no_track = owned.first(spec).is_some_and(|(_, no_track)| *no_track);
     if no_track || mirror.contains_key(&spec.untagged()) { vec![spec] } else { Vec::new() }
+}
+
+fn drop_one(items: &mut Reconciler<RuleSpec, RuleSpec>, mirror: &Mirror, spec: RuleSpec) -> bool {
+    let ours = mirror.get(&spec.untagged()).is_some_and(|(proto, _)| *proto == spec.proto);
+    ours && items.remove(spec, spec)
 }

@@ -31,6 +31,7 @@ pub mod processes;
 pub mod ring;
 pub mod rtsync;
 pub mod sched;
+pub mod sections;
 pub mod seqpacket;
 pub mod signal;
 pub mod socket;

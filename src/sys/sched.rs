@@ -2,6 +2,7 @@
 //! that says which limit refused. Refusals never stop the daemon: it only loses protection against load.
 
 use super::daemonize::effective_capabilities;
+use super::sections;
 use std::io;
 
 /// SCHED_RR priority when the configuration names none. Low: above every ordinary process, which is all the protection
@@ -200,6 +201,7 @@ fn memory(out: &mut Outcome) {
     let allowed = max == libc::RLIM_INFINITY || has_bit(CAP_IPC_LOCK) == Some(true);
     // SAFETY: no pointers.
     if allowed && unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } == 0 {
+        sections::give_back();
         out.done.push("memory locked".to_owned());
         return;
     }

@@ -1,0 +1,191 @@
+//! Parts of the program that need not be in memory while the loop runs.
+//!
+//! The core locks its memory, so that no advert waits for a page. Most of the program is not for the loop: it reads files, prints answers
+//! to commands, reads recordings, formats for people. `link/seldom.ld` lays that out as one section; after everything was locked, these
+//! pages are unlocked and given back here, and so are the tables that only the unwinder and the dynamic linker read. What is needed after
+//! all comes back from the page cache.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
+
+/// Code that the core runs at its start, for a command, at a reload or never.
+const SELDOM: &str = ".text.seldom";
+/// Libraries that only some health checks use: TLS and regular expressions.
+const CHECKS: &str = ".text.checks";
+/// Read by the dynamic linker before `main`, and by the unwinder when something is wrong.
+const TABLES: [&str; 10] = [
+    ".dynsym",
+    ".dynstr",
+    ".gnu.hash",
+    ".gnu.version",
+    ".gnu.version_r",
+    ".rela.dyn",
+    ".rela.plt",
+    ".gcc_except_table",
+    ".eh_frame_hdr",
+    ".eh_frame",
+];
+
+/// The size of the smallest page of every Linux.
+const PAGE: u64 = 4096;
+/// Sections that are looked at, at most: a program has some forty.
+const MOST: u16 = 256;
+const SHF_WRITE: u64 = 1;
+const SHF_ALLOC: u64 = 2;
+
+/// A part of this process's memory: whole pages, from and to.
+type Range = (u64, u64);
+
+/// What [`keep_checks`] needs when no file can be opened any more.
+static OF_CHECKS: OnceLock<Vec<Range>> = OnceLock::new();
+
+/// Unlocks and gives back what the loop does not need.
+pub fn give_back() {
+    OF_CHECKS.get_or_init(|| own(|name| name == CHECKS));
+    // What adjoins is one: two sections may share a page.
+    for (from, to) in merged(own(|name| name == SELDOM || name == CHECKS || TABLES.contains(&name))) {
+        // SAFETY: whole pages of the program's file that are never written: whoever reads them gets them from the file again.
+        unsafe {
+            libc::munlock(from as *const libc::c_void, (to - from) as usize);
+            libc::madvise(from as *mut libc::c_void, (to - from) as usize, libc::MADV_DONTNEED);
+        }
+    }
+}
+
+/// Locks the libraries for checks again: there are servers to check. Without effect before [`give_back`], and where memory may not be locked.
+pub fn keep_checks() {
+    for (from, to) in OF_CHECKS.get().into_iter().flatten() {
+        // SAFETY: a part of the program; locking changes nothing but where its pages are.
+        unsafe { libc::mlock(*from as *const libc::c_void, (to - from) as usize) };
+    }
+}
+
+/// Gives back every page of the program that was not written to, and memory that is free: for a process that sleeps from now on.
+pub fn give_back_all() {
+    for (from, to) in merged(own(|_| true)) {
+        // SAFETY: as in `give_back`. The code that runs here comes back with the next instruction.
+        unsafe { libc::madvise(from as *mut libc::c_void, (to - from) as usize, libc::MADV_DONTNEED) };
+    }
+    give_back_heap();
+}
+
+#[cfg(target_env = "gnu")]
+fn give_back_heap() {
+    // SAFETY: no pointers; only what is free is given back.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn give_back_heap() {}
+
+// The sections of this process that `wanted` names and that are never written to.
+fn own(wanted: impl Fn(&str) -> bool) -> Vec<Range> {
+    let Ok(file) = File::open("/proc/self/exe") else { return Vec::new() };
+    let read = |at: u64, length: usize| {
+        let mut out = vec![0; length];
+        file.read_exact_at(&mut out, at).ok().map(|()| out)
+    };
+    // SAFETY: no pointers go in; the kernel's own value comes out.
+    let table = unsafe { libc::getauxval(libc::AT_PHDR) };
+    sections(read, table, wanted).unwrap_or_default()
+}
+
+// The ranges of sections in an ELF file of 64 bits whose program headers are at `table` in memory. None: it is not one.
+fn sections(
+    read: impl Fn(u64, usize) -> Option<Vec<u8>>,
+    table: u64,
+    wanted: impl Fn(&str) -> bool,
+) -> Option<Vec<Range>> {
+    let head = read(0, 64)?;
+    if head.get(..5)? != b"\x7fELF\x02" {
+        return None;
+    }
+    // The program headers are in the first segment, which begins at 0 in the file and in memory.
+    let base = table.checked_sub(u64_at(&head, 32)?)?;
+    let (at, each) = (u64_at(&head, 40)?, usize::from(u16_at(&head, 58)?));
+    let (count, names) = (u16_at(&head, 60)?.min(MOST), usize::from(u16_at(&head, 62)?));
+    if each < 64 {
+        return None;
+    }
+    let all = read(at, each * usize::from(count))?;
+    let all: Vec<&[u8]> = all.chunks_exact(each).collect();
+    let strings = all.get(names)?;
+    let strings = read(u64_at(strings, 24)?, usize::try_from(u64_at(strings, 32)?).ok().filter(|n| *n <= 1 << 16)?)?;
+    let mut out = Vec::new();
+    for section in all {
+        let name = strings.get(u32_at(section, 0)? as usize..)?.split(|b| *b == 0).next()?;
+        let flags = u64_at(section, 8)?;
+        if flags & (SHF_ALLOC | SHF_WRITE) == SHF_ALLOC && wanted(std::str::from_utf8(name).ok()?) {
+            let from = base.checked_add(u64_at(section, 16)?)?;
+            out.push((from, from.checked_add(u64_at(section, 32)?)?));
+        }
+    }
+    Some(out)
+}
+
+// Whole pages of these, where what adjoins is one.
+fn merged(mut ranges: Vec<Range>) -> Vec<Range> {
+    ranges.sort_unstable();
+    let mut out: Vec<Range> = Vec::new();
+    for (from, to) in ranges {
+        match out.last_mut() {
+            // Between two sections are only bytes that align the second.
+            Some((_, end)) if from.saturating_sub(*end) < 64 => *end = to.max(*end),
+            _ => out.push((from, to)),
+        }
+    }
+    out.iter_mut().for_each(|(from, to)| (*from, *to) = (from.next_multiple_of(PAGE), *to / PAGE * PAGE));
+    out.retain(|(from, to)| from < to);
+    out
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_finds_itself() {
+        let here = the_program_finds_itself as *const () as u64;
+        let text = own(|name| name == ".text");
+        assert!(text.iter().any(|(from, to)| (*from..*to).contains(&here)), "{text:?}");
+        assert!(own(|name| name == ".data").is_empty(), "what is written is never given back");
+    }
+
+    #[test]
+    fn what_was_given_back_comes_again() {
+        give_back();
+        give_back_all();
+        assert!(std::panic::catch_unwind(|| panic!("the unwinder's tables are read again")).is_err());
+    }
+
+    #[test]
+    fn whole_pages_of_what_adjoins() {
+        assert_eq!(merged(vec![(8000, 20_000), (100, 7990), (30_000, 30_100)]), [(4096, 16_384)]);
+        assert_eq!(merged(vec![(4096, 8192), (8192 + 64, 16_384)]), [(4096, 8192), (12_288, 16_384)]);
+    }
+
+    #[test]
+    fn what_is_no_program_has_no_sections() {
+        for file in [&b""[..], b"#!/bin/sh", &[0; 64], b"\x7fELF\x02\x01\x01\0"] {
+            let read = |at: u64, length: usize| file.get(at as usize..at as usize + length).map(<[u8]>::to_vec);
+            assert_eq!(sections(read, 4096, |_| true), None);
+        }
+        let mut wild = vec![0xff; 64];
+        wild[..5].copy_from_slice(b"\x7fELF\x02");
+        let read = |at: u64, length: usize| (at == 0).then(|| wild[..length].to_vec());
+        assert_eq!(sections(read, u64::MAX, |_| true), None);
+    }
+}
