@@ -116,7 +116,12 @@ pub enum Parsed {
 
 /// keepalived's options without meaning here: short, long, whether a value follows, whether ignoring it would be wrong.
 const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
-    (Some('C'), "check", Value::None, Loss::Wrong("kalived does not run the health checks alone: it runs what the file has")),
+    (
+        Some('C'),
+        "check",
+        Value::None,
+        Loss::Wrong("kalived does not run the health checks alone: it runs what the file has"),
+    ),
     (Some('B'), "no_bfd", Value::None, Loss::Nothing),
     (None, "all", Value::None, Loss::Ignored),
     (Some('g'), "log-file", Value::Maybe, Loss::Ignored),

@@ -87,7 +87,9 @@ pub fn main(words: &[String]) -> ExitCode {
     }
     .map_or_else(|why| (why, false), |text| (text, true));
     let time = match job.verbose {
-        true => format!("\nGlobal response time for [{}] = {} usecs\n", job.url, clock::mono().since(begin).as_micros()),
+        true => {
+            format!("\nGlobal response time for [{}] = {} usecs\n", job.url, clock::mono().since(begin).as_micros())
+        }
         false => String::new(),
     };
     // Who has closed the output wants no more of it.
@@ -103,10 +105,15 @@ pub fn main(words: &[String]) -> ExitCode {
 // The error is what is to be said before the usage.
 fn parse(words: &[String]) -> Result<Job, Option<String>> {
     let (mut server, mut port, mut url, mut host) = (None, None, None, None);
-    let (mut tls, mut sni, mut verbose, mut mark, mut protocol, mut limit) = (false, false, false, 0, "1.0".to_owned(), LIMIT);
+    let (mut tls, mut sni, mut verbose, mut mark, mut protocol, mut limit) =
+        (false, false, false, 0, "1.0".to_owned(), LIMIT);
     let mut set = |name: char, value: &str| -> Result<(), Option<String>> {
         let number = |what: &str, most: u64| {
-            value.parse::<u64>().ok().filter(|n| *n <= most).ok_or_else(|| Some(format!("{what} `{value}`: a number up to {most}")))
+            value
+                .parse::<u64>()
+                .ok()
+                .filter(|n| *n <= most)
+                .ok_or_else(|| Some(format!("{what} `{value}`: a number up to {most}")))
         };
         match name {
             'S' => tls = true,
@@ -279,7 +286,9 @@ fn is_whole(said: &[u8]) -> bool {
 // What is printed of all that a server said.
 fn answer(said: &[u8], verbose: bool) -> Result<String, String> {
     let Some(end) = end_of_header(said) else {
-        return Err(if said.is_empty() { "Read, no data received from the server" } else { "no whole HTTP header" }.to_owned());
+        return Err(
+            if said.is_empty() { "Read, no data received from the server" } else { "no whole HTTP header" }.to_owned()
+        );
     };
     let (header, rest) = said.split_at(end);
     let body = &rest[..rest.len().min(content_length(header).unwrap_or(usize::MAX))];
@@ -350,7 +359,9 @@ mod tests {
             request(&job),
             "GET /a HTTP/1.0\r\nUser-Agent: KeepAliveClient\r\nConnection: close\r\nHost: www.example\r\n\r\n"
         );
-        for bad in ["", "-h", "-s localhost -p 80 -u /", "-s 1.2.3.4 -p 99999 -u /", "-s 1.2.3.4 -u /", "-x", "--frob", "-s"] {
+        for bad in
+            ["", "-h", "-s localhost -p 80 -u /", "-s 1.2.3.4 -p 99999 -u /", "-s 1.2.3.4 -u /", "-x", "--frob", "-s"]
+        {
             assert!(parse(&words(bad)).is_err(), "{bad}");
         }
     }

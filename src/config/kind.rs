@@ -365,6 +365,10 @@ kinds! {
     no_such_user(owner, why) Error Stands "no-script-user" "{owner}: {why} on this machine: it is not run";
     no_shebang(path) Warning Stands "no-shebang" "Please add a #! shebang to script {path}";
     script_without_path(name, path) Warning Stands "script-without-path" "script `{name}` resolved by path search to `{path}`. Please specify full path.";
+    ipvs_arp_of(name) Warning Stands "ipvs-arp" "a real server of this virtual_server is this host, and {name} is 0";
+    ipvs_quiescent_of(name) Warning Stands "ipvs-persistent-quiescent" "clients stay with a server of this virtual_server that failed: {name} is 0";
+    ipvs_removed_of(name) Warning Stands "ipvs-removed-servers" "connections to a failed server of this virtual_server hang: {name} is 0";
+    ipvs_reuse_of(name) Warning Stands "ipvs-conn-reuse" "{name} is 0";
     script_missing(owner, program, why) Warning Stands "script-missing" "{owner}: {program} cannot be run: {why}";
     stops_keepalived(owner, what, words) Warning Stands "stops-keepalived" "{owner}: {what} stops keepalived, not kalived: `{words}`";
     no_shell(odd, program) Note Stands "no-shell" "`{odd}` is an argument of {program} here: no shell runs the command";

@@ -407,7 +407,8 @@ impl Farm {
         let protocol = word_of(cfg.protocol.filter(|_| !mark)).into();
         let count = servers.len();
         let weights = servers.iter().map(|s| s.weight).collect();
-        let pool = Pool::new(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis);
+        let mut pool = Pool::new(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis);
+        pool.set_panic(cfg.panic_threshold);
         let generation = self.generation;
         let (reals, services) = (Vec::new(), Vec::new());
         let (since, born, changed, added) = (self.now, self.now, BTreeMap::new(), BTreeMap::new());
@@ -498,7 +499,7 @@ impl Farm {
             .collect();
         let old: Vec<(DestinationKey, Forward)> = before.keys().map(|k| (*k, vs.forward(k))).collect();
         let old_sorry = vs.pool.sorry().map(|s| (s.key, s.forward));
-        let changes = vs.pool.alter(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis);
+        let changes = vs.pool.alter(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis, cfg.panic_threshold);
         vs.cfg = cfg;
         // Where the forwarding decides the port, the entry has another name now.
         let vs = &*vs;
@@ -603,7 +604,7 @@ impl Farm {
                     }
                 }
                 Change::Quorum(..) => vs.since = now,
-                Change::Want(..) | Change::Unwant(_) => {}
+                Change::Want(..) | Change::Unwant(_) | Change::Panic(..) => {}
             }
         }
         let vs = &*vs;
@@ -617,6 +618,9 @@ impl Farm {
                     let name = vs.destination_name(&server.key);
                     happened.push(Happened::Note(text::server(up, server.inhibit, &name, &vs.name)));
                     happened.push(vs.told_server(&server.key, Some(place), up, why));
+                }
+                Change::Panic(is, serving, all) => {
+                    happened.push(Happened::Note(text::panic(is, serving, all, vs.cfg.panic_threshold, &vs.name)));
                 }
                 Change::Quorum(up, sum) => {
                     let (quorum, hysteresis) = vs.pool.quorum();

@@ -202,7 +202,10 @@ mod tests {
     #[test]
     fn it_follows_its_instance_and_what_is_to_stop_stops_first() {
         let mut s = sync(Some("VI_1"));
-        assert_eq!(asks(&mut s, |w| if w == "-master" { Err(Errno::ESRCH) } else { Ok(()) }), ["-master", "+backup eth1 51"]);
+        assert_eq!(
+            asks(&mut s, |w| if w == "-master" { Err(Errno::ESRCH) } else { Ok(()) }),
+            ["-master", "+backup eth1 51"]
+        );
         s.on_role(true);
         assert_eq!(asks(&mut s, |_| Ok(())), ["-backup", "+master eth1 51"]);
         assert_eq!(asks(&mut s, |_| Ok(())), Vec::<String>::new());

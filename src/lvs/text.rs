@@ -42,6 +42,19 @@ pub fn quorum(up: bool, quorum: i64, hysteresis: i64, sum: i64, of: &str) -> Not
     };
     note(Level::Notice, text)
 }
+/// Too few servers serve, or enough again.
+pub fn panic(is: bool, serving: usize, all: usize, percent: u8, of: &str) -> Note {
+    let text = match is {
+        true => format!(
+            "VS {of}: {serving} of {all} servers are up, fewer than {percent} % (panic_threshold): those that fail stay in the table. Look at \
+             what all checks have in common"
+        ),
+        false => format!(
+            "VS {of}: {serving} of {all} servers are up: those that fail leave the table again (panic_threshold)"
+        ),
+    };
+    note(if is { Level::Error } else { Level::Notice }, text)
+}
 /// A virtual server begins without its quorum, and its sorry server is in charge.
 pub fn starts_down(quorum: i64, hysteresis: i64, sum: i64, of: &str) -> Note {
     let text = format!("Starting with quorum down {quorum}-{hysteresis}={} > {sum} for VS {of}", quorum - hysteresis);

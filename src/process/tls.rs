@@ -10,7 +10,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,7 +38,9 @@ impl Common {
                 let chain = chain.map_err(|_| "the certificate of SSL cannot be read")?;
                 let key = PrivateKeyDer::from_pem_slice(pem.key.0.as_bytes());
                 let key = key.map_err(|_| "the key of SSL cannot be read")?;
-                builder.with_client_auth_cert(chain, key).map_err(|_| "the certificate and the key of SSL do not fit")?
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|_| "the certificate and the key of SSL do not fit")?
             }
             _ => builder.with_no_client_auth(),
         };

@@ -82,7 +82,7 @@ pub fn lower(data: &[u8]) {
     let files = Memory::new(data);
     let options = options();
     let mut loaded: Loaded = load_with(&files, "f0", &options);
-    let host = Host { interfaces: vec!["eth0".into()], addrs: Vec::new(), exists: |_| false };
+    let host = Host { interfaces: vec!["eth0".into()], addrs: Vec::new(), exists: |_| false, sysctl: |_| None };
     loaded.look(Look { host: Some(&host), lints: true, ..Look::default() });
     assert!(loaded.render(true).len() < 1 << 20);
     assert!(report::json(&loaded.diags, loaded.cut, &loaded.sources).is_array());

@@ -390,7 +390,19 @@ fn after_a_master_is_killed_the_other_node_serves_its_clients() {
          weight 1\n    TCP_CHECK {{\n      connect_timeout 1\n    }}\n  }}\n}}\n",
         server.v4()
     );
-    let start = |host: &Host, conf: Conf| lab.start_program(Program::Kalived, host, &(conf.text() + &servers));
+    let start = |host: &Host, mut conf: Conf| {
+        conf.global = "    lvs_sync_daemon eth0 VI_1\n".to_owned();
+        lab.start_program(Program::Kalived, host, &(conf.text() + &servers))
+    };
+    // The thread that tells connections, or the one that hears of them.
+    let syncs = |host: &Host, role: &str| {
+        until_true(&format!("{role} sync daemon"), || {
+            pause(200);
+            let there = host.run("ipvsadm -L --daemon");
+            let words = format!("{role} sync daemon (mcast=eth0, syncid=51");
+            there.lines().count() == 1 && there.starts_with(&words)
+        });
+    };
     let master = start(&a, Conf::v2(150));
     master.await_state(State::Master);
     let backup = start(&b, Conf::v2(100));
@@ -399,6 +411,8 @@ fn after_a_master_is_killed_the_other_node_serves_its_clients() {
     for host in [&a, &b] {
         reach(host, "the table is there before it is needed", &want);
     }
+    syncs(&a, "master");
+    syncs(&b, "backup");
     let asks = || {
         pause(200);
         client.command("python3").args(["-c", ASKS, VIP]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
@@ -409,4 +423,8 @@ fn after_a_master_is_killed_the_other_node_serves_its_clients() {
     until_true("the client to be served by the other node", asks);
     assert!(b.holds(VIP));
     assert_eq!(sorted(table(&b)), want);
+    syncs(&b, "master");
+    let (code, log) = backup.stop();
+    assert_eq!(code, Some(0), "log:\n{log}");
+    assert_eq!(b.run("ipvsadm -L --daemon"), "", "it takes the thread along");
 }

@@ -431,7 +431,9 @@ fn a_certificate_is_verified_where_that_is_asked_for() {
             };
             match heard {
                 Heard::Connected => assert_eq!(why, ""),
-                Heard::Broken(is) => assert!(!why.is_empty() && format!("TLS: {is}").starts_with(why), "{is}, not {why}"),
+                Heard::Broken(is) => {
+                    assert!(!why.is_empty() && format!("TLS: {is}").starts_with(why), "{is}, not {why}")
+                }
                 other => panic!("{other:?}"),
             }
             bench.streams.close(&mut bench.ring, conn);

@@ -200,6 +200,11 @@ fn one<'a>(
                 cx.say(stmt.span(), kind::hashed_without_hash());
             }
         }
+        "on_down" => {
+            if let Some(Value::Choice(n)) = cx.value(k, stmt) {
+                vs.inhibit_on_failure = n == 1;
+            }
+        }
         "persistence_granularity" => granularity(cx, vs, k, stmt),
         "persistence_engine" => match cx.arg(k, stmt) {
             Some(w) if cx.text(w).len() > MAX_ENGINE => {

@@ -150,6 +150,7 @@ block! {
         pub quorum: u32 = 1 => "quorum",
         pub hysteresis: u32 => "hysteresis",
         pub weight: i32 = 1 => "weight",
+        pub panic_threshold: u8 => "panic_threshold",
         /// `sorry_server`.
         pub sorry: Option<Box<Sorry>>,
         /// In file order.

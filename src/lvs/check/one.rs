@@ -95,7 +95,8 @@ impl One {
         };
         // What a file says is so, until it says something else: nothing is tried again.
         let pace = &self.spec.pace;
-        let (retries, rise) = if matches!(self.spec.what, What::File { .. }) { (0, 1) } else { (pace.retries, pace.rise) };
+        let (retries, rise) =
+            if matches!(self.spec.what, What::File { .. }) { (0, 1) } else { (pace.retries, pace.rise) };
         Rule { retries, rise, pages, fast_recovery }
     }
 

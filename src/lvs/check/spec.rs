@@ -286,13 +286,9 @@ fn http_of(vs: &VirtualServer, rs: &RealServer, http: &HttpCheck, to: SocketAddr
     }
     match pages.is_empty() {
         true => What::Never("it has no url".into()),
-        false => What::Http(Box::new(Http {
-            to,
-            tls,
-            verify: tls && http.verify,
-            fast_recovery: http.fast_recovery,
-            pages,
-        })),
+        false => {
+            What::Http(Box::new(Http { to, tls, verify: tls && http.verify, fast_recovery: http.fast_recovery, pages }))
+        }
     }
 }
 
