@@ -16,7 +16,7 @@ use crate::process::line::Target;
 use crate::process::log::{Log, say};
 use crate::process::parts::Parts;
 use crate::process::slots::Slots;
-use crate::record::{SEGMENT, Tape};
+use crate::record::{self, Tape};
 use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::Ring;
 use crate::sys::{child, clock, daemonize, limits, privilege, sched, signal};
@@ -81,7 +81,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let mut exec = open(words, line, snapshot, &mut notes)?;
     let process = config.global.process.clone();
     let host = crate::sys::host::short_name();
-    let tape = Tape::new(&config, words.standby, &host, SEGMENT);
+    let tape = Tape::new(&config, words.standby, &host, record::segment(config.instances.len()));
     let mut world = if words.standby { World::standby(config) } else { World::new(config) };
     world.set_zone(clock::utc_offset);
     world.set_host(&host);

@@ -27,7 +27,7 @@ use std::rc::Rc;
 /// with ENOBUFS, and the machines' own retry paces it.
 const OPEN: usize = 8192;
 /// Buffers: one per message. When they run out the messages wait in the socket, and nothing is lost; they are locked memory.
-const BUFFERS: u16 = 64;
+const BUFFERS: u16 = 32;
 /// Bytes each: a dump's messages are at most as long as the buffer offered, a notice about a link is 2 to 3 KiB.
 const BUFFER: u32 = 8192;
 /// Group number of the buffers.

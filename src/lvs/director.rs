@@ -130,9 +130,15 @@ impl Director {
         &mut self.sync
     }
 
-    /// The process before had these services.
-    pub fn inherit(&mut self, services: Vec<ServiceKey>) {
+    /// The process before had these services, and of these virtual servers the weights do not say whether they have a quorum.
+    pub fn inherit(&mut self, services: Vec<ServiceKey>, undecided: Vec<(Box<str>, bool)>) {
         self.table.inherit(services);
+        self.farm.inherit(undecided);
+    }
+    /// A configuration was read, and its real servers have the verdicts that were known.
+    pub fn resume_quorum(&mut self, cx: &mut Cx<'_>) {
+        self.farm.resume_quorum(&mut self.table);
+        self.rearm(cx);
     }
     /// Whether the table is to be opened although no configuration with virtual servers is there: the process before had some.
     pub fn is_to_clean(&self) -> bool {

@@ -113,6 +113,8 @@ pub struct Farm {
     // Real servers whose checks are to be given to them; none: they have none any more.
     #[serde(default)]
     unchecked: VecDeque<(RsKey, Vec<(CheckSpec, bool)>)>,
+    // Whether these had a quorum in the process before, until a configuration is read.
+    before: Vec<(Box<str>, bool)>,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
@@ -555,6 +557,25 @@ impl Farm {
             vs.services.into_iter().for_each(|svc| table.drop(svc));
         }
         happened
+    }
+
+    /// Virtual servers within their hysteresis, at most so many, and whether they have a quorum.
+    pub fn undecided(&self, most: usize) -> Vec<(Box<str>, bool)> {
+        let of = |vs: &VsKey| self.virtuals.get(*vs).filter(|vs| !vs.pool.is_decided()).map(|vs| vs.pool.is_up());
+        self.by_id.iter().filter_map(|(id, vs)| Some((id.clone(), of(vs)?))).take(most).collect()
+    }
+    /// These were undecided in the process before: see [`Farm::resume_quorum`].
+    pub fn inherit(&mut self, undecided: Vec<(Box<str>, bool)>) {
+        self.before = undecided;
+    }
+    /// A configuration was read, and its real servers have the verdicts that were known. Programs heard of the quorum from the process
+    /// before.
+    pub fn resume_quorum(&mut self, table: &mut Table) {
+        for (id, up) in core::mem::take(&mut self.before) {
+            let Some(of) = self.by_id.get(&id).copied() else { continue };
+            let changes = self.virtuals.get_mut(of).map(|vs| vs.pool.resume(up)).unwrap_or_default();
+            let _ = self.apply(of, changes, "", table);
+        }
     }
 
     /// A check of a real server succeeds or fails from now on.

@@ -225,6 +225,22 @@ impl Pool {
         out
     }
 
+    /// Whether there is a quorum follows from the weights alone; else it is what it was before.
+    pub fn is_decided(&self) -> bool {
+        let sum = self.sum();
+        sum >= self.quorum + self.hysteresis || sum < self.quorum - self.hysteresis
+    }
+
+    /// The process before had a quorum or not, and that is what it is unless the weights decide. What the table is to hold then.
+    pub fn resume(&mut self, up: bool) -> Vec<Change> {
+        if self.up == up || self.is_decided() {
+            return Vec::new();
+        }
+        let before = self.wanted();
+        self.up = up;
+        difference(&before, &self.wanted())
+    }
+
     fn recount(&mut self) -> Option<Change> {
         let sum = self.sum();
         let up = sum >= self.threshold();

@@ -1,7 +1,7 @@
 //! What a world was given and what it wanted, so that the same can be decided again: the ring in memory.
 //!
 //! Time, bytes and randomness come in as arguments, so a world that is given the same inputs decides the same. A [`Tape`] keeps the
-//! last of them: two segments of [`SEGMENT`] bytes, each with the whole state of the world at its beginning. When the second one is
+//! last of them: two segments ([`segment`]), each with the whole state of the world at its beginning. When the second one is
 //! full the first is dropped. What is kept for an input is a copy of it and of the effects, encoded (postcard) as it lies in memory:
 //! nothing is looked up, sent or written. The state at the beginning of a segment is written when nothing else is due
 //! ([`World::checkpoint`](crate::world::World::checkpoint)).
@@ -20,12 +20,17 @@ use crate::time::{Duration, Instant, Now};
 use crate::world::World;
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a segment. An advert takes some 150 (its completion, the next one armed, the timers looked at): one virtual router at 1 s
-/// has the last 55 minutes at least, 255 of them the last 13 seconds. All of it is locked memory, and both segments and two states are
-/// copied at once when they are asked for.
-pub const SEGMENT: usize = 512 << 10;
-/// A segment that has no successor by then, because something was due all the time, ends the recording until there is one.
-const LONGEST: usize = SEGMENT + SEGMENT / 2;
+/// Most bytes of a segment. An advert takes some 150 (its completion, the next one armed, the timers looked at): 255 virtual routers at
+/// 1 s have the last 13 seconds at least. All of it is locked memory, and both segments and two states are copied at once when they are
+/// asked for.
+const SEGMENT: usize = 512 << 10;
+/// Bytes of a segment where there are few virtual routers: one at 1 s has the last 27 minutes at least.
+const FEW: usize = 256 << 10;
+
+/// Bytes of a segment for so many virtual routers.
+pub const fn segment(routers: usize) -> usize {
+    if routers > 8 { SEGMENT } else { FEW }
+}
 
 /// Bytes a second above which nothing is kept: some 3,500 adverts. What one would have then is the last second or two, and the copies
 /// would cost each advert a fifth of its processor time.
@@ -99,10 +104,10 @@ struct Segment {
 }
 
 impl Segment {
-    fn begin(&mut self, base: Vec<u8>) {
+    fn begin(&mut self, base: Vec<u8>, longest: usize) {
         self.bytes.clear();
         // Once, and not piece by piece while adverts wait.
-        self.bytes.reserve(LONGEST);
+        self.bytes.reserve(longest);
         (self.base, self.inputs) = (base, 0);
     }
 }
@@ -123,6 +128,12 @@ pub struct Tape {
     resume: Instant,
 }
 
+/// A segment that has no successor by then, because something was due all the time, ends the recording until there is one.
+const fn longest(segment: usize) -> usize {
+    let most = segment + segment / 2;
+    if most > FEW { most } else { FEW }
+}
+
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).unwrap_or_default()
 }
@@ -135,7 +146,7 @@ impl Tape {
             Born { config: &'a Config, standby: bool, host: &'a str },
         }
         let mut now = Segment::default();
-        now.begin(encode(&Born::Born { config, standby, host }));
+        now.begin(encode(&Born::Born { config, standby, host }), longest(segment));
         let never = Instant::default();
         Tape { segment, old: Segment::default(), now, first: 0, torn: false, began: never, last: never, resume: never }
     }
@@ -165,7 +176,7 @@ impl Tape {
             return;
         }
         // An input whose effects do not fit any more tears the tape as well: nothing is kept of a half.
-        if self.now.bytes.len() >= LONGEST.max(self.segment) || postcard::to_io(what, &mut self.now.bytes).is_err() {
+        if self.now.bytes.len() >= longest(self.segment) || postcard::to_io(what, &mut self.now.bytes).is_err() {
             self.tear();
         }
     }
@@ -198,7 +209,7 @@ impl Tape {
             self.first += core::mem::take(&mut self.old.inputs);
             self.old.base.clear();
         }
-        self.now.begin(encode(&Runs::World(world)));
+        self.now.begin(encode(&Runs::World(world)), longest(self.segment));
     }
 
     /// All of it, for a process of the same program. Empty: there is nothing whole at the moment.
@@ -305,7 +316,7 @@ mod tests {
 
     #[test]
     fn without_a_checkpoint_in_time_there_is_nothing_until_the_next() {
-        let (mut w, mut fx) = (world(SEGMENT), Effects::default());
+        let (mut w, mut fx) = (world(FEW), Effects::default());
         let mut n = 0;
         while recorded_at_all(&w) {
             // An event as long as it can be.
@@ -315,7 +326,7 @@ mod tests {
             n += 1;
             assert!(n < 1000, "it has a bound");
         }
-        assert!(w.tape().is_some_and(|t| t.now.bytes.len() <= LONGEST && t.is_full()));
+        assert!(w.tape().is_some_and(|t| t.now.bytes.len() <= longest(FEW) && t.is_full()));
         w.handle(at(n), Event::Signal(Signal::Hup), &mut fx);
         w.checkpoint();
         w.handle(at(n + 1), Event::Signal(Signal::Hup), &mut fx);
@@ -350,7 +361,7 @@ mod tests {
 
     #[test]
     fn what_is_no_ring_of_this_program_is_refused() {
-        let mut w = world(SEGMENT);
+        let mut w = world(FEW);
         w.handle(at(1), Event::Start, &mut Effects::default());
         let good = w.tape().unwrap().dump();
         assert!(read(&good).is_ok() && read(b"").is_err());

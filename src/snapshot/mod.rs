@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub checks: Vec<CheckShot>,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
+    /// Virtual servers within their hysteresis, by what they serve, and whether they have a quorum.
+    pub quorums: Vec<(Box<str>, bool)>,
 }
 
 impl Snapshot {

@@ -5,8 +5,9 @@
 //! pages are unlocked and given back here, and so are the tables that only the unwinder and the dynamic linker read. What is needed after
 //! all comes back from the page cache.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// Code that the core runs at its start, for a command, at a reload or never.
@@ -31,6 +32,8 @@ const TABLES: [&str; 10] = [
 const PAGE: u64 = 4096;
 /// Sections that are looked at, at most: a program has some forty.
 const MOST: u16 = 256;
+/// Of mlock2(2): each page when it is used.
+const MLOCK_ONFAULT: libc::c_uint = 1;
 const SHF_WRITE: u64 = 1;
 const SHF_ALLOC: u64 = 2;
 
@@ -40,7 +43,7 @@ type Range = (u64, u64);
 /// What [`keep_checks`] needs when no file can be opened any more.
 static OF_CHECKS: OnceLock<Vec<Range>> = OnceLock::new();
 
-/// Unlocks and gives back what the loop does not need.
+/// Unlocks and gives back what the loop does not need. Of a shared library a page is locked when it is used: most of the C library is never.
 pub fn give_back() {
     OF_CHECKS.get_or_init(|| own(|name| name == CHECKS));
     // What adjoins is one: two sections may share a page.
@@ -51,6 +54,26 @@ pub fn give_back() {
             libc::madvise(from as *mut libc::c_void, (to - from) as usize, libc::MADV_DONTNEED);
         }
     }
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let program = fs::read_link("/proc/self/exe").unwrap_or_default();
+    for (from, to) in maps.lines().filter_map(|line| library(line, &program)) {
+        // SAFETY: the code of a library, which is never written; as above.
+        unsafe {
+            libc::munlock(from as *const libc::c_void, (to - from) as usize);
+            libc::madvise(from as *mut libc::c_void, (to - from) as usize, libc::MADV_DONTNEED);
+            libc::mlock2(from as *const libc::c_void, (to - from) as usize, MLOCK_ONFAULT);
+        }
+    }
+}
+
+// The code of a shared library, of a line of /proc/PID/maps.
+fn library(line: &str, program: &Path) -> Option<Range> {
+    let mut words = line.split_ascii_whitespace();
+    let (from, to) = words.next()?.split_once('-')?;
+    let code = words.next()? == "r-xp";
+    let file = Path::new(words.nth(3).filter(|name| name.starts_with('/'))?);
+    (code && file != program).then_some(())?;
+    Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
 }
 
 /// Locks the libraries for checks again: there are servers to check. Without effect before [`give_back`], and where memory may not be locked.
@@ -175,6 +198,23 @@ mod tests {
     fn whole_pages_of_what_adjoins() {
         assert_eq!(merged(vec![(8000, 20_000), (100, 7990), (30_000, 30_100)]), [(4096, 16_384)]);
         assert_eq!(merged(vec![(4096, 8192), (8192 + 64, 16_384)]), [(4096, 8192), (12_288, 16_384)]);
+    }
+
+    #[test]
+    fn the_code_of_libraries_alone() {
+        let program = Path::new("/usr/sbin/kalived");
+        let line = |what: &str| format!("7f00-7f80 {what}");
+        let libc = line("r-xp 00026000 fe:00 1234                 /usr/lib/x86_64-linux-gnu/libc.so.6");
+        assert_eq!(library(&libc, program), Some((0x7f00, 0x7f80)));
+        for other in [
+            "r-xp 00026000 fe:00 1234 /usr/sbin/kalived",
+            "r--p 00026000 fe:00 1234 /usr/lib/x86_64-linux-gnu/libc.so.6",
+            "rw-p 00026000 fe:00 1234 /usr/lib/x86_64-linux-gnu/libc.so.6",
+            "r-xp 00000000 00:00 0 [vdso]",
+            "r-xp 00000000 00:00 0",
+        ] {
+            assert_eq!(library(&line(other), program), None, "{other}");
+        }
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl World {
             self.after_lvs(now, happened, fx);
         }
         if self.lvs.is_read() && !core::mem::replace(&mut self.checking, true) {
+            lvs!(self, now, fx, |lvs, cx| lvs.resume_quorum(cx));
             checks!(self, now, fx, |checks, cx| checks.start(cx));
         }
     }

@@ -136,6 +136,7 @@ impl World {
             groups,
             checks: self.checks.shots(CHECKS),
             services: self.lvs.table().ours(SERVICES),
+            quorums: self.lvs.farm().undecided(SERVICES),
         }
     }
 
@@ -217,7 +218,7 @@ impl World {
     ) {
         self.tracks.resume(&snapshot.tracks);
         self.checks.resume(snapshot.checks.clone());
-        self.lvs.inherit(snapshot.services.clone());
+        self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {

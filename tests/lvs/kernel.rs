@@ -1,5 +1,6 @@
 //! A kernel's IPVS table as a map, and the director in front of it: every effect is done, every answer told.
 
+use crate::table::{self, Entries};
 use kalived::child::Children;
 use kalived::config::model::Config;
 use kalived::config::model::global::GlobalMore;
@@ -13,9 +14,7 @@ use kalived::lvs::farm::Happened;
 use kalived::time::{Duration, Instant, Now, Wall};
 use kalived::timers::{Due, Timers};
 use kalived::wire::netlink::ipvs::*;
-use std::collections::{BTreeMap, VecDeque};
-
-type Table = BTreeMap<ServiceKey, (Service, BTreeMap<DestinationKey, Destination>)>;
+use std::collections::VecDeque;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +32,7 @@ pub struct Faults {
 
 pub struct Bench {
     pub director: Director,
-    pub table: Table,
+    pub table: Entries,
     pub faults: Faults,
     pub now: Now,
     pub more: GlobalMore,
@@ -58,7 +57,7 @@ impl Bench {
         let mono = Instant(1_000_000_000);
         Bench {
             director: Director::default(),
-            table: Table::new(),
+            table: Entries::new(),
             faults: Faults::default(),
             now: Now { mono, wall: Wall(0) },
             more: GlobalMore::default(),
@@ -209,13 +208,7 @@ impl Bench {
 
     fn dump(&mut self, of: Option<ServiceKey>) {
         self.dumps += 1;
-        let messages: Vec<Message> = match of {
-            None => self.table.iter().map(|(k, (s, _))| Message::Service(*k, s.clone())).collect(),
-            Some(of) => {
-                let all = self.table.get(&of).into_iter().flat_map(|(_, d)| d);
-                all.map(|(k, d)| Message::Destination(*k, *d, Connections::default())).collect()
-            }
-        };
+        let messages = table::dump(&self.table, of);
         let complete = !self.faults.interrupt.is_some_and(|n| self.dumps.is_multiple_of(n));
         let some = if complete { messages.len() } else { messages.len() / 2 };
         for part in messages[..some].chunks(2) {
@@ -225,48 +218,10 @@ impl Bench {
     }
 
     fn change(&mut self, op: LvsOp) -> Result<(), Errno> {
-        match op {
-            LvsOp::Service(act, key, service) => match (act, self.table.contains_key(&key)) {
-                (Act::New, true) => Err(Errno::EEXIST),
-                (Act::Set | Act::Delete, false) => Err(Errno::ESRCH),
-                (Act::New | Act::Set, _) if self.faults.no_scheduler => Err(Errno::ENOENT),
-                (Act::New, false) => {
-                    self.table.insert(key, (*service, BTreeMap::new()));
-                    Ok(())
-                }
-                (Act::Set, true) => {
-                    self.table.get_mut(&key).expect("there").0 = *service;
-                    Ok(())
-                }
-                (Act::Delete, true) => {
-                    self.table.remove(&key);
-                    Ok(())
-                }
-            },
-            LvsOp::Destination(act, of, key, to) => {
-                let Some((_, all)) = self.table.get_mut(&of) else { return Err(Errno::ESRCH) };
-                if key.addr.is_ipv6() != of.is_ipv6() && !matches!(to.forward, Forward::Tunnel(_)) {
-                    return Err(Errno(22));
-                }
-                match (act, all.contains_key(&key)) {
-                    (Act::New, true) => Err(Errno::EEXIST),
-                    (Act::Set | Act::Delete, false) => Err(Errno::ENOENT),
-                    (Act::New | Act::Set, _) => {
-                        all.insert(key, to);
-                        Ok(())
-                    }
-                    (Act::Delete, true) => {
-                        all.remove(&key);
-                        Ok(())
-                    }
-                }
-            }
-            LvsOp::Flush => {
-                self.table.clear();
-                Ok(())
-            }
-            LvsOp::Timeouts(_) | LvsOp::Sync(..) => Ok(()),
+        if self.faults.no_scheduler && matches!(&op, LvsOp::Service(Act::New | Act::Set, ..)) {
+            return Err(Errno::ENOENT);
         }
+        table::change(&mut self.table, op)
     }
 
     /// The table as `ipvsadm -Ln` has it, a line for each entry.

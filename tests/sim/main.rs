@@ -18,6 +18,7 @@ mod inert;
 mod inject;
 mod invariants;
 mod kernel;
+mod lvs;
 mod net;
 mod node;
 mod options;

@@ -1,0 +1,72 @@
+//! Virtual servers in the simulator: the shipped `World` with one to three services, a kernel's IPVS table and servers that answer,
+//! refuse or hang.
+//!
+//! Read first: `docs/invariants.md` (V-1 to V-5), `draw.rs` (what a seed draws), `play.rs` (the machine), `rules.rs` (what must hold). It is a
+//! simulator of its own, as `sync/` is: nothing here depends on another node.
+//!
+//! A failure prints its seed; `KALIVED_LVS_SEED=n cargo test --test sim lvs_seed -- --nocapture` prints what happened.
+
+mod draw;
+mod play;
+mod rules;
+#[path = "../../lvs/table.rs"]
+mod table;
+
+use play::{Lie, run};
+
+/// Seeds of a run of the test command.
+const SEEDS: u64 = 300;
+/// A lie must be noticed within so many.
+const CANARY_SEEDS: u64 = 60;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|v| v.parse().ok())
+}
+
+#[test]
+fn virtual_servers() {
+    let seeds = number("KALIVED_LVS_SEEDS").unwrap_or(SEEDS);
+    let (mut removed, mut returned, mut sorry, mut restored) = (0, 0, 0, 0);
+    for seed in 0..seeds {
+        let (once, again) = (run(seed, None), run(seed, None));
+        if let Some(what) = once.violation {
+            panic!("seed {seed}: {what}; KALIVED_LVS_SEED={seed} cargo test --test sim lvs_seed -- --nocapture");
+        }
+        assert_eq!(once.hash, again.hash, "seed {seed}: two runs differ: a hidden clock or an order that is not fixed");
+        removed += once.removed;
+        returned += once.returned;
+        sorry += once.sorry;
+        restored += once.restored;
+    }
+    println!(
+        "{seeds} seeds: servers left the table {removed} times and came back {returned} times, sorry servers came {sorry} times, \
+         entries were put right {restored} times"
+    );
+    // What is demanded was also asked for.
+    assert!(removed > seeds && returned > seeds && sorry > seeds / 10 && restored > seeds / 10);
+}
+
+#[test]
+fn lvs_seed() {
+    if let Some(seed) = number("KALIVED_LVS_SEED") {
+        let outcome = run(seed, None);
+        println!("{}", outcome.story.join("\n"));
+        assert_eq!(outcome.violation, None);
+    }
+}
+
+#[test]
+fn a_lie_about_virtual_servers_is_noticed() {
+    for (lie, word) in [
+        (Lie::KeepServers, "V-1"),
+        (Lie::AllAnswer, "V-1"),
+        (Lie::NoneAnswers, "V-2"),
+        (Lie::KeepSorry, "V-3"),
+        (Lie::RepeatHooks, "V-4"),
+        (Lie::TakeOthers, "V-5"),
+        (Lie::KeepServices, "V-5"),
+    ] {
+        let found = (0..CANARY_SEEDS).find_map(|seed| run(seed, Some(lie)).violation.filter(|v| v.contains(word)));
+        assert!(found.is_some(), "{lie:?} is not noticed");
+    }
+}

@@ -1,0 +1,114 @@
+//! What must hold: V-1 to V-5 of `docs/invariants.md`.
+//!
+//! Read first: `play.rs`.
+
+use super::draw::{Drawn, Kind};
+use super::play::{Answer, LOOK, Sim, other, ours};
+use core::time::Duration;
+use kalived::wire::netlink::ipvs::DestinationKey;
+use std::net::IpAddr;
+
+/// A state of quorum, as far as it follows from the servers alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quorum {
+    Up,
+    Down,
+    /// Within the hysteresis: it is what it was.
+    Either,
+}
+
+impl Sim {
+    // V-1: who has not answered for longer than its check takes has no weight.
+    pub(super) fn look(&mut self) {
+        let disturbs = |k: &Kind| matches!(k, Kind::Loss | Kind::Meddle);
+        let slack = if self.drawn.faults.iter().any(disturbs) { LOOK } else { Duration::from_secs(1) };
+        let within = self.drawn.down_within() + slack;
+        for (n, server, _) in self.listed() {
+            let (answer, since) = self.answers[server];
+            let long = self.now.since(since.max(self.disturbed)) > within;
+            if answer != Answer::Opens && long && self.weight(n, Drawn::server(server)) > 0 {
+                self.violate(format!("V-1: server {server} does not answer and has a weight in service {n}"));
+            }
+        }
+    }
+
+    // Service, server and weight of each line of the file.
+    fn listed(&self) -> Vec<(usize, usize, i32)> {
+        let mut out = Vec::new();
+        for (n, (service, weights)) in self.drawn.services.iter().zip(&self.file.0).enumerate() {
+            let reals = service.reals.iter().zip(weights.iter().flatten());
+            out.extend(reals.filter_map(|((server, _), weight)| Some((n, *server, (*weight)?))));
+        }
+        out
+    }
+
+    // 0: it has none, or is not in the table.
+    fn weight(&self, n: usize, addr: IpAddr) -> i64 {
+        let all = self.table.get(&ours(n)).map(|(_, all)| all);
+        all.and_then(|all| all.get(&DestinationKey { addr, port: 80 })).map_or(0, |d| i64::from(d.weight))
+    }
+
+    // V-4: hooks of one virtual server alternate.
+    pub(super) fn hook(&mut self, n: usize, word: &str) {
+        self.say(format!("hook of service {n}: {word}"));
+        if self.hooks.insert(n, word.to_owned()).as_deref() == Some(word) {
+            self.violate(format!("V-4: the hook of service {n} is run with {word} twice in a row"));
+        }
+    }
+
+    // V-5: what is another program's stays as it is.
+    pub(super) fn others(&mut self) {
+        if self.table.get(&other()).is_none_or(|(_, all)| all.len() != 1) {
+            self.violate("V-5: an entry of another program was changed".into());
+        }
+    }
+
+    // V-2, V-3, V-4: long after the last disturbance the table and the hooks are what the file and the servers make of them.
+    pub(super) fn calm(&mut self) {
+        let listed = self.listed();
+        for (n, service) in self.drawn.services.clone().into_iter().enumerate() {
+            let answers = |server: usize| self.answers[server].0 == Answer::Opens;
+            let of = || listed.iter().filter(|(of, ..)| *of == n);
+            let sum: u32 = of().filter(|(_, s, _)| answers(*s)).map(|(_, _, w)| *w as u32).sum();
+            let quorum = match sum {
+                sum if sum >= service.quorum + service.hysteresis => Quorum::Up,
+                sum if sum < service.quorum - service.hysteresis => Quorum::Down,
+                _ => Quorum::Either,
+            };
+            let sorry = self.weight(n, Drawn::sorry(n)) > 0;
+            let mut wrong = Vec::new();
+            if (sorry && (quorum == Quorum::Up || !service.sorry))
+                || (!sorry && quorum == Quorum::Down && service.sorry)
+            {
+                wrong.push(format!("V-3: service {n} with quorum {quorum:?}: sorry server {sorry}"));
+            }
+            for (_, server, weight) in of() {
+                let want = if answers(*server) && !sorry { i64::from(*weight) } else { 0 };
+                let is = self.weight(n, Drawn::server(*server));
+                if is != want {
+                    wrong.push(format!("V-2: server {server} of service {n} has weight {is} and not {want}"));
+                }
+            }
+            let word = match quorum {
+                Quorum::Up => "up",
+                Quorum::Down => "down",
+                Quorum::Either => continue,
+            };
+            if let Some(told) = self.hooks.get(&n).filter(|told| *told != word) {
+                wrong.push(format!("V-4: service {n}: the last hook was {told}, and quorum is {word}"));
+            }
+            wrong.into_iter().for_each(|w| self.violate(w));
+        }
+    }
+
+    // V-5: after a stop nothing of ours is left.
+    pub(super) fn gone(&mut self, ended: bool) {
+        if !ended {
+            self.violate("V-5: it did not end".into());
+        }
+        if self.table.keys().ne([&other()]) {
+            let left: Vec<_> = self.table.keys().copied().collect();
+            self.violate(format!("V-5: after the stop there is {left:?}"));
+        }
+    }
+}
