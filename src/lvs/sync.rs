@@ -188,7 +188,7 @@ mod tests {
         for _ in 0..10 {
             let mut fx = Effects::default();
             s.pump(Instant::default(), REQ, &mut fx);
-            let Some(Effect::Lvs(LvsFx::Change { op: LvsOp::Sync(start, d), .. })) = fx.into_iter().next() else {
+            let Some(Effect::Lvs(LvsFx::Change { op: LvsOp::Sync(start, d), .. })) = fx.drain().next() else {
                 return all;
             };
             let role = if d.master { "master" } else { "backup" };
