@@ -15,6 +15,7 @@ use crate::route::RouteSpec;
 use crate::rule::RuleSpec;
 use crate::time::Instant;
 use crate::wire::netlink::ipvs::{Act, Destination, DestinationKey, Service, ServiceKey, SyncDaemon, Timeouts};
+use crate::wire::netlink::nft::Ruleset;
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -319,6 +320,31 @@ pub enum LvsFx {
     Dump(Option<ServiceKey>),
 }
 
+/// A change of the filter: done whole, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum FilterOp {
+    /// This ruleset is in force, in the place of whatever tables of its name there are; tables with the other names go.
+    Put(Arc<Ruleset>, Vec<String>),
+    /// No table has one of these names.
+    Remove(Vec<String>),
+}
+
+/// Of nf_tables.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum FilterFx {
+    /// Open the socket if it is not open; answered by [`FilterEv::Opened`](crate::event::FilterEv::Opened).
+    Open,
+    /// What tables are there? Answered by [`FilterEv::Tables`](crate::event::FilterEv::Tables).
+    Tables,
+    /// Change the filter; answered by [`FilterEv::Reply`](crate::event::FilterEv::Reply).
+    Change {
+        /// Name of the request.
+        req: ReqId,
+        /// The change.
+        op: FilterOp,
+    },
+}
+
 /// Of the line to the guard.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum GuardFx {
@@ -461,6 +487,8 @@ pub enum Effect {
     Conn(ConnFx),
     /// Of LVS.
     Lvs(LvsFx),
+    /// Of nf_tables.
+    Filter(FilterFx),
     /// Tell people.
     Note(Note),
     /// End the process once everything before this is done.

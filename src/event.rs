@@ -14,6 +14,7 @@ use crate::rule::RuleSpec;
 use crate::snapshot::Snapshot;
 use crate::time::{Duration, Instant};
 use crate::wire::netlink::ipvs::Message;
+use crate::wire::netlink::nft::Table;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Correlates a [`NetFx::Change`](crate::effect::NetFx::Change) with its [`NetEv::Reply`]; never reused.
@@ -304,6 +305,34 @@ pub enum HelperEv<'a> {
     },
 }
 
+/// Of nf_tables.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum FilterEv {
+    /// Answer to [`FilterFx::Open`](crate::effect::FilterFx::Open).
+    Opened(Result<(), Errno>),
+    /// Answer to [`FilterFx::Tables`](crate::effect::FilterFx::Tables): what is there; `complete`: all of it.
+    Tables {
+        /// In the order of the kernel.
+        tables: Vec<Table>,
+        /// Whether.
+        complete: bool,
+    },
+    /// Somebody else deleted a table of this name, or something in it. Told of the name that was put in force last.
+    Deleted {
+        /// Its name.
+        table: String,
+    },
+    /// Messages were lost.
+    Lost,
+    /// Answer to [`FilterFx::Change`](crate::effect::FilterFx::Change).
+    Reply {
+        /// The request.
+        req: ReqId,
+        /// What the kernel said.
+        result: Result<(), Errno>,
+    },
+}
+
 /// Every input, by the service it comes from.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Event<'a> {
@@ -334,6 +363,8 @@ pub enum Event<'a> {
     Helper(HelperEv<'a>),
     /// Of LVS.
     Lvs(LvsEv),
+    /// From nf_tables.
+    Filter(FilterEv),
     /// Something happened on a stream connection.
     Conn {
         /// Its name.

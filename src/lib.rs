@@ -7,7 +7,7 @@
 //! Read in this order:
 //! - the ground: `time`, `id`, `net`, `event`, `effect`, `timers`; names for what lives outside: `child` (programs), `conn`
 //!   (connections), `watch` (files and processes)
-//! - the machines: `vrrp::fsm`, `vrrp::instance`; `track` (scripts, files, processes, checks), `notify` (hooks, pipes, mail),
+//! - the machines: `vrrp::fsm`, `vrrp::instance`; `filter` (what drops packets to addresses); `track` (scripts, files, processes, checks), `notify` (hooks, pipes, mail),
 //!   `reload_time` (when a scheduled reload is due), `snapshot` in its `envelope` (what one process leaves to the next)
 //! - `report`: everything there is to know, as one value; `kalived status` and the dump files show it
 //! - `world`, which owns and routes them all; `config` is how the text of a file becomes what it is made from
@@ -26,6 +26,7 @@ pub mod effect;
 pub mod envelope;
 pub mod event;
 pub mod exit;
+pub mod filter;
 pub mod id;
 pub mod links;
 pub mod lvs;

@@ -30,6 +30,10 @@ impl Errno {
     pub const ENODEV: Errno = Errno(19);
     /// Broken pipe: whoever was to read is gone.
     pub const EPIPE: Errno = Errno(32);
+    /// Protocol not supported: this kind of socket is not there.
+    pub const EPROTONOSUPPORT: Errno = Errno(93);
+    /// Operation not supported: a part of the kernel is missing.
+    pub const EOPNOTSUPP: Errno = Errno(95);
     /// Cannot assign requested address: the address to delete is gone already.
     pub const EADDRNOTAVAIL: Errno = Errno(99);
     /// Network is down.
@@ -97,6 +101,11 @@ fn virtual_tag() -> u8 {
     ADDR_PROTO
 }
 
+/// `IFA_F_HOMEADDRESS`: the home address of mobile IPv6.
+pub const HOME: u32 = 0x10;
+/// `IFA_F_MANAGETEMPADDR`: the kernel makes temporary addresses of its prefix.
+pub const MANAGE_TEMPORARY: u32 = 0x100;
+
 /// An address to add or delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddrSpec {
@@ -116,6 +125,9 @@ pub struct AddrSpec {
     pub deprecated: bool,
     /// `IFA_F_NOPREFIXROUTE`.
     pub noprefixroute: bool,
+    /// Further `IFA_F_*`: [`HOME`], [`MANAGE_TEMPORARY`].
+    #[serde(default)]
+    pub flags: u32,
     /// IPv4: broadcast = "dev peer" address; IPv6: peer.
     pub peer: Option<IpAddr>,
     /// `IFA_PROTO` of a new one: [`ADDR_PROTO`] or [`STATIC_PROTO`].

@@ -186,9 +186,11 @@ mod tests {
         owned.ready();
         assert_eq!((owned.next(), owned.next(), owned.next()), (Some(1), Some(2), None));
         set(&mut owned, Owner::File, &[(1, 'f')]);
-        assert_eq!((owned.first(1), owned.next()), (Some((Owner::File, &'f')), Some(1)));
+        let next = owned.next();
+        assert_eq!((owned.first(1), next), (Some((Owner::File, &'f')), Some(1)));
         assert_eq!(set(&mut owned, Owner::File, &[]), [(1, false)]);
-        assert_eq!((owned.first(1), owned.next()), (Some((vr, &'v')), Some(1)));
+        let next = owned.next();
+        assert_eq!((owned.first(1), next), (Some((vr, &'v')), Some(1)));
         assert_eq!((owned.count(vr), owned.has(Owner::File), owned.name(vr)), (2, false, "V"));
         // The same again: nothing is to be done.
         assert!(set(&mut owned, vr, &[(1, 'v'), (2, 'v')]).is_empty() && !owned.has_next() && !owned.waits());

@@ -183,6 +183,9 @@ fn start(options: &Options) -> u8 {
     let made = image_file(&loaded.config).and_then(|image| {
         sched::apply_to_guard(loaded.config.global.process.rt_priority);
         let startup = loaded.config.global.more.startup_script.is_some();
+        if let Some(name) = &loaded.config.global.more.process_name {
+            child::set_name_to(name);
+        }
         drop(loaded);
         let roles = Roles {
             exe: std::env::current_exe().map_err(|e| format!("/proc/self/exe: {e}"))?,

@@ -46,6 +46,10 @@ pub enum Due {
     Routes,
     /// The same of policy rules.
     Rules,
+    /// An interface has been up or down for so long that it counts.
+    LinkSettled(u32),
+    /// nf_tables: another try, a look, or the wait for it is over.
+    Filter,
     /// A socket that could not be opened: try again.
     SockRetry(SockKey),
     /// A dump that failed: ask again.

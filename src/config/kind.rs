@@ -236,6 +236,7 @@ kinds! {
     bfd_name_too_long(most) Error Statement "name-too-long" "the name of a bfd_instance has at most {most} bytes: the block is ignored";
     password_not_utf8() Fatal Stands "not-utf8" "`auth_pass` holds bytes that are not UTF-8";
     // Settings that need or exclude others
+    word_needs_address(word, what) Error Statement "needs-another-setting" "`{word}` needs {what}: it is ignored";
     use_vmac_without_dev() Error Statement "needs-another-setting" "`use_vmac` needs `dev` in an address line: it is ignored";
     needs_nopreempt() Error Statement "needs-another-setting" "`timer_expired_backup` needs `nopreempt`: it is ignored";
     needs_priority_255() Error Statement "needs-another-setting" "`owner_ignore_adverts` is for priority 255: it is ignored";
@@ -324,7 +325,8 @@ kinds! {
     preempt_delay_unused_master() Warning Stands "preempt-delay-unused" "`preempt_delay` has no effect with state MASTER";
     strict_master() Warning Stands "strict-master" "in strict mode only priority 255 may say state MASTER: BACKUP is used";
     owner_by_default() Note Stands "owner-by-default" "`state MASTER` without `priority`: priority is 255, the owner of the addresses";
-    strict_partial() Note Stands "strict-mode-partial" "strict mode is done but for one part: packets to the addresses are not dropped yet";
+    owner_accepts(name) Warning Stands "accept-mode" "`{name}` owns its addresses (priority 255): packets to them are accepted";
+    accept_in_version_2(name) Warning Stands "accept-mode" "VRRP version 2 has no accept mode: in strict mode packets to the addresses of `{name}` are dropped";
     version2_ipv6() Error Statement "version2-ipv6" "version 2 has no IPv6: version 3 is used";
     v2_interval(seconds) Fatal Stands "v2-fraction" "VRRP version 2 cannot announce an interval of {seconds} s";
     v3_interval(seconds) Fatal Stands "v3-interval" "VRRP version 3 cannot announce an interval of {seconds} s";

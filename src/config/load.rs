@@ -9,7 +9,7 @@ use super::kind;
 use super::lower::{self, CommandAt, InterfaceUse, Lowered, Said};
 use super::model::Config;
 use super::model::setting::Secret;
-use super::rtnames::RtNames;
+use super::rtnames::{Places, RtNames};
 use super::source::{Files, Kind, Sources, Span};
 use super::tree::{self, Tree};
 use super::verdict::Effect;
@@ -74,7 +74,7 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
             .exit(ExitCode::NoConfig);
         return (done(sources, diags, Lowered::default()), Tree::default());
     }
-    sources.rt_names = RtNames::load(files);
+    sources.rt_names = RtNames::load(files, places(&sources, &tree));
     let mut lowered = lower::lower(&sources, &tree, &mut diags);
     read_keys(files, &sources, &mut lowered, &mut diags);
     // Another fatal message says already why there is nothing.
@@ -84,6 +84,22 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
             .help("add a `vrrp_instance <name> { ... }` or a `virtual_server`; kalived.conf(5) has an example");
     }
     (done(sources, diags, lowered), tree)
+}
+
+// Names of tables stand anywhere in the file, so where they are defined is looked up first.
+fn places<'a>(sources: &'a Sources, tree: &'a Tree) -> Places<'a> {
+    let mut places = Places::default();
+    let global = tree.stmts.iter().filter(|s| s.words.first().is_some_and(|w| w.text(sources) == "global_defs"));
+    for stmt in global.flat_map(|s| &s.block).flat_map(|b| &b.stmts) {
+        if let [word, value, ..] = &stmt.words[..] {
+            match word.text(sources) {
+                "iproute_usr_dir" => places.usr = Some(value.text(sources)),
+                "iproute_etc_dir" => places.etc = Some(value.text(sources)),
+                _ => {}
+            }
+        }
+    }
+    places
 }
 
 // Neither a virtual router nor a virtual server: what else there is serves them.

@@ -7,7 +7,17 @@ use super::source::Files;
 use std::collections::BTreeMap;
 
 /// Where iproute2 looks, the later first in force. Beside each file a directory `<file>.d` with files `*.conf`.
-const DIRECTORIES: [&str; 3] = ["/usr/share/iproute2", "/usr/lib/iproute2", "/etc/iproute2"];
+const DISTRIBUTION: [&str; 2] = ["/usr/share/iproute2", "/usr/lib/iproute2"];
+const ADMINISTRATOR: [&str; 1] = ["/etc/iproute2"];
+
+/// `iproute_usr_dir` and `iproute_etc_dir`: in the place of the directories of a distribution and of an administrator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places<'a> {
+    /// The former.
+    pub usr: Option<&'a str>,
+    /// The latter.
+    pub etc: Option<&'a str>,
+}
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,10 +84,13 @@ pub struct RtNames(BTreeMap<Space, BTreeMap<String, u32>>);
 
 impl RtNames {
     /// Reads the files.
-    pub fn load(files: &dyn Files) -> RtNames {
+    pub fn load(files: &dyn Files, places: Places<'_>) -> RtNames {
         let mut names = RtNames::default();
+        let usr = places.usr.map_or(DISTRIBUTION.to_vec(), |d| vec![d]);
+        let etc = places.etc.map_or(ADMINISTRATOR.to_vec(), |d| vec![d]);
+        let directories = [usr, etc].concat();
         for space in Space::ALL {
-            for directory in DIRECTORIES {
+            for directory in &directories {
                 let path = format!("{directory}/{}", space.file());
                 names.read(files, space, &path);
                 let mut more = files.list(&format!("{path}.d")).unwrap_or_default();
@@ -141,7 +154,7 @@ mod tests {
 
     #[test]
     fn numbers_files_and_what_every_system_knows() {
-        let n = RtNames::load(&Fake);
+        let n = RtNames::load(&Fake, Places::default());
         let table = |w: &str| n.number(Space::Table, w);
         assert_eq!((table("isp1"), table("seven"), table("vpn")), (Some(0x65), Some(7), Some(300)));
         assert_eq!(
@@ -152,5 +165,9 @@ mod tests {
         assert_eq!(n.number(Space::Protocol, "keepalived"), Some(18));
         assert_eq!(n.number(Space::Protocol, "256"), None);
         assert_eq!(n.number(Space::Scope, "link"), Some(253));
+        let places = Places { usr: Some("/etc/iproute2"), etc: Some("/nowhere") };
+        let n = RtNames::load(&Fake, places);
+        let table = |w: &str| n.number(Space::Table, w);
+        assert_eq!((table("isp1"), table("seven"), table("vpn")), (Some(0x65), None, Some(300)));
     }
 }

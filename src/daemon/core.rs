@@ -80,6 +80,9 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let mut notes = Vec::new();
     let mut exec = open(words, line, snapshot, &mut notes)?;
     let process = config.global.process.clone();
+    if let Some(name) = config.global.more.core_name() {
+        child::set_name_to(name);
+    }
     let host = crate::sys::host::short_name();
     let tape = Tape::new(&config, words.standby, &host, record::segment(config.instances.len()));
     let mut world = if words.standby { World::standby(config) } else { World::new(config) };

@@ -1,7 +1,7 @@
 //! Effects to system calls, completions to events: the services of the loop, and which of them does what.
 //!
 //! Read first: `event.rs`, `effect.rs`, then the services, each with its descriptors, tokens and table: `sockets`, `adverts` (with
-//! `sends`), `frames`, `rtnl`, `ipvs`, `streams`, `guardline`, `helperline`, `log`. Each enum is matched in one place, without `_`. Generic over
+//! `sends`), `frames`, `rtnl`, `ipvs`, `nft`, `streams`, `guardline`, `helperline`, `log`. Each enum is matched in one place, without `_`. Generic over
 //! the operating system: [`Ring`] in the daemon, a simulated one in `tests/sim/os`.
 
 use super::adverts::Adverts;
@@ -13,6 +13,7 @@ use super::helperline::HelperLine;
 use super::ipvs::Ipvs;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
+use super::nft::Filter;
 use super::os::Os;
 use super::report::Reporting;
 use super::rtnl::Rtnl;
@@ -78,6 +79,7 @@ pub struct Exec<O: Os = Ring<Token>> {
     pub(super) adverts: Adverts,
     rtnl: Rtnl<O::Buffers>,
     ipvs: Ipvs<O::Buffers>,
+    filter: Filter<O::Buffers>,
     /// The virtual servers of the configuration that came last, where there are or were any.
     parts: Option<Parts>,
     pub(super) log: Sink,
@@ -128,6 +130,7 @@ impl<O: Os> Exec<O> {
             adverts: Adverts::default(),
             rtnl,
             ipvs: Ipvs::new(several_cpus),
+            filter: Filter::new(),
             parts: None,
             log,
             inbox: VecDeque::new(),
@@ -167,6 +170,10 @@ impl<O: Os> Exec<O> {
         self.send_frames(now.mono);
         let near = self.takeover.is_some_and(|at| at <= self.os.mono() + TAKEOVER_NEAR);
         let held = near || self.frames.held(now.mono).is_some();
+        if !self.adverts.stopping() && !held && self.filter.pump(&mut self.os) {
+            // Addresses wait for it.
+            self.os.push_out();
+        }
         if !self.adverts.stopping()
             && !held
             && self.rtnl.pump(&mut self.os, earliest(self.adverts.next_due(), self.takeover))
@@ -208,6 +215,7 @@ impl<O: Os> Exec<O> {
                 self.streams.apply(&mut self.os, fx, &mut self.inbox);
             }
             Effect::Lvs(fx) => self.lvs_effect(fx),
+            Effect::Filter(fx) => self.inbox.extend(self.filter.apply(&mut self.os, fx)),
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
                 // A later one only asks for more time: for the very last line. What is armed for a successor leaves before.
@@ -427,6 +435,10 @@ impl<O: Os> Exec<O> {
             Token::Ipvs(NetToken::Rx) => {
                 self.ipvs.on_received(&mut self.os, done.buffer, done.result, done.more, tell);
             }
+            Token::Filter(NetToken::Tx) => self.filter.on_sent(done.result, tell),
+            Token::Filter(NetToken::Rx) => {
+                self.filter.on_received(&mut self.os, done.buffer, done.result, done.more, tell);
+            }
             Token::Conn(conn, token) => self.streams.on_done(&mut self.os, conn, token, &done, tell),
             Token::Helper(token) => {
                 let log = &mut self.log;
@@ -500,7 +512,7 @@ impl<O: Os> Exec<O> {
             buffers_used_up: c.buffers_out,
             frames_not_sent: c.frames_failed,
             unknown_completions: c.unknown,
-            malformed_netlink_messages: self.rtnl.malformed() + self.ipvs.malformed(),
+            malformed_netlink_messages: self.rtnl.malformed() + self.ipvs.malformed() + self.filter.malformed(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The loop: completions to events, effects to submissions.
 //!
-//! Read in this order: this file (a turn), `exec` (which service does what), `sockets`, `adverts` (pre-armed chains), `rtnl`, `ipvs`, `log`, `entry` (messages about a configuration in it),
+//! Read in this order: this file (a turn), `exec` (which service does what), `sockets`, `adverts` (pre-armed chains), `rtnl`, `ipvs`, `nft`, `log`, `entry` (messages about a configuration in it),
 //! `lead` (awake in time), `busy` (too much to do), `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `report`, `core` (from an exec to the
 //! first turn), `os` (what all of it is generic over). Deliberately absent: any decision about VRRP.
 
@@ -16,6 +16,7 @@ pub mod ipvs;
 pub mod lead;
 pub mod log;
 pub mod netlink;
+pub mod nft;
 pub mod os;
 pub mod report;
 pub mod rtnl;

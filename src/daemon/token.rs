@@ -74,6 +74,8 @@ pub enum Token {
     Net(NetToken),
     /// Of IPVS.
     Ipvs(NetToken),
+    /// Of nf_tables.
+    Filter(NetToken),
     /// Of a stream connection.
     Conn(ConnKey, ConnToken),
     /// Of the line to the helper.

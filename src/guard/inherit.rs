@@ -31,7 +31,10 @@ pub(crate) fn guard() -> Option<u8> {
     let number = [OLD_VARIABLE, VARIABLE].iter().find_map(|n| std::env::var(n).ok()?.parse().ok())?;
     let state = State::read(&File::from(inherited(number).ok()?))?;
     // What became of us under another name is known by the old one.
-    child::set_name(c"kalived");
+    match state.name.as_str() {
+        "" => child::set_name(c"kalived"),
+        name => child::set_name_to(name),
+    }
     clock::load_zone();
     Some(match take(state) {
         Ok(guard) => guard.serve_on(),

@@ -140,6 +140,8 @@ pub struct State {
     pub leaving: Vec<u32>,
     /// Programs.
     pub scripts: Vec<Script>,
+    /// What `ps` knows us by; empty: as ever.
+    pub name: String,
 }
 
 impl State {

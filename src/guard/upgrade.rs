@@ -171,6 +171,7 @@ impl Guard {
             cores: self.cores,
             leaving: self.leaving.iter().map(|(pid, _)| *pid).collect(),
             scripts: self.scripts.state(),
+            name: crate::sys::child::name(),
             ..State::of(&self.roles)
         }
     }

@@ -11,6 +11,7 @@ use crate::config::model::Config;
 use crate::effect::{ADDR_PROTO, AddrSpec, STATIC_PROTO};
 use crate::event::{AddrInfo, Errno};
 use crate::exit::ExitCode;
+use crate::filter::{Settings, settings};
 use crate::links::AddrId;
 use crate::process::args::AFTER;
 use crate::process::image::image_of;
@@ -20,11 +21,12 @@ use crate::route::{ROUTE_PROTO, RouteId, RouteSpec};
 use crate::routes::id_of;
 use crate::rule::RuleSpec;
 use crate::snapshot::Snapshot;
+use crate::sys::netlink::Whom;
 use crate::sys::privilege::cap;
 use crate::sys::{child, clock, lockfile, poll, privilege, rtsync, seqpacket, signal};
 use crate::time::Duration;
 use crate::wire::netlink::{
-    Kind, del_addr, del_route, del_rule, get_addrs, get_links, get_routes, get_rules, messages,
+    Control, Kind, del_addr, del_route, del_rule, frames, get_addrs, get_links, get_routes, get_rules, messages, nft,
 };
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
@@ -155,14 +157,56 @@ pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
         ours.extend(self::ours(config, &names, &there));
         fib.add(config, of.routes);
     }
+    let filters =
+        shot.as_ref().is_some_and(|s| s.filter) || configs.iter().flat_map(|c| &c.instances).any(|i| !i.accepts());
     let stuck = fib.remove();
     let failed = delete(&ours, del_addr, Errno::EADDRNOTAVAIL)
         .map_err(|e| format!("the addresses could not be removed: {e}"))?
         .map(|e| format!("an address could not be removed: errno {}", e.0));
-    match failed.or(stuck.err()).or(unread) {
+    // An address that is left stays filtered.
+    let filtered = match failed {
+        None if filters => remove_filter(&configs),
+        _ => Ok(()),
+    };
+    match failed.or(stuck.err()).or(filtered.err()).or(unread) {
         Some(why) => Err(why),
         None => Ok(()),
     }
+}
+
+/// Removes the tables of nf_tables that carry our comment under a name that one of these configurations gives them.
+fn remove_filter(configs: &[Config]) -> Result<(), String> {
+    let could_not = |e: io::Error| format!("the nftables table could not be removed: {e}");
+    let ours: Vec<Settings> = configs.iter().map(settings).collect();
+    let mut all: BTreeSet<String> = BTreeSet::new();
+    let mut out = BytesMut::new();
+    nft::get_tables(&mut out, 1);
+    rtsync::ask_of(Whom::Netfilter, &out, &mut |bytes| {
+        for f in frames(bytes).flatten() {
+            if let Ok(Some(nft::Message::Table(t))) = nft::read(f.kind, f.body) {
+                let is_ours = |s: &Settings| s.names().contains(&t.name) && t.comment == Some(s.comment());
+                all.extend(ours.iter().any(is_ours).then_some(t.name));
+            } else if f.control().is_some() {
+                return true;
+            }
+        }
+        false
+    })
+    .map_err(could_not)?;
+    let names: Vec<String> = all.into_iter().collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut failed = None;
+    out.clear();
+    nft::remove(&mut out, 2, &names);
+    rtsync::ask_of(Whom::Netfilter, &out, &mut |bytes| {
+        let Some(Ok(Control::Ack(result))) = frames(bytes).flatten().find_map(|f| f.control()) else { return false };
+        failed = result.err();
+        true
+    })
+    .map_err(could_not)?;
+    failed.map_or(Ok(()), |e| Err(format!("the nftables table could not be removed: errno {}", e.0)))
 }
 
 /// Routes and rules that are to go.
@@ -315,6 +359,7 @@ fn spec(a: &AddrInfo, peer: Option<IpAddr>) -> AddrSpec {
         label: None,
         deprecated: false,
         noprefixroute: false,
+        flags: 0,
         peer,
         tag: a.proto,
     }

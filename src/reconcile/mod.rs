@@ -231,6 +231,9 @@ pub struct Reconciler<K, V: Item> {
     holding: bool,
     // Deletions that wait for its end.
     aside: BTreeSet<K>,
+    // Additions that somebody else has to allow.
+    #[serde(default = "BTreeSet::new")]
+    barred: BTreeSet<K>,
     // Goes up whenever an item is wanted by somebody else than before, or is no longer known.
     changes: u64,
     restored: u64,
@@ -249,6 +252,7 @@ impl<K, V: Item> Default for Reconciler<K, V> {
             last_req: 0,
             holding: false,
             aside: BTreeSet::new(),
+            barred: BTreeSet::new(),
             changes: 0,
             restored: 0,
         }
@@ -488,7 +492,11 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         self.ask_about(|req, _, ask| emit(req, ask));
     }
     /// As [`Reconciler::ask`], for values that do not say which item they are of.
-    pub fn ask_about(&mut self, mut emit: impl FnMut(ReqId, K, &Ask<V>)) {
+    pub fn ask_about(&mut self, emit: impl FnMut(ReqId, K, &Ask<V>)) {
+        self.ask_allowed(|_, _| true, emit);
+    }
+    /// As [`Reconciler::ask`], but items that are not `allowed` are not added until [`Reconciler::admit`] asks again.
+    pub fn ask_allowed(&mut self, allowed: impl Fn(K, &V) -> bool, mut emit: impl FnMut(ReqId, K, &Ask<V>)) {
         while self.inflight.len() < WINDOW
             && let Some(key) = self.queue.pop()
         {
@@ -496,6 +504,12 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             let Some(ask) = e.next() else { continue };
             if self.holding && matches!(ask, Ask::Del(_)) {
                 self.aside.insert(key);
+                continue;
+            }
+            if let Ask::Add(v) = &ask
+                && !allowed(key, v)
+            {
+                self.barred.insert(key);
                 continue;
             }
             if let Some(at) = e.retry.take() {
@@ -508,6 +522,13 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             let req = ReqId(u64::from(V::SERIES) << 56 | self.last_req);
             self.inflight.insert(req, key);
             emit(req, key, e.asked.insert(ask));
+        }
+    }
+
+    /// What was not allowed may be allowed now.
+    pub fn admit(&mut self) {
+        for key in core::mem::take(&mut self.barred) {
+            self.enqueue(key);
         }
     }
 
@@ -534,7 +555,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     }
     /// Whether no request is under way or waits for its turn; what is tried later does not count.
     pub fn quiet(&self) -> bool {
-        self.inflight.is_empty() && self.queue.len() == 0
+        self.inflight.is_empty() && self.queue.len() == 0 && self.barred.is_empty()
     }
     /// Items held for `owner`.
     pub fn held(&self, owner: V::Owner) -> impl Iterator<Item = K> {
@@ -544,6 +565,10 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     /// How many items `owner` wants.
     pub fn wanted(&self, owner: V::Owner) -> usize {
         self.by_owner.get(&owner).map_or(0, BTreeSet::len)
+    }
+    /// The value of an item as it is there.
+    pub fn held_as(&self, key: K) -> Option<&V> {
+        self.entries.get(&key)?.held.as_ref()
     }
     /// Whether anybody wants it.
     pub fn is_wanted(&self, key: K) -> bool {
@@ -573,7 +598,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     /// left behind.
     pub fn sizes(&self) -> [usize; 7] {
         let owned = self.by_owner.values().map(BTreeSet::len).sum();
-        let (going, aside) = (self.going.len() + self.stuck.len(), self.aside.len());
+        let (going, aside) = (self.going.len() + self.stuck.len(), self.aside.len() + self.barred.len());
         [self.entries.len(), self.queue.len(), self.inflight.len(), self.later.len(), owned, going, aside]
     }
 
@@ -587,6 +612,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             }
             self.changes += 1;
             self.aside.remove(&key);
+            self.barred.remove(&key);
         }
         // One search for all of it: this runs several times for each address of a takeover.
         let e = self.entries.get(&key);

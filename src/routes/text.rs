@@ -47,7 +47,9 @@ pub fn not_done(who: &str, r: &Route) -> Note {
     let to = r.to.map_or_else(|| "default".to_owned(), |p| format!("{}/{}", p.addr, p.len));
     note(
         Level::Warning,
-        format!("{who} route {to} is not added: encap, vrf, nat and realms of a nexthop are not supported yet"),
+        format!(
+            "{who} route {to} is not added: encap, vrf and realms of a nexthop are not supported yet, and no kernel has nat"
+        ),
     )
 }
 /// Two lines of the file name one route.

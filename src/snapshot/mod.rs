@@ -76,6 +76,8 @@ pub struct Snapshot {
     pub services: Vec<ServiceKey>,
     /// Virtual servers within their hysteresis, by what they serve, and whether they have a quorum.
     pub quorums: Vec<(Box<str>, bool)>,
+    /// There is a table of nf_tables of ours.
+    pub filter: bool,
 }
 
 impl Snapshot {

@@ -419,6 +419,23 @@ pub fn set_name(name: &CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
+/// As [`set_name`], of any text; cut at 15 bytes, and at a NUL.
+pub fn set_name_to(text: &str) {
+    let bytes: Vec<u8> = text.bytes().take_while(|b| *b != 0).take(15).collect();
+    if let Ok(name) = std::ffi::CString::new(bytes) {
+        set_name(&name);
+    }
+}
+
+/// What [`set_name`] was told last, by us or by a process that became this one.
+pub fn name() -> String {
+    let mut name = [0u8; 16];
+    // SAFETY: the kernel writes 16 bytes, with a NUL.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
+    String::from_utf8_lossy(&name[..end]).into_owned()
+}
+
 /// The fds from 3 on that our parent gave us, as many as there should be. Only once, at the start.
 pub fn inherited<const N: usize>() -> io::Result<[OwnedFd; N]> {
     static TAKEN: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);

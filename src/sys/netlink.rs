@@ -21,6 +21,11 @@ const RECEIVE_BUFFER: i32 = 8 << 20;
 /// Send buffer: a slice of address changes is far below it.
 const SEND_BUFFER: i32 = 1 << 20;
 
+/// Send buffer for batches, bytes, which is the longest one that is taken: some 100,000 addresses.
+const BATCH_BUFFER: i32 = 4 << 20;
+/// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h.
+const NFNLGRP_NFTABLES: i32 = 7;
+
 /// Bytes of a `sockaddr_nl`.
 pub const NAME: u32 = size_of::<libc::sockaddr_nl>() as u32;
 
@@ -49,9 +54,22 @@ pub fn port(fd: &Fd) -> io::Result<u32> {
     Ok(name.nl_pid)
 }
 
+/// What the other side of a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// rtnetlink.
+    Route,
+    /// nfnetlink.
+    Netfilter,
+}
+
 /// One that hears answers only, and waits for them, a few seconds at most: for a process that does nothing else.
-pub fn open_quiet() -> io::Result<(Fd, Rc<SockAddr>)> {
-    let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
+pub fn open_quiet(whom: Whom) -> io::Result<(Fd, Rc<SockAddr>)> {
+    let protocol = match whom {
+        Whom::Route => libc::NETLINK_ROUTE,
+        Whom::Netfilter => libc::NETLINK_NETFILTER,
+    };
+    let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)?;
     let f = fd.as_raw_fd();
     // SAFETY: no pointers. It was made non-blocking, as all our sockets are.
     errno_or(unsafe { libc::fcntl(f, libc::F_SETFL, 0) })?;
@@ -69,6 +87,19 @@ pub fn open_generic() -> io::Result<(Fd, Rc<SockAddr>)> {
     // As in `open`.
     option(f, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32)?;
     bind(f, &SockAddr::netlink(0))?;
+    Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
+}
+
+/// A netfilter socket: for requests and dumps, subscribed to changes of rulesets.
+pub fn open_netfilter() -> io::Result<(Fd, Rc<SockAddr>)> {
+    let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER)?;
+    let f = fd.as_raw_fd();
+    // A batch is one message; the kernel's default bound is 200 KiB, some 5,000 addresses.
+    buffer(f, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, BATCH_BUFFER);
+    // As in `open`.
+    option(f, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32)?;
+    bind(f, &SockAddr::netlink(0))?;
+    option(f, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &NFNLGRP_NFTABLES)?;
     Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
 }
 

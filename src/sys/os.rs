@@ -118,6 +118,8 @@ pub trait Calls {
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
     /// See [`netlink::open_generic`].
     fn open_generic(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
+    /// See [`netlink::open_netfilter`].
+    fn open_netfilter(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
     /// See [`netlink::port`].
     fn netlink_port(&mut self, fd: &Fd) -> io::Result<u32>;
     /// See [`netlink::watch_routes`].
@@ -278,6 +280,9 @@ impl<T: Copy> Calls for Ring<T> {
     }
     fn open_generic(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
         netlink::open_generic()
+    }
+    fn open_netfilter(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
+        netlink::open_netfilter()
     }
     fn netlink_port(&mut self, fd: &Fd) -> io::Result<u32> {
         netlink::port(fd)

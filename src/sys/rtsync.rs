@@ -1,16 +1,21 @@
-//! rtnetlink the plain way: ask, wait for the answer. For a process that does nothing else and may be killed at any time.
+//! Netlink the plain way: ask, wait for the answer. For a process that does nothing else and may be killed at any time.
 
 use super::errno;
-use super::netlink::{self, from_kernel};
+use super::netlink::{self, Whom, from_kernel};
 use std::io;
 use std::os::fd::AsRawFd;
 
 /// Bytes of one read: a piece of a dump is at most 32 KiB.
 const BUFFER: usize = 64 * 1024;
 
-/// Sends `request` and hands each datagram of the answer to `tell`, until that says it has seen the end.
+/// Sends `request` to rtnetlink and hands each datagram of the answer to `tell`, until that says it has seen the end.
 pub fn ask(request: &[u8], tell: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
-    let (fd, to) = netlink::open_quiet()?;
+    ask_of(Whom::Route, request, tell)
+}
+
+/// As [`ask`], of either.
+pub fn ask_of(whom: Whom, request: &[u8], tell: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let (fd, to) = netlink::open_quiet(whom)?;
     let f = fd.as_raw_fd();
     // SAFETY: the bytes and the address outlive the call and know their lengths.
     let n = unsafe { libc::sendto(f, request.as_ptr().cast(), request.len(), 0, to.as_ptr(), to.len()) };

@@ -5,6 +5,7 @@
 
 use crate::effect::{AddrSpec, Effect, Effects, NetFx, NetOp};
 use crate::event::{Errno, ReqId};
+use crate::filter::Filter;
 use crate::id::VrKey;
 use crate::links::{AddrId, Links};
 use crate::reconcile::{self, Ask, Item, Loss, Reconciler};
@@ -170,15 +171,22 @@ impl Addresses {
             other => other,
         }
     }
-    /// Emits requests, so many as may be under way.
-    pub fn pump(&mut self, fx: &mut Effects) {
-        self.0.ask(|req, ask| {
-            let op = match ask {
-                Ask::Add(spec) => NetOp::AddrAdd(spec.clone()),
-                Ask::Del(spec) | Ask::Change(spec, _) => NetOp::AddrDel(spec.clone()),
-            };
-            fx.push(Effect::Net(NetFx::Change { req, op }));
-        });
+    /// What waited for the filter may be added now.
+    pub fn admit(&mut self) {
+        self.0.admit();
+    }
+    /// Emits requests, so many as may be under way; an address that waits for the `filter` is not added yet.
+    pub fn pump(&mut self, filter: &Filter, fx: &mut Effects) {
+        self.0.ask_allowed(
+            |id, _| !filter.awaits(&id.1),
+            |req, _, ask| {
+                let op = match ask {
+                    Ask::Add(spec) => NetOp::AddrAdd(spec.clone()),
+                    Ask::Del(spec) | Ask::Change(spec, _) => NetOp::AddrDel(spec.clone()),
+                };
+                fx.push(Effect::Net(NetFx::Change { req, op }));
+            },
+        );
     }
 
     // An IPv6 address has one prefix length on an interface: adding it with another one as well is accepted and does nothing,

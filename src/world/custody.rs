@@ -10,7 +10,7 @@
 
 use super::*;
 use crate::effect::GuardFx;
-use crate::event::{GuardEv, NetEv};
+use crate::event::{FilterEv, GuardEv, NetEv};
 
 /// Between two looks for a successor.
 const LOOK: Duration = Duration::from_secs(1);
@@ -70,6 +70,7 @@ impl World {
                 let _ = self.routes.on_reply(now.mono, req, result, &mut self.timers);
                 let _ = self.rules.on_reply(now.mono, req, result, &mut self.timers);
             }
+            Event::Filter(event @ FilterEv::Reply { .. }) => self.on_filter(now, event, fx),
             Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
             Event::Net(NetEv::RuleDel(rule)) => self.rules.on_deleted(now.mono, *rule, &mut self.timers),
             Event::Net(NetEv::AddrDel { ifindex, addr, prefix }) => {
@@ -96,6 +97,7 @@ impl World {
                 }
                 Due::AddrRetry => drop(self.addrs.on_retry(now.mono, &self.links, &mut self.timers)),
                 Due::Routes | Due::Rules => self.on_routes_due(now, fx),
+                Due::Filter => self.filter.on_due(now.mono, &mut self.timers, fx),
                 // The kernel does not answer.
                 Due::Exit => return self.end_custody(fx),
                 _ => {}
@@ -139,6 +141,9 @@ impl World {
         }
         if self.custody.removing {
             self.pump_all(now, fx);
+            if self.custody.limits.is_empty() {
+                self.end_filter(fx);
+            }
         }
         match self.custody.limits.values().chain(&self.custody.routes).min() {
             Some(at) => {

@@ -25,6 +25,7 @@ impl World {
                 label: v.label.clone(),
                 deprecated: v.deprecated,
                 noprefixroute: v.noprefixroute,
+                flags: v.flags(),
                 peer: v.peer,
                 tag: STATIC_PROTO,
             })
@@ -58,6 +59,7 @@ impl World {
                     label: None,
                     deprecated: false,
                     noprefixroute: false,
+                    flags: 0,
                     peer: None,
                     tag: STATIC_PROTO,
                 };

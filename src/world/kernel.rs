@@ -41,7 +41,40 @@ impl World {
         }
     }
 
+    // An interface is as the kernel says, or as it said when that began to count.
+    pub(super) fn on_link(&mut self, now: Now, link: crate::event::Link, fx: &mut Effects) {
+        let (name, ifindex) = (link.name.clone(), link.ifindex);
+        let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up, l.up && l.running));
+        let (is_admin_up, is_up) = (link.up, link.up && link.running);
+        let change = self.links.link_new(link);
+        if let Some((old, ..)) = was
+            && old != ifindex
+        {
+            self.settled(old);
+            self.addrs.on_link_gone(old);
+            self.source_changed(now, None, fx);
+            self.links_changed(now, &[], Some(old));
+        }
+        if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
+            match was {
+                None => fx.note(text::link_known(&name, true)),
+                Some((.., up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
+                Some(_) => {}
+            }
+        }
+        // Not for a carrier that is lost: the kernel keeps the routes then.
+        let flushed = (was.is_some_and(|(_, up, _)| up) && !is_admin_up).then_some(ifindex);
+        self.links_changed(now, &change.names, flushed);
+        for name in &change.names {
+            if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
+                fx.note(text::link_known(name, false));
+            }
+            self.refresh(now, name, change.new_mac, fx);
+        }
+    }
+
     pub(super) fn link_gone(&mut self, now: Now, ifindex: u32, name: &str, fx: &mut Effects) {
+        self.settled(ifindex);
         if self.watchers.contains_key(name) {
             fx.note(text::link_known(name, false));
         }
@@ -188,7 +221,7 @@ impl World {
             self.resync(fx);
         }
         match self.phase {
-            Phase::Stopping if self.unread => self.remove_inherited(fx),
+            Phase::Stopping if self.unread => self.remove_inherited(now, fx),
             Phase::Reading if self.standby.is_some() => {
                 self.phase = Phase::Standby;
                 for vr in self.instances.keys() {
@@ -199,6 +232,7 @@ impl World {
                 self.phase = Phase::Cleaning;
                 self.remove_leftovers(fx);
                 self.name_strangers(fx);
+                self.begin_filter(now, &Snapshot::default());
                 self.begin_routes(now, fx);
                 self.end_routes(&Snapshot::default(), fx);
                 self.hold_back(now, fx);

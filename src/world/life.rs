@@ -29,7 +29,7 @@ impl World {
                 self.stop_tracks(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
                 if matches!(before, Phase::Reading | Phase::Standby) {
-                    self.remove_inherited(fx);
+                    self.remove_inherited(now, fx);
                 }
             }
             Signal::Hup if matches!(self.phase, Phase::Stopping | Phase::Gone) => {}
@@ -42,7 +42,7 @@ impl World {
 
     // Nobody became Master yet, so no virtual router gives anything up; but a process that died or that stopped speaking may have
     // left addresses, which this one was started to go on with.
-    pub(super) fn remove_inherited(&mut self, fx: &mut Effects) {
+    pub(super) fn remove_inherited(&mut self, now: Now, fx: &mut Effects) {
         self.unread = self.dumping || self.timers.get(Due::Resync).is_some();
         if self.unread {
             return; // the kernel's answer is on its way: `on_synced`
@@ -51,6 +51,9 @@ impl World {
             self.remove_dropped(&snapshot, fx);
             self.drop_routes(&snapshot);
             self.drop_fixed(&snapshot);
+            if snapshot.filter {
+                self.filter.clear(now.mono, crate::filter::settings(&self.base), &mut self.timers);
+            }
         }
         self.remove_leftovers(fx);
     }

@@ -14,6 +14,7 @@ use crate::event::{
     AddrInfo, AdvertEv, Errno, Event, GuardEv, HelperEv, LONGEST_AGE, NetEv, RxMeta, Signal, SockEv, Stream,
 };
 use crate::exit::ExitCode;
+use crate::filter::Filter;
 use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::lvs::check::Checks;
@@ -96,9 +97,13 @@ pub struct World {
     sock_by_spec: BTreeMap<SockSpec, SockKey>,
     sock_of: BTreeMap<VrKey, SockKey>,
     links: Links,
+    #[serde(default)]
+    settling: debounce::Settling,
     addrs: Addresses,
     routes: Routes,
     rules: Rules,
+    #[serde(default)]
+    filter: Filter,
     // Routes and rules are reported.
     routes_watched: bool,
     lvs: Director,
@@ -207,6 +212,8 @@ macro_rules! notify {
 }
 
 mod custody;
+mod debounce;
+mod filter;
 mod fixed;
 mod groups;
 mod hooks;
@@ -243,9 +250,11 @@ impl World {
             sock_by_spec: BTreeMap::new(),
             sock_of: BTreeMap::new(),
             links: Links::default(),
+            settling: debounce::Settling::default(),
             addrs: Addresses::default(),
             routes: Routes::default(),
             rules: Rules::default(),
+            filter: Filter::default(),
             routes_watched: false,
             lvs: Director::default(),
             checks: Checks::default(),
@@ -346,35 +355,11 @@ impl World {
                 with!(self, vr, now, fx, |vi, cx| vi.on_farewell_failed(errno, cx));
             }
             Event::Net(NetEv::LinkNew(link)) => {
-                let (name, ifindex) = (link.name.clone(), link.ifindex);
-                let was = self.links.by_name(&name).map(|l| (l.ifindex, l.up, l.up && l.running));
-                let (is_admin_up, is_up) = (link.up, link.up && link.running);
-                let change = self.links.link_new(link);
-                if let Some((old, ..)) = was
-                    && old != ifindex
-                {
-                    self.addrs.on_link_gone(old);
-                    self.source_changed(now, None, fx);
-                    self.links_changed(now, &[], Some(old));
-                }
-                if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
-                    match was {
-                        None => fx.note(text::link_known(&name, true)),
-                        Some((.., up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
-                        Some(_) => {}
-                    }
-                }
-                // Not for a carrier that is lost: the kernel keeps the routes then.
-                let flushed = (was.is_some_and(|(_, up, _)| up) && !is_admin_up).then_some(ifindex);
-                self.links_changed(now, &change.names, flushed);
-                for name in &change.names {
-                    if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
-                        fx.note(text::link_known(name, false));
-                    }
-                    self.refresh(now, name, change.new_mac, fx);
-                }
+                let link = self.debounced(now, link);
+                self.on_link(now, link, fx);
             }
             Event::Net(NetEv::LinkDel { ifindex }) => {
+                self.settled(ifindex);
                 if let Some(name) = self.links.link_del(ifindex) {
                     self.link_gone(now, ifindex, &name, fx);
                 }
@@ -434,6 +419,7 @@ impl World {
                 }
             }
             Event::Lvs(event) => self.on_lvs(now, event, fx),
+            Event::Filter(event) => self.on_filter(now, event, fx),
             Event::Guard(GuardEv::Freeze) => self.on_freeze(now, fx),
             // Asked for by a frozen world only.
             Event::Guard(GuardEv::Successor { .. }) => {}
@@ -509,6 +495,8 @@ impl World {
                     }
                 }
                 Due::Routes | Due::Rules => self.on_routes_due(now, fx),
+                Due::LinkSettled(ifindex) => self.on_link_settled(now, ifindex, fx),
+                Due::Filter => self.filter.on_due(now.mono, &mut self.timers, fx),
                 Due::Lvs => self.on_lvs_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
@@ -577,6 +565,7 @@ impl World {
         all.extend(self.groups.sizes());
         all.extend(self.routes.sizes());
         all.extend(self.rules.sizes());
+        all.extend(self.filter.sizes());
         all
     }
 
@@ -632,11 +621,12 @@ impl World {
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
             }
-            self.addrs.pump(fx);
+            self.addrs.pump(&self.filter, fx);
         }
         self.begin_reload(now, fx);
         self.settle_lvs(now, fx);
         self.tell_changes(now, fx);
+        self.settle_filter(fx);
         if self.phase == Phase::Stopping && !self.unread && self.all_idle() {
             match self.hurried {
                 true => self.on_exit_due(now, fx),

@@ -142,6 +142,7 @@ impl World {
         self.addrs.hold();
         self.routes.hold();
         self.rules.hold();
+        self.filter_both(now, &config);
         self.alter_tracks(now, &config, fx);
         self.schedule_config(now, &config.global.more, fx);
         self.alter_hooks(now, &config, fx);

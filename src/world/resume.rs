@@ -137,6 +137,7 @@ impl World {
             checks: self.checks.shots(CHECKS),
             services: self.lvs.table().ours(SERVICES),
             quorums: self.lvs.farm().undecided(SERVICES),
+            filter: !self.filter.wanted().is_empty(),
         }
     }
 
@@ -202,6 +203,7 @@ impl World {
         self.went_on = snapshot.is_some();
         self.begin_routes(now, fx);
         let snapshot = snapshot.unwrap_or_default();
+        self.begin_filter(now, &snapshot);
         self.resume(now, &snapshot, dead_since, &overheard, fx);
         self.end_routes(&snapshot, fx);
         self.remove_leftovers(fx);
@@ -273,6 +275,7 @@ impl World {
                     label: None,
                     deprecated: false,
                     noprefixroute: false,
+                    flags: 0,
                     peer: None,
                     tag: a.proto,
                 }));

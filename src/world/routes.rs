@@ -101,9 +101,13 @@ impl World {
 
     // Requests to the kernel, so many as may be under way. What is to go goes in this order; what is to come waits for the others.
     pub(super) fn pump_all(&mut self, now: Now, fx: &mut Effects) {
+        self.filter.pump(fx);
+        if self.filter.admits() {
+            self.addrs.admit();
+        }
         self.rules.pump(fx);
         self.routes.pump(fx);
-        self.addrs.pump(fx);
+        self.addrs.pump(&self.filter, fx);
         if self.routes.waits_for_addresses() && self.addrs.quiet() {
             self.routes.addresses_are_there(now.mono, &mut self.timers);
         }
@@ -113,7 +117,7 @@ impl World {
     }
 
     pub(super) fn all_idle(&self) -> bool {
-        self.addrs.idle() && self.routes.idle() && self.rules.idle() && self.lvs.idle()
+        self.addrs.idle() && self.routes.idle() && self.rules.idle() && self.filter.idle() && self.lvs.idle()
     }
 
     // A reload is over, or is not gone on with.

@@ -297,7 +297,6 @@ fn strict_mode() {
     assert_eq!(
         short(&loaded),
         [
-            "6:1 note: strict mode is done but for one part: packets to the addresses are not dropped yet",
             "10:15 warning: `preempt_delay` has no effect in strict mode",
             "11:7 warning: in strict mode only priority 255 may say state MASTER: BACKUP is used",
             "13:1 warning: strict mode has no authentication: the block is ignored | remove it, or `vrrp_strict`",
@@ -309,6 +308,18 @@ fn strict_mode() {
         (Auth::None, Duration::ZERO, 3, 150)
     );
     assert!(!c.lower_prio_no_advert && !c.higher_prio_send_advert);
+    assert!(!c.accepts(), "a router that does not own the addresses");
+    // accept mode is of version 3; the owner accepts.
+    let of = |lines: &str| {
+        let loaded = instance(&format!("strict_mode\nversion 3\n{lines}"));
+        (loaded.config.instances[0].accepts(), short(&loaded).len())
+    };
+    assert_eq!((of("accept"), of("no_accept"), of("accept\nno_accept")), ((true, 0), (false, 0), (false, 0)));
+    assert_eq!((of("priority 255"), of("priority 255\nno_accept")), ((true, 0), (true, 1)));
+    let loaded = instance("strict_mode\naccept");
+    assert!(!loaded.config.instances[0].accepts());
+    assert!(short(&loaded)[0].contains("VRRP version 2 has no accept mode"), "{:?}", short(&loaded));
+    assert!(instance("no_accept\naccept").config.instances[0].accepts(), "the later one counts");
     let loaded = text("global_defs {\nvrrp_strict\n}\nvrrp_instance V {\ninterface e\nvirtual_router_id 1\n}\n");
     assert_eq!(loaded.fatal(), Some(ExitCode::Config));
 }

@@ -72,7 +72,7 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
         (format!("{GOOD}{OTHER}{group}"), "y y y y"),
         (format!("{GOOD}{withheld}"), "5 2 2 2"),
         // Small things are notes.
-        (format!("global_defs {{\nvrrp_process_name x\n}}\n{GOOD}"), "y y y y"),
+        (format!("global_defs {{\nconfig_save_dir x\n}}\n{GOOD}"), "y y y y"),
     ] {
         assert_eq!(may(&text(&file)), want, "{file}");
         // By name the rest of it runs.

@@ -10,6 +10,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod accept;
 mod announce;
 mod bad_config;
 mod bad_input;
@@ -34,3 +35,4 @@ mod traps_successor;
 mod unicast;
 mod vectors;
 mod virtual_routes;
+mod words;

@@ -270,6 +270,7 @@ fn spec(ifindex: u32, addr: &str, prefix: u8) -> AddrSpec {
         label: None,
         deprecated: false,
         noprefixroute: false,
+        flags: 0,
         peer: None,
         tag: kalived::effect::ADDR_PROTO,
     }

@@ -110,6 +110,7 @@ impl Sim {
                 | Effect::Guard(GuardFx::StandingBy)) => {
                     self.violate("effect".into(), format!("node {node} wants {effect:?}"));
                 }
+                Effect::Filter(fx) => self.filter_effect(node, fx),
                 // `Sim::freeze` asked for it.
                 Effect::Guard(GuardFx::Frozen) => {}
                 // Of a frozen world only: `custody.rs`.
@@ -123,6 +124,7 @@ impl Sim {
                 Effect::Exit(code) => {
                     self.trace.mix(0xe817 + code as u64);
                     self.routes_are_gone(node);
+                    self.filter_is_gone(node);
                     self.end(node);
                     return;
                 }
@@ -131,7 +133,7 @@ impl Sim {
     }
 
     /// When the kernel does the next netlink request of this node: soon, and after the ones before.
-    fn netlink_slot(&mut self, node: usize) -> Instant {
+    pub fn netlink_slot(&mut self, node: usize) -> Instant {
         let longest = self.ground.opts.netlink.as_nanos() as u64;
         let n = &mut self.nodes[node];
         let at = n.netlink_free.max(self.ground.now + Duration::from_nanos(n.rng.range(1, longest)));
@@ -190,6 +192,9 @@ impl Sim {
             op => {
                 let (told, result) = self.nodes[node].kernel.apply(op);
                 self.notify(node, told);
+                if let (NetOp::AddrAdd(s), Ok(())) = (op, result) {
+                    self.filter_covers(node, s.addr);
+                }
                 result
             }
         };

@@ -10,7 +10,7 @@ use crate::node::Completion;
 use crate::run::{Sim, Work};
 use core::net::IpAddr;
 use core::time::Duration;
-use kalived::event::Signal;
+use kalived::event::{FilterEv, Signal};
 use kalived::id::SockKey;
 
 impl Sim {
@@ -137,8 +137,12 @@ impl Sim {
                     let kernel = &mut self.nodes[node].kernel;
                     let mut told: Vec<Msg> = kernel.take(vip).into_iter().collect();
                     told.extend(kernel.routes.take(nth));
+                    let flushed = if nth < 2 { kernel.rules.flush() } else { None };
                     self.ground.nodes[node].netlink_touched = now;
                     self.kernel_changed(node, told);
+                    if let Some(table) = flushed {
+                        self.complete(node, Completion::Filter(FilterEv::Deleted { table }));
+                    }
                 }
             }
             Class::NetlinkError => {

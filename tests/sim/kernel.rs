@@ -5,6 +5,7 @@
 //! both; a deleted interface takes all along and comes back under another index.
 
 use crate::fib::Fib;
+use crate::filter::Rules;
 use core::net::IpAddr;
 use kalived::effect::{ADDR_PROTO, AddrSpec, NetOp};
 use kalived::event::{AddrInfo, Errno, Event, Link, NetEv, ReqId};
@@ -74,6 +75,8 @@ pub struct Kernel {
     own: Vec<(IpAddr, u8)>,
     /// Routes.
     pub routes: Fib,
+    /// nf_tables.
+    pub rules: Rules,
 }
 
 impl Kernel {
@@ -88,6 +91,7 @@ impl Kernel {
             addrs: Vec::new(),
             own,
             routes: Fib::default(),
+            rules: Rules::default(),
         };
         k.create();
         k
@@ -302,6 +306,7 @@ mod tests {
             label: None,
             deprecated: false,
             noprefixroute: false,
+            flags: 0,
             peer: None,
             tag: kalived::effect::ADDR_PROTO,
         };

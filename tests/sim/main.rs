@@ -12,6 +12,7 @@ mod custody;
 mod exec;
 mod faults;
 mod fib;
+mod filter;
 mod ground;
 mod handover;
 mod inert;
@@ -218,6 +219,11 @@ fn canaries() {
     for lie in lies {
         let how = How { sabotage: Some(lie), ..How::default() };
         let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "R1"));
+        assert!(caught.is_some(), "nobody notices {lie:?}");
+    }
+    for (lie, what) in [(Sabotage::NoFilter, "F1"), (Sabotage::KeepFilter, "F2")] {
+        let how = How { sabotage: Some(lie), ..How::default() };
+        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == what));
         assert!(caught.is_some(), "nobody notices {lie:?}");
     }
     let how = How { sabotage: Some(Sabotage::ForgetCustody), ..How::default() };

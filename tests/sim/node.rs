@@ -10,7 +10,7 @@ use crate::scripts::Outside;
 use bytes::Bytes;
 use kalived::config::model::Config;
 use kalived::effect::{Effects, Packets, SockSpec};
-use kalived::event::{ChildEnd, Errno, ReqId, RxMeta, Signal};
+use kalived::event::{ChildEnd, Errno, FilterEv, ReqId, RxMeta, Signal};
 use kalived::id::{ChildKey, FifoKey, SockKey, VrKey};
 use kalived::snapshot::Snapshot;
 use kalived::time::Instant;
@@ -81,6 +81,8 @@ pub enum Completion {
     },
     /// Netlink.
     Net(Msg),
+    /// nf_tables.
+    Filter(FilterEv),
     /// A signal.
     Signal(Signal),
     /// Another configuration was compiled; `same`: it says what the one before said.
@@ -121,6 +123,7 @@ pub struct Inbox {
     datagrams: BTreeMap<SockKey, VecDeque<Completion>>,
     adverts: VecDeque<Completion>,
     netlink: VecDeque<Completion>,
+    filter: VecDeque<Completion>,
     rest: VecDeque<Completion>,
 }
 
@@ -137,6 +140,7 @@ impl Inbox {
             }
             Completion::AdvertSent { .. } => self.adverts.push_back(c),
             Completion::Net(_) => self.netlink.push_back(c),
+            Completion::Filter(_) => self.filter.push_back(c),
             Completion::SendFailed { .. }
             | Completion::FramesSent { .. }
             | Completion::SockReady { .. }
@@ -156,6 +160,7 @@ impl Inbox {
     pub fn is_empty(&self) -> bool {
         self.adverts.is_empty()
             && self.netlink.is_empty()
+            && self.filter.is_empty()
             && self.rest.is_empty()
             && self.datagrams.values().all(VecDeque::is_empty)
     }
@@ -167,11 +172,12 @@ impl Inbox {
     pub fn take(&mut self, rng: &mut Rng) -> Vec<Completion> {
         let mut out = Vec::new();
         loop {
-            let mut queues: Vec<&mut VecDeque<Completion>> = [&mut self.adverts, &mut self.netlink, &mut self.rest]
-                .into_iter()
-                .chain(self.datagrams.values_mut())
-                .filter(|q| !q.is_empty())
-                .collect();
+            let mut queues: Vec<&mut VecDeque<Completion>> =
+                [&mut self.adverts, &mut self.netlink, &mut self.filter, &mut self.rest]
+                    .into_iter()
+                    .chain(self.datagrams.values_mut())
+                    .filter(|q| !q.is_empty())
+                    .collect();
             if queues.len() <= 1 {
                 out.extend(queues.into_iter().flat_map(|q| q.drain(..)));
                 return out;

@@ -21,6 +21,7 @@ const MEMBER: u64 = 2;
 const CHECKS: u64 = 0x42;
 const FAULTS: u64 = 3;
 const UNICAST: u64 = 0x45;
+const HIDDEN: u64 = 0x46;
 
 /// One virtual router as all its members agree on it.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Group {
     pub checksum: ChecksumMode,
     /// Silence instead of the answer to a lower priority.
     pub silent: bool,
+    /// Packets to its addresses are not accepted.
+    pub hidden: bool,
     /// Each node has the others as unicast peers.
     pub unicast: Option<Unicast>,
     /// By node.
@@ -134,7 +137,8 @@ impl Options {
                 check: own.permille(500),
                 itself: own.permille(300),
             });
-            groups.push(Group { unicast, ..group(seed, i, first, unit_ms, &mut rng) });
+            let hidden = Rng::stream(seed, HIDDEN, i).permille(300);
+            groups.push(Group { unicast, hidden, ..group(seed, i, first, unit_ms, &mut rng) });
         }
         let chaos = Duration::from_millis(unit_ms * rng.range(40, 160));
         let nodes = without.nodes.unwrap_or(nodes).min(nodes);
@@ -197,6 +201,7 @@ impl Options {
             c.preempt_delay = m.preempt_delay;
             c.checksum = g.checksum;
             c.lower_prio_no_advert = g.silent;
+            c.more.no_accept = g.hidden;
             if let Some(u) = g.unicast {
                 let others = (0..self.nodes).filter(|n| u.itself || *n != node);
                 let peer = |n| Peer { addr: self.address(n, g.family), min_ttl: None, max_ttl: None };
@@ -282,7 +287,7 @@ fn group(seed: u64, index: u64, first: Option<Family>, unit_ms: u64, rng: &mut R
             Member { priority, interval, preempt, preempt_delay: if preempt { preempt_delay } else { Duration::ZERO } }
         })
         .collect();
-    Group { vrid, family, version, vips, checksum, silent, unicast: None, members }
+    Group { vrid, family, version, vips, checksum, silent, hidden: false, unicast: None, members }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::trace::{Figures, Trace};
 use core::net::IpAddr;
 use core::time::Duration;
 use kalived::config::model::Family;
-use kalived::effect::NetOp;
+use kalived::effect::{FilterOp, NetOp};
 use kalived::event::{ChildEnd, Errno, ReqId, Signal};
 use kalived::id::{ChildKey, FifoKey};
 use kalived::time::Instant;
@@ -88,6 +88,10 @@ pub enum Sabotage {
     KeepRules,
     /// Rules are never really added.
     NoRules,
+    /// The filter is never really put in force.
+    NoFilter,
+    /// It is never really removed.
+    KeepFilter,
     /// A frozen process is told that somebody is in charge.
     ForgetCustody,
 }
@@ -103,6 +107,8 @@ pub enum Work {
     Deliver(Flight),
     /// The kernel does a request.
     Netlink { node: usize, incarnation: u32, req: ReqId, op: NetOp },
+    /// The kernel changes the filter.
+    Filter { node: usize, incarnation: u32, req: ReqId, op: FilterOp },
     /// The kernel answers the first half of a dump, the links, or the second, the addresses.
     Dump { node: usize, incarnation: u32, addrs: bool },
     /// A process is started.
@@ -472,6 +478,14 @@ impl Sim {
                     self.netlink(node, req, &op);
                 } else if self.nodes[node].heir_of <= incarnation && self.nodes[node].process.is_some() {
                     self.netlink_of_another(node, &op);
+                }
+            }
+            Work::Filter { node, incarnation, req, op } => {
+                let n = &self.nodes[node];
+                if n.incarnation == incarnation && n.process.is_some() {
+                    self.filter_change(node, req, &op);
+                } else if n.heir_of <= incarnation && n.process.is_some() {
+                    self.filter_apply(node, &op, incarnation);
                 }
             }
             Work::Dump { node, incarnation, addrs } => {

@@ -113,6 +113,8 @@ pub struct Figures {
     pub transitions: u64,
     /// Hooks run and lines written about a state.
     pub told: u64,
+    /// Additions of addresses that were to be filtered before.
+    pub filtered: u64,
     /// State changes by old and new state.
     pub edges: [[u64; 4]; 4],
     /// By class.
@@ -132,6 +134,7 @@ impl Figures {
         self.adverts += o.adverts;
         self.transitions += o.transitions;
         self.told += o.told;
+        self.filtered += o.filtered;
         for (a, b) in self.edges.iter_mut().flatten().zip(o.edges.as_flattened()) {
             *a += b;
         }
@@ -147,8 +150,8 @@ impl Figures {
             writeln!(out, "simulator: {} seeds, each run twice with equal traces; {hours} simulated hours", self.seeds);
         let _ = writeln!(
             out,
-            "  events {}, adverts {}, transitions {}, told {}; longest seed {} with {} events",
-            self.events, self.adverts, self.transitions, self.told, self.longest.1, self.longest.0
+            "  events {}, adverts {}, transitions {}, told {}, filtered {}; longest seed {} with {} events",
+            self.events, self.adverts, self.transitions, self.told, self.filtered, self.longest.1, self.longest.0
         );
         let edges = State::ALL.iter().flat_map(|a| State::ALL.iter().map(move |b| (*a, *b)));
         let edges = edges.map(|(a, b)| (a, b, self.edges[a as usize][b as usize])).filter(|e| e.2 > 0);

@@ -139,6 +139,7 @@ impl Sim {
                     p.world.handle(now, Event::Helper(HelperEv::FifoWritten { fifo, result }), &mut p.fx);
                     look = false;
                 }
+                Completion::Filter(event) => p.world.handle(now, Event::Filter(event), &mut p.fx),
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
             }
             if p.waiting && !p.world.stands_by() {

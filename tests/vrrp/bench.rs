@@ -271,6 +271,7 @@ impl Bench {
                 | Effect::Conn(ConnFx::Write { .. })
                 | Effect::Conn(ConnFx::Close { .. })
                 | Effect::Lvs(_)
+                | Effect::Filter(_)
                 | Effect::Guard(GuardFx::Compile)
                 | Effect::Guard(GuardFx::Reloaded(_))
                 | Effect::Guard(GuardFx::StandingBy)

@@ -7,6 +7,7 @@ mod fib;
 mod frames;
 mod ipvs;
 mod netlink;
+mod nft;
 mod receiver;
 mod roundtrip;
 mod rule;

@@ -31,6 +31,7 @@ fn spec(addr: &str, prefix: u8) -> AddrSpec {
         label: None,
         deprecated: false,
         noprefixroute: false,
+        flags: 0,
         peer: None,
         tag: kalived::effect::ADDR_PROTO,
     }

@@ -51,13 +51,33 @@ impl<'a> Cx<'a> {
                 continue;
             }
             match (k.status, value) {
-                (Status::Supported, Some(value)) => self.address_word(&mut vip, k.name, value, user),
-                (Status::Supported, None) => vip.noprefixroute = true, // the only one without a value
+                (Status::Supported, Some(value)) if k.name != "track_group" => {
+                    self.address_word(&mut vip, k.name, value, user)
+                }
+                (Status::Supported, None) if k.name == "noprefixroute" => vip.noprefixroute = true,
                 (_, value) => {
                     if !k.status.has_effect() && self.quiet == 0 {
                         self.postpone(Scope::AddressLine, k, word.span, k.status.weighs());
                     }
                     self.more_of_address(&mut vip, k, value);
+                }
+            }
+        }
+        if let Some(more) = vip.more.as_deref_mut() {
+            // The kernel refuses such an address otherwise, or does not look at the word.
+            let fits = [
+                (&mut more.home, "home", vip.addr.is_ipv6(), "an IPv6 address"),
+                (
+                    &mut more.mngtmpaddr,
+                    "mngtmpaddr",
+                    vip.addr.is_ipv6() && vip.prefix == 64,
+                    "an IPv6 address with /64",
+                ),
+            ];
+            for (said, word, fits, what) in fits {
+                if *said && !fits {
+                    *said = false;
+                    self.say(stmt.span(), kind::word_needs_address(word, what));
                 }
             }
         }

@@ -114,7 +114,23 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
     if strict && out.priority == 255 {
         out.more.owner_ignore_adverts = Some(true);
     }
+    accept(cx, head, strict, &mut out);
     ((interface.is_some() || without) && vrid.is_some()).then_some(out)
+}
+
+/// Whether packets to the addresses are accepted: RFC 9568 §6.1 (Accept_Mode) and §6.4.3, RFC 3768 §6.4.3.
+fn accept(cx: &mut Cx<'_>, head: Span, strict: bool, out: &mut InstanceConfig) {
+    let owner = out.priority == 255;
+    if out.more.no_accept && owner {
+        cx.say(head, kind::owner_accepts(&out.name)).help("remove `no_accept`, or give a priority below 255");
+    }
+    if strict && !owner {
+        if out.more.accept && out.version == Version::V2 {
+            cx.say(head, kind::accept_in_version_2(&out.name)).help("remove `accept`, strict mode, or use version 3");
+            out.more.accept = false;
+        }
+        out.more.no_accept = !out.more.accept;
+    }
 }
 
 /// What follows from keywords that stand in `more`.

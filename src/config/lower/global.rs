@@ -109,7 +109,7 @@ impl Globals {
             "vrrp_min_garp" => set(&mut self.min_garp, cx.boolean(stmt)),
             "vrrp_lower_prio_no_advert" => set(&mut self.lower_prio_no_advert, cx.boolean(stmt)),
             "vrrp_higher_prio_send_advert" => set(&mut self.higher_prio_send_advert, cx.boolean(stmt)),
-            "vrrp_strict" => set(&mut self.strict, cx.strict(stmt)),
+            "vrrp_strict" => set(&mut self.strict, cx.boolean(stmt)),
             "vrrp_skip_check_adv_addr" => set(&mut self.skip_check_adv_addr, cx.boolean(stmt)),
             "vrrp_mcast_group4" => match cx.ip(k, stmt) {
                 Some((ip, _)) if ip.is_ipv4() && ip.is_multicast() => self.group4 = ip,
@@ -156,17 +156,6 @@ impl Globals {
             "vrrp_cpu_affinity" => set(&mut process.cpu_affinity, cx.cpus(k, stmt)),
             _ => super::process::one(cx, &mut self.global.more, k, stmt),
         }
-    }
-}
-
-impl<'a> Cx<'a> {
-    /// `vrrp_strict` and `strict_mode`, of which one part is missing.
-    pub(super) fn strict(&mut self, stmt: &'a Stmt) -> Option<bool> {
-        let value = self.boolean(stmt)?;
-        if value {
-            self.say(stmt.span(), kind::strict_partial());
-        }
-        Some(value)
     }
 }
 

@@ -157,7 +157,11 @@ impl Draft {
             "higher_prio_send_advert" => {
                 self.higher_prio_send_advert = cx.boolean(stmt).or(self.higher_prio_send_advert);
             }
-            "strict_mode" => self.strict = cx.strict(stmt).or(self.strict),
+            "strict_mode" => self.strict = cx.boolean(stmt).or(self.strict),
+            // The later of the two counts.
+            "accept" | "no_accept" => flag(cx, stmt, |_| {
+                (self.more.accept, self.more.no_accept) = (k.name == "accept", k.name == "no_accept");
+            }),
             "skip_check_adv_addr" => self.skip_check_adv_addr = cx.boolean(stmt).or(self.skip_check_adv_addr),
             _ => super::track::more(cx, &mut self.more, k, stmt, &self.name),
         }

@@ -8,6 +8,7 @@ mod address;
 mod around;
 mod check;
 mod finish;
+mod follow;
 mod global;
 mod instance;
 mod process;
@@ -134,6 +135,7 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
     server::protocols(&mut cx, &mut config);
     finish::all(&mut cx, &global, drafts, &mut config);
     let mut tracked = refs::check(&mut cx, &mut config);
+    follow::follow(&mut config);
     refs::tracked_in_vain(src, &tree.stmts, &config, &mut tracked);
     cx.tell_postponed();
     let Cx { interfaces, effect, commands, said, key_files, .. } = cx;

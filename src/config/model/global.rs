@@ -244,6 +244,13 @@ block! {
     }
 }
 
+impl GlobalMore {
+    /// Name of the process that speaks VRRP: `vrrp_process_name`, or with `process_names` as keepalived's.
+    pub fn core_name(&self) -> Option<&str> {
+        self.vrrp_process_name.as_deref().or(self.process_names.then_some("keepalived_vrrp"))
+    }
+}
+
 block! {
     /// Single words of the top level.
     pub struct RootMore {

@@ -131,6 +131,16 @@ pub struct Vip {
     pub place: Place,
 }
 
+impl Vip {
+    /// `IFA_F_*` of its further words.
+    pub fn flags(&self) -> u32 {
+        use crate::net::{HOME, MANAGE_TEMPORARY};
+        let Some(more) = &self.more else { return 0 };
+        let flags = [(more.home, HOME), (more.mngtmpaddr, MANAGE_TEMPORARY)];
+        flags.into_iter().filter(|(said, _)| *said).fold(0, |all, (_, flag)| all | flag)
+    }
+}
+
 setting::block! {
     /// What an address line says beyond [`Vip`].
     pub struct VipMore {
@@ -280,6 +290,14 @@ impl InstanceConfig {
     /// The peers that adverts go to and come from; `None`: a multicast group. Empty only with `unicast_fault_no_peer`.
     pub fn peers(&self) -> Option<&[vrrp::Peer]> {
         self.more.unicast_peer.as_deref()
+    }
+    /// Whether packets to its addresses are accepted: by the owner of the addresses (RFC 9568 §6.4.3), and without `no_accept`.
+    pub fn accepts(&self) -> bool {
+        self.priority == 255 || !self.more.no_accept
+    }
+    /// The interface that an address of it is on.
+    pub fn device_of<'a>(&'a self, vip: &'a Vip) -> &'a str {
+        vip.dev.as_deref().unwrap_or(&self.interface)
     }
     /// `unicast_src_ip` or `mcast_src_ip`, whichever stands there: keepalived takes either for both ways.
     pub fn source(&self) -> Option<IpAddr> {

@@ -445,6 +445,7 @@ impl Instance {
             label: v.label.clone(),
             deprecated: v.deprecated,
             noprefixroute: v.noprefixroute,
+            flags: v.flags(),
             peer: v.peer,
             tag: ADDR_PROTO,
         })

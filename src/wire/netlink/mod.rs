@@ -8,6 +8,7 @@
 mod fib;
 pub mod generic;
 pub mod ipvs;
+pub mod nft;
 mod route;
 mod rule;
 

@@ -86,7 +86,8 @@ pub fn new_addr(out: &mut BytesMut, seq: u32, spec: &AddrSpec) {
     put_message(out, RTM_NEWADDR, flags, seq, |out| {
         let nodad = if spec.addr.is_ipv6() { IFA_F_NODAD } else { 0 };
         let noprefixroute = if spec.noprefixroute { IFA_F_NOPREFIXROUTE } else { 0 };
-        put_addr(out, spec, nodad | noprefixroute);
+        let all = nodad | noprefixroute | spec.flags;
+        put_addr(out, spec, all);
         if spec.addr.is_ipv4() {
             if let Some(brd) = spec.brd {
                 put_attr(out, IFA_BROADCAST, &brd.octets());
@@ -100,7 +101,7 @@ pub fn new_addr(out: &mut BytesMut, seq: u32, spec: &AddrSpec) {
             let lifetimes = [0, FOREVER, 0, 0];
             put_attr(out, IFA_CACHEINFO, &lifetimes.map(u32::to_ne_bytes).concat());
         }
-        put_attr(out, IFA_FLAGS, &(nodad | noprefixroute).to_ne_bytes());
+        put_attr(out, IFA_FLAGS, &all.to_ne_bytes());
         put_attr(out, IFA_PROTO, &[spec.tag]);
     });
 }

@@ -71,6 +71,10 @@ impl Calls for SimOs {
         // EPROTONOSUPPORT: no machine of the simulation has IPVS.
         Err(io::Error::from_raw_os_error(93))
     }
+    fn open_netfilter(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
+        // Nor nf_tables.
+        Err(io::Error::from_raw_os_error(93))
+    }
     fn netlink_port(&mut self, _fd: &Fd) -> io::Result<u32> {
         Ok(PORT)
     }

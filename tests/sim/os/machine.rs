@@ -385,6 +385,7 @@ impl Exerciser {
                         label: None,
                         deprecated: false,
                         noprefixroute: false,
+                        flags: 0,
                         peer: None,
                         tag: kalived::effect::ADDR_PROTO,
                     };
@@ -579,7 +580,7 @@ impl Machine for Exerciser {
             Event::Net(e) => self.net(e),
             Event::Conn { conn, what } => self.stream(conn, what),
             Event::Frames { batch, sent, errno, .. } => self.answers.push((batch, sent, errno)),
-            Event::Signal(_) | Event::Guard(_) | Event::Helper(_) | Event::Lvs(_) => {
+            Event::Signal(_) | Event::Guard(_) | Event::Helper(_) | Event::Lvs(_) | Event::Filter(_) => {
                 self.violate(Rule::Socket, format!("{event:?} was not asked for"));
             }
         }

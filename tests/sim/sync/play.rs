@@ -491,6 +491,7 @@ impl Sim {
                 | Effect::Conn(ConnFx::Write { .. })
                 | Effect::Conn(ConnFx::Close { .. })
                 | Effect::Lvs(_)
+                | Effect::Filter(_)
                 | Effect::Guard(GuardFx::Compile)
                 | Effect::Guard(GuardFx::Reloaded(_))
                 | Effect::Guard(GuardFx::Frozen)

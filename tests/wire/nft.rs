@@ -1,0 +1,136 @@
+//! nf_tables: the batch byte for byte, what is in it, and bytes that no kernel would send.
+
+use super::hex;
+use bytes::BytesMut;
+use kalived::wire::netlink::frames;
+use kalived::wire::netlink::nft::{Message, Ruleset, Table, get_tables, put, read, remove};
+use proptest::prelude::*;
+use std::net::IpAddr;
+
+fn rules(addresses: &[(&str, &str)]) -> Ruleset {
+    let address = |(a, dev): &(&str, &str)| (a.parse::<IpAddr>().expect("an address"), (*dev).to_owned());
+    Ruleset {
+        table: "keepalived".into(),
+        comment: "kalived".into(),
+        priority: -1,
+        counters: false,
+        addresses: addresses.iter().map(address).collect(),
+    }
+}
+
+/// Type, flags and family of each message.
+fn shape(bytes: &[u8]) -> Vec<(u16, u16, u8)> {
+    frames(bytes).map(|f| f.expect("our own")).map(|f| (f.kind, f.flags, f.body[0])).collect()
+}
+
+#[test]
+fn a_batch_is_whole_and_its_last_message_alone_asks_for_an_answer() {
+    let all = rules(&[("10.0.0.1", ""), ("2001:db8::1", ""), ("fe80::1", "eth0")]);
+    let mut out = BytesMut::new();
+    put(&mut out, 7, &all, &["old".into()]);
+    let shape = shape(&out);
+    assert_eq!((shape.first(), shape.last()), (Some(&(0x10, 1, 0)), Some(&(0x11, 1, 0))));
+    let asking = shape.iter().filter(|m| m.1 & 4 != 0).count();
+    assert_eq!((asking, shape[shape.len() - 2].1 & 4), (1, 4));
+    assert!(frames(&out).all(|f| f.expect("our own").seq == 7), "the first answer is the batch's");
+    // Whatever was there of both names goes first: made, so that it can be deleted.
+    let tables: Vec<(u16, u16, u8)> = shape.iter().filter(|m| m.0 & !2 == 0x0a00).copied().collect();
+    let clear = [(0x0a00, 0x401, 2), (0x0a02, 1, 2), (0x0a00, 0x401, 10), (0x0a02, 1, 10)];
+    assert_eq!(tables[..8], [clear, clear].concat());
+    assert_eq!(tables[8..], [(0x0a00, 0x601, 2), (0x0a00, 0x601, 10)], "exclusive: nobody else's is filled");
+    let count = |kind| shape.iter().filter(|m| m.0 == kind).count();
+    assert_eq!([count(0x0a09), count(0x0a0c), count(0x0a03), count(0x0a06)], [3, 3, 4, 2 + 6]);
+    // Only one family.
+    let mut out = BytesMut::new();
+    put(&mut out, 7, &rules(&[("10.0.0.1", "")]), &[]);
+    assert!(self::shape(&out).iter().filter(|m| m.2 == 10).all(|m| m.0 & !2 == 0x0a00));
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn a_batch_byte_for_byte() {
+    let mut out = BytesMut::new();
+    put(&mut out, 9, &rules(&[("10.9.0.100", "")]), &[]);
+    let all: Vec<_> = frames(&out).map(|f| f.expect("our own")).collect();
+    let body = |kind: u16, nth: usize| all.iter().filter(|f| f.kind == kind).nth(nth).expect("there").body.to_vec();
+    let name = "0f000100 6b656570616c6976656400 00";
+    assert_eq!(all[0].body, hex("0000000a"));
+    // Ours is known by a comment, as `nft list tables` shows it.
+    let comment = "0e000600 0008 6b616c6976656400 0000";
+    assert_eq!(body(0x0a00, 2), hex(&format!("02000000{name}{comment}")));
+    // ipv4_addr, 4 bytes, number 1.
+    let set = "09000200 7669707300000000 08000400 00000007 08000500 00000004 08000a00 00000001";
+    assert_eq!(body(0x0a09, 0), hex(&format!("02000000{name}{set}")));
+    let elements = "09000200 7669707300000000 14000380 10000180 0c000180 08000100 0a090064";
+    assert_eq!(body(0x0a0c, 0), hex(&format!("02000000{name}{elements}")));
+    let chain =
+        "07000300 696e0000 14000480 08000100 00000001 08000200 ffffffff 08000500 00000001 0b000700 66696c74657200 00";
+    assert_eq!(body(0x0a03, 0), hex(&format!("02000000{name}{chain}")));
+    let payload = "34000180 0c000100 7061796c6f616400 24000280 08000100 00000001 08000200 00000001 08000300 00000010 08000400 00000004";
+    let lookup = "28000180 0b000100 6c6f6f6b757000 00 18000280 09000100 7669707300000000 08000200 00000001";
+    let verdict =
+        "30000180 0e000100 696d6d65646961746500 0000 1c000280 08000100 00000000 10000280 0c000280 08000100 00000000";
+    let rule = format!("07000200 696e0000 90000480 {payload} {lookup} {verdict}");
+    assert_eq!(body(0x0a06, 0), hex(&format!("02000000{name}{rule}")));
+}
+
+#[test]
+fn many_addresses_are_several_messages_of_one_batch() {
+    let all: Vec<String> = (0..2500).map(|n: u32| format!("10.{}.{}.1", n / 256, n % 256)).collect();
+    let all: Vec<(&str, &str)> = all.iter().map(|a| (a.as_str(), "")).collect();
+    let mut out = BytesMut::new();
+    put(&mut out, 1, &rules(&all), &[]);
+    let lists: Vec<usize> =
+        frames(&out).map(|f| f.expect("our own")).filter(|f| f.kind == 0x0a0c).map(|f| f.body.len()).collect();
+    assert_eq!(lists.len(), 3);
+    assert!(lists.iter().all(|len| *len < 65_535), "a list is one attribute");
+    // All are in it once.
+    let found = frames(&out).flatten().filter(|f| f.kind == 0x0a0c).map(|f| f.body.len() / 16).sum::<usize>();
+    assert!(found >= 2500);
+    assert!(out.len() < 4 << 20);
+}
+
+#[test]
+fn names_are_removed_whether_they_are_there_or_not() {
+    let mut out = BytesMut::new();
+    remove(&mut out, 3, &["keepalived".into(), "kalived".into()]);
+    let kinds: Vec<u16> = shape(&out).iter().map(|m| m.0).collect();
+    assert_eq!(kinds, [0x10, 0x0a00, 0x0a02, 0x0a00, 0x0a02, 0x0a00, 0x0a02, 0x0a00, 0x0a02, 0x11]);
+    out.clear();
+    get_tables(&mut out, 4);
+    assert_eq!(shape(&out), [(0x0a01, 0x301, 0)]);
+}
+
+#[test]
+fn what_is_there_is_read_back() {
+    let mut out = BytesMut::new();
+    put(&mut out, 9, &rules(&[("fe80::1", "eth0")]), &[]);
+    let read = |f: kalived::wire::netlink::Frame<'_>| read(f.kind, f.body).expect("our own");
+    let all: Vec<Message> = frames(&out).flatten().filter_map(read).collect();
+    let ours = Table { name: "keepalived".into(), v6: true, comment: Some("kalived".into()) };
+    assert_eq!(all.last(), Some(&Message::Table(ours)));
+    assert_eq!(all[1], Message::Deleted("keepalived".into()));
+}
+
+#[test]
+fn what_makes_no_sense_is_an_error_or_nothing() {
+    let read = |kind, text: &str| read(kind, &hex(text));
+    assert!(read(0x0a00, "02").is_err(), "shorter than its header");
+    assert!(read(0x0a00, "02000000").is_err(), "no name");
+    assert!(read(0x0a00, "02000000 ff000100 61").is_err(), "an attribute longer than the message");
+    assert_eq!(read(0x0a06, "02000000"), Ok(None), "a rule that was added is not read");
+    // A comment longer than the user data: a table without one.
+    let table = |data: &str| read(0x0a00, &format!("02000000 06000100 61000000 {data}")).expect("a table");
+    let of = |comment: Option<&str>| {
+        Some(Message::Table(Table { name: "a".into(), v6: false, comment: comment.map(Into::into) }))
+    };
+    assert_eq!(table("08000600 00096b61"), of(None));
+    assert_eq!(table("0a000600 010161 00016200 00"), of(Some("b")), "behind data of another type");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(kind in 0x0a00u16..0x0a20, body in proptest::collection::vec(any::<u8>(), 0..80)) {
+        let _ = read(kind, &body);
+    }
+}
