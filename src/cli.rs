@@ -14,6 +14,7 @@ use std::path::PathBuf;
 mod ask;
 pub mod client;
 mod elsewhere;
+pub mod genhash;
 pub mod metrics;
 mod recordings;
 pub mod status;
@@ -115,7 +116,12 @@ pub enum Parsed {
 
 /// keepalived's options without meaning here: short, long, whether a value follows, whether ignoring it would be wrong.
 const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
-    (Some('C'), "check", Value::None, Loss::Wrong("the health checkers are not supported yet")),
+    (
+        Some('C'),
+        "check",
+        Value::None,
+        Loss::Wrong("kalived does not run the health checks alone: it runs what the file has"),
+    ),
     (Some('B'), "no_bfd", Value::None, Loss::Nothing),
     (None, "all", Value::None, Loss::Ignored),
     (Some('g'), "log-file", Value::Maybe, Loss::Ignored),
@@ -135,7 +141,6 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('M'), "core-dump-pattern", Value::Maybe, Loss::Ignored),
     (Some('u'), "umask", Value::Needed, Loss::Ignored),
     (None, "ignore-sigint", Value::None, Loss::Ignored),
-    (Some('T'), "genhash", Value::None, Loss::Wrong("genhash is not supported yet")),
     (None, "debug", Value::Maybe, Loss::Ignored),
     (None, "perf", Value::Maybe, Loss::Ignored),
 ];

@@ -210,11 +210,17 @@ pub struct Way {
     pub tls: Option<Tls>,
 }
 
-/// How TLS is begun. The server's certificate is not verified.
+/// How TLS is begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tls {
-    /// Name of the server in the handshake (SNI).
+    /// Name of the server in the handshake (SNI), and with `verify` in its certificate; `None`: its address.
     pub name: Option<Box<str>>,
+    /// Its certificate must be valid.
+    #[serde(default)]
+    pub verify: bool,
+    /// That the connection ends is said to it.
+    #[serde(default)]
+    pub says_end: bool,
 }
 
 /// What became of a reload.

@@ -53,6 +53,9 @@ pub fn program() -> u8 {
             _ => {}
         }
     }
+    if let Some(rest) = genhash_words(&words) {
+        return cli::genhash::main(rest) as u8;
+    }
     if let Some(number) = cli::facility(std::env::args_os()) {
         choose_facility(number);
     }
@@ -76,6 +79,16 @@ pub fn program() -> u8 {
         Parsed::Tool(tool, report) => tools::run(&tool, &report),
     };
     code as u8
+}
+
+// `genhash ...`, `kalived genhash ...`, and keepalived's `--genhash ...` and `-T ...`.
+fn genhash_words(words: &[String]) -> Option<&[String]> {
+    let (name, rest) = words.split_first()?;
+    if Path::new(name).file_name().is_some_and(|n| n == "genhash") {
+        return Some(rest);
+    }
+    let (first, rest) = rest.split_first()?;
+    matches!(first.as_str(), "genhash" | "--genhash" | "-T").then_some(rest)
 }
 
 fn start(options: &Options) -> u8 {

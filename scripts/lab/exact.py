@@ -152,22 +152,64 @@ ip netns exec c tap takeover eth0""").replace("tell b.conf", """\
 echo "@ {{{{\\"follow\\":$(ip -n c neigh show dev eth0 | grep -c $(mac b))}}}}"
 tell b.conf""")
 
+# Checks of real servers, and one router at 10 ms beside them. The server listens before the daemon is there; `settle`: until every check
+# has been made, and both bursts of announcements are over.
+CHECKS = """
+KEEPALIVED=
+ulimit -n 65536
+echo 1024 65000 >/proc/sys/net/ipv4/ip_local_port_range
+echo 1 >/proc/sys/net/ipv4/tcp_max_tw_buckets
+cables eth0
+ip route add local 10.64.0.0/12 dev lo
+{server} &
+server=$!
+sleep 1
+start a.conf
+sleep {settle}
+{begin}
+ip netns exec peer tap adverts tap1 {window} 10000 $(family $PID)
+{end}
+memory $(family $PID)
+tell a.conf
+kill $PID; wait $PID
+"""
+# From nothing to a full IPVS table.
+FILL = """
+KEEPALIVED=
+cables eth0
+ip netns exec peer tap adverts tap1 {seconds} 10000 &
+tap=$!
+sleep 1
+idle=$(cut -d' ' -f2 /proc/uptime | tr -d .) from=$(serve now)
+start a.conf
+serve table {seconds} {count} $from
+awk -v a=$idle '{{ gsub(/\\./, "", $2); printf "@ {{\\"idle_cs\\":%d}}\\n", $2 - a }}' /proc/uptime
+memory $(family $PID)
+wait $tap
+tell a.conf
+kill $PID; wait $PID
+"""
+
 #: Later by so many milliseconds: parts of the kernel's tick of 4 ms, and of the time between the adverts of two groups of routers.
 PHASES = (0, 1.3, 2.9)
 
 #: Programs of guest/.
-GUEST = ["tap", "floor"]
+GUEST = ["tap", "floor", "serve"]
 MODULES = ["veth", "bridge", "crc32c_generic"]
+IPVS = ["ip_vs", "ip_vs_rr", "ip_vs_wrr"]
 
 
 class Scene:
     """A measurement: its title, its script and files, what is shown of it."""
 
-    def __init__(self, title, script, files, rows, both=True, memory=512, mips=1000, before=None, moments=1):
+    def __init__(self, title, script, files, rows, both=True, memory=512, mips=1000, before=None, moments=1,
+                 modules=(), web=False):
         self.title, self.script, self.files, self.rows = title, script, files, rows
         self.both, self.memory, self.mips = both, memory, mips
         #: Seconds from when the tap listens to when the cable is cut, and at how many moments; None: nothing is cut.
         self.before, self.moments = before, moments
+        #: More modules of the kernel; whether nginx is in the machine.
+        self.modules, self.web = modules, web
 
     def scripts(self):
         """What runs inside, once for each machine."""
@@ -231,6 +273,38 @@ def group255():
     return scene
 
 
+CHECKED = [("cpu_ns_per_s", "processor time per second", "time"), ("pss_kib", "memory of all processes (PSS)", "KiB"),
+           ("checks", "checks in the window", "count"), ("interval_share", "mean interval, of the one that is asked for", "share"),
+           ("interval_worst_ns", "interval, largest deviation", "time"),
+           ("busiest_10ms", "most checks within 10 ms, the start included", "count"),
+           ("longest_gap_ns", "longest gap between two adverts", "time")]
+
+
+def checks(title, kind, count, interval, services=1, server=None, port=80):
+    """`count` real servers that are checked every `interval` seconds; `services`: so many virtual servers name them."""
+    settle, window = 9 + interval, max(9, 3 * interval)
+    own = server or f"serve {kind} {port} {2 + settle + window} {window} {interval * 1000:.0f}"
+    # An access log has a line for each.
+    lines = "wc -l </tmp/access"
+    begin, end = ("", "wait $server") if not server else (
+        f"lines=$({lines})", f'echo "@ {{\\"checks\\":$(($({lines}) - lines))}}"; kill $server')
+    script = CHECKS.format(server=own, settle=settle, window=window, begin=begin, end=end)
+    text = GLOBALS + instance("one", "eth0", 1, 0.01, ["10.77.1.9/32"]) + servers.checked(kind, count, interval, services, port)
+    rows = [r for r in CHECKED if not server or not r[0].startswith(("interval", "busiest"))]
+    return Scene(title, script, {"a.conf": text}, rows, memory=1024, modules=IPVS, web=bool(server))
+
+
+def fill(title, count):
+    """From the start to a table with `count` destinations; none: without virtual servers."""
+    text = GLOBALS + instance("one", "eth0", 1, 0.01, ["10.77.1.9/32"])
+    if count:
+        text += servers.text(count, 600).split("}\n", 1)[1]
+    return Scene(title, FILL.format(seconds=12, count=count), {"a.conf": text},
+                 [("first_advert_ns", "first advert, after the start", "time"), ("filled_ns", "table complete, after the start", "time"),
+                  ("busy_ns", "processor time of the machine until then", "time"),
+                  ("pss_kib", "memory of all processes then (PSS)", "KiB"), *GAP[:1]], memory=2048, modules=IPVS)
+
+
 def scenes():
     """All of them, in the order in which they are shown."""
     one = GLOBALS + instance("one", "eth0", 1, 0.01, ["10.77.1.9/32"])
@@ -258,6 +332,14 @@ def scenes():
         "takeover2000": takeover(2000), "client2000": client(2000),
         "routers4": all_routers(4, 1), "routers4fast": all_routers(4, 0.1), "routers6": all_routers(6, 1),
         "group255": group255(),
+        "tcp10000": checks("10,000 TCP checks every 3 s, one router at 10 ms", "tcp", 10_000, 3),
+        "tcp1000": checks("1,000 TCP checks every 3 s, one router at 10 ms", "tcp", 1_000, 3),
+        "shared1000": checks("The same 1,000 backends in ten virtual servers", "tcp", 1_000, 3, services=10),
+        "http1000": checks("1,000 HTTP checks every second, one router at 10 ms", "http", 1_000, 1),
+        "tls200": checks("200 TLS checks every second, one router at 10 ms", "tls", 200, 1, port=443,
+                         server="nginx -p /tmp -c /lab/nginx.conf"),
+        "fill0": fill("Start, one router at 10 ms", 0),
+        "fill37000": fill("Start with 37,000 real servers, one router at 10 ms", 37_000),
         "spread10": Scene("10 routers at 1 s", spread, {"a.conf": ten}, CPU),
         "spread1000": Scene("1,000 routers at 1 s", spread, {"a.conf": routers(1000, 1, four)},
                             [*CPU, ("max_ns", "deviation, largest (a quarter of the routers)", "time")], memory=1024),
@@ -277,12 +359,43 @@ def guest(name):
     return out
 
 
+NGINX = """
+daemon off; master_process off; pid /tmp/nginx.pid; error_log /dev/null;
+events { worker_connections 4096; }
+http {
+    access_log /tmp/access; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u;
+    scgi_temp_path /tmp/s;
+    server {
+        listen 443 ssl backlog=4096; ssl_certificate /lab/cert.pem; ssl_certificate_key /lab/key.pem; keepalive_timeout 0;
+        location / { return 200 "ok"; }
+    }
+}
+"""
+
+
+def web(image):
+    """nginx with a certificate of its own, made once for this checkout."""
+    nginx, openssl = vm.which("nginx"), vm.which("openssl")
+    if not nginx or not openssl:
+        raise RuntimeError("nginx and openssl are needed (apt-get install nginx openssl)")
+    made = [os.path.join(vm.cache(), name) for name in ("cert.pem", "key.pem")]
+    if not all(map(os.path.exists, made)):
+        subprocess.run([openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "36500",
+                        "-subj", "/CN=lab", "-out", made[0], "-keyout", made[1]], check=True, capture_output=True)
+    image.program(nginx, "/bin/nginx")
+    for path in made:
+        image.copy(path, f"/lab/{os.path.basename(path)}")
+    image.add("/lab/nginx.conf", NGINX)
+
+
 def measure(kernel, scene, script, kind, mips, seconds, log=None):
     """One machine; the figures that its script printed."""
-    image = vm.base(kernel, MODULES)
+    image = vm.base(kernel, [*MODULES, *scene.modules])
     image.program(kind.path, f"/bin/{kind.name}")
     for name in GUEST:
         image.program(guest(name), f"/bin/{name}")
+    if scene.web:
+        web(image)
     image.add("/etc/keepalived/x", "")
     for name, text in scene.files.items():
         image.add(f"/lab/{name}", text)
@@ -306,7 +419,7 @@ def measure(kernel, scene, script, kind, mips, seconds, log=None):
 
 
 #: Of these figures the smallest is the worst.
-MORE_IS_BETTER = ("announced", "follow", "on_the_wire", "adverts", "routers")
+MORE_IS_BETTER = ("announced", "checks", "filled", "follow", "on_the_wire", "adverts", "routers")
 
 
 def worst(one, other):
@@ -321,6 +434,8 @@ def complete(name, found):
     """What follows from the figures and the scene."""
     if name == "many":
         found["on_the_wire"] = found["adverts"] / (200 * 4 / 0.01)
+    if name.startswith("fill"):  # in hundredths of a second
+        found["busy_ns"] = found["filled_ns"] - found["idle_cs"] * 10_000_000
     if name.startswith("spread"):  # the tap sees one cable of four
         found["cpu_ns_per_advert"] = round(found["cpu_ns_per_s"] / int(name[len("spread"):]))
     return found

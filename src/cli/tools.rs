@@ -90,7 +90,11 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For) {
     let host = (!how.offline).then(|| {
         let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
         let addrs = ifaddrs::addresses().into_iter().map(addr).collect();
-        Host { interfaces: socket::interfaces(), addrs, exists: |path| Path::new(path).exists() }
+        let sysctl = |name: &str| {
+            let text = std::fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;
+            text.trim().parse().ok()
+        };
+        Host { interfaces: socket::interfaces(), addrs, exists: |path| Path::new(path).exists(), sysctl }
     });
     let prepare = Prepare { host: &ThisHost, make_files: what == For::Run, strict: how.strict_lints };
     loaded.look(Look {

@@ -16,6 +16,8 @@ pub struct Host {
     pub addrs: Vec<HostAddr>,
     /// Whether a path leads to something.
     pub exists: fn(&str) -> bool,
+    /// A setting of its kernel.
+    pub sysctl: fn(&str) -> Option<i64>,
 }
 
 /// How to look.
@@ -42,7 +44,7 @@ impl Loaded {
             // Whoever looks at the commands tells of those that are missing.
             let told = look.scripts.is_some();
             let exists = |path: &str| told || look.host.is_some_and(|h| (h.exists)(path));
-            let host = look.host.map(|h| Machine { addrs: &h.addrs, exists: &exists });
+            let host = look.host.map(|h| Machine { addrs: &h.addrs, exists: &exists, sysctl: h.sysctl });
             lint::run(self, host, look.strict_lints, &mut found);
         }
         if let Some(how) = look.scripts {

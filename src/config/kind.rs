@@ -365,10 +365,16 @@ kinds! {
     unused_script(name) Warning Stands "unused-script" "vrrp_script `{name}` is used by nobody";
     // Commands on this machine
     init_file(name, path, why) Warning Stands "init-file" "track_file `{name}`: {path} could not be made: {why}";
+    tls_file(word, path, why) Warning Stands "tls-file" "SSL: the {word} {path} cannot be used: {why}";
+    no_system_ca() Warning Stands "tls-file" "`verify` is used and there are no certificates to verify with: SSL has no `ca`, and the system has none. Each such check fails";
     no_default_user(user, then) Error Stands "no-script-user" "default user '{user}' for script execution does not exist: {then}";
     no_such_user(owner, why) Error Stands "no-script-user" "{owner}: {why} on this machine: it is not run";
     no_shebang(path) Warning Stands "no-shebang" "Please add a #! shebang to script {path}";
     script_without_path(name, path) Warning Stands "script-without-path" "script `{name}` resolved by path search to `{path}`. Please specify full path.";
+    ipvs_arp_of(name) Warning Stands "ipvs-arp" "a real server of this virtual_server is this host, and {name} is 0";
+    ipvs_quiescent_of(name) Warning Stands "ipvs-persistent-quiescent" "clients stay with a server of this virtual_server that failed: {name} is 0";
+    ipvs_removed_of(name) Warning Stands "ipvs-removed-servers" "connections to a failed server of this virtual_server hang: {name} is 0";
+    ipvs_reuse_of(name) Warning Stands "ipvs-conn-reuse" "{name} is 0";
     script_missing(owner, program, why) Warning Stands "script-missing" "{owner}: {program} cannot be run: {why}";
     stops_keepalived(owner, what, words) Warning Stands "stops-keepalived" "{owner}: {what} stops keepalived, not kalived: `{words}`";
     no_shell(odd, program) Note Stands "no-shell" "`{odd}` is an argument of {program} here: no shell runs the command";

@@ -9,6 +9,7 @@ use super::Loaded;
 use super::diag::{Diags, Severity};
 use super::kind::{self, Message};
 use super::lower::Said;
+use super::model::lvs::{Method, RealServer, VirtualServer};
 use super::model::setting::Script;
 use super::model::vrrp::{Notify, Track, Tracks};
 use super::model::{Config, Family, InstanceConfig, Place, Vip};
@@ -34,6 +35,8 @@ pub struct Machine<'a> {
     pub addrs: &'a [HostAddr],
     /// Whether a path leads to something.
     pub exists: &'a dyn Fn(&str) -> bool,
+    /// A setting of its kernel, by the name that sysctl(8) has for it; `None`: there is none of that name now.
+    pub sysctl: fn(&str) -> Option<i64>,
 }
 
 /// What a lint works with.
@@ -82,6 +85,22 @@ pub static LINTS: &[Lint] = &[
         what: "the first address of an IPv6 instance is not link-local",
         why: "RFC 9568 section 5.2.9 wants it first, and hosts that learn their router from router advertisements need it",
         remedy: "put a link-local address, for example fe80::51/64, in front, on all routers" },
+    Lint { name: "ipvs-arp", check: Some(ipvs_arp),
+        what: "a real server of a virtual server with lb_kind DR is this host, and net.ipv4.conf.all.arp_ignore is 0 (not with --offline)",
+        why: "it has the virtual address too, and answers ARP requests for it while it is Backup: clients reach it past the Master",
+        remedy: "sysctl net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2, on every real server" },
+    Lint { name: "ipvs-conn-reuse", check: Some(ipvs_conn_reuse),
+        what: "virtual servers, and net.ipv4.vs.conn_reuse_mode is 0 (not with --offline)",
+        why: "a client that uses a port again is sent to the server of before, also when that one was taken out",
+        remedy: "sysctl net.ipv4.vs.conn_reuse_mode=1" },
+    Lint { name: "ipvs-persistent-quiescent", check: Some(ipvs_persistent_quiescent),
+        what: "persistence_timeout together with inhibit_on_failure, and net.ipv4.vs.expire_quiescent_template is 0 (not with --offline)",
+        why: "a server that failed stays in the table with weight 0, and new connections of clients it knows go on going there",
+        remedy: "sysctl net.ipv4.vs.expire_quiescent_template=1" },
+    Lint { name: "ipvs-removed-servers", check: Some(ipvs_removed_servers),
+        what: "servers that are checked and taken out, and net.ipv4.vs.expire_nodest_conn is 0 (not with --offline)",
+        why: "connections to a server that was taken out hang until they time out, after up to 15 minutes, instead of being ended",
+        remedy: "sysctl net.ipv4.vs.expire_nodest_conn=1" },
     Lint { name: "mixed-families", check: None,
         what: "IPv4 and IPv6 addresses in one virtual_ipaddress block",
         why: "an advert carries one family; the addresses of the other are left out",
@@ -348,6 +367,46 @@ fn strict_hides_addresses(cx: &mut Cx<'_>) {
             cx.say_at(s.span, kind::strict_hides(&name));
         }
     }
+}
+
+// The first virtual server for which it is so, if a setting of the kernel is 0.
+fn ipvs_setting(cx: &mut Cx<'_>, name: &str, hurts: impl Fn(&VirtualServer) -> bool, text: fn(&str) -> Message) {
+    if cx.host.is_none_or(|h| (h.sysctl)(name) != Some(0)) {
+        return;
+    }
+    let config = cx.config;
+    if let Some(vs) = config.virtual_servers.iter().find(|vs| hurts(vs)) {
+        cx.say(&vs.place, text(name));
+    }
+}
+
+fn inhibits(vs: &VirtualServer, rs: &RealServer) -> bool {
+    rs.inhibit_on_failure.unwrap_or(vs.inhibit_on_failure)
+}
+
+fn ipvs_arp(cx: &mut Cx<'_>) {
+    let addrs = cx.host.map_or(&[][..], |h| h.addrs);
+    let own = |vs: &VirtualServer| {
+        let direct = |rs: &&RealServer| rs.method.unwrap_or(vs.method) == Method::Dr && rs.addr.is_ipv4();
+        vs.real_servers.iter().filter(direct).any(|rs| addrs.iter().any(|a| a.addr == rs.addr))
+    };
+    ipvs_setting(cx, "net.ipv4.conf.all.arp_ignore", own, |name| kind::ipvs_arp_of(name));
+}
+
+fn ipvs_conn_reuse(cx: &mut Cx<'_>) {
+    ipvs_setting(cx, "net.ipv4.vs.conn_reuse_mode", |_| true, |name| kind::ipvs_reuse_of(name));
+}
+
+fn ipvs_persistent_quiescent(cx: &mut Cx<'_>) {
+    let hurts = |vs: &VirtualServer| {
+        vs.persistence_timeout > 0 && vs.real_servers.iter().any(|rs| inhibits(vs, rs) && !rs.checks.is_empty())
+    };
+    ipvs_setting(cx, "net.ipv4.vs.expire_quiescent_template", hurts, |name| kind::ipvs_quiescent_of(name));
+}
+
+fn ipvs_removed_servers(cx: &mut Cx<'_>) {
+    let hurts = |vs: &VirtualServer| vs.real_servers.iter().any(|rs| !inhibits(vs, rs) && !rs.checks.is_empty());
+    ipvs_setting(cx, "net.ipv4.vs.expire_nodest_conn", hurts, |name| kind::ipvs_removed_of(name));
 }
 
 fn sync_group_weight(cx: &mut Cx<'_>) {

@@ -13,8 +13,8 @@ use super::lower::CommandAt;
 use super::lower::Said;
 use super::model::check::CheckKind;
 use super::model::global::{Fifo, Login};
-use super::model::lvs::{Part, RealServer};
-use super::model::setting::{Ready, Script};
+use super::model::lvs::{Part, Pem, RealServer};
+use super::model::setting::{Ready, Script, Secret};
 use super::model::{Config, Place};
 use super::secure::{self, Acl, Kind, Stat};
 use super::source::{Sources, Span};
@@ -43,6 +43,10 @@ pub trait ScriptHost {
     /// The text of a small file; `None`: it cannot be read, is large, or is no text.
     fn text(&self, _path: &str) -> Option<String> {
         None
+    }
+    /// A file of certificates, or of a key. The error is for people.
+    fn pem(&self, _path: &str) -> Result<String, String> {
+        Err("it is not looked at here".to_owned())
     }
     /// Directories in which programs without a path are looked for, separated by colons.
     fn search_path(&self) -> String;
@@ -119,6 +123,7 @@ pub fn prepare(
             }
         }
     }
+    tls(config, &mut cx);
     // What is a check of kalived's own is not run. It is made ready all the same, and nobody told: whoever takes the
     // command for one finds it sound.
     let mut quiet = Diags::default();
@@ -128,6 +133,42 @@ pub fn prepare(
             script.ready = cx.script(&Owner::at(String::new(), Span::default()), script);
         }
     }
+}
+
+/// Where systems keep the certificates of those who may vouch for a server.
+const SYSTEM_CA: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+// Content of the files of `SSL`, and of the system's where `verify` needs it.
+fn tls(config: &mut Config, cx: &mut Cx<'_>) {
+    let checks = config.virtual_servers.iter().flat_map(|vs| &vs.real_servers).flat_map(|rs| &rs.checks);
+    let verifies = checks.into_iter().any(|c| matches!(&c.kind, CheckKind::Ssl(http) if http.verify));
+    if verifies {
+        config.ssl.get_or_insert_default();
+    }
+    let Some(ssl) = &mut config.ssl else { return };
+    let owner = Owner::at(String::new(), Span::default());
+    let mut read = |word: &str, path: &Option<Box<str>>, marks: &[&str]| {
+        let path = path.as_deref()?;
+        let found = cx.how.host.pem(path).and_then(|text| match marks.iter().any(|m| text.contains(m)) {
+            true => Ok(text),
+            false => Err(format!("it has no `{}`", marks[0])),
+        });
+        found.map_err(|why| cx.say(&owner, kind::tls_file(word, path, &why)).not_in_test()).ok()
+    };
+    let cert = ["-----BEGIN CERTIFICATE-----"];
+    let keys = ["-----BEGIN PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN EC PRIVATE KEY-----"];
+    let certificate = read("certificate", &ssl.certificate, &cert);
+    let key = read("key", &ssl.key, &keys);
+    let mut ca = read("ca", &ssl.ca, &cert);
+    if verifies && ssl.ca.is_none() {
+        ca = SYSTEM_CA.iter().find_map(|path| cx.how.host.pem(path).ok());
+        if ca.is_none() {
+            let _ = cx.say(&owner, kind::no_system_ca()).not_in_test();
+        }
+    }
+    let text = |t: Option<String>| t.unwrap_or_default().into();
+    *ssl.pem = Pem { ca: text(ca), certificate: text(certificate), key: Secret(text(key)) };
 }
 
 /// Every command that kalived runs, and whether it is a check.

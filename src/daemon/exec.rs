@@ -22,6 +22,7 @@ use super::slice;
 use super::sockets::Sockets;
 use super::streams::Streams;
 use super::token::{NetToken, Token};
+use crate::config::model::lvs::Part;
 use crate::effect::{AdvertFx, ConnFx, Effect, Effects, LvsFx, Packets, SockFx};
 use crate::event::{AdvertEv, Errno, Event, LvsEv, Signal};
 use crate::exit::ExitCode;
@@ -228,6 +229,14 @@ impl<O: Os> Exec<O> {
         let answer = match fx {
             LvsFx::Read => {
                 let next = self.parts.as_mut().map_or_else(|| Err("there is none".to_owned()), Parts::read);
+                let next = next.map(|parts| {
+                    // Keys concern connections alone: the machines, and what records them, do not see them.
+                    let (mut keys, rest) = parts.into_iter().partition::<Vec<_>, _>(|p| matches!(p, Part::Ssl(_)));
+                    if let Some(Part::Ssl(ssl)) = keys.pop() {
+                        self.streams.trust(ssl.pem);
+                    }
+                    rest
+                });
                 Some(Event::Lvs(LvsEv::Config(next.map_err(Into::into))))
             }
             LvsFx::Open => self.ipvs.open(&mut self.os),
@@ -244,6 +253,7 @@ impl<O: Os> Exec<O> {
         }
         let told = self.parts.is_some() || parts.any();
         if told {
+            self.streams.trust(Box::default());
             self.parts = Some(parts);
         }
         told.then_some(Event::Lvs(LvsEv::Offered))

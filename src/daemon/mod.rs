@@ -24,7 +24,6 @@ pub mod sends;
 mod slice;
 pub mod sockets;
 pub mod streams;
-mod tls;
 pub mod token;
 
 use crate::effect::Effects;

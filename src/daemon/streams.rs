@@ -7,11 +7,12 @@
 //! completes after its connection's name was given again, is nobody's.
 
 use super::os::Os;
-use super::tls::{Common, Tls};
 use super::token::{ConnToken, Token};
+use crate::config::model::lvs::Pem;
 use crate::effect::{ConnFx, Peer, Way};
 use crate::event::{Errno, Event, Stream};
 use crate::id::ConnKey;
+use crate::process::tls::{Common, Tls};
 use crate::sys::errno;
 use crate::sys::op::{Done, Fd, Link, OpKey};
 use crate::sys::os::Ops;
@@ -44,6 +45,8 @@ struct Conn {
     /// Datagrams.
     datagrams: bool,
     tls: Option<Box<Tls>>,
+    /// That it ends is said.
+    says_end: bool,
 }
 
 impl Conn {
@@ -79,12 +82,21 @@ impl Conn {
 #[derive(Default)]
 pub struct Streams {
     all: BTreeMap<ConnKey, Conn>,
-    /// Made when it is needed first.
-    tls: Option<Common>,
+    /// Certificates and key of the configuration.
+    pem: Box<Pem>,
+    /// Made when it is needed first; without and with `verify`.
+    tls: [Option<Common>; 2],
+    /// Why TLS could not be begun just now.
+    broken: Option<&'static str>,
 }
 
 impl Streams {
-    /// Begins to open `conn`. An error: it is not begun, and `Failed` is to be told.
+    /// Another configuration's certificates and key.
+    pub fn trust(&mut self, pem: Box<Pem>) {
+        (self.pem, self.tls) = (pem, [None, None]);
+    }
+
+    /// Begins to open `conn`. An error: it is not begun, and `Failed` is to be told; for TLS, `Broken`.
     pub fn connect(&mut self, os: &mut impl Os, conn: ConnKey, to: &Peer, way: Option<&Way>) -> Result<(), Errno> {
         self.close(os, conn);
         if self.all.len() >= MOST {
@@ -109,7 +121,11 @@ impl Streams {
             }
         };
         let tls = match (way.and_then(|w| w.tls.as_ref()), to) {
-            (Some(tls), Peer::Tcp(addr)) => Some(Box::new(self.tls(tls.name.as_deref(), addr.ip())?)),
+            (Some(tls), Peer::Tcp(addr)) => {
+                let made = self.tls(tls.name.as_deref(), tls.verify, addr.ip());
+                self.broken = made.as_ref().err().copied();
+                Some(Box::new(made.map_err(|_| Errno(-errno::EINVAL))?))
+            }
             _ => None,
         };
         let worker = matches!(to, Peer::Unix(_));
@@ -124,18 +140,19 @@ impl Streams {
             only: way.is_some_and(|w| w.only),
             datagrams: matches!(to, Peer::Udp(_) | Peer::Ping(_)),
             tls,
+            says_end: way.and_then(|w| w.tls.as_ref()).is_some_and(|t| t.says_end),
         };
         self.all.insert(conn, c);
         Ok(())
     }
 
-    fn tls(&mut self, name: Option<&str>, addr: IpAddr) -> Result<Tls, Errno> {
-        // Only what is built in can be wrong with it.
-        let common = match &self.tls {
+    fn tls(&mut self, name: Option<&str>, verify: bool, addr: IpAddr) -> Result<Tls, &'static str> {
+        let slot = &mut self.tls[usize::from(verify)];
+        let common = match slot {
             Some(common) => common.clone(),
-            None => self.tls.insert(Common::new().map_err(|_| Errno(-errno::EINVAL))?).clone(),
+            None => slot.insert(Common::new(&self.pem, verify)?).clone(),
         };
-        Tls::new(&common, name, addr).map_err(|_| Errno(-errno::EINVAL))
+        Tls::new(&common, name, addr).map_err(|_| "no session")
     }
 
     /// Sends `bytes` after those before. An error: the connection is closed, and `Failed` is to be told. Nothing happens on a
@@ -164,9 +181,16 @@ impl Streams {
 
     /// Closes it; nothing more is heard of it.
     pub fn close(&mut self, os: &mut impl Ops<Token>, conn: ConnKey) {
-        if let Some(c) = self.all.remove(&conn) {
-            c.close(os);
+        let Some(mut c) = self.all.remove(&conn) else { return };
+        if let Some(tls) = c.tls.as_mut().filter(|t| c.says_end && t.is_connected())
+            && c.queue.is_empty()
+        {
+            tls.end();
+            // A few bytes into an empty queue: the descriptor closes when they are in it. Nobody waits for the result.
+            let bytes = Bytes::from(tls.outgoing());
+            os.send(Token::Conn(conn, ConnToken::Tx), &c.fd, bytes, None, Link::Last, How::Wait);
         }
+        c.close(os);
     }
 
     /// Bytes that wait to be sent, with what is in flight.
@@ -190,14 +214,14 @@ impl Streams {
             ConnFx::Connect { conn, to, way } => (conn, self.connect(os, conn, &to, way.as_deref())),
             ConnFx::Write { conn, bytes } => (conn, self.write(os, conn, bytes)),
             ConnFx::Close { conn } => {
+                // What waits to be told of it finds that its name is dead.
                 self.close(os, conn);
-                // What was to be told of it is not told any more.
-                inbox.retain(|e| !matches!(e, Event::Conn { conn: c, .. } if *c == conn));
                 (conn, Ok(()))
             }
         };
         if let Err(errno) = done {
-            inbox.push_back(Event::Conn { conn, what: Stream::Failed(errno) });
+            let what = self.broken.take().map_or(Stream::Failed(errno), |why| Stream::Broken(why.as_bytes()));
+            inbox.push_back(Event::Conn { conn, what });
         }
     }
 

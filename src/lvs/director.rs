@@ -6,12 +6,13 @@
 
 use super::check::{Standing, Wanted};
 use super::farm::{Farm, Happened};
+use super::sync::Sync;
 use super::table::Table;
 use super::text;
 use crate::child::{Children, For};
 use crate::config::model;
 use crate::config::model::global::{GlobalMore, LvsFlush};
-use crate::config::model::lvs::Part;
+use crate::config::model::lvs::{PART_SERVERS, Part};
 use crate::effect::{Effect, Effects, LvsFx, LvsOp, SpawnSpec};
 use crate::event::{ChildEnd, Errno, LvsEv, ReqId};
 use crate::id::{RsKey, VsKey};
@@ -30,6 +31,8 @@ pub const NEXT_TURN: Duration = Duration::from_millis(4);
 const FLUSH: ReqId = ReqId(4 << 56);
 /// Likewise that for the timeouts.
 const TIMEOUTS: ReqId = ReqId(4 << 56 | 1);
+/// Likewise those for the threads of [`Sync`].
+const SYNC: ReqId = ReqId(4 << 56 | 2);
 
 /// What the director may touch.
 pub struct Cx<'a> {
@@ -93,6 +96,9 @@ pub struct Director {
     // `lvs_timeouts`, and what the kernel was told.
     timeouts: Timeouts,
     told_timeouts: Timeouts,
+    // `lvs_sync_daemon`.
+    #[serde(default)]
+    sync: Sync,
 }
 
 impl Director {
@@ -117,7 +123,11 @@ impl Director {
     }
     /// Whether what is to go from the table is gone.
     pub fn idle(&self) -> bool {
-        !self.flushing && self.table.idle()
+        !self.flushing && self.table.idle() && self.sync.idle()
+    }
+    /// `lvs_sync_daemon`.
+    pub fn sync(&mut self) -> &mut Sync {
+        &mut self.sync
     }
 
     /// The process before had these services, and of these virtual servers the weights do not say whether they have a quorum.
@@ -166,17 +176,18 @@ impl Director {
         cx.fx.push(Effect::Lvs(LvsFx::Read));
     }
 
-    /// The checks that real servers are to have from now on, of those that the last parts named; then each has its [`Director::on_standing`].
+    /// The checks that real servers are to have from now on, of some of those that the last parts named; then each has its
+    /// [`Director::on_standing`]. Others follow in turns of their own, before the next part is asked for.
     pub fn take_checks(&mut self) -> Vec<(RsKey, Vec<Wanted>)> {
-        self.farm.take_checks()
+        self.farm.take_checks(PART_SERVERS)
     }
     /// `ha_suspend`: its checks are not made, or again. Whether that is news.
     pub fn suspend(&mut self, vs: VsKey, suspended: bool) -> bool {
         self.farm.suspend(vs, suspended)
     }
-    /// Whether a configuration was read to its end.
+    /// Whether a configuration was read to its end, and all of its checks were taken.
     pub fn is_read(&self) -> bool {
-        self.config == Config::Read
+        self.config == Config::Read && !self.farm.has_checks()
     }
 
     /// What the kernel or the daemon tells. `config`: the rest of the configuration in force.
@@ -199,12 +210,16 @@ impl Director {
                 self.table.on_found(messages, &self.farm);
                 Vec::new()
             }
-            LvsEv::Synced { complete } => self.table.on_synced(now, complete, &self.farm),
+            LvsEv::Synced { complete } => {
+                self.table.on_synced(now, complete);
+                Vec::new()
+            }
             LvsEv::Reply { req: FLUSH, result } => {
                 self.flushing = false;
                 result.err().map(text::not_flushed).into_iter().collect()
             }
             LvsEv::Reply { req: TIMEOUTS, result } => result.err().map(text::no_timeouts).into_iter().collect(),
+            LvsEv::Reply { req: SYNC, result } => self.sync.on_reply(now, result).into_iter().collect(),
             LvsEv::Reply { req, result } => self.table.on_reply(now, req, result, &self.farm),
         };
         self.rearm(cx);
@@ -341,7 +356,7 @@ impl Director {
     /// `Due::Lvs`.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        if self.config == Config::Next {
+        if self.config == Config::Next && !self.farm.has_checks() {
             self.ask(cx);
         }
         if self.again.is_some_and(|at| at <= now) {
@@ -356,9 +371,11 @@ impl Director {
     /// The end: what is in the table goes, as the file says; what `omega` has told.
     pub fn stop(&mut self, more: &GlobalMore, cx: &mut Cx<'_>) -> Vec<Happened> {
         let happened = self.farm.omega();
+        self.farm.forget_checks();
         self.stopping = true;
         self.config = Config::Read;
         self.again = None;
+        self.sync.stop();
         if self.kernel == Kernel::Open {
             self.table.release();
             if more.lvs_flush_on_stop == LvsFlush::All {
@@ -366,23 +383,27 @@ impl Director {
                 cx.fx.push(Effect::Lvs(LvsFx::Change { req: FLUSH, op: LvsOp::Flush }));
             }
         } else {
-            self.table = Table::default();
+            (self.table, self.sync) = (Table::default(), Sync::default());
         }
         self.rearm(cx);
         happened
     }
 
     /// Emits requests to the table, so many as may be under way.
-    pub fn pump(&mut self, fx: &mut Effects) {
+    pub fn pump(&mut self, now: Instant, fx: &mut Effects) {
         if self.kernel == Kernel::Open {
             self.table.pump(fx);
+            self.sync.pump(now, SYNC, fx);
         }
     }
 
     fn rearm(&self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        let next = (self.config == Config::Next).then_some(now + NEXT_TURN);
-        let table = if self.kernel == Kernel::Open { self.table.next_due(now) } else { None };
+        let next = (self.config == Config::Next || self.farm.has_checks()).then_some(now + NEXT_TURN);
+        let table = match self.kernel {
+            Kernel::Open => earliest(self.table.next_due(now), self.sync.next_due()),
+            _ => None,
+        };
         match earliest(next, earliest(self.again, table)) {
             Some(at) if cx.timers.get(Due::Lvs) == Some(at) => {}
             Some(at) => cx.timers.set(Due::Lvs, at),

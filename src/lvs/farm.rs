@@ -18,7 +18,7 @@ use crate::time::Now;
 use crate::vrrp::change::Subject;
 use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward, ServiceKey};
 use core::net::IpAddr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What happened, in order, for who tells people and programs.
@@ -104,24 +104,46 @@ pub struct Farm {
     // What is being read: groups, how many virtual servers use each, the virtual server whose real servers come.
     new_groups: BTreeMap<Box<str>, Vec<GroupEntry>>,
     used: BTreeMap<Box<str>, usize>,
-    draft: Option<Box<VirtualServer>>,
+    draft: Option<Box<Draft>>,
     // Of a virtual server that comes its quorum is told; of its servers that they are up (`rs_init_notifies`).
     told: bool,
     init_notifies: bool,
     // Of this turn.
     now: Now,
-    // Checks that real servers are to have; none: they have none any more.
-    checks: Vec<(RsKey, Vec<Wanted>)>,
+    // Real servers whose checks are to be given to them; none: they have none any more.
+    #[serde(default)]
+    unchecked: VecDeque<(RsKey, Vec<(CheckSpec, bool)>)>,
     // Whether these had a quorum in the process before, until a configuration is read.
     before: Vec<(Box<str>, bool)>,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
 
-fn extra_of(reals: &[RealServer]) -> BTreeMap<usize, Extra> {
-    let of =
-        |rs: &RealServer| Extra { scripts: [rs.notify_up.clone(), rs.notify_down.clone()], smtp_alert: rs.smtp_alert };
-    reals.iter().map(of).enumerate().filter(|(_, e)| *e != Extra::default()).collect()
+/// A virtual server whose real servers come part by part: what is worked out for each of them is, as it comes. What is left for the turn
+/// in which the last one has come is a fraction of a microsecond for each.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Draft {
+    cfg: Box<VirtualServer>,
+    // The first real server has an IPv6 address.
+    v6: Option<bool>,
+    servers: Vec<Server>,
+    checks: Vec<Vec<(CheckSpec, bool)>>,
+    extra: BTreeMap<usize, Extra>,
+}
+
+impl Draft {
+    fn more(&mut self, config: &Config, reals: Vec<RealServer>) {
+        for rs in reals {
+            let checks = checks_of(config, &self.cfg, &rs);
+            self.v6.get_or_insert(rs.addr.is_ipv6());
+            self.servers.push(server_of(&self.cfg, &rs, &checks));
+            self.checks.push(checks);
+            let extra = Extra { scripts: [rs.notify_up, rs.notify_down], smtp_alert: rs.smtp_alert };
+            if extra != Extra::default() {
+                self.extra.insert(self.servers.len() - 1, extra);
+            }
+        }
+    }
 }
 
 impl Virtual {
@@ -235,9 +257,18 @@ impl Farm {
         self.reals.get(server).map(|w| (w.of, w.place))
     }
 
-    /// The checks that real servers are to have from now on, of those that the last parts named.
-    pub fn take_checks(&mut self) -> Vec<(RsKey, Vec<Wanted>)> {
-        core::mem::take(&mut self.checks)
+    /// The checks that real servers are to have from now on, of some of those that the last parts named.
+    pub fn take_checks(&mut self, most: usize) -> Vec<(RsKey, Vec<Wanted>)> {
+        let some: Vec<_> = self.unchecked.drain(..most.min(self.unchecked.len())).collect();
+        some.into_iter().map(|(server, checks)| (server, self.wanted_checks(server, checks))).collect()
+    }
+    /// Nobody is to be given any.
+    pub fn forget_checks(&mut self) {
+        self.unchecked.clear();
+    }
+    /// Whether there are more of them.
+    pub fn has_checks(&self) -> bool {
+        !self.unchecked.is_empty()
     }
     /// Virtual servers with `ha_suspend` and this address.
     pub fn suspending(&self, addr: IpAddr) -> Vec<VsKey> {
@@ -282,19 +313,24 @@ impl Farm {
                 self.new_groups.insert(name, entries);
                 Vec::new()
             }
-            Part::Server(vs) => {
-                let happened = self.finish(config, table);
-                self.draft = Some(vs);
+            Part::Server(mut cfg) => {
+                let happened = self.finish(table);
+                cfg.place = Place::default();
+                let reals = core::mem::take(&mut cfg.real_servers);
+                let (servers, checks) = (Vec::new(), Vec::new());
+                let mut draft = Draft { cfg, v6: None, servers, checks, extra: BTreeMap::new() };
+                draft.more(config, reals);
+                self.draft = Some(Box::new(draft));
                 happened
             }
             Part::Reals(more) => {
                 if let Some(draft) = &mut self.draft {
-                    draft.real_servers.extend(more);
+                    draft.more(config, more);
                 }
                 Vec::new()
             }
             Part::End => {
-                let mut happened = self.finish(config, table);
+                let mut happened = self.finish(table);
                 happened.extend(self.end(table));
                 happened
             }
@@ -302,19 +338,15 @@ impl Farm {
     }
 
     // The virtual server whose real servers came is complete.
-    fn finish(&mut self, config: &Config, table: &mut Table) -> Vec<Happened> {
-        let Some(mut cfg) = self.draft.take() else { return Vec::new() };
-        cfg.place = Place::default();
+    fn finish(&mut self, table: &mut Table) -> Vec<Happened> {
+        let Some(draft) = self.draft.take() else { return Vec::new() };
+        let Draft { cfg, v6, servers, checks, extra } = *draft;
         let id = id_of(&cfg);
         let known = self.by_id.get(&id).copied();
         if known.and_then(|vs| self.virtuals.get(vs)).is_some_and(|vs| vs.generation == self.generation) {
             return vec![Happened::Note(text::twice(&id))];
         }
-        let reals = core::mem::take(&mut cfg.real_servers);
-        let checks: Vec<_> = reals.iter().map(|rs| checks_of(config, &cfg, rs)).collect();
-        let servers: Vec<Server> = reals.iter().zip(&checks).map(|(rs, checks)| server_of(&cfg, rs, checks)).collect();
-        let extra = extra_of(&reals);
-        let mut keys = keys_of(&cfg, &reals, self.entries(&cfg));
+        let mut keys = keys_of(&cfg, v6.unwrap_or(false), self.entries(&cfg));
         let mut once = BTreeSet::new();
         keys.retain(|k| once.insert(*k));
         let mut happened = Vec::new();
@@ -336,25 +368,21 @@ impl Farm {
         happened.extend(self.serve(vs, &keys, table));
         self.suspending.retain(|(_, of)| *of != vs);
         self.suspending.extend(self.suspends(vs).map(|addr| (addr, vs)));
-        self.want_checks(vs, checks);
+        if let Some(vs) = self.virtuals.get(vs) {
+            self.unchecked.extend(vs.reals.iter().copied().zip(checks));
+        }
         happened
     }
 
-    fn want_checks(&mut self, of: VsKey, checks: Vec<Vec<(CheckSpec, bool)>>) {
-        let Some(vs) = self.virtuals.get(of) else { return };
-        for (place, (checks, server)) in checks.into_iter().zip(&vs.reals).enumerate() {
-            let name: Arc<str> = if checks.is_empty() { "".into() } else { vs.server_name(place).into() };
-            let weight = vs.weights.get(place).copied().unwrap_or(1);
-            let wanted = |(spec, alpha)| Wanted {
-                server: *server,
-                name: name.clone(),
-                service: vs.name.clone(),
-                weight,
-                alpha,
-                spec,
-            };
-            self.checks.push((*server, checks.into_iter().map(wanted).collect()));
-        }
+    fn wanted_checks(&self, server: RsKey, checks: Vec<(CheckSpec, bool)>) -> Vec<Wanted> {
+        // One that is gone meanwhile has none.
+        let Some((of, place)) = self.whose(server).filter(|_| !checks.is_empty()) else { return Vec::new() };
+        let Some(vs) = self.virtuals.get(of) else { return Vec::new() };
+        let name: Arc<str> = vs.server_name(place).into();
+        let weight = vs.weights.get(place).copied().unwrap_or(1);
+        let wanted =
+            |(spec, alpha)| Wanted { server, name: name.clone(), service: vs.name.clone(), weight, alpha, spec };
+        checks.into_iter().map(wanted).collect()
     }
 
     fn entries(&self, cfg: &VirtualServer) -> &[GroupEntry] {
@@ -381,7 +409,8 @@ impl Farm {
         let protocol = word_of(cfg.protocol.filter(|_| !mark)).into();
         let count = servers.len();
         let weights = servers.iter().map(|s| s.weight).collect();
-        let pool = Pool::new(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis);
+        let mut pool = Pool::new(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis);
+        pool.set_panic(cfg.panic_threshold);
         let generation = self.generation;
         let (reals, services) = (Vec::new(), Vec::new());
         let (since, born, changed, added) = (self.now, self.now, BTreeMap::new(), BTreeMap::new());
@@ -441,7 +470,7 @@ impl Farm {
                 happened.push(vs.told_server(&key, place, false, "it is no longer in the configuration"));
             }
             self.reals.remove(server);
-            self.checks.push((server, Vec::new()));
+            self.unchecked.push_back((server, Vec::new()));
             vs.changed.remove(&server);
             vs.added.remove(&server);
         }
@@ -472,7 +501,7 @@ impl Farm {
             .collect();
         let old: Vec<(DestinationKey, Forward)> = before.keys().map(|k| (*k, vs.forward(k))).collect();
         let old_sorry = vs.pool.sorry().map(|s| (s.key, s.forward));
-        let changes = vs.pool.alter(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis);
+        let changes = vs.pool.alter(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis, cfg.panic_threshold);
         vs.cfg = cfg;
         // Where the forwarding decides the port, the entry has another name now.
         let vs = &*vs;
@@ -523,7 +552,7 @@ impl Farm {
             happened.extend(vs.told_at_end("it is no longer in the configuration"));
             for rs in vs.reals {
                 self.reals.remove(rs);
-                self.checks.push((rs, Vec::new()));
+                self.unchecked.push_back((rs, Vec::new()));
             }
             vs.services.into_iter().for_each(|svc| table.drop(svc));
         }
@@ -596,7 +625,7 @@ impl Farm {
                     }
                 }
                 Change::Quorum(..) => vs.since = now,
-                Change::Want(..) | Change::Unwant(_) => {}
+                Change::Want(..) | Change::Unwant(_) | Change::Panic(..) => {}
             }
         }
         let vs = &*vs;
@@ -610,6 +639,9 @@ impl Farm {
                     let name = vs.destination_name(&server.key);
                     happened.push(Happened::Note(text::server(up, server.inhibit, &name, &vs.name)));
                     happened.push(vs.told_server(&server.key, Some(place), up, why));
+                }
+                Change::Panic(is, serving, all) => {
+                    happened.push(Happened::Note(text::panic(is, serving, all, vs.cfg.panic_threshold, &vs.name)));
                 }
                 Change::Quorum(up, sum) => {
                     let (quorum, hysteresis) = vs.pool.quorum();

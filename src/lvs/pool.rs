@@ -4,6 +4,9 @@
 //! reported. What the table holds is worked out anew from verdicts and weights each time ([`Pool::wanted`]), never by adding to
 //! what was there, so a lost or repeated verdict leaves nothing behind.
 //!
+//! With a panic threshold, servers that fail stay when too few others serve: a check that fails everywhere says more about the check than
+//! about all of the servers. They count for the table, not for the quorum.
+//!
 //! The quorum is gained when the weights of the servers that are up reach `quorum + hysteresis`, and lost when they fall below
 //! `quorum - hysteresis`. Without it the sorry server, where there is one, takes the place of all others. A swap adds
 //! before it removes, so the service is never empty for a moment.
@@ -74,6 +77,8 @@ pub enum Change {
     Server(usize, bool),
     /// The quorum was gained or lost; sum of the weights.
     Quorum(bool, i64),
+    /// Too few serve from now on, or enough again: so many of so many.
+    Panic(bool, usize, usize),
 }
 
 /// See the module.
@@ -86,6 +91,12 @@ pub struct Pool {
     quorum: i64,
     hysteresis: i64,
     up: bool,
+    // `panic_threshold` in percent; 0: none.
+    #[serde(default)]
+    panic: u8,
+    // Those that fail stay in the table.
+    #[serde(default)]
+    panics: bool,
 }
 
 impl Pool {
@@ -93,11 +104,25 @@ impl Pool {
     /// counts as `quorum - 1`, so that the last server can always be lost.
     pub fn new(servers: Vec<Server>, sorry: Option<Sorry>, quorum: u32, hysteresis: u32) -> Pool {
         let index = index_of(&servers);
-        let mut pool = Pool { servers, index, sorry, quorum: 1, hysteresis: 0, up: false };
+        let mut pool = Pool { servers, index, sorry, quorum: 1, hysteresis: 0, up: false, panic: 0, panics: false };
         pool.set_quorum(quorum, hysteresis);
         // At a start there is nothing that has to settle first.
         pool.up = pool.sum() >= pool.quorum;
         pool
+    }
+
+    /// While fewer than this percentage of its servers serve, those that fail stay in the table too. 0: never.
+    pub fn set_panic(&mut self, percent: u8) {
+        self.panic = percent.min(100);
+        self.panics = self.is_below();
+    }
+    /// Servers that serve, and all.
+    fn serving(&self) -> (usize, usize) {
+        (self.servers.iter().filter(|s| s.verdict.serves()).count(), self.servers.len())
+    }
+    fn is_below(&self) -> bool {
+        let (serving, all) = self.serving();
+        self.panic > 0 && serving * 100 < usize::from(self.panic) * all
     }
 
     fn set_quorum(&mut self, quorum: u32, hysteresis: u32) {
@@ -182,6 +207,7 @@ impl Pool {
         sorry: Option<Sorry>,
         quorum: u32,
         hysteresis: u32,
+        panic: u8,
     ) -> Vec<Change> {
         for s in &mut servers {
             if let Some(before) = self.place(&s.key).and_then(|place| self.servers.get(place)) {
@@ -191,6 +217,7 @@ impl Pool {
         let before = self.wanted();
         self.index = index_of(&servers);
         (self.servers, self.sorry) = (servers, sorry);
+        self.set_panic(panic);
         self.set_quorum(quorum, hysteresis);
         let mut out = Vec::new();
         out.extend(self.recount());
@@ -223,6 +250,9 @@ impl Pool {
     // One server changes. All others are looked at only when that changes the quorum.
     fn settle(&mut self, place: usize, change: impl FnOnce(&mut Server), said: Option<Change>) -> Vec<Change> {
         let Some(key) = self.servers.get(place).map(|s| s.key) else { return Vec::new() };
+        if self.panic > 0 {
+            return self.settle_all(place, change, said);
+        }
         let before = self.wanted_at(&key);
         if let Some(server) = self.servers.get_mut(place) {
             change(server);
@@ -239,6 +269,23 @@ impl Pool {
         from.extend(before.map(|d| (key, d)));
         to.extend(self.wanted_at(&key).map(|d| (key, d)));
         out.extend(difference(&from, &to));
+        out
+    }
+
+    // The same where one server may decide over all others.
+    fn settle_all(&mut self, place: usize, change: impl FnOnce(&mut Server), said: Option<Change>) -> Vec<Change> {
+        let (before, was) = (self.wanted(), self.panics);
+        if let Some(server) = self.servers.get_mut(place) {
+            change(server);
+        }
+        let mut out = Vec::new();
+        out.extend(said);
+        out.extend(self.recount());
+        let (serving, all) = self.serving();
+        let is = self.is_below();
+        self.panics = is;
+        out.extend((was != is).then_some(Change::Panic(is, serving, all)));
+        out.extend(difference(&before, &self.wanted()));
         out
     }
 
@@ -267,7 +314,8 @@ impl Pool {
             return Some(here(sorry, SORRY_WEIGHT));
         }
         let server = self.place(key).and_then(|place| self.servers.get(place)).and_then(|s| {
-            let weight = match s.verdict.serves() && !replaced {
+            let stays = s.verdict.serves() || s.verdict == Verdict::Down && self.panics;
+            let weight = match stays && !replaced {
                 true => Some(u32::try_from(s.weight.max(0)).unwrap_or(u32::MAX).min(LARGEST_WEIGHT)),
                 false => s.inhibit.then_some(0),
             };
@@ -399,6 +447,34 @@ mod tests {
         assert_eq!(hosts(&p), [(11, 0)]);
         p.on_weight(0, 1 << 40);
         assert_eq!(hosts(&p), [(11, LARGEST_WEIGHT)]);
+    }
+
+    #[test]
+    fn with_a_panic_threshold_the_last_servers_stay() {
+        let all = (11..15).map(|h| server(h, Verdict::Unchecked)).collect();
+        let mut p = Pool::new(all, None, 1, 0);
+        p.set_panic(50);
+        p.on_verdict(0, false);
+        p.on_verdict(1, false);
+        assert_eq!(hosts(&p), [(13, 1), (14, 1)], "half of them is enough");
+        let out = p.on_verdict(2, false);
+        assert!(
+            out.contains(&Change::Panic(true, 1, 4)) && !out.iter().any(|c| matches!(c, Change::Unwant(_))),
+            "{out:?}"
+        );
+        assert_eq!(hosts(&p), [(11, 1), (12, 1), (13, 1), (14, 1)]);
+        let out = p.on_verdict(3, false);
+        assert_eq!(quorum(&out), Some(false), "what stays counts for no quorum");
+        assert_eq!(hosts(&p).len(), 4);
+        p.on_verdict(0, true);
+        let out = p.on_verdict(1, true);
+        assert!(out.contains(&Change::Panic(false, 2, 4)));
+        assert_eq!(hosts(&p), [(11, 1), (12, 1)]);
+        // A sorry server is there for that.
+        let mut p = Pool::new(vec![server(11, Verdict::Unchecked)], sorry(16), 1, 0);
+        p.set_panic(50);
+        p.on_verdict(0, false);
+        assert_eq!(hosts(&p), [(16, 1)]);
     }
 
     proptest! {

@@ -78,10 +78,10 @@ fn nth_address(first: IpAddr, n: u32) -> IpAddr {
     }
 }
 
-// What it serves, as keys of the table.
-pub(super) fn keys_of(cfg: &VirtualServer, reals: &[RealServer], entries: &[GroupEntry]) -> Vec<ServiceKey> {
+// What it serves, as keys of the table. `v6`: the family where the file says nothing of it.
+pub(super) fn keys_of(cfg: &VirtualServer, v6: bool, entries: &[GroupEntry]) -> Vec<ServiceKey> {
     let protocol = protocol_of(cfg.protocol.unwrap_or(Protocol::Udp));
-    let v6 = cfg.ip_family.map_or_else(|| reals.first().is_some_and(|r| r.addr.is_ipv6()), |f| f == IpFamily::Inet6);
+    let v6 = cfg.ip_family.map_or(v6, |f| f == IpFamily::Inet6);
     match &cfg.service {
         Service::Address(addr, port) => vec![ServiceKey::Address(protocol, *addr, *port)],
         Service::Mark(mark) => vec![ServiceKey::Mark(*mark, v6)],

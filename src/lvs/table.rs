@@ -17,12 +17,13 @@ use crate::reconcile::{Ask, Item, Outcome, Reconciler};
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::netlink::ipvs::{Act, Destination, DestinationKey, Message, Service, ServiceKey};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Between two looks at the whole table.
 pub const AUDIT: Duration = Duration::from_secs(30);
-/// Destinations looked at in a turn: some microseconds each on a slow processor.
+/// Services or destinations looked at in a turn: some microseconds each on a slow processor.
 const SLICE: usize = 64;
 /// The next slice is a turn of its own, after a pause, as in `director.rs`.
 const NEXT_TURN: Duration = Duration::from_micros(500);
@@ -96,12 +97,20 @@ enum Look {
     #[default]
     Not,
     Services(BTreeSet<SvcKey>),
-    Destinations {
-        svc: SvcKey,
-        seen: BTreeSet<DestinationKey>,
-        changed: usize,
-        strange: usize,
-    },
+    // They were read, and are compared in slices; the last one that was.
+    CompareServices(BTreeSet<SvcKey>, Option<ServiceKey>),
+    Destinations(Dests),
+    // Likewise.
+    CompareDestinations(Dests, Option<DestinationKey>),
+}
+
+/// What is being read of one service.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Dests {
+    svc: SvcKey,
+    seen: BTreeSet<DestinationKey>,
+    changed: usize,
+    strange: usize,
 }
 
 /// See the module.
@@ -121,6 +130,9 @@ pub struct Table {
     read_at: Instant,
     pause: Duration,
     filling: VecDeque<SvcKey>,
+    // A service was there before it was asked for.
+    #[serde(default)]
+    adopting: bool,
     // Services of the process before that may not be wanted any more.
     inherited: BTreeSet<ServiceKey>,
 }
@@ -261,7 +273,8 @@ impl Table {
 
     /// When [`Table::work`] has something to do.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
-        if !self.filling.is_empty() {
+        let comparing = matches!(self.look, Look::CompareServices(..) | Look::CompareDestinations(..));
+        if comparing || !self.filling.is_empty() {
             return Some(now + NEXT_TURN);
         }
         let next = match self.look {
@@ -278,6 +291,9 @@ impl Table {
         let _ = self.services.due(now, |_, held| vec![held.clone()]);
         let _ = self.destinations.due(now, |_, held| vec![*held]);
         self.fill(wants);
+        for note in self.compare(now, wants) {
+            fx.note(note);
+        }
         if !matches!(self.look, Look::Not) {
             return;
         }
@@ -291,7 +307,7 @@ impl Table {
                     continue;
                 };
                 self.read_at = now + self.pause;
-                self.look = Look::Destinations { svc, seen: BTreeSet::new(), changed: 0, strange: 0 };
+                self.look = Look::Destinations(Dests { svc, seen: BTreeSet::new(), changed: 0, strange: 0 });
                 fx.push(Effect::Lvs(LvsFx::Dump(Some(k.key))));
                 break;
             }
@@ -361,13 +377,14 @@ impl Table {
         if let Some(k) = self.known.get_mut(svc).filter(|k| k.of.is_some()) {
             if k.stage == Stage::Absent {
                 k.stage = Stage::Unread;
+                self.adopting = true;
             }
             self.unread.push_back(svc);
         }
     }
 
     fn found_destination(&mut self, key: DestinationKey, value: Destination, wants: &dyn Wants) {
-        let Look::Destinations { svc, seen, changed, strange } = &mut self.look else { return };
+        let Look::Destinations(Dests { svc, seen, changed, strange }) = &mut self.look else { return };
         let svc = *svc;
         let Some(Known { key: service, of: Some(of), .. }) = self.known.get(svc) else { return };
         seen.insert(key);
@@ -381,43 +398,80 @@ impl Table {
         }
     }
 
-    /// A dump has ended.
-    pub fn on_synced(&mut self, now: Instant, complete: bool, wants: &dyn Wants) -> Vec<Note> {
-        let mut notes = Vec::new();
-        match core::mem::take(&mut self.look) {
-            Look::Not => {}
-            look if !complete => {
+    /// A dump has ended: what it has is compared from the next turn on.
+    pub fn on_synced(&mut self, now: Instant, complete: bool) {
+        self.look = match core::mem::take(&mut self.look) {
+            Look::Services(seen) if complete => Look::CompareServices(seen, None),
+            Look::Destinations(dests) if complete => Look::CompareDestinations(dests, None),
+            Look::Services(_) => {
                 self.look_at = Some(now + AGAIN);
-                if let Look::Destinations { svc, .. } = look {
-                    self.unread.push_front(svc);
-                    self.read_at = now + AGAIN;
-                }
+                Look::Not
             }
-            Look::Services(seen) => self.services_read(now, &seen, wants, &mut notes),
-            Look::Destinations { svc, seen, mut changed, strange } => {
-                let known: Vec<DestinationKey> = self.destinations.keys(all_of(svc)).map(|(_, key)| key).collect();
-                for key in known.into_iter().filter(|key| !seen.contains(key)) {
-                    changed += usize::from(self.destinations.saw((svc, key), None));
-                }
-                let of = self.known.get(svc).and_then(|k| k.of);
-                if let Some(of) = of {
-                    let first = self.known.get(svc).is_some_and(|k| k.stage == Stage::Unread);
-                    if changed > 0 && !first {
-                        notes.push(text::put_back(changed, &wants.name(of)));
-                    }
-                    if strange > 0 {
-                        notes.push(text::strangers(strange, &wants.name(of)));
-                    }
-                    self.fill_anew(svc);
-                }
+            Look::Destinations(Dests { svc, .. }) => {
+                self.look_at = Some(now + AGAIN);
+                self.unread.push_front(svc);
+                self.read_at = now + AGAIN;
+                Look::Not
             }
+            // Another dump was lost meanwhile.
+            look => look,
         }
+    }
+
+    // One slice of the comparison, if there is one.
+    fn compare(&mut self, now: Instant, wants: &dyn Wants) -> Vec<Note> {
+        let mut notes = Vec::new();
+        self.look = match core::mem::take(&mut self.look) {
+            Look::CompareServices(seen, from) => {
+                let after = from.map_or(Bound::Unbounded, Bound::Excluded);
+                let some = self.by_key.range((after, Bound::Unbounded)).take(SLICE);
+                let some: Vec<(ServiceKey, SvcKey)> = some.map(|(key, svc)| (*key, *svc)).collect();
+                for (_, svc) in &some {
+                    self.compare_service(*svc, seen.contains(svc), wants, &mut notes);
+                }
+                match some.last().filter(|_| some.len() == SLICE) {
+                    Some((last, _)) => Look::CompareServices(seen, Some(*last)),
+                    None => {
+                        self.services_read(now);
+                        Look::Not
+                    }
+                }
+            }
+            Look::CompareDestinations(mut dests, from) => {
+                let svc = dests.svc;
+                let after = from.map_or(Bound::Included((svc, FIRST)), |key| Bound::Excluded((svc, key)));
+                let some = self.destinations.keys((after, Bound::Included((svc, LAST)))).take(SLICE);
+                let some: Vec<DestinationKey> = some.map(|(_, key)| key).collect();
+                for key in some.iter().filter(|key| !dests.seen.contains(key)) {
+                    dests.changed += usize::from(self.destinations.saw((svc, *key), None));
+                }
+                match some.last().filter(|_| some.len() == SLICE) {
+                    Some(last) => Look::CompareDestinations(dests, Some(*last)),
+                    None => {
+                        self.destinations_read(&dests, wants, &mut notes);
+                        Look::Not
+                    }
+                }
+            }
+            look => look,
+        };
         notes
     }
 
-    fn services_read(&mut self, now: Instant, seen: &BTreeSet<SvcKey>, wants: &dyn Wants, notes: &mut Vec<Note>) {
-        for svc in self.known.keys() {
-            let Some(k) = self.known.get_mut(svc).filter(|_| !seen.contains(&svc)) else { continue };
+    fn destinations_read(&mut self, dests: &Dests, wants: &dyn Wants, notes: &mut Vec<Note>) {
+        let known = self.known.get(dests.svc);
+        let Some(of) = known.and_then(|k| k.of) else { return };
+        if dests.changed > 0 && known.is_some_and(|k| k.stage != Stage::Unread) {
+            notes.push(text::put_back(dests.changed, &wants.name(of)));
+        }
+        if dests.strange > 0 {
+            notes.push(text::strangers(dests.strange, &wants.name(of)));
+        }
+        self.fill_anew(dests.svc);
+    }
+
+    fn compare_service(&mut self, svc: SvcKey, seen: bool, wants: &dyn Wants, notes: &mut Vec<Note>) {
+        if !seen && let Some(k) = self.known.get_mut(svc) {
             // A request that is under way says more than this.
             if k.stage != Stage::Absent && !self.services.is_busy(svc) {
                 k.stage = Stage::Absent;
@@ -428,21 +482,22 @@ impl Table {
             self.tidy(svc);
         }
         // What was refused is tried again.
-        for svc in self.known.keys() {
-            if let Some(Known { of: Some(of), value, .. }) = self.known.get(svc)
-                && !self.services.is_wanted(svc)
-            {
-                self.services.want(*of, svc, value.clone(), false);
-            }
+        if let Some(Known { of: Some(of), value, .. }) = self.known.get(svc)
+            && !self.services.is_wanted(svc)
+        {
+            self.services.want(*of, svc, value.clone(), false);
         }
+    }
+
+    fn services_read(&mut self, now: Instant) {
         self.inherited.clear();
         self.read = true;
         self.look_at = Some(now + AUDIT);
         self.read_at = now;
-        let first = self.unread.iter().any(|svc| self.known.get(*svc).is_some_and(|k| k.stage == Stage::Unread));
         let some = u32::try_from(self.unread.len().max(1)).unwrap_or(u32::MAX);
         // What is there already is adopted at once; later looks take their time.
-        self.pause = if first { Duration::ZERO } else { (SPREAD / some).min(LONGEST_PAUSE) };
+        self.pause =
+            if core::mem::take(&mut self.adopting) { Duration::ZERO } else { (SPREAD / some).min(LONGEST_PAUSE) };
     }
 
     /// The kernel answered a request.

@@ -42,6 +42,19 @@ pub fn quorum(up: bool, quorum: i64, hysteresis: i64, sum: i64, of: &str) -> Not
     };
     note(Level::Notice, text)
 }
+/// Too few servers serve, or enough again.
+pub fn panic(is: bool, serving: usize, all: usize, percent: u8, of: &str) -> Note {
+    let text = match is {
+        true => format!(
+            "VS {of}: {serving} of {all} servers are up, fewer than {percent} % (panic_threshold): those that fail stay in the table. Look at \
+             what all checks have in common"
+        ),
+        false => format!(
+            "VS {of}: {serving} of {all} servers are up: those that fail leave the table again (panic_threshold)"
+        ),
+    };
+    note(if is { Level::Error } else { Level::Notice }, text)
+}
 /// A virtual server begins without its quorum, and its sorry server is in charge.
 pub fn starts_down(quorum: i64, hysteresis: i64, sum: i64, of: &str) -> Note {
     let text = format!("Starting with quorum down {quorum}-{hysteresis}={} > {sum} for VS {of}", quorum - hysteresis);
@@ -124,6 +137,21 @@ pub fn not_flushed(e: Errno) -> Note {
 /// `lvs_timeouts` failed.
 pub fn no_timeouts(e: Errno) -> Note {
     note(Level::Warning, format!("lvs_timeouts: the kernel does not take them: {}", errno(e)))
+}
+/// `lvs_sync_daemon`.
+pub fn no_sync(start: bool, interface: &str, e: Errno) -> Note {
+    let what = if start { "started" } else { "stopped" };
+    let why = match e.0 {
+        19 => format!("there is no interface {interface}"),
+        22 if start => "the kernel does not take its settings (a server of another family than its service is in the table, or the \
+                        group is no multicast address)"
+            .to_owned(),
+        _ => errno(e),
+    };
+    note(
+        Level::Error,
+        format!("lvs_sync_daemon: synchronisation of connections cannot be {what}: {why}; it is tried again"),
+    )
 }
 /// `ha_suspend`.
 pub fn suspended(is: bool, addr: IpAddr, of: &str) -> Note {

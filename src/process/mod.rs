@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `args` (how one starts another), `proto` (what core and guard say to each other), `line` and `log` (the log),
 //! `slots` (where snapshots are), `image` and `parts` (the configuration), `request` (the control socket), `reading`, `entry`, `scripthost`
-//! (the configuration: how it is read, its messages as lines of the log, the machine as it sees it), `dump` and `report`.
+//! (the configuration: how it is read, its messages as lines of the log, the machine as it sees it), `dump` and `report`; `tls` (TLS of a client).
 
 pub mod args;
 pub mod dump;
@@ -17,3 +17,4 @@ pub mod report;
 pub mod request;
 pub(crate) mod scripthost;
 pub mod slots;
+pub mod tls;

@@ -63,6 +63,17 @@ impl ScriptHost for ThisHost {
         file.take(MOST).read_to_end(&mut bytes).ok()?;
         String::from_utf8(bytes).ok().filter(|t| !t.contains('\0'))
     }
+    fn pem(&self, path: &str) -> Result<String, String> {
+        // A system's bundle has some 220 KiB.
+        const MOST: u64 = 1 << 20;
+        let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+        if !file.metadata().is_ok_and(|m| m.is_file() && m.len() <= MOST) {
+            return Err("it is no file, or has more than 1 MiB".to_owned());
+        }
+        let mut text = String::new();
+        file.take(MOST).read_to_string(&mut text).map_err(|e| e.to_string())?;
+        Ok(text)
+    }
     fn search_path(&self) -> String {
         std::env::var("PATH").ok().filter(|p| !p.is_empty()).unwrap_or_else(|| PATH.to_owned())
     }

@@ -8,7 +8,7 @@
 //! kernel a quarter less, for each linked request with an address keeps a copy of it.
 
 use super::op::Fd;
-use crate::time::Wall;
+use crate::time::{Duration, Wall};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io;
@@ -503,6 +503,22 @@ pub fn open_to(transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io:
         bind(f, &SockAddr::tcp(SocketAddr::new(source.ip(), port)))?;
     }
     Ok(Rc::new(fd))
+}
+
+/// A TCP connection for a tool that has nothing else to do: opened within `limit`, blocking. `mark`: 0: none.
+pub fn connect_within(to: SocketAddr, mark: u32, limit: Duration) -> io::Result<std::net::TcpStream> {
+    let fd = socket(if to.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }, libc::SOCK_STREAM, 0)?;
+    if mark != 0 {
+        option(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark)?;
+    }
+    let stream = std::net::TcpStream::from(fd);
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(limit))?;
+    match connect(stream.as_raw_fd(), &SockAddr::tcp(to)) {
+        // The send timeout holds for the opening too.
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Err(io::ErrorKind::TimedOut.into()),
+        done => done.map(|()| stream),
+    }
 }
 
 /// Names of the interfaces there are now, for messages about those there are not.

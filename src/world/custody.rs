@@ -14,7 +14,7 @@ use crate::event::{FilterEv, GuardEv, NetEv};
 
 /// Between two looks for a successor.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long static addresses, routes and rules wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
+/// How long static addresses, routes, rules and the filter wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
 /// machine is in charge within this time.
 const ROUTES: Duration = Duration::from_secs(5);
 
@@ -51,7 +51,7 @@ impl World {
         });
         let limits = limits.collect();
         let held = self.routes.view().held + self.rules.view().held + self.fixed_addresses();
-        let own = !self.vmacs.is_empty();
+        let own = !self.vmacs.is_empty() || !self.filter.wanted().is_empty();
         let routes = (held > 0 || own || !self.routes.idle() || !self.rules.idle()).then(|| now.mono + ROUTES);
         self.custody = Custody { limits, routes, last_word: Some(word), ..Custody::default() };
         if self.custody.limits.is_empty() && !self.addrs.idle() {

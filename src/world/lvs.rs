@@ -11,7 +11,7 @@ use crate::id::{CheckId, ConnKey, RsKey, WatchKey};
 use crate::lvs::check::{CheckOut, Cx as CheckCx};
 use crate::lvs::director::Cx as LvsCx;
 use crate::lvs::farm::{Happened, Told};
-use crate::lvs::text as lvs_text;
+use crate::lvs::{sync, text as lvs_text};
 use crate::notify::{ServerTold, Subject};
 
 // The director with everything it may touch; the borrow checker needs the fields apart.
@@ -91,6 +91,9 @@ impl World {
 
     pub(super) fn on_lvs_due(&mut self, now: Now, fx: &mut Effects) {
         lvs!(self, now, fx, |lvs, cx| lvs.on_due(cx));
+        if self.phase == Phase::Running && self.lvs.farm().has_checks() {
+            self.give_checks(now, fx);
+        }
     }
 
     pub(super) fn on_module(&mut self, now: Now, end: ChildEnd, fx: &mut Effects) {
@@ -151,11 +154,28 @@ impl World {
         if self.lvs.is_offered() && self.phase == Phase::Running && !self.reloading() {
             let (more, first) = (&self.base.global.more, !self.went_on);
             lvs!(self, now, fx, |lvs, cx| lvs.begin(more, first, cx));
+            let sync = sync::configured(&self.base);
+            let master = sync.as_ref().and_then(|s| s.instance.as_deref()).is_some_and(|name| self.is_master(name));
+            self.lvs.sync().set(sync);
+            self.lvs.sync().on_role(master);
+        }
+        if !self.changes.is_empty()
+            && let Some(name) = self.lvs.sync().follows().map(str::to_owned)
+        {
+            let own = |c: &Change| matches!(&c.who, crate::vrrp::change::Subject::Instance(n) if *n == name);
+            if self.changes.iter().any(own) {
+                let master = self.is_master(&name);
+                self.lvs.sync().on_role(master);
+            }
         }
         if self.phase == Phase::Running && self.lvs.is_to_clean() {
             lvs!(self, now, fx, |lvs, cx| lvs.clean(cx));
         }
-        self.lvs.pump(fx);
+        self.lvs.pump(now.mono, fx);
+    }
+
+    fn is_master(&self, name: &str) -> bool {
+        self.instances.iter().any(|(_, vi)| vi.cfg().name == name && vi.state() == State::Master)
     }
 
     /// The process ends.

@@ -11,7 +11,6 @@
 use super::sockets::Whose;
 use super::*;
 use crate::effect::{GuardFx, STATIC_PROTO};
-use crate::lvs::check::CheckShot;
 use crate::notify::Subject;
 use crate::snapshot::{GroupShot, InstanceShot, Snapshot};
 use crate::vrrp::address::FILE;
@@ -101,17 +100,6 @@ impl World {
         }
     }
 
-    // What does not fail is what a process that knows nothing takes it for, unless its server is awaited (`alpha`): it is left out where
-    // there are many.
-    fn check_shots(&self) -> Vec<CheckShot> {
-        let mut shots = self.checks.shots();
-        if shots.len() > CHECKS {
-            shots.retain(|s| !s.up || s.failures > 0 || s.value.is_some());
-            shots.truncate(CHECKS);
-        }
-        shots
-    }
-
     pub(super) fn shoot(&self, now: Now, last: bool) -> Snapshot {
         let mut addrs: BTreeMap<VrKey, (Vec<AddrId>, bool)> = BTreeMap::new();
         for (vr, id, held) in self.addrs.own() {
@@ -149,7 +137,7 @@ impl World {
             rules: self.rules.of_file().collect(),
             virtual_rules: self.rules.of_instances().collect(),
             groups,
-            checks: self.check_shots(),
+            checks: self.checks.shots(CHECKS),
             services: self.lvs.table().ours(SERVICES),
             quorums: self.lvs.farm().undecided(SERVICES),
             filter: !self.filter.wanted().is_empty(),

@@ -55,6 +55,14 @@ fn netlink() {
     replay("netlink", targets::netlink);
 }
 #[test]
+fn checks() {
+    replay("checks", targets::checks);
+}
+#[test]
+fn ipvs() {
+    replay("ipvs", targets::ipvs);
+}
+#[test]
 fn http() {
     replay("http", targets::http);
 }

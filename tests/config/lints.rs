@@ -16,6 +16,7 @@ fn host() -> Host {
         interfaces: vec!["eth0".into(), "eth1".into()],
         addrs: vec![addr("eth0", "10.0.0.5", 24), addr("eth0", "fe80::5", 64), addr("eth1", "10.1.0.5", 16)],
         exists: |path| path == "/bin/there",
+        sysctl: |_| Some(0),
     }
 }
 
@@ -38,10 +39,24 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
     let second =
         "vrrp_instance b {\n interface eth0\n virtual_router_id 2\n virtual_ipaddress {\n  10.0.0.1/24\n }\n}\n";
     let script = "vrrp_script s {\n script /bin/there\n}\n";
+    let server = |lines: &str, real: &str| {
+        let check = "TCP_CHECK {\n }";
+        format!(
+            "virtual_server 10.0.0.1 80 {{\n lb_algo rr\n protocol TCP\n {lines}\n real_server {real} 80 {{\n {check}\n }}\n}}\n"
+        )
+    };
     vec![
         ("address-in-two-instances", instance("") + second, "13:3"),
         ("auth-pass-too-long", instance("authentication {\nauth_type PASS\nauth_pass 123456789\n}"), "6:11"),
         ("ipv6-first-not-link-local", instance("").replace("10.0.0.1/24", "2001:db8::1/64\n  fe80::1/64"), "6:3"),
+        ("ipvs-arp", server("lb_kind DR", "10.1.0.5"), "1:1"),
+        ("ipvs-conn-reuse", server("lb_kind NAT", "10.0.0.9"), "1:1"),
+        (
+            "ipvs-persistent-quiescent",
+            server("lb_kind NAT\npersistence_timeout 60\ninhibit_on_failure", "10.0.0.9"),
+            "1:1",
+        ),
+        ("ipvs-removed-servers", server("lb_kind NAT", "10.0.0.9"), "1:1"),
         ("nopreempt-with-master", instance("state MASTER\npriority 200\nnopreempt"), "6:1"),
         ("peer-is-ourselves", instance("unicast_src_ip 10.0.0.5\nunicast_peer {\n 10.0.0.5\n}"), "1:1"),
         ("prefix-differs", instance("").replace("/24", "/16"), "6:3"),

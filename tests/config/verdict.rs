@@ -51,7 +51,7 @@ fn test_start_and_reload_agree() {
 #[test]
 fn an_interface_that_is_missing_fails_unless_it_may() {
     let look = |file: &str, allow: &[String]| {
-        let host = Host { interfaces: vec!["lo".into()], addrs: Vec::new(), exists: |_| true };
+        let host = Host { interfaces: vec!["lo".into()], addrs: Vec::new(), exists: |_| true, sysctl: |_| None };
         let mut loaded = text(file);
         loaded.look(Look { host: Some(&host), allow, ..Look::default() });
         may(&loaded)

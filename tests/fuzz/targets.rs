@@ -1,4 +1,4 @@
-//! What is fuzzed: ten entrances for hostile bytes. Each must return, within bounds, whatever it is given.
+//! What is fuzzed: twelve entrances for hostile bytes. Each must return, within bounds, whatever it is given.
 //!
 //! Run by `scripts/fuzz`, and by `cargo test` over the corpus that is kept (`tests/config/fuzz_corpus.rs`).
 //! A text input may hold several files, each ended by a NUL byte: the first is `f0`, which can include `f1` and so on.
@@ -17,8 +17,12 @@ use kalived::process::proto::{ToCore, ToGuard};
 use kalived::time::Duration;
 use strangers::Stage;
 
+#[path = "backends.rs"]
+mod backends;
 #[path = "strangers.rs"]
 mod strangers;
+
+pub use backends::{checks, ipvs};
 
 /// The files of an input.
 pub struct Memory<'a>(Vec<&'a [u8]>);
@@ -78,7 +82,7 @@ pub fn lower(data: &[u8]) {
     let files = Memory::new(data);
     let options = options();
     let mut loaded: Loaded = load_with(&files, "f0", &options);
-    let host = Host { interfaces: vec!["eth0".into()], addrs: Vec::new(), exists: |_| false };
+    let host = Host { interfaces: vec!["eth0".into()], addrs: Vec::new(), exists: |_| false, sysctl: |_| None };
     loaded.look(Look { host: Some(&host), lints: true, ..Look::default() });
     assert!(loaded.render(true).len() < 1 << 20);
     assert!(report::json(&loaded.diags, loaded.cut, &loaded.sources).is_array());

@@ -2,8 +2,9 @@
 //!
 //! Where the kernel has no IPVS nothing of this can run; `scripts/test vm61` has one.
 
-use crate::lab::daemon::{Daemon, Program, stand_in};
-use crate::lab::{Host, Lab, Owned, have, skip, until, until_true};
+use crate::lab::daemon::{Conf, Daemon, Program, State, VIP, stand_in};
+use crate::lab::{Host, Lab, Owned, have, pause, skip, until, until_true};
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 /// A lab with one host, where there are the programs and an IPVS.
@@ -42,6 +43,18 @@ fn table(host: &Host) -> Vec<String> {
         .collect()
 }
 
+/// [`until`] the table is `want`, in any order. Each look is a few processes, which are the whole work of an emulated machine: not
+/// many a second.
+fn reach(host: &Host, step: &str, want: &[String]) {
+    until(&format!("{step}: {want:#?}"), || {
+        let there = sorted(table(host)) == want;
+        if !there {
+            pause(400);
+        }
+        there.then_some(())
+    });
+}
+
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
     lines
@@ -56,7 +69,8 @@ fn keepalived(lab: &Lab, host: &Host, text: &str) -> (Owned, std::path::PathBuf)
     let suffix = |s: &str| format!("{}.{s}", pid.display());
     let child = host
         .command("keepalived")
-        .args(["-n", "-l", "-D", "-f"])
+        // Without syslog: where nothing listens, each line would go to the console.
+        .args(["-n", "-l", "-G", "-D", "-f"])
         .arg(&conf)
         .args(["-p", &pid.display().to_string(), "-r", &suffix("vrrp"), "-c", &suffix("check")])
         .stdout(Stdio::from(log.try_clone().expect("a file handle can be cloned")))
@@ -89,16 +103,6 @@ vrrp_instance VI_1 {{
 }}
 "
     )
-}
-
-/// The table that keepalived makes of this file, when it has settled.
-fn as_keepalived(lab: &Lab, host: &Host, text: &str, lines: usize) -> Vec<String> {
-    let (daemon, _) = keepalived(lab, host, text);
-    until_true(&format!("keepalived's {lines} lines"), || table(host).len() == lines);
-    let there = sorted(table(host));
-    end(daemon);
-    until_true("keepalived to leave an empty table", || table(host).is_empty());
-    there
 }
 
 /// Every kind of service, and every way to a server. No checks: all servers take part.
@@ -150,164 +154,277 @@ virtual_server fd77::1 80 {
 }
 ";
 
-#[test]
-fn a_file_makes_the_table_that_keepalived_makes_and_it_is_kept_so() {
-    let Some((lab, host)) = lab("a_file_makes_the_table_that_keepalived_makes_and_it_is_kept_so") else { return };
-    // One block a line is our writing; keepalived wants a line each.
+// One block a line is our writing; keepalived wants a line each.
+fn all_kinds() -> String {
     let text = ALL_KINDS
         .replace("{ weight", "{\n weight")
         .replace(" uthreshold", "\n uthreshold")
         .replace(" lthreshold", "\n lthreshold");
-    let text = text
-        .lines()
-        .map(|l| l.strip_suffix(" }").map_or(l.to_owned(), |l| format!("{l}\n }}")))
-        .collect::<Vec<_>>()
-        .join("\n");
-    let lines = 5 + 10 + 3 + 3 + 2 + 2;
-    let want = as_keepalived(&lab, &host, &text, lines);
+    let lines = text.lines().map(|l| l.strip_suffix(" }").map_or(l.to_owned(), |l| format!("{l}\n }}")));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Lines of the table of [`ALL_KINDS`].
+const ALL_LINES: usize = 5 + 10 + 3 + 3 + 2 + 2;
+
+#[test]
+fn every_kind_of_service_stands_in_the_table_as_under_keepalived() {
+    let Some((lab, host)) = lab("every_kind_of_service_stands_in_the_table_as_under_keepalived") else { return };
+    let text = all_kinds();
+    let (daemon, _) = keepalived(&lab, &host, &text);
+    until_true("keepalived's table", || {
+        pause(200);
+        table(&host).len() == ALL_LINES
+    });
+    let mut want = table(&host);
+    end(daemon);
+    reach(&host, "keepalived has ended", &[]);
     host.run("ipvsadm -A -t 10.99.0.1:80 -s rr");
     let foreign = "TCP 10.99.0.1:80 rr";
-    let ours = |host: &Host| sorted(table(host).into_iter().filter(|l| l != foreign).collect());
+    want.push(foreign.to_owned());
     let daemon = kalived(&lab, &host, &text);
-    until("the table that keepalived makes", || (ours(&host) == want).then_some(()));
-    // What somebody deletes or changes is put right.
-    host.run("ipvsadm -D -t 10.77.1.2:80");
-    host.run("ipvsadm -d -t 10.77.2.1:80 -r 10.77.0.11:8080");
-    host.run("ipvsadm -e -t 10.77.1.1:80 -r 10.77.0.12 -g -w 77");
-    host.run("ipvsadm -E -f 9 -s rr");
-    assert_ne!(ours(&host), want);
-    until("the table to be put right", || (ours(&host) == want).then_some(()));
-    daemon.await_line("VS [web]:0 was removed from the IPVS table by another program");
+    reach(&host, "the table that keepalived makes", &sorted(want.clone()));
     // Another weight: this entry and no other.
-    let text = text.replace("weight 3", "weight 4");
-    std::fs::write(daemon.conf(), with_router(&text)).expect("writable");
+    std::fs::write(daemon.conf(), with_router(&text.replace("weight 3", "weight 4"))).expect("writable");
     daemon.signal("HUP");
-    until_true("another weight", || ours(&host).iter().any(|l| l.ends_with("10.77.0.11:8080 Masq 4")));
+    let old = want.iter_mut().find(|l| l.ends_with("10.77.0.11:8080 Masq 3")).expect("it is in the table");
+    *old = old.replace("Masq 3", "Masq 4");
+    reach(&host, "another weight", &sorted(want));
     let (code, log) = daemon.stop();
     assert_eq!(code, Some(0), "log:\n{log}");
     assert_eq!(table(&host), [foreign], "what is not ours stays");
 }
 
-/// Accepts and closes, until it is killed.
-const ACCEPTS: &str = "
+#[test]
+fn what_another_program_changes_in_the_table_is_put_right() {
+    let Some((lab, host)) = lab("what_another_program_changes_in_the_table_is_put_right") else { return };
+    let daemon = kalived(&lab, &host, &all_kinds());
+    until_true("the table", || {
+        pause(200);
+        table(&host).len() == ALL_LINES
+    });
+    let want = sorted(table(&host));
+    host.run("ipvsadm -D -t 10.77.1.2:80");
+    host.run("ipvsadm -d -t 10.77.2.1:80 -r 10.77.0.11:8080");
+    host.run("ipvsadm -e -t 10.77.1.1:80 -r 10.77.0.12 -g -w 77");
+    host.run("ipvsadm -E -f 9 -s rr");
+    assert_ne!(sorted(table(&host)), want);
+    // The table is looked at every 30 s.
+    pause(25_000);
+    reach(&host, "the table is put right", &want);
+    daemon.await_line("VS [web]:0 was removed from the IPVS table by another program");
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0), "log:\n{log}");
+    assert!(table(&host).is_empty());
+}
+
+/// Answers what is asked for, closes what is only opened, until it is killed.
+const SERVES: &str = "
 import socket, sys
 s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind((sys.argv[1], 80))
-s.listen(16)
+s.listen(64)
+print('listening', flush=True)
 while True:
-    s.accept()[0].close()
+    c = s.accept()[0]
+    c.settimeout(1)
+    try:
+        if c.recv(4096):
+            c.sendall(b'HTTP/1.0 200 OK\\r\\nContent-Length: 3\\r\\n\\r\\nok\\n')
+    except OSError:
+        pass
+    c.close()
 ";
 
 fn backend(host: &Host, addr: &str) -> Owned {
-    let child = host.command("python3").args(["-c", ACCEPTS, addr]).stderr(Stdio::null()).spawn();
-    Owned(child.expect("the lab has python3"))
+    let mut python = host.command("python3");
+    let child = python.args(["-c", SERVES, addr]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut child = child.expect("the lab has python3");
+    let mut line = String::new();
+    let said = BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line);
+    assert!(said.is_ok() && line == "listening\n", "a server on {addr} says {line:?}");
+    Owned(child)
 }
 
-/// Checks every second, one retry.
-const CHECKED: &str = "
-virtual_server 10.77.3.1 80 {
-  delay_loop 1
-  warmup 0
-  lb_algo wrr
+/// What tutorials teach: direct routing with HTTP_GET and a sorry server, address translation by weight with persistence, and services
+/// by the mark of a packet. A check a second, one retry after a second.
+fn taught(hook: &str) -> String {
+    let servers = |weights: [u32; 2], check: &str| {
+        let one = |(n, weight)| format!("  real_server 198.18.0.{n} 80 {{\n    weight {weight}\n{check}  }}\n");
+        [(111, weights[0]), (112, weights[1])].map(one).concat()
+    };
+    let tcp = "    TCP_CHECK {\n      connect_timeout 1\n      connect_port 80\n    }\n";
+    let http = "    HTTP_GET {\n      url {\n        path /\n        status_code 200\n      }\n      connect_timeout 1\n      \
+                retry 1\n      delay_before_retry 1\n    }\n";
+    let begin = "  delay_loop 1\n  warmup 0\n  protocol TCP\n";
+    format!(
+        "global_defs {{
+  script_user root
+}}
+virtual_server 10.77.3.1 80 {{
+{begin}  lb_algo rr
   lb_kind DR
-  protocol TCP
   sorry_server 198.18.0.116 80
-  real_server 198.18.0.111 80 {
-    weight 1
-    TCP_CHECK {
-      connect_timeout 1
-    }
-  }
-  real_server 198.18.0.112 80 {
-    weight 2
-    TCP_CHECK {
-      connect_timeout 1
-    }
-  }
-}
-virtual_server 10.77.3.2 80 {
-  delay_loop 1
-  warmup 0
-  lb_algo rr
+{}}}
+virtual_server 10.77.3.2 80 {{
+{begin}  lb_algo wrr
   lb_kind NAT
+  persistence_timeout 50
   inhibit_on_failure
-  protocol TCP
-  real_server 198.18.0.111 80 {
-    weight 1
-    TCP_CHECK {
-      connect_timeout 1
-    }
-  }
-  real_server 198.18.0.112 80 {
-    weight 2
-    TCP_CHECK {
-      connect_timeout 1
-    }
-  }
+{}}}
+virtual_server fwmark 5 {{
+{begin}  lb_algo wlc
+  lb_kind DR
+  quorum_up \"{hook} up\"
+  quorum_down \"{hook} down\"
+{}}}
+",
+        servers([1, 1], http),
+        servers([3, 2], tcp),
+        servers([1, 1], tcp),
+    )
 }
-";
 
-#[test]
-fn backends_that_die_and_come_back_change_the_table_as_under_keepalived() {
-    let Some((lab, host)) = lab("backends_that_die_and_come_back_change_the_table_as_under_keepalived") else { return };
+/// The direct service, the one with address translation, the one of a mark: what is behind them.
+fn behind(direct: &[&str], nat: &[&str], mark: &[&str]) -> Vec<String> {
+    let lines = |of: &str, how: &str, port: u16, all: &[&str]| {
+        let mut lines = vec![of.to_owned()];
+        lines.extend(all.iter().map(|s| {
+            let (host, weight) = s.split_once(' ').expect("host and weight");
+            format!("-> 198.18.0.{host}:{port} {how} {weight}")
+        }));
+        lines
+    };
+    let all = [
+        lines("TCP 10.77.3.1:80 rr", "Route", 80, direct),
+        lines("TCP 10.77.3.2:80 wrr persistent 50", "Masq", 80, nat),
+        lines("FWM 5 wlc", "Route", 0, mark),
+    ];
+    sorted(all.concat())
+}
+
+/// Backends die and come back; the table at each step, whoever keeps it. Also the hooks, in order.
+fn through_all_steps(lab: &Lab, director: &Host, who: &str) -> Option<Daemon> {
     let far = lab.host("backends", 30);
     for n in [111, 112, 116] {
         far.run(&format!("ip addr add 198.18.0.{n}/16 dev eth0"));
     }
-    // The direct service, the one with address translation: what is behind them at each step.
-    let both = |direct: &[&str], nat: &[&str]| {
-        let lines = |of: &str, how: &str, all: &[&str]| {
-            let mut lines = vec![of.to_owned()];
-            lines.extend(all.iter().map(|s| {
-                let (host, weight) = s.split_once(' ').expect("host and weight");
-                format!("-> 198.18.0.{host}:80 {how} {weight}")
-            }));
-            lines
-        };
-        sorted([lines("TCP 10.77.3.1:80 wrr", "Route", direct), lines("TCP 10.77.3.2:80 rr", "Masq", nat)].concat())
+    let (hook, said) = (lab.path("hook"), lab.path("hooks"));
+    std::fs::write(&hook, format!("#!/bin/sh\necho \"$1\" >>{}\n", said.display())).expect("writable");
+    director.run(&format!("chmod 755 {}", hook.display()));
+    let text = taught(&hook.display().to_string());
+    let (a, b) = (backend(&far, "198.18.0.111"), backend(&far, "198.18.0.112"));
+    let (ours, theirs) = match who {
+        "kalived" => (Some(kalived(lab, director, &text)), None),
+        _ => (None, Some(keepalived(lab, director, &text).0)),
     };
-    let reach = |who: &str, step: &str, want: Vec<String>| {
-        until(&format!("{who}: {step}: {want:?}"), || (sorted(table(&host)) == want).then_some(()));
-    };
-    for who in ["keepalived", "kalived"] {
-        let (mut a, b) = (backend(&far, "198.18.0.111"), backend(&far, "198.18.0.112"));
-        let mut under_test = None;
-        let mut other = None;
-        match who {
-            "kalived" => under_test = Some(kalived(&lab, &host, CHECKED)),
-            _ => other = Some(keepalived(&lab, &host, CHECKED)),
-        }
-        reach(who, "start", both(&["111 1", "112 2"], &["111 1", "112 2"]));
-        // Every check has been made.
-        crate::lab::pause(4000);
-        reach(who, "all answer", both(&["111 1", "112 2"], &["111 1", "112 2"]));
-        drop(a);
-        reach(who, "one is dead", both(&["112 2"], &["111 0", "112 2"]));
-        drop(b);
-        reach(who, "all are dead", both(&["116 1"], &["111 0", "112 0"]));
-        a = backend(&far, "198.18.0.111");
-        reach(who, "one is back", both(&["111 1"], &["111 1", "112 0"]));
-        let b = backend(&far, "198.18.0.112");
-        reach(who, "all are back", both(&["111 1", "112 2"], &["111 1", "112 2"]));
-        drop((a, b));
-        if let Some((daemon, _)) = other {
-            end(daemon);
-        }
-        if let Some(daemon) = under_test {
-            let log = daemon.log();
-            for line in [
-                "TCP_CHECK on service [198.18.0.111]:tcp:80 failed after 1 retries.",
-                "Removing service [198.18.0.111]:tcp:80 from VS [10.77.3.1]:tcp:80",
-                "Disabling service [198.18.0.112]:tcp:80 of VS [10.77.3.2]:tcp:80",
-                "Lost quorum 1-0=1 > 0 for VS [10.77.3.1]:tcp:80",
-                "Adding sorry server [198.18.0.116]:tcp:80 to VS [10.77.3.1]:tcp:80",
-            ] {
-                assert!(log.contains(line), "{line}\n{log}");
-            }
-            let (code, log) = daemon.stop();
-            assert_eq!(code, Some(0), "log:\n{log}");
-        }
-        until_true(&format!("{who} to leave an empty table"), || table(&host).is_empty());
+    let all = behind(&["111 1", "112 1"], &["111 3", "112 2"], &["111 1", "112 1"]);
+    reach(director, "start", &all);
+    // Every check has been made.
+    pause(4000);
+    assert_eq!(sorted(table(director)), all, "all answer");
+    drop(a);
+    reach(director, "one is dead", &behind(&["112 1"], &["111 0", "112 2"], &["112 1"]));
+    drop(b);
+    reach(director, "all are dead", &behind(&["116 1"], &["111 0", "112 0"], &[]));
+    let a = backend(&far, "198.18.0.111");
+    reach(director, "one is back", &behind(&["111 1"], &["111 3", "112 0"], &["111 1"]));
+    let b = backend(&far, "198.18.0.112");
+    reach(director, "all are back", &all);
+    let hooks = || std::fs::read_to_string(&said).unwrap_or_default();
+    until("the hooks", || (hooks() == "up\ndown\nup\n").then_some(()));
+    drop((a, b));
+    if let Some(daemon) = theirs {
+        end(daemon);
     }
+    ours
+}
+
+#[test]
+fn backends_that_die_and_come_back_change_the_table_under_keepalived() {
+    let Some((lab, host)) = lab("backends_that_die_and_come_back_change_the_table_under_keepalived") else { return };
+    through_all_steps(&lab, &host, "keepalived");
+    reach(&host, "keepalived has ended", &[]);
+}
+
+#[test]
+fn backends_that_die_and_come_back_change_the_table_in_the_same_way() {
+    let Some((lab, host)) = lab("backends_that_die_and_come_back_change_the_table_in_the_same_way") else { return };
+    let daemon = through_all_steps(&lab, &host, "kalived").expect("it runs");
+    let log = daemon.log();
+    for line in [
+        "TCP_CHECK on service [198.18.0.111]:tcp:80 failed after 1 retries.",
+        "HTTP_CHECK on service [198.18.0.111]:tcp:80 failed after 1 retries.",
+        "Removing service [198.18.0.111]:tcp:80 from VS [10.77.3.1]:tcp:80",
+        "Disabling service [198.18.0.112]:tcp:80 of VS [10.77.3.2]:tcp:80",
+        "Lost quorum 1-0=1 > 0 for VS [10.77.3.1]:tcp:80",
+        "Adding sorry server [198.18.0.116]:tcp:80 to VS [10.77.3.1]:tcp:80",
+        "Lost quorum 1-0=1 > 0 for VS FWM 5",
+    ] {
+        assert!(log.contains(line), "{line}\n{log}");
+    }
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0), "log:\n{log}");
+    assert!(table(&host).is_empty());
+}
+
+/// Says what the server behind the address answers; not 0: it does not.
+const ASKS: &str = "
+import socket, sys
+s = socket.create_connection((sys.argv[1], 80), 2)
+s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
+sys.exit(0 if b' 200 ' in s.recv(100) else 1)
+";
+
+#[test]
+fn after_a_master_is_killed_the_other_node_serves_its_clients() {
+    let Some((lab, a)) = lab("after_a_master_is_killed_the_other_node_serves_its_clients") else { return };
+    let (b, client, server) = (lab.host("b", 30), lab.host("client", 40), lab.host("server", 50));
+    // As direct routing wants it: the server has the address and does not answer for it.
+    server.run("sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2");
+    server.run(&format!("ip addr add {VIP}/32 dev lo"));
+    let _serves = backend(&server, "0.0.0.0");
+    let servers = format!(
+        "virtual_server {VIP} 80 {{\n  delay_loop 1\n  warmup 0\n  lb_algo rr\n  lb_kind DR\n  protocol TCP\n  real_server {} 80 {{\n    \
+         weight 1\n    TCP_CHECK {{\n      connect_timeout 1\n    }}\n  }}\n}}\n",
+        server.v4()
+    );
+    let start = |host: &Host, mut conf: Conf| {
+        conf.global = "    lvs_sync_daemon eth0 VI_1\n".to_owned();
+        lab.start_program(Program::Kalived, host, &(conf.text() + &servers))
+    };
+    // The thread that tells connections, or the one that hears of them.
+    let syncs = |host: &Host, role: &str| {
+        until_true(&format!("{role} sync daemon"), || {
+            pause(200);
+            let there = host.run("ipvsadm -L --daemon");
+            let words = format!("{role} sync daemon (mcast=eth0, syncid=51");
+            there.lines().count() == 1 && there.starts_with(&words)
+        });
+    };
+    let master = start(&a, Conf::v2(150));
+    master.await_state(State::Master);
+    let backup = start(&b, Conf::v2(100));
+    backup.await_state(State::Backup);
+    let want = [format!("-> {}:80 Route 1", server.v4()), format!("TCP {VIP}:80 rr")];
+    for host in [&a, &b] {
+        reach(host, "the table is there before it is needed", &want);
+    }
+    syncs(&a, "master");
+    syncs(&b, "backup");
+    let asks = || {
+        pause(200);
+        client.command("python3").args(["-c", ASKS, VIP]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    };
+    until_true("the client to be served", asks);
+    master.kill9();
+    backup.await_state(State::Master);
+    until_true("the client to be served by the other node", asks);
+    assert!(b.holds(VIP));
+    assert_eq!(sorted(table(&b)), want);
+    syncs(&b, "master");
+    let (code, log) = backup.stop();
+    assert_eq!(code, Some(0), "log:\n{log}");
+    assert_eq!(b.run("ipvsadm -L --daemon"), "", "it takes the thread along");
 }

@@ -303,6 +303,17 @@ fn flushes() {
 }
 
 #[test]
+fn the_servers_of_one_large_virtual_server_get_their_checks_in_slices() {
+    let mut b = Bench::new();
+    let one = |n: u32| RealServer { addr: IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a40_0000 + n)), ..real(0, 1) };
+    let reals: Vec<RealServer> = (0..3000).map(one).collect();
+    b.load(&[], &[web(&reals), VirtualServer { service: Service::Mark(7), ..web(&reals[..20]) }]);
+    assert!(b.director.is_read(), "all were taken");
+    assert_eq!(b.most_checks, 16);
+    assert_eq!(b.lines().len(), 2 + 3000 + 20);
+}
+
+#[test]
 fn forty_thousand_servers_come_in_slices() {
     let mut b = Bench::new();
     let servers: Vec<VirtualServer> = (0..500u32)

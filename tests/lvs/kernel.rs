@@ -7,6 +7,7 @@ use kalived::config::model::global::GlobalMore;
 use kalived::config::model::lvs::{Part, ServerGroup, VirtualServer, parts};
 use kalived::effect::{Effect, Effects, GuardFx, LvsFx, LvsOp};
 use kalived::event::{ChildEnd, Errno, LvsEv};
+use kalived::lvs::check::Standing;
 use kalived::lvs::director::NEXT_TURN;
 use kalived::lvs::director::{Cx, Director};
 use kalived::lvs::farm::Happened;
@@ -46,6 +47,8 @@ pub struct Bench {
     pub happened: Vec<Happened>,
     /// Requests of one turn at most.
     pub most: usize,
+    /// Real servers that were given their checks in one turn, at most.
+    pub most_checks: usize,
     dumps: u64,
 }
 
@@ -67,6 +70,7 @@ impl Bench {
             said: Vec::new(),
             happened: Vec::new(),
             most: 0,
+            most_checks: 0,
             dumps: 0,
         }
     }
@@ -113,6 +117,7 @@ impl Bench {
             self.now.mono = self.now.mono.max(at);
             self.timers.pop(self.now.mono);
             self.with(|d, cx| d.on_due(cx));
+            self.take_checks();
             self.settle();
         }
         self.now.mono = until;
@@ -122,7 +127,7 @@ impl Bench {
     pub fn settle(&mut self) {
         for turn in 0.. {
             assert!(turn < 100_000, "it has a bound");
-            self.director.pump(&mut self.fx);
+            self.director.pump(self.now.mono, &mut self.fx);
             let before = self.asked.len();
             let effects: Vec<Effect> = self.fx.drain().collect();
             effects.into_iter().for_each(|e| self.effect(e));
@@ -130,6 +135,7 @@ impl Bench {
             if let Some(event) = self.answers.pop_front() {
                 let happened = self.with(|d, cx| d.on_event(event, &Config::default(), cx));
                 self.note(happened);
+                self.take_checks();
                 continue;
             }
             let soon = self.now.mono + NEXT_TURN;
@@ -138,15 +144,25 @@ impl Bench {
                     self.now.mono = self.now.mono.max(at);
                     self.timers.pop(self.now.mono);
                     self.with(|d, cx| d.on_due(cx));
+                    self.take_checks();
                 }
                 None if self.fx.is_empty() => {
-                    self.director.pump(&mut self.fx);
+                    self.director.pump(self.now.mono, &mut self.fx);
                     if self.fx.is_empty() {
                         return;
                     }
                 }
                 None => {}
             }
+        }
+    }
+
+    // As the World does: each real server hears what its checks come to, here nothing.
+    fn take_checks(&mut self) {
+        let some = self.director.take_checks();
+        self.most_checks = self.most_checks.max(some.len());
+        for (server, _) in some {
+            self.with(|d, cx| drop(d.on_standing(server, Standing::default(), cx)));
         }
     }
 

@@ -2,14 +2,16 @@
 
 use crate::{PATIENCE, ring, wait};
 use bytes::Bytes;
+use kalived::config::model::lvs::Pem;
 use kalived::daemon::streams::{LONGEST_QUEUE, MOST, Streams};
 use kalived::daemon::token::Token;
-use kalived::effect::{Peer, Tls, Way};
+use kalived::effect::{ConnFx, Peer, Tls, Way};
 use kalived::event::{Errno, Event, Stream};
 use kalived::id::{Arena, ConnKey, ConnMark};
 use kalived::sys::clock;
 use kalived::sys::op::Done;
 use kalived::sys::ring::Ring;
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -334,9 +336,16 @@ fn wait_for(bench: &mut Bench, server: &std::net::UdpSocket, buf: &mut [u8], wan
 fn tls_server(
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> (std::net::SocketAddr, thread::JoinHandle<Option<String>>) {
+    server_with(include_bytes!("tls-cert.der"), versions)
+}
+
+fn server_with(
+    cert: &'static [u8],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> (std::net::SocketAddr, thread::JoinHandle<Option<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap();
-    let cert = rustls::pki_types::CertificateDer::from(include_bytes!("tls-cert.der").to_vec());
+    let cert = rustls::pki_types::CertificateDer::from(cert.to_vec());
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(include_bytes!("tls-key.der").to_vec().into());
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -350,7 +359,9 @@ fn tls_server(
         let mut session = rustls::ServerConnection::new(std::sync::Arc::new(config)).unwrap();
         let mut tls = rustls::Stream::new(&mut session, &mut stream);
         let mut asked = [0; 5];
-        tls.read_exact(&mut asked).unwrap();
+        if tls.read_exact(&mut asked).is_err() {
+            return None; // the certificate did not please
+        }
         assert_eq!(&asked, b"hello");
         tls.write_all(&[b'x'; 20_000]).unwrap();
         tls.conn.send_close_notify();
@@ -366,7 +377,7 @@ fn tls_is_spoken_with_any_certificate_and_the_name_is_told() {
         for name in [Some("www.example.org"), None] {
             let Some(mut bench) = Bench::new() else { return };
             let (to, server) = tls_server(versions);
-            let way = Way { tls: Some(Tls { name: name.map(Into::into) }), ..Way::default() };
+            let way = Way { tls: Some(Tls { name: name.map(Into::into), ..Tls::default() }), ..Way::default() };
             let conn = bench.name();
             assert_eq!(bench.streams.connect(&mut bench.ring, conn, &Peer::Tcp(to), Some(&way)), Ok(()));
             assert_eq!(bench.one(conn), Heard::Connected);
@@ -384,6 +395,52 @@ fn tls_is_spoken_with_any_certificate_and_the_name_is_told() {
             assert_eq!((said, server.join().unwrap().as_deref()), (20_000, name));
             bench.streams.close(&mut bench.ring, conn);
             bench.settled();
+        }
+    }
+}
+
+#[test]
+fn a_certificate_is_verified_where_that_is_asked_for() {
+    let ca = include_str!("tls-ca.pem");
+    let good: &[u8] = include_bytes!("tls-good.der");
+    let unknown = "TLS: certificate is signed by nobody who is known (ca of SSL)";
+    for (cert, name, ca, why) in [
+        (good, Some("www.example.org"), ca, ""),
+        (good, None, ca, ""),
+        (good, Some("www.example.net"), ca, "TLS: certificate is for another name"),
+        (include_bytes!("tls-expired.der"), Some("www.example.org"), ca, "TLS: certificate expired "),
+        (include_bytes!("tls-early.der"), Some("www.example.org"), ca, "TLS: certificate is not valid yet"),
+        (include_bytes!("tls-cert.der"), Some("www.example.org"), ca, unknown),
+        (good, Some("www.example.org"), "", "TLS: there are no certificates to verify with (ca of SSL)"),
+    ] {
+        for versions in [&[&rustls::version::TLS13][..], &[&rustls::version::TLS12]] {
+            let Some(mut bench) = Bench::new() else { return };
+            let (to, server) = server_with(cert, versions);
+            bench.streams.trust(Box::new(Pem { ca: ca.into(), ..Pem::default() }));
+            let tls = Tls { name: name.map(Into::into), verify: true, says_end: true };
+            let way = Some(Box::new(Way { tls: Some(tls), ..Way::default() }));
+            let conn = bench.name();
+            let mut inbox = VecDeque::new();
+            bench.streams.apply(&mut bench.ring, ConnFx::Connect { conn, to: Peer::Tcp(to), way }, &mut inbox);
+            let heard = match inbox.pop_front() {
+                None => bench.one(conn),
+                Some(Event::Conn { what: Stream::Broken(why), .. }) => {
+                    Heard::Broken(String::from_utf8_lossy(why).into_owned())
+                }
+                Some(other) => panic!("{other:?}"),
+            };
+            match heard {
+                Heard::Connected => assert_eq!(why, ""),
+                Heard::Broken(is) => {
+                    assert!(!why.is_empty() && format!("TLS: {is}").starts_with(why), "{is}, not {why}")
+                }
+                other => panic!("{other:?}"),
+            }
+            bench.streams.close(&mut bench.ring, conn);
+            bench.settled();
+            // One that was never connected to waits for somebody.
+            drop(std::net::TcpStream::connect(to));
+            assert_eq!(server.join().unwrap(), None);
         }
     }
 }

@@ -1,5 +1,5 @@
 # Read by every script that runs in the laboratory's machine: cables, hosts, and either daemon started and ended.
-# $DAEMON is kalived or keepalived; configurations lie in /lab.
+# $DAEMON is kalived or keepalived; configurations lie in /lab. keepalived runs without its checker unless $KEEPALIVED is set, empty.
 # shellcheck shell=sh
 
 # One cable per argument, from the machine to the namespace "peer". An argument is the name of this end.
@@ -24,7 +24,7 @@ start() {
     mkdir -p "$run"
     case $DAEMON in
     kalived) set -- "$1" "$2" kalived -n -l -f "/lab/$1" -p "$run/pid" ;;
-    *) set -- "$1" "$2" keepalived -n -l -G -P -f "/lab/$1" -p "$run/pid" -r "$run/vrrp" ;;
+    *) set -- "$1" "$2" keepalived -n -l -G ${KEEPALIVED--P} -f "/lab/$1" -p "$run/pid" -r "$run/vrrp" -c "$run/check" ;;
     esac
     log=/tmp/log.$1 ns=$2
     shift 2

@@ -27,7 +27,7 @@ struct event {
 };
 static struct event *events;
 static long count, room;
-static long long end; /* of the window: what came later is left out */
+static long long begin, end; /* of the window: what came later is left out */
 
 static struct event *more(void) {
     if (count == room && !(events = realloc(events, (room = room ? 2 * room : 1 << 14) * sizeof *events)))
@@ -107,11 +107,12 @@ static void adverts(double seconds, long long interval, long long used, unsigned
     static long long last[2][256][256]; /* family, last byte of the sender's address, VRID */
     long long *off = malloc((count + 1) * sizeof *off), longest = 0;
     long n = 0, seen = 0, over = 0, routers = 0;
+    long long first = -1;
     double drift = 0;
     for (long i = 0; i < count; i++) {
         struct event *e = &events[i];
         if (e->kind != ADVERT) continue;
-        seen++;
+        if (!seen++) first = e->t - begin;
         long long *l = &last[e->family == 6][e->addr[e->family == 6 ? 15 : 3]][e->vrid];
         if (*l) {
             long long gap = e->t - *l;
@@ -125,9 +126,10 @@ static void adverts(double seconds, long long interval, long long used, unsigned
     qsort(off, n, sizeof *off, by_size);
 #define AT(share) (n ? off[(long)((n - 1) * share)] : 0)
     printf("@ {\"adverts\":%ld,\"routers\":%ld,\"drift_ns\":%.1f,\"median_ns\":%lld,\"p99_ns\":%lld,\"max_ns\":%lld,"
-           "\"longest_gap_ns\":%lld,\"late_gaps\":%ld,\"cpu_ns_per_s\":%.0f,\"cpu_ns_per_advert\":%.0f,\"drops\":%u}\n",
+           "\"longest_gap_ns\":%lld,\"late_gaps\":%ld,\"cpu_ns_per_s\":%.0f,\"cpu_ns_per_advert\":%.0f,\"first_advert_ns\":%lld,"
+           "\"drops\":%u}\n",
            seen, routers, n ? drift / n : 0, AT(.5), AT(.99), AT(1), longest, over, used / seconds,
-           seen ? (double)used / seen : 0, drops);
+           seen ? (double)used / seen : 0, first, drops);
 }
 
 static int by_address(const void *a, const void *b) {
@@ -202,7 +204,8 @@ int main(int argc, char **argv) {
     double seconds = atof(argv[3]);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    end = now.tv_sec * 1000000000LL + now.tv_nsec + (long long)(seconds * 1e9);
+    begin = now.tv_sec * 1000000000LL + now.tv_nsec;
+    end = begin + (long long)(seconds * 1e9);
     long long before = cpu(argv + 5);
     struct timespec t = {(time_t)seconds, (long)((seconds - (long)seconds) * 1e9)};
     nanosleep(&t, NULL);

@@ -7,7 +7,7 @@ use super::{Keyword, Scope, row};
 
 #[rustfmt::skip]
 pub(super) const ROOT: &[Keyword] = &[
-    row("SSL", Block(Scope::Ssl), NoEffect, "{ ... }", "", "missing files: SSL context failure is fatal for the checker",
+    row("SSL", Block(Scope::Ssl), Supported, "{ ... }", "", "files are read when the configuration is; one that cannot be is reported",
         "Client TLS settings for SSL_GET."),
     row("bfd_instance", Block(Scope::BfdInstance), Missing, "<name> { ... }", "", "name >31 chars or duplicate name ignored",
         "BFD session."),
@@ -157,14 +157,14 @@ pub(super) const TRACK_PROCESS: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const SSL: &[Keyword] = &[
-    row("ca", Text, NoEffect, "<file>", "none", "",
-        "CA file."),
-    row("certificate", Text, NoEffect, "<file>", "none", "",
-        "Client certificate."),
-    row("key", Text, NoEffect, "<file>", "none", "",
-        "Client key."),
+    row("ca", Text, Supported, "<file>", "the system's", "PEM",
+        "Certificates of who may vouch for a server; looked at with `verify` only."),
+    row("certificate", Text, Supported, "<file>", "none", "PEM, with those that lead to its issuer",
+        "Certificate that is shown to a server that asks for one."),
+    row("key", Text, Supported, "<file>", "none", "PEM, not encrypted",
+        "Key of this certificate."),
     row("password", Text, NoEffect, "<string>", "none", "",
-        "Private key password."),
+        "Private key password. An encrypted key is not read: `openssl pkey` decrypts it."),
 ];
 
 #[rustfmt::skip]

@@ -52,7 +52,7 @@ pub(super) fn virtual_server<'a>(
     let mut given = Given::default();
     let mut members = BTreeMap::new();
     cx.walk(Scope::VirtualServer, stmts, |cx, k, stmt| one(cx, &mut vs, &mut given, &mut members, k, stmt));
-    complete(cx, &mut vs, &given, head)
+    complete(cx, &mut vs, &given, &members, head)
 }
 
 /// `<ip> [<port>]`, `fwmark <n>`, `group <name>`.
@@ -200,6 +200,11 @@ fn one<'a>(
                 cx.say(stmt.span(), kind::hashed_without_hash());
             }
         }
+        "on_down" => {
+            if let Some(Value::Choice(n)) = cx.value(k, stmt) {
+                vs.inhibit_on_failure = n == 1;
+            }
+        }
         "persistence_granularity" => granularity(cx, vs, k, stmt),
         "persistence_engine" => match cx.arg(k, stmt) {
             Some(w) if cx.text(w).len() > MAX_ENGINE => {
@@ -332,7 +337,13 @@ fn real_server<'a>(
     Some(rs)
 }
 
-fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt) -> Option<VirtualServer> {
+fn complete(
+    cx: &mut Cx<'_>,
+    vs: &mut VirtualServer,
+    given: &Given,
+    members: &Members,
+    head: &Stmt,
+) -> Option<VirtualServer> {
     let at = head.span();
     let tunnel = |m: Method| matches!(m, Method::Tun(_));
     for (addr, port, span) in &given.foreign {
@@ -389,7 +400,7 @@ fn complete(cx: &mut Cx<'_>, vs: &mut VirtualServer, given: &Given, head: &Stmt)
         cx.say(at, kind::no_persistence(PERSISTENCE)).help(format!("add `persistence_timeout {PERSISTENCE}`"));
         vs.persistence_timeout = PERSISTENCE;
     }
-    ports(cx, vs, at);
+    ports(cx, vs, members, at);
     let sum: i64 = vs.real_servers.iter().map(|r| i64::from(r.weight.unwrap_or(vs.weight))).sum();
     if i64::from(vs.quorum) > sum {
         cx.say(given.quorum.unwrap_or(at), kind::quorum_above_weights(vs.quorum, sum))
@@ -428,18 +439,19 @@ pub(super) fn protocols(cx: &mut Cx<'_>, config: &mut Config) {
 }
 
 /// Only NAT can change the port.
-fn ports(cx: &mut Cx<'_>, vs: &mut VirtualServer, at: Span) {
+fn ports(cx: &mut Cx<'_>, vs: &mut VirtualServer, members: &Members, at: Span) {
     let (service, mark) = match vs.service {
         Service::Address(_, port) => (port, false),
         Service::Mark(_) => (0, true),
         Service::Group(_) => return,
     };
-    let mut changed = 0;
+    let (mut changed, mut first) = (0, None);
     for rs in &mut vs.real_servers {
         let nat = rs.method.unwrap_or(vs.method) == Method::Nat;
         if rs.port == 0 {
             rs.port = service;
         } else if rs.port != service && (mark || !nat) {
+            first = first.or_else(|| members.get(&(rs.addr, rs.port)).copied());
             rs.port = service;
             changed += 1;
         }
@@ -449,7 +461,7 @@ fn ports(cx: &mut Cx<'_>, vs: &mut VirtualServer, at: Span) {
             true => kind::port_of_mark(changed),
             false => kind::port_without_nat(service, changed),
         };
-        cx.say(at, text).help("write the port of the service, or none");
+        cx.say(first.unwrap_or(at), text).help("write the port of the service, or none");
     }
 }
 

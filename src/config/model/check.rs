@@ -23,6 +23,7 @@ block! {
     /// What all checks share, and real and virtual servers give as defaults.
     pub struct Pace {
         pub retry: Option<u32> => "retry" | "nb_get_retry",
+        pub rise: Option<u32> => "rise",
         pub delay_before_retry: Option<Duration> => "delay_before_retry",
         pub warmup: Option<Duration> => "warmup",
         pub delay_loop: Option<Duration> => "delay_loop",
@@ -80,6 +81,7 @@ block! {
         pub enable_sni: bool => "enable_sni",
         pub fast_recovery: bool => "fast_recovery",
         pub tls_compliant: bool => "tls_compliant",
+        pub verify: bool => "verify",
         /// At least one.
         pub urls: Vec<Url>,
     }

@@ -92,9 +92,23 @@ pub struct ServerGroup {
     pub entries: Vec<GroupEntry>,
 }
 
+/// What TLS of checks is made of, read where the file is compiled: the loop opens no file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pem {
+    /// Certificates of those who may vouch for a server (`verify`): those of `ca`, else the system's. Empty: there are none.
+    pub ca: Box<str>,
+    /// `certificate`, which is shown to servers that ask for one.
+    pub certificate: Box<str>,
+    /// `key`, that of this certificate.
+    pub key: Secret,
+}
+
 block! {
     /// `SSL`.
     pub struct Ssl {
+        /// Content of its files.
+        #[serde(default)]
+        pub pem: Box<Pem>,
         pub password: Option<Secret> => "password",
         pub ca: Option<Box<str>> => "ca",
         pub certificate: Option<Box<str>> => "certificate",
@@ -136,6 +150,7 @@ block! {
         pub quorum: u32 = 1 => "quorum",
         pub hysteresis: u32 => "hysteresis",
         pub weight: i32 = 1 => "weight",
+        pub panic_threshold: u8 => "panic_threshold",
         /// `sorry_server`.
         pub sorry: Option<Box<Sorry>>,
         /// In file order.

@@ -3,7 +3,7 @@
 //! Read first: `mod.rs`, `plan.rs`, `one.rs`.
 
 use super::one::{One, State};
-use super::plan::{Lane, ROUSED, SLICE, STEPS, Tag};
+use super::plan::{EARLY, Lane, ROUSED, SLICE, STEPS, Tag};
 use super::spec::What;
 use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
 use super::verdict::Next;
@@ -57,6 +57,26 @@ impl Checks {
                         }
                         _ => self.on_time_over(check, cx, &mut out),
                     }
+                }
+            }
+        }
+        // One was begun, and the turn has room: who is due within the next moment need not wake the loop again.
+        if (1..SLICE).contains(&starts) {
+            let early = |(at, tag, check): (Instant, Tag, CheckId)| {
+                let one = self.all.get(check)?;
+                let most = (one.spec.pace.interval / 1000).min(EARLY);
+                let may = tag == Tag::Step && matches!(one.state, State::Idle) && at <= now + most;
+                may.then_some((at, check))
+            };
+            let some: Vec<(Instant, CheckId)> = self.plan.ahead(now).filter_map(early).take(starts).collect();
+            if some.len() == starts {
+                self.plan.pause(now);
+            }
+            for (at, check) in some {
+                self.plan.unset(at, Tag::Step, check);
+                if let Some(one) = self.all.get_mut(check) {
+                    one.step = None;
+                    self.launch(check, cx);
                 }
             }
         }
@@ -322,7 +342,11 @@ impl Checks {
                 let tls = match what {
                     What::Http(http) if http.tls => {
                         let page = http.pages.get(one.verdict.page());
-                        Some(Tls { name: page.and_then(|p| p.sni.clone()) })
+                        Some(Tls {
+                            name: page.and_then(|p| p.sni.clone()),
+                            verify: http.verify,
+                            says_end: page.is_some_and(|p| p.compliant),
+                        })
                     }
                     _ => None,
                 };

@@ -116,7 +116,8 @@ struct Member {
 /// Every check. See the module.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Checks {
-    all: Arena<CheckMark, One>,
+    // Each in a box: one is half a KiB, and an arena has room for up to twice as many as there are.
+    all: Arena<CheckMark, Box<One>>,
     by_spec: BTreeMap<[u8; 16], CheckId>,
     of: BTreeMap<RsKey, Vec<Member>>,
     suspended: BTreeSet<RsKey>,
@@ -147,9 +148,13 @@ impl Checks {
         self.memory.extend(shots.into_iter().map(|s| (s.spec, s)));
     }
 
-    /// What the next process is to know.
-    pub fn shots(&self) -> Vec<CheckShot> {
-        self.all.iter().filter(|(_, one)| !one.users.is_empty()).filter_map(|(_, one)| one.shot()).collect()
+    /// What the next process is to know, of `most` checks. What does not fail is what a process that knows nothing takes it for, unless
+    /// its server is awaited (`alpha`): it is left out where there are more.
+    pub fn shots(&self, most: usize) -> Vec<CheckShot> {
+        let all = self.all.len() <= most;
+        let used = self.all.iter().filter(|(_, one)| !one.users.is_empty());
+        let told = |s: &CheckShot| all || !s.up || s.failures > 0 || s.value.is_some();
+        used.filter_map(|(_, one)| one.shot()).filter(told).take(most).collect()
     }
 
     /// These checks, of all servers, and no others. For thousands of servers, [`Checks::set`] does the same in slices.
@@ -171,7 +176,8 @@ impl Checks {
     /// edited. Nothing begins before [`Checks::start`].
     pub fn set(&mut self, server: RsKey, wanted: Vec<Wanted>, cx: &mut Cx<'_>) {
         let before = self.of.remove(&server).unwrap_or_default();
-        let (mut members, mut fresh) = (Vec::<Member>::new(), Vec::new());
+        // Exactly as long as they are to be: there may be one for each of tens of thousands of servers.
+        let (mut members, mut fresh) = (Vec::<Member>::with_capacity(wanted.len()), Vec::new());
         for w in wanted {
             let digest = w.spec.digest();
             let check = match self.by_spec.get(&digest) {
@@ -190,7 +196,10 @@ impl Checks {
             let user = User { server, name: w.name, service: w.service, weight: w.weight };
             match one.users.iter_mut().find(|u| u.server == server) {
                 Some(old) => *old = user,
-                None => one.users.push(user),
+                None => {
+                    one.users.reserve_exact(usize::from(one.users.is_empty()));
+                    one.users.push(user);
+                }
             }
         }
         let gone: Vec<CheckId> =
@@ -224,7 +233,7 @@ impl Checks {
             one.verdict.resume(false, 0);
             one.state = State::Known;
         }
-        let check = self.all.insert(one);
+        let check = self.all.insert(Box::new(one));
         self.by_spec.insert(digest, check);
         check
     }

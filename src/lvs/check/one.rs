@@ -94,8 +94,10 @@ impl One {
             _ => (1, false),
         };
         // What a file says is so, until it says something else: nothing is tried again.
-        let retries = if matches!(self.spec.what, What::File { .. }) { 0 } else { self.spec.pace.retries };
-        Rule { retries, pages, fast_recovery }
+        let pace = &self.spec.pace;
+        let (retries, rise) =
+            if matches!(self.spec.what, What::File { .. }) { (0, 1) } else { (pace.retries, pace.rise) };
+        Rule { retries, rise, pages, fast_recovery }
     }
 
     /// Its first start: by the hash of what it does within its warm-up, so that those which come together do not begin together; one

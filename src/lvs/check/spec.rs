@@ -44,6 +44,9 @@ pub struct Pace {
     pub retry_delay: Duration,
     /// `retry`: so many failures in a row do not count yet.
     pub retries: u32,
+    /// `rise`: so many successes in a row bring back what is down.
+    #[serde(default = "one")]
+    pub rise: u32,
     /// `warmup`: the first start is within this time.
     pub warmup: Duration,
     /// `connect_timeout`: for the whole look, from its start to its last byte.
@@ -124,6 +127,9 @@ pub struct Http {
     pub to: SocketAddr,
     /// `SSL_GET`.
     pub tls: bool,
+    /// `verify`.
+    #[serde(default)]
+    pub verify: bool,
     /// `fast_recovery`.
     pub fast_recovery: bool,
     /// At least one; asked for in turn.
@@ -139,12 +145,19 @@ pub struct Page {
     pub request: Box<str>,
     /// `SSL_GET`: the name that is asked for in the handshake.
     pub sni: Option<Box<str>>,
+    /// `tls_compliant`.
+    #[serde(default)]
+    pub compliant: bool,
     /// Ranges of what is a success.
     pub status: Vec<(u16, u16)>,
     /// MD5 of the body.
     pub digest: Option<[u8; 16]>,
     /// What the body must or must not match.
     pub regex: Option<Box<Pattern>>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl CheckSpec {
@@ -252,6 +265,7 @@ fn pace(vs: &VirtualServer, rs: &RealServer, check: &Check, target: &Target) -> 
         interval,
         retry_delay: paces.iter().find_map(|p| p.delay_before_retry).unwrap_or(retry_delay),
         retries: paces.iter().find_map(|p| p.retry).unwrap_or(retries),
+        rise: paces.iter().find_map(|p| p.rise).unwrap_or(1),
         warmup: paces.iter().find_map(|p| p.warmup).unwrap_or(interval),
         timeout: timeout.max(LEAST),
     }
@@ -272,7 +286,9 @@ fn http_of(vs: &VirtualServer, rs: &RealServer, http: &HttpCheck, to: SocketAddr
     }
     match pages.is_empty() {
         true => What::Never("it has no url".into()),
-        false => What::Http(Box::new(Http { to, tls, fast_recovery: http.fast_recovery, pages })),
+        false => {
+            What::Http(Box::new(Http { to, tls, verify: tls && http.verify, fast_recovery: http.fast_recovery, pages }))
+        }
     }
 }
 
@@ -294,5 +310,6 @@ fn page(vs: &VirtualServer, rs: &RealServer, http: &HttpCheck, url: &Url, to: So
         format!("GET {path} HTTP/{version}\r\nUser-Agent: KeepAliveClient\r\n{close}Host: {host}\r\n\r\n").into();
     let regex = url.regex.as_deref().map(|r| Box::new(Pattern::new(r.clone())));
     let status = if url.status.is_empty() { vec![(200, 299)] } else { url.status.clone() };
-    Ok(Page { path, request, sni: name.cloned(), status, digest: url.digest, regex })
+    let compliant = url.tls_compliant.unwrap_or(http.tls_compliant);
+    Ok(Page { path, request, sni: name.cloned(), compliant, status, digest: url.digest, regex })
 }

@@ -1,6 +1,6 @@
 //! What the results of one check add up to: keepalived's `retry`, and the pages of a web server that are asked for in turn.
 //!
-//! Read first: nothing. Up, and `retry` failures in a row are forgiven; the next one is down. Down, and one success is up; of several pages
+//! Read first: nothing. Up, and `retry` failures in a row are forgiven; the next one is down. Down, and `rise` successes in a row are up; of several pages
 //! each must have succeeded since the last failure. The first result decides alone. A failure whose cause is on this host says nothing about the
 //! server: it is tried again a few times before it counts as any other.
 
@@ -25,6 +25,8 @@ pub(super) enum Next {
 pub(super) struct Rule {
     pub(super) retries: u32,
     /// At least 1.
+    pub(super) rise: u32,
+    /// At least 1.
     pub(super) pages: usize,
     pub(super) fast_recovery: bool,
 }
@@ -39,11 +41,14 @@ pub(super) struct Verdict {
     page: usize,
     // Pages in a row that succeeded.
     proven: usize,
+    // Of one that is down: how often in a row all of them did.
+    #[serde(default)]
+    risen: u32,
 }
 
 impl Default for Verdict {
     fn default() -> Verdict {
-        Verdict { up: None, decisive: true, failures: 0, local: 0, page: 0, proven: 0 }
+        Verdict { up: None, decisive: true, failures: 0, local: 0, page: 0, proven: 0, risen: 0 }
     }
 }
 
@@ -81,7 +86,14 @@ impl Verdict {
         if self.proven < rule.pages && (self.decisive || self.up != Some(true)) {
             return (false, if rule.fast_recovery { Next::AtOnce } else { Next::Interval });
         }
-        self.decisive = false;
+        if self.up == Some(false) && !self.decisive {
+            self.risen += 1;
+            if self.risen < rule.rise {
+                self.proven = 0;
+                return (false, if rule.fast_recovery { Next::AtOnce } else { Next::Retry });
+            }
+        }
+        (self.decisive, self.risen) = (false, 0);
         (self.up.replace(true) != Some(true), Next::Interval)
     }
 
@@ -91,7 +103,7 @@ impl Verdict {
         if local && self.local < LOCAL_TRIES {
             return (false, Next::Local);
         }
-        self.proven = 0;
+        (self.proven, self.risen) = (0, 0);
         if self.up == Some(true) && !self.decisive && self.failures < rule.retries {
             self.failures += 1;
             return (false, Next::Retry);
@@ -122,7 +134,7 @@ mod tests {
             })
             .collect()
     }
-    const ONE: Rule = Rule { retries: 1, pages: 1, fast_recovery: false };
+    const ONE: Rule = Rule { retries: 1, rise: 1, pages: 1, fast_recovery: false };
 
     #[test]
     fn retry_forgives_and_one_success_restores() {
@@ -136,6 +148,17 @@ mod tests {
         let mut resumed = v();
         resumed.resume(true, 1);
         assert_eq!(run(&mut resumed, "-", ONE), "d", "an earlier process had forgiven one");
+    }
+
+    #[test]
+    fn rise_asks_for_successes_in_a_row_and_only_of_what_was_down() {
+        let three = Rule { rise: 3, ..ONE };
+        assert_eq!(run(&mut Verdict::default(), "+--++-+++-+", three), "UUddddddUUU");
+        let mut v = Verdict::default();
+        run(&mut v, "-", three);
+        assert_eq!(v.success(three), (false, Next::Retry), "soon again");
+        assert_eq!(v.success(three), (false, Next::Retry));
+        assert_eq!(v.success(three), (true, Next::Interval));
     }
 
     #[test]

@@ -208,7 +208,7 @@ pub struct Connections {
 }
 
 /// One half of connection synchronisation.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SyncDaemon {
     /// Sends (`true`) or receives.
     pub master: bool,
