@@ -25,7 +25,10 @@ pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
     }
 }
 
-fn all(dev: &str, set: &[Set]) -> (Vec<(Knob, u32)>, Option<(Knob, i32)>) {
+/// What was changed, with what it was before; the first that could not be set.
+type Done = (Vec<(Knob, u32)>, Option<(Knob, i32)>);
+
+fn all(dev: &str, set: &[Set]) -> Done {
     let (mut before, mut failed) = (Vec::new(), None);
     for s in set {
         match knob::set(dev, s) {

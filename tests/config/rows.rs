@@ -43,7 +43,6 @@ const NEEDS: &[(&str, &str)] = &[
     ("preempt", "nopreempt"),
     ("owner_ignore_adverts", "priority 255"),
     ("unicast_ttl", "unicast_peer {\n10.9.9.8\n}"),
-    ("vrf", "unicast_peer {\n10.9.9.8\n}"),
     ("unicast_fault_no_peer", "unicast_peer {\n10.9.9.8\n}"),
     ("vrrp_strict", "vrrp_lower_prio_no_advert"),
     ("strict_mode", "lower_prio_no_advert"),
@@ -72,6 +71,9 @@ fn around(scope: Scope, keyword: &str) -> (String, String) {
         Scope::GarpGroup => open("garp_group", &["garp_interval 0.2", "gna_interval 0.2"], "}\n"),
         Scope::Instance if keyword == "native_ipv6" => {
             open("vrrp_instance t", &["interface eth9", "virtual_router_id 9", "no_virtual_ipaddress"], "}\n")
+        }
+        Scope::Instance if keyword == "vrf" => {
+            open("vrrp_instance t", &[INSTANCE, &["unicast_peer {\n10.9.9.8\n}"]].concat(), "}\n")
         }
         Scope::Instance => open("vrrp_instance t", INSTANCE, "}\n"),
         Scope::Authentication => {
