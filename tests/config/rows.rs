@@ -113,7 +113,7 @@ fn around(scope: Scope, keyword: &str) -> (String, String) {
             let line = match keyword {
                 "<address>" => "",
                 "use_vmac" => "10.9.9.9/24 dev eth1 ",
-                "preferred_lft" => "fd00::9/64 ",
+                "preferred_lft" | "home" | "mngtmpaddr" => "fd00::9/64 ",
                 _ => "10.9.9.9/24 ",
             };
             (format!("{head}virtual_ipaddress {{\n{line}"), "\n}\n}\n".into())
@@ -307,7 +307,7 @@ fn the_list_names_every_keyword_with_its_status() {
         }
     }
     let find = |scope: Scope, name: &str| find(scope, name).unwrap().status;
-    assert_eq!(find(Scope::Root, "track_group"), Status::NoEffect);
+    assert_eq!(find(Scope::Root, "net_namespace_ipvs"), Status::NoEffect);
     assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Supported);
 }
 
@@ -341,6 +341,13 @@ const DONE_IN_READING: &[(&str, &str)] = &[
     ("tracking_weight", "model/sync.rs"),
     ("v6", "lower/route_numbers.rs"),
     ("unicast_src_ip", "model/mod.rs"),
+    ("process_names", "model/global.rs"),
+    ("vrrp_process_name", "model/global.rs"),
+    ("home", "model/mod.rs"),
+    ("mngtmpaddr", "model/mod.rs"),
+    ("track_group", "lower/follow.rs"),
+    ("iproute_usr_dir", "load.rs"),
+    ("iproute_etc_dir", "load.rs"),
 ];
 
 /// Only the table says what has an effect; what it says is true as far as somebody looks at the setting at all.
