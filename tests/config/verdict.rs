@@ -134,11 +134,11 @@ fn the_table_alone_says_what_has_no_effect() {
 #[test]
 fn the_last_line_sums_up() {
     assert_eq!(text(GOOD).summary(Wanted::Test), "k.conf: no mistakes: passed");
-    let many = GOOD.replace("eth0", "eth0\nfoo\nbar\nstate MASTER\nnopreempt\nuse_vmac_addr\nlinkbeat_use_polling");
+    let many = GOOD.replace("eth0", "eth0\nfoo\nbar\nstate MASTER\nnopreempt\nuse_vmac_addr\npromote_secondaries");
     let loaded = text(&many);
     assert_eq!(
         loaded.summary(Wanted::Test),
-        "k.conf: 2 errors, 2 warnings, 2 notes; 2 of 8 settings have no effect yet (`use_vmac_addr`, `linkbeat_use_polling`): failed",
+        "k.conf: 2 errors, 2 warnings, 2 notes; 2 of 8 settings have no effect yet (`use_vmac_addr`, `promote_secondaries`): failed",
         "{}",
         loaded.render(false)
     );
