@@ -3,13 +3,14 @@
 //! The daemon (`daemon/exec.rs`) and the simulator (`tests/sim/exec.rs`) both match this without a `_` arm. Effects of one
 //! turn are applied in order. Read first: `event.rs`.
 
-pub use crate::net::{ADDR_PROTO, AddrSpec, STATIC_PROTO};
+pub use crate::net::{ADDR_PROTO, AddrSpec, OwnLink, STATIC_PROTO};
 
 use crate::config::model::Family;
 use crate::config::model::vrrp::ParamMatch;
 use crate::event::ReqId;
 use crate::exit::ExitCode;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
+use crate::knob::Set;
 use crate::note::Note;
 use crate::route::RouteSpec;
 use crate::rule::RuleSpec;
@@ -82,6 +83,10 @@ pub struct Packet {
     pub to: IpAddr,
     /// The packet.
     pub bytes: Bytes,
+    /// Ethernet address that it leaves from, out of the socket's interface, whatever address that has; only to a group. `None`: the
+    /// interface's own.
+    #[serde(default)]
+    pub from: Option<[u8; 6]>,
 }
 
 /// One advert: a packet for each destination. At least one; at most
@@ -92,7 +97,11 @@ pub struct Packets(Arc<[Packet]>);
 impl Packets {
     /// For one destination.
     pub fn one(to: IpAddr, bytes: Bytes) -> Packets {
-        Packets(Arc::new([Packet { to, bytes }]))
+        Packets::one_from(None, to, bytes)
+    }
+    /// The same, from another Ethernet address than the interface's own.
+    pub fn one_from(from: Option<[u8; 6]>, to: IpAddr, bytes: Bytes) -> Packets {
+        Packets(Arc::new([Packet { to, bytes, from }]))
     }
     /// For several; `None`: for nobody.
     pub fn of(list: Vec<Packet>) -> Option<Packets> {
@@ -124,6 +133,22 @@ pub enum NetOp {
     RuleAdd(Box<RuleSpec>),
     /// Delete exactly this rule; ENOENT where it is not there.
     RuleDel(Box<RuleSpec>),
+    /// Make an interface; EEXIST where one of that name is there.
+    LinkAdd(Box<OwnLink>),
+    /// Take an interface up or down.
+    LinkSet {
+        /// Which.
+        ifindex: u32,
+        /// Up.
+        up: bool,
+        /// And give it our alias.
+        tag: bool,
+    },
+    /// Delete an interface.
+    LinkDel {
+        /// Which.
+        ifindex: u32,
+    },
 }
 
 /// In place of a group: none.
@@ -422,6 +447,15 @@ pub enum HelperFx {
     CloseFifo {
         /// Its name.
         fifo: FifoKey,
+    },
+    /// Set sysctls of an interface; answered by [`HelperEv::Knobs`](crate::event::HelperEv::Knobs). Jobs are done in their order.
+    SetKnobs {
+        /// Its name.
+        job: u64,
+        /// Which interface.
+        dev: String,
+        /// What to what.
+        set: Vec<Set>,
     },
     /// Addresses of a host name, off the loop; answered by [`HelperEv::Resolved`](crate::event::HelperEv::Resolved).
     Lookup {

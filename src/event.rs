@@ -8,6 +8,7 @@ pub use crate::net::{AddrInfo, Errno, Link};
 use crate::config::model::Config;
 use crate::config::model::lvs::Part;
 use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
+use crate::knob::Knob;
 use crate::octets::Octets;
 use crate::route::RouteSpec;
 use crate::rule::RuleSpec;
@@ -294,6 +295,15 @@ pub enum HelperEv<'a> {
         fifo: FifoKey,
         /// EAGAIN: the pipe is full; `FifoReady` follows.
         result: Result<(), Errno>,
+    },
+    /// Answer to [`HelperFx::SetKnobs`](crate::effect::HelperFx::SetKnobs).
+    Knobs {
+        /// Which job.
+        job: u64,
+        /// Of those that were changed, what they were before.
+        before: Vec<(Knob, u32)>,
+        /// The first that could not be set.
+        failed: Option<(Knob, Errno)>,
     },
     /// Answer to [`HelperFx::Lookup`](crate::effect::HelperFx::Lookup).
     Resolved {

@@ -67,9 +67,9 @@ impl Links {
         let range = (addr, 0)..=(addr, u8::MAX);
         self.by_index.get(&ifindex).into_iter().flat_map(move |e| e.addrs.range(range.clone()).map(|(_, a)| &a.info))
     }
-    /// Whether any interface has this address.
+    /// Whether this address is one of the host's: on an interface that is up, for one that is down answers for none.
     pub fn is_local(&self, addr: IpAddr) -> bool {
-        self.by_index.keys().any(|ifindex| self.at(*ifindex, addr).next().is_some())
+        self.by_index.iter().any(|(ifindex, e)| e.link.up && self.at(*ifindex, addr).next().is_some())
     }
     /// Addresses of all interfaces.
     pub fn all_addrs(&self) -> impl Iterator<Item = &AddrInfo> {
@@ -206,6 +206,10 @@ mod tests {
             noarp: false,
             mtu: 1500,
             mac: Some([2, 0, 0, 0, 0, ifindex as u8]),
+            upon: None,
+            ours: false,
+            master: 0,
+            vrf: false,
         }
     }
     fn addr(ifindex: u32, a: &str, proto: u8) -> AddrInfo {

@@ -67,6 +67,71 @@ pub struct Link {
     pub mtu: u32,
     /// Ethernet address; `None` when the hardware address is not 6 bytes long.
     pub mac: Option<[u8; 6]>,
+    /// Upon which other interface it stands, where it is of a kind that kalived makes.
+    #[serde(default)]
+    pub upon: Option<Upon>,
+    /// Its alias says that a kalived made it ([`LINK_ALIAS`]).
+    #[serde(default)]
+    pub ours: bool,
+    /// Index of the interface that it is enslaved to (`IFLA_MASTER`): a bridge, a bond, a VRF; 0: to none.
+    #[serde(default)]
+    pub master: u32,
+    /// It is a VRF.
+    #[serde(default)]
+    pub vrf: bool,
+}
+
+/// `IFLA_IFALIAS` of every interface that kalived makes, so that its own leftovers are told from an operator's interfaces.
+pub const LINK_ALIAS: &str = "kalived";
+
+/// A kind of interface that stands upon another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum UponKind {
+    /// macvlan: an Ethernet address of its own.
+    Macvlan,
+    /// ipvlan in L2 mode: the Ethernet address of the other one.
+    Ipvlan,
+}
+
+/// What an interface stands upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Upon {
+    /// Its kind.
+    pub kind: UponKind,
+    /// `IFLA_MACVLAN_MODE`, `IFLA_IPVLAN_FLAGS`.
+    pub mode: u32,
+    /// Index of the other one (`IFLA_LINK`).
+    pub parent: u32,
+}
+
+impl Upon {
+    /// `MACVLAN_MODE_VEPA`, <linux/if_link.h>. In private mode the kernel keeps from the interface below what comes from the own
+    /// interface's Ethernet address; all routers of a virtual router have that address, and a Master would not hear a second one.
+    pub const MACVLAN_VEPA: u32 = 2;
+}
+
+/// An interface to make. It begins down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnLink {
+    /// Name, 1 to 15 bytes.
+    pub name: String,
+    /// What it stands upon.
+    pub upon: Upon,
+    /// Ethernet address of a macvlan.
+    pub mac: Option<[u8; 6]>,
+    /// `IFLA_GROUP`; 0: the default one.
+    pub group: u32,
+    /// The VRF that it belongs to; 0: none.
+    #[serde(default)]
+    pub master: u32,
+}
+
+impl OwnLink {
+    /// Whether an interface is what this one is to be.
+    pub fn is(&self, link: &Link) -> bool {
+        let mac = self.mac.is_none() || link.mac == self.mac;
+        link.name == self.name && link.upon == Some(self.upon) && link.master == self.master && mac
+    }
 }
 
 /// One address on one interface as the kernel describes it.
@@ -133,6 +198,9 @@ pub struct AddrSpec {
     /// `IFA_PROTO` of a new one: [`ADDR_PROTO`] or [`STATIC_PROTO`].
     #[serde(default = "virtual_tag")]
     pub tag: u8,
+    /// Metric of its prefix route (`IFA_RT_PRIORITY`); 0: the kernel's own.
+    #[serde(default)]
+    pub metric: u32,
 }
 
 /// Address family of a virtual router.

@@ -42,6 +42,10 @@ pub enum Due {
     GarpQueue,
     /// Addresses that could not be added or were taken away: try again.
     AddrRetry,
+    /// The next part of the addresses that stay on an own interface is asked for.
+    KeepMore(VrKey),
+    /// Interfaces of our own: some wait for another try or a look.
+    OwnLinks,
     /// Routes: some wait for another try, a look, or their turn.
     Routes,
     /// The same of policy rules.

@@ -11,9 +11,23 @@ const MAX_LINES: usize = 700;
 
 /// Layers, lowest first. A module imports its own layer and those below it.
 const LAYERS: [&[&str]; 4] = [
-    &["time", "id", "exit", "reload_time", "route", "rule", "net"],
+    &["time", "id", "exit", "reload_time", "route", "rule", "net", "knob"],
     &["timers", "event", "effect", "note", "words", "config", "wire", "octets", "envelope", "snapshot"],
-    &["child", "conn", "watch", "vrrp", "links", "lvs", "reconcile", "routes", "rules", "track", "notify", "report"],
+    &[
+        "child",
+        "conn",
+        "watch",
+        "vrrp",
+        "links",
+        "lvs",
+        "reconcile",
+        "routes",
+        "rules",
+        "vmac",
+        "track",
+        "notify",
+        "report",
+    ],
     // A recording begins with a world, and a world is recorded.
     &["world", "record"],
 ];

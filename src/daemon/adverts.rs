@@ -210,12 +210,12 @@ impl Adverts {
         for (member, m) in c.members.iter().enumerate().filter_map(|(i, m)| Some((i, m.as_ref()?))) {
             for (nth, p) in m.packets.iter().enumerate() {
                 let i = c.sends.len();
-                let (token, packet, to) =
-                    (Token::Advert(AdvertToken::Send(chain, i as u8)), p.bytes.clone(), m.way.to(p));
+                let token = Token::Advert(AdvertToken::Send(chain, i as u8));
+                let (fd, to, packet) = m.way.give(p);
                 let op = if i + 1 == count {
-                    ring.send(token, &m.way.fd, packet, to, Link::Last, How::NoWait)
+                    ring.send(token, fd, packet, to, Link::Last, How::NoWait)
                 } else {
-                    ring.send_quiet(token, &m.way.fd, packet, to)
+                    ring.send_quiet(token, fd, packet, to)
                 };
                 c.sends.push(OneSend { member, nth, op, done: false });
             }
@@ -256,14 +256,8 @@ impl Adverts {
         for (i, p) in stop.packets.iter().enumerate() {
             // Hard: a peer that cannot be reached keeps the farewell from nobody else.
             let link = if i + 1 == stop.packets.len() { Link::Last } else { Link::Hard };
-            ring.send(
-                Token::Advert(AdvertToken::Farewell(key)),
-                &stop.way.fd,
-                p.bytes.clone(),
-                stop.way.to(p),
-                link,
-                How::NoWait,
-            );
+            let (fd, to, bytes) = stop.way.give(p);
+            ring.send(Token::Advert(AdvertToken::Farewell(key)), fd, bytes, to, link, How::NoWait);
         }
     }
 

@@ -260,6 +260,9 @@ impl<O: Os> Exec<O> {
     }
 
     fn advert_effect(&mut self, now: Now, fx: AdvertFx) {
+        if let AdvertFx::Send { packets, .. } | AdvertFx::At { packets, .. } = &fx {
+            self.sockets.need_frames(&mut self.os, packets);
+        }
         match fx {
             AdvertFx::Send { vr, sock, packets } => match self.sockets.way_now(&mut self.os, sock) {
                 Some(way) => self.urgent.push((vr, packets, way)),

@@ -26,9 +26,11 @@ pub const MOST_WATCHES: usize = 4096;
 pub const MOST_FIFOS: usize = 64;
 /// Host names looked up at a time: one per connection there may be.
 pub const MOST_LOOKUPS: usize = super::streams::MOST;
+/// Interfaces whose sysctls are set at a time: two for each virtual router there may be.
+pub const MOST_KNOBS: usize = 8192;
 /// Messages that wait for a helper that does not take them: all that may be asked for, and as much taken back. One that is so
 /// far behind is given up.
-const QUEUE: usize = 2 * (MOST_WATCHES + MOST_FIFOS + MOST_LOOKUPS);
+const QUEUE: usize = 2 * (MOST_WATCHES + MOST_FIFOS + MOST_LOOKUPS + MOST_KNOBS);
 /// Messages sent or taken in a turn: each costs microseconds, so a turn stays below a millisecond.
 const PER_TURN: usize = 64;
 
@@ -61,6 +63,8 @@ pub struct HelperLine {
     watches: BTreeMap<WatchKey, Ask>,
     fifos: BTreeMap<FifoKey, Fifo>,
     lookups: BTreeMap<ConnKey, Ask>,
+    /// Sysctls that are being set, in the order they were asked for.
+    knobs: BTreeMap<u64, Ask>,
     /// Named pipes to remove that no helper was there for; as many as there may be open.
     removals: Vec<Ask>,
     buffer: Vec<u8>,
@@ -127,7 +131,7 @@ impl HelperLine {
         self.socket = Some(socket);
         let mut all = core::mem::take(&mut self.removals);
         all.extend(self.fifos.values().filter(|f| f.fd.is_none()).map(|f| f.ask.clone()));
-        all.extend(self.watches.values().chain(self.lookups.values()).cloned());
+        all.extend(self.knobs.values().chain(self.watches.values()).chain(self.lookups.values()).cloned());
         for ask in all {
             // All of it was encoded once before.
             let _ = self.queue(os, &ask);
@@ -269,6 +273,15 @@ impl HelperLine {
                 self.close_fifo(os, fifo);
                 None
             }
+            HelperFx::SetKnobs { job, dev, set } => {
+                let first = set.first().map(|s| s.knob);
+                let ask = Ask::Knobs { job, dev, set };
+                let room = if self.knobs.len() < MOST_KNOBS { Ok(()) } else { Err(Errno::ENOBUFS) };
+                let asked = room.and_then(|()| self.queue(os, &ask));
+                self.knobs.extend(asked.is_ok().then_some((job, ask)));
+                let failed = |e| HelperEv::Knobs { job, before: Vec::new(), failed: first.map(|knob| (knob, e)) };
+                asked.err().map(failed)
+            }
             HelperFx::Lookup { conn, host, port } => {
                 let ask = Ask::Lookup { conn: conn.to_bits(), host, port };
                 let room = if self.lookups.len() < MOST_LOOKUPS { Ok(()) } else { Err(Errno::EAGAIN) };
@@ -362,6 +375,12 @@ impl HelperLine {
                 let event = Key::from_bits(fifo).and_then(|f| self.on_fifo(os, f, result, fd));
                 if let Some(event) = event {
                     tell(event);
+                }
+            }
+            Tell::Knobs { job, before, failed } => {
+                if self.knobs.remove(&job).is_some() {
+                    let failed = failed.map(|(knob, e)| (knob, Errno(e)));
+                    tell(Event::Helper(HelperEv::Knobs { job, before, failed }));
                 }
             }
             Tell::Resolved { conn, result } => {

@@ -62,6 +62,9 @@ impl Protocol for Route {
             NetOp::RouteChange(old, new) => wire::change_route(out, seq, old, new),
             NetOp::RuleAdd(spec) => wire::new_rule(out, seq, spec),
             NetOp::RuleDel(spec) => wire::del_rule(out, seq, spec),
+            NetOp::LinkAdd(link) => wire::new_link(out, seq, link),
+            NetOp::LinkSet { ifindex, up, tag } => wire::set_link(out, seq, *ifindex, *up, *tag),
+            NetOp::LinkDel { ifindex } => wire::del_link(out, seq, *ifindex),
         }
     }
     fn notice(op: &NetOp) -> Option<u16> {

@@ -11,6 +11,8 @@ use crate::sys::op::{Fd, Link};
 use crate::sys::os::Ops;
 use crate::sys::ring::How;
 use crate::sys::socket::SockAddr;
+use crate::wire::ether;
+use bytes::Bytes;
 use std::rc::Rc;
 
 /// What a [`SendKey`] names.
@@ -36,11 +38,26 @@ pub struct Way {
     pub fd: Fd,
     /// Destination.
     pub to: To,
+    /// For packets that leave from another Ethernet address than the interface's: the socket, and the interface.
+    pub frames: Option<(Fd, u32)>,
 }
 
+/// A packet as it is given to the kernel: by which socket, to which address, which bytes.
+pub type Given<'a> = (&'a Fd, Option<Rc<SockAddr>>, Bytes);
+
 impl Way {
+    /// How one packet is given to the kernel. One that leaves from an Ethernet address of its own is a whole frame.
+    pub fn give(&self, packet: &Packet) -> Given<'_> {
+        if let (Some(mac), Some((fd, ifindex))) = (packet.from, &self.frames)
+            && let Some(frame) = ether::to_group(mac, packet.to, &packet.bytes)
+        {
+            return (fd, SockAddr::frame(*ifindex, &frame).map(Rc::new), frame);
+        }
+        (&self.fd, self.to(packet), packet.bytes.clone())
+    }
+
     /// The address for one packet; `None`: where the socket is connected to.
-    pub fn to(&self, packet: &Packet) -> Option<Rc<SockAddr>> {
+    fn to(&self, packet: &Packet) -> Option<Rc<SockAddr>> {
         match &self.to {
             To::Connected => None,
             To::One(to) => Some(to.clone()),
@@ -87,14 +104,8 @@ impl Sends {
     pub fn send(&mut self, ring: &mut impl Ops<Token>, vr: VrKey, packets: &Packets, way: &Way) {
         let key = self.sending.insert(Sending { vr, open: packets.len(), tally: Tally::default() });
         for p in packets.iter() {
-            ring.send(
-                Token::Advert(AdvertToken::Now(key)),
-                &way.fd,
-                p.bytes.clone(),
-                way.to(p),
-                Link::Last,
-                How::NoWait,
-            );
+            let (fd, to, bytes) = way.give(p);
+            ring.send(Token::Advert(AdvertToken::Now(key)), fd, bytes, to, Link::Last, How::NoWait);
         }
     }
 

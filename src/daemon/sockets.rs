@@ -8,7 +8,7 @@ use super::adverts::Adverts;
 use super::os::Os;
 use super::sends::{To, Way};
 use super::token::{SockToken, Token};
-use crate::effect::{SockFx, SockSpec};
+use crate::effect::{Packets, SockFx, SockSpec};
 use crate::event::{Errno, Event, LONGEST_AGE, RxMeta, SockEv};
 use crate::id::SockKey;
 use crate::note::Note;
@@ -58,6 +58,7 @@ pub struct Sockets<B> {
     header_v4: Rc<Header>,
     header_v6: Rc<Header>,
     socks: BTreeMap<SockKey, Sock>,
+    frames: Option<Fd>,
     /// Datagrams longer than any advert: dropped.
     pub oversized: u64,
     /// Datagrams whose sender could not be read: dropped.
@@ -74,6 +75,7 @@ impl<B: Buffers> Sockets<B> {
             header_v4: Header::new(socket::NAME, socket::CONTROL),
             header_v6: Header::new(socket::NAME, socket::CONTROL),
             socks: BTreeMap::new(),
+            frames: None,
             oversized: 0,
             anonymous: 0,
             buffers_out: 0,
@@ -106,7 +108,15 @@ impl<B: Buffers> Sockets<B> {
     /// The way of packets that leave by `sock`.
     pub fn way(&self, sock: SockKey) -> Option<Way> {
         let s = self.socks.get(&sock)?;
-        Some(Way { fd: s.pair.tx.clone(), to: s.to.clone() })
+        let frames = self.frames.clone().zip(s.spec.ifindex());
+        Some(Way { fd: s.pair.tx.clone(), to: s.to.clone(), frames })
+    }
+
+    /// Adverts of an Ethernet address of their own leave by a packet socket; from the first of them on there is one.
+    pub fn need_frames(&mut self, os: &mut impl Os, packets: &Packets) {
+        if self.frames.is_none() && packets.iter().any(|p| p.from.is_some()) {
+            self.frames = os.open_frames().ok();
+        }
     }
 
     /// As [`Sockets::way`], for an advert that leaves at once, which begins a time of many: the interface may have been down when its

@@ -183,8 +183,9 @@ impl Filter {
     /// `there`: addresses that may be there although nobody wants them.
     pub fn settle(&mut self, there: impl Iterator<Item = IpAddr>, timers: &mut Timers) {
         let Some(target) = &self.target else { return };
-        let going = |a: IpAddr| self.wanted.iter().any(|w| w.0 == a) && !target.iter().any(|t| t.0 == a);
-        if !there.into_iter().any(going) {
+        let surplus: BTreeSet<IpAddr> = self.wanted.difference(target).map(|(a, _)| *a).collect();
+        let stays: BTreeSet<IpAddr> = target.iter().map(|(a, _)| *a).collect();
+        if !there.into_iter().any(|a| surplus.contains(&a) && !stays.contains(&a)) {
             self.wanted = self.target.take().unwrap_or_default();
             self.refresh();
             self.rearm(timers);
@@ -328,7 +329,8 @@ impl Filter {
                     self.force.clone_from(&rules.addresses);
                 }
                 let waiting = self.awaited.len();
-                self.awaited.retain(|a| !self.force.iter().any(|(there, _)| there == a));
+                let there: BTreeSet<IpAddr> = self.force.iter().map(|(a, _)| *a).collect();
+                self.awaited.retain(|a| !there.contains(a));
                 self.admit |= self.awaited.len() < waiting;
                 self.patience.take_if(|_| self.awaited.is_empty());
             }

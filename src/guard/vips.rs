@@ -5,13 +5,17 @@
 //! tag: an operator's own address of the same value stays, and so does one on another interface. Before them the virtual routes and
 //! rules of the file and of the snapshot are taken away. When kalived ends, the static addresses, routes and rules go as well; while a core is only waited for they stay, for no peer claims them.
 //!
+//! Interfaces that a kalived made for virtual routers of the file or of the snapshot (`use_vmac`) are deleted, which takes their addresses along, and the
+//! sysctls of those below them are put back.
+//!
 //! With [`AFTER`] it first waits for the end of a core that was handed over, which removes its addresses itself unless it is killed.
 
 use crate::config::model::Config;
 use crate::effect::{ADDR_PROTO, AddrSpec, STATIC_PROTO};
-use crate::event::{AddrInfo, Errno};
+use crate::event::{AddrInfo, Errno, Link};
 use crate::exit::ExitCode;
 use crate::filter::{Settings, settings};
+use crate::knob::Set;
 use crate::links::AddrId;
 use crate::process::args::AFTER;
 use crate::process::image::image_of;
@@ -23,10 +27,12 @@ use crate::rule::RuleSpec;
 use crate::snapshot::Snapshot;
 use crate::sys::netlink::Whom;
 use crate::sys::privilege::cap;
-use crate::sys::{child, clock, lockfile, poll, privilege, rtsync, seqpacket, signal};
+use crate::sys::{child, clock, knob, lockfile, poll, privilege, rtsync, seqpacket, signal};
 use crate::time::Duration;
+use crate::vmac;
 use crate::wire::netlink::{
-    Control, Kind, del_addr, del_route, del_rule, frames, get_addrs, get_links, get_routes, get_rules, messages, nft,
+    Control, Kind, del_addr, del_link, del_route, del_rule, frames, get_addrs, get_links, get_routes, get_rules,
+    messages, nft,
 };
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,7 +137,8 @@ fn patience(shot: Option<&Snapshot>) -> Duration {
 
 /// Removes the addresses. Waits for the kernel.
 pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
-    let (names, there) = dump().map_err(|e| format!("the addresses could not be read: {e}"))?;
+    let (links, there) = dump().map_err(|e| format!("the addresses could not be read: {e}"))?;
+    let names: BTreeMap<u32, String> = links.values().map(|l| (l.ifindex, l.name.clone())).collect();
     let mut unread = None;
     let shot = of.snapshot.try_clone().map_err(|e| e.to_string());
     let shot = shot.and_then(|f| Slots::new(f).newest().map_err(|e| e.to_string()));
@@ -160,6 +167,7 @@ pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
     let filters =
         shot.as_ref().is_some_and(|s| s.filter) || configs.iter().flat_map(|c| &c.instances).any(|i| !i.accepts());
     let stuck = fib.remove();
+    let unmade = delete_own(shot.as_ref(), &configs, &links);
     let failed = delete(&ours, del_addr, Errno::EADDRNOTAVAIL)
         .map_err(|e| format!("the addresses could not be removed: {e}"))?
         .map(|e| format!("an address could not be removed: errno {}", e.0));
@@ -168,7 +176,7 @@ pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
         None if filters => remove_filter(&configs),
         _ => Ok(()),
     };
-    match failed.or(stuck.err()).or(filtered.err()).or(unread) {
+    match failed.or(stuck.err()).or(unmade.err()).or(filtered.err()).or(unread) {
         Some(why) => Err(why),
         None => Ok(()),
     }
@@ -283,7 +291,7 @@ fn dump_rules() -> io::Result<Vec<RuleSpec>> {
 }
 
 /// Asks the kernel to delete each of `all`. The first error that is not `gone`: what is gone already is as it should be.
-fn delete<T>(all: &[T], request: fn(&mut BytesMut, u32, &T), gone: Errno) -> io::Result<Option<Errno>> {
+fn delete<T>(all: &[T], request: impl Fn(&mut BytesMut, u32, &T), gone: Errno) -> io::Result<Option<Errno>> {
     let mut failed = None;
     for slice in all.chunks(SLICE) {
         let mut out = BytesMut::new();
@@ -320,9 +328,9 @@ fn dump_routes() -> io::Result<Vec<RouteSpec>> {
     Ok(all)
 }
 
-/// The interfaces' names, and the addresses.
-fn dump() -> io::Result<(BTreeMap<u32, String>, Vec<AddrInfo>)> {
-    let (mut names, mut all) = (BTreeMap::new(), Vec::new());
+/// The interfaces, and the addresses.
+fn dump() -> io::Result<(BTreeMap<u32, Link>, Vec<AddrInfo>)> {
+    let (mut links, mut all) = (BTreeMap::new(), Vec::new());
     let requests: [fn(&mut BytesMut, u32); 2] = [get_links, get_addrs];
     for request in requests {
         let mut out = BytesMut::new();
@@ -330,7 +338,7 @@ fn dump() -> io::Result<(BTreeMap<u32, String>, Vec<AddrInfo>)> {
         rtsync::ask(&out, &mut |bytes| {
             for m in messages(bytes).flatten() {
                 match m.kind {
-                    Kind::Link(l) => drop(names.insert(l.ifindex, l.name)),
+                    Kind::Link(l) => drop(links.insert(l.ifindex, l)),
                     Kind::Addr(a) => all.push(a),
                     Kind::Done { .. } | Kind::Ack { .. } => return true,
                     _ => {}
@@ -339,7 +347,33 @@ fn dump() -> io::Result<(BTreeMap<u32, String>, Vec<AddrInfo>)> {
             false
         })?;
     }
-    Ok((names, all))
+    Ok((links, all))
+}
+
+/// Deletes the interfaces that were made for virtual routers, and puts back the sysctls of those below.
+fn delete_own(shot: Option<&Snapshot>, configs: &[Config], links: &BTreeMap<u32, Link>) -> Result<(), String> {
+    let named = configs.iter().flat_map(|c| &c.instances).filter_map(|i| Some(i.own()?.1));
+    let named: BTreeSet<&str> = named.chain(shot.iter().flat_map(|s| &s.own).map(|o| o.name.as_str())).collect();
+    let ours: Vec<u32> = links
+        .values()
+        .filter(|l| l.ours && l.upon.is_some() && named.contains(l.name.as_str()))
+        .map(|l| l.ifindex)
+        .collect();
+    let gone = |out: &mut BytesMut, seq: u32, ifindex: &u32| del_link(out, seq, *ifindex);
+    let failed = delete(&ours, gone, Errno::ENODEV);
+    for below in shot.iter().flat_map(|s| &s.below) {
+        let Some(link) = links.get(&below.ifindex) else { continue };
+        for (knob, to) in &below.before {
+            // One that somebody else has changed meanwhile stays.
+            let set = Set { knob: *knob, to: *to, only: vmac::below(*knob) };
+            let _ = knob::set(&link.name, &set);
+        }
+    }
+    match failed {
+        Err(e) => Err(format!("the interfaces of virtual routers could not be deleted: {e}")),
+        Ok(Some(e)) => Err(format!("an interface of a virtual router could not be deleted: errno {}", e.0)),
+        Ok(None) => Ok(()),
+    }
 }
 
 /// What of `there` is to go because a snapshot names it.
@@ -362,6 +396,7 @@ fn spec(a: &AddrInfo, peer: Option<IpAddr>) -> AddrSpec {
         flags: 0,
         peer,
         tag: a.proto,
+        metric: 0,
     }
 }
 
@@ -373,7 +408,7 @@ fn ours(config: &Config, names: &BTreeMap<u32, String>, there: &[AddrInfo]) -> V
     let mut named = BTreeSet::new();
     for i in &config.instances {
         for v in i.vips.iter().chain(&i.excluded) {
-            let dev = v.dev.as_deref().unwrap_or(&i.interface);
+            let dev = v.dev.as_deref().unwrap_or(i.default_dev());
             named.insert(dev);
             vips.insert((v.addr, present.contains(dev).then_some(dev)), v.peer);
         }

@@ -1,4 +1,4 @@
-//! The helper: a process that does for the core what may block. Files, processes, named pipes, host names.
+//! The helper: a process that does for the core what may block. Files, processes, named pipes, sysctls, host names.
 //!
 //! One thread reads the core's messages and hands each to the lane it is for; a lane is a thread of its own, begun when it is first
 //! needed, so that a file system that hangs does not stop the counting of processes, nor a name server either of them. Every
@@ -6,10 +6,11 @@
 //! ends.
 //!
 //! Read in this order: `proto` (what is said), this file (who does what), `lane`, then `files`, `matching` and `processes`,
-//! `fifos`, `names`. Deliberately absent: anything that would have to survive; the core asks a new helper for all of it again.
+//! `fifos`, `knobs`, `names`. Deliberately absent: anything that would have to survive; the core asks a new helper for all of it again.
 
 mod fifos;
 mod files;
+mod knobs;
 pub mod lane;
 pub mod matching;
 mod names;
@@ -82,6 +83,7 @@ struct Lanes {
     files: Lane<Ask>,
     processes: Lane<Ask>,
     fifos: Lane<Ask>,
+    knobs: Lane<Ask>,
     names: Lane<Ask>,
 }
 
@@ -92,6 +94,8 @@ impl Lanes {
             processes: Lane::new("processes", 1, processes::run),
             // One thread: what is removed under a name is removed before it is made again.
             fifos: Lane::new("fifos", 1, fifos::run),
+            // One thread: what is put back is not set again before.
+            knobs: Lane::new("sysctls", 1, knobs::run),
             names: Lane::new("names", names::THREADS, names::run),
             line,
         }
@@ -123,6 +127,11 @@ impl Lanes {
             Ask::RemoveFifo { .. } => {
                 let _ = self.fifos.give(&self.line, ask);
                 None
+            }
+            Ask::Knobs { job, ref set, .. } => {
+                let first = set.first().map(|s| (s.knob, BUSY));
+                let given = self.knobs.give(&self.line, ask);
+                given.err().map(|_| Tell::Knobs { job, before: Vec::new(), failed: first })
             }
             Ask::Lookup { conn, .. } => {
                 let given = self.names.give(&self.line, ask);

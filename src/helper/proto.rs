@@ -4,6 +4,7 @@
 //! core's (`Key::to_bits`); the helper only gives them back. Read first: `effect.rs`, whose words these are.
 
 use crate::config::model::vrrp::ParamMatch;
+use crate::knob::{Knob, Set};
 use crate::note::Level;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub const MOST_WORDS: usize = 512;
 pub const FILE_BYTES: usize = 32;
 /// Addresses of one host name.
 pub const MOST_ADDRS: usize = 8;
+/// Sysctls of one job.
+pub const MOST_KNOBS: usize = 32;
 /// Bytes of a line for the log.
 pub const LONGEST_NOTE: usize = 1024;
 
@@ -67,6 +70,15 @@ pub enum Ask {
         /// Which file that was.
         file: FileId,
     },
+    /// Set sysctls of an interface.
+    Knobs {
+        /// Name.
+        job: u64,
+        /// Interface.
+        dev: String,
+        /// What to what, at most [`MOST_KNOBS`].
+        set: Vec<Set>,
+    },
     /// Addresses of a host.
     Lookup {
         /// For which connection.
@@ -110,6 +122,15 @@ pub enum Tell {
         fifo: u64,
         /// Which file was made, if it was not there before.
         result: Result<Option<FileId>, i32>,
+    },
+    /// What was changed, with what it was before; the first that could not be.
+    Knobs {
+        /// Name.
+        job: u64,
+        /// At most [`MOST_KNOBS`].
+        before: Vec<(Knob, u32)>,
+        /// Which, and why.
+        failed: Option<(Knob, i32)>,
     },
     /// Addresses, at least one, at most [`MOST_ADDRS`].
     Resolved {
@@ -167,6 +188,7 @@ impl Ask {
                 (1..=MOST_WORDS).contains(&argv.len()) && !argv.iter().any(|w| w.contains('\0'))
             }
             Ask::Unwatch { .. } => true,
+            Ask::Knobs { dev, set, .. } => set.len() <= MOST_KNOBS && Knob::ArpIgnore.path(dev).is_some(),
             Ask::Lookup { host, .. } => (1..=LONGEST_HOST).contains(&host.len()) && !host.contains('\0'),
         }
     }
@@ -189,6 +211,9 @@ impl Tell {
             Tell::FifoReady { result, .. } => result.as_ref().map_or_else(errno, |_| true),
             Tell::Resolved { result, .. } => {
                 result.as_ref().map_or_else(errno, |a| (1..=MOST_ADDRS).contains(&a.len()))
+            }
+            Tell::Knobs { before, failed, .. } => {
+                before.len() <= MOST_KNOBS && failed.as_ref().is_none_or(|(_, e)| errno(e))
             }
             Tell::Note { level, text } => {
                 (3..=7).contains(level) && text.len() <= LONGEST_NOTE && !text.contains(char::is_control)
@@ -246,6 +271,7 @@ mod tests {
             Ask::Unwatch { watch: u64::MAX },
             Ask::OpenFifo { fifo: 3, path: path(), uid: u32::MAX, gid: 0 },
             Ask::RemoveFifo { path: path(), file },
+            Ask::Knobs { job: 7, dev: "vrrp.51".into(), set: vec![Set::to(Knob::AcceptRa, 0)] },
             Ask::Lookup { conn: 9, host: "fe80::1%eth0".into(), port: 25 },
         ]
     }
@@ -257,6 +283,7 @@ mod tests {
             Tell::Processes { watch: 1, result: Ok(u32::MAX) },
             Tell::FifoReady { fifo: 1, result: Ok(None) },
             Tell::FifoReady { fifo: 1, result: Ok(Some(FileId { dev: 1, ino: 2 })) },
+            Tell::Knobs { job: 7, before: vec![(Knob::ArpIgnore, 0)], failed: Some((Knob::AcceptRa, 30)) },
             Tell::Resolved { conn: 1, result: Ok(vec!["[fe80::1%3]:25".parse().unwrap()]) },
             Tell::Resolved { conn: 1, result: Err(110) },
             Tell::note(Level::Warning, "two\nlines"),
@@ -288,6 +315,8 @@ mod tests {
             Ask::WatchFile { watch: 1, path: "relative".into() },
             Ask::WatchFile { watch: 1, path: format!("/{}", "x".repeat(LONGEST_PATH)) },
             Ask::OpenFifo { fifo: 1, path: "/a\0b".into(), uid: 0, gid: 0 },
+            Ask::Knobs { job: 1, dev: "../all".into(), set: vec![] },
+            Ask::Knobs { job: 1, dev: "e".into(), set: vec![Set::to(Knob::AcceptRa, 0); MOST_KNOBS + 1] },
             Ask::Lookup { conn: 1, host: String::new(), port: 1 },
             Ask::Lookup { conn: 1, host: "x".repeat(LONGEST_HOST + 1), port: 1 },
             Ask::WatchProcesses { watch: 1, argv: vec![], param_match: ParamMatch::Exact, full_command: false },
@@ -313,6 +342,8 @@ mod tests {
             Tell::FileRead { watch: 1, result: Ok(vec![0; FILE_BYTES + 1]) },
             Tell::FileRead { watch: 1, result: Err(0) },
             Tell::Processes { watch: 1, result: Err(-2) },
+            Tell::Knobs { job: 1, before: vec![(Knob::AcceptRa, 0); MOST_KNOBS + 1], failed: None },
+            Tell::Knobs { job: 1, before: vec![], failed: Some((Knob::AcceptRa, 0)) },
             Tell::Resolved { conn: 1, result: Ok(vec![]) },
             Tell::Resolved { conn: 1, result: Ok(vec!["1.1.1.1:1".parse().unwrap(); MOST_ADDRS + 1]) },
             Tell::Note { level: 0, text: "x".into() },

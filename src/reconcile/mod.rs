@@ -562,6 +562,10 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         let all = self.by_owner.get(&owner).into_iter().flatten().copied();
         all.filter(|key| self.entries.get(key).is_some_and(|e| e.held.is_some()))
     }
+    /// Items that `owner` wants.
+    pub fn of(&self, owner: V::Owner) -> impl Iterator<Item = K> {
+        self.by_owner.get(&owner).into_iter().flatten().copied()
+    }
     /// How many items `owner` wants.
     pub fn wanted(&self, owner: V::Owner) -> usize {
         self.by_owner.get(&owner).map_or(0, BTreeSet::len)

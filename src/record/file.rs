@@ -150,6 +150,7 @@ impl Hidden {
             let with = |(p, m): (&Packet, Option<Vec<u8>>)| Packet {
                 to: p.to,
                 bytes: m.map_or_else(|| p.bytes.clone(), Into::into),
+                from: p.from,
             };
             if let Some(all) = Packets::of(packets.iter().zip(masked).map(with).collect()) {
                 *packets = all;

@@ -17,6 +17,7 @@
 mod before;
 
 use crate::envelope::{Kind, Unusable};
+use crate::knob::Knob;
 use crate::route::RouteId;
 use crate::rule::RuleSpec;
 use crate::wire::netlink::ipvs::ServiceKey;
@@ -74,10 +75,34 @@ pub struct Snapshot {
     pub checks: Vec<CheckShot>,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
+    /// Interfaces of virtual routers' own that a process of ours made.
+    pub own: Vec<OwnShot>,
+    /// Interfaces below them, whose sysctls were changed.
+    pub below: Vec<BelowShot>,
     /// Virtual servers within their hysteresis, by what they serve, and whether they have a quorum.
     pub quorums: Vec<(Box<str>, bool)>,
     /// There is a table of nf_tables of ours.
     pub filter: bool,
+}
+
+/// An interface of a virtual router's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OwnShot {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub ifindex: u32,
+}
+
+/// An interface below one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BelowShot {
+    /// Its index.
+    pub ifindex: u32,
+    /// What its sysctls were before.
+    pub before: Vec<(Knob, u32)>,
 }
 
 impl Snapshot {

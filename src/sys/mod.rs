@@ -17,6 +17,7 @@ pub mod giveback;
 pub mod host;
 pub mod ifaddrs;
 pub mod inotify;
+pub mod knob;
 pub mod limits;
 pub mod lockfile;
 pub mod logfd;

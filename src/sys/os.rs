@@ -108,6 +108,8 @@ pub trait Calls {
     fn filter_local(&mut self, fd: &Fd, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<()>;
     /// See [`socket::open_packet`].
     fn open_packet(&mut self) -> io::Result<Fd>;
+    /// As `socket::open_frames`.
+    fn open_frames(&mut self) -> io::Result<Fd>;
     /// See [`socket::send_frames`].
     fn send_frames(&mut self, fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>);
     /// See [`socket::open_unix`].
@@ -261,6 +263,9 @@ impl<T: Copy> Calls for Ring<T> {
     }
     fn filter_local(&mut self, fd: &Fd, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<()> {
         socket::filter_local(fd.as_raw_fd(), to, sources, ah)
+    }
+    fn open_frames(&mut self) -> io::Result<Fd> {
+        socket::open_frames()
     }
     fn open_packet(&mut self) -> io::Result<Fd> {
         socket::open_packet()

@@ -328,6 +328,14 @@ pub fn open_packet() -> io::Result<Fd> {
     Ok(Rc::new(fd))
 }
 
+/// A packet socket for adverts that leave as whole frames. One of its own, so that announcements under way take nothing of its buffer.
+pub fn open_frames() -> io::Result<Fd> {
+    let fd = socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
+    buffer(fd.as_raw_fd(), libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER);
+    control_priority(fd.as_raw_fd());
+    Ok(Rc::new(fd))
+}
+
 /// Frames of one call of [`send_frames`].
 pub const FRAMES: usize = 32;
 

@@ -116,6 +116,10 @@ impl Addresses {
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
         self.0.sizes().into_iter()
     }
+    /// The addresses that `vr` wants.
+    pub fn of(&self, vr: VrKey) -> impl Iterator<Item = AddrId> {
+        self.0.of(vr)
+    }
     /// How many addresses `vr` wants.
     pub fn wanted(&self, vr: VrKey) -> usize {
         self.0.wanted(vr)

@@ -88,7 +88,7 @@ impl Signing {
                 }
                 _ => None,
             };
-            Packet { to: p.to, bytes: bytes.unwrap_or_else(|| p.bytes.clone()) }
+            Packet { to: p.to, bytes: bytes.unwrap_or_else(|| p.bytes.clone()), from: p.from }
         };
         Packets::of(packets.iter().map(one).collect()).unwrap_or_else(|| packets.clone())
     }

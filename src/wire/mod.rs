@@ -8,6 +8,7 @@ use core::fmt;
 pub mod ah;
 pub mod arp;
 pub mod checksum;
+pub mod ether;
 pub mod hmac;
 pub mod ipv4;
 pub mod ipv6;

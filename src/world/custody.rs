@@ -14,7 +14,7 @@ use crate::event::{FilterEv, GuardEv, NetEv};
 
 /// Between two looks for a successor.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long static addresses, routes and rules wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
+/// How long static addresses, routes, rules and the filter wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
 /// machine is in charge within this time.
 const ROUTES: Duration = Duration::from_secs(5);
 
@@ -45,12 +45,14 @@ impl World {
         let word = self.shoot(now, true);
         self.timers = Timers::default();
         let limits = self.instances.iter().filter_map(|(vr, vi)| {
-            let holds = vi.state() == State::Master || self.addrs.wanted(vr) > 0;
+            // Addresses that stay on an own interface are down with it.
+            let holds = vi.state() == State::Master || self.addrs.wanted(vr) > 0 && vi.cfg().own().is_none();
             holds.then(|| (vr, vi.silent_limit(now.mono)))
         });
         let limits = limits.collect();
         let held = self.routes.view().held + self.rules.view().held + self.fixed_addresses();
-        let routes = (held > 0 || !self.routes.idle() || !self.rules.idle()).then(|| now.mono + ROUTES);
+        let own = !self.vmacs.is_empty() || !self.filter.wanted().is_empty();
+        let routes = (held > 0 || own || !self.routes.idle() || !self.rules.idle()).then(|| now.mono + ROUTES);
         self.custody = Custody { limits, routes, last_word: Some(word), ..Custody::default() };
         if self.custody.limits.is_empty() && !self.addrs.idle() {
             // What was being removed is removed.
@@ -67,6 +69,7 @@ impl World {
             Event::Net(NetEv::Reply { req, result }) => {
                 // Nobody announces an address any more, and a failed removal is tried again by a timer.
                 let _ = self.addrs.on_reply(now.mono, req, result, &mut self.timers);
+                let _ = self.vmacs.on_reply(now.mono, req, result, &self.links, &mut self.timers);
                 let _ = self.routes.on_reply(now.mono, req, result, &mut self.timers);
                 let _ = self.rules.on_reply(now.mono, req, result, &mut self.timers);
             }
@@ -75,6 +78,15 @@ impl World {
             Event::Net(NetEv::RuleDel(rule)) => self.rules.on_deleted(now.mono, *rule, &mut self.timers),
             Event::Net(NetEv::AddrDel { ifindex, addr, prefix }) => {
                 self.links.addr_del((ifindex, addr, prefix));
+            }
+            Event::Helper(HelperEv::Knobs { job, before, failed }) => {
+                let _ = self.vmacs.on_knobs(job, &before, failed, &self.links);
+            }
+            Event::Net(NetEv::LinkDel { ifindex }) => {
+                if let Some(name) = self.links.link_del(ifindex) {
+                    self.addrs.on_link_gone(ifindex);
+                    self.vmacs.on_link_gone(now.mono, ifindex, &name, &self.links, &mut self.timers);
+                }
             }
             Event::Guard(GuardEv::Successor { in_charge: true }) => return self.end_custody(fx),
             Event::Guard(GuardEv::Successor { in_charge: false }) => self.give_up(now, fx),
@@ -96,6 +108,7 @@ impl World {
                     fx.push(Effect::Guard(GuardFx::LookForSuccessor));
                 }
                 Due::AddrRetry => drop(self.addrs.on_retry(now.mono, &self.links, &mut self.timers)),
+                Due::OwnLinks => self.own_due(now, fx),
                 Due::Routes | Due::Rules => self.on_routes_due(now, fx),
                 Due::Filter => self.filter.on_due(now.mono, &mut self.timers, fx),
                 // The kernel does not answer.
@@ -125,10 +138,17 @@ impl World {
             }
             self.rules.leave(now.mono, vr, &mut self.timers);
             self.routes.leave(now.mono, vr, &mut self.timers);
+            self.vmacs.release(vr);
             self.addrs.release(vr);
         }
         if self.custody.routes.take_if(|at| *at <= now.mono).is_some() {
             self.addrs.release(crate::vrrp::address::FILE);
+            for vr in self.instances.keys() {
+                if !self.custody.limits.contains_key(&vr) {
+                    self.vmacs.release(vr);
+                    self.addrs.release(vr);
+                }
+            }
             self.routes.release_file();
             self.rules.release_file();
         }

@@ -28,6 +28,7 @@ impl World {
                 flags: v.flags(),
                 peer: v.peer,
                 tag: STATIC_PROTO,
+                metric: 0,
             })
         };
         self.base.static_addresses.iter().filter_map(spec).collect()
@@ -62,6 +63,7 @@ impl World {
                     flags: 0,
                     peer: None,
                     tag: STATIC_PROTO,
+                    metric: 0,
                 };
                 // Not what is wanted again.
                 self.addrs.remove(spec);

@@ -25,6 +25,7 @@ impl World {
             }
             _ => return,
         }
+        self.want_own(vr);
         let sock = self.sock_for(now, vr, fx);
         with!(self, vr, now, fx, |vi, cx| vi.evaluate(sock, cx));
     }
@@ -52,19 +53,26 @@ impl World {
         {
             self.settled(old);
             self.addrs.on_link_gone(old);
+            self.vmacs.on_link_gone(now.mono, old, &name, &self.links, &mut self.timers);
             self.source_changed(now, None, fx);
             self.links_changed(now, &[], Some(old));
         }
         if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
             match was {
                 None => fx.note(text::link_known(&name, true)),
-                Some((.., up)) if up != is_up => fx.note(text::link_state(&name, is_up)),
+                // An own interface goes up and down with its virtual router.
+                Some((.., up)) if up != is_up && self.vmacs.owner(ifindex).is_none() => {
+                    fx.note(text::link_state(&name, is_up));
+                }
                 Some(_) => {}
             }
         }
         // Not for a carrier that is lost: the kernel keeps the routes then.
         let flushed = (was.is_some_and(|(_, up, _)| up) && !is_admin_up).then_some(ifindex);
         self.links_changed(now, &change.names, flushed);
+        if !change.names.is_empty() {
+            self.own_link_new(now, ifindex, was.is_some_and(|(_, up, _)| up), fx);
+        }
         for name in &change.names {
             if self.watchers.contains_key(name) && self.links.by_name(name).is_none() {
                 fx.note(text::link_known(name, false));
@@ -79,6 +87,7 @@ impl World {
             fx.note(text::link_known(name, false));
         }
         self.addrs.on_link_gone(ifindex);
+        self.vmacs.on_link_gone(now.mono, ifindex, name, &self.links, &mut self.timers);
         self.links_changed(now, core::slice::from_ref(&name.to_owned()), Some(ifindex));
         self.refresh(now, name, false, fx);
         self.source_changed(now, None, fx);
@@ -217,6 +226,7 @@ impl World {
         }
         self.routes.synced(now.mono, &mut self.timers);
         self.rules.synced(now.mono, &mut self.timers);
+        self.vmacs.synced(&self.links, &mut self.timers);
         if core::mem::take(&mut self.dump_again) {
             self.resync(fx);
         }
@@ -230,6 +240,7 @@ impl World {
             }
             Phase::Reading => {
                 self.phase = Phase::Cleaning;
+                self.begin_own(&Snapshot::default());
                 self.remove_leftovers(fx);
                 self.name_strangers(fx);
                 self.begin_filter(now, &Snapshot::default());
@@ -278,6 +289,10 @@ impl World {
         let owner = vi.cfg().priority == 255;
         let mut n = 0;
         for spec in vi.specs(&self.links) {
+            // What stays on its own interface is taken over as it is.
+            if vi.stays_here(&spec, &self.links) {
+                continue;
+            }
             for a in self.links.at(spec.ifindex, spec.addr) {
                 if a.proto == ADDR_PROTO || (!owner && a.prefix == spec.prefix) {
                     n += usize::from(self.addrs.remove(AddrSpec { prefix: a.prefix, ..spec.clone() }));

@@ -1,7 +1,7 @@
 //! The whole daemon as a value: `(Now, Event)` in, [`Effect`]s out. Owns every machine, routes every event, decides nothing
 //! that a machine can decide.
 //!
-//! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses),
+//! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses), `own` (interfaces of virtual routers' own),
 //! `groups` (sync groups), `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
@@ -26,6 +26,7 @@ use crate::rules::Rules;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::{TrackView, Tracks};
+use crate::vmac::Vmacs;
 use crate::vrrp::State;
 use crate::vrrp::address::{Addresses, Outcome};
 use crate::vrrp::advert;
@@ -100,6 +101,8 @@ pub struct World {
     #[serde(default)]
     settling: debounce::Settling,
     addrs: Addresses,
+    #[serde(default)]
+    vmacs: Vmacs,
     routes: Routes,
     rules: Rules,
     #[serde(default)]
@@ -176,6 +179,7 @@ macro_rules! with {
                 fx: $fx,
                 links: &$world.links,
                 addrs: &mut $world.addrs,
+                vmacs: &mut $world.vmacs,
                 announcer: &mut $world.announcer,
                 grid: &mut $world.grid,
                 vips: &$world.vips,
@@ -220,6 +224,7 @@ mod hooks;
 mod kernel;
 mod life;
 mod lvs;
+mod own;
 mod record;
 mod reload;
 mod report;
@@ -252,6 +257,7 @@ impl World {
             links: Links::default(),
             settling: debounce::Settling::default(),
             addrs: Addresses::default(),
+            vmacs: Vmacs::default(),
             routes: Routes::default(),
             rules: Rules::default(),
             filter: Filter::default(),
@@ -387,6 +393,7 @@ impl World {
                 if let Some(outcome) = self.addrs.on_reply(now.mono, req, result, &mut self.timers) {
                     self.on_outcome(now, outcome, fx);
                 }
+                self.own_reply(now, req, result, fx);
                 let routes = self.routes.on_reply(now.mono, req, result, &mut self.timers);
                 let rules = self.rules.on_reply(now.mono, req, result, &mut self.timers);
                 routes.into_iter().chain(rules).for_each(|n| fx.note(n));
@@ -404,6 +411,7 @@ impl World {
             Event::Helper(HelperEv::Processes { watch, result }) => self.on_processes(now, watch, result, fx),
             Event::Helper(HelperEv::FifoReady { fifo, result }) => self.on_fifo_ready(now, fifo, result, fx),
             Event::Helper(HelperEv::FifoWritten { fifo, result }) => self.on_fifo_written(now, fifo, result, fx),
+            Event::Helper(HelperEv::Knobs { job, before, failed }) => self.own_knobs(now, job, &before, failed, fx),
             Event::Helper(HelperEv::Resolved { conn, result }) => self.on_resolved(now, conn, result, fx),
             Event::Conn { conn, what } => {
                 let whom = self.conns.whose(conn);
@@ -494,6 +502,8 @@ impl World {
                         }
                     }
                 }
+                Due::KeepMore(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_keep_more(cx)),
+                Due::OwnLinks => self.own_due(now, fx),
                 Due::Routes | Due::Rules => self.on_routes_due(now, fx),
                 Due::LinkSettled(ifindex) => self.on_link_settled(now, ifindex, fx),
                 Due::Filter => self.filter.on_due(now.mono, &mut self.timers, fx),
@@ -565,6 +575,7 @@ impl World {
         all.extend(self.groups.sizes());
         all.extend(self.routes.sizes());
         all.extend(self.rules.sizes());
+        all.extend(self.vmacs.sizes());
         all.extend(self.filter.sizes());
         all
     }
@@ -588,6 +599,7 @@ impl World {
         for (vr, vi) in self.instances.iter() {
             vi.check_invariants(&self.timers, &self.addrs);
             if vi.state() != State::Master {
+                assert!(!self.vmacs.wants_up(vr), "({}) only a Master has its own interface up", vi.cfg().name);
                 let (routes, rules) = (self.routes.wanted(vr), self.rules.wanted(vr));
                 assert_eq!((routes, rules), (0, 0), "({}) only a Master wants routes and rules", vi.cfg().name);
             }
@@ -614,7 +626,11 @@ impl World {
         // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
         // after the better one did, or hosts would be left with the wrong one.
         self.announcer.wake(now.mono, &mut self.timers);
-        if self.phase == Phase::Cleaning && self.addrs.idle() && self.begins.is_none_or(|at| at <= now.mono) {
+        if self.phase == Phase::Cleaning
+            && self.addrs.idle()
+            && self.vmacs.idle()
+            && self.begins.is_none_or(|at| at <= now.mono)
+        {
             self.phase = Phase::Running;
             self.begin_notifying(now, fx);
             self.start_tracks(now, fx);
@@ -641,7 +657,7 @@ impl World {
 fn weight(due: Due) -> usize {
     match due {
         Due::Claim(_) => 16,
-        Due::ClaimMore(_) => 8,
+        Due::ClaimMore(_) | Due::KeepMore(_) => 8,
         // Two connections that are opened, or some tens of checks that begin to wait.
         Due::Checks => 32,
         _ => 1,

@@ -73,6 +73,8 @@ enum Step {
 /// Every interface name that a virtual router cares for.
 pub(super) fn interfaces_of(cfg: &InstanceConfig) -> BTreeSet<String> {
     let mut names = BTreeSet::from([cfg.interface.clone()]);
+    names.extend(cfg.own().map(|(_, name)| name.to_owned()));
+    names.extend(cfg.more.vrf.as_deref().map(str::to_owned));
     names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
     names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
     names.extend(cfg.more.tracked_by_routes().map(str::to_owned));
@@ -140,6 +142,7 @@ impl World {
         }
         fx.note(text::reload_begins());
         self.addrs.hold();
+        self.vmacs.hold();
         self.routes.hold();
         self.rules.hold();
         self.filter_both(now, &config);
@@ -214,7 +217,8 @@ impl World {
         r.routers.altered += 1;
         // Other peers are still the same virtual router; a group in their place is not.
         let unicast = (old.peers().is_some(), cfg.peers().is_some());
-        let same = old.wire() == cfg.wire() && old.mcast_group == cfg.mcast_group && unicast.0 == unicast.1;
+        let own = old.more.own_interface == cfg.more.own_interface;
+        let same = own && old.wire() == cfg.wire() && old.mcast_group == cfg.mcast_group && unicast.0 == unicast.1;
         let (name, changes) = (cfg.name.clone(), changes(old, &cfg));
         fx.note(if same { text::altered(&name, &changes) } else { text::renewed(&name, &changes) });
         self.enter(now, &cfg, vr, fx);

@@ -83,7 +83,7 @@ impl World {
                         at.step = Step::Groups;
                         continue;
                     };
-                    let held = self.addrs.held(vr).count();
+                    let held = self.instances.get(vr).map_or(0, |vi| self.holds(vr, vi).count());
                     let Some(vi) = self.instances.get_mut(vr) else { continue };
                     let instance = vi.report(now, &self.timers, held);
                     if at.clear {
@@ -190,10 +190,10 @@ impl World {
 
     fn addresses_of(&self, vr: VrKey, from: usize) -> Vec<Address> {
         let Some(vi) = self.instances.get(vr) else { return Vec::new() };
-        let held: BTreeSet<AddrId> = self.addrs.held(vr).collect();
+        let held: BTreeSet<AddrId> = self.holds(vr, vi).collect();
         let listed = vi.cfg().vips.len();
         let view = |(n, v): (usize, &crate::config::model::Vip)| {
-            let dev = v.dev.as_deref().unwrap_or(&vi.cfg().interface);
+            let dev = v.dev.as_deref().unwrap_or(vi.cfg().default_dev());
             let id = self.links.by_name(dev).map(|l| (l.ifindex, v.addr, v.prefix));
             Address {
                 address: v.addr.to_string(),

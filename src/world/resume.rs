@@ -73,7 +73,7 @@ impl World {
         }
         let tracks = self.tracks.take_dirty();
         let told = self.notifier.take_dirty();
-        let fib = self.routes.changes().wrapping_add(self.rules.changes());
+        let fib = self.routes.changes().wrapping_add(self.rules.changes()).wrapping_add(self.vmacs.changes());
         let addresses = self.addrs.changes().wrapping_add(fib);
         let verdicts = self.written.verdicts_changed && now.mono.since(self.written.verdicts_at) >= VERDICTS;
         if !tracks && !told && !verdicts && !self.written.marks_changed && addresses == self.written.addresses {
@@ -122,7 +122,10 @@ impl World {
         let instances = self.instances.iter().map(shot).collect();
         let groups = self.base.sync_groups.iter().map(|g| self.group_shot(&g.name)).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
+        let (own, below) = self.own_shots();
         Snapshot {
+            own,
+            below,
             at: at.0,
             last,
             instances,
@@ -203,9 +206,11 @@ impl World {
         self.went_on = snapshot.is_some();
         self.begin_routes(now, fx);
         let snapshot = snapshot.unwrap_or_default();
+        self.begin_own(&snapshot);
         self.begin_filter(now, &snapshot);
         self.resume(now, &snapshot, dead_since, &overheard, fx);
         self.end_routes(&snapshot, fx);
+        self.end_own(&snapshot, fx);
         self.remove_leftovers(fx);
         self.name_strangers(fx);
     }
@@ -278,6 +283,7 @@ impl World {
                     flags: 0,
                     peer: None,
                     tag: a.proto,
+                    metric: 0,
                 }));
             }
         }

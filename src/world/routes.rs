@@ -107,6 +107,8 @@ impl World {
         }
         self.rules.pump(fx);
         self.routes.pump(fx);
+        // Up or down is one request for all addresses.
+        self.vmacs.pump(&self.links, fx);
         self.addrs.pump(&self.filter, fx);
         if self.routes.waits_for_addresses() && self.addrs.quiet() {
             self.routes.addresses_are_there(now.mono, &mut self.timers);
@@ -117,12 +119,14 @@ impl World {
     }
 
     pub(super) fn all_idle(&self) -> bool {
-        self.addrs.idle() && self.routes.idle() && self.rules.idle() && self.filter.idle() && self.lvs.idle()
+        let own = self.addrs.idle() && self.vmacs.idle();
+        own && self.routes.idle() && self.rules.idle() && self.filter.idle() && self.lvs.idle()
     }
 
     // A reload is over, or is not gone on with.
     pub(super) fn let_all_go(&mut self) {
         self.addrs.let_go();
+        self.vmacs.let_go();
         self.routes.let_go();
         self.rules.let_go();
     }

@@ -89,7 +89,7 @@ impl World {
                 master: vi.master(),
                 source: vi.source(),
                 armed: vi.armed(),
-                addresses: (self.addrs.held(vr).count(), vi.vips().count()),
+                addresses: (self.holds(vr, vi).count(), vi.vips().count()),
                 vips: self.vip_views(vr, vi),
                 stats: vi.stats().clone(),
             })
@@ -97,10 +97,10 @@ impl World {
     }
 
     fn vip_views(&self, vr: VrKey, vi: &Instance) -> Vec<VipView> {
-        let held: BTreeSet<AddrId> = self.addrs.held(vr).collect();
+        let held: BTreeSet<AddrId> = self.holds(vr, vi).collect();
         let listed = vi.cfg().vips.len();
         let view = |(n, v): (usize, &crate::config::model::Vip)| {
-            let dev = v.dev.as_deref().unwrap_or(&vi.cfg().interface);
+            let dev = v.dev.as_deref().unwrap_or(vi.cfg().default_dev());
             let id = self.links.by_name(dev).map(|l| (l.ifindex, v.addr, v.prefix));
             let held = id.is_some_and(|id| held.contains(&id));
             VipView { addr: v.addr, prefix: v.prefix, dev: dev.to_owned(), listed: n < listed, held }

@@ -103,7 +103,7 @@ fn every_keyword_is_known_in_its_place() {
 
 #[test]
 fn what_is_not_done_yet_is_told_once() {
-    let loaded = instance("track_bfd {\na\n}\nvrf red\nuse_vmac\nuse_vmac\nuse_vmac");
+    let loaded = instance("track_bfd {\na\n}\nlinkbeat_use_polling\nuse_vmac_addr\nuse_vmac_addr\nuse_vmac_addr");
     let said: Vec<String> =
         short(&loaded).into_iter().map(|m| m.split(" | without it").next().unwrap().to_owned()).collect();
     assert_eq!(
@@ -111,14 +111,14 @@ fn what_is_not_done_yet_is_told_once() {
         [
             "6:1 warning: `track_bfd` is checked and kept, but the block has no effect yet",
             "7:1 error: `a` in track_bfd of vrrp_instance V is no bfd_instance of this file: it is ignored | add `bfd_instance a { ... }`, or remove the line",
-            "9:1 note: `vrf` is checked and kept, but it has no effect yet",
-            "10:1 warning: `use_vmac` is checked and kept, but it has no effect yet (and in 2 more places)",
-            "11:1 note: `use_vmac` a second time in this block: the last one counts | 10:1 before here",
-            "12:1 note: `use_vmac` a second time in this block: the last one counts | 10:1 before here",
+            "9:1 note: `linkbeat_use_polling` is checked and kept, but it has no effect yet",
+            "10:1 warning: `use_vmac_addr` is checked and kept, but it has no effect yet (and in 2 more places)",
+            "11:1 note: `use_vmac_addr` a second time in this block: the last one counts | 10:1 before here",
+            "12:1 note: `use_vmac_addr` a second time in this block: the last one counts | 10:1 before here",
         ]
     );
     assert_eq!((loaded.fatal(), loaded.config_test_exit()), (None, ExitCode::ConfigTest));
-    assert_eq!(instance("vrf red").config_test_exit(), ExitCode::Ok);
+    assert_eq!(instance("linkbeat_use_polling").config_test_exit(), ExitCode::Ok);
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
     let bfd = "bfd_instance peer {\nneighbor_ip 10.0.0.9\n}\n";
     let withheld = server.replace("TCP_CHECK {", "BFD_CHECK {\nname peer") + bfd;
     for (file, want) in [
-        (GOOD.replace("eth0", "eth0\nuse_vmac"), "5 y 5 y"),
+        (GOOD.replace("eth0", "eth0\nuse_vmac_addr"), "5 y 5 y"),
         (format!("{GOOD}{OTHER}{group}"), "y y y y"),
         (format!("{GOOD}{withheld}"), "5 2 2 2"),
         // Small things are notes.
@@ -98,11 +98,11 @@ fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
 
 #[test]
 fn what_stands_for_several_places_is_silent_when_all_are() {
-    let both = GOOD.replace("eth0", "eth0\nuse_vmac # kalived: allow(no-effect-yet)")
-        + &OTHER.replace("eth0", "eth0\nuse_vmac");
+    let both = GOOD.replace("eth0", "eth0\nuse_vmac_addr # kalived: allow(no-effect-yet)")
+        + &OTHER.replace("eth0", "eth0\nuse_vmac_addr");
     assert_eq!(may(&allowed(&both, &[])), "5 y 5 y");
     assert_eq!(
-        may(&allowed(&both.replace("use_vmac\n", "use_vmac ! kalived: allow(no-effect-yet)\n"), &[])),
+        may(&allowed(&both.replace("use_vmac_addr\n", "use_vmac_addr ! kalived: allow(no-effect-yet)\n"), &[])),
         "y y y y"
     );
 }
@@ -134,11 +134,11 @@ fn the_table_alone_says_what_has_no_effect() {
 #[test]
 fn the_last_line_sums_up() {
     assert_eq!(text(GOOD).summary(Wanted::Test), "k.conf: no mistakes: passed");
-    let many = GOOD.replace("eth0", "eth0\nfoo\nbar\nstate MASTER\nnopreempt\nuse_vmac\nvrf x");
+    let many = GOOD.replace("eth0", "eth0\nfoo\nbar\nstate MASTER\nnopreempt\nuse_vmac_addr\nlinkbeat_use_polling");
     let loaded = text(&many);
     assert_eq!(
         loaded.summary(Wanted::Test),
-        "k.conf: 2 errors, 2 warnings, 2 notes; 2 of 8 settings have no effect yet (`use_vmac`, `vrf`): failed",
+        "k.conf: 2 errors, 2 warnings, 2 notes; 2 of 8 settings have no effect yet (`use_vmac_addr`, `linkbeat_use_polling`): failed",
         "{}",
         loaded.render(false)
     );

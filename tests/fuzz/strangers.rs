@@ -51,6 +51,10 @@ impl Stage {
             noarp: false,
             mtu: 1500,
             mac: Some([2, 0, 0, 0, 0, 3]),
+            upon: None,
+            ours: false,
+            master: 0,
+            vrf: false,
         })));
         for (addr, prefix) in [("198.18.0.20", 16), ("fe80::20", 64)] {
             s.event(Event::Net(NetEv::AddrNew(address(addr.parse().expect("an address"), prefix))));

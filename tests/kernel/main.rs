@@ -35,4 +35,5 @@ mod traps_successor;
 mod unicast;
 mod vectors;
 mod virtual_routes;
+mod vmac;
 mod words;

@@ -41,6 +41,7 @@ fn packets(texts: &[&'static str]) -> Packets {
     let one = |(i, text): (usize, &&'static str)| Packet {
         to: [192, 0, 2, i as u8].into(),
         bytes: Bytes::from_static(text.as_bytes()),
+        from: None,
     };
     Packets::of(texts.iter().enumerate().map(one).collect()).unwrap()
 }
@@ -56,7 +57,7 @@ impl Bench {
             ring,
             adverts: Adverts::default(),
             out,
-            way: Way { fd: Rc::new(tx.into()), to: To::Connected },
+            way: Way { fd: Rc::new(tx.into()), to: To::Connected, frames: None },
             vrs: (0..routers).map(|_| vrs.insert(())).collect(),
             sock: socks.insert(()),
             told: Vec::new(),
@@ -271,7 +272,7 @@ fn one_failing_send_silences_nobody_else() {
     drop(gone);
     let at = clock::mono();
     let good = b.way.clone();
-    b.way = Way { fd: Rc::new(tx.into()), to: To::Connected };
+    b.way = Way { fd: Rc::new(tx.into()), to: To::Connected, frames: None };
     b.add(0, 1, at, "first");
     b.way = good;
     b.add(1, 1, at, "second");

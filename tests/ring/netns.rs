@@ -273,6 +273,7 @@ fn spec(ifindex: u32, addr: &str, prefix: u8) -> AddrSpec {
         flags: 0,
         peer: None,
         tag: kalived::effect::ADDR_PROTO,
+        metric: 0,
     }
 }
 

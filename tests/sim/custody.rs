@@ -7,8 +7,8 @@ use crate::ground::Fact;
 use crate::node::Node;
 use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
-use kalived::effect::{ADDR_PROTO, Effect, Effects, FilterFx, GuardFx, NetFx};
-use kalived::event::{Event, FilterEv, GuardEv, NetEv};
+use kalived::effect::{ADDR_PROTO, Effect, Effects, FilterFx, GuardFx, HelperFx, NetFx};
+use kalived::event::{Event, FilterEv, GuardEv, HelperEv, NetEv};
 use kalived::time::{Instant, Now, Wall};
 use kalived::vrrp::State;
 
@@ -59,6 +59,10 @@ impl Sim {
                         self.netlink_of_another(node, &op);
                         world.handle(now, Event::Net(NetEv::Reply { req, result: Ok(()) }), &mut fx);
                     }
+                    Effect::Helper(HelperFx::SetKnobs { job, dev, set }) => {
+                        let before = self.nodes[node].kernel.set_knobs(&dev, &set);
+                        world.handle(now, Event::Helper(HelperEv::Knobs { job, before, failed: None }), &mut fx);
+                    }
                     Effect::Filter(FilterFx::Change { req, op }) => {
                         self.filter_apply(node, &op, self.nodes[node].incarnation);
                         world.handle(now, Event::Filter(FilterEv::Reply { req, result: Ok(()) }), &mut fx);
@@ -74,6 +78,7 @@ impl Sim {
             self.custody_wakes(node);
         } else if self.nodes[node].process.is_none() {
             self.routes_are_gone(node);
+            self.links_are_gone(node);
             self.filter_is_gone(node);
         }
     }

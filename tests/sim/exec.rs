@@ -96,6 +96,10 @@ impl Sim {
                 Effect::Helper(HelperFx::OpenFifo { fifo, .. }) => self.open_pipe(node, fifo),
                 Effect::Helper(HelperFx::WriteFifo { fifo, line }) => self.write_pipe(node, fifo, &line),
                 Effect::Helper(HelperFx::CloseFifo { fifo }) => self.close_pipe(node, fifo),
+                Effect::Helper(HelperFx::SetKnobs { job, dev, set }) => {
+                    let before = self.nodes[node].kernel.set_knobs(&dev, &set);
+                    self.complete(node, Completion::Knobs { job, before });
+                }
                 // No configuration here has what asks for these; and SIGHUP, a second freeze or a second word of readiness would be
                 // a mistake of whoever sent them.
                 effect @ (Effect::Helper(HelperFx::WatchFile { .. })
@@ -124,6 +128,7 @@ impl Sim {
                 Effect::Exit(code) => {
                     self.trace.mix(0xe817 + code as u64);
                     self.routes_are_gone(node);
+                    self.links_are_gone(node);
                     self.filter_is_gone(node);
                     self.end(node);
                     return;
@@ -177,12 +182,17 @@ impl Sim {
 
     /// The kernel does an address request.
     pub fn netlink(&mut self, node: usize, req: kalived::event::ReqId, op: &NetOp) {
-        let adding = matches!(op, NetOp::AddrAdd(_) | NetOp::RouteAdd(_) | NetOp::RouteChange(..) | NetOp::RuleAdd(_));
+        let adding = matches!(
+            op,
+            NetOp::AddrAdd(_) | NetOp::LinkAdd(_) | NetOp::RouteAdd(_) | NetOp::RouteChange(..) | NetOp::RuleAdd(_)
+        );
         let often = if adding { 500 } else { 200 };
         let refused = self.nodes[node].netlink_errors && self.fault_rng(Class::NetlinkError, node).permille(often);
         let result = match op {
             _ if refused => Err(Errno::ENOBUFS),
             NetOp::AddrDel(_) if self.sabotage == Some(Sabotage::KeepAddresses) => Ok(()),
+            NetOp::LinkSet { up: false, .. } if self.sabotage == Some(Sabotage::KeepUp) => Ok(()),
+            NetOp::LinkDel { .. } if self.sabotage == Some(Sabotage::KeepLinks) => Ok(()),
             NetOp::RouteDel(_) if self.sabotage == Some(Sabotage::KeepRoutes) => Ok(()),
             NetOp::RouteAdd(_) if self.sabotage == Some(Sabotage::NoRoutes) => Ok(()),
             // Virtual ones alone: static ones are removed at an end only.
@@ -307,7 +317,7 @@ impl Sim {
     /// A slice leaves, or a part of it; the answer comes at once, or late where the queue was full.
     fn frames(&mut self, node: usize, ifindex: u32, batch: u64, frames: &[Bytes]) {
         let k = &self.nodes[node].kernel;
-        let mut errno = match (k.ifindex == Some(ifindex), k.link_ok()) {
+        let mut errno = match k.sends_by(ifindex) {
             (false, _) => Some(Errno::ENODEV),
             (true, false) => Some(Errno::ENETDOWN),
             (true, true) => None,
@@ -338,7 +348,13 @@ impl Sim {
     fn frame(&mut self, node: usize, frame: &Bytes) {
         self.trace.bytes(0xf4a3, frame);
         let told: Option<(IpAddr, [u8; 6])> = packet::announcement(frame);
-        let Some((addr, mac)) = told.filter(|t| t.1 == crate::kernel::mac_of(node)) else {
+        let virtual_mac = |addr| {
+            let group = self.ground.opts.group_of_vip(addr)?;
+            self.ground.opts.groups[group].vmac.then(|| self.ground.opts.virtual_mac(group))
+        };
+        // What the client learns is the port that a frame comes from: the virtual address is the same on all nodes.
+        let mac = crate::kernel::mac_of(node);
+        let Some((addr, _)) = told.filter(|t| t.1 == virtual_mac(t.0).unwrap_or(mac)) else {
             self.violate(
                 "frame".into(),
                 format!("node {node} sent a frame that announces nothing of its own: {frame:02x?}"),

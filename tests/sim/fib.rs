@@ -91,7 +91,11 @@ impl Fib {
                 }
                 None => (Vec::new(), Err(Errno::ENOENT)),
             },
-            NetOp::AddrAdd(_) | NetOp::AddrDel(_) => return None,
+            NetOp::AddrAdd(_)
+            | NetOp::AddrDel(_)
+            | NetOp::LinkAdd(_)
+            | NetOp::LinkSet { .. }
+            | NetOp::LinkDel { .. } => return None,
         })
     }
     fn add(&mut self, r: &RouteSpec, up: impl Fn(u32) -> Option<bool>) -> (Vec<Msg>, Result<(), Errno>) {

@@ -137,6 +137,9 @@ impl Sim {
                     let kernel = &mut self.nodes[node].kernel;
                     let mut told: Vec<Msg> = kernel.take(vip).into_iter().collect();
                     told.extend(kernel.routes.take(nth));
+                    if nth < 4 {
+                        told.extend(kernel.meddle(nth));
+                    }
                     let flushed = if nth < 2 { kernel.rules.flush() } else { None };
                     self.ground.nodes[node].netlink_touched = now;
                     self.kernel_changed(node, told);

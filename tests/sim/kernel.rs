@@ -2,13 +2,15 @@
 //!
 //! Read first: `kalived::event`. Every change says what a netlink listener would be told, in the kernel's order. Facts it
 //! keeps to: taking an interface down administratively flushes IPv6 addresses and keeps IPv4 ones; losing carrier keeps
-//! both; a deleted interface takes all along and comes back under another index.
+//! both; a deleted interface takes all along and comes back under another index. Upon it there may be interfaces that kalived made
+//! (macvlan): they keep their IPv6 addresses when they go down if the sysctl says so, but never a link-local one.
 
 use crate::fib::Fib;
 use crate::filter::Rules;
 use core::net::IpAddr;
 use kalived::effect::{ADDR_PROTO, AddrSpec, NetOp};
 use kalived::event::{AddrInfo, Errno, Event, Link, NetEv, ReqId};
+use kalived::knob::{Knob, Set};
 use kalived::route::RouteSpec;
 use kalived::rule::RuleSpec;
 
@@ -75,8 +77,16 @@ pub struct Kernel {
     own: Vec<(IpAddr, u8)>,
     /// Routes.
     pub routes: Fib,
+    upper: Vec<Upper>,
     /// nf_tables.
     pub rules: Rules,
+}
+
+// An interface upon the one there is.
+#[derive(Clone, Debug)]
+struct Upper {
+    link: Link,
+    keeps: bool,
 }
 
 impl Kernel {
@@ -91,6 +101,7 @@ impl Kernel {
             addrs: Vec::new(),
             own,
             routes: Fib::default(),
+            upper: Vec::new(),
             rules: Rules::default(),
         };
         k.create();
@@ -107,6 +118,10 @@ impl Kernel {
             noarp: false,
             mtu: 1500,
             mac: Some(self.mac),
+            upon: None,
+            ours: false,
+            master: 0,
+            vrf: false,
         }
     }
     /// Packets come and go.
@@ -117,13 +132,46 @@ impl Kernel {
     pub fn fit(&self) -> bool {
         self.link_ok() && self.own.iter().all(|o| self.addrs.iter().any(|a| a.addr == o.0 && !a.tentative))
     }
-    /// Whether the address is on the interface.
+    /// Whether the node answers for the address: it is on its interface, or on one upon that which is up.
     pub fn has(&self, addr: IpAddr) -> bool {
-        self.addrs.iter().any(|a| a.addr == addr)
+        let up = |ifindex| self.upper.iter().all(|u| u.link.ifindex != ifindex || u.link.up);
+        self.addrs.iter().any(|a| a.addr == addr && up(a.ifindex))
+    }
+    /// Interfaces that kalived made.
+    pub fn uppers(&self) -> impl Iterator<Item = &Link> {
+        self.upper.iter().map(|u| &u.link)
+    }
+    /// The index is that of an interface, and packets leave by it.
+    pub fn sends_by(&self, ifindex: u32) -> (bool, bool) {
+        match self.upper.iter().find(|u| u.link.ifindex == ifindex) {
+            Some(u) => (true, u.link.up && self.link_ok()),
+            None => (self.ifindex == Some(ifindex), self.link_ok()),
+        }
+    }
+    /// Sysctls are set; which of them were other ones.
+    pub fn set_knobs(&mut self, dev: &str, set: &[Set]) -> Vec<(Knob, u32)> {
+        let keeps = set.iter().find(|s| s.knob == Knob::KeepAddrOnDown);
+        if let (Some(u), Some(s)) = (self.upper.iter_mut().find(|u| u.link.name == dev), keeps) {
+            u.keeps = s.to == 1;
+        }
+        set.iter().filter(|s| s.to != 0 || s.only.is_some()).map(|s| (s.knob, 0)).collect()
+    }
+    /// Somebody deletes those that have other names.
+    pub fn keep_uppers(&mut self, names: &[&str]) {
+        let gone: Vec<u32> = self.uppers().filter(|l| !names.contains(&l.name.as_str())).map(|l| l.ifindex).collect();
+        gone.into_iter().for_each(|ifindex| drop(self.delete_upper(ifindex)));
+    }
+    /// Somebody else takes one of those up or down.
+    pub fn meddle(&mut self, nth: usize) -> Vec<Msg> {
+        let all = self.upper.len();
+        let Some(u) = self.upper.get(nth % all.max(1)) else { return Vec::new() };
+        let (ifindex, up) = (u.link.ifindex, !u.link.up);
+        self.set_upper(ifindex, up, false).0
     }
     /// First half of a dump.
     pub fn dump_links(&self) -> Vec<Msg> {
-        self.ifindex.map(|i| Msg::LinkNew(self.link(i))).into_iter().collect()
+        let upper = self.upper.iter().map(|u| Msg::LinkNew(u.link.clone()));
+        self.ifindex.map(|i| Msg::LinkNew(self.link(i))).into_iter().chain(upper).collect()
     }
     /// What is there.
     pub fn addrs(&self) -> impl Iterator<Item = &AddrInfo> {
@@ -149,8 +197,9 @@ impl Kernel {
     /// The interface is deleted.
     pub fn delete(&mut self) -> Vec<Msg> {
         let Some(ifindex) = self.ifindex.take() else { return Vec::new() };
-        let mut out: Vec<Msg> = self.addrs.drain(..).map(|a| Msg::AddrDel(ifindex, a.addr, a.prefix)).collect();
+        let mut out: Vec<Msg> = self.addrs.drain(..).map(|a| Msg::AddrDel(a.ifindex, a.addr, a.prefix)).collect();
         out.extend(self.routes.flush(ifindex));
+        out.extend(self.upper.drain(..).map(|u| Msg::LinkDel(u.link.ifindex)));
         out.push(Msg::LinkDel(ifindex));
         out
     }
@@ -179,6 +228,9 @@ impl Kernel {
         } else {
             out.extend(self.routes.flush(i));
             self.addrs.retain(|a| {
+                if a.ifindex != i {
+                    return true;
+                }
                 if a.addr.is_ipv6() {
                     out.push(Msg::AddrDel(i, a.addr, a.prefix));
                 }
@@ -216,9 +268,12 @@ impl Kernel {
     /// Somebody else removes this address.
     pub fn take(&mut self, addr: IpAddr) -> Option<Msg> {
         let at = self.addrs.iter().position(|a| a.addr == addr)?;
+        self.take_at(at)
+    }
+    fn take_at(&mut self, at: usize) -> Option<Msg> {
         let a = self.addrs.remove(at);
         // With its last IPv4 address an interface loses its IPv4 routes, without a report.
-        if addr.is_ipv4() && !self.addrs.iter().any(|a| a.addr.is_ipv4()) {
+        if a.addr.is_ipv4() && !self.addrs.iter().any(|b| b.ifindex == a.ifindex && b.addr.is_ipv4()) {
             self.routes.flush_v4(a.ifindex);
         }
         Some(Msg::AddrDel(a.ifindex, a.addr, a.prefix))
@@ -229,24 +284,71 @@ impl Kernel {
         if let Some(answer) = self.routes.apply(op, |ifindex| (self.ifindex == Some(ifindex)).then_some(up)) {
             return answer;
         }
-        let (told, result) = self.apply_address(op);
-        (told.into_iter().collect(), result)
+        match op {
+            NetOp::LinkAdd(own) => self.add_upper(own),
+            NetOp::LinkSet { ifindex, up, tag } => self.set_upper(*ifindex, *up, *tag),
+            NetOp::LinkDel { ifindex } => self.delete_upper(*ifindex),
+            op => {
+                let (told, result) = self.apply_address(op);
+                (told.into_iter().collect(), result)
+            }
+        }
     }
     fn apply_address(&mut self, op: &NetOp) -> (Option<Msg>, Result<(), Errno>) {
-        let known = |s: &AddrSpec| self.ifindex == Some(s.ifindex);
+        let upper = |ifindex| self.upper.iter().any(|u| u.link.ifindex == ifindex);
+        let known = |s: &AddrSpec| self.ifindex == Some(s.ifindex) || upper(s.ifindex);
         match op {
             NetOp::AddrAdd(s) if !known(s) => (None, Err(Errno::ENODEV)),
             NetOp::AddrAdd(s) => {
-                self.addrs.retain(|a| a.addr != s.addr);
+                self.addrs.retain(|a| (a.ifindex, a.addr) != (s.ifindex, s.addr));
                 (Some(self.put(s.ifindex, s.addr, s.prefix, ADDR_PROTO, false)), Ok(()))
             }
             NetOp::AddrDel(s) if !known(s) => (None, Err(Errno::ENODEV)),
-            NetOp::AddrDel(s) => match self.take(s.addr) {
-                Some(msg) => (Some(msg), Ok(())),
+            NetOp::AddrDel(s) => match self.addrs.iter().position(|a| (a.ifindex, a.addr) == (s.ifindex, s.addr)) {
+                Some(at) => (self.take_at(at), Ok(())),
                 None => (None, Err(Errno::EADDRNOTAVAIL)),
             },
             op => unreachable!("{op:?} is one of routes or rules"),
         }
+    }
+    fn add_upper(&mut self, own: &kalived::effect::OwnLink) -> (Vec<Msg>, Result<(), Errno>) {
+        if self.ifindex != Some(own.upon.parent) {
+            return (Vec::new(), Err(Errno::ENODEV));
+        }
+        if self.upper.iter().any(|u| u.link.name == own.name) {
+            return (Vec::new(), Err(Errno::EEXIST));
+        }
+        self.last_index += 1;
+        let (up, running, upon, mac) = (false, false, Some(own.upon), own.mac);
+        let link = Link { name: own.name.clone(), up, running, upon, mac, ..self.link(self.last_index) };
+        self.upper.push(Upper { link: link.clone(), keeps: false });
+        (vec![Msg::LinkNew(link)], Ok(()))
+    }
+    fn set_upper(&mut self, ifindex: u32, up: bool, tag: bool) -> (Vec<Msg>, Result<(), Errno>) {
+        let running = up && self.link_ok();
+        let Some(u) = self.upper.iter_mut().find(|u| u.link.ifindex == ifindex) else {
+            return (Vec::new(), Err(Errno::ENODEV));
+        };
+        (u.link.up, u.link.running, u.link.ours) = (up, running, u.link.ours || tag);
+        let (keeps, mut out) = (u.keeps, vec![Msg::LinkNew(u.link.clone())]);
+        if !up {
+            let goes = |a: &AddrInfo| a.ifindex == ifindex && a.addr.is_ipv6() && (!keeps || a.scope == 253);
+            out.extend(self.addrs.iter().filter(|a| goes(a)).map(|a| Msg::AddrDel(a.ifindex, a.addr, a.prefix)));
+            self.addrs.retain(|a| !goes(a));
+        }
+        (out, Ok(()))
+    }
+    fn delete_upper(&mut self, ifindex: u32) -> (Vec<Msg>, Result<(), Errno>) {
+        let Some(at) = self.upper.iter().position(|u| u.link.ifindex == ifindex) else {
+            return (Vec::new(), Err(Errno::ENODEV));
+        };
+        self.upper.remove(at);
+        let here = |a: &&AddrInfo| a.ifindex == ifindex;
+        let mut out: Vec<Msg> =
+            self.addrs.iter().filter(here).map(|a| Msg::AddrDel(a.ifindex, a.addr, a.prefix)).collect();
+        self.addrs.retain(|a| a.ifindex != ifindex);
+        out.push(Msg::LinkDel(ifindex));
+        (out, Ok(()))
     }
     fn put(&mut self, ifindex: u32, addr: IpAddr, prefix: u8, proto: u8, tentative: bool) -> Msg {
         let link_local = matches!(addr, IpAddr::V6(a) if a.is_unicast_link_local());
@@ -309,6 +411,7 @@ mod tests {
             flags: 0,
             peer: None,
             tag: kalived::effect::ADDR_PROTO,
+            metric: 0,
         };
         assert_eq!(k.apply(&NetOp::AddrDel(spec.clone())).1, Err(Errno::EADDRNOTAVAIL));
         assert_eq!(k.apply(&NetOp::AddrAdd(spec.clone())).1, Ok(()));

@@ -221,6 +221,12 @@ fn canaries() {
         let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "R1"));
         assert!(caught.is_some(), "nobody notices {lie:?}");
     }
+    for (lie, what) in [(Sabotage::KeepUp, "V1"), (Sabotage::KeepUp, "I3"), (Sabotage::KeepLinks, "V1")] {
+        let only = (what == "I3").then_some(Id::I3);
+        let how = How { sabotage: Some(lie), only, ..How::default() };
+        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == what));
+        assert!(caught.is_some(), "{what} does not notice {lie:?}");
+    }
     for (lie, what) in [(Sabotage::NoFilter, "F1"), (Sabotage::KeepFilter, "F2")] {
         let how = How { sabotage: Some(lie), ..How::default() };
         let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == what));

@@ -99,6 +99,13 @@ pub enum Completion {
         /// How.
         end: ChildEnd,
     },
+    /// Sysctls were set.
+    Knobs {
+        /// Which job.
+        job: u64,
+        /// What they were.
+        before: Vec<(kalived::knob::Knob, u32)>,
+    },
     /// A pipe can be written to, or not.
     FifoReady {
         /// Which.
@@ -150,6 +157,7 @@ impl Inbox {
             | Completion::ChildExit { .. }
             | Completion::FifoReady { .. }
             | Completion::FifoWritten { .. }
+            | Completion::Knobs { .. }
             | Completion::Go(..) => {
                 self.rest.push_back(c);
             }

@@ -8,7 +8,7 @@ use crate::faults::{Class, Rates};
 use crate::rng::Rng;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
-use kalived::config::model::vrrp::Peer;
+use kalived::config::model::vrrp::{OwnInterface, Peer};
 use kalived::config::model::{ChecksumMode, Config, Family, InstanceConfig, Version, Vip};
 
 /// The interface every node has on the one LAN.
@@ -22,6 +22,7 @@ const CHECKS: u64 = 0x42;
 const FAULTS: u64 = 3;
 const UNICAST: u64 = 0x45;
 const HIDDEN: u64 = 0x46;
+const VMAC: u64 = 0x47;
 
 /// One virtual router as all its members agree on it.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Group {
     pub hidden: bool,
     /// Each node has the others as unicast peers.
     pub unicast: Option<Unicast>,
+    /// `use_vmac`.
+    pub vmac: bool,
     /// By node.
     pub members: Vec<Member>,
 }
@@ -137,8 +140,9 @@ impl Options {
                 check: own.permille(500),
                 itself: own.permille(300),
             });
+            let vmac = Rng::stream(seed, VMAC, i).permille(300);
             let hidden = Rng::stream(seed, HIDDEN, i).permille(300);
-            groups.push(Group { unicast, hidden, ..group(seed, i, first, unit_ms, &mut rng) });
+            groups.push(Group { unicast, hidden, vmac, ..group(seed, i, first, unit_ms, &mut rng) });
         }
         let chaos = Duration::from_millis(unit_ms * rng.range(40, 160));
         let nodes = without.nodes.unwrap_or(nodes).min(nodes);
@@ -167,6 +171,12 @@ impl Options {
     /// Whose address this is.
     pub fn owner(&self, addr: IpAddr) -> Option<usize> {
         (0..self.nodes).find(|n| self.address(*n, Family::of(&addr)) == addr)
+    }
+
+    /// The Ethernet address of a group.
+    pub fn virtual_mac(&self, group: usize) -> [u8; 6] {
+        let g = &self.groups[group];
+        InstanceConfig::new("", IFACE, g.vrid, g.family).virtual_mac()
     }
 
     /// The group of an advert.
@@ -208,6 +218,10 @@ impl Options {
                 c.more.unicast_peer = Some(others.map(peer).collect());
                 c.more.check_unicast_src = u.check;
                 c.more.unicast_src_ip = u.source.then(|| self.address(node, g.family));
+            }
+            if g.vmac {
+                let name = Some(format!("vrrp.{i}").into());
+                c.more.own_interface = Some(Box::new(OwnInterface { name, ..OwnInterface::default() }));
             }
             // One announcement each: the simulator is about who announces and when, and has many runs to make.
             c.garp.repeat = 1;
@@ -287,7 +301,7 @@ fn group(seed: u64, index: u64, first: Option<Family>, unit_ms: u64, rng: &mut R
             Member { priority, interval, preempt, preempt_delay: if preempt { preempt_delay } else { Duration::ZERO } }
         })
         .collect();
-    Group { vrid, family, version, vips, checksum, silent, hidden: false, unicast: None, members }
+    Group { vrid, family, version, vips, checksum, silent, hidden: false, unicast: None, vmac: false, members }
 }
 
 #[cfg(test)]

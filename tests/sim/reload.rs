@@ -159,6 +159,8 @@ impl Sim {
         let rules = config.static_rules.iter().chain(more().flat_map(|m| &m.rules));
         let (routes, rules) = (routes.map(kalived::routes::id_of).collect(), rules.filter_map(|r| r.spec).collect());
         self.nodes[node].kernel.routes.keep_only(&routes, &rules);
+        let own: Vec<&str> = config.instances.iter().filter_map(|i| Some(i.own()?.1)).collect();
+        self.nodes[node].kernel.keep_uppers(&own);
         self.look_at_kernel(node);
     }
 

@@ -41,6 +41,46 @@ impl Sim {
         }
     }
 
+    /// V-1: who stops in peace leaves no interface of a virtual router's own.
+    pub fn links_are_gone(&mut self, node: usize) {
+        let left: Vec<String> = self.nodes[node].kernel.uppers().map(|l| l.name.clone()).collect();
+        if !left.is_empty() && self.ends_in_peace(node) {
+            self.violate("V1".into(), format!("node {node}: {left:?} are left after the end"));
+        }
+    }
+
+    /// V-1: in the calm a node has an interface of its own for each virtual router whose file says so, up where that is Master and there
+    /// alone, and none besides.
+    pub fn links_are_right(&mut self) {
+        for node in 0..self.nodes.len() {
+            let n = &self.nodes[node];
+            if !(n.runs() && self.ground.nodes[node].fit) {
+                continue;
+            }
+            let config = self.variations[node].config(&self.ground.opts, node);
+            let views = n.process.as_ref().map(|p| p.world.views()).unwrap_or_default();
+            let master = |name: &str| views.iter().any(|v| v.name == name && v.state == State::Master);
+            let want: BTreeSet<(String, bool)> =
+                config.instances.iter().filter_map(|i| Some((i.own()?.1.to_owned(), master(&i.name)))).collect();
+            let have: BTreeSet<(String, bool)> = n.kernel.uppers().map(|l| (l.name.clone(), l.up)).collect();
+            if want != have {
+                let text =
+                    format!("node {node}: there are to be the interfaces {want:?} (up), the kernel has {have:?}");
+                self.violate("V1".into(), text);
+                return;
+            }
+        }
+    }
+
+    // Whether nothing is left unsaid that the process may have missed.
+    fn ends_in_peace(&self, node: usize) -> bool {
+        let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);
+        let old =
+            self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
+        let n = &self.nodes[node];
+        peace && old && n.custodian.is_none() && !(n.netlink_errors || n.overrun || n.lost)
+    }
+
     /// who stops in peace leaves no route.
     pub fn routes_are_gone(&mut self, node: usize) {
         let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);

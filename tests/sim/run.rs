@@ -88,6 +88,10 @@ pub enum Sabotage {
     KeepRules,
     /// Rules are never really added.
     NoRules,
+    /// Interfaces of virtual routers' own do not really go down.
+    KeepUp,
+    /// They are never really deleted.
+    KeepLinks,
     /// The filter is never really put in force.
     NoFilter,
     /// It is never really removed.
@@ -373,9 +377,11 @@ impl Sim {
         self.until(self.ground.now + rest + longest * 3, EVENTS);
         self.check_client();
         self.routes_are_right();
+        self.links_are_right();
         self.fact(Fact::Quiet);
         self.pass_on(longest);
         self.routes_are_right();
+        self.links_are_right();
         self.fact(Fact::Quiet);
         match self.script.permille(300) && self.sabotage.is_none() || self.sabotage == Some(Sabotage::ForgetCustody) {
             true => self.hand_to_nobody(),

@@ -139,6 +139,9 @@ impl Sim {
                     p.world.handle(now, Event::Helper(HelperEv::FifoWritten { fifo, result }), &mut p.fx);
                     look = false;
                 }
+                Completion::Knobs { job, before } => {
+                    p.world.handle(now, Event::Helper(HelperEv::Knobs { job, before, failed: None }), &mut p.fx);
+                }
                 Completion::Filter(event) => p.world.handle(now, Event::Filter(event), &mut p.fx),
                 Completion::Signal(s) => p.world.handle(now, Event::Signal(s), &mut p.fx),
             }

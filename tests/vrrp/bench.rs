@@ -4,7 +4,7 @@ use crate::fib::Fib;
 use bytes::Bytes;
 use kalived::config::model::{Auth, ChecksumMode, Config, Family, InstanceConfig, Version, Vip};
 use kalived::effect::{AdvertFx, ConnFx, Effect, Effects, GuardFx, HelperFx, NetFx, NetOp, SockFx};
-use kalived::event::{AddrInfo, AdvertEv, Event, Link, NetEv, RxMeta, Signal, SockEv};
+use kalived::event::{AddrInfo, AdvertEv, Errno, Event, HelperEv, Link, NetEv, RxMeta, Signal, SockEv};
 use kalived::id::{SockKey, VrKey};
 use kalived::time::{Duration, Instant, Now, Wall};
 use kalived::timers::Due;
@@ -61,6 +61,10 @@ pub fn link(ifindex: u32, name: &str, up: bool) -> Link {
         noarp: false,
         mtu: 1500,
         mac: Some([2, 0, 0, 0, 0, ifindex as u8]),
+        upon: None,
+        ours: false,
+        master: 0,
+        vrf: false,
     }
 }
 
@@ -108,6 +112,13 @@ pub struct Bench {
     pub kernel: Vec<AddrInfo>,
     pub links: Vec<Link>,
     pub routes: Fib,
+    /// Sysctls that were to be set, and whether that is answered.
+    pub knobs: Vec<(u64, String, Vec<kalived::knob::Set>)>,
+    pub answer_knobs: bool,
+    /// Ethernet addresses that adverts of any kind leave from, in order.
+    pub from: Vec<Option<[u8; 6]>>,
+    /// What was asked about interfaces, in order.
+    pub own_asked: Vec<NetOp>,
     /// Addresses of this host from which adverts are received.
     pub local: Vec<std::net::Ipv4Addr>,
     /// What is asked of the guard, the helper and the streams, in order.
@@ -145,6 +156,10 @@ impl Bench {
             kernel: vec![addr(ETH0, OURS, 16, 0), addr(ETH0, "fe80::20", 64, 0)],
             links: vec![link(ETH0, "eth0", true)],
             routes: Fib::default(),
+            knobs: Vec::new(),
+            answer_knobs: true,
+            own_asked: Vec::new(),
+            from: Vec::new(),
             local: Vec::new(),
             asked: Vec::new(),
         }
@@ -195,10 +210,12 @@ impl Bench {
                     self.out.push(Out::Close);
                 }
                 Effect::Advert(AdvertFx::Send { packets, .. }) => {
+                    self.from.extend(packets.iter().map(|p| p.from));
                     self.out.extend(packets.iter().map(|p| Out::Advert(p.bytes.clone())));
                 }
                 Effect::Advert(AdvertFx::At { vr, epoch, at, packets, .. }) => {
                     self.armed.insert((at, vr), epoch);
+                    self.from.extend(packets.iter().map(|p| p.from));
                     self.out.extend(packets.iter().map(|p| Out::Armed(at, p.bytes.clone())));
                 }
                 Effect::Advert(AdvertFx::Stop { vr, farewell, .. }) => {
@@ -246,6 +263,12 @@ impl Bench {
                                 prefix: s.prefix,
                             }));
                         }
+                        op @ (NetOp::LinkAdd(_) | NetOp::LinkSet { .. } | NetOp::LinkDel { .. }) => {
+                            let (told, result) = self.own_link(&op);
+                            told.into_iter().for_each(|e| self.event(e));
+                            self.event(Event::Net(NetEv::Reply { req, result }));
+                            continue;
+                        }
                         op => {
                             let (told, result) = self.routes.apply(&op);
                             told.into_iter().for_each(|e| self.event(e));
@@ -254,6 +277,13 @@ impl Bench {
                         }
                     }
                     self.event(Event::Net(NetEv::Reply { req, result: Ok(()) }));
+                }
+                Effect::Helper(HelperFx::SetKnobs { job, dev, set }) => {
+                    let before = set.iter().map(|s| (s.knob, 0)).collect();
+                    self.knobs.push((job, dev, set));
+                    if self.answer_knobs {
+                        self.event(Event::Helper(HelperEv::Knobs { job, before, failed: None }));
+                    }
                 }
                 Effect::Net(NetFx::Resync) => self.out.push(Out::Resync),
                 Effect::Net(NetFx::WatchRoutes) => self.routes.watched = true,
@@ -280,6 +310,46 @@ impl Bench {
                 Effect::Note(n) => self.log.push(n.text),
                 Effect::Exit(code) => self.out.push(Out::Exit(code)),
             }
+        }
+    }
+    /// What a kernel does about an interface of a virtual router's own: what it reports, and its answer.
+    fn own_link(&mut self, op: &NetOp) -> (Vec<Event<'static>>, Result<(), Errno>) {
+        self.own_asked.push(op.clone());
+        match op {
+            NetOp::LinkAdd(own) if self.links.iter().any(|l| l.name == own.name) => (Vec::new(), Err(Errno::EEXIST)),
+            NetOp::LinkAdd(own) => {
+                let ifindex = 100 + self.own_asked.len() as u32;
+                let (upon, mac) = (Some(own.upon), own.mac);
+                let made = Link { upon, mac, up: false, running: false, ..link(ifindex, &own.name, false) };
+                self.links.push(made.clone());
+                (vec![Event::Net(NetEv::LinkNew(made))], Ok(()))
+            }
+            NetOp::LinkSet { ifindex, up, tag } => {
+                let Some(l) = self.links.iter_mut().find(|l| l.ifindex == *ifindex) else {
+                    return (Vec::new(), Err(Errno::ENODEV));
+                };
+                (l.up, l.running, l.ours) = (*up, *up, l.ours | tag);
+                let mut told = vec![Event::Net(NetEv::LinkNew(l.clone()))];
+                if !up {
+                    let goes = |a: &AddrInfo| {
+                        a.ifindex == *ifindex && matches!(a.addr, IpAddr::V6(v6) if v6.is_unicast_link_local())
+                    };
+                    for a in self.kernel.extract_if(.., |a| goes(a)) {
+                        let (ifindex, addr, prefix) = (a.ifindex, a.addr, a.prefix);
+                        told.push(Event::Net(NetEv::AddrDel { ifindex, addr, prefix }));
+                    }
+                }
+                (told, Ok(()))
+            }
+            NetOp::LinkDel { ifindex } if self.links.iter().all(|l| l.ifindex != *ifindex) => {
+                (Vec::new(), Err(Errno::ENODEV))
+            }
+            NetOp::LinkDel { ifindex } => {
+                self.links.retain(|l| l.ifindex != *ifindex);
+                self.kernel.retain(|a| a.ifindex != *ifindex);
+                (vec![Event::Net(NetEv::LinkDel { ifindex: *ifindex })], Ok(()))
+            }
+            op => panic!("{op:?}"),
         }
     }
     /// Fires what is due now.

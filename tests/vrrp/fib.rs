@@ -41,7 +41,11 @@ impl Fib {
                 Some(at) => (vec![Event::Net(NetEv::RuleDel(Box::new(self.rules.remove(at))))], Ok(())),
                 None => (Vec::new(), Err(Errno::ENOENT)),
             },
-            NetOp::AddrAdd(_) | NetOp::AddrDel(_) => (Vec::new(), Ok(())),
+            NetOp::AddrAdd(_)
+            | NetOp::AddrDel(_)
+            | NetOp::LinkAdd(_)
+            | NetOp::LinkSet { .. }
+            | NetOp::LinkDel { .. } => (Vec::new(), Ok(())),
         }
     }
     fn add(&mut self, r: &RouteSpec) -> (Vec<Event<'static>>, Result<(), Errno>) {

@@ -23,6 +23,7 @@ mod noise;
 mod notify;
 mod notify_handover;
 mod notify_reload;
+mod own;
 mod pause;
 mod pipes;
 #[path = "../wire/receiver.rs"]

@@ -34,6 +34,7 @@ fn spec(addr: &str, prefix: u8) -> AddrSpec {
         flags: 0,
         peer: None,
         tag: kalived::effect::ADDR_PROTO,
+        metric: 0,
     }
 }
 
@@ -161,6 +162,10 @@ fn links_as_the_kernel_tells_them() {
         noarp: false,
         mtu: 65536,
         mac: Some([0; 6]),
+        upon: None,
+        ours: false,
+        master: 0,
+        vrf: false,
     };
     assert_eq!(links.next(), Some(lo));
     let v0 = links.find(|l| l.name == "v0").expect("a link named v0");
@@ -174,6 +179,10 @@ fn links_as_the_kernel_tells_them() {
         noarp: false,
         mtu: 1500,
         mac: Some([2, 0, 0, 0, 0, 0x33]),
+        upon: None,
+        ours: false,
+        master: 0,
+        vrf: false,
     };
     assert_eq!(v0, want);
 }
@@ -388,4 +397,34 @@ fn a_dump_cut_or_changed_anywhere_is_survived() {
             assert!(messages(&changed).count() <= dump.len() / 16 + 1, "byte {at} is {byte}");
         }
     }
+}
+
+/// What asks for an interface has the shape of what the kernel reports of it.
+#[test]
+fn an_interface_of_our_own_is_asked_for_as_it_is_reported() {
+    use kalived::net::{OwnLink, Upon, UponKind};
+    use kalived::wire::netlink::{del_link, new_link, set_link};
+    for (kind, mode, mac) in
+        [(UponKind::Macvlan, Upon::MACVLAN_VEPA, Some([0, 0, 0x5e, 0, 1, 51])), (UponKind::Ipvlan, 2, None)]
+    {
+        let own = OwnLink { name: "vrrp.51".into(), upon: Upon { kind, mode, parent: 7 }, mac, group: 3, master: 5 };
+        let mut out = BytesMut::new();
+        new_link(&mut out, 9, &own);
+        // struct ifinfomsg: the index, which the kernel gives.
+        out[20..24].copy_from_slice(&11u32.to_ne_bytes());
+        let told = kinds(&out);
+        let [Ok(Kind::Link(link))] = &told[..] else { panic!("{told:?}") };
+        assert!(own.is(link) && link.ifindex == 11 && !link.up && !link.ours, "{link:?}");
+        assert!(!OwnLink { upon: Upon { parent: 8, ..own.upon }, ..own.clone() }.is(link));
+        // Cut anywhere, it is no interface or an error; it never panics.
+        for n in 0..out.len() {
+            let _ = kinds(&out[..n]);
+        }
+    }
+    let (mut out, mut del) = (BytesMut::new(), BytesMut::new());
+    set_link(&mut out, 9, 11, true, true);
+    del_link(&mut del, 9, 11);
+    assert_eq!(out[16..32], [[0, 0, 0, 0], 11u32.to_ne_bytes(), 1u32.to_ne_bytes(), 1u32.to_ne_bytes()].concat()[..]);
+    assert!(out.windows(7).any(|w| w == b"kalived"));
+    assert_eq!(del[16..24], [[0, 0, 0, 0], 11u32.to_ne_bytes()].concat()[..]);
 }

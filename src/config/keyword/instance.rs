@@ -128,8 +128,8 @@ pub(super) const INSTANCE: &[Keyword] = &[
         "TTL of unicast adverts."),
     row("use_ipvlan", Words, Missing, "[[name] <if>] [<addr>] [bridge|private|vepa] [group <g>]", "ipvlan name from vrid", "excludes use_vmac",
         "Run on an L2 ipvlan; needs an address for IPv4."),
-    row("use_vmac", Words, Missing, "[[name] <if>] [<mac>] [netlink_notify_msg] [group <g>]", "name vrrp.<vrid>", "mac 5/6 octets, not multicast, not 00:00:5e:00:01|02; bad option reported",
-        "Run the instance on a private macvlan with the VRRP MAC."),
+    row("use_vmac", Words, Supported, "[[name] <if>] [<mac>] [netlink_notify_msg] [group <number>]", "name vrrp.<vrid>", "mac 5/6 octets, not multicast, not 00:00:5e:00:01|02; bad option reported",
+        "Virtual MAC address: the addresses are on a macvlan with the MAC address 00:00:5e:00:01:VRID (IPv6 00:00:5e:00:02:VRID), and adverts leave from that MAC address. See VIRTUAL MAC."),
     row("use_vmac_addr", Flag, Missing, "", "off", "",
         "Also put each VIP of other interfaces on its own vmac."),
     row("v3_checksum_as_v2", Bool, Supported, "[<BOOL>]", "the global value", "",
@@ -148,10 +148,10 @@ pub(super) const INSTANCE: &[Keyword] = &[
         "Rules present only while MASTER; see rule line."),
     row("vmac_garp_intvl", Words, NoEffect, "[all] <secs>", "", "",
         "Deprecated alias of garp_extra_if."),
-    row("vmac_xmit_base", Flag, NoEffect, "", "off", "",
-        "Send/receive adverts on the parent interface instead of the vmac."),
-    row("vrf", Text, NoEffect, "<if>", "none", "only unicast without interface; must be a VRF",
-        "Bind unicast sockets to a VRF."),
+    row("vmac_xmit_base", Flag, Supported, "", "off; on with unicast peers", "",
+        "Adverts leave from the MAC address of the interface below. They are received there in any case."),
+    row("vrf", Text, Supported, "<if>", "none", "only with unicast peers and without interface",
+        "The VRF that unicast adverts are sent and received in. While there is no VRF of that name the instance is in FAULT. With interface the VRF of that interface counts by itself, for its own interface (use_vmac) too."),
 ];
 
 #[rustfmt::skip]

@@ -51,6 +51,33 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
         }
         config.instances.push(instance);
     }
+    own_names(cx, &names, config);
+}
+
+/// The names of own interfaces that the file does not say, as keepalived makes them: PREFIX.VRID, for IPv6 also PREFIX6.VRID, then with a number
+/// that makes it unique.
+fn own_names(cx: &mut Cx<'_>, spans: &BTreeMap<String, Span>, config: &mut Config) {
+    let mut taken: BTreeSet<String> = config.instances.iter().map(|i| i.interface.clone()).collect();
+    for i in &mut config.instances {
+        let Some(own) = i.more.own_interface.as_mut() else { continue };
+        if let Some(name) = own.name.take_if(|name| taken.contains(&**name)) {
+            let at = spans.get(&i.name).copied().unwrap_or_default();
+            cx.say(at, kind::own_name_taken(&i.name, &name)).help("give it a name of its own, or none");
+        }
+        taken.extend(own.name.as_deref().map(str::to_owned));
+    }
+    let prefix = config.global.more.vmac_prefix.clone();
+    for i in &mut config.instances {
+        let Some(own) = i.more.own_interface.as_mut().filter(|own| own.name.is_none()) else { continue };
+        let prefix = if own.ipvlan { "ipvlan" } else { &*prefix };
+        let six = (i.family == Family::V6).then(|| format!("{prefix}6.{}", i.vrid));
+        let numbered = (1..).map(|n: u32| format!("{prefix}{n}.{}", i.vrid));
+        let mut names = core::iter::once(format!("{prefix}.{}", i.vrid)).chain(six).chain(numbered);
+        if let Some(name) = names.find(|name| !taken.contains(name)) {
+            own.name = Some(name.as_str().into());
+            taken.insert(name);
+        }
+    }
 }
 
 /// IPv4 or IPv6.
@@ -110,7 +137,7 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
     }
     out.more = draft.more;
     unicast::finish(cx, head, strict, check_source, &mut out);
-    more(cx, head, &mut out);
+    more(cx, head, strict, &mut out);
     if strict && out.priority == 255 {
         out.more.owner_ignore_adverts = Some(true);
     }
@@ -134,7 +161,7 @@ fn accept(cx: &mut Cx<'_>, head: Span, strict: bool, out: &mut InstanceConfig) {
 }
 
 /// What follows from keywords that stand in `more`.
-fn more(cx: &mut Cx<'_>, head: Span, out: &mut InstanceConfig) {
+fn more(cx: &mut Cx<'_>, head: Span, strict: bool, out: &mut InstanceConfig) {
     let more = &mut out.more;
     if more.timer_expired_backup.is_some() && out.preempt {
         cx.say(head, kind::needs_nopreempt());
@@ -146,6 +173,20 @@ fn more(cx: &mut Cx<'_>, head: Span, out: &mut InstanceConfig) {
     }
     if more.unicast_src_ip.is_some() && more.unicast_peer.is_none() {
         cx.say(head, kind::src_without_peer()).help("add `unicast_peer { <address> ... }`, or write `mcast_src_ip`");
+    }
+    if let Some(own) = more.own_interface.as_deref_mut() {
+        if out.interface.is_empty() {
+            cx.say(head, kind::own_without_interface()).help("add `interface <name>`");
+            more.own_interface = None;
+        } else if strict && (own.mac.is_some() || more.vmac_xmit_base) {
+            cx.say(head, kind::own_in_strict_mode());
+            own.mac = None;
+            more.vmac_xmit_base = false;
+        }
+    }
+    if more.vrf.is_some() && (more.unicast_peer.is_none() || !out.interface.is_empty()) {
+        cx.say(head, kind::vrf_with_interface()).help("remove it: an interface is in its VRF by itself");
+        more.vrf = None;
     }
     if more.unicast_ttl.is_some() && more.unicast_peer.is_none() {
         cx.say(head, kind::ttl_without_peer());

@@ -206,7 +206,13 @@ fn own_interface<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> Ow
                 };
                 next += 1;
                 let value = Some(cx.text(v).into());
-                if text == "name" { own.name = value } else { own.group = value }
+                if text == "name" {
+                    own.name = value;
+                } else if cx.text(v).parse::<u32>().is_ok() {
+                    own.group = value;
+                } else {
+                    cx.bad_word::<()>(k, v, "the number of an interface group");
+                }
             }
             _ if own.name.is_none() && text.contains(':') && mac(text).is_none() && text.parse::<IpAddr>().is_err() => {
                 cx.bad_word::<()>(k, w, "a name without a colon, or a MAC address");

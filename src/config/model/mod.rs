@@ -291,13 +291,31 @@ impl InstanceConfig {
     pub fn peers(&self) -> Option<&[vrrp::Peer]> {
         self.more.unicast_peer.as_deref()
     }
+    /// Its own interface (`use_vmac`, `use_ipvlan`) with the name that it has; `None`: its addresses are on `interface`.
+    pub fn own(&self) -> Option<(&vrrp::OwnInterface, &str)> {
+        self.more.own_interface.as_deref().and_then(|own| Some((own, own.name.as_deref()?)))
+    }
+    /// The interface of an address whose line says none.
+    pub fn default_dev(&self) -> &str {
+        self.own().map_or(&self.interface, |(_, name)| name)
+    }
+    /// 00-00-5E-00-01-VRID, for IPv6 00-00-5E-00-02-VRID (RFC 9568 section 7.3).
+    pub fn virtual_mac(&self) -> [u8; 6] {
+        [0, 0, 0x5e, 0, if self.family == Family::V4 { 1 } else { 2 }, self.vrid]
+    }
+    /// The Ethernet address that adverts leave from, where it is not the one of `interface`.
+    pub fn advert_mac(&self) -> Option<[u8; 6]> {
+        let (own, _) = self.own()?;
+        let base = own.ipvlan || self.more.vmac_xmit_base || self.peers().is_some();
+        (!base).then(|| own.mac.unwrap_or_else(|| self.virtual_mac()))
+    }
     /// Whether packets to its addresses are accepted: by the owner of the addresses (RFC 9568 §6.4.3), and without `no_accept`.
     pub fn accepts(&self) -> bool {
         self.priority == 255 || !self.more.no_accept
     }
     /// The interface that an address of it is on.
     pub fn device_of<'a>(&'a self, vip: &'a Vip) -> &'a str {
-        vip.dev.as_deref().unwrap_or(&self.interface)
+        vip.dev.as_deref().unwrap_or(self.default_dev())
     }
     /// `unicast_src_ip` or `mcast_src_ip`, whichever stands there: keepalived takes either for both ways.
     pub fn source(&self) -> Option<IpAddr> {

@@ -92,6 +92,17 @@ pub struct OwnInterface {
     pub group: Option<Box<str>>,
 }
 
+impl OwnInterface {
+    /// `IFLA_IPVLAN_FLAGS` of its mode: bridge (0) unless it says another.
+    pub fn ipvlan_flags(&self) -> u32 {
+        match self.mode.as_deref() {
+            Some("private") => 1,
+            Some("vepa") => 2,
+            _ => 0,
+        }
+    }
+}
+
 /// `old_unicast_checksum`: the sum of a v3 advert over IPv4 with the multicast group in place of the peer's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OldChecksum {

@@ -56,8 +56,8 @@ fn data(i: &Instance, cfg: Option<&InstanceConfig>) -> Value {
     put("dont_track_primary", flag(!c.track_primary));
     put("skip_check_adv_addr", flag(c.skip_check_adv_addr));
     put("strict_mode", json!(0));
-    put("vmac_ifname", json!(""));
-    put("ifp_ifname", json!(i.interface));
+    put("vmac_ifname", json!(c.own().map_or("", |(_, name)| name)));
+    put("ifp_ifname", json!(c.own().map_or(&*i.interface, |(_, name)| name)));
     put("master_priority", json!(i.master_priority));
     put("last_transition", number_of(&format!("{sec}.{micro:06}")));
     put("garp_delay", json!(whole(c.garp.delay)));

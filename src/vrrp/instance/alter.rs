@@ -68,6 +68,11 @@ impl Instance {
             // It may still wait for a socket; what is tracked is added when it starts.
             State::Init | State::Fault => self.priority = self.cfg.priority,
         }
+        if self.kept.is_some() && !self.is_master() {
+            self.keep_only_named(cx);
+        }
+        // Those that stay are looked at once more.
+        self.kept = None;
         before
     }
 
@@ -84,6 +89,11 @@ impl Instance {
         }
         // New ones before old ones go.
         self.want_addresses(cx);
+        self.keep_only_named(cx);
+    }
+
+    // Addresses that the configuration does not have any more go.
+    fn keep_only_named(&mut self, cx: &mut Cx<'_>) {
         let keep: BTreeSet<AddrId> = self.specs(cx.links).map(|s| (s.ifindex, s.addr, s.prefix)).collect();
         for (ifindex, addr, prefix) in cx.addrs.keep_only(self.key, &keep) {
             // Held with another prefix length, it is still ours to announce.
@@ -114,6 +124,7 @@ impl Instance {
         self.go(self.decide(Input::Shutdown), Cause::None, None, cx);
         self.forget_faults();
         self.quit(cx);
+        self.give_up_own(cx);
     }
 
     /// After [`Instance::retire`]: another virtual router under the same key. Counters and log limits go on; so does the epoch, for

@@ -8,6 +8,7 @@ use crate::config::model::Family;
 use crate::event::Errno;
 use crate::timers::Due;
 use crate::track::Kind;
+use crate::vmac::Status;
 use crate::vrrp::change::What;
 use crate::vrrp::fsm::{Act, Input, State};
 use crate::vrrp::seal::Signing;
@@ -33,6 +34,8 @@ pub enum Fault {
     Awaits(IpAddr),
     /// `unicast_fault_no_peer`, and no peer.
     NoPeer,
+    /// Its own interface could not be made.
+    NoOwnLink(String, Errno),
     /// The socket could not be opened.
     NoSocket(Errno),
     /// A tracked interface without weight is down (or, reversed, up).
@@ -60,6 +63,7 @@ impl core::fmt::Display for Fault {
             Fault::NoGlobal(i) => write!(f, "no global IPv6 address for interface {i}"),
             Fault::Awaits(a) => write!(f, "source address {a} is not there yet"),
             Fault::NoPeer => f.write_str("no unicast peer"),
+            Fault::NoOwnLink(i, e) => write!(f, "interface {i} cannot be made: {}", text::errno(*e)),
             Fault::NoSocket(e) => write!(f, "no VRRP socket: {}", text::errno(*e)),
             Fault::Tracked(i) => write!(f, "tracked interface {i} down"),
             Fault::Script(s) => write!(f, "due to script {s}"),
@@ -75,6 +79,7 @@ impl Instance {
     /// Something outside changed (link, address, socket): are we fit to run, from which address, with which priority?
     pub fn evaluate(&mut self, sock: SockState, cx: &mut Cx<'_>) {
         self.sock = sock;
+        self.look_at_own(cx);
         let link = self.link(cx.links);
         let source = self.find_source(cx.links, cx.vips);
         let mut faults = BTreeSet::new();
@@ -93,15 +98,26 @@ impl Instance {
                 }
             }
         }
+        if link.is_some() && self.sock_spec(cx.links, cx.vips).is_none() {
+            faults.insert(self.no_source(cx.links));
+        }
         if self.cfg.peers().is_some_and(<[_]>::is_empty) {
             faults.insert(Fault::NoPeer);
+        }
+        let own = cx.vmacs.status(self.key);
+        if let (Status::Refused(e), Some((_, name))) = (own, self.cfg.own()) {
+            faults.insert(Fault::NoOwnLink(name.to_owned(), e));
+        }
+        let runs = matches!(self.state, State::Backup | State::Master);
+        if own == Status::Waiting && faults.is_empty() && !runs && !matches!(sock, SockState::Failed(_)) {
+            // Being made.
+            self.set_ready(false);
+            return;
         }
         match sock {
             SockState::Failed(e) => drop(faults.insert(Fault::NoSocket(e))),
             // Wait for the answer before saying what we are, unless there is a fault already.
-            SockState::Opening(_) | SockState::None
-                if faults.is_empty() && !matches!(self.state, State::Backup | State::Master) =>
-            {
+            SockState::Opening(_) | SockState::None if faults.is_empty() && !runs => {
                 self.set_ready(false);
                 return;
             }

@@ -3,6 +3,7 @@
 //! Read first: `mod.rs`, `timing.rs` (the grid). Everything here is for a Master only; each `on_*` checks that first, for what
 //! it hears of may have been under way when we yielded.
 
+use super::own::METRIC;
 use super::{Cx, Instance, SockState, say};
 use crate::config::model::Vip;
 use crate::effect::{ADDR_PROTO, AddrSpec, AdvertFx, Effect, Packets};
@@ -11,6 +12,7 @@ use crate::id::SockKey;
 use crate::links::Links;
 use crate::time::{Duration, Instant};
 use crate::timers::Due;
+use crate::vmac::Status;
 use crate::vrrp::advert::Heard;
 use crate::vrrp::change::What;
 use crate::vrrp::fsm::Act;
@@ -148,7 +150,7 @@ impl Instance {
 
     /// The kernel holds one of our addresses now.
     pub fn on_address_held(&mut self, ifindex: u32, addr: IpAddr, cx: &mut Cx<'_>) {
-        if self.is_master() {
+        if self.is_master() && self.is_heard(ifindex, cx.links) {
             let (times, gap) = (self.cfg.garp.repeat, self.gap(addr));
             cx.announcer.add(cx.now.mono, self.key, ifindex, addr, times, gap);
         }
@@ -247,6 +249,10 @@ impl Instance {
         if !self.is_master() {
             return;
         }
+        if self.asked == 0 {
+            cx.vmacs.raise(self.key, true, cx.links);
+            self.on_own_found_up(cx);
+        }
         let all = self.cfg.vips.len() + self.cfg.excluded.len();
         let chunk = if self.asked == 0 { CHUNK.0 } else { CHUNK.1 };
         self.want_some(self.asked, chunk, cx);
@@ -302,7 +308,7 @@ impl Instance {
     pub(super) fn quit(&mut self, cx: &mut Cx<'_>) {
         cx.timers.stop_all(self.key);
         cx.announcer.cancel(self.key);
-        cx.addrs.release(self.key);
+        self.let_addresses_go(cx);
         self.wants_routes = false;
         self.master = None;
         self.preempt_delay_over = false;
@@ -385,7 +391,7 @@ impl Instance {
 
     /// Hosts are to learn all its addresses as if each had just come.
     pub(super) fn announce_anew(&mut self, times: u32, cx: &mut Cx<'_>) {
-        for (ifindex, addr, _) in cx.addrs.held(self.key) {
+        for (ifindex, addr, _) in cx.addrs.held(self.key).filter(|id| self.is_heard(id.0, cx.links)) {
             cx.announcer.add(cx.now.mono, self.key, ifindex, addr, times, self.gap(addr));
         }
         self.announce(times, cx);
@@ -393,7 +399,7 @@ impl Instance {
 
     pub(super) fn announce(&mut self, times: u32, cx: &mut Cx<'_>) {
         let mut n = 0;
-        for (ifindex, addr, _) in cx.addrs.held(self.key) {
+        for (ifindex, addr, _) in cx.addrs.held(self.key).filter(|id| self.is_heard(id.0, cx.links)) {
             cx.announcer.again(cx.now.mono, self.key, ifindex, addr, times, self.gap(addr));
             n += 1;
         }
@@ -414,7 +420,10 @@ impl Instance {
     // `count` of its addresses, from that one on.
     fn want_some(&mut self, from: usize, count: usize, cx: &mut Cx<'_>) {
         let owner = self.owner();
-        let specs: Vec<AddrSpec> = self.vips().skip(from).take(count).filter_map(|v| self.spec(v, cx.links)).collect();
+        // Those of an own interface that is not ready yet are put there when it is.
+        let ready = !matches!(cx.vmacs.status(self.key), Status::Waiting | Status::Refused(_));
+        let some = self.vips().skip(from).take(count).filter(|v| ready || v.dev.is_some());
+        let specs: Vec<AddrSpec> = some.filter_map(|v| self.spec(v, cx.links)).collect();
         for spec in specs {
             let (ifindex, addr) = (spec.ifindex, spec.addr);
             // Asked for again after an interface came back: what is held already was announced already.
@@ -433,9 +442,12 @@ impl Instance {
         self.vips().filter_map(|v| self.spec(v, links))
     }
 
-    fn spec(&self, v: &Vip, links: &Links) -> Option<AddrSpec> {
-        let dev = v.dev.as_deref().unwrap_or(&self.cfg.interface);
-        let ifindex = links.by_name(dev)?.ifindex;
+    pub(super) fn spec(&self, v: &Vip, links: &Links) -> Option<AddrSpec> {
+        let own = v.dev.is_none() && self.cfg.own().is_some();
+        let ifindex = match v.dev.as_deref() {
+            Some(dev) => links.by_name(dev)?.ifindex,
+            None => self.default_link(links)?.ifindex,
+        };
         Some(AddrSpec {
             ifindex,
             addr: v.addr,
@@ -448,6 +460,7 @@ impl Instance {
             flags: v.flags(),
             peer: v.peer,
             tag: ADDR_PROTO,
+            metric: if own { METRIC } else { 0 },
         })
     }
 

@@ -6,7 +6,7 @@
 //! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
 //!
 //! `health` decides whether it can run at all, with `tracked` for what is tracked; `peers` is whom it speaks to and from where, `master`
-//! what it does as Master, `rival` what it makes of a second one, `member` its part in a sync group, `alter` what a reload does to it, `resume` how it goes on in another
+//! what it does as Master, `rival` what it makes of a second one, `member` its part in a sync group, `own` its own interface, `alter` what a reload does to it, `resume` how it goes on in another
 //! process, `history` what it remembers of earlier states, `report` what it looks like from outside.
 
 mod alter;
@@ -14,6 +14,7 @@ mod health;
 mod history;
 mod master;
 mod member;
+mod own;
 mod peers;
 mod report;
 mod resume;
@@ -28,6 +29,7 @@ pub use alter::{Before, changes};
 pub use health::Fault;
 pub use history::Moved;
 pub use member::Member;
+use own::stays;
 pub use resume::{Mark, Since};
 pub use stats::Stats;
 
@@ -48,6 +50,7 @@ use crate::note::Note;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
 use crate::track::Tracks;
+use crate::vmac::Vmacs;
 use crate::vrrp::change::{Change, Subject, What};
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};
@@ -69,6 +72,8 @@ pub struct Cx<'a> {
     pub links: &'a Links,
     /// Wanted and held addresses.
     pub addrs: &'a mut Addresses,
+    /// Interfaces of virtual routers' own.
+    pub vmacs: &'a mut Vmacs,
     /// GARP and NA.
     pub announcer: &'a mut Announcer,
     /// Phases of adverts.
@@ -220,6 +225,9 @@ pub struct Instance {
     preempt_delay_over: bool,
     // Addresses that a takeover has asked for so far.
     asked: usize,
+    // The own interface on which addresses stay, and how many were looked at to be put there.
+    #[serde(default)]
+    kept: Option<(u32, usize)>,
     // It is Master and has asked for all of them: its routes and rules follow.
     wants_routes: bool,
     silence: Silence,
@@ -269,6 +277,7 @@ impl Instance {
             parting: false,
             preempt_delay_over: false,
             asked: 0,
+            kept: None,
             wants_routes: false,
             silence: Silence::default(),
             limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
@@ -452,28 +461,6 @@ impl Instance {
         self.go(self.decide(Input::MasterDown), Cause::Silence, None, cx);
     }
 
-    fn silence_cause(&self, now: Instant) -> String {
-        let s = &self.silence;
-        let quiet = s.since.map_or_else(String::new, |t| format!(" for {}", text::span(now.since(t))));
-        let mut cause = match (s.zero_from, s.preempting) {
-            (Some(from), _) => format!("{from} stepped down (priority 0)"),
-            (None, Some((from, p))) if self.preempt_delay_over => {
-                let delay = text::span(self.cfg.preempt_delay);
-                format!("preempting {from}: priority {} > {p}, preempt_delay {delay} elapsed", self.priority)
-            }
-            (None, Some((from, p))) => format!("preempting {from}: priority {} > {p}", self.priority),
-            // Asked by one who is Master by now.
-            (None, None) => match self.master.or(self.predecessor) {
-                Some(m) => format!("no advert{quiet}, last from {m}"),
-                None => format!("no advert{quiet}"),
-            },
-        };
-        if let Some((reject, from)) = s.last_reject {
-            cause += &format!("; {} dropped, last from {from}: {}", s.rejected, reject.name());
-        }
-        cause
-    }
-
     /// `preempt_delay` is over: from now on lower adverts no longer count.
     pub fn on_preempt_delay(&mut self) {
         self.preempt_delay_over = true;
@@ -484,6 +471,7 @@ impl Instance {
         let was = self.state;
         self.go(self.decide(Input::Shutdown), Cause::None, None, cx);
         self.forget_faults();
+        self.give_up_own(cx);
         if was != State::Init {
             cx.fx.note(text::stopped(&self.cfg.name, was));
             self.tell(What::Stop, String::new(), cx);
@@ -687,7 +675,12 @@ impl Instance {
             );
         } else {
             assert!(self.armed.is_empty(), "({name}) only a Master arms adverts");
-            assert_eq!(addrs.wanted(self.key), 0, "({name}) only a Master wants addresses");
+            let own = self.kept.map(|(ifindex, _)| ifindex);
+            let elsewhere = addrs.of(self.key).filter(|id| Some(id.0) != own || !stays(id.1)).count();
+            assert_eq!(
+                elsewhere, 0,
+                "({name}) only a Master wants addresses, but for those that stay on its own interface"
+            );
         }
     }
 }

@@ -53,8 +53,16 @@ impl Instance {
             return Some(SockSpec::Multicast { ifindex: link.ifindex, group: self.cfg.mcast_group, ah: self.is_ah() });
         }
         let local = self.find_source(links, vips)?;
-        let ifindex = if wire::vrrp::is_link_local(&local) { link.ifindex } else { 0 };
+        let ifindex = match self.cfg.more.vrf.as_deref() {
+            _ if wire::vrrp::is_link_local(&local) => link.ifindex,
+            Some(vrf) => links.by_name(vrf).filter(|l| l.vrf)?.ifindex,
+            None => 0,
+        };
         Some(SockSpec::Unicast { local, ifindex, ah: self.is_ah() })
+    }
+
+    fn vrf_is_missing(&self, links: &Links) -> bool {
+        self.cfg.more.vrf.as_deref().is_some_and(|vrf| links.by_name(vrf).is_none_or(|l| !l.vrf))
     }
 
     // With `auth_hmac` the other authentication does not count.
@@ -67,6 +75,7 @@ impl Instance {
         let name = self.cfg.interface.clone();
         match (self.cfg.peers(), self.cfg.source()) {
             _ if !name.is_empty() && self.link(links).is_none() => Fault::Missing(name),
+            _ if self.vrf_is_missing(links) => Fault::Missing(self.cfg.more.vrf.as_deref().unwrap_or("").to_owned()),
             (_, Some(given)) => Fault::Awaits(given),
             (Some(peers), None) if self.cfg.family == Family::V6 && !from_link_local(peers) => Fault::NoGlobal(name),
             _ => Fault::NoSource(name, self.cfg.family),
@@ -134,10 +143,11 @@ impl Instance {
             addrs: &self.listed,
         };
         let Some(peers) = self.cfg.peers() else {
-            return Some(Packets::one(spec.dst, wire::vrrp::packet(&spec)));
+            return Some(Packets::one_from(self.cfg.advert_mac(), spec.dst, wire::vrrp::packet(&spec)));
         };
         let peer = to_peer(&self.cfg);
-        let one = |to| Packet { to, bytes: wire::vrrp::packet_to(&AdvertSpec { dst: to, ..spec.clone() }, peer) };
+        let one =
+            |to| Packet { to, bytes: wire::vrrp::packet_to(&AdvertSpec { dst: to, ..spec.clone() }, peer), from: None };
         Packets::of(destinations(peers, spec.src).map(one).collect())
     }
 

@@ -263,6 +263,7 @@ impl Instance {
         self.take_over(shot, Input::GoOnMaster, cx);
         // The addresses that are there are ours since long: neither added nor announced.
         let owner = self.owner();
+        cx.vmacs.raise(self.key, true, cx.links);
         let specs: Vec<AddrSpec> = self.specs(cx.links).collect();
         for spec in specs {
             cx.addrs.adopt(self.key, spec, owner, cx.links);

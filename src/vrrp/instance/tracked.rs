@@ -4,6 +4,7 @@
 //! left over of an earlier verdict, and no sum is corrected by differences. A name that nothing has is not there.
 
 use super::{Cx, Fault, Instance};
+use crate::links::Links;
 use crate::track::{Kind, Verdict};
 use core::fmt::Write;
 use std::collections::BTreeSet;
@@ -69,17 +70,23 @@ impl Sum {
 }
 
 impl Instance {
+    // Its own interface is down while it is not Master: the one below counts.
+    fn is_up(&self, name: &str, links: &Links) -> bool {
+        let own = self.cfg.own().is_some_and(|(_, own)| own == name);
+        links.is_up(if own { &self.cfg.interface } else { name })
+    }
+
     // Adds the faults of what is tracked; the weight with what it comes from, and what without weight has no result yet.
     pub(super) fn tracked(&self, faults: &mut BTreeSet<Fault>, cx: &Cx<'_>) -> (i64, String, BTreeSet<Fault>) {
         let faults_before = core::mem::take(faults);
         let mut sum = Sum { owner: self.owner(), weight: 0, faults: faults_before, why: String::new(), named: 0 };
         let mut waits = BTreeSet::new();
         for t in &self.cfg.track_interfaces {
-            let (up, what) = (cx.links.is_up(&t.name), ("interface", t.name.as_str()));
+            let (up, what) = (self.is_up(&t.name, cx.links), ("interface", t.name.as_str()));
             sum.add(t.weight.into(), t.reverse, up, what, || Fault::Tracked(t.name.clone()));
         }
         // A route over an interface that is down leads nowhere, and its virtual router is not fit to run, as in keepalived.
-        for name in self.cfg.more.tracked_by_routes().filter(|name| !cx.links.is_up(name)) {
+        for name in self.cfg.more.tracked_by_routes().filter(|name| !self.is_up(name, cx.links)) {
             sum.faults.insert(Fault::Tracked(name.to_owned()));
         }
         for kind in Kind::ALL {

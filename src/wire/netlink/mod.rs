@@ -1,5 +1,5 @@
-//! Netlink framing: messages and attributes, both ways. What the messages say is in `route.rs` (interfaces and addresses), `fib.rs`
-//! (routes) and `rule.rs` (policy rules); another protocol over netlink reads its own from [`frames`].
+//! Netlink framing: messages and attributes, both ways. What the messages say is in `route.rs` (interfaces and addresses), `link.rs`
+//! (interfaces of our own), `fib.rs` (routes) and `rule.rs` (policy rules); another protocol over netlink reads its own from [`frames`].
 //!
 //! Numbers carry their Linux header name and are the same on every architecture; byte order is the host's. Every length
 //! in a message is held against what is really there before anything behind it is read. Deliberately absent: sockets,
@@ -8,11 +8,13 @@
 mod fib;
 pub mod generic;
 pub mod ipvs;
+mod link;
 pub mod nft;
 mod route;
 mod rule;
 
 pub use fib::{change_route, del_route, get_routes, new_route, report_filter};
+pub use link::{del_link, new_link, set_link};
 pub use route::{del_addr, get_addrs, get_links, new_addr, notice_of_new};
 pub use rule::{del_rule, get_rules, new_rule};
 

@@ -306,10 +306,15 @@ fn put_u32(out: &mut BytesMut, kind: u16, n: u32) {
     put_attr(out, kind, &n.to_be_bytes());
 }
 
+/// Appends attributes within one, whose length is filled in afterwards. Made in place: a batch has thousands of them.
 fn nested(out: &mut BytesMut, kind: u16, inside: impl FnOnce(&mut BytesMut)) {
-    let mut inner = BytesMut::new();
-    inside(&mut inner);
-    put_attr(out, kind | NLA_F_NESTED, &inner);
+    // Whatever was appended before ends at a multiple of four.
+    let start = out.len();
+    out.put_u16_ne(0);
+    out.put_u16_ne(kind | NLA_F_NESTED);
+    inside(out);
+    let len = (out.len() - start) as u16; // ELEMENTS_MAX
+    out[start..start + 2].copy_from_slice(&len.to_ne_bytes());
 }
 
 fn batch(out: &mut BytesMut, seq: u32, messages: impl FnOnce(&mut Batch<'_>)) {

@@ -1,9 +1,10 @@
 //! The rtnetlink messages in use: links and addresses. Read first: `mod.rs`.
 
+use super::link::{self, Info};
 use super::{
     Kind, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, attrs, put_attr, put_message, u32_at,
 };
-use crate::net::{AddrInfo, AddrSpec, Link};
+use crate::net::{AddrInfo, AddrSpec, LINK_ALIAS, Link, Upon};
 use crate::wire::{Bad, array};
 use bytes::{BufMut, BytesMut};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -33,7 +34,11 @@ const IFF_MULTICAST: u32 = 0x1000;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 const IFLA_WIRELESS: u16 = 11;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_EXT_MASK: u16 = 29;
 /// `struct ifinfomsg`.
 const IFINFOMSG: usize = 16;
@@ -45,6 +50,7 @@ const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
+const IFA_RT_PRIORITY: u16 = 9;
 const IFA_PROTO: u16 = 11;
 const IFA_F_SECONDARY: u32 = 0x01;
 const IFA_F_NODAD: u32 = 0x02;
@@ -103,6 +109,9 @@ pub fn new_addr(out: &mut BytesMut, seq: u32, spec: &AddrSpec) {
         }
         put_attr(out, IFA_FLAGS, &all.to_ne_bytes());
         put_attr(out, IFA_PROTO, &[spec.tag]);
+        if spec.metric != 0 {
+            put_attr(out, IFA_RT_PRIORITY, &spec.metric.to_ne_bytes());
+        }
     });
 }
 
@@ -156,11 +165,16 @@ fn read_link(kind: u16, body: &[u8]) -> Result<Kind, Bad> {
         return Ok(Kind::LinkDel(ifindex));
     }
     let (mut name, mut mtu, mut mac) = (None, 0, None);
+    let (mut parent, mut master, mut info, mut ours) = (0, 0, Info::Other, false);
     for attr in attrs(body.get(IFINFOMSG..).unwrap_or_default()) {
         match attr? {
             (IFLA_IFNAME, v) => name = Some(text(v)),
             (IFLA_MTU, v) => mtu = u32_at(v, 0)?,
             (IFLA_ADDRESS, v) => mac = v.try_into().ok(),
+            (IFLA_LINK, v) => parent = u32_at(v, 0)?,
+            (IFLA_MASTER, v) => master = u32_at(v, 0)?,
+            (IFLA_LINKINFO, v) => info = link::read_info(v)?,
+            (IFLA_IFALIAS, v) => ours = text(v) == LINK_ALIAS,
             // A wireless event says only the name and what it is about: not a description of the link.
             (IFLA_WIRELESS, _) => return Ok(Kind::Other(kind)),
             _ => {}
@@ -177,6 +191,13 @@ fn read_link(kind: u16, body: &[u8]) -> Result<Kind, Bad> {
         noarp: is(IFF_NOARP),
         mtu,
         mac,
+        upon: match info {
+            Info::Upon(kind, mode) => Some(Upon { kind, mode, parent }),
+            Info::Vrf | Info::Other => None,
+        },
+        ours,
+        master,
+        vrf: info == Info::Vrf,
     }))
 }
 

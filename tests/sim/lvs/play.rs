@@ -638,5 +638,9 @@ fn link() -> Link {
         noarp: false,
         mtu: 1500,
         mac: Some([2, 0, 0, 0, 0, 1]),
+        upon: None,
+        ours: false,
+        master: 0,
+        vrf: false,
     }
 }

@@ -37,6 +37,9 @@ impl Calls for SimOs {
     fn filter_local(&mut self, _fd: &Fd, _to: Ipv4Addr, _sources: &[Ipv4Addr], _ah: bool) -> io::Result<()> {
         Ok(())
     }
+    fn open_frames(&mut self) -> io::Result<Fd> {
+        self.open_packet()
+    }
     fn open_packet(&mut self) -> io::Result<Fd> {
         let fd = self.open()?;
         self.files.entry(fd.as_raw_fd()).or_default().packets = true;

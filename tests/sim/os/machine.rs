@@ -152,7 +152,7 @@ pub struct Exerciser {
 fn packet(kind: u8, id: u32, nth: usize) -> Packet {
     let mut bytes = vec![kind, nth as u8];
     bytes.extend(id.to_be_bytes());
-    Packet { to: [192, 0, 2, nth as u8 + 1].into(), bytes: bytes.into() }
+    Packet { to: [192, 0, 2, nth as u8 + 1].into(), bytes: bytes.into(), from: None }
 }
 
 impl Exerciser {
@@ -388,6 +388,7 @@ impl Exerciser {
                         flags: 0,
                         peer: None,
                         tag: kalived::effect::ADDR_PROTO,
+                        metric: 0,
                     };
                     let op = if self.rng.permille(500) { NetOp::AddrAdd(spec) } else { NetOp::AddrDel(spec) };
                     let req = u64::from(self.id());

@@ -159,6 +159,10 @@ pub(super) fn link(index: usize, up: bool) -> Link {
         noarp: false,
         mtu: 1500,
         mac: Some([2, 0, 0, 0, 0, index as u8]),
+        upon: None,
+        ours: false,
+        master: 0,
+        vrf: false,
     }
 }
 
@@ -487,6 +491,7 @@ impl Sim {
                 | Effect::Guard(GuardFx::Kill { .. })
                 | Effect::Helper(HelperFx::WatchProcesses { .. })
                 | Effect::Helper(HelperFx::Lookup { .. })
+                | Effect::Helper(HelperFx::SetKnobs { .. })
                 | Effect::Conn(ConnFx::Connect { .. })
                 | Effect::Conn(ConnFx::Write { .. })
                 | Effect::Conn(ConnFx::Close { .. })
@@ -625,7 +630,10 @@ impl Sim {
             | NetOp::RouteDel(_)
             | NetOp::RouteChange(..)
             | NetOp::RuleAdd(_)
-            | NetOp::RuleDel(_) => {}
+            | NetOp::RuleDel(_)
+            | NetOp::LinkAdd(_)
+            | NetOp::LinkSet { .. }
+            | NetOp::LinkDel { .. } => {}
         }
         if self.nodes[n].life == life {
             self.complete(n, Completion::Net(NetMsg::Reply(req)));

@@ -1,0 +1,91 @@
+//! Sysctls of interfaces that a virtual router with an interface of its own needs set.
+//!
+//! On the ground: the world says what is to be set, the helper writes it, and the guard puts it back. Read next: `vmac/`.
+
+use serde::{Deserialize, Serialize};
+
+/// A sysctl below `net/ipv4/conf/DEV` or `net/ipv6/conf/DEV`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Knob {
+    /// 1: ARP is answered for addresses of this interface only.
+    ArpIgnore,
+    /// 2: ARP requests leave from an address of this interface only.
+    ArpAnnounce,
+    /// 2: whether there is any way back to the source, not whether it is this one.
+    RpFilter,
+    /// 1: the others of a subnet stay when its first address goes.
+    PromoteSecondaries,
+    /// 1: no IPv6.
+    DisableIpv6,
+    /// 1: no link-local address by itself.
+    AddrGenMode,
+    /// 0: router advertisements are not listened to.
+    AcceptRa,
+    /// 0: no address out of one.
+    Autoconf,
+    /// 0: no duplicate address detection.
+    AcceptDad,
+    /// 1: addresses that are not link-local stay when the interface goes down.
+    KeepAddrOnDown,
+}
+
+impl Knob {
+    /// Family directory and name.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Knob::ArpIgnore => ("ipv4", "arp_ignore"),
+            Knob::ArpAnnounce => ("ipv4", "arp_announce"),
+            Knob::RpFilter => ("ipv4", "rp_filter"),
+            Knob::PromoteSecondaries => ("ipv4", "promote_secondaries"),
+            Knob::DisableIpv6 => ("ipv6", "disable_ipv6"),
+            Knob::AddrGenMode => ("ipv6", "addr_gen_mode"),
+            Knob::AcceptRa => ("ipv6", "accept_ra"),
+            Knob::Autoconf => ("ipv6", "autoconf"),
+            Knob::AcceptDad => ("ipv6", "accept_dad"),
+            Knob::KeepAddrOnDown => ("ipv6", "keep_addr_on_down"),
+        }
+    }
+    /// Where it is, for an interface; `None`: no interface has that name.
+    pub fn path(self, dev: &str) -> Option<String> {
+        let sound = !dev.is_empty() && dev.len() <= 15 && dev != "." && dev != ".." && !dev.contains(['/', '\0']);
+        let (family, word) = self.words();
+        sound.then(|| format!("/proc/sys/net/{family}/conf/{dev}/{word}"))
+    }
+}
+
+impl core::fmt::Display for Knob {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.words().1)
+    }
+}
+
+/// One to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Set {
+    /// Which.
+    pub knob: Knob,
+    /// To what.
+    pub to: u32,
+    /// Only where it is this now; otherwise it is somebody else's and stays.
+    pub only: Option<u32>,
+}
+
+impl Set {
+    /// Whatever it is now.
+    pub fn to(knob: Knob, to: u32) -> Set {
+        Set { knob, to, only: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leads_out_of_the_directory() {
+        assert_eq!(Knob::ArpIgnore.path("vrrp.51").as_deref(), Some("/proc/sys/net/ipv4/conf/vrrp.51/arp_ignore"));
+        for bad in ["", ".", "..", "a/b", "../../kernel", "sixteen.bytes.xx", "a\0b"] {
+            assert_eq!(Knob::DisableIpv6.path(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,575 @@
+//! Interfaces of virtual routers' own (`use_vmac`, `use_ipvlan`): which there are to be, whether they are up, and the sysctls they need.
+//!
+//! Read first: `reconcile/`, `links.rs` (the mirror), `knob.rs`. An interface is made down and stays down while its virtual router is not
+//! Master. Its addresses stay on it meanwhile, so that becoming Master is one request, however many addresses there are, and
+//! ceasing to be Master another one. Link-local IPv6 addresses do not survive that the interface goes down (the kernel removes them); they
+//! come and go with each takeover, as on an ordinary interface.
+//!
+//! Two kinds of items for the reconciler: the interface, by name, and how it stands, by index: up or down, with our alias or without.
+//! One that somebody else made and that fits is taken as it is and never deleted; at the end it is left down.
+//!
+//! Adverts do not depend on any of this: they leave from the interface below with the virtual address as their source, and are received
+//! there.
+
+pub mod text;
+
+use crate::effect::{Effect, Effects, HelperFx, NetFx, NetOp};
+use crate::event::{Errno, Link, ReqId};
+use crate::id::VrKey;
+use crate::knob::{Knob, Set};
+use crate::links::Links;
+use crate::net::OwnLink;
+use crate::note::Note;
+use crate::reconcile::{Ask, Item, Outcome, Reconciler};
+use crate::time::{Instant, earliest};
+use crate::timers::{Due, Timers};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// No interface has this index: what is asked about it fails with ENODEV.
+const NONE: u32 = i32::MAX as u32;
+
+/// What the interface below needs: it does not answer ARP for addresses above it, and asks with its own address only. Otherwise hosts
+/// would learn its Ethernet address for a virtual address.
+const BELOW: [Set; 2] =
+    [Set { knob: Knob::ArpIgnore, to: 1, only: Some(0) }, Set { knob: Knob::ArpAnnounce, to: 2, only: None }];
+
+/// What a sysctl of an interface below is set to.
+pub fn below(knob: Knob) -> Option<u32> {
+    BELOW.iter().find(|s| s.knob == knob).map(|s| s.to)
+}
+
+/// What an own interface needs. Loose reverse path filtering: the way back to a client mostly is the interface below.
+const OWN_V4: [Set; 4] = [
+    Set { knob: Knob::ArpIgnore, to: 1, only: None },
+    Set { knob: Knob::ArpAnnounce, to: 2, only: None },
+    Set { knob: Knob::RpFilter, to: 2, only: None },
+    Set { knob: Knob::PromoteSecondaries, to: 1, only: None },
+];
+/// The same where there are IPv6 addresses. No address comes by itself, and those that are not link-local stay while it is down.
+const OWN_V6: [Set; 6] = [
+    Set { knob: Knob::DisableIpv6, to: 0, only: None },
+    Set { knob: Knob::AddrGenMode, to: 1, only: None },
+    Set { knob: Knob::AcceptRa, to: 0, only: None },
+    Set { knob: Knob::Autoconf, to: 0, only: None },
+    Set { knob: Knob::AcceptDad, to: 0, only: None },
+    Set { knob: Knob::KeepAddrOnDown, to: 1, only: None },
+];
+
+/// Name of an interface, at most 15 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Name([u8; 16]);
+
+impl Name {
+    fn of(text: &str) -> Name {
+        let mut name = [0; 16];
+        name.iter_mut().zip(text.bytes().take(15)).for_each(|(to, from)| *to = from);
+        Name(name)
+    }
+    fn text(&self) -> String {
+        String::from_utf8_lossy(self.0.split(|b| *b == 0).next().unwrap_or_default()).into_owned()
+    }
+}
+
+impl Item for OwnLink {
+    type Owner = VrKey;
+    const SERIES: u8 = 6;
+    const IN_PLACE: bool = false;
+    // Whatever has the name is not known to be ours.
+    fn is_there(_: Errno) -> bool {
+        false
+    }
+    fn is_gone(errno: Errno) -> bool {
+        matches!(errno, Errno::ENODEV | Errno::ENXIO)
+    }
+}
+
+/// How an interface stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stand {
+    /// `IFF_UP`.
+    pub up: bool,
+    /// It has our alias.
+    pub ours: bool,
+}
+
+impl Item for Stand {
+    type Owner = VrKey;
+    const SERIES: u8 = 7;
+    const IN_PLACE: bool = true;
+    fn is_there(_: Errno) -> bool {
+        false
+    }
+    fn is_gone(errno: Errno) -> bool {
+        matches!(errno, Errno::ENODEV | Errno::ENXIO)
+    }
+}
+
+/// What a virtual router wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The interface.
+    pub link: OwnLink,
+    /// It has IPv4, IPv6 addresses.
+    pub families: (bool, bool),
+}
+
+/// Whether a virtual router's own interface is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It has none.
+    None,
+    /// It is being made, or its sysctls are being set.
+    Waiting,
+    /// It could not be made.
+    Refused(Errno),
+    /// It is there, with this index.
+    Ready(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Step {
+    No,
+    Asked(u64),
+    Done,
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct One {
+    name: Name,
+    link: OwnLink,
+    families: (bool, bool),
+    // Its virtual router is Master.
+    up: bool,
+    // Somebody else made it.
+    theirs: bool,
+    // It is there and fits.
+    ifindex: Option<u32>,
+    set: Step,
+    refused: Option<Errno>,
+}
+
+// The interface below one or several.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Below {
+    users: BTreeSet<VrKey>,
+    // What its sysctls were.
+    before: Vec<(Knob, u32)>,
+    // Its sysctls are set.
+    done: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Job {
+    Own(VrKey),
+    Below(u32),
+    Restore,
+}
+
+/// See the module.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Vmacs {
+    links: Reconciler<Name, OwnLink>,
+    stands: Reconciler<u32, Stand>,
+    of: BTreeMap<VrKey, One>,
+    below: BTreeMap<u32, Below>,
+    // What another process found, by interface.
+    inherited: BTreeMap<u32, Vec<(Knob, u32)>>,
+    jobs: BTreeMap<u64, Job>,
+    last_job: u64,
+    // Jobs that were not given to the helper yet: number, interface, what.
+    asks: Vec<(u64, String, Vec<Set>)>,
+    holding: bool,
+    changes: u64,
+}
+
+fn stand_of(l: &Link) -> Stand {
+    Stand { up: l.up, ours: l.ours }
+}
+
+fn links_there(links: &Links) -> impl Fn(Name, &OwnLink) -> Vec<OwnLink> {
+    |name, link| match links.by_name(&name.text()) {
+        Some(l) if link.is(l) => vec![link.clone()],
+        _ => Vec::new(),
+    }
+}
+
+fn stands_there(links: &Links) -> impl Fn(u32, &Stand) -> Vec<Stand> {
+    |ifindex, _| links.get(ifindex).map(stand_of).into_iter().collect()
+}
+
+impl Vmacs {
+    /// `vr` wants this interface; again at every change around it. Cheap when nothing is to be done.
+    pub fn want(&mut self, vr: VrKey, wish: Wish, links: &Links) {
+        let Wish { link, families } = wish;
+        let name = Name::of(&link.name);
+        if self.of.get(&vr).is_some_and(|o| o.name != name) {
+            self.release(vr);
+        }
+        if self.of.get(&vr).is_none_or(|o| o.link != link) {
+            let there = links.by_name(&link.name).filter(|_| !self.links.knows(name));
+            let mut theirs = false;
+            match there {
+                Some(l) if link.is(l) => {
+                    theirs = !l.ours;
+                    self.links.adopt(vr, name, link.clone(), link.clone(), theirs);
+                }
+                // Ours, and made for something else: it is deleted and made anew.
+                Some(l) if l.ours && l.upon.is_some() => {
+                    let (upon, master) = (l.upon.unwrap_or(link.upon), l.master);
+                    let old = OwnLink { name: l.name.clone(), upon, mac: l.mac, group: 0, master };
+                    self.links.adopt(vr, name, link.clone(), old, false);
+                }
+                _ => drop(self.links.want(vr, name, link.clone(), false)),
+            }
+            let up = self.of.get(&vr).is_some_and(|o| o.up);
+            let one = One { name, link, families, up, theirs, ifindex: None, set: Step::No, refused: None };
+            self.of.insert(vr, one);
+        }
+        if let Some(o) = self.of.get_mut(&vr).filter(|o| o.families != families) {
+            (o.families, o.set) = (families, Step::No);
+        }
+        self.look(vr, links);
+    }
+
+    /// It is to be up, or not: its virtual router is Master, or not.
+    pub fn raise(&mut self, vr: VrKey, up: bool, links: &Links) {
+        if let Some(o) = self.of.get_mut(&vr).filter(|o| o.up != up) {
+            o.up = up;
+            self.look(vr, links);
+        }
+    }
+
+    /// `vr` wants none any more: what was made for it is deleted.
+    pub fn release(&mut self, vr: VrKey) {
+        let Some(o) = self.of.remove(&vr) else { return };
+        if let Some(ifindex) = o.ifindex {
+            // Down at once; to delete it takes the kernel longer.
+            self.stands.give_up(ifindex);
+        }
+        self.links.give_up(o.name);
+        self.below.values_mut().for_each(|b| _ = b.users.remove(&vr));
+    }
+
+    /// All that is wanted goes.
+    pub fn release_all(&mut self) {
+        let all: Vec<VrKey> = self.of.keys().copied().collect();
+        all.into_iter().for_each(|vr| self.release(vr));
+    }
+
+    // What follows from how things are now.
+    fn look(&mut self, vr: VrKey, links: &Links) {
+        let Some(o) = self.of.get_mut(&vr) else { return };
+        let link = links.by_name(&o.link.name).filter(|l| o.link.is(l));
+        let ifindex = link.map(|l| l.ifindex);
+        if o.ifindex != ifindex {
+            if let Some(old) = o.ifindex {
+                self.stands.vanished(old..=old);
+                // What somebody else made is gone; the next one is made here.
+                o.theirs = false;
+            }
+            (o.ifindex, o.set) = (ifindex, Step::No);
+        }
+        let Some(link) = link else { return };
+        o.refused = None;
+        if self.links.value(o.name) == Some(&o.link) && !self.links.held(vr).any(|n| n == o.name) {
+            // Made, although the answer was lost.
+            self.links.saw(o.name, Some(o.link.clone()));
+        }
+        if o.set == Step::No {
+            self.last_job += 1;
+            o.set = Step::Asked(self.last_job);
+            let mut set = OWN_V4.to_vec();
+            match o.families.1 {
+                true => set.extend(OWN_V6),
+                false => set.push(Set::to(Knob::DisableIpv6, 1)),
+            }
+            self.jobs.insert(self.last_job, Job::Own(vr));
+            self.asks.push((self.last_job, link.name.clone(), set));
+        }
+        // Up only with its sysctls; one that another process left up is not taken down for that.
+        let stand = Stand { up: o.up && (o.set == Step::Done || link.up), ours: !o.theirs };
+        let (below, needs) = (o.link.upon.parent, o.families.0);
+        if !self.stands.knows(link.ifindex) {
+            self.stands.adopt(vr, link.ifindex, stand, stand_of(link), false);
+        } else if self.stands.value(link.ifindex) != Some(&stand) || !self.stands.is_wanted(link.ifindex) {
+            self.stands.want(vr, link.ifindex, stand, false);
+        }
+        if needs {
+            self.prepare(vr, below, links);
+        } else if let Some(b) = self.below.get_mut(&below) {
+            b.users.remove(&vr);
+        }
+    }
+
+    fn prepare(&mut self, vr: VrKey, below: u32, links: &Links) {
+        let Some(name) = links.get(below).map(|l| l.name.clone()) else { return };
+        if let Some(b) = self.below.get_mut(&below) {
+            b.users.insert(vr);
+            return;
+        }
+        let before = self.inherited.remove(&below).unwrap_or_default();
+        self.below.insert(below, Below { users: BTreeSet::from([vr]), before, done: false });
+        self.last_job += 1;
+        self.jobs.insert(self.last_job, Job::Below(below));
+        self.asks.push((self.last_job, name, BELOW.to_vec()));
+    }
+
+    /// Whether it is there.
+    pub fn status(&self, vr: VrKey) -> Status {
+        let Some(o) = self.of.get(&vr) else { return Status::None };
+        let below = !o.families.0 || self.below.get(&o.link.upon.parent).is_some_and(|b| b.done);
+        match (o.ifindex, o.refused) {
+            (Some(ifindex), _) if o.set == Step::Done && below => Status::Ready(ifindex),
+            (None, Some(errno)) => Status::Refused(errno),
+            _ => Status::Waiting,
+        }
+    }
+    /// Whose interface has this index.
+    pub fn owner(&self, ifindex: u32) -> Option<VrKey> {
+        self.of.iter().find(|(_, o)| o.ifindex == Some(ifindex)).map(|(vr, _)| *vr)
+    }
+    /// Whether `vr` wants its interface to be up.
+    pub fn wants_up(&self, vr: VrKey) -> bool {
+        self.of.get(&vr).is_some_and(|o| o.up)
+    }
+    /// Who has an interface of this name, or one that stands upon this one.
+    pub fn concerned(&self, name: &str, ifindex: u32) -> Vec<VrKey> {
+        let name = Name::of(name);
+        let all = self.of.iter().filter(|(_, o)| o.name == name || o.link.upon.parent == ifindex);
+        all.map(|(vr, _)| *vr).collect()
+    }
+    /// Whether nobody wants any and nothing is left to do.
+    pub fn is_empty(&self) -> bool {
+        self.of.is_empty() && self.links.is_empty() && self.below.is_empty()
+    }
+
+    /// The kernel reported an interface.
+    pub fn on_link(&mut self, now: Instant, link: &Link, links: &Links, timers: &mut Timers) {
+        if self.stands.value(link.ifindex).is_some_and(|s| *s != stand_of(link)) {
+            self.stands.doubt(now, link.ifindex);
+        }
+        for vr in self.concerned(&link.name, link.ifindex) {
+            self.look(vr, links);
+        }
+        self.rearm(timers);
+    }
+    /// An interface is gone.
+    pub fn on_link_gone(&mut self, now: Instant, ifindex: u32, name: &str, links: &Links, timers: &mut Timers) {
+        self.stands.vanished(ifindex..=ifindex);
+        self.links.doubt(now, Name::of(name));
+        // Its sysctls went with it.
+        if self.below.remove(&ifindex).is_some() {
+            self.jobs.retain(|_, job| *job != Job::Below(ifindex));
+        }
+        for vr in self.concerned(name, ifindex) {
+            self.look(vr, links);
+        }
+        self.rearm(timers);
+    }
+    /// After a complete dump.
+    pub fn synced(&mut self, links: &Links, timers: &mut Timers) {
+        self.links.compare(links_there(links));
+        self.stands.compare(stands_there(links));
+        let all: Vec<VrKey> = self.of.keys().copied().collect();
+        all.into_iter().for_each(|vr| self.look(vr, links));
+        self.rearm(timers);
+    }
+    /// The kernel answered. Whom it concerns, and what is to be reported.
+    pub fn on_reply(
+        &mut self,
+        now: Instant,
+        req: ReqId,
+        result: Result<(), Errno>,
+        links: &Links,
+        timers: &mut Timers,
+    ) -> (Option<VrKey>, Option<Note>) {
+        let mut found = (None, None);
+        match self.links.answer(now, req, result) {
+            Some(Outcome::Held { owner, .. }) => {
+                self.look(owner, links);
+                found.0 = Some(owner);
+            }
+            Some(Outcome::Refused { owner, key, errno }) => {
+                if let Some(o) = self.of.get_mut(&owner).filter(|o| o.ifindex.is_none()) {
+                    o.refused = Some(errno);
+                    let there = links.by_name(&key.text()).is_some();
+                    found = (Some(owner), Some(text::not_made(&key.text(), there, errno)));
+                }
+            }
+            Some(Outcome::Stuck { key, errno }) => found.1 = Some(text::stuck(&key.text(), errno)),
+            Some(Outcome::Gone { .. }) | None => {}
+        }
+        match self.stands.answer(now, req, result) {
+            Some(Outcome::Refused { key, errno, .. } | Outcome::Stuck { key, errno }) => {
+                let up = self.stands.value(key).is_some_and(|s| s.up);
+                found.1 = Some(text::not_set(&name_of(key, links), up, errno));
+            }
+            Some(Outcome::Held { .. } | Outcome::Gone { .. }) | None => {}
+        }
+        self.rearm(timers);
+        found
+    }
+    /// The helper answered. Whom it concerns, and what is to be reported.
+    pub fn on_knobs(
+        &mut self,
+        job: u64,
+        before: &[(Knob, u32)],
+        failed: Option<(Knob, Errno)>,
+        links: &Links,
+    ) -> (Vec<VrKey>, Option<Note>) {
+        let mut name = String::new();
+        let users = match self.jobs.remove(&job) {
+            Some(Job::Own(vr)) => {
+                if let Some(o) = self.of.get_mut(&vr).filter(|o| o.set == Step::Asked(job)) {
+                    // What could not be set is reported; it is better to go on than not.
+                    o.set = Step::Done;
+                    name.clone_from(&o.link.name);
+                }
+                self.look(vr, links);
+                vec![vr]
+            }
+            Some(Job::Below(ifindex)) => match self.below.get_mut(&ifindex) {
+                Some(b) => {
+                    let known: BTreeSet<Knob> = b.before.iter().map(|(knob, _)| *knob).collect();
+                    b.before.extend(before.iter().filter(|(knob, _)| !known.contains(knob)));
+                    b.done = true;
+                    self.changes += 1;
+                    name = name_of(ifindex, links);
+                    b.users.iter().copied().collect()
+                }
+                None => Vec::new(),
+            },
+            Some(Job::Restore) | None => Vec::new(),
+        };
+        (users, failed.filter(|_| !name.is_empty()).map(|(knob, errno)| text::knob_not_set(&name, knob, errno)))
+    }
+    /// `Due::OwnLinks`: what was put off until now.
+    pub fn on_due(&mut self, now: Instant, links: &Links, timers: &mut Timers) -> Vec<Note> {
+        let mut notes = Vec::new();
+        for loss in self.links.due(now, links_there(links)) {
+            if loss.first {
+                notes.push(text::deleted(&loss.key.text()));
+            }
+        }
+        for loss in self.stands.due(now, stands_there(links)) {
+            let up = self.stands.value(loss.key).is_some_and(|s| s.up);
+            if loss.first && links.get(loss.key).is_some_and(|l| l.up != up) {
+                notes.push(text::moved(&name_of(loss.key, links), up));
+            }
+        }
+        self.rearm(timers);
+        notes
+    }
+    /// Emits requests, so many as may be under way.
+    pub fn pump(&mut self, links: &Links, fx: &mut Effects) {
+        self.stands.ask_about(|req, ifindex, ask| {
+            let (up, tag) = match ask {
+                Ask::Add(s) | Ask::Change(_, s) => (s.up, s.ours),
+                Ask::Del(_) => (false, false),
+            };
+            fx.push(Effect::Net(NetFx::Change { req, op: NetOp::LinkSet { ifindex, up, tag } }));
+        });
+        self.links.ask_about(|req, name, ask| {
+            let op = match ask {
+                Ask::Add(link) | Ask::Change(_, link) => NetOp::LinkAdd(Box::new(link.clone())),
+                Ask::Del(link) => {
+                    let there = links.by_name(&name.text()).filter(|l| link.is(l));
+                    NetOp::LinkDel { ifindex: there.map_or(NONE, |l| l.ifindex) }
+                }
+            };
+            fx.push(Effect::Net(NetFx::Change { req, op }));
+        });
+        if !self.holding && self.below.values().any(|b| b.users.is_empty() && b.done) {
+            let (over, rest) =
+                core::mem::take(&mut self.below).into_iter().partition(|(_, b)| b.users.is_empty() && b.done);
+            self.below = rest;
+            self.restore(over, links);
+        }
+        for (job, dev, set) in self.asks.drain(..) {
+            fx.push(Effect::Helper(HelperFx::SetKnobs { job, dev, set }));
+        }
+    }
+
+    // What nobody needs any more is put back, unless somebody else has changed it meanwhile.
+    fn restore(&mut self, over: BTreeMap<u32, Below>, links: &Links) {
+        self.changes += 1;
+        for (ifindex, b) in over {
+            let back = |(knob, to): &(Knob, u32)| Set { knob: *knob, to: *to, only: below(*knob) };
+            let set: Vec<Set> = b.before.iter().map(back).collect();
+            if let Some(link) = links.get(ifindex).filter(|_| !set.is_empty()) {
+                self.last_job += 1;
+                self.jobs.insert(self.last_job, Job::Restore);
+                self.asks.push((self.last_job, link.name.clone(), set));
+            }
+        }
+    }
+
+    /// From now on nothing is deleted, until [`Vmacs::let_go`].
+    pub fn hold(&mut self) {
+        self.holding = true;
+        self.links.hold();
+        self.stands.hold();
+    }
+    /// What nobody wanted meanwhile may be deleted.
+    pub fn let_go(&mut self) {
+        self.holding = false;
+        self.links.let_go();
+        self.stands.let_go();
+    }
+    /// Whether everything that is to go is gone, nothing is under way, and every sysctl is put back that is to be.
+    pub fn idle(&self) -> bool {
+        let kept = self.below.values().all(|b| !b.users.is_empty());
+        self.links.idle() && self.stands.idle() && kept && !self.jobs.values().any(|job| *job == Job::Restore)
+    }
+    /// Another number whenever [`Vmacs::made`] or [`Vmacs::before`] may differ.
+    pub fn changes(&self) -> u64 {
+        self.changes.wrapping_add(self.links.changes())
+    }
+    /// Interfaces that were made here, or are going.
+    pub fn made(&self) -> impl Iterator<Item = String> {
+        let own = self.links.own().map(|(_, name, _)| name);
+        own.chain(self.links.going()).map(|name| name.text())
+    }
+    /// What the sysctls of interfaces below were, by interface.
+    pub fn before(&self) -> impl Iterator<Item = (u32, &[(Knob, u32)])> {
+        let now = self.below.iter().map(|(ifindex, b)| (*ifindex, b.before.as_slice()));
+        let inherited = self.inherited.iter().map(|(ifindex, before)| (*ifindex, before.as_slice()));
+        now.chain(inherited).filter(|(_, before)| !before.is_empty())
+    }
+    /// Another process found this; it counts instead of what is found now.
+    pub fn inherit(&mut self, before: impl IntoIterator<Item = (u32, Vec<(Knob, u32)>)>) {
+        self.inherited.extend(before);
+    }
+    /// All that is wanted is wanted by now: what else another process left goes. How many interfaces.
+    pub fn drop_others(&mut self, made: &[(String, u32)], links: &Links) -> usize {
+        for (ifindex, before) in core::mem::take(&mut self.inherited) {
+            self.below.entry(ifindex).or_insert(Below { before, done: true, ..Below::default() });
+        }
+        let left = made.iter().filter_map(|(name, ifindex)| {
+            let l = links.get(*ifindex).filter(|l| l.name == *name && l.ours)?;
+            Some(OwnLink { name: name.clone(), upon: l.upon?, mac: l.mac, group: 0, master: l.master })
+        });
+        left.filter(|link| self.links.remove(Name::of(&link.name), link.clone())).count()
+    }
+    /// How often somebody else deleted one, or set one up or down.
+    pub fn restored(&self) -> u64 {
+        self.links.restored() + self.stands.restored()
+    }
+    /// How much is kept: for tests that nothing is left behind.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> {
+        let own = [self.of.len(), self.below.len(), self.inherited.len(), self.jobs.len(), self.asks.len()];
+        own.into_iter().chain(self.links.sizes()).chain(self.stands.sizes())
+    }
+
+    fn rearm(&self, timers: &mut Timers) {
+        match earliest(self.links.next_due(), self.stands.next_due()) {
+            Some(at) if timers.get(Due::OwnLinks) == Some(at) => {}
+            Some(at) => timers.set(Due::OwnLinks, at),
+            None => drop(timers.stop(Due::OwnLinks)),
+        }
+    }
+}
+
+fn name_of(ifindex: u32, links: &Links) -> String {
+    links.get(ifindex).map_or_else(|| format!("interface {ifindex}"), |l| l.name.clone())
+}

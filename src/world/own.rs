@@ -1,0 +1,117 @@
+//! Interfaces of virtual routers' own: what the kernel and the helper report of them goes to [`Vmacs`](crate::vmac::Vmacs), and what
+//! follows to the virtual routers.
+//!
+//! Read first: `mod.rs`, `vmac/`, `vrrp/instance/own.rs`.
+
+use super::*;
+use crate::knob::Knob;
+use crate::snapshot::{BelowShot, OwnShot, Snapshot};
+use crate::vmac;
+
+impl World {
+    // The first dump is there, and no other process is in charge.
+    pub(super) fn begin_own(&mut self, before: &Snapshot) {
+        self.vmacs.inherit(before.below.iter().map(|b| (b.ifindex, b.before.clone())));
+        for vr in self.instances.keys() {
+            self.want_own(vr);
+        }
+    }
+
+    // Who goes on has said by now what it wants: what else another process made goes.
+    pub(super) fn end_own(&mut self, before: &Snapshot, fx: &mut Effects) {
+        let made: Vec<(String, u32)> = before.own.iter().map(|o| (o.name.clone(), o.ifindex)).collect();
+        let n = self.vmacs.drop_others(&made, &self.links);
+        if n > 0 {
+            fx.note(vmac::text::dropped(n));
+        }
+    }
+
+    // As its configuration and the interface below are now.
+    pub(super) fn want_own(&mut self, vr: VrKey) {
+        if !matches!(self.phase, Phase::Cleaning | Phase::Running) {
+            return;
+        }
+        let Some(vi) = self.instances.get(vr) else { return };
+        if vi.cfg().own().is_some() {
+            match vi.own_wish(&self.links) {
+                Some(wish) => self.vmacs.want(vr, wish, &self.links),
+                // The interface below is gone, and took it along.
+                None => self.vmacs.release(vr),
+            }
+        }
+    }
+
+    pub(super) fn own_link_new(&mut self, now: Now, ifindex: u32, was_up: bool, fx: &mut Effects) {
+        if self.vmacs.is_empty() {
+            return;
+        }
+        let Some(link) = self.links.get(ifindex).cloned() else { return };
+        self.vmacs.on_link(now.mono, &link, &self.links, &mut self.timers);
+        if link.up == was_up {
+            return;
+        }
+        let here: Vec<IpAddr> = self.links.addrs(ifindex).map(|a| a.addr).collect();
+        for addr in here {
+            self.suspend_checks(now, addr, fx);
+        }
+        if link.up
+            && let Some(vr) = self.vmacs.owner(ifindex)
+        {
+            with!(self, vr, now, fx, |vi, cx| vi.on_own_up(ifindex, cx));
+        }
+    }
+
+    pub(super) fn own_reply(
+        &mut self,
+        now: Now,
+        req: crate::event::ReqId,
+        result: Result<(), Errno>,
+        fx: &mut Effects,
+    ) {
+        let (whom, note) = self.vmacs.on_reply(now.mono, req, result, &self.links, &mut self.timers);
+        note.into_iter().for_each(|n| fx.note(n));
+        if let Some(vr) = whom {
+            self.evaluate(now, vr, fx);
+        }
+    }
+
+    pub(super) fn own_knobs(
+        &mut self,
+        now: Now,
+        job: u64,
+        before: &[(Knob, u32)],
+        failed: Option<(Knob, Errno)>,
+        fx: &mut Effects,
+    ) {
+        let (users, note) = self.vmacs.on_knobs(job, before, failed, &self.links);
+        note.into_iter().for_each(|n| fx.note(n));
+        for vr in users {
+            self.evaluate(now, vr, fx);
+        }
+    }
+
+    pub(super) fn own_due(&mut self, now: Now, fx: &mut Effects) {
+        let notes = self.vmacs.on_due(now.mono, &self.links, &mut self.timers);
+        notes.into_iter().for_each(|n| fx.note(n));
+    }
+
+    // What another process is to know of them.
+    pub(super) fn own_shots(&self) -> (Vec<OwnShot>, Vec<BelowShot>) {
+        let own = self.vmacs.made().filter_map(|name| {
+            let ifindex = self.links.by_name(&name)?.ifindex;
+            Some(OwnShot { name, ifindex })
+        });
+        let below = self.vmacs.before().map(|(ifindex, before)| BelowShot { ifindex, before: before.to_vec() });
+        (own.collect(), below.collect())
+    }
+
+    // The addresses that it answers for: not those that stay on an own interface that is down.
+    pub(super) fn holds<'a>(&'a self, vr: VrKey, vi: &'a Instance) -> impl Iterator<Item = AddrId> + 'a {
+        self.addrs.held(vr).filter(|id| vi.is_heard(id.0, &self.links))
+    }
+
+    /// How often somebody else deleted an own interface, or took one up or down.
+    pub fn own_restored(&self) -> u64 {
+        self.vmacs.restored()
+    }
+}
