@@ -23,6 +23,8 @@ const LAYERS: [&[&str]; 4] = [
         "reconcile",
         "routes",
         "rules",
+        "owned",
+        "filter",
         "vmac",
         "track",
         "notify",
@@ -330,7 +332,7 @@ fn imports_point_one_way() {
                 "daemon" if target == "helper" => import.starts_with("helper::proto"),
                 "cli" | "daemon" | "guard" | "helper" => module == target || !PROCESSES.contains(&target),
                 "process" => !PROCESSES.contains(&target) && target != "world" && target != "record",
-                "sys" => ["sys", "time", "id"].contains(&target),
+                "sys" => ["sys", "time", "id", "knob"].contains(&target),
                 // The encodings stand on the ground.
                 "wire" => ["wire", "net", "route", "rule", "time"].contains(&target),
                 // What is tracked is counted by virtual routers, and others are told of those: no cycle.

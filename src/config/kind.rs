@@ -236,7 +236,7 @@ kinds! {
     bfd_name_too_long(most) Error Statement "name-too-long" "the name of a bfd_instance has at most {most} bytes: the block is ignored";
     password_not_utf8() Fatal Stands "not-utf8" "`auth_pass` holds bytes that are not UTF-8";
     // Settings that need or exclude others
-    word_needs_address(word, what) Error Statement "needs-another-setting" "`{word}` needs {what}: it is ignored";
+    word_needs_address(word, what) Warning Statement "needs-another-setting" "`{word}` needs {what}: it is ignored";
     use_vmac_without_dev() Error Statement "needs-another-setting" "`use_vmac` needs `dev` in an address line: it is ignored";
     needs_nopreempt() Error Statement "needs-another-setting" "`timer_expired_backup` needs `nopreempt`: it is ignored";
     needs_priority_255() Error Statement "needs-another-setting" "`owner_ignore_adverts` is for priority 255: it is ignored";

@@ -107,7 +107,7 @@ impl Segment {
     fn begin(&mut self, base: Vec<u8>, longest: usize) {
         self.bytes.clear();
         // Once, and not piece by piece while adverts wait.
-        self.bytes.reserve(longest);
+        self.bytes.reserve(longest.min(SEGMENT));
         (self.base, self.inputs) = (base, 0);
     }
 }

@@ -339,7 +339,7 @@ fn addresses() {
         &["6:16 error: unknown scope `wide`; ignored | global, site, link, host, nowhere or 0..255"],
     );
     vip("10.0.0.2 peer fe80::1", &["6:15 error: the peer is of the other address family; ignored"]);
-    vip("10.0.0.2 home", &["6:1 error: `home` needs an IPv6 address: it is ignored"]);
+    vip("10.0.0.2 home", &["6:1 warning: `home` needs an IPv6 address: it is ignored"]);
     vip("10.0.0.2 preferred_lft 30", &["6:24 note: a limited `preferred_lft` is not supported yet: forever is used"]);
     vip(
         "10.0.0.2 {",
