@@ -79,6 +79,8 @@ fn words(error: &Error) -> String {
             "certificate is for another name".to_owned()
         }
         CertificateError::UnknownIssuer => "certificate is signed by nobody who is known (ca of SSL)".to_owned(),
+        // One that is signed by itself is mostly made as an authority's.
+        CertificateError::Other(why) => format!("certificate is none of a server (signed by itself?): {}", why.0),
         other => format!("certificate: {other}"),
     }
 }

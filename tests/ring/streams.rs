@@ -404,13 +404,16 @@ fn a_certificate_is_verified_where_that_is_asked_for() {
     let ca = include_str!("tls-ca.pem");
     let good: &[u8] = include_bytes!("tls-good.der");
     let unknown = "TLS: certificate is signed by nobody who is known (ca of SSL)";
+    let other = include_str!("tls-other-ca.pem");
+    let itself = "TLS: certificate is none of a server (signed by itself?): ";
     for (cert, name, ca, why) in [
         (good, Some("www.example.org"), ca, ""),
         (good, None, ca, ""),
         (good, Some("www.example.net"), ca, "TLS: certificate is for another name"),
         (include_bytes!("tls-expired.der"), Some("www.example.org"), ca, "TLS: certificate expired "),
         (include_bytes!("tls-early.der"), Some("www.example.org"), ca, "TLS: certificate is not valid yet"),
-        (include_bytes!("tls-cert.der"), Some("www.example.org"), ca, unknown),
+        (good, Some("www.example.org"), other, unknown),
+        (include_bytes!("tls-cert.der"), Some("www.example.org"), ca, itself),
         (good, Some("www.example.org"), "", "TLS: there are no certificates to verify with (ca of SSL)"),
     ] {
         for versions in [&[&rustls::version::TLS13][..], &[&rustls::version::TLS12]] {

@@ -198,8 +198,17 @@ pub fn applied_by_reload(scope: Scope, name: &str) -> bool {
 }
 
 /// Words that kalived adds: keepalived does not know them, and a file that uses one is kalived's.
-const OWN: &[(Scope, &str)] =
-    &[(Scope::Root, "vrrp_check"), (Scope::Instance, "track_check"), (Scope::SyncGroup, "track_check")];
+const OWN: &[(Scope, &str)] = &[
+    (Scope::Root, "vrrp_check"),
+    (Scope::Instance, "track_check"),
+    (Scope::SyncGroup, "track_check"),
+    (Scope::VirtualServer, "on_down"),
+    (Scope::VirtualServer, "panic_threshold"),
+    (Scope::VirtualServer, "rise"),
+    (Scope::RealServer, "rise"),
+    (Scope::AnyCheck, "rise"),
+    (Scope::HttpCheck, "verify"),
+];
 
 /// Whether keepalived does not know this keyword.
 pub fn is_own(scope: Scope, name: &str) -> bool {

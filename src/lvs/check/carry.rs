@@ -65,7 +65,9 @@ impl Checks {
             let early = |(at, tag, check): (Instant, Tag, CheckId)| {
                 let one = self.all.get(check)?;
                 let most = (one.spec.pace.interval / 1000).min(EARLY);
-                let may = tag == Tag::Step && matches!(one.state, State::Idle) && at <= now + most;
+                // Where places are short, who has waited longest comes first.
+                let room = Lane::of(&one.spec.what).is_some_and(|lane| self.plan.has_room(lane));
+                let may = room && tag == Tag::Step && matches!(one.state, State::Idle) && at <= now + most;
                 may.then_some((at, check))
             };
             let some: Vec<(Instant, CheckId)> = self.plan.ahead(now).filter_map(early).take(starts).collect();

@@ -131,6 +131,11 @@ impl Plan {
         places.taken += 1;
         true
     }
+    /// Whether there is a place that nobody waits for.
+    pub(super) fn has_room(&self, lane: Lane) -> bool {
+        let places = &self.places[lane as usize];
+        places.taken < lane.most() && places.waiting.is_empty()
+    }
     /// Gives a place back.
     pub(super) fn leave(&mut self, lane: Lane) {
         let places = &mut self.places[lane as usize];
