@@ -138,7 +138,7 @@ fn the_last_line_sums_up() {
     let loaded = text(&many);
     assert_eq!(
         loaded.summary(Wanted::Test),
-        "k.conf: 2 errors, 2 warnings, 2 notes; 2 of 8 settings have no effect yet (`use_vmac_addr`, `promote_secondaries`): failed",
+        "k.conf: 2 errors, 2 warnings, 2 notes; 2 of 8 settings have no effect yet (`promote_secondaries`, `use_vmac_addr`): failed",
         "{}",
         loaded.render(false)
     );
