@@ -256,7 +256,7 @@ kinds! {
     hysteresis_above_quorum(hysteresis, quorum, near) Error Statement "settings-conflict" "`hysteresis` {hysteresis} is not below `quorum` {quorum}: {near} is used";
     vmac_and_ipvlan() Error Statement "settings-conflict" "`use_vmac` and `use_ipvlan` exclude each other: this one is ignored";
     own_name_taken(name, interface) Error Statement "settings-conflict" "vrrp_instance {name}: another interface of this file is called {interface}: a name is made from the VRID";
-    vrf_with_interface() Error Statement "needs-another-setting" "`vrf` is for unicast peers without `interface`: it is ignored";
+    vrf_without_peer() Error Statement "needs-another-setting" "`vrf` is for unicast peers: it is ignored";
     own_without_interface() Error Statement "needs-another-setting" "`use_vmac` and `use_ipvlan` need `interface`: ignored";
     own_in_strict_mode() Error Statement "settings-conflict" "strict mode allows neither `vmac_xmit_base` nor a MAC address of one's own: ignored";
     second_target(name) Error Statement "settings-conflict" "a vrrp_check has one target: `{name}` is ignored";

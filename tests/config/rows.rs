@@ -43,6 +43,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("preempt", "nopreempt"),
     ("owner_ignore_adverts", "priority 255"),
     ("unicast_ttl", "unicast_peer {\n10.9.9.8\n}"),
+    ("vrf", "unicast_peer {\n10.9.9.8\n}"),
     ("unicast_fault_no_peer", "unicast_peer {\n10.9.9.8\n}"),
     ("vrrp_strict", "vrrp_lower_prio_no_advert"),
     ("strict_mode", "lower_prio_no_advert"),
@@ -307,7 +308,7 @@ fn the_list_names_every_keyword_with_its_status() {
         }
     }
     let find = |scope: Scope, name: &str| find(scope, name).unwrap().status;
-    assert_eq!(find(Scope::Root, "net_namespace_ipvs"), Status::NoEffect);
+    assert_eq!(find(Scope::GlobalDefs, "bfd_priority"), Status::NoEffect);
     assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Supported);
 }
 
@@ -348,6 +349,8 @@ const DONE_IN_READING: &[(&str, &str)] = &[
     ("track_group", "lower/follow.rs"),
     ("iproute_usr_dir", "load.rs"),
     ("iproute_etc_dir", "load.rs"),
+    ("vmac_prefix", "lower/finish.rs"),
+    ("vmac_xmit_base", "model/mod.rs"),
 ];
 
 /// Only the table says what has an effect; what it says is true as far as somebody looks at the setting at all.

@@ -150,7 +150,7 @@ pub(super) const INSTANCE: &[Keyword] = &[
         "Deprecated alias of garp_extra_if."),
     row("vmac_xmit_base", Flag, Supported, "", "off; on with unicast peers", "",
         "Adverts leave from the MAC address of the interface below. They are received there in any case."),
-    row("vrf", Text, Supported, "<if>", "none", "only with unicast peers and without interface",
+    row("vrf", Text, Supported, "<if>", "none", "only with unicast peers",
         "The VRF that unicast adverts are sent and received in. While there is no VRF of that name the instance is in FAULT. With interface the VRF of that interface counts by itself, for its own interface (use_vmac) too."),
 ];
 

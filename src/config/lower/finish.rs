@@ -184,8 +184,8 @@ fn more(cx: &mut Cx<'_>, head: Span, strict: bool, out: &mut InstanceConfig) {
             more.vmac_xmit_base = false;
         }
     }
-    if more.vrf.is_some() && (more.unicast_peer.is_none() || !out.interface.is_empty()) {
-        cx.say(head, kind::vrf_with_interface()).help("remove it: an interface is in its VRF by itself");
+    if more.vrf.is_some() && more.unicast_peer.is_none() {
+        cx.say(head, kind::vrf_without_peer()).help("remove it: adverts to a group go by the VRF of the interface");
         more.vrf = None;
     }
     if more.unicast_ttl.is_some() && more.unicast_peer.is_none() {

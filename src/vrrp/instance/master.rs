@@ -55,8 +55,16 @@ impl Instance {
         if result.is_ok() {
             self.stats.advert_sent += 1;
         }
-        // Armed before the last stop and gone before it could be taken back: counted, and that is all.
-        if epoch != self.epoch || !self.is_master() {
+        if !self.is_master() {
+            return;
+        }
+        let late = cx.now.mono.since(due);
+        // Armed before the last stop and gone before it could be taken back: it was counted. It may be the only one that says that this
+        // process stood still: a verdict that is older arms all anew in the same turn.
+        if epoch != self.epoch {
+            if due > self.since.mono {
+                self.look_at_lateness(late, cx);
+            }
             return;
         }
         // Nearly always the first.
@@ -65,7 +73,6 @@ impl Instance {
         } else {
             self.armed.retain(|at| *at != due);
         }
-        let late = cx.now.mono.since(due);
         // One that is handled so late was not sent when it was due: its send waits for this thread.
         let left = if result.is_ok() && late >= self.cfg.advert_int / 2 { cx.now.mono } else { due };
         self.last = self.last.max(left);
@@ -79,24 +86,27 @@ impl Instance {
             }
             Err(e) => self.on_send_failed(e, cx),
         }
-        // Handled so late that a peer may have taken over meanwhile: the earliest one does Master_Down_Interval after the
-        // advert before this one. What arrived is handled in this very turn, before any timer; if we are still Master then,
-        // hosts must learn it again.
         if cx.grid.handled(cx.now.mono, self.cfg.advert_int, late) {
             cx.fx.note(text::too_slow());
         }
-        if late >= self.cfg.advert_int * (self.cfg.down_timer_adverts - 1).max(1)
-            && cx.timers.get(Due::Reannounce(self.key)).is_none()
-        {
-            cx.fx.note(text::was_late(&self.cfg.name, late));
-            cx.timers.set(Due::Reannounce(self.key), cx.now.mono);
-        }
+        self.look_at_lateness(late, cx);
         if self.seal.stepped(cx.now) {
             // The wall clock was set: what is armed carries the time of the old one.
             self.rearm_now(cx);
             return;
         }
         self.top_up(cx);
+    }
+
+    // Handled so late that a peer may have taken over meanwhile: the earliest one does Master_Down_Interval after the advert before this
+    // one. What arrived is handled in this very turn, before any timer; if this router is still Master then, hosts must learn it again.
+    fn look_at_lateness(&mut self, late: Duration, cx: &mut Cx<'_>) {
+        if late >= self.cfg.advert_int * (self.cfg.down_timer_adverts - 1).max(1)
+            && cx.timers.get(Due::Reannounce(self.key)).is_none()
+        {
+            cx.fx.note(text::was_late(&self.cfg.name, late));
+            cx.timers.set(Due::Reannounce(self.key), cx.now.mono);
+        }
     }
 
     /// An advert could not be sent: once more within the interval.
