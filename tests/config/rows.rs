@@ -308,7 +308,7 @@ fn the_list_names_every_keyword_with_its_status() {
         }
     }
     let find = |scope: Scope, name: &str| find(scope, name).unwrap().status;
-    assert_eq!(find(Scope::GlobalDefs, "bfd_priority"), Status::NoEffect);
+    assert_eq!(find(Scope::Root, "net_namespace_ipvs"), Status::NoEffect);
     assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Supported);
 }
 
@@ -344,13 +344,13 @@ const DONE_IN_READING: &[(&str, &str)] = &[
     ("unicast_src_ip", "model/mod.rs"),
     ("process_names", "model/global.rs"),
     ("vrrp_process_name", "model/global.rs"),
-    ("home", "model/mod.rs"),
-    ("mngtmpaddr", "model/mod.rs"),
-    ("track_group", "lower/follow.rs"),
     ("iproute_usr_dir", "load.rs"),
     ("iproute_etc_dir", "load.rs"),
     ("vmac_prefix", "lower/finish.rs"),
     ("vmac_xmit_base", "model/mod.rs"),
+    ("home", "model/mod.rs"),
+    ("mngtmpaddr", "model/mod.rs"),
+    ("track_group", "lower/follow.rs"),
 ];
 
 /// Only the table says what has an effect; what it says is true as far as somebody looks at the setting at all.
