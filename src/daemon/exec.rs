@@ -130,7 +130,7 @@ impl<O: Os> Exec<O> {
             adverts: Adverts::default(),
             rtnl,
             ipvs: Ipvs::new(several_cpus),
-            filter: Filter::new(),
+            filter: Filter::default(),
             parts: None,
             log,
             inbox: VecDeque::new(),

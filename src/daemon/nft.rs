@@ -92,12 +92,14 @@ struct Talk<B> {
 /// See the module.
 pub struct Filter<B>(Option<Talk<B>>);
 
-impl<B: Buffers> Filter<B> {
+impl<B> Default for Filter<B> {
     /// Nothing is opened.
-    pub fn new() -> Filter<B> {
+    fn default() -> Self {
         Filter(None)
     }
+}
 
+impl<B: Buffers> Filter<B> {
     /// Does what is asked for; `Some`: answered at once.
     pub fn apply(&mut self, os: &mut impl Os<Buffers = B>, fx: FilterFx) -> Option<Event<'static>> {
         let event = match (fx, &mut self.0) {

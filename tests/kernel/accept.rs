@@ -32,6 +32,9 @@ fn reached(client: &Host, master: &Host, addr: &str) -> (bool, bool) {
     (reaches, client.sees(addr, master))
 }
 
+/// A case, and of each address whether it is reached and resolved.
+type Seen<'a> = (&'a str, Vec<(bool, bool)>);
+
 fn needs(test: &str) -> bool {
     let has = have("nft");
     if !has {
@@ -58,7 +61,7 @@ fn the_same_packets_as_with_keepalived_and_the_same_file() {
         ("strict, accept", strict("accept"), vec![VIP]),
         ("IPv6", v6, VIP6.to_vec()),
     ];
-    let mut all: Vec<Vec<(&str, Vec<(bool, bool)>)>> = Vec::new();
+    let mut all: Vec<Vec<Seen<'_>>> = Vec::new();
     for program in [Program::Keepalived, Program::Kalived] {
         let mut seen = Vec::new();
         for (name, text, addrs) in &cases {
