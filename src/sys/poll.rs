@@ -1,10 +1,10 @@
-//! poll(2): the one call the guard and the helper wait in.
+//! poll(2): the call in which the guard and the helper wait.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Waits until one of `fds` can be read (or is broken, which reading tells), or until `millis` have passed. Which ones; all
-/// `false` when time is up or a signal came.
+/// Waits until one of `fds` can be read (or has an error, which the read returns), or until `millis` have passed. Returns which can be
+/// read; all `false` after the time or a signal.
 pub fn readable(fds: &[BorrowedFd<'_>], millis: i32) -> io::Result<Vec<bool>> {
     let mut list: Vec<libc::pollfd> =
         fds.iter().map(|f| libc::pollfd { fd: f.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
@@ -12,7 +12,7 @@ pub fn readable(fds: &[BorrowedFd<'_>], millis: i32) -> io::Result<Vec<bool>> {
     Ok(list.iter().map(|p| p.revents != 0).collect())
 }
 
-/// Whether `fd` would take some bytes now; if not, waits until it does or is broken, or until `millis` have passed (-1: for ever).
+/// Whether `fd` accepts bytes now; if not, waits until it does or has an error, or until `millis` have passed (-1: for ever).
 pub fn writable(fd: BorrowedFd<'_>, millis: i32) -> bool {
     let mut list = [libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 }];
     wait(&mut list, millis).is_ok() && list[0].revents & libc::POLLOUT != 0

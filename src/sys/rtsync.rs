@@ -1,4 +1,4 @@
-//! rtnetlink the plain way: ask, wait for the answer. For a process that does nothing else and may be killed at any time.
+//! Synchronous rtnetlink: send a request, wait for the answer. For a process that does nothing else and may be killed at any time.
 
 use super::errno;
 use super::netlink::{self, from_kernel};
@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 /// Bytes of one read: a piece of a dump is at most 32 KiB.
 const BUFFER: usize = 64 * 1024;
 
-/// Sends `request` and hands each datagram of the answer to `tell`, until that says it has seen the end.
+/// Sends `request` and passes each datagram of the answer to `tell`, until `tell` returns that it has seen the end.
 pub fn ask(request: &[u8], tell: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
     let (fd, to) = netlink::open_quiet()?;
     let f = fd.as_raw_fd();
