@@ -244,7 +244,8 @@ impl<T: Copy> Ring<T> {
         settle(r)
     }
 
-    /// Submits the entries pushed so far, for operations that must not wait until the end of the turn. The next wait returns an error of this submission.
+    /// Submits the entries pushed so far, for operations that must not wait until the end of the turn. An error is returned by the next
+    /// wait.
     pub fn push_out(&mut self) {
         let _ = self.enter(0, None, EnterFlags::empty());
     }
