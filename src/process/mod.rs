@@ -1,8 +1,8 @@
-//! What the processes of kalived share, and nothing that one of them does alone.
+//! What the processes of kalived share; parts of a single process are elsewhere.
 //!
-//! Read in this order: `args` (how one starts another), `proto` (what core and guard say to each other), `line` and `log` (the log),
-//! `slots` (where snapshots are), `image` and `parts` (the configuration), `request` (the control socket), `reading`, `entry`, `scripthost`
-//! (the configuration: how it is read, its messages as lines of the log, the machine as it sees it), `dump` and `report`.
+//! Read in this order: `args` (how one starts another), `proto` (messages between core and guard), `line` and `log` (the log), `slots`
+//! (where snapshots are stored), `image` and `parts` (the configuration), `request` (the control socket), `reading`, `entry`,
+//! `scripthost` (the configuration: how it is read, its messages as lines of the log, its view of the machine), `dump` and `report`.
 
 pub mod args;
 pub mod dump;
