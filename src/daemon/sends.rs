@@ -1,6 +1,6 @@
-//! Adverts that leave at once, and the way a packet takes: which socket, to which address.
+//! Adverts that are sent at once, and the route of a packet: which socket, to which address.
 //!
-//! Read first: `effect.rs` (`Packets`), `adverts.rs` (those that are armed). An advert with several destinations is several sends and one
+//! Read first: `effect.rs` (`Packets`), `adverts.rs` (armed adverts). An advert with several destinations is several sends and one
 //! answer: it failed when none of its packets left.
 
 use super::token::{AdvertToken, Token};
@@ -18,18 +18,18 @@ pub enum SendMark {}
 /// Name of an advert that was sent at once.
 pub type SendKey = Key<SendMark>;
 
-/// Where packets go.
+/// The destination of packets.
 #[derive(Clone)]
 pub enum To {
-    /// Where the socket is connected to.
+    /// The address that the socket is connected to.
     Connected,
     /// All to one address: the group.
     One(Rc<SockAddr>),
-    /// Each to its own destination; the interface is the scope of a link-local one.
+    /// Each packet to its own destination; the interface is the scope of a link-local one.
     Each(u32),
 }
 
-/// By which socket packets leave, and where they go.
+/// The socket and the destination of packets.
 #[derive(Clone)]
 pub struct Way {
     /// Socket.
@@ -39,7 +39,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// The address for one packet; `None`: where the socket is connected to.
+    /// The address for one packet; `None`: the one that the socket is connected to.
     pub fn to(&self, packet: &Packet) -> Option<Rc<SockAddr>> {
         match &self.to {
             To::Connected => None,
@@ -55,7 +55,7 @@ struct Sending {
     tally: Tally,
 }
 
-/// What became of the packets of one advert.
+/// The results of the packets of one advert.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     left: bool,
@@ -70,13 +70,13 @@ impl Tally {
             self.failed.get_or_insert(Errno(-result));
         }
     }
-    /// Why none left; `None`: at least one did.
+    /// The errno if none left; `None`: at least one did.
     pub fn failed(&self) -> Option<Errno> {
         self.failed.filter(|_| !self.left)
     }
 }
 
-/// Adverts on their way.
+/// Adverts in flight.
 #[derive(Default)]
 pub struct Sends {
     sending: Arena<SendMark, Sending>,
@@ -98,7 +98,7 @@ impl Sends {
         }
     }
 
-    /// One of its sends completed. What the machines should hear of it, if anything.
+    /// A send of an advert completed. Returns the event for the machines, if there is one.
     pub fn on_done(&mut self, key: SendKey, result: i32) -> Option<Event<'static>> {
         let s = self.sending.get_mut(key)?;
         s.tally.count(result);
@@ -115,7 +115,7 @@ impl Sends {
         self.sending.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is none in flight.
     pub fn is_empty(&self) -> bool {
         self.sending.is_empty()
     }

@@ -1,8 +1,8 @@
-//! VRRP sockets: opened, received from, closed; and by which way a packet leaves.
+//! VRRP sockets: opened, received from, closed; and the socket that a packet leaves by.
 //!
-//! Read first: `sys/socket.rs` (the two sockets behind one), `sends.rs` (`Way`). The receiving one has a multishot receive into
-//! provided buffers, beside it perhaps a packet socket for adverts from addresses of this host. A receive is cancelled before its
-//! descriptor is let go of; a completion for a socket that was closed gives its buffer back and is nobody's.
+//! Read first: `sys/socket.rs` (the two sockets behind one), `sends.rs` (`Way`). The receiving one has a multishot receive into provided
+//! buffers, beside it perhaps a packet socket for adverts from addresses of this host. A receive is cancelled before its descriptor is
+//! released; a completion for a closed socket returns its buffer and is otherwise ignored.
 
 use super::adverts::Adverts;
 use super::os::Os;
@@ -23,15 +23,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-/// Buffers for datagrams. A flood of 10,000 a second fills 128 in 13 ms, and then they wait in the socket.
+/// Buffers for datagrams. A flood of 10,000 a second fills 128 in 13 ms; further datagrams wait in the socket.
 const BUFFERS: u16 = 128;
-/// Bytes each: header, sender and ancillary data (140), and an advert with 255 IPv6 addresses (4,088) or, for IPv4,
-/// one with the longest IP header (60 + 1,036).
+/// Bytes of a buffer: header, sender and ancillary data (140), and an advert with 255 IPv6 addresses (4,088) or, for IPv4, one with the
+/// longest IP header (60 + 1,036).
 const BUFFER: u32 = 4608;
 /// Group number of the datagram buffers.
 const GROUP: u16 = 1;
 
-/// Receives that fail one after another before a socket counts as lost. A single error may be somebody's ICMP.
+/// Receives that fail one after another before a socket counts as lost. An ICMP message of any host may cause a single error.
 const RECEIVE_FAILURES: u32 = 8;
 
 struct Sock {
@@ -61,12 +61,12 @@ pub struct Sockets<B> {
     pub oversized: u64,
     /// Datagrams whose sender could not be read: dropped.
     pub anonymous: u64,
-    /// Times the datagram buffers ran out (nothing is lost by it).
+    /// How often the datagram buffers ran out (no datagram is lost by that).
     pub buffers_out: u64,
 }
 
 impl<B: Buffers> Sockets<B> {
-    /// None open; their buffers are there.
+    /// No socket is open; the buffers are allocated.
     pub fn new(os: &mut impl Os<Buffers = B>) -> io::Result<Sockets<B>> {
         Ok(Sockets {
             buffers: os.buffers(GROUP, BUFFERS, BUFFER)?,
@@ -79,7 +79,7 @@ impl<B: Buffers> Sockets<B> {
         })
     }
 
-    /// Does what is asked for. Adverts armed on a socket that is closed are taken back. A note: for people.
+    /// Executes a request. Armed adverts of a closed socket are cancelled. Returns a note for the log.
     pub fn apply(
         &mut self,
         os: &mut impl Os<Buffers = B>,
@@ -102,14 +102,14 @@ impl<B: Buffers> Sockets<B> {
         }
     }
 
-    /// The way of packets that leave by `sock`.
+    /// The socket and destination of packets that leave by `sock`.
     pub fn way(&self, sock: SockKey) -> Option<Way> {
         let s = self.socks.get(&sock)?;
         Some(Way { fd: s.pair.tx.clone(), to: s.to.clone() })
     }
 
-    /// As [`Sockets::way`], for an advert that leaves at once, which begins a time of many: the interface may have been down when its
-    /// socket was opened.
+    /// As [`Sockets::way`], for an advert that is sent at once, before many armed ones: connects the socket if that failed when it was
+    /// opened because the interface was down.
     pub fn way_now(&mut self, os: &mut impl Os, sock: SockKey) -> Option<Way> {
         if let Some(s) = self.socks.get_mut(&sock)
             && let To::One(group) = &s.to
@@ -136,7 +136,7 @@ impl<B: Buffers> Sockets<B> {
         Ok(())
     }
 
-    /// Cancel before close: the receive is cancelled, and the fds close with the last operation that holds them.
+    /// Cancel before close: the receive is cancelled, and the descriptors close with the last operation that holds them.
     fn close(&mut self, os: &mut impl Os, adverts: &mut Adverts, sock: SockKey) {
         if let Some(s) = self.socks.remove(&sock) {
             adverts.close(os, sock);
@@ -173,7 +173,7 @@ impl<B: Buffers> Sockets<B> {
         }
     }
 
-    /// A completion of a receive. A note: for people.
+    /// A completion of a receive. Returns a note for the log.
     pub fn on_done(
         &mut self,
         os: &mut impl Os<Buffers = B>,
@@ -267,7 +267,7 @@ impl<B: Buffers> Sockets<B> {
         let l = open.as_mut()?;
         match done.result {
             0.. => l.failures = 0,
-            // Said once each time the interface goes down.
+            // Reported once each time the interface goes down.
             errno::ENOBUFS | errno::ENETDOWN => {}
             _ => l.failures += 1,
         }

@@ -1,7 +1,7 @@
-//! TLS of a client over a connection of `streams.rs`, for `SSL_GET`: bytes in, bytes out, no socket of its own.
+//! The client side of TLS over a connection of `streams.rs`, for `SSL_GET`: bytes in, bytes out, no socket of its own.
 //!
-//! Read first: `streams.rs`. A certificate is not verified, as keepalived does not: what is checked is that the server speaks, whatever its
-//! name. TLS 1.2 and 1.3. Held for one connection: what of a record has come, at most 18 KiB, and the handshake's state.
+//! Read first: `streams.rs`. As in keepalived, certificates are not verified: the check tests that the server answers, whatever its name.
+//! TLS 1.2 and 1.3. Kept for one connection: the received part of a record, at most 18 KiB, and the handshake's state.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What all connections share: algorithms, and sessions that are taken up again.
+/// What all connections share: algorithms, and sessions for resumption.
 #[derive(Clone)]
 pub(super) struct Common(Arc<ClientConfig>);
 
@@ -35,19 +35,19 @@ pub(super) struct Tls {
     connected: bool,
 }
 
-/// What came of bytes that were received.
+/// The result of received bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fed {
-    /// The handshake is over, by these bytes.
+    /// These bytes completed the handshake.
     pub(super) connected: bool,
-    /// What was said.
+    /// The decrypted bytes.
     pub(super) plain: Vec<u8>,
-    /// The peer will say no more.
+    /// The peer has closed its side.
     pub(super) end: bool,
 }
 
 impl Tls {
-    /// `name`: the server that is asked for (SNI); without one, or with one that cannot stand in a handshake, none is.
+    /// `name`: the server name of the handshake (SNI); none where it is absent or not valid in a handshake.
     pub(super) fn new(common: &Common, name: Option<&str>, addr: IpAddr) -> Result<Tls, String> {
         let name =
             name.and_then(|n| ServerName::try_from(n.to_owned()).ok()).unwrap_or(ServerName::IpAddress(addr.into()));
@@ -55,16 +55,16 @@ impl Tls {
         Ok(Tls { session, connected: false })
     }
 
-    /// The handshake is over.
+    /// Whether the handshake is complete.
     pub(super) fn is_connected(&self) -> bool {
         self.connected
     }
 
-    /// What is to be sent now; empty: nothing.
+    /// The bytes to be sent now; empty: none.
     pub(super) fn outgoing(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         while self.session.wants_write() {
-            // Into memory.
+            // Into memory: never fails.
             if self.session.write_tls(&mut out).is_err() {
                 break;
             }
@@ -72,12 +72,12 @@ impl Tls {
         out
     }
 
-    /// Says `plain`; [`Tls::outgoing`] has the records.
+    /// Encrypts `plain`; [`Tls::outgoing`] returns the records.
     pub(super) fn say(&mut self, plain: &[u8]) -> Result<(), String> {
         self.session.writer().write_all(plain).map_err(|e| e.to_string())
     }
 
-    /// Received bytes. An error: it is over, and what [`Tls::outgoing`] has is the last word.
+    /// Takes received bytes. An error: the session has failed, and [`Tls::outgoing`] returns the final alert.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<Fed, String> {
         let mut fed = Fed::default();
         while !bytes.is_empty() {
@@ -105,7 +105,7 @@ impl Tls {
     }
 }
 
-// Whatever certificate, whatever it is signed with.
+// Accepts any certificate with any signature.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
