@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// A request to the running kalived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// What is asked.
+    /// The request.
     pub request: Request,
     /// The pid file of that kalived; the control socket is next to it.
     pub pid_file: PathBuf,

@@ -102,7 +102,7 @@ impl Frames {
         Some(Event::Frames { ifindex, batch, sent, errno: None })
     }
 
-    /// A line about a failure, at most one per [`REPORT`].
+    /// A line about a failure, at most one in ten seconds.
     pub fn report(&mut self, now: Instant, errno: Errno) -> Option<Note> {
         if self.reported.is_some_and(|at| now < at) {
             return None;

@@ -36,7 +36,7 @@ pub struct Script {
     pub pid: u32,
     /// Core and name; `None`: no core is notified.
     pub owner: Option<(u32, u64)>,
-    /// What runs.
+    /// The path of the program.
     pub path: String,
     /// When it is killed, nanoseconds of CLOCK_MONOTONIC.
     pub deadline: Option<u64>,

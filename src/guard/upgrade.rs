@@ -56,7 +56,7 @@ impl Upgrade {
     pub(super) fn next_mut(&mut self) -> Option<&mut Core> {
         if let Upgrade::Standing { next, .. } = self { Some(next) } else { None }
     }
-    /// Whether the core in charge was told to freeze: the upgrade cannot be abandoned then.
+    /// Whether the core in charge was asked to freeze: the upgrade cannot be abandoned then.
     pub(super) fn is_freezing(&self) -> bool {
         self.next().is_some_and(|next| next.ready)
     }
@@ -119,7 +119,7 @@ impl Guard {
                 Asked::Refused(why) => self.refused(client, &why),
             },
             Some(Upgrade::Standing { next, image, client, .. }) if next.pid == pid => {
-                // The old core has been told to freeze: another core has to continue for it.
+                // The old core has been asked to freeze: another core has to continue for it.
                 let frozen = next.ready;
                 self.keep_readable(&image);
                 self.refused(client, &format!("the new VRRP process died ({})", text::end(end)));

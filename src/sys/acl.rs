@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::os::fd::RawFd;
 
 const NAME: &CStr = c"system.posix_acl_access";
-/// Bytes read: some hundred entries. A longer list counts as writable by everybody.
+/// Bytes read: some hundred entries. A longer list counts as writable by every user.
 const MOST: usize = 4096;
 const VERSION: u32 = 2;
 const USER: u16 = 0x02;

@@ -132,7 +132,7 @@ pub fn spawn(program: &Program, how: &How<'_>, reports: &Reports) -> io::Result<
     // SAFETY: single-threaded, and the child only makes system calls on memory that was prepared before.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        // SAFETY: we are the child, and everything pointed at was made before the fork.
+        // SAFETY: we are the child, and all memory that is used was allocated before the fork.
         unsafe { child(program, how, reports, parent, &argv, &env, &mut by_shell) }
     }
     let error = io::Error::last_os_error();
@@ -245,7 +245,7 @@ unsafe fn place(fds: &[Option<BorrowedFd<'_>>], report: RawFd) -> Result<RawFd, 
 
 /// Sets signals, scheduling and user, and the signal at the parent's end.
 unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
-    // SAFETY: plain calls; what they point at are locals.
+    // SAFETY: plain calls; their pointers are to locals.
     unsafe {
         libc::setsid();
         for signal in 1..=64 {
@@ -302,7 +302,7 @@ const MEMLOCK: libc::rlim_t = 8 << 20;
 ///
 /// Called before the change of user: lowering a hard limit needs no privilege, but lowering the minimum of the OOM score does.
 unsafe fn strip() {
-    // SAFETY: plain calls; what they point at are locals and constants.
+    // SAFETY: plain calls; their pointers are to locals and constants.
     unsafe {
         let set = |which, most: libc::rlim_t| {
             let mut l: libc::rlimit = core::mem::zeroed();

@@ -15,7 +15,7 @@ const PROC: u32 = 1;
 const LISTEN: u32 = 1;
 /// Bytes in front of the event: `nlmsghdr` and `cn_msg`.
 const HEADERS: usize = 16 + 20;
-/// Bytes of an event in front of what it is about: kind, cpu, time.
+/// Bytes of an event in front of its data: kind, cpu, time.
 const EVENT: usize = 16;
 /// Receive buffer requested, bytes. The kernel accounts about 800 for an event: doubled by the kernel the buffer holds 10,000 events, as
 /// many as a machine that compiles software makes while this process does not run for a second.

@@ -25,7 +25,7 @@ pub fn exit(code: u8) -> ! {
         }
     }
     // SAFETY: from here on nothing but this frame, in the stack's own mapping, and system calls are used; the pieces about the thread's
-    // own variables are left alone, and so is what is no private memory. The pages read as zeros afterwards; nobody reads them.
+    // own variables are not released, nor is memory that is not private. The pages read as zeros afterwards; no code reads them.
     unsafe {
         let own = libc::__errno_location() as usize;
         let spare = libc::mmap(

@@ -19,7 +19,7 @@ pub fn writable(fd: BorrowedFd<'_>, millis: i32) -> bool {
 }
 
 fn wait(list: &mut [libc::pollfd], millis: i32) -> io::Result<()> {
-    // SAFETY: the slice outlives the call and says its own length.
+    // SAFETY: the slice outlives the call, and its own length is passed.
     let n = unsafe { libc::poll(list.as_mut_ptr(), list.len() as libc::nfds_t, millis) };
     if n >= 0 {
         return Ok(());

@@ -34,7 +34,7 @@ pub fn below(root: u32, most: usize) -> Vec<u32> {
 /// The parent of a process.
 fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name, which may hold anything: the state, then the parent.
+    // After the name, which may contain any characters: the state, then the parent.
     stat.rsplit_once(") ")?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
@@ -80,7 +80,7 @@ pub fn signal_descendant(pid: u32, hard: bool) {
         return;
     }
     let signal = if hard { libc::SIGKILL } else { libc::SIGTERM };
-    // SAFETY: no information goes along with the signal.
+    // SAFETY: no siginfo is passed with the signal.
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, core::ptr::null::<u8>(), 0) };
 }
 

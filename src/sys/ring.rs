@@ -266,7 +266,7 @@ impl<T: Copy> Ring<T> {
         } else {
             flags.remove(EnterFlags::ABS_TIMER);
         }
-        // SAFETY: `args` and `ts` outlive the call, EXT_ARG says what `args` is, and `len` entries were pushed by
+        // SAFETY: `args` and `ts` outlive the call, EXT_ARG declares the type of `args`, and `len` entries were pushed by
         // `push`, each with memory that outlives it.
         let r = unsafe { self.io.submitter().enter(len, want, flags.bits(), Some(&args)) };
         r.map(drop).map_err(|e| -e.raw_os_error().unwrap_or(libc::EIO))

@@ -45,7 +45,7 @@ pub fn give_back() {
     OF_CHECKS.get_or_init(|| own(|name| name == CHECKS));
     // Adjoining ranges are merged: two sections may share a page.
     for (from, to) in merged(own(|name| name == SELDOM || name == CHECKS || TABLES.contains(&name))) {
-        // SAFETY: whole pages of the program's file that are never written: whoever reads them gets them from the file again.
+        // SAFETY: whole pages of the program's file that are never written: a later read loads them from the file again.
         unsafe {
             libc::munlock(from as *const libc::c_void, (to - from) as usize);
             libc::madvise(from as *mut libc::c_void, (to - from) as usize, libc::MADV_DONTNEED);

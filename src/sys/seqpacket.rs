@@ -80,7 +80,7 @@ pub(super) fn send_to(
             }
         }
     }
-    // SAFETY: everything `m` points at outlives the call and is only read; the address is as long as is said (checked above).
+    // SAFETY: everything `m` points at outlives the call and is only read; the address has the given length (checked above).
     let sent = unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const m, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
     match usize::try_from(sent) {
         Ok(n) if n == bytes.len() => Ok(()),
@@ -123,7 +123,7 @@ pub(super) fn take(fd: BorrowedFd<'_>, buf: &mut [u8], wait: bool) -> io::Result
     let n = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
     let mut fds = Vec::new();
     // SAFETY: the kernel filled `control` and set `msg_controllen`; the CMSG functions stay within it. Each int behind an
-    // SCM_RIGHTS header is a fresh fd that nobody else has, taken once.
+    // SCM_RIGHTS header is a new file descriptor without another owner, taken once.
     unsafe {
         let mut c = libc::CMSG_FIRSTHDR(&raw const m);
         while !c.is_null() {

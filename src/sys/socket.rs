@@ -210,7 +210,7 @@ pub struct Pair {
 /// group. The connection fixes neither route nor source: each send of a raw socket looks up its route, and the source is the packet's
 /// own, so the interface may go down and come back, and an address may be removed. No ICMP errors are returned to protocol 255.
 pub fn connect_group(tx: &Fd, to: &SockAddr) -> bool {
-    // SAFETY: the address outlives the call and says its own length.
+    // SAFETY: the address outlives the call, and its own length is passed.
     unsafe { libc::connect(tx.as_raw_fd(), to.as_ptr(), to.len()) == 0 }
 }
 
@@ -359,7 +359,7 @@ pub fn send_frames(fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i3
     while sent < heads.len() {
         let left = &mut heads[sent..];
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        // SAFETY: `left` has as many entries as said; what they point at (`to`, `io`, the frames) outlives the call, and the kernel
+        // SAFETY: `left` has as many entries as passed; the memory they point at (`to`, `io`, the frames) outlives the call, and the kernel
         // only reads it. The type of the flags differs between C libraries.
         let n = unsafe { libc::sendmmsg(fd.as_raw_fd(), left.as_mut_ptr(), left.len() as u32, flags as _) };
         match usize::try_from(n) {

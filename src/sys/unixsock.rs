@@ -86,8 +86,8 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
         Err(e) => return Err(e),
     }
     let fd = new(libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK)?;
-    // SAFETY: no pointers. The mode of an unbound socket is what bind makes the file with (less the mask): no moment at which
-    // others may connect, and no mask to be changed for the whole process.
+    // SAFETY: no pointers. bind creates the file with the mode of the unbound socket (less the umask): there is no time at which
+    // other users may connect, and the umask of the process need not change.
     check(unsafe { libc::fchmod(fd.as_raw_fd(), 0o600) })?;
     // SAFETY: the address and its length outlive the call. bind follows no link: a name that exists is EADDRINUSE.
     check(unsafe { libc::bind(fd.as_raw_fd(), at.as_ptr(), at.1) })?;

@@ -16,7 +16,7 @@ pub fn user(name: &str) -> Option<(u32, u32)> {
         // SAFETY: all-zero is a valid `passwd` (numbers and null pointers).
         let mut entry: libc::passwd = unsafe { core::mem::zeroed() };
         let mut found = core::ptr::null_mut();
-        // SAFETY: a C string, and places that outlive the call; `buf` is said with its length.
+        // SAFETY: a C string, and places that outlive the call; `buf` is passed with its length.
         let code =
             unsafe { libc::getpwnam_r(name.as_ptr(), &mut entry, buf.as_mut_ptr().cast(), buf.len(), &mut found) };
         (code, (!found.is_null()).then_some((entry.pw_uid, entry.pw_gid)))
@@ -43,7 +43,7 @@ pub fn user_name(uid: u32) -> String {
         // SAFETY: all-zero is a valid `passwd`.
         let mut entry: libc::passwd = unsafe { core::mem::zeroed() };
         let mut found = core::ptr::null_mut();
-        // SAFETY: places that outlive the call; `buf` is said with its length.
+        // SAFETY: places that outlive the call; `buf` is passed with its length.
         let code = unsafe { libc::getpwuid_r(uid, &mut entry, buf.as_mut_ptr().cast(), buf.len(), &mut found) };
         (code, (!found.is_null()).then(|| text(entry.pw_name)))
     });
@@ -56,7 +56,7 @@ pub fn login(uid: u32) -> Option<(String, String, String)> {
         // SAFETY: all-zero is a valid `passwd`.
         let mut entry: libc::passwd = unsafe { core::mem::zeroed() };
         let mut found = core::ptr::null_mut();
-        // SAFETY: places that outlive the call; `buf` is said with its length.
+        // SAFETY: places that outlive the call; `buf` is passed with its length.
         let code = unsafe { libc::getpwuid_r(uid, &mut entry, buf.as_mut_ptr().cast(), buf.len(), &mut found) };
         let all = (!found.is_null()).then(|| (text(entry.pw_name), text(entry.pw_dir), text(entry.pw_shell)));
         (code, all.and_then(|(name, home, shell)| Some((name?, home?, shell?))))
@@ -69,7 +69,7 @@ pub fn group_name(gid: u32) -> String {
         // SAFETY: all-zero is a valid `group`.
         let mut entry: libc::group = unsafe { core::mem::zeroed() };
         let mut found = core::ptr::null_mut();
-        // SAFETY: places that outlive the call; `buf` is said with its length.
+        // SAFETY: places that outlive the call; `buf` is passed with its length.
         let code = unsafe { libc::getgrgid_r(gid, &mut entry, buf.as_mut_ptr().cast(), buf.len(), &mut found) };
         (code, (!found.is_null()).then(|| text(entry.gr_name)))
     });

@@ -170,7 +170,7 @@ pub enum Refused {
 /// The first bytes of a regular file, at most `most`.
 ///
 /// The file at the end is examined before it is opened. A symbolic link gives its owner no rights of this process: a link that belongs
-/// neither to root nor to `us` leads only to files that its owner owns or everybody may read, through directories for which the same
+/// neither to root nor to `us` leads only to files that its owner owns or every user may read, through directories for which the same
 /// holds.
 pub fn tracked(path: &Path, us: u32, most: u64) -> Result<Vec<u8>, Refused> {
     let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| Refused::Io(e.into()))?;
@@ -272,7 +272,7 @@ mod tests {
         if us != 0 {
             return fs::remove_dir_all(&dir).unwrap();
         }
-        // A link of uid 1234: to its own file, to a file that everybody may read, and to a file that only root may read.
+        // A link of uid 1234: to its own file, to a file that every user may read, and to a file that only root may read.
         std::os::unix::fs::lchown(dir.join("link"), Some(1234), None).unwrap();
         let mode = |m| fs::set_permissions(dir.join("file"), fs::Permissions::from_mode(m)).unwrap();
         mode(0o604);

@@ -140,7 +140,7 @@ impl Instance {
         Packets::of(destinations(peers, spec.src).map(one).collect())
     }
 
-    /// Whether the file has our own address among the peers, as one file for all routers does.
+    /// Logs that the file has our own address among the peers, as one file for all routers does.
     pub(super) fn look_for_own_peer(&mut self, cx: &mut Cx<'_>) {
         let Some(own) = self.source else { return };
         if self.cfg.peers().is_some_and(|peers| peers.iter().any(|p| p.addr == own)) {
