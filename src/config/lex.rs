@@ -17,7 +17,7 @@ pub struct Word {
     pub span: Span,
     /// The text differs from that under the span only by the enclosing quotes.
     quoted: bool,
-    /// A text that is not in a file: without inner quotes or escapes. A thin pointer, because there are a million words.
+    /// The text, if inner quotes or escapes make it differ from the file. A thin pointer, because there are a million words.
     #[allow(clippy::box_collection)]
     text: Option<Box<String>>,
 }

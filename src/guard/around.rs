@@ -1,7 +1,7 @@
 //! `startup_script` and `shutdown_script`: before the first core, and after the last core has removed everything it held.
 //!
-//! They do not run at a hand-over, which is neither a start nor a stop: the addresses are held throughout, and no core would send adverts
-//! while a script runs. Read first: `turn.rs`, `scripts.rs`.
+//! The scripts do not run at a hand-over, which is neither a start nor a stop: the addresses are held throughout, and no core would send
+//! adverts while a script runs. Read first: `turn.rs`, `scripts.rs`.
 
 use super::{Guard, text};
 use crate::config::model::Config;

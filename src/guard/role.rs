@@ -1,7 +1,7 @@
 //! The other processes of kalived: the same program in another role.
 //!
-//! They execute /proc/self/exe, which is this program even after a package manager has replaced the file: only the program that made an
-//! image and the words of the command line is sure to understand them. Only an upgrade executes the program at the path.
+//! The processes execute /proc/self/exe, which is this program even after a package manager has replaced the file: only the program that
+//! made an image and the words of the command line is sure to understand them. Only an upgrade executes the program at the path.
 
 use super::compiler::Use;
 use super::vips::Holdings;
@@ -143,7 +143,7 @@ impl Roles {
         log: &Log,
         reports: &Reports,
     ) -> io::Result<u32> {
-        // Until the program runs, an error of its start is reported in the log.
+        // Until the process runs, it writes errors of its start to standard error.
         self.spawn_with(new, words, true, more, log, reports)
     }
 

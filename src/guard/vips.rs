@@ -6,7 +6,7 @@
 //! file and of the snapshot are removed. When kalived ends, the static addresses, routes and rules are removed as well; until the next
 //! core starts they stay, because no peer claims them.
 //!
-//! With [`AFTER`] it first waits for the end of a core that was handed over, which removes its addresses itself unless it is killed.
+//! With [`AFTER`] the role first waits for the end of a core that was handed over, which removes its addresses itself unless it is killed.
 
 use crate::config::model::Config;
 use crate::effect::{ADDR_PROTO, AddrSpec, STATIC_PROTO};

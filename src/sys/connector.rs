@@ -1,7 +1,7 @@
 //! The kernel's process connector: reports every fork, exec, exit and change of a process name.
 //!
-//! It exists in the initial network namespace only, reports to the initial pid namespace only, and needs CAP_NET_ADMIN. Where one of
-//! these is missing, the kernel sends an error or no answer at all: so the connector counts as available only after an answer.
+//! The connector exists in the initial network namespace only, reports to the initial pid namespace only, and needs CAP_NET_ADMIN. Where
+//! one of these is missing, the kernel sends an error or no answer at all: so the connector counts as available only after an answer.
 
 use super::socket::{SockAddr, bind, buffer, socket};
 use std::io;

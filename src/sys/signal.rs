@@ -120,7 +120,7 @@ fn install_for(signals: &[i32]) -> io::Result<OwnedFd> {
     }
     // SAFETY: SIG_IGN is a valid disposition.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    // They were blocked: by `hold`, by the parent process, or over an execve.
+    // The signals were blocked: by `hold`, by the parent process, or over an execve.
     // SAFETY: all-zero is a valid set, which outlives the calls.
     unsafe {
         let mut none: libc::sigset_t = core::mem::zeroed();

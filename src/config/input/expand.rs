@@ -40,7 +40,7 @@ pub(super) enum Outcome {
     /// No name in it is defined.
     Same,
     Line(Span),
-    /// It cannot be used, which has been reported.
+    /// The line cannot be used, which has been reported.
     Dropped,
 }
 
