@@ -48,7 +48,7 @@ pub struct Diag {
     pub kind: &'static Kind,
     /// What happens to the marked text.
     pub fate: Fate,
-    /// For Fatal: the exit code of a start. Otherwise `NoConfig` marks the only message for which a test ends with that number.
+    /// For Fatal: the exit code of a start. Otherwise: if every message that fails a test has `NoConfig`, the test ends with that number.
     pub exit: ExitCode,
     /// Whether `--config-test` fails because of it.
     pub fails_test: bool,

@@ -174,8 +174,8 @@ pub enum Open {
     Create(u32),
 }
 
-/// Opens a file that only this program creates and changes. Never waits and follows no link. A FIFO, a device, a file of another user,
-/// one with another hard link, or one that other users may change is an error with that reason.
+/// Opens a file that only this program creates and changes. Never waits and follows no link. A FIFO, a device, a file of a user
+/// other than root and this one, one with another hard link, or one that other users may change is an error with that reason.
 pub fn open_own(path: &Path, how: Open) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK);
