@@ -8,7 +8,7 @@ use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 pub use core::time::Duration;
 
-/// Nanoseconds of `CLOCK_MONOTONIC`. A step of the wall clock does not affect it.
+/// Nanoseconds of `CLOCK_MONOTONIC`. A step of the wall clock does not affect it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Instant(pub u64);
 

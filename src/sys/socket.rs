@@ -289,7 +289,8 @@ fn receiver(family: i32, index: i32, ah: bool) -> io::Result<OwnedFd> {
     // Timers count from the arrival of an advert, not from the wake-up of this process.
     option(f, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
     if family == libc::AF_INET6 {
-        // An IPv6 raw socket delivers no header: these two options deliver the fields that RFC 9568 requires to be checked (7.1).
+        // An IPv6 raw socket delivers no header: these two options deliver the hop limit and the destination, which must be checked
+        //
         option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1i32)?;
         option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1i32)?;
     }
