@@ -83,8 +83,8 @@ impl Links {
     pub fn has(&self, id: AddrId) -> bool {
         self.addr(id).is_some()
     }
-    /// The primary address, the source of adverts: IPv4 the first that is not a VIP; IPv6 the first link-local one that is usable.
-    /// `vips`: every configured VIP, so that a left-over of a killed daemon is never a source.
+    /// The primary address, the source of adverts: IPv4 the first that is not a VIP; IPv6 the first link-local one that is
+    /// usable. `vips`: every configured VIP, so that a left-over of a killed daemon is never a source.
     pub fn source(&self, ifindex: u32, family: Family, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
         let usable = |a: &AddrInfo| {
             Family::of(&a.addr) == family
