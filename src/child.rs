@@ -1,22 +1,23 @@
-//! Programs that run for us, and who hears of their end. Names are given here, so that a late end reaches nobody else.
+//! Programs that run for the core, and the part of the world that is notified of their end. Names are assigned here and never reused, so
+//! that a late end reaches no other program's owner.
 //!
 //! Read first: `effect.rs` (`Spawn`, `Kill`).
 
 use crate::effect::{Effect, Effects, GuardFx, SpawnSpec};
 use crate::id::{Arena, CheckId, ChildKey, ChildMark, TrackKey};
 
-/// Whom a program runs for.
+/// The owner of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
     /// A tracker's check.
     Track(TrackKey),
     /// A health check of real servers.
     Lvs(CheckId),
-    /// Nobody waits for it.
+    /// No part of the world waits for the program.
     Nobody,
-    /// The kernel's module for virtual servers is loaded.
+    /// The load of the kernel's module for virtual servers.
     Module,
-    /// A hook of the notifier: its own number for it.
+    /// A hook of the notifier, by the notifier's number.
     Hook(u64),
 }
 
@@ -25,21 +26,21 @@ pub enum For {
 pub struct Children(Arena<ChildMark, For>);
 
 impl Children {
-    /// Asks for a program to be run.
+    /// Requests a program to be run.
     pub fn spawn(&mut self, whom: For, spec: SpawnSpec, fx: &mut Effects) -> ChildKey {
         let child = self.0.insert(whom);
         fx.push(Effect::Guard(GuardFx::Spawn { child, spec: Box::new(spec) }));
         child
     }
-    /// It ended; whom it ran for.
+    /// A program ended; returns its owner.
     pub fn end(&mut self, child: ChildKey) -> Option<For> {
         self.0.remove(child)
     }
-    /// How many run.
+    /// The number of running programs.
     pub fn len(&self) -> usize {
         self.0.len()
     }
-    /// Whether none runs.
+    /// Whether no program runs.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

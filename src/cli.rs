@@ -1,8 +1,8 @@
-//! The command line: keepalived's options, as far as they mean something here.
+//! The command line: keepalived's options, as far as they apply to kalived.
 //!
-//! An option keepalived has and kalived does not (yet) is recognised: harmless ones are reported and ignored, those whose
-//! silent loss would run the wrong thing are refused. Only an option nobody knows is "unknown" (exit code 1). As with
-//! keepalived, version and usage go to standard error.
+//! An option that keepalived has and kalived does not (yet) is recognised: a harmless one is reported and ignored; one whose loss would
+//! change what runs is refused. Only an option that neither program has is "unknown" (exit code 1). As with keepalived, version and usage
+//! are written to standard error.
 
 use crate::config::allow;
 use crate::exit::ExitCode;
@@ -23,15 +23,15 @@ pub(crate) mod tools;
 
 pub use ask::{Ask, Format};
 
-/// Where the configuration is when no option names it: the first of these that exists.
+/// The configuration file when no option names one: the first of these that exists.
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/kalived/kalived.conf", "/etc/keepalived/keepalived.conf"];
-/// Pid file. Not keepalived's, so that both can be installed side by side and neither takes the other for itself.
+/// Pid file. It differs from keepalived's, so that both can be installed side by side and neither takes the other for itself.
 pub const DEFAULT_PID_FILE: &str = "/run/kalived.pid";
 
 /// The number of syslog's facility local0.
 const LOCAL0: u8 = 16;
 
-/// What the options say.
+/// The parsed options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `--config`, `-f`, `--use-file`.
@@ -46,26 +46,26 @@ pub struct Options {
     pub no_syslog: bool,
     /// `-S`: the facility of lines for syslog, 16 (local0) to 23 (local7); `None`: daemon.
     pub facility: Option<u8>,
-    /// `-R`: a core that dies is the end.
+    /// `-R`: a core that dies is not restarted.
     pub dont_respawn: bool,
-    /// `-t`: check the configuration only; where the findings go instead of standard error.
+    /// `-t`: check the configuration only; the file for the findings in place of standard error.
     pub test: Option<Option<PathBuf>>,
     /// `-p`.
     pub pid_file: PathBuf,
-    /// `-r`: where the process number of the core goes, beside `pid_file`.
+    /// `-r`: the file for the process number of the core, beside `pid_file`.
     pub core_pid_file: Option<PathBuf>,
-    /// How messages about the configuration look, and which.
+    /// The format and selection of messages about the configuration.
     pub report: Reading,
-    /// Options of keepalived that have no effect here: each a sentence for the log.
+    /// Options of keepalived that have no effect here, each as a sentence for the log.
     pub ignored: Vec<String>,
 }
 
-/// A tool: ends when it has printed something.
+/// A tool: prints something and ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tool {
     /// `--dump-conf[=FILE]`: print the expanded configuration.
     Dump {
-        /// Which file, `None`: the default one.
+        /// The file; `None`: the default one.
         file: Option<String>,
         /// `--show-secrets`.
         show_secrets: bool,
@@ -76,16 +76,16 @@ pub enum Tool {
         file: String,
         /// `-o`; `-`: standard output.
         out: String,
-        /// `--force`: also where a test fails.
+        /// `--force`: also where the test fails.
         force: bool,
         /// `--log-entries`: messages are for the log, see `process/entry.rs`.
         entries: bool,
     },
     /// `diff OLD NEW`.
     Diff {
-        /// What runs.
+        /// The present configuration.
         old: String,
-        /// What would run.
+        /// The new configuration.
         new: String,
     },
     /// `replay FILE`.
@@ -97,24 +97,24 @@ pub enum Tool {
     },
 }
 
-/// What to do.
+/// The result of parsing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// Run, or test the configuration.
     Run(Options),
-    /// Something else.
+    /// Run a tool.
     Tool(Tool, Reading),
-    /// Ask the kalived that runs.
+    /// Send a request to a running kalived.
     Ask(Ask, Reading),
     /// `--helper`: serve a core, see `helper/`.
     Helper,
     /// Print this and end with this code.
     Say(String, ExitCode),
-    /// Print this to standard output, for other programs, and end well.
+    /// Print this to standard output, for other programs, and exit with 0.
     List(String),
 }
 
-/// keepalived's options without meaning here: short, long, whether a value follows, whether ignoring it would be wrong.
+/// keepalived's options without meaning here: short, long, whether a value follows, what is lost by ignoring the option.
 const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (
         Some('C'),
@@ -154,7 +154,7 @@ enum Value {
 
 #[derive(Clone, Copy)]
 enum Loss {
-    // What it asks for is so anyway.
+    // kalived does this in any case.
     Nothing,
     Ignored,
     Wrong(&'static str),
@@ -288,7 +288,7 @@ fn command() -> Command {
     c
 }
 
-/// Options of everything that prints messages about a configuration.
+/// Options of all commands that print messages about a configuration.
 fn report_args() -> Vec<Arg> {
     let set = ArgAction::SetTrue;
     vec![
@@ -329,7 +329,7 @@ fn report_args() -> Vec<Arg> {
     ]
 }
 
-/// The error is what to print.
+/// The error is the text to print.
 fn report(m: &ArgMatches) -> Result<Reading, String> {
     let text = |name| m.get_one::<String>(name).map(String::as_str);
     let allow: Vec<String> = m.get_many::<String>("allow").into_iter().flatten().cloned().collect();
@@ -353,7 +353,7 @@ fn report(m: &ArgMatches) -> Result<Reading, String> {
     })
 }
 
-/// What ends after it has printed something, if that is asked for.
+/// The tool, if one is requested.
 fn tool(m: &ArgMatches) -> Option<Tool> {
     let text = |m: &ArgMatches, name| m.get_one::<String>(name).cloned();
     if let Some(("diff", sub)) = m.subcommand() {
@@ -380,7 +380,7 @@ fn after_help() -> String {
     s
 }
 
-/// Reads the command line, program name first.
+/// Parses the command line, program name first.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     let mut command = command();
     let args = tested::name_the_file(&command, args.into_iter().collect());
@@ -463,7 +463,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     })
 }
 
-/// The facility that a command line asks for.
+/// The syslog facility of a command line.
 pub fn facility(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
     match parse(args) {
         Parsed::Run(options) => options.facility,
@@ -475,7 +475,7 @@ fn given(m: &ArgMatches, name: &str) -> bool {
     m.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
 }
 
-/// What `-v` prints.
+/// The output of `-v`.
 pub fn version() -> String {
     format!(
         "Kalived v{}\n\nCompatible with keepalived's configuration files; see kalived(8).\nAs keepalived with --enable-json: SIGRTMIN+2 \
@@ -484,7 +484,7 @@ pub fn version() -> String {
     )
 }
 
-/// keepalived's names. What kalived does with each: kalived(8), SIGNALS.
+/// keepalived's names of signals. kalived(8), SIGNALS, documents their effects.
 fn signum(name: &str) -> Parsed {
     let number = match name {
         "STOP" => 15,
@@ -588,7 +588,7 @@ mod tests {
         let want = Reading { colour: Colour::Never, offline: true, strict_lints: true, allow, ..Reading::default() };
         assert_eq!(o.report, want);
         assert_eq!(code("kalived -t --allow=v2-fractoin"), ExitCode::Fatal);
-        // keepalived's -d logs the configuration at start and runs.
+        // keepalived's -d logs the configuration at start and continues.
         assert_eq!(run("kalived -d").ignored.len(), 1);
     }
 

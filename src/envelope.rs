@@ -1,9 +1,10 @@
-//! The envelope of what one process leaves to another one, or to a person: which kind of thing it is, its layout, whole or not.
+//! The envelope of a file for another process or for a person: the kind of the content, its layout, and a checksum.
 //!
 //! ```text
 //! magic 8 | layout 2 | zero 2 | length of the body 4 | CRC-32C of the body 4 | body        (integers little endian)
 //! ```
-//! The CRC finds accidents (a torn write, a bad disk); it is no protection against whoever may write the bytes. Users: `snapshot/`.
+//! The CRC detects accidents (a torn write, a bad disk); it gives no protection against a process that may write the bytes. Users:
+//! `snapshot/`.
 
 use bytes::{Buf, BufMut};
 use core::fmt;
@@ -16,31 +17,31 @@ pub const HEADER: usize = 20;
 /// Sixteen bytes a step: nine times as fast as one.
 pub static CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-/// A kind of thing.
+/// A kind of content.
 #[derive(Clone, Debug)]
 pub struct Kind {
     /// Its first bytes.
     pub magic: [u8; 8],
-    /// What it is called, for people.
+    /// Its name in messages.
     pub name: &'static str,
     /// The layouts that are read.
     pub layouts: RangeInclusive<u16>,
-    /// Longest, bytes, with the envelope.
+    /// Maximum length, bytes, with the envelope.
     pub max: usize,
 }
 
-/// Why bytes are not what they should be.
+/// Why bytes cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// Something else, or nothing.
+    /// Another kind of content, or nothing.
     Foreign(&'static str),
-    /// A layout that this program does not read: the kind, it, the newest one that is read.
+    /// A layout that this program does not read: the kind, the layout, the newest one that is read.
     Layout(&'static str, u16, u16),
-    /// Shorter or longer than it says, or too large.
+    /// Shorter or longer than the length in the envelope, or too large.
     Length(&'static str),
-    /// The body is not what was written.
+    /// The body is damaged: the CRC is wrong.
     Damaged(&'static str),
-    /// The CRC is right and the content is not: where and why.
+    /// The CRC is right and the content is invalid: where and why.
     Malformed(&'static str, String),
 }
 
@@ -61,7 +62,7 @@ impl fmt::Display for Unusable {
 impl std::error::Error for Unusable {}
 
 impl Kind {
-    /// An envelope with what `write` appends. Empty, which is nothing of any kind, when it would be too long or cannot be written.
+    /// An envelope with the bytes that `write` appends. Empty, which is no envelope, when it would be too long or cannot be written.
     pub fn seal<E>(&self, layout: u16, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Vec<u8> {
         let mut out = Vec::with_capacity(4096);
         out.put_slice(&self.magic);
@@ -100,7 +101,7 @@ impl Kind {
         Ok((layout, body))
     }
 
-    /// The content is not what the layout says.
+    /// The content does not match its layout.
     pub fn malformed(&self, why: impl fmt::Display) -> Unusable {
         Unusable::Malformed(self.name, why.to_string())
     }

@@ -1,7 +1,7 @@
-//! The kernel's interfaces and addresses as last reported: a mirror, never a wish.
+//! The kernel's interfaces and addresses as last reported: a mirror, without any wanted state.
 //!
-//! Read first: `event.rs` (`Link`, `AddrInfo`). Fed by notifications and by dumps; a dump stamps what it mentions with a new
-//! generation, and [`Links::sweep`] then drops what it did not mention.
+//! Read first: `event.rs` (`Link`, `AddrInfo`). Fed by notifications and by dumps; a dump marks each entry that it contains with a new
+//! generation, and [`Links::sweep`] then removes the entries that it did not contain.
 
 use crate::config::model::Family;
 use crate::effect::ADDR_PROTO;
@@ -23,7 +23,7 @@ struct Entry {
 struct Addr {
     info: AddrInfo,
     seen: u64,
-    // The kernel reports them in its own order: of several usable ones the first is the primary.
+    // The kernel's order: of several usable addresses the first is the primary one.
     order: u64,
 }
 
@@ -36,10 +36,10 @@ pub struct Links {
     reported: u64,
 }
 
-/// What a `LinkNew` changed, as far as anybody here cares.
+/// The changes of a `LinkNew` that are used.
 #[derive(Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LinkChange {
-    /// Names whose state may differ now: the interface's, and its old one after a rename.
+    /// Names whose state may have changed: the interface's, and its old name after a rename.
     pub names: Vec<String>,
     /// The hardware address changed.
     pub new_mac: bool,
@@ -54,7 +54,7 @@ impl Links {
     pub fn get(&self, ifindex: u32) -> Option<&Link> {
         self.by_index.get(&ifindex).map(|e| &e.link)
     }
-    /// Up as keepalived means it: `IFF_UP` and `IFF_RUNNING`.
+    /// Whether the interface is up as in keepalived: `IFF_UP` and `IFF_RUNNING`.
     pub fn is_up(&self, name: &str) -> bool {
         self.by_name(name).is_some_and(|l| l.up && l.running)
     }
@@ -62,7 +62,7 @@ impl Links {
     pub fn addrs(&self, ifindex: u32) -> impl Iterator<Item = &AddrInfo> {
         self.by_index.get(&ifindex).into_iter().flat_map(|e| e.addrs.values().map(|a| &a.info))
     }
-    /// One address with whatever prefix lengths it has on an interface.
+    /// One address with all its prefix lengths on an interface.
     pub fn at(&self, ifindex: u32, addr: IpAddr) -> impl Iterator<Item = &AddrInfo> {
         let range = (addr, 0)..=(addr, u8::MAX);
         self.by_index.get(&ifindex).into_iter().flat_map(move |e| e.addrs.range(range.clone()).map(|(_, a)| &a.info))
@@ -83,8 +83,8 @@ impl Links {
     pub fn has(&self, id: AddrId) -> bool {
         self.addr(id).is_some()
     }
-    /// The primary address an advert leaves from: IPv4 the first that is nobody's VIP; IPv6 the first
-    /// link-local one that is usable. `vips`: every configured VIP, so that a left-over of a killed daemon is never a source.
+    /// The primary address, the source of adverts: IPv4 the first that is not a VIP; IPv6 the first link-local one that is
+    /// usable. `vips`: every configured VIP, so that a left-over of a killed daemon is never a source.
     pub fn source(&self, ifindex: u32, family: Family, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
         let usable = |a: &AddrInfo| {
             Family::of(&a.addr) == family
@@ -101,14 +101,14 @@ impl Links {
         all.filter(|a| usable(&a.info)).min_by_key(|a| (a.info.secondary, a.order)).map(|a| a.info.addr)
     }
 
-    /// The interface that has this address, if adverts can leave from it: not one that a kalived added, nor one that duplicate address
-    /// detection has not passed.
+    /// The interface that has this address, if adverts can leave from it: the address must not have been added by kalived, and must have
+    /// passed duplicate address detection.
     pub fn holder(&self, addr: IpAddr) -> Option<u32> {
         let usable = |a: &AddrInfo| a.proto != ADDR_PROTO && !a.tentative && !a.dad_failed;
         self.by_index.keys().copied().find(|ifindex| self.at(*ifindex, addr).any(usable))
     }
-    /// The IPv6 address that adverts to these peers leave from: of the interface's global ones (unique local ones included) the first
-    /// that shares a prefix with a peer, else the first. `vips`: as for [`Links::source`].
+    /// The IPv6 source of adverts to these peers: of the interface's global addresses (unique local ones included) the first that shares
+    /// a prefix with a peer, else the first. `vips`: as for [`Links::source`].
     pub fn global_source(&self, ifindex: u32, peers: &[IpAddr], vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
         let usable = |a: &AddrInfo| {
             let IpAddr::V6(v6) = a.addr else { return false };
@@ -124,7 +124,7 @@ impl Links {
     /// Adds or updates an interface.
     pub fn link_new(&mut self, link: Link) -> LinkChange {
         let mut change = LinkChange { names: vec![link.name.clone()], new_mac: false };
-        // A name moves when an interface was deleted and re-created before we heard of the deletion.
+        // A name moves when an interface was deleted and re-created before the deletion was reported.
         if let Some(old) = self.by_name.get(&link.name).copied().filter(|i| *i != link.ifindex) {
             self.by_index.remove(&old);
         }
@@ -149,7 +149,7 @@ impl Links {
         }
         change
     }
-    /// Removes an interface with its addresses; its name, if it was known.
+    /// Removes an interface with its addresses; returns its name, if it was known.
     pub fn link_del(&mut self, ifindex: u32) -> Option<String> {
         let e = self.by_index.remove(&ifindex)?;
         if self.by_name.get(&e.link.name) == Some(&ifindex) {
@@ -157,7 +157,7 @@ impl Links {
         }
         Some(e.link.name)
     }
-    /// Adds or updates an address. An address on an interface we were not told of is kept out: the dump brings both.
+    /// Adds or updates an address. An address on an unknown interface is ignored: the dump brings both.
     pub fn addr_new(&mut self, a: AddrInfo) {
         let seen = self.generation;
         if let Some(e) = self.by_index.get_mut(&a.ifindex) {
@@ -166,7 +166,7 @@ impl Links {
             e.addrs.insert((a.addr, a.prefix), Addr { info: a, seen, order });
         }
     }
-    /// Removes an address; whether it was known.
+    /// Removes an address; returns whether it was known.
     pub fn addr_del(&mut self, id: AddrId) -> bool {
         let Some(e) = self.by_index.get_mut(&id.0) else { return false };
         e.addrs.remove(&(id.1, id.2)).is_some()
@@ -175,7 +175,7 @@ impl Links {
     pub fn begin(&mut self) {
         self.generation += 1;
     }
-    /// A complete dump ended: forgets what it did not mention. Returns the interfaces that are gone.
+    /// A complete dump ended: removes the entries that it did not contain. Returns the removed interfaces.
     pub fn sweep(&mut self) -> Vec<(u32, String)> {
         let generation = self.generation;
         let gone: Vec<u32> = self.by_index.iter().filter(|(_, e)| e.seen != generation).map(|(i, _)| *i).collect();

@@ -1,4 +1,4 @@
-//! The command. Read `cli.rs` for the options, `start.rs` for the way to the loop, `daemon/mod.rs` for the loop.
+//! The program. Read `cli.rs` for the options, `start.rs` for the start, `daemon/mod.rs` for the loop.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

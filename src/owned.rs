@@ -132,7 +132,7 @@ impl<K: Copy + Ord, L> Owned<K, L> {
         self.todo.extend(keys);
     }
     /// The next to be looked at.
-    pub fn next(&mut self) -> Option<K> {
+    pub fn pop(&mut self) -> Option<K> {
         self.todo.pop_first()
     }
     /// Whether something is to be looked at.
@@ -182,14 +182,14 @@ mod tests {
         let mut owned = Owned::default();
         let vr = Owner::Instance(VrKey::NOBODY);
         set(&mut owned, vr, &[(1, 'v'), (2, 'v'), (2, 'w')]);
-        assert!(owned.next().is_none() && owned.waits() && owned.is_pending(1));
+        assert!(owned.pop().is_none() && owned.waits() && owned.is_pending(1));
         owned.ready();
-        assert_eq!((owned.next(), owned.next(), owned.next()), (Some(1), Some(2), None));
+        assert_eq!((owned.pop(), owned.pop(), owned.pop()), (Some(1), Some(2), None));
         set(&mut owned, Owner::File, &[(1, 'f')]);
-        let next = owned.next();
+        let next = owned.pop();
         assert_eq!((owned.first(1), next), (Some((Owner::File, &'f')), Some(1)));
         assert_eq!(set(&mut owned, Owner::File, &[]), [(1, false)]);
-        let next = owned.next();
+        let next = owned.pop();
         assert_eq!((owned.first(1), next), (Some((vr, &'v')), Some(1)));
         assert_eq!((owned.count(vr), owned.has(Owner::File), owned.name(vr)), (2, false, "V"));
         // The same again: nothing is to be done.

@@ -1,7 +1,7 @@
-//! From the command line to the guard's first turn, and back out with an exit code.
+//! From the command line to the guard's first turn, and back with an exit code.
 //!
-//! The order matters: everything that can be wrong is found while standard error is still the operator's terminal (the
-//! configuration, permissions, the pid file; then the core's ring), and the background command waits until the core runs.
+//! The order matters: errors are found while standard error is still the operator's terminal (the configuration, permissions, the pid
+//! file; then the core's ring), and the background command waits until the core runs.
 
 use crate::cli::tools::{self, default_file};
 use crate::cli::{self, Options, Parsed, client};
@@ -37,7 +37,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The whole program; its exit code.
+/// The whole program; returns its exit code.
 pub fn program() -> u8 {
     let words: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
     // After an exec of /proc/self/exe the name is "exe".
@@ -64,12 +64,12 @@ pub fn program() -> u8 {
     }
     let code = match cli::parse(std::env::args_os()) {
         Parsed::Say(text, code) => {
-            // Nothing else to do than to say it: a closed standard error is the caller's choice.
+            // An error of this write is ignored: a closed standard error is the caller's choice.
             let _ = write!(std::io::stderr(), "{text}");
             code
         }
         Parsed::List(text) => {
-            // A reader that has seen enough, as `| head` has, is no failure.
+            // A reader that closed the pipe early, such as `| head`, is no failure.
             let _ = write!(std::io::stdout(), "{text}");
             ExitCode::Ok
         }
@@ -102,7 +102,7 @@ fn start(options: &Options) -> u8 {
         );
         return ExitCode::Fatal as u8;
     }
-    // Read again later, when the directory is another one.
+    // The file is read again later, when the working directory has changed.
     let file = std::path::absolute(&path).map_or(path.clone(), |p| p.to_string_lossy().into_owned());
     let mut loaded = tools::read(&path, &options.report);
     tools::look(&mut loaded, &options.report, tools::For::Run);
@@ -111,7 +111,7 @@ fn start(options: &Options) -> u8 {
     let log_to = target(options);
     let may = loaded.may_run(Wanted::Start);
     match (logfd::stderr_is_journal(), fatal) {
-        // The log says it.
+        // The log contains the result.
         (true, None) => {}
         (true, Some(_)) => entries.iter().for_each(|n| drop(writeln!(std::io::stderr(), "{}", entry::write(n)))),
         (false, None) if options.console => {}
@@ -126,7 +126,7 @@ fn start(options: &Options) -> u8 {
         return code as u8;
     }
     if options.foreground {
-        // Not while the file is read: who waits for a pipe there can be interrupted.
+        // Not while the file is read: a read that waits for a pipe can be interrupted.
         signal::hold();
     }
     if let Err(why) = permitted() {
@@ -141,7 +141,7 @@ fn start(options: &Options) -> u8 {
     let lock = match Lock::take(&lock_file) {
         Ok(lock) => Ok(lock),
         Err(Refused::Running) => return running(&lock_file),
-        // Addresses are more important than a file.
+        // Addresses have precedence over a file.
         Err(Refused::Io(e)) => Err(format!(
             "no lock file {}: {e}; another kalived may be started beside this one, and `kalived handover` is refused",
             lock_file.display()
@@ -150,10 +150,10 @@ fn start(options: &Options) -> u8 {
     let mut pid_file = match PidFile::lock(&options.pid_file) {
         Ok(p) => Ok(p),
         Err(Refused::Running) => return running(&options.pid_file),
-        // Of use to scripts only.
+        // Only scripts use the pid file.
         Err(Refused::Io(e)) => Err(format!("no pid file {}: {e}", options.pid_file.display())),
     };
-    // Going into the background changes the directory.
+    // Going into the background changes the working directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let (kept, socket) = (absolute(snapshot_path(&lock_file)), absolute(socket_path(&options.pid_file)));
     let report = match options.foreground {
@@ -166,7 +166,7 @@ fn start(options: &Options) -> u8 {
             }
         },
     };
-    // In the background only now: the command that waits for the start can be interrupted.
+    // In the background only from here on: the command that waits for the start can be interrupted.
     signal::hold();
     let target = log_to;
     let mut log = Log::new(target.clone(), options.detail);
@@ -225,8 +225,8 @@ fn start(options: &Options) -> u8 {
     }
 }
 
-/// Where snapshots are kept: what systemd kept for us, or lies beside the pid file, if a kalived handed over; and what the core is
-/// told then. Whether it is of any use, the core decides.
+/// The snapshot file: the one that systemd kept, or the one beside the pid file if a kalived handed over; and the message for the core.
+/// The core decides whether the snapshot can be used.
 fn snapshot(
     env: &dyn Fn(&str) -> Option<String>,
     path: &Path,
@@ -235,7 +235,7 @@ fn snapshot(
     let file = memfd::create("kalived snapshot").map_err(|e| e.to_string())?;
     let mut slots = Slots::new(file.try_clone().map_err(|e| e.to_string())?);
     let mut found = None;
-    // What cannot be read is said, and the addresses that the one before left are removed as left-overs.
+    // A snapshot that cannot be read is logged, and the addresses of the previous kalived are removed as left-overs.
     let newest = |file: File, whose: &str, log: &mut Log| {
         let found = Slots::new(file).newest();
         found.unwrap_or_else(|why| {
@@ -255,7 +255,7 @@ fn snapshot(
             log.note(&text::failed(&what, &"a file is there that kalived did not write"));
         }
         Ok(kept) => {
-            // Used once: another start would find it outdated.
+            // A snapshot is used once: for another start it would be out of date.
             let _ = std::fs::remove_file(path);
             let whose = path.display().to_string();
             found = found.or_else(|| newest(kept, &whose, log));
@@ -269,7 +269,7 @@ fn snapshot(
     Ok((file, Some(ToCore::Go { dead_since })))
 }
 
-/// The configuration as the core gets it.
+/// The image of the configuration for the core.
 fn image_file(config: &Config) -> Result<File, String> {
     let bytes = image::encode(config).map_err(|e| e.to_string())?;
     let file = memfd::create("kalived image").map_err(|e| format!("no memory for the configuration: {e}"))?;
@@ -277,7 +277,7 @@ fn image_file(config: &Config) -> Result<File, String> {
     Ok(file)
 }
 
-/// Where lines go. A container without a syslog daemon: in the foreground somebody reads standard error.
+/// The destination of log lines. In a container without a syslog daemon: in the foreground, standard error is read.
 fn target(options: &Options) -> Target {
     let no_syslog = options.no_syslog || !Path::new(SYSLOG).exists();
     match (options.console, options.foreground, no_syslog) {

@@ -1,27 +1,27 @@
-//! Points in time as plain values. Nothing here reads a clock: the daemon reads both clocks once a turn
-//! (`sys::clock`) and hands them on, the simulator makes them up.
+//! Points in time as plain values. No function here reads a clock: the daemon reads both clocks once a turn (`sys::clock`) and passes
+//! them on, the simulator generates them.
 //!
-//! Read first: nothing. Deliberately absent: "far future" sentinels. A deadline that does not exist is `None`,
-//! and [`earliest`] is how two deadlines are compared (`Option::min` would call `None` the earliest).
+//! Read first: nothing. Deliberately absent: "far future" sentinels. A deadline that does not exist is `None`, and [`earliest`] compares
+//! two deadlines (`Option::min` would take `None` for the earliest).
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 pub use core::time::Duration;
 
-/// Nanoseconds of `CLOCK_MONOTONIC`. A step of the wall clock does not exist for it.
+/// Nanoseconds of `CLOCK_MONOTONIC`. A step of the wall clock does not affect it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Instant(pub u64);
 
-/// Nanoseconds since 1970 of `CLOCK_REALTIME`. For people and logs only; no machine decides by it.
+/// Nanoseconds since 1970 of `CLOCK_REALTIME`. For people and logs only; no state machine uses it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Wall(pub u64);
 
 /// Both clocks, read once per turn of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Now {
-    /// Decides everything.
+    /// For all decisions.
     pub mono: Instant,
-    /// Decides nothing; printed.
+    /// For output only.
     pub wall: Wall,
 }
 

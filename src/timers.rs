@@ -1,5 +1,5 @@
-//! The one timer table of the whole program. `set` replaces, `stop` leaves nothing, an expiry is popped and dispatched
-//! in the same turn: a stale expiry cannot exist.
+//! The one timer table of the whole program. `set` replaces, `stop` removes completely, an expiry is popped and dispatched in the same
+//! turn: a stale expiry cannot exist.
 //!
 //! Read first: `time.rs`. Ordered by (deadline, name), so two runs fire in the same order.
 
@@ -7,24 +7,24 @@ use crate::id::{GroupKey, SockKey, TrackKey, VrKey};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Why we will wake. Printable: a deadline without a reason cannot be debugged.
+/// The reason of a deadline. Printable: a deadline without a reason cannot be debugged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Due {
     /// No advert for Master_Down_Interval (RFC 9568 §6.4.2).
     MasterDown(VrKey),
-    /// The first advert of a new Master is on its way: now the rest.
+    /// The first advert of a new Master is sent: the other steps of the takeover follow.
     Claim(VrKey),
     /// `preempt_delay` has passed since the first lower-priority advert.
     PreemptDelay(VrKey),
-    /// A late turn is over: announce again if still Master.
+    /// The loop was late and has recovered: announce again if still Master.
     Reannounce(VrKey),
     /// The advert that was about to leave has left: the armed ones are replaced now.
     Rearm(VrKey),
-    /// An advert could not be sent; try again within the interval.
+    /// An advert could not be sent; it is tried again within the interval.
     AdvertRetry(VrKey),
-    /// The last advert that the process before has armed leaves: from now on they are all ours.
+    /// The last advert that the previous process armed leaves: from now on all adverts are sent by this process.
     Inherited(VrKey),
-    /// The next part of a new Master's addresses is asked for.
+    /// The next part of a new Master's addresses is requested.
     ClaimMore(VrKey),
     /// Second GARP burst of a takeover.
     GarpSecond(VrKey),
@@ -32,15 +32,15 @@ pub enum Due {
     GarpLower(VrKey),
     /// `garp_master_refresh`.
     GarpRefresh(VrKey),
-    /// A rival was answered and has yielded by now: the last announcement is to be ours.
+    /// A rival was answered and has yielded by now: the last announcement is to be from this router.
     GarpLast(VrKey),
     /// A second Master may have fallen silent.
     DualMaster(VrKey),
-    /// The members of a sync group have said that they are Master: now the group.
+    /// The members of a sync group have been reported as Master: the group follows.
     GroupSay(GroupKey),
     /// The next slice of the GARP queue.
     GarpQueue,
-    /// Addresses that could not be added or were taken away: try again.
+    /// Addresses that could not be added or were deleted: try again.
     AddrRetry,
     /// The next part of the addresses that stay on an own interface is asked for.
     KeepMore(VrKey),
@@ -48,7 +48,7 @@ pub enum Due {
     OwnLinks,
     /// Routes: some wait for another try, a look, or their turn.
     Routes,
-    /// The same of policy rules.
+    /// The same for policy rules.
     Rules,
     /// An interface has been up or down for so long that it counts.
     LinkSettled(u32),
@@ -56,29 +56,29 @@ pub enum Due {
     Filter,
     /// A socket that could not be opened: try again.
     SockRetry(SockKey),
-    /// A dump that failed: ask again.
+    /// A dump failed: request it again.
     Resync,
-    /// `reload_time_file`: the moment has come, or the wall clock is to be looked at again.
+    /// `reload_time_file`: the time has come, or the wall clock is to be read again.
     ReloadTime,
-    /// Hooks, pipes or mail: the notifier knows which.
+    /// Hooks, pipes or mail: the notifier determines which.
     Notify,
-    /// A tracker's next run or look is due, or the delay of a changed quorum is over. Before `TrackTimeout`: a run that is due in the
+    /// A tracker's next run or read is due, or the delay of a changed quorum is over. Before `TrackTimeout`: a run that is due at the
     /// moment its predecessor's time is over is not a second failure.
     TrackRun(TrackKey),
-    /// A tracker's run or look has had its time; or a program that was asked to end still lives.
+    /// The time of a tracker's run or read is over; or a program that was asked to end still runs.
     TrackTimeout(TrackKey),
     /// `vrrp_startup_delay` or `vrrp_delay_after_boot` is over.
     Startup,
-    /// Health checks of real servers: the earliest of their times. They keep a queue of their own, so that an advert's timers do not cost
-    /// more with their number.
+    /// Health checks of real servers: the earliest of their times. They have a queue of their own, so that the timers of adverts do not
+    /// take longer with the number of checks.
     Checks,
     /// The next slice of a reload.
     Reload,
-    /// LVS: the next part of its configuration or of its table, another try, a look at the table.
+    /// LVS: the next part of its configuration or of its table, another try, a check of the table.
     Lvs,
-    /// A frozen world has been silent for so long that a peer may take over: is a successor in charge?
+    /// A frozen world has sent no advert for so long that a peer may take over: check whether a successor is in charge.
     Custody,
-    /// The process was asked to stop and waits no longer for the kernel.
+    /// The process was asked to stop, and its wait for the kernel is over.
     Exit,
 }
 
@@ -87,12 +87,12 @@ pub enum Due {
 pub struct Timers {
     by_due: BTreeMap<Due, Instant>,
     queue: BTreeSet<(Instant, Due)>,
-    // Those of `queue` that are a `Due::MasterDown`.
+    // The entries of `queue` that are a `Due::MasterDown`.
     takeovers: BTreeSet<(Instant, VrKey)>,
 }
 
 impl Timers {
-    /// Sets or replaces.
+    /// Sets or replaces a deadline.
     pub fn set(&mut self, due: Due, at: Instant) {
         self.stop(due);
         self.by_due.insert(due, at);
@@ -101,7 +101,7 @@ impl Timers {
             self.takeovers.insert((at, vr));
         }
     }
-    /// Removes; whether there was one.
+    /// Removes a deadline; returns whether there was one.
     pub fn stop(&mut self, due: Due) -> bool {
         match self.by_due.remove(&due) {
             Some(at) => {
@@ -117,11 +117,11 @@ impl Timers {
     pub fn get(&self, due: Due) -> Option<Instant> {
         self.by_due.get(&due).copied()
     }
-    /// The earliest.
+    /// The earliest deadline.
     pub fn next(&self) -> Option<(Instant, Due)> {
         self.queue.first().copied()
     }
-    /// Takes the earliest that is due at `now`.
+    /// Takes the earliest deadline that is due at `now`.
     pub fn pop(&mut self, now: Instant) -> Option<(Instant, Due)> {
         let (at, due) = self.next().filter(|(at, _)| *at <= now)?;
         self.stop(due);
@@ -158,15 +158,15 @@ impl Timers {
             self.stop(due);
         }
     }
-    /// All of them, earliest first.
+    /// All deadlines, earliest first.
     pub fn iter(&self) -> impl Iterator<Item = (Instant, Due)> + '_ {
         self.queue.iter().copied()
     }
-    /// How many are set.
+    /// The number of deadlines.
     pub fn len(&self) -> usize {
         self.by_due.len()
     }
-    /// Whether none is set.
+    /// Whether there is no deadline.
     pub fn is_empty(&self) -> bool {
         self.by_due.is_empty()
     }

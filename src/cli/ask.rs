@@ -1,6 +1,6 @@
-//! The subcommands that ask a kalived that runs: `reload`, `upgrade`, `handover`, `stop`, `status`, `record`.
+//! The subcommands that send a request to a running kalived: `reload`, `upgrade`, `handover`, `stop`, `status`, `record`.
 //!
-//! Read first: `cli.rs`; what is done with them is in `cli/client.rs`.
+//! Read first: `cli.rs`; `cli/client.rs` executes them.
 
 use super::{DEFAULT_PID_FILE, report, report_args};
 use crate::process::reading::Reading;
@@ -8,16 +8,16 @@ use crate::process::request::Request;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 
-/// A question to the kalived that runs.
+/// A request to the running kalived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// What is asked.
+    /// The request.
     pub request: Request,
-    /// Names the kalived that is asked: its socket is next to its pid file.
+    /// The pid file of that kalived; the control socket is next to it.
     pub pid_file: PathBuf,
-    /// `reload --dry-run`: compare only; with this file, `None`: the one it runs with.
+    /// `reload --dry-run`: compare only; with this file, `None`: the file that the running kalived uses.
     pub dry_run: Option<Option<String>>,
-    /// `record -o`: where the recording goes.
+    /// `record -o`: the file for the recording.
     pub out: String,
     /// How the answer to `status` is printed.
     pub format: Format,
@@ -26,20 +26,20 @@ pub struct Ask {
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// The whole of it, as `docs/status.schema.json` has it.
+    /// The complete report, as `docs/status.schema.json` defines it.
     Json,
-    /// For Prometheus and its like.
+    /// For Prometheus and similar programs.
     OpenMetrics,
 }
 
-/// By the word after `--format=`.
+/// The words after `--format=`.
 const FORMATS: [(&str, Format); 3] =
     [("text", Format::Text), ("json", Format::Json), ("openmetrics", Format::OpenMetrics)];
 
-/// Where a recording goes that is given no name.
+/// The file for a recording without `-o`.
 pub const RECORDING: &str = "kalived.kalrec";
 
 const ASKED: [(Request, &str); 6] = [
@@ -51,7 +51,7 @@ const ASKED: [(Request, &str); 6] = [
     (Request::Record, "Write the last events and decisions of the running kalived to a file, for `kalived replay`"),
 ];
 
-/// To be added to the command.
+/// The subcommands for the command line.
 pub(super) fn subcommands() -> impl Iterator<Item = Command> {
     ASKED.into_iter().map(|(request, about)| {
         let c = Command::new(request.word())
@@ -115,7 +115,7 @@ pub(super) fn subcommands() -> impl Iterator<Item = Command> {
     })
 }
 
-/// The question, if one is asked. The error is what to print.
+/// The request, if there is one. The error is the text to print.
 pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Reading)>, String> {
     let Some((name, sub)) = m.subcommand() else { return Ok(None) };
     let Some((request, _)) = ASKED.into_iter().find(|a| a.0.word() == name) else { return Ok(None) };

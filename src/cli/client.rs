@@ -1,6 +1,7 @@
-//! `kalived reload` and its like: connect, ask one thing, wait for the answer, print it.
+//! `kalived reload` and the other requests: connect, send one request, wait for the answer, print it.
 //!
-//! Exit codes: 0 done, 1 refused or failed, 3 no kalived runs (as LSB's init scripts say it). Read first: `process/request.rs`; `guard/ctl.rs`, the other side.
+//! Exit codes: 0 done, 1 refused or failed, 3 no kalived runs (as in LSB init scripts). Read first: `process/request.rs`; `guard/ctl.rs`,
+//! the other side.
 
 use super::{Ask, Format, elsewhere, metrics, recordings, status, tools};
 use crate::config::image;
@@ -17,22 +18,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// How long an answer is waited for: a reload of the largest file there is takes a tenth of that; a stop at most 10 s.
+/// The longest wait for an answer: a reload of the largest known file takes a tenth of it; a stop at most 10 s.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum Failure {
-    /// Nobody listens: no kalived runs there.
+    /// No process listens: no kalived runs there.
     NotRunning,
-    /// Anything else: a sentence.
+    /// Any other reason, as a sentence.
     Other(String),
 }
 
-/// What was answered: whether it was done, text for people, and a file descriptor where one was asked for.
+/// The answer: whether the request succeeded, a text, and a file descriptor where one was requested.
 pub type Answer = (bool, String, Option<OwnedFd>);
 
-/// Asks the kalived that listens at `socket`, and waits for its answer at most `limit`.
+/// Sends a request to the kalived that listens at `socket`, and waits for its answer at most `limit`.
 pub fn exchange(socket: &Path, what: Request, limit: Duration) -> Result<Answer, Failure> {
     let other = |e: io::Error| {
         Failure::Other(match e.kind() {
@@ -58,7 +59,7 @@ pub fn exchange(socket: &Path, what: Request, limit: Duration) -> Result<Answer,
         }
         _ => other(e),
     })?;
-    // A refusal may come before we ask, and the connection may end with it: the answer says why, not the send.
+    // A refusal may come before the request is sent, and the connection may end with it: the answer contains the reason, not the send.
     let sent = unixsock::send(fd.as_fd(), what.word().as_bytes(), None);
     let mut buf = vec![0; MAX_ANSWER];
     let (n, gift) = loop {
@@ -75,7 +76,7 @@ pub fn exchange(socket: &Path, what: Request, limit: Duration) -> Result<Answer,
     }
 }
 
-/// The whole command.
+/// Executes the whole command.
 pub fn run(ask: &Ask, how: &Reading) -> ExitCode {
     let socket = request::socket_path(&ask.pid_file);
     let (ok, text, gift) = match exchange(&socket, ask.request, LIMIT) {
@@ -124,12 +125,12 @@ pub fn run(ask: &Ask, how: &Reading) -> ExitCode {
     }
     let Some(file) = &ask.dry_run else {
         if !text.is_empty() {
-            // A reader that has seen enough is no failure: it was done.
+            // A reader that closed the pipe early is no failure: the request succeeded.
             let _ = writeln!(io::stdout(), "{}", tools::visible(text.trim_end()));
         }
         return ExitCode::Ok;
     };
-    // With the image comes the name of the file it was made of.
+    // The answer with the image contains the name of the file that the image was made from.
     let file = file.as_deref().unwrap_or(text.trim_end());
     let running =
         gift.ok_or("the configuration that runs did not come with the answer".to_owned()).and_then(read_image);
@@ -142,7 +143,7 @@ pub fn run(ask: &Ask, how: &Reading) -> ExitCode {
     }
 }
 
-/// A report: the processes as text, the rest in the file. A kalived 0.1.0 that runs still has lines for people and no file.
+/// Prints a report: the processes as text, the rest in the file. A running kalived 0.1.0 sends lines for people and no file.
 fn show(text: &str, report: Option<OwnedFd>, format: Format) -> ExitCode {
     clock::load_zone();
     let read = match (serde_json::from_str::<Daemon>(text), report) {
@@ -157,7 +158,7 @@ fn show(text: &str, report: Option<OwnedFd>, format: Format) -> ExitCode {
         Ok(text) => {
             let text = text.trim_end();
             let shown = if format == Format::Json { tools::visible_json(text) } else { tools::visible(text) };
-            // A reader that has seen enough is no failure.
+            // A reader that closed the pipe early is no failure.
             let _ = writeln!(io::stdout(), "{shown}");
             ExitCode::Ok
         }
@@ -182,7 +183,7 @@ fn read_image(fd: OwnedFd) -> Result<crate::config::model::Config, String> {
     let len = file.metadata().map_err(|e| wrong(&e))?.len();
     let len = usize::try_from(len).ok().filter(|n| *n <= image::MAX_IMAGE).ok_or_else(|| wrong(&"it is too large"))?;
     let mut bytes = vec![0; len];
-    // At positions: the offset is shared with the process that gave it.
+    // Read at a position: the file offset is shared with the process that sent the descriptor.
     file.read_exact_at(&mut bytes, 0).map_err(|e| wrong(&e))?;
     image::decode(&bytes).map_err(|e| wrong(&e))
 }

@@ -1,13 +1,14 @@
-//! Which kalived run on this machine, by their command lines: for somebody who asked one that does not run.
+//! The kalived processes of this machine, by their command lines: for the message that the requested kalived does not run.
 //!
-//! Read first: `client.rs`. Nothing here is sure: a process may end while it is looked at, and in a container only its own are seen.
+//! Read first: `client.rs`. The list may be incomplete: a process may end while it is examined, and a container shows only its own
+//! processes.
 
 use super::Parsed;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// Most that are named.
+/// Most processes that are listed.
 const MOST: usize = 8;
 
 /// Processes with their pid files.
@@ -29,12 +30,12 @@ fn pid_file(pid: u32) -> Option<PathBuf> {
         return None;
     }
     let path = pid_file_of(&of("cmdline")?)?;
-    // What went into the background has another directory since: then the path as it was given is all there is.
+    // A daemon changes its working directory when it goes into the background: a relative path is then shown as given.
     let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).ok().filter(|d| d.as_path() != Path::new("/"));
     Some(cwd.map_or(path.clone(), |d| d.join(path)))
 }
 
-/// Of a first process; none for the others, and for commands.
+/// The pid file of a guard; none for the other processes and for commands.
 fn pid_file_of(cmdline: &[u8]) -> Option<PathBuf> {
     let words = cmdline.strip_suffix(b"\0")?.split(|b| *b == 0).map(|w| OsString::from_vec(w.to_vec()));
     let words: Vec<OsString> = words.collect();

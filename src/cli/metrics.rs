@@ -1,7 +1,7 @@
-//! `kalived status --format=openmetrics`: the report as metrics. A monitoring system reads them through a textfile collector or a wrapper.
+//! `kalived status --format=openmetrics`: the report as metrics, read by monitoring systems through a textfile collector or a wrapper.
 //!
-//! Names and units as OpenMetrics 1.0 has them: counters end in `_total`, durations in `_seconds`, states are a state set. Every reason
-//! of a rejection and every condition is there, so that a rule can be written before one occurs. Read first: `src/report/mod.rs`.
+//! Names and units follow OpenMetrics 1.0: counters end in `_total`, durations in `_seconds`, states are a state set. Every reason of a
+//! rejection and every condition is always present, so that a rule can be written before one occurs. Read first: `src/report/mod.rs`.
 
 use crate::report::instance::Name;
 use crate::report::{Counters, Instance, Report};

@@ -1,6 +1,6 @@
-//! `kalived record` and `kalived replay` as they are on the command line.
+//! The command-line side of `kalived record` and `kalived replay`.
 //!
-//! Read first: `record/`. What a core gives away is read by the command, so the loop copies memory and does nothing else.
+//! Read first: `record/`. The command, not the core, decodes a recording: the loop only copies memory.
 
 use super::tools::{failed, print, visible};
 use crate::exit::ExitCode;
@@ -16,10 +16,10 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Largest file that is looked at, bytes: ten times what a core records with the most virtual routers there can be.
+/// Largest file that is read, bytes: ten times the recording of a core with the most virtual routers.
 const MAX: u64 = 256 << 20;
 
-/// Writes what a core gave away to a file; what to say.
+/// Writes a core's recording to a file; returns the message to print.
 pub(crate) fn save(from: OwnedFd, to: &str) -> Result<String, String> {
     let from = File::from(from);
     let len = from.metadata().map_err(|e| e.to_string())?.len();
@@ -53,7 +53,7 @@ fn when(at: Now) -> String {
     format!("{}.{:06}", stamp((at.wall.0 / 1_000_000_000) as i64, clock::utc_offset), at.wall.0 / 1000 % 1_000_000)
 }
 
-/// The whole command.
+/// Executes the whole command.
 pub(super) fn replay(file: &str, verbose: bool) -> ExitCode {
     clock::load_zone();
     let mut bytes = Vec::new();
@@ -74,14 +74,14 @@ pub(super) fn replay(file: &str, verbose: bool) -> ExitCode {
             Said::Input(..) | Said::Effect(_) => return,
         };
         text.push_str(&format!("{} {}\n", when(at), visible(&line)));
-        // A reader that has seen enough is no failure.
+        // A reader that closed the pipe early is no failure.
         if text.len() > 64 << 10 {
             let _ = print(text.as_bytes());
             text.clear();
         }
     };
     let release = recording.release.clone();
-    // A file that names a world which cannot be: it says so itself, and nobody else is harmed.
+    // A file may contain an impossible world: the panic ends only this replay.
     let done = catch_unwind(AssertUnwindSafe(|| again(recording, clock::utc_offset, &mut tell)));
     let _ = print(text.as_bytes());
     let Ok(done) = done else { return failed(&format!("{file}: no kalived ever was in this state")) };

@@ -1,14 +1,14 @@
-//! `kalived status` for people: who is Master, since when, why it moved, what is wrong and what to look at.
+//! `kalived status` for people: which node is Master, since when, why it changed, which problems there are and what to check.
 //!
-//! Read first: `src/report/mod.rs`. What is wrong comes first, then a paragraph for each virtual router, the rest in short. Times are
-//! local. Pure: the zone is handed in.
+//! Read first: `src/report/mod.rs`. Problems come first, then a paragraph for each virtual router, the rest in short. Times are local.
+//! Pure: the time zone is passed in.
 
 use crate::reload_time::{Zone, stamp};
 use crate::report::{Instance, Moment, RealServer, Report, ServerState, VirtualServer};
 use crate::vrrp::State;
 use core::fmt::Write;
 
-/// Addresses named for a virtual router; `--format=json` has all.
+/// Most addresses listed for a virtual router; `--format=json` has all.
 const NAMED: usize = 8;
 /// Earlier transitions and other routers shown for each.
 const SHOWN: usize = 4;
@@ -57,7 +57,7 @@ fn virtual_server(out: &mut String, vs: &VirtualServer, zone: Zone) {
         let _ = write!(out, "; {} of {} services are in the IPVS table", vs.services_held, vs.services);
     }
     out.push('\n');
-    // What is not up comes first: among a thousand servers it is what is looked for.
+    // Servers that are down come first: among a thousand servers they are the ones looked for.
     let (bad, good): (Vec<&RealServer>, Vec<_>) =
         vs.real_servers.iter().partition(|s| matches!(s.state, ServerState::Down | ServerState::Awaited));
     for s in bad.iter().chain(&good).take(NAMED.max(bad.len())) {
@@ -193,7 +193,7 @@ fn instance(out: &mut String, i: &Instance, zone: Zone) {
 
 fn rest(out: &mut String, r: &Report) {
     let mut lines = Vec::new();
-    // What cannot be seen cannot be told.
+    // Without received adverts, nothing can be reported about other senders.
     if r.instances.iter().any(|i| i.state == State::Master && i.senders.is_empty()) {
         lines.push(
             "A Master that hears no other router cannot see a second Master either: if there is one, look at firewall rules for IP \
@@ -266,7 +266,7 @@ fn at(m: &Moment, zone: Zone) -> String {
     format!("{} ({} ago)", stamp(seconds, zone), ago(m))
 }
 
-// The two largest units: who asks at night wants to know whether it was just now.
+// The two largest units: they show whether the change was recent.
 fn ago(m: &Moment) -> String {
     let s = m.age_seconds;
     if s < 10.0 {

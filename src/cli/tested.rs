@@ -1,19 +1,19 @@
-//! The word after `-t`. keepalived's `-t` may name a log file, and only without a blank between them; `nginx -t`,
-//! `named-checkconf FILE` and others take the file to test. So a word after a blank is that file: were it the log, the file
-//! that somebody wants tested would be overwritten.
+//! The word after `-t`. keepalived's `-t` may name a log file, and only without a blank between them; `nginx -t`, `named-checkconf FILE`
+//! and others take the file to test. So a word after a blank is the file to test: as the name of the log, it would cause that file to be
+//! overwritten.
 
 use clap::{Arg, Command};
 use std::ffi::OsString;
 
-/// The option that a bare word becomes.
+/// The option that replaces a bare word.
 const FILE: &str = "--test-file";
 
-/// What an argument does with the one after it.
+/// How an argument treats the next one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// Takes it as its value.
+    /// The next argument is its value.
     Value,
-    /// Leaves it alone.
+    /// The next argument is not its value.
     Alone,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn name_the_file(command: &Command, args: Vec<OsString>) -> Vec<OsStr
     out
 }
 
-/// Whether one of the options of an argument is `-t`, and what becomes of the next argument.
+/// Whether one of the options of an argument is `-t`, and how the next argument is treated.
 fn look(command: &Command, text: &str) -> (bool, Next) {
     let takes = |a: &Arg| a.get_action().takes_values() && !a.is_require_equals_set();
     if let Some(long) = text.strip_prefix("--") {

@@ -1,5 +1,5 @@
-//! What kalived does without running: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. Nothing of the system is
-//! changed, no privilege is needed, and no file that exists is opened for writing (`sys/files.rs`). The work is in `config`; here are files, terminals and exit codes.
+//! The tools: `--config-test`, `--dump-conf`, `--compile-config`, `diff`. They change nothing in the system, need no privilege, and open
+//! no existing file for writing (`sys/files.rs`). The work is done in `config`; this file handles files, terminals and exit codes.
 
 use super::{DEFAULT_FILES, Tool, recordings};
 use crate::config::check::{Host, Look};
@@ -23,14 +23,14 @@ use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Does it.
+/// Runs the tool.
 pub(crate) fn run(tool: &Tool, how: &Reading) -> ExitCode {
     confine();
     match tool {
         Tool::Dump { file, show_secrets } => dump_conf(&file.clone().unwrap_or_else(default_file), *show_secrets, how),
         Tool::Compile { file, out, force, entries } => {
             if *entries {
-                // The guard runs this, and signals that are meant for it reach every process of this name.
+                // The guard starts this process, and a signal sent to every process of the name kalived reaches it too.
                 signal::ignore();
             }
             compile(file, out, *force, *entries, how)
@@ -40,7 +40,7 @@ pub(crate) fn run(tool: &Tool, how: &Reading) -> ExitCode {
     }
 }
 
-/// A tool reads what others wrote: of root's rights it needs to read any file, and to make those of `init_file` anywhere.
+/// A tool reads files of other users. Of root's capabilities it needs those for reading any file, and for creating those of `init_file`.
 fn confine() {
     privilege::keep_only(&[cap::DAC_OVERRIDE]);
     privilege::hide();
@@ -56,7 +56,7 @@ pub(crate) fn colour(how: &Reading) -> bool {
     }
 }
 
-/// The configuration, with what it may depend on besides its files.
+/// The configuration, with everything that it depends on besides its files.
 pub(crate) fn read(path: &str, how: &Reading) -> Loaded {
     with_options(how, |options| load_with(&Disk, path, options))
 }
@@ -72,20 +72,20 @@ fn with_options<T>(how: &Reading, read: impl FnOnce(&config::Options<'_>) -> T) 
     })
 }
 
-/// What a configuration is looked at for.
+/// The purpose of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum For {
-    /// To run it, here: commands are made ready, files of `init_file` are made.
+    /// To run it on this machine: commands are prepared, files of `init_file` are created.
     Run,
-    /// To test it: the same without making files; lints.
+    /// To test it: the same without creating files, and with lints.
     Test,
-    /// To compare it with what runs: the same without lints.
+    /// To compare it with the running one: the same without lints.
     Compare,
-    /// To show it: nothing of the commands matters.
+    /// To show it: commands are not examined.
     Show,
 }
 
-/// Adds what follows from this machine, and lints; takes out what is silenced.
+/// Adds the findings that depend on this machine, and lints; removes those that are silenced.
 pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For) {
     let host = (!how.offline).then(|| {
         let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
@@ -99,7 +99,7 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For) {
     let prepare = Prepare { host: &ThisHost, make_files: what == For::Run, strict: how.strict_lints };
     loaded.look(Look {
         host: host.as_ref(),
-        // Where a lint counts as a mistake, it does so in a reload, too.
+        // Where a lint counts as a mistake, a reload runs the lints too.
         lints: what == For::Test || (how.strict_lints && what == For::Run),
         strict_lints: how.strict_lints,
         allow: &how.allow,
@@ -121,7 +121,7 @@ pub(crate) fn test(path: &str, how: &Reading, log: Option<&Path>) -> ExitCode {
         Some(path) => write(path, text(how.colour == Colour::Always).as_bytes(), &loaded),
         None if how.json => print(text(false).as_bytes()),
         None => {
-            // Nobody reads standard error: the exit code says it.
+            // Standard error has no reader: the exit code contains the result.
             let _ = std::io::stderr().write_all(text(colour(how)).as_bytes());
             Ok(())
         }
@@ -132,11 +132,11 @@ pub(crate) fn test(path: &str, how: &Reading, log: Option<&Path>) -> ExitCode {
     }
 }
 
-/// Bytes at the beginning and at the end of an existing file that are looked at before it is replaced.
+/// Bytes at the beginning and at the end of an existing file that are examined before it is replaced.
 const LOOK: u64 = 1 << 20;
 
-/// Puts a file with these bytes in the place of an earlier one of its kind (`sys/files.rs`). What kalived did not write was meant to be
-/// read, or belongs to somebody else: a configuration or a part of one, a script, a file of the system.
+/// Puts a file with these bytes in the place of an earlier one of its kind (`sys/files.rs`). A file that kalived did not write is
+/// refused: it is an input (a configuration or a part of one) or belongs to another program (a script, a file of the system).
 fn write(path: &Path, bytes: &[u8], of: &Loaded) -> Result<(), String> {
     let refused = |why: &str| Err(format!("{} is not written: {why}", path.display()));
     let there = std::fs::symlink_metadata(path).ok().filter(|m| m.is_file() && m.len() > 0);
@@ -155,7 +155,7 @@ fn write(path: &Path, bytes: &[u8], of: &Loaded) -> Result<(), String> {
     files::replace(path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-/// Whether a file is one of those that were read, under whatever name.
+/// Whether a file is one of those that were read, under any name.
 fn is_source(loaded: &Loaded, id: (u64, u64)) -> bool {
     let names = (0..).map_while(|n| loaded.sources.file(n)).filter(|f| !f.name.is_empty());
     names.into_iter().any(|f| std::fs::metadata(&*f.name).is_ok_and(|m| (m.dev(), m.ino()) == id))
@@ -171,7 +171,7 @@ fn ends(path: &Path, len: u64) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
     Ok((first, last))
 }
 
-/// Whether this is an image, a log of a test, or one in JSON.
+/// Whether the file is an image, a log of a test, or one in JSON.
 fn is_our_output(first: &[u8], last: &[u8]) -> bool {
     let (begin, end) = (String::from_utf8_lossy(first), String::from_utf8_lossy(last));
     let is_log = Wanted::VERDICTS.iter().any(|verdict| end.trim_end().ends_with(verdict));
@@ -179,7 +179,7 @@ fn is_our_output(first: &[u8], last: &[u8]) -> bool {
     first.starts_with(&image::MAGIC) || is_json || (is_log && !is_configuration(&begin))
 }
 
-/// Whether some line begins with a block of a configuration. Lines quoted in messages begin with their number.
+/// Whether a line begins with a block of a configuration. Lines quoted in messages begin with their number.
 fn is_configuration(text: &str) -> bool {
     let first = |line: &str| line.split([' ', '\t', '{']).next().is_some_and(keyword::only_at_root);
     text.lines().any(|l| first(l.trim_start()))
@@ -197,7 +197,7 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Reading) -> ExitCode {
         return ExitCode::NoConfig;
     }
     match print(visible(&text).as_bytes()) {
-        // What cannot be run is printed all the same, and said to be so.
+        // A configuration that cannot be run is printed all the same, with the messages.
         Ok(()) => loaded.fatal().unwrap_or(ExitCode::Ok),
         Err(why) => failed(&why),
     }
@@ -208,7 +208,7 @@ fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Reading) -> 
     crate::sys::sched::small_pages();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Run);
-    // Told at the start, and for every reload the same.
+    // Reported at the start, and the same for every reload.
     loaded.diags.retain(|d| d.severity != Severity::Note || d.code() != "no-script-user");
     let may = loaded.may_run(wanted);
     if entries {
@@ -228,7 +228,7 @@ fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Reading) -> 
         file => write(Path::new(file), &bytes, &loaded),
     });
     match written {
-        // A reload runs this beside the adverts.
+        // During a reload this process runs beside the adverts.
         Ok(()) => crate::sys::giveback::exit(ExitCode::Ok as u8),
         Err(why) => failed(&why),
     }
@@ -249,7 +249,7 @@ pub(crate) fn dry_run(running: &Config, path: &str, how: &Reading) -> ExitCode {
     let new = to_compare(path, how, For::Compare);
     if let Err(code) = new.may_run(Wanted::Reload) {
         let _ = writeln!(std::io::stderr(), "{}", new.summary(Wanted::Reload));
-        // What `--force` would do is shown all the same.
+        // The effect of `--force` is shown all the same.
         return new.fatal().unwrap_or_else(|| match print_plan(running, &new.config, how) {
             ExitCode::Ok => code,
             other => other,
@@ -277,7 +277,7 @@ fn print_plan(old: &Config, new: &Config, how: &Reading) -> ExitCode {
     }
 }
 
-/// What is wrong with the file, where it does not get in the way of the output.
+/// Prints the messages about the file, where they do not mix with the output.
 fn messages(loaded: &Loaded, how: &Reading) {
     let _ = write!(std::io::stderr(), "{}", loaded.render(colour(how)));
 }
@@ -287,17 +287,17 @@ pub(super) fn failed(why: &str) -> ExitCode {
     ExitCode::Fatal
 }
 
-/// Whether a character moves a terminal's cursor, or types into it.
+/// Whether a terminal interprets the character as a command.
 fn commands_a_terminal(c: char) -> bool {
     c.is_control() && c != '\n' && c != '\t'
 }
 
-/// Control characters other than line ends and tabs as `\xNN`: a name is shown, not obeyed.
+/// Control characters other than line ends and tabs as `\xNN`: a terminal displays a name and does not interpret it.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, |c| format!("\\x{:02x}", u32::from(c)))
 }
 
-/// The same in JSON, which writes them in a way of its own; those below U+0020 have been already.
+/// The same in JSON, which has its own escapes; characters below U+0020 are escaped already.
 pub(crate) fn visible_json(text: &str) -> Cow<'_, str> {
     escaped(text, |c| format!("\\u{:04x}", u32::from(c)))
 }

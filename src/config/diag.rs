@@ -1,7 +1,7 @@
-//! What is wrong with a configuration, where, and what to do about it; and how that is shown.
+//! The messages about a configuration: the problem, its position, the remedy; and their output.
 //!
-//! Rendered like a compiler's message: `file:line:column`, the line, a caret, "block opened here", help. Texts are made
-//! where the mistake is found (`tree.rs`, `lower`). Deliberately absent: positions of anything that is not in a file.
+//! Rendered like a compiler's message: `file:line:column`, the line, a caret, "block opened here", help. The texts are made where the
+//! mistake is found (`tree.rs`, `lower`). Deliberately absent: positions of anything that is not in a file.
 
 use super::kind::{Fate, Kind, Message};
 use super::lex::{self, Token};
@@ -11,65 +11,65 @@ use crate::exit::ExitCode;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Most messages kept of each severity. A hostile or binary file must not turn into gigabytes of messages; nobody reads
-/// more. Each severity has room of its own, so that no error is lost for a flood of notes.
+/// Most messages kept of each severity, so that a hostile or binary file does not cause gigabytes of messages. Each severity has a limit
+/// of its own, so that a flood of notes displaces no error.
 pub const MAX_KEPT: usize = 1000;
 /// Most messages shown.
 pub const MAX_SHOWN: usize = 100;
-/// Messages of one kind that are shown with their lines, by severity (Fatal, Error, Warning, Note); of more only the places
-/// are listed. An error has to be mended place by place; ten of a kind show what is meant.
+/// Messages of one kind that are shown with their lines, by severity (Fatal, Error, Warning, Note); of further ones only the positions
+/// are listed. An error has to be corrected at each position; ten of a kind show the pattern.
 const SAME_KIND: [usize; 4] = [10, 10, 5, 3];
 /// The same for messages with one and the same text.
 const SAME_TEXT: usize = 3;
-/// Places listed of messages that are not shown with their lines.
+/// Positions listed of messages that are not shown with their lines.
 const MAX_PLACES: usize = 12;
 /// Longest piece of a line shown, in characters.
 const MAX_LINE: usize = 160;
 
-/// How bad.
+/// The severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The daemon does not start.
     Fatal,
-    /// What is written has no effect; the daemon starts without it.
+    /// The statement has no effect; the daemon starts without it.
     Error,
-    /// It has an effect, but maybe not the one that was wanted.
+    /// The statement has an effect, but maybe not the intended one.
     Warning,
-    /// Nothing wrong with the file: what kalived does about it.
+    /// The file is right: the note describes what kalived does.
     Note,
 }
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diag {
-    /// How bad.
+    /// The severity.
     pub severity: Severity,
-    /// What it is about.
+    /// The kind.
     pub kind: &'static Kind,
-    /// What becomes of what it marks.
+    /// What happens to the marked text.
     pub fate: Fate,
-    /// For Fatal: the exit code of a start. Otherwise `NoConfig` marks what alone makes a test end with that number.
+    /// For Fatal: the exit code of a start. Otherwise: if every message that fails a test has `NoConfig`, the test ends with that number.
     pub exit: ExitCode,
     /// Whether `--config-test` fails because of it.
     pub fails_test: bool,
-    /// The file cannot be taken for what its author meant (a brace, a quote, a value is missing). A start makes the best of it, as
-    /// keepalived does; a reload keeps what runs.
+    /// The file is malformed (a brace, a quote or a value is missing). A start uses what can be read, as keepalived does; a reload keeps
+    /// the running configuration.
     pub torn: bool,
-    /// For people.
+    /// The position, for output.
     pub place: Place,
-    /// What the caret marks.
+    /// The text that the caret marks.
     pub span: Span,
-    /// What is wrong, one sentence without a full stop.
+    /// The problem, one sentence without a full stop.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub help: Option<String>,
-    /// Other places that belong to it.
+    /// Related positions.
     pub related: Vec<(Place, Span, String)>,
-    /// Places of the messages that this one stands for.
+    /// Positions of the messages that this one replaces.
     pub covers: Vec<Span>,
 }
 
-/// Messages that were too many to be kept.
+/// The messages beyond the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
     /// All of them.
@@ -86,7 +86,7 @@ impl core::ops::AddAssign for Cut {
 }
 
 impl Severity {
-    /// As it is printed.
+    /// The printed word.
     pub fn word(self) -> &'static str {
         match self {
             Severity::Fatal => "fatal",
@@ -102,14 +102,14 @@ impl Diag {
     pub fn code(&self) -> &'static str {
         self.kind.code
     }
-    /// Whether `allow(...)` may take it away: warnings and notes, and the refusal to run without a part that kalived does not
-    /// do yet, where whoever writes the name knows what is missing.
+    /// Whether `allow(...)` may remove it: warnings and notes, and the refusal to run without a part that kalived does not support yet,
+    /// where the author of the `allow` knows what is missing.
     pub fn may_be_silenced(&self) -> bool {
         self.severity >= Severity::Warning || self.code() == NO_EFFECT
     }
 }
 
-/// The name of the messages about what has no effect yet.
+/// The name of the messages about keywords without effect yet.
 pub const NO_EFFECT: &str = "no-effect-yet";
 
 /// Collects messages.
@@ -118,12 +118,12 @@ pub struct Diags {
     list: Vec<Diag>,
     kept: [usize; 4],
     cut: Cut,
-    /// The last one that was too many: what is said about it afterwards decides whether it counts against the file.
+    /// The last message beyond the limit: the calls that follow decide whether it counts against the file.
     spare: Option<Box<Diag>>,
 }
 
 impl Diags {
-    /// Takes a message in and returns it for [`Diag::help`] and its like.
+    /// Adds a message and returns it for [`Diag::help`] and similar calls.
     pub fn push(&mut self, src: &Sources, span: Span, message: Message) -> Handle<'_> {
         self.count_spare();
         let Message { kind, severity, fate, text } = message;
@@ -134,7 +134,7 @@ impl Diags {
             exit: ExitCode::Config,
             fails_test: severity < Severity::Note,
             torn: false,
-            // Not worth the time for one that is only counted.
+            // Not computed for a message that is only counted.
             place: if self.room(severity) { src.place(span) } else { Place::default() },
             span,
             message: text,
@@ -161,19 +161,19 @@ impl Diags {
     fn count_spare(&mut self) {
         self.cut.failing += usize::from(self.spare.take().is_some_and(|d| d.fails_test));
     }
-    /// Whether further messages of a severity are only counted: then it is not worth the time to think of help.
+    /// Whether further messages of a severity are only counted, so that no help has to be computed.
     pub fn is_full(&self, of: Severity) -> bool {
         !self.room(of)
     }
-    /// Whether one of them keeps the daemon from starting.
+    /// Whether a message prevents the start of the daemon.
     pub fn has_fatal(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Fatal)
     }
-    /// Whether one of them does so whatever is allowed.
+    /// Whether a message prevents it that cannot be allowed.
     pub fn has_fatal_for_good(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Fatal && !d.may_be_silenced())
     }
-    /// All of them in the order of reading, with the places that led to each, and how many were too many.
+    /// All messages in the order of reading, with the includes that led to each, and the number beyond the limits.
     pub fn finish(mut self, src: &Sources) -> (Vec<Diag>, Cut) {
         self.count_spare();
         self.list.sort_by_cached_key(|d| (src.order(d.span), d.severity));
@@ -183,13 +183,13 @@ impl Diags {
         }
         (self.list, self.cut)
     }
-    /// None of these says anything against the file.
+    /// None of these messages counts against the file.
     pub fn none_in_test(&mut self) {
         self.list.iter_mut().for_each(|d| d.fails_test = false);
         self.spare = None;
         self.cut.failing = 0;
     }
-    /// Takes over another collection.
+    /// Adds the messages of another collection.
     pub fn append(&mut self, mut other: Diags) {
         self.count_spare();
         other.count_spare();
@@ -201,27 +201,27 @@ impl Diags {
     }
 }
 
-/// A message that was just made.
+/// A message that was just added.
 pub struct Handle<'a> {
     diag: Option<&'a mut Diag>,
 }
 
 impl Handle<'_> {
-    /// Says what to do.
+    /// Adds the remedy.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         if let Some(d) = &mut self.diag {
             d.help = Some(text.into());
         }
         self
     }
-    /// Says what to do, where that is known.
+    /// Adds the remedy, if known.
     pub fn maybe_help(self, text: Option<String>) -> Self {
         match text {
             Some(t) => self.help(t),
             None => self,
         }
     }
-    /// Points to another place.
+    /// Adds a related position.
     pub fn also(mut self, src: &Sources, span: Span, text: impl Into<String>) -> Self {
         if let Some(d) = &mut self.diag {
             d.related.push((src.place(span), span, text.into()));
@@ -235,21 +235,21 @@ impl Handle<'_> {
         }
         self
     }
-    /// The file is not what its author meant: see [`Diag::torn`].
+    /// The file is malformed: see [`Diag::torn`].
     pub fn torn(mut self) -> Self {
         if let Some(d) = &mut self.diag {
             d.torn = true;
         }
         self
     }
-    /// Says nothing against the file. What is fatal always does.
+    /// The message does not count against the file. A fatal one always does.
     pub fn not_in_test(mut self) -> Self {
         if let Some(d) = &mut self.diag {
             d.fails_test = d.severity == Severity::Fatal;
         }
         self
     }
-    /// Points to a place that it stands for.
+    /// Adds positions of messages that this one replaces.
     pub fn covers(mut self, spans: &[Span]) -> Self {
         if let Some(d) = &mut self.diag {
             d.covers.extend_from_slice(spans);
@@ -258,8 +258,8 @@ impl Handle<'_> {
     }
 }
 
-/// The messages as text, one each, at most [`MAX_SHOWN`] and one that counts the rest; Fatal and Error ones are shown before
-/// room runs out for milder ones. What repeats is shown a few times, then only its places.
+/// The messages as text, one each, at most [`MAX_SHOWN`] and one that counts the rest; Fatal and Error ones precede milder ones. A
+/// repeated message is shown a few times, then only its positions.
 pub fn entries(diags: &[Diag], cut: Cut, src: &Sources, colour: bool) -> Vec<(Severity, String)> {
     let mut shown = folded(diags);
     let mut room = MAX_SHOWN;
@@ -296,7 +296,7 @@ pub fn render(diags: &[Diag], cut: Cut, src: &Sources, colour: bool) -> String {
     entries(diags, cut, src, colour).into_iter().map(|e| e.1).collect()
 }
 
-/// Those to show with their lines, each with the messages of its kind that come after it and are not shown.
+/// The messages to show with their lines, each with the later messages of its kind that are not shown.
 fn folded(diags: &[Diag]) -> Vec<(&Diag, Vec<&Diag>)> {
     let mut kinds: BTreeMap<(Severity, &str), (usize, usize)> = BTreeMap::new();
     let mut texts: BTreeMap<(Severity, &str), (usize, usize)> = BTreeMap::new();
@@ -304,7 +304,7 @@ fn folded(diags: &[Diag]) -> Vec<(&Diag, Vec<&Diag>)> {
     for d in diags {
         let code = d.code();
         let most = SAME_KIND.get(d.severity as usize).copied().unwrap_or(1);
-        // How many are shown, and which is the last of them.
+        // The number shown, and the last of them.
         let (text, last_text) = texts.entry((d.severity, &d.message)).or_default();
         if *text >= SAME_TEXT.min(most) {
             if let Some(shown) = out.get_mut(*last_text) {
@@ -312,7 +312,7 @@ fn folded(diags: &[Diag]) -> Vec<(&Diag, Vec<&Diag>)> {
             }
             continue;
         }
-        // Told once for each keyword anyhow.
+        // These messages come once for each keyword anyway.
         let alone = matches!(code, NO_EFFECT | "unsupported-keyword");
         let (kind, last_kind) = kinds.entry((d.severity, code)).or_default();
         if *kind >= most && !alone {
@@ -328,7 +328,7 @@ fn folded(diags: &[Diag]) -> Vec<(&Diag, Vec<&Diag>)> {
     out
 }
 
-/// Where the others stand.
+/// Lists the positions of the others.
 fn places(out: &mut String, of: &Diag, others: &[&Diag]) {
     let _ = write!(out, "  and {} more like it: ", others.len());
     for (i, d) in others.iter().take(MAX_PLACES).enumerate() {
@@ -351,9 +351,9 @@ fn one(out: &mut String, d: &Diag, src: &Sources, colour: bool) {
         Severity::Note => "36",
     };
     let word = d.severity.word();
-    // The message may repeat words of a hostile file: no control character reaches the terminal.
+    // The message may quote words of a hostile file: no control character is written to the terminal.
     let _ = write!(out, "{}: {}: {}", paint("1", &d.place.to_string()), paint(code, word), clean(&d.message));
-    // The name with which it can be silenced.
+    // The name for `allow(...)`.
     match d.severity {
         _ if d.may_be_silenced() => {
             let _ = writeln!(out, " [{}]", d.code());
@@ -379,7 +379,7 @@ fn clean(text: &str) -> String {
     out
 }
 
-/// The line and a caret under the span; for a line in which a name was replaced also what it became.
+/// The line and a caret under the span; for a line in which a name was replaced also the result.
 fn excerpt(out: &mut String, src: &Sources, span: Span) {
     let origin = src.origin(span);
     let Some(file) = src.file(origin.file) else { return };
@@ -398,10 +398,10 @@ fn excerpt(out: &mut String, src: &Sources, span: Span) {
     }
 }
 
-/// A character as shown, and whether it is marked.
+/// A displayed character, and whether it is marked.
 type Cell = (char, bool);
 
-/// A line with eight stars for every word that is a secret.
+/// A line with eight asterisks for every word that is a secret.
 fn cells(src: &Sources, file: u32, start: u32, text: &str, from: usize, to: usize) -> Vec<Cell> {
     let hidden = secret_words(text);
     let marked = |i: usize| (i >= from && i < to) || i == from;
@@ -442,27 +442,27 @@ fn show(out: &mut String, head: &str, cells: &[Cell]) {
     let _ = writeln!(out, "       | {carets}");
 }
 
-/// Words after which a secret stands.
+/// Keywords that a secret follows.
 const SECRET: &[&str] = &["auth_pass", "key", "password"];
 
-/// Whether a line holds a secret.
+/// Whether a line contains a secret.
 pub fn tells_a_secret(line: &str) -> bool {
     !secret_words(line).is_empty()
 }
 
-/// Where the secrets of a line stand: what follows such a keyword, to the end of the statement. A password may hold a brace or a
-/// comment sign: where one was meant, too much is hidden rather than too little.
+/// The positions of the secrets of a line: what follows such a keyword, to the end of the statement. A password may contain a brace or a
+/// comment sign: where the sign really ends the statement, too much is hidden rather than too little.
 fn secret_words(line: &str) -> Vec<std::ops::Range<usize>> {
     if line.len() > super::tree::MAX_LINE {
         return SECRET.iter().any(|s| line.contains(s)).then_some(0..line.len()).into_iter().collect();
     }
     let mut out: Vec<std::ops::Range<usize>> = Vec::new();
-    // What touches the piece before it is of the same word.
+    // A piece without a blank before it belongs to the same word.
     let mut hide = |at: std::ops::Range<usize>| match out.last_mut() {
         Some(last) if last.end == at.start => last.end = at.end,
         _ => out.push(at),
     };
-    // Where the piece before this one ends, once a keyword was there; whether something is hidden after it.
+    // The end of the previous piece, once a keyword was found; whether something is hidden after it.
     let (mut first, mut secret, mut hidden): (bool, Option<usize>, bool) = (true, None, false);
     for token in lex::tokens(line) {
         let at = token.span().start as usize..token.span().end as usize;
@@ -475,7 +475,7 @@ fn secret_words(line: &str) -> Vec<std::ops::Range<usize>> {
             _ if brace => (first, secret) = (true, None),
             None if first => {
                 let word = line.get(at.clone()).unwrap_or("").trim_matches('"');
-                // `@id` decides about the rest of the line. A keyword that is misspelt hides a secret as well.
+                // `@id` is a condition for the rest of the line. A secret after a misspelt keyword is hidden as well.
                 first = word.starts_with('@');
                 let near = |s: &&str| *s == word || (s.len() > 4 && super::keyword::nearest::distance(s, word) <= 2);
                 let is_one = !first && word.len() < 20 && SECRET.iter().any(near);
@@ -484,7 +484,7 @@ fn secret_words(line: &str) -> Vec<std::ops::Range<usize>> {
             _ => {}
         }
     }
-    // A comment sign in a password starts a comment, which would show the rest of it.
+    // A comment sign in a password starts a comment, which would show the rest of the password.
     let mut end = secret.unwrap_or(line.len());
     while let Some(word) = line.get(end..).and_then(|t| t.split_whitespace().next()) {
         let start = end + line.get(end..).and_then(|t| t.find(word)).unwrap_or(0);

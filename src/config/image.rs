@@ -1,4 +1,4 @@
-//! A configuration as bytes: what the compiler of a reload hands to the loop, so that the loop never parses text.
+//! A configuration as bytes: the compiler of a reload passes it to the loop, so that the loop never parses text.
 //!
 //! ```text
 //! header:  magic 8 | version 2 | zero 2 | VRRP: length 4, CRC-32C 4 | LVS: length 4, CRC-32C 4 | CRC-32C of all this 4
@@ -6,14 +6,12 @@
 //! ```
 //! The VRRP section is a part of the model in postcard's encoding. The LVS section is a list of records, `length 4 | CRC-32C 4 |` a
 //! [`Part`] in that encoding, the last one [`Part::End`]: the loop reads, checks and decodes the header and the VRRP part ([`Header`])
-//! when it starts, and tens of thousands of real servers record by record ([`record`]) over many turns. The
-//! CRCs find accidents (a torn write, a bad disk); they are no protection against an attacker, who must not be able to
-//! write the file in the first place.
+//! when it starts, and tens of thousands of real servers record by record ([`record`]) over many turns. The CRCs detect accidents (a torn
+//! write, a bad disk); they give no protection against an attacker, who must not be able to write the file.
 //!
-//! Bounds for hostile bytes: an image is at most [`MAX_IMAGE`] long; a section allocates at most [`MAX_GROWTH`] bytes
-//! for each of its own, and 1 MiB per nested list (serde's limit for a length that is only promised). Decoding is not
-//! recursive. Read first: `model.rs`. Deliberately absent: compatibility with other versions; the text is the
-//! configuration, an image lives as long as one program.
+//! Bounds for hostile bytes: an image is at most [`MAX_IMAGE`] long; a section allocates at most [`MAX_GROWTH`] bytes for each of its
+//! own, and 1 MiB per nested list (serde's limit for a length without its bytes). Decoding is not recursive. Read first: `model.rs`.
+//! Deliberately absent: compatibility with other versions; the text is the configuration, an image is used by one program only.
 
 use super::model::bfd::BfdInstance;
 use super::model::global::RootMore;
@@ -30,9 +28,9 @@ use crc::{CRC_32_ISCSI, Crc, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The first bytes. The last two show a file that went through a text conversion.
+/// The first bytes. The last two detect a file that went through a text conversion.
 pub const MAGIC: [u8; 8] = *b"KALIVE\r\n";
-/// Number of this layout. Goes up with every change of the model; a test compares.
+/// Version of this layout. Increased with every change of the model; a test compares.
 pub const VERSION: u16 = 4;
 /// Bytes before the first section.
 pub const HEADER: usize = 32;
@@ -41,25 +39,25 @@ pub const MAX_IMAGE: usize = 256 << 20;
 /// Bytes of memory that one byte of an image can turn into, at most (tested).
 pub const MAX_GROWTH: usize = 64;
 
-/// Sixteen bytes a step: nine times as fast as one, and 255 routers with all their addresses make a section of a megabyte.
+/// Sixteen bytes a step: nine times as fast as one; 255 routers with all their addresses make a section of a megabyte.
 static CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-/// Why bytes are no image.
+/// Why bytes are not an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageError {
-    /// Fewer bytes than a header; or fewer than the header says: how many there are, how many there should be.
+    /// Fewer bytes than a header, or than the header specifies: the actual and the expected number.
     Truncated(usize, usize),
-    /// More bytes than the header says.
+    /// More bytes than the header specifies.
     TooLong(usize, usize),
     /// Above [`MAX_IMAGE`].
     TooLarge(usize),
-    /// Something else than an image.
+    /// Not an image.
     Foreign,
     /// An image of another kalived.
     Version(u16),
-    /// A part is not what was written: which, the CRC-32C in the header, that of the bytes.
+    /// A part is damaged: which one, the CRC-32C in the header, that of the bytes.
     Damaged(&'static str, u32, u32),
-    /// The CRC is right and the content is not: made by something else than [`encode`]. Which section.
+    /// The CRC is right and the content is invalid: not made by [`encode`]. Which section.
     Malformed(&'static str),
 }
 
@@ -100,13 +98,12 @@ pub fn encode(config: &Config) -> Result<Vec<u8>, ImageError> {
 /// Bytes before the part of a record.
 pub const RECORD_HEADER: usize = 8;
 
-/// Length of the LVS section of a configuration without any: its last record alone.
+/// Length of the LVS section of a configuration without LVS: its last record alone.
 pub const EMPTY_LVS: usize = RECORD_HEADER + 1;
 
-/// The first record of `bytes`, and how many bytes it takes; `Err` with how many bytes there must be to read it.
+/// The first record of `bytes`, and its length in bytes; `Err` with the number of bytes that are required to read it.
 ///
-/// # Errors
-/// [`ImageError::Damaged`] and [`ImageError::Malformed`].
+/// # Errors [`ImageError::Damaged`] and [`ImageError::Malformed`].
 pub fn record(bytes: &[u8]) -> Result<Result<(Part, usize), usize>, ImageError> {
     let Some(mut head) = bytes.get(..RECORD_HEADER) else { return Ok(Err(RECORD_HEADER)) };
     let (len, crc) = (head.get_u32_le() as usize, head.get_u32_le());
@@ -123,7 +120,7 @@ pub fn record(bytes: &[u8]) -> Result<Result<(Part, usize), usize>, ImageError> 
 const VRRP: &str = "VRRP section";
 const LVS: &str = "LVS section";
 
-/// An image of two sections, whatever is in them. The error is [`ImageError::TooLarge`] only.
+/// An image of two sections with any content. The error is [`ImageError::TooLarge`] only.
 pub fn seal(vrrp: &[u8], lvs: &[u8]) -> Result<Vec<u8>, ImageError> {
     let len = HEADER.saturating_add(vrrp.len()).saturating_add(lvs.len());
     let (Ok(vrrp_len), Ok(lvs_len), true) = (u32::try_from(vrrp.len()), u32::try_from(lvs.len()), len <= MAX_IMAGE)
@@ -144,7 +141,7 @@ pub fn seal(vrrp: &[u8], lvs: &[u8]) -> Result<Vec<u8>, ImageError> {
     Ok(out)
 }
 
-/// The first [`HEADER`] bytes: where the sections are, and what they are when nothing has happened to them.
+/// The first [`HEADER`] bytes: the positions of the sections and their CRCs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     // Length and CRC of each section.
@@ -153,7 +150,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Checks magic, version, lengths and the header's CRC; what follows the header in `bytes` is not looked at.
+    /// Checks magic, version, lengths and the header's CRC; the bytes after the header are not read.
     pub fn read(bytes: &[u8]) -> Result<Header, ImageError> {
         let known = bytes.len().min(MAGIC.len());
         if bytes.get(..known) != MAGIC.get(..known) {
@@ -163,7 +160,7 @@ impl Header {
         let (covered, mut sum) = header.split_at(HEADER - 4);
         let mut at = covered;
         at.advance(MAGIC.len());
-        // Before the CRC: another version may have it elsewhere.
+        // Before the CRC: another version may have it at another offset.
         let version = at.get_u16_le();
         if version != VERSION {
             return Err(ImageError::Version(version));
@@ -183,17 +180,17 @@ impl Header {
         HEADER + self.vrrp.0 + self.lvs.0
     }
 
-    /// Where the LVS section is in the image.
+    /// The position of the LVS section in the image.
     pub fn lvs_at(&self) -> Range<usize> {
         self.vrrp_at().end..self.image_len()
     }
 
-    /// Where the VRRP section is in the image. The LVS section is the rest.
+    /// The position of the VRRP section in the image. The LVS section is the rest.
     pub fn vrrp_at(&self) -> Range<usize> {
         HEADER..HEADER + self.vrrp.0
     }
 
-    /// Everything but the virtual servers, from the bytes at [`Header::vrrp_at`].
+    /// Decodes everything except the virtual servers, from the bytes at [`Header::vrrp_at`].
     pub fn vrrp(&self, section: &[u8]) -> Result<Config, ImageError> {
         take::<Vrrp>(VRRP, section, self.vrrp.1).map(join)
     }
@@ -215,7 +212,7 @@ pub fn decode(bytes: &[u8]) -> Result<Config, ImageError> {
     Ok(config)
 }
 
-// Tuples of fields instead of structs of their own: a field more in `Config` does not compile until it has its place.
+// Tuples of fields instead of separate structs: a new field in `Config` does not compile until it is added here.
 type VrrpRef<'a> = (
     (&'a Global, &'a Vec<InstanceConfig>, &'a RootMore, &'a Vec<SyncGroup>, &'a Vec<VrrpScript>, &'a Vec<TrackFile>),
     (&'a Vec<TrackProcess>, &'a Vec<TrackGroup>, &'a Vec<GarpGroup>, &'a Vec<Linkbeat>, &'a Vec<LinkDelay>),
@@ -227,7 +224,7 @@ type Vrrp = (
     (Vec<Vip>, Vec<Route>, Vec<Rule>, Vec<BfdInstance>, Vec<VrrpCheck>),
 );
 
-// All parts of an LVS section; nothing may be left over.
+// Reads all parts of an LVS section; no bytes may remain.
 fn gather(mut lvs: &[u8], config: &mut Config) -> Result<(), ImageError> {
     let nonsense = ImageError::Malformed(LVS);
     loop {
@@ -310,7 +307,7 @@ fn check(what: &'static str, bytes: &[u8], said: u32) -> Result<(), ImageError> 
     if is == said { Ok(()) } else { Err(ImageError::Damaged(what, said, is)) }
 }
 
-/// Nothing may be left over.
+/// Decodes a section; no bytes may remain.
 fn take<T: DeserializeOwned>(what: &'static str, bytes: &[u8], crc: u32) -> Result<T, ImageError> {
     check(what, bytes, crc)?;
     match postcard::take_from_bytes(bytes) {
@@ -361,7 +358,7 @@ mod tests {
         }
     }
 
-    // With the header's CRC made right again.
+    // With the header's CRC corrected.
     fn with_header(at: usize, bytes: &[u8]) -> Result<Config, ImageError> {
         let mut image = encode(&Config::default()).unwrap();
         image[at..at + bytes.len()].copy_from_slice(bytes);

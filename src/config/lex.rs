@@ -10,14 +10,14 @@ use std::ops::Range;
 #[grammar = "../grammar/kalived.pest"]
 struct Shape;
 
-/// A word as it stands in the file.
+/// A word of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
     /// With its quotes.
     pub span: Span,
-    /// Only quotes around it differ from what is under the span.
+    /// The text differs from that under the span only by the enclosing quotes.
     quoted: bool,
-    /// Where the text stands nowhere: quotes inside, or escapes. A thin pointer, because there are a million words.
+    /// The text, if inner quotes or escapes make it differ from the file. A thin pointer, because there are a million words.
     #[allow(clippy::box_collection)]
     text: Option<Box<String>>,
 }
@@ -34,11 +34,11 @@ impl Word {
             None => src.slice(self.span),
         }
     }
-    /// Whether it stands in quotes.
+    /// Whether it is in quotes.
     pub fn is_quoted(&self) -> bool {
         self.quoted
     }
-    /// A word whose text is what is under the span.
+    /// A word whose text is that under the span.
     pub fn plain(span: Span) -> Word {
         Word { span, quoted: false, text: None }
     }
@@ -48,18 +48,18 @@ impl Word {
     }
 }
 
-/// What a line is made of.
+/// A part of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {
     Word(Word),
     Open(Span),
     Close(Span),
-    /// A quote that nothing closes: everything to the end of the line.
+    /// A quote without its end: everything to the end of the line.
     Unclosed(Word),
 }
 
 impl Token {
-    /// Where it stands.
+    /// Its position.
     pub fn span(&self) -> Span {
         match self {
             Token::Word(w) | Token::Unclosed(w) => w.span,
@@ -75,11 +75,11 @@ pub enum Quotes {
     Double,
     /// Both: the rest of a line after a keyword that takes a command.
     Both,
-    /// Both, and what a backslash means in a regular expression's text: `\n`, `\x41`, `\101`, `\cX`.
+    /// Both, and backslashes as in a regular expression's text: `\n`, `\x41`, `\101`, `\cX`.
     Escapes,
 }
 
-/// The tokens of some lines; `at` is where they start in their file.
+/// The tokens of some lines; `at` is their position in the file.
 pub fn lines(text: &str, at: Span, quotes: Quotes, out: &mut Vec<Token>) {
     if quotes != Quotes::Double {
         return grammar(text, at, quotes, out);
@@ -89,7 +89,7 @@ pub fn lines(text: &str, at: Span, quotes: Quotes, out: &mut Vec<Token>) {
     while i < bytes.len() {
         let known = out.len();
         let Some(end) = simple(bytes, i, at, out) else {
-            // And the lines after it that are of the same kind, for one call.
+            // The following lines of the same kind too, in one call.
             out.truncate(known);
             let from = i;
             loop {
@@ -112,7 +112,7 @@ fn line_end(bytes: &[u8], from: usize) -> usize {
     memchr::memchr(b'\n', rest).map_or(bytes.len(), |n| from + n + 1)
 }
 
-/// What a byte is in a line without quotes, backslashes and names.
+/// The class of a byte in a line without quotes, backslashes and names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Word,
@@ -121,7 +121,7 @@ enum Class {
     Open,
     Close,
     Comment,
-    /// For the grammar.
+    /// Left to the grammar.
     Other,
 }
 
@@ -144,10 +144,10 @@ const CLASS: [Class; 256] = {
     table
 };
 
-/// One line, as the grammar would take it, if it holds nothing but words, braces and a comment; where the next starts.
+/// One line, with the result of the grammar, if it contains only words, braces and a comment; returns the start of the next line.
 ///
-/// Nearly all lines of large files are such. With the grammar alone 37,000 real servers took 1.5 s of CPU where keepalived takes 0.6 s and
-/// both together 0.3 s. A test compares the two.
+/// Nearly all lines of large files are such. With the grammar alone 37,000 real servers took 1.5 s of CPU where keepalived takes 0.6 s
+/// and both together 0.3 s. A test compares the two.
 fn simple(bytes: &[u8], from: usize, at: Span, out: &mut Vec<Token>) -> Option<usize> {
     let span = |s: usize, e: usize| Span { file: at.file, start: at.start + s as u32, end: at.start + e as u32 };
     let class = |i: usize| bytes.get(i).map_or(Class::End, |b| CLASS[usize::from(*b)]);
@@ -181,7 +181,7 @@ fn simple(bytes: &[u8], from: usize, at: Span, out: &mut Vec<Token>) -> Option<u
 fn grammar(text: &str, at: Span, quotes: Quotes, out: &mut Vec<Token>) {
     let rule = if quotes == Quotes::Double { Rule::lines } else { Rule::script_rest };
     let Ok(pairs) = Shape::parse(rule, text) else {
-        // The grammar takes any text (tested with arbitrary text); if it ever does not, it is one odd word.
+        // The grammar accepts any text (tested with arbitrary text); if it ever does not, the text is one unclosed word.
         return out.push(Token::Unclosed(Word::plain(at)));
     };
     for pair in pairs {
@@ -210,7 +210,7 @@ fn grammar(text: &str, at: Span, quotes: Quotes, out: &mut Vec<Token>) {
     }
 }
 
-/// The tokens of a text that stands alone: their spans count from its start.
+/// The tokens of a separate text: their spans count from its start.
 pub fn tokens(text: &str) -> Vec<Token> {
     let mut out = Vec::new();
     lines(text, Span { file: 0, start: 0, end: text.len() as u32 }, Quotes::Double, &mut out);
@@ -222,28 +222,28 @@ pub fn code(line: &str) -> &str {
     line.get(..tokens(line).last().map_or(0, |t| t.span().end as usize)).unwrap_or(line)
 }
 
-/// Where the comments of a text stand.
+/// The positions of the comments of a text.
 pub fn comments(text: &str) -> Vec<Range<usize>> {
     let pairs = Shape::parse(Rule::lines, text).into_iter().flatten();
     pairs.filter(|p| p.as_rule() == Rule::comment).map(|p| p.as_span().start()..p.as_span().end()).collect()
 }
 
-/// `$NAME=` at the start of a line: the name, and where the value starts.
+/// `$NAME=` at the start of a line: the name, and the position of the value.
 pub fn definition(line: &str) -> Option<(&str, usize)> {
     let whole = Shape::parse(Rule::definition, line).ok()?.next()?;
     let end = whole.as_span().end();
     Some((whole.into_inner().next()?.as_str(), end))
 }
 
-/// A name that a text begins with: `$NAME`, `${NAME}` or `${NAME args}`.
+/// A name at the start of a text: `$NAME`, `${NAME}` or `${NAME args}`.
 pub struct Use<'t> {
     /// The name.
     pub name: &'t str,
     /// What follows it in its braces.
     pub args: &'t str,
-    /// Where it ends.
+    /// Its end.
     pub end: usize,
-    /// Whether it stands in braces.
+    /// Whether it is in braces.
     pub braces: bool,
 }
 
@@ -256,7 +256,7 @@ pub fn name_used(text: &str) -> Option<Use<'_>> {
     Some(Use { name, args: parts.next().map_or("", |p| p.as_str().trim()), end, braces })
 }
 
-/// A word of a command: its quotes go, whatever they group.
+/// A word of a command: its quotes are removed.
 fn argument(raw: &str, span: Span, escapes: bool) -> Word {
     let special = |c: char| matches!(c, '"' | '\'' | '\\');
     if !raw.contains(special) {
@@ -274,7 +274,7 @@ fn argument(raw: &str, span: Span, escapes: bool) -> Word {
                 }
             }
             '\\' => match rest.peek() {
-                // A comment sign or a quote that was meant; anything else is for the program that is started.
+                // An escaped comment sign; any other escape is for the program that is started.
                 Some((_, n @ ('#' | '!'))) if quote.is_none() => {
                     out.push(*n);
                     rest.next();
@@ -287,7 +287,7 @@ fn argument(raw: &str, span: Span, escapes: bool) -> Word {
                 _ => out.push('\\'),
             },
             _ if quote == Some(c) => quote = None,
-            // A quote that nothing closes is a letter.
+            // A quote without its end is an ordinary character.
             '"' | '\'' if quote.is_none() && raw.get(i + 1..).is_some_and(|t| t.contains(c)) => quote = Some(c),
             _ => out.push(c),
         }
@@ -295,7 +295,7 @@ fn argument(raw: &str, span: Span, escapes: bool) -> Word {
     Word::other(span, out)
 }
 
-/// What follows a backslash in a regular expression's text; returns how many characters it takes.
+/// The character of an escape in a regular expression's text; returns the number of characters it takes.
 fn escape(text: &str, out: &mut String) -> usize {
     let mut letters = text.chars();
     let Some(first) = letters.next() else {
@@ -306,7 +306,7 @@ fn escape(text: &str, out: &mut String) -> usize {
         |text: &str, radix: u32, most: usize| text.chars().take(most).take_while(|c| c.is_digit(radix)).count();
     let mut number = |from: usize, count: usize, radix: u32| {
         let value = text.get(from..from + count).and_then(|t| u32::from_str_radix(t, radix).ok());
-        // A byte, as there; NUL would end the text.
+        // A byte, as in keepalived; NUL would end the text.
         out.push(value.map(|v| v & 0xFF).filter(|v| *v > 0).and_then(char::from_u32).unwrap_or('\u{FFFD}'));
         from + count
     };

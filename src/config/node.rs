@@ -1,8 +1,7 @@
-//! Any part of the model as a tree of names and texts, by serde: what `diff.rs` compares and prints without a line of
-//! code per keyword.
+//! Any part of the model as a tree of names and texts, by serde: `diff.rs` compares and prints it without code for each keyword.
 //!
-//! Types that mean something are known by their name: a `Place` is left out (the same setting on another line is the same
-//! setting), a `Duration` is seconds, what holds a secret is compared but never printed. Read next: `diff.rs`.
+//! Types with a special meaning are recognised by their name: a `Place` is left out (the same setting on another line is the same
+//! setting), a `Duration` is seconds, a secret is compared but never printed. Read next: `diff.rs`.
 
 use serde::Serialize;
 use serde::ser;
@@ -11,17 +10,17 @@ use std::fmt::{self, Write};
 
 /// Types whose text is printed as asterisks.
 const SECRET: &[&str] = &["Auth", "Secret"];
-/// What is printed for them.
+/// The text that is printed for them.
 pub const MASK: &str = "********";
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// Without meaning for a comparison.
+    /// Ignored in a comparison.
     Skip,
     /// Not set.
     Unset,
-    /// One text. The second: it is a secret.
+    /// One text. The second field: it is a secret.
     Leaf(String, bool),
     /// A struct or an enum's variant with fields.
     Block(Block),
@@ -48,10 +47,10 @@ impl Block {
 impl Node {
     /// Any part of the model.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Node {
-        // The only error of this serializer is a map's key that is no text, which the model does not have.
+        // The only error of this serializer is a map key that is not text, which the model does not have.
         value.serialize(Maker).unwrap_or(Node::Skip)
     }
-    /// Without content: what a field has that nobody set.
+    /// Whether it has no content, like a field that was not set.
     pub fn is_empty(&self) -> bool {
         match self {
             Node::Skip | Node::Unset => true,
@@ -69,7 +68,7 @@ impl Node {
     }
 }
 
-/// On one line; of a block what is set.
+/// On one line; of a block the fields that are set.
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -111,7 +110,7 @@ fn worded(variant: &str, values: &[Node]) -> Node {
 
 struct Maker;
 
-/// Never seen, see [`Node::of`].
+/// Never returned, see [`Node::of`].
 #[derive(Debug)]
 struct NoText;
 impl fmt::Display for NoText {

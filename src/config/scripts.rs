@@ -1,10 +1,10 @@
-//! The commands of a configuration, looked at on the machine that is to run them: as whom, by which path, and whether
-//! somebody else than root could change what runs as root. Fills [`Ready`] of every command and of every FIFO.
+//! The commands of a configuration, checked on the machine that is to run them: the user, the path, and whether a user other than root
+//! could change a program that runs as root. Fills [`Ready`] of every command and of every FIFO.
 //!
-//! Pure over [`ScriptHost`]; the machine's is in `process/scripthost.rs`. It may wait for a name service, so it happens where
-//! a file is compiled or at start, never on the loop. A command that must not or cannot run is kept and refused: a check then
-//! counts as failed, instead of being left out in silence. Read first: `secure.rs`, `model/setting.rs`. Deliberately absent:
-//! what is given to an interpreter (`/bin/sh /tmp/x.sh`); only the program itself is looked at.
+//! Pure over [`ScriptHost`]; `process/scripthost.rs` implements it for the machine. A name service may be slow, so the check runs where a
+//! file is compiled or at start, never on the loop. A command that must not or cannot run is kept and refused: a check with it then
+//! counts as failed, instead of being left out silently. Read first: `secure.rs`, `model/setting.rs`. Deliberately absent: the files
+//! given to an interpreter (`/bin/sh /tmp/x.sh`); only the program itself is checked.
 
 use super::diag::{Diags, Severity};
 use super::kind::{self, Message};
@@ -21,12 +21,12 @@ use super::source::{Sources, Span};
 use crate::exit::ExitCode;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who runs commands where nothing is said, if there is such a user.
+/// The user of commands without a configured user, if that user exists.
 pub const DEFAULT_USER: &str = "keepalived_script";
-/// Text for a shell begins so (`lower/shell.rs`).
+/// Commands for a shell begin with this path (`lower/shell.rs`).
 const BASH: &str = "/bin/bash";
 
-/// What is asked of a machine.
+/// The queries to a machine.
 pub trait ScriptHost {
     /// User id and group id of a user; `None`: there is none of that name.
     fn user(&self, name: &str) -> Option<(u32, u32)>;
@@ -36,11 +36,11 @@ pub trait ScriptHost {
     fn user_name(&self, uid: u32) -> String;
     /// Name of a group, else the number.
     fn group_name(&self, gid: u32) -> String;
-    /// What a path is, its last link not followed. The error is for people: "No such file or directory".
+    /// The properties of a path, its last link not followed. The error is a text: "No such file or directory".
     fn stat(&self, path: &str) -> Result<Stat, String>;
     /// The first bytes of a file, at least four where it has them; empty when it cannot be read.
     fn head(&self, path: &str) -> Vec<u8>;
-    /// The text of a small file; `None`: it cannot be read, is large, or is no text.
+    /// The text of a small file; `None`: it cannot be read, is large, or is not text.
     fn text(&self, _path: &str) -> Option<String> {
         None
     }
@@ -54,30 +54,30 @@ pub trait ScriptHost {
     fn us(&self) -> (u32, u32) {
         (0, 0)
     }
-    /// A user as its programs know it.
+    /// The login data of a user for its programs.
     fn login(&self, _uid: u32) -> Option<Login> {
         None
     }
-    /// What the access control list of a file allows beyond its mode; `gid`: its group. The error is for people.
+    /// The rights that the access control list of a file grants beyond its mode; `gid`: its group. The error is a text.
     fn acl(&self, _path: &str, _gid: u32) -> Result<Acl, String> {
         Ok(Acl::default())
     }
-    /// Makes a file that holds this number and a line end, also where it exists if `overwrite`; a link is not followed.
+    /// Creates a file with this number and a line end; an existing one is overwritten if `overwrite`; a link is not followed.
     fn make_file(&self, path: &str, value: i32, overwrite: bool) -> Result<(), String>;
 }
 
-/// How to look.
+/// The parameters of the check.
 #[derive(Clone, Copy)]
 pub struct Prepare<'a> {
     /// The machine.
     pub host: &'a dyn ScriptHost,
-    /// Make the files of `init_file`: not in a test.
+    /// Create the files of `init_file`: not in a test.
     pub make_files: bool,
-    /// What is only worth a warning fails a test.
+    /// A warning fails a test.
     pub strict: bool,
 }
 
-/// Looks at every command and every FIFO that kalived acts on.
+/// Checks every command and every FIFO that kalived uses.
 pub fn prepare(
     config: &mut Config,
     how: Prepare<'_>,
@@ -217,7 +217,7 @@ fn commands_of_servers(all: &[RealServer]) -> Vec<(bool, &Script)> {
     hooks.chain(checks).collect()
 }
 
-/// Hands over every command that kalived runs: [`commands`], with their owners.
+/// Calls `on` for every command that kalived runs: [`commands`], with their owners.
 fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut Script)) {
     let more = &mut config.global.more;
     for (word, script) in [
@@ -269,7 +269,7 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
             }
         }
     }
-    // A script that is a check of kalived's own is never run: nothing there is worth a message.
+    // A script that is a native check is never run: no message about it is useful.
     for s in config.scripts.iter_mut().filter(|s| s.native.is_none()) {
         if let Some(script) = &mut s.script {
             let block = owners.script(&s.name);
@@ -278,7 +278,7 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
     }
 }
 
-/// Whose command it is, for messages.
+/// The owner of a command, for messages.
 struct Owner {
     what: String,
     /// The command.
@@ -291,12 +291,12 @@ impl Owner {
     }
 }
 
-/// Where things stand that have no place in the model.
+/// Positions that the model does not contain.
 struct Owners<'a> {
     src: &'a Sources,
     said: &'a [Said],
     commands: &'a [CommandAt],
-    /// The blocks of `commands`, for instances by the thousand.
+    /// The blocks of `commands`, indexed for thousands of instances.
     blocks: BTreeMap<(&'a str, u32, u32), Vec<&'a CommandAt>>,
 }
 
@@ -308,7 +308,7 @@ impl<'a> Owners<'a> {
         }
         Owners { src, said, commands, blocks }
     }
-    /// Where a command stands: in the block at this place, or wherever the keyword is; else the block itself.
+    /// The position of a command: in the block at this place, or anywhere with this keyword; else the block itself.
     fn command(&self, block: Option<&Place>, word: &str) -> Span {
         let found = match block {
             Some(b) => {
@@ -345,10 +345,10 @@ struct Cx<'a> {
     told_default: bool,
 }
 
-/// Words of a command that are looked at as names of scripts: `/bin/sh -x /etc/kalived/check.sh`.
+/// Words of a command that are examined as names of scripts: `/bin/sh -x /etc/kalived/check.sh`.
 const LOOKED_INTO: usize = 4;
 
-/// The first line of a shell's text that stops, restarts or signals keepalived, from 1.
+/// The first line of a shell script that stops, restarts or signals keepalived, from 1.
 fn stops_keepalived(text: &str) -> Option<usize> {
     const STOPPERS: &[&str] = &[
         "killall",
@@ -363,14 +363,14 @@ fn stops_keepalived(text: &str) -> Option<usize> {
         "supervisorctl",
         "sv",
     ];
-    // What only asks.
+    // Arguments that only query.
     const ASKS: &[&str] = &["status", "is-active", "is-enabled", "-0", "reload", "start", "enable", "show"];
     let stops = |line: &str| {
         let code = line.split('#').next().unwrap_or("");
         if !code.contains("keepalived") {
             return false;
         }
-        // Each command of the line for itself.
+        // Each command of the line separately.
         code.split([';', '|', '&']).any(|part| {
             let split =
                 |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '`' | '"' | '\'' | '$' | '{' | '}' | '=');
@@ -393,7 +393,7 @@ impl Cx<'_> {
         self.diags.push(self.src, owner.at, text)
     }
 
-    /// A warning about this machine; it fails a test only if all of them shall.
+    /// A warning about this machine; it fails a test only in strict mode.
     fn warn(&mut self, owner: &Owner, text: Message, help: &str) {
         let strict = self.how.strict;
         let said = self.say(owner, text).help(help);
@@ -414,7 +414,7 @@ impl Cx<'_> {
         }
     }
 
-    /// As whom; what is wrong with it has been told.
+    /// The user and group; errors have been reported.
     fn run_as(&mut self, owner: &Owner, user: Option<&str>, group: Option<&str>) -> Result<(u32, u32), String> {
         if let Some(user) = user {
             return self.ids(owner, user, group);
@@ -423,7 +423,7 @@ impl Cx<'_> {
             return self.ids(owner, &user, group.as_deref());
         }
         let us = self.how.host.us();
-        // Without root's rights it runs them as itself or not at all.
+        // Without root's privileges kalived runs commands as its own user or not at all.
         if us.0 != 0 {
             return Ok(us);
         }
@@ -454,14 +454,14 @@ impl Cx<'_> {
         Err(why)
     }
 
-    /// Finds the program and judges it; the path of the program becomes absolute.
+    /// Finds and checks the program; its path becomes absolute.
     fn program(&mut self, owner: &Owner, script: &mut Script, uid: u32, gid: u32) -> Result<(), String> {
         let Some(written) = script.argv.first().cloned() else { return Err("no program".to_owned()) };
         let mut path = written.to_string();
         if !path.contains('/') {
             path = self.look_up(owner, &path, uid, gid)?;
         } else if path == BASH && self.how.host.stat(BASH).is_err() {
-            // Some have it elsewhere or not at all; their /bin/sh may still understand the text.
+            // Some systems have bash elsewhere or not at all; their /bin/sh may still understand the text.
             path = "/bin/sh".to_owned();
         } else if !path.starts_with('/') {
             return Err(self.cannot(owner, &written, "not an absolute path".to_owned()));
@@ -485,7 +485,7 @@ impl Cx<'_> {
             let text = kind::no_shebang(&path);
             self.warn(owner, text, "write #!/bin/sh on its first line; /bin/sh runs it without");
         }
-        // A program with several names (busybox) does what its name says: only a path to the same name is resolved.
+        // A program with several names (busybox) acts by its name: only a link to the same name is resolved.
         let last = |p: &str| p.rsplit('/').next().map(str::to_owned);
         if !self.keep_links && last(&path) == last(&way.real) {
             path = way.real;
@@ -514,9 +514,9 @@ impl Cx<'_> {
         }
     }
 
-    /// Tells that a program cannot be run, and why.
+    /// Reports that a program cannot be run, and why.
     fn cannot(&mut self, owner: &Owner, program: &str, why: String) -> String {
-        // The path once, where it is the one that is written.
+        // The path is named once, where it is the one in the file.
         let why = why.strip_prefix(&format!("`{program}`: ")).unwrap_or(&why).to_owned();
         let text = kind::script_missing(&owner.what, program, &why);
         let real = why.strip_prefix('`').and_then(|w| w.split_once('`')).map_or(program, |w| w.0);
@@ -531,7 +531,7 @@ impl Cx<'_> {
         format!("{program}: {why}")
     }
 
-    /// Whether the text of a script, or the command itself, stops keepalived: after the move to kalived that does nothing.
+    /// Whether the text of a script, or the command itself, stops keepalived: after the move to kalived that has no effect.
     fn stops(&mut self, owner: &Owner, script: &Script) {
         let own = script.argv.join(" ");
         let found = stops_keepalived(&own).map(|_| ("the command".to_owned(), own.clone()));
@@ -552,7 +552,7 @@ impl Cx<'_> {
         self.warn(owner, text, help);
     }
 
-    /// Whether nobody but root can change what runs as root.
+    /// Whether only root can change a program that runs as root.
     fn trusted(&mut self, owner: &Owner, way: &secure::Way) -> Result<(), String> {
         let Some(weak) = secure::weak(self.how.host, way, self.secure) else { return Ok(()) };
         let help = "let root own it and nobody else write it, or run the script as another user";

@@ -1,35 +1,35 @@
-//! Who could change a program: the way from `/` to the file, through every symbolic link, and what of it is writable by
-//! somebody else than root. Asked for programs that run as root: whoever can change one of them is root. Pure: what the
-//! machine has comes from [`ScriptHost`]. Read next: `scripts.rs`.
+//! Which users could change a program: the path from `/` to the file, through every symbolic link, and which of its parts a user other
+//! than root can write to. Used for programs that run as root: a user who can change one of them has root's rights. Pure: the machine's
+//! data come from [`ScriptHost`]. Read next: `scripts.rs`.
 //!
-//! What is found here was so when the file was compiled. Programs that run as root under `enable_script_security` are looked at
-//! again when they are started (`sys/walk.rs`). Deliberately absent: capabilities of files; lists that only an NFSv4 server evaluates.
+//! The result is that at the time of compilation. Programs that run as root under `enable_script_security` are checked again when they
+//! are started (`sys/walk.rs`). Deliberately absent: capabilities of files; lists that only an NFSv4 server evaluates.
 
 use super::scripts::ScriptHost;
 use std::collections::VecDeque;
 
-/// Most symbolic links on the way to one file, as the kernel has it.
+/// Most symbolic links in the path of one file; the kernel's limit.
 const MAX_LINKS: usize = 40;
-/// Most parts of a way: what a hostile maze of links may cost. PATH_MAX allows 2,048 names.
+/// Most parts of a path: limits the work for a hostile maze of links. PATH_MAX allows 2,048 names.
 const MAX_PARTS: usize = 4096;
 
-/// What a name is, links not followed.
+/// The kind of a file, links not followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
     File,
     /// A directory.
     Directory,
-    /// A symbolic link, and what it says.
+    /// A symbolic link, and its target.
     Link(String),
     /// A device, a socket, a pipe.
     Other,
 }
 
-/// What a name is and who may do what with it.
+/// The kind, owner and permissions of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
     /// The permission bits with set-id and sticky bits (0..=0o7777).
     pub mode: u32,
@@ -39,7 +39,7 @@ pub struct Stat {
     pub gid: u32,
 }
 
-/// What an access control list allows beyond the mode, root left out.
+/// The rights that an access control list grants beyond the mode, without root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acl {
     /// A user that may write.
@@ -50,24 +50,24 @@ pub struct Acl {
     pub execute: Vec<(bool, u32)>,
 }
 
-/// The way to a file.
+/// The path to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {
     /// Without links, `.` and `..`.
     pub real: String,
-    /// What is at its end.
+    /// The file at its end.
     pub end: Stat,
-    /// Everything passed through, from `/` to the end, links included.
+    /// Every part, from `/` to the end, links included.
     pub parts: Vec<(String, Stat)>,
 }
 
-/// Follows an absolute path. The error is for people: "`/opt/x`: No such file or directory".
+/// Follows an absolute path. The error is a text: "`/opt/x`: No such file or directory".
 pub fn follow(host: &dyn ScriptHost, path: &str) -> Result<Way, String> {
     let names = |p: &str| p.split('/').filter(|n| !n.is_empty() && *n != ".").map(str::to_owned).collect::<Vec<_>>();
     let root = host.stat("/").map_err(|e| format!("`/`: {e}"))?;
     let (mut parts, mut links) = (vec![("/".to_owned(), root.clone())], 0);
     let mut left: VecDeque<String> = names(path).into();
-    // The directories down to where we are, and what is there.
+    // The directories down to the present one, and its properties.
     let mut at: Vec<String> = Vec::new();
     let mut end = root.clone();
     let name = |at: &[String]| format!("/{}", at.join("/"));
@@ -102,9 +102,9 @@ pub fn follow(host: &dyn ScriptHost, path: &str) -> Result<Way, String> {
     Ok(Way { real: name(&at), end, parts })
 }
 
-/// The first part of the way that somebody else than root can change, for people: "`/opt/x` is writable by group wheel
-/// (drwxrwxr-x root:wheel)". `sticky`: also a shared directory in which only owners remove what is theirs. Nobody else replaces what
-/// is root's there; but when root removes it, anybody may make it anew.
+/// The first part of the path that a user other than root can change, as text: "`/opt/x` is writable by group wheel (drwxrwxr-x
+/// root:wheel)". `sticky`: also a shared directory in which only owners remove their files. No other user replaces root's files there;
+/// but when root removes one, any user may create it anew.
 pub fn weak(host: &dyn ScriptHost, way: &Way, sticky: bool) -> Option<String> {
     let (path, stat, why) = way.parts.iter().find_map(|(p, s)| weakness(host, p, s, sticky).map(|why| (p, s, why)))?;
     Some(format!("`{path}` is {why} ({} {}:{})", mode(stat), host.user_name(stat.uid), host.group_name(stat.gid)))
@@ -122,7 +122,7 @@ fn weakness(host: &dyn ScriptHost, path: &str, s: &Stat, sticky: bool) -> Option
     if s.mode & 0o002 != 0 {
         return Some("writable by everybody".to_owned());
     }
-    // With a list, the group's bits are its mask: without `w` there nobody in it may write.
+    // With a list, the group's bits are its mask: without `w` in the mask no user or group of the list may write.
     if s.mode & 0o020 == 0 {
         return None;
     }
@@ -141,7 +141,7 @@ fn weakness(host: &dyn ScriptHost, path: &str, s: &Stat, sticky: bool) -> Option
     }
 }
 
-/// Whether an access control list lets this user or group execute what lies at the end.
+/// Whether an access control list lets this user or group execute the file at the end.
 pub fn listed(host: &dyn ScriptHost, way: &Way, uid: u32, gid: u32) -> bool {
     let list = host.acl(&way.real, way.end.gid).unwrap_or_default();
     way.end.kind == Kind::File && list.execute.iter().any(|(user, id)| *id == if *user { uid } else { gid })
@@ -158,12 +158,12 @@ pub fn executable(s: &Stat, uid: u32, gid: u32) -> bool {
     s.kind == Kind::File && s.mode & bits != 0
 }
 
-/// Whether it runs as root whoever starts it.
+/// Whether it runs as root, whichever user starts it.
 pub fn becomes_root(s: &Stat) -> bool {
     s.mode & 0o4000 != 0 && s.uid == 0 || s.mode & 0o2000 != 0 && s.gid == 0
 }
 
-/// As `ls -l` writes it.
+/// In the form of `ls -l`.
 fn mode(s: &Stat) -> String {
     let mut out = String::from(match s.kind {
         Kind::File => "-",

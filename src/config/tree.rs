@@ -1,8 +1,8 @@
-//! Lines to a tree of statements, whatever is wrong with them: one bad line hides no other.
+//! Lines to a tree of statements, whatever errors they contain: one wrong line hides no other.
 //!
-//! Shape only; the keyword table is asked just for what opens a block. A brace that is missing is put where it was
-//! forgotten: in front of a word that can only stand at the top level; and, when the braces of the file do not balance,
-//! also in front of a word that only an outer block knows. Read first: `lex.rs`. Read next: `lower`.
+//! Only the structure is read; the keyword table is used only for keywords that open a block. A missing brace is inserted where it was
+//! probably forgotten: in front of a word that is valid only at the top level; and, when the braces of the file do not balance, also in
+//! front of a word that is valid only in an outer block. Read first: `lex.rs`. Read next: `lower`.
 
 use super::diag::Diags;
 use super::input::Input;
@@ -11,29 +11,29 @@ use super::kind::{self, Message};
 use super::lex::{self, Quotes, Token, Word};
 use super::source::{Sources, Span};
 
-/// Deepest nesting taken in. The language needs five; this bounds the stack for hostile files.
+/// Deepest nesting. The language needs five; the limit bounds the stack for hostile files.
 const MAX_DEPTH: usize = 16;
 
-/// Longest line taken in, in bytes; keepalived takes 1024. Columns are counted from the start of a line, so this bounds
-/// the work for a hostile file that is one line.
+/// Longest line, in bytes; keepalived takes 1024. Columns are counted from the start of a line, so the limit bounds the work for a
+/// hostile file that is one line.
 pub const MAX_LINE: usize = 16 << 10;
 
-/// Bytes that go to the grammar at once: enough to make the cost of a call vanish, so few that its memory does not count.
+/// Bytes that the grammar reads in one call: enough to make the cost of a call negligible, and little memory.
 const SLICE: usize = 64 << 10;
 
 /// A line or a block.
 #[derive(Debug)]
 pub struct Stmt {
-    /// At least one, except for a block without a keyword, which is not kept.
+    /// At least one, except for a block without a keyword, which is dropped.
     pub words: Vec<Word>,
     /// Everything after the first word, as written, without the comment. For commands.
     pub raw: Span,
-    /// What is in its braces.
+    /// The content of its braces.
     pub block: Option<Box<Block>>,
 }
 
 impl Stmt {
-    /// All its words.
+    /// The span of all its words.
     pub fn span(&self) -> Span {
         match (self.words.first(), self.words.last()) {
             (Some(a), Some(b)) => a.span.to(b.span),
@@ -42,7 +42,7 @@ impl Stmt {
     }
 }
 
-/// What is in braces.
+/// The content of braces.
 #[derive(Debug)]
 pub struct Block {
     /// The opening brace.
@@ -56,7 +56,7 @@ pub struct Block {
 pub struct Tree {
     /// Top level, in file order.
     pub stmts: Vec<Stmt>,
-    /// Number of lines that hold more than blanks and a comment.
+    /// Number of lines with more than blanks and a comment.
     pub lines: usize,
 }
 
@@ -75,7 +75,7 @@ pub fn parse(src: &Sources, input: &Input, diags: &mut Diags) -> Tree {
 struct Frame {
     stmt: Stmt,
     open: Span,
-    /// What its keywords are; `None` for entries, and for blocks nobody knows.
+    /// The scope of its keywords; `None` for entries, and for unknown blocks.
     scope: Option<Scope>,
     stmts: Vec<Stmt>,
     /// The last statement may still get its brace on a later line.
@@ -116,7 +116,7 @@ impl<'a> Builder<'a> {
         for chunk in &input.chunks {
             let text = src.slice(*chunk);
             let mut from = 0;
-            // Most text is taken in slices of many lines; a line that is odd stands alone.
+            // Most text is read in slices of many lines; an unusual line is read alone.
             let mut to = 0;
             while to < text.len() {
                 let end = memchr::memchr(b'\n', &text.as_bytes()[to..]).map_or(text.len(), |i| to + i + 1);
@@ -166,7 +166,7 @@ impl<'a> Builder<'a> {
         lex::lines(part, at, Quotes::Double, tokens);
         let bytes = part.as_bytes();
         let mut words: Vec<Word> = Vec::new();
-        // Up to where a line was read again as a command, and where the last token ended.
+        // Up to where a line was read again as a command, and the end of the last token.
         let (mut skip, mut last) = (at.start, at.start);
         for token in tokens.drain(..) {
             let span = token.span();
@@ -316,7 +316,7 @@ impl<'a> Builder<'a> {
         self.add(Stmt { block, ..f.stmt }, false);
     }
 
-    /// Before a new statement: put in braces that were forgotten.
+    /// Before a new statement: inserts forgotten braces.
     fn settle(&mut self, words: &[Word]) {
         let Some(first) = words.first() else { return };
         let src = self.src;
@@ -331,7 +331,7 @@ impl<'a> Builder<'a> {
                 return self.close_down_to(outer + 1, first.span);
             }
         }
-        // `vrrp_instance X` and on the next line something else than `{`, which belongs into the block and not here.
+        // `vrrp_instance X` and on the next line another word than `{`: it belongs into the block.
         let Some(stmt) = self.take_waiting() else { return };
         let here = self.scope().is_some_and(|s| keyword::find(s, name).is_some());
         let inside = match self.form_of(&stmt) {
@@ -373,7 +373,7 @@ impl<'a> Builder<'a> {
             return;
         }
         self.balanced = false;
-        // The caret stands under the last thing in the file, not on the empty line after it.
+        // The caret is under the last text of the file, not on the empty line after it.
         let all = self.input.chunks.iter().rev();
         let chunk = all.copied().find(|c| !src.slice(*c).trim().is_empty()).unwrap_or_default();
         let last = src.slice(chunk).trim_end().char_indices().next_back().map_or(0, |(i, _)| i as u32);
@@ -391,7 +391,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The words of a statement in no more memory than they need, because there are half a million statements.
+/// The words of a statement in no more memory than needed, because there are half a million statements.
 fn exact(words: &mut Vec<Word>) -> Vec<Word> {
     let mut out = Vec::with_capacity(words.len());
     out.append(words);

@@ -1,34 +1,34 @@
-//! When there is more to do than the processor can: out of the real-time class before the kernel takes the processor away.
+//! Overload of the processor: the core leaves the real-time class before the kernel stops it.
 //!
-//! A real-time process that uses more than `sched_rt_runtime_us` of a second (by default 950 of 1,000 ms) is stopped for the rest of
-//! that second: 50 ms without an advert, at 10 ms more than Master_Down_Interval. A core that is that busy takes an ordinary
-//! priority in time, the best there is, and the scheduler then makes it wait some milliseconds now and then, never that long. It
-//! goes back when the load has gone. Both are said, the first time with what to do.
+//! A real-time process that uses more than `sched_rt_runtime_us` of a second (by default 950 of 1,000 ms) is stopped for the rest of that
+//! second: 50 ms without an advert, at 10 ms more than Master_Down_Interval. A core with so much work takes an ordinary priority in time,
+//! the best there is; the scheduler then makes it wait some milliseconds now and then, but never 50 ms. The core returns to the real-time
+//! class when the load has ended. Both changes are logged, the first one with advice.
 //!
-//! Pure but for what [`Busy::look`] is given; `exec.rs` calls it. The measure is processor time, not how late a turn is: on a
-//! machine that is busy with others a core that waits does not use up its own share.
+//! Pure except for the arguments of [`Busy::look`]; `exec.rs` calls it. Processor time is measured, not the lateness of a turn: on a
+//! machine that is busy with other processes, a core that waits does not use up its own share.
 
 use crate::time::{Duration, Instant};
 
-/// How often the processor time is looked at.
+/// How often the processor time is read.
 const WINDOW: Duration = Duration::from_millis(100);
-/// Of a window, in percent: from here on it is full; and below that it is easy.
+/// Percent of a window: a window with at least the first is full, one with less than the second is easy.
 const FULL: u128 = 90;
 const EASY: u128 = 70;
-/// So many full windows in a row are not a burst any more, and the kernel's limit is a window and a half away.
+/// So many full windows in a row are more than a burst, and the kernel's limit is a window and a half away.
 const FULL_WINDOWS: u32 = 8;
-/// So many easy ones in a row and the load has gone.
+/// After so many easy windows in a row the load has ended.
 const EASY_WINDOWS: u32 = 50;
 
-/// What to do.
+/// A change of the scheduling class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Leave the real-time class; `first`: for the first time.
     Leave {
-        /// Nothing was said of it yet.
+        /// Not logged yet.
         first: bool,
     },
-    /// Go back.
+    /// Return to the real-time class.
     Return,
 }
 
@@ -44,7 +44,7 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// Whether it is time to look.
+    /// Whether a window is over.
     pub fn is_due(&self, now: Instant) -> bool {
         now >= self.since + WINDOW
     }
@@ -53,7 +53,7 @@ impl Busy {
     pub fn look(&mut self, now: Instant, used: Duration) -> Option<Change> {
         let (span, work) = (now.since(self.since), used.saturating_sub(self.used));
         (self.since, self.used) = (now, used);
-        // A window that lasted longer was slept through, or somebody else had the processor.
+        // In a longer window the process slept, or another process had the processor.
         let percent = 100 * work.as_nanos() / span.as_nanos().max(1);
         self.full = if percent >= FULL { self.full + 1 } else { 0 };
         self.easy = if percent < EASY { self.easy + 1 } else { 0 };
@@ -69,11 +69,11 @@ impl Busy {
     }
 }
 
-/// What the log says of it.
+/// The log lines.
 pub mod text {
     use crate::note::{Level, Note};
 
-    /// Left the real-time class.
+    /// The core left the real-time class.
     pub fn left(priority: u8, first: bool) -> Note {
         let why = if first {
             ": the kernel would stop a real-time process that is; adverts may be late. Fewer virtual routers, longer intervals or a \
@@ -89,7 +89,7 @@ pub mod text {
         }
     }
 
-    /// Back in it.
+    /// The core returned to the real-time class.
     pub fn returned(priority: u8) -> Note {
         Note { level: Level::Notice, text: format!("less to do; real-time priority {priority} again") }
     }
@@ -99,7 +99,7 @@ pub mod text {
 mod tests {
     use super::*;
 
-    /// Runs for so many windows with so much of each used; what is to be done, with the window.
+    /// Runs for `windows` windows with `percent` of each used; returns the changes, each with its window.
     fn run(b: &mut Busy, t: &mut (u64, u64), windows: u32, percent: u64) -> Vec<(u32, Change)> {
         let mut all = Vec::new();
         for i in 0..windows {
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(run(&mut b, &mut t, 1, 10), []);
         let left = run(&mut b, &mut t, 20, 100);
         assert_eq!(left, [(7, Change::Leave { first: true })]);
-        // 0.8 s of work in a row: the kernel allows 0.95 s in any second of its own.
+        // 0.8 s of work in a row: the kernel allows 0.95 s in each of its own seconds.
         assert!(WINDOW * (left[0].0 + 1) < Duration::from_millis(950));
         assert_eq!(run(&mut b, &mut t, 100, 80), [], "not yet");
         assert_eq!(run(&mut b, &mut t, 60, 30), [(49, Change::Return)]);

@@ -1,7 +1,7 @@
-//! The loop's process, from its exec to its exit: what the guard gave it, the ring, the world.
+//! The process of the loop, from its exec to its exit: its descriptors from the guard, the ring, the world.
 //!
-//! Its fds: 3 the line to the guard, 4 the configuration's image, 5 where snapshots are kept, 6 the line to the helper, 7 the
-//! file by which a successor is seen.
+//! Its descriptors: 3 the line to the guard, 4 the configuration's image, 5 the snapshot file, 6 the line to the helper, 7 the file that
+//! shows a successor.
 
 use super::exec::Exec;
 use super::handover::Kept;
@@ -24,7 +24,7 @@ use crate::world::World;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-/// What the guard said on the command line.
+/// The guard's arguments.
 struct Words {
     target: Target,
     detail: bool,
@@ -57,7 +57,7 @@ pub fn role(args: &[String]) -> ExitCode {
         }
         Err((why, code)) => {
             say(&why);
-            // Nobody may be left at the terminal.
+            // The terminal of the command must be released.
             if words.target != Target::Console {
                 let text = format!("could not start: {why}");
                 Log::new(words.target, words.detail).note(&Note { level: Level::Error, text });
@@ -116,8 +116,8 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     Ok((exec, world))
 }
 
-/// What the loop needs once it runs: addresses and sockets; its priority and locked memory, which may be asked for again. It speaks
-/// with strangers, so it keeps no right to any file, and starts no program itself.
+/// Keeps the capabilities that the loop needs while it runs: for addresses and sockets, and for its priority and locked memory, which may
+/// be set again. It receives packets from untrusted hosts, so it keeps no access to files, and starts no program itself.
 fn confine() {
     privilege::keep_only(&[cap::NET_ADMIN, cap::NET_RAW, cap::IPC_LOCK, cap::SYS_NICE]);
     privilege::leave_files(Files::Kernel);
@@ -147,7 +147,7 @@ fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level,
     Ok(exec)
 }
 
-/// The last line, and the time to write it.
+/// Writes the last line of the log, within a time limit.
 fn finish(exec: &mut Exec, code: ExitCode) {
     if exec.broken().is_some() {
         return;

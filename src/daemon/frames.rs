@@ -1,11 +1,11 @@
 //! Ethernet frames: a slice at a time, and an answer when there is room for the next.
 //!
-//! Read first: `vrrp/announce.rs`, which decides what leaves when. Each interface has a packet socket of its own with a small send
-//! buffer. The kernel gives a frame's bytes back to the buffer when the frame has really left, so the buffer is the limit of
-//! what is under way: when it is full the answer waits until the kernel reports room, and a device that does not send
-//! keeps back no other interface's frames.
+//! Read first: `vrrp/announce.rs`, which decides what is sent when. Each interface has a packet socket of its own with a small send
+//! buffer. The kernel returns a frame's bytes to the buffer when the frame has left the device, so the buffer limits the frames in
+//! flight: when it is full the answer waits until the kernel reports room, and a device that does not send delays no other interface's
+//! frames.
 //!
-//! Deliberately absent: trying again. What was not sent is reported, and decided anew.
+//! Deliberately absent: a retry. Frames that were not sent are reported, and the announcement is decided anew.
 
 use super::os::Os;
 use super::token::Token;
@@ -18,11 +18,11 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
 
-/// Sockets at most. To close one takes the kernel milliseconds, so they stay open; interfaces beyond that share.
+/// Most sockets. Closing one takes the kernel milliseconds, so they stay open; further interfaces share one.
 const SOCKETS: usize = 32;
-/// For so long the kernel is not asked for more addresses while frames wait for room. On a single processor the receiving end of a veth
-/// pair, or a bridge, may run only while this process sleeps, and with always another address to be added it would not sleep before the
-/// last one. Longer than it needs for a full buffer; and a device that does not send holds back nothing else.
+/// How long no more addresses are requested of the kernel while frames wait for room. On a single processor the receiving end of a veth
+/// pair, or a bridge, may run only while this process sleeps, and with further addresses to add this process would not sleep before the
+/// last one. The time is longer than a full buffer needs to drain; a device that does not send delays nothing else.
 const HOLD: Duration = Duration::from_millis(2);
 /// Between two lines about frames that could not be sent.
 const REPORT: Duration = Duration::from_secs(10);
@@ -35,12 +35,12 @@ struct Slice {
 
 /// See the module.
 pub struct Frames {
-    // The first one is opened at start, and taken by the first interface.
+    // The first one is opened at the start, and taken by the first interface.
     socks: Vec<(u32, Fd)>,
     pending: Vec<Slice>,
-    // Slices of which so many were sent and whose answer waits for room.
+    // Slices whose frames were sent and whose answer waits for room: the batch and the number of frames.
     full: BTreeMap<u32, (u64, usize)>,
-    // Since a buffer is full, until then room is waited for.
+    // Until when other requests wait for room in a full buffer.
     held: Option<Instant>,
     reported: Option<Instant>,
     /// Sends that failed for another reason than a full buffer.
@@ -48,28 +48,28 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// With one socket, to see that there can be one.
+    /// Opens one socket, to check that it is permitted.
     pub fn open(os: &mut impl Os) -> io::Result<Frames> {
         let socks = vec![(0, os.open_packet()?)];
         Ok(Frames { socks, pending: Vec::new(), full: BTreeMap::new(), held: None, reported: None, failed: 0 })
     }
 
-    /// Takes a slice; [`Frames::send`] sends it.
+    /// Queues a slice; [`Frames::send`] sends it.
     pub fn add(&mut self, ifindex: u32, batch: u64, frames: Vec<Bytes>) {
         self.pending.push(Slice { ifindex, batch, frames });
     }
 
-    /// Whether something waits to be sent.
+    /// Whether a slice waits to be sent.
     pub fn waits(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Until when other work for the kernel waits, so that there is room soon.
+    /// Until when other requests to the kernel wait, so that there is room soon.
     pub fn held(&self, now: Instant) -> Option<Instant> {
         self.held.filter(|until| now < *until)
     }
 
-    /// Sends what was taken; the answers.
+    /// Sends the queued slices; returns the answers.
     pub fn send(&mut self, os: &mut impl Os, now: Instant) -> Vec<Event<'static>> {
         let mut answers = Vec::new();
         for Slice { ifindex, batch, frames } in core::mem::take(&mut self.pending) {
@@ -95,14 +95,14 @@ impl Frames {
         answers
     }
 
-    /// The kernel reports room.
+    /// The kernel reports room in a buffer.
     pub fn on_room(&mut self, ifindex: u32) -> Option<Event<'static>> {
         let (batch, sent) = self.full.remove(&ifindex)?;
         self.held = None;
         Some(Event::Frames { ifindex, batch, sent, errno: None })
     }
 
-    /// A line about a failure, now and then.
+    /// A line about a failure, at most one in ten seconds.
     pub fn report(&mut self, now: Instant, errno: Errno) -> Option<Note> {
         if self.reported.is_some_and(|at| now < at) {
             return None;

@@ -1,7 +1,7 @@
-//! The line to the guard: programs to run and to end, reloads, the hand-over, signs of life.
+//! The line to the guard: programs to start and end, reloads, the hand-over, heartbeats.
 //!
-//! Read first: `exec.rs`, `process/proto.rs`. Sending never waits: a program that cannot be asked for counts as not started, and what
-//! must not be lost is queued, for which the number of programs is a limit.
+//! Read first: `exec.rs`, `process/proto.rs`. Sending never waits: a program that cannot be requested counts as not started, and messages
+//! that must not be lost are queued; the number of programs limits the queue.
 
 use super::exec::{Exec, signal_of};
 use super::os::Os;
@@ -23,11 +23,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-/// Messages that wait behind a full line: a SIGTERM and a SIGKILL for each program the guard runs at most, and a handful besides.
+/// Messages queued behind a full line: a SIGTERM and a SIGKILL for the most programs that the guard runs, and some others.
 const UNSENT: usize = 2048;
-/// Messages heard in one turn.
+/// Messages read in one turn.
 const HEAR: usize = 64;
-/// Between two tries to send what a full line did not take.
+/// Between two tries to send messages that a full line did not take.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// See the module.
@@ -38,24 +38,24 @@ pub struct Line {
     retry: Instant,
     buf: Box<[u8]>,
     ready: bool,
-    /// It is told when it stands by, not when it has begun to.
+    /// The guard is notified when this core stands by, not when it has begun to.
     standby: bool,
-    /// A signal that is the guard's was sent to this process too, and that was said.
+    /// A signal for the guard was sent to this process too, and that was logged.
     misled: bool,
-    /// The guard's process; 0: it is gone, and that was said.
+    /// The guard's process; 0: it has ended, and that was logged.
     parent: u32,
-    /// Another process takes over: what is armed leaves, and that is the end.
+    /// Another process takes over: the armed adverts leave, and this process ends.
     frozen: bool,
-    /// A message found no place in the queue, and that was not said yet.
+    /// The queue had no room for a message, and that was not logged yet.
     full: bool,
-    /// Likewise messages that no line takes.
+    /// The number of messages that are too long for the line, not logged yet.
     too_long: u32,
-    /// Where it wants what was recorded.
+    /// The file in which the guard expects the recording.
     record_to: Option<File>,
 }
 
 impl<O: Os> Exec<O> {
-    /// From now on there is a guard. `standby`: it tells us when to begin.
+    /// Sets the line to the guard. `standby`: the guard sends a message when the core is to begin.
     pub fn connect_guard(&mut self, fd: OwnedFd, standby: bool) {
         let fd: Fd = Rc::new(fd);
         let parent = self.os.parent();
@@ -103,7 +103,7 @@ impl<O: Os> Exec<O> {
                 if let Some(line) = &mut self.line {
                     line.frozen = true;
                 }
-                // Nobody but our guard was in charge until now.
+                // Until now only a core of our own guard was in charge.
                 self.charges = self.witness.as_ref().map_or(0, lockfile::charges);
             }
             GuardFx::LookForSuccessor => {
@@ -113,48 +113,48 @@ impl<O: Os> Exec<O> {
         }
     }
 
-    /// A turn was made: what can fail at a start did not.
+    /// A turn is complete: every step of the start that can fail has succeeded.
     pub(super) fn started(&mut self) {
         if self.line.as_ref().is_some_and(|l| !l.standby) {
             self.ready();
         }
     }
 
-    /// Tells the guard that this process runs, or stands by; once.
+    /// Reports once to the guard that this process runs, or stands by.
     fn ready(&mut self) {
         if self.line.as_mut().is_some_and(|l| !core::mem::replace(&mut l.ready, true)) {
             self.say(&ToGuard::Ready);
         }
     }
 
-    /// Where the guard wants what was recorded; asked once.
+    /// The file in which the guard expects the recording; returned once.
     pub(super) fn record_to(&mut self) -> Option<File> {
         self.line.as_mut()?.record_to.take()
     }
 
-    /// Tells it that this was done, or why not.
+    /// Reports that the recording was written, or why not.
     pub(super) fn tell_recorded(&mut self, done: Result<(), String>) {
         self.say(&ToGuard::Recorded { done: done.is_ok(), text: done.err().unwrap_or_default() });
     }
 
-    /// Gives it a report.
+    /// Sends a report to the guard.
     pub(super) fn tell_report(&mut self, report: File) {
         self.say_with(&ToGuard::Report, Some(report));
     }
 
-    /// Tells it in one line, for the service manager.
+    /// Sends a line about the states, for the service manager.
     pub(super) fn tell_summary(&mut self, text: String) {
         self.say(&ToGuard::Summary(text));
     }
 
-    /// A signal came here that asks for a dump file: monitoring signals any process of ours.
+    /// Passes a dump signal on to the guard: monitoring sends it to any process of kalived.
     pub(super) fn pass_on(&mut self, signal: u8) {
         if !self.frozen() && Kind::of_signal(signal).is_some() {
             self.say(&ToGuard::Signal(signal));
         }
     }
 
-    /// Tells the guard that the last snapshot is in its place.
+    /// Reports to the guard that the last snapshot is written.
     pub(super) fn tell_frozen(&mut self) {
         self.say(&ToGuard::Frozen);
     }
@@ -164,13 +164,13 @@ impl<O: Os> Exec<O> {
         self.line.as_ref().is_some_and(|l| l.frozen)
     }
 
-    /// Whether no advert is waited for: nobody takes over, or all that were armed have left.
+    /// Whether no armed advert has to leave before the end: no process takes over, or all armed adverts have left.
     pub(super) fn left(&self) -> bool {
         !self.frozen() || self.adverts.chains() == 0
     }
 
-    /// Queues a message that must not be lost, and sends what can be. One that cannot be queued is said, and the end of this process: a
-    /// guard that takes no message any more starts no program, ends none, and learns of nothing.
+    /// Queues a message that must not be lost, and sends as many as possible. If it cannot be queued, that is logged and this process
+    /// ends: a guard that accepts no messages starts no program, ends none, and learns nothing from the core.
     fn say(&mut self, message: &ToGuard) {
         self.say_with(message, None);
     }
@@ -185,7 +185,7 @@ impl<O: Os> Exec<O> {
         line.flush(&mut self.os);
     }
 
-    /// A sign of life when it is time for one, and what could not be sent before.
+    /// Sends a heartbeat when it is due, and queued messages.
     pub(super) fn guard_pump(&mut self, now: Now) {
         let Some(line) = &mut self.line else { return };
         line.flush(&mut self.os);
@@ -194,7 +194,7 @@ impl<O: Os> Exec<O> {
         }
         if now.mono >= line.beat {
             line.beat = now.mono + PERIOD;
-            // Behind a full line the guard does not read, and it is not the one to be told that we live.
+            // Behind a full line the guard does not read, so a heartbeat would be useless.
             let _ = ToGuard::Beat.encode().map(|b| self.os.send_message(&line.fd, &b, None));
         }
         let (full, too_long) = (core::mem::take(&mut line.full), core::mem::take(&mut line.too_long));
@@ -214,17 +214,17 @@ impl<O: Os> Exec<O> {
         Some(if line.unsent.is_empty() { line.beat } else { line.beat.min(line.retry) })
     }
 
-    /// Whether a signal of our own is meant for this process. To stop is the guard's business: it passes the signal on, and its end
-    /// is heard by the line. systemd and a terminal signal every process; somebody who means this one alone would have the guard
-    /// start another, after a farewell that nobody needed.
+    /// Whether a signal to this process is handled here. The guard handles a stop: it passes the signal on, and its end closes the line.
+    /// systemd and a terminal signal every process. A signal to this process alone would make the guard start another core, after an
+    /// unnecessary priority-0 advert.
     pub(super) fn is_for_us(&mut self, now: Now, signal: Signal) -> bool {
         let (Some(line), Signal::Term | Signal::Int) = (&mut self.line, signal) else { return true };
         if line.parent != self.os.parent() {
             if line.frozen {
-                // The first one is the kernel's word that the guard ended (PR_SET_PDEATHSIG), as it does at a hand-over.
+                // The kernel sends the first one when the guard ends (PR_SET_PDEATHSIG), as at a hand-over.
                 return core::mem::take(&mut line.parent) == 0;
             }
-            // The end of the guard is heard by its line too.
+            // The end of the guard closes the line too.
             self.guard_gone(now);
             return false;
         }
@@ -247,7 +247,7 @@ impl<O: Os> Exec<O> {
         }
     }
 
-    /// Something can be heard.
+    /// Reads messages of the guard.
     pub(super) fn on_guard(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
         for _ in 0..HEAR {
             let Some(line) = &mut self.line else { return };
@@ -255,7 +255,8 @@ impl<O: Os> Exec<O> {
                 Ok(None) => break,
                 Ok(Some((n @ 1.., fds))) => (line.buf.get(..n).and_then(ToCore::decode), fds.into_iter().next()),
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => (None, None),
-                // The guard is gone: without it nobody watches us, so the addresses go to somebody who is watched.
+                // The guard has ended: no process watches this core any more, so another node, whose core is watched, is to take the
+                // addresses.
                 Ok(Some((0, _))) | Err(_) => {
                     self.guard_gone(now);
                     if !self.frozen() {

@@ -1,6 +1,6 @@
-//! When the core keeps a snapshot, a report or a recording: after a turn, when nothing is due.
+//! When the core writes a snapshot, a report or a recording: after a turn, when nothing is due.
 //!
-//! Read first: `process/slots.rs`, where snapshots go.
+//! Read first: `process/slots.rs`, which stores snapshots.
 
 use super::Machine;
 use super::exec::Exec;
@@ -12,24 +12,24 @@ use crate::time::{Duration, Instant, Now, earliest};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Between two snapshots: 255 takeovers in a second are not 255 times 40 KiB in the way of the next takeover.
+/// Between two snapshots: 255 takeovers in a second must not write 255 times 40 KiB before the next takeover.
 const PAUSE: Duration = Duration::from_millis(20);
 /// From a change to the line about it, and so between two such lines.
 const SUMMARY_PAUSE: Duration = Duration::from_secs(1);
 
-/// A takeover that is due within this time goes first: for a snapshot of 255 routers, which take over together, a slow processor needs
-/// 2 to 4 ms. The first is for when it is not known yet; after that it is twice as long as the last one took, and at most the second:
-/// virtual routers that take over and yield all the time do not keep it back for ever.
+/// A takeover that is due within this time precedes a snapshot: a snapshot of 255 routers, which take over together, takes 2 to 4 ms on a
+/// slow processor. The first value holds until a snapshot was measured; after that the time is twice that of the last snapshot, and at
+/// most the second value: virtual routers that change state all the time do not postpone it for ever.
 const TAKEOVER_NEAR: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(10));
 
-/// Where snapshots go, and when.
+/// Where and when snapshots are written.
 pub(super) struct Kept {
     pub(super) slots: Slots,
-    /// Not before.
+    /// The earliest time of the next one.
     after: Instant,
-    /// To be asked again then.
+    /// The world is to be asked again at that time.
     again: bool,
-    /// How long the last one took.
+    /// How long the last snapshot took.
     took: Duration,
 }
 
@@ -39,7 +39,7 @@ impl Kept {
     }
 }
 
-/// A copy of memory into memory: the file is the guard's, and no disk is waited for.
+/// Copies memory into memory: the file is the guard's, and no disk is involved.
 fn write_recording(file: &File, bytes: &[u8]) -> Result<(), String> {
     match bytes {
         [] => Err("nothing is recorded at the moment; try again in a second".to_owned()),
@@ -52,7 +52,7 @@ fn note(text: String) -> Note {
 }
 
 impl<O: Os> Exec<O> {
-    /// After a turn: keeps what the next process must know, and tells the guard what it waits for.
+    /// After a turn: writes the state for the next process, and what the guard requested.
     pub(super) fn keep(&mut self, now: Now, machine: &mut dyn Machine) {
         if self.line.is_none() {
             return;
@@ -60,7 +60,7 @@ impl<O: Os> Exec<O> {
         if self.frozen() {
             self.summary_at = None;
             if let Some(kept) = self.kept.take() {
-                // The last one, whatever was kept before; then nobody writes but who takes over.
+                // The last snapshot, whatever was written before; from now on only the process that takes over writes.
                 let shot = machine.last_snapshot(now);
                 self.write_shot(kept, now, shot);
                 self.kept = None;
@@ -97,7 +97,7 @@ impl<O: Os> Exec<O> {
             if let Some(kept) = &mut self.kept {
                 kept.took = took;
             }
-            // What is worth a snapshot may be worth a line; a takeover has better things to do.
+            // A change in the snapshot may change the summary too; a takeover has precedence over that line.
             self.summary_at.get_or_insert(now.mono + SUMMARY_PAUSE);
         }
         if self.summary_at.is_some_and(|at| now.mono >= at) {
@@ -108,7 +108,7 @@ impl<O: Os> Exec<O> {
 
     fn write_shot(&mut self, mut kept: Kept, now: Now, shot: Option<Snapshot>) {
         if let Some(shot) = shot {
-            // What the turn asked for is under way before this.
+            // Submits the effects of the turn first.
             self.flush();
             let written = kept.slots.write(&shot);
             kept.after = now.mono + PAUSE;
@@ -120,7 +120,7 @@ impl<O: Os> Exec<O> {
         self.kept = Some(kept);
     }
 
-    /// Snapshots are written in this layout from now on, and one at once: whoever goes on may do so for a process that dies.
+    /// Writes snapshots in this layout from now on, and one at once: the next process may have to continue for a core that died.
     pub(super) fn write_layout(&mut self, now: Now, layout: u16) {
         let Some(kept) = &mut self.kept else { return };
         kept.slots.set_layout(layout);
@@ -131,7 +131,7 @@ impl<O: Os> Exec<O> {
         }
     }
 
-    /// When to look whether there is something to keep.
+    /// When to check whether there is something to write.
     pub(super) fn keep_deadline(&self) -> Option<Instant> {
         let again = self.kept.as_ref().filter(|s| s.again).map(|s| s.after);
         earliest(earliest(again, self.report_deadline()), self.summary_at)

@@ -1,8 +1,8 @@
 //! The line to the helper, which does for the loop what may block: files, processes, named pipes, host names.
 //!
-//! Everything asked for is kept, so that a new helper after one that died is asked for all of it again; until then watches tell
-//! nothing, and named pipes that are open stay open, because they are written to here: a pipe takes a line whole at once or not
-//! at all, and never makes us wait. Read first: `exec.rs`, `helper/proto.rs`.
+//! Every request is kept, so that a new helper gets all of them again after one that died. Until then watches report nothing. Named pipes
+//! that are open stay open, because this process writes to them: a pipe takes a line as a whole or not at all, and no write waits. Read
+//! first: `exec.rs`, `helper/proto.rs`.
 
 use super::exec::Exec;
 use super::os::Os;
@@ -20,11 +20,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// Files and kinds of processes watched: more than any configuration has, and what the helper can look at within a second.
+/// Watched files and process patterns: more than any configuration has, and as many as the helper can examine within a second.
 pub const MOST_WATCHES: usize = 4096;
-/// Named pipes: a configuration has three, and a reload may hold the old ones a while.
+/// Named pipes: a configuration has three, and a reload may keep the old ones for a while.
 pub const MOST_FIFOS: usize = 64;
-/// Host names looked up at a time: one per connection there may be.
+/// Host names looked up at a time: one for each possible connection.
 pub const MOST_LOOKUPS: usize = super::streams::MOST;
 /// Interfaces whose sysctls are set at a time: two for each virtual router there may be.
 pub const MOST_KNOBS: usize = 8192;
@@ -45,11 +45,11 @@ struct Fifo {
     ask: Ask,
     path: String,
     fd: Option<Fd>,
-    /// Which file was made for us.
+    /// The file that the helper created.
     made: Option<FileId>,
-    /// It was full.
+    /// The poll for room, after the pipe was full.
     room: Option<OpKey>,
-    /// Closed before it was open: what is made is to be removed.
+    /// Closed before it was open: a file that the helper creates is to be removed.
     closing: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct HelperLine {
     /// Named pipes to remove that no helper was there for; as many as there may be open.
     removals: Vec<Ask>,
     buffer: Vec<u8>,
-    /// It was given up because its queue was full, and that was not said yet.
+    /// The helper was abandoned because its queue was full, and that was not logged yet.
     behind: bool,
 }
 
@@ -79,11 +79,11 @@ impl HelperLine {
     }
 
     fn queue(&mut self, os: &mut impl Os, ask: &Ask) -> Result<(), Errno> {
-        // Longer than a message may be, or not what the helper would take.
+        // Longer than a message may be, or a request that the helper would refuse.
         let bytes = ask.encode().map_err(|_| Errno(-errno::EINVAL))?;
         if self.socket.is_some() {
             if self.queue.len() >= QUEUE {
-                // Loudly: nothing of it may be lost, so another helper is asked for all of it.
+                // The failure is logged: no request may be lost, so all of them are sent to another helper.
                 self.behind = true;
                 self.hang_up(os);
             } else {
@@ -93,7 +93,7 @@ impl HelperLine {
         Ok(())
     }
 
-    /// Sends some of what waits.
+    /// Sends some of the queued messages.
     fn pump(&mut self, os: &mut impl Os) {
         let Some(socket) = self.socket.clone() else { return };
         if self.tx.is_some() {
@@ -104,7 +104,7 @@ impl HelperLine {
             match os.send_message(&socket, bytes, None) {
                 Ok(()) => drop(self.queue.pop_front()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                // Reading will tell that it is gone, after what it still said.
+                // The read returns the end of the helper, after its last messages.
                 Err(_) => return self.queue.clear(),
             }
         }
@@ -113,14 +113,14 @@ impl HelperLine {
         }
     }
 
-    /// No helper from here on. Its end of the line tells it, and whoever restarts it.
+    /// Closes the line. The helper reads the end of the line and ends, and the guard starts another one.
     fn hang_up(&mut self, os: &mut impl Os) {
         for op in [self.rx.take(), self.tx.take()].into_iter().flatten() {
             os.cancel(Token::Cancel, op, Link::Last);
         }
         self.socket = None;
         self.queue.clear();
-        // Whether it had made them is not known any more.
+        // Whether the helper had created these files is not known any more.
         self.fifos.retain(|_, f| !f.closing);
     }
 
@@ -133,7 +133,7 @@ impl HelperLine {
         all.extend(self.fifos.values().filter(|f| f.fd.is_none()).map(|f| f.ask.clone()));
         all.extend(self.knobs.values().chain(self.watches.values()).chain(self.lookups.values()).cloned());
         for ask in all {
-            // All of it was encoded once before.
+            // All of them were encoded once before.
             let _ = self.queue(os, &ask);
         }
         self.pump(os);
@@ -193,12 +193,12 @@ impl HelperLine {
         })
     }
 
-    /// Nobody waits for these addresses any more.
+    /// The addresses of this look-up are not needed any more.
     pub(super) fn forget_lookup(&mut self, conn: ConnKey) {
         self.lookups.remove(&conn);
     }
 
-    /// A named pipe was opened, or not.
+    /// A named pipe was opened, or the open failed.
     fn on_fifo(
         &mut self,
         os: &mut impl Os,
@@ -224,7 +224,7 @@ impl HelperLine {
                 Ok(())
             }
             Err(e) => {
-                // Whoever wants it asks again.
+                // The notifier repeats the request.
                 self.fifos.remove(&fifo);
                 Err(e)
             }
@@ -234,13 +234,13 @@ impl HelperLine {
 }
 
 impl HelperLine {
-    /// Sends what this turn asked for. A note: for people.
+    /// Sends the requests of this turn. Returns a note for the log.
     pub(super) fn turn(&mut self, os: &mut impl Os) -> Option<Note> {
         self.pump(os);
         core::mem::take(&mut self.behind).then(|| Note { level: Level::Error, text: BEHIND.to_owned() })
     }
 
-    /// Does what is asked for; `Some`: answered at once.
+    /// Executes a request; `Some`: it is answered at once.
     pub fn apply(&mut self, os: &mut impl Os, fx: HelperFx) -> Option<Event<'static>> {
         let answer = match fx {
             HelperFx::WatchFile { watch, path } => {
@@ -348,7 +348,7 @@ impl HelperLine {
         }
     }
 
-    /// What concerns something that is not wanted any more ends here.
+    /// Messages about a watch, pipe or look-up that has ended are dropped here.
     fn heard(
         &mut self,
         os: &mut impl Os,
@@ -404,12 +404,12 @@ impl HelperLine {
 }
 
 impl<O: Os> Exec<O> {
-    /// The socket to a helper, the first or one after another that died: it is asked for everything that is wanted.
+    /// Sets the socket to a helper, the first or another one after a helper died: it gets all current requests.
     pub fn attach_helper(&mut self, socket: OwnedFd) {
         self.helper.attach(&mut self.os, socket);
     }
 
-    /// Sends what this turn asked for.
+    /// Sends the requests of this turn.
     pub(super) fn pump_helper(&mut self, now: Now) {
         if let Some(note) = self.helper.turn(&mut self.os) {
             self.log.note(now, note);

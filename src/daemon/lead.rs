@@ -1,35 +1,35 @@
-//! Being awake before the time comes.
+//! Waking up before the deadline.
 //!
-//! An idle processor needs 5 to 100 µs to come back, more in a virtual machine, and then finds its caches cold. A pre-armed
-//! advert would be late by that, and a takeover by that and as much again. So the loop wakes a little early and spins, in
-//! user space, until the advert has left or Master_Down_Timer has run out. The same while a new Master waits for the kernel
-//! to confirm its addresses: to sleep and be woken from another processor costs more than the kernel needs for the work.
+//! An idle processor needs 5 to 100 µs to resume, more in a virtual machine, and its caches are cold then. An armed advert would be late
+//! by that time, and a takeover by twice that time. So the loop wakes a little early and spins in user space, until the advert has left
+//! or Master_Down_Timer has run out. It does the same while a new Master waits for the kernel to confirm its addresses: sleeping and
+//! being woken from another processor takes longer than the kernel's work.
 //!
-//! How early is what this machine needs: every sleep that ends by its timer says how late that was (`WakeUps`), and the loop
-//! wakes early by that and a little more. Where a wake-up takes 10 µs, 15 µs are spun.
+//! The time to wake early is measured: for every sleep that ends by its timer, the lateness is recorded (`WakeUps`), and the loop wakes
+//! early by a little more than that. Where a wake-up takes 10 µs, the loop spins for 15 µs.
 //!
-//! What is spun away is bounded: `SHARE` of the time, saved up to `PURSE`. When that is spent the loop sleeps to the point,
+//! The spinning time is limited: `SHARE` of the time, accumulated up to `PURSE`. When it is used up the loop sleeps until the deadline,
 //! as if this file did not exist; so with many timers it costs its share and no more.
 
 use crate::time::{Duration, Instant, nanos};
 
-/// Bounds of how early. The upper one is longer than most processors take to leave their deepest idle state, and than a hypervisor
-/// takes to deliver the timer (seen: 45 µs) plus the way from there to user space (60 µs). The lower one is for the way from
-/// the end of the sleep into the spin.
+/// Bounds of the lead. The upper one is longer than most processors take to leave their deepest idle state, and than a hypervisor takes
+/// to deliver the timer (measured: 45 µs) plus the way from there to user space (60 µs). The lower one covers the way from the end of the
+/// sleep into the spin.
 const LEAD: (Duration, Duration) = (Duration::from_micros(5), Duration::from_micros(150));
-/// What follows an earlier one by less finds the processor awake and its caches warm: to wake for it twice is a waste.
+/// A deadline that follows an earlier one by less finds the processor awake and its caches warm: a second early wake-up is not needed.
 const WARM: Duration = Duration::from_millis(1);
-/// Longest spin for an answer of the kernel's.
+/// Longest spin for an answer of the kernel.
 const ANSWER: Duration = Duration::from_micros(300);
-/// Part of the time that may be spun away: one 50th of one processor. One router at 10 ms needs 1.5 % with the longest lead.
+/// The part of the time that may be spent spinning: one 50th of one processor. One router at 10 ms needs 1.5 % with the longest lead.
 const SHARE: u64 = 50;
-/// What can be saved up: a takeover right after many adverts is not to go without.
+/// The most spinning time that accumulates: a takeover right after many adverts still has some.
 const PURSE: Duration = Duration::from_millis(2);
 
 /// What to do until the next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// It is time already: collect what is ready, and go on.
+    /// The deadline has come: collect completions, and continue.
     Now,
     /// Sleep until then, or for ever.
     Sleep(Option<Instant>),
@@ -47,7 +47,7 @@ struct WakeUps {
 
 impl WakeUps {
     fn saw(&mut self, late: u64) {
-        // One that was put off by other work says nothing about a wake-up.
+        // A wake-up that other work delayed is no measure of a wake-up.
         let late = late.min(nanos(LEAD.1));
         if !core::mem::replace(&mut self.known, true) {
             (self.mean, self.deviation) = (late, late / 2);
@@ -57,29 +57,29 @@ impl WakeUps {
         self.mean = (7 * self.mean + late) / 8;
     }
 
-    /// How early to wake for a time that is to be met.
+    /// How early to wake for a deadline.
     fn lead(&self) -> Duration {
         let need = if self.known { self.mean + 2 * self.deviation + nanos(LEAD.0) } else { u64::MAX };
         Duration::from_nanos(need).clamp(LEAD.0, LEAD.1)
     }
 }
 
-/// The purse, and what wake-ups take.
+/// The accumulated spinning time, and the measured wake-ups.
 #[derive(Debug, Default)]
 pub struct Lead {
     saved: u64,
     seen: Instant,
     wake_ups: WakeUps,
-    /// What the sleep under way ends at.
+    /// The deadline of the present sleep.
     asleep_until: Option<Instant>,
-    /// The sharp time of the plan before, and the last one that had come when it was replaced.
+    /// The sharp deadline of the previous plan, and the last one that had passed when it was replaced.
     sharp: Option<Instant>,
     last: Instant,
 }
 
 impl Lead {
-    /// `until`: the next thing to do; `sharp`: the next that must not be late; `answer`: since when the kernel owes an answer that
-    /// is waited for.
+    /// `until`: the next deadline; `sharp`: the next deadline that must not be late; `answer`: since when an answer of the kernel is
+    /// awaited.
     pub fn plan(
         &mut self,
         now: Instant,
@@ -110,7 +110,7 @@ impl Lead {
         }
         let lead = self.wake_ups.lead();
         match sharp {
-            // Not for what is due already: nothing can be gained.
+            // Not for a deadline that has passed already: nothing can be gained.
             Some(at) if at > now && at.since(self.last) >= WARM && self.pays(lead) => {
                 if now + lead >= at {
                     Plan::Spin(at)
@@ -118,20 +118,20 @@ impl Lead {
                     Plan::Sleep(crate::time::earliest(until, Some(at - lead)))
                 }
             }
-            // To sleep until a time that has come costs a timer and a switch of tasks.
+            // A sleep until a time that has passed would cost a timer and a context switch.
             _ if until.is_some_and(|at| at <= now) => Plan::Now,
             _ => Plan::Sleep(until),
         }
     }
 
-    /// The sleep that was planned ended at `now`, because its time had come or for another reason.
+    /// The planned sleep ended at `now`, by its timer or for another reason.
     pub fn woke(&mut self, now: Instant) {
         if let Some(late) = self.asleep_until.take().and_then(|at| now.0.checked_sub(at.0)) {
             self.wake_ups.saw(late);
         }
     }
 
-    /// A spin took from `from` to `to`.
+    /// A spin lasted from `from` to `to`.
     pub fn spent(&mut self, from: Instant, to: Instant) {
         self.saved = self.saved.saturating_sub(nanos(to.since(from)));
         self.seen = to;
@@ -166,8 +166,8 @@ mod tests {
         assert_eq!(l.plan(Instant(2000 * MS), None, None, None), Plan::Sleep(None));
     }
 
-    /// Spins away how much for adverts every 10 ms, on a machine whose wake-ups take so long, from when it is known: nanoseconds
-    /// each; and how many were not waited for awake.
+    /// The spinning time per advert, with adverts every 10 ms and the given wake-up times, once these are measured: nanoseconds each; and
+    /// the number of adverts that were not awaited awake.
     fn spun(wake_up: impl Fn(u64) -> u64) -> (u64, u64) {
         let mut l = Lead::default();
         let (mut now, mut spun, mut missed) = (Instant(1000 * MS), 0, 0);
@@ -181,7 +181,7 @@ mod tests {
                     l.spent(now, end);
                     spun += if i < 100 { 0 } else { nanos(end.since(now)) };
                 }
-                // At first nothing is known of this machine.
+                // At first no wake-up is measured.
                 _ => missed += u64::from(i >= 100),
             }
             now = due;
@@ -193,12 +193,12 @@ mod tests {
     fn spins_for_what_wake_ups_take_here() {
         let (each, missed) = spun(|_| 10_000);
         assert!(each <= 6_000 && missed == 0, "{each} {missed}");
-        // 5 to 15 µs by turns.
+        // 5 to 15 µs in turn.
         let (each, missed) = spun(|i| 5_000 + i % 3 * 5_000);
         assert!(each <= 25_000 && missed == 0, "{each} {missed}");
         let (each, missed) = spun(|_| 100_000);
         assert!(each <= 50_000 && missed == 0, "{each} {missed}");
-        // One in fifty is late by much: the others do not pay for it.
+        // One in fifty is very late: the lead of the others does not grow by it.
         let (each, missed) = spun(|i| if i % 50 == 49 { 5 * MS } else { 10_000 });
         assert!(each <= 30_000 && missed <= 8, "{each} {missed}");
     }
@@ -219,7 +219,7 @@ mod tests {
         let mut l = Lead::default();
         let at = |us: u64| Some(Instant(1000 * MS + us * 1000));
         assert_eq!(l.plan(Instant(999 * MS), None, at(0), None), Plan::Sleep(at(0).map(|at| at - LEAD.1)));
-        // The first has come: the second, 0.6 ms after it, is slept for; the one after a pause is not.
+        // The first deadline has passed: the loop sleeps for the second, 0.6 ms after it, and spins for the one after a pause.
         assert_eq!(l.plan(Instant(1000 * MS + 50_000), None, at(625), None), Plan::Sleep(None));
         assert_eq!(l.plan(Instant(1000 * MS + 700_000), None, at(9_000), None), Plan::Sleep(at(8_850)));
     }
@@ -229,7 +229,7 @@ mod tests {
         let mut l = Lead::default();
         l.plan(Instant(1000 * MS), None, None, None);
         let (mut now, mut spun) = (Instant(1000 * MS), 0);
-        // Adverts every millisecond: 15 % of the time, were it paid for.
+        // Adverts every millisecond would take 15 % of the time for spinning.
         while now < Instant(2000 * MS) {
             let due = now + Duration::from_millis(1);
             match l.plan(now, None, Some(due), None) {

@@ -1,10 +1,10 @@
-//! The log sink: bounded lines, one write on its way, never a wait.
+//! The log sink: bounded lines, one write at a time, never a wait.
 //!
-//! A pipe nobody reads or a syslog daemon that is stopped must not delay an advert. So lines are queued, the ring writes
-//! them, and when the queue is full the **newest** are dropped and counted: the first lines of a trouble say what
-//! began it. When there is room again one line tells how many are missing.
+//! A pipe without a reader or a stopped syslog daemon must not delay an advert. So lines are queued, the ring writes them, and when the
+//! queue is full the **newest** are dropped and counted: the first lines of a failure usually contain its cause. When there is room again
+//! one line reports how many are missing.
 //!
-//! What is worth a line is often urgent as well: a takeover. So a line is put into words and handed to the kernel a few
+//! A change that is logged, such as a takeover, is often urgent as well. So a line is formatted and passed to the kernel a few
 //! milliseconds after it was noted, with the time it was noted at; the lines of a burst share a write. Read first: `process/line.rs`.
 
 use super::os::Os;
@@ -19,15 +19,15 @@ use crate::time::{Duration, Instant, Now};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 
-/// Queued lines. A state change of 255 routers is about 1,000 lines with `-D`: four of those.
+/// Queued lines. A state change of 255 routers is about 1,000 lines with `-D`: room for four of those.
 const LINES: usize = 4096;
-/// Queued bytes, so that long lines cannot take the memory: 128 a line on average.
+/// Queued bytes, so that long lines cannot use up the memory: 128 a line on average.
 const BYTES: usize = 512 * 1024;
-/// Bytes in one console write: some 40 lines. To put more into words at once would keep a slow processor from a takeover for too long.
+/// Bytes in one console write: some 40 lines. Formatting more at once would delay a takeover too long on a slow processor.
 const WRITE: usize = 4 * 1024;
-/// From the first line noted until the write begins. Longer than a takeover with a handful of addresses takes.
+/// From the first noted line to the beginning of the write. Longer than a takeover with a handful of addresses takes.
 const HOLD: Duration = Duration::from_millis(5);
-/// Between two attempts to reach a syslog daemon that is not there.
+/// Between two attempts to connect to a syslog daemon that does not run.
 const RECONNECT: Duration = Duration::from_secs(1);
 
 /// The sink.
@@ -37,13 +37,13 @@ pub struct Sink {
     fd: Option<Fd>,
     retry: Option<Instant>,
     queue: VecDeque<(Now, Note)>,
-    /// When the write of what is queued may begin.
+    /// When the write of queued lines may begin.
     due: Instant,
     bytes: usize,
     lost: u64,
-    /// Of all times.
+    /// Since the start.
     lost_so_far: u64,
-    /// What is being written, and how many lines it is.
+    /// The bytes of the current write, and their number of lines.
     writing: Option<(Bytes, u64)>,
     busy: bool,
     pid: u32,
@@ -59,7 +59,7 @@ impl Sink {
         Sink::with_fd(target, detail, fd)
     }
 
-    /// As [`Sink::new`], onto an fd of the caller's.
+    /// As [`Sink::new`], with a descriptor of the caller.
     pub fn with_fd(target: Target, detail: bool, fd: Option<Fd>) -> Sink {
         Sink {
             target,
@@ -77,7 +77,7 @@ impl Sink {
         }
     }
 
-    /// Lines that were not taken fast enough, so far.
+    /// The number of lines that were dropped so far.
     pub fn lost_so_far(&self) -> u64 {
         self.lost_so_far
     }
@@ -121,7 +121,7 @@ impl Sink {
         line(&self.target, now, note, self.pid)
     }
 
-    /// Starts the next write, if none is on its way.
+    /// Starts the next write, if none is in flight.
     pub fn pump(&mut self, os: &mut impl Os, now: Instant) {
         if self.busy || self.idle() || (self.writing.is_none() && now < self.due) {
             return;
@@ -137,12 +137,12 @@ impl Sink {
         self.busy = true;
         match self.target {
             Target::Console | Target::Nowhere => os.write(Token::Log, &fd, bytes.clone()),
-            // Waits in the kernel for room: that is the back-pressure, and nobody blocks on it.
+            // The kernel waits for room: the queue grows meanwhile, and no thread blocks.
             Target::Syslog(_) => os.send(Token::Log, &fd, bytes.clone(), None, Link::Last, How::Wait),
         };
     }
 
-    /// Syslog: one line. Console: as many as fit one write.
+    /// Takes the lines of one write. Syslog: one line. Console: as many as fit.
     fn take(&mut self) -> (Bytes, u64) {
         let mut lines = 1;
         let mut out = self.next().unwrap_or_default();
@@ -189,9 +189,9 @@ impl Sink {
             }
             Ok(_) => {}
             Err(_) if [errno::EINTR, errno::EAGAIN].contains(&result) => self.writing = Some((bytes, lines)),
-            // The reader of a pipe is gone: nobody to tell.
+            // The reader of a pipe has ended: the lines are lost.
             Err(_) if console => (self.lost, self.lost_so_far) = (self.lost + lines, self.lost_so_far + lines),
-            // Syslog restarts: the line waits for it.
+            // The syslog daemon may restart: the line waits for it.
             Err(_) => {
                 self.writing = Some((bytes, lines));
                 self.fd = None;
@@ -200,13 +200,13 @@ impl Sink {
         }
     }
 
-    /// When to call [`Sink::pump`] though nothing happened.
+    /// When to call [`Sink::pump`] without another event.
     pub fn next_deadline(&self) -> Option<Instant> {
         let due = if self.writing.is_none() { self.due } else { Instant::default() };
         (!self.busy && !self.idle()).then(|| self.retry.map_or(due, |at| at.max(due)))
     }
 
-    /// Whether an exit need not wait for it: every line was written, or there is nobody to take them.
+    /// Whether an exit need not wait for the sink: every line was written, or there is no reader.
     pub fn settled(&self) -> bool {
         self.idle() || (self.fd.is_none() && self.retry.is_some())
     }

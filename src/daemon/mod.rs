@@ -38,37 +38,37 @@ use crate::world::{Cursor, World};
 use exec::Exec;
 use os::Os;
 
-/// Expired timers dispatched in one turn. Each costs microseconds, so a turn stays below a millisecond; what is left
-/// makes the next turn not wait, and packets that came meanwhile are looked at in between.
+/// Expired timers dispatched in one turn. Each takes microseconds, so a turn stays below a millisecond; if timers remain, the next turn
+/// does not wait, and packets that came meanwhile are handled in between.
 const FIRE: usize = 64;
 
-/// What the loop drives: the [`World`], or a script in a test.
+/// The state machine that the loop drives: the [`World`], or a script in a test.
 pub trait Machine {
-    /// One input.
+    /// Handles one input.
     fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects);
     /// Dispatches at most `limit` expired timers; `true`: more are due.
     fn fire(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool;
-    /// When and why to wake next.
+    /// The next deadline and its reason.
     fn next_deadline(&self) -> Option<(Instant, Due)>;
     /// When the next takeover is due.
     fn next_takeover(&self) -> Option<Instant> {
         None
     }
-    /// What the next process must know, if that has changed since it was last asked for.
+    /// The state for the next process, if it changed since the last call.
     fn snapshot(&mut self, _now: Now) -> Option<Snapshot> {
         None
     }
-    /// The last word of one that has frozen.
+    /// The last snapshot of a frozen machine.
     fn last_snapshot(&mut self, _now: Now) -> Option<Snapshot> {
         None
     }
-    /// The next part of a report; `None`: that was all of it.
+    /// The next part of a report; `None`: the report is complete.
     fn report_part(&mut self, _now: Now, _at: &mut Cursor) -> Option<Part> {
         None
     }
-    /// Nothing else is due: the recording may begin another part.
+    /// Nothing else is due: the recording may begin another segment.
     fn checkpoint(&mut self) {}
-    /// What was recorded, for a process of the same program.
+    /// The recording, for a process of the same program.
     fn recorded(&self) -> Vec<u8> {
         Vec::new()
     }
@@ -113,9 +113,9 @@ impl Machine for World {
 
 /// Runs until an [`Effect::Exit`](crate::effect::Effect::Exit).
 ///
-/// A turn: wait until the next deadline or completion → read both clocks once → every completion that was queued when the
-/// turn began → *then* the timers (packets before timers: an advert that is here already beats its own master-down) →
-/// apply the effects in order → the next wait submits them.
+/// A turn: wait until the next deadline or completion → read both clocks once → handle every completion that was queued when the turn
+/// began → *then* the timers (packets before timers: an advert that was received already precedes its own Master_Down_Timer) → apply the
+/// effects in order → the next wait submits them.
 pub fn run<O: Os>(exec: &mut Exec<O>, machine: &mut dyn Machine) -> ExitCode {
     let mut turn = Turn::begin(exec, machine);
     loop {
@@ -126,8 +126,7 @@ pub fn run<O: Os>(exec: &mut Exec<O>, machine: &mut dyn Machine) -> ExitCode {
     }
 }
 
-/// Between two waits: what one turn leaves to the next. The simulator drives it by hand, since its clock stands still while a node
-/// sleeps.
+/// The state between two turns. The simulator calls its methods itself, because its clock stands still while a node sleeps.
 #[derive(Default)]
 pub struct Turn {
     fx: Effects,
@@ -136,7 +135,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// The first input of all.
+    /// Handles the first input.
     pub fn begin<O: Os>(exec: &mut Exec<O>, machine: &mut dyn Machine) -> Turn {
         let mut turn = Turn::default();
         let now = exec.os().now();
@@ -149,12 +148,12 @@ impl Turn {
     pub fn sleep<O: Os>(&mut self, exec: &mut Exec<O>, machine: &mut dyn Machine) {
         let next = machine.next_deadline().filter(|_| !exec.exiting());
         let until = next.map(|(at, _)| at);
-        // A takeover is as sharp as an advert.
+        // A takeover must be on time, like an advert.
         let takeover = next.and_then(|(at, due)| matches!(due, Due::MasterDown(_)).then_some(at));
         self.failed = exec.sleep(until, takeover, self.more).err();
     }
 
-    /// The wait is over. `Some`: so is everything.
+    /// The wait is over. `Some`: the loop ends with this code.
     pub fn wake<O: Os>(&mut self, exec: &mut Exec<O>, machine: &mut dyn Machine) -> Option<ExitCode> {
         let fx = &mut self.fx;
         exec.woke();

@@ -1,12 +1,13 @@
-//! Netlink, whatever the protocol: the table of open requests, slices, dumps in their order, and what is done when messages were lost.
+//! Netlink, whatever the protocol: the table of open requests, slices, dumps in their order, and the handling of lost messages.
 //!
-//! Pure: bytes to be sent come out, bytes received go in; `rtnl.rs` has the socket. Read first: `wire/netlink` (framing). Requests
-//! travel in slices, one send each, in order, each with a sequence number of its own; the kernel answers each. One slice is
-//! on its way at a time. An answer is an acknowledgement, or, where the kernel notifies of what was done with the request's own
-//! number and port, that notification: one message less for each address of a takeover.
+//! Pure: bytes to be sent come out, bytes received go in; `rtnl.rs` has the socket. Read first: `wire/netlink` (framing). Requests are
+//! sent in slices, one send each, in order, each request with a sequence number of its own; the kernel answers each. One slice is in
+//! flight at a time. An answer is an acknowledgement, or, where the kernel notifies of the change with the request's own number and port,
+//! that notification: one message less for each address of a takeover.
 //!
-//! A dump is a list of dumps, one after the other: interfaces before the addresses on them. It shares the socket with the notifications,
-//! so what is read is in the order it was true; a notification read during a dump is simply newer than what the dump has said so far.
+//! Requested dumps run one after the other: interfaces before the addresses on them. Dumps share the socket with the notifications, so
+//! messages are read in the order of the kernel's changes; a notification read during a dump is newer than the part of the dump read so
+//! far.
 
 use crate::event::{Errno, ReqId};
 use crate::wire::Bad;
@@ -16,25 +17,25 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// A protocol over netlink.
 pub trait Protocol {
-    /// What can be asked for.
+    /// A request.
     type Request;
-    /// What can be dumped.
+    /// A kind of dump.
     type Dump: Copy;
-    /// What is reported, by a dump or by a notification.
+    /// The content of a dump or of a notification.
     type Report;
     /// Appends the message for a request; its answer carries `seq`.
     fn put(out: &mut BytesMut, seq: u32, request: &Self::Request);
-    /// The type of the notification that answers this request when it succeeds, in place of an acknowledgement; `put` then asks for none.
+    /// The type of the notification that answers this request when it succeeds, in place of an acknowledgement; `put` then requests none.
     fn notice(_request: &Self::Request) -> Option<u16> {
         None
     }
     /// Appends the request for a dump.
     fn put_dump(out: &mut BytesMut, seq: u32, dump: Self::Dump);
-    /// Reads a message that is not one of netlink itself. `None`: of no use here.
+    /// Reads a message that is not one of netlink itself. `None`: the message is not used.
     fn read(frame: &Frame<'_>) -> Result<Option<Self::Report>, Bad>;
 }
 
-/// How much at once. The reasons stand where they are set.
+/// Limits. The reasons are given where they are set.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Requests in a slice.
@@ -43,25 +44,25 @@ pub struct Limits {
     pub open: usize,
 }
 
-/// What comes of it.
+/// A result for the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told<R> {
-    /// A report.
+    /// The content of a dump or of a notification.
     Report(R),
     /// The answer to a request. ENOBUFS: it was lost, or the request was never sent.
     Reply {
-        /// Which.
+        /// The request.
         req: ReqId,
-        /// What the kernel said.
+        /// The kernel's result.
         result: Result<(), Errno>,
     },
-    /// Messages were lost: what is known of the kernel may be wrong.
+    /// Messages were lost: the known state of the kernel may be wrong.
     Lost,
     /// A dump begins.
     DumpBegin,
-    /// It has ended; `complete`: with all of it.
+    /// A dump has ended.
     Synced {
-        /// Whether.
+        /// Whether it is complete.
         complete: bool,
     },
 }
@@ -74,7 +75,7 @@ enum Item<P: Protocol> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Idle,
-    /// Asked for, not sent yet.
+    /// Requested, not sent yet.
     Queued,
     /// Sent with this sequence number.
     Asked(u32),
@@ -83,26 +84,26 @@ enum Step {
 /// See the module.
 pub struct Netlink<P: Protocol> {
     limits: Limits,
-    /// Our address on the socket: what the kernel notifies of with it was our doing.
+    /// Our address on the socket: a notification with it reports a change of our own.
     port: u32,
     seq: u32,
     queue: VecDeque<Item<P>>,
-    /// By number; with what answers it beside an acknowledgement.
+    /// By sequence number; with the type of the notification that answers the request.
     open: BTreeMap<u32, (ReqId, Option<u16>)>,
-    /// The slice on its way.
+    /// The slice in flight.
     sending: Option<Vec<u32>>,
     step: Step,
-    /// Dumps of the list that were not asked for yet.
+    /// Dumps of the list that were not requested yet.
     rest: VecDeque<P::Dump>,
     interrupted: bool,
-    /// Asked for again while one was running: begin anew when it has ended.
+    /// Dumps that were requested while one was running: they begin when it has ended.
     again: Option<Vec<P::Dump>>,
-    /// Messages that made no sense. Counted, otherwise ignored.
+    /// The number of invalid messages. They are counted and otherwise ignored.
     pub malformed: u64,
 }
 
 impl<P: Protocol> Netlink<P> {
-    /// Nothing is open. `port`: ours.
+    /// No request is open. `port`: ours.
     pub fn new(limits: Limits, port: u32) -> Self {
         Netlink {
             limits,
@@ -119,7 +120,7 @@ impl<P: Protocol> Netlink<P> {
         }
     }
 
-    /// Takes a request; `Some`: answered at once.
+    /// Takes a request; `Some`: it is answered at once.
     pub fn request(&mut self, req: ReqId, request: P::Request) -> Option<Told<P::Report>> {
         if self.queue.len() + self.open.len() >= self.limits.open {
             return Some(Told::Reply { req, result: Err(Errno::ENOBUFS) });
@@ -128,8 +129,8 @@ impl<P: Protocol> Netlink<P> {
         None
     }
 
-    /// Takes a wish for dumps, in this order. `DumpBegin`, unless one is running: then that one ends without a word, and
-    /// another begins.
+    /// Requests dumps, in this order. Returns `DumpBegin`, unless a dump is running: then that dump ends without a report, and the others
+    /// begin.
     pub fn resync(&mut self, dumps: &[P::Dump]) -> Option<Told<P::Report>> {
         if self.step != Step::Idle {
             self.again = Some(dumps.to_vec());
@@ -148,17 +149,17 @@ impl<P: Protocol> Netlink<P> {
         !self.open.is_empty()
     }
 
-    /// Whether everything asked for was answered.
+    /// Whether every request was answered.
     pub fn idle(&self) -> bool {
         self.queue.is_empty() && self.open.is_empty() && self.sending.is_none()
     }
 
-    /// Whether there is something to send and nothing on its way.
+    /// Whether there is a request to send and no slice in flight.
     pub fn ready(&self) -> bool {
         self.sending.is_none() && !self.queue.is_empty()
     }
 
-    /// The next slice to send, if none is on its way: of at most `most` requests, and how many are in it.
+    /// The next slice to send, if none is in flight: with at most `most` requests. Returns their number too.
     pub fn slice(&mut self, most: usize) -> Option<(Bytes, usize)> {
         if !self.ready() {
             return None;
@@ -167,7 +168,7 @@ impl<P: Protocol> Netlink<P> {
         let mut seqs = Vec::new();
         let count = most.clamp(1, self.limits.slice).min(self.queue.len());
         for item in self.queue.drain(..count) {
-            // 0 is what notifications carry.
+            // Notifications carry 0.
             self.seq = self.seq.wrapping_add(1).max(1);
             match item {
                 Item::Op(req, request) => {
@@ -185,7 +186,7 @@ impl<P: Protocol> Netlink<P> {
         Some((out.freeze(), count))
     }
 
-    /// The slice left, or failed to with an errno: then none of it was looked at.
+    /// The slice was sent, or the send failed with an errno: then the kernel has seen none of its requests.
     pub fn on_sent(&mut self, result: Result<(), Errno>, tell: &mut dyn FnMut(Told<P::Report>)) {
         let seqs = self.sending.take().unwrap_or_default();
         if result.is_err() {
@@ -195,7 +196,7 @@ impl<P: Protocol> Netlink<P> {
         }
     }
 
-    /// What one receive brought, from the kernel and from nobody else.
+    /// Handles the bytes of one receive; the caller has checked that the kernel sent them.
     pub fn on_bytes(&mut self, bytes: &[u8], tell: &mut dyn FnMut(Told<P::Report>)) {
         for frame in wire::frames(bytes) {
             match frame.and_then(|f| self.on_frame(&f, tell)) {
@@ -205,8 +206,8 @@ impl<P: Protocol> Netlink<P> {
         }
     }
 
-    /// Messages were lost, perhaps answers among them: every request that was sent is answered with ENOBUFS. (A late
-    /// answer finds no entry and is ignored.) A running dump's end is never lost, but its middle may be.
+    /// Messages were lost, perhaps answers among them: every request that was sent is answered with ENOBUFS. (A late answer finds no
+    /// entry and is ignored.) The end of a running dump is never lost, but its middle may be.
     pub fn lost(&mut self, tell: &mut dyn FnMut(Told<P::Report>)) {
         for (req, _) in core::mem::take(&mut self.open).into_values() {
             tell(Told::Reply { req, result: Err(Errno::ENOBUFS) });
@@ -267,7 +268,7 @@ impl<P: Protocol> Netlink<P> {
 
 #[cfg(test)]
 mod tests {
-    //! A second protocol, in the manner of generic netlink: a request says a word, which is reported, and acknowledged.
+    //! A second protocol, in the manner of generic netlink: a request contains a word, which is reported and acknowledged.
 
     use super::*;
 
@@ -310,7 +311,7 @@ mod tests {
         wire::request(&mut out, 3, seq, &0i32.to_ne_bytes());
         out
     }
-    /// Sends one slice; what the requests and dumps in it were, with their numbers.
+    /// Sends one slice; returns its requests and dumps with their numbers.
     fn sent(n: &mut Netlink<Echo>) -> Vec<(u32, String)> {
         let bytes = n.slice(usize::MAX).map(|(bytes, _)| bytes).unwrap_or_default();
         n.on_sent(Ok(()), &mut |t| panic!("{t:?}"));
@@ -340,7 +341,7 @@ mod tests {
         let got = heard(&mut n, &[ack(1, 0), ack(3, 17), ack(2, 0)].concat());
         assert_eq!(got, [reply(0, None), reply(2, Some(Errno::EEXIST)), reply(1, None)]);
         assert_eq!(heard(&mut n, &ack(1, 0)), [], "an answer is given once");
-        // A send that failed was looked at by nobody.
+        // The kernel has seen nothing of a send that failed.
         let _ = n.slice(usize::MAX);
         let mut all = Vec::new();
         n.on_sent(Err(Errno(12)), &mut |t| all.push(t));
@@ -348,7 +349,7 @@ mod tests {
         assert!(n.idle() && !n.waits());
     }
 
-    /// A notification, of what `port` did with its request `seq`.
+    /// A notification of a change by `port` with its request `seq`.
     fn notice(kind: u16, port: u32, seq: u32) -> BytesMut {
         let mut out = BytesMut::new();
         wire::request(&mut out, kind, seq, b"done");
@@ -429,7 +430,7 @@ mod tests {
         sent(&mut n);
         let mut bad = BytesMut::new();
         wire::request(&mut bad, ECHO, 0, &[0xff, 0xfe, 0xff, 0xfe]);
-        // An acknowledgement without a body, a word that is none, a message longer than what is there.
+        // An acknowledgement without a body, an invalid word, a message longer than the bytes received.
         wire::request(&mut bad, 2, 1, &[]);
         let good = ack(1, 0);
         let got = heard(&mut n, &[&bad[..], &good, &[200, 0, 0, 0, 1]].concat());

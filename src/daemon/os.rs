@@ -1,4 +1,4 @@
-//! The operating system as the services of the loop see it: the traits of `sys/os.rs` with the loop's own tokens.
+//! The operating system for the services of the loop: the traits of `sys/os.rs` with the loop's own tokens.
 
 use super::token::Token;
 use crate::sys::os::{Calls, Ops};

@@ -1,7 +1,7 @@
-//! A report, written in parts into a file of memory that the guard is given.
+//! A report, written in parts into a file in memory that is sent to the guard.
 //!
-//! Read first: `src/report/mod.rs`. A turn writes `SLICE` bytes at most and one part more, which costs a slow processor some tenths of a
-//! millisecond, and none while a takeover is near. One at a time: what is asked for meanwhile is for the guard to ask again.
+//! Read first: `src/report/mod.rs`. A turn writes `SLICE` bytes at most and one part more, which takes some tenths of a millisecond on a
+//! slow processor, and nothing while a takeover is near. One report at a time: the guard repeats a request that comes meanwhile.
 
 use super::Machine;
 use super::exec::Exec;
@@ -23,20 +23,20 @@ pub struct Reporting {
     file: File,
     cursor: Cursor,
     written: u64,
-    /// A takeover goes first.
+    /// A takeover has precedence.
     waits: bool,
 }
 
 impl<O: Os> Exec<O> {
-    /// The guard wants one. `clear`: counters begin anew with it.
+    /// The guard requests a report. `clear`: the counters are reset with it.
     pub(super) fn begin_report(&mut self, clear: bool) {
         let cursor = Cursor::new(clear);
-        // Without memory for it the guard tells that there is none.
+        // Without memory for the report the guard answers that there is none.
         self.reporting =
             memfd::create("kalived report").ok().map(|file| Reporting { file, cursor, written: 0, waits: false });
     }
 
-    /// After a turn: the next slice. `near`: a takeover is.
+    /// After a turn: writes the next slice. `near`: a takeover is near.
     pub(super) fn write_report(&mut self, now: Now, near: bool, machine: &mut dyn Machine) {
         let Some(mut r) = self.reporting.take() else { return };
         r.waits = near;
@@ -44,7 +44,7 @@ impl<O: Os> Exec<O> {
             self.reporting = Some(r);
             return;
         }
-        // What the turn asked for is under way before this.
+        // Submits the effects of the turn first.
         self.flush();
         let mut slice = Vec::with_capacity(2 * SLICE);
         let mut ends = false;
@@ -66,7 +66,7 @@ impl<O: Os> Exec<O> {
             }
         }
         if ends {
-            // Whoever is given it reads; that nobody can change it is not needed for that.
+            // The seal prevents changes; a reader of the report does not depend on it.
             let _ = memfd::seal(&r.file);
             self.tell_report(r.file);
         } else {
@@ -74,14 +74,14 @@ impl<O: Os> Exec<O> {
         }
     }
 
-    /// When the next slice is to be written; a takeover wakes us by itself.
+    /// When the next slice is to be written; a takeover wakes the loop by itself.
     pub(super) fn report_deadline(&self) -> Option<Instant> {
         self.reporting.as_ref().filter(|r| !r.waits).map(|_| Instant::default())
     }
 }
 
 fn put(out: &mut Vec<u8>, part: &Part) {
-    // A value of these types has no key that is no text, and no number that JSON does not have.
+    // These types always serialize: they have no key that is not text, and no number that JSON lacks.
     let at = out.len();
     match serde_json::to_writer(&mut *out, part) {
         Ok(()) => out.push(b'\n'),

@@ -1,6 +1,6 @@
-//! Adverts that leave at once, and the way a packet takes: which socket, to which address.
+//! Adverts that are sent at once, and the route of a packet: which socket, to which address.
 //!
-//! Read first: `effect.rs` (`Packets`), `adverts.rs` (those that are armed). An advert with several destinations is several sends and one
+//! Read first: `effect.rs` (`Packets`), `adverts.rs` (armed adverts). An advert with several destinations is several sends and one
 //! answer: it failed when none of its packets left.
 
 use super::token::{AdvertToken, Token};
@@ -20,18 +20,18 @@ pub enum SendMark {}
 /// Name of an advert that was sent at once.
 pub type SendKey = Key<SendMark>;
 
-/// Where packets go.
+/// The destination of packets.
 #[derive(Clone)]
 pub enum To {
-    /// Where the socket is connected to.
+    /// The address that the socket is connected to.
     Connected,
     /// All to one address: the group.
     One(Rc<SockAddr>),
-    /// Each to its own destination; the interface is the scope of a link-local one.
+    /// Each packet to its own destination; the interface is the scope of a link-local one.
     Each(u32),
 }
 
-/// By which socket packets leave, and where they go.
+/// The socket and the destination of packets.
 #[derive(Clone)]
 pub struct Way {
     /// Socket.
@@ -72,7 +72,7 @@ struct Sending {
     tally: Tally,
 }
 
-/// What became of the packets of one advert.
+/// The results of the packets of one advert.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     left: bool,
@@ -87,13 +87,13 @@ impl Tally {
             self.failed.get_or_insert(Errno(-result));
         }
     }
-    /// Why none left; `None`: at least one did.
+    /// The errno if none left; `None`: at least one did.
     pub fn failed(&self) -> Option<Errno> {
         self.failed.filter(|_| !self.left)
     }
 }
 
-/// Adverts on their way.
+/// Adverts in flight.
 #[derive(Default)]
 pub struct Sends {
     sending: Arena<SendMark, Sending>,
@@ -109,7 +109,7 @@ impl Sends {
         }
     }
 
-    /// One of its sends completed. What the machines should hear of it, if anything.
+    /// A send of an advert completed. Returns the event for the machines, if there is one.
     pub fn on_done(&mut self, key: SendKey, result: i32) -> Option<Event<'static>> {
         let s = self.sending.get_mut(key)?;
         s.tally.count(result);
@@ -126,7 +126,7 @@ impl Sends {
         self.sending.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is none in flight.
     pub fn is_empty(&self) -> bool {
         self.sending.is_empty()
     }

@@ -1,20 +1,20 @@
-//! How many address requests travel in one send to the kernel.
+//! The number of address requests in one send to the kernel.
 //!
-//! One address costs the kernel 8 µs here and 130 µs there (a slow processor, an interface with 2,000 addresses, IPv6). While it
-//! works on a send, nothing else runs on a single processor: no advert, no takeover, no announcement. So a send takes as
-//! many requests as fit into a time, by what the send before took: more where no advert and no takeover is due meanwhile, for each
-//! send also costs a turn of the loop. The first is short, for hosts wait for its announcement.
+//! One address takes the kernel from 8 µs to 130 µs (a slow processor, an interface with 2,000 addresses, IPv6). While the kernel works
+//! on a send, nothing else runs on a single processor: no advert, no takeover, no announcement. So a send contains as many requests as
+//! fit into a time, by the duration of the previous send: more where no advert and no takeover is due meanwhile, because each send also
+//! costs a turn of the loop. The first one is short, because hosts wait for the announcement of the first addresses.
 
 use crate::time::{Duration, Instant, nanos};
 
-/// What one send may take where the loop and the kernel's worker share a processor, whatever is due.
+/// The time for one send where the loop and the kernel's worker share a processor, whatever is due.
 pub const TARGET: Duration = Duration::from_micros(300);
-/// What it may take at most, where nothing is due; and where the worker has a processor of its own: each request is answered by
-/// itself, so nobody waits for the end of the send.
+/// The most time for one send where nothing is due, and where the worker has a processor of its own: each request has its own answer, so
+/// nothing waits for the end of the send.
 const LONGEST: Duration = Duration::from_millis(1);
 /// Requests of the first send after a pause.
 const FIRST: usize = 2;
-/// Requests at most: their answers and notices, two messages each, fit the buffers twice over.
+/// Most requests: their answers and notifications, two messages each, fit into the buffers twice.
 pub const MOST: usize = 128;
 /// After so long without a send, the next one is a first one.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -24,9 +24,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Slice {
     target: Duration,
     size: usize,
-    // Nanoseconds for a request, by the send before.
+    // Nanoseconds for a request, measured in the previous send.
     cost: u64,
-    // Of the send on its way.
+    // When the send in flight began.
     began: Instant,
     asked: usize,
     ended: Instant,
@@ -39,25 +39,25 @@ impl Slice {
         Slice { target, size: FIRST, cost: u64::MAX, began: Instant::default(), asked: 0, ended: Instant::default() }
     }
 
-    /// How many requests the next send may take. `due`: when the next thing is that must not be late.
+    /// The number of requests of the next send. `due`: the next deadline that must not be late.
     pub fn size(&mut self, now: Instant, due: Option<Instant>) -> usize {
         if now.since(self.ended) > PAUSE {
             self.size = FIRST;
         } else {
             let free = due.map_or(LONGEST, |at| at.since(now)).clamp(self.target, LONGEST);
             let fit = usize::try_from(nanos(free) / self.cost).unwrap_or(MOST);
-            // Grown by what is known of, not by one lucky measurement.
+            // The size at most doubles, so that it does not depend on one favourable measurement.
             self.size = fit.clamp(1, MOST.min(2 * self.size));
         }
         self.size
     }
 
-    /// A send with so many requests goes to the kernel.
+    /// A send with `asked` requests begins.
     pub fn begin(&mut self, now: Instant, asked: usize) {
         (self.began, self.asked) = (now, asked);
     }
 
-    /// It came back.
+    /// The send completed.
     pub fn end(&mut self, now: Instant) {
         self.ended = now;
         self.cost = (nanos(now.since(self.began)) / self.asked.max(1) as u64).max(1);
@@ -71,7 +71,7 @@ mod tests {
     fn sends(slice: &mut Slice, from: Instant, cost: Duration, n: usize) -> (Vec<usize>, Instant) {
         let mut now = from;
         let sizes = (0..n).map(|_| {
-            // Something is always due at once.
+            // A deadline is always due at once.
             let size = slice.size(now, Some(now));
             slice.begin(now, size);
             now += cost * size as u32;

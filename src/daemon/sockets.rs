@@ -1,8 +1,8 @@
-//! VRRP sockets: opened, received from, closed; and by which way a packet leaves.
+//! VRRP sockets: opened, received from, closed; and the socket that a packet leaves by.
 //!
-//! Read first: `sys/socket.rs` (the two sockets behind one), `sends.rs` (`Way`). The receiving one has a multishot receive into
-//! provided buffers, beside it perhaps a packet socket for adverts from addresses of this host. A receive is cancelled before its
-//! descriptor is let go of; a completion for a socket that was closed gives its buffer back and is nobody's.
+//! Read first: `sys/socket.rs` (the two sockets behind one), `sends.rs` (`Way`). The receiving one has a multishot receive into provided
+//! buffers, beside it perhaps a packet socket for adverts from addresses of this host. A receive is cancelled before its descriptor is
+//! released; a completion for a closed socket returns its buffer and is otherwise ignored.
 
 use super::adverts::Adverts;
 use super::os::Os;
@@ -32,7 +32,7 @@ const BUFFER: u32 = 4608;
 /// Group number of the datagram buffers.
 const GROUP: u16 = 1;
 
-/// Receives that fail one after another before a socket counts as lost. A single error may be somebody's ICMP.
+/// Receives that fail one after another before a socket counts as lost. An ICMP message of any host may cause a single error.
 const RECEIVE_FAILURES: u32 = 8;
 
 struct Sock {
@@ -63,12 +63,12 @@ pub struct Sockets<B> {
     pub oversized: u64,
     /// Datagrams whose sender could not be read: dropped.
     pub anonymous: u64,
-    /// Times the datagram buffers ran out (nothing is lost by it).
+    /// How often the datagram buffers ran out (no datagram is lost by that).
     pub buffers_out: u64,
 }
 
 impl<B: Buffers> Sockets<B> {
-    /// None open; their buffers are there.
+    /// No socket is open; the buffers are allocated.
     pub fn new(os: &mut impl Os<Buffers = B>) -> io::Result<Sockets<B>> {
         Ok(Sockets {
             buffers: os.buffers(GROUP, BUFFERS, BUFFER)?,
@@ -82,7 +82,7 @@ impl<B: Buffers> Sockets<B> {
         })
     }
 
-    /// Does what is asked for. Adverts armed on a socket that is closed are taken back. A note: for people.
+    /// Executes a request. Armed adverts of a closed socket are cancelled. Returns a note for the log.
     pub fn apply(
         &mut self,
         os: &mut impl Os<Buffers = B>,
@@ -105,7 +105,7 @@ impl<B: Buffers> Sockets<B> {
         }
     }
 
-    /// The way of packets that leave by `sock`.
+    /// The socket and destination of packets that leave by `sock`.
     pub fn way(&self, sock: SockKey) -> Option<Way> {
         let s = self.socks.get(&sock)?;
         let frames = self.frames.clone().zip(s.spec.ifindex());
@@ -119,8 +119,8 @@ impl<B: Buffers> Sockets<B> {
         }
     }
 
-    /// As [`Sockets::way`], for an advert that leaves at once, which begins a time of many: the interface may have been down when its
-    /// socket was opened.
+    /// As [`Sockets::way`], for an advert that is sent at once, before many armed ones: connects the socket if that failed when it was
+    /// opened because the interface was down.
     pub fn way_now(&mut self, os: &mut impl Os, sock: SockKey) -> Option<Way> {
         if let Some(s) = self.socks.get_mut(&sock)
             && let To::One(group) = &s.to
@@ -147,7 +147,7 @@ impl<B: Buffers> Sockets<B> {
         Ok(())
     }
 
-    /// Cancel before close: the receive is cancelled, and the fds close with the last operation that holds them.
+    /// Cancel before close: the receive is cancelled, and the descriptors close with the last operation that holds them.
     fn close(&mut self, os: &mut impl Os, adverts: &mut Adverts, sock: SockKey) {
         if let Some(s) = self.socks.remove(&sock) {
             adverts.close(os, sock);
@@ -184,7 +184,7 @@ impl<B: Buffers> Sockets<B> {
         }
     }
 
-    /// A completion of a receive. A note: for people.
+    /// A completion of a receive. Returns a note for the log.
     pub fn on_done(
         &mut self,
         os: &mut impl Os<Buffers = B>,
@@ -278,7 +278,7 @@ impl<B: Buffers> Sockets<B> {
         let l = open.as_mut()?;
         match done.result {
             0.. => l.failures = 0,
-            // Said once each time the interface goes down.
+            // Reported once each time the interface goes down.
             errno::ENOBUFS | errno::ENETDOWN => {}
             _ => l.failures += 1,
         }

@@ -1,10 +1,10 @@
-//! What a completion belongs to: the tag of every operation the daemon submits, by the service that submitted it.
+//! The tags of the operations that the daemon submits, by the service that submitted them.
 
 use super::adverts::{ChainKey, StopKey};
 use super::sends::SendKey;
 use crate::id::{ConnKey, FifoKey, SockKey};
 
-/// Of the sockets.
+/// Operations of the sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SockToken {
     /// The multishot receive on a VRRP socket.
@@ -13,7 +13,7 @@ pub enum SockToken {
     Local(SockKey),
 }
 
-/// Of the adverts.
+/// Operations of the adverts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdvertToken {
     /// A chain's timer.
@@ -26,19 +26,19 @@ pub enum AdvertToken {
     Now(SendKey),
 }
 
-/// Of a netlink socket.
+/// Operations of a netlink socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetToken {
     /// The multishot receive.
     Rx,
-    /// A batch of requests left.
+    /// The send of a batch of requests.
     Tx,
 }
 
-/// Of a stream connection.
+/// Operations of a stream connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnToken {
-    /// It is being opened.
+    /// The connect.
     Open,
     /// Its receive.
     Rx,
@@ -46,23 +46,23 @@ pub enum ConnToken {
     Tx,
 }
 
-/// Of the line to the helper.
+/// Operations of the line to the helper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HelperToken {
-    /// The helper said something, or is gone.
+    /// The helper sent a message, or closed the line.
     Rx,
-    /// The helper can be told more.
+    /// The line to the helper has room.
     Tx,
     /// A named pipe that was full has room.
     Room(FifoKey),
 }
 
-/// Tag of an operation.
+/// The tag of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     /// The signal pipe was read.
     Signals,
-    /// The guard said something.
+    /// The guard sent a message.
     Guard,
     /// Of the sockets.
     Sock(SockToken),
@@ -82,6 +82,6 @@ pub enum Token {
     Helper(HelperToken),
     /// A log write.
     Log,
-    /// A cancellation; what it did is seen in the completions of what it cancelled.
+    /// A cancellation; its result is in the completions of the cancelled operations.
     Cancel,
 }

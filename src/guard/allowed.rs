@@ -1,7 +1,7 @@
-//! What may be started for a core: the commands of the configurations that the guard gave it, and nothing else.
+//! The programs that may be started for a core: the commands of the configurations that the guard gave it, and no others.
 //!
-//! The core hears strangers on the network; what it asks to be started is taken for a name, looked up here, and run as the
-//! configuration says. Pure. Read first: `config/scripts.rs` (who compiled it), `effect.rs` (`SpawnSpec`).
+//! The core receives packets from untrusted hosts. A program that it requests is taken for a name, looked up here, and run as the
+//! configuration defines it. Pure. Read first: `config/scripts.rs` (the compilation of commands), `effect.rs` (`SpawnSpec`).
 
 use crate::config::model::Config;
 use crate::config::model::global::Login;
@@ -12,18 +12,19 @@ use crate::effect::SpawnSpec;
 use crate::lvs::director::MODPROBE;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Configurations whose commands may run: the one in force, and those before it, of which a hook may still wait its turn. One that
-/// waits for longer than seven reloads is not started.
+/// Configurations whose commands may run: the one in force, and those before it, because a hook of theirs may still be queued. A hook
+/// that is queued for longer than seven reloads is not started.
 const CONFIGS: usize = 8;
-/// Words behind those of the configuration: a hook gets what it is about, its name, the state and the priority; a reader its pipe.
+/// Most arguments after those of the configuration: a hook is given the kind of its subject, the name, the state and the priority; a
+/// reader its pipe.
 const MORE: usize = 4;
 
 /// How a command is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leave {
-    /// User and group; `None`: as the guard is, for what kalived does itself.
+    /// User and group; `None`: those of the guard, for programs of kalived's own.
     pub user: Option<(u32, u32)>,
-    /// Only if nobody but root can exchange it.
+    /// Only if no user but root can replace the program.
     pub secure: bool,
     /// The user's name, home and shell.
     pub login: Option<Login>,
@@ -42,12 +43,12 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// From now on the commands of `config`, too.
+    /// Allows the commands of `config` from now on, too.
     pub fn add(&mut self, config: &Config) {
         let mut all: BTreeMap<Box<str>, Vec<Command>> = BTreeMap::new();
         let more = &config.global.more;
         commands(config).into_iter().for_each(|(_, script)| add(&mut all, script, config));
-        // The file of a scheduled reload is removed when it was done.
+        // The file of a scheduled reload is removed after the reload.
         if let Some(path) = &more.reload_time_file {
             let argv = ["rm", "-f", "--", path].map(Into::into).into();
             let leave = Leave { user: None, secure: false, login: None };
@@ -57,7 +58,7 @@ impl Allowed {
         self.configs.truncate(CONFIGS);
     }
 
-    /// And those of these virtual servers of the configuration that was added last, which is `config`.
+    /// Allows the commands of these virtual servers of `config`, the configuration that was added last.
     pub fn add_part(&mut self, config: &Config, part: &Part) {
         let Some(all) = self.configs.front_mut() else { return };
         commands_of(part).into_iter().for_each(|(_, script)| add(all, script, config));

@@ -1,4 +1,4 @@
-//! What is said to people and to systemd: the commands' answers, and how it stands.
+//! The guard's answers to commands, and its status for systemd.
 //!
 //! Read first: `ctl.rs`, `systemd.rs`.
 
@@ -16,25 +16,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-/// How long the core may take to write what it recorded.
+/// How long the core may take to write its recording.
 const RECORD: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct Answers {
     server: Option<Server>,
-    /// The line to systemd.
+    /// The socket to systemd.
     pub systemd: Notifier,
-    /// The states, in one line.
+    /// The states of the virtual routers, in one line.
     summary: String,
     watchdog: Instant,
-    /// Who waits for what was recorded, in which file, until when. One at a time.
+    /// The client that waits for a recording, the file of the recording, and the deadline. One at a time.
     record: Option<(ClientId, Rc<File>, Instant)>,
-    /// Who waits for the end.
+    /// Clients that wait for the end of the guard.
     pub(super) stop: Vec<ClientId>,
 }
 
 impl Answers {
-    /// With a socket, if there is one.
+    /// With a control socket, if there is one.
     pub fn new(server: Option<Server>, systemd: Notifier) -> Answers {
         Answers {
             server,
@@ -46,13 +46,13 @@ impl Answers {
         }
     }
 
-    /// The core said how the states are.
+    /// The core reported the states.
     pub fn on_summary(&mut self, text: String) {
         self.summary = text;
         self.systemd.status(&self.summary);
     }
 
-    /// Started, or done with `what`.
+    /// The start is complete, or the operation `what`.
     pub fn ready(&mut self, what: Option<&str>) {
         let known = Some(self.summary.as_str()).filter(|s| !s.is_empty());
         let line: Vec<&str> = known.into_iter().chain(what).collect();
@@ -60,19 +60,19 @@ impl Answers {
         self.systemd.ready(&line);
     }
 
-    /// To wait on.
+    /// The descriptors to poll.
     pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
         self.server.as_ref().map(Server::fds).unwrap_or_default()
     }
 
-    /// Answers; nothing happens when the client is gone.
+    /// Answers a client; without effect when the client has disconnected.
     pub fn answer(&mut self, client: ClientId, ok: bool, text: &str) {
         if let Some(server) = &mut self.server {
             server.answer(client, ok, text);
         }
     }
 
-    /// Gives a report: the processes as text, the rest as a file, where there is one.
+    /// Sends a report: the processes as text, the rest as a file, where there is one.
     pub fn give_report(&mut self, client: ClientId, daemon: &Daemon, report: Option<&File>) {
         let (Some(server), Ok(text)) = (&mut self.server, serde_json::to_string(daemon)) else { return };
         match report {
@@ -81,27 +81,27 @@ impl Answers {
         }
     }
 
-    /// The socket and where it is, for an execve.
+    /// The socket and its path, for an execve.
     pub fn listener(&self) -> Option<(BorrowedFd<'_>, &Path)> {
         self.server.as_ref().map(|s| (s.listener(), s.path()))
     }
-    /// A client that waits, for an execve.
+    /// A waiting client, for an execve.
     pub fn take(&mut self, client: ClientId) -> Option<OwnedFd> {
         self.server.as_mut()?.take(client)
     }
-    /// A client back from [`Answers::take`].
+    /// Takes over a client from [`Answers::take`].
     pub fn adopt(&mut self, fd: OwnedFd, now: Instant) -> Option<ClientId> {
         self.server.as_mut().map(|s| s.adopt(fd, now))
     }
 
-    /// The end begins: nobody else can ask.
+    /// The guard begins to end: no further client can connect.
     pub fn unlisten(&mut self) {
         if let Some(server) = &mut self.server {
             server.unlink();
         }
     }
 
-    /// The end: the socket goes, who waited for it is told.
+    /// The guard ends: the socket is closed, and clients that waited for the end are answered.
     pub fn close(&mut self, text: &str) {
         for client in core::mem::take(&mut self.stop) {
             self.answer(client, true, text);
@@ -113,7 +113,7 @@ impl Answers {
 }
 
 impl Guard {
-    /// Serves who asks.
+    /// Serves the clients' requests.
     pub(super) fn serve(&mut self, now: Instant) {
         let Some(server) = &mut self.answers.server else { return };
         for (client, request) in server.on_ready(now) {
@@ -158,7 +158,7 @@ impl Guard {
         self.tell_with(ToCore::Record, Some(&file));
     }
 
-    /// The core wrote what it had recorded, or could not.
+    /// The core wrote its recording, or failed to.
     pub(super) fn on_recorded(&mut self, done: bool, text: &str) {
         let Some((client, file, _)) = self.answers.record.take() else { return };
         match (&mut self.answers.server, done) {
@@ -171,7 +171,7 @@ impl Guard {
         if self.answers.record.as_ref().is_some_and(|(_, _, until)| now >= *until) {
             self.on_recorded(false, "the VRRP process does not answer");
         }
-        // Only while the core lives: its heart is looked at by the same loop.
+        // Only while the core is alive: the same loop watches its heartbeat.
         if let Some(every) = self.answers.systemd.interval()
             && now >= self.answers.watchdog + every.min(Duration::from_secs(1))
             && (self.core.is_some() || self.removal.is_some() || self.start_at.is_some() || self.around.is_some())

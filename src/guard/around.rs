@@ -1,7 +1,7 @@
-//! `startup_script` and `shutdown_script`: before the first core, and after the last one has given everything back.
+//! `startup_script` and `shutdown_script`: before the first core, and after the last core has removed everything it held.
 //!
-//! Not around a hand-over, which is neither a start nor a stop: addresses are held all the time, and a script would be waited for while
-//! nobody speaks for us. Read first: `turn.rs`, `scripts.rs`.
+//! The scripts do not run at a hand-over, which is neither a start nor a stop: the addresses are held throughout, and no core would send
+//! adverts while a script runs. Read first: `turn.rs`, `scripts.rs`.
 
 use super::{Guard, text};
 use crate::config::model::Config;
@@ -11,16 +11,16 @@ use crate::event::ChildEnd;
 use crate::process::image::image_of;
 use crate::time::{Duration, Instant};
 
-/// Whose they are: no core has this number.
+/// The owner number of these scripts: no core has it.
 pub(super) const OWNER: u32 = 0;
 
-/// One that runs.
+/// A running script.
 pub(super) struct Running {
     word: &'static str,
     until: Instant,
 }
 
-/// Which one, with the most time it may take.
+/// The script, and the most time it may take.
 fn of(config: &Config, word: &'static str) -> Option<(SpawnSpec, Duration)> {
     let more = &config.global.more;
     let (script, limit) = match word {
@@ -34,7 +34,7 @@ fn of(config: &Config, word: &'static str) -> Option<(SpawnSpec, Duration)> {
 }
 
 impl Guard {
-    /// Starts it, if there is one and nothing keeps it from running.
+    /// Starts the script, if there is one and it may run.
     pub(super) fn begin_around(&mut self, now: Instant, word: &'static str) -> bool {
         let image = self.image.clone();
         let Some((spec, limit)) = image_of(&image).ok().and_then(|c| of(&c, word)) else { return false };
@@ -51,7 +51,7 @@ impl Guard {
         }
     }
 
-    /// It ended.
+    /// The script ended.
     pub(super) fn around_ended(&mut self, now: Instant, end: ChildEnd) {
         let Some(running) = self.around.take() else { return };
         if end != ChildEnd::Exited(0) {
@@ -65,9 +65,9 @@ impl Guard {
     pub(super) fn look_at_around(&mut self, now: Instant) {
         if let Some(running) = self.around.as_mut().filter(|r| now >= r.until) {
             let word = running.word;
-            // Again, should it sit in a system call that does not end.
+            // Killed again after two seconds, in case a system call in the kernel does not end.
             running.until = now + Duration::from_secs(2);
-            // It was started, so it is killed and its end is told.
+            // The script is running, so it is killed and its end is reported later.
             let _ = self.scripts.kill(OWNER, u64::from(word == text::STARTUP), true);
             self.note(text::around_too_slow(word));
         }

@@ -1,12 +1,12 @@
-//! Whether the core still lives: it says so once a second.
+//! Whether the core is alive: it sends a beat once a second.
 //!
-//! Pure. Counted are the guard's own wake-ups, not time: a machine that was paused wakes the guard once, however long it was.
+//! Pure. The guard's wake-ups are counted, not time: after a pause of the machine the guard wakes once, however long the pause was.
 
 use crate::process::proto::PERIOD;
 use crate::time::Instant;
 
-/// Looks without a beat between them after which the core counts as hung. A loop turn takes milliseconds at worst; what does
-/// not turn for five seconds has lost its adverts long ago.
+/// Checks without a beat between them after which the core counts as hung. A turn of the loop takes milliseconds at worst; a core that
+/// has not completed one for five seconds has missed its adverts long ago.
 pub const MISSED: u32 = 5;
 
 /// See the module.
@@ -22,12 +22,12 @@ impl Heartbeat {
     pub fn new(now: Instant) -> Heartbeat {
         Heartbeat { looked: now, missed: 0, last: now }
     }
-    /// It was heard.
+    /// A beat was received.
     pub fn beat(&mut self, now: Instant) {
         self.missed = 0;
         self.last = now;
     }
-    /// Looks; at most once a period, however often it is called. Whether the core is hung.
+    /// Checks at most once a period, however often it is called. Returns whether the core is hung.
     pub fn look(&mut self, now: Instant) -> bool {
         if now >= self.looked + PERIOD {
             self.looked = now;
@@ -35,7 +35,7 @@ impl Heartbeat {
         }
         self.missed > MISSED
     }
-    /// When it was last heard.
+    /// The time of the last beat.
     pub fn last(&self) -> Instant {
         self.last
     }
@@ -53,7 +53,7 @@ mod tests {
             assert!(!h.look(at(s)));
             h.beat(at(s));
         }
-        // Paused for an hour: the guard may be the first to run again.
+        // After a pause of an hour the guard may be the first process to run.
         assert!(!h.look(at(3_700)) && !h.look(at(3_700)));
         h.beat(at(3_700));
         for s in 1..=5 {

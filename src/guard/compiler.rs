@@ -1,4 +1,4 @@
-//! A run of the compiler: text to image in a process of its own, bounded in time.
+//! A run of the compiler: from text to an image, in a process of its own, with a time limit.
 //!
 //! Read first: `queue.rs`, `config/image.rs`.
 
@@ -14,23 +14,23 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
-/// The largest configuration known takes a second; what takes longer waits for a file server or a name server.
+/// The largest known configuration takes a second; a longer run waits for a file server or a name server.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Bytes of messages that are looked at.
+/// Bytes of messages that are read.
 const TEXT: usize = 16 * 1024;
 
-/// What the configuration is wanted for.
+/// The purpose of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// A reload: what fails `--config-test` is refused.
+    /// A reload: a file that fails `--config-test` is refused.
     Reload,
-    /// `reload --force`, an upgrade, and what a start will say: only what cannot be run is refused.
+    /// `reload --force`, an upgrade, and the messages of a start: only a file that cannot be run is refused.
     Start,
 }
 
 /// See the module.
 pub struct Compiler {
-    /// Its process.
+    /// The compiler's process.
     pub pid: u32,
     deadline: Instant,
     late: bool,
@@ -39,14 +39,14 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// Starts it. `new`: the program at the path, at an upgrade or a hand-over.
+    /// Starts the compiler. `new`: the program at the path, at an upgrade or a hand-over.
     pub fn start(roles: &Roles, new: bool, wanted: Use, reports: &Reports, now: Instant) -> io::Result<Compiler> {
         let (image, text) = (memfd::create("kalived image")?, memfd::create("kalived messages")?);
         let pid = roles.compiler(new, wanted, &image, &text, reports)?;
         Ok(Compiler { pid, deadline: now + LIMIT, late: false, image, text })
     }
 
-    /// Ends it when its time is up.
+    /// Kills the compiler after its time limit.
     pub fn tick(&mut self, now: Instant) {
         if now >= self.deadline && !self.late {
             self.late = true;
@@ -54,7 +54,7 @@ impl Compiler {
         }
     }
 
-    /// What it had to say, a message each; bounded.
+    /// The compiler's messages, one per note; their number is limited.
     pub fn messages(&self) -> Vec<Note> {
         let mut buf = vec![0u8; TEXT];
         let n = self.text.read_at(&mut buf, 0).unwrap_or(0);
@@ -62,7 +62,7 @@ impl Compiler {
         String::from_utf8_lossy(&buf).lines().filter(|l| !l.trim().is_empty()).map(entry::parse).collect()
     }
 
-    /// It ended: the image, which nobody changes any more; or why there is none.
+    /// The compiler ended: returns the image, sealed against changes, or why there is none.
     pub fn finish(self, end: End) -> Result<Rc<File>, String> {
         let first = || {
             let lines = self.messages();
@@ -78,7 +78,7 @@ impl Compiler {
             End::Exited(code) => return Err(format!("{} (exit code {code})", first())),
             End::Signaled(signal) => return Err(format!("the compiler was killed by signal {signal}")),
         }
-        // Any program can end with 0, and at an upgrade we become the one that did.
+        // Any program may exit with 0, and at an upgrade this process executes the program that did.
         let mut begin = [0; MAGIC.len()];
         if self.image.read_exact_at(&mut begin, 0).is_err() || begin != MAGIC {
             return Err("the compiler left no configuration".to_owned());

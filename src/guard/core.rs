@@ -1,6 +1,7 @@
 //! A core as the guard sees it: a process, a line to it, its heartbeat, its helper.
 //!
-//! Read first: `proto.rs`. Nothing here waits: what the line does not take is queued, and a core whose queue is full is hung.
+//! Read first: `proto.rs`. No call here waits: messages that the line does not take are queued, and a core whose queue is full counts as
+//! hung.
 
 use super::beat::Heartbeat;
 use super::role::Roles;
@@ -18,36 +19,36 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-/// Messages queued behind a full line, which itself holds thousands: the end of every program there can be, many times over.
+/// Messages queued behind a full line, which itself holds thousands: the ends of all programs that can run at one time, many times over.
 const QUEUED: usize = 4096;
 /// From the end of a helper to the start of the next one.
 const HELPER_PAUSE: Duration = Duration::from_secs(1);
 
-/// What every start needs.
+/// The parameters of every start.
 pub struct Starter<'a> {
-    /// How.
+    /// How processes are started.
     pub roles: &'a Roles,
-    /// Where it is said.
+    /// The destination of log lines.
     pub log: &'a mut Log,
-    /// Where children tell how it went.
+    /// Where children report their start.
     pub reports: &'a Reports,
 }
 
 /// See the module.
 pub struct Core {
-    /// Of all cores since the start of the guard.
+    /// The number of this core, counted since the start of the guard.
     pub number: u32,
     /// Its process.
     pub pid: u32,
     /// When it was started.
     pub started: Instant,
-    /// Whether it said that it runs, or stands by.
+    /// Whether the core reported that it runs, or stands by.
     pub ready: bool,
-    /// Its heart.
+    /// The core's heartbeat.
     pub heart: Heartbeat,
     /// Its helper's process.
     pub helper: Option<u32>,
-    /// Layouts of snapshots that it can write, the newest last.
+    /// Snapshot layouts that the core can write, the newest last.
     writes: Vec<u16>,
     /// When to start a helper.
     helper_at: Option<Instant>,
@@ -57,20 +58,20 @@ pub struct Core {
     queue: VecDeque<(Vec<u8>, Option<Rc<File>>)>,
 }
 
-/// What was heard.
+/// What was received from a core.
 #[derive(Debug)]
 pub enum Heard {
     /// A message, with a file if one came along.
     Said(ToGuard, Option<File>),
-    /// It closed the line: it is ending.
+    /// The core closed the line: it is ending.
     Closed,
-    /// Bytes that are no message.
+    /// Bytes that are not a message.
     Nonsense,
 }
 
 impl Core {
-    /// Starts one, with a helper. `files`: the configuration's image, where snapshots are kept, and by what a successor is seen. `standby`:
-    /// it waits for `Go` before it sends anything.
+    /// Starts a core with a helper. `files`: the configuration's image, the snapshot file, and the file that shows a successor.
+    /// `standby`: the core waits for `Go` before it sends a packet.
     pub fn start(
         number: u32,
         files: [&File; 3],
@@ -83,7 +84,7 @@ impl Core {
         let [image, shots, witness] = files.map(AsFd::as_fd);
         let fds = [theirs.as_fd(), image, shots, to_helper.as_fd(), witness];
         let pid = starter.roles.core(&fds, standby, starter.log, starter.reports)?;
-        // It is this very program.
+        // The core is this same program.
         let mut core = Core::running(number, pid, line, now, &snapshot::WRITES);
         core.helper = starter.helper(to_core.as_fd());
         core.helper_at = core.helper.is_none().then_some(now + HELPER_PAUSE);
@@ -91,7 +92,7 @@ impl Core {
         Ok(core)
     }
 
-    /// One that runs already, without a helper. `writes`: the layouts of snapshots that it says it can write.
+    /// A core that runs already, without a helper. `writes`: the snapshot layouts that it reports it can write.
     pub fn running(number: u32, pid: u32, line: OwnedFd, started: Instant, writes: &[u16]) -> Core {
         Core {
             number,
@@ -109,18 +110,18 @@ impl Core {
         }
     }
 
-    /// Layouts of snapshots that it can write. More than one: it takes [`ToCore::Layout`].
+    /// Snapshot layouts that the core can write. More than one: it accepts [`ToCore::Layout`].
     pub fn writes(&self) -> &[u16] {
         &self.writes
     }
 
-    /// Its helper ended.
+    /// The core's helper ended.
     pub fn helper_ended(&mut self, now: Instant) {
         self.helper = None;
         self.helper_at = Some(now + HELPER_PAUSE);
     }
 
-    /// Starts a helper when it is time to, and sends what is queued. `false`: it takes nothing any more.
+    /// Starts a helper when it is due, and sends queued messages. `false`: the core accepts no more messages.
     #[must_use]
     pub fn look(&mut self, starter: &mut Starter<'_>, now: Instant) -> bool {
         self.flush();
@@ -138,7 +139,7 @@ impl Core {
         self.say(ToCore::Helper, Some(&Rc::new(theirs.into())))
     }
 
-    /// Says something, with a file if it has one. `false`: it takes nothing any more.
+    /// Sends a message, with a file if it has one. `false`: the core accepts no more messages.
     #[must_use]
     pub fn say(&mut self, message: ToCore, file: Option<&Rc<File>>) -> bool {
         if self.queue.len() >= QUEUED {
@@ -154,18 +155,18 @@ impl Core {
             let gift = file.as_ref().map(|f| f.as_fd());
             match seqpacket::send(&self.line, bytes, gift.as_slice()) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                // Sent; or it is gone, which its end tells.
+                // The message was sent, or the core has ended, which is reported when it is reaped.
                 _ => drop(self.queue.pop_front()),
             }
         }
     }
 
-    /// Whether something is still queued.
+    /// Whether messages are still queued.
     pub fn backed_up(&self) -> bool {
         !self.queue.is_empty()
     }
 
-    /// The next thing it said.
+    /// The next message of the core.
     pub fn hear(&mut self, buf: &mut [u8; MAX]) -> Option<Heard> {
         if self.closed {
             return None;
@@ -187,7 +188,7 @@ impl Core {
         }
     }
 
-    /// To wait on, while there is something to hear.
+    /// The descriptor to poll, while the core may still send.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         (!self.closed).then(|| self.line.as_fd())
     }
@@ -203,14 +204,14 @@ impl Core {
         child::kill(self.pid, false, true);
     }
 
-    /// Whether that was done: it hung, or said something that makes no sense.
+    /// Whether the core was killed: it hung, or sent an invalid message.
     pub fn killed(&self) -> bool {
         self.killed.get()
     }
 }
 
 impl Starter<'_> {
-    /// A helper with its end of a line.
+    /// Starts a helper with its end of a line.
     fn helper(&mut self, line: BorrowedFd<'_>) -> Option<u32> {
         match self.roles.helper(line, self.log, self.reports) {
             Ok(pid) => Some(pid),

@@ -1,9 +1,9 @@
-//! What people ask the guard: `kalived reload`, `upgrade`, `handover`, `stop`, `status`, `record`, on a unix socket next to the pid file.
+//! The control socket next to the pid file: `kalived reload`, `upgrade`, `handover`, `stop`, `status`, `record`.
 //!
-//! A client connects, sends one word as one message, gets one message back, and is disconnected. Nothing waits: a client that says
-//! nothing is dropped after [`SILENCE`], one that does not read has its answer in the kernel or loses it. Only root and the
-//! user kalived runs as are served: the socket's mode says so, and the kernel's word on who connected says it again.
-//! Read first: `process/request.rs`. The other side is `cli/client.rs`. Deliberately absent: what a request means.
+//! A client connects, sends one word as one message, gets one message back, and is disconnected. No call waits: a client that sends
+//! nothing is dropped after [`SILENCE`], and for one that does not read, the answer stays in the kernel or is lost. Only root and the
+//! user kalived runs as are served: the socket's mode restricts access, and the peer's credentials from the kernel are checked too. Read
+//! first: `process/request.rs`. The other side is `cli/client.rs`. Deliberately absent: the execution of a request.
 
 use crate::process::request::{MAX_REQUEST, Request, encode};
 use crate::sys::unixsock;
@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 
 /// Clients at a time. Each is a person or a unit's command that waits for one answer; more than a handful is a mistake.
 pub const MAX_CLIENTS: usize = 8;
-/// How long a client may be connected without having asked.
+/// How long a client may be connected without sending a request.
 pub const SILENCE: Duration = Duration::from_secs(2);
-/// How long a client that asked is kept. It gives up after 60 s itself (`cli/client.rs`).
+/// How long a client that sent a request is kept. The client gives up after 60 s itself (`cli/client.rs`).
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Who asked. Never given twice: an answer to a client that is gone reaches nobody else.
+/// The name of a client. Never reused: an answer to a client that has disconnected reaches no other client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientId(u64);
 
@@ -27,41 +27,42 @@ pub struct ClientId(u64);
 struct Client {
     id: ClientId,
     fd: OwnedFd,
-    // Dropped then.
+    // The client is dropped at this time.
     until: Instant,
     asked: bool,
 }
 
-/// See the module. The socket's file is removed by [`Server::remove`] only: a process that hands the listener on must not.
+/// See the module. Only [`Server::remove`] removes the socket's file: a process that passes the listener on must not.
 #[derive(Debug)]
 pub struct Server {
     listener: OwnedFd,
     path: PathBuf,
-    // Another one may listen at that path already.
+    // Another process may listen at that path already.
     unlinked: bool,
     clients: Vec<Client>,
     last_id: u64,
 }
 
 impl Server {
-    /// Listens at `path`, for its owner only. `AddrInUse`: another process does.
+    /// Listens at `path`, for its owner only. `AddrInUse`: another process listens there.
     pub fn listen(path: &Path) -> io::Result<Server> {
-        // Going into the background changes the directory.
+        // Going into the background changes the working directory.
         let path = std::path::absolute(path)?;
         Ok(Server::from_fd(unixsock::listen(&path)?, &path))
     }
 
-    /// Goes on with a listener that came through an execve. `path` is absolute.
+    /// Continues with a listener that was kept over an execve. `path` is absolute.
     pub fn from_fd(listener: OwnedFd, path: &Path) -> Server {
         Server { listener, path: path.to_owned(), unlinked: false, clients: Vec::new(), last_id: 0 }
     }
 
-    /// The listener, for an execve (`sys::unixsock::keep_across_exec`). Clients do not come along: answer them first.
+    /// The listener, for an execve (`sys::unixsock::keep_across_exec`). Clients are not kept: answer them first.
     pub fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
 
-    /// To be polled for reading: the listener first, then clients that have not asked yet. At most 1 + [`MAX_CLIENTS`].
+    /// The descriptors to poll for reading: the listener first, then clients that have not sent a request yet. At most 1 +
+    /// [`MAX_CLIENTS`].
     pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
         let silent = self.clients.iter().filter(|c| !c.asked);
         std::iter::once(self.listener.as_fd()).chain(silent.map(|c| c.fd.as_fd())).collect()
@@ -72,8 +73,8 @@ impl Server {
         self.clients.iter().fold(None, |at, c| earliest(at, Some(c.until)))
     }
 
-    /// Takes what has come: one of [`Server::fds`] is readable, or a deadline has passed. Each client asks once and has to be
-    /// answered once. A bounded amount of work.
+    /// Reads requests: one of [`Server::fds`] is readable, or a deadline has passed. Each client sends one request and has to be answered
+    /// once. The work is bounded.
     pub fn on_ready(&mut self, now: Instant) -> Vec<(ClientId, Request)> {
         self.clients.retain(|c| c.until > now);
         self.accept(now);
@@ -83,9 +84,9 @@ impl Server {
     }
 
     fn accept(&mut self, now: Instant) {
-        // As many as the kernel keeps for us and again as many that came meanwhile; the rest has the next turn.
+        // As many as the kernel queues, and again as many that connected meanwhile; the rest is accepted in the next turn.
         for _ in 0..2 * MAX_CLIENTS {
-            // No connection, or no fd left for one: nobody is waiting for us but that client.
+            // There is no connection, or no descriptor is free for one; then only that client waits.
             let Ok(fd) = unixsock::accept(self.listener.as_fd()) else { return };
             let known = unixsock::peer_uid(fd.as_fd()).is_ok_and(|uid| uid == 0 || uid == unixsock::own_uid());
             let refusal = match known {
@@ -102,13 +103,13 @@ impl Server {
         }
     }
 
-    /// Answers a client and lets it go. Nothing happens when it is gone already.
+    /// Answers a client and disconnects it. Without effect when it has disconnected already.
     pub fn answer(&mut self, client: ClientId, ok: bool, text: &str) {
         self.send(client, &encode(ok, text), None);
     }
 
-    /// As [`Server::answer`], with a file descriptor the client can read from: for [`Request::Image`]. It shares our offset, so
-    /// the client reads at positions.
+    /// As [`Server::answer`], with a descriptor that the client can read from: for [`Request::Image`]. It shares our file offset, so the
+    /// client reads at given positions.
     pub fn answer_with_fd(&mut self, client: ClientId, text: &str, fd: BorrowedFd<'_>) {
         self.send(client, &encode(true, text), Some(fd));
     }
@@ -116,18 +117,18 @@ impl Server {
     fn send(&mut self, client: ClientId, bytes: &[u8], gift: Option<BorrowedFd<'_>>) {
         if let Some(at) = self.clients.iter().position(|c| c.id == client) {
             let c = self.clients.swap_remove(at);
-            // It went away, or made its buffer too small for an answer: its loss.
+            // An error means that the client has disconnected, or that its buffer is too small for an answer: the answer is dropped.
             let _ = unixsock::send(c.fd.as_fd(), bytes, gift);
         }
     }
 
-    /// Takes a client that asked out, for an execve.
+    /// Removes a client that sent a request from the list, for an execve.
     pub fn take(&mut self, client: ClientId) -> Option<OwnedFd> {
         let at = self.clients.iter().position(|c| c.id == client)?;
         Some(self.clients.swap_remove(at).fd)
     }
 
-    /// A client back from [`Server::take`], to be answered.
+    /// Takes over a client from [`Server::take`], which is to be answered.
     pub fn adopt(&mut self, fd: OwnedFd, now: Instant) -> ClientId {
         self.last_id += 1;
         let id = ClientId(self.last_id);
@@ -135,19 +136,19 @@ impl Server {
         id
     }
 
-    /// Where it listens.
+    /// The path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Nobody connects any more; who is connected stays.
+    /// Removes the socket's file: no further client can connect; connected clients stay.
     pub fn unlink(&mut self) {
         if !core::mem::replace(&mut self.unlinked, true) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 
-    /// Ends for good: the file is removed, if it was not before, and clients are told.
+    /// Ends the server: the file is removed, if it was not before, and clients get a last answer.
     pub fn remove(mut self) {
         self.unlink();
         for id in self.clients.iter().map(|c| c.id).collect::<Vec<_>>() {
@@ -157,7 +158,7 @@ impl Server {
 }
 
 impl Client {
-    // Whether it stays.
+    // Returns whether the client stays connected.
     fn read(&mut self, now: Instant, asked: &mut Vec<(ClientId, Request)>) -> bool {
         let mut buf = [0u8; MAX_REQUEST];
         let refusal = match unixsock::recv(self.fd.as_fd(), &mut buf) {

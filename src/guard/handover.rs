@@ -1,11 +1,12 @@
-//! A hand-over to a kalived that is started next: the core freezes, the snapshot is kept by systemd and in a file, and we end.
+//! A hand-over to a kalived that is started next: the core freezes, systemd and a file keep the snapshot, and this process ends.
 //!
-//! Before anything is given up, the program that will be started says that it can go on (`successor.rs`); and there is a place for the
-//! state. Whatever is wrong before that refuses the hand-over: a command is answered and everything goes on; after
-//! SIGQUIT, which systemd sends when it has decided already that this process ends, kalived stops as after SIGTERM. What follows the
-//! freeze is in `world/custody.rs`: a successor that does not come leaves no address behind.
+//! Before the core freezes, the program that will be started has to confirm that it can continue (`successor.rs`), and there has to be a
+//! file for the state. Any earlier failure refuses the hand-over: a command gets the reason and kalived continues; after SIGQUIT, which
+//! systemd sends when it has decided already that this process ends, kalived stops as after SIGTERM. `world/custody.rs` describes what
+//! follows the freeze: if no successor comes, all addresses are removed.
 //!
-//! A frozen core is watched by a remover (`vips.rs`), for we are gone by then: a core that is killed leaves no address behind either.
+//! A remover (`vips.rs`) watches the frozen core, because the guard has ended by then: the addresses of a core that is killed are removed
+//! too.
 //!
 //! Read first: `upgrade.rs`, `sys/lockfile.rs`.
 
@@ -23,7 +24,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-/// How long a core may take to freeze. Its adverts are armed for about a second; after that somebody has to speak.
+/// How long a core may take to freeze. Its adverts are armed for about a second; after that a core has to send further adverts.
 pub(super) const FREEZE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where a snapshot is kept, besides systemd.
@@ -31,17 +32,17 @@ pub(crate) fn snapshot_path(pid_file: &Path) -> PathBuf {
     beside(pid_file, "state")
 }
 
-/// One that is under way.
+/// A hand-over in progress.
 pub(super) struct Handover {
     step: Step,
     client: Option<ClientId>,
-    /// We end in any case.
+    /// This process ends in any case.
     must_end: bool,
 }
 
 enum Step {
     Asking(Successor),
-    /// `watcher`: who is told when the core has frozen.
+    /// `watcher`: the process that is notified when the core has frozen.
     Freezing {
         until: Instant,
         file: Result<File, String>,
@@ -68,7 +69,7 @@ impl Guard {
             return;
         }
         if self.upgrade.as_ref().is_some_and(Upgrade::is_freezing) {
-            // The core in charge cannot be asked to freeze twice: the one after it hands over.
+            // The core in charge cannot freeze twice: the core after it hands over.
             self.hand_over_later.push(client);
             return;
         }
@@ -101,7 +102,7 @@ impl Guard {
         }
     }
 
-    /// Nothing more of it is done; `false`: the core is freezing, and there is no way back.
+    /// Abandons the hand-over; `false`: the core is freezing, and the hand-over cannot be abandoned.
     pub(super) fn give_up_handover(&mut self, why: &str) {
         if let Some(handover) = self.handover.take() {
             if let Step::Asking(asked) = &handover.step {
@@ -113,7 +114,7 @@ impl Guard {
         }
     }
 
-    /// A process ended, perhaps that of the question.
+    /// A process ended; it may be the successor that is being checked.
     pub(super) fn handover_asked(&mut self, now: Instant, pid: u32, end: End) {
         let Some(Handover { step: Step::Asking(asked), client, must_end }) =
             self.handover.take_if(|h| matches!(h.step, Step::Asking(_)))
@@ -141,9 +142,9 @@ impl Guard {
         self.tell(ToCore::Freeze);
     }
 
-    /// What was put off until an upgrade was over.
+    /// Starts a hand-over that was postponed until the end of an upgrade.
     fn hand_over_now(&mut self, now: Instant) {
-        // Not before there is a core again whose state could be handed over, or it is known that there is none.
+        // Not before there is again a core whose state could be handed over, or it is known that there is none.
         let is_over = self.upgrade.is_none() && self.core.as_ref().is_none_or(|c| c.ready);
         if is_over && !self.hand_over_later.is_empty() {
             for client in core::mem::take(&mut self.hand_over_later) {
@@ -152,14 +153,14 @@ impl Guard {
         }
     }
 
-    /// Nobody waits for one any more.
+    /// Cancels postponed hand-overs.
     pub(super) fn forget_hand_over(&mut self, why: &str) {
         for client in core::mem::take(&mut self.hand_over_later).into_iter().flatten() {
             self.answers.answer(client, false, why);
         }
     }
 
-    /// A file that takes a snapshot as large as the last one.
+    /// A file with room for a snapshot as large as the last one.
     fn place_for_state(&self, layout: u16) -> Result<File, String> {
         let path = self.lock.as_ref().map(|l| snapshot_path(l.path())).ok_or("there is no lock file")?;
         let about = |e: &dyn core::fmt::Display| format!("{}: {e}", path.display());
@@ -176,7 +177,7 @@ impl Guard {
         slots.write(&shot)
     }
 
-    /// A process that takes the addresses away should the frozen core be killed and nobody come; it begins when it is told to.
+    /// A process that removes the addresses if the frozen core is killed and no successor comes; it begins when it is notified.
     fn watcher(&mut self) -> Option<io::PipeWriter> {
         let start = || -> io::Result<io::PipeWriter> {
             let (Some(core), Some(lock)) = (&self.core, &self.lock) else { return Err(io::ErrorKind::NotFound.into()) };
@@ -195,14 +196,14 @@ impl Guard {
         }
     }
 
-    /// The core is frozen, its last snapshot in its place.
+    /// The core is frozen, its last snapshot is written.
     pub(super) fn handed_over(&mut self, _now: Instant) {
         let Some(handover) = self.handover.take() else { return };
         let Step::Freezing { file, layout, watcher, .. } = handover.step else { return };
-        // It ends by itself, when a successor is in charge or the addresses are gone.
+        // The core ends by itself, when a successor is in charge or the addresses are removed.
         self.core = None;
         if let Some(mut watcher) = watcher {
-            // One that is gone was needed by nobody until now.
+            // If the watcher has ended, it was not needed until now.
             let _ = watcher.write_all(b"x");
         }
         self.end = Some(0);
@@ -226,7 +227,7 @@ impl Guard {
         }
     }
 
-    /// The core ended instead of freezing: there is nothing to hand over. Whether it is dealt with.
+    /// The core ended instead of freezing: there is nothing to hand over. Returns whether the end was handled here.
     pub(super) fn handover_died(&mut self, now: Instant, pid: u32, end: End) -> bool {
         let Some(handover) = self.handover.take_if(|h| h.is_freezing()) else { return false };
         let why = format!("the VRRP process died of it ({})", text::end(end));
@@ -247,7 +248,7 @@ impl Guard {
         match &mut self.handover {
             Some(Handover { step: Step::Asking(asked), .. }) => asked.tick(now),
             Some(Handover { step: Step::Freezing { until, .. }, .. }) if now >= *until => {
-                // Its end follows; another try does no harm.
+                // The end of the core follows; another try does no harm.
                 *until = now + FREEZE_LIMIT;
                 if let Some(core) = &self.core {
                     core.kill();
@@ -258,14 +259,14 @@ impl Guard {
     }
 }
 
-/// A file of our own only, in place of one that a kalived left, or of something that is no file.
+/// A file of this user only, in place of one that a kalived left, or of an entry that is no regular file.
 fn private(path: &Path) -> io::Result<File> {
     if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_file()) {
         is_left_over(&open_own(path, Open::Read)?, is_slots)?;
     }
     let _ = std::fs::remove_file(path);
     let file = open_own(path, Open::Create(0o600))?;
-    // Somebody else's that was put there meanwhile would be a file of ours only by its owner.
+    // A file that another process put there meanwhile would be ours only by its owner.
     match file.metadata()?.len() {
         0 => Ok(file),
         _ => Err(io::ErrorKind::AlreadyExists.into()),

@@ -1,4 +1,4 @@
-//! A guard that another guard has become: it finds its children, its fds and its orders, and goes on.
+//! A guard that was executed by another guard: it takes over the children, descriptors and pending requests, and continues.
 //!
 //! Read first: `state.rs`, `upgrade.rs`.
 
@@ -25,9 +25,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// Goes on, when there is something to go on with: the exit code then.
+/// Continues, when there is a state to continue with: returns the exit code then.
 pub(crate) fn guard() -> Option<u8> {
-    // The old name first: kalived 0.1.0 hands on the new one as it got it, with a number that has no meaning any more.
+    // The old name first: kalived 0.1.0 passes on the new variable as it received it, with a number that is no longer valid.
     let number = [OLD_VARIABLE, VARIABLE].iter().find_map(|n| std::env::var(n).ok()?.parse().ok())?;
     let state = State::read(&File::from(inherited(number).ok()?))?;
     // What became of us under another name is known by the old one.
@@ -45,8 +45,8 @@ pub(crate) fn guard() -> Option<u8> {
     })
 }
 
-/// Whether this program understands the state at fd 3 and the snapshot at 4: asked by another version before it gives anything up. The
-/// answer goes to 5; a release before layout 4 passes the state only.
+/// Whether this program understands the state at fd 3 and the snapshot at 4: another version asks before it freezes its core. The answer
+/// is written to fd 5; a release before layout 4 passes the state only.
 pub(crate) fn check() -> ExitCode {
     let (state, more) = match child::inherited::<3>() {
         Ok([state, snapshot, answer]) => (Some(state), Some((File::from(snapshot), File::from(answer)))),

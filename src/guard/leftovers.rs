@@ -1,27 +1,27 @@
-//! What check scripts left behind, whatever session it moved to: ended when kalived stops. A process that lost its parent is the
-//! guard's child, for the guard adopts orphans; so everything a script ever started is found below the guard.
+//! Processes that check scripts left behind, in whatever session: ended when kalived stops. An orphaned process becomes a child of the
+//! guard, because the guard is a subreaper; so every process that a script ever started is found below the guard.
 //!
-//! What a notification script left stays: `notify_master` is where people start a service, and it must not end because kalived
-//! does. It is known by the variable [`MARK`], which only notification scripts have in their environment.
+//! Processes of a notification script stay: operators start services in `notify_master`, which must not end because kalived does. They
+//! are recognised by the variable [`MARK`], which only notification scripts have in their environment.
 //!
-//! First SIGTERM, then, after [`PATIENCE`], SIGKILL. Only the processes of this guard are looked at, at most [`MOST`] of them.
+//! First SIGTERM, then, after [`PATIENCE`], SIGKILL. Only descendants of this guard are examined, at most [`MOST`] of them.
 
 use crate::sys::{child, clock, poll, processes};
 use crate::time::Duration;
 
-/// From SIGTERM to SIGKILL, as scripts get it.
+/// From SIGTERM to SIGKILL, the same as for scripts.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long what was killed may take to go.
+/// How long killed processes may take to end.
 const LAST: Duration = Duration::from_secs(1);
-/// Processes looked at in one round: more than scripts can have at one time, by far. What multiplies faster than it is killed is left
-/// to the service manager.
+/// Processes examined in one round: far more than scripts can have at one time. Processes that multiply faster than they are killed are
+/// left to the service manager.
 const MOST: usize = 4096;
-/// Milliseconds between two looks.
+/// Milliseconds between two checks.
 const PAUSE: i32 = 20;
-/// In the environment of each notification script, and of what it starts.
+/// A variable in the environment of each notification script, and of the processes that it starts.
 const MARK: &str = "KALIVED_EVENT";
 
-/// Ends all of it. Returns when nothing is left, after three seconds at most.
+/// Ends all of these processes. Returns when none is left, after three seconds at most.
 pub(super) fn end() {
     for (hard, time) in [(false, PATIENCE), (true, LAST)] {
         let until = clock::mono() + time;

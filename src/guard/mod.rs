@@ -1,9 +1,9 @@
-//! The parent process: starts everything, reaps everything, watches the core, takes the addresses away when it is gone for good.
+//! The parent process: starts and reaps all other processes, watches the core, and removes the addresses when the core will not return.
 //!
-//! poll(2) is its only blocking call, every queue has a limit, and what can fail interestingly runs in another process. Read in
-//! this order: this file (what there is, and what follows when the core ends), `turn` (the loop), `proto` (the line to the core),
-//! `core`, `restart`, `scripts`, `reload`, `successor`, `upgrade`, `handover`, `answers`, `report`, `dump`, `role` (how the others are started), `start` (from the command
-//! line to here). Deliberately absent: VRRP.
+//! poll(2) is its only blocking call, every queue has a limit, and work that may fail or take long runs in another process. Read in this
+//! order: this file (the fields, and what follows when the core ends), `turn` (the loop), `proto` (the line to the core), `core`,
+//! `restart`, `scripts`, `reload`, `successor`, `upgrade`, `handover`, `answers`, `report`, `dump`, `role` (how the other processes are
+//! started), `start` (from the command line to here). Deliberately absent: VRRP.
 
 pub mod allowed;
 pub(crate) mod answers;
@@ -59,34 +59,34 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// How long a stop may take: hooks may run meanwhile. A core that hangs is found sooner, by its heart.
+/// How long a stop may take: hooks may run meanwhile. A core that hangs is found sooner, by its heartbeat.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// How long the addresses may take to go away.
+/// How long the removal of the addresses may take.
 const REMOVE_LIMIT: Duration = Duration::from_secs(5);
 
-/// What follows when the addresses are gone.
+/// What follows when the addresses are removed.
 #[derive(Clone, Copy, Debug)]
 enum After {
     Start(Duration),
     End(u8),
 }
 
-/// A process that takes the addresses away.
+/// A process that removes the addresses.
 struct Removal {
     pid: u32,
     deadline: Instant,
     after: After,
-    /// There should be nothing left to remove: only a failure is worth a word.
+    /// No address should be left: only a failure is logged.
     quiet: bool,
 }
 
-/// What a guard is made with.
+/// The parts of a new guard.
 pub struct Made {
-    /// How the others are started.
+    /// How the other processes are started.
     pub roles: Roles,
-    /// Where lines go.
+    /// The destination of log lines.
     pub log: Log,
-    /// The lock, by which others see that we run and that a core is in charge.
+    /// The lock, which shows other processes that kalived runs and that a core is in charge.
     pub lock: Option<Lock>,
     /// The pid file.
     pub pid_file: Option<PidFile>,
@@ -94,19 +94,19 @@ pub struct Made {
     pub core_pid_path: Option<PathBuf>,
     /// Signals.
     pub signals: OwnedFd,
-    /// Where children tell how they started.
+    /// Where children report their start.
     pub reports: Reports,
     /// The configuration.
     pub image: File,
     /// Where snapshots are kept.
     pub snapshot: File,
-    /// Who may ask, and who is told.
+    /// The control socket and the socket to systemd.
     pub answers: Answers,
     /// `-R`.
     pub never: bool,
     /// There is a `startup_script`.
     pub startup: bool,
-    /// What a start that went well has to say about the configuration.
+    /// The notes about the configuration after a successful start.
     pub notes: BTreeSet<String>,
 }
 
@@ -121,10 +121,10 @@ pub struct Guard {
     signals: OwnedFd,
     reports: Reports,
     scripts: Scripts,
-    /// Who speaks for us.
+    /// The core in charge.
     core: Option<Core>,
     cores: u32,
-    /// The core's helper, which may have ended because the core does: said when another one is started.
+    /// The core's helper, which may have ended because the core ends: logged when another one is started.
     helper_died: Option<(u32, End)>,
     image: Rc<File>,
     snapshot: Rc<File>,
@@ -136,32 +136,32 @@ pub struct Guard {
     reloads: Reloads,
     reporting: Reporting,
     upgrade: Option<Upgrade>,
-    /// A core that stands by with what a kalived before left is told this when we are in charge.
+    /// The message for a core that stands by with the state of a previous kalived, sent when this guard is in charge.
     go: Option<ToCore>,
     handover: Option<Handover>,
-    /// One that was asked for while an upgrade could not be given up any more: who asked, with a client or as a signal.
+    /// Hand-overs that were requested while an upgrade could not be abandoned any more: with the client, or `None` for a signal.
     hand_over_later: Vec<Option<ClientId>>,
-    /// Frozen cores whose armed adverts still leave, and when they are given up.
+    /// Frozen cores whose armed adverts still leave, and when they are killed.
     leaving: Vec<(u32, Instant)>,
-    /// Until when a stop may take.
+    /// The deadline of a stop.
     stopping: Option<Instant>,
     answers: Answers,
-    /// Whom to tell that the start went well, or not.
+    /// The process that waits for the result of the start.
     report: Option<Start>,
     end: Option<u8>,
-    /// `startup_script` or `shutdown_script`.
+    /// The running `startup_script` or `shutdown_script`.
     around: Option<around::Running>,
-    /// There is one to run first.
+    /// There is a `startup_script` to run first.
     startup: bool,
-    /// The last one has begun, or need not.
+    /// `shutdown_script` has begun, or need not run.
     shut: bool,
-    /// Signals of keepalived that were said to do nothing, as bits.
+    /// Signals of keepalived that were logged as having no effect, as bits.
     unused: u64,
     buf: Box<[u8; MAX]>,
 }
 
 impl Guard {
-    /// Starts nothing yet.
+    /// Starts no process yet.
     pub fn new(made: Made) -> Guard {
         Guard {
             roles: made.roles,
@@ -205,12 +205,12 @@ impl Guard {
         self.log.note(&note);
     }
 
-    /// Another core, for the configuration in `image`.
+    /// Starts another core, for the configuration in `image`.
     fn launch(&mut self, image: &File, standby: bool, now: Instant) -> io::Result<Core> {
         self.cores += 1;
         let witness = match &self.lock {
             Some(lock) => lock.witness(),
-            // Nobody locks it: no successor is ever seen.
+            // No process locks this file: it never shows a successor.
             None => memfd::create("kalived no lock"),
         }?;
         self.scripts.allow(image);
@@ -218,7 +218,7 @@ impl Guard {
         Core::start(self.cores, [image, &self.snapshot, &witness], standby, &mut starter, now)
     }
 
-    /// `go`: it stands by and is told to begin, with the snapshot that lies there.
+    /// `go`: the core stands by and begins at this message, with the stored snapshot.
     fn start_core(&mut self, now: Instant, go: Option<ToCore>) {
         self.start_at = None;
         let image = self.image.clone();
@@ -229,7 +229,7 @@ impl Guard {
                     self.tell(go);
                 }
             }
-            // No process to be had. Nobody answers for the addresses meanwhile; it is tried again soon.
+            // No process could be created. No core answers for the addresses meanwhile; the start is repeated soon.
             Err(e) => {
                 self.note(text::core_not_started(&e));
                 self.remove_vips_here();
@@ -238,7 +238,7 @@ impl Guard {
         }
     }
 
-    /// A core said that it runs, or stands by: others see that somebody is in charge before it begins.
+    /// A core reported that it runs, or stands by: before it begins, the lock file shows that a core is in charge.
     fn core_ready(&mut self) {
         if let Some(core) = &mut self.core {
             core.ready = true;
@@ -247,18 +247,18 @@ impl Guard {
         if let Some(go) = self.go.take() {
             self.tell(go);
         }
-        // What the start needed is not needed again soon.
+        // Memory that the start needed is not needed again soon.
         sections::give_back_all();
     }
 
-    /// A frozen core sees that somebody is in charge after it.
+    /// Shows a frozen core that a core after it is in charge.
     fn say_in_charge(&mut self) {
         if let Some(Err(e)) = self.lock.as_ref().map(Lock::put_in_charge) {
             self.note(text::failed("a VRRP process that was handed over does not see that another is in charge", &e));
         }
     }
 
-    /// From now on this one speaks for us.
+    /// From now on this core is in charge.
     fn put_in_charge(&mut self, core: Core) {
         if let Some(path) = &self.core_pid_path {
             let written = match &mut self.core_pid_file {
@@ -274,12 +274,12 @@ impl Guard {
         self.core = Some(core);
     }
 
-    /// The core ended although nobody had asked for it.
+    /// The core ended without a request.
     fn follow(&mut self, core: &Core, now: Instant, end: End) {
         match self.restart.on_end(core.started, now, end) {
             Next::Resume => {
                 self.note(text::respawning(core.pid, end));
-                // One that had not begun leaves the state of the kalived before as it was.
+                // A core that had not begun leaves the state of the previous kalived unchanged.
                 let go = if self.go.is_none() { Some(gone(core, now)) } else { None };
                 self.start_core(now, go);
             }
@@ -300,8 +300,8 @@ impl Guard {
         self.remove_vips_with(now, after, false);
     }
 
-    /// A core that was asked to stop says that it has nothing any more. What it did not know of goes as well: one that the kernel did
-    /// not remove in time, or one of a core before it that it was not yet told about.
+    /// A core that was asked to stop reported that it holds nothing any more. Addresses that it did not know of are removed too: one that
+    /// the kernel did not remove in time, or one of a core before it that had not been reported to it yet.
     fn make_sure(&mut self, now: Instant) {
         self.remove_vips_with(now, After::End(ExitCode::Ok as u8), true);
     }
@@ -318,7 +318,7 @@ impl Guard {
         }
     }
 
-    /// The last resort, where no other process can do it: we wait for the kernel, and there is nobody whom that holds up.
+    /// The last resort, where no other process can do it: the guard waits for the kernel, and there is no core that this delays.
     fn remove_vips_here(&mut self) {
         let note = match vips::remove(self.holdings(false)) {
             Ok(()) => text::removed(End::Exited(0)),
@@ -327,8 +327,8 @@ impl Guard {
         self.note(note);
     }
 
-    /// What says which addresses there may be: the configuration in force, one that a core may have begun to act on, and what the
-    /// last core kept. `end`: nobody follows.
+    /// The sources of the addresses that may exist: the configuration in force, one that a core may have begun to apply, and the last
+    /// core's snapshot. `end`: no core follows.
     fn holdings(&self, end: bool) -> vips::Holdings<'_> {
         let images = [&self.image, self.reloads.begun().unwrap_or(&self.image)];
         vips::Holdings { images, snapshot: &self.snapshot, routes: end }
@@ -342,7 +342,7 @@ impl Guard {
         }
     }
 
-    /// Says something to the core in charge. One that takes nothing any more is ended.
+    /// Sends a message to the core in charge. A core that accepts no more messages is killed.
     fn tell(&mut self, message: ToCore) {
         self.tell_with(message, None);
     }
@@ -358,7 +358,7 @@ impl Guard {
     }
 }
 
-/// What whoever goes on for a core that died is told. It may have hung before: then nothing is known of it since its last beat.
+/// The message for the successor of a core that died. The core may have hung before: then nothing is known of it since its last beat.
 fn gone(core: &Core, now: Instant) -> ToCore {
     let hung = now.since(core.heart.last()) > 2 * crate::process::proto::PERIOD;
     ToCore::Go { dead_since: Some(if hung { core.heart.last() } else { now }.0) }

@@ -1,29 +1,29 @@
-//! Reloads one after another: one runs, and those asked for meanwhile are one more. Pure.
+//! Reloads one after another: one runs, and all requests meanwhile make one more. Pure.
 //!
-//! A reload that began before it was asked for may have read the file before it was changed, so it is no answer to the asker;
-//! ten requests during one are answered by the one after it.
+//! A reload that began before a request may have read the file before it was changed, so it is no answer to that request; ten requests
+//! during one reload are answered by the next one.
 
-/// What is going on.
+/// The state of reloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Queue {
-    /// Nothing.
+    /// None is running.
     #[default]
     Idle,
-    /// One is under way.
+    /// One is running.
     Running,
-    /// One is under way, and one more will be.
+    /// One is running, and one more follows.
     Again,
 }
 
 impl Queue {
-    /// Asked for; whether to begin now.
+    /// A reload is requested; returns whether to begin now.
     #[must_use]
     pub fn ask(&mut self) -> bool {
         let now = *self == Queue::Idle;
         *self = if now { Queue::Running } else { Queue::Again };
         now
     }
-    /// The one under way is done, for good or ill; whether to begin the next.
+    /// The running reload has ended, successfully or not; returns whether to begin the next.
     #[must_use]
     pub fn done(&mut self) -> bool {
         let again = *self == Queue::Again;

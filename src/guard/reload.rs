@@ -1,4 +1,4 @@
-//! A reload: the compiler runs, the core gets the image, who asked gets the answer.
+//! A reload: the compiler runs, the core receives the image, the client receives the answer.
 //!
 //! Read first: `queue.rs`, `compiler.rs`.
 
@@ -17,19 +17,19 @@ use std::rc::Rc;
 /// How long the core may take to answer to a new configuration, before the next reload may begin all the same.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How far the one under way is.
+/// The step of the running reload.
 enum Step {
     Compiling(Compiler),
-    /// The core has it; until when its answer is waited for.
+    /// The core has the image; the deadline of its answer.
     Applying(Rc<File>, Instant),
 }
 
-/// What of a compiler's messages goes to the log.
+/// Which of a compiler's messages are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Say {
-    /// Notes that were said before are not said again.
+    /// Notes that were not logged before.
     News,
-    /// Only what the file may be refused for: whoever is started next says the rest.
+    /// Only the reasons for which the file may be refused: the process that is started next logs the rest.
     Failures,
 }
 
@@ -37,32 +37,32 @@ pub(super) enum Say {
 #[derive(Default)]
 pub(super) struct Reloads {
     queue: Queue,
-    /// Notes about the file that were said, at the start or at the last reload.
+    /// Notes about the file that were logged, at the start or at the last reload.
     notes: BTreeSet<String>,
-    /// `--force`: of the one under way, and of the one after it.
+    /// `--force`: of the running reload, and of the one after it.
     force: bool,
     force_later: bool,
     step: Option<Step>,
-    /// Who asked for the one under way, and for the one after it. As many as there can be clients.
+    /// The clients of the running reload, and of the one after it. As many as there can be clients.
     asked: Vec<ClientId>,
     asked_later: Vec<ClientId>,
-    /// One was done by a core while another one stood by with the configuration before.
+    /// A core completed a reload while another core stood by with the previous configuration.
     missed: bool,
-    /// What became of the last one.
+    /// The result of the last reload.
     pub(super) last: Option<String>,
 }
 
 impl Reloads {
-    /// `notes`: what a start said about the file.
+    /// `notes`: the notes that a start logged about the file.
     pub(super) fn new(notes: BTreeSet<String>) -> Reloads {
         Reloads { notes, ..Reloads::default() }
     }
-    /// A configuration that the core in charge may have begun to act on.
+    /// A configuration that the core in charge may have begun to apply.
     pub(super) fn begun(&self) -> Option<&File> {
         if let Some(Step::Applying(image, _)) = &self.step { Some(image) } else { None }
     }
 
-    /// Whether none is under way.
+    /// Whether no reload is running.
     pub(super) fn is_idle(&self) -> bool {
         self.queue == Queue::Idle
     }
@@ -90,7 +90,7 @@ impl Guard {
         }
     }
 
-    /// Whether that was the compiler of a reload.
+    /// Returns whether the process was the compiler of a reload.
     pub(super) fn compiler_ended(&mut self, now: Instant, pid: u32, end: End) -> bool {
         if !matches!(&self.reloads.step, Some(Step::Compiling(c)) if c.pid == pid) {
             return false;
@@ -104,7 +104,7 @@ impl Guard {
                     self.scripts.allow(&image);
                     self.tell_with(ToCore::Config, Some(&image));
                 }
-                // The next core starts with it.
+                // The next core starts with this image.
                 Ok(image) => {
                     self.image = image;
                     self.reloaded(now, true, "for the next start");
@@ -114,20 +114,20 @@ impl Guard {
         true
     }
 
-    /// The core answered; or it will not, for it is gone.
+    /// The core answered, or it has ended and will not answer.
     pub(super) fn core_answered(&mut self, now: Instant, done: bool, text: &str) {
         if matches!(self.reloads.step, Some(Step::Applying(..))) {
             self.reloaded(now, done, text);
         }
     }
 
-    /// A reload failed before the core could say anything about it.
+    /// A reload failed before it reached the core.
     fn not_reloaded(&mut self, now: Instant, why: &str) {
         self.note(text::reloaded(false, why));
         self.reloaded(now, false, why);
     }
 
-    /// A reload is over, for good or ill; that was said.
+    /// A reload is over, successfully or not, and its result is reported.
     fn reloaded(&mut self, now: Instant, done: bool, text: &str) {
         if let Some(Step::Applying(image, _)) = self.reloads.step.take()
             && done
@@ -148,19 +148,19 @@ impl Guard {
         }
     }
 
-    /// Another core is in charge since a reload began or ended: it must not be lost.
+    /// Another core has been in charge since a reload began or ended: the reload must not be lost.
     pub(super) fn reload_again(&mut self, now: Instant) {
         if let Some(Step::Applying(image, _)) = &self.reloads.step {
             let image = image.clone();
             self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
             self.tell_with(ToCore::Config, Some(&image));
         } else if core::mem::take(&mut self.reloads.missed) {
-            // It was taken once already.
+            // The configuration was accepted once already.
             self.ask_reload(now, None, true);
         }
     }
 
-    /// Logs what a compiler found.
+    /// Logs the messages of a compiler.
     pub(super) fn say_messages(&mut self, compiler: &Compiler, what: Say) {
         let messages = compiler.messages();
         let said: BTreeSet<String> =

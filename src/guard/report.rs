@@ -1,7 +1,7 @@
-//! Reports: asked of the core by one who waits for it, a client of `kalived status` or a dump file; given as a file of memory.
+//! Reports: requested of the core for a client of `kalived status` or for a dump file; passed as a file in memory.
 //!
-//! One is under way at a time; whoever asks meanwhile is answered by the next, for what was reported already may have changed since.
-//! Read first: `daemon/report.rs` (who writes it), `dump/` (who writes the files that keepalived has).
+//! One request runs at a time; requests meanwhile are answered by the next report, because the state may have changed since the report
+//! began. Read first: `daemon/report.rs` (which writes it), `dump/` (which writes keepalived's files).
 
 use super::Guard;
 use super::ctl::ClientId;
@@ -15,30 +15,30 @@ use crate::sys::clock;
 use crate::time::{Duration, Instant, Now, Wall, nanos};
 use std::fs::File;
 
-/// How long the core may take: a report of 4,096 virtual routers takes a slow processor a second.
+/// How long the core may take: a report of 4,096 virtual routers takes a second on a slow processor.
 const LIMIT: Duration = Duration::from_secs(5);
-/// How long a dump file may take: the disk may be slow, but who asked has given up by then (VyOS waits 30 s).
+/// How long a dump file may take: the disk may be slow, but the reader has given up by then (VyOS waits 30 s).
 const DUMP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Whom a report is for.
+/// The recipient of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom {
-    /// Somebody who asked.
+    /// A client.
     Client(ClientId),
-    /// A file.
+    /// A dump file.
     Dump(Kind),
 }
 
-/// A process that writes a file.
+/// A process that writes a dump file.
 struct Writer {
     pid: u32,
     kind: Kind,
     until: Instant,
-    /// It was asked for again meanwhile.
+    /// The file was requested again meanwhile.
     again: bool,
 }
 
-/// See the module. What waits is bounded by the clients there may be and the kinds of files.
+/// See the module. The queue is limited by the number of clients and the kinds of files.
 #[derive(Default)]
 pub struct Reporting {
     queue: Queue,
@@ -49,12 +49,12 @@ pub struct Reporting {
 }
 
 impl Guard {
-    /// Somebody wants a report.
+    /// A report is requested.
     pub(super) fn ask_report(&mut self, now: Instant, whom: Whom) {
         if let Whom::Dump(kind) = whom
             && let Some(writer) = self.reporting.writers.iter_mut().find(|w| w.kind == kind)
         {
-            // Two at once could leave the older one.
+            // With two writers at once the older file could remain.
             writer.again = true;
             return;
         }
@@ -94,7 +94,7 @@ impl Guard {
         }
     }
 
-    /// A core of kalived 0.1.0 has only text.
+    /// A core of kalived 0.1.0 sends only text.
     pub(super) fn on_old_status(&mut self, now: Instant, lines: &str) {
         for whom in core::mem::take(&mut self.reporting.now) {
             match whom {
@@ -107,7 +107,7 @@ impl Guard {
         }
     }
 
-    /// A signal that is not about the life of the processes.
+    /// A signal that does not start or stop processes.
     pub(super) fn on_dump_signal(&mut self, now: Instant, s: u8) {
         match (Kind::of_signal(s), &self.core) {
             (Some(kind), Some(core)) => {
@@ -129,11 +129,11 @@ impl Guard {
         }
     }
 
-    /// Whether it was one that wrote a file.
+    /// Returns whether the process was a writer of a dump file.
     pub(super) fn dump_ended(&mut self, now: Instant, pid: u32, end: End) -> bool {
         let Some(at) = self.reporting.writers.iter().position(|w| w.pid == pid) else { return false };
         let writer = self.reporting.writers.swap_remove(at);
-        // One that ends by itself has said why.
+        // A writer that exits has logged the reason.
         if let End::Signaled(_) = end {
             self.note(text::not_dumped(writer.kind, &text::end(end)));
         }
@@ -153,7 +153,7 @@ impl Guard {
         }
     }
 
-    /// The processes.
+    /// Describes the processes.
     fn describe(&self, now: Instant, problem: Option<String>) -> Daemon {
         let wall = clock::now().wall;
         let core = self.core.as_ref();

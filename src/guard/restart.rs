@@ -1,29 +1,29 @@
 //! What follows when the core ends. Pure.
 //!
-//! The first death is answered at once, with the snapshot: no peer notices. A core that dies again within seconds of its start
-//! has something in its state or around it that kills it: then the addresses go first, so that a host that does not answer for
-//! them does not keep them, and it starts cold, later each time.
+//! After the first death a core is started at once, with the snapshot: no peer notices. For a core that dies again within seconds of its
+//! start, something in its state or environment causes the death: then the addresses are removed first, so that a host that does not
+//! answer for them does not keep them, and the core starts without the snapshot, later each time.
 
 use crate::exit::ExitCode;
 use crate::sys::child::End;
 use crate::time::{Duration, Instant};
 
-/// A core that lived so long has started well.
+/// A core that ran for so long has started well.
 const LIVED: Duration = Duration::from_secs(10);
-/// keepalived's: 1, 2, 4 … seconds.
+/// keepalived's delays: 1, 2, 4 … seconds.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What to do.
+/// The action after the end of a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Start it at once; it goes on where the dead one was.
+    /// Start a core at once; it continues from the state of the dead one.
     Resume,
-    /// Take the addresses away, wait, start it cold.
+    /// Remove the addresses, wait, start a core without the snapshot.
     Cold {
-        /// How long.
+        /// The delay.
         wait: Duration,
     },
-    /// Take the addresses away and end, with this code.
+    /// Remove the addresses and exit with this code.
     End(u8),
 }
 
@@ -40,7 +40,7 @@ impl Restart {
     pub fn new(never: bool) -> Restart {
         Restart { deaths: 0, never }
     }
-    /// It ended by itself, although nobody had asked for it.
+    /// The core ended by itself, without a request.
     pub fn on_end(&mut self, started: Instant, now: Instant, end: End) -> Next {
         if let End::Exited(code) = end
             && permanent(code)
@@ -58,7 +58,7 @@ impl Restart {
     }
 }
 
-/// Codes that say that another start would end the same way.
+/// Exit codes after which another start would end the same way.
 pub fn permanent(code: u8) -> bool {
     let permanent = [ExitCode::Fatal, ExitCode::Config, ExitCode::Permission, ExitCode::NoConfig, ExitCode::NoUring];
     permanent.iter().any(|c| *c as u8 == code)

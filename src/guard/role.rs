@@ -1,7 +1,7 @@
-//! The other processes of kalived: the same program with another part to play.
+//! The other processes of kalived: the same program in another role.
 //!
-//! They run /proc/self/exe, which is this very program even after a package manager has put a new one in its place: an image and
-//! the words on the line are understood by the program that made them. Only an upgrade starts what lies at the path.
+//! The processes execute /proc/self/exe, which is this program even after a package manager has replaced the file: only the program that
+//! made an image and the words of the command line is sure to understand them. Only an upgrade executes the program at the path.
 
 use super::compiler::Use;
 use super::vips::Holdings;
@@ -18,16 +18,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-/// What is the same for all of them.
+/// The parameters that all of them share.
 #[derive(Clone, Debug)]
 pub struct Roles {
-    /// Where this program was when it was started.
+    /// The path of this program when it was started.
     pub exe: PathBuf,
     /// The configuration, absolute.
     pub file: String,
-    /// How it is read.
+    /// How the configuration is read.
     pub report: Reading,
-    /// Where lines go.
+    /// The destination of log lines.
     pub target: Target,
     /// `-D`.
     pub detail: bool,
@@ -35,7 +35,7 @@ pub struct Roles {
     pub background: bool,
 }
 
-/// Not for our own processes: who speaks with systemd is the guard.
+/// Not passed to other processes: only the guard communicates with systemd.
 const SYSTEMD: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -65,7 +65,7 @@ impl Roles {
         })
     }
 
-    /// Why the program that lies at the path now is not to be run, for people.
+    /// Why the program at the path must not be run; a text for the log.
     pub(super) fn distrust(&self) -> Option<String> {
         use std::os::unix::fs::MetadataExt;
         let mut ours = vec![0, crate::sys::unixsock::own_uid()];
@@ -83,7 +83,7 @@ impl Roles {
         words
     }
 
-    /// The loop, with its fds from 3 on.
+    /// Starts the core, with its descriptors from 3 on.
     pub fn core(&self, fds: &[BorrowedFd<'_>], standby: bool, log: &Log, reports: &Reports) -> io::Result<u32> {
         let mut words = vec!["kalived: core", CORE];
         words.extend(self.log_words());
@@ -92,19 +92,19 @@ impl Roles {
         self.spawn(false, &words, fds, log, reports)
     }
 
-    /// The helper, with its end of the line at 3.
+    /// Starts the helper, with its end of the line at 3.
     pub fn helper(&self, line: BorrowedFd<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
-        // In the background it would keep the terminal, or the pipe of a command that waits for our output to end.
+        // In the background it would keep the terminal open, or the pipe of a command that waits for the end of our output.
         self.spawn_with(false, &["kalived: helper", HELPER], !self.background, &[line], log, reports)
     }
 
-    /// Asks the program that lies at the path now whether it understands. `files`: the state, where snapshots are, and where its answer
-    /// goes. A release before layout 4 looks at the state only.
+    /// Starts the program at the path to check whether it understands the state. `files`: the state, the snapshot, and the file for the
+    /// answer. A release before layout 4 reads the state only.
     pub fn check_state(&self, files: [&File; 3], log: &Log, reports: &Reports) -> io::Result<u32> {
         self.spawn(true, &["kalived", super::state::CHECK], &files.map(AsFd::as_fd), log, reports)
     }
 
-    /// Takes away the addresses of the images at 3 and 4 and of the snapshot at 5.
+    /// Starts the removal of the addresses in the images at 3 and 4 and in the snapshot at 5.
     pub fn remove_vips(&self, of: Holdings<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
         let [image, begun] = of.images.map(AsFd::as_fd);
         let mut words = vec!["kalived: remover", REMOVE];
@@ -112,9 +112,9 @@ impl Roles {
         self.spawn(false, &words, &[image, begun, of.snapshot.as_fd()], log, reports)
     }
 
-    /// The same, should a frozen core end while nobody is in charge after it. Its line is at 6, the lock's file at 7, and a byte at 8
-    /// says that it is frozen; `charges`: how often a core was in charge until now. It outlives us; should we end before the core
-    /// froze, it finds the other end of the pipe closed.
+    /// The same, for a frozen core that ends while no core after it is in charge. The line to that core is at 6, the lock's file at 7,
+    /// and a byte at 8 reports that the core is frozen; `charges`: how often a core was in charge until now. The process outlives the
+    /// guard; if the guard ends before the core froze, the process finds the other end of the pipe closed.
     pub fn remove_vips_after(
         &self,
         of: Holdings<'_>,
@@ -128,7 +128,7 @@ impl Roles {
         self.spawn(false, &["kalived: remover", REMOVE, super::vips::ROUTES, &after], &fds, log, reports)
     }
 
-    /// Writes a dump file from the report at 3, with the configuration of the image at 4.
+    /// Starts a process that writes a dump file from the report at 3, with the configuration of the image at 4.
     pub fn dump(&self, kind: Kind, files: [&File; 2], log: &Log, reports: &Reports) -> io::Result<u32> {
         let mut words = vec!["kalived: dump", DUMP, kind.word()];
         words.extend(self.log_words());
@@ -143,7 +143,7 @@ impl Roles {
         log: &Log,
         reports: &Reports,
     ) -> io::Result<u32> {
-        // Until it runs, what keeps it from running is said where the operator looks.
+        // Until the process runs, it writes errors of its start to standard error.
         self.spawn_with(new, words, true, more, log, reports)
     }
 
@@ -160,14 +160,14 @@ impl Roles {
         let stderr = log.console().map_or(stderr.as_fd(), |fd| fd.as_fd());
         let mut fds = vec![None, None, may_say.then_some(stderr)];
         fds.extend(more.iter().map(|f| Some(*f)));
-        // The core and the remover have addresses to remove before they end; who signals all processes of ours wants a dump file, and
-        // the one that writes it is one of them.
+        // The core and the remover have addresses to remove before they end. A dump signal sent to all processes of kalived reaches the
+        // writer of the dump file too.
         let held = words.iter().any(|w| [CORE, REMOVE, DUMP].contains(w));
         let outlives = words.iter().any(|w| w.starts_with(AFTER));
         child::spawn(&self.program(new, words)?, &How { fds: &fds, held, outlives, ..How::default() }, reports)
     }
 
-    /// The compiler: the image goes to `image`, what it has to say to `text`. `new`: the program that lies at the path now.
+    /// Starts the compiler: it writes the image to `image` and its messages to `text`. `new`: the program at the path.
     pub fn compiler(&self, new: bool, wanted: Use, image: &File, text: &File, reports: &Reports) -> io::Result<u32> {
         let mut words = vec!["kalived: compiler", "--compile-config", &self.file, "--color=never", "--log-entries"];
         words.extend((wanted == Use::Start).then_some("--force"));

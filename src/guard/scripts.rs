@@ -1,4 +1,4 @@
-//! The programs that run for the core: by process group, at most [`MOST`].
+//! The programs that run for the core: each in a process group of its own, at most [`MOST`].
 //!
 //! Read first: `sys/child.rs`, `effect.rs` (`SpawnSpec`).
 
@@ -18,29 +18,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs::File;
 
-/// Programs at one time. A hook for each of 255 routers and a check beside each; beyond it something does not end, and one more
-/// process does not help.
+/// Programs at one time. A hook for each of 255 routers and a check beside each; beyond that number some programs do not end, and one
+/// more process does not help.
 pub const MOST: usize = 512;
-/// From SIGTERM to SIGKILL for programs of a core that is gone.
+/// From SIGTERM to SIGKILL for programs of a core that has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Processes below a script that are ended with it.
+/// Most descendants of a script that are ended with it.
 const BELOW: usize = 256;
-/// Scripts named for their missing `#!` line; beyond it the log has said it often enough.
+/// Most scripts that are logged for their missing `#!` line.
 const NAMED: usize = 64;
 
 struct Running {
-    /// Which core asked for it, and by which name; `None`: that core is gone, nobody is told.
+    /// The core that requested the program, and its name there; `None`: that core has ended, and no core is notified.
     owner: Option<(u32, u64)>,
     path: String,
-    /// What its start failed with.
+    /// The error of its start.
     failed: Option<i32>,
-    /// When it is killed.
+    /// When the program is killed.
     deadline: Option<Instant>,
-    /// Its arguments, if no other one with the same may run beside it.
+    /// The program's arguments, if no other program with the same ones may run beside it.
     alone: Vec<String>,
-    /// Its core has sent it SIGTERM.
+    /// The core has sent it SIGTERM.
     asked: bool,
-    /// It runs only if nobody but root can exchange it.
+    /// The program runs only if no user but root can replace it.
     secure: bool,
 }
 
@@ -49,27 +49,27 @@ struct Running {
 pub struct Scripts {
     by_pid: BTreeMap<u32, Running>,
     by_name: BTreeMap<(u32, u64), u32>,
-    /// Not started before another one has ended.
+    /// Programs that start after another one has ended.
     waiting: Vec<(u32, u64, SpawnSpec)>,
     named: BTreeSet<String>,
-    /// Scripts that were refused at their start, and said to be; as many.
+    /// Scripts that were refused at their start and logged; their number has the same limit.
     exchanged: BTreeSet<String>,
-    /// What may be started at all.
+    /// The programs that may be started.
     allowed: Allowed,
 }
 
-/// What became of a program: whom to tell, and what.
+/// The result of a program: the core that is notified, the name, and the end.
 pub type Ended = Option<(u32, u64, ChildEnd)>;
 
 impl Scripts {
-    /// From now on the commands of the configuration in `image` may be started, too. One that cannot be read has none; no core runs with
-    /// it either.
+    /// From now on the commands of the configuration in `image` may be started, too. An image that cannot be read has no commands; no
+    /// core runs with it either.
     pub fn allow(&mut self, image: &File) {
         let Ok((config, header)) = image_with_header(image) else { return };
         self.allowed.add(&config);
         let Ok(file) = image.try_clone() else { return };
         let mut parts = Parts::new(file, &header);
-        // Of the virtual servers only the commands are kept.
+        // Only the commands of the virtual servers are kept.
         while let Ok(some) = parts.read() {
             some.iter().for_each(|part| self.allowed.add_part(&config, part));
             if some.contains(&Part::End) {
@@ -78,7 +78,7 @@ impl Scripts {
         }
     }
 
-    /// Starts one for core number `core`, perhaps later. The error is what to tell it.
+    /// Starts a program for core number `core`, perhaps later. The error is reported to the core.
     pub fn spawn(&mut self, core: u32, name: u64, spec: &SpawnSpec, reports: &Reports) -> Result<(), ChildEnd> {
         let failed = |e: std::io::Error| ChildEnd::NotStarted(Errno(e.raw_os_error().unwrap_or(Errno::EAGAIN.0)));
         let known = self.by_name.contains_key(&(core, name)) || self.waiting.iter().any(|w| (w.0, w.1) == (core, name));
@@ -104,12 +104,12 @@ impl Scripts {
         Ok(())
     }
 
-    /// Whether it must wait for another one.
+    /// Whether the program must wait for another one.
     fn is_beside(&self, spec: &SpawnSpec) -> bool {
         spec.alone && self.by_pid.values().any(|r| r.alone == spec.argv)
     }
 
-    /// Starts what need not wait any more; whom to tell what, where that failed.
+    /// Starts programs that need not wait any more; returns the notifications for those whose start failed.
     pub fn start_waiting(&mut self, reports: &Reports) -> Vec<(u32, u64, ChildEnd)> {
         let mut failed = Vec::new();
         for (core, name, spec) in core::mem::take(&mut self.waiting) {
@@ -120,7 +120,7 @@ impl Scripts {
         failed
     }
 
-    /// Signals one of core number `core`. One that was not started yet never will be: its end, to be told.
+    /// Signals a program of core number `core`. A program that was not started yet is dropped: its end is returned.
     #[must_use]
     pub fn kill(&mut self, core: u32, name: u64, hard: bool) -> Option<ChildEnd> {
         if let Some(at) = self.waiting.iter().position(|w| (w.0, w.1) == (core, name)) {
@@ -128,7 +128,7 @@ impl Scripts {
             return Some(ChildEnd::Signaled(signal::TERM));
         }
         let pid = self.by_name.get(&(core, name))?;
-        // First those that moved to a session of their own, while it can still be seen whose they are.
+        // First the descendants in sessions of their own, while their parent still exists.
         for below in processes::below(*pid, BELOW) {
             processes::signal_descendant(below, hard);
         }
@@ -137,7 +137,7 @@ impl Scripts {
         None
     }
 
-    /// A child told about its start.
+    /// A child reported its start.
     pub fn on_report(&mut self, report: Report) -> Option<Note> {
         match report {
             Report::Failed(pid, errno) => {
@@ -155,10 +155,10 @@ impl Scripts {
         }
     }
 
-    /// Process `pid` has ended and still has its number. `None`: not one of these.
+    /// Process `pid` has ended and is not reaped yet. `None`: it is not one of these.
     pub fn on_end(&mut self, pid: u32, end: End) -> Option<Ended> {
         let running = self.by_pid.remove(&pid)?;
-        // What it left behind. Its number names the group until it is reaped, so nobody else is meant.
+        // Kills what is left of its group. The number names the group until the process is reaped, so no other group is hit.
         child::kill(pid, true, true);
         let Some((core, name)) = running.owner else { return Some(None) };
         self.by_name.remove(&(core, name));
@@ -170,8 +170,8 @@ impl Scripts {
         Some(Some((core, name, end)))
     }
 
-    /// Core number `core` is gone: what ran for it is ended now, or at `until` (work that another core must not see cut short). What
-    /// it had asked to end, and what another core is to start anew, is not left so much time.
+    /// Core number `core` has ended: its programs are ended now, or at `until` (work that must not be cut short). Programs that the core
+    /// had asked to end, and those that the next core starts anew, get less time.
     pub fn orphan(&mut self, core: u32, now: Instant, until: Option<Instant>) {
         for (pid, running) in &mut self.by_pid {
             if running.owner.is_some_and(|(c, _)| c == core) {
@@ -187,23 +187,23 @@ impl Scripts {
         self.by_name.retain(|(c, _), _| *c != core);
     }
 
-    /// Kills what should have ended by now.
+    /// Kills programs whose time is over.
     pub fn tick(&mut self, now: Instant) {
         for (pid, running) in &mut self.by_pid {
             if running.deadline.is_some_and(|at| now >= at) {
                 child::kill(*pid, true, true);
-                // Again, should it sit in a system call that does not end: nothing is lost by it.
+                // Killed again later, in case a system call in the kernel does not end.
                 running.deadline = Some(now + PATIENCE);
             }
         }
     }
 
-    /// Kills everything.
+    /// Kills all programs.
     pub fn kill_all(&self) {
         self.by_pid.keys().for_each(|pid| child::kill(*pid, true, true));
     }
 
-    /// For the guard that we become.
+    /// The state for the guard that this process executes.
     pub(super) fn state(&self) -> Vec<Script> {
         let script = |(pid, r): (&u32, &Running)| Script {
             pid: *pid,
@@ -215,7 +215,7 @@ impl Scripts {
         self.by_pid.iter().map(script).collect()
     }
 
-    /// Back from [`Scripts::state`].
+    /// Restores the result of [`Scripts::state`].
     pub(super) fn from_state(scripts: Vec<Script>) -> Scripts {
         let mut all = Scripts::default();
         for s in scripts {
@@ -227,31 +227,31 @@ impl Scripts {
         all
     }
 
-    /// Whether nothing waits to be started: the state for another guard tells only what runs.
+    /// Whether no program waits to be started: the state for another guard contains only running ones.
     pub fn is_settled(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// How many run.
+    /// The number of running programs.
     pub fn len(&self) -> usize {
         self.by_pid.len()
     }
-    /// Whether none runs.
+    /// Whether no program runs.
     pub fn is_empty(&self) -> bool {
         self.by_pid.is_empty()
     }
 }
 
-/// Where a program without a slash in its name is looked for, when our own environment does not say.
+/// The search path for a program without a slash in its name, when the guard's environment has none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Variables that are handed on. Everything else stays here: LD_*, IFS and their like change what a script does, and
-/// NOTIFY_SOCKET would let it speak to systemd in our name.
+/// Variables that are passed on. All others are not: LD_*, IFS and the like change what a script does, and NOTIFY_SOCKET would let it
+/// send to systemd in the guard's name.
 const KEPT: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TZ", "USER"];
 
-/// Of those, the ones that say whose they are: another user gets its own.
+/// Those of them that describe the user: another user gets its own.
 const OURS: [&str; 5] = ["HOME", "LOGNAME", "PATH", "SHELL", "USER"];
 
-/// `None`: there is a NUL in it.
+/// `None`: a word contains a NUL.
 fn program(spec: &SpawnSpec, leave: &Leave) -> Option<Program> {
     let c = |s: &str| CString::new(s).ok();
     let other = leave.user.is_some_and(|(uid, _)| uid != host::user());
@@ -259,7 +259,7 @@ fn program(spec: &SpawnSpec, leave: &Leave) -> Option<Program> {
     let name = spec.argv.first()?;
     let paths = match name.contains('/') {
         true => vec![c(name)?],
-        // Not the current directory, which an empty element would mean.
+        // An empty element would mean the current directory, which is not searched.
         false => path.split(':').filter(|d| d.starts_with('/')).filter_map(|d| c(&format!("{d}/{name}"))).collect(),
     };
     let kept = KEPT.iter().filter(|n| !other || !OURS.contains(n));
@@ -292,7 +292,7 @@ mod tests {
     use crate::config::model::setting::{Ready, Script as Command};
     use crate::sys::poll;
 
-    /// Children are reaped by whoever asks first, and these tests share a process: one test, step by step.
+    /// Children are reaped by the first test that calls, and these tests share a process: one test, step by step.
     struct Bench {
         scripts: Scripts,
         reports: Reports,
@@ -369,13 +369,13 @@ mod tests {
         assert_eq!(b.ends(3, &["/nonexistent/x"]), ChildEnd::NotStarted(Errno::ENOENT));
         assert_eq!(b.ends(4, &["no-such-program-anywhere"]), ChildEnd::NotStarted(Errno::ENOENT));
         assert_eq!(b.ends(5, &[dir.to_str().unwrap()]), ChildEnd::NotStarted(Errno(13)), "a directory");
-        // Without #!, run by sh with its arguments as they are, and said once.
+        // A script without #! is run by sh with its arguments unchanged, and logged once.
         let odd = script("odd", &format!("echo \"$1|$2|$3\" > {}\nexit 3\n", path("out")));
         assert_eq!(b.ends(6, &[&odd, "a b", "$(x)'", ""]), ChildEnd::Exited(3));
         assert_eq!(b.ends(7, &[&odd]), ChildEnd::Exited(3));
         assert_eq!(b.notes, [format!("Please add a #! shebang to script {odd}")]);
-        // What it is born with: fds 0 to 2, a process group, no signal blocked or ignored, /, a clean environment. Its children
-        // inherit the signals and look at their own: the shell blocks some for a moment around each fork.
+        // A script is started with fds 0 to 2, a process group, no signal blocked or ignored, directory /, a clean environment. Its
+        // children inherit the signals and read their own: the shell blocks some for a moment around each fork.
         let look = script(
             "look",
             &format!(
@@ -394,9 +394,9 @@ mod tests {
         }
         assert!(seen.ends_with("/dev/null\n"), "{seen}");
         let ignored = seen.lines().find_map(|l| l.strip_prefix("SigIgn:\t")).unwrap();
-        // Signals 32 and 33 are the C library's own, and it lets nobody touch them.
+        // Signals 32 and 33 belong to the C library, which does not let a program change them.
         assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & !(3 << 31), 0, "{seen}");
-        // A session of its own without a terminal, and limits that nobody of that user could lift.
+        // A session of its own without a terminal, and limits that this user cannot raise.
         let session = seen.lines().find_map(|l| l.strip_suffix(" 0")).unwrap();
         assert!(seen.contains(&format!("sid {session}\n")), "{seen}");
         let limit = |name: &str| {
@@ -410,10 +410,10 @@ mod tests {
         assert_eq!(limit("Max core file size")[0], "0");
         let locked = limit("Max locked memory");
         assert!(locked.iter().all(|l| l.parse::<u64>().is_ok_and(|n| n <= 8 << 20)), "{locked:?}");
-        // What no configuration names is not started.
+        // A program that no configuration names is not started.
         let stranger = SpawnSpec { argv: vec!["/bin/true".to_owned()], ..SpawnSpec::default() };
         assert_eq!(b.scripts.spawn(1, 80, &stranger, &b.reports), Err(ChildEnd::NotStarted(Errno::EPERM)));
-        // One that ignores TERM, with a child of its own that would stay.
+        // A script that ignores TERM, with a child of its own that would stay.
         let stay = script(
             "stay",
             &format!(
@@ -437,18 +437,18 @@ mod tests {
         while !gone() {
             let _ = poll::readable(&[], 1);
         }
-        // A core that is gone is told nothing, and its programs end.
+        // A core that has ended is not notified, and its programs end.
         b.run(10, &["sleep", "1000"], &[]).unwrap();
         b.scripts.orphan(1, Instant(0), None);
         assert_eq!(b.end(), None);
-        // Those that may go on end when their time is up.
+        // Programs that may continue end when their time is over.
         b.run(11, &["sleep", "1000"], &[]).unwrap();
         b.scripts.orphan(1, Instant(0), Some(Instant(5)));
         b.scripts.tick(Instant(4));
         b.scripts.tick(Instant(5));
         assert_eq!(b.end(), None);
-        // A reader that ignores SIGTERM: the one of the next core waits for its end, which comes in two seconds even where hooks get
-        // a minute; and nobody mistakes its end for the next one's, whatever it is called.
+        // A reader that ignores SIGTERM: the next core's reader waits for its end, which comes in two seconds even where hooks get a
+        // minute; and its end is not taken for that of the next reader.
         let reader: &[&str] = &[&stay, "the pipe"];
         b.alone(1, 12, reader);
         assert_eq!(b.scripts.kill(1, 12, false), None);
@@ -462,7 +462,7 @@ mod tests {
         assert!(b.scripts.is_empty());
         assert_eq!(b.scripts.start_waiting(&b.reports), []);
         assert_eq!((b.scripts.len(), b.scripts.is_settled()), (1, true));
-        // One more core, of which nothing is left to start when it is gone.
+        // One more core: none of its programs remain to be started after its end.
         b.scripts.orphan(2, Instant(0), Some(Instant(0) + PATIENCE * 30));
         b.alone(3, 12, reader);
         b.scripts.orphan(3, Instant(0), None);

@@ -1,7 +1,7 @@
-//! What a guard leaves to the guard it becomes at an upgrade: which process is which, and where the fds are.
+//! The state that a guard passes to the guard it executes at an upgrade: its processes and its descriptors.
 //!
-//! Text (JSON) in a file of memory, so that another version can add to it and leave out what it does not know. Before anything is
-//! given up, the new program is asked whether it understands ([`CHECK`]). Read first: `upgrade.rs`.
+//! Text (JSON) in a file in memory, so that another version can add fields and skip unknown ones. Before the core freezes, the new
+//! program is asked whether it understands the state ([`CHECK`]). Read first: `upgrade.rs`.
 
 use super::role::Roles;
 use crate::process::line::SYSLOG;
@@ -14,17 +14,18 @@ use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::fs::FileExt;
 
-/// Names the fd of the state in the environment of the new program.
+/// The environment variable with the descriptor of the state for the new program.
 pub const VARIABLE: &str = "KALIVED_GUARD_STATE_FD";
-/// Its name in kalived 0.1.0, whose guard may become this program. Scripts know it as the state of a virtual router, which is no number.
+/// Its name in kalived 0.1.0, whose guard may execute this program. For scripts this variable is the state of a virtual router, which is
+/// no number.
 pub const OLD_VARIABLE: &str = "KALIVED_STATE";
 /// First argument of a program that is asked whether it understands the state at fd 3.
 pub const CHECK: &str = "--check-state";
-/// Goes up when a program that does not know what is new must not go on.
+/// Increased when a program that does not know the new content must not continue.
 const VERSION: u32 = 1;
 /// Longest state, bytes: 512 programs with the longest path each stay below.
 const MAX: u64 = 4 << 20;
-/// Bytes of an answer that are looked at, and characters of the reason in it: a line of the log.
+/// Bytes of an answer that are read, and characters of its reason in the log.
 const ANSWER: usize = 4096;
 const WHY: usize = 500;
 
@@ -33,13 +34,13 @@ const WHY: usize = 500;
 pub struct Script {
     /// Process.
     pub pid: u32,
-    /// Core and name; `None`: nobody is told.
+    /// Core and name; `None`: no core is notified.
     pub owner: Option<(u32, u64)>,
-    /// What runs.
+    /// The path of the program.
     pub path: String,
     /// When it is killed, nanoseconds of CLOCK_MONOTONIC.
     pub deadline: Option<u64>,
-    /// Its arguments, if it must never run twice.
+    /// The program's arguments, if it must never run twice.
     #[serde(default)]
     pub alone: Vec<String>,
 }
@@ -47,7 +48,7 @@ pub struct Script {
 /// A core.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoreState {
-    /// Of all cores.
+    /// The number of this core, counted over all cores.
     pub number: u32,
     /// Process.
     pub pid: u32,
@@ -57,28 +58,28 @@ pub struct CoreState {
     pub started: u64,
     /// Its helper's process.
     pub helper: Option<u32>,
-    /// Layouts of snapshots that it can write; empty: a release before layout 4.
+    /// Snapshot layouts that the core can write; empty: a release before layout 4.
     #[serde(default)]
     pub writes: Vec<u16>,
 }
 
-/// What a program says that was asked whether it understands, in a file of memory beside the exit code.
+/// The answer of a program that was asked whether it understands the state, in a file in memory beside the exit code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Understands {
-    /// Layouts of snapshots that it reads; empty: a release before layout 4, which says nothing.
+    /// Snapshot layouts that it reads; empty: a release before layout 4, which writes no answer.
     pub layouts: Vec<u16>,
-    /// Why it cannot go on, for people.
+    /// Why it cannot continue, as text.
     pub refused: Option<String>,
 }
 
 impl Understands {
-    /// Into the file.
+    /// Writes the answer to the file.
     pub fn write(&self, file: &File) -> io::Result<()> {
         file.write_all_at(serde_json::to_string(self)?.as_bytes(), 0)
     }
 
-    /// Back from [`Understands::write`]. Another program wrote it: what is no answer counts as none.
+    /// Reads the result of [`Understands::write`]. Another program wrote it: invalid content counts as no answer.
     pub fn read(file: &File) -> Understands {
         let mut bytes = vec![0; ANSWER];
         let n = file.read_at(&mut bytes, 0).unwrap_or(0);
@@ -92,9 +93,9 @@ impl Understands {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
-    /// Of this language.
+    /// The version of this format.
     pub version: u32,
-    /// Where the program is.
+    /// The path of the program.
     pub exe: String,
     /// The configuration.
     pub file: String,
@@ -114,9 +115,9 @@ pub struct State {
     pub background: bool,
     /// `-R`.
     pub dont_respawn: bool,
-    /// Standard error as it was at the start, where lines go there.
+    /// Standard error as it was at the start, where it is the destination of log lines.
     pub console: Option<RawFd>,
-    /// The pid file and where it is.
+    /// The pid file and its path.
     pub pid_file: Option<(RawFd, String)>,
     /// The lock, as `pid_file`.
     pub lock: Option<(RawFd, String)>,
@@ -124,28 +125,28 @@ pub struct State {
     pub core_pid_file: Option<(RawFd, String)>,
     /// The socket for commands, as `pid_file`.
     pub control: Option<(RawFd, String)>,
-    /// Who asked for the upgrade.
+    /// The client that requested the upgrade.
     pub client: Option<RawFd>,
-    /// The pipe of starts.
+    /// The pipe on which children report their start.
     pub reports: (RawFd, RawFd),
-    /// The configuration that runs, and the one the new core is to have.
+    /// The configuration in force, and the one for the new core.
     pub images: (RawFd, RawFd),
-    /// Where snapshots are.
+    /// The snapshot file.
     pub snapshot: RawFd,
-    /// The core that runs.
+    /// The running core.
     pub core: Option<CoreState>,
-    /// How many there were.
+    /// The number of cores so far.
     pub cores: u32,
-    /// Cores that are frozen, and whose armed adverts still leave.
+    /// Frozen cores whose armed adverts still leave.
     pub leaving: Vec<u32>,
-    /// Programs.
+    /// Running programs.
     pub scripts: Vec<Script>,
     /// What `ps` knows us by; empty: as ever.
     pub name: String,
 }
 
 impl State {
-    /// With what every process of ours is told.
+    /// The state with the parameters of all processes.
     pub fn of(roles: &Roles) -> State {
         State {
             version: VERSION,
@@ -166,7 +167,7 @@ impl State {
         }
     }
 
-    /// Back from [`State::of`].
+    /// The parameters from [`State::of`].
     pub fn roles(&self) -> Roles {
         Roles {
             exe: self.exe.clone().into(),
@@ -188,14 +189,14 @@ impl State {
         }
     }
 
-    /// Into a file of memory.
+    /// Writes the state to a file in memory.
     pub fn write(&self) -> io::Result<File> {
         let file = memfd::create("kalived state")?;
         file.write_all_at(serde_json::to_string(self)?.as_bytes(), 0)?;
         Ok(file)
     }
 
-    /// Back from [`State::write`]. `None`: it is none, or not one that this program understands.
+    /// Reads the result of [`State::write`]. `None`: the content is invalid, or not understood by this program.
     pub fn read(file: &File) -> Option<State> {
         let len = file.metadata().ok()?.len();
         if len > MAX {
@@ -262,7 +263,7 @@ mod tests {
             file.write_all_at(bad, 0).unwrap();
             assert_eq!(State::read(&file), None, "{}", bad.escape_ascii());
         }
-        // As the release before wrote it.
+        // As the previous release wrote it.
         let old = br#"{"version":1,"core":{"number":1,"pid":7,"line":3,"started":9,"helper":null}}"#;
         let file = memfd::create("test").unwrap();
         file.write_all_at(old, 0).unwrap();

@@ -1,9 +1,9 @@
-//! The program that lies at our path and is to go on, at an upgrade as at a restart: what it is asked before anything is given up.
+//! The program at our path that is to continue, at an upgrade as at a restart: the checks before a core freezes.
 //!
-//! First it compiles the configuration. Then it looks at our state and at the snapshot that lies there, says whether it understands
-//! them, and which layouts of snapshots it reads; of those the newest that our core writes is agreed on. Only then does a core freeze.
-//! A refusal changes nothing: what runs goes on, and one line says why. A core that died is followed by this very program, which
-//! needs no question; what follows the question is the same for all three (`Go` with the snapshot, `world/resume.rs`).
+//! First it compiles the configuration. Then it reads our state and the stored snapshot, and reports whether it understands them, and
+//! which snapshot layouts it reads; the newest of these that our core writes is chosen. Only then does a core freeze. A refusal changes
+//! nothing: the running processes continue, and one line contains the reason. A core that died is followed by this same program, which
+//! needs no check; what follows the check is the same for all three (`Go` with the snapshot, `world/resume.rs`).
 //!
 //! Read first: `compiler.rs`, `state.rs`, `snapshot/`. Users: `upgrade.rs`, `handover.rs`.
 
@@ -20,33 +20,33 @@ use std::fs::File;
 use std::io;
 use std::rc::Rc;
 
-/// How long the program may take to say whether it understands.
+/// How long the program may take to answer.
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
-/// One that is being asked.
+/// A program that is being checked.
 pub(super) enum Successor {
     Compiling(Compiler),
     Checking { pid: u32, deadline: Instant, late: bool, image: Rc<File>, answer: File },
 }
 
-/// One that can go on.
+/// A program that can continue.
 pub(super) struct Sound {
-    /// The configuration, compiled by it.
+    /// The configuration, compiled by this program.
     pub(super) image: Rc<File>,
-    /// The layout of the snapshot that it gets.
+    /// The layout of the snapshot that it is given.
     pub(super) layout: u16,
 }
 
-/// What became of the question when a process ended.
+/// The state of the check after a process ended.
 pub(super) enum Asked {
-    /// It is still open.
+    /// The check is not finished.
     Open(Successor),
     Sound(Sound),
     Refused(String),
 }
 
 impl Successor {
-    /// Nobody wants to know any more.
+    /// Ends the check: its result is not needed any more.
     pub(super) fn kill(&self) {
         match self {
             Successor::Compiling(c) => child::kill(c.pid, true, true),
@@ -54,7 +54,7 @@ impl Successor {
         }
     }
 
-    /// Ends it when its time is up.
+    /// Kills the program when its time is over.
     pub(super) fn tick(&mut self, now: Instant) {
         match self {
             Successor::Compiling(c) => c.tick(now),
@@ -75,13 +75,13 @@ impl Successor {
 }
 
 impl Guard {
-    /// Begins to ask it.
+    /// Begins the check.
     pub(super) fn ask_successor(&self, now: Instant) -> Result<Successor, String> {
         let started = Compiler::start(&self.roles, true, Use::Start, &self.reports, now);
         started.map(Successor::Compiling).map_err(|e| format!("{}: {e}", self.roles.exe.display()))
     }
 
-    /// A process ended, perhaps that of the question.
+    /// A process ended; it may be the one of the check.
     pub(super) fn successor_ended(&mut self, asked: Successor, now: Instant, pid: u32, end: End) -> Asked {
         if asked.pid() != pid {
             return Asked::Open(asked);
@@ -112,13 +112,13 @@ impl Guard {
         Ok(Successor::Checking { pid, deadline: now + CHECK_LIMIT, late: false, image, answer })
     }
 
-    /// On the layout of the snapshot.
+    /// Chooses the layout of the snapshot.
     fn agree(&self, said: &Understands, end: End) -> Result<u16, String> {
         if end != End::Exited(0) {
             let why = said.refused.clone().unwrap_or_else(|| text::end(end));
             return Err(format!("the new program does not understand our state ({why})"));
         }
-        // One that says nothing is of a release before there was anything to say.
+        // A program without an answer is of a release before there were answers.
         let reads = if said.layouts.is_empty() { &snapshot::UNSAID[..] } else { &said.layouts };
         let writes = self.core.as_ref().map_or(&[][..], |c| c.writes());
         snapshot::common(writes, reads).ok_or_else(|| {
@@ -126,7 +126,7 @@ impl Guard {
         })
     }
 
-    /// From now on the core in charge writes what was agreed on.
+    /// From now on the core in charge writes the chosen layout.
     pub(super) fn tell_layout(&mut self, layout: u16) {
         if self.core.as_ref().is_some_and(|c| c.writes().len() > 1) {
             self.tell(ToCore::Layout(layout));

@@ -1,36 +1,36 @@
-//! What systemd is told (sd_notify), and what it hands us: a datagram of lines to the socket `NOTIFY_SOCKET` names. No library.
+//! Messages to systemd (sd_notify) and descriptors from it: a datagram of lines to the socket in `NOTIFY_SOCKET`. No library.
 //!
-//! Nothing waits, and nothing fails: without systemd every call does nothing, and a manager that does not read loses the
-//! message. Deliberately absent: removing the variables for children; their environment is made from nothing.
+//! No call waits or fails: without systemd every call does nothing, and a message that the manager does not read is lost. Deliberately
+//! absent: removing the variables for children, because their environment is built from nothing.
 
 use crate::sys::unixsock;
 use crate::time::{Duration, Instant};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
-/// Most file descriptors taken back from the manager: the unit lets it keep 16, somebody may write another number.
+/// Most file descriptors taken back from the manager: the unit lets it keep 16, and an operator may configure another number.
 const MAX_STORED: usize = 64;
-/// First file descriptor that is handed over (`SD_LISTEN_FDS_START`).
+/// First file descriptor that is passed (`SD_LISTEN_FDS_START`).
 const FIRST_FD: RawFd = 3;
 /// Longest status line, bytes: `systemctl status` shows one line.
 const MAX_STATUS: usize = 512;
 
-/// The line to the service manager.
+/// The socket to the service manager.
 #[derive(Debug, Default)]
 pub struct Notifier {
-    // Where to, and from where. `None`: nobody is to be told.
+    // The address, and the sending socket. `None`: there is no manager to notify.
     line: Option<(String, OwnedFd)>,
     watchdog: Option<Duration>,
     lost: u64,
 }
 
-/// How often the manager wants to hear from the process `pid`: half of its limit. `None`: not at all, or another process is meant.
+/// How often the manager expects a message from the process `pid`: half of its limit. `None`: not at all, or another process is meant.
 pub fn watchdog_interval(get: &dyn Fn(&str) -> Option<String>, pid: u32) -> Option<Duration> {
     let limit: u64 = get("WATCHDOG_USEC")?.parse().ok().filter(|us| *us > 0)?;
     let meant = get("WATCHDOG_PID").is_none_or(|p| p.parse() == Ok(pid));
     meant.then(|| Duration::from_micros((limit / 2).max(1)))
 }
 
-/// File descriptors that were kept for us, with their names; each is to be taken once with `sys::unixsock::inherited`. A number
+/// File descriptors that the manager kept, with their names; each is to be taken once with `sys::unixsock::inherited`. A descriptor
 /// without a name is called "unknown", as systemd does it.
 pub fn stored(get: &dyn Fn(&str) -> Option<String>, pid: u32) -> Vec<(RawFd, String)> {
     if get("LISTEN_PID").and_then(|p| p.parse().ok()) != Some(pid) {
@@ -44,71 +44,71 @@ pub fn stored(get: &dyn Fn(&str) -> Option<String>, pid: u32) -> Vec<(RawFd, Str
 }
 
 impl Notifier {
-    /// From the environment. Variables that make no sense are as if they were not there.
+    /// From the environment. Invalid variables count as unset.
     pub fn from_env(get: &dyn Fn(&str) -> Option<String>) -> Notifier {
         let known = |name: &String| name.len() > 1 && name.starts_with(['/', '@']);
         let line = get("NOTIFY_SOCKET").filter(known).and_then(|name| Some((name, unixsock::datagram().ok()?)));
         Notifier { line, watchdog: watchdog_interval(get, std::process::id()), lost: 0 }
     }
 
-    /// Whether a manager listens.
+    /// Whether there is a manager.
     pub fn is_on(&self) -> bool {
         self.line.is_some()
     }
 
-    /// How often to call [`Notifier::watchdog`]: half of what the manager waits. `None`: not at all.
+    /// How often to call [`Notifier::watchdog`]: half of the manager's limit. `None`: not at all.
     pub fn interval(&self) -> Option<Duration> {
         self.watchdog.filter(|_| self.is_on())
     }
 
-    /// Messages that could not be delivered.
+    /// The number of messages that could not be delivered.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Started, or done with a reload: both are this message.
+    /// READY=1: the start or a reload is complete.
     pub fn ready(&mut self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={}", one_line(status)), None);
     }
 
-    /// A line for `systemctl status`.
+    /// Sets the line for `systemctl status`.
     pub fn status(&mut self, text: &str) {
         self.send(&format!("STATUS={}", one_line(text)), None);
     }
 
-    /// A reload begins. [`Notifier::ready`] follows, whatever becomes of it.
+    /// A reload begins. [`Notifier::ready`] follows, whatever its result.
     pub fn reloading(&mut self, now: Instant) {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reloading", now.0 / 1000), None);
     }
 
-    /// The end begins.
+    /// The stop begins.
     pub fn stopping(&mut self, status: &str) {
         self.send(&format!("STOPPING=1\nSTATUS={}", one_line(status)), None);
     }
 
-    /// Alive. Said only while the core is.
+    /// WATCHDOG=1. Sent only while the core is alive.
     pub fn watchdog(&mut self) {
         self.send("WATCHDOG=1", None);
     }
 
-    /// Another process is the service's main one now.
+    /// Another process is now the service's main process.
     pub fn main_pid(&mut self, pid: u32) {
         self.send(&format!("MAINPID={pid}"), None);
     }
 
-    /// What is under way takes so much longer.
+    /// Extends the timeout of the present operation.
     pub fn extend(&mut self, by: Duration) {
         self.send(&format!("EXTEND_TIMEOUT_USEC={}", by.as_micros()), None);
     }
 
-    /// Why it failed: an errno.
+    /// The errno of a failure.
     pub fn failed(&mut self, errno: i32, status: &str) {
         self.send(&format!("ERRNO={errno}\nSTATUS={}", one_line(status)), None);
     }
 
-    /// Has the manager keep `fd` for whoever is started next ([`stored`]); one of the same name stays beside it, so that an old
-    /// one is to be [forgotten](Notifier::forget) first. `name`: 1 to 255 ASCII characters, no colon.
-    /// Whether the manager was told.
+    /// Has the manager keep `fd` for the process that is started next ([`stored`]). A descriptor of the same name stays beside it, so an
+    /// old one has to be [forgotten](Notifier::forget) first. `name`: 1 to 255 ASCII characters, no colon. Returns whether the message
+    /// was sent.
     pub fn store(&mut self, name: &str, fd: BorrowedFd<'_>) -> bool {
         // Without FDPOLL=0 the manager drops a file descriptor that reports an error or a hang-up, such as a socket whose peer ended.
         let lost = self.lost;
@@ -116,7 +116,7 @@ impl Notifier {
         self.lost == lost && self.is_on()
     }
 
-    /// Has the manager let go of every file descriptor of that name.
+    /// Has the manager close every file descriptor of that name.
     pub fn forget(&mut self, name: &str) {
         self.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"), None);
     }

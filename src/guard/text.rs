@@ -21,27 +21,27 @@ pub fn end(end: End) -> String {
     }
 }
 
-/// First line of all.
+/// The first line.
 pub fn starting(path: &str) -> Note {
     note(Level::Notice, format!("Starting Kalived v{}, configuration {path}", env!("CARGO_PKG_VERSION")))
 }
-/// Last line of all.
+/// The last line.
 pub fn stopped() -> Note {
     note(Level::Notice, format!("Stopped Kalived v{}", env!("CARGO_PKG_VERSION")))
 }
-/// The core runs.
+/// A core was started.
 pub fn core_started(pid: u32) -> Note {
     note(Level::Info, format!("Starting VRRP child process, pid={pid}"))
 }
-/// It could not even be forked.
+/// The core could not be forked.
 pub fn core_not_started(e: &io::Error) -> Note {
     note(Level::Error, format!("the VRRP child process could not be started: {e}"))
 }
-/// It ended, and another one goes on.
+/// The core ended, and another one is started.
 pub fn respawning(pid: u32, how: End) -> Note {
     note(Level::Error, format!("VRRP child process({pid}) died: Respawning ({})", end(how)))
 }
-/// It ended, and that is the end.
+/// The core ended, and no other one is started.
 pub fn terminating(pid: u32, how: End) -> Note {
     let word = match how {
         End::Exited(c) if c == ExitCode::Config as u8 || c == ExitCode::NoConfig as u8 => "CONFIG",
@@ -57,7 +57,7 @@ pub fn terminating(pid: u32, how: End) -> Note {
 pub fn not_respawning(pid: u32, how: End) -> Note {
     note(Level::Error, format!("VRRP child process({pid}) died: Exiting ({})", end(how)))
 }
-/// It dies too often.
+/// The core dies too often.
 pub fn delayed(wait: Duration) -> Note {
     note(
         Level::Warning,
@@ -67,15 +67,15 @@ pub fn delayed(wait: Duration) -> Note {
         ),
     )
 }
-/// No beat.
+/// The core is hung: no beat came.
 pub fn hung(pid: u32) -> Note {
     note(Level::Error, format!("VRRP child process({pid}) does not answer: killing it"))
 }
-/// It does not stop when asked to.
+/// The core does not stop on request.
 pub fn forcing(pid: u32) -> Note {
     note(Level::Error, format!("VRRP child process({pid}) process failed to die - forcing termination"))
 }
-/// It said something that makes no sense, or takes nothing any more.
+/// The core sent an invalid message, or accepts no more messages.
 pub fn nonsense(pid: u32, what: &str) -> Note {
     note(Level::Error, format!("VRRP child process({pid}): {what}: killing it"))
 }
@@ -87,7 +87,7 @@ pub fn reloading() -> Note {
 pub fn reload_refused(why: &str) -> Note {
     note(Level::Error, format!("Reload refused: {why}; the old configuration stays"))
 }
-/// What the core made of the new configuration.
+/// The core's answer to the new configuration.
 pub fn reloaded(done: bool, text: &str) -> Note {
     match done {
         true => note(Level::Notice, format!("Reloaded: {text}")),
@@ -98,7 +98,7 @@ pub fn reloaded(done: bool, text: &str) -> Note {
 pub fn helper_died(pid: u32, how: End) -> Note {
     note(Level::Error, format!("helper process({pid}) died: Respawning ({})", end(how)))
 }
-/// Another one runs.
+/// Another helper was started.
 pub fn helper_started(pid: u32) -> Note {
     note(Level::Info, format!("Starting helper process, pid={pid}"))
 }
@@ -116,54 +116,54 @@ pub fn exchanged(path: &str) -> Note {
 pub fn shebang(path: &str) -> Note {
     note(Level::Warning, format!("Please add a #! shebang to script {path}"))
 }
-/// What the process that removes addresses said.
+/// The result of the process that removes addresses.
 pub fn removed(how: End) -> Note {
     match how {
         End::Exited(0) => note(Level::Notice, "the virtual addresses were removed".to_owned()),
         other => note(Level::Error, format!("removing the virtual addresses failed ({})", end(other))),
     }
 }
-/// Another program is looked at.
+/// The upgrade begins: the program is checked.
 pub fn upgrading(path: &std::path::Path) -> Note {
     note(Level::Notice, format!("Upgrading: {} is asked to go on", path.display()))
 }
-/// Nothing changed.
+/// The upgrade was refused; nothing changed.
 pub fn upgrade_refused(why: &str) -> Note {
     note(Level::Error, format!("Upgrade refused: {why}; what runs goes on"))
 }
-/// Done.
+/// The upgrade is complete.
 pub fn upgraded(pid: u32) -> Note {
     note(Level::Notice, format!("Upgraded to Kalived v{}: VRRP process {pid} goes on", env!("CARGO_PKG_VERSION")))
 }
-/// A hand-over is asked for: what would be started next reads the configuration first.
+/// A hand-over is requested: the program that would be started next reads the configuration first.
 pub fn handover_asked() -> Note {
     note(Level::Notice, "Asked to hand over: the configuration is read first".to_owned())
 }
-/// There is none. `stops`: whoever asked has decided that this process ends.
+/// There is no hand-over. `stops`: the requester has decided that this process ends.
 pub fn handover_refused(why: &str, stops: bool) -> Note {
     let then = if stops { "stopping instead, and the addresses are removed" } else { "what runs goes on" };
     note(Level::Error, format!("Hand-over refused: {why}; {then}"))
 }
-/// The core is frozen already.
+/// The state was not kept; the core is frozen already.
 pub fn state_not_kept(why: &str) -> Note {
     note(Level::Error, format!("the state could not be kept ({why}): the next kalived starts as any other"))
 }
-/// The core freezes for whoever is started next.
+/// The core freezes for the process that is started next.
 pub fn handing_over() -> Note {
     note(Level::Notice, "Handing over: no farewell is sent; the addresses stay until another kalived is in charge, or a peer may take over".to_owned())
 }
-/// `kalived reload` and its like will not reach us.
+/// There is no control socket: `kalived reload` and the like cannot reach the guard.
 pub fn no_socket(path: &std::path::Path, e: &io::Error) -> Note {
     note(
         Level::Error,
         format!("no socket for commands at {}: {e}; `kalived reload` and its like cannot be used", path.display()),
     )
 }
-/// The keyword.
+/// The keyword of the first script.
 pub const STARTUP: &str = "startup_script";
-/// The keyword.
+/// The keyword of the last script.
 pub const SHUTDOWN: &str = "shutdown_script";
-/// It did not go well, or could not be started.
+/// The script failed, or could not be started.
 pub fn around_ended(word: &str, end: ChildEnd) -> Note {
     let how = match end {
         ChildEnd::Exited(code) => format!("exited with status {code}"),
@@ -172,19 +172,19 @@ pub fn around_ended(word: &str, end: ChildEnd) -> Note {
     };
     note(Level::Warning, format!("{word} {how}"))
 }
-/// It takes too long.
+/// The script takes too long.
 pub fn around_too_slow(word: &str) -> Note {
     note(Level::Warning, format!("{word} has not ended within {word}_timeout: killed"))
 }
-/// A dump file was asked for.
+/// A dump file is requested.
 pub fn dumping(kind: Kind, pid: u32) -> Note {
     note(Level::Info, format!("{} for process({pid}) on signal", kind.printing()))
 }
-/// It cannot be written.
+/// The dump file cannot be written.
 pub fn not_dumped(kind: Kind, why: &str) -> Note {
     note(Level::Warning, format!("the {} file is not written: {why}", kind.word()))
 }
-/// A signal of keepalived without effect here.
+/// A signal that has an effect in keepalived and none in kalived.
 pub fn unused_signal(s: u8) -> Note {
     let what = match s {
         64 => "(keepalived: print threads) has no meaning here",
@@ -192,7 +192,7 @@ pub fn unused_signal(s: u8) -> Note {
     };
     note(Level::Info, format!("signal {s} {what}: ignored; `kalived status` prints how things are"))
 }
-/// Anything else that failed and is lived with.
+/// Any other failure that does not end the guard.
 pub fn failed(what: &str, e: &dyn core::fmt::Display) -> Note {
     note(Level::Error, format!("{what}: {e}"))
 }

@@ -1,12 +1,12 @@
-//! Whether the program at our path may be run in our place: who could have changed it.
+//! Whether the program at our path may be run in our place: which users could have changed it.
 //!
-//! An upgrade and a hand-over run what lies at the path. Nobody else may have put it there than who could have changed the program
-//! that runs: root, the user kalived runs as, the owner of the program it was started from. Read first: `config/secure.rs`.
+//! An upgrade and a hand-over execute the program at the path. Only users who could have changed the running program may have written it:
+//! root, the user kalived runs as, the owner of the program it was started from. Read first: `config/secure.rs`.
 
 use crate::config::scripts::ScriptHost;
 use crate::config::secure::{Kind, Stat, follow};
 
-/// Why not, for people. `ours`: users who may.
+/// Why the program is not trusted. `ours`: the users who may write it.
 pub fn distrust(host: &dyn ScriptHost, path: &str, ours: &[u32]) -> Option<String> {
     let way = match follow(host, path) {
         Ok(way) => way,
@@ -15,12 +15,12 @@ pub fn distrust(host: &dyn ScriptHost, path: &str, ours: &[u32]) -> Option<Strin
     if way.end.kind != Kind::File {
         return Some(format!("`{path}` is not a regular file"));
     }
-    // In a user namespace what belongs to nobody there is the host's, as `/` is.
+    // In a user namespace a file whose owner has no user there belongs to the host, as `/` does.
     let root = way.parts.first().map(|(_, s)| s.uid);
     let wrong = |s: &Stat| match () {
         () if !ours.contains(&s.uid) && Some(s.uid) != root => Some(format!("is owned by {}", host.user_name(s.uid))),
         () if matches!(s.kind, Kind::Link(_)) => None,
-        // In a sticky directory nobody replaces what is somebody else's.
+        // In a sticky directory no user can replace a file of another user.
         () if s.kind == Kind::Directory && s.mode & 0o1000 != 0 => None,
         () if s.mode & 0o002 != 0 => Some("is writable by everybody".to_owned()),
         () if s.mode & 0o020 != 0 && s.gid != 0 => Some(format!("is writable by group {}", host.group_name(s.gid))),

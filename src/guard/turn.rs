@@ -1,4 +1,4 @@
-//! The guard's loop: wait, read signals, reap, hear the core, look at the clock.
+//! The guard's loop: wait, read signals, reap children, read the core's messages, run timers.
 //!
 //! Read first: `mod.rs`.
 
@@ -16,15 +16,15 @@ use crate::time::{Duration, Instant, earliest};
 use std::fs::File;
 use std::os::fd::AsFd;
 
-/// Messages heard in one turn: what is left is heard in the next, and signals come in between.
+/// Messages read in one turn: the rest is read in the next, and signals are handled in between.
 const HEAR: usize = 64;
-/// Programs started in one turn. A fork and its exec cost a slow processor about a millisecond; what is left is heard in the next
-/// turn, and a signal, an end or a sign of life comes in between.
+/// Programs started in one turn. A fork and its exec take about a millisecond on a slow processor; the rest is read in the next turn, and
+/// signals, ends of children and heartbeats are handled in between.
 const SPAWN: usize = 4;
-/// Between two tries to send what a full line did not take.
+/// Between two tries to send messages that a full line did not take.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// What one process may have of a turn.
+/// The limits of one process per turn.
 #[derive(Default)]
 struct Share {
     heard: usize,
@@ -42,11 +42,11 @@ impl Share {
 }
 
 impl Guard {
-    /// Starts the core and serves until the end; the exit code. `report`: whom to tell that the start went well, or not; `go`: there
-    /// is a snapshot, and it is to go on with that.
+    /// Starts the core and serves until the end; returns the exit code. `report`: the process that waits for the result of the start;
+    /// `go`: there is a snapshot, and the core is to continue with it.
     pub fn run(mut self, report: Start, go: Option<ToCore>) -> u8 {
         self.report = Some(report);
-        // Told when it stands by and others can see that somebody is in charge.
+        // Sent when the core stands by and the lock file shows that a core is in charge.
         self.go = go;
         let now = clock::mono();
         if self.go.is_some() || !self.startup || !self.begin_around(now, text::STARTUP) {
@@ -80,14 +80,14 @@ impl Guard {
 
     fn finish(mut self, code: u8) -> u8 {
         self.scripts.kill_all();
-        // Not on the way to a successor: a service that a script started is to go on, as the addresses do.
+        // Not at a hand-over: a service that a script started continues, as the addresses do.
         if self.stopping.is_some() {
             leftovers::end();
         }
         if let Some(report) = self.report.take() {
             report.failed(code);
         }
-        // Whoever hears that we ended finds nothing of ours in the way of the next one.
+        // Once a client learns that this guard has ended, no file of ours may hinder the next guard.
         self.answers.unlisten();
         drop(self.core_pid_file.take());
         drop(self.pid_file.take());
@@ -106,10 +106,10 @@ impl Guard {
         let mut fds = vec![self.signals.as_fd()];
         fds.extend(cores.iter().flatten().filter_map(|c| c.fd()));
         fds.extend(self.answers.fds());
-        // Rounded up, so that it does not turn for the last part of a millisecond.
+        // Rounded up, so that the loop does not run again for a fraction of a millisecond.
         let millis = i32::try_from(until.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         if poll::readable(&fds, millis).is_err() {
-            // Not with these fds. To turn without waiting would be worse than to be late.
+            // The poll failed with these descriptors. To loop without waiting would be worse than a delay.
             let _ = poll::readable(&[], 100);
         }
     }
@@ -123,7 +123,7 @@ impl Guard {
         }
     }
 
-    /// A signal that keepalived acts on and kalived does not: said once, for monitoring sends some of them every minute.
+    /// A signal that keepalived acts on and kalived does not: logged once, because monitoring sends some of them every minute.
     pub(super) fn on_unused(&mut self, s: u8) {
         let bit = 1u64.checked_shl(u32::from(s) - 1).unwrap_or(0);
         if s != signal::CHLD && self.unused & bit == 0 {
@@ -132,7 +132,7 @@ impl Guard {
         }
     }
 
-    /// Asked to stop, perhaps again.
+    /// A stop is requested, perhaps again.
     pub(super) fn stop(&mut self, now: Instant, s: u8) {
         if self.stopping.is_none() {
             self.answers.systemd.stopping("stopping");
@@ -141,7 +141,7 @@ impl Guard {
         self.give_up_upgrade(now, "kalived stops");
         self.give_up_handover("kalived stops");
         self.forget_hand_over("kalived stops");
-        // Nothing of an old core may come after the farewell of the one in charge.
+        // No advert of an old core may follow the priority-0 advert of the core in charge.
         for (pid, _) in self.leaving.drain(..) {
             child::kill(pid, false, true);
         }
@@ -184,8 +184,7 @@ impl Guard {
             self.core_ended(now, core, end);
         } else if let Some(core) = self.core.as_mut().filter(|c| c.helper == Some(pid)) {
             core.helper_ended(now);
-            // One that ends with its core, which is on its way out, has not died.
-            // Which of the two is known when the next one is to be started.
+            // A helper that ends with its core has not failed. Which of the two is the case is known when the next one is to be started.
             self.helper_died = self.stopping.is_none().then_some((pid, end));
         } else if let Some(removal) = self.removal.take_if(|r| r.pid == pid) {
             if !removal.quiet || end != End::Exited(0) {
@@ -214,7 +213,7 @@ impl Guard {
         match (self.stopping, end) {
             (Some(_), End::Exited(0)) => self.make_sure(now),
             (Some(_), _) => {
-                // One that somebody killed meanwhile is no fault inside: what was asked for is done, by the remover.
+                // A core that another process killed meanwhile is no internal fault: the remover does what was requested.
                 let code = match end {
                     End::Exited(code) => code,
                     End::Signaled(s) if signal::is_from_outside(s) && !core.killed() => ExitCode::Ok as u8,
@@ -240,7 +239,7 @@ impl Guard {
                 };
                 let Some(core) = core else { break };
                 match core.hear(&mut self.buf) {
-                    // Its end follows.
+                    // The end of the core follows.
                     None | Some(Heard::Closed) => break,
                     Some(Heard::Nonsense) => {
                         core.kill();
@@ -269,7 +268,7 @@ impl Guard {
                     self.answers.ready(None);
                 }
             }
-            // Who stands by has nothing to say yet.
+            // A core that stands by has no messages yet.
             _ if next => {}
             ToGuard::Spawn { child, spec } => {
                 if let Some(core) = &self.core
@@ -297,7 +296,7 @@ impl Guard {
         }
     }
 
-    /// What is due.
+    /// Runs what is due.
     fn look(&mut self, now: Instant) {
         self.scripts.tick(now);
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };

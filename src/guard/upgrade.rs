@@ -1,10 +1,10 @@
-//! Going on as another program, and being gone on for by another process: nobody on the wire notices.
+//! An upgrade: continuing as another program, and replacing one core by another; no peer notices.
 //!
-//! An upgrade: the program that lies at our path says that it can go on (`successor.rs`); then we become it by execve, with the same
-//! process number, children and fds; it starts a core beside the old one, and when that stands by, the old one freezes and the new
-//! one goes on. Whatever fails before the freeze leaves everything as it was.
+//! The program at our path confirms that it can continue (`successor.rs`). Then this process executes it, with the same process number,
+//! children and descriptors. It starts a core beside the old one; when the new core stands by, the old one freezes and the new one
+//! continues. A failure before the freeze changes nothing.
 //!
-//! Read first: `state.rs`, `world/resume.rs` (what freezing is). A restart is in `handover.rs`.
+//! Read first: `state.rs`, `world/resume.rs` (which defines freezing). A restart is in `handover.rs`.
 
 use super::core::Core;
 use super::ctl::ClientId;
@@ -28,17 +28,17 @@ use std::rc::Rc;
 
 /// How long the new core may take until it stands by: a dump of the kernel's addresses, a few sockets.
 const STANDBY_LIMIT: Duration = Duration::from_secs(10);
-/// How long a frozen core may wait for its last advert: 255 s is the longest interval there is.
+/// How long a frozen core may wait for its last advert: 255 s is the longest interval.
 pub(super) const LEAVE_LIMIT: Duration = Duration::from_secs(300);
-/// How long programs of a core that was relieved may still run: hooks, which nobody repeats. The readers of pipes have less.
+/// How long programs of a replaced core may still run: hooks, which are not repeated. The readers of pipes get less time.
 const HOOKS_LIMIT: Duration = Duration::from_secs(60);
-/// Name of the snapshot among the fds that systemd keeps.
+/// Name of the snapshot among the descriptors that systemd keeps.
 pub(crate) const STORED: &str = "snapshot";
 
-/// How far it is.
+/// The step of the upgrade.
 pub(super) enum Upgrade {
     Asking(Successor, Option<ClientId>),
-    /// The new program can go on; it begins when no reload is under way.
+    /// The new program can continue; the upgrade begins when no reload is running.
     Sound(Sound, Option<ClientId>),
     Standing {
         next: Core,
@@ -56,7 +56,7 @@ impl Upgrade {
     pub(super) fn next_mut(&mut self) -> Option<&mut Core> {
         if let Upgrade::Standing { next, .. } = self { Some(next) } else { None }
     }
-    /// Whether the core in charge was told to freeze: there is no way back.
+    /// Whether the core in charge was asked to freeze: the upgrade cannot be abandoned then.
     pub(super) fn is_freezing(&self) -> bool {
         self.next().is_some_and(|next| next.ready)
     }
@@ -96,7 +96,7 @@ impl Guard {
         self.note(note);
     }
 
-    /// Nothing more of it is done; what runs goes on.
+    /// Abandons the upgrade; the running core continues.
     pub(super) fn give_up_upgrade(&mut self, _now: Instant, why: &str) {
         let Some(upgrade) = self.upgrade.take() else { return };
         match &upgrade {
@@ -110,7 +110,7 @@ impl Guard {
         self.refused(upgrade.client(), why);
     }
 
-    /// One of our processes ended that is none of the others.
+    /// One of our processes ended that none of the other functions handled.
     pub(super) fn upgrade_ended(&mut self, now: Instant, pid: u32, end: End) {
         match self.upgrade.take() {
             Some(Upgrade::Asking(asked, client)) => match self.successor_ended(asked, now, pid, end) {
@@ -119,7 +119,7 @@ impl Guard {
                 Asked::Refused(why) => self.refused(client, &why),
             },
             Some(Upgrade::Standing { next, image, client, .. }) if next.pid == pid => {
-                // The old one has been told to freeze: somebody has to go on for it.
+                // The old core has been asked to freeze: another core has to continue for it.
                 let frozen = next.ready;
                 self.keep_readable(&image);
                 self.refused(client, &format!("the new VRRP process died ({})", text::end(end)));
@@ -135,8 +135,8 @@ impl Guard {
         }
     }
 
-    /// The upgrade has failed after we became this program: the image that another one made may be none to us, and a core that dies
-    /// now is to be followed by one that can start.
+    /// The upgrade failed after this program was executed. This program may not be able to read the image that the previous one made, and
+    /// a core that dies now has to be followed by one that can start.
     fn keep_readable(&mut self, image: &Rc<File>) {
         let mut header = [0; image::HEADER];
         let read = self.image.read_exact_at(&mut header, 0);
@@ -145,7 +145,7 @@ impl Guard {
         }
     }
 
-    /// What the guard that we become must know. The fds are those it will have.
+    /// The state for the guard that this process executes. The descriptors are those that it will have.
     pub(super) fn state(&self, image: &File, client: Option<BorrowedFd<'_>>) -> State {
         let place = |f: &crate::sys::pidfile::PidFile| (f.fd().as_raw_fd(), f.path().to_string_lossy().into_owned());
         let (rx, tx) = self.reports.fds();
@@ -176,7 +176,7 @@ impl Guard {
         }
     }
 
-    /// Becomes the new program; comes back only when that failed.
+    /// Executes the new program; returns only when that failed.
     fn become_it(&mut self, now: Instant, sound: &Sound, client: Option<ClientId>) -> (io::Error, Option<ClientId>) {
         // A core that dies from now on is followed by the new program too.
         self.tell_layout(sound.layout);
@@ -188,7 +188,7 @@ impl Guard {
             Err(e) => e,
         };
         self.tell_layout(snapshot::VERSION);
-        // To be told that it failed.
+        // Kept to report the failure.
         (failed, client.and_then(|fd| self.answers.adopt(fd, now)))
     }
 
@@ -211,7 +211,7 @@ impl Guard {
         if let Some(why) = self.roles.distrust() {
             return io::Error::new(io::ErrorKind::PermissionDenied, why);
         }
-        // Under both names: what lies at the path may be the older one.
+        // Under both names: the program at the path may be the older one.
         for name in [VARIABLE, OLD_VARIABLE] {
             env.extend(CString::new(format!("{name}={}", file.as_raw_fd())));
         }
@@ -224,7 +224,7 @@ impl Guard {
         failed
     }
 
-    /// The new core stands by: the old one freezes, in the layout that was agreed on.
+    /// The new core stands by: the old one freezes, in the chosen layout.
     pub(super) fn next_ready(&mut self, now: Instant) {
         if let Some(Upgrade::Standing { next, until, .. }) = &mut self.upgrade {
             next.ready = true;
@@ -233,13 +233,13 @@ impl Guard {
         }
     }
 
-    /// The old core is frozen, its last snapshot in its place.
+    /// The old core is frozen, its last snapshot is written.
     pub(super) fn frozen(&mut self, now: Instant) {
         if self.upgrade.as_ref().and_then(Upgrade::next).is_none() {
             return;
         }
         if let Some(mut old) = self.core.take() {
-            // The one that stands by has confirmed, and what becomes of it is our business.
+            // The core that stands by has confirmed, and the guard is responsible for it from now on.
             let _ = old.say(ToCore::Relieved, None);
             self.scripts.orphan(old.number, now, Some(now + HOOKS_LIMIT));
             self.leaving.push((old.pid, now + LEAVE_LIMIT));
@@ -247,7 +247,7 @@ impl Guard {
         self.relieve(now, ToCore::Go { dead_since: None });
     }
 
-    /// The one that stands by goes on for the core in charge, which is gone.
+    /// The core that stands by continues for the core in charge, which has ended.
     fn relieve(&mut self, now: Instant, go: ToCore) {
         let Some(Upgrade::Standing { next, image, client, .. }) = self.upgrade.take() else { return };
         let pid = next.pid;
@@ -264,7 +264,7 @@ impl Guard {
         self.reload_again(now);
     }
 
-    /// Whether there is one that stands by and goes on for this one, which ended.
+    /// Whether a core stands by and continues for this core, which ended.
     pub(super) fn go_for(&mut self, core: &Core, now: Instant, end: End) -> bool {
         if self.stopping.is_some() || self.upgrade.as_ref().and_then(Upgrade::next).is_none() {
             return false;
@@ -284,7 +284,7 @@ impl Guard {
                 self.refused(client, &format!("{}: {e}", self.roles.exe.display()));
             }
             Some(Upgrade::Standing { next, until, .. }) if now >= *until => match (next.ready, &self.core) {
-                // It does not freeze. It may be hung, and nothing it has armed may leave beside what the new one sends.
+                // The core does not freeze. It may be hung, and none of its armed adverts may leave beside those of the new core.
                 (true, Some(core)) => core.kill(),
                 _ => self.give_up_upgrade(now, "the new VRRP process is not ready in time"),
             },
@@ -292,9 +292,9 @@ impl Guard {
         }
     }
 
-    /// What was begun before we became this program: a core for the new configuration, beside the one that runs.
+    /// Continues the upgrade that the previous program began: starts a core for the new configuration, beside the running one.
     pub(super) fn go_on_upgrading(&mut self, now: Instant, image: Rc<File>, client: Option<ClientId>) {
-        // The program before asked us; one of a release before layout 4 did not.
+        // The previous program asked this one; a release before layout 4 did not.
         let looked = self.snapshot.try_clone().map_err(|e| e.to_string());
         let looked = looked.and_then(|file| Slots::new(file).newest().map_err(|e| e.to_string()));
         if let Err(why) = looked {

@@ -1,9 +1,10 @@
-//! The role that takes the addresses away when no core is left to do it: a dead node must not keep an address it does not answer
-//! for. A process of its own, because it waits for the kernel, and somebody else may hold the lock that the kernel needs for it.
+//! The role that removes the addresses when no core is left to do it: a dead node must not keep an address that it does not answer for. A
+//! process of its own, because it waits for the kernel, and another process may hold the kernel's lock.
 //!
-//! Taken away are the file's virtual addresses, on the interfaces of the file, and those that the last snapshot names, that carry our
-//! tag: an operator's own address of the same value stays, and so does one on another interface. Before them the virtual routes and
-//! rules of the file and of the snapshot are taken away. When kalived ends, the static addresses, routes and rules go as well; while a core is only waited for they stay, for no peer claims them.
+//! Removed are the file's virtual addresses, on the interfaces of the file, and those in the last snapshot, that carry our tag: an
+//! operator's own address of the same value stays, and so does one on another interface. Before them the virtual routes and rules of the
+//! file and of the snapshot are removed. When kalived ends, the static addresses, routes and rules are removed as well; until the next
+//! core starts they stay, because no peer claims them.
 //!
 //! Interfaces that a kalived made for virtual routers of the file or of the snapshot (`use_vmac`) are deleted, which takes their addresses along, and the
 //! sysctls of those below them are put back.
@@ -41,35 +42,35 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Deletions in one request, so that their answers fit the socket's buffer.
+/// Deletions in one request, so that their answers fit into the socket's buffer.
 const SLICE: usize = 64;
 /// How long a kalived that has started may take until it is in charge. Its guard has the snapshot and answers for the addresses.
 const STARTING: Duration = Duration::from_secs(10);
-/// Longest wait for a kalived to start after a frozen core was killed, and between two looks for one.
+/// Longest wait for a kalived to start after a frozen core was killed, and between two checks for one.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK_MS: i32 = 10;
 
-/// What says which addresses there may be.
+/// The sources of the addresses that may exist.
 #[derive(Clone, Copy, Debug)]
 pub struct Holdings<'a> {
     /// The configuration in force; one that was being applied, or the same again.
     pub images: [&'a File; 2],
-    /// Where snapshots are kept: it has what a configuration before had.
+    /// The snapshot file: it contains the addresses of a previous configuration.
     pub snapshot: &'a File,
-    /// All static routes and rules too; otherwise only those that no configuration has any more.
+    /// All static routes and rules too; otherwise only those that no configuration contains any more.
     pub routes: bool,
 }
 
-/// The word for that.
+/// The argument for `routes`.
 pub(super) const ROUTES: &str = "--routes";
 
 /// The role; `args` are those behind the role's name. The images are at fds 3 and 4, the snapshot at 5; with [`AFTER`] the line to a
-/// frozen core at 6, the lock's file at 7, and a pipe at 8 that says when the core is frozen.
+/// frozen core at 6, the lock's file at 7, and a pipe at 8 that reports when the core is frozen.
 pub fn role(args: &[String]) -> ExitCode {
     child::set_name(c"kalived");
     privilege::keep_only(&[cap::NET_ADMIN]);
     privilege::hide();
-    // Half done is not done: the guard may end meanwhile, and whoever signals all processes signals this one.
+    // The removal must be complete: the guard may end meanwhile, and a signal to all processes reaches this one.
     signal::ignore();
     let routes = args.iter().any(|a| a == ROUTES);
     let of = |images: [&File; 2], snapshot: &File| remove(Holdings { images, snapshot, routes });
@@ -102,12 +103,12 @@ fn is_frozen(mut begin: File) -> bool {
     begin.read_exact(&mut [0]).is_ok()
 }
 
-/// Waits for the end of the core at `line`; whether nobody is in charge after it then. One that was not killed has removed what it
-/// held, and there is nothing left to be found.
+/// Waits for the end of the core at `line`; returns whether no core is in charge after it then. A core that was not killed has removed
+/// what it held, and no address is left to be found.
 fn is_left(line: &OwnedFd, witness: &File, charges: u64, snapshot: &File) -> bool {
     let mut buf = [0; crate::process::proto::MAX];
     loop {
-        // What it says is nobody's business any more.
+        // The core's messages are not used any more.
         match seqpacket::recv(line, &mut buf) {
             Ok(None) => drop(poll::readable(&[line.as_fd()], -1)),
             Ok(Some((1.., _))) => {}
@@ -128,7 +129,7 @@ fn is_left(line: &OwnedFd, witness: &File, charges: u64, snapshot: &File) -> boo
     false
 }
 
-/// How long a successor may still come: after two intervals without an advert a peer is about to take over.
+/// How long a successor may still take: after two intervals without an advert a peer is about to take over.
 fn patience(shot: Option<&Snapshot>) -> Duration {
     let masters = shot.iter().flat_map(|s| &s.instances).filter(|i| !i.addrs.is_empty());
     let shortest = masters.map(|i| Duration::from_nanos(i.master_interval)).min();
@@ -225,8 +226,8 @@ struct Fib {
 }
 
 impl Fib {
-    /// Those that a snapshot names. `fixed`: the static ones too. [`Fib::add`] takes out the static ones that a configuration has; one
-    /// that remains belongs to an earlier file, and no later core would remove it.
+    /// Those in a snapshot. `fixed`: the static ones too. [`Fib::add`] removes from the list the static ones that a configuration has;
+    /// one that remains belongs to an earlier file, and no later core would remove it.
     fn of(shot: Option<&Snapshot>, fixed: bool) -> Fib {
         let mut fib = Fib::default();
         if let Some(s) = shot {
@@ -236,8 +237,8 @@ impl Fib {
         fib
     }
 
-    /// Those of a configuration: the virtual ones, and with `all` the static ones too. Without it a static one stays that a virtual
-    /// router names as well.
+    /// Those of a configuration: the virtual ones, and with `all` the static ones too. Without `all`, a static one that a virtual router
+    /// lists as well stays.
     fn add(&mut self, config: &Config, all: bool) {
         let more = || config.instances.iter().map(|i| &i.more);
         self.routes.extend(more().flat_map(|m| &m.routes).map(id_of));
@@ -253,7 +254,7 @@ impl Fib {
         }
     }
 
-    /// Waits for the kernel.
+    /// Removes them. Waits for the kernel.
     fn remove(&self) -> Result<(), String> {
         let mut stuck = None;
         if !self.rules.is_empty() {
@@ -376,7 +377,7 @@ fn delete_own(shot: Option<&Snapshot>, configs: &[Config], links: &BTreeMap<u32,
     }
 }
 
-/// What of `there` is to go because a snapshot names it.
+/// The addresses of `there` that are to be removed because a snapshot names them.
 fn kept(shot: &Snapshot, there: &[AddrInfo]) -> Vec<AddrSpec> {
     let ids: BTreeSet<AddrId> = shot.instances.iter().flat_map(|i| &i.addrs).chain(&shot.going).copied().collect();
     let tagged = there.iter().filter(|a| a.proto == ADDR_PROTO && ids.contains(&(a.ifindex, a.addr, a.prefix)));
@@ -400,8 +401,8 @@ fn spec(a: &AddrInfo, peer: Option<IpAddr>) -> AddrSpec {
     }
 }
 
-/// What of `there` is to go. An interface that the configuration does not name counts as every one it names and that is not
-/// there: it may have another name since, and the address on it is still ours.
+/// The addresses of `there` that are to be removed. An interface that the configuration does not name counts as each configured interface
+/// that does not exist: the interface may have been renamed since, and the address on it is still ours.
 fn ours(config: &Config, names: &BTreeMap<u32, String>, there: &[AddrInfo]) -> Vec<AddrSpec> {
     let present: BTreeSet<&str> = names.values().map(String::as_str).collect();
     let mut vips: BTreeMap<(IpAddr, Option<&str>), Option<IpAddr>> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! Named pipes: made, opened for the core, removed.
+//! Named pipes: created, opened for the core, removed.
 //!
-//! A named pipe lies where others may write, as in /tmp, and is opened by root: what is there already must be a named pipe of ours or
-//! of its configured user, and nobody else may be able to exchange a directory on the way to it. Everything is looked at through
-//! fds, so that nothing can be exchanged between the look and the use. Read first: `sys/fifo.rs`.
+//! A named pipe may be in a directory that other users can write to, such as /tmp, and root opens it. So an existing file must be a named
+//! pipe of ours or of its configured user, and no other user may be able to replace a directory of its path. All checks use descriptors,
+//! so that nothing can be replaced between the check and the use. Read first: `sys/fifo.rs`.
 
 use super::lane::{Inbox, Line};
 use super::proto::{Ask, FileId, Tell};
@@ -19,12 +19,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// `EPERM`: what is there is not to be trusted.
+/// `EPERM`: the existing file is not trusted.
 const DISTRUSTED: i32 = 1;
-/// `EEXIST`: something else is there.
+/// `EEXIST`: another kind of file exists.
 const OTHER: i32 = 17;
 
-/// The lane.
+/// The lane's thread.
 pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
     loop {
         let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).wait_next();
@@ -37,7 +37,7 @@ pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
                     line.tell(&Tell::FifoReady { fifo, result: Ok(made) }, Some(fd.as_fd()));
                 }
                 Err(Refused { errno, why }) => {
-                    // Asked for again and again; said once.
+                    // The core requests the pipe repeatedly; the refusal is logged once.
                     line.note_once(Level::Error, &text::fifo_refused(&path, &why));
                     line.tell(&Tell::FifoReady { fifo, result: Err(errno) }, None);
                 }
@@ -64,7 +64,7 @@ impl From<io::Error> for Refused {
     }
 }
 
-/// The fd; which file was made if it was not there before; and who else may take lines out of it.
+/// The descriptor; the file if it was created; and which other users may read lines from it.
 type Opened = (OwnedFd, Option<FileId>, Option<String>);
 
 fn open(path: &str, uid: u32, gid: u32) -> Result<Opened, Refused> {
@@ -82,7 +82,7 @@ fn open(path: &str, uid: u32, gid: u32) -> Result<Opened, Refused> {
         return Err(Refused { errno: DISTRUSTED, why });
     }
     let gid = Some(gid).filter(|g| *g != NO_GROUP);
-    // One of ours that an earlier run left, perhaps for another reader; any other mode than ours is somebody's choice.
+    // One of ours that an earlier run left, perhaps for another reader; any other mode than ours is an operator's choice.
     let fresh = found.made || found.uid == us && found.mode == 0o600;
     let opened = if fresh { found.give(uid, gid).and_then(|()| found.open()) } else { found.open() };
     match opened {
@@ -103,13 +103,13 @@ fn open(path: &str, uid: u32, gid: u32) -> Result<Opened, Refused> {
 fn remove(path: &str, file: FileId) -> io::Result<()> {
     let (dir, name) = split(path)?;
     match fifo::remove(&directory(&dir)?, name.as_bytes(), (file.dev, file.ino)) {
-        // Somebody was quicker.
+        // Another process removed it first.
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         r => r,
     }
 }
 
-/// The directory and the name in it.
+/// The directory and the file name in it.
 fn split(path: &str) -> io::Result<(PathBuf, &OsStr)> {
     let path = Path::new(path);
     match (path.parent(), path.file_name()) {
@@ -124,8 +124,8 @@ fn directory(dir: &Path) -> io::Result<File> {
     if file.metadata()?.is_dir() { Ok(file) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
-/// Nobody but `users` and `groups` may change a directory on the way, as it is written and as it is: not write to it, unless it is
-/// sticky, where only what one owns can be exchanged.
+/// Checks that only `users` and `groups` can change a directory of the path, as it is written and as it is resolved: no other user may
+/// write to it, unless it is sticky, where a user can replace only files of his own.
 fn trusted(dir: &Path, users: &[u32], groups: &[u32]) -> Result<(), Refused> {
     let real = fs::canonicalize(dir)?;
     for part in dir.ancestors().chain(real.ancestors()) {

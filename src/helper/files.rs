@@ -1,9 +1,9 @@
-//! Tracked files: what they begin with, told after each change.
+//! Tracked files: their first bytes, reported after each change.
 //!
-//! Every directory that has a say in what the path means is watched: the one the file is in, and those of the symbolic links on the
-//! way. What a writer is done with, or what was moved into place, is told at once. Everything else (a file only just made or gone,
-//! one that inotify says nothing about, as on NFS or in /sys) is read again every second, and told once it has been the same for a
-//! tenth of one: so a file between being emptied and being written is not taken for an empty one.
+//! Every directory that affects what the path leads to is watched: the one of the file, and those of the symbolic links in the path. A
+//! file that a writer closed, or that was moved into place, is reported at once. Every other change (a file that was only created or
+//! removed, one that inotify does not report, as on NFS or in /sys) is found by reading the file every second, and reported once the
+//! content has been the same for a tenth of a second: so a file between truncation and writing is not taken for an empty one.
 
 use super::lane::{Closed, Inbox, Line};
 use super::proto::{Ask, FILE_BYTES, Tell};
@@ -20,14 +20,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Between two looks at everything.
+/// Between two scans of all files.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long something nobody vouches for must stay the same.
+/// How long content without an event must stay the same.
 const SETTLED: Duration = Duration::from_millis(100);
-/// Most symbolic links on the way to one file, as the kernel has it.
+/// Most symbolic links in the path of one file; the kernel's limit.
 const MOST_LINKS: usize = 40;
 
-/// `EPERM`: what is there is not to be opened.
+/// `EPERM`: the file must not be opened.
 const DISTRUSTED: i32 = 1;
 /// `ENOENT`.
 const ABSENT: i32 = 2;
@@ -36,14 +36,14 @@ type Content = Result<Vec<u8>, i32>;
 
 struct Watch {
     path: PathBuf,
-    /// Directories by number, and the name in each that matters.
+    /// Directories by number, and the name in each that the path uses.
     places: Vec<(i32, Vec<u8>)>,
     told: Option<Content>,
-    /// Something else than was told, since when.
+    /// Content that differs from the reported one, and since when.
     doubt: Option<(Content, Instant)>,
 }
 
-/// The lane.
+/// The lane's thread.
 pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
     let inotify = Inotify::open();
     if let Err(e) = &inotify {
@@ -58,7 +58,7 @@ struct Files<'a> {
     line: &'a Line,
     inotify: Option<Inotify>,
     watches: BTreeMap<u64, Watch>,
-    /// When everything is looked at again.
+    /// When all files are scanned again.
     again: Instant,
 }
 
@@ -108,14 +108,14 @@ impl Files<'_> {
         }
     }
 
-    /// Watches the directories that matter now. Before the file is read, so that no change falls in between.
+    /// Watches the directories that the path uses now. Called before the file is read, so that no change falls in between.
     fn place(&mut self, watch: u64) {
         let (Some(inotify), Some(w)) = (&self.inotify, self.watches.get_mut(&watch)) else { return };
         let mut places = Vec::new();
         for (dir, name) in way(&w.path) {
             match inotify.add(&dir) {
                 Ok(wd) => places.push((wd, name.as_bytes().to_vec())),
-                // ENOSPC: the user has too many. The path may also change while we walk it.
+                // ENOSPC: the user has too many watches. The path may also change during the walk.
                 Err(e) if e.kind() == std::io::ErrorKind::StorageFull => {
                     self.line.note_once(Level::Warning, &text::no_inotify(&e));
                 }
@@ -126,7 +126,7 @@ impl Files<'_> {
         self.release(old);
     }
 
-    /// Lets go of directories that nobody needs any more.
+    /// Ends the watches of directories that no path uses any more.
     fn release(&mut self, places: Vec<(i32, Vec<u8>)>) {
         let Some(inotify) = &self.inotify else { return };
         let gone: BTreeSet<i32> = places.into_iter().map(|p| p.0).collect();
@@ -147,7 +147,7 @@ impl Files<'_> {
         }
         let mut touched = Vec::new();
         for (watch, w) in &self.watches {
-            // The name, or the directory itself.
+            // An event of the name, or of the directory itself.
             let hit = |p: &(i32, Vec<u8>)| names.get(p).copied().max(names.get(&(p.0, Vec::new())).copied());
             let sure = if lost { Some(true) } else { w.places.iter().filter_map(hit).max() };
             touched.extend(sure.map(|sure| (*watch, sure)));
@@ -158,7 +158,7 @@ impl Files<'_> {
         }
     }
 
-    /// Reads, and tells what is new. `sure`: what is there now is meant.
+    /// Reads the file and reports new content. `sure`: the content is final.
     fn look(&mut self, watch: u64, sure: bool) {
         let Some(w) = self.watches.get_mut(&watch) else { return };
         let mut content = read(&w.path, self.line);
@@ -167,7 +167,7 @@ impl Files<'_> {
             return;
         }
         if !sure {
-            // No event said so: perhaps it is not where we look.
+            // No event reported this change: perhaps the file is in a directory that is not watched.
             self.place(watch);
             content = self.watches.get(&watch).map_or(content, |w| read(&w.path, self.line));
         }
@@ -201,8 +201,8 @@ fn read(path: &Path, line: &Line) -> Content {
     })
 }
 
-/// Directories and the names in them that decide what `path` means: of every symbolic link on the way, and of the file; or, where the
-/// way ends early, of what is missing.
+/// Directories and the names in them that determine what `path` leads to: those of every symbolic link in the path, and of the file; or,
+/// where the path ends early, of the missing component.
 fn way(path: &Path) -> Vec<(PathBuf, OsString)> {
     let names = |p: &Path| {
         let named = p.components().filter(|c| matches!(c, Component::Normal(_) | Component::ParentDir));

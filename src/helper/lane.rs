@@ -1,7 +1,7 @@
-//! The way from the helper's first thread to the others, and from all of them to the core.
+//! Queues from the helper's first thread to the other threads, and the line from all of them to the core.
 //!
-//! A lane is a bounded queue with a pipe that becomes readable when something was put into it, so that a thread can wait for its
-//! work and for the kernel at the same time.
+//! A lane is a bounded queue with a pipe that becomes readable when an item is added, so that a thread can wait for its work and for the
+//! kernel at the same time.
 
 use super::proto::Tell;
 use crate::exit::ExitCode;
@@ -15,18 +15,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Work that waits in a lane: all that the core may ask for at once (`daemon/helperline.rs`) and as much taken back, so that only
+/// Items that wait in a lane: all that the core may request at one time (`daemon/helperline.rs`) and as many cancellations, so that only
 /// a lane that hangs is ever full.
 const WAITING: usize = 16_384;
-/// How long the end waits for a lane's last work: a named pipe is removed in microseconds, unless its file system hangs.
+/// How long the end of the helper waits for a lane's last work: a named pipe is removed in microseconds, unless its file system hangs.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
-/// To the core.
+/// The line to the core.
 #[derive(Clone)]
 pub struct Line(Arc<(OwnedFd, Mutex<BTreeSet<String>>)>);
 
 impl Line {
-    /// Over this socket.
+    /// A line over this socket.
     pub fn new(socket: OwnedFd) -> Line {
         Line(Arc::new((socket, Mutex::default())))
     }
@@ -36,7 +36,7 @@ impl Line {
         self.0.0.as_fd()
     }
 
-    /// Says something; waits while the core has not read what was said before. Nobody hears it when the core is gone.
+    /// Sends a message; waits until the core has read earlier ones. Without effect when the core has ended.
     pub fn tell(&self, tell: &Tell, fd: Option<BorrowedFd<'_>>) {
         let Ok(bytes) = tell.encode() else { return };
         while let Err(e) = seqpacket::send(self.fd(), &bytes, fd.as_slice()) {
@@ -49,12 +49,12 @@ impl Line {
         }
     }
 
-    /// Has something said in the log.
+    /// Sends a line for the log.
     pub fn note(&self, level: Level, text: &str) {
         self.tell(&Tell::note(level, text), None);
     }
 
-    /// As [`Line::note`], but the same thing only once. The texts are few: those of this program, with an errno at most.
+    /// As [`Line::note`], but the same text only once. There are few texts: those of this program, with an errno at most.
     pub fn note_once(&self, level: Level, text: &str) {
         if self.0.1.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned()) {
             self.note(level, text);
@@ -68,19 +68,19 @@ pub struct Inbox<T> {
     wake: PipeReader,
 }
 
-/// Nothing more will come.
+/// No further item will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
 impl<T> Inbox<T> {
-    /// Readable when something waits, or nothing more will come.
+    /// Readable when an item waits, or when no further item will come.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 
-    /// All that waits; to be called when [`Inbox::fd`] is readable.
+    /// All items that wait; to be called when [`Inbox::fd`] is readable.
     pub fn take(&mut self) -> Result<Vec<T>, Closed> {
-        // As many as there may be. A byte was written after each, so one whose byte is not read here comes with a next call.
+        // As many as there may be. A byte is written after each item, so an item whose byte is not read here is taken by a later call.
         let _ = self.wake.read(&mut [0; WAITING]);
         let mut all = Vec::new();
         for _ in 0..WAITING {
@@ -94,21 +94,21 @@ impl<T> Inbox<T> {
         Ok(all)
     }
 
-    /// The next one, waiting for it.
+    /// Waits for the next item.
     pub fn wait_next(&mut self) -> Result<T, Closed> {
         let _ = self.wake.read(&mut [0; 1]);
         self.queue.recv().map_err(|_| Closed)
     }
 }
 
-/// A lane takes no more: it hangs, or has no thread.
+/// A lane takes no more items: it hangs, or has no thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// What a lane's thread does with its work.
+/// The function of a lane's thread.
 pub type Work<T> = fn(&Mutex<Inbox<T>>, &Line);
 
-/// The first thread's end of a lane. Its threads begin with the first work.
+/// The first thread's end of a lane. The lane's threads start with the first item.
 pub struct Lane<T> {
     name: &'static str,
     threads: usize,
@@ -124,24 +124,24 @@ struct Begun<T> {
 }
 
 impl<T: Send + 'static> Lane<T> {
-    /// At most `threads` threads that do `work`.
+    /// At most `threads` threads that run `work`.
     pub fn new(name: &'static str, threads: usize, work: Work<T>) -> Lane<T> {
         Lane { name, threads, work, begun: None }
     }
 
-    /// Whether it has ever had work.
+    /// Whether the lane has ever had an item.
     pub fn begun(&self) -> bool {
         self.begun.is_some()
     }
 
-    /// Gives it something to do.
+    /// Adds an item.
     pub fn give(&mut self, line: &Line, what: T) -> Result<(), Full> {
         if self.begun.is_none() {
             self.begun = self.begin(line).ok();
         }
         let begun = self.begun.as_mut().ok_or(Full)?;
         begun.queue.try_send(what).map_err(|_| Full)?;
-        // As many bytes as there is work at most, which is less than a pipe takes.
+        // At most as many bytes as items, which is less than a pipe holds.
         begun.wake.write_all(&[0]).map_err(|_| Full)
     }
 
@@ -160,16 +160,16 @@ impl<T: Send + 'static> Lane<T> {
         Ok(Begun { queue, wake, ended })
     }
 
-    /// No more work; waits for what it has, but not for ever.
+    /// Ends the lane after the items it has; does not wait for ever.
     pub fn finish(&mut self) {
         let Some(Begun { queue, wake, ended }) = self.begun.take() else { return };
         drop((queue, wake));
-        // Nothing is ever sent: this ends with the last thread, or with our patience.
+        // Nothing is ever sent: the wait ends with the last thread, or after the limit.
         let _ = ended.recv_timeout(LAST_WORK);
     }
 }
 
-/// A lane that fell over must not be missed in silence: the process ends, and the guard begins another.
+/// A panic of a lane's thread must not pass unnoticed: the process ends, and the guard starts another helper.
 struct EndWithThread;
 
 impl Drop for EndWithThread {

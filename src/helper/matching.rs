@@ -1,16 +1,16 @@
-//! Which processes a `vrrp_track_process` means, from their name and command line. Pure.
+//! Which processes a `vrrp_track_process` matches, by their name and command line. Pure.
 //!
-//! As keepalived has it: without parameters and `full_command` the name the kernel keeps (`comm`, 15 bytes) is compared; else the
-//! first word of the command line, whole, and then the parameters. `partial`: the first parameters are those; `initial`: and the
-//! last of them may be longer; bare `param_match`: those and no others. Beyond keepalived, a program that is given with its path is
-//! also found by its name.
+//! As in keepalived: without parameters and `full_command` the kernel's name of the process (`comm`, 15 bytes) is compared; otherwise the
+//! first word of the command line, as a whole, and then the parameters. `partial`: the first parameters are equal; `initial`: in addition
+//! the last of them may be longer; bare `param_match`: the parameters are equal, without further ones. Beyond keepalived, a program that
+//! is configured with its path also matches its name.
 
 use crate::config::model::vrrp::ParamMatch;
 
-/// Bytes of a process' name without the NUL behind it.
+/// Bytes of a process name without the NUL behind it.
 const COMM: usize = 15;
 
-/// What is looked for.
+/// A pattern for processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     program: Vec<u8>,
@@ -34,13 +34,13 @@ impl Pattern {
         Pattern { program, params, compare, full: full_command || compare != ParamMatch::Unset }
     }
 
-    /// How much of a command line must be read to decide; `None`: nothing of it.
+    /// How many bytes of a command line decide the match; `None`: none.
     pub fn needs(&self) -> Option<usize> {
-        // One byte more than there may be, and the NUL behind the program.
+        // One byte more than the words have, and the NUL behind the program.
         self.full.then(|| self.program.len() + self.params.len() + 2)
     }
 
-    /// Whether it is this process. `cmdline`: words each with a NUL behind it, at least [`Pattern::needs`] bytes if there are so many.
+    /// Whether the process matches. `cmdline`: words each with a NUL behind it, at least [`Pattern::needs`] bytes if there are so many.
     pub fn matches(&self, comm: &[u8], cmdline: &[u8]) -> bool {
         if !self.full {
             return self.is_named(comm);
@@ -72,14 +72,14 @@ impl Pattern {
     }
 }
 
-/// Name and state from `/proc/PID/stat`. The name may hold anything, also spaces and parentheses.
+/// Name and state from `/proc/PID/stat`. The name may contain any bytes, also spaces and parentheses.
 pub fn stat(text: &[u8]) -> Option<(&[u8], u8)> {
     let open = text.iter().position(|b| *b == b'(')?;
     let close = text.iter().rposition(|b| *b == b')')?;
     Some((text.get(open + 1..close)?, *text.get(close + 2)?))
 }
 
-/// Whether a process in this state counts: a zombie does nothing any more.
+/// Whether a process in this state counts: a zombie does not.
 pub fn lives(state: u8) -> bool {
     !matches!(state, b'Z' | b'X' | b'x')
 }
@@ -103,7 +103,7 @@ mod tests {
         assert!(!p("ssh").matches(b"sshd", b"") && !p("sshd").matches(b"ssh", b""));
         let long = "a-very-long-daemon-name";
         assert!(p(long).matches(&long.as_bytes()[..15], b"") && !p(long).matches(&long.as_bytes()[..14], b""));
-        // By its path, too; and a name with a slash of its own.
+        // By its path, too; and a name that contains a slash itself.
         assert!(p("/usr/sbin/nginx").matches(b"nginx", b"") && !p("/usr/sbin/nginx").matches(b"sbin", b""));
         assert!(p("/opt/a-very-long-daemon-name").matches(b"a-very-long-dae", b""));
         assert!(p("kworker/0:1").matches(b"kworker/0:1", b"") && !p("x/nginx").matches(b"nginx", b""));
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn parameters_are_compared_as_asked_for() {
         use ParamMatch::{Exact, Initial, Partial, Unset};
-        // What is looked for; what is there; which of unset, exact, initial, partial match.
+        // The pattern; the command line; which of unset, exact, initial, partial match.
         for (want, have, expect) in [
             ("/bin/d -c x", "/bin/d -c x", [true, true, true, true]),
             ("/bin/d -c x", "/bin/d -c xy", [false, false, true, false]),
@@ -130,12 +130,12 @@ mod tests {
                 let p = pattern(want, compare, true);
                 let have = line(have);
                 assert_eq!(p.matches(b"other", &have), expect, "{want} {compare:?}");
-                // What is read of a longer one says the same.
+                // The bytes that are read of a longer command line give the same result.
                 let read = &have[..have.len().min(p.needs().unwrap())];
                 assert_eq!(p.matches(b"other", read), expect, "{want} {compare:?} cut");
             }
         }
-        // Parameters or param_match mean the command line.
+        // Parameters or param_match select the command line.
         assert!(pattern("d x", Unset, false).needs().is_some() && pattern("d", Exact, false).needs().is_some());
         assert!(!pattern("d", Exact, false).matches(b"d", b"") && !pattern("", Unset, true).matches(b"d", b""));
     }

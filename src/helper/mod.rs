@@ -1,9 +1,8 @@
 //! The helper: a process that does for the core what may block. Files, processes, named pipes, sysctls, host names.
 //!
-//! One thread reads the core's messages and hands each to the lane it is for; a lane is a thread of its own, begun when it is first
-//! needed, so that a file system that hangs does not stop the counting of processes, nor a name server either of them. Every
-//! lane answers the core directly: a message is one datagram, and none is torn. When the core's end of the line closes, the helper
-//! ends.
+//! One thread reads the core's messages and puts each into its lane; a lane is a thread of its own, started when it is first needed, so
+//! that a file system that hangs does not stop the counting of processes, and a name server stops neither of them. Every lane answers the
+//! core directly: a message is one datagram, so messages never mix. When the core's end of the line closes, the helper ends.
 //!
 //! Read in this order: `proto` (what is said), this file (who does what), `lane`, then `files`, `matching` and `processes`,
 //! `fifos`, `knobs`, `names`. Deliberately absent: anything that would have to survive; the core asks a new helper for all of it again.
@@ -27,25 +26,27 @@ use proto::{Ask, Tell};
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// `EAGAIN`: the lane has too much to do.
+/// `EAGAIN`: the lane is full.
 const BUSY: i32 = 11;
 
 /// `kalived --helper`: the socket to the core is fd 3.
 pub fn main() -> ExitCode {
     match child::inherited() {
         Ok([socket]) => {
-            // A terminal or a service manager signals all of us at once. We end when the core does, after its last word.
+            // A terminal or a service manager signals all processes at once. The helper ends when the core does, after the core's last
+            // message.
             signal::ignore();
             sections::give_back_all();
             confine();
             run(socket)
         }
-        // Somebody typed it; there is nobody to talk to.
+        // An operator started it by hand; there is no core at fd 3.
         Err(_) => ExitCode::Fatal,
     }
 }
 
-/// What it needs: files that it may not own, pipes and their owners, process events. Not what the guard and the core have beyond that.
+/// Keeps the capabilities that the helper needs: for files of other owners, pipes and their owners, process events. Gives up those that
+/// only the guard and the core need.
 fn confine() {
     let kept = [cap::CHOWN, cap::DAC_OVERRIDE, cap::FOWNER, cap::NET_ADMIN, cap::SYS_PTRACE];
     privilege::keep_only(&kept);
@@ -73,7 +74,7 @@ pub fn run(socket: OwnedFd) -> ExitCode {
             Err(_) => return ExitCode::Fatal,
         }
     }
-    // A named pipe that we made is removed before we end.
+    // A named pipe that the helper created is removed before the helper ends.
     lanes.fifos.finish();
     ExitCode::Ok
 }
@@ -92,7 +93,7 @@ impl Lanes {
         Lanes {
             files: Lane::new("files", 1, files::run),
             processes: Lane::new("processes", 1, processes::run),
-            // One thread: what is removed under a name is removed before it is made again.
+            // One thread: a pipe is removed under a name before it is created again.
             fifos: Lane::new("fifos", 1, fifos::run),
             // One thread: what is put back is not set again before.
             knobs: Lane::new("sysctls", 1, knobs::run),
@@ -102,7 +103,8 @@ impl Lanes {
     }
 
     fn give(&mut self, ask: Ask) {
-        // What a lane that is full cannot be asked for fails; what it cannot be told is of no consequence, the core is deaf to it.
+        // A request to a full lane fails. A cancellation that a full lane does not take has no consequence: the core ignores what the
+        // watch reports.
         let refused = match ask {
             Ask::WatchFile { watch, .. } => {
                 let given = self.files.give(&self.line, ask);
@@ -144,7 +146,7 @@ impl Lanes {
     }
 }
 
-/// A positive errno for what went wrong; EIO where the system gave none.
+/// A positive errno for an error; EIO where the system gave none.
 fn errno(e: &io::Error) -> i32 {
     e.raw_os_error().filter(|n| *n > 0).unwrap_or(5)
 }

@@ -1,6 +1,6 @@
-//! Host names to addresses. A name server that does not answer holds up a thread for half a minute, and nobody else.
+//! Host names to addresses. A name server that does not answer blocks one thread for half a minute, and nothing else.
 //!
-//! Deliberately absent: a cache, and a time limit: whoever asks has one of its own and does not wait longer.
+//! Deliberately absent: a cache, and a time limit: the requester has a time limit of its own and does not wait longer.
 
 use super::lane::{Inbox, Line};
 use super::proto::{Ask, LONGEST_HOST, MOST_ADDRS, Tell};
@@ -8,10 +8,10 @@ use std::io;
 use std::net::ToSocketAddrs;
 use std::sync::{Mutex, PoisonError};
 
-/// Look-ups at a time: two name servers that do not answer still leave room for one that does.
+/// Look-ups at a time: with two name servers that do not answer, other look-ups still proceed.
 pub const THREADS: usize = 4;
 
-/// `ENXIO`: what the system's resolver says has no errno of its own: there is no such name, or nobody who knows.
+/// `ENXIO`: the errors of the system's resolver have no errno: there is no such name, or no server answers for it.
 const UNKNOWN: i32 = 6;
 
 /// One of the lane's threads.

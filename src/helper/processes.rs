@@ -1,11 +1,11 @@
-//! Tracked processes: how many there are, told after each change.
+//! Tracked processes: their number, reported after each change.
 //!
-//! The kernel tells which processes changed; what they are now is read from /proc, once for all that happened to one in a turn. So
-//! it does not matter what an event said, only that there was one, and a late look finds the truth. Events are joined before the
-//! first look at everything; where they were lost everything is looked at again; where there are none, every 200 ms.
+//! The kernel reports which processes changed; their present state is read from /proc, once for all events of a process in a turn. So the
+//! kind of an event is irrelevant, and a late read finds the present state. The events are subscribed to before the first scan of /proc;
+//! after a loss of events everything is scanned again; without events, every 200 ms.
 //!
-//! Read first: `matching.rs`, `sys/connector.rs`. Deliberately absent: a look at everything from time to time. A program that has
-//! rewritten its command line since it began is still what it began as, as with keepalived.
+//! Read first: `matching.rs`, `sys/connector.rs`. Deliberately absent: a periodic scan in addition to events. A program that has
+//! rewritten its command line since its start counts with the original one, as in keepalived.
 
 use super::lane::{Closed, Inbox, Line};
 use super::matching::{Pattern, lives, stat};
@@ -22,13 +22,13 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// Between two looks at everything without events.
+/// Between two scans without events.
 const SCAN: Duration = Duration::from_millis(200);
-/// Processes looked at in a turn: some milliseconds, and then events are taken again before their queue runs over.
+/// Processes examined in a turn: some milliseconds, after which events are read again before their queue overflows.
 const SLICE: usize = 256;
-/// Events taken in a turn.
+/// Events read in a turn.
 const EVENTS: usize = 1024;
-/// How long the kernel may take to answer that events will come. It answers in the request itself.
+/// How long the kernel may take to confirm the subscription. It answers within the request itself.
 const ANSWER: Duration = Duration::from_millis(200);
 /// Bytes of `/proc/PID/stat`: the name and the state are within the first hundred.
 const STAT: u64 = 256;
@@ -37,14 +37,14 @@ struct Watch {
     pattern: Pattern,
     count: u32,
     told: Option<Result<u32, i32>>,
-    /// Counted by a look at everything with at least this number.
+    /// Counted by a scan with at least this number.
     since: u64,
 }
 
 struct Process {
-    /// Who counts it.
+    /// The watches that count the process.
     watches: Vec<u64>,
-    /// The look that saw it last.
+    /// The number of the scan that saw it last.
     seen: u64,
 }
 
@@ -53,7 +53,7 @@ struct Scan {
     left: Vec<i32>,
 }
 
-/// The lane.
+/// The lane's thread.
 pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
     let mut all = Processes {
         line,
@@ -75,9 +75,9 @@ struct Processes<'a> {
     watches: BTreeMap<u64, Watch>,
     pids: BTreeMap<i32, Process>,
     scan: Option<Scan>,
-    /// When the next look at everything begins.
+    /// When the next scan begins.
     next: Option<Instant>,
-    /// Looks begun.
+    /// The number of scans begun.
     scans: u64,
     /// Why /proc cannot be read.
     failed: Option<i32>,
@@ -141,7 +141,7 @@ impl Processes<'_> {
     }
 
     fn take_events(&mut self) {
-        // The last word on each: a number may be another process already.
+        // The last event of each process: its number may belong to another process already.
         let mut touched: BTreeMap<i32, bool> = BTreeMap::new();
         for _ in 0..EVENTS {
             match self.events.as_ref().map(Connector::next) {
@@ -165,7 +165,7 @@ impl Processes<'_> {
         }
     }
 
-    /// A piece of a look at everything.
+    /// A slice of a scan.
     fn scan(&mut self) {
         let now = clock::mono();
         if self.scan.is_none() && self.next.is_some_and(|at| now >= at) {
@@ -191,7 +191,7 @@ impl Processes<'_> {
             self.scan = Some(scan);
             return;
         }
-        // Neither seen by this look, nor by an event since it began.
+        // Seen neither by this scan, nor by an event since the scan began.
         let gone: Vec<i32> = self.pids.iter().filter(|(_, p)| p.seen < scan.number).map(|(pid, _)| *pid).collect();
         for pid in gone {
             self.set(pid, Vec::new());
@@ -201,12 +201,12 @@ impl Processes<'_> {
         }
     }
 
-    /// Which watches a process counts for now.
+    /// The watches that a process counts for now.
     fn who_counts(&self, pid: i32) -> Vec<u64> {
         let read = |what: &str, most: u64| first_bytes(Path::new(&format!("/proc/{pid}/{what}")), most);
         let Ok(text) = read("stat", STAT) else { return Vec::new() };
         let Some((comm, _)) = stat(&text).filter(|s| lives(s.1)) else { return Vec::new() };
-        // Reading it touches the process' memory, which may be swapped out: only where it is asked for.
+        // Reading the command line touches the process' memory, which may be swapped out: only where a pattern needs it.
         let needs = self.watches.values().filter_map(|w| w.pattern.needs()).max();
         let cmdline = needs.and_then(|n| read("cmdline", n as u64).ok()).unwrap_or_default();
         self.watches.iter().filter(|(_, w)| w.pattern.matches(comm, &cmdline)).map(|(k, _)| *k).collect()
@@ -241,7 +241,7 @@ impl Processes<'_> {
     }
 }
 
-/// The connector, after it has said that it will tell us.
+/// The connector, after the kernel has confirmed the subscription.
 fn listen() -> io::Result<Connector> {
     let events = Connector::listen()?;
     let until = clock::mono() + ANSWER;
@@ -251,7 +251,7 @@ fn listen() -> io::Result<Connector> {
             Ok(Some(Event::Answer(errno))) => {
                 return Err(io::Error::from_raw_os_error(i32::try_from(errno).unwrap_or(5)));
             }
-            // What else happened meanwhile is looked at after this.
+            // Other processes that change meanwhile are seen by the scan that follows.
             Ok(Some(_)) => {}
             Ok(None) => {
                 let left = until.since(clock::mono());
@@ -269,7 +269,7 @@ fn listen() -> io::Result<Connector> {
     }
 }
 
-/// Every process there is.
+/// All processes.
 fn pids() -> io::Result<Vec<i32>> {
     let entries = fs::read_dir("/proc")?;
     Ok(entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())

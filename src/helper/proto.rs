@@ -1,7 +1,7 @@
-//! What the core and the helper say to each other: one message, one datagram, nothing longer than [`LONGEST`].
+//! Messages between the core and the helper: one message, one datagram, none longer than [`LONGEST`].
 //!
-//! Either side treats the other's bytes as hostile: a message decodes whole and within its limits, or not at all. Names are the
-//! core's (`Key::to_bits`); the helper only gives them back. Read first: `effect.rs`, whose words these are.
+//! Either side treats the other's bytes as hostile: a message decodes completely and within its limits, or not at all. Names are the
+//! core's (`Key::to_bits`); the helper only returns them. Read first: `effect.rs`, which defines the terms.
 
 use crate::config::model::vrrp::ParamMatch;
 use crate::knob::{Knob, Set};
@@ -9,13 +9,13 @@ use crate::note::Level;
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a message: a path of PATH_MAX (4,096), or a command line of some hundred words, and room to spare.
+/// Bytes of a message: a path of PATH_MAX (4,096), or a command line of some hundred words, with spare room.
 pub const LONGEST: usize = 16 << 10;
 /// Bytes of a path (PATH_MAX).
 pub const LONGEST_PATH: usize = 4096;
 /// Bytes of a host name (255 in DNS, with room for the scope of an address).
 pub const LONGEST_HOST: usize = 300;
-/// Words of a command line that is looked for.
+/// Words of a command line in a pattern.
 pub const MOST_WORDS: usize = 512;
 /// Bytes of a tracked file that are read: a number fits.
 pub const FILE_BYTES: usize = 32;
@@ -29,14 +29,14 @@ pub const LONGEST_NOTE: usize = 1024;
 /// Core to helper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
-    /// Tell a file's content, now and after each change.
+    /// Report a file's content, now and after each change.
     WatchFile {
         /// Name.
         watch: u64,
         /// Absolute path.
         path: String,
     },
-    /// Count processes, now and after each change.
+    /// Report the number of matching processes, now and after each change.
     WatchProcesses {
         /// Name.
         watch: u64,
@@ -44,10 +44,10 @@ pub enum Ask {
         argv: Vec<String>,
         /// How parameters are compared.
         param_match: ParamMatch,
-        /// The command line, not `comm`.
+        /// Compare the command line, not `comm`.
         full_command: bool,
     },
-    /// No more of this watch, of either kind.
+    /// End this watch, of either kind.
     Unwatch {
         /// Name.
         watch: u64,
@@ -63,11 +63,11 @@ pub enum Ask {
         /// Group, which may read it; `u32::MAX`: only the owner reads.
         gid: u32,
     },
-    /// Remove a named pipe if it is still the one that was made.
+    /// Remove a named pipe if it is still the file that was created.
     RemoveFifo {
         /// Absolute path.
         path: String,
-        /// Which file that was.
+        /// The file that was created.
         file: FileId,
     },
     /// Set sysctls of an interface.
@@ -81,7 +81,7 @@ pub enum Ask {
     },
     /// Addresses of a host.
     Lookup {
-        /// For which connection.
+        /// The connection that needs them.
         conn: u64,
         /// Name or address.
         host: String,
@@ -90,7 +90,7 @@ pub enum Ask {
     },
 }
 
-/// Which file it is, whatever it is called.
+/// The identity of a file, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileId {
     /// Device.
@@ -109,18 +109,18 @@ pub enum Tell {
         /// Content.
         result: Result<Vec<u8>, i32>,
     },
-    /// How many processes match.
+    /// The number of matching processes.
     Processes {
         /// Name.
         watch: u64,
         /// Number.
         result: Result<u32, i32>,
     },
-    /// With the fd, unless it failed.
+    /// The pipe's descriptor comes along, unless the open failed.
     FifoReady {
         /// Name.
         fifo: u64,
-        /// Which file was made, if it was not there before.
+        /// The file that was created, if it did not exist before.
         result: Result<Option<FileId>, i32>,
     },
     /// What was changed, with what it was before; the first that could not be.
@@ -134,22 +134,22 @@ pub enum Tell {
     },
     /// Addresses, at least one, at most [`MOST_ADDRS`].
     Resolved {
-        /// For which connection.
+        /// The connection that needs them.
         conn: u64,
-        /// Addresses with the port asked for.
+        /// Addresses with the requested port.
         #[serde(with = "addresses")]
         result: Result<Vec<SocketAddr>, i32>,
     },
     /// For the log, at most [`LONGEST_NOTE`] bytes, one line.
     Note {
-        /// How loud: 3..=7 as syslog has it.
+        /// Severity: 3..=7 as in syslog.
         level: u8,
-        /// What.
+        /// The text.
         text: String,
     },
 }
 
-/// Addresses with their scope, which a link-local one is nothing without and which serde leaves out.
+/// Addresses with their scope: a link-local address needs it, and serde leaves it out.
 mod addresses {
     use core::net::{IpAddr, SocketAddr, SocketAddrV6};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -175,7 +175,7 @@ mod addresses {
     }
 }
 
-/// A message that does not decode within its limits, or would not.
+/// A message that cannot be encoded or decoded within its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -196,7 +196,7 @@ impl Ask {
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         if self.within_limits() { encode(self) } else { Err(Malformed) }
     }
-    /// Reads hostile bytes.
+    /// Decodes hostile bytes.
     pub fn decode(bytes: &[u8]) -> Result<Ask, Malformed> {
         decode(bytes).and_then(|a: Ask| if a.within_limits() { Ok(a) } else { Err(Malformed) })
     }
@@ -231,7 +231,7 @@ impl Tell {
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         if self.within_limits() { encode(self) } else { Err(Malformed) }
     }
-    /// Reads hostile bytes.
+    /// Decodes hostile bytes.
     pub fn decode(bytes: &[u8]) -> Result<Tell, Malformed> {
         decode(bytes).and_then(|t: Tell| if t.within_limits() { Ok(t) } else { Err(Malformed) })
     }

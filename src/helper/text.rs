@@ -1,17 +1,17 @@
-//! What the helper has said in the log.
+//! The helper's texts for the log.
 
 use std::fmt::Display;
 use std::io;
 
-/// The core's message does not decode.
+/// A message of the core cannot be decoded.
 pub const MALFORMED: &str = "helper: a message of the core could not be read";
 
-/// No events of processes.
+/// There are no process events.
 pub fn no_connector(why: &dyn Display) -> String {
     format!("track_process: the kernel's process events are not available ({why}): /proc is read every 200 ms instead")
 }
 
-/// No events of files.
+/// There are no file events.
 pub fn no_inotify(why: &io::Error) -> String {
     format!(
         "track_file: changes of files are not told by the kernel here ({why}): they are looked for every second instead"
@@ -23,7 +23,7 @@ pub fn fifo_refused(path: &str, why: &str) -> String {
     format!("notify fifo {path} is not used: {why}")
 }
 
-/// A named pipe that was there before and is open to everybody.
+/// A named pipe that existed before and that every user can open.
 pub fn fifo_open(path: &str, why: &str) -> String {
     format!("notify fifo {path} can be read or written by everybody ({why}): others may take its lines; chmod 0600 it")
 }
@@ -33,7 +33,7 @@ pub fn file_refused(path: &str, why: &str) -> String {
     format!("track_file {path} is not read: {why}")
 }
 
-/// A named pipe that stays.
+/// A named pipe that could not be removed.
 pub fn fifo_left(path: &str, why: &io::Error) -> String {
     format!("notify fifo {path} could not be removed: {why}")
 }

@@ -1,9 +1,9 @@
-//! Named pipes: a line for each change, for programs that stay.
+//! Named pipes: a line for each change, for programs that run permanently.
 //!
-//! Read first: `change.rs`; event.rs (`FifoReady`, `FifoWritten`); `reader.rs`, the program of ours that may read. One write is
-//! in flight per pipe, so lines never mix. What cannot be written waits, bounded; when that overflows the oldest lines go, and as
-//! soon as there is room the reader gets `RESYNC "kalived" LOST <n>`, the latest of the lost states of each virtual router, and
-//! then what waited.
+//! Read first: `change.rs`; event.rs (`FifoReady`, `FifoWritten`); `reader.rs`, the program that kalived may start as reader. One write
+//! is in flight per pipe, so lines never mix. Lines that cannot be written are queued, up to a limit. Beyond the limit the oldest lines
+//! are dropped, and as soon as there is room the reader gets `RESYNC "kalived" LOST <n>`, the latest of the lost states of each virtual
+//! router, and then the queued lines.
 
 use super::reader::Reader;
 use super::{Cx, text};
@@ -18,20 +18,20 @@ use crate::vrrp::fsm::State;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Lines that wait for one pipe, beside the 64 KiB the kernel keeps: four for each of 255 virtual routers.
+/// Lines queued for one pipe, beside the 64 KiB in the kernel: four for each of 255 virtual routers.
 const BACKLOG: usize = 1024;
-/// A line has to be written at once or not at all (PIPE_BUF).
+/// The longest line: a line has to be written as a whole or not at all (PIPE_BUF).
 const LONGEST: usize = 4096;
 /// Pause before a pipe that failed is opened again; doubles up to a minute.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// At a stop: so long a full pipe is waited for.
+/// The longest wait for a full pipe at a stop.
 const AT_STOP: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Line {
-    // `None`: about no one.
+    // `None`: the line has no subject.
     who: Option<Subject>,
-    // About a state: the latest such line is worth keeping.
+    // The line is about a state: the latest such line is kept.
     state: Option<What>,
     text: Bytes,
 }
@@ -39,12 +39,12 @@ struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Open {
     No,
-    // Asked for.
+    // The open was requested.
     Asked,
-    // Full: `FifoReady` says when it is no longer.
+    // The pipe is full: `FifoReady` reports when it has room.
     Full,
     Ready,
-    // A line is on its way: the first of `urgent`, else of `backlog`.
+    // A line is being written: the first of `urgent`, else of `backlog`.
     Writing,
 }
 
@@ -56,15 +56,15 @@ struct Pipe {
     open: Open,
     again: Option<Instant>,
     pause: Duration,
-    // Told, so that the same trouble is one line.
+    // The error that was logged, so that the same error is logged once.
     trouble: Option<Errno>,
-    // What follows a loss; goes first.
+    // The lines after a loss; written first.
     urgent: VecDeque<Line>,
     backlog: VecDeque<Line>,
     lost: u64,
     lost_states: BTreeMap<Subject, Line>,
     reader: Reader,
-    // No longer in the configuration: goes when its reader is gone.
+    // No longer in the configuration: removed when its reader has ended.
     gone: bool,
 }
 
@@ -74,15 +74,15 @@ pub struct Fifos {
     pipes: BTreeMap<String, Pipe>,
     keys: Arena<FifoMark, String>,
     stop_began: Option<Instant>,
-    // The state of the last line that was taken, by whichever pipe.
+    // The state in the last line that any pipe took.
     told: BTreeMap<Subject, State>,
     dirty: bool,
 }
 
-/// `INSTANCE "name" STATE PRIO`, or `GROUP` in its place. Of servers, whose names have brackets: `VS name STATE`, `RS name of STATE`.
+/// `INSTANCE "name" STATE PRIO`, or `GROUP` in its place. For servers, whose names have brackets: `VS name STATE`, `RS name of STATE`.
 pub fn line(who: &Subject, word: &str, priority: u8) -> Bytes {
     let clean = |c: char| if c.is_control() || c == '"' { '?' } else { c };
-    // A name that leaves no room for the rest is cut; names of files are not that long.
+    // A name that leaves no room for the rest is cut; names of files are shorter.
     let safe = |name: &str, most: usize| {
         let mut safe = String::new();
         for c in name.chars().map(clean) {
@@ -105,7 +105,7 @@ pub fn line(who: &Subject, word: &str, priority: u8) -> Bytes {
     })
 }
 
-// Which pipes there are to be, and who reads them. The one path of two keywords is one pipe, with the first one's reader.
+// The configured pipes and their readers. Two keywords with the same path are one pipe, with the reader of the first.
 fn wanted(more: &GlobalMore) -> Vec<(&Fifo, Option<&Script>, Says)> {
     let mut found: Vec<(&Fifo, Option<&Script>, Says)> = Vec::new();
     let all = [
@@ -123,7 +123,7 @@ fn wanted(more: &GlobalMore) -> Vec<(&Fifo, Option<&Script>, Says)> {
     found
 }
 
-// Whom a pipe's lines are about.
+// The subjects of a pipe's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Says {
     vrrp: bool,
@@ -139,7 +139,8 @@ impl Says {
     }
 }
 
-/// Owner and group. Where nobody is named, it is the reader's: nobody else reads it. Where no group is named, none reads.
+/// Owner and group of a pipe. Without a configured owner it is the reader's user, and no other user can read. Without a configured group,
+/// no group can read.
 fn owner(fifo: &Fifo, reader: Option<&Script>) -> Result<(u32, u32), String> {
     let (uid, gid) = match &fifo.ready {
         Ready::As { uid, gid } => (*uid, *gid),
@@ -155,7 +156,7 @@ fn owner(fifo: &Fifo, reader: Option<&Script>) -> Result<(u32, u32), String> {
 }
 
 impl Fifos {
-    /// How they stand; a configuration has three at most.
+    /// The state of the pipes; a configuration has three at most.
     pub fn report(&self) -> Vec<crate::report::Pipe> {
         let pipe = |(path, p): (&String, &Pipe)| crate::report::Pipe {
             path: path.clone(),
@@ -166,7 +167,7 @@ impl Fifos {
         self.pipes.iter().map(pipe).collect()
     }
 
-    /// Makes the pipes those of the configuration. What did not change goes on undisturbed, with its reader.
+    /// Opens and closes pipes as the configuration requires. An unchanged pipe continues undisturbed, with its reader.
     pub fn set(&mut self, more: &GlobalMore, cx: &mut Cx<'_>) {
         let mut keep = Vec::new();
         for (fifo, script, says) in wanted(more) {
@@ -201,11 +202,11 @@ impl Fifos {
         self.pipes.retain(|_, p| !(p.gone && p.reader.idle()));
     }
 
-    /// A line for every pipe; `state`: it says this about the state.
+    /// Queues a line for every pipe; `state`: the state that the line contains.
     pub fn tell(&mut self, who: &Subject, state: Option<What>, text: &Bytes, cx: &mut Cx<'_>) {
         for (path, pipe) in self.pipes.iter_mut().filter(|(_, p)| !p.gone && p.says.about(who)) {
             pipe.backlog.push_back(Line { who: Some(who.clone()), state, text: text.clone() });
-            // The one on its way is the first of `backlog` where nothing is urgent.
+            // The line being written is the first of `backlog` when `urgent` is empty.
             let first = usize::from(pipe.open == Open::Writing && pipe.urgent.is_empty());
             if pipe.backlog.len() > BACKLOG
                 && let Some(old) = pipe.backlog.remove(first)
@@ -222,7 +223,7 @@ impl Fifos {
         }
     }
 
-    /// It can be written to; or not.
+    /// The pipe can be written to, or the open failed.
     pub fn on_ready(&mut self, key: FifoKey, result: Result<(), Errno>, cx: &mut Cx<'_>) {
         let Some(path) = self.keys.get(key).cloned() else { return };
         let Some(pipe) = self.pipes.get_mut(&path).filter(|p| p.key == Some(key)) else { return };
@@ -246,7 +247,7 @@ impl Fifos {
         }
     }
 
-    /// A line was taken; or not.
+    /// A line was written, or the write failed.
     pub fn on_written(&mut self, key: FifoKey, result: Result<(), Errno>, cx: &mut Cx<'_>) {
         let Some(path) = self.keys.get(key).cloned() else { return };
         let Some(pipe) = self.pipes.get_mut(&path).filter(|p| p.key == Some(key)) else { return };
@@ -278,7 +279,7 @@ impl Fifos {
         }
     }
 
-    /// A reader ended; false: it is none of ours.
+    /// A reader ended; false: the program is no reader.
     pub fn on_exit(&mut self, number: u64, end: ChildEnd, cx: &mut Cx<'_>) {
         for (path, pipe) in &mut self.pipes {
             if pipe.reader.on_exit(path, number, end, cx) {
@@ -288,7 +289,7 @@ impl Fifos {
         self.pipes.retain(|_, p| !(p.gone && p.reader.idle()));
     }
 
-    /// The last lines were told: each pipe is closed once they are taken, then its reader is asked to end.
+    /// The last lines were queued: each pipe is closed once they are written, then its reader is asked to end.
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         self.stop_began = Some(cx.now.mono);
         self.on_due(cx);
@@ -302,12 +303,12 @@ impl Fifos {
         }
     }
 
-    /// Whether everything is closed, after a stop.
+    /// Whether all pipes are closed, after a stop.
     pub fn idle(&self) -> bool {
         self.pipes.values().all(|p| p.key.is_none() && p.reader.idle())
     }
 
-    /// Ends the readers without delay.
+    /// Kills the readers without delay.
     pub fn kill(&mut self, cx: &mut Cx<'_>) {
         self.pipes.values_mut().for_each(|p| p.reader.kill(cx));
     }
@@ -316,33 +317,33 @@ impl Fifos {
     pub fn is_empty(&self) -> bool {
         self.pipes.is_empty()
     }
-    /// The state in the last line that was taken.
+    /// The state in the last line that a pipe took.
     pub fn told(&self, who: &Subject) -> Option<State> {
         self.told.get(who).copied()
     }
-    /// Whether [`Fifos::told`] has something else to say than the last time.
+    /// Whether the result of [`Fifos::told`] changed since the last call.
     pub fn take_dirty(&mut self) -> bool {
         core::mem::take(&mut self.dirty)
     }
-    /// What the process before had told.
+    /// Restores the state that the previous process had written.
     pub fn resume(&mut self, who: &Subject, told: Option<State>) {
         if let Some(state) = told {
             self.told.insert(who.clone(), state);
         }
     }
-    /// It is gone from the configuration.
+    /// The subject was removed from the configuration.
     pub fn forget(&mut self, who: &Subject) {
         self.told.remove(who);
     }
 
-    /// What is due: opening again, starting and ending readers, and the end of a stop's patience.
+    /// Runs what is due: opening again, starting and ending readers, and the time limit of a stop.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         for (path, pipe) in &mut self.pipes {
             if let Some(began) = self.stop_began {
                 if pipe.key.is_some() && (pipe.is_written() || began + AT_STOP <= now) {
                     close(&mut self.keys, pipe, cx);
-                    // It sees the end of the pipe and may go by itself.
+                    // The reader reads the end of the pipe and may end by itself.
                     pipe.reader.end_soon(cx);
                 } else if pipe.key.is_none() {
                     pipe.again = None;
@@ -357,7 +358,7 @@ impl Fifos {
         self.pipes.retain(|_, p| !(p.gone && p.reader.idle()));
     }
 
-    /// When something is due.
+    /// The time of the next due action.
     pub fn deadline(&self) -> Option<Instant> {
         let each = self.pipes.values().map(|p| {
             let patience = self

@@ -1,7 +1,8 @@
-//! Mail about changes of state: one letter each, one connection at a time.
+//! Mail about changes of state: one message each, one connection at a time.
 //!
-//! Read first: `wire/smtp.rs`, `conn.rs`. Subjects and bodies are keepalived's, for filters know them. keepalived tries once; here a
-//! letter that did not get through is tried again, unless the server said never. What waits is bounded, and the newest stays.
+//! Read first: `wire/smtp.rs`, `conn.rs`. Subjects and bodies are keepalived's, because mail filters match them. keepalived tries once;
+//! here a message that was not delivered is tried again, unless the server refused it permanently. The queue is limited, and the newest
+//! messages stay.
 
 use super::{Cx, text};
 use crate::config::model::Global;
@@ -18,18 +19,18 @@ use core::net::{IpAddr, SocketAddr};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Letters that wait. A server that is away for long gets the last of a flapping night, not all of it.
+/// Queued messages. If the server is unreachable for long, only the last changes of a flapping router are mailed.
 const QUEUE: usize = 64;
-/// How often a letter is tried.
+/// How often a message is tried.
 const TRIES: u8 = 3;
 /// Between two tries.
 const AGAIN: Duration = Duration::from_secs(10);
-/// A whole dialogue takes at most so many times `smtp_connect_timeout`, whatever each of its steps does.
+/// A whole dialogue takes at most `smtp_connect_timeout` times this number, however long each of its steps takes.
 const WHOLE: u32 = 4;
-/// At a stop: so long mail is waited for. The addresses are gone; nobody waits longer for a mail server that is away.
+/// The longest wait for mail at a stop. The addresses are removed already; the stop is not delayed further by an unreachable mail server.
 const AT_STOP: Duration = Duration::from_secs(3);
 
-/// How to send.
+/// The settings for sending.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Settings {
     host: String,
@@ -50,7 +51,7 @@ struct Letter {
     tries: u8,
 }
 
-// What is waited for.
+// The reply that is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Step {
     Address,
@@ -80,24 +81,24 @@ struct Session {
 pub struct Mail {
     settings: Option<Settings>,
     queue: VecDeque<Letter>,
-    // For the first of `queue`.
+    // The session for the first of `queue`.
     session: Option<Session>,
     again: Option<Instant>,
     last: BTreeMap<Subject, Cow<'static, str>>,
     overflow: Limit,
-    // Recipients that the server refused last time: told, so each is one line until it is taken again.
+    // Recipients that the server refused last time. Each is logged once until the server accepts it again.
     refused: BTreeSet<String>,
     give_up: Option<Instant>,
     frozen: bool,
 }
 
 impl Mail {
-    /// Letters that wait.
+    /// The number of queued messages.
     pub fn waiting(&self) -> u64 {
         self.queue.len() as u64
     }
 
-    /// How to send from now on; `host`: the name of this machine.
+    /// Changes the settings; `host`: the name of this machine.
     pub fn set(&mut self, global: &Global, host: &str) {
         let more = &global.more;
         self.settings = more.smtp_server.as_ref().filter(|_| !more.notification_email.is_empty()).map(|s| Settings {
@@ -116,14 +117,14 @@ impl Mail {
         }
     }
 
-    /// A change that is to be mailed.
+    /// Mails a change.
     pub fn tell(&mut self, who: &Subject, what: What, cx: &mut Cx<'_>) {
         let Some(s) = &self.settings else { return };
         let Some(word) = what.state_word() else { return };
         if self.last.get(who).is_some_and(|w| *w == word) || (s.no_faults && word == State::Fault.word()) {
             return;
         }
-        // Of servers: [`Mail::tell_server`].
+        // Changes of servers are mailed by [`Mail::tell_server`].
         let event = match what {
             What::Stop => "Stopping".to_owned(),
             What::Deleted => "Deleted".to_owned(),
@@ -143,7 +144,7 @@ impl Mail {
         self.queue(subject, body, cx);
     }
 
-    /// A server is up or down; `why` for people.
+    /// Mails that a server is up or down; `why`: the reason in the text.
     pub fn tell_server(&mut self, who: &Subject, what: What, why: &str, cx: &mut Cx<'_>) {
         let Some(s) = &self.settings else { return };
         let name = match who {
@@ -165,18 +166,18 @@ impl Mail {
         self.pump(cx);
     }
 
-    /// A virtual router is gone; one of that name will be another one.
+    /// A virtual router was removed; a later one of that name is a different one.
     pub fn forget(&mut self, who: &Subject) {
         self.last.remove(who);
     }
-    /// What was mailed by the process before.
+    /// Restores the state that the previous process had mailed.
     pub fn resume(&mut self, who: &Subject, told: Option<State>) {
         if let Some(s) = told {
             self.last.insert(who.clone(), s.word().into());
         }
     }
 
-    /// The daemon stops: what is queued has a moment.
+    /// The daemon stops: queued messages get a few more seconds.
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         self.give_up = Some(cx.now.mono + AT_STOP);
     }
@@ -184,19 +185,19 @@ impl Mail {
     pub fn freeze(&mut self) {
         self.frozen = true;
     }
-    /// Whether nothing is under way and nothing waits.
+    /// Whether there is neither a session nor a queued message.
     pub fn idle(&self) -> bool {
         self.queue.is_empty() && self.session.is_none()
     }
 
-    /// When something is due.
+    /// The time of the next due action.
     pub fn deadline(&self) -> Option<Instant> {
         let session = self.session.as_ref().map(|s| s.step_by.min(s.whole_by));
         let give_up = self.give_up.filter(|_| !self.idle());
         [session, self.again, give_up].into_iter().flatten().min()
     }
 
-    /// What is due.
+    /// Runs what is due.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         if self.give_up.is_some_and(|at| at <= now) {
@@ -225,7 +226,7 @@ impl Mail {
         self.pump(cx);
     }
 
-    /// Answer to the look-up.
+    /// The result of the name look-up.
     pub fn on_resolved(&mut self, conn: ConnKey, result: Result<&[SocketAddr], Errno>, cx: &mut Cx<'_>) {
         let Some(s) = self.session.as_mut().filter(|s| s.conn == conn && s.step == Step::Address) else { return };
         match result.map(<[_]>::split_first) {
@@ -242,7 +243,7 @@ impl Mail {
         }
     }
 
-    /// Something happened on the connection.
+    /// An event of the connection.
     pub fn on_stream(&mut self, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) {
         let Some(s) = self.session.as_mut().filter(|s| s.conn == conn) else { return };
         match what {
@@ -251,7 +252,7 @@ impl Mail {
             Stream::Data(bytes) => self.on_data(bytes, cx),
             Stream::End if s.step == Step::Bye => self.end(cx),
             Stream::End => self.failed("it closed the connection", false, cx),
-            // No TLS is asked for.
+            // TLS was not requested.
             Stream::Broken(_) => self.failed("it broke the connection", false, cx),
             Stream::Failed(e) => {
                 let next = if s.step == Step::Connection { s.others.pop_front() } else { None };
@@ -300,7 +301,7 @@ impl Mail {
                 }
                 match to(n + 1) {
                     Some(next) => Some(next),
-                    // Whoever is left gets it.
+                    // The message is sent to the accepted recipients.
                     None if s.accepted > 0 => Some((Step::Data, smtp::data())),
                     None => None,
                 }
@@ -343,7 +344,7 @@ impl Mail {
         }
     }
 
-    // The letter did not get through.
+    // The message was not delivered.
     fn failed(&mut self, why: &str, for_good: bool, cx: &mut Cx<'_>) {
         self.end(cx);
         let Some(letter) = self.queue.front_mut() else { return };

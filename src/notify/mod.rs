@@ -1,8 +1,8 @@
-//! Who is told of a change: hooks, named pipes, mail. Pure; the world asks at its leisure, after everything urgent of a turn.
+//! Notification of changes: hooks, named pipes, mail. Pure; the world calls it in each turn after all urgent work.
 //!
-//! Read in this order: `vrrp/change.rs` (what is told), `queue` (hooks), `fifo` and `reader` (named pipes and who reads them), `mail`;
-//! `text` holds the log lines. Every change has a number; each of the three keeps what it has to tell in that order and never
-//! says one state twice in a row. Deliberately absent: D-Bus, SNMP.
+//! Read in this order: `vrrp/change.rs` (the changes), `queue` (hooks), `fifo` and `reader` (named pipes and their readers), `mail`;
+//! `text` contains the log lines. Every change has a number; hooks, pipes and mail each report changes in that order and never report one
+//! state twice in a row. Deliberately absent: D-Bus, SNMP.
 
 pub mod fifo;
 pub mod mail;
@@ -32,52 +32,52 @@ use mail::Mail;
 use queue::{Hooks, Told};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What hooks, pipes and mail have together for the end, once the addresses are gone: a `notify_stop` of five seconds is allowed to
-/// finish (trap 77), and a service manager's patience (90 s) is not tried.
+/// The time that hooks, pipes and mail have together at a stop, once the addresses are removed. A `notify_stop` of five seconds may
+/// finish (trap 77), and the time is well below a service manager's limit (90 s).
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// What is told of a virtual server or real server.
+/// A change of a virtual server or real server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTold {
-    /// Which.
+    /// The server.
     pub who: Subject,
     /// Whether it is up.
     pub up: bool,
-    /// `quorum_up` or `notify_up` in the place of `master`, the other one in that of `backup`.
+    /// `quorum_up` or `notify_up` in the place of `master`, `quorum_down` or `notify_down` in that of `backup`.
     pub scripts: Notify,
-    /// It is mailed.
+    /// Whether the change is mailed.
     pub mailed: bool,
-    /// Why, for people.
+    /// The reason, as text.
     pub cause: String,
 }
 
-/// What the notifier may touch.
+/// The parts of the world that the notifier uses.
 pub struct Cx<'a> {
-    /// The turn's time.
+    /// The time of the turn.
     pub now: Now,
     /// Programs.
     pub children: &'a mut Children,
     /// Connections.
     pub conns: &'a mut Conns,
-    /// Output.
+    /// Effects.
     pub fx: &'a mut Effects,
     /// Last number given to a program.
     pub numbers: &'a mut u64,
 }
 
 impl Cx<'_> {
-    /// A number for a program, never used before.
+    /// A number for a program; each is used once.
     pub fn number(&mut self) -> u64 {
         *self.numbers += 1;
         *self.numbers
     }
 }
 
-// One virtual router or sync group as it is told about.
+// The notifications of one virtual router or sync group.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Known {
     notify: Notify,
-    // What hooks and mail, and what pipes were told last; the same twice in a row is told once.
+    // What was last reported to hooks and mail, and to pipes; the same change twice in a row is reported once.
     last: Option<What>,
     piped: Option<What>,
     state: Option<State>,
@@ -100,13 +100,13 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// What this machine is called, for mail without a `router_id`, `smtp_helo_name` or `notification_email_from`.
+    /// Sets the name of this machine, for mail without a `router_id`, `smtp_helo_name` or `notification_email_from`.
     pub fn set_host(&mut self, name: &str) {
         name.clone_into(&mut self.host);
     }
 
-    /// What is to be told from now on, at the start and after a reload: pipes are opened and closed, what cannot run is said.
-    /// Virtual routers and sync groups follow, each with [`Notifier::set`].
+    /// Sets the notifications at the start and after a reload: opens and closes pipes, and logs programs that cannot run. Virtual routers
+    /// and sync groups follow, each with [`Notifier::set`].
     pub fn set_global(&mut self, global: &Global, cx: &mut Cx<'_>) {
         let more = &global.more;
         self.alert = more.smtp_alert_vrrp.or(more.smtp_alert).unwrap_or(false);
@@ -116,9 +116,9 @@ impl Notifier {
         self.fifos.set(more, cx);
     }
 
-    /// Somebody to tell about, new or with other scripts.
+    /// Sets the scripts of a virtual router or sync group, new or changed.
     pub fn set(&mut self, who: &Subject, notify: &Notify, cx: &mut Cx<'_>) {
-        // Most of a reload changes nothing here, and a thousand of them are one slice's work.
+        // Most of a reload changes nothing here, and one slice of a reload contains a thousand of them.
         if self.known.get(who).is_some_and(|k| k.notify == *notify) {
             return;
         }
@@ -126,8 +126,8 @@ impl Notifier {
         self.known.entry(who.clone()).or_default().notify = notify.clone();
     }
 
-    /// It is gone from the configuration, and was in the state `was`: that is told, unless there is no word for it and FAULT, the
-    /// word that stands in, would be no news.
+    /// The subject was removed from the configuration in state `was`. The removal is reported with the script for it. Without such a
+    /// script it is reported as FAULT, unless the state was FAULT or INIT.
     pub fn remove(&mut self, change: Change, was: State, cx: &mut Cx<'_>) {
         let who = change.who.clone();
         let Some(known) = self.known.get(&who) else { return };
@@ -139,7 +139,7 @@ impl Notifier {
         self.forget(&who);
     }
 
-    /// It is gone, and nobody is told.
+    /// The subject was removed; nothing is reported.
     pub fn forget(&mut self, who: &Subject) {
         self.known.remove(who);
         self.hooks.remove(who);
@@ -147,18 +147,18 @@ impl Notifier {
         self.fifos.forget(who);
     }
 
-    /// Who is known here and not among `those`, with the state it was told to be in.
+    /// The known subjects that are not among `those`, with the state that was last reported.
     pub fn others(&self, those: &BTreeSet<Subject>) -> Vec<(Subject, State)> {
         let others = self.known.iter().filter(|(who, _)| !those.contains(who));
         others.map(|(who, k)| (who.clone(), k.state.unwrap_or(State::Init))).collect()
     }
 
-    /// The state that was told last.
+    /// The state that was last reported.
     pub fn state(&self, who: &Subject) -> Option<State> {
         self.known.get(who)?.state
     }
 
-    /// A change.
+    /// Reports a change.
     pub fn tell(&mut self, change: Change, cx: &mut Cx<'_>) {
         let Some(known) = self.known.get_mut(&change.who) else { return };
         if self.frozen {
@@ -193,8 +193,8 @@ impl Notifier {
         }
     }
 
-    /// A virtual server or real server is up or down. It is known by its scripts only while it has something to run: there may be tens of
-    /// thousands of them.
+    /// A virtual server or real server is up or down. Its scripts are kept only while one is queued or runs: there may be tens of
+    /// thousands of servers.
     pub fn tell_server(&mut self, told: ServerTold, cx: &mut Cx<'_>) {
         if self.frozen {
             return;
@@ -210,35 +210,35 @@ impl Notifier {
             self.hooks.set(&who, &scripts, cx);
             let at = cx.now;
             self.hooks.push(&who, Told { what, old: None, priority: 0, cause, seq: self.seq, at }, cx);
-            // What waits or runs is told to its end.
+            // Queued and running scripts are completed.
             self.hooks.remove(&who);
         }
     }
 
-    /// `fifo_write_vrrp_states_on_reload`: a state that every reader of a pipe is told once more.
+    /// `fifo_write_vrrp_states_on_reload`: writes a state to every pipe once more.
     pub fn repeat(&mut self, who: &Subject, state: State, priority: u8, cx: &mut Cx<'_>) {
         if state != State::Init {
             self.fifos.tell(who, Some(What::State(state)), &fifo::line(who, state.word(), priority), cx);
         }
     }
 
-    /// The state that its hooks were told last, for the snapshot.
+    /// The state that was last reported to the subject's hooks, for the snapshot.
     pub fn told(&self, who: &Subject) -> Option<State> {
         self.hooks.told(who)
     }
 
-    /// The state that the pipes were told last: its line was taken. Where there is no pipe: what hooks were told.
+    /// The state that was last written to the pipes. Without pipes: the one that was last reported to hooks.
     pub fn piped(&self, who: &Subject) -> Option<State> {
         if self.fifos.is_empty() { self.told(who) } else { self.fifos.told(who) }
     }
 
-    /// Whether [`Notifier::told`] or [`Notifier::piped`] has something else to say than the last time.
+    /// Whether the result of [`Notifier::told`] or [`Notifier::piped`] changed since the last call.
     pub fn take_dirty(&mut self) -> bool {
         let (hooks, fifos) = (self.hooks.take_dirty(), self.fifos.take_dirty());
         hooks || fifos
     }
 
-    /// What the process before had told: it is not told again.
+    /// Restores the states that the previous process had reported: they are not reported again.
     pub fn resume(&mut self, who: &Subject, told: Option<State>, piped: Option<State>) {
         if let Some(known) = self.known.get_mut(who) {
             known.state = told;
@@ -250,7 +250,7 @@ impl Notifier {
         }
     }
 
-    /// Another process takes over: nothing new is begun, and its readers of the pipes are to be the only ones.
+    /// Another process takes over: no further program starts, and its readers of the pipes are to be the only ones.
     pub fn freeze(&mut self, cx: &mut Cx<'_>) {
         self.frozen = true;
         self.hooks.freeze();
@@ -258,7 +258,7 @@ impl Notifier {
         self.fifos.freeze(cx);
     }
 
-    /// The addresses are gone: the last words. True when there is nothing (more) to wait for.
+    /// The addresses are removed: reports the last changes. True when there is nothing (more) to wait for.
     pub fn stop(&mut self, cx: &mut Cx<'_>) -> bool {
         if self.stop_by.is_none() {
             self.stop_by = Some(cx.now.mono + STOP_GRACE);
@@ -274,24 +274,24 @@ impl Notifier {
         self.hooks.on_exit(number, end, cx);
         self.fifos.on_exit(number, end, cx);
     }
-    /// A pipe can be written to; or not.
+    /// A pipe can be written to, or the open failed.
     pub fn on_fifo_ready(&mut self, fifo: FifoKey, result: Result<(), Errno>, cx: &mut Cx<'_>) {
         self.fifos.on_ready(fifo, result, cx);
     }
-    /// A line was written; or not.
+    /// A line was written, or the write failed.
     pub fn on_fifo_written(&mut self, fifo: FifoKey, result: Result<(), Errno>, cx: &mut Cx<'_>) {
         self.fifos.on_written(fifo, result, cx);
     }
-    /// The mail server has these addresses.
+    /// The addresses of the mail server.
     pub fn on_resolved(&mut self, conn: ConnKey, result: Result<&[SocketAddr], Errno>, cx: &mut Cx<'_>) {
         self.mail.on_resolved(conn, result, cx);
     }
-    /// Something happened on the connection to the mail server.
+    /// An event of the connection to the mail server.
     pub fn on_stream(&mut self, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) {
         self.mail.on_stream(conn, what, cx);
     }
 
-    /// How it stands.
+    /// The state of the notifications.
     pub fn report(&self) -> Notifications {
         let (scripts_running, scripts_waiting, scripts_skipped) = self.hooks.counts();
         Notifications {
@@ -306,7 +306,7 @@ impl Notifier {
     /// `Due::Notify`.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) {
         if self.stop_by.is_some_and(|at| at <= cx.now.mono) {
-            // Softly first; the world's patience ends with the hard way.
+            // First with SIGTERM; [`Notifier::kill`] follows when the world's limit is over.
             if !core::mem::replace(&mut self.ended, true) {
                 let n = self.hooks.end_all(false, cx);
                 if n > 0 {
@@ -320,13 +320,13 @@ impl Notifier {
         self.mail.on_due(cx);
     }
 
-    /// The stop waits no longer: whatever still runs is killed.
+    /// The time limit of the stop is over: kills every program that still runs.
     pub fn kill(&mut self, cx: &mut Cx<'_>) {
         self.hooks.end_all(true, cx);
         self.fifos.kill(cx);
     }
 
-    /// Sets the one timer to when something is due.
+    /// Sets the one timer to the next due action.
     pub fn wake(&self, timers: &mut Timers) {
         let parts = [self.hooks.deadline(), self.fifos.deadline(), self.mail.deadline()];
         let mut next = parts.into_iter().flatten().min();

@@ -1,8 +1,9 @@
-//! Hooks: programs that are run when something changes. One at a time per virtual router, a few at a time over all.
+//! Hooks: programs that run after a change. One at a time per virtual router, a few at a time in total.
 //!
-//! Read first: `change.rs`, `child.rs`. For each change first the script named for it, with exactly the arguments of the file;
-//! when that ended the general `notify` with four more: `INSTANCE NAME STATE PRIO`, or `GROUP`. No shell anywhere. What waits is bounded; when
-//! it overflows the oldest goes, so a slow hook always ends up with the newest state, and never hears one state twice in a row.
+//! Read first: `change.rs`, `child.rs`. For each change, the script named for it runs first, with exactly the arguments of the file; when
+//! it has ended, the general `notify` runs with four more: `INSTANCE NAME STATE PRIO`, or `GROUP`. No shell is used. The queue is
+//! limited; beyond the limit the oldest changes are dropped, so a slow hook always gets the newest state in the end, and never one state
+//! twice in a row.
 
 use super::{Cx, script, text};
 use crate::child::For;
@@ -17,37 +18,37 @@ use crate::vrrp::fsm::State;
 use crate::words::Limit;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Changes of one virtual router that wait for its hook. Longer than any sane flapping within a hook's few seconds; a hook that
-/// is further behind than this is better served with where things stand.
+/// Changes of one virtual router that wait for its hook. Longer than a usual series of changes within a hook's few seconds; a hook with a
+/// longer backlog is better served with the present state.
 const PENDING: usize = 16;
-/// Hooks that run at once, over all virtual routers: 255 that change together must not become 255 processes that fight the
-/// loop for the processor (trap 75).
+/// Hooks that run at the same time, over all virtual routers: when 255 change together, 255 processes must not compete with the loop for
+/// the processor (trap 75).
 const AT_ONCE: usize = 16;
-/// After this a hook that runs is told to the log, no longer counts for [`AT_ONCE`], and is ended if its next change waits.
+/// After this time a running hook is logged, no longer counts for [`AT_ONCE`], and is ended if its next change waits.
 const LONG: Duration = Duration::from_secs(60);
-/// At a stop: what still runs from before has so long until it makes room for `notify_stop`.
+/// At a stop: hooks that still run have so long until they make room for `notify_stop`.
 const LONG_AT_STOP: Duration = Duration::from_secs(4);
-/// What was said when the configuration was read is not said again by the first state, which follows at once.
+/// An error that was logged when the configuration was read is not logged again for the first state, which follows at once.
 const JUST_TOLD: Duration = Duration::from_secs(1);
 /// From SIGTERM to SIGKILL.
 pub(super) const HARD: Duration = Duration::from_secs(2);
 /// Bytes of a cause in the environment.
 const CAUSE: usize = 512;
 
-/// A change as it was told.
+/// A change to report.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Told {
-    /// What.
+    /// The kind of change.
     pub what: What,
-    /// The state before, as far as it was told.
+    /// The state before, as far as it was reported.
     pub old: Option<State>,
     /// Effective priority.
     pub priority: u8,
-    /// Why.
+    /// The cause.
     pub cause: String,
     /// Number of the change, over all virtual routers.
     pub seq: u64,
-    /// When.
+    /// The time of the change.
     pub at: Now,
 }
 
@@ -57,7 +58,7 @@ struct Run {
     child: ChildKey,
     program: String,
     since: Instant,
-    // Told to the log as slow; does not count any more.
+    // Logged as slow; does not count any more.
     slow: bool,
     term: Option<Instant>,
     killed: bool,
@@ -68,17 +69,17 @@ struct Run {
 struct Slot {
     scripts: Notify,
     pending: VecDeque<Told>,
-    // The number under which it stands in `waiting`.
+    // The number under which the slot is listed in `waiting`.
     waits: Option<u64>,
     run: Option<Run>,
     skipped: u64,
-    // The state its hooks were told last, and the one before the change that is being told.
+    // The state that was last reported to the hooks, and the one whose report is running.
     told: Option<State>,
     telling: Option<State>,
     removed: bool,
     overflow: Limit,
     refused: Limit,
-    // When it was told at load what cannot run.
+    // When the errors of the configuration were logged.
     told_at_load: Option<Instant>,
 }
 
@@ -86,16 +87,16 @@ struct Slot {
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Hooks {
     slots: BTreeMap<Subject, Slot>,
-    // Slots with something to run and nothing running, by the number of their change.
+    // Slots with a queued change and no running program, by the number of the change.
     waiting: BTreeSet<(u64, Subject)>,
     by_number: BTreeMap<u64, Subject>,
     running: usize,
     frozen: bool,
     stopping: bool,
-    // Asked to stop, but the addresses are still there.
+    // A stop was requested, but the addresses are still in the kernel.
     held: bool,
     stop_began: Option<Instant>,
-    // What was told changed.
+    // A reported state changed.
     dirty: bool,
 }
 
@@ -123,14 +124,14 @@ impl Slot {
         script.as_deref().map(|s| (keyword, s))
     }
 
-    // Priority changes go to pipes only, and a lower advert is nobody's change of state.
+    // Priority changes are written to pipes only, and an advert of lower priority is no change of state.
     fn generic(&self, what: What) -> Option<(&'static str, &Script)> {
         what.state_word()?;
         self.scripts.any.as_deref().map(|s| ("notify", s))
     }
 
     fn push(&mut self, who: &Subject, told: Told, cx: &mut Cx<'_>) {
-        // One lower advert that waits stands for all that follow it.
+        // One queued event of a lower advert stands for all that follow it.
         if told.what == What::RxLowerPri && self.pending.back().is_some_and(|t| t.what == What::RxLowerPri) {
             return;
         }
@@ -141,7 +142,7 @@ impl Slot {
         let oldest = self.pending.iter().position(|t| t.what == What::RxLowerPri).unwrap_or(0);
         self.pending.remove(oldest);
         self.skipped += 1;
-        // What is the oldest now may be what the hook was told last. Only one can: they alternate.
+        // The change that is the oldest now may be the state that the hook was last given. Only one can be: the states alternate.
         let first = self.pending.iter().position(|t| t.what.state_word().is_some());
         if let Some(i) = first
             && let What::State(s) = self.pending[i].what
@@ -155,7 +156,7 @@ impl Slot {
         }
     }
 
-    // The programs for a change, in order; those that must not run are complained of.
+    // The programs for a change, in order; those that must not run are logged.
     fn steps(&mut self, who: &Subject, told: &Told, cx: &mut Cx<'_>) -> VecDeque<SpawnSpec> {
         let skipped = core::mem::take(&mut self.skipped);
         let mut steps = VecDeque::new();
@@ -183,7 +184,7 @@ impl Slot {
     }
 }
 
-// What the scripts of a server are called in the file. They stand in the places of `notify_master` and `notify_backup`.
+// The keywords of a server's scripts. They stand in the places of `notify_master` and `notify_backup`.
 fn server_keywords(who: &Subject) -> [&'static str; 2] {
     match who {
         Subject::VirtualServer(_) => ["quorum_up", "quorum_down"],
@@ -195,7 +196,7 @@ fn is_server(who: &Subject) -> bool {
     matches!(who, Subject::VirtualServer(_) | Subject::RealServer { .. })
 }
 
-// One line, no control bytes, bounded: it comes from packets and files.
+// One line, without control bytes, of limited length: the text comes from packets and files.
 fn line(text: &str, max: usize) -> String {
     let mut out = String::new();
     for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
@@ -241,13 +242,13 @@ fn env(who: &Subject, told: &Told, skipped: u64) -> Vec<(String, String)> {
 }
 
 impl Hooks {
-    /// How many run, wait for their turn, and were skipped.
+    /// The number of hooks that run, that are queued, and that were skipped.
     pub fn counts(&self) -> (u64, u64, u64) {
         let skipped = self.slots.values().map(|s| s.skipped).sum();
         (self.running as u64, self.waiting.len() as u64, skipped)
     }
 
-    /// A virtual router and its scripts; one that is known gets these from its next change on. What cannot run is said.
+    /// Sets the scripts of a virtual router; a known one uses them from its next change on. Programs that cannot run are logged.
     pub fn set(&mut self, who: &Subject, scripts: &Notify, cx: &mut Cx<'_>) {
         let slot = self.slots.entry(who.clone()).or_default();
         let same = slot.scripts == *scripts;
@@ -275,12 +276,12 @@ impl Hooks {
             }
         }
         if told {
-            // The state that follows at once does not say it again.
+            // The state that follows at once does not log it again.
             slot.told_at_load = Some(cx.now.mono);
         }
     }
 
-    /// It is gone from the configuration; what waits is still told.
+    /// The subject was removed from the configuration; queued changes are still reported.
     pub fn remove(&mut self, who: &Subject) {
         if let Some(slot) = self.slots.get_mut(who) {
             slot.removed = true;
@@ -290,34 +291,34 @@ impl Hooks {
         }
     }
 
-    /// The state its hooks were told last. Where there are no hooks: the last there was.
+    /// The state that was last reported to the hooks. Without hooks: the last state.
     pub fn told(&self, who: &Subject) -> Option<State> {
         self.slots.get(who)?.told
     }
 
-    /// Whether [`Hooks::told`] has something else to say than the last time.
+    /// Whether the result of [`Hooks::told`] changed since the last call.
     pub fn take_dirty(&mut self) -> bool {
         core::mem::take(&mut self.dirty)
     }
 
-    /// What the hooks were told by the process before.
+    /// Restores the state that the previous process had reported to the hooks.
     pub fn resume(&mut self, who: &Subject, told: Option<State>) {
         if let Some(slot) = self.slots.get_mut(who) {
             slot.told = told;
         }
     }
 
-    /// A change to tell.
+    /// Queues a change.
     pub fn push(&mut self, who: &Subject, told: Told, cx: &mut Cx<'_>) {
         if told.what == What::Stop && !self.stopping {
             self.stopping = true;
             self.held = true;
-            // What is over now is told by nobody: the end is what counts.
+            // Older queued changes are not reported any more: only the last state matters.
             for slot in self.slots.values_mut() {
                 slot.pending.clear();
             }
         }
-        // `omega`: of a server its going down is the end.
+        // `omega`: for a server, the change to down is the last one.
         if self.stopping && told.what != What::Stop && !is_server(who) {
             return;
         }
@@ -338,7 +339,7 @@ impl Hooks {
         self.pump(cx);
     }
 
-    /// The addresses are gone: `notify_stop` may run.
+    /// The addresses are removed: `notify_stop` may run.
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         self.stopping = true;
         self.held = false;
@@ -346,12 +347,12 @@ impl Hooks {
         self.pump(cx);
     }
 
-    /// Another process takes over: nothing new is begun.
+    /// Another process takes over: no further program starts.
     pub fn freeze(&mut self) {
         self.frozen = true;
     }
 
-    /// Whether nothing runs and nothing waits.
+    /// Whether no program runs and no change is queued.
     pub fn idle(&self) -> bool {
         self.by_number.is_empty() && self.waiting.is_empty()
     }
@@ -374,7 +375,7 @@ impl Hooks {
         self.pump(cx);
     }
 
-    /// What is due: hooks that run too long.
+    /// Handles hooks that run too long.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         let (stopping, stop_began) = (self.stopping, self.stop_began);
@@ -403,7 +404,7 @@ impl Hooks {
         self.pump(cx);
     }
 
-    /// When something is due.
+    /// The time of the next due action.
     pub fn deadline(&self) -> Option<Instant> {
         let each = self.slots.values().filter_map(|slot| {
             let (slow, end) = limits(slot.run.as_ref()?, !slot.pending.is_empty(), self.stop_began);
@@ -412,7 +413,7 @@ impl Hooks {
         each.min()
     }
 
-    /// Ends everything that runs; how many there were.
+    /// Ends all running programs; returns their number.
     pub fn end_all(&mut self, hard: bool, cx: &mut Cx<'_>) -> usize {
         self.waiting.clear();
         for run in self.slots.values().filter_map(|s| s.run.as_ref()) {
@@ -422,7 +423,7 @@ impl Hooks {
     }
 
     fn pump(&mut self, cx: &mut Cx<'_>) {
-        // At a stop nothing is left that many processes could make late.
+        // At a stop the addresses are removed already, so many processes delay nothing.
         while !self.frozen && !self.held && (self.running < AT_ONCE || self.stopping) {
             let Some((_, name)) = self.waiting.pop_first() else { return };
             let Some(slot) = self.slots.get_mut(&name) else { continue };
@@ -443,7 +444,7 @@ impl Hooks {
     fn run(&mut self, who: &Subject, spec: SpawnSpec, then: Option<SpawnSpec>, cx: &mut Cx<'_>) {
         let Some(slot) = self.slots.get_mut(who) else { return };
         if then.is_none() {
-            // With its last program under way a change counts as told.
+            // A change counts as reported when its last program has started.
             slot.told = slot.telling.or(slot.told);
             self.dirty = true;
         }
@@ -456,10 +457,10 @@ impl Hooks {
         self.running += 1;
     }
 
-    // A change was told: the next one of this virtual router takes its place in the line.
+    // A change was reported: the next one of this virtual router is queued in its place.
     fn over(&mut self, who: &Subject) {
         let Some(slot) = self.slots.get_mut(who) else { return };
-        // Frozen in the midst of it, it was not told: the next process begins it anew.
+        // After a freeze in between, the change was not reported: the next process begins it anew.
         if !self.frozen {
             slot.told = slot.telling.take().or(slot.told);
             self.dirty = true;
@@ -475,7 +476,7 @@ impl Hooks {
     }
 }
 
-// When a hook that runs is said to be slow, and when it is ended, softly or hard.
+// When a running hook is logged as slow, and when it is ended, with SIGTERM or SIGKILL.
 fn limits(run: &Run, waits: bool, stop_began: Option<Instant>) -> (Option<Instant>, Option<Instant>) {
     let mut long = run.since + LONG;
     if let Some(began) = stop_began {

@@ -1,4 +1,4 @@
-//! The program that reads a named pipe for us: started with the pipe, kept running, never twice.
+//! The program that kalived starts to read a named pipe: started with the pipe, restarted when it ends, never run twice.
 //!
 //! Read first: `fifo.rs`.
 
@@ -11,8 +11,8 @@ use crate::event::ChildEnd;
 use crate::id::ChildKey;
 use crate::time::{Duration, Instant};
 
-/// Pause before a reader that ended is started again; doubles up to a minute, and starts over after a minute of life: a script
-/// with a mistake in it is not to eat the machine.
+/// Pause before a reader that ended is started again; doubles up to a minute, and starts over after the reader ran for a minute, so that
+/// a faulty script does not load the machine.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// From the end of the pipe to SIGTERM.
 const BY_ITSELF: Duration = Duration::from_secs(1);
@@ -31,15 +31,15 @@ pub struct Reader {
     run: Option<Run>,
     pause: Option<Duration>,
     again: Option<Instant>,
-    // When it is terminated; after that, when it is killed.
+    // When SIGTERM is sent; after that, when SIGKILL is sent.
     term: Option<Instant>,
     kill: Option<Instant>,
-    // Started no more.
+    // Not started again.
     over: bool,
 }
 
 impl Reader {
-    /// Which program is to read; a running one is left alone if it is the same.
+    /// Sets the program; a running one is kept if it is the same.
     pub fn set(&mut self, path: &str, script: Option<&Script>, cx: &mut Cx<'_>) {
         if self.script.as_ref() == script && !self.over {
             return;
@@ -56,7 +56,7 @@ impl Reader {
         }
     }
 
-    /// Starts it if it is to run and does not.
+    /// Starts the program if it is to run and does not.
     pub fn pump(&mut self, path: &str, pipe_is_there: bool, cx: &mut Cx<'_>) {
         if !pipe_is_there || self.over || self.run.is_some() || self.again.is_some_and(|at| at > cx.now.mono) {
             return;
@@ -69,7 +69,7 @@ impl Reader {
         self.run = Some(Run { number, child, since: cx.now.mono });
     }
 
-    /// It ended; whether it was this one.
+    /// A program ended; returns whether it was this reader.
     pub fn on_exit(&mut self, path: &str, number: u64, end: ChildEnd, cx: &mut Cx<'_>) -> bool {
         let Some(run) = self.run.take_if(|r| r.number == number) else { return false };
         let asked = self.kill.is_some() || self.term.is_some();
@@ -84,7 +84,7 @@ impl Reader {
         true
     }
 
-    /// SIGTERM now; it is not started again until it is set again.
+    /// Sends SIGTERM; the program is not started again until it is set again.
     pub fn end(&mut self, cx: &mut Cx<'_>) {
         self.over = true;
         self.again = None;
@@ -97,7 +97,7 @@ impl Reader {
         }
     }
 
-    /// The pipe is closed: SIGTERM if it does not end by itself.
+    /// The pipe is closed: SIGTERM follows if the program does not end by itself.
     pub fn end_soon(&mut self, cx: &mut Cx<'_>) {
         self.over = true;
         self.again = None;
@@ -106,17 +106,17 @@ impl Reader {
         }
     }
 
-    /// Another process takes over: SIGTERM was all; whoever ignores it is killed by the guard.
+    /// Another process takes over: no SIGKILL follows SIGTERM; the guard kills a reader that ignores it.
     pub fn hush(&mut self) {
         self.kill = None;
     }
 
-    /// Whether it does not run.
+    /// Whether the reader does not run.
     pub fn idle(&self) -> bool {
         self.run.is_none()
     }
 
-    /// What is due.
+    /// Runs what is due.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) {
         let Some(run) = &self.run else { return };
         let now = cx.now.mono;
@@ -125,18 +125,18 @@ impl Reader {
             self.kill = Some(now + HARD);
             cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: false }));
         } else if self.kill.is_some_and(|at| at <= now) {
-            // And again, should it be asleep in the kernel.
+            // And again later, in case a system call in the kernel does not end.
             self.kill = Some(now + HARD);
             cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: true }));
         }
     }
 
-    /// When something is due.
+    /// The time of the next due action.
     pub fn deadline(&self, pipe_is_there: bool) -> Option<Instant> {
         [self.again.filter(|_| pipe_is_there && self.run.is_none()), self.term, self.kill].into_iter().flatten().min()
     }
 
-    /// Ends it without delay.
+    /// Kills the reader without delay.
     pub fn kill(&mut self, cx: &mut Cx<'_>) {
         if let Some(run) = &self.run {
             cx.fx.push(Effect::Guard(GuardFx::Kill { child: run.child, hard: true }));

@@ -3,7 +3,7 @@
 use crate::config::model::setting::{Ready, Script};
 use crate::effect::SpawnSpec;
 
-/// User and group to run as; or why it is not run.
+/// User and group of the command; or why it is not run.
 pub fn check(script: &Script) -> Result<(u32, u32), String> {
     match &script.ready {
         _ if script.argv.is_empty() => Err("it names no program".to_owned()),
@@ -13,14 +13,14 @@ pub fn check(script: &Script) -> Result<(u32, u32), String> {
     }
 }
 
-/// Its arguments word by word, then `more`; or why it is not run.
+/// The arguments of the command word by word, then `more`; or why it is not run.
 pub fn spec(script: &Script, more: &[String]) -> Result<SpawnSpec, String> {
     let (uid, gid) = check(script)?;
     let argv = script.argv.iter().map(ToString::to_string).chain(more.iter().cloned()).collect();
     Ok(SpawnSpec { argv, env: Vec::new(), uid, gid, alone: false })
 }
 
-/// Its name, for people.
+/// The program's name, for messages.
 pub fn program(script: &Script) -> &str {
     script.argv.first().map_or("", |p| p)
 }

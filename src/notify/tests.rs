@@ -1,4 +1,4 @@
-//! What only the notifier's own interface can be asked: leaving the configuration, and going on for another process.
+//! Tests of the notifier's own interface: removal from the configuration, and continuing for another process.
 
 use super::*;
 use crate::config::model::global::{Fifo, GlobalMore};
@@ -43,7 +43,7 @@ impl Desk {
         };
         what(&mut self.n, cx);
     }
-    // Hooks are begun, lines are taken.
+    // Hooks are started, lines are written.
     fn serve(&mut self) {
         loop {
             let effects: Vec<Effect> = self.fx.drain().collect();
@@ -71,7 +71,7 @@ impl Desk {
             }
         }
     }
-    // Every program ends, and what waited for it is begun, until nothing runs.
+    // Every program ends, and queued ones start, until none runs.
     fn finish(&mut self) {
         while let Some(child) = self.running.pop() {
             if let Some(crate::child::For::Hook(n)) = self.children.end(child) {
@@ -143,7 +143,7 @@ fn gone_without_notify_deleted() {
     d.remove();
     d.finish();
     assert_eq!(d.said(), ["INSTANCE \"V\" FAULT 100", "/any INSTANCE V FAULT 100"], "and not notify_fault");
-    // In FAULT already: nothing to say. Come back, it is another one.
+    // In FAULT already: nothing is reported. A subject that is configured again is a new one.
     d.with(|n, cx| n.set(&who(), &scripts(None), cx));
     d.state(State::Fault);
     d.finish();
@@ -206,7 +206,7 @@ fn a_reload_leaves_a_pipe_and_its_reader_alone_unless_they_change() {
     d.with(|n, cx| n.set_global(&global("/f", Some("/r1")), cx));
     d.serve();
     assert_eq!(d.said(), [""; 0]);
-    // Another reader: the old one is asked to end, and only then the new one begins.
+    // Another reader: the old one is asked to end, and only then the new one starts.
     d.with(|n, cx| n.set_global(&global("/f", Some("/r2")), cx));
     d.serve();
     assert_eq!(d.said(), ["kill false"]);
@@ -215,11 +215,11 @@ fn a_reload_leaves_a_pipe_and_its_reader_alone_unless_they_change() {
     d.with(|n, cx| n.on_exit(number, ChildEnd::Signaled(15), cx));
     d.serve();
     assert_eq!(d.said(), ["/r2 /f"]);
-    // Another path: another pipe, and the reader of the old one goes.
+    // Another path: another pipe, and the reader of the old one is ended.
     d.with(|n, cx| n.set_global(&global("/g", Some("/r2")), cx));
     d.serve();
     assert_eq!(d.said(), ["open /g", "close", "kill false", "/r2 /g"]);
-    // Back before the old reader is gone: it is waited for.
+    // Configured again before the old reader has ended: its end is waited for.
     d.with(|n, cx| n.set_global(&global("/f", Some("/r2")), cx));
     d.serve();
     assert_eq!(d.said(), ["open /f", "close", "kill false"]);

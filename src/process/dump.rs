@@ -1,15 +1,15 @@
-//! The kinds of keepalived's dump files, and the signals that ask for them. How they are written: `guard/dump/`.
+//! The kinds of keepalived's dump files, and their signals. `guard/dump/` writes the files.
 
 use crate::sys::signal;
 
-/// What is written.
+/// The kind of a dump file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// `keepalived.data`.
     Data,
     /// `keepalived.stats`.
     Stats,
-    /// The same, and counters begin anew.
+    /// The same, and the counters are reset.
     StatsClear,
     /// `keepalived.json`.
     Json,
@@ -18,7 +18,7 @@ pub enum Kind {
 impl Kind {
     const ALL: [Kind; 4] = [Kind::Data, Kind::Stats, Kind::StatsClear, Kind::Json];
 
-    /// What asks for it. SIGRTMIN+2 is 36 with glibc and 37 with musl, and there are senders built with either.
+    /// The kind for a signal. SIGRTMIN+2 is 36 with glibc and 37 with musl, and there are senders built with either.
     pub fn of_signal(number: u8) -> Option<Kind> {
         match number {
             signal::USR1 => Some(Kind::Data),
@@ -28,7 +28,7 @@ impl Kind {
             _ => None,
         }
     }
-    /// As an argument and in sentences.
+    /// The word for arguments and messages.
     pub fn word(self) -> &'static str {
         match self {
             Kind::Data => "data",
@@ -46,7 +46,7 @@ impl Kind {
             Kind::Json => "Printing VRRP as json",
         }
     }
-    /// Back from [`Kind::word`].
+    /// Parses the result of [`Kind::word`].
     pub fn of(word: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|k| k.word() == word)
     }

@@ -1,7 +1,8 @@
-//! Messages about a configuration as entries of the log: one message is one entry, with the priority that its severity has there.
+//! Messages about a configuration as entries of the log: one message is one entry, with the syslog priority of its severity.
 //!
-//! What a terminal gets in several lines (the line, a caret, help) is one line here; the place leads to the file. From the compiler's
-//! process to the guard an entry travels as a line with its priority in front, `<3>` for an error, as systemd reads it too.
+//! A message that has several lines on a terminal (the line, a caret, help) is one line here; the position refers to the file. Between
+//! the compiler's process and the guard an entry is a line with its priority in front, `<3>` for an error, in the form that systemd reads
+//! too.
 
 use crate::config::Loaded;
 use crate::config::diag::{Diag, MAX_SHOWN, Severity};
@@ -16,7 +17,7 @@ pub fn level(severity: Severity) -> Level {
     }
 }
 
-/// Every message, in file order; at most as many as a terminal gets, the worst before the others.
+/// Every message, in file order; at most as many as on a terminal; the most severe are kept.
 pub fn entries(loaded: &Loaded) -> Vec<Note> {
     let all = [Severity::Fatal, Severity::Error, Severity::Warning, Severity::Note];
     let mut shown: Vec<usize> = Vec::new();
@@ -47,12 +48,12 @@ fn one(d: &Diag) -> Note {
     Note { level: level(d.severity), text: text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() }
 }
 
-/// As a line, without its end.
+/// Formats an entry as a line, without its end.
 pub fn write(note: &Note) -> String {
     format!("<{}>{}", note.level as u8, note.text)
 }
 
-/// Back from [`write()`]. A line without a priority is a warning: somebody has something to say.
+/// Parses the result of [`write()`]. A line without a priority counts as a warning.
 pub fn parse(line: &str) -> Note {
     let read = || {
         let (number, text) = line.strip_prefix('<')?.split_once('>')?;

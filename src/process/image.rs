@@ -1,4 +1,4 @@
-//! The configuration that a process of ours is given, in a sealed file of memory.
+//! The configuration that a process of kalived is given, in a sealed file in memory.
 //!
 //! Read first: `config/image.rs`, the format.
 
@@ -12,8 +12,8 @@ pub fn image_of(file: &File) -> Result<Config, String> {
     image_with_header(file).map(|(config, _)| config)
 }
 
-/// The same, and where the rest is: of the file only the header and that section are read, whatever follows them; that is read by
-/// [`Parts`](super::parts::Parts). Bounded by the file; nothing is mapped, for locked memory would be filled with all of it at once.
+/// The same, with the header of the image: only the header and the section of the configuration are read; the rest is read by
+/// [`Parts`](super::parts::Parts). Bounded by the file. The file is not mapped: locked memory would be filled with the whole of it.
 pub fn image_with_header(file: &File) -> Result<(Config, Header), String> {
     let failed = |e: std::io::Error| e.to_string();
     let len = file.metadata().map_err(failed)?.len();

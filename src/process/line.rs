@@ -1,6 +1,6 @@
-//! A line of the log: where it goes, and how it looks there.
+//! A line of the log: its destination and its form.
 //!
-//! Read next: `log.rs`, which writes lines at once or not at all; `daemon/log.rs`, which queues them for the ring.
+//! Read next: `log.rs`, which writes lines without waiting or drops them; `daemon/log.rs`, which queues them for the ring.
 
 use crate::note::{Level, Note};
 use crate::sys::{clock, logfd};
@@ -8,14 +8,14 @@ use crate::time::Now;
 use std::fmt::Write;
 use std::sync::OnceLock;
 
-/// Name in front of each line.
+/// The name in front of each line.
 pub const IDENT: &str = "kalived";
-/// Longest line, bytes: what syslog daemons take.
+/// Longest line, bytes: the limit of syslog daemons.
 pub const LINE: usize = 2048;
 /// The socket of the syslog daemon.
 pub const SYSLOG: &str = "/dev/log";
 
-/// The facility of a process that is started by another kalived.
+/// The environment variable with the syslog facility for a process that another kalived starts.
 pub const FACILITY: &str = "KALIVED_SYSLOG_FACILITY";
 /// syslog's number of the facility daemon.
 const DAEMON: u8 = 3;
@@ -26,37 +26,36 @@ fn inherited() -> Option<u8> {
     std::env::var(FACILITY).ok()?.parse().ok().filter(|n| *n < 24)
 }
 
-/// The facility that the command line names, for this process and those that it starts. Called before the first line; what the process
-/// that started this one says goes first.
+/// Sets the facility of the command line, for this process and those that it starts. Called before the first line; the facility from the
+/// parent process has precedence.
 pub fn choose_facility(number: u8) {
     CHOSEN.get_or_init(|| inherited().unwrap_or(number));
 }
 
-/// The facility of lines for syslog: what the process that started this one says, else what was chosen, else daemon.
+/// The facility of lines for syslog: that of the parent process, else the chosen one, else daemon.
 pub fn facility() -> u8 {
     *CHOSEN.get_or_init(|| inherited().unwrap_or(DAEMON))
 }
 
-/// Where lines go.
+/// The destination of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Standard error.
     Console,
     /// The syslog socket at this path.
     Syslog(String),
-    /// Nobody (`-G` without `-l`).
+    /// None (`-G` without `-l`).
     Nowhere,
 }
 
-/// A note in words: one line, with a newline for the console.
+/// Formats a note: one line, with a newline for the console.
 pub fn line(target: &Target, now: Now, note: &Note, pid: u32) -> String {
     let t = clock::local(now.wall);
     let mut s = String::with_capacity(note.text.len() + 64);
-    // Writing to a String cannot fail.
-    // Detail was asked for with -D: as info, for most syslog daemons drop debug.
+    // Writing to a String cannot fail. Details (-D) are logged as info, because most syslog daemons drop debug.
     let severity = (note.level as u8).min(Level::Info as u8);
     let _ = match target {
-        // It has the time and the process itself.
+        // The journal adds the time and the process itself.
         Target::Console if logfd::stderr_is_journal() => write!(s, "<{severity}>"),
         Target::Console | Target::Nowhere => write!(
             s,
@@ -79,7 +78,7 @@ pub fn line(target: &Target, now: Now, note: &Note, pid: u32) -> String {
             )
         }
     };
-    // One record is one line, whatever a name or a packet put into it.
+    // One record is one line, whatever characters a name or a packet contains.
     for c in note.text.chars() {
         if s.len() >= LINE - 5 {
             break;

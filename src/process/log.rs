@@ -1,4 +1,4 @@
-//! The log of every process but the core: a line is written at once or not at all, because the guard waits only in its poll.
+//! The log of every process except the core: a line is written without waiting or dropped, because the guard waits only in its poll.
 //!
 //! Read first: `line.rs`.
 
@@ -10,7 +10,7 @@ use crate::sys::{clock, logfd};
 use crate::time::{Duration, Instant};
 use std::io::Write;
 
-/// Between two attempts to reach a syslog daemon that is not there.
+/// Between two attempts to connect to a syslog daemon that does not run.
 const RECONNECT: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -23,7 +23,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// To `target`; `detail`: [`Level::Detail`] too.
+    /// A log to `target`; `detail`: [`Level::Detail`] too.
     pub fn new(target: Target, detail: bool) -> Log {
         let fd = match target {
             Target::Console => logfd::stderr().ok(),
@@ -32,25 +32,25 @@ impl Log {
         Log { target, detail, fd, retry: Instant::default(), lost: 0 }
     }
 
-    /// One that goes on with the standard error of the program before.
+    /// A log that continues with the standard error of the previous program.
     pub fn with_console(target: Target, detail: bool, fd: Option<Fd>) -> Log {
         Log { target, detail, fd, retry: Instant::default(), lost: 0 }
     }
 
-    /// Where lines go.
+    /// The destination of lines.
     pub fn target(&self) -> &Target {
         &self.target
     }
-    /// Whether details are wanted.
+    /// Whether details are logged.
     pub fn detail(&self) -> bool {
         self.detail
     }
-    /// Standard error, if lines go there.
+    /// Standard error, if it is the destination.
     pub fn console(&self) -> Option<&Fd> {
         self.fd.as_ref().filter(|_| self.target == Target::Console)
     }
 
-    /// One line.
+    /// Writes one line.
     pub fn note(&mut self, note: &Note) {
         if self.target == Target::Nowhere || (note.level == Level::Detail && !self.detail) {
             return;
@@ -82,7 +82,7 @@ impl Log {
             Ok(()) => true,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => false,
             Err(_) => {
-                // Syslog restarts; the next line connects again. Standard error stays what it is.
+                // The syslog daemon may restart; the next line connects again. Standard error is not reopened.
                 if socket {
                     self.fd = None;
                 }
@@ -92,7 +92,7 @@ impl Log {
     }
 }
 
-/// To standard error, while that is still the operator's terminal.
+/// Writes to standard error, while that is still the operator's terminal.
 pub fn say(text: &str) {
     let text = format!("kalived: {text}");
     // Of several lines the first is the reason, the others explain it: one entry for the journal.

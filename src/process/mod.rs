@@ -1,4 +1,4 @@
-//! What the processes of kalived share, and nothing that one of them does alone.
+//! What the processes of kalived share; parts of a single process are elsewhere.
 //!
 //! Read in this order: `args` (how one starts another), `proto` (what core and guard say to each other), `line` and `log` (the log),
 //! `slots` (where snapshots are), `image` and `parts` (the configuration), `request` (the control socket), `reading`, `entry`, `scripthost`

@@ -1,42 +1,43 @@
-//! The virtual servers of a configuration's image, read part by part: a slice in a turn of the loop.
+//! The virtual servers of a configuration's image, read part by part: a slice in each turn of the loop.
 //!
-//! Read first: `config/image.rs` (records), `image.rs` (the rest of an image). The file is one of memory, so reading it waits for nothing.
+//! Read first: `config/image.rs` (records), `image.rs` (the rest of an image). The file is in memory, so reading it does not wait.
 
 use crate::config::image::{EMPTY_LVS, Header, record};
 use crate::config::model::lvs::Part;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Bytes of records decoded in one turn: some forty real servers with a check each. Decoding takes a slow processor (500 MIPS) some 0.2 ms.
+/// Bytes of records decoded in one turn: some forty real servers with a check each. On a slow processor (500 MIPS) that takes some 0.2
+/// ms.
 const SLICE: usize = 4 << 10;
 
 /// See the module.
 pub struct Parts {
     file: File,
-    /// What is not read yet.
+    /// The offset of the part that is not read yet.
     at: u64,
     end: u64,
-    /// Read and not decoded.
+    /// Bytes that were read and are not decoded.
     buf: Vec<u8>,
 }
 
 impl Parts {
-    /// Of an image with this header.
+    /// The parts of an image with this header.
     pub fn new(file: File, header: &Header) -> Parts {
         let at = header.lvs_at();
         Parts { file, at: at.start as u64, end: at.end as u64, buf: Vec::new() }
     }
 
-    /// Whether there is anything but the end.
+    /// Whether there is a virtual server.
     pub fn any(&self) -> bool {
         self.end - self.at > EMPTY_LVS as u64 || !self.buf.is_empty()
     }
 
-    /// The next ones, at least one. The error is for people.
+    /// The next parts, at least one. The error is a text for the log.
     pub fn read(&mut self) -> Result<Vec<Part>, String> {
         let mut parts = Vec::new();
         let mut done = 0;
-        // Bounded: each pass takes a record from the buffer, or fills it up to what the record needs.
+        // Bounded: each pass takes a record from the buffer, or fills the buffer up to the length of the record.
         while done < SLICE {
             match record(self.buf.get(done..).unwrap_or_default()).map_err(|e| e.to_string())? {
                 Ok((part, len)) => {

@@ -1,74 +1,74 @@
-//! What core and guard say to each other: one message per datagram of a local socket, fds beside the bytes.
+//! Messages between core and guard: one message per datagram of a local socket, descriptors beside the bytes.
 //!
-//! Pure, and both sides treat the other's bytes as hostile: decoding allocates no more than a few times the datagram, recurses
-//! nowhere, and answers `None` to whatever is not exactly a message. Read first: `effect.rs` (`SpawnSpec`), `event.rs` (`ChildEnd`).
+//! Pure, and both sides treat the other's bytes as hostile: decoding allocates no more than a few times the datagram, does not recurse,
+//! and returns `None` for anything that is not exactly a message. Read first: `effect.rs` (`SpawnSpec`), `event.rs` (`ChildEnd`).
 //!
 //! ```text
 //! version 1 | kind 1 | body        (integers little endian; a text is a length of 4 and UTF-8)
 //! ```
-//! Kinds and bodies are never changed, only added: at an upgrade a new guard speaks with an old core.
+//! Kinds and bodies are never changed, only added: at an upgrade a new guard communicates with an old core.
 
 use crate::effect::SpawnSpec;
 use crate::event::{ChildEnd, Errno};
 use crate::time::Duration;
 use bytes::{Buf, BufMut};
 
-/// Number of this language.
+/// Version of the protocol.
 const VERSION: u8 = 1;
-/// Between two beats of the core, and between two looks of the guard.
+/// Between two beats of the core, and between two checks of the guard.
 pub const PERIOD: Duration = Duration::from_secs(1);
 /// Longest message, bytes.
 pub const MAX: usize = 64 * 1024;
-/// Most arguments of a program, its name among them. The configuration's longest command has a tenth of it.
+/// Most arguments of a program, its name among them. The longest command in a configuration has a tenth of them.
 pub const MAX_ARGS: usize = 512;
 /// Most variables set for a program. Hooks get eight.
 pub const MAX_ENV: usize = 64;
-/// Longest text for people: the rest of it is cut off.
+/// Longest text: the rest is cut off.
 pub const MAX_TEXT: usize = 60_000;
 
 /// From the core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToGuard {
-    /// Everything that can fail at a start did not: it runs, or stands by.
+    /// The start is complete: the core runs, or stands by.
     Ready,
-    /// It is alive.
+    /// The core is alive.
     Beat,
     /// Run a program; answered by [`ToCore::ChildExit`].
     Spawn {
-        /// Its name.
+        /// The core's name for the program.
         child: u64,
-        /// What it is.
+        /// The program.
         spec: SpawnSpec,
     },
     /// End a program's process group.
     Kill {
-        /// Which.
+        /// The core's name for the program.
         child: u64,
         /// SIGKILL instead of SIGTERM.
         hard: bool,
     },
-    /// Read and compile the configuration; [`ToCore::Config`] follows if it is sound.
+    /// Read and compile the configuration; [`ToCore::Config`] follows if it is valid.
     Compile,
     /// Answer to [`ToCore::Config`].
     Reloaded {
-        /// Whether it is in force.
+        /// Whether the configuration is in force.
         done: bool,
-        /// What was done, or why not.
+        /// The changes, or the reason of a refusal.
         text: String,
     },
-    /// Answer to [`ToCore::Freeze`]: the last snapshot is in its place.
+    /// Answer to [`ToCore::Freeze`]: the last snapshot is written.
     Frozen,
-    /// What a core of kalived 0.1.0 answers to [`ToCore::Report`]: some lines about how it stands.
+    /// The answer of a core of kalived 0.1.0 to [`ToCore::Report`]: some lines about its state.
     Status(String),
-    /// Answer to [`ToCore::Report`]: the file that comes along (`daemon/report.rs`).
+    /// Answer to [`ToCore::Report`]: the report is in the file that comes along (`daemon/report.rs`).
     Report,
-    /// A signal that is the guard's business was sent to the core.
+    /// The core received a signal that the guard handles.
     Signal(u8),
-    /// The states, in one line; a while after they changed.
+    /// The states, in one line; sent some time after they changed.
     Summary(String),
     /// Answer to [`ToCore::Record`].
     Recorded {
-        /// Whether it is in the file.
+        /// Whether the recording is in the file.
         done: bool,
         /// Why not.
         text: String,
@@ -80,9 +80,9 @@ pub enum ToGuard {
 pub enum ToCore {
     /// A program ended.
     ChildExit {
-        /// Which.
+        /// The core's name for the program.
         child: u64,
-        /// How.
+        /// How it ended.
         end: ChildEnd,
     },
     /// A configuration, as the image in the file that comes along.
@@ -91,23 +91,23 @@ pub enum ToCore {
     Freeze,
     /// To a frozen core: the other process is in charge.
     Relieved,
-    /// Begin, with the snapshot that lies there.
+    /// Begin, with the stored snapshot.
     Go {
-        /// Since when nobody speaks for us, nanoseconds of CLOCK_MONOTONIC; `None`: the process before froze.
+        /// Since when no core sends adverts, nanoseconds of CLOCK_MONOTONIC; `None`: the previous core froze.
         dead_since: Option<u64>,
     },
     /// The helper died: the socket that comes along leads to a new one.
     Helper,
-    /// A signal the guard was sent, by its number.
+    /// The number of a signal that the guard received.
     Signal(u8),
-    /// Say how it stands.
+    /// Write a report.
     Report {
-        /// Counters begin anew with that.
+        /// The counters are reset after the report.
         clear: bool,
     },
-    /// Write snapshots in this layout from now on: whoever goes on reads it.
+    /// Write snapshots in this layout from now on: the next process reads it.
     Layout(u16),
-    /// Write what was recorded into the file that comes along.
+    /// Write the recording into the file that comes along.
     Record,
 }
 
@@ -146,7 +146,7 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.put_slice(text.as_bytes());
 }
 
-/// As much of a text as is sent, cut between characters.
+/// The part of a text that is sent, cut between characters.
 fn short(text: &str) -> &str {
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {
@@ -156,7 +156,7 @@ fn short(text: &str) -> &str {
 }
 
 impl ToGuard {
-    /// The message. `None`: a program that is too long for one, or has a NUL in it.
+    /// Encodes the message. `None`: a program that is too long for a message, or contains a NUL.
     pub fn encode(&self) -> Option<Vec<u8>> {
         Some(match self {
             ToGuard::Ready => begin(READY),
@@ -201,7 +201,7 @@ impl ToGuard {
         })
     }
 
-    /// Understands a message.
+    /// Decodes a message.
     pub fn decode(bytes: &[u8]) -> Option<ToGuard> {
         let mut r = Reader::new(bytes)?;
         let message = match r.u8()? {
@@ -243,12 +243,12 @@ fn spawn(child: u64, spec: &SpawnSpec) -> Option<Vec<u8>> {
         put_text(&mut out, name);
         put_text(&mut out, value);
     }
-    // What the other side would not take is not sent.
+    // A message that the other side would refuse is not sent.
     (out.len() <= MAX && ToGuard::decode(&out).is_some()).then_some(out)
 }
 
 impl ToCore {
-    /// The message.
+    /// Encodes the message.
     pub fn encode(&self) -> Vec<u8> {
         match self {
             ToCore::ChildExit { child, end } => {
@@ -289,7 +289,7 @@ impl ToCore {
         }
     }
 
-    /// Understands a message.
+    /// Decodes a message.
     pub fn decode(bytes: &[u8]) -> Option<ToCore> {
         let mut r = Reader::new(bytes)?;
         let message = match r.u8()? {
@@ -323,7 +323,7 @@ impl ToCore {
     }
 }
 
-/// What is left of a message.
+/// The remainder of a message.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

@@ -1,9 +1,9 @@
-//! How a configuration is read, and how the messages about it look: options that the compiler and a new guard are given as well.
+//! How a configuration is read, and the form of the messages about it: options that the compiler and a new guard are given as well.
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colour {
-    /// On a terminal, unless the environment says NO_COLOR.
+    /// On a terminal, unless NO_COLOR is set.
     #[default]
     Auto,
     /// Everywhere.
@@ -12,21 +12,21 @@ pub enum Colour {
     Never,
 }
 
-/// How a configuration is read, and how messages about it look, and which.
+/// How a configuration is read, and the form and selection of the messages about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// `-i`: what `@id` in the configuration is compared with; `None`: the node name.
+    /// `-i`: the value that `@id` in the configuration is compared with; `None`: the node name.
     pub config_id: Option<String>,
-    /// `-e`: every `include` must find what it names.
+    /// `-e`: every `include` must find its files.
     pub strict_include: bool,
     /// `--format=json`.
     pub json: bool,
     /// `--color`.
     pub colour: Colour,
-    /// `--offline`: the interfaces of this machine do not matter.
+    /// `--offline`: the interfaces of this machine are not examined.
     pub offline: bool,
     /// `--strict-lints`.
     pub strict_lints: bool,
-    /// `--allow`: names that exist.
+    /// `--allow`: names of existing messages.
     pub allow: Vec<String>,
 }

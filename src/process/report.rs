@@ -1,13 +1,13 @@
-//! A report in a file of memory: the core writes it (`daemon/report.rs`); the commands and the dump process read it.
+//! A report in a file in memory: the core writes it (`daemon/report.rs`); the commands and the dump process read it.
 
 use crate::report::Report;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Largest report, bytes: 4,096 virtual routers with fifty addresses each stay below.
+/// Largest report, bytes: that of 4,096 virtual routers with fifty addresses each is smaller.
 pub const MOST: u64 = 64 << 20;
 
-/// A report out of its file of memory.
+/// Reads a report from its file.
 pub fn read(file: &File) -> Result<Report, String> {
     let wrong = |e: &dyn std::fmt::Display| format!("the report cannot be read: {e}");
     let len = file.metadata().map_err(|e| wrong(&e))?.len();
@@ -16,7 +16,7 @@ pub fn read(file: &File) -> Result<Report, String> {
         return Err(wrong(&"it is too large"));
     }
     let mut bytes = vec![0; usize::try_from(len).map_err(|e| wrong(&e))?];
-    // At positions: the offset is shared with the process that gave it.
+    // Read at a position: the file offset is shared with the process that sent the descriptor.
     file.read_exact_at(&mut bytes, 0).map_err(|e| wrong(&e))?;
     Ok(Report::read(&bytes))
 }

@@ -1,33 +1,33 @@
-//! The language of the control socket: one word asks, one message answers.
+//! The protocol of the control socket: a request is one word, the answer one message.
 //!
-//! The guard listens (`guard/ctl.rs`), and the commands ask (`cli/client.rs`).
+//! The guard listens (`guard/ctl.rs`), and the commands send requests (`cli/client.rs`).
 
 use crate::sys::lockfile::beside;
 use std::path::{Path, PathBuf};
 
-/// Longest request, bytes: every word there is has less than 10.
+/// Longest request, bytes: every request has less than 20.
 pub const MAX_REQUEST: usize = 64;
 /// Longest answer, bytes: a line for each of 255 virtual routers; well below a socket's buffer, so that it is sent at once.
 pub const MAX_ANSWER: usize = 64 << 10;
 
-/// What can be asked. Its word is its name in lower case.
+/// The requests; [`Request::word`] is the text of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Read the configuration again; answered when the new one is in force, or refused.
     Reload,
     /// The same, also where `--config-test` fails.
     ForceReload,
-    /// Run the binary that is installed now, without a failover.
+    /// Run the installed program, without a failover.
     Upgrade,
-    /// End, so that a kalived that is started within the advert interval goes on where this one was.
+    /// End, so that a kalived that is started within the advert interval continues with this one's state.
     Handover,
     /// End as after SIGTERM.
     Stop,
-    /// Say how things are.
+    /// Report the state.
     Status,
-    /// Give the image of the configuration that runs in a file descriptor.
+    /// Send the image of the configuration in force, as a file descriptor.
     Image,
-    /// Give what the core recorded, likewise.
+    /// Send the recording of the core, likewise.
     Record,
 }
 
@@ -44,7 +44,7 @@ impl Request {
         Request::Record,
     ];
 
-    /// What goes over the socket.
+    /// The word that is sent.
     pub fn word(self) -> &'static str {
         match self {
             Request::Reload => "reload",
@@ -58,18 +58,18 @@ impl Request {
         }
     }
 
-    /// Back from [`Request::word`].
+    /// Parses the result of [`Request::word`].
     pub fn of(bytes: &[u8]) -> Option<Request> {
         Request::ALL.into_iter().find(|r| r.word().as_bytes() == bytes.trim_ascii_end())
     }
 }
 
-/// Where the socket of the kalived with this pid file is: `/run/kalived.sock` for `/run/kalived.pid`.
+/// The socket of the kalived with this pid file: `/run/kalived.sock` for `/run/kalived.pid`.
 pub fn socket_path(pid_file: &Path) -> PathBuf {
     beside(pid_file, "sock")
 }
 
-/// An answer as it is sent: whether it was done, and text for people.
+/// Encodes an answer: whether the request succeeded, and a text.
 pub fn encode(ok: bool, text: &str) -> Vec<u8> {
     let head = if ok { "ok\n" } else { "no\n" };
     let mut end = text.len().min(MAX_ANSWER - head.len());
@@ -79,7 +79,7 @@ pub fn encode(ok: bool, text: &str) -> Vec<u8> {
     [head.as_bytes(), &text.as_bytes()[..end]].concat()
 }
 
-/// An answer back from [`encode`]; `None`: that is none.
+/// Decodes an answer from [`encode`]; `None`: the bytes are no answer.
 pub fn decode(bytes: &[u8]) -> Option<(bool, String)> {
     let (ok, text) = match bytes.split_at_checked(3)? {
         (b"ok\n", text) => (true, text),

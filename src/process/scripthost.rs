@@ -1,4 +1,4 @@
-//! This machine as `config/scripts.rs` asks for it: users, paths, and the files of `init_file`.
+//! This machine as `config/scripts.rs` sees it: users, paths, and the files of `init_file`.
 
 use crate::config::model::global::Login;
 use crate::config::scripts::ScriptHost;
@@ -7,14 +7,14 @@ use crate::sys::{acl, host, users};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
-/// Where programs are looked for when the environment does not say.
+/// The search path for programs when the environment has none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// This machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ThisHost;
 
-/// "No such file or directory (os error 2)": people know the first half.
+/// "No such file or directory (os error 2)" without the part in parentheses.
 fn words(e: &std::io::Error) -> String {
     let text = e.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
@@ -48,14 +48,14 @@ impl ScriptHost for ThisHost {
     }
     fn head(&self, path: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // It is a regular file: the caller has looked.
+        // It is a regular file: the caller has checked.
         match std::fs::File::open(path).and_then(|f| f.take(4).read_to_end(&mut bytes)) {
             Ok(_) => bytes,
             Err(_) => Vec::new(),
         }
     }
     fn text(&self, path: &str) -> Option<String> {
-        // A script; not a program, nor something that a hostile link makes endless.
+        // The file must be a script of limited length: not a program, nor an endless file behind a hostile link.
         const MOST: u64 = 64 << 10;
         let file =
             std::fs::File::open(path).ok().filter(|f| f.metadata().is_ok_and(|m| m.is_file() && m.len() <= MOST))?;
@@ -94,9 +94,9 @@ impl ScriptHost for ThisHost {
         }
     }
     fn make_file(&self, path: &str, value: i32, overwrite: bool) -> Result<(), String> {
-        // A file that is there is emptied where it stands, so that whoever watches it goes on watching. It is opened first and then
-        // looked at; neither a symbolic link nor a second name is followed: whoever may make one in that directory would choose what
-        // is overwritten.
+        // An existing file is emptied in place, so that a process that watches it continues to watch it. It is opened first and then
+        // checked; neither a symbolic link nor a second hard link is followed: a user who may create one in that directory would choose
+        // which file is overwritten.
         let open = |options: &mut std::fs::OpenOptions| options.write(true).custom_flags(users::NO_FOLLOW).open(path);
         let mut file = match open(std::fs::OpenOptions::new().create_new(true).mode(0o644)) {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => match self.stat(path) {

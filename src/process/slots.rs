@@ -1,10 +1,10 @@
-//! Snapshots in a file of memory that outlives this process.
+//! Snapshots in a file in memory that outlives this process.
 //!
 //! ```text
 //! slot A | slot B         each: magic 8 | sequence 8 | length 4 | CRC-32C of sequence, length and snapshot 4 | snapshot
 //! ```
-//! Written in turns, so that a process that dies while it writes one leaves the other whole. Read first: `snapshot/`. Where the slots are
-//! and what their headers say never changes: a process of any release may find them.
+//! The slots are written in turn, so that a process that dies during a write leaves the other slot intact. Read first: `snapshot/`. The
+//! offsets of the slots and the format of their headers never change: a process of any release can find them.
 
 use crate::envelope::{CRC32C, Unusable};
 use crate::snapshot::{self, Snapshot};
@@ -14,10 +14,10 @@ use std::os::unix::fs::FileExt;
 
 const MAGIC: [u8; 8] = *b"KALSHOT1";
 const HEADER: usize = 24;
-/// Bytes of a slot. A router and its trackers take some 600: this is for 7,000 of them. Memory is used for what is written only.
+/// Bytes of a slot. A router and its trackers take some 600: the slot has room for 7,000 of them. Memory is used for written bytes only.
 const SLOT: u64 = 4 << 20;
 
-/// Whether a file of this length with these first bytes is such a file: what is written first goes to the second slot.
+/// Whether a file of this length with these first bytes is such a file: the first snapshot is written to the second slot.
 pub fn is_slots(len: u64, first: &[u8]) -> bool {
     first.starts_with(&MAGIC) || (len > SLOT && first.iter().all(|b| *b == 0))
 }
@@ -26,28 +26,28 @@ pub fn is_slots(len: u64, first: &[u8]) -> bool {
 pub struct Slots {
     file: File,
     sequence: u64,
-    /// The layout that is written: what whoever goes on understands.
+    /// The layout of the snapshots that are written: the one that the next process reads.
     layout: u16,
 }
 
 impl Slots {
-    /// In `file`, behind the newest one that is there.
+    /// Continues in `file` after the newest snapshot in it.
     pub fn new(file: File) -> Slots {
         let mut slots = Slots { file, sequence: 0, layout: snapshot::VERSION };
         slots.sequence = slots.read_newest().map_or(0, |(sequence, _)| sequence);
         slots
     }
 
-    /// The newest snapshot that is whole; `None`: there is none. One that is whole and cannot be understood is an error: the one before it
-    /// says what is not so any more.
+    /// The newest intact snapshot; `None`: there is none. An intact one that cannot be understood is an error: the one before it is out
+    /// of date.
     pub fn newest(&mut self) -> Result<Option<Snapshot>, Unusable> {
         let Some((sequence, body)) = self.read_newest() else { return Ok(None) };
-        // Another process may have written since; what is written next goes behind that.
+        // Another process may have written since; the next snapshot gets the sequence number after it.
         self.sequence = self.sequence.max(sequence);
         Snapshot::decode(&body).map(Some)
     }
 
-    /// What is written next has this layout.
+    /// Sets the layout of the snapshots that are written next.
     pub fn set_layout(&mut self, layout: u16) {
         self.layout = layout;
     }
@@ -69,7 +69,7 @@ impl Slots {
         (check(sequence, &body) == crc).then_some((sequence, body))
     }
 
-    /// Writes one beside the one before. The error is for people.
+    /// Writes a snapshot to the slot of the older one. The error is a text for the log.
     pub fn write(&mut self, shot: &Snapshot) -> Result<(), String> {
         let body = shot.encode_as(self.layout);
         if body.is_empty() || body.len() as u64 > SLOT - HEADER as u64 {
@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(Slots::new(file.try_clone().unwrap()).newest(), Ok(Some(shot(4))), "byte {at}");
             file.write_all_at(&whole[at..=at], SLOT + at as u64).unwrap();
         }
-        // Who comes next goes on behind the newest.
+        // The next process continues after the newest one.
         let mut next = Slots::new(file);
         assert_eq!(next.newest(), Ok(Some(shot(5))));
         next.write(&shot(6)).unwrap();
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(Slots::new(file).newest(), Ok(None));
     }
 
-    // A process of another release wrote last: what came before it is not what is so now.
+    // A process of another release wrote last: the snapshot before that is out of date.
     #[test]
     fn one_that_cannot_be_understood_is_not_passed_over_for_the_one_before() {
         let file = memfd::create("test").unwrap();

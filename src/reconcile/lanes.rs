@@ -1,6 +1,6 @@
 //! A queue that is fair among owners: the first item of each comes before the second of any.
 //!
-//! Items of one owner leave in the order they came. An item is queued once, so the queue is bounded by the items there are.
+//! Items of one owner leave in the order they were queued. An item is queued once, so the number of items limits the queue.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 ))]
 pub struct Lanes<K, O> {
     lanes: BTreeMap<O, VecDeque<K>>,
-    // Owners with something queued, each once, in the order of their turns.
+    // Owners with queued items, each once, in the order of their turns.
     turn: VecDeque<O>,
     queued: BTreeSet<K>,
 }
@@ -24,7 +24,7 @@ impl<K, O> Default for Lanes<K, O> {
 }
 
 impl<K: Copy + Ord, O: Copy + Ord> Lanes<K, O> {
-    /// Queues `key` behind what `owner` has queued, unless it is queued already.
+    /// Queues `key` behind the other items of `owner`, unless it is queued already.
     pub fn push(&mut self, owner: O, key: K) {
         if self.queued.insert(key) {
             let lane = self.lanes.entry(owner).or_default();
@@ -48,7 +48,7 @@ impl<K: Copy + Ord, O: Copy + Ord> Lanes<K, O> {
             self.queued.remove(k);
         })
     }
-    /// How many items are queued.
+    /// The number of queued items.
     pub fn len(&self) -> usize {
         self.queued.len()
     }

@@ -1,16 +1,15 @@
-//! What is *wanted* in the kernel and what is *held* there; the difference becomes requests. Start, reload, a lost netlink message
-//! and somebody else's deletion take this one path.
+//! The *wanted* state of the kernel and the *held* state; the difference becomes requests. Start, reload, a lost netlink message and a
+//! deletion by another process are all handled in this way.
 //!
-//! Read first: `lanes.rs` (whose turn it is). An item has a key, by which the kernel tells it from others, and a value, everything
-//! else there is to say of it. Users: `vrrp/address.rs`, `routes/`. They translate a request into a netlink message, know what the
-//! kernel's errors mean for their kind ([`Item`]) and keep a mirror of what the kernel reports; this module keeps no mirror.
+//! Read first: `lanes.rs` (the order of owners). An item has a key, by which the kernel distinguishes it from others, and a value, which
+//! contains its other properties. Users: `vrrp/address.rs`, `routes/`. They translate a request into a netlink message, define the
+//! meaning of the kernel's errors for their kind ([`Item`]) and keep a mirror of what the kernel reports; this module keeps no mirror.
 //!
-//! A report of a deletion alone is no reason to act: our own deletions are reported as well. [`Reconciler::doubt`] notes it, and
-//! [`Reconciler::due`] looks a moment later at the mirror. What is really gone is put back at once the first time, then
-//! with a growing pause.
+//! A report of a deletion alone causes no request, because our own deletions are reported as well. [`Reconciler::doubt`] records it, and
+//! [`Reconciler::due`] checks the mirror a moment later. A missing item is added again at once the first time, then with a growing pause.
 //!
 //! The cost of an event grows with the items it names, never with all items; only [`Reconciler::compare`], after a complete dump,
-//! looks at all. Everything here is bounded by the number of items.
+//! examines all. The number of items limits everything here.
 
 mod lanes;
 #[cfg(test)]
@@ -22,34 +21,34 @@ use core::ops::RangeBounds;
 use lanes::Lanes;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Requests under way at once. They run on a kernel worker, not on the loop. Enough that the worker, which takes 10 µs and more for
-/// each, does not wait for us; and few, for what is under way is no longer shared out fairly among owners.
+/// Requests in flight at one time. They run on a kernel worker, not on the loop. Enough that the worker, which takes 10 µs and more for
+/// each, does not wait for the loop; and few, because requests in flight are no longer shared fairly among owners.
 pub const WINDOW: usize = 64;
-/// How long after a report of a deletion the mirror is looked at.
+/// How long after a report of a deletion the mirror is checked.
 pub const DOUBT: Duration = Duration::from_millis(5);
 /// First wait before another try; each failure in a row doubles it.
 const FIRST_RETRY: Duration = Duration::from_millis(10);
-/// Longest wait before another try, for an item that cannot be added or that somebody keeps taking away.
+/// Longest wait before another try, for an item that cannot be added or that another process keeps deleting.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(1);
-/// After so long in peace, the next loss is a first one again.
+/// After so long without a loss, the next loss is a first one again.
 pub const PEACE: Duration = Duration::from_secs(10);
-/// After so many tries to delete an item that the kernel refuses to delete, nobody waits for it any more. It is still
-/// tried: an address left on a Backup answers for the Master.
+/// After so many tries to delete an item that the kernel refuses to delete, [`Reconciler::idle`] does not wait for it any more. The
+/// deletion is still tried: an address left on a Backup answers for the Master.
 const DELETE_TRIES: u32 = 5;
-/// Values of one item that may be there. A lost answer is followed by a dump, after which none is in doubt: more than one is rare.
+/// Values of one item that may be in the kernel. After a lost answer a dump follows, which resolves the doubt: more than one is rare.
 const MAYBE: usize = 4;
 
 /// One kind of item.
 pub trait Item: Clone + PartialEq {
-    /// Who wants items of this kind.
+    /// The owner of items of this kind.
     type Owner: Copy + Ord;
-    /// Tells the requests of one kind from those of another: the upper eight bits of their [`ReqId`].
+    /// Distinguishes the requests of one kind from those of another: the upper eight bits of their [`ReqId`].
     const SERIES: u8;
     /// Whether a value is replaced by one request ([`Ask::Change`]). If not, the item is deleted and added again.
     const IN_PLACE: bool;
-    /// Whether this answer to an addition says that the item is there.
+    /// Whether this answer to an addition means that the item exists.
     fn is_there(errno: Errno) -> bool;
-    /// Whether this answer to a deletion says that the item is not there.
+    /// Whether this answer to a deletion means that the item does not exist.
     fn is_gone(errno: Errno) -> bool;
 }
 
@@ -64,47 +63,47 @@ pub enum Ask<V> {
     Change(V, V),
 }
 
-/// What an answer means.
+/// The meaning of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome<K, O> {
-    /// It is there, as asked for.
+    /// The item is in the kernel, as requested.
     Held {
-        /// Who wants it.
+        /// The owner.
         owner: O,
-        /// Which.
+        /// The item.
         key: K,
     },
-    /// It could not be added; it is tried again. Reported once in a row of failures.
+    /// The item could not be added; the addition is tried again. Reported once in a row of failures.
     Refused {
-        /// Who wants it.
+        /// The owner.
         owner: O,
-        /// Which.
+        /// The item.
         key: K,
         /// Why.
         errno: Errno,
     },
     /// A deletion is done.
     Gone {
-        /// Which.
+        /// The item.
         key: K,
     },
-    /// It could not be deleted; it is tried again. Reported once.
+    /// The item could not be deleted; the deletion is tried again. Reported once.
     Stuck {
-        /// Which.
+        /// The item.
         key: K,
         /// Why.
         errno: Errno,
     },
 }
 
-/// An item that somebody else took away.
+/// An item that another process deleted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Loss<K, O> {
-    /// Who wants it.
+    /// The owner.
     pub owner: O,
-    /// Which.
+    /// The item.
     pub key: K,
-    /// The first one after [`PEACE`]: worth a line in the log. The others are counted.
+    /// The first loss after [`PEACE`], which is logged. The others are counted.
     pub first: bool,
 }
 
@@ -114,26 +113,26 @@ pub struct Loss<K, O> {
     deserialize = "V: serde::Deserialize<'de>, V::Owner: serde::Deserialize<'de>"
 ))]
 struct Entry<V: Item> {
-    // As it is wanted; as it is there when nobody wants it.
+    // The wanted value; the value in the kernel when no owner wants the item.
     value: V,
-    // Who wants it; None: it is to go.
+    // The owner; None: the item is to be deleted.
     owner: Option<V::Owner>,
-    // Whose turn its requests take: of its owner, or of the last one.
+    // The lane of its requests: that of the owner, or of the last one.
     lane: Option<V::Owner>,
-    // As the kernel has it, as far as we know.
+    // The value in the kernel, as far as known.
     held: Option<V>,
-    // Was there before us and belongs to the operator: never deleted.
+    // The item existed before and belongs to the operator: never deleted.
     theirs: bool,
-    // Under way.
+    // The request in flight.
     asked: Option<Ask<V>>,
-    // Could not be deleted so often that nobody waits for it.
+    // The deletion failed so often that [`Reconciler::idle`] does not wait for it.
     stuck: bool,
-    // What additions and changes asked for whose answers were lost: it may be there as well. Whoever gives the item up has it
-    // deleted to be sure; after a reload nobody may be left who would find it among the left-overs.
+    // The values of additions and changes whose answers were lost: they may be in the kernel as well. When the item is given up they are
+    // deleted to be sure; after a reload no owner may be left that would find them among the left-overs.
     maybe: Vec<V>,
     failures: u32,
     last_failure: Option<Instant>,
-    // In `later`: the next try, and the next look at the mirror.
+    // In `later`: the next try, and the next check of the mirror.
     retry: Option<Instant>,
     look: Option<Instant>,
 }
@@ -167,7 +166,7 @@ impl<V: Item> Entry<V> {
         self.failures = self.failures.saturating_add(1);
         now + wait.min(LONGEST_RETRY)
     }
-    // What is to be asked for now.
+    // The request that is due now.
     fn next(&self) -> Option<Ask<V>> {
         if self.asked.is_some() || self.theirs {
             return None;
@@ -178,17 +177,17 @@ impl<V: Item> Entry<V> {
         }
         match all.find(|v| **v != self.value) {
             Some(other) if V::IN_PLACE => Some(Ask::Change(other.clone(), self.value.clone())),
-            // One value replaces another that may be there; one that is there is deleted first.
+            // A value replaces another that may be in the kernel; one that is in the kernel is deleted first.
             Some(other) if self.held.as_ref() == Some(other) => Some(Ask::Del(other.clone())),
             _ if self.held.is_none() => Some(Ask::Add(self.value.clone())),
             _ => None,
         }
     }
-    // Neither wanted, nor there (or not ours), nor asked about.
+    // Neither wanted, nor in the kernel (or not ours), nor in a request.
     fn is_over(&self) -> bool {
         self.owner.is_none() && self.asked.is_none() && (self.theirs || self.held.is_none() && self.maybe.is_empty())
     }
-    // Ours, and nobody wants it any more.
+    // Ours, and no owner wants it any more.
     fn is_going(&self) -> bool {
         self.owner.is_none() && !self.theirs
     }
@@ -219,17 +218,17 @@ impl<V: Item> Entry<V> {
 pub struct Reconciler<K, V: Item> {
     entries: BTreeMap<K, Entry<V>>,
     by_owner: BTreeMap<V::Owner, BTreeSet<K>>,
-    // Ours that nobody wants; of these, those that nobody waits for.
+    // Ours without an owner; and of these, the ones that [`Reconciler::idle`] does not wait for.
     going: BTreeSet<K>,
     stuck: BTreeSet<K>,
     queue: Lanes<K, Option<V::Owner>>,
     inflight: BTreeMap<ReqId, K>,
-    // What is tried or looked at later; at most two for an item.
+    // Later tries and checks; at most two for an item.
     later: BTreeSet<(Instant, K)>,
     last_req: u64,
-    // While a reload runs nothing is deleted: what one owner gives up, the next one in the file may want.
+    // During a reload nothing is deleted: an item that one owner gives up may be wanted by the next one in the file.
     holding: bool,
-    // Deletions that wait for its end.
+    // Deletions that wait for the end of the reload.
     aside: BTreeSet<K>,
     // Additions that somebody else has to allow.
     #[serde(default = "BTreeSet::new")]
@@ -260,8 +259,8 @@ impl<K, V: Item> Default for Reconciler<K, V> {
 }
 
 impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
-    /// `owner` wants `key` with this value, whoever wanted it before. `theirs`: it is there already, and is the operator's.
-    /// Returns whether it is held already, with no request under way.
+    /// `owner` wants `key` with this value, in place of any previous owner. `theirs`: the item exists already and is the operator's.
+    /// Returns whether it is held already, with no request in flight.
     pub fn want(&mut self, owner: V::Owner, key: K, value: V, theirs: bool) -> bool {
         let e = self.entries.entry(key).or_insert_with(|| {
             let held = theirs.then(|| value.clone());
@@ -277,12 +276,12 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         self.touched(key);
         held
     }
-    /// As [`Reconciler::want`] for an item that the kernel has as `there`, whoever added it.
+    /// As [`Reconciler::want`] for an item that exists in the kernel as `there`, whichever process added it.
     pub fn adopt(&mut self, owner: V::Owner, key: K, value: V, there: V, theirs: bool) {
         self.entries.entry(key).or_insert_with(|| Entry::new(value.clone(), None, Some(there), theirs));
         self.want(owner, key, value, theirs);
     }
-    /// An item of ours that the kernel has and nobody wants: a left-over. `false`: it is known here, and not a left-over.
+    /// An item of ours that is in the kernel without an owner: a left-over. `false`: it is known here, and not a left-over.
     pub fn remove(&mut self, key: K, value: V) -> bool {
         if self.entries.contains_key(&key) {
             return false;
@@ -292,11 +291,11 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         self.touched(key);
         true
     }
-    /// `owner` wants none of its items any more.
+    /// `owner` gives up all its items.
     pub fn release(&mut self, owner: V::Owner) {
         self.keep_only(owner, &BTreeSet::new());
     }
-    /// `owner` wants only these of its items still; returns the others.
+    /// `owner` gives up all its items except these; returns the others.
     pub fn keep_only(&mut self, owner: V::Owner, keep: &BTreeSet<K>) -> Vec<K> {
         let all = self.by_owner.get(&owner);
         let keys: Vec<K> = all.map(|all| all.difference(keep).copied().collect()).unwrap_or_default();
@@ -305,15 +304,15 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         }
         keys
     }
-    /// Nobody wants this item any more.
+    /// The item has no owner any more.
     pub fn give_up(&mut self, key: K) {
         let Some(e) = self.entries.get_mut(&key) else { return };
         let before = e.owner.take();
         self.owned(key, before, None);
         self.touched(key);
     }
-    /// The kernel cannot have these items any more, and there is nothing to add them to: their interface is gone. Whoever wants
-    /// them asks again when it is back.
+    /// The kernel cannot have these items any more, because their interface was removed. The owners request them again when the interface
+    /// is back.
     pub fn vanished(&mut self, keys: impl RangeBounds<K>) {
         let keys: Vec<K> = self.entries.range(keys).map(|(k, _)| *k).collect();
         for key in keys {
@@ -326,7 +325,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             }
         }
     }
-    /// The kernel has dropped this item without a report: it is added again if it is wanted.
+    /// The kernel has deleted this item without a report: it is added again if it is wanted.
     pub fn absent(&mut self, key: K) {
         if let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked.is_none()) {
             e.held = None;
@@ -334,8 +333,8 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         }
     }
 
-    /// A look at the kernel found this under a key that is known here; `None`: nothing. Whether that is not what it was taken for. For
-    /// kinds of which the kernel reports no change; while a request is under way its answer counts.
+    /// A read of the kernel found this value under a known key; `None`: none. Returns whether it differs from the known value. For kinds
+    /// whose changes the kernel does not report; while a request is in flight its answer counts.
     pub fn saw(&mut self, key: K, is: Option<V>) -> bool {
         let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked.is_none()) else { return false };
         let news = e.held.is_some() && e.held != is;
@@ -345,7 +344,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         self.touched(key);
         news
     }
-    /// Which item a request is about that was not answered yet.
+    /// The item of a request that was not answered yet.
     pub fn asked_about(&self, req: ReqId) -> Option<K> {
         self.inflight.get(&req).copied()
     }
@@ -354,7 +353,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn hold(&mut self) {
         self.holding = true;
     }
-    /// What nobody wanted meanwhile may be deleted.
+    /// Items that still have no owner may be deleted.
     pub fn let_go(&mut self) {
         self.holding = false;
         for key in core::mem::take(&mut self.aside) {
@@ -372,8 +371,8 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn next_due(&self) -> Option<Instant> {
         self.later.first().map(|(at, _)| *at)
     }
-    /// What was put off until now. `there`: what of ours the mirror has under a key that is held, or wanted,
-    /// with this value. Returns what was found missing.
+    /// Runs tries and checks that are due. `there`: the values of ours that the mirror has under a key that is held, or wanted, with this
+    /// value. Returns the items that were missing.
     pub fn due(&mut self, now: Instant, there: impl Fn(K, &V) -> Vec<V>) -> Vec<Loss<K, V::Owner>> {
         let mut losses = Vec::new();
         while let Some((at, key)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
@@ -382,7 +381,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             e.retry = e.retry.filter(|t| *t != at);
             let look = e.look.take_if(|t| *t == at).is_some();
             if e.asked.is_some() {
-                // The answer says what is held; whether that is so is seen afterwards.
+                // The answer determines what is held; the mirror is checked after it.
                 if look {
                     self.look_at(now + DOUBT, key);
                 }
@@ -392,7 +391,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
                 e.held = None;
                 e.theirs = false;
                 if let Some(owner) = e.owner {
-                    // The first loss is mended now; who keeps taking it away meets a growing pause, not a race.
+                    // A first loss is repaired now; repeated losses are repaired with a growing pause.
                     let first = e.in_peace(now);
                     let again = e.backoff(now);
                     self.restored += 1;
@@ -403,14 +402,14 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
                     }
                 }
             } else if e.retry.is_some() && e.held.is_none() {
-                // A look at what is not there and waits for its next try.
+                // A check of an item that is not in the kernel and waits for its next try.
                 continue;
             }
             self.touched(key);
         }
         losses
     }
-    /// Something changed that refused items may have waited for: all that wait for another try are tried now.
+    /// A change may make refused items possible: all that wait for another try are tried now.
     pub fn retry_now(&mut self) {
         let waiting: Vec<K> = self.later.iter().map(|(_, key)| *key).collect();
         for key in waiting {
@@ -420,8 +419,9 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             }
         }
     }
-    /// After a complete dump: puts back what is wanted and not there. `there` as for [`Reconciler::due`]. Returns what is there
-    /// although its addition failed as far as we knew (the answer was lost): taking it for absent would forget it when it is given up.
+    /// After a complete dump: adds again what is wanted and missing. `there` as for [`Reconciler::due`]. Returns the items that are in
+    /// the kernel although their addition counted as failed (the answer was lost): counted as absent, they would not be deleted when they
+    /// are given up.
     pub fn compare(&mut self, there: impl Fn(K, &V) -> Vec<V>) -> Vec<(V::Owner, K)> {
         let mut found = Vec::new();
         let keys: Vec<K> = self.entries.keys().copied().collect();
@@ -442,7 +442,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         found
     }
 
-    /// The kernel answered.
+    /// The kernel answered a request.
     pub fn answer(&mut self, now: Instant, req: ReqId, result: Result<(), Errno>) -> Option<Outcome<K, V::Owner>> {
         let key = self.inflight.remove(&req)?;
         let e = self.entries.get_mut(&key)?;
@@ -537,23 +537,23 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         let own = self.entries.iter().filter(|(_, e)| !e.theirs);
         own.filter_map(|(key, e)| Some((e.owner?, *key, e.held.is_some())))
     }
-    /// Ours that nobody wants any more and that may still be there: a deletion may never be done if we die before it.
+    /// Items of ours without an owner that may still be in the kernel: if this process dies, the next one has to delete them.
     pub fn going(&self) -> impl Iterator<Item = K> {
         self.going.iter().copied()
     }
-    /// Another number whenever [`Reconciler::own`] or [`Reconciler::going`] has other items.
+    /// A number that changes whenever [`Reconciler::own`] or [`Reconciler::going`] has other items.
     pub fn changes(&self) -> u64 {
         self.changes
     }
-    /// How often something was put back that somebody else took away.
+    /// The number of items that were added again after another process deleted them.
     pub fn restored(&self) -> u64 {
         self.restored
     }
-    /// Whether no request is under way and nothing waits for its deletion, but for what the kernel refuses to delete.
+    /// Whether no request is in flight and no item waits for its deletion, except those that the kernel refuses to delete.
     pub fn idle(&self) -> bool {
         self.inflight.is_empty() && self.going.len() == self.stuck.len()
     }
-    /// Whether no request is under way or waits for its turn; what is tried later does not count.
+    /// Whether no request is in flight or queued; later tries do not count.
     pub fn quiet(&self) -> bool {
         self.inflight.is_empty() && self.queue.len() == 0 && self.barred.is_empty()
     }
@@ -578,19 +578,19 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn is_wanted(&self, key: K) -> bool {
         self.entries.get(&key).is_some_and(|e| e.owner.is_some())
     }
-    /// Whether a request for it is under way.
+    /// Whether a request for the item is in flight.
     pub fn is_busy(&self, key: K) -> bool {
         self.entries.get(&key).is_some_and(|e| e.asked.is_some())
     }
-    /// Whether there is an entry for it.
+    /// Whether there is an entry for the item.
     pub fn knows(&self, key: K) -> bool {
         self.entries.contains_key(&key)
     }
-    /// The value of an item that is known here: as wanted, or as it is there.
+    /// The value of a known item: the wanted one, or the one in the kernel.
     pub fn value(&self, key: K) -> Option<&V> {
         self.entries.get(&key).map(|e| &e.value)
     }
-    /// Whether nothing is known here.
+    /// Whether no item is known.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -598,15 +598,15 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn keys(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = K> {
         self.entries.range(range).map(|(key, _)| *key)
     }
-    /// How many entries there are, what is queued, under way, waiting, owned, going and put aside: for tests that nothing is
-    /// left behind.
+    /// The numbers of entries, and of items queued, in flight, waiting, owned, going and set aside: for tests that no item is left
+    /// behind.
     pub fn sizes(&self) -> [usize; 7] {
         let owned = self.by_owner.values().map(BTreeSet::len).sum();
         let (going, aside) = (self.going.len() + self.stuck.len(), self.aside.len() + self.barred.len());
         [self.entries.len(), self.queue.len(), self.inflight.len(), self.later.len(), owned, going, aside]
     }
 
-    // After every change of an entry: forgets it when it is over, keeps the indexes right, queues what is to be done.
+    // Called after every change of an entry: removes it when it is over, updates the indexes, queues the next request.
     fn touched(&mut self, key: K) {
         if self.entries.get(&key).is_some_and(Entry::is_over) {
             if let Some(e) = self.entries.remove(&key) {
@@ -618,7 +618,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             self.aside.remove(&key);
             self.barred.remove(&key);
         }
-        // One search for all of it: this runs several times for each address of a takeover.
+        // One search for all steps: this runs several times for each address of a takeover.
         let e = self.entries.get(&key);
         let going = e.is_some_and(Entry::is_going);
         let stuck = going && e.is_some_and(|e| e.stuck);
@@ -663,7 +663,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         self.later.insert((at, key));
     }
     fn look_at(&mut self, at: Instant, key: K) {
-        // The earliest of several: a flood of reports does not put the look off.
+        // The earliest of several times: a flood of reports does not postpone the check.
         if let Some(e) = self.entries.get_mut(&key).filter(|e| e.look.is_none()) {
             e.look = Some(at);
             self.later.insert((at, key));

@@ -1,8 +1,8 @@
-//! The reconciler against a plain model: whatever happens, once faults end the kernel has what is wanted, and nothing was deleted that
+//! The reconciler against a plain model: whatever happens, once faults end the kernel has the wanted items, and no item was deleted that
 //! was not ours.
 //!
-//! Two kinds of item: one of which a key has a single value and an addition replaces it (as addresses do), one of which a key may have
-//! several (as IPv4 routes do). The mirror is fed in the kernel's order, as one netlink socket does it.
+//! Two kinds of item: one of which a key has a single value and an addition replaces it (as for addresses), one of which a key may have
+//! several (as for IPv4 routes). The mirror is fed in the kernel's order, as one netlink socket does it.
 
 use super::*;
 use proptest::prelude::*;
@@ -52,7 +52,7 @@ impl Item for Several {
     }
 }
 
-/// Keys from here on are the operator's when they are there first.
+/// Keys from this one on are the operator's when they exist first.
 const OPERATORS: u8 = 6;
 const KEYS: u8 = 8;
 
@@ -65,12 +65,12 @@ enum Op {
     Remove(u8),
     LetGo,
     Hold,
-    // The kernel does so many requests.
+    // The kernel executes so many requests.
     Answer(u8),
     Refuse(Errno),
-    // Answers are lost; the kernel did those requests whose bit is set.
+    // Answers are lost; the kernel executed the requests whose bit is set.
     Lose(u32),
-    // Somebody else deletes, or adds.
+    // Another process deletes, or adds.
     ForeignDelete(u8),
     ForeignAdd(u8),
     Vanish(u8),
@@ -103,11 +103,11 @@ fn op() -> impl Strategy<Value = Op> {
 struct Bench<V: Kind> {
     now: Instant,
     r: Reconciler<u8, V>,
-    // What the kernel has: the value, and whether it is ours.
+    // The kernel's items: the value, and whether it is ours.
     kernel: BTreeMap<u8, Vec<(V, bool)>>,
     pending: VecDeque<(ReqId, u8, Ask<V>)>,
     wanted: BTreeMap<u8, (u8, V)>,
-    // When somebody took each away, and when each was asked for.
+    // When another process deleted each, and when each was requested.
     adds: BTreeMap<u8, Vec<Instant>>,
     removed: BTreeSet<u8>,
     told: Vec<Outcome<u8, u8>>,
@@ -133,10 +133,10 @@ impl<V: Kind> Bench<V> {
     fn there(kernel: &BTreeMap<u8, Vec<(V, bool)>>, key: u8, held: &V) -> Vec<V> {
         let all = kernel.get(&key).into_iter().flatten();
         if V::IN_PLACE {
-            // Only ours are in the mirror: they carry a tag.
+            // Only our own items are in the mirror: they carry a tag.
             all.filter(|(_, ours)| *ours).map(|(v, _)| *v).collect()
         } else {
-            // Of an address the mirror knows that it is there, not with which settings.
+            // The mirror knows that an address exists, not its settings.
             all.take(1).map(|_| *held).collect()
         }
     }
@@ -198,7 +198,7 @@ impl<V: Kind> Bench<V> {
                 Some(e) => Err(e),
                 None => Self::apply(&mut self.kernel, key, &ask),
             };
-            // As the World does: what is reported before the answer is seen before it.
+            // As the World does it: what is reported before the answer is handled before it.
             self.told.extend(self.r.answer(self.now, req, result));
         }
     }
@@ -250,7 +250,7 @@ impl<V: Kind> Bench<V> {
             Op::Hold => self.r.hold(),
             Op::LetGo => self.r.let_go(),
             Op::Answer(n) => (0..n).for_each(|_| self.answer(None)),
-            // Without having done it: the kernel does not lie about that; a lost answer is another matter.
+            // The request was not executed: an error of the kernel is reliable; a lost answer is not.
             Op::Refuse(errno) => self.answer(Some(errno)),
             Op::Lose(done) => {
                 for (i, (req, key, ask)) in core::mem::take(&mut self.pending).into_iter().enumerate() {
@@ -269,7 +269,7 @@ impl<V: Kind> Bench<V> {
                 }
             }
             Op::ForeignAdd(key) => {
-                // Where we are about to delete a single one that may be there, whoever puts another there meanwhile loses it.
+                // Where we are about to delete a single value that may exist, a value that another process adds meanwhile is deleted too.
                 let about = !V::IN_PLACE && self.r.knows(key);
                 let list = self.kernel.entry(key).or_default();
                 if list.is_empty() && !about {
@@ -286,7 +286,7 @@ impl<V: Kind> Bench<V> {
         }
         self.pump();
     }
-    // No faults any more. What is asked for is done.
+    // No further faults: all requests are executed.
     fn calm(&mut self) {
         self.r.let_go();
         self.pump();
@@ -302,7 +302,7 @@ impl<V: Kind> Bench<V> {
         let has = |key: &u8| self.kernel.get(key).into_iter().flatten().map(|(v, _)| *v);
         for (key, (owner, v)) in &self.wanted {
             let theirs = self.r.entries[key].theirs;
-            // What somebody else put there first, with other settings, cannot be told from ours.
+            // A value that another process added first, with other settings, cannot be distinguished from ours.
             let like = |x: V| theirs || x == *v || !V::IN_PLACE && x == V::of(9);
             assert!(has(key).any(like), "{key}: wanted and not there");
             assert!(self.r.held(*owner).any(|k| k == *key));
@@ -310,7 +310,7 @@ impl<V: Kind> Bench<V> {
         for (key, list) in &self.kernel {
             let ours: Vec<V> = list.iter().filter(|(_, ours)| *ours).map(|(v, _)| *v).collect();
             let want: Vec<V> = self.wanted.get(key).map(|w| w.1).into_iter().collect();
-            // A left-over that nobody has named is not ours to delete.
+            // A left-over that was not reported is not ours to delete.
             let theirs = self.r.entries.get(key).is_some_and(|e| e.theirs);
             let unseen = !V::IN_PLACE && list.iter().any(|(_, ours)| !ours);
             assert!(ours == want || theirs || unseen, "{key}: {list:?}");
@@ -345,15 +345,15 @@ proptest! {
     }
 }
 
-/// Nobody looks at the mirror in between: a deletion by somebody else is put back within the doubt, the next ones at a growing distance,
-/// and only the first is worth a line.
+/// No check of the mirror in between: a deletion by another process is repaired within the doubt, the next ones at a growing distance,
+/// and only the first is logged.
 #[test]
 fn who_keeps_deleting_meets_a_growing_pause() {
     let mut b = Bench::<Single>::new();
     b.step(Op::Want { owner: 0, key: 1, value: 0 });
     b.step(Op::Answer(1));
     let start = b.now;
-    // Deleted whenever it is there, for 30 seconds.
+    // Deleted whenever it exists, for 30 seconds.
     while b.now < start + Duration::from_secs(30) {
         b.step(Op::ForeignDelete(1));
         b.step(Op::Pass(6));
@@ -366,7 +366,7 @@ fn who_keeps_deleting_meets_a_growing_pause() {
     let gaps: Vec<Duration> = adds[1..].windows(2).map(|w| w[1].since(w[0])).collect();
     assert!(gaps.windows(2).all(|w| w[1] + Duration::from_millis(12) >= w[0]), "grows: {gaps:?}");
     assert!((25..60).contains(&adds.len()), "at most about one a second in the end: {}", adds.len());
-    // Peace, then a loss: a first one again.
+    // A time without a loss, then a loss: a first one again.
     b.step(Op::Pass(11_000));
     b.step(Op::Answer(1));
     b.step(Op::Pass(11_000));
@@ -377,7 +377,7 @@ fn who_keeps_deleting_meets_a_growing_pause() {
     assert!(b.adds[&1].last().is_some_and(|t| t.since(at) <= DOUBT));
 }
 
-/// A flood of reports costs one look.
+/// A flood of reports causes one check.
 #[test]
 fn a_flood_of_reports_is_one_look() {
     let mut b = Bench::<Single>::new();
@@ -409,7 +409,7 @@ fn the_first_of_each_owner_is_asked_for_before_the_second_of_any() {
     assert_eq!(order, [0, 1, 2, 3].repeat(5));
 }
 
-/// A change is one request where the kind can do it, and two where it cannot; what a lost answer leaves in doubt is cleared away.
+/// A change is one request where the kind supports it, and two where it does not; what a lost answer leaves in doubt is deleted.
 #[test]
 fn a_change_and_its_lost_answer() {
     let mut b = Bench::<Several>::new();
@@ -417,7 +417,7 @@ fn a_change_and_its_lost_answer() {
     b.step(Op::Answer(1));
     b.step(Op::Want { owner: 0, key: 1, value: 1 });
     assert_eq!(b.pending.front().map(|p| p.2.clone()), Some(Ask::Change(Several(0), Several(1))));
-    // Done, and the answer lost; given up before anybody compares.
+    // Executed, and the answer lost; given up before the next comparison.
     let (req, key, ask) = b.pending.pop_front().expect("asked");
     assert_eq!(Bench::apply(&mut b.kernel, key, &ask), Ok(()));
     b.r.answer(b.now, req, Err(Errno::ENOBUFS));
@@ -433,7 +433,7 @@ fn a_change_and_its_lost_answer() {
     b.calm();
 }
 
-/// The value changed while its addition was under way: what the kernel has is not what is wanted.
+/// The value changed while its addition was in flight: the kernel's value is not the wanted one.
 #[test]
 fn a_value_that_changes_under_way() {
     let mut b = Bench::<Single>::new();
@@ -443,7 +443,7 @@ fn a_value_that_changes_under_way() {
     assert_eq!(b.kernel[&1], [(Single(1), true)]);
 }
 
-/// An item that the kernel refuses to delete is reported once and waited for no longer, but tried still.
+/// An item that the kernel refuses to delete is reported once and not waited for, but the deletion is still tried.
 #[test]
 fn a_stuck_one_is_not_waited_for() {
     let mut b = Bench::<Single>::new();

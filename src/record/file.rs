@@ -1,11 +1,11 @@
-//! A recording in a file: what the ring of a core had, without secrets, with the names of its fields (CBOR in the envelope).
+//! A recording in a file: the content of a core's ring, without secrets, with the names of its fields (CBOR in the envelope).
 //!
 //! CBOR, where a snapshot is JSON: packets are bytes, and keys of maps are more than text. A recording that begins with a configuration
-//! ([`Base::Born`]) names configuration, events and effects; one that begins with a world in the middle of its life has that as
-//! bytes, and is for the release that made it.
+//! ([`Base::Born`]) contains configuration, events and effects with their names; one that begins with a running world contains the world
+//! as bytes, and only the release that made it can read it.
 //!
-//! Secrets: a password of version 2 is eight bytes in the clear in every advert. Here another one stands for it, the same everywhere, and the
-//! checksums are made right again (or left wrong): what is decided stays the same. Signed adverts are signed anew: `signatures.rs`. Read
+//! Secrets: a password of version 2 is eight bytes in the clear in every advert. Here another value replaces it, the same everywhere, and
+//! the checksums are corrected (or left wrong), so the decisions stay the same. Signed adverts are signed anew: `signatures.rs`. Read
 //! first: `mod.rs`.
 
 use super::signatures::Keys;
@@ -22,46 +22,47 @@ use std::collections::BTreeMap;
 
 const KIND: Kind = Kind { magic: *b"KALREC\r\n", name: "recording", layouts: 1..=1, max: 256 << 20 };
 
-/// The first bytes of a recording, to know one of ours before it is written over.
+/// The first bytes of a recording, by which an existing file is recognised before it is overwritten.
 pub const MAGIC: [u8; 8] = KIND.magic;
 
-/// One input, and what followed.
+/// One input and its effects.
 #[derive(Serialize, Deserialize)]
 pub struct Step {
-    /// When.
+    /// The time.
     pub at: Now,
-    /// What.
+    /// The input.
     pub input: Input,
-    /// In order.
+    /// The effects, in order.
     pub effects: Vec<Effect>,
 }
 
 /// See the module.
 #[derive(Serialize, Deserialize)]
 pub struct Recording {
-    /// Of the kalived that made it.
+    /// The release of the kalived that made it.
     pub release: String,
-    /// Inputs before the first one here.
+    /// The number of inputs before the first one here.
     pub first: u64,
-    /// What it begins with.
+    /// The state at the beginning.
     pub base: Base,
-    /// From then on.
+    /// The inputs from then on.
     pub steps: Vec<Step>,
 }
 
-/// Enough of one to say whose it is.
+/// The fields that identify the release.
 #[derive(Deserialize)]
 struct Head {
     release: String,
 }
 
 impl Recording {
-    /// The file. Empty, which is none, when it would be too long.
+    /// Encodes the recording. Empty, which is no recording, when it would be too long.
     pub fn encode(&self) -> Vec<u8> {
         KIND.seal(1, |out| ciborium::into_writer(self, out))
     }
 
-    /// Back from [`Recording::encode`]. Nesting is at most 256 levels deep, and a length that is only promised allocates nothing (ciborium).
+    /// Decodes the result of [`Recording::encode`]. Nesting is limited to 256 levels, and a length without its bytes allocates nothing
+    /// (ciborium).
     pub fn decode(bytes: &[u8]) -> Result<Recording, Unusable> {
         let (_, body) = KIND.open(bytes)?;
         let mut rest = body;
@@ -79,7 +80,7 @@ impl Recording {
         }
     }
 
-    /// Takes the secrets out.
+    /// Replaces the secrets.
     pub fn hide_secrets(&mut self) {
         let mut hidden = Hidden::default();
         match &mut self.base {
@@ -110,7 +111,7 @@ impl Recording {
     }
 }
 
-/// What stands for each password: another eight bytes, the same wherever the same password is, and never those of another one.
+/// The replacement of each password: another eight bytes, the same for the same password, and different for different passwords.
 #[derive(Default)]
 pub(crate) struct Hidden(BTreeMap<[u8; 8], [u8; 8]>, Keys);
 
@@ -199,7 +200,7 @@ mod tests {
         let mut wrong = one.clone();
         wrong[26] ^= 1;
         assert!(!ok(&wrong) && !ok(&hidden.password(&wrong).expect("a password")));
-        // Cut anywhere, and anything: nothing panics, and what there is of a password goes.
+        // Cut anywhere, or with any content: nothing panics, and every part of a password is replaced.
         for n in 0..one.len() {
             let _ = hidden.password(&one[..n]);
             let mut bad = one.clone();

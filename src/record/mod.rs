@@ -1,4 +1,4 @@
-//! What a world was given and what it wanted, so that the same can be decided again: the ring in memory.
+//! The inputs and effects of a world, recorded so that its decisions can be repeated: the ring in memory.
 //!
 //! Time, bytes and randomness come in as arguments, so a world that is given the same inputs decides the same. A [`Tape`] keeps the
 //! last of them: two segments ([`segment`]), each with the whole state of the world at its beginning. When the second one is
@@ -6,7 +6,7 @@
 //! nothing is looked up, sent or written. The state at the beginning of a segment is written when nothing else is due
 //! ([`World::checkpoint`](crate::world::World::checkpoint)).
 //!
-//! Read next: `file.rs` (a recording in a file, without secrets), `replay.rs`. Deliberately absent: the kernel's or a peer's view.
+//! Read next: `file.rs` (a recording in a file, without secrets), `replay.rs`. Deliberately absent: the view of the kernel or of a peer.
 
 pub mod file;
 pub mod replay;
@@ -32,32 +32,32 @@ pub const fn segment(routers: usize) -> usize {
     if routers > 8 { SEGMENT } else { FEW }
 }
 
-/// Bytes a second above which nothing is kept: some 3,500 adverts. What one would have then is the last second or two, and the copies
-/// would cost each advert a fifth of its processor time.
+/// Bytes a second above which nothing is recorded: some 3,500 adverts. The ring would then hold only the last second or two, and the
+/// copies would take a fifth of the processor time of each advert.
 const RATE: usize = 512 << 10;
-/// So long nothing is kept then.
+/// How long nothing is recorded then.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What a core gives away: a ring as it lies in memory. Only a process of the same program reads it.
+/// The dump of a core: a ring with the layout of its memory. Only a process of the same program reads it.
 const KIND: Kind = Kind { magic: *b"KALTAPE\n", name: "ring of events", layouts: 1..=1, max: 256 << 20 };
 
-/// What a world was given.
+/// An input of a world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
     /// An event.
     Event(Box<Event<'static>>),
-    /// Timers, at most so many.
+    /// Timers, at most this number.
     Fire(usize),
 }
 
-/// The same as it is written: by reference.
+/// The same in the form that is written: by reference.
 #[derive(Serialize)]
 enum Given<'a> {
     Event(&'a Event<'a>),
     Fire(usize),
 }
 
-/// What a recording begins with.
+/// The state at the beginning of a recording.
 #[derive(Serialize, Deserialize)]
 pub enum Base {
     /// A world that has not started.
@@ -66,10 +66,10 @@ pub enum Base {
         config: Box<Config>,
         /// Made with [`World::standby`].
         standby: bool,
-        /// What the machine is called.
+        /// The name of the machine.
         host: String,
     },
-    /// One that runs: only the release that wrote it reads it, so its fields have no names in a file (`packed`).
+    /// A running world: only the release that wrote it reads it, so its fields have no names in a file (`packed`).
     #[serde(with = "packed")]
     World(Box<World>),
 }
@@ -107,7 +107,7 @@ impl Segment {
     fn begin(&mut self, base: Vec<u8>, longest: usize) {
         self.bytes.clear();
         // Once, and not piece by piece while adverts wait.
-        self.bytes.reserve(longest.min(SEGMENT));
+        self.bytes.reserve(longest.min(self::longest(SEGMENT)));
         (self.base, self.inputs) = (base, 0);
     }
 }
@@ -115,14 +115,14 @@ impl Segment {
 /// See the module.
 pub struct Tape {
     segment: usize,
-    // The one before `now`; empty: there is none.
+    // The segment before `now`; empty: there is none.
     old: Segment,
     now: Segment,
-    // Inputs before those of `old`.
+    // The number of inputs before those of `old`.
     first: u64,
-    // Too long without a checkpoint, or too much in too short a time: nothing is kept until the next.
+    // Too long without a checkpoint, or too much in too short a time: nothing is recorded until the next.
     torn: bool,
-    // When `now` began, the last input, and when a torn tape may go on.
+    // When `now` began, the last input, and when recording may continue.
     began: Instant,
     last: Instant,
     resume: Instant,
@@ -139,7 +139,7 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 impl Tape {
-    /// For a world that is made from `config` and has not started. `segment`: bytes.
+    /// A tape for a world that is made from `config` and has not started. `segment`: bytes.
     pub fn new(config: &Config, standby: bool, host: &str, segment: usize) -> Tape {
         #[derive(Serialize)]
         enum Born<'a> {
@@ -151,7 +151,7 @@ impl Tape {
         Tape { segment, old: Segment::default(), now, first: 0, torn: false, began: never, last: never, resume: never }
     }
 
-    /// Whether it is time for a checkpoint.
+    /// Whether a checkpoint is due.
     pub(crate) fn is_full(&self) -> bool {
         if self.torn { self.last >= self.resume } else { self.now.bytes.len() >= self.segment }
     }
@@ -188,7 +188,7 @@ impl Tape {
         self.now.bytes.clear();
     }
 
-    /// Another segment begins, with this world.
+    /// Begins another segment, with this world.
     pub(crate) fn turn_over(&mut self, world: &World) {
         #[derive(Serialize)]
         enum Runs<'a> {
@@ -212,7 +212,7 @@ impl Tape {
         self.now.begin(encode(&Runs::World(world)), longest(self.segment));
     }
 
-    /// All of it, for a process of the same program. Empty: there is nothing whole at the moment.
+    /// The whole ring, for a process of the same program. Empty: the ring is incomplete at present.
     pub fn dump(&self) -> Vec<u8> {
         let (base, old) = match self.old.base.is_empty() {
             true => (&self.now.base, &[][..]),
@@ -233,10 +233,10 @@ impl Tape {
     }
 }
 
-/// The program that wrote something.
+/// The version of this program.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
-/// Back from [`Tape::dump`].
+/// Decodes the result of [`Tape::dump`].
 pub fn read(bytes: &[u8]) -> Result<file::Recording, Unusable> {
     let (_, mut body) = KIND.open(bytes)?;
     let mut parts = [&[][..]; 4];
@@ -319,7 +319,7 @@ mod tests {
         let (mut w, mut fx) = (world(FEW), Effects::default());
         let mut n = 0;
         while recorded_at_all(&w) {
-            // An event as long as it can be.
+            // An event of the maximum length.
             let watch = crate::id::Key::from_bits(1 << 32).unwrap();
             w.handle(at(n), Event::Helper(HelperEv::FileRead { watch, result: Ok(&[7; 60_000]) }), &mut fx);
             fx.drain().for_each(drop);

@@ -1,6 +1,6 @@
-//! A recording again: the same inputs at the same times, and whether the same is decided.
+//! Replay of a recording: the same inputs at the same times, and whether the decisions are the same.
 //!
-//! Read first: `mod.rs`. What was decided is said in the words of the log.
+//! Read first: `mod.rs`. The decisions are reported in the words of the log.
 
 use super::file::{Recording, Step};
 use super::{Base, Input};
@@ -14,16 +14,16 @@ use core::fmt;
 /// Characters of an effect or an event that are shown.
 const SHOWN: usize = 600;
 
-/// Where another thing is decided than was recorded.
+/// The first decision that differs from the recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differs {
-    /// Of the event, counted as in the recording.
+    /// The number of the event, counted as in the recording.
     pub number: u64,
     /// The event.
     pub event: String,
-    /// What was decided then; `None`: nothing more.
+    /// The recorded decision; `None`: there is none.
     pub expected: Option<String>,
-    /// What is decided now; `None`: nothing more.
+    /// The decision now; `None`: there is none.
     pub found: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Differs {
     }
 }
 
-/// What is reported while it runs.
+/// What is reported during the replay.
 pub enum Said<'a> {
     /// An input, by its number.
     Input(u64, &'a Input),
@@ -63,7 +63,7 @@ fn bytes(effect: &Effect) -> Vec<u8> {
     postcard::to_allocvec(effect).unwrap_or_default()
 }
 
-/// Replays it. `zone`: the machine's, for scheduled reloads. How many inputs there were.
+/// Replays a recording. `zone`: the machine's, for scheduled reloads. Returns the number of inputs.
 pub fn replay(recording: Recording, zone: Zone, tell: &mut dyn FnMut(Now, Said<'_>)) -> Result<u64, Box<Differs>> {
     let mut world = match recording.base {
         Base::Born { config, standby, host } => {

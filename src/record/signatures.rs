@@ -1,5 +1,5 @@
-//! Signed adverts of a recording: each key has a stand-in, and what was signed with the key is signed with the stand-in. What was wrong is
-//! wrong afterwards as well, so what is decided stays the same.
+//! Signed adverts of a recording: each key has a replacement, and what was signed with the key is signed with the replacement. A wrong
+//! signature stays wrong, so the decisions stay the same.
 //!
 //! Read first: `file.rs`, `wire/ah.rs`, `wire/hmac.rs`.
 
@@ -11,7 +11,7 @@ use crate::wire::vrrp::Fixed;
 use crate::wire::{ah, checksum, ipv4, ipv6};
 use core::net::IpAddr;
 
-/// Keys of one recording, each with its stand-in.
+/// The keys of one recording, each with its replacement.
 #[derive(Default)]
 pub(super) struct Keys {
     ah: Vec<([u8; 8], [u8; 8])>,
@@ -19,13 +19,13 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// A key of AH stands for this one.
+    /// Adds the replacement of a key of AH.
     pub(super) fn add_ah(&mut self, key: [u8; 8], stand_in: [u8; 8]) {
         if !self.ah.contains(&(key, stand_in)) {
             self.ah.push((key, stand_in));
         }
     }
-    /// Takes a key of `auth_hmac` away, and puts its stand-in there.
+    /// Puts a replacement in place of a key of `auth_hmac`.
     pub(super) fn hide(&mut self, key: &mut HmacKey) {
         let bytes = key.bytes();
         let known = self.hmac.iter().find(|(k, _)| *k == bytes).map(|(_, s)| s.clone());
@@ -36,8 +36,8 @@ impl Keys {
         });
         key.secret = Secret(stand_in.into());
     }
-    /// A packet with an Authentication Header or a trailer that one of the keys made; `None`: there is nothing to do. `src`: the sender of
-    /// an IPv6 message without its header.
+    /// A packet with an Authentication Header or a trailer that one of the keys made, signed anew; `None`: it needs no change. `src`: the
+    /// sender of an IPv6 message without its header.
     pub(super) fn packet(&self, bytes: &[u8], src: Option<IpAddr>) -> Option<Vec<u8>> {
         if self.ah.is_empty() && self.hmac.is_empty() {
             return None;
@@ -81,7 +81,7 @@ impl Keys {
         let mut out = bytes.to_vec();
         out.get_mut(start + at..end)?.copy_from_slice(&signed);
         if family == Family::V6 {
-            // Over IPv6 the checksum covers the trailer, whose words begin at even places.
+            // Over IPv6 the checksum covers the trailer, whose words begin at even offsets.
             let sum = out.get(start + 6..start + 8)?.try_into().ok()?;
             let sum = checksum::replaced(u16::from_be_bytes(sum), trailer, &signed);
             out.get_mut(start + 6..start + 8)?.copy_from_slice(&sum.to_be_bytes());
@@ -140,7 +140,7 @@ mod tests {
             if family == Family::V6 {
                 let sum = |p: &[u8]| checksum_ok(Version::V3, ChecksumMode::PseudoHeader, src, dst, p);
                 assert!(sum(&signed[header..]) && sum(&hidden[header..]));
-                // As it is received: without its header.
+                // As received: without its header.
                 assert_eq!(keys.packet(&signed[header..], Some(src)).as_deref(), Some(&hidden[header..]));
             }
             let mut wrong = signed.to_vec();

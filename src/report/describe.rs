@@ -1,14 +1,13 @@
-//! One truth about the fields of a report: the types carry their own description, and the JSON schema and the section of kalived(8)
-//! are made from it.
+//! The description of a report's fields: the types contain it, and the JSON schema and the section of kalived(8) are generated from it.
 //!
-//! `record!` and `words!` define a type together with what `Described` says of it. Read first: `mod.rs`.
+//! `record!` and `words!` define a type together with its `Described`. Read first: `mod.rs`.
 
 use core::fmt::Write;
 use core::net::IpAddr;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What a value looks like in JSON.
+/// The form of a value in JSON.
 #[derive(Clone, Copy)]
 pub enum Shape {
     /// Text.
@@ -21,9 +20,9 @@ pub enum Shape {
     Number,
     /// One of these words.
     Words(&'static [&'static str]),
-    /// That, or null.
+    /// The value, or null.
     Maybe(fn() -> Shape),
-    /// An array of that.
+    /// An array of values.
     List(fn() -> Shape),
     /// Counts by name.
     Counts,
@@ -35,7 +34,7 @@ pub enum Shape {
 pub struct Record {
     /// Name of the type.
     pub name: &'static str,
-    /// What it is.
+    /// Its description.
     pub about: &'static str,
     /// Its fields, in order.
     pub fields: &'static [Field],
@@ -45,15 +44,15 @@ pub struct Record {
 pub struct Field {
     /// Its name.
     pub name: &'static str,
-    /// What it is.
+    /// Its description.
     pub doc: &'static str,
-    /// What it looks like.
+    /// Its form.
     pub shape: fn() -> Shape,
 }
 
-/// A type that a report may be made of.
+/// A type that may be part of a report.
 pub trait Described {
-    /// What it looks like.
+    /// Its form.
     fn shape() -> Shape;
 }
 
@@ -172,7 +171,7 @@ fn object(r: &Record, records: &mut BTreeMap<&'static str, Value>) -> Value {
     })
 }
 
-/// The JSON schema (draft 2020-12) of `T`: every field is there, and no other.
+/// The JSON schema (draft 2020-12) of `T`: every field is required, and no other is allowed.
 pub fn schema<T: Described>() -> Value {
     let mut records = BTreeMap::new();
     let root = schema_of(T::shape(), &mut records);
@@ -198,7 +197,7 @@ fn word_of(shape: Shape) -> String {
     }
 }
 
-/// Every object of `T`, itself first, each before those that only it names.
+/// All object types of `T`: `T` first, each before those that only it contains.
 fn records<T: Described>() -> Vec<&'static Record> {
     fn add(shape: Shape, all: &mut Vec<&'static Record>) {
         match shape {

@@ -1,11 +1,11 @@
-//! Everything there is to know of a kalived that runs, as one value.
+//! The whole state of a running kalived, as one value.
 //!
-//! `World::report_part` makes it in parts, each a bounded amount of work, so that the loop is never held up; [`Report::add`] puts the
-//! parts together where they are shown: `kalived status`, keepalived's dump files, OpenMetrics. Nothing that shows a report reads
-//! anything else. Every type describes itself (`describe`), so the JSON schema and the manual page cannot say anything else.
+//! `World::report_part` makes it in parts, each a bounded amount of work, so that the loop is never delayed; [`Report::add`] joins the
+//! parts where the report is shown: `kalived status`, keepalived's dump files, OpenMetrics. All of them show only the report. Every type
+//! describes itself (`describe`), and the JSON schema and the manual page are generated from these descriptions.
 //!
-//! Rules for fields: a count is an integer; a duration is a number whose name ends with its unit; a moment is a [`Moment`]; what is not
-//! known is null; a name never gets another meaning. Types by domain: `daemon`, `instance`, `network`, `lvs`, `others`.
+//! Rules for fields: a count is an integer; a duration is a number whose name ends with its unit; a moment is a [`Moment`]; an unknown
+//! value is null; a name never gets another meaning. Types by domain: `daemon`, `instance`, `network`, `lvs`, `others`.
 
 pub mod daemon;
 pub mod describe;
@@ -81,24 +81,24 @@ pub fn rfc3339(at: Wall) -> String {
     humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_nanos(at.0)).to_string()
 }
 
-/// A duration as the seconds of a field: to the microsecond, for nobody reads more.
+/// A duration as the seconds of a field, to the microsecond.
 pub fn seconds(d: Duration) -> f64 {
     (d.as_micros() as f64) / 1e6
 }
 
 impl Moment {
-    /// `at`, seen from `now`.
+    /// The moment `at` with its age at `now`.
     pub fn of(at: Now, now: Now) -> Moment {
         Moment { time: rfc3339(at.wall), age_seconds: seconds(now.mono.since(at.mono)) }
     }
-    /// By the wall clock: nanoseconds since 1970; `None`: no such time.
+    /// The wall-clock time, nanoseconds since 1970; `None`: the text is no time.
     pub fn wall(&self) -> Option<Wall> {
         let at = humantime::parse_rfc3339(&self.time).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         Some(Wall(crate::time::nanos(at)))
     }
 }
 
-/// A report comes in these, one JSON value on a line.
+/// The parts of a report, one JSON value per line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Part {
     /// The first one: [`Report::layout`] and [`Report::time`].
@@ -132,7 +132,7 @@ pub enum Part {
 }
 
 impl Report {
-    /// Adds a part, in the order in which they come.
+    /// Adds a part, in the order of the file.
     pub fn add(&mut self, part: Part) {
         match part {
             Part::Begin(layout, time) => (self.layout, self.time) = (layout, time),
@@ -160,7 +160,7 @@ impl Report {
         }
     }
 
-    /// Every part of a file of them. A line that is none is left out: a later version may have others.
+    /// Reads a file of parts. A line that is no part is skipped: a later version may have others.
     pub fn read(lines: &[u8]) -> Report {
         let mut report = Report { truncated: true, ..Report::default() };
         let parts = lines.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok());

@@ -1,4 +1,4 @@
-//! What the kernel has: interfaces, sockets, routes. Read first: `mod.rs`.
+//! The kernel's objects: interfaces, sockets, routes. Read first: `mod.rs`.
 
 use super::describe::record;
 

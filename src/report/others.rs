@@ -1,4 +1,4 @@
-//! What is tracked, and who is told. Read first: `mod.rs`.
+//! Sync groups, trackers and notifications. Read first: `mod.rs`.
 
 use super::Moment;
 use super::describe::record;

@@ -394,7 +394,7 @@ impl Routes {
         let losses = self.items.due(now, |id, held| there(mirror, owned, id, held));
         let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key)).collect();
         for _ in 0..SLICE {
-            let Some(id) = self.owned.next() else { break };
+            let Some(id) = self.owned.pop() else { break };
             self.look(id, links);
         }
         self.rearm(now, timers);

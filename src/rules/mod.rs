@@ -218,7 +218,7 @@ impl Rules {
         let losses = self.items.due(now, |spec, _| there(mirror, owned, spec));
         let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key)).collect();
         for _ in 0..SLICE {
-            let Some(spec) = self.owned.next() else { break };
+            let Some(spec) = self.owned.pop() else { break };
             let Some((owner, _)) = self.owned.first(spec) else { continue };
             match self.mirror.get(&spec.untagged()) {
                 // One that a killed daemon left, or another process of ours; with another protocol it is an operator's and stays his.

@@ -1,6 +1,6 @@
-//! Layouts 2 and 3: postcard, whose fields have no names and only their order counts. These structures are never changed.
+//! Layouts 2 and 3: postcard, whose fields have no names, so that only their order identifies them. These structures are never changed.
 //!
-//! Layout 3 is what the releases before layout 4 wrote and read; it is still written for them. Layout 2 had no routes.
+//! The releases before layout 4 wrote and read layout 3; it is still written for them. Layout 2 had no routes.
 
 use super::{InstanceShot, Snapshot, TrackShot};
 use crate::route::RouteId;
@@ -105,7 +105,7 @@ pub(super) fn write(s: &Snapshot, out: &mut Vec<u8>) -> Result<(), postcard::Err
     postcard::to_io(&whole, out).map(|_| ())
 }
 
-/// The body of layout 2 or 3. A length that is only promised allocates at most 1 MiB (serde's limit); decoding is not recursive.
+/// Reads the body of layout 2 or 3. A length without its bytes allocates at most 1 MiB (serde's limit); decoding is not recursive.
 pub(super) fn read(layout: u16, body: &[u8]) -> Result<Snapshot, String> {
     let whole = match layout {
         2 => postcard::take_from_bytes(body).map(|(old, rest)| (Layout3 { old, routes: Vec::new() }, rest)),

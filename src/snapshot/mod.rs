@@ -1,18 +1,18 @@
-//! What one process of kalived leaves to the next: enough to go on as Master without anybody noticing.
+//! The state that one process of kalived passes to the next: enough to continue as Master without any visible change.
 //!
-//! Read first: `world/resume.rs`, `envelope.rs`. Since layout 4 the body is JSON that names its fields, so it survives releases in both
-//! directions: a field that the reader does not know is ignored, one that is missing has its default. **A new field needs nothing but
-//! a default that means what processes before it did.** The layout's number goes up only when a process that ignores what is new must
-//! not go on. Before anything is given up, the successor says which layouts it reads, and the newest that both know is written
-//! ([`common`]); layout 3 is written for the releases that read nothing else (`before.rs`).
+//! Read first: `world/resume.rs`, `envelope.rs`. Since layout 4 the body is JSON with field names, so it can be read by earlier and later
+//! releases: a field that the reader does not know is ignored, a missing field has its default. **A new field needs only a default that
+//! means what earlier processes did.** The layout's number increases only when a process that ignores the new field must not continue.
+//! Before a core freezes, the successor reports which layouts it reads, and the newest that both know is written ([`common`]); layout 3
+//! is written for the releases that read nothing else (`before.rs`).
 //!
-//! What is decoded is still only a claim: whoever resumes from it checks every range.
+//! A decoded snapshot is not trusted: the code that resumes from it checks every range.
 //!
-//! Bounds: at most [`MAX_SNAPSHOT`] bytes are looked at; decoding allocates no more than a few times the bytes there are and recurses at
-//! most 128 levels, both by serde_json. Measured for 255 routers with 8 addresses each: 130 kB, 0.2 ms to write, 0.5 ms to read (postcard,
+//! Bounds: at most [`MAX_SNAPSHOT`] bytes are read; decoding allocates no more than a few times the number of bytes and recurses at most
+//! 128 levels, both by serde_json. Measured for 255 routers with 8 addresses each: 130 kB, 0.2 ms to write, 0.5 ms to read (postcard,
 //! layout 3: 33 kB, 0.05 ms, 0.1 ms); 2,000 addresses: 40 kB, 0.05 ms, 0.2 ms. CBOR would save a third of the bytes and no time. 37,000
-//! records of real servers would be 4 MB and 14 ms: too much for one turn and for a slot (`daemon/handover.rs`), so they will need
-//! a part of their own.
+//! records of real servers would be 4 MB and 14 ms: too much for one turn and for a slot (`daemon/handover.rs`), so they will need a part
+//! of their own.
 
 mod before;
 
@@ -30,14 +30,14 @@ pub const VERSION: u16 = 4;
 pub const READS: [u16; 3] = [2, 3, VERSION];
 /// The layouts that can be written, the newest last.
 pub const WRITES: [u16; 2] = [3, VERSION];
-/// What a program reads that does not say which layouts it reads: the releases before layout 4.
+/// The layouts that a program reads if it does not report them: the releases before layout 4.
 pub const UNSAID: [u16; 2] = [2, 3];
-/// Largest snapshot, in bytes: 4,096 virtual routers with a thousand addresses each stay below.
+/// Largest snapshot, in bytes: 4,096 virtual routers with a thousand addresses each are smaller.
 pub const MAX_SNAPSHOT: usize = 64 << 20;
 
 const KIND: Kind = Kind { magic: *b"KALSNAP\n", name: "snapshot", layouts: 2..=VERSION, max: MAX_SNAPSHOT };
 
-/// What a program writes that does not say which layouts it can write: as [`UNSAID`].
+/// The layouts that a program writes if it does not report them: as [`UNSAID`].
 pub const UNSAID_WRITES: [u16; 1] = [3];
 
 /// The newest layout that one program writes and another one reads.
@@ -45,33 +45,33 @@ pub fn common(writes: &[u16], reads: &[u16]) -> Option<u16> {
     writes.iter().filter(|layout| reads.contains(layout)).max().copied()
 }
 
-/// Everything that is handed over. Times are nanoseconds of CLOCK_MONOTONIC, which does not stop between two processes.
+/// The state that is passed on. Times are nanoseconds of CLOCK_MONOTONIC, which continues between two processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Snapshot {
-    /// When it was taken.
+    /// When the snapshot was taken.
     pub at: u64,
-    /// Taken by a frozen world: deadlines are exact, and what is armed still leaves.
+    /// Taken by a frozen world: deadlines are exact, and armed adverts still leave.
     pub last: bool,
     /// Virtual routers by name.
     pub instances: Vec<InstanceShot>,
     /// Trackers by kind and name.
     pub tracks: Vec<TrackShot>,
-    /// Addresses that nobody was to hold any more and whose deletion was not confirmed.
+    /// Addresses without an owner whose deletion was not confirmed.
     pub going: Vec<(u32, IpAddr, u8)>,
-    /// Static routes that are to be there, and those that are to go.
+    /// Static routes that are wanted, and those that are to be deleted.
     pub routes: Vec<RouteId>,
-    /// Addresses of `static_ipaddress` that are to be there; never an operator's own.
+    /// Addresses of `static_ipaddress` that are wanted; never an operator's own.
     pub fixed: Vec<(u32, IpAddr, u8)>,
     /// Routes of virtual routers that are Master.
     pub virtual_routes: Vec<RouteId>,
     /// Rules of the file.
     pub rules: Vec<RuleSpec>,
-    /// Rules of virtual routers that are Master, and rules that are to go.
+    /// Rules of virtual routers that are Master, and rules that are to be deleted.
     pub virtual_rules: Vec<RuleSpec>,
-    /// Sync groups by name: what was told of them. Their state is that of their members.
+    /// Sync groups by name: what was reported of them. Their state is that of their members.
     pub groups: Vec<GroupShot>,
-    /// Health checks of real servers, by what they do; of many only those that fail.
+    /// Health checks of real servers, identified by their definition; if there are many, only those that fail.
     pub checks: Vec<CheckShot>,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
@@ -106,12 +106,12 @@ pub struct BelowShot {
 }
 
 impl Snapshot {
-    /// As bytes, in the present layout. Empty, which is no snapshot, when it would be longer than [`MAX_SNAPSHOT`].
+    /// Encodes in the present layout. Empty, which is no snapshot, when it would be longer than [`MAX_SNAPSHOT`].
     pub fn encode(&self) -> Vec<u8> {
         self.encode_as(VERSION)
     }
 
-    /// As bytes, in one of [`WRITES`]; in the present layout when it is none of them. What an older one has no place for is left out.
+    /// Encodes in one of [`WRITES`]; in the present layout when it is none of them. Fields that an older layout lacks are left out.
     pub fn encode_as(&self, layout: u16) -> Vec<u8> {
         match layout {
             3 => KIND.seal(3, |out| before::write(self, out)),
@@ -119,10 +119,10 @@ impl Snapshot {
         }
     }
 
-    /// Back from [`Snapshot::encode_as`]; any other bytes are an error.
+    /// Decodes the result of [`Snapshot::encode_as`]; any other bytes are an error.
     pub fn decode(bytes: &[u8]) -> Result<Snapshot, Unusable> {
         match KIND.open(bytes)? {
-            // A list would do for serde: by position, which is what this layout is not.
+            // serde would accept a list, with fields by position; this layout has names.
             (VERSION, body) if body.first() != Some(&b'{') => Err(KIND.malformed("not an object with named fields")),
             (VERSION, body) => serde_json::from_slice(body).map_err(|e| KIND.malformed(e)),
             (layout, body) => before::read(layout, body).map_err(|e| KIND.malformed(e)),
@@ -136,13 +136,13 @@ impl Snapshot {
 pub struct InstanceShot {
     /// Name in the file.
     pub name: String,
-    /// Identity on the wire, so that a snapshot never resumes another router of the same name.
+    /// Identifies the virtual router, so that a snapshot never resumes another router of the same name.
     pub vrid: u8,
     /// As `name`.
     pub interface: String,
     /// As `name`: IPv6.
     pub v6: bool,
-    /// Index of `interface`; 0: there was none. Under another one nothing that was armed leaves.
+    /// Index of `interface`; 0: there was none. If the index has changed, no armed advert leaves.
     pub ifindex: u32,
     /// 0 Init, 1 Backup, 2 Master, 3 Fault.
     pub state: u8,
@@ -152,33 +152,33 @@ pub struct InstanceShot {
     pub priority: u8,
     /// Master_Adver_Interval, nanoseconds.
     pub master_interval: u64,
-    /// The Master we follow.
+    /// The present Master.
     pub master: Option<IpAddr>,
     /// Master_Down_Timer.
     pub master_down: Option<u64>,
     /// End of `preempt_delay`, while it runs.
     pub preempt_at: Option<u64>,
-    /// `preempt_delay` is over.
+    /// `preempt_delay` has expired.
     pub preempt_over: bool,
     /// When the last armed advert leaves.
     pub last_armed: Option<u64>,
-    /// Addresses that it holds or has asked for, by interface index and prefix length; never an operator's own.
+    /// Addresses that it holds or has requested, by interface index and prefix length; never an operator's own.
     pub addrs: Vec<(u32, IpAddr, u8)>,
-    /// Announcements of them were still outstanding.
+    /// Announcements of these addresses were still outstanding.
     pub announce: bool,
     /// Counters, in the order of `Stats`.
     pub stats: Vec<u64>,
-    /// The last sequence of a signed advert that left, and that of the last armed one.
+    /// The sequence of the last signed advert that left.
     pub sequence: Option<u64>,
-    /// See `sequence`.
+    /// The sequence of the last armed signed advert.
     pub armed_sequence: Option<u64>,
     /// The last sequence accepted of each sender.
     pub marks: Vec<(IpAddr, u64)>,
-    /// The state last told to hooks, as `state`; `None`: none yet.
+    /// The state last reported to hooks, as `state`; `None`: none yet.
     pub notified: Option<u8>,
-    /// The state that the pipes were told last, as `state`; it may differ while a hook is slow or a pipe full.
+    /// The state last written to the pipes, as `state`; it may differ while a hook is slow or a pipe full.
     pub piped: Option<u8>,
-    /// In a sync group: Master_Down_Timer ran out since it heard a Master.
+    /// In a sync group: Master_Down_Timer ran out since the last advert of a Master.
     pub willing: bool,
 }
 
@@ -188,9 +188,9 @@ pub struct InstanceShot {
 pub struct GroupShot {
     /// Name in the file.
     pub name: String,
-    /// As of a virtual router.
+    /// As in a virtual router.
     pub notified: Option<u8>,
-    /// As of a virtual router.
+    /// As in a virtual router.
     pub piped: Option<u8>,
 }
 
@@ -202,7 +202,7 @@ pub struct TrackShot {
     pub kind: String,
     /// Name in the file.
     pub name: String,
-    /// `None`: not known yet. Else up (1) or down (0); of a file its value.
+    /// `None`: not known yet. Else up (1) or down (0); for a file its value.
     pub value: Option<i64>,
 }
 
@@ -210,7 +210,7 @@ pub struct TrackShot {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CheckShot {
-    /// `CheckSpec::digest`: what it does.
+    /// `CheckSpec::digest`: identifies the definition of the check.
     pub spec: [u8; 16],
     /// Its verdict.
     pub up: bool,
@@ -291,7 +291,7 @@ mod tests {
         }))
     }
 
-    // The envelope is right, the body promises more than there is: nothing is allocated for promises, nothing panics.
+    // The envelope is right, but the body contains a length without the bytes: no memory is allocated for it, nothing panics.
     #[test]
     fn a_body_that_lies_is_malformed() {
         let is_malformed = |layout, body: &[u8]| match sealed(layout, body) {
@@ -316,12 +316,12 @@ mod tests {
         assert!(why.contains("cannot be understood: invalid type: string \"high\", expected u8"), "{why}");
     }
 
-    // Another release has more, or less.
+    // Another release has more fields, or fewer.
     #[test]
     fn what_is_unknown_is_ignored_and_what_is_missing_has_its_default() {
         let whole = serde_json::to_value(sample()).unwrap();
         let read = |v: &serde_json::Value| sealed(VERSION, v.to_string().as_bytes());
-        // Every object but a route, whose fields are its name, and each of its fields in turn.
+        // Every object except a route, whose fields are its identity, and each of its fields in turn.
         let places = ["", "/instances/0", "/instances/1", "/tracks/0"];
         for place in places {
             let fields = whole.pointer(place).and_then(|v| v.as_object()).expect("an object");

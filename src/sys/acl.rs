@@ -1,5 +1,5 @@
-//! POSIX access control lists: who may write to a file besides its owner, or execute it. The group's bits of the mode are
-//! only the mask of such a list, and say neither who nor how many.
+//! POSIX access control lists: which users besides the owner may write to a file or execute it. Where a file has such a list, the group
+//! bits of its mode are only the mask of the list: they do not show which users may write.
 //!
 //! The layout is that of the attribute `system.posix_acl_access` (Linux, include/uapi/linux/posix_acl_xattr.h): a version, then
 //! entries of tag, permissions and id, little-endian. Deliberately absent: lists of NFSv4 servers, which only the server evaluates.
@@ -8,9 +8,8 @@ use core::ffi::CStr;
 use std::ffi::CString;
 use std::os::fd::RawFd;
 
-/// The attribute.
 const NAME: &CStr = c"system.posix_acl_access";
-/// Bytes read: some hundred entries. What is longer counts as open to everybody.
+/// Bytes read: some hundred entries. A longer list counts as writable by every user.
 const MOST: usize = 4096;
 const VERSION: u32 = 2;
 const USER: u16 = 0x02;
@@ -35,7 +34,7 @@ fn entries(bytes: &[u8]) -> Option<impl Iterator<Item = Entry> + Clone + '_> {
     }))
 }
 
-/// What of a list matters here, beyond owner and others, which the mode has.
+/// The parts of a list that matter here, beyond the owner and the others, whose rights are in the mode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
     /// Users other than root that may write.
@@ -46,7 +45,7 @@ pub struct List {
     pub execute: Vec<(bool, u32)>,
 }
 
-/// Reads a list. `gid`: the file's group. `None`: it makes no sense.
+/// Reads a list. `gid`: the file's group. `None`: the list is malformed.
 fn read(bytes: &[u8], gid: u32) -> Option<List> {
     let all = entries(bytes)?;
     let mask = all.clone().find(|e| e.0 == MASK).map_or(7, |e| e.1);
@@ -67,7 +66,8 @@ fn read(bytes: &[u8], gid: u32) -> Option<List> {
     Some(list)
 }
 
-/// The list of what lies at `path`, links not followed; `gid`: the file's group. `None`: it has none. An error: it cannot be read.
+/// The list of the file at `path`; links are not followed. `gid`: the file's group. `None`: the file has no list. An error: the list
+/// cannot be read.
 pub fn of(path: &str, gid: u32) -> Result<Option<List>, i32> {
     let path = CString::new(path).map_err(|_| libc::EINVAL)?;
     let mut bytes = [0u8; MOST];
@@ -77,21 +77,21 @@ pub fn of(path: &str, gid: u32) -> Result<Option<List>, i32> {
         Ok(n) => read(bytes.get(..n).unwrap_or_default(), gid).map(Some).ok_or(libc::EINVAL),
         // SAFETY: the C library's own place.
         Err(_) => match unsafe { *libc::__errno_location() } {
-            // None; or a file system that has no lists.
+            // No list, or a file system without lists.
             libc::ENODATA | libc::EOPNOTSUPP => Ok(None),
             e => Err(e),
         },
     }
 }
 
-/// Whether the list of an open file lets somebody other than root write. One that cannot be read counts as if it did. Makes no
-/// allocation: it is asked between fork and exec.
+/// Whether the list of an open file lets a user other than root write. A list that cannot be read counts as one that does. Makes no
+/// allocation: it runs between fork and exec.
 pub(super) fn others_write(fd: RawFd, mode: libc::mode_t, gid: u32) -> bool {
-    // The group's bits are the mask: without `w` there nobody in a list may write.
+    // The group's bits are the mask: without `w` in the mask no user or group of the list may write.
     if mode & 0o020 == 0 {
         return false;
     }
-    // An fd of O_PATH has no attributes; its name in /proc does.
+    // A descriptor opened with O_PATH has no attributes; its name in /proc has them.
     let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
     let (mut digits, mut n, mut len) = ([0u8; 10], fd.unsigned_abs(), 0);
     loop {

@@ -1,16 +1,14 @@
-//! Provided buffers: the kernel picks one for each datagram it receives, we give it back once the event was handled.
+//! Provided buffers: the kernel chooses one for each datagram that it receives, and gets it back when the event was handled.
 //!
-//! Two of them, because a flood of packets must not take the buffers that netlink needs. An empty ring
-//! ends the receive with ENOBUFS; the packets stay in the socket's buffer and are read after the receive is armed
-//! again, so nothing is lost by it for datagrams. For netlink ENOBUFS always counts as loss: the same number says
-//! that the kernel dropped messages.
+//! There are two rings, because a flood of packets must not take the buffers that netlink needs. An empty ring ends the receive with
+//! ENOBUFS. The packets stay in the socket's buffer and are read when the receive is armed again, so no datagram is lost. For netlink,
+//! ENOBUFS always counts as loss: the kernel reports dropped messages with the same number.
 
 use super::op::Header;
 use core::sync::atomic::{AtomicU16, Ordering};
 use io_uring::types::BufRingEntry;
 
-/// A ring of equal buffers. Never unmapped: it lives as long as the process, and so no order of drops can pull memory
-/// from under the kernel.
+/// A ring of equal buffers. Its memory is never unmapped, so that no order of drops can free memory that the kernel still uses.
 pub struct BufRing {
     entries: u16,
     size: u32,
@@ -20,7 +18,7 @@ pub struct BufRing {
     tail: u16,
 }
 
-/// What one datagram brought.
+/// One received datagram.
 pub struct Received<'a> {
     /// Raw sender address.
     pub name: &'a [u8],
@@ -28,12 +26,12 @@ pub struct Received<'a> {
     pub control: &'a [u8],
     /// The datagram.
     pub payload: &'a [u8],
-    /// It was longer than the buffer.
+    /// The datagram was longer than the buffer.
     pub truncated: bool,
 }
 
 impl BufRing {
-    /// `entries` buffers (a power of two up to 32,768) of `size` bytes each, all of them offered.
+    /// Makes `entries` buffers (a power of two up to 32,768) of `size` bytes each, and offers all of them to the kernel.
     pub fn new(group: u16, entries: u16, size: u32) -> std::io::Result<BufRing> {
         if !entries.is_power_of_two() || entries > 32768 {
             return Err(std::io::ErrorKind::InvalidInput.into());
@@ -67,11 +65,11 @@ impl BufRing {
     pub(super) fn base(&self) -> u64 {
         self.ring as u64
     }
-    /// How many buffers there are.
+    /// The number of buffers.
     pub fn entries(&self) -> u16 {
         self.entries
     }
-    /// Their group number.
+    /// The number of the buffer group.
     pub fn group(&self) -> u16 {
         self.group
     }
@@ -87,10 +85,10 @@ impl BufRing {
         unsafe { core::slice::from_raw_parts(self.bytes.add(usize::from(id) * self.size as usize), len) }
     }
 
-    /// Takes a multishot receive's buffer apart; `None` when it is shorter than its own header.
+    /// Splits the buffer of a multishot receive into its parts; `None` when the buffer is shorter than its own header.
     pub fn datagram(&self, id: u16, len: i32, header: &Header) -> Option<Received<'_>> {
-        // struct io_uring_recvmsg_out: the lengths of name, control and payload, and msg_flags; then the three, the
-        // first two in fields of the length the header asked for.
+        // struct io_uring_recvmsg_out: the lengths of name, control and payload, and msg_flags; then these three parts, the first two in
+        // fields of the length that the header requested.
         let b = self.get(id, len);
         let word = |i: usize| Some(u32::from_ne_bytes(b.get(4 * i..4 * i + 4)?.try_into().ok()?));
         let (name_room, control_room) = (header.0.msg_namelen as usize, header.0.msg_controllen);
@@ -105,7 +103,7 @@ impl BufRing {
         })
     }
 
-    /// Offers a buffer to the kernel (again). Each id at most once per completion that named it.
+    /// Offers a buffer to the kernel (again). At most once for each completion that named the buffer.
     pub fn give(&mut self, id: u16) {
         if id >= self.entries {
             return;

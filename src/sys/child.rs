@@ -1,22 +1,22 @@
-//! Starting and reaping processes. Never `std::process::Command`: its spawn waits until the program was executed, and that may
-//! take for ever on a file server that is gone. Here the parent goes on after the fork; what became of the exec is told through
-//! one pipe that all children share.
+//! Starting and reaping processes. `std::process::Command` is not used: its spawn waits until the program was executed, and on a file
+//! server that does not answer that wait may never end. Here the parent continues after the fork; the result of the exec is reported
+//! through one pipe that all children share.
 //!
-//! Read first: nothing. Deliberately absent: who runs what, and why (`guard/`).
+//! Read first: nothing. Deliberately absent: which program runs, and why (`guard/`).
 
 use super::socket::errno_or;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Most fds a child gets, 0, 1 and 2 among them.
+/// Most descriptors that a child is given, 0, 1 and 2 among them.
 pub const MAX_FDS: usize = 12;
-/// Above these numbers a child keeps what it has not moved to its place yet.
+/// A child keeps descriptors above this number until it has moved them to their places.
 const HIGH: RawFd = 64;
-/// Says in a [`Report`] that the program had no `#!` line, and /bin/sh runs it.
+/// The value in a [`Report`] for a program without a `#!` line that /bin/sh runs.
 const BY_SHELL: i32 = -1;
 
-/// What is executed: the first of `paths` that can be. Made before the fork, so that the child need not allocate.
+/// What is executed: the first of `paths` that can be executed. Made before the fork, so that the child allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Absolute paths, best first.
@@ -27,34 +27,35 @@ pub struct Program {
     pub env: Vec<CString>,
 }
 
-/// How it starts.
+/// How a program starts.
 #[derive(Clone, Debug, Default)]
 pub struct How<'a> {
-    /// User and group, which is the only supplementary group too. `None`: as we are.
+    /// User and group; the group is also the only supplementary group. `None`: those of this process.
     pub user: Option<(u32, u32)>,
-    /// Its fds from 0 on; `None`: /dev/null. Everything else is closed.
+    /// The child's descriptors from 0 on; `None`: /dev/null. All others are closed.
     pub fds: &'a [Option<BorrowedFd<'a>>],
-    /// A program without `#!` is run by /bin/sh.
+    /// /bin/sh runs a program without `#!`.
     pub shell: bool,
-    /// It runs only if nobody but root can exchange it or anything on the way to it, at this very moment; else it fails with `EPERM`.
+    /// The program runs only if, at the time of the start, no user but root can replace it or a component of its path; otherwise the
+    /// start fails with `EPERM`.
     pub secure: bool,
-    /// Signals that [`signal::install`](super::signal::install) takes wait until it does: our end does not end it before it can act on
-    /// that.
+    /// The signals that [`signal::install`](super::signal::install) takes stay blocked until the child calls it: SIGTERM at the end of
+    /// this process does not end the child before the child can handle it.
     pub held: bool,
-    /// It goes on when we end, also when that is before it runs. All others end with us.
+    /// The child continues when this process ends, also before the exec. All other children end with this process.
     pub outlives: bool,
 }
 
-/// What a child told about its start. Success is told by silence.
+/// What a child reported about its start. A successful start is not reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// It could not start: process, errno.
+    /// The program could not start: process, errno.
     Failed(u32, i32),
-    /// /bin/sh runs it.
+    /// /bin/sh runs the program.
     ByShell(u32),
 }
 
-/// The pipe on which children tell about their start.
+/// The pipe on which children report their start.
 #[derive(Debug)]
 pub struct Reports {
     rx: OwnedFd,
@@ -62,31 +63,31 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// A record has 8 bytes and a pipe takes 64 KiB, so it is never full with the few hundred children a guard has.
+    /// A record has 8 bytes and a pipe holds 64 KiB, so the pipe is never full with the few hundred children of a guard.
     pub fn new() -> io::Result<Reports> {
         let mut ends = [0i32; 2];
         // SAFETY: two ints to write to.
         errno_or(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
-        // SAFETY: two fresh fds that nobody else has.
+        // SAFETY: two new file descriptors that have no other owner.
         Ok(unsafe { Reports { rx: OwnedFd::from_raw_fd(ends[0]), tx: OwnedFd::from_raw_fd(ends[1]) } })
     }
 
-    /// For an execve: where it is read, where it is written.
+    /// The read end and the write end, for an execve.
     pub fn fds(&self) -> (BorrowedFd<'_>, BorrowedFd<'_>) {
         (self.rx.as_fd(), self.tx.as_fd())
     }
 
-    /// Back from [`Reports::fds`].
+    /// Makes the pipe again from [`Reports::fds`].
     pub fn from_fds(rx: OwnedFd, tx: OwnedFd) -> Reports {
         Reports { rx, tx }
     }
 
-    /// Everything told so far. A child tells before it ends: read this before reaping.
+    /// All reports so far. A child reports before it ends: read the reports before reaping.
     pub fn read(&self) -> Vec<Report> {
         let mut all = Vec::new();
         let mut buf = [0u8; 8 * 64];
         loop {
-            // SAFETY: the buffer outlives the call and says its own length.
+            // SAFETY: the buffer outlives the call, and its own length is passed.
             let n = unsafe { libc::read(self.rx.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
             let Some(bytes) = usize::try_from(n).ok().filter(|n| *n > 0).and_then(|n| buf.get(..n)) else { return all };
             all.extend(bytes.chunks_exact(8).map(|c| {
@@ -101,14 +102,14 @@ impl Reports {
     }
 }
 
-/// Pointers to C strings with the null that execve wants behind them.
+/// Pointers to C strings, with the null pointer that execve expects at the end.
 fn pointers(list: &[CString]) -> Vec<*const libc::c_char> {
     list.iter().map(|s| s.as_ptr()).chain([core::ptr::null()]).collect()
 }
 
-/// Forks; the process id. In a session of its own (so without a terminal), with default signals, an empty signal mask, umask 022,
-/// directory /, ordinary scheduling at nice 0; ends with SIGTERM when we end. With a user of its own it keeps nothing of what
-/// we are allowed beyond that user's rights: see `strip`.
+/// Forks and returns the process id. The child has a session of its own (and so no terminal), default signals, an empty signal mask,
+/// umask 022, directory /, ordinary scheduling at nice 0, and receives SIGTERM when this process ends. A child with a user of its own
+/// keeps no privilege of this process beyond that user's rights: see `strip`.
 pub fn spawn(program: &Program, how: &How<'_>, reports: &Reports) -> io::Result<u32> {
     if how.fds.len() > MAX_FDS || program.paths.is_empty() {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -122,7 +123,7 @@ pub fn spawn(program: &Program, how: &How<'_>, reports: &Reports) -> io::Result<
         let mut all: libc::sigset_t = core::mem::zeroed();
         let mut old: libc::sigset_t = core::mem::zeroed();
         libc::sigfillset(&mut all);
-        // Until the child has taken our handlers away a signal to it would be written into our pipe, as if it were ours.
+        // Until the child has removed our handlers, a signal to the child would be written into our pipe, as if it were for this process.
         libc::sigprocmask(libc::SIG_SETMASK, &all, &mut old);
         old
     };
@@ -131,11 +132,11 @@ pub fn spawn(program: &Program, how: &How<'_>, reports: &Reports) -> io::Result<
     // SAFETY: single-threaded, and the child only makes system calls on memory that was prepared before.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        // SAFETY: we are the child, and everything pointed at was made before the fork.
+        // SAFETY: we are the child, and all memory that is used was allocated before the fork.
         unsafe { child(program, how, reports, parent, &argv, &env, &mut by_shell) }
     }
     let error = io::Error::last_os_error();
-    // Its process group is made by its own setsid: a leader of a group, which we could make it, may not begin a session.
+    // The child's setsid makes its process group: if we made it a group leader, its setsid would fail.
     // SAFETY: `old` is what sigprocmask filled in.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &old, core::ptr::null_mut()) };
     if pid < 0 { Err(error) } else { Ok(pid as u32) }
@@ -167,8 +168,8 @@ unsafe fn child(
         if errno == 0 {
             errno = libc::ENOENT;
             for path in &program.paths {
-                // By its path, not by the descriptor that was looked at: `$0` and the name in `ps` stay what they are, and where
-                // nobody but root can exchange a part of the path, it still leads to what was looked at.
+                // By its path, not by the descriptor that was checked: `$0` and the name in `ps` stay as configured. Where only root can
+                // replace a component of the path, the path still leads to the file that was checked.
                 let e = match how.secure.then(|| super::walk::only_root(path)) {
                     Some(Err(e)) => e,
                     _ => {
@@ -183,7 +184,7 @@ unsafe fn child(
                     }
                     libc::execve(c"/bin/sh".as_ptr(), by_shell.as_ptr(), env.as_ptr());
                 }
-                // As execvp does: go on where it is not, and remember where it is and may not be run.
+                // As execvp does: continue where the file is missing, and keep the error of a file that exists and may not be executed.
                 if e != libc::ENOENT && e != libc::ENOTDIR {
                     errno = e;
                 }
@@ -207,7 +208,7 @@ unsafe fn tell(report: RawFd, what: i32) {
     }
 }
 
-/// Puts every fd at its place and closes the rest; where the report pipe is now.
+/// Moves every descriptor to its place and closes the rest. Returns where the report pipe is now.
 unsafe fn place(fds: &[Option<BorrowedFd<'_>>], report: RawFd) -> Result<RawFd, ()> {
     // SAFETY: plain calls on fds, and a constant path.
     unsafe {
@@ -218,7 +219,7 @@ unsafe fn place(fds: &[Option<BorrowedFd<'_>>], report: RawFd) -> Result<RawFd, 
         };
         let null = high(null)?;
         let report = high(report)?;
-        // First away from the places, for one may stand where another belongs.
+        // First move them away from the places, because a descriptor may have the number of another one's place.
         let mut from = [null; MAX_FDS];
         for (slot, fd) in from.iter_mut().zip(fds) {
             if let Some(fd) = fd {
@@ -242,9 +243,9 @@ unsafe fn place(fds: &[Option<BorrowedFd<'_>>], report: RawFd) -> Result<RawFd, 
     }
 }
 
-/// Signals, scheduling, user, and the bond to the parent.
+/// Sets signals, scheduling and user, and the signal at the parent's end.
 unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
-    // SAFETY: plain calls; what they point at are locals.
+    // SAFETY: plain calls; their pointers are to locals.
     unsafe {
         libc::setsid();
         for signal in 1..=64 {
@@ -261,15 +262,15 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
             let failed = libc::setgroups(1, &gid) < 0
                 || libc::setresgid(gid, gid, gid) < 0
                 || libc::setresuid(uid, uid, uid) < 0;
-            // Without the right to change it, and nothing to change.
+            // The change is not permitted, and there is nothing to change.
             if failed && !same {
                 return Err(*libc::__errno_location());
             }
             super::privilege::clear_handed_on();
-            // A keyring of its own in place of the one that this service was started with.
+            // A session keyring of its own, in place of the one that this service was started with.
             libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, core::ptr::null::<libc::c_char>());
         }
-        // After the change of user, which takes it back.
+        // After the change of user, which clears this setting.
         if !how.outlives {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
             if libc::getppid() != parent {
@@ -288,21 +289,20 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
 
 /// `KEYCTL_JOIN_SESSION_KEYRING` (linux/keyctl.h).
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
-/// `ioprio_set` (linux/ioprio.h): this process; "as its niceness says".
+/// `ioprio_set` (linux/ioprio.h): this process; class and level follow from the nice value.
 const IOPRIO_WHO_PROCESS: libc::c_int = 1;
 /// The kernel's default slack of timers, in ns.
 const TIMER_SLACK: libc::c_ulong = 50_000;
 /// Bytes that may be locked in memory: the kernel's own default (MLOCK_LIMIT).
 const MEMLOCK: libc::rlim_t = 8 << 20;
 
-/// Takes away what a program of another user would inherit of our standing: real-time priority, niceness and locked memory beyond
-/// what everybody has, core files, our protection from the OOM killer, priority of input and output, exact timers, and flags that
-/// weaken a process (no address randomisation). CPUs, control group, name spaces and the other limits are the operator's choice for
-/// the whole service and stay.
+/// Removes what a program of another user would inherit of our privileges: real-time priority, niceness and locked memory beyond the
+/// defaults, core files, protection from the OOM killer, I/O priority, exact timers, and flags that weaken a process (no address
+/// randomisation). CPUs, control group, namespaces and the other limits are the operator's choice for the whole service and stay.
 ///
-/// Before the change of user: lowering a hard limit needs no right, but lowering the OOM score for good does.
+/// Called before the change of user: lowering a hard limit needs no privilege, but lowering the minimum of the OOM score does.
 unsafe fn strip() {
-    // SAFETY: plain calls; what they point at are locals and constants.
+    // SAFETY: plain calls; their pointers are to locals and constants.
     unsafe {
         let set = |which, most: libc::rlim_t| {
             let mut l: libc::rlimit = core::mem::zeroed();
@@ -321,7 +321,7 @@ unsafe fn strip() {
         }
         libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0);
         libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
-        // The personality's flags; what kind of system it is (its low byte) stays.
+        // Clears the personality's flags; the execution domain (the low byte) stays.
         let now = libc::personality(0xffff_ffff);
         if now > 0 {
             libc::personality((now & 0xff) as libc::c_ulong);
@@ -329,14 +329,15 @@ unsafe fn strip() {
         let open = || libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         let mut fd = open();
         if fd < 0 {
-            // Hidden as we are, what lies in /proc is root's, and we are not root. For this one call.
+            // This process is not dumpable, so its files in /proc belong to root, and a process of another user could not write them.
+            // Only for this call.
             libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
             fd = open();
             libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
         }
         if fd >= 0 {
             let mut sign = 0u8;
-            // One that is more likely to be chosen than others stays so.
+            // A process that is more likely to be killed than others stays so.
             if libc::read(fd, (&raw mut sign).cast(), 1) == 1 && sign == b'-' {
                 libc::pwrite(fd, c"0".as_ptr().cast(), 1, 0);
             }
@@ -345,7 +346,7 @@ unsafe fn strip() {
     }
 }
 
-/// Becomes another program; comes back only when that failed. Signals are held back until that program has
+/// Executes another program; returns only when that failed. Signals stay blocked until that program has installed
 /// [handlers](super::signal::install_with_children): by default most of them would end it.
 pub fn execute(path: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
     let (argv, env) = (pointers(argv), pointers(env));
@@ -371,7 +372,7 @@ pub enum End {
     Signaled(u8),
 }
 
-/// A child that has ended and still has its number: nobody else can have it until [`reap`].
+/// A child that has ended and keeps its number: no other process gets that number before [`reap`].
 pub fn ended() -> Option<(u32, End)> {
     // SAFETY: all-zero is a valid siginfo_t, which outlives the call; its pid is zero when no child has ended.
     let (pid, code, status) = unsafe {
@@ -388,17 +389,17 @@ pub fn ended() -> Option<(u32, End)> {
     u32::try_from(pid).ok().filter(|p| *p > 0).map(|pid| (pid, end))
 }
 
-/// Forgets a child that [`ended`].
+/// Releases the number of a child that [`ended`].
 pub fn reap(pid: u32) {
     // SAFETY: no status is asked for; the child has ended, so nothing waits.
     unsafe { libc::waitpid(pid as i32, core::ptr::null_mut(), libc::WNOHANG) };
 }
 
-/// Sends SIGTERM, or SIGKILL, to one process, or to its whole group. Somebody who is gone already is no error.
+/// Sends SIGTERM, or SIGKILL, to one process, or to its whole group. A process that has ended already is no error.
 pub fn kill(pid: u32, group: bool, hard: bool) {
     let Some(pid) = i32::try_from(pid).ok().filter(|p| *p > 1) else { return };
     let signal = if hard { libc::SIGKILL } else { libc::SIGTERM };
-    // A child that has only just been forked has no group yet: then it alone is meant.
+    // A child that was forked a moment ago has no group yet: the signal then goes to that child alone.
     // SAFETY: no pointers; neither 0, -1 nor 1 can be meant.
     unsafe {
         if !group || libc::kill(-pid, signal) < 0 {
@@ -407,13 +408,13 @@ pub fn kill(pid: u32, group: bool, hard: bool) {
     }
 }
 
-/// From now on whatever a child leaves behind becomes a child of ours when its parent ends, instead of init's.
+/// From now on an orphaned descendant becomes a child of this process instead of a child of init.
 pub fn adopt_orphans() {
     // SAFETY: no pointers. Where it is refused, orphans go to init as ever.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
 }
 
-/// What `ps` and `killall` know this process by, at most 15 bytes: after an exec of /proc/self/exe it would be "exe".
+/// Sets the name that `ps` and `killall` show, at most 15 bytes: after an exec of /proc/self/exe it would be "exe".
 pub fn set_name(name: &CStr) {
     // SAFETY: a C string that outlives the call; the kernel copies 16 bytes at most.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
@@ -446,6 +447,6 @@ pub fn inherited<const N: usize>() -> io::Result<[OwnedFd; N]> {
     if TAKEN.swap(true, core::sync::atomic::Ordering::Relaxed) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    // SAFETY: they are open, and nobody here has opened anything before: they are our parent's gift, taken once.
+    // SAFETY: they are open, and this process has opened no descriptor before: the parent passed them, and they are taken once.
     Ok(core::array::from_fn(|i| unsafe { OwnedFd::from_raw_fd(3 + i as RawFd) }))
 }

@@ -1,4 +1,4 @@
-//! The two clocks, and how a wall-clock time is shown. The only file that reads a clock.
+//! The monotonic clock and the wall clock, and the local representation of a wall-clock time. The only file that reads a clock.
 
 use crate::time::{Duration, Instant, Now, Wall};
 
@@ -10,18 +10,17 @@ fn read(id: libc::clockid_t) -> u64 {
     (ts.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(ts.tv_nsec as u64)
 }
 
-/// Both clocks, read once per turn.
+/// Reads both clocks; called once per turn.
 pub fn now() -> Now {
     Now { mono: mono(), wall: Wall(read(libc::CLOCK_REALTIME)) }
 }
 
-/// `CLOCK_MONOTONIC`, the clock io_uring's absolute timeouts use too.
+/// Reads `CLOCK_MONOTONIC`, which io_uring's absolute timeouts use too.
 pub fn mono() -> Instant {
     Instant(read(libc::CLOCK_MONOTONIC))
 }
 
-/// CPU time this process has used, user and kernel. Measured by the scheduler, not sampled by ticks: work that is driven
-/// by timers hides from ticks.
+/// CPU time that this process has used, user and kernel. The scheduler measures it; a count of ticks would miss work that timers start.
 pub fn cpu() -> Duration {
     Duration::from_nanos(read(libc::CLOCK_PROCESS_CPUTIME_ID))
 }

@@ -1,7 +1,7 @@
-//! The kernel's process connector: tells of every fork, exec, exit and change of a process' name.
+//! The kernel's process connector: reports every fork, exec, exit and change of a process name.
 //!
-//! It exists in the initial network namespace only, tells the initial pid namespace only, and wants CAP_NET_ADMIN. Where one of
-//! these is missing it says so, or says nothing at all: so it counts as there only after it has answered.
+//! The connector exists in the initial network namespace only, reports to the initial pid namespace only, and needs CAP_NET_ADMIN. Where
+//! one of these is missing, the kernel sends an error or no answer at all: so the connector counts as available only after an answer.
 
 use super::socket::{SockAddr, bind, buffer, socket};
 use std::io;
@@ -15,33 +15,33 @@ const PROC: u32 = 1;
 const LISTEN: u32 = 1;
 /// Bytes in front of the event: `nlmsghdr` and `cn_msg`.
 const HEADERS: usize = 16 + 20;
-/// Bytes of an event in front of what it is about: kind, cpu, time.
+/// Bytes of an event in front of its data: kind, cpu, time.
 const EVENT: usize = 16;
-/// Receive buffer asked for, bytes. An event is accounted with some 800: doubled by the kernel this holds 10,000, which is a
-/// machine that builds something while we do not run for a second.
+/// Receive buffer requested, bytes. The kernel accounts about 800 for an event: doubled by the kernel the buffer holds 10,000 events, as
+/// many as a machine that compiles software makes while this process does not run for a second.
 const RECEIVE_BUFFER: i32 = 4 << 20;
-/// Our number in the request; the answer has the next one. (The other number there, `seq`, is the kernel's own count.)
+/// Our number in the request; the answer has the next number. (The field `seq` is the kernel's own count.)
 const ACK: u32 = 0x6b61_6c69;
 
 /// What happened to a process. Threads are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It began, or became another program, or changed its name.
+    /// The process began, executed another program, or changed its name.
     Changed(i32),
-    /// It is gone.
+    /// The process has ended.
     Gone(i32),
     /// The answer to [`Connector::listen`]: zero or a positive errno.
     Answer(u32),
-    /// Something that is of no interest.
+    /// Any other event.
     Other,
 }
 
-/// See the module.
+/// A connection to the process connector.
 pub struct Connector(OwnedFd);
 
 impl Connector {
-    /// Joins, before the first look at /proc, so that nothing falls in between. What it says is only to be believed after an
-    /// [`Event::Answer`] of zero.
+    /// Subscribes to the events. Called before the first scan of /proc, so that no change falls in between. Events are complete only
+    /// after an [`Event::Answer`] of zero.
     pub fn listen() -> io::Result<Connector> {
         let fd = socket(libc::AF_NETLINK, libc::SOCK_DGRAM, PROTOCOL)?;
         buffer(fd.as_raw_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
@@ -67,7 +67,7 @@ impl Connector {
         self.0.as_fd()
     }
 
-    /// The next event; `None`: there is none now. ENOBUFS: events were lost.
+    /// The next event; `None`: there is none at present. ENOBUFS: events were lost.
     pub fn next(&self) -> io::Result<Option<Event>> {
         let mut bytes = [0u8; 256];
         // SAFETY: all-zero is a valid sockaddr_nl.
@@ -97,7 +97,7 @@ impl Connector {
     }
 }
 
-/// Whether an error of [`Connector::next`] means that events were lost, not that it is of no use any more.
+/// Whether an error of [`Connector::next`] means that events were lost, and not that the socket has failed.
 pub fn lost(e: &io::Error) -> bool {
     e.raw_os_error() == Some(libc::ENOBUFS)
 }
@@ -116,7 +116,7 @@ fn parse(bytes: &[u8]) -> Event {
         return Event::Other;
     }
     let event = match word(HEADERS) {
-        // To us, and not to somebody else who listens.
+        // The answer to our request, and not to that of another listener.
         Some(0) if word(28) == Some(ACK + 1) => data(0).map(Event::Answer),
         // fork: parent (pid, tgid), child (pid, tgid).
         Some(1) => leader(data(2), data(3)).map(Event::Changed),

@@ -1,7 +1,7 @@
-//! Into the background: two forks before the ring exists, and a pipe on which the daemon reports how its start went.
+//! Running in the background: two forks before the ring exists, and a pipe on which the daemon reports the result of its start.
 //!
-//! The command waits for that report: "started" is exit code 0, a failed start is the daemon's own code, with its
-//! sentence still on the terminal. Standard input, output and error go to /dev/null only with the report.
+//! The command waits for that report: exit code 0 means that the daemon has started; for a failed start it is the daemon's own code, and
+//! the message is still on the terminal. Standard input, output and error lead to /dev/null only after the report.
 
 use crate::sys::socket;
 use std::io;
@@ -12,12 +12,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 pub struct Start(Option<OwnedFd>);
 
 impl Start {
-    /// For the foreground: nothing to report to anybody.
+    /// For the foreground: no process waits for a report.
     pub fn foreground() -> Start {
         Start(None)
     }
 
-    /// Start succeeded: let go of the terminal and of the waiting command.
+    /// The start succeeded: releases the terminal and the waiting command.
     pub fn ready(self) {
         if self.0.is_some() {
             null_stdio();
@@ -25,7 +25,7 @@ impl Start {
         self.report(0);
     }
 
-    /// Start failed; the command ends with `code`.
+    /// The start failed; the command ends with `code`.
     pub fn failed(self, code: u8) {
         self.report(code);
     }
@@ -45,7 +45,7 @@ pub fn background() -> io::Result<Start> {
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: two fresh fds that nobody else has.
+    // SAFETY: two new file descriptors that have no other owner.
     let (rx, tx) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
     // SAFETY: single-threaded, so the child may go on as it likes.
     match unsafe { libc::fork() } {
@@ -77,7 +77,7 @@ pub fn background() -> io::Result<Start> {
     Ok(Start(Some(tx)))
 }
 
-/// Lets go of the terminal: 0, 1 and 2 lead to /dev/null.
+/// Releases the terminal: 0, 1 and 2 lead to /dev/null.
 pub fn null_stdio() {
     // SAFETY: a constant path; dup2 onto 0, 1 and 2 replaces them and nothing else.
     unsafe {
@@ -93,7 +93,7 @@ pub fn null_stdio() {
     }
 }
 
-/// Whether this process may do what VRRP needs: both capabilities in the effective set. `None`: cannot be told.
+/// The capabilities that VRRP needs and that the effective set of this process lacks. `None`: the set cannot be read.
 pub fn missing_capabilities() -> Option<Vec<&'static str>> {
     const CAP_NET_ADMIN: u64 = 1 << 12;
     const CAP_NET_RAW: u64 = 1 << 13;
@@ -109,8 +109,7 @@ pub(super) fn effective_capabilities() -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-/// Whether a raw socket can be opened in this network namespace: capabilities count per namespace, and only trying
-/// tells.
+/// Whether a raw socket can be opened in this network namespace: capabilities count per namespace, so it has to be tried.
 pub fn may_open_raw() -> io::Result<()> {
     socket::open_packet().map(drop)
 }

@@ -1,4 +1,4 @@
-//! Named pipes: made and opened by the helper, where nothing that somebody planted is opened by mistake; written to by the core.
+//! Named pipes: the helper makes and opens them, and checks that it opens no other file by mistake; the core writes to them.
 //!
 //! Deliberately absent: where in the file system a named pipe may lie (`helper/fifos.rs`).
 
@@ -9,14 +9,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
-/// Bytes that a write to a pipe takes whole or not at all (PIPE_BUF).
+/// Bytes that a write to a pipe takes as a whole or not at all (PIPE_BUF).
 pub const ATOMIC: usize = libc::PIPE_BUF;
 
-/// A named pipe that was found or made, not opened yet: it cannot be exchanged any more.
+/// A named pipe that was found or made and is not opened yet. The descriptor refers to this file from now on.
 pub struct Found {
-    /// What was found; opened with `O_PATH`: neither a device nor anything else notices.
+    /// The file, opened with `O_PATH`: opening it so has no effect on a device or a pipe.
     path: OwnedFd,
-    /// Whether we made it.
+    /// Whether this call made the pipe.
     pub made: bool,
     /// Whether it is a named pipe.
     pub is_fifo: bool,
@@ -28,8 +28,8 @@ pub struct Found {
     pub id: (u64, u64),
 }
 
-/// The named pipe `name` (one path component) in `dir`, made with mode 0600 if it is not there. A symbolic link is
-/// not followed: it is found as what it is.
+/// The named pipe `name` (one path component) in `dir`, made with mode 0600 if it does not exist. A symbolic link is not followed: the
+/// link itself is returned.
 pub fn find(dir: &File, name: &[u8]) -> io::Result<Found> {
     let name = CString::new(name)?;
     // SAFETY: `name` is a C string that outlives the call.
@@ -46,7 +46,7 @@ pub fn find(dir: &File, name: &[u8]) -> io::Result<Found> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     let path = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
     let meta = path.metadata()?;
     Ok(Found {
@@ -60,12 +60,12 @@ pub fn find(dir: &File, name: &[u8]) -> io::Result<Found> {
 }
 
 impl Found {
-    /// Gives it to `uid`; and lets `gid` read it, if there is one.
+    /// Makes `uid` the owner, and lets `gid` read the pipe, if there is one.
     pub fn give(&self, uid: u32, gid: Option<u32>) -> io::Result<()> {
         // SAFETY: no arguments; they cannot fail.
         let us = unsafe { (libc::geteuid(), libc::getegid()) };
         if uid != us.0 || gid.is_some_and(|g| g != us.1) {
-            // What is -1 stays as it is.
+            // -1 leaves the owner or group unchanged.
             let group = gid.unwrap_or(libc::gid_t::MAX);
             // SAFETY: an empty C string literal; the fd is open. AT_EMPTY_PATH: the file itself, whatever its name is now.
             let r = unsafe { libc::fchownat(self.path.as_raw_fd(), c"".as_ptr(), uid, group, libc::AT_EMPTY_PATH) };
@@ -80,8 +80,8 @@ impl Found {
         Ok(())
     }
 
-    /// Opens it for reading and writing, so that there is always a reader and a write never fails for want of one. Never waits,
-    /// then or later.
+    /// Opens the pipe for reading and writing, so that there is always a reader and no write fails for want of one. Neither this call nor
+    /// a later write waits.
     pub fn open(&self) -> io::Result<OwnedFd> {
         let file = File::options()
             .read(true)
@@ -101,7 +101,7 @@ pub fn remove(dir: &File, name: &[u8], id: (u64, u64)) -> io::Result<()> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     let meta = File::from(unsafe { OwnedFd::from_raw_fd(fd) }).metadata()?;
     if !meta.file_type().is_fifo() || (meta.dev(), meta.ino()) != id {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -113,7 +113,7 @@ pub fn remove(dir: &File, name: &[u8], id: (u64, u64)) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether an fd from another process is a pipe that a write never waits on.
+/// Whether a descriptor from another process is a pipe that a write never waits on.
 pub fn usable(fd: impl AsFd) -> bool {
     // SAFETY: no pointers.
     let flags = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETFL) };

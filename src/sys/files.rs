@@ -1,7 +1,7 @@
-//! Files on disk, looked at through their descriptor: written anew in one step, or opened only when they are what they should be.
+//! Files on disk, checked through their descriptor: replaced in one step, or opened only when they are of the expected kind.
 //!
-//! A name may lead to something else between two calls; a descriptor does not. So a file is opened first, without side effects,
-//! then looked at, then used through the same descriptor. Read next: `walk.rs` (who decides what a path means).
+//! A name may lead to another file between two calls; a descriptor does not. So a file is opened without side effects first, then
+//! checked, then used through the same descriptor. Read next: `walk.rs` (which users can change what a path leads to).
 
 use super::socket::errno_or;
 use std::ffi::CString;
@@ -20,9 +20,9 @@ const NAMES: u32 = 16;
 /// Replaces the content of `path` in one step: a reader finds the old content or the new one, complete. The file belongs to this
 /// process's user and has mode 0600, whatever was there before.
 ///
-/// The content goes to a temporary file beside it (`O_EXCL`), is written to disk, and takes the name by rename(2). A symbolic link
-/// at `path` is refused, and so is everything else that is not a regular file, with two exceptions: the names of descriptors that
-/// are open already (`/dev/stdout`, `/dev/stderr`, `/dev/fd/N`) and character devices (`/dev/null`), which are written to.
+/// The content is written to a temporary file beside it (`O_EXCL`), flushed to disk, and renamed to `path` by rename(2). A symbolic link
+/// at `path` is refused, and so is everything else that is not a regular file, with two exceptions: the names of descriptors that are
+/// open already (`/dev/stdout`, `/dev/stderr`, `/dev/fd/N`) and character devices (`/dev/null`), which are written to.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(fd) = open_already(path) {
         return dup(fd)?.write_all(content);
@@ -47,13 +47,14 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         }
     }
     put(&dir, &name, content, 0o600, true)?;
-    // The name survives a power cut, too, where the file system allows to ask for it.
+    // Flushes the directory, so that the name survives a power cut where the file system supports it.
     let _ = dir.sync_all();
     Ok(())
 }
 
-/// As [`replace`], for what others wait for and nobody needs after a power cut: with `mode`, and whatever has the name loses it: a link
-/// is replaced, never followed. The new file is closed after it got its name, so that who waits for that (IN_CLOSE_WRITE) hears it.
+/// As [`replace`], with `mode`, for a file that other processes wait for and that need not survive a power cut. A symbolic link of that
+/// name is replaced, never followed. The new file is closed after it was renamed, so that a process that waits for IN_CLOSE_WRITE is
+/// notified.
 pub fn publish(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -64,7 +65,7 @@ fn put(dir: &File, name: &std::ffi::CStr, content: &[u8], mode: u32, to_disk: bo
     let (temporary, mut file) = temporary(dir)?;
     let written = file.write_all(content).and_then(|()| match mode {
         0o600 => Ok(()),
-        // Not by the mode it is made with: that has our umask.
+        // Set by fchmod: the mode of open(2) is subject to our umask.
         mode => file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode)),
     });
     let done = written.and_then(|()| if to_disk { file.sync_all() } else { Ok(()) }).and_then(|()| {
@@ -78,7 +79,7 @@ fn put(dir: &File, name: &std::ffi::CStr, content: &[u8], mode: u32, to_disk: bo
     done.map(drop)
 }
 
-/// A file nobody else has, and its name in `dir`.
+/// A new file that no other process has open, and its name in `dir`.
 fn temporary(dir: &File) -> io::Result<(CString, File)> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
@@ -94,7 +95,7 @@ fn temporary(dir: &File) -> io::Result<(CString, File)> {
     Err(last)
 }
 
-/// The number in a name of a descriptor that is open already.
+/// The descriptor number in the name of a descriptor that is open already.
 fn open_already(path: &Path) -> Option<RawFd> {
     let text = path.to_str()?;
     match text {
@@ -107,7 +108,7 @@ fn open_already(path: &Path) -> Option<RawFd> {
 fn dup(fd: RawFd) -> io::Result<File> {
     // SAFETY: no pointers; a number that is not open is an error.
     let fd = errno_or(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
@@ -119,7 +120,7 @@ fn refused(why: &'static str) -> io::Error {
 pub(super) fn open_at(dir: &File, name: &std::ffi::CStr, flags: i32, mode: u32) -> io::Result<File> {
     // SAFETY: a C string that outlives the call.
     let fd = errno_or(unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
@@ -127,12 +128,12 @@ fn directory(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(libc::O_DIRECTORY).open(path)
 }
 
-/// Opens for use what `O_PATH` found: the same file, whatever its name leads to by now.
+/// Opens for use the file that was opened with `O_PATH`: the same file, whatever its name leads to by now.
 pub(super) fn reopen(found: &File, flags: i32) -> io::Result<File> {
     let path = CString::new(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
     // SAFETY: a C string that outlives the call.
     let fd = errno_or(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) })?;
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
@@ -148,7 +149,7 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let at = |n: &str| dir.join(n);
         let mode = |p: &Path| fs::symlink_metadata(p).unwrap().mode() & 0o7777;
-        // New, and in place of one that everybody could read and somebody else holds open.
+        // A new file, then the replacement of a file that everybody could read and that another process holds open.
         replace(&at("new"), b"one").unwrap();
         assert_eq!((fs::read(at("new")).unwrap(), mode(&at("new"))), (b"one".to_vec(), 0o600));
         fs::write(at("old"), "before").unwrap();
@@ -170,7 +171,7 @@ mod tests {
         }
         assert_eq!(fs::read(at("victim")).unwrap(), b"victim");
         assert!(!at("nowhere").exists() && fs::symlink_metadata(at("link")).unwrap().is_symlink());
-        // A device is written to and stays one; so is what is open already.
+        // A device is written to and stays a device; so is a descriptor that is open already.
         replace(Path::new("/dev/null"), b"x").unwrap();
         assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
         let open = File::create(at("open")).unwrap();
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(fs::read(at("open")).unwrap(), b"through it");
         assert!(replace(Path::new("/dev/fd/99999"), b"x").is_err());
         assert!(replace(&at("none/below"), b"x").is_err());
-        // What others wait for: with its mode, and a link loses its name.
+        // A published file has its mode and replaces a link of that name.
         publish(&at("link"), b"published", 0o644).unwrap();
         assert_eq!((fs::read(at("link")).unwrap(), mode(&at("link"))), (b"published".to_vec(), 0o644));
         assert_eq!(fs::read(at("victim")).unwrap(), b"victim");

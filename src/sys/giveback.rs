@@ -1,21 +1,21 @@
 //! The end of a process that took much memory, in small pieces.
 //!
-//! A kernel before 6.7 on a single processor keeps freed pages in a list that may hold thousands, and empties it with interrupts off:
-//! seen are 6 ms on a processor of 500 MIPS at the end of a process of 200 MB, and an advert waits for that. The list is emptied
-//! in pieces that double while pages are only freed, and halve whenever one is taken. So they are given back a few at a time, and
-//! one is taken in between.
+//! On a single processor a kernel before 6.7 collects freed pages in a list of up to some thousand pages, and empties the list with
+//! interrupts disabled: 6 ms were measured on a processor of 500 MIPS at the end of a process of 200 MB, and an advert waits for that
+//! time. The number of pages that are freed together doubles while pages are only freed, and halves whenever a page is allocated. So
+//! memory is given back a few pages at a time, with an allocation in between.
 
 use std::fs;
 
 /// Bytes given back at once: 128 pages.
 const PIECE: usize = 128 * PAGE;
 const PAGE: usize = 4096;
-/// Mappings that are given back, at most; the rest goes with the process.
+/// Most mappings that are given back; the rest is freed when the process ends.
 const MAPPINGS: usize = 64;
-/// Smaller ones are not worth it.
+/// Smaller mappings are not given back.
 const SMALL: usize = 1 << 20;
 
-/// Ends the process with `code`. Its memory is gone before: no destructor runs, and nothing that is buffered is written.
+/// Ends the process with `code`. Its memory is given back before: no destructor runs, and no buffered output is written.
 pub fn exit(code: u8) -> ! {
     let mut mappings = [(0usize, 0usize); MAPPINGS];
     if let Ok(text) = fs::read_to_string("/proc/self/maps") {
@@ -25,7 +25,7 @@ pub fn exit(code: u8) -> ! {
         }
     }
     // SAFETY: from here on nothing but this frame, in the stack's own mapping, and system calls are used; the pieces about the thread's
-    // own variables are left alone, and so is what is no private memory. The pages read as zeros afterwards; nobody reads them.
+    // own variables are not released, nor is memory that is not private. The pages read as zeros afterwards; no code reads them.
     unsafe {
         let own = libc::__errno_location() as usize;
         let spare = libc::mmap(
@@ -54,7 +54,7 @@ pub fn exit(code: u8) -> ! {
     }
 }
 
-// Private memory that can be written to and is no file's, of a line of /proc/PID/maps; not a stack.
+// The range of a line of /proc/PID/maps that is private, writable and not backed by a file; not a stack.
 fn private(line: &str) -> Option<(usize, usize)> {
     let mut words = line.split_ascii_whitespace();
     let (from, to) = words.next()?.split_once('-')?;

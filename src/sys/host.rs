@@ -1,4 +1,4 @@
-//! What this machine is called.
+//! Name and user of this machine and process.
 
 /// The node name up to its first dot, as uname(2) has it; empty when it is not UTF-8.
 pub fn short_name() -> String {
@@ -14,13 +14,13 @@ pub fn short_name() -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Whose rights we have: the effective user.
+/// The effective user id.
 pub fn user() -> u32 {
     // SAFETY: no arguments; cannot fail.
     unsafe { libc::geteuid() }
 }
 
-/// And the effective group.
+/// The effective group id.
 pub fn group() -> u32 {
     // SAFETY: no arguments; cannot fail.
     unsafe { libc::getegid() }

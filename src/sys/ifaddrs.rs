@@ -1,9 +1,9 @@
-//! The addresses this machine has, for `--config-test`. The daemon follows them by netlink instead (`daemon/rtnl.rs`).
+//! The addresses of this machine, for `--config-test`. The daemon follows them by netlink instead (`daemon/rtnl.rs`).
 
 use core::ffi::CStr;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Interface, address, prefix length; empty when the system does not say.
+/// Interface, address, prefix length; empty when the system call fails.
 pub fn addresses() -> Vec<(String, IpAddr, u8)> {
     let mut out = Vec::new();
     // SAFETY: getifaddrs fills `list` with a linked list or fails; every entry, its name (a C string) and its socket
@@ -35,7 +35,7 @@ pub fn addresses() -> Vec<(String, IpAddr, u8)> {
 /// # Safety
 /// `at` is null or a socket address of the family it names.
 unsafe fn ip(at: *const libc::sockaddr) -> Option<IpAddr> {
-    // SAFETY: by the caller's promise; the sizes follow from the family. Unaligned reads, as nobody promises alignment.
+    // SAFETY: by the caller's promise; the sizes follow from the family. Unaligned reads, because no alignment is promised.
     unsafe {
         if at.is_null() {
             return None;

@@ -1,7 +1,7 @@
-//! Changes in directories, as the kernel tells them; and the first bytes of a file, without ever waiting for a writer.
+//! Changes in directories, as inotify(7) reports them; and the first bytes of a file, without waiting for a writer.
 //!
-//! Directories are watched, not files: a file that is written anew, renamed over or removed and made again is another file each
-//! time, in the same directory under the same name.
+//! Directories are watched, not files: a file that is written anew, renamed over or removed and made again is a different file each time,
+//! with the same name in the same directory.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Bytes taken at a time: some thousand events with short names.
+/// Bytes read at a time: some thousand events with short names.
 const BUFFER: usize = 64 << 10;
 /// Bytes before an event's name.
 const HEADER: usize = 16;
@@ -23,27 +23,27 @@ pub struct Event {
     pub wd: i32,
     /// Which name in it; empty: the directory itself.
     pub name: Vec<u8>,
-    /// A writer is done, or the name came or went whole: what is there now is meant.
+    /// A writer has closed the file, or the name was added, removed or renamed: the present content is final.
     pub settled: bool,
-    /// Events were lost: anything may have happened, anywhere.
+    /// Events were lost: any file of any watched directory may have changed.
     pub lost: bool,
 }
 
-/// See the module.
+/// An inotify instance.
 pub struct Inotify {
     fd: OwnedFd,
     buffer: Vec<u8>,
 }
 
 impl Inotify {
-    /// Fails when the user has too many (`fs.inotify.max_user_instances`).
+    /// Fails when the user has too many instances (`fs.inotify.max_user_instances`).
     pub fn open() -> io::Result<Inotify> {
         // SAFETY: no pointers.
         let fd = unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: a fresh fd that nobody else has.
+        // SAFETY: a new file descriptor that has no other owner.
         Ok(Inotify { fd: unsafe { OwnedFd::from_raw_fd(fd) }, buffer: vec![0; BUFFER] })
     }
 
@@ -52,7 +52,7 @@ impl Inotify {
         self.fd.as_fd()
     }
 
-    /// Watches a directory; the same number for the same directory, whatever it is called.
+    /// Watches a directory; the same directory has the same number under every name.
     pub fn add(&self, dir: &Path) -> io::Result<i32> {
         let dir = CString::new(dir.as_os_str().as_bytes())?;
         let mask = libc::IN_CLOSE_WRITE
@@ -69,13 +69,13 @@ impl Inotify {
         if wd < 0 { Err(io::Error::last_os_error()) } else { Ok(wd) }
     }
 
-    /// No more of this directory. One that is gone is forgotten already.
+    /// Ends the watch of a directory. The kernel has ended the watch of a removed directory already.
     pub fn remove(&self, wd: i32) {
         // SAFETY: no pointers; a wrong number is an error.
         unsafe { libc::inotify_rm_watch(self.fd.as_raw_fd(), wd) };
     }
 
-    /// What happened since; at most one buffer of it.
+    /// The events since the last call; at most one buffer of them.
     pub fn events(&mut self) -> io::Result<Vec<Event>> {
         // SAFETY: the buffer outlives the call and its length is its own.
         let n = unsafe { libc::read(self.fd.as_raw_fd(), self.buffer.as_mut_ptr().cast(), self.buffer.len()) };
@@ -107,7 +107,7 @@ fn parse(mut bytes: &[u8]) -> Vec<Event> {
     events
 }
 
-/// The first bytes of a file, at most `most`. Neither a named pipe nor a device is waited for.
+/// The first bytes of a file, at most `most`. Does not wait for a named pipe or a device.
 pub fn first_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     let file = File::options().read(true).custom_flags(flags).open(path)?;

@@ -2,7 +2,7 @@
 //!
 //! Read first: nothing.
 
-/// Raises the limit of open files to `wanted`, as far as that goes without privilege. What it is then; a limit that is higher stays.
+/// Raises the limit of open files to `wanted`, as far as possible without privilege. Returns the new limit; a higher one is kept.
 pub fn raise_files(wanted: u64) -> u64 {
     let mut has = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `has` outlives the calls.

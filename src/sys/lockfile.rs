@@ -1,12 +1,12 @@
-//! The lock of a running kalived: a file of its own, for its owner only, that is never removed.
+//! The lock of a running kalived: a separate file, accessible to its owner only, that is never removed.
 //!
-//! Its first byte is locked by the guard from its start to its end: two of them with one pid file exclude each other. It is an
-//! open-file-description lock: shared by `fork`, kept over `execve`, gone with the last holder, also after SIGKILL. Only a write
-//! lock says that a kalived is there: a read lock needs no more than the right to read. The content is a number that goes up
-//! each time a core is put in charge: by that a frozen core knows that somebody answered for its addresses after it
-//! (`world/custody.rs`), also when that one has handed over again since.
+//! The guard locks its first byte from its start to its end: two guards with one pid file exclude each other. The lock is an
+//! open-file-description lock: `fork` shares it, `execve` keeps it, and the kernel releases it with the last holder, also after SIGKILL.
+//! Only a write lock shows that a kalived runs: a read lock needs no more than the right to read. The content is a number that increases
+//! each time a core is put in charge. By this number a core that was stopped for a while detects that another core answered for its
+//! addresses meanwhile (`world/custody.rs`), also when that core has handed over again since.
 //!
-//! Also here: how a file of ours is opened in a directory where others may put something in its place.
+//! Also here: opening a file of ours in a directory where other users may create files.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const RUNS: i64 = 0;
-/// Bytes of its content.
+/// Bytes of the file's content.
 const CHARGES: u64 = size_of::<u64>() as u64;
 
 /// The held lock.
@@ -25,10 +25,10 @@ pub struct Lock {
     path: PathBuf,
 }
 
-/// Why there is none.
+/// Why the lock was not taken.
 #[derive(Debug)]
 pub enum Refused {
-    /// Another process holds it: the daemon is already running.
+    /// Another process holds the lock: the daemon is already running.
     Running,
     /// The file could not be opened or locked.
     Io(io::Error),
@@ -43,7 +43,7 @@ impl core::fmt::Display for Refused {
     }
 }
 
-/// What was found of somebody else's locks.
+/// What was found of the locks of other processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Nothing,
@@ -56,35 +56,35 @@ pub fn lock_path(pid_file: &Path) -> PathBuf {
     beside(pid_file, "lock")
 }
 
-/// A name beside that of the pid file, with this ending; never the same.
+/// A file name beside the pid file, with this ending; it always differs from the pid file's own name.
 pub fn beside(pid_file: &Path, ending: &str) -> PathBuf {
     let path = pid_file.with_extension(ending);
     if path == pid_file { pid_file.with_extension(format!("{ending}.{ending}")) } else { path }
 }
 
 impl Lock {
-    /// Takes it. Done before forking, so that the refusal is still seen on the terminal.
+    /// Takes the lock. Called before forking, so that a refusal is still seen on the terminal.
     pub fn take(path: &Path) -> Result<Lock, Refused> {
-        // Going into the background changes the directory.
+        // Going into the background changes the working directory.
         let path = std::path::absolute(path).map_err(Refused::Io)?;
         let file = open_to_write(&path, 0o600, |len, _| len == CHARGES).map_err(Refused::Io)?;
         lock(&file, RUNS, 1)?;
         Ok(Lock { file, path })
     }
 
-    /// Back from [`Lock::fd`] and [`Lock::path`], over an execve that kept both.
+    /// Makes the lock again from [`Lock::fd`] and [`Lock::path`], after an execve that kept both.
     pub fn from_parts(fd: OwnedFd, path: &Path) -> Result<Lock, Refused> {
         let file = File::from(fd);
         lock(&file, RUNS, 1)?;
         Ok(Lock { file, path: path.to_owned() })
     }
 
-    /// From now on a core of ours answers for the addresses.
+    /// Records that from now on a core of this guard answers for the addresses.
     pub fn put_in_charge(&self) -> io::Result<()> {
         self.file.write_all_at(&charges(&self.file).wrapping_add(1).to_le_bytes(), 0)
     }
 
-    /// The same file for somebody who only looks, with [`charges`]; it holds no lock.
+    /// Opens the same file for a process that only reads [`charges`]; it holds no lock.
     pub fn witness(&self) -> io::Result<File> {
         let file = open_own(&self.path, Open::Read)?;
         let (ours, its) = (self.file.metadata()?, file.metadata()?);
@@ -94,36 +94,36 @@ impl Lock {
         }
     }
 
-    /// What holds the lock: it stays while any copy of it is open.
+    /// The descriptor that holds the lock: the lock stays while any copy of it is open.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
-    /// Absolute.
+    /// The absolute path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// How often a core was put in charge, by a file from [`Lock::witness`].
+/// How often a core was put in charge, read through a file from [`Lock::witness`].
 pub fn charges(witness: &File) -> u64 {
     let mut bytes = [0; 8];
-    // A file that was just made has none.
+    // A new file has no content.
     let read = witness.read_exact_at(&mut bytes, 0);
     if read.is_ok() { u64::from_le_bytes(bytes) } else { 0 }
 }
 
-/// Whether a kalived runs that holds the lock at `path`. `false` too where that cannot be seen.
+/// Whether a running kalived holds the lock at `path`. `false` too where that cannot be read.
 pub fn runs(path: &Path) -> bool {
     open_own(path, Open::Read).is_ok_and(|f| is_held(&f))
 }
 
-/// The same, by a file from [`Lock::witness`].
+/// The same, through a file from [`Lock::witness`].
 pub fn is_held(witness: &File) -> bool {
     look(witness, RUNS, libc::F_RDLCK).is_ok_and(|found| found == Found::Writer)
 }
 
-/// Takes a write lock on the bytes from `start` on; `len` 0: all of them. A reader that is in the way is an error of its own, and not a
-/// process that runs.
+/// Takes a write lock on `len` bytes from `start`; `len` 0: all of them. A read lock of another process is a different error than a
+/// running process.
 pub(super) fn lock(file: &File, start: i64, len: i64) -> Result<(), Refused> {
     let mut lock = flock(libc::F_WRLCK, start, len);
     // SAFETY: `lock` outlives the call.
@@ -165,17 +165,17 @@ fn look(file: &File, start: i64, kind: libc::c_int) -> io::Result<Found> {
     })
 }
 
-/// What a file is opened for.
+/// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
     /// To be read.
     Read,
-    /// To be read and written; made with this mode where there is none.
+    /// To be read and written; created with this mode where it does not exist.
     Create(u32),
 }
 
-/// Opens a file that only we make and change. Never waits, follows no link; a FIFO, a device, a file of somebody else, one with another
-/// name elsewhere, or one that others may change is an error that says so.
+/// Opens a file that only this program creates and changes. Never waits and follows no link. A FIFO, a device, a file of a user
+/// other than root and this one, one with another hard link, or one that other users may change is an error with that reason.
 pub fn open_own(path: &Path, how: Open) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -196,18 +196,18 @@ pub fn open_own(path: &Path, how: Open) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidData, wrong))
 }
 
-/// The first bytes of a file that is looked at before it is written over.
+/// The number of leading bytes that are examined before a file is overwritten.
 pub const LOOK: usize = 64;
 
-/// Opens a file to write over it. What is there has to be empty, or `is_ours` by its length and its first bytes (at most [`LOOK`]): a
-/// name given by mistake leads to a file that somebody needs.
+/// Opens a file to overwrite it. The existing file has to be empty, or `is_ours` by its length and its first bytes (at most [`LOOK`]): a
+/// name given by mistake may lead to a file that is in use.
 pub fn open_to_write(path: &Path, mode: u32, is_ours: fn(u64, &[u8]) -> bool) -> io::Result<File> {
     let file = open_own(path, Open::Create(mode))?;
     is_left_over(&file, is_ours)?;
     Ok(file)
 }
 
-/// The same of a file that is open.
+/// The same check for an open file.
 pub fn is_left_over(file: &File, is_ours: fn(u64, &[u8]) -> bool) -> io::Result<()> {
     let mut first = [0; LOOK];
     let n = file.read_at(&mut first, 0)?;
@@ -246,7 +246,7 @@ mod tests {
         let before = charges(&witness);
         held.put_in_charge().unwrap();
         assert_eq!(charges(&witness), before + 1);
-        // Over an execve, and from one thread of a process to the next: the same description.
+        // Over an execve, and between threads of a process: the same open file description.
         let copy = held.fd().try_clone_to_owned().unwrap();
         drop(held);
         assert!(runs(&path));

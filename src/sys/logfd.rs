@@ -1,5 +1,5 @@
-//! Where log lines go: fd 2, or the syslog socket. The loop writes through the ring (`daemon/log.rs`); the
-//! guard at once or not at all.
+//! The destination of log lines: fd 2, or the syslog socket. The loop writes through the ring (`daemon/log.rs`); the guard writes without
+//! waiting, or drops the line.
 
 use super::op::Fd;
 use super::poll;
@@ -8,14 +8,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
-/// A count on standard error of its own, so that nobody's close can take it away.
+/// A duplicate of standard error, so that closing fd 2 elsewhere does not close it.
 pub fn stderr() -> io::Result<Fd> {
     // SAFETY: no pointers; a bad fd 2 is an error.
     let fd = unsafe { libc::fcntl(2, libc::F_DUPFD_CLOEXEC, 3) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     Ok(Rc::new(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
@@ -28,7 +28,7 @@ pub fn stderr_is_journal() -> bool {
         let named = std::env::var("JOURNAL_STREAM").ok();
         let named = named.as_deref().and_then(|v| v.split_once(':'));
         let ids = named.and_then(|(dev, ino)| Some((dev.parse().ok()?, ino.parse().ok()?)));
-        // What fd 2 leads to, whatever it is.
+        // The file that fd 2 refers to.
         let there = std::fs::metadata("/proc/self/fd/2").map(|m| (m.dev(), m.ino())).ok();
         ids.is_some() && ids == there
     })
@@ -42,7 +42,8 @@ pub fn syslog(path: &str) -> io::Result<Fd> {
     Ok(Rc::new(fd))
 }
 
-/// Writes without ever waiting: to a socket, or to whatever standard error is. An error of kind `WouldBlock`: it is not taken now.
+/// Writes without waiting: to a socket, or to standard error of any kind. An error of kind `WouldBlock`: the bytes are not accepted at
+/// present.
 pub fn write_now(fd: impl AsFd, bytes: &[u8], is_socket: bool) -> io::Result<()> {
     let f = fd.as_fd();
     let iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
@@ -62,7 +63,7 @@ pub fn write_now(fd: impl AsFd, bytes: &[u8], is_socket: bool) -> io::Result<()>
     if is_socket || ![Some(libc::EOPNOTSUPP), Some(libc::EINVAL), Some(libc::ENOSYS)].contains(&e.raw_os_error()) {
         return Err(e);
     }
-    // A terminal, or a file system that cannot promise: the best that can be known beforehand is whether there is room.
+    // A terminal, or a file system that does not support RWF_NOWAIT: the only check possible beforehand is whether there is room.
     if !poll::writable(f, 0) {
         return Err(io::ErrorKind::WouldBlock.into());
     }

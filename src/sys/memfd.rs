@@ -1,20 +1,20 @@
-//! Memory as a file: a configuration image, a snapshot, what a child printed. Handed from process to process as an fd.
+//! Anonymous files in memory: a configuration image, a snapshot, the output of a child. Passed between processes as a descriptor.
 
 use super::socket::errno_or;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// An empty one. `name` is for people who look into /proc.
+/// An empty one. `name` is shown in /proc.
 pub fn create(name: &str) -> io::Result<File> {
     let name = std::ffi::CString::new(name)?;
     // SAFETY: a C string that outlives the call.
     let fd = errno_or(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) })?;
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
-/// From now on nobody changes its content, whoever holds it.
+/// From now on no holder of the file can change its content.
 pub fn seal(file: &File) -> io::Result<()> {
     let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
     // SAFETY: no pointers.

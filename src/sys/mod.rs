@@ -1,9 +1,9 @@
 //! The only place with `unsafe`, libc and io_uring. Knows fds, bytes and tokens, not VRRP.
 //!
-//! Read in this order: `ring` (submission, waiting, completions), `op` (who owns memory, and until when), `bufring`
-//! (where received bytes land), `os` (what the simulator puts in their place), `socket` and `netlink` (how each socket is set up, and why), then the small ones.
-//! Results are the kernel's: zero or more is success, below zero is a negated errno. Deliberately absent: threads, an
-//! async runtime, and any decision about a protocol.
+//! Read in this order: `ring` (submission, waiting, completions), `op` (ownership of memory, and its end), `bufring` (where received
+//! bytes are stored), `os` (what the simulator replaces), `socket` and `netlink` (how each socket is set up, and why), then the small
+//! files. Results are the kernel's: zero or more is success, below zero is a negated errno. Deliberately absent: threads, an async
+//! runtime, and any decision about a protocol.
 
 pub mod acl;
 pub mod bufring;
@@ -40,7 +40,7 @@ pub mod unixsock;
 pub mod users;
 pub mod walk;
 
-/// Negated errnos the daemon tells apart.
+/// The negated errnos that the daemon distinguishes.
 pub mod errno {
     /// The operation was cancelled.
     pub const ECANCELED: i32 = -libc::ECANCELED;
@@ -48,7 +48,7 @@ pub mod errno {
     pub const ENOBUFS: i32 = -libc::ENOBUFS;
     /// No such device: an effect named a socket that is not open.
     pub const ENODEV: i32 = -libc::ENODEV;
-    /// Network is down: of a packet socket, once when its interface goes down.
+    /// Network is down: reported once by a packet socket when its interface goes down.
     pub const ENETDOWN: i32 = -libc::ENETDOWN;
     /// Operation not permitted.
     pub const EPERM: i32 = -libc::EPERM;

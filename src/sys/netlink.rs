@@ -1,12 +1,11 @@
-//! The rtnetlink socket. One for everything: notifications, requests and dumps.
+//! The rtnetlink socket: one socket for notifications, requests and dumps.
 //!
-//! One, because one receive queue is one order. A dump is generated piece by piece while we read it; were the
-//! notifications on a second socket, "address deleted" could be read before the older piece of the dump that still
-//! mentions the address, and a gone address would be believed in for good. The price, that an overrun caused by a
-//! storm of notifications may also lose our acknowledgements, is paid in `daemon/rtnl.rs`: an overrun answers every
-//! open request, and the resync that follows tells what really happened.
+//! One receive queue is one order. The kernel generates a dump piece by piece while the socket is read. If the notifications came on a
+//! second socket, "address deleted" could be read before an older piece of the dump that still contains the address, and the removed
+//! address would be held for present. The price is that an overrun by a storm of notifications may also lose our acknowledgements.
+//! `daemon/rtnl.rs` handles that: an overrun answers every open request, and the resync that follows reads the actual state.
 //!
-//! The encoding of messages is `wire::netlink`; this file knows the socket only.
+//! The encoding of messages is in `wire::netlink`; this file handles the socket only.
 
 use super::op::Fd;
 use super::socket::{SockAddr, bind, buffer, errno_or, option, socket};
@@ -14,9 +13,9 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
-/// Receive buffer asked for, bytes. A notification about an address is accounted with about 1 KiB, one about a link with
-/// 4 KiB; doubled by the kernel this holds the notices of some 4,000 interfaces that appear at once, which is a
-/// container host starting, before messages are lost.
+/// Receive buffer requested, bytes. The kernel accounts about 1 KiB for a notification about an address and 4 KiB for one about a link;
+/// doubled by the kernel the buffer holds the notifications of some 4,000 interfaces that appear together (the start of a container host)
+/// before messages are lost.
 const RECEIVE_BUFFER: i32 = 8 << 20;
 /// Send buffer: a slice of address changes is far below it.
 const SEND_BUFFER: i32 = 1 << 20;
@@ -35,16 +34,16 @@ pub fn open() -> io::Result<(Fd, Rc<SockAddr>)> {
     let f = fd.as_raw_fd();
     buffer(f, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
     buffer(f, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER);
-    // An acknowledgement without a copy of the request: a slice's answers then fit in small buffers.
+    // An acknowledgement without a copy of the request: the answers of a slice then fit in small buffers.
     option(f, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32)?;
-    // Dump requests with a wrong header are refused rather than guessed at. Absent before 4.20, and not needed.
+    // The kernel refuses dump requests with a wrong header rather than guess. Absent before 4.20, and not required.
     let _ = option(f, libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, &1i32);
     let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
     bind(f, &SockAddr::netlink(groups as u32))?;
     Ok((Rc::new(fd), Rc::new(SockAddr::netlink(0))))
 }
 
-/// The port that the kernel gave to a socket that was opened: what it notifies of on our behalf carries it.
+/// The port that the kernel gave to an open socket: a notification about a change by this socket carries it.
 pub fn port(fd: &Fd) -> io::Result<u32> {
     // SAFETY: all-zero is a valid sockaddr_nl.
     let mut name: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
@@ -73,7 +72,7 @@ pub fn open_quiet(whom: Whom) -> io::Result<(Fd, Rc<SockAddr>)> {
     let f = fd.as_raw_fd();
     // SAFETY: no pointers. It was made non-blocking, as all our sockets are.
     errno_or(unsafe { libc::fcntl(f, libc::F_SETFL, 0) })?;
-    // As in `open`: a dump of routes is of our protocol alone.
+    // As in `open`: a dump of routes then holds routes of our protocol only.
     let _ = option(f, libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, &1i32);
     option(f, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &libc::timeval { tv_sec: 3, tv_usec: 0 })?;
     bind(f, &SockAddr::netlink(0))?;
@@ -127,9 +126,9 @@ pub fn from_kernel(name: &[u8]) -> bool {
     family == Some(libc::AF_NETLINK as u16) && name.get(4..8) == Some(&[0; 4])
 }
 
-/// Messages that the kernel had for this socket and could not queue, since it was opened.
+/// The number of messages for this socket that the kernel could not queue since the socket was opened.
 pub fn drops(fd: &Fd) -> Option<u32> {
-    // SK_MEMINFO_DROPS of linux/sock_diag.h; the values before it are of no use here.
+    // SK_MEMINFO_DROPS of linux/sock_diag.h; the values before it are not used here.
     const DROPS: usize = 8;
     let mut values = [0u32; DROPS + 1];
     let mut len = size_of_val(&values) as libc::socklen_t;

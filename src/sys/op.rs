@@ -1,13 +1,13 @@
 //! Operations in flight and the memory they use.
 //!
-//! The rule everything here serves: **what the kernel was pointed at stays where it is until the final completion.**
-//! A submitted operation therefore owns its bytes, address, timespec, message header *and a count on its fd*. The last
-//! one matters twice: a linked SEND looks its fd number up only when it is issued, seconds after it was submitted, so
-//! a number closed and reused meanwhile would send our advert into somebody else's socket; and a closed fd with a
-//! receive in flight keeps receiving. With a shared [`Fd`] in the operation, "cancel before close" cannot be
-//! forgotten: dropping the daemon's handle closes nothing while the kernel still works on it.
+//! The rule that everything here serves: **memory that the kernel was given a pointer to stays in place until the final completion.** A
+//! submitted operation therefore owns its bytes, address, timespec, message header *and a count on its descriptor*. The count is needed
+//! for two reasons. A linked SEND looks up its descriptor number only when it is issued, seconds after it was submitted: if the number
+//! was closed and reused meanwhile, our advert would be sent on an unrelated socket. And a closed descriptor with a receive in flight
+//! keeps receiving. With a shared [`Fd`] in the operation, "cancel before close" cannot be forgotten: dropping the daemon's handle closes
+//! nothing while the kernel still uses the descriptor.
 //!
-//! Read first: `id.rs` (generational names: a completion for an operation that is gone finds nothing).
+//! Read first: `id.rs` (generational names: a completion for an operation that has ended finds no entry).
 
 use super::socket::SockAddr;
 use crate::id::Key;
@@ -21,10 +21,10 @@ pub enum OpMark {}
 /// Name of an operation in flight; its bits are the operation's `user_data`.
 pub type OpKey = Key<OpMark>;
 
-/// An fd that closes when the last operation and the last holder let go of it.
+/// A descriptor that closes when the last operation and the last holder release it.
 pub type Fd = Rc<OwnedFd>;
 
-/// What the kernel may read or write until the final completion. Held, never looked at (but for `Read`).
+/// Memory that the kernel may read or write until the final completion. It is kept, and not accessed (except `Read`).
 pub(super) enum Mem {
     Nothing,
     Send { _bytes: Bytes, _to: Option<Rc<SockAddr>> },
@@ -53,20 +53,20 @@ pub(super) struct Op<T> {
     pub _fd: Option<Fd>,
 }
 
-/// How an operation hangs together with the next one.
+/// How an operation is linked to the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// Not at all.
     Last,
     /// The next one starts after this one succeeded; if this one fails or is cancelled, all behind it are cancelled.
     Soft,
-    /// The next one starts after this one, whatever became of it.
+    /// The next one starts after this one, whatever its result.
     Hard,
 }
 
 /// One completion.
 pub struct Done<T> {
-    /// What the submitter said it was.
+    /// The tag that the submitter gave.
     pub tag: T,
     /// The operation's name.
     pub op: OpKey,

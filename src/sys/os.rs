@@ -1,11 +1,11 @@
-//! What the loop's services ask of the operating system, as two traits: operations of a ring, and the few system calls that are made
-//! directly.
+//! What the services of the loop request of the operating system, as two traits: operations of a ring, and the few system calls that are
+//! made directly.
 //!
-//! [`Ring`] implements both by forwarding, so that the shipped services are compiled against io_uring and nothing stands in between.
-//! The simulator (`tests/sim/os`) implements both with a virtual clock and faults, and runs the very same services.
-//! Read first: `ring.rs`, `op.rs`.
+//! [`Ring`] implements both by forwarding, so that the shipped services are compiled against io_uring without a layer in between. The
+//! simulator (`tests/sim/os`) implements both with a virtual clock and faults, and runs the same services. Read first: `ring.rs`,
+//! `op.rs`.
 //!
-//! A descriptor is a real one on both sides: that it closes with the last operation that holds it is a part of what is simulated.
+//! A descriptor is a real one on both sides: the simulation includes that it closes with the last operation that holds it.
 
 use super::bufring::{BufRing, Received};
 use super::op::{Done, Fd, Header, Link, OpKey};
@@ -21,7 +21,7 @@ use std::rc::Rc;
 
 /// Provided buffers; see [`BufRing`].
 pub trait Buffers {
-    /// Takes a multishot receive's buffer apart; `None` when it is shorter than its own header.
+    /// Splits the buffer of a multishot receive into its parts; `None` when the buffer is shorter than its own header.
     fn datagram(&mut self, id: u16, len: i32, header: &Header) -> Option<Received<'_>>;
     /// Offers a buffer to the kernel again: once for each completion that named it.
     fn give(&mut self, id: u16);
@@ -38,7 +38,7 @@ impl Buffers for BufRing {
 
 /// Operations: submitted, linked, cancelled, completed. Each method is [`Ring`]'s of the same name.
 pub trait Ops<T: Copy> {
-    /// Where datagrams are received into.
+    /// Where datagrams are received.
     type Buffers: Buffers;
 
     /// Makes `entries` buffers of `size` bytes, and offers all of them under the number `group`.
@@ -68,9 +68,9 @@ pub trait Ops<T: Copy> {
     /// See [`Ring::cancel`].
     fn cancel(&mut self, tag: T, target: OpKey, link: Link) -> OpKey;
 
-    /// See [`Ring::submit_and_wait`]. A simulated ring returns at once: who drives it calls the loop again when the time has come.
+    /// See [`Ring::submit_and_wait`]. A simulated ring returns at once: the simulator calls the loop again when the time has come.
     fn submit_and_wait(&mut self, until: Option<Instant>) -> io::Result<()>;
-    /// Submits, and stays awake until `end` or until something has completed; `ask`: by asking the kernel again and again.
+    /// Submits, and stays awake until `end` or until an operation has completed; `ask`: by calling the kernel repeatedly.
     fn spin(&mut self, end: Instant, ask: bool) -> io::Result<()>;
     /// See [`Ring::submit`].
     fn submit(&mut self) -> io::Result<()>;
@@ -88,7 +88,7 @@ pub trait Ops<T: Copy> {
     fn unknown(&self) -> u64;
 }
 
-/// System calls that the services make themselves: those that are no operations of a ring, or are cheaper as calls.
+/// System calls that the services make directly: those that are no operations of a ring, or are cheaper as calls.
 pub trait Calls {
     /// Both clocks.
     fn now(&self) -> Now;
@@ -202,9 +202,9 @@ impl<T: Copy> Ops<T> for Ring<T> {
         self.submit_pushed()?;
         while clock::mono() < end && Ring::queued(self) == 0 {
             match ask {
-                // From another processor: asking is quicker than being interrupted.
+                // Completions come from another processor: a call is quicker than an interrupt.
                 true => Ring::submit(self)?,
-                // From a timer of this one.
+                // Completions come from a timer of this processor.
                 false => core::hint::spin_loop(),
             }
         }

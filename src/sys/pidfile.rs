@@ -1,7 +1,7 @@
-//! The pid file: the number of a process, for scripts. That only one daemon runs is held by another file (`lockfile.rs`).
+//! The pid file: the number of a process, for scripts. Another file (`lockfile.rs`) ensures that only one daemon runs.
 //!
-//! A file that is there is written over where it is ours and removed with its writer. It carries a lock as well, by which two daemons do
-//! not write one file in turns; who cannot have it because somebody reads under a lock writes all the same.
+//! An existing file is overwritten where it is ours, and removed with its writer. It carries a lock as well, by which two daemons do not
+//! write one file in turns. A process that cannot take the lock because a reader holds a read lock writes all the same.
 
 use super::lockfile::{self, open_to_write};
 use std::fs::File;
@@ -21,12 +21,12 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Takes the lock. Done before forking, so that the refusal is still seen on the terminal.
+    /// Takes the lock. Called before forking, so that a refusal is still seen on the terminal.
     pub fn lock(path: &Path) -> Result<PidFile, Refused> {
-        // Going into the background changes the directory.
+        // Going into the background changes the working directory.
         let path = &std::path::absolute(path).map_err(Refused::Io)?;
-        // Another kalived that stops removes the file between our open and our lock: then we hold a file that no
-        // longer has a name, and try again. Each round needs a further process that stops just now: 8 is plenty.
+        // Another kalived that stops may remove the file between our open and our lock. Then we hold a file that no longer has a name,
+        // and try again. Each round needs a further process that stops at that moment: 8 is plenty.
         for _ in 0..8 {
             let file = open_to_write(path, 0o644, is_number).map_err(Refused::Io)?;
             lock(&file)?;
@@ -37,14 +37,14 @@ impl PidFile {
         Err(Refused::Io(io::ErrorKind::WouldBlock.into()))
     }
 
-    /// Writes our pid; called by the process that stays.
+    /// Writes the pid of this process; called by the process that stays.
     pub fn write(&mut self) -> io::Result<()> {
         self.owner = std::process::id();
         self.put(self.owner)
     }
 
-    /// Writes the pid of a child that we look after: the file is ours and goes with us, its content is the child's. Again for the
-    /// next child.
+    /// Writes the pid of a child. The file belongs to this process and is removed with it; its content is the number of the child. Called
+    /// again for the next child.
     pub fn write_for(&mut self, child: u32) -> io::Result<()> {
         self.owner = std::process::id();
         self.put(child)
@@ -56,24 +56,24 @@ impl PidFile {
         self.file.write_all_at(format!("{pid}\n").as_bytes(), 0)
     }
 
-    /// What holds the lock: it stays while any copy of it is open.
+    /// The descriptor that holds the lock: the lock stays while any copy of it is open.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
-    /// Absolute.
+    /// The absolute path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The file descriptor that holds the lock, and the path: for an execve that keeps both. The file stays.
     pub fn into_parts(mut self) -> io::Result<(OwnedFd, PathBuf)> {
-        // Nobody is the owner: dropping this removes nothing.
+        // No process is the owner: dropping this value removes nothing.
         self.owner = 0;
-        // A duplicate is the same open file description, and the lock belongs to that.
+        // A duplicate is the same open file description, and the lock belongs to the description.
         Ok((OwnedFd::from(self.file.try_clone()?), self.path.clone()))
     }
 
-    /// The pid file back from [`PidFile::into_parts`]; without a lock of its own it takes one.
+    /// Makes the pid file again from [`PidFile::into_parts`]; without a lock of its own it takes one.
     pub fn from_parts(fd: OwnedFd, path: &Path) -> Result<PidFile, Refused> {
         let file = File::from(fd);
         lock(&file)?;
@@ -81,12 +81,12 @@ impl PidFile {
     }
 }
 
-// A process number and a line end, whoever left it there.
+// A process number and a line end, written by any process.
 fn is_number(len: u64, bytes: &[u8]) -> bool {
     len == bytes.len() as u64 && bytes.iter().all(|b| b.is_ascii_digit() || b.is_ascii_whitespace())
 }
 
-// A reader's lock keeps nobody from writing a number.
+// A reader's lock does not prevent writing a number.
 fn lock(file: &File) -> Result<(), Refused> {
     match lockfile::lock(file, 0, 0) {
         Err(Refused::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
@@ -94,7 +94,7 @@ fn lock(file: &File) -> Result<(), Refused> {
     }
 }
 
-/// keepalived's `--vrrp_pid`: a pid file with the number of the core. To be kept as long as there is a core; a restarted one is
+/// keepalived's `--vrrp_pid`: a pid file with the number of the core. Kept as long as there is a core; the number of a restarted core is
 /// written with [`PidFile::write_for`].
 pub fn core_pid_file(path: &Path, pid: u32) -> Result<PidFile, Refused> {
     let mut held = PidFile::lock(path)?;
@@ -112,7 +112,7 @@ fn same_file(file: &File, path: &Path) -> bool {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Not in a parent that only handed the lock on. While we hold the lock nobody else can have made it theirs.
+        // Not in a parent that only passed the lock on. While this process holds the lock, no other process can have taken the file over.
         if self.owner == std::process::id() && same_file(&self.file, &self.path) {
             let _ = std::fs::remove_file(&self.path);
         }

@@ -1,8 +1,8 @@
-//! What a process of kalived gives up once it no longer needs it: capabilities, new privileges through set-id programs, its memory for
-//! others to read, files (Landlock).
+//! What a process of kalived gives up once it no longer needs it: capabilities, new privileges through set-user-ID programs, access of
+//! other processes to its memory, files (Landlock).
 //!
-//! Every step is worth something without the others, so what the system refuses is left as it was. Deliberately absent: a filter of
-//! system calls. What the core does goes through io_uring, which such a filter does not see.
+//! Every step is useful without the others, so a step that the system refuses is skipped. Deliberately absent: a filter of system calls.
+//! The core works through io_uring, whose operations such a filter does not see.
 
 use std::ffi::CStr;
 use std::mem::size_of;
@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 pub mod cap {
     /// Change owners.
     pub const CHOWN: u32 = 0;
-    /// Pass over the permissions of files.
+    /// Bypass the permissions of files.
     pub const DAC_OVERRIDE: u32 = 1;
     /// Act as the owner of a file.
     pub const FOWNER: u32 = 3;
@@ -22,7 +22,7 @@ pub mod cap {
     pub const NET_RAW: u32 = 13;
     /// Lock memory.
     pub const IPC_LOCK: u32 = 14;
-    /// Look at processes that hide (`/proc` with `hidepid`).
+    /// Read hidden processes (`/proc` with `hidepid`).
     pub const SYS_PTRACE: u32 = 19;
     /// Real-time priority.
     pub const SYS_NICE: u32 = 23;
@@ -58,7 +58,7 @@ fn set(sets: &[Sets; 2]) {
     unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
 }
 
-/// Hands on nothing to a program that is executed: no ambient and no inheritable capabilities. Between fork and exec: makes no
+/// Clears the ambient and inheritable capabilities, so that an executed program gets none of them. Runs between fork and exec: makes no
 /// allocation.
 pub(super) fn clear_handed_on() {
     // SAFETY: no pointers.
@@ -69,7 +69,7 @@ pub(super) fn clear_handed_on() {
     }
 }
 
-/// Keeps of the capabilities at most `kept`, for good, also across an exec; and no program that is executed gets new ones.
+/// Keeps at most the capabilities in `kept`, for good, also across an exec; an executed program gets no new ones.
 pub fn keep_only(kept: &[u32]) {
     let mask = kept.iter().fold(0u64, |m, c| m | 1 << c);
     for number in 0..64u32 {
@@ -90,13 +90,13 @@ pub fn keep_only(kept: &[u32]) {
     unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
 }
 
-/// Nobody of the same user may read this process's memory or attach to it, and it leaves no core file: it holds secrets.
+/// No process of the same user may read this process's memory or attach to it, and it leaves no core file: its memory holds secrets.
 pub fn hide() {
     // SAFETY: no pointers.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
 }
 
-/// Rights of Landlock (linux/landlock.h), and with which version of it each came.
+/// Rights of Landlock (linux/landlock.h), and the version that introduced each.
 mod fs {
     pub(super) const EXECUTE: u64 = 1 << 0;
     pub(super) const WRITE_FILE: u64 = 1 << 1;
@@ -113,16 +113,16 @@ mod fs {
     pub(super) const TRUNCATE: u64 = 1 << 14;
 }
 
-/// What of the file system a process is left with. What is open already, sockets included, is not touched.
+/// What a process keeps of the file system. Descriptors that are open already, sockets included, are not affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Files {
-    /// Reading everywhere, and pipes: made, opened, removed. No program is executed, no other file made or cut short.
+    /// Reading everywhere; making, opening and removing pipes. No program is executed, no other file made or truncated.
     Pipes,
-    /// Reading what the kernel says of itself, and its settings of the network.
+    /// Reading the kernel's information and its network settings.
     Kernel,
 }
 
-/// Gives up the file system but for `files`, for good. False: this kernel has no Landlock, or it is switched off.
+/// Gives up the file system except `files`, for good. False: this kernel has no Landlock, or Landlock is disabled.
 pub fn leave_files(files: Files) -> bool {
     let Some(version) = landlock_version() else { return false };
     let late = if version >= 2 { fs::REFER } else { 0 } | if version >= 3 { fs::TRUNCATE } else { 0 };
@@ -134,7 +134,7 @@ pub fn leave_files(files: Files) -> bool {
             &[(c"/proc", read), (c"/proc/sys/net", read | fs::WRITE_FILE | (late & fs::TRUNCATE)), (c"/sys", read)],
         ),
     };
-    // SAFETY: the attribute is one number with its size; the result is a fresh fd that nobody else has.
+    // SAFETY: the attribute is one number with its size; the result is a new file descriptor that has no other owner.
     let set = unsafe {
         let fd = libc::syscall(libc::SYS_landlock_create_ruleset, &raw const handled, size_of::<u64>(), 0);
         let Ok(fd @ 0..) = i32::try_from(fd) else { return false };
@@ -150,12 +150,12 @@ pub fn leave_files(files: Files) -> bool {
     }
 }
 
-/// A directory that is not there needs no rule.
+/// A missing directory needs no rule.
 fn allow(set: &OwnedFd, path: &CStr, allowed: u64) {
     // `struct landlock_path_beneath_attr`, which is packed: a number of 64 bits and one of 32.
     const BENEATH: libc::c_int = 1;
     let mut rule = [0u8; 12];
-    // SAFETY: C strings and a rule that outlive the calls; the fd is fresh and nobody else has it.
+    // SAFETY: C strings and a rule that outlive the calls; the file descriptor is new and has no other owner.
     unsafe {
         let fd = libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC);
         if fd < 0 {

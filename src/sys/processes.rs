@@ -1,4 +1,4 @@
-//! The processes below this one: found in /proc, and signalled without ever meaning a stranger who got the number since.
+//! The descendants of this process: found in /proc, and signalled so that a process which got the same number since is never hit.
 //!
 //! Read first: `child.rs`.
 
@@ -34,14 +34,14 @@ pub fn below(root: u32, most: usize) -> Vec<u32> {
 /// The parent of a process.
 fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name, which may hold anything: the state, then the parent.
+    // After the name, which may contain any characters: the state, then the parent.
     stat.rsplit_once(") ")?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Whether a process is below this one.
 fn is_below(mut pid: u32) -> bool {
     let us = std::process::id();
-    // A chain of parents that is longer is none of ours.
+    // A longer chain of parents does not lead to this process.
     for _ in 0..64 {
         match parent(pid) {
             Some(p) if p == us => return true,
@@ -52,7 +52,7 @@ fn is_below(mut pid: u32) -> bool {
     false
 }
 
-/// Bytes of an environment that are looked at; the kernel lets one string be as long.
+/// Bytes of an environment that are read; the kernel allows one string of this length.
 const ENVIRONMENT: u64 = 128 * 1024;
 
 /// Whether a process was started with that variable in its environment. False where it may not be read.
@@ -60,16 +60,16 @@ pub fn has_variable(pid: u32, name: &str) -> bool {
     use std::io::Read;
     let Ok(file) = std::fs::File::open(format!("/proc/{pid}/environ")) else { return false };
     let mut all = Vec::new();
-    // What was read before an error counts, too.
+    // Bytes that were read before an error count, too.
     let _ = file.take(ENVIRONMENT).read_to_end(&mut all);
     all.split(|b| *b == 0).any(|v| v.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
 }
 
-/// Sends SIGTERM or SIGKILL to a process that [`descendants`] found, if it still is one. Its number is held by a descriptor between the
-/// look and the signal.
+/// Sends SIGTERM or SIGKILL to a process that [`descendants`] found, if it still is a descendant. A pidfd holds its number between the
+/// check and the signal.
 pub fn signal_descendant(pid: u32, hard: bool) {
     let Ok(number) = i32::try_from(pid) else { return };
-    // SAFETY: no pointers; the result is a fresh fd that nobody else has.
+    // SAFETY: no pointers; the result is a new file descriptor that has no other owner.
     let fd = unsafe {
         match i32::try_from(libc::syscall(libc::SYS_pidfd_open, number, 0)) {
             Ok(fd @ 0..) => OwnedFd::from_raw_fd(fd),
@@ -80,7 +80,7 @@ pub fn signal_descendant(pid: u32, hard: bool) {
         return;
     }
     let signal = if hard { libc::SIGKILL } else { libc::SIGTERM };
-    // SAFETY: no information goes along with the signal.
+    // SAFETY: no siginfo is passed with the signal.
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, core::ptr::null::<u8>(), 0) };
 }
 

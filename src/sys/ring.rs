@@ -1,9 +1,8 @@
 //! One io_uring: submission, waiting, completions.
 //!
-//! Read first: `op.rs`. `T` is whatever the owner wants back with a completion. Deliberately absent: SQPOLL (a kernel
-//! thread that spins), registered files (an fd's lifetime is counted instead), and `DEFER_TASKRUN`: with it a timer that
-//! expires while we are busy waits for our next call into the kernel, and pre-armed adverts are then no better than
-//! ordinary timers.
+//! Read first: `op.rs`. `T` is the tag that the owner gets back with a completion. Deliberately absent: SQPOLL (a kernel thread that
+//! spins), registered files (a descriptor's lifetime is counted instead), and `DEFER_TASKRUN`: with this flag a timer that expires while
+//! we are busy waits for our next call into the kernel, and adverts armed in advance would then be no better than ordinary timers.
 
 use super::bufring::BufRing;
 use super::op::{Done, Fd, Header, Link, Mem, Op, OpKey, OpMark};
@@ -19,15 +18,15 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
-/// Submission entries. 1,024 × 64 bytes: 48 full chains (a timer and 20 sends) between two kernel calls, which is more
-/// than 900 adverts; a turn that has more simply calls the kernel more than once.
+/// Submission entries. 1,024 × 64 bytes: 48 full chains (a timer and 20 sends) between two kernel calls, which is more than 900 adverts;
+/// a turn with more of them calls the kernel more than once.
 pub const SQ_ENTRIES: u32 = 1024;
 
-/// How often a full submission queue is offered to the kernel before the ring counts as broken. One call takes all of
-/// it; only a kernel without memory for requests refuses, and that passes or it does not.
+/// How often a full submission queue is offered to the kernel before the ring counts as broken. One call takes the whole queue; only a
+/// kernel without memory for requests refuses it.
 const SUBMIT_TRIES: usize = 64;
 
-/// Why there is no ring: what is wrong and what to do about it.
+/// Why there is no ring: the cause and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoRing(pub String);
 
@@ -39,7 +38,7 @@ impl fmt::Display for NoRing {
 
 /// The ring and everything in flight on it.
 pub struct Ring<T> {
-    // Dropped first: once the ring is gone the kernel uses none of the memory in `ops`.
+    // Dropped first: once the ring is closed the kernel uses none of the memory in `ops`.
     io: IoUring,
     ops: Arena<OpMark, Op<T>>,
     abs_timer: bool,
@@ -48,12 +47,12 @@ pub struct Ring<T> {
 }
 
 impl<T: Copy> Ring<T> {
-    /// Makes the ring, or says in one sentence why that is impossible here and what helps.
+    /// Makes the ring. The error is a sentence with the reason and the remedy.
     pub fn new() -> Result<Ring<T>, NoRing> {
         Self::with_coop(COOP_TASKRUN)
     }
 
-    /// As [`Ring::new`], with `COOP_TASKRUN` as said. For measurements; see [`COOP_TASKRUN`].
+    /// As [`Ring::new`], with `COOP_TASKRUN` as given. For measurements; see [`COOP_TASKRUN`].
     pub fn with_coop(coop: bool) -> Result<Ring<T>, NoRing> {
         let mut b = IoUring::builder();
         b.setup_single_issuer().setup_submit_all().setup_clamp().setup_cqsize(4 * SQ_ENTRIES);
@@ -72,7 +71,7 @@ impl<T: Copy> Ring<T> {
         Ok(ring)
     }
 
-    /// What the log prints at start.
+    /// The description for the log at start.
     pub fn describe(&self) -> String {
         format!(
             "io_uring: SQ {} CQ {}, single issuer, {}, waits {}",
@@ -88,7 +87,7 @@ impl<T: Copy> Ring<T> {
         self.ops.len()
     }
 
-    /// Completions that named no operation of ours. Counted, otherwise ignored.
+    /// The number of completions that named no operation of ours. They are counted and otherwise ignored.
     pub fn unknown(&self) -> u64 {
         self.unknown
     }
@@ -122,29 +121,29 @@ impl<T: Copy> Ring<T> {
         false
     }
 
-    /// Sends `bytes` to `to` (or where the socket is connected to). `wait`: a full socket buffer is waited for by the
-    /// kernel; otherwise it fails with EAGAIN at once and never occupies a worker. `worker`: never on our thread.
+    /// Sends `bytes` to `to` (or to the address that the socket is connected to). `wait`: the kernel waits for room in a full socket
+    /// buffer; otherwise the send fails with EAGAIN at once and never occupies a worker. `worker`: never on our thread.
     pub fn send(&mut self, tag: T, fd: &Fd, bytes: Bytes, to: Option<Rc<SockAddr>>, link: Link, how: How) -> OpKey {
         let e = send_entry(fd, &bytes, to.as_deref(), how);
         self.push(tag, e, link, Mem::Send { _bytes: bytes, _to: to }, Some(fd))
     }
 
-    /// As [`Ring::send`] without a wait, linked hard, and without a completion when it succeeds: what is linked behind it completes
-    /// after it, and tells. Its memory is kept until then; the owner gives it back with [`Ring::release`].
+    /// As [`Ring::send`] without a wait, linked hard, and without a completion when it succeeds: the operation linked behind it completes
+    /// after it and reports both. The memory is kept until then; the owner releases it with [`Ring::release`].
     pub fn send_quiet(&mut self, tag: T, fd: &Fd, bytes: Bytes, to: Option<Rc<SockAddr>>) -> OpKey {
         let e = send_entry(fd, &bytes, to.as_deref(), How::NoWait).flags(Flags::SKIP_SUCCESS);
         self.push(tag, e, Link::Hard, Mem::Send { _bytes: bytes, _to: to }, Some(fd))
     }
 
-    /// Forgets a [quiet](Ring::send_quiet) operation that is final: what was linked behind it has completed.
+    /// Releases a [quiet](Ring::send_quiet) operation that has ended: the operation linked behind it has completed.
     pub fn release(&mut self, op: OpKey) {
         self.ops.remove(op);
     }
 
-    /// Writes `bytes` at the file's own position; a pipe that is full is waited for by the kernel.
+    /// Writes `bytes` at the file's own position; the kernel waits for room in a full pipe.
     pub fn write(&mut self, tag: T, fd: &Fd, bytes: Bytes) -> OpKey {
         let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        // Offset -1: the current position, and append where the file is opened so.
+        // Offset -1: the current position; a file opened with O_APPEND is appended to.
         let e = opcode::Write::new(types::Fd(fd.as_raw_fd()), bytes.as_ptr(), size).offset(u64::MAX).build();
         self.push(tag, e, Link::Last, Mem::Send { _bytes: bytes, _to: None }, Some(fd))
     }
@@ -157,7 +156,7 @@ impl<T: Copy> Ring<T> {
         self.push(tag, e, Link::Last, Mem::Read { buf }, Some(fd))
     }
 
-    /// Opens a connection. `worker`: never on our thread, for an address that is a path, whose file system may hang.
+    /// Opens a connection. `worker`: never on our thread, for an address that is a path, because its file system may not answer.
     pub fn connect(&mut self, tag: T, fd: &Fd, to: Rc<SockAddr>, worker: bool) -> OpKey {
         let mut e = opcode::Connect::new(types::Fd(fd.as_raw_fd()), to.as_ptr(), to.len()).build();
         if worker {
@@ -166,7 +165,7 @@ impl<T: Copy> Ring<T> {
         self.push(tag, e, Link::Last, Mem::Send { _bytes: Bytes::new(), _to: Some(to) }, Some(fd))
     }
 
-    /// Receives up to `size` bytes once; the completion brings them as a finished read's.
+    /// Receives up to `size` bytes once; the completion carries them in `read`.
     pub fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey {
         let mut buf = vec![0u8; size].into_boxed_slice();
         let len = u32::try_from(size).unwrap_or(u32::MAX);
@@ -174,8 +173,8 @@ impl<T: Copy> Ring<T> {
         self.push(tag, e, Link::Last, Mem::Read { buf }, Some(fd))
     }
 
-    /// Completes once as soon as `fd` can be read (or, with `write`, written), or broke: at once where it can already. Once, not
-    /// again and again: who leaves something unread for the next turn asks again and is woken again.
+    /// Completes once as soon as `fd` can be read (or, with `write`, written) or has an error; at once where that holds already. A poll
+    /// is not repeated: a caller that leaves bytes unread for the next turn polls again and is woken again.
     pub fn poll(&mut self, tag: T, fd: &Fd, write: bool) -> OpKey {
         let mask = if write { libc::POLLOUT } else { libc::POLLIN };
         let e = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), mask as u32).build();
@@ -188,8 +187,8 @@ impl<T: Copy> Ring<T> {
         self.push(tag, e, Link::Last, Mem::Header { _msg: header.clone() }, Some(fd))
     }
 
-    /// Completes with ETIME at `at` of `CLOCK_MONOTONIC`, and counts as success for what is linked behind it
-    /// (`ETIME_SUCCESS`; without it the link would be severed and nothing sent).
+    /// Completes with ETIME at `at` of `CLOCK_MONOTONIC`, which counts as success for the operations linked behind it (`ETIME_SUCCESS`;
+    /// without the flag the link would be severed and nothing sent).
     pub fn timeout_at(&mut self, tag: T, at: Instant, link: Link) -> OpKey {
         let ts = Box::new(timespec(at));
         let e = opcode::Timeout::new(&*ts).flags(TimeoutFlags::ABS | TimeoutFlags::ETIME_SUCCESS).build();
@@ -206,13 +205,13 @@ impl<T: Copy> Ring<T> {
     fn push(&mut self, tag: T, e: squeue::Entry, link: Link, mem: Mem, fd: Option<&Fd>) -> OpKey {
         let op = self.ops.insert(Op { tag, mem, _fd: fd.cloned() });
         let mut e = e.user_data(op.to_bits());
-        // `Entry::flags` adds to what is there.
+        // `Entry::flags` adds to the flags already set.
         match link {
             Link::Last => {}
             Link::Soft => e = e.flags(Flags::IO_LINK),
             Link::Hard => e = e.flags(Flags::IO_HARDLINK),
         }
-        // Room for a chain was made before; for others there is nearly always some.
+        // Room for a chain was made before; other entries nearly always find room.
         let queued = self.enqueue(&e) || (self.room(1) && self.enqueue(&e));
         if !queued {
             self.broken.get_or_insert(-libc::EBUSY);
@@ -227,8 +226,8 @@ impl<T: Copy> Ring<T> {
         unsafe { self.io.submission().push(e) }.is_ok()
     }
 
-    /// Submits and waits until something completed or `until` has come. `None`: waits for a completion only.
-    /// Returns after a signal too.
+    /// Submits and waits until an operation has completed or `until` has come. `None`: waits for a completion only. Returns after a
+    /// signal too.
     pub fn submit_and_wait(&mut self, until: Option<Instant>) -> io::Result<()> {
         let r = if self.abs_timer || until.is_none() {
             self.enter(1, until, EnterFlags::ABS_TIMER)
@@ -239,13 +238,14 @@ impl<T: Copy> Ring<T> {
         settle(r)
     }
 
-    /// Submits, collects what is ready, does not wait.
+    /// Submits, collects the completions that are ready, does not wait.
     pub fn submit(&mut self) -> io::Result<()> {
         let r = self.enter(0, None, EnterFlags::GETEVENTS);
         settle(r)
     }
 
-    /// Submits what was pushed so far, for what must not wait until the end of the turn. An error shows at the next wait.
+    /// Submits the entries pushed so far, for operations that must not wait until the end of the turn. An error is returned by the next
+    /// wait.
     pub fn push_out(&mut self) {
         let _ = self.enter(0, None, EnterFlags::empty());
     }
@@ -266,13 +266,13 @@ impl<T: Copy> Ring<T> {
         } else {
             flags.remove(EnterFlags::ABS_TIMER);
         }
-        // SAFETY: `args` and `ts` outlive the call, EXT_ARG says what `args` is, and `len` entries were pushed by
+        // SAFETY: `args` and `ts` outlive the call, EXT_ARG declares the type of `args`, and `len` entries were pushed by
         // `push`, each with memory that outlives it.
         let r = unsafe { self.io.submitter().enter(len, want, flags.bits(), Some(&args)) };
         r.map(drop).map_err(|e| -e.raw_os_error().unwrap_or(libc::EIO))
     }
 
-    /// Submits what was pushed, if anything was; completions that did not fit into the queue are fetched.
+    /// Submits pushed entries, if there are any; fetches completions that did not fit into the queue.
     pub fn submit_pushed(&mut self) -> io::Result<()> {
         let sq = self.io.submission();
         let nothing = sq.is_empty() && !sq.cq_overflow();
@@ -280,7 +280,7 @@ impl<T: Copy> Ring<T> {
         if nothing { Ok(()) } else { self.submit() }
     }
 
-    /// How many completions are queued now.
+    /// The number of completions that are queued.
     pub fn queued(&mut self) -> usize {
         let mut cq = self.io.completion();
         cq.sync();
@@ -314,24 +314,23 @@ impl<T: Copy> Ring<T> {
     }
 }
 
-/// What a send does about a full buffer and on which thread it runs.
+/// How a send handles a full buffer, and on which thread it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// Now or EAGAIN.
     NoWait,
-    /// When there is room; the ring watches the socket, nobody blocks.
+    /// When there is room; the ring polls the socket, and no thread blocks.
     Wait,
-    /// On a kernel worker: for calls that may sleep on a lock of the kernel's (rtnetlink).
+    /// On a kernel worker: for calls that may sleep on a kernel lock (rtnetlink).
     Worker,
 }
 
-/// Whether a timer that expires while our thread is busy in user code on *another* CPU than the one it was armed on may
-/// wait for that CPU's next tick. It may not: without the flag the kernel interrupts us, and the advert leaves.
+/// Whether a timer that expires while our thread is busy in user code on *another* CPU than the one it was armed on may wait for that
+/// CPU's next tick. It may not: without the flag the kernel interrupts the thread, and the advert leaves.
 ///
-/// Measured (6.18, HZ 250, SCHED_RR, one router at 10 ms, 7 ms of busy user code a turn, the thread moved to the other
-/// CPU each turn; captured on the veth peer): late p99 1.1 to 1.5 ms, max 2.6 to 3.9 ms with the flag; p99 0.6 ms, max 1.4 ms
-/// without. Where the thread stays on its CPU there is no difference in lateness. 200 routers at 10 ms cost the same
-/// CPU time with and without it.
+/// Measured (6.18, HZ 250, SCHED_RR, one router at 10 ms, 7 ms of busy user code a turn, the thread moved to the other CPU each turn;
+/// captured on the veth peer): late p99 1.1 to 1.5 ms, max 2.6 to 3.9 ms with the flag; p99 0.6 ms, max 1.4 ms without. Where the thread
+/// stays on its CPU there is no difference in lateness. 200 routers at 10 ms use the same CPU time with and without the flag.
 pub const COOP_TASKRUN: bool = false;
 
 fn send_entry(fd: &Fd, bytes: &Bytes, to: Option<&SockAddr>, how: How) -> squeue::Entry {
@@ -350,7 +349,7 @@ fn timespec(at: Instant) -> Timespec {
     Timespec::new().sec(at.0 / 1_000_000_000).nsec((at.0 % 1_000_000_000) as u32)
 }
 
-/// What a wait may end with beside success: time is up, a signal came, completions wait to be taken.
+/// The results of a wait beside success: the time has passed, a signal came, completions are queued.
 fn settle(r: Result<(), i32>) -> io::Result<()> {
     match r {
         Ok(()) => Ok(()),

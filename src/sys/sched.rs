@@ -1,67 +1,67 @@
-//! Real-time priority, locked memory, niceness, CPUs: tried without being asked, and where the system refuses, one line
-//! that says which limit refused. Refusals never stop the daemon: it only loses protection against load.
+//! Real-time priority, locked memory, niceness, CPUs: requested at the start without configuration. For each refusal one line names the
+//! limit that refused. A refusal never stops the daemon: the daemon only loses protection against load.
 
 use super::daemonize::effective_capabilities;
 use super::sections;
 use std::io;
 
-/// SCHED_RR priority when the configuration names none. Low: above every ordinary process, which is all the protection
-/// that is needed, and below whatever an operator ranked on purpose; with one below it for the guard.
+/// SCHED_RR priority when the configuration names none. A low one is above every ordinary process, which is all the protection that is
+/// needed, and below any process that an operator gave a priority on purpose; the guard has the priority below it.
 pub const DEFAULT_RT_PRIORITY: u8 = 2;
 
-/// Niceness of whoever is to have the processor first among ordinary processes.
+/// Niceness of a process that has precedence over the other ordinary processes.
 const BEST_NICE: i32 = -20;
 
 const CAP_IPC_LOCK: u64 = 1 << 14;
 const CAP_SYS_NICE: u64 = 1 << 23;
 
-/// What is wanted.
+/// The settings that are requested.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// SCHED_RR priority, 1..=99; `None`: [`DEFAULT_RT_PRIORITY`].
     pub rt_priority: Option<u8>,
     /// Nice value; `None`: leave it.
     pub nice: Option<i8>,
-    /// `RLIMIT_RTTIME`, microseconds; `None`: none as far as we may lift it, so that a long operation never kills the daemon.
+    /// `RLIMIT_RTTIME`, microseconds; `None`: unlimited, as far as we may raise it, so that a long operation never kills the daemon.
     pub rttime: Option<u64>,
     /// CPUs; empty: all.
     pub cpus: Vec<u16>,
 }
 
-/// What came of it: lines for the log. `refused` ones are warnings.
+/// The results: lines for the log. Those in `refused` are warnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What holds now.
+    /// The settings that hold now.
     pub done: Vec<String>,
-    /// What was refused, by which limit, and what follows.
+    /// The settings that were refused, by which limit, and the consequence.
     pub refused: Vec<String>,
-    /// The real-time priority that was taken.
+    /// The real-time priority that was set.
     pub rt_priority: Option<u8>,
 }
 
-/// Applies all of it. Called once, after everything large is allocated and before the loop.
+/// Applies all settings. Called once, after all large allocations and before the loop.
 pub fn apply(wanted: &Wanted) -> Outcome {
     let mut out = Outcome::default();
-    // Ordinary tasks' waits may end 50 µs late to save wake-ups. Real-time tasks have no slack; this is for the rest.
+    // Waits of ordinary tasks may end 50 µs late to save wake-ups. Real-time tasks have no slack; this setting is for the others.
     // SAFETY: no pointers.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
     cpus(wanted, &mut out);
     nice(wanted, &mut out);
     rttime(wanted, &mut out);
     memory(&mut out);
-    // Last: to lock memory reads every page in, and the core before an upgrade has the same priority; its adverts would wait.
+    // Last: locking memory reads every page in, and during an upgrade the previous core has the same priority, so its adverts would wait.
     real_time(wanted, &mut out);
     out
 }
 
-/// Priority of the guard: one below the core's. Above every ordinary process, so that a core that died is back quickly on a busy
-/// machine; below the core, so that on the processor they share a fork waits for an advert and not the other way round. `None`:
-/// there is no real-time priority below the core's, so the guard is an ordinary process.
+/// Priority of the guard: one below the core's. It is above every ordinary process, so that a core that ended is restarted quickly on a
+/// busy machine, and below the core, so that on a shared processor a fork waits for an advert and not an advert for a fork. `None`: there
+/// is no real-time priority below the core's, so the guard is an ordinary process.
 pub fn guard_priority(core: Option<u8>) -> Option<u8> {
     core.unwrap_or(DEFAULT_RT_PRIORITY).checked_sub(1).filter(|p| *p > 0)
 }
 
-/// For the guard: see [`guard_priority`]. Nobody it starts inherits it. Refusals are the core's to tell.
+/// For the guard: see [`guard_priority`]. Its children do not inherit the priority. The core logs refusals.
 pub fn apply_to_guard(rt_priority: Option<u8>) {
     lift_rttime();
     let Some(priority) = guard_priority(rt_priority) else { return };
@@ -76,7 +76,7 @@ pub fn apply_to_guard(rt_priority: Option<u8>) {
     }
 }
 
-/// To that real-time priority, or to the best ordinary one.
+/// Changes to that real-time priority, or to the best ordinary one.
 pub fn change_class(rt_priority: Option<u8>) -> io::Result<()> {
     let policy = if rt_priority.is_some() { libc::SCHED_RR } else { libc::SCHED_OTHER };
     // SAFETY: all-zero is a valid sched_param; it outlives the call. The niceness is of use in the ordinary class only, and is
@@ -92,8 +92,8 @@ pub fn change_class(rt_priority: Option<u8>) -> io::Result<()> {
     if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// For a process that takes much memory at once and is not urgent: without huge pages. To clear one takes the kernel up to a
-/// millisecond in one go, and on the only processor an advert waits for that (seen: 1.2 ms while a large configuration was read).
+/// For a process that allocates much memory at once and is not urgent: disables huge pages. The kernel takes up to a millisecond without
+/// interruption to clear one, and on a single processor an advert waits for that (measured: 1.2 ms while a large configuration was read).
 pub fn small_pages() {
     // SAFETY: no pointers.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
@@ -141,8 +141,8 @@ fn rttime(wanted: &Wanted, out: &mut Outcome) {
     }
 }
 
-/// Whoever started us may have set a limit, and its signal ends a process that takes over a long configuration, say. With
-/// CAP_SYS_RESOURCE there is none then, otherwise it is as high as it may be.
+/// The process that started us may have set a limit, whose signal would end a core that takes over a long configuration. With
+/// CAP_SYS_RESOURCE the limit is removed, otherwise it is raised as far as permitted.
 fn lift_rttime() {
     let none = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     let mut has = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -157,7 +157,7 @@ fn lift_rttime() {
 
 fn real_time(wanted: &Wanted, out: &mut Outcome) {
     let priority = i32::from(wanted.rt_priority.unwrap_or(DEFAULT_RT_PRIORITY));
-    // The kernel kills a real-time process that exceeds it. An ordinary one it leaves alone.
+    // The kernel kills a real-time process that exceeds the limit. It does not apply to an ordinary process.
     let rttime = limit(libc::RLIMIT_RTTIME);
     if rttime < wanted.rttime.unwrap_or(libc::RLIM_INFINITY) {
         out.refused.push(format!(
@@ -196,8 +196,8 @@ fn real_time(wanted: &Wanted, out: &mut Outcome) {
 
 fn memory(out: &mut Outcome) {
     let max = limit(libc::RLIMIT_MEMLOCK);
-    // With a finite limit and no capability MCL_FUTURE would make some later allocation fail, and a failed
-    // allocation ends the process: then rather no lock than that.
+    // With a finite limit and no capability, MCL_FUTURE would make a later allocation fail, and a failed allocation ends the process: in
+    // that case memory is not locked.
     let allowed = max == libc::RLIM_INFINITY || has_bit(CAP_IPC_LOCK) == Some(true);
     // SAFETY: no pointers.
     if allowed && unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } == 0 {

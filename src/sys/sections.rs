@@ -1,9 +1,9 @@
 //! Parts of the program that need not be in memory while the loop runs.
 //!
-//! The core locks its memory, so that no advert waits for a page. Most of the program is not for the loop: it reads files, prints answers
-//! to commands, reads recordings, formats for people. `link/seldom.ld` lays that out as one section; after everything was locked, these
-//! pages are unlocked and given back here, and so are the tables that only the unwinder and the dynamic linker read. What is needed after
-//! all comes back from the page cache.
+//! The core locks its memory, so that no advert waits for a page. The loop does not need most of the program: that part reads files,
+//! prints answers to commands, reads recordings, formats texts. `link/seldom.ld` places it in one section. After the memory was locked,
+//! this file unlocks and releases these pages, and also the tables that only the unwinder and the dynamic linker read. Pages that are
+//! needed later are read from the page cache again.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 const SELDOM: &str = ".text.seldom";
 /// Libraries that only some health checks use: TLS and regular expressions.
 const CHECKS: &str = ".text.checks";
-/// Read by the dynamic linker before `main`, and by the unwinder when something is wrong.
+/// Read by the dynamic linker before `main`, and by the unwinder after a panic.
 const TABLES: [&str; 10] = [
     ".dynsym",
     ".dynstr",
@@ -30,25 +30,25 @@ const TABLES: [&str; 10] = [
 
 /// The size of the smallest page of every Linux.
 const PAGE: u64 = 4096;
-/// Sections that are looked at, at most: a program has some forty.
+/// Most sections that are examined: a program has some forty.
 const MOST: u16 = 256;
 /// Of mlock2(2): each page when it is used.
 const MLOCK_ONFAULT: libc::c_uint = 1;
 const SHF_WRITE: u64 = 1;
 const SHF_ALLOC: u64 = 2;
 
-/// A part of this process's memory: whole pages, from and to.
+/// A part of this process's memory: whole pages, first and end.
 type Range = (u64, u64);
 
-/// What [`keep_checks`] needs when no file can be opened any more.
+/// The ranges for [`keep_checks`], which may run when no file can be opened any more.
 static OF_CHECKS: OnceLock<Vec<Range>> = OnceLock::new();
 
 /// Unlocks and gives back what the loop does not need. Of a shared library a page is locked when it is used: most of the C library is never.
 pub fn give_back() {
     OF_CHECKS.get_or_init(|| own(|name| name == CHECKS));
-    // What adjoins is one: two sections may share a page.
+    // Adjoining ranges are merged: two sections may share a page.
     for (from, to) in merged(own(|name| name == SELDOM || name == CHECKS || TABLES.contains(&name))) {
-        // SAFETY: whole pages of the program's file that are never written: whoever reads them gets them from the file again.
+        // SAFETY: whole pages of the program's file that are never written: a later read loads them from the file again.
         unsafe {
             libc::munlock(from as *const libc::c_void, (to - from) as usize);
             libc::madvise(from as *mut libc::c_void, (to - from) as usize, libc::MADV_DONTNEED);
@@ -76,7 +76,8 @@ fn library(line: &str, program: &Path) -> Option<Range> {
     Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
 }
 
-/// Locks the libraries for checks again: there are servers to check. Without effect before [`give_back`], and where memory may not be locked.
+/// Locks the libraries for checks again, because there are servers to check. Without effect before [`give_back`], and where memory may
+/// not be locked.
 pub fn keep_checks() {
     for (from, to) in OF_CHECKS.get().into_iter().flatten() {
         // SAFETY: a part of the program; locking changes nothing but where its pages are.
@@ -84,7 +85,7 @@ pub fn keep_checks() {
     }
 }
 
-/// Gives back every page of the program that was not written to, and memory that is free: for a process that sleeps from now on.
+/// Releases every page of the program that was not written to, and free memory: for a process that sleeps from now on.
 pub fn give_back_all() {
     for (from, to) in merged(own(|_| true)) {
         // SAFETY: as in `give_back`. The code that runs here comes back with the next instruction.
@@ -102,7 +103,7 @@ fn give_back_heap() {
 #[cfg(not(target_env = "gnu"))]
 fn give_back_heap() {}
 
-// The sections of this process that `wanted` names and that are never written to.
+// The sections of this process that `wanted` selects and that are never written to.
 fn own(wanted: impl Fn(&str) -> bool) -> Vec<Range> {
     let Ok(file) = File::open("/proc/self/exe") else { return Vec::new() };
     let read = |at: u64, length: usize| {
@@ -114,7 +115,7 @@ fn own(wanted: impl Fn(&str) -> bool) -> Vec<Range> {
     sections(read, table, wanted).unwrap_or_default()
 }
 
-// The ranges of sections in an ELF file of 64 bits whose program headers are at `table` in memory. None: it is not one.
+// The ranges of sections in an ELF file of 64 bits whose program headers are at `table` in memory. `None`: the file is not such a file.
 fn sections(
     read: impl Fn(u64, usize) -> Option<Vec<u8>>,
     table: u64,
@@ -147,13 +148,13 @@ fn sections(
     Some(out)
 }
 
-// Whole pages of these, where what adjoins is one.
+// The whole pages of these ranges; adjoining ranges are merged.
 fn merged(mut ranges: Vec<Range>) -> Vec<Range> {
     ranges.sort_unstable();
     let mut out: Vec<Range> = Vec::new();
     for (from, to) in ranges {
         match out.last_mut() {
-            // Between two sections are only bytes that align the second.
+            // Between two adjoining sections there are only bytes that align the second.
             Some((_, end)) if from.saturating_sub(*end) < 64 => *end = to.max(*end),
             _ => out.push((from, to)),
         }

@@ -1,17 +1,17 @@
-//! Messages with fds between the processes of kalived: a connected pair of `SOCK_SEQPACKET` unix sockets.
+//! Messages with descriptors between the processes of kalived: a connected pair of `SOCK_SEQPACKET` unix sockets.
 //!
-//! A message arrives whole or not at all, in order, and the end of the other process is seen as an end of file. Nothing
-//! here ever waits: a full queue is `WouldBlock`, and what to do about it is the caller's decision. Deliberately absent: the
-//! encoding (each line between two processes has its own), credentials (both ends come from one `pair`).
+//! A message arrives whole or not at all, in order, and the end of the other process is read as an end of file. No call here waits: a
+//! full queue is `WouldBlock`, and the caller decides what to do about it. Deliberately absent: the encoding (each line between two
+//! processes has its own), credentials (both ends come from one `pair`).
 
 use super::socket::buffer;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// Most fds in one message: a new core is given its control socket, image, snapshot and helper line at once.
+/// Most descriptors in one message: a new core is given its control socket, image, snapshot and helper line together.
 pub const MOST_FDS: usize = 8;
 
-/// Send buffer asked for, bytes. The kernel accounts about 1.3 KiB for a small message: this holds some 3,000, twelve for each
+/// Send buffer requested, bytes. The kernel accounts about 1.3 KiB for a small message: the buffer holds some 3,000, twelve for each
 /// router of a full set of 255 whose hooks run at once.
 const BUFFER: i32 = 4 << 20;
 
@@ -29,14 +29,13 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     for end in ends {
         buffer(end, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, BUFFER);
     }
-    // SAFETY: two fresh fds that nobody else has.
+    // SAFETY: two new file descriptors that have no other owner.
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
-/// Sends one message, whole, or says why not: `WouldBlock` when the queue is full, `BrokenPipe` or `ConnectionReset`
-/// when nobody reads any more.
-/// An empty message would look like the end of the file at the other side, and is refused (`InvalidInput`), as are more than
-/// [`MOST_FDS`] fds.
+/// Sends one message, whole, or returns why not: `WouldBlock` when the queue is full, `BrokenPipe` or `ConnectionReset` when the other
+/// end is closed. The other end would take an empty message for the end of the file, so it is refused (`InvalidInput`), as are more than
+/// [`MOST_FDS`] descriptors.
 pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     if bytes.is_empty() {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -44,7 +43,7 @@ pub fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<(
     send_to(fd.as_fd(), None, bytes, fds)
 }
 
-/// As [`send`], from any unix socket that keeps messages apart, to whom it is connected or to that address.
+/// As [`send`], from any unix socket that keeps message boundaries, to the address it is connected to or to the given address.
 pub(super) fn send_to(
     fd: BorrowedFd<'_>,
     to: Option<(&libc::sockaddr_un, libc::socklen_t)>,
@@ -81,22 +80,23 @@ pub(super) fn send_to(
             }
         }
     }
-    // SAFETY: everything `m` points at outlives the call and is only read; the address is as long as is said (checked above).
+    // SAFETY: everything `m` points at outlives the call and is only read; the address has the given length (checked above).
     let sent = unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const m, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
     match usize::try_from(sent) {
         Ok(n) if n == bytes.len() => Ok(()),
-        // Cannot be: the kernel takes a message whole.
+        // Impossible: the kernel takes a message as a whole.
         Ok(_) => Err(io::ErrorKind::WriteZero.into()),
         Err(_) => Err(io::Error::last_os_error()),
     }
 }
 
-/// Takes one message: its length, and its fds (closed by exec). `None`: there is none now. A length of 0: the other end is
-/// closed and everything it sent has been taken. A message longer than `buf`, or with more than [`MOST_FDS`] fds, is gone
-/// and an error (`InvalidData`).
+/// Takes one message: its length, and its descriptors (closed by exec). `None`: there is none at present. A length of 0: the other end is
+/// closed and everything it sent has been taken. A message longer than `buf`, or with more than [`MOST_FDS`] descriptors, is dropped and
+/// an error (`InvalidData`).
 pub fn recv(fd: impl AsFd, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
     let got = match take(fd.as_fd(), buf, false) {
-        // The other end closed with messages of ours unread. That is said once, in front of what it had sent before.
+        // The other end closed with messages of ours unread. The kernel reports that once, before the messages that the other end had
+        // sent.
         Err(e) if e.kind() == io::ErrorKind::ConnectionReset => take(fd.as_fd(), buf, false),
         r => r,
     };
@@ -123,7 +123,7 @@ pub(super) fn take(fd: BorrowedFd<'_>, buf: &mut [u8], wait: bool) -> io::Result
     let n = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
     let mut fds = Vec::new();
     // SAFETY: the kernel filled `control` and set `msg_controllen`; the CMSG functions stay within it. Each int behind an
-    // SCM_RIGHTS header is a fresh fd that nobody else has, taken once.
+    // SCM_RIGHTS header is a new file descriptor without another owner, taken once.
     unsafe {
         let mut c = libc::CMSG_FIRSTHDR(&raw const m);
         while !c.is_null() {
@@ -191,11 +191,11 @@ mod tests {
         assert!(recv(&b, &mut [0; 3]).unwrap().is_none());
         let full = (0..100_000).find_map(|_| send(&a, &[0; 1000], &[]).err()).expect("a queue has an end");
         assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
-        // The end after what was sent.
+        // The end of the file comes after the messages.
         drop(a);
         let left = (0..100_000).take_while(|_| recv(&b, &mut [0; 1000]).unwrap().unwrap().0 == 1000).count();
         assert!(left > 0);
-        // Unread messages of ours at the closed end are no failure to read either.
+        // Our messages that the closed end did not read cause no read error either.
         let (a, b) = pair().unwrap();
         send(&a, b"unread", &[]).unwrap();
         send(&b, b"last", &[]).unwrap();

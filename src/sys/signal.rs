@@ -1,14 +1,14 @@
-//! Signals as bytes in a pipe that the ring reads: they take their turn like every other input.
+//! Signals as bytes in a pipe that the ring reads: they are handled in the order of all other input.
 //!
-//! Deliberately absent: signalfd, which would need the signals blocked, and a mask that children inherit.
+//! Deliberately absent: signalfd, which needs blocked signals, and so a mask that children inherit.
 
 use super::op::Fd;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
-/// Signals that become bytes, each with its meaning to the reader. SIGALRM and the last four are here because somebody sends them to
-/// every process that could be a keepalived, and untaken they end a process: SIGRTMIN+2 of glibc (36) and of musl (37), SIGRTMAX-1
+/// Signals that become bytes; the reader defines their meaning. SIGALRM and the last four are here because some tools send them to every
+/// process that could be a keepalived, and without a handler they end a process: SIGRTMIN+2 of glibc (36) and of musl (37), SIGRTMAX-1
 /// and SIGRTMAX.
 pub const TAKEN: [i32; 11] = [
     libc::SIGTERM,
@@ -36,15 +36,15 @@ pub const USR2: u8 = libc::SIGUSR2 as u8;
 
 /// SIGQUIT.
 pub const QUIT: u8 = libc::SIGQUIT as u8;
-/// SIGCHLD, for who has children.
+/// SIGCHLD, for a process with children.
 pub const CHLD: u8 = libc::SIGCHLD as u8;
 
-/// Whether a process that this signal ended was ended by somebody: no fault of a program raises it.
+/// Whether this signal, as the end of a process, came from another process: no fault of a program raises it.
 pub fn is_from_outside(s: u8) -> bool {
     [libc::SIGKILL as u8, TERM, INT].contains(&s)
 }
 
-/// Ignores all of them, and SIGPIPE.
+/// Ignores all signals of [`TAKEN`], and SIGPIPE.
 pub fn ignore() {
     for signal in TAKEN.into_iter().chain([libc::SIGPIPE]) {
         // SAFETY: SIG_IGN is a valid disposition.
@@ -52,7 +52,7 @@ pub fn ignore() {
     }
 }
 
-/// Adds all of them. Async-signal-safe: it is called between fork and exec.
+/// Adds all signals of [`TAKEN`] to `set`. Async-signal-safe: it is called between fork and exec.
 ///
 /// # Safety
 /// `set` is initialised.
@@ -63,8 +63,8 @@ pub unsafe fn add_taken(set: &mut libc::sigset_t) {
     }
 }
 
-/// Holds all of them back until [`install_with_children`]: who is asked to stop while it starts has started first, and then leaves
-/// nothing behind.
+/// Blocks all of them until [`install_with_children`]: a process that receives SIGTERM during its start completes the start first, and
+/// then removes everything it made.
 pub fn hold() {
     // SAFETY: all-zero is a valid set, which outlives the calls.
     unsafe {
@@ -75,21 +75,21 @@ pub fn hold() {
     }
 }
 
-/// Installs the handlers; the read end is returned. SIGPIPE is ignored: a reader that goes away is an EPIPE.
+/// Installs the handlers and returns the read end. SIGPIPE is ignored: a write without a reader fails with EPIPE.
 pub fn install() -> io::Result<Fd> {
     install_for(&TAKEN).map(Rc::new)
 }
 
-/// As [`install`], for a process with children too. The read end never waits.
+/// As [`install`], for a process with children too. Reading never waits.
 pub fn install_with_children() -> io::Result<OwnedFd> {
     let all: Vec<i32> = TAKEN.into_iter().chain([libc::SIGCHLD]).collect();
     install_for(&all)
 }
 
-/// The signals that came, at most 64 at a time.
+/// The signals received, at most 64 at a time.
 pub fn take(from: &OwnedFd) -> Vec<u8> {
     let mut buf = [0u8; 64];
-    // SAFETY: the buffer outlives the call and says its own length.
+    // SAFETY: the buffer outlives the call, and its own length is passed.
     let n = unsafe { libc::read(from.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
     usize::try_from(n).ok().and_then(|n| buf.get(..n)).unwrap_or_default().to_vec()
 }
@@ -100,7 +100,7 @@ fn install_for(signals: &[i32]) -> io::Result<OwnedFd> {
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: two fresh fds that nobody else has.
+    // SAFETY: two new file descriptors that have no other owner.
     let (rx, tx) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
     let tx = std::sync::Arc::new(tx);
     for &signal in signals {
@@ -120,7 +120,7 @@ fn install_for(signals: &[i32]) -> io::Result<OwnedFd> {
     }
     // SAFETY: SIG_IGN is a valid disposition.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    // They were held back: by `hold`, by who started us, or over an execve.
+    // The signals were blocked: by `hold`, by the parent process, or over an execve.
     // SAFETY: all-zero is a valid set, which outlives the calls.
     unsafe {
         let mut none: libc::sigset_t = core::mem::zeroed();

@@ -1,11 +1,11 @@
 //! How the sockets are made, and why each option is there.
 //!
 //! A VRRP socket is two sockets. The receiving one is bound to the group, or to the address that unicast peers send to, so the kernel
-//! drops everything else before it costs us a wake-up. The sending one is of protocol 255 (`IPPROTO_RAW`), which no packet has, so it receives nothing
-//! at all; it takes whole IP packets, of both families. Neither needs the interface to have an address or to be up.
+//! drops all other packets before they wake the process. The sending one is of protocol 255 (`IPPROTO_RAW`), which no packet has, so it
+//! receives nothing; it sends whole IP packets, of both families. Neither needs the interface to have an address or to be up.
 //!
-//! The sending one is connected to the group where the kernel allows it ([`connect_group`]): a send that names no destination costs the
-//! kernel a quarter less, for each linked request with an address keeps a copy of it.
+//! The sending socket is connected to the group where the kernel allows it ([`connect_group`]): a send that names no destination takes a
+//! quarter less kernel time, because the kernel keeps a copy of the address for each linked request with one.
 
 use super::op::Fd;
 use crate::time::{Duration, Wall};
@@ -18,29 +18,29 @@ use std::rc::Rc;
 /// IANA protocol number of VRRP.
 const IPPROTO_VRRP: i32 = 112;
 
-// The protocol of adverts: with an Authentication Header it is that header's.
+// The IP protocol of adverts: with an Authentication Header it is that of the header.
 fn protocol(ah: bool) -> i32 {
     if ah { libc::IPPROTO_AH } else { IPPROTO_VRRP }
 }
 
-/// Receive buffer asked for, bytes. An advert costs the kernel at most 1,280 bytes of accounting, so (doubled by
-/// the kernel) this holds 1,600: what 255 virtual routers at 10 ms send in 60 ms, or a flood of 10,000 a second in
-/// 160 ms, while we are stopped.
+/// Receive buffer requested, bytes. The kernel accounts at most 1,280 bytes for an advert, so (doubled by the kernel) the buffer holds
+/// 1,600 adverts: what 255 virtual routers at 10 ms send in 60 ms, or a flood of 10,000 a second in 160 ms, while this process does not
+/// run.
 const RECEIVE_BUFFER: i32 = 1 << 20;
-/// Send buffer of the raw sockets, bytes: a burst of 255 farewells or adverts with 255 IPv6 addresses each.
+/// Send buffer of the raw sockets, bytes: a burst of 255 priority-0 adverts, or of adverts with 255 IPv6 addresses each.
 const SEND_BUFFER: i32 = 1 << 20;
-/// Send buffer of a packet socket, bytes; the kernel doubles it and accounts a frame with 768, so some 64 frames are under way. A
-/// frame counts until the device has sent it, or the receiving end of a veth pair has taken it from its queue of 1,000: what
-/// is under way never fills a queue that would drop it.
+/// Send buffer of a packet socket, bytes; the kernel doubles it and accounts a frame with 768, so some 64 frames are in flight. A frame
+/// counts until the device has sent it, or the receiving end of a veth pair has taken it from its queue of 1,000: the frames in flight
+/// never fill a queue that would drop one.
 const FRAME_BUFFER: i32 = 24 << 10;
 
-/// Bytes of ancillary data a receive brings: `SCM_TIMESTAMPNS` (16 + 16), and for IPv6 `IPV6_PKTINFO` (16 + 20) and
-/// `IPV6_HOPLIMIT` (16 + 4), each aligned to 8, with room to spare.
+/// Bytes of ancillary data of a received datagram: `SCM_TIMESTAMPNS` (16 + 16), and for IPv6 `IPV6_PKTINFO` (16 + 20) and `IPV6_HOPLIMIT`
+/// (16 + 4), each aligned to 8, with spare room.
 pub const CONTROL: usize = 128;
 /// Bytes of sender address: the larger of `sockaddr_in` and `sockaddr_in6`.
 pub const NAME: u32 = 28;
 
-/// A destination as the kernel wants it.
+/// A destination in the kernel's form.
 #[derive(Clone, Copy)]
 pub struct SockAddr {
     storage: libc::sockaddr_storage,
@@ -76,7 +76,7 @@ impl SockAddr {
         }
     }
 
-    /// Where a whole Ethernet frame goes: out of `ifindex`. `None` when the frame has no full header.
+    /// The destination of a whole Ethernet frame: sent on `ifindex`. `None` when the frame has no full header.
     pub fn frame(ifindex: u32, frame: &[u8]) -> Option<SockAddr> {
         let dst = frame.get(..6)?;
         let ethertype = u16::from_be_bytes(frame.get(12..14)?.try_into().ok()?);
@@ -159,7 +159,7 @@ pub struct Control {
     pub dst: Option<Ipv6Addr>,
     /// IPv6: hop limit on arrival.
     pub hop_limit: Option<u8>,
-    /// When it arrived.
+    /// The time of arrival.
     pub stamp: Option<Wall>,
 }
 
@@ -188,7 +188,7 @@ fn timespec(data: &[u8]) -> Option<Wall> {
 }
 
 fn word(b: &[u8], at: usize) -> Option<usize> {
-    // A length that overflows when it is padded is as wrong as one that points outside.
+    // A length that overflows when it is padded is as invalid as one that points outside.
     usize::try_from(u64::from_ne_bytes(b.get(at..at + 8)?.try_into().ok()?)).ok().filter(|n| *n <= b.len())
 }
 fn int(b: &[u8], at: usize) -> Option<i32> {
@@ -206,18 +206,18 @@ pub struct Pair {
     pub tx: Fd,
 }
 
-/// Connects a sending socket to its group; whether that went well. It does not while the interface is down, and sends then name the
-/// group. It pins nothing that matters: each send of a raw socket looks up its route, and the source is the packet's own, so that an
-/// interface may go down and come back and an address leave; nor do errors come back by ICMP to protocol 255.
+/// Connects a sending socket to its group; returns whether that succeeded. It fails while the interface is down, and sends then name the
+/// group. The connection fixes neither route nor source: each send of a raw socket looks up its route, and the source is the packet's
+/// own, so the interface may go down and come back, and an address may be removed. No ICMP errors are returned to protocol 255.
 pub fn connect_group(tx: &Fd, to: &SockAddr) -> bool {
-    // SAFETY: the address outlives the call and says its own length.
+    // SAFETY: the address outlives the call, and its own length is passed.
     unsafe { libc::connect(tx.as_raw_fd(), to.as_ptr(), to.len()) == 0 }
 }
 
 /// Opens both sockets for `group` on `ifindex` and joins the group; `ah`: for adverts with an Authentication Header.
 ///
-/// Joining takes the kernel's rtnl lock on our own thread. It happens at start and when an interface comes back; while somebody
-/// else holds that lock, the adverts of other routers wait too.
+/// Joining takes the kernel's rtnl lock on our own thread. It happens at start and when an interface comes back; while another process
+/// holds that lock, the adverts of other routers wait too.
 pub fn open_vrrp(ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
     let family = if group.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let to = SockAddr::ip(group, ifindex);
@@ -227,7 +227,7 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
     let f = rx.as_raw_fd();
     match group {
         IpAddr::V4(g) => {
-            // Only what this socket joined, not what any socket on the host joined.
+            // Receive only groups that this socket joined, not those that any socket of the host joined.
             option(f, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, &0i32)?;
             let m = libc::ip_mreqn {
                 imr_multiaddr: in_addr(g),
@@ -254,9 +254,9 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
             option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP, &0i32)?;
             option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, &255i32)?;
             option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_IF, &index)?;
-            // Without a source the kernel chooses one for each packet, though the packet has one: it looks at every address of
-            // the interface. Measured with 255 (6.18): 30 µs a packet, bound 1.2 µs. It is nobody's address, so that the socket
-            // does not depend on any; only speed is lost where this is refused.
+            // Without a bound source the kernel chooses one for each packet, although the packet has one, and examines every address of
+            // the interface for that. Measured with 255 addresses (6.18): 30 µs a packet, bound 1.2 µs. The bound address belongs to no
+            // host, so that the socket does not depend on one; where binding is refused, only speed is lost.
             if option(f, libc::IPPROTO_IPV6, IPV6_FREEBIND, &1i32).is_ok() {
                 let _ = bind(f, &SockAddr::ip(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), ifindex));
             }
@@ -265,8 +265,9 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
     Ok(Pair { rx: Rc::new(rx), tx: Rc::new(tx) })
 }
 
-/// Opens both sockets for what unicast peers send to `local`, an address of this host; `ifindex`: bound to that interface, or,
-/// with 0, to none: peers may be reached, and their adverts may come, by any interface, and by another one tomorrow.
+/// Opens both sockets for adverts that unicast peers send to `local`, an address of this host. `ifindex`: the interface that the sockets
+/// are bound to; 0: none. Unbound, they reach peers by any interface and receive their adverts from any interface, also after a change of
+/// routes.
 pub fn open_unicast(ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair> {
     let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let index = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
@@ -276,26 +277,27 @@ pub fn open_unicast(ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair> {
     Ok(Pair { rx: Rc::new(rx), tx: Rc::new(tx) })
 }
 
-// What both kinds of receiving sockets have in common; not bound to an address yet.
+// The common part of both kinds of receiving sockets; not bound to an address yet.
 fn receiver(family: i32, index: i32, ah: bool) -> io::Result<OwnedFd> {
     let rx = socket(family, libc::SOCK_RAW, protocol(ah))?;
     let f = rx.as_raw_fd();
-    // By index, not by name: a renamed interface stays the same, a re-created one does not.
+    // By index, not by name: a renamed interface keeps its index, a re-created one does not.
     if index != 0 {
         option(f, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
     }
     buffer(f, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
-    // Timers count from the arrival of an advert, not from when we woke up for it.
+    // Timers count from the arrival of an advert, not from the wake-up of this process.
     option(f, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
     if family == libc::AF_INET6 {
-        // An IPv6 raw socket delivers no header: these two replace what we must check of it.
+        // An IPv6 raw socket delivers no header: these two options deliver the hop limit and the destination, which must be checked
+        //
         option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1i32)?;
         option(f, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1i32)?;
     }
     Ok(rx)
 }
 
-// Likewise of sending ones.
+// The common part of sending sockets.
 fn sender_of(family: i32, index: i32) -> io::Result<OwnedFd> {
     let tx = socket(family, libc::SOCK_RAW, libc::IPPROTO_RAW)?;
     let f = tx.as_raw_fd();
@@ -303,7 +305,7 @@ fn sender_of(family: i32, index: i32) -> io::Result<OwnedFd> {
         option(f, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
     }
     buffer(f, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER);
-    // Nothing is read from it; the smallest buffer, so that nothing can pile up either.
+    // Nothing is read from this socket; the smallest buffer ensures that nothing is queued either.
     option(f, libc::SOL_SOCKET, libc::SO_RCVBUF, &0i32)?;
     control_priority(f);
     match family {
@@ -319,8 +321,8 @@ const IPV6_FREEBIND: i32 = 78;
 /// `IPV6_HDRINCL`: missing from libc for this target.
 const IPV6_HDRINCL: i32 = 36;
 
-/// A packet socket that Ethernet frames leave by. Protocol 0: it receives nothing. Needs `CAP_NET_RAW`, so opening one
-/// at start also tells whether we have that where it counts, in this network namespace.
+/// A packet socket that sends Ethernet frames. Protocol 0: it receives nothing. It needs `CAP_NET_RAW`, so opening one at start also
+/// checks that capability in this network namespace, where it counts.
 pub fn open_packet() -> io::Result<Fd> {
     let fd = socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
     buffer(fd.as_raw_fd(), libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, FRAME_BUFFER);
@@ -339,11 +341,11 @@ pub fn open_frames() -> io::Result<Fd> {
 /// Frames of one call of [`send_frames`].
 pub const FRAMES: usize = 32;
 
-/// Sends Ethernet frames out of `ifindex`, in order, without waiting: how many the kernel took, and the errno of the first that it
-/// did not take. At most [`FRAMES`] are looked at.
+/// Sends Ethernet frames on `ifindex`, in order, without waiting. Returns how many the kernel took, and the errno of the first that it
+/// refused. At most [`FRAMES`] are sent.
 ///
-/// A system call of its own and not operations of the ring: one call sends all of them and says at once which left. 500 frames as
-/// operations of the ring cost about twice the kernel's own work on them.
+/// A system call of its own and not operations of the ring: one call sends all frames and returns at once how many left. 500 frames as
+/// operations of the ring take about twice the kernel's own time for them.
 pub fn send_frames(fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>) {
     let frames = &frames[..frames.len().min(FRAMES)];
     let mut to: Vec<SockAddr> = frames.iter().map_while(|f| SockAddr::frame(ifindex, f)).collect();
@@ -366,7 +368,7 @@ pub fn send_frames(fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i3
     while sent < heads.len() {
         let left = &mut heads[sent..];
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        // SAFETY: `left` has as many entries as said; what they point at (`to`, `io`, the frames) outlives the call, and the kernel
+        // SAFETY: `left` has as many entries as passed; the memory they point at (`to`, `io`, the frames) outlives the call, and the kernel
         // only reads it. The type of the flags differs between C libraries.
         let n = unsafe { libc::sendmmsg(fd.as_raw_fd(), left.as_mut_ptr(), left.len() as u32, flags as _) };
         match usize::try_from(n) {
@@ -374,24 +376,24 @@ pub fn send_frames(fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i3
             _ => return (sent, Some(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))),
         }
     }
-    // One without a full header was not looked at.
+    // A frame without a full header was not sent.
     (sent, (sent < frames.len()).then_some(libc::EINVAL))
 }
 
-/// `SKF_AD_OFF + SKF_AD_PKTTYPE`: where a filter finds `sll_pkttype`.
+/// `SKF_AD_OFF + SKF_AD_PKTTYPE`: the offset at which a filter reads `sll_pkttype`.
 const PACKET_TYPE: u32 = 0xffff_f004;
-/// Addresses in a filter. Two instructions each, and a filter has at most 4,096. With more of them the source is not tested: each
-/// advert is then received twice, and the second copy dropped by whoever looks at its source.
+/// Most addresses in a filter. Each takes two instructions, and a filter has at most 4,096. With more addresses the source is not tested:
+/// each advert is then received twice, and the second copy is dropped where its source is checked.
 const FILTERED: usize = 1000;
 
-/// A packet socket for the adverts to `to` on `ifindex`, or with 0 on every interface, that come from one of `sources`, each a whole
-/// IP packet.
+/// A packet socket for the adverts to `to` on `ifindex`, or with 0 on every interface, that come from one of `sources`, each a whole IP
+/// packet.
 ///
-/// The kernel drops an IPv4 packet whose source is an address of this host before a raw socket sees it (`accept_local` is 0). Who holds
-/// the address of its returning owner would never hear that owner. This socket sees packets before that check; it needs neither a
-/// sysctl nor anything that would have to be put back. IPv6 has no such check.
+/// The kernel drops an IPv4 packet whose source is an address of this host before a raw socket receives it (`accept_local` is 0). A
+/// Master that holds the address of its returning owner would never receive that owner's adverts. A packet socket receives packets before
+/// that check; it needs neither a sysctl nor a change that would have to be undone. IPv6 has no such check.
 pub fn open_local(ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<Fd> {
-    // Protocol 0: nothing is received before the filter is there and the socket is bound.
+    // Protocol 0: nothing is received before the filter is attached and the socket is bound.
     let fd = socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0)?;
     let f = fd.as_raw_fd();
     option(f, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1i32)?;
@@ -409,7 +411,7 @@ pub fn open_local(ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) ->
     Ok(Rc::new(fd))
 }
 
-/// Other sources for a socket of [`open_local`].
+/// Replaces the sources of a socket from [`open_local`].
 pub fn filter_local(f: RawFd, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<()> {
     let mut code = local_filter(to, sources, ah);
     let program = libc::sock_fprog { len: code.len() as u16, filter: code.as_mut_ptr() };
@@ -443,7 +445,7 @@ pub fn open_unix() -> io::Result<Fd> {
     Ok(Rc::new(socket(libc::AF_UNIX, libc::SOCK_STREAM, 0)?))
 }
 
-/// What is spoken to a peer.
+/// The protocol spoken with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// TCP.
@@ -454,7 +456,7 @@ pub enum Transport {
     Icmp,
 }
 
-/// Where the packets of a connection come from, where that is not left to the kernel.
+/// The origin of a connection's packets, where the kernel does not choose it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Origin<'a> {
     /// Address; port 0: any.
@@ -481,7 +483,7 @@ pub fn open_to(transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io:
         option(f, libc::SOL_SOCKET, libc::SO_MARK, &origin.mark)?;
     }
     if let Some(device) = origin.device {
-        // By name: the file says one, and it may be another interface each time.
+        // By name: the configuration names the interface, and its index may change.
         let mut name = [0u8; libc::IFNAMSIZ];
         let bytes = device.as_bytes();
         if bytes.len() >= name.len() {
@@ -493,9 +495,9 @@ pub fn open_to(transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io:
     if let Some(source) = origin.source {
         if transport == Transport::Tcp {
             match source.port() {
-                // The port is chosen when the peer is known: one that is in use towards another peer will do.
+                // The kernel chooses the port when the peer is known, so a port that is in use towards another peer is possible.
                 0 => option(f, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32)?,
-                // The connection before may not be forgotten yet.
+                // The kernel may still hold the previous connection in TIME_WAIT.
                 _ => option(f, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1i32)?,
             }
         }
@@ -540,19 +542,19 @@ pub fn interfaces() -> Vec<String> {
     names
 }
 
-/// TC_PRIO_CONTROL: overtakes bulk traffic in a queueing discipline with bands. 7 wants CAP_NET_ADMIN, 6 nothing.
+/// TC_PRIO_CONTROL: precedes bulk traffic in a queueing discipline with bands. Priority 7 needs CAP_NET_ADMIN, 6 needs no capability.
 fn control_priority(f: RawFd) {
     if option(f, libc::SOL_SOCKET, libc::SO_PRIORITY, &7i32).is_err() {
         let _ = option(f, libc::SOL_SOCKET, libc::SO_PRIORITY, &6i32);
     }
 }
 
-/// A result of the C library.
+/// A result of the C library as a `Result`.
 pub(super) fn errno_or(r: i32) -> io::Result<i32> {
     if r < 0 { Err(io::Error::last_os_error()) } else { Ok(r) }
 }
 
-/// Sets a buffer size past `net.core.*mem_max` where we may, up to it where we may not.
+/// Sets a buffer size beyond `net.core.*mem_max` with the capability, or up to that limit without it.
 pub(super) fn buffer(f: RawFd, force: i32, plain: i32, bytes: i32) {
     if option(f, libc::SOL_SOCKET, force, &bytes).is_err() {
         let _ = option(f, libc::SOL_SOCKET, plain, &bytes);
@@ -565,7 +567,7 @@ pub(super) fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedF
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

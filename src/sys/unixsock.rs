@@ -1,8 +1,8 @@
-//! Unix sockets of the guard: the one it is asked things on (SOCK_SEQPACKET: a message is a message), and datagrams to the
-//! service manager. Nothing here waits, except in a client that set a limit.
+//! Unix sockets of the guard: the control socket (SOCK_SEQPACKET keeps message boundaries), and datagrams to the service manager. No call
+//! here waits, except in a client that set a limit.
 //!
-//! Read first: `seqpacket.rs` (messages with fds). Deliberately absent: credentials by message; SO_PEERCRED is what the kernel noted
-//! when the peer connected, and cannot be made up.
+//! Read first: `seqpacket.rs` (messages with descriptors). Deliberately absent: credentials by message; SO_PEERCRED is what the kernel
+//! recorded when the peer connected, and cannot be forged.
 
 use super::seqpacket;
 use crate::time::Duration;
@@ -12,13 +12,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-/// Connections that may wait to be accepted: as many as are served at a time (`guard/ctl.rs`).
+/// Connections that may wait to be accepted: as many as are served at the same time (`guard/ctl.rs`).
 const BACKLOG: i32 = 8;
 
 struct Address(libc::sockaddr_un, libc::socklen_t);
 
 impl Address {
-    // `@name`, as systemd writes it, is a name in the abstract name space when `abstract_too`.
+    // `@name`, as systemd writes it, is a name in the abstract namespace when `abstract_too`.
     fn of(name: &[u8], abstract_too: bool) -> io::Result<Address> {
         // SAFETY: all-zero is a valid sockaddr_un.
         let mut a: libc::sockaddr_un = unsafe { core::mem::zeroed() };
@@ -59,7 +59,7 @@ fn count(result: isize) -> io::Result<usize> {
 fn new(kind: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -68,9 +68,9 @@ fn connect_to(fd: &OwnedFd, to: &Address) -> io::Result<()> {
     check(unsafe { libc::connect(fd.as_raw_fd(), to.as_ptr(), to.1) }).map(drop)
 }
 
-/// Listens at `path`, readable and writable for the owner only. A socket that nobody listens on any more is replaced; anything
-/// else of that name, a symbolic link too, is left alone and an error. `AddrInUse`: somebody listens. Two that start at the same
-/// moment are kept apart by the pid file's lock, not here.
+/// Listens at `path`, readable and writable for the owner only. A socket without a listener is replaced; anything else of that name, a
+/// symbolic link too, is kept and is an error. `AddrInUse`: a process listens there. The pid file's lock, not this function, excludes two
+/// processes that start at the same moment.
 pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     let at = Address::path(path)?;
     match std::fs::symlink_metadata(path) {
@@ -86,8 +86,8 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
         Err(e) => return Err(e),
     }
     let fd = new(libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK)?;
-    // SAFETY: no pointers. The mode of an unbound socket is what bind makes the file with (less the mask): no moment at which
-    // others may connect, and no mask to be changed for the whole process.
+    // SAFETY: no pointers. bind creates the file with the mode of the unbound socket (less the umask): there is no time at which
+    // other users may connect, and the umask of the process need not change.
     check(unsafe { libc::fchmod(fd.as_raw_fd(), 0o600) })?;
     // SAFETY: the address and its length outlive the call. bind follows no link: a name that exists is EADDRINUSE.
     check(unsafe { libc::bind(fd.as_raw_fd(), at.as_ptr(), at.1) })?;
@@ -102,7 +102,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: no address is asked for.
     let fd =
         check(unsafe { libc::accept4(listener.as_raw_fd(), core::ptr::null_mut(), core::ptr::null_mut(), flags) })?;
-    // SAFETY: a fresh fd that nobody else has.
+    // SAFETY: a new file descriptor that has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -139,21 +139,21 @@ pub fn own_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// One message without waiting: its whole length, which is more than `buf.len()` when it was cut. Zero: the peer is gone. File
-/// descriptors that come with it are closed by the kernel.
+/// Receives one message without waiting: its whole length, which is more than `buf.len()` when it was cut. Zero: the peer has closed. The
+/// kernel closes descriptors that come with it.
 pub fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
     // SAFETY: `buf` is written to for at most its length.
     count(unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags) })
 }
 
-/// One message without waiting, on a connected socket, with a file descriptor if there is one to give.
+/// Sends one message without waiting, on a connected socket, with a descriptor if one is given.
 pub fn send(fd: BorrowedFd<'_>, bytes: &[u8], gift: Option<BorrowedFd<'_>>) -> io::Result<()> {
     seqpacket::send_to(fd, None, bytes, gift.as_slice())
 }
 
-/// One message and the file descriptor that came with it. Waits as long as the socket does. A message longer than `buf` is an
-/// error (`InvalidData`).
+/// Receives one message and the descriptor that came with it. Waits as long as the socket does. A message longer than `buf` is an error
+/// (`InvalidData`).
 pub fn recv_with_fd(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     seqpacket::take(fd, buf, true).map(|(n, fds)| (n, fds.into_iter().next()))
 }
@@ -163,7 +163,7 @@ pub fn datagram() -> io::Result<OwnedFd> {
     new(libc::SOCK_DGRAM | libc::SOCK_NONBLOCK)
 }
 
-/// One datagram without waiting to a path, or to `@name` in the abstract name space.
+/// Sends one datagram without waiting to a path, or to `@name` in the abstract namespace.
 pub fn send_datagram(from: &OwnedFd, to: &str, bytes: &[u8], gift: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let to = Address::of(to.as_bytes(), true)?;
     seqpacket::send_to(from.as_fd(), Some((&to.0, to.1)), bytes, gift.as_slice())
@@ -176,14 +176,14 @@ pub fn keep_across_exec(fd: BorrowedFd<'_>, keep: bool) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, flags) }).map(drop)
 }
 
-/// Takes over a file descriptor that this process was started with, and does not hand it on further. The caller owns the number:
-/// it comes from whoever started us, and is taken once. An error when nothing is open there, or it is one of 0, 1, 2.
+/// Takes over a descriptor that this process was started with, and sets close-on-exec on it. The caller owns the number: it comes from
+/// the process that started this one, and is taken once. An error when the number is not open, or is 0, 1 or 2.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     if number < 3 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // SAFETY: no pointers; a number that is not open is EBADF.
     check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    // SAFETY: it is open (just checked), and by the contract above nobody else in this process owns it.
+    // SAFETY: it is open (just checked), and by the contract above no other part of this process owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

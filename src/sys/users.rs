@@ -1,9 +1,9 @@
-//! Users and groups by name and number, as the machine's name services have them. May wait for a server of theirs: asked at
-//! start and by the compiler of a configuration, never on the loop.
+//! Users and groups by name and number, from the name services of this machine. A look-up may wait for a server: it is called at start
+//! and by the compiler of a configuration, never on the loop.
 
 use std::ffi::{CStr, CString};
 
-/// Largest record of a user or group, in bytes: a group with some ten thousand members. More counts as not there.
+/// Largest record of a user or group, in bytes: a group with some ten thousand members. A larger one counts as missing.
 const MAX_RECORD: usize = 1 << 20;
 
 /// For `open`: fail on a symbolic link.
@@ -16,7 +16,7 @@ pub fn user(name: &str) -> Option<(u32, u32)> {
         // SAFETY: all-zero is a valid `passwd` (numbers and null pointers).
         let mut entry: libc::passwd = unsafe { core::mem::zeroed() };
         let mut found = core::ptr::null_mut();
-        // SAFETY: a C string, and places that outlive the call; `buf` is said with its length.
+        // SAFETY: a C string, and places that outlive the call; `buf` is passed with its length.
         let code =
             unsafe { libc::getpwnam_r(name.as_ptr(), &mut entry, buf.as_mut_ptr().cast(), buf.len(), &mut found) };
         (code, (!found.is_null()).then_some((entry.pw_uid, entry.pw_gid)))
@@ -43,7 +43,7 @@ pub fn user_name(uid: u32) -> String {
         // SAFETY: all-zero is a valid `passwd`.
         let mut entry: libc::passwd = unsafe { core::mem::zeroed() };
         let mut found = core::ptr::null_mut();
-        // SAFETY: places that outlive the call; `buf` is said with its length.
+        // SAFETY: places that outlive the call; `buf` is passed with its length.
         let code = unsafe { libc::getpwuid_r(uid, &mut entry, buf.as_mut_ptr().cast(), buf.len(), &mut found) };
         (code, (!found.is_null()).then(|| text(entry.pw_name)))
     });
@@ -56,7 +56,7 @@ pub fn login(uid: u32) -> Option<(String, String, String)> {
         // SAFETY: all-zero is a valid `passwd`.
         let mut entry: libc::passwd = unsafe { core::mem::zeroed() };
         let mut found = core::ptr::null_mut();
-        // SAFETY: places that outlive the call; `buf` is said with its length.
+        // SAFETY: places that outlive the call; `buf` is passed with its length.
         let code = unsafe { libc::getpwuid_r(uid, &mut entry, buf.as_mut_ptr().cast(), buf.len(), &mut found) };
         let all = (!found.is_null()).then(|| (text(entry.pw_name), text(entry.pw_dir), text(entry.pw_shell)));
         (code, all.and_then(|(name, home, shell)| Some((name?, home?, shell?))))
@@ -69,14 +69,14 @@ pub fn group_name(gid: u32) -> String {
         // SAFETY: all-zero is a valid `group`.
         let mut entry: libc::group = unsafe { core::mem::zeroed() };
         let mut found = core::ptr::null_mut();
-        // SAFETY: places that outlive the call; `buf` is said with its length.
+        // SAFETY: places that outlive the call; `buf` is passed with its length.
         let code = unsafe { libc::getgrgid_r(gid, &mut entry, buf.as_mut_ptr().cast(), buf.len(), &mut found) };
         (code, (!found.is_null()).then(|| text(entry.gr_name)))
     });
     name.flatten().unwrap_or_else(|| gid.to_string())
 }
 
-/// A name that a look-up left in its buffer, which still lives.
+/// The string that a look-up left in its buffer, which must still be alive.
 fn text(name: *const libc::c_char) -> Option<String> {
     if name.is_null() {
         return None;
@@ -85,7 +85,7 @@ fn text(name: *const libc::c_char) -> Option<String> {
     unsafe { CStr::from_ptr(name) }.to_str().ok().map(str::to_owned)
 }
 
-/// Asks with larger and larger buffers until the record fits.
+/// Repeats the look-up with larger buffers until the record fits.
 fn record<T>(mut ask: impl FnMut(&mut Vec<u8>) -> (i32, Option<T>)) -> Option<T> {
     let mut buf = vec![0u8; 1024];
     loop {

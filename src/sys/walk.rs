@@ -1,8 +1,8 @@
-//! The way to a file, component by component, each looked at through a descriptor: who decides what a path means.
+//! The path to a file, component by component, each examined through a descriptor: which users can change what a path leads to.
 //!
-//! Without an allocation, so that it also runs between fork and exec. What a component was when it was looked at is what the walk
-//! goes on from: nothing on the way can be exchanged in between. Read first: `files.rs`. Read next: its users, `child.rs` (programs
-//! that run as root) and `tracked` below (files whose content is followed).
+//! Without an allocation, so that it also runs between fork and exec. The walk continues from the descriptor that was examined: no
+//! component can be replaced in between. Read first: `files.rs`. Read next: its users, `child.rs` (programs that run as root) and
+//! `tracked` below (files whose content is tracked).
 
 use super::files::reopen;
 use core::ffi::CStr;
@@ -11,12 +11,12 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
-/// Longest path, and longest rest of a path behind a symbolic link, with its NUL (PATH_MAX).
+/// Longest path, and longest remainder of a path behind a symbolic link, with its NUL (PATH_MAX).
 const LONGEST: usize = 4096;
-/// Most symbolic links on the way, as the kernel has it.
+/// Most symbolic links in a path; the kernel's limit.
 const MAX_LINKS: usize = 40;
 
-/// A component of the way, open with `O_PATH`.
+/// A component of the path, open with `O_PATH`.
 pub struct Part<'a> {
     /// What it is.
     pub stat: &'a libc::stat,
@@ -31,8 +31,8 @@ impl Part<'_> {
     }
 }
 
-/// Walks along the absolute `path`, through every symbolic link, and shows each component to `look`, from `/` to the file, links
-/// included. The descriptor of what is at the end (`O_PATH`), or an errno.
+/// Walks along the absolute `path`, through every symbolic link, and passes each component to `look`, from `/` to the file, links
+/// included. Returns the descriptor of the file at the end (`O_PATH`), or an errno.
 pub fn walk(path: &CStr, look: &mut dyn FnMut(&Part<'_>) -> Result<(), i32>) -> Result<OwnedFd, i32> {
     let bytes = path.to_bytes();
     if bytes.first() != Some(&b'/') {
@@ -45,7 +45,7 @@ pub fn walk(path: &CStr, look: &mut dyn FnMut(&Part<'_>) -> Result<(), i32>) -> 
     let mut name = [0u8; 256];
     while left.next(&mut name)? {
         let component = CStr::from_bytes_until_nul(&name).map_err(|_| libc::ENAMETOOLONG)?;
-        // A directory is asked for first: so an automounter mounts what lies there.
+        // Opened as a directory first, so that an automounter mounts the file system there.
         let here = match open(at.as_raw_fd(), component, libc::O_DIRECTORY) {
             Err(libc::ENOTDIR | libc::ELOOP) => open(at.as_raw_fd(), component, 0)?,
             other => other?,
@@ -76,7 +76,7 @@ fn open(dir: RawFd, name: &CStr, flags: i32) -> Result<OwnedFd, i32> {
     // SAFETY: a C string that outlives the call.
     match unsafe { libc::openat(dir, name.as_ptr(), flags) } {
         -1 => Err(errno()),
-        // SAFETY: a fresh fd that nobody else has.
+        // SAFETY: a new file descriptor that has no other owner.
         fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
     }
 }
@@ -95,7 +95,7 @@ fn stat(fd: RawFd) -> Result<libc::stat, i32> {
     }
 }
 
-/// What is left of a path.
+/// The remainder of a path.
 struct Left {
     bytes: [u8; LONGEST],
     from: usize,
@@ -125,7 +125,7 @@ impl Left {
         Ok(true)
     }
 
-    /// What a symbolic link says goes before the rest. Whether that begins at `/`.
+    /// Puts the target of a symbolic link in front of the remainder. Returns whether the target begins at `/`.
     fn follow(&mut self, link: &OwnedFd) -> Result<bool, i32> {
         let mut bytes = [0u8; LONGEST];
         // SAFETY: an empty C string, which means the link itself, and a buffer with its length.
@@ -140,8 +140,8 @@ impl Left {
     }
 }
 
-/// Whether nobody but root can exchange anything on the way to a program: every component belongs to root and can be written by
-/// nobody else, by mode or by access control list. `EPERM` where somebody can.
+/// Whether only root can replace a component of the path to a program: every component belongs to root and no other user can write to it,
+/// by mode or by access control list. `EPERM` where another user can.
 pub fn only_root(path: &CStr) -> Result<(), i32> {
     walk(path, &mut |part| {
         let s = part.stat;
@@ -156,21 +156,22 @@ pub fn only_root(path: &CStr) -> Result<(), i32> {
     .map(drop)
 }
 
-/// Why the content of a file is not followed.
+/// Why the content of a file is not tracked.
 #[derive(Debug)]
 pub enum Refused {
-    /// The system's reason.
+    /// The error of the system call.
     Io(io::Error),
-    /// It is a device, a pipe, a socket: opening or reading one has effects.
+    /// It is a device, a pipe or a socket: opening or reading one has effects.
     NotRegular,
-    /// A symbolic link of this user leads to what that user could not read.
+    /// A symbolic link of this user leads to a file that the user could not read.
     Link(u32),
 }
 
 /// The first bytes of a regular file, at most `most`.
 ///
-/// What is at the end is looked at before it is opened. A symbolic link lends nobody the rights of this process: one that belongs
-/// neither to root nor to `us` leads only to what its owner owns or everybody may read, through directories for which that holds too.
+/// The file at the end is examined before it is opened. A symbolic link gives its owner no rights of this process: a link that belongs
+/// neither to root nor to `us` leads only to files that its owner owns or every user may read, through directories for which the same
+/// holds.
 pub fn tracked(path: &Path, us: u32, most: u64) -> Result<Vec<u8>, Refused> {
     let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| Refused::Io(e.into()))?;
     let mut lent = None;
@@ -271,7 +272,7 @@ mod tests {
         if us != 0 {
             return fs::remove_dir_all(&dir).unwrap();
         }
-        // A link of uid 1234: to its own file, to one that everybody may read, and to one that only root may.
+        // A link of uid 1234: to its own file, to a file that every user may read, and to a file that only root may read.
         std::os::unix::fs::lchown(dir.join("link"), Some(1234), None).unwrap();
         let mode = |m| fs::set_permissions(dir.join("file"), fs::Permissions::from_mode(m)).unwrap();
         mode(0o604);
@@ -280,7 +281,7 @@ mod tests {
         assert!(matches!(read("link", 0), Err(Refused::Link(1234))));
         std::os::unix::fs::chown(dir.join("file"), Some(1234), None).unwrap();
         assert_eq!(read("link", 0).unwrap(), b"12");
-        // Behind a directory that its owner may not pass.
+        // Behind a directory that the link's owner may not enter.
         std::os::unix::fs::chown(dir.join("file"), Some(0), None).unwrap();
         mode(0o644);
         fs::create_dir(dir.join("closed")).unwrap();

@@ -1,7 +1,7 @@
 //! Virtual addresses: one kind of item that the reconciler keeps in the kernel.
 //!
-//! Read first: `reconcile/`, `effect.rs` (`NetOp`), `links.rs` (what the kernel says). An address is announced only after the kernel
-//! confirmed it, so [`Addresses::on_reply`] says who got what.
+//! Read first: `reconcile/`, `effect.rs` (`NetOp`), `links.rs` (the kernel's reports). An address is announced only after the kernel
+//! confirmed it, so [`Addresses::on_reply`] returns the confirmed address and its owner.
 
 use crate::effect::{AddrSpec, Effect, Effects, NetFx, NetOp};
 use crate::event::{Errno, ReqId};
@@ -14,13 +14,13 @@ use crate::timers::{Due, Timers};
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 
-/// Who wants the addresses of `static_ipaddress`.
+/// The owner of the addresses of `static_ipaddress`.
 pub const FILE: VrKey = VrKey::NOBODY;
 
 impl Item for AddrSpec {
     type Owner = VrKey;
     const SERIES: u8 = 0;
-    // The kernel changes neither label nor flags of an address that is there.
+    // The kernel changes neither label nor flags of an existing address.
     const IN_PLACE: bool = false;
     fn is_there(errno: Errno) -> bool {
         errno == Errno::EEXIST
@@ -30,7 +30,7 @@ impl Item for AddrSpec {
     }
 }
 
-/// Outcome of a request that somebody should hear of; never [`reconcile::Outcome::Gone`].
+/// Outcome of a request that is to be handled; never [`reconcile::Outcome::Gone`].
 pub type Outcome = reconcile::Outcome<AddrId, VrKey>;
 
 /// See the module.
@@ -41,22 +41,22 @@ fn id_of(spec: &AddrSpec) -> AddrId {
     (spec.ifindex, spec.addr, spec.prefix)
 }
 
-// The mirror does not know an address's settings: what is there is taken for what was asked for.
+// The mirror does not contain an address's settings: an existing address is taken for the requested one.
 fn mirror(links: &Links) -> impl Fn(AddrId, &AddrSpec) -> Vec<AddrSpec> {
     |id, spec| if links.has(id) { vec![spec.clone()] } else { Vec::new() }
 }
 
 impl Addresses {
-    /// `vr` wants this address. Already held: `Some(id)`, announce it at once. `owner`: an address that is there already is the
-    /// operator's and stays his.
+    /// `vr` wants this address. Already held: `Some(id)`, announce it at once. `owner`: an address that exists already is the operator's
+    /// and is never deleted.
     pub fn want(&mut self, vr: VrKey, spec: AddrSpec, owner: bool, links: &Links) -> Option<AddrId> {
         let id = id_of(&spec);
-        // An owner no more: what was the operator's is a virtual address like any other now.
+        // The router is no longer the address owner: the operator's address is a virtual address like any other now.
         let theirs = owner && (self.0.knows(id) || links.has(id));
         self.0.want(vr, id, spec, theirs).then_some(id)
     }
-    /// As [`Addresses::want`] for a virtual router that was Master in another process: what is there is held, whoever added it. With
-    /// `owner`, what does not carry our tag is the operator's.
+    /// As [`Addresses::want`] for a virtual router that was Master in another process: an existing address counts as held, whichever
+    /// process added it. With `owner`, an address without our tag is the operator's.
     pub fn adopt(&mut self, vr: VrKey, spec: AddrSpec, owner: bool, links: &Links) -> Option<AddrId> {
         let id = id_of(&spec);
         match links.addr(id) {
@@ -68,23 +68,23 @@ impl Addresses {
             _ => self.want(vr, spec, owner, links),
         }
     }
-    /// What is wanted, by whom, and whether it is held; without what is the operator's.
+    /// The wanted addresses with their owner, and whether each is held; without the operator's.
     pub fn own(&self) -> impl Iterator<Item = (VrKey, AddrId, bool)> {
         self.0.own()
     }
-    /// Ours that nobody wants any more and that may still be there: a deletion may never be done if we die before it.
+    /// Addresses of ours without an owner that may still be in the kernel: if this process dies, the next one has to delete them.
     pub fn going(&self) -> impl Iterator<Item = AddrId> {
         self.0.going()
     }
-    /// Another number whenever [`Addresses::own`] or [`Addresses::going`] has other addresses.
+    /// A number that changes whenever [`Addresses::own`] or [`Addresses::going`] has other addresses.
     pub fn changes(&self) -> u64 {
         self.0.changes()
     }
-    /// `vr` wants none of its addresses any more.
+    /// `vr` gives up all its addresses.
     pub fn release(&mut self, vr: VrKey) {
         self.0.release(vr);
     }
-    /// `vr` wants only these of its addresses still; the others.
+    /// `vr` gives up all its addresses except these; returns the others.
     pub fn keep_only(&mut self, vr: VrKey, keep: &BTreeSet<AddrId>) -> Vec<AddrId> {
         self.0.keep_only(vr, keep)
     }
@@ -92,19 +92,19 @@ impl Addresses {
     pub fn hold(&mut self) {
         self.0.hold();
     }
-    /// What nobody wanted meanwhile may be deleted.
+    /// Addresses that still have no owner may be deleted.
     pub fn let_go(&mut self) {
         self.0.let_go();
     }
-    /// An address that should not be there: a left-over of a killed daemon. `false`: it is known here, and not a left-over.
+    /// Deletes a left-over of a killed daemon. `false`: the address is known here, and not a left-over.
     pub fn remove(&mut self, spec: AddrSpec) -> bool {
         self.0.remove(id_of(&spec), spec)
     }
-    /// Whether nothing is queued, under way or waiting for another try to delete.
+    /// Whether nothing is queued, in flight or waiting for another try to delete.
     pub fn idle(&self) -> bool {
         self.0.idle()
     }
-    /// Whether no request is under way or waits for its turn; what is tried later does not count.
+    /// Whether no request is in flight or queued; later tries do not count.
     pub fn quiet(&self) -> bool {
         self.0.quiet()
     }
@@ -112,7 +112,7 @@ impl Addresses {
     pub fn held(&self, vr: VrKey) -> impl Iterator<Item = AddrId> {
         self.0.held(vr)
     }
-    /// How much is kept: for tests that nothing is left behind.
+    /// The sizes of all tables: for tests that no entry is left behind.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
         self.0.sizes().into_iter()
     }
@@ -124,11 +124,11 @@ impl Addresses {
     pub fn wanted(&self, vr: VrKey) -> usize {
         self.0.wanted(vr)
     }
-    /// Whether a request for it is under way.
+    /// Whether a request for the address is in flight.
     pub fn is_busy(&self, id: AddrId) -> bool {
         self.0.is_busy(id)
     }
-    /// Whether anybody wants it.
+    /// Whether the address has an owner.
     pub fn is_wanted(&self, id: AddrId) -> bool {
         self.0.is_wanted(id)
     }
@@ -138,7 +138,7 @@ impl Addresses {
         self.0.doubt(now, id);
         self.rearm(timers);
     }
-    /// The interface is gone and took its addresses along. Whoever wants them asks again when the interface is back.
+    /// The interface was removed with its addresses. Their owners request them again when the interface is back.
     pub fn on_link_gone(&mut self, ifindex: u32) {
         let first = (ifindex, IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         match ifindex.checked_add(1) {
@@ -146,12 +146,12 @@ impl Addresses {
             None => self.0.vanished(first..),
         }
     }
-    /// After a complete dump: puts back what is wanted and not there. Returns what is there although its addition failed as far
-    /// as we knew: announce it.
+    /// After a complete dump: adds again what is wanted and missing. Returns the addresses that are in the kernel although their addition
+    /// counted as failed: announce them.
     pub fn reconcile(&mut self, links: &Links) -> Vec<(VrKey, AddrId)> {
         self.0.compare(mirror(links))
     }
-    /// `Due::AddrRetry`: what was put off until now. Returns what was found missing (taken away by somebody else).
+    /// `Due::AddrRetry`: runs tries and checks that are due. Returns the addresses that were missing (deleted by another process).
     pub fn on_retry(&mut self, now: Instant, links: &Links, timers: &mut Timers) -> Vec<Loss<AddrId, VrKey>> {
         let lost = self.0.due(now, mirror(links));
         self.rearm(timers);
@@ -193,8 +193,8 @@ impl Addresses {
         );
     }
 
-    // An IPv6 address has one prefix length on an interface: adding it with another one as well is accepted and does nothing,
-    // and with the one the kernel knows the address is gone.
+    // An IPv6 address has one prefix length on an interface: adding it with a second one is accepted without effect, and deleting it with
+    // the prefix length that the kernel has removes the address.
     fn same_under_another_prefix(&mut self, gone: AddrId) {
         if gone.1.is_ipv6() {
             let all = (gone.0, gone.1, 0)..=(gone.0, gone.1, u8::MAX);

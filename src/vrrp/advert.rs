@@ -1,8 +1,8 @@
-//! Whether a received advert is one for us to act on: every check of RFC 9568 §7.1, each with its reason and counter.
+//! Verification of a received advert: every check of RFC 9568 §7.1, each with its reason and counter.
 //!
 //! Read first: `wire/vrrp.rs`. Order and reasons are those of `docs/protocol.md` (Receiving). A rejected advert changes no state, no
-//! timer, no learned interval: this function has nothing to change. Deliberately absent: the election, counters
-//! and rate limits (`instance.rs`, `world.rs`), whether a sequence is new (`seal.rs`).
+//! timer, no learned interval: this function has no access to them. Deliberately absent: the election, counters and rate limits
+//! (`instance.rs`, `world.rs`), whether a sequence is new (`seal.rs`).
 
 use super::replay::{Marks, Refused};
 use super::seal;
@@ -18,7 +18,7 @@ use core::time::Duration;
 /// Why an advert is dropped. One counter each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Reject {
-    /// Cut short, or longer than its count says.
+    /// Truncated, or longer than its count requires.
     Length,
     /// IPv4 header with a wrong version, header length or checksum.
     IpHeader,
@@ -26,7 +26,7 @@ pub enum Reject {
     Fragment,
     /// Not IP protocol 112; with AH neither that nor 51.
     Protocol,
-    /// TTL or hop limit other than 255: it may come from beyond this link. From a unicast peer: outside `min_ttl` and `max_ttl`.
+    /// TTL or hop limit other than 255: the packet may come from beyond this link. From a unicast peer: outside `min_ttl` and `max_ttl`.
     Ttl,
     /// Another version than the configured one.
     Version,
@@ -34,35 +34,35 @@ pub enum Reject {
     Type,
     /// Checksum.
     Checksum,
-    /// No such virtual router here.
+    /// No virtual router here has this VRID.
     Vrid,
     /// Another authentication type than the configured one.
     AuthType,
     /// Another password.
     AuthData,
-    /// V2: not our interval. V3: zero.
+    /// V2: not the configured interval. V3: zero.
     Interval,
-    /// V3: no address, while we list all of ours.
+    /// V3: no address, while our own adverts list all of ours.
     Count,
     /// IPv6: a link-local address is in the list, but is not the first one.
     FirstAddress,
-    /// V2: not our addresses, not one of them, and from a stranger.
+    /// V2: not our addresses, none in common with them, and from an unknown router.
     AddressList,
-    /// Sent by ourselves.
+    /// Sent by this router.
     OwnPacket,
-    /// Not sent to the group; not to the address that unicast peers send to.
+    /// Not sent to the group, or to the address that unicast peers send to.
     Destination,
-    /// A source that no router has.
+    /// A source address that no router can have.
     Source,
     /// Not from a unicast peer, and `check_unicast_src` or `auth_hmac` is set.
     UnicastSource,
-    /// A sequence that came before, or an earlier one: a replay.
+    /// A sequence that was received before, or an earlier one: a replay.
     AuthReplay,
-    /// Signed with a key that we do not have.
+    /// Signed with an unknown key.
     AuthKey,
     /// Not signed.
     AuthMissing,
-    /// Signed too long ago, or by a clock that differs too much from ours.
+    /// Signed too long ago, or by a clock that differs too much from this router's.
     AuthStale,
 }
 
@@ -94,7 +94,7 @@ impl Reject {
         Reject::AuthStale,
     ];
 
-    /// The name of its counter; one word, also for logs.
+    /// The name of its counter; one word, used in logs too.
     pub fn name(self) -> &'static str {
         match self {
             Reject::Length => "length",
@@ -123,7 +123,7 @@ impl Reject {
         }
     }
 
-    /// Its place in [`Reject::ALL`], for an array of counters.
+    /// Its index in [`Reject::ALL`], for an array of counters.
     pub fn index(self) -> usize {
         self as usize
     }
@@ -147,20 +147,20 @@ impl From<Bad> for Reject {
     }
 }
 
-/// What an advert from a unicast peer is held against, in place of the group and of TTL 255.
+/// The rules for an advert from a unicast peer, in place of the group and of TTL 255.
 #[derive(Clone, Copy, Debug)]
 pub struct Unicast<'a> {
-    /// Where peers send to: our own address.
+    /// The address that peers send to: our own.
     pub local: IpAddr,
     /// Configured peers.
     pub peers: &'a [Peer],
-    /// Nobody else counts.
+    /// Adverts of other sources are dropped.
     pub check_source: bool,
-    /// Which checksums count beside the right one.
+    /// The checksums that are accepted beside the right one.
     pub old_checksum: OldChecksum,
 }
 
-/// What an advert is held against.
+/// The configuration that an advert is compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile<'a> {
     /// Family.
@@ -173,68 +173,68 @@ pub struct Profile<'a> {
     pub auth: &'a Auth,
     /// Configured interval.
     pub advert_int: Duration,
-    /// What a V3 checksum over IPv4 covers.
+    /// The content of a V3 checksum over IPv4.
     pub checksum: ChecksumMode,
-    /// Where adverts go without unicast peers; with them, what an old v3 checksum over IPv4 is made with.
+    /// The destination of adverts without unicast peers; with them, the address in an old v3 checksum over IPv4.
     pub group: IpAddr,
-    /// With unicast peers.
+    /// The rules for unicast peers, if there are any.
     pub unicast: Option<Unicast<'a>>,
     /// Configured addresses, those that adverts carry.
     pub vips: &'a [IpAddr],
-    /// Every configured address, sorted: `vips`, and those that adverts do not carry (`virtual_ipaddress_excluded`, and what
-    /// does not fit the MTU).
+    /// Every configured address, sorted: `vips`, and those that adverts do not carry (`virtual_ipaddress_excluded`, and addresses that do
+    /// not fit the MTU).
     pub held: &'a [IpAddr],
     /// `held` has addresses that are not in `vips`.
     pub unlisted: bool,
-    /// A router whose advert without any address counted before: see [`verify`] on lists.
+    /// A router whose advert without any address was accepted before: see [`verify`] on lists.
     pub lists_none: Option<IpAddr>,
-    /// Addresses of the receiving interface. VIPs among them do not count as ours: a returning owner sends from the VIP
-    /// while we still hold it as Master. Leave out `virtual_ipaddress_excluded` for the same reason.
+    /// Addresses of the receiving interface. VIPs among them do not count as ours: a returning owner sends from the VIP while this router
+    /// still holds it as Master. `virtual_ipaddress_excluded` is left out for the same reason.
     pub own: &'a [IpAddr],
-    /// A router whose adverts we took before: see [`verify`] on lists.
+    /// A router whose adverts were accepted before: see [`verify`] on lists.
     pub known: Option<IpAddr>,
     /// `skip_check_adv_addr`: another V2 address list is reported and used, not dropped.
     pub skip_check_adv_addr: bool,
     /// `auth_hmac`.
     pub hmac: Option<&'a Hmac>,
-    /// Our clock, which signatures are held against.
+    /// The wall clock, for the time in signatures.
     pub wall: Wall,
 }
 
-/// An advert that counts.
+/// An accepted advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Heard {
     /// Sender.
     pub src: IpAddr,
-    /// 0 is a farewell.
+    /// 0: the sender stops being Master.
     pub priority: u8,
     /// The sender's interval, never zero.
     pub interval: Duration,
-    /// V3: `interval` is not ours. To be logged, nothing else.
+    /// V3: `interval` is not the configured one. Only logged.
     pub other_interval: bool,
-    /// The address list is not ours, and the advert counts all the same. To be logged and counted.
+    /// The address list is not ours, and the advert is accepted all the same. Logged and counted.
     pub other_vips: bool,
     /// The address list is empty.
     pub no_vips: bool,
-    /// The checksum is the old one of unicast adverts. To be logged, nothing else.
+    /// The checksum is the old one of unicast adverts. Only logged.
     pub old_checksum: bool,
-    /// Of a signed one: it counts only if this is new.
+    /// Of a signed advert: it is accepted only if this is new.
     pub sequence: Option<u64>,
-    /// The sender's clock differs from ours by more than half of what is accepted. To be logged.
+    /// The sender's clock differs from this router's by more than half of the accepted difference. Logged.
     pub clocks_apart: bool,
 }
 
-/// An advert out of its IP packet.
+/// The content of an advert's IP packet.
 struct Packet<'a> {
     src: IpAddr,
     dst: Option<IpAddr>,
     ttl: Option<u8>,
     message: &'a [u8],
-    // Behind an AH: that, and the length of the IP header before it.
+    // Behind an AH: that header, and the length of the IP header before it.
     ah: Option<(ah::Header, usize)>,
 }
 
-/// Takes the IP header off, or takes what the kernel said in its place.
+/// Removes the IP header, or uses the kernel's metadata in its place.
 fn open<'a>(family: Family, meta: &RxMeta, bytes: &'a [u8]) -> Result<Packet<'a>, Reject> {
     match family {
         Family::V4 => {
@@ -250,34 +250,32 @@ fn open<'a>(family: Family, meta: &RxMeta, bytes: &'a [u8]) -> Result<Packet<'a>
             };
             Ok(Packet { src: h.src.into(), dst: Some(h.dst.into()), ttl: Some(h.ttl), message, ah })
         }
-        // The socket is bound to next header 112, so there is no protocol to test.
+        // The socket is bound to next header 112, so there is no protocol to check.
         Family::V6 => {
             Ok(Packet { src: meta.src, dst: meta.dst.map(IpAddr::V6), ttl: meta.hop_limit, message: bytes, ah: None })
         }
     }
 }
 
-/// Which virtual router a datagram speaks of, to find the profile to [`verify`] it against. Nothing but lengths and the
-/// IP header is proven by it.
+/// The VRID of a datagram, to find the profile for [`verify`]. It proves only the lengths and the IP header.
 ///
-/// # Errors
-/// Lengths and the IP header.
+/// # Errors Lengths and the IP header.
 pub fn peek_vrid(family: Family, meta: &RxMeta, bytes: &[u8]) -> Result<u8, Reject> {
     Ok(Fixed::parse(open(family, meta, bytes)?.message)?.vrid)
 }
 
-/// What any advert says of its sender, also one that is refused: to see whether there is another Master, and for nothing else.
+/// The sender's data in any advert, also a refused one: only for the detection of another Master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Glimpse {
     /// 0..=15.
     pub version: u8,
-    /// 0 is a farewell.
+    /// 0: the sender stops being Master.
     pub priority: u8,
     /// The sender's interval.
     pub interval: Duration,
 }
 
-/// As much as can be read without any check; `None`: not even that, or no advertisement.
+/// The data that can be read without any check; `None`: they cannot be read, or the packet is no advertisement.
 pub fn glimpse(family: Family, meta: &RxMeta, bytes: &[u8]) -> Option<Glimpse> {
     let fixed = Fixed::parse(open(family, meta, bytes).ok()?.message).ok().filter(Fixed::is_advertisement)?;
     let interval = match fixed.version {
@@ -287,29 +285,28 @@ pub fn glimpse(family: Family, meta: &RxMeta, bytes: &[u8]) -> Option<Glimpse> {
     Some(Glimpse { version: fixed.version, priority: fixed.priority, interval })
 }
 
-/// Holds a datagram against a profile; the first check that fails names the reason (R-028..R-052). IPv4: `bytes` is the
-/// whole IP packet. IPv6: `bytes` is the message, and what `meta` should have told but does not, fails its check.
+/// Compares a datagram with a profile; the first check that fails names the reason (R-028..R-052). IPv4: `bytes` is the whole IP packet.
+/// IPv6: `bytes` is the message, and a value that `meta` lacks fails its check.
 ///
-/// That we are the address owner is no reason to drop: by RFC 9568 erratum 8298 the election decides.
+/// That this router is the address owner is no reason to drop: by RFC 9568 erratum 8298 the election decides.
 ///
-/// RFC 3768 lets us compare V2 address lists or not, and asks us to drop what fails the comparison. Compared literally,
-/// every roll-out of one more address splits the network: the routers have their new files one after the other, and
-/// between the first and the last each takes the other's adverts for nobody's, so that there are two Masters (keepalived up to
-/// 2.3.2; later ones only log). What the comparison is good for is to notice that somebody else uses our VRID; so a list passes if
-/// it shares an address with ours, for two Masters with one address are the worst that can come of it, or if it is that of
-/// the router we took adverts from before, whose only address may just have been replaced. A stranger with nothing in common is
-/// dropped as ever, and no timer moves. A list that differs is reported ([`Heard::other_vips`]) in every case.
+/// RFC 3768 makes the comparison of V2 address lists optional, and requires an advert that fails it to be dropped. Compared
+/// literally, every roll-out of a further address splits the network: the routers get their new files one after the other, and between
+/// the first and the last each drops the other's adverts, so that there are two Masters (keepalived up to 2.3.2; later ones only log).
+/// The comparison is useful to detect that another router uses our VRID. So a list is accepted if it shares an address with ours, because
+/// at worst two Masters share an address, or if it is from the router whose adverts were accepted before, whose only address may just
+/// have been replaced. An advert of an unknown router without a common address is dropped as before, and no timer changes. A list that
+/// differs is reported ([`Heard::other_vips`]) in every case.
 ///
-/// "An address with ours" is one that we hold, advertised or not: the peer may advertise what we have under
-/// `virtual_ipaddress_excluded`, or its larger MTU may carry what ours does not.
+/// A common address is one that this router holds, advertised or not: the peer may advertise an address that is here in
+/// `virtual_ipaddress_excluded`, or its larger MTU may carry addresses that ours does not.
 ///
-/// RFC 9568 §5.2.5 ignores an advert without addresses. A router all of whose addresses are excluded sends nothing else, and
-/// a pair of them would be two Masters for ever. So an empty list counts where we know that routers here do not list everything:
-/// our own list is empty or does not hold all our addresses, or the sender's empty list counted before (our own file may just
-/// have got its first address). To an empty list of ours there is nothing to compare, so every list counts.
+/// RFC 9568 §5.2.5 ignores an advert without addresses. A router all of whose addresses are excluded sends nothing else, and two
+/// of them would be Masters for ever. So an empty list is accepted where routers are known not to list everything: our own list is empty
+/// or does not contain all our addresses, or the sender's empty list was accepted before (our own file may just have got its first
+/// address). An empty list of ours leaves nothing to compare, so every list is accepted.
 ///
-/// # Errors
-/// The reason.
+/// # Errors The reason.
 pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Heard, Reject> {
     let packet = open(profile.family, meta, bytes)?;
     let fixed = Fixed::parse(packet.message)?;
@@ -318,12 +315,12 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
     // Type, then completeness: an unknown type may have another layout.
     let (message, trailer) = split(profile, &fixed, packet.message);
     let advert = vrrp::parse(profile.family, message)?;
-    // Without a destination there is no pseudo-header, nor a group to test.
+    // Without a destination there is no pseudo-header, and no group to check.
     let dst = packet.dst.ok_or(Reject::Destination)?;
-    // Over IPv6 it covers the trailer too.
+    // Over IPv6 the checksum covers the trailer too.
     let summed = if profile.family == Family::V6 { packet.message } else { message };
     let sum = |dst| vrrp::checksum_ok(advert.version, profile.checksum, packet.src, dst, summed);
-    // one is as good as the other, packet by packet; what a peer sent once decides nothing about the next.
+    // both checksums are accepted, packet by packet; an earlier packet of a peer has no influence on the next one.
     let takes_old = profile.unicast.is_some_and(|u| dst.is_ipv4() && u.old_checksum != OldChecksum::Never);
     let right = sum(dst);
     require(right || (takes_old && sum(profile.group)), Reject::Checksum)?;
@@ -337,7 +334,7 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
     };
     let interval = advert.interval();
     let other_interval = interval != profile.advert_int;
-    // a zero would make every Backup that learns it Master at once. R-041: in V2 the interval must be ours.
+    // a zero would make every Backup that learns it Master at once. R-041: in V2 the interval must be the configured one.
     require(!interval.is_zero(), Reject::Interval)?;
     require(advert.version == Version::V3 || !other_interval, Reject::Interval)?;
     let other_vips = check_list(profile, &packet.src, &advert)?;
@@ -362,7 +359,7 @@ pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Hear
     })
 }
 
-/// R-030; from a unicast peer what its line asks for.
+/// R-030; for a unicast peer the limits of its line.
 fn check_ttl(profile: &Profile<'_>, packet: &Packet<'_>) -> Result<(), Reject> {
     let Some(u) = profile.unicast else { return require(packet.ttl == Some(vrrp::TTL), Reject::Ttl) };
     let peer = u.peers.iter().find(|p| p.addr == packet.src);
@@ -382,7 +379,8 @@ fn number(version: Version) -> u8 {
     }
 }
 
-/// ..R-130. `None` is a V3 advert: it has no authentication. A signed one's sequence, and whether its clock differs.
+/// ..R-130. `None` is a V3 advert: it has no authentication. Returns the sequence of a signed one, and whether its
+/// clock differs.
 fn check_auth(
     ours: &Auth,
     theirs: Option<AuthField>,
@@ -392,7 +390,7 @@ fn check_auth(
 ) -> Result<Option<(u64, bool)>, Reject> {
     let Some(theirs) = theirs else { return Ok(None) };
     match ours {
-        // The data of type 0 is ignored. Behind `auth_hmac`'s trailer both are.
+        // The data of type 0 is ignored. With a trailer of `auth_hmac`, type and data are ignored.
         Auth::None => require(theirs.kind == 0, Reject::AuthType)?,
         Auth::Pass(secret) => {
             require(theirs.kind == 1, Reject::AuthType)?;
@@ -409,7 +407,7 @@ fn check_auth(
     Ok(None)
 }
 
-/// The message and the trailer of `auth_hmac`, where there is one: that is said by the length alone.
+/// The message and the trailer of `auth_hmac`, if there is one: only the length determines that.
 fn split<'a>(profile: &Profile<'_>, fixed: &Fixed, message: &'a [u8]) -> (&'a [u8], Option<&'a [u8]>) {
     let at = fixed.length(profile.family);
     let signed = profile.hmac.is_some() && message.len() == at + hmac::LEN;
@@ -419,7 +417,7 @@ fn split<'a>(profile: &Profile<'_>, fixed: &Fixed, message: &'a [u8]) -> (&'a [u
     }
 }
 
-/// freshness, which costs little, before the signature; a trailer that is there must be right whatever the mode.
+/// freshness, which is cheap, before the signature; a trailer must be right in every mode.
 fn check_hmac(
     profile: &Profile<'_>,
     ours: &Hmac,
@@ -442,7 +440,7 @@ fn check_hmac(
     Ok(Some((trailer.sequence, apart)))
 }
 
-/// As a reason to drop an advert.
+/// The reason to drop an advert.
 pub fn refused(why: Refused) -> Reject {
     match why {
         Refused::Stale(_) => Reject::AuthStale,
@@ -450,26 +448,26 @@ pub fn refused(why: Refused) -> Reject {
     }
 }
 
-/// Compares in a time that does not tell how many bytes were right.
+/// Compares in constant time: the time does not depend on the number of equal bytes.
 fn same_secret(a: &[u8; 8], b: &[u8; 8]) -> bool {
     let difference = a.iter().zip(b).fold(0, |d, (x, y)| d | core::hint::black_box(x ^ y));
     core::hint::black_box(difference) == 0
 }
 
-/// Count, first address and list; whether the list is another one than ours and the advert counts all the same.
+/// Checks count, first address and list; returns whether the list differs from ours and the advert is accepted all the same.
 fn check_list(profile: &Profile<'_>, src: &IpAddr, advert: &Advert<'_>) -> Result<bool, Reject> {
     if advert.addrs.is_empty() {
         let counts = profile.vips.is_empty() || profile.unlisted || profile.lists_none == Some(*src);
-        // RFC 3768 has no rule for the count; there it is a list that is not ours, the owner's included.
+        // RFC 3768 has no rule for the count; there it is a list that is not ours, also for the owner.
         require(counts, if advert.version == Version::V2 { Reject::AddressList } else { Reject::Count })?;
         return Ok(!profile.vips.is_empty());
     }
     if profile.vips.is_empty() {
         return Ok(true);
     }
-    // R-045, demanded of others only if our own list begins so: keepalived sends its list in the file's order, and in the
-    // many files that begin with a global address nobody on the link could ever pass, and every router would be Master. Nor is it
-    // demanded of a list without any link-local address: that is what a router sends whose file has none yet.
+    // R-045, required of others only if our own list begins so: keepalived sends its list in the file's order, and with the many files
+    // that begin with a global address no advert on the link would be accepted, and every router would be Master. It is not required of a
+    // list without any link-local address either: a router whose file has none yet sends such a list.
     let link_local_first = profile.family == Family::V6 && profile.vips.first().is_some_and(vrrp::is_link_local);
     if link_local_first && advert.addrs.iter().any(|a| vrrp::is_link_local(&a)) {
         require(advert.addrs.iter().next().is_some_and(|a| vrrp::is_link_local(&a)), Reject::FirstAddress)?;
@@ -477,7 +475,7 @@ fn check_list(profile: &Profile<'_>, src: &IpAddr, advert: &Advert<'_>) -> Resul
     if same_set(advert, profile.vips) {
         return Ok(false);
     }
-    // in V2 the owner may differ, and who is no stranger. R-047: in V3 it is for the log.
+    // in V2 the owner's list may differ, and that of a known router. R-047: in V3 it is only logged.
     let counts = advert.version == Version::V3
         || advert.priority == u8::MAX
         || profile.skip_check_adv_addr
@@ -487,13 +485,13 @@ fn check_list(profile: &Profile<'_>, src: &IpAddr, advert: &Advert<'_>) -> Resul
     Ok(true)
 }
 
-/// Whether both lists hold the same addresses, in any order and however often each.
+/// Whether both lists contain the same addresses, in any order and any number.
 fn same_set(advert: &Advert<'_>, vips: &[IpAddr]) -> bool {
-    // The rule on a LAN whose routers have one configuration, and without a copy.
+    // The usual case: the routers have one configuration. Compared without a copy.
     if advert.addrs.iter().eq(vips.iter().copied()) {
         return true;
     }
-    // Sorted, not compared each with each: 255 × 255 comparisons a packet would be a gift to a flood.
+    // Sorted, not compared pairwise: 255 × 255 comparisons per packet would help a flood.
     let sorted = |mut list: Vec<IpAddr>| {
         list.sort_unstable();
         list.dedup();

@@ -1,16 +1,16 @@
-//! Gratuitous ARP and unsolicited NA: they tell hosts and switches where an address lives now (RFC 9568 §6.4.1, R-113 to R-116).
+//! Gratuitous ARP and unsolicited NA, by which hosts and switches learn the new place of an address (RFC 9568 §6.4.1, R-113 to R-116).
 //!
-//! Read first: `wire/arp.rs`, `wire/ndisc.rs`; `daemon/frames.rs` sends what is decided here. One lane per interface. An address
-//! stands in a lane at most once with a count of announcements left, so a lane cannot outgrow the addresses.
+//! Read first: `wire/arp.rs`, `wire/ndisc.rs`; `daemon/frames.rs` sends the frames. One lane per interface. An address is in a lane at
+//! most once, with a count of outstanding announcements, so the number of addresses limits a lane.
 //!
-//! - **Every address once before any twice.** What was not announced yet goes before what was; and as long as the kernel still
-//!   adds addresses on the interface ([`Announcer::expect`]), nothing is announced a second time.
-//! - **Paced by completion.** One slice is under way per interface; the next follows when [`Announcer::on_sent`] reports
-//!   it. Behind a full slice the lane rests: on a single processor the receiving end of a veth
-//!   pair, a bridge or a container runs only while this loop sleeps, and what it cannot take is dropped without an error.
-//! - **Nothing is lost.** A frame that was not sent (a full queue, an interface that is down) stays at its place and is tried again,
-//!   with growing pauses, until it has left.
-//! - **Nothing after Master.** Leaving Master ends every announcement of that virtual router at once.
+//! - **Every address once before any twice.** An address that was not announced yet precedes those that were; and as long as the kernel
+//!   still adds addresses on the interface ([`Announcer::expect`]), none is announced a second time.
+//! - **Paced by completion.** One slice is in flight per interface; the next follows when [`Announcer::on_sent`] reports it. Behind a
+//!   full slice the lane pauses: on a single processor the receiving end of a veth pair, a bridge or a container runs only while this
+//!   loop sleeps, and frames that it cannot take are dropped without an error.
+//! - **No frame is lost.** A frame that was not sent (a full queue, an interface that is down) keeps its place and is tried again, with
+//!   growing pauses, until it has left.
+//! - **No announcement after the state Master.** Leaving Master ends every announcement of that virtual router at once.
 
 use crate::effect::{Effect, Effects};
 use crate::event::{Errno, Link};
@@ -23,28 +23,28 @@ use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Frames of a slice. A frame costs the kernel 3 to 6 µs here, and up to 15 µs where a bridge and a capture take part on the
-/// same processor: a slice keeps an armed advert waiting for at most about 0.2 ms.
+/// Frames of a slice. A frame takes the kernel 3 to 6 µs, and up to 15 µs where a bridge and a capture run on the same processor: a slice
+/// delays an armed advert by at most about 0.2 ms.
 pub const SLICE: usize = 16;
-/// Shortest and longest rest behind a full slice. As long as the slice took; while addresses wait that were not announced yet, a
-/// quarter: what receives does not give up the processor before it has taken all, so it needs to be let in, not to be waited for.
+/// Shortest and longest pause behind a full slice. The pause is as long as the slice took; while addresses wait that were not announced
+/// yet, a quarter: the receiver keeps the processor until it has taken all frames, so it needs a short pause only.
 const REST: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 /// First and longest pause before a frame that could not be sent is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-/// For so long the second announcements wait for addresses that the kernel was asked for, counted from the last one it confirmed:
-/// a kernel that does not answer must not keep back what hosts may have missed the first time.
+/// How long the second announcements wait for addresses that were requested of the kernel, counted from the last one it confirmed: a
+/// kernel that does not answer must not delay a repetition that hosts may need.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What did not find room in this turn's slice has its turn in the next one.
+/// Frames beyond this turn's slice are sent in the next turn.
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 
 type Key = (VrKey, IpAddr);
 
-// What is still to be said about one address. It stands in exactly one of `first`, `again` and `sending`.
+// The outstanding announcements of one address. It is in exactly one of `first`, `again` and `sending`.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Left {
     times: u32,
     gap: Duration,
-    // Announced at least once since it came.
+    // Announced at least once since the address was added.
     announced: bool,
 }
 
@@ -52,7 +52,7 @@ struct Left {
 struct Slice {
     batch: u64,
     began: Instant,
-    // `None`: not wanted any more.
+    // `None`: cancelled.
     keys: Vec<Option<Key>>,
 }
 
@@ -61,14 +61,14 @@ struct Lane {
     left: BTreeMap<Key, Left>,
     first: VecDeque<Key>,
     again: VecDeque<Key>,
-    // Asked of the kernel, not confirmed yet.
+    // Requested of the kernel, not confirmed yet.
     expected: BTreeMap<IpAddr, VrKey>,
-    // Until then they are waited for.
+    // Until when the expected addresses are waited for.
     patience: Instant,
     sending: Option<Slice>,
     // Earliest next frame: by `vrrp_garp_interval`, behind a full slice, or after a failure.
     open: Instant,
-    // Slices in a row of which something could not be sent.
+    // Slices in a row of which a frame could not be sent.
     failures: u32,
 }
 
@@ -76,12 +76,12 @@ struct Lane {
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Announcer {
     lanes: BTreeMap<u32, Lane>,
-    // Masters that have not asked the kernel for all of their addresses yet.
+    // Masters that have not requested all of their addresses yet.
     asking: BTreeSet<VrKey>,
     batches: u64,
     // The interface whose turn it is.
     turn: u32,
-    // Not before: the slice of this turn is used up.
+    // The earliest time of the next slice: the slice of this turn is used up.
     open: Instant,
 }
 
@@ -91,7 +91,7 @@ fn keys_of(vr: VrKey) -> core::ops::RangeInclusive<Key> {
 }
 
 impl Announcer {
-    /// `vr` asks the kernel for its addresses, some at a time; `false`: it has asked for all of them.
+    /// `vr` requests its addresses of the kernel, some at a time; `false`: it has requested all of them.
     pub fn asks(&mut self, vr: VrKey, asking: bool) {
         if asking {
             self.asking.insert(vr);
@@ -99,23 +99,23 @@ impl Announcer {
             self.asking.remove(&vr);
         }
     }
-    /// The kernel was asked for this address: nothing on its interface is announced twice before it was announced once.
+    /// The address was requested: no address on its interface is announced twice before this one was announced once.
     pub fn expect(&mut self, now: Instant, vr: VrKey, ifindex: u32, addr: IpAddr) {
         let lane = self.lanes.entry(ifindex).or_default();
         lane.expected.insert(addr, vr);
         lane.patience = now + PATIENCE;
     }
-    /// The kernel refused it: the others do not wait for it.
+    /// The kernel refused the address: the others do not wait for it.
     pub fn refused(&mut self, ifindex: u32, addr: IpAddr) {
         if let Some(lane) = self.lanes.get_mut(&ifindex) {
             lane.expected.remove(&addr);
         }
     }
-    /// Announce `addr` on `ifindex` `times` times, `gap` apart from the interface's other announcements.
+    /// Announces `addr` on `ifindex` `times` times, `gap` apart from the interface's other announcements.
     pub fn add(&mut self, now: Instant, vr: VrKey, ifindex: u32, addr: IpAddr, times: u32, gap: Duration) {
         self.put(now, vr, ifindex, addr, times, gap, false);
     }
-    /// The same for an address that may have been announced since it came: it does not go before those that were not.
+    /// The same for an address that may have been announced since it was added: it does not precede those that were not.
     pub fn again(&mut self, now: Instant, vr: VrKey, ifindex: u32, addr: IpAddr, times: u32, gap: Duration) {
         self.put(now, vr, ifindex, addr, times, gap, true);
     }
@@ -136,7 +136,7 @@ impl Announcer {
             }
         }
     }
-    /// `vr` announces nothing any more.
+    /// Cancels all announcements of `vr`.
     pub fn cancel(&mut self, vr: VrKey) {
         self.asking.remove(&vr);
         for lane in self.lanes.values_mut() {
@@ -147,7 +147,7 @@ impl Announcer {
             }
         }
     }
-    /// `vr` does not announce this address any more.
+    /// Cancels the announcements of this address by `vr`.
     pub fn forget(&mut self, vr: VrKey, ifindex: u32, addr: IpAddr) {
         if let Some(lane) = self.lanes.get_mut(&ifindex) {
             lane.expected.remove(&addr);
@@ -156,11 +156,11 @@ impl Announcer {
             }
         }
     }
-    /// Nothing leaves before `until`: something else goes first.
+    /// No frame is sent before `until`: other work has precedence.
     pub fn rest(&mut self, until: Instant) {
         self.open = self.open.max(until);
     }
-    /// Sends what is due, one slice, and sets the timer for the rest.
+    /// Sends the frames that are due, one slice, and sets the timer for the rest.
     pub fn pump(&mut self, now: Instant, links: &Links, timers: &mut Timers, fx: &mut Effects) {
         self.lanes.retain(|ifindex, lane| links.get(*ifindex).is_some() && !lane.is_over());
         let mut room = SLICE;
@@ -184,7 +184,7 @@ impl Announcer {
         }
         self.wake(now, timers);
     }
-    /// Of this slice so many frames left, from the first on; `errno`: why the next one did not.
+    /// The first `sent` frames of this slice left; `errno`: why the next one did not.
     pub fn on_sent(&mut self, now: Instant, ifindex: u32, batch: u64, sent: usize, errno: Option<Errno>) {
         let Some(lane) = self.lanes.get_mut(&ifindex) else { return };
         let Some(slice) = lane.sending.take_if(|s| s.batch == batch) else { return };
@@ -225,17 +225,17 @@ impl Announcer {
     pub fn wake(&self, now: Instant, timers: &mut Timers) {
         let at = self.lanes.values().fold(None, |at, lane| earliest(at, lane.next(!self.asking.is_empty())));
         match at.map(|at| at.max(self.open).max(now)) {
-            // It is due already.
+            // The timer is due already.
             Some(at) if at <= now && timers.get(Due::GarpQueue).is_some_and(|set| set <= now) => {}
             Some(at) => timers.set(Due::GarpQueue, at),
             None => drop(timers.stop(Due::GarpQueue)),
         }
     }
-    /// Whose announcements wait.
+    /// The virtual routers with outstanding announcements.
     pub fn waiting(&self) -> BTreeSet<VrKey> {
         self.lanes.values().flat_map(|lane| lane.left.keys().map(|key| key.0)).collect()
     }
-    /// Entries of all kinds, to see that nothing grows.
+    /// The number of entries of all kinds, for tests that no table grows.
     pub fn len(&self) -> usize {
         let all = |lane: &Lane| {
             lane.left.len()
@@ -246,7 +246,7 @@ impl Announcer {
         };
         self.lanes.values().map(all).sum::<usize>() + self.asking.len()
     }
-    /// Whether nothing is kept.
+    /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.lanes.values().all(Lane::is_over) && self.asking.is_empty()
     }
@@ -291,7 +291,7 @@ impl Lane {
     }
 }
 
-// None: an interface without ARP or without an Ethernet address has nobody to inform.
+// None: an interface without ARP or without an Ethernet address has no neighbours to inform.
 fn frame(mac: Option<[u8; 6]>, noarp: bool, addr: IpAddr) -> Option<Bytes> {
     let mac = mac?;
     match addr {

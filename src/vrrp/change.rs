@@ -1,13 +1,13 @@
-//! What people and programs are told: one change, and whose it is.
+//! A change that is reported to people and programs, and its subject.
 //!
-//! Read first: `fsm.rs`. Made where the state is told to the log, so that log, hooks, pipes and mail see one sequence;
-//! numbered by the notifier. A sync group has changes of its own, after those of its members, with priority 0.
+//! Read first: `fsm.rs`. A change is made where the state is logged, so that log, hooks, pipes and mail see one sequence; the notifier
+//! numbers it. A sync group has changes of its own, after those of its members, with priority 0.
 
 use super::fsm::State;
 use crate::time::Now;
 use core::fmt;
 
-/// Whom a change is about, by name in the file. A virtual router and a sync group may have the same name.
+/// The subject of a change, by name in the file. A virtual router and a sync group may have the same name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Subject {
     /// `vrrp_instance`.
@@ -18,7 +18,7 @@ pub enum Subject {
     VirtualServer(String),
     /// `real_server`.
     RealServer {
-        /// Itself.
+        /// Its name.
         server: String,
         /// Its `virtual_server`.
         of: String,
@@ -26,7 +26,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The first word of a line in a pipe, and of the words that a generic script gets.
+    /// The first word of a line in a pipe, and of the words that a generic script is given.
     pub fn kind(&self) -> &'static str {
         match self {
             Subject::Instance(_) => "INSTANCE",
@@ -56,16 +56,16 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What happened.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum What {
     /// A state was entered; never Init.
     State(State),
-    /// The daemon stops, in whatever state.
+    /// The daemon stops, in any state.
     Stop,
-    /// It is no longer in the configuration, and `notify_deleted` asks for that word.
+    /// The subject is no longer in the configuration, and has a `notify_deleted`.
     Deleted,
-    /// It is no longer in the configuration, and for lack of a better word that is a FAULT (`notify_fault` is not run for it).
+    /// The subject is no longer in the configuration and has no `notify_deleted`: reported as FAULT (`notify_fault` is not run for it).
     Removed,
     /// As Master, a lower-priority advert was answered.
     RxLowerPri,
@@ -73,7 +73,7 @@ pub enum What {
     Priority(bool),
     /// A real server takes connections; a virtual server has its quorum.
     Up,
-    /// Or not.
+    /// A real server takes no connections; a virtual server has lost its quorum.
     Down,
 }
 
@@ -92,7 +92,7 @@ impl What {
             What::Down => "DOWN",
         }
     }
-    /// The state a reader believes afterwards, if this is about the state.
+    /// The state that a reader assumes afterwards, if the change is about the state.
     pub fn state_word(self) -> Option<&'static str> {
         match self {
             What::RxLowerPri | What::Priority(_) => None,
@@ -104,14 +104,14 @@ impl What {
 /// One change.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Change {
-    /// Whose.
+    /// The subject.
     pub who: Subject,
-    /// What happened.
+    /// The kind.
     pub what: What,
-    /// The effective priority; 0 for who has none.
+    /// The effective priority; 0 for a subject without one.
     pub priority: u8,
-    /// Why, for people; may be empty.
+    /// The cause, as text; may be empty.
     pub cause: String,
-    /// When.
+    /// The time.
     pub at: Now,
 }

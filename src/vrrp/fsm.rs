@@ -1,8 +1,8 @@
-//! The VRRP state machine as data: what each state does with each input, with the RFC's section beside it.
+//! The VRRP state machine as data: the action of each state for each input, with the RFC's section beside it.
 //!
-//! Read first: RFC 9568 §6.4 (figure in §6.3), `docs/protocol.md` (State machine). [`step`] is a look-up in [`TABLE`]; nothing else decides a
-//! transition, and `Instance::go` is the only place that writes the state. `tests/vrrp/table.rs` pins every cell. A member of a sync
-//! group leaves what needs the consent of the others to its group: [`step_of_member`], `group.rs`.
+//! Read first: RFC 9568 §6.4 (figure in §6.3), `docs/protocol.md` (State machine). [`step`] is a look-up in [`TABLE`], which defines
+//! every transition, and `Instance::go` is the only place that writes the state. `tests/vrrp/table.rs` pins every cell. A member of a
+//! sync group leaves a decision that needs the consent of the others to its group: [`step_of_member`], `group.rs`.
 //!
 //! ```text
 //!                 Start (p < 255)                    MasterDown
@@ -13,7 +13,7 @@
 //!      '-- Fail --> Fault <-- Fail -- (Backup, Master);   Fault -- Start --> Backup
 //! ```
 //!
-//! Fault is keepalived's name for "Initialize because something we need is missing"; RFC 9568 has no such state.
+//! Fault is keepalived's name for Initialize while something required is missing; RFC 9568 has no such state.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub enum State {
     Backup,
     /// Forwards, and advertises.
     Master,
-    /// Something that is needed is missing: link, source address, socket, tracked interface.
+    /// Something required is missing: link, source address, socket, tracked interface.
     Fault,
 }
 
@@ -47,14 +47,14 @@ impl State {
     }
 }
 
-/// What a virtual router is told. Adverts are already verified and compared with our own priority and address.
+/// An input of a virtual router. Adverts are already verified and compared with our own priority and address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Input {
-    /// Everything needed is there; priority below 255.
+    /// Everything required is present; priority below 255.
     Start,
-    /// Everything needed is there; priority 255.
+    /// Everything required is present; priority 255.
     StartOwner,
-    /// Something needed is missing.
+    /// Something required is missing.
     Fail,
     /// The daemon stops.
     Shutdown,
@@ -72,11 +72,11 @@ pub enum Input {
     RxEqualGreater,
     /// Priority above ours.
     RxHigher,
-    /// Another member of the sync group is Master no more.
+    /// Another member of the sync group is no longer Master.
     Resign,
-    /// A Backup in the process before.
+    /// The router was Backup in the previous process.
     GoOnBackup,
-    /// Master in the process before, and no peer can have noticed that it ended.
+    /// The router was Master in the previous process, and no peer can have taken over since that process ended.
     GoOnMaster,
 }
 
@@ -100,12 +100,12 @@ impl Input {
     ];
 }
 
-/// What is done beside the change of state.
+/// The action beside the change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Act {
     /// Nothing.
     Ignore,
-    /// Own interval counts again; Master_Down_Timer := Master_Down_Interval.
+    /// The own interval applies again; Master_Down_Timer := Master_Down_Interval.
     Listen,
     /// Advert, VIPs, GARP/NA, Adver_Timer.
     Claim,
@@ -115,7 +115,7 @@ pub enum Act {
     Follow,
     /// Preempting: nothing, the timer keeps running. With `nopreempt` or a running `preempt_delay`: as [`Act::Follow`].
     PreemptOrFollow,
-    /// Advert at once, with GARP/NA since hosts may have believed the other; silence with `lower_prio_no_advert`.
+    /// Advert at once, with GARP/NA because hosts may have learned the other router's address; no advert with `lower_prio_no_advert`.
     Answer,
     /// Advert at once.
     Reassert,
@@ -129,9 +129,9 @@ pub enum Act {
     Quit,
     /// Cancel adverts, priority-0 advert, remove VIPs, Master_Down_Timer := Master_Down_Interval.
     Resign,
-    /// What the process before left is taken over.
+    /// The state of the previous process is taken over.
     GoOn,
-    /// A member of a sync group is fit to run: the group decides when it starts.
+    /// A member of a sync group can run: the group decides when it starts.
     Report,
     /// A member of a sync group may become Master: the group decides whether; Master_Down_Timer := Master_Down_Interval.
     Wish,
@@ -142,9 +142,9 @@ pub enum Act {
 pub struct Step {
     /// State afterwards.
     pub next: State,
-    /// What is done.
+    /// The action.
     pub act: Act,
-    /// Why: section of RFC 9568, or our rule.
+    /// The section of RFC 9568, or our rule.
     pub rule: &'static str,
 }
 
@@ -228,13 +228,13 @@ pub const TABLE: [[Step; 14]; 4] = [
     ],
 ];
 
-/// What `state` does with `input`.
+/// The step of `state` for `input`.
 pub fn step(state: State, input: Input) -> Step {
     TABLE[state as usize][input as usize]
 }
 
-/// The same for a member of a sync group. To leave a state it needs nobody: the others follow. To start, and to become Master, it needs
-/// all of them (R-080): it says that it can, and the group decides.
+/// The same for a member of a sync group. It leaves a state without consent: the others follow. To start, and to become Master, it needs
+/// all of them (R-080): it reports that it can, and the group decides.
 pub fn step_of_member(state: State, input: Input) -> Step {
     match (state, input) {
         (State::Init | State::Fault, Input::Start | Input::StartOwner) => s(state, Act::Report, "R-080"),

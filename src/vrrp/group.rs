@@ -1,40 +1,40 @@
 //! A sync group: virtual routers that are Master together or not at all.
 //!
-//! Read first: `fsm.rs`, `instance/member.rs`. Its members are views of it: each says where it stands ([`Standing`]), [`decide`] says
-//! what becomes of the group, and [`order`] what each member has to do for that; the world has all of it done in one turn, adverts
-//! first. Both are pure, and nothing is kept of what was decided before: a group that finds itself in a state which no path leads
-//! to, after a hand-over or a reload, goes on to one in which all members are alike.
+//! Read first: `fsm.rs`, `instance/member.rs`. A group has no state beside its members: each reports its standing ([`Standing`]),
+//! [`decide`] returns the aim of the group, and [`order`] the action of each member; the world executes all of them in one turn, adverts
+//! first. Both functions are pure, and no earlier decision is stored: a group whose members are in an unexpected combination of states,
+//! after a hand-over or a reload, moves to one in which all members agree.
 //!
 //! The rules, in this order:
 //! 1. A member that cannot run keeps the others from running: all are in FAULT.
-//! 2. A member that heard a better Master while the others are Master: all are Backup. The others send a priority-0 advert, for on their
-//!    links nobody may have claimed anything yet.
-//! 3. All that run are Backup, and Master_Down_Timer of each has run out since it heard a Master: all become Master.
-//! 4. Nobody runs: all start, as soon as all can.
+//! 2. A member received an advert of a better Master while the others are Master: all are Backup. The others send a priority-0 advert,
+//!    because on their links no other router may be Master yet.
+//! 3. All that run are Backup, and Master_Down_Timer of each has run out since the last advert of a Master: all become Master.
+//! 4. No member runs: all start, as soon as all can.
 //!
-//! Who comes to a group that is Master (a reload added it, or it could not be handed over) joins: it listens for its
-//! Master_Down_Interval, then becomes Master. Until then it is Backup while the others are Master; nothing else ever makes members
-//! differ at the end of a turn. If it hears a Master of the same or a higher priority, rule 2 holds.
+//! A member that is added to a group that is Master (by a reload, or because it could not be handed over) joins: it listens for its
+//! Master_Down_Interval, then becomes Master. Until then it is Backup while the others are Master; in no other case do members differ at
+//! the end of a turn. If it receives an advert of a Master with the same or a higher priority, rule 2 applies.
 
 use super::fsm::State;
 
-/// Where a member stands.
+/// The standing of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It has not started, and it is not known whether it can.
+    /// Not started, and it is not known whether it can start.
     Absent,
-    /// It has not started, and can.
+    /// Not started, and can start.
     Ready,
-    /// In FAULT for the sake of others: it could run.
+    /// In FAULT because of other members: it could run.
     Held,
-    /// Something of its own is missing.
+    /// Something that this member requires is missing.
     Faulty,
-    /// Backup. `willing`: Master_Down_Timer ran out since it heard a Master.
+    /// Backup. `willing`: Master_Down_Timer ran out since the last advert of a Master.
     Backup {
         /// See above.
         willing: bool,
     },
-    /// Backup that follows nobody, in a group that is Master. `willing`: as above.
+    /// Backup that follows no Master, in a group that is Master. `willing`: as above.
     Joining {
         /// See above.
         willing: bool,
@@ -43,7 +43,7 @@ pub enum Standing {
     Master,
 }
 
-/// How many members stand where. Kept up to date member by member: nothing on the path of an advert looks at a whole group.
+/// The number of members with each standing. Updated member by member: nothing on the path of an advert reads a whole group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tally {
     absent: usize,
@@ -71,11 +71,11 @@ impl Tally {
             Standing::Master => &mut self.master,
         }
     }
-    /// One more.
+    /// Adds a member.
     pub fn add(&mut self, s: Standing) {
         *self.of(s) += 1;
     }
-    /// One less.
+    /// Removes a member.
     pub fn remove(&mut self, s: Standing) {
         let n = self.of(s);
         *n = n.saturating_sub(1);
@@ -94,13 +94,13 @@ impl Tally {
             _ => State::Init,
         }
     }
-    /// Whether it is Master, and so is every member that has not only just come.
+    /// Whether the group is Master, and so is every member that is not joining.
     pub fn is_master(&self) -> bool {
         self.state() == State::Master
     }
 }
 
-/// What becomes of a group.
+/// The aim of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
     /// All are in FAULT.
@@ -109,13 +109,13 @@ pub enum Aim {
     Backup,
     /// All become Master.
     Master,
-    /// All are Master; who came since joins them.
+    /// All are Master; members that were added since join them.
     Join,
     /// All start.
     Start,
 }
 
-/// What is to be done, if anything.
+/// The aim, if the group has to change.
 pub fn decide(t: &Tally) -> Option<Aim> {
     let joiners = t.joining + t.joined;
     let waiting = t.ready + t.held;
@@ -137,10 +137,10 @@ pub fn decide(t: &Tally) -> Option<Aim> {
     (waiting > 0 && t.absent == 0).then_some(Aim::Start)
 }
 
-/// What a member has to do.
+/// The action of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// To FAULT, for the sake of another one.
+    /// Enter FAULT because of another member.
     Fault,
     /// Start.
     Start,
@@ -148,13 +148,13 @@ pub enum Order {
     StartJoining,
     /// Become Master.
     Claim,
-    /// Be Master no more, and Backup instead.
+    /// Leave Master and become Backup.
     Resign,
-    /// It no longer joins: nobody is Master.
+    /// Stop joining: no member is Master.
     Settle,
 }
 
-/// What `aim` asks of a member that stands so.
+/// The action for `aim` of a member with this standing.
 pub fn order(aim: Aim, s: Standing) -> Option<Order> {
     use Standing::*;
     match (aim, s) {
@@ -172,14 +172,14 @@ pub fn order(aim: Aim, s: Standing) -> Option<Order> {
     }
 }
 
-/// A group that yields within its members' Master_Down_Interval of becoming Master disputes with another one: each has the better
-/// priority on one link and the worse on another, and both would become Master, and yield, together, for ever. So it waits, by
-/// so many advert intervals more each time; the one with the lower address twice as long.
+/// A group that yields within its members' Master_Down_Interval after becoming Master is in a dispute with another group: each has the
+/// better priority on one link and the worse on another, so both would become Master and yield at the same time, repeatedly. So the group
+/// waits longer by a number of advert intervals that grows each time; the one with the lower address waits twice as long.
 pub fn patience(disputes: u32, lower_address: bool) -> u32 {
     disputes.min(MOST_PATIENT) * if lower_address { 2 } else { 1 }
 }
 
-/// See [`patience`]: against a router that knows no such rule one interval is enough, and between two of us they differ by one.
+/// See [`patience`]: against a router without this rule one interval is enough, and the waits of two kalived groups differ by one.
 const MOST_PATIENT: u32 = 4;
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
         t
     }
 
-    // What a member does with an order, as `Instance::commit` does it.
+    // A member's standing after an order, as `Instance::commit` executes it.
     fn done(s: Standing, order: Option<Order>) -> Standing {
         match order {
             None => s,
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    // Every group of four, in whatever state: after at most three rounds there is nothing to do, and the members agree.
+    // Every group of four, in any states: after at most three rounds there is no further order, and the members agree.
     #[test]
     fn whatever_a_group_finds_itself_in_it_agrees() {
         for n in 0..ALL.len().pow(4) {
@@ -242,7 +242,7 @@ mod tests {
                 !has(Joining { willing: false }) || has(Master),
                 "nobody joins a group that is not Master: {members:?}"
             );
-            // Who waits to start waits for somebody.
+            // A member that waits to start waits for another member.
             assert!(!has(Ready) || has(Absent), "{first:?}: {members:?}");
         }
     }
@@ -252,7 +252,7 @@ mod tests {
         let (no, yes) = (Backup { willing: false }, Backup { willing: true });
         assert_eq!(decide(&tally(&[yes, no, yes])), None);
         assert_eq!(decide(&tally(&[yes, yes, yes])), Some(Aim::Master));
-        // One that is not there yet holds nobody up who runs, and everybody who does not.
+        // An absent member does not delay members that run, and delays all that do not.
         assert_eq!(decide(&tally(&[yes, Absent])), Some(Aim::Master));
         assert_eq!(decide(&tally(&[Ready, Absent])), None);
         assert_eq!(decide(&tally(&[Ready, Held])), Some(Aim::Start));

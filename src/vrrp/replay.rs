@@ -1,25 +1,25 @@
-//! Sequence numbers of signed adverts: which one goes into an advert, and whether one that arrives is new.
+//! Sequence numbers of signed adverts: the number of an advert to be sent, and whether that of a received one is new.
 //!
-//! Read first: `wire/hmac.rs`. A sequence is a time (seconds, 1/65536 s) and a counter. In *time* mode a receiver takes what lies within a
-//! window around its own clock and is newer than the last one; in *monotonic* mode it takes what is newer. "Newer" is serial-number
-//! arithmetic, so a counter that wraps is no end. A mark moves only when the signature was right.
+//! Read first: `wire/hmac.rs`. A sequence is a time (seconds, 1/65536 s) and a counter. In *time* mode a receiver accepts a sequence
+//! within a window around its own clock that is newer than the last one; in *monotonic* mode one that is newer. "Newer" is serial-number
+//! arithmetic, so a counter that wraps causes no problem. A mark moves only when the signature was right.
 //!
-//! An advert that is armed ahead is signed for the time at which it is due, so what leaves in the order of time has growing
-//! sequences. A clock that steps back locks nobody out: the sender goes on from its last sequence until the clock has caught
-//! up, or, in time mode, from the clock when its last one lies beyond the window, where no receiver would take it anyhow.
+//! An advert that is armed ahead is signed for the time at which it is due, so adverts in the order of time have growing sequences. A
+//! clock that steps back does not lock out a sender: the sender continues from its last sequence until the clock has caught up, or, in
+//! time mode, from the clock when its last one is beyond the window, where no receiver would accept it.
 
 use crate::time::Wall;
 use core::net::IpAddr;
 
-/// Senders that are remembered at once. A virtual router with more than sixteen routers that share one key is not known; with a fifth
-/// one keepalived forgets the first.
+/// Senders that are remembered. A virtual router with more than sixteen routers that share one key is not known; keepalived forgets the
+/// first sender at a fifth one.
 const MARKS: usize = 16;
 const SECOND: u64 = 1_000_000_000;
 
-/// How freshness is judged.
+/// How freshness is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Mode {
-    /// Within so many seconds of the clock, and newer than the last.
+    /// Within this number of seconds of the clock, and newer than the last.
     Time(u32),
     /// Newer than the last.
     Monotonic,
@@ -28,16 +28,16 @@ pub enum Mode {
 /// Why a sequence is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Refused {
-    /// Too far from our clock: seconds, negative for the past.
+    /// Too far from this router's clock: seconds, negative for the past.
     Stale(i64),
     /// Not newer than the last one.
     Replay,
 }
 
-/// The sequence that a clock gives, with the counter at zero.
+/// The sequence of a time, with the counter at zero.
 pub fn of_clock(at: Wall) -> u64 {
     let (seconds, rest) = (at.0 / SECOND, at.0 % SECOND);
-    // Seconds have 32 bits on the wire and wrap in 2106, as "newer" does.
+    // Seconds have 32 bits on the wire and wrap in 2106; "newer" wraps too.
     (seconds & 0xffff_ffff) << 32 | (rest * 65_536 / SECOND) << 16
 }
 
@@ -55,7 +55,7 @@ pub fn next(mode: Mode, at: Wall, last: Option<u64>) -> u64 {
     let clock = of_clock(at);
     match (last, mode) {
         (None, _) => clock,
-        // Beyond the window nobody would take it: begin anew with the clock.
+        // Beyond the window no receiver would accept it: begin anew with the clock.
         (Some(last), Mode::Time(window)) if seconds_apart(last, clock) > i64::from(window) => clock,
         (Some(last), _) => {
             let after = last.wrapping_add(1);
@@ -69,19 +69,18 @@ pub fn next(mode: Mode, at: Wall, last: Option<u64>) -> u64 {
 pub struct Marks(Vec<(IpAddr, u64)>);
 
 impl Marks {
-    /// The last sequence of each sender, the one heard longest ago first.
+    /// The last sequence of each sender, the one received longest ago first.
     pub fn all(&self) -> &[(IpAddr, u64)] {
         &self.0
     }
-    /// Back from [`Marks::all`]; of too many the last ones.
+    /// Restores the result of [`Marks::all`]; of too many the last ones.
     pub fn of(all: &[(IpAddr, u64)]) -> Marks {
         Marks(all[all.len().saturating_sub(MARKS)..].to_vec())
     }
-    /// Whether the time of a sequence is acceptable; looked at before its signature, which costs more. `Ok(true)`: more than half of the
-    /// window is used up, which is worth a word to whoever keeps the clocks.
+    /// Whether the time of a sequence is acceptable; checked before its signature, which costs more. `Ok(true)`: more than half of the
+    /// window is used up, which is logged for the administrator of the clocks.
     ///
-    /// # Errors
-    /// [`Refused::Stale`].
+    /// # Errors [`Refused::Stale`].
     pub fn fresh(mode: Mode, now: Wall, sequence: u64) -> Result<bool, Refused> {
         let Mode::Time(window) = mode else { return Ok(false) };
         let apart = seconds_apart(sequence, of_clock(now));
@@ -91,7 +90,7 @@ impl Marks {
         Ok(apart.unsigned_abs() * 2 > u64::from(window))
     }
 
-    /// A sequence whose signature was right: taken and remembered, or refused.
+    /// A sequence whose signature was right: recorded, or refused.
     ///
     /// # Errors
     /// [`Refused::Replay`].
@@ -99,7 +98,7 @@ impl Marks {
         let known = self.0.iter().position(|(who, _)| *who == from);
         if let Some(i) = known {
             let (_, mark) = self.0.remove(i);
-            // A mark outside the window stands for a clock that was wrong: it must not lock its sender out.
+            // A mark outside the window comes from a wrong clock: it must not lock its sender out.
             let counts =
                 !matches!(mode, Mode::Time(w) if seconds_apart(mark, of_clock(now)).unsigned_abs() > u64::from(w));
             if counts && !newer(sequence, mark) {
@@ -107,7 +106,7 @@ impl Marks {
                 return Err(Refused::Replay);
             }
         } else if self.0.len() == MARKS {
-            // The one that was heard longest ago.
+            // The sender that was received longest ago.
             self.0.remove(0);
         }
         self.0.push((from, sequence));
@@ -162,11 +161,11 @@ mod tests {
         let right = next(TIME, at(T), Some(ahead));
         assert_eq!(right, of_clock(at(T)), "back to the clock: beyond the window nobody would take it");
         assert_eq!(m.take(TIME, at(T), ip(1), right), Ok(()), "the mark lies outside the window");
-        // A small step back: the sequence goes on growing.
+        // A small step back: the sequence keeps growing.
         let a = next(TIME, at(T), None);
         let b = next(TIME, at(T - 2), Some(a));
         assert_eq!(b, a + 1);
-        // Without a clock on the other side it always grows.
+        // In monotonic mode the sequence always grows.
         let far = next(Mode::Monotonic, at(T - 3600), Some(ahead));
         assert_eq!(far, ahead + 1);
     }
@@ -182,7 +181,7 @@ mod tests {
     }
 
     proptest! {
-        // What leaves in the order of time is taken in that order, whatever was armed how far ahead.
+        // Adverts are accepted in the order of their time, however far ahead they were armed.
         #[test]
         fn adverts_in_order_of_time_are_taken(gaps in prop::collection::vec(0u64..2_000_000_000, 1..40), monotonic: bool) {
             let mode = if monotonic { Mode::Monotonic } else { TIME };

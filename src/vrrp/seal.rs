@@ -1,13 +1,13 @@
-//! How the adverts of one virtual router are signed, and whether those of others are new: AH (RFC 2338) and `auth_hmac`.
+//! Signing the adverts of one virtual router, and checking whether those of others are new: AH (RFC 2338) and `auth_hmac`.
 //!
-//! Read first: `replay.rs`, `wire/ah.rs`, `wire/hmac.rs`. Adverts are armed in the kernel ahead of their time. Each is signed for the moment
-//! at which it is due, with a sequence of its own, so that what leaves in the order of time has growing sequences. Three things
-//! disturb that order, and what is armed is armed again: an advert that leaves at once with a sequence that an armed one has already,
-//! a wall clock that was set, and a key that was exchanged.
+//! Read first: `replay.rs`, `wire/ah.rs`, `wire/hmac.rs`. Adverts are armed in the kernel ahead of their time. Each is signed for the
+//! time at which it is due, with a sequence of its own, so that adverts in the order of time have growing sequences. In three cases that
+//! order is lost, and the adverts are armed again: an advert leaves at once with a sequence that an armed one has already, the wall clock
+//! was set, or a key was replaced.
 //!
-//! The sequence of AH has 32 bits. keepalived counts adverts from 1 and goes on from the sequence of the Master it followed; here it is
-//! the clock's second, or one more than the last sequence sent or accepted, whichever is larger: a router that was started again is
-//! not taken for a replay of itself, and a keepalived that takes over goes on from there.
+//! The sequence of AH has 32 bits. keepalived counts adverts from 1 and continues from the sequence of the Master it followed; here it is
+//! the clock's second, or one more than the last sequence sent or accepted, whichever is larger: a router that was restarted is not taken
+//! for a replay of itself, and a keepalived that takes over continues from there.
 
 use super::replay::{self, Marks, Mode, Refused, newer};
 use crate::config::model::vrrp::{AntiReplay, Hmac, HmacMode};
@@ -18,13 +18,13 @@ use crate::wire::{ah, hmac, ipv4, ipv6};
 use core::net::IpAddr;
 use std::collections::VecDeque;
 
-/// A wall clock that differs by more than this from where it would be by the monotonic one was set.
+/// If the wall clock differs by more than this from the time by the monotonic clock, it was set.
 const STEP: i128 = 100_000_000;
 
 /// How adverts are signed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Signing {
-    /// Not at all.
+    /// Unsigned.
     None,
     /// AH.
     Ah([u8; 8]),
@@ -32,7 +32,7 @@ pub enum Signing {
     Hmac(u8, Vec<u8>, Mode),
 }
 
-/// Which freshness `auth_hmac` asks for; `time_window` is by default three intervals, and at least 5 s.
+/// The replay mode of `auth_hmac`; `time_window` is by default three intervals, and at least 5 s.
 pub fn mode_of(hmac: &Hmac, advert_int: Duration) -> Mode {
     match hmac.anti_replay {
         AntiReplay::Monotonic => Mode::Monotonic,
@@ -44,7 +44,7 @@ pub fn mode_of(hmac: &Hmac, advert_int: Duration) -> Mode {
 }
 
 impl Signing {
-    /// What the configuration says.
+    /// The signing of a configuration.
     pub fn of(cfg: &InstanceConfig) -> Signing {
         match (&cfg.auth, cfg.more.hmac.as_deref()) {
             (_, Some(hmac)) if hmac.mode != HmacMode::ReceiveOnly => {
@@ -55,7 +55,7 @@ impl Signing {
             _ => Signing::None,
         }
     }
-    /// Bytes that it adds to a packet.
+    /// The bytes that signing adds to a packet.
     pub fn overhead(cfg: &InstanceConfig) -> u32 {
         match (&cfg.auth, &cfg.more.hmac) {
             (_, Some(_)) => hmac::LEN as u32,
@@ -94,15 +94,15 @@ impl Signing {
     }
 }
 
-/// What is kept for it. All bounded: what is armed, and the senders that are remembered.
+/// The sequences of a virtual router. Bounded by the armed adverts and the remembered senders.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Seal {
-    // The last sequence that left, or that was accepted of another (AH).
+    // The last sequence that was sent, or that was accepted of another router (AH).
     left: Option<u64>,
-    // Those of armed adverts, oldest first.
+    // The sequences of armed adverts, oldest first.
     armed: VecDeque<(Instant, u64)>,
     marks: Marks,
-    // Wall clock less monotonic clock when the armed ones were signed.
+    // The wall clock minus the monotonic clock when the armed ones were signed.
     offset: Option<i128>,
 }
 
@@ -115,14 +115,14 @@ fn later(a: Option<u64>, b: u64) -> Option<u64> {
 }
 
 impl Seal {
-    // What was due has left.
+    // The adverts that were due have left.
     fn settle(&mut self, until: Instant) {
         while let Some((_, sequence)) = self.armed.front().copied().filter(|(due, _)| *due <= until) {
             self.armed.pop_front();
             self.left = later(self.left, sequence);
         }
     }
-    /// An advert that is armed for `at`, behind those armed so far.
+    /// Signs an advert that is armed for `at`, after those armed so far.
     pub fn arm(&mut self, cfg: &InstanceConfig, src: IpAddr, packets: &Packets, at: Instant, now: Now) -> Packets {
         let signing = Signing::of(cfg);
         if signing == Signing::None {
@@ -135,7 +135,7 @@ impl Seal {
         self.armed.push_back((at, sequence));
         signing.sign(cfg, src, packets, sequence)
     }
-    /// An advert that leaves at once. `true`: what is armed has to be armed again, or nobody would take it.
+    /// Signs an advert that leaves at once. `true`: the armed ones have to be armed again, or receivers would refuse them.
     pub fn send(&mut self, cfg: &InstanceConfig, src: IpAddr, packets: &Packets, now: Now) -> (Packets, bool) {
         let signing = Signing::of(cfg);
         if signing == Signing::None {
@@ -147,7 +147,7 @@ impl Seal {
         let overtaken = self.armed.front().is_some_and(|(_, s)| !newer(*s, sequence));
         (signing.sign(cfg, src, packets, sequence), overtaken)
     }
-    /// What is armed is taken back; what is due by `until` may leave all the same.
+    /// The armed adverts are cancelled; those that are due by `until` may leave all the same.
     pub fn disarm(&mut self, until: Instant) {
         self.settle(until);
         self.armed.clear();
@@ -156,10 +156,9 @@ impl Seal {
     pub fn stepped(&self, now: Now) -> bool {
         !self.armed.is_empty() && self.offset.is_some_and(|then| (offset(now) - then).abs() > STEP)
     }
-    /// Whether an advert whose signature was right is new; then it is remembered.
+    /// Whether an advert whose signature was right is new; its sequence is then recorded.
     ///
-    /// # Errors
-    /// [`Refused::Replay`].
+    /// # Errors [`Refused::Replay`].
     pub fn take(&mut self, cfg: &InstanceConfig, from: IpAddr, sequence: u64, now: Wall) -> Result<(), Refused> {
         match cfg.more.hmac.as_deref() {
             Some(hmac) => self.marks.take(mode_of(hmac, cfg.advert_int), now, from, sequence),
@@ -170,11 +169,11 @@ impl Seal {
             }
         }
     }
-    /// For another process: the last sequence that left, that of the last armed advert, and the marks.
+    /// For the next process: the last sequence that was sent, that of the last armed advert, and the marks.
     pub fn shot(&self) -> (Option<u64>, Option<u64>, Vec<(IpAddr, u64)>) {
         (self.left, self.armed.back().map(|(_, s)| *s), self.marks.all().to_vec())
     }
-    /// Back from [`Seal::shot`]; `last`: when the last armed advert leaves.
+    /// Restores the result of [`Seal::shot`]; `last`: when the last armed advert leaves.
     pub fn resume(&mut self, left: Option<u64>, armed: Option<u64>, last: Option<Instant>, marks: &[(IpAddr, u64)]) {
         self.left = left;
         self.armed = last.zip(armed).into_iter().collect();

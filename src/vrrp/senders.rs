@@ -1,77 +1,77 @@
-//! Who was heard with a VRID, and whether there is a second Master among them.
+//! The senders of adverts with a VRID, and whether there is a second Master among them.
 //!
-//! Only a Master sends adverts. So whoever sends while we are Master, or beside the Master that we follow, is a second Master: both
-//! answer for the same addresses. Adverts that are refused count for this: two routers that refuse each other's adverts are how that
-//! comes about. Pure. Read first: `advert.rs` (why one is refused); what follows is in `instance/rival.rs`.
+//! Only a Master sends adverts. So a router that sends while this one is Master, or beside the Master that this one follows, is a second
+//! Master: both answer for the same addresses. Refused adverts count here, because two routers that refuse each other's adverts both
+//! become Master. Pure. Read first: `advert.rs` (the reasons of a refusal); `instance/rival.rs` has the reaction.
 //!
-//! Strangers can send from any address: the table has [`MOST`] entries, and a packet costs a look at each. Entries of routers whose
-//! adverts never counted go first, so that forged packets push out no router whose adverts do.
+//! An attacker can send from any address: the table has [`MOST`] entries, and a packet costs a read of each. Entries of routers whose
+//! adverts were never accepted are replaced first, so that forged packets replace no router whose adverts are accepted.
 
 use super::advert::{Glimpse, Reject};
 use crate::time::{Duration, Instant, Now};
 use core::net::IpAddr;
 
-/// Senders kept for each virtual router. Two at a time are a fault, and a group of routers has rarely more than four: this is room for
-/// a whole group, and for some strangers beside it.
+/// Senders stored for each virtual router. Two at a time are a fault, and a VRRP group has rarely more than four routers: there is room
+/// for a whole group, and for some unknown senders.
 pub const MOST: usize = 16;
 /// Adverts in a row before a sender is taken for a Master. One that yields sends one more, or two where packets cross.
 const ROW: u32 = 3;
-/// Of a sender's interval this multiple of our own counts at most: it is a claim, and it decides how long a condition lasts.
+/// A sender's interval counts at most as this multiple of our own: it is not verified, and it determines how long a condition lasts.
 const PACE: u32 = 3;
 
-/// A router that was heard.
+/// A sender of adverts.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sender {
-    /// Where its adverts come from.
+    /// The source of its adverts.
     pub addr: IpAddr,
     /// The first.
     pub first: Now,
     /// The last.
     pub last: Now,
-    /// What the last one says; `None`: it could not be read.
+    /// The content of the last one; `None`: it could not be read.
     pub says: Option<Glimpse>,
-    /// Adverts that counted.
+    /// Adverts that were accepted.
     pub accepted: u64,
     /// Adverts that were refused.
     pub refused: u64,
-    /// The last one that counted.
+    /// The last one that was accepted.
     pub last_accepted: Option<Now>,
     /// The last one that was refused.
     pub last_refused: Option<(Now, Reject)>,
-    // Adverts in a row, since when, and when it had sent enough of them.
+    // The number of adverts in a row, when the row began, and when it was long enough.
     row: u32,
     began: Instant,
     enough: Instant,
 }
 
 impl Sender {
-    /// Whether the last one was refused; why.
+    /// The reason, if the last one was refused.
     pub fn refusal(&self) -> Option<Reject> {
         self.last_refused.filter(|(at, _)| self.last_accepted.is_none_or(|ok| ok.mono < at.mono)).map(|(_, why)| why)
     }
 }
 
-/// What is known of ourselves.
+/// The state of this router.
 #[derive(Clone, Copy, Debug)]
 pub struct Own {
-    /// We are Master or Backup; else nobody's claim is beside anything.
+    /// Whether it is Master or Backup; otherwise there is no second Master.
     pub active: bool,
-    /// We are Master; else we follow one.
+    /// Whether it is Master; otherwise it follows one.
     pub master: bool,
-    /// Our interval.
+    /// Its interval.
     pub interval: Duration,
-    /// Intervals of silence after which a Master is taken for gone.
+    /// Intervals without an advert after which a Master counts as gone.
     pub adverts: u32,
 }
 
 /// A second Master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Dual {
-    /// Who: beside us, or beside the Master that we follow.
+    /// The other router: beside this one, or beside the Master that this one follows.
     pub with: IpAddr,
     /// Since when.
     pub since: Now,
-    /// Over at this time, unless it is heard again.
+    /// The condition ends at this time, unless a further advert is received.
     pub until: Instant,
 }
 
@@ -84,15 +84,15 @@ pub struct Senders {
 }
 
 impl Senders {
-    /// Every one that is known, in no order.
+    /// Every known sender, in no order.
     pub fn all(&self) -> &[Sender] {
         &self.all
     }
-    /// The one with this address.
+    /// The sender with this address.
     pub fn get(&self, addr: IpAddr) -> Option<&Sender> {
         self.all.iter().find(|s| s.addr == addr)
     }
-    /// How many were dropped because there were more.
+    /// The number of senders that were dropped because there were more.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -101,7 +101,7 @@ impl Senders {
         self.dual
     }
 
-    /// An advert came. Returns whether a second Master is seen since this one.
+    /// An advert was received. Returns whether it is the first one that shows a second Master.
     pub fn on_advert(
         &mut self,
         now: Now,
@@ -119,7 +119,7 @@ impl Senders {
             None => (s.accepted, s.last_accepted) = (s.accepted + 1, Some(now)),
             Some(why) => (s.refused, s.last_refused) = (s.refused + 1, Some((now, why))),
         }
-        // One with priority 0 resigns; what cannot even be read is nobody's claim.
+        // A sender with priority 0 resigns; an advert that cannot be read shows no Master.
         let claims = own.active && says.is_some_and(|g| g.priority > 0) && refused != Some(Reject::OwnPacket);
         s.row = if !claims {
             0
@@ -148,9 +148,9 @@ impl Senders {
         }
         let (began, enough) = (s.began, s.enough);
         let second = match own.master {
-            // It had the time to hear us.
+            // The other router had the time to receive our adverts.
             true => now.mono.since(began) >= own.interval,
-            // Another one goes on sending: since both had sent enough, this one did, then the other one, and now this one again. A
+            // Another router continues to send: since both had sent enough, this one did, then the other one, and now this one again. A
             // Master that is preempted does not.
             false => self.all.iter().any(|o| {
                 o.addr != from
@@ -166,18 +166,19 @@ impl Senders {
         second
     }
 
-    /// Another state: what was heard in the one before says nothing about this one. Returns the second Master there was.
+    /// The state changed: earlier adverts have no meaning for the new state. Returns the second Master until now.
     pub fn on_state(&mut self) -> Option<Dual> {
         self.all.iter_mut().for_each(|s| s.row = 0);
         self.dual.take()
     }
 
-    /// The second Master has not been heard for long enough: it, if that is so.
+    /// Returns the second Master if no advert of it was received for long enough.
     pub fn take_gone(&mut self, now: Instant) -> Option<Dual> {
         self.dual.take_if(|d| d.until <= now)
     }
 
-    // Where this one stands, made if need be: in place of one that never counted, and of those the one heard least recently.
+    // The index of a sender, which is added if necessary: in place of one that was never accepted, and of those the one heard least
+    // recently.
     fn entry(&mut self, now: Now, addr: IpAddr) -> usize {
         if let Some(at) = self.all.iter().position(|s| s.addr == addr) {
             return at;
@@ -209,7 +210,7 @@ impl Senders {
     }
 }
 
-// Silence after which a sender does not count as a Master any more.
+// The time without an advert after which a sender does not count as a Master any more.
 fn window(s: &Sender, own: Own) -> Duration {
     let theirs = s.says.map_or(own.interval, |g| g.interval);
     theirs.clamp(own.interval, own.interval * PACE) * (own.adverts + 1)
@@ -243,7 +244,7 @@ mod tests {
         assert!(!t.on_advert(at(3000), from(1), says(100), None, MASTER), "once");
         assert_eq!(t.take_gone(at(6900).mono), None);
         assert_eq!(t.take_gone(at(7000).mono).map(|d| (d.with, d.since)), Some((from(1), at(2000))));
-        // One that fell silent begins anew, and so does one that resigns.
+        // A sender that was silent begins anew, and so does one that resigns.
         for (ms, priority) in [(20_000, 100), (21_000, 100), (22_000, 0), (22_001, 100), (23_000, 100)] {
             assert!(!t.on_advert(at(ms), from(1), says(priority), None, MASTER));
         }
@@ -269,7 +270,7 @@ mod tests {
         {
             assert!(!t.on_advert(at(ms), from(who), says(100), None, BACKUP), "{ms}");
         }
-        // The first goes on after all: both are, as soon as it has sent enough.
+        // The first continues after all: both are Master, as soon as it has sent enough.
         assert!(!t.on_advert(at(6500), from(1), says(100), None, BACKUP));
         assert!(t.on_advert(at(7001), from(2), says(100), None, BACKUP), "it sends after the other had sent enough");
         assert_eq!(t.dual().map(|d| d.with), Some(from(2)));

@@ -1,5 +1,4 @@
-//! Every log line of the VRRP machines, once. keepalived's wording where operators grep for it, then the
-//! cause: who reads this at three in the morning asks "why did it move?".
+//! Every log line of the VRRP machines. keepalived's wording where operators grep for it, then the cause of the change.
 //!
 //! Read first: `note.rs`. Deliberately absent: one line per gratuitous ARP; a burst is one line.
 
@@ -15,7 +14,7 @@ fn note(level: Level, text: String) -> Note {
     Note { level, text }
 }
 
-/// Adverts are handled late, again and again.
+/// Adverts are repeatedly handled late.
 pub fn too_slow() -> Note {
     let text = "this machine does not keep up with its virtual routers: their adverts are sent in larger groups; fewer virtual routers, \
                 longer intervals or a faster processor help";
@@ -46,11 +45,11 @@ pub fn waits(name: &str, what: &str) -> Note {
 pub fn stopped(name: &str, was: State) -> Note {
     note(Level::Notice, format!("({name}) Stopped; was {}", was.word()))
 }
-/// The farewell was handed to the kernel.
+/// The priority-0 advert was passed to the kernel.
 pub fn sent_zero(name: &str) -> Note {
     note(Level::Info, format!("({name}) sent 0 priority"))
 }
-/// It was not.
+/// The priority-0 advert could not be sent.
 pub fn zero_not_sent(name: &str, e: Errno) -> Note {
     note(
         Level::Warning,
@@ -60,7 +59,7 @@ pub fn zero_not_sent(name: &str, e: Errno) -> Note {
         ),
     )
 }
-/// Priority 0 heard.
+/// A priority-0 advert was received.
 pub fn got_zero(name: &str, state: State, from: IpAddr) -> Note {
     let text = match state {
         State::Master => format!("({name}) Master received priority 0 message from {from}"),
@@ -68,11 +67,11 @@ pub fn got_zero(name: &str, state: State, from: IpAddr) -> Note {
     };
     note(Level::Info, text)
 }
-/// A Backup that preempts hears the Master it will replace.
+/// A Backup that preempts receives an advert of the Master that it will replace.
 pub fn discarding_lower(name: &str, from: IpAddr, priority: u8) -> Note {
     note(Level::Info, format!("({name}) received lower priority ({priority}) advert from {from} - discarding"))
 }
-/// A Master hears a lower one.
+/// A Master receives an advert of lower priority.
 pub fn lower(name: &str, from: IpAddr, priority: u8, ours: u8, answered: bool) -> Note {
     let tail = if answered { ", forcing new election" } else { "" };
     note(
@@ -80,7 +79,7 @@ pub fn lower(name: &str, from: IpAddr, priority: u8, ours: u8, answered: bool) -
         format!("({name}) Received advert from {from} with lower priority {priority}, ours {ours}{tail}"),
     )
 }
-/// A Master hears its own priority from a smaller address.
+/// A Master receives an advert of its own priority from a smaller address.
 pub fn equal_less(name: &str, from: IpAddr, priority: u8) -> Note {
     note(
         Level::Notice,
@@ -105,7 +104,7 @@ pub fn equal_greater(name: &str, from: IpAddr, priority: u8) -> Note {
         ),
     )
 }
-/// Our own address sends adverts (R-074).
+/// Adverts are received from our own address (R-074).
 pub fn same_address(name: &str, from: IpAddr) -> Note {
     note(
         Level::Error,
@@ -155,7 +154,7 @@ pub fn master_is(name: &str, old: Option<IpAddr>, new: IpAddr, priority: u8) -> 
     };
     note(Level::Info, text)
 }
-/// Two routers with one priority: the address decides, which nobody chose (R-100).
+/// Two routers have one priority: the address decides (R-100).
 pub fn same_priority(name: &str, from: IpAddr, priority: u8) -> Note {
     note(
         Level::Info,
@@ -164,7 +163,7 @@ pub fn same_priority(name: &str, from: IpAddr, priority: u8) -> Note {
         ),
     )
 }
-/// We took over from a Master that was alive (R-092).
+/// The router took over from a Master that was alive (R-092).
 pub fn flapping(name: &str, from: IpAddr, held: Duration) -> Note {
     note(
         Level::Warning,
@@ -192,7 +191,7 @@ pub fn goes_on(name: &str, state: State, left: Duration) -> Note {
 pub fn resumes(name: &str, silent: Duration) -> Note {
     note(Level::Warning, format!("({name}) resumes as MASTER, silent for {}", span(silent)))
 }
-/// A snapshot that does not carry on.
+/// A snapshot that cannot be resumed.
 pub fn cold(name: &str, why: &str) -> Note {
     note(Level::Warning, format!("({name}) starts anew: {why}"))
 }
@@ -206,7 +205,7 @@ pub fn silent_too_long(silent: Duration, limit: Duration) -> String {
 pub const ANOTHER_ROUTER: &str = "what the process before left is of another VRID, interface or family";
 /// See [`cold`].
 pub const ANOTHER_INTERFACE: &str = "was Master, but its interface is gone or another one now";
-/// Addresses of the process before that the configuration does not have any more.
+/// Addresses of the previous process that the configuration does not have any more.
 pub fn dropped_addresses(n: usize) -> Note {
     note(Level::Notice, format!("removing {} that this configuration does not have any more", addresses(n)))
 }
@@ -219,7 +218,7 @@ pub fn rejected(name: &str, reason: &str, from: IpAddr, total: u64, more: u64) -
     let more = if more > 0 { format!("; {more} more since the last line") } else { String::new() };
     note(Level::Warning, format!("({name}) dropped advert from {from}: {reason} ({total} so far{more})"))
 }
-/// Packets for a VRID nobody here has.
+/// Packets for a VRID that no virtual router here has.
 pub fn unknown_vrid(interface: &str, vrid: u8, from: IpAddr, total: u64) -> Note {
     note(
         Level::Detail,
@@ -236,7 +235,7 @@ pub fn send_failed(name: &str, e: Errno) -> Note {
         ),
     )
 }
-/// They leave again.
+/// Adverts can be sent again.
 pub fn send_recovered(name: &str, failures: u64) -> Note {
     note(Level::Notice, format!("({name}) adverts leave again; {failures} could not be sent"))
 }
@@ -244,15 +243,15 @@ pub fn send_recovered(name: &str, failures: u64) -> Note {
 pub fn peer_missed(name: &str, peer: IpAddr, e: Errno) -> Note {
     note(Level::Warning, format!("({name}) adverts to peer {peer} do not leave: {}; those to other peers do", errno(e)))
 }
-/// It is reached again.
+/// The peer is reached again.
 pub fn peer_reached(name: &str, peer: IpAddr) -> Note {
     note(Level::Notice, format!("({name}) adverts to peer {peer} leave again"))
 }
-/// `unicast_peer` names ourselves.
+/// `unicast_peer` names our own address.
 pub fn own_peer(name: &str, own: IpAddr) -> Note {
     note(Level::Notice, format!("({name}) unicast_peer {own} is our own address: nothing is sent to it"))
 }
-/// Somebody else removed an address of `static_ipaddress`.
+/// Another process deleted an address of `static_ipaddress`.
 pub fn fixed_taken(addr: IpAddr, prefix: u8, dev: &str) -> Note {
     note(
         Level::Warning,
@@ -273,7 +272,7 @@ pub fn old_checksum(name: &str, from: IpAddr) -> Note {
     let what = "has the old checksum of unicast adverts; accepted. Should it not accept ours: old_unicast_checksum";
     note(Level::Warning, format!("({name}) advert from {from} {what}"))
 }
-/// The process stood still so long that a peer may have taken over.
+/// The process did not run for so long that a peer may have taken over.
 pub fn was_late(name: &str, late: Duration) -> Note {
     note(
         Level::Warning,
@@ -301,11 +300,11 @@ pub fn address_refused(name: &str, addr: IpAddr, prefix: u8, dev: &str, e: Errno
 pub fn address_stuck(addr: IpAddr, prefix: u8, dev: &str, e: Errno) -> Note {
     note(Level::Error, format!("cannot remove {addr}/{prefix} from {dev}: {}; remove it by hand", errno(e)))
 }
-/// Somebody else removed a VIP.
+/// Another process deleted a VIP.
 pub fn address_taken(name: &str, addr: IpAddr, prefix: u8, dev: &str) -> Note {
     note(Level::Warning, format!("({name}) {addr}/{prefix} was removed from {dev} by another program; putting it back"))
 }
-/// The kernel removed a VIP together with one that we removed.
+/// The kernel deleted a VIP together with one that we deleted.
 pub fn address_swept(name: &str, addr: IpAddr, prefix: u8, dev: &str, first: IpAddr) -> Note {
     note(
         Level::Info,
@@ -338,7 +337,7 @@ pub fn leftovers(n: usize) -> Note {
 }
 /// Addresses that a kalived added and this configuration does not have.
 pub fn strangers(names: &[String]) -> Note {
-    // A line has its limits; who sees eight looks for the rest himself.
+    // The length of a line is limited: eight are named.
     let (shown, more) = (names.len().min(8), names.len().saturating_sub(8));
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     note(
@@ -353,7 +352,7 @@ pub fn strangers(names: &[String]) -> Note {
 pub fn link_state(name: &str, up: bool) -> Note {
     note(Level::Notice, format!("Netlink reports {name} {}", if up { "up" } else { "down" }))
 }
-/// A tracked interface came or went.
+/// A tracked interface was added or removed.
 pub fn link_known(name: &str, there: bool) -> Note {
     note(Level::Notice, format!("Interface {name} {}", if there { "added" } else { "deleted" }))
 }
@@ -369,7 +368,7 @@ pub fn resync_failed() -> Note {
 pub fn socket_failed(interface: &str, e: Errno) -> Note {
     note(Level::Error, format!("{interface}: cannot open the VRRP socket: {}; trying again", errno(e)))
 }
-/// The packet socket for adverts from our own addresses.
+/// There is no packet socket for adverts from our own addresses.
 pub fn no_local(e: Errno) -> Note {
     note(
         Level::Warning,
@@ -379,19 +378,19 @@ pub fn no_local(e: Errno) -> Note {
         ),
     )
 }
-/// Asked to stop.
+/// A stop is requested.
 pub fn stopping(signal: &str) -> Note {
     note(Level::Notice, format!("Stopping ({signal})"))
 }
-/// A hand-over that nobody took.
+/// A hand-over without a successor.
 pub fn no_successor(name: &str) -> Note {
     note(Level::Error, format!("({name}) was handed over and no process went on with it: its addresses are removed"))
 }
-/// All done.
+/// The stop is complete.
 pub fn all_stopped() -> Note {
     note(Level::Notice, "Stopped".into())
 }
-/// Asked to read the configuration again.
+/// A reload is requested.
 pub fn reloading() -> Note {
     note(Level::Notice, "Reloading ...".into())
 }
@@ -399,15 +398,15 @@ pub fn reloading() -> Note {
 pub fn reload_begins() -> Note {
     note(Level::Notice, "Reloading".into())
 }
-/// All of it is in force.
+/// The configuration is in force.
 pub fn reloaded(what: &str) -> Note {
     note(Level::Notice, format!("Reloaded: {what}"))
 }
-/// None of it, or not all of it.
+/// The configuration is not, or not completely, in force.
 pub fn not_reloaded(why: &str) -> Note {
     note(Level::Error, format!("Reload refused: {why}"))
 }
-/// Of a reload: what only a new process can change.
+/// Of a reload: the changes that only a new process can apply.
 pub fn kept_until_restart(what: &str) -> Note {
     note(Level::Warning, format!("kept as it is until kalived is restarted: {what}"))
 }
@@ -415,7 +414,7 @@ pub fn kept_until_restart(what: &str) -> Note {
 pub fn altered(name: &str, changes: &str) -> Note {
     note(Level::Notice, format!("({name}) altered: {changes}"))
 }
-/// Of a reload: another virtual router on the wire under a name that was there.
+/// Of a reload: another virtual router on the wire under an existing name.
 pub fn renewed(name: &str, changes: &str) -> Note {
     note(Level::Notice, format!("({name}) altered, and starts anew: {changes}"))
 }
@@ -423,44 +422,44 @@ pub fn renewed(name: &str, changes: &str) -> Note {
 pub fn added(name: &str) -> Note {
     note(Level::Notice, format!("({name}) added"))
 }
-/// Of a reload: one that is gone.
+/// Of a reload: one that was removed.
 pub fn removed(name: &str, was: State) -> Note {
     note(Level::Notice, format!("({name}) removed; was {}", was.word()))
 }
-/// `reload_time_file` was read. keepalived names the moment; how far off it is, is the same in every time zone.
+/// `reload_time_file` was read. keepalived logs the time; the remaining time is the same in every time zone.
 pub fn reload_scheduled(wait: Duration) -> Note {
     note(Level::Notice, format!("Reload scheduled in {} s", wait.as_secs()))
 }
-/// The file is gone, or says nothing that can be understood.
+/// The file was removed, or its content is invalid.
 pub fn reload_unscheduled() -> Note {
     note(Level::Notice, "Scheduled reload cancelled".into())
 }
-/// A date that lies behind us.
+/// A date in the past.
 pub fn reload_time_passed() -> Note {
     note(Level::Notice, "Scheduled reload ignored: its time has passed".into())
 }
-/// It is due.
+/// The scheduled reload is due.
 pub fn reload_now() -> Note {
     note(Level::Notice, "Reloading as scheduled".into())
 }
-/// Not in one of the forms there are.
+/// The content has none of the valid forms.
 pub fn reload_time_wrong(path: &str) -> Note {
     note(
         Level::Warning,
         format!("{path}: no time to reload at: HH:MM:SS or [YY]YY-MM-DD HH:MM:SS, then Z for UTC, expected"),
     )
 }
-/// It is there and cannot be read.
+/// The file exists and cannot be read.
 pub fn reload_time_unreadable(path: &str, e: Errno) -> Note {
     note(Level::Warning, format!("{path}: cannot be read: {}", errno(e)))
 }
-/// What is remembered of a state that another process entered.
+/// The cause of a state that another process entered.
 pub const TAKEN_OVER: &str = "goes on from the process before (upgrade, restart or crash)";
 /// A second Master. keepalived has no such line.
 pub fn dual_master(name: &str, seen: &str, look: &str) -> Note {
     note(Level::Error, format!("({name}) DUAL_MASTER: {seen}; {look}"))
 }
-/// It is not heard any more.
+/// The second Master is not received any more.
 pub fn dual_master_over(name: &str, with: IpAddr, lasted: Duration) -> Note {
     note(
         Level::Notice,

@@ -22,36 +22,36 @@ pub fn master_down(version: Version, priority: u8, master_interval: Duration, ad
     master_interval * adverts + skew(version, priority, master_interval)
 }
 
-/// How many adverts are kept armed in the kernel: about a second's worth, so that a loop which is busy for long does not fall
-/// silent, and a wedged one does soon. At least 1, at most 8.
+/// The number of adverts that are kept armed in the kernel: about a second's worth, so that a loop which is busy for long still
+/// advertises, and a hung one soon stops. At least 1, at most 8.
 pub fn depth(interval: Duration) -> usize {
     (1_000_000_000 / nanos(interval).max(1)).clamp(1, 8) as usize
 }
 
-/// Phases into which an interval is cut. Virtual routers with one interval share a phase, hence a kernel timer, up to
-/// [`PER_SLOT`]; the next ones take another, so that 200 of them are 10 timers spread over the interval.
+/// Phases of an interval. Virtual routers with one interval share a phase, hence a kernel timer, up to [`PER_SLOT`]; further ones use
+/// another, so that 200 of them are 10 timers spread over the interval.
 const SLOTS: u64 = 16;
-/// Packets of a phase before the next is used: the last of 20 sends in a row leaves some 60 µs after the first, within the
-/// 0.1 ms that a chain may be late.
+/// Packets of a phase before the next is used: the last of 20 sends in a row leaves some 60 µs after the first, within the 0.1 ms that a
+/// chain may be late.
 const PER_SLOT: u16 = 20;
 
-/// The grid lies beside the kernel's own: its periodic tick comes at whole milliseconds of the same clock (HZ 100 to 1000), and
-/// an advert due in the same interrupt would wait for the tick's work. Measured: every second advert at 10 ms 20 µs later.
+/// The grid avoids the kernel's periodic tick, which comes at whole milliseconds of the same clock (HZ 100 to 1000): an advert due in the
+/// same interrupt would wait for the tick's work. Measured: every second advert at 10 ms 20 µs later.
 const OFF_TICK: u64 = 500_000;
 
-/// Phases that may fall together when the processor is too slow: 2 to the power of this, which is all of them.
+/// Phases that may be merged when the processor is too slow: 2 to the power of this, which is all of them.
 const COARSEST: u32 = SLOTS.ilog2();
-/// An advert that is handled so late, as a part of its interval, shows a loop that does not keep up.
+/// An advert that is handled late by this part of its interval shows that the loop does not keep up.
 const LATE: u64 = 4;
-/// So many adverts are looked at before the grid is made coarser or finer, and at least for so long.
+/// Adverts that are measured before the grid is made coarser or finer, and the shortest time for that.
 const SAMPLE: (u32, Duration) = (32, Duration::from_secs(1));
-/// So many calm samples in a row and the grid becomes finer again.
+/// After this number of samples in a row without a late advert the grid becomes finer again.
 const CALM: u32 = 10;
 
-/// Who advertises at which phase of which interval.
+/// The phases of the adverts of each interval.
 ///
-/// On a processor that does not keep up, neighbouring phases fall together: half the timers, half the turns, twice as many adverts in
-/// each. An advert comes earlier by that once, never later.
+/// On a processor that does not keep up, neighbouring phases are merged: half the timers, half the turns, twice as many adverts in each.
+/// An advert is earlier by that once, never later.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Grid {
     members: BTreeMap<u64, [u16; SLOTS as usize]>,
@@ -73,26 +73,26 @@ struct Sample {
 pub struct Phase {
     interval: u64,
     slot: u64,
-    // Packets of one advert.
+    // The number of packets of one advert.
     weight: u16,
 }
 
 impl Grid {
-    /// Takes a place for adverts of so many packets: the fullest phase that has room, so that few timers serve many; when all are full,
-    /// the emptiest.
+    /// Takes a phase for adverts with this number of packets: the fullest phase that has room, so that few timers serve many; when all
+    /// are full, the emptiest.
     pub fn join(&mut self, interval: Duration, packets: usize) -> Phase {
         let weight = u16::try_from(packets).unwrap_or(u16::MAX).max(1);
         let interval = nanos(interval).max(SLOTS);
         let slots = self.members.entry(interval).or_default();
-        // An advert of more packets than fit has a phase to itself.
+        // An advert of more packets than a phase holds has a phase of its own.
         let fits = |n: u16| n == 0 || n.saturating_add(weight) <= PER_SLOT;
         let room = (0..slots.len()).filter(|i| fits(slots[*i])).max_by_key(|i| (slots[*i], core::cmp::Reverse(*i)));
         let slot = room.or_else(|| (0..slots.len()).min_by_key(|i| slots[*i])).unwrap_or(0);
         slots[slot] = slots[slot].saturating_add(weight);
         Phase { interval, slot: slot as u64, weight }
     }
-    /// Takes the place that `on` lies on, however full: adverts go on in step with what another process armed. Any place,
-    /// when `on` lies on none.
+    /// Takes the phase that `on` is on, however full: the adverts continue in step with those that another process armed. Any phase, when
+    /// `on` is on none.
     pub fn rejoin(&mut self, interval: Duration, packets: usize, on: Instant) -> Phase {
         let weight = u16::try_from(packets).unwrap_or(u16::MAX).max(1);
         let i = nanos(interval).max(SLOTS);
@@ -109,9 +109,9 @@ impl Grid {
     pub fn after(&self, phase: Phase, t: Instant) -> Instant {
         Phase { slot: phase.slot >> self.coarse << self.coarse, ..phase }.after(t)
     }
-    /// When to advertise after an advert at `from`: the next grid point. An advert that lies off the grid (the first one of a Master)
-    /// is followed by one in the middle of the time to a grid point, so that two are never closer than half an interval, nor further apart
-    /// than one. After a longer silence the grid alone counts: what was missed is not made up for.
+    /// When to advertise after an advert at `from`: the next grid point. An advert that is off the grid (the first one of a Master) is
+    /// followed by one in the middle of the time to a grid point, so that two are never closer than half an interval, nor further apart
+    /// than one. After a longer pause only the grid counts: missed adverts are not made up for.
     pub fn next(&self, phase: Phase, from: Instant, now: Instant) -> Instant {
         let at = self.after(phase, from.max(now));
         let interval = Duration::from_nanos(phase.interval);
@@ -124,7 +124,7 @@ impl Grid {
             at
         }
     }
-    /// An advert of that interval was handled so late. True: for the first time this processor does not keep up; say so.
+    /// An advert of that interval was handled so late. True: for the first time this processor does not keep up, which is to be logged.
     pub fn handled(&mut self, now: Instant, interval: Duration, late: Duration) -> bool {
         let s = &mut self.sample;
         s.all = s.all.saturating_add(1);
@@ -145,7 +145,7 @@ impl Grid {
         }
         false
     }
-    /// Gives it back.
+    /// Releases the phase.
     pub fn leave(&mut self, phase: Phase) {
         if let Some(slots) = self.members.get_mut(&phase.interval) {
             let n = &mut slots[phase.slot as usize];
@@ -158,12 +158,12 @@ impl Grid {
 }
 
 impl Phase {
-    /// As [`Grid::after`], where no phases fall together.
+    /// As [`Grid::after`], where no phases are merged.
     pub fn after(self, t: Instant) -> Instant {
         let offset = self.slot * (self.interval / SLOTS) + OFF_TICK;
         let since = t.0.saturating_sub(offset);
         let next = offset + (since / self.interval + 1) * self.interval;
-        // Only in the first instants after boot there is no grid point yet.
+        // Only right after boot there is no grid point yet.
         Instant(if t.0 < offset { offset } else { next })
     }
 }
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn skew_and_master_down_to_the_nanosecond() {
-        // (interval, priority) → v3 skew, worked out by hand from RFC 9568 §6.1.
+        // (interval, priority) → v3 skew, calculated by hand from RFC 9568 §6.1.
         let v3 = [
             (10, 1, 9_960_937),
             (10, 100, 6_093_750),
@@ -255,7 +255,7 @@ mod tests {
         let i = Duration::from_millis(10);
         let p = g.join(i, 1);
         for first in (0..10_000_000).step_by(9_973) {
-            // The first one is sent now, those that follow are armed up to half an interval later.
+            // The first one is sent now, the following ones are armed up to half an interval later.
             for later in [0, 200_000, 5_000_000] {
                 let mut last = Instant(50_000_000 + first);
                 let now = last + Duration::from_nanos(later);
@@ -267,7 +267,7 @@ mod tests {
                 }
                 assert_eq!(p.after(Instant(last.0 - 1)), last, "on the grid again");
             }
-            // Silent for long: from now on.
+            // After a long pause: from now on.
             let now = Instant(90_000_000 + first);
             assert_eq!(g.next(p, Instant(1), now), p.after(now));
         }

@@ -1,8 +1,8 @@
-//! Sync groups: which virtual router is in which, and how what a group decides is done.
+//! Sync groups: their members, and the execution of their decisions.
 //!
-//! Read first: `mod.rs`, `vrrp/group.rs`. Whenever a member stands elsewhere than before, its group looks again, in the same turn, and
-//! commits what it decided for all members before anything else is done: so all adverts of a takeover leave before the first
-//! address is asked for, and at the end of a turn members differ only while one joins.
+//! Read first: `mod.rs`, `vrrp/group.rs`. Whenever the standing of a member changes, its group decides in the same turn, and executes the
+//! decision for all members before any other work: so all adverts of a takeover leave before the first address is requested, and at the
+//! end of a turn members differ only while one joins.
 
 use super::*;
 use crate::config::model::vrrp::SyncGroup;
@@ -12,7 +12,7 @@ use crate::vrrp::group::{self, Aim, Standing, Tally};
 use crate::vrrp::instance::PREPARED;
 use std::sync::Arc;
 
-/// More than any group needs until it has nothing to decide (`vrrp/group.rs` has the test).
+/// More rounds than any group needs until there is no further decision (`vrrp/group.rs` has the test).
 const ROUNDS: usize = 4;
 
 // One `vrrp_sync_group`.
@@ -22,18 +22,18 @@ struct Group {
     // In file order.
     members: Vec<VrKey>,
     tally: Tally,
-    // What it decided is being done: members differ meanwhile.
+    // A decision is being executed: members differ meanwhile.
     settling: bool,
-    // As it was told last, and since when.
+    // The state that was last reported, and since when.
     state: State,
     since: Now,
-    // Why it is Master: to be told when the members have told it.
+    // Why it is Master: reported when the members have been reported.
     cause: String,
-    // How often in a row it had to yield as soon as it was Master.
+    // How often in a row it had to yield soon after it became Master.
     disputes: u32,
 }
 
-/// All of them.
+/// All sync groups.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Groups {
     all: Arena<GroupMark, Group>,
@@ -46,7 +46,7 @@ impl Groups {
     }
 }
 
-/// A sync group as it looks from outside.
+/// The report of a sync group.
 #[derive(Clone, Debug)]
 pub struct GroupView {
     /// Name in the file.
@@ -83,7 +83,7 @@ impl World {
         (!all.is_empty()).then(|| all.join(", "))
     }
 
-    /// A member stands elsewhere than before.
+    /// The standing of a member changed.
     pub(super) fn stood(
         &mut self,
         now: Now,
@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    /// Decide, then commit.
+    /// Decides, then executes the decision.
     pub(super) fn settle_group(&mut self, now: Now, key: GroupKey, fx: &mut Effects) {
         if !matches!(self.phase, Phase::Cleaning | Phase::Running) {
             return;
@@ -150,7 +150,7 @@ impl World {
         why
     }
 
-    // It had to yield; if that is because it became Master together with another one, it waits longer than that.
+    // The group had to yield; if it became Master together with another group, it waits longer than that one.
     fn dispute(&mut self, now: Now, key: GroupKey, members: &[VrKey], fx: &mut Effects) {
         let rival = |vr: &&VrKey| self.instances.get(**vr).is_some_and(|vi| vi.master().is_some());
         let Some(vr) = members.iter().find(rival).copied() else { return };
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    // The log, and who is notified, after the members.
+    // The log and the notifications, after those of the members.
     fn tell_group(&mut self, now: Now, key: GroupKey, did: Option<(Aim, String)>, fx: &mut Effects) {
         let Some(g) = self.groups.all.get_mut(key) else { return };
         let state = g.tally.state();
@@ -187,7 +187,7 @@ impl World {
         if let Some((_, why)) = &did {
             fx.note(text::group_syncs(&g.name, state, why));
         }
-        // New Masters say so when they are done with what is urgent, in the order of their timers.
+        // New Masters are reported when the urgent work is done, in the order of their timers.
         if state != State::Master || resumed {
             self.say_group(now, key);
         } else {
@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    /// `Due::GroupSay`, or sooner.
+    /// `Due::GroupSay`, or earlier.
     pub(super) fn say_group(&mut self, now: Now, key: GroupKey) {
         if let Some(g) = self.groups.all.get_mut(key) {
             let (who, cause) = (Subject::Group(g.name.to_string()), core::mem::take(&mut g.cause));
@@ -203,7 +203,7 @@ impl World {
         }
     }
 
-    /// The daemon stops: groups say so after their members.
+    /// The daemon stops: groups are reported after their members.
     pub(super) fn stop_groups(&mut self, now: Now) {
         for key in self.groups.all.keys() {
             self.timers.stop(Due::GroupSay(key));
@@ -214,7 +214,7 @@ impl World {
         }
     }
 
-    /// A virtual router goes from the configuration.
+    /// A virtual router is removed from the configuration.
     pub(super) fn leave_group(&mut self, vr: VrKey) -> Option<GroupKey> {
         let key = self.groups.of.remove(&vr)?;
         let g = self.groups.all.get_mut(key)?;
@@ -224,8 +224,8 @@ impl World {
         Some(key)
     }
 
-    /// Makes the groups those of a configuration; whoever is in the same one as before is not touched. Returns who is to be looked at
-    /// again.
+    /// Makes the groups those of a configuration; a member whose group is unchanged is not affected. Returns the virtual routers to be
+    /// evaluated again.
     pub(super) fn regroup(&mut self, wanted: &[SyncGroup]) -> Vec<VrKey> {
         let by_name: BTreeMap<String, VrKey> =
             self.instances.iter().map(|(vr, vi)| (vi.cfg().name.clone(), vr)).collect();
@@ -236,7 +236,7 @@ impl World {
             }
         }
         let mut touched = Vec::new();
-        // Out of the groups that they are not in any more.
+        // Virtual routers that have left their group.
         let leaves = |(vr, key): (&VrKey, &GroupKey)| {
             let is = self.groups.all.get(*key).map(|g| &*g.name);
             (goes.get(vr).copied() != is).then_some(*vr)
@@ -275,7 +275,7 @@ impl World {
                 let Some(vi) = self.instances.get_mut(*vr).filter(|_| !self.groups.of.contains_key(vr)) else {
                     continue;
                 };
-                // Who came with this reload waits for its group already.
+                // A virtual router that this reload added waits for its group already.
                 if vi.group() != Some(&g.name) {
                     vi.enter_group(g.name.clone());
                     touched.push(*vr);
@@ -287,7 +287,7 @@ impl World {
         touched
     }
 
-    /// A reload is done: the groups are the new ones.
+    /// A reload is complete: the groups are the new ones.
     pub(super) fn groups_altered(&mut self, now: Now, fx: &mut Effects) {
         let groups = core::mem::take(&mut self.base.sync_groups);
         let touched = self.regroup(&groups);
@@ -300,7 +300,7 @@ impl World {
         }
     }
 
-    /// Panics when members of a group differ, but for one that joins.
+    /// Panics when members of a group differ, except for one that joins.
     pub(super) fn check_groups(&self) {
         for (key, g) in self.groups.all.iter() {
             let mut tally = Tally::default();

@@ -1,6 +1,6 @@
-//! Who is told of a change of state: hooks, named pipes, mail.
+//! Notification of changes of state: hooks, named pipes, mail.
 //!
-//! Read first: `mod.rs`, `notify/mod.rs`. Here is only the way from events to the notifier, and when it has its turn: last.
+//! Read first: `mod.rs`, `notify/mod.rs`. This file passes events to the notifier, at the end of a turn.
 
 use super::*;
 use crate::config::model::InstanceConfig;
@@ -23,12 +23,12 @@ fn group_of(g: &SyncGroup) -> Subject {
 }
 
 impl World {
-    /// What this machine is called, for mail that the configuration gives no name.
+    /// The name of this machine, for mail without a configured name.
     pub fn set_host(&mut self, name: &str) {
         self.notifier.set_host(name);
     }
 
-    /// Pipes are opened, hooks are known. Before the first virtual router starts.
+    /// Opens pipes and sets hooks. Before the first virtual router starts.
     pub(super) fn begin_notifying(&mut self, now: Now, fx: &mut Effects) {
         let (base, instances) = (&self.base, &self.instances);
         notify!(self, now, fx, |n, cx| {
@@ -40,9 +40,9 @@ impl World {
         self.inherit_groups(now);
     }
 
-    /// A reload begins: who is told, and how, as `config` has it.
+    /// A reload begins: sets the notifications of `config`.
     pub(super) fn alter_hooks(&mut self, now: Now, config: &Config, fx: &mut Effects) {
-        // What happened before is told as it was asked for before.
+        // Earlier changes are reported as the previous configuration requires.
         self.tell_changes(now, fx);
         notify!(self, now, fx, |n, cx| {
             n.set_global(&config.global, cx);
@@ -51,11 +51,11 @@ impl World {
         });
     }
 
-    /// A reload removed this virtual router; it was in that state, and its key is dead after this.
+    /// A reload removed this virtual router in that state; its key is invalid afterwards.
     pub(super) fn instance_removed(&mut self, now: Now, vr: VrKey, was: State, fx: &mut Effects) {
         self.tell_changes(now, fx);
         let Some(vi) = self.instances.get(vr) else { return };
-        // Its name may be that of another one by now.
+        // Another virtual router may have its name by now.
         let name = &vi.cfg().name;
         if self.instances.iter().any(|(other, vi)| other != vr && vi.cfg().name == *name) {
             return;
@@ -64,21 +64,21 @@ impl World {
         notify!(self, now, fx, |n, cx| n.remove(gone(who, priority, now), was, cx));
     }
 
-    /// A reload is done. Names are what people know: whoever goes on under another one is told of by that.
+    /// A reload is complete. Notifications use names: a virtual router that continues under another name is reported under that one.
     pub(super) fn hooks_altered(&mut self, now: Now, fx: &mut Effects) {
         self.tell_changes(now, fx);
         let instances = self.instances.iter().map(|(_, vi)| Subject::Instance(vi.cfg().name.clone()));
         let there: BTreeSet<Subject> = instances.chain(self.base.sync_groups.iter().map(group_of)).collect();
         for (who, was) in self.notifier.others(&there) {
             notify!(self, now, fx, |n, cx| match who {
-                // As in keepalived: of its members it is known what became of them.
+                // As in keepalived: only the members of a removed group are reported.
                 Subject::Group(_) => n.forget(&who),
                 who => n.remove(gone(who, 0, now), was, cx),
             });
         }
         for (vr, vi) in self.instances.iter() {
             let (who, state) = (Subject::Instance(vi.cfg().name.clone()), vi.state());
-            // A new Master tells so itself when it is done with what is urgent.
+            // A new Master is reported when its urgent work is done.
             let telling = self.timers.get(Due::Claim(vr)).is_some();
             if state != State::Init && !telling && self.notifier.state(&who) != Some(state) {
                 let cause = "goes by this name since the reload".to_owned();
@@ -97,15 +97,15 @@ impl World {
         }
     }
 
-    // Virtual routers that go on where the process before left them: what that one told is not told again, and what it did not
-    // come to is told now.
+    // Virtual routers that continue from the previous process: what that process reported is not reported again, and what it could not
+    // report is reported now.
     fn inherit(&mut self, now: Now) {
         for (vr, told, piped) in core::mem::take(&mut self.inherited) {
             let Some(vi) = self.instances.get(vr) else { continue };
             let who = Subject::Instance(vi.cfg().name.clone());
             self.notifier.resume(&who, told, piped);
             self.notified = true;
-            // A new Master tells so itself.
+            // A new Master is reported by itself.
             let state = Some(vi.state());
             let news = told != state || piped != state;
             if vi.state() != State::Init && news && self.timers.get(Due::Claim(vr)).is_none() {
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    // As `inherit`, of sync groups: a change that was told of all members need not have been told of the group.
+    // As `inherit`, for sync groups: a change that was reported for all members may not have been reported for the group.
     fn inherit_groups(&mut self, now: Now) {
         let shots = core::mem::take(&mut self.inherited_groups);
         let state = |n: Option<u8>| State::ALL.get(usize::from(n?)).copied();
@@ -141,10 +141,10 @@ impl World {
         self.notifier.wake(&mut self.timers);
     }
 
-    // The end of a turn.
+    // Reports the changes at the end of a turn.
     pub(super) fn tell_changes(&mut self, now: Now, fx: &mut Effects) {
         if matches!(self.phase, Phase::Reading | Phase::Standby | Phase::Cleaning) {
-            return; // nobody is known yet
+            return; // the notifier knows no subject yet
         }
         let mut changes = core::mem::take(&mut self.changes);
         for change in changes.drain(..) {
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    // The addresses are gone, or are waited for no longer: what is left is to say so.
+    // The addresses are removed, or their removal is not waited for any longer: only the notifications remain.
     pub(super) fn leave(&mut self, now: Now, fx: &mut Effects) {
         let first = !self.leaving;
         self.leaving = true;
@@ -165,7 +165,7 @@ impl World {
             return;
         }
         if first {
-            // With two seconds for what has to be killed.
+            // With two more seconds for programs that have to be killed.
             self.timers.set(Due::Exit, now.mono + crate::notify::STOP_GRACE + STOP_LIMIT);
         }
         self.notifier.wake(&mut self.timers);

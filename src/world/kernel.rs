@@ -1,4 +1,4 @@
-//! What the kernel tells and is told: interfaces, addresses, dumps, left-overs.
+//! The kernel's reports and the requests to it: interfaces, addresses, dumps, left-overs.
 //!
 //! Read first: `mod.rs`, `links.rs`, `vrrp/address.rs`.
 
@@ -7,17 +7,17 @@ use super::*;
 use crate::effect::NetFx;
 use crate::snapshot::Snapshot;
 
-/// How long after we removed an address the loss of others of its subnet is put down to that. A loss is looked at some milliseconds
-/// after the kernel reported it.
+/// How long after a deletion of ours the loss of other addresses of the same subnet is attributed to it. A loss is examined some
+/// milliseconds after the kernel reported it.
 const SWEPT: Duration = Duration::from_secs(1);
-/// So many removals are remembered for that; one for each subnet would do.
+/// Most deletions that are stored for that; one for each subnet would do.
 const REMEMBERED: usize = 64;
 
 impl World {
     pub(super) fn evaluate(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
         match self.phase {
             Phase::Running => {}
-            // Who goes on from another process runs already.
+            // A virtual router that continues from another process runs already.
             Phase::Cleaning if self.instances.get(vr).is_some_and(|vi| vi.state() != State::Init) => {}
             Phase::Standby => {
                 self.sock_for(now, vr, fx);
@@ -30,7 +30,7 @@ impl World {
         with!(self, vr, now, fx, |vi, cx| vi.evaluate(sock, cx));
     }
 
-    // Everybody who cares for this interface looks again.
+    // Every user of this interface is evaluated again.
     pub(super) fn refresh(&mut self, now: Now, name: &str, new_mac: bool, fx: &mut Effects) {
         let Some(watchers) = self.watchers.get(name).cloned() else { return };
         for vr in watchers {
@@ -93,14 +93,14 @@ impl World {
         self.source_changed(now, None, fx);
     }
 
-    /// Whether anything may follow from it.
+    /// Returns whether the address may have consequences.
     pub(super) fn on_addr(&mut self, now: Now, a: AddrInfo, fx: &mut Effects) -> bool {
         let (ifindex, addr, ours) = (a.ifindex, a.addr, a.proto == ADDR_PROTO);
         let id = (ifindex, addr, a.prefix);
         self.links.addr_new(a);
         self.suspend_checks(now, addr, fx);
         self.address_came_or_went(now, id, false);
-        // What a kalived added changes nobody's source; 500 of them come and go in a takeover.
+        // An address that a kalived added changes no source; 500 of them are added and deleted in a takeover.
         let matters = !ours && !self.vips.contains(&addr);
         if matters {
             self.addresses_changed(now, ifindex, fx);
@@ -110,7 +110,7 @@ impl World {
     }
 
     pub(super) fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
-        // One that a reload took out of `vips` goes only later.
+        // An address that a reload removed from `vips` is deleted only later.
         let ours = self.links.addr(id).is_some_and(|a| a.proto == ADDR_PROTO);
         if ours && id.1.is_ipv4() && (!self.addrs.is_wanted(id) || self.addrs.is_busy(id)) {
             self.removed.truncate(REMEMBERED - 1);
@@ -127,8 +127,8 @@ impl World {
         }
     }
 
-    // An address came or went, or (`None`) any may have gone with an interface: who sends from a given one, whatever interface has
-    // it, looks again.
+    // An address was added or deleted, or (`None`) any may have been deleted with an interface: routers with a configured source, on
+    // whatever interface, are evaluated again.
     pub(super) fn source_changed(&mut self, now: Now, addr: Option<IpAddr>, fx: &mut Effects) {
         if self.phase == Phase::Reading {
             return;
@@ -142,8 +142,8 @@ impl World {
         }
     }
 
-    // Which of the addresses that we removed took this one along: the kernel removes with the first address of a subnet all others
-    // of it, unless `promote_secondaries` is set.
+    // Which of our deletions removed this address too: with the first address of a subnet the kernel deletes all others of it, unless
+    // `promote_secondaries` is set.
     pub(super) fn swept(&self, now: Instant, (ifindex, addr, prefix): AddrId) -> Option<IpAddr> {
         let IpAddr::V4(addr) = addr else { return None };
         let subnet = |a: Ipv4Addr| u32::from(a).checked_shr(32 - u32::from(prefix.min(32))).unwrap_or(0);
@@ -154,7 +154,7 @@ impl World {
         found.map(|(_, id)| id.1)
     }
 
-    // An interface has other addresses of its own: who listens and sends there looks again.
+    // The own addresses of an interface changed: routers that receive and send there are evaluated again.
     pub(super) fn addresses_changed(&mut self, now: Now, ifindex: u32, fx: &mut Effects) {
         let own = own_addresses(&self.links, ifindex, &self.vips);
         for key in self.socks.keys() {
@@ -194,7 +194,7 @@ impl World {
 
     pub(super) fn on_netlink_lost(&mut self, fx: &mut Effects) {
         if self.dumping {
-            // What the dump under way tells may be older than what was lost: one more after it.
+            // The content of the running dump may be older than the lost messages: one more dump follows.
             self.dump_again = true;
         } else {
             fx.note(text::netlink_lost());
@@ -252,7 +252,7 @@ impl World {
                 for (vr, id) in self.addrs.reconcile(&self.links) {
                     with!(self, vr, now, fx, |vi, cx| vi.on_address_held(id.0, id.1, cx));
                 }
-                // An addition whose answer was lost, and which nobody wanted any more, left an address that no entry knows.
+                // An addition whose answer was lost, and whose address was given up meanwhile, left an address without an entry.
                 self.remove_leftovers(fx);
                 for vr in self.instances.keys() {
                     self.evaluate(now, vr, fx);
@@ -262,8 +262,8 @@ impl World {
         }
     }
 
-    // `vrrp_startup_delay` counts from now, `vrrp_delay_after_boot` from the boot, as the monotonic clock does; the later end counts. Who
-    // goes on from another process does not wait again.
+    // `vrrp_startup_delay` counts from now, `vrrp_delay_after_boot` from the boot, as the monotonic clock does; the later end counts. A
+    // router that continues from another process does not wait again.
     fn hold_back(&mut self, now: Now, fx: &mut Effects) {
         let more = &self.base.global.more;
         let until = (now.mono + more.vrrp_startup_delay).max(Instant::default() + more.vrrp_delay_after_boot);
@@ -274,8 +274,8 @@ impl World {
         }
     }
 
-    // Every configured VIP that is on its interface although nobody is Master yet. An owner's are its own, unless
-    // their tag says that a kalived added them; the tag also tells one whose prefix length was changed in the file.
+    // Deletes every configured VIP that is on its interface although no virtual router is Master yet. An owner's are its own,
+    // unless their tag shows that a kalived added them; the tag also identifies one whose prefix length was changed in the file.
     pub(super) fn remove_leftovers(&mut self, fx: &mut Effects) {
         let n = self.instances.keys().into_iter().map(|vr| self.leftovers_of(vr)).sum();
         if n > 0 {
@@ -283,7 +283,7 @@ impl World {
         }
     }
 
-    // How many of one virtual router's were there and are being removed.
+    // The number of left-overs of one virtual router that are being deleted.
     pub(super) fn leftovers_of(&mut self, vr: VrKey) -> usize {
         let Some(vi) = self.instances.get(vr) else { return 0 };
         let owner = vi.cfg().priority == 255;
@@ -302,8 +302,8 @@ impl World {
         n
     }
 
-    // Addresses of a killed kalived that the file does not have any more. They may as well be those of another kalived that
-    // runs here, so they stay; but an address that two hosts hold is worth a word.
+    // Addresses of a killed kalived that the file does not have any more. They may as well belong to another kalived that runs here, so
+    // they stay; but an address that two hosts may hold is logged.
     pub(super) fn name_strangers(&self, fx: &mut Effects) {
         let ours: BTreeSet<(u32, IpAddr)> =
             (self.instances.iter()).flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr))).collect();

@@ -1,5 +1,5 @@
-//! The whole daemon as a value: `(Now, Event)` in, [`Effect`]s out. Owns every machine, routes every event, decides nothing
-//! that a machine can decide.
+//! The whole daemon as a value: `(Now, Event)` in, [`Effect`]s out. It owns every machine and routes every event; the machines make all
+//! decisions that they can make.
 //!
 //! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses), `own` (interfaces of virtual routers' own),
 //! `groups` (sync groups), `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
@@ -39,18 +39,18 @@ use core::net::{IpAddr, Ipv4Addr};
 use reload::Reloads;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that
-/// just went away, is told by netlink sooner; this is for what netlink does not tell.
+/// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that was just
+/// removed, is reported by netlink sooner; the timer is for causes that netlink does not report.
 const RETRY: Duration = Duration::from_secs(1);
 /// Takeovers of one turn. Their adverts leave at its end, so the first one waits for the work on the others: about 10 µs each.
 const TAKEOVERS: usize = 8;
-/// A takeover that is due within this time goes before what takes as long: a slice of announcements, the following adverts of those
-/// that took over just now. On a processor of 500 MIPS either takes some 0.35 ms.
+/// A takeover that is due within this time precedes work of that duration: a slice of announcements, or the following adverts of routers
+/// that took over just before. On a processor of 500 MIPS either takes some 0.35 ms.
 const TAKEOVER_NEAR: Duration = Duration::from_micros(400);
-/// How long a stop waits for the kernel to confirm that the addresses are gone.
+/// How long a stop waits for the kernel to confirm the deletion of the addresses.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-// One raw socket and who listens on it.
+// One raw socket and its users.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Sock {
     spec: SockSpec,
@@ -62,20 +62,20 @@ struct Sock {
     // Addresses of the interface: a packet from one of them is our own.
     own: Vec<IpAddr>,
     unknown: u64,
-    // Of the lines about opening it, which strangers must not hold back, and of those about unknown VRIDs.
+    // Limits for the lines about opening it, which remote hosts must not suppress, and for those about unknown VRIDs.
     limit: Limit,
     unknown_limit: Limit,
-    // Sources asked for by `HearLocal`.
+    // Sources requested by `HearLocal`.
     local: Vec<Ipv4Addr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Phase {
-    // Nothing is known of the kernel yet.
+    // The kernel's state is not known yet.
     Reading,
     // Another process is in charge: see `resume`.
     Standby,
-    // Left-overs are being removed.
+    // Left-overs are being deleted.
     Cleaning,
     Running,
     // Another process takes over: see `custody`.
@@ -90,9 +90,9 @@ pub struct World {
     phase: Phase,
     instances: Arena<VrMark, Instance>,
     groups: groups::Groups,
-    // Every interface name that a virtual router cares for.
+    // Every interface name that a virtual router uses.
     watchers: BTreeMap<String, Vec<VrKey>>,
-    // Every VIP of the configuration that is not its owner's: never a source, never our own.
+    // Every VIP of the configuration that is not its owner's: never a source, never one of our own addresses.
     vips: BTreeSet<IpAddr>,
     socks: Arena<SockMark, Sock>,
     sock_by_spec: BTreeMap<SockSpec, SockKey>,
@@ -113,7 +113,7 @@ pub struct World {
     // The health checks of real servers, and whether they are carried out.
     checks: Checks,
     checking: bool,
-    // It goes on where a process before left off: what that one put into the kernel is ours.
+    // It continues from a previous process: what that process put into the kernel is ours.
     went_on: bool,
     announcer: Announcer,
     grid: Grid,
@@ -122,53 +122,53 @@ pub struct World {
     schedule: schedule::Schedule,
     conns: Conns,
     notifier: Notifier,
-    // What the notifier is to be told at the end of the turn.
+    // Changes for the notifier at the end of the turn.
     changes: Vec<Change>,
-    // Whom the process before told what: hooks, then pipes.
+    // The states that the previous process reported: to hooks, then to pipes.
     inherited: Vec<(VrKey, Option<State>, Option<State>)>,
     // The same of sync groups.
     inherited_groups: Vec<crate::snapshot::GroupShot>,
-    // Numbers of the notifier's programs.
+    // The last number given to a program of the notifier.
     numbers: u64,
-    // The addresses are gone; hooks, pipes and mail have their grace.
+    // The addresses are removed; hooks, pipes and mail have their remaining time.
     leaving: bool,
-    // Virtual routers do not start before.
+    // Virtual routers do not start earlier.
     begins: Option<Instant>,
-    // Asked twice to stop: no program is waited for.
+    // A stop was requested twice: no program is waited for.
     hurried: bool,
-    // Asked to stop before it was known which addresses are there.
+    // A stop was requested before the first dump was complete.
     unread: bool,
     watches: Watches,
     tracks: Tracks,
-    // Whom a tracker's verdict concerns.
+    // The virtual routers that use a tracker.
     track_users: BTreeMap<TrackKey, Vec<VrKey>>,
-    // To be said when the trackers start.
+    // Notes to be logged when the trackers start.
     remarks: Vec<Note>,
-    // A dump is under way; messages were lost meanwhile.
+    // A dump is running; messages were lost meanwhile.
     dumping: bool,
     dump_again: bool,
     // Dumps in a row that were interrupted.
     dumps_failed: u32,
-    // The configuration but for its instances: each has its own.
+    // The configuration without its instances: each instance has its own.
     base: Config,
     reloads: Reloads,
     // Until `Go`.
     standby: Option<resume::Standby>,
     frozen_at: Option<Instant>,
     custody: custody::Custody,
-    // Somebody came to a socket or left it, or has other addresses: `Sock::local` may be another list.
+    // The users of a socket or their addresses changed: `Sock::local` may have to change.
     regrouped: bool,
-    // Addresses that we removed just now, for `swept`.
+    // Addresses that were deleted a short time ago, for `swept`.
     removed: VecDeque<(Instant, AddrId)>,
     written: resume::Written,
-    // The notifier was given something since its timer was set last.
+    // The notifier was given something since its timer was last set.
     notified: bool,
     #[serde(skip)]
     tape: Option<Box<crate::record::Tape>>,
 }
 
-// A machine with everything it may touch; the borrow checker needs the fields apart. Whether there is something new for a snapshot, or
-// for its sync group, is seen here, of this one machine: what looks at all of them costs every advert the more, the more there are.
+// A machine with everything that it uses; the borrow checker needs the fields separately. Whether the snapshot or the sync group is
+// affected is checked here for this one machine: a check of all machines would make every advert more expensive with their number.
 macro_rules! with {
     ($world:ident, $vr:expr, $now:expr, $fx:expr, |$vi:ident, $cx:ident| $body:expr) => {
         if let Some($vi) = $world.instances.get_mut($vr) {
@@ -199,7 +199,7 @@ macro_rules! with {
     };
 }
 
-// The notifier with everything it may touch.
+// The notifier with everything that it uses.
 macro_rules! notify {
     ($world:ident, $now:expr, $fx:expr, |$n:ident, $cx:ident| $body:expr) => {{
         $world.notified = true;
@@ -240,7 +240,7 @@ pub use report::Cursor;
 pub use view::{View, VipView};
 
 impl World {
-    /// A world that has not started: give it [`Event::Start`].
+    /// A world that has not started: its first input is [`Event::Start`].
     pub fn new(mut config: Config) -> World {
         config.share_group_tracks();
         let (tracks, remarks) = (Tracks::new(&config), crate::track::remarks(&config));
@@ -315,7 +315,7 @@ impl World {
         w
     }
 
-    // `handle`, but for the tape.
+    // `handle` without the recording.
     fn take_in(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
         if self.custody.has_begun() {
             return self.on_frozen(now, event, fx);
@@ -335,7 +335,7 @@ impl World {
                     _ => self.on_datagram(arrived, sock, &meta, bytes, fx),
                 }
             }
-            // Only what the raw socket does not deliver.
+            // Only packets that the raw socket does not deliver.
             Event::Sock(SockEv::LocalDatagram { meta, .. }) if !self.links.is_local(meta.src) => {}
             Event::Sock(SockEv::LocalDatagram { sock, meta, age, bytes }) => {
                 let arrived = Now { mono: now.mono - age.min(LONGEST_AGE), wall: now.wall };
@@ -348,7 +348,7 @@ impl World {
             Event::Sock(SockEv::Lost { sock, errno }) => self.on_sock(now, sock, Err(errno), fx),
             Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed }) => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, missed, cx));
-                // Nothing follows for others from an advert that left; twenty come in one turn, which `fire` settles at its end.
+                // A sent advert affects no other machine; twenty come in one turn, and `fire` settles at its end.
                 return;
             }
             Event::Advert(AdvertEv::SendFailed { vr, errno }) => {
@@ -416,7 +416,7 @@ impl World {
             Event::Conn { conn, what } => {
                 let whom = self.conns.whose(conn);
                 if matches!(what, Stream::Failed(_) | Stream::Broken(_)) {
-                    // Closed already, and nothing more is heard of it.
+                    // Closed already; no further event comes.
                     self.conns.forget(conn);
                 }
                 match whom {
@@ -429,20 +429,20 @@ impl World {
             Event::Lvs(event) => self.on_lvs(now, event, fx),
             Event::Filter(event) => self.on_filter(now, event, fx),
             Event::Guard(GuardEv::Freeze) => self.on_freeze(now, fx),
-            // Asked for by a frozen world only.
+            // Requested by a frozen world only.
             Event::Guard(GuardEv::Successor { .. }) => {}
             Event::Guard(GuardEv::Go { snapshot, dead_since }) => self.on_go(snapshot, dead_since),
         }
         self.settle(now, fx);
     }
 
-    // `fire`, but for the tape.
+    // `fire` without the recording.
     fn fire_due(&mut self, now: Now, limit: usize, fx: &mut Effects) -> bool {
         if self.custody.has_begun() {
             self.fire_frozen(now, fx);
             return false;
         }
-        // The adverts of all who take over now leave before anything else is done for them or for others: addresses, timers, logs.
+        // The adverts of all routers that take over now leave before any other work for them or for others: addresses, timers, logs.
         let (mut looked, mut claimed) = (0, 0);
         while looked < limit
             && claimed < TAKEOVERS
@@ -456,7 +456,7 @@ impl World {
         while room > 0 {
             let mut next = self.timers.pop(now.mono);
             if next.is_none() {
-                // What is settled may be due at once: the first announcement of an address that was just confirmed.
+                // Settling may make a timer due at once: the first announcement of an address that was just confirmed.
                 self.settle(now, fx);
                 next = self.timers.pop(now.mono);
             }
@@ -519,7 +519,7 @@ impl World {
                 Due::Exit => self.on_exit_due(now, fx),
                 // Set by a frozen world only.
                 Due::Custody => {}
-                // `settle` goes on.
+                // `settle` continues.
                 Due::Startup => {}
             }
         }
@@ -546,7 +546,7 @@ impl World {
         true
     }
 
-    /// When and why to wake next.
+    /// The next deadline and its reason.
     pub fn next_deadline(&self) -> Option<(Instant, Due)> {
         self.timers.next()
     }
@@ -561,8 +561,8 @@ impl World {
         self.timers.iter()
     }
 
-    /// How much is kept of each kind, to see that nothing is left behind: virtual routers, timers, sockets with their users,
-    /// interfaces that are watched with their watchers, virtual addresses, programs, announcements; then [`Addresses::sizes`].
+    /// The number of entries of each kind, for tests that no entry is left behind: virtual routers, timers, sockets with their users,
+    /// watched interfaces with their watchers, virtual addresses, programs, announcements; then [`Addresses::sizes`].
     pub fn sizes(&self) -> Vec<usize> {
         let users =
             self.socks.iter().flat_map(|(_, s)| s.users.values()).map(Vec::len).sum::<usize>() + self.sock_of.len();
@@ -580,18 +580,18 @@ impl World {
         all
     }
 
-    /// How many virtual routers were looked at by passes over all of them, so far. Nothing on the path of an advert or a timer adds to
-    /// it.
+    /// The number of virtual routers that passes over all of them have examined so far. Nothing on the path of an advert or a timer adds
+    /// to it.
     pub fn looked_at(&self) -> u64 {
         self.instances.looked_at()
     }
 
-    /// Every tracker that counts, by kind and name.
+    /// Every tracker in use, by kind and name.
     pub fn tracks(&self) -> Vec<TrackView> {
         self.tracks.views().collect()
     }
 
-    /// Panics when a rule that must always hold does not.
+    /// Panics when an invariant is violated.
     pub fn check_invariants(&self) {
         if self.custody.has_begun() {
             return; // no virtual router of a frozen world has timers
@@ -611,7 +611,7 @@ impl World {
         self.tracks.check_invariants(&self.timers);
     }
 
-    // What follows from whatever just happened.
+    // Handles the consequences of the last event.
     fn settle(&mut self, now: Now, fx: &mut Effects) {
         if self.custody.has_begun() {
             return;
@@ -623,8 +623,8 @@ impl World {
         if core::mem::take(&mut self.regrouped) {
             self.hear_local(fx);
         }
-        // Announced by `fire`, after every packet of the turn was read: a Master that is about to yield must not announce
-        // after the better one did, or hosts would be left with the wrong one.
+        // `fire` announces, after every packet of the turn was read: a Master that is about to yield must not announce after the better
+        // one did, or hosts would keep the wrong one.
         self.announcer.wake(now.mono, &mut self.timers);
         if self.phase == Phase::Cleaning
             && self.addrs.idle()
@@ -652,7 +652,7 @@ impl World {
     }
 }
 
-// What a timer costs a turn, as a number of ordinary ones, which take some microseconds each. To arm the adverts of a new Master that
+// The cost of a timer in a turn, as a number of ordinary ones, which take some microseconds each. Arming the adverts of a new Master that
 // advertises ten times a second takes as long as sixteen.
 fn weight(due: Due) -> usize {
     match due {

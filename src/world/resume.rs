@@ -1,12 +1,11 @@
-//! From one process to the next: standing by, freezing, going on.
+//! From one process to the next: standing by, freezing, continuing.
 //!
-//! Read first: `mod.rs`, `snapshot.rs`, `vrrp/instance/resume.rs` (what one virtual router does). A world in standby reads the kernel and
-//! opens its sockets like any other, then waits for `Go`; it sends nothing and touches nothing, for another process is still in
-//! charge. It listens, though: between the last advert that the other one handled and `Go` lie some milliseconds, at 10 ms an
-//! interval enough to miss so many adverts that a Backup would take over. The last ones heard for each virtual router are kept,
-//! and handled by whoever goes on.
+//! Read first: `mod.rs`, `snapshot.rs`, `vrrp/instance/resume.rs` (one virtual router). A world in standby reads the kernel and opens its
+//! sockets like any other, then waits for `Go`. It sends nothing and changes nothing, because another process is still in charge. But it
+//! receives: between the last advert that the other process handled and `Go` there are some milliseconds, at an interval of 10 ms enough
+//! to miss so many adverts that a Backup would take over. The last adverts for each virtual router are kept, and are handled after `Go`.
 //!
-//! Deliberately absent: a way back from frozen. The other process may have begun to speak.
+//! Deliberately absent: a way back from frozen. The other process may have begun to send.
 
 use super::sockets::Whose;
 use super::*;
@@ -18,7 +17,7 @@ use crate::vrrp::advert::Heard;
 use crate::vrrp::instance::Since;
 use std::collections::VecDeque;
 
-/// What `Go` brings.
+/// The content of `Go`.
 type Orders = (Option<Box<Snapshot>>, Option<Instant>);
 
 // A world that waits for `Go`.
@@ -33,40 +32,40 @@ type Overheard = BTreeMap<VrKey, VecDeque<(Heard, Now)>>;
 
 /// Results of checks in a snapshot: some 100 bytes each.
 const CHECKS: usize = 2048;
-/// Services in a snapshot: some 60 bytes each. Of more, those that the next configuration does not have stay in the table.
+/// Services in a snapshot: some 60 bytes each. Of further ones, those that the next configuration does not have stay in the table.
 const SERVICES: usize = 4096;
-/// Between two snapshots for the sake of a check's result: thousands of servers may change at once.
+/// Between two snapshots because of a check's result: thousands of servers may change together.
 const VERDICTS: Duration = Duration::from_secs(1);
 
-/// Adverts kept for each virtual router: of two rivals at 10 ms for as long as armed adverts last.
+/// Adverts kept for each virtual router: those of two rivals at 10 ms for the time that armed adverts last.
 const OVERHEARD: usize = 16;
 
-// What the last snapshot said, to see whether another one is worth writing.
+// The content of the last snapshot, to decide whether another one is needed.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Written {
-    // Some virtual router has another mark than then, or came, or went.
+    // A virtual router has another mark, was added, or was removed.
     pub(super) marks_changed: bool,
     // A check of a real server has another result.
     pub(super) verdicts_changed: bool,
     verdicts_at: Instant,
-    // Who dies must not leave an address behind that the next configuration does not have and nobody knows as ours.
+    // If this process dies, it must not leave an address that the next configuration does not have and that is not known as ours.
     addresses: u64,
 }
 
 impl World {
     /// A world that takes over from another process: give it [`Event::Start`], wait for [`GuardFx::StandingBy`], then give it
-    /// [`GuardEv::Go`]; a `Go` that comes earlier is acted on when it can be.
+    /// [`GuardEv::Go`]; an earlier `Go` is executed when that is possible.
     pub fn standby(config: Config) -> World {
         World { standby: Some(Standby::default()), ..World::new(config) }
     }
 
-    /// Whether it still waits for `Go`, or for what it needs to act on it.
+    /// Whether it still waits for `Go`, or for what it needs to execute it.
     pub fn stands_by(&self) -> bool {
         self.standby.is_some()
     }
 
-    /// Something for the next process, if there is more to say than the last time; not for every advert. Looks at no virtual router
-    /// when there is not.
+    /// A snapshot for the next process, if its content changed since the last one; not for every advert. Examines no virtual router when
+    /// nothing changed.
     pub fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
         if !matches!(self.phase, Phase::Cleaning | Phase::Running) {
             return None;
@@ -83,14 +82,14 @@ impl World {
         Some(self.shoot(now, false))
     }
 
-    /// The last word of a frozen world.
+    /// The last snapshot of a frozen world.
     pub fn last_snapshot(&self, now: Now) -> Snapshot {
         self.custody.last_word.clone().unwrap_or_else(|| self.shoot(now, false))
     }
 
     fn group_shot(&self, name: &str) -> GroupShot {
         let who = Subject::Group(name.to_owned());
-        // Before the hooks are known: what the process before had told.
+        // Before the hooks are set: the state that the previous process reported.
         let before = self.inherited_groups.iter().find(|g| g.name == name);
         let told = |now: Option<State>, before: Option<u8>| now.map(|s| s as u8).or(before);
         GroupShot {
@@ -112,7 +111,7 @@ impl World {
         let shot = |(vr, vi): (VrKey, &Instance)| {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
             let ifindex = vi.link(&self.links).map_or(0, |l| l.ifindex);
-            // Before the hooks are known: what the process before had told.
+            // Before the hooks are set: the state that the previous process reported.
             let before = inherited.get(&vr).copied().unwrap_or_default();
             let who = Subject::Instance(vi.cfg().name.clone());
             let notified = self.notifier.told(&who).or(before.0).map(|s| s as u8);
@@ -146,10 +145,10 @@ impl World {
 
     pub(super) fn on_freeze(&mut self, now: Now, fx: &mut Effects) {
         if matches!(self.phase, Phase::Stopping | Phase::Gone) {
-            return; // it ends by itself, with a farewell
+            return; // the world ends by itself, with priority-0 adverts
         }
         if matches!(self.phase, Phase::Reading | Phase::Standby | Phase::Cleaning) {
-            // There is nothing yet that a successor could go on with.
+            // There is no state yet that a successor could continue from.
             return self.on_signal(now, Signal::Term, fx);
         }
         for vr in self.instances.keys() {
@@ -171,7 +170,7 @@ impl World {
         }
     }
 
-    // While another process is in charge, this one only listens.
+    // While another process is in charge, this one only receives.
     pub(super) fn overhear(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8]) {
         let (Some(standby), Some(sock)) = (&mut self.standby, self.socks.get(key)) else { return };
         let vrid = advert::peek_vrid(sock.spec.family(), meta, bytes).unwrap_or(0);
@@ -187,7 +186,7 @@ impl World {
         }
     }
 
-    // In standby, after every input: ready? If so, go or say so.
+    // In standby, after every input: if ready, executes `Go` or reports standby.
     pub(super) fn stand_by(&mut self, now: Now, fx: &mut Effects) {
         let opening = self.socks.iter().any(|(_, s)| matches!(s.state, SockState::Opening(_)));
         if opening || self.dumping || self.timers.get(Due::Resync).is_some() {
@@ -230,7 +229,7 @@ impl World {
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {
             None if snapshot.last => Since::Frozen,
-            // It did not freeze, so it was alive when it wrote this, and nothing later is known.
+            // The process did not freeze, so it was alive when it wrote this, and nothing later is known.
             None => Since::Dead(at),
             Some(since) => Since::Dead(since.min(now.mono)),
         };
@@ -262,7 +261,7 @@ impl World {
         self.remove_dropped(snapshot, fx);
     }
 
-    // Addresses that the process before held and that nobody is to hold any more.
+    // Addresses that the previous process held and that have no owner any more.
     pub(super) fn remove_dropped(&mut self, snapshot: &Snapshot, fx: &mut Effects) {
         let ours: BTreeSet<AddrId> = (self.instances.iter())
             .flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr, s.prefix)))

@@ -1,8 +1,8 @@
-//! `reload_time_file`: a reload at the time that a file says.
+//! `reload_time_file`: a reload at the time in a file.
 //!
-//! The helper process watches the file and tells its content; here is when that means, and the request for the reload. The wall
-//! clock decides by its nature, so it is looked at once a minute: after a step the moment is still found. Read first:
-//! `mod.rs`, `reload_time.rs`.
+//! The helper process watches the file and reports its content; this file computes the time and requests the reload. The time is one of
+//! the wall clock, so that clock is read once a minute: the reload also happens on time after a step of the clock. Read first: `mod.rs`,
+//! `reload_time.rs`.
 
 use super::*;
 use crate::config::model::global::GlobalMore;
@@ -11,15 +11,15 @@ use crate::id::WatchKey;
 use crate::reload_time::{When, Zone};
 use crate::time::Wall;
 
-/// Longest wait without a look at the wall clock.
+/// Longest wait without reading the wall clock.
 const LOOK: Duration = Duration::from_secs(60);
 
-// Where no zone was handed in.
+// The zone where none was passed in.
 fn utc() -> Zone {
     |_| 0
 }
 
-/// What the configuration says about it, and what the file does.
+/// The configuration and the content of the file.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Schedule {
     #[serde(skip, default = "utc")]
@@ -55,7 +55,7 @@ fn seconds(wall: Wall) -> i64 {
 }
 
 impl World {
-    /// How local time is told from UTC, for `reload_time_file`; UTC without this.
+    /// Sets the conversion from UTC to local time, for `reload_time_file`; UTC without this call.
     pub fn set_zone(&mut self, zone: Zone) {
         self.schedule.zone = zone;
     }
@@ -101,7 +101,7 @@ impl World {
         self.schedule_next(now, fx);
     }
 
-    // The next moment, told when it is another one.
+    // The next time, logged when it changed.
     fn schedule_next(&mut self, now: Now, fx: &mut Effects) {
         let wall = seconds(now.wall);
         let s = &self.schedule;
@@ -130,16 +130,16 @@ impl World {
         }
     }
 
-    // The timer expired: the moment has come, or a minute has passed.
+    // The timer expired: the time has come, or a minute has passed.
     pub(super) fn schedule_due(&mut self, now: Now, fx: &mut Effects) {
         let Some(at) = self.schedule.at else { return };
         if seconds(now.wall) < at {
             return self.schedule_timer(now);
         }
         match self.phase {
-            // Nothing is reloaded any more.
+            // No further reload.
             Phase::Stopping | Phase::Frozen | Phase::Gone => return,
-            // Not started yet: soon.
+            // Not started yet: try again soon.
             Phase::Reading | Phase::Standby | Phase::Cleaning => {
                 return self.timers.set(Due::ReloadTime, now.mono + RETRY);
             }
@@ -150,8 +150,8 @@ impl World {
         if self.schedule.repeat && self.schedule.when.is_some_and(When::daily) {
             return self.schedule_next(now, fx);
         }
-        // Done once: the file goes, as with keepalived, or the same line would mean tomorrow after a restart. `rm`, because a file
-        // system that hangs must not hold up this loop, and nobody waits for it.
+        // The reload runs once: the file is removed, as in keepalived, or the same line would mean tomorrow after a restart. `rm` is a
+        // program of its own, because a file system that hangs must not delay this loop.
         self.schedule.when = None;
         self.schedule.at = None;
         if let Some(path) = self.schedule.path.clone().filter(|_| !self.schedule.repeat) {

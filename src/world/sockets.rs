@@ -1,5 +1,5 @@
-//! The raw sockets: one for all virtual routers on an interface, family and group, one for all with unicast peers that send from
-//! one address; and what is received on them, by VRID and, where several share one, by peer.
+//! The raw sockets: one for all virtual routers on an interface, family and group, one for all with unicast peers that send from one
+//! address; and the assignment of received packets, by VRID and, where several share one, by peer.
 //!
 //! Read first: `mod.rs`.
 
@@ -10,7 +10,7 @@ impl World {
     pub(super) fn on_datagram(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8], fx: &mut Effects) {
         let Some(sock) = self.socks.get_mut(key) else { return };
         let family = sock.spec.family();
-        // What does not even name a VRID is nobody's; it is counted on the socket like an unknown one.
+        // A packet without a readable VRID is counted on the socket like one with an unknown VRID.
         let vrid = advert::peek_vrid(family, meta, bytes).unwrap_or(0);
         let vr = match whose(&self.instances, sock, vrid, meta.src) {
             Whose::Of(vr) => vr,
@@ -67,13 +67,13 @@ impl World {
         if let Some(sock) = self.socks.get_mut(key)
             && matches!(sock.state, SockState::Failed(_))
         {
-            // The instances stay in FAULT until the answer; `state` tells a second retry from the first.
+            // The instances stay in FAULT until the answer; `state` distinguishes a second retry from the first.
             sock.state = SockState::Opening(key);
             fx.push(Effect::Sock(SockFx::Open { sock: key, spec: sock.spec }));
         }
     }
 
-    // The socket this virtual router belongs on now, opened if need be; leaves the one it was on.
+    // The socket that this virtual router needs now, opened if necessary; it leaves the previous one.
     pub(super) fn sock_for(&mut self, now: Now, vr: VrKey, fx: &mut Effects) -> SockState {
         let Some(vi) = self.instances.get(vr) else { return SockState::None };
         let (vrid, interface) = (vi.cfg().vrid, vi.cfg().interface.clone());
@@ -84,8 +84,8 @@ impl World {
             if Some(sock.spec) == spec {
                 return sock.state;
             }
-            // Before its socket goes: a Master whose interface was renamed can still say goodbye on it, and one whose interface
-            // was replaced has adverts armed that will never leave.
+            // Before its socket is closed: a Master whose interface was renamed can still send a priority-0 advert on it, and one whose
+            // interface was replaced has armed adverts that will never leave.
             let usable = sock.spec.ifindex().is_none_or(|i| self.links.get(i).is_some());
             let moves = sock.spec.is_unicast() && spec.is_some_and(|s| s.is_unicast());
             with!(self, vr, now, fx, |vi, cx| if moves {
@@ -126,10 +126,10 @@ impl World {
 }
 
 impl World {
-    // An owner that returns advertises from its address while we hold it, and the kernel keeps such packets from the raw socket. An
-    // owner here has nobody to return.
+    // A returning owner advertises from its address while this router holds it, and the kernel does not deliver such packets to the raw
+    // socket. Where this router is the owner, there is no other owner.
     pub(super) fn hear_local(&mut self, fx: &mut Effects) {
-        // Of all on an interface; with unicast peers, of all on a socket.
+        // Of all routers on an interface; with unicast peers, of all on a socket.
         let place = |key: SockKey, spec: &SockSpec| match spec {
             SockSpec::Multicast { ifindex, .. } => (*ifindex, None),
             SockSpec::Unicast { .. } => (0, Some(key)),
@@ -157,7 +157,7 @@ impl World {
 }
 
 impl World {
-    // Off the socket it is on, under whatever VRID; the last one closes it.
+    // Removes a virtual router from its socket, under any VRID; the last one closes the socket.
     pub(super) fn leave_sock(&mut self, vr: VrKey, fx: &mut Effects) {
         let Some(key) = self.sock_of.remove(&vr) else { return };
         let Some(sock) = self.socks.get_mut(key) else { return };
@@ -173,12 +173,12 @@ impl World {
     }
 }
 
-// Whom a packet is for.
+// The recipient of a packet.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(super) enum Whose {
     Nobody,
     Of(VrKey),
-    // Several share the VRID, and the sender is a peer of none of them; this is the first.
+    // Several routers share the VRID, and the sender is a peer of none of them; this is the first.
     Stranger(VrKey),
 }
 
@@ -197,7 +197,7 @@ pub(super) fn whose(instances: &Arena<VrMark, Instance>, sock: &Sock, vrid: u8, 
     }
 }
 
-// A packet from one of these is our own. Not from a VIP: its returning owner may send from it while we hold it.
+// A packet from one of these is our own. VIPs are not among them: the returning owner may send from a VIP while this router holds it.
 pub(super) fn own_addresses(links: &Links, ifindex: u32, vips: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
     let own = links.addrs(ifindex).filter(|a| a.proto != ADDR_PROTO && !vips.contains(&a.addr));
     own.map(|a| a.addr).collect()

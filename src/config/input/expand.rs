@@ -1,7 +1,7 @@
-//! `$NAME=value`, `$NAME`, `${NAME}` and the names that are always there.
+//! `$NAME=value`, `$NAME`, `${NAME}` and the built-in names.
 //!
-//! Replacing is textual, as in keepalived: what a name stood for may hold further names, and is looked at again. Each
-//! part of the line remembers where it came from. keepalived runs forever on `$A=$B`, `$B=$A`; here it is an error.
+//! Replacement is textual, as in keepalived: the value of a name may contain further names, and is read again. The origin of each part of
+//! the line is kept. keepalived runs forever on `$A=$B`, `$B=$A`; here it is an error.
 
 use super::{Frame, Reader};
 use crate::config::diag;
@@ -11,40 +11,40 @@ use crate::config::source::{Piece, Span};
 use crate::config::tree::MAX_LINE;
 use std::rc::Rc;
 
-/// Names inside names. More is a name that needs itself.
+/// Names inside names. A deeper nesting is a name that contains itself.
 const MAX_DEPTH: u32 = 32;
-/// Replacements in one line. Values may be empty, so that the length of the line alone bounds nothing.
+/// Replacements in one line. Values may be empty, so the length of the line is no limit.
 const MAX_IN_LINE: usize = 1024;
-/// From `${` to its `}`. Bounds the search in a line full of `${`.
+/// From `${` to its `}`. Limits the search in a line full of `${`.
 const MAX_REFERENCE: usize = 300;
 /// Lines of a multi-line definition.
 const MAX_BODY: usize = 100_000;
 
-/// What a name stands for.
+/// The definition of a name.
 #[derive(Clone, Debug)]
 pub(super) struct Def {
     pub(super) value: Value,
-    /// Where it is defined.
+    /// The position of the definition.
     pub(super) span: Span,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    /// The text, and where it stands.
+    /// The text, and its position.
     Text(String, Span),
     Lines(Rc<[Span]>),
 }
 
-/// What became of a line.
+/// The result for a line.
 pub(super) enum Outcome {
     /// No name in it is defined.
     Same,
     Line(Span),
-    /// It cannot be used, which has been told.
+    /// The line cannot be used, which has been reported.
     Dropped,
 }
 
-/// A use of a name at this place of a line, and whether what follows it allows it without braces.
+/// A use of a name at this position of a line, and whether the following character allows it without braces.
 fn reference(text: &str, at: usize) -> Option<(lex::Use<'_>, bool)> {
     let mut most = text.len().min(at + MAX_REFERENCE);
     while !text.is_char_boundary(most) {
@@ -57,7 +57,7 @@ fn reference(text: &str, at: usize) -> Option<(lex::Use<'_>, bool)> {
     Some((used, delimited))
 }
 
-/// A line while names in it are replaced.
+/// A line during the replacement of its names.
 struct Work {
     text: String,
     pieces: Vec<Piece>,
@@ -68,7 +68,7 @@ impl Work {
         let n = self.pieces.partition_point(|p| p.at as usize <= at).max(1) - 1;
         (n, self.pieces.get(n).copied().unwrap_or(Piece { at: 0, origin: Span::default(), same: false, link: 0 }))
     }
-    /// Where the text of a range comes from.
+    /// The origin of the text of a range.
     fn origin(&self, at: usize, end: usize) -> Span {
         let (_, p) = self.piece_at(at);
         if !p.same {
@@ -96,7 +96,7 @@ impl Work {
 }
 
 impl Reader<'_> {
-    /// Takes in a definition; `here` is the line from its `$` without the comment.
+    /// Reads a definition; `here` is the line from its `$` without the comment.
     pub(super) fn define(&mut self, here: Span, from_file: bool) {
         let text = self.src.slice(here);
         let Some((name, start)) = lex::definition(text) else { return };
@@ -112,7 +112,7 @@ impl Reader<'_> {
             }
             Some(_) => {
                 let mut lines = vec![self.without_backslash(first)];
-                // To the first line that does not end in a backslash, or a blank one.
+                // Up to the first line that does not end in a backslash, or a blank one.
                 while let Some(line) = self.next_line() {
                     let text = self.src.slice(line);
                     let code = lex::code(text).trim_end();
@@ -120,7 +120,7 @@ impl Reader<'_> {
                     let lead = (code.len() - code.trim_start().len()) as u32;
                     let span = Span { start: line.start + lead, end: line.start + code.len() as u32, ..line };
                     if span.start >= span.end {
-                        // A comment alone does not end it, as in files of keepalived's own maintainer.
+                        // A line with only a comment does not end it, as in files of keepalived's maintainer.
                         if text.trim().is_empty() {
                             break;
                         }
@@ -198,7 +198,7 @@ impl Reader<'_> {
                         let new = Piece { at: at as u32, origin: start, same: true, link };
                         work.replace(at, end, &text, new);
                         tail = Some((lines, link));
-                        // The rest of the work on this line is done when it is read again.
+                        // The rest of this line is handled when it is read again.
                         pos = work.text.len();
                     }
                     None => {
@@ -234,7 +234,7 @@ impl Reader<'_> {
                     self.too_much(origin, kind::too_many_names(limit));
                     return Outcome::Dropped;
                 }
-                // A condition or a repetition that a name stood for: it decides about the rest of the line first.
+                // The value of the name is a condition or a repetition, which is evaluated before the rest of the line.
                 if tail.is_none() && super::begins_anew(&work.text) {
                     break 'line;
                 }
@@ -281,7 +281,7 @@ impl Reader<'_> {
         self.src.add_link(span, format!("`${name}` is used here"), above)
     }
 
-    /// Names that are always there.
+    /// Built-in names.
     fn builtin(&mut self, name: &str, args: &str, span: Span) -> Option<String> {
         Some(match name {
             "_PWD" => self.directory_now(),
@@ -290,7 +290,7 @@ impl Reader<'_> {
             "_BANG" => "!".to_owned(),
             "_ENV" => {
                 let value = (self.options.env)(args).unwrap_or_default();
-                // A line end in it would make a second line that stands nowhere.
+                // A line end in the value would make a second line without a position in a file.
                 value.chars().filter(|c| !c.is_control()).collect()
             }
             "_RANDOM" => {
@@ -315,7 +315,7 @@ impl Reader<'_> {
         })
     }
 
-    /// splitmix64: every seed is a good one.
+    /// splitmix64: every seed is valid.
     fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,7 +1,7 @@
 //! `include` and its stricter forms, and the main path: which files are read, and from where.
 //!
-//! A relative name counts from the directory of the file that says `include`. Directories, devices and executable
-//! files are skipped. What is missing is told; it keeps kalived from starting only where the file or `-e` asks for that.
+//! A relative name is relative to the directory of the file that contains the `include`. Directories, devices and executable files are
+//! skipped. A missing file is reported; it prevents the start only where the file or `-e` requires that.
 
 use super::{Frame, Reader, Reading};
 use crate::config::glob;
@@ -16,11 +16,11 @@ const READ: u8 = 1;
 const MATCH: u8 = 2;
 /// A pattern must match something.
 const WILD: u8 = 4;
-/// Every alternative of braces must lead to something.
+/// Every alternative of braces must match something.
 const BRACE: u8 = 8;
 const ALL: u8 = READ | MATCH | WILD | BRACE;
 
-/// The form of `include` a line begins with: its length, and what it checks.
+/// The form of `include` at the start of a line: its length, and its checks.
 pub(super) fn keyword(line: &str) -> Option<(usize, u8)> {
     let end = line.find([' ', '\t']).unwrap_or(line.len());
     let checks = match line.get(..end)? {
@@ -39,7 +39,7 @@ fn directory(path: &str) -> &str {
     path.rfind('/').and_then(|i| path.get(..=i)).unwrap_or("")
 }
 
-/// Without `./` and doubled slashes, so that a file that includes itself is seen as such.
+/// Removes `./` and doubled slashes, so that a file that includes itself is recognised.
 fn tidy(path: &str) -> String {
     let mut out = if path.starts_with('/') { "/".to_owned() } else { String::new() };
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
@@ -48,7 +48,7 @@ fn tidy(path: &str) -> String {
 }
 
 impl Reader<'_> {
-    /// Opens the main file or files; false when there is none, which has been told.
+    /// Opens the main file or files; false when there is none, which has been reported.
     pub(super) fn start(&mut self, path: &str) -> bool {
         if glob::is_pattern(path) && self.files.kind(path).is_err() {
             let found = glob::glob(self.files, path).unwrap_or_default();
@@ -231,7 +231,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `include_check`: what every `include` from here to the end of this file must find.
+    /// `include_check`: the checks for every `include` from here to the end of this file.
     pub(super) fn include_check(&mut self, here: Span) {
         let text = self.src.slice(here);
         let tokens = lex::tokens(text);
@@ -257,7 +257,7 @@ impl Reader<'_> {
             };
             match plus {
                 Some(true) => checks |= flag,
-                // Removing a check leaves the weaker ones.
+                // Removing a check keeps the weaker ones.
                 Some(false) => checks &= !(if flag == READ { READ } else { flag & !READ }),
                 None if first => checks = flag,
                 None => checks |= flag,
@@ -268,7 +268,7 @@ impl Reader<'_> {
     }
 }
 
-/// A name without quotes, and how much of the text it takes: words and braces without a blank between them, or in braces.
+/// A name without quotes, and the length of its text: words and braces without a blank between them, or in braces.
 fn file_name(text: &str) -> (&str, usize) {
     let tokens = lex::tokens(text);
     let Some(first) = tokens.first().map(Token::span) else { return ("", text.len()) };
@@ -292,7 +292,7 @@ fn file_name(text: &str) -> (&str, usize) {
     (text.get(start..end).unwrap_or(""), end)
 }
 
-/// A directory as a pattern that means itself.
+/// A directory as a pattern that matches only itself.
 fn escape(directory: &str) -> String {
     let mut out = String::new();
     for c in directory.chars() {

@@ -1,18 +1,18 @@
-//! `~SEQ(var, [start, [step,]] end) text`, `~SEQx` and `~LST(var, a, b) text`: the rest of the line, again and again.
+//! `~SEQ(var, [start, [step,]] end) text`, `~SEQx` and `~LST(var, a, b) text`: repetition of the rest of the line.
 
 use super::expand::{Def, Value};
 use super::{Frame, Outcome, Reader};
 use crate::config::kind;
 use crate::config::source::Span;
 
-/// Repetitions inside each other. People use three.
+/// Nested repetitions. Usual files have three.
 const MAX_STACKED: usize = 16;
 
-/// One that is going on.
+/// A running repetition.
 pub(super) struct Repeat {
     names: Vec<String>,
     values: Values,
-    /// What the names stood for before.
+    /// The previous definitions of the names.
     saved: Vec<Option<Def>>,
     /// The line to repeat.
     pub(super) line: Span,
@@ -43,12 +43,12 @@ impl Iterator for Values {
     }
 }
 
-/// Whether a line begins with one.
+/// Whether a line begins with a repetition.
 pub(super) fn starts(line: &str) -> bool {
     ["~SEQ(", "~SEQx(", "~LST("].iter().any(|w| line.starts_with(w))
 }
 
-/// What stands in the parentheses.
+/// Parses the text in the parentheses.
 fn parse(kind: &str, inside: &str) -> Result<(Vec<String>, Values), &'static str> {
     let parts = commas(inside);
     let Some((first, rest)) = parts.split_first() else { return Err("nothing in the parentheses") };
@@ -120,7 +120,7 @@ fn group(text: &str) -> Option<Vec<String>> {
 }
 
 impl Reader<'_> {
-    /// Begins one; `here` is the line from its `~` without the comment.
+    /// Begins a repetition; `here` is the line from its `~` without the comment.
     pub(super) fn repeat(&mut self, here: Span) {
         let text = self.src.slice(here).to_owned();
         let open = text.find('(').map_or(text.len(), |i| i + 1);
@@ -130,7 +130,7 @@ impl Reader<'_> {
             return;
         };
         let span = Span { end: here.start + (open + close) as u32 + 1, ..here };
-        // A name in the parentheses: replaced first, then the line is looked at again.
+        // A name in the parentheses is replaced first, then the line is read again.
         let inside = rest.get(..close).unwrap_or("");
         let text = match inside.contains('$') {
             false => Some((kind.to_owned(), inside.to_owned())),
@@ -169,7 +169,7 @@ impl Reader<'_> {
         self.stack.push(Frame::Repeat(Repeat { names, values, saved, line, span }));
     }
 
-    /// Gives the names their next values; false at the end.
+    /// Sets the names to their next values; false at the end.
     pub(super) fn set_variables(&mut self, repeat: &mut Repeat) -> bool {
         let Some(values) = repeat.values.next() else {
             let names = std::mem::take(&mut repeat.names);
@@ -184,7 +184,7 @@ impl Reader<'_> {
         true
     }
 
-    /// Gives the names what they stood for before.
+    /// Restores the previous definitions of the names.
     pub(super) fn restore(&mut self, repeat: Repeat) {
         self.put_back(repeat.names, repeat.saved);
     }

@@ -1,21 +1,21 @@
-//! What of one configuration goes on in another. Shared by `config/diff.rs`, which tells people, and `world/reload.rs`, which
-//! does it. Read first: `mod.rs`.
+//! Which parts of one configuration continue in another. Shared by `config/diff.rs`, which prints them, and `world/reload.rs`, which
+//! applies them. Read first: `mod.rs`.
 //!
-//! A virtual router is what it is on the wire: its peers know an interface, a VRID and a family, and no name. So who has
-//! the same of these goes on, under another name if need be; also when two instances swap their VRIDs, for then both virtual
-//! routers are still there and nobody else sees any change. Only what is not on the wire any more is found again by its
-//! name; that one says farewell and starts anew.
+//! A virtual router is identified by its place on the wire: its peers know an interface, a VRID and a family, and no name. So a router
+//! with the same three continues, under another name if necessary; also when two instances exchange their VRIDs, because both virtual
+//! routers still exist then and no peer sees a change. Only a router whose place on the wire is not configured any more is matched by its
+//! name; it sends a priority-0 advert and starts anew.
 
 use super::{Family, InstanceConfig, Place};
 use std::collections::BTreeMap;
 use std::fmt;
 
 impl InstanceConfig {
-    /// Who this is to others: interface, VRID, family.
+    /// The identity on the wire: interface, VRID, family.
     pub fn wire(&self) -> (&str, u8, Family) {
         (&self.interface, self.vrid, self.family)
     }
-    /// Forgets where in the files it stands, so that two can be compared by what they say.
+    /// Removes the positions in the files, so that two can be compared by their content.
     pub fn forget_places(&mut self) {
         self.place = Place::default();
         self.vips.iter_mut().chain(&mut self.excluded).for_each(|v| v.place = Place::default());
@@ -24,17 +24,17 @@ impl InstanceConfig {
     }
 }
 
-/// How many virtual routers of a configuration become what in another one: those with an heir that says the same are kept, those
-/// with another heir altered. What a plan foretells, and what a reload reports.
+/// The numbers of virtual routers that a change of configuration affects: those with an equal heir are kept, those with another heir
+/// altered. A plan predicts these numbers, and a reload reports them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Routers {
-    /// Go on untouched.
+    /// Continue unchanged.
     pub kept: usize,
-    /// Go on with changes.
+    /// Continue with changes.
     pub altered: usize,
     /// Are new.
     pub added: usize,
-    /// Are gone.
+    /// Are removed.
     pub removed: usize,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Routers {
     }
 }
 
-/// For each of `new`, in order: which of `old` goes on in it. None of `old` is named twice.
+/// For each of `new`, in order: the one of `old` that continues in it. None of `old` is named twice.
 pub fn heirs(old: &[&InstanceConfig], new: &[InstanceConfig]) -> Vec<Option<usize>> {
     let mut by_wire: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     let mut by_name = BTreeMap::new();
@@ -56,7 +56,7 @@ pub fn heirs(old: &[&InstanceConfig], new: &[InstanceConfig]) -> Vec<Option<usiz
     let mut free = vec![true; old.len()];
     let mut take = |n: usize| core::mem::take(&mut free[n]).then_some(n);
     let named = |i: &InstanceConfig| by_name.get(i.name.as_str()).copied();
-    // The same in both respects before the same in one.
+    // A match of wire and name precedes a match of one of them.
     let mut out: Vec<Option<usize>> =
         new.iter().map(|i| named(i).filter(|n| old[*n].wire() == i.wire()).and_then(&mut take)).collect();
     for (i, heir) in new.iter().zip(&mut out).filter(|(_, heir)| heir.is_none()) {
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(pairs(&old, &[one("a", 2)]), [Some(1)], "the VRID of one that is gone");
         assert_eq!(pairs(&old, &[one("c", 3), one("a", 1)]), [None, Some(0)]);
         assert_eq!(pairs(&[], &[one("a", 1)]), [None]);
-        // Nobody goes on twice, whatever a file says.
+        // No router continues twice, whatever the file contains.
         assert_eq!(pairs(&[one("a", 1)], &[one("a", 1), one("a", 1)]), [Some(0), None]);
     }
 }

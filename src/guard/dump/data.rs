@@ -1,7 +1,7 @@
-//! `keepalived.data`: configuration and state, one space before a heading's items and three before what belongs to them.
+//! `keepalived.data`: configuration and state; a heading's items are indented by one space, their details by three.
 //!
-//! Fields of keepalived that say nothing about kalived (file descriptors, buffers of netlink, iptables) are left out; every line that is
-//! there has keepalived's name and form. Passwords are asterisks.
+//! Fields of keepalived without a meaning in kalived (file descriptors, netlink buffers, iptables) are left out; every line that is
+//! written has keepalived's name and form. Passwords are asterisks.
 
 use super::words;
 use crate::config::model::setting::Ready;
@@ -32,7 +32,7 @@ impl Out {
     }
 }
 
-/// The file.
+/// The content of the file.
 pub fn render(report: &Report, config: &Config) -> String {
     let mut out = Out(String::new());
     global(&mut out, config);

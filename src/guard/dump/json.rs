@@ -7,7 +7,7 @@ use crate::time::Duration;
 use crate::vrrp::State;
 use serde_json::{Map, Value, json};
 
-/// The file.
+/// The content of the file.
 pub fn render(report: &Report, config: &Config) -> String {
     let all: Vec<Value> = report
         .instances
@@ -26,7 +26,7 @@ pub fn render(report: &Report, config: &Config) -> String {
     }
 }
 
-/// keepalived's number of a state. 97 (deleted) and 98 (stopped) are of instances that it keeps, and kalived does not.
+/// keepalived's number of a state. 97 (deleted) and 98 (stopped) are states of instances that only keepalived keeps.
 pub(super) fn number(state: State) -> u8 {
     match state {
         State::Init => 0,
@@ -123,7 +123,7 @@ fn data(i: &Instance, cfg: Option<&InstanceConfig>) -> Value {
     Value::Object(m)
 }
 
-// A decimal that must keep its figures.
+// A decimal number that must keep its digits.
 fn number_of(text: &str) -> Value {
     text.parse::<f64>().map_or(json!(0), |n| json!(n))
 }

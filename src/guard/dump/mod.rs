@@ -1,8 +1,9 @@
 //! The files that keepalived writes on SIGUSR1, SIGUSR2, SIGRTMIN+2 and SIGRTMAX-1, in its formats, from a report.
 //!
-//! Exporters and distributions read these to the letter, see `docs/readers.md`. A process of its own writes one: a disk may be slow.
-//! The content goes to a new file beside, which then takes the name. Whoever waits for IN_CLOSE_WRITE on the name (VyOS) hears it,
-//! because the file is closed after it was renamed. Read first: `src/report/mod.rs`; then `data`, `stats`, `json`: one format each.
+//! Exporters and distributions parse these files exactly, see `docs/readers.md`. A process of its own writes a file, because a disk may
+//! be slow. The content is written to a new file beside, which is then renamed. A process that waits for IN_CLOSE_WRITE on the name
+//! (VyOS) is notified, because the file is closed after it was renamed. Read first: `src/report/mod.rs`; then `data`, `stats`, `json`:
+//! one format each.
 
 pub mod data;
 pub mod json;
@@ -24,7 +25,7 @@ use crate::sys::{child, clock, files, privilege, signal};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Where it goes: as the configuration says, or keepalived's name in `dir`.
+/// The path of the file: the configured one, or keepalived's name in `dir`.
 pub fn path(kind: Kind, config: &Config, dir: &Path) -> PathBuf {
     let GlobalMore { state_dump_file, stats_dump_file, json_dump_file, data_use_instance, .. } = &*config.global.more;
     let (set, name) = match kind {
@@ -32,7 +33,7 @@ pub fn path(kind: Kind, config: &Config, dir: &Path) -> PathBuf {
         Kind::Stats | Kind::StatsClear => (stats_dump_file, "keepalived.stats"),
         Kind::Json => (json_dump_file, "keepalived.json"),
     };
-    // The default names /tmp, and TMPDIR says another directory.
+    // The default path is in /tmp, and TMPDIR names another directory.
     let default = **set == *format!("/tmp/{name}");
     let file = match &**set {
         _ if default => dir.join(name),
@@ -46,7 +47,7 @@ pub fn path(kind: Kind, config: &Config, dir: &Path) -> PathBuf {
         (Some(one), None) | (None, Some(one)) => one.to_string(),
         (None, None) => return file,
     };
-    // Before the ending.
+    // Inserted before the extension.
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let ending = file.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
     file.with_file_name(format!("{stem}.{suffix}{ending}"))
@@ -68,7 +69,7 @@ fn directory() -> PathBuf {
     dir.unwrap_or_else(|| PathBuf::from("/tmp"))
 }
 
-/// The role: the report at fd 3, the configuration's image at 4. `words`: the kind, and where lines go.
+/// The role: the report at fd 3, the configuration's image at 4. `words`: the kind, and the destination of log lines.
 pub fn role(words: &[String]) -> ExitCode {
     child::set_name(c"kalived");
     clock::load_zone();

@@ -3,7 +3,7 @@
 use crate::report::Report;
 use core::fmt::Write;
 
-/// The file.
+/// The content of the file.
 pub fn render(report: &Report) -> String {
     let mut out = String::new();
     for i in &report.instances {
@@ -25,7 +25,7 @@ pub fn render(report: &Report) -> String {
             no("type"),
             no("interval"),
             no("address-list"),
-            // Of a type that there is not: the type differs all the same.
+            // An unknown authentication type counts as a type mismatch.
             0,
             no("auth-type"),
             no("auth-data"),

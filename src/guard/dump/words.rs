@@ -1,4 +1,4 @@
-//! What the formats share: addresses, routes and commands as keepalived prints them.
+//! Common parts of the formats: addresses, routes and commands as keepalived prints them.
 
 use crate::config::model::Vip;
 use crate::config::model::setting::{Ready, Script};
@@ -42,7 +42,7 @@ pub(super) fn command(s: &Script) -> String {
     s.argv.iter().map(|a| format!("'{a}'")).collect::<Vec<_>>().join(" ")
 }
 
-/// Whom it runs as.
+/// The user and group of a command.
 pub(super) fn user(s: &Script) -> String {
     format!("uid:gid {}", ids(s))
 }

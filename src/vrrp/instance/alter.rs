@@ -1,9 +1,8 @@
-//! Another configuration for a virtual router that goes on: what of it moves a timer, an advert or an address, and what does
-//! not.
+//! Another configuration for a running virtual router: which changes affect a timer, an advert or an address, and which do not.
 //!
-//! Read first: `mod.rs`, `master.rs`; who calls this is `world/reload.rs`. Between [`Instance::alter`] and [`Instance::altered`] the
-//! world looks again whether it is fit to run ([`Instance::evaluate`]), so that faults, source and effective priority come from
-//! the one place they come from at a start: three reloads and a cold start give the same (trap 11).
+//! Read first: `mod.rs`, `master.rs`; `world/reload.rs` calls this. Between [`Instance::alter`] and [`Instance::altered`] the world
+//! evaluates the instance again ([`Instance::evaluate`]), so that faults, source and effective priority are computed by the same code as
+//! at a start: three reloads and a cold start have the same result (trap 11).
 
 use super::{Cx, Instance, Member};
 use crate::config::model::vrrp::InstanceMore;
@@ -19,18 +18,18 @@ use crate::vrrp::{text, timing};
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
-/// What [`Instance::altered`] must know of the time before.
+/// The earlier values that [`Instance::altered`] needs.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Before {
     packets: Option<Packets>,
     epoch: u32,
     interval: Duration,
-    // Adverts are signed in another way.
+    // Adverts are signed differently.
     signed: bool,
 }
 
 impl Instance {
-    /// Takes on `cfg`, which is the same virtual router on the wire. The caller evaluates, then calls [`Instance::altered`].
+    /// Sets `cfg`, which is the same virtual router on the wire. The caller evaluates, then calls [`Instance::altered`].
     pub fn alter(&mut self, cfg: InstanceConfig, cx: &mut Cx<'_>) -> Before {
         let (waited, was_owner) = (self.wait(), self.owner());
         let old = core::mem::replace(&mut self.cfg, cfg);
@@ -40,16 +39,16 @@ impl Instance {
             interval: old.advert_int,
             signed: Signing::of(&old) != Signing::of(&self.cfg),
         };
-        // All of them; `evaluate` cuts the list to the MTU.
+        // All of them; `evaluate` shortens the list to the MTU.
         self.list(usize::MAX);
-        // In v3 it is what the Master we follow says.
+        // In v3 it is the interval of the Master that the router follows.
         if self.cfg.version == Version::V2 || self.master.is_none() {
             self.master_interval = self.cfg.advert_int;
         }
         match self.state {
             State::Backup => {
                 if let Some(at) = cx.timers.get(Due::MasterDown(self.key)) {
-                    // From when the Master was last heard. What tracking and priority change is added by `evaluate`.
+                    // Counted from the last advert of the Master. `evaluate` adds the effect of tracking and priority.
                     let at = ((at + self.wait()) - waited).max(cx.now.mono);
                     // The owner of the addresses does not wait.
                     let now_owner = self.owner() && !was_owner;
@@ -65,7 +64,7 @@ impl Instance {
                 }
             }
             State::Master => self.alter_master(&old, cx),
-            // It may still wait for a socket; what is tracked is added when it starts.
+            // The router may still wait for a socket; the weights of trackers are added when it starts.
             State::Init | State::Fault => self.priority = self.cfg.priority,
         }
         if self.kept.is_some() && !self.is_master() {
@@ -87,7 +86,7 @@ impl Instance {
             cx.timers.stop(Due::GarpRefresh(self.key));
             self.set_refresh(cx.now.mono, cx);
         }
-        // New ones before old ones go.
+        // New addresses are added before old ones are deleted.
         self.want_addresses(cx);
         self.keep_only_named(cx);
     }
@@ -96,22 +95,22 @@ impl Instance {
     fn keep_only_named(&mut self, cx: &mut Cx<'_>) {
         let keep: BTreeSet<AddrId> = self.specs(cx.links).map(|s| (s.ifindex, s.addr, s.prefix)).collect();
         for (ifindex, addr, prefix) in cx.addrs.keep_only(self.key, &keep) {
-            // Held with another prefix length, it is still ours to announce.
+            // An address held with another prefix length is still announced by this router.
             if !keep.iter().any(|k| (k.0, k.1) == (ifindex, addr) && k.2 != prefix) {
                 cx.announcer.forget(self.key, ifindex, addr);
             }
         }
     }
 
-    /// After the evaluation: what is armed says what the configuration says.
+    /// After the evaluation: the armed adverts are made to match the configuration.
     pub fn altered(&mut self, before: &Before, cx: &mut Cx<'_>) {
         if !self.is_master() {
-            // Built now, not in the moment of the takeover.
+            // Built now, not at the time of the takeover.
             let _ = self.packets();
             return;
         }
         if before.interval != self.cfg.advert_int {
-            // Whoever follows us waits by the old interval: it learns the new one before that is over.
+            // Backups wait by the old interval: they learn the new one before that is over.
             self.advertise_now(cx);
             self.rearm_now(cx);
         } else if before.epoch == self.epoch && (before.signed || before.packets != self.packets()) {
@@ -119,7 +118,7 @@ impl Instance {
         }
     }
 
-    /// It is not there any more, or not on this wire: farewell if it is Master, then nothing.
+    /// The router is removed from the configuration or from this wire: a priority-0 advert if it is Master, then nothing.
     pub fn retire(&mut self, cx: &mut Cx<'_>) {
         self.go(self.decide(Input::Shutdown), Cause::None, None, cx);
         self.forget_faults();
@@ -127,8 +126,8 @@ impl Instance {
         self.give_up_own(cx);
     }
 
-    /// After [`Instance::retire`]: another virtual router under the same key. Counters and log limits go on; so does the epoch, for
-    /// adverts of the one before may still be reported.
+    /// After [`Instance::retire`]: another virtual router under the same key. Counters and log limits continue; so does the epoch,
+    /// because adverts of the previous router may still be reported.
     pub fn renew(&mut self, cfg: InstanceConfig) {
         let fresh = Instance::new(cfg, self.key);
         let old = core::mem::replace(self, fresh);
@@ -137,7 +136,7 @@ impl Instance {
         self.member = old.member.map(Member::renewed);
     }
 
-    // What the running Master_Down_Timer was set to wait.
+    // The duration of the running Master_Down_Timer.
     fn wait(&self) -> Duration {
         if self.silence.zero_from.is_some() {
             timing::skew(self.cfg.version, self.priority, self.master_interval)
@@ -149,7 +148,7 @@ impl Instance {
     }
 }
 
-/// What differs between two configurations of a virtual router, for the log: "priority 100 -> 110, +VIP 10.0.0.5".
+/// The differences between two configurations of a virtual router, for the log: "priority 100 -> 110, +VIP 10.0.0.5".
 pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
     let mut out = Vec::new();
     let mut say = |differs: bool, text: &dyn Fn() -> String| {
@@ -194,7 +193,7 @@ pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
     }
     let mut rest = (old.clone(), new.clone());
     for c in [&mut rest.0, &mut rest.1] {
-        // All that was named above.
+        // All fields that were named above.
         *c = InstanceConfig {
             name: String::new(),
             interface: String::new(),
@@ -226,7 +225,7 @@ pub fn changes(old: &InstanceConfig, new: &InstanceConfig) -> String {
     out.join(", ")
 }
 
-// A line of the log holds so many addresses; who changes more looks at `kalived diff`.
+// Most addresses in a line of the log; `kalived diff` shows all.
 const NAMED: usize = 8;
 
 fn list(word: &str, a: &BTreeSet<IpAddr>, b: &BTreeSet<IpAddr>, out: &mut Vec<String>) {

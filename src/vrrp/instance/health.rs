@@ -1,7 +1,7 @@
-//! Fit to run: what a virtual router needs from outside, and what follows when it comes or goes.
+//! Whether a virtual router can run: its requirements, and the reaction to their changes.
 //!
-//! Read first: `mod.rs`, `links.rs`. Link, source address, socket and tracked interfaces are looked at together, whatever
-//! changed: [`Instance::evaluate`] is the only place that raises or clears a fault.
+//! Read first: `mod.rs`, `links.rs`. Link, source address, socket and tracked interfaces are examined together after any change:
+//! [`Instance::evaluate`] is the only place that raises or clears a fault.
 
 use super::{Cause, Cx, Instance, SockState};
 use crate::config::model::Family;
@@ -26,13 +26,13 @@ pub enum Fault {
     Down(String),
     /// The interface cannot do multicast.
     NoMulticast(String),
-    /// No usable address to send from.
+    /// There is no usable source address.
     NoSource(String, Family),
-    /// No IPv6 address to send to unicast peers from.
+    /// There is no IPv6 source address for unicast peers.
     NoGlobal(String),
-    /// The source of unicast adverts is not there.
+    /// The source address of unicast adverts does not exist.
     Awaits(IpAddr),
-    /// `unicast_fault_no_peer`, and no peer.
+    /// `unicast_fault_no_peer`, and there is no peer.
     NoPeer,
     /// Its own interface could not be made.
     NoOwnLink(String, Errno),
@@ -76,7 +76,7 @@ impl core::fmt::Display for Fault {
 }
 
 impl Instance {
-    /// Something outside changed (link, address, socket): are we fit to run, from which address, with which priority?
+    /// Link, address or socket changed: computes faults, source address and priority.
     pub fn evaluate(&mut self, sock: SockState, cx: &mut Cx<'_>) {
         self.sock = sock;
         self.look_at_own(cx);
@@ -131,7 +131,7 @@ impl Instance {
         }
         let waits = if faults.is_empty() { waits } else { BTreeSet::new() };
         if !waits.is_empty() && self.state == State::Init {
-            // Neither Backup nor FAULT before it is known which.
+            // Neither Backup nor FAULT until the result is known.
             if !core::mem::replace(&mut self.waits, true) {
                 let what = waits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 cx.fx.note(text::waits(&self.cfg.name, &what));
@@ -148,18 +148,18 @@ impl Instance {
             self.set_source(source, cx);
             self.set_faults(faults, cx);
         } else {
-            // The fault's farewell still leaves from the address we had: the peers take over in Skew_Time.
+            // The priority-0 advert at the fault still leaves from the previous address: the peers take over in Skew_Time.
             self.set_faults(faults, cx);
             self.set_source(source, cx);
         }
         if self.is_master() && self.phase.is_some() && self.armed.is_empty() {
-            // Our socket was exchanged for another one.
+            // The socket was replaced by another one.
             self.top_up(cx);
         }
     }
 
-    /// What our socket needs is gone, or another interface has our name now, and the socket is about to be closed; `usable`: it can
-    /// still send.
+    /// Something that the socket requires is missing, or another interface has our name now, and the socket is about to be closed;
+    /// `usable`: it can still send.
     pub fn on_socket_going(&mut self, usable: bool, cx: &mut Cx<'_>) {
         if !usable {
             self.sock = SockState::None;
@@ -174,7 +174,7 @@ impl Instance {
     }
 
     pub(super) fn set_priority(&mut self, weight: i64, why: &str, cx: &mut Cx<'_>) {
-        // an owner is one whatever is tracked. R-011: weights stay within 1..=254, whatever they add up to.
+        // an owner stays one whatever is tracked. R-011: the sum of weights is limited to 1..=254.
         let new = match self.owner() {
             true => 255,
             false => i64::from(self.cfg.priority).saturating_add(weight).clamp(1, 254) as u8,
@@ -201,7 +201,7 @@ impl Instance {
         self.tell(What::Priority(self.is_master()), String::new(), cx);
     }
 
-    // an advert never fragments. What does not fit is held all the same, as if it were excluded.
+    // an advert is never fragmented. Addresses that do not fit are held all the same, as if they were excluded.
     pub(super) fn set_listed(&mut self, mtu: u32, cx: &mut Cx<'_>) {
         let mtu_left = mtu.saturating_sub(Signing::overhead(&self.cfg));
         let fits = wire::vrrp::fits(self.cfg.family, self.cfg.version, mtu_left).min(self.cfg.vips.len());
@@ -224,7 +224,7 @@ impl Instance {
         }
         self.source = source;
         self.packets = None;
-        // Built now, not in the moment of the takeover.
+        // Built now, not at the time of the takeover.
         let _ = self.packets();
         self.look_for_own_peer(cx);
         if self.is_master() {
@@ -248,7 +248,7 @@ impl Instance {
         }
         let step = self.decide(input);
         if step.next == self.state {
-            // A member of a group that is fit to run says so.
+            // A member of a group reports that it can run.
             if step.act == Act::Report {
                 self.go(step, Cause::None, None, cx);
             }

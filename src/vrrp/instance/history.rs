@@ -1,25 +1,25 @@
-//! The last changes of state with their causes: why did it move? Read first: `mod.rs`.
+//! The last changes of state with their causes. Read first: `mod.rs`.
 
 use super::Instance;
 use crate::time::{Instant, Now};
 use crate::vrrp::fsm::State;
 use crate::vrrp::text;
 
-/// Transitions that are remembered. A takeover and the return are two, a link that goes and comes four: the last two faults and what
-/// was before.
+/// Most transitions that are stored. A takeover and the return are two, a link that goes down and up four: room for the last two faults
+/// and the changes before them.
 const REMEMBERED: usize = 8;
-/// Bytes of a cause that is remembered: the longest of ours, and of a list of faults its first ones.
+/// Bytes of a stored cause: enough for the longest one of this program, and for the first ones of a list of faults.
 const CAUSE: usize = 256;
-/// A change of state that is remembered.
+/// A stored change of state.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Moved {
-    /// When.
+    /// The time.
     pub at: Now,
     /// The state before.
     pub from: State,
     /// The state after.
     pub to: State,
-    /// Why.
+    /// The cause.
     pub cause: String,
 }
 

@@ -1,7 +1,7 @@
-//! Being Master: the adverts in the kernel, the addresses, their announcements, and the answers to others.
+//! The state Master: armed adverts, addresses, their announcements, and the answers to other routers.
 //!
-//! Read first: `mod.rs`, `timing.rs` (the grid). Everything here is for a Master only; each `on_*` checks that first, for what
-//! it hears of may have been under way when we yielded.
+//! Read first: `mod.rs`, `timing.rs` (the grid). All of it applies to a Master only; each `on_*` checks the state first, because the
+//! event may have been in flight when the router yielded.
 
 use super::own::METRIC;
 use super::{Cx, Instance, SockState, say};
@@ -19,31 +19,31 @@ use crate::vrrp::fsm::Act;
 use crate::vrrp::{text, timing};
 use core::net::IpAddr;
 
-/// Adverts sent at once in answer to somebody: at most one in so long, or a flood would make us one too.
+/// Adverts sent at once as an answer: at most one in this time, so that a flood of packets does not cause a flood of answers.
 pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(10);
-/// An advert whose send failed is tried again after a quarter of the interval, within these bounds: soon enough that one
-/// lost interval does not become three, rarely enough that a closed firewall is not hammered.
+/// An advert whose send failed is tried again after a quarter of the interval, within these bounds: soon enough that one lost interval
+/// does not become three, and rarely enough not to load a firewall that rejects it.
 const RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
-/// An advert that is due within this time is not taken back: the kernel's timer may fire before the turn that takes it back ends.
+/// An advert that is due within this time is not cancelled: the kernel's timer may fire before the turn that cancels it ends.
 pub const IMMINENT: Duration = Duration::from_millis(1);
-/// Addresses that a new Master asks for at a time. To prepare one costs the loop 2 to 3 µs and to add it the kernel 10 to 130 µs:
-/// the first part is one, so that of many routers each has one address before any has two, and hosts hear of it early; then the kernel
-/// does not wait for us.
+/// Addresses that a new Master requests at a time. Preparing one takes the loop 2 to 3 µs, and adding it the kernel 10 to 130 µs. The
+/// first part is one, so that of many routers each has one address before any has two, and hosts learn it early; the later parts are
+/// larger, so that the kernel does not wait for the loop.
 const CHUNK: (usize, usize) = (1, 16);
-/// Between two chunks; and how long the rest of a takeover (following adverts, words) waits for the kernel to confirm the first
-/// addresses, so that their announcement comes first. The next advert may be due within that time; it is then so much later, and
+/// Between two parts; and how long the rest of a takeover (the following adverts, log lines) waits for the kernel to confirm the first
+/// addresses, so that their announcement comes first. The next advert may be due within that time; it is then late by that much, and
 /// still far less than an interval after the first.
 pub(crate) const PREPARED: Duration = Duration::from_micros(200);
-/// `notify_master_rx_lower_pri` is run at most once in so long, or once in an interval if that is longer.
+/// `notify_master_rx_lower_pri` runs at most once in this time, or once in an interval if that is longer.
 const TELL_LOWER: Duration = Duration::from_secs(1);
-/// After a rival was answered, hosts hear from us once more within this time, whatever the interval.
+/// After an answer to a rival, the addresses are announced once more within this time, whatever the interval.
 const LAST_WORD: Duration = Duration::from_secs(1);
-/// Addresses are announced for the sake of others' adverts at most once in an interval, and at most once in so long: an advert of
-/// 20 bytes is answered by 500 frames, and whoever is on the wire can send one.
+/// Because of other routers' adverts, addresses are announced at most once in an interval, and at most once in this time: an advert of 20
+/// bytes is answered by 500 frames, and any host on the link can send one.
 const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Instance {
-    /// A pre-armed advert left, or failed to.
+    /// An armed advert left, or its send failed.
     pub fn on_advert_sent(
         &mut self,
         epoch: u32,
@@ -67,7 +67,7 @@ impl Instance {
             }
             return;
         }
-        // Nearly always the first.
+        // Nearly always the first one.
         if self.armed.front() == Some(&due) {
             self.armed.pop_front();
         } else {
@@ -91,7 +91,7 @@ impl Instance {
         }
         self.look_at_lateness(late, cx);
         if self.seal.stepped(cx.now) {
-            // The wall clock was set: what is armed carries the time of the old one.
+            // The wall clock was set: the armed adverts are signed with the previous time.
             self.rearm_now(cx);
             return;
         }
@@ -127,7 +127,7 @@ impl Instance {
         }
     }
 
-    /// The farewell of `leave_master` could not be sent.
+    /// The priority-0 advert of `leave_master` could not be sent.
     pub fn on_farewell_failed(&mut self, e: Errno, cx: &mut Cx<'_>) {
         self.stats.send_failed += 1;
         self.stats.pri_zero_sent = self.stats.pri_zero_sent.saturating_sub(1);
@@ -141,7 +141,7 @@ impl Instance {
         }
     }
 
-    /// `Due::Reannounce`: still Master after a standstill, so say so.
+    /// `Due::Reannounce`: still Master after a standstill: sends an advert and announces the addresses.
     pub fn on_reannounce(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.advertise_between(cx);
@@ -149,7 +149,7 @@ impl Instance {
         }
     }
 
-    // One beside those that are armed; if the next of them is near, they keep their distance from it.
+    // An advert beside the armed ones; if the next of them is near, they keep their distance from it.
     fn advertise_between(&mut self, cx: &mut Cx<'_>) {
         self.advertise_now(cx);
         let near = |at: &Instant| at.since(cx.now.mono) < self.cfg.advert_int / 2;
@@ -166,7 +166,8 @@ impl Instance {
         }
     }
 
-    /// Somebody else removed one of our addresses; it is on its way back. `dev`: to be reported; of several in a row the first is.
+    /// Another process deleted one of our addresses; it is being added again. `dev`: the loss is logged; only the first of several in a
+    /// row is.
     pub fn on_address_taken(&mut self, addr: IpAddr, prefix: u8, dev: Option<&str>, cx: &mut Cx<'_>) {
         self.stats.restored += 1;
         if let Some(dev) = dev {
@@ -174,7 +175,7 @@ impl Instance {
         }
     }
 
-    /// The kernel removed one of our addresses together with `first`, which we removed; it is on its way back.
+    /// The kernel deleted one of our addresses together with `first`, which we deleted; it is being added again.
     pub fn on_address_swept(&mut self, (addr, prefix): (IpAddr, u8), dev: &str, first: IpAddr, cx: &mut Cx<'_>) {
         cx.fx.note(text::address_swept(&self.cfg.name, addr, prefix, dev, first));
     }
@@ -204,7 +205,7 @@ impl Instance {
     /// `Due::GarpLast`.
     pub fn on_garp_last(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() && self.cfg.garp.lower_prio_repeat > 0 {
-            // Instead of the answer that was put off until now.
+            // In place of the postponed answer.
             if cx.now.mono >= self.announce_open {
                 self.announce_open = cx.now.mono + self.cfg.advert_int.max(ANNOUNCE_PAUSE);
             }
@@ -212,14 +213,14 @@ impl Instance {
         }
     }
 
-    /// A hardware address changed under us (a bond's new slave): hosts must hear the new one.
+    /// A hardware address changed (for instance a bond's new slave): hosts must learn the new one.
     pub fn on_new_mac(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.announce_anew(self.cfg.garp.repeat, cx);
         }
     }
 
-    /// An interface that one of our addresses names may be there now.
+    /// An interface of one of our addresses may exist now.
     pub fn on_interface(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.want_addresses(cx);
@@ -239,8 +240,8 @@ impl Instance {
         if core::mem::take(&mut self.parting) {
             self.disarm(None, cx);
         }
-        // Advert first, so that the old Master drops the addresses before our GARP. All that takes time waits until it and
-        // those of other virtual routers have left: preparing 500 addresses must not hold up an advert (trap 66).
+        // The advert first, so that the old Master deletes the addresses before our GARP. All longer work waits until this advert
+        // and those of other virtual routers have left: preparing 500 addresses must not delay an advert (trap 66).
         self.advertise_now(cx);
         self.asked = 0;
         cx.announcer.asks(self.key, true);
@@ -248,12 +249,12 @@ impl Instance {
         cx.timers.set(Due::Claim(self.key), cx.now.mono + PREPARED);
     }
 
-    /// Whether the rest of a takeover may wait for the adverts of others: its own next advert is not to be late for it.
+    /// Whether the rest of a takeover may wait for the adverts of others: its own next advert must not be late because of it.
     pub fn claim_can_wait(&self, now: Instant) -> bool {
         now.since(self.last) < self.cfg.advert_int / 4
     }
 
-    /// `Due::ClaimMore`: the first advert is on its way; now the addresses, some at a time. Each is announced when the kernel has
+    /// `Due::ClaimMore`: the first advert is sent; requests the addresses, some at a time. Each is announced when the kernel has
     /// confirmed it.
     pub fn on_claim_more(&mut self, cx: &mut Cx<'_>) {
         if !self.is_master() {
@@ -275,7 +276,7 @@ impl Instance {
         }
     }
 
-    /// `Due::Claim`: the first advert is on its way, and the first addresses are asked for; now the following adverts.
+    /// `Due::Claim`: the first advert is sent, and the first addresses are requested; arms the following adverts.
     pub fn on_claim(&mut self, cx: &mut Cx<'_>) {
         if !self.is_master() {
             return;
@@ -290,7 +291,7 @@ impl Instance {
 
     pub(super) fn leave_master(&mut self, act: Act, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         let farewell = (act != Act::Yield && self.sock_key().is_some()).then(|| self.build(0)).flatten();
-        // R-092 (RFC 9568 §2.5): it was alive all the time, its adverts were queued or lost on the way.
+        // R-092 (RFC 9568 §2.5): the previous Master was alive all the time; its adverts were queued or lost on the way.
         if let Some(h) = heard.filter(|h| self.predecessor == Some(h.src)) {
             let held = cx.now.mono.since(self.since.mono);
             if held < self.master_down_interval() {
@@ -302,7 +303,7 @@ impl Instance {
         }
         self.farewell_open = farewell.is_some();
         if farewell.is_some() {
-            // Counted back if it is said to have failed.
+            // Subtracted again if the send fails.
             self.stats.pri_zero_sent += 1;
             cx.fx.note(text::sent_zero(&self.cfg.name));
         }
@@ -342,7 +343,7 @@ impl Instance {
             self.answer_open = now + ANSWER_PAUSE;
         }
         self.tell_lower(h, cx);
-        // Hosts may have believed the other one.
+        // Hosts may have learned the other router's address.
         if now < self.announce_open {
             if cx.timers.get(Due::GarpLast(self.key)).is_none() {
                 cx.timers.set(Due::GarpLast(self.key), self.announce_open);
@@ -356,12 +357,12 @@ impl Instance {
             if !delay.is_zero() {
                 cx.timers.set(Due::GarpLower(self.key), now + delay);
             }
-            // Two that claim at once announce at once, and the loser's announcements may still be on their way when ours are out.
+            // Two routers that become Master together announce together, and the loser's announcements may arrive after ours.
             cx.timers.set(Due::GarpLast(self.key), now + self.cfg.advert_int.min(LAST_WORD));
         }
     }
 
-    // Each one costs a process, and anybody on the link can cause one with every packet.
+    // Each run costs a process, and any host on the link can cause one with every packet.
     fn tell_lower(&mut self, h: &Heard, cx: &mut Cx<'_>) {
         if cx.now.mono < self.lower_told {
             self.lower_untold += 1;
@@ -399,7 +400,7 @@ impl Instance {
         }
     }
 
-    /// Hosts are to learn all its addresses as if each had just come.
+    /// Announces all its addresses as if each had just been added.
     pub(super) fn announce_anew(&mut self, times: u32, cx: &mut Cx<'_>) {
         for (ifindex, addr, _) in cx.addrs.held(self.key).filter(|id| self.is_heard(id.0, cx.links)) {
             cx.announcer.add(cx.now.mono, self.key, ifindex, addr, times, self.gap(addr));
@@ -413,7 +414,7 @@ impl Instance {
             cx.announcer.again(cx.now.mono, self.key, ifindex, addr, times, self.gap(addr));
             n += 1;
         }
-        // A rival that does not yield is answered with every advert of its.
+        // A rival that does not yield is answered at each of its adverts.
         if n > 0 && self.limits.announcing.pass(cx.now.mono).is_some() {
             cx.fx.note(text::announcing(&self.cfg.name, n, times));
         }
@@ -427,7 +428,7 @@ impl Instance {
         self.want_some(0, usize::MAX, cx);
     }
 
-    // `count` of its addresses, from that one on.
+    // Requests `count` of its addresses, from index `from` on.
     fn want_some(&mut self, from: usize, count: usize, cx: &mut Cx<'_>) {
         let owner = self.owner();
         // Those of an own interface that is not ready yet are put there when it is.
@@ -436,7 +437,7 @@ impl Instance {
         let specs: Vec<AddrSpec> = some.filter_map(|v| self.spec(v, cx.links)).collect();
         for spec in specs {
             let (ifindex, addr) = (spec.ifindex, spec.addr);
-            // Asked for again after an interface came back: what is held already was announced already.
+            // Requested again after an interface came back: an address that is held was announced already.
             let known = cx.addrs.is_wanted((ifindex, addr, spec.prefix));
             match cx.addrs.want(self.key, spec, owner, cx.links) {
                 Some(_) if known => {}
@@ -447,7 +448,7 @@ impl Instance {
         }
     }
 
-    /// The addresses this virtual router would hold, on those interfaces that exist now.
+    /// The addresses that this virtual router would hold, on the existing interfaces.
     pub fn specs<'a>(&'a self, links: &'a Links) -> impl Iterator<Item = AddrSpec> + 'a {
         self.vips().filter_map(|v| self.spec(v, links))
     }
@@ -487,7 +488,8 @@ impl Instance {
         while self.armed.len() < depth {
             // From the last armed one: no drift. After a standstill from now: one advert, not a burst.
             let at = cx.grid.next(phase, self.armed.back().copied().unwrap_or(self.last), cx.now.mono);
-            // Reached only where another process has armed as many: what is armed does not grow from hand-over to hand-over.
+            // Reached only where another process has armed as many: the number of armed adverts does not grow from hand-over to
+            // hand-over.
             if at > cx.now.mono + self.cfg.advert_int * (depth as u32 + 1) {
                 break;
             }
@@ -505,7 +507,7 @@ impl Instance {
         }
     }
 
-    // Signed, if it is to be: for when it leaves.
+    // Signed, if the configuration requires it, with the time at which the advert leaves.
     pub(super) fn sealed_for(&mut self, at: Instant, packets: &Packets, cx: &Cx<'_>) -> Packets {
         match self.source {
             Some(source) => self.seal.arm(&self.cfg, source, packets, at, cx.now),
@@ -513,7 +515,7 @@ impl Instance {
         }
     }
 
-    // The same for one that leaves now; whether armed ones are to be signed anew.
+    // The same for an advert that leaves now; returns whether armed ones must be signed anew.
     fn sealed_now(&mut self, packets: &Packets, cx: &Cx<'_>) -> (Packets, bool) {
         match self.source {
             Some(source) => self.seal.send(&self.cfg, source, packets, cx.now),
@@ -521,9 +523,9 @@ impl Instance {
         }
     }
 
-    /// What is armed says something outdated.
+    /// The armed adverts are out of date.
     pub(super) fn rearm(&mut self, cx: &mut Cx<'_>) {
-        // One that is due in this moment may leave before it is taken back; the one that replaces it would leave as well.
+        // An advert that is due at this moment may leave before it is cancelled; the one that replaces it would leave as well.
         match self.armed.iter().find(|at| **at > cx.now.mono) {
             Some(next) if next.since(cx.now.mono) < IMMINENT => {
                 cx.timers.set(Due::Rearm(self.key), *next + Duration::from_nanos(1));
@@ -549,7 +551,7 @@ impl Instance {
         self.top_up(cx);
     }
 
-    // What was due has left, though we have not been told yet.
+    // The advert that was due has left, although its completion was not handled yet.
     pub(super) fn note_last(&mut self, cx: &Cx<'_>) {
         if let Some(due) = self.armed.iter().rev().find(|at| **at <= cx.now.mono) {
             self.last = self.last.max(*due);

@@ -1,7 +1,7 @@
-//! A member of a sync group: what it says about itself, and what the group has it do.
+//! A member of a sync group: its reports to the group, and the group's orders.
 //!
-//! Read first: `vrrp/group.rs`. A member decides nothing that concerns the others: it says that it can start, or that it may become
-//! Master, and waits. What it leaves by itself (a better Master, a fault) the others leave in the same turn.
+//! Read first: `vrrp/group.rs`. A member decides nothing that concerns the others: it reports that it can start, or that it may become
+//! Master, and waits. When a member leaves a state by itself (a better Master, a fault), the others leave it in the same turn.
 
 use super::{Cause, Cx, Instance};
 use crate::time::Duration;
@@ -10,15 +10,15 @@ use crate::vrrp::fsm::{self, Input, State};
 use crate::vrrp::group::{Order, Standing};
 use std::sync::Arc;
 
-/// Its part in a group.
+/// The membership of a virtual router.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Member {
     group: Arc<str>,
-    // Looked at, and nothing of its own is missing. Counts while it does not run.
+    // Evaluated, and nothing of its own is missing. Used while it does not run.
     ready: bool,
-    // Master_Down_Timer ran out since it heard a Master.
+    // Master_Down_Timer ran out since the last advert of a Master.
     willing: bool,
-    // It came while the others were Master, and follows nobody.
+    // The member was added while the others were Master, and follows no Master.
     joining: bool,
 }
 
@@ -26,7 +26,7 @@ impl Member {
     fn new(group: Arc<str>) -> Member {
         Member { group, ready: false, willing: false, joining: false }
     }
-    /// The same part for another virtual router under its key.
+    /// The same membership for another virtual router under its key.
     pub(super) fn renewed(self) -> Member {
         Member::new(self.group)
     }
@@ -38,7 +38,7 @@ impl Instance {
         self.member.as_ref().map(|m| &*m.group)
     }
 
-    /// Where it stands, for its group; `None`: it is in none.
+    /// Its standing in its group; `None`: it is in no group.
     pub fn standing(&self) -> Option<Standing> {
         let m = self.member.as_ref()?;
         Some(match self.state {
@@ -52,22 +52,22 @@ impl Instance {
         })
     }
 
-    /// From now on it is a member. One that runs goes on as it is until the group decides otherwise.
+    /// From now on it is a member. A running router stays in its state until the group decides otherwise.
     pub fn enter_group(&mut self, group: Arc<str>) {
         let joining = self.state == State::Backup && self.master.is_none();
         self.member = Some(Member { joining, ..Member::new(group) });
     }
 
-    /// It stands for itself again. The caller evaluates: it may be able to run.
+    /// From now on it is in no group. The caller evaluates: it may be able to run.
     pub fn leave_group(&mut self) {
         self.member = None;
     }
 
-    /// What the group decided; `why`: for people.
+    /// Executes the group's decision; `why`: the cause as text.
     pub fn commit(&mut self, order: Order, why: &str, owners: bool, cx: &mut Cx<'_>) {
         let input = match order {
             Order::Fault => Input::Fail,
-            // All of them own their addresses: nobody waits.
+            // All members own their addresses: none waits.
             Order::Start if owners => Input::StartOwner,
             Order::Start | Order::StartJoining => Input::Start,
             Order::Claim => Input::MasterDown,
@@ -87,14 +87,14 @@ impl Instance {
         self.go(fsm::step(self.state, input), cause, None, cx);
     }
 
-    /// So much longer until it may become Master: see [`patience`](crate::vrrp::group::patience).
+    /// Extends the time until it may become Master: see [`patience`](crate::vrrp::group::patience).
     pub fn wait_longer(&mut self, more: Duration, cx: &mut Cx<'_>) {
         if let Some(at) = cx.timers.get(Due::MasterDown(self.key)) {
             cx.timers.set(Due::MasterDown(self.key), at + more);
         }
     }
 
-    /// In a dispute: whether its address is the lower one, and the interval that it waits by.
+    /// In a dispute: whether its address is the lower one, and the interval that its wait is counted in.
     pub fn rival(&self) -> (bool, Duration) {
         (self.source < self.master, self.master_interval)
     }
@@ -107,14 +107,14 @@ impl Instance {
         }
     }
 
-    /// Whether it is in FAULT for the sake of others.
+    /// Whether it is in FAULT because of other members.
     pub fn is_held(&self) -> bool {
         self.state == State::Fault && self.faults.is_empty() && self.member.is_some()
     }
     pub(super) fn is_willing(&self) -> bool {
         self.member.as_ref().is_some_and(|m| m.willing)
     }
-    /// As it was in the process before.
+    /// Restores the value of the previous process.
     pub(super) fn resume_willing(&mut self, willing: bool) {
         if let Some(m) = &mut self.member {
             m.willing = willing;
@@ -128,7 +128,7 @@ impl Instance {
             m.ready = ready;
         }
     }
-    /// A Master was heard that it follows, or it became Master.
+    /// An advert of a Master that it follows was received, or it became Master.
     pub(super) fn follows(&mut self) {
         if let Some(m) = &mut self.member {
             (m.willing, m.joining) = (false, false);

@@ -1,9 +1,9 @@
 //! One virtual router: the state machine of `fsm.rs` with its timers, packets and addresses.
 //!
-//! Read first: `fsm.rs`, `timing.rs`; RFC 9568 §6.4. `Instance::go` is the only place that writes the state. Adverts are
-//! armed ahead in the kernel on a time grid (`docs/architecture.md`), so there is no Adver_Timer here: each
-//! [`AdvertEv::Sent`](crate::event::AdvertEv::Sent) arms one more. An extra advert sent at once does not move
-//! the grid; RFC 9568 would restart the timer, here the next advert comes a little early, never late.
+//! Read first: `fsm.rs`, `timing.rs`; RFC 9568 §6.4. `Instance::go` is the only place that writes the state. Adverts are armed ahead in
+//! the kernel on a time grid (`docs/architecture.md`), so there is no Adver_Timer here: each
+//! [`AdvertEv::Sent`](crate::event::AdvertEv::Sent) arms one more. An extra advert sent at once does not move the grid;
+//! RFC 9568 would restart the timer, here the next advert is a little early, never late.
 //!
 //! `health` decides whether it can run at all, with `tracked` for what is tracked; `peers` is whom it speaks to and from where, `master`
 //! what it does as Master, `rival` what it makes of a second one, `member` its part in a sync group, `own` its own interface, `alter` what a reload does to it, `resume` how it goes on in another
@@ -55,18 +55,18 @@ use crate::vrrp::change::{Change, Subject, What};
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};
 
-/// See [`Instance::first_wait`]: three seconds of deafness is what people report, and one to spare.
+/// See [`Instance::first_wait`]: links were reported to lose packets for three seconds; one more for safety.
 const LISTEN: Duration = Duration::from_secs(4);
-/// a learned interval above this multiple of our own is worth a warning.
+/// a learned interval above this multiple of our own causes a warning.
 const SLOW: u32 = 3;
 
-/// What a machine may touch while it handles one input.
+/// The parts of the world that a machine uses while it handles one input.
 pub struct Cx<'a> {
-    /// The turn's time.
+    /// The time of the turn.
     pub now: Now,
     /// The one timer table.
     pub timers: &'a mut Timers,
-    /// Output.
+    /// Effects.
     pub fx: &'a mut Effects,
     /// The kernel's interfaces and addresses.
     pub links: &'a Links,
@@ -78,38 +78,38 @@ pub struct Cx<'a> {
     pub announcer: &'a mut Announcer,
     /// Phases of adverts.
     pub grid: &'a mut Grid,
-    /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its
-    /// interface, and proper sources (RFC 9568 §5.1.1.1).
+    /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its interface, and
+    /// valid sources (RFC 9568 §5.1.1.1).
     pub vips: &'a BTreeSet<IpAddr>,
-    /// What others are to be told, once all that is urgent is done.
+    /// Changes to be reported, once all urgent work is done.
     pub changes: &'a mut Vec<Change>,
     /// Scripts, files, processes and checks.
     pub tracks: &'a Tracks,
 }
 
-/// State of the socket an instance uses, as the world sees it.
+/// State of the socket that an instance uses, as the world knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum SockState {
-    /// None: its interface does not exist.
+    /// None: the interface does not exist.
     None,
-    /// Asked for.
+    /// Requested.
     Opening(SockKey),
     /// Receives and sends.
     Ready(SockKey),
-    /// Could not be opened; will be tried again.
+    /// The open failed; it will be tried again.
     Failed(Errno),
 }
 
-// Why a state is entered, for the log. Put into words only after what is urgent has been done.
+// Why a state is entered, for the log. Formatted only after the urgent work.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum Cause {
     None,
     Text(String),
-    // Master_Down_Timer: what was and was not heard.
+    // Master_Down_Timer ran out: which adverts were received and which were not.
     Silence,
 }
 
-// A state entered that was not told yet: log, hooks, pipes and mail are told the same, once what is urgent has been done.
+// A state whose change was not reported yet: log, hooks, pipes and mail report the same, once the urgent work is done.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Entered {
     from: State,
@@ -118,7 +118,7 @@ struct Entered {
     cause: Cause,
 }
 
-// Since when and why we hear nothing: the cause of a takeover.
+// Since when and why no advert was received: the cause of a takeover.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Silence {
     since: Option<Instant>,
@@ -155,7 +155,7 @@ struct Limits {
     dual_over: Limit,
 }
 
-// A line that others can cause: at most `most` of its kind in a while, then a number.
+// Logs a line that other hosts can cause: at most `most` of its kind in a period, then only their number.
 fn say(limit: &mut Limit, most: u32, cx: &mut Cx<'_>, line: impl FnOnce() -> Note) {
     if let Some(held_back) = limit.pass_some(cx.now.mono, most) {
         cx.fx.note(text::after(line(), held_back));
@@ -168,7 +168,7 @@ pub struct Instance {
     cfg: InstanceConfig,
     key: VrKey,
     state: State,
-    // Its part in a sync group, if it is in one.
+    // Its membership in a sync group, if it is in one.
     member: Option<Member>,
     since: Now,
     entered: Option<Entered>,
@@ -176,54 +176,54 @@ pub struct Instance {
     moved: VecDeque<Moved>,
     senders: Senders,
     faults: BTreeSet<Fault>,
-    // Said that it waits for a tracker's first result.
+    // Logged that it waits for a tracker's first result.
     waits: bool,
     priority: u8,
-    // What the priority comes from, in words.
+    // What the priority results from, as text.
     weighed: String,
-    // Master_Adver_Interval: learned from the Master we follow (v3), else our own.
+    // Master_Adver_Interval: learned from the present Master (v3), else our own.
     master_interval: Duration,
     master: Option<IpAddr>,
-    // Whom the log called the Master last, since we are Backup.
+    // The router that was last logged as Master, since this one is Backup.
     said_master: Option<IpAddr>,
-    // Whose advert we took last, in whatever state: no stranger.
+    // The sender of the last accepted advert, in any state: a known router.
     known: Option<IpAddr>,
-    // Whom we took over from, while we are Master.
+    // The previous Master, while this router is Master.
     predecessor: Option<IpAddr>,
     source: Option<IpAddr>,
     sock: SockState,
-    // Its adverts, not signed yet.
+    // Its adverts, unsigned.
     packets: Option<Packets>,
     seal: Seal,
-    // Unicast peers that the last advert did not leave to.
+    // Unicast peers that the last advert was not sent to.
     missed: Vec<IpAddr>,
     // Adverts in the kernel, oldest first; at most `timing::depth`.
     armed: VecDeque<Instant>,
     epoch: u32,
     phase: Option<Phase>,
-    // When the last advert left, or should have. Answers to others do not count: they do not move the grid.
+    // When the last advert left, or should have. Answers do not count: they do not move the grid.
     last: Instant,
-    // `cfg.vips` as an advert carries them: those that fit the MTU.
+    // The addresses of `cfg.vips` that an advert carries: those that fit the MTU.
     listed: Vec<IpAddr>,
     // All addresses, advertised or not, sorted; whether there are any that are not advertised.
     held: Vec<IpAddr>,
     unlisted: bool,
-    // Whose advert without any address counted last: see `advert::verify`.
+    // The sender of the last accepted advert without any address: see `advert::verify`.
     lists_none: Option<IpAddr>,
     answer_open: Instant,
-    // Not before: the next announcement for the sake of somebody else's advert.
+    // The earliest time of the next announcement because of another router's advert.
     announce_open: Instant,
     // When `notify_master_rx_lower_pri` may run again, and for how many adverts it was not run.
     lower_told: Instant,
     lower_untold: u64,
     // Sends that failed in a row.
     failing: u64,
-    /// A farewell was sent and is not known to have failed.
+    /// A priority-0 advert was sent and no failure was reported.
     farewell_open: bool,
-    // A farewell is armed: the process before had armed adverts when we had to leave.
+    // A priority-0 advert is armed: the previous process had armed adverts when this router had to leave Master.
     parting: bool,
     preempt_delay_over: bool,
-    // Addresses that a takeover has asked for so far.
+    // The number of addresses that a takeover has requested so far.
     asked: usize,
     // The own interface on which addresses stay, and how many were looked at to be put there.
     #[serde(default)]
@@ -287,7 +287,7 @@ impl Instance {
         new.list(usize::MAX);
         new
     }
-    // Takes the address lists from the configuration; an advert has room for `fits` addresses.
+    // Sets the address lists from the configuration; an advert has room for `fits` addresses.
     fn list(&mut self, fits: usize) {
         let sorted = |mut all: Vec<IpAddr>| {
             all.sort_unstable();
@@ -302,11 +302,11 @@ impl Instance {
     pub fn cfg(&self) -> &InstanceConfig {
         &self.cfg
     }
-    /// What has a password in it.
+    /// The parts that contain a password.
     pub(crate) fn secrets(&mut self) -> (&mut InstanceConfig, Option<&mut Packets>) {
         (&mut self.cfg, self.packets.as_mut())
     }
-    /// Whether its routes and rules are to be there: it is Master, and has asked for all its addresses.
+    /// Whether its routes and rules are wanted: it is Master, and has requested all its addresses.
     pub fn wants_routes(&self) -> bool {
         self.wants_routes
     }
@@ -322,11 +322,11 @@ impl Instance {
     pub fn priority(&self) -> u8 {
         self.priority
     }
-    /// Who is Master as far as we know; `None` while that is us or nobody.
+    /// The present Master as far as known; `None` while it is this router or there is none.
     pub fn master(&self) -> Option<IpAddr> {
         self.master
     }
-    /// Where adverts leave from.
+    /// The source of adverts.
     pub fn source(&self) -> Option<IpAddr> {
         self.source
     }
@@ -334,7 +334,7 @@ impl Instance {
     pub fn faults(&self) -> &BTreeSet<Fault> {
         &self.faults
     }
-    /// Why it is as it is, for a status line: the faults, or what moves its priority; empty: nothing does.
+    /// The reasons of its state, for a status line: the faults, or the changes of its priority; empty: none.
     pub fn reasons(&self) -> String {
         if self.state == State::Fault {
             return self.why_fault();
@@ -349,19 +349,19 @@ impl Instance {
     pub fn armed(&self) -> usize {
         self.armed.len()
     }
-    /// Master_Down_Interval as it would be armed now.
+    /// Master_Down_Interval with the present values.
     pub fn master_down_interval(&self) -> Duration {
         timing::master_down(self.cfg.version, self.priority, self.master_interval, self.cfg.down_timer_adverts)
     }
-    /// How long silence is taken for deafness after a start or a fault. A switch port or a bond that forwards only some
-    /// seconds after link-up makes a `nopreempt` router preempt all the same (traps 31, 33); so it listens at least this long,
-    /// one interval and its Skew_Time. Once it has heard anything, Master_Down_Interval is all there is.
+    /// How long an absence of adverts is not trusted after a start or a fault. A switch port or a bond that forwards only some seconds
+    /// after link-up would make a `nopreempt` router preempt all the same (traps 31, 33); so it listens at least this long, one interval
+    /// and its Skew_Time. Once it has received an advert, only Master_Down_Interval applies.
     pub fn first_wait(&self) -> Duration {
         let down = self.master_down_interval();
         if self.cfg.preempt || self.owner() {
             return down;
         }
-        // Skew_Time decides between two that start together, as it does without `nopreempt`: the higher priority is first.
+        // Skew_Time decides between two routers that start together, as it does without `nopreempt`: the higher priority is first.
         let skew = timing::skew(self.cfg.version, self.priority, self.master_interval);
         down.max(LISTEN + self.cfg.advert_int + skew)
     }
@@ -409,7 +409,7 @@ impl Instance {
             say(&mut self.limits.zero, 1, cx, || text::got_zero(&name, self.state, heard.src));
             Input::RxZero
         } else {
-            // Addresses as unsigned numbers in network order, 128 bits for IPv6: what Ord of Ipv4Addr and Ipv6Addr does.
+            // Addresses are compared as unsigned numbers in network order, 128 bits for IPv6, as Ord of Ipv4Addr and Ipv6Addr does.
             match (heard.priority.cmp(&self.priority), self.source.map(|own| heard.src.cmp(&own))) {
                 (core::cmp::Ordering::Less, _) => Input::RxLower,
                 (core::cmp::Ordering::Greater, _) => Input::RxHigher,
@@ -435,13 +435,13 @@ impl Instance {
         self.go(self.decide(input), cause, Some(heard), cx);
     }
 
-    /// A verified advert that an owner with `owner_ignore_adverts` does not heed: its sender is remembered, nothing else.
+    /// A verified advert that an owner with `owner_ignore_adverts` ignores: only its sender is recorded.
     pub fn on_ignored(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
         let says = Glimpse { version: self.version(), priority: heard.priority, interval: heard.interval };
         self.meet(heard.src, Some(says), None, cx);
     }
 
-    /// A packet for our VRID that was dropped. Nothing but counters and what is known of its sender changes.
+    /// A packet for our VRID that was dropped. Only counters and the record of its sender change.
     pub fn on_reject(&mut self, reject: Reject, from: IpAddr, says: Option<Glimpse>, cx: &mut Cx<'_>) {
         let n = reject.index();
         self.stats.rejected[n] += 1;
@@ -480,7 +480,7 @@ impl Instance {
 
     // ---- the state machine ----
 
-    /// What it does with `input`, before it is done.
+    /// The step for `input`, before it is executed.
     pub fn decide(&self, input: Input) -> Step {
         match self.member {
             None => fsm::step(self.state, input),
@@ -494,15 +494,15 @@ impl Instance {
             self.say_entered(cx);
         }
         if matches!(step.act, Act::Yield | Act::Farewell | Act::Resign) {
-            // While still Master by state: the priority-0 advert must be on the wire before the addresses go.
+            // While the state is still Master: the priority-0 advert must be sent before the addresses are deleted.
             self.leave_master(step.act, heard, cx);
         }
         self.state = step.next;
         if step.act == Act::Claim {
-            // The advert is not to wait for words.
+            // The advert is sent before the log lines are formatted.
             self.claim(cx);
         }
-        // What goes on has said so in the process before.
+        // A state that continues was reported by the previous process.
         if step.next != old && step.act != Act::GoOn {
             self.since = cx.now;
             self.forget_rivals(cx);
@@ -517,7 +517,7 @@ impl Instance {
             Act::Listen => {
                 self.enter_backup(cx);
                 self.master_interval = self.cfg.advert_int;
-                // An owner whose group has others does not wait; its group may have to.
+                // An owner whose group has other members does not wait; its group may have to.
                 let wait = if self.owner() { Duration::ZERO } else { self.first_wait() };
                 cx.timers.set(Due::MasterDown(self.key), cx.now.mono + wait);
             }
@@ -552,7 +552,7 @@ impl Instance {
         }
     }
 
-    // The line "Entering … STATE". A new Master says it with `Due::Claim`, or before it says anything else.
+    // The line "Entering … STATE". A new Master logs it at `Due::Claim`, or before any other line.
     fn say_entered(&mut self, cx: &mut Cx<'_>) {
         let Some(Entered { from, to: state, init, cause }) = self.entered.take().filter(|e| e.to != State::Init) else {
             return;
@@ -567,7 +567,7 @@ impl Instance {
         self.tell(What::State(state), cause, cx);
     }
 
-    // Log, hooks, pipes and mail are told the same, in the same order.
+    // Log, hooks, pipes and mail report the same, in the same order.
     fn tell(&self, what: What, cause: String, cx: &mut Cx<'_>) {
         let (who, priority) = (Subject::Instance(self.cfg.name.clone()), self.priority);
         cx.changes.push(Change { who, what, priority, cause, at: cx.now });
@@ -596,7 +596,7 @@ impl Instance {
                 }
             }
             let new = self.master.replace(h.src) != Some(h.src);
-            // One that was held back is said by a later advert: the last line names the Master there is.
+            // A line that was suppressed is logged at a later advert: the last line names the present Master.
             if self.said_master != Some(h.src)
                 && let Some(held_back) = self.limits.master.pass_some(cx.now.mono, Limit::FEW)
             {
@@ -622,13 +622,13 @@ impl Instance {
 
     fn heard_lower(&mut self, heard: Option<&Heard>, cx: &mut Cx<'_>) {
         let Some(h) = heard else { return };
-        // the owner preempts whatever Preempt_Mode says.
-        // Who joins a group that is Master does not preempt: the group is what others see.
+        // the owner preempts whatever Preempt_Mode is. A member that joins a group that is Master does not preempt: the group is
+        // already Master for other routers.
         let at_once = self.owner() || self.joins();
         let preempt = self.cfg.preempt || at_once;
         let delaying = !self.cfg.preempt_delay.is_zero() && !self.preempt_delay_over && !at_once;
         if preempt && delaying && cx.timers.get(Due::PreemptDelay(self.key)).is_none() {
-            // the delay counts from the first lower-priority advert; a silent network is not waited for.
+            // the delay counts from the first advert of lower priority; without adverts there is no delay.
             cx.timers.set(Due::PreemptDelay(self.key), cx.now.mono + self.cfg.preempt_delay);
             let delay = self.cfg.preempt_delay;
             say(&mut self.limits.delay, Limit::FEW, cx, || text::preempt_delay(&self.cfg.name, delay));
@@ -643,7 +643,7 @@ impl Instance {
         }
     }
 
-    /// Panics when a rule that must always hold does not.
+    /// Panics when an invariant is violated.
     pub fn check_invariants(&self, timers: &Timers, addrs: &Addresses) {
         let name = &self.cfg.name;
         let down = timers.get(Due::MasterDown(self.key)).is_some();

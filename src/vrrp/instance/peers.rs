@@ -1,7 +1,7 @@
-//! Whom a virtual router speaks to and from which address: a multicast group, or unicast peers.
+//! Destinations and source address of a virtual router's adverts: a multicast group, or unicast peers.
 //!
-//! Read first: `mod.rs`, `effect.rs` (`SockSpec`, `Packets`). The source of unicast adverts is waited for: an address that is configured
-//! and not there yet, or not any more, is a fault with that reason, and the virtual router starts when it comes.
+//! Read first: `mod.rs`, `effect.rs` (`SockSpec`, `Packets`). A missing source of unicast adverts is waited for: a configured address
+//! that does not exist is a fault with that reason, and the virtual router starts when the address is added.
 
 use super::{Cx, Fault, Instance, say};
 use crate::config::model::vrrp::{OldChecksum, Peer};
@@ -17,13 +17,13 @@ use crate::wire::vrrp::{AdvertSpec, ToPeer};
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
-/// Whether adverts leave from a link-local address: to peers that have one, and no other, it is the only one that works.
+/// Whether adverts leave from a link-local address: for peers that have only a link-local one no other source works.
 fn from_link_local(peers: &[Peer]) -> bool {
     peers.iter().any(|p| wire::vrrp::is_link_local(&p.addr))
 }
 
 impl Instance {
-    /// The interface it works on; without one in the file, the one that has the source of its adverts.
+    /// Its interface; without one in the file, the interface that has the source of its adverts.
     pub fn link<'a>(&self, links: &'a Links) -> Option<&'a Link> {
         if self.cfg.interface.is_empty() {
             return links.get(links.holder(self.cfg.source()?)?);
@@ -31,7 +31,7 @@ impl Instance {
         links.by_name(&self.cfg.interface)
     }
 
-    /// Where adverts would leave from now. `vips`: never one of these.
+    /// The present source of adverts. `vips`: never one of these.
     pub fn find_source(&self, links: &Links, vips: &BTreeSet<IpAddr>) -> Option<IpAddr> {
         let family = self.cfg.family;
         match (self.cfg.peers(), self.cfg.source()) {
@@ -46,7 +46,7 @@ impl Instance {
         }
     }
 
-    /// The socket it belongs on now; `None`: what it needs for one is not there.
+    /// The socket that it needs now; `None`: something required for one is missing.
     pub fn sock_spec(&self, links: &Links, vips: &BTreeSet<IpAddr>) -> Option<SockSpec> {
         let link = self.link(links)?;
         if self.cfg.peers().is_none() {
@@ -70,7 +70,7 @@ impl Instance {
         matches!(self.cfg.auth, Auth::Ah(_)) && self.cfg.more.hmac.is_none()
     }
 
-    /// Why [`Instance::sock_spec`] has no answer, or adverts no source.
+    /// Why [`Instance::sock_spec`] returns none, or adverts have no source.
     pub fn no_source(&self, links: &Links) -> Fault {
         let name = self.cfg.interface.clone();
         match (self.cfg.peers(), self.cfg.source()) {
@@ -82,7 +82,7 @@ impl Instance {
         }
     }
 
-    /// What adverts from peers are held against; `local`: where they came to.
+    /// The rules for adverts from peers; `local`: the address that they were sent to.
     pub(super) fn unicast(&self, local: IpAddr) -> Option<Unicast<'_>> {
         let more = &self.cfg.more;
         self.cfg.peers().map(|peers| Unicast {
@@ -93,7 +93,7 @@ impl Instance {
         })
     }
 
-    /// What an advert is held against that came to a socket for `to`; `own`: the addresses of the receiving interface.
+    /// The profile for an advert that was received on a socket for `to`; `own`: the addresses of the receiving interface.
     pub fn profile<'a>(&'a self, own: &'a [IpAddr], to: IpAddr, wall: Wall) -> Profile<'a> {
         Profile {
             family: self.cfg.family,
@@ -115,20 +115,19 @@ impl Instance {
             wall,
         }
     }
-    /// A signed advert counts only if its sequence is new; from now on it is not.
+    /// A signed advert is accepted only if its sequence is new; the sequence is recorded.
     ///
-    /// # Errors
-    /// [`Reject::AuthReplay`].
+    /// # Errors [`Reject::AuthReplay`].
     pub fn take_sequence(&mut self, heard: &Heard, wall: Wall) -> Result<(), Reject> {
         let Some(sequence) = heard.sequence else { return Ok(()) };
         self.seal.take(&self.cfg, heard.src, sequence, wall).map_err(advert::refused)
     }
-    /// How many packets an advert is.
+    /// The number of packets of an advert.
     pub(super) fn weight(&self) -> usize {
         self.cfg.peers().map_or(1, <[Peer]>::len)
     }
 
-    /// An advert with this priority, for every destination; `None`: no source, or nobody to send to.
+    /// An advert with this priority, for every destination; `None`: no source, or no destination.
     pub(super) fn build(&self, priority: u8) -> Option<Packets> {
         let spec = AdvertSpec {
             family: self.cfg.family,
@@ -151,7 +150,7 @@ impl Instance {
         Packets::of(destinations(peers, spec.src).map(one).collect())
     }
 
-    /// The file has our own address among the peers: one file for all routers.
+    /// Logs that the file has our own address among the peers, as one file for all routers does.
     pub(super) fn look_for_own_peer(&mut self, cx: &mut Cx<'_>) {
         let Some(own) = self.source else { return };
         if self.cfg.peers().is_some_and(|peers| peers.iter().any(|p| p.addr == own)) {
@@ -159,7 +158,7 @@ impl Instance {
         }
     }
 
-    /// An advert left, but not to these peers. Each is reported once, and once more when it is reached again.
+    /// An advert left, but not to these peers. Each is logged once, and once more when it is reached again.
     pub(super) fn count_missed(&mut self, missed: &[(IpAddr, Errno)], cx: &mut Cx<'_>) {
         if missed.is_empty() && self.missed.is_empty() {
             return;
@@ -175,7 +174,7 @@ impl Instance {
         self.missed = missed.iter().map(|m| m.0).collect();
     }
 
-    /// Out of FAULT: the Master's entry for our address may have gone stale meanwhile, and its adverts wait for a new one.
+    /// After FAULT: the Master's neighbour entry for our address may be stale, and its adverts would wait for a new one.
     pub(super) fn announce_source(&self, cx: &mut Cx<'_>) {
         if let (Some(_), Some(source)) = (self.cfg.peers(), self.source)
             && let Some(ifindex) = cx.links.holder(source)
@@ -184,8 +183,8 @@ impl Instance {
         }
     }
 
-    /// Its socket is about to be exchanged for one on another address: what is armed on it is taken back, and armed again by the
-    /// evaluation that follows.
+    /// Its socket is about to be replaced by one on another address: the adverts armed on it are cancelled, and the evaluation that
+    /// follows arms them again.
     pub fn on_socket_moves(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.note_last(cx);
@@ -194,7 +193,7 @@ impl Instance {
     }
 }
 
-/// Where adverts of `cfg` go. Not to ourselves, unless there is nobody else.
+/// The destinations of adverts. Our own address is left out, unless there is no other.
 fn destinations(peers: &[Peer], own: IpAddr) -> impl Iterator<Item = IpAddr> {
     let alone = peers.iter().all(|p| p.addr == own);
     peers.iter().map(|p| p.addr).filter(move |a| alone || *a != own)

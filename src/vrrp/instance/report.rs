@@ -1,4 +1,4 @@
-//! What a virtual router looks like from outside, and which conditions follow from that. Read first: `src/report/instance.rs`.
+//! The report of a virtual router, and its conditions. Read first: `src/report/instance.rs`.
 
 use super::{Instance, SockState};
 use crate::config::model::Family;
@@ -11,11 +11,11 @@ use crate::vrrp::fsm::State;
 use crate::vrrp::senders::Sender;
 use crate::vrrp::text;
 
-/// The kernel adds an address within milliseconds; a Master that lacks some for so long lacks them.
+/// The kernel adds an address within milliseconds; if a Master lacks one for this time, that is a condition.
 const ADDING: Duration = Duration::from_secs(2);
 
 impl Instance {
-    /// Without its addresses, of which `held` are held.
+    /// The report without the addresses, of which `held` are held.
     pub fn report(&self, now: Now, timers: &Timers, held: usize) -> is::Instance {
         let master = self.master.and_then(|m| self.senders.get(m)).and_then(|s| s.says);
         let left = timers.get(Due::MasterDown(self.key)).map(|at| seconds(at.since(now.mono)));
@@ -80,7 +80,7 @@ impl Instance {
         }
     }
 
-    /// keepalived's SIGRTMAX-1: counters begin anew.
+    /// keepalived's SIGRTMAX-1: the counters are reset.
     pub fn clear_counters(&mut self) {
         self.stats = super::Stats::default();
     }
@@ -127,7 +127,7 @@ impl Instance {
             add(Name::AddressesMissing, None, detail, "the interfaces of these addresses, and the log".to_owned());
         }
         let refused = self.senders.all().iter().filter(|s| s.refusal().is_some_and(|r| r != Reject::OwnPacket));
-        // One that is a second Master is named already.
+        // A sender that is a second Master is listed already.
         let recent = |s: &&Sender| now.mono.since(s.last.mono) < self.master_down_interval();
         let dual = self.senders.dual().map(|d| d.with);
         if let Some(s) = refused.filter(recent).filter(|s| Some(s.addr) != dual).max_by_key(|s| s.last.mono) {

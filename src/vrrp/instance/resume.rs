@@ -1,10 +1,10 @@
-//! From one process to the next: what a virtual router leaves behind, and how it goes on from that.
+//! From one process to the next: the state that a virtual router passes on, and how it continues from that.
 //!
-//! Read first: `master.rs`, `snapshot.rs`. A snapshot's values are claims of another process, perhaps of another version: every one
-//! that steers something is held against its range, and what is out of range resumes nothing.
+//! Read first: `master.rs`, `snapshot.rs`. A snapshot's values come from another process, perhaps of another version, and are not
+//! trusted: every value that affects a decision is checked against its range, and with a value out of range nothing is resumed.
 //!
-//! When may a silent Master go on? As long as no peer can have taken over: a peer does so `down_timer_adverts` intervals after our
-//! last advert, plus its Skew_Time and plus what the packet travelled. Those last two are the margin; they are not counted on.
+//! A silent Master may continue as long as no peer can have taken over: a peer does so `down_timer_adverts` intervals after our last
+//! advert, plus its Skew_Time and plus the packet's travel time. These last two are a margin that is not used.
 
 use super::master::ANSWER_PAUSE;
 use super::{Cause, Cx, Instance, Moved, SockState};
@@ -21,22 +21,22 @@ use crate::vrrp::{text, timing};
 
 /// Shortest and longest interval that an advert can have.
 const INTERVALS: (u64, u64) = (10_000_000, 255_000_000_000);
-/// How long after the last advert of another process ours leaves: two processes' timers are not ordered more finely than a busy
-/// processor lets them run, and an interval is ten times as long.
+/// How long after the last advert of another process ours leaves: a busy processor does not order the timers of two processes more
+/// precisely, and an interval is ten times as long.
 const BEHIND: Duration = Duration::from_millis(1);
-/// A counter above this was never counted.
+/// A counter above this value is not genuine.
 const COUNTER: u64 = u64::MAX / 2;
 
-/// Who spoke for us until now.
+/// The end of the previous process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Since {
-    /// A process that froze: its armed adverts leave, up to the last.
+    /// The process froze: its armed adverts leave, up to the last.
     Frozen,
-    /// One that died: known to have been alive at this time.
+    /// The process died: it was known to be alive at this time.
     Dead(Instant),
 }
 
-/// What is worth writing a snapshot for. Cheap to compare: it is looked at in every turn.
+/// The values whose change requires a snapshot. Cheap to compare: it is compared in every turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Mark {
     state: State,
@@ -47,18 +47,18 @@ pub struct Mark {
     preempt_over: bool,
 }
 
-// What to do about a snapshot.
+// The action for a snapshot.
 #[derive(serde::Serialize, serde::Deserialize)]
 enum Plan {
-    // Adverts are armed until then, in steps of the other interval.
+    // Adverts are armed until `last`, in steps of the other interval.
     Join { last: Instant, old: Duration },
-    // Silent for so long, and nobody can have noticed.
+    // Silent for this time, and no peer can have taken over.
     Resume { silent: Duration, last: Option<Instant> },
     Cold(Option<String>),
 }
 
-/// How long a Master may be silent before a peer can have taken over. `interval`: what peers have learned; one that was just made longer
-/// helps nobody.
+/// How long a Master may be silent before a peer can have taken over. `interval`: the one that peers have learned; an interval that was
+/// just made longer does not extend the time.
 fn silence_allowed(interval: Duration, cfg: &InstanceConfig) -> Duration {
     interval.min(cfg.advert_int) * cfg.down_timer_adverts
 }
@@ -68,7 +68,8 @@ fn state_of(n: u8) -> Option<State> {
 }
 
 impl Instance {
-    /// What is handed over; `ifindex`: its interface now, or 0; `addrs`: what it holds or has asked for; `announce`: hosts have not been told of all of it.
+    /// The state for the next process; `ifindex`: its interface now, or 0; `addrs`: the addresses that it holds or has requested;
+    /// `announce`: some announcements are outstanding.
     pub fn shot(&self, timers: &Timers, ifindex: u32, addrs: Vec<AddrId>, announce: bool) -> InstanceShot {
         let s = &self.stats;
         let mut stats = vec![
@@ -123,7 +124,7 @@ impl Instance {
         }
     }
 
-    /// Another process takes over: a takeover that has just begun is completed, and everything that can be armed is.
+    /// Another process takes over: completes a takeover that has begun, and arms as many adverts as possible.
     pub fn on_freeze(&mut self, cx: &mut Cx<'_>) {
         if core::mem::take(&mut self.parting) {
             self.disarm(None, cx);
@@ -142,8 +143,7 @@ impl Instance {
         }
     }
 
-    /// Until when a successor may resume as Master, if this process sends nothing more than what is armed: no peer can have taken over
-    /// before.
+    /// Until when a successor may resume as Master, if this process sends only its armed adverts: no peer can have taken over before.
     pub fn silent_limit(&self, now: Instant) -> Instant {
         let last = self.armed.back().copied().unwrap_or(now).max(now);
         last + silence_allowed(self.master_interval, &self.cfg)
@@ -157,13 +157,13 @@ impl Instance {
         }
     }
 
-    /// Whether the snapshot is of this very virtual router.
+    /// Whether the snapshot is of this virtual router.
     pub fn is_of(&self, shot: &InstanceShot) -> bool {
         let v6 = self.cfg.family == Family::V6;
         (shot.vrid, &shot.interface, shot.v6) == (self.cfg.vrid, &self.cfg.interface, v6)
     }
 
-    /// Goes on from where another process left it, if that can be. If not it stays as it is, and starts like any other.
+    /// Continues from the state of another process, if possible. Otherwise it is unchanged and starts like any other.
     pub fn resume(&mut self, shot: &InstanceShot, at: Instant, before: Since, sock: SockState, cx: &mut Cx<'_>) {
         if self.state != State::Init {
             return;
@@ -184,7 +184,7 @@ impl Instance {
         }
     }
 
-    /// An advert that came while nobody read: after `at` the process before handled none. One that it did handle changes nothing now.
+    /// An advert that arrived while no process read: the previous process handled none after `at`. An earlier one has no effect.
     pub fn on_overheard(&mut self, heard: &Heard, arrived: Now, at: Instant, cx: &mut Cx<'_>) {
         let counts = arrived.mono + LONGEST_AGE >= at && arrived.mono >= self.since.mono;
         if counts && self.take_sequence(heard, arrived.wall).is_ok() {
@@ -192,14 +192,14 @@ impl Instance {
             let open = self.answer_open;
             self.on_advert(heard, cx);
             cx.now = late;
-            // An answer leaves now, whenever what it answers came: one stands for all of them.
+            // An answer leaves now, whenever the advert arrived: one answer stands for all of them.
             if self.answer_open != open {
                 self.answer_open = late.mono + ANSWER_PAUSE;
             }
         }
     }
 
-    // Ranges that hold in every state.
+    // Checks of values that apply in every state.
     fn sound(&self, shot: &InstanceShot, now: Instant) -> bool {
         shot.priority > 0 && (INTERVALS.0..=INTERVALS.1).contains(&shot.master_interval) && shot.since.0 <= now.0
     }
@@ -216,7 +216,7 @@ impl Instance {
             (_, Some(last)) if last > now + old * (timing::depth(old) as u32 + 1) => return Plan::Cold(None),
             (Since::Frozen, Some(last)) if now < last + old => return Plan::Join { last, old },
             (Since::Frozen, last) => now.since(last.unwrap_or(at)),
-            // It was alive then, but its last advert may have been sent up to an interval before.
+            // The process was alive then, but its last advert may have been sent up to an interval before.
             (Since::Dead(since), _) => now.since(since) + old,
         };
         if silent < limit {
@@ -226,7 +226,7 @@ impl Instance {
         }
     }
 
-    // What a Master and a Backup take over alike.
+    // The values that a Master and a Backup take over alike.
     fn take_over(&mut self, shot: &InstanceShot, input: Input, cx: &mut Cx<'_>) {
         let now = cx.now;
         self.go(self.decide(input), Cause::None, None, cx);
@@ -239,7 +239,7 @@ impl Instance {
         self.remember(Moved { at: self.since, from: self.state, to: self.state, cause });
         let counts = shot.stats.iter().map(|n| if *n <= COUNTER { *n } else { 0 }).collect::<Vec<_>>();
         let s = &mut self.stats;
-        // An older process may know fewer reasons for a rejection: they were appended.
+        // An older process may have fewer reasons for a rejection: later ones were appended.
         if let Some((fixed, rejected)) = counts.split_at_checked(8)
             && rejected.len() <= s.rejected.len()
         {
@@ -258,17 +258,17 @@ impl Instance {
         }
     }
 
-    // Master again, without a word to anybody; `false`: something is wrong now, and it left properly.
+    // Master again, without a report; `false`: something is missing now, and the router left Master with a priority-0 advert.
     fn be_master(&mut self, shot: &InstanceShot, last: Option<Instant>, sock: SockState, cx: &mut Cx<'_>) -> bool {
         self.take_over(shot, Input::GoOnMaster, cx);
-        // The addresses that are there are ours since long: neither added nor announced.
+        // Existing addresses are ours already: neither added nor announced.
         let owner = self.owner();
         cx.vmacs.raise(self.key, true, cx.links);
         let specs: Vec<AddrSpec> = self.specs(cx.links).collect();
         for spec in specs {
             cx.addrs.adopt(self.key, spec, owner, cx.links);
         }
-        // Nothing is armed by it, for there is no phase yet.
+        // The evaluation arms nothing, because there is no phase yet.
         self.evaluate(sock, cx);
         if self.is_master() {
             self.phase = Some(match last {
@@ -280,7 +280,7 @@ impl Instance {
         self.wants_routes
     }
 
-    // The adverts that are armed still leave: ours begin where they end.
+    // The armed adverts of the previous process still leave: ours begin after them.
     fn join_in(&mut self, shot: &InstanceShot, last: Instant, old: Duration, sock: SockState, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         cx.fx.note(text::goes_on(&self.cfg.name, State::Master, last.since(now)));
@@ -292,10 +292,10 @@ impl Instance {
         if next.min(last + old) <= now {
             self.advertise_now(cx);
         } else if next > last + old {
-            // The interval is longer now: peers are told of it before they miss an advert of the old one.
+            // The interval is longer now: peers learn it before they miss an advert of the old one.
             self.arm_at(last + old, cx);
         } else {
-            // As if it were ours; but nobody tells us when it leaves.
+            // Kept like an armed advert of ours; but no completion reports it.
             self.armed.push_back(last);
             cx.timers.set(Due::Inherited(self.key), last);
         }
@@ -306,7 +306,7 @@ impl Instance {
         self.set_refresh(now, cx);
     }
 
-    // Silent, but not for so long that anybody noticed; if somebody did after all, hosts hear from us last.
+    // Silent for less time than a peer needs to take over; if a peer did all the same, our announcement is the last one.
     fn speak_again(
         &mut self,
         shot: &InstanceShot,
@@ -318,14 +318,15 @@ impl Instance {
         cx.fx.note(text::resumes(&self.cfg.name, silent));
         if self.be_master(shot, last, sock, cx) {
             self.top_up(cx);
-            // At once, but after what was received: who has to yield now has nothing to say.
+            // At once, but after received packets: a router that has to yield sends nothing.
             cx.timers.set(Due::Reannounce(self.key), cx.now.mono);
             self.set_second_burst(cx);
             self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
         }
     }
 
-    // The farewell is followed by adverts of the process before, which nobody can take back: once more behind the last of them.
+    // Adverts of the previous process, which cannot be cancelled, follow the priority-0 advert: it is sent once more after the last of
+    // them.
     fn part_after(&mut self, last: Instant, cx: &mut Cx<'_>) {
         if let (Some(sock), Some(packets), true) = (self.sock_key(), self.build(0), last > cx.now.mono) {
             self.parting = true;

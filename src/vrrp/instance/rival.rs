@@ -1,8 +1,8 @@
-//! A second Master: DUAL_MASTER, seen, said, and what to look at.
+//! A second Master: the condition DUAL_MASTER, its log lines, and the advice.
 //!
-//! Read first: `vrrp/senders.rs`. Nothing here changes what a virtual router does; the election (`fsm.rs`) decides that. What to look
-//! at follows from what was seen: why the other one's adverts are refused here, or that it does not give way although ours should
-//! reach it.
+//! Read first: `vrrp/senders.rs`. Nothing here changes the behaviour of a virtual router; the election (`fsm.rs`) decides that. The
+//! advice follows from the observations: why the other router's adverts are refused here, or that it does not yield although our adverts
+//! should reach it.
 
 use super::{Cx, Instance, say};
 use crate::config::model::{Family, Version};
@@ -14,12 +14,12 @@ use crate::vrrp::text;
 use core::net::IpAddr;
 
 impl Instance {
-    /// Number of its version.
+    /// The number of its version.
     pub(super) fn version(&self) -> u8 {
         if self.cfg.version == Version::V2 { 2 } else { 3 }
     }
 
-    /// An advert with our VRID came, whatever becomes of it.
+    /// An advert with our VRID was received, accepted or not.
     pub(super) fn meet(&mut self, from: IpAddr, says: Option<Glimpse>, refused: Option<Reject>, cx: &mut Cx<'_>) {
         let own = Own {
             active: matches!(self.state, State::Master | State::Backup),
@@ -55,7 +55,7 @@ impl Instance {
         }
     }
 
-    /// Another state: who else is Master is seen anew.
+    /// The state changed: a second Master has to be observed again.
     pub(super) fn forget_rivals(&mut self, cx: &mut Cx<'_>) {
         if let Some(over) = self.senders.on_state() {
             self.rival_gone(over, cx);
@@ -68,7 +68,7 @@ impl Instance {
         say(&mut self.limits.dual_over, 1, cx, || text::dual_master_over(&self.cfg.name, over.with, lasted));
     }
 
-    /// A second Master in words: what was seen, and what to look at.
+    /// A second Master as text: the observation, and the advice.
     pub(super) fn second_master(&self, dual: Dual) -> (String, String) {
         let Some(s) = self.senders.get(dual.with) else {
             return (format!("{} is Master too", dual.with), String::new());
@@ -77,7 +77,7 @@ impl Instance {
         let beside = match (self.is_master(), self.master) {
             (true, _) => "this router is".to_owned(),
             (false, Some(m)) if m != dual.with => format!("{m} is"),
-            // It is the one that this router follows: the other one is whoever else was heard last.
+            // The sender is the one that this router follows: the other Master is the router that was heard last besides it.
             (false, _) => {
                 let others = self.senders.all().iter().filter(|o| o.addr != dual.with);
                 let other = others.max_by_key(|o| o.last.mono);
@@ -89,7 +89,7 @@ impl Instance {
         (format!("{} is Master{priority}, and {beside} too{refused}", dual.with), look)
     }
 
-    // What makes two Masters, by what was seen of the other one.
+    // The causes of a second Master, by what was observed of it.
     fn look_at(&self, s: &Sender) -> String {
         let (from, vrid) = (s.addr, self.cfg.vrid);
         let same = |what: &str| format!("look at {what}, which all routers of this virtual router must have alike");
@@ -139,7 +139,7 @@ impl Instance {
         }
     }
 
-    // It takes part, and does not give way: so it does not hear us.
+    // The other router accepts VRRP adverts and does not yield: so it does not receive ours.
     fn unheard(&self, from: IpAddr) -> String {
         let way = match (self.cfg.peers(), self.cfg.family) {
             (Some(_), _) => format!("whether this router is among its unicast_peer and {from} among ours"),

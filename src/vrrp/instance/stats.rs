@@ -1,4 +1,4 @@
-//! What a virtual router counts. Read first: `mod.rs`; `report.rs` shows it.
+//! The counters of a virtual router. Read first: `mod.rs`; `report.rs` shows them.
 
 use crate::vrrp::advert::Reject;
 
@@ -21,11 +21,11 @@ pub struct Stats {
     pub pri_zero_sent: u64,
     /// Dropped packets by reason, in the order of [`Reject::ALL`].
     pub rejected: [u64; Reject::ALL.len()],
-    /// Virtual addresses put back after somebody else removed them.
+    /// Virtual addresses added again after another process deleted them.
     pub restored: u64,
     /// Adverts accepted although they list other addresses than ours.
     pub other_vips: u64,
-    /// Packets to unicast peers that did not leave while those to others did.
+    /// Packets to unicast peers that were not sent while those to others were.
     pub peers_missed: u64,
     /// Times that a second Master was seen.
     pub dual_master: u64,

@@ -1,7 +1,7 @@
-//! What tracking adds up to: one weight, and the faults of what is tracked without one.
+//! The result of tracking: one sum of weights, and the faults of trackers without weight.
 //!
-//! Read first: `health.rs`, which asks; `track/mod.rs`. Everything is added up anew each time, from what is known now: nothing is
-//! left over of an earlier verdict, and no sum is corrected by differences. A name that nothing has is not there.
+//! Read first: `health.rs`, which calls this; `track/mod.rs`. Everything is summed up anew each time from the present results: no effect
+//! of an earlier result remains, and no sum is corrected by differences. An unknown name is ignored.
 
 use super::{Cx, Fault, Instance};
 use crate::links::Links;
@@ -9,25 +9,25 @@ use crate::track::{Kind, Verdict};
 use core::fmt::Write;
 use std::collections::BTreeSet;
 
-/// A file's number times its weight from here down is a fault, and from here up counts so much (keepalived's bounds).
+/// A file's number times its weight is a fault at or below the first value, and counts at most the second (keepalived's bounds).
 const FILE: (i64, i64) = (-254, 253);
 
-// The sum so far. `owner`: its priority never changes, so what has a weight is not tracked at all.
+// The sum so far. `owner`: its priority never changes, so a tracker with a weight is ignored.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Sum {
     owner: bool,
     weight: i64,
     faults: BTreeSet<Fault>,
-    // What moved the sum, in words; how much more there is than a line holds.
+    // The parts of the sum, as text; how many more there are than a line holds.
     why: String,
     named: usize,
 }
 
-/// So many reasons are named in a line; who has more trackers than that asks for the status of each.
+/// Most reasons in a line; with more trackers, `kalived status` shows each.
 const NAMED: usize = 8;
 
 impl Sum {
-    // Above 0: added while up. Below 0: subtracted while down. 0: down is a fault. `reverse` negates what is added, and makes up the
+    // Above 0: added while up. Below 0: subtracted while down. 0: down is a fault. `reverse` negates the added value, and makes up the
     // fault.
     fn add(&mut self, weight: i32, reverse: bool, up: bool, what: (&str, &str), fault: impl FnOnce() -> Fault) {
         let weight = i64::from(weight);
@@ -40,7 +40,7 @@ impl Sum {
         }
     }
 
-    // A file says its number, never up or down.
+    // A file has a number, never up or down.
     fn add_file(&mut self, weight: i32, reverse: bool, value: i32, name: &str) {
         let fault = || Fault::File(name.to_owned(), value);
         let what = (Kind::File.word(), name);
@@ -50,7 +50,7 @@ impl Sum {
         if self.owner {
             return;
         }
-        // Two 32-bit numbers: fits.
+        // The product of two 32-bit numbers fits.
         let product = i64::from(value) * i64::from(weight);
         match if reverse { -product } else { product } {
             w if w <= FILE.0 => drop(self.faults.insert(fault())),
@@ -96,14 +96,14 @@ impl Instance {
                 let name = || line.name.to_string();
                 match verdict {
                     Verdict::Waiting if weight == 0 => drop(waits.insert(Fault::Waiting(kind, name()))),
-                    // On neither side of its weight.
+                    // No weight is added or subtracted.
                     Verdict::Waiting => {}
                     Verdict::Value(n) => sum.add_file(weight, reverse, n, &line.name),
                     Verdict::Up(up) => sum.add(weight, reverse, up, (kind.word(), &line.name), || match kind {
                         Kind::Script => Fault::Script(name()),
                         Kind::Process => Fault::Process(name()),
                         Kind::Check => Fault::Check(name()),
-                        // Says its number, never up or down.
+                        // A file has a number, never up or down.
                         Kind::File => Fault::File(name(), i32::from(!up)),
                     }),
                 }
