@@ -3,7 +3,7 @@
 //! Read first: `mod.rs`, `plan.rs`, `one.rs`.
 
 use super::one::{One, State};
-use super::plan::{EARLY, Lane, ROUSED, SLICE, STEPS, Tag};
+use super::plan::{Lane, ROUSED, SLICE, STEPS, Tag};
 use super::spec::What;
 use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
 use super::verdict::Next;
@@ -57,28 +57,6 @@ impl Checks {
                         }
                         _ => self.on_time_over(check, cx, &mut out),
                     }
-                }
-            }
-        }
-        // One was begun, and the turn has room: who is due within the next moment need not wake the loop again.
-        if (1..SLICE).contains(&starts) {
-            let early = |(at, tag, check): (Instant, Tag, CheckId)| {
-                let one = self.all.get(check)?;
-                let most = (one.spec.pace.interval / 1000).min(EARLY);
-                // Where places are short, who has waited longest comes first.
-                let room = Lane::of(&one.spec.what).is_some_and(|lane| self.plan.has_room(lane));
-                let may = room && tag == Tag::Step && matches!(one.state, State::Idle) && at <= now + most;
-                may.then_some((at, check))
-            };
-            let some: Vec<(Instant, CheckId)> = self.plan.ahead(now).filter_map(early).take(starts).collect();
-            if some.len() == starts {
-                self.plan.pause(now);
-            }
-            for (at, check) in some {
-                self.plan.unset(at, Tag::Step, check);
-                if let Some(one) = self.all.get_mut(check) {
-                    one.step = None;
-                    self.launch(check, cx);
                 }
             }
         }

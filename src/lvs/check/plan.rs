@@ -20,11 +20,6 @@ pub const PROGRAMS: usize = 256;
 pub(super) const SLICE: usize = 2;
 /// Between two turns in which checks begin. Makes 20,000 a second at most.
 pub(super) const PAUSE: Duration = Duration::from_micros(100);
-/// A start may be this much early where another one is begun anyway, or a thousandth of its interval if that is less: what is due apart by
-/// less shares the work of a turn. Its successor keeps to the time at which it was due.
-pub(super) const EARLY: Duration = Duration::from_millis(1);
-/// Times looked at for such a start.
-pub(super) const AHEAD: usize = 8;
 /// Steps of one turn that are no start: the end of a look whose time is over, some microseconds each.
 pub(super) const STEPS: usize = 16;
 
@@ -99,10 +94,6 @@ impl Plan {
     pub(super) fn first(&self, now: Instant) -> Option<(Instant, Tag, CheckId)> {
         self.queue.first().copied().filter(|(at, ..)| *at <= now)
     }
-    /// The next times after `now`, up to [`EARLY`].
-    pub(super) fn ahead(&self, now: Instant) -> impl Iterator<Item = (Instant, Tag, CheckId)> {
-        self.queue.iter().copied().take_while(move |(at, ..)| *at <= now + EARLY).take(AHEAD)
-    }
     /// So many times wait.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
@@ -130,11 +121,6 @@ impl Plan {
         }
         places.taken += 1;
         true
-    }
-    /// Whether there is a place that nobody waits for.
-    pub(super) fn has_room(&self, lane: Lane) -> bool {
-        let places = &self.places[lane as usize];
-        places.taken < lane.most() && places.waiting.is_empty()
     }
     /// Gives a place back.
     pub(super) fn leave(&mut self, lane: Lane) {
