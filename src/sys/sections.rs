@@ -224,7 +224,7 @@ mod tests {
             let read = |at: u64, length: usize| file.get(at as usize..at as usize + length).map(<[u8]>::to_vec);
             assert_eq!(sections(read, 4096, |_| true), None);
         }
-        let mut wild = vec![0xff; 64];
+        let mut wild = [0xff; 64];
         wild[..5].copy_from_slice(b"\x7fELF\x02");
         let read = |at: u64, length: usize| (at == 0).then(|| wild[..length].to_vec());
         assert_eq!(sections(read, u64::MAX, |_| true), None);

@@ -8,7 +8,6 @@ use super::table::{self, Entries};
 use crate::rng::Rng;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use kalived::config::model::Config;
 use kalived::config::model::lvs::{Part, parts};
 use kalived::effect::{ConnFx, Effect, Effects, GuardFx, LvsFx, LvsOp, NetFx, Peer};
 use kalived::event::{ChildEnd, Errno, Event, GuardEv, Link, LvsEv, NetEv, Signal, Stream};
@@ -315,7 +314,7 @@ impl Sim {
                     world.handle(now, Event::Guard(GuardEv::ChildExit { child, end }), &mut fx);
                 }
                 Completion::Config => {
-                    world.handle(now, Event::Guard(GuardEv::Config(Box::new(Config::default()))), &mut fx);
+                    world.handle(now, Event::Guard(GuardEv::Config(Box::default())), &mut fx);
                 }
                 Completion::Go(snapshot, dead_since) => {
                     world.handle(now, Event::Guard(GuardEv::Go { snapshot, dead_since }), &mut fx);
