@@ -406,7 +406,9 @@ impl<O: Os> Exec<O> {
     pub fn events(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
         let mut queued = self.os.queued();
         for e in core::mem::take(&mut self.inbox) {
-            tell(e);
+            if self.streams.is_heard(&e) {
+                tell(e);
+            }
         }
         // Bounded by what was queued at the start (at most the queue, 4,096): a flood cannot keep timers waiting.
         while queued > 0 {

@@ -19,7 +19,7 @@ use crate::sys::os::Ops;
 use crate::sys::ring::How;
 use crate::sys::socket::{Origin, SockAddr, Transport};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -88,6 +88,8 @@ pub struct Streams {
     tls: [Option<Common>; 2],
     /// Why TLS could not be begun just now.
     broken: Option<&'static str>,
+    /// That these failed at once waits in the inbox: at most one for each effect of a turn.
+    failed: BTreeSet<ConnKey>,
 }
 
 impl Streams {
@@ -214,14 +216,23 @@ impl Streams {
             ConnFx::Connect { conn, to, way } => (conn, self.connect(os, conn, &to, way.as_deref())),
             ConnFx::Write { conn, bytes } => (conn, self.write(os, conn, bytes)),
             ConnFx::Close { conn } => {
-                // What waits to be told of it finds that its name is dead.
                 self.close(os, conn);
+                self.failed.remove(&conn);
                 (conn, Ok(()))
             }
         };
         if let Err(errno) = done {
+            self.failed.insert(conn);
             let what = self.broken.take().map_or(Stream::Failed(errno), |why| Stream::Broken(why.as_bytes()));
             inbox.push_back(Event::Conn { conn, what });
+        }
+    }
+
+    /// Whether this of the inbox is to be reported: not what was closed meanwhile.
+    pub fn is_heard(&mut self, event: &Event<'_>) -> bool {
+        match event {
+            Event::Conn { conn, .. } => self.failed.remove(conn),
+            _ => true,
         }
     }
 

@@ -72,7 +72,7 @@ fn a_restart_with_a_file_that_cannot_be_run_stops_in_good_order() {
         s.order("leave");
         s.await_peer(what);
         until_true("a farewell", || wire.adverts_of(&s.a).last().is_some_and(|v| v.priority == 0));
-        until_true("the end of the process", || s.text().contains("exit "));
+        until_true("the end of the process", || s.text().lines().any(|l| l.starts_with("exit ")));
         assert!(s.text().contains("exit 0"), "{what}: {}", s.text());
         assert!(s.text().contains("Hand-over refused: "), "{what}: {}", s.text());
     }

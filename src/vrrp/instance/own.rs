@@ -71,14 +71,24 @@ impl Instance {
     pub(super) fn look_at_own(&mut self, cx: &mut Cx<'_>) {
         match cx.vmacs.status(self.key) {
             Status::Ready(ifindex) if self.kept.is_none_or(|(kept, _)| kept != ifindex) => {
+                self.forget_own(cx);
                 self.kept = Some((ifindex, 0));
                 cx.timers.set(Due::KeepMore(self.key), cx.now.mono);
                 cx.vmacs.raise(self.key, self.is_master(), cx.links);
             }
             Status::Ready(_) => {}
-            Status::None | Status::Waiting | Status::Refused(_) => {
-                self.kept = None;
-                cx.timers.stop(Due::KeepMore(self.key));
+            // The same interface, whose sysctls are set anew: its addresses stay.
+            Status::Waiting if self.kept.is_some_and(|(own, _)| cx.vmacs.owner(own) == Some(self.key)) => {}
+            Status::None | Status::Waiting | Status::Refused(_) => self.forget_own(cx),
+        }
+    }
+
+    // The interface that had its addresses is gone. A Master's addresses follow from its state.
+    fn forget_own(&mut self, cx: &mut Cx<'_>) {
+        if self.kept.take().is_some() {
+            cx.timers.stop(Due::KeepMore(self.key));
+            if !self.is_master() {
+                cx.addrs.release(self.key);
             }
         }
     }
