@@ -203,6 +203,26 @@ pub struct AddrSpec {
     pub metric: u32,
 }
 
+/// What the kernel reported, to be deleted.
+impl From<&AddrInfo> for AddrSpec {
+    fn from(a: &AddrInfo) -> AddrSpec {
+        AddrSpec {
+            ifindex: a.ifindex,
+            addr: a.addr,
+            prefix: a.prefix,
+            brd: None,
+            scope: a.scope,
+            label: None,
+            deprecated: false,
+            noprefixroute: false,
+            flags: 0,
+            peer: None,
+            tag: a.proto,
+            metric: 0,
+        }
+    }
+}
+
 /// Address family of a virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {

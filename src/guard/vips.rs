@@ -385,20 +385,7 @@ fn kept(shot: &Snapshot, there: &[AddrInfo]) -> Vec<AddrSpec> {
 }
 
 fn spec(a: &AddrInfo, peer: Option<IpAddr>) -> AddrSpec {
-    AddrSpec {
-        ifindex: a.ifindex,
-        addr: a.addr,
-        prefix: a.prefix,
-        brd: None,
-        scope: a.scope,
-        label: None,
-        deprecated: false,
-        noprefixroute: false,
-        flags: 0,
-        peer,
-        tag: a.proto,
-        metric: 0,
-    }
+    AddrSpec { peer, ..AddrSpec::from(a) }
 }
 
 /// The addresses of `there` that are to be removed. An interface that the configuration does not name counts as each configured interface

@@ -328,6 +328,10 @@ impl Vmacs {
     pub fn owner(&self, ifindex: u32) -> Option<VrKey> {
         self.of.iter().find(|(_, o)| o.ifindex == Some(ifindex)).map(|(vr, _)| *vr)
     }
+    /// All that are there.
+    pub fn indices(&self) -> impl Iterator<Item = u32> {
+        self.of.values().filter_map(|o| o.ifindex)
+    }
     /// Whether `vr` wants its interface to be up.
     pub fn wants_up(&self, vr: VrKey) -> bool {
         self.of.get(&vr).is_some_and(|o| o.up)

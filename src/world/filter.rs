@@ -47,7 +47,10 @@ impl World {
     // What is gone is not filtered any more.
     pub(super) fn settle_filter(&mut self, fx: &mut Effects) {
         if self.filter.settles() && !self.reloading() {
-            self.filter.settle(self.addrs.going().map(|id| id.1), &mut self.timers);
+            // On an own interface there may be one that another process left.
+            let own = self.vmacs.indices().flat_map(|i| self.links.addrs(i)).filter(|a| a.proto == ADDR_PROTO);
+            let there = self.addrs.going().map(|id| id.1).chain(own.map(|a| a.addr));
+            self.filter.settle(there, &mut self.timers);
             self.filter.pump(fx);
         }
         if self.phase == Phase::Stopping && !self.unread {

@@ -270,20 +270,7 @@ impl World {
         let held = snapshot.instances.iter().flat_map(|s| &s.addrs);
         for id in held.chain(&snapshot.going).filter(|id| !ours.contains(id)) {
             if let Some(a) = self.links.addr(*id).filter(|a| matches!(a.proto, ADDR_PROTO | STATIC_PROTO)) {
-                n += usize::from(self.addrs.remove(AddrSpec {
-                    ifindex: id.0,
-                    addr: id.1,
-                    prefix: id.2,
-                    brd: None,
-                    scope: 0,
-                    label: None,
-                    deprecated: false,
-                    noprefixroute: false,
-                    flags: 0,
-                    peer: None,
-                    tag: a.proto,
-                    metric: 0,
-                }));
+                n += usize::from(self.addrs.remove(AddrSpec::from(a)));
             }
         }
         if n > 0 {

@@ -5,7 +5,7 @@
 
 use super::{Cx, Instance};
 use crate::config::model::Family;
-use crate::effect::AddrSpec;
+use crate::effect::{ADDR_PROTO, AddrSpec};
 use crate::event::Link;
 use crate::links::{AddrId, Links};
 use crate::net::{OwnLink, Upon, UponKind};
@@ -106,6 +106,20 @@ impl Instance {
         self.kept = Some((ifindex, from + CHUNK));
         if from + CHUNK < self.vips().count() {
             cx.timers.set(Due::KeepMore(self.key), cx.now.mono + PAUSE);
+        } else {
+            self.drop_left(ifindex, cx);
+        }
+    }
+
+    // The interface was made for this virtual router: an address on it with our tag that the configuration does not have is of an earlier
+    // configuration, which another process may not have removed to the end.
+    fn drop_left(&mut self, ifindex: u32, cx: &mut Cx<'_>) {
+        let left = cx.links.addrs(ifindex).filter(|a| a.proto == ADDR_PROTO);
+        let listed: BTreeSet<IpAddr> = self.vips().map(|v| v.addr).collect();
+        let left = left.filter(|a| !listed.contains(&a.addr) && !cx.addrs.is_wanted((ifindex, a.addr, a.prefix)));
+        let left = left.map(AddrSpec::from);
+        for spec in left.collect::<Vec<_>>() {
+            cx.addrs.remove(spec);
         }
     }
 
