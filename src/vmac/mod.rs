@@ -174,6 +174,9 @@ pub struct Vmacs {
     below: BTreeMap<u32, Below>,
     // What another process found, by interface.
     inherited: BTreeMap<u32, Vec<(Knob, u32)>>,
+    // Interfaces that another process made, or asked for: the alias comes with a second request, and it may have died in between.
+    #[serde(default)]
+    made_before: BTreeSet<Name>,
     jobs: BTreeMap<u64, Job>,
     last_job: u64,
     // Jobs that were not given to the helper yet: number, interface, what.
@@ -210,7 +213,7 @@ impl Vmacs {
             let mut theirs = false;
             match there {
                 Some(l) if link.is(l) => {
-                    theirs = !l.ours;
+                    theirs = !l.ours && !self.made_before.contains(&name);
                     self.links.adopt(vr, name, link.clone(), link.clone(), theirs);
                 }
                 // Ours, and made for something else: it is deleted and made anew.
@@ -529,10 +532,11 @@ impl Vmacs {
     pub fn changes(&self) -> u64 {
         self.changes.wrapping_add(self.links.changes())
     }
-    /// Interfaces that were made here, or are going.
-    pub fn made(&self) -> impl Iterator<Item = String> {
+    /// Interfaces that were made here, or were asked for, or are going.
+    pub fn made(&self) -> BTreeSet<String> {
+        let asked = self.of.values().filter(|o| !o.theirs).map(|o| o.name);
         let own = self.links.own().map(|(_, name, _)| name);
-        own.chain(self.links.going()).map(|name| name.text())
+        own.chain(self.links.going()).chain(asked).map(|name| name.text()).collect()
     }
     /// What the sysctls of interfaces below were, by interface.
     pub fn before(&self) -> impl Iterator<Item = (u32, &[(Knob, u32)])> {
@@ -540,12 +544,18 @@ impl Vmacs {
         let inherited = self.inherited.iter().map(|(ifindex, before)| (*ifindex, before.as_slice()));
         now.chain(inherited).filter(|(_, before)| !before.is_empty())
     }
-    /// Another process found this; it counts instead of what is found now.
-    pub fn inherit(&mut self, before: impl IntoIterator<Item = (u32, Vec<(Knob, u32)>)>) {
+    /// Another process found this; it counts instead of what is found now. `made`: its [`Vmacs::made`].
+    pub fn inherit<'a>(
+        &mut self,
+        before: impl IntoIterator<Item = (u32, Vec<(Knob, u32)>)>,
+        made: impl IntoIterator<Item = &'a str>,
+    ) {
         self.inherited.extend(before);
+        self.made_before.extend(made.into_iter().map(Name::of));
     }
     /// All that is wanted is wanted by now: what else another process left goes. How many interfaces.
     pub fn drop_others(&mut self, made: &[(String, u32)], links: &Links) -> usize {
+        self.made_before.clear();
         for (ifindex, before) in core::mem::take(&mut self.inherited) {
             self.below.entry(ifindex).or_insert(Below { before, done: true, ..Below::default() });
         }

@@ -51,7 +51,7 @@ impl World {
             self.remove_dropped(&snapshot, fx);
             self.drop_routes(&snapshot);
             self.drop_fixed(&snapshot);
-            self.vmacs.inherit(snapshot.below.iter().map(|b| (b.ifindex, b.before.clone())));
+            self.inherit_own(&snapshot);
             self.end_own(&snapshot, fx);
             if snapshot.filter {
                 self.filter.clear(now.mono, crate::filter::settings(&self.base), &mut self.timers);

@@ -11,10 +11,15 @@ use crate::vmac;
 impl World {
     // The first dump is there, and no other process is in charge.
     pub(super) fn begin_own(&mut self, before: &Snapshot) {
-        self.vmacs.inherit(before.below.iter().map(|b| (b.ifindex, b.before.clone())));
+        self.inherit_own(before);
         for vr in self.instances.keys() {
             self.want_own(vr);
         }
+    }
+
+    pub(super) fn inherit_own(&mut self, before: &Snapshot) {
+        let below = before.below.iter().map(|b| (b.ifindex, b.before.clone()));
+        self.vmacs.inherit(below, before.own.iter().map(|o| &*o.name));
     }
 
     // Who goes on has said by now what it wants: what else another process made goes.
@@ -97,9 +102,10 @@ impl World {
 
     // What another process is to know of them.
     pub(super) fn own_shots(&self) -> (Vec<OwnShot>, Vec<BelowShot>) {
-        let own = self.vmacs.made().filter_map(|name| {
-            let ifindex = self.links.by_name(&name)?.ifindex;
-            Some(OwnShot { name, ifindex })
+        let own = self.vmacs.made().into_iter().map(|name| {
+            // 0: it was asked for, and is not there as far as is known.
+            let ifindex = self.links.by_name(&name).map_or(0, |l| l.ifindex);
+            OwnShot { name, ifindex }
         });
         let below = self.vmacs.before().map(|(ifindex, before)| BelowShot { ifindex, before: before.to_vec() });
         (own.collect(), below.collect())
