@@ -22,6 +22,9 @@ pub struct Rules {
     by: u32,
     /// It was refused, or flushed, since it was put in force last.
     excused: bool,
+    /// A process was killed with its guard, and the next one began without knowing of it: one whose file filters nothing does not look for
+    /// a table (kalived.conf(5), DIFFERENCES).
+    pub abandoned: bool,
 }
 
 impl Rules {
@@ -92,7 +95,7 @@ impl Sim {
             return;
         }
         let k = &mut self.nodes[node].kernel;
-        let was = core::mem::replace(&mut k.rules, Rules { there, by, excused: false });
+        let was = core::mem::replace(&mut k.rules, Rules { there, by, ..Rules::default() });
         let lone = k.addrs().find(|a| a.proto == ADDR_PROTO && was.has(a.addr) && !k.rules.has(a.addr)).map(|a| a.addr);
         // What another process left is removed by the next one, which does not filter what it does not have.
         if let Some(addr) = lone.filter(|_| was.by == by) {
@@ -120,7 +123,8 @@ impl Sim {
             self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
         let old = old && self.nodes[node].custodian.is_none();
         let sick = !old || self.nodes[node].netlink_errors || self.nodes[node].overrun || self.nodes[node].lost;
-        if self.nodes[node].kernel.rules.there.is_some() && peace && !sick {
+        let rules = &self.nodes[node].kernel.rules;
+        if rules.there.is_some() && !rules.abandoned && peace && !sick {
             self.violate("F2".into(), format!("node {node}: its filter is left after the end"));
         }
     }

@@ -537,7 +537,9 @@ impl Sim {
         }
         let config = self.variations[node].config(&self.ground.opts, node);
         self.clear_strangers(node);
-        self.nodes[node].kernel.routes.watched = false;
+        let kernel = &mut self.nodes[node].kernel;
+        kernel.routes.watched = false;
+        kernel.rules.abandoned = kernel.rules.there.is_some();
         let world = self.born(config, false);
         self.start(node, world);
     }
