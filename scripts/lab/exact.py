@@ -203,13 +203,15 @@ class Scene:
     """A measurement: its title, its script and files, what is shown of it."""
 
     def __init__(self, title, script, files, rows, both=True, memory=512, mips=1000, before=None, moments=1,
-                 modules=(), web=False):
+                 modules=(), web=False, long=False):
         self.title, self.script, self.files, self.rows = title, script, files, rows
         self.both, self.memory, self.mips = both, memory, mips
         #: Seconds from when the tap listens to when the cable is cut, and at how many moments; None: nothing is cut.
         self.before, self.moments = before, moments
         #: More modules of the kernel; whether nginx is in the machine.
         self.modules, self.web = modules, web
+        #: It takes minutes: `--check` runs it only where `--only` names it.
+        self.long = long
 
     def scripts(self):
         """What runs inside, once for each machine."""
@@ -291,7 +293,8 @@ def checks(title, kind, count, interval, services=1, server=None, port=80):
     script = CHECKS.format(server=own, settle=settle, window=window, begin=begin, end=end)
     text = GLOBALS + instance("one", "eth0", 1, 0.01, ["10.77.1.9/32"]) + servers.checked(kind, count, interval, services, port)
     rows = [r for r in CHECKED if not server or not r[0].startswith(("interval", "busiest"))]
-    return Scene(title, script, {"a.conf": text}, rows, memory=1024, modules=IPVS, web=bool(server))
+    return Scene(title, script, {"a.conf": text}, rows, memory=1024, modules=IPVS, web=bool(server),
+                 long=True)
 
 
 def fill(title, count):
@@ -302,7 +305,7 @@ def fill(title, count):
     return Scene(title, FILL.format(seconds=12, count=count), {"a.conf": text},
                  [("first_advert_ns", "first advert, after the start", "time"), ("filled_ns", "table complete, after the start", "time"),
                   ("busy_ns", "processor time of the machine until then", "time"),
-                  ("pss_kib", "memory of all processes then (PSS)", "KiB"), *GAP[:1]], memory=2048, modules=IPVS)
+                  ("pss_kib", "memory of all processes then (PSS)", "KiB"), *GAP[:1]], memory=2048, modules=IPVS, long=True)
 
 
 def scenes():
@@ -510,7 +513,7 @@ def wanted(only, names, check):
     needed = {(a.split(":")[0] if ":" in a else s) for s, _, _, _, a in bounds() if a and a.endswith("keepalived")}
     bounded = {s for s, _, _, _, _ in bounds()} | {a.split(":")[0] for *_, a in bounds() if a and ":" in a}
     for name, scene in scenes().items():
-        if only and name not in only or check and name not in bounded:
+        if only and name not in only or check and (name not in bounded or scene.long and not only):
             continue
         for n in names:
             if n == "kalived" or scene.both and (not check or name in needed):
