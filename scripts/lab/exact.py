@@ -512,8 +512,9 @@ def wanted(only, names, check):
     """(scene, daemon) to run. To check bounds, keepalived runs only where a bound is a multiple of its figure."""
     needed = {(a.split(":")[0] if ":" in a else s) for s, _, _, _, a in bounds() if a and a.endswith("keepalived")}
     bounded = {s for s, _, _, _, _ in bounds()} | {a.split(":")[0] for *_, a in bounds() if a and ":" in a}
+    short = set(only) == set(scenes())
     for name, scene in scenes().items():
-        if only and name not in only or check and (name not in bounded or scene.long and not only):
+        if name not in only or check and (name not in bounded or scene.long and short):
             continue
         for n in names:
             if n == "kalived" or scene.both and (not check or name in needed):
