@@ -47,21 +47,23 @@ static OF_CHECKS: OnceLock<Vec<Range>> = OnceLock::new();
 pub fn give_back() {
     OF_CHECKS.get_or_init(|| own(|name| name == CHECKS));
     // Adjoining ranges are merged: two sections may share a page.
-    for (from, to) in merged(own(|name| name == SELDOM || name == CHECKS || TABLES.contains(&name))) {
-        // SAFETY: whole pages of the program's file that are never written: a later read loads them from the file again.
+    for (at, length) in
+        merged(own(|name| name == SELDOM || name == CHECKS || TABLES.contains(&name))).into_iter().flat_map(pieces)
+    {
+        // SAFETY: whole pages of the program's file that are never written: whoever reads them gets them from the file again.
         unsafe {
-            libc::munlock(from as *const libc::c_void, (to - from) as usize);
-            libc::madvise(from as *mut libc::c_void, (to - from) as usize, libc::MADV_DONTNEED);
+            libc::munlock(at, length);
+            libc::madvise(at, length, libc::MADV_DONTNEED);
         }
     }
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let program = fs::read_link("/proc/self/exe").unwrap_or_default();
-    for (from, to) in maps.lines().filter_map(|line| library(line, &program)) {
+    for (at, length) in maps.lines().filter_map(|line| library(line, &program)).flat_map(pieces) {
         // SAFETY: the code of a library, which is never written; as above.
         unsafe {
-            libc::munlock(from as *const libc::c_void, (to - from) as usize);
-            libc::madvise(from as *mut libc::c_void, (to - from) as usize, libc::MADV_DONTNEED);
-            libc::mlock2(from as *const libc::c_void, (to - from) as usize, MLOCK_ONFAULT);
+            libc::munlock(at, length);
+            libc::madvise(at, length, libc::MADV_DONTNEED);
+            libc::mlock2(at, length, MLOCK_ONFAULT);
         }
     }
 }
