@@ -68,6 +68,14 @@ pub fn give_back() {
     }
 }
 
+// So many bytes at a time: a kernel that is not preemptible ends no system call early, and an advert on the same processor would wait for
+// all of it.
+const PIECE: u64 = 32 * PAGE;
+
+fn pieces((from, to): Range) -> impl Iterator<Item = (*mut libc::c_void, usize)> {
+    (from..to).step_by(PIECE as usize).map(move |at| (at as *mut libc::c_void, PIECE.min(to - at) as usize))
+}
+
 // The code of a shared library, of a line of /proc/PID/maps.
 fn library(line: &str, program: &Path) -> Option<Range> {
     let mut words = line.split_ascii_whitespace();
@@ -81,17 +89,17 @@ fn library(line: &str, program: &Path) -> Option<Range> {
 /// Locks the libraries for checks again, because there are servers to check. Without effect before [`give_back`], and where memory may
 /// not be locked.
 pub fn keep_checks() {
-    for (from, to) in OF_CHECKS.get().into_iter().flatten() {
+    for (at, length) in OF_CHECKS.get().into_iter().flatten().copied().flat_map(pieces) {
         // SAFETY: a part of the program; locking changes nothing but where its pages are.
-        unsafe { libc::mlock(*from as *const libc::c_void, (to - from) as usize) };
+        unsafe { libc::mlock(at, length) };
     }
 }
 
 /// Releases every page of the program that was not written to, and free memory: for a process that sleeps from now on.
 pub fn give_back_all() {
-    for (from, to) in merged(own(|_| true)) {
+    for (at, length) in merged(own(|_| true)).into_iter().flat_map(pieces) {
         // SAFETY: as in `give_back`. The code that runs here comes back with the next instruction.
-        unsafe { libc::madvise(from as *mut libc::c_void, (to - from) as usize, libc::MADV_DONTNEED) };
+        unsafe { libc::madvise(at, length, libc::MADV_DONTNEED) };
     }
     give_back_heap();
 }
