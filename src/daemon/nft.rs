@@ -4,7 +4,8 @@
 //! opened when the first configuration that filters asks for it. A batch is a message of its own to the kernel, so a slice is one
 //! request. The send runs on a kernel worker: the kernel takes a mutex for it that another program may be holding, and loads the module.
 //!
-//! The socket is told of every change of every ruleset on the host; read are deletions, and of these only what concerns our table.
+//! The kernel reports every change of every ruleset on the host to this socket. This file reads deletions only, and of these the ones of
+//! our table.
 
 use super::netlink::{Limits, Netlink, Protocol, Told};
 use super::os::Os;
@@ -47,7 +48,7 @@ enum Request {
 
 enum Report {
     Table(Table),
-    /// A table's name, and the port of whoever deleted something.
+    /// Something was deleted: the name of its table, and the netlink port of the process that deleted it.
     Deleted(String, u32),
 }
 

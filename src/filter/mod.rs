@@ -1,10 +1,10 @@
 //! Packets to and from the addresses of virtual routers that do not accept them (`no_accept`, strict mode) are dropped, by a table of
 //! nf_tables of our own.
 //!
-//! Read first: `wire/netlink/nft.rs` (the rules), `reconcile/`. The table has every such address of the configuration all the time, whoever is
-//! Master: a Backup has no address that a packet could be delivered to, and a takeover, which has to be quick, changes nothing in the
-//! firewall, where another program may hold the kernel's lock for a second. An address is added only when the table that has it is in
-//! force ([`Filter::awaits`]), and leaves the table when it is gone.
+//! Read first: `wire/netlink/nft.rs` (the rules), `reconcile/`. The table contains every such address of the configuration, also
+//! while this router is Backup: a Backup has no address that a packet could be delivered to, and a takeover, which has to be quick, changes
+//! nothing in the firewall, where another program may hold the kernel's lock for a second. An address is added only when the
+//! table that has it is in force ([`Filter::awaits`]), and leaves the table when it is gone.
 //!
 //! The whole table is one item of a [`Reconciler`]: each change is one batch that replaces it. Ours is known by its comment. One of
 //! our name that is somebody else's is left alone, and another name is taken.
@@ -180,7 +180,8 @@ impl Filter {
         self.target = target;
     }
 
-    /// `there`: addresses that may be there although nobody wants them.
+    /// Ends [`Filter::change`] when the old addresses are gone. `there`: addresses that no configuration lists and that the kernel may still
+    /// have.
     pub fn settle(&mut self, there: impl Iterator<Item = IpAddr>, timers: &mut Timers) {
         let Some(target) = &self.target else { return };
         let surplus: BTreeSet<IpAddr> = self.wanted.difference(target).map(|(a, _)| *a).collect();

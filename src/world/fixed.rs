@@ -51,20 +51,7 @@ impl World {
     pub(super) fn drop_fixed(&mut self, before: &Snapshot) {
         for id in &before.fixed {
             if let Some(a) = self.links.addr(*id).filter(|a| a.proto == STATIC_PROTO) {
-                let spec = AddrSpec {
-                    ifindex: a.ifindex,
-                    addr: a.addr,
-                    prefix: a.prefix,
-                    brd: None,
-                    scope: a.scope,
-                    label: None,
-                    deprecated: false,
-                    noprefixroute: false,
-                    flags: 0,
-                    peer: None,
-                    tag: STATIC_PROTO,
-                    metric: 0,
-                };
+                let spec = AddrSpec::from(a);
                 // Not what is wanted again.
                 self.addrs.remove(spec);
             }
