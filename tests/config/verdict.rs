@@ -62,15 +62,11 @@ fn an_interface_that_is_missing_fails_unless_it_may() {
 }
 
 #[test]
-fn main_work_without_effect_fails_a_test_and_withheld_work_a_start() {
+fn main_work_without_effect_fails_a_test() {
     let group = "vrrp_sync_group g {\ngroup {\nV\nW\n}\n}\n";
-    let server = "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\nTCP_CHECK {\n}\n}\n}\n";
-    let bfd = "bfd_instance peer {\nneighbor_ip 10.0.0.9\n}\n";
-    let withheld = server.replace("TCP_CHECK {", "BFD_CHECK {\nname peer") + bfd;
     for (file, want) in [
         (GOOD.replace("eth0", "eth0\nuse_vmac_addr"), "5 y 5 y"),
         (format!("{GOOD}{OTHER}{group}"), "y y y y"),
-        (format!("{GOOD}{withheld}"), "5 2 2 2"),
         // Small things are notes.
         (format!("global_defs {{\nconfig_save_dir x\n}}\n{GOOD}"), "y y y y"),
     ] {
