@@ -495,9 +495,7 @@ pub enum ConnFx {
 }
 
 /// A UDP port that BFD packets are received on, of one family.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct BfdPort {
     /// IPv6.
     pub v6: bool,

@@ -43,10 +43,7 @@ pub fn no_socket(name: &str, source: Option<IpAddr>, e: Errno) -> Note {
 /// The receiving socket could not be opened.
 pub fn no_port(port: u16, e: Errno) -> Note {
     let help = if e == Errno::EADDRINUSE { " (another BFD daemon on this host?)" } else { "" };
-    note(
-        Level::Error,
-        format!("BFD cannot receive on UDP port {port}: {}{help}; trying again every second", errno(e)),
-    )
+    note(Level::Error, format!("BFD cannot receive on UDP port {port}: {}{help}; trying again every second", errno(e)))
 }
 /// Packets cannot be sent; they are tried again with the next interval.
 pub fn not_sent(name: &str, peer: IpAddr, e: Errno) -> Note {

@@ -116,7 +116,11 @@ pub fn render(r: &Report) -> String {
     }
     out.family("kalived_bfd_session_up", "gauge", "Whether a BFD session is up.");
     for b in &r.bfd_sessions {
-        out.sample("kalived_bfd_session_up", &[("name", &b.name), ("neighbor", &b.neighbor)], u8::from(b.up == Some(true)));
+        out.sample(
+            "kalived_bfd_session_up",
+            &[("name", &b.name), ("neighbor", &b.neighbor)],
+            u8::from(b.up == Some(true)),
+        );
     }
     out.family("kalived_bfd_session_lost", "counter", "Times a BFD session left Up.");
     for b in &r.bfd_sessions {

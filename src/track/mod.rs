@@ -589,7 +589,8 @@ pub fn remarks(config: &Config) -> Vec<Note> {
     let groups = config.sync_groups.iter().map(|g| &g.tracks);
     let used = names(config.instances.iter().map(|i| &i.more.tracks).chain(groups));
     // A session may be there for real servers, or for its peer alone.
-    let unused = defs(config).filter(|d| d.0 != Kind::Bfd && !used.contains(&(d.0, d.1))).map(|d| text::unused(d.0, d.1));
+    let unused =
+        defs(config).filter(|d| d.0 != Kind::Bfd && !used.contains(&(d.0, d.1))).map(|d| text::unused(d.0, d.1));
     let mut out: Vec<Note> = unused.collect();
     let weights: BTreeMap<(Kind, &str), i32> = defs(config)
         .map(|(kind, name, def)| {

@@ -11,9 +11,7 @@ pub const LEN: usize = 24;
 const LEN_AUTH: usize = 26;
 
 /// State of a session (RFC 5880 §4.1).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum State {
     /// The session is held down on purpose.
     AdminDown = 0,

@@ -182,7 +182,11 @@ fn a_packet_that_came_too_far_is_discarded() {
         if least > 0 {
             b.packet(port, &src, least - 1, &peer(State::Down, 0));
             assert_eq!((b.state(&cfg.name), b.discarded("ttl")), ("Down".to_owned(), 1));
-            assert!(b.log.iter().any(|l| l.contains(&format!("its TTL is {}, at least {least}", least - 1))), "{:?}", b.log);
+            assert!(
+                b.log.iter().any(|l| l.contains(&format!("its TTL is {}, at least {least}", least - 1))),
+                "{:?}",
+                b.log
+            );
         }
         b.packet(port, &src, least, &peer(State::Down, 0));
         assert_eq!(b.state(&cfg.name), "Init");

@@ -262,7 +262,8 @@ fn admin_down_is_said_and_stays() {
 // The next process goes on: the same discriminators, a packet at once, and a whole detection time for the peer.
 #[test]
 fn a_session_that_is_continued_is_up_and_can_be_lost() {
-    let remote = Remote { discr: 77, state: State::Up, diag: 0, min_rx: 10_000, min_tx: 10_000, multiplier: 3, demand: false };
+    let remote =
+        Remote { discr: 77, state: State::Up, diag: 0, min_rx: 10_000, min_tx: 10_000, multiplier: 3, demand: false };
     let mut s = Session::resume(FAST, OURS, State::Up, diag::NONE, remote, START);
     let first = leaves(&mut s, START, || 0);
     assert_eq!(first.len(), 1);

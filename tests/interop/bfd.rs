@@ -259,7 +259,10 @@ fn keepalived_both_families() {
     up(&theirs, sessions, 1);
     ours.kill9();
     for s in sessions {
-        theirs.await_line(&format!("({}) Entering Down state (Local diagnostic - Control Detection Time Expired", s.name));
+        theirs.await_line(&format!(
+            "({}) Entering Down state (Local diagnostic - Control Detection Time Expired",
+            s.name
+        ));
     }
     well_formed(&wire, sessions);
 }

@@ -155,7 +155,11 @@ fn weight_and_reverse_are_as_for_every_tracker() {
     ];
     for (config, up, down) in cases {
         let mut n = Net::new(config);
-        assert_eq!((n.state(), n.b.view().effective_priority), (State::Backup, 100), "nothing is added before it is known");
+        assert_eq!(
+            (n.state(), n.b.view().effective_priority),
+            (State::Backup, 100),
+            "nothing is added before it is known"
+        );
         n.up();
         assert_eq!(n.b.view().effective_priority, up);
         n.packet(bfd::State::Down);
@@ -174,8 +178,12 @@ fn a_sync_group_follows_a_session() {
     let other = InstanceConfig { name: "VI_2".into(), vrid: 52, vips: vec![vip("198.18.0.101")], ..v3() };
     let mut group = SyncGroup { name: "G".into(), members: vec!["VI_1".into(), "VI_2".into()], ..SyncGroup::default() };
     group.tracks.bfds.push(line("r2"));
-    let config =
-        Config { instances: vec![v3(), other], bfd: vec![session("r2")], sync_groups: vec![group], ..Config::default() };
+    let config = Config {
+        instances: vec![v3(), other],
+        bfd: vec![session("r2")],
+        sync_groups: vec![group],
+        ..Config::default()
+    };
     let mut n = Net::new(config);
     n.up();
     n.keep(Duration::from_secs(5));

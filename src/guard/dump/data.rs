@@ -271,7 +271,8 @@ fn tracked(out: &mut Out, c: &InstanceConfig, config: &Config) {
         }
     }
     let t = &c.more.tracks;
-    for (title, lines) in [("scripts", &t.scripts), ("files", &t.files), ("processes", &t.processes), ("BFDs", &t.bfds)] {
+    for (title, lines) in [("scripts", &t.scripts), ("files", &t.files), ("processes", &t.processes), ("BFDs", &t.bfds)]
+    {
         if !lines.is_empty() {
             out.line(3, format!("Tracked {title} :"));
             for l in lines {

@@ -250,7 +250,8 @@ impl Checks {
     fn follow(&mut self, check: CheckId, cx: &mut Cx<'_>) {
         let Some(one) = self.all.get(check) else { return };
         let What::Bfd(name) = &one.spec.what else { return };
-        let Some(up) = self.sessions.get(name).copied().filter(|up| one.verdict.up() != Some(*up) || one.ended.is_none())
+        let Some(up) =
+            self.sessions.get(name).copied().filter(|up| one.verdict.up() != Some(*up) || one.ended.is_none())
         else {
             return;
         };
