@@ -122,7 +122,7 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
         Value::None,
         Loss::Wrong("kalived does not run the health checks alone: it runs what the file has"),
     ),
-    (Some('B'), "no_bfd", Value::None, Loss::Nothing),
+    (Some('B'), "no_bfd", Value::None, Loss::Ignored),
     (None, "all", Value::None, Loss::Ignored),
     (Some('g'), "log-file", Value::Maybe, Loss::Ignored),
     (None, "flush-log-file", Value::None, Loss::Ignored),

@@ -9,7 +9,7 @@ use crate::config::model::Family;
 use crate::config::model::vrrp::ParamMatch;
 use crate::event::ReqId;
 use crate::exit::ExitCode;
-use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
+use crate::id::{BfdKey, ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::knob::Set;
 use crate::note::Note;
 use crate::route::RouteSpec;
@@ -494,6 +494,65 @@ pub enum ConnFx {
     },
 }
 
+/// A UDP port that BFD packets are received on, of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct BfdPort {
+    /// IPv6.
+    pub v6: bool,
+    /// RFC 5883.
+    pub multihop: bool,
+}
+
+impl BfdPort {
+    /// Its number (RFC 5881 §4, RFC 5883 §5).
+    pub fn number(self) -> u16 {
+        if self.multihop { 4784 } else { 3784 }
+    }
+}
+
+/// What a BFD session sends from and to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BfdSpec {
+    /// Source address; `None`: the kernel chooses it.
+    pub source: Option<IpAddr>,
+    /// Source port; the next ones are tried where another program has it.
+    pub port: u16,
+    /// Destination, at the port of `multihop`.
+    pub to: IpAddr,
+    /// See [`BfdPort`].
+    pub multihop: bool,
+    /// TTL or hop limit of its packets.
+    pub ttl: u8,
+}
+
+/// Of the sockets of BFD.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum BfdFx {
+    /// Receive on a port; answered by [`BfdEv::Listening`](crate::event::BfdEv::Listening).
+    Listen(BfdPort),
+    /// Receive there no more.
+    Quit(BfdPort),
+    /// Open the sending socket of a session; answered by [`BfdEv::Ready`](crate::event::BfdEv::Ready).
+    Open {
+        /// Which.
+        session: BfdKey,
+        /// What it is.
+        spec: BfdSpec,
+    },
+    /// Send a packet, behind the adverts of the turn.
+    Send {
+        /// Whose.
+        session: BfdKey,
+        /// UDP payload.
+        bytes: Bytes,
+    },
+    /// Close the sending socket, after what was sent before.
+    Close {
+        /// Which.
+        session: BfdKey,
+    },
+}
+
 /// Every output, by the service that does it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Effect {
@@ -527,6 +586,8 @@ pub enum Effect {
     Note(Note),
     /// End the process once everything before this is done.
     Exit(ExitCode),
+    /// Of the sockets of BFD.
+    Bfd(BfdFx),
 }
 
 /// The effects of one turn, in order.

@@ -7,7 +7,8 @@ pub use crate::net::{AddrInfo, Errno, Link};
 
 use crate::config::model::Config;
 use crate::config::model::lvs::Part;
-use crate::id::{ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
+use crate::effect::BfdPort;
+use crate::id::{BfdKey, ChildKey, ConnKey, FifoKey, SockKey, VrKey, WatchKey};
 use crate::knob::Knob;
 use crate::octets::Octets;
 use crate::route::RouteSpec;
@@ -343,6 +344,55 @@ pub enum FilterEv {
     },
 }
 
+/// From the sockets of BFD.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum BfdEv<'a> {
+    /// A UDP payload.
+    Datagram {
+        /// Where it was received.
+        port: BfdPort,
+        /// The sender.
+        src: IpAddr,
+        /// The destination of the packet.
+        dst: Option<IpAddr>,
+        /// TTL or hop limit on arrival.
+        ttl: Option<u8>,
+        /// How long before this turn it arrived, at most [`LONGEST_AGE`].
+        age: Duration,
+        /// Hostile.
+        #[serde(with = "crate::octets")]
+        bytes: Octets<'a>,
+    },
+    /// Answer to [`BfdFx::Listen`](crate::effect::BfdFx::Listen).
+    Listening {
+        /// Which.
+        port: BfdPort,
+        /// Whether it receives now.
+        result: Result<(), Errno>,
+    },
+    /// A port that received stopped receiving for good; it is closed already.
+    Lost {
+        /// Which.
+        port: BfdPort,
+        /// Why.
+        errno: Errno,
+    },
+    /// Answer to [`BfdFx::Open`](crate::effect::BfdFx::Open).
+    Ready {
+        /// Which.
+        session: BfdKey,
+        /// Whether it can send now.
+        result: Result<(), Errno>,
+    },
+    /// A packet did not leave. Success is not reported.
+    SendFailed {
+        /// Whose.
+        session: BfdKey,
+        /// Why.
+        errno: Errno,
+    },
+}
+
 /// Every input, by the service it comes from.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Event<'a> {
@@ -382,4 +432,6 @@ pub enum Event<'a> {
         /// What.
         what: Stream<'a>,
     },
+    /// From the sockets of BFD.
+    Bfd(BfdEv<'a>),
 }

@@ -35,6 +35,8 @@ pub enum FifoMark {}
 pub enum ServerMark {}
 /// What a [`CheckId`] names: a health check that is carried out, for one real server or for several that share it.
 pub enum CheckMark {}
+/// What a [`BfdKey`] names: a BFD session.
+pub enum BfdMark {}
 /// What a [`TrackKey`] names: something that is tracked, whose state steers faults and priorities.
 pub enum TrackMark {}
 /// Name of a program that was spawned.
@@ -47,6 +49,8 @@ pub type ConnKey = Key<ConnMark>;
 pub type FifoKey = Key<FifoMark>;
 /// Name of a real server.
 pub type RsKey = Key<ServerMark>;
+/// Name of a BFD session.
+pub type BfdKey = Key<BfdMark>;
 /// Name of a health check of real servers.
 pub type CheckId = Key<CheckMark>;
 /// Name of a tracker.

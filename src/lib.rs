@@ -8,7 +8,7 @@
 //! - the ground: `time`, `id`, `net`, `event`, `effect`, `timers`; names for what lives outside: `child` (programs), `conn`
 //!   (connections), `watch` (files and processes)
 //! - the machines: `vrrp::fsm`, `vrrp::instance`; `filter` (what drops packets to addresses); `track` (scripts, files, processes, checks), `notify` (hooks, pipes, mail),
-//!   `reload_time` (when a scheduled reload is due), `snapshot` in its `envelope` (what one process leaves to the next)
+//!   `bfd` (sessions that find a lost peer within milliseconds), `reload_time` (when a scheduled reload is due), `snapshot` in its `envelope` (what one process leaves to the next)
 //! - `report`: everything there is to know, as one value; `kalived status` and the dump files show it
 //! - `world`, which owns and routes them all; `config` is how the text of a file becomes what it is made from
 //! - `sys`, which holds every system call, and `process`, what all processes share
@@ -19,6 +19,7 @@
 //! (`daemon` knows the messages of `helper`); `daemon → world → {vrrp, …} → {timers, event, effect, note, config::model} → {wire} →
 //! {net, route, rule, time, id}`, `notify → vrrp → track`, `sys → {time, id}`. `tests/tidy.rs` holds that.
 
+pub mod bfd;
 pub mod child;
 pub mod config;
 pub mod conn;

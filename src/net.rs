@@ -34,6 +34,8 @@ impl Errno {
     pub const EPROTONOSUPPORT: Errno = Errno(93);
     /// Operation not supported: a part of the kernel is missing.
     pub const EOPNOTSUPP: Errno = Errno(95);
+    /// Address already in use.
+    pub const EADDRINUSE: Errno = Errno(98);
     /// Cannot assign requested address: the address to delete is gone already.
     pub const EADDRNOTAVAIL: Errno = Errno(99);
     /// Network is down.

@@ -80,6 +80,8 @@ pub enum Due {
     Custody,
     /// The process was asked to stop, and its wait for the kernel is over.
     Exit,
+    /// BFD: the earliest time of all sessions, which have a queue of their own.
+    Bfd,
 }
 
 /// Deadlines by reason; at most one each.

@@ -25,6 +25,7 @@ const LAYERS: [&[&str]; 4] = [
         "rules",
         "owned",
         "filter",
+        "bfd",
         "vmac",
         "track",
         "notify",

@@ -114,6 +114,22 @@ pub fn render(r: &Report) -> String {
             out.sample("kalived_tracker_up", &[("kind", &t.kind), ("name", &t.name)], u8::from(up));
         }
     }
+    out.family("kalived_bfd_session_up", "gauge", "Whether a BFD session is up.");
+    for b in &r.bfd_sessions {
+        out.sample(
+            "kalived_bfd_session_up",
+            &[("name", &b.name), ("neighbor", &b.neighbor)],
+            u8::from(b.up == Some(true)),
+        );
+    }
+    out.family("kalived_bfd_session_lost", "counter", "Times a BFD session left Up.");
+    for b in &r.bfd_sessions {
+        out.sample("kalived_bfd_session_lost_total", &[("name", &b.name), ("neighbor", &b.neighbor)], b.times_lost);
+    }
+    out.family("kalived_bfd_discarded", "counter", "BFD packets discarded, by reason.");
+    for (reason, n) in &r.bfd_discarded {
+        out.sample("kalived_bfd_discarded_total", &[("reason", reason)], n);
+    }
     out.family("kalived_tracked_file", "gauge", "The number in a tracked file.");
     for t in &r.trackers {
         if let Some(n) = &t.value {

@@ -210,6 +210,19 @@ fn rest(out: &mut String, r: &Report) {
         };
         lines.push(format!("{} {}: {is}", t.kind, t.name));
     }
+    for b in &r.bfd_sessions {
+        let lost = b.detection_time_seconds.filter(|_| b.up == Some(true));
+        let how = match (lost, &b.error) {
+            (_, Some(e)) => format!(", {e}"),
+            (Some(s), None) => format!(", lost after {} ms of silence", s * 1000.0),
+            (None, None) => format!(", {}", b.local_diagnostic),
+        };
+        let state = if b.state == "Down" { "DOWN" } else { &b.state };
+        lines.push(format!("BFD session {} with {}: {state} since {}{how}", b.name, b.neighbor, ago(&b.since)));
+    }
+    for (reason, n) in r.bfd_discarded.iter().filter(|(_, n)| **n > 0) {
+        lines.push(format!("BFD packets discarded ({reason}): {n}"));
+    }
     for i in r.interfaces.iter().filter(|i| !(i.up && i.running)) {
         let is = if i.ifindex.is_none() { "does not exist" } else { "is down" };
         lines.push(format!("interface {} {is}", i.name));

@@ -306,6 +306,7 @@ kinds! {
     auth_beside_hmac() Error Statement "auth-ignored" "`authentication` beside `auth_hmac`: it is ignored";
     key_file(path, why) Fatal Stands "bad-key" "the key in `{path}` cannot be used: {why}";
     bad_key() Error Statement "bad-key" "the key has not 32 to 64 bytes: `key` is ignored";
+    duplicate_bfd(name, first) Error Statement "duplicate-bfd-session" "bfd_instance `{name}` has the addresses of `{first}`: this block is ignored";
     duplicate_key(id) Error Statement "bad-key" "key {id} is given already: `key` is ignored";
     // Instances
     loopback() Fatal Stands "loopback" "VRRP cannot run on the loopback interface";

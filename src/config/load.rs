@@ -102,9 +102,9 @@ fn places<'a>(sources: &'a Sources, tree: &'a Tree) -> Places<'a> {
     places
 }
 
-// Neither a virtual router nor a virtual server: what else there is serves them.
+// Neither a virtual router nor a virtual server, nor a BFD session that a peer counts on: what else there is serves them.
 fn has_nothing(config: &Config) -> bool {
-    config.instances.is_empty() && config.virtual_servers.is_empty()
+    config.instances.is_empty() && config.virtual_servers.is_empty() && config.bfd.is_empty()
 }
 
 /// Why the main file is no text, if it is none: a sentence's end. One odd byte does not make it one.

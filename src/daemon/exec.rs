@@ -1,10 +1,11 @@
 //! Effects to system calls, completions to events: the services of the loop, and which of them does what.
 //!
 //! Read first: `event.rs`, `effect.rs`, then the services, each with its descriptors, tokens and table: `sockets`, `adverts` (with
-//! `sends`), `frames`, `rtnl`, `ipvs`, `nft`, `streams`, `guardline`, `helperline`, `log`. Each enum is matched in one place, without `_`. Generic over
+//! `sends`), `bfd`, `frames`, `rtnl`, `ipvs`, `nft`, `streams`, `guardline`, `helperline`, `log`. Each enum is matched in one place, without `_`. Generic over
 //! the operating system: [`Ring`] in the daemon, a simulated one in `tests/sim/os`.
 
 use super::adverts::Adverts;
+use super::bfd::BfdSockets;
 use super::busy::{self, Busy, Change};
 use super::frames::Frames;
 use super::guardline::Line;
@@ -72,6 +73,7 @@ enum Waited {
 pub struct Exec<O: Os = Ring<Token>> {
     pub(super) os: O,
     sockets: Sockets<O::Buffers>,
+    bfd: BfdSockets<O::Buffers>,
     frames: Frames,
     /// Answers to this turn's frames.
     sent: Vec<Event<'static>>,
@@ -124,6 +126,7 @@ impl<O: Os> Exec<O> {
         Ok(Exec {
             os,
             sockets,
+            bfd: BfdSockets::default(),
             frames,
             sent: Vec::new(),
             signals,
@@ -168,6 +171,7 @@ impl<O: Os> Exec<O> {
         // processor busy for longer. Not while a farewell is on its way: the kernel's worker would overtake it, and the
         // addresses go only after the priority-0 advert.
         self.send_frames(now.mono);
+        self.bfd.flush(&mut self.os, &mut self.inbox);
         let near = self.takeover.is_some_and(|at| at <= self.os.mono() + TAKEOVER_NEAR);
         let held = near || self.frames.held(now.mono).is_some();
         if !self.adverts.stopping() && !held && self.filter.pump(&mut self.os) {
@@ -216,6 +220,7 @@ impl<O: Os> Exec<O> {
             }
             Effect::Lvs(fx) => self.lvs_effect(fx),
             Effect::Filter(fx) => self.inbox.extend(self.filter.apply(&mut self.os, fx)),
+            Effect::Bfd(fx) => self.bfd.apply(&mut self.os, fx, &mut self.inbox),
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
                 // A later one only asks for more time: for the very last line. What is armed for a successor leaves before.
@@ -449,6 +454,7 @@ impl<O: Os> Exec<O> {
                 let log = &mut self.log;
                 self.helper.on_done(&mut self.os, token, done.op, &mut |note| log.note(now, note), tell);
             }
+            Token::Bfd(port) => self.bfd.on_done(&mut self.os, now, port, &done, tell),
             Token::Guard => self.on_guard(now, tell),
             Token::Signals => self.on_signals(now, &done, tell),
             Token::Log => self.log.on_written(done.result, now.mono),
@@ -494,9 +500,9 @@ impl<O: Os> Exec<O> {
     /// Counters so far.
     pub fn counters(&self) -> Counters {
         Counters {
-            oversized: self.sockets.oversized,
-            anonymous: self.sockets.anonymous,
-            buffers_out: self.sockets.buffers_out,
+            oversized: self.sockets.oversized + self.bfd.oversized,
+            anonymous: self.sockets.anonymous + self.bfd.anonymous,
+            buffers_out: self.sockets.buffers_out + self.bfd.buffers_out,
             frames_failed: self.frames.failed,
             unknown: self.os.unknown(),
         }

@@ -1,10 +1,11 @@
 //! The loop: completions to events, effects to submissions.
 //!
-//! Read in this order: this file (a turn), `exec` (which service does what), `sockets`, `adverts` (pre-armed chains), `rtnl`, `ipvs`, `nft`, `log`, `entry` (messages about a configuration in it),
+//! Read in this order: this file (a turn), `exec` (which service does what), `sockets`, `adverts` (pre-armed chains), `bfd`, `rtnl`, `ipvs`, `nft`, `log`, `entry` (messages about a configuration in it),
 //! `lead` (awake in time), `busy` (too much to do), `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `report`, `core` (from an exec to the
 //! first turn), `os` (what all of it is generic over). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
+pub mod bfd;
 pub mod busy;
 pub mod core;
 pub mod exec;

@@ -2,6 +2,7 @@
 
 use super::adverts::{ChainKey, StopKey};
 use super::sends::SendKey;
+use crate::effect::BfdPort;
 use crate::id::{ConnKey, FifoKey, SockKey};
 
 /// Operations of the sockets.
@@ -80,6 +81,8 @@ pub enum Token {
     Conn(ConnKey, ConnToken),
     /// Of the line to the helper.
     Helper(HelperToken),
+    /// The multishot receive on a BFD port.
+    Bfd(BfdPort),
     /// A log write.
     Log,
     /// A cancellation; its result is in the completions of the cancelled operations.

@@ -5,8 +5,9 @@
 //! describes itself (`describe`), and the JSON schema and the manual page are generated from these descriptions.
 //!
 //! Rules for fields: a count is an integer; a duration is a number whose name ends with its unit; a moment is a [`Moment`]; an unknown
-//! value is null; a name never gets another meaning. Types by domain: `daemon`, `instance`, `network`, `lvs`, `others`.
+//! value is null; a name never gets another meaning. Types by domain: `daemon`, `instance`, `network`, `lvs`, `bfd`, `others`.
 
+pub mod bfd;
 pub mod daemon;
 pub mod describe;
 pub mod instance;
@@ -14,6 +15,7 @@ pub mod lvs;
 pub mod network;
 pub mod others;
 
+pub use bfd::BfdSession;
 pub use daemon::{Daemon, Log, Loop};
 pub use instance::{Address, Condition, Counters, Instance, Sender, Transition};
 pub use lvs::{HealthCheck, Ipvs, RealServer, ServerState, VirtualServer};
@@ -23,6 +25,7 @@ pub use others::{Group, Notifications, Pipe, Tracker};
 use crate::time::{Now, Wall};
 use describe::record;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// Number of the layout, see [`Report::layout`].
@@ -45,6 +48,10 @@ record! {
         pub groups: Vec<Group>,
         /// What is tracked beside interfaces, by kind and name.
         pub trackers: Vec<Tracker>,
+        /// BFD sessions, by name.
+        pub bfd_sessions: Vec<BfdSession>,
+        /// BFD packets discarded, by reason.
+        pub bfd_discarded: BTreeMap<String, u64>,
         /// Interfaces that the configuration names, as the kernel reports them.
         pub interfaces: Vec<Interface>,
         /// Sockets for adverts: one for each interface and group, or for each source of unicast adverts.
@@ -129,6 +136,10 @@ pub enum Part {
     Loop(Loop, Log),
     /// The last one: [`Report::truncated`].
     End(bool),
+    /// More BFD sessions.
+    BfdSessions(Vec<BfdSession>),
+    /// BFD packets discarded.
+    BfdDiscarded(BTreeMap<String, u64>),
 }
 
 impl Report {
@@ -157,6 +168,8 @@ impl Report {
             Part::Notifications(n) => self.notifications = n,
             Part::Loop(event_loop, log) => (self.event_loop, self.log) = (event_loop, log),
             Part::End(truncated) => self.truncated = truncated,
+            Part::BfdSessions(more) => self.bfd_sessions.extend(more),
+            Part::BfdDiscarded(counts) => self.bfd_discarded = counts,
         }
     }
 

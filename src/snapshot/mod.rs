@@ -83,6 +83,8 @@ pub struct Snapshot {
     pub quorums: Vec<(Box<str>, bool)>,
     /// There is a table of nf_tables of ours.
     pub filter: bool,
+    /// BFD sessions by name.
+    pub bfd: Vec<BfdShot>,
 }
 
 /// An interface of a virtual router's own.
@@ -204,6 +206,40 @@ pub struct TrackShot {
     pub name: String,
     /// `None`: not known yet. Else up (1) or down (0); for a file its value.
     pub value: Option<i64>,
+}
+
+/// One BFD session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BfdShot {
+    /// Name in the file.
+    pub name: Box<str>,
+    /// With `source` and `multihop`: identifies the session, so that no other one of the same name is continued.
+    pub peer: Option<IpAddr>,
+    /// As `peer`.
+    pub source: Option<IpAddr>,
+    /// As `peer`.
+    pub multihop: bool,
+    /// Its own discriminator.
+    pub discr: u32,
+    /// 0 AdminDown, 1 Down, 2 Init, 3 Up.
+    pub state: u8,
+    /// Its own diagnostic code.
+    pub diag: u8,
+    /// The peer's discriminator; 0: not known.
+    pub remote_discr: u32,
+    /// The peer's state.
+    pub remote_state: u8,
+    /// The peer's Required Min RX Interval, microseconds.
+    pub remote_min_rx: u32,
+    /// The peer's Desired Min TX Interval, microseconds.
+    pub remote_min_tx: u32,
+    /// The peer's Detect Mult.
+    pub remote_multiplier: u8,
+    /// The peer's demand mode.
+    pub remote_demand: bool,
+    /// What was told of it; `None`: nothing yet.
+    pub up: Option<bool>,
 }
 
 /// One health check of real servers.

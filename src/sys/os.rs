@@ -116,6 +116,12 @@ pub trait Calls {
     fn open_unix(&mut self) -> io::Result<Fd>;
     /// See [`socket::open_to`].
     fn open_to(&mut self, transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd>;
+    /// See [`socket::open_bfd_port`].
+    fn open_bfd_port(&mut self, v6: bool, port: u16) -> io::Result<Fd>;
+    /// See [`socket::open_bfd`].
+    fn open_bfd(&mut self, source: Option<IpAddr>, v6: bool, port: u16, ttl: u8) -> io::Result<Fd>;
+    /// See [`socket::send_datagram`].
+    fn send_datagram(&mut self, fd: &Fd, bytes: &[u8], to: &SockAddr) -> io::Result<()>;
     /// See [`netlink::open`].
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
     /// See [`netlink::open_generic`].
@@ -279,6 +285,15 @@ impl<T: Copy> Calls for Ring<T> {
     }
     fn open_to(&mut self, transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd> {
         socket::open_to(transport, to, origin)
+    }
+    fn open_bfd_port(&mut self, v6: bool, port: u16) -> io::Result<Fd> {
+        socket::open_bfd_port(v6, port)
+    }
+    fn open_bfd(&mut self, source: Option<IpAddr>, v6: bool, port: u16, ttl: u8) -> io::Result<Fd> {
+        socket::open_bfd(source, v6, port, ttl)
+    }
+    fn send_datagram(&mut self, fd: &Fd, bytes: &[u8], to: &SockAddr) -> io::Result<()> {
+        socket::send_datagram(fd, bytes, to)
     }
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
         netlink::open()

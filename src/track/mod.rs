@@ -1,10 +1,11 @@
-//! What virtual routers track beside interfaces: scripts, files, processes and native checks.
+//! What virtual routers track beside interfaces: scripts, files, processes, native checks and BFD sessions.
 //!
 //! Read in this order: this file (all of them, by key and by name), `flip` (rise and fall), then one kind each: `script`, `file`,
 //! `process`, `check`. A tracker knows what it found, never who cares: `vrrp/instance/health.rs` asks for verdicts by name,
 //! `world/tracks.rs` routes events here and tells the virtual routers of changes. Deliberately absent: weights; those are
 //! the tracking line's or, without one there, the [`Weight`] kept here for it.
 
+pub mod bfd;
 pub mod check;
 pub mod file;
 pub mod flip;
@@ -16,6 +17,7 @@ pub mod text;
 
 use crate::child::Children;
 use crate::config::model::Config;
+use crate::config::model::bfd::BfdInstance;
 use crate::config::model::setting::Weight;
 use crate::config::model::vrrp::{Track, TrackFile, TrackProcess, Tracks as Lines, VrrpCheck, VrrpScript};
 use crate::conn::Conns;
@@ -27,6 +29,7 @@ use crate::snapshot::TrackShot;
 use crate::time::{Duration, Instant, Now, nanos};
 use crate::timers::{Due, Timers};
 use crate::watch::Watches;
+use bfd::Bfd;
 use check::Check;
 use file::File;
 use process::Process;
@@ -86,11 +89,13 @@ pub enum Kind {
     Process,
     /// `vrrp_check`.
     Check,
+    /// `bfd_instance`.
+    Bfd,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Script, Kind::File, Kind::Process, Kind::Check];
+    pub const ALL: [Kind; 5] = [Kind::Script, Kind::File, Kind::Process, Kind::Check, Kind::Bfd];
     /// As in snapshots and sentences.
     pub fn word(self) -> &'static str {
         match self {
@@ -98,6 +103,7 @@ impl Kind {
             Kind::File => "file",
             Kind::Process => "process",
             Kind::Check => "check",
+            Kind::Bfd => "bfd",
         }
     }
     /// As at the beginning of a log line.
@@ -107,6 +113,7 @@ impl Kind {
             Kind::File => "VRRP_Track_File",
             Kind::Process => "VRRP_Track_Process",
             Kind::Check => "VRRP_Check",
+            Kind::Bfd => "BFD_Instance",
         }
     }
     /// The lines of `lines` that name trackers of this kind.
@@ -116,6 +123,7 @@ impl Kind {
             Kind::File => &lines.files,
             Kind::Process => &lines.processes,
             Kind::Check => &lines.checks,
+            Kind::Bfd => &lines.bfds,
         }
     }
 }
@@ -137,6 +145,7 @@ enum Def {
     File(TrackFile),
     Process(TrackProcess),
     Check(VrrpCheck),
+    Bfd(BfdInstance),
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -145,6 +154,7 @@ enum Machine {
     File(File),
     Process(Process),
     Check(Check),
+    Bfd(Bfd),
 }
 
 impl Machine {
@@ -154,6 +164,7 @@ impl Machine {
             Def::File(d) => Machine::File(File::new(key, d)),
             Def::Process(d) => Machine::Process(Process::new(key, d)),
             Def::Check(d) => Machine::Check(Check::new(key, kind, d)),
+            Def::Bfd(d) => Machine::Bfd(Bfd::new(d)),
         }
     }
     // True: the verdict changed.
@@ -163,6 +174,8 @@ impl Machine {
             Machine::File(m) => return m.start(cx),
             Machine::Process(m) => m.start(cx),
             Machine::Check(m) => m.start(spread, cx),
+            // The sessions start by themselves.
+            Machine::Bfd(_) => {}
         }
         false
     }
@@ -173,6 +186,7 @@ impl Machine {
             Machine::File(m) => m.retire(cx),
             Machine::Process(m) => m.retire(cx),
             Machine::Check(m) => m.retire(cx),
+            Machine::Bfd(_) => {}
         }
         true
     }
@@ -182,6 +196,7 @@ impl Machine {
             Machine::File(m) => m.cfg().weight,
             Machine::Process(m) => m.cfg().weight,
             Machine::Check(m) => m.cfg().weight,
+            Machine::Bfd(m) => m.cfg().weight,
         }
     }
     fn verdict(&self) -> Verdict {
@@ -190,6 +205,7 @@ impl Machine {
             Machine::Script(m) => m.up(),
             Machine::Process(m) => m.up(),
             Machine::Check(m) => m.up(),
+            Machine::Bfd(m) => m.up(),
         };
         up.map_or(Verdict::Waiting, Verdict::Up)
     }
@@ -199,6 +215,7 @@ impl Machine {
             Machine::File(m) => m.resume(i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX })),
             Machine::Process(m) => m.resume(value != 0),
             Machine::Check(m) => m.resume(value != 0),
+            Machine::Bfd(m) => drop(m.set(value != 0)),
         }
     }
     fn hold(&mut self, verdict: Verdict) {
@@ -208,6 +225,7 @@ impl Machine {
             (Machine::Script(m), Verdict::Up(up)) => m.hold(up),
             (Machine::Process(m), Verdict::Up(up)) => m.resume(up),
             (Machine::Check(m), Verdict::Up(up)) => m.hold(up),
+            (Machine::Bfd(m), Verdict::Up(up)) => drop(m.set(up)),
             (Machine::File(_), Verdict::Up(_)) | (_, Verdict::Value(_)) => {}
         }
     }
@@ -338,6 +356,11 @@ impl Tracks {
                 }
                 Ok(other)
             }
+            (Machine::Bfd(m), Def::Bfd(d)) => {
+                let other = *m.cfg() != d;
+                m.alter(d);
+                Ok(other)
+            }
             (_, def) => Err((def, t.machine.verdict())),
         };
         match kept {
@@ -379,7 +402,7 @@ impl Tracks {
             match &t.machine {
                 Machine::Script(m) => m.check_invariants(timers),
                 Machine::Check(m) => m.check_invariants(timers),
-                Machine::File(_) | Machine::Process(_) => {}
+                Machine::File(_) | Machine::Process(_) | Machine::Bfd(_) => {}
             }
             assert!(named || matches!(t.machine, Machine::Script(_)), "{}: only a program is waited for", t.name);
         }
@@ -459,7 +482,7 @@ impl Tracks {
             Machine::Script(m) => m.on_run(cx),
             Machine::Process(m) => m.on_delay(cx),
             Machine::Check(m) => m.on_run(cx),
-            Machine::File(_) => false,
+            Machine::File(_) | Machine::Bfd(_) => false,
         })
     }
     /// `Due::TrackTimeout`.
@@ -467,7 +490,7 @@ impl Tracks {
         self.changed(key, |m| match m {
             Machine::Script(m) => m.on_timeout(cx),
             Machine::Check(m) => m.on_timeout(cx),
-            Machine::Process(_) | Machine::File(_) => false,
+            Machine::Process(_) | Machine::File(_) | Machine::Bfd(_) => false,
         })
     }
     /// `GuardEv::ChildExit`.
@@ -505,6 +528,16 @@ impl Tracks {
         })
     }
 
+    /// A BFD session is up or down. Its tracker, if that is new to it.
+    pub fn on_bfd(&mut self, name: &str, up: bool) -> Option<TrackKey> {
+        let key = self.find(Kind::Bfd, name)?;
+        let changed = self.changed(key, |m| match m {
+            Machine::Bfd(m) => m.set(up),
+            _ => false,
+        });
+        changed.then_some(key)
+    }
+
     fn changed(&mut self, key: TrackKey, f: impl FnOnce(&mut Machine) -> bool) -> bool {
         let changed = self.all.get_mut(key).is_some_and(|t| f(&mut t.machine));
         self.dirty |= changed;
@@ -523,7 +556,8 @@ fn defs(config: &Config) -> impl Iterator<Item = (Kind, &str, Def)> {
     let files = config.track_files.iter().map(|d| (Kind::File, &*d.name, Def::File(d.clone())));
     let processes = config.track_processes.iter().map(|d| (Kind::Process, &*d.name, Def::Process(d.clone())));
     let checks = config.checks.iter().map(|d| (Kind::Check, &*d.name, Def::Check(d.clone())));
-    scripts.chain(files).chain(processes).chain(checks)
+    let bfds = config.bfd.iter().map(|d| (Kind::Bfd, &*d.name, Def::Bfd(d.clone())));
+    scripts.chain(files).chain(processes).chain(checks).chain(bfds)
 }
 
 // `script "</dev/tcp/ADDR/PORT"` opens a port and does nothing else: that needs no program.
@@ -554,7 +588,9 @@ fn wanted(config: &Config) -> BTreeMap<(Kind, Box<str>), Def> {
 pub fn remarks(config: &Config) -> Vec<Note> {
     let groups = config.sync_groups.iter().map(|g| &g.tracks);
     let used = names(config.instances.iter().map(|i| &i.more.tracks).chain(groups));
-    let unused = defs(config).filter(|d| !used.contains(&(d.0, d.1))).map(|d| text::unused(d.0, d.1));
+    // A session may be there for real servers, or for its peer alone.
+    let unused =
+        defs(config).filter(|d| d.0 != Kind::Bfd && !used.contains(&(d.0, d.1))).map(|d| text::unused(d.0, d.1));
     let mut out: Vec<Note> = unused.collect();
     let weights: BTreeMap<(Kind, &str), i32> = defs(config)
         .map(|(kind, name, def)| {
@@ -563,6 +599,7 @@ pub fn remarks(config: &Config) -> Vec<Note> {
                 Def::File(d) => d.weight,
                 Def::Process(d) => d.weight,
                 Def::Check(d) => d.weight,
+                Def::Bfd(d) => d.weight,
             };
             ((kind, name), weight.weight)
         })

@@ -7,6 +7,7 @@ use core::fmt;
 
 pub mod ah;
 pub mod arp;
+pub mod bfd;
 pub mod checksum;
 pub mod ether;
 pub mod hmac;

@@ -111,6 +111,7 @@ impl World {
                 Due::OwnLinks => self.own_due(now, fx),
                 Due::Routes | Due::Rules => self.on_routes_due(now, fx),
                 Due::Filter => self.filter.on_due(now.mono, &mut self.timers, fx),
+                Due::Bfd => self.frozen_bfd_due(now, fx),
                 // The kernel does not answer.
                 Due::Exit => return self.end_custody(fx),
                 _ => {}

@@ -161,7 +161,7 @@ impl World {
         let first = !self.leaving;
         self.leaving = true;
         if notify!(self, now, fx, |n, cx| n.stop(cx)) {
-            self.exit(fx);
+            self.exit(now, fx);
             return;
         }
         if first {
@@ -174,7 +174,7 @@ impl World {
     pub(super) fn on_exit_due(&mut self, now: Now, fx: &mut Effects) {
         if self.leaving || self.hurried {
             notify!(self, now, fx, |n, cx| n.kill(cx));
-            self.exit(fx);
+            self.exit(now, fx);
         } else {
             self.leave(now, fx);
         }

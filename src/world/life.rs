@@ -27,6 +27,7 @@ impl World {
                 self.rules.release();
                 self.stop_lvs(now, fx);
                 self.stop_tracks(now, fx);
+                self.stop_bfd(now, fx);
                 self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
                 if matches!(before, Phase::Reading | Phase::Standby) {
                     self.remove_inherited(now, fx);
@@ -60,9 +61,10 @@ impl World {
         self.remove_leftovers(fx);
     }
 
-    pub(super) fn exit(&mut self, fx: &mut Effects) {
+    pub(super) fn exit(&mut self, now: Now, fx: &mut Effects) {
         if self.phase != Phase::Gone {
             self.phase = Phase::Gone;
+            self.bfd_farewell(now, fx);
             self.timers.stop(Due::Exit);
             fx.note(text::all_stopped());
             fx.push(Effect::Exit(ExitCode::Ok));

@@ -131,6 +131,11 @@ impl World {
         self.after_checks(now, out, fx);
     }
 
+    /// A BFD session is up or down.
+    pub(super) fn checks_follow(&mut self, now: Now, name: &str, up: bool, fx: &mut Effects) {
+        checks!(self, now, fx, |checks, cx| checks.on_bfd(name, up, cx));
+    }
+
     // Checks changed: whether the server does is what all of its checks come to.
     fn after_checks(&mut self, now: Now, out: Vec<CheckOut>, fx: &mut Effects) {
         for CheckOut { server, words, .. } in out {

@@ -6,6 +6,7 @@
 //! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
 //! router start, so none of them is ever the source of an advert.
 
+use crate::bfd::Bfd;
 use crate::child::{Children, For};
 use crate::config::model::{Config, Family};
 use crate::conn::{self, Conns};
@@ -140,6 +141,7 @@ pub struct World {
     unread: bool,
     watches: Watches,
     tracks: Tracks,
+    bfd: Bfd,
     // The virtual routers that use a tracker.
     track_users: BTreeMap<TrackKey, Vec<VrKey>>,
     // Notes to be logged when the trackers start.
@@ -215,6 +217,7 @@ macro_rules! notify {
     }};
 }
 
+mod bfd;
 mod custody;
 mod debounce;
 mod filter;
@@ -283,6 +286,7 @@ impl World {
             unread: false,
             watches: Watches::default(),
             tracks,
+            bfd: Bfd::default(),
             track_users: BTreeMap::new(),
             remarks,
             dumping: false,
@@ -428,6 +432,11 @@ impl World {
             }
             Event::Lvs(event) => self.on_lvs(now, event, fx),
             Event::Filter(event) => self.on_filter(now, event, fx),
+            Event::Bfd(event) => {
+                if !self.on_bfd(now, &event, fx) {
+                    return;
+                }
+            }
             Event::Guard(GuardEv::Freeze) => self.on_freeze(now, fx),
             // Requested by a frozen world only.
             Event::Guard(GuardEv::Successor { .. }) => {}
@@ -517,6 +526,7 @@ impl World {
                 Due::Checks => self.on_checks_due(now, fx),
                 Due::Reload => self.on_reload(now, fx),
                 Due::Exit => self.on_exit_due(now, fx),
+                Due::Bfd => self.on_bfd_due(now, fx),
                 // Set by a frozen world only.
                 Due::Custody => {}
                 // `settle` continues.
@@ -577,6 +587,7 @@ impl World {
         all.extend(self.rules.sizes());
         all.extend(self.vmacs.sizes());
         all.extend(self.filter.sizes());
+        all.extend(self.bfd.sizes());
         all
     }
 
@@ -609,6 +620,7 @@ impl World {
         }
         self.check_groups();
         self.tracks.check_invariants(&self.timers);
+        self.bfd.check_invariants(&self.timers);
     }
 
     // Handles the consequences of the last event.
@@ -634,6 +646,7 @@ impl World {
             self.phase = Phase::Running;
             self.begin_notifying(now, fx);
             self.start_tracks(now, fx);
+            self.start_bfd(now, fx);
             for vr in self.instances.keys() {
                 self.evaluate(now, vr, fx);
             }
@@ -660,6 +673,8 @@ fn weight(due: Due) -> usize {
         Due::ClaimMore(_) | Due::KeepMore(_) => 8,
         // Two connections that are opened, or some tens of checks that begin to wait.
         Due::Checks => 32,
+        // Sixteen packets, or peers that are lost.
+        Due::Bfd => 16,
         _ => 1,
     }
 }

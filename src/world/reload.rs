@@ -147,6 +147,7 @@ impl World {
         self.rules.hold();
         self.filter_both(now, &config);
         self.alter_tracks(now, &config, fx);
+        self.alter_bfd(now, &config, fx);
         self.schedule_config(now, &config.global.more, fx);
         self.alter_hooks(now, &config, fx);
         let new = core::mem::take(&mut config.instances);

@@ -7,7 +7,7 @@ use super::{SockState, World};
 use crate::id::{SockKey, VrKey, VsKey};
 use crate::links::AddrId;
 use crate::report::{
-    Address, Group, Interface, Ipvs, LAYOUT, Moment, Part, Report, Routes, Rules, Socket, Tracker, rfc3339,
+    Address, BfdSession, Group, Interface, Ipvs, LAYOUT, Moment, Part, Report, Routes, Rules, Socket, Tracker, rfc3339,
 };
 use crate::time::Now;
 use crate::track::Verdict;
@@ -27,6 +27,8 @@ enum Step {
     Addresses(VrKey, usize),
     Groups,
     Trackers(usize),
+    Bfd(usize),
+    BfdDiscarded,
     Interfaces,
     Sockets,
     Routes,
@@ -112,10 +114,25 @@ impl World {
                 }
                 Step::Trackers(from) => {
                     let some: Vec<Tracker> = self.tracks.views_from(from).take(SOME).map(tracker).collect();
-                    at.step = if some.len() < SOME { Step::Interfaces } else { Step::Trackers(from + SOME) };
+                    at.step = if some.len() < SOME { Step::Bfd(0) } else { Step::Trackers(from + SOME) };
                     if !some.is_empty() {
                         return Some(Part::Trackers(some));
                     }
+                }
+                Step::Bfd(from) => {
+                    let some: Vec<BfdSession> = self.bfd.report_from(from, now).take(SOME).collect();
+                    at.step = if some.len() < SOME { Step::BfdDiscarded } else { Step::Bfd(from + SOME) };
+                    if !some.is_empty() {
+                        return Some(Part::BfdSessions(some));
+                    }
+                }
+                Step::BfdDiscarded => {
+                    at.step = Step::Interfaces;
+                    let counts = self.bfd.discards();
+                    if at.clear {
+                        self.bfd.clear_counters();
+                    }
+                    return Some(Part::BfdDiscarded(counts));
                 }
                 Step::Interfaces => {
                     let names = at.interfaces.drain(..at.interfaces.len().min(SOME));

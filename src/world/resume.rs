@@ -70,7 +70,7 @@ impl World {
         if !matches!(self.phase, Phase::Cleaning | Phase::Running) {
             return None;
         }
-        let tracks = self.tracks.take_dirty();
+        let tracks = self.tracks.take_dirty() | self.bfd.take_dirty();
         let told = self.notifier.take_dirty();
         let fib = self.routes.changes().wrapping_add(self.rules.changes()).wrapping_add(self.vmacs.changes());
         let addresses = self.addrs.changes().wrapping_add(fib);
@@ -140,6 +140,7 @@ impl World {
             services: self.lvs.table().ours(SERVICES),
             quorums: self.lvs.farm().undecided(SERVICES),
             filter: !self.filter.wanted().is_empty(),
+            bfd: self.bfd.shots(),
         }
     }
 
@@ -161,7 +162,9 @@ impl World {
         self.phase = Phase::Frozen;
         self.frozen_at = Some(now.mono);
         fx.push(Effect::Guard(GuardFx::Frozen));
+        self.freeze_bfd(now, fx);
         self.begin_custody(now, fx);
+        self.rearm_bfd(now, fx);
     }
 
     pub(super) fn on_go(&mut self, snapshot: Option<Box<Snapshot>>, dead_since: Option<Instant>) {
@@ -223,6 +226,7 @@ impl World {
         fx: &mut Effects,
     ) {
         self.tracks.resume(&snapshot.tracks);
+        self.bfd.resume(&snapshot.bfd);
         self.checks.resume(snapshot.checks.clone());
         self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
         self.inherited_groups.clone_from(&snapshot.groups);

@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    fn after_track(&mut self, now: Now, track: TrackKey, changed: bool, fx: &mut Effects) {
+    pub(super) fn after_track(&mut self, now: Now, track: TrackKey, changed: bool, fx: &mut Effects) {
         if !changed {
             return;
         }

@@ -51,6 +51,10 @@ fn vrrp() {
     replay("vrrp", targets::vrrp);
 }
 #[test]
+fn bfd() {
+    replay("bfd", targets::bfd);
+}
+#[test]
 fn netlink() {
     replay("netlink", targets::netlink);
 }
@@ -77,7 +81,7 @@ type Target = (&'static str, fn(&[u8]));
 /// What a fuzzer does first, without one: inputs of the corpus cut short, with single bits turned, and repeated.
 #[test]
 fn every_target_survives_small_damage() {
-    let all: [Target; 10] = [
+    let all: [Target; 11] = [
         ("source", targets::source),
         ("tree", targets::tree),
         ("lower", targets::lower),
@@ -85,6 +89,7 @@ fn every_target_survives_small_damage() {
         ("helper", targets::helper),
         ("line", targets::line),
         ("vrrp", targets::vrrp),
+        ("bfd", targets::bfd),
         ("netlink", targets::netlink),
         ("http", targets::http),
         ("smtp", targets::smtp),

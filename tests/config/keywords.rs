@@ -109,7 +109,6 @@ fn what_is_not_done_yet_is_told_once() {
     assert_eq!(
         said,
         [
-            "6:1 warning: `track_bfd` is checked and kept, but the block has no effect yet",
             "7:1 error: `a` in track_bfd of vrrp_instance V is no bfd_instance of this file: it is ignored | add `bfd_instance a { ... }`, or remove the line",
             "9:1 note: `promote_secondaries` is checked and kept, but it has no effect yet",
             "10:1 warning: `use_vmac_addr` is checked and kept, but it has no effect yet (and in 2 more places)",

@@ -41,8 +41,9 @@ fn examples_load() {
     let page = std::fs::read_to_string(path()).unwrap();
     let section = |name: &str| page.split_once(&format!(".SH {name}\n")).unwrap().1.split("\n.SH ").next().unwrap();
     let mut count = 0;
-    for part in
-        [section("DESCRIPTION"), section("EXAMPLES"), section("TRACKING")].iter().flat_map(|s| s.split(".EX\n").skip(1))
+    for part in [section("DESCRIPTION"), section("EXAMPLES"), section("TRACKING"), section("BFD")]
+        .iter()
+        .flat_map(|s| s.split(".EX\n").skip(1))
     {
         let file = part.split_once(".EE").unwrap().0.replace("\\-", "-").replace("\\e", "\\").replace("\\(ti", "~");
         let loaded = text(&file);
@@ -50,5 +51,5 @@ fn examples_load() {
         assert!(!loaded.config.instances.is_empty());
         count += 1;
     }
-    assert!(count >= 4, "{count}");
+    assert!(count >= 5, "{count}");
 }

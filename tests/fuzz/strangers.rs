@@ -5,8 +5,8 @@
 
 use super::Memory;
 use kalived::config::load;
-use kalived::effect::{ConnFx, Effect, Effects, HelperFx, NetFx, NetOp, SockFx};
-use kalived::event::{AddrInfo, Event, HelperEv, Link, NetEv, RxMeta, SockEv, Stream};
+use kalived::effect::{BfdFx, BfdPort, ConnFx, Effect, Effects, HelperFx, NetFx, NetOp, SockFx};
+use kalived::event::{AddrInfo, BfdEv, Event, HelperEv, Link, NetEv, RxMeta, SockEv, Stream};
 use kalived::id::{ConnKey, SockKey};
 use kalived::time::{Duration, Instant, Now, Wall};
 use kalived::wire::netlink::{Kind, messages};
@@ -18,7 +18,9 @@ const CONFIG: &str = "global_defs {\n router_id us\n notification_email {\n ops@
     vrrp_check web {\n http http://192.0.2.80:80/ status 200-299\n interval 1\n}\n\
     vrrp_instance two {\n interface eth0\n virtual_router_id 51\n version 2\n authentication {\n auth_type PASS\n auth_pass secret\n }\n \
     track_check {\n web weight 1\n }\n virtual_ipaddress {\n 198.18.0.100\n }\n}\n\
-    vrrp_instance three {\n interface eth0\n virtual_router_id 52\n version 3\n virtual_ipaddress {\n 198.18.0.101\n }\n}\n\
+    bfd_instance peer {\n neighbor_ip 198.18.0.30\n }\n\
+    bfd_instance far {\n neighbor_ip 2001:db8::30\n multihop\n }\n\
+    vrrp_instance three {\n interface eth0\n virtual_router_id 52\n version 3\n track_bfd {\n peer weight 5\n }\n virtual_ipaddress {\n 198.18.0.101\n }\n}\n\
     vrrp_instance six {\n interface eth0\n virtual_router_id 53\n virtual_ipaddress {\n fe80::64\n 2001:db8::64\n }\n}\n";
 
 /// A started world and what it has open.
@@ -27,6 +29,7 @@ pub struct Stage {
     now: Now,
     socks: Vec<SockKey>,
     conns: Vec<ConnKey>,
+    bfd_sent: Vec<u8>,
     notes: usize,
     done: usize,
 }
@@ -38,7 +41,8 @@ impl Stage {
         assert_eq!(loaded.config.instances.len(), 3, "{}", loaded.render(true));
         let now = Now { mono: Instant(1_000_000_000_000), wall: Wall(1_700_000_000_000_000_000) };
         let (socks, conns) = (Vec::new(), Vec::new());
-        let mut s = Stage { world: World::new(loaded.config), now, socks, conns, notes: 0, done: 0 };
+        let world = World::new(loaded.config);
+        let mut s = Stage { world, now, socks, conns, bfd_sent: Vec::new(), notes: 0, done: 0 };
         s.event(Event::Start);
         s.event(Event::Net(NetEv::DumpBegin));
         s.event(Event::Net(NetEv::LinkNew(Link {
@@ -78,6 +82,11 @@ impl Stage {
                     self.socks.push(sock);
                     self.event(Event::Sock(SockEv::Ready { sock, result: Ok(()) }));
                 }
+                Effect::Bfd(BfdFx::Listen(port)) => self.event(Event::Bfd(BfdEv::Listening { port, result: Ok(()) })),
+                Effect::Bfd(BfdFx::Open { session, .. }) => {
+                    self.event(Event::Bfd(BfdEv::Ready { session, result: Ok(()) }));
+                }
+                Effect::Bfd(BfdFx::Send { bytes, .. }) => self.bfd_sent = bytes.to_vec(),
                 Effect::Sock(SockFx::Close { sock }) => self.socks.retain(|s| *s != sock),
                 Effect::Net(NetFx::Change { req, op }) => {
                     if let NetOp::AddrAdd(s) = &op {
@@ -134,6 +143,26 @@ impl Stage {
                 self.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes }));
             }
         }
+    }
+
+    /// A packet on a BFD port. Bits of `who`: IPv6, multihop, a stranger, Your Discriminator as it was sent last; the others are the TTL.
+    pub fn bfd(&mut self, who: u8, packet: &[u8]) {
+        let bit = |n: u8| who >> n & 1 == 1;
+        let mut bytes = packet.to_vec();
+        if bit(3)
+            && let (Some(to), Some(mine)) = (bytes.get_mut(8..12), self.bfd_sent.get(4..8))
+        {
+            to.copy_from_slice(mine);
+        }
+        let port = BfdPort { v6: bit(0), multihop: bit(1) };
+        let src: &str = match (bit(0), bit(2)) {
+            (false, false) => "198.18.0.30",
+            (true, false) => "2001:db8::30",
+            (false, true) => "198.18.0.31",
+            (true, true) => "2001:db8::31",
+        };
+        let (src, ttl, age) = (src.parse().expect("an address"), Some(who | 15), Duration::ZERO);
+        self.event(Event::Bfd(BfdEv::Datagram { port, src, dst: None, ttl, age, bytes: &bytes }));
     }
 
     /// What the daemon makes of what a netlink socket received.

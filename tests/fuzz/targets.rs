@@ -1,4 +1,4 @@
-//! What is fuzzed: twelve entrances for hostile bytes. Each must return, within bounds, whatever it is given.
+//! What is fuzzed: thirteen entrances for hostile bytes. Each must return, within bounds, whatever it is given.
 //!
 //! Run by `scripts/fuzz`, and by `cargo test` over the corpus that is kept (`tests/config/fuzz_corpus.rs`).
 //! A text input may hold several files, each ended by a NUL byte: the first is `f0`, which can include `f1` and so on.
@@ -164,6 +164,29 @@ pub fn vrrp(data: &[u8]) {
         (packets, rest) = (packets + 1, behind);
     }
     // Two sockets, two kinds of each packet, and what is done at most for one, timers included.
+    assert!(stage.counts().2 - before.2 <= 200 * (packets + 1), "{packets} packets: {:?}", stage.counts());
+}
+
+/// What BFD peers send: packets, each behind two bytes of length, with 7 ms between them. The first byte of each packet's length says who
+/// sends it and how far it came.
+pub fn bfd(data: &[u8]) {
+    use kalived::wire::bfd::{LEN, parse};
+    if let Ok(p) = parse(data) {
+        let mut again = p.encode();
+        again[3] = data[3];
+        assert_eq!(&again[..], &data[..LEN]);
+    }
+    let mut stage = Stage::new();
+    stage.pass(Duration::from_secs(5));
+    let before = stage.counts();
+    let (mut packets, mut rest) = (0, data);
+    while let Some(([len, who], behind)) = rest.split_first_chunk::<2>() {
+        let (packet, behind) = behind.split_at(behind.len().min(usize::from(*len)));
+        stage.bfd(*who, packet);
+        stage.pass(Duration::from_millis(7));
+        (packets, rest) = (packets + 1, behind);
+    }
+    // An answer, a state with what follows it, and the timers of 7 ms.
     assert!(stage.counts().2 - before.2 <= 200 * (packets + 1), "{packets} packets: {:?}", stage.counts());
 }
 

@@ -3,6 +3,7 @@
 //! Read first: `../lab/mod.rs`. Every case goes through the same life: preemption, crash, return, farewell. At its end tshark has
 //! looked at every packet of both: none malformed, no bad checksum.
 
+mod bfd;
 #[path = "../lab/mod.rs"]
 mod lab;
 

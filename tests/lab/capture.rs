@@ -74,6 +74,19 @@ impl Frame {
         Some(Vrrp { ns: self.ns, src, dst, ttl, version: m[0] >> 4, vrid: m[1], priority: m[2], count: m[3], message })
     }
 
+    /// The BFD control packet in it.
+    pub fn bfd(&self) -> Option<Bfd> {
+        let (src, dst, ttl, proto, m) = self.ip_payload()?;
+        let port = |at: usize| Some(u16::from_be_bytes(m.get(at..at + 2)?.try_into().ok()?));
+        let (sport, dport, p) = (port(0)?, port(2)?, m.get(8..32)?);
+        if proto != 17 || !matches!(dport, 3784 | 4784) {
+            return None;
+        }
+        let (diag, state, poll, fin) = (p[0] & 31, p[1] >> 6, p[1] & 0x20 != 0, p[1] & 0x10 != 0);
+        let min_tx = u32::from_be_bytes(p[12..16].try_into().ok()?);
+        Some(Bfd { ns: self.ns, src, dst, ttl, sport, dport, diag, state, poll, fin, min_tx })
+    }
+
     /// The address announced by a gratuitous ARP or an unsolicited neighbour advertisement, with the MAC it is announced at.
     pub fn announces(&self) -> Option<(IpAddr, [u8; 6])> {
         let b = &self.bytes;
@@ -90,6 +103,25 @@ impl Frame {
         let target = Ipv6Addr::from(<[u8; 16]>::try_from(m.get(8..24)?).ok()?);
         Some((target.into(), m.get(26..32)?.try_into().ok()?))
     }
+}
+
+/// A BFD control packet (RFC 5880 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the fields of the packet
+pub struct Bfd {
+    pub ns: u64,
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    pub ttl: u8,
+    pub sport: u16,
+    pub dport: u16,
+    pub diag: u8,
+    /// 0 AdminDown, 1 Down, 2 Init, 3 Up.
+    pub state: u8,
+    pub poll: bool,
+    pub fin: bool,
+    /// Microseconds.
+    pub min_tx: u32,
 }
 
 /// A running capture on a host's interface.

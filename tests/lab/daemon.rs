@@ -153,12 +153,12 @@ pub fn arguments(program: Program, conf: &std::path::Path, pid: &std::path::Path
     let (conf, pid) = (conf.display().to_string(), pid.display().to_string());
     let words: Vec<&str> = match program {
         Program::Kalived => vec!["--config", &conf, "-n", "-l", "-D", "-p", &pid],
-        // keepalived keeps one more pid file for its VRRP child.
+        // keepalived keeps one more pid file for each of its children.
         Program::Keepalived => vec!["-f", &conf, "-n", "-l", "-D", "-P", "-p", &pid],
     };
     let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     if program == Program::Keepalived {
-        words.extend(["-r".to_owned(), format!("{pid}.vrrp")]);
+        words.extend(["-r".to_owned(), format!("{pid}.vrrp"), "-b".to_owned(), format!("{pid}.bfd")]);
     }
     words
 }

@@ -1,8 +1,9 @@
-//! SMTP_CHECK, DNS_CHECK, UDP_CHECK, PING_CHECK, FILE_CHECK.
+//! SMTP_CHECK, DNS_CHECK, UDP_CHECK, PING_CHECK, FILE_CHECK, BFD_CHECK.
 
 use crate::bench::*;
 use kalived::config::model::Config;
-use kalived::config::model::check::{CheckKind, DnsCheck, DnsType, FileCheck, SmtpCheck, UdpCheck};
+use kalived::config::model::bfd::BfdInstance;
+use kalived::config::model::check::{BfdCheck, CheckKind, DnsCheck, DnsType, FileCheck, SmtpCheck, UdpCheck};
 use kalived::config::model::setting::Weight;
 use kalived::config::model::vrrp::TrackFile;
 use kalived::effect::Peer;
@@ -219,4 +220,63 @@ fn a_track_file_without_a_file_is_zero_and_that_is_said() {
     b.call(|c, cx| c.start(cx));
     b.run(S);
     assert_eq!((b.up(server), b.verdicts()), (Some(true), vec![(0, true)]));
+}
+
+fn bfd_spec(host: u8) -> CheckSpec {
+    let session = BfdInstance { name: "r2".into(), neighbor_ip: Some([10, 77, 0, 9].into()), ..BfdInstance::default() };
+    let config = Config { bfd: vec![session], ..Config::default() };
+    let kind = CheckKind::Bfd(Box::new(BfdCheck { name: Some("r2".into()) }));
+    CheckSpec::of(&config, &vs(), &rs(host), &check(kind)).remove(0)
+}
+
+#[test]
+fn a_bfd_check_follows_its_session() {
+    let (mut b, server) = Bench::of(bfd_spec(11));
+    b.run(S);
+    assert_eq!((b.up(server), b.opened.len()), (None, 0), "nothing is known, and nothing is looked at");
+    for (n, up) in [true, false, false, true].into_iter().enumerate() {
+        b.call(|c, cx| c.on_bfd("r2", up, cx));
+        b.call(|c, cx| c.on_bfd("r3", !up, cx));
+        b.run(ms(1));
+        assert_eq!(b.up(server), Some(up), "{n}");
+    }
+    assert_eq!(b.verdicts().into_iter().map(|(_, up)| up).collect::<Vec<_>>(), [true, false, true], "each change once");
+    let lines: Vec<&str> = b.notes.iter().map(|(_, n)| n.as_str()).collect();
+    let line = |word: &str| format!("BFD check of [r2] RS([10.77.0.11]:tcp:80) is {word}");
+    assert_eq!(lines, [line("UP"), line("DOWN"), line("UP")]);
+    // One that comes later knows at once; one that nobody wants any more leaves nothing behind.
+    let late = b.servers.insert(());
+    b.call(|c, cx| c.set(late, vec![wanted(late, bfd_spec(12))], cx));
+    b.run(ms(1));
+    assert_eq!(b.up(late), Some(true));
+    b.call(|c, cx| c.set(server, Vec::new(), cx));
+    b.call(|c, cx| c.set(late, Vec::new(), cx));
+    b.call(|c, cx| c.on_bfd("r2", false, cx));
+    b.run(S);
+    assert_eq!((b.checks.sizes().0, b.timers.len()), (0, 0));
+}
+
+// A session of a thousand real servers: some of them in each turn.
+#[test]
+fn many_servers_follow_one_session_in_slices() {
+    let mut b = Bench::new();
+    let servers: Vec<RsKey> = (0..1000).map(|_| b.servers.insert(())).collect();
+    b.call(|c, cx| c.start(cx));
+    for (n, server) in servers.iter().enumerate() {
+        let mut spec = bfd_spec(11);
+        spec.backend.set_port(1000 + n as u16);
+        b.call(|c, cx| c.set(*server, vec![wanted(*server, spec)], cx));
+    }
+    let before = b.turns;
+    b.call(|c, cx| c.on_bfd("r2", false, cx));
+    b.run(S);
+    assert!(servers.iter().all(|s| b.up(*s) == Some(false)));
+    assert!(b.turns - before >= 1000 / 32, "{} turns", b.turns - before);
+}
+
+#[test]
+fn a_bfd_check_of_no_session_is_a_failure_from_the_start() {
+    let kind = CheckKind::Bfd(Box::new(BfdCheck { name: Some("r2".into()) }));
+    let (b, server) = Bench::of(spec(&check(kind)));
+    assert_eq!((b.up(server), b.words(server)), (Some(false), "there is no bfd_instance r2".into()));
 }

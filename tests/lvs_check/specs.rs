@@ -78,7 +78,8 @@ fn what_cannot_be_done_says_why_and_hosts_are_checks_of_their_own() {
         assert!(why.starts_with("a blank or a control character in its "), "{why}");
     }
     let bfd = check(CheckKind::Bfd(Box::new(BfdCheck { name: Some("x".into()) })));
-    assert!(CheckSpec::of(&Config::default(), &vs(), &rs(11), &bfd).is_empty());
+    let What::Never(why) = spec(&bfd).what else { panic!("there is no such session") };
+    assert_eq!(&*why, "there is no bfd_instance x");
     let hosts = [25, 26].map(|p| Target { connect_port: Some(p), ..Target::default() }).to_vec();
     let smtp = check(CheckKind::Smtp(Box::new(SmtpCheck { hosts, ..SmtpCheck::default() })));
     assert_eq!(CheckSpec::of(&Config::default(), &vs(), &rs(11), &smtp).len(), 2);

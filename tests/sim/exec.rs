@@ -110,6 +110,7 @@ impl Sim {
                 | Effect::Conn(ConnFx::Write { .. })
                 | Effect::Conn(ConnFx::Close { .. })
                 | Effect::Lvs(_)
+                | Effect::Bfd(_)
                 | Effect::Guard(GuardFx::Compile)
                 | Effect::Guard(GuardFx::StandingBy)) => {
                     self.violate("effect".into(), format!("node {node} wants {effect:?}"));

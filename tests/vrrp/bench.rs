@@ -302,6 +302,7 @@ impl Bench {
                 | Effect::Conn(ConnFx::Close { .. })
                 | Effect::Lvs(_)
                 | Effect::Filter(_)
+                | Effect::Bfd(_)
                 | Effect::Guard(GuardFx::Compile)
                 | Effect::Guard(GuardFx::Reloaded(_))
                 | Effect::Guard(GuardFx::StandingBy)

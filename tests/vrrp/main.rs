@@ -3,6 +3,7 @@
 
 mod announce;
 mod bench;
+mod bfd;
 mod cost;
 mod custody;
 mod debounce;

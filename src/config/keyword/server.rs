@@ -97,8 +97,8 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const REAL_SERVER: &[Keyword] = &[
-    row("BFD_CHECK", Block(Scope::BfdCheck), Withheld, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
-        "BFD session state; see matching block."),
+    row("BFD_CHECK", Block(Scope::BfdCheck), Supported, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
+        "Follows a BFD session: the server fails while it is down."),
     row("DNS_CHECK", Block(Scope::DnsCheck), Supported, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
         "DNS query; see matching block."),
     row("FILE_CHECK", Block(Scope::FileCheck), Supported, "{ ... }", "", "repeatable; all checkers must pass; block optional pieces in child rows",
@@ -285,8 +285,8 @@ pub(super) const FILE_CHECK: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const BFD_CHECK: &[Keyword] = &[
-    row("alpha", Bool, NoEffect, "[<BOOL>]", "inherited", "",
+    row("alpha", Bool, Supported, "[<BOOL>]", "inherited", "",
         "Start failed."),
-    row("name", Text, NoEffect, "<bfd_instance>", "required", "unknown -> checker removed",
+    row("name", Text, Supported, "<bfd_instance>", "required", "unknown -> checker removed",
         "Session to follow."),
 ];

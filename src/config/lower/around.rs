@@ -45,7 +45,15 @@ pub(super) fn block<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, st
         }
         "bfd_instance" => {
             let Some(name) = cx.name(k, stmt) else { return };
-            config.bfd.extend(bfd(cx, name, stmt, stmts));
+            let Some(new) = bfd(cx, name, stmt, stmts) else { return };
+            // Whose a packet is, would be undecided.
+            let same = |b: &&BfdInstance| {
+                (b.neighbor_ip, b.source_ip, b.multihop) == (new.neighbor_ip, new.source_ip, new.multihop)
+            };
+            match config.bfd.iter().find(same) {
+                Some(first) => drop(cx.say(stmt.span(), kind::duplicate_bfd(&new.name, &first.name))),
+                None => config.bfd.push(new),
+            }
         }
         "track_group" => {
             let Some(name) = cx.name(k, stmt) else { return };

@@ -102,8 +102,13 @@ fn both(cx: &mut Cx<'_>, config: &Config) {
                 i.track_interfaces.iter().map(|t| &*t.name).chain(i.more.tracks.interfaces.iter().map(|t| &*t.name));
             let own: BTreeSet<&str> = own.collect();
             let (a, b) = (&i.more.tracks, &group.tracks);
-            let pairs =
-                [(&a.scripts, &b.scripts), (&a.checks, &b.checks), (&a.files, &b.files), (&a.processes, &b.processes)];
+            let pairs = [
+                (&a.scripts, &b.scripts),
+                (&a.checks, &b.checks),
+                (&a.files, &b.files),
+                (&a.processes, &b.processes),
+                (&a.bfds, &b.bfds),
+            ];
             let shared = pairs.into_iter().flat_map(|(a, b)| b.iter().filter(|t| a.iter().any(|o| o.name == t.name)));
             let shared =
                 shared.chain(b.interfaces.iter().filter(|t| own.contains(&*t.name) || *t.name == *i.interface));

@@ -75,6 +75,16 @@ pub fn render(report: &Report, config: &Config) -> String {
             tracking(&mut out, config, |c| &c.more.tracks.processes, &p.name, p.weight.weight);
         }
     }
+    if !config.bfd.is_empty() {
+        out.head("VRRP Track BFDs");
+        for b in &config.bfd {
+            out.one("VRRP Track BFD", &b.name);
+            out.item("Weight", b.weight.weight);
+            let up = report.bfd_sessions.iter().find(|s| *s.name == *b.name).and_then(|s| s.up);
+            out.item("Bfd is", if up == Some(true) { "Up" } else { "Down" });
+            tracking(&mut out, config, |c| &c.more.tracks.bfds, &b.name, b.weight.weight);
+        }
+    }
     interfaces(&mut out, report, config);
     out.0
 }
@@ -250,6 +260,7 @@ fn vips(out: &mut Out, i: &Instance, c: &InstanceConfig) {
 fn tracked(out: &mut Out, c: &InstanceConfig, config: &Config) {
     let own = |kind: &str, name: &str| match kind {
         "scripts" => config.scripts.iter().find(|s| *s.name == *name).map(|s| s.weight.weight),
+        "BFDs" => config.bfd.iter().find(|s| *s.name == *name).map(|s| s.weight.weight),
         "files" => config.track_files.iter().find(|s| *s.name == *name).map(|s| s.weight.weight),
         _ => config.track_processes.iter().find(|s| *s.name == *name).map(|s| s.weight.weight),
     };
@@ -260,7 +271,8 @@ fn tracked(out: &mut Out, c: &InstanceConfig, config: &Config) {
         }
     }
     let t = &c.more.tracks;
-    for (title, lines) in [("scripts", &t.scripts), ("files", &t.files), ("processes", &t.processes)] {
+    for (title, lines) in [("scripts", &t.scripts), ("files", &t.files), ("processes", &t.processes), ("BFDs", &t.bfds)]
+    {
         if !lines.is_empty() {
             out.line(3, format!("Tracked {title} :"));
             for l in lines {

@@ -35,6 +35,7 @@ impl Checks {
             let Some(check) = self.rousing.pop_front() else { break };
             self.rouse(check, cx);
         }
+        out.append(&mut self.unsaid);
         for _ in 0..STEPS {
             if !self.plan.is_open(now) {
                 break;
@@ -172,6 +173,7 @@ impl Checks {
         let wanted = self.running && one.users.iter().any(|u| !self.suspended.contains(&u.server));
         match (&one.state, wanted) {
             (State::Off, true) => self.begin(check, cx),
+            (State::Following, true) => self.follow(check, cx),
             (State::Off | State::Known, _) => {}
             (_, true) => {}
             (_, false) => self.halt(check, cx),
@@ -182,6 +184,14 @@ impl Checks {
             // One that is being ended may have a successor by now.
             if self.by_spec.get(&one.digest) == Some(&check) {
                 self.by_spec.remove(&one.digest);
+            }
+            if let What::Bfd(name) = &one.spec.what
+                && let Some(followers) = self.followers.get_mut(name)
+            {
+                followers.remove(&check);
+                if followers.is_empty() {
+                    self.followers.remove(&name.clone());
+                }
             }
             if !matches!(one.state, State::Running { .. }) {
                 self.all.remove(check);
@@ -210,10 +220,46 @@ impl Checks {
             }
             return;
         }
+        if let What::Bfd(_) = &one.spec.what {
+            one.state = State::Following;
+            return self.follow(check, cx);
+        }
         let at = one.first_start(now);
         one.state = State::Idle;
         self.step_at(check, at);
         self.await_end(check);
+    }
+
+    /// A BFD session is up or down from now on. Who follows it is looked at in the next turns, some in each: a session may stand for
+    /// thousands of real servers.
+    pub fn on_bfd(&mut self, name: &str, up: bool, cx: &mut Cx<'_>) {
+        if self.sessions.insert(name.into(), up) != Some(up)
+            && let Some(followers) = self.followers.get(name)
+        {
+            self.rousing.extend(followers);
+            self.arm(cx);
+        }
+    }
+
+    /// These are the BFD sessions, and there are no others.
+    pub fn keep_sessions(&mut self, keeps: impl Fn(&str) -> bool) {
+        self.sessions.retain(|name, _| keeps(name));
+    }
+
+    // What its session says, if that is new.
+    fn follow(&mut self, check: CheckId, cx: &mut Cx<'_>) {
+        let Some(one) = self.all.get(check) else { return };
+        let What::Bfd(name) = &one.spec.what else { return };
+        let Some(up) =
+            self.sessions.get(name).copied().filter(|up| one.verdict.up() != Some(*up) || one.ended.is_none())
+        else {
+            return;
+        };
+        let word = Words::Owned(format!("session {name} is {}", if up { "up" } else { "down" }));
+        let outcome = if up { Ok(word) } else { Err(Failure { words: word, local: false }) };
+        let mut out = core::mem::take(&mut self.unsaid);
+        self.judge(check, outcome, cx, &mut out);
+        self.unsaid = out;
     }
 
     fn halt(&mut self, check: CheckId, cx: &mut Cx<'_>) {
@@ -247,7 +293,7 @@ impl Checks {
                 }
             }
             State::Watching { watch } => cx.watches.stop(watch, cx.fx),
-            State::Idle | State::Off | State::Known => {}
+            State::Idle | State::Off | State::Known | State::Following => {}
         }
         self.no_step(check);
     }

@@ -131,6 +131,9 @@ pub struct Checks {
     memory: BTreeMap<[u8; 16], CheckShot>,
     // Looks so far, for a number that is another one each time.
     looks: u32,
+    // What BFD sessions said last, and the checks that follow each.
+    sessions: BTreeMap<Box<str>, bool>,
+    followers: BTreeMap<Box<str>, BTreeSet<CheckId>>,
 }
 
 impl core::fmt::Debug for Checks {
@@ -233,7 +236,11 @@ impl Checks {
             one.verdict.resume(false, 0);
             one.state = State::Known;
         }
+        let session = if let What::Bfd(name) = &one.spec.what { Some(name.clone()) } else { None };
         let check = self.all.insert(Box::new(one));
+        if let Some(name) = session {
+            self.followers.entry(name).or_default().insert(check);
+        }
         self.by_spec.insert(digest, check);
         check
     }

@@ -27,6 +27,8 @@ pub(super) enum State {
     Watching { watch: WatchKey },
     /// Nothing is to be done: the result is known.
     Known,
+    /// It follows a BFD session.
+    Following,
 }
 
 /// See the module.
@@ -93,10 +95,10 @@ impl One {
             What::Http(http) => (http.pages.len().max(1), http.fast_recovery),
             _ => (1, false),
         };
-        // What a file says is so, until it says something else: nothing is tried again.
+        // What a file or a BFD session says is so, until it says something else: nothing is tried again.
         let pace = &self.spec.pace;
         let (retries, rise) =
-            if matches!(self.spec.what, What::File { .. }) { (0, 1) } else { (pace.retries, pace.rise) };
+            if matches!(self.spec.what, What::File { .. } | What::Bfd(_)) { (0, 1) } else { (pace.retries, pace.rise) };
         Rule { retries, rise, pages, fast_recovery }
     }
 

@@ -45,7 +45,7 @@ impl Lane {
     pub(super) fn of(what: &What) -> Option<Lane> {
         match what {
             What::Misc { .. } => Some(Lane::Programs),
-            What::File { .. } | What::Never(_) => None,
+            What::File { .. } | What::Never(_) | What::Bfd(_) => None,
             _ => Some(Lane::Connections),
         }
     }

@@ -118,6 +118,8 @@ pub enum What {
     },
     /// It cannot be done, and why: it has failed from the start.
     Never(Box<str>),
+    /// `BFD_CHECK`: the name of the `bfd_instance`.
+    Bfd(Box<str>),
 }
 
 /// `HTTP_GET`, `SSL_GET`.
@@ -167,8 +169,7 @@ impl CheckSpec {
         Md5::digest(postcard::to_stdvec(self).unwrap_or_default()).into()
     }
 
-    /// What a check of the file comes to; more than one for the old form of SMTP_CHECK with several hosts, none for what needs a part
-    /// of the daemon that is not there (BFD_CHECK).
+    /// What a check of the file comes to; more than one for the old form of SMTP_CHECK with several hosts.
     pub fn of(config: &Config, vs: &VirtualServer, rs: &RealServer, check: &Check) -> Vec<CheckSpec> {
         let paces = [&check.pace, &rs.pace, &vs.pace];
         let log_all =
@@ -233,7 +234,13 @@ impl CheckSpec {
                     Some(f) => What::File { name, path: f.file.clone(), weight: file.weight.unwrap_or(f.weight) },
                 }
             }
-            CheckKind::Bfd(_) => return Vec::new(),
+            CheckKind::Bfd(bfd) => {
+                let name = bfd.name.clone().unwrap_or_default();
+                match config.bfd.iter().any(|b| b.name == name) {
+                    true => What::Bfd(name),
+                    false => What::Never(format!("there is no bfd_instance {name}").into()),
+                }
+            }
         };
         vec![spec(target, what)]
     }

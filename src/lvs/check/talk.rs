@@ -63,7 +63,7 @@ impl Talk {
             What::Dns { to, .. } => (Peer::Udp(*to), Talk::Dns(dns::Query::new(salt as u16))),
             What::Udp { to, .. } => (Peer::Udp(*to), Talk::Udp),
             What::Ping(to) => (Peer::Ping(*to), Talk::Ping(ping::Echo::new(salt, to.is_ipv4()))),
-            What::Misc { .. } | What::File { .. } | What::Never(_) => return None,
+            What::Misc { .. } | What::File { .. } | What::Never(_) | What::Bfd(_) => return None,
         })
     }
 

@@ -21,6 +21,7 @@ pub(super) fn kind(what: &What) -> &'static str {
         What::Misc { .. } => "Misc check",
         What::File { .. } => "FILE_CHECK",
         What::Never(_) => "Health check",
+        What::Bfd(_) => "BFD_CHECK",
     }
 }
 
@@ -50,6 +51,7 @@ pub(super) fn succeeded(spec: &CheckSpec, user: &User) -> Note {
         }
         What::File { name, .. } => format!("({svc}): tracked file {name} leaving FAULT state"),
         What::Never(_) => format!("Health check on service {svc} success."),
+        What::Bfd(name) => format!("BFD check of [{name}] RS({svc}) is UP"),
     };
     note(Level::Info, text)
 }
@@ -67,6 +69,7 @@ pub(super) fn failed(spec: &CheckSpec, user: &User, forgiven: u32, why: &str) ->
             format!("Misc check for [{svc} VS {service}] by [{}] failed{after} ({why}).", program(&spec.what))
         }
         What::File { name, .. } => format!("({svc}): tracked file {name} now FAULT state ({why})"),
+        What::Bfd(name) => format!("BFD check of [{name}] RS({svc}) is DOWN"),
         what => format!("{} on service {svc} failed{after}. ({why})", kind(what)),
     };
     note(Level::Info, text)

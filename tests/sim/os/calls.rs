@@ -65,6 +65,15 @@ impl Calls for SimOs {
     fn open_to(&mut self, _transport: Transport, _to: SocketAddr, _origin: &Origin<'_>) -> io::Result<Fd> {
         self.open()
     }
+    fn open_bfd_port(&mut self, _v6: bool, _port: u16) -> io::Result<Fd> {
+        self.open()
+    }
+    fn open_bfd(&mut self, _source: Option<IpAddr>, _v6: bool, _port: u16, _ttl: u8) -> io::Result<Fd> {
+        self.open()
+    }
+    fn send_datagram(&mut self, _fd: &Fd, _bytes: &[u8], _to: &SockAddr) -> io::Result<()> {
+        Ok(())
+    }
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
         let fd = self.open()?;
         self.files.entry(fd.as_raw_fd()).or_default().netlink = true;

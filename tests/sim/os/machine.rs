@@ -581,7 +581,12 @@ impl Machine for Exerciser {
             Event::Net(e) => self.net(e),
             Event::Conn { conn, what } => self.stream(conn, what),
             Event::Frames { batch, sent, errno, .. } => self.answers.push((batch, sent, errno)),
-            Event::Signal(_) | Event::Guard(_) | Event::Helper(_) | Event::Lvs(_) | Event::Filter(_) => {
+            Event::Signal(_)
+            | Event::Guard(_)
+            | Event::Helper(_)
+            | Event::Lvs(_)
+            | Event::Filter(_)
+            | Event::Bfd(_) => {
                 self.violate(Rule::Socket, format!("{event:?} was not asked for"));
             }
         }

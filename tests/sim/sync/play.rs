@@ -497,6 +497,7 @@ impl Sim {
                 | Effect::Conn(ConnFx::Close { .. })
                 | Effect::Lvs(_)
                 | Effect::Filter(_)
+                | Effect::Bfd(_)
                 | Effect::Guard(GuardFx::Compile)
                 | Effect::Guard(GuardFx::Reloaded(_))
                 | Effect::Guard(GuardFx::Frozen)

@@ -1,0 +1,35 @@
+//! One tracked `bfd_instance`: the last verdict of its session.
+//!
+//! Read first: `mod.rs`, `bfd/mod.rs`. The session runs whether it is tracked or not; here is what it said last.
+
+use crate::config::model::bfd::BfdInstance;
+
+/// See the module.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Bfd {
+    cfg: BfdInstance,
+    up: Option<bool>,
+}
+
+impl Bfd {
+    /// Nothing is known yet.
+    pub fn new(cfg: BfdInstance) -> Bfd {
+        Bfd { cfg, up: None }
+    }
+    /// Its configuration.
+    pub fn cfg(&self) -> &BfdInstance {
+        &self.cfg
+    }
+    /// Another configuration; the session says what that makes of it.
+    pub fn alter(&mut self, cfg: BfdInstance) {
+        self.cfg = cfg;
+    }
+    /// Whether it is up; `None`: not known yet.
+    pub fn up(&self) -> Option<bool> {
+        self.up
+    }
+    /// What was known before, or what the session says now. True: the verdict changed.
+    pub fn set(&mut self, up: bool) -> bool {
+        self.up.replace(up) != Some(up)
+    }
+}
