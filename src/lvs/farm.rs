@@ -134,7 +134,10 @@ struct Draft {
 impl Draft {
     fn more(&mut self, config: &Config, reals: Vec<RealServer>) {
         for rs in reals {
-            let checks = checks_of(config, &self.cfg, &rs);
+            let mut checks = checks_of(config, &self.cfg, &rs);
+            if let Some((before, _)) = self.checks.last().and_then(|c| c.first()) {
+                checks.iter_mut().for_each(|(spec, _)| spec.share(before));
+            }
             self.v6.get_or_insert(rs.addr.is_ipv6());
             self.servers.push(server_of(&self.cfg, &rs, &checks));
             self.checks.push(checks);

@@ -85,8 +85,8 @@ pub enum Change {
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Pool {
     servers: Vec<Server>,
-    // Places in `servers`.
-    index: BTreeMap<DestinationKey, usize>,
+    // Places in `servers`, by key; of equal keys the last.
+    index: Box<[u32]>,
     sorry: Option<Sorry>,
     quorum: i64,
     hysteresis: i64,
@@ -167,14 +167,17 @@ impl Pool {
 
     /// The place of a server.
     pub fn place(&self, key: &DestinationKey) -> Option<usize> {
-        self.index.get(key).copied()
+        let found = self.index.binary_search_by_key(&Some(*key), key_of(&self.servers)).ok()?;
+        self.index.get(found).map(|place| *place as usize)
     }
 
     /// Keys of servers with this address, and of the sorry server.
     pub fn with_address(&self, addr: IpAddr) -> impl Iterator<Item = DestinationKey> + '_ {
-        let all = DestinationKey { addr, port: 0 }..=DestinationKey { addr, port: u16::MAX };
+        let key = key_of(&self.servers);
+        let first = self.index.partition_point(|place| key(place).is_some_and(|k| k.addr < addr));
+        let all = self.index.iter().skip(first).filter_map(key).take_while(move |k| k.addr == addr);
         let sorry = self.sorry.iter().map(|s| s.key).filter(move |k| k.addr == addr);
-        self.index.range(all).map(|(k, _)| *k).chain(sorry)
+        all.chain(sorry)
     }
 
     /// A verdict on a server, by its place in the file. The same one again changes nothing. What the first one of an
@@ -340,8 +343,17 @@ impl Pool {
     }
 }
 
-fn index_of(servers: &[Server]) -> BTreeMap<DestinationKey, usize> {
-    servers.iter().enumerate().map(|(place, s)| (s.key, place)).collect()
+fn key_of(servers: &[Server]) -> impl Fn(&u32) -> Option<DestinationKey> + '_ {
+    |place| servers.get(*place as usize).map(|s| s.key)
+}
+
+fn index_of(servers: &[Server]) -> Box<[u32]> {
+    let key = key_of(servers);
+    let mut index: Vec<u32> = (0..u32::try_from(servers.len()).unwrap_or(u32::MAX)).collect();
+    // The last of equal ones comes first, and stays.
+    index.sort_by_key(|place| (key(place), core::cmp::Reverse(*place)));
+    index.dedup_by_key(|place| key(place));
+    index.into()
 }
 
 /// What leads from one table to the other: first what comes or changes, then what goes.

@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 /// Code that the core runs at its start, for a command, at a reload or never.
 const SELDOM: &str = ".text.seldom";
@@ -86,9 +86,14 @@ fn library(line: &str, program: &Path) -> Option<Range> {
     Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
 }
 
-/// Locks the libraries for checks again, because there are servers to check. Without effect before [`give_back`], and where memory may
-/// not be locked.
+/// Locks the libraries for checks again, because there is a check that uses them: once. Without effect before [`give_back`], and where
+/// memory may not be locked.
 pub fn keep_checks() {
+    static KEPT: Once = Once::new();
+    KEPT.call_once(lock_checks);
+}
+
+fn lock_checks() {
     for (at, length) in OF_CHECKS.get().into_iter().flatten().copied().flat_map(pieces) {
         // SAFETY: a part of the program; locking changes nothing but where its pages are.
         unsafe { libc::mlock(at, length) };

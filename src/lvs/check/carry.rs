@@ -3,7 +3,7 @@
 //! Read first: `mod.rs`, `plan.rs`, `one.rs`.
 
 use super::one::{One, State};
-use super::plan::{Lane, ROUSED, SLICE, STEPS, Tag};
+use super::plan::{Lane, ROUSE_PAUSE, ROUSED, SLICE, STEPS, TOGETHER, Tag};
 use super::spec::What;
 use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
 use super::verdict::Next;
@@ -31,15 +31,23 @@ impl Checks {
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<CheckOut> {
         let (mut out, mut starts) = (core::mem::take(&mut self.unsaid), SLICE);
         let now = cx.now.mono;
-        for _ in 0..ROUSED {
-            let Some(check) = self.rousing.pop_front() else { break };
-            self.rouse(check, cx);
+        if self.rouse_at <= now {
+            for _ in 0..ROUSED {
+                let Some(check) = self.rousing.pop_front() else { break };
+                self.rouse(check, cx);
+                self.rouse_at = now + ROUSE_PAUSE;
+            }
         }
         for _ in 0..STEPS {
             if !self.plan.is_open(now) {
                 break;
             }
-            let Some((at, tag, check)) = self.plan.first(now) else { break };
+            // Beside one that begins.
+            let until = if starts < SLICE { now + TOGETHER } else { now };
+            let Some((at, tag, check)) = self.plan.first(until) else { break };
+            if at > now && !(tag == Tag::Step && self.all.get(check).is_some_and(|one| one.may_begin(at, now))) {
+                break;
+            }
             self.plan.unset(at, tag, check);
             let Some(one) = self.all.get_mut(check) else { continue };
             match tag {

@@ -12,6 +12,7 @@ use crate::effect::SpawnSpec;
 use crate::time::Duration;
 use core::net::{IpAddr, SocketAddr};
 use md5::{Digest, Md5};
+use std::sync::Arc;
 
 /// `delay_loop` where none is written.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -25,10 +26,10 @@ const LEAST: Duration = Duration::from_millis(1);
 pub struct CheckSpec {
     /// The real server that it is about; where it goes to may be another place.
     pub backend: SocketAddr,
-    /// When.
-    pub pace: Pace,
-    /// Where its packets come from.
-    pub source: Source,
+    /// When; shared by the checks that have the same.
+    pub pace: Arc<Pace>,
+    /// Where its packets come from; shared likewise.
+    pub source: Arc<Source>,
     /// What is done.
     pub what: What,
     /// `log_all_failures`: each failure is a line, not only the one that counts.
@@ -167,6 +168,16 @@ impl CheckSpec {
         Md5::digest(postcard::to_stdvec(self).unwrap_or_default()).into()
     }
 
+    /// What is equal in both is held once from now on: there are tens of thousands of checks, of few kinds.
+    pub(in crate::lvs) fn share(&mut self, other: &CheckSpec) {
+        if self.pace == other.pace {
+            self.pace = other.pace.clone();
+        }
+        if self.source == other.source {
+            self.source = other.source.clone();
+        }
+    }
+
     /// What a check of the file comes to; more than one for the old form of SMTP_CHECK with several hosts, none for what needs a part
     /// of the daemon that is not there (BFD_CHECK).
     pub fn of(config: &Config, vs: &VirtualServer, rs: &RealServer, check: &Check) -> Vec<CheckSpec> {
@@ -180,7 +191,7 @@ impl CheckSpec {
                 device: target.bind_if.clone(),
                 mark: target.fwmark,
             };
-            CheckSpec { backend, pace: pace(vs, rs, check, target), source, what, log_all }
+            CheckSpec { backend, pace: pace(vs, rs, check, target).into(), source: source.into(), what, log_all }
         };
         let to = |target: &Target| {
             SocketAddr::new(target.connect_ip.unwrap_or(rs.addr), target.connect_port.unwrap_or(rs.port))
