@@ -71,7 +71,8 @@ impl<T: Copy> Ring<T> {
         if !known || !probe.is_supported(opcode::SendZc::CODE) || kernel_release() < Some((6, 1)) {
             return Err(NoRing(too_old()));
         }
-        let mut ring = Ring { io, ops: Arena::default(), abs_timer: false, unknown: 0, broken: None, spare: Vec::new() };
+        let mut ring =
+            Ring { io, ops: Arena::default(), abs_timer: false, unknown: 0, broken: None, spare: Vec::new() };
         ring.abs_timer = ring.enter(1, Some(Instant(1)), EnterFlags::ABS_TIMER) == Err(-libc::ETIME);
         Ok(ring)
     }
