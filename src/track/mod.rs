@@ -86,11 +86,13 @@ pub enum Kind {
     Process,
     /// `vrrp_check`.
     Check,
+    /// The quorum of a `virtual_server`.
+    VirtualServer,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Script, Kind::File, Kind::Process, Kind::Check];
+    pub const ALL: [Kind; 5] = [Kind::Script, Kind::File, Kind::Process, Kind::Check, Kind::VirtualServer];
     /// As in snapshots and sentences.
     pub fn word(self) -> &'static str {
         match self {
@@ -98,6 +100,7 @@ impl Kind {
             Kind::File => "file",
             Kind::Process => "process",
             Kind::Check => "check",
+            Kind::VirtualServer => "virtual_server",
         }
     }
     /// As at the beginning of a log line.
@@ -107,6 +110,7 @@ impl Kind {
             Kind::File => "VRRP_Track_File",
             Kind::Process => "VRRP_Track_Process",
             Kind::Check => "VRRP_Check",
+            Kind::VirtualServer => "Virtual_Server",
         }
     }
     /// The lines of `lines` that name trackers of this kind.
@@ -116,6 +120,7 @@ impl Kind {
             Kind::File => &lines.files,
             Kind::Process => &lines.processes,
             Kind::Check => &lines.checks,
+            Kind::VirtualServer => &lines.virtual_servers,
         }
     }
 }
@@ -137,6 +142,8 @@ enum Def {
     File(TrackFile),
     Process(TrackProcess),
     Check(VrrpCheck),
+    // Its quorum is the virtual server's own.
+    VirtualServer,
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -145,6 +152,8 @@ enum Machine {
     File(File),
     Process(Process),
     Check(Check),
+    // Whether it has its quorum, as far as that is known.
+    VirtualServer(Option<bool>),
 }
 
 impl Machine {
@@ -154,6 +163,7 @@ impl Machine {
             Def::File(d) => Machine::File(File::new(key, d)),
             Def::Process(d) => Machine::Process(Process::new(key, d)),
             Def::Check(d) => Machine::Check(Check::new(key, kind, d)),
+            Def::VirtualServer => Machine::VirtualServer(None),
         }
     }
     // True: the verdict changed.
@@ -163,6 +173,7 @@ impl Machine {
             Machine::File(m) => return m.start(cx),
             Machine::Process(m) => m.start(cx),
             Machine::Check(m) => m.start(spread, cx),
+            Machine::VirtualServer(_) => {}
         }
         false
     }
@@ -173,6 +184,7 @@ impl Machine {
             Machine::File(m) => m.retire(cx),
             Machine::Process(m) => m.retire(cx),
             Machine::Check(m) => m.retire(cx),
+            Machine::VirtualServer(_) => {}
         }
         true
     }
@@ -182,6 +194,7 @@ impl Machine {
             Machine::File(m) => m.cfg().weight,
             Machine::Process(m) => m.cfg().weight,
             Machine::Check(m) => m.cfg().weight,
+            Machine::VirtualServer(_) => Weight::default(),
         }
     }
     fn verdict(&self) -> Verdict {
@@ -190,6 +203,7 @@ impl Machine {
             Machine::Script(m) => m.up(),
             Machine::Process(m) => m.up(),
             Machine::Check(m) => m.up(),
+            Machine::VirtualServer(up) => *up,
         };
         up.map_or(Verdict::Waiting, Verdict::Up)
     }
@@ -199,6 +213,7 @@ impl Machine {
             Machine::File(m) => m.resume(i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX })),
             Machine::Process(m) => m.resume(value != 0),
             Machine::Check(m) => m.resume(value != 0),
+            Machine::VirtualServer(up) => *up = Some(value != 0),
         }
     }
     fn hold(&mut self, verdict: Verdict) {
@@ -208,6 +223,7 @@ impl Machine {
             (Machine::Script(m), Verdict::Up(up)) => m.hold(up),
             (Machine::Process(m), Verdict::Up(up)) => m.resume(up),
             (Machine::Check(m), Verdict::Up(up)) => m.hold(up),
+            (Machine::VirtualServer(m), Verdict::Up(up)) => *m = Some(up),
             (Machine::File(_), Verdict::Up(_)) | (_, Verdict::Value(_)) => {}
         }
     }
@@ -338,6 +354,7 @@ impl Tracks {
                 }
                 Ok(other)
             }
+            (Machine::VirtualServer(_), Def::VirtualServer) => Ok(false),
             (_, def) => Err((def, t.machine.verdict())),
         };
         match kept {
@@ -379,7 +396,7 @@ impl Tracks {
             match &t.machine {
                 Machine::Script(m) => m.check_invariants(timers),
                 Machine::Check(m) => m.check_invariants(timers),
-                Machine::File(_) | Machine::Process(_) => {}
+                Machine::File(_) | Machine::Process(_) | Machine::VirtualServer(_) => {}
             }
             assert!(named || matches!(t.machine, Machine::Script(_)), "{}: only a program is waited for", t.name);
         }
@@ -459,7 +476,7 @@ impl Tracks {
             Machine::Script(m) => m.on_run(cx),
             Machine::Process(m) => m.on_delay(cx),
             Machine::Check(m) => m.on_run(cx),
-            Machine::File(_) => false,
+            Machine::File(_) | Machine::VirtualServer(_) => false,
         })
     }
     /// `Due::TrackTimeout`.
@@ -467,7 +484,7 @@ impl Tracks {
         self.changed(key, |m| match m {
             Machine::Script(m) => m.on_timeout(cx),
             Machine::Check(m) => m.on_timeout(cx),
-            Machine::Process(_) | Machine::File(_) => false,
+            Machine::Process(_) | Machine::File(_) | Machine::VirtualServer(_) => false,
         })
     }
     /// `GuardEv::ChildExit`.
@@ -501,6 +518,19 @@ impl Tracks {
     pub fn on_stream(&mut self, key: TrackKey, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::Check(m) => m.on_stream(conn, what, cx),
+            _ => false,
+        })
+    }
+
+    /// The virtual servers whose quorum is tracked.
+    pub fn virtual_servers(&self) -> impl Iterator<Item = (TrackKey, &str)> {
+        let all = self.by_name.range((Kind::VirtualServer, "".into())..);
+        all.take_while(|((kind, _), _)| *kind == Kind::VirtualServer).map(|((_, name), key)| (*key, &**name))
+    }
+    /// Whether it has its quorum.
+    pub fn on_quorum(&mut self, key: TrackKey, up: bool) -> bool {
+        self.changed(key, |m| match m {
+            Machine::VirtualServer(was) => was.replace(up) != Some(up),
             _ => false,
         })
     }
@@ -546,7 +576,11 @@ fn script(d: &VrrpScript) -> Def {
 // Every tracker that an instance tracks. Those of sync groups have no effect yet.
 fn wanted(config: &Config) -> BTreeMap<(Kind, Box<str>), Def> {
     let names = names(config.instances.iter().map(|i| &i.more.tracks));
-    defs(config).filter(|d| names.contains(&(d.0, d.1))).map(|(kind, name, def)| ((kind, name.into()), def)).collect()
+    // The virtual servers themselves are not in a configuration that is in force: they are read part by part.
+    let servers = names.iter().filter(|(kind, _)| *kind == Kind::VirtualServer);
+    let servers = servers.map(|(kind, name)| ((*kind, Box::from(*name)), Def::VirtualServer));
+    let own = defs(config).filter(|d| names.contains(&(d.0, d.1)));
+    own.map(|(kind, name, def)| ((kind, name.into()), def)).chain(servers).collect()
 }
 
 /// What an operator should know about the trackers of a configuration: those nobody tracks, and weights that an owner's priority
@@ -563,6 +597,7 @@ pub fn remarks(config: &Config) -> Vec<Note> {
                 Def::File(d) => d.weight,
                 Def::Process(d) => d.weight,
                 Def::Check(d) => d.weight,
+                Def::VirtualServer => Weight::default(),
             };
             ((kind, name), weight.weight)
         })

@@ -140,6 +140,7 @@ impl World {
             services: self.lvs.table().ours(SERVICES),
             quorums: self.lvs.farm().undecided(SERVICES),
             filter: !self.filter.wanted().is_empty(),
+            ramps: self.lvs.farm().ramps(SERVICES),
         }
     }
 
@@ -225,6 +226,7 @@ impl World {
         self.tracks.resume(&snapshot.tracks);
         self.checks.resume(snapshot.checks.clone());
         self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
+        self.lvs.resume_ramps(snapshot.ramps.clone());
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {

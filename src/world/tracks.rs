@@ -85,6 +85,7 @@ impl World {
             fx.note(note);
         }
         let touched = tracks!(self, now, fx, |t, cx| t.alter(config, cx));
+        self.quorums = None;
         self.link_tracks();
         for track in touched {
             self.after_track(now, track, true, fx);
@@ -105,7 +106,7 @@ impl World {
         }
     }
 
-    fn after_track(&mut self, now: Now, track: TrackKey, changed: bool, fx: &mut Effects) {
+    pub(super) fn after_track(&mut self, now: Now, track: TrackKey, changed: bool, fx: &mut Effects) {
         if !changed {
             return;
         }

@@ -17,7 +17,8 @@ vrrp_track_process p {\nprocess x\n}\nbfd_instance b {\nneighbor_ip 10.0.0.9\n}
 vrrp_instance V {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1/24\n}\n}
 vrrp_instance W {\ninterface eth0\nvirtual_router_id 2\nvirtual_ipaddress {\n10.0.0.2/24\n}\n}
 vrrp_instance X {\ninterface eth0\nvirtual_router_id 3\nvirtual_ipaddress {\nfd00::3/64\n}\n}
-virtual_server_group g {\n10.0.0.7 80\n}\n";
+virtual_server_group g {\n10.0.0.7 80\n}
+virtual_server fwmark 5 {\nlb_algo rr\nlb_kind NAT\nreal_server 10.8.9.9 {\n}\n}\n";
 
 const INSTANCE: &[&str] = &["interface eth9", "virtual_router_id 9", "virtual_ipaddress {\n10.9.9.9/24\n}"];
 const SERVER: &[&str] = &[

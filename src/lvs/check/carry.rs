@@ -416,11 +416,14 @@ impl Checks {
         let now = cx.now.mono;
         let Some(one) = self.all.get_mut(check) else { return };
         one.state = State::Idle;
-        let at = match next {
-            Next::Interval => one.next_start(now),
-            Next::Retry => now + one.spec.pace.retry_delay,
-            Next::Local => now + one.spec.pace.retry_delay.clamp(Duration::from_millis(100), SOON),
-            Next::AtOnce => now,
+        let fast = one.spec.pace.fast.filter(|_| one.verdict.is_changing(one.rule()));
+        let at = match (next, fast) {
+            (Next::Interval, Some(fast)) => one.next_start(now).min(now + fast),
+            (Next::Retry, Some(fast)) => now + fast,
+            (Next::Interval, None) => one.next_start(now),
+            (Next::Retry, None) => now + one.spec.pace.retry_delay,
+            (Next::Local, _) => now + one.spec.pace.retry_delay.clamp(Duration::from_millis(100), SOON),
+            (Next::AtOnce, _) => now,
         };
         self.step_at(check, at);
     }

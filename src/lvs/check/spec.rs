@@ -50,6 +50,9 @@ pub struct Pace {
     pub rise: u32,
     /// `warmup`: the first start is within this time.
     pub warmup: Duration,
+    /// `fast_interval`: from one start to the next while a result may change the verdict; without it there is no name for it in the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fast: Option<Duration>,
     /// `connect_timeout`: for the whole look, from its start to its last byte.
     pub timeout: Duration,
 }
@@ -278,6 +281,7 @@ fn pace(vs: &VirtualServer, rs: &RealServer, check: &Check, target: &Target) -> 
         retries: paces.iter().find_map(|p| p.retry).unwrap_or(retries),
         rise: paces.iter().find_map(|p| p.rise).unwrap_or(1),
         warmup: paces.iter().find_map(|p| p.warmup).unwrap_or(interval),
+        fast: paces.iter().find_map(|p| p.fast_interval).map(|fast| fast.max(LEAST)),
         timeout: timeout.max(LEAST),
     }
 }

@@ -48,6 +48,8 @@ pub enum Fault {
     Process(String),
     /// A tracked native check without weight failed (or, reversed, succeeded).
     Check(String),
+    /// A tracked virtual server without weight lacks its quorum (or, reversed, has it).
+    VirtualServer(String),
     /// A tracker without weight has no result yet, while there is no other reason left.
     Waiting(Kind, String),
 }
@@ -70,6 +72,7 @@ impl core::fmt::Display for Fault {
             Fault::File(s, n) => write!(f, "tracked file {s} has status {n}"),
             Fault::Process(s) => write!(f, "tracked process {s} quorum not achieved"),
             Fault::Check(s) => write!(f, "due to check {s}"),
+            Fault::VirtualServer(s) => write!(f, "virtual server {s} quorum not achieved"),
             Fault::Waiting(kind, s) => write!(f, "no result of {} {s} yet", kind.word()),
         }
     }

@@ -103,6 +103,7 @@ impl Instance {
                         Kind::Script => Fault::Script(name()),
                         Kind::Process => Fault::Process(name()),
                         Kind::Check => Fault::Check(name()),
+                        Kind::VirtualServer => Fault::VirtualServer(name()),
                         // A file has a number, never up or down.
                         Kind::File => Fault::File(name(), i32::from(!up)),
                     }),
