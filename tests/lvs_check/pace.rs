@@ -232,10 +232,10 @@ fn a_verdict_that_may_change_is_looked_at_in_the_fast_interval() {
     b.run(S * 10);
     b.does.insert(SERVER.into(), Does::Accepts);
     b.run(S * 10);
-    assert_eq!(b.verdicts(), [(0, true), (10_400, false), (20_400, true)]);
+    assert_eq!(b.verdicts(), [(0, true), (10_400, false), (20_800, true)]);
     let at: Vec<u64> = b.opened.iter().map(|o| (o.0.0 - 1_000_000_000) / 1_000_000).collect();
     // Down it is looked at in its own interval, as it is up.
-    assert_eq!(at, [0, 10_000, 10_200, 10_400, 20_000, 20_200, 20_400]);
+    assert_eq!(at, [0, 10_000, 10_200, 10_400, 20_400, 20_600, 20_800]);
 }
 
 #[test]

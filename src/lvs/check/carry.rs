@@ -43,7 +43,7 @@ impl Checks {
                 break;
             }
             // Beside one that begins.
-            let until = if starts < SLICE { now + TOGETHER } else { now };
+            let until = if starts < SLICE && self.plan.is_roomy() { now + TOGETHER } else { now };
             let Some((at, tag, check)) = self.plan.first(until) else { break };
             if at > now && !(tag == Tag::Step && self.all.get(check).is_some_and(|one| one.may_begin(at, now))) {
                 break;

@@ -135,6 +135,10 @@ impl Plan {
         let places = &mut self.places[lane as usize];
         places.taken = places.taken.saturating_sub(1);
     }
+    /// Nobody will have to wait for a connection soon.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.taken(Lane::Connections) < CONNECTIONS / 2
+    }
     /// Who has waited longest, if there is a place.
     pub(super) fn waiting(&mut self, lane: Lane) -> Option<CheckId> {
         let places = &mut self.places[lane as usize];
