@@ -26,8 +26,8 @@ pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
 /// Before a kernel without IPVS is asked again: an operator may have loaded the module.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// The next part is a turn of its own, after a pause: what comes first in a turn is what others wait for. A part takes a slow processor
-/// some milliseconds, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
-pub const NEXT_TURN: Duration = Duration::from_millis(4);
+/// less than a millisecond, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
+pub const NEXT_TURN: Duration = Duration::from_millis(1);
 /// The request to empty the table: of no reconciler's series.
 const FLUSH: ReqId = ReqId(4 << 56);
 /// Likewise that for the timeouts.

@@ -79,11 +79,23 @@ fn pieces((from, to): Range) -> impl Iterator<Item = (*mut libc::c_void, usize)>
 // The code of a shared library, of a line of /proc/PID/maps.
 fn library(line: &str, program: &Path) -> Option<Range> {
     let mut words = line.split_ascii_whitespace();
-    let (from, to) = words.next()?.split_once('-')?;
+    let whole = range(words.next()?)?;
     let code = words.next()? == "r-xp";
     let file = Path::new(words.nth(3).filter(|name| name.starts_with('/'))?);
-    (code && file != program).then_some(())?;
+    (code && file != program).then_some(whole)
+}
+
+// The first word of a line of /proc/PID/maps.
+fn range(line: &str) -> Option<Range> {
+    let (from, to) = line.split_ascii_whitespace().next()?.split_once('-')?;
     Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
+}
+
+/// From now on this process has no pages of 2 MiB: locked memory would be filled up to whole ones. Programs that it starts would not have
+/// them either, so this is for a process that starts none.
+pub fn small_pages() {
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }
 
 /// Locks the libraries for checks again, because there is a check that uses them: once. Without effect before [`give_back`], and where
@@ -111,6 +123,12 @@ pub fn give_back_all() {
 
 #[cfg(target_env = "gnu")]
 fn give_back_heap() {
+    // A page of 2 MiB would come back whole for the next byte that is used.
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for (at, end) in maps.lines().filter(|line| line.ends_with("[heap]")).filter_map(range) {
+        // SAFETY: advice about this process's heap; what is in it stays.
+        unsafe { libc::madvise(at as *mut libc::c_void, (end - at) as usize, libc::MADV_NOHUGEPAGE) };
+    }
     // SAFETY: no pointers; only what is free is given back.
     unsafe { libc::malloc_trim(0) };
 }

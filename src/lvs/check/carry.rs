@@ -56,11 +56,12 @@ impl Checks {
                     one.step = None;
                     match one.state {
                         State::Idle => {
+                            let hurry = one.verdict.is_changing(one.rule());
                             if self.launch(check, cx) {
                                 starts -= 1;
                             }
                             if starts == 0 {
-                                self.plan.pause(now);
+                                self.plan.pause(now, hurry);
                             }
                         }
                         _ => self.on_time_over(check, cx, &mut out),
@@ -192,6 +193,7 @@ impl Checks {
                 self.by_spec.remove(&one.digest);
             }
             if !matches!(one.state, State::Running { .. }) {
+                self.plan.count(one.spec.pace.interval, false);
                 self.all.remove(check);
             }
         }
@@ -400,6 +402,7 @@ impl Checks {
         self.plan.leave(lane);
         match self.all.get(check) {
             Some(one) if one.users.is_empty() => {
+                self.plan.count(one.spec.pace.interval, false);
                 self.no_step(check);
                 self.all.remove(check);
             }

@@ -236,6 +236,7 @@ impl Checks {
             one.verdict.resume(false, 0);
             one.state = State::Known;
         }
+        self.plan.count(one.spec.pace.interval, true);
         let check = self.all.insert(Box::new(one));
         self.by_spec.insert(digest, check);
         check

@@ -7,7 +7,7 @@
 
 use super::spec::What;
 use crate::id::CheckId;
-use crate::time::{Duration, Instant, earliest};
+use crate::time::{Duration, Instant, earliest, nanos};
 use crate::timers::{Due, Timers};
 use crate::words::Limit;
 use std::collections::{BTreeSet, VecDeque};
@@ -18,8 +18,10 @@ pub const CONNECTIONS: usize = 4096;
 pub const PROGRAMS: usize = 256;
 /// Checks that begin in one turn. To open a connection keeps the kernel busy for some 40 us, in which no armed advert leaves.
 pub(super) const SLICE: usize = 2;
-/// Between two turns in which checks begin. Makes 20,000 a second at most.
+/// Between two turns in which checks begin, at least: 20,000 a second at most.
 pub(super) const PAUSE: Duration = Duration::from_micros(100);
+/// And at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// A check that is due so soon begins together with one that is due now, if that is no more than a hundredth of its interval: a turn
 /// costs as much as a third of what it takes to open a connection. Its next start keeps to the time at which this one was due.
 pub(super) const TOGETHER: Duration = Duration::from_millis(1);
@@ -75,6 +77,9 @@ pub(super) struct Plan {
     places: [Places; 2],
     // No check begins before.
     open: Instant,
+    // Starts in 1,000 seconds, of all checks together.
+    #[serde(default)]
+    rate: u64,
     // Late starts since they were said, the latest of them; and all there ever were.
     late: u64,
     worst: Duration,
@@ -106,9 +111,17 @@ impl Plan {
     pub(super) fn is_open(&self, now: Instant) -> bool {
         now >= self.open
     }
-    /// Enough has begun in this turn.
-    pub(super) fn pause(&mut self, now: Instant) {
-        self.open = now + PAUSE;
+    /// Enough has begun in this turn. What is due in its interval begins at most twice as often as all checks together do on average, so
+    /// that what waited while the loop had other work is no burst; `hurry`: a verdict may change.
+    pub(super) fn pause(&mut self, now: Instant, hurry: bool) {
+        let even = 1_000_000_000_000 * SLICE as u64 / self.rate.max(1) / 2;
+        let even = Duration::from_nanos(even).clamp(PAUSE, LONGEST_PAUSE);
+        self.open = now + if hurry { PAUSE } else { even };
+    }
+    /// There is a check with this interval, or no longer.
+    pub(super) fn count(&mut self, interval: Duration, comes: bool) {
+        let rate = 1_000_000_000_000 / nanos(interval).max(1);
+        self.rate = if comes { self.rate.saturating_add(rate) } else { self.rate.saturating_sub(rate) };
     }
     /// Sets the one timer of all. `other`: when there is something else to do.
     pub(super) fn arm(&self, other: Option<Instant>, timers: &mut Timers) {
