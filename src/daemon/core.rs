@@ -19,7 +19,7 @@ use crate::process::slots::Slots;
 use crate::record::{self, Tape};
 use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::Ring;
-use crate::sys::{child, clock, daemonize, limits, privilege, sched, signal};
+use crate::sys::{child, clock, daemonize, limits, privilege, sched, sections, signal};
 use crate::world::World;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -47,6 +47,7 @@ impl Words {
 /// The role; `args` are those behind the role's name.
 pub fn role(args: &[String]) -> ExitCode {
     child::set_name(c"kalived");
+    sections::small_pages();
     clock::load_zone();
     let words = Words::of(args);
     match start(&words) {

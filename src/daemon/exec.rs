@@ -23,6 +23,7 @@ use super::slice;
 use super::sockets::Sockets;
 use super::streams::Streams;
 use super::token::{NetToken, Token};
+use crate::config::model::check::CheckKind;
 use crate::config::model::lvs::Part;
 use crate::effect::{AdvertFx, ConnFx, Effect, Effects, LvsFx, Packets, SockFx};
 use crate::event::{AdvertEv, Errno, Event, LvsEv, Signal};
@@ -190,6 +191,7 @@ impl<O: Os> Exec<O> {
             self.ipvs.pump(&mut self.os, earliest(self.adverts.next_due(), self.takeover));
         }
         self.adverts.arm(&mut self.os);
+        self.streams.hear(&mut self.os);
         self.guard_pump(now);
         self.pump_helper(now);
         self.log.pump(&mut self.os, now.mono);
@@ -235,6 +237,9 @@ impl<O: Os> Exec<O> {
             LvsFx::Read => {
                 let next = self.parts.as_mut().map_or_else(|| Err("there is none".to_owned()), Parts::read);
                 let next = next.map(|parts| {
+                    if parts.iter().any(uses_libraries) {
+                        sections::keep_checks();
+                    }
                     // Keys concern connections alone: the machines, and what records them, do not see them.
                     let (mut keys, rest) = parts.into_iter().partition::<Vec<_>, _>(|p| matches!(p, Part::Ssl(_)));
                     if let Some(Part::Ssl(ssl)) = keys.pop() {
@@ -253,9 +258,6 @@ impl<O: Os> Exec<O> {
 
     /// A configuration came with these virtual servers. `Some`: it is to be told; not where there are none and never were.
     pub(super) fn offer(&mut self, parts: Parts) -> Option<Event<'static>> {
-        if parts.any() {
-            sections::keep_checks();
-        }
         let told = self.parts.is_some() || parts.any();
         if told {
             self.streams.trust(Box::default());
@@ -449,7 +451,12 @@ impl<O: Os> Exec<O> {
             Token::Filter(NetToken::Rx) => {
                 self.filter.on_received(&mut self.os, done.buffer, done.result, done.more, tell);
             }
-            Token::Conn(conn, token) => self.streams.on_done(&mut self.os, conn, token, &done, tell),
+            Token::Conn(conn, token) => {
+                self.streams.on_done(&mut self.os, conn, token, &done, tell);
+                if let Some(buf) = done.read {
+                    self.os.reuse(buf);
+                }
+            }
             Token::Helper(token) => {
                 let log = &mut self.log;
                 self.helper.on_done(&mut self.os, token, done.op, &mut |note| log.note(now, note), tell);
@@ -526,6 +533,20 @@ impl<O: Os> Exec<O> {
             malformed_netlink_messages: self.rtnl.malformed() + self.ipvs.malformed() + self.filter.malformed(),
         }
     }
+}
+
+// Whether these checks need TLS or regular expressions, whose code is not in memory otherwise.
+fn uses_libraries(part: &Part) -> bool {
+    let reals = match part {
+        Part::Server(vs) => &vs.real_servers,
+        Part::Reals(reals) => reals,
+        _ => return false,
+    };
+    reals.iter().flat_map(|rs| &rs.checks).any(|check| match &check.kind {
+        CheckKind::Ssl(_) => true,
+        CheckKind::Http(http) => http.urls.iter().any(|url| url.regex.is_some()),
+        _ => false,
+    })
 }
 
 /// Bytes of one read of the signal pipe: more signals than that at once are read in the next turn.

@@ -2,8 +2,9 @@
 //! one of them: the operations are the same, and a datagram of no bytes is not an end. What is said on them, and how long it may take, is the
 //! machines'.
 //!
-//! Read first: `exec.rs`, `sys/op.rs`. A connection has at most three operations in flight: one that opens it or receives, and
-//! one that sends. Each completion must bear the name of the operation that is waited for, so that one that was cancelled, and
+//! Read first: `exec.rs`, `sys/op.rs`. A connection has at most two operations in flight: one that opens it or receives, and one that
+//! sends. What is said goes to the kernel at once; an operation waits for room only where there is none. To receive is asked for at the
+//! end of a turn, of the connections that are open still: most are closed by what was received, and nothing is to be taken back then. Each completion must bear the name of the operation that is waited for, so that one that was cancelled, and
 //! completes after its connection's name was given again, is nobody's.
 
 use super::os::Os;
@@ -50,24 +51,44 @@ struct Conn {
 }
 
 impl Conn {
-    /// Sends the next piece, one at a time, so that they stay in order.
-    fn pump(&mut self, os: &mut impl Ops<Token>, conn: ConnKey) {
+    /// Sends the next pieces, one at a time, so that they stay in order. The error ends the connection.
+    fn pump(&mut self, os: &mut impl Os, conn: ConnKey) -> Result<(), Errno> {
         if self.opening.is_some() || self.tx.is_some() {
-            return;
+            return Ok(());
         }
-        if let Some(bytes) = self.queue.front() {
-            let op = os.send(Token::Conn(conn, ConnToken::Tx), &self.fd, bytes.clone(), None, Link::Last, How::Wait);
-            self.tx = Some(op);
+        while let Some(bytes) = self.queue.front() {
+            match os.send_now(&self.fd, bytes) {
+                Ok(n) => self.sent(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let token = Token::Conn(conn, ConnToken::Tx);
+                    self.tx = Some(os.send(token, &self.fd, bytes.clone(), None, Link::Last, How::Wait));
+                    break;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Errno(e.raw_os_error().unwrap_or(-errno::EINVAL))),
+            }
+        }
+        Ok(())
+    }
+
+    // So many bytes of the first piece have left; what did not fit goes first.
+    fn sent(&mut self, n: usize) {
+        self.queued = self.queued.saturating_sub(n);
+        if let Some(mut bytes) = self.queue.pop_front()
+            && n < bytes.len()
+        {
+            self.queue.push_front(bytes.split_off(n));
         }
     }
 
     /// Sends what TLS has to say.
-    fn send(&mut self, os: &mut impl Ops<Token>, conn: ConnKey, bytes: Vec<u8>) {
-        if !bytes.is_empty() {
-            self.queued += bytes.len();
-            self.queue.push_back(Bytes::from(bytes));
-            self.pump(os, conn);
+    fn send(&mut self, os: &mut impl Os, conn: ConnKey, bytes: Vec<u8>) -> Result<(), Errno> {
+        if bytes.is_empty() {
+            return Ok(());
         }
+        self.queued += bytes.len();
+        self.queue.push_back(Bytes::from(bytes));
+        self.pump(os, conn)
     }
 
     /// Takes back what is in flight; the fd closes with the last of it.
@@ -86,6 +107,8 @@ pub struct Streams {
     pem: Box<Pem>,
     /// Made when it is needed first; without and with `verify`.
     tls: [Option<Common>; 2],
+    /// Those that are to receive from the end of this turn on.
+    deaf: Vec<ConnKey>,
     /// Why TLS could not be begun just now.
     broken: Option<&'static str>,
     /// That these failed at once waits in the inbox: at most one for each effect of a turn.
@@ -159,7 +182,7 @@ impl Streams {
 
     /// Sends `bytes` after those before. An error: the connection is closed, and `Failed` is to be told. Nothing happens on a
     /// connection that is closed already: its end was told.
-    pub fn write(&mut self, os: &mut impl Ops<Token>, conn: ConnKey, bytes: Bytes) -> Result<(), Errno> {
+    pub fn write(&mut self, os: &mut impl Os, conn: ConnKey, bytes: Bytes) -> Result<(), Errno> {
         let Some(c) = self.all.get_mut(&conn) else { return Ok(()) };
         if bytes.is_empty() {
             return Ok(());
@@ -177,8 +200,20 @@ impl Streams {
         }
         c.queued += bytes.len();
         c.queue.push_back(bytes);
-        c.pump(os, conn);
-        Ok(())
+        let done = c.pump(os, conn);
+        if done.is_err() {
+            self.close(os, conn);
+        }
+        done
+    }
+
+    /// The end of a turn: those that are open go on to receive.
+    pub fn hear(&mut self, os: &mut impl Ops<Token>) {
+        for conn in self.deaf.drain(..) {
+            if let Some(c) = self.all.get_mut(&conn).filter(|c| c.rx.is_none()) {
+                c.rx = Some(os.recv(Token::Conn(conn, ConnToken::Rx), &c.fd, CHUNK));
+            }
+        }
     }
 
     /// Closes it; nothing more is heard of it.
@@ -239,33 +274,45 @@ impl Streams {
     /// A completion.
     pub fn on_done(
         &mut self,
-        os: &mut impl Ops<Token>,
+        os: &mut impl Os,
         conn: ConnKey,
         token: ConnToken,
         done: &Done<Token>,
         tell: &mut dyn FnMut(Event<'_>),
     ) {
-        let Some(c) = self.all.get_mut(&conn) else { return };
+        if let Err(errno) = self.go_on(os, conn, token, done, tell) {
+            self.close(os, conn);
+            tell(Event::Conn { conn, what: Stream::Failed(errno) });
+        }
+    }
+
+    // The error ends the connection.
+    fn go_on(
+        &mut self,
+        os: &mut impl Os,
+        conn: ConnKey,
+        token: ConnToken,
+        done: &Done<Token>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), Errno> {
+        let Some(c) = self.all.get_mut(&conn) else { return Ok(()) };
         let slot = match token {
             ConnToken::Open => &mut c.opening,
             ConnToken::Rx => &mut c.rx,
             ConnToken::Tx => &mut c.tx,
         };
         if *slot != Some(done.op) {
-            return;
+            return Ok(());
         }
         *slot = None;
         let Ok(n) = usize::try_from(done.result) else {
             // Interrupted before anything happened: the same again. Opening is not repeated, it may have begun.
             match token {
-                ConnToken::Rx if done.result == errno::EINTR => c.rx = Some(os.recv(done.tag, &c.fd, CHUNK)),
-                ConnToken::Tx if done.result == errno::EINTR => c.pump(os, conn),
-                ConnToken::Open | ConnToken::Rx | ConnToken::Tx => {
-                    self.close(os, conn);
-                    tell(Event::Conn { conn, what: Stream::Failed(Errno(-done.result)) });
-                }
+                ConnToken::Rx if done.result == errno::EINTR => self.deaf.push(conn),
+                ConnToken::Tx if done.result == errno::EINTR => c.pump(os, conn)?,
+                ConnToken::Open | ConnToken::Rx | ConnToken::Tx => return Err(Errno(-done.result)),
             }
-            return;
+            return Ok(());
         };
         match token {
             ConnToken::Open if c.only => {
@@ -273,15 +320,15 @@ impl Streams {
                 tell(Event::Conn { conn, what: Stream::Connected });
             }
             ConnToken::Open => {
-                c.rx = Some(os.recv(Token::Conn(conn, ConnToken::Rx), &c.fd, CHUNK));
+                self.deaf.push(conn);
                 match &mut c.tls {
                     None => {
-                        c.pump(os, conn);
+                        c.pump(os, conn)?;
                         tell(Event::Conn { conn, what: Stream::Connected });
                     }
                     Some(tls) => {
                         let hello = tls.outgoing();
-                        c.send(os, conn, hello);
+                        c.send(os, conn, hello)?;
                     }
                 }
             }
@@ -293,14 +340,14 @@ impl Streams {
                 _ => tell(Event::Conn { conn, what: Stream::End }),
             },
             ConnToken::Rx => {
-                c.rx = Some(os.recv(done.tag, &c.fd, CHUNK));
+                self.deaf.push(conn);
                 let bytes = done.read.as_deref().and_then(|b| b.get(..n)).unwrap_or_default();
                 match &mut c.tls {
                     None => tell(Event::Conn { conn, what: Stream::Data(bytes) }),
                     Some(tls) => match tls.feed(bytes) {
                         Ok(fed) => {
                             let out = tls.outgoing();
-                            c.send(os, conn, out);
+                            c.send(os, conn, out)?;
                             if fed.connected {
                                 tell(Event::Conn { conn, what: Stream::Connected });
                             }
@@ -319,15 +366,10 @@ impl Streams {
                 }
             }
             ConnToken::Tx => {
-                c.queued = c.queued.saturating_sub(n);
-                // What did not fit goes first.
-                if let Some(mut bytes) = c.queue.pop_front()
-                    && n < bytes.len()
-                {
-                    c.queue.push_front(bytes.split_off(n));
-                }
-                c.pump(os, conn);
+                c.sent(n);
+                c.pump(os, conn)?;
             }
         }
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ use crate::config::model::lvs::{PART_SERVERS, Part};
 use crate::effect::{Effect, Effects, LvsFx, LvsOp, SpawnSpec};
 use crate::event::{ChildEnd, Errno, LvsEv, ReqId};
 use crate::id::{RsKey, VsKey};
+use crate::snapshot::RampShot;
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::timers::{Due, Timers};
 use crate::wire::netlink::ipvs::{ServiceKey, Timeouts};
@@ -25,8 +26,8 @@ pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
 /// Before a kernel without IPVS is asked again: an operator may have loaded the module.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// The next part is a turn of its own, after a pause: what comes first in a turn is what others wait for. A part takes a slow processor
-/// some milliseconds, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
-pub const NEXT_TURN: Duration = Duration::from_millis(4);
+/// less than a millisecond, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
+pub const NEXT_TURN: Duration = Duration::from_millis(1);
 /// The request to empty the table: of no reconciler's series.
 const FLUSH: ReqId = ReqId(4 << 56);
 /// Likewise that for the timeouts.
@@ -134,6 +135,10 @@ impl Director {
     pub fn inherit(&mut self, services: Vec<ServiceKey>, undecided: Vec<(Box<str>, bool)>) {
         self.table.inherit(services);
         self.farm.inherit(undecided);
+    }
+    /// The weights of these grew in the process before.
+    pub fn resume_ramps(&mut self, ramps: Vec<RampShot>) {
+        self.farm.resume_ramps(ramps);
     }
     /// A configuration was read, and its real servers have the verdicts that were known.
     pub fn resume_quorum(&mut self, cx: &mut Cx<'_>) {
@@ -362,6 +367,8 @@ impl Director {
         if self.again.is_some_and(|at| at <= now) {
             self.open(false, cx);
         }
+        self.farm.at(cx.now);
+        self.farm.on_ramps(&mut self.table);
         if self.kernel == Kernel::Open {
             self.table.work(now, &self.farm, cx.fx);
         }
@@ -404,6 +411,7 @@ impl Director {
             Kernel::Open => earliest(self.table.next_due(now), self.sync.next_due()),
             _ => None,
         };
+        let table = earliest(table, self.farm.next_ramp().filter(|_| !self.stopping));
         match earliest(next, earliest(self.again, table)) {
             Some(at) if cx.timers.get(Due::Lvs) == Some(at) => {}
             Some(at) => cx.timers.set(Due::Lvs, at),

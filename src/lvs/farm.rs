@@ -5,8 +5,8 @@
 //! A virtual server has one service in the kernel's table, as a group one for each member.
 
 use super::check::{CheckSpec, Wanted};
-use super::pool::{Change, Pool, Server};
-use super::shape::{checks_of, id_of, in_service, keys_of, server_of, service_of, sorry_of, word_of};
+use super::pool::{Change, Pool, Server, Verdict};
+use super::shape::{checks_of, id_of, in_service, keys_of, server_of, service_of, sorry_of, track_prefix, word_of};
 use super::table::{Table, Wants};
 use super::text;
 use crate::config::model::lvs::{GroupEntry, Part, RealServer, ServerGroup, Service, VirtualServer};
@@ -14,12 +14,20 @@ use crate::config::model::setting::Script;
 use crate::config::model::{Config, Place};
 use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
 use crate::note::Note;
-use crate::time::Now;
+use crate::snapshot::RampShot;
+use crate::time::{Duration, Instant, Now};
 use crate::vrrp::change::Subject;
 use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward, ServiceKey};
 use core::net::IpAddr;
+use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+/// A weight that grows (`slow_start`) is worked out anew so often until it is reached, and no more often than this.
+const RAMP_STEPS: u32 = 20;
+const RAMP_LEAST: Duration = Duration::from_millis(100);
+/// Weights that grow in one turn: each is a request to the kernel.
+const RAMPS: usize = 64;
 
 /// What happened, in order, for who tells people and programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +123,17 @@ pub struct Farm {
     unchecked: VecDeque<(RsKey, Vec<(CheckSpec, bool)>)>,
     // Whether these had a quorum in the process before, until a configuration is read.
     before: Vec<(Box<str>, bool)>,
+    // `slow_start`: since when these are back, and when their weight is worked out anew.
+    #[serde(default)]
+    ramps: BTreeMap<RsKey, (Instant, Instant)>,
+    #[serde(default)]
+    ramp_at: BTreeSet<(Instant, RsKey)>,
+    // Those of the process before, until their virtual server is read.
+    #[serde(default)]
+    ramps_before: Vec<RampShot>,
+    // Goes up whenever a quorum may be another one.
+    #[serde(default)]
+    changes: u64,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
@@ -134,7 +153,10 @@ struct Draft {
 impl Draft {
     fn more(&mut self, config: &Config, reals: Vec<RealServer>) {
         for rs in reals {
-            let checks = checks_of(config, &self.cfg, &rs);
+            let mut checks = checks_of(config, &self.cfg, &rs);
+            if let Some((before, _)) = self.checks.last().and_then(|c| c.first()) {
+                checks.iter_mut().for_each(|(spec, _)| spec.share(before));
+            }
             self.v6.get_or_insert(rs.addr.is_ipv6());
             self.servers.push(server_of(&self.cfg, &rs, &checks));
             self.checks.push(checks);
@@ -284,6 +306,38 @@ impl Farm {
     pub fn suspends(&self, vs: VsKey) -> Option<IpAddr> {
         self.virtuals.get(vs)?.suspends()
     }
+    /// A number that changes whenever [`Farm::quorum`] may.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+    /// Whether the virtual servers of this name ([`VirtualServer::track_name`]) have their quorum; `None`: there is none, or one waits for
+    /// the first results of its checks.
+    pub fn quorum(&self, name: &str) -> Option<bool> {
+        let mut up = None;
+        for vs in self.tracked_as(name) {
+            let pool = &self.virtuals.get(vs)?.pool;
+            if !pool.is_up() && pool.servers().iter().any(|s| s.verdict == Verdict::Awaited) {
+                return None;
+            }
+            up = Some(up.unwrap_or(true) && pool.is_up());
+        }
+        up
+    }
+    /// Whether there is one of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tracked_as(name).next().is_some()
+    }
+    fn tracked_as(&self, name: &str) -> impl Iterator<Item = VsKey> {
+        let prefix = track_prefix(name);
+        let all = self.by_id.range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded));
+        let whole = !prefix.ends_with(' ');
+        let own: Vec<VsKey> = all
+            .take_while(|(id, _)| id.starts_with(&*prefix))
+            .filter(|(id, _)| !whole || id.len() == prefix.len())
+            .map(|(_, vs)| *vs)
+            .collect();
+        own.into_iter()
+    }
     /// Whether programs are told of what comes with a configuration.
     pub fn tells(&self) -> bool {
         self.told
@@ -340,6 +394,7 @@ impl Farm {
     // The virtual server whose real servers came is complete.
     fn finish(&mut self, table: &mut Table) -> Vec<Happened> {
         let Some(draft) = self.draft.take() else { return Vec::new() };
+        self.changes += 1;
         let Draft { cfg, v6, servers, checks, extra } = *draft;
         let id = id_of(&cfg);
         let known = self.by_id.get(&id).copied();
@@ -357,6 +412,7 @@ impl Farm {
             }
             None => {
                 let vs = self.add(id, cfg, servers, extra);
+                self.resume_ramps_of(vs);
                 if self.told {
                     happened.extend(
                         self.virtuals.get(vs).map(|v| v.told_at_start(self.init_notifies)).into_iter().flatten(),
@@ -537,6 +593,7 @@ impl Farm {
 
     // Those that are not in the configuration are gone.
     fn end(&mut self, table: &mut Table) -> Vec<Happened> {
+        self.changes += 1;
         self.groups = core::mem::take(&mut self.new_groups);
         let generation = self.generation;
         let old: Vec<(Box<str>, VsKey)> = {
@@ -581,8 +638,104 @@ impl Farm {
     /// A check of a real server succeeds or fails from now on.
     pub fn on_verdict(&mut self, server: RsKey, up: bool, why: &str, table: &mut Table) -> Vec<Happened> {
         let Some((of, place)) = self.whose(server) else { return Vec::new() };
+        let Some(vs) = self.virtuals.get(of) else { return Vec::new() };
+        let was_down = vs.pool.servers().get(place).is_some_and(|s| s.verdict == Verdict::Down);
+        let begins = up && was_down && !vs.cfg.slow_start.is_zero();
+        if begins {
+            self.begin_ramp(server, self.now.mono);
+        } else if !up && self.ramps.contains_key(&server) {
+            self.end_ramp(server);
+        }
         let changes = self.virtuals.get_mut(of).map(|vs| vs.pool.on_verdict(place, up)).unwrap_or_default();
         self.apply(of, changes, why, table)
+    }
+
+    // It is back since then: its weight grows from 1. What that changes in the table now.
+    fn begin_ramp(&mut self, server: RsKey, since: Instant) -> Vec<Change> {
+        self.end_ramp(server);
+        self.ramps.insert(server, (since, since));
+        self.ramp(server)
+    }
+    fn end_ramp(&mut self, server: RsKey) {
+        if let Some((_, at)) = self.ramps.remove(&server) {
+            self.ramp_at.remove(&(at, server));
+        }
+        if let Some((of, place)) = self.whose(server)
+            && let Some(vs) = self.virtuals.get_mut(of)
+        {
+            vs.pool.on_share(place, None);
+        }
+    }
+    // Its share of its weight by now; all of it when the time is over.
+    fn ramp(&mut self, server: RsKey) -> Vec<Change> {
+        let now = self.now.mono;
+        let Some((since, _)) = self.ramps.get(&server).copied() else { return Vec::new() };
+        let of = self.whose(server);
+        let Some((vs, place)) = of.and_then(|(of, place)| Some((self.virtuals.get_mut(of)?, place))) else {
+            self.ramps.remove(&server);
+            return Vec::new();
+        };
+        let (span, passed) = (vs.cfg.slow_start, now.since(since));
+        if passed >= span {
+            self.ramps.remove(&server);
+            return vs.pool.on_share(place, None);
+        }
+        let share = u16::try_from(passed.as_nanos() * 1000 / span.as_nanos().max(1)).unwrap_or(1000);
+        let next = now + (span / RAMP_STEPS).max(RAMP_LEAST);
+        self.ramps.insert(server, (since, next));
+        self.ramp_at.insert((next, server));
+        vs.pool.on_share(place, Some(share))
+    }
+    /// When [`Farm::on_ramps`] has something to do.
+    pub fn next_ramp(&self) -> Option<Instant> {
+        self.ramp_at.first().map(|(at, _)| *at)
+    }
+    /// Those whose weight is to grow now, some in each turn.
+    pub fn on_ramps(&mut self, table: &mut Table) {
+        for _ in 0..RAMPS {
+            let Some((at, server)) = self.ramp_at.first().copied().filter(|(at, _)| *at <= self.now.mono) else {
+                return;
+            };
+            self.ramp_at.remove(&(at, server));
+            let changes = self.ramp(server);
+            if let Some((of, _)) = self.whose(server) {
+                // Only weights: nobody is told of them.
+                let _ = self.apply(of, changes, "", table);
+            }
+        }
+    }
+    /// Real servers whose weight grows, at most so many: for the next process.
+    pub fn ramps(&self, most: usize) -> Vec<RampShot> {
+        let shot = |(server, (since, _)): (&RsKey, &(Instant, Instant))| {
+            let (of, place) = self.whose(*server)?;
+            let vs = self.virtuals.get(of)?;
+            let key = vs.pool.servers().get(place)?.key;
+            Some(RampShot { of: id_of(&vs.cfg), addr: key.addr, port: key.port, since: since.0 })
+        };
+        self.ramps.iter().filter_map(shot).take(most).collect()
+    }
+    /// These grew in the process before. Before a configuration is read.
+    pub fn resume_ramps(&mut self, ramps: Vec<RampShot>) {
+        self.ramps_before = ramps;
+    }
+    // Those of a virtual server that came just now.
+    fn resume_ramps_of(&mut self, of: VsKey) {
+        if self.ramps_before.is_empty() {
+            return;
+        }
+        let Some(vs) = self.virtuals.get(of) else { return };
+        let id = id_of(&vs.cfg);
+        let (own, others) = core::mem::take(&mut self.ramps_before).into_iter().partition(|r| r.of == id);
+        self.ramps_before = others;
+        let own: Vec<RampShot> = own;
+        let server = |r: &RampShot| {
+            let place = vs.pool.place(&DestinationKey { addr: r.addr, port: r.port })?;
+            Some((*vs.reals.get(place)?, Instant(r.since).min(self.now.mono)))
+        };
+        for (server, since) in own.iter().filter_map(server).collect::<Vec<_>>() {
+            // Before anything is asked of the kernel.
+            self.begin_ramp(server, since);
+        }
     }
 
     /// Its checks add this to the weight that the file gives it.
@@ -616,6 +769,7 @@ impl Farm {
     // What a pool changed: to the table and to people.
     fn apply(&mut self, of: VsKey, changes: Vec<Change>, why: &str, table: &mut Table) -> Vec<Happened> {
         let now = self.now;
+        self.changes += u64::from(!changes.is_empty());
         let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
         for change in &changes {
             match change {

@@ -35,11 +35,15 @@ fn protocol_of(protocol: Protocol) -> ipvs::Protocol {
 }
 
 pub(super) fn word_of(protocol: Option<Protocol>) -> &'static str {
-    match protocol {
-        None => "none",
-        Some(Protocol::Tcp) => "tcp",
-        Some(Protocol::Udp) => "udp",
-        Some(Protocol::Sctp) => "sctp",
+    protocol.map_or("none", Protocol::name)
+}
+
+/// What the names of [`id_of`] begin with, of those that are tracked under `name`; the whole of it for an address.
+pub(super) fn track_prefix(name: &str) -> String {
+    match (name.strip_prefix("fwmark:"), name.strip_prefix("group:")) {
+        (Some(mark), _) => format!("mark {mark} "),
+        (_, Some(group)) => format!("group {group} "),
+        _ => name.to_owned(),
     }
 }
 

@@ -59,6 +59,10 @@ pub trait Ops<T: Copy> {
     fn connect(&mut self, tag: T, fd: &Fd, to: Rc<SockAddr>, worker: bool) -> OpKey;
     /// See [`Ring::recv`].
     fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey;
+    /// See [`Ring::reuse`].
+    fn reuse(&mut self, buf: Box<[u8]>) {
+        drop(buf);
+    }
     /// See [`Ring::poll`].
     fn poll(&mut self, tag: T, fd: &Fd, write: bool) -> OpKey;
     /// See [`Ring::recv_multi`].
@@ -114,6 +118,8 @@ pub trait Calls {
     fn send_frames(&mut self, fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>);
     /// See [`socket::open_unix`].
     fn open_unix(&mut self) -> io::Result<Fd>;
+    /// See [`socket::send_now`].
+    fn send_now(&mut self, fd: &Fd, bytes: &[u8]) -> io::Result<usize>;
     /// See [`socket::open_to`].
     fn open_to(&mut self, transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd>;
     /// See [`socket::open_bfd_port`].
@@ -185,6 +191,9 @@ impl<T: Copy> Ops<T> for Ring<T> {
     }
     fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey {
         Ring::recv(self, tag, fd, size)
+    }
+    fn reuse(&mut self, buf: Box<[u8]>) {
+        Ring::reuse(self, buf);
     }
     fn poll(&mut self, tag: T, fd: &Fd, write: bool) -> OpKey {
         Ring::poll(self, tag, fd, write)
@@ -282,6 +291,9 @@ impl<T: Copy> Calls for Ring<T> {
     }
     fn open_unix(&mut self) -> io::Result<Fd> {
         socket::open_unix()
+    }
+    fn send_now(&mut self, fd: &Fd, bytes: &[u8]) -> io::Result<usize> {
+        socket::send_now(fd, bytes)
     }
     fn open_to(&mut self, transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd> {
         socket::open_to(transport, to, origin)

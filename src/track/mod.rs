@@ -91,11 +91,14 @@ pub enum Kind {
     Check,
     /// `bfd_instance`.
     Bfd,
+    /// The quorum of a `virtual_server`.
+    VirtualServer,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [Kind::Script, Kind::File, Kind::Process, Kind::Check, Kind::Bfd];
+    pub const ALL: [Kind; 6] =
+        [Kind::Script, Kind::File, Kind::Process, Kind::Check, Kind::Bfd, Kind::VirtualServer];
     /// As in snapshots and sentences.
     pub fn word(self) -> &'static str {
         match self {
@@ -104,6 +107,7 @@ impl Kind {
             Kind::Process => "process",
             Kind::Check => "check",
             Kind::Bfd => "bfd",
+            Kind::VirtualServer => "virtual_server",
         }
     }
     /// As at the beginning of a log line.
@@ -114,6 +118,7 @@ impl Kind {
             Kind::Process => "VRRP_Track_Process",
             Kind::Check => "VRRP_Check",
             Kind::Bfd => "BFD_Instance",
+            Kind::VirtualServer => "Virtual_Server",
         }
     }
     /// The lines of `lines` that name trackers of this kind.
@@ -124,6 +129,7 @@ impl Kind {
             Kind::Process => &lines.processes,
             Kind::Check => &lines.checks,
             Kind::Bfd => &lines.bfds,
+            Kind::VirtualServer => &lines.virtual_servers,
         }
     }
 }
@@ -146,6 +152,8 @@ enum Def {
     Process(TrackProcess),
     Check(VrrpCheck),
     Bfd(BfdInstance),
+    // Its quorum is the virtual server's own.
+    VirtualServer,
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -155,6 +163,8 @@ enum Machine {
     Process(Process),
     Check(Check),
     Bfd(Bfd),
+    // Whether it has its quorum, as far as that is known.
+    VirtualServer(Option<bool>),
 }
 
 impl Machine {
@@ -165,6 +175,7 @@ impl Machine {
             Def::Process(d) => Machine::Process(Process::new(key, d)),
             Def::Check(d) => Machine::Check(Check::new(key, kind, d)),
             Def::Bfd(d) => Machine::Bfd(Bfd::new(d)),
+            Def::VirtualServer => Machine::VirtualServer(None),
         }
     }
     // True: the verdict changed.
@@ -175,7 +186,7 @@ impl Machine {
             Machine::Process(m) => m.start(cx),
             Machine::Check(m) => m.start(spread, cx),
             // The sessions start by themselves.
-            Machine::Bfd(_) => {}
+            Machine::Bfd(_) | Machine::VirtualServer(_) => {}
         }
         false
     }
@@ -186,7 +197,7 @@ impl Machine {
             Machine::File(m) => m.retire(cx),
             Machine::Process(m) => m.retire(cx),
             Machine::Check(m) => m.retire(cx),
-            Machine::Bfd(_) => {}
+            Machine::Bfd(_) | Machine::VirtualServer(_) => {}
         }
         true
     }
@@ -197,6 +208,7 @@ impl Machine {
             Machine::Process(m) => m.cfg().weight,
             Machine::Check(m) => m.cfg().weight,
             Machine::Bfd(m) => m.cfg().weight,
+            Machine::VirtualServer(_) => Weight::default(),
         }
     }
     fn verdict(&self) -> Verdict {
@@ -206,6 +218,7 @@ impl Machine {
             Machine::Process(m) => m.up(),
             Machine::Check(m) => m.up(),
             Machine::Bfd(m) => m.up(),
+            Machine::VirtualServer(up) => *up,
         };
         up.map_or(Verdict::Waiting, Verdict::Up)
     }
@@ -216,6 +229,7 @@ impl Machine {
             Machine::Process(m) => m.resume(value != 0),
             Machine::Check(m) => m.resume(value != 0),
             Machine::Bfd(m) => drop(m.set(value != 0)),
+            Machine::VirtualServer(up) => *up = Some(value != 0),
         }
     }
     fn hold(&mut self, verdict: Verdict) {
@@ -226,6 +240,7 @@ impl Machine {
             (Machine::Process(m), Verdict::Up(up)) => m.resume(up),
             (Machine::Check(m), Verdict::Up(up)) => m.hold(up),
             (Machine::Bfd(m), Verdict::Up(up)) => drop(m.set(up)),
+            (Machine::VirtualServer(m), Verdict::Up(up)) => *m = Some(up),
             (Machine::File(_), Verdict::Up(_)) | (_, Verdict::Value(_)) => {}
         }
     }
@@ -361,6 +376,7 @@ impl Tracks {
                 m.alter(d);
                 Ok(other)
             }
+            (Machine::VirtualServer(_), Def::VirtualServer) => Ok(false),
             (_, def) => Err((def, t.machine.verdict())),
         };
         match kept {
@@ -402,7 +418,7 @@ impl Tracks {
             match &t.machine {
                 Machine::Script(m) => m.check_invariants(timers),
                 Machine::Check(m) => m.check_invariants(timers),
-                Machine::File(_) | Machine::Process(_) | Machine::Bfd(_) => {}
+                Machine::File(_) | Machine::Process(_) | Machine::Bfd(_) | Machine::VirtualServer(_) => {}
             }
             assert!(named || matches!(t.machine, Machine::Script(_)), "{}: only a program is waited for", t.name);
         }
@@ -482,7 +498,7 @@ impl Tracks {
             Machine::Script(m) => m.on_run(cx),
             Machine::Process(m) => m.on_delay(cx),
             Machine::Check(m) => m.on_run(cx),
-            Machine::File(_) | Machine::Bfd(_) => false,
+            Machine::File(_) | Machine::Bfd(_) | Machine::VirtualServer(_) => false,
         })
     }
     /// `Due::TrackTimeout`.
@@ -490,7 +506,7 @@ impl Tracks {
         self.changed(key, |m| match m {
             Machine::Script(m) => m.on_timeout(cx),
             Machine::Check(m) => m.on_timeout(cx),
-            Machine::Process(_) | Machine::File(_) | Machine::Bfd(_) => false,
+            Machine::Process(_) | Machine::File(_) | Machine::Bfd(_) | Machine::VirtualServer(_) => false,
         })
     }
     /// `GuardEv::ChildExit`.
@@ -538,6 +554,19 @@ impl Tracks {
         changed.then_some(key)
     }
 
+    /// The virtual servers whose quorum is tracked.
+    pub fn virtual_servers(&self) -> impl Iterator<Item = (TrackKey, &str)> {
+        let all = self.by_name.range((Kind::VirtualServer, "".into())..);
+        all.take_while(|((kind, _), _)| *kind == Kind::VirtualServer).map(|((_, name), key)| (*key, &**name))
+    }
+    /// Whether it has its quorum.
+    pub fn on_quorum(&mut self, key: TrackKey, up: bool) -> bool {
+        self.changed(key, |m| match m {
+            Machine::VirtualServer(was) => was.replace(up) != Some(up),
+            _ => false,
+        })
+    }
+
     fn changed(&mut self, key: TrackKey, f: impl FnOnce(&mut Machine) -> bool) -> bool {
         let changed = self.all.get_mut(key).is_some_and(|t| f(&mut t.machine));
         self.dirty |= changed;
@@ -580,7 +609,11 @@ fn script(d: &VrrpScript) -> Def {
 // Every tracker that an instance tracks. Those of sync groups have no effect yet.
 fn wanted(config: &Config) -> BTreeMap<(Kind, Box<str>), Def> {
     let names = names(config.instances.iter().map(|i| &i.more.tracks));
-    defs(config).filter(|d| names.contains(&(d.0, d.1))).map(|(kind, name, def)| ((kind, name.into()), def)).collect()
+    // The virtual servers themselves are not in a configuration that is in force: they are read part by part.
+    let servers = names.iter().filter(|(kind, _)| *kind == Kind::VirtualServer);
+    let servers = servers.map(|(kind, name)| ((*kind, Box::from(*name)), Def::VirtualServer));
+    let own = defs(config).filter(|d| names.contains(&(d.0, d.1)));
+    own.map(|(kind, name, def)| ((kind, name.into()), def)).chain(servers).collect()
 }
 
 /// What an operator should know about the trackers of a configuration: those nobody tracks, and weights that an owner's priority
@@ -600,6 +633,7 @@ pub fn remarks(config: &Config) -> Vec<Note> {
                 Def::Process(d) => d.weight,
                 Def::Check(d) => d.weight,
                 Def::Bfd(d) => d.weight,
+                Def::VirtualServer => Weight::default(),
             };
             ((kind, name), weight.weight)
         })

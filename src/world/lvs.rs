@@ -177,6 +177,26 @@ impl World {
             lvs!(self, now, fx, |lvs, cx| lvs.clean(cx));
         }
         self.lvs.pump(now.mono, fx);
+        self.track_quorums(now, fx);
+    }
+
+    // `track_virtual_server`: the quorums that virtual routers follow. One that the configuration does not have after all is down.
+    fn track_quorums(&mut self, now: Now, fx: &mut Effects) {
+        let seen = (self.lvs.farm().changes(), self.lvs.is_read());
+        if self.quorums == Some(seen) || self.phase != Phase::Running || self.lvs.farm().is_empty() {
+            return;
+        }
+        self.quorums = Some(seen);
+        let farm = self.lvs.farm();
+        let is = |(track, name): (TrackKey, &str)| {
+            let there = farm.has(name);
+            Some((track, farm.quorum(name).or((seen.1 && !there).then_some(false))?))
+        };
+        let found: Vec<(TrackKey, bool)> = self.tracks.virtual_servers().filter_map(is).collect();
+        for (track, up) in found {
+            let changed = self.tracks.on_quorum(track, up);
+            self.after_track(now, track, changed, fx);
+        }
     }
 
     fn is_master(&self, name: &str) -> bool {

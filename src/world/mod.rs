@@ -114,6 +114,9 @@ pub struct World {
     // The health checks of real servers, and whether they are carried out.
     checks: Checks,
     checking: bool,
+    // What the tracked quorums were worked out from last: changes, and whether the configuration was read to its end.
+    #[serde(default)]
+    quorums: Option<(u64, bool)>,
     // It continues from a previous process: what that process put into the kernel is ours.
     went_on: bool,
     announcer: Announcer,
@@ -268,6 +271,7 @@ impl World {
             lvs: Director::default(),
             checks: Checks::default(),
             checking: false,
+            quorums: None,
             went_on: false,
             announcer: Announcer::default(),
             grid: Grid::default(),

@@ -85,6 +85,7 @@ impl World {
             fx.note(note);
         }
         let touched = tracks!(self, now, fx, |t, cx| t.alter(config, cx));
+        self.quorums = None;
         self.link_tracks();
         for track in touched {
             self.after_track(now, track, true, fx);

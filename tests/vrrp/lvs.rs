@@ -3,8 +3,10 @@
 
 use crate::bench::*;
 use crate::handover::{beside, every, freeze};
+use kalived::config::model::InstanceConfig;
 use kalived::config::model::check::{Check, Pace};
 use kalived::config::model::lvs::{Method, Protocol, RealServer, Scheduler, Service, VirtualServer, parts};
+use kalived::config::model::vrrp::Track;
 use kalived::effect::{ConnFx, Effect, LvsFx, LvsOp};
 use kalived::event::{Errno, Event, GuardEv, LvsEv, Stream};
 use kalived::id::ConnKey;
@@ -195,4 +197,35 @@ fn a_world_without_virtual_servers_asks_for_nothing() {
     let mut b = Bench::master(every(100, false));
     b.run(100 * S);
     assert!(!b.asked.iter().any(|e| matches!(e, Effect::Lvs(_))));
+}
+
+fn tracks(weight: Option<i32>) -> InstanceConfig {
+    let mut cfg = every(100, false);
+    let line = Track { name: "[10.9.9.9]:tcp:80".into(), weight, reverse: None };
+    cfg.more.tracks.virtual_servers.push(line);
+    cfg
+}
+
+#[test]
+fn an_instance_follows_the_quorum_of_a_virtual_server() {
+    let mut b = Bench::new(tracks(None));
+    b.offered();
+    b.serve(&[web()], &[]);
+    b.live(2 * S, &[], &[web()]);
+    assert_eq!(b.state(), State::Master, "{:?}", b.log);
+    b.live(5 * S, &[11], &[web()]);
+    assert_eq!(b.state(), State::Master, "one of two is enough");
+    b.live(5 * S, &[11, 12], &[web()]);
+    assert_eq!(b.state(), State::Fault, "{:?}", b.log);
+    assert_eq!(b.logged("virtual server [10.9.9.9]:tcp:80 quorum not achieved"), 1, "{:?}", b.log);
+    let snapshot = freeze(&mut b);
+    assert!(snapshot.tracks.iter().any(|t| t.kind == "virtual_server" && t.value == Some(0)), "for the next process");
+    let mut b = Bench::new(tracks(Some(-30)));
+    b.offered();
+    b.serve(&[web()], &[]);
+    b.live(2 * S, &[], &[web()]);
+    b.live(5 * S, &[11, 12], &[web()]);
+    assert_eq!((b.state(), b.logged("Changing effective priority from 100 to 70")), (State::Master, 1), "{:?}", b.log);
+    b.live(5 * S, &[], &[web()]);
+    assert_eq!(b.logged("Changing effective priority from 70 to 100"), 1, "{:?}", b.log);
 }

@@ -114,6 +114,8 @@ pub(super) const INSTANCE: &[Keyword] = &[
         "Further interfaces, one per line. Without weight, one that is down means FAULT."),
     row("track_process", Entries(Scope::TrackLine), Supported, "{ <proc> [weight <w> [reverse]] ... }", "none", "weight -254..254",
         "Processes, one per line. Without weight, one that is down means FAULT."),
+    row("track_virtual_server", Entries(Scope::TrackLine), Supported, "{ <name> [weight <w> [reverse|noreverse]] ... }", "none", "weight -253..253; kalived only",
+        "Virtual servers, named as in the log ([10.0.0.1]:tcp:80), fwmark:N or group:NAME. Without weight, one that has no quorum means FAULT."),
     row("track_script", Entries(Scope::TrackLine), Supported, "{ <script> [weight <w> [reverse|noreverse]] ... }", "none", "weight -253..253",
         "Scripts, one per line. Without weight, one that is down means FAULT, and until its first result the instance is in FAULT."),
     row("track_src_ip", Flag, Supported, "", "off", "",
@@ -226,6 +228,8 @@ pub(super) const SYNC_GROUP: &[Keyword] = &[
         "Every member tracks these interfaces."),
     row("track_process", Entries(Scope::TrackLine), Supported, "{ <proc> [weight <w> [reverse]] ... }", "none", "weight -254..254",
         "Every member tracks these processes."),
+    row("track_virtual_server", Entries(Scope::TrackLine), Supported, "{ <name> [weight <w> [reverse|noreverse]] ... }", "none", "weight -253..253; kalived only",
+        "Every member tracks the quorum of these virtual servers."),
     row("track_script", Entries(Scope::TrackLine), Supported, "{ <script> [weight <w> [reverse|noreverse]] ... }", "none", "weight -253..253",
         "Every member tracks these scripts."),
 ];

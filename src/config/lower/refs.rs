@@ -22,6 +22,7 @@ pub(super) enum Kind {
     Bfd,
     Instance,
     ServerGroup,
+    VirtualServer,
 }
 
 impl Kind {
@@ -35,6 +36,7 @@ impl Kind {
             Kind::Bfd => "bfd_instance",
             Kind::Instance => "vrrp_instance",
             Kind::ServerGroup => "virtual_server_group",
+            Kind::VirtualServer => "virtual_server",
         }
     }
 }
@@ -108,6 +110,7 @@ fn both(cx: &mut Cx<'_>, config: &Config) {
                 (&a.files, &b.files),
                 (&a.processes, &b.processes),
                 (&a.bfds, &b.bfds),
+                (&a.virtual_servers, &b.virtual_servers),
             ];
             let shared = pairs.into_iter().flat_map(|(a, b)| b.iter().filter(|t| a.iter().any(|o| o.name == t.name)));
             let shared =
@@ -152,7 +155,9 @@ fn one_group_each(cx: &mut Cx<'_>, config: &mut Config) {
 
 /// Tells of every name that nothing defines, and drops it; the names of scripts and checks that are used.
 pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> {
-    let mut known: BTreeSet<(Kind, &str)> = BTreeSet::new();
+    let used = cx.uses.iter().any(|u| u.kind == Kind::VirtualServer);
+    let servers: Vec<String> = config.virtual_servers.iter().filter(|_| used).map(|s| s.track_name()).collect();
+    let mut known: BTreeSet<(Kind, &str)> = servers.iter().map(|s| (Kind::VirtualServer, &**s)).collect();
     known.extend(config.scripts.iter().map(|s| (Kind::Script, &*s.name)));
     known.extend(config.checks.iter().map(|s| (Kind::Check, &*s.name)));
     known.extend(config.track_files.iter().map(|s| (Kind::File, &*s.name)));
@@ -187,6 +192,9 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
             let near = known.iter().filter(|(k, _)| *k == used.kind).map(|(_, n)| (distance(&used.name, n), *n)).min();
             let help = match near {
                 Some((d, n)) if d <= 3 && used.name.len() <= 64 => format!("did you mean `{n}`?"),
+                _ if used.kind == Kind::VirtualServer => {
+                    "name it as the log does: `[10.0.0.1]:tcp:80`, `fwmark:7` or `group:NAME`".to_owned()
+                }
                 _ => format!("add `{what} {} {{ ... }}`, or remove the line", used.name),
             };
             cx.say(used.span, kind::undefined_name(&used.name, used.place(), what)).help(help);
@@ -203,6 +211,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
         t.checks.retain(|x| !has(Kind::Check, &x.name));
         t.files.retain(|x| !has(Kind::File, &x.name));
         t.processes.retain(|x| !has(Kind::Process, &x.name));
+        t.virtual_servers.retain(|x| !has(Kind::VirtualServer, &x.name));
         t.bfds.retain(|x| !has(Kind::Bfd, &x.name));
     };
     config.instances.iter_mut().for_each(|i| prune(&mut i.more.tracks));

@@ -21,6 +21,7 @@ pub(super) fn tracks<'a>(cx: &mut Cx<'a>, to: &mut Tracks, k: &'static Keyword, 
         "track_check" => (&mut to.checks, Kind::Check, 253),
         "track_file" => (&mut to.files, Kind::File, 254),
         "track_process" => (&mut to.processes, Kind::Process, 254),
+        "track_virtual_server" => (&mut to.virtual_servers, Kind::VirtualServer, 253),
         "track_bfd" => (&mut to.bfds, Kind::Bfd, 253),
         _ => return false,
     };

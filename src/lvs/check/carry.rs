@@ -3,7 +3,7 @@
 //! Read first: `mod.rs`, `plan.rs`, `one.rs`.
 
 use super::one::{One, State};
-use super::plan::{Lane, ROUSED, SLICE, STEPS, Tag};
+use super::plan::{Lane, ROUSE_PAUSE, ROUSED, SLICE, STEPS, TOGETHER, Tag};
 use super::spec::What;
 use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
 use super::verdict::Next;
@@ -31,16 +31,24 @@ impl Checks {
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<CheckOut> {
         let (mut out, mut starts) = (core::mem::take(&mut self.unsaid), SLICE);
         let now = cx.now.mono;
-        for _ in 0..ROUSED {
-            let Some(check) = self.rousing.pop_front() else { break };
-            self.rouse(check, cx);
+        if self.rouse_at <= now {
+            for _ in 0..ROUSED {
+                let Some(check) = self.rousing.pop_front() else { break };
+                self.rouse(check, cx);
+                self.rouse_at = now + ROUSE_PAUSE;
+            }
         }
         out.append(&mut self.unsaid);
         for _ in 0..STEPS {
             if !self.plan.is_open(now) {
                 break;
             }
-            let Some((at, tag, check)) = self.plan.first(now) else { break };
+            // Beside one that begins.
+            let until = if starts < SLICE && self.plan.is_roomy() { now + TOGETHER } else { now };
+            let Some((at, tag, check)) = self.plan.first(until) else { break };
+            if at > now && !(tag == Tag::Step && self.all.get(check).is_some_and(|one| one.may_begin(at, now))) {
+                break;
+            }
             self.plan.unset(at, tag, check);
             let Some(one) = self.all.get_mut(check) else { continue };
             match tag {
@@ -49,11 +57,12 @@ impl Checks {
                     one.step = None;
                     match one.state {
                         State::Idle => {
+                            let hurry = one.verdict.is_changing(one.rule());
                             if self.launch(check, cx) {
                                 starts -= 1;
                             }
                             if starts == 0 {
-                                self.plan.pause(now);
+                                self.plan.pause(now, hurry);
                             }
                         }
                         _ => self.on_time_over(check, cx, &mut out),
@@ -194,6 +203,7 @@ impl Checks {
                 }
             }
             if !matches!(one.state, State::Running { .. }) {
+                self.plan.count(one.spec.pace.interval, false);
                 self.all.remove(check);
             }
         }
@@ -438,6 +448,7 @@ impl Checks {
         self.plan.leave(lane);
         match self.all.get(check) {
             Some(one) if one.users.is_empty() => {
+                self.plan.count(one.spec.pace.interval, false);
                 self.no_step(check);
                 self.all.remove(check);
             }
@@ -454,11 +465,14 @@ impl Checks {
         let now = cx.now.mono;
         let Some(one) = self.all.get_mut(check) else { return };
         one.state = State::Idle;
-        let at = match next {
-            Next::Interval => one.next_start(now),
-            Next::Retry => now + one.spec.pace.retry_delay,
-            Next::Local => now + one.spec.pace.retry_delay.clamp(Duration::from_millis(100), SOON),
-            Next::AtOnce => now,
+        let fast = one.spec.pace.fast.filter(|_| one.verdict.is_changing(one.rule()));
+        let at = match (next, fast) {
+            (Next::Interval, Some(fast)) => one.next_start(now).min(now + fast),
+            (Next::Retry, Some(fast)) => now + fast,
+            (Next::Interval, None) => one.next_start(now),
+            (Next::Retry, None) => now + one.spec.pace.retry_delay,
+            (Next::Local, _) => now + one.spec.pace.retry_delay.clamp(Duration::from_millis(100), SOON),
+            (Next::AtOnce, _) => now,
         };
         self.step_at(check, at);
     }

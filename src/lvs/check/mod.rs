@@ -25,7 +25,7 @@ pub use plan::{CONNECTIONS, PROGRAMS};
 pub use spec::{CheckSpec, Http, Pace, Page, Source, What, alpha};
 
 use crate::id::{Arena, CheckId, CheckMark, RsKey};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::timers::{Due, Timers};
 use one::{One, State};
 use plan::{Lane, Plan, Tag};
@@ -125,6 +125,9 @@ pub struct Checks {
     running: bool,
     // Those that are to begin or to end, after `start` and `stop`: some in each turn.
     rousing: VecDeque<CheckId>,
+    // The next of them not before.
+    #[serde(default)]
+    rouse_at: Instant,
     // What was found when nobody could be told.
     unsaid: Vec<CheckOut>,
     // What an earlier process knew and nobody has asked for yet.
@@ -237,6 +240,7 @@ impl Checks {
             one.state = State::Known;
         }
         let session = if let What::Bfd(name) = &one.spec.what { Some(name.clone()) } else { None };
+        self.plan.count(one.spec.pace.interval, true);
         let check = self.all.insert(Box::new(one));
         if let Some(name) = session {
             self.followers.entry(name).or_default().insert(check);
@@ -294,10 +298,10 @@ impl Checks {
     }
 
     fn arm(&self, cx: &mut Cx<'_>) {
-        match self.rousing.is_empty() && self.unsaid.is_empty() {
-            true => self.plan.arm(cx.timers),
-            false => cx.timers.set(Due::Checks, cx.now.mono),
-        }
+        let now = (!self.unsaid.is_empty()).then_some(cx.now.mono);
+        let rouse = (!self.rousing.is_empty()).then_some(self.rouse_at.max(cx.now.mono));
+        let now = earliest(now, rouse);
+        self.plan.arm(now, cx.timers);
     }
 
     /// `ha_suspend`: this server is not looked at, or again. Its verdicts stay. A check it shares goes on for the others.

@@ -112,6 +112,11 @@ impl One {
         now + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
     }
 
+    /// It waits for its start at `at`, and may begin now all the same.
+    pub(super) fn may_begin(&self, at: Instant, now: Instant) -> bool {
+        matches!(self.state, State::Idle) && at <= now + self.spec.pace.interval / 100
+    }
+
     /// Its next start by its interval, after `now`.
     pub(super) fn next_start(&self, now: Instant) -> Instant {
         let interval = self.spec.pace.interval;

@@ -7,7 +7,7 @@
 
 use super::spec::What;
 use crate::id::CheckId;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest, nanos};
 use crate::timers::{Due, Timers};
 use crate::words::Limit;
 use std::collections::{BTreeSet, VecDeque};
@@ -18,13 +18,20 @@ pub const CONNECTIONS: usize = 4096;
 pub const PROGRAMS: usize = 256;
 /// Checks that begin in one turn. To open a connection keeps the kernel busy for some 40 us, in which no armed advert leaves.
 pub(super) const SLICE: usize = 2;
-/// Between two turns in which checks begin. Makes 20,000 a second at most.
+/// Between two turns in which checks begin, at least: 20,000 a second at most.
 pub(super) const PAUSE: Duration = Duration::from_micros(100);
+/// And at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+/// A check that is due so soon begins together with one that is due now, if that is no more than a hundredth of its interval: a turn
+/// costs as much as a third of what it takes to open a connection. Its next start keeps to the time at which this one was due.
+pub(super) const TOGETHER: Duration = Duration::from_millis(1);
 /// Steps of one turn that are no start: the end of a look whose time is over, some microseconds each.
 pub(super) const STEPS: usize = 16;
 
 /// Checks of one turn that begin to wait for their first start, or end: some microseconds each.
 pub(super) const ROUSED: usize = 32;
+/// Before the next of them: the first ones begin meanwhile, and what has a lower priority than this process runs too.
+pub(super) const ROUSE_PAUSE: Duration = Duration::from_micros(500);
 
 /// What a time is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -70,6 +77,9 @@ pub(super) struct Plan {
     places: [Places; 2],
     // No check begins before.
     open: Instant,
+    // Starts in 1,000 seconds, of all checks together.
+    #[serde(default)]
+    rate: u64,
     // Late starts since they were said, the latest of them; and all there ever were.
     late: u64,
     worst: Duration,
@@ -101,14 +111,25 @@ impl Plan {
     pub(super) fn is_open(&self, now: Instant) -> bool {
         now >= self.open
     }
-    /// Enough has begun in this turn.
-    pub(super) fn pause(&mut self, now: Instant) {
-        self.open = now + PAUSE;
+    /// Enough has begun in this turn. What is due in its interval begins at most twice as often as all checks together do on average, so
+    /// that what waited while the loop had other work is no burst; `hurry`: a verdict may change.
+    pub(super) fn pause(&mut self, now: Instant, hurry: bool) {
+        let even = 1_000_000_000_000 * SLICE as u64 / self.rate.max(1) / 2;
+        let even = Duration::from_nanos(even).clamp(PAUSE, LONGEST_PAUSE);
+        self.open = now + if hurry { PAUSE } else { even };
     }
-    /// Sets the one timer of all.
-    pub(super) fn arm(&self, timers: &mut Timers) {
-        match self.queue.first() {
-            Some((at, ..)) => timers.set(Due::Checks, (*at).max(self.open)),
+    /// There is a check with this interval, or no longer.
+    pub(super) fn count(&mut self, interval: Duration, comes: bool) {
+        let rate = 1_000_000_000_000 / nanos(interval).max(1);
+        self.rate = if comes { self.rate.saturating_add(rate) } else { self.rate.saturating_sub(rate) };
+    }
+    /// Sets the one timer of all. `other`: when there is something else to do.
+    pub(super) fn arm(&self, other: Option<Instant>, timers: &mut Timers) {
+        let next = self.queue.first().map(|(at, ..)| (*at).max(self.open));
+        match earliest(next, other) {
+            // Set as it is: most turns change nothing about it.
+            at if at == timers.get(Due::Checks) => {}
+            Some(at) => timers.set(Due::Checks, at),
             None => drop(timers.stop(Due::Checks)),
         }
     }
@@ -126,6 +147,10 @@ impl Plan {
     pub(super) fn leave(&mut self, lane: Lane) {
         let places = &mut self.places[lane as usize];
         places.taken = places.taken.saturating_sub(1);
+    }
+    /// Nobody will have to wait for a connection soon.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.taken(Lane::Connections) < CONNECTIONS / 2
     }
     /// Who has waited longest, if there is a place.
     pub(super) fn waiting(&mut self, lane: Lane) -> Option<CheckId> {

@@ -69,6 +69,10 @@ impl Verdict {
     pub(super) fn page(&self) -> usize {
         self.page
     }
+    /// A result of the same kind as the last one may change it.
+    pub(super) fn is_changing(&self, rule: Rule) -> bool {
+        self.failures > 0 || self.risen > 0 || self.proven > 0 && self.proven < rule.pages && self.up != Some(true)
+    }
     /// What an earlier process knew; it goes on from there.
     pub(super) fn resume(&mut self, up: bool, failures: u32) {
         *self = Verdict { up: Some(up), decisive: false, failures, ..Verdict::default() };

@@ -104,6 +104,7 @@ impl Instance {
                         Kind::Process => Fault::Process(name()),
                         Kind::Check => Fault::Check(name()),
                         Kind::Bfd => Fault::Bfd(name()),
+                        Kind::VirtualServer => Fault::VirtualServer(name()),
                         // A file has a number, never up or down.
                         Kind::File => Fault::File(name(), i32::from(!up)),
                     }),
