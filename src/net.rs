@@ -81,6 +81,9 @@ pub struct Link {
     /// It is a VRF.
     #[serde(default)]
     pub vrf: bool,
+    /// The table of a VRF; 0: it is none.
+    #[serde(default)]
+    pub table: u32,
 }
 
 /// `IFLA_IFALIAS` of every interface that kalived makes, so that its own leftovers are told from an operator's interfaces.

@@ -31,14 +31,11 @@ pub fn stuck(name: &str, e: Errno) -> Note {
 }
 /// A sysctl could not be set.
 pub fn knob_not_set(name: &str, knob: Knob, e: Errno) -> Note {
-    let (family, word) = knob.words();
-    note(
-        Level::Warning,
-        format!(
-            "cannot set net.{family}.conf.{name}.{word}: {}; set it by hand if clients do not reach the addresses",
-            words::errno(e)
-        ),
-    )
+    let help = match knob {
+        Knob::LocalIgmpReports => "",
+        _ => "; set it by hand if clients do not reach the addresses",
+    };
+    note(Level::Warning, format!("cannot set {}: {}{help}", knob.sysctl(name), words::errno(e)))
 }
 /// Somebody else deleted one.
 pub fn deleted(name: &str) -> Note {

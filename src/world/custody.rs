@@ -46,7 +46,7 @@ impl World {
         self.timers = Timers::default();
         let limits = self.instances.iter().filter_map(|(vr, vi)| {
             // Addresses that stay on an own interface are down with it.
-            let holds = vi.state() == State::Master || self.addrs.wanted(vr) > 0 && vi.cfg().own().is_none();
+            let holds = vi.state() == State::Master || self.addrs.wanted(vr) > 0 && vi.cfg().own_names().is_empty();
             holds.then(|| (vr, vi.silent_limit(now.mono)))
         });
         let limits = limits.collect();
@@ -143,6 +143,7 @@ impl World {
             self.addrs.release(vr);
         }
         if self.custody.routes.take_if(|at| *at <= now.mono).is_some() {
+            self.vmacs.release_host();
             self.addrs.release(crate::vrrp::address::FILE);
             for vr in self.instances.keys() {
                 if !self.custody.limits.contains_key(&vr) {

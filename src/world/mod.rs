@@ -490,6 +490,7 @@ impl World {
                 Due::GarpSecond(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_second(cx)),
                 Due::GarpLower(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_lower(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
+                Due::GarpExtra(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_extra(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
                 Due::DualMaster(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_dual_master_due(cx)),
                 Due::GroupSay(group) => self.say_group(now, group),

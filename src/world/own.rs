@@ -12,6 +12,9 @@ impl World {
     // The first dump is there, and no other process is in charge.
     pub(super) fn begin_own(&mut self, before: &Snapshot) {
         self.inherit_own(before);
+        if self.base.global.more.disable_local_igmp {
+            self.vmacs.silence_local_igmp(&self.links);
+        }
         for vr in self.instances.keys() {
             self.want_own(vr);
         }
@@ -37,13 +40,9 @@ impl World {
             return;
         }
         let Some(vi) = self.instances.get(vr) else { return };
-        if vi.cfg().own().is_some() {
-            match vi.own_wish(&self.links) {
-                Some(wish) => self.vmacs.want(vr, wish, &self.links),
-                // The interface below is gone, and took it along.
-                None => self.vmacs.release(vr),
-            }
-        }
+        // One whose interface below is gone went with it.
+        self.vmacs.want(vr, vi.own_wishes(&self.links), &self.links);
+        self.vmacs.promote(vr, &vi.promoted(&self.links), &self.links);
     }
 
     pub(super) fn own_link_new(&mut self, now: Now, ifindex: u32, was_up: bool, fx: &mut Effects) {

@@ -73,10 +73,11 @@ enum Step {
 /// Every interface name that a virtual router cares for.
 pub(super) fn interfaces_of(cfg: &InstanceConfig) -> BTreeSet<String> {
     let mut names = BTreeSet::from([cfg.interface.clone()]);
-    names.extend(cfg.own().map(|(_, name)| name.to_owned()));
+    names.extend(cfg.own_names().into_iter().map(str::to_owned));
     names.extend(cfg.more.vrf.as_deref().map(str::to_owned));
     names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
     names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
+    names.extend(cfg.more.routes.iter().filter_map(|r| r.vrf.as_deref()).map(str::to_owned));
     names.extend(cfg.more.tracked_by_routes().map(str::to_owned));
     names
 }

@@ -122,6 +122,7 @@ impl Kernel {
             ours: false,
             master: 0,
             vrf: false,
+            table: 0,
         }
     }
     /// Packets come and go.

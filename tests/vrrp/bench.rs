@@ -65,6 +65,7 @@ pub fn link(ifindex: u32, name: &str, up: bool) -> Link {
         ours: false,
         master: 0,
         vrf: false,
+        table: 0,
     }
 }
 

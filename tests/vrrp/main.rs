@@ -25,6 +25,7 @@ mod notify;
 mod notify_handover;
 mod notify_reload;
 mod own;
+mod own_more;
 mod pause;
 mod pipes;
 #[path = "../wire/receiver.rs"]

@@ -108,7 +108,9 @@ pub enum Status {
     Supported,
     /// Known, checked and kept in the model, but without effect yet, and said so.
     NoEffect,
-    /// The same for a part of the main work: a test fails unless it is allowed by name.
+    /// Known, checked and kept, and without effect for good: the row says why, and so does a message.
+    Never,
+    /// As `NoEffect` for a part of the main work: a test fails unless it is allowed by name.
     Missing,
     /// The same where running without it breaks what the file promises: kalived does not start unless it is allowed by name.
     Withheld,
@@ -249,7 +251,7 @@ impl Status {
         match self {
             Status::Refused | Status::Withheld => Severity::Fatal,
             Status::Missing => Severity::Warning,
-            Status::NoEffect | Status::Supported | Status::Always => Severity::Note,
+            Status::NoEffect | Status::Never | Status::Supported | Status::Always => Severity::Note,
         }
     }
     /// For people.
@@ -257,6 +259,7 @@ impl Status {
         match self {
             Status::Supported => "works",
             Status::NoEffect => "no effect yet",
+            Status::Never => "no effect",
             Status::Missing => "no effect yet, fails a test",
             Status::Withheld => "no effect yet, refused unless allowed",
             Status::Refused => "refused until it works",

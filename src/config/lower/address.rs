@@ -85,6 +85,10 @@ impl<'a> Cx<'a> {
             self.say(stmt.span(), kind::use_vmac_without_dev());
             vip.more.get_or_insert_default().use_vmac = false;
         }
+        if let Some(more) = vip.more.as_deref_mut().filter(|m| m.use_vmac && user == "static_ipaddress") {
+            more.use_vmac = false;
+            self.say(stmt.span(), kind::use_vmac_of_static());
+        }
         Some((vip, stmt.span()))
     }
 

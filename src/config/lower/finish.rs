@@ -9,6 +9,7 @@ use super::global::{Globals, link_local_group};
 use super::instance::{AuthGiven, AuthKind, Draft};
 use super::unicast::{self, Vrids};
 use crate::config::kind;
+use crate::config::model::global::ExtraGarp;
 use crate::config::model::vrrp::HmacMode;
 use crate::config::model::{Auth, ChecksumMode, Config, Family, GarpConfig, InstanceConfig, Version, Vip};
 use crate::config::source::Span;
@@ -78,6 +79,36 @@ fn own_names(cx: &mut Cx<'_>, spans: &BTreeMap<String, Span>, config: &mut Confi
             taken.insert(name);
         }
     }
+    address_names(config, taken);
+}
+
+/// The same for interfaces that addresses have of their own: one for each interface below and family.
+fn address_names(config: &mut Config, mut taken: BTreeSet<String>) {
+    let more = &config.global.more;
+    let prefix = more.vmac_addr_prefix.clone().unwrap_or_else(|| more.vmac_prefix.clone());
+    for i in &mut config.instances {
+        let InstanceConfig { vips, excluded, interface, vrid, family, more, .. } = i;
+        // An ipvlan and a macvlan do not go upon one interface; with `use_vmac` alone the one of the instance is that of both families.
+        let own = more.own_interface.as_deref().is_some_and(|own| !own.ipvlan);
+        let mut named: BTreeMap<(String, bool), String> = BTreeMap::new();
+        for vip in vips.iter_mut().chain(excluded) {
+            let below = vip.dev.as_deref().unwrap_or(interface).to_owned();
+            let (said, six) = (vip.more.as_ref().is_some_and(|m| m.use_vmac), vip.addr.is_ipv6());
+            let (elsewhere, other) = (below != *interface, six != (*family == Family::V6));
+            if said && own && !elsewhere && !other {
+                // It is on the interface of the instance like those whose line says none.
+                vip.dev = None;
+            } else if said || more.use_vmac_addr && (elsewhere || other) {
+                let name = named.entry((below, six)).or_insert_with(|| {
+                    let with_six = six.then(|| format!("{prefix}6.{vrid}"));
+                    let numbered = (1..).map(|n: u32| format!("{prefix}{n}.{vrid}"));
+                    let mut names = core::iter::once(format!("{prefix}.{vrid}")).chain(with_six).chain(numbered);
+                    names.find(|name| taken.insert(name.clone())).unwrap_or_default()
+                });
+                vip.more.get_or_insert_default().vmac = Some(name.as_str().into());
+            }
+        }
+    }
 }
 
 /// IPv4 or IPv6.
@@ -137,7 +168,7 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
     }
     out.more = draft.more;
     unicast::finish(cx, head, strict, check_source, &mut out);
-    more(cx, head, strict, &mut out);
+    more(cx, head, strict, global.global.more.vrrp_garp_extra_if, &mut out);
     if strict && out.priority == 255 {
         out.more.owner_ignore_adverts = Some(true);
     }
@@ -161,8 +192,9 @@ fn accept(cx: &mut Cx<'_>, head: Span, strict: bool, out: &mut InstanceConfig) {
 }
 
 /// What follows from keywords that stand in `more`.
-fn more(cx: &mut Cx<'_>, head: Span, strict: bool, out: &mut InstanceConfig) {
+fn more(cx: &mut Cx<'_>, head: Span, strict: bool, extra: Option<ExtraGarp>, out: &mut InstanceConfig) {
     let more = &mut out.more;
+    more.garp_extra_if = more.garp_extra_if.or(extra).filter(|e| !e.every.is_zero());
     if more.timer_expired_backup.is_some() && out.preempt {
         cx.say(head, kind::needs_nopreempt());
         more.timer_expired_backup = None;

@@ -233,7 +233,7 @@ impl<'a> Cx<'a> {
             match k.status {
                 Status::Supported | Status::Always => {}
                 // Inside a block without effect this has been told with the block.
-                Status::NoEffect | Status::Missing | Status::Withheld if self.quiet > 0 => {}
+                Status::NoEffect | Status::Never | Status::Missing | Status::Withheld if self.quiet > 0 => {}
                 _ => self.postpone(scope, k, stmt.span(), k.status.weighs()),
             }
             if matches!(scope, Scope::Root | Scope::GlobalDefs | Scope::Instance) && Said::WORDS.contains(&k.name) {
@@ -371,13 +371,16 @@ impl<'a> Cx<'a> {
             if k.status == Status::Refused {
                 let why = match k.name {
                     "net_namespace" => "without it addresses would be set in the wrong network namespace",
+                    "net_namespace_ipvs" => "without it virtual servers would be set in the wrong network namespace",
                     _ => "without it a part of the file would be missing",
                 };
                 self.say(span, kind::unsupported_keyword(k.name, &more, why))
                     .help("remove it, or keep keepalived for this configuration");
                 continue;
             }
+            let never = format!("checked and kept, but it has no effect. {}", k.doc.trim_end_matches('.'));
             let what = match k.form {
+                _ if k.status == Status::Never => &*never,
                 Form::Block(_) | Form::Entries(_) => "checked and kept, but the block has no effect yet",
                 _ => "checked and kept, but it has no effect yet",
             };

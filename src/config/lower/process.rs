@@ -60,10 +60,18 @@ pub(super) fn one<'a>(cx: &mut Cx<'a>, more: &mut GlobalMore, k: &'static Keywor
                 more.smtp_connect_timeout = Duration::from_secs(1);
             }
         }
+        "reload_file" | "config_save_dir" => {
+            cx.set(&mut [more], k, stmt);
+            let field = if k.name == "reload_file" { &mut more.reload_file } else { &mut more.config_save_dir };
+            if field.as_ref().is_some_and(|p| !p.starts_with('/')) {
+                cx.say(stmt.span(), kind::relative_path(k.name));
+                *field = None;
+            }
+        }
         "reload_time_file" => {
             cx.set(&mut [more], k, stmt);
             if more.reload_time_file.as_ref().is_some_and(|p| !p.starts_with('/')) {
-                cx.say(stmt.span(), kind::relative_path());
+                cx.say(stmt.span(), kind::relative_path(k.name));
                 more.reload_time_file = None;
             }
         }

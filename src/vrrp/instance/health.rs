@@ -110,12 +110,13 @@ impl Instance {
         if self.cfg.peers().is_some_and(<[_]>::is_empty) {
             faults.insert(Fault::NoPeer);
         }
-        let own = cx.vmacs.status(self.key);
-        if let (Status::Refused(e), Some((_, name))) = (own, self.cfg.own()) {
+        if let Some((_, name)) = self.cfg.own()
+            && let Status::Refused(e) = cx.vmacs.status(self.key, name)
+        {
             faults.insert(Fault::NoOwnLink(name.to_owned(), e));
         }
         let runs = matches!(self.state, State::Backup | State::Master);
-        if own == Status::Waiting && faults.is_empty() && !runs && !matches!(sock, SockState::Failed(_)) {
+        if cx.vmacs.waits(self.key) && faults.is_empty() && !runs && !matches!(sock, SockState::Failed(_)) {
             // Being made.
             self.set_ready(false);
             return;

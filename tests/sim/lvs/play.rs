@@ -641,5 +641,6 @@ fn link() -> Link {
         ours: false,
         master: 0,
         vrf: false,
+        table: 0,
     }
 }

@@ -163,6 +163,7 @@ pub(super) fn link(index: usize, up: bool) -> Link {
         ours: false,
         master: 0,
         vrf: false,
+        table: 0,
     }
 }
 
