@@ -116,7 +116,7 @@ def furnish(needs):
             continue
         try:
             # A symbolic link is followed within the root: an absolute one would lead out of it.
-            full = subprocess.run(["chroot", ROOT, "/usr/bin/realpath", "-m", path], capture_output=True, text=True).stdout.strip() or path
+            full = call("chroot", ROOT, "realpath", "-m", path).strip() or path
             os.makedirs(os.path.dirname(ROOT + full), exist_ok=True)
             if os.path.lexists(ROOT + full):
                 os.unlink(ROOT + full)
@@ -216,6 +216,9 @@ def argv(job):
     name = job["daemon"]
     path = "/usr/sbin/kalived" if name == "kalived" else "/usr/sbin/keepalived"
     more = ["-i", job["id"]] if job["id"] else []
+    # Without IPVS in the kernel keepalived's health checkers end, and all of it with them.
+    if not os.path.exists("/proc/net/ip_vs"):
+        more.append("-P")
     return [path, "-f", CONF, "-n", "-l", "-G", "-D", *more]
 
 
