@@ -24,7 +24,8 @@ const NO_PROCESS: Duration = Duration::from_millis(100);
 /// Runs in a row that end in time before a run that does not is worth a line again: a script that takes about as long as its
 /// interval would otherwise fill the log with two lines for each.
 const CALM: u8 = 10;
-/// So long without a process, and at least one interval, is a failure: an answer does not last for ever.
+/// So long without a process when a run is due is a failure: an answer does not last for ever. Not one interval as well: the run
+/// that was due one interval after the first try comes a little less than an interval after it, and the next would be a third.
 const NO_PROCESS_LIMIT: Duration = Duration::from_secs(1);
 
 // A run under way.
@@ -178,7 +179,7 @@ impl Script {
             }
             return run.asked && self.timed_out(cx);
         }
-        let given_up = self.wanting.is_some_and(|since| now.since(since) >= NO_PROCESS_LIMIT.max(interval));
+        let given_up = self.wanting.is_some_and(|since| now.since(since) >= NO_PROCESS_LIMIT);
         self.spawn(cx);
         given_up && self.result(Err("no process for it".into()), cx)
     }
