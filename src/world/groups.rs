@@ -150,7 +150,7 @@ impl World {
         why
     }
 
-    // The group had to yield. If it became Master together with another group, it waits longer than that one before the next attempt.
+    // The group had to yield. If it became Master together with another group, it waits longer than that one before it tries again.
     fn dispute(&mut self, now: Now, key: GroupKey, members: &[VrKey], fx: &mut Effects) {
         let rival = |vr: &&VrKey| self.instances.get(**vr).is_some_and(|vi| vi.master().is_some());
         let Some(vr) = members.iter().find(rival).copied() else { return };
