@@ -477,7 +477,7 @@ impl<O: Os> Exec<O> {
             .map(|(code, _)| code)
     }
 
-    /// As [`Exec::finished`], or when [`EXIT_GRACE`] has passed.
+    /// As [`Exec::finished`], or when the time of an exit (`EXIT_GRACE`) has passed.
     pub fn finished_at(&self, now: Instant) -> Option<ExitCode> {
         self.finished().or_else(|| self.exit.filter(|(_, at)| now >= *at).map(|(code, _)| code))
     }
