@@ -1,6 +1,6 @@
-//! An interface of its own (`use_vmac`, `use_ipvlan`): what a virtual router wants of it, and the addresses that stay on it.
+//! The own interface of a virtual router (`use_vmac`, `use_ipvlan`): its wanted state, and the addresses that stay on it.
 //!
-//! Read first: `mod.rs`, `vmac/`. All addresses whose line says no other interface are there. They stay while it is down, except
+//! Read first: `mod.rs`, `vmac/`. It has all addresses whose line names no other interface. They stay while it is down, except
 //! link-local ones, which the kernel removes then.
 
 use super::{Cx, Instance};
@@ -15,11 +15,12 @@ use crate::vmac::{Status, Wish};
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
-/// Addresses that are put on an own interface at a time, and the time between two times: to prepare one costs 2 to 3 us, and nothing waits for them.
+/// Addresses that are put on an own interface at a time, with `PAUSE` in between: to prepare one costs 2 to 3 µs, and nothing waits
+/// for them.
 const CHUNK: usize = 32;
 const PAUSE: Duration = Duration::from_micros(500);
-/// Metric of the prefix routes of an own interface: worse than the kernel's for the interface below, whose own traffic goes on by its own
-/// way whether the virtual router is Master or not.
+/// Metric of the prefix routes of an own interface: worse than the kernel's for the interface below, so that this host's other traffic
+/// keeps using that one whether the virtual router is Master or not.
 pub(super) const METRIC: u32 = 1024;
 
 /// Whether an address stays on an interface that goes down.
@@ -28,7 +29,7 @@ pub(super) fn stays(addr: IpAddr) -> bool {
 }
 
 impl Instance {
-    /// Its own interface as it is to be; `None`: it has none, or the one below is not there.
+    /// Its own interface as wanted; `None`: it has none, or the one below is not there.
     pub fn own_wish(&self, links: &Links) -> Option<Wish> {
         let (own, name) = self.cfg.own()?;
         let below = links.by_name(&self.cfg.interface)?;
@@ -43,7 +44,7 @@ impl Instance {
         let group = own.group.as_deref().and_then(|g| g.parse().ok()).unwrap_or(0);
         let here = || self.vips().filter(|v| v.dev.is_none());
         let families = (here().any(|v| v.addr.is_ipv4()), here().any(|v| v.addr.is_ipv6()));
-        // Without any address there is nothing that the other family could be needed for.
+        // Without an address only the family of the adverts is needed.
         let families = if families == (false, false) {
             (self.cfg.family == Family::V4, self.cfg.family == Family::V6)
         } else {
@@ -58,7 +59,7 @@ impl Instance {
         own.is_some_and(|l| l.ifindex == spec.ifindex) && stays(spec.addr)
     }
 
-    /// The interface of addresses whose line says none.
+    /// The interface of addresses whose line names none.
     pub(super) fn default_link<'a>(&self, links: &'a Links) -> Option<&'a Link> {
         match self.own_wish(links) {
             Some(wish) => links.by_name(&wish.link.name).filter(|l| wish.link.is(l)),
@@ -111,8 +112,8 @@ impl Instance {
         }
     }
 
-    // The interface was made for this virtual router: an address on it with our tag that the configuration does not have is of an earlier
-    // configuration, which another process may not have removed to the end.
+    // The interface was made for this virtual router. An address on it with kalived's tag that is not in the configuration is from an
+    // earlier configuration, whose removal another process may not have finished.
     fn drop_left(&mut self, ifindex: u32, cx: &mut Cx<'_>) {
         let left = cx.links.addrs(ifindex).filter(|a| a.proto == ADDR_PROTO);
         let listed: BTreeSet<IpAddr> = self.vips().map(|v| v.addr).collect();
@@ -131,14 +132,14 @@ impl Instance {
         }
     }
 
-    // The kernel reports nothing where somebody else has taken it up before.
+    // The kernel reports no change where another program has taken it up before.
     pub(super) fn on_own_found_up(&mut self, cx: &mut Cx<'_>) {
         if let Some((ifindex, _)) = self.kept.filter(|(own, _)| cx.links.get(*own).is_some_and(|l| l.up)) {
             self.on_own_up(ifindex, cx);
         }
     }
 
-    /// Whether anybody can reach an address there: not on an own interface that is down.
+    /// Whether hosts can reach an address there: not on an own interface that is down.
     pub fn is_heard(&self, ifindex: u32, links: &Links) -> bool {
         self.kept.is_none_or(|(own, _)| own != ifindex) || links.get(ifindex).is_some_and(|l| l.up)
     }
