@@ -1,12 +1,12 @@
-//! Interfaces of virtual routers' own (`use_vmac`, `use_ipvlan`): which there are to be, whether they are up, and the sysctls they need.
+//! Own interfaces of virtual routers (`use_vmac`, `use_ipvlan`): which are wanted, whether they are up, and the sysctls they need.
 //!
 //! Read first: `reconcile/`, `links.rs` (the mirror), `knob.rs`. An interface is made down and stays down while its virtual router is not
-//! Master. Its addresses stay on it meanwhile, so that becoming Master is one request, however many addresses there are, and
-//! ceasing to be Master another one. Link-local IPv6 addresses do not survive that the interface goes down (the kernel removes them); they
-//! come and go with each takeover, as on an ordinary interface.
+//! Master. Its addresses stay on it meanwhile, so that one request makes the virtual router Master, for any number of addresses, and one
+//! ends that. The kernel removes link-local IPv6 addresses when the interface goes down; they are added and removed with each takeover,
+//! as on an ordinary interface.
 //!
-//! Two kinds of items for the reconciler: the interface, by name, and how it stands, by index: up or down, with our alias or without.
-//! One that somebody else made and that fits is taken as it is and never deleted; at the end it is left down.
+//! There are two kinds of items for the reconciler: the interface, by name, and its state, by index: up or down, with kalived's alias or
+//! without. An interface that another program made is used if it fits and never deleted; at the end it is left down.
 //!
 //! Adverts do not depend on any of this: they leave from the interface below with the virtual address as their source, and are received
 //! there.
@@ -25,11 +25,11 @@ use crate::time::{Instant, earliest};
 use crate::timers::{Due, Timers};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// No interface has this index: what is asked about it fails with ENODEV.
+/// No interface has this index: a request about it fails with ENODEV.
 const NONE: u32 = i32::MAX as u32;
 
-/// What the interface below needs: it does not answer ARP for addresses above it, and asks with its own address only. Otherwise hosts
-/// would learn its Ethernet address for a virtual address.
+/// Sysctls of the interface below: it does not answer ARP requests for addresses of other interfaces, and sends requests with its own
+/// address only. Otherwise hosts would learn its Ethernet address for a virtual address.
 const BELOW: [Set; 2] =
     [Set { knob: Knob::ArpIgnore, to: 1, only: Some(0) }, Set { knob: Knob::ArpAnnounce, to: 2, only: None }];
 
@@ -38,14 +38,14 @@ pub fn below(knob: Knob) -> Option<u32> {
     BELOW.iter().find(|s| s.knob == knob).map(|s| s.to)
 }
 
-/// What an own interface needs. Loose reverse path filtering: the way back to a client mostly is the interface below.
+/// Sysctls of an own interface. Reverse path filtering is loose: the route back to a client mostly leads through the interface below.
 const OWN_V4: [Set; 4] = [
     Set { knob: Knob::ArpIgnore, to: 1, only: None },
     Set { knob: Knob::ArpAnnounce, to: 2, only: None },
     Set { knob: Knob::RpFilter, to: 2, only: None },
     Set { knob: Knob::PromoteSecondaries, to: 1, only: None },
 ];
-/// The same where there are IPv6 addresses. No address comes by itself, and those that are not link-local stay while it is down.
+/// Likewise for IPv6. No address is generated, and those that are not link-local stay while the interface is down.
 const OWN_V6: [Set; 6] = [
     Set { knob: Knob::DisableIpv6, to: 0, only: None },
     Set { knob: Knob::AddrGenMode, to: 1, only: None },
@@ -74,7 +74,7 @@ impl Item for OwnLink {
     type Owner = VrKey;
     const SERIES: u8 = 6;
     const IN_PLACE: bool = false;
-    // Whatever has the name is not known to be ours.
+    // Never: an interface of this name may be another program's.
     fn is_there(_: Errno) -> bool {
         false
     }
@@ -83,7 +83,7 @@ impl Item for OwnLink {
     }
 }
 
-/// How an interface stands.
+/// The state of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stand {
     /// `IFF_UP`.
@@ -140,7 +140,7 @@ struct One {
     families: (bool, bool),
     // Its virtual router is Master.
     up: bool,
-    // Somebody else made it.
+    // Another program made it.
     theirs: bool,
     // It is there and fits.
     ifindex: Option<u32>,
@@ -201,7 +201,7 @@ fn stands_there(links: &Links) -> impl Fn(u32, &Stand) -> Vec<Stand> {
 }
 
 impl Vmacs {
-    /// `vr` wants this interface; again at every change around it. Cheap when nothing is to be done.
+    /// `vr` wants this interface; called again at every change that concerns it. Cheap when there is nothing to do.
     pub fn want(&mut self, vr: VrKey, wish: Wish, links: &Links) {
         let Wish { link, families } = wish;
         let name = Name::of(&link.name);
@@ -216,7 +216,7 @@ impl Vmacs {
                     theirs = !l.ours && !self.made_before.contains(&name);
                     self.links.adopt(vr, name, link.clone(), link.clone(), theirs);
                 }
-                // Ours, and made for something else: it is deleted and made anew.
+                // kalived's, with other settings: it is deleted and made anew.
                 Some(l) if l.ours && l.upon.is_some() => {
                     let (upon, master) = (l.upon.unwrap_or(link.upon), l.master);
                     let old = OwnLink { name: l.name.clone(), upon, mac: l.mac, group: 0, master };
@@ -246,7 +246,7 @@ impl Vmacs {
     pub fn release(&mut self, vr: VrKey) {
         let Some(o) = self.of.remove(&vr) else { return };
         if let Some(ifindex) = o.ifindex {
-            // Down at once; to delete it takes the kernel longer.
+            // It goes down at once; the deletion takes the kernel longer.
             self.stands.give_up(ifindex);
         }
         self.links.give_up(o.name);
@@ -259,7 +259,7 @@ impl Vmacs {
         all.into_iter().for_each(|vr| self.release(vr));
     }
 
-    // What follows from how things are now.
+    // Compares the wanted interface with the kernel's.
     fn look(&mut self, vr: VrKey, links: &Links) {
         let Some(o) = self.of.get_mut(&vr) else { return };
         let link = links.by_name(&o.link.name).filter(|l| o.link.is(l));
@@ -267,7 +267,7 @@ impl Vmacs {
         if o.ifindex != ifindex {
             if let Some(old) = o.ifindex {
                 self.stands.vanished(old..=old);
-                // What somebody else made is gone; the next one is made here.
+                // The interface of another program is gone; the next one is made here.
                 o.theirs = false;
             }
             (o.ifindex, o.set) = (ifindex, Step::No);
@@ -275,7 +275,7 @@ impl Vmacs {
         let Some(link) = link else { return };
         o.refused = None;
         if self.links.value(o.name) == Some(&o.link) && !self.links.held(vr).any(|n| n == o.name) {
-            // Made, although the answer was lost.
+            // It was made, although the answer was lost.
             self.links.saw(o.name, Some(o.link.clone()));
         }
         if o.set == Step::No {
@@ -289,7 +289,7 @@ impl Vmacs {
             self.jobs.insert(self.last_job, Job::Own(vr));
             self.asks.push((self.last_job, link.name.clone(), set));
         }
-        // Up only with its sysctls; one that another process left up is not taken down for that.
+        // It goes up only after its sysctls are set; one that another process left up is not taken down for that.
         let stand = Stand { up: o.up && (o.set == Step::Done || link.up), ours: !o.theirs };
         let (below, needs) = (o.link.upon.parent, o.families.0);
         if !self.stands.knows(link.ifindex) {
@@ -327,7 +327,7 @@ impl Vmacs {
             _ => Status::Waiting,
         }
     }
-    /// Whose interface has this index.
+    /// The virtual router whose interface has this index.
     pub fn owner(&self, ifindex: u32) -> Option<VrKey> {
         self.of.iter().find(|(_, o)| o.ifindex == Some(ifindex)).map(|(vr, _)| *vr)
     }
@@ -339,13 +339,13 @@ impl Vmacs {
     pub fn wants_up(&self, vr: VrKey) -> bool {
         self.of.get(&vr).is_some_and(|o| o.up)
     }
-    /// Who has an interface of this name, or one that stands upon this one.
+    /// The virtual routers that have an interface of this name, or one on top of this one.
     pub fn concerned(&self, name: &str, ifindex: u32) -> Vec<VrKey> {
         let name = Name::of(name);
         let all = self.of.iter().filter(|(_, o)| o.name == name || o.link.upon.parent == ifindex);
         all.map(|(vr, _)| *vr).collect()
     }
-    /// Whether nobody wants any and nothing is left to do.
+    /// Whether none is wanted and nothing is left to do.
     pub fn is_empty(&self) -> bool {
         self.of.is_empty() && self.links.is_empty() && self.below.is_empty()
     }
@@ -381,7 +381,7 @@ impl Vmacs {
         all.into_iter().for_each(|vr| self.look(vr, links));
         self.rearm(timers);
     }
-    /// The kernel answered. Whom it concerns, and what is to be reported.
+    /// The kernel answered. Returns the virtual router that it concerns, and the log line.
     pub fn on_reply(
         &mut self,
         now: Instant,
@@ -416,7 +416,7 @@ impl Vmacs {
         self.rearm(timers);
         found
     }
-    /// The helper answered. Whom it concerns, and what is to be reported.
+    /// The helper answered. Returns the virtual routers that it concerns, and the log line.
     pub fn on_knobs(
         &mut self,
         job: u64,
@@ -428,7 +428,7 @@ impl Vmacs {
         let users = match self.jobs.remove(&job) {
             Some(Job::Own(vr)) => {
                 if let Some(o) = self.of.get_mut(&vr).filter(|o| o.set == Step::Asked(job)) {
-                    // What could not be set is reported; it is better to go on than not.
+                    // A sysctl that could not be set is reported, and the interface is used without it.
                     o.set = Step::Done;
                     name.clone_from(&o.link.name);
                 }
@@ -497,7 +497,7 @@ impl Vmacs {
         }
     }
 
-    // What nobody needs any more is put back, unless somebody else has changed it meanwhile.
+    // Restores the sysctls of an interface below that is not needed any more, unless another program has changed them meanwhile.
     fn restore(&mut self, over: BTreeMap<u32, Below>, links: &Links) {
         self.changes += 1;
         for (ifindex, b) in over {
@@ -517,13 +517,13 @@ impl Vmacs {
         self.links.hold();
         self.stands.hold();
     }
-    /// What nobody wanted meanwhile may be deleted.
+    /// From now on what is not wanted may be deleted.
     pub fn let_go(&mut self) {
         self.holding = false;
         self.links.let_go();
         self.stands.let_go();
     }
-    /// Whether everything that is to go is gone, nothing is under way, and every sysctl is put back that is to be.
+    /// Whether all deletions are done, no request is under way, and the sysctls are restored.
     pub fn idle(&self) -> bool {
         let kept = self.below.values().all(|b| !b.users.is_empty());
         self.links.idle() && self.stands.idle() && kept && !self.jobs.values().any(|job| *job == Job::Restore)
@@ -544,7 +544,7 @@ impl Vmacs {
         let inherited = self.inherited.iter().map(|(ifindex, before)| (*ifindex, before.as_slice()));
         now.chain(inherited).filter(|(_, before)| !before.is_empty())
     }
-    /// Another process found this; it counts instead of what is found now. `made`: its [`Vmacs::made`].
+    /// Sysctls as the previous process found them, which count instead of their values now. `made`: its [`Vmacs::made`].
     pub fn inherit<'a>(
         &mut self,
         before: impl IntoIterator<Item = (u32, Vec<(Knob, u32)>)>,
@@ -553,7 +553,7 @@ impl Vmacs {
         self.inherited.extend(before);
         self.made_before.extend(made.into_iter().map(Name::of));
     }
-    /// All that is wanted is wanted by now: what else another process left goes. How many interfaces.
+    /// All wanted interfaces were requested: the others that the previous process left are deleted. Returns their number.
     pub fn drop_others(&mut self, made: &[(String, u32)], links: &Links) -> usize {
         self.made_before.clear();
         for (ifindex, before) in core::mem::take(&mut self.inherited) {
@@ -565,7 +565,7 @@ impl Vmacs {
         });
         left.filter(|link| self.links.remove(Name::of(&link.name), link.clone())).count()
     }
-    /// How often somebody else deleted one, or set one up or down.
+    /// How often another program deleted one, or set one up or down.
     pub fn restored(&self) -> u64 {
         self.links.restored() + self.stands.restored()
     }
