@@ -69,6 +69,8 @@ def main():
     p.add_argument("--limit", type=int, default=900, help="seconds of this machine's time for one job")
     p.add_argument("--threads", type=int, default=2, help="tests at a time in one machine")
     args = p.parse_args()
+    # The tests start the daemon by the path that cargo built it under, and / is their directory.
+    args.program, args.kalived = os.path.abspath(args.program), os.path.abspath(args.kalived)
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "vm61.txt")) as f:
         chosen = args.names or [line.strip() for line in f if line.strip() and not line.startswith("#")]
     listed = os.popen(f"'{args.program}' --list --format terse").read()

@@ -441,7 +441,7 @@ impl<O: Os> Exec<O> {
             Token::Ipvs(NetToken::Rx) => {
                 self.ipvs.on_received(&mut self.os, done.buffer, done.result, done.more, tell);
             }
-            Token::Filter(NetToken::Tx) => self.filter.on_sent(done.result, tell),
+            Token::Filter(NetToken::Tx) => self.filter.on_sent(self.os.mono(), done.result, tell),
             Token::Filter(NetToken::Rx) => {
                 self.filter.on_received(&mut self.os, done.buffer, done.result, done.more, tell);
             }

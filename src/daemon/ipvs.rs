@@ -1,22 +1,18 @@
 //! IPVS over generic netlink: the socket, and the protocol spoken on it.
 //!
-//! Read first: `netlink.rs` (requests, dumps, lost messages), `wire/netlink/ipvs.rs` (the encoding), `rtnl.rs` (the same for addresses). The
-//! socket is opened when the first configuration with virtual servers asks for it; until then nothing of this exists. The send runs
-//! on a kernel worker: the kernel takes a mutex for it that another process may be holding, and loads the module of a scheduler
-//! while it does.
+//! Read first: `netlink.rs` (requests, dumps, lost messages), `netsocket.rs` (sending, receiving), `wire/netlink/ipvs.rs` (the encoding). The
+//! socket is opened when the first configuration with virtual servers asks for it; until then nothing of this exists. The kernel loads
+//! the module of a scheduler while it does what a request asks for: one more reason why a send runs on a worker.
 
-use super::netlink::{Limits, Netlink, Protocol, Told};
+use super::netlink::{Limits, Protocol, Told};
+use super::netsocket::{Kind, NetSocket};
 use super::os::Os;
-use super::slice::{self, Slice};
-use super::token::{NetToken, Token};
+use super::slice;
+use super::token::Token;
 use crate::effect::LvsOp;
 use crate::event::{Errno, Event, LvsEv, ReqId};
 use crate::sys::errno;
-use crate::sys::netlink;
-use crate::sys::op::{Fd, Header, Link};
 use crate::sys::os::Buffers;
-use crate::sys::ring::How;
-use crate::sys::socket::SockAddr;
 use crate::time::Instant;
 use crate::wire::Bad;
 use crate::wire::netlink::Frame;
@@ -24,12 +20,10 @@ use crate::wire::netlink::generic::{self, CONTROLLER};
 use crate::wire::netlink::ipvs::{self, Message, ServiceKey};
 use bytes::BytesMut;
 use std::io;
-use std::rc::Rc;
 
 /// Requests not sent yet plus requests not answered yet. The machines ask for some hundred at a time.
 const OPEN: usize = 1024;
-/// Buffers, and bytes of each: a dump's message is at most as long as the buffer offered. When they run out the messages wait in the
-/// socket.
+/// Buffers, and octets of each.
 const BUFFERS: u16 = 32;
 const BUFFER: u32 = 8192;
 /// Group number of the buffers.
@@ -82,17 +76,10 @@ impl Protocol for Generic {
     }
 }
 
-/// The socket and everything open on it.
+// The socket, and the family's number once it is known.
 struct Talk<B> {
-    fd: Fd,
-    to: Rc<SockAddr>,
-    header: Rc<Header>,
-    buffers: B,
-    talk: Netlink<Generic>,
-    slice: Slice,
+    socket: NetSocket<Generic, B>,
     family: Option<u16>,
-    /// Messages the kernel has dropped so far.
-    drops: u32,
 }
 
 /// See the module.
@@ -118,21 +105,16 @@ impl<B: Buffers> Ipvs<B> {
                 }
             }
         }
-        let told = self.talk.as_mut()?.talk.request(FAMILY, Request::Family)?;
-        let mut events = Events::default();
-        if let Some(t) = &mut self.talk {
-            t.take(told, &mut events);
-        }
-        events.done.pop()
+        let talk = self.talk.as_mut()?;
+        let told = talk.socket.talk.request(FAMILY, Request::Family)?;
+        talk.events(vec![told]).pop()
     }
 
     fn make(&mut self, os: &mut impl Os<Buffers = B>) -> io::Result<Talk<B>> {
-        let (fd, to) = os.open_generic()?;
-        let buffers = os.buffers(GROUP, BUFFERS, BUFFER)?;
-        let header = Header::new(netlink::NAME, 0);
-        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN }, os.netlink_port(&fd)?);
-        os.recv_multi(Token::Ipvs(NetToken::Rx), &fd, &header, &buffers);
-        Ok(Talk { fd, to, header, buffers, talk, slice: Slice::new(self.several_cpus), family: None, drops: 0 })
+        let limits = Limits { slice: slice::MOST, open: OPEN };
+        let kind = Kind { token: Token::Ipvs, group: GROUP, buffers: BUFFERS, size: BUFFER, limits };
+        let opened = os.open_generic()?;
+        Ok(Talk { socket: NetSocket::new(os, opened, kind, self.several_cpus)?, family: None })
     }
 
     /// Asks for a change; `Some`: answered at once.
@@ -141,7 +123,7 @@ impl<B: Buffers> Ipvs<B> {
         let Some((t, family)) = self.talk.as_mut().and_then(|t| Some((t.family?, t))).map(|(f, t)| (t, f)) else {
             return refused(Errno::ENODEV);
         };
-        match t.talk.request(req, Request::Change(family, op)) {
+        match t.socket.talk.request(req, Request::Change(family, op)) {
             Some(Told::Reply { result: Err(errno), .. }) => refused(errno),
             _ => None,
         }
@@ -151,31 +133,23 @@ impl<B: Buffers> Ipvs<B> {
     pub fn dump(&mut self, of: Option<ServiceKey>) -> Option<Event<'static>> {
         match self.talk.as_mut().and_then(|t| Some((t.family?, t))) {
             Some((family, t)) => {
-                let _ = t.talk.resync(&[(family, of)]);
+                let _ = t.socket.talk.resync(&[(family, of)]);
                 None
             }
             None => Some(Event::Lvs(LvsEv::Synced { complete: false })),
         }
     }
 
-    /// Sends the next slice, if none is on its way; whether it did. `due`: when the next thing is that must not be late.
+    /// Sends the next slice, if none is on its way; whether it did. `due`: the next deadline that must not be late.
     pub fn pump(&mut self, os: &mut impl Os<Buffers = B>, due: Option<Instant>) -> bool {
-        let Some(t) = self.talk.as_mut().filter(|t| t.talk.ready()) else { return false };
-        let now = os.mono();
-        let Some((bytes, asked)) = t.talk.slice(t.slice.size(now, due)) else { return false };
-        t.slice.begin(now, asked);
-        os.send(Token::Ipvs(NetToken::Tx), &t.fd, bytes, Some(t.to.clone()), Link::Last, How::Worker);
-        true
+        self.talk.as_mut().is_some_and(|t| t.socket.pump(os, due))
     }
 
-    /// A slice left, or failed to: then none of it was looked at.
+    /// A slice left, or failed to.
     pub fn on_sent(&mut self, now: Instant, result: i32, tell: &mut dyn FnMut(Event<'_>)) {
         let Some(t) = &mut self.talk else { return };
-        t.slice.end(now);
-        let result = if result < 0 { Err(Errno(-result)) } else { Ok(()) };
-        let mut all = Vec::new();
-        t.talk.on_sent(result, &mut |told| all.push(told));
-        t.tell(all, tell);
+        let all = t.socket.sent(now, result);
+        t.events(all).into_iter().for_each(tell);
     }
 
     /// A completion of the receive.
@@ -188,36 +162,13 @@ impl<B: Buffers> Ipvs<B> {
         tell: &mut dyn FnMut(Event<'_>),
     ) {
         let Some(t) = &mut self.talk else { return };
-        let mut all = Vec::new();
-        let mut lost = false;
-        if let Some(id) = buffer {
-            lost = match t.buffers.datagram(id, result, &t.header) {
-                Some(d) if netlink::from_kernel(d.name) => {
-                    t.talk.on_bytes(d.payload, &mut |told| all.push(told));
-                    d.truncated
-                }
-                Some(_) => false,
-                None => true,
-            };
-            t.buffers.give(id);
-        } else if result < 0 && result != errno::ECANCELED {
-            // As of rtnetlink: the socket's own count says whether anything was dropped.
-            let drops = os.netlink_drops(&t.fd);
-            lost = result != errno::ENOBUFS || drops.is_none() || drops != Some(t.drops);
-            t.drops = drops.unwrap_or(t.drops);
-        }
-        if lost {
-            t.talk.lost(&mut |told| all.push(told));
-        }
-        t.tell(all, tell);
-        if !more {
-            os.recv_multi(Token::Ipvs(NetToken::Rx), &t.fd, &t.header, &t.buffers);
-        }
+        let all = t.socket.received(os, buffer, result, more);
+        t.events(all).into_iter().for_each(tell);
     }
 
     /// Messages that made no sense. Counted, otherwise ignored.
     pub fn malformed(&self) -> u64 {
-        self.talk.as_ref().map_or(0, |t| t.talk.malformed)
+        self.talk.as_ref().map_or(0, |t| t.socket.talk.malformed)
     }
 }
 
@@ -256,10 +207,10 @@ impl<B> Talk<B> {
         }
     }
 
-    fn tell(&mut self, all: Vec<Told<Report>>, tell: &mut dyn FnMut(Event<'_>)) {
+    fn events(&mut self, all: Vec<Told<Report>>) -> Vec<Event<'static>> {
         let mut events = Events::default();
         all.into_iter().for_each(|told| self.take(told, &mut events));
         events.flush();
-        events.done.into_iter().for_each(tell);
+        events.done
     }
 }

@@ -16,6 +16,7 @@ pub mod ipvs;
 pub mod lead;
 pub mod log;
 pub mod netlink;
+pub mod netsocket;
 pub mod nft;
 pub mod os;
 pub mod report;

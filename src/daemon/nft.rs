@@ -1,29 +1,26 @@
 //! nf_tables over nfnetlink: the socket, and the protocol spoken on it.
 //!
-//! Read first: `netlink.rs` (requests, dumps, lost messages), `wire/netlink/nft.rs` (the encoding), `ipvs.rs` (a socket of the same kind). It is
-//! opened when the first configuration that filters asks for it. A batch is a message of its own to the kernel, so a slice is one
-//! request. The send runs on a kernel worker: the kernel takes a mutex for it that another program may be holding, and loads the module.
+//! Read first: `netlink.rs` (requests, dumps, lost messages), `netsocket.rs` (sending, receiving), `wire/netlink/nft.rs` (the encoding). The
+//! socket is opened when the first configuration that filters asks for it. A batch is a message of its own to the kernel, so a slice is
+//! one request.
 //!
 //! The kernel reports every change of every ruleset on the host to this socket. This file reads deletions only, and of these the ones of
 //! our table.
 
-use super::netlink::{Limits, Netlink, Protocol, Told};
+use super::netlink::{Limits, Protocol, Told};
+use super::netsocket::{Kind, NetSocket};
 use super::os::Os;
-use super::token::{NetToken, Token};
+use super::token::Token;
 use crate::effect::{FilterFx, FilterOp};
 use crate::event::{Errno, Event, FilterEv, ReqId};
 use crate::sys::errno;
-use crate::sys::netlink;
-use crate::sys::op::{Fd, Header, Link};
 use crate::sys::os::Buffers;
-use crate::sys::ring::How;
-use crate::sys::socket::SockAddr;
+use crate::time::Instant;
 use crate::wire::Bad;
 use crate::wire::netlink::Frame;
 use crate::wire::netlink::nft::{self, Message, Table};
 use bytes::BytesMut;
 use std::io;
-use std::rc::Rc;
 
 /// Requests not sent yet plus requests not answered yet. The machine asks for one at a time.
 const OPEN: usize = 4;
@@ -74,19 +71,12 @@ impl Protocol for Nft {
     }
 }
 
-/// The socket and everything open on it.
+// The socket, and what its messages are compared with.
 struct Talk<B> {
-    fd: Fd,
-    to: Rc<SockAddr>,
-    header: Rc<Header>,
-    buffers: B,
-    talk: Netlink<Nft>,
-    port: u32,
-    /// Messages the kernel has dropped so far.
-    drops: u32,
-    /// The table that was put in force last.
+    socket: NetSocket<Nft, B>,
+    // The table that was put in force last.
     name: String,
-    /// Of a dump.
+    // Of a dump.
     tables: Vec<Table>,
 }
 
@@ -103,45 +93,42 @@ impl<B> Default for Filter<B> {
 impl<B: Buffers> Filter<B> {
     /// Does what is asked for; `Some`: answered at once.
     pub fn apply(&mut self, os: &mut impl Os<Buffers = B>, fx: FilterFx) -> Option<Event<'static>> {
-        let event = match (fx, &mut self.0) {
-            (FilterFx::Open, Some(t)) => t.talk.request(GENERATION, Request::Generation).and_then(|told| t.take(told)),
-            (FilterFx::Open, None) => match open(os) {
-                Ok(mut talk) => {
-                    let told = talk.talk.request(GENERATION, Request::Generation);
-                    let event = told.and_then(|told| talk.take(told));
-                    self.0 = Some(talk);
-                    event
+        if let (FilterFx::Open, None) = (&fx, &self.0) {
+            match open(os) {
+                Ok(talk) => self.0 = Some(talk),
+                Err(e) => {
+                    let errno = Errno(e.raw_os_error().unwrap_or(-errno::EINVAL));
+                    return Some(Event::Filter(FilterEv::Opened(Err(errno))));
                 }
-                Err(e) => Some(FilterEv::Opened(Err(Errno(e.raw_os_error().unwrap_or(-errno::EINVAL))))),
-            },
-            // `Opened` has said so.
-            (FilterFx::Tables, None) => None,
-            (FilterFx::Change { req, .. }, None) => Some(FilterEv::Reply { req, result: Err(Errno::ENODEV) }),
-            (FilterFx::Tables, Some(t)) => t.talk.resync(&[()]).and_then(|told| t.take(told)),
-            (FilterFx::Change { req, op }, Some(t)) => {
+            }
+        }
+        let Some(t) = &mut self.0 else {
+            // `Opened` has reported it.
+            let FilterFx::Change { req, .. } = fx else { return None };
+            return Some(Event::Filter(FilterEv::Reply { req, result: Err(Errno::ENODEV) }));
+        };
+        let told = match fx {
+            FilterFx::Open => t.socket.talk.request(GENERATION, Request::Generation),
+            FilterFx::Tables => t.socket.talk.resync(&[()]),
+            FilterFx::Change { req, op } => {
                 if let FilterOp::Put(rules, _) = &op {
                     t.name.clone_from(&rules.table);
                 }
-                t.talk.request(req, Request::Change(op)).and_then(|told| t.take(told))
+                t.socket.talk.request(req, Request::Change(op))
             }
         };
-        event.map(Event::Filter)
+        told.and_then(|told| t.take(told)).map(Event::Filter)
     }
 
     /// Sends the next request, if none is on its way; whether it did.
     pub fn pump(&mut self, os: &mut impl Os<Buffers = B>) -> bool {
-        let Some(t) = &mut self.0 else { return false };
-        let Some((bytes, _)) = t.talk.slice(1) else { return false };
-        os.send(Token::Filter(NetToken::Tx), &t.fd, bytes, Some(t.to.clone()), Link::Last, How::Worker);
-        true
+        self.0.as_mut().is_some_and(|t| t.socket.pump(os, None))
     }
 
-    /// A request left, or failed to: then it was not looked at.
-    pub fn on_sent(&mut self, result: i32, tell: &mut dyn FnMut(Event<'_>)) {
+    /// A request left, or failed to.
+    pub fn on_sent(&mut self, now: Instant, result: i32, tell: &mut dyn FnMut(Event<'_>)) {
         let Some(t) = &mut self.0 else { return };
-        let result = if result < 0 { Err(Errno(-result)) } else { Ok(()) };
-        let mut all = Vec::new();
-        t.talk.on_sent(result, &mut |told| all.push(told));
+        let all = t.socket.sent(now, result);
         t.tell(all, tell);
     }
 
@@ -155,47 +142,21 @@ impl<B: Buffers> Filter<B> {
         tell: &mut dyn FnMut(Event<'_>),
     ) {
         let Some(t) = &mut self.0 else { return };
-        let mut all = Vec::new();
-        let mut lost = false;
-        if let Some(id) = buffer {
-            lost = match t.buffers.datagram(id, result, &t.header) {
-                Some(d) if netlink::from_kernel(d.name) => {
-                    t.talk.on_bytes(d.payload, &mut |told| all.push(told));
-                    d.truncated
-                }
-                Some(_) => false,
-                None => true,
-            };
-            t.buffers.give(id);
-        } else if result < 0 && result != errno::ECANCELED {
-            // As of rtnetlink: the socket's own count says whether anything was dropped.
-            let drops = os.netlink_drops(&t.fd);
-            lost = result != errno::ENOBUFS || drops.is_none() || drops != Some(t.drops);
-            t.drops = drops.unwrap_or(t.drops);
-        }
-        if lost {
-            t.talk.lost(&mut |told| all.push(told));
-        }
+        let all = t.socket.received(os, buffer, result, more);
         t.tell(all, tell);
-        if !more {
-            os.recv_multi(Token::Filter(NetToken::Rx), &t.fd, &t.header, &t.buffers);
-        }
     }
 
     /// Messages that made no sense. Counted, otherwise ignored.
     pub fn malformed(&self) -> u64 {
-        self.0.as_ref().map_or(0, |t| t.talk.malformed)
+        self.0.as_ref().map_or(0, |t| t.socket.talk.malformed)
     }
 }
 
 fn open<B: Buffers>(os: &mut impl Os<Buffers = B>) -> io::Result<Talk<B>> {
-    let (fd, to) = os.open_netfilter()?;
-    let buffers = os.buffers(GROUP, BUFFERS, BUFFER)?;
-    let header = Header::new(netlink::NAME, 0);
-    let port = os.netlink_port(&fd)?;
-    let talk = Netlink::new(Limits { slice: 1, open: OPEN }, port);
-    os.recv_multi(Token::Filter(NetToken::Rx), &fd, &header, &buffers);
-    Ok(Talk { fd, to, header, buffers, talk, port, drops: 0, name: String::new(), tables: Vec::new() })
+    let limits = Limits { slice: 1, open: OPEN };
+    let kind = Kind { token: Token::Filter, group: GROUP, buffers: BUFFERS, size: BUFFER, limits };
+    let opened = os.open_netfilter()?;
+    Ok(Talk { socket: NetSocket::new(os, opened, kind, false)?, name: String::new(), tables: Vec::new() })
 }
 
 impl<B> Talk<B> {
@@ -209,7 +170,7 @@ impl<B> Talk<B> {
                 None
             }
             Told::Report(Report::Deleted(table, port)) => {
-                (port != self.port && table == self.name).then_some(FilterEv::Deleted { table })
+                (port != self.socket.port && table == self.name).then_some(FilterEv::Deleted { table })
             }
             Told::Reply { req: GENERATION, result } => Some(FilterEv::Opened(result)),
             Told::Reply { req, result } => Some(FilterEv::Reply { req, result }),

@@ -1,32 +1,26 @@
 //! rtnetlink: the socket for interfaces, addresses, routes and rules, and the protocol spoken on it.
 //!
-//! Read first: `netlink.rs` (requests, dumps, lost messages), `sys/netlink.rs` (why one socket), `wire/netlink` (the encoding). The send
-//! runs on a kernel worker: the kernel takes the rtnl lock for it, which anybody on the host may be holding, and a loop that
-//! sleeps on that lock is a loop whose armed adverts are late as well.
+//! Read first: `netlink.rs` (requests, dumps, lost messages), `netsocket.rs` (sending, receiving), `sys/netlink.rs` (why one socket),
+//! `wire/netlink` (the encoding).
 
-use super::netlink::{Limits, Netlink, Protocol, Told};
+use super::netlink::{Limits, Protocol, Told};
+use super::netsocket::{Kind as Socket, NetSocket};
 use super::os::Os;
-use super::slice::{self, Slice};
-use super::token::{NetToken, Token};
+use super::slice;
+use super::token::Token;
 use crate::effect::{NetFx, NetOp};
-use crate::event::{Errno, Event, NetEv};
-use crate::sys::errno;
-use crate::sys::netlink;
-use crate::sys::op::{Fd, Header, Link};
+use crate::event::{Event, NetEv};
 use crate::sys::os::Buffers;
-use crate::sys::ring::How;
-use crate::sys::socket::SockAddr;
 use crate::time::Instant;
 use crate::wire::Bad;
 use crate::wire::netlink::{self as wire, Frame, Kind};
 use bytes::BytesMut;
 use std::io;
-use std::rc::Rc;
 
 /// Requests not sent yet plus requests not answered yet. 255 routers × 32 addresses; beyond it a request is answered
 /// with ENOBUFS, and the machines' own retry paces it.
 const OPEN: usize = 8192;
-/// Buffers: one per message. When they run out the messages wait in the socket, and nothing is lost; they are locked memory.
+/// Buffers: one per message.
 const BUFFERS: u16 = 32;
 /// Bytes each: a dump's messages are at most as long as the buffer offered, a notice about a link is 2 to 3 KiB.
 const BUFFER: u32 = 8192;
@@ -106,44 +100,35 @@ fn event(told: Told<Event<'static>>) -> Event<'static> {
     }
 }
 
-/// The rtnetlink socket and everything open on it.
+/// See the module.
 pub struct Rtnl<B> {
-    fd: Fd,
-    to: Rc<SockAddr>,
-    header: Rc<Header>,
-    buffers: B,
-    talk: Netlink<Route>,
-    slice: Slice,
+    socket: NetSocket<Route, B>,
     /// Routes and rules are reported, and are part of each dump.
     routes: bool,
-    /// Messages the kernel has dropped so far.
-    drops: u32,
 }
 
 impl<B: Buffers> Rtnl<B> {
     /// Opens the socket and starts receiving.
     pub fn open(os: &mut impl Os<Buffers = B>, several_cpus: bool) -> io::Result<Rtnl<B>> {
-        let (fd, to) = os.open_netlink()?;
-        let buffers = os.buffers(GROUP, BUFFERS, BUFFER)?;
-        let header = Header::new(netlink::NAME, 0);
-        os.recv_multi(Token::Net(NetToken::Rx), &fd, &header, &buffers);
-        let talk = Netlink::new(Limits { slice: slice::MOST, open: OPEN }, os.netlink_port(&fd)?);
-        Ok(Rtnl { fd, to, header, buffers, talk, slice: Slice::new(several_cpus), routes: false, drops: 0 })
+        let limits = Limits { slice: slice::MOST, open: OPEN };
+        let kind = Socket { token: Token::Net, group: GROUP, buffers: BUFFERS, size: BUFFER, limits };
+        let opened = os.open_netlink()?;
+        Ok(Rtnl { socket: NetSocket::new(os, opened, kind, several_cpus)?, routes: false })
     }
 
     /// Does what is asked for; `Some`: answered at once.
     pub fn apply(&mut self, os: &mut impl Os<Buffers = B>, fx: NetFx) -> Option<Event<'static>> {
         match fx {
-            NetFx::Change { req, op } => self.talk.request(req, op).map(event),
+            NetFx::Change { req, op } => self.socket.talk.request(req, op).map(event),
             NetFx::Resync => {
                 // While one is running: then that one ends without a word, and another begins.
                 let all = [Dump::Links, Dump::Addrs, Dump::Routes, Dump::Rules];
-                self.talk.resync(if self.routes { &all } else { &all[..2] }).map(event)
+                self.socket.talk.resync(if self.routes { &all } else { &all[..2] }).map(event)
             }
             NetFx::WatchRoutes => {
                 if !core::mem::replace(&mut self.routes, true) {
                     // A socket that cannot join (no rights, which it has, or no memory) still gets the dumps.
-                    let _ = os.watch_routes(&self.fd, &wire::report_filter());
+                    let _ = os.watch_routes(&self.socket.fd, &wire::report_filter());
                 }
                 None
             }
@@ -152,31 +137,22 @@ impl<B: Buffers> Rtnl<B> {
 
     /// Messages that made no sense. Counted, otherwise ignored.
     pub fn malformed(&self) -> u64 {
-        self.talk.malformed
+        self.socket.talk.malformed
     }
 
     /// Whether a request waits for the kernel's answer.
     pub fn waits(&self) -> bool {
-        self.talk.waits()
+        self.socket.talk.waits()
     }
 
-    /// Sends the next slice, if none is on its way; whether it did. `due`: when the next thing is that must not be late.
+    /// Sends the next slice, if none is on its way; whether it did. `due`: the next deadline that must not be late.
     pub fn pump(&mut self, os: &mut impl Os<Buffers = B>, due: Option<Instant>) -> bool {
-        if !self.talk.ready() {
-            return false;
-        }
-        let now = os.mono();
-        let Some((bytes, asked)) = self.talk.slice(self.slice.size(now, due)) else { return false };
-        self.slice.begin(now, asked);
-        os.send(Token::Net(NetToken::Tx), &self.fd, bytes, Some(self.to.clone()), Link::Last, How::Worker);
-        true
+        self.socket.pump(os, due)
     }
 
-    /// A slice left, or failed to: then none of it was looked at.
+    /// A slice left, or failed to.
     pub fn on_sent(&mut self, now: Instant, result: i32, tell: &mut dyn FnMut(Event<'_>)) {
-        self.slice.end(now);
-        let result = if result < 0 { Err(Errno(-result)) } else { Ok(()) };
-        self.talk.on_sent(result, &mut |t| tell(event(t)));
+        self.socket.sent(now, result).into_iter().for_each(|told| tell(event(told)));
     }
 
     /// A completion of the receive.
@@ -188,43 +164,11 @@ impl<B: Buffers> Rtnl<B> {
         more: bool,
         tell: &mut dyn FnMut(Event<'_>),
     ) {
-        if let Some(id) = buffer {
-            // The buffer goes back before anything is done about what was in it.
-            let mut all = Vec::new();
-            let lost = match self.buffers.datagram(id, result, &self.header) {
-                Some(d) if netlink::from_kernel(d.name) => {
-                    self.talk.on_bytes(d.payload, &mut |t| all.push(t));
-                    d.truncated
-                }
-                // Another process writing to our port: nothing was lost.
-                Some(_) => false,
-                None => true,
-            };
-            self.buffers.give(id);
-            all.into_iter().for_each(|t| tell(event(t)));
-            if lost {
-                self.lost(tell);
-            }
-        } else if result < 0 && result != errno::ECANCELED {
-            // ENOBUFS: the kernel dropped messages, or our buffers ran out; the socket's own count of drops says which. Anything
-            // else is as bad: from here on we do not know what we missed.
-            let drops = os.netlink_drops(&self.fd);
-            if result != errno::ENOBUFS || drops.is_none() || drops != Some(self.drops) {
-                self.drops = drops.unwrap_or(self.drops);
-                self.lost(tell);
-            }
-        }
-        if !more {
-            os.recv_multi(Token::Net(NetToken::Rx), &self.fd, &self.header, &self.buffers);
-        }
-    }
-
-    fn lost(&mut self, tell: &mut dyn FnMut(Event<'_>)) {
-        self.talk.lost(&mut |t| tell(event(t)));
+        self.socket.received(os, buffer, result, more).into_iter().for_each(|told| tell(event(told)));
     }
 
     /// Whether everything asked for was answered.
     pub fn idle(&self) -> bool {
-        self.talk.idle()
+        self.socket.talk.idle()
     }
 }

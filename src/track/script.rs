@@ -24,7 +24,9 @@ const NO_PROCESS: Duration = Duration::from_millis(100);
 /// Runs in a row that end in time before a run that does not is worth a line again: a script that takes about as long as its
 /// interval would otherwise fill the log with two lines for each.
 const CALM: u8 = 10;
-/// No process for this time, and for at least one interval, is a failure: a result is not valid for ever.
+/// A run that is due when no process could be started for this time is a failure: a result is not valid for ever. There is no further
+/// condition of one interval: the run that is due one interval after the first attempt comes a little earlier than that, so only the
+/// one after it would be the failure.
 const NO_PROCESS_LIMIT: Duration = Duration::from_secs(1);
 
 // A run under way.
@@ -178,7 +180,7 @@ impl Script {
             }
             return run.asked && self.timed_out(cx);
         }
-        let given_up = self.wanting.is_some_and(|since| now.since(since) >= NO_PROCESS_LIMIT.max(interval));
+        let given_up = self.wanting.is_some_and(|since| now.since(since) >= NO_PROCESS_LIMIT);
         self.spawn(cx);
         given_up && self.result(Err("no process for it".into()), cx)
     }
