@@ -113,7 +113,7 @@ impl Vips {
         if touched == Instant::default() || since.since(touched) > RETRY * 10 {
             exchange
         } else {
-            // Where another program removes an address again and again, the pause grows up to ten seconds.
+            // The growing pause for an address that another program keeps removing applies until ten seconds after the last removal.
             (touched + RETRY).since(since) + exchange + RETRY
         }
     }
