@@ -1,6 +1,6 @@
-//! Connections on the ring: for mail, native checks and the health checks of real servers. A datagram socket that is connected to its peer is
-//! one of them: the operations are the same, and a datagram of no bytes is not an end. What is said on them, and how long it may take, is the
-//! machines'.
+//! Connections on the ring: for mail, native checks and the health checks of real servers. A datagram socket that is connected to
+//! its peer counts as a connection: the operations are the same, but a datagram of no bytes is not an end. The World decides which
+//! bytes are sent and how long an answer may take.
 //!
 //! Read first: `exec.rs`, `sys/op.rs`. A connection has at most two operations in flight: one that opens it or receives, and one that
 //! sends. What is said goes to the kernel at once; an operation waits for room only where there is none. To receive is asked for at the
@@ -25,12 +25,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-/// Connections at a time: those of the health checks of real servers, who count theirs, and as many native checks and mails as are
-/// ever open at once. Each is a descriptor and, once it is open, 4 KiB to receive into.
+/// Connections at a time: those of the health checks of real servers, which have their own limit, and 256 for native checks and
+/// mail. Each is a descriptor and, once it is open, 4 KiB to receive into.
 pub const MOST: usize = crate::lvs::check::CONNECTIONS + 256;
 /// Bytes that may wait to be sent on one connection: a mail is about 1 KiB, a request less.
 pub const LONGEST_QUEUE: usize = 64 << 10;
-/// Bytes of one receive: told at once, so that one peer cannot hold up a turn.
+/// Bytes of one receive, which are one event: the limit keeps one peer from delaying a turn.
 const CHUNK: usize = 4096;
 
 struct Conn {
@@ -46,7 +46,7 @@ struct Conn {
     /// Datagrams.
     datagrams: bool,
     tls: Option<Box<Tls>>,
-    /// That it ends is said.
+    /// Its end is announced to the peer (`close_notify` of TLS).
     says_end: bool,
 }
 
@@ -91,7 +91,7 @@ impl Conn {
         self.pump(os, conn)
     }
 
-    /// Takes back what is in flight; the fd closes with the last of it.
+    /// Cancels what is in flight; the descriptor closes with the last of it.
     fn close(self, os: &mut impl Ops<Token>) {
         for op in [self.opening, self.rx, self.tx].into_iter().flatten() {
             os.cancel(Token::Cancel, op, Link::Last);
@@ -105,13 +105,13 @@ pub struct Streams {
     all: BTreeMap<ConnKey, Conn>,
     /// Certificates and key of the configuration.
     pem: Box<Pem>,
-    /// Made when it is needed first; without and with `verify`.
+    /// Made when first needed; without and with `verify`.
     tls: [Option<Common>; 2],
     /// Those that are to receive from the end of this turn on.
     deaf: Vec<ConnKey>,
     /// Why TLS could not be begun just now.
     broken: Option<&'static str>,
-    /// That these failed at once waits in the inbox: at most one for each effect of a turn.
+    /// Connections that failed at once and whose event waits in the inbox: at most one for each effect of a turn.
     failed: BTreeSet<ConnKey>,
 }
 
@@ -121,7 +121,7 @@ impl Streams {
         (self.pem, self.tls) = (pem, [None, None]);
     }
 
-    /// Begins to open `conn`. An error: it is not begun, and `Failed` is to be told; for TLS, `Broken`.
+    /// Begins to open `conn`. On an error nothing is begun, and the caller reports `Failed`, or `Broken` for TLS.
     pub fn connect(&mut self, os: &mut impl Os, conn: ConnKey, to: &Peer, way: Option<&Way>) -> Result<(), Errno> {
         self.close(os, conn);
         if self.all.len() >= MOST {
@@ -216,14 +216,14 @@ impl Streams {
         }
     }
 
-    /// Closes it; nothing more is heard of it.
+    /// Closes it; no event of it follows.
     pub fn close(&mut self, os: &mut impl Ops<Token>, conn: ConnKey) {
         let Some(mut c) = self.all.remove(&conn) else { return };
         if let Some(tls) = c.tls.as_mut().filter(|t| c.says_end && t.is_connected())
             && c.queue.is_empty()
         {
             tls.end();
-            // A few bytes into an empty queue: the descriptor closes when they are in it. Nobody waits for the result.
+            // A few bytes into an empty send queue: the descriptor closes when they are in it. The result is not waited for.
             let bytes = Bytes::from(tls.outgoing());
             os.send(Token::Conn(conn, ConnToken::Tx), &c.fd, bytes, None, Link::Last, How::Wait);
         }
@@ -263,7 +263,7 @@ impl Streams {
         }
     }
 
-    /// Whether this of the inbox is to be reported: not what was closed meanwhile.
+    /// Whether this event of the inbox is still to be reported: not when its connection was closed meanwhile.
     pub fn is_heard(&mut self, event: &Event<'_>) -> bool {
         match event {
             Event::Conn { conn, .. } => self.failed.remove(conn),
@@ -306,7 +306,7 @@ impl Streams {
         }
         *slot = None;
         let Ok(n) = usize::try_from(done.result) else {
-            // Interrupted before anything happened: the same again. Opening is not repeated, it may have begun.
+            // Interrupted before anything happened: it is repeated. A connect is not, because it may have begun.
             match token {
                 ConnToken::Rx if done.result == errno::EINTR => self.deaf.push(conn),
                 ConnToken::Tx if done.result == errno::EINTR => c.pump(os, conn)?,

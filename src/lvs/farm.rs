@@ -1,8 +1,8 @@
 //! All virtual servers of a configuration, made from its parts, and altered by the parts of another one.
 //!
-//! Read first: `pool.rs`, `config/model/lvs.rs`. A virtual server is known by what it serves (address, port and protocol; mark; group), a
-//! real server in it by address and port: who is in both configurations keeps its name here, its verdict and its entry in the kernel.
-//! A virtual server has one service in the kernel's table, as a group one for each member.
+//! Read first: `pool.rs`, `config/model/lvs.rs`. A virtual server is identified by what it serves (address, port and protocol; mark;
+//! group), a real server in it by address and port: one that is in both configurations keeps its key here, its verdict and its entry in
+//! the kernel. A virtual server has one service in the kernel's table; one with a group has a service for each member.
 
 use super::check::{CheckSpec, Wanted};
 use super::pool::{Change, Pool, Server, Verdict};
@@ -38,7 +38,7 @@ pub enum Happened {
     Told(Box<Told>),
 }
 
-/// What is told of a virtual server or real server.
+/// A notification about a virtual server or real server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Which.
@@ -49,18 +49,18 @@ pub struct Told {
     pub scripts: [Option<Box<Script>>; 2],
     /// `smtp_alert`, where the file says so.
     pub mailed: Option<bool>,
-    /// Why, for people.
+    /// Why, as text.
     pub cause: String,
 }
 
-/// What few real servers have.
+/// Settings that few real servers have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Extra {
     scripts: [Option<Box<Script>>; 2],
     smtp_alert: Option<bool>,
 }
 
-/// A real server as others know it.
+/// Where a real server is.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Whose {
     of: VsKey,
@@ -90,7 +90,7 @@ pub struct Virtual {
     added: BTreeMap<RsKey, i64>,
     // By place.
     extra: BTreeMap<usize, Extra>,
-    // Since when a real server is what it is, and why: of those that changed.
+    // Since when a real server has its state, and why: of those that changed.
     changed: BTreeMap<RsKey, (Now, Box<str>)>,
     // When it was configured.
     born: Now,
@@ -113,12 +113,12 @@ pub struct Farm {
     new_groups: BTreeMap<Box<str>, Vec<GroupEntry>>,
     used: BTreeMap<Box<str>, usize>,
     draft: Option<Box<Draft>>,
-    // Of a virtual server that comes its quorum is told; of its servers that they are up (`rs_init_notifies`).
+    // Whether the quorum of a new virtual server is notified; and whether its servers are that are up (`rs_init_notifies`).
     told: bool,
     init_notifies: bool,
     // Of this turn.
     now: Now,
-    // Real servers whose checks are to be given to them; none: they have none any more.
+    // Real servers whose checks are to be set; an empty list: they have none any more.
     #[serde(default)]
     unchecked: VecDeque<(RsKey, Vec<(CheckSpec, bool)>)>,
     // Whether these had a quorum in the process before, until a configuration is read.
@@ -138,8 +138,8 @@ pub struct Farm {
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
 
-/// A virtual server whose real servers come part by part: what is worked out for each of them is, as it comes. What is left for the turn
-/// in which the last one has come is a fraction of a microsecond for each.
+/// A virtual server whose real servers come part by part. The work for each real server is done when it comes, so that little is left
+/// for the turn in which the last one comes: a fraction of a microsecond for each.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Draft {
     cfg: Box<VirtualServer>,
@@ -180,7 +180,7 @@ impl Virtual {
         let scripts = [self.cfg.quorum_up.clone(), self.cfg.quorum_down.clone()];
         Happened::Told(Box::new(Told { who, up, scripts, mailed: self.cfg.smtp_alert, cause: cause.to_owned() }))
     }
-    // What is told of one that is there from now on; its servers only where the file asks for that (`rs_init_notifies`).
+    // Notifications of a new one; of its servers only where the file asks for them (`rs_init_notifies`).
     fn told_at_start(&self, servers_too: bool) -> Vec<Happened> {
         let mut happened = Vec::new();
         if servers_too {
@@ -204,7 +204,7 @@ impl Virtual {
         happened.push(self.told_quorum(self.pool.is_up(), &cause));
         happened
     }
-    // What is told of one that is not there any more.
+    // Notifications of one that is removed.
     fn told_at_end(&self, why: &str) -> Vec<Happened> {
         let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
         let mut happened: Vec<Happened> =
@@ -214,7 +214,7 @@ impl Virtual {
         }
         happened
     }
-    // The forwarding of a key of the pool: the sorry server's where it is that one's.
+    // The forwarding of a key of the pool; for the key of the sorry server, that one's.
     fn forward(&self, key: &DestinationKey) -> Forward {
         let server = self.pool.place(key).and_then(|place| self.pool.servers().get(place)).map(|s| s.shape.forward);
         server.or(self.pool.sorry().filter(|s| s.key == *key).map(|s| s.forward)).unwrap_or(Forward::Nat)
@@ -274,17 +274,17 @@ impl Farm {
     pub fn keys(&self) -> Vec<VsKey> {
         self.virtuals.keys()
     }
-    /// Whose this real server is, and its place.
+    /// The virtual server of this real server, and its place there.
     pub fn whose(&self, server: RsKey) -> Option<(VsKey, usize)> {
         self.reals.get(server).map(|w| (w.of, w.place))
     }
 
-    /// The checks that real servers are to have from now on, of some of those that the last parts named.
+    /// Takes the new checks of at most `most` real servers of the last parts.
     pub fn take_checks(&mut self, most: usize) -> Vec<(RsKey, Vec<Wanted>)> {
         let some: Vec<_> = self.unchecked.drain(..most.min(self.unchecked.len())).collect();
         some.into_iter().map(|(server, checks)| (server, self.wanted_checks(server, checks))).collect()
     }
-    /// Nobody is to be given any.
+    /// Drops the checks that were not taken.
     pub fn forget_checks(&mut self) {
         self.unchecked.clear();
     }
@@ -297,7 +297,7 @@ impl Farm {
         let own = |(a, vs): &(IpAddr, VsKey)| (*a == addr).then_some(*vs);
         self.suspending.iter().filter_map(own).collect()
     }
-    /// Its checks are not made, or again; whether that is news.
+    /// Suspends its checks, or ends that. True: it is a change.
     pub fn suspend(&mut self, vs: VsKey, suspended: bool) -> bool {
         let before = self.virtuals.get_mut(vs).map(|vs| core::mem::replace(&mut vs.suspended, suspended));
         before.is_some_and(|before| before != suspended)
@@ -343,13 +343,13 @@ impl Farm {
         self.told
     }
 
-    /// It is now.
+    /// Sets the time of the turn.
     pub fn at(&mut self, now: Now) {
         self.now = now;
     }
 
-    /// A configuration is read from its beginning; one that was not read to its end is forgotten.
-    /// `told`: programs are told of what is up then, and of each real server if `init_notifies`.
+    /// Begins to read a configuration; one that was not read to its end is dropped.
+    /// `told`: notifications report what is up then, and each real server if `init_notifies`.
     pub fn begin(&mut self, told: bool, init_notifies: bool) {
         (self.told, self.init_notifies) = (told, init_notifies);
         self.generation += 1;
@@ -431,7 +431,7 @@ impl Farm {
     }
 
     fn wanted_checks(&self, server: RsKey, checks: Vec<(CheckSpec, bool)>) -> Vec<Wanted> {
-        // One that is gone meanwhile has none.
+        // One that was removed meanwhile has none.
         let Some((of, place)) = self.whose(server).filter(|_| !checks.is_empty()) else { return Vec::new() };
         let Some(vs) = self.virtuals.get(of) else { return Vec::new() };
         let name: Arc<str> = vs.server_name(place).into();
@@ -559,7 +559,7 @@ impl Farm {
         let old_sorry = vs.pool.sorry().map(|s| (s.key, s.forward));
         let changes = vs.pool.alter(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis, cfg.panic_threshold);
         vs.cfg = cfg;
-        // Where the forwarding decides the port, the entry has another name now.
+        // Where the forwarding decides the port, the key of the entry is another one now.
         let vs = &*vs;
         for (key, was) in old.into_iter().chain(old_sorry) {
             for svc in &vs.services {
@@ -574,7 +574,7 @@ impl Farm {
         happened
     }
 
-    // These are its services from now on.
+    // Sets its services.
     fn serve(&mut self, of: VsKey, keys: &[ServiceKey], table: &mut Table) -> Vec<Happened> {
         let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
         let mut happened = Vec::new();
@@ -591,7 +591,7 @@ impl Farm {
         happened
     }
 
-    // Those that are not in the configuration are gone.
+    // Removes the virtual servers that are not in the new configuration.
     fn end(&mut self, table: &mut Table) -> Vec<Happened> {
         self.changes += 1;
         self.groups = core::mem::take(&mut self.new_groups);
@@ -621,12 +621,11 @@ impl Farm {
         let of = |vs: &VsKey| self.virtuals.get(*vs).filter(|vs| !vs.pool.is_decided()).map(|vs| vs.pool.is_up());
         self.by_id.iter().filter_map(|(id, vs)| Some((id.clone(), of(vs)?))).take(most).collect()
     }
-    /// These were undecided in the process before: see [`Farm::resume_quorum`].
+    /// The virtual servers that were undecided in the previous process: see [`Farm::resume_quorum`].
     pub fn inherit(&mut self, undecided: Vec<(Box<str>, bool)>) {
         self.before = undecided;
     }
-    /// A configuration was read, and its real servers have the verdicts that were known. Programs heard of the quorum from the process
-    /// before.
+    /// A configuration was read, and its real servers have the verdicts of the previous process, which has notified the quorum already.
     pub fn resume_quorum(&mut self, table: &mut Table) {
         for (id, up) in core::mem::take(&mut self.before) {
             let Some(of) = self.by_id.get(&id).copied() else { continue };
@@ -760,13 +759,13 @@ impl Farm {
         happened
     }
 
-    /// The process ends: what is told of the servers of those with `omega`.
+    /// The process ends: the notifications of virtual servers with `omega`, and of their servers.
     pub fn omega(&self) -> Vec<Happened> {
         let last = self.virtuals.iter().filter(|(_, vs)| vs.cfg.omega);
         last.flat_map(|(_, vs)| vs.told_at_end("kalived stops")).collect()
     }
 
-    // What a pool changed: to the table and to people.
+    // Passes the changes of a pool to the table, the log and the notifications.
     fn apply(&mut self, of: VsKey, changes: Vec<Change>, why: &str, table: &mut Table) -> Vec<Happened> {
         let now = self.now;
         self.changes += u64::from(!changes.is_empty());

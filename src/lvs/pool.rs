@@ -1,11 +1,11 @@
 //! One virtual server: its real servers, the quorum, the sorry server, and the destinations that follow from them.
 //!
-//! Verdicts go in ([`Pool::on_verdict`], [`Pool::on_weight`]); what changed comes out, in the order in which it is to be done and
-//! reported. What the table holds is worked out anew from verdicts and weights each time ([`Pool::wanted`]), never by adding to
-//! what was there, so a lost or repeated verdict leaves nothing behind.
+//! Verdicts are the input ([`Pool::on_verdict`], [`Pool::on_weight`]); the output is a list of changes, in the order in which they are to
+//! be made and reported. The wanted destinations are worked out anew from verdicts and weights each time ([`Pool::wanted`]), never by a
+//! change to the previous ones, so a lost or repeated verdict has no lasting effect.
 //!
-//! With a panic threshold, servers that fail stay when too few others serve: a check that fails everywhere says more about the check than
-//! about all of the servers. They count for the table, not for the quorum.
+//! With a panic threshold, servers that fail stay in the table when too few others serve: when a check fails for nearly all servers, the
+//! check is probably at fault. They do not count for the quorum.
 //!
 //! The quorum is gained when the weights of the servers that are up reach `quorum + hysteresis`, and lost when they fall below
 //! `quorum - hysteresis`. Without it the sorry server, where there is one, takes the place of all others. A swap adds
@@ -40,7 +40,7 @@ impl Verdict {
 pub struct Server {
     /// Address and port.
     pub key: DestinationKey,
-    /// Forwarding and connection limits; the weight in it is not looked at.
+    /// Forwarding and connection limits; the weight in it is not used.
     pub shape: Destination,
     /// Weight now: what is configured and what its checks add, worked out by the caller. Negative counts as 0.
     pub weight: i64,
@@ -94,7 +94,7 @@ pub struct Pool {
     // `panic_threshold` in percent; 0: none.
     #[serde(default)]
     panic: u8,
-    // Those that fail stay in the table.
+    // The panic threshold is in force: servers that fail stay in the table.
     #[serde(default)]
     panics: bool,
     // Thousandths of their weight that these have in the table for now; the quorum counts all of it.
@@ -193,8 +193,8 @@ impl Pool {
         all.chain(sorry)
     }
 
-    /// A verdict on a server, by its place in the file. The same one again changes nothing. What the first one of an
-    /// awaited server says is reported, `down` too: somebody waits for it.
+    /// A verdict on a server, by its place in the file. The same one again changes nothing. The first verdict on an awaited server is
+    /// always reported, `down` too.
     pub fn on_verdict(&mut self, place: usize, up: bool) -> Vec<Change> {
         let verdict = if up { Verdict::Up } else { Verdict::Down };
         let Some(server) = self.servers.get_mut(place).filter(|s| s.verdict != verdict) else { return Vec::new() };
@@ -260,7 +260,7 @@ impl Pool {
         sum >= self.quorum + self.hysteresis || sum < self.quorum - self.hysteresis
     }
 
-    /// The process before had a quorum or not, and that is what it is unless the weights decide. What the table is to hold then.
+    /// Takes over whether the previous process had a quorum, unless the weights decide. Returns the changes of the table.
     pub fn resume(&mut self, up: bool) -> Vec<Change> {
         if self.up == up || self.is_decided() {
             return Vec::new();
@@ -291,7 +291,7 @@ impl Pool {
         let quorum = self.recount();
         let changed = quorum.is_some();
         out.extend(quorum);
-        // Without a sorry server the others are what they were.
+        // Without a sorry server the other destinations do not change.
         let others =
             if changed && self.sorry.is_some() { self.swapped(&key) } else { (BTreeMap::new(), BTreeMap::new()) };
         let (mut from, mut to) = others;
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!((quorum(&p.on_verdict(2, true)), hosts(&p)), (None, vec![(16, 1)]));
         let all_back = p.on_verdict(0, true);
         assert_eq!((quorum(&all_back), hosts(&p)), (Some(true), vec![(11, 1), (12, 1), (13, 1)]));
-        // Never empty: what comes stands before what goes.
+        // The service is never empty: additions come before removals.
         assert_eq!(all_back.last(), Some(&Change::Unwant(key(16))));
     }
 
@@ -522,8 +522,8 @@ mod tests {
     }
 
     proptest! {
-        // Against the rules, said a second time and without memory but for the quorum: the table and the quorum are what they
-        // say after each input, the changes lead from one table to the next, and quorum changes alternate.
+        // Compares the pool with a second implementation of the rules, whose only memory is the quorum: table and quorum are equal
+        // after each input, the changes lead from one table to the next, and quorum changes alternate.
         #[test]
         fn any_sequence_agrees_with_the_plain_rules(
             n in 1usize..6, quorum in 1u32..5, hysteresis in 0u32..4, with_sorry: bool, alpha: bool,

@@ -1,4 +1,4 @@
-//! What the file says of a virtual server, in the kernel's terms.
+//! The settings of a virtual server as keys and values of the kernel's table.
 //!
 //! Read first: `config/model/lvs.rs`, `wire/netlink/ipvs.rs`.
 
@@ -47,7 +47,7 @@ pub(super) fn track_prefix(name: &str) -> String {
     }
 }
 
-// What it is found again by in another configuration.
+// Its identity, by which it is found in another configuration.
 pub(super) fn id_of(cfg: &VirtualServer) -> Box<str> {
     match &cfg.service {
         Service::Address(addr, port) => format!("[{addr}]:{}:{port}", word_of(cfg.protocol)),
@@ -138,7 +138,7 @@ pub(super) fn sorry_of(cfg: &VirtualServer) -> Option<Sorry> {
     Some(Sorry { key, forward: forward_of(sorry.method), inhibit: sorry.inhibit })
 }
 
-/// How a destination of a pool is called in one of its services; `None`: it cannot be in it. Only NAT changes a port.
+/// The key of a pool's destination in one of its services; `None`: it cannot be in it. Only NAT changes a port.
 pub(super) fn in_service(service: &ServiceKey, key: DestinationKey, forward: Forward) -> Option<DestinationKey> {
     if key.addr.is_ipv6() != service.is_ipv6() && !matches!(forward, Forward::Tunnel(_)) {
         return None;

@@ -1,9 +1,9 @@
 //! What virtual routers track beside interfaces: scripts, files, processes, native checks and BFD sessions.
 //!
 //! Read in this order: this file (all of them, by key and by name), `flip` (rise and fall), then one kind each: `script`, `file`,
-//! `process`, `check`. A tracker knows what it found, never who cares: `vrrp/instance/health.rs` asks for verdicts by name,
-//! `world/tracks.rs` routes events here and tells the virtual routers of changes. Deliberately absent: weights; those are
-//! the tracking line's or, without one there, the [`Weight`] kept here for it.
+//! `process`, `check`. A tracker has its verdict and does not know who uses it: `vrrp/instance/health.rs` reads verdicts by name,
+//! `world/tracks.rs` passes events to the trackers and changes to the virtual routers. Deliberately absent: the application of
+//! weights. A weight is that of the tracking line or, where it has none, the [`Weight`] kept here.
 
 pub mod bfd;
 pub mod check;
@@ -53,8 +53,8 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// The interval was altered: an interval that was an hour and is a second now does not begin in an hour. The new time of the
-    /// next run, if it comes sooner by that.
+    /// The interval was altered. Returns the new time of the next run if that is sooner: after a change from an hour to a second the
+    /// next run is not an hour away.
     fn sooner(&mut self, key: TrackKey, interval: Duration) -> Option<Instant> {
         let (run, soonest) = (Due::TrackRun(key), self.now.mono + interval);
         self.timers.get(run).filter(|at| *at > soonest)?;
@@ -63,17 +63,18 @@ impl Cx<'_> {
     }
 }
 
-/// When a tracker that runs at `now` for the first time runs again; from then on it does every `interval`. Within the second half of
-/// the interval, by a hash of its name: fifty checks that start together are together only once, and the same check has
-/// the same place whatever stands beside it in the file.
+/// When a tracker that runs at `now` for the first time runs again; from then on it runs every `interval`. The time is within the
+/// second half of the interval, by a hash of the name: checks that start together run together only once, and the place of a check
+/// does not depend on the others in the file.
 pub(crate) fn second_run(now: Instant, interval: Duration, name: &str) -> Instant {
-    // A hash of 32 bits times as many nanoseconds, 4.3 s at most: further apart than that nothing needs to be.
+    // The product of a hash of 32 bits and these nanoseconds has 64 bits. So the spread is 4.3 s at most, which is enough.
     let spread = nanos(interval / 2).min(u64::from(u32::MAX));
     let share = (u64::from(CRC32C.checksum(name.as_bytes())) * spread) >> 32;
     now + (interval - Duration::from_nanos(spread - share))
 }
 
-/// So many may go on together: that costs a slow processor a few milliseconds, and each keeps its whole interval from the first run on.
+/// How many trackers are not spread: together they cost a slow processor a few milliseconds, and each has its whole interval from the
+/// first run on.
 const FEW: usize = 8;
 
 const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
@@ -134,7 +135,7 @@ impl Kind {
     }
 }
 
-/// What a tracker has to say.
+/// The verdict of a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Verdict {
     /// Nothing yet.
@@ -253,14 +254,14 @@ struct Tracker {
     machine: Machine,
 }
 
-/// What a tracker looks like from outside.
+/// A tracker in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackView {
     /// Its kind.
     pub kind: Kind,
     /// Name in the file.
     pub name: Box<str>,
-    /// What it says.
+    /// Its verdict.
     pub verdict: Verdict,
     /// Its program runs.
     pub running: bool,
@@ -270,7 +271,7 @@ pub struct TrackView {
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Tracks {
     all: Arena<TrackMark, Tracker>,
-    // Those that count. One that is only waiting for its last program to end is in `all` alone.
+    // Trackers in use. One that only waits for the end of its last program is in `all` alone.
     by_name: BTreeMap<(Kind, Box<str>), TrackKey>,
     running: bool,
     dirty: bool,
@@ -296,7 +297,7 @@ impl Tracks {
         key
     }
 
-    /// Begins to look. Those whose verdict changed by that alone.
+    /// Starts the trackers. Returns those whose verdict changed by that alone.
     pub fn start(&mut self, cx: &mut Cx<'_>) -> Vec<TrackKey> {
         self.running = true;
         let spread = self.all.len() > FEW;
@@ -309,7 +310,7 @@ impl Tracks {
         started
     }
 
-    /// Looks at nothing any more; what runs is asked to end. Verdicts stay.
+    /// Ends all tracking; running programs are asked to end. Verdicts stay.
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         self.running = false;
         for key in self.all.keys() {
@@ -317,9 +318,9 @@ impl Tracks {
         }
     }
 
-    /// Another configuration: what is defined as before keeps its state, its program and its schedule; what is altered begins
-    /// anew and keeps its last verdict until the next result; what nobody tracks any more ends. Those that came, changed
-    /// their verdict or their weight.
+    /// Another configuration. A tracker that is defined as before keeps its state, its program and its schedule; an altered one starts
+    /// anew and keeps its last verdict until the next result; one that no virtual router tracks ends. Returns those that are new or
+    /// altered.
     pub fn alter(&mut self, config: &Config, cx: &mut Cx<'_>) -> Vec<TrackKey> {
         let mut wanted = wanted(config);
         let mut touched = Vec::new();
@@ -343,7 +344,7 @@ impl Tracks {
 
     fn alter_one(&mut self, name: (Kind, Box<str>), key: TrackKey, def: Def, cx: &mut Cx<'_>) -> (TrackKey, bool) {
         let Some(t) = self.all.get_mut(key) else { return (self.insert(name, def), true) };
-        // `Ok`: the same thing is looked at, and whether anybody has to hear of the difference.
+        // `Ok`: the same target is tracked; true: the difference matters to the users.
         let kept = match (&mut t.machine, def) {
             (Machine::Script(m), Def::Script(d)) if m.cfg().script == d.script => {
                 let other = *m.cfg() != d;
@@ -428,7 +429,7 @@ impl Tracks {
     pub fn find(&self, kind: Kind, name: &str) -> Option<TrackKey> {
         self.by_name.get(&(kind, name.into())).copied()
     }
-    /// Its kind and name; `None`: it does not count any more.
+    /// Its kind and name; `None`: it is not in use any more.
     pub fn name(&self, key: TrackKey) -> Option<(Kind, &str)> {
         let t = self.all.get(key)?;
         (self.find(t.kind, &t.name) == Some(key)).then_some((t.kind, &*t.name))
@@ -438,7 +439,7 @@ impl Tracks {
         let t = self.all.get(self.find(kind, name)?)?;
         Some((t.machine.verdict(), t.machine.weight()))
     }
-    /// All that count, by kind and name.
+    /// All in use, by kind and name.
     pub fn views(&self) -> impl Iterator<Item = TrackView> + '_ {
         self.views_from(0)
     }
@@ -460,7 +461,7 @@ impl Tracks {
         self.all.is_empty()
     }
 
-    /// What is left to the next process.
+    /// The state for the snapshot.
     pub fn shots(&self) -> Vec<TrackShot> {
         self.views()
             .map(|v| TrackShot {
@@ -474,7 +475,7 @@ impl Tracks {
             })
             .collect()
     }
-    /// What the process before left: it counts as if nothing had happened since. Before [`Tracks::start`].
+    /// Takes the state of the previous process, as if nothing had happened since. Before [`Tracks::start`].
     pub fn resume(&mut self, shots: &[TrackShot]) {
         for shot in shots {
             let kind = Kind::ALL.into_iter().find(|k| k.word() == shot.kind);
@@ -485,7 +486,7 @@ impl Tracks {
             }
         }
     }
-    /// Whether [`Tracks::shots`] would tell something new since this was last asked.
+    /// Whether [`Tracks::shots`] may have changed since the last call.
     pub fn take_dirty(&mut self) -> bool {
         core::mem::take(&mut self.dirty)
     }
@@ -515,7 +516,7 @@ impl Tracks {
             Machine::Script(m) => m.on_exit(end, cx),
             _ => false,
         });
-        // The last of one that nobody wants any more.
+        // The last event of a tracker that is not in use any more.
         if self.all.get(key).is_some_and(|t| self.find(t.kind, &t.name) != Some(key)) {
             self.all.remove(key);
         }
@@ -606,7 +607,7 @@ fn script(d: &VrrpScript) -> Def {
     }
 }
 
-// Every tracker that an instance tracks. Those of sync groups have no effect yet.
+// Every tracker that an instance tracks. Those of its sync group are among them (`Config::share_group_tracks`).
 fn wanted(config: &Config) -> BTreeMap<(Kind, Box<str>), Def> {
     let names = names(config.instances.iter().map(|i| &i.more.tracks));
     // The virtual servers themselves are not in a configuration that is in force: they are read part by part.
@@ -616,8 +617,7 @@ fn wanted(config: &Config) -> BTreeMap<(Kind, Box<str>), Def> {
     own.map(|(kind, name, def)| ((kind, name.into()), def)).chain(servers).collect()
 }
 
-/// What an operator should know about the trackers of a configuration: those nobody tracks, and weights that an owner's priority
-/// does not follow.
+/// Log lines about the trackers of a configuration: those that nothing tracks, and weights that have no effect on an owner's priority.
 pub fn remarks(config: &Config) -> Vec<Note> {
     let groups = config.sync_groups.iter().map(|g| &g.tracks);
     let used = names(config.instances.iter().map(|i| &i.more.tracks).chain(groups));

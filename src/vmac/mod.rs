@@ -1,9 +1,9 @@
-//! Interfaces of virtual routers' own (`use_vmac`, `use_ipvlan`): which there are to be, whether they are up, and the sysctls they need.
+//! Own interfaces of virtual routers (`use_vmac`, `use_ipvlan`): which are wanted, whether they are up, and the sysctls they need.
 //!
 //! Read first: `reconcile/`, `links.rs` (the mirror), `knob.rs`. An interface is made down and stays down while its virtual router is not
-//! Master. Its addresses stay on it meanwhile, so that becoming Master is one request, however many addresses there are, and
-//! ceasing to be Master another one. Link-local IPv6 addresses do not survive that the interface goes down (the kernel removes them); they
-//! come and go with each takeover, as on an ordinary interface.
+//! Master. Its addresses stay on it meanwhile, so that one request makes the virtual router Master, for any number of addresses, and one
+//! ends that. The kernel removes link-local IPv6 addresses when the interface goes down; they are added and removed with each takeover,
+//! as on an ordinary interface.
 //!
 //! A virtual router may have several: the one of `use_vmac`, and one for each other interface that it has addresses on (`use_vmac_addr`).
 //! All of them go up and down together.
@@ -28,7 +28,7 @@ use crate::time::{Instant, earliest};
 use crate::timers::{Due, Timers};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// No interface has this index: what is asked about it fails with ENODEV.
+/// No interface has this index: a request about it fails with ENODEV.
 const NONE: u32 = i32::MAX as u32;
 
 /// The index that sysctls of the whole host are kept under: no interface has it.
@@ -75,14 +75,14 @@ pub fn below(knob: Knob) -> Option<u32> {
     Sort::ALL.iter().flat_map(|sort| sort.sets()).find(|s| s.knob == knob).map(|s| s.to)
 }
 
-/// What an own interface needs. Loose reverse path filtering: the way back to a client mostly is the interface below.
+/// Sysctls of an own interface. Reverse path filtering is loose: the route back to a client mostly leads through the interface below.
 const OWN_V4: [Set; 4] = [
     Set { knob: Knob::ArpIgnore, to: 1, only: None },
     Set { knob: Knob::ArpAnnounce, to: 2, only: None },
     Set { knob: Knob::RpFilter, to: 2, only: None },
     Set { knob: Knob::PromoteSecondaries, to: 1, only: None },
 ];
-/// The same where there are IPv6 addresses. No address comes by itself, and those that are not link-local stay while it is down.
+/// Likewise for IPv6. No address is generated, and those that are not link-local stay while the interface is down.
 const OWN_V6: [Set; 6] = [
     Set { knob: Knob::DisableIpv6, to: 0, only: None },
     Set { knob: Knob::AddrGenMode, to: 1, only: None },
@@ -114,7 +114,7 @@ impl Item for OwnLink {
     type Owner = VrKey;
     const SERIES: u8 = 6;
     const IN_PLACE: bool = false;
-    // Whatever has the name is not known to be ours.
+    // Never: an interface of this name may be another program's.
     fn is_there(_: Errno) -> bool {
         false
     }
@@ -123,7 +123,7 @@ impl Item for OwnLink {
     }
 }
 
-/// How an interface stands.
+/// The state of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stand {
     /// `IFF_UP`.
@@ -180,7 +180,7 @@ struct One {
     families: (bool, bool),
     // Its virtual router is Master.
     up: bool,
-    // Somebody else made it.
+    // Another program made it.
     theirs: bool,
     // It is there and fits.
     ifindex: Option<u32>,
@@ -263,7 +263,7 @@ impl Vmacs {
                     theirs = !l.ours && !self.made_before.contains(&name);
                     self.links.adopt(vr, name, link.clone(), link.clone(), theirs);
                 }
-                // Ours, and made for something else: it is deleted and made anew.
+                // kalived's, with other settings: it is deleted and made anew.
                 Some(l) if l.ours && l.upon.is_some() => {
                     let (upon, master) = (l.upon.unwrap_or(link.upon), l.master);
                     let old = OwnLink { name: l.name.clone(), upon, mac: l.mac, group: 0, master };
@@ -315,7 +315,7 @@ impl Vmacs {
     fn release_one(&mut self, vr: VrKey, name: Name) {
         let Some(o) = self.of.remove(&(vr, name)) else { return };
         if let Some(ifindex) = o.ifindex {
-            // Down at once; to delete it takes the kernel longer.
+            // It goes down at once; the deletion takes the kernel longer.
             self.stands.give_up(ifindex);
         }
         self.links.give_up(o.name);
@@ -347,7 +347,7 @@ impl Vmacs {
         if o.ifindex != ifindex {
             if let Some(old) = o.ifindex {
                 self.stands.vanished(old..=old);
-                // What somebody else made is gone; the next one is made here.
+                // The interface of another program is gone; the next one is made here.
                 o.theirs = false;
             }
             (o.ifindex, o.set) = (ifindex, Step::No);
@@ -355,7 +355,7 @@ impl Vmacs {
         let Some(link) = link else { return };
         o.refused = None;
         if self.links.value(o.name) == Some(&o.link) && !self.links.held(vr).any(|n| n == o.name) {
-            // Made, although the answer was lost.
+            // It was made, although the answer was lost.
             self.links.saw(o.name, Some(o.link.clone()));
         }
         if o.set == Step::No {
@@ -369,7 +369,7 @@ impl Vmacs {
             self.jobs.insert(self.last_job, Job::Own(vr, name));
             self.asks.push((self.last_job, link.name.clone(), set));
         }
-        // Up only with its sysctls; one that another process left up is not taken down for that.
+        // It goes up only after its sysctls are set; one that another process left up is not taken down for that.
         let stand = Stand { up: o.up && (o.set == Step::Done || link.up), ours: !o.theirs };
         let (below, needs) = (o.link.upon.parent, o.families.0);
         if !self.stands.knows(link.ifindex) {
@@ -445,7 +445,7 @@ impl Vmacs {
         let all = self.of.iter().filter(|(_, o)| o.name == name || o.link.upon.parent == ifindex);
         all.map(|(key, _)| *key).collect()
     }
-    /// Whether nobody wants any and nothing is left to do.
+    /// Whether none is wanted and nothing is left to do.
     pub fn is_empty(&self) -> bool {
         self.of.is_empty() && self.links.is_empty() && self.below.is_empty()
     }
@@ -483,7 +483,7 @@ impl Vmacs {
         all.into_iter().for_each(|key| self.look(key, links));
         self.rearm(timers);
     }
-    /// The kernel answered. Whom it concerns, and what is to be reported.
+    /// The kernel answered. Returns the virtual router that it concerns, and the log line.
     pub fn on_reply(
         &mut self,
         now: Instant,
@@ -518,7 +518,7 @@ impl Vmacs {
         self.rearm(timers);
         found
     }
-    /// The helper answered. Whom it concerns, and what is to be reported.
+    /// The helper answered. Returns the virtual routers that it concerns, and the log line.
     pub fn on_knobs(
         &mut self,
         job: u64,
@@ -620,13 +620,13 @@ impl Vmacs {
         self.links.hold();
         self.stands.hold();
     }
-    /// What nobody wanted meanwhile may be deleted.
+    /// From now on what is not wanted may be deleted.
     pub fn let_go(&mut self) {
         self.holding = false;
         self.links.let_go();
         self.stands.let_go();
     }
-    /// Whether everything that is to go is gone, nothing is under way, and every sysctl is put back that is to be.
+    /// Whether all deletions are done, no request is under way, and the sysctls are restored.
     pub fn idle(&self) -> bool {
         let kept = self.below.values().all(|b| !b.users.is_empty());
         self.links.idle() && self.stands.idle() && kept && !self.jobs.values().any(|job| *job == Job::Restore)
@@ -647,7 +647,7 @@ impl Vmacs {
         let inherited = self.inherited.iter().map(|(ifindex, before)| (*ifindex, before.as_slice()));
         now.chain(inherited).filter(|(_, before)| !before.is_empty())
     }
-    /// Another process found this; it counts instead of what is found now. `made`: its [`Vmacs::made`].
+    /// Sysctls as the previous process found them, which count instead of their values now. `made`: its [`Vmacs::made`].
     pub fn inherit<'a>(
         &mut self,
         before: impl IntoIterator<Item = (u32, Vec<(Knob, u32)>)>,
@@ -658,7 +658,7 @@ impl Vmacs {
         }
         self.made_before.extend(made.into_iter().map(Name::of));
     }
-    /// All that is wanted is wanted by now: what else another process left goes. How many interfaces.
+    /// All wanted interfaces were requested: the others that the previous process left are deleted. Returns their number.
     pub fn drop_others(&mut self, made: &[(String, u32)], links: &Links) -> usize {
         self.made_before.clear();
         for (ifindex, before) in core::mem::take(&mut self.inherited) {
@@ -676,7 +676,7 @@ impl Vmacs {
         });
         left.filter(|link| self.links.remove(Name::of(&link.name), link.clone())).count()
     }
-    /// How often somebody else deleted one, or set one up or down.
+    /// How often another program deleted one, or set one up or down.
     pub fn restored(&self) -> u64 {
         self.links.restored() + self.stands.restored()
     }

@@ -1,4 +1,4 @@
-//! The table at each step.
+//! Virtual servers and their real servers: the kernel's table after each change of configuration or verdict. Read first: `kernel.rs`.
 
 use crate::kernel::Bench;
 use kalived::config::model::check::{Check, Pace};
@@ -127,7 +127,7 @@ fn what_somebody_deletes_or_changes_is_put_right() {
     weight(&mut b, 9);
     b.later(Duration::from_secs(31));
     assert_eq!(b.lines(), want);
-    // In peace a look asks for nothing.
+    // Without a difference a read leads to no request.
     b.asked.clear();
     b.later(Duration::from_secs(300));
     assert_eq!(b.asked, [""; 0]);
@@ -334,7 +334,7 @@ fn forty_thousand_servers_come_in_slices() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    // Whatever is lost, deleted or interrupted: some looks later the table is what the virtual servers want, and nothing else is in it.
+    // After losses, deletions and interruptions: some reads later the table is the wanted one, and nothing else is in it.
     #[test]
     fn the_table_converges(
         lose in prop::option::of(2u64..9), interrupt in prop::option::of(2u64..5),

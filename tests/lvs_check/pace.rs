@@ -1,4 +1,4 @@
-//! When checks look: intervals, retries, spreading, sharing, and a machine that cannot keep up.
+//! The times of checks: intervals, retries, spreading, sharing, and a machine that cannot keep up.
 
 use crate::bench::*;
 use kalived::config::model::Config;
@@ -169,7 +169,7 @@ fn trap_88_ten_thousand_checks_keep_their_interval_and_begin_without_a_burst() {
         }
         assert!((3..=5).contains(&times.len()), "{}", times.len());
     }
-    // Work does not grow with their number: a turn for each look, and some for those that end or are looked at rarely.
+    // The work of a turn does not grow with their number: there is a turn for each look, and some for ends and rare times.
     assert!(b.turns < 3 * b.opened.len() as u64, "{} turns for {} looks", b.turns, b.opened.len());
     assert_eq!(b.notes.len(), 10_000, "nothing but what each found first");
 }

@@ -1,5 +1,5 @@
-//! Virtual servers in the World: the configuration is read, checks are made, verdicts reach the kernel's table, and the next process
-//! knows them.
+//! Virtual servers in the World: the configuration is read, checks are made, verdicts lead to changes of the kernel's table, and the next
+//! process takes them over.
 
 use crate::bench::*;
 use crate::handover::{beside, every, freeze};
@@ -43,7 +43,7 @@ fn web() -> VirtualServer {
 }
 
 impl Bench {
-    /// Answers everything that is asked of LVS; what was changed in the table, in words. `there`: what its first dump has.
+    /// Answers all requests of LVS; returns the changes of the table as text. `there`: the content of its first dump.
     fn serve(&mut self, servers: &[VirtualServer], there: &[Message]) -> Vec<String> {
         let mut changed = Vec::new();
         for _ in 0..100 {
@@ -51,7 +51,7 @@ impl Bench {
                 std::mem::take(&mut self.asked).into_iter().partition(|e| matches!(e, Effect::Lvs(_)));
             self.asked = rest;
             if lvs.is_empty() {
-                // What waits for a turn of its own.
+                // Work that waits for a turn of its own.
                 self.run(NEXT_TURN + Duration::from_nanos(1));
                 if !self.asked.iter().any(|e| matches!(e, Effect::Lvs(_))) {
                     return changed;
@@ -86,7 +86,7 @@ impl Bench {
         self.event(Event::Lvs(LvsEv::Offered));
     }
 
-    /// Connections of checks that were asked for, with the last number of their address.
+    /// Requested connections of checks, with the last number of their address.
     fn probes(&mut self) -> Vec<(ConnKey, u8)> {
         let mut found = Vec::new();
         for e in std::mem::take(&mut self.asked) {
@@ -102,7 +102,8 @@ impl Bench {
         found
     }
 
-    /// For so long: `dead` refuses, the other one answers. What changed in the table, with the time since now in milliseconds.
+    /// For this time `dead` refuses connections and the other one answers. Returns the changes of the table, with the time since now in
+    /// milliseconds.
     fn live(&mut self, d: Duration, dead: &[u8], servers: &[VirtualServer]) -> Vec<(u64, String)> {
         let (from, until) = (self.now.mono, self.now.mono + d);
         let mut changed = Vec::new();

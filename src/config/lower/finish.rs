@@ -1,5 +1,5 @@
-//! What follows from an instance's keywords together: family, version, defaults, and what excludes what; then what
-//! follows from all instances together.
+//! The rules between the keywords of an instance: family, version, defaults, and which keywords exclude each other; then the rules
+//! between instances.
 //!
 //! The rules are keepalived's (keyword table, kalived.conf(5)) except where they would put a wrong interval or count on
 //! the wire: those are fatal here. Read first: `instance.rs`.
@@ -55,8 +55,8 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
     own_names(cx, &names, config);
 }
 
-/// The names of own interfaces that the file does not say, as keepalived makes them: PREFIX.VRID, for IPv6 also PREFIX6.VRID, then with a number
-/// that makes it unique.
+/// Names for own interfaces that have none in the file, as keepalived makes them: PREFIX.VRID, for IPv6 also PREFIX6.VRID, then with a
+/// number that makes them unique.
 fn own_names(cx: &mut Cx<'_>, spans: &BTreeMap<String, Span>, config: &mut Config) {
     let mut taken: BTreeSet<String> = config.instances.iter().map(|i| i.interface.clone()).collect();
     for i in &mut config.instances {
@@ -282,7 +282,7 @@ fn advert_int(cx: &mut Cx<'_>, draft: &Draft, version: Version) -> Duration {
     let Some((us, span)) = draft.advert_int else { return Duration::from_secs(1) };
     let text = super::value::seconds(us);
     match version {
-        // An advert of version 2 says its interval in whole seconds; anything else is not what the others are told.
+        // An advert of version 2 has its interval in whole seconds: the other routers would receive a different one.
         Version::V2 if !us.is_multiple_of(1_000_000) => {
             cx.say(span, kind::v2_interval(&text))
                 .help("write whole seconds, 1..255; or `version 3` on all routers of this virtual_router_id");
@@ -379,7 +379,7 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
         match (strict, out.version) {
             (true, _) => cx.say(draft.head, kind::no_address_strict(name)),
             (_, Version::V3) => cx.say(draft.head, kind::no_address_v3(name)),
-            // No address, because the address was wrong: that is the message.
+            // There is no address because it was wrong, which is reported already.
             _ if draft.vips_told => return,
             _ => cx.say(draft.head, kind::no_address(name)),
         }
@@ -393,7 +393,7 @@ fn garp(global: &Globals, draft: &Draft) -> GarpConfig {
         true => (1, Duration::ZERO),
         false => (base.repeat, base.delay),
     };
-    // What answers a lower advert defaults to the global burst of a new Master, whatever the instance's own is.
+    // The burst that answers a lower advert has the global burst of a new Master as its default, not that of the instance.
     let (repeat, delay) = (all.repeat.unwrap_or(repeat), all.delay.unwrap_or(delay));
     GarpConfig {
         repeat: mine.repeat.unwrap_or(repeat),

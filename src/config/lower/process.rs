@@ -1,5 +1,5 @@
-//! `global_defs`: words that have a form of their own and are of no virtual router. All others the table reads. Read first:
-//! `global.rs`.
+//! `global_defs`: keywords with a form of their own that do not concern virtual routers. The keyword table reads all others. Read
+//! first: `global.rs`.
 
 use super::Cx;
 use super::value::word;

@@ -1,5 +1,5 @@
-//! Lines of routes and rules, in the words of `ip route` and `ip rule`. One bad word costs its line: half a route would
-//! lead packets somewhere. Names of tables and the like are not looked up here.
+//! Lines of routes and rules, in the words of `ip route` and `ip rule`. One wrong word discards its line, because an incomplete route
+//! would lead packets to a wrong place. Names of tables and the like are not looked up here.
 
 use super::Cx;
 use super::value::word;
@@ -75,7 +75,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// `ip id 5 dst 10.0.0.1 ...`: the kind, then words in pairs until one that a route knows better.
+    /// `ip id 5 dst 10.0.0.1 ...`: the kind, then words in pairs until a word of the route itself.
     fn encap(&mut self, k: &'static Keyword, line: &'a Stmt, next: &mut usize) -> Option<Encap> {
         let kind = self.need(k, line, next)?;
         match self.text(kind) {
@@ -187,7 +187,7 @@ impl<'a> Cx<'a> {
                     let via = Some(self.gateway(k, line, &mut next)?);
                     route.hops.push(Hop { via, ..Hop::default() });
                 }
-                // What stood before the first `nexthop` belongs to no way of its own.
+                // The words before the first `nexthop` are not a hop.
                 "nexthop" if *hop == Hop::default() => {}
                 "nexthop" => route.hops.push(Hop::default()),
                 "dev" | "oif" => {

@@ -1,4 +1,4 @@
-//! How checks are carried out: starts, what is heard, results, and what follows for those who want them.
+//! How checks are carried out: starts, events, results, and the changes for the real servers.
 //!
 //! Read first: `mod.rs`, `plan.rs`, `one.rs`.
 
@@ -176,7 +176,7 @@ impl Checks {
         }
     }
 
-    /// Who wants it has changed: it goes on, begins or ends accordingly.
+    /// Its users have changed: it goes on, begins or ends accordingly.
     pub(super) fn rouse(&mut self, check: CheckId, cx: &mut Cx<'_>) {
         let Some(one) = self.all.get_mut(check) else { return };
         let wanted = self.running && one.users.iter().any(|u| !self.suspended.contains(&u.server));
@@ -333,7 +333,7 @@ impl Checks {
         }
     }
 
-    // Looked at only now and then: that it has ended since moves this time once in three intervals, not at each end.
+    // An end of a look does not move this time: it is moved here, about once in three intervals, if the check has ended since.
     fn on_overdue(&mut self, check: CheckId, cx: &mut Cx<'_>) {
         let Some(one) = self.all.get_mut(check) else { return };
         let now = cx.now.mono;
@@ -369,7 +369,7 @@ impl Checks {
         }
         self.looks = self.looks.wrapping_add(1);
         let [a, b, c, d, ..] = one.digest;
-        // Not to be guessed by who does not see the packets: a number of this check, of this look and of its time.
+        // Depends on the check, the look and the time, so that a host that does not see the packets cannot guess it.
         let salt = u32::from_le_bytes([a, b, c, d]) ^ self.looks.wrapping_mul(0x9e37_79b9) ^ now.0 as u32;
         match (Talk::begin(&one.spec.what, salt), &one.spec.what) {
             (Some((to, talk)), what) => {
@@ -402,7 +402,7 @@ impl Checks {
         true
     }
 
-    // Who waits for a place, if there is one now.
+    // Starts the check that waits for a place, if there is a place now.
     fn next_in(&mut self, lane: Lane, cx: &mut Cx<'_>) {
         if let Some(next) = self.plan.waiting(lane) {
             self.launch(next, cx);
@@ -430,7 +430,7 @@ impl Checks {
         }
     }
 
-    // A look is over: what it says, and its place.
+    // A look is over: handles its result and frees its place.
     fn ended(&mut self, check: CheckId, outcome: Outcome, cx: &mut Cx<'_>, out: &mut Vec<CheckOut>) {
         let Some(one) = self.all.get_mut(check) else { return };
         let Some(lane) = Lane::of(&one.spec.what) else { return };
@@ -477,7 +477,7 @@ impl Checks {
         self.step_at(check, at);
     }
 
-    // What a result adds up to.
+    // Handles a result.
     fn judge(&mut self, check: CheckId, outcome: Outcome, cx: &mut Cx<'_>, out: &mut Vec<CheckOut>) -> Next {
         let Some(one) = self.all.get_mut(check) else { return Next::Interval };
         let (rule, forgiven) = (one.rule(), one.verdict.failures());
@@ -532,7 +532,7 @@ impl Checks {
     }
 }
 
-// One line, for a check that ten virtual servers share too, unless it names the virtual server.
+// One line, also for a check that ten virtual servers share, unless the line names the virtual server.
 fn tell(one: &One, up: bool, forgiven: u32, cx: &mut Cx<'_>) {
     let mut last = None;
     for user in &one.users {

@@ -1,9 +1,9 @@
 //! When checks are carried out, and how many at a time.
 //!
-//! Read first: `timers.rs`. Each check has at most two times in the queue: its next step (a start, the end of its look), and when it is said
-//! that it has not ended for long. The queue is the checks' own, so a timer of an advert costs the same beside 10,000 of them; the
-//! one timer of all is [`Due::Checks`]. Who is due goes first; a check that begins late counts its interval from there, so that a
-//! machine which cannot keep up stretches all intervals evenly.
+//! Read first: `timers.rs`. Each check has at most two times in the queue: its next step (a start, the end of its look), and the time of the
+//! report that it has not ended for long. The queue is separate from the timers, where all of it is the one timer [`Due::Checks`], so that
+//! a timer of an advert costs the same beside 10,000 checks. The check that was due first begins first. The interval of a check that begins
+//! late counts from its start, so that a machine that cannot keep up makes all intervals longer evenly.
 
 use super::spec::What;
 use crate::id::CheckId;
@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Connections of checks at a time. Each is a descriptor and, once it is open, 4 KiB for what is received: 16 MiB at most.
 pub const CONNECTIONS: usize = 4096;
-/// Programs of checks at a time: as many processes of a shell script are some 500 MB already.
+/// Programs of checks at a time: so many shells need about 500 MB.
 pub const PROGRAMS: usize = 256;
 /// Checks that begin in one turn. To open a connection keeps the kernel busy for some 40 us, in which no armed advert leaves.
 pub(super) const SLICE: usize = 2;
@@ -33,14 +33,14 @@ pub(super) const ROUSED: usize = 32;
 /// Before the next of them: the first ones begin meanwhile, and what has a lower priority than this process runs too.
 pub(super) const ROUSE_PAUSE: Duration = Duration::from_micros(500);
 
-/// What a time is for.
+/// The purpose of a time in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum Tag {
     Step,
     Overdue,
 }
 
-/// What there is a bounded number of.
+/// A kind of look of which only so many may be under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     Connections,
@@ -85,7 +85,7 @@ pub(super) struct Plan {
     worst: Duration,
     limit: Limit,
     all_late: u64,
-    // Checks that have not ended for long, since that was said; and how often there ever was one.
+    // Checks that have not ended for long, since the last report; and their total.
     overdue: u64,
     overdue_limit: Limit,
     all_overdue: u64,
@@ -104,7 +104,7 @@ impl Plan {
     pub(super) fn first(&self, now: Instant) -> Option<(Instant, Tag, CheckId)> {
         self.queue.first().copied().filter(|(at, ..)| *at <= now)
     }
-    /// So many times wait.
+    /// How many times are in the queue.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
@@ -171,7 +171,7 @@ impl Plan {
     pub(super) fn all_late(&self) -> u64 {
         self.all_late
     }
-    /// A check has not ended for long: if that is to be said now, of how many others it is not.
+    /// A check has not ended for long. `Some`: it is to be reported now, with the number of others that were not.
     pub(super) fn not_ended(&mut self, now: Instant) -> Option<u64> {
         self.all_overdue += 1;
         self.overdue += 1;
@@ -181,8 +181,8 @@ impl Plan {
     pub(super) fn all_overdue(&self) -> u64 {
         self.all_overdue
     }
-    /// A check that was due `late` ago begins. Whether its interval counts from now; and, if it is to be said, how many began late since
-    /// that was said last and by how much.
+    /// A check that was due `late` ago begins. Returns whether its interval counts from now; and, if it is to be reported, how many have
+    /// begun late since the last report and by how much.
     pub(super) fn begun(
         &mut self,
         now: Instant,
@@ -200,7 +200,7 @@ impl Plan {
     }
 }
 
-// Up to here a start is on time: its successor keeps to the interval.
+// A start that is late by no more than this is on time: the next one keeps to the interval.
 fn slack(interval: Duration) -> Duration {
     (interval / 10).max(Duration::from_millis(10))
 }

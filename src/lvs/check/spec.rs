@@ -1,5 +1,5 @@
-//! What a health check does, with nothing left open: the block of the file with what it inherits from its real server, its virtual server
-//! and its kind.
+//! The complete specification of a health check: the settings of its block, and those that it inherits from its real server, its virtual
+//! server and its kind.
 //!
 //! Read first: `config/model/check.rs`. Two checks with equal specifications are carried out once.
 
@@ -18,13 +18,13 @@ use std::sync::Arc;
 const INTERVAL: Duration = Duration::from_secs(60);
 /// `connect_timeout` where none is written.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// No loop without a pause, whatever the file says.
+/// Shortest interval, whatever the file says: there is no loop without a pause.
 const LEAST: Duration = Duration::from_millis(1);
 
 /// A check, complete.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckSpec {
-    /// The real server that it is about; where it goes to may be another place.
+    /// The real server that it checks; its destination may be another address.
     pub backend: SocketAddr,
     /// When; shared by the checks that have the same.
     pub pace: Arc<Pace>,
@@ -167,9 +167,9 @@ fn one() -> u32 {
 }
 
 impl CheckSpec {
-    /// Name of this specification: equal ones have the same in every process. Never a secret, never compared with anything hostile.
+    /// A hash of this specification: the same in every process for equal ones. It is no secret and is never compared with hostile input.
     pub fn digest(&self) -> [u8; 16] {
-        // Postcard writes into memory and knows every type that is used here.
+        // Postcard writes into memory and can encode every type that is used here.
         Md5::digest(postcard::to_stdvec(self).unwrap_or_default()).into()
     }
 

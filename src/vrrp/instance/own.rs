@@ -16,11 +16,12 @@ use crate::vmac::{Status, Wish};
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
-/// Addresses that are put on an own interface at a time, and the time between two times: to prepare one costs 2 to 3 us, and nothing waits for them.
+/// Addresses that are put on an own interface at a time, with `PAUSE` in between: to prepare one costs 2 to 3 µs, and nothing waits
+/// for them.
 const CHUNK: usize = 32;
 const PAUSE: Duration = Duration::from_micros(500);
-/// Metric of the prefix routes of an own interface: worse than the kernel's for the interface below, whose own traffic goes on by its own
-/// way whether the virtual router is Master or not.
+/// Metric of the prefix routes of an own interface: worse than the kernel's for the interface below, so that this host's other traffic
+/// keeps using that one whether the virtual router is Master or not.
 pub(super) const METRIC: u32 = 1024;
 
 /// Whether an address stays on an interface that goes down.
@@ -175,13 +176,13 @@ impl Instance {
         }
     }
 
-    // The kernel reports nothing where somebody else has taken it up before.
+    // The kernel reports no change where another program has taken it up before.
     pub(super) fn on_own_found_up(&mut self, cx: &mut Cx<'_>) {
         let up: Vec<u32> = self.kept.iter().copied().filter(|own| cx.links.get(*own).is_some_and(|l| l.up)).collect();
         up.into_iter().for_each(|ifindex| self.on_own_up(ifindex, cx));
     }
 
-    /// Whether anybody can reach an address there: not on an own interface that is down.
+    /// Whether hosts can reach an address there: not on an own interface that is down.
     pub fn is_heard(&self, ifindex: u32, links: &Links) -> bool {
         !self.kept.contains(&ifindex) || links.get(ifindex).is_some_and(|l| l.up)
     }
