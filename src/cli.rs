@@ -17,6 +17,7 @@ mod elsewhere;
 pub mod genhash;
 pub mod metrics;
 mod recordings;
+pub(crate) mod saved;
 pub mod status;
 mod tested;
 pub(crate) mod tools;

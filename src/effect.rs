@@ -1,4 +1,4 @@
-//! What the [`World`](crate::world::World) wants done: every output it will ever have.
+//! The actions that the [`World`](crate::world::World) requests: all of its outputs.
 //!
 //! The daemon (`daemon/exec.rs`) and the simulator (`tests/sim/exec.rs`) both match this without a `_` arm. Effects of one
 //! turn are applied in order. Read first: `event.rs`.
@@ -21,7 +21,7 @@ use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-/// A raw VRRP socket: what of protocol 112, or with AH of 51, it receives, and where it sends.
+/// A raw VRRP socket, of protocol 112, or of 51 with an Authentication Header: what it receives, and where it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum SockSpec {
     /// Receives what is sent to a group on one interface, and sends there.
@@ -34,13 +34,13 @@ pub enum SockSpec {
         #[serde(default)]
         ah: bool,
     },
-    /// Receives what is sent to an address of this host, by whatever way it comes; routes decide by which way it sends.
+    /// Receives what is sent to an address of this host through any interface; routes decide through which one it sends.
     Unicast {
         /// The address; its family is the socket's.
         local: IpAddr,
         /// Interface to bind to; 0: none. A link-local IPv6 address means nothing without one.
         ifindex: u32,
-        /// As of a group.
+        /// As in `Multicast`.
         #[serde(default)]
         ah: bool,
     },
@@ -76,15 +76,14 @@ impl SockSpec {
     }
 }
 
-/// A whole IP packet and whom it goes to.
+/// A whole IP packet and its destination.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Packet {
-    /// Destination, as the packet says it.
+    /// Destination, as in the packet.
     pub to: IpAddr,
     /// The packet.
     pub bytes: Bytes,
-    /// Ethernet address that it leaves from, out of the socket's interface, whatever address that has; only to a group. `None`: the
-    /// interface's own.
+    /// Source Ethernet address, also where the socket's interface has another one; only to a group. `None`: the interface's own.
     #[serde(default)]
     pub from: Option<[u8; 6]>,
 }
@@ -103,7 +102,7 @@ impl Packets {
     pub fn one_from(from: Option<[u8; 6]>, to: IpAddr, bytes: Bytes) -> Packets {
         Packets(Arc::new([Packet { to, bytes, from }]))
     }
-    /// For several; `None`: for nobody.
+    /// For several; `None` for an empty list.
     pub fn of(list: Vec<Packet>) -> Option<Packets> {
         (!list.is_empty()).then(|| Packets(list.into()))
     }
@@ -141,7 +140,7 @@ pub enum NetOp {
         ifindex: u32,
         /// Up.
         up: bool,
-        /// And give it our alias.
+        /// Give it kalived's alias, too.
         tag: bool,
     },
     /// Delete an interface.
@@ -151,7 +150,7 @@ pub enum NetOp {
     },
 }
 
-/// In place of a group: none.
+/// The value of a group id that means "no group".
 pub const NO_GROUP: u32 = u32::MAX;
 
 /// A program to run: in a session of its own, with only fds 0, 1 and 2 (on /dev/null), default signals, no privilege but
@@ -166,8 +165,8 @@ pub struct SpawnSpec {
     pub uid: u32,
     /// Group id, also the only supplementary group.
     pub gid: u32,
-    /// It never runs beside another one with the same arguments: not before that one, which a process before us may have left, has
-    /// ended. The reader of a pipe: two of them would share its lines.
+    /// It is not started before another program with the same arguments has ended, which a predecessor of this process may have
+    /// left. For the reader of a pipe: two readers would share its lines.
     pub alone: bool,
 }
 
@@ -204,9 +203,9 @@ pub struct Way {
     pub device: Option<Box<str>>,
     /// Mark of its packets; 0: none.
     pub mark: u32,
-    /// Nothing will be said on it: it is closed as soon as it is open, and `Connected` is the last that is heard of it.
+    /// Nothing is sent on it: it is closed as soon as it is open, and `Connected` is its last event.
     pub only: bool,
-    /// TLS over TCP: `Connected` when its handshake is over, and what is written and received is what is said inside.
+    /// TLS over TCP: `Connected` when its handshake is over; the bytes written and received are those inside TLS.
     pub tls: Option<Tls>,
 }
 
@@ -218,7 +217,7 @@ pub struct Tls {
     /// Its certificate must be valid.
     #[serde(default)]
     pub verify: bool,
-    /// That the connection ends is said to it.
+    /// The end of the connection is announced to the server (`close_notify`).
     #[serde(default)]
     pub says_end: bool,
 }
@@ -226,7 +225,7 @@ pub struct Tls {
 /// What became of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reloaded {
-    /// One line for people: what was kept, altered, added and removed; or why nothing was done.
+    /// One line of text: what was kept, altered, added and removed; or why nothing was done.
     pub text: String,
     /// Whether the new configuration is in force.
     pub done: bool,
@@ -242,13 +241,13 @@ pub enum SockFx {
         /// What it is.
         spec: SockSpec,
     },
-    /// Close it; nothing more is heard of it. Adverts still armed on it are taken back.
+    /// Close it; no event of it follows. Adverts still armed on it are cancelled.
     Close {
         /// Its name.
         sock: SockKey,
     },
-    /// Receive also, on an IPv4 socket, adverts from these addresses although this host has them; none: no more. Replaces what was
-    /// asked before. They come as [`SockEv::LocalDatagram`](crate::event::SockEv::LocalDatagram).
+    /// Also receive, on an IPv4 socket, adverts from these addresses although this host has them; an empty list ends that. Replaces the
+    /// request before. They come as [`SockEv::LocalDatagram`](crate::event::SockEv::LocalDatagram).
     HearLocal {
         /// Where.
         sock: SockKey,
@@ -269,7 +268,7 @@ pub enum AdvertFx {
         /// Its packets.
         packets: Packets,
     },
-    /// Arm an advert: the kernel sends it at `at` whatever the loop does then. Answered by one
+    /// Arm an advert: the kernel sends it at `at`, also while the loop is busy. Answered by one
     /// [`AdvertEv::Sent`](crate::event::AdvertEv::Sent).
     At {
         /// For whom.
@@ -283,7 +282,7 @@ pub enum AdvertFx {
         /// Its packets.
         packets: Packets,
     },
-    /// Take back every armed advert of `vr`; then, in the same hard-linked submission, send `farewell` (priority 0).
+    /// Cancel every armed advert of `vr`; then, in the same hard-linked submission, send `farewell` (priority 0).
     Stop {
         /// Whose.
         vr: VrKey,
@@ -306,7 +305,7 @@ pub enum NetFx {
     },
     /// Dump links and addresses: `DumpBegin`, `LinkNew`…, `AddrNew`…, `Synced`.
     Resync,
-    /// From now on report policy rules and routes of ours, and dump them with the others (`RouteNew`…, `RuleNew`… before `Synced`).
+    /// From now on report kalived's policy rules and routes, and dump them with the others (`RouteNew`…, `RuleNew`… before `Synced`).
     WatchRoutes,
 }
 
@@ -328,8 +327,8 @@ pub enum LvsOp {
 /// Of LVS: its configuration, and the kernel's IPVS table.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum LvsFx {
-    /// The next parts of the configuration; answered by [`LvsEv::Config`](crate::event::LvsEv::Config). From its beginning after
-    /// [`LvsEv::Offered`](crate::event::LvsEv::Offered).
+    /// Read the next parts of the configuration; answered by [`LvsEv::Config`](crate::event::LvsEv::Config). The first request after
+    /// [`LvsEv::Offered`](crate::event::LvsEv::Offered) begins at its beginning.
     Read,
     /// Open the socket if it is not open, and ask for the family; answered by [`LvsEv::Opened`](crate::event::LvsEv::Opened).
     Open,
@@ -345,12 +344,12 @@ pub enum LvsFx {
     Dump(Option<ServiceKey>),
 }
 
-/// A change of the filter: done whole, or not at all.
+/// A change of the filter: one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum FilterOp {
-    /// This ruleset is in force, in the place of whatever tables of its name there are; tables with the other names go.
+    /// Put this ruleset in force, in place of any table of its name; delete the tables with the other names.
     Put(Arc<Ruleset>, Vec<String>),
-    /// No table has one of these names.
+    /// Delete the tables with these names.
     Remove(Vec<String>),
 }
 
@@ -359,7 +358,7 @@ pub enum FilterOp {
 pub enum FilterFx {
     /// Open the socket if it is not open; answered by [`FilterEv::Opened`](crate::event::FilterEv::Opened).
     Open,
-    /// What tables are there? Answered by [`FilterEv::Tables`](crate::event::FilterEv::Tables).
+    /// List the tables; answered by [`FilterEv::Tables`](crate::event::FilterEv::Tables).
     Tables,
     /// Change the filter; answered by [`FilterEv::Reply`](crate::event::FilterEv::Reply).
     Change {
@@ -387,17 +386,17 @@ pub enum GuardFx {
         /// SIGKILL.
         hard: bool,
     },
-    /// Ask for a reload: the configuration is read and compiled by another process; `Config` follows if it is sound.
+    /// Ask for a reload: another process reads and compiles the configuration; `Config` follows if it is valid.
     Compile,
     /// Answer to [`GuardEv::Config`](crate::event::GuardEv::Config).
     Reloaded(Box<Reloaded>),
-    /// A world in standby has read the kernel and opened its sockets: `Go` is acted on at once from now on. Said once, and not when
-    /// `Go` came before.
+    /// A world in standby has read the kernel's state and opened its sockets: from now on it acts on `Go` at once. Sent once, and not
+    /// when `Go` came before.
     StandingBy,
     /// Answer to `Freeze`: everything that can be armed is armed. The daemon takes the last snapshot and lets the armed adverts leave;
-    /// [`Effect::Exit`] follows when nothing is held any more.
+    /// [`Effect::Exit`] follows when no address is in custody any more.
     Frozen,
-    /// Of a frozen world: is a successor in charge? Answered by [`GuardEv::Successor`](crate::event::GuardEv::Successor).
+    /// Of a frozen world: ask whether a successor is in charge; answered by [`GuardEv::Successor`](crate::event::GuardEv::Successor).
     LookForSuccessor,
 }
 
@@ -418,7 +417,7 @@ pub enum HelperFx {
         /// Which are counted.
         spec: Box<ProcessSpec>,
     },
-    /// No more of this watch.
+    /// End this watch.
     Unwatch {
         /// Its name.
         watch: WatchKey,
@@ -443,7 +442,7 @@ pub enum HelperFx {
         /// With its newline.
         line: Bytes,
     },
-    /// Close it, and remove it if we made it.
+    /// Close it, and remove it if kalived made it.
     CloseFifo {
         /// Its name.
         fifo: FifoKey,
@@ -454,7 +453,7 @@ pub enum HelperFx {
         job: u64,
         /// Which interface.
         dev: String,
-        /// What to what.
+        /// Sysctls and their values.
         set: Vec<Set>,
     },
     /// Addresses of a host name, off the loop; answered by [`HelperEv::Resolved`](crate::event::HelperEv::Resolved).
@@ -477,7 +476,7 @@ pub enum ConnFx {
         conn: ConnKey,
         /// Where to.
         to: Peer,
-        /// How; `None`: as the kernel likes.
+        /// How; `None`: the kernel decides.
         way: Option<Box<Way>>,
     },
     /// Send all of these bytes, after those before. A failure is reported as [`Stream::Failed`](crate::event::Stream::Failed).
@@ -487,7 +486,7 @@ pub enum ConnFx {
         /// What.
         bytes: Bytes,
     },
-    /// Close it; nothing more is heard of it, nor of a look-up for it.
+    /// Close it; no event of it, or of a look-up for it, follows.
     Close {
         /// Its name.
         conn: ConnKey,
@@ -582,7 +581,7 @@ pub enum Effect {
     Lvs(LvsFx),
     /// Of nf_tables.
     Filter(FilterFx),
-    /// Tell people.
+    /// Write to the log.
     Note(Note),
     /// End the process once everything before this is done.
     Exit(ExitCode),
@@ -611,7 +610,7 @@ impl Effects {
     pub fn iter(&self) -> impl Iterator<Item = &Effect> {
         self.0.iter()
     }
-    /// What was appended when `before` waited already.
+    /// The effects behind the first `before`.
     pub fn since(&self, before: usize) -> &[Effect] {
         self.0.get(before..).unwrap_or_default()
     }

@@ -1,10 +1,10 @@
-//! Sysctls of interfaces that a virtual router with an interface of its own needs set.
+//! Sysctls of interfaces, or of the host, that a virtual router needs set.
 //!
 //! On the ground: the world says what is to be set, the helper writes it, and the guard puts it back. Read next: `vmac/`.
 
 use serde::{Deserialize, Serialize};
 
-/// A sysctl below `net/ipv4/conf/DEV` or `net/ipv6/conf/DEV`.
+/// A sysctl below `net/ipv4/conf/DEV` or `net/ipv6/conf/DEV`, but for the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Knob {
     /// 1: ARP is answered for addresses of this interface only.
@@ -27,6 +27,8 @@ pub enum Knob {
     AcceptDad,
     /// 1: addresses that are not link-local stay when the interface goes down.
     KeepAddrOnDown,
+    /// 0: no IGMP reports for groups of 224.0.0.0/24. Of the whole network namespace, not of an interface.
+    LocalIgmpReports,
 }
 
 impl Knob {
@@ -43,13 +45,25 @@ impl Knob {
             Knob::Autoconf => ("ipv6", "autoconf"),
             Knob::AcceptDad => ("ipv6", "accept_dad"),
             Knob::KeepAddrOnDown => ("ipv6", "keep_addr_on_down"),
+            Knob::LocalIgmpReports => ("ipv4", "igmp_link_local_mcast_reports"),
         }
     }
     /// Where it is, for an interface; `None`: no interface has that name.
     pub fn path(self, dev: &str) -> Option<String> {
         let sound = !dev.is_empty() && dev.len() <= 15 && dev != "." && dev != ".." && !dev.contains(['/', '\0']);
         let (family, word) = self.words();
-        sound.then(|| format!("/proc/sys/net/{family}/conf/{dev}/{word}"))
+        sound.then(|| match self {
+            Knob::LocalIgmpReports => format!("/proc/sys/net/{family}/{word}"),
+            _ => format!("/proc/sys/net/{family}/conf/{dev}/{word}"),
+        })
+    }
+    /// As sysctl(8) calls it, for an interface.
+    pub fn sysctl(self, dev: &str) -> String {
+        let (family, word) = self.words();
+        match self {
+            Knob::LocalIgmpReports => format!("net.{family}.{word}"),
+            _ => format!("net.{family}.conf.{dev}.{word}"),
+        }
     }
 }
 
@@ -84,6 +98,10 @@ mod tests {
     #[test]
     fn no_name_leads_out_of_the_directory() {
         assert_eq!(Knob::ArpIgnore.path("vrrp.51").as_deref(), Some("/proc/sys/net/ipv4/conf/vrrp.51/arp_ignore"));
+        assert_eq!(
+            Knob::LocalIgmpReports.path("all").as_deref(),
+            Some("/proc/sys/net/ipv4/igmp_link_local_mcast_reports")
+        );
         for bad in ["", ".", "..", "a/b", "../../kernel", "sixteen.bytes.xx", "a\0b"] {
             assert_eq!(Knob::DisableIpv6.path(bad), None, "{bad}");
         }

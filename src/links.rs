@@ -210,6 +210,7 @@ mod tests {
             ours: false,
             master: 0,
             vrf: false,
+            table: 0,
         }
     }
     fn addr(ifindex: u32, a: &str, proto: u8) -> AddrInfo {

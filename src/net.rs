@@ -1,7 +1,7 @@
 //! Words of the network that the encodings and the machines share: error numbers, interfaces, addresses; families, versions and
 //! authentication of VRRP.
 //!
-//! On the ground, so that `wire` needs nothing of the house above it. `event`, `effect` and `config::model` give them on under their own
+//! In the lowest layer, so that `wire` imports nothing of the layers above it. `event`, `effect` and `config::model` give them on under their own
 //! names.
 
 use core::net::{IpAddr, Ipv4Addr};
@@ -81,6 +81,9 @@ pub struct Link {
     /// It is a VRF.
     #[serde(default)]
     pub vrf: bool,
+    /// The table of a VRF; 0: it is none.
+    #[serde(default)]
+    pub table: u32,
 }
 
 /// `IFLA_IFALIAS` of every interface that kalived makes, so that its own leftovers are told from an operator's interfaces.

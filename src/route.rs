@@ -56,6 +56,39 @@ pub struct RouteId {
     pub metric: u32,
 }
 
+/// A light tunnel of IP in IP: `LWTUNNEL_IP_*`, `LWTUNNEL_IP6_*`. 0: as the tunnel's interface has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpTunnel<A> {
+    /// Number of the tunnel.
+    pub id: u64,
+    /// Its other end.
+    pub dst: A,
+    /// This end.
+    pub src: A,
+    /// TOS or traffic class.
+    pub tos: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// `TUNNEL_*`.
+    pub flags: u16,
+}
+
+/// What a way of a route packs packets into (`RTA_ENCAP`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encap {
+    /// IPv4, by a tunnel's interface that takes it from the route.
+    Ip(IpTunnel<[u8; 4]>),
+    /// IPv6.
+    Ip6(IpTunnel<[u8; 16]>),
+    /// Labels, the outermost first; 1 to [`MOST_LABELS`].
+    Mpls(Vec<u32>),
+    /// Another locator in the upper half of the destination.
+    Ila(u64),
+}
+
+/// `MAX_NEW_LABELS` of the kernel.
+pub const MOST_LABELS: usize = 30;
+
 /// One way of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HopSpec {
@@ -69,6 +102,9 @@ pub struct HopSpec {
     pub onlink: bool,
     /// `RTA_FLOW`; 0: none.
     pub realms: u32,
+    /// `RTA_ENCAP`.
+    #[serde(default)]
+    pub encap: Option<Encap>,
 }
 
 /// A value of `RTA_METRICS`.
@@ -193,6 +229,7 @@ impl RouteSpec {
                 let like = |t: &&HopSpec| {
                     (h.ifindex == 0 || h.ifindex == t.ifindex)
                         && h.via == t.via
+                        && h.encap == t.encap
                         && (h.hops == t.hops || self.hops.len() == 1)
                         && (!h.onlink || t.onlink)
                 };

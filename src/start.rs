@@ -180,6 +180,9 @@ fn start(options: &Options) -> u8 {
         log.note(&Note { level: Level::Warning, text });
     }
     entries.iter().for_each(|n| log.note(n));
+    if let Err(text) = cli::saved::save(&loaded) {
+        log.note(&Note { level: Level::Warning, text });
+    }
     let made = image_file(&loaded.config).and_then(|image| {
         sched::apply_to_guard(loaded.config.global.process.rt_priority);
         let startup = loaded.config.global.more.startup_script.is_some();

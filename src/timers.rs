@@ -32,6 +32,8 @@ pub enum Due {
     GarpLower(VrKey),
     /// `garp_master_refresh`.
     GarpRefresh(VrKey),
+    /// `garp_extra_if`.
+    GarpExtra(VrKey),
     /// A rival was answered and has yielded by now: the last announcement is to be from this router.
     GarpLast(VrKey),
     /// A second Master may have fallen silent.
@@ -154,6 +156,7 @@ impl Timers {
             GarpSecond(vr),
             GarpLower(vr),
             GarpRefresh(vr),
+            GarpExtra(vr),
             GarpLast(vr),
             DualMaster(vr),
         ] {

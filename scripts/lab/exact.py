@@ -302,9 +302,9 @@ def fill(title, count):
     text = GLOBALS + instance("one", "eth0", 1, 0.01, ["10.77.1.9/32"])
     if count:
         text += servers.text(count, 600).split("}\n", 1)[1]
-    return Scene(title, FILL.format(seconds=12, count=count), {"a.conf": text},
-                 [("first_advert_ns", "first advert, after the start", "time"), ("filled_ns", "table complete, after the start", "time"),
-                  ("busy_ns", "processor time of the machine until then", "time"),
+    full = [("filled_ns", "table complete, after the start", "time"), ("busy_ns", "processor time of the machine until then", "time")]
+    return Scene(title, FILL.format(seconds=15, count=count), {"a.conf": text},
+                 [("first_advert_ns", "first advert, after the start", "time"), *(full if count else []),
                   ("pss_kib", "memory of all processes then (PSS)", "KiB"), *GAP[:1]], memory=2048, modules=IPVS, long=True)
 
 
@@ -437,8 +437,9 @@ def complete(name, found):
     """What follows from the figures and the scene."""
     if name == "many":
         found["on_the_wire"] = found["adverts"] / (200 * 4 / 0.01)
-    if name.startswith("fill"):  # in hundredths of a second
-        found["busy_ns"] = found["filled_ns"] - found["idle_cs"] * 10_000_000
+    if name.startswith("fill"):  # in hundredths of a second; -1: it was never full
+        full = found["filled_ns"]
+        found["busy_ns"] = full if full < 0 else full - found["idle_cs"] * 10_000_000
     if name.startswith("spread"):  # the tap sees one cable of four
         found["cpu_ns_per_advert"] = round(found["cpu_ns_per_s"] / int(name[len("spread"):]))
     return found

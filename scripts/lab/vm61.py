@@ -49,7 +49,7 @@ def image(kernel, program, kalived, names, threads):
     made.program(kalived)
     made.program("/usr/sbin/nologin") if os.path.exists("/usr/sbin/nologin") else None
     made.add("/lab/main.sh", f"""
-mkdir -p /run/tmp /var/run; export TMPDIR=/run/tmp RUST_BACKTRACE=0 LC_ALL=C PYTHONHOME={sys.base_prefix}
+chmod 755 /; mkdir -p /run/tmp /var/run; export TMPDIR=/run/tmp RUST_BACKTRACE=0 LC_ALL=C PYTHONHOME={sys.base_prefix}
 for f in all default; do echo 0 >/proc/sys/net/ipv6/conf/$f/accept_dad; done
 uname -r
 {program} --exact --test-threads {threads} {' '.join(names)} 2>&1

@@ -12,6 +12,7 @@ use crate::config::scripts::Prepare;
 use crate::config::verdict::Wanted;
 use crate::config::{self, Loaded, dump, image, keyword, load_with, report};
 use crate::exit::ExitCode;
+use crate::note::{Level, Note};
 use crate::process::entry;
 use crate::process::log::say;
 use crate::process::reading::{Colour, Reading};
@@ -222,6 +223,9 @@ fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Reading) -> 
     }
     if let Err(code) = may {
         return code;
+    }
+    if entries && let Err(text) = super::saved::save(&loaded) {
+        let _ = std::io::stderr().write_all((entry::write(&Note { level: Level::Warning, text }) + "\n").as_bytes());
     }
     let written = image::encode(&loaded.config).map_err(|e| e.to_string()).and_then(|bytes| match out {
         "-" => print(&bytes),

@@ -225,7 +225,7 @@ kinds! {
     unknown_auth_type(value) Error Stands "unknown-auth-type" "unknown auth_type `{value}`: adverts are not authenticated";
     zero_interval(name) Error Statement "zero-interval" "`{name}` must not be 0: 1 second is used";
     zero_connect_timeout() Error Statement "zero-interval" "`smtp_connect_timeout` must not be 0: 1 second is used";
-    relative_path() Error Statement "bad-path" "`reload_time_file` is not an absolute path: it is ignored";
+    relative_path(name) Error Statement "bad-path" "`{name}` is not an absolute path: it is ignored";
     relative_fifo(owner, path) Error Stands "bad-path" "{owner}: {path} is not an absolute path: it is not made";
     no_program(name) Error Statement "no-program" "`{name}` names no program: it is ignored";
     defined_below(name) Note Stands "defined-below" "`{name}` is defined below: keepalived does not use it here, kalived does";
@@ -238,6 +238,7 @@ kinds! {
     // Settings that need or exclude others
     word_needs_address(word, what) Warning Statement "needs-another-setting" "`{word}` needs {what}: it is ignored";
     use_vmac_without_dev() Error Statement "needs-another-setting" "`use_vmac` needs `dev` in an address line: it is ignored";
+    use_vmac_of_static() Error Statement "needs-another-setting" "`use_vmac` is for addresses of an instance: it is ignored";
     needs_nopreempt() Error Statement "needs-another-setting" "`timer_expired_backup` needs `nopreempt`: it is ignored";
     needs_priority_255() Error Statement "needs-another-setting" "`owner_ignore_adverts` is for priority 255: it is ignored";
     ttl_without_peer() Error Statement "needs-another-setting" "`unicast_ttl` without `unicast_peer`: it is ignored";
@@ -260,6 +261,7 @@ kinds! {
     own_without_interface() Error Statement "needs-another-setting" "`use_vmac` and `use_ipvlan` need `interface`: ignored";
     own_in_strict_mode() Error Statement "settings-conflict" "strict mode allows neither `vmac_xmit_base` nor a MAC address of one's own: ignored";
     second_target(name) Error Statement "settings-conflict" "a vrrp_check has one target: `{name}` is ignored";
+    table_of_vrf() Error Line "settings-conflict" "`table` and `vrf` name two tables: the line is ignored";
     way_of_nowhere() Error Line "settings-conflict" "a route that leads nowhere has no way: the line is ignored";
     ipv4_gateway() Error Line "mixed-families" "an IPv6 route cannot have an IPv4 gateway: the line is ignored";
     // Blocks

@@ -411,16 +411,18 @@ fn ipvs_removed_servers(cx: &mut Cx<'_>) {
 
 fn sync_group_weight(cx: &mut Cx<'_>) {
     let c = cx.config;
-    let own: [BTreeMap<&str, i32>; 4] = [
+    let own: [BTreeMap<&str, i32>; 5] = [
         c.scripts.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
         c.checks.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
         c.track_files.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
         c.track_processes.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
+        BTreeMap::new(),
     ];
     for g in cx.config.sync_groups.iter().filter(|g| !g.tracking_weight) {
         for i in cx.config.instances.iter().filter(|i| g.members.iter().any(|m| **m == *i.name)) {
             let tracks = &i.more.tracks;
-            let given = [&tracks.scripts, &tracks.checks, &tracks.files, &tracks.processes].into_iter().zip(&own);
+            let lists = [&tracks.scripts, &tracks.checks, &tracks.files, &tracks.processes, &tracks.virtual_servers];
+            let given = lists.into_iter().zip(&own);
             let given = given.flat_map(|(list, own)| list.iter().map(move |t| (t, own.get(&*t.name).copied())));
             let weighted =
                 given.filter(|(t, own)| t.weight.or(*own).is_some_and(|w| w != 0)).map(|(t, _)| &*t.name).next();

@@ -1,17 +1,17 @@
-//! Pre-armed adverts: chains of a kernel timer and the sends behind it.
+//! Armed adverts: chains of a kernel timer and the sends linked behind it. Read first: `exec.rs`.
 //!
 //! `AdvertAt`s of one turn with an equal time become one chain (at most [`CHAIN`] sends, then another chain); an advert to several
 //! unicast peers is as many sends, all in one chain, and is reported once:
 //! ```text
 //! TIMEOUT(ABS | ETIME_SUCCESS) --soft--> SEND --hard--> SEND --hard--> … SEND
 //! ```
-//! **Soft behind the timer**: a cancelled timer must take its sends with it. (Behind a *hard* link a cancelled timer
-//! would release them: the kernel skips the failing of links for it. The farewell would be followed by adverts.)
+//! **Soft behind the timer**: a cancelled timer must cancel its sends too. (Behind a *hard* link a cancelled timer
+//! would release them, because the kernel does not fail the links of a cancelled timer: adverts would follow the farewell.)
 //! **Hard between the sends**: one instance's failing send must not silence the others.
 //! **Only the last send completes** when all goes well: those before it ask for no completion of their success
 //! (`IOSQE_CQE_SKIP_SUCCESS`). Links run in order, so when the last has completed all before it are final, and each that has not
 //! completed by itself has left. Twenty adverts are one completion, are handled in one turn, and are armed again as one chain:
-//! a chain that is handled in pieces would be armed in pieces, and never become whole again. A failure completes by itself; a
+//! a chain that is handled in pieces would be armed in pieces, and never become whole again. A failed send completes by itself; a
 //! cancelled timer, which does not ask to be skipped, makes the kernel complete each send of its chain.
 //!
 //! **Stop** of a virtual router cancels every chain it has a member in, and its farewell is hard-linked behind the last
@@ -21,27 +21,26 @@
 //! ## Races, each with what makes it harmless
 //! - *The timer fired, its completion is not seen yet.* The cancel finds nothing (ENOENT) or a timer that is firing
 //!   (EALREADY); the sends run, and complete with their own result. They are reported as usual, with the epoch they
-//!   were armed with. What a cancel answers is therefore never looked at: each send's own completion says which way
-//!   it went.
-//! - *The timer fires between our entering the kernel and the cancel.* Then the sends may run after the farewell. That
-//!   shows in the order of completions, which is the order of execution (one thread runs both): a member that left
+//!   were armed with. The result of a cancel is therefore ignored: each send's own completion says whether it has left.
+//! - *The timer fires between the entry into the kernel and the cancel.* Then the sends may run after the farewell. The
+//!   order of completions shows it, because it is the order of execution (one thread runs both): a member that left
 //!   after its farewell has the farewell sent once more (`Stop::overtaken`). At most one repetition per stop: it
 //!   waits until every member of that router has come back.
 //! - *A second stop meets a chain that is being cancelled.* The member is only marked; nothing is cancelled twice.
 //! - *A member is stopped, or its socket closed, between the cancellation and its completion.* It carries the mark and is
 //!   not armed again; nothing is reported.
-//! - *Stop in the turn that armed.* Chains are submitted at the end of a turn; what is not submitted is just dropped.
+//! - *Stop in the turn that armed.* Chains are submitted at the end of a turn; what is not submitted yet is dropped.
 //! - *One of several destinations cannot be reached.* Its send fails by itself; the advert has left if any of its sends has.
-//! - *Two chains are overdue together* (this thread had no CPU). They take turns, send by send, so the order between
-//!   routers is lost; for one router it holds as long as its place in the chains is the same, and adverts of one
-//!   router that are armed at one time say the same anyhow.
-//! - *Armed again after its time.* The timer's absolute time has passed, it fires at once: late, as the loop was.
+//! - *Two chains are overdue together* (this thread had no CPU). The kernel runs them in turns, send by send, so the order
+//!   between routers is lost. For one router it holds as long as its place in the chains is the same; and adverts of one
+//!   router that are armed at one time have the same content.
+//! - *Armed again after its time.* The timer's absolute time has passed, so it fires at once, as late as the loop was.
 //! - *A chain fails although nobody cancelled it* (no memory). Its members come back ECANCELED and are reported as failed,
-//!   so that the owner decides; arming again by ourselves could spin.
+//!   so that the virtual router decides; to arm them again here could repeat without end.
 //! - *The socket is closed while armed.* The operation holds its own count on the fd (`sys/op.rs`), so the number
 //!   cannot be reused by another socket before the send is final.
 //!
-//! Deliberately absent: any knowledge of when or what to send; that is the machines'.
+//! Deliberately absent: when and what to send, which the virtual routers decide.
 
 use super::sends::{Sends, Tally, Way};
 use super::token::{AdvertToken, Token};
@@ -65,18 +64,18 @@ pub enum StopMark {}
 /// Name of a stop whose farewell is on its way.
 pub type StopKey = Key<StopMark>;
 
-/// Sends behind one timer, at most. How many adverts share a time is decided by the grid (`vrrp/timing.rs`): 20, for one send costs
-/// the kernel 3 to 5 µs, and the last of them leaves less than 0.1 ms late; more only where the processor does not keep up, and there
-/// two chains at one time would take turns and gain nothing over one. A stop takes back the whole chain: so not without a limit.
-/// One advert has no more packets than this (`config::model::vrrp::MAX_PEERS`).
+/// Sends behind one timer, at most. The grid (`vrrp/timing.rs`) decides how many adverts share a time: 20, because one send costs
+/// the kernel 3 to 5 µs, so the last of them leaves less than 0.1 ms late. There are more only where the processor does not keep up;
+/// two chains at one time would run in turns there, and gain nothing over one. The limit is there because a stop cancels the whole
+/// chain. One advert has no more packets than this (`config::model::vrrp::MAX_PEERS`).
 pub const CHAIN: usize = 64;
 const _: () = assert!(crate::config::model::vrrp::MAX_PEERS <= CHAIN && CHAIN <= u8::MAX as usize);
 
-/// So many adverts mostly share a time: see [`CHAIN`].
+/// How many adverts usually share a time: see [`CHAIN`].
 const SHARED: usize = 20;
 
-/// Cancels hard-linked in front of a farewell. More than the depth any router is armed to (8); further ones are
-/// submitted in front, unlinked: the kernel runs them in order all the same.
+/// Cancels hard-linked in front of a farewell. More than the greatest depth of armed adverts (8); further ones are
+/// submitted before them without a link, and the kernel still runs them in order.
 const LINKED_CANCELS: usize = 16;
 
 // An advert in a chain.
@@ -132,7 +131,7 @@ struct Stop {
     overtaken: bool,
 }
 
-/// For an operation that was not pushed yet.
+/// Stands for the name of an operation that is not pushed yet.
 fn nobody() -> OpKey {
     OpKey::from_bits(1 << 32).expect("generation one is a name")
 }
@@ -142,10 +141,10 @@ fn nobody() -> OpKey {
 pub struct Adverts {
     chains: Arena<ChainMark, Chain>,
     stops: Arena<StopMark, Stop>,
-    /// By the slot of the virtual router: the chains it has a member in, and perhaps those of whoever had the slot before. An index, not a
-    /// map: it is written twice for every advert.
+    /// By the slot of the virtual router: the chains it has a member in, and perhaps those of the slot's previous user. A vector, not a
+    /// map, because it is written twice for every advert.
     of_slot: Vec<Vec<ChainKey>>,
-    /// Times of the chains whose timer has not been heard of, with how many there are at each.
+    /// Times of the chains whose timer has not completed, with their number at each.
     dues: BTreeMap<Instant, u32>,
     /// To be submitted at the end of the turn.
     pending: BTreeMap<Instant, Vec<Member>>,
@@ -200,7 +199,7 @@ impl Adverts {
         let open = members.len();
         let members = members.into_iter().map(Some).collect();
         let sends = Vec::with_capacity(count);
-        // The timer's name is known only after the push, the chain's name is needed before: filled in below.
+        // The push needs the chain's name and returns the timer's: that one is filled in below.
         let chain =
             self.chains.insert(Chain { at, timer: nobody(), fired: false, cancelling: false, open, members, sends });
         let timer = ring.timeout_at(Token::Advert(AdvertToken::Timer(chain)), at, Link::Soft);
@@ -229,7 +228,7 @@ impl Adverts {
         }
     }
 
-    /// Takes back every armed advert of `vr`, then sends the farewell to each of its destinations.
+    /// Cancels every armed advert of `vr`, then sends the farewell to each of its destinations.
     pub fn stop(&mut self, ring: &mut impl Ops<Token>, vr: VrKey, farewell: Option<(Packets, Way)>) {
         self.pending.values_mut().for_each(|list| list.retain(|m| m.vr != vr));
         let stop = farewell.map(|(packets, way)| {
@@ -254,14 +253,14 @@ impl Adverts {
             ring.cancel(Token::Cancel, *t, Link::Hard);
         }
         for (i, p) in stop.packets.iter().enumerate() {
-            // Hard: a peer that cannot be reached keeps the farewell from nobody else.
+            // Hard: the failed send to one peer does not stop the farewells to the others.
             let link = if i + 1 == stop.packets.len() { Link::Last } else { Link::Hard };
             let (fd, to, bytes) = stop.way.give(p);
             ring.send(Token::Advert(AdvertToken::Farewell(key)), fd, bytes, to, link, How::NoWait);
         }
     }
 
-    /// Takes back every advert armed on `sock`, of whatever router.
+    /// Cancels every advert armed on `sock`, of any router.
     pub fn close(&mut self, ring: &mut impl Ops<Token>, sock: SockKey) {
         self.pending.values_mut().for_each(|list| list.retain(|m| m.sock != sock));
         for t in self.take_back(&self.chains.keys(), None, |m| m.sock == sock) {
@@ -269,7 +268,7 @@ impl Adverts {
         }
     }
 
-    /// Marks the members chosen by `which`; the timers that must be cancelled for it.
+    /// Marks the members that `which` selects, and returns the timers that must be cancelled for it.
     fn take_back(&mut self, chains: &[ChainKey], stop: Option<StopKey>, which: impl Fn(&Member) -> bool) -> Vec<OpKey> {
         let mut timers = Vec::new();
         for key in chains {
@@ -291,7 +290,7 @@ impl Adverts {
         timers
     }
 
-    /// A completion. `tell`: what the machines should hear.
+    /// A completion. `tell` receives the events for the World.
     pub fn on_done(
         &mut self,
         ring: &mut impl Ops<Token>,
@@ -329,7 +328,7 @@ impl Adverts {
         self.forget_if_over(chain);
     }
 
-    /// A chain's send completed; the last one tells of those before it, too. `tell`: what the machines should hear.
+    /// A chain's send completed; the last one stands for those before it, too. `tell` receives the events for the World.
     fn on_send(
         &mut self,
         ring: &mut impl Ops<Token>,
@@ -347,7 +346,7 @@ impl Adverts {
                 (0..i).zip(&c.sends).filter(|(_, s)| !s.done).map(|(j, s)| (j, s.op)).collect();
             for (j, op) in quiet {
                 ring.release(op);
-                // Whatever became of the last: these were not cancelled, unless it was.
+                // Whatever the last one's result is: the ones before it were not cancelled unless it was.
                 let result = if result == errno::ECANCELED { result } else { 0 };
                 self.one_sent(ring, chain, j, result, tell);
             }
@@ -359,7 +358,7 @@ impl Adverts {
     fn all_left(&mut self, ring: &mut impl Ops<Token>, chain: ChainKey, tell: &mut dyn FnMut(Event<'_>)) {
         let Some(c) = self.chains.remove(chain) else { return };
         for s in c.sends.iter().filter(|s| !s.done) {
-            // Finds nothing for the last one, which has completed.
+            // No effect for the last one, which has completed.
             ring.release(s.op);
         }
         for m in c.members.into_iter().flatten() {
@@ -431,7 +430,7 @@ impl Adverts {
         self.settle(ring, key);
     }
 
-    /// A farewell to one destination completed. What the machines should hear of it, if anything.
+    /// A farewell to one destination completed. Returns the event for the World, if there is one.
     fn on_farewell(&mut self, ring: &mut impl Ops<Token>, key: StopKey, result: i32) -> Option<Event<'static>> {
         let s = self.stops.get_mut(key)?;
         s.sent = true;
@@ -447,7 +446,7 @@ impl Adverts {
             return;
         }
         let Some(s) = self.stops.remove(key) else { return };
-        // Not when the router has become Master again meanwhile: then its adverts are meant.
+        // Not when the router has become Master again meanwhile: then its adverts are right.
         if s.overtaken && !self.is_armed(s.vr) {
             self.sends.send(ring, s.vr, &s.packets, &s.way);
         }

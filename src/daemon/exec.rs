@@ -1,4 +1,4 @@
-//! Effects to system calls, completions to events: the services of the loop, and which of them does what.
+//! Executes effects as system calls, and turns completions into events: the services of the loop, and which of them does what.
 //!
 //! Read first: `event.rs`, `effect.rs`, then the services, each with its descriptors, tokens and table: `sockets`, `adverts` (with
 //! `sends`), `bfd`, `frames`, `rtnl`, `ipvs`, `nft`, `streams`, `guardline`, `helperline`, `log`. Each enum is matched in one place, without `_`. Generic over
@@ -23,6 +23,7 @@ use super::slice;
 use super::sockets::Sockets;
 use super::streams::Streams;
 use super::token::{NetToken, Token};
+use crate::config::model::check::CheckKind;
 use crate::config::model::lvs::Part;
 use crate::effect::{AdvertFx, ConnFx, Effect, Effects, LvsFx, Packets, SockFx};
 use crate::event::{AdvertEv, Errno, Event, LvsEv, Signal};
@@ -38,15 +39,15 @@ use crate::time::{Duration, Instant, Now, earliest};
 use std::collections::VecDeque;
 use std::io;
 
-/// How long an exit may wait for the last packets and log lines. The machines have confirmed or given up the rest;
-/// longer, and a stopped syslog daemon would hold up a shutdown.
+/// How long an exit may wait for the last packets and log lines; all other work is confirmed or given up by then. With a longer
+/// limit a stopped syslog daemon would delay a shutdown.
 pub(super) const EXIT_GRACE: Duration = Duration::from_millis(500);
 
-/// Address requests wait while a takeover is due within this time: its advert would stand behind the kernel's work on them. No
-/// longer than it takes a slice, for a takeover that is so near comes or is called off within that time.
+/// Address requests wait while a takeover is due within this time: the kernel's work on them would delay its advert. The limit is
+/// the time of one slice, so they wait no longer than one slice would have taken.
 const TAKEOVER_NEAR: Duration = slice::TARGET;
 
-/// Counters that people may ask for (`kalived status`).
+/// Counters that `kalived status` reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Datagrams longer than any advert: dropped.
@@ -57,11 +58,11 @@ pub struct Counters {
     pub buffers_out: u64,
     /// Sends of frames that failed; they are tried again.
     pub frames_failed: u64,
-    /// Completions that named nothing of ours.
+    /// Completions whose token belongs to no operation in flight.
     pub unknown: u64,
 }
 
-/// What the last wait was, so that the turn after it can learn from it.
+/// How the last wait went: `lead.rs` learns from it how late this machine wakes up, and counts the time spent awake.
 #[derive(Clone, Copy, Debug)]
 enum Waited {
     Not,
@@ -69,7 +70,7 @@ enum Waited {
     Spun(Instant),
 }
 
-/// The interpreter.
+/// The interpreter of effects. See the module.
 pub struct Exec<O: Os = Ring<Token>> {
     pub(super) os: O,
     sockets: Sockets<O::Buffers>,
@@ -85,7 +86,7 @@ pub struct Exec<O: Os = Ring<Token>> {
     /// The virtual servers of the configuration that came last, where there are or were any.
     parts: Option<Parts>,
     pub(super) log: Sink,
-    /// Answers that need no completion; told at the start of the next turn. At most one for each effect.
+    /// Answers that need no completion; delivered at the start of the next turn. At most one for each effect.
     pub(super) inbox: VecDeque<Event<'static>>,
     pub(super) exit: Option<(ExitCode, Instant)>,
     lead: Lead,
@@ -104,11 +105,11 @@ pub struct Exec<O: Os = Ring<Token>> {
     pub(super) line: Option<Line>,
     /// Where snapshots go, where there is such a place.
     pub(super) kept: Option<Kept>,
-    /// By which a successor in charge is seen (`sys/lockfile.rs`).
+    /// Shows a frozen core whether a successor is in charge (`sys/lockfile.rs`).
     pub witness: Option<std::fs::File>,
-    /// What it said when this process froze.
+    /// How often a core had been put in charge (`lockfile::charges`) when this process froze.
     pub(super) charges: u64,
-    /// When the guard is told the states.
+    /// When the states are sent to the guard next.
     pub(super) summary_at: Option<Instant>,
     pub(super) streams: Streams,
     pub(super) helper: HelperLine,
@@ -157,49 +158,50 @@ impl<O: Os> Exec<O> {
         })
     }
 
-    /// The operating system below, for who drives a simulated one.
+    /// The operating system below: the simulator drives its own through this.
     pub fn os(&mut self) -> &mut O {
         &mut self.os
     }
 
-    /// Applies a turn's effects in order. Submission is the next wait's.
+    /// Applies a turn's effects in order. The next wait submits the operations.
     pub fn apply(&mut self, now: Now, fx: &mut Effects) {
         for e in fx.drain() {
             self.effect(now, e);
         }
-        // What leaves first: adverts that take over or contradict somebody, then announcements, then address requests: these keep a
-        // processor busy for longer. Not while a farewell is on its way: the kernel's worker would overtake it, and the
-        // addresses go only after the priority-0 advert.
+        // The order of leaving: adverts that take over or answer an inferior Master, then announcements, then address requests, which
+        // keep a processor busy for longer. No address request is made while a farewell is on its way: the kernel's worker would
+        // overtake it, and addresses are removed only after the priority-0 advert.
         self.send_frames(now.mono);
         self.bfd.flush(&mut self.os, &mut self.inbox);
         let near = self.takeover.is_some_and(|at| at <= self.os.mono() + TAKEOVER_NEAR);
         let held = near || self.frames.held(now.mono).is_some();
         if !self.adverts.stopping() && !held && self.filter.pump(&mut self.os) {
-            // Addresses wait for it.
+            // The addition of addresses waits for the filter.
             self.os.push_out();
         }
         if !self.adverts.stopping()
             && !held
             && self.rtnl.pump(&mut self.os, earliest(self.adverts.next_due(), self.takeover))
         {
-            // On a single processor the worker could not run while we wait for it awake.
+            // On a single processor the worker could not run while this thread waits awake.
             self.asked = self.several_cpus.then_some(now.mono);
             self.os.push_out();
         } else if !self.adverts.stopping() && !held {
-            // Addresses first: its completion is a turn that comes here again.
+            // Only in a turn without address requests: their completion leads to another turn, which comes here again.
             self.ipvs.pump(&mut self.os, earliest(self.adverts.next_due(), self.takeover));
         }
         self.adverts.arm(&mut self.os);
+        self.streams.hear(&mut self.os);
         self.guard_pump(now);
         self.pump_helper(now);
         self.log.pump(&mut self.os, now.mono);
     }
 
-    /// Which service does it.
+    /// Passes an effect to its service.
     fn effect(&mut self, now: Now, effect: Effect) {
         match effect {
             Effect::Sock(fx) => {
-                // What this turn announces leaves before its socket closes.
+                // Frames and adverts of this turn leave before their socket is closed.
                 if matches!(fx, SockFx::Close { .. }) {
                     self.send_frames(now.mono);
                 }
@@ -223,7 +225,8 @@ impl<O: Os> Exec<O> {
             Effect::Bfd(fx) => self.bfd.apply(&mut self.os, fx, &mut self.inbox),
             Effect::Note(note) => self.log.note(now, note),
             Effect::Exit(code) => {
-                // A later one only asks for more time: for the very last line. What is armed for a successor leaves before.
+                // A later `Exit` only extends the time, for the last log line. Adverts that are armed for the time until a successor is
+                // in charge leave first.
                 let armed = self.adverts.last_due().filter(|_| self.frozen()).unwrap_or(now.mono);
                 self.exit = Some((code, armed.max(now.mono) + EXIT_GRACE));
             }
@@ -235,6 +238,9 @@ impl<O: Os> Exec<O> {
             LvsFx::Read => {
                 let next = self.parts.as_mut().map_or_else(|| Err("there is none".to_owned()), Parts::read);
                 let next = next.map(|parts| {
+                    if parts.iter().any(uses_libraries) {
+                        sections::keep_checks();
+                    }
                     // Keys concern connections alone: the machines, and what records them, do not see them.
                     let (mut keys, rest) = parts.into_iter().partition::<Vec<_>, _>(|p| matches!(p, Part::Ssl(_)));
                     if let Some(Part::Ssl(ssl)) = keys.pop() {
@@ -251,11 +257,8 @@ impl<O: Os> Exec<O> {
         self.inbox.extend(answer);
     }
 
-    /// A configuration came with these virtual servers. `Some`: it is to be told; not where there are none and never were.
+    /// A configuration came with these virtual servers. `Some`: the event for the World; `None` where there are none and never were.
     pub(super) fn offer(&mut self, parts: Parts) -> Option<Event<'static>> {
-        if parts.any() {
-            sections::keep_checks();
-        }
         let told = self.parts.is_some() || parts.any();
         if told {
             self.streams.trust(Box::default());
@@ -284,7 +287,7 @@ impl<O: Os> Exec<O> {
                 }
             },
             AdvertFx::Stop { vr, sock, farewell } => {
-                // A farewell is the last packet of its router.
+                // What this router sent in this turn leaves first: the farewell is its last packet.
                 self.send_frames(now.mono);
                 let way = self.sockets.way(sock);
                 if farewell.is_some() && way.is_none() {
@@ -310,8 +313,8 @@ impl<O: Os> Exec<O> {
         }
     }
 
-    /// Pushes the adverts that are to leave now: they take over or contradict somebody, so the rest of the turn waits for them.
-    /// The machines limit their number. Whether there were any.
+    /// Pushes the adverts that are to leave now: they take over or answer an inferior Master, so the rest of the turn waits for them.
+    /// The virtual routers limit their number. Returns whether there were any.
     fn send_urgent(&mut self) -> bool {
         let any = !self.urgent.is_empty();
         for (vr, packets, way) in self.urgent.drain(..) {
@@ -320,8 +323,8 @@ impl<O: Os> Exec<O> {
         any
     }
 
-    /// Sends the frames of the turn, and before them its adverts: hosts follow the announcement, so the old Master is to have
-    /// heard of us by then.
+    /// Sends the adverts of the turn, then its frames: hosts follow the announcement, so the old Master is to have received the advert
+    /// by then.
     fn send_frames(&mut self, now: Instant) {
         if self.send_urgent() {
             self.os.push_out();
@@ -340,16 +343,16 @@ impl<O: Os> Exec<O> {
         }
     }
 
-    /// What became of the frames of this turn: known already, so nobody waits for a turn to hear of it.
+    /// Delivers the results of this turn's frames, which are known already, without waiting for the next turn.
     pub fn frames_sent(&mut self, tell: &mut dyn FnMut(Now, Event<'_>)) {
         if !self.sent.is_empty() {
-            // Behind the sends: how long they took paces the next ones.
+            // Read after the sends: the time that they took sets the pace of the next ones.
             let now = self.os.now();
             self.sent.drain(..).for_each(|e| tell(now, e));
         }
     }
 
-    /// When the next takeover is due: nothing long is begun shortly before.
+    /// Sets when the next takeover is due: no long work is begun shortly before.
     pub fn expect_takeover(&mut self, at: Option<Instant>) {
         self.takeover = at;
     }
@@ -359,8 +362,8 @@ impl<O: Os> Exec<O> {
         self.takeover
     }
 
-    /// Waits until something completed or `until`; with `takeover` to the point (see `lead.rs`). Does not wait when answers lie
-    /// ready or `busy`.
+    /// Waits for a completion, at most until `until`; for `takeover` it wakes early and waits awake (see `lead.rs`). Does not wait when
+    /// answers are ready or with `busy`.
     pub fn wait(&mut self, until: Option<Instant>, takeover: Option<Instant>, busy: bool) -> io::Result<()> {
         self.sleep(until, takeover, busy)?;
         self.woke();
@@ -402,12 +405,12 @@ impl<O: Os> Exec<O> {
         }
     }
 
-    /// Hands what is queued to the kernel. An error comes again with the next wait, which reports it.
+    /// Submits what is queued. An error occurs again in the next wait, which reports it.
     pub fn flush(&mut self) {
         let _ = self.os.submit();
     }
 
-    /// Tells every event that lay ready when the turn began.
+    /// Delivers every event that was ready when the turn began.
     pub fn events(&mut self, now: Now, tell: &mut dyn FnMut(Event<'_>)) {
         let mut queued = self.os.queued();
         for e in core::mem::take(&mut self.inbox) {
@@ -415,7 +418,7 @@ impl<O: Os> Exec<O> {
                 tell(e);
             }
         }
-        // Bounded by what was queued at the start (at most the queue, 4,096): a flood cannot keep timers waiting.
+        // Bounded by what was queued at the start (at most the queue's 4,096): a flood cannot delay the timers.
         while queued > 0 {
             queued -= 1;
             let Some(done) = self.os.pop() else { break };
@@ -423,7 +426,7 @@ impl<O: Os> Exec<O> {
         }
     }
 
-    /// Whose it is.
+    /// Passes a completion to the service that its token names.
     fn completion(&mut self, now: Now, done: Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
         match done.tag {
             Token::Sock(token) => {
@@ -449,7 +452,12 @@ impl<O: Os> Exec<O> {
             Token::Filter(NetToken::Rx) => {
                 self.filter.on_received(&mut self.os, done.buffer, done.result, done.more, tell);
             }
-            Token::Conn(conn, token) => self.streams.on_done(&mut self.os, conn, token, &done, tell),
+            Token::Conn(conn, token) => {
+                self.streams.on_done(&mut self.os, conn, token, &done, tell);
+                if let Some(buf) = done.read {
+                    self.os.reuse(buf);
+                }
+            }
             Token::Helper(token) => {
                 let log = &mut self.log;
                 self.helper.on_done(&mut self.os, token, done.op, &mut |note| log.note(now, note), tell);
@@ -482,7 +490,7 @@ impl<O: Os> Exec<O> {
             .map(|(code, _)| code)
     }
 
-    /// As [`Exec::finished`], or because the grace has passed.
+    /// As [`Exec::finished`], or when the time of an exit (`EXIT_GRACE`) has passed.
     pub fn finished_at(&self, now: Instant) -> Option<ExitCode> {
         self.finished().or_else(|| self.exit.filter(|(_, at)| now >= *at).map(|(code, _)| code))
     }
@@ -526,6 +534,20 @@ impl<O: Os> Exec<O> {
             malformed_netlink_messages: self.rtnl.malformed() + self.ipvs.malformed() + self.filter.malformed(),
         }
     }
+}
+
+// Whether these checks need TLS or regular expressions, whose code is not in memory otherwise.
+fn uses_libraries(part: &Part) -> bool {
+    let reals = match part {
+        Part::Server(vs) => &vs.real_servers,
+        Part::Reals(reals) => reals,
+        _ => return false,
+    };
+    reals.iter().flat_map(|rs| &rs.checks).any(|check| match &check.kind {
+        CheckKind::Ssl(_) => true,
+        CheckKind::Http(http) => http.urls.iter().any(|url| url.regex.is_some()),
+        _ => false,
+    })
 }
 
 /// Bytes of one read of the signal pipe: more signals than that at once are read in the next turn.

@@ -1,9 +1,10 @@
-//! Connections on the ring: for mail, native checks and the health checks of real servers. A datagram socket that is connected to its peer is
-//! one of them: the operations are the same, and a datagram of no bytes is not an end. What is said on them, and how long it may take, is the
-//! machines'.
+//! Connections on the ring: for mail, native checks and the health checks of real servers. A datagram socket that is connected to
+//! its peer counts as a connection: the operations are the same, but a datagram of no bytes is not an end. The World decides which
+//! bytes are sent and how long an answer may take.
 //!
-//! Read first: `exec.rs`, `sys/op.rs`. A connection has at most three operations in flight: one that opens it or receives, and
-//! one that sends. Each completion must bear the name of the operation that is waited for, so that one that was cancelled, and
+//! Read first: `exec.rs`, `sys/op.rs`. A connection has at most two operations in flight: one that opens it or receives, and one that
+//! sends. What is said goes to the kernel at once; an operation waits for room only where there is none. To receive is asked for at the
+//! end of a turn, of the connections that are open still: most are closed by what was received, and nothing is to be taken back then. Each completion must bear the name of the operation that is waited for, so that one that was cancelled, and
 //! completes after its connection's name was given again, is nobody's.
 
 use super::os::Os;
@@ -24,12 +25,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-/// Connections at a time: those of the health checks of real servers, who count theirs, and as many native checks and mails as are
-/// ever open at once. Each is a descriptor and, once it is open, 4 KiB to receive into.
+/// Connections at a time: those of the health checks of real servers, which have their own limit, and 256 for native checks and
+/// mail. Each is a descriptor and, once it is open, 4 KiB to receive into.
 pub const MOST: usize = crate::lvs::check::CONNECTIONS + 256;
 /// Bytes that may wait to be sent on one connection: a mail is about 1 KiB, a request less.
 pub const LONGEST_QUEUE: usize = 64 << 10;
-/// Bytes of one receive: told at once, so that one peer cannot hold up a turn.
+/// Bytes of one receive, which are one event: the limit keeps one peer from delaying a turn.
 const CHUNK: usize = 4096;
 
 struct Conn {
@@ -45,32 +46,52 @@ struct Conn {
     /// Datagrams.
     datagrams: bool,
     tls: Option<Box<Tls>>,
-    /// That it ends is said.
+    /// Its end is announced to the peer (`close_notify` of TLS).
     says_end: bool,
 }
 
 impl Conn {
-    /// Sends the next piece, one at a time, so that they stay in order.
-    fn pump(&mut self, os: &mut impl Ops<Token>, conn: ConnKey) {
+    /// Sends the next pieces, one at a time, so that they stay in order. The error ends the connection.
+    fn pump(&mut self, os: &mut impl Os, conn: ConnKey) -> Result<(), Errno> {
         if self.opening.is_some() || self.tx.is_some() {
-            return;
+            return Ok(());
         }
-        if let Some(bytes) = self.queue.front() {
-            let op = os.send(Token::Conn(conn, ConnToken::Tx), &self.fd, bytes.clone(), None, Link::Last, How::Wait);
-            self.tx = Some(op);
+        while let Some(bytes) = self.queue.front() {
+            match os.send_now(&self.fd, bytes) {
+                Ok(n) => self.sent(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let token = Token::Conn(conn, ConnToken::Tx);
+                    self.tx = Some(os.send(token, &self.fd, bytes.clone(), None, Link::Last, How::Wait));
+                    break;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Errno(e.raw_os_error().unwrap_or(-errno::EINVAL))),
+            }
+        }
+        Ok(())
+    }
+
+    // So many bytes of the first piece have left; what did not fit goes first.
+    fn sent(&mut self, n: usize) {
+        self.queued = self.queued.saturating_sub(n);
+        if let Some(mut bytes) = self.queue.pop_front()
+            && n < bytes.len()
+        {
+            self.queue.push_front(bytes.split_off(n));
         }
     }
 
     /// Sends what TLS has to say.
-    fn send(&mut self, os: &mut impl Ops<Token>, conn: ConnKey, bytes: Vec<u8>) {
-        if !bytes.is_empty() {
-            self.queued += bytes.len();
-            self.queue.push_back(Bytes::from(bytes));
-            self.pump(os, conn);
+    fn send(&mut self, os: &mut impl Os, conn: ConnKey, bytes: Vec<u8>) -> Result<(), Errno> {
+        if bytes.is_empty() {
+            return Ok(());
         }
+        self.queued += bytes.len();
+        self.queue.push_back(Bytes::from(bytes));
+        self.pump(os, conn)
     }
 
-    /// Takes back what is in flight; the fd closes with the last of it.
+    /// Cancels what is in flight; the descriptor closes with the last of it.
     fn close(self, os: &mut impl Ops<Token>) {
         for op in [self.opening, self.rx, self.tx].into_iter().flatten() {
             os.cancel(Token::Cancel, op, Link::Last);
@@ -84,11 +105,13 @@ pub struct Streams {
     all: BTreeMap<ConnKey, Conn>,
     /// Certificates and key of the configuration.
     pem: Box<Pem>,
-    /// Made when it is needed first; without and with `verify`.
+    /// Made when first needed; without and with `verify`.
     tls: [Option<Common>; 2],
+    /// Those that are to receive from the end of this turn on.
+    deaf: Vec<ConnKey>,
     /// Why TLS could not be begun just now.
     broken: Option<&'static str>,
-    /// That these failed at once waits in the inbox: at most one for each effect of a turn.
+    /// Connections that failed at once and whose event waits in the inbox: at most one for each effect of a turn.
     failed: BTreeSet<ConnKey>,
 }
 
@@ -98,7 +121,7 @@ impl Streams {
         (self.pem, self.tls) = (pem, [None, None]);
     }
 
-    /// Begins to open `conn`. An error: it is not begun, and `Failed` is to be told; for TLS, `Broken`.
+    /// Begins to open `conn`. On an error nothing is begun, and the caller reports `Failed`, or `Broken` for TLS.
     pub fn connect(&mut self, os: &mut impl Os, conn: ConnKey, to: &Peer, way: Option<&Way>) -> Result<(), Errno> {
         self.close(os, conn);
         if self.all.len() >= MOST {
@@ -159,7 +182,7 @@ impl Streams {
 
     /// Sends `bytes` after those before. An error: the connection is closed, and `Failed` is to be told. Nothing happens on a
     /// connection that is closed already: its end was told.
-    pub fn write(&mut self, os: &mut impl Ops<Token>, conn: ConnKey, bytes: Bytes) -> Result<(), Errno> {
+    pub fn write(&mut self, os: &mut impl Os, conn: ConnKey, bytes: Bytes) -> Result<(), Errno> {
         let Some(c) = self.all.get_mut(&conn) else { return Ok(()) };
         if bytes.is_empty() {
             return Ok(());
@@ -177,18 +200,30 @@ impl Streams {
         }
         c.queued += bytes.len();
         c.queue.push_back(bytes);
-        c.pump(os, conn);
-        Ok(())
+        let done = c.pump(os, conn);
+        if done.is_err() {
+            self.close(os, conn);
+        }
+        done
     }
 
-    /// Closes it; nothing more is heard of it.
+    /// The end of a turn: those that are open go on to receive.
+    pub fn hear(&mut self, os: &mut impl Ops<Token>) {
+        for conn in self.deaf.drain(..) {
+            if let Some(c) = self.all.get_mut(&conn).filter(|c| c.rx.is_none()) {
+                c.rx = Some(os.recv(Token::Conn(conn, ConnToken::Rx), &c.fd, CHUNK));
+            }
+        }
+    }
+
+    /// Closes it; no event of it follows.
     pub fn close(&mut self, os: &mut impl Ops<Token>, conn: ConnKey) {
         let Some(mut c) = self.all.remove(&conn) else { return };
         if let Some(tls) = c.tls.as_mut().filter(|t| c.says_end && t.is_connected())
             && c.queue.is_empty()
         {
             tls.end();
-            // A few bytes into an empty queue: the descriptor closes when they are in it. Nobody waits for the result.
+            // A few bytes into an empty send queue: the descriptor closes when they are in it. The result is not waited for.
             let bytes = Bytes::from(tls.outgoing());
             os.send(Token::Conn(conn, ConnToken::Tx), &c.fd, bytes, None, Link::Last, How::Wait);
         }
@@ -228,7 +263,7 @@ impl Streams {
         }
     }
 
-    /// Whether this of the inbox is to be reported: not what was closed meanwhile.
+    /// Whether this event of the inbox is still to be reported: not when its connection was closed meanwhile.
     pub fn is_heard(&mut self, event: &Event<'_>) -> bool {
         match event {
             Event::Conn { conn, .. } => self.failed.remove(conn),
@@ -239,33 +274,45 @@ impl Streams {
     /// A completion.
     pub fn on_done(
         &mut self,
-        os: &mut impl Ops<Token>,
+        os: &mut impl Os,
         conn: ConnKey,
         token: ConnToken,
         done: &Done<Token>,
         tell: &mut dyn FnMut(Event<'_>),
     ) {
-        let Some(c) = self.all.get_mut(&conn) else { return };
+        if let Err(errno) = self.go_on(os, conn, token, done, tell) {
+            self.close(os, conn);
+            tell(Event::Conn { conn, what: Stream::Failed(errno) });
+        }
+    }
+
+    // The error ends the connection.
+    fn go_on(
+        &mut self,
+        os: &mut impl Os,
+        conn: ConnKey,
+        token: ConnToken,
+        done: &Done<Token>,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), Errno> {
+        let Some(c) = self.all.get_mut(&conn) else { return Ok(()) };
         let slot = match token {
             ConnToken::Open => &mut c.opening,
             ConnToken::Rx => &mut c.rx,
             ConnToken::Tx => &mut c.tx,
         };
         if *slot != Some(done.op) {
-            return;
+            return Ok(());
         }
         *slot = None;
         let Ok(n) = usize::try_from(done.result) else {
-            // Interrupted before anything happened: the same again. Opening is not repeated, it may have begun.
+            // Interrupted before anything happened: it is repeated. A connect is not, because it may have begun.
             match token {
-                ConnToken::Rx if done.result == errno::EINTR => c.rx = Some(os.recv(done.tag, &c.fd, CHUNK)),
-                ConnToken::Tx if done.result == errno::EINTR => c.pump(os, conn),
-                ConnToken::Open | ConnToken::Rx | ConnToken::Tx => {
-                    self.close(os, conn);
-                    tell(Event::Conn { conn, what: Stream::Failed(Errno(-done.result)) });
-                }
+                ConnToken::Rx if done.result == errno::EINTR => self.deaf.push(conn),
+                ConnToken::Tx if done.result == errno::EINTR => c.pump(os, conn)?,
+                ConnToken::Open | ConnToken::Rx | ConnToken::Tx => return Err(Errno(-done.result)),
             }
-            return;
+            return Ok(());
         };
         match token {
             ConnToken::Open if c.only => {
@@ -273,15 +320,15 @@ impl Streams {
                 tell(Event::Conn { conn, what: Stream::Connected });
             }
             ConnToken::Open => {
-                c.rx = Some(os.recv(Token::Conn(conn, ConnToken::Rx), &c.fd, CHUNK));
+                self.deaf.push(conn);
                 match &mut c.tls {
                     None => {
-                        c.pump(os, conn);
+                        c.pump(os, conn)?;
                         tell(Event::Conn { conn, what: Stream::Connected });
                     }
                     Some(tls) => {
                         let hello = tls.outgoing();
-                        c.send(os, conn, hello);
+                        c.send(os, conn, hello)?;
                     }
                 }
             }
@@ -293,14 +340,14 @@ impl Streams {
                 _ => tell(Event::Conn { conn, what: Stream::End }),
             },
             ConnToken::Rx => {
-                c.rx = Some(os.recv(done.tag, &c.fd, CHUNK));
+                self.deaf.push(conn);
                 let bytes = done.read.as_deref().and_then(|b| b.get(..n)).unwrap_or_default();
                 match &mut c.tls {
                     None => tell(Event::Conn { conn, what: Stream::Data(bytes) }),
                     Some(tls) => match tls.feed(bytes) {
                         Ok(fed) => {
                             let out = tls.outgoing();
-                            c.send(os, conn, out);
+                            c.send(os, conn, out)?;
                             if fed.connected {
                                 tell(Event::Conn { conn, what: Stream::Connected });
                             }
@@ -319,15 +366,10 @@ impl Streams {
                 }
             }
             ConnToken::Tx => {
-                c.queued = c.queued.saturating_sub(n);
-                // What did not fit goes first.
-                if let Some(mut bytes) = c.queue.pop_front()
-                    && n < bytes.len()
-                {
-                    c.queue.push_front(bytes.split_off(n));
-                }
-                c.pump(os, conn);
+                c.sent(n);
+                c.pump(os, conn)?;
             }
         }
+        Ok(())
     }
 }

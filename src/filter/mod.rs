@@ -1,16 +1,16 @@
-//! Packets to and from the addresses of virtual routers that do not accept them (`no_accept`, strict mode) are dropped, by a table of
-//! nf_tables of our own.
+//! The filter: a table of nf_tables that drops packets to and from the addresses of virtual routers that do not accept them (`no_accept`,
+//! strict mode).
 //!
 //! Read first: `wire/netlink/nft.rs` (the rules), `reconcile/`. The table contains every such address of the configuration, also
 //! while this router is Backup: a Backup has no address that a packet could be delivered to, and a takeover, which has to be quick, changes
 //! nothing in the firewall, where another program may hold the kernel's lock for a second. An address is added only when the
 //! table that has it is in force ([`Filter::awaits`]), and leaves the table when it is gone.
 //!
-//! The whole table is one item of a [`Reconciler`]: each change is one batch that replaces it. Ours is known by its comment. One of
-//! our name that is somebody else's is left alone, and another name is taken.
+//! The whole table is one item of a [`Reconciler`]: each change is one batch that replaces it. A comment marks kalived's table. A table of
+//! the same name without that comment is another program's: it is left alone, and another name is used.
 //!
-//! Where the kernel has no nf_tables, or refuses: that is reported, and virtual routers go on without, as keepalived's do. A missing
-//! filter costs a restriction; a virtual router that stayed away for it would cost the service, on all routers of the same build at once.
+//! Where the kernel has no nf_tables, or refuses the table, that is reported and virtual routers run without it, as keepalived's do.
+//! Without the filter a restriction is missing; a virtual router that waited for it would end the service, on all hosts of that kind.
 
 pub mod text;
 
@@ -30,16 +30,16 @@ use std::sync::Arc;
 pub const PATIENCE: Duration = Duration::from_secs(1);
 /// Name of the table without `nftables`: keepalived's.
 pub const TABLE: &str = "keepalived";
-/// Name and comment where that one is somebody else's; and the comment.
+/// The comment of the table, and its name where [`TABLE`] is another program's.
 const OURS: &str = "kalived";
-/// Before the tables are read again after a read that was interrupted.
+/// Time before the tables are read again after an interrupted read.
 const AGAIN: Duration = Duration::from_millis(100);
 
 impl Item for Arc<Ruleset> {
     type Owner = ();
     const SERIES: u8 = 8;
     const IN_PLACE: bool = true;
-    // The table of somebody else, who was quicker.
+    // Never: the table that is there was made by another program just now.
     fn is_there(_: Errno) -> bool {
         false
     }
@@ -48,7 +48,7 @@ impl Item for Arc<Ruleset> {
     }
 }
 
-/// What the configuration says of it, but for the addresses.
+/// What the configuration says of the table, without the addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Settings {
     /// `nftables`: name of the table.
@@ -61,7 +61,7 @@ pub struct Settings {
     pub instance: Option<Box<str>>,
 }
 
-/// What a configuration says of the table.
+/// The settings of a configuration.
 pub fn settings(config: &Config) -> Settings {
     let more = &config.global.more;
     Settings {
@@ -73,7 +73,7 @@ pub fn settings(config: &Config) -> Settings {
 }
 
 impl Settings {
-    /// Names that our table may have, the better one first.
+    /// Names that the table may have, the preferred one first.
     pub fn names(&self) -> [String; 2] {
         let first = cut(self.table.as_deref().unwrap_or(TABLE), NAME_MAX);
         let second = match &self.instance {
@@ -82,7 +82,7 @@ impl Settings {
         };
         [first.to_owned(), cut(&second, NAME_MAX).to_owned()]
     }
-    /// The comment of our table.
+    /// The comment that marks the table.
     pub fn comment(&self) -> String {
         match &self.instance {
             Some(i) => cut(&format!("{OURS} {i}"), COMMENT_MAX).to_owned(),
@@ -98,12 +98,12 @@ fn cut(text: &str, most: usize) -> &str {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Stage {
-    /// The socket was never asked for.
+    /// No socket was requested yet.
     #[default]
     Closed,
-    /// It was, or the tables are being read.
+    /// The socket is being opened, or the tables are being read.
     Asking,
-    /// What tables there are is known.
+    /// The tables of the kernel are known.
     Known,
     /// There is no nf_tables, or no name is free: until the next configuration.
     Without,
@@ -114,25 +114,25 @@ enum Stage {
 pub struct Filter {
     stage: Stage,
     settings: Settings,
-    // As the configuration says, and while a reload runs as either says.
+    // As the configuration says; during a reload, as both configurations say.
     wanted: BTreeSet<(IpAddr, String)>,
-    // The name that was taken, and tables of ours under the other one.
+    // The name in use, and kalived's tables that have the other one.
     name: String,
     stale: Vec<String>,
     items: Reconciler<(), Arc<Ruleset>>,
-    // A table of ours is there, as far as is known.
+    // As far as is known, kalived's table is there.
     present: bool,
     // In force, as the kernel confirmed it.
     force: BTreeSet<(IpAddr, String)>,
     // Additions of addresses that wait, and how long.
     awaited: BTreeSet<IpAddr>,
     patience: Option<Instant>,
-    // What is to remain when the addresses that go are gone.
+    // What is to remain when the addresses that are being removed are gone.
     target: Option<BTreeSet<(IpAddr, String)>>,
     again: Option<Instant>,
-    // What another process left is to go.
+    // What another process left is to be removed.
     clear: bool,
-    // It was said that it is not in force.
+    // The log has a line that the table is not in force.
     complained: bool,
     admit: bool,
 }
@@ -162,7 +162,7 @@ impl Filter {
         self.rearm(timers);
     }
 
-    /// As [`Filter::want`], but what is filtered now goes on to be until [`Filter::settle`] finds it gone.
+    /// As [`Filter::want`], but an address that is filtered now stays filtered until [`Filter::settle`] finds it gone.
     pub fn change(
         &mut self,
         now: Instant,
@@ -198,7 +198,7 @@ impl Filter {
         self.target.is_some()
     }
 
-    /// Nothing is to be filtered any more, and nothing is to be left of what a process before has put there.
+    /// Nothing is to be filtered, and a table that an earlier process left is to be removed.
     pub fn clear(&mut self, now: Instant, settings: Settings, timers: &mut Timers) {
         self.want(now, settings, BTreeSet::new(), timers);
         self.clear = self.stage != Stage::Known;
@@ -264,7 +264,7 @@ impl Filter {
                 }
             }
             FilterEv::Lost => {
-                // Answers were lost, and perhaps the report that our table is gone.
+                // Answers were lost, and perhaps the report that the table is gone.
                 if self.stage == Stage::Known {
                     self.again = Some(now);
                 }
@@ -349,14 +349,14 @@ impl Filter {
             Errno::EOPNOTSUPP | Errno::EPERM | Errno::EPROTONOSUPPORT => {
                 return self.without(text::missing(errno), notes);
             }
-            // Somebody made a table of this name just now.
+            // Another program has made a table of this name just now.
             Errno::EEXIST => {
                 self.items.give_up(());
                 self.stage = Stage::Closed;
             }
             _ => {}
         }
-        // Once, until it is in force.
+        // Reported once, until the table is in force.
         if !core::mem::replace(&mut self.complained, true) {
             notes.push(text::refused(&self.name, errno));
         }
@@ -384,7 +384,7 @@ impl Filter {
         self.rearm(timers);
     }
 
-    /// Asks the kernel, if there is something to ask.
+    /// Requests what is to be requested of the kernel.
     pub fn pump(&mut self, fx: &mut Effects) {
         if self.stage == Stage::Closed && (self.clear || !self.wanted.is_empty()) {
             self.stage = Stage::Asking;
@@ -414,14 +414,14 @@ impl Filter {
         self.let_in();
     }
 
-    // Additions wait no longer.
+    // Admits the additions that wait.
     fn let_in(&mut self) {
         self.patience = None;
         self.admit |= !self.awaited.is_empty();
         self.awaited.clear();
     }
 
-    // What is added waits for a table that has it.
+    // Additions of addresses that are not in the table in force wait for it, at most [`PATIENCE`].
     fn gate(&mut self, now: Instant) {
         let awaited: BTreeSet<IpAddr> = self.wanted.difference(&self.force).map(|(a, _)| *a).collect();
         self.admit |= self.awaited.iter().any(|a| !awaited.contains(a));
@@ -429,7 +429,7 @@ impl Filter {
         self.awaited = awaited;
     }
 
-    // What is wanted is wanted of the kernel.
+    // Passes what is wanted to the reconciler.
     fn refresh(&mut self) {
         if self.stage == Stage::Known {
             let rules = Ruleset {

@@ -1,4 +1,4 @@
-//! What is said about the filter.
+//! Every log line about the filter. Read first: `mod.rs`.
 
 use crate::event::Errno;
 use crate::note::{Level, Note};
@@ -19,7 +19,7 @@ fn why(e: Errno) -> String {
     }
 }
 
-/// Virtual routers go on without.
+/// There is no nf_tables: virtual routers run without the filter.
 pub fn missing(e: Errno) -> Note {
     note(
         Level::Error,
@@ -29,7 +29,7 @@ pub fn missing(e: Errno) -> Note {
         ),
     )
 }
-/// No name is free.
+/// Both names are another program's.
 pub fn no_name(names: &[String]) -> Note {
     note(
         Level::Error,
@@ -39,7 +39,7 @@ pub fn no_name(names: &[String]) -> Note {
         ),
     )
 }
-/// The first name is taken.
+/// The first name is another program's.
 pub fn strange(first: &str, second: &str) -> Note {
     note(
         Level::Warning,
@@ -48,7 +48,7 @@ pub fn strange(first: &str, second: &str) -> Note {
         ),
     )
 }
-/// It cannot be put in force.
+/// The table cannot be put in force.
 pub fn refused(table: &str, e: Errno) -> Note {
     note(
         Level::Error,
@@ -67,19 +67,19 @@ pub fn slow(table: &str) -> Note {
         ),
     )
 }
-/// It cannot be removed.
+/// The table cannot be removed.
 pub fn stuck(table: &str, e: Errno) -> Note {
     note(Level::Error, format!("nftables table {table} cannot be removed: {}; remove it by hand", why(e)))
 }
-/// Somebody else removed it, or something in it.
+/// Another program removed the table, or a part of it.
 pub fn taken(table: &str) -> Note {
     note(Level::Warning, format!("nftables table {table} was changed or removed by another program; putting it back"))
 }
-/// One of a process before, that is not wanted.
+/// A table that an earlier process left is not wanted.
 pub fn left_over(table: &str) -> Note {
     note(Level::Info, format!("removing the nftables table {table} that was left"))
 }
-/// One of a process before, that is.
+/// A table that an earlier process left is replaced.
 pub fn replaced(table: &str) -> Note {
     note(Level::Info, format!("replacing the nftables table {table} that is there"))
 }

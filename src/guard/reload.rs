@@ -7,11 +7,14 @@ use super::ctl::ClientId;
 use super::queue::Queue;
 use super::{Guard, text};
 use crate::note::Level;
+use crate::process::image::image_of;
 use crate::process::proto::ToCore;
 use crate::sys::child::End;
+use crate::sys::files;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::path::Path;
 use std::rc::Rc;
 
 /// How long the core may take to answer to a new configuration, before the next reload may begin all the same.
@@ -48,6 +51,8 @@ pub(super) struct Reloads {
     asked_later: Vec<ClientId>,
     /// A core completed a reload while another core stood by with the previous configuration.
     missed: bool,
+    /// The `reload_file` that is there now.
+    mark: Option<Box<str>>,
     /// The result of the last reload.
     pub(super) last: Option<String>,
 }
@@ -82,6 +87,7 @@ impl Guard {
 
     fn begin_reload(&mut self, now: Instant) {
         self.note(text::reloading());
+        self.mark_reading();
         self.answers.systemd.reloading(now);
         let wanted = if core::mem::take(&mut self.reloads.force) { Use::Start } else { Use::Reload };
         match Compiler::start(&self.roles, false, wanted, &self.reports, now) {
@@ -90,11 +96,30 @@ impl Guard {
         }
     }
 
+    /// `reload_file` of the running configuration: there, and empty, while the files are read.
+    fn mark_reading(&mut self) {
+        let path = image_of(&self.image).ok().and_then(|c| c.global.more.reload_file);
+        let Some(path) = path else { return };
+        match files::publish(Path::new(&*path), b"", 0o600) {
+            Ok(()) => self.reloads.mark = Some(path),
+            Err(e) => self.note(text::no_reload_file(&path, &e)),
+        }
+    }
+
+    fn unmark_reading(&mut self) {
+        if let Some(path) = self.reloads.mark.take()
+            && let Err(e) = std::fs::remove_file(&*path)
+        {
+            self.note(text::no_reload_file(&path, &e));
+        }
+    }
+
     /// Returns whether the process was the compiler of a reload.
     pub(super) fn compiler_ended(&mut self, now: Instant, pid: u32, end: End) -> bool {
         if !matches!(&self.reloads.step, Some(Step::Compiling(c)) if c.pid == pid) {
             return false;
         }
+        self.unmark_reading();
         if let Some(Step::Compiling(compiler)) = self.reloads.step.take() {
             self.say_messages(&compiler, Say::News);
             match compiler.finish(end) {
@@ -123,6 +148,7 @@ impl Guard {
 
     /// A reload failed before it reached the core.
     fn not_reloaded(&mut self, now: Instant, why: &str) {
+        self.unmark_reading();
         self.note(text::reloaded(false, why));
         self.reloaded(now, false, why);
     }

@@ -196,3 +196,7 @@ pub fn unused_signal(s: u8) -> Note {
 pub fn failed(what: &str, e: &dyn core::fmt::Display) -> Note {
     note(Level::Error, format!("{what}: {e}"))
 }
+/// `reload_file` could not be made or removed.
+pub fn no_reload_file(path: &str, e: &dyn core::fmt::Display) -> Note {
+    note(Level::Warning, format!("reload_file {path}: {e}; the reload goes on"))
+}

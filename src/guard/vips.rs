@@ -353,7 +353,7 @@ fn dump() -> io::Result<(BTreeMap<u32, Link>, Vec<AddrInfo>)> {
 
 /// Deletes the interfaces that were made for virtual routers, and puts back the sysctls of those below.
 fn delete_own(shot: Option<&Snapshot>, configs: &[Config], links: &BTreeMap<u32, Link>) -> Result<(), String> {
-    let named = configs.iter().flat_map(|c| &c.instances).filter_map(|i| Some(i.own()?.1));
+    let named = configs.iter().flat_map(|c| &c.instances).flat_map(|i| i.own_names());
     let named: BTreeSet<&str> = named.chain(shot.iter().flat_map(|s| &s.own).map(|o| o.name.as_str())).collect();
     let ours: Vec<u32> = links
         .values()
@@ -363,11 +363,17 @@ fn delete_own(shot: Option<&Snapshot>, configs: &[Config], links: &BTreeMap<u32,
     let gone = |out: &mut BytesMut, seq: u32, ifindex: &u32| del_link(out, seq, *ifindex);
     let failed = delete(&ours, gone, Errno::ENODEV);
     for below in shot.iter().flat_map(|s| &s.below) {
-        let Some(link) = links.get(&below.ifindex) else { continue };
+        let dev = match below.ifindex {
+            vmac::HOST => vmac::HOST_NAME,
+            ifindex => match links.get(&ifindex) {
+                Some(link) => &link.name,
+                None => continue,
+            },
+        };
         for (knob, to) in &below.before {
             // One that somebody else has changed meanwhile stays.
             let set = Set { knob: *knob, to: *to, only: vmac::below(*knob) };
-            let _ = knob::set(&link.name, &set);
+            let _ = knob::set(dev, &set);
         }
     }
     match failed {

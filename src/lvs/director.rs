@@ -1,8 +1,8 @@
-//! LVS as a whole: the configuration is read part by part, the kernel's table is opened, filled and watched, verdicts go to the virtual
-//! servers.
+//! The order of all LVS work: reads the configuration part by part, opens, fills and compares the kernel's table, and passes verdicts to
+//! the virtual servers.
 //!
-//! Read first: `farm.rs`, `table.rs`. Without virtual servers nothing of it happens: no socket, no module. A kernel without IPVS costs
-//! one line in the log and the virtual servers, not the virtual routers.
+//! Read first: `farm.rs`, `table.rs`. Without virtual servers no socket is opened and no module loaded. On a kernel without IPVS the
+//! virtual servers have no effect, one line in the log reports it, and the virtual routers run.
 
 use super::check::{Standing, Wanted};
 use super::farm::{Farm, Happened};
@@ -16,22 +16,23 @@ use crate::config::model::lvs::{PART_SERVERS, Part};
 use crate::effect::{Effect, Effects, LvsFx, LvsOp, SpawnSpec};
 use crate::event::{ChildEnd, Errno, LvsEv, ReqId};
 use crate::id::{RsKey, VsKey};
+use crate::snapshot::RampShot;
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::timers::{Due, Timers};
 use crate::wire::netlink::ipvs::{ServiceKey, Timeouts};
 
-/// What loads the kernel's module where it is not there. It is kalived's own command, and no file's.
+/// The command that loads the kernel's module where it is missing. It is kalived's own: no configuration names it.
 pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
-/// Before a kernel without IPVS is asked again: an operator may have loaded the module.
+/// Time before a kernel without IPVS is asked again: an operator may have loaded the module.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// The next part is a turn of its own, after a pause: what comes first in a turn is what others wait for. A part takes a slow processor
-/// some milliseconds, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
-pub const NEXT_TURN: Duration = Duration::from_millis(4);
+/// less than a millisecond, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
+pub const NEXT_TURN: Duration = Duration::from_millis(1);
 /// The request to empty the table: of no reconciler's series.
 const FLUSH: ReqId = ReqId(4 << 56);
-/// Likewise that for the timeouts.
+/// Likewise of the request for the timeouts.
 const TIMEOUTS: ReqId = ReqId(4 << 56 | 1);
-/// Likewise those for the threads of [`Sync`].
+/// Likewise of the requests of [`Sync`].
 const SYNC: ReqId = ReqId(4 << 56 | 2);
 
 /// What the director may touch.
@@ -46,12 +47,12 @@ pub struct Cx<'a> {
     pub children: &'a mut Children,
 }
 
-/// How it stands with the kernel.
+/// The state of the connection to the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Kernel {
     #[default]
     Closed,
-    // It was asked; `true`: after the module was loaded, or was not.
+    // It was asked; `true`: after the attempt to load the module.
     Asked(bool),
     // The module is being loaded.
     Loading,
@@ -84,7 +85,7 @@ pub struct Director {
     again: Option<Instant>,
     // What the module's loading ended with.
     loading: Option<ChildEnd>,
-    // That there is no IPVS was said.
+    // It was reported that there is no IPVS.
     complained: bool,
     // The table is to be emptied before it is read.
     flush: bool,
@@ -93,7 +94,7 @@ pub struct Director {
     stopping: bool,
     // A configuration was read before.
     began: bool,
-    // `lvs_timeouts`, and what the kernel was told.
+    // `lvs_timeouts`, and the values that were sent to the kernel.
     timeouts: Timeouts,
     told_timeouts: Timeouts,
     // `lvs_sync_daemon`.
@@ -130,21 +131,25 @@ impl Director {
         &mut self.sync
     }
 
-    /// The process before had these services, and of these virtual servers the weights do not say whether they have a quorum.
+    /// The services of the previous process, and the quorum of virtual servers where the weights do not decide it.
     pub fn inherit(&mut self, services: Vec<ServiceKey>, undecided: Vec<(Box<str>, bool)>) {
         self.table.inherit(services);
         self.farm.inherit(undecided);
+    }
+    /// The weights of these grew in the process before.
+    pub fn resume_ramps(&mut self, ramps: Vec<RampShot>) {
+        self.farm.resume_ramps(ramps);
     }
     /// A configuration was read, and its real servers have the verdicts that were known.
     pub fn resume_quorum(&mut self, cx: &mut Cx<'_>) {
         self.farm.resume_quorum(&mut self.table);
         self.rearm(cx);
     }
-    /// Whether the table is to be opened although no configuration with virtual servers is there: the process before had some.
+    /// Whether the table is to be opened although the configuration has no virtual servers, because the previous process had some.
     pub fn is_to_clean(&self) -> bool {
         self.table.inherits() && self.kernel == Kernel::Closed && self.config == Config::Read
     }
-    /// Does so.
+    /// Opens the table for that.
     pub fn clean(&mut self, cx: &mut Cx<'_>) {
         self.open(false, cx);
     }
@@ -165,7 +170,7 @@ impl Director {
         let t = more.lvs_timeouts;
         let [tcp, tcp_fin, udp] = [t.tcp, t.tcpfin, t.udp].map(|s| s.unwrap_or(0));
         self.timeouts = Timeouts { tcp, tcp_fin, udp };
-        // What goes on where a process before left off is known to programs already.
+        // A state that the previous process had is notified already.
         self.farm.begin(first || self.began, more.rs_init_notifies);
         self.began = true;
         self.ask(cx);
@@ -176,12 +181,12 @@ impl Director {
         cx.fx.push(Effect::Lvs(LvsFx::Read));
     }
 
-    /// The checks that real servers are to have from now on, of some of those that the last parts named; then each has its
-    /// [`Director::on_standing`]. Others follow in turns of their own, before the next part is asked for.
+    /// Takes the new checks of some real servers of the last parts; [`Director::on_standing`] follows for each. The rest comes in turns of
+    /// its own, before the next part is requested.
     pub fn take_checks(&mut self) -> Vec<(RsKey, Vec<Wanted>)> {
         self.farm.take_checks(PART_SERVERS)
     }
-    /// `ha_suspend`: its checks are not made, or again. Whether that is news.
+    /// `ha_suspend`: suspends its checks, or ends that. True: it is a change.
     pub fn suspend(&mut self, vs: VsKey, suspended: bool) -> bool {
         self.farm.suspend(vs, suspended)
     }
@@ -190,7 +195,7 @@ impl Director {
         self.config == Config::Read && !self.farm.has_checks()
     }
 
-    /// What the kernel or the daemon tells. `config`: the rest of the configuration in force.
+    /// An event of the kernel or the daemon. `config`: the rest of the configuration in force.
     pub fn on_event(&mut self, event: LvsEv, config: &model::Config, cx: &mut Cx<'_>) -> Vec<Happened> {
         let now = cx.now.mono;
         self.farm.at(cx.now);
@@ -232,7 +237,7 @@ impl Director {
         config: &model::Config,
         cx: &mut Cx<'_>,
     ) -> Vec<Happened> {
-        // Another one was offered meanwhile, or nobody asks any more.
+        // Another one was offered meanwhile, or none is being read any more.
         if !matches!(self.config, Config::Asked | Config::Next) {
             return Vec::new();
         }
@@ -270,7 +275,7 @@ impl Director {
         }
     }
 
-    // What is not in the file stays as it is.
+    // A timeout that is not in the file stays as it is.
     fn set_timeouts(&mut self, cx: &mut Cx<'_>) {
         if self.timeouts != core::mem::replace(&mut self.told_timeouts, self.timeouts) {
             let op = LvsOp::Timeouts(self.timeouts);
@@ -317,7 +322,7 @@ impl Director {
         }
     }
 
-    /// The module was loaded, or was not.
+    /// The attempt to load the module has ended.
     pub fn on_loaded(&mut self, end: ChildEnd, cx: &mut Cx<'_>) {
         if self.kernel == Kernel::Loading {
             self.loading = Some(end);
@@ -333,7 +338,7 @@ impl Director {
         self.rearm(cx);
         happened
     }
-    /// What its checks come to when they are given to it: nobody is told of what a process before knew already.
+    /// The result of its checks when they are set; a result of the previous process is not notified again.
     pub fn on_standing(&mut self, server: RsKey, standing: Standing, cx: &mut Cx<'_>) -> Vec<Happened> {
         self.farm.at(cx.now);
         let mut happened = Vec::new();
@@ -362,13 +367,16 @@ impl Director {
         if self.again.is_some_and(|at| at <= now) {
             self.open(false, cx);
         }
+        self.farm.at(cx.now);
+        self.farm.on_ramps(&mut self.table);
         if self.kernel == Kernel::Open {
             self.table.work(now, &self.farm, cx.fx);
         }
         self.rearm(cx);
     }
 
-    /// The end: what is in the table goes, as the file says; what `omega` has told.
+    /// The end: removes kalived's services, or empties the table where the file says so (`lvs_flush_on_stop`), and notifies where
+    /// `omega` is set.
     pub fn stop(&mut self, more: &GlobalMore, cx: &mut Cx<'_>) -> Vec<Happened> {
         let happened = self.farm.omega();
         self.farm.forget_checks();
@@ -404,6 +412,7 @@ impl Director {
             Kernel::Open => earliest(self.table.next_due(now), self.sync.next_due()),
             _ => None,
         };
+        let table = earliest(table, self.farm.next_ramp().filter(|_| !self.stopping));
         match earliest(next, earliest(self.again, table)) {
             Some(at) if cx.timers.get(Due::Lvs) == Some(at) => {}
             Some(at) => cx.timers.set(Due::Lvs, at),

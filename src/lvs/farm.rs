@@ -1,12 +1,12 @@
 //! All virtual servers of a configuration, made from its parts, and altered by the parts of another one.
 //!
-//! Read first: `pool.rs`, `config/model/lvs.rs`. A virtual server is known by what it serves (address, port and protocol; mark; group), a
-//! real server in it by address and port: who is in both configurations keeps its name here, its verdict and its entry in the kernel.
-//! A virtual server has one service in the kernel's table, as a group one for each member.
+//! Read first: `pool.rs`, `config/model/lvs.rs`. A virtual server is identified by what it serves (address, port and protocol; mark;
+//! group), a real server in it by address and port: one that is in both configurations keeps its key here, its verdict and its entry in
+//! the kernel. A virtual server has one service in the kernel's table; one with a group has a service for each member.
 
 use super::check::{CheckSpec, Wanted};
-use super::pool::{Change, Pool, Server};
-use super::shape::{checks_of, id_of, in_service, keys_of, server_of, service_of, sorry_of, word_of};
+use super::pool::{Change, Pool, Server, Verdict};
+use super::shape::{checks_of, id_of, in_service, keys_of, server_of, service_of, sorry_of, track_prefix, word_of};
 use super::table::{Table, Wants};
 use super::text;
 use crate::config::model::lvs::{GroupEntry, Part, RealServer, ServerGroup, Service, VirtualServer};
@@ -14,12 +14,20 @@ use crate::config::model::setting::Script;
 use crate::config::model::{Config, Place};
 use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
 use crate::note::Note;
-use crate::time::Now;
+use crate::snapshot::RampShot;
+use crate::time::{Duration, Instant, Now};
 use crate::vrrp::change::Subject;
 use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward, ServiceKey};
 use core::net::IpAddr;
+use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+/// A weight that grows (`slow_start`) is worked out anew so often until it is reached, and no more often than this.
+const RAMP_STEPS: u32 = 20;
+const RAMP_LEAST: Duration = Duration::from_millis(100);
+/// Weights that grow in one turn: each is a request to the kernel.
+const RAMPS: usize = 64;
 
 /// What happened, in order, for who tells people and programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +38,7 @@ pub enum Happened {
     Told(Box<Told>),
 }
 
-/// What is told of a virtual server or real server.
+/// A notification about a virtual server or real server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Which.
@@ -41,18 +49,18 @@ pub struct Told {
     pub scripts: [Option<Box<Script>>; 2],
     /// `smtp_alert`, where the file says so.
     pub mailed: Option<bool>,
-    /// Why, for people.
+    /// Why, as text.
     pub cause: String,
 }
 
-/// What few real servers have.
+/// Settings that few real servers have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Extra {
     scripts: [Option<Box<Script>>; 2],
     smtp_alert: Option<bool>,
 }
 
-/// A real server as others know it.
+/// Where a real server is.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Whose {
     of: VsKey,
@@ -82,7 +90,7 @@ pub struct Virtual {
     added: BTreeMap<RsKey, i64>,
     // By place.
     extra: BTreeMap<usize, Extra>,
-    // Since when a real server is what it is, and why: of those that changed.
+    // Since when a real server has its state, and why: of those that changed.
     changed: BTreeMap<RsKey, (Now, Box<str>)>,
     // When it was configured.
     born: Now,
@@ -105,22 +113,33 @@ pub struct Farm {
     new_groups: BTreeMap<Box<str>, Vec<GroupEntry>>,
     used: BTreeMap<Box<str>, usize>,
     draft: Option<Box<Draft>>,
-    // Of a virtual server that comes its quorum is told; of its servers that they are up (`rs_init_notifies`).
+    // Whether the quorum of a new virtual server is notified; and whether its servers are that are up (`rs_init_notifies`).
     told: bool,
     init_notifies: bool,
     // Of this turn.
     now: Now,
-    // Real servers whose checks are to be given to them; none: they have none any more.
+    // Real servers whose checks are to be set; an empty list: they have none any more.
     #[serde(default)]
     unchecked: VecDeque<(RsKey, Vec<(CheckSpec, bool)>)>,
     // Whether these had a quorum in the process before, until a configuration is read.
     before: Vec<(Box<str>, bool)>,
+    // `slow_start`: since when these are back, and when their weight is worked out anew.
+    #[serde(default)]
+    ramps: BTreeMap<RsKey, (Instant, Instant)>,
+    #[serde(default)]
+    ramp_at: BTreeSet<(Instant, RsKey)>,
+    // Those of the process before, until their virtual server is read.
+    #[serde(default)]
+    ramps_before: Vec<RampShot>,
+    // Goes up whenever a quorum may be another one.
+    #[serde(default)]
+    changes: u64,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
 
-/// A virtual server whose real servers come part by part: what is worked out for each of them is, as it comes. What is left for the turn
-/// in which the last one has come is a fraction of a microsecond for each.
+/// A virtual server whose real servers come part by part. The work for each real server is done when it comes, so that little is left
+/// for the turn in which the last one comes: a fraction of a microsecond for each.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Draft {
     cfg: Box<VirtualServer>,
@@ -134,7 +153,10 @@ struct Draft {
 impl Draft {
     fn more(&mut self, config: &Config, reals: Vec<RealServer>) {
         for rs in reals {
-            let checks = checks_of(config, &self.cfg, &rs);
+            let mut checks = checks_of(config, &self.cfg, &rs);
+            if let Some((before, _)) = self.checks.last().and_then(|c| c.first()) {
+                checks.iter_mut().for_each(|(spec, _)| spec.share(before));
+            }
             self.v6.get_or_insert(rs.addr.is_ipv6());
             self.servers.push(server_of(&self.cfg, &rs, &checks));
             self.checks.push(checks);
@@ -158,7 +180,7 @@ impl Virtual {
         let scripts = [self.cfg.quorum_up.clone(), self.cfg.quorum_down.clone()];
         Happened::Told(Box::new(Told { who, up, scripts, mailed: self.cfg.smtp_alert, cause: cause.to_owned() }))
     }
-    // What is told of one that is there from now on; its servers only where the file asks for that (`rs_init_notifies`).
+    // Notifications of a new one; of its servers only where the file asks for them (`rs_init_notifies`).
     fn told_at_start(&self, servers_too: bool) -> Vec<Happened> {
         let mut happened = Vec::new();
         if servers_too {
@@ -182,7 +204,7 @@ impl Virtual {
         happened.push(self.told_quorum(self.pool.is_up(), &cause));
         happened
     }
-    // What is told of one that is not there any more.
+    // Notifications of one that is removed.
     fn told_at_end(&self, why: &str) -> Vec<Happened> {
         let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
         let mut happened: Vec<Happened> =
@@ -192,7 +214,7 @@ impl Virtual {
         }
         happened
     }
-    // The forwarding of a key of the pool: the sorry server's where it is that one's.
+    // The forwarding of a key of the pool; for the key of the sorry server, that one's.
     fn forward(&self, key: &DestinationKey) -> Forward {
         let server = self.pool.place(key).and_then(|place| self.pool.servers().get(place)).map(|s| s.shape.forward);
         server.or(self.pool.sorry().filter(|s| s.key == *key).map(|s| s.forward)).unwrap_or(Forward::Nat)
@@ -252,17 +274,17 @@ impl Farm {
     pub fn keys(&self) -> Vec<VsKey> {
         self.virtuals.keys()
     }
-    /// Whose this real server is, and its place.
+    /// The virtual server of this real server, and its place there.
     pub fn whose(&self, server: RsKey) -> Option<(VsKey, usize)> {
         self.reals.get(server).map(|w| (w.of, w.place))
     }
 
-    /// The checks that real servers are to have from now on, of some of those that the last parts named.
+    /// Takes the new checks of at most `most` real servers of the last parts.
     pub fn take_checks(&mut self, most: usize) -> Vec<(RsKey, Vec<Wanted>)> {
         let some: Vec<_> = self.unchecked.drain(..most.min(self.unchecked.len())).collect();
         some.into_iter().map(|(server, checks)| (server, self.wanted_checks(server, checks))).collect()
     }
-    /// Nobody is to be given any.
+    /// Drops the checks that were not taken.
     pub fn forget_checks(&mut self) {
         self.unchecked.clear();
     }
@@ -275,7 +297,7 @@ impl Farm {
         let own = |(a, vs): &(IpAddr, VsKey)| (*a == addr).then_some(*vs);
         self.suspending.iter().filter_map(own).collect()
     }
-    /// Its checks are not made, or again; whether that is news.
+    /// Suspends its checks, or ends that. True: it is a change.
     pub fn suspend(&mut self, vs: VsKey, suspended: bool) -> bool {
         let before = self.virtuals.get_mut(vs).map(|vs| core::mem::replace(&mut vs.suspended, suspended));
         before.is_some_and(|before| before != suspended)
@@ -284,18 +306,50 @@ impl Farm {
     pub fn suspends(&self, vs: VsKey) -> Option<IpAddr> {
         self.virtuals.get(vs)?.suspends()
     }
+    /// A number that changes whenever [`Farm::quorum`] may.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+    /// Whether the virtual servers of this name ([`VirtualServer::track_name`]) have their quorum; `None`: there is none, or one waits for
+    /// the first results of its checks.
+    pub fn quorum(&self, name: &str) -> Option<bool> {
+        let mut up = None;
+        for vs in self.tracked_as(name) {
+            let pool = &self.virtuals.get(vs)?.pool;
+            if !pool.is_up() && pool.servers().iter().any(|s| s.verdict == Verdict::Awaited) {
+                return None;
+            }
+            up = Some(up.unwrap_or(true) && pool.is_up());
+        }
+        up
+    }
+    /// Whether there is one of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tracked_as(name).next().is_some()
+    }
+    fn tracked_as(&self, name: &str) -> impl Iterator<Item = VsKey> {
+        let prefix = track_prefix(name);
+        let all = self.by_id.range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded));
+        let whole = !prefix.ends_with(' ');
+        let own: Vec<VsKey> = all
+            .take_while(|(id, _)| id.starts_with(&*prefix))
+            .filter(|(id, _)| !whole || id.len() == prefix.len())
+            .map(|(_, vs)| *vs)
+            .collect();
+        own.into_iter()
+    }
     /// Whether programs are told of what comes with a configuration.
     pub fn tells(&self) -> bool {
         self.told
     }
 
-    /// It is now.
+    /// Sets the time of the turn.
     pub fn at(&mut self, now: Now) {
         self.now = now;
     }
 
-    /// A configuration is read from its beginning; one that was not read to its end is forgotten.
-    /// `told`: programs are told of what is up then, and of each real server if `init_notifies`.
+    /// Begins to read a configuration; one that was not read to its end is dropped.
+    /// `told`: notifications report what is up then, and each real server if `init_notifies`.
     pub fn begin(&mut self, told: bool, init_notifies: bool) {
         (self.told, self.init_notifies) = (told, init_notifies);
         self.generation += 1;
@@ -340,6 +394,7 @@ impl Farm {
     // The virtual server whose real servers came is complete.
     fn finish(&mut self, table: &mut Table) -> Vec<Happened> {
         let Some(draft) = self.draft.take() else { return Vec::new() };
+        self.changes += 1;
         let Draft { cfg, v6, servers, checks, extra } = *draft;
         let id = id_of(&cfg);
         let known = self.by_id.get(&id).copied();
@@ -357,6 +412,7 @@ impl Farm {
             }
             None => {
                 let vs = self.add(id, cfg, servers, extra);
+                self.resume_ramps_of(vs);
                 if self.told {
                     happened.extend(
                         self.virtuals.get(vs).map(|v| v.told_at_start(self.init_notifies)).into_iter().flatten(),
@@ -375,7 +431,7 @@ impl Farm {
     }
 
     fn wanted_checks(&self, server: RsKey, checks: Vec<(CheckSpec, bool)>) -> Vec<Wanted> {
-        // One that is gone meanwhile has none.
+        // One that was removed meanwhile has none.
         let Some((of, place)) = self.whose(server).filter(|_| !checks.is_empty()) else { return Vec::new() };
         let Some(vs) = self.virtuals.get(of) else { return Vec::new() };
         let name: Arc<str> = vs.server_name(place).into();
@@ -503,7 +559,7 @@ impl Farm {
         let old_sorry = vs.pool.sorry().map(|s| (s.key, s.forward));
         let changes = vs.pool.alter(servers, sorry_of(&cfg), cfg.quorum, cfg.hysteresis, cfg.panic_threshold);
         vs.cfg = cfg;
-        // Where the forwarding decides the port, the entry has another name now.
+        // Where the forwarding decides the port, the key of the entry is another one now.
         let vs = &*vs;
         for (key, was) in old.into_iter().chain(old_sorry) {
             for svc in &vs.services {
@@ -518,7 +574,7 @@ impl Farm {
         happened
     }
 
-    // These are its services from now on.
+    // Sets its services.
     fn serve(&mut self, of: VsKey, keys: &[ServiceKey], table: &mut Table) -> Vec<Happened> {
         let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
         let mut happened = Vec::new();
@@ -535,8 +591,9 @@ impl Farm {
         happened
     }
 
-    // Those that are not in the configuration are gone.
+    // Removes the virtual servers that are not in the new configuration.
     fn end(&mut self, table: &mut Table) -> Vec<Happened> {
+        self.changes += 1;
         self.groups = core::mem::take(&mut self.new_groups);
         let generation = self.generation;
         let old: Vec<(Box<str>, VsKey)> = {
@@ -564,12 +621,11 @@ impl Farm {
         let of = |vs: &VsKey| self.virtuals.get(*vs).filter(|vs| !vs.pool.is_decided()).map(|vs| vs.pool.is_up());
         self.by_id.iter().filter_map(|(id, vs)| Some((id.clone(), of(vs)?))).take(most).collect()
     }
-    /// These were undecided in the process before: see [`Farm::resume_quorum`].
+    /// The virtual servers that were undecided in the previous process: see [`Farm::resume_quorum`].
     pub fn inherit(&mut self, undecided: Vec<(Box<str>, bool)>) {
         self.before = undecided;
     }
-    /// A configuration was read, and its real servers have the verdicts that were known. Programs heard of the quorum from the process
-    /// before.
+    /// A configuration was read, and its real servers have the verdicts of the previous process, which has notified the quorum already.
     pub fn resume_quorum(&mut self, table: &mut Table) {
         for (id, up) in core::mem::take(&mut self.before) {
             let Some(of) = self.by_id.get(&id).copied() else { continue };
@@ -581,8 +637,104 @@ impl Farm {
     /// A check of a real server succeeds or fails from now on.
     pub fn on_verdict(&mut self, server: RsKey, up: bool, why: &str, table: &mut Table) -> Vec<Happened> {
         let Some((of, place)) = self.whose(server) else { return Vec::new() };
+        let Some(vs) = self.virtuals.get(of) else { return Vec::new() };
+        let was_down = vs.pool.servers().get(place).is_some_and(|s| s.verdict == Verdict::Down);
+        let begins = up && was_down && !vs.cfg.slow_start.is_zero();
+        if begins {
+            self.begin_ramp(server, self.now.mono);
+        } else if !up && self.ramps.contains_key(&server) {
+            self.end_ramp(server);
+        }
         let changes = self.virtuals.get_mut(of).map(|vs| vs.pool.on_verdict(place, up)).unwrap_or_default();
         self.apply(of, changes, why, table)
+    }
+
+    // It is back since then: its weight grows from 1. What that changes in the table now.
+    fn begin_ramp(&mut self, server: RsKey, since: Instant) -> Vec<Change> {
+        self.end_ramp(server);
+        self.ramps.insert(server, (since, since));
+        self.ramp(server)
+    }
+    fn end_ramp(&mut self, server: RsKey) {
+        if let Some((_, at)) = self.ramps.remove(&server) {
+            self.ramp_at.remove(&(at, server));
+        }
+        if let Some((of, place)) = self.whose(server)
+            && let Some(vs) = self.virtuals.get_mut(of)
+        {
+            vs.pool.on_share(place, None);
+        }
+    }
+    // Its share of its weight by now; all of it when the time is over.
+    fn ramp(&mut self, server: RsKey) -> Vec<Change> {
+        let now = self.now.mono;
+        let Some((since, _)) = self.ramps.get(&server).copied() else { return Vec::new() };
+        let of = self.whose(server);
+        let Some((vs, place)) = of.and_then(|(of, place)| Some((self.virtuals.get_mut(of)?, place))) else {
+            self.ramps.remove(&server);
+            return Vec::new();
+        };
+        let (span, passed) = (vs.cfg.slow_start, now.since(since));
+        if passed >= span {
+            self.ramps.remove(&server);
+            return vs.pool.on_share(place, None);
+        }
+        let share = u16::try_from(passed.as_nanos() * 1000 / span.as_nanos().max(1)).unwrap_or(1000);
+        let next = now + (span / RAMP_STEPS).max(RAMP_LEAST);
+        self.ramps.insert(server, (since, next));
+        self.ramp_at.insert((next, server));
+        vs.pool.on_share(place, Some(share))
+    }
+    /// When [`Farm::on_ramps`] has something to do.
+    pub fn next_ramp(&self) -> Option<Instant> {
+        self.ramp_at.first().map(|(at, _)| *at)
+    }
+    /// Those whose weight is to grow now, some in each turn.
+    pub fn on_ramps(&mut self, table: &mut Table) {
+        for _ in 0..RAMPS {
+            let Some((at, server)) = self.ramp_at.first().copied().filter(|(at, _)| *at <= self.now.mono) else {
+                return;
+            };
+            self.ramp_at.remove(&(at, server));
+            let changes = self.ramp(server);
+            if let Some((of, _)) = self.whose(server) {
+                // Only weights: nobody is told of them.
+                let _ = self.apply(of, changes, "", table);
+            }
+        }
+    }
+    /// Real servers whose weight grows, at most so many: for the next process.
+    pub fn ramps(&self, most: usize) -> Vec<RampShot> {
+        let shot = |(server, (since, _)): (&RsKey, &(Instant, Instant))| {
+            let (of, place) = self.whose(*server)?;
+            let vs = self.virtuals.get(of)?;
+            let key = vs.pool.servers().get(place)?.key;
+            Some(RampShot { of: id_of(&vs.cfg), addr: key.addr, port: key.port, since: since.0 })
+        };
+        self.ramps.iter().filter_map(shot).take(most).collect()
+    }
+    /// These grew in the process before. Before a configuration is read.
+    pub fn resume_ramps(&mut self, ramps: Vec<RampShot>) {
+        self.ramps_before = ramps;
+    }
+    // Those of a virtual server that came just now.
+    fn resume_ramps_of(&mut self, of: VsKey) {
+        if self.ramps_before.is_empty() {
+            return;
+        }
+        let Some(vs) = self.virtuals.get(of) else { return };
+        let id = id_of(&vs.cfg);
+        let (own, others) = core::mem::take(&mut self.ramps_before).into_iter().partition(|r| r.of == id);
+        self.ramps_before = others;
+        let own: Vec<RampShot> = own;
+        let server = |r: &RampShot| {
+            let place = vs.pool.place(&DestinationKey { addr: r.addr, port: r.port })?;
+            Some((*vs.reals.get(place)?, Instant(r.since).min(self.now.mono)))
+        };
+        for (server, since) in own.iter().filter_map(server).collect::<Vec<_>>() {
+            // Before anything is asked of the kernel.
+            self.begin_ramp(server, since);
+        }
     }
 
     /// Its checks add this to the weight that the file gives it.
@@ -607,15 +759,16 @@ impl Farm {
         happened
     }
 
-    /// The process ends: what is told of the servers of those with `omega`.
+    /// The process ends: the notifications of virtual servers with `omega`, and of their servers.
     pub fn omega(&self) -> Vec<Happened> {
         let last = self.virtuals.iter().filter(|(_, vs)| vs.cfg.omega);
         last.flat_map(|(_, vs)| vs.told_at_end("kalived stops")).collect()
     }
 
-    // What a pool changed: to the table and to people.
+    // Passes the changes of a pool to the table, the log and the notifications.
     fn apply(&mut self, of: VsKey, changes: Vec<Change>, why: &str, table: &mut Table) -> Vec<Happened> {
         let now = self.now;
+        self.changes += u64::from(!changes.is_empty());
         let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
         for change in &changes {
             match change {

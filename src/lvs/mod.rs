@@ -1,8 +1,9 @@
 //! Virtual servers: which real servers take part, and what the kernel's IPVS table is to hold. Pure.
 //!
-//! Read in this order: `pool.rs`, the logic of one virtual server; `farm.rs` with `shape.rs`, all of them and what of the file they are made from;
-//! `table.rs`, the kernel's table against what they want; `sync.rs`, the kernel's threads that tell connections to another director; `check/`, the health checks of real servers; `director.rs`, when which of it
-//! happens. `report.rs` says how they stand, `text.rs` has the lines of the log.
+//! Read in this order: `pool.rs`, the logic of one virtual server; `farm.rs` with `shape.rs`, all of them and how they are made from the
+//! file; `table.rs`, the comparison of the kernel's table with the wanted one; `sync.rs`, the kernel's threads that synchronise
+//! connections with another director; `check/`, the health checks of real servers; `director.rs`, the order of all work. `report.rs` has
+//! their part of the report, `text.rs` the lines of the log.
 
 pub mod check;
 pub mod director;

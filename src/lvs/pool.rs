@@ -1,11 +1,11 @@
 //! One virtual server: its real servers, the quorum, the sorry server, and the destinations that follow from them.
 //!
-//! Verdicts go in ([`Pool::on_verdict`], [`Pool::on_weight`]); what changed comes out, in the order in which it is to be done and
-//! reported. What the table holds is worked out anew from verdicts and weights each time ([`Pool::wanted`]), never by adding to
-//! what was there, so a lost or repeated verdict leaves nothing behind.
+//! Verdicts are the input ([`Pool::on_verdict`], [`Pool::on_weight`]); the output is a list of changes, in the order in which they are to
+//! be made and reported. The wanted destinations are worked out anew from verdicts and weights each time ([`Pool::wanted`]), never by a
+//! change to the previous ones, so a lost or repeated verdict has no lasting effect.
 //!
-//! With a panic threshold, servers that fail stay when too few others serve: a check that fails everywhere says more about the check than
-//! about all of the servers. They count for the table, not for the quorum.
+//! With a panic threshold, servers that fail stay in the table when too few others serve: when a check fails for nearly all servers, the
+//! check is probably at fault. They do not count for the quorum.
 //!
 //! The quorum is gained when the weights of the servers that are up reach `quorum + hysteresis`, and lost when they fall below
 //! `quorum - hysteresis`. Without it the sorry server, where there is one, takes the place of all others. A swap adds
@@ -40,7 +40,7 @@ impl Verdict {
 pub struct Server {
     /// Address and port.
     pub key: DestinationKey,
-    /// Forwarding and connection limits; the weight in it is not looked at.
+    /// Forwarding and connection limits; the weight in it is not used.
     pub shape: Destination,
     /// Weight now: what is configured and what its checks add, worked out by the caller. Negative counts as 0.
     pub weight: i64,
@@ -85,8 +85,8 @@ pub enum Change {
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Pool {
     servers: Vec<Server>,
-    // Places in `servers`.
-    index: BTreeMap<DestinationKey, usize>,
+    // Places in `servers`, by key; of equal keys the last.
+    index: Box<[u32]>,
     sorry: Option<Sorry>,
     quorum: i64,
     hysteresis: i64,
@@ -94,9 +94,12 @@ pub struct Pool {
     // `panic_threshold` in percent; 0: none.
     #[serde(default)]
     panic: u8,
-    // Those that fail stay in the table.
+    // The panic threshold is in force: servers that fail stay in the table.
     #[serde(default)]
     panics: bool,
+    // Thousandths of their weight that these have in the table for now; the quorum counts all of it.
+    #[serde(default)]
+    shares: BTreeMap<DestinationKey, u16>,
 }
 
 impl Pool {
@@ -104,7 +107,17 @@ impl Pool {
     /// counts as `quorum - 1`, so that the last server can always be lost.
     pub fn new(servers: Vec<Server>, sorry: Option<Sorry>, quorum: u32, hysteresis: u32) -> Pool {
         let index = index_of(&servers);
-        let mut pool = Pool { servers, index, sorry, quorum: 1, hysteresis: 0, up: false, panic: 0, panics: false };
+        let mut pool = Pool {
+            servers,
+            index,
+            sorry,
+            quorum: 1,
+            hysteresis: 0,
+            up: false,
+            panic: 0,
+            panics: false,
+            shares: BTreeMap::new(),
+        };
         pool.set_quorum(quorum, hysteresis);
         // At a start there is nothing that has to settle first.
         pool.up = pool.sum() >= pool.quorum;
@@ -167,18 +180,21 @@ impl Pool {
 
     /// The place of a server.
     pub fn place(&self, key: &DestinationKey) -> Option<usize> {
-        self.index.get(key).copied()
+        let found = self.index.binary_search_by_key(&Some(*key), key_of(&self.servers)).ok()?;
+        self.index.get(found).map(|place| *place as usize)
     }
 
     /// Keys of servers with this address, and of the sorry server.
     pub fn with_address(&self, addr: IpAddr) -> impl Iterator<Item = DestinationKey> + '_ {
-        let all = DestinationKey { addr, port: 0 }..=DestinationKey { addr, port: u16::MAX };
+        let key = key_of(&self.servers);
+        let first = self.index.partition_point(|place| key(place).is_some_and(|k| k.addr < addr));
+        let all = self.index.iter().skip(first).filter_map(key).take_while(move |k| k.addr == addr);
         let sorry = self.sorry.iter().map(|s| s.key).filter(move |k| k.addr == addr);
-        self.index.range(all).map(|(k, _)| *k).chain(sorry)
+        all.chain(sorry)
     }
 
-    /// A verdict on a server, by its place in the file. The same one again changes nothing. What the first one of an
-    /// awaited server says is reported, `down` too: somebody waits for it.
+    /// A verdict on a server, by its place in the file. The same one again changes nothing. The first verdict on an awaited server is
+    /// always reported, `down` too.
     pub fn on_verdict(&mut self, place: usize, up: bool) -> Vec<Change> {
         let verdict = if up { Verdict::Up } else { Verdict::Down };
         let Some(server) = self.servers.get_mut(place).filter(|s| s.verdict != verdict) else { return Vec::new() };
@@ -199,6 +215,18 @@ impl Pool {
         self.settle(place, |server| server.weight = weight, None)
     }
 
+    /// From now on the table has so many thousandths of a server's weight, at least 1; `None`: all of it.
+    pub fn on_share(&mut self, place: usize, thousandths: Option<u16>) -> Vec<Change> {
+        let Some(key) = self.servers.get(place).map(|s| s.key) else { return Vec::new() };
+        let at = |pool: &Pool| pool.wanted_at(&key).map(|d| (key, d)).into_iter().collect();
+        let before = at(self);
+        match thousandths {
+            Some(n) => drop(self.shares.insert(key, n)),
+            None => drop(self.shares.remove(&key)),
+        }
+        difference(&before, &at(self))
+    }
+
     /// Another configuration. A server that was there keeps its verdict, whatever `servers` says of it, and the quorum is what it
     /// was unless the weights pass a threshold.
     pub fn alter(
@@ -216,6 +244,7 @@ impl Pool {
         }
         let before = self.wanted();
         self.index = index_of(&servers);
+        self.shares.retain(|key, _| servers.iter().any(|s| s.key == *key));
         (self.servers, self.sorry) = (servers, sorry);
         self.set_panic(panic);
         self.set_quorum(quorum, hysteresis);
@@ -231,7 +260,7 @@ impl Pool {
         sum >= self.quorum + self.hysteresis || sum < self.quorum - self.hysteresis
     }
 
-    /// The process before had a quorum or not, and that is what it is unless the weights decide. What the table is to hold then.
+    /// Takes over whether the previous process had a quorum, unless the weights decide. Returns the changes of the table.
     pub fn resume(&mut self, up: bool) -> Vec<Change> {
         if self.up == up || self.is_decided() {
             return Vec::new();
@@ -262,7 +291,7 @@ impl Pool {
         let quorum = self.recount();
         let changed = quorum.is_some();
         out.extend(quorum);
-        // Without a sorry server the others are what they were.
+        // Without a sorry server the other destinations do not change.
         let others =
             if changed && self.sorry.is_some() { self.swapped(&key) } else { (BTreeMap::new(), BTreeMap::new()) };
         let (mut from, mut to) = others;
@@ -316,13 +345,19 @@ impl Pool {
         let server = self.place(key).and_then(|place| self.servers.get(place)).and_then(|s| {
             let stays = s.verdict.serves() || s.verdict == Verdict::Down && self.panics;
             let weight = match stays && !replaced {
-                true => Some(u32::try_from(s.weight.max(0)).unwrap_or(u32::MAX).min(LARGEST_WEIGHT)),
+                true => Some(self.shown(s)),
                 false => s.inhibit.then_some(0),
             };
             Some(Destination { weight: weight?, ..s.shape })
         });
         // A real server with this address is what counts.
         server.or_else(|| sorry.filter(|s| s.inhibit).map(|s| here(s, 0)))
+    }
+
+    // Its weight in the table.
+    fn shown(&self, s: &Server) -> u32 {
+        let whole = u32::try_from(s.weight.max(0)).unwrap_or(u32::MAX).min(LARGEST_WEIGHT);
+        self.shares.get(&s.key).map_or(whole, |share| (whole * u32::from(*share) / 1000).max(whole.min(1)))
     }
 
     /// What the table is to hold under the n-th key of this pool, or that it is not to hold it; `None`: there are no more keys.
@@ -340,8 +375,17 @@ impl Pool {
     }
 }
 
-fn index_of(servers: &[Server]) -> BTreeMap<DestinationKey, usize> {
-    servers.iter().enumerate().map(|(place, s)| (s.key, place)).collect()
+fn key_of(servers: &[Server]) -> impl Fn(&u32) -> Option<DestinationKey> + '_ {
+    |place| servers.get(*place as usize).map(|s| s.key)
+}
+
+fn index_of(servers: &[Server]) -> Box<[u32]> {
+    let key = key_of(servers);
+    let mut index: Vec<u32> = (0..u32::try_from(servers.len()).unwrap_or(u32::MAX)).collect();
+    // The last of equal ones comes first, and stays.
+    index.sort_by_key(|place| (key(place), core::cmp::Reverse(*place)));
+    index.dedup_by_key(|place| key(place));
+    index.into()
 }
 
 /// What leads from one table to the other: first what comes or changes, then what goes.
@@ -392,7 +436,7 @@ mod tests {
         assert_eq!((quorum(&p.on_verdict(2, true)), hosts(&p)), (None, vec![(16, 1)]));
         let all_back = p.on_verdict(0, true);
         assert_eq!((quorum(&all_back), hosts(&p)), (Some(true), vec![(11, 1), (12, 1), (13, 1)]));
-        // Never empty: what comes stands before what goes.
+        // The service is never empty: additions come before removals.
         assert_eq!(all_back.last(), Some(&Change::Unwant(key(16))));
     }
 
@@ -478,8 +522,8 @@ mod tests {
     }
 
     proptest! {
-        // Against the rules, said a second time and without memory but for the quorum: the table and the quorum are what they
-        // say after each input, the changes lead from one table to the next, and quorum changes alternate.
+        // Compares the pool with a second implementation of the rules, whose only memory is the quorum: table and quorum are equal
+        // after each input, the changes lead from one table to the next, and quorum changes alternate.
         #[test]
         fn any_sequence_agrees_with_the_plain_rules(
             n in 1usize..6, quorum in 1u32..5, hysteresis in 0u32..4, with_sorry: bool, alpha: bool,

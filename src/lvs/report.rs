@@ -1,4 +1,4 @@
-//! How the virtual servers stand, for `src/report/`.
+//! The part of the report (`src/report/`) about virtual servers.
 //!
 //! Read first: `farm.rs`.
 
@@ -14,7 +14,7 @@ fn count(n: i64) -> u64 {
 }
 
 fn check(c: &CheckView<'_>, now: Now) -> HealthCheck {
-    // A moment of the monotonic clock by the clock of the wall, as that is set now.
+    // A time of the monotonic clock as a time of the wall clock as that is set now.
     let wall = |at: Instant| Wall(now.wall.0.saturating_sub(nanos(now.mono.since(at))));
     let since = c.up.map(|_| Moment::of(Now { mono: c.since, wall: wall(c.since) }, now));
     HealthCheck {

@@ -1,4 +1,4 @@
-//! What the file says of a virtual server, in the kernel's terms.
+//! The settings of a virtual server as keys and values of the kernel's table.
 //!
 //! Read first: `config/model/lvs.rs`, `wire/netlink/ipvs.rs`.
 
@@ -35,15 +35,19 @@ fn protocol_of(protocol: Protocol) -> ipvs::Protocol {
 }
 
 pub(super) fn word_of(protocol: Option<Protocol>) -> &'static str {
-    match protocol {
-        None => "none",
-        Some(Protocol::Tcp) => "tcp",
-        Some(Protocol::Udp) => "udp",
-        Some(Protocol::Sctp) => "sctp",
+    protocol.map_or("none", Protocol::name)
+}
+
+/// What the names of [`id_of`] begin with, of those that are tracked under `name`; the whole of it for an address.
+pub(super) fn track_prefix(name: &str) -> String {
+    match (name.strip_prefix("fwmark:"), name.strip_prefix("group:")) {
+        (Some(mark), _) => format!("mark {mark} "),
+        (_, Some(group)) => format!("group {group} "),
+        _ => name.to_owned(),
     }
 }
 
-// What it is found again by in another configuration.
+// Its identity, by which it is found in another configuration.
 pub(super) fn id_of(cfg: &VirtualServer) -> Box<str> {
     match &cfg.service {
         Service::Address(addr, port) => format!("[{addr}]:{}:{port}", word_of(cfg.protocol)),
@@ -134,7 +138,7 @@ pub(super) fn sorry_of(cfg: &VirtualServer) -> Option<Sorry> {
     Some(Sorry { key, forward: forward_of(sorry.method), inhibit: sorry.inhibit })
 }
 
-/// How a destination of a pool is called in one of its services; `None`: it cannot be in it. Only NAT changes a port.
+/// The key of a pool's destination in one of its services; `None`: it cannot be in it. Only NAT changes a port.
 pub(super) fn in_service(service: &ServiceKey, key: DestinationKey, forward: Forward) -> Option<DestinationKey> {
     if key.addr.is_ipv6() != service.is_ipv6() && !matches!(forward, Forward::Tunnel(_)) {
         return None;

@@ -1,8 +1,8 @@
-//! `lvs_sync_daemon`: the kernel's threads that tell connections to other directors (master) and hear of theirs (backup).
+//! `lvs_sync_daemon`: the kernel's threads that send connections to other directors (master) and receive theirs (backup).
 //!
 //! Read first: `director.rs`. With an instance the thread follows its state, else both run. The kernel keeps the threads when a process
-//! ends, so at a start nothing is known of them: one that is there already is started again with the words of the file, the other
-//! one is stopped. Without `lvs_sync_daemon` they are somebody else's. One request is under way at a time, what is to stop first.
+//! ends, so their state is unknown at a start: one that is wanted is started again with the settings of the file, the other one is
+//! stopped. Without `lvs_sync_daemon` the threads are left alone. One request is under way at a time, stops before starts.
 
 use super::text;
 use crate::config::model::Config;
@@ -13,7 +13,7 @@ use crate::note::Note;
 use crate::time::{Duration, Instant};
 use crate::wire::netlink::ipvs::SyncDaemon;
 
-/// Before what the kernel refused is asked for again.
+/// Time before a refused request is repeated.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// What is known of a thread.
@@ -36,7 +36,7 @@ pub struct Sync {
     threads: [Thread; 2],
     // The thread that a request is under way for, and with what it is started; `None`: it is stopped.
     asked: Option<(usize, Option<SyncDaemon>)>,
-    // What was refused is asked for again then.
+    // When a refused request is repeated.
     again: Option<Instant>,
     complained: bool,
     stopping: bool,
@@ -81,12 +81,12 @@ impl Sync {
         self.stopping = true;
         self.again = None;
     }
-    /// Nothing is under way, and at the end nothing runs because of us.
+    /// Whether no request is under way, and at the end no thread runs that was started here.
     pub fn idle(&self) -> bool {
         let runs = |t: &Thread| matches!(t, Thread::Runs(_));
         self.asked.is_none() && (!self.stopping || self.again.is_some() || !self.threads.iter().any(runs))
     }
-    /// When something is asked for again.
+    /// When a refused request is repeated.
     pub fn next_due(&self) -> Option<Instant> {
         self.again
     }
@@ -127,7 +127,7 @@ impl Sync {
         fx.push(Effect::Lvs(LvsFx::Change { req, op }));
     }
 
-    // At the end, what was never looked at stays as it is.
+    // At the end, a thread that was never requested stays as it is.
     fn stopping_unknown(&self, n: usize) -> bool {
         self.stopping && matches!(self.threads[n], Thread::Unknown | Thread::Foreign)
     }
@@ -182,7 +182,7 @@ mod tests {
         s
     }
 
-    // All that it asks for until it is content, each answered so; `+`: started, `-`: stopped.
+    // All requests until none follows, each with this answer; `+`: started, `-`: stopped.
     fn asks(s: &mut Sync, mut answer: impl FnMut(&str) -> Result<(), Errno>) -> Vec<String> {
         let mut all = Vec::new();
         for _ in 0..10 {

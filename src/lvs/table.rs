@@ -1,12 +1,12 @@
-//! The kernel's IPVS table against what the virtual servers want: services, and in each its destinations.
+//! The comparison of the kernel's IPVS table with the wanted one: services, and the destinations of each.
 //!
 //! Read first: `reconcile/`, `pool.rs`. The kernel reports no change of this table, so it is read: all services, then the destinations of
-//! one service after the other; at the start, when another configuration was read, and every [`AUDIT`]. What is there already is adopted
-//! as it is, what differs is changed in place, what somebody deleted is put back, and what is not wanted in a service of ours is
-//! deleted. Services of others are not touched.
+//! one service after the other; at the start, when another configuration was read, and every [`AUDIT`]. An entry that is there already is
+//! adopted, one that differs is changed in place, one that another program deleted is put back, and one that is not wanted in a service
+//! of kalived is deleted. Services of other programs are not touched.
 //!
-//! Destinations are asked for only in a service that is there: the kernel takes them along when a service goes. A turn looks at
-//! `SLICE` of them at most.
+//! Destinations are requested only in a service that exists: the kernel deletes them with their service. A turn handles at most `SLICE`
+//! of them.
 
 use super::text;
 use crate::effect::{Effect, Effects, LvsFx, LvsOp};
@@ -21,17 +21,17 @@ use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Between two looks at the whole table.
+/// Time between two reads of the whole table.
 pub const AUDIT: Duration = Duration::from_secs(30);
 /// Services or destinations looked at in a turn: some microseconds each on a slow processor.
 const SLICE: usize = 64;
-/// The next slice is a turn of its own, after a pause, as in `director.rs`.
+/// The next slice has a turn of its own, after a pause, as in `director.rs`.
 const NEXT_TURN: Duration = Duration::from_micros(500);
-/// Before a look that was interrupted begins anew.
+/// Time before an interrupted read begins anew.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Between two services whose destinations are read: the looks at all of them are spread over this half of [`AUDIT`].
+/// Time between two services whose destinations are read: the reads of all of them are spread over this half of [`AUDIT`].
 const SPREAD: Duration = Duration::from_secs(15);
-/// And where there are few: a look does not take long.
+/// The greatest such time, where there are few services.
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is wanted. `of`: whose service it is.
@@ -68,10 +68,10 @@ impl Item for Destination {
     }
 }
 
-/// How far a service is.
+/// The state of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Stage {
-    // Not in the kernel, as far as we know.
+    // Not in the kernel, as far as is known.
     Absent,
     // There; its destinations are to be read.
     Unread,
@@ -83,11 +83,11 @@ enum Stage {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Known {
     key: ServiceKey,
-    // Whose; None: it is to go.
+    // Its virtual server; None: it is to be deleted.
     of: Option<VsKey>,
     value: Service,
     stage: Stage,
-    // The kernel does not take it so, or one of its destinations; that was said, and it is tried again with the next look.
+    // The kernel refused it, or one of its destinations; that was reported, and is tried again after the next read.
     refused: bool,
 }
 
@@ -125,7 +125,7 @@ pub struct Table {
     read: bool,
     // When the services are read next; None: not by themselves.
     look_at: Option<Instant>,
-    // Whose destinations are to be read, and when the next ones are.
+    // Services whose destinations are to be read, and when the next one is.
     unread: VecDeque<SvcKey>,
     read_at: Instant,
     pause: Duration,
@@ -144,7 +144,7 @@ fn all_of(svc: SvcKey) -> core::ops::RangeInclusive<(SvcKey, DestinationKey)> {
     (svc, FIRST)..=(svc, LAST)
 }
 
-// The kernel does not take it, and will not take it the next moment.
+// The kernel refuses it, and would refuse it again at once.
 fn is_final(errno: Errno) -> bool {
     // EPERM, ENOENT (scheduler, engine), ENODEV, EINVAL, ERANGE, EPROTONOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT
     matches!(errno.0, 1 | 2 | 19 | 22 | 34 | 93 | 95 | 97)
@@ -155,7 +155,7 @@ impl Table {
     pub fn service(&self, svc: SvcKey) -> Option<ServiceKey> {
         self.known.get(svc).map(|k| k.key)
     }
-    /// Whether it is in the kernel, as far as we know.
+    /// Whether it is in the kernel, as far as is known.
     pub fn is_held(&self, svc: SvcKey) -> bool {
         self.known.get(svc).is_some_and(|k| k.stage != Stage::Absent)
     }
@@ -163,19 +163,19 @@ impl Table {
     pub fn is_empty(&self) -> bool {
         self.known.len() == 0
     }
-    /// Keys of what is in the kernel because of us, at most `most`.
+    /// Keys of kalived's services in the kernel, at most `most`.
     pub fn ours(&self, most: usize) -> Vec<ServiceKey> {
         self.by_key.keys().take(most).copied().collect()
     }
-    /// The process before had these services: those that nobody wants go.
+    /// The services of the previous process: those that are not wanted are deleted.
     pub fn inherit(&mut self, services: Vec<ServiceKey>) {
         self.inherited = services.into_iter().collect();
     }
-    /// Whether the process before had services that were not looked for yet.
+    /// Whether the previous process had services that were not compared yet.
     pub fn inherits(&self) -> bool {
         !self.inherited.is_empty()
     }
-    /// How often something was put back or set right.
+    /// How often an entry was put back or corrected.
     pub fn restored(&self) -> u64 {
         self.services.restored() + self.destinations.restored()
     }
@@ -184,12 +184,12 @@ impl Table {
         let own = [self.known.len(), self.by_key.len(), self.unread.len(), self.filling.len()];
         own.into_iter().chain(self.services.sizes()).chain(self.destinations.sizes())
     }
-    /// Whether everything that is to go is gone.
+    /// Whether all deletions are done.
     pub fn idle(&self) -> bool {
         self.services.idle()
     }
 
-    /// `of` wants this service so. The error: whose it is already.
+    /// `of` wants this service so. The error: the virtual server that has it already.
     pub fn set(&mut self, key: ServiceKey, of: VsKey, value: Service) -> Result<SvcKey, VsKey> {
         let svc = match self.by_key.get(&key) {
             Some(svc) => *svc,
@@ -213,7 +213,7 @@ impl Table {
         Ok(svc)
     }
 
-    /// Nobody wants this service any more.
+    /// This service is not wanted any more.
     pub fn drop(&mut self, svc: SvcKey) {
         self.destinations.vanished(all_of(svc));
         if let Some(k) = self.known.get_mut(svc) {
@@ -224,11 +224,11 @@ impl Table {
         self.tidy(svc);
     }
 
-    /// At the end: nobody wants anything any more.
+    /// The end: nothing is wanted any more.
     pub fn release(&mut self) {
         self.look = Look::Not;
         self.look_at = None;
-        // What is asked for now are deletions.
+        // All requests are deletions now.
         self.read = true;
         self.unread.clear();
         self.filling.clear();
@@ -237,7 +237,7 @@ impl Table {
         }
     }
 
-    /// Nothing is known of the kernel's table, and nothing is to be asked for: it is not there.
+    /// The kernel has no table: nothing is known of it, and nothing is requested.
     pub fn forget(&mut self) {
         self.look = Look::Not;
         self.look_at = None;
@@ -245,7 +245,7 @@ impl Table {
         self.unread.clear();
     }
 
-    // What is over is not known any more.
+    // Forgets services that are neither wanted nor there.
     fn tidy(&mut self, svc: SvcKey) {
         let over = self.known.get(svc).is_some_and(|k| k.of.is_none()) && !self.services.knows(svc);
         if let Some(k) = over.then(|| self.known.remove(svc)).flatten() {
@@ -253,7 +253,7 @@ impl Table {
         }
     }
 
-    /// A destination of a service is wanted so, or not at all. Before the service is there that is asked for later, of [`Wants`].
+    /// A destination of a service is wanted so, or not at all. Until the service exists this has no effect: [`Wants`] is read then.
     pub fn change(&mut self, svc: SvcKey, key: DestinationKey, to: Option<Destination>) {
         let stage = self.known.get(svc).map(|k| k.stage);
         if !matches!(stage, Some(Stage::Filling(_) | Stage::Filled)) {
@@ -287,7 +287,7 @@ impl Table {
 
     /// One slice of what is to be done.
     pub fn work(&mut self, now: Instant, wants: &dyn Wants, fx: &mut Effects) {
-        // Nothing is reported of this table, so nothing that is held is in doubt.
+        // The kernel reports no change of this table, so no entry is in doubt.
         let _ = self.services.due(now, |_, held| vec![held.clone()]);
         let _ = self.destinations.due(now, |_, held| vec![*held]);
         self.fill(wants);
@@ -472,7 +472,7 @@ impl Table {
 
     fn compare_service(&mut self, svc: SvcKey, seen: bool, wants: &dyn Wants, notes: &mut Vec<Note>) {
         if !seen && let Some(k) = self.known.get_mut(svc) {
-            // A request that is under way says more than this.
+            // The answer of a request under way is newer than this.
             if k.stage != Stage::Absent && !self.services.is_busy(svc) {
                 k.stage = Stage::Absent;
                 notes.extend(k.of.map(|of| text::service_gone(&wants.name(of))));
@@ -481,7 +481,7 @@ impl Table {
             self.services.saw(svc, None);
             self.tidy(svc);
         }
-        // What was refused is tried again.
+        // A refused request is tried again.
         if let Some(Known { of: Some(of), value, .. }) = self.known.get(svc)
             && !self.services.is_wanted(svc)
         {
@@ -495,7 +495,7 @@ impl Table {
         self.look_at = Some(now + AUDIT);
         self.read_at = now;
         let some = u32::try_from(self.unread.len().max(1)).unwrap_or(u32::MAX);
-        // What is there already is adopted at once; later looks take their time.
+        // The first read is done at once, to adopt what is there; later ones are spread.
         self.pause =
             if core::mem::take(&mut self.adopting) { Duration::ZERO } else { (SPREAD / some).min(LONGEST_PAUSE) };
     }
@@ -520,7 +520,7 @@ impl Table {
                             notes.push(text::service_refused(&wants.name(of), &k.value, errno));
                         }
                         if is_final(errno) {
-                            // `services_read` wants it again.
+                            // `compare_service` wants it again after the next read.
                             self.services.give_up(svc);
                         }
                     }
@@ -546,7 +546,7 @@ impl Table {
                             notes.push(text::destination_refused(&key, &name(of), errno));
                         }
                         if is_final(errno) {
-                            // The next look asks for it again.
+                            // The next read requests it again.
                             self.destinations.give_up((svc, key));
                         }
                     }
@@ -587,7 +587,7 @@ impl Table {
             }
             None => nowhere.push(req),
         });
-        // Of a service that is gone, and took it along.
+        // A destination of a service that is gone; the kernel deleted it, too.
         for req in nowhere {
             self.destinations.answer(Instant::default(), req, Err(Errno::ESRCH));
         }

@@ -107,7 +107,8 @@ pub struct Loss<K, O> {
     pub first: bool,
 }
 
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(from = "Flat<V>", into = "Flat<V>")]
 #[serde(bound(
     serialize = "V: serde::Serialize, V::Owner: serde::Serialize",
     deserialize = "V: serde::Deserialize<'de>, V::Owner: serde::Deserialize<'de>"
@@ -123,10 +124,16 @@ struct Entry<V: Item> {
     held: Option<V>,
     // The item existed before and belongs to the operator: never deleted.
     theirs: bool,
-    // The request in flight.
-    asked: Option<Ask<V>>,
     // The deletion failed so often that [`Reconciler::idle`] does not wait for it.
     stuck: bool,
+    // What few entries have at a time; in a box, because there may be tens of thousands of entries.
+    more: Option<Box<More<V>>>,
+}
+
+#[derive(Clone, Debug)]
+struct More<V: Item> {
+    // The request in flight.
+    asked: Option<Ask<V>>,
     // The values of additions and changes whose answers were lost: they may be in the kernel as well. When the item is given up they are
     // deleted to be sure; after a reload no owner may be left that would find them among the left-overs.
     maybe: Vec<V>,
@@ -137,41 +144,102 @@ struct Entry<V: Item> {
     look: Option<Instant>,
 }
 
+impl<V: Item> Default for More<V> {
+    fn default() -> Self {
+        More { asked: None, maybe: Vec::new(), failures: 0, last_failure: None, retry: None, look: None }
+    }
+}
+
+impl<V: Item> More<V> {
+    fn is_empty(&self) -> bool {
+        self.asked.is_none()
+            && self.maybe.is_empty()
+            && self.last_failure.is_none()
+            && self.retry.is_none()
+            && self.look.is_none()
+    }
+}
+
+// An entry in a recording.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename = "Entry")]
+#[serde(bound(
+    serialize = "V: serde::Serialize, V::Owner: serde::Serialize",
+    deserialize = "V: serde::Deserialize<'de>, V::Owner: serde::Deserialize<'de>"
+))]
+struct Flat<V: Item> {
+    value: V,
+    owner: Option<V::Owner>,
+    lane: Option<V::Owner>,
+    held: Option<V>,
+    theirs: bool,
+    asked: Option<Ask<V>>,
+    stuck: bool,
+    maybe: Vec<V>,
+    failures: u32,
+    last_failure: Option<Instant>,
+    retry: Option<Instant>,
+    look: Option<Instant>,
+}
+
+impl<V: Item> From<Flat<V>> for Entry<V> {
+    fn from(f: Flat<V>) -> Self {
+        let Flat { value, owner, lane, held, theirs, asked, stuck, maybe, failures, last_failure, retry, look } = f;
+        let more = More { asked, maybe, failures, last_failure, retry, look };
+        Entry { value, owner, lane, held, theirs, stuck, more: (!more.is_empty()).then(|| Box::new(more)) }
+    }
+}
+
+impl<V: Item> From<Entry<V>> for Flat<V> {
+    fn from(e: Entry<V>) -> Self {
+        let Entry { value, owner, lane, held, theirs, stuck, more } = e;
+        let More { asked, maybe, failures, last_failure, retry, look } = more.map(|m| *m).unwrap_or_default();
+        Flat { value, owner, lane, held, theirs, asked, stuck, maybe, failures, last_failure, retry, look }
+    }
+}
+
 impl<V: Item> Entry<V> {
     fn new(value: V, owner: Option<V::Owner>, held: Option<V>, theirs: bool) -> Entry<V> {
-        Entry {
-            value,
-            owner,
-            lane: owner,
-            held,
-            theirs,
-            asked: None,
-            stuck: false,
-            maybe: Vec::new(),
-            failures: 0,
-            last_failure: None,
-            retry: None,
-            look: None,
-        }
+        Entry { value, owner, lane: owner, held, theirs, stuck: false, more: None }
+    }
+    fn more(&mut self) -> &mut More<V> {
+        self.more.get_or_insert_default()
+    }
+    fn asked(&self) -> Option<&Ask<V>> {
+        self.more.as_ref()?.asked.as_ref()
+    }
+    fn maybe(&self) -> &[V] {
+        self.more.as_ref().map_or(&[], |m| &m.maybe)
+    }
+    fn retry(&self) -> Option<Instant> {
+        self.more.as_ref()?.retry
+    }
+    fn look(&self) -> Option<Instant> {
+        self.more.as_ref()?.look
+    }
+    fn failures(&self) -> u32 {
+        self.more.as_ref().map_or(0, |m| m.failures)
     }
     fn in_peace(&self, now: Instant) -> bool {
-        self.last_failure.is_none_or(|t| now.since(t) > PEACE)
+        self.more.as_ref().and_then(|m| m.last_failure).is_none_or(|t| now.since(t) > PEACE)
     }
     fn backoff(&mut self, now: Instant) -> Instant {
-        if self.in_peace(now) {
-            self.failures = 0;
+        let peace = self.in_peace(now);
+        let more = self.more();
+        if peace {
+            more.failures = 0;
         }
-        self.last_failure = Some(now);
-        let wait = FIRST_RETRY * 2u32.saturating_pow(self.failures.min(10));
-        self.failures = self.failures.saturating_add(1);
+        more.last_failure = Some(now);
+        let wait = FIRST_RETRY * 2u32.saturating_pow(more.failures.min(10));
+        more.failures = more.failures.saturating_add(1);
         now + wait.min(LONGEST_RETRY)
     }
     // The request that is due now.
     fn next(&self) -> Option<Ask<V>> {
-        if self.asked.is_some() || self.theirs {
+        if self.asked().is_some() || self.theirs {
             return None;
         }
-        let mut all = self.held.iter().chain(&self.maybe);
+        let mut all = self.held.iter().chain(self.maybe());
         if self.owner.is_none() {
             return all.next().map(|v| Ask::Del(v.clone()));
         }
@@ -185,26 +253,33 @@ impl<V: Item> Entry<V> {
     }
     // Neither wanted, nor in the kernel (or not ours), nor in a request.
     fn is_over(&self) -> bool {
-        self.owner.is_none() && self.asked.is_none() && (self.theirs || self.held.is_none() && self.maybe.is_empty())
+        self.owner.is_none()
+            && self.asked().is_none()
+            && (self.theirs || self.held.is_none() && self.maybe().is_empty())
     }
     // Ours, and no owner wants it any more.
     fn is_going(&self) -> bool {
         self.owner.is_none() && !self.theirs
     }
     fn now_there(&mut self, value: V) {
-        self.maybe.retain(|v| V::IN_PLACE && *v != value);
+        if let Some(more) = &mut self.more {
+            more.maybe.retain(|v| V::IN_PLACE && *v != value);
+        }
         self.held = Some(value);
     }
     fn now_gone(&mut self, value: &V) {
-        self.maybe.retain(|v| V::IN_PLACE && v != value);
+        if let Some(more) = &mut self.more {
+            more.maybe.retain(|v| V::IN_PLACE && v != value);
+        }
         self.held.take_if(|v| !V::IN_PLACE || v == value);
     }
     fn may_be_there(&mut self, value: V) {
-        if self.held.as_ref() != Some(&value) && !self.maybe.contains(&value) {
-            if self.maybe.len() >= MAYBE {
-                self.maybe.remove(0);
+        if self.held.as_ref() != Some(&value) && !self.maybe().contains(&value) {
+            let maybe = &mut self.more().maybe;
+            if maybe.len() >= MAYBE {
+                maybe.remove(0);
             }
-            self.maybe.push(value);
+            maybe.push(value);
         }
     }
 }
@@ -271,7 +346,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         e.stuck = false;
         e.theirs &= theirs;
         e.value = value;
-        let held = e.held.is_some() && e.asked.is_none();
+        let held = e.held.is_some() && e.asked().is_none();
         self.owned(key, before, Some(owner));
         self.touched(key);
         held
@@ -318,7 +393,9 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         for key in keys {
             if let Some(e) = self.entries.get_mut(&key) {
                 (e.held, e.theirs) = (None, false);
-                e.maybe.clear();
+                if let Some(more) = &mut e.more {
+                    more.maybe.clear();
+                }
                 let before = e.owner.take();
                 self.owned(key, before, None);
                 self.touched(key);
@@ -327,7 +404,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     }
     /// The kernel has deleted this item without a report: it is added again if it is wanted.
     pub fn absent(&mut self, key: K) {
-        if let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked.is_none()) {
+        if let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked().is_none()) {
             e.held = None;
             self.touched(key);
         }
@@ -336,9 +413,11 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     /// A read of the kernel found this value under a known key; `None`: none. Returns whether it differs from the known value. For kinds
     /// whose changes the kernel does not report; while a request is in flight its answer counts.
     pub fn saw(&mut self, key: K, is: Option<V>) -> bool {
-        let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked.is_none()) else { return false };
+        let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked().is_none()) else { return false };
         let news = e.held.is_some() && e.held != is;
-        e.maybe.clear();
+        if let Some(more) = &mut e.more {
+            more.maybe.clear();
+        }
         e.held = is;
         self.restored += u64::from(news);
         self.touched(key);
@@ -363,7 +442,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
 
     /// The kernel reported a deletion.
     pub fn doubt(&mut self, now: Instant, key: K) {
-        if self.entries.get(&key).is_some_and(|e| e.held.is_some() || e.asked.is_some()) {
+        if self.entries.get(&key).is_some_and(|e| e.held.is_some() || e.asked().is_some()) {
             self.look_at(now + DOUBT, key);
         }
     }
@@ -378,9 +457,12 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         while let Some((at, key)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
             self.later.remove(&(at, key));
             let Some(e) = self.entries.get_mut(&key) else { continue };
-            e.retry = e.retry.filter(|t| *t != at);
-            let look = e.look.take_if(|t| *t == at).is_some();
-            if e.asked.is_some() {
+            let mut look = false;
+            if let Some(more) = &mut e.more {
+                more.retry = more.retry.filter(|t| *t != at);
+                look = more.look.take_if(|t| *t == at).is_some();
+            }
+            if e.asked().is_some() {
                 // The answer determines what is held; the mirror is checked after it.
                 if look {
                     self.look_at(now + DOUBT, key);
@@ -401,7 +483,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
                         continue;
                     }
                 }
-            } else if e.retry.is_some() && e.held.is_none() {
+            } else if e.retry().is_some() && e.held.is_none() {
                 // A check of an item that is not in the kernel and waits for its next try.
                 continue;
             }
@@ -413,7 +495,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn retry_now(&mut self) {
         let waiting: Vec<K> = self.later.iter().map(|(_, key)| *key).collect();
         for key in waiting {
-            if let Some(at) = self.entries.get_mut(&key).and_then(|e| e.retry.take()) {
+            if let Some(at) = self.entries.get_mut(&key).and_then(|e| e.more.as_mut()?.retry.take()) {
                 self.forget_later(at, key);
                 self.enqueue(key);
             }
@@ -426,8 +508,8 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         let mut found = Vec::new();
         let keys: Vec<K> = self.entries.keys().copied().collect();
         for key in keys {
-            if let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked.is_none()) {
-                let mut is = there(key, e.held.as_ref().or(e.maybe.last()).unwrap_or(&e.value));
+            if let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked().is_none()) {
+                let mut is = there(key, e.held.as_ref().or(e.maybe().last()).unwrap_or(&e.value));
                 e.theirs &= !is.is_empty();
                 let best = is.iter().position(|v| *v == e.value).unwrap_or(0);
                 let held = (!is.is_empty()).then(|| is.swap_remove(best));
@@ -435,7 +517,10 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
                     found.push((owner, key));
                 }
                 is.truncate(MAYBE);
-                (e.held, e.maybe) = (held, is);
+                e.held = held;
+                if !is.is_empty() || e.more.is_some() {
+                    e.more().maybe = is;
+                }
             }
             self.touched(key);
         }
@@ -446,13 +531,13 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn answer(&mut self, now: Instant, req: ReqId, result: Result<(), Errno>) -> Option<Outcome<K, V::Owner>> {
         let key = self.inflight.remove(&req)?;
         let e = self.entries.get_mut(&key)?;
-        let asked = e.asked.take()?;
+        let asked = e.more.as_mut()?.asked.take()?;
         let mut outcome = None;
         let lost = result.is_err_and(|e| matches!(e, Errno::ENOBUFS | Errno::ETIMEDOUT));
         match (asked, result) {
             (Ask::Del(_), Err(errno)) if !V::is_gone(errno) && !e.is_over() => {
                 let at = e.backoff(now);
-                if e.failures >= DELETE_TRIES && !core::mem::replace(&mut e.stuck, true) {
+                if e.failures() >= DELETE_TRIES && !core::mem::replace(&mut e.stuck, true) {
                     outcome = Some(Outcome::Stuck { key, errno });
                 }
                 self.index(key);
@@ -464,7 +549,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
                 outcome = Some(Outcome::Gone { key });
             }
             (Ask::Add(v) | Ask::Change(_, v), Err(errno)) if !V::is_there(errno) => {
-                let first = e.failures == 0 || e.in_peace(now);
+                let first = e.failures() == 0 || e.in_peace(now);
                 let at = e.backoff(now);
                 if lost {
                     e.may_be_there(v);
@@ -512,16 +597,16 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
                 self.barred.insert(key);
                 continue;
             }
-            if let Some(at) = e.retry.take() {
+            if let Some(at) = e.more.as_mut().and_then(|m| m.retry.take()) {
                 self.later.remove(&(at, key));
-                if e.look == Some(at) {
+                if e.look() == Some(at) {
                     self.later.insert((at, key));
                 }
             }
             self.last_req += 1;
             let req = ReqId(u64::from(V::SERIES) << 56 | self.last_req);
             self.inflight.insert(req, key);
-            emit(req, key, e.asked.insert(ask));
+            emit(req, key, e.more().asked.insert(ask));
         }
     }
 
@@ -580,7 +665,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     }
     /// Whether a request for the item is in flight.
     pub fn is_busy(&self, key: K) -> bool {
-        self.entries.get(&key).is_some_and(|e| e.asked.is_some())
+        self.entries.get(&key).is_some_and(|e| e.asked().is_some())
     }
     /// Whether there is an entry for the item.
     pub fn knows(&self, key: K) -> bool {
@@ -610,7 +695,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     fn touched(&mut self, key: K) {
         if self.entries.get(&key).is_some_and(Entry::is_over) {
             if let Some(e) = self.entries.remove(&key) {
-                for at in [e.retry, e.look].into_iter().flatten() {
+                for at in [e.retry(), e.look()].into_iter().flatten() {
                     self.later.remove(&(at, key));
                 }
             }
@@ -619,7 +704,11 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             self.barred.remove(&key);
         }
         // One search for all steps: this runs several times for each address of a takeover.
-        let e = self.entries.get(&key);
+        let mut e = self.entries.get_mut(&key);
+        if let Some(e) = &mut e {
+            e.more.take_if(|more| more.is_empty());
+        }
+        let e = e.map(|e| &*e);
         let going = e.is_some_and(Entry::is_going);
         let stuck = going && e.is_some_and(|e| e.stuck);
         let lane = e.filter(|e| e.next().is_some()).map(|e| e.lane);
@@ -657,21 +746,21 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         }
     }
     fn try_at(&mut self, at: Instant, key: K) {
-        if let Some(before) = self.entries.get_mut(&key).and_then(|e| e.retry.replace(at)) {
+        if let Some(before) = self.entries.get_mut(&key).and_then(|e| e.more().retry.replace(at)) {
             self.forget_later(before, key);
         }
         self.later.insert((at, key));
     }
     fn look_at(&mut self, at: Instant, key: K) {
         // The earliest of several times: a flood of reports does not postpone the check.
-        if let Some(e) = self.entries.get_mut(&key).filter(|e| e.look.is_none()) {
-            e.look = Some(at);
+        if let Some(e) = self.entries.get_mut(&key).filter(|e| e.look().is_none()) {
+            e.more().look = Some(at);
             self.later.insert((at, key));
         }
     }
     // `at` is no longer one of the two times of an entry, unless it is the other one.
     fn forget_later(&mut self, at: Instant, key: K) {
-        if !self.entries.get(&key).is_some_and(|e| e.retry == Some(at) || e.look == Some(at)) {
+        if !self.entries.get(&key).is_some_and(|e| e.retry() == Some(at) || e.look() == Some(at)) {
             self.later.remove(&(at, key));
         }
     }

@@ -167,7 +167,7 @@ impl<V: Kind> Bench<V> {
         assert!(going <= 2 * n);
         for (key, e) in &self.r.entries {
             assert!(!e.is_over(), "{key}: an entry that is over is forgotten");
-            let waits = e.asked.is_some() || e.retry.is_some() || self.r.aside.contains(key);
+            let waits = e.asked().is_some() || e.retry().is_some() || self.r.aside.contains(key);
             let queued = self.r.queue.len() > 0;
             assert!(e.next().is_none() || waits || queued, "{key}: work that nothing will do: {e:?}");
         }

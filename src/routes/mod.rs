@@ -139,7 +139,7 @@ fn spec_of(id: RouteId, r: &Route, links: &Links) -> Option<RouteSpec> {
             None => 0,
         };
         let hops = u8::try_from(h.weight.saturating_sub(1)).unwrap_or(u8::MAX);
-        Some(HopSpec { ifindex, via: h.via, hops, onlink: h.onlink, realms: 0 })
+        Some(HopSpec { ifindex, via: h.via, hops, onlink: h.onlink, realms: h.flow, encap: h.encap.clone() })
     };
     let hops: Vec<HopSpec> = r.hops.iter().filter_map(hop).collect();
     if hops.is_empty() && !r.hops.is_empty() {

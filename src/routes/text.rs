@@ -42,15 +42,10 @@ pub fn stuck(id: &RouteId, e: Errno) -> Note {
 pub fn taken(who: &str, id: &RouteId) -> Note {
     note(Level::Warning, format!("{who} route {id} was removed by another program; putting it back"))
 }
-/// A line with words that have no effect yet.
+/// A line that no kernel has a route for.
 pub fn not_done(who: &str, r: &Route) -> Note {
     let to = r.to.map_or_else(|| "default".to_owned(), |p| format!("{}/{}", p.addr, p.len));
-    note(
-        Level::Warning,
-        format!(
-            "{who} route {to} is not added: encap, vrf and realms of a nexthop are not supported yet, and no kernel has nat"
-        ),
-    )
+    note(Level::Warning, format!("{who} route {to} is not added: no kernel has routes of type nat"))
 }
 /// Two lines of the file name one route.
 pub fn twice(who: &str, id: &RouteId) -> Note {

@@ -85,6 +85,21 @@ pub struct Snapshot {
     pub filter: bool,
     /// BFD sessions by name.
     pub bfd: Vec<BfdShot>,
+    /// Real servers whose weight grows (`slow_start`).
+    pub ramps: Vec<RampShot>,
+}
+
+/// A real server that is back, and whose weight grows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RampShot {
+    /// Its virtual server, by what it serves.
+    pub of: Box<str>,
+    /// Its address.
+    pub addr: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Since when it is back.
+    pub since: u64,
 }
 
 /// An interface of a virtual router's own.

@@ -6,6 +6,7 @@
 //! runtime, and any decision about a protocol.
 
 pub mod acl;
+pub mod bfd;
 pub mod bufring;
 pub mod child;
 pub mod clock;

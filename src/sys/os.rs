@@ -11,7 +11,7 @@ use super::bufring::{BufRing, Received};
 use super::op::{Done, Fd, Header, Link, OpKey};
 use super::ring::{How, Ring};
 use super::socket::{Origin, Pair, SockAddr, Transport};
-use super::{clock, fifo, logfd, netlink, seqpacket, socket};
+use super::{bfd, clock, fifo, logfd, netlink, seqpacket, socket};
 use crate::time::{Duration, Instant, Now};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -59,6 +59,10 @@ pub trait Ops<T: Copy> {
     fn connect(&mut self, tag: T, fd: &Fd, to: Rc<SockAddr>, worker: bool) -> OpKey;
     /// See [`Ring::recv`].
     fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey;
+    /// See [`Ring::reuse`].
+    fn reuse(&mut self, buf: Box<[u8]>) {
+        drop(buf);
+    }
     /// See [`Ring::poll`].
     fn poll(&mut self, tag: T, fd: &Fd, write: bool) -> OpKey;
     /// See [`Ring::recv_multi`].
@@ -114,13 +118,15 @@ pub trait Calls {
     fn send_frames(&mut self, fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>);
     /// See [`socket::open_unix`].
     fn open_unix(&mut self) -> io::Result<Fd>;
+    /// See [`socket::send_now`].
+    fn send_now(&mut self, fd: &Fd, bytes: &[u8]) -> io::Result<usize>;
     /// See [`socket::open_to`].
     fn open_to(&mut self, transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd>;
-    /// See [`socket::open_bfd_port`].
+    /// See [`bfd::open_bfd_port`].
     fn open_bfd_port(&mut self, v6: bool, port: u16) -> io::Result<Fd>;
-    /// See [`socket::open_bfd`].
+    /// See [`bfd::open_bfd`].
     fn open_bfd(&mut self, source: Option<IpAddr>, v6: bool, port: u16, ttl: u8) -> io::Result<Fd>;
-    /// See [`socket::send_datagram`].
+    /// See [`bfd::send_datagram`].
     fn send_datagram(&mut self, fd: &Fd, bytes: &[u8], to: &SockAddr) -> io::Result<()>;
     /// See [`netlink::open`].
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
@@ -185,6 +191,9 @@ impl<T: Copy> Ops<T> for Ring<T> {
     }
     fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey {
         Ring::recv(self, tag, fd, size)
+    }
+    fn reuse(&mut self, buf: Box<[u8]>) {
+        Ring::reuse(self, buf);
     }
     fn poll(&mut self, tag: T, fd: &Fd, write: bool) -> OpKey {
         Ring::poll(self, tag, fd, write)
@@ -283,17 +292,20 @@ impl<T: Copy> Calls for Ring<T> {
     fn open_unix(&mut self) -> io::Result<Fd> {
         socket::open_unix()
     }
+    fn send_now(&mut self, fd: &Fd, bytes: &[u8]) -> io::Result<usize> {
+        socket::send_now(fd, bytes)
+    }
     fn open_to(&mut self, transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd> {
         socket::open_to(transport, to, origin)
     }
     fn open_bfd_port(&mut self, v6: bool, port: u16) -> io::Result<Fd> {
-        socket::open_bfd_port(v6, port)
+        bfd::open_bfd_port(v6, port)
     }
     fn open_bfd(&mut self, source: Option<IpAddr>, v6: bool, port: u16, ttl: u8) -> io::Result<Fd> {
-        socket::open_bfd(source, v6, port, ttl)
+        bfd::open_bfd(source, v6, port, ttl)
     }
     fn send_datagram(&mut self, fd: &Fd, bytes: &[u8], to: &SockAddr) -> io::Result<()> {
-        socket::send_datagram(fd, bytes, to)
+        bfd::send_datagram(fd, bytes, to)
     }
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)> {
         netlink::open()

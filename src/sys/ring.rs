@@ -26,6 +26,9 @@ pub const SQ_ENTRIES: u32 = 1024;
 /// kernel without memory for requests refuses it.
 const SUBMIT_TRIES: usize = 64;
 
+/// Buffers of receives that are kept for others: those of the connections of a few turns.
+const SPARE: usize = 8;
+
 /// Why there is no ring: the cause and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoRing(pub String);
@@ -44,6 +47,8 @@ pub struct Ring<T> {
     abs_timer: bool,
     unknown: u64,
     broken: Option<i32>,
+    // Buffers that receives have given back.
+    spare: Vec<Box<[u8]>>,
 }
 
 impl<T: Copy> Ring<T> {
@@ -66,7 +71,8 @@ impl<T: Copy> Ring<T> {
         if !known || !probe.is_supported(opcode::SendZc::CODE) || kernel_release() < Some((6, 1)) {
             return Err(NoRing(too_old()));
         }
-        let mut ring = Ring { io, ops: Arena::default(), abs_timer: false, unknown: 0, broken: None };
+        let mut ring =
+            Ring { io, ops: Arena::default(), abs_timer: false, unknown: 0, broken: None, spare: Vec::new() };
         ring.abs_timer = ring.enter(1, Some(Instant(1)), EnterFlags::ABS_TIMER) == Err(-libc::ETIME);
         Ok(ring)
     }
@@ -167,10 +173,18 @@ impl<T: Copy> Ring<T> {
 
     /// Receives up to `size` bytes once; the completion carries them in `read`.
     pub fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey {
-        let mut buf = vec![0u8; size].into_boxed_slice();
+        let spare = self.spare.pop().filter(|buf| buf.len() == size);
+        let mut buf = spare.unwrap_or_else(|| vec![0u8; size].into_boxed_slice());
         let len = u32::try_from(size).unwrap_or(u32::MAX);
         let e = opcode::Recv::new(types::Fd(fd.as_raw_fd()), buf.as_mut_ptr(), len).build();
         self.push(tag, e, Link::Last, Mem::Read { buf }, Some(fd))
+    }
+
+    /// Takes back the buffer of a receive that has completed, for another one: a new one has to be cleared.
+    pub fn reuse(&mut self, buf: Box<[u8]>) {
+        if self.spare.len() < SPARE {
+            self.spare.push(buf);
+        }
     }
 
     /// Completes once as soon as `fd` can be read (or, with `write`, written) or has an error; at once where that holds already. A poll

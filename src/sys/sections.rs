@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 /// Code that the core runs at its start, for a command, at a reload or never.
 const SELDOM: &str = ".text.seldom";
@@ -79,16 +79,33 @@ fn pieces((from, to): Range) -> impl Iterator<Item = (*mut libc::c_void, usize)>
 // The code of a shared library, of a line of /proc/PID/maps.
 fn library(line: &str, program: &Path) -> Option<Range> {
     let mut words = line.split_ascii_whitespace();
-    let (from, to) = words.next()?.split_once('-')?;
+    let whole = range(words.next()?)?;
     let code = words.next()? == "r-xp";
     let file = Path::new(words.nth(3).filter(|name| name.starts_with('/'))?);
-    (code && file != program).then_some(())?;
+    (code && file != program).then_some(whole)
+}
+
+// The first word of a line of /proc/PID/maps.
+fn range(line: &str) -> Option<Range> {
+    let (from, to) = line.split_ascii_whitespace().next()?.split_once('-')?;
     Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
 }
 
-/// Locks the libraries for checks again, because there are servers to check. Without effect before [`give_back`], and where memory may
-/// not be locked.
+/// From now on this process has no pages of 2 MiB: locked memory would be filled up to whole ones. Programs that it starts would not have
+/// them either, so this is for a process that starts none.
+pub fn small_pages() {
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
+/// Locks the libraries for checks again, because there is a check that uses them: once. Without effect before [`give_back`], and where
+/// memory may not be locked.
 pub fn keep_checks() {
+    static KEPT: Once = Once::new();
+    KEPT.call_once(lock_checks);
+}
+
+fn lock_checks() {
     for (at, length) in OF_CHECKS.get().into_iter().flatten().copied().flat_map(pieces) {
         // SAFETY: a part of the program; locking changes nothing but where its pages are.
         unsafe { libc::mlock(at, length) };
@@ -106,6 +123,12 @@ pub fn give_back_all() {
 
 #[cfg(target_env = "gnu")]
 fn give_back_heap() {
+    // A page of 2 MiB would come back whole for the next byte that is used.
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for (at, end) in maps.lines().filter(|line| line.ends_with("[heap]")).filter_map(range) {
+        // SAFETY: advice about this process's heap; what is in it stays.
+        unsafe { libc::madvise(at as *mut libc::c_void, (end - at) as usize, libc::MADV_NOHUGEPAGE) };
+    }
     // SAFETY: no pointers; only what is free is given back.
     unsafe { libc::malloc_trim(0) };
 }

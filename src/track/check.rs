@@ -1,7 +1,7 @@
-//! One `vrrp_check`: a port, a web server, a unix socket or a process that is looked at without running a program.
+//! One `vrrp_check`: a port, a web server, a unix socket or a process that is checked without running a program.
 //!
-//! Read first: `mod.rs`, `flip.rs`, `conn.rs`. Each look is a connection of its own, closed as soon as the answer is known. What a
-//! server says is hostile: a status line is looked for in so many bytes and no more, and nothing after it is read.
+//! Read first: `mod.rs`, `flip.rs`, `conn.rs`. Each look is one connection, closed as soon as the answer is known. What a server sends
+//! is hostile: the status line must come within `MAX_LINE` bytes, and nothing after it is read.
 
 use super::flip::Flip;
 use super::{Cx, Kind, second_run, text};
@@ -16,7 +16,7 @@ use crate::watch;
 use crate::words::{errno, span};
 use bytes::Bytes;
 
-/// A status line is some thirty bytes. Who sends so many without one is no web server.
+/// Bytes within which a status line must end. It has about thirty; a peer that sends more without one is no web server.
 const MAX_LINE: usize = 4096;
 /// What a unix socket's address holds (`sun_path` less its NUL).
 const MAX_PATH: usize = 107;
@@ -34,7 +34,7 @@ struct Look {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Check {
     key: TrackKey,
-    // What it stands for in the file: a `vrrp_check`, or a `vrrp_script` that only opens a port.
+    // Its block in the file: a `vrrp_check`, or a `vrrp_script` that only opens a port.
     kind: Kind,
     name: Box<str>,
     cfg: VrrpCheck,
@@ -138,7 +138,7 @@ impl Check {
             return self.counted(cx);
         }
         let now = cx.now.mono;
-        // A look whose time is over this very moment is over: its successor is not put off by it.
+        // A look whose time ends now has ended: it does not delay the next one.
         let changed = self.look.as_ref().is_some_and(|l| l.until <= now) && self.on_timeout(cx);
         let interval = self.interval();
         self.due += interval;
@@ -188,13 +188,13 @@ impl Check {
             }
             (Stream::Data(_), _) => false,
             (Stream::End, _) => self.done(Err("closed without an answer".to_owned()), cx),
-            // No TLS is asked for.
+            // Not expected: no TLS was requested.
             (Stream::Broken(_), _) => self.done(Err("broken".to_owned()), cx),
             (Stream::Failed(e), _) => self.done(Err(errno(e)), cx),
         }
     }
 
-    /// So many processes run now. True: the verdict changed.
+    /// The number of processes changed. True: the verdict changed.
     pub fn on_count(&mut self, count: Result<u32, Errno>, cx: &mut Cx<'_>) -> bool {
         self.count = Some(count);
         self.counted(cx)
@@ -220,7 +220,7 @@ impl Check {
         }
     }
 
-    // A count stands until the next: it is a result now and, while results in a row are waited for, every interval.
+    // A count is valid until the next one: it is a result now and, while more successive results are needed, one for each interval.
     fn counted(&mut self, cx: &mut Cx<'_>) -> bool {
         let verdict = match self.count {
             None => return false,
@@ -259,7 +259,7 @@ impl Check {
     }
 }
 
-// Goes into a request line.
+// Whether the text may be part of a request line.
 fn printable(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b > b' ' && b != 0x7f)
 }
@@ -271,7 +271,7 @@ enum Read {
     NoHttp,
 }
 
-// One more piece of an answer; `line` keeps the beginning of the status line between two.
+// One more piece of an answer; `line` has the beginning of the status line that earlier pieces brought.
 fn read_status(line: &mut Vec<u8>, bytes: &[u8]) -> Read {
     let bytes = &bytes[..bytes.len().min(MAX_LINE - line.len())];
     let end = memchr::memchr(b'\n', bytes);
@@ -279,7 +279,7 @@ fn read_status(line: &mut Vec<u8>, bytes: &[u8]) -> Read {
     match end {
         Some(_) => parse_status(line).map_or(Read::NoHttp, Read::Status),
         None if line.len() >= MAX_LINE => Read::NoHttp,
-        // No line of anything else is waited for.
+        // The rest of a line that begins otherwise is not waited for.
         None if !b"HTTP/".starts_with(&line[..line.len().min(5)]) => Read::NoHttp,
         None => Read::More,
     }

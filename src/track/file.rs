@@ -1,4 +1,4 @@
-//! One `track_file`: a number in a file that steers priorities.
+//! One `track_file`: a number in a file that changes priorities.
 //!
 //! Read first: `mod.rs`. The value is kept as it is; each virtual router multiplies it with its own weight.
 
@@ -15,7 +15,7 @@ pub struct File {
     cfg: TrackFile,
     watch: Option<WatchKey>,
     value: Option<i32>,
-    // Told, so that the same trouble is one line.
+    // The error of the last log line: the same error is reported once.
     trouble: Option<Errno>,
     wordy: bool,
 }
@@ -42,7 +42,7 @@ impl File {
         self.cfg = cfg;
     }
 
-    /// Has it watched. Without a path there is no file, and its number is 0. True: the verdict changed.
+    /// Begins to watch the file. Without a path there is none, and the number is 0. True: the verdict changed.
     pub fn start(&mut self, cx: &mut Cx<'_>) -> bool {
         match self.cfg.file.as_deref() {
             Some(path) => {
@@ -53,7 +53,7 @@ impl File {
         }
     }
 
-    /// What it holds now. True: the verdict changed.
+    /// Its content was read. True: the verdict changed.
     pub fn on_read(&mut self, result: Result<&[u8], Errno>, cx: &mut Cx<'_>) -> bool {
         let trouble = result.err().filter(|e| *e != Errno::ENOENT);
         if core::mem::replace(&mut self.trouble, trouble) != trouble
@@ -113,7 +113,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<i32, String> {
     i32::try_from(if negative { -n } else { n }).map_err(|_| shown)
 }
 
-/// Whether there is something, and it does not begin with a number.
+/// Whether there is text, and it does not begin with a number.
 fn wordy(bytes: &[u8]) -> bool {
     let text = bytes.trim_ascii();
     let number = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);

@@ -1,15 +1,15 @@
-//! Up or down from results in a row: `rise` and `fall`.
+//! Up or down from successive results: `rise` and `fall`.
 //!
-//! Read first: nothing. keepalived counts from 0 to rise + fall - 1, up from rise on, and a success while up (a failure while
-//! down) sets the counter to its end: that is the same as counting the results in a row that speak against the state.
+//! Read first: nothing. keepalived counts from 0 to rise + fall - 1; from rise on it is up, and a success while up (a failure while
+//! down) sets the counter to its end. Counting the successive results that contradict the state is equivalent.
 
-/// What results so far add up to.
+/// The state that follows from the results so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Flip {
     rise: u32,
     fall: u32,
     up: Option<bool>,
-    // Results in a row against `up`.
+    // Successive results that contradict `up`.
     against: u32,
     // The next result decides alone.
     decisive: bool,
@@ -59,7 +59,7 @@ impl Flip {
     pub fn up(&self) -> Option<bool> {
         self.up
     }
-    /// Some results speak against the state, not yet enough of them.
+    /// Some results contradict the state, not yet enough of them.
     pub fn wavers(&self) -> bool {
         self.against > 0
     }

@@ -1,9 +1,9 @@
 //! What virtual routers track beside interfaces: scripts, files, processes, native checks and BFD sessions.
 //!
 //! Read in this order: this file (all of them, by key and by name), `flip` (rise and fall), then one kind each: `script`, `file`,
-//! `process`, `check`. A tracker knows what it found, never who cares: `vrrp/instance/health.rs` asks for verdicts by name,
-//! `world/tracks.rs` routes events here and tells the virtual routers of changes. Deliberately absent: weights; those are
-//! the tracking line's or, without one there, the [`Weight`] kept here for it.
+//! `process`, `check`. A tracker has its verdict and does not know who uses it: `vrrp/instance/health.rs` reads verdicts by name,
+//! `world/tracks.rs` passes events to the trackers and changes to the virtual routers. Deliberately absent: the application of
+//! weights. A weight is that of the tracking line or, where it has none, the [`Weight`] kept here.
 
 pub mod bfd;
 pub mod check;
@@ -53,8 +53,8 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// The interval was altered: an interval that was an hour and is a second now does not begin in an hour. The new time of the
-    /// next run, if it comes sooner by that.
+    /// The interval was altered. Returns the new time of the next run if that is sooner: after a change from an hour to a second the
+    /// next run is not an hour away.
     fn sooner(&mut self, key: TrackKey, interval: Duration) -> Option<Instant> {
         let (run, soonest) = (Due::TrackRun(key), self.now.mono + interval);
         self.timers.get(run).filter(|at| *at > soonest)?;
@@ -63,17 +63,18 @@ impl Cx<'_> {
     }
 }
 
-/// When a tracker that runs at `now` for the first time runs again; from then on it does every `interval`. Within the second half of
-/// the interval, by a hash of its name: fifty checks that start together are together only once, and the same check has
-/// the same place whatever stands beside it in the file.
+/// When a tracker that runs at `now` for the first time runs again; from then on it runs every `interval`. The time is within the
+/// second half of the interval, by a hash of the name: checks that start together run together only once, and the place of a check
+/// does not depend on the others in the file.
 pub(crate) fn second_run(now: Instant, interval: Duration, name: &str) -> Instant {
-    // A hash of 32 bits times as many nanoseconds, 4.3 s at most: further apart than that nothing needs to be.
+    // The product of a hash of 32 bits and these nanoseconds has 64 bits. So the spread is 4.3 s at most, which is enough.
     let spread = nanos(interval / 2).min(u64::from(u32::MAX));
     let share = (u64::from(CRC32C.checksum(name.as_bytes())) * spread) >> 32;
     now + (interval - Duration::from_nanos(spread - share))
 }
 
-/// So many may go on together: that costs a slow processor a few milliseconds, and each keeps its whole interval from the first run on.
+/// How many trackers are not spread: together they cost a slow processor a few milliseconds, and each has its whole interval from the
+/// first run on.
 const FEW: usize = 8;
 
 const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
@@ -91,11 +92,13 @@ pub enum Kind {
     Check,
     /// `bfd_instance`.
     Bfd,
+    /// The quorum of a `virtual_server`.
+    VirtualServer,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [Kind::Script, Kind::File, Kind::Process, Kind::Check, Kind::Bfd];
+    pub const ALL: [Kind; 6] = [Kind::Script, Kind::File, Kind::Process, Kind::Check, Kind::Bfd, Kind::VirtualServer];
     /// As in snapshots and sentences.
     pub fn word(self) -> &'static str {
         match self {
@@ -104,6 +107,7 @@ impl Kind {
             Kind::Process => "process",
             Kind::Check => "check",
             Kind::Bfd => "bfd",
+            Kind::VirtualServer => "virtual_server",
         }
     }
     /// As at the beginning of a log line.
@@ -114,6 +118,7 @@ impl Kind {
             Kind::Process => "VRRP_Track_Process",
             Kind::Check => "VRRP_Check",
             Kind::Bfd => "BFD_Instance",
+            Kind::VirtualServer => "Virtual_Server",
         }
     }
     /// The lines of `lines` that name trackers of this kind.
@@ -124,11 +129,12 @@ impl Kind {
             Kind::Process => &lines.processes,
             Kind::Check => &lines.checks,
             Kind::Bfd => &lines.bfds,
+            Kind::VirtualServer => &lines.virtual_servers,
         }
     }
 }
 
-/// What a tracker has to say.
+/// The verdict of a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Verdict {
     /// Nothing yet.
@@ -146,6 +152,8 @@ enum Def {
     Process(TrackProcess),
     Check(VrrpCheck),
     Bfd(BfdInstance),
+    // Its quorum is the virtual server's own.
+    VirtualServer,
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -155,6 +163,8 @@ enum Machine {
     Process(Process),
     Check(Check),
     Bfd(Bfd),
+    // Whether it has its quorum, as far as that is known.
+    VirtualServer(Option<bool>),
 }
 
 impl Machine {
@@ -165,6 +175,7 @@ impl Machine {
             Def::Process(d) => Machine::Process(Process::new(key, d)),
             Def::Check(d) => Machine::Check(Check::new(key, kind, d)),
             Def::Bfd(d) => Machine::Bfd(Bfd::new(d)),
+            Def::VirtualServer => Machine::VirtualServer(None),
         }
     }
     // True: the verdict changed.
@@ -175,7 +186,7 @@ impl Machine {
             Machine::Process(m) => m.start(cx),
             Machine::Check(m) => m.start(spread, cx),
             // The sessions start by themselves.
-            Machine::Bfd(_) => {}
+            Machine::Bfd(_) | Machine::VirtualServer(_) => {}
         }
         false
     }
@@ -186,7 +197,7 @@ impl Machine {
             Machine::File(m) => m.retire(cx),
             Machine::Process(m) => m.retire(cx),
             Machine::Check(m) => m.retire(cx),
-            Machine::Bfd(_) => {}
+            Machine::Bfd(_) | Machine::VirtualServer(_) => {}
         }
         true
     }
@@ -197,6 +208,7 @@ impl Machine {
             Machine::Process(m) => m.cfg().weight,
             Machine::Check(m) => m.cfg().weight,
             Machine::Bfd(m) => m.cfg().weight,
+            Machine::VirtualServer(_) => Weight::default(),
         }
     }
     fn verdict(&self) -> Verdict {
@@ -206,6 +218,7 @@ impl Machine {
             Machine::Process(m) => m.up(),
             Machine::Check(m) => m.up(),
             Machine::Bfd(m) => m.up(),
+            Machine::VirtualServer(up) => *up,
         };
         up.map_or(Verdict::Waiting, Verdict::Up)
     }
@@ -216,6 +229,7 @@ impl Machine {
             Machine::Process(m) => m.resume(value != 0),
             Machine::Check(m) => m.resume(value != 0),
             Machine::Bfd(m) => drop(m.set(value != 0)),
+            Machine::VirtualServer(up) => *up = Some(value != 0),
         }
     }
     fn hold(&mut self, verdict: Verdict) {
@@ -226,6 +240,7 @@ impl Machine {
             (Machine::Process(m), Verdict::Up(up)) => m.resume(up),
             (Machine::Check(m), Verdict::Up(up)) => m.hold(up),
             (Machine::Bfd(m), Verdict::Up(up)) => drop(m.set(up)),
+            (Machine::VirtualServer(m), Verdict::Up(up)) => *m = Some(up),
             (Machine::File(_), Verdict::Up(_)) | (_, Verdict::Value(_)) => {}
         }
     }
@@ -238,14 +253,14 @@ struct Tracker {
     machine: Machine,
 }
 
-/// What a tracker looks like from outside.
+/// A tracker in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackView {
     /// Its kind.
     pub kind: Kind,
     /// Name in the file.
     pub name: Box<str>,
-    /// What it says.
+    /// Its verdict.
     pub verdict: Verdict,
     /// Its program runs.
     pub running: bool,
@@ -255,7 +270,7 @@ pub struct TrackView {
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Tracks {
     all: Arena<TrackMark, Tracker>,
-    // Those that count. One that is only waiting for its last program to end is in `all` alone.
+    // Trackers in use. One that only waits for the end of its last program is in `all` alone.
     by_name: BTreeMap<(Kind, Box<str>), TrackKey>,
     running: bool,
     dirty: bool,
@@ -281,7 +296,7 @@ impl Tracks {
         key
     }
 
-    /// Begins to look. Those whose verdict changed by that alone.
+    /// Starts the trackers. Returns those whose verdict changed by that alone.
     pub fn start(&mut self, cx: &mut Cx<'_>) -> Vec<TrackKey> {
         self.running = true;
         let spread = self.all.len() > FEW;
@@ -294,7 +309,7 @@ impl Tracks {
         started
     }
 
-    /// Looks at nothing any more; what runs is asked to end. Verdicts stay.
+    /// Ends all tracking; running programs are asked to end. Verdicts stay.
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         self.running = false;
         for key in self.all.keys() {
@@ -302,9 +317,9 @@ impl Tracks {
         }
     }
 
-    /// Another configuration: what is defined as before keeps its state, its program and its schedule; what is altered begins
-    /// anew and keeps its last verdict until the next result; what nobody tracks any more ends. Those that came, changed
-    /// their verdict or their weight.
+    /// Another configuration. A tracker that is defined as before keeps its state, its program and its schedule; an altered one starts
+    /// anew and keeps its last verdict until the next result; one that no virtual router tracks ends. Returns those that are new or
+    /// altered.
     pub fn alter(&mut self, config: &Config, cx: &mut Cx<'_>) -> Vec<TrackKey> {
         let mut wanted = wanted(config);
         let mut touched = Vec::new();
@@ -328,7 +343,7 @@ impl Tracks {
 
     fn alter_one(&mut self, name: (Kind, Box<str>), key: TrackKey, def: Def, cx: &mut Cx<'_>) -> (TrackKey, bool) {
         let Some(t) = self.all.get_mut(key) else { return (self.insert(name, def), true) };
-        // `Ok`: the same thing is looked at, and whether anybody has to hear of the difference.
+        // `Ok`: the same target is tracked; true: the difference matters to the users.
         let kept = match (&mut t.machine, def) {
             (Machine::Script(m), Def::Script(d)) if m.cfg().script == d.script => {
                 let other = *m.cfg() != d;
@@ -361,6 +376,7 @@ impl Tracks {
                 m.alter(d);
                 Ok(other)
             }
+            (Machine::VirtualServer(_), Def::VirtualServer) => Ok(false),
             (_, def) => Err((def, t.machine.verdict())),
         };
         match kept {
@@ -402,7 +418,7 @@ impl Tracks {
             match &t.machine {
                 Machine::Script(m) => m.check_invariants(timers),
                 Machine::Check(m) => m.check_invariants(timers),
-                Machine::File(_) | Machine::Process(_) | Machine::Bfd(_) => {}
+                Machine::File(_) | Machine::Process(_) | Machine::Bfd(_) | Machine::VirtualServer(_) => {}
             }
             assert!(named || matches!(t.machine, Machine::Script(_)), "{}: only a program is waited for", t.name);
         }
@@ -412,7 +428,7 @@ impl Tracks {
     pub fn find(&self, kind: Kind, name: &str) -> Option<TrackKey> {
         self.by_name.get(&(kind, name.into())).copied()
     }
-    /// Its kind and name; `None`: it does not count any more.
+    /// Its kind and name; `None`: it is not in use any more.
     pub fn name(&self, key: TrackKey) -> Option<(Kind, &str)> {
         let t = self.all.get(key)?;
         (self.find(t.kind, &t.name) == Some(key)).then_some((t.kind, &*t.name))
@@ -422,7 +438,7 @@ impl Tracks {
         let t = self.all.get(self.find(kind, name)?)?;
         Some((t.machine.verdict(), t.machine.weight()))
     }
-    /// All that count, by kind and name.
+    /// All in use, by kind and name.
     pub fn views(&self) -> impl Iterator<Item = TrackView> + '_ {
         self.views_from(0)
     }
@@ -444,7 +460,7 @@ impl Tracks {
         self.all.is_empty()
     }
 
-    /// What is left to the next process.
+    /// The state for the snapshot.
     pub fn shots(&self) -> Vec<TrackShot> {
         self.views()
             .map(|v| TrackShot {
@@ -458,7 +474,7 @@ impl Tracks {
             })
             .collect()
     }
-    /// What the process before left: it counts as if nothing had happened since. Before [`Tracks::start`].
+    /// Takes the state of the previous process, as if nothing had happened since. Before [`Tracks::start`].
     pub fn resume(&mut self, shots: &[TrackShot]) {
         for shot in shots {
             let kind = Kind::ALL.into_iter().find(|k| k.word() == shot.kind);
@@ -469,7 +485,7 @@ impl Tracks {
             }
         }
     }
-    /// Whether [`Tracks::shots`] would tell something new since this was last asked.
+    /// Whether [`Tracks::shots`] may have changed since the last call.
     pub fn take_dirty(&mut self) -> bool {
         core::mem::take(&mut self.dirty)
     }
@@ -482,7 +498,7 @@ impl Tracks {
             Machine::Script(m) => m.on_run(cx),
             Machine::Process(m) => m.on_delay(cx),
             Machine::Check(m) => m.on_run(cx),
-            Machine::File(_) | Machine::Bfd(_) => false,
+            Machine::File(_) | Machine::Bfd(_) | Machine::VirtualServer(_) => false,
         })
     }
     /// `Due::TrackTimeout`.
@@ -490,7 +506,7 @@ impl Tracks {
         self.changed(key, |m| match m {
             Machine::Script(m) => m.on_timeout(cx),
             Machine::Check(m) => m.on_timeout(cx),
-            Machine::Process(_) | Machine::File(_) | Machine::Bfd(_) => false,
+            Machine::Process(_) | Machine::File(_) | Machine::Bfd(_) | Machine::VirtualServer(_) => false,
         })
     }
     /// `GuardEv::ChildExit`.
@@ -499,7 +515,7 @@ impl Tracks {
             Machine::Script(m) => m.on_exit(end, cx),
             _ => false,
         });
-        // The last of one that nobody wants any more.
+        // The last event of a tracker that is not in use any more.
         if self.all.get(key).is_some_and(|t| self.find(t.kind, &t.name) != Some(key)) {
             self.all.remove(key);
         }
@@ -536,6 +552,19 @@ impl Tracks {
             _ => false,
         });
         changed.then_some(key)
+    }
+
+    /// The virtual servers whose quorum is tracked.
+    pub fn virtual_servers(&self) -> impl Iterator<Item = (TrackKey, &str)> {
+        let all = self.by_name.range((Kind::VirtualServer, "".into())..);
+        all.take_while(|((kind, _), _)| *kind == Kind::VirtualServer).map(|((_, name), key)| (*key, &**name))
+    }
+    /// Whether it has its quorum.
+    pub fn on_quorum(&mut self, key: TrackKey, up: bool) -> bool {
+        self.changed(key, |m| match m {
+            Machine::VirtualServer(was) => was.replace(up) != Some(up),
+            _ => false,
+        })
     }
 
     fn changed(&mut self, key: TrackKey, f: impl FnOnce(&mut Machine) -> bool) -> bool {
@@ -577,14 +606,17 @@ fn script(d: &VrrpScript) -> Def {
     }
 }
 
-// Every tracker that an instance tracks. Those of sync groups have no effect yet.
+// Every tracker that an instance tracks. Those of its sync group are among them (`Config::share_group_tracks`).
 fn wanted(config: &Config) -> BTreeMap<(Kind, Box<str>), Def> {
     let names = names(config.instances.iter().map(|i| &i.more.tracks));
-    defs(config).filter(|d| names.contains(&(d.0, d.1))).map(|(kind, name, def)| ((kind, name.into()), def)).collect()
+    // The virtual servers themselves are not in a configuration that is in force: they are read part by part.
+    let servers = names.iter().filter(|(kind, _)| *kind == Kind::VirtualServer);
+    let servers = servers.map(|(kind, name)| ((*kind, Box::from(*name)), Def::VirtualServer));
+    let own = defs(config).filter(|d| names.contains(&(d.0, d.1)));
+    own.map(|(kind, name, def)| ((kind, name.into()), def)).chain(servers).collect()
 }
 
-/// What an operator should know about the trackers of a configuration: those nobody tracks, and weights that an owner's priority
-/// does not follow.
+/// Log lines about the trackers of a configuration: those that nothing tracks, and weights that have no effect on an owner's priority.
 pub fn remarks(config: &Config) -> Vec<Note> {
     let groups = config.sync_groups.iter().map(|g| &g.tracks);
     let used = names(config.instances.iter().map(|i| &i.more.tracks).chain(groups));
@@ -600,6 +632,7 @@ pub fn remarks(config: &Config) -> Vec<Note> {
                 Def::Process(d) => d.weight,
                 Def::Check(d) => d.weight,
                 Def::Bfd(d) => d.weight,
+                Def::VirtualServer => Weight::default(),
             };
             ((kind, name), weight.weight)
         })

@@ -1,6 +1,6 @@
 //! One `vrrp_track_process`: whether so many processes run.
 //!
-//! Read first: `mod.rs`. What is counted, and how, is the helper's; here are the quorum and its delays.
+//! Read first: `mod.rs`. The helper counts the processes (`helper/processes.rs`); the quorum and its delays are here.
 
 use super::{Cx, text};
 use crate::config::model::vrrp::TrackProcess;
@@ -16,7 +16,7 @@ pub struct Process {
     key: TrackKey,
     cfg: TrackProcess,
     watch: Option<WatchKey>,
-    // As told last.
+    // The last count.
     count: Option<Result<u32, Errno>>,
     up: Option<bool>,
 }
@@ -52,7 +52,7 @@ impl Process {
         self.look(cx)
     }
 
-    /// Has them counted.
+    /// Begins the counting.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         self.watch = Some(cx.watches.processes(For::Track(self.key), Process::spec(&self.cfg), cx.fx));
     }
@@ -79,7 +79,7 @@ impl Process {
         }
     }
 
-    // What the last count says. Processes that cannot be counted are not there: a check that cannot look is never up.
+    // The verdict of the last count. Processes that cannot be counted count as missing: a check without a result is never up.
     fn wanted(&self) -> Option<bool> {
         let count = self.count?.ok();
         let most = self.cfg.quorum_max.map_or(u32::MAX, u32::from);
@@ -97,7 +97,7 @@ impl Process {
         if self.up.is_none() || delay.is_zero() {
             return self.turn(up, cx);
         }
-        // From when it began: what comes and goes meanwhile does not put it off.
+        // The delay runs from the first change: later ones do not extend it.
         if cx.timers.get(Due::TrackRun(self.key)).is_none() {
             cx.timers.set(Due::TrackRun(self.key), cx.now.mono + delay);
         }

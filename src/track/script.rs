@@ -1,8 +1,8 @@
 //! One `vrrp_script`: a program that is run every so often, and what its exit status adds up to.
 //!
-//! Read first: `mod.rs`, `flip.rs`, `child.rs`. There is one slot, the run under way. A run that does not end in time is a failure
-//! when its time is over; its slot is free when it is gone, whatever it takes; until then every run that would be due is a failure
-//! too, so that a check that hangs never keeps its last good answer.
+//! Read first: `mod.rs`, `flip.rs`, `child.rs`. At most one run is under way. A run that does not end in time is a failure when its time
+//! is over, and the next one begins only when its process has ended. Until then every run that is due is a failure too, so that a script
+//! that hangs does not keep its last good result.
 
 use super::flip::Flip;
 use super::{Cx, Kind, second_run, text};
@@ -17,15 +17,16 @@ use crate::timers::{Due, Timers};
 
 /// From SIGTERM to the first SIGKILL, as keepalived waits.
 const GRACE: Duration = Duration::from_secs(2);
-/// Between two SIGKILLs. One is enough but for a process that the kernel does not let die (D state); it may any moment.
+/// Time between two SIGKILLs. One is enough, except for a process in an uninterruptible wait (state D).
 const AGAIN: Duration = Duration::from_secs(10);
-/// When there was no process for it. Soon, as what holds processes lets go of them soon.
+/// Time until the next attempt when no process could be started for it: short, because others end soon.
 const NO_PROCESS: Duration = Duration::from_millis(100);
 /// Runs in a row that end in time before a run that does not is worth a line again: a script that takes about as long as its
 /// interval would otherwise fill the log with two lines for each.
 const CALM: u8 = 10;
-/// So long without a process when a run is due is a failure: an answer does not last for ever. Not one interval as well: the run
-/// that was due one interval after the first try comes a little less than an interval after it, and the next would be a third.
+/// A run that is due when no process could be started for this time is a failure: a result is not valid for ever. There is no further
+/// condition of one interval: the run that is due one interval after the first attempt comes a little earlier than that, so only the
+/// one after it would be the failure.
 const NO_PROCESS_LIMIT: Duration = Duration::from_secs(1);
 
 // A run under way.
@@ -36,7 +37,7 @@ struct Run {
     // SIGTERM was sent, because its time is over or because nobody wants it any more; SIGKILL, how often.
     asked: bool,
     kills: u32,
-    // A run that was due meanwhile was skipped; and that was told.
+    // A run that was due meanwhile was skipped; and that was reported.
     skipped: bool,
     told: bool,
 }
@@ -53,13 +54,13 @@ pub struct Script {
     // When the next run is due; runs keep to this, so they do not drift.
     due: Instant,
     run: Option<Run>,
-    // Since when there is no process for it.
+    // Since when no process could be started for it.
     wanting: Option<Instant>,
     status: u8,
     retired: bool,
-    // Its runs had to be killed, and that was told: each further one is not.
+    // Its runs had to be killed, and that was reported: further ones are not.
     stubborn: bool,
-    // How many runs must end in time before one that is skipped is told again.
+    // How many runs must end in time before a skipped one is reported again.
     lagging: u8,
 }
 
@@ -140,7 +141,7 @@ impl Script {
     }
 
     fn interval(&self) -> Duration {
-        // A guard against a model that was not made by the lowering: no loop without a pause.
+        // Also for a model that `config/lower` did not make: an interval of 0 would be a loop without a pause.
         self.cfg.interval.max(Duration::from_millis(1))
     }
     fn timeout(&self) -> Duration {
@@ -165,7 +166,7 @@ impl Script {
         let interval = self.interval();
         self.due += interval;
         if self.due <= now {
-            // After a standstill one run, not all that were missed.
+            // After a pause of the machine there is one run, not all that were missed.
             let missed = now.since(self.due).as_nanos() / interval.as_nanos() + 1;
             self.due += interval.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX));
         }
@@ -249,7 +250,7 @@ impl Script {
         }
     }
 
-    /// Nobody wants it any more: no run is begun, and the one under way is to end. True: nothing is left of it.
+    /// It is not in use any more: no run is begun, and the one under way is asked to end. True: none is under way.
     pub fn retire(&mut self, cx: &mut Cx<'_>) -> bool {
         self.retired = true;
         cx.timers.stop(Due::TrackRun(self.key));

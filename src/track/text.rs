@@ -1,6 +1,6 @@
-//! Every log line about what is tracked, once. keepalived's wording where operators grep for it.
+//! Every log line about trackers, once. The wording is keepalived's where operators search for it.
 //!
-//! Read first: `note.rs`. Deliberately absent: a line per success; a line for what an instance makes of it (`vrrp/text.rs`).
+//! Read first: `note.rs`. Deliberately absent: a line for each success; the consequences for an instance (`vrrp/text.rs`).
 
 use super::Kind;
 use crate::event::Errno;
@@ -12,7 +12,7 @@ fn note(level: Level, text: String) -> Note {
     Note { level, text }
 }
 
-/// A script's exit status is another one now.
+/// The exit status of a script has changed.
 pub fn returning(name: &str, status: u8) -> Note {
     note(Level::Info, format!("Script `{name}` now returning {status}"))
 }
@@ -32,7 +32,7 @@ pub fn timed_out(name: &str) -> Note {
 pub fn already_running(name: &str) -> Note {
     note(Level::Info, format!("Track script {name} is already running, expect idle - skipping run"))
 }
-/// A script that was due while it still ran is gone at last.
+/// A script that still ran when it was due again has ended.
 pub fn idle_again(name: &str, took: Duration) -> Note {
     note(Level::Info, format!("Track script {name} is idle again, its last run took {}", span(took)))
 }
@@ -40,7 +40,7 @@ pub fn idle_again(name: &str, took: Duration) -> Note {
 pub fn ignores_term(name: &str) -> Note {
     note(Level::Warning, format!("Track script {name} has not ended on SIGTERM; sending SIGKILL"))
 }
-/// No process for it at the moment.
+/// No process could be started for it.
 pub fn no_process(name: &str) -> Note {
     let text = format!(
         "Track script {name} could not be started: no process can be had for it now; trying again, its last result counts meanwhile"
@@ -81,7 +81,7 @@ pub fn file_invalid(name: &str, text: &str, value: i32) -> Note {
         format!("Invalid number {text} read from tracked file {name} - ignoring; its status stays {value}"),
     )
 }
-/// There is something in it, and no number.
+/// It has text, but no number.
 pub fn file_wordy(name: &str) -> Note {
     note(Level::Warning, format!("Tracked file {name} holds no number; its status is 0"))
 }

@@ -1,9 +1,12 @@
-//! Interfaces of virtual routers' own (`use_vmac`, `use_ipvlan`): which there are to be, whether they are up, and the sysctls they need.
+//! Own interfaces of virtual routers (`use_vmac`, `use_ipvlan`): which are wanted, whether they are up, and the sysctls they need.
 //!
 //! Read first: `reconcile/`, `links.rs` (the mirror), `knob.rs`. An interface is made down and stays down while its virtual router is not
-//! Master. Its addresses stay on it meanwhile, so that becoming Master is one request, however many addresses there are, and
-//! ceasing to be Master another one. Link-local IPv6 addresses do not survive that the interface goes down (the kernel removes them); they
-//! come and go with each takeover, as on an ordinary interface.
+//! Master. Its addresses stay on it meanwhile, so that one request makes the virtual router Master, for any number of addresses, and one
+//! ends that. The kernel removes link-local IPv6 addresses when the interface goes down; they are added and removed with each takeover,
+//! as on an ordinary interface.
+//!
+//! A virtual router may have several: the one of `use_vmac`, and one for each other interface that it has addresses on (`use_vmac_addr`).
+//! All of them go up and down together.
 //!
 //! Two kinds of items for the reconciler: the interface, by name, and how it stands, by index: up or down, with our alias or without.
 //! One that somebody else made and that fits is taken as it is and never deleted; at the end it is left down.
@@ -25,27 +28,61 @@ use crate::time::{Instant, earliest};
 use crate::timers::{Due, Timers};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// No interface has this index: what is asked about it fails with ENODEV.
+/// No interface has this index: a request about it fails with ENODEV.
 const NONE: u32 = i32::MAX as u32;
+
+/// The index that sysctls of the whole host are kept under: no interface has it.
+pub const HOST: u32 = 0;
+/// The name that stands for it. Those sysctls are of no interface.
+pub const HOST_NAME: &str = "all";
+
+/// What sysctls are set for on an interface that is nobody's own, or on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+enum Sort {
+    /// It is below an own interface.
+    Below,
+    /// `promote_secondaries`.
+    Promote,
+    /// `disable_local_igmp`: of [`HOST`].
+    LocalIgmp,
+}
+
+impl Sort {
+    const ALL: [Sort; 3] = [Sort::Below, Sort::Promote, Sort::LocalIgmp];
+
+    fn sets(self) -> &'static [Set] {
+        match self {
+            Sort::Below => &BELOW,
+            Sort::Promote => &PROMOTE,
+            Sort::LocalIgmp => &LOCAL_IGMP,
+        }
+    }
+    fn has(self, knob: Knob) -> bool {
+        self.sets().iter().any(|s| s.knob == knob)
+    }
+}
+
+const PROMOTE: [Set; 1] = [Set { knob: Knob::PromoteSecondaries, to: 1, only: None }];
+const LOCAL_IGMP: [Set; 1] = [Set { knob: Knob::LocalIgmpReports, to: 0, only: None }];
 
 /// What the interface below needs: it does not answer ARP for addresses above it, and asks with its own address only. Otherwise hosts
 /// would learn its Ethernet address for a virtual address.
 const BELOW: [Set; 2] =
     [Set { knob: Knob::ArpIgnore, to: 1, only: Some(0) }, Set { knob: Knob::ArpAnnounce, to: 2, only: None }];
 
-/// What a sysctl of an interface below is set to.
+/// What a sysctl is set to on an interface that is nobody's own, or on the host.
 pub fn below(knob: Knob) -> Option<u32> {
-    BELOW.iter().find(|s| s.knob == knob).map(|s| s.to)
+    Sort::ALL.iter().flat_map(|sort| sort.sets()).find(|s| s.knob == knob).map(|s| s.to)
 }
 
-/// What an own interface needs. Loose reverse path filtering: the way back to a client mostly is the interface below.
+/// Sysctls of an own interface. Reverse path filtering is loose: the route back to a client mostly leads through the interface below.
 const OWN_V4: [Set; 4] = [
     Set { knob: Knob::ArpIgnore, to: 1, only: None },
     Set { knob: Knob::ArpAnnounce, to: 2, only: None },
     Set { knob: Knob::RpFilter, to: 2, only: None },
     Set { knob: Knob::PromoteSecondaries, to: 1, only: None },
 ];
-/// The same where there are IPv6 addresses. No address comes by itself, and those that are not link-local stay while it is down.
+/// Likewise for IPv6. No address is generated, and those that are not link-local stay while the interface is down.
 const OWN_V6: [Set; 6] = [
     Set { knob: Knob::DisableIpv6, to: 0, only: None },
     Set { knob: Knob::AddrGenMode, to: 1, only: None },
@@ -60,6 +97,9 @@ const OWN_V6: [Set; 6] = [
 pub struct Name([u8; 16]);
 
 impl Name {
+    const FIRST: Name = Name([0; 16]);
+    const LAST: Name = Name([u8::MAX; 16]);
+
     fn of(text: &str) -> Name {
         let mut name = [0; 16];
         name.iter_mut().zip(text.bytes().take(15)).for_each(|(to, from)| *to = from);
@@ -74,7 +114,7 @@ impl Item for OwnLink {
     type Owner = VrKey;
     const SERIES: u8 = 6;
     const IN_PLACE: bool = false;
-    // Whatever has the name is not known to be ours.
+    // Never: an interface of this name may be another program's.
     fn is_there(_: Errno) -> bool {
         false
     }
@@ -83,7 +123,7 @@ impl Item for OwnLink {
     }
 }
 
-/// How an interface stands.
+/// The state of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stand {
     /// `IFF_UP`.
@@ -140,7 +180,7 @@ struct One {
     families: (bool, bool),
     // Its virtual router is Master.
     up: bool,
-    // Somebody else made it.
+    // Another program made it.
     theirs: bool,
     // It is there and fits.
     ifindex: Option<u32>,
@@ -148,7 +188,7 @@ struct One {
     refused: Option<Errno>,
 }
 
-// The interface below one or several.
+// The interface below one or several; or another whose sysctls somebody needs set.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Below {
     users: BTreeSet<VrKey>,
@@ -160,8 +200,8 @@ struct Below {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Job {
-    Own(VrKey),
-    Below(u32),
+    Own(VrKey, Name),
+    Below(u32, Sort),
     Restore,
 }
 
@@ -170,8 +210,8 @@ enum Job {
 pub struct Vmacs {
     links: Reconciler<Name, OwnLink>,
     stands: Reconciler<u32, Stand>,
-    of: BTreeMap<VrKey, One>,
-    below: BTreeMap<u32, Below>,
+    of: BTreeMap<(VrKey, Name), One>,
+    below: BTreeMap<(u32, Sort), Below>,
     // What another process found, by interface.
     inherited: BTreeMap<u32, Vec<(Knob, u32)>>,
     // Interfaces that another process made, or asked for: the alias comes with a second request, and it may have died in between.
@@ -201,14 +241,21 @@ fn stands_there(links: &Links) -> impl Fn(u32, &Stand) -> Vec<Stand> {
 }
 
 impl Vmacs {
-    /// `vr` wants this interface; again at every change around it. Cheap when nothing is to be done.
-    pub fn want(&mut self, vr: VrKey, wish: Wish, links: &Links) {
+    /// `vr` wants these interfaces, and no others; again at every change around them. Cheap when nothing is to be done.
+    pub fn want(&mut self, vr: VrKey, wishes: Vec<Wish>, links: &Links) {
+        let names: BTreeSet<Name> = wishes.iter().map(|w| Name::of(&w.link.name)).collect();
+        let others: Vec<Name> = self.names_of(vr).filter(|name| !names.contains(name)).collect();
+        others.into_iter().for_each(|name| self.release_one(vr, name));
+        for wish in wishes {
+            self.want_one(vr, wish, links);
+        }
+    }
+
+    fn want_one(&mut self, vr: VrKey, wish: Wish, links: &Links) {
         let Wish { link, families } = wish;
         let name = Name::of(&link.name);
-        if self.of.get(&vr).is_some_and(|o| o.name != name) {
-            self.release(vr);
-        }
-        if self.of.get(&vr).is_none_or(|o| o.link != link) {
+        let key = (vr, name);
+        if self.of.get(&key).is_none_or(|o| o.link != link) {
             let there = links.by_name(&link.name).filter(|_| !self.links.knows(name));
             let mut theirs = false;
             match there {
@@ -216,7 +263,7 @@ impl Vmacs {
                     theirs = !l.ours && !self.made_before.contains(&name);
                     self.links.adopt(vr, name, link.clone(), link.clone(), theirs);
                 }
-                // Ours, and made for something else: it is deleted and made anew.
+                // kalived's, with other settings: it is deleted and made anew.
                 Some(l) if l.ours && l.upon.is_some() => {
                     let (upon, master) = (l.upon.unwrap_or(link.upon), l.master);
                     let old = OwnLink { name: l.name.clone(), upon, mac: l.mac, group: 0, master };
@@ -224,50 +271,83 @@ impl Vmacs {
                 }
                 _ => drop(self.links.want(vr, name, link.clone(), false)),
             }
-            let up = self.of.get(&vr).is_some_and(|o| o.up);
+            let up = self.of.get(&key).is_some_and(|o| o.up);
             let one = One { name, link, families, up, theirs, ifindex: None, set: Step::No, refused: None };
-            self.of.insert(vr, one);
+            self.of.insert(key, one);
         }
-        if let Some(o) = self.of.get_mut(&vr).filter(|o| o.families != families) {
+        if let Some(o) = self.of.get_mut(&key).filter(|o| o.families != families) {
             (o.families, o.set) = (families, Step::No);
         }
-        self.look(vr, links);
+        self.look(key, links);
     }
 
-    /// It is to be up, or not: its virtual router is Master, or not.
-    pub fn raise(&mut self, vr: VrKey, up: bool, links: &Links) {
-        if let Some(o) = self.of.get_mut(&vr).filter(|o| o.up != up) {
-            o.up = up;
-            self.look(vr, links);
+    /// `vr` wants its secondary addresses on these interfaces, and on no others, to stay when the first one goes.
+    pub fn promote(&mut self, vr: VrKey, interfaces: &BTreeSet<u32>, links: &Links) {
+        let promoted = self.below.iter_mut().filter(|(key, _)| key.1 == Sort::Promote && !interfaces.contains(&key.0));
+        promoted.for_each(|(_, b)| _ = b.users.remove(&vr));
+        for ifindex in interfaces {
+            self.prepare(vr, *ifindex, Sort::Promote, links);
         }
     }
 
-    /// `vr` wants none any more: what was made for it is deleted.
-    pub fn release(&mut self, vr: VrKey) {
-        let Some(o) = self.of.remove(&vr) else { return };
+    /// `disable_local_igmp`: the host is to send no IGMP reports for 224.0.0.0/24.
+    pub fn silence_local_igmp(&mut self, links: &Links) {
+        self.prepare(VrKey::NOBODY, HOST, Sort::LocalIgmp, links);
+    }
+
+    /// They are to be up, or not: their virtual router is Master, or not.
+    pub fn raise(&mut self, vr: VrKey, up: bool, links: &Links) {
+        for name in self.names_of(vr).collect::<Vec<_>>() {
+            if let Some(o) = self.of.get_mut(&(vr, name)).filter(|o| o.up != up) {
+                o.up = up;
+                self.look((vr, name), links);
+            }
+        }
+    }
+
+    fn names_of(&self, vr: VrKey) -> impl Iterator<Item = Name> {
+        self.all_of(vr).map(|o| o.name)
+    }
+    fn all_of(&self, vr: VrKey) -> impl Iterator<Item = &One> {
+        self.of.range((vr, Name::FIRST)..=(vr, Name::LAST)).map(|(_, o)| o)
+    }
+
+    fn release_one(&mut self, vr: VrKey, name: Name) {
+        let Some(o) = self.of.remove(&(vr, name)) else { return };
         if let Some(ifindex) = o.ifindex {
-            // Down at once; to delete it takes the kernel longer.
+            // It goes down at once; the deletion takes the kernel longer.
             self.stands.give_up(ifindex);
         }
         self.links.give_up(o.name);
+        // Another one of its own may stand upon the same interface.
+        let parent = o.link.upon.parent;
+        if !self.all_of(vr).any(|other| other.link.upon.parent == parent && other.families.0)
+            && let Some(b) = self.below.get_mut(&(parent, Sort::Below))
+        {
+            b.users.remove(&vr);
+        }
+    }
+
+    /// `vr` wants nothing any more: what was made and set for it goes.
+    pub fn release(&mut self, vr: VrKey) {
+        self.names_of(vr).collect::<Vec<_>>().into_iter().for_each(|name| self.release_one(vr, name));
         self.below.values_mut().for_each(|b| _ = b.users.remove(&vr));
     }
 
-    /// All that is wanted goes.
-    pub fn release_all(&mut self) {
-        let all: Vec<VrKey> = self.of.keys().copied().collect();
-        all.into_iter().for_each(|vr| self.release(vr));
+    /// What was set for the whole host is put back.
+    pub fn release_host(&mut self) {
+        self.release(VrKey::NOBODY);
     }
 
     // What follows from how things are now.
-    fn look(&mut self, vr: VrKey, links: &Links) {
-        let Some(o) = self.of.get_mut(&vr) else { return };
+    fn look(&mut self, (vr, name): (VrKey, Name), links: &Links) {
+        let Some(o) = self.of.get_mut(&(vr, name)) else { return };
         let link = links.by_name(&o.link.name).filter(|l| o.link.is(l));
         let ifindex = link.map(|l| l.ifindex);
         if o.ifindex != ifindex {
             if let Some(old) = o.ifindex {
                 self.stands.vanished(old..=old);
-                // What somebody else made is gone; the next one is made here.
+                // The interface of another program is gone; the next one is made here.
                 o.theirs = false;
             }
             (o.ifindex, o.set) = (ifindex, Step::No);
@@ -275,7 +355,7 @@ impl Vmacs {
         let Some(link) = link else { return };
         o.refused = None;
         if self.links.value(o.name) == Some(&o.link) && !self.links.held(vr).any(|n| n == o.name) {
-            // Made, although the answer was lost.
+            // It was made, although the answer was lost.
             self.links.saw(o.name, Some(o.link.clone()));
         }
         if o.set == Step::No {
@@ -286,10 +366,10 @@ impl Vmacs {
                 true => set.extend(OWN_V6),
                 false => set.push(Set::to(Knob::DisableIpv6, 1)),
             }
-            self.jobs.insert(self.last_job, Job::Own(vr));
+            self.jobs.insert(self.last_job, Job::Own(vr, name));
             self.asks.push((self.last_job, link.name.clone(), set));
         }
-        // Up only with its sysctls; one that another process left up is not taken down for that.
+        // It goes up only after its sysctls are set; one that another process left up is not taken down for that.
         let stand = Stand { up: o.up && (o.set == Step::Done || link.up), ours: !o.theirs };
         let (below, needs) = (o.link.upon.parent, o.families.0);
         if !self.stands.knows(link.ifindex) {
@@ -298,54 +378,74 @@ impl Vmacs {
             self.stands.want(vr, link.ifindex, stand, false);
         }
         if needs {
-            self.prepare(vr, below, links);
-        } else if let Some(b) = self.below.get_mut(&below) {
+            self.prepare(vr, below, Sort::Below, links);
+        } else if !self.all_of(vr).any(|o| o.link.upon.parent == below && o.families.0)
+            && let Some(b) = self.below.get_mut(&(below, Sort::Below))
+        {
             b.users.remove(&vr);
         }
     }
 
-    fn prepare(&mut self, vr: VrKey, below: u32, links: &Links) {
-        let Some(name) = links.get(below).map(|l| l.name.clone()) else { return };
-        if let Some(b) = self.below.get_mut(&below) {
+    fn prepare(&mut self, vr: VrKey, ifindex: u32, sort: Sort, links: &Links) {
+        let Some(name) = dev_of(ifindex, links) else { return };
+        let key = (ifindex, sort);
+        if let Some(b) = self.below.get_mut(&key) {
             b.users.insert(vr);
             return;
         }
-        let before = self.inherited.remove(&below).unwrap_or_default();
-        self.below.insert(below, Below { users: BTreeSet::from([vr]), before, done: false });
+        let before =
+            self.inherited.get_mut(&ifindex).map(|all| all.extract_if(.., |(knob, _)| sort.has(*knob)).collect());
+        let before = before.unwrap_or_default();
+        self.inherited.retain(|_, left| !left.is_empty());
+        self.below.insert(key, Below { users: BTreeSet::from([vr]), before, done: false });
         self.last_job += 1;
-        self.jobs.insert(self.last_job, Job::Below(below));
-        self.asks.push((self.last_job, name, BELOW.to_vec()));
+        self.jobs.insert(self.last_job, Job::Below(ifindex, sort));
+        self.asks.push((self.last_job, name, sort.sets().to_vec()));
     }
 
-    /// Whether it is there.
-    pub fn status(&self, vr: VrKey) -> Status {
-        let Some(o) = self.of.get(&vr) else { return Status::None };
-        let below = !o.families.0 || self.below.get(&o.link.upon.parent).is_some_and(|b| b.done);
+    /// Whether the interface of this name is there.
+    pub fn status(&self, vr: VrKey, name: &str) -> Status {
+        self.of.get(&(vr, Name::of(name))).map_or(Status::None, |o| self.status_of(o))
+    }
+    fn status_of(&self, o: &One) -> Status {
+        let key = (o.link.upon.parent, Sort::Below);
+        let below = !o.families.0 || self.below.get(&key).is_some_and(|b| b.done);
         match (o.ifindex, o.refused) {
             (Some(ifindex), _) if o.set == Step::Done && below => Status::Ready(ifindex),
             (None, Some(errno)) => Status::Refused(errno),
             _ => Status::Waiting,
         }
     }
+    /// Those of `vr` that are there.
+    pub fn ready(&self, vr: VrKey) -> impl Iterator<Item = u32> {
+        self.all_of(vr).filter_map(|o| match self.status_of(o) {
+            Status::Ready(ifindex) => Some(ifindex),
+            Status::None | Status::Waiting | Status::Refused(_) => None,
+        })
+    }
+    /// Whether one of `vr` is being made.
+    pub fn waits(&self, vr: VrKey) -> bool {
+        self.all_of(vr).any(|o| self.status_of(o) == Status::Waiting)
+    }
     /// Whose interface has this index.
     pub fn owner(&self, ifindex: u32) -> Option<VrKey> {
-        self.of.iter().find(|(_, o)| o.ifindex == Some(ifindex)).map(|(vr, _)| *vr)
+        self.of.iter().find(|(_, o)| o.ifindex == Some(ifindex)).map(|((vr, _), _)| *vr)
     }
     /// All that are there.
     pub fn indices(&self) -> impl Iterator<Item = u32> {
         self.of.values().filter_map(|o| o.ifindex)
     }
-    /// Whether `vr` wants its interface to be up.
+    /// Whether `vr` wants an interface of its own to be up.
     pub fn wants_up(&self, vr: VrKey) -> bool {
-        self.of.get(&vr).is_some_and(|o| o.up)
+        self.all_of(vr).any(|o| o.up)
     }
-    /// Who has an interface of this name, or one that stands upon this one.
-    pub fn concerned(&self, name: &str, ifindex: u32) -> Vec<VrKey> {
+    // Those of this name, or that stand upon this interface.
+    fn concerned(&self, name: &str, ifindex: u32) -> Vec<(VrKey, Name)> {
         let name = Name::of(name);
         let all = self.of.iter().filter(|(_, o)| o.name == name || o.link.upon.parent == ifindex);
-        all.map(|(vr, _)| *vr).collect()
+        all.map(|(key, _)| *key).collect()
     }
-    /// Whether nobody wants any and nothing is left to do.
+    /// Whether none is wanted and nothing is left to do.
     pub fn is_empty(&self) -> bool {
         self.of.is_empty() && self.links.is_empty() && self.below.is_empty()
     }
@@ -355,8 +455,8 @@ impl Vmacs {
         if self.stands.value(link.ifindex).is_some_and(|s| *s != stand_of(link)) {
             self.stands.doubt(now, link.ifindex);
         }
-        for vr in self.concerned(&link.name, link.ifindex) {
-            self.look(vr, links);
+        for key in self.concerned(&link.name, link.ifindex) {
+            self.look(key, links);
         }
         self.rearm(timers);
     }
@@ -365,11 +465,13 @@ impl Vmacs {
         self.stands.vanished(ifindex..=ifindex);
         self.links.doubt(now, Name::of(name));
         // Its sysctls went with it.
-        if self.below.remove(&ifindex).is_some() {
-            self.jobs.retain(|_, job| *job != Job::Below(ifindex));
+        for sort in Sort::ALL {
+            if self.below.remove(&(ifindex, sort)).is_some() {
+                self.jobs.retain(|_, job| *job != Job::Below(ifindex, sort));
+            }
         }
-        for vr in self.concerned(name, ifindex) {
-            self.look(vr, links);
+        for key in self.concerned(name, ifindex) {
+            self.look(key, links);
         }
         self.rearm(timers);
     }
@@ -377,11 +479,11 @@ impl Vmacs {
     pub fn synced(&mut self, links: &Links, timers: &mut Timers) {
         self.links.compare(links_there(links));
         self.stands.compare(stands_there(links));
-        let all: Vec<VrKey> = self.of.keys().copied().collect();
-        all.into_iter().for_each(|vr| self.look(vr, links));
+        let all: Vec<(VrKey, Name)> = self.of.keys().copied().collect();
+        all.into_iter().for_each(|key| self.look(key, links));
         self.rearm(timers);
     }
-    /// The kernel answered. Whom it concerns, and what is to be reported.
+    /// The kernel answered. Returns the virtual router that it concerns, and the log line.
     pub fn on_reply(
         &mut self,
         now: Instant,
@@ -392,12 +494,12 @@ impl Vmacs {
     ) -> (Option<VrKey>, Option<Note>) {
         let mut found = (None, None);
         match self.links.answer(now, req, result) {
-            Some(Outcome::Held { owner, .. }) => {
-                self.look(owner, links);
+            Some(Outcome::Held { owner, key }) => {
+                self.look((owner, key), links);
                 found.0 = Some(owner);
             }
             Some(Outcome::Refused { owner, key, errno }) => {
-                if let Some(o) = self.of.get_mut(&owner).filter(|o| o.ifindex.is_none()) {
+                if let Some(o) = self.of.get_mut(&(owner, key)).filter(|o| o.ifindex.is_none()) {
                     o.refused = Some(errno);
                     let there = links.by_name(&key.text()).is_some();
                     found = (Some(owner), Some(text::not_made(&key.text(), there, errno)));
@@ -416,7 +518,7 @@ impl Vmacs {
         self.rearm(timers);
         found
     }
-    /// The helper answered. Whom it concerns, and what is to be reported.
+    /// The helper answered. Returns the virtual routers that it concerns, and the log line.
     pub fn on_knobs(
         &mut self,
         job: u64,
@@ -426,23 +528,24 @@ impl Vmacs {
     ) -> (Vec<VrKey>, Option<Note>) {
         let mut name = String::new();
         let users = match self.jobs.remove(&job) {
-            Some(Job::Own(vr)) => {
-                if let Some(o) = self.of.get_mut(&vr).filter(|o| o.set == Step::Asked(job)) {
+            Some(Job::Own(vr, own)) => {
+                if let Some(o) = self.of.get_mut(&(vr, own)).filter(|o| o.set == Step::Asked(job)) {
                     // What could not be set is reported; it is better to go on than not.
                     o.set = Step::Done;
                     name.clone_from(&o.link.name);
                 }
-                self.look(vr, links);
+                self.look((vr, own), links);
                 vec![vr]
             }
-            Some(Job::Below(ifindex)) => match self.below.get_mut(&ifindex) {
+            Some(Job::Below(ifindex, sort)) => match self.below.get_mut(&(ifindex, sort)) {
                 Some(b) => {
                     let known: BTreeSet<Knob> = b.before.iter().map(|(knob, _)| *knob).collect();
                     b.before.extend(before.iter().filter(|(knob, _)| !known.contains(knob)));
                     b.done = true;
                     self.changes += 1;
                     name = name_of(ifindex, links);
-                    b.users.iter().copied().collect()
+                    // Nothing waits for the other kinds.
+                    b.users.iter().copied().filter(|_| sort == Sort::Below).collect()
                 }
                 None => Vec::new(),
             },
@@ -498,15 +601,15 @@ impl Vmacs {
     }
 
     // What nobody needs any more is put back, unless somebody else has changed it meanwhile.
-    fn restore(&mut self, over: BTreeMap<u32, Below>, links: &Links) {
+    fn restore(&mut self, over: BTreeMap<(u32, Sort), Below>, links: &Links) {
         self.changes += 1;
-        for (ifindex, b) in over {
+        for ((ifindex, _), b) in over {
             let back = |(knob, to): &(Knob, u32)| Set { knob: *knob, to: *to, only: below(*knob) };
             let set: Vec<Set> = b.before.iter().map(back).collect();
-            if let Some(link) = links.get(ifindex).filter(|_| !set.is_empty()) {
+            if let Some(dev) = dev_of(ifindex, links).filter(|_| !set.is_empty()) {
                 self.last_job += 1;
                 self.jobs.insert(self.last_job, Job::Restore);
-                self.asks.push((self.last_job, link.name.clone(), set));
+                self.asks.push((self.last_job, dev, set));
             }
         }
     }
@@ -517,13 +620,13 @@ impl Vmacs {
         self.links.hold();
         self.stands.hold();
     }
-    /// What nobody wanted meanwhile may be deleted.
+    /// From now on what is not wanted may be deleted.
     pub fn let_go(&mut self) {
         self.holding = false;
         self.links.let_go();
         self.stands.let_go();
     }
-    /// Whether everything that is to go is gone, nothing is under way, and every sysctl is put back that is to be.
+    /// Whether all deletions are done, no request is under way, and the sysctls are restored.
     pub fn idle(&self) -> bool {
         let kept = self.below.values().all(|b| !b.users.is_empty());
         self.links.idle() && self.stands.idle() && kept && !self.jobs.values().any(|job| *job == Job::Restore)
@@ -538,26 +641,34 @@ impl Vmacs {
         let own = self.links.own().map(|(_, name, _)| name);
         own.chain(self.links.going()).chain(asked).map(|name| name.text()).collect()
     }
-    /// What the sysctls of interfaces below were, by interface.
+    /// What the sysctls of interfaces below and of the host were, by interface; an interface may come twice.
     pub fn before(&self) -> impl Iterator<Item = (u32, &[(Knob, u32)])> {
-        let now = self.below.iter().map(|(ifindex, b)| (*ifindex, b.before.as_slice()));
+        let now = self.below.iter().map(|((ifindex, _), b)| (*ifindex, b.before.as_slice()));
         let inherited = self.inherited.iter().map(|(ifindex, before)| (*ifindex, before.as_slice()));
         now.chain(inherited).filter(|(_, before)| !before.is_empty())
     }
-    /// Another process found this; it counts instead of what is found now. `made`: its [`Vmacs::made`].
+    /// Sysctls as the previous process found them, which count instead of their values now. `made`: its [`Vmacs::made`].
     pub fn inherit<'a>(
         &mut self,
         before: impl IntoIterator<Item = (u32, Vec<(Knob, u32)>)>,
         made: impl IntoIterator<Item = &'a str>,
     ) {
-        self.inherited.extend(before);
+        for (ifindex, before) in before {
+            self.inherited.entry(ifindex).or_default().extend(before);
+        }
         self.made_before.extend(made.into_iter().map(Name::of));
     }
-    /// All that is wanted is wanted by now: what else another process left goes. How many interfaces.
+    /// All wanted interfaces were requested: the others that the previous process left are deleted. Returns their number.
     pub fn drop_others(&mut self, made: &[(String, u32)], links: &Links) -> usize {
         self.made_before.clear();
         for (ifindex, before) in core::mem::take(&mut self.inherited) {
-            self.below.entry(ifindex).or_insert(Below { before, done: true, ..Below::default() });
+            for sort in Sort::ALL {
+                let before: Vec<_> = before.iter().copied().filter(|(knob, _)| sort.has(*knob)).collect();
+                if !before.is_empty() {
+                    let left = Below { before, done: true, ..Below::default() };
+                    self.below.entry((ifindex, sort)).or_insert(left);
+                }
+            }
         }
         let left = made.iter().filter_map(|(name, ifindex)| {
             let l = links.get(*ifindex).filter(|l| l.name == *name && l.ours)?;
@@ -565,7 +676,7 @@ impl Vmacs {
         });
         left.filter(|link| self.links.remove(Name::of(&link.name), link.clone())).count()
     }
-    /// How often somebody else deleted one, or set one up or down.
+    /// How often another program deleted one, or set one up or down.
     pub fn restored(&self) -> u64 {
         self.links.restored() + self.stands.restored()
     }
@@ -585,5 +696,13 @@ impl Vmacs {
 }
 
 fn name_of(ifindex: u32, links: &Links) -> String {
-    links.get(ifindex).map_or_else(|| format!("interface {ifindex}"), |l| l.name.clone())
+    dev_of(ifindex, links).unwrap_or_else(|| format!("interface {ifindex}"))
+}
+
+// As the directory of its sysctls is called.
+fn dev_of(ifindex: u32, links: &Links) -> Option<String> {
+    match ifindex {
+        HOST => Some(HOST_NAME.to_owned()),
+        _ => links.get(ifindex).map(|l| l.name.clone()),
+    }
 }

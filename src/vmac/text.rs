@@ -1,4 +1,4 @@
-//! What the log says of interfaces of virtual routers' own.
+//! Every log line about own interfaces of virtual routers. Read first: `mod.rs`.
 
 use crate::event::Errno;
 use crate::knob::Knob;
@@ -31,25 +31,22 @@ pub fn stuck(name: &str, e: Errno) -> Note {
 }
 /// A sysctl could not be set.
 pub fn knob_not_set(name: &str, knob: Knob, e: Errno) -> Note {
-    let (family, word) = knob.words();
-    note(
-        Level::Warning,
-        format!(
-            "cannot set net.{family}.conf.{name}.{word}: {}; set it by hand if clients do not reach the addresses",
-            words::errno(e)
-        ),
-    )
+    let help = match knob {
+        Knob::LocalIgmpReports => "",
+        _ => "; set it by hand if clients do not reach the addresses",
+    };
+    note(Level::Warning, format!("cannot set {}: {}{help}", knob.sysctl(name), words::errno(e)))
 }
-/// Somebody else deleted one.
+/// Another program deleted one.
 pub fn deleted(name: &str) -> Note {
     note(Level::Warning, format!("interface {name} was deleted by another program; making it again"))
 }
-/// Somebody else took one up or down; `up`: as it is to be.
+/// Another program took one up or down; `up`: the wanted state.
 pub fn moved(name: &str, up: bool) -> Note {
     let (was, is) = if up { ("down", "up") } else { ("up", "down") };
     note(Level::Warning, format!("interface {name} was taken {was} by another program; taking it {is} again"))
 }
-/// Interfaces that another process made and that nobody wants.
+/// Interfaces that another process made and that are not wanted.
 pub fn dropped(n: usize) -> Note {
     let what = if n == 1 { "interface that is" } else { "interfaces that are" };
     note(Level::Notice, format!("removing {n} {what} not in this configuration any more"))

@@ -1,10 +1,10 @@
 //! A world that froze for its successor keeps its addresses in custody: it sends nothing any more, and ends when the successor is in
 //! charge. When none is in charge before a peer may take an address over, the world removes that address itself.
 //!
-//! The rule this serves: who holds an address ends only by handing it to somebody who confirmed, or by removing it. A frozen virtual
-//! router is silent after its last armed advert; a peer takes over `down_timer_adverts` intervals later at the earliest, and up to
-//! that moment a successor resumes as Master (`vrrp/instance/resume.rs` has the same limit). Whether a successor is in charge is
-//! asked then, and every second before; a guard that knows it says so.
+//! The rule behind it: a process that holds an address ends only after a successor has confirmed that it takes the address over, or
+//! after removing it. A frozen virtual router is silent after its last armed advert; a peer takes over `down_timer_adverts` intervals
+//! later at the earliest, and up to that moment a successor resumes as Master (`vrrp/instance/resume.rs` has the same limit). The
+//! world asks whether a successor is in charge at that moment, and every second before; the guard may also report it unasked.
 //!
 //! Read first: `resume.rs`. Deliberately absent: a farewell, which would be older than the successor's adverts.
 
@@ -12,23 +12,23 @@ use super::*;
 use crate::effect::GuardFx;
 use crate::event::{FilterEv, GuardEv, NetEv};
 
-/// Between two looks for a successor.
+/// Time between two requests for a successor.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long static addresses, routes, rules and the filter wait for a successor. No peer claims them, so there is no other limit: a process that starts on a busy
-/// machine is in charge within this time.
+/// How long static addresses, routes, rules and the filter wait for a successor. No peer claims them, so the limit is only the time
+/// within which a process that starts on a busy machine is in charge.
 const ROUTES: Duration = Duration::from_secs(5);
 
-/// Who is waited for, by the time at which a peer may take over.
+/// What waits for a successor: virtual routers, with the time at which a peer may take over.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Custody {
     limits: BTreeMap<VrKey, Instant>,
-    /// Likewise for static routes; `None`: there are none, or they are being removed.
+    /// The limit of static addresses, routes, rules and the filter; `None`: there are none, or they are being removed.
     routes: Option<Instant>,
-    /// An answer is on its way.
+    /// The guard was asked and has not answered.
     asked: bool,
-    /// Nobody was in charge when it was asked: addresses and routes are being removed.
+    /// No successor was in charge: addresses and routes are being removed.
     removing: bool,
-    /// Its last word, which later events do not change.
+    /// The last snapshot, which later events do not change.
     pub(super) last_word: Option<crate::snapshot::Snapshot>,
 }
 
@@ -46,7 +46,7 @@ impl World {
         self.timers = Timers::default();
         let limits = self.instances.iter().filter_map(|(vr, vi)| {
             // Addresses that stay on an own interface are down with it.
-            let holds = vi.state() == State::Master || self.addrs.wanted(vr) > 0 && vi.cfg().own().is_none();
+            let holds = vi.state() == State::Master || self.addrs.wanted(vr) > 0 && vi.cfg().own_names().is_empty();
             holds.then(|| (vr, vi.silent_limit(now.mono)))
         });
         let limits = limits.collect();
@@ -63,11 +63,11 @@ impl World {
         self.watch_over(now, fx);
     }
 
-    /// What a frozen world still hears.
+    /// The events that a frozen world still handles.
     pub(super) fn on_frozen(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
         match event {
             Event::Net(NetEv::Reply { req, result }) => {
-                // Nobody announces an address any more, and a failed removal is tried again by a timer.
+                // No address is announced any more, and a timer tries a failed removal again.
                 let _ = self.addrs.on_reply(now.mono, req, result, &mut self.timers);
                 let _ = self.vmacs.on_reply(now.mono, req, result, &self.links, &mut self.timers);
                 let _ = self.routes.on_reply(now.mono, req, result, &mut self.timers);
@@ -90,7 +90,7 @@ impl World {
             }
             Event::Guard(GuardEv::Successor { in_charge: true }) => return self.end_custody(fx),
             Event::Guard(GuardEv::Successor { in_charge: false }) => self.give_up(now, fx),
-            // Whoever asks for the end is not made to wait for a successor.
+            // An operator who stops the process does not wait for a successor.
             Event::Signal(Signal::Term | Signal::Int) => {
                 self.custody.limits.values_mut().chain(&mut self.custody.routes).for_each(|at| *at = now.mono);
             }
@@ -120,7 +120,7 @@ impl World {
         self.watch_over(now, fx);
     }
 
-    // Nobody is in charge: what a peer may take over now is removed.
+    // No successor is in charge: what a peer may take over now is removed.
     fn give_up(&mut self, now: Now, fx: &mut Effects) {
         self.custody.asked = false;
         let mut waiting = self.custody.limits.values().chain(&self.custody.routes).peekable();
@@ -128,7 +128,7 @@ impl World {
             return; // there is time
         }
         self.custody.removing = true;
-        // A reload that was cut short holds nothing back any more.
+        // An unfinished reload holds back no removal any more.
         self.let_all_go();
         let over: Vec<VrKey> =
             self.custody.limits.iter().filter(|(_, at)| **at <= now.mono).map(|(vr, _)| *vr).collect();
@@ -143,6 +143,7 @@ impl World {
             self.addrs.release(vr);
         }
         if self.custody.routes.take_if(|at| *at <= now.mono).is_some() {
+            self.vmacs.release_host();
             self.addrs.release(crate::vrrp::address::FILE);
             for vr in self.instances.keys() {
                 if !self.custody.limits.contains_key(&vr) {

@@ -1,16 +1,16 @@
 //! `interface_up_down_delays`: an interface that goes down or comes up counts as changed only when it has stayed so for a while.
 //!
-//! Read first: `mod.rs`. What the kernel says is kept here; the mirror and everybody who looks at it hear of it when the time is over. An
-//! interface that is new, or gone, is so at once.
+//! Read first: `mod.rs`. The kernel's report is kept here, and reaches the mirror (`links.rs`) and its readers when the time is over. An
+//! interface that appears or disappears counts at once.
 
 use super::*;
 use crate::event::Link;
 
-/// What the kernel says of interfaces whose change does not count yet.
+/// The kernel's last reports of interfaces whose change does not count yet.
 pub(super) type Settling = BTreeMap<u32, Link>;
 
 impl World {
-    // What counts now of what the kernel says.
+    // The link as it counts now.
     pub(super) fn debounced(&mut self, now: Now, link: Link) -> Link {
         let Some((down, up)) = self.delays_of(&link.name) else {
             self.settled(link.ifindex);
@@ -34,7 +34,7 @@ impl World {
         counts
     }
 
-    // What counts is what the kernel says, or the interface is gone.
+    // The kernel's report counts, or the interface is gone.
     pub(super) fn settled(&mut self, ifindex: u32) {
         if self.settling.remove(&ifindex).is_some() {
             self.timers.stop(Due::LinkSettled(ifindex));
@@ -48,8 +48,8 @@ impl World {
         }
     }
 
-    // Before it counts as down, and as up. While it counts as up a Master advertises into the void: not for so long that a Backup takes
-    // over for that.
+    // Delays before it counts as down, and as up. A Master on an interface that is down but counts as up loses its adverts, so the delay
+    // is shorter than the time after which a Backup takes over.
     fn delays_of(&self, name: &str) -> Option<(Duration, Duration)> {
         let delay = self.base.link_delays.iter().find(|d| *d.interface == *name)?;
         let users = self.watchers.get(name).into_iter().flatten().filter_map(|vr| self.instances.get(*vr));

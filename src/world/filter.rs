@@ -1,7 +1,7 @@
-//! Which addresses are filtered, and when the filter comes and goes.
+//! Which addresses are filtered, and when the filter is added and removed.
 //!
-//! Read first: `filter/`, `mod.rs`. It comes before the virtual routers have addresses, at a start as from one process to the next: `pump_all`
-//! adds no address that waits for it. It goes when the addresses are gone.
+//! Read first: `filter/`, `mod.rs`. The filter is in force before the virtual routers have addresses, at a start and after a hand-over:
+//! `pump_all` adds no address that waits for it. It is removed when the addresses are gone.
 
 use super::*;
 use crate::config::model::InstanceConfig;
@@ -10,7 +10,7 @@ use crate::filter::settings;
 use crate::snapshot::Snapshot;
 use crate::wire::netlink::nft::is_link_local;
 
-/// The addresses of one virtual router that accepts no packets to them; of link-local ones with their interface.
+/// The addresses of one virtual router if it accepts no packets to them; link-local ones with their interface.
 pub(super) fn hidden(cfg: &InstanceConfig) -> impl Iterator<Item = (IpAddr, String)> {
     let all = cfg.vips.iter().chain(&cfg.excluded).filter(|_| !cfg.accepts());
     all.map(|v| match is_link_local(&v.addr) {
@@ -20,7 +20,7 @@ pub(super) fn hidden(cfg: &InstanceConfig) -> impl Iterator<Item = (IpAddr, Stri
 }
 
 impl World {
-    // From now on this process is in charge. `before`: what another one left.
+    // From now on this process is in charge. `before`: the snapshot of its predecessor.
     pub(super) fn begin_filter(&mut self, now: Now, before: &Snapshot) {
         let all: BTreeSet<_> = self.instances.iter().flat_map(|(_, vi)| hidden(vi.cfg())).collect();
         let settings = settings(&self.base);
@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    // A reload begins: addresses of both configurations are there for a while.
+    // A reload begins: until its end there are addresses of both configurations.
     pub(super) fn filter_both(&mut self, now: Now, new: &Config) {
         let all: BTreeSet<_> = new.instances.iter().flat_map(hidden).collect();
         if !all.is_empty() || !self.filter.wanted().is_empty() {
@@ -44,10 +44,10 @@ impl World {
         notes.into_iter().for_each(|n| fx.note(n));
     }
 
-    // What is gone is not filtered any more.
+    // Stops filtering addresses that are gone.
     pub(super) fn settle_filter(&mut self, fx: &mut Effects) {
         if self.filter.settles() && !self.reloading() {
-            // On an own interface there may be one that another process left.
+            // An own interface may have addresses that another process left.
             let own = self.vmacs.indices().flat_map(|i| self.links.addrs(i)).filter(|a| a.proto == ADDR_PROTO);
             let there = self.addrs.going().map(|id| id.1).chain(own.map(|a| a.addr));
             self.filter.settle(there, &mut self.timers);
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    // The end, once no address is left.
+    // Removes the filter once no address is left.
     pub(super) fn end_filter(&mut self, fx: &mut Effects) {
         if self.addrs.going().next().is_none() {
             self.filter.release(&mut self.timers);
@@ -66,7 +66,7 @@ impl World {
         }
     }
 
-    /// How the filter stands.
+    /// The filter.
     pub fn filter(&self) -> &Filter {
         &self.filter
     }

@@ -1,8 +1,8 @@
 //! Sync groups: their members, and the execution of their decisions.
 //!
-//! Read first: `mod.rs`, `vrrp/group.rs`. Whenever the standing of a member changes, its group decides in the same turn, and executes the
-//! decision for all members before any other work: so all adverts of a takeover leave before the first address is requested, and at the
-//! end of a turn members differ only while one joins.
+//! Read first: `mod.rs`, `vrrp/group.rs`. When the standing of a member changes, its group decides in the same turn and executes the
+//! decision for all members before any other work. So all adverts of a takeover leave before the first address is requested, and at
+//! the end of a turn members differ only while one joins.
 
 use super::*;
 use crate::config::model::vrrp::SyncGroup;
@@ -12,7 +12,7 @@ use crate::vrrp::group::{self, Aim, Standing, Tally};
 use crate::vrrp::instance::PREPARED;
 use std::sync::Arc;
 
-/// More rounds than any group needs until there is no further decision (`vrrp/group.rs` has the test).
+/// Limit of the rounds until no further decision follows; no group needs so many (the test is in `vrrp/group.rs`).
 const ROUNDS: usize = 4;
 
 // One `vrrp_sync_group`.
@@ -150,7 +150,7 @@ impl World {
         why
     }
 
-    // The group had to yield; if it became Master together with another group, it waits longer than that one.
+    // The group had to yield. If it became Master together with another group, it waits longer than that one before it tries again.
     fn dispute(&mut self, now: Now, key: GroupKey, members: &[VrKey], fx: &mut Effects) {
         let rival = |vr: &&VrKey| self.instances.get(**vr).is_some_and(|vi| vi.master().is_some());
         let Some(vr) = members.iter().find(rival).copied() else { return };

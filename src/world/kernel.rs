@@ -55,7 +55,7 @@ impl World {
             self.addrs.on_link_gone(old);
             self.vmacs.on_link_gone(now.mono, old, &name, &self.links, &mut self.timers);
             self.source_changed(now, None, fx);
-            self.links_changed(now, &[], Some(old));
+            self.links_changed(now, &[], Some(old), fx);
         }
         if self.watchers.contains_key(&name) && self.phase != Phase::Reading {
             match was {
@@ -69,7 +69,7 @@ impl World {
         }
         // Not for a carrier that is lost: the kernel keeps the routes then.
         let flushed = (was.is_some_and(|(_, up, _)| up) && !is_admin_up).then_some(ifindex);
-        self.links_changed(now, &change.names, flushed);
+        self.links_changed(now, &change.names, flushed, fx);
         if !change.names.is_empty() {
             self.own_link_new(now, ifindex, was.is_some_and(|(_, up, _)| up), fx);
         }
@@ -88,7 +88,7 @@ impl World {
         }
         self.addrs.on_link_gone(ifindex);
         self.vmacs.on_link_gone(now.mono, ifindex, name, &self.links, &mut self.timers);
-        self.links_changed(now, core::slice::from_ref(&name.to_owned()), Some(ifindex));
+        self.links_changed(now, core::slice::from_ref(&name.to_owned()), Some(ifindex), fx);
         self.refresh(now, name, false, fx);
         self.source_changed(now, None, fx);
     }
@@ -287,10 +287,11 @@ impl World {
     pub(super) fn leftovers_of(&mut self, vr: VrKey) -> usize {
         let Some(vi) = self.instances.get(vr) else { return 0 };
         let owner = vi.cfg().priority == 255;
+        let own = vi.own_indices(&self.links);
         let mut n = 0;
         for spec in vi.specs(&self.links) {
-            // What stays on its own interface is taken over as it is.
-            if vi.stays_here(&spec, &self.links) {
+            // What stays on an own interface is taken over as it is.
+            if own.contains(&spec.ifindex) && crate::vrrp::instance::stays(spec.addr) {
                 continue;
             }
             for a in self.links.at(spec.ifindex, spec.addr) {

@@ -1,5 +1,5 @@
-//! Virtual servers: events go to the [`Director`] and to the checks, verdicts from these to that one, and what happened to people and
-//! programs.
+//! Virtual servers: events go to the [`Director`] and to the checks, the checks' verdicts to the director, and what follows to the log,
+//! scripts, pipes and mail.
 //!
 //! Read first: `mod.rs`, `lvs/director.rs`, `lvs/check/`.
 
@@ -14,7 +14,7 @@ use crate::lvs::farm::{Happened, Told};
 use crate::lvs::{sync, text as lvs_text};
 use crate::notify::{ServerTold, Subject};
 
-// The director with everything it may touch; the borrow checker needs the fields apart.
+// Calls a method of the director with the fields that it may change, as separate borrows.
 macro_rules! lvs {
     ($world:ident, $now:expr, $fx:expr, |$lvs:ident, $cx:ident| $body:expr) => {{
         let $lvs = &mut $world.lvs;
@@ -154,7 +154,7 @@ impl World {
         self.after_lvs(now, happened, fx);
     }
 
-    /// The end of a turn: a configuration that was offered is read once its virtual routers run, and the table hears what is wanted.
+    /// The end of a turn: begins to read a configuration that was offered once its virtual routers run, and requests changes of the table.
     pub(super) fn settle_lvs(&mut self, now: Now, fx: &mut Effects) {
         if self.lvs.is_offered() && self.phase == Phase::Running && !self.reloading() {
             let (more, first) = (&self.base.global.more, !self.went_on);
@@ -177,6 +177,26 @@ impl World {
             lvs!(self, now, fx, |lvs, cx| lvs.clean(cx));
         }
         self.lvs.pump(now.mono, fx);
+        self.track_quorums(now, fx);
+    }
+
+    // `track_virtual_server`: the quorums that virtual routers follow. One that the configuration does not have after all is down.
+    fn track_quorums(&mut self, now: Now, fx: &mut Effects) {
+        let seen = (self.lvs.farm().changes(), self.lvs.is_read());
+        if self.quorums == Some(seen) || self.phase != Phase::Running || self.lvs.farm().is_empty() {
+            return;
+        }
+        self.quorums = Some(seen);
+        let farm = self.lvs.farm();
+        let is = |(track, name): (TrackKey, &str)| {
+            let there = farm.has(name);
+            Some((track, farm.quorum(name).or((seen.1 && !there).then_some(false))?))
+        };
+        let found: Vec<(TrackKey, bool)> = self.tracks.virtual_servers().filter_map(is).collect();
+        for (track, up) in found {
+            let changed = self.tracks.on_quorum(track, up);
+            self.after_track(now, track, changed, fx);
+        }
     }
 
     fn is_master(&self, name: &str) -> bool {
@@ -191,7 +211,7 @@ impl World {
         self.after_lvs(now, happened, fx);
     }
 
-    /// Nothing is looked at any more: the end, or another process takes over.
+    /// Ends all checks: the process ends, or another one takes over.
     pub(super) fn stop_checks(&mut self, now: Now, fx: &mut Effects) {
         if core::mem::take(&mut self.checking) {
             checks!(self, now, fx, |checks, cx| checks.stop(cx));
@@ -207,7 +227,7 @@ impl World {
         }
     }
 
-    // keepalived mails what happens to real servers unless the file says otherwise, and of virtual servers if it says so.
+    // As keepalived, mail is sent for real servers unless the file forbids it, and for virtual servers only if the file asks for it.
     fn tell_server(&mut self, now: Now, told: Told, fx: &mut Effects) {
         let more = &self.base.global.more;
         let real = matches!(told.who, Subject::RealServer { .. });

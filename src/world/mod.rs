@@ -114,6 +114,9 @@ pub struct World {
     // The health checks of real servers, and whether they are carried out.
     checks: Checks,
     checking: bool,
+    // What the tracked quorums were worked out from last: changes, and whether the configuration was read to its end.
+    #[serde(default)]
+    quorums: Option<(u64, bool)>,
     // It continues from a previous process: what that process put into the kernel is ours.
     went_on: bool,
     announcer: Announcer,
@@ -268,6 +271,7 @@ impl World {
             lvs: Director::default(),
             checks: Checks::default(),
             checking: false,
+            quorums: None,
             went_on: false,
             announcer: Announcer::default(),
             grid: Grid::default(),
@@ -486,6 +490,7 @@ impl World {
                 Due::GarpSecond(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_second(cx)),
                 Due::GarpLower(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_lower(cx)),
                 Due::GarpRefresh(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_refresh(cx)),
+                Due::GarpExtra(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_extra(cx)),
                 Due::GarpLast(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_garp_last(cx)),
                 Due::DualMaster(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_dual_master_due(cx)),
                 Due::GroupSay(group) => self.say_group(now, group),

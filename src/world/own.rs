@@ -1,5 +1,5 @@
-//! Interfaces of virtual routers' own: what the kernel and the helper report of them goes to [`Vmacs`](crate::vmac::Vmacs), and what
-//! follows to the virtual routers.
+//! Own interfaces of virtual routers (`use_vmac`, `use_ipvlan`): reports of the kernel and the helper go to
+//! [`Vmacs`](crate::vmac::Vmacs), and the consequences to the virtual routers.
 //!
 //! Read first: `mod.rs`, `vmac/`, `vrrp/instance/own.rs`.
 
@@ -12,6 +12,9 @@ impl World {
     // The first dump is there, and no other process is in charge.
     pub(super) fn begin_own(&mut self, before: &Snapshot) {
         self.inherit_own(before);
+        if self.base.global.more.disable_local_igmp {
+            self.vmacs.silence_local_igmp(&self.links);
+        }
         for vr in self.instances.keys() {
             self.want_own(vr);
         }
@@ -22,7 +25,7 @@ impl World {
         self.vmacs.inherit(below, before.own.iter().map(|o| &*o.name));
     }
 
-    // Who goes on has said by now what it wants: what else another process made goes.
+    // Every virtual router that continues has requested its interface by now: all others that another process made are deleted.
     pub(super) fn end_own(&mut self, before: &Snapshot, fx: &mut Effects) {
         let made: Vec<(String, u32)> = before.own.iter().map(|o| (o.name.clone(), o.ifindex)).collect();
         let n = self.vmacs.drop_others(&made, &self.links);
@@ -31,19 +34,15 @@ impl World {
         }
     }
 
-    // As its configuration and the interface below are now.
+    // Requests the interface that follows from the configuration and the interface below.
     pub(super) fn want_own(&mut self, vr: VrKey) {
         if !matches!(self.phase, Phase::Cleaning | Phase::Running) {
             return;
         }
         let Some(vi) = self.instances.get(vr) else { return };
-        if vi.cfg().own().is_some() {
-            match vi.own_wish(&self.links) {
-                Some(wish) => self.vmacs.want(vr, wish, &self.links),
-                // The interface below is gone, and took it along.
-                None => self.vmacs.release(vr),
-            }
-        }
+        // One whose interface below is gone went with it.
+        self.vmacs.want(vr, vi.own_wishes(&self.links), &self.links);
+        self.vmacs.promote(vr, &vi.promoted(&self.links), &self.links);
     }
 
     pub(super) fn own_link_new(&mut self, now: Now, ifindex: u32, was_up: bool, fx: &mut Effects) {
@@ -100,10 +99,10 @@ impl World {
         notes.into_iter().for_each(|n| fx.note(n));
     }
 
-    // What another process is to know of them.
+    // The part of the snapshot.
     pub(super) fn own_shots(&self) -> (Vec<OwnShot>, Vec<BelowShot>) {
         let own = self.vmacs.made().into_iter().map(|name| {
-            // 0: it was asked for, and is not there as far as is known.
+            // 0: it was requested, and no report of it has come.
             let ifindex = self.links.by_name(&name).map_or(0, |l| l.ifindex);
             OwnShot { name, ifindex }
         });
@@ -111,12 +110,12 @@ impl World {
         (own.collect(), below.collect())
     }
 
-    // The addresses that it answers for: not those that stay on an own interface that is down.
+    // The addresses that hosts can reach here: not those that stay on an own interface that is down.
     pub(super) fn holds<'a>(&'a self, vr: VrKey, vi: &'a Instance) -> impl Iterator<Item = AddrId> + 'a {
         self.addrs.held(vr).filter(|id| vi.is_heard(id.0, &self.links))
     }
 
-    /// How often somebody else deleted an own interface, or took one up or down.
+    /// How often another program deleted an own interface, or took one up or down.
     pub fn own_restored(&self) -> u64 {
         self.vmacs.restored()
     }

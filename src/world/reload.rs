@@ -1,11 +1,11 @@
-//! Another configuration, made so in bounded slices: a reload of 1,000 virtual routers costs none of them an advert.
+//! A reload: another configuration is put in force in bounded slices, so that 1,000 virtual routers lose no advert.
 //!
-//! Read first: `mod.rs`, `config/model/heirs.rs` (who goes on in whom), `vrrp/instance/alter.rs` (what that does to one). What is the
-//! same in both configurations is not touched at all. Meanwhile no address is deleted (`Addresses::hold`): what one virtual
-//! router gives up another may get, in whatever order they stand in the file (trap 5); removals come last.
+//! Read first: `mod.rs`, `config/model/heirs.rs` (which old virtual router continues as which new one), `vrrp/instance/alter.rs` (the
+//! change of one of them). What is the same in both configurations is not touched. No address is deleted before the end
+//! (`Addresses::hold`): one virtual router may get the address that another one gives up, in any order in the file (trap 5).
 //!
-//! One reload at a time, and of those that wait the newest: a configuration that came meanwhile begins when the present one
-//! is done, never in the midst of it (trap 1). Every [`GuardEv::Config`] is answered, in order.
+//! There is one reload at a time, and at most one waits, the newest: a configuration that comes during a reload begins after it,
+//! never in the middle of it (trap 1). Every [`GuardEv::Config`] is answered, in order.
 
 use super::*;
 use crate::config::model::InstanceConfig;
@@ -20,9 +20,9 @@ use std::sync::Arc;
 const SLICE: usize = 64;
 /// See [`SLICE`]: an alteration formats a line, builds an advert, arms it anew.
 const CHANGE: usize = 8;
-/// See [`SLICE`]: so many addresses are compared, or asked for, in the time of a unit.
+/// See [`SLICE`]: how many addresses are compared, or requested, in the time of a unit.
 const ADDRESSES: usize = 8;
-/// What comes first in a turn is what others wait for; the next slice is a turn of its own.
+/// The next slice has a turn of its own: the work that others wait for precedes it.
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 
 /// What a reload has to do, and the configurations that wait.
@@ -39,10 +39,10 @@ struct Reload {
     steps: VecDeque<Step>,
     // Without its instances.
     config: Config,
-    // As the whole new configuration has them. In force, they are those of both until the end.
+    // Those of the whole new configuration. Until the end, those of both are in force.
     vips: BTreeSet<IpAddr>,
     watchers: BTreeMap<String, Vec<VrKey>>,
-    // Who will be in a sync group, and in which.
+    // By name of an instance: the sync group that it will be in.
     grouped: BTreeMap<String, Arc<str>>,
     routers: Routers,
 }
@@ -65,18 +65,19 @@ impl Reloads {
 
 #[derive(serde::Serialize, serde::Deserialize)]
 enum Step {
-    // In the new configuration; the virtual router that goes on in it.
+    // An instance of the new configuration, and the virtual router that continues as it.
     Have(Box<InstanceConfig>, Option<VrKey>),
     Gone(VrKey),
 }
 
-/// Every interface name that a virtual router cares for.
+/// Every interface name that a virtual router depends on.
 pub(super) fn interfaces_of(cfg: &InstanceConfig) -> BTreeSet<String> {
     let mut names = BTreeSet::from([cfg.interface.clone()]);
-    names.extend(cfg.own().map(|(_, name)| name.to_owned()));
+    names.extend(cfg.own_names().into_iter().map(str::to_owned));
     names.extend(cfg.more.vrf.as_deref().map(str::to_owned));
     names.extend(cfg.track_interfaces.iter().map(|t| t.name.clone()));
     names.extend(cfg.vips.iter().chain(&cfg.excluded).filter_map(|v| v.dev.clone()));
+    names.extend(cfg.more.routes.iter().filter_map(|r| r.vrf.as_deref()).map(str::to_owned));
     names.extend(cfg.more.tracked_by_routes().map(str::to_owned));
     names
 }
@@ -88,7 +89,7 @@ pub(super) fn vips_of(cfg: &InstanceConfig) -> impl Iterator<Item = IpAddr> {
 }
 
 impl World {
-    /// Whether virtual routers run: left-overs are gone, nobody stops, no other process is in charge.
+    /// Whether virtual routers run: left-overs are removed, no stop has begun, no other process is in charge.
     pub fn running(&self) -> bool {
         self.phase == Phase::Running
     }
@@ -114,7 +115,7 @@ impl World {
         }
     }
 
-    /// Nothing more of a reload is done: somebody else goes on, or nobody.
+    /// Ends all reloads unfinished, because the process stops or hands over.
     pub(super) fn abandon_reload(&mut self, why: &str, fx: &mut Effects) {
         let r = core::mem::take(&mut self.reloads);
         if r.now.is_some() {
@@ -127,7 +128,7 @@ impl World {
         }
     }
 
-    /// If one waits, and nothing has to be waited for.
+    /// Begins the reload that waits, if there is one and nothing has to end first.
     pub(super) fn begin_reload(&mut self, now: Now, fx: &mut Effects) {
         if self.phase != Phase::Running || self.reloads.now.is_some() {
             return;
@@ -136,7 +137,7 @@ impl World {
         if let Some(why) = self.impossible(&config) {
             fx.note(text::not_reloaded(&why));
             answer(false, &why, fx);
-            // Its virtual servers are not put in force either.
+            // The virtual servers of that configuration are not put in force either.
             self.lvs.refuse();
             return;
         }
@@ -173,7 +174,7 @@ impl World {
         self.timers.set(Due::Reload, now.mono + NEXT_TURN);
     }
 
-    // What a process cannot change about itself, as in keepalived.
+    // What a running process cannot change, as in keepalived.
     fn impossible(&self, new: &Config) -> Option<String> {
         let (a, b) = (&self.base.root, &new.root);
         let fixed = [
@@ -246,7 +247,7 @@ impl World {
         r.routers.added += 1;
         fx.note(text::added(&cfg.name));
         let vr = self.instances.insert_with(|key| Instance::new(cfg.clone(), key));
-        // It starts with its group, which is complete at the end.
+        // It starts together with its group, which is complete at the end of the reload.
         if let Some((group, vi)) = r.grouped.get(&cfg.name).zip(self.instances.get_mut(vr)) {
             vi.enter_group(group.clone());
         }
@@ -274,7 +275,7 @@ impl World {
         CHANGE + addresses
     }
 
-    // What the kernel says of its interfaces and addresses concerns this virtual router from now on.
+    // From now on the virtual router receives the events of its interfaces and addresses.
     fn enter(&mut self, now: Now, cfg: &InstanceConfig, vr: VrKey, fx: &mut Effects) {
         for name in interfaces_of(cfg) {
             let watchers = self.watchers.entry(name).or_default();
@@ -287,7 +288,7 @@ impl World {
         self.own_addresses_changed(now, &new, fx);
     }
 
-    // As at a cold start: what is there already is a left-over, unless somebody holds it.
+    // As at a cold start: an address that is there already is a left-over, unless a virtual router holds it.
     fn prepare(&mut self, now: Now, vr: VrKey, fx: &mut Effects) {
         let n = self.leftovers_of(vr);
         if n > 0 {
@@ -297,8 +298,8 @@ impl World {
         self.evaluate(now, vr, fx);
     }
 
-    // Addresses that became virtual ones, or ceased to be. One that a kalived added is never a source; one of the operator's was
-    // or is now.
+    // Addresses became virtual ones, or ceased to be. One that kalived added is never a source address; one that the operator added
+    // may have been one, or be one now.
     fn own_addresses_changed(&mut self, now: Now, which: &BTreeSet<IpAddr>, fx: &mut Effects) {
         if which.is_empty() {
             return;

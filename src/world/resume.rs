@@ -141,6 +141,7 @@ impl World {
             quorums: self.lvs.farm().undecided(SERVICES),
             filter: !self.filter.wanted().is_empty(),
             bfd: self.bfd.shots(),
+            ramps: self.lvs.farm().ramps(SERVICES),
         }
     }
 
@@ -229,6 +230,7 @@ impl World {
         self.bfd.resume(&snapshot.bfd);
         self.checks.resume(snapshot.checks.clone());
         self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
+        self.lvs.resume_ramps(snapshot.ramps.clone());
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {

@@ -6,12 +6,29 @@
 //! Read first: `mod.rs`, `routes/`, `rules/`.
 
 use super::*;
+use crate::config::model::route::Route;
 use crate::effect::NetFx;
 use crate::route::RouteId;
 use crate::routes::{self, id_of};
 use crate::rule::RuleSpec;
 use crate::rules;
 use crate::snapshot::Snapshot;
+use std::borrow::Cow;
+
+// The routes of VRFs that are there in their tables; without those of others.
+fn in_vrfs<'a>(routes: &'a [Route], links: &Links) -> Cow<'a, [Route]> {
+    if routes.iter().all(|r| r.vrf.is_none()) {
+        return Cow::Borrowed(routes);
+    }
+    let one = |r: &Route| {
+        let mut r = r.clone();
+        if let Some(name) = &r.vrf {
+            r.numbers.table = links.by_name(name).filter(|l| l.vrf && l.table != 0)?.table;
+        }
+        Some(r)
+    };
+    Cow::Owned(routes.iter().filter_map(one).collect())
+}
 
 impl World {
     // Before the first dump: so that it has the routes and rules of ours.
@@ -57,7 +74,10 @@ impl World {
     pub(super) fn drop_routes(&mut self, before: &Snapshot) -> (usize, usize) {
         let of = |(_, vi): (VrKey, &Instance)| -> (Vec<RouteId>, Vec<RuleSpec>) {
             let more = &vi.cfg().more;
-            (more.routes.iter().map(id_of).collect(), more.rules.iter().filter_map(|r| r.spec).collect())
+            (
+                in_vrfs(&more.routes, &self.links).iter().map(id_of).collect(),
+                more.rules.iter().filter_map(|r| r.spec).collect(),
+            )
         };
         let (mut routes, mut rules) = (BTreeSet::new(), BTreeSet::new());
         for (more_routes, more_rules) in self.instances.iter().map(of) {
@@ -70,7 +90,8 @@ impl World {
     }
 
     fn alter_routes(&mut self, now: Now, fx: &mut Effects) {
-        let routes = self.routes.alter(now.mono, &self.base.static_routes, &mut self.timers);
+        let routes = in_vrfs(&self.base.static_routes, &self.links);
+        let routes = self.routes.alter(now.mono, &routes, &mut self.timers);
         let rules = self.rules.alter(now.mono, &self.base.static_rules, &mut self.timers);
         routes.into_iter().chain(rules).for_each(|n| fx.note(n));
     }
@@ -90,7 +111,8 @@ impl World {
         let Some(vi) = self.instances.get(vr) else { return };
         if vi.wants_routes() {
             let (name, more) = (&vi.cfg().name, &vi.cfg().more);
-            let routes = self.routes.enter(now.mono, vr, name, &more.routes, &mut self.timers);
+            let routes = in_vrfs(&more.routes, &self.links);
+            let routes = self.routes.enter(now.mono, vr, name, &routes, &mut self.timers);
             let rules = self.rules.enter(now.mono, vr, name, &more.rules, &mut self.timers);
             routes.into_iter().chain(rules).for_each(|n| fx.note(n));
         } else {
@@ -138,8 +160,9 @@ impl World {
     }
 
     // An interface is another than before.
-    pub(super) fn links_changed(&mut self, now: Now, names: &[String], flushed: Option<u32>) {
+    pub(super) fn links_changed(&mut self, now: Now, names: &[String], flushed: Option<u32>, fx: &mut Effects) {
         self.fix_on(names);
+        self.vrfs_changed(now, names, fx);
         if self.routes.is_empty() {
             return;
         }
@@ -147,6 +170,24 @@ impl World {
             self.routes.on_flush(now.mono, ifindex, false, &self.links, &mut self.timers);
         }
         self.routes.on_links(now.mono, names, &mut self.timers);
+    }
+
+    // A VRF that lines of routes name came or went.
+    fn vrfs_changed(&mut self, now: Now, names: &[String], fx: &mut Effects) {
+        if !matches!(self.phase, Phase::Cleaning | Phase::Running) {
+            return;
+        }
+        for name in names {
+            let here = |routes: &[Route]| routes.iter().any(|r| r.vrf.as_deref() == Some(name));
+            if here(&self.base.static_routes) {
+                self.alter_routes(now, fx);
+            }
+            let watchers = self.watchers.get(name).into_iter().flatten().copied();
+            let concerned = |vr: &VrKey| self.instances.get(*vr).is_some_and(|vi| here(&vi.cfg().more.routes));
+            for vr in watchers.filter(concerned).collect::<Vec<_>>() {
+                self.routed(now, vr, fx);
+            }
+        }
     }
 
     pub(super) fn address_came_or_went(&mut self, now: Now, id: AddrId, gone: bool) {

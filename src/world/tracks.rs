@@ -1,4 +1,4 @@
-//! What is tracked beside interfaces: events to the trackers, their changes to the virtual routers that track them.
+//! Tracking of all but interfaces: events go to the trackers, their changes to the virtual routers that track them.
 //!
 //! Read first: `mod.rs`, `track/mod.rs`.
 
@@ -8,7 +8,7 @@ use crate::id::{ConnKey, WatchKey};
 use crate::track::{Cx as TrackCx, Kind};
 use crate::watch;
 
-// The trackers with everything they may touch; the borrow checker needs the fields apart.
+// Calls a method of the trackers with the fields that it may change, as separate borrows.
 macro_rules! tracks {
     ($world:ident, $now:expr, $fx:expr, |$tracks:ident, $cx:ident| $body:expr) => {{
         let $tracks = &mut $world.tracks;
@@ -64,7 +64,7 @@ impl World {
         self.after_track(now, track, changed, fx);
     }
 
-    /// The virtual routers are about to start: so do their trackers, each at once.
+    /// The virtual routers are about to start: each tracker begins at once.
     pub(super) fn start_tracks(&mut self, now: Now, fx: &mut Effects) {
         for note in core::mem::take(&mut self.remarks) {
             fx.note(note);
@@ -74,24 +74,25 @@ impl World {
         }
     }
 
-    /// Nothing is looked at any more, and what runs is asked to end: a stop, or another process takes over.
+    /// Ends all tracking, and asks running programs to end: a stop, or another process takes over.
     pub(super) fn stop_tracks(&mut self, now: Now, fx: &mut Effects) {
         tracks!(self, now, fx, |t, cx| t.stop(cx));
     }
 
-    /// Another configuration. Before its virtual routers are made, so that none misses a tracker; [`World::link_tracks`] after.
+    /// Another configuration; called before its virtual routers are made, so that none lacks a tracker. [`World::link_tracks`] follows.
     pub(super) fn alter_tracks(&mut self, now: Now, config: &Config, fx: &mut Effects) {
         for note in crate::track::remarks(config) {
             fx.note(note);
         }
         let touched = tracks!(self, now, fx, |t, cx| t.alter(config, cx));
+        self.quorums = None;
         self.link_tracks();
         for track in touched {
             self.after_track(now, track, true, fx);
         }
     }
 
-    /// The virtual routers or the trackers are others now.
+    /// Works out anew which virtual routers use which tracker.
     pub(super) fn link_tracks(&mut self) {
         self.track_users.clear();
         for (vr, vi) in self.instances.iter() {
@@ -129,7 +130,7 @@ impl World {
         }
     }
 
-    // While a reload is under way virtual routers change one by one, so they are asked; else it is known.
+    // During a reload virtual routers change one by one, so each is searched; else `link_tracks` has worked it out.
     fn users(&self, track: TrackKey) -> Vec<VrKey> {
         if !self.reloading() {
             return self.track_users.get(&track).cloned().unwrap_or_default();

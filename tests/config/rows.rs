@@ -17,7 +17,8 @@ vrrp_track_process p {\nprocess x\n}\nbfd_instance b {\nneighbor_ip 10.0.0.9\n}
 vrrp_instance V {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1/24\n}\n}
 vrrp_instance W {\ninterface eth0\nvirtual_router_id 2\nvirtual_ipaddress {\n10.0.0.2/24\n}\n}
 vrrp_instance X {\ninterface eth0\nvirtual_router_id 3\nvirtual_ipaddress {\nfd00::3/64\n}\n}
-virtual_server_group g {\n10.0.0.7 80\n}\n";
+virtual_server_group g {\n10.0.0.7 80\n}
+virtual_server fwmark 5 {\nlb_algo rr\nlb_kind NAT\nreal_server 10.8.9.9 {\n}\n}\n";
 
 const INSTANCE: &[&str] = &["interface eth9", "virtual_router_id 9", "virtual_ipaddress {\n10.9.9.9/24\n}"];
 const SERVER: &[&str] = &[
@@ -210,7 +211,7 @@ fn refused(d: &&Diag) -> bool {
 #[test]
 fn there_is_a_row_for_every_keyword() {
     let rows = rows();
-    assert_eq!(rows.len(), 549);
+    assert_eq!(rows.len(), 555);
     for scope in Scope::ALL.iter().filter(|s| **s != Scope::Lexer) {
         for k in scope.rows() {
             assert_eq!(
@@ -294,14 +295,14 @@ fn bad_values_are_told_with_keyword_value_and_range() {
 fn the_list_names_every_keyword_with_its_status() {
     let list = kalived::config::keyword::list();
     let lines: Vec<&str> = list.lines().skip(1).collect();
-    assert_eq!(lines.len(), 568);
+    assert_eq!(lines.len(), 574);
     assert!(lines.iter().all(|l| l.split('\t').count() == 7 && l.split('\t').all(|c| !c.is_empty())));
     assert!(
         lines
             .contains(&"vrrp_instance\tpriority\t<1..255>\t100; 255 if state MASTER\t1..255; outside: 100\tyes\tworks")
     );
     let own: Vec<&&str> = lines.iter().filter(|l| l.ends_with("works, kalived only")).collect();
-    assert_eq!(own.len(), 19, "{own:?}");
+    assert_eq!(own.len(), 25, "{own:?}");
     let known = include_str!("known-keywords.txt");
     let is = |scope: Scope, name: &str| known.lines().any(|l| l == format!("{scope:?} {name}"));
     for &scope in Scope::ALL {

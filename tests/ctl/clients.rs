@@ -1,4 +1,4 @@
-//! Clients that behave badly cost nothing, and the socket's name is not a trap.
+//! Clients that behave badly have no effect on others, and the socket's name cannot be misused.
 
 use crate::{Dir, exists, serve};
 use kalived::cli::client::{Failure, exchange};
@@ -70,7 +70,7 @@ fn silent_clients_are_dropped_and_more_than_a_few_are_refused() {
     let late = client(&at);
     assert!(server.on_ready(now).is_empty());
     assert!(!said(&late).unwrap().0);
-    // Time for the silent ones is up: there is room again, and what they say now reaches nobody.
+    // The time of the silent clients is over: there is room again, and what they send now is ignored.
     assert!(server.on_ready(now + SILENCE).is_empty());
     assert_eq!((server.next_deadline(), server.fds().len()), (None, 1));
     assert!(unixsock::send(silent[0].as_fd(), b"stop", None).is_err());
@@ -78,7 +78,7 @@ fn silent_clients_are_dropped_and_more_than_a_few_are_refused() {
     unixsock::send(polite.as_fd(), b"status\n", None).unwrap();
     let asked = server.on_ready(now + SILENCE);
     assert_eq!(asked.len(), 1);
-    // Who has asked is not polled for more.
+    // A client that has sent its request is not polled for more.
     assert_eq!((asked[0].1, server.fds().len()), (Request::Status, 1));
     server.answer(asked[0].0, true, "fine");
     server.answer(asked[0].0, true, "twice");
@@ -105,7 +105,7 @@ fn what_is_no_request_is_answered() {
         let (ok, text) = said(&fd).unwrap();
         assert!(!ok && text.contains(why), "{text}");
     }
-    // Gone before it said anything, and gone before its answer.
+    // It disconnects before its request, and before its answer.
     drop(client(&at));
     assert!(server.on_ready(clock::mono()).is_empty());
     let fd = client(&at);

@@ -1,4 +1,4 @@
-//! The command and the server: exit codes, what is printed, the plan of a reload that is not made.
+//! The command and the server: exit codes, output, the plan of a dry run of a reload.
 
 use crate::{Dir, serve};
 use kalived::config::image;
@@ -56,7 +56,7 @@ fn where_no_kalived_runs_the_command_says_so_with_a_code_of_its_own() {
     let run = || texts(&start(&dir, &["reload"]).wait_with_output().unwrap());
     let (code, _, err) = run();
     assert!(code == Some(3) && err.contains("no kalived runs"), "{code:?} {err}");
-    // Killed: the file is there, nobody listens.
+    // Killed: the socket file exists, without a listener.
     drop(dir.server());
     let (code, _, err) = run();
     assert!(code == Some(3) && err.contains("no kalived runs"), "{code:?} {err}");
@@ -169,7 +169,7 @@ fn outputs_replace_a_file_and_follow_no_link() {
             };
             texts(&c.output().unwrap())
         };
-        // What it wrote itself is replaced, not written over, whatever became of it meanwhile.
+        // A file that it wrote itself is replaced by a new file, also if it was changed meanwhile.
         run(&out);
         std::fs::set_permissions(&out, PermissionsExt::from_mode(0o666)).unwrap();
         let before = std::fs::metadata(&out).unwrap().ino();

@@ -1,4 +1,4 @@
-//! keepalived's dump files as their readers take them apart: one test for each row of `docs/readers.md` that needs no daemon.
+//! keepalived's dump files, read as their readers do: one test for each row of `docs/readers.md` that needs no daemon.
 
 use kalived::config::load;
 use kalived::config::model::Config;

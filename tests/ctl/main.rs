@@ -1,9 +1,9 @@
-//! The guard's socket against the command that asks it, and against clients that behave badly; what systemd is told against
-//! a socket that plays systemd. No privilege is needed.
+//! The guard's socket with the command, and with clients that behave badly; the messages to systemd, received by a socket in its place. No
+//! privilege is needed.
 //!
-//! The server stands alone here: `serve` is the guard's loop, reduced to this. Limits below only end a test that hangs.
+//! The server runs without the rest of the guard: `serve` is a reduced form of its loop. Limits below only end a test that hangs.
 
-// An unwrap that fails is a failed test; the helpers are documented by what they are called.
+// An unwrap that fails is a failed test; the names of the helpers are their documentation.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod clients;
@@ -45,7 +45,7 @@ impl Drop for Dir {
     }
 }
 
-/// Answers until `done`. The waiting between two rounds is what the guard's poll is.
+/// Answers until `done`. The wait between two rounds stands for the guard's poll.
 pub fn serve(
     server: &mut Server,
     mut answer: impl FnMut(&mut Server, ClientId, Request),

@@ -1,4 +1,4 @@
-//! What systemd is told, by a socket that plays systemd: over a path and in the abstract name space.
+//! The messages to systemd, received by a socket in its place: over a path and in the abstract name space.
 
 use crate::Dir;
 use kalived::guard::systemd::Notifier;
@@ -49,7 +49,7 @@ fn a_service_from_start_to_end() {
     n.stopping("stopping");
     assert_eq!(next(&manager), "STOPPING=1\nSTATUS=stopping");
     assert_eq!(n.lost(), 0);
-    // Gone: nothing waits, nothing fails, it is counted.
+    // The receiver is gone: nothing waits or fails, and the lost message is counted.
     drop(manager);
     n.watchdog();
     assert_eq!(n.lost(), 1);

@@ -59,6 +59,7 @@ impl Stage {
             ours: false,
             master: 0,
             vrf: false,
+            table: 0,
         })));
         for (addr, prefix) in [("198.18.0.20", 16), ("fe80::20", 64)] {
             s.event(Event::Net(NetEv::AddrNew(address(addr.parse().expect("an address"), prefix))));

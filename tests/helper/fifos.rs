@@ -1,4 +1,4 @@
-//! Named pipes: made with the right owner, handed over, removed; and nothing that somebody planted is used.
+//! Named pipes: made with the right owner, handed over, removed; and no file that another user put there is used.
 
 use crate::{Dir, Helper, root};
 use kalived::effect::NO_GROUP;
@@ -18,7 +18,7 @@ fn us() -> u32 {
     kalived::sys::host::user()
 }
 
-/// A directory below one that everybody may write to, where only its owner may.
+/// A directory in one that any user may write to, to which only its owner may write.
 fn own_dir() -> Dir {
     let dir = Dir::make();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
@@ -57,17 +57,17 @@ fn a_named_pipe_is_made_used_and_removed() {
     let fd = Rc::new(fd);
     fifo::write(&fd, b"INSTANCE \"V\" MASTER 100\n").unwrap();
     assert!(fifo::write(&fd, &[0; fifo::ATOMIC + 1]).is_err());
-    // Full: at once, and nothing of the line is in it.
+    // Full: the answer comes at once, and no part of the line is in it.
     let full = (0..10_000).find_map(|_| fifo::write(&fd, &[b'x'; 4096]).err()).expect("a pipe has an end");
     assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
     // The next one finds it and has not made it.
     let (again, second, _) = open(&helper, &path, us(), gid());
     assert_eq!((again, second.is_some()), (Ok(None), true));
-    // Another file under that name is not ours to remove.
+    // Another file with that name is not removed.
     helper.ask(Ask::RemoveFifo { path: path.clone(), file: FileId { ino: made.ino + 1, ..made } });
     let (Tell::Note { text, .. }, _) = helper.heard() else { panic!("a note") };
     assert!(text.contains(&path) && fs::symlink_metadata(&path).is_ok(), "{text}");
-    // The last word is heard although the line is closed right behind it.
+    // The last message is handled although the line is closed right behind it.
     helper.ask(Ask::RemoveFifo { path: path.clone(), file: made });
     assert_eq!(helper.end(), Some(0));
     assert!(fs::symlink_metadata(&path).is_err());
@@ -95,7 +95,7 @@ fn what_was_planted_is_refused_with_its_reason() {
     }
     assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
     assert!(fs::symlink_metadata(dir.path("nowhere")).is_err());
-    // The pipe itself, which is ours, is fine.
+    // The pipe itself, which kalived made, is used.
     assert_eq!(open(&helper, &dir.path("real"), us(), gid()).0, Ok(None));
 }
 
@@ -113,12 +113,12 @@ fn others_may_neither_own_it_nor_exchange_what_leads_to_it() {
     let meta = fs::symlink_metadata(&path).unwrap();
     assert_eq!((meta.uid(), meta.gid()), (65_534, 65_534));
     assert_eq!(meta.mode() & 0o7777, 0o640);
-    // Without a group nobody but the owner reads.
+    // Without a group only the owner may read.
     let alone = dir.path("alone");
     assert!(open(&helper, &alone, 65_534, NO_GROUP).0.unwrap().is_some());
     let meta = fs::symlink_metadata(&alone).unwrap();
     assert_eq!((meta.uid(), meta.mode() & 0o7777), (65_534, 0o600));
-    // One that was left for root is given to its next reader; one that is open to everybody is said to be.
+    // One that was left for root gets its next reader as owner; one that is open to all users is reported.
     let left = dir.path("left");
     assert!(open(&helper, &left, 0, NO_GROUP).0.unwrap().is_some());
     assert_eq!(open(&helper, &left, 65_534, NO_GROUP).0, Ok(None));
@@ -128,12 +128,12 @@ fn others_may_neither_own_it_nor_exchange_what_leads_to_it() {
     fs::set_permissions(&wide, fs::Permissions::from_mode(0o666)).unwrap();
     let (result, _, notes) = open(&helper, &wide, 0, NO_GROUP);
     assert!(result == Ok(None) && notes.contains("0666"), "{notes}");
-    // And found again for that user, but for nobody else.
+    // It is used again for that user, but for no other one.
     assert_eq!(open(&helper, &path, 65_534, 65_534).0, Ok(None));
     let (result, _, notes) = open(&helper, &path, 0, 0);
     assert!(result == Err(EPERM) && notes.contains("uid 65534"), "{result:?} {notes}");
     fs::remove_file(&path).unwrap();
-    // Somebody's directory, or one that everybody writes to.
+    // Another user's directory, or one that any user may write to.
     let sub = dir.path("sub");
     fs::create_dir(&sub).unwrap();
     for (mode, uid, fine) in [(0o755, 1, false), (0o777, 0, false), (0o1777, 0, true), (0o775, 0, true)] {
@@ -144,6 +144,6 @@ fn others_may_neither_own_it_nor_exchange_what_leads_to_it() {
         assert!(fine || notes.contains(&format!("{sub} can be changed by others")), "{notes}");
     }
     chown(&sub, 1);
-    // Its own user's directory is that user's business.
+    // A directory of the pipe's own user is accepted.
     assert!(open(&helper, &format!("{sub}/own"), 1, 1).0.is_ok());
 }

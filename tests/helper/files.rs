@@ -1,4 +1,4 @@
-//! Tracked files: told at the beginning and after each change, whatever kind of change it is.
+//! Tracked files: reported at the beginning and after each change, of any kind.
 
 use crate::{Dir, Helper};
 use kalived::helper::proto::{Ask, Tell};
@@ -33,7 +33,7 @@ fn a_file_appears_changes_is_renamed_over_and_vanishes() {
     // No more than what a number needs.
     fs::write(&path, "x".repeat(100)).unwrap();
     helper.until(&is(1, &"x".repeat(32)));
-    // Nobody else's file is told, and nothing that is not watched any more.
+    // No other file is reported, and none whose watch has ended.
     helper.ask(Ask::Unwatch { watch: 1 });
     helper.ask(Ask::WatchFile { watch: 2, path: dir.path("") });
     assert_eq!(helper.says(), fails(2, EISDIR));
@@ -51,7 +51,7 @@ fn a_directory_that_comes_later_is_found() {
     fs::create_dir_all(dir.path("a/b")).unwrap();
     fs::write(dir.path("a/b/c"), "1").unwrap();
     helper.until(&is(1, "1"));
-    // Another directory under the same name.
+    // Another directory with the same name.
     fs::create_dir_all(dir.path("new/b")).unwrap();
     fs::write(dir.path("new/b/c"), "2").unwrap();
     fs::rename(dir.path("a"), dir.path("old")).unwrap();
@@ -122,7 +122,7 @@ fn what_is_no_regular_file_is_not_opened_and_a_link_lends_no_rights() {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return;
     }
-    // Somebody else's link to what only root may read.
+    // Another user's link to a file that only root may read.
     let (secret, link) = (dir.path("secret"), dir.path("link"));
     fs::write(&secret, "7").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
@@ -133,7 +133,7 @@ fn what_is_no_regular_file_is_not_opened_and_a_link_lends_no_rights() {
     helper.until(&fails(4, EPERM));
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
     helper.until(&is(4, "7"));
-    // The kernel's log has the mode of a regular file, and is consumed by who reads it.
+    // The kernel's log has the mode of a regular file, and a read consumes it.
     symlink("/proc/kmsg", dir.path("kmsg")).unwrap();
     for (watch, path) in [(5, "/proc/kmsg".to_owned()), (6, dir.path("kmsg"))] {
         helper.ask(Ask::WatchFile { watch, path });
@@ -141,7 +141,7 @@ fn what_is_no_regular_file_is_not_opened_and_a_link_lends_no_rights() {
     }
 }
 
-/// Of root's rights it has those it needs, and it runs nothing.
+/// It has only the capabilities that it needs, and runs no program.
 #[test]
 fn it_keeps_no_right_that_it_does_not_need() {
     let (helper, dir) = (Helper::start(), Dir::make());

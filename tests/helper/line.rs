@@ -1,4 +1,4 @@
-//! The line itself: names, nonsense, and the end.
+//! The line itself: host names, invalid messages, and the end.
 
 use crate::{Dir, Helper};
 use kalived::helper::proto::{Ask, Tell};
@@ -14,7 +14,7 @@ fn a_name_becomes_addresses() {
         }
         other => panic!("{other:?}"),
     }
-    // No server is asked for what cannot be a name.
+    // No server is asked for a text that cannot be a name.
     helper.ask(Ask::Lookup { conn: 2, host: "no..name".into(), port: 25 });
     assert!(matches!(helper.says(), Tell::Resolved { conn: 2, result: Err(_) }));
 }

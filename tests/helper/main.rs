@@ -1,4 +1,4 @@
-//! The helper as the core meets it: the built command on one end of a socket pair, the test on the other.
+//! The helper as the core uses it: the built command on one end of a socket pair, the test on the other.
 //!
 //! No test asserts how long anything took; the limit below only ends a test that hangs.
 
@@ -46,12 +46,12 @@ impl Helper {
         Helper { line, child: c.spawn().unwrap() }
     }
 
-    /// Says something to it.
+    /// Sends it a message.
     pub fn ask(&self, ask: Ask) {
         seqpacket::send(&self.line, &ask.encode().unwrap(), &[]).unwrap();
     }
 
-    /// What it says next, with the fds it gave.
+    /// Its next message, with its descriptors.
     pub fn heard(&self) -> (Tell, Vec<OwnedFd>) {
         let until = clock::mono() + PATIENCE;
         let mut buffer = vec![0; LONGEST];
@@ -66,7 +66,7 @@ impl Helper {
         }
     }
 
-    /// What it says next that is not for the log.
+    /// Its next message that is not for the log.
     pub fn says(&self) -> Tell {
         loop {
             match self.heard().0 {
@@ -76,7 +76,7 @@ impl Helper {
         }
     }
 
-    /// Waits for this; what it says before is passed over, as steps on the way.
+    /// Waits for this message; earlier ones are ignored.
     pub fn until(&self, want: &Tell) {
         loop {
             let said = self.says();
@@ -87,7 +87,7 @@ impl Helper {
         }
     }
 
-    /// Closes the line; how it ended.
+    /// Closes the line; returns how the helper ended.
     pub fn end(mut self) -> Option<i32> {
         drop(std::mem::replace(&mut self.line, seqpacket::pair().unwrap().0));
         self.child.wait().unwrap().code()
@@ -105,7 +105,7 @@ impl Drop for Helper {
 pub struct Dir(pub PathBuf);
 
 impl Dir {
-    /// With a name nobody else has.
+    /// With a unique name.
     pub fn make() -> Dir {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +131,7 @@ impl Drop for Dir {
     }
 }
 
-/// Whether we are root, which a test that chowns needs to be.
+/// Whether the test runs as root, as a test that changes owners needs.
 pub fn root() -> bool {
     let root = kalived::sys::host::user() == 0;
     if !root {

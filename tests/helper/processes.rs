@@ -41,7 +41,7 @@ fn program(dir: &Dir, name: &str) -> String {
 
 fn starts_stops_and_is_a_zombie(helper: &Helper, tag: &str) {
     let dir = Dir::make();
-    // What a careless reader of /proc/PID/stat stumbles over.
+    // A name that a simple parser of /proc/PID/stat reads wrongly.
     let name = format!("{tag}{} ) Z", std::process::id() % 100_000);
     let path = program(&dir, &name);
     let mut first = Sleeper::start(&path, &["60"]);

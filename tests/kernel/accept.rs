@@ -1,5 +1,5 @@
-//! `no_accept`, `accept` and strict mode on a real kernel: what a client reaches at an address of each kind, as with Debian's keepalived
-//! and the same file; flushed rules, tables that are left, strange tables, and ends of every kind.
+//! `no_accept`, `accept` and strict mode on a real kernel: which addresses a client reaches, as with Debian's keepalived and the same
+//! file; flushed rules, left tables, tables of other programs, and ends of every kind.
 //!
 //! Read first: `../lab/mod.rs`, `../vrrp/filter.rs` (the order of things).
 
@@ -71,9 +71,9 @@ fn the_same_packets_as_with_keepalived_and_the_same_file() {
             on_a.await_state(State::Master);
             until_true(&format!("{program:?}, {name}: the address"), || addrs.iter().all(|v| a.holds(v)));
             let mut what: Vec<(bool, bool)> = addrs.iter().map(|v| reached(&client, &a, v)).collect();
-            // What is its own is not touched, and neither is what comes from there.
+            // Its own addresses are not filtered, and neither are packets from there.
             what.push(reached(&client, &a, if addrs.len() == 1 { "198.18.0.20" } else { "2001:db8:12::20" }));
-            // Nothing leaves from the address either.
+            // No packet leaves from the address either.
             if addrs.len() == 1 {
                 let from =
                     format!("import socket; s = socket.create_connection((\"{}\", 9), 1, (\"{VIP}\", 0))", client.v4());
@@ -108,7 +108,7 @@ fn flushed_rules_come_back_and_a_backup_keeps_its_own() {
     until_true("the address", || a.holds(VIP));
     let whole = rules(&a);
     assert!(whole.contains("comment \"kalived\"") && whole.contains(&format!("elements = {{ {VIP} }}")), "{whole}");
-    // As a restart of nftables.service does; then a part of it; then a ruleset of somebody else in its stead.
+    // As a restart of nftables.service does; then a part of the table is removed; then another program's ruleset replaces it.
     for line in [
         "nft flush ruleset",
         "nft delete element ip keepalived vips { 198.18.0.100 }",
@@ -158,7 +158,7 @@ fn what_a_dead_core_left_is_taken_away_and_a_new_core_goes_on_with_it() {
     }
     let Some(lab) = Lab::new("accept: dead core") else { return };
     let a = lab.host("a", 20);
-    // Not started again: the addresses go, and what filters them.
+    // Not started again: the addresses and their filter are removed.
     let mut on_a = lab.start_under(&["sh", "-c", "exec \"$@\" -R", "sh"], under_test(), &a, &conf().text());
     on_a.await_state(State::Master);
     until_true("the address", || a.holds(VIP));

@@ -1,4 +1,4 @@
-//! Announcements through a queue that holds few frames: what it does not take is sent again.
+//! Announcements through a queue with room for few frames: frames that it refuses are sent again.
 //!
 //! Read first: `../lab/mod.rs`.
 

@@ -6,7 +6,7 @@ use crate::lab::daemon::{Conf, State, stand_in, under_test};
 use crate::lab::{Lab, skip, until};
 use kalived::exit::ExitCode;
 
-/// `start: None`: the daemon runs in spite of it.
+/// `start: None`: the daemon runs nevertheless.
 struct Case {
     name: &'static str,
     text: String,
@@ -141,7 +141,7 @@ fn a_file_that_is_not_there_or_cannot_be_read_is_named() {
         let name = file.file_name().and_then(|n| n.to_str()).expect("a plain name");
         assert!(printed.contains(name) && printed.to_lowercase().contains(reason), "{printed}");
     }
-    // Root may read everything, unless it gives that up.
+    // Root may read every file, unless it drops that capability.
     let secret = lab.path("secret.conf");
     std::fs::write(&secret, Conf::v3(150).text()).expect("the lab's directory is writable");
     let script = format!(

@@ -1,4 +1,4 @@
-//! A flood of malformed adverts: nothing changes, no advert of ours is missing, memory stays, the log stays short.
+//! A flood of malformed adverts: no state changes, no advert of the Master is missing, memory does not grow, the log stays short.
 //!
 //! The frames are the wire vectors that are dropped, so each reason of the vectors comes by 10,000 / 46 times a second. Read first: `vectors.rs`.
 
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const RATE: u32 = 10_000;
 const SECONDS: u64 = 10;
 
-/// Reasons that never reach an instance's counters: another VRID has none here, and the kernel may keep the rest away.
+/// Reasons that no instance counts: another VRID has no instance here, and the kernel may drop the others.
 const UNCOUNTED: [&str; 3] = ["vrid", "destination", "own-packet"];
 
 fn flood(name: &str, profile: &str, conf: fn(u8) -> Conf) {
@@ -20,7 +20,7 @@ fn flood(name: &str, profile: &str, conf: fn(u8) -> Conf) {
     }
     let Some(lab) = Lab::new(name) else { return };
     let (a, b, peer) = (lab.host("a", 20), lab.host("b", 10), lab.host("peer", 30));
-    // The vectors have priority 100 and the highest address: were one accepted, it would end the Master's reign.
+    // The vectors have priority 100 and the highest address: the Master would yield if it accepted one.
     let master = lab.start(&a, &conf(100));
     master.await_state(State::Master);
     let backup = lab.start(&b, &conf(90));
@@ -32,7 +32,7 @@ fn flood(name: &str, profile: &str, conf: fn(u8) -> Conf) {
     assert!(dropped.len() > 15, "{} drop vectors", dropped.len());
     let frames: Vec<Vec<u8>> = dropped.iter().map(|v| ethernet(&v.packet, a.mac())).collect();
     let mut injector = lab.injector(&peer);
-    // Once for all first: what is allocated for the first packet of a kind is not a leak.
+    // Each once first: memory that is allocated for the first packet of a kind is not a leak.
     injector.flood(&frames, RATE, u64::from(RATE));
     injector.flooded();
     wire.await_adverts(&a, 2);
@@ -71,7 +71,7 @@ fn counted(daemon: &Daemon, dropped: &[&Vector]) {
         assert!(log.contains(&format!(": {reason} (")), "no line about {reason}; log:\n{log}");
         let sent = u64::from(RATE) * (SECONDS + 1) / dropped.len() as u64;
         let count = rejected[reason].as_u64().unwrap_or(0);
-        // A busy machine may lose some before the daemon sees them; a reason that is not counted shows all the same.
+        // A busy machine may lose some before the daemon receives them; a reason that is not counted is still detected.
         assert!(count > sent / 2, "{reason}: {count} counted of {sent} and more; {report}");
     }
     if dropped.iter().any(|v| v.reason == "vrid") {

@@ -1,8 +1,7 @@
-//! However and whenever it ends, no address is left behind: signals, commands and deaths in any order, at any moment of a start, a
-//! resumption, a hand-over.
+//! No end leaves an address: signals, commands and deaths in any order, at any time of a start, a resumption, a hand-over.
 //!
-//! Read first: `traps_handover.rs`. Which events come in which order is drawn from a fixed seed; when they meet the daemon is not
-//! fixed, and the end has to be the same for every moment.
+//! Read first: `traps_handover.rs`. The order of the events is drawn from a fixed seed; their times are not fixed, and the result has to
+//! be the same for every time.
 
 use crate::guard::{ask, kill, role};
 use crate::lab::daemon::{Conf, Daemon, VIP, stand_in};
@@ -30,7 +29,7 @@ fn kill_if_there(pid: u32) {
     let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
 }
 
-/// Nothing of it is there any more.
+/// No process of it is left.
 fn nothing_left(a: &Host, what: &str, log: &str) {
     let left = held(a);
     assert!(left.is_empty(), "{what}: {left:?}\nlog:\n{log}");
@@ -128,7 +127,7 @@ fn nothing_is_left_after_any_order_of_signals_commands_and_deaths() {
     for round in 0..8 {
         let daemon = master(&lab, &a, &conf());
         let mut done = Vec::new();
-        // A guard that was killed is followed by nobody: the last one.
+        // No process follows a guard that was killed: it is the last one.
         while done.len() < 3 && !done.contains(&"guard -9") {
             let what = match below(10) {
                 0 | 1 => "core -9",

@@ -1,4 +1,4 @@
-//! Two processes: what the other hosts see, and where the addresses are, when one of them dies or is replaced.
+//! Guard and core: the effect on other hosts, and the place of the addresses, when one of them dies or is replaced.
 //!
 //! Read first: `../lab/mod.rs`.
 
@@ -46,7 +46,7 @@ impl Monitor {
         let out = std::fs::File::create(&path).expect("the lab's directory is writable");
         let child = host.command("ip").args(["-o", "monitor", "address"]).stdout(out).stderr(Stdio::null()).spawn();
         let monitor = Monitor(child.expect("ip exists"), path);
-        // It proves that it listens by reporting an address of ours.
+        // It listens once it reports an address that the test adds.
         until_true("ip monitor to listen", || {
             host.script(&format!("ip addr add 192.0.2.9/32 dev {IFACE}; ip addr del 192.0.2.9/32 dev {IFACE}"));
             monitor.text().contains("192.0.2.9")
@@ -134,7 +134,7 @@ fn a_core_that_dies_again_and_again_gives_its_addresses_up() {
     master.await_line("Restart of VRRP process delayed 1 seconds");
     master.await_line("the virtual addresses were removed");
     backup.await_state(State::Master);
-    // Then it starts cold, and preempts as ever.
+    // Then it starts cold, and preempts as usual.
     master.await_times(State::Master, 2);
     until_true("a to hold the VIP again", || a.holds(VIP));
     assert_eq!(master.stop().0, Some(0));
@@ -163,7 +163,7 @@ fn an_upgrade_and_a_hand_over_are_seen_by_nobody() {
     let (code, text) = ask(&master, "handover");
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(master.await_exit().code(), Some(0));
-    // The lab has another pid file for each daemon. By that of the one before they know each other; the last -p counts.
+    // The lab has a different pid file for each daemon. A successor needs that of its predecessor; the last -p counts.
     let same = master.pid_file().display().to_string();
     let script = "exec \"$@\" -p \"$0\"";
     let next = lab.start_under(&["sh", "-c", script, &same], under_test(), &a, &Conf::v3(150).text());

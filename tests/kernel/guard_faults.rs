@@ -1,4 +1,4 @@
-//! Two processes, one of which hangs, is refused, or leaves things behind: who notices, and what stays on the wire.
+//! Guard and core when one of them hangs, is refused, or leaves processes: how that is detected, and that adverts continue.
 //!
 //! Read first: `guard.rs` (the same two, dying in an orderly way).
 
@@ -32,7 +32,7 @@ fn a_core_that_hangs_is_killed_and_replaced() {
     backup.await_state(State::Master);
     master.await_line(&format!("VRRP child process({core}) does not answer: killing it"));
     until_true("it to be gone", || gone(core));
-    // It was silent for longer than a peer waits, so it starts cold; then it preempts as ever.
+    // It sent nothing for longer than a peer waits, so it starts cold; then it preempts as usual.
     master.await_times(State::Master, 2);
     backup.await_times(State::Backup, 2);
     until_true("the VIP on a only", || a.holds(VIP) && !b.holds(VIP));
@@ -40,7 +40,7 @@ fn a_core_that_hangs_is_killed_and_replaced() {
     assert_eq!(master.stop().0, Some(0));
 }
 
-/// The guard counts its own looks, not time. It may run well before the core does.
+/// The guard counts its own checks of the core, not time. It may run long before the core does.
 #[test]
 fn a_machine_that_was_paused_is_no_core_that_hangs() {
     if stand_in() {
@@ -53,14 +53,14 @@ fn a_machine_that_was_paused_is_no_core_that_hangs() {
     let all = master.pids();
     signal("STOP", &all);
     backup.await_state(State::Master);
-    // Longer than a core may be silent while the guard runs.
+    // Longer than a core may send no message while the guard runs.
     pause(8_000);
     signal("CONT", &[master.pid()]);
     pause(2_000);
     signal("CONT", &all);
     backup.await_times(State::Backup, 2);
     until_true("the VIP on a only", || a.holds(VIP) && !b.holds(VIP));
-    // Through as many looks again as it takes to call a core hung.
+    // Through as many checks again as it takes until a core counts as hung.
     let wire = lab.capture(&b, "ip proto 112");
     wire.await_adverts(&a, 40);
     assert_eq!(role(&master, "--core"), Some(core), "log:\n{}", master.log());
@@ -155,8 +155,8 @@ fn an_upgrade_to_a_program_that_is_no_good_changes_nothing() {
     let good = executable(Program::Kalived);
     let no_uring = lab.path("no_uring.py");
     std::fs::write(&no_uring, include_str!("../lab/no_uring.py")).expect("the lab's directory is writable");
-    // It knows its part of the way and no further: nothing; the configuration; that, but it hangs; all, but its VRRP process
-    // cannot start; or that never gets ready.
+    // Programs that support only a part of an upgrade: nothing; the configuration; that, but it hangs; all, but the VRRP process
+    // cannot start; all, but it never gets ready.
     let compiles = format!("case $1 in --compile-config) exec {good} \"$@\";; esac");
     let becomes = |hang: &str| {
         let how = format!("exec python3 {} {hang} {good} \"$@\"", no_uring.display());
@@ -182,7 +182,7 @@ fn an_upgrade_to_a_program_that_is_no_good_changes_nothing() {
     std::fs::write(&path, "").expect("the lab's directory is writable");
     let (code, text) = ask(&master, "upgrade");
     assert!(code.is_some_and(|c| c != 0) && text.contains("Upgrade refused"), "{code:?} {text}");
-    // One that everybody may have put there.
+    // One that any user could have put there.
     replace(&lab, &path, &format!("exec {good} \"$@\""));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
     let (code, text) = ask(&master, "upgrade");
@@ -191,7 +191,7 @@ fn an_upgrade_to_a_program_that_is_no_good_changes_nothing() {
     assert!(wire.adverts_of(&b).is_empty() && backup.times(State::Master) == 0, "log of b:\n{}", backup.log());
     assert!(wire.adverts_of(&a).iter().all(|v| v.priority == 150), "no farewell");
     assert!(a.holds(VIP) && !monitor.lost_the_vip(), "{}", monitor.text());
-    // What runs is whole: it stops as ever.
+    // The running daemon is not affected: it stops as usual.
     let (code, log) = master.stop();
     assert_eq!(code, Some(0), "log:\n{log}");
     assert!(!a.holds(VIP));
@@ -219,7 +219,7 @@ fn a_guard_that_is_killed_takes_its_scripts_with_it() {
     until_true("a farewell", || wire.adverts_of(&a).last().is_some_and(|v| v.priority == 0));
 }
 
-/// More of them than may run: each that may not is a failed check and nothing else.
+/// More scripts than may run: one that may not is a failed check, without another effect.
 #[test]
 fn seven_hundred_scripts_at_once_stop_nothing() {
     if stand_in() {

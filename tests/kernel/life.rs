@@ -1,4 +1,4 @@
-//! Take-over after a crash, and an orderly stop, as a client and the wire see them.
+//! Take-over after a crash, and an orderly stop, as a client and a capture see them. Read first: `../lab/mod.rs`.
 
 use crate::lab::Lab;
 use crate::lab::daemon::{Conf, State, VIP};
@@ -20,7 +20,7 @@ fn the_backup_takes_over_after_kill_9_and_the_clients_arp_entry_follows() {
     master.kill9();
     backup.await_state(State::Master);
     until_true("b to hold the VIP", || b.holds(VIP));
-    // Nobody pings: only the gratuitous ARP can have told the client.
+    // There is no ping: the client can have learned this only from the gratuitous ARP.
     until_true("the client's ARP entry to point to b", || client.sees(VIP, &b));
     assert!(client.reaches(VIP));
 
@@ -55,7 +55,7 @@ fn sigterm_on_a_master_says_goodbye_first_and_then_gives_the_addresses_back() {
             .stderr(Stdio::null())
             .spawn()
             .expect("ip exists");
-        // The monitor proves that it listens by reporting an address of ours.
+        // The monitor listens once it reports an address that the test adds.
         until_true("ip monitor to listen", || {
             a.script(&format!("ip addr add 192.0.2.9/32 dev {IFACE}; ip addr del 192.0.2.9/32 dev {IFACE}"));
             std::fs::read_to_string(&monitor).is_ok_and(|t| t.contains("192.0.2.9"))

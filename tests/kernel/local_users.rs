@@ -1,4 +1,5 @@
-//! Safe among local users: what a script inherits, who may exchange one, what outlives the daemon, and a daemon that is not root.
+//! Protection from local users: what a script inherits, who may replace one, which processes outlive the daemon, and a daemon that is
+//! not root.
 //!
 //! Read first: `../lab/mod.rs`, `traps_scripts.rs` (scripts and their files).
 
@@ -95,7 +96,7 @@ fn a_script_that_somebody_else_could_exchange_since_it_was_looked_at_is_not_run_
     std::fs::create_dir(&dir).expect("the lab's directory is writable");
     let (check, ran) = (dir.join("check.sh"), lab.path("ran"));
     let write = |text: &str| {
-        // Under a name of its own first: what is run is never written to.
+        // With another name first: a program that runs is never written to.
         let new = dir.join("new");
         std::fs::write(&new, text).expect("the lab's directory is writable");
         std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -121,7 +122,7 @@ fn a_script_that_somebody_else_could_exchange_since_it_was_looked_at_is_not_run_
         masters += 1;
         until_true("the VIP back", || daemon.times(State::Master) >= masters);
     };
-    // Somebody else's file in its place.
+    // Another user's file in its place.
     let new = write(&evil);
     std::os::unix::fs::chown(&new, Some(NOBODY), Some(0)).expect("we are root");
     std::fs::rename(&new, &check).expect("it was just made");
@@ -136,7 +137,7 @@ fn a_script_that_somebody_else_could_exchange_since_it_was_looked_at_is_not_run_
     good();
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
     again();
-    // A link of somebody else's.
+    // Another user's link.
     let target = script(&lab, "target.sh", &format!("id -u > {}", ran.display()));
     let link = dir.join("link");
     std::os::unix::fs::symlink(&target, &link).expect("the lab's directory is writable");
@@ -175,7 +176,7 @@ fn what_a_check_left_ends_with_the_daemon_and_what_a_hook_started_stays() {
             service.display()
         ),
     );
-    // The first run leaves two processes and ends, the second one begins a third and takes too long, all others are good.
+    // The first run leaves two processes and ends, the second one starts a third and takes too long, all others succeed.
     let check = script(
         &lab,
         "check.sh",
@@ -201,7 +202,7 @@ fn what_a_check_left_ends_with_the_daemon_and_what_a_hook_started_stays() {
     let daemon = lab.start_program(Program::Kalived, &a, &text);
     let pid = |path: &Path| until("a process in a session of its own", || read(path)).trim().to_owned();
     let (service, gentle, stubborn, running) = (pid(&service), pid(&gentle), pid(&stubborn), pid(&running));
-    // With the check that took too long went what it had begun.
+    // With the check that took too long its own processes were killed.
     until_true("what the check began to end with it", || !lives(&running));
     assert!(lives(&service) && lives(&gentle) && lives(&stubborn), "they may stay while kalived runs");
     // And over a hand-over to another process.
@@ -212,7 +213,7 @@ fn what_a_check_left_ends_with_the_daemon_and_what_a_hook_started_stays() {
     assert_eq!(code, Some(0), "{log}");
     assert!(!lives(&gentle) && !lives(&stubborn), "they outlived it");
     assert!(lives(&service), "a service that a hook started ended with kalived");
-    // Its number is still its own: it was alive a moment ago, and nobody else ends it.
+    // Its process id is still its own: it was alive just before, and no other process ends it.
     let ended = a.output(&format!("kill -9 {service}"));
     assert!(ended.status.success());
 }
@@ -242,7 +243,7 @@ fn the_core_keeps_what_the_network_asks_for_and_nothing_else() {
         assert_eq!(caps(&status, set) & !needed, 0, "{set} {status}");
     }
     assert_eq!(field(&status, "NoNewPrivs:"), "1");
-    // It goes on with that through a reload and an upgrade.
+    // It keeps these through a reload and an upgrade.
     for word in ["reload", "upgrade"] {
         let (code, text) = ask(&daemon, word);
         assert_eq!(code, Some(0), "{word}: {text}");
@@ -297,7 +298,7 @@ fn it_runs_as_an_ordinary_user_with_four_capabilities() {
     assert!(!daemon.log().contains("as root"), "{}", daemon.log());
     let meta = until("the pipe", || std::fs::symlink_metadata(&fifo).ok());
     assert_eq!((meta.uid(), meta.mode() & 0o7777), (NOBODY, 0o600));
-    // Nobody of that user may look into it: its memory holds secrets.
+    // Other processes of that user may not read it: its memory has secrets.
     let core = until("a core", || role(&daemon, "--core"));
     for pid in [daemon.pid(), core] {
         let owner = std::fs::metadata(format!("/proc/{pid}/mem")).expect("it lives").uid();
@@ -308,7 +309,7 @@ fn it_runs_as_an_ordinary_user_with_four_capabilities() {
         assert_eq!(code, Some(0), "{word}: {text}\n{}", daemon.log());
     }
     assert_eq!(daemon.times(State::Master), 1, "no move by any of it");
-    // The old one leaves when the last advert that it armed has left.
+    // The old process ends when the last advert that it armed has left.
     until_true("the old core to leave", || !lives(&core.to_string()));
     super::guard::kill(until("the next core", || role(&daemon, "--core")));
     daemon.await_line("resumes as MASTER");

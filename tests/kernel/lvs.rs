@@ -1,13 +1,13 @@
-//! Virtual servers in a real IPVS table, beside Debian's keepalived with the same file: `ipvsadm -Ln` says the same of both.
+//! Virtual servers in a real IPVS table, compared with Debian's keepalived with the same file: `ipvsadm -Ln` prints the same for both.
 //!
-//! Where the kernel has no IPVS nothing of this can run; `scripts/test vm61` has one.
+//! These tests need a kernel with IPVS; `scripts/test vm61` has one. Read first: `../lab/mod.rs`.
 
 use crate::lab::daemon::{Conf, Daemon, Program, State, VIP, stand_in};
 use crate::lab::{Host, Lab, Owned, have, pause, skip, until, until_true};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-/// A lab with one host, where there are the programs and an IPVS.
+/// A lab with one host, if the programs and IPVS are there.
 fn lab(test: &str) -> Option<(Lab, Host)> {
     if stand_in() {
         return None;
@@ -27,7 +27,7 @@ fn lab(test: &str) -> Option<(Lab, Host)> {
     Some((lab, host))
 }
 
-/// The table, without what counts.
+/// The table, without its counters.
 fn table(host: &Host) -> Vec<String> {
     let text = host.run("ipvsadm -Ln");
     let head =
@@ -43,8 +43,8 @@ fn table(host: &Host) -> Vec<String> {
         .collect()
 }
 
-/// [`until`] the table is `want`, in any order. Each look is a few processes, which are the whole work of an emulated machine: not
-/// many a second.
+/// [`until`] the table is `want`, in any order. Each look starts a few processes, which are much work for an emulated machine: it has
+/// only some each second.
 fn reach(host: &Host, step: &str, want: &[String]) {
     until(&format!("{step}: {want:#?}"), || {
         let there = sorted(table(host)) == want;
@@ -69,7 +69,7 @@ fn keepalived(lab: &Lab, host: &Host, text: &str) -> (Owned, std::path::PathBuf)
     let suffix = |s: &str| format!("{}.{s}", pid.display());
     let child = host
         .command("keepalived")
-        // Without syslog: where nothing listens, each line would go to the console.
+        // Without syslog: where no daemon listens, each line would go to the console.
         .args(["-n", "-l", "-G", "-D", "-f"])
         .arg(&conf)
         .args(["-p", &pid.display().to_string(), "-r", &suffix("vrrp"), "-c", &suffix("check")])
@@ -154,7 +154,7 @@ virtual_server fd77::1 80 {
 }
 ";
 
-// One block a line is our writing; keepalived wants a line each.
+// The test writes one block in a line; keepalived needs a line for each statement.
 fn all_kinds() -> String {
     let text = ALL_KINDS
         .replace("{ weight", "{\n weight")
@@ -209,7 +209,7 @@ fn what_another_program_changes_in_the_table_is_put_right() {
     host.run("ipvsadm -e -t 10.77.1.1:80 -r 10.77.0.12 -g -w 77");
     host.run("ipvsadm -E -f 9 -s rr");
     assert_ne!(sorted(table(&host)), want);
-    // The table is looked at every 30 s.
+    // The table is read every 30 s.
     pause(25_000);
     reach(&host, "the table is put right", &want);
     daemon.await_line("VS [web]:0 was removed from the IPVS table by another program");
@@ -218,7 +218,7 @@ fn what_another_program_changes_in_the_table_is_put_right() {
     assert!(table(&host).is_empty());
 }
 
-/// Answers what is asked for, closes what is only opened, until it is killed.
+/// Answers requests, and closes connections without one, until it is killed.
 const SERVES: &str = "
 import socket, sys
 s = socket.socket()
@@ -247,8 +247,8 @@ fn backend(host: &Host, addr: &str) -> Owned {
     Owned(child)
 }
 
-/// What tutorials teach: direct routing with HTTP_GET and a sorry server, address translation by weight with persistence, and services
-/// by the mark of a packet. A check a second, one retry after a second.
+/// As in tutorials: direct routing with HTTP_GET and a sorry server, address translation by weight with persistence, and services by
+/// the mark of a packet. One check a second, one retry after a second.
 fn taught(hook: &str) -> String {
     let servers = |weights: [u32; 2], check: &str| {
         let one = |(n, weight)| format!("  real_server 198.18.0.{n} 80 {{\n    weight {weight}\n{check}  }}\n");
@@ -304,7 +304,7 @@ fn behind(direct: &[&str], nat: &[&str], mark: &[&str]) -> Vec<String> {
     sorted(all.concat())
 }
 
-/// Backends die and come back; the table at each step, whoever keeps it. Also the hooks, in order.
+/// Backends die and come back: the table at each step, for both programs; and the hooks, in order.
 fn through_all_steps(lab: &Lab, director: &Host, who: &str) -> Option<Daemon> {
     let far = lab.host("backends", 30);
     for n in [111, 112, 116] {
@@ -369,7 +369,7 @@ fn backends_that_die_and_come_back_change_the_table_in_the_same_way() {
     assert!(table(&host).is_empty());
 }
 
-/// Says what the server behind the address answers; not 0: it does not.
+/// Prints the answer of the server behind the address; not 0: there is none.
 const ASKS: &str = "
 import socket, sys
 s = socket.create_connection((sys.argv[1], 80), 2)
@@ -381,7 +381,7 @@ sys.exit(0 if b' 200 ' in s.recv(100) else 1)
 fn after_a_master_is_killed_the_other_node_serves_its_clients() {
     let Some((lab, a)) = lab("after_a_master_is_killed_the_other_node_serves_its_clients") else { return };
     let (b, client, server) = (lab.host("b", 30), lab.host("client", 40), lab.host("server", 50));
-    // As direct routing wants it: the server has the address and does not answer for it.
+    // As direct routing needs it: the server has the address and does not answer ARP for it.
     server.run("sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2");
     server.run(&format!("ip addr add {VIP}/32 dev lo"));
     let _serves = backend(&server, "0.0.0.0");
@@ -394,7 +394,7 @@ fn after_a_master_is_killed_the_other_node_serves_its_clients() {
         conf.global = "    lvs_sync_daemon eth0 VI_1\n".to_owned();
         lab.start_program(Program::Kalived, host, &(conf.text() + &servers))
     };
-    // The thread that tells connections, or the one that hears of them.
+    // The thread that sends connections, or the one that receives them.
     let syncs = |host: &Host, role: &str| {
         until_true(&format!("{role} sync daemon"), || {
             pause(200);

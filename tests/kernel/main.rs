@@ -1,11 +1,7 @@
-//! Real daemons in network namespaces: what only a kernel can show.
+//! Real daemons in network namespaces: the tests that need a real kernel.
 //!
-//! Read first: `../lab/mod.rs`. Modules: `life` (take-over and stop), `vectors` (every wire vector injected), `traps_election`,
-//! `traps_interface`, `traps_process` (scenarios that hurt users of keepalived; the numbers are those of the collected list of
-//! demands), `bad_input` (floods of malformed adverts), `bad_config` (files with mistakes), `seeds` (the pairs of the tutorials, with real
-//! nginx and Apache), `guard` and `guard_faults` (processes that die, hang, or are replaced), `traps_life` (starts, ends and limits),
-//! `traps_handover` (hand-overs that nobody takes; signals), `ends` (no address is left, whenever it ends), `unicast` (peers by
-//! address, sources that come later), `local_users` (what scripts and files of other users may do to it), `lvs` (the IPVS table, beside keepalived's).
+//! Read first: `../lab/mod.rs`, then `life` (take-over and stop). The head of each module states what it tests. The modules `traps_*` have
+//! the numbers of `docs/traps.md`.
 
 #[path = "../lab/mod.rs"]
 mod lab;

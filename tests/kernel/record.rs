@@ -1,6 +1,6 @@
-//! What a running kalived recorded, as an operator gets it: a file that says in words what was decided, and no password.
+//! A recording of a running kalived: a file whose replay prints the decisions, without a password.
 //!
-//! Read first: `../lab/mod.rs`. That a recording is decided again exactly is shown by the simulator (`../sim/recording.rs`).
+//! Read first: `../lab/mod.rs`. The simulator tests that a replay makes exactly the same decisions (`../sim/recording.rs`).
 
 use crate::guard::{ask, kill, role, running};
 use crate::lab::daemon::{Conf, Daemon, Program, State, VIP, executable, stand_in};
@@ -52,21 +52,21 @@ fn what_happened_is_recorded_and_decided_again() {
     for line in ["Entering BACKUP STATE", "Entering MASTER STATE"] {
         assert!(text.contains(line), "{line}: {text}");
     }
-    // Over itself, and over nothing else.
+    // It replaces an earlier recording, and no other file.
     assert_eq!(record(&on_b, &file).0, Some(0));
     let foreign = lab.path("foreign");
     std::fs::write(&foreign, "precious\n").expect("the lab's directory is writable");
     let (code, text) = record(&on_b, &foreign);
     assert!(code == Some(1) && text.contains("no recording"), "{code:?} {text}");
     assert_eq!(std::fs::read(&foreign).ok().as_deref(), Some(&b"precious\n"[..]));
-    // Bytes that were changed, and bytes that never were one.
+    // Changed bytes, and bytes that are no recording.
     let mut bad = bytes.clone();
     let at = bad.len() / 2;
     bad[at] ^= 1;
     std::fs::write(&foreign, &bad).expect("the lab's directory is writable");
     let (code, text) = replay(&foreign);
     assert!(code == Some(1) && text.contains("damaged"), "{code:?} {text}");
-    // A process that goes on for another one records from its own start.
+    // A process that continues after another one records from its own start.
     let core = running(&on_b, "--core");
     kill(core);
     until("another core", || role(&on_b, "--core").filter(|c| *c != core));

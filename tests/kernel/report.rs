@@ -1,12 +1,12 @@
-//! What a pair in real namespaces reports: JSON held against its schema, DUAL_MASTER provoked by a firewall rule, and keepalived's dump
-//! files as their readers wait for them. Read first: `../lab/mod.rs`.
+//! The reports of a pair in real namespaces: JSON is valid by its schema, a firewall rule leads to DUAL_MASTER, and keepalived's dump files
+//! appear as their readers expect. Read first: `../lab/mod.rs`.
 
 use crate::lab::daemon::{Conf, Daemon, Program, State, VIP, executable, stand_in};
 use crate::lab::{Host, Lab, have, skip, until, until_true};
 use serde_json::Value;
 use std::process::Command;
 
-/// What `kalived status` says of it, in this format.
+/// The output of `kalived status` in this format.
 pub fn status(daemon: &Daemon, format: &str) -> String {
     let out = Command::new(executable(Program::Kalived))
         .args(["status", "--format", format, "-p"])
@@ -28,7 +28,7 @@ fn conditions(daemon: &Daemon) -> Vec<String> {
     all.iter().map(|c| c["name"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// What arrives for b from a is dropped: b takes over, and a hears it all the same.
+/// Packets from a to b are dropped: b takes over, and a receives its adverts.
 #[test]
 fn a_firewall_rule_makes_two_masters_and_the_report_says_so_on_the_one_that_hears() {
     if stand_in() {
@@ -65,7 +65,7 @@ fn a_firewall_rule_makes_two_masters_and_the_report_says_so_on_the_one_that_hear
     let metrics = status(&on_a, "openmetrics");
     let line = metrics.lines().find(|l| l.starts_with("kalived_vrrp_condition{") && l.contains("DUAL_MASTER"));
     assert!(line.is_some_and(|l| l.ends_with(" 1")) && metrics.ends_with("# EOF\n"), "{metrics}");
-    // The other one sees nobody, and says what that may mean.
+    // The other host receives no advert, and reports what that may mean.
     let text = status(&on_b, "text");
     assert!(
         text.contains("MASTER since")

@@ -1,8 +1,8 @@
-//! The pairs of configuration files from the tutorials that most people start with, word for word, with the programs they were
-//! written for: what their authors describe must happen.
+//! The pairs of configuration files from well-known tutorials, unchanged, with the programs that they were written for: what their
+//! authors describe must happen.
 //!
-//! The files are those of `tests/config/seed`. One thing is mended, and only where an author's file cannot work in any
-//! daemon: `virtual _ipaddress` loses its blank. Read first: `../lab/node.rs`.
+//! The files are those of `tests/config/seed`. One thing is corrected, where an author's file cannot work in any daemon: the space in
+//! `virtual _ipaddress` is removed. Read first: `../lab/node.rs`.
 
 use crate::lab::node::{Node, stop};
 use crate::lab::{IFACE, Lab, have, skip, until_true};

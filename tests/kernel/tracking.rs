@@ -1,4 +1,4 @@
-//! Files, processes and kalived's own checks as reasons to move an address; and the mail that tells of it.
+//! Files, processes and kalived's own checks as reasons to move an address; and the mail about it.
 //!
 //! Read first: `../lab/mod.rs`. Check scripts and hooks are in `traps_scripts`.
 
@@ -29,7 +29,7 @@ fn trap_42_a_file_leads_into_fault_and_out_with_another_value() {
     on_a.await_line("Changing effective priority from 150 to 50");
     put("-254\n");
     on_a.await_state(State::Fault);
-    // Written beside and renamed over, as careful programs do.
+    // Written with another name and renamed, as careful programs do.
     let beside = lab.path("beside");
     std::fs::write(&beside, "20\n").expect("the lab's directory is writable");
     std::fs::rename(&beside, &file).expect("the lab's directory is writable");

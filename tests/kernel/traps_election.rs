@@ -1,7 +1,7 @@
-//! Traps of the election and its timers: what made two Masters, none, or a client that talks to the wrong one.
+//! Traps of the election and its timers: two Masters, none, or a client that sends to the wrong one.
 //!
-//! The number is that of the scenario in the list of users' demands. 24 (a timeout and a packet ready in the same turn) is a matter of
-//! order inside one turn: the simulator's part, not visible from outside. Read first: `../lab/mod.rs`.
+//! Trap numbers are those of `docs/traps.md`. Trap 24 (a timeout and a packet ready in the same turn) concerns the order inside one turn,
+//! which is not visible from outside: the simulator tests it. Read first: `../lab/mod.rs`.
 
 use crate::lab::advert::Advert;
 use crate::lab::daemon::{Conf, State, VIP, stand_in};
@@ -9,7 +9,7 @@ use crate::lab::{IFACE, Lab, pause, skip, until_true};
 
 const ADVERTS: &str = "ip proto 112";
 
-/// Stalls the Master until the peer has taken over, then lets it go on: the client must talk to the Master again.
+/// Stops the Master until the peer has taken over, then continues it: the client must send to the Master again.
 #[test]
 fn trap_21_a_master_that_was_stopped_announces_itself_again() {
     if stand_in() {
@@ -33,8 +33,8 @@ fn trap_21_a_master_that_was_stopped_announces_itself_again() {
     until_true("b to have given the VIP back", || !b.holds(VIP));
 }
 
-/// As before, but the Master that comes back hears nobody: the peer that had taken over is gone, and was never heard.
-/// Only its own lateness can tell it that the client may have been led astray.
+/// As before, but the Master that comes back receives no advert: the peer that had taken over has ended, and was never received.
+/// Only its own lateness shows it that the client may have learned another Master.
 #[test]
 fn trap_21_a_master_that_was_stopped_and_heard_nobody_announces_itself_all_the_same() {
     if stand_in() {
@@ -76,7 +76,7 @@ fn trap_22_a_backup_that_was_deaf_yields_and_the_client_follows() {
 
     b.script(&format!("{DEAF}; nft add rule inet deaf in ip protocol 112 drop"));
     backup.await_state(State::Master);
-    // It stays deaf for a while: two Masters, and the client is pulled to and fro.
+    // It receives nothing for a while: there are two Masters, and the client changes between them.
     pause(2000);
     b.run("nft delete table inet deaf");
     backup.await_state(State::Backup);
@@ -107,7 +107,7 @@ fn trap_23_a_backup_that_was_stopped_reads_its_queue_before_its_timer() {
     assert!(wire.adverts_of(&b).is_empty(), "a Backup sent an advert (R-067)");
 }
 
-/// Each kind again and again: the Backup becomes Master all the same, and says what was wrong with what it heard.
+/// Each kind again and again: the Backup still becomes Master, and reports what was wrong with the adverts.
 #[test]
 fn trap_28_rejected_adverts_do_not_keep_a_backup_waiting() {
     let Some(lab) = Lab::new("trap 28") else { return };
@@ -218,7 +218,7 @@ fn trap_33_nopreempt_a_cable_pulled_and_plugged_in_again_changes_nothing() {
     }
     assert_eq!(high.times(State::Master), 0, "log:\n{}", high.log());
     assert_eq!(low.times(State::Master), 1);
-    // And the other way round: the Master's own cable.
+    // Then the Master's own cable.
     lab.port(&b, "down");
     low.await_state(State::Fault);
     high.await_state(State::Master);

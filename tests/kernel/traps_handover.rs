@@ -1,5 +1,5 @@
-//! Who holds an address ends only by handing it to somebody who confirmed, or by removing it; and no signal that keepalived takes ends
-//! a process.
+//! A process that holds an address ends only after a successor has confirmed that it takes it over, or after removing it; and no signal
+//! that keepalived handles ends a process.
 //!
 //! The service manager is `../lab/manager.py`: a restart is SIGQUIT, as `scripts/kalived.service` has it. Read first: `../lab/mod.rs`.
 
@@ -48,7 +48,7 @@ impl Service {
         let read = |p| std::fs::read_to_string(p).unwrap_or_default();
         format!("{}{}", read(&self.said), read(&self.log))
     }
-    /// The peer has it, and nobody else.
+    /// The peer has it, and no other host.
     fn await_peer(&self, what: &str) {
         until_true(what, || !self.a.holds(VIP) && self.b.holds(VIP));
     }
@@ -127,7 +127,7 @@ fn a_hand_over_by_command_is_refused_for_a_file_that_cannot_be_run() {
     write("");
     let (code, text) = ask(&on_a, "handover");
     assert!(code == Some(1) && text.contains("Hand-over refused: ") && text.contains("what runs goes on"), "{text}");
-    // A reload takes no file with a mistake in it, unless it is told to.
+    // A reload refuses a file with a mistake, unless it is forced.
     let mistaken = Conf::v3(150).text().replace("priority", "priorty");
     write(&mistaken);
     let (code, text) = ask(&on_a, "reload");
@@ -136,7 +136,7 @@ fn a_hand_over_by_command_is_refused_for_a_file_that_cannot_be_run() {
     let out = Command::new(executable(under_test())).args(["reload", "--force", "-p"]).arg(on_a.pid_file()).output();
     assert!(out.is_ok_and(|o| o.status.success()), "{}", on_a.log());
     write(&Conf::v3(150).text());
-    // With nobody to follow.
+    // Without a successor.
     let (code, text) = ask(&on_a, "handover");
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(on_a.await_exit().code(), Some(0));
@@ -161,7 +161,7 @@ fn no_signal_that_keepalived_takes_ends_a_process_or_moves_an_address() {
         on_a.signal_all(signal);
         on_a.signal_all(signal);
     }
-    // To stop is the first process's business: a core that is sent SIGTERM alone sends no farewell.
+    // The first process handles a stop: a core that alone receives SIGTERM sends no farewell.
     let core = role(&on_a, "--core").expect("a core").to_string();
     let wire = lab.capture(&b, "ip proto 112");
     for signal in ["-TERM", "-INT", "-QUIT"] {
@@ -227,7 +227,7 @@ fn a_file_that_kalived_did_not_write_is_not_written_to_whatever_option_names_it(
     for what in ["no pid file ", "no lock file ", "k.state is not used: ", "no pid file of the VRRP process: "] {
         assert!(on_a.await_line(what).contains("a file is there that kalived did not write"), "{what}: {}", on_a.log());
     }
-    // Without a lock there is no hand-over, and so nothing is put into the place of the state.
+    // Without a lock there is no hand-over, so the state file is not replaced.
     on_a.signal("QUIT");
     until_true("the VIP to go", || !a.holds(VIP));
     let (code, log) = on_a.stop();

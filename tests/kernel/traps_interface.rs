@@ -1,6 +1,7 @@
-//! Traps of interfaces and addresses: everything somebody else may do to them while the daemon runs, or before it starts.
+//! Traps of interfaces and addresses: changes by other programs while the daemon runs, or before it starts.
 //!
-//! The number is that of the scenario in the list of users' demands. 45 without its routes and rules, which are in `virtual_routes`. 33 (a pulled cable) is in `traps_election`. Read first: `../lab/mod.rs`.
+//! Trap numbers are those of `docs/traps.md`. The routes and rules of trap 45 are in `virtual_routes`; trap 33 (a pulled cable) is in
+//! `traps_election`. Read first: `../lab/mod.rs`.
 
 use crate::lab::capture::Capture;
 use crate::lab::daemon::{Conf, Daemon, State, VIP, stand_in};
@@ -9,7 +10,7 @@ use std::process::{Child, Stdio};
 
 const ADVERTS: &str = "ip proto 112 or ip6 proto 112";
 
-/// keepalived follows interfaces that come and go only when told to.
+/// keepalived follows interfaces that come and go only if it is configured to.
 fn dynamic(mut conf: Conf) -> Conf {
     if stand_in() {
         conf.global.push_str("    dynamic_interfaces\n");
@@ -70,7 +71,7 @@ fn one_owner(a: &Host, b: &Host) {
     until_true("the VIP on a and only on a", || a.holds(VIP) && !b.holds(VIP));
 }
 
-/// What a restart of systemd-networkd does: every address it did not put there goes, its own come back.
+/// As a restart of systemd-networkd: it removes every address that it did not add, and adds its own again.
 #[test]
 fn trap_45_all_addresses_flushed_and_the_configured_ones_put_back() {
     let Some(lab) = Lab::new("trap 45") else { return };
@@ -177,7 +178,7 @@ fn trap_49_an_interface_deleted_and_made_again_is_used_again() {
         daemon.await_state(State::Fault);
         lab.replug(&a);
         let after = a.run("ip -o link show");
-        // Not asserted to differ: only whether the daemon copes. Addresses come late, as after `ifup` with DHCP.
+        // The index need not differ: only the daemon's reaction is tested. Addresses come late, as after `ifup` with DHCP.
         pause(1000);
         a.add_addresses();
         daemon.await_state(State::Master);
@@ -230,7 +231,7 @@ fn trap_51_a_source_address_that_appears_late_ends_the_wait() {
     }
 }
 
-/// While the daemon is stopped its netlink socket overflows; the messages that tell the truth are among the lost ones.
+/// While the daemon is stopped its netlink socket overflows; the messages that matter are among the lost ones.
 #[test]
 fn trap_57_after_a_netlink_overrun_the_final_state_is_right() {
     if stand_in() {

@@ -1,6 +1,6 @@
 //! Traps around starts, ends and limits: stale pid files, errors that stay, real-time limits that kill.
 //!
-//! The number is that of the scenario in the list of users' demands. Read first: `../lab/mod.rs`.
+//! Trap numbers are those of `docs/traps.md`. Read first: `../lab/mod.rs`.
 
 use crate::guard::{ask, role, running};
 use crate::lab::daemon::{Conf, Daemon, State, VIP, stand_in, under_test};

@@ -1,6 +1,6 @@
-//! Traps around the process: a log nobody reads, limits, a missing io_uring, intervals that do not fit the wire.
+//! Traps around the process: a log without a reader, limits, a missing io_uring, intervals that the packet cannot carry.
 //!
-//! The number is that of the scenario in the list of users' demands. Read first: `../lab/mod.rs`.
+//! Trap numbers are those of `docs/traps.md`. Read first: `../lab/mod.rs`.
 
 use crate::lab::daemon::{Conf, State, VIP, stand_in, under_test};
 use crate::lab::{Lab, skip, until, until_true};
@@ -45,7 +45,7 @@ fn refused(test: &str, conf: &Conf, value: &str) {
     assert_eq!(code, Some(5), "{printed}");
     assert!(printed.contains("advert_int") || printed.contains(value), "{printed}");
     assert!(printed.contains(&format!(".conf:{line}:")), "file and line are missing:\n{printed}");
-    // A start may refuse as well, or go on with a value that fits; what it may not do is put a wrong interval on the wire.
+    // A start may refuse, too, or use a value that fits; it may not send a wrong interval.
     let wire = lab.capture(&a, "ip proto 112");
     let mut daemon = lab.start(&a, conf);
     let mut code = None;

@@ -1,11 +1,11 @@
-//! Traps of a reload, an upgrade and a crash: what a running daemon may do to itself without anybody on the LAN noticing.
+//! Traps of a reload, an upgrade and a crash, which must have no effect on other hosts.
 //!
-//! The number is that of the scenario in the list of users' demands. Read first: `../lab/mod.rs`, `../lab/capture.rs`.
+//! Trap numbers are those of `docs/traps.md`. Read first: `../lab/mod.rs`, `../lab/capture.rs`.
 
 use crate::lab::daemon::{Conf, Daemon, State, VIP, executable, stand_in, under_test};
 use crate::lab::{Host, Lab, pause, skip, until, until_true};
 
-/// What `kalived <verb>` says about a running daemon; exit code and text.
+/// Runs `kalived <verb>` for a running daemon: exit code and text.
 fn ask(host: &Host, daemon: &Daemon, verb: &str) -> (Option<i32>, String) {
     let out = host
         .command(executable(under_test()))
@@ -119,7 +119,7 @@ impl Deletions {
         c.args(["-o", "monitor", "address"]).stdout(file);
         let monitor = crate::lab::Owned(c.spawn().expect("ip was found by missing()"));
         let watch = Deletions { _monitor: monitor, path };
-        // It is listening once it reports an address of ours coming and going.
+        // It listens once it reports an address that the test adds and removes.
         until_true("the monitor", || {
             host.script("ip addr add 203.0.113.9/32 dev lo; ip addr del 203.0.113.9/32 dev lo");
             watch.text().contains("203.0.113.9")

@@ -1,6 +1,6 @@
 //! Traps around check scripts and hooks: scripts that hang, hooks that overlap, users that do not exist, paths that others may write.
 //!
-//! The number is that of the scenario in the list of users' demands. Read first: `../lab/mod.rs`.
+//! Trap numbers are those of `docs/traps.md`. Read first: `../lab/mod.rs`.
 
 use crate::lab::daemon::{Conf, State, VIP, stand_in};
 use crate::lab::{Lab, pause, skip, until, until_true};
@@ -259,7 +259,7 @@ fn trap_76_a_fifo_whose_reader_is_dead_or_slow_loses_no_state_and_mixes_no_lines
         lab.port(&a, "up");
         daemon.await_state(State::Master);
     }
-    // Nobody read until now; a pipe keeps what fits.
+    // Nothing was read until now; a pipe keeps what fits.
     let reader = BufReader::new(std::fs::File::open(&fifo).expect("the daemon made it"));
     let (tx, rx) = std::sync::mpsc::channel();
     #[allow(clippy::disallowed_methods)] // opening and reading a pipe waits for its writer

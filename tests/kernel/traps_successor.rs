@@ -1,7 +1,7 @@
-//! Who goes on, and what becomes of the addresses when nobody does: a successor that does not understand, deaths in the middle of a
-//! hand-over, an end without a snapshot.
+//! Successors, and the addresses without one: a successor that cannot read the state, deaths during a hand-over, an end without a
+//! snapshot.
 //!
-//! Read first: `traps_handover.rs`. Two real releases hand over to each other in `scripts/upgrade-from`.
+//! Read first: `traps_handover.rs`. `scripts/upgrade-from` tries a hand-over between two real releases.
 
 use crate::guard::{Monitor, ask, kill, pair, role};
 use crate::lab::daemon::{Conf, Program, State, VIP, executable, stand_in, under_test};
@@ -58,7 +58,7 @@ fn a_successor_that_does_not_understand_is_refused_and_what_runs_stays_in_charge
     }
     assert_eq!(on_a.lines_with("Upgrade refused: ").len(), says.len(), "a line each: {}", on_a.log());
     assert!(!monitor.lost_the_vip() && on_b.states().len() == before, "{}", on_b.log());
-    // The real one is taken, after all that.
+    // After all that, the real program is accepted.
     put(&place, &whole);
     let (code, text) = ask(&on_a, "upgrade");
     assert_eq!(code, Some(0), "{text}");
@@ -66,7 +66,7 @@ fn a_successor_that_does_not_understand_is_refused_and_what_runs_stays_in_charge
     assert_eq!(on_a.stop().0, Some(0));
 }
 
-/// A frozen core that is killed, and nobody who follows.
+/// A frozen core is killed, and there is no successor.
 #[test]
 fn a_frozen_core_that_is_killed_leaves_no_address() {
     if stand_in() {
@@ -84,7 +84,7 @@ fn a_frozen_core_that_is_killed_leaves_no_address() {
     on_b.await_state(State::Master);
 }
 
-/// The same, and a successor that is there in time: the addresses are its business.
+/// The same with a successor in time: it has the addresses.
 #[test]
 fn a_frozen_core_that_is_killed_is_followed_as_any_other() {
     if stand_in() {
@@ -106,7 +106,7 @@ fn a_frozen_core_that_is_killed_is_followed_as_any_other() {
         let conf = next.pid_file().display().to_string();
         !ps.lines().any(|l| l.contains("--after-core") && l.contains(&conf))
     });
-    // Its armed adverts died with it, so the peer may have spoken for a moment.
+    // Its armed adverts ended with it, so the peer may have sent adverts for a moment.
     until_true("one Master", || on_b.states().last() == Some(&State::Backup) && !b.holds(VIP));
     assert!(a.holds(VIP) && !monitor.lost_the_vip(), "{}", next.log());
     assert_eq!(next.stop().0, Some(0));
@@ -127,14 +127,14 @@ fn a_restart_in_the_middle_of_an_upgrade_is_seen_by_nobody() {
     }
     let Some(lab) = Lab::new("successor: restart in upgrade") else { return };
     let (a, b) = (lab.host("a", 20), lab.host("b", 30));
-    // A core that is held up misses some adverts, and not three.
+    // A core that is delayed misses some adverts, and fewer than three.
     let mut on_a = lab.start(&a, &Conf::v3(150).every("1"));
     on_a.await_state(State::Master);
     let on_b = lab.start(&b, &Conf::v3(100).every("1"));
     on_b.await_state(State::Backup);
     let (monitor, before) = (Monitor::on(&lab, &a), on_b.states().len());
     let core = role(&on_a, "--core").expect("it runs");
-    // It does not freeze before it is let go.
+    // It does not freeze before it continues.
     signal(core, "STOP");
     let pid_file = on_a.pid_file().to_owned();
     let upgrade = Command::new(executable(Program::Kalived)).args(["upgrade", "-p"]).arg(&pid_file).spawn();
@@ -165,7 +165,7 @@ fn an_end_without_a_core_takes_the_static_routes_away() {
         crate::lab::IFACE,
         Conf::v3(150).text()
     );
-    // Somebody else's of the same protocol, and the same destination in another table.
+    // Another program's with the same protocol number, and the same destination in another table.
     a.script("ip route add blackhole 198.18.81.0/24 proto 18; ip route add blackhole 198.18.80.0/24 table 99 proto 18");
     let routes = |table: &str| a.run(&format!("ip -4 route show table {table} proto 18"));
     let mut on_a = lab.start_under(&["sh", "-c", "exec \"$@\" -R", "sh"], under_test(), &a, &text);

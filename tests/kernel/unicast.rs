@@ -1,4 +1,4 @@
-//! Unicast peers in real namespaces: whose packets leave by which way, and addresses and interfaces that come later.
+//! Unicast peers in real namespaces: the routes of packets, and addresses and interfaces that come later.
 //!
 //! The numbers are those of `docs/traps.md`. A pair with keepalived is in `tests/interop`. Read first: `../lab/mod.rs`.
 
@@ -47,7 +47,7 @@ fn three_routers_of_which_one_cannot_be_reached_and_a_reload_that_brings_it_back
     assert!(wire.adverts_of(&a).iter().all(|v| v.dst.to_string() == c.v4() && v.ttl == 255));
     assert_eq!(to_group(&wire), 0);
 
-    // A reject rule for one peer keeps nothing from the other.
+    // A reject rule for one peer does not stop the packets to the other.
     a.script(&format!("ip route add unreachable {}/32", c.v4()));
     if !stand_in() {
         until_true("the peer to be named", || {
@@ -68,7 +68,7 @@ fn three_routers_of_which_one_cannot_be_reached_and_a_reload_that_brings_it_back
     one_owner(&a, &[&b, &c]);
     assert_eq!((master.times(State::Master), master.times(State::Backup)), (1, 1), "log:\n{}", master.log());
 
-    // Another process goes on, with the same peers.
+    // Another process continues, with the same peers.
     if !stand_in() {
         let out = a
             .command(executable(under_test()))

@@ -4,8 +4,9 @@
 //! alone; the test `every_vector_belongs_to_a_test` holds the count. The parser's verdict on the same bytes is `tests/wire`'s part.
 //!
 //! How a state change is provoked without asserting times (VRID 51, priority 100 under test, 198.18.0.20):
-//! - Backup, drop: all drop vectors again and again, far more often than Master_Down_Interval. The daemon must become Master all the same; if
-//!   it took one of them, its timer would never run out. Accepted vectors of lower priority are among them: they do not stop a preempting Backup.
+//! - Backup, drop: all drop vectors again and again, far more often than Master_Down_Interval. The daemon must still become Master; if it
+//!   accepted one of them, its timer would never run out. Accepted vectors of lower priority are among them: they do not stop a preempting
+//!   Backup.
 //! - Backup, accept: priority 0 sets the timer to Skew (0.6 s), the vector must set it back to the full interval.
 //! - Master, drop: the vector, then priority 0, which only a Master answers at once.
 //! - Master, accept: yields or stays as priority and address say.
@@ -273,7 +274,7 @@ fn run(name: &str) {
     let Some((mut conf, good)) = profile(name) else { panic!("no profile {name}") };
     let all = vectors();
     let mine: Vec<&Vector> = all.iter().filter(|v| v.profile == name).collect();
-    // One vector makes keepalived deaf for those that follow, and the profile asks for more than the vectors say it was measured with.
+    // After one vector keepalived refuses those that follow, and this profile has more than those that it was measured with.
     if mine.is_empty() || (stand_in() && name == "V3UNI") {
         return skip(name, "the stand-in has no such mode");
     }
@@ -297,7 +298,7 @@ fn run(name: &str) {
     if owner {
         bench.daemon.await_state(State::Master);
     }
-    // Master first: there the vector that does harm is named.
+    // Master first: that test names the vector with the wrong effect.
     for v in &mine {
         if v.accept { bench.master_accepts(v) } else { bench.master_drops(v) }
     }

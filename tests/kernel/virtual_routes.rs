@@ -7,7 +7,7 @@ use crate::guard::{kill, role};
 use crate::lab::daemon::{Conf, Daemon, Program, State, VIP, stand_in, under_test};
 use crate::lab::{Host, IFACE, Lab, have, skip, until_true};
 
-/// Names are not resolved, and every line has what the two programs do not choose alike.
+/// Names are not resolved, and every line has the values for which the two programs have different defaults.
 fn conf(priority: u8) -> String {
     let routes = format!(
         "virtual_routes {{\n 192.0.2.0/24 via 198.18.0.77\n 192.0.3.0/24 dev {IFACE} scope link src {VIP} metric 7\n \
@@ -82,7 +82,7 @@ fn they_follow_the_master_and_come_back_when_others_remove_them() {
     on_b.await_state(State::Backup);
     assert_eq!(seen(&b), STATIC, "a Backup has the static ones alone");
     if !stand_in() {
-        // Some are deleted, then all; then the addresses and what hangs on them.
+        // Some are deleted, then all; then the addresses, with the routes that need them.
         for line in [
             "ip route del 192.0.2.0/24; ip rule del pref 401; ip rule del pref 390",
             "ip route flush proto 18; ip route flush table 99; ip -6 route flush proto 18; ip rule flush proto 18",
@@ -107,7 +107,7 @@ fn what_a_dead_core_left_is_taken_away_and_what_a_killed_kalived_left_at_the_nex
     }
     let Some(lab) = Lab::new("virtual routes: dead core") else { return };
     let a = lab.host("a", 20);
-    // Somebody else's rule, in the same words but for its protocol.
+    // Another program's rule, equal except for its protocol number.
     a.script("ip rule add from 192.0.2.0/24 table 99 preference 400 proto static");
     let mut on_a = lab.start_under(&["sh", "-c", "exec \"$@\" -R", "sh"], under_test(), &a, &conf(150));
     on_a.await_state(State::Master);
@@ -122,7 +122,7 @@ fn what_a_dead_core_left_is_taken_away_and_what_a_killed_kalived_left_at_the_nex
     let whole = seen(&a);
     let (code, log) = on_a.stop();
     assert_eq!(code, Some(0), "{log}");
-    // What one that was killed leaves.
+    // What a killed daemon leaves.
     a.script("ip rule add fwmark 0x10/0xff table 97 priority 401 proto 18; ip route add 192.0.2.0/24 via 198.18.0.77 proto 18");
     let on_a = started(&lab, under_test(), &a, 150);
     on_a.await_line("rules that were left");

@@ -1,5 +1,5 @@
-//! `use_vmac` on a real kernel: the same interface, addresses and adverts as Debian's keepalived has with the same file, both roles beside
-//! keepalived, what a client's neighbour table says, and what is left after every kind of end.
+//! `use_vmac` on a real kernel: the same interface, addresses and adverts as Debian's keepalived has with the same file, both roles with
+//! keepalived as peer, the neighbour table of a client, and what every kind of end leaves.
 //!
 //! Read first: `../lab/mod.rs`.
 
@@ -108,8 +108,8 @@ fn the_same_interface_addresses_and_adverts_as_keepalived_with_the_same_file() {
     }
 }
 
-/// Beside keepalived, whose own interface lets the host ask with the virtual address and the wrong MAC: what the client's entry says then is
-/// its affair. While kalived is Master it is the virtual one.
+/// With keepalived as peer, whose host sends ARP requests with the virtual address and the wrong MAC address: the client's entry of that
+/// time is not checked. While kalived is Master it is the virtual MAC address.
 #[test]
 fn both_roles_beside_keepalived() {
     if stand_in() || !have("keepalived") {
@@ -170,7 +170,7 @@ fn the_clients_entry_does_not_change_at_a_takeover() {
 }
 
 /// Trap 61: the virtual address in the subnet of the interface below, strict reverse path filtering: both answer, each with its own MAC, and
-/// no host learns the wrong one, whoever asks first.
+/// no host learns the wrong one, whichever side sends the first request.
 #[test]
 fn both_addresses_answer_with_their_own_mac_under_strict_reverse_path_filtering() {
     let Some(lab) = Lab::new("trap 61") else { return };
@@ -181,7 +181,7 @@ fn both_addresses_answer_with_their_own_mac_under_strict_reverse_path_filtering(
     let on_a = start(&lab, under_test(), &a, &conf);
     on_a.await_state(State::Master);
     until_true(&format!("both to answer; log:\n{}", on_a.log()), || c.reaches(VIP) && c.reaches(&a.v4()));
-    // The host speaks first, from either address.
+    // The host sends first, from either address.
     c.script("ip neigh flush all");
     a.script(&format!("timeout 1 bash -c 'exec 3<>/dev/tcp/{}/9' || true", c.v4()));
     until_true("both to answer", || c.reaches(VIP) && c.reaches(&a.v4()));
@@ -190,7 +190,7 @@ fn both_addresses_answer_with_their_own_mac_under_strict_reverse_path_filtering(
     assert!(a.run(&format!("ip route get {}", c.v4())).contains(IFACE), "its own traffic goes as before");
 }
 
-/// Traps 62 and the first demand: who meddles with it is contradicted, and a Backup is silent.
+/// Trap 62: a change by another program is reverted, and a Backup sends nothing from its own interface.
 #[test]
 fn who_takes_it_up_or_deletes_it_is_contradicted() {
     if stand_in() {
@@ -220,7 +220,7 @@ fn who_takes_it_up_or_deletes_it_is_contradicted() {
     assert_eq!(on_a.times(State::Backup), 1, "{}", on_a.log());
 }
 
-/// What there is of us on a host: interfaces, addresses, sysctls of the interface below.
+/// What kalived has on a host: interfaces, addresses, sysctls of the interface below.
 fn left(host: &Host) -> (Vec<String>, bool, String, String) {
     (macvlans(host), host.holds(VIP), knob(host, IFACE, "arp_ignore"), knob(host, IFACE, "arp_announce"))
 }
@@ -246,13 +246,13 @@ fn nothing_is_left_after_a_stop_a_dead_core_and_a_killed_kalived() {
     master(&on_a);
     let (code, log) = on_a.stop();
     assert_eq!((code, left(&a)), (Some(0), clean()), "{log}");
-    // Nobody restarts the core: the guard has it removed.
+    // The core is not started again: the guard removes the interface.
     let mut on_a = lab.start_under(&["sh", "-c", "exec \"$@\" -R", "sh"], under_test(), &a, &v4(150).text());
     master(&on_a);
     kill(role(&on_a, "--core").expect("it runs"));
     assert_eq!(on_a.await_exit().code(), Some(70));
     assert_eq!(left(&a), clean(), "{}", on_a.log());
-    // A core that is restarted goes on with it.
+    // A core that is started again continues with it.
     let on_a = start(&lab, under_test(), &a, &v4(150));
     master(&on_a);
     let index = || a.run(&format!("ip -o link show dev {NAME}")).split(':').next().map(str::to_owned);
@@ -264,7 +264,7 @@ fn nothing_is_left_after_a_stop_a_dead_core_and_a_killed_kalived() {
     let log = on_a.log();
     assert!(!log.contains("removed from") && !log.contains("Network is down"), "never taken down: {log}");
     assert!(index().is_some() && index() == before, "the same interface");
-    // All of it is killed: the next start takes it down before anything else, and removes it at its end.
+    // All processes are killed: the next start first takes the interface down, and removes it at its end.
     on_a.kill9();
     assert!(is_up(&a, NAME));
     let b = lab.host("b", 30);

@@ -1,4 +1,4 @@
-//! Small words on a real kernel: names of processes, flags of addresses, interfaces that static addresses need, delays of links.
+//! Smaller keywords on a real kernel: names of processes, flags of addresses, interfaces that static addresses need, delays of links.
 //!
 //! Read first: `../lab/mod.rs`.
 
@@ -78,7 +78,7 @@ fn a_link_that_is_down_for_a_moment_is_not_noticed() {
     );
     let on_a = lab.start_program(under_test(), &a, &text);
     on_a.await_state(State::Master);
-    // Three seconds are cut to two intervals of one second.
+    // Three seconds are reduced to two intervals of one second.
     a.script("ip link set far down");
     pause(200);
     a.script("ip link set far up");

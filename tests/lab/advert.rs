@@ -1,4 +1,4 @@
-//! Builds Ethernet frames with VRRP adverts in them, written from the RFCs' layouts and sharing no code with the crate.
+//! Builds Ethernet frames with VRRP adverts, from the layouts in the RFCs and without code of the crate.
 //!
 //! The sender is always the LAN's other router, 198.18.0.30 or fe80::30, as in the wire vectors. Read first: `mod.rs`.
 

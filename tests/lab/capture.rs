@@ -1,7 +1,7 @@
-//! What was on the wire: a capture into a pcap file, a reader for that file, and tshark's opinion.
+//! A capture of the packets on a link: into a pcap file, with a reader for that file, and tshark's verdict.
 //!
-//! Read first: `mod.rs`. The reader knows Ethernet, IPv4, IPv6, VRRP, ARP and neighbour advertisements as far as the tests ask;
-//! it decodes by itself, so that a mistake of the codec under test cannot hide here.
+//! Read first: `mod.rs`. The reader decodes Ethernet, IPv4, IPv6, VRRP, ARP and neighbour advertisements as far as the tests need, without
+//! the codec under test, so that a mistake of that one is detected.
 
 use super::{Host, IFACE, Lab, Owned, until_true};
 use std::io::{BufRead, BufReader};

@@ -1,7 +1,7 @@
 //! A real daemon in a host of the lab: its configuration, its log, its signals.
 //!
-//! Read first: `mod.rs`. The log is a plain file the daemon's stderr goes to; a test reads it whole. State is what the log says last,
-//! in keepalived's words, so the same tests run against both daemons.
+//! Read first: `mod.rs`. The log is a plain file with the daemon's stderr; a test reads all of it. The state is that of the last such line
+//! in the log, which has keepalived's text, so the same tests run with both daemons.
 
 use super::{Host, IFACE, Lab, Owned, PATH, have, until, until_true};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub enum Program {
     Keepalived,
 }
 
-/// What runs where a test says "the daemon under test".
+/// The program of "the daemon under test".
 pub fn under_test() -> Program {
     match std::env::var("KALIVED_TEST_DAEMON").as_deref() {
         Ok("keepalived") => Program::Keepalived,
@@ -24,12 +24,12 @@ pub fn under_test() -> Program {
     }
 }
 
-/// Whether keepalived stands in, and tests of what only kalived does have nothing to look at.
+/// Whether keepalived runs in its place: tests of functions that only kalived has are skipped then.
 pub fn stand_in() -> bool {
     under_test() == Program::Keepalived
 }
 
-/// Why the daemon under test cannot run here, if so.
+/// Why the daemon under test cannot run here; `None`: it can.
 pub fn missing() -> Option<String> {
     if stand_in() {
         return (!have("keepalived")).then(|| "keepalived is not installed".to_owned());
@@ -261,7 +261,7 @@ impl Daemon {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Where its configuration lies.
+    /// The path of its configuration.
     pub fn conf(&self) -> &std::path::Path {
         &self.conf
     }
@@ -348,7 +348,7 @@ impl Daemon {
         Self::kill(signal, &self.pids());
     }
 
-    /// SIGKILL to all of it, before any part can say goodbye.
+    /// SIGKILL to all of its processes, before any of them can send a farewell.
     pub fn kill9(mut self) {
         // A stopped parent cannot start a new child when the old one dies. SIGSTOP takes effect when the process runs next, which
         // on one processor may be after the next kill: so its effect is waited for, parents first.
@@ -358,7 +358,7 @@ impl Daemon {
             until_true(&format!("process {pid} to stop"), || matches!(state(pid), None | Some('T' | 'Z')));
             stopped.push(pid);
         }
-        // Children before parents: none sees its parent die while it can still say goodbye.
+        // Children before parents: none can send a farewell after the death of its parent.
         stopped.reverse();
         Self::kill("KILL", &stopped);
         self.child.0.wait().expect("it is our child");

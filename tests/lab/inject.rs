@@ -1,6 +1,6 @@
 //! Raw frames out of a host's interface: a small Python process with a packet socket, one command per line.
 //!
-//! Python, because a packet socket in safe Rust needs one more crate, and tests are not worth one. Read first: `inject.py`.
+//! Python, because a packet socket in safe Rust would need one more crate for the tests alone. Read first: `inject.py`.
 
 use super::{Host, IFACE, Lab, Owned};
 use std::io::{BufRead, BufReader, Write};

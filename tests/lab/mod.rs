@@ -7,9 +7,9 @@
 //! A namespace here has no name: a sleeping process holds it, and every process of a lab dies with the test thread
 //! (`setpriv --pdeathsig`). So nothing is left behind even when the test run itself is killed, and any number of labs run side by
 //! side. What cannot run here (no root, a missing program) prints `skipped: …` past the test harness's capture.
-//! `KALIVED_TEST_DAEMON=keepalived` puts Debian's keepalived where kalived belongs: that proves the laboratory.
+//! `KALIVED_TEST_DAEMON=keepalived` runs the tests with Debian's keepalived in place of kalived, to test the laboratory.
 //!
-//! Deliberately absent: asserted wall-clock times. [`until`] has a bound, which is a guard against hanging and nothing else.
+//! Deliberately absent: asserted wall-clock times. [`until`] has a bound, which only ends a test that hangs.
 
 // Two targets share this module and neither uses all of it.
 #![allow(dead_code)]
@@ -33,7 +33,7 @@ pub const IFACE: &str = "eth0";
 /// slowness of a loaded machine.
 const HANG: Duration = Duration::from_secs(60);
 
-/// Sleeps. The tests only do so between two looks at something, or to let an absence last.
+/// Sleeps. The tests do so only between two polls, or to check for a while that something does not happen.
 #[allow(clippy::disallowed_methods)] // a test watches a real process; nothing here is on the loop
 pub fn pause(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
@@ -59,10 +59,10 @@ pub fn until_true(what: &str, mut look: impl FnMut() -> bool) {
 
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// Says that a test did not run, on the real stderr: the harness hides what a passing test prints.
+/// Reports that a test did not run, on the real stderr: the harness hides the output of a test that passes.
 pub fn skip(test: &str, reason: &str) {
     let n = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-    // Nothing sensible is left to do if stderr itself is gone.
+    // An error of stderr itself cannot be reported.
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason} ({n} skipped so far)");
 }
 
@@ -221,7 +221,7 @@ impl Host {
         self.run("ip -o addr show").contains(&format!(" {addr}/"))
     }
 
-    /// What this host's neighbour table says about an address.
+    /// The entry of this host's neighbour table for an address.
     pub fn neighbour(&self, addr: &str) -> String {
         self.run(&format!("ip neigh show {addr} dev {IFACE}"))
     }
@@ -239,7 +239,7 @@ impl Host {
     }
 }
 
-/// Where labs lie: not where everybody may write, because a script there is not secure.
+/// The directory of labs: not one that any user may write to, because a script there is not secure.
 fn base() -> PathBuf {
     use std::os::unix::fs::MetadataExt;
     let temporary = std::env::temp_dir();
@@ -345,7 +345,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // Hosts and daemons of the test are gone by now; their logs are the best witness.
+            // Hosts and daemons of the test have ended by now; their logs help most.
             let mut logs: Vec<_> = std::fs::read_dir(&self.dir)
                 .into_iter()
                 .flatten()
@@ -363,7 +363,7 @@ impl Drop for Lab {
             }
         }
         if std::env::var_os("KALIVED_TEST_KEEP").is_none() {
-            // Left-over files in the temporary directory harm nobody.
+            // Left-over files in the temporary directory do no harm.
             let _ = std::fs::remove_dir_all(&self.dir);
         }
     }

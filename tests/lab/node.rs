@@ -1,5 +1,5 @@
-//! A host that is a machine of its own to the programs on it: besides its network it has its own processes (so that `killall -0
-//! nginx` sees the nginx of this node and no other) and its own files where a test lays some over the system's.
+//! A host with its own processes, besides its own network, so that `killall -0 nginx` finds the nginx of this node and no other; and with
+//! its own files where a test mounts some over the system's.
 //!
 //! Read first: `mod.rs`, `daemon.rs`.
 
@@ -42,7 +42,7 @@ impl Lab {
         let init = host
             .command("unshare")
             .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"])
-            // The first process of a node buries what daemons leave to it, as an init does: `ps` and `killall` see the unburied.
+            // The first process of a node reaps orphans, as an init does: `ps` and `killall` find zombies.
             .arg(format!("{mounts} touch {} && while :; do sleep 1; done", ready.display()))
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())

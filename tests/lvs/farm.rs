@@ -1,4 +1,4 @@
-//! The table at each step.
+//! Virtual servers and their real servers: the kernel's table after each change of configuration or verdict. Read first: `kernel.rs`.
 
 use crate::kernel::Bench;
 use kalived::config::model::check::{Check, Pace};
@@ -127,7 +127,7 @@ fn what_somebody_deletes_or_changes_is_put_right() {
     weight(&mut b, 9);
     b.later(Duration::from_secs(31));
     assert_eq!(b.lines(), want);
-    // In peace a look asks for nothing.
+    // Without a difference a read leads to no request.
     b.asked.clear();
     b.later(Duration::from_secs(300));
     assert_eq!(b.asked, [""; 0]);
@@ -334,7 +334,7 @@ fn forty_thousand_servers_come_in_slices() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    // Whatever is lost, deleted or interrupted: some looks later the table is what the virtual servers want, and nothing else is in it.
+    // After losses, deletions and interruptions: some reads later the table is the wanted one, and nothing else is in it.
     #[test]
     fn the_table_converges(
         lose in prop::option::of(2u64..9), interrupt in prop::option::of(2u64..5),
@@ -385,4 +385,43 @@ proptest! {
         b.stop();
         prop_assert!(b.director.idle() && b.table.is_empty());
     }
+}
+
+#[test]
+fn a_server_that_comes_back_reaches_its_weight_slowly() {
+    let vs = VirtualServer { slow_start: Duration::from_secs(20), ..web(&[real(11, 100), real(12, 100)]) };
+    let mut b = Bench::new();
+    b.load(&[], std::slice::from_ref(&vs));
+    let weight = |b: &Bench| b.lines()[1].rsplit(' ').next().and_then(|w| w.parse::<u32>().ok()).expect("a weight");
+    assert_eq!(weight(&b), 100, "at a start nothing comes back");
+    b.verdict(0, 0, false);
+    assert_eq!(b.lines().len(), 2);
+    b.verdict(0, 0, true);
+    assert_eq!((b.lines().len(), weight(&b)), (3, 1));
+    let mut seen = vec![weight(&b)];
+    for _ in 0..10 {
+        b.later(Duration::from_secs(1));
+        seen.push(weight(&b));
+    }
+    assert!(seen.windows(2).all(|w| w[0] < w[1]) && (45..=50).contains(&seen[10]), "{seen:?}");
+    // A reload leaves it where it is, another process goes on from there.
+    b.load(&[], &[vs.clone(), VirtualServer { service: Service::Address(ip("10.77.1.2"), 80), ..web(&[real(13, 1)]) }]);
+    assert!((45..=50).contains(&weight(&b)), "{:?}", b.lines());
+    let ramps = b.director.farm().ramps(10);
+    assert_eq!(ramps.len(), 1);
+    let mut next = Bench::new();
+    (next.now, next.table) = (b.now, b.table.clone());
+    next.director.resume_ramps(ramps);
+    next.load(&[], std::slice::from_ref(&vs));
+    assert!((45..=55).contains(&weight(&next)), "{:?}", next.lines());
+    next.later(Duration::from_secs(11));
+    assert_eq!((weight(&next), next.director.farm().ramps(10).len()), (100, 0));
+    // One that fails meanwhile begins anew; without the word nothing is slow.
+    b.verdict(0, 0, false);
+    assert_eq!(b.director.farm().ramps(10).len(), 0);
+    b.verdict(0, 0, true);
+    assert_eq!(weight(&b), 1);
+    b.load(&[], &[web(&[real(11, 100), real(12, 100)])]);
+    b.later(Duration::from_secs(2));
+    assert_eq!(weight(&b), 100);
 }

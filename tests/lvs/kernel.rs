@@ -1,4 +1,4 @@
-//! A kernel's IPVS table as a map, and the director in front of it: every effect is done, every answer told.
+//! The bench: a kernel's IPVS table as a map, and the director; every effect is executed, every answer delivered.
 
 use crate::table::{self, Entries};
 use kalived::child::Children;
@@ -16,10 +16,10 @@ use kalived::timers::{Due, Timers};
 use kalived::wire::netlink::ipvs::*;
 use std::collections::VecDeque;
 
-/// What can go wrong.
+/// Faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
-    /// The module is missing; and `modprobe` does not bring it.
+    /// The module is missing; and `modprobe` does not load it.
     pub no_module: bool,
     pub no_modprobe: bool,
     /// Schedulers that the kernel has not.
@@ -41,7 +41,7 @@ pub struct Bench {
     fx: Effects,
     config: VecDeque<Part>,
     answers: VecDeque<LvsEv>,
-    /// Requests so far, in words.
+    /// Requests so far, as text.
     pub asked: Vec<String>,
     pub said: Vec<String>,
     pub happened: Vec<Happened>,
@@ -123,7 +123,7 @@ impl Bench {
         self.now.mono = until;
     }
 
-    /// Until nothing more follows in this moment, and what waits for a turn of its own has had it.
+    /// Until nothing more is due now, including work that waits for a turn of its own.
     pub fn settle(&mut self) {
         for turn in 0.. {
             assert!(turn < 100_000, "it has a bound");
@@ -157,7 +157,7 @@ impl Bench {
         }
     }
 
-    // As the World does: each real server hears what its checks come to, here nothing.
+    // As the World does: each real server gets the combined state of its checks, which is empty here.
     fn take_checks(&mut self) {
         let some = self.director.take_checks();
         self.most_checks = self.most_checks.max(some.len());

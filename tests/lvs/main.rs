@@ -1,4 +1,4 @@
-//! Virtual servers against a kernel's table: what is there, what is asked for, what is put back.
+//! Virtual servers and the kernel's table: adoption, requests, and corrections.
 //!
 //! Read first: `src/lvs/director.rs`, `kernel.rs` (the bench), `table.rs`.
 

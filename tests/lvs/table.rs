@@ -1,4 +1,4 @@
-//! A kernel's IPVS table as a map: what a change does to it, and what a dump has.
+//! A kernel's IPVS table as a map: the effect of a change, and the content of a dump.
 
 use kalived::effect::LvsOp;
 use kalived::event::Errno;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Services and their destinations.
 pub type Entries = BTreeMap<ServiceKey, (Service, BTreeMap<DestinationKey, Destination>)>;
 
-/// Does what the kernel does with a request.
+/// Executes a request as the kernel does.
 pub fn change(table: &mut Entries, op: LvsOp) -> Result<(), Errno> {
     match op {
         LvsOp::Service(act, key, service) => match (act, table.contains_key(&key)) {

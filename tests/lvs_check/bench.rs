@@ -1,4 +1,4 @@
-//! Checks on a bench: a virtual clock, and servers that answer as they are told.
+//! The bench: checks with a virtual clock, and servers whose answers the test gives.
 
 use kalived::child::{self, Children};
 use kalived::config::model::Config;
@@ -22,7 +22,7 @@ pub const fn ms(n: u64) -> Duration {
 /// What a server does on a connection.
 #[derive(Clone, Debug)]
 pub enum Does {
-    /// Opens it, and says nothing.
+    /// Opens it, and sends nothing.
     Accepts,
     /// Does not open it.
     Refuses(i32),
@@ -30,11 +30,11 @@ pub enum Does {
     Breaks(&'static [u8]),
     /// Never answers.
     Hangs,
-    /// As soon as it is asked, these pieces, each after so long; then as said.
+    /// After a request, these pieces, each after this time; then the given end.
     Says(Vec<(Duration, Vec<u8>)>, Then),
-    /// As `Says` without being asked.
+    /// As `Says`, without a request.
     Greets(Vec<(Duration, Vec<u8>)>, Then),
-    /// After each thing it is told, the next of these.
+    /// After each message that it receives, the next of these.
     Answers(Vec<Vec<u8>>),
 }
 
@@ -68,12 +68,12 @@ pub struct Bench {
     events: BTreeMap<(Instant, u64), (ConnKey, Happens)>,
     number: u64,
     live: BTreeMap<ConnKey, (String, bool, usize)>,
-    /// What came out, when.
+    /// Changes, with their times.
     pub outs: Vec<(Instant, CheckOut)>,
     pub notes: Vec<(Instant, String)>,
-    /// Connections that were asked for.
+    /// Requested connections.
     pub opened: Vec<(Instant, ConnKey, Peer, Option<Box<Way>>)>,
-    /// What was said, with the address.
+    /// Sent bytes, with the address.
     pub said: Vec<(String, Vec<u8>)>,
     pub children_of: Vec<(Instant, ChildKey, Vec<String>)>,
     pub kills: Vec<(Instant, ChildKey, bool)>,

@@ -1,4 +1,4 @@
-//! What a hostile server cannot do: hold a check longer than its time, make it keep more than it says, or make it panic.
+//! Hostile servers: they cannot make a check longer than its time, make it keep more bytes than its limit, or make it panic.
 
 use crate::bench::*;
 use crate::http::{answer, look, says};
@@ -24,7 +24,7 @@ fn trap_85_an_endless_header_and_one_byte_a_second() {
     // The whole look has one deadline: bytes that keep coming do not extend it.
     let slow = drip(&[&answer("200 OK", "", "")[..], &[b'x'; 100_000]].concat(), ms(5));
     assert_eq!(look(url("/"), slow), (Some(false), "no end of the answer within 1.00 s".into()));
-    // An endless body that nothing is wanted of is enough soon; one whose pattern is wanted is cut.
+    // An endless body of which only the end matters is a success soon; one with a pattern is cut.
     let body = Does::Says(
         (0..10_000).map(|n| (ms(0), if n == 0 { answer("200 OK", "", "") } else { vec![b'x'; 4096] })).collect(),
         Then::Waits,
@@ -85,7 +85,7 @@ fn kinds() -> Vec<CheckKind> {
     ]
 }
 
-// Bytes as a server might say them: parts of real answers, and anything.
+// Bytes of a server: parts of real answers, and any others.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let parts: Vec<&'static [u8]> = vec![
         b"HTTP/1.1 200 OK\r\n",
@@ -115,7 +115,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    // Whatever is said, in whatever pieces: the check ends in its time, nothing stays open, and nothing panics.
+    // For any bytes in any pieces the check ends in its time, no connection stays open, and nothing panics.
     #[test]
     fn any_bytes_in_any_pieces_end_in_time(
         kind in 0..kinds().len(), said in bytes(), cuts in proptest::collection::vec(0usize..200, 0..6),
@@ -141,7 +141,7 @@ proptest! {
         prop_assert!(b.words(server).len() < 300);
     }
 
-    // How an answer is cut into pieces decides nothing.
+    // The result does not depend on the division of an answer into pieces.
     #[test]
     fn pieces_decide_nothing(said in bytes(), cut in 0usize..300) {
         let page = || Url { digest: Some([7; 16]), ..url("/") };

@@ -12,7 +12,7 @@ pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
 pub fn says(bytes: Vec<u8>) -> Does {
     Does::Says(vec![(ms(1), bytes)], Then::Closes)
 }
-/// What one look at a server that does so comes to.
+/// The result of one look at a server with this behaviour.
 pub fn look(url: Url, does: Does) -> (Option<bool>, String) {
     let (mut b, server) = Bench::of(spec(&http(url)));
     b.does.insert(SERVER.into(), does);
@@ -108,7 +108,7 @@ fn a_body_ends_with_its_length_and_a_server_that_keeps_the_connection_is_no_fail
     assert_eq!(look(page, keeps).0, Some(true));
     let empty = Does::Says(vec![(ms(1), answer("204 No Content", "", ""))], Then::Waits);
     assert_eq!(look(url("/"), empty).0, Some(true));
-    // A status that does not do needs no body.
+    // A status that is a failure needs no body.
     let hangs = Does::Says(vec![(ms(1), answer("503 x", "", "be"))], Then::Waits);
     assert_eq!(look(url("/"), hangs), (Some(false), "HTTP 503 for /".into()));
     let hangs = Does::Says(vec![(ms(1), answer("200 OK", "", "be"))], Then::Waits);
@@ -154,7 +154,7 @@ fn a_body_must_match_or_must_not() {
         (up, &*words),
         (Some(false), "HTTP 200 for /, but the first 256 KiB of its body do not match the regex")
     );
-    // What only PCRE has is named once, and the rest of the check is done.
+    // A construct that only PCRE has is reported once, and the rest of the check is carried out.
     for (pattern, options, why) in [
         ("(?<=a)b", &[][..], "look-behind, which only PCRE has"),
         ("a(?!b)", &[], "look-ahead, which only PCRE has"),

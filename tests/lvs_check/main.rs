@@ -1,5 +1,5 @@
-//! The health checks of real servers in virtual time, against servers that are made up: when they look, what they make of answers, and what
-//! a hostile server cannot do. Read first: `bench.rs`.
+//! The health checks of real servers in virtual time, with simulated servers: their times, their verdicts, and hostile servers. Read first:
+//! `bench.rs`.
 
 mod bench;
 mod hostile;

@@ -1,4 +1,4 @@
-//! Who wants which check: reloads, suspension, what one process leaves to the next; and any order of all of that.
+//! The checks of real servers over reloads, suspension, and from one process to the next; and any order of these.
 
 use crate::bench::*;
 use kalived::config::model::check::CheckKind;
@@ -142,7 +142,7 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    // What must always hold does; and in the end, when all servers accept and all wait long enough, all are up.
+    // The invariants hold; and in the end, when all servers accept and enough time has passed, all are up.
     #[test]
     fn any_order_of_everything(ops in proptest::collection::vec(op(), 1..60)) {
         let mut b = Bench::new();

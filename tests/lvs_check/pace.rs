@@ -1,4 +1,4 @@
-//! When checks look: intervals, retries, spreading, sharing, and a machine that cannot keep up.
+//! The times of checks: intervals, retries, spreading, sharing, and a machine that cannot keep up.
 
 use crate::bench::*;
 use kalived::config::model::Config;
@@ -169,9 +169,89 @@ fn trap_88_ten_thousand_checks_keep_their_interval_and_begin_without_a_burst() {
         }
         assert!((3..=5).contains(&times.len()), "{}", times.len());
     }
-    // Work does not grow with their number: a turn for each look, and some for those that end or are looked at rarely.
+    // The work of a turn does not grow with their number: there is a turn for each look, and some for ends and rare times.
     assert!(b.turns < 3 * b.opened.len() as u64, "{} turns for {} looks", b.turns, b.opened.len());
     assert_eq!(b.notes.len(), 10_000, "nothing but what each found first");
+}
+
+// Most of them that were begun within 10 ms.
+fn busiest(b: &Bench, from: usize) -> usize {
+    let at: Vec<u64> = b.opened.iter().skip(from).map(|o| o.0.0).collect();
+    let within = |(i, t): (usize, &u64)| at[i..].iter().take_while(|u| *u - t < 10_000_000).count();
+    at.iter().enumerate().map(within).max().unwrap_or(0)
+}
+
+#[test]
+fn a_start_an_upgrade_and_a_reload_of_ten_thousand_make_no_burst() {
+    let mut c = check(CheckKind::Tcp);
+    c.pace.warmup = None;
+    let mut known = Vec::new();
+    for process in ["first", "next"] {
+        let mut b = Bench::new();
+        c.pace.delay_loop = Some(S * 3);
+        b.call(|k, _| k.resume(core::mem::take(&mut known)));
+        let all: Vec<(RsKey, RealServer)> = (0u32..10_000)
+            .map(|i| {
+                let [_, x, y, z] = i.to_be_bytes();
+                b.does.insert(format!("10.{x}.{y}.{z}:80"), Does::Accepts);
+                let rs = RealServer { addr: [10, x, y, z].into(), port: 80, ..RealServer::default() };
+                (b.servers.insert(()), rs)
+            })
+            .collect();
+        let give = |b: &mut Bench, c: &kalived::config::model::check::Check| {
+            for (server, rs) in &all {
+                let spec = CheckSpec::of(&Config::default(), &vs(), rs, c).remove(0);
+                b.call(|k, cx| k.set(*server, vec![wanted(*server, spec)], cx));
+            }
+        };
+        give(&mut b, &c);
+        b.call(|k, cx| k.start(cx));
+        b.run(S * 7);
+        // 33 on average.
+        assert!(busiest(&b, 0) <= 67, "{process}: {} within 10 ms", busiest(&b, 0));
+        known = b.checks.shots(usize::MAX);
+        assert_eq!(known.len(), 10_000);
+        // Another interval, so each is another check: 40 on average.
+        c.pace.delay_loop = Some(ms(2_500));
+        let before = b.opened.len();
+        give(&mut b, &c);
+        b.run(S * 6);
+        assert!(busiest(&b, before) <= 80, "reload of the {process}: {} within 10 ms", busiest(&b, before));
+    }
+}
+
+#[test]
+fn a_verdict_that_may_change_is_looked_at_in_the_fast_interval() {
+    let mut c = check(CheckKind::Tcp);
+    (c.pace.delay_loop, c.pace.delay_before_retry) = (Some(S * 10), Some(S * 5));
+    (c.pace.retry, c.pace.rise, c.pace.fast_interval) = (Some(2), Some(3), Some(ms(200)));
+    let (mut b, _) = Bench::of(spec(&c));
+    b.does.insert(SERVER.into(), Does::Accepts);
+    b.run(S * 5);
+    b.does.insert(SERVER.into(), Does::Refuses(111));
+    b.run(S * 10);
+    b.does.insert(SERVER.into(), Does::Accepts);
+    b.run(S * 10);
+    assert_eq!(b.verdicts(), [(0, true), (10_400, false), (20_800, true)]);
+    let at: Vec<u64> = b.opened.iter().map(|o| (o.0.0 - 1_000_000_000) / 1_000_000).collect();
+    // Down it is looked at in its own interval, as it is up.
+    assert_eq!(at, [0, 10_000, 10_200, 10_400, 20_400, 20_600, 20_800]);
+}
+
+#[test]
+fn what_is_due_within_a_millisecond_begins_together_and_keeps_its_interval() {
+    let mut b = Bench::new();
+    many(1_000, &mut b, S, S, Some(&Does::Accepts));
+    b.run(S * 5);
+    let turns: std::collections::BTreeSet<Instant> = b.opened.iter().map(|o| o.0).collect();
+    assert!(turns.len() * 4 < b.opened.len() * 3, "{} turns begin {}", turns.len(), b.opened.len());
+    for times in starts(&b).values() {
+        let first = times[0];
+        for (n, at) in (0u32..).zip(times) {
+            let off = at.0.abs_diff((first + S * n).0);
+            assert!(off <= 2_000_000, "{off} ns off: nothing adds up");
+        }
+    }
 }
 
 #[test]
@@ -188,10 +268,10 @@ fn all_at_once_begin_in_slices() {
             k.set(*s, vec![wanted(*s, spec(&c))], cx);
         }
     });
-    b.run(ms(49));
+    b.run(ms(490));
     let begun = b.opened.len();
     b.run(S);
-    assert!((900..1000).contains(&begun) && b.opened.len() == 1000, "two in 100 us: {begun}");
+    assert!((900..1000).contains(&begun) && b.opened.len() == 1000, "two in 1 ms: {begun}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn a_program_that_does_not_end_is_a_failure_when_its_time_is_over_and_is_never_r
     assert_eq!(b.children_of.len(), 2);
     b.exits(ChildEnd::Exited(0));
     assert_eq!(b.up(server), Some(true));
-    // Nobody wants it while it runs: it is asked to end, and is gone with its end.
+    // It is removed from the file while it runs: it is asked to end, and is dropped with its end.
     b.run(S * 10);
     b.call(|c, cx| c.set(server, Vec::new(), cx));
     assert_eq!((b.kills.last().map(|k| k.2), b.checks.sizes().0), (Some(false), 1));

@@ -1,4 +1,4 @@
-//! What a check of the file comes to: what it says, then its real server, then its virtual server, then its kind.
+//! The specification of a check: from its own block, then its real server, then its virtual server, then its kind.
 
 use crate::bench::{S, check, http, ms, rs, spec, url, vs};
 use kalived::config::model::Config;

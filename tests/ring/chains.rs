@@ -140,8 +140,8 @@ fn a_busy_loop_delays_no_chain() {
         }
     }
     b.arm();
-    // 20 ms in user code: no call into the kernel in which the ring could catch up. The first receive below only finds
-    // what was sent during them, for it looks into the queue before it returns to us.
+    // 20 ms in user code: without a call into the kernel, in which the ring could do its work. The first receive below only finds
+    // what was sent during that time, because it reads the queue before it returns.
     while clock::mono() < now + MS * 20 {}
     let mut buf = [0; 64];
     assert_eq!(b.out.recv(&mut buf).map_err(|e| e.kind()), Ok(1), "nothing left while the loop was busy");
@@ -250,8 +250,8 @@ fn a_farewell_that_was_overtaken_is_sent_once_more() {
         }
     }
     assert_eq!(b.wire(), ["farewell"]);
-    // What the kernel does when the timer fires between our entering it and the cancel: the farewell completes first, the
-    // sends after it, and they have left.
+    // As in the kernel when the timer fires between the entry and the cancel: the farewell completes first, the sends after it, and
+    // they have left.
     all.sort_by_key(|d| matches!(d.tag, Token::Advert(AdvertToken::Send(..))));
     for mut done in all {
         if matches!(done.tag, Token::Advert(AdvertToken::Send(..))) {
@@ -294,7 +294,7 @@ fn a_whole_chain_is_one_completion_and_stays_whole() {
         b.arm();
         assert_eq!(b.adverts.chains(), 1);
         let deadline = clock::mono() + PATIENCE;
-        // However the kernel's work is cut into turns: what is told in one turn is all or nothing.
+        // For any division of the kernel's work into turns, one turn reports all or nothing.
         while b.adverts.chains() > 0 {
             wait(&mut b.ring, deadline);
             while let Some(done) = b.ring.pop() {

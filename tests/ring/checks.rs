@@ -139,7 +139,7 @@ impl Bench {
     }
 }
 
-// What was heard, beyond the buffer it was heard from.
+// A received event, without a reference to its buffer.
 enum Kept {
     Plain(Stream<'static>),
     Data(Vec<u8>),
@@ -173,7 +173,7 @@ struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Its master lets its workers end; one that is killed leaves them.
+        // nginx's master process ends its workers; one that is killed leaves them.
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.dir);

@@ -1,4 +1,4 @@
-//! The command as an operator meets it: exit codes, the pid file, the background, SIGTERM.
+//! The command as an operator uses it: exit codes, the pid file, the background, SIGTERM.
 
 use crate::netns::inside;
 use std::path::PathBuf;
@@ -83,7 +83,7 @@ fn the_background_daemon_holds_its_pid_file_and_stops_when_asked() {
     }
     let dir = Dir::new("background");
     let (conf, pid) = (dir.path("c.conf"), dir.path("pid"));
-    // What an earlier one left behind does not count, whoever has that number now.
+    // A pid file that an earlier one left does not count, whichever process has that number now.
     std::fs::write(&pid, std::process::id().to_string()).unwrap();
     let start = || kalived(&["-f", &conf, "-p", &pid]).output().unwrap();
     let (code, text) = code_and_text(&start());
@@ -96,7 +96,7 @@ fn the_background_daemon_holds_its_pid_file_and_stops_when_asked() {
     let (code, text) = code_and_text(&start());
     assert!(code == Some(1) && text.contains("already running"), "{code:?} {text}");
     assert!(Command::new("kill").arg(&daemon).status().unwrap().success());
-    // Its parent is not us: it is gone when its directory in /proc is, or only a zombie's is left.
+    // It is not a child of this process: it has ended when its directory in /proc is gone or is a zombie's.
     let gone = || match std::fs::read_to_string(format!("/proc/{daemon}/stat")) {
         Ok(stat) => stat.contains(") Z "),
         Err(_) => true,
@@ -109,7 +109,7 @@ fn the_background_daemon_holds_its_pid_file_and_stops_when_asked() {
     assert!(!std::path::Path::new(&pid).exists());
 }
 
-/// A word after -t is the file to test, and no way of writing it changes a file that was meant to be read.
+/// A word after -t is the file to test; no form of the option changes a file that was meant to be read.
 #[test]
 fn no_tool_writes_into_a_file_that_is_there() {
     use std::os::unix::fs::PermissionsExt;
@@ -135,7 +135,7 @@ fn no_tool_writes_into_a_file_that_is_there() {
     ok(&["--offline", "-t", &conf], 0, "passed");
     ok(&["-t", &conf, "-f", &other], 1, "two files to test");
     ok(&["-f", &other, "-t", &conf], 1, "two files to test");
-    // A log that is a configuration: this one, under whatever name, or another one.
+    // A log that is a configuration: this one, with any name, or another one.
     ok(&[&attached, "-f", &conf], 1, "is not written");
     ok(&[&long, "-f", &other], 1, "is not written");
     ok(&["--compile-config", &conf, "--offline", "-o", &conf], 1, "is not written");
@@ -193,7 +193,7 @@ fn no_tool_writes_into_a_file_that_is_there() {
     assert_eq!(left.len(), 7, "{left:?}");
 }
 
-/// What a test fails, the compiler of a reload refuses, unless it is told to take it.
+/// A file that fails a test is refused by the compiler of a reload, unless it is forced.
 #[test]
 fn what_a_test_fails_is_not_compiled_without_force() {
     let dir = Dir::new("forced");
@@ -207,7 +207,7 @@ fn what_a_test_fails_is_not_compiled_without_force() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains(": refused; `--force` takes it all the same"));
     let forced = run(&["--compile-config", &conf, "--offline", "--force"]);
     assert!(forced.status.success() && forced.stdout.starts_with(b"KALIVE"));
-    // What cannot be run is not taken by force.
+    // A file that cannot be run is refused with force, too.
     std::fs::write(&conf, CONFIG.replace("virtual_router_id 1", "virtual_router_id 0")).unwrap();
     assert_eq!(run(&["--compile-config", &conf, "--offline", "--force"]).status.code(), Some(2));
 }

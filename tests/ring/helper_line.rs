@@ -1,4 +1,4 @@
-//! The core's side of the line to the helper: what is asked, what is told, a helper that dies, a named pipe that is full.
+//! The core's side of the line to the helper: requests, answers, a helper that dies, a named pipe that is full.
 
 use crate::PATIENCE;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What is told, in words that can be kept.
+/// An event as text.
 fn words(e: &Event<'_>) -> String {
     match e {
         Event::Helper(HelperEv::FileRead { result, .. }) => format!("file {result:?}"),
@@ -97,14 +97,14 @@ fn what_is_wanted_is_asked_again_of_the_next_helper() {
     let asked = core.asked();
     assert_eq!(asked.len(), 5, "{asked:?}");
     assert!(matches!(&asked[1], Ask::WatchProcesses { argv, .. } if argv == &["nginx"]), "{asked:?}");
-    // Of what is not watched nothing is told; of the rest everything, in order.
+    // No event of a watch that has ended; all of the others, in order.
     core.say(Tell::FileRead { watch: gone.to_bits(), result: Ok(b"no".to_vec()) }, None);
     core.say(Tell::FileRead { watch: 0, result: Ok(b"no".to_vec()) }, None);
     core.say(Tell::FileRead { watch: file.to_bits(), result: Ok(b"5".to_vec()) }, None);
     core.say(Tell::Processes { watch: process.to_bits(), result: Err(13) }, None);
     assert_eq!(core.told(), ["file Ok([53])", "processes Err(Errno(13))"]);
 
-    // The helper dies. What was asked meanwhile is not lost, nor what was not answered.
+    // The helper dies. Requests of the meantime are not lost, nor unanswered ones.
     let (ours, theirs) = seqpacket::pair().unwrap();
     drop(std::mem::replace(&mut core.helper, theirs));
     let late = names.insert(());
@@ -120,7 +120,7 @@ fn what_is_wanted_is_asked_again_of_the_next_helper() {
     assert!(kinds[0].starts_with("Lookup") && kinds[1].contains("/late") && kinds[2].contains("nginx"), "{kinds:?}");
     let addr = "192.0.2.1:25".parse().unwrap();
     for _ in 0..2 {
-        // The second time it is nobody's.
+        // The second answer is ignored.
         core.say(Tell::Resolved { conn: conn.to_bits(), result: Ok(vec![addr]) }, None);
     }
     assert_eq!(core.told(), ["resolved Ok([192.0.2.1:25])"]);
@@ -139,7 +139,7 @@ fn what_cannot_be_asked_fails_at_once() {
         [format!("file Err({invalid:?})"), format!("resolved Err({invalid:?})"), format!("written Err({absent:?})")];
     assert_eq!(core.told(), expect);
     assert_eq!(core.asked(), []);
-    // A helper that talks nonsense is one no more.
+    // A helper that sends invalid messages is ended.
     seqpacket::send(&core.helper, b"\xff\xff", &[]).unwrap();
     let watch = key();
     core.apply([Effect::Helper(HelperFx::WatchFile { watch, path: "/f".into() })]);
@@ -190,7 +190,7 @@ fn a_full_named_pipe_loses_no_part_of_a_line_and_is_told_when_it_has_room() {
         all.extend_from_slice(&more[..n]);
     }
     assert_eq!(all.len(), written * 4096 + 5);
-    // Open without a helper, too; and removed by the next one, because it was made for us.
+    // It stays open without a helper, too; the next one removes it, because it was made for this core.
     let (ours, theirs) = seqpacket::pair().unwrap();
     core.helper = theirs;
     core.exec.attach_helper(ours);
@@ -219,7 +219,7 @@ fn a_named_pipe_closed_before_it_is_open_is_removed_when_it_is() {
     assert_eq!(core.told(), ["file Err(Errno(2))"]);
     let asked = core.asked();
     assert!(asked.contains(&Ask::RemoveFifo { path: "/run/f".into(), file }), "{asked:?}");
-    // What is not a pipe, or blocks, is not written to.
+    // A file that is not a pipe, or that blocks, is not written to.
     let other = key();
     core.apply([Effect::Helper(HelperFx::OpenFifo { fifo: other, path: "/run/g".into(), uid: 0, gid: 0 })]);
     let null = OwnedFd::from(File::open("/dev/null").unwrap());

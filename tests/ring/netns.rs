@@ -20,7 +20,7 @@ use std::process::Command;
 
 const INSIDE: &str = "KALIVED_TEST_NETNS";
 
-/// Whether this process is inside: then the test's body runs. Otherwise runs `test` inside, or says why not.
+/// Whether this process is inside: then the test's body runs. Otherwise runs `test` inside, or prints why not.
 pub fn inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
@@ -51,7 +51,7 @@ fn sh(line: &str) {
     assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
-/// Two ends of a cable in one namespace, with addresses of which the kernel makes nothing by itself.
+/// Two ends of a cable in one namespace; the kernel does not generate addresses.
 fn cable() -> (u32, u32) {
     sh("for i in all default; do echo 0 > /proc/sys/net/ipv6/conf/$i/accept_dad || true; done
         ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up
@@ -142,7 +142,7 @@ impl Lab {
             spec: SockSpec::Multicast { ifindex, group: group.parse().unwrap(), ah: false },
         }));
         self.until(|t| t.iter().any(|t| matches!(t, Told::Ready(s, _) if *s == sock)));
-        // Notices of the kernel's may have come along.
+        // Notifications of the kernel may have come, too.
         let at = self.told.iter().rposition(|t| matches!(t, Told::Ready(..)));
         assert_eq!(at.map(|at| self.told.remove(at)), Some(Told::Ready(sock, Ok(()))));
         sock
@@ -194,7 +194,7 @@ fn packets_of_both_families_arrive_with_what_must_be_checked() {
     lab.until(|t| t.iter().filter(|t| matches!(t, Told::Datagram(..))).count() >= 2);
     let mut got = lab.datagrams();
     got.sort_by_key(|g| g.0 != rx4);
-    // The sender's sockets heard nothing of their own packets: only these two arrived, on the other end.
+    // The sender's sockets received none of their own packets: only these two arrived, on the other end.
     assert_eq!(got.len(), 2);
     let (sock, meta, bytes) = &got[0];
     assert_eq!((*sock, meta.src, meta.dst, meta.hop_limit), (rx4, [192, 0, 2, 9].into(), None, None));
@@ -243,7 +243,7 @@ fn a_closed_socket_is_silent_and_lets_go_of_its_fds() {
     let fds = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = fds();
     let old = lab.open(v0, "224.0.0.18");
-    // Armed on it: taken back with it.
+    // Armed on it: cancelled with it.
     let at = clock::mono() + kalived::time::Duration::from_secs(3600);
     lab.push(Effect::Advert(AdvertFx::At { vr: lab.vr, sock: old, epoch: 1, at, packets: to_group(packet_v4(0)) }));
     lab.submit();
@@ -328,7 +328,7 @@ fn more_notices_than_buffers_are_all_told() {
     lab.push(Effect::Net(NetFx::Resync));
     lab.until(|t| t.contains(&Told::Synced(true)));
     lab.told.clear();
-    // More notices than there are buffers, while the loop looks away: the rest waits in the socket, and that is no loss.
+    // More notifications than buffers, while the loop is busy: the rest waits in the socket, and none is lost.
     sh("for i in $(seq 0 599); do echo addr add 10.$((i / 250)).$((i % 250)).1/32 dev v0; done | ip -batch -");
     lab.submit();
     lab.push(Effect::Net(NetFx::Change { req: ReqId(1), op: NetOp::AddrAdd(spec(v0, "10.77.0.1", 32)) }));
@@ -400,7 +400,7 @@ fn adverts_outlive_the_address_and_the_link_that_their_socket_was_connected_by()
     let early = groups.map(|g| lab.open(v1, g));
     sh("ip addr del 192.0.2.9/24 dev v1; ip link set v1 down");
     let late = groups.map(|g| lab.open(v1, g));
-    // Down: each send says so.
+    // Down: each send reports it.
     for [v4, v6] in [early, late] {
         lab.send(v4, packet_v4(1));
         lab.send(v6, packet_v6());

@@ -1,4 +1,4 @@
-//! The log sink: a reader that does not read delays nothing, and is told what it missed.
+//! The log sink: a reader that does not read delays nothing, and receives the number of lost lines.
 
 use crate::{PATIENCE, ring, wait};
 use kalived::daemon::log::Sink;

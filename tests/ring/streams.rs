@@ -17,7 +17,7 @@ use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::thread;
 
-/// What happened on a connection, in words that can be kept.
+/// An event of a connection, without a reference to its buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Heard {
     Connected,
@@ -54,7 +54,7 @@ impl Bench {
     fn write(&mut self, conn: ConnKey, bytes: &[u8]) -> Result<(), Errno> {
         self.streams.write(&mut self.ring, conn, Bytes::copy_from_slice(bytes))
     }
-    /// The next things that are told; none when nothing is in flight any more.
+    /// The next events; none when nothing is in flight any more.
     fn next(&mut self) -> Vec<(ConnKey, Heard)> {
         let deadline = clock::mono() + PATIENCE;
         let mut heard = Vec::new();
@@ -175,7 +175,7 @@ fn a_unix_socket_is_a_peer_like_another() {
     server.join().unwrap();
     bench.streams.close(&mut bench.ring, conn);
     bench.settled();
-    // Nobody listens; nothing is there; not a path.
+    // No listener; no such file; not a path.
     let conn = bench.connect(Peer::Unix(name));
     assert_eq!(bench.one(conn), Heard::Failed(libc::ECONNREFUSED));
     std::fs::remove_file(&path).unwrap();
@@ -208,7 +208,7 @@ fn a_refusal_a_reset_and_an_end_are_three_things() {
     assert_eq!(&got, b"still");
     bench.streams.close(&mut bench.ring, conn);
     bench.settled();
-    // Data that nobody reads before the close is a reset for the other side.
+    // Data that is not read before the close leads to a reset for the other side.
     let conn = bench.connect(to.clone());
     assert_eq!(bench.one(conn), Heard::Connected);
     assert_eq!(bench.write(conn, b"unread"), Ok(()));
@@ -221,7 +221,7 @@ fn a_refusal_a_reset_and_an_end_are_three_things() {
     drop(listener);
     let conn = bench.connect(to);
     assert_eq!(bench.one(conn), Heard::Failed(libc::ECONNREFUSED));
-    // To write to what has failed is nothing.
+    // A write to a failed connection has no effect.
     assert_eq!(bench.write(conn, b"x"), Ok(()));
     bench.settled();
 }
@@ -332,7 +332,7 @@ fn wait_for(bench: &mut Bench, server: &std::net::UdpSocket, buf: &mut [u8], wan
     }
 }
 
-// A server with a certificate that nobody signed and that has expired; what it was asked for by name.
+// A server with a self-signed certificate that has expired; returns the requested name.
 fn tls_server(
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> (std::net::SocketAddr, thread::JoinHandle<Option<String>>) {
@@ -360,7 +360,7 @@ fn server_with(
         let mut tls = rustls::Stream::new(&mut session, &mut stream);
         let mut asked = [0; 5];
         if tls.read_exact(&mut asked).is_err() {
-            return None; // the certificate did not please
+            return None; // the certificate was refused
         }
         assert_eq!(&asked, b"hello");
         tls.write_all(&[b'x'; 20_000]).unwrap();
@@ -441,7 +441,7 @@ fn a_certificate_is_verified_where_that_is_asked_for() {
             }
             bench.streams.close(&mut bench.ring, conn);
             bench.settled();
-            // One that was never connected to waits for somebody.
+            // A server without a connection waits for one.
             drop(std::net::TcpStream::connect(to));
             assert_eq!(server.join().unwrap(), None);
         }

@@ -1,5 +1,5 @@
-//! A hand-over that nobody takes: to a process that is never started, to one that refuses the file, to one that dies while it stands
-//! by. The frozen process keeps the addresses in custody and removes them itself before a peer may hold them.
+//! A hand-over without a successor: it is never started, refuses the file, or dies while it stands by. The frozen process keeps the
+//! addresses in custody and removes them itself before a peer may hold them.
 //!
 //! Read first: `src/world/custody.rs`, `handover.rs`.
 
@@ -12,7 +12,7 @@ use kalived::event::{Event, FilterEv, GuardEv, HelperEv, NetEv};
 use kalived::time::{Instant, Now, Wall};
 use kalived::vrrp::State;
 
-/// Events of one wait; more is a storm.
+/// Most events of one wait.
 const EVENTS: u64 = 100_000;
 
 impl Node {
@@ -23,7 +23,7 @@ impl Node {
 }
 
 impl Sim {
-    /// When the frozen process wants to wake.
+    /// When the next timer of the frozen process is due.
     pub fn custody_wakes(&mut self, node: usize) {
         let n = &self.nodes[node];
         let next = n.custodian.as_ref().and_then(|w| w.next_deadline());
@@ -83,8 +83,8 @@ impl Sim {
         }
     }
 
-    /// A Master of the first group is handed over, and nobody begins. Nothing is left on its interfaces, and at no time did it hold an
-    /// address beside its next Master.
+    /// A Master of the first group is handed over, and no process follows. Nothing is left on its interfaces, and at no time does it hold an
+    /// address together with the next Master.
     pub fn hand_to_nobody(&mut self) {
         let Some(node) = self.ground.masters(0).next() else { return };
         let unit = self.unit();
@@ -106,7 +106,7 @@ impl Sim {
         let routes = Duration::from_secs(8);
         let end = self.ground.now + longest * 4 + routes + self.ground.delay * 2 + self.ground.lateness * 4;
         let mut gone: Option<Instant> = None;
-        // In steps, to see who holds what in between.
+        // In steps, to check in between who holds which address.
         while self.ground.now < end && self.violation.is_none() {
             let step = self.ground.now + Duration::from_nanos(unit / 20 + 1);
             self.until(step, EVENTS);

@@ -1,5 +1,5 @@
-//! Does what a turn asked for: every [`Effect`], against the fake kernel and network. No `_` arm: a new effect must be
-//! simulated before it compiles.
+//! Executes the effects of a turn against the simulated kernel and network. There is no `_` arm: a new effect does not compile before it
+//! is simulated.
 //!
 //! Read first: `kalived::effect`; the daemon's counterpart is `src/daemon/exec.rs`.
 
@@ -19,7 +19,7 @@ use kalived::event::Errno;
 use kalived::id::SockKey;
 use kalived::time::Instant;
 
-/// Longest time until it is known what became of a slice of frames, nanoseconds.
+/// Longest time until the result of a slice of frames is reported, nanoseconds.
 const LATE: u64 = 50_000_000;
 
 /// Of an advert: whether any packet left; if so, whom it did not leave to.
@@ -75,7 +75,7 @@ impl Sim {
                         p.armed.retain(|_, a| a.vr != vr);
                     }
                     if let Some(packets) = farewell {
-                        // Nobody is told when a farewell fails: there is nothing left to try.
+                        // A failed farewell is not reported: it is not tried again.
                         let _ = self.send(node, sock, &packets, How::Now);
                     }
                 }
@@ -100,8 +100,8 @@ impl Sim {
                     let before = self.nodes[node].kernel.set_knobs(&dev, &set);
                     self.complete(node, Completion::Knobs { job, before });
                 }
-                // No configuration here has what asks for these; and SIGHUP, a second freeze or a second word of readiness would be
-                // a mistake of whoever sent them.
+                // No configuration of the simulator has a keyword that leads to these; and `Compile` or a second `StandingBy` would be a
+                // fault of the World.
                 effect @ (Effect::Helper(HelperFx::WatchFile { .. })
                 | Effect::Helper(HelperFx::WatchProcesses { .. })
                 | Effect::Helper(HelperFx::Unwatch { .. })
@@ -147,7 +147,7 @@ impl Sim {
         at
     }
 
-    /// A socket dies under the process; the daemon closes it and takes back what is armed on it.
+    /// A socket fails; the daemon closes it and cancels what is armed on it.
     pub fn lose_socket(&mut self, node: usize, sock: SockKey) {
         if let Some(p) = self.nodes[node].process.as_mut() {
             p.socks.remove(&sock);
@@ -162,7 +162,7 @@ impl Sim {
         self.at(at, Work::Dump { node, incarnation, addrs });
     }
 
-    /// The kernel answers half of a dump; what changes between the halves is told between them.
+    /// The kernel answers half of a dump; changes between the halves are reported between them.
     pub fn dump(&mut self, node: usize, addrs: bool) {
         let n = &mut self.nodes[node];
         let told = if addrs {
@@ -222,7 +222,7 @@ impl Sim {
         let now = self.nodes[node].clock(self.ground.now);
         while self.nodes[node].leaving.first().is_some_and(|(at, ..)| *at <= now) {
             let (_, sock, packets) = self.nodes[node].leaving.remove(0);
-            // Who armed it does not mind any more whether it can be sent.
+            // The process that armed it does not need the result any more.
             let _ = self.send_by(node, sock, &packets, How::Left);
         }
     }

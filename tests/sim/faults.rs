@@ -1,12 +1,12 @@
-//! The faults a run may meet, by class. Swarm style: per seed each class is there or not, with its own rate and length.
+//! The faults of a run, by class. Each seed draws for each class whether it occurs, and its rate and length.
 //!
-//! Read first: `rng.rs`. What a class does to the simulation is in `run.rs` (`Sim::fault`); here is only what there is,
-//! how often it comes and how long it stays. Packet faults are drawn per packet, the others are periods that begin and end.
+//! Read first: `rng.rs`. `inject.rs` has the effect of a class on the simulation; here are only the classes, their rates and their
+//! lengths. Packet faults are drawn for each packet, the others are periods that begin and end.
 
 use crate::rng::Rng;
 use core::time::Duration;
 
-/// One kind of thing that goes wrong.
+/// A class of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum Class {
@@ -16,7 +16,7 @@ pub enum Class {
     Delay,
     /// A packet comes twice.
     Duplicate,
-    /// A packet takes a time of its own and may overtake.
+    /// Each packet has a delay of its own, so one may overtake another.
     Reorder,
     /// One bit of a packet is flipped.
     Corrupt,
@@ -38,11 +38,11 @@ pub enum Class {
     LinkRecreate,
     /// The interface's own address goes, later comes back.
     AddrLoss,
-    /// Somebody else removes a virtual address, and a route.
+    /// Another program removes a virtual address, and a route.
     VipLoss,
     /// Address requests fail for a while, and so do dumps.
     NetlinkError,
-    /// Netlink notifications are lost, and that is said.
+    /// Netlink notifications are lost, and the kernel reports the loss.
     Overrun,
     /// The wall clock steps by up to a day either way.
     WallStep,
@@ -88,7 +88,7 @@ impl Class {
         Class::HandOver,
         Class::Script,
     ];
-    /// Whether it is drawn per packet (the others are periods).
+    /// Whether it is drawn for each packet (the others are periods).
     pub fn per_packet(self) -> bool {
         self <= Class::Corrupt
     }
@@ -98,10 +98,10 @@ impl Class {
     }
 }
 
-/// How one class shows in one seed.
+/// The rate and length of one class in one seed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rate {
-    /// Whether it shows at all.
+    /// Whether it occurs.
     pub present: bool,
     /// Per-packet classes: of a thousand packets.
     pub permille: u32,
@@ -120,7 +120,7 @@ pub type Rates = [Rate; Class::ALL.len()];
 pub fn draw(rng: &mut Rng, unit: Duration) -> Rates {
     let unit = unit.as_nanos() as u64;
     let mut rates = Rates::default();
-    // Some seeds are nearly quiet, some are a storm.
+    // Some seeds have nearly no faults, some have very many.
     let density = rng.pick(&[100, 300, 300, 500, 700]);
     for class in Class::ALL {
         let present = rng.permille(density);

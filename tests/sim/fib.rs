@@ -1,4 +1,5 @@
-//! The routes and policy rules of a node's kernel, as far as kalived sees them: taking an interface down flushes them, of IPv4 without a report.
+//! The routes and policy rules of a node's kernel, as far as kalived uses them. An interface that goes down flushes its routes, those of
+//! IPv4 without a report.
 
 use crate::kernel::Msg;
 use kalived::effect::NetOp;
@@ -17,7 +18,7 @@ pub struct Fib {
 }
 
 impl Fib {
-    /// Routes of our protocol.
+    /// Routes with kalived's protocol number.
     pub fn ours(&self) -> impl Iterator<Item = &RouteSpec> {
         self.routes.iter().filter(|r| r.proto == ROUTE_PROTO)
     }
@@ -25,7 +26,7 @@ impl Fib {
     pub fn rules(&self) -> impl Iterator<Item = &RuleSpec> {
         self.rules.iter()
     }
-    /// What a dump has of them.
+    /// Their messages in a dump.
     pub fn dump(&self) -> Vec<Msg> {
         let all = self.ours().filter(|_| self.watched);
         let rules = self.rules.iter().filter(|_| self.watched).map(|r| Msg::RuleNew(Box::new(*r)));
@@ -48,7 +49,7 @@ impl Fib {
     pub fn flush_v4(&mut self, ifindex: u32) {
         self.routes.retain(|r| r.id.is_v6() || r.hops.iter().all(|h| h.ifindex != ifindex));
     }
-    /// Somebody else removes one of ours.
+    /// Another program removes one of kalived's.
     pub fn take(&mut self, nth: usize) -> Vec<Msg> {
         let all = self.routes.len() + self.rules.len();
         if all == 0 {

@@ -1,7 +1,7 @@
 //! F-1: a virtual address of a virtual router that does not accept packets is added only while the kernel filters it, and is filtered
-//! until it is gone. F-2: who stops in peace leaves no filter.
+//! until it is removed. F-2: a process that is stopped in order leaves no filter.
 //!
-//! Read first: `run.rs`, `src/filter/`. What excuses a missing filter is a kernel that refused it, or an operator who flushed the rules.
+//! Read first: `run.rs`, `src/filter/`. The filter may be missing only where the kernel refused it or an operator flushed the rules.
 
 use crate::faults::Class;
 use crate::node::Completion;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// The filter of a node's kernel. It outlives the process.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// What is in force.
+    /// The ruleset in force.
     pub there: Option<Arc<Ruleset>>,
     /// Which process put it there.
     by: u32,
@@ -44,7 +44,7 @@ impl Rules {
 }
 
 impl Sim {
-    /// What a process wants of it.
+    /// A request of a process.
     pub fn filter_effect(&mut self, node: usize, fx: FilterFx) {
         match fx {
             FilterFx::Open => drop(self.complete(node, Completion::Filter(FilterEv::Opened(Ok(()))))),
@@ -67,7 +67,7 @@ impl Sim {
         }
     }
 
-    /// The kernel does it: whole or not at all. The answer may be lost.
+    /// The kernel executes it as one transaction. The answer may be lost.
     pub fn filter_change(&mut self, node: usize, req: ReqId, op: &FilterOp) {
         let sick = self.nodes[node].netlink_errors;
         let refused = sick && self.fault_rng(Class::NetlinkError, node).permille(300);
@@ -118,7 +118,7 @@ impl Sim {
     /// F-2.
     pub fn filter_is_gone(&mut self, node: usize) {
         let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);
-        // As of routes: who was asked to stop before it was in charge knows of none.
+        // As for routes: a process that is stopped before it is in charge knows of none.
         let old =
             self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
         let old = old && self.nodes[node].custodian.is_none();

@@ -1,7 +1,7 @@
-//! What the checkers know: the true state of everything (no node knows as much), and the facts as they happen.
+//! What the checkers know: the true state of the whole simulation, which no node knows, and the facts as they happen.
 //!
-//! Read first: `options.rs`. The simulation in `run.rs` keeps the [`Ground`] up to date and hands every [`Fact`] to every
-//! checker of `invariants/`. Times are true time; a node's clocks differ from it by a constant.
+//! Read first: `options.rs`. The simulation in `run.rs` keeps the [`Ground`] up to date and passes every [`Fact`] to every checker of
+//! `invariants/`. Times are those of the simulation; a node's clocks differ from them by a constant.
 
 use crate::options::Options;
 use crate::packet::Advert;
@@ -12,7 +12,7 @@ use kalived::vrrp::State;
 /// One virtual router on one node.
 #[derive(Clone, Debug)]
 pub struct Vr {
-    /// As the World says after its last turn; `Init` when the process is not there.
+    /// As the World reported after its last turn; `Init` without a process.
     pub state: State,
     /// When it became so.
     pub since: Instant,
@@ -62,7 +62,7 @@ pub struct NodeGround {
 }
 
 impl NodeGround {
-    /// Runs, unhindered, with all it needs.
+    /// Runs, without a fault, with all that it needs.
     pub fn healthy(&self) -> bool {
         let runs = self.alive && !self.paused && !self.stalled && !self.handing;
         runs && !self.mute && !self.stale && self.fit && self.passes
@@ -107,8 +107,8 @@ impl Ground {
     pub fn masters(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
         (0..self.nodes.len()).filter(move |n| self.nodes[*n].alive && self.nodes[*n].vr[group].state == State::Master)
     }
-    /// Longest silence a member can come to wait through: Master_Down_Interval from the longest interval of the group and its
-    /// own priority, or its first wait.
+    /// Longest time that a member may wait without an advert: Master_Down_Interval from the longest interval of the group and its own
+    /// priority, or its first wait.
     pub fn longest_mdi(&self, node: usize, group: usize) -> Duration {
         let g = &self.opts.groups[group];
         let longest = g.members.iter().map(|m| m.interval).max().unwrap_or_default();
@@ -117,8 +117,8 @@ impl Ground {
     }
 }
 
-/// What a member waits in silence after a start or a fault. With nopreempt at least 4 s, an interval and its Skew_Time: silence may
-/// be deafness (trap 31).
+/// How long a member waits without an advert after a start or a fault. With nopreempt at least 4 s, an interval and its Skew_Time,
+/// because its interface may not receive yet (trap 31).
 pub fn first_wait(version: kalived::config::model::Version, m: &crate::options::Member) -> Duration {
     let down = mdi(version, m.priority, m.interval);
     if m.preempt || m.priority == 255 {
@@ -152,7 +152,7 @@ pub enum How {
     Left,
 }
 
-/// What hooks and pipes are told about a state.
+/// A state in the words of hooks and pipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the words
 pub enum Word {
@@ -284,7 +284,7 @@ pub enum Fact {
         /// Where.
         node: usize,
     },
-    /// The calm has lasted long enough for every hook to have ended.
+    /// The time without faults has lasted long enough for every hook to have ended.
     Quiet,
     /// A fault began or ended here (already in the ground).
     Touched,
@@ -299,23 +299,23 @@ pub enum Fact {
         /// Who sent it.
         from: usize,
     },
-    /// A process goes on from another one's snapshot. What it knows from there is not known to the checkers.
+    /// A process continues from another one's snapshot, whose content the checkers do not know.
     Inherits {
         /// Where.
         node: usize,
     },
-    /// In the calm a process is replaced, in time: nobody may notice.
+    /// While there is no fault, a process is replaced in time: no state may change.
     PassedOn {
         /// Whose.
         node: usize,
         /// It crashed.
         crash: bool,
     },
-    /// The watch that began with `PassedOn` is over.
+    /// The observation that began with `PassedOn` is over.
     PassedOnLongAgo,
-    /// Nothing new: time has come this far. At least once per event.
+    /// Only the time has changed. At least once for each event.
     Tick,
-    /// The node got SIGTERM in the calm after the healing.
+    /// The node got SIGTERM after the end of all faults.
     AskedToStop {
         /// Which.
         node: usize,

@@ -1,8 +1,8 @@
 //! From one process to the next: a process that freezes while its successor stands by, and one that is killed and goes on
-//! from the snapshot written last. As faults at any time, and in the calm, where nobody may notice.
+//! from the last snapshot. Both happen as faults at any time, and also without another fault, when no state may change.
 //!
-//! Read first: `src/world/resume.rs`, `run.rs`. The successor's dump is made in the moment of the freeze: what it would have
-//! learned before is the same. From then on it is the node's process; the adverts of the frozen one are in `Node::leaving`.
+//! Read first: `src/world/resume.rs`, `run.rs`. The successor's dump is made at the time of the freeze, which makes no difference to an
+//! earlier one. From then on it is the node's process; the adverts of the frozen one are in `Node::leaving`.
 
 use crate::ground::Fact;
 use crate::node::Completion;
@@ -30,7 +30,7 @@ impl Sim {
         }
     }
 
-    /// Another process after a crash: told to go before it has seen anything.
+    /// Another process after a crash: it gets `Go` before it has read anything.
     pub fn boot_again(&mut self, node: usize) {
         if self.nodes[node].process.is_some() {
             return;
@@ -38,7 +38,7 @@ impl Sim {
         let orders = self.nodes[node].orders.take();
         let Some((snapshot, mut dead)) = orders else { return self.boot(node) };
         if snapshot.is_none() {
-            // Killed again before it kept anything: the guard removes what no file has any more (`guard/vips.rs`).
+            // Killed again before it saved a snapshot: the guard removes the addresses that no configuration has (`guard/vips.rs`).
             self.clear_strangers(node);
         }
         if self.sabotage == Some(Sabotage::LateHeir) {
@@ -52,11 +52,11 @@ impl Sim {
     /// Another process takes over: the old one freezes, and `Go` follows after `gap` or with `Sim::go`.
     pub fn freeze(&mut self, node: usize, gap: u64) {
         let ready = self.nodes[node].runs() && !self.nodes[node].asked_to_stop;
-        // The guard hands over no core that has not said that it is ready.
+        // The guard does not hand over a core that has not reported that it is ready.
         if !ready || self.nodes[node].process.as_ref().is_none_or(|p| !p.started || p.waiting || !p.world.running()) {
             return;
         }
-        // What it has received is handled before.
+        // It handles received messages first.
         self.turn(node);
         let now = self.clocks(node);
         let Some(mut p) = self.nodes[node].process.take() else { return };
@@ -69,7 +69,7 @@ impl Sim {
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
         if !frozen {
-            // It is not what it was any more, by what it had received.
+            // A received message has changed its state.
             return;
         }
         let Some(p) = self.nodes[node].process.take() else { return };
@@ -87,7 +87,7 @@ impl Sim {
         let heir = self.born(self.variations[node].config(&self.ground.opts, node), true);
         let n = &mut self.nodes[node];
         let heir_of = n.heir_of;
-        // It may have taken over itself a moment ago.
+        // It may have just taken over itself.
         n.leaving.extend(p.armed.into_iter().map(|((at, _), a)| (at, p.socks.get(&a.sock).copied(), a.packets)));
         n.leaving.sort_by_key(|l| l.0);
         n.custodian = Some(Box::new(p.world)).filter(|_| !ended);
@@ -168,14 +168,14 @@ impl Sim {
         self.fact(Fact::Touched);
     }
 
-    /// The kernel does what a process asked for that is not there any more.
+    /// The kernel executes requests of a process that does not exist any more.
     pub fn netlink_of_another(&mut self, node: usize, op: &NetOp) {
         let (told, _) = self.nodes[node].kernel.apply(op);
         self.notify(node, told);
         self.look_at_kernel(node);
     }
 
-    /// In the calm: some are handed over and one crashes, in time, and nobody may notice.
+    /// Without another fault: some processes are handed over and one crashes, in time, and no state may change.
     pub fn pass_on(&mut self, longest: Duration) {
         let unit = self.unit();
         let groups = 0..self.ground.opts.groups.len();

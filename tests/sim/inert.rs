@@ -1,6 +1,6 @@
-//! I-6: what is dropped changes nothing but counters. Looked at whenever something arrived that is not what any router sent.
+//! I-6: a dropped packet changes only counters. Checked whenever a packet arrives that no router sent in this form.
 //!
-//! Read first: `turn.rs`. A twin run without the packet would show the same, a state and a timer later.
+//! Read first: `turn.rs`. A second run without the packet would show a violation, too, but only when a state or a timer differs.
 
 use crate::run::{Sabotage, Sim};
 use kalived::effect::{Effect, Effects};
@@ -25,12 +25,12 @@ impl Sim {
         let dropped = views.iter().flat_map(|v| v.stats.rejected).sum();
         let states = views.iter().map(|v| (v.state, v.effective_priority, v.master, v.stats.advert_rcvd)).collect();
         let effects = fx.iter().filter(|e| !matches!(e, Effect::Note(_))).count();
-        // A second Master is seen through refused adverts too; when it is over is a line in the log, and moves nothing.
+        // Refused adverts, too, show a second Master. The timer of its end only leads to a line in the log.
         let deadlines = world.deadlines().filter(|(_, due)| !matches!(due, Due::DualMaster(_))).collect();
         (Still { states, deadlines, effects }, dropped)
     }
 
-    /// After it: if it was dropped, nothing moved.
+    /// After it: if it was dropped, nothing has changed.
     pub fn stood_still(&mut self, node: usize, world: &mut World, now: Now, before: (Still, u64), fx: &mut Effects) {
         let dropped = Self::hold_still(world, fx).1 > before.1;
         if dropped && self.sabotage == Some(Sabotage::HeedNoise) {

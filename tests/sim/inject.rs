@@ -1,7 +1,7 @@
-//! What each fault does to the simulation, when it comes and goes, and the healing of all of them.
+//! The effect of each fault on the simulation at its begin and its end, and the end of all faults.
 //!
-//! Read first: `faults.rs` (what there is), `run.rs` (the simulation). Undoing what is not done does nothing, so a fault that
-//! ends after a crash, or a healing while faults are under way, needs no bookkeeping.
+//! Read first: `faults.rs` (the classes), `run.rs` (the simulation). The end of a fault that has no effect any more does nothing, so a
+//! fault that ends after a crash, or the end of all faults, needs no record of what is under way.
 
 use crate::faults::Class;
 use crate::ground::Fact;
@@ -45,7 +45,7 @@ impl Sim {
         self.fact(Fact::Touched);
     }
 
-    /// Does what a fault does, or undoes it. Undoing what is not done does nothing.
+    /// Begins or ends a fault. The end of a fault without effect does nothing.
     pub fn change(&mut self, class: Class, node: usize, begins: bool) {
         let now = self.ground.now;
         match class {
@@ -77,7 +77,7 @@ impl Sim {
                 self.touch(node);
             }
             Class::Crash | Class::Stop => {
-                // One that was asked to stop and could not (paused, say) is killed first.
+                // A process that was asked to stop and could not, for example because it is paused, is killed first.
                 if class == Class::Stop {
                     self.end(node);
                 }
@@ -194,7 +194,7 @@ impl Sim {
     pub fn clock_touched(&mut self, node: usize, begins: bool) {
         let g = &mut self.ground.nodes[node];
         if !begins && g.netlink_touched > self.nodes[node].last_turn {
-            // What happened to its addresses meanwhile happens to the process now.
+            // The process receives the changes of its addresses of the meantime now.
             g.netlink_touched = self.ground.now;
         }
         g.clock_touched = self.ground.now;
@@ -213,7 +213,7 @@ impl Sim {
             self.nodes[node].turn_at = None;
         } else {
             self.fact(Fact::Resumed { node });
-            // The kernel lets go what was armed before the process reads anything.
+            // The kernel sends the armed adverts before the process reads anything.
             self.armed_due(node);
             self.wakes_up(node);
         }
@@ -237,7 +237,7 @@ impl Sim {
         self.ground.nodes[node].touched = self.ground.now;
     }
 
-    /// All faults end, everybody runs.
+    /// All faults end, and every process runs.
     pub fn heal(&mut self) {
         if self.violation.is_some() {
             return;

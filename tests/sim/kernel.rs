@@ -1,9 +1,9 @@
 //! A node's kernel as far as kalived sees it through netlink: one interface, its addresses. It outlives the process.
 //!
-//! Read first: `kalived::event`. Every change says what a netlink listener would be told, in the kernel's order. Facts it
-//! keeps to: taking an interface down administratively flushes IPv6 addresses and keeps IPv4 ones; losing carrier keeps
-//! both; a deleted interface takes all along and comes back under another index. Upon it there may be interfaces that kalived made
-//! (macvlan): they keep their IPv6 addresses when they go down if the sysctl says so, but never a link-local one.
+//! Read first: `kalived::event`. Every change returns the netlink notifications, in the kernel's order. As in Linux, an interface that is
+//! set down loses its IPv6 addresses and keeps its IPv4 ones; one that loses its carrier keeps both; a deleted interface loses all, and
+//! comes back with another index. On top of it there may be interfaces that kalived made (macvlan): they keep their IPv6 addresses when
+//! they go down if the sysctl is set, but never a link-local one.
 
 use crate::fib::Fib;
 use crate::filter::Rules;
@@ -82,7 +82,7 @@ pub struct Kernel {
     pub rules: Rules,
 }
 
-// An interface upon the one there is.
+// An interface on top of the one that exists.
 #[derive(Clone, Debug)]
 struct Upper {
     link: Link,
@@ -122,13 +122,14 @@ impl Kernel {
             ours: false,
             master: 0,
             vrf: false,
+            table: 0,
         }
     }
-    /// Packets come and go.
+    /// Packets can be sent and received.
     pub fn link_ok(&self) -> bool {
         self.ifindex.is_some() && self.admin_up && self.carrier
     }
-    /// Everything a virtual router needs is there.
+    /// It has everything that a virtual router needs.
     pub fn fit(&self) -> bool {
         self.link_ok() && self.own.iter().all(|o| self.addrs.iter().any(|a| a.addr == o.0 && !a.tentative))
     }
@@ -156,12 +157,12 @@ impl Kernel {
         }
         set.iter().filter(|s| s.to != 0 || s.only.is_some()).map(|s| (s.knob, 0)).collect()
     }
-    /// Somebody deletes those that have other names.
+    /// Another program deletes those that have other names.
     pub fn keep_uppers(&mut self, names: &[&str]) {
         let gone: Vec<u32> = self.uppers().filter(|l| !names.contains(&l.name.as_str())).map(|l| l.ifindex).collect();
         gone.into_iter().for_each(|ifindex| drop(self.delete_upper(ifindex)));
     }
-    /// Somebody else takes one of those up or down.
+    /// Another program takes one of those up or down.
     pub fn meddle(&mut self, nth: usize) -> Vec<Msg> {
         let all = self.upper.len();
         let Some(u) = self.upper.get(nth % all.max(1)) else { return Vec::new() };
@@ -182,7 +183,7 @@ impl Kernel {
         let addrs = self.addrs.iter().cloned().map(Msg::AddrNew);
         addrs.chain(self.routes.dump()).chain([Msg::Synced(complete)]).collect()
     }
-    /// The interface comes into being, with the operator's addresses.
+    /// The interface is created, with the operator's addresses.
     pub fn create(&mut self) -> Vec<Msg> {
         if self.ifindex.is_some() {
             return Vec::new();
@@ -239,7 +240,7 @@ impl Kernel {
         }
         out
     }
-    /// Duplicate address detection found nobody.
+    /// Duplicate address detection found no other host.
     pub fn finish_dad(&mut self) -> Vec<Msg> {
         let tentative = self.addrs.iter_mut().filter(|a| a.tentative);
         tentative
@@ -265,7 +266,7 @@ impl Kernel {
         missing.retain(|o| !self.has(o.0));
         missing.into_iter().map(|(a, p)| self.put(i, a, p, 0, false)).collect()
     }
-    /// Somebody else removes this address.
+    /// Another program removes this address.
     pub fn take(&mut self, addr: IpAddr) -> Option<Msg> {
         let at = self.addrs.iter().position(|a| a.addr == addr)?;
         self.take_at(at)
@@ -278,7 +279,7 @@ impl Kernel {
         }
         Some(Msg::AddrDel(a.ifindex, a.addr, a.prefix))
     }
-    /// A request of kalived: what listeners are told, and the answer.
+    /// A request of kalived: returns the notifications and the answer.
     pub fn apply(&mut self, op: &NetOp) -> (Vec<Msg>, Result<(), Errno>) {
         let up = self.admin_up;
         if let Some(answer) = self.routes.apply(op, |ifindex| (self.ifindex == Some(ifindex)).then_some(up)) {

@@ -1,8 +1,8 @@
 //! The deterministic simulator: the shipped `World` on 2 to 5 nodes, under a virtual clock, network and kernel, with faults.
 //!
-//! `cargo test --test sim` runs `KALIVED_SEEDS` seeds (3,000), each twice. A failure prints its seed, a smaller way to the same
-//! failure, what happened, and the command that does it again: `KALIVED_SEED=n cargo test --test sim one_seed -- --nocapture`
-//! (with `KALIVED_LOG=1` every log line too). `KALIVED_FROM=n` starts at another seed.
+//! `cargo test --test sim` runs `KALIVED_SEEDS` seeds (3,000), each twice. A failure prints its seed, a smaller run with the same
+//! failure, the events, and the command that repeats it: `KALIVED_SEED=n cargo test --test sim one_seed -- --nocapture`
+//! (with `KALIVED_LOG=1` every log line, too). `KALIVED_FROM=n` starts at another seed.
 //!
 //! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`,
 //! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; `sync` is a simulator of sync groups beside it. These have neither `sys` nor
@@ -46,14 +46,14 @@ use trace::Figures;
 
 /// Seeds of a run of the test command.
 const SEEDS: u64 = 3_000;
-/// A sabotaged run must be noticed within so many.
+/// Seeds within which a canary must be detected.
 const CANARY_SEEDS: u64 = 300;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|v| v.parse().unwrap_or_else(|_| panic!("{name} is not a number: {v}")))
 }
 
-/// Runs a seed twice; what is wrong with it, if anything. A panic of the code under test is one more kind of wrong.
+/// Runs a seed twice; returns the failure, if there is one. A panic of the code under test is a failure, too.
 fn examine(seed: u64, figures: &mut Figures) -> Result<(), Violation> {
     let now = kalived::time::Instant::default();
     let once = || {
@@ -76,7 +76,7 @@ fn examine(seed: u64, figures: &mut Figures) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Everything a person needs to look into a failure.
+/// Everything that is needed to examine a failure.
 fn explain(seed: u64, v: &Violation) -> String {
     let (without, least) = shrink::shrink(seed, &How::default(), v);
     let story = |how: &How| match std::panic::catch_unwind(|| run(seed, how)) {
@@ -157,7 +157,7 @@ fn seeds() {
         }
     });
     let (figures, mut failures) = total.into_inner().expect("all threads have ended");
-    // Written past the test harness, which would keep it to itself when all is well.
+    // Written directly: the test harness prints nothing of a test that passes.
     let _ = std::io::stderr().write_all(figures.report().as_bytes());
     failures.sort_by_key(|f| f.0);
     if let Some((seed, v)) = failures.first() {
@@ -181,7 +181,7 @@ fn one_seed() {
     }
 }
 
-/// Each invariant, checked alone, notices a lie that breaks it: no checker is asleep.
+/// Each invariant, checked alone, detects a canary that violates it: no checker is without effect.
 #[test]
 fn canaries() {
     let lies = [

@@ -1,7 +1,7 @@
-//! The LAN: one segment that every node is on, and a client host that believes gratuitous ARP and unsolicited NA.
+//! The LAN: one segment with every node, and a client host that accepts gratuitous ARP and unsolicited NA.
 //!
-//! Read first: `faults.rs`. What happens to a packet is drawn per packet, sender and class. Without faults each path has its
-//! own constant delay and keeps order.
+//! Read first: `faults.rs`. Faults of a packet are drawn for each packet, sender and class. Without faults each path has a constant delay
+//! and keeps the order.
 
 use crate::faults::Class;
 use crate::ground::Fact;
@@ -46,7 +46,7 @@ impl Paths {
     }
 }
 
-/// A packet of an advert leaves `from` for everybody else, or for the one node whose address it names.
+/// A packet of an advert leaves `from` for all other nodes, or for the one node whose address is its destination.
 pub fn transmit(sim: &mut Sim, from: usize, group: usize, advert: Advert, bytes: &Bytes) {
     for to in 0..sim.nodes.len() {
         // A unicast packet goes to one of them.
@@ -80,8 +80,8 @@ pub fn transmit(sim: &mut Sim, from: usize, group: usize, advert: Advert, bytes:
             sim.after(later, Work::Deliver(flight.clone()));
         }
         if hit(sim, Class::Corrupt, from) {
-            // Of an IPv6 header only hop limit and addresses come to a socket's notice.
-            // With unicast peers the hop limit is not looked at.
+            // Of an IPv6 header a socket delivers only hop limit and addresses.
+            // With unicast peers the hop limit is not checked.
             let first = match advert.dst {
                 IpAddr::V6(a) if a.is_multicast() => 56,
                 IpAddr::V6(_) => 64,
@@ -118,7 +118,7 @@ pub fn deliver(sim: &mut Sim, f: Flight) {
     let reached = node.kernel.link_ok() && (f.dst.is_multicast() || node.kernel.has(f.dst));
     let heard = if reached { node.listener(f.dst) } else { None };
     let (meta, bytes) = if f.dst.is_ipv6() {
-        // The socket keeps the header to itself; damage to it shows in the ancillary data or not at all.
+        // The socket does not deliver the header; damage to it is visible in the ancillary data or not at all.
         let hop_limit = f.packet.get(7).copied();
         let addr = |at: usize| f.packet.get(at..at + 16).and_then(|b| <[u8; 16]>::try_from(b).ok());
         let dst = addr(24).map(core::net::Ipv6Addr::from);

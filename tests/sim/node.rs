@@ -1,7 +1,7 @@
 //! One node: its kernel, and while it runs its process: the shipped `World`, the sockets, the adverts armed in the kernel, and
 //! the completions that wait for the next turn.
 //!
-//! Read first: `kernel.rs`. What a turn does is in `run.rs`; what effects do in `exec.rs`.
+//! Read first: `kernel.rs`. A turn is in `turn.rs`, the execution of effects in `exec.rs`.
 
 use crate::kernel::{Kernel, Msg};
 use crate::packet::Advert;
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Most datagrams a socket keeps for a process that does not read; the kernel's default receive buffer holds about as many.
 const SOCKET_QUEUE: usize = 256;
 
-/// One thing that waits for the loop.
+/// A completion that waits for the loop.
 #[derive(Clone, Debug)]
 pub enum Completion {
     /// A datagram. `truth`: what it says and who sent it, unless it was damaged on the way.
@@ -42,7 +42,7 @@ pub enum Completion {
         epoch: u32,
         /// Armed for.
         due: Instant,
-        /// What the sends said.
+        /// The result of the sends.
         result: Result<(), Errno>,
         /// To whom it did not leave.
         missed: Vec<(core::net::IpAddr, Errno)>,
@@ -72,7 +72,7 @@ pub enum Completion {
         /// Whether.
         result: Result<(), Errno>,
     },
-    /// A socket that was open is no more.
+    /// A socket that was open has failed.
     SockLost {
         /// Which.
         sock: SockKey,
@@ -85,7 +85,7 @@ pub enum Completion {
     Filter(FilterEv),
     /// A signal.
     Signal(Signal),
-    /// Another configuration was compiled; `same`: it says what the one before said.
+    /// Another configuration was compiled; `same`: its content is that of the previous one.
     Config {
         /// What.
         config: Box<Config>,
@@ -120,7 +120,7 @@ pub enum Completion {
         /// Whether.
         result: Result<(), Errno>,
     },
-    /// To a process in standby: what the one before left, and since when that is dead.
+    /// `Go` for a process in standby: the snapshot of the previous one, and the time of its death.
     Go(Option<Box<Snapshot>>, Option<Instant>),
 }
 
@@ -176,7 +176,7 @@ impl Inbox {
     pub fn has_config(&self) -> bool {
         self.rest.iter().any(|c| matches!(c, Completion::Config { .. }))
     }
-    /// Takes all, the sources woven together at random.
+    /// Takes all, the sources interleaved at random.
     pub fn take(&mut self, rng: &mut Rng) -> Vec<Completion> {
         let mut out = Vec::new();
         loop {
@@ -194,13 +194,13 @@ impl Inbox {
             out.extend(queues[i].pop_front());
         }
     }
-    /// A closed socket's datagrams are not heard of any more.
+    /// Datagrams of a closed socket are not delivered any more.
     pub fn forget(&mut self, sock: SockKey) {
         self.datagrams.remove(&sock);
     }
 }
 
-/// An advert in the kernel's hands.
+/// An armed advert.
 #[derive(Clone, Debug)]
 pub struct Armed {
     /// Whose.
@@ -213,7 +213,7 @@ pub struct Armed {
     pub packets: Packets,
 }
 
-/// What a kill takes away.
+/// What ends with the process.
 pub struct Process {
     /// The code under test.
     pub world: World,
@@ -243,7 +243,7 @@ pub struct Node {
     pub kernel: Kernel,
     /// `None`: killed, or stopped.
     pub process: Option<Process>,
-    /// Counts processes, so that what was meant for one does not reach the next.
+    /// Counts processes, so that a completion for one does not reach the next.
     pub incarnation: u32,
     /// When the next turn is.
     pub turn_at: Option<Instant>,
@@ -259,7 +259,7 @@ pub struct Node {
     pub wall: u64,
     /// Notifications are being lost until the socket is read.
     pub overrun: bool,
-    /// Some were, and the process was not told yet.
+    /// Some were lost, and that was not reported to the process yet.
     pub lost: bool,
     /// How many, ever.
     pub losses: u64,
@@ -273,24 +273,24 @@ pub struct Node {
     pub socket_errors: bool,
     /// Half of the sends fail.
     pub send_errors: bool,
-    /// SIGTERM is under way or being acted on.
+    /// SIGTERM is under way or being handled.
     pub asked_to_stop: bool,
     /// The snapshot written last.
     pub snapshot: Option<Snapshot>,
-    /// What the next `Go` says.
+    /// The content of the next `Go`.
     pub orders: Option<(Option<Box<Snapshot>>, Option<Instant>)>,
     /// Adverts of processes that froze, by time, with their socket.
     pub leaving: Vec<(Instant, Option<SockSpec>, Packets)>,
-    /// The last one of them, which holds the addresses until somebody is in charge.
+    /// The last one of them, which holds the addresses until a successor is in charge.
     pub custodian: Option<Box<World>>,
-    /// Netlink requests of this process and later ones are still done.
+    /// Netlink requests of this process and later ones are still executed.
     pub heir_of: u32,
     /// Order of completions, lengths of small delays.
     pub rng: Rng,
 }
 
 impl Node {
-    /// Starts a process; the first turn is up to the caller.
+    /// Starts a process; the caller schedules its first turn.
     pub fn start(&mut self, world: World) {
         self.incarnation += 1;
         self.heir_of = self.incarnation;
@@ -311,7 +311,7 @@ impl Node {
             waiting: false,
         });
     }
-    /// What the node's monotonic clock says.
+    /// The node's monotonic clock.
     pub fn clock(&self, true_time: Instant) -> Instant {
         Instant(true_time.0 + self.uptime)
     }
@@ -319,11 +319,11 @@ impl Node {
     pub fn true_time(&self, clock: Instant) -> Instant {
         Instant(clock.0.saturating_sub(self.uptime))
     }
-    /// A running process whose loop gets to run.
+    /// A running process whose loop can run.
     pub fn runs(&self) -> bool {
         self.process.as_ref().is_some_and(|p| !p.paused && !p.stalled)
     }
-    /// The socket that hears what is sent to this address.
+    /// The socket that receives packets to this address.
     pub fn listener(&self, to: core::net::IpAddr) -> Option<SockKey> {
         let p = self.process.as_ref()?;
         p.socks.iter().find(|(_, s)| s.address() == to && self.can_open(s)).map(|(k, _)| *k)

@@ -1,8 +1,7 @@
-//! What a seed draws before anything happens: nodes, virtual routers, timing, faults. Everything here is printed when a
-//! seed fails.
+//! What a seed draws before its run: nodes, virtual routers, timing, faults. All of it is printed when a seed fails.
 //!
-//! Read first: `rng.rs`, `faults.rs`. Deliberately absent: configurations under which the RFC itself asks for a split
-//! (v2 with unequal intervals, unequal authentication, two owners): nothing could be demanded of such a run.
+//! Read first: `rng.rs`, `faults.rs`. Deliberately absent: configurations with which the RFC itself leads to two Masters (v2 with unequal
+//! intervals, unequal authentication, two owners), because no invariant could be checked.
 
 use crate::faults::{Class, Rates};
 use crate::rng::Rng;
@@ -24,7 +23,7 @@ const UNICAST: u64 = 0x45;
 const HIDDEN: u64 = 0x46;
 const VMAC: u64 = 0x47;
 
-/// One virtual router as all its members agree on it.
+/// One virtual router: the settings that are equal on all its members.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// Virtual router ID.
@@ -37,7 +36,7 @@ pub struct Group {
     pub vips: Vec<IpAddr>,
     /// What a v3 checksum over IPv4 covers.
     pub checksum: ChecksumMode,
-    /// Silence instead of the answer to a lower priority.
+    /// No answer to a lower priority.
     pub silent: bool,
     /// Packets to its addresses are not accepted.
     pub hidden: bool,
@@ -80,7 +79,7 @@ pub struct Options {
     pub seed: u64,
     /// How many nodes.
     pub nodes: usize,
-    /// Host part of each node's address: who wins a tie.
+    /// Host part of each node's address, which decides between equal priorities.
     pub host: Vec<u8>,
     /// Virtual routers; every node is a member of each.
     pub groups: Vec<Group>,
@@ -100,10 +99,10 @@ pub struct Options {
     pub chaos_events: u64,
 }
 
-/// What the shrinker takes away.
+/// What the shrinker removes.
 #[derive(Clone, Debug, Default)]
 pub struct Without {
-    /// These classes do not show.
+    /// These classes do not occur.
     pub classes: Vec<Class>,
     /// Only so many nodes.
     pub nodes: Option<usize>,
@@ -168,7 +167,7 @@ impl Options {
         }
     }
 
-    /// Whose address this is.
+    /// The node with this address.
     pub fn owner(&self, addr: IpAddr) -> Option<usize> {
         (0..self.nodes).find(|n| self.address(*n, Family::of(&addr)) == addr)
     }
@@ -223,7 +222,7 @@ impl Options {
                 let name = Some(format!("vrrp.{i}").into());
                 c.more.own_interface = Some(Box::new(OwnInterface { name, ..OwnInterface::default() }));
             }
-            // One announcement each: the simulator is about who announces and when, and has many runs to make.
+            // One announcement each, for speed: the simulator checks which node announces and when.
             c.garp.repeat = 1;
             c.garp.delay = m.interval * GARP_DELAY;
             c.garp.lower_prio_delay = m.interval * GARP_DELAY;

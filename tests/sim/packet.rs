@@ -1,5 +1,5 @@
-//! The simulator's own reading of packets: what is on the wire, decoded a second time and independently of `kalived::wire`,
-//! so that a wrong codec cannot agree with itself. Only intact packets come here; a damaged one is marked by the network.
+//! A second decoder of packets, independent of `kalived::wire`, so that a mistake of the codec is detected. Only intact packets come
+//! here; the network marks a damaged one.
 //!
 //! Read first: RFC 9568 §5. Deliberately absent: verification; that is the code under test.
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
-/// An advert as a bystander reads it.
+/// A decoded advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advert {
     /// Source address.
@@ -55,7 +55,7 @@ fn v6(b: &[u8]) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::from(<[u8; 16]>::try_from(b).ok()?))
 }
 
-/// What a gratuitous ARP or an unsolicited neighbour advertisement tells a host: this address is at this MAC.
+/// The content of a gratuitous ARP or an unsolicited neighbour advertisement: this address is at this MAC address.
 pub fn announcement(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
     match frame.get(12..14)? {
         [0x08, 0x06] => {
@@ -82,7 +82,7 @@ pub fn flip(bytes: &Bytes, bit: usize) -> Bytes {
     Bytes::from(b)
 }
 
-/// The same packet with another priority and the checksum put right: what a sabotaged network delivers.
+/// The same packet with another priority and a right checksum, for canaries.
 pub fn with_priority(packet: &Bytes, priority: u8) -> Bytes {
     let mut b = packet.to_vec();
     let Some(at) = header_len(&b) else { return packet.clone() };

@@ -1,7 +1,7 @@
-//! What a world was given is recorded, and decides the same when it is replayed: from the start of a process, or from any checkpoint.
+//! Recordings: a replay makes the same decisions, from the start of a process and from any checkpoint.
 //!
-//! Read first: `kalived::record`. In a recorded run each process has a tape; at its end, and at the end of the run, the tape goes the way
-//! of a file (secrets out, written, read) and is replayed. A run with tapes has the same history as one without.
+//! Read first: `kalived::record`. In a recorded run each process has a recording; at its end, and at the end of the run, it is processed
+//! as a file (secrets replaced, written, read) and replayed. A recorded run has the same history as one that is not recorded.
 
 use crate::options::Options;
 use crate::run::{How, Sim, run};
@@ -15,12 +15,12 @@ use kalived::world::World;
 /// Seeds of a run of the test command: each is run twice, and its processes are replayed.
 const SEEDS: u64 = 60;
 
-/// What the replays had, to see that they were no empty ones.
+/// The content of the replays, to check that they were not empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Replayed {
     pub recordings: u64,
     pub events: u64,
-    /// Begun in the middle of a life.
+    /// Begun from a checkpoint.
     pub from_checkpoints: u64,
 }
 
@@ -93,7 +93,7 @@ fn what_was_recorded_is_decided_again() {
     assert!(sum.recordings > SEEDS && sum.events > 1000 * SEEDS && sum.from_checkpoints > SEEDS / 2, "{sum:?}");
 }
 
-/// A recording that says another thing than what is decided: where, and what.
+/// A replay that decided something else: where, and what.
 #[test]
 fn a_recording_that_is_decided_otherwise_says_where() {
     let mut found = false;

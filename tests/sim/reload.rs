@@ -1,10 +1,10 @@
-//! Reloads: now and then a node gets another configuration, whatever it is doing. What may differ from the drawn one on each
-//! node by itself: which virtual routers it has, their priorities, and whether they list one more address.
+//! Reloads: sometimes a node gets another configuration, in any state. On each node it may differ from the drawn one in its virtual
+//! routers, their priorities, and whether they list one more address.
 //!
-//! Read first: `options.rs`, `turn.rs`. The ground follows what the World says is in force, so every other invariant is held
-//! against that. Checked here: a reload is done within J, and then the World has what the configuration says (L-5); one that
-//! changes nothing causes no effect but a line in the log, moves no deadline and changes nothing that can be seen.
-//! Deliberately absent: another interval or VRID; the bench has them (`tests/vrrp/reload.rs`).
+//! Read first: `options.rs`, `turn.rs`. The ground has the configuration that the World reports as in force, so every other invariant uses
+//! that one. Checked here: a reload is complete within J, and then the World has the new configuration (L-5); one that changes nothing
+//! has no effect but a line in the log, and changes no deadline and no state. Deliberately absent: another interval or VRID, which
+//! `tests/vrrp/reload.rs` has.
 
 use crate::faults::Class;
 use crate::ground::Fact;
@@ -21,7 +21,7 @@ use kalived::time::{Duration, Instant, Now};
 use kalived::timers::Due;
 use kalived::world::World;
 
-/// What one node's configuration says, by group.
+/// One node's configuration, by group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variation {
     /// Whether it has this virtual router.
@@ -30,7 +30,7 @@ pub struct Variation {
     pub priority: Vec<u8>,
     /// Whether it lists the group's last address too.
     pub spare: Vec<bool>,
-    /// Where in the file everything stands, which means nothing.
+    /// The places in the file, which have no meaning.
     pub line: u32,
 }
 
@@ -57,7 +57,7 @@ impl Variation {
         config.instances.retain(|_| *present.next().unwrap_or(&true));
         config.static_routes = self.routes();
         config.static_rules = vec![rule(100 + u32::from(self.priority[0]) % 3, UNREACHABLE)];
-        // The order of the file means nothing.
+        // The order in the file has no meaning.
         if self.line.is_multiple_of(2) {
             config.instances.reverse();
         }
@@ -140,8 +140,8 @@ impl Sim {
         self.complete(node, Completion::Config { config, same });
     }
 
-    /// Whoever changes the file of a daemon that was killed takes away what it held and the new file does not have: kalived leaves
-    /// that alone and says so, for it may be another kalived's.
+    /// An operator who changes the file of a killed daemon removes what it held and the new file does not have: kalived does not
+    /// remove that, because it may be another kalived's, and reports it.
     pub fn clear_strangers(&mut self, node: usize) {
         let v = &self.variations[node];
         let groups = self.ground.opts.groups.iter().enumerate();
@@ -164,7 +164,7 @@ impl Sim {
         self.look_at_kernel(node);
     }
 
-    /// Hands it to the World, and looks at what one that changes nothing does.
+    /// Passes it to the World, and checks the effects of one that changes nothing.
     pub fn take_config(&mut self, node: usize, p: &mut Process, now: Now, config: Box<Config>, same: bool) -> Now {
         let then = Now { mono: now.mono + Duration::from_nanos(1), ..now };
         // It may be opened by it, if that failed before.
@@ -178,7 +178,7 @@ impl Sim {
         let mut fx = Effects::default();
         p.world.handle(now, Event::Guard(GuardEv::Config(config)), &mut fx);
         let mut after = now;
-        // Alone in its turn, so that whatever happens is its doing.
+        // Alone in its turn, so that all effects are its own.
         if same && !busy && p.world.next_deadline().is_some_and(|(at, due)| due == Due::Reload && at <= then.mono) {
             after = then;
             p.world.fire(then, 1, &mut fx);
@@ -193,7 +193,7 @@ impl Sim {
         after
     }
 
-    /// The ground follows the configuration in force. Called after whatever the World handled, before its states are compared.
+    /// Updates the ground from the configuration in force. Called after each event of the World, before its states are compared.
     pub fn follow_config(&mut self, node: usize, world: &World) {
         let now = self.ground.now;
         let mut altered = Vec::new();
@@ -217,7 +217,7 @@ impl Sim {
         self.fact(Fact::Touched);
     }
 
-    /// L-5, in two halves: a reload comes to its end, and then what is in force is what was asked for.
+    /// L-5 has two parts: a reload ends, and then the requested configuration is in force.
     pub fn check_reload(&mut self, node: usize, world: &World) {
         let (now, n) = (self.ground.now, &self.ground.nodes[node]);
         if !world.reloading() || !world.running() || !n.healthy() {

@@ -1,8 +1,8 @@
 //! The simulator's random numbers: xoshiro256++ seeded by splitmix64. Integers only, so that a seed means the same run on
 //! every machine.
 //!
-//! Each fault class on each node draws from its own [`stream`](Rng::stream): taking one class away leaves the draws of the
-//! others where they were, which is what lets the shrinker work. Deliberately absent: floats, entropy from outside.
+//! Each fault class on each node draws from its own [`stream`](Rng::stream), so the shrinker can remove a class without changing the
+//! draws of the others. Deliberately absent: floating point, entropy from outside.
 
 /// One stream of numbers.
 #[derive(Clone, Debug)]

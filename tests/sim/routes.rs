@@ -11,8 +11,8 @@ use kalived::vrrp::State;
 use std::collections::BTreeSet;
 
 impl Sim {
-    /// in the calm a node has the static routes of its file, the routes and rules of each virtual router that is Master, and none of
-    /// ours besides: a node that is not Master has no virtual route.
+    /// without a fault a node has the static routes of its file, the routes and rules of each virtual router that is Master, and no
+    /// other of kalived: a node that is not Master has no virtual route.
     pub fn routes_are_right(&mut self) {
         for node in 0..self.nodes.len() {
             let n = &self.nodes[node];
@@ -41,7 +41,7 @@ impl Sim {
         }
     }
 
-    /// V-1: who stops in peace leaves no interface of a virtual router's own.
+    /// V-1: a process that is stopped in order leaves no own interface of a virtual router.
     pub fn links_are_gone(&mut self, node: usize) {
         let left: Vec<String> = self.nodes[node].kernel.uppers().map(|l| l.name.clone()).collect();
         if !left.is_empty() && self.ends_in_peace(node) {
@@ -49,8 +49,8 @@ impl Sim {
         }
     }
 
-    /// V-1: in the calm a node has an interface of its own for each virtual router whose file says so, up where that is Master and there
-    /// alone, and none besides.
+    /// V-1: without a fault a node has an own interface for each virtual router that is configured for one, up exactly where that is
+    /// Master, and no other.
     pub fn links_are_right(&mut self) {
         for node in 0..self.nodes.len() {
             let n = &self.nodes[node];
@@ -72,7 +72,7 @@ impl Sim {
         }
     }
 
-    // Whether nothing is left unsaid that the process may have missed.
+    // Whether the process has been sent every report that it may have missed.
     fn ends_in_peace(&self, node: usize) -> bool {
         let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);
         let old =
@@ -81,10 +81,10 @@ impl Sim {
         peace && old && n.custodian.is_none() && !(n.netlink_errors || n.overrun || n.lost)
     }
 
-    /// who stops in peace leaves no route.
+    /// a process that is stopped in order leaves no route.
     pub fn routes_are_gone(&mut self, node: usize) {
         let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);
-        // One that was asked to stop before it had read the kernel, or before it was in charge, knows of no route.
+        // A process that is stopped before it has read the kernel's state, or before it is in charge, knows of no route.
         let old =
             self.ground.now.since(self.nodes[node].born) > Duration::from_secs(2) && !self.ground.nodes[node].handing;
         // A frozen process that still waits for its successor removes them itself.

@@ -1,6 +1,6 @@
-//! One run of one seed: nodes, network and faults on a virtual clock, in two phases. First faults, with every invariant
-//! checked at every step; then everything is healed, and what must happen in a healthy network is demanded. At the end the
-//! Master of the first group is stopped or killed.
+//! One run of one seed: nodes, network and faults on a virtual clock, in two phases. First there are faults, and every invariant is
+//! checked at every step; then all faults end, and what must happen in a healthy network is checked. At the end the Master of the
+//! first group is stopped or killed.
 //!
 //! Read first: `ground.rs`, `node.rs`. The order of a turn is that of the daemon's loop: completions that were queued, then
 //! timers, then effects. A pause releases armed adverts before what was received is handled, as the kernel does.
@@ -29,7 +29,7 @@ use kalived::world::World;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// More events than any honest run of the drawn length has: a storm.
+/// Limit of the events of a run, which no run of the drawn length reaches without a fault in the code.
 const EVENTS: u64 = 400_000;
 /// Streams of `Rng::stream` for what is no fault class.
 const NODE: u64 = 0x20;
@@ -37,16 +37,16 @@ const PATHS: u64 = 0x21;
 const SCRIPT: u64 = 0x22;
 const PROGRAMS: u64 = 0x23;
 
-/// A lie told at the border of the simulation, to see that the checkers notice.
+/// A canary: a fault in the simulation itself, which the checkers must detect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
     /// Adverts arrive with priority 1: nobody yields.
     LowerPriorities,
     /// Adverts arrive with priority 254: nobody preempts.
     RaisePriorities,
-    /// Now and then an armed advert leaves twice.
+    /// Sometimes an armed advert leaves twice.
     Stutter,
-    /// Armed adverts cannot be taken back.
+    /// Armed adverts cannot be cancelled.
     KeepArmed,
     /// Addresses are never really deleted.
     KeepAddresses,
@@ -60,23 +60,23 @@ pub enum Sabotage {
     KillForTerm,
     /// Gratuitous ARP and unsolicited NA do not reach the client.
     SwallowFrames,
-    /// The last gratuitous ARP or NA of a slice is lost, and said to have left.
+    /// The last gratuitous ARP or NA of a slice is lost, and reported as sent.
     LoseFrames,
     /// Each leaves twice.
     RepeatFrames,
     /// Half of the time the loop wakes late, by half an interval.
     LateWakes,
-    /// A successor is told that the last armed advert leaves an interval earlier.
+    /// A successor receives a time of the last armed advert that is an interval too early.
     EarlyHeir,
-    /// A successor is told that the process before died just now.
+    /// A successor receives the present time as the time of the previous process's death.
     LateHeir,
     /// Hooks that say MASTER are not run.
     LoseWords,
-    /// The pipe is told everything twice.
+    /// Every line is written to the pipe twice.
     RepeatWords,
     /// A dropped packet is taken for a lost netlink message.
     HeedNoise,
-    /// An interface that comes back is not told.
+    /// An interface that comes back is not reported.
     DeafToLinks,
     /// Routes are never really deleted.
     KeepRoutes,
@@ -88,7 +88,7 @@ pub enum Sabotage {
     KeepRules,
     /// Rules are never really added.
     NoRules,
-    /// Interfaces of virtual routers' own do not really go down.
+    /// Own interfaces of virtual routers do not really go down.
     KeepUp,
     /// They are never really deleted.
     KeepLinks,
@@ -96,20 +96,20 @@ pub enum Sabotage {
     NoFilter,
     /// It is never really removed.
     KeepFilter,
-    /// A frozen process is told that somebody is in charge.
+    /// A frozen process receives the report that a successor is in charge.
     ForgetCustody,
 }
 
 /// What is in the queue.
 #[derive(Clone, Debug)]
 pub enum Work {
-    /// A loop turns, if it still wants to at this time.
+    /// A turn of a loop, if it is still due at this time.
     Turn { node: usize },
     /// Armed adverts are due.
     ArmedDue { node: usize },
     /// A packet arrives.
     Deliver(Flight),
-    /// The kernel does a request.
+    /// The kernel executes a request.
     Netlink { node: usize, incarnation: u32, req: ReqId, op: NetOp },
     /// The kernel changes the filter.
     Filter { node: usize, incarnation: u32, req: ReqId, op: FilterOp },
@@ -125,13 +125,13 @@ pub enum Work {
     Fault { class: Class, node: usize, begins: bool },
     /// A program ends.
     ProgramEnds { node: usize, incarnation: u32, child: ChildKey, end: ChildEnd },
-    /// Somebody read from a full pipe.
+    /// A program reads from a full pipe.
     PipeRoom { node: usize, incarnation: u32, fifo: FifoKey },
-    /// What became of a slice of frames is known.
+    /// The result of a slice of frames is reported.
     FramesSent { node: usize, incarnation: u32, ifindex: u32, batch: u64, sent: usize, errno: Option<Errno> },
     /// Duplicate address detection is over.
     DadOver { node: usize },
-    /// The client hears where an address is.
+    /// The client receives an announcement.
     ClientHears { addr: IpAddr, mac: [u8; 6] },
 }
 
@@ -162,7 +162,7 @@ impl Ord for Item {
 pub struct Violation {
     /// An `Id`, or another word.
     pub what: String,
-    /// In words.
+    /// As text.
     pub text: String,
     /// When.
     pub at: Instant,
@@ -171,13 +171,13 @@ pub struct Violation {
 /// How a run is to be done.
 #[derive(Clone, Debug, Default)]
 pub struct How {
-    /// What the shrinker took away.
+    /// What the shrinker removed.
     pub without: Without,
-    /// A lie.
+    /// A canary.
     pub sabotage: Option<Sabotage>,
     /// Check this alone.
     pub only: Option<Id>,
-    /// Keep the story.
+    /// Keep the trace.
     pub keep: bool,
     /// And the log.
     pub verbose: bool,
@@ -185,7 +185,7 @@ pub struct How {
     pub recorded: Option<usize>,
 }
 
-/// What a run gave.
+/// The result of a run.
 pub struct Outcome {
     /// Of everything that happened.
     pub hash: u64,
@@ -362,7 +362,7 @@ impl Sim {
         let most = self.ground.opts.chaos_events;
         self.until(end, most);
         self.heal();
-        // What was delayed before the healing is not older than this.
+        // No packet that was delayed before the end of the faults is older than this.
         let checked = self.ground.opts.checks.map_or(Duration::ZERO, |c| c.interval * 2 + c.patience());
         let settled = self.ground.now + self.ground.delay.max(checked) + self.ground.lateness * 2;
         self.until(settled, EVENTS);
@@ -390,7 +390,7 @@ impl Sim {
         self.figures.simulated = u128::from(self.ground.now.0 - start.0);
     }
 
-    /// The Master of the first group goes, in one of two ways; the others must notice in time.
+    /// The Master of the first group is stopped or killed; another node must take over in time.
     fn last_act(&mut self) {
         let Some(node) = self.ground.masters(0).next() else { return };
         let stop = self.script.permille(500) || self.sabotage == Some(Sabotage::KillForTerm);
@@ -421,8 +421,8 @@ impl Sim {
         }
     }
 
-    /// L-3 in the simplest form: who became Master after the healing has the client's traffic once its second burst of
-    /// announcements is out. (The first may cross that of another Master which yields a moment later.)
+    /// L-3 in its simplest form: a node that became Master after the end of the faults has the client's traffic once its second burst of
+    /// announcements is sent. (The first may cross that of another Master that yields a moment later.)
     fn check_client(&mut self) {
         let Some(healed) = self.ground.healed else { return };
         for (i, group) in self.ground.opts.groups.iter().enumerate() {
@@ -453,7 +453,7 @@ impl Sim {
             };
             if next > self.ground.now {
                 self.ground.now = next;
-                // What is now still as it was lasted until now.
+                // A state that has not changed lasted until now.
                 self.fact(Fact::Tick);
             }
             let Some(Reverse(item)) = self.queue.pop() else { break };
@@ -565,7 +565,7 @@ impl Sim {
         self.gone(node);
     }
 
-    /// The process that stands by is no more; the frozen one before it is.
+    /// The process in standby has ended; the frozen one before it has not.
     pub fn lose_successor(&mut self, node: usize) {
         self.nodes[node].process = None;
         self.nodes[node].turn_at = None;
@@ -586,7 +586,7 @@ impl Sim {
         self.fact(Fact::Ended { node });
     }
 
-    /// Queues a completion and sees to it that a turn comes; `false`: nobody takes it.
+    /// Queues a completion and schedules a turn; `false`: there is no process for it.
     pub fn complete(&mut self, node: usize, c: Completion) -> bool {
         let now = self.ground.now;
         let Some(p) = self.nodes[node].process.as_mut() else { return false };
@@ -595,7 +595,7 @@ impl Sim {
         taken
     }
 
-    /// What the kernel tells listeners, or what of it gets through.
+    /// Delivers the kernel's notifications, except those that are lost.
     pub fn notify(&mut self, node: usize, told: impl IntoIterator<Item = Msg>) {
         for msg in told {
             if self.nodes[node].overrun {
@@ -606,7 +606,7 @@ impl Sim {
         }
     }
 
-    /// A netlink message does not fit. The first one is where the loss is reported; the others vanish behind it.
+    /// A netlink message does not fit. The loss is reported in the place of the first one; the others are dropped.
     pub fn lose(&mut self, node: usize) {
         self.nodes[node].losses += 1;
         if !core::mem::replace(&mut self.nodes[node].lost, true) {
@@ -637,7 +637,7 @@ impl Sim {
         self.wake(node, self.ground.now);
     }
 
-    // ---- small things ----
+    // ---- helpers ----
 
     /// The ground follows the kernel.
     pub fn look_at_kernel(&mut self, node: usize) {
@@ -663,7 +663,7 @@ impl Sim {
         self.order += 1;
         self.order
     }
-    /// Puts work into the queue; what is past is done now.
+    /// Puts work into the queue; work for a past time is done now.
     pub fn at(&mut self, at: Instant, work: Work) {
         let order = self.next_order();
         self.queue.push(Reverse(Item { at: at.max(self.ground.now), order, work }));

@@ -1,9 +1,9 @@
-//! What the World has run and written for it: hooks, checks, and one named pipe. All of it is the node's, not the fault of
-//! the network: a check fails, hangs, ignores SIGTERM, cannot be started for lack of processes, or ends too late.
+//! Programs and a pipe of a node: hooks, checks, and one named pipe, with their faults. A check fails, hangs, ignores SIGTERM, cannot be
+//! started for lack of processes, or ends too late.
 //!
-//! Read first: `src/child.rs`, `src/track/script.rs`, `exec.rs`. Two checks, where a seed has them: `hard` without weight, whose
-//! failure is a fault, and `soft` with one. Whether a check succeeds is known here ([`Check`]); the World must come to believe it
-//! within an interval, a timeout and J. Deliberately absent: what a program does, and whoever reads the pipe.
+//! Read first: `src/child.rs`, `src/track/script.rs`, `exec.rs`. A seed may have two checks: `hard` without weight, whose failure leads to
+//! FAULT, and `soft` with one. [`Check`] has the true result of a check; the World's verdict must follow it within an interval, a timeout
+//! and J. Deliberately absent: the work of a program, and the reader of the pipe.
 
 use crate::faults::Class;
 use crate::ground::{Fact, Word};
@@ -69,7 +69,7 @@ pub enum Mode {
     Fails,
     /// Does not end; whether it ends at SIGTERM, and how long after SIGKILL it takes.
     Hangs { deaf: bool, dies: Duration },
-    /// There is no process for it.
+    /// No process can be started for it.
     NoProcess,
     /// Exit status 0, after its time.
     Late,
@@ -91,7 +91,7 @@ pub struct Program {
     mode: Mode,
 }
 
-/// What a process has of this.
+/// The programs and the pipe of a process.
 #[derive(Debug, Default)]
 pub struct Outside {
     programs: BTreeMap<ChildKey, Program>,
@@ -156,7 +156,7 @@ impl Sim {
         let patience = self.ground.opts.checks.unwrap_or_default().patience().as_nanos() as u64;
         let rng = &mut self.programs_rng[node];
         let (wait, end) = match (check, mode) {
-            // A hook: most are quick, some keep many changes waiting.
+            // A hook: most end soon, some run so long that many changes wait.
             (None, _) if self.chaos && rng.permille(100) => (rng.range(1, quick * 40), ChildEnd::Exited(1)),
             (None, _) => (rng.range(1, quick), ChildEnd::Exited(0)),
             (_, Mode::Good) => (rng.range(1, quick.min(patience / 2)), ChildEnd::Exited(0)),
@@ -195,7 +195,7 @@ impl Sim {
         }
     }
 
-    /// The fault: a check is another's matter now; or what held it up lets go.
+    /// Begins or ends the fault of a check.
     pub fn change_check(&mut self, node: usize, begins: bool) {
         let Some(drawn) = self.ground.opts.checks else { return };
         let unit = self.unit();
@@ -222,7 +222,7 @@ impl Sim {
                 *check = Check { mode: Mode::Good, since: now };
             }
         }
-        // What they hung on is there again.
+        // Programs that hung can end now.
         let Some(p) = self.nodes[node].process.as_ref() else { return };
         let hung = p.outside.programs.iter().filter(|(_, p)| matches!(p.mode, Mode::Hangs { .. } | Mode::Late));
         for child in hung.map(|(c, _)| *c).collect::<Vec<_>>() {
@@ -311,7 +311,7 @@ impl Sim {
         }
     }
 
-    /// The ground follows what the checks say. Called before the states are compared.
+    /// Updates the ground from the verdicts of the checks. Called before the states are compared.
     pub fn follow_checks(&mut self, node: usize, world: &World) {
         if !self.ground.opts.checks.is_some_and(|d| d.hard) {
             return;
@@ -324,7 +324,7 @@ impl Sim {
         }
     }
 
-    /// A check's verdict is what the check does, soon after it began to do so.
+    /// A check's verdict must follow its true result in time.
     pub fn check_verdicts(&mut self, node: usize, world: &World) {
         let Some(drawn) = self.ground.opts.checks else { return };
         let (now, touched) = (self.ground.now, self.ground.nodes[node].clock_touched);
@@ -332,10 +332,10 @@ impl Sim {
             return;
         }
         if world.views().is_empty() {
-            // Not run at all; anew when somebody tracks it again.
+            // It is not run; it begins anew when a virtual router tracks it again.
             self.nodes[node].born = now;
         }
-        // The run under way, the wait for the next, that one; without a process at least a second until that counts.
+        // The run under way, the wait for the next one, and that one; where no process can be started, at least a second more.
         let soon = drawn.interval * 2 + drawn.patience() + Duration::from_secs(1) + self.ground.lateness * 8;
         for track in world.tracks() {
             let Some(check) = CHECKS.iter().position(|c| **c == *track.name) else { continue };

@@ -1,5 +1,5 @@
-//! What a run leaves behind: a hash of everything that happened, to compare two runs of one seed, and the short story for
-//! people: state changes and faults, one column per node. Also the figures that are added up over all seeds.
+//! The trace of a run: a hash of all events, to compare two runs of one seed; a text with the state changes and faults, one column for
+//! each node; and figures, which are summed over all seeds.
 
 use crate::faults::Class;
 use crate::ground::Word;
@@ -9,7 +9,7 @@ use kalived::time::Instant;
 use kalived::vrrp::State;
 use std::fmt::Write as _;
 
-/// Lines of a story that are printed: the last ones before the end are those that matter.
+/// Lines of the text that are printed: the last ones before the end, which are the useful ones.
 const PRINTED: usize = 60;
 
 /// See the module.
@@ -18,14 +18,14 @@ pub struct Trace {
     hash: u64,
     /// (time, node, what).
     lines: Vec<(Instant, usize, String)>,
-    // Whether log notes are told too.
+    // Whether the text has log notes, too.
     verbose: bool,
     // Whether lines are kept; hashing is always done.
     keep: bool,
 }
 
 impl Trace {
-    /// An empty one; `keep` the story, and `verbose`ly.
+    /// An empty one. `keep`: with the text; `verbose`: with log notes.
     pub fn new(keep: bool, verbose: bool) -> Trace {
         Trace { keep, verbose, ..Trace::default() }
     }
@@ -56,7 +56,7 @@ impl Trace {
             self.line(now, node, format!("VI_{group} {}\u{2192}{}", from.word(), to.word()));
         }
     }
-    /// A hook or the pipe is told of a state.
+    /// A hook or the pipe receives a state.
     pub fn told(&mut self, now: Instant, node: usize, group: usize, who: &str, word: Word) {
         self.mix(0x701d ^ (node as u64) << 32 ^ (group as u64) << 40 ^ (word as u64) << 48);
         if self.verbose {
@@ -80,7 +80,7 @@ impl Trace {
     pub fn hash(&self) -> u64 {
         self.hash
     }
-    /// The story, one column per node.
+    /// The text, one column for each node.
     pub fn story(&self, nodes: usize) -> String {
         let most = if self.verbose { usize::MAX } else { PRINTED };
         let skipped = self.lines.len().saturating_sub(most);
@@ -142,7 +142,7 @@ impl Figures {
         self.worst.iter_mut().zip(o.worst).for_each(|(a, b)| a.merge(b));
         self.longest = self.longest.max(o.longest);
     }
-    /// For people.
+    /// As text.
     pub fn report(&self) -> String {
         let mut out = String::new();
         let hours = self.simulated / 3_600_000_000_000;

@@ -103,9 +103,9 @@ impl Sim {
                     }
                     let open = &mut self.nodes[node].open;
                     match msg {
-                        // A late answer to what was given up.
+                        // A late answer to a request that was given up.
                         Msg::Reply(req, _) if !open.remove(&req) => continue,
-                        // Answers may be among what was lost: every request that was sent is given up.
+                        // Answers may be lost, too: every request that was sent is given up.
                         Msg::Lost => {
                             for req in core::mem::take(open) {
                                 p.world.handle(
@@ -160,7 +160,7 @@ impl Sim {
             self.observe(node, &p.world);
             self.check_reload(node, &p.world);
             self.check_verdicts(node, &p.world);
-            // As the daemon does: when there is something to say.
+            // As in the daemon, only when it has changed.
             if let Some(s) = p.world.snapshot(now) {
                 self.nodes[node].snapshot = Some(s);
             }
@@ -183,7 +183,7 @@ impl Sim {
         }
     }
 
-    /// A dump was handled: what the process believes is true again, if nothing was lost since the dump was made.
+    /// A dump was handled: the mirror of the process is right again, if nothing was lost since the dump was made.
     fn synced(&mut self, node: usize, complete: bool) {
         let n = &self.nodes[node];
         if complete && n.dump_losses == n.losses && self.ground.nodes[node].stale {
@@ -199,7 +199,7 @@ impl Sim {
         let views = world.views();
         for group in 0..self.ground.opts.groups.len() {
             let spec = &self.ground.opts.groups[group];
-            // One that the configuration does not have is not there.
+            // One that is not in the configuration does not exist.
             let view = views.iter().find(|v| (v.vrid, v.family) == (spec.vrid, spec.family));
             let state = view.map_or(State::Init, |v| v.state);
             let now = self.ground.now;

@@ -1,8 +1,8 @@
-//! The snapshot that one release leaves to the next: every layout that was ever released still means what it meant.
+//! The snapshot that one release leaves to the next: every layout that was released is read with its old meaning.
 //!
-//! `layout-N.bin` is a snapshot as the first release with layout N writes it, `layout-N.json` what it says. They are never changed.
-//! A new layout adds its own two files: `KALIVED_WRITE_LAYOUT=1 cargo test --test snapshots`. Whether two releases really hand
-//! over to each other is tried by `scripts/upgrade-from`. Read first: `src/snapshot.rs`.
+//! `layout-N.bin` is a snapshot as the first release with layout N writes it, `layout-N.json` its content. They are never changed.
+//! A new layout adds its own two files: `KALIVED_WRITE_LAYOUT=1 cargo test --test snapshots`. `scripts/upgrade-from` tries a real
+//! hand-over between two releases. Read first: `src/snapshot/mod.rs`.
 
 use kalived::envelope::Unusable;
 use kalived::route::RouteId;
@@ -10,7 +10,7 @@ use kalived::snapshot::{GroupShot, InstanceShot, READS, Snapshot, TrackShot, VER
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// Layouts that are refused, so that the old process goes on instead: each with its reason. None so far.
+/// Layouts that are refused, so that the old process continues: each with its reason. None so far.
 const REFUSED: [u16; 0] = [];
 
 fn file(layout: u16, kind: &str) -> PathBuf {
@@ -69,7 +69,7 @@ fn sample() -> Snapshot {
     }
 }
 
-/// Whether all that `old` says is said by `new` in the same words; `new` may say more.
+/// Whether `new` has every field of `old` with the same value; it may have more fields.
 fn holds(old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {
@@ -109,7 +109,7 @@ fn every_released_layout_is_understood_or_refused_by_name() {
     assert_eq!(seen.last(), Some(&VERSION), "layout {VERSION} has no files: see the head of this file");
 }
 
-/// The layout is what its number says: a change of a structure without a new number is found here.
+/// The layout matches its number: a change of a structure without a new number is detected here.
 #[test]
 fn an_older_layout_is_written_as_it_was_released() {
     for layout in WRITES.into_iter().filter(|l| *l < VERSION) {
@@ -119,7 +119,7 @@ fn an_older_layout_is_written_as_it_was_released() {
     }
 }
 
-/// Since layout 4 fields have names: there may be more of them than the release with the first of them knew, and none less.
+/// Since layout 4 fields have names: fields may be added, and none may be removed.
 #[test]
 fn what_the_present_layout_says_is_said_in_the_same_words_as_ever() {
     let says = std::fs::read_to_string(file(VERSION, "json")).expect("the present layout has its files");

@@ -1,5 +1,5 @@
-//! Announcements: in which order they leave, how often, what becomes of those that could not be sent, and who may cause them;
-//! and what comes first when many virtual routers take over at once.
+//! Announcements: their order and number, repetition of those that could not be sent, limits on those that other hosts cause; and the
+//! order of work when many virtual routers take over at once. Read first: `bench.rs`.
 
 use crate::bench::*;
 use kalived::config::model::InstanceConfig;
@@ -110,7 +110,7 @@ fn a_slice_is_under_way_at_a_time_and_the_next_waits_for_its_completion() {
     for _ in 0..200 {
         for (ifindex, batch, sent) in std::mem::take(&mut b.slices) {
             b.event(Event::Frames { ifindex, batch, sent, errno: None });
-            // An answer that comes twice, or for another slice, is none.
+            // An answer that comes twice, or for another slice, is ignored.
             b.event(Event::Frames { ifindex, batch, sent, errno: None });
             b.event(Event::Frames { ifindex, batch: batch + 1000, sent, errno: None });
         }
@@ -150,7 +150,7 @@ fn a_frame_that_could_not_be_sent_is_tried_again_until_it_has_left() {
     // ENOBUFS, ENETDOWN, EPERM: whatever it is.
     b.frame_errors.extend([105, 100, 1, 105, 105].map(Errno));
     b.run(ms(3_850));
-    // The first address is asked for alone.
+    // The first address is requested alone.
     assert_eq!(b.frames(), 21, "pauses of 10, 20, 40, 80 ms, and one that is not over");
     b.run(S * 10);
     // Two bursts of five.
@@ -216,7 +216,7 @@ fn adverts_of_a_lower_priority_are_answered_at_once_and_cause_few_announcements(
         b.run(S * 60);
         assert_eq!(b.state(), State::Master);
         b.out.clear();
-        // 100 a second for three seconds, as anybody on the wire can send them.
+        // 100 a second for three seconds, as any host on the link can send them.
         for _ in 0..300 {
             b.rx(&c, PEER, 50, interval);
             b.run(ms(10));
@@ -224,7 +224,7 @@ fn adverts_of_a_lower_priority_are_answered_at_once_and_cause_few_announcements(
         assert!(b.adverts() >= 290, "{}", b.adverts());
         let bursts = (3_000 / 1_000_u128.max(interval.as_millis()) + 1) as usize;
         assert!(b.frames() >= 5 * 150 && b.frames() <= bursts * 6 * 150, "{} frames", b.frames());
-        // The last word is ours: hosts may have heard the other one until a moment ago.
+        // The last announcement is the Master's: hosts may have received the other router's just before.
         b.out.clear();
         b.rx(&c, PEER, 50, interval);
         b.run(interval.max(S) + ms(10));

@@ -1,4 +1,4 @@
-//! One world on a bench: a fake kernel that answers at once, a clock that is turned by hand, and a peer that sends adverts.
+//! The bench: one world with a simulated kernel that answers at once, a clock that the test advances, and a peer that sends adverts.
 
 use crate::fib::Fib;
 use bytes::Bytes;
@@ -65,6 +65,7 @@ pub fn link(ifindex: u32, name: &str, up: bool) -> Link {
         ours: false,
         master: 0,
         vrf: false,
+        table: 0,
     }
 }
 
@@ -72,7 +73,7 @@ pub fn addr(ifindex: u32, a: &str, prefix: u8, proto: u8) -> AddrInfo {
     AddrInfo { ifindex, addr: ip(a), prefix, scope: 0, tentative: false, dad_failed: false, secondary: false, proto }
 }
 
-/// Something that became visible outside, with the time it did.
+/// An output that is visible outside, with its time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Out {
     Advert(Bytes),
@@ -100,28 +101,28 @@ pub struct Bench {
     /// Whether the fake kernel answers netlink requests at once.
     pub answer: bool,
     pub unanswered: Vec<kalived::event::ReqId>,
-    /// Every address that was asked for, in order.
+    /// Every address that was requested, in order.
     pub wanted: Vec<IpAddr>,
     /// Whether slices of frames are answered at once; else they wait here: interface, slice, how many left.
     pub answer_frames: bool,
     pub slices: Vec<(u32, u64, usize)>,
-    /// Frames of a slice that leave, and what becomes of the next slices.
+    /// Frames of a slice that leave, and the results of the next slices.
     pub room: usize,
     pub frame_errors: std::collections::VecDeque<kalived::event::Errno>,
     /// Addresses the fake kernel has.
     pub kernel: Vec<AddrInfo>,
     pub links: Vec<Link>,
     pub routes: Fib,
-    /// Sysctls that were to be set, and whether that is answered.
+    /// Requested sysctls, and whether the request is answered.
     pub knobs: Vec<(u64, String, Vec<kalived::knob::Set>)>,
     pub answer_knobs: bool,
     /// Ethernet addresses that adverts of any kind leave from, in order.
     pub from: Vec<Option<[u8; 6]>>,
-    /// What was asked about interfaces, in order.
+    /// Requests for interfaces, in order.
     pub own_asked: Vec<NetOp>,
     /// Addresses of this host from which adverts are received.
     pub local: Vec<std::net::Ipv4Addr>,
-    /// What is asked of the guard, the helper and the streams, in order.
+    /// Requests to the guard, the helper and the streams, in order.
     pub asked: Vec<Effect>,
 }
 
@@ -287,7 +288,7 @@ impl Bench {
                 }
                 Effect::Net(NetFx::Resync) => self.out.push(Out::Resync),
                 Effect::Net(NetFx::WatchRoutes) => self.routes.watched = true,
-                // What the machines beside VRRP want, in order; a test answers it with `Bench::event`.
+                // Requests of all but VRRP, in order; a test answers them with `Bench::event`.
                 e @ (Effect::Guard(GuardFx::Spawn { .. })
                 | Effect::Guard(GuardFx::Kill { .. })
                 | Effect::Helper(HelperFx::WatchFile { .. })
@@ -313,7 +314,7 @@ impl Bench {
             }
         }
     }
-    /// What a kernel does about an interface of a virtual router's own: what it reports, and its answer.
+    /// A kernel's reaction to a request for an own interface: its reports and its answer.
     fn own_link(&mut self, op: &NetOp) -> (Vec<Event<'static>>, Result<(), Errno>) {
         self.own_asked.push(op.clone());
         match op {
@@ -367,7 +368,7 @@ impl Bench {
         }
         panic!("timers fire without end");
     }
-    /// Turns the clock: timers fire and armed adverts leave when they are due, each at its own time.
+    /// Advances the clock: timers fire and armed adverts leave when they are due, each at its own time.
     pub fn run(&mut self, d: Duration) {
         let end = self.now.mono + d;
         for _ in 0..1_000_000 {
@@ -387,7 +388,7 @@ impl Bench {
         self.now.wall.0 += at.0.saturating_sub(self.now.mono.0);
         self.now.mono = at;
     }
-    /// The oldest armed advert leaves, and the world hears of it now.
+    /// The oldest armed advert leaves, and the world gets the report now.
     pub fn advert_leaves(&mut self) {
         let ((due, vr), epoch) = self.armed.pop_first().expect("an armed advert");
         self.event(Event::Advert(AdvertEv::Sent { vr, epoch, due, result: Ok(()), missed: &[] }));
@@ -421,7 +422,7 @@ impl Bench {
             _ => panic!("one family"),
         }
     }
-    /// As Master; the log and the outputs so far are forgotten.
+    /// As Master; the log and the outputs so far are cleared.
     pub fn master(cfg: InstanceConfig) -> Bench {
         let mut b = Bench::new(cfg);
         b.run(Duration::from_secs(200));

@@ -1,4 +1,4 @@
-//! What one event costs does not depend on how many virtual routers there are.
+//! The cost of one event does not depend on the number of virtual routers.
 
 use crate::bench::*;
 use kalived::config::model::InstanceConfig;
@@ -18,7 +18,7 @@ fn routers(n: u8) -> Vec<InstanceConfig> {
     (1..=n).map(one).collect()
 }
 
-/// `n` Masters: how many virtual routers are looked at in a second of adverts, in adverts of a rival, and in the turns around them.
+/// `n` Masters: how many virtual routers are read during a second of adverts, adverts of a rival, and the turns around them.
 fn looked_at(n: u8) -> u64 {
     let mut b = Bench::cold(routers(n));
     b.start();

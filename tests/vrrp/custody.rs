@@ -1,4 +1,4 @@
-//! A world that froze holds its addresses until somebody is in charge, or removes them when a peer may take over.
+//! Custody: a frozen world holds its addresses until a successor is in charge, or removes them before a peer may take over.
 //!
 //! Read first: `handover.rs`, `src/world/custody.rs`.
 
@@ -14,7 +14,7 @@ const MS: Duration = Duration::from_millis(1);
 fn looks(b: &Bench) -> usize {
     said(b, |e| matches!(e, Effect::Guard(GuardFx::LookForSuccessor)))
 }
-/// As `Bench::run`, while nobody is in charge.
+/// As `Bench::run`, while no successor is in charge.
 fn run_alone(b: &mut Bench, d: Duration) {
     let (end, mut answered) = (b.now.mono + d, looks(b));
     while b.now.mono < end {
@@ -98,7 +98,7 @@ fn each_router_is_in_custody_for_its_own_time_and_a_stop_ends_it() {
     assert_eq!(looks(&old), 1);
     old.event(Event::Guard(GuardEv::Successor { in_charge: false }));
     assert_eq!((tagged(&old), ended(&old)), (0, true));
-    // A kernel that does not answer is not waited for for ever.
+    // The wait for a kernel that does not answer ends.
     let mut old = start();
     old.answer = false;
     old.term();

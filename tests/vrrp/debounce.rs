@@ -1,4 +1,4 @@
-//! `interface_up_down_delays`: an interface's change counts when it has lasted.
+//! `interface_up_down_delays`: a change of an interface counts when it has lasted. Read first: `bench.rs`.
 
 use crate::bench::{Bench, ETH0, link, v2, v3, vip};
 use kalived::config::model::vrrp::LinkDelay;
@@ -38,7 +38,7 @@ fn a_short_loss_of_link_is_nothing() {
         assert_eq!(b.state(), State::Master);
     }
     assert_eq!(b.logged("eth0"), 0, "{:?}", b.log);
-    // A dump in between says the same once more, and changes no time.
+    // A dump in between repeats the report, and changes no time.
     set(&mut b, ETH0, "eth0", false);
     b.run(ms(300));
     set(&mut b, ETH0, "eth0", false);
@@ -69,7 +69,7 @@ fn it_is_up_when_it_has_been_up_for_long_enough() {
 
 #[test]
 fn down_counts_before_a_backup_takes_over() {
-    // Two of three intervals of 100 ms, whatever is said.
+    // At most two of three intervals of 100 ms, whatever the file has.
     let mut b = master(InstanceConfig { advert_int: ms(100), ..v3() }, "eth0", 60_000, 0);
     set(&mut b, ETH0, "eth0", false);
     b.run(ms(199));
@@ -90,10 +90,10 @@ fn a_tracked_interface_too_and_what_goes_or_comes_anew_counts_at_once() {
     assert_eq!(b.state(), State::Fault, "it is gone");
     set(&mut b, 6, "eth1", true);
     assert_eq!(b.state(), State::Backup, "another one");
-    // What was to count of the one before is not remembered.
+    // The pending change of the previous interface is dropped.
     b.run(Duration::from_secs(20));
     assert_eq!((b.state(), b.world.views().len()), (State::Master, 1));
-    // Renamed while its change was waited for.
+    // Renamed while its change was pending.
     set(&mut b, 6, "eth1", false);
     set(&mut b, 6, "lan", false);
     assert_eq!(b.state(), State::Fault);

@@ -1,4 +1,4 @@
-//! Asked to stop at the wrong moment: before it went on for another process, and again while it stops. No address stays.
+//! A stop at an inconvenient time: before the process is in charge after another one, and a second time while it stops. No address stays.
 //!
 //! Read first: `handover.rs`.
 
@@ -12,8 +12,8 @@ use kalived::world::World;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A process that stands by was started to go on for one that died or has fallen silent: its addresses are on the interfaces, and
-/// nobody else is left who would remove them.
+/// A process in standby that was started after one that died or hung: the addresses of that one are on the interfaces, and no other
+/// process is left to remove them.
 #[test]
 fn who_is_asked_to_stop_before_it_went_on_removes_what_it_was_to_go_on_with() {
     let vip = || Out::Del(ip("198.18.0.100"));
@@ -36,7 +36,7 @@ fn who_is_asked_to_stop_before_it_went_on_removes_what_it_was_to_go_on_with() {
     let mut b = beside(&old, vec![v3()]);
     b.term();
     ends(&mut b, "standby");
-    // The kernel has not answered yet, whether it was to stand by or not, and whether it was told to go or not.
+    // The kernel has not answered yet: with and without standby, with and without `Go`.
     for (world, told) in
         [(World::standby(config()), false), (World::standby(config()), true), (World::new(config()), false)]
     {
@@ -50,7 +50,7 @@ fn who_is_asked_to_stop_before_it_went_on_removes_what_it_was_to_go_on_with() {
         b.dump();
         ends(&mut b, "reading");
     }
-    // It reads again what it missed, and was told to go meanwhile.
+    // It reads the kernel's state again after a loss, and `Go` came meanwhile.
     let mut b = beside(&old, vec![v3()]);
     b.event(Event::Net(NetEv::Lost));
     b.event(Event::Guard(GuardEv::Go { snapshot: Some(word()), dead_since: Some(old.now.mono) }));
@@ -59,7 +59,7 @@ fn who_is_asked_to_stop_before_it_went_on_removes_what_it_was_to_go_on_with() {
     ends(&mut b, "reading again");
 }
 
-/// Only programs are not waited for when somebody asks twice.
+/// A second request to stop ends only the wait for programs.
 #[test]
 fn asked_twice_to_stop_it_still_removes_every_address() {
     let mut cfg = v3();
@@ -69,7 +69,7 @@ fn asked_twice_to_stop_it_still_removes_every_address() {
     let held = b.kernel.len();
     assert!(held > 200, "{held}");
     let ended = |b: &Bench| b.out.iter().any(|o| matches!(o, Out::Exit(_)));
-    // The kernel takes its time.
+    // The kernel has not answered yet.
     b.answer = false;
     b.term();
     let asked = std::mem::take(&mut b.unanswered);

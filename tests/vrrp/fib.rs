@@ -11,14 +11,14 @@ pub struct Fib {
     pub rules: Vec<RuleSpec>,
     /// They are reported.
     pub watched: bool,
-    /// Every addition is answered so.
+    /// The answer to every addition.
     pub refuse: Option<Errno>,
-    /// What was asked for, in order.
+    /// The requests, in order.
     pub asked: Vec<NetOp>,
 }
 
 impl Fib {
-    /// Does a request: what is reported, and the answer.
+    /// Executes a request: returns the reports and the answer.
     pub fn apply(&mut self, op: &NetOp) -> (Vec<Event<'static>>, Result<(), Errno>) {
         self.asked.push(op.clone());
         match op {
@@ -64,12 +64,12 @@ impl Fib {
             None => (Vec::new(), Err(Errno::ESRCH)),
         }
     }
-    /// Somebody else removes the route to this destination: the report.
+    /// Another program removes the route to this destination: returns the report.
     pub fn take(&mut self, to: &str) -> Event<'static> {
         let at = self.routes.iter().position(|r| r.id.to.0.to_string() == to).expect("it is there");
         Event::Net(NetEv::RouteDel(Box::new(self.routes.remove(at))))
     }
-    /// Somebody else removes the rule with this preference: the report.
+    /// Another program removes the rule with this preference: returns the report.
     pub fn take_rule(&mut self, preference: u32) -> Event<'static> {
         let at = self.rules.iter().position(|r| r.preference == preference).expect("it is there");
         Event::Net(NetEv::RuleDel(Box::new(self.rules.remove(at))))

@@ -1,5 +1,5 @@
-//! The filter of virtual routers that do not accept packets to their addresses: in force before an address is added, there after it is
-//! gone, through reload, hand-over and the end; and what happens where there is none.
+//! The filter of virtual routers that do not accept packets to their addresses: it is in force before an address is added and until it is
+//! removed, also during a reload, a hand-over and a stop; and a kernel without nf_tables.
 
 use crate::bench::{Bench, Out, ip, v2, v3, vip};
 use kalived::config::model::{Config, InstanceConfig};
@@ -34,7 +34,7 @@ struct Filtered {
     b: Bench,
     /// Tables that are there.
     tables: Vec<Table>,
-    /// Everything that was put, and what is in force.
+    /// All rulesets that were requested, and the one in force.
     puts: Vec<Arc<Ruleset>>,
     force: Option<Arc<Ruleset>>,
     /// Changes that wait for an answer.
@@ -113,7 +113,7 @@ impl Filtered {
         self.settle();
     }
     fn run(&mut self, d: Duration) {
-        // Step by step, so that what is asked for is answered when it is asked.
+        // In small steps, so that each request is answered at its time.
         let end = self.b.now.mono + d;
         while self.b.now.mono < end {
             let step = ms(1).min(end.since(self.b.now.mono));
@@ -146,7 +146,7 @@ fn it_is_in_force_before_the_address_and_stays_for_a_backup() {
     f.b.start();
     f.settle();
     assert_eq!(f.open.len(), 1, "asked for at the start, not at the takeover");
-    // The kernel is busy: the virtual router becomes Master all the same, advertises, and waits with its address alone.
+    // The kernel is busy: the virtual router becomes Master, advertises, and only its address waits.
     f.open.clear();
     let mut f = Filtered::of(World::new(config(vec![hidden(InstanceConfig { priority: 254, ..v3() })])));
     f.answer = false;
@@ -159,7 +159,7 @@ fn it_is_in_force_before_the_address_and_stays_for_a_backup() {
     f.run(Duration::from_secs(4));
     assert_eq!((f.b.state(), f.added()), (State::Master, vec![ip(VIP)]));
     assert_eq!(f.puts.len(), 1, "a takeover changes nothing in the firewall");
-    // A better one comes: the address goes, the filter stays.
+    // An advert of a better router: the address is removed, the filter stays.
     f.b.rx(&v3(), "198.18.0.30", 255, Duration::from_secs(1));
     f.settle();
     assert_eq!((f.b.state(), f.filtered()), (State::Backup, vec![VIP.to_owned()]));
@@ -172,7 +172,7 @@ fn an_address_waits_for_it_but_not_for_ever() {
         f.answer = false;
         f.b.start();
         f.settle();
-        // Its table is flushed at once after it was put, and the kernel does not take it again.
+        // The table is flushed at once after it was made, and the kernel refuses it the second time.
         f.done(Ok(()));
         f.run(Duration::from_secs(3));
         f.event(FilterEv::Deleted { table: "keepalived".into() });
@@ -210,7 +210,7 @@ fn who_accepts_needs_none_and_others_do_not_wait() {
     assert!(f.puts.is_empty() && f.tables.is_empty());
     f.run(Duration::from_secs(4));
     assert_eq!(f.added(), [ip(VIP)]);
-    // The owner accepts, whatever is said.
+    // The address owner accepts, whatever the file has.
     let f = Filtered::new(vec![hidden(InstanceConfig { priority: 255, ..v3() })]);
     assert!(f.puts.is_empty());
     // One that waits beside one that does not.
@@ -248,7 +248,7 @@ fn a_reload_adds_before_and_removes_after() {
     assert_eq!(f.filtered(), ["198.18.0.101"]);
     let dels: Vec<&Out> = f.b.out.iter().filter(|o| matches!(o, Out::Del(_))).collect();
     assert_eq!(dels, [&Out::Del(ip(VIP))]);
-    // It accepts now: nothing is filtered, and no table is left.
+    // It accepts packets now: nothing is filtered, and no table is left.
     new.more.no_accept = false;
     f.reload(vec![new.clone()]);
     assert_eq!((f.force.is_none(), f.tables.len()), (true, 0));
@@ -318,7 +318,7 @@ fn a_left_over_is_replaced_and_a_strange_table_is_left_alone() {
     // The name is free again: the other one goes.
     let f = start(vec![table("kalived", Some("kalived"))]);
     assert_eq!(f.tables, [table("keepalived", Some("kalived"))]);
-    // No name is free.
+    // Both names are another program's.
     let mut f = start(vec![table("keepalived", None), table("kalived", None)]);
     assert_eq!((f.puts.len(), f.b.logged("belong to another program")), (0, 1));
     f.run(Duration::from_secs(4));
@@ -336,7 +336,7 @@ fn a_table_that_is_flushed_comes_back_at_once_and_later_more_slowly() {
         assert_eq!((f.filtered(), f.puts.len()), (vec![VIP.to_owned()], n + 1));
     }
     assert_eq!(f.b.logged("putting it back"), 1, "once in a row");
-    // A table of another name is nobody's business here.
+    // A table of another name is ignored.
     f.event(FilterEv::Deleted { table: "filter".into() });
     f.run(Duration::from_secs(1));
     assert_eq!(f.puts.len(), 4);

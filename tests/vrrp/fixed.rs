@@ -1,4 +1,4 @@
-//! `static_ipaddress`: there whatever the virtual routers do, when their interface is; an operator's stays his.
+//! `static_ipaddress`: present while its interface is, in any state of the virtual routers; an address of the operator is left alone.
 
 use crate::bench::*;
 use kalived::config::model::Config;
@@ -43,7 +43,7 @@ fn added_at_start_put_back_and_removed_at_the_end() {
     b.event(Event::Net(NetEv::AddrDel { ifindex: gone.ifindex, addr: gone.addr, prefix: gone.prefix }));
     b.run(Duration::from_millis(10));
     assert_eq!((tagged(&b, STATIC_PROTO).len(), b.logged("static address 10.7.0.1/32 on eth0 was removed")), (3, 1));
-    // Whatever the virtual router does.
+    // In any state of the virtual router.
     b.run(Duration::from_secs(5));
     b.rx(&v2(), PEER, 200, Duration::from_secs(1));
     b.run(Duration::from_millis(10));
@@ -84,7 +84,7 @@ fn over_an_upgrade_nothing_is_touched_that_is_in_both_files() {
     assert!(new.wanted.is_empty(), "{:?}", new.wanted);
 }
 
-/// Virtual routers wait, and nothing is heeded meanwhile.
+/// Virtual routers wait, and ignore adverts meanwhile.
 #[test]
 fn a_start_that_is_delayed() {
     for (startup, boot, until) in [(10, 0, 10), (0, 1_020, 20), (10, 1_020, 20), (0, 5, 0)] {
@@ -103,7 +103,7 @@ fn a_start_that_is_delayed() {
     }
 }
 
-/// The address owner with `owner_ignore_adverts` heeds nobody.
+/// The address owner with `owner_ignore_adverts` ignores all adverts.
 #[test]
 fn an_owner_that_ignores_adverts() {
     for ignores in [false, true] {

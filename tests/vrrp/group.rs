@@ -1,8 +1,8 @@
-//! Sync groups: their members are Master together or not at all, whatever happens to one of them. Trap numbers are those of the
-//! project's list of operators' complaints.
+//! Sync groups: their members are Master together or not at all, whatever happens to one of them. Trap numbers are those of
+//! `docs/traps.md`.
 //!
-//! Read first: `bench.rs`, `src/vrrp/group.rs` (whose table has tests of its own). Two members on two interfaces, unless a test says
-//! otherwise. Notifications and reloads of groups are in `group_told.rs` and `group_reload.rs`.
+//! Read first: `bench.rs`, `src/vrrp/group.rs` (whose table has tests of its own). There are two members on two interfaces, except where a
+//! test has others. Notifications and reloads of groups are in `group_told.rs` and `group_reload.rs`.
 
 use crate::bench::*;
 use kalived::config::model::setting::Weight;
@@ -63,7 +63,7 @@ pub fn started(config: &Config) -> Bench {
     b
 }
 
-/// As Master; what was put out and logged so far is forgotten.
+/// As Master; outputs and log so far are cleared.
 pub fn masters(config: &Config) -> Bench {
     let mut b = started(config);
     b.run(S * 3);
@@ -135,7 +135,7 @@ fn a_master_on_one_link_keeps_the_whole_group_backup() {
     }
     assert_eq!(states(&b), [Backup, Backup]);
     assert!(b.wire().is_empty(), "{:?}", b.wire());
-    // It goes; the member that has waited for long waits no longer than the other.
+    // It disappears; the member that has waited longer becomes Master together with the other.
     b.hears(&config.instances[1], 0);
     b.run(MS * 100);
     assert_eq!(states(&b), [Master, Master]);
@@ -147,11 +147,11 @@ fn one_that_hears_a_better_master_takes_the_others_along() {
     let mut b = masters(&config);
     b.hears(&config.instances[1], 150);
     assert_eq!(states(&b), [Backup, Backup]);
-    // On the other link nobody may have claimed anything yet: whoever waits there waits for Skew_Time only.
+    // On the other link no router may have become Master yet: a router that waits there waits for Skew_Time only.
     assert_eq!(b.wire()[..1], ["farewell 61 0"]);
     assert_eq!(b.wire()[1..], ["del 198.19.0.100", "del 198.18.0.100"]);
     assert_eq!(b.logged("(A) Entering BACKUP STATE: vrrp_sync_group G: B is Backup"), 1, "{:?}", b.log);
-    // The rival has both links: nothing moves any more.
+    // The rival is Master on both links: no state changes any more.
     for _ in 0..50 {
         for cfg in &config.instances {
             b.hears(cfg, 150);
@@ -190,7 +190,7 @@ fn one_that_cannot_run_keeps_the_others_from_running() {
     assert_eq!(states(&b), [Backup, Backup]);
     b.run(S);
     assert_eq!(states(&b), [Master, Master]);
-    // Down and up in one breath.
+    // Down and up in one turn.
     b.out.clear();
     b.up(ETH1, false);
     b.up(ETH1, true);
@@ -220,7 +220,7 @@ fn owners_start_at_once_and_only_together() {
     assert_eq!(states(&b), [Master, Master]);
     b.run(MS);
     assert_eq!(b.wire()[..2], ["advert 61 255", "advert 62 255"]);
-    // One that owns its address and one that does not: the one waits for the other.
+    // An address owner and a member that is not one: the owner waits for the other.
     let mut b = started(&pair(255, 100));
     assert_eq!(states(&b), [Backup, Backup]);
     b.run(S);
@@ -335,7 +335,7 @@ fn a_tracked_interface_of_one_member_is_a_fault_of_all() {
     assert_eq!(states(&b), [Backup, Backup]);
 }
 
-// A partition on one link is no reason for two Masters: the other link has one.
+// A partition of one link must not lead to two Masters: the other link has one.
 #[test]
 fn lower_adverts_on_one_link_and_silence_on_the_other() {
     let config = pair(100, 100);
@@ -355,7 +355,7 @@ fn lower_adverts_on_one_link_and_silence_on_the_other() {
     assert_eq!(states(&b), [Backup, Backup], "nopreempt: the Master on one link stays, so nobody here is");
 }
 
-// The last advert of a group of 255 leaves in the turn in which the first does, and a member costs no more for having siblings.
+// All adverts of a group of 255 leave in one turn, and the cost of a member does not grow with the group.
 #[test]
 fn a_group_of_255() {
     let all: Vec<InstanceConfig> = (0..255)

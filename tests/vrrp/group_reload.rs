@@ -1,4 +1,4 @@
-//! Sync groups across reloads and hand-overs: members come, go and move, and no old member is the worse for it.
+//! Sync groups over reloads and hand-overs: members are added, removed and moved, without an effect on the other members.
 //!
 //! Read first: `group.rs`.
 
@@ -58,7 +58,7 @@ fn one_that_joins_does_not_preempt_but_yields_with_all() {
     let config = pair(100, 100);
     let mut with = with_c(&config, "G");
     with.instances[2].preempt = false;
-    // A lower priority does not keep it out, whatever its Preempt_Mode: the group is Master already.
+    // A Master of lower priority does not keep it out, with any Preempt_Mode: the group is Master already.
     let mut b = masters(&config);
     b.takes(&with);
     for _ in 0..60 {
@@ -82,7 +82,7 @@ fn one_that_comes_and_cannot_run_stops_the_group() {
     let mut b = masters(&config);
     b.takes(&with);
     assert_eq!(states(&b), [Fault, Fault, Fault]);
-    // Taken out again, it is nobody's business.
+    // Removed again, it has no effect on the group.
     b.takes(&config);
     assert_eq!(states(&b), [Backup, Backup]);
     // Also where it stays in the file and leaves the group only.
@@ -119,7 +119,7 @@ fn groups_come_go_and_change_their_members() {
     b.takes(&config);
     assert_eq!(states(&b), [Backup, Backup]);
     assert_eq!(b.wire().iter().filter(|w| *w == "farewell 61 0").count(), 1, "{:?}", b.wire());
-    // In FAULT for the sake of another one: it starts when it is on its own.
+    // In FAULT because of another member: it starts when it leaves the group.
     b.up(ETH1, false);
     assert_eq!(states(&b), [Fault, Fault]);
     b.takes(&alone);
@@ -140,7 +140,7 @@ fn groups_come_go_and_change_their_members() {
     assert_eq!(names, [r#"H ["A", "C"]"#]);
 }
 
-// Another virtual router on the wire under a member's name: it starts anew, and joins.
+// A member's name with another VRID is another virtual router: it starts anew, and joins.
 #[test]
 fn a_member_that_starts_anew_joins() {
     let config = pair(100, 100);
@@ -190,7 +190,7 @@ fn a_group_that_is_handed_over_goes_on_as_it_was() {
     assert_eq!(said(&new, |e| matches!(e, Effect::Guard(GuardFx::Frozen))), 0);
 }
 
-// Of a process that died the one is known to be Master still, and of the other it is not: it joins.
+// After a crash one member is known to be Master still, the other one is not: it joins.
 #[test]
 fn a_member_that_cannot_be_resumed_joins_the_others() {
     let mut config = pair(100, 100);

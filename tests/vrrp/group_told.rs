@@ -1,4 +1,4 @@
-//! Who is notified of a sync group, in which words: those of keepalived, whose lines were compared with a running 2.2.7.
+//! Notifications of a sync group: their recipients and their text, which is that of keepalived 2.2.7 (compared with a running one).
 //!
 //! Read first: `group.rs`, `notify.rs` (`Desk`). The members first, then the group, with priority 0.
 
@@ -84,7 +84,7 @@ fn scripts_of_a_group() {
     assert!(d.exited());
 }
 
-// Between the claim and the words of a takeover the group loses it again: what was is told, in order.
+// The group yields between the takeover and its notification: both changes are notified, in order.
 #[test]
 fn a_takeover_that_is_over_at_once_is_told() {
     let config = told(false);

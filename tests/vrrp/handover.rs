@@ -1,5 +1,5 @@
-//! From one process to the next: two worlds and one kernel. Nobody outside is to notice a hand-over, nor a crash that is over soon
-//! enough; whatever else a snapshot says or the gap brought, the start is a cold one.
+//! From one process to the next: two worlds and one kernel. A hand-over, and a crash that ends in time, have no effect on other hosts; in
+//! every other case of the snapshot and the gap the start is a cold one. Read first: `bench.rs`, `src/world/resume.rs`.
 
 use crate::bench::*;
 use kalived::config::model::{Config, Family, InstanceConfig, Version};
@@ -34,7 +34,7 @@ pub fn beside(old: &Bench, cfg: Vec<InstanceConfig>) -> Bench {
 pub fn said(b: &Bench, what: fn(&Effect) -> bool) -> usize {
     b.asked.iter().filter(|e| what(e)).count()
 }
-/// Freezes, and lets the last word travel as bytes.
+/// Freezes; the snapshot is encoded and decoded.
 pub fn freeze(old: &mut Bench) -> Box<Snapshot> {
     old.event(Event::Guard(GuardEv::Freeze));
     assert_eq!(said(old, |e| matches!(e, Effect::Guard(GuardFx::Frozen))), 1);
@@ -141,7 +141,7 @@ fn a_takeover_that_has_just_begun_is_handed_over_whole() {
         // Not `Bench::fire`: the claim is to be outstanding.
         old.world.fire(old.now, 1, &mut fx);
     }
-    // Its addresses were asked for and are not confirmed: the other process finds none and adds them.
+    // Its addresses are requested and not confirmed: the other process finds none and adds them.
     let s = freeze(&mut old);
     assert!(s.instances[0].announce && s.instances[0].addrs.len() == 1 && s.instances[0].last_armed.is_some());
     assert_eq!(old.armed.len(), 8);
@@ -162,7 +162,7 @@ fn standby_only_listens() {
     new.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
     new.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", true))));
     new.run(MS * 60_000);
-    // A reload waits until this process is the one.
+    // A reload waits until this process is in charge.
     new.event(Event::Guard(GuardEv::Config(Box::new(Config { instances: vec![v3()], ..Config::default() }))));
     assert_eq!(said(&new, |e| matches!(e, Effect::Guard(GuardFx::Reloaded(_)))), 0);
     assert_eq!(said(&new, |e| matches!(e, Effect::Guard(GuardFx::StandingBy))), 1, "said once");
@@ -202,7 +202,7 @@ fn an_interrupted_dump_is_waited_for() {
     new.event(Event::Net(NetEv::Synced { complete: false }));
     new.run(MS * 30);
     new.dump();
-    // What was lost meanwhile is read again before anybody goes.
+    // After a loss the state is read again before `Go` is acted on.
     new.event(Event::Net(NetEv::Lost));
     let s = freeze(&mut old);
     go(&mut new, s, None);
@@ -216,7 +216,7 @@ fn a_backup_keeps_its_deadline_and_its_master() {
     for ms in [10, 100, 1000] {
         let cfg = every(ms, false);
         let mut old = Bench::new(cfg.clone());
-        // A Master that is slower than we are: what was learned is kept.
+        // A Master with a longer interval: the learned interval is kept.
         old.rx(&cfg, PEER, 200, MS * (2 * ms as u32));
         old.run(MS);
         let due = old.world.next_deadline().expect("Master_Down_Timer").0;
@@ -257,7 +257,7 @@ fn what_a_master_hears_in_the_gap_counts_unless_it_was_before() {
     let cfg = every(100, false);
     let mut old = Bench::new(cfg.clone());
     let mut new = beside(&old, vec![cfg.clone()]);
-    // Both hear it, and it goes silent: we are Master since.
+    // Both processes receive it, then it stops: this router is Master since then.
     old.rx(&cfg, PEER, 200, MS * 100);
     new.rx(&cfg, PEER, 200, MS * 100);
     old.run(MS * 1000);
@@ -300,7 +300,7 @@ fn a_crash_is_over_in_time_or_it_is_not() {
         let limit = cfg.advert_int * 2;
         let mut new = crash(&cfg, limit - Duration::from_nanos(1));
         assert_eq!((new.state(), new.adverts()), (State::Master, 1), "{:?}", new.log);
-        // What is armed is not waited for; then the advert, before anything that takes time.
+        // Armed adverts are not waited for. The advert comes first, before anything that takes time.
         let first = new.out.iter().find(|o| !matches!(o, Out::Resync | Out::Open | Out::Armed(..)));
         assert!(matches!(first, Some(Out::Stop(None) | Out::Advert(_))));
         assert_eq!((new.logged("resumes as MASTER, silent for"), new.logged("Entering")), (1, 0));
@@ -456,7 +456,7 @@ fn what_makes_no_sense_resumes_nothing() {
         new.run(MS * 500);
         assert_eq!(new.state(), State::Master, "and it works all the same");
     }
-    // What steers nothing is cut to size.
+    // Text without an effect on the state is truncated.
     let mut s = good.clone();
     s.at = u64::MAX;
     s.instances[0].stats = vec![u64::MAX; s.instances[0].stats.len()];
@@ -477,7 +477,7 @@ fn what_makes_no_sense_resumes_nothing() {
 fn nopreempt_stays_what_it_was() {
     let cfg = InstanceConfig { preempt: false, ..every(100, false) };
     let mut old = Bench::new(cfg.clone());
-    // A lower one is Master and is left to it.
+    // A router of lower priority is Master and stays so.
     old.rx(&cfg, PEER, 50, MS * 100);
     old.run(MS * 90);
     let due = old.world.next_deadline().expect("Master_Down_Timer").0;
@@ -509,7 +509,7 @@ fn a_running_preempt_delay_runs_on() {
     let mut new = hand_over(&mut old, vec![cfg.clone()], Duration::ZERO);
     heard(&mut new, 5);
     assert_eq!(new.state(), State::Backup);
-    // Over at 2 s; from then on the lower one counts for nothing.
+    // The delay ends at 2 s; from then on adverts of the lower one are ignored.
     heard(&mut new, 5);
     assert_eq!(new.state(), State::Master);
 }
@@ -532,7 +532,7 @@ fn an_owner_goes_on_as_owner() {
     new.term();
     assert!(new.out.contains(&Out::Del(ip("198.18.0.101"))), "ours goes");
     assert!(!new.out.contains(&Out::Del(ip("198.18.0.100"))), "the operator's stays");
-    // Too late after a crash, an owner is Master at once all the same, as at any start.
+    // Too late after a crash, an address owner is still Master at once, as at any start.
     let mut new = crash(&cfg, MS * 500);
     new.run(MS);
     assert_eq!((new.state(), new.logged("Entering MASTER STATE")), (State::Master, 1), "{:?}", new.log);
@@ -558,7 +558,7 @@ fn two_hundred_and_fifty_five_at_once() {
     assert!(odd.is_empty(), "{odd:?} {:?}", new.log);
     new.run(MS * 200);
     assert_eq!((new.adverts(), new.frames(), touched_addresses(&new)), (0, 0, false));
-    // Each goes on on its own place of the grid.
+    // Each continues at its own place of the grid.
     let mut by_vrid: std::collections::BTreeMap<u8, Vec<Instant>> = Default::default();
     let leaving = |b: &Bench, by: &mut std::collections::BTreeMap<u8, Vec<Instant>>| {
         for o in &b.out {

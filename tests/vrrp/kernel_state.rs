@@ -1,4 +1,4 @@
-//! Interfaces, addresses and left-overs: whatever happens to them is an ordinary event, never a permanent fault.
+//! Interfaces, addresses and left-overs: no event of them leads to a permanent FAULT. Read first: `bench.rs`.
 
 use crate::bench::*;
 use kalived::effect::ADDR_PROTO;
@@ -124,7 +124,7 @@ fn weights_move_priority_timer_and_packet() {
     let armed: Vec<_> =
         b.out.iter().filter_map(|o| if let Out::Armed(_, p) = o { Some(p[22]) } else { None }).collect();
     assert_eq!((b.out.first(), armed), (Some(&Out::Stop(None)), vec![100]));
-    // whatever the weights add up to.
+    // for any sum of the weights.
     c.track_interfaces[0].weight = -253;
     let mut b = Bench::cold(vec![c]);
     b.links.push(link(4, "eth1", false));
@@ -164,7 +164,7 @@ fn a_replaced_interface_never_leaves_a_silent_master() {
 #[test]
 fn trap_92_leftovers_go_before_anything_starts() {
     let mut b = Bench::cold(vec![v2()]);
-    // In front of the real address, as a dump might list it.
+    // Before the real address, as a dump may list it.
     b.kernel.insert(0, addr(ETH0, "198.18.0.100", 32, ADDR_PROTO));
     b.start();
     assert_eq!(b.out[1], Out::Del(ip("198.18.0.100")), "before the socket is even open: {:?}", b.out);
@@ -186,7 +186,7 @@ fn leftovers_of_another_configuration() {
     assert_eq!(b.out[1], Out::Del(ip("198.18.0.100")), "our VIP under its old prefix length");
     assert!(!b.out.contains(&Out::Del(ip("198.18.0.101"))), "another kalived may hold it");
     assert_eq!((b.logged("left alone: 198.18.0.101/32 on eth0:"), b.logged("removing 1 virtual")), (1, 1));
-    // Under another prefix length and without a tag it is the operator's.
+    // With another prefix length and without a tag it is the operator's.
     let mut b = Bench::cold(vec![v2()]);
     b.kernel.push(addr(ETH0, "198.18.0.100", 24, 0));
     b.start();
@@ -217,7 +217,7 @@ fn trap_47_a_vip_removed_by_hand_comes_back_once_without_a_loop() {
     assert_eq!(b.out.iter().filter(|o| **o == Out::Add(vip)).count(), 1);
     assert_eq!((b.state(), b.logged("was removed from eth0 by another program")), (State::Master, 1));
     assert!(b.frames() >= 5, "announced again");
-    // Somebody who keeps removing it meets a growing pause.
+    // For a program that keeps removing it the pause grows.
     b.out.clear();
     for _ in 0..2_000 {
         b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: vip, prefix: 32 }));
@@ -241,8 +241,8 @@ fn an_address_the_kernel_refuses_is_tried_again() {
     assert!(b.out.contains(&Out::Add(ip("198.18.0.100"))) && b.frames() > 0);
 }
 
-/// The answer to an addition was lost, it was asked for once more, and then it yielded: that request's answer is no answer to a
-/// deletion nobody asked for yet.
+/// The answer to an addition was lost, the addition was requested once more, and then the router yielded: the answer to that request
+/// does not count as the answer to the deletion, which is not requested yet.
 #[test]
 fn an_addition_under_way_when_it_yields_is_taken_back() {
     let mut b = Bench::new(v2());
@@ -262,7 +262,7 @@ fn an_addition_under_way_when_it_yields_is_taken_back() {
 #[test]
 fn trap_57_lost_netlink_messages_are_made_up_for() {
     let mut b = Bench::master(v2());
-    // Lost: our VIP was deleted, eth1 came.
+    // Lost reports: the VIP was deleted, eth1 appeared.
     b.kernel.retain(|a| a.addr != ip("198.18.0.100"));
     b.links.push(link(4, "eth1", true));
     b.event(Event::Net(NetEv::Lost));
@@ -275,7 +275,7 @@ fn trap_57_lost_netlink_messages_are_made_up_for() {
     b.event(Event::Net(NetEv::Synced { complete: false }));
     b.run(S);
     assert_eq!(b.out.iter().filter(|o| **o == Out::Resync).count(), 3, "an interrupted dump is asked for again");
-    // Lost: the interface itself.
+    // Lost report: the interface was deleted.
     b.links.clear();
     b.kernel.clear();
     b.dump();
@@ -348,7 +348,7 @@ fn what_goes_with_an_address_that_we_removed_was_not_taken_by_another_program() 
     }
     b.run(Duration::from_millis(10));
     assert_eq!(b.logged("10.9.0.2/24 went from eth0 together with 10.9.0.1"), 1, "{:?}", b.log);
-    // Of another subnet: somebody else.
+    // One of another subnet was removed by another program.
     assert_eq!(b.logged("10.8.0.1/24 was removed from eth0 by another program"), 1, "{:?}", b.log);
     assert_eq!((b.logged("by another program"), b.view().stats.restored), (1, 1));
 }

@@ -1,4 +1,4 @@
-//! Start, takeover, preemption, stop: what RFC 9568 §6.4 asks of each state, with its durations.
+//! Start, takeover, preemption, stop: the requirements of RFC 9568 §6.4 for each state, with their durations. Read first: `bench.rs`.
 
 use crate::bench::*;
 use kalived::event::NetEv;
@@ -39,7 +39,7 @@ fn a_router_below_255_waits_as_backup_and_says_why_it_takes_over() {
 
 #[test]
 fn state_master_below_255_still_waits() {
-    // `state MASTER` only sets the default priority; lower.rs has done that. An owner does not wait.
+    // `state MASTER` only sets the default priority, in `src/config/lower`. An address owner does not wait.
     let mut owner = v3();
     owner.priority = 255;
     let mut b = Bench::new(owner);
@@ -209,7 +209,7 @@ fn stop_says_farewell_then_gives_the_addresses_back_then_ends() {
     let zero = advert(&v2(), OURS, 0, S);
     assert_eq!(b.out, [Out::Stop(Some(zero)), Out::Del(ip("198.18.0.100")), Out::Exit(ExitCode::Ok)], "R-077");
     assert_eq!(b.state(), State::Init);
-    // a Backup leaves in silence.
+    // a Backup stops without a packet.
     let mut b = Bench::new(v2());
     b.out.clear();
     b.term();
@@ -286,7 +286,7 @@ fn trap_31_33_nopreempt_takes_silence_after_a_start_for_deafness_at_first() {
     assert_eq!(b.state(), State::Backup, "deaf for 3 s, then a whole interval until the first advert, and Skew_Time");
     b.run(ns(1));
     assert_eq!(b.state(), State::Master, "nobody is there after all");
-    // Once anything was heard, the Master's death is met in Master_Down_Interval.
+    // Once an advert was received, a takeover follows Master_Down_Interval after the Master's end.
     let mut b = Bench::new(c.clone());
     b.run(S * 4);
     b.rx(&c, PEER, 50, S);

@@ -1,10 +1,12 @@
-//! Virtual servers in the World: the configuration is read, checks are made, verdicts reach the kernel's table, and the next process
-//! knows them.
+//! Virtual servers in the World: the configuration is read, checks are made, verdicts lead to changes of the kernel's table, and the next
+//! process takes them over.
 
 use crate::bench::*;
 use crate::handover::{beside, every, freeze};
+use kalived::config::model::InstanceConfig;
 use kalived::config::model::check::{Check, Pace};
 use kalived::config::model::lvs::{Method, Protocol, RealServer, Scheduler, Service, VirtualServer, parts};
+use kalived::config::model::vrrp::Track;
 use kalived::effect::{ConnFx, Effect, LvsFx, LvsOp};
 use kalived::event::{Errno, Event, GuardEv, LvsEv, Stream};
 use kalived::id::ConnKey;
@@ -41,7 +43,7 @@ fn web() -> VirtualServer {
 }
 
 impl Bench {
-    /// Answers everything that is asked of LVS; what was changed in the table, in words. `there`: what its first dump has.
+    /// Answers all requests of LVS; returns the changes of the table as text. `there`: the content of its first dump.
     fn serve(&mut self, servers: &[VirtualServer], there: &[Message]) -> Vec<String> {
         let mut changed = Vec::new();
         for _ in 0..100 {
@@ -49,7 +51,7 @@ impl Bench {
                 std::mem::take(&mut self.asked).into_iter().partition(|e| matches!(e, Effect::Lvs(_)));
             self.asked = rest;
             if lvs.is_empty() {
-                // What waits for a turn of its own.
+                // Work that waits for a turn of its own.
                 self.run(NEXT_TURN + Duration::from_nanos(1));
                 if !self.asked.iter().any(|e| matches!(e, Effect::Lvs(_))) {
                     return changed;
@@ -84,7 +86,7 @@ impl Bench {
         self.event(Event::Lvs(LvsEv::Offered));
     }
 
-    /// Connections of checks that were asked for, with the last number of their address.
+    /// Requested connections of checks, with the last number of their address.
     fn probes(&mut self) -> Vec<(ConnKey, u8)> {
         let mut found = Vec::new();
         for e in std::mem::take(&mut self.asked) {
@@ -100,7 +102,8 @@ impl Bench {
         found
     }
 
-    /// For so long: `dead` refuses, the other one answers. What changed in the table, with the time since now in milliseconds.
+    /// For this time `dead` refuses connections and the other one answers. Returns the changes of the table, with the time since now in
+    /// milliseconds.
     fn live(&mut self, d: Duration, dead: &[u8], servers: &[VirtualServer]) -> Vec<(u64, String)> {
         let (from, until) = (self.now.mono, self.now.mono + d);
         let mut changed = Vec::new();
@@ -195,4 +198,35 @@ fn a_world_without_virtual_servers_asks_for_nothing() {
     let mut b = Bench::master(every(100, false));
     b.run(100 * S);
     assert!(!b.asked.iter().any(|e| matches!(e, Effect::Lvs(_))));
+}
+
+fn tracks(weight: Option<i32>) -> InstanceConfig {
+    let mut cfg = every(100, false);
+    let line = Track { name: "[10.9.9.9]:tcp:80".into(), weight, reverse: None };
+    cfg.more.tracks.virtual_servers.push(line);
+    cfg
+}
+
+#[test]
+fn an_instance_follows_the_quorum_of_a_virtual_server() {
+    let mut b = Bench::new(tracks(None));
+    b.offered();
+    b.serve(&[web()], &[]);
+    b.live(2 * S, &[], &[web()]);
+    assert_eq!(b.state(), State::Master, "{:?}", b.log);
+    b.live(5 * S, &[11], &[web()]);
+    assert_eq!(b.state(), State::Master, "one of two is enough");
+    b.live(5 * S, &[11, 12], &[web()]);
+    assert_eq!(b.state(), State::Fault, "{:?}", b.log);
+    assert_eq!(b.logged("virtual server [10.9.9.9]:tcp:80 quorum not achieved"), 1, "{:?}", b.log);
+    let snapshot = freeze(&mut b);
+    assert!(snapshot.tracks.iter().any(|t| t.kind == "virtual_server" && t.value == Some(0)), "for the next process");
+    let mut b = Bench::new(tracks(Some(-30)));
+    b.offered();
+    b.serve(&[web()], &[]);
+    b.live(2 * S, &[], &[web()]);
+    b.live(5 * S, &[11, 12], &[web()]);
+    assert_eq!((b.state(), b.logged("Changing effective priority from 100 to 70")), (State::Master, 1), "{:?}", b.log);
+    b.live(5 * S, &[], &[web()]);
+    assert_eq!(b.logged("Changing effective priority from 70 to 100"), 1, "{:?}", b.log);
 }

@@ -1,4 +1,4 @@
-//! Mail about changes of state, against a server that says what each test wants.
+//! Mail about changes of state, against a server whose answers the test gives.
 //!
 //! Read first: `bench.rs`, `src/notify/mail.rs`.
 
@@ -37,7 +37,7 @@ fn says(b: &mut Bench, conn: ConnKey, text: &str) {
     b.event(Event::Conn { conn, what: Stream::Data(text.as_bytes()) });
 }
 
-// The connection asked for last.
+// The last requested connection.
 fn connect(b: &Bench) -> Option<ConnKey> {
     b.asked.iter().rev().find_map(|e| match e {
         Effect::Conn(ConnFx::Connect { conn, .. }) => Some(*conn),
@@ -58,7 +58,7 @@ fn written(b: &Bench) -> Vec<String> {
     all.collect()
 }
 
-// A server that takes everything; what it was sent.
+// A server that accepts everything; returns what it received.
 fn take(b: &mut Bench) -> Vec<String> {
     let conn = connect(b).expect("a connection");
     b.asked.clear();
@@ -203,7 +203,7 @@ fn one_refused_recipient_does_not_cost_the_other_his_mail() {
     says(&mut b, conn, "220 mx\r\n250 ok\r\n250 ok\r\n550 who?\r\n250 ok\r\n354 go\r\n250 taken\r\n");
     assert_eq!(b.logged("refuses recipient ops@example.net: 550 who?"), 1);
     assert_eq!(written(&b).len(), 7, "{:?}", written(&b));
-    // And if all are refused there is no letter.
+    // If all recipients are refused, no mail is sent.
     let mut b = bench(vec![v2()], more("192.0.2.25"));
     let conn = connect(&b).expect("a connection");
     b.event(Event::Conn { conn, what: Stream::Connected });
@@ -214,7 +214,7 @@ fn one_refused_recipient_does_not_cost_the_other_his_mail() {
 
 #[test]
 fn a_server_that_drips_is_left() {
-    // Never a whole reply: the step's time is over.
+    // A reply that never ends: the time of the step is over.
     let mut b = bench(vec![v2()], more("192.0.2.25"));
     let conn = connect(&b).expect("a connection");
     b.event(Event::Conn { conn, what: Stream::Connected });
@@ -225,7 +225,7 @@ fn a_server_that_drips_is_left() {
     assert!(!closed(&b, conn));
     b.run(secs(1));
     assert!(closed(&b, conn));
-    // A reply within each step's time: the whole's time is over.
+    // Each reply comes within the time of its step: the time of the whole dialogue is over.
     let mut b = bench(vec![v2()], GlobalMore { notification_email: vec!["a@b".into(); 50], ..more("192.0.2.25") });
     let conn = connect(&b).expect("a connection");
     b.event(Event::Conn { conn, what: Stream::Connected });

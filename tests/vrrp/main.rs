@@ -1,5 +1,5 @@
-//! The VRRP machine in virtual time: the transition table, every duration to the nanosecond, and what each input makes a
-//! whole [`World`](kalived::world::World) do. Read first: `bench.rs`, the bench every test here puts a world on.
+//! VRRP in virtual time: the transition table, every duration to the nanosecond, and the effects of each input on a whole
+//! [`World`](kalived::world::World). Read first: `bench.rs`, which every test here uses.
 
 mod announce;
 mod bench;
@@ -25,6 +25,7 @@ mod notify;
 mod notify_handover;
 mod notify_reload;
 mod own;
+mod own_more;
 mod pause;
 mod pipes;
 #[path = "../wire/receiver.rs"]

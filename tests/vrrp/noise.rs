@@ -1,5 +1,4 @@
-//! What strangers can cause with packets: so many lines in the log, so many programs, and no more; and what is heard from an address
-//! that we hold ourselves.
+//! Limits on what other hosts can cause with packets: lines in the log, programs; and adverts from an address that this host has itself.
 //!
 //! Read first: `bench.rs`.
 
@@ -13,7 +12,7 @@ use kalived::world::VipView;
 const S: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
-/// Two rivals above us, in turn, with an interval that makes a takeover slow.
+/// Two rivals of higher priority, in turn, with an interval that makes a takeover slow.
 #[test]
 fn accepted_adverts_do_not_fill_the_log() {
     let mut b = Bench::new(v3());
@@ -28,7 +27,7 @@ fn accepted_adverts_do_not_fill_the_log() {
     assert!((5..=15).contains(&b.logged("master changed from")), "{:?}", b.log);
     assert!(b.log.len() <= 24, "{} lines: {:?}", b.log.len(), b.log);
     assert_eq!(b.logged(" more of this kind since the last such line)") > 0, b.log.len() > 10, "{:?}", b.log);
-    // The last line is true, whatever was held back.
+    // The last line matches the state, whatever was left out.
     b.rx(&v3(), "198.18.0.32", 202, S);
     for _ in 0..12 {
         b.run(S);
@@ -38,7 +37,7 @@ fn accepted_adverts_do_not_fill_the_log() {
     assert!(last.contains("to 198.18.0.32, priority 202"), "{last}");
 }
 
-/// Whatever is sent, in whatever state: a bounded number of lines in a time.
+/// For any packets and in any state, the number of lines in a time is bounded.
 #[test]
 fn no_packet_causes_more_than_a_few_lines() {
     let mut delayed = v3();
@@ -83,7 +82,7 @@ fn a_returning_owner_is_heard_although_the_kernel_keeps_its_adverts_from_us() {
     let p = advert(&v2(), "198.18.0.100", 255, S);
     let sock = b.sock.expect("a socket");
     let meta = RxMeta { src: own, dst: None, hop_limit: None };
-    // While nobody here has the address, the raw socket delivers it: this is a second copy.
+    // While this host does not have the address, the raw socket delivers the packet, too: this is a second copy.
     b.event(Event::Sock(SockEv::LocalDatagram { sock, meta, age: Duration::ZERO, bytes: &p }));
     assert_eq!(b.view().stats.advert_rcvd, 0);
     b.run(S * 5);
@@ -91,7 +90,7 @@ fn a_returning_owner_is_heard_although_the_kernel_keeps_its_adverts_from_us() {
     assert!(b.kernel.iter().any(|a| a.addr == own && a.proto == ADDR_PROTO));
     b.event(Event::Sock(SockEv::LocalDatagram { sock, meta, age: Duration::ZERO, bytes: &p }));
     assert_eq!((b.state(), b.view().master), (State::Backup, Some(own)));
-    // The owner itself has nobody to wait for; and another list after a reload.
+    // The address owner itself waits for no other router; and another list after a reload.
     let mut owner = v2();
     owner.priority = 255;
     assert!(Bench::new(owner).local.is_empty());

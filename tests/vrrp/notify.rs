@@ -1,6 +1,6 @@
-//! Who is told what, in which order, and within which bounds: hooks, and the end. Pipes are in `pipes.rs`, mail in `mail.rs`.
+//! Notification by hooks: recipients, order and limits, and the end of the process. Pipes are in `pipes.rs`, mail in `mail.rs`.
 //!
-//! Read first: `bench.rs`; `Desk` here is the rest of the system: programs that take their time, pipes that somebody reads or not.
+//! Read first: `bench.rs`; `Desk` here is the rest of the system: programs that run for a while, pipes with or without a reader.
 
 use crate::bench::{Bench, ETH0, Out, PEER, ip, link, v2, v3, vip};
 use kalived::config::model::global::GlobalMore;
@@ -25,7 +25,7 @@ fn notifying(mut cfg: InstanceConfig, notify: Notify) -> InstanceConfig {
     cfg
 }
 
-// `/h` is told of everything, with the arguments of a general hook.
+// `/h` receives every change, with the arguments of a general hook.
 pub fn general(cfg: InstanceConfig) -> InstanceConfig {
     notifying(cfg, Notify { any: script(&["/h"]), ..Notify::default() })
 }
@@ -74,7 +74,7 @@ impl Desk {
         }
     }
 
-    /// Everything asked for is done or begun.
+    /// Executes or begins all requests.
     pub fn serve(&mut self) {
         while !self.b.asked.is_empty() {
             for e in std::mem::take(&mut self.b.asked) {
@@ -150,7 +150,7 @@ impl Desk {
         self.serve();
     }
 
-    /// The states that hooks of the general kind were told.
+    /// The states that general hooks received.
     pub fn told(&self, name: &str) -> Vec<String> {
         let all = self.begun.iter().filter(|s| s.argv.len() >= 5 && s.argv[s.argv.len() - 3] == name);
         all.map(|s| s.argv[s.argv.len() - 2].clone()).collect()
@@ -201,7 +201,7 @@ fn hooks_are_serial_and_the_last_one_is_the_last_state() {
     assert_eq!(d.most, 1, "one at a time");
 }
 
-/// I-10: whatever is skipped, no state comes twice in a row and the newest comes last.
+/// I-10: some may be left out, but no state comes twice in a row and the newest comes last.
 #[test]
 fn a_hook_that_is_too_slow_misses_the_oldest_and_never_the_newest() {
     let cfg = general(quick());
@@ -289,7 +289,7 @@ fn a_start_in_fault_is_told_once() {
     assert_eq!(d.told("VI_1"), ["FAULT", "BACKUP", "MASTER"]);
 }
 
-/// A takeover's advert and addresses leave before any hook is asked for.
+/// The advert and the address requests of a takeover precede the request for any hook.
 #[test]
 fn the_takeover_comes_first() {
     let mut b = Bench::new(general(v2()));

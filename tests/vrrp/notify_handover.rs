@@ -1,4 +1,4 @@
-//! What hooks and pipes hear of a hand-over and of a crash: nothing twice, and whatever they were not told yet.
+//! Notification after a hand-over and after a crash: nothing twice, and all that was not delivered yet.
 //!
 //! Read first: `handover.rs`, `notify.rs`.
 
@@ -23,7 +23,7 @@ fn old(cfg: &InstanceConfig) -> Desk {
     d
 }
 
-// The next process, which knows what the snapshot says.
+// The next process, which has the snapshot.
 fn next(old: &Desk, cfg: &InstanceConfig, s: Snapshot, dead: bool) -> Desk {
     let mut b = Bench::of(World::standby(config(vec![cfg.clone()], more())));
     (b.now, b.links, b.kernel) = (old.b.now, old.b.links.clone(), old.b.kernel.clone());
@@ -65,7 +65,7 @@ fn what_was_told_is_not_told_again() {
 fn what_still_waited_is_told_by_the_next_process() {
     let cfg = general(quick());
     let mut d = old(&cfg);
-    // The hook is told of BACKUP, and MASTER waits.
+    // The hook for BACKUP runs, and MASTER waits.
     flap(&mut d, &cfg);
     assert_eq!(d.told("VI_1").last().map(String::as_str), Some("BACKUP"));
     let s = freeze(&mut d);

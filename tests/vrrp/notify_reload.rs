@@ -1,4 +1,4 @@
-//! What a reload makes hooks and pipes hear: who came, who went, who has another name; and nothing of who stayed.
+//! Notification of a reload: virtual routers that are added, removed or renamed, and none that stay.
 //!
 //! Read first: `notify.rs`.
 
@@ -66,7 +66,7 @@ fn another_name_is_told_with_its_state() {
     reload(&mut d, vec![vi("Z", 1)], piped());
     assert_eq!(d.lines, ["INSTANCE \"A\" FAULT 0\n", "INSTANCE \"Z\" MASTER 100\n"]);
     assert_eq!(d.told("Z"), ["MASTER"]);
-    // Two that swap their names: each name is told what it is now.
+    // Two that swap their names: each name is notified with its new state.
     let mut d = desk(vec![vi("A", 1), vi("B", 2)]);
     d.b.rx(&vi("A", 1), PEER, 200, secs(1));
     d.run(ms(1));

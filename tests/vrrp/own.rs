@@ -1,4 +1,5 @@
-//! `use_vmac`: an interface of a virtual router's own, made, taken up and down, put back, and removed with what was changed for it.
+//! `use_vmac`: the own interface of a virtual router is made, taken up and down, put back, and removed, and the sysctls that were changed
+//! for it are restored. Read first: `bench.rs`, `src/vmac/`.
 
 use crate::bench::{Bench, ETH0, OURS, Out, PEER, addr, ip, link, v2, vip};
 use kalived::config::model::vrrp::OwnInterface;
@@ -55,7 +56,7 @@ fn backup(cfg: InstanceConfig) -> Bench {
     assert_eq!(b.state(), State::Backup, "{:?}", b.log);
     b
 }
-/// The Master falls silent.
+/// The Master stops sending.
 fn take_over(b: &mut Bench) {
     b.own_asked.clear();
     b.out.clear();
@@ -72,7 +73,7 @@ fn it_is_made_down_with_the_virtual_mac_and_the_addresses_wait_on_it() {
     assert_eq!(on_own(&b), [ip("198.18.0.100")]);
     assert_eq!(addrs_on(&b, ETH0), [ip(OURS), ip("fe80::20")], "nothing on the interface below");
     assert_eq!((b.frames(), b.adverts()), (0, 0));
-    // What it needs, and what the interface below needs.
+    // The sysctls of the interface, and of the one below.
     let of = |dev: &str| -> Vec<Set> { b.knobs.iter().filter(|k| k.1 == dev).flat_map(|k| k.2.clone()).collect() };
     assert!(of(NAME).contains(&Set::to(Knob::ArpIgnore, 1)) && of(NAME).contains(&Set::to(Knob::DisableIpv6, 1)));
     let below = of("eth0");
@@ -161,7 +162,7 @@ fn who_takes_it_up_or_down_is_contradicted_at_once() {
     assert!(b.frames() > 0, "announced again");
 }
 
-/// It is up already, and the kernel reports no change: announced all the same.
+/// It is up already, and the kernel reports no change: its addresses are announced.
 #[test]
 fn found_up_at_a_takeover_its_addresses_are_announced() {
     let mut b = backup(vmac(v2()));
@@ -397,7 +398,7 @@ fn nothing_grows_from_takeover_to_takeover() {
 fn its_address_does_not_count_as_there_while_it_is_down() {
     let cfg = vmac(v2());
     let mut b = backup(cfg.clone());
-    // The owner advertises from the virtual address: it is heard once, by the ordinary socket.
+    // The address owner advertises from the virtual address: the advert is received once, by the ordinary socket.
     let before = b.view().stats.advert_rcvd;
     let sock = b.sock.expect("a socket");
     let bytes = crate::bench::advert(&cfg, "198.18.0.100", 255, cfg.advert_int);

@@ -1,4 +1,4 @@
-//! A process that stood still: what arrived counts before what expired, and a Master that is still Master says so again.
+//! A process that was paused: received adverts are handled before expired timers, and a router that is still Master announces again.
 
 use crate::bench::*;
 use kalived::event::{AdvertEv, Errno, Event};

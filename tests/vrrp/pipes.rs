@@ -1,4 +1,4 @@
-//! Named pipes: their lines, what is lost and what never is, and the programs that read them.
+//! Named pipes: their lines, which lines may be lost and which not, and the programs that read them.
 //!
 //! Read first: `notify.rs`.
 
@@ -83,7 +83,7 @@ fn a_reader_that_comes_back_gets_the_loss_told_and_the_latest_state() {
     assert_eq!(d.b.logged("nobody reads"), 1, "{:?}", d.b.log);
     d.lines.clear();
     d.drain_pipe(usize::MAX);
-    // Told: BACKUP of both, MASTER of both, two for each flap. 1,024 waited.
+    // Lines: BACKUP of both, MASTER of both, two for each flap. 1,024 waited.
     let lost = 4 + 2 * flaps - read - 1024;
     assert_eq!(d.lines[0], format!("RESYNC \"kalived\" LOST {lost}\n"));
     assert!(d.lines[1].starts_with("INSTANCE \"VI_1\" ") && d.lines[2] == "INSTANCE \"VI_2\" MASTER 100\n");
@@ -126,7 +126,7 @@ fn a_pipe_that_fails_is_opened_again_and_loses_nothing() {
     assert_eq!(lines, ["INSTANCE \"VI_1\" BACKUP 100\n", "INSTANCE \"VI_1\" MASTER 100\n"]);
 }
 
-/// Trap 76: never two readers; one that ends comes back, with a growing pause.
+/// Trap 76: never two readers; one that ends is started again, with a growing pause.
 #[test]
 fn a_pipes_script_is_started_with_its_path_and_again_when_it_ends() {
     let more = GlobalMore { notify_fifo_script: script(&["/reader", "-x"]), ..piped() };

@@ -1,5 +1,5 @@
-//! Reloads: what stays is not touched, what changes costs no advert and no address, and a thousand of them leave nothing
-//! behind. Trap numbers are those of the project's list of operators' complaints. Read first: `bench.rs`.
+//! Reloads: what is equal in both files is not touched, a change costs no advert and no address, and a thousand reloads leave nothing
+//! behind. Trap numbers are those of `docs/traps.md`. Read first: `bench.rs`.
 
 use crate::bench::*;
 use kalived::config::diff::diff;
@@ -37,7 +37,7 @@ impl Bench {
         b.start();
         b
     }
-    /// All of them Master; what was put out and logged so far is forgotten.
+    /// All of them Master; outputs and log so far are cleared.
     fn masters(instances: &[InstanceConfig]) -> Bench {
         let mut b = Bench::running(instances);
         // Some time before the next adverts leave.
@@ -115,7 +115,7 @@ fn what_stays_is_not_touched_while_its_neighbours_change() {
     altered.priority = 110;
     let new = [one("VI_4", 54, &["198.18.0.104"]), altered, all[1].clone()];
     assert_eq!(b.reload(&new), "virtual routers: 1 kept, 1 altered, 1 added, 1 removed");
-    // What was done is what a plan would have said.
+    // The result equals the plan.
     let as_config = |list: &[InstanceConfig]| Config { instances: list.to_vec(), ..Config::default() };
     let plan = diff(&as_config(&all), &as_config(&new));
     assert_eq!(plan.routers.to_string(), "virtual routers: 1 kept, 1 altered, 1 added, 1 removed");
@@ -258,7 +258,7 @@ fn trap_4_a_reload_before_the_first_takeover_does_not_delay_it() {
     b.run(S);
     b.reload(&[InstanceConfig { preempt_delay: S, ..v2() }]);
     assert_eq!(b.left(Due::MasterDown), Some(due - S - ms(1)), "it goes on waiting");
-    // Another priority is another skew, from the same moment on.
+    // Another priority is another Skew_Time, from the same start.
     b.reload(&[InstanceConfig { priority: 200, ..v2() }]);
     let skews = Duration::from_nanos((200 - 100) * 1_000_000_000 / 256);
     assert_eq!(b.left(Due::MasterDown).map(nanos), Some(nanos(due - S - ms(2) - skews)));
@@ -280,7 +280,7 @@ fn the_wait_counts_from_when_the_master_was_last_heard() {
     b.run(S * 20);
     b.reload(&[v2()]);
     assert_eq!(b.state(), State::Master);
-    // After a farewell it is the skew that is waited.
+    // After a farewell the wait is Skew_Time.
     let mut b = Bench::running(&[v2()]);
     b.rx(&v2(), PEER, 0, S);
     b.reload(&[InstanceConfig { down_timer_adverts: 9, ..v2() }]);
@@ -304,19 +304,19 @@ fn trap_5_a_vip_that_changes_hands_never_leaves_the_kernel() {
         b.reload(&new);
         assert!(b.holds(C) && !b.out.iter().any(|o| matches!(o, Out::Del(_) | Out::Add(_))), "{:?}", b.out);
         assert_eq!((b.named("VI_A").addresses, b.named("VI_B").addresses), ((2, 2), (1, 1)));
-        // And it goes when its new owner yields, not when its old one does.
+        // It is removed when its new virtual router yields, not when its old one does.
         b.rx(&new.iter().find(|c| c.name == "VI_B").unwrap().clone(), PEER, 200, S);
         assert!(b.holds(C) && b.holds(A) && !b.holds(B));
         b.rx(&new.iter().find(|c| c.name == "VI_A").unwrap().clone(), PEER, 200, S);
         assert!(!b.holds(C) && !b.holds(A));
 
-        // Only the giver is Master: then it must go.
+        // Only the old virtual router is Master: then the address must be removed.
         let mut b = Bench::masters(&old);
         b.rx(&one("VI_A", 51, &[A]), PEER, 200, S);
         b.reload(&new);
         assert_eq!((b.named("VI_A").state, b.named("VI_B").state), (State::Backup, State::Master));
         assert!(!b.holds(C) && b.holds(B), "{:?}", b.out);
-        // Only the receiver is: then it comes.
+        // Only the new one is: then it is added.
         let mut b = Bench::masters(&old);
         b.rx(&one("VI_B", 52, &[B, C]), PEER, 200, S);
         assert!(!b.holds(C));
@@ -367,7 +367,7 @@ fn trap_6_two_instances_swap_their_vrids() {
     assert!(!b.deleted(A) && !b.deleted(B) && b.stops() == [false, false], "{:?}", b.out);
     assert_eq!((b.named("VI_2").vr, b.named("VI_1").vr), keys, "a virtual router is its VRID");
     assert_eq!((b.named("VI_1").state, b.named("VI_2").state), (State::Master, State::Master));
-    // Both still hear what is theirs, and nothing else.
+    // Both still receive their own adverts, and no others.
     b.rx(&new[0], PEER, 200, S);
     assert_eq!((b.named("VI_1").state, b.named("VI_2").state), (State::Backup, State::Master));
     assert!(b.deleted(A) && !b.deleted(B));
@@ -590,7 +590,7 @@ fn a_thousand_virtual_routers_are_altered_a_few_in_a_turn() {
     }
     assert!(slices >= 100 && most <= 64, "{slices} slices, at most {most} effects in one");
     assert_eq!(b.answers().len(), 1);
-    // And 1,000 that stay are looked at in a few turns.
+    // 1,000 that stay are compared in a few turns.
     b.event(config(&many(110)));
     let mut slices = 0;
     while b.world.reloading() {
@@ -607,7 +607,7 @@ fn an_addition_whose_answer_was_lost_is_undone_although_its_virtual_router_is_go
         let mut b = Bench::running(&[one("VI_1", 51, &[A]), one("VI_2", 52, &[B])]);
         b.answer = false;
         b.run(S * 4);
-        // Both additions were done, and nobody was told.
+        // Both additions were executed, and their answers were lost.
         let requests = std::mem::take(&mut b.unanswered);
         assert_eq!(requests.len(), 2);
         let lost = |b: &mut Bench| {

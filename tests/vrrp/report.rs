@@ -1,4 +1,5 @@
-//! The report of a world: whole, bounded in its parts, as its schema says; the peer table and DUAL_MASTER in it and in the log.
+//! The report of a world: complete, with parts of bounded size, and valid by its schema; the peer table and DUAL_MASTER in the report
+//! and in the log.
 
 use crate::bench::{Bench, OURS, PEER, advert, ip, link, v2, v3, vip};
 use kalived::config::model::{Config, InstanceConfig};
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 const S: Duration = Duration::from_secs(1);
 
-/// Holds a value against a schema made by `describe`: what it has not seen, it refuses.
+/// Checks a value against a schema made by `describe`; a field that is not in it is refused.
 pub fn holds(schema: &Value, of: &Value, value: &Value, at: &str) {
     let has = |key: &str| of.get(key);
     if let Some(name) = has("$ref").and_then(Value::as_str) {
@@ -151,7 +152,7 @@ fn counters_begin_anew_with_the_report_that_clears_them() {
     assert!(sent > 100 && first(&mut b).counters.adverts_sent == 0);
 }
 
-/// A second Master that we hear, and that does not hear us.
+/// A second Master whose adverts are received here, and that does not receive ours.
 #[test]
 fn a_lower_router_that_goes_on_is_a_dual_master_with_what_to_look_at() {
     let mut b = Bench::master(v3());
@@ -221,7 +222,7 @@ fn a_backup_reports_two_masters_and_no_takeover_between_them() {
         b.rx(&v3(), PEER, 120, S);
         b.run(S);
     }
-    // Another one takes over, and the first falls silent.
+    // Another one takes over, and the first one stops sending.
     for _ in 0..6 {
         b.rx(&v3(), "198.18.0.40", 130, S);
         b.run(S);

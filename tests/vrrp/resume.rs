@@ -1,4 +1,4 @@
-//! Going on after a crash when something else happened as well: what the simulator found, one case each.
+//! Resumption after a crash together with another event: cases that the simulator has found.
 //!
 //! Read first: `handover.rs`.
 
@@ -65,7 +65,7 @@ fn an_address_that_was_going_is_known_after_a_crash() {
     assert!(new.out.contains(&Out::Del(ip("198.18.0.105"))), "{:?}", new.out);
 }
 
-/// Somebody better spoke while it was dead, and that is read in the turn of `Go`: it yields, and says nothing before.
+/// A better Master sent an advert while the process was dead, which is received in the turn of `Go`: it yields, and sends nothing first.
 #[test]
 fn who_has_to_yield_does_not_speak_first() {
     let mut old = Bench::master(cfg());
@@ -77,7 +77,7 @@ fn who_has_to_yield_does_not_speak_first() {
     assert_eq!((new.state(), new.adverts(), new.frames()), (State::Backup, 0, 0), "{:?}", new.log);
 }
 
-/// Several adverts of a rival that loses wait for a successor: one answer leaves, for it leaves now.
+/// Several adverts of an inferior Master wait for a successor: one answer is sent, because it leaves now.
 #[test]
 fn what_was_overheard_is_answered_once() {
     let mut old = Bench::master(cfg());

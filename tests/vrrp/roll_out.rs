@@ -1,5 +1,5 @@
-//! Two routers whose files are changed one after the other: the traffic between them decides what happens, so there are two
-//! worlds on one wire here. Read first: `bench.rs`, `reload.rs`.
+//! Two routers whose files are changed one after the other. The result depends on the traffic between them, so there are two worlds
+//! on one link here. Read first: `bench.rs`, `reload.rs`.
 
 use crate::bench::*;
 use crate::reload::one;
@@ -165,7 +165,8 @@ fn lists(priority: u8, version: Version, (vips, excluded): Lists) -> InstanceCon
     InstanceConfig { priority, version, excluded, ..one("VI_1", 51, vips) }
 }
 
-/// Whatever lists two routers advertise, they hear each other: from a cold start, and when their files are changed one after the other.
+/// Two routers with any lists of addresses accept each other's adverts: from a cold start, and when their files are changed one after
+/// the other.
 #[test]
 fn routers_with_any_lists_hear_each_other() {
     const ALL: [Lists; 8] = [
@@ -186,7 +187,7 @@ fn routers_with_any_lists_hear_each_other() {
                 if deaf(x, y) || deaf(y, x) {
                     continue;
                 }
-                // Nothing in common, and nobody knows the other: somebody else's virtual router (trap 28).
+                // No address in common, and neither knows the other: a different virtual router (trap 28).
                 let held = |l: Lists| l.0.iter().chain(l.1).copied().collect::<Vec<_>>();
                 let stranger = |hears: Lists, sends: Lists| {
                     !hears.0.is_empty() && !sends.0.is_empty() && !sends.0.iter().any(|a| held(hears).contains(a))

@@ -1,4 +1,4 @@
-//! Static routes: added, kept, put back, changed, removed; and what of it is reported.
+//! Static routes: added, kept, put back, changed, removed; and the reports of it.
 
 use crate::bench::{Bench, ETH0, Out, addr, link, v2};
 use kalived::config::load;
@@ -21,7 +21,7 @@ impl Files for Text {
     }
 }
 
-/// A configuration with these lines, and what was said about it.
+/// A configuration with these lines, and its messages.
 fn config(lines: &str) -> (Config, Vec<String>) {
     let text = format!(
         "vrrp_instance VI_1 {{\n interface eth0\n virtual_router_id 51\n priority 100\n virtual_ipaddress {{ 198.18.0.100 }}\n}}\nstatic_routes {{\n{lines}\n}}\n"
@@ -131,7 +131,7 @@ fn a_route_waits_for_its_interface() {
     b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", true))));
     b.run(ms(1));
     assert_eq!(b.routes.names().len(), 2);
-    // Down: the kernel flushes without a word. Not a loss to be reported, and back with the interface.
+    // Down: the kernel flushes the routes without a report. That is not reported as a loss, and they are added again with the interface.
     let over = |r: &RouteSpec| r.hops.iter().any(|h| h.ifindex == 9);
     b.routes.routes.retain(|r| !over(r));
     b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", false))));
@@ -140,7 +140,7 @@ fn a_route_waits_for_its_interface() {
     b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", true))));
     b.run(ms(1));
     assert_eq!(b.routes.names().len(), 2);
-    // Deleted and made again under another index.
+    // Deleted and made again with another index.
     b.routes.routes.retain(|r| !over(r));
     b.event(Event::Net(NetEv::LinkDel { ifindex: 9 }));
     b.event(Event::Net(NetEv::LinkNew(link(12, "eth7", true))));
@@ -200,7 +200,7 @@ fn what_the_kernel_refuses_is_reported_once_and_tried_when_something_changes() {
     assert_eq!(b.routes.names(), ["10.1.0.0/16"]);
 }
 
-/// The kernel flushes the routes of a source that goes, and all of IPv4 where the last address goes, and says nothing.
+/// The kernel flushes the routes of a removed source address, and all of IPv4 with the last address, without a report.
 #[test]
 fn an_address_that_goes_takes_routes_along() {
     let mut b = bench("10.1.0.0/16 via 198.18.0.1 src 198.18.0.20\n 10.2.0.0/16 via 198.18.0.1 dev eth0");
@@ -230,7 +230,7 @@ fn left_overs_are_kept_changed_or_named() {
     );
 }
 
-/// From one process to the next nothing is touched that is in both files; what is in the first alone goes.
+/// From one process to the next a route in both files is not touched; one in the first file alone is removed.
 #[test]
 fn over_an_upgrade() {
     let mut old = bench("10.1.0.0/16 via 198.18.0.1\n 10.2.0.0/16 via 198.18.0.1");
@@ -249,7 +249,7 @@ fn over_an_upgrade() {
     assert_eq!(asked.len(), 2, "{asked:?}");
 }
 
-/// A core died, and the next one is asked to stop before it went on: nobody else is left who knows of the routes.
+/// A core died, and the next one is asked to stop before it is in charge: no other process is left that knows of the routes.
 #[test]
 fn stopped_before_it_went_on() {
     let mut old = bench("10.1.0.0/16 via 198.18.0.1\n 10.2.0.0/16 via 198.18.0.1");
@@ -278,7 +278,7 @@ fn a_lost_message_is_made_good_by_a_dump() {
     assert_eq!(b.routes.names(), ["10.1.0.0/16", "10.2.0.0/16"]);
 }
 
-/// 5,000 routes: no turn looks at more than a slice of them.
+/// 5,000 routes: no turn handles more than a slice of them.
 #[test]
 fn thousands_come_in_slices() {
     let lines: String = (0..5_000).map(|n| format!(" 10.{}.{}.0/24 via 198.18.0.1\n", n / 250, n % 250)).collect();
@@ -295,7 +295,7 @@ fn thousands_come_in_slices() {
     assert!(most <= 64, "{most} in one turn");
 }
 
-/// Bad lines say what is wrong with them; the others count.
+/// The mistake in a wrong line is reported; the other lines count.
 #[test]
 fn lines_that_cannot_be() {
     for (line, what) in [

@@ -1,4 +1,4 @@
-//! Reception: every drop vector is inert, every accepted one has its effect.
+//! Reception: a dropped vector changes nothing, an accepted one has its effect. Read first: `bench.rs`.
 
 use crate::bench::*;
 use kalived::event::{Event, NetEv, RxMeta, SockEv};

@@ -1,4 +1,4 @@
-//! A reload at the time a file says, with both clocks turned by hand. Without a zone local time is UTC.
+//! `reload_time_file`: a reload at the time in a file, with both clocks set by the test. Without a time zone local time is UTC.
 
 use crate::bench::{Bench, v2};
 use kalived::config::model::Config;

@@ -1,5 +1,5 @@
-//! AH and `auth_hmac` between two worlds on the bench: what a Master arms ahead is taken in the order in which it leaves, whatever leaves
-//! between, whatever the clocks do, and over a hand-over; a copy is not.
+//! AH and `auth_hmac` between two worlds on the bench: armed adverts are accepted in the order in which they leave, with other adverts
+//! between them, after a step of a clock, and over a hand-over; a copy is refused.
 
 use crate::bench::*;
 use bytes::Bytes;
@@ -71,7 +71,7 @@ impl Pair {
         self.b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes }));
         self.left.push(bytes.clone());
     }
-    // What the Master did since is on the wire; what is due leaves.
+    // The Master's output since then is on the wire; due adverts leave.
     fn pass(&mut self) {
         let new: Vec<Out> = self.a.out[self.seen..].to_vec();
         self.seen = self.a.out.len();
@@ -143,7 +143,7 @@ fn answers_and_farewells_are_taken_too() {
         p.run(Duration::from_secs(3));
         for _ in 0..5 {
             let before = p.accepted();
-            // Somebody of lower priority speaks, signed as well: by another Master, whose clock is ours.
+            // A Master of lower priority sends a signed advert, with the same clock.
             let mut other = Bench::cold(vec![lower(&cfg)]);
             other.kernel = vec![addr(ETH0, PEER, 16, 0)];
             other.now = p.a.now;
@@ -169,7 +169,7 @@ fn answers_and_farewells_are_taken_too() {
     }
 }
 
-/// A clock that is set on the sender, or on both, costs an advert or two, never a takeover.
+/// A clock that is set on the sender, or on both, costs one or two adverts, never a takeover.
 #[test]
 fn a_wall_clock_that_is_set_locks_nobody_out() {
     for cfg in ways() {
@@ -230,7 +230,7 @@ fn modes_and_keys() {
     assert_eq!(why(InstanceConfig { auth: Auth::Ah(*b"another1"), ..v2() }, ah()), Some(Reject::AuthData));
 }
 
-/// The key in use is exchanged: what is armed is signed with the new one at once.
+/// The key in use is changed: the armed adverts are signed with the new one at once.
 #[test]
 fn a_key_is_exchanged_without_a_gap() {
     let cfg = with_hmac(v3(), hmac(HmacMode::Enforce, AntiReplay::Time));
@@ -270,7 +270,7 @@ fn sequences_and_marks_survive_a_hand_over() {
         let n = p.accepted();
         p.run(Duration::from_secs(4));
         assert!(p.accepted() >= n + 3 && p.refused() == 0, "{:?}", p.b.view().stats);
-        // The Backup's process is exchanged: it knows what it took.
+        // The Backup's process is replaced: the new one knows which adverts were accepted.
         p.b.event(Event::Guard(GuardEv::Freeze));
         let snapshot = p.b.world.last_snapshot(p.b.now);
         let mut b = Bench::of(World::standby(Config { instances: vec![lower(&cfg)], ..Config::default() }));
@@ -285,7 +285,7 @@ fn sequences_and_marks_survive_a_hand_over() {
     }
 }
 
-/// No secret in what is printed.
+/// No output has a secret.
 #[test]
 fn secrets_are_not_shown() {
     for cfg in ways() {

@@ -1,5 +1,5 @@
-//! The transition table, cell by cell, written out a second time by hand from RFC 9568 §6.4 and `docs/protocol.md` (State machine). A cell
-//! that changes must be changed here too, by somebody who looked at the rule.
+//! The transition table, cell by cell, written a second time by hand from RFC 9568 §6.4 and `docs/protocol.md` (State machine). A change of
+//! a cell must be made here, too, after a look at the rule.
 
 use kalived::vrrp::State::{self, Backup, Fault, Init, Master};
 use kalived::vrrp::fsm::Act::{
@@ -75,7 +75,7 @@ fn who_becomes_or_leaves_master_acts_like_it() {
     }
 }
 
-// To start and to become Master a member needs its group; to leave a state, and all that changes none, it does as any other.
+// To start and to become Master a member needs its group. In all other cells it acts as any virtual router.
 #[test]
 fn a_member_of_a_group_enters_nothing_by_itself() {
     for state in State::ALL {

@@ -1,4 +1,4 @@
-//! What is tracked, and what a virtual router makes of it: scripts, files and processes. Native checks: `track_check.rs`.
+//! Trackers and their effect on a virtual router: scripts, files and processes. Native checks are in `track_check.rs`.
 
 use crate::bench::*;
 use kalived::config::model::setting::{Ready, Script, Weight};
@@ -78,12 +78,12 @@ impl Bench {
     fn exit(&mut self, child: ChildKey, status: u8) {
         self.event(Event::Guard(GuardEv::ChildExit { child, end: ChildEnd::Exited(status) }));
     }
-    /// The run that is due now ends so.
+    /// The run that is due now ends with this status.
     fn ends(&mut self, status: u8) {
         let child = self.child();
         self.exit(child, status);
     }
-    /// Signals asked for since the last look: hard or not.
+    /// Signals requested since the last call: hard or not.
     fn kills(&mut self) -> Vec<bool> {
         let (kills, rest): (Vec<Effect>, _) =
             std::mem::take(&mut self.asked).into_iter().partition(|e| matches!(e, Effect::Guard(GuardFx::Kill { .. })));
@@ -288,7 +288,7 @@ fn a_script_that_lasts_as_long_as_its_interval_does_not_fill_the_log() {
     }
     let told = |b: &Bench| (b.logged("is already running, expect idle"), b.logged("is idle again"));
     assert_eq!(told(&b), (1, 1));
-    // After some that ended in time it is worth a line again.
+    // After some that ended in time it is reported again.
     for _ in 0..10 {
         last(&mut b, false);
     }
@@ -510,7 +510,7 @@ fn an_owners_trackers_fault_and_never_move_its_priority() {
     assert_eq!(b.state(), State::Master, "an interface alike");
     cfg.track_interfaces = vec![tracks(0)];
     assert_eq!(Bench::new(cfg).state(), State::Fault);
-    // Without weight it faults as ever.
+    // Without weight it leads to FAULT as before.
     let mut b = scripts(owner, vec![script("chk")]);
     assert_eq!(b.state(), State::Init);
     b.ends(0);

@@ -166,6 +166,7 @@ fn links_as_the_kernel_tells_them() {
         ours: false,
         master: 0,
         vrf: false,
+        table: 0,
     };
     assert_eq!(links.next(), Some(lo));
     let v0 = links.find(|l| l.name == "v0").expect("a link named v0");
@@ -183,6 +184,7 @@ fn links_as_the_kernel_tells_them() {
         ours: false,
         master: 0,
         vrf: false,
+        table: 0,
     };
     assert_eq!(v0, want);
 }

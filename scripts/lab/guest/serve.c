@@ -6,7 +6,7 @@
  *
  * It listens on every local address and runs for SECONDS. Of each address that was connected to it notes when: "checks" counts the last
  * WINDOW seconds, the intervals are between two connections to one address in them, and the busiest 10 ms are those of the whole run:
- * that begins before the daemon does, so a burst at its start is among them.
+ * that begins before the daemon does, so a burst at its start is among them; "busiest_at_ns": how long after the first connection.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -51,10 +51,11 @@ static int by_size(const void *a, const void *b) {
 
 static void report(long long from, long long interval) {
     long busiest = 0, first = 0, checks = 0, n = 0;
+    long long at = 0;
     qsort(all, count, sizeof *all, by_time);
     for (long i = 0; i < count; i++) {
         while (all[i].t - all[first].t > 10000000) first++;
-        if (i - first + 1 > busiest) busiest = i - first + 1;
+        if (i - first + 1 > busiest) busiest = i - first + 1, at = all[first].t - all[0].t;
     }
     qsort(all, count, sizeof *all, by_address);
     long long *off = malloc((count + 1) * sizeof *off);
@@ -67,8 +68,8 @@ static void report(long long from, long long interval) {
         sum += gap, off[n++] = llabs(gap - interval);
     }
     qsort(off, n, sizeof *off, by_size);
-    printf("@ {\"checks\":%ld,\"interval_share\":%.4f,\"interval_median_ns\":%lld,\"interval_worst_ns\":%lld,\"busiest_10ms\":%ld}\n", checks,
-           n ? sum / n / interval : 0, n ? off[n / 2] : -1, n ? off[n - 1] : -1, busiest);
+    printf("@ {\"checks\":%ld,\"interval_share\":%.4f,\"interval_median_ns\":%lld,\"interval_worst_ns\":%lld,\"busiest_10ms\":%ld,\"busiest_at_ns\":%lld}\n", checks,
+           n ? sum / n / interval : 0, n ? off[n / 2] : -1, n ? off[n - 1] : -1, busiest, at);
 }
 
 static const char ANSWER[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";

@@ -37,8 +37,8 @@ pub(super) const ADDRESS_LINE: &[Keyword] = &[
         "global, site, link, host, nowhere or a number."),
     row("track_group", Text, Supported, "<name>", "none", "static addresses only",
         "While its interface is down, the instances of that group are in FAULT."),
-    row("use_vmac", Flag, Missing, "", "off", "vrrp lists only; requires dev else error",
-        "Put this VIP on a vmac created over its dev interface."),
+    row("use_vmac", Flag, Supported, "", "off", "addresses of an instance with dev",
+        "The address is on a macvlan upon the interface of dev, with the MAC address of the VRID and of its family. See VIRTUAL MAC."),
 ];
 
 #[rustfmt::skip]
@@ -63,8 +63,8 @@ pub(super) const ROUTE_LINE: &[Keyword] = &[
         "Output interface."),
     row("dsfield", Text, Supported, "<name|n>", "0", "",
         "Alias of tos."),
-    row("encap", Words, NoEffect, "ip|ip6|mpls|ila ...", "none", "unsupported kinds rejected",
-        "Lightweight tunnel; ip: id dst src tos ttl flags, ip6: id dst src tc hoplimit flags, mpls labels, ila locator."),
+    row("encap", Words, Supported, "ip|ip6|mpls|ila ...", "none", "",
+        "Light tunnel of the way: ip with [id <n>] [dst <ip>] [src <ip>] [tos <n>] [ttl <n>] [flags <n>], ip6 with tc and hoplimit in place of tos and ttl, mpls <label>[/<label> ...], ila <locator>."),
     row("expires", Int(0, 4_294_967_295), Supported, "<secs>", "none", "IPv6",
         "Route lifetime."),
     row("fastopen_no_cookie", Int(0, 1), Supported, "0|1", "none", "",
@@ -155,8 +155,8 @@ pub(super) const ROUTE_LINE: &[Keyword] = &[
         "Route type unreachable."),
     row("via", Words, Supported, "[inet|inet6] <ip>", "none", "bad -> route dropped",
         "Gateway, may be of other family."),
-    row("vrf", Text, NoEffect, "<name>", "none", "unknown -> dropped",
-        "Use the table of a VRF."),
+    row("vrf", Text, Supported, "<name>", "none", "not with table",
+        "The route is in the table of that VRF, once there is a VRF of that name."),
     row("weight", Int(1, 256), Supported, "<1..256>", "1", "inside nexthop",
         "Multipath nexthop weight."),
     row("window", Int(0, 4_294_967_295), Supported, "<n>", "none", "",

@@ -30,7 +30,13 @@ pub fn man_section() -> String {
          .I (refused until it works)\n\
          marks those that keep kalived from starting, because running without them would not be safe.\n",
     );
-    scopes(&mut out, |k| !k.status.has_effect());
+    scopes(&mut out, |k| !k.status.has_effect() && k.status != Status::Never);
+    out.push_str(
+        ".SH KEYWORDS WITHOUT EFFECT\n\
+         These are known, checked and kept, and kalived does not act on them, for the reason at each. One that a file uses is\n\
+         reported once, with its place.\n",
+    );
+    scopes(&mut out, |k| k.status == Status::Never);
     out
 }
 
@@ -67,7 +73,7 @@ fn one(out: &mut String, scope: Scope, k: &Keyword) {
     if super::is_own(scope, k.name) {
         out.push_str(".I (kalived only)\n");
     }
-    if !matches!(k.status, Status::Supported | Status::NoEffect) {
+    if !matches!(k.status, Status::Supported | Status::NoEffect | Status::Never) {
         let _ = writeln!(out, ".I ({})", roff(k.status.word()));
     }
     let _ = writeln!(out, "{}", roff(k.doc));

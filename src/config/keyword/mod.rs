@@ -108,7 +108,9 @@ pub enum Status {
     Supported,
     /// Known, checked and kept in the model, but without effect yet, and said so.
     NoEffect,
-    /// The same for a part of the main work: a test fails unless it is allowed by name.
+    /// Known, checked and kept, and without effect for good: the row says why, and so does a message.
+    Never,
+    /// As `NoEffect` for a part of the main work: a test fails unless it is allowed by name.
     Missing,
     /// The same where running without it breaks what the file promises: kalived does not start unless it is allowed by name.
     Withheld,
@@ -202,6 +204,12 @@ const OWN: &[(Scope, &str)] = &[
     (Scope::Root, "vrrp_check"),
     (Scope::Instance, "track_check"),
     (Scope::SyncGroup, "track_check"),
+    (Scope::Instance, "track_virtual_server"),
+    (Scope::SyncGroup, "track_virtual_server"),
+    (Scope::VirtualServer, "fast_interval"),
+    (Scope::RealServer, "fast_interval"),
+    (Scope::AnyCheck, "fast_interval"),
+    (Scope::VirtualServer, "slow_start"),
     (Scope::VirtualServer, "on_down"),
     (Scope::VirtualServer, "panic_threshold"),
     (Scope::VirtualServer, "rise"),
@@ -243,7 +251,7 @@ impl Status {
         match self {
             Status::Refused | Status::Withheld => Severity::Fatal,
             Status::Missing => Severity::Warning,
-            Status::NoEffect | Status::Supported | Status::Always => Severity::Note,
+            Status::NoEffect | Status::Never | Status::Supported | Status::Always => Severity::Note,
         }
     }
     /// For people.
@@ -251,6 +259,7 @@ impl Status {
         match self {
             Status::Supported => "works",
             Status::NoEffect => "no effect yet",
+            Status::Never => "no effect",
             Status::Missing => "no effect yet, fails a test",
             Status::Withheld => "no effect yet, refused unless allowed",
             Status::Refused => "refused until it works",

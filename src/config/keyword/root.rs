@@ -29,8 +29,8 @@ pub(super) const ROOT: &[Keyword] = &[
         "Accepted. kalived uses no ipsets; the sets of nftables belong to their namespace."),
     row("net_namespace", Text, Refused, "<name>", "none", "duplicate ignored with error; cannot change on reload (reload refused)",
         "Run VRRP (and all) inside this netns; implies use_pid_dir and its own mount ns."),
-    row("net_namespace_ipvs", OptText(""), NoEffect, "[<name>]", "same as net_namespace", "empty = default namespace; not changeable on reload",
-        "Netns used for the IPVS/checker child."),
+    row("net_namespace_ipvs", OptText(""), Refused, "[<name>]", "same as net_namespace", "empty = default namespace; not changeable on reload",
+        "The network namespace of virtual servers. Start kalived in that namespace with `ip netns exec`."),
     row("static_ipaddress", Entries(Scope::AddressLine), Supported, "{ <address line> ... }", "", "",
         "Addresses configured at start regardless of VRRP state; see address line."),
     row("static_routes", Entries(Scope::RouteLine), Supported, "{ <route line> ... }", "", "",
@@ -163,8 +163,8 @@ pub(super) const SSL: &[Keyword] = &[
         "Certificate that is shown to a server that asks for one."),
     row("key", Text, Supported, "<file>", "none", "PEM, not encrypted",
         "Key of this certificate."),
-    row("password", Text, NoEffect, "<string>", "none", "",
-        "Private key password. An encrypted key is not read: `openssl pkey` decrypts it."),
+    row("password", Text, Never, "<string>", "none", "",
+        "An encrypted key is not read: `openssl pkey` decrypts it."),
 ];
 
 #[rustfmt::skip]

@@ -11,7 +11,7 @@ use crate::config::tree::Stmt;
 use core::net::{IpAddr, Ipv4Addr};
 
 impl<'a> Cx<'a> {
-    /// The address of a line; `None` when the line is dropped, which has then been told.
+    /// The address of a line; `None` when the line is dropped, which is then reported.
     pub(super) fn address_line(&mut self, stmt: &'a Stmt, user: &str) -> Option<(Vip, Span)> {
         let (first, rest) = stmt.words.split_first()?;
         if let Some(block) = &stmt.block {
@@ -64,7 +64,7 @@ impl<'a> Cx<'a> {
             }
         }
         if let Some(more) = vip.more.as_deref_mut() {
-            // The kernel refuses such an address otherwise, or does not look at the word.
+            // Otherwise the kernel refuses the address, or ignores the word.
             let fits = [
                 (&mut more.home, "home", vip.addr.is_ipv6(), "an IPv6 address"),
                 (
@@ -84,6 +84,10 @@ impl<'a> Cx<'a> {
         if vip.dev.is_none() && vip.more.as_ref().is_some_and(|m| m.use_vmac) {
             self.say(stmt.span(), kind::use_vmac_without_dev());
             vip.more.get_or_insert_default().use_vmac = false;
+        }
+        if let Some(more) = vip.more.as_deref_mut().filter(|m| m.use_vmac && user == "static_ipaddress") {
+            more.use_vmac = false;
+            self.say(stmt.span(), kind::use_vmac_of_static());
         }
         Some((vip, stmt.span()))
     }
@@ -107,7 +111,7 @@ impl<'a> Cx<'a> {
         let prefix = match len.map(str::parse::<u8>) {
             None => None,
             Some(Ok(n)) if n <= full => Some(n),
-            // keepalived reads the mask as nothing, too, and serves the address.
+            // keepalived ignores the mask, too, and uses the address.
             Some(_) if ip.is_ipv4() && len.and_then(netmask).is_some() => {
                 let ones = len.and_then(netmask).unwrap_or(full);
                 self.say(word.span, kind::netmask_used(text, full))

@@ -1,4 +1,4 @@
-//! Blocks and words of the top level besides `global_defs`, `vrrp_instance` and `virtual_server`.
+//! Blocks and keywords of the top level, without `global_defs`, `vrrp_instance` and `virtual_server`. Read first: `mod.rs`.
 
 use super::process::names;
 use super::refs::{Kind, Owner, Use};

@@ -38,7 +38,7 @@ const REGEX_OPTIONS: &[&str] = &[
     "use_offset_limit",
 ];
 
-/// Reads one check; `None` when it lacks what it cannot do without, which has been told.
+/// Reads one check; `None` when a required setting is missing, which is reported.
 pub(super) fn check<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Check> {
     let Form::Block(scope) = k.form else { return None };
     cx.extra(head, 1);
@@ -118,7 +118,7 @@ fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a St
                     .help("write one SMTP_CHECK for each host, with `connect_ip` in it");
                 let mut target = Target::default();
                 let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
-                // The words of the outer check that are no place to go to have no meaning here.
+                // Keywords of the outer check that are not part of a destination have no meaning here.
                 cx.walk(Scope::NetCheck, stmts, |cx, k, s| {
                     if target.setting(k.name).is_some() {
                         cx.set(&mut [&mut target], k, s);
@@ -254,7 +254,7 @@ fn out_of_range<'a>(cx: &mut Cx<'a>, k: &Keyword, w: &'a Word) {
     cx.say(w.span, kind::status_out_of_range(cx.text(w), k.name)).help("allowed: 100..599, or a range such as 200-299");
 }
 
-/// Bytes with the bits that count: `x` stands for any four.
+/// Bytes, each with a mask: `x` stands for any four bits.
 fn hex(text: &str) -> Option<Vec<(u8, u8)>> {
     let digit = |b: &u8| match b {
         b'x' | b'X' => Some((0, 0)),

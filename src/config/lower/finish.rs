@@ -1,5 +1,5 @@
-//! What follows from an instance's keywords together: family, version, defaults, and what excludes what; then what
-//! follows from all instances together.
+//! The rules between the keywords of an instance: family, version, defaults, and which keywords exclude each other; then the rules
+//! between instances.
 //!
 //! The rules are keepalived's (keyword table, kalived.conf(5)) except where they would put a wrong interval or count on
 //! the wire: those are fatal here. Read first: `instance.rs`.
@@ -9,6 +9,7 @@ use super::global::{Globals, link_local_group};
 use super::instance::{AuthGiven, AuthKind, Draft};
 use super::unicast::{self, Vrids};
 use crate::config::kind;
+use crate::config::model::global::ExtraGarp;
 use crate::config::model::vrrp::HmacMode;
 use crate::config::model::{Auth, ChecksumMode, Config, Family, GarpConfig, InstanceConfig, Version, Vip};
 use crate::config::source::Span;
@@ -54,8 +55,8 @@ pub(super) fn all(cx: &mut Cx<'_>, global: &Globals, drafts: Vec<Draft>, config:
     own_names(cx, &names, config);
 }
 
-/// The names of own interfaces that the file does not say, as keepalived makes them: PREFIX.VRID, for IPv6 also PREFIX6.VRID, then with a number
-/// that makes it unique.
+/// Names for own interfaces that have none in the file, as keepalived makes them: PREFIX.VRID, for IPv6 also PREFIX6.VRID, then with a
+/// number that makes them unique.
 fn own_names(cx: &mut Cx<'_>, spans: &BTreeMap<String, Span>, config: &mut Config) {
     let mut taken: BTreeSet<String> = config.instances.iter().map(|i| i.interface.clone()).collect();
     for i in &mut config.instances {
@@ -76,6 +77,36 @@ fn own_names(cx: &mut Cx<'_>, spans: &BTreeMap<String, Span>, config: &mut Confi
         if let Some(name) = names.find(|name| !taken.contains(name)) {
             own.name = Some(name.as_str().into());
             taken.insert(name);
+        }
+    }
+    address_names(config, taken);
+}
+
+/// The same for interfaces that addresses have of their own: one for each interface below and family.
+fn address_names(config: &mut Config, mut taken: BTreeSet<String>) {
+    let more = &config.global.more;
+    let prefix = more.vmac_addr_prefix.clone().unwrap_or_else(|| more.vmac_prefix.clone());
+    for i in &mut config.instances {
+        let InstanceConfig { vips, excluded, interface, vrid, family, more, .. } = i;
+        // An ipvlan and a macvlan do not go upon one interface; with `use_vmac` alone the one of the instance is that of both families.
+        let own = more.own_interface.as_deref().is_some_and(|own| !own.ipvlan);
+        let mut named: BTreeMap<(String, bool), String> = BTreeMap::new();
+        for vip in vips.iter_mut().chain(excluded) {
+            let below = vip.dev.as_deref().unwrap_or(interface).to_owned();
+            let (said, six) = (vip.more.as_ref().is_some_and(|m| m.use_vmac), vip.addr.is_ipv6());
+            let (elsewhere, other) = (below != *interface, six != (*family == Family::V6));
+            if said && own && !elsewhere && !other {
+                // It is on the interface of the instance like those whose line says none.
+                vip.dev = None;
+            } else if said || more.use_vmac_addr && (elsewhere || other) {
+                let name = named.entry((below, six)).or_insert_with(|| {
+                    let with_six = six.then(|| format!("{prefix}6.{vrid}"));
+                    let numbered = (1..).map(|n: u32| format!("{prefix}{n}.{vrid}"));
+                    let mut names = core::iter::once(format!("{prefix}.{vrid}")).chain(with_six).chain(numbered);
+                    names.find(|name| taken.insert(name.clone())).unwrap_or_default()
+                });
+                vip.more.get_or_insert_default().vmac = Some(name.as_str().into());
+            }
         }
     }
 }
@@ -137,7 +168,7 @@ fn one(cx: &mut Cx<'_>, global: &Globals, check_source: bool, mut draft: Draft) 
     }
     out.more = draft.more;
     unicast::finish(cx, head, strict, check_source, &mut out);
-    more(cx, head, strict, &mut out);
+    more(cx, head, strict, global.global.more.vrrp_garp_extra_if, &mut out);
     if strict && out.priority == 255 {
         out.more.owner_ignore_adverts = Some(true);
     }
@@ -161,8 +192,9 @@ fn accept(cx: &mut Cx<'_>, head: Span, strict: bool, out: &mut InstanceConfig) {
 }
 
 /// What follows from keywords that stand in `more`.
-fn more(cx: &mut Cx<'_>, head: Span, strict: bool, out: &mut InstanceConfig) {
+fn more(cx: &mut Cx<'_>, head: Span, strict: bool, extra: Option<ExtraGarp>, out: &mut InstanceConfig) {
     let more = &mut out.more;
+    more.garp_extra_if = more.garp_extra_if.or(extra).filter(|e| !e.every.is_zero());
     if more.timer_expired_backup.is_some() && out.preempt {
         cx.say(head, kind::needs_nopreempt());
         more.timer_expired_backup = None;
@@ -250,7 +282,7 @@ fn advert_int(cx: &mut Cx<'_>, draft: &Draft, version: Version) -> Duration {
     let Some((us, span)) = draft.advert_int else { return Duration::from_secs(1) };
     let text = super::value::seconds(us);
     match version {
-        // An advert of version 2 says its interval in whole seconds; anything else is not what the others are told.
+        // An advert of version 2 has its interval in whole seconds: the other routers would receive a different one.
         Version::V2 if !us.is_multiple_of(1_000_000) => {
             cx.say(span, kind::v2_interval(&text))
                 .help("write whole seconds, 1..255; or `version 3` on all routers of this virtual_router_id");
@@ -347,7 +379,7 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
         match (strict, out.version) {
             (true, _) => cx.say(draft.head, kind::no_address_strict(name)),
             (_, Version::V3) => cx.say(draft.head, kind::no_address_v3(name)),
-            // No address, because the address was wrong: that is the message.
+            // There is no address because it was wrong, which is reported already.
             _ if draft.vips_told => return,
             _ => cx.say(draft.head, kind::no_address(name)),
         }
@@ -361,7 +393,7 @@ fn garp(global: &Globals, draft: &Draft) -> GarpConfig {
         true => (1, Duration::ZERO),
         false => (base.repeat, base.delay),
     };
-    // What answers a lower advert defaults to the global burst of a new Master, whatever the instance's own is.
+    // The burst that answers a lower advert has the global burst of a new Master as its default, not that of the instance.
     let (repeat, delay) = (all.repeat.unwrap_or(repeat), all.delay.unwrap_or(delay));
     GarpConfig {
         repeat: mine.repeat.unwrap_or(repeat),

@@ -1,12 +1,12 @@
 //! `track_group`: its instances track the interfaces of the static addresses, routes and rules that name it, as if each had a line of
-//! `track_interface` for it. While such an interface is down they are in FAULT, for what they need is not there.
+//! `track_interface` for it. While such an interface is down they are in FAULT.
 //!
 //! Read first: `refs.rs`, which leaves only members that exist.
 
 use crate::config::model::{Config, TrackInterface};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// keepalived's, of an address without `dev`.
+/// keepalived's default for an address without `dev`.
 const DEFAULT_INTERFACE: &str = "eth0";
 
 pub(super) fn follow(config: &mut Config) {
@@ -73,7 +73,7 @@ mod tests {
             let all = loaded.config.instances[n].track_interfaces.iter().map(|t| (&*t.name, t.weight));
             all.collect::<Vec<_>>()
         };
-        // Its own interface is looked at anyhow.
+        // Its own interface is tracked without a line.
         assert_eq!(tracks(0), [("eth1", 0), ("eth2", 0)], "{:?}", loaded.diags);
         assert_eq!(tracks(1), [("eth1", 0), ("eth2", 0), ("eth3", 0), ("eth5", 0)]);
         assert_eq!(tracks(2), []);

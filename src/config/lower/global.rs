@@ -10,7 +10,7 @@ use crate::config::tree::Stmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
-/// GARP settings that were given, of the process or of an instance.
+/// GARP settings in the file, of the process or of an instance.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct GarpGiven {
     pub(super) repeat: Option<u32>,
@@ -22,7 +22,7 @@ pub(super) struct GarpGiven {
 }
 
 impl GarpGiven {
-    /// Takes a keyword, named without its `vrrp_`; false: not one of ours.
+    /// Reads a keyword, named without its `vrrp_`; false: it is another keyword.
     pub(super) fn read<'a>(&mut self, cx: &mut Cx<'a>, name: &str, k: &Keyword, stmt: &'a Stmt) -> bool {
         match name {
             "garp_master_delay" => self.delay = cx.duration(k, stmt).or(self.delay),
@@ -174,7 +174,7 @@ fn gap<'a>(field: &mut Duration, cx: &mut Cx<'a>, k: &Keyword, stmt: &'a Stmt) {
     }
 }
 
-/// ff02::/16 and its kin with other flags.
+/// ff02::/16, and the same scope with other flags.
 pub(super) fn link_local_group(ip: &IpAddr) -> bool {
     matches!(ip, IpAddr::V6(a) if a.segments()[0] & 0xff0f == 0xff02)
 }

@@ -1,4 +1,4 @@
-//! `vrrp_instance`: what its keywords say, each for itself. What follows from them together is in `finish.rs`.
+//! `vrrp_instance`: reads its keywords one by one. The rules between them are in `finish.rs`.
 
 use super::Cx;
 use super::global::GarpGiven;
@@ -20,7 +20,7 @@ pub(super) type At<T> = Option<(T, Span)>;
 pub(super) enum AuthKind {
     Pass,
     Ah,
-    /// Neither, which has been told.
+    /// Neither, which is reported.
     Unknown,
 }
 
@@ -29,11 +29,11 @@ pub(super) enum AuthKind {
 pub(super) struct AuthGiven {
     pub(super) kind: At<AuthKind>,
     pub(super) password: At<String>,
-    /// One of the two was given and is missing its value, which has been told.
+    /// One of the two has no value, which is reported.
     pub(super) told: bool,
 }
 
-/// What a block says.
+/// The content of a block.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) name: String,
@@ -43,7 +43,7 @@ pub(super) struct Draft {
     pub(super) state: At<bool>,
     pub(super) interface: At<String>,
     pub(super) vrid: At<u8>,
-    /// A VRID that was given but is no number of one.
+    /// There is a VRID that is not a valid one, which is reported.
     pub(super) vrid_told: bool,
     pub(super) interface_told: bool,
     pub(super) version: At<i64>,
@@ -58,7 +58,7 @@ pub(super) struct Draft {
     pub(super) vips: Vec<(Vip, Span)>,
     pub(super) excluded: Vec<(Vip, Span)>,
     pub(super) no_vips_wanted: bool,
-    /// An address was given and could not be used, which has been told.
+    /// There is an address that cannot be used, which is reported.
     pub(super) vips_told: bool,
     pub(super) garp: GarpGiven,
     pub(super) mcast_src: At<IpAddr>,

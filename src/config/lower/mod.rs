@@ -1,8 +1,8 @@
-//! Statements to meaning: walks the tree by the keyword table and fills the [`Config`].
+//! From statements to the model: walks the tree by the keyword table and fills the [`Config`].
 //!
-//! Words nobody knows, words that are not done yet and words in the wrong place are all dealt with in `walk`, so that
-//! no block can drop something in silence. Read next: `value.rs` (numbers and the like), `global.rs`, `instance.rs`,
-//! `finish.rs` (defaults and rules between keywords), `address.rs`.
+//! Unknown keywords, keywords without effect yet and keywords in the wrong place are all handled in `walk`, so that no block can
+//! drop one without a message. Read next: `value.rs` (numbers and the like), `global.rs`, `instance.rs`, `finish.rs` (defaults and
+//! rules between keywords), `address.rs`.
 
 mod address;
 mod around;
@@ -43,11 +43,11 @@ pub struct InterfaceUse {
     pub name: String,
     /// Where.
     pub span: Span,
-    /// By whom: "vrrp_instance VI_1".
+    /// The block that uses it: "vrrp_instance VI_1".
     pub user: String,
 }
 
-/// A statement that messages about the whole configuration point to: lints, and what is said about commands.
+/// A statement that messages about the whole configuration refer to: lints, and messages about commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// The keyword.
@@ -73,7 +73,7 @@ impl Said {
     ];
 }
 
-/// What the file means.
+/// The result: the configuration, and what later checks need.
 #[derive(Debug, Default)]
 pub struct Lowered {
     /// Complete for every instance without a fatal mistake.
@@ -86,13 +86,13 @@ pub struct Lowered {
     pub commands: Vec<CommandAt>,
     /// Names of scripts and checks that something tracks, also where that is not in the configuration for a mistake.
     pub tracked: BTreeSet<Box<str>>,
-    /// Statements that later messages point to.
+    /// Statements that later messages refer to.
     pub said: Vec<Said>,
     /// Files with keys of `auth_hmac`, to be read.
     pub key_files: Vec<(Box<str>, Span)>,
 }
 
-/// Gives the tree its meaning.
+/// Reads the tree.
 pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
     let mut cx = Cx {
         src,
@@ -156,7 +156,7 @@ fn may_repeat(scope: Scope, k: &Keyword) -> bool {
         )
 }
 
-/// A keyword without effect yet: where it stands. The first place is of those that weigh most.
+/// The places of a keyword without effect yet. The first place is one of the most severe.
 struct Pending {
     k: &'static Keyword,
     severity: Severity,
@@ -165,14 +165,14 @@ struct Pending {
     more: usize,
 }
 
-/// Most further places of a keyword without effect that are kept: what is allowed on its line is looked up for each.
+/// Most further places of a keyword without effect that are kept: for each, the `allow` comments of its line are looked up.
 const MAX_PENDING: usize = 1000;
 
-/// What every part of this folder works with.
+/// The state of the walk, which all files of this directory share.
 struct Cx<'a> {
     src: &'a Sources,
     diags: &'a mut Diags,
-    /// Keywords that are not done yet: first place, how many more.
+    /// Keywords without effect yet: first place, how many more.
     pending: BTreeMap<(Scope, &'static str), Pending>,
     interfaces: Vec<InterfaceUse>,
     effect: Effect,
@@ -180,7 +180,7 @@ struct Cx<'a> {
     seen: Vec<(&'static Keyword, &'a Stmt)>,
     /// How many blocks without effect are open.
     quiet: u32,
-    /// Inside a line a bad word costs the line.
+    /// A wrong word discards its whole line.
     in_line: bool,
     /// Names of blocks by kind, and where each stands first.
     names: BTreeMap<(&'static str, &'a str), Span>,
@@ -194,7 +194,7 @@ struct Cx<'a> {
     no_protocol: Vec<Span>,
     /// Files with keys of `auth_hmac`.
     key_files: Vec<(Box<str>, Span)>,
-    /// What the next rule without a preference gets, of IPv4 and of IPv6.
+    /// The preference of the next rule that has none, of IPv4 and of IPv6.
     next_preference: [u32; 2],
 }
 
@@ -217,13 +217,13 @@ impl<'a> Cx<'a> {
         word.text(self.src)
     }
 
-    /// Hands every statement to `on` whose keyword is known here, and deals with all the others.
+    /// Passes every statement to `on` whose keyword is known here, and handles all others.
     fn walk(&mut self, scope: Scope, stmts: &'a [Stmt], mut on: impl FnMut(&mut Self, &'static Keyword, &'a Stmt)) {
         let base = self.seen.len();
         for stmt in stmts {
             let Some(k) = self.known(scope, stmt) else { continue };
             if let Some(now) = keyword::replaced_by(scope, k.name) {
-                // It works: nothing is wrong with the file.
+                // The old name works: it is no mistake.
                 self.say(stmt.span(), kind::old_name(k.name, now))
                     .help(format!("write `{now}`; kalived.conf(5) says what it takes"));
             }
@@ -233,7 +233,7 @@ impl<'a> Cx<'a> {
             match k.status {
                 Status::Supported | Status::Always => {}
                 // Inside a block without effect this has been told with the block.
-                Status::NoEffect | Status::Missing | Status::Withheld if self.quiet > 0 => {}
+                Status::NoEffect | Status::Never | Status::Missing | Status::Withheld if self.quiet > 0 => {}
                 _ => self.postpone(scope, k, stmt.span(), k.status.weighs()),
             }
             if matches!(scope, Scope::Root | Scope::GlobalDefs | Scope::Instance) && Said::WORDS.contains(&k.name) {
@@ -250,7 +250,7 @@ impl<'a> Cx<'a> {
         self.seen.truncate(base);
     }
 
-    /// Tells of a keyword that stood in this block already; true: this one does not count.
+    /// Reports a keyword that stood in this block already; true: this one is ignored.
     fn repeated(&mut self, base: usize, k: &'static Keyword, stmt: &'a Stmt) -> bool {
         let here = self.seen.get(base..).unwrap_or(&[]);
         let Some((_, first)) = here.iter().find(|(row, _)| std::ptr::eq(*row, k)) else {
@@ -267,7 +267,7 @@ impl<'a> Cx<'a> {
         script
     }
 
-    /// Reads a block: `special` takes what has a form of its own and says so; the table knows the rest.
+    /// Reads a block: `special` reads keywords with a form of their own and returns true for them; the table reads the others.
     fn fill<B: Block>(
         &mut self,
         scope: Scope,
@@ -282,7 +282,7 @@ impl<'a> Cx<'a> {
         });
     }
 
-    /// Puts what a statement says into the first of these blocks that has a field for it.
+    /// Stores the value of a statement in the first of these blocks that has a field for it.
     fn set(&mut self, blocks: &mut [&mut dyn Block], k: &'static Keyword, stmt: &'a Stmt) {
         for block in blocks {
             if let Some(field) = block.setting(k.name) {
@@ -296,7 +296,7 @@ impl<'a> Cx<'a> {
         debug_assert!(false, "{} has no field", k.name);
     }
 
-    /// The row of a statement's keyword; everything wrong with its shape is told.
+    /// The row of a statement's keyword; reports a wrong form.
     fn known(&mut self, scope: Scope, stmt: &'a Stmt) -> Option<&'static Keyword> {
         let first = stmt.words.first()?;
         let name = self.text(first);
@@ -329,7 +329,7 @@ impl<'a> Cx<'a> {
         if let Some(undefined) = super::hint::undefined(name) {
             help = Some(undefined);
         }
-        // What holds instead of the value that was meant.
+        // The value that holds instead of the intended one.
         if let Some(near) = nearest::nearest(scope, name).and_then(|n| keyword::find(scope, n))
             && let (Some(h), Some(default)) = (&mut help, value::default_without(near))
             && h.starts_with("did you mean")
@@ -371,13 +371,16 @@ impl<'a> Cx<'a> {
             if k.status == Status::Refused {
                 let why = match k.name {
                     "net_namespace" => "without it addresses would be set in the wrong network namespace",
+                    "net_namespace_ipvs" => "without it virtual servers would be set in the wrong network namespace",
                     _ => "without it a part of the file would be missing",
                 };
                 self.say(span, kind::unsupported_keyword(k.name, &more, why))
                     .help("remove it, or keep keepalived for this configuration");
                 continue;
             }
+            let never = format!("checked and kept, but it has no effect. {}", k.doc.trim_end_matches('.'));
             let what = match k.form {
+                _ if k.status == Status::Never => &*never,
                 Form::Block(_) | Form::Entries(_) => "checked and kept, but the block has no effect yet",
                 _ => "checked and kept, but it has no effect yet",
             };
@@ -395,7 +398,7 @@ impl<'a> Cx<'a> {
     }
 }
 
-/// Whether a block says a keyword, however wrong: then a message about that keyword has been given.
+/// Whether a block has a keyword, also a wrong one: then a message about that keyword exists.
 fn says(src: &Sources, stmts: &[Stmt], name: &str) -> bool {
     stmts.iter().any(|s| s.words.first().is_some_and(|w| w.text(src) == name))
 }

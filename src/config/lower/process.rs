@@ -1,5 +1,5 @@
-//! `global_defs`: words that have a form of their own and are of no virtual router. All others the table reads. Read first:
-//! `global.rs`.
+//! `global_defs`: keywords with a form of their own that do not concern virtual routers. The keyword table reads all others. Read
+//! first: `global.rs`.
 
 use super::Cx;
 use super::value::word;
@@ -60,10 +60,18 @@ pub(super) fn one<'a>(cx: &mut Cx<'a>, more: &mut GlobalMore, k: &'static Keywor
                 more.smtp_connect_timeout = Duration::from_secs(1);
             }
         }
+        "reload_file" | "config_save_dir" => {
+            cx.set(&mut [more], k, stmt);
+            let field = if k.name == "reload_file" { &mut more.reload_file } else { &mut more.config_save_dir };
+            if field.as_ref().is_some_and(|p| !p.starts_with('/')) {
+                cx.say(stmt.span(), kind::relative_path(k.name));
+                *field = None;
+            }
+        }
         "reload_time_file" => {
             cx.set(&mut [more], k, stmt);
             if more.reload_time_file.as_ref().is_some_and(|p| !p.starts_with('/')) {
-                cx.say(stmt.span(), kind::relative_path());
+                cx.say(stmt.span(), kind::relative_path(k.name));
                 more.reload_time_file = None;
             }
         }

@@ -1,5 +1,5 @@
-//! Names that one block uses and another must define: scripts, files, processes, BFD sessions, instances, groups. Looked
-//! at when the whole file is read, because keepalived takes them in any order.
+//! Names that one block uses and another must define: scripts, files, processes, BFD sessions, instances, groups. They are
+//! checked after the whole file is read, because keepalived accepts them in any order. Read first: `mod.rs`.
 
 use super::Cx;
 use crate::config::keyword::nearest::distance;
@@ -11,7 +11,7 @@ use crate::config::tree::Stmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What a name is the name of.
+/// The kind of thing that a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Interface,
@@ -22,6 +22,7 @@ pub(super) enum Kind {
     Bfd,
     Instance,
     ServerGroup,
+    VirtualServer,
 }
 
 impl Kind {
@@ -35,6 +36,7 @@ impl Kind {
             Kind::Bfd => "bfd_instance",
             Kind::Instance => "vrrp_instance",
             Kind::ServerGroup => "virtual_server_group",
+            Kind::VirtualServer => "virtual_server",
         }
     }
 }
@@ -45,15 +47,15 @@ pub(super) struct Use {
     pub(super) kind: Kind,
     pub(super) name: Box<str>,
     pub(super) span: Span,
-    /// What its line says about the weight.
+    /// The weight in its line.
     pub(super) weight: Option<i32>,
-    /// The keyword behind which it stands; none where the head of the block itself says it.
+    /// The keyword that it follows; none where the head of the block has it.
     pub(super) word: Option<&'static str>,
-    /// Whose keyword that is.
+    /// The block of that keyword.
     pub(super) owner: Owner,
 }
 
-/// A block that says something, by its keyword and its name.
+/// A block, by its keyword and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) block: &'static str,
@@ -73,7 +75,7 @@ impl Use {
     }
 }
 
-/// The owner's priority is never changed: what has a weight there does nothing.
+/// The priority of an address owner is never changed: a weight has no effect there.
 fn owners(cx: &mut Cx<'_>, config: &Config) {
     let owners: BTreeSet<&str> = config.instances.iter().filter(|i| i.priority == 255).map(|i| &*i.name).collect();
     let mut weights: BTreeMap<(Kind, &str), i32> = BTreeMap::new();
@@ -93,7 +95,7 @@ fn owners(cx: &mut Cx<'_>, config: &Config) {
     }
 }
 
-/// What an instance tracks and its group, too.
+/// What both an instance and its group track.
 fn both(cx: &mut Cx<'_>, config: &Config) {
     let instances: BTreeMap<&str, &InstanceConfig> = config.instances.iter().map(|i| (&*i.name, i)).collect();
     for group in &config.sync_groups {
@@ -108,6 +110,7 @@ fn both(cx: &mut Cx<'_>, config: &Config) {
                 (&a.files, &b.files),
                 (&a.processes, &b.processes),
                 (&a.bfds, &b.bfds),
+                (&a.virtual_servers, &b.virtual_servers),
             ];
             let shared = pairs.into_iter().flat_map(|(a, b)| b.iter().filter(|t| a.iter().any(|o| o.name == t.name)));
             let shared =
@@ -122,7 +125,7 @@ fn both(cx: &mut Cx<'_>, config: &Config) {
     }
 }
 
-/// Each instance is in one group, once; owners are among themselves.
+/// Each instance is in one group, once; a group has only address owners, or none.
 fn one_group_each(cx: &mut Cx<'_>, config: &mut Config) {
     let owners: BTreeSet<&str> = config.instances.iter().filter(|i| i.priority == 255).map(|i| &*i.name).collect();
     let mut seen: BTreeMap<Box<str>, Box<str>> = BTreeMap::new();
@@ -146,13 +149,15 @@ fn one_group_each(cx: &mut Cx<'_>, config: &mut Config) {
             cx.say(span, kind::owners_and_others(name)).help("give all members priority 255, or none");
         }
     }
-    // What is missing has been told, name by name.
+    // Missing members are reported already, name by name.
     config.sync_groups.retain(|g| !g.members.is_empty());
 }
 
-/// Tells of every name that nothing defines, and drops it; the names of scripts and checks that are used.
+/// Reports and drops every name that is not defined; returns the names of scripts and checks that are used.
 pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> {
-    let mut known: BTreeSet<(Kind, &str)> = BTreeSet::new();
+    let used = cx.uses.iter().any(|u| u.kind == Kind::VirtualServer);
+    let servers: Vec<String> = config.virtual_servers.iter().filter(|_| used).map(|s| s.track_name()).collect();
+    let mut known: BTreeSet<(Kind, &str)> = servers.iter().map(|s| (Kind::VirtualServer, &**s)).collect();
     known.extend(config.scripts.iter().map(|s| (Kind::Script, &*s.name)));
     known.extend(config.checks.iter().map(|s| (Kind::Check, &*s.name)));
     known.extend(config.track_files.iter().map(|s| (Kind::File, &*s.name)));
@@ -171,7 +176,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
         }
         let defined = cx.names.get(&(used.kind.block(), &*used.name)).copied();
         if known.contains(&(used.kind, &*used.name)) {
-            // Only scripts: keepalived looks for the others when it has read everything.
+            // Only scripts: keepalived looks up the others after the whole file.
             if let Some(at) = defined.filter(|at| used.kind == Kind::Script && after(cx.src, *at, used.span)) {
                 let src = cx.src;
                 cx.say(used.span, kind::defined_below(&used.name))
@@ -180,13 +185,16 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
             }
             continue;
         }
-        // A block that was dropped has been told of.
+        // A block that was dropped is reported already.
         let lost = defined.is_some() || (used.kind == Kind::Instance && fatal);
         if !lost {
             let what = used.kind.block();
             let near = known.iter().filter(|(k, _)| *k == used.kind).map(|(_, n)| (distance(&used.name, n), *n)).min();
             let help = match near {
                 Some((d, n)) if d <= 3 && used.name.len() <= 64 => format!("did you mean `{n}`?"),
+                _ if used.kind == Kind::VirtualServer => {
+                    "name it as the log does: `[10.0.0.1]:tcp:80`, `fwmark:7` or `group:NAME`".to_owned()
+                }
                 _ => format!("add `{what} {} {{ ... }}`, or remove the line", used.name),
             };
             cx.say(used.span, kind::undefined_name(&used.name, used.place(), what)).help(help);
@@ -203,6 +211,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
         t.checks.retain(|x| !has(Kind::Check, &x.name));
         t.files.retain(|x| !has(Kind::File, &x.name));
         t.processes.retain(|x| !has(Kind::Process, &x.name));
+        t.virtual_servers.retain(|x| !has(Kind::VirtualServer, &x.name));
         t.bfds.retain(|x| !has(Kind::Bfd, &x.name));
     };
     config.instances.iter_mut().for_each(|i| prune(&mut i.more.tracks));
@@ -215,8 +224,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
     tracked
 }
 
-/// Adds the names of scripts and checks that stand where a mistake keeps them from being used: in a line of their own, or
-/// behind a `track_` word.
+/// Adds the names of scripts and checks that a mistake keeps from being used: in a line of their own, or after a `track_` keyword.
 pub(super) fn tracked_in_vain(src: &Sources, stmts: &[Stmt], config: &Config, tracked: &mut BTreeSet<Box<str>>) {
     let names = config.scripts.iter().map(|s| &s.name).chain(config.checks.iter().map(|c| &c.name));
     let left: BTreeSet<&str> = names.filter(|n| !tracked.contains(*n)).map(|n| &**n).collect();

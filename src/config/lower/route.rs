@@ -1,5 +1,5 @@
-//! Lines of routes and rules, in the words of `ip route` and `ip rule`. One bad word costs its line: half a route would
-//! lead packets somewhere. Names of tables and the like are not looked up here.
+//! Lines of routes and rules, in the words of `ip route` and `ip rule`. One wrong word discards its line, because an incomplete route
+//! would lead packets to a wrong place. Names of tables and the like are not looked up here.
 
 use super::Cx;
 use super::value::word;
@@ -7,10 +7,11 @@ use crate::config::diag::Severity;
 use crate::config::keyword::{self, Keyword, Scope, nearest};
 use crate::config::kind;
 use crate::config::lex::Word;
-use crate::config::model::route::{Action, Encap, Hop, Metrics, Prefix, Route, Rule};
+use crate::config::model::route::{Action, Hop, Metrics, Prefix, Route, Rule};
 use crate::config::model::setting::Block;
 use crate::config::tree::Stmt;
-use core::net::IpAddr;
+use crate::route::{Encap, IpTunnel, MOST_LABELS};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 impl<'a> Cx<'a> {
     /// All lines of a block of routes.
@@ -74,26 +75,73 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// `ip id 5 dst 10.0.0.1 ...`: the kind, then words in pairs until one that a route knows better.
+    /// `ip id 5 dst 10.0.0.1 ...`: the kind, then words in pairs until a word of the route itself.
     fn encap(&mut self, k: &'static Keyword, line: &'a Stmt, next: &mut usize) -> Option<Encap> {
         let kind = self.need(k, line, next)?;
-        let pairs: &[&str] = match self.text(kind) {
-            "ip" => &["id", "dst", "src", "tos", "ttl", "flags"],
-            "ip6" => &["id", "dst", "src", "tc", "hoplimit", "flags"],
-            "mpls" | "ila" => &[],
-            _ => return self.bad_word(k, kind, "ip, ip6, mpls, ila"),
-        };
-        let mut encap = Encap { kind: self.text(kind).into(), words: Vec::new() };
-        if pairs.is_empty() {
-            let label = self.need(k, line, next)?;
-            encap.words.push(self.text(label).into());
+        match self.text(kind) {
+            "ip" => {
+                let addr = |text: &str| text.parse::<Ipv4Addr>().ok().map(|a| a.octets());
+                self.ip_tunnel(k, line, next, ["tos", "ttl"], [0; 4], addr).map(Encap::Ip)
+            }
+            "ip6" => {
+                let addr = |text: &str| text.parse::<Ipv6Addr>().ok().map(|a| a.octets());
+                self.ip_tunnel(k, line, next, ["tc", "hoplimit"], [0; 16], addr).map(Encap::Ip6)
+            }
+            "mpls" => {
+                let w = self.need(k, line, next)?;
+                let label = |text: &str| text.parse::<u32>().ok().filter(|n| *n < 1 << 20);
+                match self.text(w).split('/').map(label).collect::<Option<Vec<u32>>>() {
+                    Some(labels) if labels.len() <= MOST_LABELS => Some(Encap::Mpls(labels)),
+                    _ => self.bad_word(k, w, "labels 0..1048575 with / between them, the outermost first"),
+                }
+            }
+            "ila" => {
+                let w = self.need(k, line, next)?;
+                let part = |text: &str| u64::from_str_radix(text, 16).ok().filter(|n| *n <= 0xffff);
+                match self.text(w).split(':').map(part).collect::<Option<Vec<u64>>>() {
+                    Some(parts) if parts.len() == 4 => Some(Encap::Ila(parts.iter().fold(0, |all, n| all << 16 | n))),
+                    _ => self.bad_word(k, w, "a locator such as 2001:db8:0:1"),
+                }
+            }
+            _ => self.bad_word(k, kind, "ip, ip6, mpls, ila"),
         }
-        while let Some(w) = word(line, *next).filter(|w| pairs.contains(&self.text(w))) {
+    }
+
+    fn ip_tunnel<A>(
+        &mut self,
+        k: &'static Keyword,
+        line: &'a Stmt,
+        next: &mut usize,
+        [tos, ttl]: [&str; 2],
+        none: A,
+        addr: impl Fn(&str) -> Option<A>,
+    ) -> Option<IpTunnel<A>>
+    where
+        A: Copy,
+    {
+        let mut t = IpTunnel { id: 0, dst: none, src: none, tos: 0, ttl: 0, flags: 0 };
+        while let Some(w) = word(line, *next) {
+            let name = self.text(w);
+            if !["id", "dst", "src", "flags", tos, ttl].contains(&name) {
+                break;
+            }
             *next += 1;
             let value = self.need(k, line, next)?;
-            encap.words.extend([self.text(w).into(), self.text(value).into()]);
+            let text = self.text(value);
+            let max = |n: u64| number(text).filter(|v| *v <= n);
+            let done = match name {
+                "id" => max(u64::MAX).map(|n| t.id = n),
+                "dst" => addr(text).map(|a| t.dst = a),
+                "src" => addr(text).map(|a| t.src = a),
+                "flags" => max(0xffff).map(|n| t.flags = n as u16),
+                _ if name == tos => max(255).map(|n| t.tos = n as u8),
+                _ => max(255).map(|n| t.ttl = n as u8),
+            };
+            if done.is_none() {
+                return self.bad_word(k, value, &format!("{name} and a number or address that fits"));
+            }
         }
-        Some(encap)
+        Some(t)
     }
 
     fn route(&mut self, line: &'a Stmt, user: &str) -> Option<Route> {
@@ -139,7 +187,7 @@ impl<'a> Cx<'a> {
                     let via = Some(self.gateway(k, line, &mut next)?);
                     route.hops.push(Hop { via, ..Hop::default() });
                 }
-                // What stood before the first `nexthop` belongs to no way of its own.
+                // The words before the first `nexthop` are not a hop.
                 "nexthop" if *hop == Hop::default() => {}
                 "nexthop" => route.hops.push(Hop::default()),
                 "dev" | "oif" => {
@@ -267,5 +315,14 @@ impl<'a> Cx<'a> {
             return Some((a, b));
         }
         self.bad_word(k, w, &format!("<a>-<b>, each 0..{max}, the smaller one first"))
+    }
+}
+
+/// A number as C reads it: 0x and 0 in front say its base.
+fn number(text: &str) -> Option<u64> {
+    match (text.strip_prefix("0x").or(text.strip_prefix("0X")), text.strip_prefix('0')) {
+        (Some(hex), _) => u64::from_str_radix(hex, 16).ok(),
+        (None, Some(octal)) if !octal.is_empty() => u64::from_str_radix(octal, 8).ok(),
+        _ => text.parse().ok(),
     }
 }

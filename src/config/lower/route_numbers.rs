@@ -2,7 +2,7 @@
 
 use super::Cx;
 use crate::config::kind;
-use crate::config::model::route::{Hop, Metrics, Numbers, Route};
+use crate::config::model::route::{Metrics, Numbers, Route};
 use crate::config::rtnames::Space;
 use crate::config::tree::Stmt;
 use crate::route::{
@@ -14,9 +14,8 @@ impl<'a> Cx<'a> {
     /// Fills `route.numbers`; `None`: the line is ignored, and that was said.
     pub(super) fn route_numbers(&mut self, line: &'a Stmt, route: &mut Route) -> Option<()> {
         let v6 = route.is_v6();
-        // Words without effect so far, as the table says: half a route would lead packets somewhere, so there is none.
-        let hop = |h: &Hop| h.encap.is_some() || h.realms.is_some();
-        if route.vrf.is_some() || route.kind.as_deref() == Some("nat") || route.hops.iter().any(hop) {
+        // No kernel has such routes.
+        if route.kind.as_deref() == Some("nat") {
             return Some(());
         }
         let kind = match route.kind.as_deref() {
@@ -39,7 +38,20 @@ impl<'a> Cx<'a> {
             self.say(line.span(), kind::ipv4_gateway());
             return None;
         }
-        let table = if matches!(kind, LOCAL | BROADCAST) { TABLE_LOCAL } else { TABLE_MAIN };
+        if route.vrf.is_some() && route.table.is_some() {
+            self.say(line.span(), kind::table_of_vrf());
+            return None;
+        }
+        for hop in &mut route.hops {
+            hop.flow = self.realms(line, hop.realms.as_deref())?;
+        }
+        let table = if route.vrf.is_some() {
+            0
+        } else if matches!(kind, LOCAL | BROADCAST) {
+            TABLE_LOCAL
+        } else {
+            TABLE_MAIN
+        };
         let no_gateway = route.hops.iter().all(|h| h.via.is_none());
         let scope = match kind {
             _ if v6 => SCOPE_UNIVERSE,

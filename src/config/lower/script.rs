@@ -1,5 +1,5 @@
-//! Commands: `notify_master "/bin/x y" user group`, and names of users and processors. Whether a command exists and who
-//! may write it is not asked here: this is about the file, not about the machine.
+//! Commands: `notify_master "/bin/x y" user group`, and names of users and processors. Whether a command exists, and who may write it,
+//! is checked in `config/scripts.rs`: here only the configuration file is read.
 
 use super::Cx;
 use super::shell;
@@ -10,7 +10,7 @@ use crate::config::model::global::{Cpus, Fifo};
 use crate::config::model::setting::{Ready, Script};
 use crate::config::tree::Stmt;
 
-/// Words that take the whole rest of the line as the command; who runs it is another keyword.
+/// Keywords whose command is the whole rest of the line; another keyword names its user.
 const WHOLE_LINE: &[&str] = &["script", "misc_path"];
 
 impl<'a> Cx<'a> {
@@ -69,7 +69,7 @@ impl<'a> Cx<'a> {
         user.map(|u| (u, group))
     }
 
-    /// `notify_fifo` and its kin.
+    /// `notify_fifo`, `vrrp_notify_fifo`, `lvs_notify_fifo`.
     pub(super) fn fifo(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<Fifo> {
         let mut next = 1;
         let path = self.need(k, stmt, &mut next)?;
@@ -98,7 +98,7 @@ impl<'a> Cx<'a> {
         Some(cpus)
     }
 
-    /// The same for a part of the process.
+    /// Likewise, into the field of a process.
     pub(super) fn cpus_into(&mut self, to: &mut Cpus, k: &Keyword, stmt: &'a Stmt) {
         if let Some(cpus) = self.cpus(k, stmt) {
             *to = Cpus(cpus);

@@ -1,5 +1,5 @@
-//! `virtual_server`, `real_server`, `virtual_server_group`: what they say, and what follows from it together. Messages are
-//! those keepalived gives, since an operator who migrates has seen them. Read next: `check.rs`.
+//! `virtual_server`, `real_server`, `virtual_server_group`: their keywords, and the rules between them. Messages resemble keepalived's,
+//! which an operator who migrates has seen. Read next: `check.rs`.
 
 use super::Cx;
 use super::check;
@@ -22,10 +22,10 @@ use std::collections::BTreeMap;
 const MAX_RANGE: u32 = 0xffff;
 /// Name of an IPVS persistence engine with its closing zero: IP_VS_PENAME_MAXLEN.
 const MAX_ENGINE: usize = 15;
-/// Persistence that keepalived gives to what cannot do without: seconds.
+/// keepalived's persistence, in seconds, for a service that requires one.
 const PERSISTENCE: u32 = 360;
 
-/// What decides defaults once the block is read.
+/// What is needed to work out the defaults once the block is read.
 #[derive(Default)]
 struct Given {
     scheduler: bool,
@@ -33,14 +33,14 @@ struct Given {
     protocol: Option<Span>,
     quorum: Option<Span>,
     ops: Option<Span>,
-    /// Real servers of another family than the service: fine in a tunnel, which may be said below them.
+    /// Real servers of another family than the service. A tunnel permits them, and may be configured in a later line.
     foreign: Vec<(IpAddr, u16, Span)>,
     foreign_sorry: Option<Span>,
-    /// There is a real_server, however wrong.
+    /// There is a real_server, also a wrong one.
     members: bool,
 }
 
-/// Reads one block; `None` when there is no service, or nothing in it.
+/// Reads one block; `None` when it has no service, or no server.
 pub(super) fn virtual_server<'a>(
     cx: &mut Cx<'a>,
     k: &'static Keyword,
@@ -115,7 +115,7 @@ impl<'a> Cx<'a> {
             "NAT" => Some(Method::Nat),
             "DR" => Some(Method::Dr),
             "TUN" => self.tunnel(k, stmt).map(Method::Tun),
-            // keepalived has these in capitals only, and people write them as ipvsadm and its manual do.
+            // keepalived accepts capitals only; files also have them in lower case, as in ipvsadm and its manual.
             other if ["NAT", "DR", "TUN"].contains(&&*other.to_ascii_uppercase()) => {
                 self.say(first.span, kind::unknown_word(other, self.without(k)).fate(self.fate()))
                     .help(format!("did you mean `{}`? letter case counts", other.to_ascii_uppercase()));
@@ -191,7 +191,7 @@ fn one<'a>(
         "flag-1" => vs.flags |= 1,
         "flag-2" => vs.flags |= 2,
         "flag-3" => vs.flags |= 4,
-        // The kernel's numbers of these are those of the raw flags.
+        // Their numbers in the kernel are those of the raw flags.
         "sh-fallback" | "mh-fallback" => scheduler_flag(cx, vs, k, stmt, 1),
         "sh-port" | "mh-port" => scheduler_flag(cx, vs, k, stmt, 2),
         "hashed" => {
@@ -379,7 +379,7 @@ fn complete(
             no_protocol(cx, at);
             vs.protocol = Some(Protocol::Udp);
         }
-        // One that is not right has been told.
+        // A wrong one is reported already.
         (false, None, Some(_)) => vs.protocol = Some(Protocol::Udp),
         _ => {}
     }
@@ -419,7 +419,7 @@ fn no_protocol(cx: &mut Cx<'_>, at: Span) {
     cx.say(at, kind::no_protocol()).help("add `protocol TCP`");
 }
 
-/// What a service of a group says about its protocol: a group of marks has none.
+/// The protocol of a service with a group: a group of marks has none.
 pub(super) fn protocols(cx: &mut Cx<'_>, config: &mut Config) {
     let marks = |name: &str, groups: &[ServerGroup]| {
         let group = groups.iter().find(|g| *g.name == *name);
@@ -506,7 +506,7 @@ fn entry<'a>(cx: &mut Cx<'a>, k: &'static Keyword, line: &'a Stmt) -> Option<Gro
         None => 0,
     };
     cx.extra(line, 2);
-    // The form of keepalived 1: the last address of the range written in full.
+    // The form of keepalived 1: the range has its last address in full.
     if let Some((from, to)) = text.split_once('-')
         && let (Ok(IpAddr::V4(from)), Ok(IpAddr::V4(to))) = (from.parse::<IpAddr>(), to.parse::<IpAddr>())
     {

@@ -1,20 +1,20 @@
 //! Which commands are text for a shell. keepalived runs no shell, and neither does kalived for a command that begins with a
-//! program: its words reach the program as they stand, whatever is in them. But people write `if [ -f x ]; then ...` and
-//! `</dev/tcp/...`, which no program can be meant by; those become `/bin/sh -c TEXT`.
+//! program: the program receives its words as they are written. But files also have `if [ -f x ]; then ...` and
+//! `</dev/tcp/...`, which cannot be the name of a program; those become `/bin/sh -c TEXT`.
 
-/// What takes words of the shell's language.
+/// The shell that runs such text.
 pub(super) const SH: &str = "/bin/sh";
-/// What knows `[[` and /dev/tcp. Where it is missing, `scripts.rs` puts [`SH`] in its place.
+/// The shell for text with `[[` or /dev/tcp. Where it is missing, `config/scripts.rs` uses [`SH`] instead.
 pub(super) const BASH: &str = "/bin/bash";
 
-/// Words of the shell that are no program anywhere.
+/// Words of the shell that are never the name of a program.
 const WORDS: &[&str] = &[
     "if", "for", "while", "until", "case", "select", "function", "!", "{", "(", "((", "[[", ":", ".", "source", "exit",
     "return", "eval", "exec", "set", "unset", "export", "local", "declare", "cd", "trap", "read", "let", "ulimit",
     "umask", "wait", "command",
 ];
 
-/// Words of the shell that are programs, too: text for a shell only when the shell's punctuation stands around them.
+/// Words of the shell that are programs, too: text for a shell only when the shell's punctuation is among the words.
 const EITHER: &[&str] = &["[", "test"];
 
 /// Words that only a shell understands, where they stand outside quotes.

@@ -1,4 +1,4 @@
-//! Lines of `track_script` and its kin, of `unicast_peer`, and the words of an instance that have a form of their own.
+//! Lines of the `track_` blocks and of `unicast_peer`, and the keywords of an instance that have a form of their own.
 //! Read first: `instance.rs`.
 
 use super::Cx;
@@ -21,6 +21,7 @@ pub(super) fn tracks<'a>(cx: &mut Cx<'a>, to: &mut Tracks, k: &'static Keyword, 
         "track_check" => (&mut to.checks, Kind::Check, 253),
         "track_file" => (&mut to.files, Kind::File, 254),
         "track_process" => (&mut to.processes, Kind::Process, 254),
+        "track_virtual_server" => (&mut to.virtual_servers, Kind::VirtualServer, 253),
         "track_bfd" => (&mut to.bfds, Kind::Bfd, 253),
         _ => return false,
     };
@@ -103,7 +104,7 @@ pub(super) fn notify<'a>(cx: &mut Cx<'a>, to: &mut Notify, k: &'static Keyword, 
     true
 }
 
-/// Reads what an instance says beyond its virtual router itself.
+/// Reads the keywords of an instance that are kept in `InstanceMore`.
 pub(super) fn more<'a>(cx: &mut Cx<'a>, to: &mut InstanceMore, k: &'static Keyword, stmt: &'a Stmt, name: &str) {
     let owner = Owner { block: "vrrp_instance", name: name.into() };
     if tracks(cx, &mut to.tracks, k, stmt, &owner) || notify(cx, &mut to.notify, k, stmt) {
@@ -238,7 +239,7 @@ fn own_interface<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> Ow
     own
 }
 
-/// `None`: does not look like one.
+/// An Ethernet address; `None`: the word does not have its form.
 fn mac(text: &str) -> Option<Result<[u8; 6], ()>> {
     let parts: Vec<&str> = text.split(':').collect();
     let hex = |p: &&str| (1..=2).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_hexdigit());

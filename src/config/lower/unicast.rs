@@ -1,7 +1,7 @@
-//! What follows from the unicast keywords of an instance together, and which instances cannot be told apart by what arrives.
+//! The rules between the unicast keywords of an instance, and which instances cannot be distinguished by the packets that arrive.
 //!
-//! Read first: `finish.rs`. A file that lists all routers on each of them is welcome: our own address among the peers is left out
-//! when adverts are sent, for it may be known only then (`vrrp/instance/peers.rs`).
+//! Read first: `finish.rs`. The same list of all routers may be used on each of them: the host's own address among the peers is left out
+//! when adverts are sent, because it may be known only then (`vrrp/instance/peers.rs`).
 
 use super::Cx;
 use super::finish::family_name;
@@ -17,7 +17,7 @@ pub(super) fn needs_no_interface(more: &InstanceMore, mcast_src: Option<IpAddr>)
     more.unicast_peer.as_ref().is_some_and(|p| !p.is_empty()) && (more.unicast_src_ip.is_some() || mcast_src.is_some())
 }
 
-/// Completes what an instance says of its peers.
+/// Completes the settings of an instance's peers.
 pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bool, out: &mut InstanceConfig) {
     let (family, vips_without_dev) =
         (out.family, out.vips.iter().chain(&out.excluded).filter(|v| v.dev.is_none()).count());
@@ -51,7 +51,7 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
             cx.say(head, kind::too_many_peers(peers.len(), MAX_PEERS)).help("use multicast, or split the group");
             peers.truncate(MAX_PEERS);
         }
-        // Whoever writes a TTL for a peer means its adverts, not those of a stranger.
+        // A TTL for a peer concerns the adverts of that peer, so adverts of other hosts are refused.
         more.check_unicast_src |= check_source || peers.iter().any(|p| p.min_ttl.is_some() || p.max_ttl.is_some());
         if peers.is_empty() && !more.unicast_fault_no_peer {
             if lost {
@@ -64,7 +64,7 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
     }
     match &more.unicast_peer {
         None => {
-            // keepalived takes one for the other.
+            // keepalived accepts one in place of the other.
             if let (None, Some(src)) = (mcast_src, more.unicast_src_ip) {
                 out.mcast_src = Some(src).filter(|a| !matches!(a, IpAddr::V6(a) if !a.is_unicast_link_local()));
             }
@@ -77,7 +77,7 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
                 cx.say(head, kind::no_peer_fault());
             }
             if no_interface {
-                // There is none whose state could count.
+                // No interface is named whose state could be tracked.
                 out.track_primary = false;
                 if vips_without_dev > 0 {
                     cx.say(head, kind::address_without_dev(&out.name))
@@ -88,7 +88,7 @@ pub(super) fn finish(cx: &mut Cx<'_>, head: Span, strict: bool, check_source: bo
     }
 }
 
-/// Virtual routers that share a VRID, by what tells their packets apart.
+/// Virtual routers that share a VRID, by the properties that distinguish their packets.
 #[derive(Default)]
 pub(super) struct Vrids {
     // Multicast: interface, family, VRID, group.
@@ -104,7 +104,7 @@ struct Ends {
 }
 
 impl Vrids {
-    /// Takes one more; where the one stands that it cannot be told from.
+    /// Adds one. `Some`: the place of another one that it cannot be distinguished from.
     pub(super) fn insert(&mut self, i: &InstanceConfig, span: Span) -> Option<Span> {
         let Some(peers) = i.peers() else {
             return self.groups.insert((i.interface.clone(), i.family, i.vrid, i.mcast_group), span);
@@ -113,7 +113,7 @@ impl Vrids {
         peers.sort_unstable();
         let new = Ends { source: i.source(), interface: i.interface.clone(), peers };
         let list = self.unicast.entry((i.family, i.vrid)).or_default();
-        // Two sources are two sockets; on one of them the peer tells.
+        // Two sources have two sockets; on one socket the peers distinguish them.
         let same = |old: &Ends| {
             let one_place = match (old.source, new.source) {
                 (Some(a), Some(b)) => a == b,

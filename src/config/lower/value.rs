@@ -1,5 +1,5 @@
-//! Words to numbers, durations, truth values, addresses, by the form the keyword table gives. One function per form;
-//! each tells what is wrong and what is allowed, and returns `None` when the setting stays as it was.
+//! Converts words to numbers, durations, truth values and addresses, by the form in the keyword table. There is one function for each
+//! form; it reports what is wrong and what is allowed, and returns `None` when the setting stays as it was.
 
 use super::Cx;
 use crate::config::diag::Severity;
@@ -21,15 +21,15 @@ pub(super) enum Tail {
     Strict,
 }
 
-/// The default of a keyword, for a message about a value that is not right; `None`: it has none worth a word.
+/// The default of a keyword, for a message about a wrong value; `None`: it has none, or none that helps.
 pub(super) fn default_of(k: &Keyword) -> Option<&'static str> {
-    // Also of a priority: one that cannot be read is not "none", see `instance.rs`.
+    // Of a priority, too: one that cannot be read does not count as missing, see `instance.rs`.
     default_without(k).map(|d| d.split(';').next().unwrap_or(d).trim())
 }
 
-/// The default of a keyword that is not said at all.
+/// The default of a keyword that is not in the file.
 pub(super) fn default_without(k: &Keyword) -> Option<&'static str> {
-    // Only where the default is a value like the one that is written.
+    // Only where the default has the form of a written value.
     if matches!(k.form, Form::Words | Form::Script | Form::Block(_) | Form::Entries(_) | Form::Flag) {
         return None;
     }
@@ -37,7 +37,7 @@ pub(super) fn default_without(k: &Keyword) -> Option<&'static str> {
     (!matches!(text, "" | "none" | "unset" | "required" | "off")).then_some(text)
 }
 
-/// The setting as a problem of the operator: bad values keep the default (Error) or keep the daemon from starting.
+/// What a wrong value means: the default is used (Error), or the daemon does not start (Fatal).
 pub(super) type Bad = Severity;
 
 impl<'a> Cx<'a> {
@@ -52,7 +52,7 @@ impl<'a> Cx<'a> {
             self.say(stmt.span(), kind::missing_value(k.name)).help(format!("write `{} {}`", k.name, k.args));
             return None;
         };
-        // Names may hold anything; a password would differ from the one the other routers send.
+        // A name may have any bytes; a password would differ from the one that the other routers send.
         if k.name == "auth_pass" && self.text(word).contains('\u{FFFD}') {
             self.say(word.span, kind::password_not_utf8()).help("write it in UTF-8, best in ASCII");
             return None;
@@ -60,7 +60,7 @@ impl<'a> Cx<'a> {
         Some(word)
     }
 
-    /// Tells of words after the first `used`.
+    /// Reports words after the first `used`.
     pub(super) fn extra(&mut self, stmt: &'a Stmt, used: usize) {
         let Some(rest) = stmt.words.get(used..) else { return };
         if let (Some(a), Some(b)) = (rest.first(), rest.last()) {
@@ -69,7 +69,7 @@ impl<'a> Cx<'a> {
     }
 
     fn extra_of(&mut self, k: &Keyword, stmt: &'a Stmt, used: usize) {
-        // keepalived calls this one a mistake; everywhere else it drops further words in silence.
+        // keepalived reports this one as a mistake; everywhere else it ignores further words without a message.
         if let (Some(w), "notification_email_from") = (word(stmt, used), k.name) {
             self.say(w.span, kind::extra_address()).help("a display name goes into quotes");
         } else {
@@ -172,7 +172,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// What a statement says, by the form of its row; whatever is wrong has been told.
+    /// The value of a statement, by the form of its row; mistakes are reported here.
     pub(super) fn value(&mut self, k: &'static Keyword, stmt: &'a Stmt) -> Option<Value> {
         let mut next = 1;
         let value = self.read(k, stmt, &mut next)?;
@@ -180,7 +180,7 @@ impl<'a> Cx<'a> {
         Some(value)
     }
 
-    /// What stands at `next` of a statement, by the form of a row.
+    /// The value at `next` of a statement, by the form of a row.
     pub(super) fn read(&mut self, k: &'static Keyword, stmt: &'a Stmt, next: &mut usize) -> Option<Value> {
         let error = Severity::Error;
         match k.form {
@@ -236,13 +236,13 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// An address; a prefix length after it has no meaning here, and keepalived takes it.
+    /// An address. A prefix length after it has no meaning here; keepalived accepts one.
     fn address_of(&mut self, k: &Keyword, word: &'a Word) -> Option<IpAddr> {
         let without = self.without(k);
         self.host_address(k.name, word, &without, self.fate())
     }
 
-    /// The same for a place that is no keyword's; `without`: what happens otherwise.
+    /// Likewise at a place that belongs to no keyword. `name` and `without`: what it is, and the consequence of a wrong one, for messages.
     pub(super) fn host_address(&mut self, name: &str, word: &'a Word, without: &str, fate: Fate) -> Option<IpAddr> {
         let text = self.text(word);
         let (ip, len) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
@@ -270,14 +270,14 @@ impl<'a> Cx<'a> {
         None
     }
 
-    /// A value of a form of its own that is not right.
+    /// Reports a wrong value of a form that only one keyword has.
     pub(super) fn bad_word<T>(&mut self, k: &Keyword, word: &'a Word, allowed: &str) -> Option<T> {
         self.say(word.span, kind::bad_value(self.text(word), self.without(k)).fate(self.fate()))
             .help(format!("allowed: {allowed}"));
         None
     }
 
-    /// What happens to a setting that is not right.
+    /// The consequence of a wrong setting, for the message.
     pub(super) fn without(&self, k: &Keyword) -> String {
         if self.in_line {
             return format!("`{}`, so the line is ignored", k.name);
@@ -286,7 +286,7 @@ impl<'a> Cx<'a> {
         format!("`{}` is ignored{default}", k.name)
     }
 
-    /// What that makes of the setting.
+    /// What a mistake at this place discards: the line or the setting.
     pub(super) fn fate(&self) -> Fate {
         if self.in_line { Fate::Line } else { Fate::Statement }
     }

@@ -1,6 +1,6 @@
-//! `vrrp_check`: a check that kalived makes itself, and what such a check looks at; also the one script that is such a
-//! check in disguise, `</dev/tcp/ADDR/PORT`. Host names are refused on purpose: a check that waits for a name server
-//! tests the name server.
+//! `vrrp_check`: a check that kalived makes itself, and its target; also the one script that is equivalent to such a check,
+//! `</dev/tcp/ADDR/PORT`. Host names are refused, because a check that waits for a name server would test the name server. Read first:
+//! `value.rs`.
 
 use super::Cx;
 use super::value::word;
@@ -55,7 +55,7 @@ pub(super) fn vrrp_check<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, st
 }
 
 impl<'a> Cx<'a> {
-    /// A time of 0 would mean a run without an end to the runs before it: one second, as keepalived has it.
+    /// Replaces a time of 0 by one second, as keepalived does: with 0 there would be no pause between two runs, or no time for one.
     pub(super) fn not_zero(&mut self, field: &mut Duration, k: &Keyword, stmt: &'a Stmt) {
         if field.is_zero() && word(stmt, 1).is_some() {
             *field = Duration::from_secs(1);
@@ -130,12 +130,12 @@ fn http<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> Option<Chec
     Some(CheckTarget::Http { to, host: name, path: path.into(), status })
 }
 
-/// Nothing that could end a line of the request or a word of it.
+/// Whether no byte could end a line of the request, or a word of it.
 fn printable(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Where, what stands there as the host, and the path.
+/// The address, the host as written, and the path.
 fn url(text: &str) -> Option<(SocketAddr, &str, &str)> {
     let rest = text.strip_prefix("http://").filter(|_| printable(text))?;
     let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));

@@ -25,6 +25,7 @@ block! {
         pub retry: Option<u32> => "retry" | "nb_get_retry",
         pub rise: Option<u32> => "rise",
         pub delay_before_retry: Option<Duration> => "delay_before_retry",
+        pub fast_interval: Option<Duration> => "fast_interval",
         pub warmup: Option<Duration> => "warmup",
         pub delay_loop: Option<Duration> => "delay_loop",
         pub alpha: Option<bool> => "alpha",

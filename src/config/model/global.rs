@@ -65,7 +65,7 @@ pub struct LvsSync {
 /// `[all] <secs>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtraGarp {
-    /// On every VLAN above too.
+    /// On every interface with an address, not only where the MAC address is a virtual one.
     pub all: bool,
     /// How often; zero: never.
     pub every: Duration,

@@ -151,10 +151,33 @@ block! {
         pub hysteresis: u32 => "hysteresis",
         pub weight: i32 = 1 => "weight",
         pub panic_threshold: u8 => "panic_threshold",
+        pub slow_start: Duration => "slow_start",
         /// `sorry_server`.
         pub sorry: Option<Box<Sorry>>,
         /// In file order.
         pub real_servers: Vec<RealServer>,
+    }
+}
+
+impl Protocol {
+    /// As in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        }
+    }
+}
+
+impl VirtualServer {
+    /// Its name in `track_virtual_server`: that of the log where that is one word.
+    pub fn track_name(&self) -> String {
+        match &self.service {
+            Service::Address(addr, port) => format!("[{addr}]:{}:{port}", self.protocol.map_or("none", Protocol::name)),
+            Service::Mark(mark) => format!("fwmark:{mark}"),
+            Service::Group(name) => format!("group:{name}"),
+        }
     }
 }
 

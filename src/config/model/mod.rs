@@ -17,6 +17,7 @@ pub use crate::net::{Auth, ChecksumMode, Family, Version};
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Where something stands in the files, for messages: file, line, column (both from 1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -132,6 +133,10 @@ pub struct Vip {
 }
 
 impl Vip {
+    /// The interface that is made for it beside that of the virtual router.
+    pub fn vmac(&self) -> Option<&str> {
+        self.more.as_ref().and_then(|m| m.vmac.as_deref())
+    }
     /// `IFA_F_*` of its further words.
     pub fn flags(&self) -> u32 {
         use crate::net::{HOME, MANAGE_TEMPORARY};
@@ -150,6 +155,9 @@ setting::block! {
         pub autojoin: bool => "autojoin",
         pub no_track: bool => "no_track",
         pub use_vmac: bool => "use_vmac",
+        /// Name of the interface that `use_vmac`, or `use_vmac_addr` of the instance, makes for it and its like; `None`: none.
+        #[serde(default)]
+        pub vmac: Option<Box<str>>,
         pub track_group: Option<Box<str>> => "track_group",
     }
 }
@@ -295,13 +303,30 @@ impl InstanceConfig {
     pub fn own(&self) -> Option<(&vrrp::OwnInterface, &str)> {
         self.more.own_interface.as_deref().and_then(|own| Some((own, own.name.as_deref()?)))
     }
+    /// The names of all interfaces of its own: of [`InstanceConfig::own`] and of addresses ([`Vip::vmac`]).
+    pub fn own_names(&self) -> BTreeSet<&str> {
+        let of_addresses = self.vips.iter().chain(&self.excluded).filter_map(Vip::vmac);
+        self.own().map(|(_, name)| name).into_iter().chain(of_addresses).collect()
+    }
+    /// The interface that one of [`InstanceConfig::own_names`] stands upon; any other is itself.
+    pub fn below<'a>(&'a self, name: &'a str) -> &'a str {
+        if self.own().is_some_and(|(_, own)| own == name) {
+            return &self.interface;
+        }
+        let vip = self.vips.iter().chain(&self.excluded).find(|v| v.vmac() == Some(name));
+        vip.map_or(name, |v| v.dev.as_deref().unwrap_or(&self.interface))
+    }
     /// The interface of an address whose line says none.
     pub fn default_dev(&self) -> &str {
         self.own().map_or(&self.interface, |(_, name)| name)
     }
     /// 00-00-5E-00-01-VRID, for IPv6 00-00-5E-00-02-VRID (RFC 9568 section 7.3).
     pub fn virtual_mac(&self) -> [u8; 6] {
-        [0, 0, 0x5e, 0, if self.family == Family::V4 { 1 } else { 2 }, self.vrid]
+        self.virtual_mac_of(self.family)
+    }
+    /// The one of the other family is for addresses of that family.
+    pub fn virtual_mac_of(&self, family: Family) -> [u8; 6] {
+        [0, 0, 0x5e, 0, if family == Family::V4 { 1 } else { 2 }, self.vrid]
     }
     /// The Ethernet address that adverts leave from, where it is not the one of `interface`.
     pub fn advert_mac(&self) -> Option<[u8; 6]> {
@@ -315,7 +340,7 @@ impl InstanceConfig {
     }
     /// The interface that an address of it is on.
     pub fn device_of<'a>(&'a self, vip: &'a Vip) -> &'a str {
-        vip.dev.as_deref().unwrap_or(self.default_dev())
+        vip.vmac().or(vip.dev.as_deref()).unwrap_or(self.default_dev())
     }
     /// `unicast_src_ip` or `mcast_src_ip`, whichever stands there: keepalived takes either for both ways.
     pub fn source(&self) -> Option<IpAddr> {

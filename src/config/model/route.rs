@@ -3,7 +3,7 @@
 
 use super::Place;
 use super::setting::block;
-use crate::route::{Metric, Mode};
+use crate::route::{Encap, Metric, Mode};
 use crate::rule::RuleSpec;
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
@@ -17,15 +17,6 @@ pub struct Prefix {
     pub len: u8,
 }
 
-/// A light tunnel: its kind and the words after it, in pairs; checked for their number only.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Encap {
-    /// ip, ip6, mpls, ila.
-    pub kind: Box<str>,
-    /// As written.
-    pub words: Vec<Box<str>>,
-}
-
 block! {
     /// One way of a route with several.
     pub struct Hop {
@@ -35,6 +26,9 @@ block! {
         pub weight: u16 = 1 => "weight",
         pub onlink: bool => "onlink",
         pub realms: Option<Box<str>> => "realms",
+        /// `realms` in numbers.
+        #[serde(default)]
+        pub flow: u32,
         /// `encap`.
         pub encap: Option<Encap>,
     }
@@ -117,7 +111,7 @@ pub struct Numbers {
     pub usable: bool,
     /// `RTN_*`.
     pub kind: u8,
-    /// Table.
+    /// Table; 0: that of the VRF, which the kernel knows.
     pub table: u32,
     /// TOS.
     pub tos: u8,

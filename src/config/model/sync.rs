@@ -9,11 +9,11 @@ use super::vrrp::{SyncGroup, Track, Tracks};
 use super::{Config, InstanceConfig, TrackInterface};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Weights that scripts, checks, files, processes and BFD sessions have of their own: in this order.
-type Weights<'a> = [BTreeMap<&'a str, i32>; 5];
+/// Weights that scripts, checks, files, processes and BFD sessions have of their own: in this order. Virtual servers, the last, have none.
+type Weights<'a> = [BTreeMap<&'a str, i32>; 6];
 
-fn lists(t: &mut Tracks) -> [&mut Vec<Track>; 5] {
-    [&mut t.scripts, &mut t.checks, &mut t.files, &mut t.processes, &mut t.bfds]
+fn lists(t: &mut Tracks) -> [&mut Vec<Track>; 6] {
+    [&mut t.scripts, &mut t.checks, &mut t.files, &mut t.processes, &mut t.bfds, &mut t.virtual_servers]
 }
 
 impl Config {
@@ -29,6 +29,7 @@ impl Config {
             self.track_files.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
             self.track_processes.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
             self.bfd.iter().map(|s| (&*s.name, s.weight.weight)).collect(),
+            BTreeMap::new(),
         ];
         let of: BTreeMap<&str, &SyncGroup> =
             groups.iter().rev().flat_map(|g| g.members.iter().map(move |m| (&**m, g))).collect();

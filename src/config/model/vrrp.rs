@@ -56,6 +56,9 @@ pub struct Tracks {
     pub bfds: Vec<Track>,
     /// `track_check`.
     pub checks: Vec<Track>,
+    /// `track_virtual_server`.
+    #[serde(default)]
+    pub virtual_servers: Vec<Track>,
 }
 
 /// Most peers of one virtual router: the packets of an advert are sends of one chain (`daemon::adverts::CHAIN`), and the last of so

@@ -1,9 +1,9 @@
-//! How checks are carried out: starts, what is heard, results, and what follows for those who want them.
+//! How checks are carried out: starts, events, results, and the changes for the real servers.
 //!
 //! Read first: `mod.rs`, `plan.rs`, `one.rs`.
 
 use super::one::{One, State};
-use super::plan::{Lane, ROUSED, SLICE, STEPS, Tag};
+use super::plan::{Lane, ROUSE_PAUSE, ROUSED, SLICE, STEPS, TOGETHER, Tag};
 use super::spec::What;
 use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
 use super::verdict::Next;
@@ -31,16 +31,24 @@ impl Checks {
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<CheckOut> {
         let (mut out, mut starts) = (core::mem::take(&mut self.unsaid), SLICE);
         let now = cx.now.mono;
-        for _ in 0..ROUSED {
-            let Some(check) = self.rousing.pop_front() else { break };
-            self.rouse(check, cx);
+        if self.rouse_at <= now {
+            for _ in 0..ROUSED {
+                let Some(check) = self.rousing.pop_front() else { break };
+                self.rouse(check, cx);
+                self.rouse_at = now + ROUSE_PAUSE;
+            }
         }
         out.append(&mut self.unsaid);
         for _ in 0..STEPS {
             if !self.plan.is_open(now) {
                 break;
             }
-            let Some((at, tag, check)) = self.plan.first(now) else { break };
+            // Beside one that begins.
+            let until = if starts < SLICE && self.plan.is_roomy() { now + TOGETHER } else { now };
+            let Some((at, tag, check)) = self.plan.first(until) else { break };
+            if at > now && !(tag == Tag::Step && self.all.get(check).is_some_and(|one| one.may_begin(at, now))) {
+                break;
+            }
             self.plan.unset(at, tag, check);
             let Some(one) = self.all.get_mut(check) else { continue };
             match tag {
@@ -49,11 +57,12 @@ impl Checks {
                     one.step = None;
                     match one.state {
                         State::Idle => {
+                            let hurry = one.verdict.is_changing(one.rule());
                             if self.launch(check, cx) {
                                 starts -= 1;
                             }
                             if starts == 0 {
-                                self.plan.pause(now);
+                                self.plan.pause(now, hurry);
                             }
                         }
                         _ => self.on_time_over(check, cx, &mut out),
@@ -167,7 +176,7 @@ impl Checks {
         }
     }
 
-    /// Who wants it has changed: it goes on, begins or ends accordingly.
+    /// Its users have changed: it goes on, begins or ends accordingly.
     pub(super) fn rouse(&mut self, check: CheckId, cx: &mut Cx<'_>) {
         let Some(one) = self.all.get_mut(check) else { return };
         let wanted = self.running && one.users.iter().any(|u| !self.suspended.contains(&u.server));
@@ -194,6 +203,7 @@ impl Checks {
                 }
             }
             if !matches!(one.state, State::Running { .. }) {
+                self.plan.count(one.spec.pace.interval, false);
                 self.all.remove(check);
             }
         }
@@ -323,7 +333,7 @@ impl Checks {
         }
     }
 
-    // Looked at only now and then: that it has ended since moves this time once in three intervals, not at each end.
+    // An end of a look does not move this time: it is moved here, about once in three intervals, if the check has ended since.
     fn on_overdue(&mut self, check: CheckId, cx: &mut Cx<'_>) {
         let Some(one) = self.all.get_mut(check) else { return };
         let now = cx.now.mono;
@@ -359,7 +369,7 @@ impl Checks {
         }
         self.looks = self.looks.wrapping_add(1);
         let [a, b, c, d, ..] = one.digest;
-        // Not to be guessed by who does not see the packets: a number of this check, of this look and of its time.
+        // Depends on the check, the look and the time, so that a host that does not see the packets cannot guess it.
         let salt = u32::from_le_bytes([a, b, c, d]) ^ self.looks.wrapping_mul(0x9e37_79b9) ^ now.0 as u32;
         match (Talk::begin(&one.spec.what, salt), &one.spec.what) {
             (Some((to, talk)), what) => {
@@ -392,7 +402,7 @@ impl Checks {
         true
     }
 
-    // Who waits for a place, if there is one now.
+    // Starts the check that waits for a place, if there is a place now.
     fn next_in(&mut self, lane: Lane, cx: &mut Cx<'_>) {
         if let Some(next) = self.plan.waiting(lane) {
             self.launch(next, cx);
@@ -420,7 +430,7 @@ impl Checks {
         }
     }
 
-    // A look is over: what it says, and its place.
+    // A look is over: handles its result and frees its place.
     fn ended(&mut self, check: CheckId, outcome: Outcome, cx: &mut Cx<'_>, out: &mut Vec<CheckOut>) {
         let Some(one) = self.all.get_mut(check) else { return };
         let Some(lane) = Lane::of(&one.spec.what) else { return };
@@ -438,6 +448,7 @@ impl Checks {
         self.plan.leave(lane);
         match self.all.get(check) {
             Some(one) if one.users.is_empty() => {
+                self.plan.count(one.spec.pace.interval, false);
                 self.no_step(check);
                 self.all.remove(check);
             }
@@ -454,16 +465,19 @@ impl Checks {
         let now = cx.now.mono;
         let Some(one) = self.all.get_mut(check) else { return };
         one.state = State::Idle;
-        let at = match next {
-            Next::Interval => one.next_start(now),
-            Next::Retry => now + one.spec.pace.retry_delay,
-            Next::Local => now + one.spec.pace.retry_delay.clamp(Duration::from_millis(100), SOON),
-            Next::AtOnce => now,
+        let fast = one.spec.pace.fast.filter(|_| one.verdict.is_changing(one.rule()));
+        let at = match (next, fast) {
+            (Next::Interval, Some(fast)) => one.next_start(now).min(now + fast),
+            (Next::Retry, Some(fast)) => now + fast,
+            (Next::Interval, None) => one.next_start(now),
+            (Next::Retry, None) => now + one.spec.pace.retry_delay,
+            (Next::Local, _) => now + one.spec.pace.retry_delay.clamp(Duration::from_millis(100), SOON),
+            (Next::AtOnce, _) => now,
         };
         self.step_at(check, at);
     }
 
-    // What a result adds up to.
+    // Handles a result.
     fn judge(&mut self, check: CheckId, outcome: Outcome, cx: &mut Cx<'_>, out: &mut Vec<CheckOut>) -> Next {
         let Some(one) = self.all.get_mut(check) else { return Next::Interval };
         let (rule, forgiven) = (one.rule(), one.verdict.failures());
@@ -518,7 +532,7 @@ impl Checks {
     }
 }
 
-// One line, for a check that ten virtual servers share too, unless it names the virtual server.
+// One line, also for a check that ten virtual servers share, unless the line names the virtual server.
 fn tell(one: &One, up: bool, forgiven: u32, cx: &mut Cx<'_>) {
     let mut last = None;
     for user in &one.users {

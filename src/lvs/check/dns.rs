@@ -1,7 +1,7 @@
 //! One query to a name server (RFC 1035 §4.1).
 //!
-//! Read first: `talk.rs`. Nothing of a reply is held, and nothing behind its question is looked at: `NOERROR` to our question is the answer,
-//! also when it is empty. What does not repeat our identifier and question is somebody else's and is not looked at.
+//! Read first: `talk.rs`. No part of a reply is kept, and nothing behind its question is read: `NOERROR` for the question is a success,
+//! also without an answer. A datagram that does not repeat identifier and question is ignored.
 
 use super::talk::{Step, Words, failed};
 use crate::config::model::check::DnsType;

@@ -1,9 +1,9 @@
 //! The answer of a web server to one request: status, then MD5 of the body, then what the body must match.
 //!
-//! Read first: `talk.rs`. Held of one answer: at most [`HEAD`] bytes of its header or, with a `regex`, [`MATCHED`] bytes of its body, and the
-//! 100 bytes of an MD5. Of a body that nothing but its end is wanted of, no more than [`ENOUGH`] bytes are read; of any other no
-//! more than [`BODY`]. The body ends where the peer closes or, if that comes sooner, after `Content-Length` bytes. The digest is that of the
-//! bytes as they are sent, chunk sizes included, as keepalived's and genhash's is.
+//! Read first: `talk.rs`. Kept of one answer: at most [`HEAD`] bytes of its header or, with a `regex`, [`MATCHED`] bytes of its body, and
+//! the 100 bytes of an MD5 state. Of a body of which only the end matters, at most [`ENOUGH`] bytes are read; of any other at most
+//! [`BODY`]. The body ends where the peer closes or, if that is sooner, after `Content-Length` bytes. The digest is over the bytes as they
+//! are sent, chunk sizes included, as in keepalived and genhash.
 
 use super::spec::Page;
 use super::talk::{Outcome, Step, Words, failed, shown};
@@ -70,7 +70,7 @@ impl Answer {
     fn read(&mut self, page: &Page, bytes: &[u8]) -> Step {
         let mut rest = bytes;
         if self.body.is_none() {
-            // An end that is cut is found too: three bytes before are looked at again.
+            // From three bytes before: the end of the header may have come in two pieces.
             let from = self.held.len().saturating_sub(3);
             let room = HEAD.saturating_sub(self.held.len());
             let before = self.held.len();

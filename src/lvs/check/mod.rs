@@ -1,8 +1,9 @@
-//! The health checks of real servers: all of them, by name, by what they do and by whom they are for.
+//! The health checks of real servers: all of them, by key, by specification and by real server.
 //!
-//! Read in this order: `spec` (what a check does), `verdict` (what its results add up to), `plan` (when, and how many at a time), `talk` with
-//! one file for each protocol, `one`; this file (who wants which check), `carry` (how they are carried out). A check says whether it succeeds and what it adds to a weight; what a virtual server makes of
-//! that is `lvs/pool.rs`'s. Equal checks of one backend, whoever names them, are carried out once.
+//! Read in this order: `spec` (what a check does), `verdict` (its state, from successive results), `plan` (when, and how many at a time),
+//! `talk` with one file for each protocol, `one`; this file (which real server has which check), `carry` (how they are carried out). A
+//! check reports whether it succeeds and what it adds to a weight; `lvs/pool.rs` decides what follows for the virtual server. Equal checks
+//! of one real server, in any number of virtual servers, are carried out once.
 
 mod carry;
 mod dns;
@@ -25,7 +26,7 @@ pub use plan::{CONNECTIONS, PROGRAMS};
 pub use spec::{CheckSpec, Http, Pace, Page, Source, What, alpha};
 
 use crate::id::{Arena, CheckId, CheckMark, RsKey};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::timers::{Due, Timers};
 use one::{One, State};
 use plan::{Lane, Plan, Tag};
@@ -41,7 +42,7 @@ pub struct Wanted {
     pub name: Arc<str>,
     /// Its virtual server in messages: `[10.77.1.1]:tcp:80`.
     pub service: Arc<str>,
-    /// Weight of the server in the file: what `misc_dynamic` puts in its place is counted from there.
+    /// Weight of the server in the file: a weight that `misc_dynamic` sets is a difference from it.
     pub weight: i64,
     /// See [`alpha`].
     pub alpha: bool,
@@ -49,14 +50,14 @@ pub struct Wanted {
     pub spec: CheckSpec,
 }
 
-/// Something changed for a server.
+/// A change of a check, for one server.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckOut {
     /// Whom it concerns.
     pub server: RsKey,
-    /// What found it.
+    /// The check.
     pub check: CheckId,
-    /// The check succeeds or fails from now on. Whether the server does is [`Checks::standing`]'s.
+    /// The check succeeds or fails from now on. The state of the server is in [`Checks::standing`].
     pub up: Option<bool>,
     /// What the check adds to the weight from now on.
     pub weight: Option<i64>,
@@ -64,7 +65,7 @@ pub struct CheckOut {
     pub words: Box<str>,
 }
 
-/// What all checks of a server come to.
+/// The combined state of all checks of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// `Some(false)`: one fails. `None`: none fails and one has not ended yet. A server without checks is up.
@@ -77,7 +78,7 @@ pub struct Standing {
     pub failed: u32,
 }
 
-/// A check as it is seen from outside.
+/// A check in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckView<'a> {
     /// What is done.
@@ -116,7 +117,7 @@ struct Member {
 /// Every check. See the module.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Checks {
-    // Each in a box: one is half a KiB, and an arena has room for up to twice as many as there are.
+    // Each in a box: it has half a KiB, and an arena has room for up to twice as many as there are.
     all: Arena<CheckMark, Box<One>>,
     by_spec: BTreeMap<[u8; 16], CheckId>,
     of: BTreeMap<RsKey, Vec<Member>>,
@@ -125,11 +126,14 @@ pub struct Checks {
     running: bool,
     // Those that are to begin or to end, after `start` and `stop`: some in each turn.
     rousing: VecDeque<CheckId>,
+    // The next of them not before.
+    #[serde(default)]
+    rouse_at: Instant,
     // What was found when nobody could be told.
     unsaid: Vec<CheckOut>,
-    // What an earlier process knew and nobody has asked for yet.
+    // States of an earlier process that no check has taken over yet.
     memory: BTreeMap<[u8; 16], CheckShot>,
-    // Looks so far, for a number that is another one each time.
+    // Looks so far: makes the salt of each look a different number.
     looks: u32,
     // What BFD sessions said last, and the checks that follow each.
     sessions: BTreeMap<Box<str>, bool>,
@@ -151,8 +155,8 @@ impl Checks {
         self.memory.extend(shots.into_iter().map(|s| (s.spec, s)));
     }
 
-    /// What the next process is to know, of `most` checks. What does not fail is what a process that knows nothing takes it for, unless
-    /// its server is awaited (`alpha`): it is left out where there are more.
+    /// The states for the snapshot, of at most `most` checks. Where there are more, checks without a failure are left out: the next process
+    /// assumes success of a check that it does not know, except with `alpha`, where it awaits the server again.
     pub fn shots(&self, most: usize) -> Vec<CheckShot> {
         let all = self.all.len() <= most;
         let used = self.all.iter().filter(|(_, one)| !one.users.is_empty());
@@ -160,7 +164,7 @@ impl Checks {
         used.filter_map(|(_, one)| one.shot()).filter(told).take(most).collect()
     }
 
-    /// These checks, of all servers, and no others. For thousands of servers, [`Checks::set`] does the same in slices.
+    /// Sets the checks of all servers. For thousands of servers, [`Checks::set`] does the same in slices.
     pub fn apply(&mut self, wanted: Vec<Wanted>, cx: &mut Cx<'_>) {
         let mut by_server: BTreeMap<RsKey, Vec<Wanted>> = BTreeMap::new();
         for w in wanted {
@@ -174,12 +178,12 @@ impl Checks {
         }
     }
 
-    /// The checks of one server, and no others of it. One that it has already keeps its state and its times. One that takes the place of
-    /// another one keeps that one's verdict until its first result: a server that is down does not come back because its check was
-    /// edited. Nothing begins before [`Checks::start`].
+    /// Sets the checks of one server. A check that it has already keeps its state and its times. One that replaces another one has that
+    /// one's verdict until its first result, so a server that is down does not come back because its check was edited. Nothing begins
+    /// before [`Checks::start`].
     pub fn set(&mut self, server: RsKey, wanted: Vec<Wanted>, cx: &mut Cx<'_>) {
         let before = self.of.remove(&server).unwrap_or_default();
-        // Exactly as long as they are to be: there may be one for each of tens of thousands of servers.
+        // With no spare capacity: there may be one for each of tens of thousands of servers.
         let (mut members, mut fresh) = (Vec::<Member>::with_capacity(wanted.len()), Vec::new());
         for w in wanted {
             let digest = w.spec.digest();
@@ -237,6 +241,7 @@ impl Checks {
             one.state = State::Known;
         }
         let session = if let What::Bfd(name) = &one.spec.what { Some(name.clone()) } else { None };
+        self.plan.count(one.spec.pace.interval, true);
         let check = self.all.insert(Box::new(one));
         if let Some(name) = session {
             self.followers.entry(name).or_default().insert(check);
@@ -245,7 +250,7 @@ impl Checks {
         check
     }
 
-    // It is new: what is known of those in whose place it is, and what is to be said about it.
+    // A new check: takes over the verdict of those that it replaces, and reports what an operator should know about it.
     fn introduce(&mut self, check: CheckId, gone: &[CheckId], cx: &mut Cx<'_>) {
         let Some(one) = self.all.get(check) else { return };
         let kind = text::kind(&one.spec.what);
@@ -272,13 +277,13 @@ impl Checks {
         }
     }
 
-    /// Begins: some in each turn, as ten thousand at once would hold it up.
+    /// Starts the checks, some in each turn, because ten thousand at once would delay it.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         self.running = true;
         self.rouse_all(cx);
     }
 
-    /// Nothing is looked at any more. Programs are asked to end at once, connections close in the following turns. Verdicts stay.
+    /// Ends all checks. Programs are asked to end at once, connections close in the following turns. Verdicts stay.
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         self.running = false;
         let programs = self.all.iter().filter(|(_, one)| matches!(one.state, State::Running { .. }));
@@ -294,13 +299,13 @@ impl Checks {
     }
 
     fn arm(&self, cx: &mut Cx<'_>) {
-        match self.rousing.is_empty() && self.unsaid.is_empty() {
-            true => self.plan.arm(cx.timers),
-            false => cx.timers.set(Due::Checks, cx.now.mono),
-        }
+        let now = (!self.unsaid.is_empty()).then_some(cx.now.mono);
+        let rouse = (!self.rousing.is_empty()).then_some(self.rouse_at.max(cx.now.mono));
+        let now = earliest(now, rouse);
+        self.plan.arm(now, cx.timers);
     }
 
-    /// `ha_suspend`: this server is not looked at, or again. Its verdicts stay. A check it shares goes on for the others.
+    /// `ha_suspend`: suspends the checks of this server, or ends that. Its verdicts stay. A shared check goes on for the other servers.
     pub fn suspend(&mut self, server: RsKey, suspended: bool, cx: &mut Cx<'_>) {
         let Some(members) = self.of.get(&server) else { return };
         let checks: Vec<CheckId> = members.iter().map(|m| m.check).collect();
@@ -314,7 +319,7 @@ impl Checks {
         self.arm(cx);
     }
 
-    /// What all checks of a server come to.
+    /// The combined state of all checks of a server.
     pub fn standing(&self, server: RsKey) -> Standing {
         let mut standing = Standing { up: Some(true), ..Standing::default() };
         for member in self.of.get(&server).map_or(&[][..], |m| m) {

@@ -1,4 +1,4 @@
-//! One check: its look under way, and what its results have come to.
+//! One check: its look under way, and its state.
 //!
 //! Read first: `mod.rs`, `verdict.rs`, `talk.rs`.
 
@@ -9,10 +9,10 @@ use super::{CheckShot, User};
 use crate::id::{ChildKey, ConnKey, WatchKey};
 use crate::time::{Duration, Instant, nanos};
 
-/// What goes on.
+/// The state of the look.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) enum State {
-    /// Nothing: nobody wants it now.
+    /// None: the check is not in use now.
     #[default]
     Off,
     /// It waits for its next start.
@@ -41,7 +41,7 @@ pub(super) struct One {
     pub(super) state: State,
     /// Its next step, as it stands in the queue.
     pub(super) step: Option<Instant>,
-    /// When it is to be said that it has not ended for long, as it stands in the queue.
+    /// When the log is to report that it has not ended for long, as it stands in the queue.
     pub(super) overdue: Option<Instant>,
     /// When its last start was due; the next one keeps to that.
     pub(super) due: Instant,
@@ -54,7 +54,7 @@ pub(super) struct One {
     pub(super) words: Words,
     /// The exit status of its program, the number of its file.
     pub(super) value: Option<i32>,
-    /// A failure of this host was said.
+    /// A failure of this host was reported.
     pub(super) local_said: bool,
 }
 
@@ -102,14 +102,19 @@ impl One {
         Rule { retries, rise, pages, fast_recovery }
     }
 
-    /// Its first start: by the hash of what it does within its warm-up, so that those which come together do not begin together; one
-    /// whose verdict is known has its whole interval for that.
+    /// Its first start: within its warm-up, by the hash of its specification, so that checks that are configured together do not begin
+    /// together. For one whose verdict is known it is within its whole interval.
     pub(super) fn first_start(&self, now: Instant) -> Instant {
         let pace = &self.spec.pace;
         let span = if self.verdict.is_settled() { pace.warmup.max(pace.interval) } else { pace.warmup };
         let [a, b, c, d, ..] = self.digest;
         let share = (u128::from(u32::from_le_bytes([a, b, c, d])) * u128::from(nanos(span))) >> 32;
         now + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+
+    /// It waits for its start at `at`, and may begin now all the same.
+    pub(super) fn may_begin(&self, at: Instant, now: Instant) -> bool {
+        matches!(self.state, State::Idle) && at <= now + self.spec.pace.interval / 100
     }
 
     /// Its next start by its interval, after `now`.
@@ -123,7 +128,7 @@ impl One {
         self.due + Duration::from_nanos(u64::try_from((missed + 1) * interval.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// From then on it has not ended for long: three intervals, and what it may take.
+    /// The time from which on it has not ended for long: three intervals and the time that a look may take.
     pub(super) fn overdue_at(&self) -> Instant {
         let pace = &self.spec.pace;
         let begin = self.ended.unwrap_or(self.wanted + pace.warmup);

@@ -1,8 +1,8 @@
-//! What a body must or must not match.
+//! The pattern that a body must or must not match (`regex`, `regex_no_match`).
 //!
-//! Read first: `http.rs`. The engine is linear in the text whatever the pattern is, and the compiled pattern has at most [`COMPILED`]
-//! bytes. It knows no look-around, no back-reference and none of PCRE's callouts and verbs, and its `$` is the very end of the
-//! text (PCRE's `dollar_endonly`); a pattern that needs them is named when the check is made.
+//! Read first: `http.rs`. The engine's time is linear in the text for every pattern, and the compiled pattern has at most [`COMPILED`]
+//! bytes. It has no look-around, no back-reference and none of PCRE's callouts and verbs, and its `$` matches only at the end of the
+//! text (PCRE's `dollar_endonly`). A pattern that needs one of them is reported when the check is made.
 
 use crate::config::model::check::Regex;
 use core::cell::OnceCell;
@@ -16,7 +16,7 @@ const COMPILED: usize = 256 << 10;
 pub struct Pattern {
     /// As the file has it.
     pub text: Regex,
-    // Made when it is needed first.
+    // Compiled when first needed.
     #[serde(skip)]
     compiled: OnceCell<Option<Compiled>>,
 }
@@ -67,8 +67,8 @@ impl Pattern {
         builder.build().map_err(|e| why(pattern, &e))
     }
 
-    /// `Err`: why `body` does not do. `cut`: there was more of it than was looked at. A pattern that cannot be compiled, which is said when
-    /// the check is made, decides nothing, as with keepalived.
+    /// `Err`: why `body` is a failure. `cut`: the body is longer than this. A pattern that cannot be compiled, which is reported when the
+    /// check is made, has no effect, as in keepalived.
     pub(super) fn judge(&self, body: &[u8], cut: bool) -> Result<(), &'static str> {
         let Some(compiled) = self.compiled.get_or_init(|| self.compile().ok()) else { return Ok(()) };
         let offset = |o: Option<u32>| o.map(|o| usize::try_from(o).unwrap_or(usize::MAX));
@@ -100,7 +100,7 @@ fn why(pattern: &str, e: &regex::Error) -> String {
         (regex::Error::CompiledTooBig(_), _) => "it becomes larger than 256 KiB".into(),
         (_, Some((_, what))) => format!("it has {what}, which only PCRE has"),
         (e, None) => {
-            // The engine draws the pattern with a caret under it; one line is enough.
+            // The engine's message has several lines, with a mark under the pattern; the log gets one.
             let text = e.to_string();
             text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
         }

@@ -1,13 +1,13 @@
 //! ICMP echo (RFC 792, RFC 4443 §4.1).
 //!
-//! Read first: `talk.rs`. Nothing is held. A raw socket receives every ICMP message from the host, so what is not the reply to this very
-//! request is not looked at.
+//! Read first: `talk.rs`. No data is kept. A raw socket receives every ICMP message from the host, so a message that is not the reply to
+//! this request is ignored.
 
 use super::talk::{Step, Words};
 use crate::event::Stream;
 use bytes::Bytes;
 
-/// Data of a request; as many bytes as keepalived's message has in all.
+/// Data of a request; as many bytes as the whole message of keepalived.
 const DATA: usize = 120;
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]

@@ -1,39 +1,46 @@
 //! When checks are carried out, and how many at a time.
 //!
-//! Read first: `timers.rs`. Each check has at most two times in the queue: its next step (a start, the end of its look), and when it is said
-//! that it has not ended for long. The queue is the checks' own, so a timer of an advert costs the same beside 10,000 of them; the
-//! one timer of all is [`Due::Checks`]. Who is due goes first; a check that begins late counts its interval from there, so that a
-//! machine which cannot keep up stretches all intervals evenly.
+//! Read first: `timers.rs`. Each check has at most two times in the queue: its next step (a start, the end of its look), and the time of the
+//! report that it has not ended for long. The queue is separate from the timers, where all of it is the one timer [`Due::Checks`], so that
+//! a timer of an advert costs the same beside 10,000 checks. The check that was due first begins first. The interval of a check that begins
+//! late counts from its start, so that a machine that cannot keep up makes all intervals longer evenly.
 
 use super::spec::What;
 use crate::id::CheckId;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest, nanos};
 use crate::timers::{Due, Timers};
 use crate::words::Limit;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Connections of checks at a time. Each is a descriptor and, once it is open, 4 KiB for what is received: 16 MiB at most.
 pub const CONNECTIONS: usize = 4096;
-/// Programs of checks at a time: as many processes of a shell script are some 500 MB already.
+/// Programs of checks at a time: so many shells need about 500 MB.
 pub const PROGRAMS: usize = 256;
 /// Checks that begin in one turn. To open a connection keeps the kernel busy for some 40 us, in which no armed advert leaves.
 pub(super) const SLICE: usize = 2;
-/// Between two turns in which checks begin. Makes 20,000 a second at most.
+/// Between two turns in which checks begin, at least: 20,000 a second at most.
 pub(super) const PAUSE: Duration = Duration::from_micros(100);
+/// And at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+/// A check that is due so soon begins together with one that is due now, if that is no more than a hundredth of its interval: a turn
+/// costs as much as a third of what it takes to open a connection. Its next start keeps to the time at which this one was due.
+pub(super) const TOGETHER: Duration = Duration::from_millis(1);
 /// Steps of one turn that are no start: the end of a look whose time is over, some microseconds each.
 pub(super) const STEPS: usize = 16;
 
 /// Checks of one turn that begin to wait for their first start, or end: some microseconds each.
 pub(super) const ROUSED: usize = 32;
+/// Before the next of them: the first ones begin meanwhile, and what has a lower priority than this process runs too.
+pub(super) const ROUSE_PAUSE: Duration = Duration::from_micros(500);
 
-/// What a time is for.
+/// The purpose of a time in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum Tag {
     Step,
     Overdue,
 }
 
-/// What there is a bounded number of.
+/// A kind of look of which only so many may be under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     Connections,
@@ -70,12 +77,15 @@ pub(super) struct Plan {
     places: [Places; 2],
     // No check begins before.
     open: Instant,
+    // Starts in 1,000 seconds, of all checks together.
+    #[serde(default)]
+    rate: u64,
     // Late starts since they were said, the latest of them; and all there ever were.
     late: u64,
     worst: Duration,
     limit: Limit,
     all_late: u64,
-    // Checks that have not ended for long, since that was said; and how often there ever was one.
+    // Checks that have not ended for long, since the last report; and their total.
     overdue: u64,
     overdue_limit: Limit,
     all_overdue: u64,
@@ -94,21 +104,32 @@ impl Plan {
     pub(super) fn first(&self, now: Instant) -> Option<(Instant, Tag, CheckId)> {
         self.queue.first().copied().filter(|(at, ..)| *at <= now)
     }
-    /// So many times wait.
+    /// How many times are in the queue.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
     pub(super) fn is_open(&self, now: Instant) -> bool {
         now >= self.open
     }
-    /// Enough has begun in this turn.
-    pub(super) fn pause(&mut self, now: Instant) {
-        self.open = now + PAUSE;
+    /// Enough has begun in this turn. What is due in its interval begins at most twice as often as all checks together do on average, so
+    /// that what waited while the loop had other work is no burst; `hurry`: a verdict may change.
+    pub(super) fn pause(&mut self, now: Instant, hurry: bool) {
+        let even = 1_000_000_000_000 * SLICE as u64 / self.rate.max(1) / 2;
+        let even = Duration::from_nanos(even).clamp(PAUSE, LONGEST_PAUSE);
+        self.open = now + if hurry { PAUSE } else { even };
     }
-    /// Sets the one timer of all.
-    pub(super) fn arm(&self, timers: &mut Timers) {
-        match self.queue.first() {
-            Some((at, ..)) => timers.set(Due::Checks, (*at).max(self.open)),
+    /// There is a check with this interval, or no longer.
+    pub(super) fn count(&mut self, interval: Duration, comes: bool) {
+        let rate = 1_000_000_000_000 / nanos(interval).max(1);
+        self.rate = if comes { self.rate.saturating_add(rate) } else { self.rate.saturating_sub(rate) };
+    }
+    /// Sets the one timer of all. `other`: when there is something else to do.
+    pub(super) fn arm(&self, other: Option<Instant>, timers: &mut Timers) {
+        let next = self.queue.first().map(|(at, ..)| (*at).max(self.open));
+        match earliest(next, other) {
+            // Set as it is: most turns change nothing about it.
+            at if at == timers.get(Due::Checks) => {}
+            Some(at) => timers.set(Due::Checks, at),
             None => drop(timers.stop(Due::Checks)),
         }
     }
@@ -126,6 +147,10 @@ impl Plan {
     pub(super) fn leave(&mut self, lane: Lane) {
         let places = &mut self.places[lane as usize];
         places.taken = places.taken.saturating_sub(1);
+    }
+    /// Nobody will have to wait for a connection soon.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.taken(Lane::Connections) < CONNECTIONS / 2
     }
     /// Who has waited longest, if there is a place.
     pub(super) fn waiting(&mut self, lane: Lane) -> Option<CheckId> {
@@ -146,7 +171,7 @@ impl Plan {
     pub(super) fn all_late(&self) -> u64 {
         self.all_late
     }
-    /// A check has not ended for long: if that is to be said now, of how many others it is not.
+    /// A check has not ended for long. `Some`: it is to be reported now, with the number of others that were not.
     pub(super) fn not_ended(&mut self, now: Instant) -> Option<u64> {
         self.all_overdue += 1;
         self.overdue += 1;
@@ -156,8 +181,8 @@ impl Plan {
     pub(super) fn all_overdue(&self) -> u64 {
         self.all_overdue
     }
-    /// A check that was due `late` ago begins. Whether its interval counts from now; and, if it is to be said, how many began late since
-    /// that was said last and by how much.
+    /// A check that was due `late` ago begins. Returns whether its interval counts from now; and, if it is to be reported, how many have
+    /// begun late since the last report and by how much.
     pub(super) fn begun(
         &mut self,
         now: Instant,
@@ -175,7 +200,7 @@ impl Plan {
     }
 }
 
-// Up to here a start is on time: its successor keeps to the interval.
+// A start that is late by no more than this is on time: the next one keeps to the interval.
 fn slack(interval: Duration) -> Duration {
     (interval / 10).max(Duration::from_millis(10))
 }

@@ -1,6 +1,6 @@
 //! The dialogue with a mail server: greeting, HELO, QUIT (RFC 5321 §3.1, §4.1.1.1, §4.1.1.10).
 //!
-//! Read first: `talk.rs`, `wire/smtp.rs`, which holds at most one line of 512 bytes and takes at most 100 lines of one reply.
+//! Read first: `talk.rs`, `wire/smtp.rs`, which keeps at most one line of 512 bytes and accepts at most 100 lines of one reply.
 
 use super::talk::{Step, Words, failed};
 use crate::event::Stream;
@@ -35,7 +35,7 @@ impl Dialogue {
         }
     }
 
-    /// It has answered all that is asked; how it closes says nothing more.
+    /// The server has answered all commands; the way in which it closes is not part of the result.
     pub(super) fn is_leaving(&self) -> bool {
         self.phase == Phase::Quit
     }
@@ -56,7 +56,7 @@ impl Dialogue {
             Ok(None) => return Step::Wait,
             Err(bad) => return Step::Done(Err(failed(bad.why()))),
         };
-        // What comes before it is asked for is not SMTP.
+        // A server that sends an answer before the command does not speak SMTP.
         let early = !bytes.is_empty() && self.phase != Phase::Quit;
         match (self.phase, reply.code) {
             (Phase::Greeting | Phase::Helo, _) if early => {

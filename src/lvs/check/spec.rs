@@ -1,5 +1,5 @@
-//! What a health check does, with nothing left open: the block of the file with what it inherits from its real server, its virtual server
-//! and its kind.
+//! The complete specification of a health check: the settings of its block, and those that it inherits from its real server, its virtual
+//! server and its kind.
 //!
 //! Read first: `config/model/check.rs`. Two checks with equal specifications are carried out once.
 
@@ -12,23 +12,24 @@ use crate::effect::SpawnSpec;
 use crate::time::Duration;
 use core::net::{IpAddr, SocketAddr};
 use md5::{Digest, Md5};
+use std::sync::Arc;
 
 /// `delay_loop` where none is written.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// `connect_timeout` where none is written.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// No loop without a pause, whatever the file says.
+/// Shortest interval, whatever the file says: there is no loop without a pause.
 const LEAST: Duration = Duration::from_millis(1);
 
 /// A check, complete.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckSpec {
-    /// The real server that it is about; where it goes to may be another place.
+    /// The real server that it checks; its destination may be another address.
     pub backend: SocketAddr,
-    /// When.
-    pub pace: Pace,
-    /// Where its packets come from.
-    pub source: Source,
+    /// When; shared by the checks that have the same.
+    pub pace: Arc<Pace>,
+    /// Where its packets come from; shared likewise.
+    pub source: Arc<Source>,
     /// What is done.
     pub what: What,
     /// `log_all_failures`: each failure is a line, not only the one that counts.
@@ -49,6 +50,9 @@ pub struct Pace {
     pub rise: u32,
     /// `warmup`: the first start is within this time.
     pub warmup: Duration,
+    /// `fast_interval`: from one start to the next while a result may change the verdict; without it there is no name for it in the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fast: Option<Duration>,
     /// `connect_timeout`: for the whole look, from its start to its last byte.
     pub timeout: Duration,
 }
@@ -163,10 +167,20 @@ fn one() -> u32 {
 }
 
 impl CheckSpec {
-    /// Name of this specification: equal ones have the same in every process. Never a secret, never compared with anything hostile.
+    /// A hash of this specification: the same in every process for equal ones. It is no secret and is never compared with hostile input.
     pub fn digest(&self) -> [u8; 16] {
-        // Postcard writes into memory and knows every type that is used here.
+        // Postcard writes into memory and can encode every type that is used here.
         Md5::digest(postcard::to_stdvec(self).unwrap_or_default()).into()
+    }
+
+    /// What is equal in both is held once from now on: there are tens of thousands of checks, of few kinds.
+    pub(in crate::lvs) fn share(&mut self, other: &CheckSpec) {
+        if self.pace == other.pace {
+            self.pace = other.pace.clone();
+        }
+        if self.source == other.source {
+            self.source = other.source.clone();
+        }
     }
 
     /// What a check of the file comes to; more than one for the old form of SMTP_CHECK with several hosts.
@@ -181,7 +195,7 @@ impl CheckSpec {
                 device: target.bind_if.clone(),
                 mark: target.fwmark,
             };
-            CheckSpec { backend, pace: pace(vs, rs, check, target), source, what, log_all }
+            CheckSpec { backend, pace: pace(vs, rs, check, target).into(), source: source.into(), what, log_all }
         };
         let to = |target: &Target| {
             SocketAddr::new(target.connect_ip.unwrap_or(rs.addr), target.connect_port.unwrap_or(rs.port))
@@ -274,6 +288,7 @@ fn pace(vs: &VirtualServer, rs: &RealServer, check: &Check, target: &Target) -> 
         retries: paces.iter().find_map(|p| p.retry).unwrap_or(retries),
         rise: paces.iter().find_map(|p| p.rise).unwrap_or(1),
         warmup: paces.iter().find_map(|p| p.warmup).unwrap_or(interval),
+        fast: paces.iter().find_map(|p| p.fast_interval).map(|fast| fast.max(LEAST)),
         timeout: timeout.max(LEAST),
     }
 }

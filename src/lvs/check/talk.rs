@@ -1,7 +1,7 @@
-//! What is said on a connection: one small machine per kind of check behind one face.
+//! The dialogue on a connection: one small state machine for each kind of check, behind one interface.
 //!
-//! Read first: `spec.rs`. A machine sees bytes of a hostile server. Each holds so much of them as it says at its head, and none waits: the
-//! look as a whole has one deadline, which the scheduler keeps.
+//! Read first: `spec.rs`. A machine receives bytes of a hostile server. Each keeps no more of them than its file head states, and none has
+//! a timer: the look as a whole has one deadline, which the scheduler keeps.
 
 use super::dns;
 use super::http;
@@ -25,7 +25,7 @@ pub(super) struct Failure {
     pub(super) local: bool,
 }
 
-/// What came of a look.
+/// The result of a look.
 pub(super) type Outcome = Result<Words, Failure>;
 
 pub(super) fn failed(words: impl Into<Words>) -> Failure {
@@ -54,7 +54,7 @@ pub(super) enum Talk {
 }
 
 impl Talk {
-    /// Where to, and the machine; `None`: this kind has no connection. `salt`: another number each time.
+    /// The destination and the machine; `None`: this kind has no connection. `salt`: a different number each time.
     pub(super) fn begin(what: &What, salt: u32) -> Option<(Peer, Talk)> {
         Some(match what {
             What::Tcp(to) => (Peer::Tcp(*to), Talk::Tcp),

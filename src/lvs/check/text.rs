@@ -1,4 +1,4 @@
-//! Lines of the log about health checks: keepalived's words, then the cause.
+//! Every log line about health checks: keepalived's text, then the cause.
 //!
 //! Read first: `note.rs`.
 
@@ -75,7 +75,7 @@ pub(super) fn failed(spec: &CheckSpec, user: &User, forgiven: u32, why: &str) ->
     note(Level::Info, text)
 }
 
-/// A failure that does not count yet, where each is to be said.
+/// A failure that does not count yet, where each is to be reported.
 pub(super) fn forgiven(spec: &CheckSpec, user: &User, why: &str) -> Note {
     note(Level::Info, format!("{} on service {}: {why}, will be tried again", kind(&spec.what), user.name))
 }

@@ -1,7 +1,7 @@
-//! One datagram and what comes back.
+//! UDP_CHECK: one datagram and its reply.
 //!
-//! Read first: `talk.rs`. Nothing is held; a reply is looked at where it lies. The time of the look being over without an ICMP error is a
-//! success, unless a reply is required.
+//! Read first: `talk.rs`. No data is kept; a reply is compared in the receive buffer. A look that ends by its deadline without an ICMP
+//! error is a success, unless a reply is required.
 
 use super::talk::{Step, Words, failed};
 use crate::event::Stream;

@@ -1,10 +1,10 @@
-//! What the results of one check add up to: keepalived's `retry`, and the pages of a web server that are asked for in turn.
+//! The state of one check, from successive results: keepalived's `retry`, and the pages of a web server that are requested in turn.
 //!
-//! Read first: nothing. Up, and `retry` failures in a row are forgiven; the next one is down. Down, and `rise` successes in a row are up; of several pages
-//! each must have succeeded since the last failure. The first result decides alone. A failure whose cause is on this host says nothing about the
-//! server: it is tried again a few times before it counts as any other.
+//! Read first: nothing. While up, `retry` successive failures do not count; the next one makes it down. While down, `rise` successive
+//! successes make it up; of several pages each must have succeeded since the last failure. The first result decides alone. A failure
+//! with a cause on this host is no result about the server: it is tried again a few times before it counts as any other.
 
-/// Failures in a row with a cause on this host, the last of which counts.
+/// Successive failures with a cause on this host, the last of which counts.
 pub(super) const LOCAL_TRIES: u32 = 3;
 
 /// When the check is carried out again.
@@ -20,7 +20,7 @@ pub(super) enum Next {
     AtOnce,
 }
 
-/// What the numbers of the file allow.
+/// The numbers of the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     pub(super) retries: u32,
@@ -61,13 +61,17 @@ impl Verdict {
     pub(super) fn is_settled(&self) -> bool {
         self.up.is_some() && !self.decisive
     }
-    /// Failures in a row that are forgiven so far.
+    /// Successive failures that do not count so far.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
     /// The page that is asked for next.
     pub(super) fn page(&self) -> usize {
         self.page
+    }
+    /// A result of the same kind as the last one may change it.
+    pub(super) fn is_changing(&self, rule: Rule) -> bool {
+        self.failures > 0 || self.risen > 0 || self.proven > 0 && self.proven < rule.pages && self.up != Some(true)
     }
     /// What an earlier process knew; it goes on from there.
     pub(super) fn resume(&mut self, up: bool, failures: u32) {

@@ -67,11 +67,11 @@ impl Instance {
             // The router may still wait for a socket; the weights of trackers are added when it starts.
             State::Init | State::Fault => self.priority = self.cfg.priority,
         }
-        if self.kept.is_some() && !self.is_master() {
+        if !self.kept.is_empty() && !self.is_master() {
             self.keep_only_named(cx);
         }
         // Those that stay are looked at once more.
-        self.kept = None;
+        self.kept.clear();
         before
     }
 
@@ -85,6 +85,10 @@ impl Instance {
         if old.garp.refresh != self.cfg.garp.refresh {
             cx.timers.stop(Due::GarpRefresh(self.key));
             self.set_refresh(cx.now.mono, cx);
+        }
+        if old.more.garp_extra_if != self.cfg.more.garp_extra_if {
+            cx.timers.stop(Due::GarpExtra(self.key));
+            self.set_extra(cx);
         }
         // New addresses are added before old ones are deleted.
         self.want_addresses(cx);

@@ -50,6 +50,8 @@ pub enum Fault {
     Check(String),
     /// A tracked BFD session without weight is down (or, reversed, up).
     Bfd(String),
+    /// A tracked virtual server without weight lacks its quorum (or, reversed, has it).
+    VirtualServer(String),
     /// A tracker without weight has no result yet, while there is no other reason left.
     Waiting(Kind, String),
 }
@@ -73,6 +75,7 @@ impl core::fmt::Display for Fault {
             Fault::Process(s) => write!(f, "tracked process {s} quorum not achieved"),
             Fault::Check(s) => write!(f, "due to check {s}"),
             Fault::Bfd(s) => write!(f, "due to BFD session {s}"),
+            Fault::VirtualServer(s) => write!(f, "virtual server {s} quorum not achieved"),
             Fault::Waiting(kind, s) => write!(f, "no result of {} {s} yet", kind.word()),
         }
     }
@@ -107,12 +110,13 @@ impl Instance {
         if self.cfg.peers().is_some_and(<[_]>::is_empty) {
             faults.insert(Fault::NoPeer);
         }
-        let own = cx.vmacs.status(self.key);
-        if let (Status::Refused(e), Some((_, name))) = (own, self.cfg.own()) {
+        if let Some((_, name)) = self.cfg.own()
+            && let Status::Refused(e) = cx.vmacs.status(self.key, name)
+        {
             faults.insert(Fault::NoOwnLink(name.to_owned(), e));
         }
         let runs = matches!(self.state, State::Backup | State::Master);
-        if own == Status::Waiting && faults.is_empty() && !runs && !matches!(sock, SockState::Failed(_)) {
+        if cx.vmacs.waits(self.key) && faults.is_empty() && !runs && !matches!(sock, SockState::Failed(_)) {
             // Being made.
             self.set_ready(false);
             return;

@@ -12,12 +12,12 @@ use crate::id::SockKey;
 use crate::links::Links;
 use crate::time::{Duration, Instant};
 use crate::timers::Due;
-use crate::vmac::Status;
 use crate::vrrp::advert::Heard;
 use crate::vrrp::change::What;
 use crate::vrrp::fsm::Act;
 use crate::vrrp::{text, timing};
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 /// Adverts sent at once as an answer: at most one in this time, so that a flood of packets does not cause a flood of answers.
 pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(10);
@@ -202,6 +202,30 @@ impl Instance {
         }
     }
 
+    /// `Due::GarpExtra`: one announcement from each interface that adverts do not leave from, so that switches keep its MAC address.
+    pub fn on_garp_extra(&mut self, cx: &mut Cx<'_>) {
+        let Some(extra) = self.cfg.more.garp_extra_if.filter(|_| self.is_master()) else { return };
+        let adverts = self.advert_link(cx.links);
+        let mut seen = BTreeSet::new();
+        // One address is enough: what a switch looks at is the Ethernet header.
+        for (ifindex, addr, _) in cx.addrs.held(self.key).filter(|id| self.is_heard(id.0, cx.links)) {
+            let stale = extra.all || self.kept.contains(&ifindex);
+            if stale && Some(ifindex) != adverts && seen.insert(ifindex) {
+                cx.announcer.again(cx.now.mono, self.key, ifindex, addr, 1, self.gap(addr));
+            }
+        }
+        self.set_extra(cx);
+    }
+
+    // The interface whose MAC address adverts leave from.
+    fn advert_link(&self, links: &Links) -> Option<u32> {
+        let name = match (self.cfg.own(), self.cfg.advert_mac()) {
+            (Some((_, own)), Some(_)) => own,
+            _ => &self.cfg.interface,
+        };
+        links.by_name(name).map(|l| l.ifindex)
+    }
+
     /// `Due::GarpLast`.
     pub fn on_garp_last(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() && self.cfg.garp.lower_prio_repeat > 0 {
@@ -286,6 +310,7 @@ impl Instance {
         self.top_up(cx);
         self.set_second_burst(cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
+        self.set_extra(cx);
         self.say_entered(cx);
     }
 
@@ -394,6 +419,12 @@ impl Instance {
         }
     }
 
+    pub(super) fn set_extra(&mut self, cx: &mut Cx<'_>) {
+        if let Some(extra) = self.cfg.more.garp_extra_if.filter(|extra| !extra.every.is_zero()) {
+            cx.timers.set(Due::GarpExtra(self.key), cx.now.mono + extra.every);
+        }
+    }
+
     pub(super) fn set_refresh(&mut self, from: Instant, cx: &mut Cx<'_>) {
         if !self.cfg.garp.refresh.is_zero() {
             cx.timers.set(Due::GarpRefresh(self.key), from + self.cfg.garp.refresh);
@@ -432,8 +463,7 @@ impl Instance {
     fn want_some(&mut self, from: usize, count: usize, cx: &mut Cx<'_>) {
         let owner = self.owner();
         // Those of an own interface that is not ready yet are put there when it is.
-        let ready = !matches!(cx.vmacs.status(self.key), Status::Waiting | Status::Refused(_));
-        let some = self.vips().skip(from).take(count).filter(|v| ready || v.dev.is_some());
+        let some = self.vips().skip(from).take(count).filter(|v| self.takes(v, cx));
         let specs: Vec<AddrSpec> = some.filter_map(|v| self.spec(v, cx.links)).collect();
         for spec in specs {
             let (ifindex, addr) = (spec.ifindex, spec.addr);
@@ -454,11 +484,8 @@ impl Instance {
     }
 
     pub(super) fn spec(&self, v: &Vip, links: &Links) -> Option<AddrSpec> {
-        let own = v.dev.is_none() && self.cfg.own().is_some();
-        let ifindex = match v.dev.as_deref() {
-            Some(dev) => links.by_name(dev)?.ifindex,
-            None => self.default_link(links)?.ifindex,
-        };
+        let own = self.on_own(v);
+        let ifindex = self.link_of(v, links)?.ifindex;
         Some(AddrSpec {
             ifindex,
             addr: v.addr,

@@ -29,7 +29,7 @@ pub use alter::{Before, changes};
 pub use health::Fault;
 pub use history::Moved;
 pub use member::Member;
-use own::stays;
+pub(crate) use own::stays;
 pub use resume::{Mark, Since};
 pub use stats::Stats;
 
@@ -225,9 +225,9 @@ pub struct Instance {
     preempt_delay_over: bool,
     // The number of addresses that a takeover has requested so far.
     asked: usize,
-    // The own interface on which addresses stay, and how many were looked at to be put there.
-    #[serde(default)]
-    kept: Option<(u32, usize)>,
+    // The own interfaces on which addresses stay, and how many addresses were looked at to be put there.
+    kept: BTreeSet<u32>,
+    kept_from: usize,
     // It is Master and has asked for all of them: its routes and rules follow.
     wants_routes: bool,
     silence: Silence,
@@ -277,7 +277,8 @@ impl Instance {
             parting: false,
             preempt_delay_over: false,
             asked: 0,
-            kept: None,
+            kept: BTreeSet::new(),
+            kept_from: 0,
             wants_routes: false,
             silence: Silence::default(),
             limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
@@ -675,11 +676,10 @@ impl Instance {
             );
         } else {
             assert!(self.armed.is_empty(), "({name}) only a Master arms adverts");
-            let own = self.kept.map(|(ifindex, _)| ifindex);
-            let elsewhere = addrs.of(self.key).filter(|id| Some(id.0) != own || !stays(id.1)).count();
+            let elsewhere = addrs.of(self.key).filter(|id| !self.kept.contains(&id.0) || !stays(id.1)).count();
             assert_eq!(
                 elsewhere, 0,
-                "({name}) only a Master wants addresses, but for those that stay on its own interface"
+                "({name}) only a Master wants addresses, but for those that stay on its own interfaces"
             );
         }
     }

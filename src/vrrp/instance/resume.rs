@@ -304,6 +304,7 @@ impl Instance {
             self.announce_anew(self.cfg.garp.repeat, cx);
         }
         self.set_refresh(now, cx);
+        self.set_extra(cx);
     }
 
     // Silent for less time than a peer needs to take over; if a peer did all the same, our announcement is the last one.
@@ -322,6 +323,7 @@ impl Instance {
             cx.timers.set(Due::Reannounce(self.key), cx.now.mono);
             self.set_second_burst(cx);
             self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
+            self.set_extra(cx);
         }
     }
 

@@ -70,10 +70,9 @@ impl Sum {
 }
 
 impl Instance {
-    // Its own interface is down while it is not Master: the one below counts.
+    // Its own interfaces are down while it is not Master: the ones below count.
     fn is_up(&self, name: &str, links: &Links) -> bool {
-        let own = self.cfg.own().is_some_and(|(_, own)| own == name);
-        links.is_up(if own { &self.cfg.interface } else { name })
+        links.is_up(self.cfg.below(name))
     }
 
     // Adds the faults of what is tracked; the weight with what it comes from, and what without weight has no result yet.
@@ -104,6 +103,7 @@ impl Instance {
                         Kind::Process => Fault::Process(name()),
                         Kind::Check => Fault::Check(name()),
                         Kind::Bfd => Fault::Bfd(name()),
+                        Kind::VirtualServer => Fault::VirtualServer(name()),
                         // A file has a number, never up or down.
                         Kind::File => Fault::File(name(), i32::from(!up)),
                     }),

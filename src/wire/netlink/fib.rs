@@ -3,6 +3,7 @@
 //! A dump asks for routes of our protocol alone, and the socket's filter lets no other route's notification through: a router with a
 //! million routes of BGP neither wakes us nor fills our buffers.
 
+use super::encap;
 use super::{
     Kind, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_MULTI, NLM_F_REPLACE, NLM_F_REQUEST,
     attrs, pad, put_attr, put_message, u16_at, u32_at,
@@ -155,7 +156,7 @@ fn put_route(out: &mut BytesMut, spec: &RouteSpec) {
             for hop in &spec.hops {
                 let mut own = BytesMut::new();
                 put_gateway(&mut own, family, hop);
-                all.put_u16_ne((RTNEXTHOP + own.len()) as u16); // two addresses at most
+                all.put_u16_ne((RTNEXTHOP + own.len()) as u16); // some addresses and labels at most
                 all.put_slice(&[if hop.onlink { RTNH_F_ONLINK as u8 } else { 0 }, hop.hops]);
                 all.put_u32_ne(hop.ifindex);
                 all.put_slice(&own);
@@ -175,6 +176,9 @@ fn put_gateway(out: &mut BytesMut, family: u8, hop: &HopSpec) {
     }
     if hop.realms > 0 {
         put_attr(out, RTA_FLOW, &hop.realms.to_ne_bytes());
+    }
+    if let Some(encap) = &hop.encap {
+        encap::put(out, encap);
     }
     pad(out);
 }
@@ -216,6 +220,7 @@ pub(super) fn read(kind: u16, flags: u16, body: &[u8]) -> Result<Kind, Bad> {
         ttl_propagate: None,
         mode: Mode::default(),
     };
+    let (mut tunnel, mut packed) = (0, &[][..]);
     let mut single = HopSpec { onlink: route_flags & RTNH_F_ONLINK != 0, ..HopSpec::default() };
     for attr in attrs(body.get(RTMSG..).unwrap_or_default()) {
         match attr? {
@@ -231,9 +236,12 @@ pub(super) fn read(kind: u16, flags: u16, body: &[u8]) -> Result<Kind, Bad> {
             (RTA_MULTIPATH, v) => spec.hops = read_hops(v6, v)?,
             (RTA_OIF, v) => single.ifindex = u32_at(v, 0)?,
             (kind @ (RTA_GATEWAY | RTA_VIA), v) => single.via = Some(gateway(v6, kind, v)?),
+            (encap::RTA_ENCAP_TYPE, v) => tunnel = u16_at(v, 0)?,
+            (encap::RTA_ENCAP, v) => packed = v,
             _ => {}
         }
     }
+    single.encap = encap::read(tunnel, packed)?;
     if spec.hops.is_empty() && (single.ifindex > 0 || single.via.is_some()) {
         spec.hops.push(single);
     }
@@ -271,13 +279,17 @@ fn read_hops(v6: bool, bytes: &[u8]) -> Result<Vec<HopSpec>, Bad> {
             onlink: u32::from(fixed[2]) & RTNH_F_ONLINK != 0,
             ..HopSpec::default()
         };
+        let (mut tunnel, mut packed) = (0, &[][..]);
         for attr in attrs(own) {
             match attr? {
+                (encap::RTA_ENCAP_TYPE, v) => tunnel = u16_at(v, 0)?,
+                (encap::RTA_ENCAP, v) => packed = v,
                 (kind @ (RTA_GATEWAY | RTA_VIA), v) => hop.via = Some(gateway(v6, kind, v)?),
                 (RTA_FLOW, v) => hop.realms = u32_at(v, 0)?,
                 _ => {}
             }
         }
+        hop.encap = encap::read(tunnel, packed)?;
         hops.push(hop);
         rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
     }

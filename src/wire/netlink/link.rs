@@ -23,6 +23,7 @@ const IFLA_IFALIAS: u16 = 20;
 const IFLA_GROUP: u16 = 27;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_VRF_TABLE: u16 = 1;
 const IFLA_MACVLAN_MODE: u16 = 1;
 const IFLA_IPVLAN_MODE: u16 = 1;
 const IFLA_IPVLAN_FLAGS: u16 = 2;
@@ -94,7 +95,8 @@ fn put_info(out: &mut BytesMut, ifindex: u32, flags: u32, change: u32) {
 pub(super) enum Info {
     /// Of a kind that we make, with its mode.
     Upon(UponKind, u32),
-    Vrf,
+    /// With its table.
+    Vrf(u32),
     Other,
 }
 
@@ -119,7 +121,7 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<Info, Bad> {
     };
     Ok(match kind.as_str() {
         "macvlan" => Info::Upon(UponKind::Macvlan, value(IFLA_MACVLAN_MODE, true)?),
-        "vrf" => Info::Vrf,
+        "vrf" => Info::Vrf(value(IFLA_VRF_TABLE, true)?),
         // In another mode than L2 it is none of ours.
         "ipvlan" if value(IFLA_IPVLAN_MODE, false)? == u32::from(IPVLAN_L2) => {
             Info::Upon(UponKind::Ipvlan, value(IFLA_IPVLAN_FLAGS, false)?)

@@ -5,6 +5,7 @@
 //! in a message is held against what is really there before anything behind it is read. Deliberately absent: sockets,
 //! sequence bookkeeping (`daemon/netlink.rs`), extended acks.
 
+mod encap;
 mod fib;
 pub mod generic;
 pub mod ipvs;

@@ -193,11 +193,12 @@ fn read_link(kind: u16, body: &[u8]) -> Result<Kind, Bad> {
         mac,
         upon: match info {
             Info::Upon(kind, mode) => Some(Upon { kind, mode, parent }),
-            Info::Vrf | Info::Other => None,
+            Info::Vrf(_) | Info::Other => None,
         },
         ours,
         master,
-        vrf: info == Info::Vrf,
+        vrf: matches!(info, Info::Vrf(_)),
+        table: if let Info::Vrf(table) = info { table } else { 0 },
     }))
 }
 

@@ -1,9 +1,9 @@
 //! I-11, announced: after a takeover every address that the kernel confirmed is announced once before any is announced twice, and
-//! within `RETRY` of the moment in which nothing stands in its way: the router is Master, the kernel has the address, frames
+//! within `RETRY` from the time at which it is possible: the router is Master, the kernel has the address, frames
 //! can be sent. A frame that could not be sent is tried again after at most a second, hence that bound.
 //!
-//! The order is demanded of takeovers that no fault touches: an address that is put back, or whose confirmation was lost, comes when
-//! it comes. A process that goes on from another one does not announce what hosts know.
+//! The order is required only of takeovers without a fault: an address that is put back, or whose confirmation was lost, may come at any
+//! time. A process that continues from another one does not announce its addresses, which hosts know already.
 
 use super::{Checker, Id, Worst};
 use crate::ground::{Fact, Ground};
@@ -20,7 +20,7 @@ struct Vr {
     took_over: bool,
     // Something happened that a takeover does not bring about.
     touched: bool,
-    // By VIP: how often it was announced since the takeover, and since when it is there without a word.
+    // By VIP: how often it was announced since the takeover, and since when it is there without an announcement.
     vips: Vec<(u32, Option<Instant>)>,
 }
 

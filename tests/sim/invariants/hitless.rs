@@ -1,8 +1,8 @@
-//! H-1, hitless: in the calm, a process that is replaced by another one in time moves nobody: no node changes its state, the
-//! successor goes on in the state it inherits, and a frozen Master's adverts and its successor's leave one an interval,
-//! `I` apart to the nanosecond, none at once.
+//! H-1, hitless: without another fault, the replacement of a process by another one in time has no effect: no node changes its state, the
+//! successor continues in the state that it inherits, and the adverts of a frozen Master and of its successor leave exactly one interval
+//! `I` apart, none at once.
 //!
-//! "In time" is up to the run, which draws the gap: a hand-over within the interval after the freeze, a crash within what
+//! The run draws the gap, so that it is "in time": a hand-over within the interval after the freeze, a crash within the time that
 //! `down_timer_adverts` leaves.
 
 use super::{Checker, GRAIN, Id, Worst, liveness};
@@ -17,7 +17,7 @@ pub struct Hitless {
     watch: Option<(usize, bool, Vec<State>)>,
     // (node, group): when its last advert left.
     last: Vec<Vec<Option<Instant>>>,
-    // As of the end of the last turn: a crash is told after it has happened.
+    // As of the end of the last turn: the fact of a crash comes after it has happened.
     states: Vec<Vec<State>>,
     worst: Worst,
 }

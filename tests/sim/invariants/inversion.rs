@@ -3,8 +3,8 @@
 //! changed (`IMMINENT`), and MDI = 3 * MAI + Skew of the Backup, with the longest interval of
 //! the group (the most it can have learned), and k adverts of the Master missed while the delay was to be started.
 //!
-//! Demanded while the whole LAN is at rest: every node is either healthy and connected to every other healthy one, or
-//! cannot send at all; and no fault has touched any of them. Only priority counts: an equal one is rightly kept.
+//! Checked while the whole LAN is at rest: every node is either healthy and connected to every other healthy one, or cannot send
+//! at all; and no fault has affected any of them. Only a greater priority counts: a Master with an equal one stays.
 
 use super::{Checker, Id, Worst};
 use crate::ground::{Fact, Ground, How};
@@ -17,8 +17,8 @@ pub struct Inversion {
     // [group]: since when there is an inversion, who, and adverts missed since.
     since: Vec<Option<(Instant, usize, usize)>>,
     missed: Vec<u32>,
-    // [group]: last advert of a process that froze, with a greater priority than its successor has by now. Nobody can take
-    // those back, and who hears one waits.
+    // [group]: last advert of a process that froze, with a greater priority than its successor has by now. These cannot be cancelled,
+    // and a router that receives one waits.
     left: Vec<Instant>,
     worst: Worst,
 }

@@ -1,13 +1,13 @@
-//! What must happen once every fault is healed.
+//! What must happen after the end of all faults.
 //!
-//! L-1, election: from the healing on, in every group somebody is Master within `S + max MDI + D + 2J + I-1`, and after one
+//! L-1, election: from then on, in every group a node is Master within `S + max MDI + D + 2J + I-1`, and after one
 //! preemption more (`max (MDI + preempt_delay) + I + D + 2J`) there is exactly one, it has the greatest priority if all
-//! preempt, and nothing moves any more (I-7). S is the longest time the code under test waits before it tries again what
-//! failed (a socket, a dump, an address).
+//! preempt, and no state changes any more (I-7). S is the longest time that the code under test waits before it repeats a failed
+//! operation (a socket, a dump, an address).
 //!
-//! L-2, farewell: a Master that is asked to stop says priority 0, takes its addresses away, and each Backup that hears it
-//! lets at most `Skew + J` pass before somebody is Master; so from the farewell `D + J + min Skew + J`, one J for the turn that
-//! hears it and one for the timer.
+//! L-2, farewell: a Master that is asked to stop sends priority 0 and removes its addresses. At most `Skew + J` after a Backup has
+//! received that, a node is Master; so from the farewell `D + J + min Skew + J`, one J for the turn that receives it and one for the
+//! timer.
 
 use super::{Checker, Id, Worst};
 use crate::ground::{Fact, Ground, How, skew};
@@ -32,9 +32,9 @@ pub fn bounds(g: &Ground) -> (Duration, Duration) {
     (first, rest)
 }
 
-/// Whether the protocol promises rest. Not with unequal intervals and silence towards lower priorities: a Master with a
-/// short interval that is about to yield teaches it to the Backups just after the better Master's advert, they expire
-/// before its next one, and nothing but the phase of the two time grids ends that.
+/// Whether the protocol guarantees that states stop changing. It does not with unequal intervals and `lower_prio_no_advert`: a Master
+/// with a short interval that is about to yield advertises it to the Backups just after the better Master's advert; their timers expire
+/// before that one's next advert, and only the phase of the two grids ends this.
 pub(super) fn settles(g: &Ground, group: usize) -> bool {
     let group = &g.opts.groups[group];
     !group.silent || group.members.windows(2).all(|m| m[0].interval == m[1].interval)
@@ -103,9 +103,9 @@ impl Checker for Election {
 #[derive(Default)]
 pub struct Farewell {
     stopping: Option<usize>,
-    // Groups in which it was Master, and whether it said goodbye.
+    // Groups in which it was Master, and whether it sent a farewell.
     was_master: Vec<(usize, bool)>,
-    // Group, when somebody must be Master.
+    // Group, and the time at which a node must be Master.
     until: Vec<(usize, Instant, Instant)>,
     worst: Worst,
 }

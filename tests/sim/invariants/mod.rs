@@ -1,8 +1,8 @@
-//! What must always hold: one small checker per invariant, each in its own file, each with its bound's formula.
+//! The invariants: one checker for each, in a file of its own, with the formula of its bound.
 //!
-//! Read first: `ground.rs`. A checker sees facts and the true state and answers with the words of a violation. Its bounds are
-//! demanded only in windows where they can be: `touched` times in the ground say since when a node, or the path between two,
-//! has been left alone. J is `Ground::lateness`, D `Ground::delay`, I an advert interval.
+//! Read first: `docs/invariants.md`, `ground.rs`. A checker receives facts and the true state and returns the text of a violation. Its
+//! bounds are checked only in windows without a fault: the `touched` times in the ground are the times of the last fault of a node, or of
+//! the path between two. J is `Ground::lateness`, D `Ground::delay`, I an advert interval.
 
 mod announce;
 mod dual_master;
@@ -46,7 +46,7 @@ impl Worst {
     }
 }
 
-/// Names of the invariants, as in the conformance reference §5b.
+/// The invariants that are checked here; see `docs/invariants.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Id {
     /// Dual Master.

@@ -1,7 +1,7 @@
-//! I-10, notify: hooks and the pipe are told what happened, in order, each state once. In the calm the last word is the state.
+//! I-10, notify: hooks and the pipe receive the changes in order, each state once. Without a fault the last one received is the state.
 //!
-//! Not held against the order, until the calm: what waited when more than 16 changes did,
-//! at a stop, when another process went on, and when the configuration gave the virtual router up.
+//! A missing state is permitted, until there is no fault: when more than 16 changes waited, at a stop, when another process
+//! continued, and when the configuration removed the virtual router.
 
 use super::{Checker, Id};
 use crate::ground::{Fact, Ground, Word};
@@ -19,15 +19,15 @@ fn word(state: State) -> Word {
     }
 }
 
-// One listener's knowledge of one virtual router.
+// What one receiver has received of one virtual router.
 #[derive(Clone, Debug, Default)]
 struct Tale {
-    // What happened and was not told.
+    // Changes that were not delivered.
     ahead: Vec<Word>,
-    // What happened last, told or not.
+    // The last change, delivered or not.
     newest: Option<Word>,
     told: Option<Word>,
-    // Some may be passed over, until the calm.
+    // Some may be missing, until there is no fault.
     loose: bool,
 }
 
@@ -39,18 +39,18 @@ impl Tale {
         }
         self.loose |= word == Word::Stop || hook && self.ahead.len() > PENDING;
     }
-    // Another process goes on, and tells at most how things stand; `sure`: it knows exactly what was told.
+    // Another process continues, and delivers at most the present state; `sure`: it knows exactly what was delivered.
     fn passed_on(&mut self, sure: bool) {
         self.loose |= !sure || !self.ahead.is_empty();
     }
-    // The configuration gave it up, or takes it on.
+    // The configuration removed it, or adds it.
     fn ends(&mut self) {
         self.newest = None;
         self.loose = true;
     }
     fn is_told(&mut self, word: Word) -> Result<(), String> {
         if self.loose {
-            // Which of several equal words this is cannot be told.
+            // Several equal words cannot be distinguished.
         } else if self.told == Some(word) {
             return Err(format!("{word:?} twice in a row"));
         } else if self.ahead.first() == Some(&word) {
@@ -81,7 +81,7 @@ impl Checker for Notify {
     }
     fn see(&mut self, g: &Ground, fact: &Fact) -> Result<(), String> {
         match *fact {
-            // A cold start knows nothing of before, and a pipe may have taken the line that was on its way.
+            // A cold start has no earlier state, and a line under way may have reached the pipe.
             Fact::Started { node } => {
                 self.tales[node].iter_mut().flatten().for_each(|t| t.passed_on(false));
             }
@@ -93,7 +93,7 @@ impl Checker for Notify {
             }
             Fact::Moved { node, group } => {
                 let vr = &g.nodes[node].vr[group];
-                // No longer in the configuration is a FAULT, unless it was one.
+                // The removal from the configuration is delivered as FAULT, unless the state was FAULT.
                 let word = match vr.state {
                     State::Init if !vr.listed && vr.from == State::Fault => return Ok(()),
                     State::Init if !vr.listed => Word::Fault,

@@ -1,10 +1,10 @@
-//! I-9, pause: what was received comes before timers. In a turn that hands a winning advert to a Master, it leaves Master;
-//! in one that hands an acceptable advert to a Backup, it stays Backup. After a pause a Master sends at most the adverts
-//! that were armed, and if its queue held a winning one, none after that. If it stood still for three intervals or more and
-//! is Master nevertheless, it says so, since hosts may believe another: an advert before it waits again, and an announcement within
-//! `announce::RETRY`. The announcement may wait for that of another router on the same interface: they are paced.
+//! I-9, pause: received packets are handled before timers. A Master that receives a winning advert in a turn leaves Master in it; a
+//! Backup that receives an acceptable advert stays Backup. After a pause a Master sends at most the adverts that were armed, and after a
+//! winning advert in its queue none. If it was paused for three intervals or more and is still Master, it sends an advert before it waits
+//! again, and an announcement within `announce::RETRY`, because hosts may have learned another Master. The announcement may wait for that
+//! of another router on the same interface: they are paced.
 //!
-//! Stated for every turn, not only the first after a pause: it is the same rule.
+//! The rule is checked in every turn, not only in the first one after a pause.
 
 use super::announce::RETRY;
 use super::{Checker, Id, Worst};
@@ -13,7 +13,7 @@ use core::time::Duration;
 use kalived::time::Instant;
 use kalived::vrrp::State;
 
-/// So long after the last trouble with netlink, every retry has been made.
+/// This long after the last netlink fault every retry has been made.
 const SURE: Duration = Duration::from_secs(12);
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,10 +26,10 @@ struct Turn {
     answers: u32,
     // Adverts by the loop in this turn.
     sent: u32,
-    // Since it began to say that it stood still, over the turns that follow at once: adverts and announcements.
+    // Adverts and announcements since it has begun to react to its pause, over the turns that follow at once.
     said: u32,
     announced: u32,
-    // It heard of an advert of its own that left so long ago that somebody may have taken over meanwhile.
+    // A completion reported an advert that left so long ago that another router may have taken over meanwhile.
     stood_still: bool,
     moved: bool,
 }
@@ -38,7 +38,7 @@ struct Turn {
 pub struct Pause {
     turn: Vec<Vec<Turn>>,
     resumed: Vec<bool>,
-    // Since when it owes an announcement: it stood still and is Master nevertheless.
+    // Since when it has to announce: it was paused and is still Master.
     owed: Vec<Vec<Option<Instant>>>,
     worst: Worst,
 }
@@ -52,7 +52,7 @@ impl Pause {
             worst: Worst::default(),
         }
     }
-    // What is owed must not last. It begins anew where something stands in its way.
+    // The announcement must come in time. The time begins anew where it is not possible.
     fn compare(&mut self, g: &Ground) -> Result<(), String> {
         for (node, owed) in self.owed.iter_mut().enumerate() {
             let n = &g.nodes[node];
@@ -131,7 +131,7 @@ impl Checker for Pause {
                 for group in 0..self.turn[node].len() {
                     let t = std::mem::take(&mut self.turn[node][group]);
                     if more {
-                        // Timers are left over: it may say so in the turn that follows at once.
+                        // Timers are left over: it may react in the turn that follows at once.
                         let (stood_still, moved) = (t.stood_still, t.moved);
                         let (said, announced) = (t.said, t.announced);
                         self.turn[node][group] = Turn { stood_still, moved, said, announced, ..Turn::default() };

@@ -1,7 +1,7 @@
-//! L-4, recovery: a node that has all it needs again, and is left alone, is not in FAULT for longer than `S + 4J`.
+//! L-4, recovery: a node that has all that it needs again, without a further fault, is not in FAULT for longer than `S + 4J`.
 //!
 //! S is the longest wait before another try of what failed (`liveness.rs`), J the lateness of a loop; the debounce of interfaces is zero
-//! here. Whether it has all it needs is the ground's word: link, address, sockets, and its check script as its verdict stands.
+//! here. `Ground` has whether it has all that it needs: link, address, sockets, and the verdict of its check script.
 
 use super::liveness::SETTLE;
 use super::{Checker, Id, Worst};

@@ -1,12 +1,13 @@
 //! I-8, timers: a Backup becomes Master when its Master_Down_Timer runs out: never before, and not later than J after.
 //!
-//! The checker keeps that timer a second time, from the RFC's words: set to MDI on becoming Backup and on every acceptable
-//! advert (v3: with the interval it carries), to Skew on priority 0, left alone by a lower priority if we preempt. MDI = 3 *
-//! MAI + Skew, to the nanosecond; after a start or a fault `nopreempt` waits longer. With `preempt_delay`, lower adverts are accepted from the first one for so long.
+//! The checker has a second implementation of that timer, from the text of the RFC: it is set to MDI on becoming Backup and on every
+//! acceptable advert (v3: with the interval that it carries), to Skew on priority 0, and not changed by a lower priority if the router
+//! preempts. MDI = 3 * MAI + Skew, exact to the nanosecond; after a start or a fault `nopreempt` waits longer. With `preempt_delay`, lower
+//! adverts are accepted for that time from the first one on.
 //!
-//! Another priority moves it by the difference of the Skew_Times.
+//! A change of the priority moves it by the difference of the Skew_Times.
 //!
-//! Late: only after `max(timer, end of the last pause or stall) + J`, and only while the node is healthy.
+//! A takeover is late only after `max(timer, end of the last pause or stall) + J`, and only while the node is healthy.
 
 use super::{Checker, GRAIN, Id, Worst};
 use crate::ground::{Fact, Ground, first_wait, mdi, skew};
@@ -24,13 +25,13 @@ struct Model {
     mai: Duration,
     // First lower-priority advert of a `preempt_delay` that was not cancelled.
     delay_from: Option<Instant>,
-    // That delay has passed: lower adverts count no more.
+    // That delay has passed: lower adverts do not count any more.
     delay_over: bool,
     // A better advert made a Master yield in this turn.
     yields: bool,
-    // It goes on from a snapshot: nothing is known until it follows somebody.
+    // It continues from a snapshot: nothing is known until it follows a Master.
     inherits: bool,
-    // What makes it yield came while it was handed over.
+    // An advert that makes it yield came during its hand-over.
     overheard: bool,
 }
 
@@ -73,7 +74,7 @@ impl TimersHold {
                     (m.delay_from, m.delay_over) = (None, false);
                     follow(m);
                 }
-                // an owner preempts whatever it is told, and at once.
+                // an owner always preempts, and at once.
                 _ if me.priority == 255 => {}
                 _ if !me.preempt => follow(m),
                 _ if me.preempt_delay > Duration::ZERO && !m.delay_over => {

@@ -1,12 +1,12 @@
-//! I-5, transmission.
-//! - Adverts leave only a Master; one with priority 0 only in the turn that leaves Master.
-//! - A Master that is left alone is never silent longer than `I + J`.
-//! - An armed advert is never closer than half an interval to the armed one before it, nor to the one a Master began with. After a
-//!   standstill what was armed leaves at once.
-//! - In a tenure, and after each standstill, adverts ≤ elapsed / I + 3 (the first one is immediate, the grid comes early, what led to it in the same turn) + answers + burst:
-//!   one answer per advert heard with priority 0 or losing to ours, at most one per 10 ms; after a pause or stall
-//!   up to 8 armed adverts leave at once (the most that are ever armed) and one more announces that we are back; those
-//!   that were never sent are not made up for.
+//! I-5, transmission:
+//! - Only a Master sends adverts; one with priority 0 only in the turn in which it leaves Master.
+//! - Without a fault the gap between two adverts of a Master is at most `I + J`.
+//! - An armed advert is never closer than half an interval to the armed one before it, nor to the first one of a Master. After a
+//!   pause of the machine the armed adverts leave at once.
+//! - While it is Master, and after each pause, it sends at most elapsed / I + 3 adverts (the first one is immediate, the grid may be
+//!   early, one may be due in the same turn), and answers and a burst. There is one answer for each received advert that has priority 0
+//!   or loses, at most one in 10 ms. After a pause or stall up to 8 armed adverts leave at once (the most that are ever armed),
+//!   and one more because the router is still Master; adverts that were not armed are not sent later.
 
 use super::{Checker, Id, Worst};
 use crate::ground::{Fact, Ground, How};
@@ -37,7 +37,7 @@ struct Tenure {
 }
 
 impl Tenure {
-    // A standstill is over: what was armed leaves, what was missed does not.
+    // A pause is over: armed adverts leave, missed ones do not.
     fn released(&mut self, now: Instant) {
         (self.sent, self.heard, self.burst, self.from) = (0, 0, DEPTH + 1, Some(now));
         self.spaced = None;
@@ -113,7 +113,7 @@ impl Checker for Transmission {
                 let vr = &g.nodes[node].vr[group];
                 let leaving = vr.left_master == Some(g.now);
                 let interval = g.opts.groups[group].members[node].interval;
-                // Whatever its successor is by now. And a successor that leaves Master says so once more behind the last of them.
+                // In any state of its successor. A successor that leaves Master repeats its farewell after the last of them.
                 if how == How::Left && vr.state != State::Master {
                     return Ok(());
                 }
@@ -122,7 +122,7 @@ impl Checker for Transmission {
                     return Ok(());
                 }
                 if advert.priority == 0 {
-                    // It may be Master again: an owner whose fault came and went within one turn.
+                    // It may be Master again: an owner whose fault began and ended within one turn.
                     if !leaving {
                         return Err(format!("node {node}, group {group}: priority 0 without leaving Master"));
                     }

@@ -1,10 +1,10 @@
 //! I-3, VIPs iff Master: the kernel has a virtual address exactly while the node is Master, give or take `N + J`, N the time
-//! of one netlink exchange. The first advert leaves before the first gratuitous ARP or NA, and none leaves a Backup; in
-//! particular none in the turn that yields to a better Master, whose own announcement it would undo.
+//! of one netlink exchange. The first advert leaves before the first gratuitous ARP or NA. A Backup announces nothing, in particular not
+//! in the turn in which it yields to a better Master, whose announcement it would revert.
 //!
-//! While netlink requests fail, or somebody takes addresses away, kalived may wait up to a second before it tries again:
-//! then the allowance is `RETRY` from the last such fault. The other half, "present though not Master", is what makes two
-//! nodes answer for one address; a process that was killed leaves it so and its successor must mend it before anything else.
+//! While netlink requests fail, or another program removes addresses, kalived may wait up to a second before it tries again:
+//! then the bound is `RETRY` from the last such fault. An address on a node that is not Master makes two nodes answer for it; a
+//! process that was killed leaves it, and its successor must remove it first.
 
 use super::{Checker, Id, Worst};
 use crate::ground::{Fact, Ground, How};
@@ -44,7 +44,7 @@ impl Checker for Vips {
             Fact::Emitted { node, group, advert, how: How::Now | How::Armed | How::Left } if advert.priority > 0 => {
                 self.advertised.insert((node, group), g.now);
             }
-            // It was first, though nobody heard it.
+            // It was the first one, although no node received it.
             Fact::Unsent { node, group, .. } => {
                 self.advertised.insert((node, group), g.now);
             }
@@ -56,7 +56,7 @@ impl Checker for Vips {
             }
             Fact::Announced { node, group, .. } => {
                 let vr = &g.nodes[node].vr[group];
-                // In the turn that ends with a farewell it may still have announced before it: nobody else did yet.
+                // In the turn that ends with a farewell it may have announced before: no other node has yet.
                 let parting = vr.left_master == Some(g.now) && self.beaten.get(&(node, group)) != Some(&g.now);
                 if vr.state != State::Master && !parting {
                     return Err(format!("node {node} announces an address of group {group} in {:?}", vr.state));
@@ -79,7 +79,7 @@ impl Vips {
                 for (v, present) in vips.iter().enumerate() {
                     let want = node.vr[group].state == State::Master && g.lists(n, group, v);
                     let key = (n, group, v);
-                    // A process that is not there, or does not get to run, answers for nothing.
+                    // A node without a process, or with one that cannot run, is not checked.
                     if *present == want || !node.alive || node.paused || node.stalled || node.handing {
                         if let Some((_, counts)) = self.wrong.remove(&key).filter(|_| *present == want) {
                             self.worst.add(g.now.since(counts), Self::allowance(g, n, counts));
@@ -89,7 +89,7 @@ impl Vips {
                     let born = self.started.get(&n).copied().unwrap_or_default();
                     let start = node.vr[group].since.max(node.touched).max(born);
                     let (since, counts) = self.wrong.entry(key).or_insert((g.now, g.now));
-                    // Nothing can be asked of it before this.
+                    // The bound begins here.
                     *counts = if node.netlink_sick || node.stale { g.now } else { (*since).max(start).max(*counts) };
                     let (lasts, most) = (g.now.since(*counts), Self::allowance(g, n, *counts));
                     if lasts <= most {
@@ -113,7 +113,7 @@ impl Vips {
         if touched == Instant::default() || since.since(touched) > RETRY * 10 {
             exchange
         } else {
-            // The growing pause of a quarrel about an address lasts as long as its peace time of ten seconds.
+            // The growing pause for an address that another program keeps removing applies until ten seconds after the last removal.
             (touched + RETRY).since(since) + exchange + RETRY
         }
     }

@@ -10,7 +10,7 @@ use kalived::config::model::check::{Check, CheckKind, Pace};
 use kalived::config::model::lvs::{Method, Protocol, RealServer, Scheduler, Service, Sorry, VirtualServer};
 use kalived::config::model::setting::{Ready, Script};
 
-/// Kinds of fault; each is there or not, by seed.
+/// Kinds of fault; each seed has some of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A server refuses connections, or does not answer.
@@ -70,7 +70,7 @@ pub struct Drawn {
     pub program: Duration,
 }
 
-/// What a file says of what was drawn: by service, whether it is there, and the weights of its servers; `None`: not in the file.
+/// What a file has of the draw: by service, whether it is there, and the weights of its servers; `None`: not in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File(pub Vec<Option<Vec<Option<i32>>>>);
 
@@ -126,10 +126,10 @@ impl Drawn {
     pub fn sorry(n: usize) -> IpAddr {
         Ipv4Addr::new(10, 77, 2, 1 + n as u8).into()
     }
-    /// Longest time from when a server no longer answers until it is known: the next check, its tries and what is between them.
+    /// Longest time until a server that does not answer is known as failed: the next check, its tries and the pauses between them.
     pub fn down_within(&self) -> Duration {
         let tries = self.retry + 1;
-        // Checks begin at a moment of their own within an interval.
+        // Each check begins at its own time within an interval.
         self.delay_loop * 2 + self.connect_timeout * tries + self.delay_before_retry * self.retry
     }
 
@@ -178,7 +178,7 @@ impl Drawn {
         }
         out
     }
-    /// The rest of the configuration: nothing.
+    /// The rest of the configuration, which is empty.
     pub fn config(&self) -> Config {
         Config::default()
     }

@@ -1,8 +1,8 @@
 //! Virtual servers in the simulator: the shipped `World` with one to three services, a kernel's IPVS table and servers that answer,
 //! refuse or hang.
 //!
-//! Read first: `docs/invariants.md` (V-1 to V-5), `draw.rs` (what a seed draws), `play.rs` (the machine), `rules.rs` (what must hold). It is a
-//! simulator of its own, as `sync/` is: nothing here depends on another node.
+//! Read first: `docs/invariants.md` (V-1 to V-5 of virtual servers), `draw.rs` (what a seed draws), `play.rs` (the run), `rules.rs` (the
+//! rules). It is a separate simulator, as `sync/` is, because nothing here depends on another node.
 //!
 //! A failure prints its seed; `KALIVED_LVS_SEED=n cargo test --test sim lvs_seed -- --nocapture` prints what happened.
 
@@ -16,7 +16,7 @@ use play::{Lie, run};
 
 /// Seeds of a run of the test command.
 const SEEDS: u64 = 300;
-/// A lie must be noticed within so many.
+/// Seeds within which a canary must be detected.
 const CANARY_SEEDS: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {
@@ -42,7 +42,7 @@ fn virtual_servers() {
         "{seeds} seeds: servers left the table {removed} times and came back {returned} times, sorry servers came {sorry} times, \
          entries were put right {restored} times"
     );
-    // What is demanded was also asked for.
+    // Each rule was checked at least once.
     assert!(removed > seeds && returned > seeds && sorry > seeds / 10 && restored > seeds / 10);
 }
 

@@ -1,5 +1,5 @@
-//! One run: first faults, with the rules held against every turn; then nothing disturbs any more and the table must be what the file and the
-//! servers make of it; then the process is stopped.
+//! One run: first there are faults, and the rules are checked after every turn; then there are none, and the table must follow from the
+//! file and the servers; then the process is stopped.
 //!
 //! Read first: `mod.rs`, `draw.rs`. The order of a turn is that of the daemon's loop: completions, timers, effects.
 
@@ -25,7 +25,7 @@ const CHAOS: Duration = Duration::from_secs(240);
 /// The table is compared with what is wanted every 30 s; a request whose answer was lost is asked again by then.
 pub(super) const LOOK: Duration = Duration::from_secs(32);
 
-/// A lie told at the border of the simulation, to see that it is noticed.
+/// A canary: a fault in the simulation itself, which the rules must detect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
     /// Destinations are never really deleted, nor their weight set to 0.
@@ -38,13 +38,13 @@ pub enum Lie {
     KeepSorry,
     /// A hook that runs is there twice.
     RepeatHooks,
-    /// With a destination of ours another program's go.
+    /// The deletion of a destination of kalived also deletes those of another program.
     TakeOthers,
     /// Services are never really deleted.
     KeepServices,
 }
 
-/// What a run gave.
+/// The result of a run.
 #[derive(Default)]
 pub struct Outcome {
     /// Of everything that happened.
@@ -59,7 +59,7 @@ pub struct Outcome {
     pub returned: u64,
     /// How often a sorry server came.
     pub sorry: u64,
-    /// How often another program changed an entry of ours.
+    /// How often another program changed an entry of kalived.
     pub restored: u64,
 }
 
@@ -86,7 +86,7 @@ pub(super) enum Completion {
 
 enum Work {
     Turn,
-    /// The kernel does a request of a process.
+    /// The kernel executes a request of a process.
     Kernel(u32, LvsFx),
     /// A completion comes to a process.
     Comes(u32, Completion),
@@ -128,7 +128,7 @@ pub(super) struct Sim {
     lossy: bool,
     lie: Option<Lie>,
     pub(super) table: Entries,
-    // The kernel does requests one after the other.
+    // The kernel executes requests one after the other.
     free_at: Instant,
     pub(super) answers: Vec<(Answer, Instant)>,
     conns: BTreeMap<ConnKey, bool>,
@@ -138,7 +138,7 @@ pub(super) struct Sim {
     pub(super) file: File,
     unread: VecDeque<Part>,
     snapshot: Option<Snapshot>,
-    // When something last happened that the rules make allowance for.
+    // Time of the last fault that the rules allow for.
     pub(super) disturbed: Instant,
     ended: bool,
     pub(super) out: Outcome,
@@ -529,7 +529,7 @@ impl Sim {
         }
     }
 
-    // From now on nothing disturbs; some servers answer and some do not.
+    // From now on there is no fault; some servers answer and some do not.
     fn heal(&mut self) {
         self.say("healed".into());
         self.chaos = false;
@@ -550,7 +550,7 @@ impl Sim {
         self.say(format!("server {server}: {answer:?}"));
     }
 
-    // Another program deletes a service or a server of ours, or gives it another weight.
+    // Another program deletes a service or a server of kalived, or gives it another weight.
     fn meddle(&mut self) {
         let n = self.rng.below(self.drawn.services.len() as u64) as usize;
         let what = self.rng.below(3);
@@ -589,7 +589,7 @@ impl Sim {
     }
 
     fn upgrade(&mut self) {
-        // Neither while it starts nor in the midst of a reload, as the guard has it.
+        // Neither while it starts nor during a reload, as in the guard.
         if !self.world.running() || self.world.reloading() || !self.inbox.is_empty() || !self.unread.is_empty() {
             return;
         }
@@ -597,7 +597,7 @@ impl Sim {
         self.world.handle(now, Event::Guard(GuardEv::Freeze), &mut fx);
         self.apply(fx);
         let snapshot = self.world.last_snapshot(now);
-        // A hook that runs is run again by the next process, which cannot know how far it came.
+        // The next process runs a hook that is running again, because it cannot know whether it has ended.
         self.running.values().for_each(|n| _ = self.hooks.remove(n));
         self.resume(snapshot, None);
     }
@@ -641,5 +641,6 @@ fn link() -> Link {
         ours: false,
         master: 0,
         vrf: false,
+        table: 0,
     }
 }

@@ -1,4 +1,4 @@
-//! What must hold: V-1 to V-5 of `docs/invariants.md`.
+//! The rules: V-1 to V-5 of virtual servers in `docs/invariants.md`.
 //!
 //! Read first: `play.rs`.
 
@@ -18,7 +18,7 @@ enum Quorum {
 }
 
 impl Sim {
-    // V-1: who has not answered for longer than its check takes has no weight.
+    // V-1: a server that has not answered for longer than its check takes has no weight.
     pub(super) fn look(&mut self) {
         let disturbs = |k: &Kind| matches!(k, Kind::Loss | Kind::Meddle);
         let slack = if self.drawn.faults.iter().any(disturbs) { LOOK } else { Duration::from_secs(1) };
@@ -56,14 +56,14 @@ impl Sim {
         }
     }
 
-    // V-5: what is another program's stays as it is.
+    // V-5: entries of another program do not change.
     pub(super) fn others(&mut self) {
         if self.table.get(&other()).is_none_or(|(_, all)| all.len() != 1) {
             self.violate("V-5: an entry of another program was changed".into());
         }
     }
 
-    // V-2, V-3, V-4: long after the last disturbance the table and the hooks are what the file and the servers make of them.
+    // V-2, V-3, V-4: long after the last fault the table and the hooks follow from the file and the servers.
     pub(super) fn calm(&mut self) {
         let listed = self.listed();
         for (n, service) in self.drawn.services.clone().into_iter().enumerate() {
@@ -101,7 +101,7 @@ impl Sim {
         }
     }
 
-    // V-5: after a stop nothing of ours is left.
+    // V-5: after a stop no entry of kalived is left.
     pub(super) fn gone(&mut self, ended: bool) {
         if !ended {
             self.violate("V-5: it did not end".into());

@@ -1,6 +1,7 @@
-//! Provided buffers of the simulated ring: a pool that the kernel takes from and the services give back to.
+//! Provided buffers of the simulated ring: a pool from which the kernel takes buffers and to which the services return them.
 //!
-//! Who holds which buffer is known at any time, so that one given back twice, or one the kernel never handed out, is noticed at once.
+//! The holder of each buffer is known at any time, so a buffer that is returned twice, or that the kernel never handed out, is
+//! detected at once.
 
 use kalived::sys::bufring::Received;
 use kalived::sys::op::Header;
@@ -9,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// What a receive brings.
+/// The content of a receive.
 #[derive(Clone, Debug, Default)]
 pub struct Datagram {
     /// The sender's raw address.
@@ -25,11 +26,11 @@ pub struct Datagram {
 pub struct Pool {
     free: Vec<u16>,
     filled: BTreeMap<u16, Datagram>,
-    /// What was done wrong with it first.
+    /// The first mistake of a service.
     pub wrong: Option<String>,
-    /// How many were given back.
+    /// How many were returned.
     pub given: u64,
-    /// Now and then one is given back twice.
+    /// Sometimes one is returned twice (a canary).
     pub twice: bool,
 }
 

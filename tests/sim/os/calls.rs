@@ -37,6 +37,20 @@ impl Calls for SimOs {
     fn filter_local(&mut self, _fd: &Fd, _to: Ipv4Addr, _sources: &[Ipv4Addr], _ah: bool) -> io::Result<()> {
         Ok(())
     }
+    fn send_now(&mut self, fd: &Fd, bytes: &[u8]) -> io::Result<usize> {
+        if self.happens("no room to send", self.rates.full) {
+            return Err(io::Error::from_raw_os_error(-EAGAIN));
+        }
+        if self.happens("connection reset", self.rates.stream / 4) {
+            return Err(io::Error::from_raw_os_error(-super::ECONNRESET));
+        }
+        let mut n = bytes.len();
+        if n > 1 && self.happens("short write", 4 * self.rates.stream) {
+            n = self.rng.range(1, n as u64 - 1) as usize;
+        }
+        self.files.entry(fd.as_raw_fd()).or_default().taken.extend(&bytes[..n]);
+        Ok(n)
+    }
     fn open_frames(&mut self) -> io::Result<Fd> {
         self.open_packet()
     }

@@ -1,5 +1,5 @@
-//! In the place of the `World`: asks the services of the loop for everything, at random, and holds them to what `effect.rs` and
-//! `event.rs` promise. Each rule counts how often it was demanded.
+//! Replaces the `World`: makes all requests to the services of the loop, at random, and checks that they do what `effect.rs` and
+//! `event.rs` state. For each rule there is a count of how often it was checked.
 
 use crate::rng::Rng;
 use bytes::Bytes;
@@ -18,19 +18,19 @@ use std::collections::{BTreeMap, VecDeque};
 use super::route::IFINDEX;
 
 const MS: Duration = Duration::from_millis(1);
-/// Until when what was asked for is answered: longer than everything slow in a row takes.
+/// Time within which a request is answered: longer than all delays together.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// What is demanded. The order is that of the report.
+/// The rules. The order is that of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// An armed advert is reported once, in time, and what is reported is what left.
+    /// An armed advert is reported once, in time, and the report matches the packets that left.
     Reported,
     /// No packet leaves before its time, or twice.
     OnTime,
-    /// After a farewell nothing of its router is the last packet but the farewell.
+    /// After a farewell the last packet of its router is the farewell.
     Farewell,
-    /// An advert sent at once is reported when none of its packets left, and only then.
+    /// An advert that is sent at once is reported exactly when none of its packets left.
     Immediate,
     /// A slice of frames is answered once, with how many left, in order.
     Frames,
@@ -38,15 +38,15 @@ pub enum Rule {
     Netlink,
     /// A dump ends, in time.
     Dump,
-    /// A socket is ready or failed once; a closed one is not heard of.
+    /// A socket is reported as ready or failed once; no event of a closed one is reported.
     Socket,
     /// A datagram is delivered once, in order, in time.
     Datagram,
-    /// A connection opens or fails once; what is written arrives, what arrives is read, in order and once.
+    /// A connection opens or fails once; written bytes arrive, and received bytes are read, in order and once.
     Stream,
     /// Log lines are written in order, all of them.
     Log,
-    /// A buffer is given back once.
+    /// A buffer is returned once.
     Buffers,
     /// At the end no operation, buffer or descriptor is left.
     Leaks,
@@ -143,9 +143,9 @@ pub struct Exerciser {
     ids: u32,
     pub lines: u32,
     stage: u8,
-    /// What was violated first.
+    /// The first violation.
     pub wrong: Option<(Rule, String)>,
-    /// How often each rule was demanded.
+    /// How often each rule was checked.
     pub demanded: BTreeMap<Rule, u64>,
 }
 
@@ -189,7 +189,7 @@ impl Exerciser {
         self.wrong.get_or_insert((rule, text));
     }
 
-    /// Demands something.
+    /// Checks a rule.
     pub fn demand(&mut self, rule: Rule, holds: bool, text: impl FnOnce() -> String) {
         *self.demanded.entry(rule).or_default() += 1;
         if !holds {
@@ -216,7 +216,7 @@ impl Exerciser {
             c.sent.extend(bytes);
         }
     }
-    /// What the peer of a connection was sent so far.
+    /// The bytes that the peer of a connection has received so far.
     pub fn peer_got(&mut self, conn: ConnKey, bytes: &[u8]) {
         let Some(c) = self.conns.get(&conn) else { return };
         let fine = c.written.starts_with(bytes);
@@ -267,7 +267,7 @@ impl Exerciser {
         self.demand(Rule::Frames, nth == left, || format!("frame {nth} of slice {batch} left after {left} others"));
     }
 
-    /// What is overdue; `send_faults`: sends fail, so that a farewell may be lost.
+    /// Checks what is overdue; `send_faults`: sends fail, so a farewell may be lost.
     pub fn look(&mut self, now: Instant, send_faults: bool) {
         let late = |since: Instant| now > since + PATIENCE;
         if let Some((id, a)) = self.armed.iter().find(|(_, a)| !a.answered && !a.taken_back && late(a.at)) {
@@ -306,7 +306,7 @@ impl Exerciser {
                 format!("router {i}: an advert is its last packet")
             });
         }
-        // Those taken back are remembered until nothing of them can leave.
+        // Cancelled ones are kept until no packet of them can leave.
         self.armed.retain(|_, a| !(late(a.at) && (a.answered || a.taken_back)));
     }
 
@@ -559,7 +559,7 @@ impl Exerciser {
         self.demand(Rule::Stream, fine, || format!("{conn:?}: {what:?} is not what its peer did"));
     }
 
-    /// Holds the answers of the last turn against what left in it.
+    /// Compares the answers of the last turn with the packets that left in it.
     pub fn frames_answered(&mut self) {
         for (batch, sent, errno) in core::mem::take(&mut self.answers) {
             let Some(s) = self.slices.remove(&batch) else {

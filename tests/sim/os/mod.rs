@@ -1,13 +1,13 @@
 //! A simulated ring under the shipped loop and its services: operations with the rules of io_uring, and faults.
 //!
-//! What is kept to: a chain runs in order, each part when the one before it is final; behind a soft link a failure or a cancellation
+//! Rules of io_uring: a chain runs in order, each part when the one before it is final; behind a soft link a failure or a cancellation
 //! cancels all that follows; a quiet send completes only when it does not succeed; a cancelled operation completes with ECANCELED; the
-//! final completion of an operation is its last one; what is independent completes in any order. What may go wrong does, at rates
-//! that a run draws: sends that fail, timers that fire while they are being cancelled, receives that end, buffers that run out,
-//! completions that do not fit into the queue and come with the next call into the kernel, writes that are short, interrupted reads.
+//! final completion of an operation is its last one; independent operations complete in any order. Faults, at rates that a run draws:
+//! sends fail, timers fire while they are being cancelled, receives end, buffers run out, completions do not fit into the queue and
+//! come with the next call into the kernel, writes are short, reads are interrupted.
 //!
 //! Read first: `src/sys/os.rs`, `src/daemon/adverts.rs` (races). `buffers.rs`, `route.rs` (the kernel behind rtnetlink), then
-//! `machine.rs` (what is asked of the services, and what must come of it) and `run.rs`.
+//! `machine.rs` (the requests to the services, and the rules for their answers) and `run.rs`.
 
 pub mod buffers;
 mod calls;
@@ -49,24 +49,24 @@ pub const SLOW: Duration = Duration::from_millis(8);
 /// A timer that is due so soon may fire while it is being cancelled.
 const NEARLY: Duration = Duration::from_millis(2);
 
-/// A lie of the ring's, to see that somebody notices.
+/// A canary: a fault in the ring itself, which the machine must detect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// Now and then the completion of an advert vanishes.
+    /// Sometimes the completion of an advert is dropped.
     DropCompletion,
-    /// Now and then a chain is armed twice.
+    /// Sometimes a chain is armed twice.
     ArmTwice,
-    /// Now and then an answer of netlink's vanishes, and nobody is told.
+    /// Sometimes an answer of netlink is dropped, and that is not reported.
     LoseAnswer,
-    /// Now and then a buffer is given back twice.
+    /// Sometimes a buffer is returned twice.
     GiveTwice,
-    /// Now and then what a stream received comes again.
+    /// Sometimes bytes of a stream are delivered again.
     RepeatStream,
-    /// A cancelled timer takes nothing with it.
+    /// A cancelled timer does not cancel its sends.
     KeepChain,
 }
 
-/// How often what goes wrong, in a thousand.
+/// Rates of the faults, in a thousand.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
     /// Sends fail.
@@ -117,7 +117,7 @@ struct Op {
     link: Link,
     quiet: bool,
     pending: bool,
-    /// What runs when it is final.
+    /// The operations that are linked behind it.
     rest: VecDeque<OpKey>,
 }
 
@@ -197,12 +197,12 @@ impl SimOs {
         Ok(fd)
     }
 
-    /// Descriptors that somebody still holds.
+    /// Descriptors that are still held.
     pub fn open_files(&self) -> usize {
         self.files.values().filter(|f| f.alive.strong_count() > 0).count()
     }
 
-    /// What was done wrong with buffers, and how many are held.
+    /// The first mistake with buffers, and how many are held.
     pub fn buffers_held(&self) -> Result<usize, String> {
         let mut held = 0;
         for p in self.pools.values() {
@@ -293,7 +293,7 @@ impl SimOs {
         if self.lie == Some(Lie::DropCompletion) && matches!(done.tag, Token::Advert(_)) && self.rng.permille(5) {
             return;
         }
-        // A queue that is full is not empty: whoever sleeps is not left asleep.
+        // A full queue has completions, so the loop is woken.
         let full = !self.done.is_empty() && self.happens("completion queue full", self.rates.overflow);
         if full || !self.overflown.is_empty() {
             self.overflown.push_back(done);
@@ -391,7 +391,7 @@ impl SimOs {
         }
     }
 
-    /// Something that was waited for has come.
+    /// Wakes the loop if it waits for this.
     fn ripe(&mut self, key: OpKey) {
         let Some(op) = self.ops.get(key).filter(|o| o.pending) else { return };
         let fd = fd_of(op).unwrap_or(-1);
@@ -479,7 +479,7 @@ impl SimOs {
         self.receive(fd);
     }
 
-    /// Queued datagrams go into buffers as long as there are any and somebody receives.
+    /// Queued datagrams go into buffers while there are buffers and a receive.
     fn receive(&mut self, fd: RawFd) {
         loop {
             let waits = |o: &Op| o.pending && fd_of(o) == Some(fd) && matches!(o.what, What::RecvMulti { .. });
@@ -515,7 +515,7 @@ impl SimOs {
             && at <= self.now + NEARLY
             && self.happens("timer fired while it was cancelled", self.rates.race)
         {
-            // The call into the kernel takes so long; its sends run after whatever is submitted together with the cancel.
+            // The call into the kernel takes this long; its sends run after all that is submitted together with the cancel.
             self.now = self.now.max(at);
             return self.finish(key, EALREADY, None);
         }

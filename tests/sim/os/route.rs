@@ -1,6 +1,6 @@
 //! The kernel behind the simulated rtnetlink socket: bytes in, bytes out. One interface, and the addresses it was given.
 //!
-//! Numbers carry their Linux header name. Read first: `src/wire/netlink`.
+//! Numbers have the names of Linux headers. Read first: `src/wire/netlink`.
 
 use kalived::effect::ADDR_PROTO;
 use kalived::wire::netlink::{Kind, frames};
@@ -28,7 +28,7 @@ pub const IFINDEX: u32 = 7;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Route {
-    /// What kalived added.
+    /// The addresses that kalived added.
     pub addrs: BTreeMap<(IpAddr, u8), ()>,
     /// The operator's address.
     pub own: Option<(IpAddr, u8)>,
@@ -99,7 +99,7 @@ fn ack(seq: u32, errno: i32) -> Vec<u8> {
 }
 
 impl Route {
-    /// Does what a send asks for; the messages that come of it, in order, each as the socket delivers it.
+    /// Executes the requests of a send; returns the messages that follow, in order, each as the socket delivers it.
     pub fn requests(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         for frame in frames(bytes) {

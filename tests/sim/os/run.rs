@@ -1,6 +1,6 @@
-//! One run: the shipped loop, its services, and a machine that asks for everything; time passes while the loop sleeps.
+//! One run: the shipped loop, its services, and a machine that makes all requests; time passes while the loop sleeps.
 //!
-//! `KALIVED_LOOP=n cargo test --test sim one_loop -- --nocapture` does one again.
+//! Read first: `mod.rs`, `machine.rs`. `KALIVED_LOOP=n cargo test --test sim one_loop -- --nocapture` repeats one run.
 
 use super::buffers::Datagram;
 use super::machine::{Exerciser, Rule};
@@ -17,16 +17,16 @@ use std::io::Write as _;
 
 /// Seeds of a run of the test command.
 const SEEDS: u64 = 400;
-/// A lie must be noticed within so many.
+/// Seeds within which a canary must be detected.
 const CANARY_SEEDS: u64 = 40;
-/// More turns than any honest run has.
+/// Limit of the turns, which no run reaches without a fault in the code.
 const TURNS: u64 = 400_000;
-/// What is still there at the end: the receive of rtnetlink and the read of signals.
+/// Operations that remain at the end: the receive of rtnetlink and the read of signals.
 const OPERATIONS: usize = 2;
 /// Likewise: signals, rtnetlink, frames, the log.
 const FILES: usize = 4;
 
-/// What came of runs.
+/// The results of runs.
 #[derive(Default)]
 pub struct Figures {
     seeds: u64,
@@ -51,7 +51,7 @@ fn rates(rng: &mut Rng) -> Rates {
     }
 }
 
-/// Runs a seed; what was violated, if anything.
+/// Runs a seed; returns the violation, if there is one.
 pub fn run(seed: u64, lie: Option<Lie>, figures: &mut Figures) -> Option<(Rule, String)> {
     let mut rng = Rng::stream(seed, 0x100, 0);
     let start = Instant(1_000_000_000 + rng.below(1_000_000_000));
@@ -122,7 +122,7 @@ fn sleep(os: &mut SimOs, until: Option<Instant>) {
     }
 }
 
-/// Others send datagrams, and the peers of streams do what they like.
+/// Other hosts send datagrams, and the peers of streams act at random.
 fn strangers(os: &mut SimOs, machine: &mut Exerciser, rng: &mut Rng) {
     for sock in machine.ready_socks() {
         let count = if rng.permille(20) { 40 } else { rng.below(3) };
@@ -158,7 +158,7 @@ fn strangers(os: &mut SimOs, machine: &mut Exerciser, rng: &mut Rng) {
     }
 }
 
-/// What left is shown to the machine, in order.
+/// Passes what left to the machine, in order.
 fn seen(os: &mut SimOs, machine: &mut Exerciser) {
     for (at, what) in core::mem::take(&mut os.left) {
         match what {
@@ -220,7 +220,7 @@ fn one_loop() {
     assert_eq!(wrong, None, "seed {seed}");
 }
 
-/// Each lie of the ring's, and by which rules it is noticed.
+/// Each canary of the ring, and the rules that detect it.
 #[test]
 fn every_lie_is_noticed() {
     let lies: [(Lie, &[Rule]); 6] = [

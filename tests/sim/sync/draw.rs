@@ -11,7 +11,7 @@ use kalived::config::model::setting::{Ready, Weight};
 use kalived::config::model::vrrp::{SyncGroup, Track, TrackFile};
 use kalived::config::model::{Config, Family, InstanceConfig, Version, Vip};
 
-/// Kinds of fault; each is there or not, by seed.
+/// Kinds of fault; each seed has some of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An interface of one node goes down and comes back.
@@ -53,7 +53,7 @@ pub struct Drawn {
     pub preempt: Vec<bool>,
     /// Members `0..first` are in group G0, the others in G1.
     pub first: usize,
-    /// Which faults show.
+    /// Which faults occur.
     pub faults: Vec<Kind>,
     /// So many of a thousand packets are lost.
     pub loss: u32,
@@ -67,7 +67,7 @@ pub struct Drawn {
     pub netlink: Duration,
 }
 
-/// What a node's file says of what was drawn.
+/// What a node's file has of the draw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// By member: whether it is there, and in which group, if in any.

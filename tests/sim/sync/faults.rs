@@ -1,4 +1,4 @@
-//! Faults of a run and their end, and what must be when nothing disturbs any more.
+//! Faults of a run and their end, and the rules for the time after all faults.
 //!
 //! Read first: `play.rs`.
 
@@ -123,7 +123,7 @@ impl Sim {
         self.complete(n, Completion::Config(Box::new(config)));
     }
 
-    // What is armed still leaves, from another process.
+    // Armed adverts still leave, from another process.
     pub(super) fn bequeath(&mut self, n: usize) {
         let armed = std::mem::take(&mut self.nodes[n].armed);
         for (key, (_, sock, _, packets)) in armed {
@@ -135,7 +135,7 @@ impl Sim {
     }
 
     pub(super) fn upgrade(&mut self, n: usize) {
-        // Neither while it starts nor in the midst of a reload: who asks for one waits until the other is done.
+        // Neither while it starts nor during a reload: the guard waits for the end of either.
         if !self.nodes[n].world.running() || self.nodes[n].world.reloading() || !self.nodes[n].inbox.is_empty() {
             return;
         }
@@ -169,9 +169,9 @@ impl Sim {
         }
     }
 
-    // ---- the calm ----
+    // ---- after the faults ----
 
-    // L-6, and the pipe says what is.
+    // L-6, and the last line of the pipe is the state.
     pub(super) fn calm(&mut self) {
         let drawn = self.drawn.clone();
         let file = drawn.file();
@@ -192,7 +192,7 @@ impl Sim {
                 self.violate(format!("L-6: G{g} of {}: members that are Master, by node: {counts:?}", members.len()));
                 return;
             }
-            // Who is better on every link is Master, if nobody says nopreempt.
+            // The node with the better priority on every link is Master, if no member has nopreempt.
             let better = |a: usize, b: usize| members.iter().all(|m| drawn.priorities[a][*m] > drawn.priorities[b][*m]);
             let best = (0..drawn.nodes).find(|a| (0..drawn.nodes).all(|b| *a == b || better(*a, b)));
             if let Some(best) = best.filter(|b| counts[*b] == 0 && drawn.preempt.iter().all(|p| *p)) {

@@ -1,9 +1,9 @@
 //! Sync groups in the simulator: the shipped `World` on two or three nodes with an interface on each of several links, whose groups
 //! have members on all of them.
 //!
-//! Read first: `docs/invariants.md` (I-4, L-6), `draw.rs` (what a seed draws), `play.rs` (nodes and network), `faults.rs`. It is a simulator of its
-//! own beside the one of this directory, whose nodes have one interface: what is asked here is not how fast who becomes Master, but
-//! that the members of a group are alike.
+//! Read first: `docs/invariants.md` (I-4, L-6), `draw.rs` (what a seed draws), `play.rs` (nodes and network), `faults.rs`. It is separate
+//! from the simulator in `tests/sim`, whose nodes have one interface: the rules here are not about the time of a takeover, but about equal
+//! states of the members of a group.
 //!
 //! A failure prints its seed; `KALIVED_SYNC_SEED=n cargo test --test sim sync_seed -- --nocapture` prints what happened.
 
@@ -15,7 +15,7 @@ use play::{Lie, run};
 
 /// Seeds of a run of the test command.
 const SEEDS: u64 = 300;
-/// A lie must be noticed within so many.
+/// Seeds within which a canary must be detected.
 const CANARY_SEEDS: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {
@@ -39,7 +39,7 @@ fn sync_groups() {
     println!(
         "{seeds} seeds: groups became Master {takeovers} times, yielded {yielded} times; members joined {joined} times"
     );
-    // What is demanded was also asked for.
+    // Each rule was checked at least once.
     assert!(takeovers > seeds && joined > seeds / 20 && yielded > seeds / 20);
 }
 

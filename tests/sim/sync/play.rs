@@ -1,4 +1,4 @@
-//! One run: first faults, with every rule held against every turn; then all is healed, and there must be one Master of all.
+//! One run: first there are faults, and every rule is checked after every turn; then all faults end, and there must be one Master of all.
 //!
 //! Read first: `mod.rs`, `draw.rs`; then `faults.rs`. The order of a turn is that of the daemon's loop: completions, timers, effects.
 
@@ -21,22 +21,22 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A lie told at the border of the simulation, to see that it is noticed.
+/// A canary: a fault in the simulation itself, which the rules must detect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// The World is not told of the groups: each member is on its own.
+    /// The configuration of the World has no groups: each member is independent.
     NoGroups,
     /// Addresses are asked for before adverts are sent.
     AddressFirst,
     /// Adverts arrive with priority 1: nobody yields.
     LowerPriorities,
-    /// A line that is taken from the pipe is there twice.
+    /// A line that is read from the pipe comes twice.
     RepeatLines,
     /// A group forgets its last member at a reload.
     Forgetful,
 }
 
-/// What a run gave.
+/// The result of a run.
 #[derive(Default)]
 pub struct Outcome {
     /// Of everything that happened.
@@ -116,7 +116,7 @@ pub(super) struct Node {
     pub(super) asleep: bool,
     pub(super) socks: BTreeMap<SockKey, SockSpec>,
     pub(super) armed: BTreeMap<(Instant, u64), (VrKey, SockKey, u32, Packets)>,
-    // What the process before has armed.
+    // The adverts that the previous process has armed.
     pub(super) left: BTreeMap<(Instant, u64), (usize, Packets)>,
     pub(super) up: Vec<bool>,
     pub(super) addrs: Vec<AddrInfo>,
@@ -130,7 +130,7 @@ pub(super) struct Node {
     pub(super) states: States,
     pub(super) advertised: BTreeSet<VrKey>,
     pub(super) lines: BTreeMap<String, String>,
-    // Groups that a reload took out: one that comes back is told of as a new one.
+    // Groups that a reload removed: one that comes back is notified as a new one.
     pub(super) gone: BTreeSet<String>,
 }
 
@@ -163,6 +163,7 @@ pub(super) fn link(index: usize, up: bool) -> Link {
         ours: false,
         master: 0,
         vrf: false,
+        table: 0,
     }
 }
 
@@ -386,7 +387,7 @@ impl Sim {
         }
     }
 
-    // I-4: at the end of a turn the members of a group are Master or none is, unless one has come to it.
+    // I-4: at the end of a turn all members of a group are Master or none is, unless one has joined it.
     pub(super) fn look(&mut self, n: usize) {
         let views = self.nodes[n].world.views();
         let states: States = views.iter().map(|v| (v.name.clone(), v.state)).collect();
@@ -506,7 +507,7 @@ impl Sim {
         }
     }
 
-    // Armed anew: a Master that was advertising still is.
+    // Armed anew: a Master that was advertising goes on.
     pub(super) fn readvertised(&mut self, n: usize, vr: VrKey) {
         let master = self.nodes[n].world.views().iter().any(|v| v.vr == vr && v.state == State::Master);
         if master {
@@ -539,7 +540,7 @@ impl Sim {
         let text = String::from_utf8_lossy(line).trim_end().to_owned();
         let Some((who, rest)) = text.rsplit_once("\" ") else { return };
         let state = rest.split(' ').next().unwrap_or_default().to_owned();
-        // Instances' lines are what the other simulator looks at.
+        // The other simulator checks the lines of instances.
         if !who.starts_with("GROUP") {
             return;
         }

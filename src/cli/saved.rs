@@ -1,0 +1,48 @@
+//! `config_save_dir`: what was read at a start or a reload, with all included files, as one file for each time.
+//!
+//! For whoever looks for the reason of a change afterwards. Passwords are in it, so only its owner reads it.
+
+use crate::config::Loaded;
+use crate::config::source::Span;
+use crate::sys::{clock, files};
+use std::fmt::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// Files that are kept, the newest: a program that reloads every minute leaves half an hour.
+const KEPT: usize = 32;
+/// What their names begin with; the time follows, in seconds since 1970.
+const PREFIX: &str = "kalived.conf.";
+
+/// Saves it where its configuration says so.
+///
+/// # Errors
+/// Why it could not be saved, for people.
+pub(crate) fn save(loaded: &Loaded) -> Result<(), String> {
+    let Some(dir) = loaded.config.global.more.config_save_dir.as_deref() else { return Ok(()) };
+    let why = |e: &dyn core::fmt::Display| format!("config_save_dir {dir}: {e}; the configuration is not saved there");
+    let path = Path::new(dir);
+    if !path.is_dir() {
+        std::fs::DirBuilder::new().mode(0o700).create(path).map_err(|e| why(&e))?;
+    }
+    let name = format!("{PREFIX}{:012}", clock::now().wall.0 / 1_000_000_000);
+    files::publish(&path.join(name), text(loaded).as_bytes(), 0o600).map_err(|e| why(&e))?;
+    let names = std::fs::read_dir(path).map_err(|e| why(&e))?;
+    let ours = |name: &String| name.strip_prefix(PREFIX).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    let mut old: Vec<String> = names.filter_map(|e| e.ok()?.file_name().into_string().ok()).filter(ours).collect();
+    old.sort_unstable();
+    for name in old.iter().rev().skip(KEPT) {
+        std::fs::remove_file(path.join(name)).map_err(|e| why(&e))?;
+    }
+    Ok(())
+}
+
+fn text(loaded: &Loaded) -> String {
+    let mut out = String::new();
+    for (n, file) in (0..).map_while(|n| Some((n, loaded.sources.file(n)?))) {
+        if !loaded.sources.is_replaced(Span { file: n, start: 0, end: 0 }) {
+            let _ = writeln!(out, "# file {}\n{}", file.name, file.text.trim_end_matches('\n'));
+        }
+    }
+    out
+}
