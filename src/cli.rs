@@ -604,7 +604,8 @@ mod tests {
             (facility("kalived"), code("kalived -S 8"), code("kalived -S")),
             (None, ExitCode::Fatal, ExitCode::Fatal)
         );
-        assert!(run("kalived -B -c x -b y").ignored.is_empty());
+        assert!(run("kalived -c x -b y").ignored.is_empty());
+        assert_eq!(run("kalived -B").ignored.len(), 1, "sessions run all the same");
         let core = run("kalived -r /run/vrrp.pid");
         assert!(core.ignored.is_empty() && core.core_pid_file == Some("/run/vrrp.pid".into()));
         assert_eq!((code("kalived -v"), code("kalived -h")), (ExitCode::Ok, ExitCode::Ok));

@@ -80,11 +80,3 @@ pub fn send_datagram(fd: &Fd, bytes: &[u8], to: &SockAddr) -> io::Result<()> {
     let r = unsafe { libc::sendto(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags, to.as_ptr(), to.len()) };
     if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
-
-/// Sends what there is room for, to the peer that the socket is connected to. Never waits: `WouldBlock`.
-pub fn send_now(fd: &Fd, bytes: &[u8]) -> io::Result<usize> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the bytes outlive the call, which only reads them.
-    let n = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
-    usize::try_from(n).map_err(|_| io::Error::last_os_error())
-}

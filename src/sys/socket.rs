@@ -514,6 +514,14 @@ pub fn open_to(transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io:
     Ok(Rc::new(fd))
 }
 
+/// Sends what there is room for, to the peer that the socket is connected to. Never waits: `WouldBlock`.
+pub fn send_now(fd: &Fd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the bytes outlive the call, which only reads them.
+    let n = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
 /// A TCP connection for a tool that has nothing else to do: opened within `limit`, blocking. `mark`: 0: none.
 pub fn connect_within(to: SocketAddr, mark: u32, limit: Duration) -> io::Result<std::net::TcpStream> {
     let fd = socket(if to.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }, libc::SOCK_STREAM, 0)?;
