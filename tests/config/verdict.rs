@@ -113,7 +113,7 @@ fn what_stands_for_several_places_is_silent_when_all_are() {
 #[test]
 fn the_table_alone_says_what_has_no_effect() {
     let severity = |status: Status| match status {
-        Status::Supported | Status::Always => None,
+        Status::Supported | Status::Always | Status::Never => None,
         Status::NoEffect => Some(Severity::Note),
         Status::Missing => Some(Severity::Warning),
         Status::Withheld | Status::Refused => Some(Severity::Fatal),
