@@ -6,7 +6,7 @@
 
 use super::check::{CheckSpec, Wanted};
 use super::pool::{Change, Pool, Server, Verdict};
-use super::shape::{checks_of, id_of, in_service, keys_of, server_of, service_of, sorry_of, track_prefix, word_of};
+use super::shape::{checks_of, id_of, in_service, keys_of, server_of, service_of, sorry_of, word_of};
 use super::table::{Table, Wants};
 use super::text;
 use crate::config::model::lvs::{GroupEntry, Part, RealServer, ServerGroup, Service, VirtualServer};
@@ -15,19 +15,12 @@ use crate::config::model::{Config, Place};
 use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
 use crate::note::Note;
 use crate::snapshot::RampShot;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Instant, Now};
 use crate::vrrp::change::Subject;
 use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward, ServiceKey};
 use core::net::IpAddr;
-use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-
-/// A weight that grows (`slow_start`) is worked out anew so often until it is reached, and no more often than this.
-const RAMP_STEPS: u32 = 20;
-const RAMP_LEAST: Duration = Duration::from_millis(100);
-/// Weights that grow in one turn: each is a request to the kernel.
-const RAMPS: usize = 64;
 
 /// What happened, in order, for who tells people and programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +96,10 @@ pub struct Virtual {
 /// See the module.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Farm {
-    virtuals: Arena<VirtualMark, Virtual>,
+    pub(super) virtuals: Arena<VirtualMark, Virtual>,
     reals: Arena<ServerMark, Whose>,
     // By what they serve.
-    by_id: BTreeMap<Box<str>, VsKey>,
+    pub(super) by_id: BTreeMap<Box<str>, VsKey>,
     groups: BTreeMap<Box<str>, Vec<GroupEntry>>,
     generation: u64,
     // What is being read: groups, how many virtual servers use each, the virtual server whose real servers come.
@@ -117,7 +110,7 @@ pub struct Farm {
     told: bool,
     init_notifies: bool,
     // Of this turn.
-    now: Now,
+    pub(super) now: Now,
     // Real servers whose checks are to be set; an empty list: they have none any more.
     #[serde(default)]
     unchecked: VecDeque<(RsKey, Vec<(CheckSpec, bool)>)>,
@@ -125,15 +118,15 @@ pub struct Farm {
     before: Vec<(Box<str>, bool)>,
     // `slow_start`: since when these are back, and when their weight is worked out anew.
     #[serde(default)]
-    ramps: BTreeMap<RsKey, (Instant, Instant)>,
+    pub(super) ramps: BTreeMap<RsKey, (Instant, Instant)>,
     #[serde(default)]
-    ramp_at: BTreeSet<(Instant, RsKey)>,
+    pub(super) ramp_at: BTreeSet<(Instant, RsKey)>,
     // Those of the process before, until their virtual server is read.
     #[serde(default)]
-    ramps_before: Vec<RampShot>,
+    pub(super) ramps_before: Vec<RampShot>,
     // Goes up whenever a quorum may be another one.
     #[serde(default)]
-    changes: u64,
+    pub(super) changes: u64,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
@@ -305,38 +298,6 @@ impl Farm {
     /// The address of a virtual server with `ha_suspend`.
     pub fn suspends(&self, vs: VsKey) -> Option<IpAddr> {
         self.virtuals.get(vs)?.suspends()
-    }
-    /// A number that changes whenever [`Farm::quorum`] may.
-    pub fn changes(&self) -> u64 {
-        self.changes
-    }
-    /// Whether the virtual servers of this name ([`VirtualServer::track_name`]) have their quorum; `None`: there is none, or one waits for
-    /// the first results of its checks.
-    pub fn quorum(&self, name: &str) -> Option<bool> {
-        let mut up = None;
-        for vs in self.tracked_as(name) {
-            let pool = &self.virtuals.get(vs)?.pool;
-            if !pool.is_up() && pool.servers().iter().any(|s| s.verdict == Verdict::Awaited) {
-                return None;
-            }
-            up = Some(up.unwrap_or(true) && pool.is_up());
-        }
-        up
-    }
-    /// Whether there is one of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.tracked_as(name).next().is_some()
-    }
-    fn tracked_as(&self, name: &str) -> impl Iterator<Item = VsKey> {
-        let prefix = track_prefix(name);
-        let all = self.by_id.range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded));
-        let whole = !prefix.ends_with(' ');
-        let own: Vec<VsKey> = all
-            .take_while(|(id, _)| id.starts_with(&*prefix))
-            .filter(|(id, _)| !whole || id.len() == prefix.len())
-            .map(|(_, vs)| *vs)
-            .collect();
-        own.into_iter()
     }
     /// Whether programs are told of what comes with a configuration.
     pub fn tells(&self) -> bool {
@@ -649,94 +610,6 @@ impl Farm {
         self.apply(of, changes, why, table)
     }
 
-    // It is back since then: its weight grows from 1. What that changes in the table now.
-    fn begin_ramp(&mut self, server: RsKey, since: Instant) -> Vec<Change> {
-        self.end_ramp(server);
-        self.ramps.insert(server, (since, since));
-        self.ramp(server)
-    }
-    fn end_ramp(&mut self, server: RsKey) {
-        if let Some((_, at)) = self.ramps.remove(&server) {
-            self.ramp_at.remove(&(at, server));
-        }
-        if let Some((of, place)) = self.whose(server)
-            && let Some(vs) = self.virtuals.get_mut(of)
-        {
-            vs.pool.on_share(place, None);
-        }
-    }
-    // Its share of its weight by now; all of it when the time is over.
-    fn ramp(&mut self, server: RsKey) -> Vec<Change> {
-        let now = self.now.mono;
-        let Some((since, _)) = self.ramps.get(&server).copied() else { return Vec::new() };
-        let of = self.whose(server);
-        let Some((vs, place)) = of.and_then(|(of, place)| Some((self.virtuals.get_mut(of)?, place))) else {
-            self.ramps.remove(&server);
-            return Vec::new();
-        };
-        let (span, passed) = (vs.cfg.slow_start, now.since(since));
-        if passed >= span {
-            self.ramps.remove(&server);
-            return vs.pool.on_share(place, None);
-        }
-        let share = u16::try_from(passed.as_nanos() * 1000 / span.as_nanos().max(1)).unwrap_or(1000);
-        let next = now + (span / RAMP_STEPS).max(RAMP_LEAST);
-        self.ramps.insert(server, (since, next));
-        self.ramp_at.insert((next, server));
-        vs.pool.on_share(place, Some(share))
-    }
-    /// When [`Farm::on_ramps`] has something to do.
-    pub fn next_ramp(&self) -> Option<Instant> {
-        self.ramp_at.first().map(|(at, _)| *at)
-    }
-    /// Those whose weight is to grow now, some in each turn.
-    pub fn on_ramps(&mut self, table: &mut Table) {
-        for _ in 0..RAMPS {
-            let Some((at, server)) = self.ramp_at.first().copied().filter(|(at, _)| *at <= self.now.mono) else {
-                return;
-            };
-            self.ramp_at.remove(&(at, server));
-            let changes = self.ramp(server);
-            if let Some((of, _)) = self.whose(server) {
-                // Only weights: nobody is told of them.
-                let _ = self.apply(of, changes, "", table);
-            }
-        }
-    }
-    /// Real servers whose weight grows, at most so many: for the next process.
-    pub fn ramps(&self, most: usize) -> Vec<RampShot> {
-        let shot = |(server, (since, _)): (&RsKey, &(Instant, Instant))| {
-            let (of, place) = self.whose(*server)?;
-            let vs = self.virtuals.get(of)?;
-            let key = vs.pool.servers().get(place)?.key;
-            Some(RampShot { of: id_of(&vs.cfg), addr: key.addr, port: key.port, since: since.0 })
-        };
-        self.ramps.iter().filter_map(shot).take(most).collect()
-    }
-    /// These grew in the process before. Before a configuration is read.
-    pub fn resume_ramps(&mut self, ramps: Vec<RampShot>) {
-        self.ramps_before = ramps;
-    }
-    // Those of a virtual server that came just now.
-    fn resume_ramps_of(&mut self, of: VsKey) {
-        if self.ramps_before.is_empty() {
-            return;
-        }
-        let Some(vs) = self.virtuals.get(of) else { return };
-        let id = id_of(&vs.cfg);
-        let (own, others) = core::mem::take(&mut self.ramps_before).into_iter().partition(|r| r.of == id);
-        self.ramps_before = others;
-        let own: Vec<RampShot> = own;
-        let server = |r: &RampShot| {
-            let place = vs.pool.place(&DestinationKey { addr: r.addr, port: r.port })?;
-            Some((*vs.reals.get(place)?, Instant(r.since).min(self.now.mono)))
-        };
-        for (server, since) in own.iter().filter_map(server).collect::<Vec<_>>() {
-            // Before anything is asked of the kernel.
-            self.begin_ramp(server, since);
-        }
-    }
-
     /// Its checks add this to the weight that the file gives it.
     pub fn on_weight(&mut self, server: RsKey, added: i64, why: &str, table: &mut Table) -> Vec<Happened> {
         let Some((of, place)) = self.whose(server) else { return Vec::new() };
@@ -766,7 +639,7 @@ impl Farm {
     }
 
     // Passes the changes of a pool to the table, the log and the notifications.
-    fn apply(&mut self, of: VsKey, changes: Vec<Change>, why: &str, table: &mut Table) -> Vec<Happened> {
+    pub(super) fn apply(&mut self, of: VsKey, changes: Vec<Change>, why: &str, table: &mut Table) -> Vec<Happened> {
         let now = self.now;
         self.changes += u64::from(!changes.is_empty());
         let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };

@@ -9,6 +9,7 @@ pub mod check;
 pub mod director;
 pub mod farm;
 pub mod pool;
+mod ramp;
 pub mod report;
 mod shape;
 pub mod sync;

@@ -11,6 +11,7 @@
 //! The cost of an event grows with the items it names, never with all items; only [`Reconciler::compare`], after a complete dump,
 //! examines all. The number of items limits everything here.
 
+mod entry;
 mod lanes;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod tests;
 use crate::event::{Errno, ReqId};
 use crate::time::{Duration, Instant};
 use core::ops::RangeBounds;
+use entry::Entry;
 use lanes::Lanes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,183 +107,6 @@ pub struct Loss<K, O> {
     pub key: K,
     /// The first loss after [`PEACE`], which is logged. The others are counted.
     pub first: bool,
-}
-
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-#[serde(from = "Flat<V>", into = "Flat<V>")]
-#[serde(bound(
-    serialize = "V: serde::Serialize, V::Owner: serde::Serialize",
-    deserialize = "V: serde::Deserialize<'de>, V::Owner: serde::Deserialize<'de>"
-))]
-struct Entry<V: Item> {
-    // The wanted value; the value in the kernel when no owner wants the item.
-    value: V,
-    // The owner; None: the item is to be deleted.
-    owner: Option<V::Owner>,
-    // The lane of its requests: that of the owner, or of the last one.
-    lane: Option<V::Owner>,
-    // The value in the kernel, as far as known.
-    held: Option<V>,
-    // The item existed before and belongs to the operator: never deleted.
-    theirs: bool,
-    // The deletion failed so often that [`Reconciler::idle`] does not wait for it.
-    stuck: bool,
-    // What few entries have at a time; in a box, because there may be tens of thousands of entries.
-    more: Option<Box<More<V>>>,
-}
-
-#[derive(Clone, Debug)]
-struct More<V: Item> {
-    // The request in flight.
-    asked: Option<Ask<V>>,
-    // The values of additions and changes whose answers were lost: they may be in the kernel as well. When the item is given up they are
-    // deleted to be sure; after a reload no owner may be left that would find them among the left-overs.
-    maybe: Vec<V>,
-    failures: u32,
-    last_failure: Option<Instant>,
-    // In `later`: the next try, and the next check of the mirror.
-    retry: Option<Instant>,
-    look: Option<Instant>,
-}
-
-impl<V: Item> Default for More<V> {
-    fn default() -> Self {
-        More { asked: None, maybe: Vec::new(), failures: 0, last_failure: None, retry: None, look: None }
-    }
-}
-
-impl<V: Item> More<V> {
-    fn is_empty(&self) -> bool {
-        self.asked.is_none()
-            && self.maybe.is_empty()
-            && self.last_failure.is_none()
-            && self.retry.is_none()
-            && self.look.is_none()
-    }
-}
-
-// An entry in a recording.
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(rename = "Entry")]
-#[serde(bound(
-    serialize = "V: serde::Serialize, V::Owner: serde::Serialize",
-    deserialize = "V: serde::Deserialize<'de>, V::Owner: serde::Deserialize<'de>"
-))]
-struct Flat<V: Item> {
-    value: V,
-    owner: Option<V::Owner>,
-    lane: Option<V::Owner>,
-    held: Option<V>,
-    theirs: bool,
-    asked: Option<Ask<V>>,
-    stuck: bool,
-    maybe: Vec<V>,
-    failures: u32,
-    last_failure: Option<Instant>,
-    retry: Option<Instant>,
-    look: Option<Instant>,
-}
-
-impl<V: Item> From<Flat<V>> for Entry<V> {
-    fn from(f: Flat<V>) -> Self {
-        let Flat { value, owner, lane, held, theirs, asked, stuck, maybe, failures, last_failure, retry, look } = f;
-        let more = More { asked, maybe, failures, last_failure, retry, look };
-        Entry { value, owner, lane, held, theirs, stuck, more: (!more.is_empty()).then(|| Box::new(more)) }
-    }
-}
-
-impl<V: Item> From<Entry<V>> for Flat<V> {
-    fn from(e: Entry<V>) -> Self {
-        let Entry { value, owner, lane, held, theirs, stuck, more } = e;
-        let More { asked, maybe, failures, last_failure, retry, look } = more.map(|m| *m).unwrap_or_default();
-        Flat { value, owner, lane, held, theirs, asked, stuck, maybe, failures, last_failure, retry, look }
-    }
-}
-
-impl<V: Item> Entry<V> {
-    fn new(value: V, owner: Option<V::Owner>, held: Option<V>, theirs: bool) -> Entry<V> {
-        Entry { value, owner, lane: owner, held, theirs, stuck: false, more: None }
-    }
-    fn more(&mut self) -> &mut More<V> {
-        self.more.get_or_insert_default()
-    }
-    fn asked(&self) -> Option<&Ask<V>> {
-        self.more.as_ref()?.asked.as_ref()
-    }
-    fn maybe(&self) -> &[V] {
-        self.more.as_ref().map_or(&[], |m| &m.maybe)
-    }
-    fn retry(&self) -> Option<Instant> {
-        self.more.as_ref()?.retry
-    }
-    fn look(&self) -> Option<Instant> {
-        self.more.as_ref()?.look
-    }
-    fn failures(&self) -> u32 {
-        self.more.as_ref().map_or(0, |m| m.failures)
-    }
-    fn in_peace(&self, now: Instant) -> bool {
-        self.more.as_ref().and_then(|m| m.last_failure).is_none_or(|t| now.since(t) > PEACE)
-    }
-    fn backoff(&mut self, now: Instant) -> Instant {
-        let peace = self.in_peace(now);
-        let more = self.more();
-        if peace {
-            more.failures = 0;
-        }
-        more.last_failure = Some(now);
-        let wait = FIRST_RETRY * 2u32.saturating_pow(more.failures.min(10));
-        more.failures = more.failures.saturating_add(1);
-        now + wait.min(LONGEST_RETRY)
-    }
-    // The request that is due now.
-    fn next(&self) -> Option<Ask<V>> {
-        if self.asked().is_some() || self.theirs {
-            return None;
-        }
-        let mut all = self.held.iter().chain(self.maybe());
-        if self.owner.is_none() {
-            return all.next().map(|v| Ask::Del(v.clone()));
-        }
-        match all.find(|v| **v != self.value) {
-            Some(other) if V::IN_PLACE => Some(Ask::Change(other.clone(), self.value.clone())),
-            // A value replaces another that may be in the kernel; one that is in the kernel is deleted first.
-            Some(other) if self.held.as_ref() == Some(other) => Some(Ask::Del(other.clone())),
-            _ if self.held.is_none() => Some(Ask::Add(self.value.clone())),
-            _ => None,
-        }
-    }
-    // Neither wanted, nor in the kernel (or not ours), nor in a request.
-    fn is_over(&self) -> bool {
-        self.owner.is_none()
-            && self.asked().is_none()
-            && (self.theirs || self.held.is_none() && self.maybe().is_empty())
-    }
-    // Ours, and no owner wants it any more.
-    fn is_going(&self) -> bool {
-        self.owner.is_none() && !self.theirs
-    }
-    fn now_there(&mut self, value: V) {
-        if let Some(more) = &mut self.more {
-            more.maybe.retain(|v| V::IN_PLACE && *v != value);
-        }
-        self.held = Some(value);
-    }
-    fn now_gone(&mut self, value: &V) {
-        if let Some(more) = &mut self.more {
-            more.maybe.retain(|v| V::IN_PLACE && v != value);
-        }
-        self.held.take_if(|v| !V::IN_PLACE || v == value);
-    }
-    fn may_be_there(&mut self, value: V) {
-        if self.held.as_ref() != Some(&value) && !self.maybe().contains(&value) {
-            let maybe = &mut self.more().maybe;
-            if maybe.len() >= MAYBE {
-                maybe.remove(0);
-            }
-            maybe.push(value);
-        }
-    }
 }
 
 /// See the module.
