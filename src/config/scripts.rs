@@ -183,8 +183,8 @@ pub fn commands(config: &Config) -> Vec<(bool, &Script)> {
         &more.lvs_notify_fifo_script,
     ];
     all.extend(own.into_iter().flatten().map(|s| (false, &**s)));
-    for i in &config.instances {
-        let n = &i.more.notify;
+    let instances = config.instances.iter().map(|i| &i.more.notify);
+    for n in instances.chain(config.sync_groups.iter().map(|g| &g.notify)) {
         let hooks = [&n.backup, &n.master, &n.fault, &n.stop, &n.any, &n.master_rx_lower_pri];
         all.extend(hooks.into_iter().flatten().map(|s| (false, &**s)));
         all.extend(n.deleted.iter().flatten().map(|s| (false, &**s)));
@@ -231,8 +231,9 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
             on(Owner::at(format!("`{word}`"), owners.command(None, word)), script);
         }
     }
-    for i in &mut config.instances {
-        let n = &mut i.more.notify;
+    let instances = config.instances.iter_mut().map(|i| ("vrrp_instance", &*i.name, &i.place, &mut i.more.notify));
+    let groups = config.sync_groups.iter_mut().map(|g| ("vrrp_sync_group", &*g.name, &g.place, &mut g.notify));
+    for (kind, name, place, n) in instances.chain(groups) {
         let hooks = [
             ("notify_backup", n.backup.as_mut()),
             ("notify_master", n.master.as_mut()),
@@ -244,8 +245,7 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
         ];
         for (word, script) in hooks {
             if let Some(script) = script {
-                let what = format!("`{word}` of vrrp_instance `{}`", i.name);
-                on(Owner::at(what, owners.command(Some(&i.place), word)), script);
+                on(Owner::at(format!("`{word}` of {kind} `{name}`"), owners.command(Some(place), word)), script);
             }
         }
     }

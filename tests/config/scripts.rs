@@ -408,6 +408,25 @@ fn every_command_that_runs_is_looked_at() {
     assert_eq!(refused(&more.vrrp_notify_fifo.as_ref().unwrap().ready), "there is no user `jo`");
 }
 
+/// Those of a sync group too: what is not looked at is never run.
+#[test]
+fn commands_of_a_sync_group_are_looked_at() {
+    let words = ["notify", "notify_master", "notify_backup", "notify_fault", "notify_stop"];
+    let hooks: String = words.iter().map(|w| format!("{w} /bin/x\n")).collect();
+    let text = file("script_user joe", "") + "vrrp_sync_group g {\ngroup {\nA\n}\n" + &hooks + "}\n";
+    let loaded = look(&Host::new(), &text, false);
+    let n = &loaded.config.sync_groups[0].notify;
+    let joe = Ready::As { uid: 1000, gid: 1000 };
+    for hook in [&n.any, &n.master, &n.backup, &n.fault, &n.stop] {
+        assert_eq!(hook.as_ref().unwrap().ready, joe);
+    }
+    assert_eq!(commands(&loaded.config).len(), words.len());
+    // A program that is missing is said, with the group's name.
+    let missing = text.replace("notify_stop /bin/x", "notify_stop /bin/none");
+    let said = look(&Host::new(), &missing, false).render(false);
+    assert!(said.contains("/bin/none"), "{said}");
+}
+
 #[test]
 fn files_of_init_file_are_made_unless_it_is_a_test() {
     let blocks = "track_file a {\nfile /run/a\ninit_file 5 overwrite\n}\ntrack_file b {\nfile /run/b\n}\n\

@@ -94,7 +94,10 @@ def ipv6(interface, frame, at):
     src, dst, data = ipaddress.ip_address(ip[8:24]), ipaddress.ip_address(ip[24:40]), ip[40:40 + size]
     pseudo = ip[8:40] + struct.pack("!IHBB", len(data), 0, 0, following)
     if following == VRRP:
-        return advert(interface, frame[:54], src, dst, hops, data, pseudo, "", at)
+        one = advert(interface, frame[:54], src, dst, hops, data, pseudo, "", at)
+        one.words["flow label"] = (ip[1] & 15) << 16 | ip[2] << 8 | ip[3]
+        one.words["header"] = (frame[:15] + bytes([ip[1] & 0xF0, 0, 0]) + frame[18:54]).hex()
+        return one
     if following == ICMP6 and data[0] == 136 and not data[4] & 0x40:
         right = "right" if folded(pseudo + data) == 0xFFFF else "wrong"
         words = {"ethernet": f"{mac(frame[6:12])} > {mac(frame[:6])}", "source": str(src), "destination": str(dst), "hops": hops,
