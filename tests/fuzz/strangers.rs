@@ -1,5 +1,5 @@
-//! A world among strangers: neighbours on the wire, a kernel, a web server and a mail server, all of whom send whatever an
-//! input holds. The world must return, keep its invariants, and neither note nor do more than the input is long.
+//! A world with hostile partners: neighbours on the link, a kernel, a web server and a mail server send the bytes of an input. The world
+//! must return and keep its invariants, and its log lines and effects are bounded by the length of the input.
 //!
 //! Read first: `targets.rs`. The configuration is text, so that it stays valid while the model changes.
 
@@ -136,7 +136,7 @@ impl Stage {
         }
     }
 
-    /// What the daemon makes of what a netlink socket received.
+    /// The events that the daemon makes of bytes of a netlink socket.
     pub fn netlink(&mut self, bytes: &[u8]) -> usize {
         let mut n = 0;
         for message in messages(bytes) {
