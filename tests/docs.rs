@@ -1,4 +1,4 @@
-//! The pages in `docs/` against the code: whatever a comment refers to is there, and whatever a page names exists.
+//! The pages in `docs/` and the code: everything that a comment refers to is on its page, and everything that a page names exists.
 //!
 //! Read first: `docs/architecture.md`. Rules have the form R-123, traps "trap 21", invariants I-1, L-1, H-1.
 
@@ -14,7 +14,7 @@ fn page(name: &str) -> String {
     fs::read_to_string(root().join("docs").join(name)).unwrap_or_else(|e| panic!("docs/{name}: {e}"))
 }
 
-// What people read: sources, tests, manuals, scripts. Not this file: it names forms, not rules.
+// The texts that are checked: sources, tests, manuals, scripts. Not this file, which names forms and not rules.
 fn texts() -> Vec<(String, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         let Ok(entries) = fs::read_dir(dir) else { return };
@@ -58,7 +58,7 @@ fn numbers<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = u32> + 'a
     })
 }
 
-// Whatever has the form is a row of the page; and the page has no row twice.
+// Each text of this form is a row of the page; and the page has no row twice.
 fn every_reference_is_a_row(page_name: &str, row: impl Fn(&str) -> Option<u32>, references: &[&str]) {
     let text = page(page_name);
     let rows: Vec<u32> = text.lines().filter_map(row).collect();

@@ -1,6 +1,6 @@
-//! How much memory a hostile image can take: decoding stays below the bound that `config/image.rs` states.
+//! The memory that a hostile image can take: decoding stays below the bound that `config/image.rs` states.
 //!
-//! A program of its own, because it counts every allocation.
+//! A separate test target, because it counts every allocation.
 
 use kalived::config::image::{self, HEADER, MAX_GROWTH};
 use kalived::config::model::lvs::{RealServer, VirtualServer};
@@ -15,7 +15,7 @@ struct Counting;
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: everything is handed on to the system's allocator; only numbers are kept beside it.
+// SAFETY: every call is passed on to the system's allocator; in addition only numbers are kept.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
@@ -41,7 +41,7 @@ fn peak(bytes: &[u8]) -> usize {
     PEAK.load(Ordering::Relaxed) - before
 }
 
-/// What lists may take that only promise to be long.
+/// The memory for lists that only state a great length.
 const PROMISED: usize = 4 << 20;
 
 /// One test, so that nothing else allocates meanwhile.

@@ -1,10 +1,10 @@
-//! The manual page is true where it can be compared with the code: its table of exit codes is `ExitCode::ALL`.
+//! The manual page agrees with the code where that can be compared: its table of exit codes is `ExitCode::ALL`.
 //!
 //! That it renders without a warning is checked by `scripts/test man`.
 
 use kalived::exit::ExitCode;
 
-/// roff to plain text, as far as the page needs it: escaped hyphens only.
+/// roff to plain text, as far as the test needs it: escaped hyphens only.
 fn plain(line: &str) -> String {
     line.replace("\\-", "-")
 }
@@ -23,7 +23,7 @@ fn exit_codes_of_the_page_are_those_of_the_program() {
     assert_eq!(in_page, in_code);
 }
 
-/// The table of severities says what a test, a start, a reload and the log make of each.
+/// The table of severities has the effect of each on a test, a start, a reload and the log.
 #[test]
 fn severities_of_the_page_are_what_the_program_does() {
     use kalived::config::check::Look;
@@ -92,7 +92,7 @@ fn file(name: &str) -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Every field of a report is in the page, with what the type says of it.
+/// Every field of a report is in the page, with the description of its type.
 #[test]
 fn the_report_of_the_page_is_that_of_the_types() {
     let page = std::fs::read_to_string(file("man/kalived.8")).expect("the page");
@@ -110,7 +110,7 @@ fn the_report_of_the_page_is_that_of_the_types() {
     }
 }
 
-/// The schema that programs may hold a report against.
+/// The schema by which programs may validate a report.
 #[test]
 fn the_schema_is_that_of_the_types() {
     let schema = kalived::report::describe::schema::<kalived::report::Report>();

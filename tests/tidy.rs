@@ -1,7 +1,7 @@
-//! The house rules as a test: who may say `unsafe`, read a clock, touch files; which way imports point; what a file looks like.
+//! The rules for the source code as tests: where `unsafe`, a clock or a file may be used, the direction of imports, the form of a file.
 //!
-//! Rules about the code look at it without comments and string literals. A rule that has to give way is changed here, with its reason, not
-//! worked around. Read first: the module documentation of `src/lib.rs`.
+//! Rules about code ignore comments and string literals. A rule that no longer fits is changed here, with its reason, and not
+//! circumvented. Read first: the module documentation of `src/lib.rs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
-        // What cargo built there (the fuzz targets have a directory of their own) is not ours to be tidy.
+        // Files that cargo built there are not checked (the fuzz targets have a directory of their own).
         match path.is_dir() {
             true if path.file_name().is_some_and(|n| n == "target") => {}
             true => walk(&path, found),
@@ -147,7 +147,7 @@ fn bare(text: &str) -> String {
     out
 }
 
-/// Whether `code` says `word`, not as a part of a longer identifier.
+/// Whether `code` has `word`, not as a part of a longer identifier.
 fn says(code: &str, word: &str) -> bool {
     let ident = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word).any(|(i, _)| {

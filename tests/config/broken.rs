@@ -1,10 +1,10 @@
-//! Broken files: what is told, where, and with which remedy; and how much of the rest is still understood.
+//! Files with broken structure: the messages, their places and remedies; and how much of the rest is still read.
 
 use super::common::{One, instance, short, text};
 use kalived::config::{check_interfaces, load};
 use kalived::exit::ExitCode;
 
-/// A whole small instance on one line-numbered page; `{}` is where the damage goes.
+/// A whole small instance; `{}` is the place of the damage.
 fn page(damage: &str) -> String {
     format!("vrrp_instance A {{\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {{\n10.0.0.1\n}}\n{damage}}}\n")
 }
@@ -12,7 +12,7 @@ fn page(damage: &str) -> String {
 #[track_caller]
 fn says(file: &str, want: &[&str]) {
     let loaded = text(file);
-    // What to do about a part that is not done yet is the same everywhere.
+    // The help for a keyword without effect yet is always the same.
     let cut = |m: String| if m.contains("no effect yet") { m.split(" | ").next().unwrap_or("").to_owned() } else { m };
     let got: Vec<String> = short(&loaded).into_iter().map(cut).collect();
     assert_eq!(got, want, "\n{}", loaded.render(false));
@@ -40,7 +40,7 @@ fn braces() {
         )],
     );
     assert_eq!(text(&file).config.instances.len(), 2);
-    // The block that is not closed is found by a word that only the outer one knows; nothing else is hurt.
+    // The block that is not closed is found by a keyword of the outer one; nothing else is affected.
     let file = page("authentication {\nauth_type PASS\nauth_pass 1\npriority 7\nadvert_int 3\n");
     says(
         &file,
@@ -204,7 +204,7 @@ fn text_that_is_none() {
             &"4:11 fatal: `auth_pass` holds bytes that are not UTF-8 | write it in UTF-8, best in ASCII".into()
         )
     );
-    // A program instead of a text: bounded, and no character of it reaches the terminal as a control character.
+    // A binary file: the number of messages is bounded, and no control character reaches the terminal.
     let binary: Vec<u8> = (0..200_000u32).map(|i| ((i.wrapping_mul(2_654_435_761) >> 13) as u8).max(1)).collect();
     let out = super::common::bytes(&binary).render(false);
     assert!(out.len() < 200_000, "{}", out.len());

@@ -1,5 +1,5 @@
-//! The names of messages are for tools and for `allow(...)`: none disappears or changes its meaning unseen. `codes.tsv` has every
-//! name with the severities it comes with in the files of these tests. KALIVED_BLESS=1 writes it anew; then read the difference.
+//! Tools and `allow(...)` use the names of messages: none may disappear or change its meaning unnoticed. `codes.tsv` has every name with
+//! its severities in the files of these tests. KALIVED_BLESS=1 writes it anew; then read the difference.
 
 use super::common::bytes;
 use kalived::config::{allow, kind};

@@ -1,4 +1,4 @@
-//! Files in memory, and short ways to ask.
+//! Files in memory, and short functions to load them.
 
 use kalived::config::diag::Severity;
 use kalived::config::model::InstanceConfig;

@@ -1,8 +1,8 @@
-//! Files that people really wrote: our verdict on each is that of keepalived 2.4.3, and for the same reason.
-//! `corpus/VERDICTS.tsv`: file, config id, keepalived's verdict and the kinds of mistakes it told. Seeds: `seed/`.
+//! Real files of users: kalived's verdict on each is that of keepalived 2.4.3, for the same reason.
+//! `corpus/VERDICTS.tsv`: file, config id, keepalived's verdict and the kinds of mistakes that it reported. Seeds: `seed/`.
 //!
-//! What depends on the machine and not on the file (missing interfaces, users, script security, included files that were
-//! not collected) counts for neither side. Where we differ on purpose, the file and the reason stand in [`DIFFERENT`].
+//! Messages about the machine and not about the file (missing interfaces, users, script security, included files that were
+//! not collected) are ignored on both sides. Intended differences are in [`DIFFERENT`], with the reason.
 
 use super::common::One;
 use kalived::config::diag::{Diag, Severity};
@@ -19,7 +19,7 @@ const MACHINE: &[&str] = &[
     "missing-include",
 ];
 
-/// What our message says for each of keepalived's kinds of mistakes; one of the pieces must be in it.
+/// Parts of kalived's message for each of keepalived's kinds of mistakes; one of them must be in it.
 const KINDS: &[(&str, &[&str])] = &[
     (
         "value-out-of-range-or-not-a-number",
@@ -28,7 +28,7 @@ const KINDS: &[(&str, &[&str])] = &[
     ("auth_pass-too-long", &["longer than 8 bytes"]),
     ("invalid-address", &["is not an IP address", "cannot be the address", "bad prefix length"]),
     ("unknown-enum-value", &["unknown word", "unknown auth_type", "cannot be used here"]),
-    // The address that was wrong is blamed, not what follows from it.
+    // The wrong address is reported, not its consequences.
     ("no-VIP", &["has no virtual_ipaddress", "is not an IP address"]),
     ("persistence_timeout-0", &["`persistence_timeout` is ignored"]),
     ("garp-interval-0", &["`vrrp_garp_interval` is ignored", "`vrrp_gna_interval` is ignored"]),
@@ -51,7 +51,7 @@ const KINDS: &[(&str, &[&str])] = &[
     ("sync-group-size", &["has no members", "one member only"]),
 ];
 
-/// Files where we differ on purpose, and why.
+/// Files with an intended difference, and its reason.
 const DIFFERENT: &[(&str, &str)] = &[
     ("006", "no interface has such a name, so that there is nothing to run this instance on: fatal, not a warning"),
     ("011", "keepalived looks the mail server up while it reads the file: that is about the machine"),
@@ -98,7 +98,7 @@ fn rows() -> Vec<Row> {
         let of_machine = |k: &&str| {
             MACHINE.iter().any(|m| k.starts_with(m))
                     || (dropped && *k == "undefined-track-reference")
-                    // What is merely old works, and is a note here.
+                    // An old form works, and leads to a note here.
                     || *k == "deprecated"
         };
         let kinds = kinds.split(';').map(str::trim).filter(|k| !k.is_empty() && !of_machine(k));
@@ -116,7 +116,7 @@ fn rows() -> Vec<Row> {
     include_str!("corpus/VERDICTS.tsv").lines().skip(1).filter_map(row).collect()
 }
 
-/// What kalived does not do yet, and a file that is only a part of one: no judgement on the file.
+/// Keywords without effect yet, and a file that is only a part of one: these are no verdict on the file.
 fn not_done(d: &Diag) -> bool {
     matches!(d.code(), "no-effect-yet" | "unsupported-keyword" | "nothing-to-run")
         || d.message.contains("is not supported yet")
@@ -134,7 +134,7 @@ fn verdict(loaded: &Loaded) -> &'static str {
 fn blames(loaded: &Loaded, kind: &str) -> bool {
     let has = |piece: &str| loaded.diags.iter().any(|d| d.message.contains(piece));
     if let Some(words) = kind.strip_prefix("unknown-keyword(") {
-        // Words inside a block that is unknown are not told again.
+        // Keywords in an unknown block are not reported again.
         return words
             .trim_end_matches(')')
             .split(',')

@@ -1,4 +1,4 @@
-//! Meaning: defaults, bounds and the rules between keywords.
+//! Defaults, bounds and the rules between keywords.
 
 use super::common::{clean, instance, short, text};
 use kalived::config::diag::Severity;
@@ -37,7 +37,7 @@ fn every_setting_reaches_the_model() {
     );
     assert_eq!((c.priority, c.advert_int, c.preempt), (200, s(2), false));
     assert_eq!((c.garp.delay, c.garp.repeat, c.garp.refresh), (Duration::from_millis(1500), 2, s(60)));
-    // The burst for a lower priority follows the global one of a new Master, whatever the instance's own is.
+    // The default of the burst for a lower priority is the global one of a new Master, not that of the instance.
     assert_eq!((c.garp.lower_prio_delay, c.garp.lower_prio_repeat), (s(5), 5));
     let c = with("garp_lower_prio_repeat 0\ngarp_lower_prio_delay 7\ngarp_master_refresh_repeat 3");
     assert_eq!((c.garp.lower_prio_delay, c.garp.lower_prio_repeat, c.garp.refresh_repeat), (s(7), 0, 3));
@@ -226,7 +226,7 @@ fn intervals_that_the_wire_cannot_say_are_fatal() {
 
 #[test]
 fn bounds() {
-    // Bad values keep the default, and are told.
+    // A wrong value leads to the default, and is reported.
     for (bad, check) in [
         ("priority 0", (|c| c.priority == 100) as fn(&InstanceConfig) -> bool),
         ("priority 256", |c| c.priority == 100),
@@ -253,7 +253,7 @@ fn bounds() {
         assert_eq!((loaded.fatal(), loaded.config_test_exit()), (None, ExitCode::ConfigTest), "{bad}");
         assert!(check(&loaded.config.instances[0]), "{bad}: {:?}", loaded.config.instances[0]);
     }
-    // A unit after a number is taken with a warning.
+    // A unit after a number is accepted with a warning.
     let loaded = instance("preempt_delay 5s");
     assert_eq!(loaded.config.instances[0].preempt_delay, Duration::from_secs(5));
     assert_eq!(

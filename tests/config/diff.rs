@@ -106,7 +106,7 @@ fn a_renamed_instance_goes_on() {
          other blocks: 1 kept, 0 altered, 0 added, 0 removed\n"
     );
     assert_eq!(plan.adopted.len(), 1);
-    // Also when the old name lives on: who has the VRID goes on, for that is what others see.
+    // Also when the old name still exists: the virtual router with the VRID continues, because other hosts see the VRID.
     let both = instance("old", 52, "", &["10.0.0.1"]) + &instance("new", 51, "", &["10.0.0.2"]);
     let adopted = super::diff::plan(&instance("old", 51, "", &["10.0.0.1"]), &both).adopted;
     assert_eq!((adopted.len(), adopted[0].to.as_str()), (1, "new"));

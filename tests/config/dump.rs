@@ -1,4 +1,4 @@
-//! Dump and load: the same model, for every file there is and for generated ones.
+//! Dump and load: the same model, for every file of the tests and for generated ones.
 
 use super::common::{One, bytes, text};
 use kalived::config::Options;
@@ -66,7 +66,7 @@ fn what_was_ignored_stays_where_its_loss_would_change_the_meaning() {
     let file = "vrrp_instance a {\ninterface eth0\nvirtual_router_id 5\nstate MASTER\npriority 300\nnonsense\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n";
     let (loaded, dumped) = dump(&One(file.into()), "k.conf", &Options::default(), true);
     assert_eq!(loaded.config.instances[0].priority, 100);
-    // What it counts as is written, not what is ignored.
+    // The value in force is written, not the ignored one.
     assert!(dumped.contains("    priority 100\n") && !dumped.contains("nonsense"), "{dumped}");
     assert_eq!(text(&dumped).config.instances[0].priority, 100);
 }

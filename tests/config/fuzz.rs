@@ -11,7 +11,7 @@ const SEEDS: &[&str] = &[
     include_str!("seed/seed-003-mutual-126.conf"),
 ];
 
-/// Words that make a mess at any place.
+/// Words that break the structure at any place.
 const ODD: &[&str] = &[
     "{",
     "}",
@@ -52,7 +52,7 @@ fn holds(text: &[u8]) {
     for d in &loaded.diags {
         assert!(d.place.line >= 1 && d.place.column >= 1, "{d:?}");
     }
-    // What would run is sound whatever the file says.
+    // A configuration that would run is valid for any file.
     if loaded.fatal().is_none() {
         for i in &loaded.config.instances {
             assert!(

@@ -78,7 +78,7 @@ fn smtp() {
 /// A target and its name.
 type Target = (&'static str, fn(&[u8]));
 
-/// What a fuzzer does first, without one: inputs of the corpus cut short, with single bits turned, and repeated.
+/// The first steps of a fuzzer: inputs of the corpus truncated, with single bits flipped, and repeated.
 #[test]
 fn every_target_survives_small_damage() {
     let all: [Target; 11] = [

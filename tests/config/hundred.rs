@@ -1,5 +1,5 @@
-//! A hundred ways to break a file. `hundred.conf` is right; each case changes one thing. `hundred.txt` holds every
-//! message as a person sees it: read it as somebody who has never seen kalived and has to mend the file.
+//! A hundred ways to break a file. `hundred.conf` is right; each case changes one thing. `hundred.txt` has every
+//! message as printed: read it as an operator who does not know kalived and has to correct the file.
 //! KALIVED_BLESS=1 writes it anew.
 
 use super::common::bytes;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 const GOOD: &str = include_str!("hundred.conf");
 
-/// Name, what is replaced (it must stand there once), by what.
+/// Name, the replaced text (which must be there once), and its replacement.
 #[rustfmt::skip]
 const CASES: &[(&str, &str, &str)] = &[
     // Braces that are missing, at each depth
@@ -164,7 +164,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("template not filled in", "priority 100", "priority {{ vrrp_priority }}"),
 ];
 
-/// Whole files, and what they are.
+/// Whole files, with their names.
 fn whole() -> Vec<(&'static str, Vec<u8>)> {
     let elf: Vec<u8> =
         b"\x7fELF\x02\x01\x01".iter().copied().chain((0..600u32).map(|i| (i * 37 % 251) as u8)).collect();
@@ -186,7 +186,7 @@ fn whole() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Files that look odd and are right: not one message.
+/// Files that look unusual and are right: no message.
 #[test]
 fn odd_and_right() {
     let good = bytes(GOOD.as_bytes()).render(false);
@@ -219,7 +219,7 @@ fn every_message_helps() {
     }
     cases.extend(whole());
     assert!(cases.len() >= 100);
-    // What is said about the file that is right (keywords without effect yet) is left out.
+    // Messages about the right file (keywords without effect yet) are left out.
     let known: Vec<String> = bytes(GOOD.as_bytes()).diags.iter().map(|d| d.message.clone()).collect();
     let mut got = String::new();
     let mut silent = Vec::new();

@@ -1,4 +1,4 @@
-//! The compiled image: the same model comes back, and nothing else is ever taken for one.
+//! The compiled image: it decodes to the same model, and no other bytes are accepted as an image.
 
 use super::common::bytes;
 use kalived::config::image::{self, HEADER, ImageError};
@@ -53,7 +53,7 @@ fn an_image_is_a_configuration_file_like_any_other_and_a_damaged_one_is_refused(
     }
 }
 
-/// Sets the CRCs right, so that what they guard is looked at.
+/// Corrects the CRCs, so that the bytes that they protect are decoded.
 fn sealed(bytes: &[u8], vrrp: usize) -> Vec<u8> {
     let (vrrp, lvs) = bytes[HEADER..].split_at(vrrp);
     image::seal(vrrp, lvs).unwrap()
@@ -84,7 +84,7 @@ proptest! {
         let cut = &bytes[..at.index(bytes.len())];
         prop_assert!(matches!(image::decode(cut), Err(ImageError::Truncated(..))), "{:?}", image::decode(cut));
     }
-    /// Somebody who computes the CRC anew: any result, no panic, no allocation out of proportion.
+    /// Damage with a right CRC: any result, no panic, no allocation that is much larger than the image.
     #[test]
     fn damage_behind_a_right_crc(edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)) {
         let mut bytes = sample();

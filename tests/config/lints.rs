@@ -34,7 +34,7 @@ fn instance(lines: &str) -> String {
     )
 }
 
-/// A file for each lint that is found by looking, and the place of it.
+/// A file for each lint that the file alone shows, and its place.
 fn samples() -> Vec<(&'static str, String, &'static str)> {
     let second =
         "vrrp_instance b {\n interface eth0\n virtual_router_id 2\n virtual_ipaddress {\n  10.0.0.1/24\n }\n}\n";
@@ -118,7 +118,7 @@ fn a_lint_fails_a_test_only_when_asked_to() {
     assert_eq!(look(&file, false, &[]).config_test_exit(), ExitCode::Ok);
     assert_eq!(look(&file, true, &[]).config_test_exit(), ExitCode::ConfigTest);
     assert_eq!(look(&file, true, &["weight-without-effect"]).config_test_exit(), ExitCode::Ok);
-    // Offline nothing is said about this machine.
+    // With --offline there is no message about this machine.
     let mut offline = text(&instance("notify /bin/not-there\n interface eth7").replace("/24", "/16"));
     offline.look(Look { lints: true, ..Look::default() });
     assert!(

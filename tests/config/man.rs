@@ -1,4 +1,4 @@
-//! kalived.conf(5) says what the keyword table says, renders without a warning, and its examples load.
+//! kalived.conf(5) agrees with the keyword table, renders without a warning, and its examples load.
 
 use super::common::text;
 use kalived::config::keyword::man::man_section;

@@ -1,4 +1,4 @@
-//! Mistakes people make, and files that only look wrong: one message for one mistake, with the remedy that helps.
+//! Common mistakes, and files that only look wrong: one message for one mistake, with the right remedy.
 
 use super::common::{instance, short, text};
 use kalived::config::check::Look;
@@ -14,7 +14,7 @@ fn dumped(file: &str) -> String {
     dump::dump(&super::common::One(file.as_bytes().to_vec()), "k.conf", &Options::default(), true).1
 }
 
-/// A repetition or a condition that a name stands for decides about the rest before a definition of several lines is used.
+/// A repetition or a condition in a `$NAME` is applied to the rest of the line before a definition of several lines is used.
 #[test]
 fn definitions_of_several_lines_in_repetitions_and_conditions() {
     let body = "$I= \\\nvrrp_instance a${ID} { \\\ninterface eth0 \\\nvirtual_router_id ${ID} \\\nvirtual_ipaddress { \\\n10.0.0.${ID} \\\n} \\\n}\n\n";
@@ -79,7 +79,7 @@ fn a_name_that_is_not_defined_and_a_template() {
         assert_eq!(loaded.config_test_exit(), ExitCode::ConfigTest);
         assert!(!bad[0].contains("IPv6"));
     }
-    // What keeps kalived from starting still does.
+    // A mistake that keeps kalived from starting still does.
     let file =
         "vrrp_instance V {\ninterface {{ dev }}\nvirtual_router_id {{ id }}\nvirtual_ipaddress {\n{{ vip }}\n}\n}\n";
     let loaded = text(file);

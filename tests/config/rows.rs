@@ -1,9 +1,9 @@
-//! Every keyword of keepalived 2.4.3 and of kalived's own, one row each in `rows.tsv`: a good value is accepted and kept, the default is the one
-//! of the row, both bounds are accepted, a value past a bound is told with the keyword, the value and the range.
+//! Every keyword of keepalived 2.4.3 and of kalived, one row each in `rows.tsv`: a good value is accepted and kept, the default is that
+//! of the row, both bounds are accepted, a value beyond a bound is reported with the keyword, the value and the range.
 //!
 //! Columns: scope, keyword, good values, bad values, least, most, default. `;;` separates values, `\n` is a line end, an
-//! empty value is the bare keyword, `!` is no value at all. The rows say what keepalived does, not what our table says:
-//! they are not made from it.
+//! empty value is the bare keyword, `!` is no value at all. The rows describe keepalived, and are not made from kalived's keyword
+//! table.
 
 use super::common::{short, text};
 use kalived::config::Loaded;
@@ -11,7 +11,7 @@ use kalived::config::diag::{Diag, Severity};
 use kalived::config::diff::{What, diff};
 use kalived::config::keyword::{Scope, Status, find};
 
-/// What names in the rows lean on; without a message.
+/// Blocks that define the names in the rows; without a message.
 const BEFORE: &str = "vrrp_script s {\nscript /bin/true\n}\nvrrp_check c {\nunix /s\n}\ntrack_file f {\nfile /f\n}
 vrrp_track_process p {\nprocess x\n}\nbfd_instance b {\nneighbor_ip 10.0.0.9\n}
 vrrp_instance V {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1/24\n}\n}
@@ -30,7 +30,7 @@ const SERVER: &[&str] = &[
 ];
 const KEY: &str = "key 1 0123456789abcdef0123456789abcdef";
 
-/// Words that mean something only after another line.
+/// Keywords that have a meaning only after another line.
 const NEEDS: &[(&str, &str)] = &[
     ("sh-port", "lb_algo sh"),
     ("sh-fallback", "lb_algo sh"),
@@ -49,10 +49,10 @@ const NEEDS: &[(&str, &str)] = &[
     ("strict_mode", "lower_prio_no_advert"),
 ];
 
-/// Accepted without a trace in the model: kalived always behaves so, or it only says that nothing is missing.
+/// Accepted, but not in the model: kalived always behaves in this way, or the keyword has no other meaning.
 const NOT_KEPT: &[&str] = &["dynamic_interfaces", "no_virtual_ipaddress"];
 
-/// The lines of a block that has nothing to say, without those of the keyword under test.
+/// The lines of a block without a message, without those of the keyword under test.
 fn around(scope: Scope, keyword: &str) -> (String, String) {
     let lines = |all: &[&str]| -> String {
         let other = all.iter().filter(|l| l.split([' ', '\n']).next() != Some(keyword));
@@ -130,7 +130,7 @@ fn around(scope: Scope, keyword: &str) -> (String, String) {
             let (head, _) = open("vrrp_instance t", INSTANCE, "");
             (head + "track_script {\ns ", "\n}\n}\n".into())
         }
-        // What says of which kind a route is stands before its destination.
+        // The type of a route is before its destination.
         Scope::RouteLine if find(Scope::RouteLine, keyword).is_some_and(|k| k.args.is_empty()) => {
             let after =
                 if matches!(keyword, "append" | "prepend" | "add" | "onlink" | "no_track") { "dev eth0" } else { "" };
@@ -203,7 +203,7 @@ fn each(mut check: impl FnMut(&Row<'_>) -> Result<usize, String>) -> usize {
     count
 }
 
-/// Old names and large values are told, but they are used.
+/// Old names and large values are reported, and used.
 fn refused(d: &&Diag) -> bool {
     !d.message.contains("old name") && !d.message.contains("very large")
 }
@@ -253,7 +253,7 @@ fn writing_the_default_changes_nothing() {
             return Ok(0);
         }
         let (base, written) = (with(row.scope, row.keyword, None), with(row.scope, row.keyword, Some(row.default)));
-        // Leaving these out is a fault that is told, with the same default.
+        // Their absence is reported as a mistake, and the same default is used.
         if base.config != written.config {
             return Err(format!("`{}` is not the default", row.default));
         }
@@ -334,7 +334,7 @@ fn code_outside() -> String {
     out
 }
 
-/// Settings whose effect lies in how the rest is read, prepared or asked for, and the file of src/config that does it.
+/// Settings that change how the rest is read or prepared, and the file of src/config that does it.
 const DONE_IN_READING: &[(&str, &str)] = &[
     ("use_symlink_paths", "scripts.rs"),
     ("script_user", "scripts.rs"),
@@ -356,7 +356,7 @@ const DONE_IN_READING: &[(&str, &str)] = &[
     ("track_group", "lower/follow.rs"),
 ];
 
-/// Only the table says what has an effect; what it says is true as far as somebody looks at the setting at all.
+/// The keyword table has which keywords have an effect; the test checks that code reads each of those settings.
 #[test]
 fn what_claims_an_effect_is_read_outside_the_configuration() {
     let code = code_outside();
@@ -375,7 +375,7 @@ fn what_claims_an_effect_is_read_outside_the_configuration() {
                 match entry.what {
                     What::Kept => {}
                     What::Altered(changes) => fields.extend(changes.into_iter().map(|c| c.field)),
-                    // A block that is there is done as a whole.
+                    // A block that is read counts as a whole.
                     What::Added | What::Removed => return Ok(1),
                 }
             }

@@ -1,4 +1,4 @@
-//! Commands on a machine in memory: as whom they run, what is found for them, and what is refused.
+//! Commands on a machine in memory: their users, their programs, and which are refused.
 
 use super::common::text;
 use kalived::config::Loaded;
@@ -105,7 +105,7 @@ fn look(host: &Host, file: &str, make_files: bool) -> Loaded {
     loaded
 }
 
-/// What becomes of one `notify`, and what is said.
+/// The result of one `notify`, and the messages.
 fn notify(host: &Host, global: &str, command: &str) -> (Ready, Vec<Box<str>>, Vec<String>, ExitCode) {
     let loaded = look(host, &file(global, &format!("notify {command}")), false);
     let script = loaded.config.instances[0].more.notify.any.clone().unwrap();
@@ -135,13 +135,13 @@ fn as_whom() {
     assert_eq!(ids(&plain, "script_user joe wheel", ""), Ready::As { uid: 1000, gid: 10 });
     assert_eq!(ids(&with_user, ROOT, "joe"), Ready::As { uid: 1000, gid: 1000 });
     assert_eq!(ids(&plain, "", "joe root"), Ready::As { uid: 1000, gid: 0 });
-    // The block's own words.
+    // The block's own user.
     let own = file(ROOT, "track_script {\ns\n}") + "vrrp_script s {\nscript /bin/x\nuser joe wheel\n}\n";
     let script = look(&plain, &own, false).config.scripts[0].script.clone().unwrap();
     assert_eq!(script.ready, Ready::As { uid: 1000, gid: 10 });
 }
 
-/// Trap 74: a user that is missing fails the check; it is never left out in silence.
+/// Trap 74: with a missing user the check fails; it is never left out without a message.
 #[test]
 fn a_user_that_is_missing() {
     let host = Host::new();
@@ -169,7 +169,7 @@ fn programs_are_found_at_load() {
     let host = Host::new();
     let of = |command: &str| {
         let (ready, argv, said, exit) = notify(&host, ROOT, command);
-        // What cannot be run fails a test, as with keepalived.
+        // A command that cannot run fails a test, as in keepalived.
         let runs = matches!(ready, Ready::As { .. });
         assert_eq!(exit, if runs { ExitCode::Ok } else { ExitCode::ConfigTest }, "{command}");
         (ready, argv.join("|"), said)
@@ -216,7 +216,7 @@ fn a_script_without_its_first_line_runs_with_a_warning() {
     assert!(notify(&host, ROOT, "/etc/kalived/a.sh").2.is_empty());
 }
 
-/// Trap 79: nothing looks into the arguments of a program.
+/// Trap 79: the arguments of a program are passed unchanged.
 #[test]
 fn arguments_are_passed_as_they_stand() {
     let host = Host::new();
@@ -229,7 +229,7 @@ fn arguments_are_passed_as_they_stand() {
     assert_eq!(exit, ExitCode::Ok);
 }
 
-/// Trap 73: what is wrong is named with owner and mode, on the written and on the resolved path.
+/// Trap 73: the message has the component with its owner and mode, on the written and on the resolved path.
 #[test]
 fn what_others_can_change_does_not_run_as_root() {
     let mut host = Host::new();
@@ -272,7 +272,7 @@ fn what_others_can_change_does_not_run_as_root() {
         assert_eq!(refused(&ready), why, "{path}");
         assert!(said.len() == 1 && said[0].contains("disabling") && said[0].ends_with(why), "{said:?}");
         assert_eq!(exit as u8, 6);
-        // Without the keyword it runs, and the operator is told; keepalived's test says 6.
+        // Without the keyword it runs, with a message; the exit code of keepalived's test is 6.
         let (ready, _, said, exit) = notify(&host, ROOT, path);
         assert!(matches!(ready, Ready::As { .. }), "{path}");
         let told = format!(
@@ -282,7 +282,7 @@ fn what_others_can_change_does_not_run_as_root() {
     }
 }
 
-/// When root removes a script there, anybody may make it anew.
+/// After root has removed a script there, any user may make it anew.
 #[test]
 fn a_shared_directory_is_not_secure_because_it_is_sticky() {
     let mut host = Host::new();
@@ -348,7 +348,7 @@ fn another_mistake_counts_more_than_an_insecure_script() {
     host.put("/opt/world", Kind::File, 0o777, (0, 0));
     let (.., exit) = notify(&host, ROOT, "/opt/world\nprioirty 5");
     assert_eq!(exit, ExitCode::ConfigTest);
-    // Nobody asked about this machine.
+    // The machine is not checked.
     assert_eq!(text(&file(ROOT, "notify /opt/world")).config_test_exit(), ExitCode::Ok);
 }
 
@@ -392,12 +392,12 @@ fn every_command_that_runs_is_looked_at() {
     let [s, t] = &loaded.config.scripts[..] else { panic!() };
     assert_eq!(s.script.as_ref().unwrap().ready, joe);
     assert_eq!((t.native.is_some(), &t.script.as_ref().unwrap().ready), (true, &joe));
-    // Nothing is run for it, so that nothing about its command is worth a message.
+    // No program is run for it, so there is no message about its command.
     let mut bare = Host::new();
     bare.put("/bin/bash", Kind::File, 0o777, (1000, 1000));
     let native = "vrrp_script t {\nscript </dev/tcp/127.0.0.1/80\n}\n".to_owned() + &file(ROOT, "track_script {\nt\n}");
     assert_eq!(look(&bare, &native, false).render(false), "");
-    // Those are what may be started at all; the check of kalived's own starts nothing.
+    // These commands may be started; kalived's own check starts none.
     assert_eq!(commands(&loaded.config).iter().filter(|(check, _)| *check).count(), 1);
     assert_eq!(commands(&loaded.config).len(), 10);
     assert_eq!(more.notify_fifo.as_ref().unwrap().ready, Ready::As { uid: 0, gid: 0 });
@@ -441,7 +441,7 @@ fn files_of_init_file_are_made_unless_it_is_a_test() {
     assert_eq!(said, ["19 track_file `c`: /none/c could not be made: No such file or directory"]);
 }
 
-/// Messages stand at the command, and can be silenced there.
+/// Messages have the place of the command, and can be silenced there.
 #[test]
 fn messages_have_a_place() {
     let mut host = Host::new();
@@ -469,7 +469,7 @@ fn messages_have_a_place() {
     assert_eq!(look(&host, &allowed, false).render(false), "");
 }
 
-/// Tutorials let a check end keepalived; after the move to kalived that does nothing, and the check is up.
+/// In tutorials a check ends keepalived; with kalived that has no effect, and the check is up.
 #[test]
 fn a_script_that_stops_keepalived_is_told() {
     let mut host = Host::new();

@@ -1,5 +1,5 @@
-//! Configurations of tutorials, with the typos people copied from them: each loads, each typo is told.
-//! `seed/*.txt` holds the messages; run with KALIVED_BLESS=1 to write them anew, then read the difference.
+//! Configurations of tutorials, with typing errors that are copied from them: each loads, each error is reported.
+//! `seed/*.txt` has the messages; run with KALIVED_BLESS=1 to write them anew, then read the difference.
 
 use super::common::bytes;
 use std::path::Path;

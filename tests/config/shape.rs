@@ -1,4 +1,4 @@
-//! What ordinary files look like: each of these is understood without a message, and to the same meaning.
+//! Ordinary files in different forms: each is read without a message, and to the same model.
 
 use super::common::{bytes, clean, short, text};
 use kalived::exit::ExitCode;
@@ -41,7 +41,7 @@ fn one_meaning_in_many_shapes() {
 
 #[test]
 fn comments_in_any_encoding() {
-    // GBK, as tutorials have it.
+    // GBK, as in tutorials.
     let loaded = bytes(&[b"# \xD6\xF7\xBB\xFA {\"\n".as_slice(), PLAIN.as_bytes()].concat());
     assert_eq!(clean(&loaded).place.line, 2);
     assert_eq!(loaded.fatal(), None);

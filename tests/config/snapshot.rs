@@ -1,4 +1,4 @@
-//! What kalived reports about files stays the same when the code that reports it changes. `snapshot.tsv` has every message
+//! Messages about files stay the same when the code behind them changes. `snapshot.tsv` has every message
 //! about the files of these tests, and the codes for the values of `rows.tsv`; a difference is intended or a fault.
 //! KALIVED_BLESS=1 writes it anew; then read the difference.
 

@@ -1,4 +1,4 @@
-//! What works on text: `include`, `@id`, `$NAME`, `~SEQ`, `~LST`. Each rule with an example and the statements it makes.
+//! Expansion of text: `include`, `@id`, `$NAME`, `~SEQ`, `~LST`. Each rule has an example and the statements that it leads to.
 
 use super::common::short;
 use kalived::config::diag::Diags;
@@ -252,7 +252,7 @@ fn what_cannot_be_included_is_told_and_fatal_only_where_demanded() {
     assert_eq!(check("match", "include none"), (1, demanded));
     assert_eq!(check("+match -wildcard_match", "include none"), (1, demanded));
     assert_eq!(check("read", "include none"), (1, None));
-    // What an included file sets ends with it.
+    // A definition in an included file ends with it.
     let files = [("k.conf", "include a\ninclude none\nx"), ("a", "global_defs {\ninclude_check\n}")];
     assert_eq!(run(&files).fatal().map(|_| ()), Some(()), "nothing to run");
     assert!(!run(&files).diags.iter().any(|d| d.exit == ExitCode::NoConfig));
@@ -285,7 +285,7 @@ fn messages_tell_the_places_that_led_there() {
         "{text}"
     );
     assert!(!text.contains("hidden") && text.contains("     2 | auth_pas ********\n"), "{text}");
-    // In the order in which a reader meets them.
+    // In the order of the text.
     let loaded = run(&[("k.conf", "a1\ninclude i\na3\n"), ("i", "b1\nb2\n")]);
     let order: Vec<String> =
         loaded.diags.iter().filter(|d| d.message.starts_with("unknown")).map(|d| d.place.to_string()).collect();

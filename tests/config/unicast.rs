@@ -1,4 +1,4 @@
-//! Unicast peers: what a file may say, and what is said of what it may not.
+//! Unicast peers: the permitted settings, and the messages about others.
 
 use super::common::{short, text};
 use kalived::config::Loaded;

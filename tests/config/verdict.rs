@@ -1,5 +1,5 @@
-//! What a test fails, a reload refuses; what has no effect yet counts by the keyword table; floods lose no error; and the last
-//! line says it.
+//! The verdict on a file: a reload refuses a file that fails a test; keywords without effect count by the keyword table; no error is
+//! lost among many messages; and the last line has the verdict.
 
 use super::common::{bytes, instance, short, text};
 use kalived::config::check::{Host, Look};
@@ -92,7 +92,7 @@ fn main_work_without_effect_fails_a_test() {
     // One member has nobody to be kept together with.
     let one = text(&format!("{GOOD}vrrp_sync_group g {{\ngroup {{\nV\n}}\n}}\n"));
     assert_eq!(one.fatal(), None, "{}", one.render(false));
-    // What is refused for the wire's sake is not run by any name.
+    // A value that cannot be sent is refused with any `allow`.
     let unsigned = "eth0\nauth_hmac {\nkey 1 0123456789abcdef0123456789abcdef\nactive_key 2\n}";
     let unsigned = GOOD.replace("eth0", unsigned);
     assert_eq!(may(&allowed(&unsigned, &["no-effect-yet", "bad-key"])), "5 2 2 2");
@@ -109,7 +109,7 @@ fn what_stands_for_several_places_is_silent_when_all_are() {
     );
 }
 
-/// One cell decides: every row with a weight has it in its message, and nothing else is counted as without effect.
+/// The status column decides: every keyword without effect is reported with its severity, and no other one counts as without effect.
 #[test]
 fn the_table_alone_says_what_has_no_effect() {
     let severity = |status: Status| match status {
@@ -148,7 +148,7 @@ fn the_last_line_sums_up() {
     assert!(loaded.summary(Wanted::ForcedReload).ends_with(": taken"));
     assert!(loaded.summary(Wanted::Start).ends_with(": kalived starts with it"));
     assert_eq!(text("").summary(Wanted::Test), "k.conf: 1 fatal error: failed");
-    // How much has no effect is said also where it is allowed.
+    // The number of settings without effect is reported also where they are allowed.
     let quiet = allowed(&many, &["no-effect-yet"]);
     assert!(quiet.summary(Wanted::Test).contains("2 of 8 settings"));
 }
@@ -166,7 +166,7 @@ fn a_flood_of_notes_loses_no_error() {
         "{shown}"
     );
     assert!(shown.lines().count() < 40, "{shown}");
-    // More errors than anybody reads: still a failure, and said to be cut, to tools too.
+    // Very many errors: still a failure, and the output reports that it is truncated, also to tools.
     let errors: String = (0..3000).map(|n| format!("foo{n} bar\n")).collect();
     let loaded = text(&(errors + GOOD));
     assert_eq!(loaded.config_test_exit(), ExitCode::ConfigTest);

@@ -1,4 +1,4 @@
-//! kalived's own checks, and scripts that are one in disguise.
+//! kalived's own checks, and scripts that are equivalent to one.
 
 use super::common::{instance, short, text};
 use kalived::config::model::setting::Weight;
@@ -64,7 +64,7 @@ fn a_host_name_is_refused_and_the_remedy_told() {
     let said = loaded.render(false);
     assert!(said.contains("`http://www.example.org/health` cannot be used here: `http` is ignored"), "{said}");
     assert!(said.contains("a host name goes after `host`"), "{said}");
-    // Without a target there is no check, and nothing to track: that follows, and is not told again. The instance runs.
+    // Without a target there is no check, and nothing to track: that consequence is not reported again. The instance runs.
     assert_eq!(loaded.diags.len(), 1, "{said}");
     assert_eq!((loaded.fatal(), loaded.config_test_exit()), (None, ExitCode::ConfigTest));
     assert!(loaded.config.instances[0].more.tracks.checks.is_empty());
@@ -87,7 +87,7 @@ fn one_target_one_block_of_a_name() {
     );
 }
 
-/// What names nothing costs the line, never the instance, and the nearest name is offered.
+/// An unknown name discards its line, never the instance, and the nearest name is offered.
 #[test]
 fn names_that_nothing_defines() {
     let blocks = "vrrp_script web {\nscript /bin/true\n}\nvrrp_check web {\nunix /s\n}\ntrack_file web {\nfile /f\n}\n\

@@ -1,5 +1,5 @@
-//! Real servers and the kernel's IPVS table, which send whatever an input holds: the health checks must end, and what the table is
-//! said to hold must not make the program ask for more than it wants and was told.
+//! Real servers and the kernel's IPVS table that send the bytes of an input. The health checks must end, and a reported table must not
+//! lead to requests beyond the wanted entries and the reported ones.
 //!
 //! Read first: `targets.rs`.
 
@@ -34,7 +34,7 @@ fn config() -> Config {
     loaded.config
 }
 
-/// What servers answer, in pieces that a byte 0xff ends, to all checks alike.
+/// The answers of servers, in pieces that end with a byte 0xff, the same for all checks.
 pub fn checks(data: &[u8]) {
     let config = config();
     let mut servers: Arena<ServerMark, ()> = Arena::default();
@@ -110,7 +110,7 @@ pub fn checks(data: &[u8]) {
     assert!(views.iter().all(|(_, v)| v.words.len() <= 400), "{views:?}");
 }
 
-/// What the kernel says of its IPVS table: each piece that a byte 0xff ends is a part of the answer to a question.
+/// The kernel's messages about its IPVS table: each piece that ends with a byte 0xff is a part of the answer to a request.
 pub fn ipvs(data: &[u8]) {
     let config = config();
     let mut now = Now { mono: Instant(1_000_000_000), wall: Wall(0) };
@@ -159,6 +159,6 @@ pub fn ipvs(data: &[u8]) {
         timers.pop(now.mono);
         director.on_due(cx!());
     }
-    // Five entries are wanted, and each look may say of each that it is not there or another one.
+    // Five entries are wanted, and each read may report each of them as missing or different.
     assert!(requests <= 5 * 2 * 70 + 2 * told, "{requests} requests, {told} entries told");
 }

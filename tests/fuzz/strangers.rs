@@ -1,5 +1,5 @@
-//! A world among strangers: neighbours on the wire, a kernel, a web server and a mail server, all of whom send whatever an
-//! input holds. The world must return, keep its invariants, and neither note nor do more than the input is long.
+//! A world with hostile partners: neighbours on the link, a kernel, a web server and a mail server send the bytes of an input. The world
+//! must return and keep its invariants, and its log lines and effects are bounded by the length of the input.
 //!
 //! Read first: `targets.rs`. The configuration is text, so that it stays valid while the model changes.
 

@@ -95,7 +95,7 @@ pub fn lower(data: &[u8]) {
     }
 }
 
-/// What core and guard say to each other: a message that is understood is said the same way again.
+/// The messages between core and guard: a message that is decoded is encoded to the same bytes again.
 pub fn line(data: &[u8]) {
     if let Some(m) = ToGuard::decode(data) {
         let again = m.encode().expect("what was sent can be sent");
@@ -118,7 +118,7 @@ pub fn image(data: &[u8]) {
     }
 }
 
-/// What the core and the helper say to each other, in both directions; and what the helper reads in /proc.
+/// The messages between core and helper, in both directions; and the files that the helper reads in /proc.
 pub fn helper(data: &[u8]) {
     if let Ok(ask) = Ask::decode(data) {
         assert_eq!(Ask::decode(&ask.encode().expect("within the limits")), Ok(ask));
@@ -133,14 +133,14 @@ pub fn helper(data: &[u8]) {
         let argv: Vec<String> = String::from_utf8_lossy(what).split(' ').map(str::to_owned).collect();
         for compare in [ParamMatch::Unset, ParamMatch::Exact, ParamMatch::Initial, ParamMatch::Partial] {
             let p = Pattern::new(&argv, compare, data.len().is_multiple_of(2));
-            // What is read of a command line decides as all of it does.
+            // The part of a command line that is read leads to the same result as all of it.
             let read = process.get(..p.needs().unwrap_or(0)).unwrap_or(process);
             assert_eq!(p.matches(comm, read), p.matches(comm, process));
         }
     }
 }
 
-/// What neighbours send: packets, each behind two bytes of length, with 100 ms between them.
+/// Packets of neighbours, each after two bytes of length, with 100 ms between them.
 pub fn vrrp(data: &[u8]) {
     use kalived::config::model::Family;
     use kalived::wire::{ipv4, ipv6, vrrp};
@@ -198,7 +198,7 @@ pub fn netlink(data: &[u8]) {
     stage.pass(Duration::from_secs(4));
 }
 
-/// What a web server answers, in pieces that a byte 0xff ends; the check's verdict is one note at most each way.
+/// The answers of a web server, in pieces that end with a byte 0xff; the check's verdict is at most one note for each change.
 pub fn http(data: &[u8]) {
     let mut stage = Stage::new();
     stage.pass(Duration::from_millis(1));
@@ -210,7 +210,7 @@ pub fn http(data: &[u8]) {
     assert!(stage.counts().0 <= 2, "one look and one mail at a time: {:?}", stage.counts());
 }
 
-/// What a mail server answers, likewise; the letters are those of three virtual routers that became Master.
+/// The answers of a mail server, likewise; the mails are those of three virtual routers that became Master.
 pub fn smtp(data: &[u8]) {
     let mut bytes = data;
     let mut replies = kalived::wire::smtp::Replies::default();

@@ -1,7 +1,7 @@
 //! kalived and Debian's keepalived as partners: each as Master and as Backup, in each version and family.
 //!
-//! Read first: `../lab/mod.rs`. Every case goes through the same life: preemption, crash, return, farewell. At its end tshark has
-//! looked at every packet of both: none malformed, no bad checksum.
+//! Read first: `../lab/mod.rs`. Every case has the same steps: preemption, crash, return, farewell. At its end tshark checks every packet of
+//! both: none is malformed, none has a bad checksum.
 
 mod bfd;
 #[path = "../lab/mod.rs"]
@@ -39,7 +39,7 @@ fn life(name: &str, high: Program, low: Program, unicast: bool, conf: impl Fn(u8
     backup.await_state(State::Backup);
     owner(&a, &b);
 
-    // The Master dies without a word.
+    // The Master is killed, without a farewell.
     master.kill9();
     backup.await_times(State::Master, 2);
     until_true("the VIP on b", || b.holds(&vip));
@@ -51,14 +51,14 @@ fn life(name: &str, high: Program, low: Program, unicast: bool, conf: impl Fn(u8
     backup.await_state(State::Backup);
     owner(&a, &b);
 
-    // It leaves in an orderly way: the partner understands the farewell.
+    // It is stopped: the partner accepts the farewell.
     let (code, log) = master.stop();
     assert_eq!(code, Some(0), "log:\n{log}");
     backup.await_times(State::Master, 3);
     owner(&b, &a);
     assert_eq!(wire.adverts_of(&a).iter().filter(|v| v.priority == 0).count(), 1, "one farewell");
 
-    // The Backup leaves as Master, too; a comes back to an empty LAN.
+    // The other one is stopped as Master, too; a comes back to an empty LAN.
     let master = start(&lab, high, &a, &conf(150));
     master.await_state(State::Master);
     backup.await_state(State::Backup);
@@ -136,7 +136,7 @@ fn v3_ipv6() {
     both("interop v3 IPv6", Conf::v6);
 }
 
-/// Three addresses in another order on each side: no side may complain or refuse.
+/// Three addresses in another order on each side: no side may report or refuse that.
 #[test]
 fn v2_three_addresses_in_any_order() {
     both("interop v2, three addresses", |priority| {

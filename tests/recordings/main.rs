@@ -1,8 +1,8 @@
-//! Incidents: what a kalived recorded (`kalived record`) is decided again as it was then.
+//! Recordings of incidents (`kalived record`): a replay makes the same decisions.
 //!
-//! A file here is a test: copy the recording of an incident to `tests/recordings/NAME.kalrec`. It holds as long as the same is decided;
-//! when that is meant to change, the file goes, or is made again. One that begins at the start of a process (`kalived record` says
-//! since when) needs no more than that events and effects keep their names. Read first: `src/record/`.
+//! A file here is a test: copy the recording of an incident to `tests/recordings/NAME.kalrec`. The test passes while the decisions are the
+//! same; after an intended change of a decision, remove the file or make it again. A recording that begins at the start of a process
+//! (`kalived record` prints since when) only needs the names of events and effects. Read first: `src/record/`.
 
 use kalived::record::file::Recording;
 use kalived::record::replay::{Said, replay};
@@ -39,7 +39,7 @@ fn what_is_no_recording_is_refused() {
         let mut bad = good.clone();
         bad[n] ^= 1;
         assert!(Recording::decode(&bad).is_err(), "byte {n}");
-        // With the envelope made right again: nothing panics, and nothing is allocated for what is only promised.
+        // With a right envelope: nothing panics, and no memory is allocated for a length that is only stated.
         let body = &bad[kalived::envelope::HEADER.min(n)..n];
         let mut lie = good[..12].to_vec();
         lie.extend_from_slice(&(body.len() as u32).to_le_bytes());
