@@ -13,6 +13,7 @@ use kalived::wire::bfd::{Packet, State};
 /// A time of day, so that nothing depends on a clock that begins at 0.
 pub const START: Instant = Instant(1_000_000_000_000);
 
+/// So many milliseconds.
 pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }

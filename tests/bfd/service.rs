@@ -308,7 +308,7 @@ fn a_reload_leaves_alone_what_did_not_change() {
     let discr = b.up(0, PEER);
     let (opened, sent) = (b.opened.len(), b.sent.len());
     let key = b.opened[0].0;
-    let mut alter = |b: &mut Bench, config: &[BfdInstance]| {
+    let alter = |b: &mut Bench, config: &[BfdInstance]| {
         b.act(|bfd, cx| {
             bfd.alter(config, cx);
             []

@@ -103,21 +103,20 @@ fn every_keyword_is_known_in_its_place() {
 
 #[test]
 fn what_is_not_done_yet_is_told_once() {
-    let loaded = instance("track_bfd {\na\n}\npromote_secondaries\nuse_vmac_addr\nuse_vmac_addr\nuse_vmac_addr");
+    let loaded = instance("track_bfd {\na\n}\n}\nglobal_defs {\nnftables_ipvs\nnftables_ipvs_priority 1\nnftables_ipvs_priority 2");
     let said: Vec<String> =
         short(&loaded).into_iter().map(|m| m.split(" | without it").next().unwrap().to_owned()).collect();
     assert_eq!(
         said,
         [
             "7:1 error: `a` in track_bfd of vrrp_instance V is no bfd_instance of this file: it is ignored | add `bfd_instance a { ... }`, or remove the line",
-            "9:1 note: `promote_secondaries` is checked and kept, but it has no effect yet",
-            "10:1 warning: `use_vmac_addr` is checked and kept, but it has no effect yet (and in 2 more places)",
-            "11:1 note: `use_vmac_addr` a second time in this block: the last one counts | 10:1 before here",
-            "12:1 note: `use_vmac_addr` a second time in this block: the last one counts | 10:1 before here",
+            "11:1 note: `nftables_ipvs` is checked and kept, but it has no effect yet",
+            "12:1 note: `nftables_ipvs_priority` is checked and kept, but it has no effect yet (and in 1 more place)",
+            "13:1 note: `nftables_ipvs_priority` a second time in this block: the last one counts | 12:1 before here",
         ]
     );
     assert_eq!((loaded.fatal(), loaded.config_test_exit()), (None, ExitCode::ConfigTest));
-    assert_eq!(instance("promote_secondaries").config_test_exit(), ExitCode::Ok);
+    assert_eq!(text("global_defs {\nnftables_ipvs\n}\n").fatal(), text("").fatal(), "a note");
 }
 
 #[test]

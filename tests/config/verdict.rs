@@ -62,17 +62,16 @@ fn an_interface_that_is_missing_fails_unless_it_may() {
 }
 
 #[test]
-fn main_work_without_effect_fails_a_test() {
+fn what_has_no_effect_yet_fails_no_test() {
     let group = "vrrp_sync_group g {\ngroup {\nV\nW\n}\n}\n";
     let server = "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 80 {\nTCP_CHECK {\n}\n}\n}\n";
     let bfd = "bfd_instance peer {\nneighbor_ip 10.0.0.9\n}\n";
     let follows = server.replace("TCP_CHECK {", "BFD_CHECK {\nname peer") + bfd;
     for (file, want) in [
-        (GOOD.replace("eth0", "eth0\nuse_vmac_addr"), "5 y 5 y"),
         (format!("{GOOD}{OTHER}{group}"), "y y y y"),
         (format!("{GOOD}{follows}"), "y y y y"),
         // Small things are notes.
-        (format!("global_defs {{\nconfig_save_dir x\n}}\n{GOOD}"), "y y y y"),
+        (format!("global_defs {{\nnftables_ipvs\n}}\n{GOOD}"), "y y y y"),
     ] {
         assert_eq!(may(&text(&file)), want, "{file}");
         // By name the rest of it runs.
@@ -100,13 +99,10 @@ fn main_work_without_effect_fails_a_test() {
 
 #[test]
 fn what_stands_for_several_places_is_silent_when_all_are() {
-    let both = GOOD.replace("eth0", "eth0\nuse_vmac_addr # kalived: allow(no-effect-yet)")
-        + &OTHER.replace("eth0", "eth0\nuse_vmac_addr");
-    assert_eq!(may(&allowed(&both, &[])), "5 y 5 y");
-    assert_eq!(
-        may(&allowed(&both.replace("use_vmac_addr\n", "use_vmac_addr ! kalived: allow(no-effect-yet)\n"), &[])),
-        "y y y y"
-    );
+    let said = |file: &str| allowed(file, &[]).diags.iter().filter(|d| d.code() == "no-effect-yet").count();
+    let both = "global_defs {\nnftables_ipvs # kalived: allow(no-effect-yet)\nnftables_ipvs x\n}\n";
+    assert_eq!(said(both), 1);
+    assert_eq!(said(&both.replace("ipvs x\n", "ipvs x ! kalived: allow(no-effect-yet)\n")), 0);
 }
 
 /// The status column decides: every keyword without effect is reported with its severity, and no other one counts as without effect.
@@ -115,8 +111,7 @@ fn the_table_alone_says_what_has_no_effect() {
     let severity = |status: Status| match status {
         Status::Supported | Status::Always | Status::Never => None,
         Status::NoEffect => Some(Severity::Note),
-        Status::Missing => Some(Severity::Warning),
-        Status::Withheld | Status::Refused => Some(Severity::Fatal),
+        Status::Refused => Some(Severity::Fatal),
     };
     for k in Scope::Instance.rows() {
         let line = format!("{} 1", k.name);
@@ -136,11 +131,12 @@ fn the_table_alone_says_what_has_no_effect() {
 #[test]
 fn the_last_line_sums_up() {
     assert_eq!(text(GOOD).summary(Wanted::Test), "k.conf: no mistakes: passed");
-    let many = GOOD.replace("eth0", "eth0\nfoo\nbar\nstate MASTER\nnopreempt\nuse_vmac_addr\npromote_secondaries");
+    let many = GOOD.replace("eth0", "eth0\nfoo\nbar\nstate MASTER\nnopreempt")
+        + "global_defs {\nnftables_ipvs\nnftables_ipvs_priority 3\n}\n";
     let loaded = text(&many);
     assert_eq!(
         loaded.summary(Wanted::Test),
-        "k.conf: 2 errors, 2 warnings, 2 notes; 2 of 8 settings have no effect yet (`promote_secondaries`, `use_vmac_addr`): failed",
+        "k.conf: 2 errors, 1 warning, 2 notes; 2 of 9 settings have no effect yet (`nftables_ipvs`, `nftables_ipvs_priority`): failed",
         "{}",
         loaded.render(false)
     );
@@ -150,7 +146,7 @@ fn the_last_line_sums_up() {
     assert_eq!(text("").summary(Wanted::Test), "k.conf: 1 fatal error: failed");
     // The number of settings without effect is reported also where they are allowed.
     let quiet = allowed(&many, &["no-effect-yet"]);
-    assert!(quiet.summary(Wanted::Test).contains("2 of 8 settings"));
+    assert!(quiet.summary(Wanted::Test).contains("2 of 9 settings"));
 }
 
 #[test]

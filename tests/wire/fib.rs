@@ -171,6 +171,7 @@ fn any_route() -> impl Strategy<Value = RouteSpec> {
                 hops: if one { 0 } else { *n },
                 onlink: *onlink,
                 realms: 0,
+                encap: None,
             });
             let mut r = route(&to.to_string(), len, &hops.collect::<Vec<_>>());
             (r.id.table, r.id.metric, r.kind, r.scope, r.proto) = (table, metric, kind, scope, proto);

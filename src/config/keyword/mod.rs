@@ -110,10 +110,6 @@ pub enum Status {
     NoEffect,
     /// Known, checked and kept, and without effect for good: the row says why, and so does a message.
     Never,
-    /// As `NoEffect` for a part of the main work: a test fails unless it is allowed by name.
-    Missing,
-    /// The same where running without it breaks what the file promises: kalived does not start unless it is allowed by name.
-    Withheld,
     /// Known, not done yet, and running without it would be wrong on the wire or a danger: kalived does not start.
     Refused,
     /// Accepted without a message: kalived always behaves so, or it never had an effect.
@@ -249,8 +245,7 @@ impl Status {
     /// How bad it is that it has no effect.
     pub fn weighs(self) -> Severity {
         match self {
-            Status::Refused | Status::Withheld => Severity::Fatal,
-            Status::Missing => Severity::Warning,
+            Status::Refused => Severity::Fatal,
             Status::NoEffect | Status::Never | Status::Supported | Status::Always => Severity::Note,
         }
     }
@@ -260,8 +255,6 @@ impl Status {
             Status::Supported => "works",
             Status::NoEffect => "no effect yet",
             Status::Never => "no effect",
-            Status::Missing => "no effect yet, fails a test",
-            Status::Withheld => "no effect yet, refused unless allowed",
             Status::Refused => "refused until it works",
             Status::Always => "accepted",
         }

@@ -25,7 +25,7 @@ mod unicast;
 mod value;
 mod vrrp_check;
 
-use super::diag::{Diags, Handle, NO_EFFECT, Severity};
+use super::diag::{Diags, Handle, Severity};
 use super::keyword::{self, Form, Keyword, Scope, Status, nearest};
 use super::kind::{self, Message};
 use super::lex::Word;
@@ -233,7 +233,7 @@ impl<'a> Cx<'a> {
             match k.status {
                 Status::Supported | Status::Always => {}
                 // Inside a block without effect this has been told with the block.
-                Status::NoEffect | Status::Never | Status::Missing | Status::Withheld if self.quiet > 0 => {}
+                Status::NoEffect | Status::Never if self.quiet > 0 => {}
                 _ => self.postpone(scope, k, stmt.span(), k.status.weighs()),
             }
             if matches!(scope, Scope::Root | Scope::GlobalDefs | Scope::Instance) && Said::WORDS.contains(&k.name) {
@@ -385,15 +385,7 @@ impl<'a> Cx<'a> {
                 _ => "checked and kept, but it has no effect yet",
             };
             let text = kind::no_effect(k.name, what, &more);
-            let help = match severity {
-                Severity::Fatal => Some("kalived does not start: without it a part of the work would not be done"),
-                Severity::Warning => Some("without it a part of the work is not done"),
-                _ => None,
-            };
-            let allow = format!("`# kalived: allow({NO_EFFECT})` or `--allow {NO_EFFECT}` runs the rest of the file");
-            self.say(span, text.severity(severity))
-                .covers(&others)
-                .maybe_help(help.map(|h| format!("{h}; keep keepalived for this configuration, or {allow}")));
+            self.say(span, text.severity(severity)).covers(&others);
         }
     }
 }
