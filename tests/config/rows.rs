@@ -311,7 +311,7 @@ fn the_list_names_every_keyword_with_its_status() {
         }
     }
     let find = |scope: Scope, name: &str| find(scope, name).unwrap().status;
-    assert_eq!(find(Scope::Root, "net_namespace_ipvs"), Status::NoEffect);
+    assert_eq!(find(Scope::Root, "net_namespace_ipvs"), Status::Refused);
     assert_eq!(find(Scope::Instance, "auth_hmac"), Status::Supported);
 }
 
@@ -350,6 +350,9 @@ const DONE_IN_READING: &[(&str, &str)] = &[
     ("iproute_usr_dir", "load.rs"),
     ("iproute_etc_dir", "load.rs"),
     ("vmac_prefix", "lower/finish.rs"),
+    ("vmac_addr_prefix", "lower/finish.rs"),
+    ("use_vmac_addr", "lower/finish.rs"),
+    ("vrrp_garp_extra_if", "lower/finish.rs"),
     ("vmac_xmit_base", "model/mod.rs"),
     ("home", "model/mod.rs"),
     ("mngtmpaddr", "model/mod.rs"),

@@ -413,7 +413,7 @@ fn every_command_that_runs_is_looked_at() {
 fn commands_of_a_sync_group_are_looked_at() {
     let words = ["notify", "notify_master", "notify_backup", "notify_fault", "notify_stop"];
     let hooks: String = words.iter().map(|w| format!("{w} /bin/x\n")).collect();
-    let text = file("script_user joe", "") + "vrrp_sync_group g {\ngroup {\nA\n}\n" + &hooks + "}\n";
+    let text = file("script_user joe", "") + "vrrp_sync_group g {\ngroup {\nV\n}\n" + &hooks + "}\n";
     let loaded = look(&Host::new(), &text, false);
     let n = &loaded.config.sync_groups[0].notify;
     let joe = Ready::As { uid: 1000, gid: 1000 };

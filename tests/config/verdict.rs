@@ -136,7 +136,7 @@ fn the_last_line_sums_up() {
     let loaded = text(&many);
     assert_eq!(
         loaded.summary(Wanted::Test),
-        "k.conf: 2 errors, 1 warning, 2 notes; 2 of 9 settings have no effect yet (`nftables_ipvs`, `nftables_ipvs_priority`): failed",
+        "k.conf: 2 errors, 1 warning, 3 notes; 2 of 9 settings have no effect yet (`nftables_ipvs`, `nftables_ipvs_priority`): failed",
         "{}",
         loaded.render(false)
     );
