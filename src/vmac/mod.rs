@@ -14,7 +14,10 @@
 //! Adverts do not depend on any of this: they leave from the interface below with the virtual address as their source, and are received
 //! there.
 
+mod item;
 pub mod text;
+
+pub use item::{Name, Stand};
 
 use crate::effect::{Effect, Effects, HelperFx, NetFx, NetOp};
 use crate::event::{Errno, Link, ReqId};
@@ -23,7 +26,7 @@ use crate::knob::{Knob, Set};
 use crate::links::Links;
 use crate::net::OwnLink;
 use crate::note::Note;
-use crate::reconcile::{Ask, Item, Outcome, Reconciler};
+use crate::reconcile::{Ask, Outcome, Reconciler};
 use crate::time::{Instant, earliest};
 use crate::timers::{Due, Timers};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,58 +94,6 @@ const OWN_V6: [Set; 6] = [
     Set { knob: Knob::AcceptDad, to: 0, only: None },
     Set { knob: Knob::KeepAddrOnDown, to: 1, only: None },
 ];
-
-/// Name of an interface, at most 15 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Name([u8; 16]);
-
-impl Name {
-    const FIRST: Name = Name([0; 16]);
-    const LAST: Name = Name([u8::MAX; 16]);
-
-    fn of(text: &str) -> Name {
-        let mut name = [0; 16];
-        name.iter_mut().zip(text.bytes().take(15)).for_each(|(to, from)| *to = from);
-        Name(name)
-    }
-    fn text(&self) -> String {
-        String::from_utf8_lossy(self.0.split(|b| *b == 0).next().unwrap_or_default()).into_owned()
-    }
-}
-
-impl Item for OwnLink {
-    type Owner = VrKey;
-    const SERIES: u8 = 6;
-    const IN_PLACE: bool = false;
-    // Never: an interface of this name may be another program's.
-    fn is_there(_: Errno) -> bool {
-        false
-    }
-    fn is_gone(errno: Errno) -> bool {
-        matches!(errno, Errno::ENODEV | Errno::ENXIO)
-    }
-}
-
-/// The state of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stand {
-    /// `IFF_UP`.
-    pub up: bool,
-    /// It has our alias.
-    pub ours: bool,
-}
-
-impl Item for Stand {
-    type Owner = VrKey;
-    const SERIES: u8 = 7;
-    const IN_PLACE: bool = true;
-    fn is_there(_: Errno) -> bool {
-        false
-    }
-    fn is_gone(errno: Errno) -> bool {
-        matches!(errno, Errno::ENODEV | Errno::ENXIO)
-    }
-}
 
 /// What a virtual router wants.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -91,7 +91,8 @@ fn every_keyword_is_known_in_its_place() {
             }
         }
         // Itself, or the block that it stands in.
-        let told = |m: &String| ["not supported yet", "it has no effect", "`unicast_peer`"].iter().any(|t| m.contains(t));
+        let told =
+            |m: &String| ["not supported yet", "it has no effect", "`unicast_peer`"].iter().any(|t| m.contains(t));
         let told = short(&loaded).iter().any(told);
         if !k.status.has_effect() && !told {
             wrong.push(format!("{row}: dropped in silence"));
@@ -103,7 +104,9 @@ fn every_keyword_is_known_in_its_place() {
 
 #[test]
 fn what_is_not_done_yet_is_told_once() {
-    let loaded = instance("track_bfd {\na\n}\n}\nglobal_defs {\nnftables_ipvs\nnftables_ipvs_priority 1\nnftables_ipvs_priority 2");
+    let loaded = instance(
+        "track_bfd {\na\n}\n}\nglobal_defs {\nnftables_ipvs\nnftables_ipvs_priority 1\nnftables_ipvs_priority 2",
+    );
     let said: Vec<String> =
         short(&loaded).into_iter().map(|m| m.split(" | without it").next().unwrap().to_owned()).collect();
     assert_eq!(

@@ -108,6 +108,7 @@ impl Bench {
                 self.hear(conn, kept.what());
             }
         }
+        self.streams.hear(&mut self.ring);
     }
     /// Until the only check of a server at `to` that is such has a verdict, another one than `not`.
     fn verdict(&mut self, to: SocketAddr, kind: CheckKind, change: impl FnOnce(&mut Check)) -> (RsKey, bool, String) {

@@ -31,6 +31,8 @@ fn on_done(streams: &mut Streams, ring: &mut Ring<Token>, done: &Done<Token>, te
     if let Token::Conn(conn, token) = done.tag {
         streams.on_done(ring, conn, token, done, tell);
     }
+    // The end of a turn.
+    streams.hear(ring);
 }
 
 struct Bench {
