@@ -5,6 +5,7 @@
 //! its successor its sessions send on, and receive nothing: the successor receives.
 
 use super::*;
+use std::collections::btree_map::Entry;
 
 // The same session: with the same peer, from the same address, on the same port.
 fn identity(cfg: &BfdInstance) -> (Option<IpAddr>, Option<IpAddr>, bool) {
@@ -20,7 +21,7 @@ impl Bfd {
     /// Every session begins, or continues. Those whose verdict is known by that alone.
     pub fn start(&mut self, config: &[BfdInstance], cx: &mut Cx<'_>) -> Vec<Told> {
         self.running = true;
-        // The nanoseconds of both clocks: nobody outside of this host knows them.
+        // The nanoseconds of both clocks: a process on another host does not know them.
         self.random ^= cx.now.mono.0.rotate_left(32) ^ cx.now.wall.0;
         config.iter().for_each(|cfg| self.begin(cfg, cx));
         self.memory.clear();
@@ -110,8 +111,8 @@ impl Bfd {
         if up.is_none() {
             self.queue.set(Tag::Verdict(key), Some(now + first));
         }
-        if !self.ports.contains_key(&port) {
-            self.ports.insert(port, Sock::Closed);
+        if let Entry::Vacant(place) = self.ports.entry(port) {
+            place.insert(Sock::Closed);
             self.listen(port, cx);
         }
         self.open(key, cx);
@@ -146,7 +147,7 @@ impl Bfd {
         }
     }
 
-    /// The process ends: the peers are told so (RFC 5880 §6.8.16), and nothing is received any more. Said again by [`Bfd::farewell`].
+    /// The process ends: each session sends AdminDown (RFC 5880 §6.8.16) and receives no more packets. [`Bfd::farewell`] sends it again.
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         if !core::mem::replace(&mut self.running, false) {
             return;

@@ -227,10 +227,14 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             }
         }
     }
-    /// The kernel has deleted this item without a report: it is added again if it is wanted.
+    /// The kernel has deleted this item without a report: it is added again if it is wanted. Nothing is under this key, so that a value
+    /// whose answer was lost is not there either.
     pub fn absent(&mut self, key: K) {
         if let Some(e) = self.entries.get_mut(&key).filter(|e| e.asked().is_none()) {
             e.held = None;
+            if let Some(more) = &mut e.more {
+                more.maybe.clear();
+            }
             self.touched(key);
         }
     }

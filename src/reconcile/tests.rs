@@ -433,6 +433,28 @@ fn a_change_and_its_lost_answer() {
     b.calm();
 }
 
+/// The answer of a change was lost, and the item is deleted by another process: one request finds that out, and one adds it.
+#[test]
+fn a_lost_answer_and_an_item_that_is_gone() {
+    let mut b = Bench::<Several>::new();
+    b.step(Op::Want { owner: 0, key: 1, value: 0 });
+    b.step(Op::Answer(1));
+    b.step(Op::Want { owner: 0, key: 1, value: 1 });
+    let (req, ..) = b.pending.pop_front().expect("asked");
+    b.r.answer(b.now, req, Err(Errno::ENOBUFS));
+    b.kernel.remove(&1);
+    b.step(Op::Want { owner: 0, key: 1, value: 2 });
+    b.step(Op::RetryNow);
+    let (req, _, ask) = b.pending.pop_front().expect("asked");
+    assert!(matches!(ask, Ask::Change(..)), "{ask:?}");
+    b.r.answer(b.now, req, Err(GONE));
+    b.r.absent(1);
+    b.step(Op::RetryNow);
+    assert_eq!(b.pending.front().map(|p| p.2.clone()), Some(Ask::Add(Several(2))));
+    b.calm();
+    assert_eq!(b.kernel[&1], [(Several(2), true)]);
+}
+
 /// The value changed while its addition was in flight: the kernel's value is not the wanted one.
 #[test]
 fn a_value_that_changes_under_way() {

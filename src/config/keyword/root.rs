@@ -170,7 +170,7 @@ pub(super) const SSL: &[Keyword] = &[
 #[rustfmt::skip]
 pub(super) const BFD_INSTANCE: &[Keyword] = &[
     row("checker", Flag, Always, "", "both", "",
-        "Meant for real servers only (with vrrp: both). Here whoever names the session follows it, with or without this word."),
+        "In keepalived: for real servers only. In kalived this keyword changes nothing: every instance and real server that names the session follows it."),
     row("hoplimit", Int(1, 255), Supported, "<1..255>", "", "",
         "Alias of ttl."),
     row("idle_tx", Millis(1_000_000, 4_294_967_000), Supported, "<ms decimal>", "1000", "1000..4294967; >10000 warned",
@@ -196,7 +196,7 @@ pub(super) const BFD_INSTANCE: &[Keyword] = &[
     row("ttl", Int(1, 255), Supported, "<1..255>", "255", "bad ignored",
         "TTL or hop limit of own packets; received ones have at least this less max_hops. keepalived sends 64 over IPv6 where nothing is written: there `hoplimit 255` is needed in its file, or `hoplimit 64` here."),
     row("vrrp", Flag, Always, "", "both", "",
-        "Meant for virtual routers only (with checker: both). Here whoever names the session follows it, with or without this word."),
+        "In keepalived: for virtual routers only. In kalived this keyword changes nothing: every instance and real server that names the session follows it."),
     row("weight", Weight(253), Supported, "<-253..253> [reverse]", "0", "out of range ignored",
         "Weight where a track_bfd line has none; 0: FAULT while the session is down."),
 ];
