@@ -238,7 +238,11 @@ fn command() -> Command {
                 .help("With --compile-config: also a file that fails --config-test, unless it cannot be run"),
         )
         .arg(Arg::new("log-entries").long("log-entries").action(ArgAction::SetTrue).hide(true))
-        .arg(flag('P', "vrrp", "Only VRRP (all there is so far)"))
+        .arg(flag(
+            'P',
+            "vrrp",
+            "Accepted for keepalived's command lines, without effect: kalived runs what the file has",
+        ))
         .arg(flag('n', "dont-fork", "Stay in the foreground"))
         .arg(flag('l', "log-console", "Log to standard error instead of syslog"))
         .arg(Arg::new("log-detail").short('D').long("log-detail").help("Log details").action(ArgAction::Count))

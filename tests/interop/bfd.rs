@@ -140,7 +140,8 @@ fn up(daemon: &Daemon, sessions: &[Session], times: usize) {
 
 /// The packets of one session in order, ours as `true`.
 fn of(wire: &Capture, s: &Session) -> Vec<(bool, Bfd)> {
-    let (a, b): (std::net::IpAddr, std::net::IpAddr) = (s.a.parse().expect("an address"), s.b.parse().expect("an address"));
+    let (a, b): (std::net::IpAddr, std::net::IpAddr) =
+        (s.a.parse().expect("an address"), s.b.parse().expect("an address"));
     let all = wire.frames().into_iter().filter_map(|f| f.bfd());
     all.filter(|p| (p.src, p.dst) == (a, b) || (p.src, p.dst) == (b, a)).map(|p| (p.src == a, p)).collect()
 }

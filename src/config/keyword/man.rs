@@ -20,13 +20,6 @@ pub fn man_section() -> String {
         ".SH KEYWORDS WITHOUT EFFECT YET\n\
          All keywords of keepalived are known, checked and kept; the daemon does not act on these so far. Each that a file\n\
          uses is reported once, with its place.\n\
-         .I (no effect yet, fails a test)\n\
-         marks those that are a part of the main work: a test fails, and a reload is refused, unless the name\n\
-         .B no\\-effect\\-yet\n\
-         is allowed.\n\
-         .I (no effect yet, refused unless allowed)\n\
-         marks those without which the file would not do what it promises: kalived does not start unless that name is\n\
-         allowed.\n\
          .I (refused until it works)\n\
          marks those that keep kalived from starting, because running without them would not be safe.\n",
     );
