@@ -1,6 +1,7 @@
 //! Defaults, bounds and the rules between keywords.
 
 use super::common::{clean, instance, short, text};
+use kalived::config::Loaded;
 use kalived::config::diag::Severity;
 use kalived::config::model::{Auth, ChecksumMode, Family, InstanceConfig, Process, Version, default_group};
 use kalived::exit::ExitCode;
@@ -322,4 +323,19 @@ fn strict_mode() {
     assert!(instance("no_accept\naccept").config.instances[0].accepts(), "the later one counts");
     let loaded = text("global_defs {\nvrrp_strict\n}\nvrrp_instance V {\ninterface e\nvirtual_router_id 1\n}\n");
     assert_eq!(loaded.fatal(), Some(ExitCode::Config));
+}
+
+/// With `use_vmac` the interface of the instance is its own one, also where an address line names the one below.
+#[test]
+fn an_address_on_the_interface_below_is_on_the_own_one() {
+    let file = |own: &str| {
+        let vips = "virtual_ipaddress {\n10.0.0.1/24 dev eth0\n10.0.0.2/24 dev eth1\n}\n";
+        text(&format!("vrrp_instance V {{\ninterface eth0\n{own}\nvirtual_router_id 5\npriority 100\n{vips}}}\n"))
+    };
+    let devices = |loaded: &Loaded| -> Vec<Option<String>> {
+        loaded.config.instances[0].vips.iter().map(|v| v.dev.as_deref().map(str::to_owned)).collect()
+    };
+    let (below, other) = (Some("eth0".to_owned()), Some("eth1".to_owned()));
+    assert_eq!(devices(&file("")), [below, other.clone()]);
+    assert_eq!(devices(&file("use_vmac vrrp.5")), [None, other]);
 }

@@ -106,6 +106,9 @@ fn address_names(config: &mut Config, mut taken: BTreeSet<String>) {
                     names.find(|name| taken.insert(name.clone())).unwrap_or_default()
                 });
                 vip.more.get_or_insert_default().vmac = Some(name.as_str().into());
+            } else if more.own_interface.is_some() && !elsewhere {
+                // As keepalived: `dev` with the interface below is the instance's own one. The virtual MAC answers for the address.
+                vip.dev = None;
             }
         }
     }
