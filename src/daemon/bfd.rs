@@ -1,7 +1,7 @@
 //! The UDP sockets of BFD: one for each port and family that receives, one for each session that sends.
 //!
 //! Read first: `effect.rs` (`BfdFx`), `sockets.rs`. The receiving ones have buffers of their own: a flood to a BFD port takes nothing from
-//! adverts, and fills [`BUFFERS`] of a turn. Packets are sent by a system call, behind the adverts of the turn: its result is known at
+//! adverts, and fills `BUFFERS` of a turn. Packets are sent by a system call, behind the adverts of the turn: its result is known at
 //! once, and an operation of the ring would wake the loop once more for each.
 
 use super::os::Os;

@@ -112,7 +112,7 @@ impl Farm {
     pub fn changes(&self) -> u64 {
         self.changes
     }
-    /// Whether the virtual servers of this name ([`VirtualServer::track_name`]) have their quorum; `None`: there is none, or one waits for
+    /// Whether the virtual servers of this name (`VirtualServer::track_name`) have their quorum; `None`: there is none, or one waits for
     /// the first results of its checks.
     pub fn quorum(&self, name: &str) -> Option<bool> {
         let mut up = None;
