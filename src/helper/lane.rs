@@ -10,7 +10,8 @@ use crate::sys::{poll, seqpacket};
 use std::collections::BTreeSet;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -65,6 +66,8 @@ impl Line {
 /// A thread's end of a lane; several threads of one lane share it.
 pub struct Inbox<T> {
     queue: Receiver<T>,
+    // Items that wait. A channel with a limit of its own would allocate all its places, a megabyte, at once.
+    waiting: Arc<AtomicUsize>,
     wake: PipeReader,
 }
 
@@ -85,7 +88,10 @@ impl<T> Inbox<T> {
         let mut all = Vec::new();
         for _ in 0..WAITING {
             match self.queue.try_recv() {
-                Ok(one) => all.push(one),
+                Ok(one) => {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    all.push(one);
+                }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) if all.is_empty() => return Err(Closed),
                 Err(TryRecvError::Disconnected) => break,
@@ -97,7 +103,9 @@ impl<T> Inbox<T> {
     /// Waits for the next item.
     pub fn wait_next(&mut self) -> Result<T, Closed> {
         let _ = self.wake.read(&mut [0; 1]);
-        self.queue.recv().map_err(|_| Closed)
+        let one = self.queue.recv().map_err(|_| Closed)?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Ok(one)
     }
 }
 
@@ -117,7 +125,8 @@ pub struct Lane<T> {
 }
 
 struct Begun<T> {
-    queue: SyncSender<T>,
+    queue: Sender<T>,
+    waiting: Arc<AtomicUsize>,
     wake: PipeWriter,
     // Disconnected when the last thread has ended.
     ended: Receiver<()>,
@@ -140,16 +149,22 @@ impl<T: Send + 'static> Lane<T> {
             self.begun = self.begin(line).ok();
         }
         let begun = self.begun.as_mut().ok_or(Full)?;
-        begun.queue.try_send(what).map_err(|_| Full)?;
+        // Only this thread adds, so the number cannot pass the limit between the two lines.
+        if begun.waiting.load(Ordering::Relaxed) >= WAITING {
+            return Err(Full);
+        }
+        begun.waiting.fetch_add(1, Ordering::Relaxed);
+        begun.queue.send(what).map_err(|_| Full)?;
         // At most as many bytes as items, which is less than a pipe holds.
         begun.wake.write_all(&[0]).map_err(|_| Full)
     }
 
     fn begin(&self, line: &Line) -> io::Result<Begun<T>> {
-        let (queue, rx) = sync_channel(WAITING);
+        let (queue, rx) = channel();
+        let waiting = Arc::<AtomicUsize>::default();
         let (wake_rx, wake) = io::pipe()?;
         let (alive, ended) = sync_channel::<()>(0);
-        let inbox = Arc::new(Mutex::new(Inbox { queue: rx, wake: wake_rx }));
+        let inbox = Arc::new(Mutex::new(Inbox { queue: rx, waiting: waiting.clone(), wake: wake_rx }));
         for _ in 0..self.threads {
             let (inbox, line, work, alive) = (inbox.clone(), line.clone(), self.work, alive.clone());
             thread::Builder::new().name(self.name.to_owned()).spawn(move || {
@@ -157,12 +172,12 @@ impl<T: Send + 'static> Lane<T> {
                 work(&inbox, &line);
             })?;
         }
-        Ok(Begun { queue, wake, ended })
+        Ok(Begun { queue, waiting, wake, ended })
     }
 
     /// Ends the lane after the items it has; does not wait for ever.
     pub fn finish(&mut self) {
-        let Some(Begun { queue, wake, ended }) = self.begun.take() else { return };
+        let Some(Begun { queue, wake, ended, .. }) = self.begun.take() else { return };
         drop((queue, wake));
         // Nothing is ever sent: the wait ends with the last thread, or after the limit.
         let _ = ended.recv_timeout(LAST_WORK);
@@ -187,22 +202,28 @@ mod tests {
 
     #[test]
     fn work_arrives_in_order_is_bounded_and_ends() {
-        let (queue, rx) = sync_channel(3);
+        let (queue, rx) = channel();
+        let waiting = Arc::<AtomicUsize>::default();
         let (wake_rx, wake) = io::pipe().unwrap();
         let (_alive, ended) = sync_channel::<()>(0);
-        let mut lane = Lane { name: "x", threads: 1, work: |_, _| (), begun: Some(Begun { queue, wake, ended }) };
-        let mut inbox = Inbox { queue: rx, wake: wake_rx };
+        let begun = Some(Begun { queue, waiting: waiting.clone(), wake, ended });
+        let mut lane = Lane { name: "x", threads: 1, work: |_, _| (), begun };
+        let mut inbox = Inbox { queue: rx, waiting, wake: wake_rx };
         let line = Line::new(seqpacket::pair().unwrap().0);
         assert_eq!(poll::readable(&[inbox.fd()], 0).unwrap(), [false]);
-        for i in 0..3 {
+        let many = (0..WAITING).collect::<Vec<_>>();
+        for i in &many {
+            assert_eq!(lane.give(&line, *i), Ok(()));
+        }
+        assert_eq!(lane.give(&line, 0), Err(Full));
+        assert_eq!(poll::readable(&[inbox.fd()], 0).unwrap(), [true]);
+        assert_eq!(inbox.take(), Ok(many));
+        assert_eq!(poll::readable(&[inbox.fd()], 0).unwrap(), [false]);
+        for i in [4, 5] {
             assert_eq!(lane.give(&line, i), Ok(()));
         }
-        assert_eq!(lane.give(&line, 3), Err(Full));
-        assert_eq!(poll::readable(&[inbox.fd()], 0).unwrap(), [true]);
-        assert_eq!(inbox.take(), Ok(vec![0, 1, 2]));
-        assert_eq!(poll::readable(&[inbox.fd()], 0).unwrap(), [false]);
-        assert_eq!(lane.give(&line, 4), Ok(()));
+        assert_eq!(inbox.wait_next(), Ok(4));
         lane.begun = None;
-        assert_eq!((inbox.take(), inbox.take()), (Ok(vec![4]), Err(Closed)));
+        assert_eq!((inbox.take(), inbox.take()), (Ok(vec![5]), Err(Closed)));
     }
 }

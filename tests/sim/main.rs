@@ -6,7 +6,8 @@
 //!
 //! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`,
 //! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; `sync` is a simulator of sync groups beside it. These have neither `sys` nor
-//! `daemon`, and make no system call. `os` runs the shipped loop and its services over a simulated ring.
+//! `daemon`, and make no system call. `os` runs the shipped loop and its services over a simulated ring:
+//! with random requests, and with the shipped `World` as whole routers on one LAN (`os/routers.rs`).
 
 mod custody;
 mod exec;

@@ -22,8 +22,10 @@ impl Calls for SimOs {
     fn cpu(&self) -> Duration {
         Duration::ZERO
     }
-    fn open_vrrp(&mut self, _ifindex: u32, _group: IpAddr, _ah: bool) -> io::Result<Pair> {
-        Ok(Pair { rx: self.open()?, tx: self.open()? })
+    fn open_vrrp(&mut self, _ifindex: u32, group: IpAddr, _ah: bool) -> io::Result<Pair> {
+        let pair = Pair { rx: self.open()?, tx: self.open()? };
+        self.files.entry(pair.rx.as_raw_fd()).or_default().group = Some(group);
+        Ok(pair)
     }
     fn open_unicast(&mut self, _ifindex: u32, _local: IpAddr, _ah: bool) -> io::Result<Pair> {
         Ok(Pair { rx: self.open()?, tx: self.open()? })

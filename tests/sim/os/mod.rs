@@ -7,12 +7,14 @@
 //! come with the next call into the kernel, writes are short, reads are interrupted.
 //!
 //! Read first: `src/sys/os.rs`, `src/daemon/adverts.rs` (races). `buffers.rs`, `route.rs` (the kernel behind rtnetlink), then
-//! `machine.rs` (the requests to the services, and the rules for their answers) and `run.rs`.
+//! `machine.rs` (the requests to the services, and the rules for their answers) and `run.rs`. `routers.rs` runs the shipped `World` on the
+//! loop instead.
 
 pub mod buffers;
 mod calls;
 pub mod machine;
 pub mod route;
+mod routers;
 pub mod run;
 
 use crate::rng::Rng;
@@ -29,6 +31,7 @@ use route::Route;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 
@@ -126,6 +129,8 @@ struct File {
     alive: Weak<OwnedFd>,
     netlink: bool,
     packets: bool,
+    /// The multicast group that a VRRP socket receives.
+    group: Option<IpAddr>,
     queue: VecDeque<Datagram>,
     drops: u32,
     /// Messages were lost, and that was not reported yet.
@@ -257,6 +262,31 @@ impl SimOs {
         self.files.entry(fd).or_default().queue.push_back(d);
         self.receive(fd);
         true
+    }
+
+    /// A datagram comes in on each socket that receives this group.
+    pub fn to_group(&mut self, group: IpAddr, d: &Datagram) {
+        let open = |f: &File| f.group == Some(group) && f.alive.strong_count() > 0;
+        let fds: Vec<RawFd> = self.files.iter().filter(|(_, f)| open(f)).map(|(fd, _)| *fd).collect();
+        for fd in fds {
+            self.files.entry(fd).or_default().queue.push_back(d.clone());
+            self.receive(fd);
+        }
+    }
+
+    /// A signal is delivered.
+    pub fn signal(&mut self, byte: u8) {
+        if let Some(op) = self.find(|t| *t == Token::Signals) {
+            self.finish(op, 1, Some([byte].into()));
+        }
+    }
+
+    /// Somebody deleted an address.
+    pub fn deleted(&mut self, addr: IpAddr, prefix: u8) {
+        let netlink = |t: &Token| matches!(t, Token::Net(kalived::daemon::token::NetToken::Rx));
+        if let Some(fd) = self.fd_by(netlink) {
+            self.answer(fd, vec![route::deleted(addr, prefix)]);
+        }
     }
 
     /// Bytes come in on a stream, or its end, or a reset.

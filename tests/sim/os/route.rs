@@ -30,8 +30,8 @@ pub const IFINDEX: u32 = 7;
 pub struct Route {
     /// The addresses that kalived added.
     pub addrs: BTreeMap<(IpAddr, u8), ()>,
-    /// The operator's address.
-    pub own: Option<(IpAddr, u8)>,
+    /// The operator's addresses.
+    pub own: Vec<(IpAddr, u8)>,
 }
 
 fn message(kind: u16, flags: u16, seq: u32, body: &[u8]) -> Vec<u8> {
@@ -85,6 +85,11 @@ fn notice(kind: u16, seq: u32, of: IpAddr, prefix: u8) -> Vec<u8> {
     out
 }
 
+/// The notification that another program deleted an address.
+pub fn deleted(of: IpAddr, prefix: u8) -> Vec<u8> {
+    addr(RTM_DELADDR, 0, of, prefix, ADDR_PROTO)
+}
+
 /// Whether a message says that a request was done or refused: an acknowledgement, or a notification of a new address with the port of who
 /// asked for it.
 pub fn answers(message: &[u8]) -> bool {
@@ -108,7 +113,7 @@ impl Route {
             match frame.kind {
                 RTM_GETLINK => out.extend([link(seq), message(NLMSG_DONE, 2, seq, &0i32.to_ne_bytes())]),
                 RTM_GETADDR => {
-                    out.extend(self.own.map(|(a, p)| addr(RTM_NEWADDR, seq, a, p, 0)));
+                    out.extend(self.own.iter().map(|(a, p)| addr(RTM_NEWADDR, seq, *a, *p, 0)));
                     out.extend(self.addrs.keys().map(|(a, p)| addr(RTM_NEWADDR, seq, *a, *p, ADDR_PROTO)));
                     out.push(message(NLMSG_DONE, 2, seq, &0i32.to_ne_bytes()));
                 }
