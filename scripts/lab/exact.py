@@ -54,10 +54,10 @@ def routers(count, interval, devices=("eth0",), priority=200):
     return GLOBALS + "".join(one(n) for n in range(count))
 
 
-def many_addresses(count, priority):
+def many_addresses(count, priority, more=""):
     """One router with `count` addresses, 100 ms."""
     addresses = [f"10.78.{1 + n // 250}.{1 + n % 250}/32" for n in range(count)]
-    return PLAIN + instance("one", "eth0", 51, 0.1, addresses, priority)
+    return PLAIN + instance("one", "eth0", 51, 0.1, addresses, priority, more)
 
 
 def many_routers(priority, family, interval):
@@ -242,11 +242,13 @@ def floor_us(interval, priority):
     return 3 * step + (256 - priority) * step // 256
 
 
-def takeover(count):
-    """Cable of the Master cut, one router with `count` addresses."""
+def takeover(count, vmac=False):
+    """Cable of the Master cut, one router with `count` addresses; `vmac`: on a virtual MAC interface."""
+    more = "    use_vmac\n" if vmac else ""
     script = TAKEOVER.format(settle=3 + count / 250, seconds=1.4 + count / 700, floor_us=floor_us(0.1, 100))
-    return Scene(f"Takeover, {count} address{'es' * (count > 1)}, 100 ms", script,
-                 {"m.conf": many_addresses(count, 200), "b.conf": many_addresses(count, 100)}, MOVE, before=0.33, moments=2)
+    return Scene(f"Takeover, {count} address{'es' * (count > 1)}{', virtual MAC' * vmac}, 100 ms", script,
+                 {"m.conf": many_addresses(count, 200, more), "b.conf": many_addresses(count, 100, more)}, MOVE, before=0.33, moments=2,
+                 modules=["macvlan"] if vmac else ())
 
 
 def client(count):
@@ -332,7 +334,7 @@ def scenes():
                         {"a.conf": one + servers.text(37_000, 600).split("}\n", 1)[1]}, GAP, memory=2048),
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
         "takeover1": takeover(1), "takeover500": takeover(500), "client500": client(500),
-        "takeover2000": takeover(2000), "client2000": client(2000),
+        "takeover2000": takeover(2000), "client2000": client(2000), "vmac500": takeover(500, True), "vmac2000": takeover(2000, True),
         "routers4": all_routers(4, 1), "routers4fast": all_routers(4, 0.1), "routers6": all_routers(6, 1),
         "group255": group255(),
         "tcp10000": checks("10,000 TCP checks every 3 s, one router at 10 ms", "tcp", 10_000, 3),

@@ -140,18 +140,19 @@ static int by_address(const void *a, const void *b) {
 
 static void takeover(long long floor, unsigned drops) {
     static struct { long long last, first; } router[2][256];
-    unsigned char old[6] = {0};
+    /* The senders are told apart by their address: with virtual MACs the Ethernet address is the same. */
+    unsigned char old[16] = {0};
     long long first = 0, final = 0, first_garp = 0, last_garp = 0, latest = -1, earliest = 0, again = 0, own = -1;
     long routers = 0, missing = 0, announced = 0, garps = 0;
     for (long i = 0; i < count; i++)
         if (events[i].kind == ADVERT) {
-            memcpy(old, events[i].mac, 6);
+            memcpy(old, events[i].addr, 16);
             break;
         }
     for (long i = 0; i < count; i++) {
         struct event *e = &events[i];
         if (e->kind != ADVERT) continue;
-        if (!memcmp(e->mac, old, 6)) {
+        if (!memcmp(e->addr, old, 16)) {
             if (!router[e->family == 6][e->vrid].first) router[e->family == 6][e->vrid].last = e->t;
         } else if (!router[e->family == 6][e->vrid].first)
             router[e->family == 6][e->vrid].first = e->t;
@@ -166,10 +167,10 @@ static void takeover(long long floor, unsigned drops) {
             if (router[f][v].first > final) final = router[f][v].first;
             if (!first || router[f][v].first < first) first = router[f][v].first, earliest = late;
         }
-    /* Announcements of the new Master, sorted by address: the first of each counts. */
+    /* Announcements of the new Master (the cable of the old one is cut), sorted by address: the first of each counts. */
     long kept = 0;
     for (long i = 0; i < count; i++)
-        if (events[i].kind == ANNOUNCE && first && events[i].t >= first && memcmp(events[i].mac, old, 6))
+        if (events[i].kind == ANNOUNCE && first && events[i].t >= first)
             events[kept++] = events[i];
     garps = kept;
     qsort(events, kept, sizeof *events, by_address);
