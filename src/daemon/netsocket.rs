@@ -27,7 +27,7 @@ pub struct Kind {
     pub group: u16,
     /// Buffers. When they run out the messages wait in the socket, and nothing is lost; they are locked memory.
     pub buffers: u16,
-    /// Octets of each. A message of a dump is at most as long as the buffer offered.
+    /// Bytes of each. A message of a dump is at most as long as the buffer offered.
     pub size: u32,
     /// See there.
     pub limits: Limits,
