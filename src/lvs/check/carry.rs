@@ -19,7 +19,7 @@ use crate::watch;
 
 /// From SIGTERM to the first SIGKILL, as keepalived waits.
 const GRACE: Duration = Duration::from_secs(2);
-/// Between two SIGKILLs, and as often is it a failure that a program does not end.
+/// Time between two SIGKILLs to a program that does not end. Each counts as a failure of the check.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Between two tries of what fails on this host, at most.
 const SOON: Duration = Duration::from_secs(1);
