@@ -1,6 +1,6 @@
 //! Sysctls of interfaces, or of the host, that a virtual router needs set.
 //!
-//! On the ground: the world says what is to be set, the helper writes it, and the guard puts it back. Read next: `vmac/`.
+//! The world decides what is to be set, the helper writes it, and the world, or at the end the guard, puts it back. Read next: `vmac/`.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,7 @@
-//! Words of the network that the encodings and the machines share: error numbers, interfaces, addresses; families, versions and
-//! authentication of VRRP.
+//! Types that the codecs and the machines share: error numbers, interfaces, addresses; families, versions and authentication of VRRP.
 //!
-//! In the lowest layer, so that `wire` imports nothing of the layers above it. `event`, `effect` and `config::model` give them on under their own
-//! names.
+//! They are in the lowest layer, so that `wire` imports nothing of the layers above it. `event`, `effect` and `config::model` export them
+//! again.
 
 use core::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
-//! Who wants what: lines of the file and of virtual routers that are Master, of which several may name one thing.
+//! The owners of routes and rules: static lines of the file, and lines of virtual routers that are Master. Several owners may want one route.
 //!
-//! Read first: `reconcile/`. `routes/` and `rules/` say here who wants which route or rule, and look at what changed in slices. A line of
-//! the file counts before those of virtual routers. What a new Master wants waits until what it stands on (its addresses, its routes) was
-//! asked for and answered: [`Owned::ready`].
+//! Read first: `reconcile/`. `routes/` and `rules/` keep here who wants which route or rule, and examine changes in slices. A static line
+//! counts before those of virtual routers. The lines of a new Master wait until what they depend on (its addresses, for rules also its
+//! routes) was requested and answered: [`Owned::ready`].
 
 use crate::id::VrKey;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! A route as the kernel understands it: everything in numbers, interfaces by index.
 //!
-//! Read first: nothing. `wire/netlink/fib.rs` puts it into a message and reads it from one; `routes/` decides which there are to be.
-//! Numbers are those of `linux/rtnetlink.h`.
+//! `wire/netlink/fib.rs` writes it to a message and reads it from one; `routes/` decides which routes are wanted. Numbers are those of
+//! `linux/rtnetlink.h`.
 
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,7 @@
 //! A policy rule as the kernel understands it: everything in numbers, interfaces by name.
 //!
-//! Read first: `route.rs`. `wire/netlink/rule.rs` puts it into a message and reads it from one; `rules/` decides which there are to be. A
-//! rule has no name but itself: the kernel tells two apart by everything there is to say of them. Numbers are those of
-//! `linux/fib_rules.h`.
+//! Read first: `route.rs`. `wire/netlink/rule.rs` writes it to a message and reads it from one; `rules/` decides which rules are wanted. A
+//! rule has no key: the kernel distinguishes two rules by all their properties. Numbers are those of `linux/fib_rules.h`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};

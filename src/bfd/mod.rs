@@ -1,11 +1,11 @@
-//! BFD (RFC 5880, 5881, 5883): the sessions of the `bfd_instance` blocks, and whose packet is whose.
+//! BFD (RFC 5880, 5881, 5883): the sessions of the `bfd_instance` blocks, and the session that a received packet belongs to.
 //!
 //! Read in this order: `wire/bfd.rs` (the packet), `session` (one session, pure), this file (all of them), `life` (start, reload, hand-over,
 //! the end), `queue` (their times). A session reports up or down. `world/bfd.rs` passes that to trackers (`track_bfd`) and health checks
 //! (`BFD_CHECK`); this module does not know them.
 //!
 //! One UDP socket for each port and family receives for all sessions; each session sends from a socket of its own, whose source port is its
-//! own (RFC 5881 §4). Packets leave behind the adverts of a turn.
+//! own (RFC 5881 §4). Packets leave after the adverts of a turn.
 
 mod life;
 mod queue;

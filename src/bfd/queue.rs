@@ -1,5 +1,5 @@
-//! The times of all sessions: a queue of their own, so that a timer of an advert costs the same beside a thousand of them. The one timer of
-//! all is [`Due::Bfd`](crate::timers::Due::Bfd).
+//! The times of all sessions, in a queue of their own: a timer of an advert takes no longer with a thousand sessions. The timer table has
+//! one timer for all of them, [`Due::Bfd`](crate::timers::Due::Bfd).
 
 use crate::effect::BfdPort;
 use crate::id::BfdKey;

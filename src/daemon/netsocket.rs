@@ -1,8 +1,8 @@
 //! A netlink socket on the ring: what is sent, what is received, and whether the kernel dropped anything.
 //!
 //! Read first: `netlink.rs` (requests, dumps, lost messages; pure). `rtnl.rs`, `ipvs.rs` and `nft.rs` each have one of these and turn what
-//! comes out of it into events. A send runs on a kernel worker: the kernel takes a lock or a mutex for it that any process on the host
-//! may be holding, and a loop that sleeps on that lock is a loop whose armed adverts are late as well.
+//! comes out of it into events. A send runs on a kernel worker: the kernel takes a lock for it that any process on the host may hold, and
+//! while the loop waits for that lock its armed adverts are late, too.
 
 use super::netlink::{Limits, Netlink, Protocol, Told};
 use super::os::Os;

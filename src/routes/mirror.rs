@@ -1,4 +1,4 @@
-//! The kernel's routes of our protocol as last reported: a mirror, never a wish. Fed by notifications and by dumps, as `links.rs` is.
+//! The kernel's routes with kalived's protocol number as last reported, by notifications and dumps; not the wanted ones. As `links.rs`.
 
 use crate::route::{RouteId, RouteSpec};
 use std::collections::{BTreeMap, BTreeSet};

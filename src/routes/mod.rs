@@ -1,12 +1,13 @@
-//! `static_routes` and `virtual_routes`: which routes there are to be, and the mirror of what the kernel reports of ours.
+//! `static_routes` and `virtual_routes`: which routes are wanted, and the mirror of those in the kernel.
 //!
-//! Read first: `reconcile/`, `owned.rs`, `route.rs`, `links.rs`. A line of the file becomes a route when an interface it names is there and up; until
-//! then it waits. Lines of a virtual router count while it is Master: from when its addresses are asked for and answered
-//! ([`Routes::enter`]) until before they are removed ([`Routes::leave`]). Where several lines name one route, a static one counts before
-//! those of virtual routers. The kernel flushes routes without a report: IPv4 routes of an interface that goes down, or loses its last address,
-//! and those whose source address goes. [`Routes`] knows these rules and adds the routes again as soon as the kernel takes them.
+//! Read first: `reconcile/`, `owned.rs`, `route.rs`, `links.rs`. A line of the file becomes a route when an interface that it names exists
+//! and is up; until then it waits. Lines of a virtual router count while it is Master: from when the requests for its addresses were
+//! answered ([`Routes::enter`]) until before they are removed ([`Routes::leave`]). Where several lines name one route, a static one counts
+//! before those of virtual routers. The kernel removes some routes without a report: IPv4 routes of an interface that goes down or loses
+//! its last address, and those whose source address is removed. [`Routes`] follows these rules, and adds the routes again as soon as the
+//! kernel accepts them.
 //!
-//! Lines are looked at in slices (`SLICE`), so that a file with thousands of them costs no turn much.
+//! Lines are examined in slices (`SLICE`), so that a turn takes a limited time with thousands of lines.
 
 mod mirror;
 pub mod text;

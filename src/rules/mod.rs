@@ -1,9 +1,8 @@
-//! `static_rules` and `virtual_rules`: which policy rules there are to be, and the mirror of what the kernel reports.
+//! `static_rules` and `virtual_rules`: which policy rules are wanted, and the mirror of those in the kernel.
 //!
-//! Read first: `reconcile/`, `owned.rs`, `rule.rs`; `routes/` is the same for routes. A rule needs no interface to be there: the kernel keeps one that
-//! names an interface which is not, and uses it when it is. Rules of a virtual router come after its routes and go before them.
-//!
-//! Rules are looked at in slices (`SLICE`), so that a file with thousands of them costs no turn much.
+//! Read first: `reconcile/`, `owned.rs`, `rule.rs`; `routes/` is the same for routes, also the slices. A rule waits for no interface: the
+//! kernel keeps a rule whose interface does not exist, and applies it when the interface is made. Rules of a virtual router are added
+//! after its routes and removed before them.
 
 pub mod text;
 

@@ -1,7 +1,7 @@
 //! The rtnetlink messages of routes. Read first: `mod.rs`, `route.rs` at the root of the crate.
 //!
-//! A dump asks for routes of our protocol alone, and the socket's filter lets no other route's notification through: a router with a
-//! million routes of BGP neither wakes us nor fills our buffers.
+//! A dump asks for routes with kalived's protocol number only, and the socket's filter drops notifications about all others: a million
+//! routes of BGP neither wake the core nor fill its buffers.
 
 use super::encap;
 use super::{

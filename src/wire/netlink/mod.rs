@@ -1,8 +1,9 @@
-//! Netlink framing: messages and attributes, both ways. What the messages say is in `route.rs` (interfaces and addresses), `link.rs`
-//! (interfaces of our own), `fib.rs` (routes) and `rule.rs` (policy rules); another protocol over netlink reads its own from [`frames`].
+//! Netlink framing: messages and attributes, in both directions. The content of messages is in `route.rs` (interfaces and addresses),
+//! `link.rs` (own interfaces), `fib.rs` (routes) and `rule.rs` (policy rules); other protocols over netlink (`ipvs.rs`, `nft.rs`) read theirs
+//! from [`frames`].
 //!
 //! Numbers carry their Linux header name and are the same on every architecture; byte order is the host's. Every length
-//! in a message is held against what is really there before anything behind it is read. Deliberately absent: sockets,
+//! in a message is compared with the bytes that are left before anything after it is read. Deliberately absent: sockets,
 //! sequence bookkeeping (`daemon/netlink.rs`), extended acks.
 
 mod encap;
