@@ -59,7 +59,7 @@ pub struct RuleSpec {
     pub from: (IpAddr, u8),
     /// Destination.
     pub to: (IpAddr, u8),
-    /// What it matches is what it does not.
+    /// The match is inverted.
     pub not: bool,
     /// TOS, or of IPv6 the traffic class.
     pub tos: u8,
@@ -129,7 +129,7 @@ impl RuleSpec {
     pub fn is_v6(&self) -> bool {
         self.from.0.is_ipv6()
     }
-    /// The same of nobody: the kernel has no two rules that differ in their protocol alone.
+    /// The rule without its protocol number: the kernel has no two rules that differ only in that.
     pub fn untagged(self) -> RuleSpec {
         RuleSpec { proto: 0, ..self }
     }

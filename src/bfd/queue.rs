@@ -6,7 +6,7 @@ use crate::id::BfdKey;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a time is for.
+/// The purpose of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum Tag {
     /// The session's own: a packet is due, or the peer is lost.

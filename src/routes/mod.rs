@@ -132,7 +132,7 @@ pub fn id_of(r: &Route) -> RouteId {
     RouteId { table: r.numbers.table, to: net(r.to), from: net(r.from), tos, metric }
 }
 
-// With those next hops whose interfaces exist and are up; None: it has next hops, and the interface of none is up.
+// The route of a line, with those next hops whose interfaces exist and are up; None: it has next hops, and the interface of none is up.
 fn spec_of(id: RouteId, r: &Route, links: &Links) -> Option<RouteSpec> {
     let hop = |h: &crate::config::model::route::Hop| {
         let ifindex = match &h.dev {
