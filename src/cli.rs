@@ -167,7 +167,7 @@ fn command() -> Command {
     };
     let mut c = Command::new("kalived")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("VRRP for Linux: keeps addresses alive by moving them to a host that is")
+        .about("VRRP daemon with health checks for LVS, compatible with keepalived")
         .disable_version_flag(true)
         .disable_help_flag(true)
         .args_override_self(true)
@@ -378,7 +378,11 @@ fn tool(m: &ArgMatches) -> Option<Tool> {
 }
 
 fn after_help() -> String {
-    let mut s = format!("Default configuration: {}, else {}\n\nExit codes:\n", DEFAULT_FILES[0], DEFAULT_FILES[1]);
+    let mut s = format!(
+        "`kalived genhash -h` prints the options of genhash, which prints the digest of a page for HTTP_GET and SSL_GET.\n\n\
+         Default configuration: {}, else {}\n\nExit codes:\n",
+        DEFAULT_FILES[0], DEFAULT_FILES[1]
+    );
     for (code, text) in ExitCode::ALL {
         s.push_str(&format!("  {:3}  {text}\n", *code as u8));
     }

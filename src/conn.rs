@@ -1,7 +1,6 @@
-//! Stream connections, and the part of the world that is notified of their events. Names are assigned here and never reused, so that a
-//! late event reaches no other connection's owner.
+//! Stream connections, and the part of the world that is notified of their events. As in `child.rs`, names are never reused.
 //!
-//! Read first: `effect.rs` (`Lookup`, `Connect`, `Write`, `CloseConn`), `child.rs` (the same for programs).
+//! Read first: `effect.rs` (`Lookup`, `Connect`, `Write`, `CloseConn`), `child.rs`.
 
 use crate::effect::{ConnFx, Effect, Effects, Peer, Way};
 use crate::id::{Arena, CheckId, ConnKey, ConnMark, TrackKey};

@@ -4,7 +4,7 @@
 //! magic 8 | layout 2 | zero 2 | length of the body 4 | CRC-32C of the body 4 | body        (integers little endian)
 //! ```
 //! The CRC detects accidents (a torn write, a bad disk); it gives no protection against a process that may write the bytes. Users:
-//! `snapshot/`.
+//! `snapshot/`, `record/`.
 
 use bytes::{Buf, BufMut};
 use core::fmt;

@@ -321,11 +321,11 @@ pub enum HelperEv<'a> {
 pub enum FilterEv {
     /// Answer to [`FilterFx::Open`](crate::effect::FilterFx::Open).
     Opened(Result<(), Errno>),
-    /// Answer to [`FilterFx::Tables`](crate::effect::FilterFx::Tables): what is there; `complete`: all of it.
+    /// Answer to [`FilterFx::Tables`](crate::effect::FilterFx::Tables).
     Tables {
         /// In the order of the kernel.
         tables: Vec<Table>,
-        /// Whether.
+        /// Whether these are all tables.
         complete: bool,
     },
     /// Somebody else deleted a table of this name, or something in it. Told of the name that was put in force last.

@@ -1,5 +1,5 @@
-//! Names for things that come and go. A [`Key`] holds a slot and the generation of what lives in it, so that a
-//! completion, timer or reply that arrives after its owner is gone finds nothing, never the next tenant.
+//! Keys of things that are made and removed while the daemon runs. A [`Key`] is a slot and the generation of its content, so that a
+//! completion, timer or reply that arrives after its owner was removed finds nothing, and never the next owner of the slot.
 //!
 //! Read first: nothing. Deliberately absent: iteration in hash order; an [`Arena`] iterates by slot.
 

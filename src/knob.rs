@@ -1,6 +1,6 @@
 //! Sysctls of interfaces, or of the host, that a virtual router needs set.
 //!
-//! On the ground: the world says what is to be set, the helper writes it, and the guard puts it back. Read next: `vmac/`.
+//! The world decides what is to be set, the helper writes it, and the world, or at the end the guard, puts it back. Read next: `vmac/`.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub enum Knob {
     ArpIgnore,
     /// 2: ARP requests leave from an address of this interface only.
     ArpAnnounce,
-    /// 2: whether there is any way back to the source, not whether it is this one.
+    /// 2: a packet passes if there is any route back to its source, by whatever interface.
     RpFilter,
     /// 1: the others of a subnet stay when its first address goes.
     PromoteSecondaries,
@@ -19,9 +19,9 @@ pub enum Knob {
     DisableIpv6,
     /// 1: no link-local address by itself.
     AddrGenMode,
-    /// 0: router advertisements are not listened to.
+    /// 0: router advertisements are ignored.
     AcceptRa,
-    /// 0: no address out of one.
+    /// 0: no address is made from a router advertisement.
     Autoconf,
     /// 0: no duplicate address detection.
     AcceptDad,
@@ -80,7 +80,7 @@ pub struct Set {
     pub knob: Knob,
     /// To what.
     pub to: u32,
-    /// Only where it is this now; otherwise it is somebody else's and stays.
+    /// Set only where it has this value now; any other value was set by the operator and stays.
     pub only: Option<u32>,
 }
 

@@ -1,23 +1,33 @@
-//! kalived: VRRP in one single-threaded io_uring loop.
+//! kalived: VRRP and LVS health checks in one single-threaded io_uring loop.
 //!
-//! One idea carries it: [`world::World`] is a value and the ring is its interpreter. `World` takes `(Now, Event)` and appends
-//! [`effect::Effect`]s; [`daemon`] turns completions into events and effects into submissions; the simulator in
-//! `tests/sim` does the same with a virtual clock and network, on the very same code.
+//! [`world::World`] is a value, and the ring is its interpreter. `World` takes `(Now, Event)` and appends [`effect::Effect`]s. [`daemon`]
+//! turns completions into events, and effects into submissions; the simulator in `tests/sim` does the same for the same code, with a
+//! virtual clock and a virtual network.
 //!
 //! Read in this order:
-//! - the ground: `time`, `id`, `net`, `event`, `effect`, `timers`; names for what lives outside: `child` (programs), `conn`
-//!   (connections), `watch` (files and processes)
-//! - the machines: `vrrp::fsm`, `vrrp::instance`; `filter` (what drops packets to addresses); `track` (scripts, files, processes, checks), `notify` (hooks, pipes, mail),
-//!   `bfd` (sessions that find a lost peer within milliseconds), `reload_time` (when a scheduled reload is due), `snapshot` in its `envelope` (what one process leaves to the next)
-//! - `report`: everything there is to know, as one value; `kalived status` and the dump files show it
-//! - `world`, which owns and routes them all; `config` is how the text of a file becomes what it is made from
-//! - `sys`, which holds every system call, and `process`, what all processes share
-//! - the processes: `guard` starts and watches the others and answers commands; `daemon` is the core, the loop around `world`;
-//!   `helper` does for it what may block; `cli` is what a command does. `start` is the way to each of them.
+//! - what all others use: `time`, `id` (keys and names), `net` (interfaces, addresses, error numbers), `route`, `rule`, `knob` (sysctls),
+//!   `exit` (exit codes)
+//! - the inputs and outputs of `World`: `event`, `effect`, `timers`; `note` and `words` (lines of the log); `wire` (packets and netlink
+//!   messages as bytes)
+//! - `config`: from the text of a file to `config::model`, the only part of it that the modules below import
+//! - resources outside of `World`, under names that are never reused: `child` (programs), `conn` (connections), `watch` (files, processes)
+//! - `vrrp`: `vrrp::fsm` (the state table), `vrrp::instance` (a virtual router), `vrrp::group` (sync groups)
+//! - the kernel's state: `links` (interfaces and addresses, as reported), `reconcile` (requests for each difference between the wanted
+//!   and the reported state), `owned` (who wants which route or rule); their users `routes`, `rules`, `vmac` (own interfaces), `filter` (nftables)
+//! - `track` (scripts, files, processes, checks), `bfd` (sessions), `lvs` (virtual servers and their health checks), `notify` (scripts,
+//!   pipes, mail), `reload_time` (scheduled reloads)
+//! - `report`: the state of the daemon for `kalived status` and the dump files; `snapshot`: the state for the next process; `envelope`: the
+//!   header of a snapshot or a recording
+//! - `world`, which owns all of the above and passes events to them; `record`, its recorder, with `octets` (how an event's bytes are recorded)
+//! - `sys`, the only module with `unsafe`, libc and io_uring; `process`, the code that all processes share
+//! - the processes: `guard` starts and watches the others and answers commands; `daemon` is the core, the loop around `World`; `helper`
+//!   makes the calls that may block; `cli` is the commands. `start` is the entry of each of them.
 //!
-//! Imports point one way: `start → {cli, guard, daemon, helper} → process → {config, sys}`, and none of those four imports another
-//! (`daemon` knows the messages of `helper`); `daemon → world → {vrrp, …} → {timers, event, effect, note, config::model} → {wire} →
-//! {net, route, rule, time, id}`, `notify → vrrp → track`, `sys → {time, id}`. `tests/tidy.rs` holds that.
+//! Imports have one direction; `LAYERS` in `tests/tidy.rs` lists the modules of each layer, and its test checks them:
+//! - `start → {cli, guard, daemon, helper} → process → {config, sys}`. Of the four in braces none imports another; only `daemon` imports
+//!   the messages of `helper`.
+//! - `daemon → {world, record} → vrrp and all others that World owns → {event, effect, timers, config::model, …} → {time, id, net, …}`,
+//!   `notify → vrrp → track`, `wire → {net, route, rule, time}`, `sys → {time, id, knob}`.
 
 pub mod bfd;
 pub mod child;

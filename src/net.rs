@@ -1,8 +1,7 @@
-//! Words of the network that the encodings and the machines share: error numbers, interfaces, addresses; families, versions and
-//! authentication of VRRP.
+//! Types that the codecs and the machines share: error numbers, interfaces, addresses; families, versions and authentication of VRRP.
 //!
-//! In the lowest layer, so that `wire` imports nothing of the layers above it. `event`, `effect` and `config::model` give them on under their own
-//! names.
+//! They are in the lowest layer, so that `wire` imports nothing of the layers above it. `event`, `effect` and `config::model` export them
+//! again.
 
 use core::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
@@ -28,7 +27,7 @@ impl Errno {
     pub const EEXIST: Errno = Errno(17);
     /// No such device.
     pub const ENODEV: Errno = Errno(19);
-    /// Broken pipe: whoever was to read is gone.
+    /// Broken pipe: no process reads any more.
     pub const EPIPE: Errno = Errno(32);
     /// Protocol not supported: this kind of socket is not there.
     pub const EPROTONOSUPPORT: Errno = Errno(93);
@@ -69,10 +68,10 @@ pub struct Link {
     pub mtu: u32,
     /// Ethernet address; `None` when the hardware address is not 6 bytes long.
     pub mac: Option<[u8; 6]>,
-    /// Upon which other interface it stands, where it is of a kind that kalived makes.
+    /// The interface below it, if it is of a kind that kalived makes.
     #[serde(default)]
     pub upon: Option<Upon>,
-    /// Its alias says that a kalived made it ([`LINK_ALIAS`]).
+    /// It has the alias of interfaces that kalived makes ([`LINK_ALIAS`]).
     #[serde(default)]
     pub ours: bool,
     /// Index of the interface that it is enslaved to (`IFLA_MASTER`): a bridge, a bond, a VRF; 0: to none.
@@ -86,10 +85,10 @@ pub struct Link {
     pub table: u32,
 }
 
-/// `IFLA_IFALIAS` of every interface that kalived makes, so that its own leftovers are told from an operator's interfaces.
+/// `IFLA_IFALIAS` of every interface that kalived makes: it distinguishes left-overs of kalived from an operator's interfaces.
 pub const LINK_ALIAS: &str = "kalived";
 
-/// A kind of interface that stands upon another one.
+/// A kind of interface that is made upon another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum UponKind {
     /// macvlan: an Ethernet address of its own.
@@ -98,7 +97,7 @@ pub enum UponKind {
     Ipvlan,
 }
 
-/// What an interface stands upon.
+/// The interface below, and how an interface is made upon it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Upon {
     /// Its kind.
@@ -120,7 +119,7 @@ impl Upon {
 pub struct OwnLink {
     /// Name, 1 to 15 bytes.
     pub name: String,
-    /// What it stands upon.
+    /// The interface below it.
     pub upon: Upon,
     /// Ethernet address of a macvlan.
     pub mac: Option<[u8; 6]>,
@@ -132,7 +131,7 @@ pub struct OwnLink {
 }
 
 impl OwnLink {
-    /// Whether an interface is what this one is to be.
+    /// Whether an interface has all properties of this one.
     pub fn is(&self, link: &Link) -> bool {
         let mac = self.mac.is_none() || link.mac == self.mac;
         link.name == self.name && link.upon == Some(self.upon) && link.master == self.master && mac
@@ -152,7 +151,7 @@ pub struct AddrInfo {
     pub scope: u8,
     /// `IFA_F_TENTATIVE`: IPv6 duplicate address detection still runs; not usable as a source.
     pub tentative: bool,
-    /// `IFA_F_DADFAILED`: somebody else has it.
+    /// `IFA_F_DADFAILED`: another host has it.
     pub dad_failed: bool,
     /// `IFA_F_SECONDARY` (IPv4).
     pub secondary: bool,
@@ -160,13 +159,13 @@ pub struct AddrInfo {
     pub proto: u8,
 }
 
-/// `IFA_PROTO` of every address kalived adds ("k"), so that its own leftovers are told from an operator's addresses.
+/// `IFA_PROTO` of every address that kalived adds ("k"): it distinguishes left-overs of kalived from an operator's addresses.
 pub const ADDR_PROTO: u8 = b'k';
 
 /// The same for addresses of `static_ipaddress`, which are ordinary ones: adverts may leave from them.
 pub const STATIC_PROTO: u8 = b's';
 
-// Of a recording made before there were others.
+// The default for recordings that were made before this field existed.
 fn virtual_tag() -> u8 {
     ADDR_PROTO
 }

@@ -1,20 +1,19 @@
-//! What kalived tells people: every log text, defined once. keepalived's wording where operators grep for it,
-//! and followed by the cause.
+//! A note: one line of the log as a value. The daemon prints it, a test compares it.
 //!
-//! A note is a value; the daemon prints it, a test compares it. Read first: nothing.
+//! The texts are in the `text.rs` of each directory, each once: keepalived's words where operators search for them, then the cause.
 
 use core::fmt;
 
 /// Syslog severities in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Level {
-    /// Needs a person.
+    /// The operator has to act.
     Error = 3,
     /// Wrong, but handled.
     Warning = 4,
     /// State changes.
     Notice = 5,
-    /// Ordinary life.
+    /// Normal operation.
     Info = 6,
     /// Only with `-D`.
     Detail = 7,
@@ -23,9 +22,9 @@ pub enum Level {
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Note {
-    /// How loud.
+    /// The severity.
     pub level: Level,
-    /// What, without a trailing newline.
+    /// The line, without a trailing newline.
     pub text: String,
 }
 

@@ -1,4 +1,4 @@
-//! Borrowed lists of an [`Event`](crate::event::Event) in a recording: bytes as bytes, and what is read lives as long as the process.
+//! How the borrowed lists of an [`Event`](crate::event::Event) are written to a recording and read from it: bytes as bytes.
 //!
 //! An event borrows its bytes from the loop's buffers. One that is read back has no such buffer, so its lists are leaked: a process
 //! that replays a recording reads one, of bounded size, and ends.

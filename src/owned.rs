@@ -1,8 +1,8 @@
-//! Who wants what: lines of the file and of virtual routers that are Master, of which several may name one thing.
+//! The owners of routes and rules: static lines of the file, and lines of virtual routers that are Master. Several owners may want one route.
 //!
-//! Read first: `reconcile/`. `routes/` and `rules/` say here who wants which route or rule, and look at what changed in slices. A line of
-//! the file counts before those of virtual routers. What a new Master wants waits until what it stands on (its addresses, its routes) was
-//! asked for and answered: [`Owned::ready`].
+//! Read first: `reconcile/`. `routes/` and `rules/` keep here who wants which route or rule, and examine changes in slices. A static line
+//! counts before those of virtual routers. The lines of a new Master wait until what they depend on (its addresses, for rules also its
+//! routes) was requested and answered: [`Owned::ready`].
 
 use crate::id::VrKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,15 +16,15 @@ pub enum Owner {
     Instance(VrKey),
 }
 
-/// See the module. `K` names a thing in the kernel, `L` is what a line says of it.
+/// See the module. `K` is the key of a route or rule, `L` the line that wants it.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Owned<K: Ord, L> {
     lines: BTreeMap<(K, Owner), L>,
-    // Who has lines; with the name of a virtual router, for the log.
+    // The owners that have lines; with the name of a virtual router, for the log.
     owners: BTreeMap<Owner, (String, BTreeSet<K>)>,
-    // To be looked at.
+    // Keys to be examined.
     todo: BTreeSet<K>,
-    // Those of new Masters, until `ready`.
+    // Keys of new Masters, until `ready`.
     waiting: BTreeSet<K>,
 }
 
@@ -43,7 +43,7 @@ pub struct Replacing<K> {
 }
 
 impl<K: Copy + Ord> Replacing<K> {
-    /// This is one of the new lines. Whether it is the first of its name.
+    /// Names the key of a new line. Returns whether it is the first line with that key.
     pub fn keeps(&mut self, key: K) -> bool {
         self.old.remove(&key);
         self.new.insert(key)
@@ -51,13 +51,13 @@ impl<K: Copy + Ord> Replacing<K> {
 }
 
 impl<K: Copy + Ord, L> Owned<K, L> {
-    /// This owner gets other lines: each is to be named with [`Replacing::keeps`], and, if it is new or another, given to [`Owned::put`].
-    /// [`Owned::replaced`] ends it.
+    /// Begins to replace the lines of an owner: each new line is named with [`Replacing::keeps`] and, if it is new or differs, passed to
+    /// [`Owned::put`]. [`Owned::replaced`] ends it.
     pub fn replace(&mut self, owner: Owner, name: &str) -> Replacing<K> {
         let (_, old) = self.owners.remove(&owner).unwrap_or_default();
         Replacing { owner, name: name.to_owned(), old, new: BTreeSet::new() }
     }
-    /// A new line, or another one.
+    /// Adds a line, or replaces the owner's line with this key.
     pub fn put(&mut self, owner: Owner, key: K, line: L) {
         self.lines.insert((key, owner), line);
         match owner {
@@ -65,7 +65,7 @@ impl<K: Copy + Ord, L> Owned<K, L> {
             Owner::Instance(_) => self.waiting.insert(key),
         };
     }
-    /// The end of [`Owned::replace`]. `gone` is called with each line that is no more, and whether nobody else has one of its name.
+    /// Ends [`Owned::replace`]. `gone` is called with each removed line, and whether no other owner has a line with its key.
     pub fn replaced(&mut self, change: Replacing<K>, mut gone: impl FnMut(K, Option<L>, bool)) {
         for key in change.old {
             let line = self.lines.remove(&(key, change.owner));
@@ -74,7 +74,7 @@ impl<K: Copy + Ord, L> Owned<K, L> {
                 self.todo.remove(&key);
                 self.waiting.remove(&key);
             } else {
-                // Somebody else wants it as well, perhaps in another way.
+                // Another owner wants it as well, perhaps with other properties.
                 self.todo.insert(key);
             }
             gone(key, line, last);
@@ -83,7 +83,7 @@ impl<K: Copy + Ord, L> Owned<K, L> {
             self.owners.insert(change.owner, (change.name, change.new));
         }
     }
-    /// Nobody wants anything any more. Who did, and what.
+    /// Removes all lines, and returns them with their owners.
     pub fn clear(&mut self) -> impl Iterator<Item = (Owner, BTreeSet<K>)> + use<K, L> {
         let all = core::mem::take(self);
         all.owners.into_iter().map(|(owner, (_, keys))| (owner, keys))
@@ -93,11 +93,11 @@ impl<K: Copy + Ord, L> Owned<K, L> {
     pub fn get(&self, key: K, owner: Owner) -> Option<&L> {
         self.lines.get(&(key, owner))
     }
-    /// The same, to note something in it.
+    /// As [`Owned::get`], to change it.
     pub fn get_mut(&mut self, key: K, owner: Owner) -> Option<&mut L> {
         self.lines.get_mut(&(key, owner))
     }
-    /// The line that counts, of those that name this.
+    /// Of the lines with this key the one that counts.
     pub fn first(&self, key: K) -> Option<(Owner, &L)> {
         let ((found, owner), line) = self.lines.range((key, Owner::File)..).next()?;
         (*found == key).then_some((*owner, line))
@@ -106,15 +106,15 @@ impl<K: Copy + Ord, L> Owned<K, L> {
     pub fn has(&self, owner: Owner) -> bool {
         self.owners.contains_key(&owner)
     }
-    /// What an owner wants.
+    /// The lines of an owner.
     pub fn of(&self, owner: Owner) -> impl Iterator<Item = K> {
         self.owners.get(&owner).into_iter().flat_map(|(_, keys)| keys).copied()
     }
-    /// How much an owner wants.
+    /// The number of lines of an owner.
     pub fn count(&self, owner: Owner) -> usize {
         self.owners.get(&owner).map_or(0, |(_, keys)| keys.len())
     }
-    /// The virtual routers that want something.
+    /// The virtual routers that have lines.
     pub fn instances(&self) -> impl Iterator<Item = Owner> {
         self.owners.keys().copied().filter(|owner| *owner != Owner::File)
     }
@@ -127,15 +127,15 @@ impl<K: Copy + Ord, L> Owned<K, L> {
         self.lines.iter().map(|((key, owner), line)| (*key, *owner, line))
     }
 
-    /// To be looked at again.
+    /// The key is to be examined again.
     pub fn look_at(&mut self, keys: impl IntoIterator<Item = K>) {
         self.todo.extend(keys);
     }
-    /// The next to be looked at.
+    /// The next key to be examined.
     pub fn pop(&mut self) -> Option<K> {
         self.todo.pop_first()
     }
-    /// Whether something is to be looked at.
+    /// Whether a key is to be examined.
     pub fn has_next(&self) -> bool {
         !self.todo.is_empty()
     }
@@ -143,15 +143,15 @@ impl<K: Copy + Ord, L> Owned<K, L> {
     pub fn waits(&self) -> bool {
         !self.waiting.is_empty()
     }
-    /// What they stand on is there.
+    /// What the lines of new Masters depend on was added: their keys are to be examined.
     pub fn ready(&mut self) {
         self.todo.append(&mut self.waiting);
     }
-    /// Whether this was not looked at yet.
+    /// Whether this key was not examined yet.
     pub fn is_pending(&self, key: K) -> bool {
         self.todo.contains(&key) || self.waiting.contains(&key)
     }
-    /// How much is kept: for tests that nothing is left behind.
+    /// The number of entries, for tests that none is left.
     pub fn sizes(&self) -> [usize; 2] {
         [self.lines.len(), self.todo.len() + self.waiting.len()]
     }

@@ -1,7 +1,7 @@
-//! When a scheduled reload is due: what `reload_time_file` says, and the next moment it means.
+//! When a scheduled reload is due: the text of `reload_time_file`, and the next time that it names.
 //!
-//! Pure. Seconds since 1970, UTC, as `i64`; the time zone is a function that is handed in. Read first: nothing. Deliberately
-//! absent: leap seconds, which the system's clock does not count either.
+//! Pure. Times are seconds since 1970, UTC, as `i64`; the time zone is an argument. Deliberately absent: leap seconds, which the system's
+//! clock does not count either.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,7 +1,7 @@
 //! A route as the kernel understands it: everything in numbers, interfaces by index.
 //!
-//! Read first: nothing. `wire/netlink/fib.rs` puts it into a message and reads it from one; `routes/` decides which there are to be.
-//! Numbers are those of `linux/rtnetlink.h`.
+//! `wire/netlink/fib.rs` writes it to a message and reads it from one; `routes/` decides which routes are wanted. Numbers are those of
+//! `linux/rtnetlink.h`.
 
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub const LOCAL: u8 = 2;
 pub const BROADCAST: u8 = 3;
 /// `RTN_MULTICAST`.
 pub const MULTICAST: u8 = 5;
-/// `RTN_BLACKHOLE`; with the two after it, and `RTN_THROW`, a route that leads nowhere.
+/// `RTN_BLACKHOLE`; with the two after it, and `RTN_THROW`, a route without a next hop.
 pub const BLACKHOLE: u8 = 6;
 /// `RTN_UNREACHABLE`.
 pub const UNREACHABLE: u8 = 7;
@@ -41,7 +41,7 @@ pub const SCOPE_HOST: u8 = 254;
 /// Metric that Linux gives an IPv6 route without one.
 pub const METRIC_V6: u32 = 1024;
 
-/// By what the kernel tells one route from another.
+/// The key of a route: by these properties the kernel distinguishes routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RouteId {
     /// Table.
@@ -73,7 +73,7 @@ pub struct IpTunnel<A> {
     pub flags: u16,
 }
 
-/// What a way of a route packs packets into (`RTA_ENCAP`).
+/// The encapsulation of packets to a next hop (`RTA_ENCAP`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encap {
     /// IPv4, by a tunnel's interface that takes it from the route.
@@ -89,7 +89,7 @@ pub enum Encap {
 /// `MAX_NEW_LABELS` of the kernel.
 pub const MOST_LABELS: usize = 30;
 
-/// One way of a route.
+/// A next hop of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HopSpec {
     /// Interface; 0: the kernel finds it by the gateway.
@@ -141,7 +141,7 @@ pub struct RouteSpec {
     pub proto: u8,
     /// Preferred source.
     pub src: Option<IpAddr>,
-    /// The ways; none for a route that leads nowhere.
+    /// The next hops; none for a route that drops packets.
     pub hops: Vec<HopSpec>,
     /// `RTAX_*` with values.
     pub metrics: Vec<(u16, Metric)>,
@@ -204,11 +204,11 @@ pub fn network(addr: IpAddr, len: u8) -> (IpAddr, u8) {
 }
 
 impl RouteSpec {
-    /// Whether it leads nowhere: the kernel gives such a route of IPv6 the loopback interface.
+    /// Whether it has no next hop by its type: the kernel gives such a route of IPv6 the loopback interface.
     pub fn leads_nowhere(&self) -> bool {
         matches!(self.kind, BLACKHOLE | UNREACHABLE | PROHIBIT | THROW)
     }
-    /// Whether what the kernel reports is this route: what was not asked for may be anything.
+    /// Whether `there`, a route of the kernel, is this one: properties that were not requested may have any value.
     pub fn is(&self, there: &RouteSpec) -> bool {
         let scope = self.id.is_v6() || self.scope == there.scope;
         let metric = |m: &(u16, Metric)| there.metrics.contains(m);

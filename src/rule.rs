@@ -1,8 +1,7 @@
 //! A policy rule as the kernel understands it: everything in numbers, interfaces by name.
 //!
-//! Read first: `route.rs`. `wire/netlink/rule.rs` puts it into a message and reads it from one; `rules/` decides which there are to be. A
-//! rule has no name but itself: the kernel tells two apart by everything there is to say of them. Numbers are those of
-//! `linux/fib_rules.h`.
+//! Read first: `route.rs`. `wire/netlink/rule.rs` writes it to a message and reads it from one; `rules/` decides which rules are wanted. A
+//! rule has no key: the kernel distinguishes two rules by all their properties. Numbers are those of `linux/fib_rules.h`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
@@ -60,7 +59,7 @@ pub struct RuleSpec {
     pub from: (IpAddr, u8),
     /// Destination.
     pub to: (IpAddr, u8),
-    /// What it matches is what it does not.
+    /// The match is inverted.
     pub not: bool,
     /// TOS, or of IPv6 the traffic class.
     pub tos: u8,
@@ -130,7 +129,7 @@ impl RuleSpec {
     pub fn is_v6(&self) -> bool {
         self.from.0.is_ipv6()
     }
-    /// The same of nobody: the kernel has no two rules that differ in their protocol alone.
+    /// The rule without its protocol number: the kernel has no two rules that differ only in that.
     pub fn untagged(self) -> RuleSpec {
         RuleSpec { proto: 0, ..self }
     }

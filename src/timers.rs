@@ -1,5 +1,5 @@
-//! The one timer table of the whole program. `set` replaces, `stop` removes completely, an expiry is popped and dispatched in the same
-//! turn: a stale expiry cannot exist.
+//! The timer table of the World. `set` replaces a timer, `stop` removes it, and a timer that has expired is taken from the table and handled
+//! in the same turn: a stopped timer never fires.
 //!
 //! Read first: `time.rs`. Ordered by (deadline, name), so two runs fire in the same order.
 

@@ -1,7 +1,6 @@
-//! Watched files and processes, and the part of the world that is notified of changes. Names are assigned here and never reused, so that
-//! a late report reaches no other watch's owner.
+//! Watched files and processes, and the part of the world that is notified of changes. As in `child.rs`, names are never reused.
 //!
-//! Read first: `effect.rs` (`WatchFile`, `WatchProcesses`, `Unwatch`), `child.rs` (the same for programs).
+//! Read first: `effect.rs` (`WatchFile`, `WatchProcesses`, `Unwatch`), `child.rs`.
 
 use crate::effect::{Effect, Effects, HelperFx, ProcessSpec};
 use crate::id::{Arena, CheckId, TrackKey, WatchKey, WatchMark};

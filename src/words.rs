@@ -1,4 +1,4 @@
-//! Words that all lines of the log share: a time, an error number; and how often a line is said.
+//! Parts of log lines that several modules use: a time, an error number; and [`Limit`], the limit on how often a line is logged.
 
 use crate::net::Errno;
 use crate::time::{Duration, Instant, nanos};

@@ -153,7 +153,7 @@ fn says(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(i, _)| {
         let before = code[..i].chars().next_back().is_some_and(ident);
         let after = code[i + word.len()..].chars().next().is_some_and(ident);
-        // Where the word itself begins or ends in punctuation there is no identifier to be part of.
+        // A word that begins or ends with punctuation cannot be part of a longer identifier there.
         !(before && word.starts_with(ident) || after && word.ends_with(ident))
     })
 }
@@ -204,7 +204,7 @@ fn only_the_edge_touches_files_processes_threads_and_clocks() {
     only_in("a clock", &["Instant::now", "SystemTime::now"], &["src/sys/clock.rs"]);
 }
 
-/// The order of a hash map is another one in each run: a hidden source of randomness.
+/// The order of a hash map differs between runs, so the same events would not give the same effects.
 #[test]
 fn the_pure_side_has_no_hash_maps() {
     only_in("use BTreeMap, Arena or Vec", &["HashMap", "HashSet", "RandomState"], EDGE);
@@ -228,7 +228,7 @@ fn one_idea_per_file() {
     none(&format!("at most {MAX_LINES} lines"), broken);
 }
 
-/// A crate that nothing uses is built, read about and trusted for nothing.
+/// A crate that nothing uses costs time to build and has to be trusted, without a benefit.
 #[test]
 fn every_dependency_is_used() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
@@ -298,7 +298,7 @@ fn imports(code: &str) -> Vec<String> {
     names.into_iter().map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect()
 }
 
-/// What is made of system calls, files and processes.
+/// The files that may use system calls, files, processes, threads and clocks.
 const EDGE: &[&str] = &[
     "src/sys/",
     "src/process/",
@@ -311,11 +311,10 @@ const EDGE: &[&str] = &[
     "src/cli.rs",
 ];
 
-/// Each is a part that one process plays, and none imports another one.
+/// The code of one process each, and the entry of all of them; none imports another one.
 const PROCESSES: [&str; 5] = ["start", "cli", "guard", "daemon", "helper"];
 
-/// `start → {cli, guard, daemon, helper} → process → {config, sys, …}`, `daemon → helper` for its messages, `daemon → {world, config, sys}`, `world → {vrrp, …} → {timers, event, effect, note, config::model, wire} → {time, id}`,
-/// `sys → {time, id}`, `wire → {net, route, time}`, `notify → vrrp → track`.
+/// The directions are explained in the module documentation of `src/lib.rs`.
 #[test]
 fn imports_point_one_way() {
     let layer = |module: &str| LAYERS.iter().position(|l| l.contains(&module));
@@ -334,9 +333,9 @@ fn imports_point_one_way() {
                 "cli" | "daemon" | "guard" | "helper" => module == target || !PROCESSES.contains(&target),
                 "process" => !PROCESSES.contains(&target) && target != "world" && target != "record",
                 "sys" => ["sys", "time", "id", "knob"].contains(&target),
-                // The encodings stand on the ground.
+                // Codecs know nothing of the machines.
                 "wire" => ["wire", "net", "route", "rule", "time"].contains(&target),
-                // What is tracked is counted by virtual routers, and others are told of those: no cycle.
+                // Trackers report to virtual routers, and virtual routers to notifications: no cycle.
                 "track" if ["vrrp", "notify"].contains(&target) => false,
                 "vrrp" if target == "notify" => false,
                 "notify" if target == "track" => false,
@@ -357,12 +356,12 @@ fn imports_point_one_way() {
 
 #[test]
 fn no_path_of_a_developers_machine_is_left() {
-    // In pieces, so that this file does not accuse itself.
+    // In pieces, so that this file does not contain them.
     let paths = [["/ho", "me/"], ["/ro", "ot/"], ["/wo", "rk/"], ["/Us", "ers/"], ["/tmp", "/w/"]].map(|p| p.concat());
     let mut broken = Vec::new();
     for (name, file) in files(&["src", "tests", "scripts", "man", "grammar", ".ci"]) {
         let Ok(text) = fs::read_to_string(file) else { continue };
-        // Files from the field keep what their authors wrote.
+        // Files of users are as their authors wrote them.
         if name.starts_with("tests/config/seed") || name.starts_with("tests/config/corpus") {
             continue;
         }

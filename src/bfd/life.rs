@@ -13,12 +13,12 @@ fn identity(cfg: &BfdInstance) -> (Option<IpAddr>, Option<IpAddr>, bool) {
 }
 
 impl Bfd {
-    /// What an earlier process left; before [`Bfd::start`].
+    /// Takes over the sessions of an earlier process; called before [`Bfd::start`].
     pub fn resume(&mut self, shots: &[BfdShot]) {
         self.memory = shots.iter().map(|s| (s.name.clone(), s.clone())).collect();
     }
 
-    /// Every session begins, or continues. Those whose verdict is known by that alone.
+    /// Every session begins, or continues. Returns those whose verdict is known already.
     pub fn start(&mut self, config: &[BfdInstance], cx: &mut Cx<'_>) -> Vec<Told> {
         self.running = true;
         // The nanoseconds of both clocks: a process on another host does not know them.
@@ -30,7 +30,7 @@ impl Bfd {
         self.all.iter().filter_map(|(_, one)| known(one)).collect()
     }
 
-    /// Another configuration. Who follows a session that another one replaces keeps its verdict until that one has one.
+    /// Another configuration. Trackers of a session that is replaced keep its verdict until the new one has a verdict.
     pub fn alter(&mut self, config: &[BfdInstance], cx: &mut Cx<'_>) {
         if !self.running {
             return;
@@ -159,7 +159,7 @@ impl Bfd {
         self.arm(cx);
     }
 
-    /// The last that is sent: AdminDown once more, for the peer that did not receive the first one.
+    /// Sends the last packets: AdminDown once more, for peers that did not receive the first one.
     pub fn farewell(&mut self, cx: &mut Cx<'_>) {
         for key in self.all.keys() {
             if self.all.get(key).is_some_and(|one| one.session.state() == State::AdminDown) {
@@ -173,7 +173,7 @@ impl Bfd {
         self.arm(cx);
     }
 
-    /// Another process takes over: it receives from now on. What is sent goes on until this one ends.
+    /// Another process takes over: it receives from now on. This one sends as before until it ends.
     pub fn freeze(&mut self, cx: &mut Cx<'_>) {
         self.running = false;
         for port in core::mem::take(&mut self.ports).into_keys() {
@@ -202,12 +202,12 @@ impl Bfd {
         drawn
     }
 
-    /// Whether [`Bfd::shots`] would say something new since this was last asked.
+    /// Whether [`Bfd::shots`] has changed since the last call.
     pub fn take_dirty(&mut self) -> bool {
         core::mem::take(&mut self.dirty)
     }
 
-    /// What the next process is to know.
+    /// The sessions for the snapshot.
     pub fn shots(&self) -> Vec<BfdShot> {
         let waiting = self.memory.values().cloned();
         self.all.iter().map(|(_, one)| BfdShot::of(one)).chain(waiting).collect()

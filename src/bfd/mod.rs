@@ -1,11 +1,11 @@
-//! BFD (RFC 5880, 5881, 5883): the sessions of the `bfd_instance` blocks, and whose packet is whose.
+//! BFD (RFC 5880, 5881, 5883): the sessions of the `bfd_instance` blocks, and the session that a received packet belongs to.
 //!
 //! Read in this order: `wire/bfd.rs` (the packet), `session` (one session, pure), this file (all of them), `life` (start, reload, hand-over,
 //! the end), `queue` (their times). A session reports up or down. `world/bfd.rs` passes that to trackers (`track_bfd`) and health checks
 //! (`BFD_CHECK`); this module does not know them.
 //!
 //! One UDP socket for each port and family receives for all sessions; each session sends from a socket of its own, whose source port is its
-//! own (RFC 5881 §4). Packets leave behind the adverts of a turn.
+//! own (RFC 5881 §4). Packets leave after the adverts of a turn.
 
 mod life;
 mod queue;
@@ -31,15 +31,15 @@ use std::collections::BTreeMap;
 
 pub use text::tracked;
 
-/// Between two tries to open a socket: the usual cause is an address that is not there yet.
+/// Time between two tries to open a socket: the usual cause is an address that does not exist yet.
 const RETRY: Duration = Duration::from_secs(1);
-/// Times of one turn: a packet or the loss of a peer, some microseconds each.
+/// Times of sessions that are handled in one turn: a packet or the loss of a peer, some microseconds each.
 const STEPS: usize = 16;
 /// Slow intervals after which a session that never came up counts as down. A handshake takes one to two of them.
 const FIRST: u32 = 3;
 /// First source port, and how many there are (RFC 5881 §4).
 const PORTS: (u16, u32) = (49152, 16384);
-/// Draws for a discriminator whose source port is no other session's. With thousands of sessions two may share a port.
+/// Tries to draw a discriminator whose source port no other session has. With thousands of sessions two may share a port.
 const DRAWS: u32 = 32;
 
 /// What sessions may touch while they handle one input.
@@ -64,9 +64,9 @@ pub struct Told {
 /// Why a packet is discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Discard {
-    /// For what it is.
+    /// By its content.
     Refused(Refused),
-    /// It is of no session.
+    /// It belongs to no session.
     Session,
     /// It came over too many hops.
     Ttl,
@@ -129,7 +129,7 @@ struct One {
     peer: IpAddr,
     session: Session,
     sock: Sock,
-    // As it was told; `None`: not known yet.
+    // Up or down, as last reported; `None`: nothing was reported yet.
     up: Option<bool>,
     // Since when it is in its state.
     since: Now,
@@ -193,16 +193,16 @@ pub struct Bfd {
     queue: Queue,
     random: u64,
     running: bool,
-    // Something that the next process must know is another one now.
+    // The part of the snapshot about sessions has changed.
     dirty: bool,
-    // What an earlier process left, until the sessions begin.
+    // The sessions in the snapshot of an earlier process, until the sessions begin.
     memory: BTreeMap<Box<str>, BfdShot>,
     discarded: [u64; Discard::COUNT],
     limit: Limit,
 }
 
 impl Bfd {
-    // SplitMix64: discriminators that cannot be guessed from outside, jitter (RFC 5880 §6.8.7). No secret depends on it.
+    // State of SplitMix64, for discriminators that other hosts cannot guess, and for jitter (RFC 5880 §6.8.7). No secret depends on it.
     fn random(&mut self) -> u32 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -210,7 +210,7 @@ impl Bfd {
         ((z ^ (z >> 31)) >> 32) as u32
     }
 
-    /// An event. Who changed.
+    /// Handles an event. Returns the sessions that changed.
     pub fn on_event(&mut self, event: &BfdEv<'_>, cx: &mut Cx<'_>) -> Option<Told> {
         let told = match event {
             BfdEv::Datagram { port, src, dst, ttl, age, bytes } => {
@@ -249,7 +249,7 @@ impl Bfd {
         told
     }
 
-    /// `Due::Bfd`. Who changed.
+    /// `Due::Bfd`. Returns the sessions that changed.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<Told> {
         let mut told = Vec::new();
         for _ in 0..STEPS {
@@ -308,7 +308,7 @@ impl Bfd {
         };
         let found = key.and_then(|k| Some((k, self.all.get(k).filter(|one| one.port() == port)?)));
         let Some((key, one)) = found.filter(|_| self.running) else { return Err((Discard::Session, None)) };
-        // RFC 5881 §5, before the packet does anything. A TTL that the kernel did not report is no TTL.
+        // RFC 5881 §5, before the packet has any effect. Without a TTL from the kernel the packet is discarded.
         if ttl.unwrap_or(0) < one.least_ttl() {
             return Err((Discard::Ttl, Some(key)));
         }
@@ -337,7 +337,7 @@ impl Bfd {
         self.after(key, out, cx)
     }
 
-    // What a session did: its packet, its state, its next time.
+    // Executes the outputs of a session: its packet, its state, its next time.
     fn after(&mut self, key: BfdKey, out: Out, cx: &mut Cx<'_>) -> Option<Told> {
         let one = self.all.get_mut(key)?;
         if let Some(bytes) = out.send
@@ -424,11 +424,11 @@ impl Bfd {
         [self.all.len(), self.by_discr.len(), of_peers, self.ports.len(), self.queue.len()]
     }
 
-    /// Panics when a rule that must always hold does not.
+    /// Panics when an invariant is violated.
     pub fn check_invariants(&self, timers: &Timers) {
         assert_eq!(timers.get(Due::Bfd), self.queue.first(), "the one timer of all");
         if !self.running {
-            return; // who follows a session is not told of the end
+            return; // trackers and checks get no report at the end
         }
         for (key, one) in self.all.iter() {
             one.session.check_invariants();

@@ -1,12 +1,12 @@
-//! The times of all sessions: a queue of their own, so that a timer of an advert costs the same beside a thousand of them. The one timer of
-//! all is [`Due::Bfd`](crate::timers::Due::Bfd).
+//! The times of all sessions, in a queue of their own: a timer of an advert takes no longer with a thousand sessions. The timer table has
+//! one timer for all of them, [`Due::Bfd`](crate::timers::Due::Bfd).
 
 use crate::effect::BfdPort;
 use crate::id::BfdKey;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a time is for.
+/// The purpose of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum Tag {
     /// The session's own: a packet is due, or the peer is lost.

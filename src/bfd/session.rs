@@ -12,7 +12,7 @@ use crate::wire::bfd::{LEN, Packet, State, diag};
 /// Least DesiredMinTxInterval while a session is not Up (RFC 5880 §6.8.3), microseconds.
 pub const SLOW: u32 = 1_000_000;
 
-/// What a session is configured to do. Intervals are microseconds, at least 1.
+/// The configuration of a session. Intervals are microseconds, at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Params {
     /// Desired Min TX Interval while Up.
@@ -23,11 +23,11 @@ pub struct Params {
     pub idle_tx: u32,
     /// Detect Mult, at least 1.
     pub multiplier: u8,
-    /// Nothing is sent before the peer was heard (RFC 5880 §6.1).
+    /// The passive role: nothing is sent before a packet of the peer was received (RFC 5880 §6.1).
     pub passive: bool,
 }
 
-/// What the peer said last.
+/// The content of the last packet of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Remote {
     /// bfd.RemoteDiscr; 0: not known.
@@ -53,12 +53,12 @@ impl Default for Remote {
     }
 }
 
-/// What an input made the machine do.
+/// The outputs for an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Out {
     /// A packet to be sent at once.
     pub send: Option<[u8; LEN]>,
-    /// The state before, if it is another one now.
+    /// The previous state, if the state changed.
     pub left: Option<State>,
     /// The peer's last diagnostic code.
     pub heard_diag: u8,
@@ -115,7 +115,7 @@ impl Session {
         s
     }
 
-    /// The state that an earlier process left: a packet is due at `now`, and the peer has a whole detection time from then on.
+    /// Continues from the state of an earlier process: a packet is due at `now`, and a whole detection time begins for the peer.
     pub fn resume(params: Params, discr: u32, state: State, diag: u8, remote: Remote, now: Instant) -> Session {
         let mut s = Session::new(params, discr, now);
         (s.state, s.diag, s.remote) = (state, diag, remote);
@@ -142,11 +142,11 @@ impl Session {
     pub fn discr(&self) -> u32 {
         self.discr
     }
-    /// What the peer said last.
+    /// The content of the last packet of the peer.
     pub fn remote(&self) -> &Remote {
         &self.remote
     }
-    /// What it is configured to do.
+    /// Its configuration.
     pub fn params(&self) -> &Params {
         &self.params
     }
@@ -170,12 +170,12 @@ impl Session {
         Duration::from_micros(u64::from(self.remote.multiplier) * interval)
     }
 
-    /// A packet can be sent from now on, and could not before: the next one is due at once.
+    /// Packets can be sent from now on, and could not before: the next one is due at once.
     pub fn wake(&mut self, now: Instant) {
         self.send_at = self.pace.map(|_| now);
     }
 
-    /// Another process receives for this one: the session is not lost here any more. What is sent goes on.
+    /// Another process receives the packets of this session: here it is not lost any more, and packets are sent as before.
     pub fn deafen(&mut self) {
         self.detect_at = None;
     }
@@ -212,7 +212,7 @@ impl Session {
         self.detect_at = Some(now + self.detection_time());
         let left = (self.state != before).then_some(before);
         // P is answered at once and outside of the timer (§6.5). A change is sent at once, too: the handshake does not wait for the slow
-        // timer, and a peer hears that the session is lost before it finds out.
+        // timer, and the peer learns that the session is lost before its detection time is over.
         let send = (p.poll || left.is_some()).then(|| self.packet(now, p.poll));
         match send {
             Some(_) => self.paced(now, now, random),
@@ -246,14 +246,14 @@ impl Session {
         }
         self.enter(State::Down, diag::EXPIRED);
         let heard_diag = self.remote.diag;
-        // With the peer's discriminator: if only its packets are lost, it learns of it at once.
+        // With the peer's discriminator: if only the peer's packets are lost, the peer learns of that at once.
         let send = Some(self.packet(now, false));
         self.remote = Remote::default();
         self.paced(now, now, random);
         Out { send, left: Some(before), heard_diag }
     }
 
-    /// The session is held down on purpose: the last packet says so.
+    /// The session goes to AdminDown; the returned packet reports that to the peer.
     pub fn shut(&mut self, now: Instant) -> Out {
         let before = self.state;
         self.enter(State::AdminDown, diag::ADMIN);
@@ -263,7 +263,7 @@ impl Session {
         Out { send, left: (before != State::AdminDown).then_some(before), heard_diag: self.remote.diag }
     }
 
-    /// Other parameters for the same session. While Up the peer is told by a Poll Sequence (RFC 5880 §6.8.3).
+    /// Other parameters for the same session. While Up they are announced to the peer by a Poll Sequence (RFC 5880 §6.8.3).
     pub fn alter(&mut self, params: Params, now: Instant, random: u32) {
         let before = core::mem::replace(&mut self.params, params);
         if self.state != State::Up {
@@ -281,7 +281,7 @@ impl Session {
         self.retime(now, random);
     }
 
-    // F of a Poll Sequence was received: the peer knows the present intervals, unless they changed while it was under way.
+    // F of a Poll Sequence was received: the peer has the present intervals, unless they changed during the sequence.
     fn confirmed(&mut self) {
         self.poll = core::mem::take(&mut self.poll_again);
         if !self.poll {
@@ -309,7 +309,7 @@ impl Session {
         (self.poll, self.poll_again) = (false, false);
     }
 
-    // §6.8.7: who does not send periodically, and how often everyone else does.
+    // §6.8.7: whether packets are sent periodically, and at which interval.
     fn period(&self) -> Option<u32> {
         let r = &self.remote;
         let asked_not_to = r.demand && self.state == State::Up && r.state == State::Up && !self.poll;
@@ -322,7 +322,7 @@ impl Session {
         let p = Packet {
             diag: self.diag,
             state: self.state,
-            // Never both (§6.5); the poll goes on with the next packet.
+            // Never both (§6.5); the next packet continues the Poll Sequence.
             poll: self.poll && !fin,
             fin,
             independent: false,
@@ -362,7 +362,7 @@ impl Session {
         Duration::from_nanos(whole - least - u64::try_from(share).unwrap_or(0))
     }
 
-    /// Panics when a rule that must always hold does not.
+    /// Panics when an invariant is violated.
     pub fn check_invariants(&self) {
         assert!(self.discr != 0 && self.params.multiplier != 0);
         if self.state != State::Up {

@@ -1,7 +1,7 @@
 //! `kalived genhash`, and kalived called as `genhash`: the MD5 digest of a page, for `digest` of HTTP_GET and SSL_GET.
 //!
-//! keepalived's options and output. What differs: when nothing could be fetched the reason goes to standard error and the exit code is 1
-//! (keepalived's genhash says it where the digest is expected, and ends with 0); without `-t` it waits 30 s, not for over an hour.
+//! Options and output are keepalived's. Two differences: when nothing could be fetched, the reason goes to standard error and the exit code
+//! is 1 (keepalived's genhash writes it to standard output and exits with 0); without `-t` it waits 30 s, not for over an hour.
 //! The digest is that of the bytes behind the header, up to `Content-Length` or the end, as the checks take it.
 
 use crate::exit::ExitCode;

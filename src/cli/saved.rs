@@ -1,6 +1,6 @@
 //! `config_save_dir`: what was read at a start or a reload, with all included files, as one file for each time.
 //!
-//! For whoever looks for the reason of a change afterwards. Passwords are in it, so only its owner reads it.
+//! An operator can find out later what changed. The files contain passwords, so only their owner can read them.
 
 use crate::config::Loaded;
 use crate::config::source::Span;

@@ -1,8 +1,8 @@
 //! Silencing: `# kalived: allow(NAME, NAME)` in a file, and `--allow NAME`.
 //!
 //! On a line it holds for that line; on a line of its own for the next line that holds more than a comment; above
-//! everything else in a file for the whole file. Warnings and notes can be silenced. Errors cannot: what is written there
-//! has no effect, and nobody may be left to believe that it has.
+//! everything else in a file for the whole file. Warnings and notes can be silenced. Errors cannot: the statement has no effect, and
+//! its author has to be told.
 
 use super::diag::{Diag, Diags};
 use super::keyword::nearest::distance;

@@ -1,5 +1,5 @@
-//! What is said about a configuration beyond reading it: interfaces this machine does not have, lints, and what the
-//! operator wants silenced. Read first: `load.rs`, `lint.rs`, `allow.rs`.
+//! The checks of a configuration after it was read: interfaces that this machine does not have, lints; and the silencing of messages.
+//! Read first: `load.rs`, `lint.rs`, `allow.rs`.
 
 use super::allow::Allowed;
 use super::diag::{Diags, Severity};

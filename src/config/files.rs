@@ -1,4 +1,4 @@
-//! The disk behind [`Files`]: the only file in `config` that opens anything.
+//! The implementation of [`Files`] on a file system: the only file in `config` that opens files.
 
 use super::source::{FileError, Files, Kind, MAX_BYTES};
 use std::io::Read;

@@ -1,5 +1,5 @@
-//! A second look at what is wrong: habits of other languages, characters that only look right, and the indentation as
-//! a witness of where a brace was forgotten. Changes help and adds places; what a file means is decided elsewhere.
+//! Better remedies for messages: syntax of other languages, characters that look like the right ones, and missing braces, whose place
+//! follows from the indentation. Changes the help of messages and adds places; the meaning of a file is not affected.
 //!
 //! Runs once, after everything else, and only over a bounded number of messages. Read first: `diag.rs`.
 

@@ -6,11 +6,11 @@
 //! ```
 //! The VRRP section is a part of the model in postcard's encoding. The LVS section is a list of records, `length 4 | CRC-32C 4 |` a
 //! [`Part`] in that encoding, the last one [`Part::End`]: the loop reads, checks and decodes the header and the VRRP part ([`Header`])
-//! when it starts, and tens of thousands of real servers record by record ([`record`]) over many turns. The CRCs detect accidents (a torn
-//! write, a bad disk); they give no protection against an attacker, who must not be able to write the file.
+//! when it starts, and tens of thousands of real servers record by record ([`record`]) over many turns. What the CRCs detect and what not
+//! is in `envelope.rs`: an attacker must not be able to write the file.
 //!
 //! Bounds for hostile bytes: an image is at most [`MAX_IMAGE`] long; a section allocates at most [`MAX_GROWTH`] bytes for each of its
-//! own, and 1 MiB per nested list (serde's limit for a length without its bytes). Decoding is not recursive. Read first: `model.rs`.
+//! own, and 1 MiB per nested list (serde's limit for a length without its bytes). Decoding is not recursive. Read first: `model/`.
 //! Deliberately absent: compatibility with other versions; the text is the configuration, an image is used by one program only.
 
 use super::model::bfd::BfdInstance;

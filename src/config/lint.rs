@@ -1,9 +1,8 @@
-//! Settings that are allowed and hurt: found by `--config-test`, each with a name, a reason and a remedy.
+//! Lints: settings that are allowed and have unwanted effects. `--config-test` reports them, each with a name, a reason and a remedy.
 //!
 //! A lint is a warning that does not fail a test (unless `--strict-lints`): keepalived accepts these files. One small
-//! function each, over the model; those that look at this machine get its addresses handed in. Some of the names belong
-//! to messages that are found while the file is read; they stand here for the sake of one list. kalived.conf(5) prints
-//! [`LINTS`]. Silenced as `allow.rs` says.
+//! function each, over the model; those about this machine get its addresses as an argument. Some of the names belong to messages
+//! that are found while the file is read; they are here so that there is one list. kalived.conf(5) has [`LINTS`]. `allow.rs` silences them.
 
 use super::Loaded;
 use super::diag::{Diags, Severity};

@@ -1,4 +1,4 @@
-//! The entry point: a path to a [`Config`] and everything there is to say about the file.
+//! The entry point: from a path to a [`Config`] and all messages about the file.
 
 use super::diag::{self, Cut, Diag, Diags, Severity};
 use super::hint;

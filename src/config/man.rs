@@ -1,4 +1,4 @@
-//! The sections of kalived.conf(5) about messages, made from the tables so that they cannot say something else.
+//! The sections of kalived.conf(5) about messages, generated from the tables of lints and of kinds of messages.
 
 use super::kind::KINDS;
 use super::lint::LINTS;
@@ -8,10 +8,12 @@ use std::fmt::Write;
 pub fn messages_section() -> String {
     let mut out = String::from(".SH LINTS\n");
     out.push_str(
-        "Settings that are allowed and hurt.\n\
+        "Settings that are allowed and have unwanted effects.\n\
          .B kalived \\-\\-config\\-test\n\
-         looks for them; they are warnings and, but for those of them that are errors for every reason, do not make it\n\
-         fail, unless\n.B \\-\\-strict\\-lints\nis given.\n",
+         reports them as warnings, which do not fail the test unless\n\
+         .B \\-\\-strict\\-lints\n\
+         is given.\n\
+         Those that are mistakes for another reason, too, always fail it.\n",
     );
     for lint in LINTS {
         let _ = writeln!(out, ".TP\n.B {}", roff(lint.name));
@@ -20,7 +22,7 @@ pub fn messages_section() -> String {
     }
     out.push_str(".SH NAMES OF MESSAGES\n");
     out.push_str(
-        "Each kind of message has a name that does not change; the text may.\nHere * is a word of the file or what is done about it.\n.nf\n",
+        "Each kind of message has a name that never changes; its text may change.\nHere * stands for a word of the file, or for what is done about it.\n.nf\n",
     );
     let lint = |code: &str| LINTS.iter().any(|l| l.name == code && l.check.is_some());
     let mut rows: Vec<(&str, String)> = KINDS.iter().filter(|k| !lint(k.code)).map(|k| (k.code, k.shape())).collect();
@@ -39,7 +41,7 @@ fn capital(text: &str) -> String {
     chars.next().map_or(String::new(), |c| c.to_uppercase().collect::<String>() + chars.as_str())
 }
 
-/// Text for a line of its own: nothing in it is a request or an escape.
+/// Text for a line of its own, escaped: no part of it is a roff request or an escape.
 fn roff(text: &str) -> String {
     let text =
         text.replace('\\', "\\e").replace('-', "\\-").replace('~', "\\(ti").replace('^', "\\(ha").replace('`', "\\(ga");

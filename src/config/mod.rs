@@ -1,4 +1,12 @@
-//! Text to meaning: `source` → `input` → `lex` → `tree` → `keyword` → `lower` → [`model`]. Entry point: [`load`].
+//! The configuration: from the text of a file to [`model`], with messages about mistakes. Entry point: [`load`].
+//!
+//! - from text to the model: `source` (files and places) → `input` (include, conditions, repetitions) → `lex` → `tree` → `keyword` (the
+//!   table of all keywords) → `lower` → `model`; `files` and `glob` read files, `rtnames` the names of tables and protocols
+//! - messages: `kind` (all kinds), `diag` (one message with its place), `hint` (remedies), `lint` (allowed settings with unwanted effects),
+//!   `allow` (silencing), `verdict` (what a message means for a test, a start and a reload), `report` (JSON)
+//! - checks against this machine: `check` (interfaces; runs lints and silencing), `scripts` and `secure` (commands, and who can change them)
+//! - the model for others: `image` (bytes), `dump` (text), `diff` (the plan of a reload), `node` (the model as a tree, for `dump` and `diff`)
+//! - `man`: the generated parts of kalived.conf(5)
 
 pub mod allow;
 pub mod check;

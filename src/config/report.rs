@@ -1,5 +1,4 @@
-//! Messages for tools: `--config-test --format=json`. The field names are those of kalived(8) and never change; new ones
-//! may come.
+//! Messages for programs: `--config-test --format=json`. The field names are those of kalived(8) and never change; new ones may be added.
 
 use super::diag::{Cut, Diag};
 use super::model::Place;

@@ -1,9 +1,9 @@
-//! May this file run? One answer for `--config-test`, a start and a reload, and one last line that says it.
+//! Whether a file may be run: one answer for `--config-test`, a start and a reload, and the last line that reports it.
 //!
 //! - *fatal*: kalived does not start with the file, and does not reload it;
 //! - *error*: what is written has no effect, or another one than it says. A start goes on without it, as keepalived does,
 //!   because an old file must not keep a host without its address after a boot; a test fails, and a reload is refused,
-//!   because then something sound runs already;
+//!   because a configuration without that error runs already;
 //! - *warning*: it has an effect, but maybe not the one that was wanted. It counts like an error, except for lints
 //!   (`lint.rs`), which count only with `--strict-lints`;
 //! - *note*: nothing against the file.

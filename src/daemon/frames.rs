@@ -20,9 +20,9 @@ use std::io;
 
 /// Most sockets. Closing one takes the kernel milliseconds, so they stay open; further interfaces share one.
 const SOCKETS: usize = 32;
-/// How long no more addresses are requested of the kernel while frames wait for room. On a single processor the receiving end of a veth
-/// pair, or a bridge, may run only while this process sleeps, and with further addresses to add this process would not sleep before the
-/// last one. The time is longer than a full buffer needs to drain; a device that does not send delays nothing else.
+/// How long no more addresses are requested of the kernel while frames wait for room: with further addresses to add this process would not
+/// sleep before the last one, and the receiving end may run only while it sleeps (`vrrp/announce.rs`). The time is longer than a full
+/// buffer needs to drain; a device that does not send delays nothing else.
 const HOLD: Duration = Duration::from_millis(2);
 /// Between two lines about frames that could not be sent.
 const REPORT: Duration = Duration::from_secs(10);

@@ -21,9 +21,9 @@ use crate::wire::netlink::ipvs::{self, Message, ServiceKey};
 use bytes::BytesMut;
 use std::io;
 
-/// Requests not sent yet plus requests not answered yet. The machines ask for some hundred at a time.
+/// [`Limits::open`]. The machines ask for some hundred at a time.
 const OPEN: usize = 1024;
-/// Buffers, and octets of each.
+/// Buffers, and bytes of each.
 const BUFFERS: u16 = 32;
 const BUFFER: u32 = 8192;
 /// Group number of the buffers.

@@ -1,8 +1,9 @@
 //! The loop: completions to events, effects to submissions.
 //!
-//! Read in this order: this file (a turn), `exec` (which service does what), `sockets`, `adverts` (pre-armed chains), `bfd`, `rtnl`, `ipvs`, `nft`, `log`, `entry` (messages about a configuration in it),
-//! `lead` (awake in time), `busy` (too much to do), `guardline` (programs, reloads, the hand-over), `handover` (snapshots), `report`, `core` (from an exec to the
-//! first turn), `os` (what all of it is generic over). Deliberately absent: any decision about VRRP.
+//! Read in this order: this file (a turn), `exec` (which service does what), `sockets`, `adverts` (armed adverts) with `sends`, `frames`,
+//! `bfd`, `rtnl`, `ipvs`, `nft`, `streams`, `log`, `lead` (waking before a deadline), `busy` (an overloaded processor), `guardline`
+//! (programs, reloads, the hand-over), `helperline`, `handover` (snapshots), `report`, `core` (from an exec to the first turn), `os` (what
+//! all of it is generic over). Deliberately absent: any decision about VRRP.
 
 pub mod adverts;
 pub mod bfd;

@@ -1,8 +1,8 @@
 //! A netlink socket on the ring: what is sent, what is received, and whether the kernel dropped anything.
 //!
 //! Read first: `netlink.rs` (requests, dumps, lost messages; pure). `rtnl.rs`, `ipvs.rs` and `nft.rs` each have one of these and turn what
-//! comes out of it into events. A send runs on a kernel worker: the kernel takes a lock or a mutex for it that any process on the host
-//! may be holding, and a loop that sleeps on that lock is a loop whose armed adverts are late as well.
+//! comes out of it into events. A send runs on a kernel worker: the kernel takes a lock for it that any process on the host may hold, and
+//! while the loop waits for that lock its armed adverts are late, too.
 
 use super::netlink::{Limits, Netlink, Protocol, Told};
 use super::os::Os;
@@ -27,7 +27,7 @@ pub struct Kind {
     pub group: u16,
     /// Buffers. When they run out the messages wait in the socket, and nothing is lost; they are locked memory.
     pub buffers: u16,
-    /// Octets of each. A message of a dump is at most as long as the buffer offered.
+    /// Bytes of each. A message of a dump is at most as long as the buffer offered.
     pub size: u32,
     /// See there.
     pub limits: Limits,

@@ -22,7 +22,7 @@ use crate::wire::netlink::nft::{self, Message, Table};
 use bytes::BytesMut;
 use std::io;
 
-/// Requests not sent yet plus requests not answered yet. The machine asks for one at a time.
+/// [`Limits::open`]. The filter asks for one at a time.
 const OPEN: usize = 4;
 /// Buffers, and bytes of each: the kernel packs what it tells of a change into messages of one page, or two.
 const BUFFERS: u16 = 16;

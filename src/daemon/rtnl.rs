@@ -17,8 +17,7 @@ use crate::wire::netlink::{self as wire, Frame, Kind};
 use bytes::BytesMut;
 use std::io;
 
-/// Requests not sent yet plus requests not answered yet. 255 routers × 32 addresses; beyond it a request is answered
-/// with ENOBUFS, and the machines' own retry paces it.
+/// [`Limits::open`]: 255 virtual routers with 32 addresses each. Beyond it the machines repeat their requests, each at its own pace.
 const OPEN: usize = 8192;
 /// Buffers: one per message.
 const BUFFERS: u16 = 32;

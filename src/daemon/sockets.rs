@@ -1,4 +1,4 @@
-//! VRRP sockets: opened, received from, closed; and the socket that a packet leaves by.
+//! VRRP sockets: they are opened, received from and closed here; and the socket by which a packet leaves.
 //!
 //! Read first: `sys/socket.rs` (the two sockets behind one), `sends.rs` (`Way`). The receiving one has a multishot receive into provided
 //! buffers, beside it perhaps a packet socket for adverts from addresses of this host. A receive is cancelled before its descriptor is
@@ -112,7 +112,7 @@ impl<B: Buffers> Sockets<B> {
         Some(Way { fd: s.pair.tx.clone(), to: s.to.clone(), frames })
     }
 
-    /// Adverts of an Ethernet address of their own leave by a packet socket; from the first of them on there is one.
+    /// Opens the packet socket by which adverts from a virtual MAC address leave, before the first of them.
     pub fn need_frames(&mut self, os: &mut impl Os, packets: &Packets) {
         if self.frames.is_none() && packets.iter().any(|p| p.from.is_some()) {
             self.frames = os.open_frames().ok();

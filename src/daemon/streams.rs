@@ -3,9 +3,10 @@
 //! bytes are sent and how long an answer may take.
 //!
 //! Read first: `exec.rs`, `sys/op.rs`. A connection has at most two operations in flight: one that opens it or receives, and one that
-//! sends. What is said goes to the kernel at once; an operation waits for room only where there is none. To receive is asked for at the
-//! end of a turn, of the connections that are open still: most are closed by what was received, and nothing is to be taken back then. Each completion must bear the name of the operation that is waited for, so that one that was cancelled, and
-//! completes after its connection's name was given again, is nobody's.
+//! sends. Bytes are passed to the kernel at once, and an operation waits for room only where there is none. A receive is requested at the
+//! end of a turn, for the connections that are still open: most were closed because of what was received, and need no cancellation then.
+//! A completion counts only if it has the name of the operation that is awaited: one that was cancelled, and completes after the name of
+//! its connection was used again, is ignored.
 
 use super::os::Os;
 use super::token::{ConnToken, Token};

@@ -1,4 +1,4 @@
-//! Sysctls of interfaces: written here, for /proc may wait for a lock that somebody else holds.
+//! Sysctls of interfaces, written by the helper, because a write to /proc may wait for a lock that another process holds.
 //!
 //! Read first: `knob.rs`.
 

@@ -25,14 +25,14 @@ use crate::wire::netlink::ipvs::{ServiceKey, Timeouts};
 pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
 /// Time before a kernel without IPVS is asked again: an operator may have loaded the module.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
-/// The next part is a turn of its own, after a pause: what comes first in a turn is what others wait for. A part takes a slow processor
-/// less than a millisecond, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
+/// Pause before the next part, which has a turn of its own: other work is more urgent. A part takes a slow processor less than a
+/// millisecond, and the kernel stops a real-time process that does not sleep enough for a second (`daemon/busy.rs`).
 pub const NEXT_TURN: Duration = Duration::from_millis(1);
-/// The request to empty the table: of no reconciler's series.
+/// Number of the request to empty the table; no reconciler uses it.
 const FLUSH: ReqId = ReqId(4 << 56);
-/// Likewise of the request for the timeouts.
+/// Number of the request for the timeouts.
 const TIMEOUTS: ReqId = ReqId(4 << 56 | 1);
-/// Likewise of the requests of [`Sync`].
+/// Number of the requests of [`Sync`].
 const SYNC: ReqId = ReqId(4 << 56 | 2);
 
 /// What the director may touch.
@@ -61,7 +61,7 @@ enum Kernel {
     Without,
 }
 
-/// Where the configuration is.
+/// The progress of reading the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Config {
     #[default]
@@ -83,13 +83,13 @@ pub struct Director {
     kernel: Kernel,
     // When the kernel is asked again.
     again: Option<Instant>,
-    // What the module's loading ended with.
+    // The result of loading the module.
     loading: Option<ChildEnd>,
     // It was reported that there is no IPVS.
     complained: bool,
     // The table is to be emptied before it is read.
     flush: bool,
-    // The request for that is not answered.
+    // The request to empty the table is not answered yet.
     flushing: bool,
     stopping: bool,
     // A configuration was read before.
@@ -111,18 +111,18 @@ impl Director {
     pub fn table(&self) -> &Table {
         &self.table
     }
-    /// Whether the kernel takes its requests; `None`: nothing was asked for.
+    /// Whether the kernel executes requests; `None`: none was made.
     pub fn is_open(&self) -> Option<bool> {
         match self.kernel {
             Kernel::Closed => None,
             kernel => Some(kernel == Kernel::Open),
         }
     }
-    /// Whether there is nothing of it, and nothing to come.
+    /// Whether there is no virtual server, no entry of the table, and no work left.
     pub fn is_empty(&self) -> bool {
         self.farm.is_empty() && self.table.is_empty() && self.config == Config::Read
     }
-    /// Whether what is to go from the table is gone.
+    /// Whether all deletions from the table are done.
     pub fn idle(&self) -> bool {
         !self.flushing && self.table.idle() && self.sync.idle()
     }
@@ -136,7 +136,7 @@ impl Director {
         self.table.inherit(services);
         self.farm.inherit(undecided);
     }
-    /// The weights of these grew in the process before.
+    /// Real servers whose weight grew in the previous process (`slow_start`).
     pub fn resume_ramps(&mut self, ramps: Vec<RampShot>) {
         self.farm.resume_ramps(ramps);
     }
@@ -397,7 +397,7 @@ impl Director {
         happened
     }
 
-    /// Emits requests to the table, so many as may be under way.
+    /// Emits requests to the table, up to the limit of those under way.
     pub fn pump(&mut self, now: Instant, fx: &mut Effects) {
         if self.kernel == Kernel::Open {
             self.table.pump(fx);

@@ -22,7 +22,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// What happened, in order, for who tells people and programs.
+/// Changes in order, for the log and the notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happened {
     /// A line of the log.
@@ -31,14 +31,14 @@ pub enum Happened {
     Told(Box<Told>),
 }
 
-/// A notification about a virtual server or real server.
+/// A change of a virtual server or real server that is notified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// Which.
+    /// The server.
     pub who: Subject,
-    /// A real server serves or does not; a virtual server has its quorum or has not.
+    /// Whether a real server serves, or a virtual server has its quorum.
     pub up: bool,
-    /// `quorum_up` and `quorum_down`, or `notify_up` and `notify_down`.
+    /// The command: `quorum_up` or `quorum_down`, `notify_up` or `notify_down`.
     pub scripts: [Option<Box<Script>>; 2],
     /// `smtp_alert`, where the file says so.
     pub mailed: Option<bool>,
@@ -83,7 +83,7 @@ pub struct Virtual {
     added: BTreeMap<RsKey, i64>,
     // By place.
     extra: BTreeMap<usize, Extra>,
-    // Since when a real server has its state, and why: of those that changed.
+    // For real servers whose state has changed: since when, and why.
     changed: BTreeMap<RsKey, (Now, Box<str>)>,
     // When it was configured.
     born: Now,
@@ -98,11 +98,11 @@ pub struct Virtual {
 pub struct Farm {
     pub(super) virtuals: Arena<VirtualMark, Virtual>,
     reals: Arena<ServerMark, Whose>,
-    // By what they serve.
+    // Virtual servers by what they serve.
     pub(super) by_id: BTreeMap<Box<str>, VsKey>,
     groups: BTreeMap<Box<str>, Vec<GroupEntry>>,
     generation: u64,
-    // What is being read: groups, how many virtual servers use each, the virtual server whose real servers come.
+    // The configuration being read: groups, how many virtual servers use each, and the virtual server whose real servers are read now.
     new_groups: BTreeMap<Box<str>, Vec<GroupEntry>>,
     used: BTreeMap<Box<str>, usize>,
     draft: Option<Box<Draft>>,
@@ -111,28 +111,28 @@ pub struct Farm {
     init_notifies: bool,
     // Of this turn.
     pub(super) now: Now,
-    // Real servers whose checks are to be set; an empty list: they have none any more.
+    // Real servers whose checks are to be set; an empty list: all their checks are removed.
     #[serde(default)]
     unchecked: VecDeque<(RsKey, Vec<(CheckSpec, bool)>)>,
-    // Whether these had a quorum in the process before, until a configuration is read.
+    // Whether virtual servers had a quorum in the previous process, until a configuration is read.
     before: Vec<(Box<str>, bool)>,
-    // `slow_start`: since when these are back, and when their weight is worked out anew.
+    // `slow_start`: since when real servers are up again, and when their weight is computed again.
     #[serde(default)]
     pub(super) ramps: BTreeMap<RsKey, (Instant, Instant)>,
     #[serde(default)]
     pub(super) ramp_at: BTreeSet<(Instant, RsKey)>,
-    // Those of the process before, until their virtual server is read.
+    // The same of the previous process, until their virtual server is read.
     #[serde(default)]
     pub(super) ramps_before: Vec<RampShot>,
-    // Goes up whenever a quorum may be another one.
+    // Increases whenever a quorum may have changed.
     #[serde(default)]
     pub(super) changes: u64,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
 
-/// A virtual server whose real servers come part by part. The work for each real server is done when it comes, so that little is left
-/// for the turn in which the last one comes: a fraction of a microsecond for each.
+/// A virtual server whose real servers are read part by part. Most work for a real server is done when it is read: in the turn of the
+/// last part a fraction of a microsecond is left for each.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Draft {
     cfg: Box<VirtualServer>,
@@ -223,7 +223,7 @@ impl Virtual {
     pub fn server_name(&self, place: usize) -> String {
         self.pool.servers().get(place).map_or_else(String::new, |s| self.destination_name(&s.key))
     }
-    /// Since when a real server of it is what it is, and why.
+    /// Since when a real server of it has its state, and why.
     pub fn changed(&self, server: RsKey) -> (Now, &str) {
         self.changed.get(&server).map_or((self.born, ""), |(at, why)| (*at, why))
     }
@@ -299,7 +299,7 @@ impl Farm {
     pub fn suspends(&self, vs: VsKey) -> Option<IpAddr> {
         self.virtuals.get(vs)?.suspends()
     }
-    /// Whether programs are told of what comes with a configuration.
+    /// Whether programs are notified of the states that follow from a configuration.
     pub fn tells(&self) -> bool {
         self.told
     }

@@ -66,12 +66,12 @@ const SORRY_WEIGHT: u32 = 1;
 /// The kernel's schedulers count with 16 bits.
 const LARGEST_WEIGHT: u32 = 65_535;
 
-/// What follows from an input.
+/// A change that follows from an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The table is to hold this destination so.
+    /// The table has to have this destination with these values.
     Want(DestinationKey, Destination),
-    /// The table is not to hold it.
+    /// The table must not have it.
     Unwant(DestinationKey),
     /// A server (its place in the file) serves or does not from now on: hooks, FIFO, mail.
     Server(usize, bool),
@@ -94,10 +94,10 @@ pub struct Pool {
     // `panic_threshold` in percent; 0: none.
     #[serde(default)]
     panic: u8,
-    // The panic threshold is in force: servers that fail stay in the table.
+    // The panic threshold applies: servers that fail stay in the table.
     #[serde(default)]
     panics: bool,
-    // Thousandths of their weight that these have in the table for now; the quorum counts all of it.
+    // For servers in `slow_start` the thousandths of their weight that they have in the table; the quorum counts the whole weight.
     #[serde(default)]
     shares: BTreeMap<DestinationKey, u16>,
 }
@@ -119,7 +119,7 @@ impl Pool {
             shares: BTreeMap::new(),
         };
         pool.set_quorum(quorum, hysteresis);
-        // At a start there is nothing that has to settle first.
+        // At a start the hysteresis does not apply.
         pool.up = pool.sum() >= pool.quorum;
         pool
     }

@@ -69,7 +69,7 @@ impl Farm {
             self.ramp_at.remove(&(at, server));
             let changes = self.ramp(server);
             if let Some((of, _)) = self.whose(server) {
-                // Only weights: nobody is told of them.
+                // Only weights change, which are not notified.
                 let _ = self.apply(of, changes, "", table);
             }
         }

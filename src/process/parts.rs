@@ -14,7 +14,7 @@ const SLICE: usize = 4 << 10;
 /// See the module.
 pub struct Parts {
     file: File,
-    /// The offset of the part that is not read yet.
+    /// The part of the file that is not read yet: from `at` to `end`.
     at: u64,
     end: u64,
     /// Bytes that were read and are not decoded.

@@ -1,8 +1,8 @@
 //! TLS of a client over a connection of `streams.rs`, for `SSL_GET`: bytes in, bytes out, no socket of its own.
 //!
-//! Read first: `streams.rs`. A certificate is verified only where the file asks for it (`verify`), as keepalived never does: what is checked
-//! otherwise is that the server speaks, whatever its name. TLS 1.2 and 1.3. Held for one connection: what of a record has come,
-//! at most 18 KiB, and the handshake's state.
+//! Read first: `daemon/streams.rs`. TLS 1.2 and 1.3. A certificate is verified only with `verify`; keepalived never verifies one, because a
+//! health check asks whether the server answers. A connection takes memory for the part of a record that has arrived, at most 18 KiB, and
+//! for the state of the handshake.
 
 use crate::config::model::lvs::Pem;
 use rustls::client::Resumption;

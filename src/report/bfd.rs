@@ -14,7 +14,7 @@ record! {
         pub source: Option<String>,
         /// RFC 5883, UDP port 4784; else RFC 5881, port 3784.
         pub multihop: bool,
-        /// What trackers and checks go by; null: it began a short time ago and has not come up yet.
+        /// Whether trackers and checks see it up; null: it began a short time ago and has not come up yet.
         pub up: Option<bool>,
         /// AdminDown, Down, Init or Up.
         pub state: String,

@@ -4,7 +4,7 @@ use super::Moment;
 use super::describe::record;
 
 record! {
-    /// The processes. What is null is not there, or was not said by the VRRP process in time.
+    /// The processes. A value that is null does not exist, or the VRRP process did not report it in time.
     pub struct Daemon {
         /// Version of the guard, which answers.
         pub version: String,
@@ -16,13 +16,13 @@ record! {
         pub core_pid: Option<u32>,
         /// Since when the core runs.
         pub core_since: Option<Moment>,
-        /// Cores so far. Each one after the first followed one that died, or an upgrade.
+        /// Cores started so far. Each one after the first followed one that died, or an upgrade.
         pub cores: u32,
         /// Process number of the helper.
         pub helper_pid: Option<u32>,
         /// Scripts that run now.
         pub programs: u64,
-        /// What became of the last reload; null: none yet.
+        /// The result of the last reload; null: none yet.
         pub last_reload: Option<String>,
         /// Why a part of the report is missing; null: it is whole.
         pub problem: Option<String>,
@@ -52,7 +52,7 @@ record! {
         pub buffers_used_up: u64,
         /// Gratuitous ARPs and neighbour advertisements that could not be sent and were tried again.
         pub frames_not_sent: u64,
-        /// Completions that named nothing of ours.
+        /// Completions of no known operation.
         pub unknown_completions: u64,
         /// Netlink messages that could not be understood.
         pub malformed_netlink_messages: u64,

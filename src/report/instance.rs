@@ -65,13 +65,13 @@ record! {
         pub master: Option<IpAddr>,
         /// Priority of that Master; 0: none.
         pub master_priority: u8,
-        /// Where its adverts leave from; null: it has no address for that.
+        /// Source address of its adverts; null: it has none.
         pub source: Option<IpAddr>,
         /// Destinations of its adverts: the group, or the unicast peers.
         pub destinations: Vec<IpAddr>,
         /// Configured advert_int.
         pub advert_interval_seconds: f64,
-        /// The interval that counts: with version 3 that of the Master it follows.
+        /// The interval in use: with version 3 that of the Master it follows.
         pub master_advert_interval_seconds: f64,
         /// Silence after which it takes over.
         pub master_down_interval_seconds: f64,
@@ -99,9 +99,9 @@ record! {
         pub name: Name,
         /// Since when; null: not known.
         pub since: Option<Moment>,
-        /// What was seen.
+        /// What was observed.
         pub detail: String,
-        /// What to look at; empty: the detail says it.
+        /// What to look at; empty: see detail.
         pub look_at: String,
     }
 }
@@ -129,7 +129,7 @@ record! {
         pub prefix_length: u8,
         /// Its interface.
         pub interface: String,
-        /// It stands in virtual_ipaddress, not in virtual_ipaddress_excluded.
+        /// It is in virtual_ipaddress, not in virtual_ipaddress_excluded.
         pub advertised: bool,
         /// The kernel has confirmed that it is there.
         pub held: bool,
@@ -139,7 +139,7 @@ record! {
 record! {
     /// A router that was heard. Counts of one that was dropped from the list and comes back begin anew.
     pub struct Sender {
-        /// Where its adverts come from.
+        /// Source address of its adverts.
         pub address: String,
         /// The first one.
         pub first: Moment,
@@ -151,11 +151,11 @@ record! {
         pub priority: Option<u8>,
         /// Interval in the last one; null: it could not be read.
         pub advert_interval_seconds: Option<f64>,
-        /// Adverts of it that counted.
+        /// Adverts of it that were accepted.
         pub accepted: u64,
         /// Adverts of it that were refused.
         pub refused: u64,
-        /// The last one that counted.
+        /// The last one that was accepted.
         pub last_accepted: Option<Moment>,
         /// The last one that was refused.
         pub last_refused: Option<Moment>,
@@ -184,7 +184,7 @@ record! {
         pub priority_zero_received: u64,
         /// Adverts with priority 0 sent.
         pub priority_zero_sent: u64,
-        /// Virtual addresses put back after somebody else removed them.
+        /// Virtual addresses put back after another program removed them.
         pub addresses_restored: u64,
         /// Adverts accepted although they list other addresses.
         pub other_addresses: u64,

@@ -29,7 +29,7 @@ record! {
         pub hysteresis: u64,
         /// Its sorry server: address, protocol and port; null: none.
         pub sorry_server: Option<String>,
-        /// The sorry server is in charge.
+        /// The sorry server replaces the other servers.
         pub sorry_active: bool,
         /// Services in the kernel's table: one, or one for each member of its group.
         pub services: u64,
@@ -81,9 +81,9 @@ record! {
 record! {
     /// The kernel's IPVS table.
     pub struct Ipvs {
-        /// The kernel takes our requests; null: nothing was asked for.
+        /// Whether the kernel executes requests; null: none was made.
         pub available: Option<bool>,
-        /// Entries that were put back or set right because somebody else had changed them.
+        /// Entries that were corrected because another program had changed them.
         pub restored: u64,
     }
 }

@@ -34,7 +34,7 @@ pub const LAYOUT: u32 = 1;
 record! {
     /// What kalived status --format=json prints.
     pub struct Report {
-        /// Number of this layout. It goes up when a field is removed or gets another meaning, not when one is added.
+        /// Number of this layout. It increases when a field is removed or gets another meaning, not when one is added.
         pub layout: u32,
         /// When the report was made; each instance as it was at a moment shortly after. RFC 3339, UTC.
         pub time: String,
@@ -64,7 +64,7 @@ record! {
         pub ipvs: Ipvs,
         /// Virtual servers, in the order of the file unless a reload added some.
         pub virtual_servers: Vec<VirtualServer>,
-        /// Scripts, pipes and mail that tell of changes.
+        /// Notification scripts, named pipes and mail.
         pub notifications: Notifications,
         /// The loop of the VRRP process.
         pub event_loop: Loop,
@@ -76,7 +76,7 @@ record! {
 record! {
     /// A moment.
     pub struct Moment {
-        /// By the clock of the wall, RFC 3339, UTC, with microseconds.
+        /// The wall clock time, RFC 3339, UTC, with microseconds.
         pub time: String,
         /// How long ago that was when the report was made, by a clock that is never set.
         pub age_seconds: f64,

@@ -53,7 +53,7 @@ record! {
         pub virtual_wanted: u64,
         /// Of these in the kernel.
         pub virtual_held: u64,
-        /// How often one was put back after somebody else removed it.
+        /// How often one was put back after another program removed it.
         pub restored: u64,
     }
 }
@@ -69,7 +69,7 @@ record! {
         pub virtual_wanted: u64,
         /// Of these in the kernel.
         pub virtual_held: u64,
-        /// How often one was put back after somebody else removed it.
+        /// How often one was put back after another program removed it.
         pub restored: u64,
     }
 }

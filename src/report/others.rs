@@ -21,13 +21,13 @@ record! {
 }
 
 record! {
-    /// A script, file, process or check that is tracked.
+    /// A script, file, process, check, BFD session or virtual server that is tracked.
     pub struct Tracker {
-        /// script, file, process or check.
+        /// script, file, process, check, bfd or virtual_server.
         pub kind: String,
         /// Its name in the file.
         pub name: String,
-        /// It is as it should be; null: no result yet, or a file.
+        /// Whether it is up; null: no result yet, or a file.
         pub up: Option<bool>,
         /// The program of a script runs.
         pub running: bool,
@@ -37,7 +37,7 @@ record! {
 }
 
 record! {
-    /// Scripts, pipes and mail that tell of changes.
+    /// Notification scripts, named pipes and mail.
     pub struct Notifications {
         /// Notification scripts that run.
         pub scripts_running: u64,
@@ -47,7 +47,7 @@ record! {
         pub scripts_skipped: u64,
         /// Named pipes.
         pub pipes: Vec<Pipe>,
-        /// Letters that wait for the mail server.
+        /// Messages that wait for the mail server.
         pub mails_waiting: u64,
     }
 }

@@ -1,39 +1,39 @@
-//! The kernel's routes of our protocol as last reported: a mirror, never a wish. Fed by notifications and by dumps, as `links.rs` is.
+//! The kernel's routes with kalived's protocol number as last reported, by notifications and dumps; not the wanted ones. As `links.rs`.
 
 use crate::route::{RouteId, RouteSpec};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Routes of our protocol that are kept. Other daemons may use it too; who has more than these is not us.
+/// Most routes that are kept. Other daemons may use the same protocol number; kalived has fewer.
 const MOST: usize = 65_536;
 
 /// See the module.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Mirror {
-    // IPv4 may have several of one name.
+    // IPv4 may have several with one key.
     routes: BTreeMap<RouteId, Vec<(RouteSpec, u64)>>,
     by_interface: BTreeSet<(u32, RouteId)>,
     generation: u64,
 }
 
-// The same one, reported again.
+// Whether it is the same route, reported again.
 fn same(a: &RouteSpec, b: &RouteSpec) -> bool {
     a.kind == b.kind && a.scope == b.scope && a.src == b.src && a.hops == b.hops
 }
 
 impl Mirror {
-    /// Routes of a name.
+    /// Routes with a key.
     pub fn get(&self, id: RouteId) -> impl Iterator<Item = &RouteSpec> {
         self.routes.get(&id).into_iter().flatten().map(|(r, _)| r)
     }
-    /// Names there are.
+    /// All keys.
     pub fn ids(&self) -> impl Iterator<Item = RouteId> {
         self.routes.keys().copied()
     }
-    /// How many names there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.routes.len()
     }
-    /// Names of routes over an interface.
+    /// Keys of routes over an interface.
     pub fn on_interface(&self, ifindex: u32) -> Vec<RouteId> {
         let from = (ifindex, super::MIN_ID);
         self.by_interface.range(from..=(ifindex, super::MAX_ID)).map(|(_, id)| *id).collect()
@@ -46,7 +46,7 @@ impl Mirror {
         let id = route.id;
         self.by_interface.extend(route.hops.iter().filter(|h| h.ifindex > 0).map(|h| (h.ifindex, id)));
         let list = self.routes.entry(id).or_default();
-        // Of IPv6 all ways of a name are reported as one route.
+        // For IPv6 the kernel reports all next hops of a key as one route.
         list.retain(|(r, _)| !id.is_v6() && !same(r, &route) && !r.is(&route));
         list.push((route, self.generation));
     }
@@ -54,7 +54,7 @@ impl Mirror {
     pub fn remove(&mut self, route: &RouteSpec) -> bool {
         let Some(list) = self.routes.get_mut(&route.id) else { return false };
         let before = list.len();
-        // One way of several that goes changes the route: what is left is reported again, or found by the next look.
+        // The removal of one next hop of several changes the route: the kernel reports the rest again, or the next comparison finds it.
         list.retain(|(r, _)| !(route.id.is_v6() || same(r, route) || r.is(route)));
         let gone = list.len() < before;
         if list.is_empty() {
@@ -62,7 +62,7 @@ impl Mirror {
         }
         gone
     }
-    /// Removes all of a name; whether there were any.
+    /// Removes all with a key; whether there were any.
     pub fn remove_all(&mut self, id: RouteId) -> bool {
         let Some(list) = self.routes.remove(&id) else { return false };
         for hop in list.iter().flat_map(|(r, _)| &r.hops) {
@@ -74,7 +74,7 @@ impl Mirror {
     pub fn begin(&mut self) {
         self.generation += 1;
     }
-    /// A complete dump ended: forgets what it did not mention.
+    /// A complete dump ended: removes the routes that it did not contain.
     pub fn sweep(&mut self) {
         let generation = self.generation;
         for list in self.routes.values_mut() {

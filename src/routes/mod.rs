@@ -1,12 +1,13 @@
-//! `static_routes` and `virtual_routes`: which routes there are to be, and the mirror of what the kernel reports of ours.
+//! `static_routes` and `virtual_routes`: which routes are wanted, and the mirror of those in the kernel.
 //!
-//! Read first: `reconcile/`, `owned.rs`, `route.rs`, `links.rs`. A line of the file becomes a route when an interface it names is there and up; until
-//! then it waits. Lines of a virtual router count while it is Master: from when its addresses are asked for and answered
-//! ([`Routes::enter`]) until before they are removed ([`Routes::leave`]). Where several lines name one route, a static one counts before
-//! those of virtual routers. The kernel flushes routes without a report: IPv4 routes of an interface that goes down, or loses its last address,
-//! and those whose source address goes. [`Routes`] knows these rules and adds the routes again as soon as the kernel takes them.
+//! Read first: `reconcile/`, `owned.rs`, `route.rs`, `links.rs`. A line of the file becomes a route when an interface that it names exists
+//! and is up; until then it waits. Lines of a virtual router count while it is Master: from when the requests for its addresses were
+//! answered ([`Routes::enter`]) until before they are removed ([`Routes::leave`]). Where several lines name one route, a static one counts
+//! before those of virtual routers. The kernel removes some routes without a report: IPv4 routes of an interface that goes down or loses
+//! its last address, and those whose source address is removed. [`Routes`] follows these rules, and adds the routes again as soon as the
+//! kernel accepts them.
 //!
-//! Lines are looked at in slices (`SLICE`), so that a file with thousands of them costs no turn much.
+//! Lines are examined in slices (`SLICE`), so that a turn takes a limited time with thousands of lines.
 
 mod mirror;
 pub mod text;
@@ -27,15 +28,15 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use mirror::Mirror;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Lines that are looked at in one turn: some microseconds each.
+/// Lines that are examined in one turn: some microseconds each.
 const SLICE: usize = 64;
-/// What comes first in a turn is what others wait for; the next slice is a turn of its own.
+/// Other work of a turn is more urgent, so the next slice has a turn of its own.
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 
 impl Item for RouteSpec {
     type Owner = Owner;
     const SERIES: u8 = 1;
-    // The old one goes and the new one comes in one message.
+    // One message removes the old route and adds the new one.
     const IN_PLACE: bool = true;
     fn is_there(errno: Errno) -> bool {
         errno == Errno::EEXIST
@@ -48,11 +49,11 @@ impl Item for RouteSpec {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Line {
     route: Route,
-    // As last asked for; None: it waits for an interface.
+    // The route as last requested; None: the line waits for an interface.
     spec: Option<RouteSpec>,
 }
 
-/// How the static routes stand.
+/// Numbers of routes, for the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoutesView {
     /// Lines of `static_routes`.
@@ -61,7 +62,7 @@ pub struct RoutesView {
     pub held: usize,
     /// Of these waiting for an interface.
     pub waiting: usize,
-    /// Virtual routes that are to be there.
+    /// Virtual routes that are wanted.
     pub virtual_wanted: usize,
     /// Of these in the kernel.
     pub virtual_held: usize,
@@ -77,17 +78,17 @@ type Lines = Owned<RouteId, Line>;
 pub struct Routes {
     items: Reconciler<RouteId, RouteSpec>,
     mirror: Mirror,
-    // Who wants which. Those of new Masters wait until no request about an address is under way: the kernel refuses a route whose source is
-    // not there, or whose gateway is not reachable.
+    // The owners of routes. Those of new Masters wait until no request about an address is under way: the kernel refuses a route whose
+    // source address is missing, or whose gateway is not reachable.
     owned: Lines,
     by: By,
-    // Of these lines another process of ours held the route, and they were not looked at yet.
+    // Lines whose route another process of kalived held, and which were not examined yet.
     inherited: BTreeSet<RouteId>,
-    // When refused ones are tried again because something changed.
+    // When refused routes are tried again because something changed.
     kick: Option<Instant>,
 }
 
-// Where to find a line.
+// Indexes of the lines.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct By {
     // The names of its interfaces.
@@ -118,7 +119,7 @@ impl By {
     }
 }
 
-/// The name of a line's route.
+/// The key of a line's route.
 pub fn id_of(r: &Route) -> RouteId {
     let v6 = r.is_v6();
     let none = if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
@@ -131,7 +132,7 @@ pub fn id_of(r: &Route) -> RouteId {
     RouteId { table: r.numbers.table, to: net(r.to), from: net(r.from), tos, metric }
 }
 
-// With those of its ways whose interfaces are there and up; None: it has ways, and none of them is.
+// The route of a line, with those next hops whose interfaces exist and are up; None: it has next hops, and the interface of none is up.
 fn spec_of(id: RouteId, r: &Route, links: &Links) -> Option<RouteSpec> {
     let hop = |h: &crate::config::model::route::Hop| {
         let ifindex = match &h.dev {
@@ -164,14 +165,14 @@ fn spec_of(id: RouteId, r: &Route, links: &Links) -> Option<RouteSpec> {
 }
 
 impl Routes {
-    /// These are the lines of `static_routes` from now on. What is the same is not touched; what is there already and of ours is kept.
-    /// Returns what is to be reported.
+    /// Sets the lines of `static_routes`. Lines that are the same are not touched; routes of kalived that exist already are kept. Returns
+    /// lines for the log.
     pub fn alter(&mut self, now: Instant, routes: &[Route], timers: &mut Timers) -> Vec<Note> {
         let notes = self.set(Owner::File, "", routes);
         self.rearm(now, timers);
         notes
     }
-    /// The same for a virtual router that is Master, or that is and has another configuration.
+    /// Sets the lines of a virtual router that became Master, or that is Master and was altered.
     pub fn enter(&mut self, now: Instant, vr: VrKey, name: &str, routes: &[Route], timers: &mut Timers) -> Vec<Note> {
         let notes = self.set(Owner::Instance(vr), name, routes);
         self.rearm(now, timers);
@@ -192,7 +193,7 @@ impl Routes {
                 notes.push(text::not_done(&text::who(owner, name), route));
                 continue;
             }
-            // Where a line stands changes nothing.
+            // A line that was moved in the file is the same.
             let route = Route { place: Place::default(), ..route.clone() };
             let id = id_of(&route);
             if !change.keeps(id) {
@@ -236,15 +237,16 @@ impl Routes {
         self.owned.ready();
         self.rearm(now, timers);
     }
-    /// From now on nothing is deleted, until [`Routes::let_go`]: a reload runs, and what one virtual router gives up the next may want.
+    /// From now on nothing is deleted, until [`Routes::let_go`]: during a reload one virtual router may give up a route that the next one
+    /// wants.
     pub fn hold(&mut self) {
         self.items.hold();
     }
-    /// What nobody wanted meanwhile may be deleted.
+    /// Routes without an owner may be deleted.
     pub fn let_go(&mut self) {
         self.items.let_go();
     }
-    /// At the end: none is wanted any more.
+    /// At the end: no route is wanted any more.
     pub fn release(&mut self) {
         self.by = By::default();
         self.kick = None;
@@ -253,15 +255,15 @@ impl Routes {
             self.drop_one(id);
         }
     }
-    /// None of the file's is wanted any more.
+    /// No static route is wanted any more.
     pub fn release_file(&mut self) {
         self.set(Owner::File, "", &[]);
     }
-    /// Whether there is nothing to keep, nothing under way and nothing known of the kernel.
+    /// Whether no route is wanted, no request is under way, and none is known in the kernel.
     pub fn is_empty(&self) -> bool {
         self.owned.lines().next().is_none() && self.mirror.len() == 0 && self.items.is_empty()
     }
-    /// Whether everything that is to go is gone.
+    /// Whether all deletions are done.
     pub fn idle(&self) -> bool {
         self.items.idle()
     }
@@ -269,7 +271,7 @@ impl Routes {
     pub fn quiet(&self) -> bool {
         !self.owned.waits() && !self.owned.has_next() && self.items.quiet()
     }
-    /// How they stand.
+    /// Their numbers.
     pub fn view(&self) -> RoutesView {
         let waits = |(_, owner, l): &(RouteId, Owner, &Line)| *owner == Owner::File && l.spec.is_none();
         RoutesView {
@@ -281,7 +283,7 @@ impl Routes {
             restored: self.items.restored(),
         }
     }
-    /// Routes of the file, and those that nobody wants any more and that may be there still.
+    /// Static routes, and those without an owner that may still be in the kernel.
     pub fn of_file(&self) -> impl Iterator<Item = RouteId> {
         self.owned.of(Owner::File).chain(self.items.going())
     }
@@ -293,16 +295,16 @@ impl Routes {
     pub fn wanted(&self, vr: VrKey) -> usize {
         self.owned.count(Owner::Instance(vr))
     }
-    /// Another number whenever [`Routes::of_file`] or [`Routes::of_instances`] may have changed.
+    /// A number that changes whenever [`Routes::of_file`] or [`Routes::of_instances`] may have changed.
     pub fn changes(&self) -> u64 {
         self.items.changes()
     }
-    /// How much is kept: for tests that nothing is left behind.
+    /// The number of entries, for tests that none is left.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
         let own = [self.inherited.len(), self.mirror.len()];
         self.owned.sizes().into_iter().chain(own).chain(self.items.sizes())
     }
-    /// Routes that another process of ours held, or may have: those that nobody wants go. How many.
+    /// Routes that another process of kalived held, or may have held: those without an owner are deleted. Returns their number.
     pub fn drop_those(&mut self, before: impl IntoIterator<Item = RouteId>) -> usize {
         let (stay, gone): (Vec<_>, Vec<_>) = before.into_iter().partition(|id| self.owned.is_pending(*id));
         self.inherited.extend(stay);
@@ -311,7 +313,8 @@ impl Routes {
     fn drop_one(&mut self, id: RouteId) -> bool {
         self.mirror.get(id).next().cloned().is_some_and(|r| self.items.remove(id, r))
     }
-    /// Routes of our protocol that nobody here knows: of another kalived or keepalived on this host, or of one that was killed.
+    /// Routes with kalived's protocol number that are not wanted here: of another kalived or keepalived on this host, or of one that was
+    /// killed.
     pub fn strangers(&self) -> Vec<RouteId> {
         self.mirror.ids().filter(|id| self.owned.first(*id).is_none() && !self.items.knows(*id)).collect()
     }
@@ -338,22 +341,22 @@ impl Routes {
         }
         self.rearm(now, timers);
     }
-    /// The kernel has it no more.
+    /// The kernel has removed this route.
     pub fn on_deleted(&mut self, now: Instant, route: &RouteSpec, timers: &mut Timers) {
         if self.mirror.remove(route) {
             self.items.doubt(now, route.id);
             self.rearm(now, timers);
         }
     }
-    /// Interfaces with these names are others than before.
+    /// Interfaces with these names were changed, made or removed.
     pub fn on_links(&mut self, now: Instant, names: &[String], timers: &mut Timers) {
         for name in names {
             self.owned.look_at(self.by.dev.get(name).into_iter().flatten().map(|(id, _)| *id));
         }
         self.changed(now, timers);
     }
-    /// This interface is down or gone, or (`v4_only`) has no IPv4 address any more: the kernel flushed its routes and reports
-    /// those of IPv6 alone.
+    /// This interface is down or removed, or (`v4_only`) has no IPv4 address any more: the kernel removed its routes, and reports only
+    /// those of IPv6.
     pub fn on_flush(&mut self, now: Instant, ifindex: u32, v4_only: bool, links: &Links, timers: &mut Timers) {
         for id in self.mirror.on_interface(ifindex) {
             if !(v4_only && id.is_v6()) {
@@ -362,7 +365,7 @@ impl Routes {
         }
         self.changed(now, timers);
     }
-    /// An address came or went.
+    /// An address was added or removed.
     pub fn on_address(&mut self, now: Instant, addr: IpAddr, gone: bool, links: &Links, timers: &mut Timers) {
         if gone {
             let all = self.by.src.range((addr, (MIN_ID, Owner::File))..).take_while(|(src, _)| *src == addr);
@@ -373,11 +376,11 @@ impl Routes {
     }
     fn flushed(&mut self, id: RouteId, links: &Links) {
         self.mirror.remove_all(id);
-        // What waits for an interface now is not asked for.
+        // A line that waits for an interface now is not requested.
         self.look(id, links);
         self.items.absent(id);
     }
-    // What was refused may be taken now. Once in a while: 500 addresses come in a takeover.
+    // The kernel may accept a refused route now. After a pause and not after each address: a takeover adds 500.
     fn changed(&mut self, now: Instant, timers: &mut Timers) {
         if self.kick.is_none() && self.items.next_due().is_some() {
             self.kick = Some(now + DOUBT);
@@ -385,7 +388,7 @@ impl Routes {
         self.rearm(now, timers);
     }
 
-    /// `Due::Routes`. Returns what is to be reported.
+    /// `Due::Routes`. Returns lines for the log.
     pub fn on_due(&mut self, now: Instant, links: &Links, timers: &mut Timers) -> Vec<Note> {
         if self.kick.take_if(|at| *at <= now).is_some() {
             self.items.retry_now();
@@ -411,7 +414,7 @@ impl Routes {
             Some(spec) => {
                 let (mirror, owned) = (&self.mirror, &self.owned);
                 let known = self.items.knows(id);
-                // One of ours that a killed daemon left: kept as it is, or changed into what it is to be.
+                // A route that a killed daemon left: kept if it is as wanted, else changed.
                 let left = if known { None } else { there(mirror, owned, id, &spec).into_iter().next() };
                 match left.filter(|_| self.mirror.get(id).next().is_some()) {
                     Some(is) => self.items.adopt(owner, id, spec, is, false),
@@ -420,7 +423,7 @@ impl Routes {
                     }
                 }
             }
-            // No interface to lead anywhere: the kernel has flushed it.
+            // None of its interfaces is up: the kernel has removed it.
             None => {
                 self.mirror.remove_all(id);
                 self.items.vanished(id..=id);
@@ -441,7 +444,7 @@ impl Routes {
             Outcome::Refused { owner, key, errno } => Some(text::refused(&self.who(owner), &key, errno)),
             Outcome::Stuck { key, errno } => Some(text::stuck(&key, errno)),
             Outcome::Held { key, .. } => {
-                // It was there, although it was taken for flushed: then nothing was reported.
+                // The route existed, although the kernel should have removed it: then nothing was reported.
                 if let Some(v) = self.items.value(key)
                     && v.proto == ROUTE_PROTO
                     && !self.mirror.get(key).any(|r| v.is(r))
@@ -453,7 +456,7 @@ impl Routes {
             Outcome::Gone { .. } => None,
         }
     }
-    /// Emits requests, so many as may be under way.
+    /// Emits requests, up to the limit of those under way.
     pub fn pump(&mut self, fx: &mut Effects) {
         self.items.ask(|req, ask| {
             let op = match ask.clone() {
@@ -486,10 +489,10 @@ const MAX_ADDR: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
 const MAX_ID: RouteId =
     RouteId { table: u32::MAX, to: (MAX_ADDR, u8::MAX), from: (MAX_ADDR, u8::MAX), tos: u8::MAX, metric: u32::MAX };
 
-// What of ours the mirror has under a name; what is as wanted, or as held, in these very words.
+// The routes with this key that kalived has in the kernel. One that is as wanted, or as held, is returned with the wanted or held value.
 fn there(mirror: &Mirror, owned: &Lines, id: RouteId, held: &RouteSpec) -> Vec<RouteSpec> {
     if held.proto != ROUTE_PROTO {
-        // It says it is somebody else's (`no_track` with `protocol`), so it is not reported.
+        // With another protocol number (`no_track` with `protocol`) the kernel's reports do not reach this process.
         return vec![held.clone()];
     }
     let line = owned.first(id).map(|(_, line)| line);

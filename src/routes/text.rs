@@ -1,4 +1,4 @@
-//! What is said about routes.
+//! Every log line about routes. Read first: `mod.rs`.
 
 use crate::config::model::route::Route;
 use crate::event::Errno;

@@ -1,9 +1,8 @@
-//! `static_rules` and `virtual_rules`: which policy rules there are to be, and the mirror of what the kernel reports.
+//! `static_rules` and `virtual_rules`: which policy rules are wanted, and the mirror of those in the kernel.
 //!
-//! Read first: `reconcile/`, `owned.rs`, `rule.rs`; `routes/` is the same for routes. A rule needs no interface to be there: the kernel keeps one that
-//! names an interface which is not, and uses it when it is. Rules of a virtual router come after its routes and go before them.
-//!
-//! Rules are looked at in slices (`SLICE`), so that a file with thousands of them costs no turn much.
+//! Read first: `reconcile/`, `owned.rs`, `rule.rs`; `routes/` is the same for routes, also the slices. A rule waits for no interface: the
+//! kernel keeps a rule whose interface does not exist, and applies it when the interface is made. Rules of a virtual router are added
+//! after its routes and removed before them.
 
 pub mod text;
 
@@ -19,9 +18,9 @@ use crate::time::{Duration, Instant};
 use crate::timers::{Due, Timers};
 use std::collections::BTreeMap;
 
-/// Rules that are looked at in one turn: some microseconds each.
+/// Rules that are examined in one turn: some microseconds each.
 const SLICE: usize = 64;
-/// What comes first in a turn is what others wait for; the next slice is a turn of its own.
+/// As in `routes/`: the next slice has a turn of its own.
 const NEXT_TURN: Duration = Duration::from_nanos(1);
 /// Most rules of the kernel that are remembered. A host with more has them from another program.
 const MOST: usize = 65_536;
@@ -29,7 +28,7 @@ const MOST: usize = 65_536;
 impl Item for RuleSpec {
     type Owner = Owner;
     const SERIES: u8 = 5;
-    // A rule has no value beside its name.
+    // A rule is its own key: there is no other value.
     const IN_PLACE: bool = false;
     fn is_there(errno: Errno) -> bool {
         errno == Errno::EEXIST
@@ -39,14 +38,14 @@ impl Item for RuleSpec {
     }
 }
 
-/// How the rules stand.
+/// Numbers of rules, for the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RulesView {
     /// Of `static_rules`.
     pub lines: usize,
     /// Of these in the kernel.
     pub held: usize,
-    /// Virtual rules that are to be there.
+    /// Virtual rules that are wanted.
     pub virtual_wanted: usize,
     /// Of these in the kernel.
     pub virtual_held: usize,
@@ -60,21 +59,21 @@ type Mirror = BTreeMap<RuleSpec, (u8, u64)>;
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Rules {
     items: Reconciler<RuleSpec, RuleSpec>,
-    // The kernel's, without their protocol; that, and the dump that mentioned them last.
+    // The kernel's rules without their protocol number; the number, and the last dump that had the rule.
     mirror: Mirror,
     generation: u64,
-    // Who wants which; `no_track`. Those of new Masters wait for their addresses and routes.
+    // The owners of rules; `no_track`. Those of new Masters wait for their addresses and routes.
     owned: Owned<RuleSpec, bool>,
 }
 
 impl Rules {
-    /// These are the lines of `static_rules` from now on. What is the same is not touched. Returns what is to be reported.
+    /// Sets the lines of `static_rules`. Lines that are the same are not touched. Returns lines for the log.
     pub fn alter(&mut self, now: Instant, rules: &[Rule], timers: &mut Timers) -> Vec<Note> {
         let notes = self.set(Owner::File, "", rules);
         self.rearm(now, timers);
         notes
     }
-    /// The same for a virtual router that is Master, or that is and has another configuration.
+    /// Sets the lines of a virtual router that became Master, or that is Master and was altered.
     pub fn enter(&mut self, now: Instant, vr: VrKey, name: &str, rules: &[Rule], timers: &mut Timers) -> Vec<Note> {
         let notes = self.set(Owner::Instance(vr), name, rules);
         self.rearm(now, timers);
@@ -105,7 +104,7 @@ impl Rules {
         self.owned.replaced(change, |spec, _, last| {
             if last {
                 items.give_up(spec);
-                // Another process of ours held it, and it was not looked at yet.
+                // Another process of kalived held it, and it was not examined yet.
                 drop_one(items, mirror, spec);
             }
         });
@@ -127,26 +126,26 @@ impl Rules {
     pub fn hold(&mut self) {
         self.items.hold();
     }
-    /// What nobody wanted meanwhile may be deleted.
+    /// Rules without an owner may be deleted.
     pub fn let_go(&mut self) {
         self.items.let_go();
     }
-    /// At the end: none is wanted any more.
+    /// At the end: no rule is wanted any more.
     pub fn release(&mut self) {
         for (owner, specs) in self.owned.clear() {
             self.items.release(owner);
             specs.into_iter().for_each(|spec| _ = drop_one(&mut self.items, &self.mirror, spec));
         }
     }
-    /// None of the file's is wanted any more.
+    /// No static rule is wanted any more.
     pub fn release_file(&mut self) {
         self.set(Owner::File, "", &[]);
     }
-    /// Whether everything that is to go is gone.
+    /// Whether all deletions are done.
     pub fn idle(&self) -> bool {
         self.items.idle()
     }
-    /// How they stand.
+    /// Their numbers.
     pub fn view(&self) -> RulesView {
         RulesView {
             lines: self.owned.count(Owner::File),
@@ -168,20 +167,21 @@ impl Rules {
     pub fn wanted(&self, vr: VrKey) -> usize {
         self.owned.count(Owner::Instance(vr))
     }
-    /// Another number whenever [`Rules::of_file`] or [`Rules::of_instances`] may have changed.
+    /// A number that changes whenever [`Rules::of_file`] or [`Rules::of_instances`] may have changed.
     pub fn changes(&self) -> u64 {
         self.items.changes()
     }
-    /// How much is kept: for tests that nothing is left behind.
+    /// The number of entries, for tests that none is left.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
         self.owned.sizes().into_iter().chain(self.items.sizes())
     }
-    /// Rules that another process of ours held, or may have: those that nobody wants go. How many.
+    /// Rules that another process of kalived held, or may have held: those without an owner are deleted. Returns their number.
     pub fn drop_those(&mut self, before: impl IntoIterator<Item = RuleSpec>) -> usize {
         let (owned, items, mirror) = (&self.owned, &mut self.items, &self.mirror);
         before.into_iter().filter(|spec| owned.first(*spec).is_none() && drop_one(items, mirror, *spec)).count()
     }
-    /// Rules of our protocol that are not known here: of another kalived or keepalived on this host, or of one that was killed.
+    /// Rules with kalived's protocol number that are not wanted here: of another kalived or keepalived on this host, or of one that was
+    /// killed.
     pub fn strangers(&self) -> Vec<RuleSpec> {
         let ours = self.mirror.iter().filter(|(_, (proto, _))| *proto == RULE_PROTO);
         let specs = ours.map(|(spec, _)| RuleSpec { proto: RULE_PROTO, ..*spec });
@@ -205,14 +205,14 @@ impl Rules {
             self.mirror.insert(rule.untagged(), (rule.proto, self.generation));
         }
     }
-    /// The kernel has it no more.
+    /// The kernel has removed this rule.
     pub fn on_deleted(&mut self, now: Instant, rule: RuleSpec, timers: &mut Timers) {
         if self.mirror.remove(&rule.untagged()).is_some() {
             self.items.doubt(now, rule);
             self.rearm(now, timers);
         }
     }
-    /// `Due::Rules`. Returns what is to be reported.
+    /// `Due::Rules`. Returns lines for the log.
     pub fn on_due(&mut self, now: Instant, timers: &mut Timers) -> Vec<Note> {
         let (mirror, owned) = (&self.mirror, &self.owned);
         let losses = self.items.due(now, |spec, _| there(mirror, owned, spec));
@@ -221,7 +221,7 @@ impl Rules {
             let Some(spec) = self.owned.pop() else { break };
             let Some((owner, _)) = self.owned.first(spec) else { continue };
             match self.mirror.get(&spec.untagged()) {
-                // One that a killed daemon left, or another process of ours; with another protocol it is an operator's and stays his.
+                // A rule that a killed daemon left, or another process of kalived; one with another protocol number is the operator's and stays.
                 Some((proto, _)) if !self.items.knows(spec) => {
                     self.items.adopt(owner, spec, spec, spec, *proto != spec.proto);
                 }
@@ -246,7 +246,7 @@ impl Rules {
         match outcome? {
             Outcome::Refused { owner, key, errno } => Some(text::refused(&self.who(owner), &key, errno)),
             Outcome::Stuck { key, errno } => Some(text::stuck(&key, errno)),
-            // Its report may come later, or not at all while nothing is reported yet.
+            // The kernel's report may come later, or not at all before reports are subscribed to.
             Outcome::Held { key, .. } => {
                 self.mirror.entry(key.untagged()).or_insert((key.proto, self.generation));
                 None
@@ -254,7 +254,7 @@ impl Rules {
             Outcome::Gone { .. } => None,
         }
     }
-    /// Emits requests, so many as may be under way.
+    /// Emits requests, up to the limit of those under way.
     pub fn pump(&mut self, fx: &mut Effects) {
         self.items.ask(|req, ask| {
             let op = match *ask {

@@ -1,4 +1,4 @@
-//! What is said about rules.
+//! Every log line about rules. Read first: `mod.rs`.
 
 use crate::event::Errno;
 use crate::note::{Level, Note};

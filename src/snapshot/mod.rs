@@ -75,13 +75,13 @@ pub struct Snapshot {
     pub checks: Vec<CheckShot>,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
-    /// Interfaces of virtual routers' own that a process of ours made.
+    /// Own interfaces of virtual routers that a process of kalived made.
     pub own: Vec<OwnShot>,
-    /// Interfaces below them, whose sysctls were changed.
+    /// Interfaces below them, and others whose sysctls were changed.
     pub below: Vec<BelowShot>,
     /// Virtual servers within their hysteresis, by what they serve, and whether they have a quorum.
     pub quorums: Vec<(Box<str>, bool)>,
-    /// There is a table of nf_tables of ours.
+    /// The kernel has kalived's table of nf_tables.
     pub filter: bool,
     /// BFD sessions by name.
     pub bfd: Vec<BfdShot>,
@@ -102,7 +102,7 @@ pub struct RampShot {
     pub since: u64,
 }
 
-/// An interface of a virtual router's own.
+/// An own interface of a virtual router.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OwnShot {
@@ -112,7 +112,7 @@ pub struct OwnShot {
     pub ifindex: u32,
 }
 
-/// An interface below one.
+/// An interface whose sysctls were changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BelowShot {
@@ -215,7 +215,7 @@ pub struct GroupShot {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrackShot {
-    /// "script", "file", "process", "check".
+    /// `track::Kind::word`: "script", "file", …
     pub kind: String,
     /// Name in the file.
     pub name: String,
@@ -253,7 +253,7 @@ pub struct BfdShot {
     pub remote_multiplier: u8,
     /// The peer's demand mode.
     pub remote_demand: bool,
-    /// What was told of it; `None`: nothing yet.
+    /// Up or down, as last reported to trackers and checks; `None`: nothing was reported yet.
     pub up: Option<bool>,
 }
 

@@ -1,8 +1,8 @@
 //! Provided buffers: the kernel chooses one for each datagram that it receives, and gets it back when the event was handled.
 //!
-//! There are two rings, because a flood of packets must not take the buffers that netlink needs. An empty ring ends the receive with
-//! ENOBUFS. The packets stay in the socket's buffer and are read when the receive is armed again, so no datagram is lost. For netlink,
-//! ENOBUFS always counts as loss: the kernel reports dropped messages with the same number.
+//! VRRP packets, BFD packets and each netlink socket have a ring of their own, so that a flood of one kind does not take the buffers of
+//! another. An empty ring ends the receive with ENOBUFS. The packets stay in the socket's buffer and are read when the receive is armed
+//! again, so no datagram is lost. For netlink, ENOBUFS always counts as loss: the kernel reports dropped messages with the same number.
 
 use super::op::Header;
 use core::sync::atomic::{AtomicU16, Ordering};

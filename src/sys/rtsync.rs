@@ -1,4 +1,4 @@
-//! Netlink the plain way: ask, wait for the answer. For a process that does nothing else and may be killed at any time.
+//! Synchronous netlink: a request, then a wait for the answer. For a process that does nothing else and may be killed at any time.
 
 use super::errno;
 use super::netlink::{self, Whom, from_kernel};

@@ -174,6 +174,7 @@ pub enum Refused {
 /// holds.
 pub fn tracked(path: &Path, us: u32, most: u64) -> Result<Vec<u8>, Refused> {
     let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| Refused::Io(e.into()))?;
+    // The owner of the last symbolic link of another user, and the user whose link leads to what that user could not read.
     let mut lent = None;
     let mut foreign = None;
     let found = walk(&path, &mut |part| {

@@ -1,6 +1,6 @@
 //! One tracked `bfd_instance`: the last verdict of its session.
 //!
-//! Read first: `mod.rs`, `bfd/mod.rs`. The session runs whether it is tracked or not; here is what it said last.
+//! Read first: `mod.rs`, `bfd/mod.rs`. The session runs whether it is tracked or not.
 
 use crate::config::model::bfd::BfdInstance;
 

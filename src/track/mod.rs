@@ -1,7 +1,7 @@
 //! What virtual routers track beside interfaces: scripts, files, processes, native checks and BFD sessions.
 //!
 //! Read in this order: this file (all of them, by key and by name), `flip` (rise and fall), then one kind each: `script`, `file`,
-//! `process`, `check`. A tracker has its verdict and does not know who uses it: `vrrp/instance/health.rs` reads verdicts by name,
+//! `process`, `check`, `bfd`. A tracker has its verdict and does not know who uses it: `vrrp/instance/health.rs` reads verdicts by name,
 //! `world/tracks.rs` passes events to the trackers and changes to the virtual routers. Deliberately absent: the application of
 //! weights. A weight is that of the tracking line or, where it has none, the [`Weight`] kept here.
 

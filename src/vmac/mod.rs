@@ -8,8 +8,8 @@
 //! A virtual router may have several: the one of `use_vmac`, and one for each other interface that it has addresses on (`use_vmac_addr`).
 //! All of them go up and down together.
 //!
-//! Two kinds of items for the reconciler: the interface, by name, and how it stands, by index: up or down, with our alias or without.
-//! One that somebody else made and that fits is taken as it is and never deleted; at the end it is left down.
+//! Two kinds of items for the reconciler: the interface, by name, and its state, by index: up or down, with kalived's alias or without.
+//! One that another program made and that fits is used as it is and never deleted; at the end it is left down.
 //!
 //! Adverts do not depend on any of this: they leave from the interface below with the virtual address as their source, and are received
 //! there.
@@ -36,10 +36,10 @@ const NONE: u32 = i32::MAX as u32;
 
 /// The index that sysctls of the whole host are kept under: no interface has it.
 pub const HOST: u32 = 0;
-/// The name that stands for it. Those sysctls are of no interface.
+/// The name in place of an interface's for sysctls of the whole host.
 pub const HOST_NAME: &str = "all";
 
-/// What sysctls are set for on an interface that is nobody's own, or on the host.
+/// The purposes for which sysctls are set on other interfaces than own ones, or on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 enum Sort {
     /// It is below an own interface.
@@ -68,12 +68,12 @@ impl Sort {
 const PROMOTE: [Set; 1] = [Set { knob: Knob::PromoteSecondaries, to: 1, only: None }];
 const LOCAL_IGMP: [Set; 1] = [Set { knob: Knob::LocalIgmpReports, to: 0, only: None }];
 
-/// What the interface below needs: it does not answer ARP for addresses above it, and asks with its own address only. Otherwise hosts
-/// would learn its Ethernet address for a virtual address.
+/// Sysctls of the interface below: it does not answer ARP requests for addresses of own interfaces, and sends requests with its own
+/// address only. Otherwise hosts would learn its Ethernet address for a virtual address.
 const BELOW: [Set; 2] =
     [Set { knob: Knob::ArpIgnore, to: 1, only: Some(0) }, Set { knob: Knob::ArpAnnounce, to: 2, only: None }];
 
-/// What a sysctl is set to on an interface that is nobody's own, or on the host.
+/// The value that a sysctl is set to on other interfaces than own ones, or on the host.
 pub fn below(knob: Knob) -> Option<u32> {
     Sort::ALL.iter().flat_map(|sort| sort.sets()).find(|s| s.knob == knob).map(|s| s.to)
 }
@@ -95,16 +95,16 @@ const OWN_V6: [Set; 6] = [
     Set { knob: Knob::KeepAddrOnDown, to: 1, only: None },
 ];
 
-/// What a virtual router wants.
+/// An own interface that a virtual router wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// The interface.
     pub link: OwnLink,
-    /// It has IPv4, IPv6 addresses.
+    /// Whether it has IPv4 and IPv6 addresses.
     pub families: (bool, bool),
 }
 
-/// Whether a virtual router's own interface is there.
+/// Whether a virtual router's own interfaces exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It has none.
@@ -133,17 +133,17 @@ struct One {
     up: bool,
     // Another program made it.
     theirs: bool,
-    // It is there and fits.
+    // The interface exists and fits.
     ifindex: Option<u32>,
     set: Step,
     refused: Option<Errno>,
 }
 
-// The interface below one or several; or another whose sysctls somebody needs set.
+// The interface below own ones, or another one whose sysctls a virtual router needs set.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Below {
     users: BTreeSet<VrKey>,
-    // What its sysctls were.
+    // The former values of its sysctls.
     before: Vec<(Knob, u32)>,
     // Its sysctls are set.
     done: bool,
@@ -163,14 +163,14 @@ pub struct Vmacs {
     stands: Reconciler<u32, Stand>,
     of: BTreeMap<(VrKey, Name), One>,
     below: BTreeMap<(u32, Sort), Below>,
-    // What another process found, by interface.
+    // The former values of sysctls, as another process found them, by interface.
     inherited: BTreeMap<u32, Vec<(Knob, u32)>>,
-    // Interfaces that another process made, or asked for: the alias comes with a second request, and it may have died in between.
+    // Interfaces that another process made or requested: a second request sets the alias, and the process may have died in between.
     #[serde(default)]
     made_before: BTreeSet<Name>,
     jobs: BTreeMap<u64, Job>,
     last_job: u64,
-    // Jobs that were not given to the helper yet: number, interface, what.
+    // Jobs that were not passed to the helper yet: number, interface, settings.
     asks: Vec<(u64, String, Vec<Set>)>,
     holding: bool,
     changes: u64,
@@ -192,7 +192,7 @@ fn stands_there(links: &Links) -> impl Fn(u32, &Stand) -> Vec<Stand> {
 }
 
 impl Vmacs {
-    /// `vr` wants these interfaces, and no others; again at every change around them. Cheap when nothing is to be done.
+    /// `vr` wants exactly these interfaces. Called again after every change of interfaces; cheap when nothing is to be done.
     pub fn want(&mut self, vr: VrKey, wishes: Vec<Wish>, links: &Links) {
         let names: BTreeSet<Name> = wishes.iter().map(|w| Name::of(&w.link.name)).collect();
         let others: Vec<Name> = self.names_of(vr).filter(|name| !names.contains(name)).collect();
@@ -232,7 +232,7 @@ impl Vmacs {
         self.look(key, links);
     }
 
-    /// `vr` wants its secondary addresses on these interfaces, and on no others, to stay when the first one goes.
+    /// `vr` wants `promote_secondaries` on exactly these interfaces.
     pub fn promote(&mut self, vr: VrKey, interfaces: &BTreeSet<u32>, links: &Links) {
         let promoted = self.below.iter_mut().filter(|(key, _)| key.1 == Sort::Promote && !interfaces.contains(&key.0));
         promoted.for_each(|(_, b)| _ = b.users.remove(&vr));
@@ -241,12 +241,12 @@ impl Vmacs {
         }
     }
 
-    /// `disable_local_igmp`: the host is to send no IGMP reports for 224.0.0.0/24.
+    /// `disable_local_igmp`: from now on the host sends no IGMP reports for 224.0.0.0/24.
     pub fn silence_local_igmp(&mut self, links: &Links) {
         self.prepare(VrKey::NOBODY, HOST, Sort::LocalIgmp, links);
     }
 
-    /// They are to be up, or not: their virtual router is Master, or not.
+    /// Sets the own interfaces of a virtual router up or down: it is Master, or not.
     pub fn raise(&mut self, vr: VrKey, up: bool, links: &Links) {
         for name in self.names_of(vr).collect::<Vec<_>>() {
             if let Some(o) = self.of.get_mut(&(vr, name)).filter(|o| o.up != up) {
@@ -266,7 +266,7 @@ impl Vmacs {
     fn release_one(&mut self, vr: VrKey, name: Name) {
         let Some(o) = self.of.remove(&(vr, name)) else { return };
         if let Some(ifindex) = o.ifindex {
-            // It goes down at once; the deletion takes the kernel longer.
+            // It is set down at once; the deletion takes the kernel longer.
             self.stands.give_up(ifindex);
         }
         self.links.give_up(o.name);
@@ -279,7 +279,7 @@ impl Vmacs {
         }
     }
 
-    /// `vr` wants nothing any more: what was made and set for it goes.
+    /// `vr` wants no interface any more: what was made for it is deleted, and what was set for it is put back.
     pub fn release(&mut self, vr: VrKey) {
         self.names_of(vr).collect::<Vec<_>>().into_iter().for_each(|name| self.release_one(vr, name));
         self.below.values_mut().for_each(|b| _ = b.users.remove(&vr));
@@ -290,7 +290,7 @@ impl Vmacs {
         self.release(VrKey::NOBODY);
     }
 
-    // What follows from how things are now.
+    // Compares the wanted interface with the kernel's, and requests the difference.
     fn look(&mut self, (vr, name): (VrKey, Name), links: &Links) {
         let Some(o) = self.of.get_mut(&(vr, name)) else { return };
         let link = links.by_name(&o.link.name).filter(|l| o.link.is(l));
@@ -320,7 +320,7 @@ impl Vmacs {
             self.jobs.insert(self.last_job, Job::Own(vr, name));
             self.asks.push((self.last_job, link.name.clone(), set));
         }
-        // It goes up only after its sysctls are set; one that another process left up is not taken down for that.
+        // It is set up only after its sysctls are set; one that another process left up is not set down for that.
         let stand = Stand { up: o.up && (o.set == Step::Done || link.up), ours: !o.theirs };
         let (below, needs) = (o.link.upon.parent, o.families.0);
         if !self.stands.knows(link.ifindex) {
@@ -367,22 +367,22 @@ impl Vmacs {
             _ => Status::Waiting,
         }
     }
-    /// Those of `vr` that are there.
+    /// The own interfaces of `vr` that exist.
     pub fn ready(&self, vr: VrKey) -> impl Iterator<Item = u32> {
         self.all_of(vr).filter_map(|o| match self.status_of(o) {
             Status::Ready(ifindex) => Some(ifindex),
             Status::None | Status::Waiting | Status::Refused(_) => None,
         })
     }
-    /// Whether one of `vr` is being made.
+    /// Whether an own interface of `vr` is being made.
     pub fn waits(&self, vr: VrKey) -> bool {
         self.all_of(vr).any(|o| self.status_of(o) == Status::Waiting)
     }
-    /// Whose interface has this index.
+    /// The virtual router whose own interface has this index.
     pub fn owner(&self, ifindex: u32) -> Option<VrKey> {
         self.of.iter().find(|(_, o)| o.ifindex == Some(ifindex)).map(|((vr, _), _)| *vr)
     }
-    /// All that are there.
+    /// All own interfaces that exist.
     pub fn indices(&self) -> impl Iterator<Item = u32> {
         self.of.values().filter_map(|o| o.ifindex)
     }
@@ -390,7 +390,7 @@ impl Vmacs {
     pub fn wants_up(&self, vr: VrKey) -> bool {
         self.all_of(vr).any(|o| o.up)
     }
-    // Those of this name, or that stand upon this interface.
+    // The wanted own interfaces of this name, or upon this interface.
     fn concerned(&self, name: &str, ifindex: u32) -> Vec<(VrKey, Name)> {
         let name = Name::of(name);
         let all = self.of.iter().filter(|(_, o)| o.name == name || o.link.upon.parent == ifindex);
@@ -481,7 +481,7 @@ impl Vmacs {
         let users = match self.jobs.remove(&job) {
             Some(Job::Own(vr, own)) => {
                 if let Some(o) = self.of.get_mut(&(vr, own)).filter(|o| o.set == Step::Asked(job)) {
-                    // What could not be set is reported; it is better to go on than not.
+                    // A sysctl that could not be set is reported, and the virtual router runs without it.
                     o.set = Step::Done;
                     name.clone_from(&o.link.name);
                 }
@@ -504,7 +504,7 @@ impl Vmacs {
         };
         (users, failed.filter(|_| !name.is_empty()).map(|(knob, errno)| text::knob_not_set(&name, knob, errno)))
     }
-    /// `Due::OwnLinks`: what was put off until now.
+    /// `Due::OwnLinks`: requests that were delayed until now.
     pub fn on_due(&mut self, now: Instant, links: &Links, timers: &mut Timers) -> Vec<Note> {
         let mut notes = Vec::new();
         for loss in self.links.due(now, links_there(links)) {
@@ -521,7 +521,7 @@ impl Vmacs {
         self.rearm(timers);
         notes
     }
-    /// Emits requests, so many as may be under way.
+    /// Emits requests, up to the limit of those under way.
     pub fn pump(&mut self, links: &Links, fx: &mut Effects) {
         self.stands.ask_about(|req, ifindex, ask| {
             let (up, tag) = match ask {
@@ -551,7 +551,7 @@ impl Vmacs {
         }
     }
 
-    // What nobody needs any more is put back, unless somebody else has changed it meanwhile.
+    // A sysctl that no virtual router needs any more is put back, unless another program has changed it meanwhile.
     fn restore(&mut self, over: BTreeMap<(u32, Sort), Below>, links: &Links) {
         self.changes += 1;
         for ((ifindex, _), b) in over {
@@ -571,7 +571,7 @@ impl Vmacs {
         self.links.hold();
         self.stands.hold();
     }
-    /// From now on what is not wanted may be deleted.
+    /// From now on interfaces that are not wanted may be deleted.
     pub fn let_go(&mut self) {
         self.holding = false;
         self.links.let_go();
@@ -582,23 +582,24 @@ impl Vmacs {
         let kept = self.below.values().all(|b| !b.users.is_empty());
         self.links.idle() && self.stands.idle() && kept && !self.jobs.values().any(|job| *job == Job::Restore)
     }
-    /// Another number whenever [`Vmacs::made`] or [`Vmacs::before`] may differ.
+    /// A number that changes whenever [`Vmacs::made`] or [`Vmacs::before`] may have changed.
     pub fn changes(&self) -> u64 {
         self.changes.wrapping_add(self.links.changes())
     }
-    /// Interfaces that were made here, or were asked for, or are going.
+    /// Interfaces that this process made or requested, or is deleting.
     pub fn made(&self) -> BTreeSet<String> {
         let asked = self.of.values().filter(|o| !o.theirs).map(|o| o.name);
         let own = self.links.own().map(|(_, name, _)| name);
         own.chain(self.links.going()).chain(asked).map(|name| name.text()).collect()
     }
-    /// What the sysctls of interfaces below and of the host were, by interface; an interface may come twice.
+    /// The former values of the sysctls of other interfaces and of the host, by interface; an interface may occur twice.
     pub fn before(&self) -> impl Iterator<Item = (u32, &[(Knob, u32)])> {
         let now = self.below.iter().map(|((ifindex, _), b)| (*ifindex, b.before.as_slice()));
         let inherited = self.inherited.iter().map(|(ifindex, before)| (*ifindex, before.as_slice()));
         now.chain(inherited).filter(|(_, before)| !before.is_empty())
     }
-    /// Sysctls as the previous process found them, which count instead of their values now. `made`: its [`Vmacs::made`].
+    /// The former values of sysctls as the previous process found them: they are put back, not the values of now. `made`: its
+    /// [`Vmacs::made`].
     pub fn inherit<'a>(
         &mut self,
         before: impl IntoIterator<Item = (u32, Vec<(Knob, u32)>)>,
@@ -631,7 +632,7 @@ impl Vmacs {
     pub fn restored(&self) -> u64 {
         self.links.restored() + self.stands.restored()
     }
-    /// How much is kept: for tests that nothing is left behind.
+    /// The number of entries, for tests that none is left.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
         let own = [self.of.len(), self.below.len(), self.inherited.len(), self.jobs.len(), self.asks.len()];
         own.into_iter().chain(self.links.sizes()).chain(self.stands.sizes())
@@ -650,7 +651,7 @@ fn name_of(ifindex: u32, links: &Links) -> String {
     dev_of(ifindex, links).unwrap_or_else(|| format!("interface {ifindex}"))
 }
 
-// As the directory of its sysctls is called.
+// The name of the directory of its sysctls.
 fn dev_of(ifindex: u32, links: &Links) -> Option<String> {
     match ifindex {
         HOST => Some(HOST_NAME.to_owned()),

@@ -2,7 +2,7 @@
 //!
 //! Read first: `wire/vrrp.rs`. Order and reasons are those of `docs/protocol.md` (Receiving). A rejected advert changes no state, no
 //! timer, no learned interval: this function has no access to them. Deliberately absent: the election, counters and rate limits
-//! (`instance.rs`, `world.rs`), whether a sequence is new (`seal.rs`).
+//! (`instance/`, `world/`), whether a sequence is new (`seal.rs`).
 
 use super::replay::{Marks, Refused};
 use super::seal;

@@ -1,9 +1,9 @@
 //! The IP Authentication Header as VRRP version 2 uses it (RFC 2338 §5.3.6.3; RFC 2402; HMAC-MD5-96, RFC 2403).
 //!
-//! Read first: `ipv4.rs`. The header stands between the IP header and the VRRP message: next header 112, the sender's address as SPI, a
-//! sequence number, and 96 bits of HMAC-MD5 over the whole packet with what routers change on the way set to zero. In multicast
-//! the TTL is not among that: it is 255 or the advert is dropped. The IP identification is covered, so the sender chooses
-//! it: the kernel fills in a zero one. Deliberately absent: whether a sequence number is new (`vrrp/replay.rs`).
+//! Read first: `ipv4.rs`. The header is between the IP header and the VRRP message: next header 112, the sender's address as SPI, a
+//! sequence number, and 96 bits of HMAC-MD5 over the whole packet, in which the fields that routers change are set to zero. With multicast
+//! the TTL is covered, too: it is 255, or the advert is dropped. The IP identification is covered, so the sender chooses one that is not
+//! 0: the kernel would replace 0. Deliberately absent: whether a sequence number is new (`vrrp/replay.rs`).
 
 use super::{Bad, array, checksum, ipv4, vrrp};
 use bytes::{BufMut, Bytes, BytesMut};

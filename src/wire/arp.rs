@@ -1,4 +1,4 @@
-//! Gratuitous ARP: the frame with which a new Master tells everybody on the link where a VIP lives now.
+//! Gratuitous ARP (RFC 5227, RFC 9568 §8.1.2): the frame by which a new Master announces its hardware address for a virtual address.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use core::net::Ipv4Addr;

@@ -1,7 +1,7 @@
-//! The BFD control packet (RFC 5880 §4.1): 24 octets in a UDP datagram, without authentication.
+//! The BFD control packet (RFC 5880 §4.1): 24 bytes in a UDP datagram, without authentication.
 //!
-//! [`parse`] does every check of RFC 5880 §6.8.6 that needs only the packet, in the order of that section; whose packet it is, is decided
-//! in `bfd/mod.rs`. Deliberately absent: the authentication section (no BFD authentication is configured anywhere) and echo packets.
+//! [`parse`] makes every check of RFC 5880 §6.8.6 that needs only the packet, in the order of that section; `bfd/mod.rs` finds the session
+//! that it belongs to. Deliberately absent: the authentication section (kalived has no keyword for it) and echo packets.
 
 use core::fmt;
 

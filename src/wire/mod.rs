@@ -1,7 +1,7 @@
 //! Pure codecs: bytes to plain structs and back. Every length is checked before a byte is read.
 //!
-//! Nothing here panics on input, allocates by a length that the input claims, or knows what is configured: whether a
-//! well-formed advert is one for us is decided in `vrrp/advert.rs`. Read first: nothing; then `checksum`, `ipv4`, `vrrp`.
+//! Nothing here panics on input, allocates by a length that the input claims, or knows the configuration: whether a well-formed advert is
+//! accepted is decided in `vrrp/advert.rs`. Read in this order: `checksum`, `ipv4`, `vrrp`; then any other.
 
 use core::fmt;
 

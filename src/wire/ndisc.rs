@@ -1,4 +1,4 @@
-//! Unsolicited neighbour advertisement (RFC 4861 §4.4): what gratuitous ARP is to IPv4.
+//! Unsolicited neighbour advertisement (RFC 4861 §4.4): the counterpart of gratuitous ARP in IPv6.
 
 use super::{checksum, ipv6};
 use bytes::{BufMut, Bytes, BytesMut};

@@ -1,6 +1,6 @@
 //! The VRRP message, versions 2 (RFC 3768 §5) and 3 (RFC 9568 §5), and whole adverts ready to send.
 //!
-//! Reading checks form only; whether an advert is one for us is `vrrp/advert.rs`. Read first: `checksum.rs`, `ipv4.rs`.
+//! Reading checks the form only; `vrrp/advert.rs` decides whether an advert is accepted. Read first: `checksum.rs`, `ipv4.rs`.
 //! Deliberately absent: the AH of RFC 2338 (`ah.rs`) and the trailer of `auth_hmac` (`hmac.rs`), which are put around a whole packet.
 
 use super::{Bad, array, checksum, ipv4, ipv6};

@@ -1,7 +1,6 @@
 //! BFD: events go to the sessions, and their verdicts to the virtual routers that track them and to the health checks of real servers.
 //!
-//! Read first: `mod.rs`, `bfd/mod.rs`, `tracks.rs`, `lvs.rs`. A packet that changes no verdict, which is nearly every one, concerns nothing
-//! outside of its session.
+//! Read first: `mod.rs`, `bfd/mod.rs`, `tracks.rs`, `lvs.rs`. Nearly every packet changes no verdict, and then only its session handles it.
 
 use super::*;
 use crate::bfd::{Cx as BfdCx, Told};

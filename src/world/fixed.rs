@@ -1,7 +1,8 @@
-//! `static_ipaddress`: addresses that are there whatever the virtual routers do.
+//! `static_ipaddress`: addresses that are in the kernel in any state of the virtual routers.
 //!
-//! Read first: `mod.rs`, `vrrp/address.rs`. An address waits for its interface. One that is there already without our tag is the operator's and
-//! stays his; the others are removed at the end. They are ordinary addresses: adverts may leave from them, and nobody announces them.
+//! Read first: `mod.rs`, `vrrp/address.rs`. An address waits for its interface. One that exists already without kalived's tag is the
+//! operator's and stays; the others are removed at the end. They are ordinary addresses: adverts may leave from them, and they are not
+//! announced.
 
 use super::*;
 use crate::effect::STATIC_PROTO;

@@ -1,10 +1,13 @@
 //! The whole daemon as a value: `(Now, Event)` in, [`Effect`]s out. It owns every machine and routes every event; the machines make all
 //! decisions that they can make.
 //!
-//! Read first: `event.rs`, `effect.rs`, `vrrp/instance.rs`; then `sockets` (what is received), `kernel` (interfaces and addresses), `own` (interfaces of virtual routers' own),
-//! `groups` (sync groups), `life` (signals, the end), `resume` (from one process to the next), `custody` (who holds addresses meanwhile). Start: the kernel is asked for its interfaces and addresses
-//! (`Resync`); when the dump is complete, left-overs of a killed daemon are removed; only when they are gone does any virtual
-//! router start, so none of them is ever the source of an advert.
+//! Read first: `event.rs`, `effect.rs`, `vrrp/instance/`; then `sockets` (received packets), `kernel` with `debounce` (interfaces and
+//! addresses), `own` (own interfaces), `routes`, `fixed` (static addresses), `filter`, `groups` (sync groups), `tracks`, `bfd`, `lvs`, `hooks`
+//! (notification), `reload`, `schedule`, `life` (signals, the end), `resume` (from one process to the next), `custody` (the addresses of a
+//! frozen world), `report`, `view`, `record`.
+//!
+//! Start: the kernel is asked for its interfaces and addresses (`Resync`). When the dump is complete, left-overs of a killed daemon are
+//! removed; no virtual router starts before they are gone, so none of them is ever the source of an advert.
 
 use crate::bfd::Bfd;
 use crate::child::{Children, For};

@@ -1,6 +1,6 @@
-//! What a world was given and what it wanted is kept on a [`Tape`], if there is one.
+//! Inputs and effects of a world are copied to a [`Tape`], if there is one.
 //!
-//! Read first: `record/`. A copy, and nothing else: a world with a tape decides as one without.
+//! Read first: `record/`. A world with a tape makes the same decisions as one without.
 
 use super::*;
 use crate::effect::Packets;

@@ -1,7 +1,7 @@
-//! Everything there is to know, in parts: each a bounded amount of work.
+//! The report of the world, made in parts: each is a bounded amount of work.
 //!
-//! Read first: `src/report/mod.rs`. Nothing here is asked for on the way of an advert. What is added or removed while a report is under
-//! way may or may not be in it.
+//! Read first: `src/report/mod.rs`. No code on the path of an advert calls this. What is added or removed while a report is made may or may
+//! not be in it.
 
 use super::{SockState, World};
 use crate::id::{SockKey, VrKey, VsKey};

@@ -1,6 +1,6 @@
 //! From one process to the next: standing by, freezing, continuing.
 //!
-//! Read first: `mod.rs`, `snapshot.rs`, `vrrp/instance/resume.rs` (one virtual router). A world in standby reads the kernel and opens its
+//! Read first: `mod.rs`, `snapshot/`, `vrrp/instance/resume.rs` (one virtual router). A world in standby reads the kernel and opens its
 //! sockets like any other, then waits for `Go`. It sends nothing and changes nothing, because another process is still in charge. But it
 //! receives: between the last advert that the other process handled and `Go` there are some milliseconds, at an interval of 10 ms enough
 //! to miss so many adverts that a Backup would take over. The last adverts for each virtual router are kept, and are handled after `Go`.

@@ -1,7 +1,8 @@
-//! Routes and rules: what the kernel reports goes to [`Routes`](crate::routes::Routes) and [`Rules`](crate::rules::Rules), and what
-//! they want reported goes out.
+//! Routes and rules: reports of the kernel go to [`Routes`](crate::routes::Routes) and [`Rules`](crate::rules::Rules), and their lines to
+//! the log.
 //!
-//! A new Master's addresses come first, then its routes, then its rules; when it leaves they go in the other order, in one turn.
+//! A new Master's addresses are added first, then its routes, then its rules; when it leaves the state Master they are removed in the
+//! opposite order, in one turn.
 //!
 //! Read first: `mod.rs`, `routes/`, `rules/`.
 

@@ -1,6 +1,6 @@
-//! The states in one line, for the service manager; and a virtual router as tests and the simulator look at it.
+//! The states in one line, for the service manager; and the view of a virtual router for tests and the simulator.
 //!
-//! Read first: `vrrp/instance/mod.rs`; `report.rs` has everything there is to know. Nothing here is asked for on the way of an advert.
+//! Read first: `vrrp/instance/mod.rs`; `report.rs` has the complete report. No code on the path of an advert calls this.
 
 use super::World;
 use crate::config::model::Family;

@@ -4,10 +4,11 @@
 //! failure, the events, and the command that repeats it: `KALIVED_SEED=n cargo test --test sim one_seed -- --nocapture`
 //! (with `KALIVED_LOG=1` every log line, too). `KALIVED_FROM=n` starts at another seed.
 //!
-//! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`,
-//! `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; `sync` is a simulator of sync groups beside it. These have neither `sys` nor
-//! `daemon`, and make no system call. `os` runs the shipped loop and its services over a simulated ring:
-//! with random requests, and with the shipped `World` as whole routers on one LAN (`os/routers.rs`).
+//! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel` with `fib` and
+//! `filter`, `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; then `reload`, `handover`, `custody`, `routes`, `recording`. `sync`
+//! and `lvs` are simulators of their own, of sync groups and of virtual servers. All these have neither `sys` nor `daemon`, and make
+//! no system call. `os` runs the shipped loop and its services over a simulated ring, with random requests, and with the
+//! shipped `World` as whole routers on one LAN. `docs/invariants.md` lists what is checked.
 
 mod custody;
 mod exec;
@@ -219,10 +220,10 @@ fn canaries() {
         [Sabotage::KeepRoutes, Sabotage::NoRoutes, Sabotage::KeepVirtual, Sabotage::KeepRules, Sabotage::NoRules];
     for lie in lies {
         let how = How { sabotage: Some(lie), ..How::default() };
-        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "R1"));
+        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "FIB1"));
         assert!(caught.is_some(), "nobody notices {lie:?}");
     }
-    for (lie, what) in [(Sabotage::KeepUp, "V1"), (Sabotage::KeepUp, "I3"), (Sabotage::KeepLinks, "V1")] {
+    for (lie, what) in [(Sabotage::KeepUp, "VMAC1"), (Sabotage::KeepUp, "I3"), (Sabotage::KeepLinks, "VMAC1")] {
         let only = (what == "I3").then_some(Id::I3);
         let how = How { sabotage: Some(lie), only, ..How::default() };
         let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == what));

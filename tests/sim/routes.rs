@@ -1,6 +1,7 @@
-//! static routes and rules are those of the file, and virtual ones those of the virtual routers that are Master.
+//! FIB-1: the routes and rules of a node are the static ones of its file and those of its virtual routers that are Master. VMAC-1: the same
+//! for own interfaces.
 //!
-//! Read first: `run.rs`, `reload.rs` (which there are), `fib.rs` (the kernel).
+//! Read first: `run.rs`, `reload.rs` (the configurations), `fib.rs` (the routes and rules of a simulated kernel).
 
 use crate::run::Sim;
 use kalived::route::RouteId;
@@ -11,7 +12,7 @@ use kalived::vrrp::State;
 use std::collections::BTreeSet;
 
 impl Sim {
-    /// without a fault a node has the static routes of its file, the routes and rules of each virtual router that is Master, and no
+    /// FIB-1: without a fault a node has the static routes of its file, the routes and rules of each virtual router that is Master, and no
     /// other of kalived: a node that is not Master has no virtual route.
     pub fn routes_are_right(&mut self) {
         for node in 0..self.nodes.len() {
@@ -35,21 +36,21 @@ impl Sim {
                 let text = format!(
                     "node {node}: there are to be the routes {want:?} and rules {rules:?}, the kernel has {have:?} and {have_rules:?}"
                 );
-                self.violate("R1".into(), text);
+                self.violate("FIB1".into(), text);
                 return;
             }
         }
     }
 
-    /// V-1: a process that is stopped in order leaves no own interface of a virtual router.
+    /// VMAC-1: a process that is stopped in order leaves no own interface of a virtual router.
     pub fn links_are_gone(&mut self, node: usize) {
         let left: Vec<String> = self.nodes[node].kernel.uppers().map(|l| l.name.clone()).collect();
         if !left.is_empty() && self.ends_in_peace(node) {
-            self.violate("V1".into(), format!("node {node}: {left:?} are left after the end"));
+            self.violate("VMAC1".into(), format!("node {node}: {left:?} are left after the end"));
         }
     }
 
-    /// V-1: without a fault a node has an own interface for each virtual router that is configured for one, up exactly where that is
+    /// VMAC-1: without a fault a node has an own interface for each virtual router that is configured for one, up exactly where that is
     /// Master, and no other.
     pub fn links_are_right(&mut self) {
         for node in 0..self.nodes.len() {
@@ -66,7 +67,7 @@ impl Sim {
             if want != have {
                 let text =
                     format!("node {node}: there are to be the interfaces {want:?} (up), the kernel has {have:?}");
-                self.violate("V1".into(), text);
+                self.violate("VMAC1".into(), text);
                 return;
             }
         }
@@ -81,7 +82,7 @@ impl Sim {
         peace && old && n.custodian.is_none() && !(n.netlink_errors || n.overrun || n.lost)
     }
 
-    /// a process that is stopped in order leaves no route.
+    /// FIB-1: a process that is stopped in order leaves no route.
     pub fn routes_are_gone(&mut self, node: usize) {
         let peace = self.ground.now.since(self.ground.nodes[node].netlink_touched) > Duration::from_secs(3);
         // A process that is stopped before it has read the kernel's state, or before it is in charge, knows of no route.
@@ -93,7 +94,7 @@ impl Sim {
         let routes = &self.nodes[node].kernel.routes;
         let left = routes.ours().count() + routes.rules().count();
         if left > 0 && peace && !sick {
-            self.violate("R1".into(), format!("node {node}: {left} routes and rules are left after the end"));
+            self.violate("FIB1".into(), format!("node {node}: {left} routes and rules are left after the end"));
         }
     }
 }

@@ -116,14 +116,14 @@ fn without_weight_the_session_decides_between_backup_and_fault() {
     n.pass(Duration::from_nanos(29_999_999));
     assert_eq!(n.state(), State::Master);
     n.b.out.clear();
-    // The farewell and the fault are of the very turn in which the session is lost.
+    // The farewell and the fault happen in the turn in which the session is lost.
     n.pass(Duration::from_nanos(1));
     assert_eq!((n.state(), n.b.now.mono), (State::Fault, last + Duration::from_millis(30)));
     assert!(matches!(n.b.out.first(), Some(Out::Stop(Some(_)))), "priority 0 first: {:?}", n.b.out);
     assert!(n.b.view().reasons.contains("due to BFD session r2"), "{}", n.b.view().reasons);
     n.up();
     assert_eq!(n.state(), State::Backup);
-    // The peer says so: in the turn of its packet.
+    // The peer reports Down: the fault happens in the turn of its packet.
     n.packet(bfd::State::Down);
     assert_eq!(n.state(), State::Fault);
 }

@@ -235,7 +235,7 @@ fn promote_secondaries_is_set_where_the_addresses_are_and_put_back() {
     };
     // The interface of its own has it in any case, and eth2 has no address.
     assert_eq!(promoted(&b, 1, None), ["vrrp.51", "eth0", "eth1"]);
-    // A reload without it puts it back, unless somebody has changed it meanwhile.
+    // A reload without the keyword puts the sysctl back, unless another program has changed it meanwhile.
     b.knobs.clear();
     cfg.more.promote_secondaries = false;
     b.event(Event::Guard(GuardEv::Config(Box::new(Config { instances: vec![cfg.clone()], ..Config::default() }))));
@@ -250,7 +250,7 @@ fn promote_secondaries_is_set_where_the_addresses_are_and_put_back() {
     assert_eq!(promoted(&b, 0, Some(1)), ["eth0", "eth1"]);
 }
 
-/// Two virtual routers on one interface: it is put back with the last of them.
+/// Two virtual routers on one interface: the sysctl is put back when the last of them is removed.
 #[test]
 fn the_last_one_puts_it_back() {
     let both = [51, 52].map(|vrid| {
@@ -280,11 +280,11 @@ fn local_igmp_is_silenced_at_the_start_and_put_back_at_the_end() {
     b.run(Duration::from_millis(10));
     let asked = |b: &Bench| -> Vec<(String, Vec<Set>)> { b.knobs.iter().map(|k| (k.1.clone(), k.2.clone())).collect() };
     assert_eq!(asked(&b), [("all".to_owned(), vec![Set::to(Knob::LocalIgmpReports, 0)])]);
-    // It was 1.
+    // The sysctl was 1 before.
     let job = b.knobs[0].0;
     assert!(job > 0);
     b.knobs.clear();
-    // The next process knows what it was.
+    // The next process knows the former value.
     b.event(Event::Guard(GuardEv::Freeze));
     let s = b.world.last_snapshot(b.now);
     assert_eq!((s.below.len(), s.below[0].ifindex), (1, 0));

@@ -124,14 +124,14 @@ fn no_track_is_left_to_others() {
 fn a_route_waits_for_its_interface() {
     let mut b = bench("10.1.0.0/16 via 198.19.0.1 dev eth7\n 10.2.0.0/16 via 198.18.0.1 dev eth0");
     assert_eq!((b.routes.names(), b.world.routes().waiting), (vec!["10.2.0.0/16".to_owned()], 1));
-    // There, but down; then up.
+    // The interface exists and is down; then it is up.
     b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", false))));
     b.run(ms(20));
     assert_eq!(b.routes.names().len(), 1);
     b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", true))));
     b.run(ms(1));
     assert_eq!(b.routes.names().len(), 2);
-    // Down: the kernel flushes the routes without a report. That is not reported as a loss, and they are added again with the interface.
+    // The interface is down: the kernel removes the routes without a report. The log has no loss, and they are added again when it is up.
     let over = |r: &RouteSpec| r.hops.iter().any(|h| h.ifindex == 9);
     b.routes.routes.retain(|r| !over(r));
     b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", false))));
@@ -140,7 +140,7 @@ fn a_route_waits_for_its_interface() {
     b.event(Event::Net(NetEv::LinkNew(link(9, "eth7", true))));
     b.run(ms(1));
     assert_eq!(b.routes.names().len(), 2);
-    // Deleted and made again with another index.
+    // The interface is deleted and made again with another index.
     b.routes.routes.retain(|r| !over(r));
     b.event(Event::Net(NetEv::LinkDel { ifindex: 9 }));
     b.event(Event::Net(NetEv::LinkNew(link(12, "eth7", true))));
@@ -180,7 +180,7 @@ fn a_reload_adds_and_removes_the_difference() {
     assert_eq!(asked, ["add 10.4.0.0/16", "change 10.3.0.0/16 src None to Some(198.18.0.20)", "del 10.2.0.0/16"]);
     reload(&mut b, "");
     assert_eq!(b.routes.names(), [""; 0]);
-    // The first routes of all may come with a reload.
+    // A reload may add the first routes of the process.
     let mut b = Bench::new(v2());
     reload(&mut b, "10.1.0.0/16 via 198.18.0.1");
     assert!(b.routes.watched && b.routes.names() == ["10.1.0.0/16"]);

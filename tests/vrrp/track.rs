@@ -151,14 +151,14 @@ fn a_first_result_that_fails_is_a_fault_at_once_and_other_faults_do_not_wait() {
     let mut b = scripts(v2(), vec![VrrpScript { rise: 2, fall: 3, ..script("chk") }]);
     b.ends(1);
     assert_eq!((b.state(), b.logged("Entering FAULT STATE (init): due to script chk")), (State::Fault, 1));
-    // Two trackers, one known: still waiting.
+    // One of two trackers has a result: the virtual router still waits.
     let mut b = scripts(v2(), vec![script("a"), script("z")]);
     let all = b.spawned();
     b.exit(all[0], 0);
     assert_eq!((b.state(), b.logged("not started")), (State::Init, 1), "said once");
     b.exit(all[1], 0);
     assert_eq!(b.state(), State::Backup);
-    // The interface is down: FAULT now; and when it is up again, still no result.
+    // The interface is down: FAULT. When it is up again there is still no result.
     let mut b = scripts(v2(), vec![script("chk")]);
     b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
     assert_eq!((b.state(), b.logged("FAULT STATE (init): interface eth0 down")), (State::Fault, 1));
@@ -192,7 +192,7 @@ fn weights_are_added_while_up_and_subtracted_while_down_and_reverse_negates() {
         b.ends(1);
         assert_eq!((b.state(), b.priority()), (State::Backup, down), "{of_script} {of_line:?} {reverse:?} down");
     }
-    // Reversed without weight: success is the fault; and `noreverse` of the line is stronger.
+    // Reversed without weight: success is the fault. `noreverse` in the line overrides it.
     let mut b = scripts(v2(), vec![VrrpScript { weight: weight(0, true), ..script("chk") }]);
     b.ends(0);
     assert_eq!((b.state(), b.logged("due to script chk")), (State::Fault, 1));
@@ -559,11 +559,11 @@ fn scripts_that_go_together_keep_their_schedule_however_late_each_turn_is() {
         let due = began + S * (second as u32 + 1);
         let next = b.world.next_deadline();
         assert!(matches!(next, Some((at, Due::TrackRun(_))) if at == due), "{next:?}");
-        // Each turn is late by another time, as a busy machine's are.
+        // The turns are late by different times, as on a busy machine.
         b.now.mono = due + ms(second * 13 % 40);
         b.fire();
     }
-    // A standstill: one run each, not those that were missed; and then the old beat.
+    // After a pause of the loop each script runs once, without the missed runs, and then at its former times.
     for child in b.spawned() {
         b.exit(child, 0);
     }

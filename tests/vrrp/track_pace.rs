@@ -12,7 +12,7 @@ const S: Duration = Duration::from_secs(1);
 fn checks_that_start_together_run_apart() {
     let names: Vec<String> = (0..50).map(|i| format!("s{i}")).collect();
     let mut b = scripts(v2(), names.iter().map(|n| script(n)).collect());
-    // Every run ends at once, well. When the second and third ones begin:
+    // Every run succeeds at once. The times at which the second and third ones begin:
     let mut runs: Vec<kalived::time::Instant> = Vec::new();
     let begin = b.now.mono;
     while b.now.mono < begin + S * 3 {

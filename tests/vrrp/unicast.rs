@@ -34,7 +34,7 @@ fn v6(peers: &[&str]) -> InstanceConfig {
     with(peers, c)
 }
 
-/// Where a packet goes to, from where, and with which TTL.
+/// Destination, source and TTL of a packet.
 fn ends(p: &[u8]) -> (IpAddr, IpAddr, u8) {
     match p[0] >> 4 {
         4 => {
@@ -187,7 +187,7 @@ fn the_old_checksum_counts_and_never_disables_the_right_one() {
         assert_eq!(b.view().stats.advert_rcvd, n as u64 + 1, "R-136");
     }
     assert_eq!(b.logged("old checksum of unicast adverts"), 1, "{:?}", b.log);
-    // What we send does not follow from what somebody sends.
+    // The checksum of received adverts does not change the one that is sent.
     b.run(S * 5);
     let summed = |b: &Bench, dst: &str| {
         let p = b.out.iter().find_map(|o| if let Out::Advert(p) = o { Some(p.clone()) } else { None });
@@ -217,7 +217,7 @@ fn trap_51_a_source_that_comes_later_is_waited_for() {
     assert_eq!((b.state(), b.view().reasons), (State::Fault, format!("source address {late} is not there yet")));
     b.run(S * 30);
     assert_eq!((b.state(), b.specs.len()), (State::Fault, 0));
-    // It may come on any interface.
+    // The source address may be added on any interface.
     b.event(Event::Net(NetEv::LinkNew(link(9, "lo1", true))));
     b.out.clear();
     b.event(Event::Net(NetEv::AddrNew(addr(9, late, 32, 0))));
@@ -226,14 +226,14 @@ fn trap_51_a_source_that_comes_later_is_waited_for() {
     assert_eq!(b.frames(), 1, "its peers hear where the address is");
     b.run(S * 4);
     assert_eq!((b.state(), b.view().source), (State::Master, Some(ip(late))));
-    // It goes: a farewell, and the wait begins again.
+    // The source address is removed: a farewell, and the wait begins again.
     b.out.clear();
     b.event(Event::Net(NetEv::AddrDel { ifindex: 9, addr: ip(late), prefix: 32 }));
     assert_eq!((b.state(), to(&b.out)), (State::Fault, vec!["farewell 198.18.0.30".to_owned()]));
     assert!(b.out.contains(&Out::Close));
     b.event(Event::Net(NetEv::AddrNew(addr(9, late, 32, 0))));
     assert_eq!(b.state(), State::Backup);
-    // The interface goes with it.
+    // The interface is removed together with the source address.
     b.event(Event::Net(NetEv::LinkDel { ifindex: 9 }));
     assert_eq!(b.state(), State::Fault);
 }
@@ -256,7 +256,7 @@ fn trap_52_a_global_source_for_global_peers_whatever_is_learned_first() {
     assert_eq!(b.specs.values().last(), Some(&SockSpec::Unicast { local: source, ifindex: 0, ah: false }));
     rx_to(&mut b, &c, "2001:db8::30", "2001:db8::20", 200, ToPeer { ttl: 64, ..PLAIN });
     assert_eq!(b.view().stats.advert_rcvd, 1);
-    // Peers with link-local addresses are reached from ours, by our interface.
+    // To peers with link-local addresses the source is the own link-local address, on the interface of the instance.
     let b = Bench::new(v6(&["fe80::30"]));
     assert_eq!(b.specs.values().last(), Some(&SockSpec::Unicast { local: ip("fe80::20"), ifindex: ETH0, ah: false }));
 }
@@ -292,7 +292,7 @@ fn other_peers_after_a_reload_are_armed_anew_without_a_transition() {
     assert_eq!(to(&b.out), ["stop", "armed 198.18.0.40", "armed 198.18.0.30"]);
     assert_eq!(b.armed.keys().next().map(|k| k.0), armed, "no advert is late for it");
     assert_eq!(b.logged("+peer 198.18.0.40"), 1, "{:?}", b.log);
-    // From peers to a group it is another virtual router on the wire: it says goodbye on the old one.
+    // With a multicast group instead of peers it is another virtual router for its peers, so it sends them a farewell.
     b.out.clear();
     b.reload(&[v3()]);
     assert_eq!(to(&b.out)[..2], ["farewell 198.18.0.40", "farewell 198.18.0.30"]);
@@ -371,7 +371,7 @@ fn a_successor_hears_and_goes_on_with_peers() {
     let mut new = Bench::of(kalived::world::World::standby(config));
     new.now = old.now;
     new.start();
-    // Heard while it stood by: a farewell that the old process did not handle any more.
+    // A farewell that was received in standby and that the old process did not handle.
     rx(&mut new, &c, PEER, 0);
     new.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(shot)), dead_since: None }));
     assert_eq!((new.state(), new.view().stats.pri_zero_rcvd), (State::Backup, 1));
@@ -379,7 +379,7 @@ fn a_successor_hears_and_goes_on_with_peers() {
     assert_eq!(new.state(), State::Master, "Skew_Time after the farewell");
 }
 
-/// What shares a time is bounded by packets, not by virtual routers.
+/// The limit on adverts that share a time counts packets, not virtual routers.
 #[test]
 fn adverts_to_many_peers_fill_a_phase_sooner() {
     let interval = Duration::from_millis(10);

@@ -1,4 +1,5 @@
-//! `virtual_routes`, `virtual_rules` and `static_rules`: there while their virtual router is Master, in the right order, and put back.
+//! `virtual_routes`, `virtual_rules` and `static_rules`: added while their virtual router is Master, in order with its addresses, and put back
+//! when another program removes them.
 
 use crate::bench::{Bench, Out, PEER, link, v2};
 use kalived::config::load;
@@ -23,7 +24,7 @@ impl Files for Text {
     }
 }
 
-/// A configuration whose virtual router has these lines; then other blocks.
+/// A configuration whose virtual router has `lines`, and its messages. `more`: other blocks.
 fn config(lines: &str, more: &str) -> (Config, Vec<String>) {
     let text = format!(
         "vrrp_instance VI_1 {{\n interface eth0\n virtual_router_id 51\n priority 100\n virtual_ipaddress {{ 198.18.0.100 }}\n{lines}\n}}\n{more}\n"
@@ -35,7 +36,7 @@ fn config(lines: &str, more: &str) -> (Config, Vec<String>) {
 fn sound(lines: &str, more: &str) -> Config {
     let (mut config, said) = config(lines, more);
     assert!(said.is_empty(), "{said:?}");
-    // What the bench's peer speaks.
+    // The version and interval of the bench's peer.
     for i in &mut config.instances {
         let like = v2();
         (i.version, i.vips, i.garp) = (like.version, like.vips, like.garp);
@@ -64,7 +65,7 @@ fn nothing(b: &Bench) -> bool {
     b.routes.names().is_empty() && b.routes.rules.is_empty()
 }
 
-/// Somebody better speaks: Backup.
+/// A router of higher priority sends an advert: Backup.
 fn beaten(b: &mut Bench) {
     b.rx(&v2(), PEER, 200, Duration::from_secs(1));
 }
@@ -75,7 +76,7 @@ fn there_while_master_after_its_addresses_and_gone_before_them() {
     b.start();
     b.run(ms(500));
     assert!(b.routes.watched && b.routes.asked.is_empty(), "nothing for a Backup");
-    // The kernel is slow: no route is asked for before the address is answered, and no rule before the routes are.
+    // The kernel is slow: no route is requested before the answer for the address, and no rule before the answers for the routes.
     b.answer = false;
     b.run(Duration::from_secs(5));
     assert_eq!(b.world.views()[0].state, State::Master);
@@ -112,7 +113,7 @@ fn there_while_master_after_its_addresses_and_gone_before_them() {
     let asked: Vec<bool> = b.routes.asked.iter().map(|op| matches!(op, NetOp::RuleDel(_))).collect();
     assert_eq!(asked, [true, true, false, false], "rules before routes");
     assert!(b.out.iter().any(|o| matches!(o, Out::Del(_))));
-    // And back, and gone at the end.
+    // They are added again, and removed at the end.
     b.run(Duration::from_secs(6));
     assert!(!nothing(&b));
     b.term();
@@ -135,7 +136,7 @@ fn put_back_at_once_counted_and_named_once() {
     assert_eq!((b.world.routes().restored, b.world.rules().restored), (3, 3));
     assert_eq!(b.logged("(VI_1) virtual route 10.1.0.0/16 was removed by another program"), 1);
     assert_eq!(b.logged("(VI_1) virtual rule 500: from 10.1.0.0/16 lookup 100 was removed by another program"), 1);
-    // Also what was lost without a report.
+    // Also a route and a rule whose removal was not reported.
     let _ = (b.routes.take("10.1.0.0"), b.routes.take_rule(501));
     b.event(Event::Net(NetEv::Lost));
     b.dump();
@@ -191,13 +192,13 @@ fn a_reload_adds_and_removes_the_difference() {
     let rules = ["51: from 10.5.0.0/16 lookup 5", RULES[0], "501: from all to 10.2.0.0/16 prohibit"];
     assert_eq!(b.routes.rule_names(), rules);
     assert_eq!(b.routes.asked.len(), 6, "{:?}", b.routes.asked);
-    // The virtual router goes, and what is its.
+    // A reload removes the virtual router, and with it its routes and rules.
     b.event(Event::Guard(GuardEv::Config(Box::new(sound("", "")))));
     b.run(ms(5));
     assert!(nothing(&b), "{:?} {:?}", b.routes.names(), b.routes.rule_names());
 }
 
-/// Two virtual routers name one route, one of them in another way: it stays while one of them is Master.
+/// Two virtual routers name one route, with different properties: it stays while one of them is Master.
 #[test]
 fn a_route_of_two() {
     let two = |b: &str| {
@@ -220,7 +221,7 @@ fn a_route_of_two() {
     assert_eq!(via(&b).as_deref(), Some("198.18.0.2"));
 }
 
-/// From one process to the next nothing of a Master is touched; what a dead one left and nobody wants goes.
+/// A new process does not change the routes of a Master that continues; routes of a dead process that are not wanted are removed.
 #[test]
 fn over_an_upgrade_and_after_a_crash() {
     let mut old = master(LINES, "");
@@ -244,13 +245,13 @@ fn over_an_upgrade_and_after_a_crash() {
     };
     let new = next(LINES, Some(Box::new(snapshot.clone())), ms(10));
     assert_eq!((new.world.views()[0].state, new.routes.asked.len()), (State::Master, 0), "{:?}", new.routes.asked);
-    // With less in the file.
+    // The new file has fewer lines.
     let new = next("virtual_routes {\n blackhole 10.9.0.0/16\n}", Some(Box::new(snapshot.clone())), ms(10));
     assert_eq!((new.routes.names(), new.routes.rules.len()), (vec!["10.9.0.0/16".to_owned()], 0));
-    // Silent for too long: it starts as a Backup.
+    // Too long after the last advert: it starts as a Backup.
     let new = next(LINES, Some(Box::new(snapshot)), Duration::from_secs(60));
     assert!(new.world.views()[0].state == State::Backup && nothing(&new), "{:?}", new.routes.names());
-    // Killed, and nothing is known of it but the file.
+    // After a kill without a snapshot only the file is known.
     let mut new = Bench::of(World::new(sound(LINES, "")));
     new.routes.routes.clone_from(&old.routes.routes);
     new.routes.rules.clone_from(&old.routes.rules);
@@ -293,7 +294,7 @@ fn lines_that_cannot_be_and_rules_without_a_preference() {
         assert!(said.iter().any(|s| s == what), "{line}: {said:?}");
         assert_eq!(config.static_rules.len(), 1, "{line}");
     }
-    // As keepalived gives them: each family for itself, down from 16,384, in the order of the file.
+    // The numbers that keepalived assigns: downwards from 16,384 in the order of the file, for each family.
     let (config, said) = config(
         "virtual_rules {\n from 10.1.0.0/16 table 1\n from 2001:db8::/32 table 2\n from 10.3.0.0/16 table 3\n}",
         "",

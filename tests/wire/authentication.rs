@@ -1,4 +1,4 @@
-//! AH and `auth_hmac` against the vectors: the right signature is the one that is computed here too, and no other passes.
+//! AH and `auth_hmac`: the codecs compute the signatures of the wire vectors, and accept no other one.
 
 use super::receiver::vectors;
 use kalived::wire::hmac::{self, Context};
@@ -25,7 +25,7 @@ fn ah_vectors_get_their_verdict() {
     assert_eq!(header, ah::Header { spi: [198, 18, 0, 30].into(), sequence: 1 });
     assert!(!ah_of("v2-ah-bad-icv").unwrap().1);
     assert_ne!(ah_of("v2-ah-bad-spi").unwrap().0.spi, header.spi);
-    assert_eq!(ah_of("v2-ah-bad-replay").unwrap().0, header, "the same sequence again");
+    assert_eq!(ah_of("v2-ah-bad-replay").unwrap().0, header, "the sequence number is repeated");
     assert_eq!(ah_of("v2-ah-bad-next-header"), Err(Bad::Type));
 }
 
@@ -46,7 +46,7 @@ fn ah_covers_every_byte_that_no_router_changes() {
     for at in 0..packet.len() {
         let mut other = packet.clone();
         other[at] ^= 1;
-        // Type of service, flags and fragment offset, header checksum; the header's length decides where the rest lies.
+        // Set to zero before the HMAC (RFC 2402 §3.3.3.1): type of service, flags and fragment offset, header checksum.
         let changes = matches!(at, 1 | 6 | 7 | 10 | 11);
         assert_eq!(ah::verifies(&other, 20, AH_KEY, true), changes, "byte {at}");
     }
@@ -101,7 +101,7 @@ fn hmac_vectors_get_their_verdict() {
     let (.., trailer) = trailer_of("v3-hmac-bad-keyid", false);
     assert_eq!(hmac::parse(&trailer).unwrap().key_id, 9);
     let (context, message, trailer) = trailer_of("v3-hmac-bad-stale", false);
-    assert!(hmac::verifies(&context, &message, &trailer, &key()), "right, and too old");
+    assert!(hmac::verifies(&context, &message, &trailer, &key()), "the signature is valid, only its time is too old");
 }
 
 proptest! {

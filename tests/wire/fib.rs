@@ -1,6 +1,6 @@
-//! Routes on rtnetlink: a real dump, what we put and read back, and bytes that no kernel would send.
+//! The rtnetlink codec of routes: a dump from a kernel, round trips of requests, and malformed messages.
 //!
-//! `route-dump.hex` was read from Linux 6.18 in a network namespace, with v0 as interface 3 and v1 as interface 2.
+//! `route-dump.hex` is a dump from Linux 6.18 in a network namespace in which v0 is interface 3 and v1 is interface 2.
 
 use super::hex;
 use bytes::BytesMut;
@@ -15,7 +15,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// A unicast route in the main table, by these ways.
+/// A unicast route in the main table with these next hops.
 fn route(to: &str, len: u8, hops: &[HopSpec]) -> RouteSpec {
     let to = ip(to);
     let none = if to.is_ipv6() { ip("::") } else { ip("0.0.0.0") };
@@ -45,7 +45,7 @@ fn dump() -> Vec<u8> {
     hex(include_str!("route-dump.hex"))
 }
 
-/// What `ip route` was told to add, in the order in which the kernel reports it.
+/// The routes that `ip route` added before the dump, in the order in which the kernel reports them.
 fn added() -> Vec<RouteSpec> {
     let n = Metric::Number;
     let metrics = vec![(8, n(1360)), (4, n(800)), (2, n(1400)), (16, Metric::Name("reno".into()))];
@@ -81,9 +81,12 @@ fn a_dump_is_what_was_added() {
     assert_eq!(there.len(), want.len());
     for (is, want) in there.iter().zip(&want) {
         assert!(want.is(is), "wanted {want:?}\nis {is:?}");
-        assert!(!RouteSpec { proto: 4, ..want.clone() }.is(is), "the tag counts");
+        assert!(
+            !RouteSpec { proto: 4, ..want.clone() }.is(is),
+            "a route with another protocol number is another route"
+        );
         let elsewhere = RouteSpec { src: Some(ip("10.0.0.77")), ..want.clone() };
-        assert!(!elsewhere.is(is), "the source counts");
+        assert!(!elsewhere.is(is), "a route with another preferred source is another route");
     }
     assert_eq!(there.iter().filter(|is| want.iter().any(|w| w.is(is))).count(), want.len());
 }
@@ -115,7 +118,7 @@ fn requests_byte_for_byte() {
     assert_eq!(out[..], hex(want)[..]);
 }
 
-/// The filter as the kernel runs it.
+/// Whether the classic BPF program of `report_filter` lets the message through, executed as the kernel executes it.
 fn passes(message: &[u8]) -> bool {
     let (program, mut at, mut a) = (report_filter(), 0, 0u32);
     loop {
@@ -144,11 +147,11 @@ fn the_filter_drops_routes_of_others_and_nothing_else() {
         m
     };
     for kind in [24, 25] {
-        assert!(passes(&message(kind, 0, 18)), "ours");
-        assert!(!passes(&message(kind, 0, 186)), "BGP's");
-        assert!(!passes(&message(kind, 0x400, 186)), "BGP's, created");
-        assert!(passes(&message(kind, 0x100, 186)), "it may have replaced one of ours");
-        assert!(passes(&message(kind, 0x2, 18)), "a dump");
+        assert!(passes(&message(kind, 0, 18)), "a route of kalived");
+        assert!(!passes(&message(kind, 0, 186)), "a route of BGP");
+        assert!(!passes(&message(kind, 0x400, 186)), "a route of BGP, with NLM_F_CREATE");
+        assert!(passes(&message(kind, 0x100, 186)), "with NLM_F_REPLACE: it may have replaced a route of kalived");
+        assert!(passes(&message(kind, 0x2, 18)), "an entry of a dump");
     }
     for kind in [2, 3, 4, 16, 17, 20, 21] {
         assert!(passes(&message(kind, 0, 186)), "type {kind}");

@@ -1,4 +1,4 @@
-//! Exact bytes of what goes out beside adverts.
+//! The exact bytes of an unsolicited neighbour advertisement. Those of a gratuitous ARP are in `src/wire/arp.rs`.
 
 use super::hex;
 use kalived::wire::{checksum, ipv6, ndisc};
@@ -11,7 +11,7 @@ fn unsolicited_na_byte_for_byte() {
     let mut want = hex("333300000001 020000000033 86dd
          60000000 0020 3a ff 20010db8001200000000000000000064 ff020000000000000000000000000001
          88 00 0000 a0000000 20010db8001200000000000000000064 02 01 020000000033");
-    // The checksum by hand: source, destination, length and next header of the pseudo-header; then the message.
+    // The checksum, computed a second time: source, destination, length and next header of the pseudo-header, then the message.
     let s: u32 = [
         0x2001, 0x0db8, 0x0012, 0x0064, 0xff02, 0x0001, 0x0020, 0x003a, 0x8800, 0xa000, 0x2001, 0x0db8, 0x0012, 0x0064,
         0x0201, 0x0200, 0x0000, 0x0033u32,

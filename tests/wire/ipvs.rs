@@ -1,4 +1,4 @@
-//! The IPVS codec: what is written is read, nothing that is cut or changed is taken for something it is not, and no input panics.
+//! The IPVS codec: round trips, exact bytes, and malformed messages: one that is cut short is not read as a whole one, and no input panics.
 
 use super::hex;
 use bytes::BytesMut;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 const FAMILY_ID: u16 = 0x20;
 
-// `struct nlmsghdr` is 16 bytes; what follows is what `read` gets.
+// The message without its `struct nlmsghdr` (16 bytes), as `read` takes it.
 fn body(put: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
     let mut out = BytesMut::new();
     put(&mut out);
@@ -99,7 +99,7 @@ fn requests_byte_for_byte() {
     let key = ServiceKey::Address(Protocol::Tcp, "10.77.1.1".parse().unwrap(), 80);
     let svc = Service { scheduler: "rr".into(), flags: 0, timeout: 0, netmask: u32::MAX, engine: String::new() };
     service(&mut out, FAMILY_ID, 2, Act::Delete, &key, &svc);
-    // AF 2, protocol 6, address in 16 bytes, port 80 in network order; a deletion says no more.
+    // Address family 2, protocol 6, address in 16 bytes, port 80 in network order. A deletion needs no other attribute.
     let want = "44000000200005000200000000000000 03010000 30000180 0600010002000000 0600020006000000 \
                 140003000a4d0101000000000000000000000000 0600040000500000";
     assert_eq!(out[..], hex(want)[..]);
@@ -126,6 +126,6 @@ fn what_is_missing_is_an_error() {
     let mut none = BytesMut::new();
     get_services(&mut none, FAMILY_ID, 1);
     get_destinations(&mut none, FAMILY_ID, 2, &key);
-    assert_eq!(read_family(&body(|o| get_family(o, 1, "IPVS"))), Ok(None), "a question is no answer");
+    assert_eq!(read_family(&body(|o| get_family(o, 1, "IPVS"))), Ok(None), "a request is not an answer");
     assert_eq!(generic::CONTROLLER, 0x10);
 }

@@ -1,6 +1,6 @@
-//! The codecs from outside: the project's wire vectors, round trips, exact bytes, and hostile input.
+//! Tests of the codecs in `src/wire`: the wire vectors, round trips, exact bytes, and malformed input.
 
-#![allow(clippy::unwrap_used)] // a test that panics has failed, which is what a helper wants too
+#![allow(clippy::unwrap_used)] // a test that panics has failed
 
 mod authentication;
 mod fib;

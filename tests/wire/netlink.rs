@@ -1,7 +1,7 @@
-//! The rtnetlink codec: exact bytes both ways, and bytes that no kernel would send.
+//! The rtnetlink codec of interfaces and addresses: exact bytes in both directions, and malformed messages.
 //!
-//! The bytes here were exchanged with Linux 6.18 in a network namespace: the requests were accepted and did what they say,
-//! the answers and notifications are what came back. They are little-endian, as the machine was.
+//! The bytes were exchanged with Linux 6.18 in a network namespace: the kernel executed the requests and sent the answers and
+//! notifications. They are little-endian.
 
 use super::hex;
 use bytes::BytesMut;
@@ -20,7 +20,7 @@ fn kinds(bytes: &[u8]) -> Vec<Result<Kind, Bad>> {
     messages(bytes).map(|m| m.map(|m| m.kind)).collect()
 }
 
-/// An address on interface 7 and nothing else.
+/// An address on interface 7, without any other attribute.
 fn spec(addr: &str, prefix: u8) -> AddrSpec {
     AddrSpec {
         ifindex: 7,
@@ -94,7 +94,7 @@ fn requests_byte_for_byte() {
 #[test]
 fn requests_of_one_turn_share_a_buffer() {
     let mut out = BytesMut::new();
-    // A label of odd length, so that the second message has to be moved to its place.
+    // The length of the first message is no multiple of 4, so the second one begins after padding.
     new_addr(&mut out, 1, &labelled());
     del_addr(&mut out, 2, &deprecated());
     get_addrs(&mut out, 3);
@@ -106,7 +106,7 @@ fn requests_of_one_turn_share_a_buffer() {
 #[cfg(target_endian = "little")]
 fn addresses_as_the_kernel_tells_them() {
     let told = hex(
-        // 10.0.0.9 peer 10.0.0.14/30, added by us
+        // 10.0.0.9 peer 10.0.0.14/30, added by kalived
         "540000001400020009000000895700000 21e80fd07000000 080001000a00000e 080002000a000009 0700030076300000
          05000b006b000000 0800080080020000 14000600ffffffffffffffff4859020069590200
          500000001400000000000000000000000a80a20007000000 1400010020010db8000000000000000000000064
@@ -252,15 +252,15 @@ fn a_length_that_lies_is_refused() {
     for claimed in [0, 1, 3, 9, 0xffff] {
         assert_eq!(addr_with(24, &attribute(1, claimed, &[10, 0, 0, 1])), [Err(Bad::Length)], "claimed {claimed}");
     }
-    // An attribute that fits but is too short for what it should hold.
+    // An attribute whose value is too short for its type.
     assert_eq!(addr_with(24, &attribute(1, 7, &[10, 0, 0, 0])), [Err(Bad::Length)]);
     for (kind, size) in [(8, 3), (11, 0)] {
         let short = attribute(kind, 4 + size, &vec![0; usize::from(size).next_multiple_of(4)]);
         assert_eq!(addr_with(24, &[short, address.clone()].concat()), [Err(Bad::Length)], "attribute {kind}");
     }
-    // Remains behind the last attribute that are no attribute.
+    // Three bytes after the last attribute, too few for another one.
     assert_eq!(addr_with(24, &[&address[..], &[1, 2, 3]].concat()), [Err(Bad::Length)]);
-    // Bodies shorter than their fixed part: attributes must not be looked for there.
+    // A body that is shorter than its fixed structure has no attributes.
     for kind in [16, 17, 20, 21, 2] {
         assert_eq!(kinds(&message(kind, &[0; 3])), [Err(Bad::Length)], "type {kind}");
     }
@@ -293,12 +293,12 @@ fn odd_links() {
     let name = attribute(3, 7, b"v0\0\0");
     assert_eq!(link(0, 0, &name), [Err(Bad::Value)]);
     assert_eq!(link(7, 0, &[]), [Err(Bad::Missing)]);
-    // IFLA_WIRELESS: an event about the link that does not describe it.
+    // A message with IFLA_WIRELESS is an event of the driver and does not describe the interface.
     assert_eq!(link(7, 0, &[&name[..], &attribute(11, 4, &[])].concat()), [Ok(Kind::Other(16))]);
-    // A tunnel: its hardware address is an IPv4 address, and it knows no ARP.
+    // A tunnel: its hardware address is an IPv4 address, and it has IFF_NOARP.
     let tunnel = link(7, 0x80 | 0x1, &[&name[..], &attribute(1, 8, &[10, 0, 0, 1])].concat());
     assert!(matches!(&tunnel[..], [Ok(Kind::Link(l))] if l.mac.is_none() && l.noarp && l.up && !l.running));
-    // Flag bits in an attribute's type are not part of it.
+    // NLA_F_NESTED and NLA_F_NET_BYTEORDER in the type of an attribute are no part of its number.
     assert!(matches!(&link(7, 0, &attribute(3 | 0x8000, 7, b"v0\0\0"))[..], [Ok(Kind::Link(l))] if l.name == "v0"));
 }
 
@@ -362,7 +362,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic_or_walk_for_ever(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        // Each message takes at least its header, but for one error at the end.
+        // Each message has at least a header; one error more may be at the end.
         prop_assert!(messages(&bytes).count() <= bytes.len() / 16 + 1);
     }
 
@@ -373,7 +373,7 @@ proptest! {
         attributes in prop::collection::vec((0u16..40, 0u16..24, prop::collection::vec(any::<u8>(), 0..20)), 0..8),
     ) {
         let mut body = head;
-        // Plausible families, so that the attributes are reached.
+        // A family that the codec knows, so that it reads the attributes.
         if let Some(family) = body.first_mut() {
             *family = [0, 2, 10][usize::from(*family) % 3];
         }
@@ -401,7 +401,7 @@ fn a_dump_cut_or_changed_anywhere_is_survived() {
     }
 }
 
-/// What asks for an interface has the shape of what the kernel reports of it.
+/// The request for an own interface has the form of the kernel's report of it.
 #[test]
 fn an_interface_of_our_own_is_asked_for_as_it_is_reported() {
     use kalived::net::{OwnLink, Upon, UponKind};
@@ -412,13 +412,13 @@ fn an_interface_of_our_own_is_asked_for_as_it_is_reported() {
         let own = OwnLink { name: "vrrp.51".into(), upon: Upon { kind, mode, parent: 7 }, mac, group: 3, master: 5 };
         let mut out = BytesMut::new();
         new_link(&mut out, 9, &own);
-        // struct ifinfomsg: the index, which the kernel gives.
+        // The index in `struct ifinfomsg`, which the kernel assigns.
         out[20..24].copy_from_slice(&11u32.to_ne_bytes());
         let told = kinds(&out);
         let [Ok(Kind::Link(link))] = &told[..] else { panic!("{told:?}") };
         assert!(own.is(link) && link.ifindex == 11 && !link.up && !link.ours, "{link:?}");
         assert!(!OwnLink { upon: Upon { parent: 8, ..own.upon }, ..own.clone() }.is(link));
-        // Cut anywhere, it is no interface or an error; it never panics.
+        // No cut leads to a panic.
         for n in 0..out.len() {
             let _ = kinds(&out[..n]);
         }

@@ -1,4 +1,4 @@
-//! nf_tables: the batch byte for byte, what is in it, and bytes that no kernel would send.
+//! The nf_tables codec: the messages of a batch, their exact bytes, and malformed messages.
 
 use super::hex;
 use bytes::BytesMut;
@@ -32,15 +32,19 @@ fn a_batch_is_whole_and_its_last_message_alone_asks_for_an_answer() {
     assert_eq!((shape.first(), shape.last()), (Some(&(0x10, 1, 0)), Some(&(0x11, 1, 0))));
     let asking = shape.iter().filter(|m| m.1 & 4 != 0).count();
     assert_eq!((asking, shape[shape.len() - 2].1 & 4), (1, 4));
-    assert!(frames(&out).all(|f| f.expect("our own").seq == 7), "the first answer is the batch's");
-    // Whatever was there of both names goes first: made, so that it can be deleted.
+    assert!(frames(&out).all(|f| f.expect("our own").seq == 7), "all messages have the sequence number of the batch");
+    // The batch first creates and deletes the tables of both names: a deletion of a table that does not exist would fail.
     let tables: Vec<(u16, u16, u8)> = shape.iter().filter(|m| m.0 & !2 == 0x0a00).copied().collect();
     let clear = [(0x0a00, 0x401, 2), (0x0a02, 1, 2), (0x0a00, 0x401, 10), (0x0a02, 1, 10)];
     assert_eq!(tables[..8], [clear, clear].concat());
-    assert_eq!(tables[8..], [(0x0a00, 0x601, 2), (0x0a00, 0x601, 10)], "exclusive: nobody else's is filled");
+    assert_eq!(
+        tables[8..],
+        [(0x0a00, 0x601, 2), (0x0a00, 0x601, 10)],
+        "NLM_F_EXCL: a table of another program is not filled"
+    );
     let count = |kind| shape.iter().filter(|m| m.0 == kind).count();
     assert_eq!([count(0x0a09), count(0x0a0c), count(0x0a03), count(0x0a06)], [3, 3, 4, 2 + 6]);
-    // Only one family.
+    // With addresses of one family only, no table of the other one is filled.
     let mut out = BytesMut::new();
     put(&mut out, 7, &rules(&[("10.0.0.1", "")]), &[]);
     assert!(self::shape(&out).iter().filter(|m| m.2 == 10).all(|m| m.0 & !2 == 0x0a00));
@@ -55,10 +59,10 @@ fn a_batch_byte_for_byte() {
     let body = |kind: u16, nth: usize| all.iter().filter(|f| f.kind == kind).nth(nth).expect("there").body.to_vec();
     let name = "0f000100 6b656570616c6976656400 00";
     assert_eq!(all[0].body, hex("0000000a"));
-    // Ours is known by a comment, as `nft list tables` shows it.
+    // The comment, which `nft list tables` shows, marks the table as kalived's.
     let comment = "0e000600 0008 6b616c6976656400 0000";
     assert_eq!(body(0x0a00, 2), hex(&format!("02000000{name}{comment}")));
-    // ipv4_addr, 4 bytes, number 1.
+    // The set: type ipv4_addr (7), keys of 4 bytes, set id 1.
     let set = "09000200 7669707300000000 08000400 00000007 08000500 00000004 08000a00 00000001";
     assert_eq!(body(0x0a09, 0), hex(&format!("02000000{name}{set}")));
     let elements = "09000200 7669707300000000 14000380 10000180 0c000180 08000100 0a090064";
@@ -83,8 +87,8 @@ fn many_addresses_are_several_messages_of_one_batch() {
     let lists: Vec<usize> =
         frames(&out).map(|f| f.expect("our own")).filter(|f| f.kind == 0x0a0c).map(|f| f.body.len()).collect();
     assert_eq!(lists.len(), 3);
-    assert!(lists.iter().all(|len| *len < 65_535), "a list is one attribute");
-    // All are in it once.
+    assert!(lists.iter().all(|len| *len < 65_535), "the elements are one attribute, whose length has 16 bits");
+    // An element takes 16 bytes: the messages have room for all.
     let found = frames(&out).flatten().filter(|f| f.kind == 0x0a0c).map(|f| f.body.len() / 16).sum::<usize>();
     assert!(found >= 2500);
     assert!(out.len() < 4 << 20);
@@ -118,14 +122,14 @@ fn what_makes_no_sense_is_an_error_or_nothing() {
     assert!(read(0x0a00, "02").is_err(), "shorter than its header");
     assert!(read(0x0a00, "02000000").is_err(), "no name");
     assert!(read(0x0a00, "02000000 ff000100 61").is_err(), "an attribute longer than the message");
-    assert_eq!(read(0x0a06, "02000000"), Ok(None), "a rule that was added is not read");
-    // A comment longer than the user data: a table without one.
+    assert_eq!(read(0x0a06, "02000000"), Ok(None), "messages about rules are not read");
+    // A comment that is longer than the user data is ignored.
     let table = |data: &str| read(0x0a00, &format!("02000000 06000100 61000000 {data}")).expect("a table");
     let of = |comment: Option<&str>| {
         Some(Message::Table(Table { name: "a".into(), v6: false, comment: comment.map(Into::into) }))
     };
     assert_eq!(table("08000600 00096b61"), of(None));
-    assert_eq!(table("0a000600 010161 00016200 00"), of(Some("b")), "behind data of another type");
+    assert_eq!(table("0a000600 010161 00016200 00"), of(Some("b")), "after user data of another type");
 }
 
 proptest! {

@@ -1,4 +1,5 @@
-//! The 148 packets of `vrrp-vectors.json` and the receivers their profiles name; shared by the codec's and the machine's tests.
+//! The 148 packets of `vrrp-vectors.json`, and the receivers that their profiles describe. The tests of the codecs (here) and of the World
+//! (`tests/vrrp/vectors.rs`) use them.
 
 #![allow(dead_code)] // two test crates share this file, and neither uses all of it
 #![allow(clippy::unwrap_used)] // a test that panics has failed
@@ -13,7 +14,7 @@ use kalived::wire::{Bad, ipv6};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// A replay: right by itself, and dropped when it comes after the packet that it repeats.
+/// For a replay, the vector that it repeats: the packet is valid by itself, and dropped after that one.
 pub fn repeats(id: &str) -> Option<&'static str> {
     match id {
         "v2-ah-bad-replay" => Some("v2-ah-ok"),
@@ -22,7 +23,7 @@ pub fn repeats(id: &str) -> Option<&'static str> {
     }
 }
 
-/// The clock of every receiver: that of the signed vectors.
+/// The wall clock of every receiver: the time at which the vectors with `auth_hmac` were signed.
 pub const WALL: Wall = Wall(0x6800_0000 * 1_000_000_000);
 
 pub struct Vector {
@@ -35,7 +36,7 @@ pub struct Vector {
 }
 
 impl Vector {
-    /// The addresses that the packet carries. The list of 255 is spelled out in the receiver only.
+    /// The addresses in the packet. The vector does not repeat the list of 255 addresses: it is in the receiver.
     pub fn addresses(&self, receiver: &Receiver) -> Vec<IpAddr> {
         match self.parsed["addresses"].as_array() {
             Some(list) => list.iter().map(|a| a.as_str().unwrap().parse().unwrap()).collect(),
@@ -50,7 +51,7 @@ pub fn vectors() -> Vec<Vector> {
     let one = |v: &Value| Vector {
         id: text(v, "id"),
         profile: text(v, "profile"),
-        // `v3_checksum_as_v2` accepts both sums: see `wire::vrrp::checksum_ok`.
+        // `v3_checksum_as_v2` accepts both checksums: see `wire::vrrp::checksum_ok`.
         accept: v["expected"] == "accept" || v["id"] == "v3-bad-ph-in-9568-mode",
         reason: text(v, "reason"),
         parsed: v["parsed"].clone(),
@@ -59,7 +60,7 @@ pub fn vectors() -> Vec<Vector> {
     all["vectors"].as_array().unwrap().iter().map(one).collect()
 }
 
-/// A receiver of the vectors' meta section.
+/// A receiver, as the `meta` section of the vectors describes it.
 pub struct Receiver {
     pub family: Family,
     pub version: Version,
@@ -71,7 +72,7 @@ pub struct Receiver {
     pub own: Vec<IpAddr>,
     /// `auth_hmac`.
     pub hmac: Option<Hmac>,
-    /// Profile V3UNI: the one peer, and nobody else counts.
+    /// Profile V3UNI: its one peer; `check_unicast_src` is set.
     pub peers: Option<Vec<Peer>>,
 }
 
@@ -145,7 +146,7 @@ impl Receiver {
         }
     }
 
-    /// What the kernel does with a whole packet before an IPv6 raw socket sees it, then our verdict.
+    /// The verdict on a packet: first what the kernel does before a raw socket gets it, then `verify`.
     pub fn judge(&self, packet: &[u8]) -> Result<Heard, Reject> {
         match deliver(self.family, packet)? {
             Some((meta, message)) => verify(&self.profile(), &meta, message),
@@ -154,7 +155,7 @@ impl Receiver {
     }
 }
 
-/// The datagram as a raw socket would deliver it; `None` when its protocol is another one.
+/// The datagram as a raw socket delivers it; `None` where its protocol is not VRRP.
 pub fn deliver(family: Family, packet: &[u8]) -> Result<Option<(RxMeta, &[u8])>, Bad> {
     if family == Family::V4 {
         return Ok(Some((RxMeta { src: Ipv4Addr::UNSPECIFIED.into(), dst: None, hop_limit: None }, packet)));
@@ -162,7 +163,7 @@ pub fn deliver(family: Family, packet: &[u8]) -> Result<Option<(RxMeta, &[u8])>,
     let (header, mut message) = ipv6::parse(packet)?;
     let mut next = header.next_header;
     if next == 0 {
-        // Hop-by-hop options: next header, length in units of 8 bytes beyond the first 8.
+        // Hop-by-hop options (RFC 8200 §4.3): next header, then the length in units of 8 bytes without the first 8.
         let [after, units, ..] = message else { return Err(Bad::Length) };
         next = *after;
         message = message.get(8 + usize::from(*units) * 8..).ok_or(Bad::Length)?;

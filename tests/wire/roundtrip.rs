@@ -1,4 +1,5 @@
-//! What we send is what we hear, for every configuration; and no bytes at all make a parser panic.
+//! Round trips of adverts: a receiver with the sender's configuration accepts what it sends, for any configuration; it refuses a packet in
+//! which one byte was changed; and no input panics.
 
 use kalived::config::model::{Auth, ChecksumMode, Family, Version, default_group};
 use kalived::event::RxMeta;
@@ -95,7 +96,7 @@ fn router() -> impl Strategy<Value = Router> {
     })
 }
 
-/// The packet as the kernel delivers it.
+/// The packet as a raw socket delivers it: over IPv4 with its IP header, over IPv6 without.
 fn delivered(family: Family, packet: &[u8]) -> (RxMeta, &[u8]) {
     match family {
         Family::V4 => (RxMeta { src: ipv4::parse(packet).unwrap().0.src.into(), dst: None, hop_limit: None }, packet),
@@ -138,7 +139,7 @@ proptest! {
     #[test]
     fn one_changed_byte_is_refused(r in router(), at in any::<prop::sample::Index>(), by in 1u8..) {
         let mut sent = r.packet().to_vec();
-        // IPv6: only what the socket shows.
+        // Over IPv6 the socket delivers no header.
         let first = if r.family == Family::V6 { 40 } else { 0 };
         let at = first + at.index(sent.len() - first);
         sent[at] ^= by;

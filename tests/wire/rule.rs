@@ -1,6 +1,6 @@
-//! Policy rules on rtnetlink: a real dump, what we put and read back, and bytes that no kernel would send.
+//! The rtnetlink codec of policy rules: a dump from a kernel, round trips of requests, and malformed messages.
 //!
-//! `rule-dump.hex` was read from Linux 6.18 in a network namespace.
+//! `rule-dump.hex` is a dump from Linux 6.18 in a network namespace.
 
 use super::hex;
 use bytes::BytesMut;
@@ -17,7 +17,7 @@ fn name(text: &str) -> Name {
     Name::new(text.as_bytes()).expect("a name")
 }
 
-/// What `ip rule` was told to add, in the order in which the kernel reports it.
+/// The rules that `ip rule` added before the dump, in the order in which the kernel reports them.
 fn added() -> Vec<RuleSpec> {
     let rule = |preference, action| RuleSpec { preference, action, ..RuleSpec::new(false) };
     let v6 = |preference, action| RuleSpec { preference, action, ..RuleSpec::new(true) };
@@ -49,7 +49,7 @@ fn rules(bytes: &[u8]) -> Vec<RuleSpec> {
 #[cfg(target_endian = "little")]
 fn a_dump_is_what_was_added() {
     let there = rules(&hex(include_str!("rule-dump.hex")));
-    // The kernel's own ones are there as well.
+    // The dump has the kernel's own rules, too.
     let there: Vec<RuleSpec> = there.into_iter().filter(|r| (100..=107).contains(&r.preference)).collect();
     assert_eq!(there, added());
 }

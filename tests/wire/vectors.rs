@@ -1,4 +1,4 @@
-//! Every packet of `vrrp-vectors.json` against its verdict, its fields and its bytes.
+//! The packets of `vrrp-vectors.json`: each gets its verdict, is read as its fields say, and is sent with its bytes. Changed packets, too.
 
 use super::receiver::*;
 use kalived::config::model::{Auth, ChecksumMode, Family, InstanceConfig, Version, default_group};
@@ -86,9 +86,9 @@ fn a_packet_cut_anywhere_is_refused() {
         };
         for len in 0..v.bytes.len() {
             let verdict = receiver.judge(&v.bytes[..len]);
-            // Only padding may be missing.
+            // Without its Ethernet padding a packet is still whole.
             assert!(verdict.is_err() || len as u64 >= whole, "{} cut to {len}: {verdict:?}", v.id);
-            // The same cut behind a true IP header: what a socket delivers when the sender cut it.
+            // The message cut after a correct IP header, as a socket delivers it where the sender cut it.
             if receiver.family == Family::V6
                 && let Ok(Some((meta, message))) = deliver(receiver.family, &v.bytes)
             {
@@ -107,7 +107,7 @@ fn one_flipped_bit_makes_an_accepted_packet_refused() {
         let seen = match receiver.family {
             // Without Ethernet padding.
             Family::V4 => 0..ipv4::parse(&v.bytes).unwrap().0.total_len.into(),
-            // An IPv6 raw socket never shows class, flow label and extension headers.
+            // An IPv6 raw socket delivers neither traffic class, flow label nor extension headers.
             Family::V6 => v.bytes.len() - deliver(Family::V6, &v.bytes).unwrap().unwrap().1.len()..v.bytes.len(),
         };
         let addresses_and_hop_limit = if receiver.family == Family::V6 { 7..40 } else { 0..0 };
@@ -124,7 +124,7 @@ fn one_flipped_bit_makes_an_accepted_packet_refused() {
 
 #[test]
 fn we_send_the_bytes_of_the_vectors() {
-    // Accepted, but not sent like that by us.
+    // Accepted, but kalived does not send such packets.
     const FOREIGN: [&str; 9] = [
         "v2-ok-3vip-reordered",
         "v2-ok-ether-pad",
@@ -137,14 +137,14 @@ fn we_send_the_bytes_of_the_vectors() {
         "v2-ok-viplist-owner",
     ];
     let mut same = 0;
-    // The identification of a packet with an AH is not 0.
+    // The IP identification of a packet with AH is not 0 (`src/wire/ah.rs`), so its bytes differ.
     let foreign = |v: &Vector| FOREIGN.contains(&v.id.as_str()) || v.profile == "V2AH";
     for v in vectors().iter().filter(|v| v.accept && !foreign(v)) {
         let receiver = Receiver::named(&v.profile);
         let heard = receiver.judge(&v.bytes).unwrap();
         let addrs = v.addresses(&receiver);
         if v.id == "v3-bad-ph-in-9568-mode" {
-            continue; // accepted, but sent with the other sum
+            continue; // accepted, but sent with the other checksum
         }
         let group = default_group(receiver.family);
         let spec = AdvertSpec {
@@ -196,7 +196,7 @@ fn fields_agree_with_the_vectors_own_reading() {
     assert!(read >= 40, "only {read} read");
 }
 
-/// A good advert, changed by `change`, checksums repaired.
+/// The vector `id` after `change`, with correct checksums.
 fn repaired(id: &str, change: impl FnOnce(&mut Vec<u8>)) -> (Receiver, Vec<u8>) {
     let v = vectors().into_iter().find(|v| v.id == id).unwrap();
     let receiver = Receiver::named(&v.profile);
@@ -234,7 +234,7 @@ fn skip_check_adv_addr_reports_instead_of_dropping() {
     let (meta, bytes) = deliver(Family::V4, &v.bytes).unwrap().unwrap();
     let skip = Profile { skip_check_adv_addr: true, ..receiver.profile() };
     assert!(verify(&skip, &meta, bytes).unwrap().other_vips);
-    // An empty list is nobody's, whatever is skipped, the owner's included.
+    // `skip_check_adv_addr` does not apply to an empty list, also not to an address owner's.
     let (_, empty) = without_addresses();
     assert_eq!(verify(&skip, &meta, &empty), Err(Reject::AddressList));
 }
@@ -260,12 +260,12 @@ fn an_empty_list_counts_where_routers_do_not_list_everything() {
     assert_eq!(judge(&Profile { lists_none: Some(sender), ..all }), Ok((true, true)));
     assert_eq!(judge(&Profile { unlisted: true, ..all }), Ok((true, true)));
     assert_eq!(judge(&Profile { vips: &[], ..all }), Ok((false, true)));
-    // Nothing to compare with: whoever it is, it counts.
+    // A receiver without addresses has nothing to compare with: it accepts any list.
     let v = vectors().into_iter().find(|v| v.id == "v2-bad-viplist").unwrap();
     let judge = |p: &Profile<'_>| verify(p, &meta, &v.bytes).map(|h| (h.other_vips, h.no_vips));
     assert_eq!(judge(&all), Err(Reject::AddressList));
     assert_eq!(judge(&Profile { vips: &[], ..all }), Ok((true, false)));
-    // What it lists is among our excluded addresses.
+    // The listed address is one of `virtual_ipaddress_excluded` here.
     let held = v.addresses(&receiver);
     assert_eq!(judge(&Profile { held: &held, unlisted: true, ..all }), Ok((true, false)));
 }
@@ -311,7 +311,7 @@ fn trap_28_a_stranger_with_nothing_in_common_is_dropped_and_nobody_else() {
     assert_eq!(judge(&Profile { known: Some(someone), ..receiver.profile() }), Err(Reject::AddressList));
     let sender: std::net::IpAddr = "198.18.0.30".parse().unwrap();
     assert_eq!(judge(&Profile { known: Some(sender), ..receiver.profile() }), Ok(true));
-    // Trap 7: one more address, here or there.
+    // Trap 7: one of the two routers has one more address.
     let both: Vec<std::net::IpAddr> = vec!["198.18.0.100".parse().unwrap(), "198.18.0.111".parse().unwrap()];
     assert_eq!(judge(&Profile { vips: &both, held: &both, ..receiver.profile() }), Ok(true));
 }
@@ -320,7 +320,7 @@ fn trap_28_a_stranger_with_nothing_in_common_is_dropped_and_nobody_else() {
 fn a_repeated_address_does_not_make_up_for_a_missing_one() {
     let (receiver, bytes) = repaired("v2-ok-3vip", |b| b.copy_within(28..32, 32));
     assert_eq!(receiver.judge(&bytes).map(|h| h.other_vips), Ok(true));
-    // Nor does it make a complete list another one: all three, the first of them twice.
+    // A complete list in which an address is repeated equals the list.
     let (receiver, bytes) = repaired("v2-ok-3vip", |b| {
         b.splice(28..28, [198, 18, 0, 100]);
         b[3] += 4;
@@ -337,7 +337,7 @@ fn the_reserved_nibble_does_not_save_an_interval_of_zero() {
 
 #[test]
 fn a_returning_owner_is_heard_although_we_hold_its_address() {
-    // The owner's primary address is the VIP; as Master we have it on the interface.
+    // The owner's primary address is the virtual address, which the receiver has on its interface as Master.
     let (mut receiver, bytes) = repaired("v2-ok-prio255", |b| b[12..16].copy_from_slice(&[198, 18, 0, 100]));
     receiver.own.push("198.18.0.100".parse().unwrap());
     assert_eq!(receiver.judge(&bytes).map(|h| h.priority), Ok(255));

@@ -1,4 +1,5 @@
-//! The keyword table by scope and word, for half a million questions: a hash table, made once from the rows.
+//! Look-up in the keyword table by scope and word: a hash table, made once from the rows. A large configuration needs half a million
+//! look-ups.
 
 use super::{Keyword, Scope};
 use std::sync::OnceLock;

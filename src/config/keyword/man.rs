@@ -1,4 +1,4 @@
-//! The keyword section of kalived.conf(5), made from the table so that it cannot say something else.
+//! The keyword sections of kalived.conf(5), generated from the keyword table.
 
 use super::{Form, Keyword, Scope, Status};
 use std::fmt::Write;

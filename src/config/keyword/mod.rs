@@ -1,4 +1,5 @@
-//! THE keyword table: every word keepalived 2.4.3 knows, where it belongs, what it takes, and whether kalived does it.
+//! The keyword table: every keyword of keepalived 2.4.3 and of kalived, its block, its arguments, and whether it has an effect. There is no
+//! other list of keywords.
 //!
 //! It drives parsing (`tree.rs` asks what opens a block, `lower` asks for ranges), spelling help and the keyword section
 //! of kalived.conf(5). Rows are in the files of this folder, by scope, sorted by name. Read next: `nearest.rs`, `man.rs`.

@@ -1,6 +1,6 @@
-//! "Did you mean": the known word nearest to one that nobody knows.
+//! "Did you mean": the keyword that is nearest to an unknown word.
 //!
-//! Order of trust: two words that make one, a word glued to its argument, invisible characters,
+//! In this order: two words that make one, a word that is joined to its argument, invisible characters,
 //! the same word in another scope, a small edit distance in this scope, a small edit distance elsewhere.
 
 use super::{Keyword, Scope, find};

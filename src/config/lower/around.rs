@@ -1,4 +1,5 @@
-//! Blocks and keywords of the top level, without `global_defs`, `vrrp_instance` and `virtual_server`. Read first: `mod.rs`.
+//! Blocks and keywords of the top level except `global_defs` (`global.rs`), `vrrp_instance` (`instance.rs`) and those of LVS
+//! (`server.rs`): sync groups, trackers, static entries, BFD. Read first: `mod.rs`.
 
 use super::process::names;
 use super::refs::{Kind, Owner, Use};
@@ -46,7 +47,7 @@ pub(super) fn block<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, st
         "bfd_instance" => {
             let Some(name) = cx.name(k, stmt) else { return };
             let Some(new) = bfd(cx, name, stmt, stmts) else { return };
-            // Whose a packet is, would be undecided.
+            // A received packet would belong to both sessions.
             let same = |b: &&BfdInstance| {
                 (b.neighbor_ip, b.source_ip, b.multihop) == (new.neighbor_ip, new.source_ip, new.multihop)
             };
@@ -320,7 +321,7 @@ fn bfd<'a>(cx: &mut Cx<'a>, name: Box<str>, head: &'a Stmt, stmts: &'a [Stmt]) -
         }
         true
     });
-    // Both together are the default: events go to VRRP and to the checkers.
+    // Neither keyword is the same as both: VRRP and health checks follow the session.
     if !bfd.vrrp && !bfd.checker {
         (bfd.vrrp, bfd.checker) = (true, true);
     }

@@ -1,4 +1,5 @@
-//! `global_defs`: settings of the process, and defaults for instances.
+//! `global_defs`: settings of the process, and defaults for instances. Read first: `mod.rs`; `process.rs` reads the keywords that are not
+//! about VRRP.
 
 use super::Cx;
 use super::value::Tail;
@@ -47,7 +48,7 @@ fn count<'a>(cx: &mut Cx<'a>, k: &Keyword, stmt: &'a Stmt, least: u32) -> Option
     Some(n.max(least))
 }
 
-/// Everything `global_defs` says.
+/// The values of `global_defs`: those of the process in `global`, the others are defaults for instances (`finish.rs`).
 pub(super) struct Globals {
     pub(super) global: Global,
     pub(super) garp: GarpGiven,
@@ -174,7 +175,7 @@ fn gap<'a>(field: &mut Duration, cx: &mut Cx<'a>, k: &Keyword, stmt: &'a Stmt) {
     }
 }
 
-/// ff02::/16, and the same scope with other flags.
+/// Whether it is an IPv6 multicast group of link-local scope (ff02::/16), with any flags (RFC 4291 §2.7).
 pub(super) fn link_local_group(ip: &IpAddr) -> bool {
     matches!(ip, IpAddr::V6(a) if a.segments()[0] & 0xff0f == 0xff02)
 }

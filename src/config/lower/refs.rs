@@ -1,5 +1,5 @@
-//! Names that one block uses and another must define: scripts, files, processes, BFD sessions, instances, groups. They are
-//! checked after the whole file is read, because keepalived accepts them in any order. Read first: `mod.rs`.
+//! Names that one block uses and another must define: scripts, files, processes, BFD sessions, instances, groups. They are checked after
+//! the whole file is read, so a block may be defined after its use. Read first: `mod.rs`.
 
 use super::Cx;
 use crate::config::keyword::nearest::distance;
@@ -69,13 +69,13 @@ impl fmt::Display for Owner {
 }
 
 impl Use {
-    /// "track_script of vrrp_instance VI_1".
+    /// The use in words, for a message: "track_script of vrrp_instance VI_1".
     fn place(&self) -> String {
         self.word.map_or_else(|| format!("a {}", self.owner), |w| format!("{w} of {}", self.owner))
     }
 }
 
-/// The priority of an address owner is never changed: a weight has no effect there.
+/// Reports trackers with a weight in an instance with priority 255, which a weight never changes.
 fn owners(cx: &mut Cx<'_>, config: &Config) {
     let owners: BTreeSet<&str> = config.instances.iter().filter(|i| i.priority == 255).map(|i| &*i.name).collect();
     let mut weights: BTreeMap<(Kind, &str), i32> = BTreeMap::new();
@@ -95,7 +95,7 @@ fn owners(cx: &mut Cx<'_>, config: &Config) {
     }
 }
 
-/// What both an instance and its group track.
+/// Reports what both an instance and its sync group track.
 fn both(cx: &mut Cx<'_>, config: &Config) {
     let instances: BTreeMap<&str, &InstanceConfig> = config.instances.iter().map(|i| (&*i.name, i)).collect();
     for group in &config.sync_groups {

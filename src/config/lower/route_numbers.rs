@@ -1,4 +1,5 @@
-//! What a route line says, in the kernel's numbers. A line with an unknown name is reported and left out.
+//! A route line in the kernel's numbers. A line with an unknown name is reported and left out. Read first: `route.rs`, which reads the
+//! words of the line.
 
 use super::Cx;
 use crate::config::kind;
@@ -14,7 +15,7 @@ impl<'a> Cx<'a> {
     /// Fills `route.numbers`; `None`: the line is ignored, and that was said.
     pub(super) fn route_numbers(&mut self, line: &'a Stmt, route: &mut Route) -> Option<()> {
         let v6 = route.is_v6();
-        // No kernel has such routes.
+        // No kernel since Linux 2.6.9 has such routes: `usable` stays false, and the log says so (`routes/text.rs`).
         if route.kind.as_deref() == Some("nat") {
             return Some(());
         }
@@ -79,6 +80,7 @@ impl<'a> Cx<'a> {
         }
         n.pref = match route.pref.as_deref() {
             None => None,
+            // The values of RFC 4191 §2.1.
             Some(word) => match word {
                 "low" => Some(3),
                 "medium" => Some(0),
@@ -178,7 +180,7 @@ impl<'a> Cx<'a> {
     }
 }
 
-/// With a unit, in milliseconds times `scale`; without one as the kernel counts.
+/// A time with a unit in the kernel's unit, of which a millisecond has `scale`; a number without a unit is in the kernel's unit already.
 fn milliseconds(word: &str, scale: u32) -> Option<u32> {
     let digits = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
     let (number, unit) = word.split_at(digits);

@@ -1,4 +1,4 @@
-//! What a rule line says, in the kernel's numbers. A line with an unknown name is reported and left out.
+//! A rule line in the kernel's numbers, as `route_numbers.rs` does for routes.
 
 use super::Cx;
 use crate::config::kind;

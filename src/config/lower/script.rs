@@ -78,7 +78,7 @@ impl<'a> Cx<'a> {
         Some(Fifo { path: self.text(path).into(), user, group, ready: Ready::Unknown })
     }
 
-    /// `<cpu> ...`; one bad number drops the whole list.
+    /// `<cpu> ...`. One number that is out of range drops the whole list.
     pub(super) fn cpus(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<Vec<u16>> {
         let mut cpus = Vec::new();
         let mut next = 1;
@@ -98,14 +98,14 @@ impl<'a> Cx<'a> {
         Some(cpus)
     }
 
-    /// Likewise, into the field of a process.
+    /// As [`Cx::cpus`], into the field of one of keepalived's processes.
     pub(super) fn cpus_into(&mut self, to: &mut Cpus, k: &Keyword, stmt: &'a Stmt) {
         if let Some(cpus) = self.cpus(k, stmt) {
             *to = Cpus(cpus);
         }
     }
 
-    /// 1..99; outside, the nearest.
+    /// A priority of 1 to 99. A number outside is reported, and the nearest one used.
     pub(super) fn rt_priority(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<u8> {
         let word = self.arg(k, stmt)?;
         let Ok(n) = self.text(word).parse::<i64>() else {

@@ -1,5 +1,6 @@
-//! Health checks of a real server. Settings that are not said are `None`: the real server's, then the virtual server's
-//! hold, then the default of the kind of check (behaviour of keepalived, kalived.conf(5)). Read first: `setting.rs`.
+//! Health checks of a real server, as the file has them. A setting that is left out is `None`: then that of the real server counts, then
+//! that of the virtual server, then the default of the kind of check, as with keepalived (kalived.conf(5)); `lvs/check/spec.rs` resolves
+//! this. Read first: `setting.rs`.
 
 use super::setting::{Script, Weight, block, choice};
 use core::net::IpAddr;
@@ -34,7 +35,7 @@ block! {
 }
 
 block! {
-    /// Where a network check goes and comes from.
+    /// Destination and source of a network check.
     pub struct Target {
         pub connect_ip: Option<IpAddr> => "connect_ip",
         pub connect_port: Option<u16> => "connect_port",
@@ -49,11 +50,11 @@ block! {
 /// One check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// How often.
+    /// Intervals, retries and successes.
     pub pace: Pace,
-    /// Where; without meaning for MISC_CHECK, FILE_CHECK and BFD_CHECK.
+    /// Destination and source; not used by MISC_CHECK, FILE_CHECK and BFD_CHECK.
     pub target: Target,
-    /// What.
+    /// The kind, with the settings of that kind.
     pub kind: CheckKind,
 }
 
@@ -151,7 +152,7 @@ block! {
     pub struct UdpCheck {
         /// `payload`; `None`: 32 bytes of text.
         pub payload: Option<Vec<u8>>,
-        /// `require_reply`: `Some` of nothing: any reply. Bytes and which of their bits count.
+        /// `require_reply`: the first bytes of the reply, each with a mask of the bits that are compared; empty: any reply.
         pub require_reply: Option<Vec<(u8, u8)>>,
         pub min_reply_length: u16 => "min_reply_length",
         pub max_reply_length: u16 = 255 => "max_reply_length",

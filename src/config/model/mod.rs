@@ -1,7 +1,7 @@
 //! The configuration as the machines read it: typed, complete, every default filled in.
 //!
-//! Made by `lower` only. Here: the virtual router. Beside it, one file per domain. `setting.rs` joins all to the keyword table, which
-//! alone says what has an effect. No syntax, no files here.
+//! Made by `lower` only. This file has the virtual router; the other files have one domain each. `setting.rs` connects all fields with the
+//! keyword table, which defines which keywords have an effect. No syntax, no files here.
 
 pub mod bfd;
 pub mod check;

@@ -19,7 +19,7 @@ use crate::watch;
 
 /// From SIGTERM to the first SIGKILL, as keepalived waits.
 const GRACE: Duration = Duration::from_secs(2);
-/// Between two SIGKILLs, and as often is it a failure that a program does not end.
+/// Time between two SIGKILLs to a program that does not end. Each counts as a failure of the check.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Between two tries of what fails on this host, at most.
 const SOON: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ impl Checks {
             if !self.plan.is_open(now) {
                 break;
             }
-            // Beside one that begins.
+            // Checks that are due soon begin together with one that is due now.
             let until = if starts < SLICE && self.plan.is_roomy() { now + TOGETHER } else { now };
             let Some((at, tag, check)) = self.plan.first(until) else { break };
             if at > now && !(tag == Tag::Step && self.all.get(check).is_some_and(|one| one.may_begin(at, now))) {
@@ -74,7 +74,7 @@ impl Checks {
         out
     }
 
-    /// Something happened on a connection that is `For::Lvs(check)`.
+    /// An event of a connection for this check.
     pub fn on_stream(&mut self, check: CheckId, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) -> Vec<CheckOut> {
         let mut out = Vec::new();
         let Some(one) = self.all.get_mut(check) else { return out };
@@ -99,7 +99,7 @@ impl Checks {
         out
     }
 
-    /// A program that ran `For::Lvs(check)` ended.
+    /// The program of this check ended.
     pub fn on_exit(&mut self, check: CheckId, end: ChildEnd, cx: &mut Cx<'_>) -> Vec<CheckOut> {
         let mut out = Vec::new();
         let Some(one) = self.all.get_mut(check) else { return out };
@@ -132,7 +132,7 @@ impl Checks {
         out
     }
 
-    /// A file that is watched `For::Lvs(check)` was read.
+    /// The file of this check was read.
     pub fn on_read(
         &mut self,
         check: CheckId,
@@ -176,7 +176,7 @@ impl Checks {
         }
     }
 
-    /// Its users have changed: it goes on, begins or ends accordingly.
+    /// The real servers of a check have changed: it continues, begins or ends.
     pub(super) fn rouse(&mut self, check: CheckId, cx: &mut Cx<'_>) {
         let Some(one) = self.all.get_mut(check) else { return };
         let wanted = self.running && one.users.iter().any(|u| !self.suspended.contains(&u.server));
@@ -240,7 +240,7 @@ impl Checks {
         self.await_end(check);
     }
 
-    /// A BFD session is up or down from now on. Who follows it is looked at in the next turns, some in each: a session may stand for
+    /// A BFD session is up or down from now on. The checks that follow it get the result in the next turns, some in each: a session may have
     /// thousands of real servers.
     pub fn on_bfd(&mut self, name: &str, up: bool, cx: &mut Cx<'_>) {
         if self.sessions.insert(name.into(), up) != Some(up)
@@ -251,7 +251,7 @@ impl Checks {
         }
     }
 
-    /// These are the BFD sessions, and there are no others.
+    /// Sets the list of all BFD sessions.
     pub fn keep_sessions(&mut self, keeps: impl Fn(&str) -> bool) {
         self.sessions.retain(|name, _| keeps(name));
     }

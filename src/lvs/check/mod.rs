@@ -36,7 +36,7 @@ use std::sync::Arc;
 /// A check that a real server is to have.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Wanted {
-    /// For whom.
+    /// The real server.
     pub server: RsKey,
     /// The server in messages: `[10.77.0.11]:tcp:80`.
     pub name: Arc<str>,
@@ -53,7 +53,7 @@ pub struct Wanted {
 /// A change of a check, for one server.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckOut {
-    /// Whom it concerns.
+    /// The real server.
     pub server: RsKey,
     /// The check.
     pub check: CheckId,
@@ -124,18 +124,18 @@ pub struct Checks {
     suspended: BTreeSet<RsKey>,
     plan: Plan,
     running: bool,
-    // Those that are to begin or to end, after `start` and `stop`: some in each turn.
+    // Checks that are to begin or to end, after `start` and `stop`: some in each turn.
     rousing: VecDeque<CheckId>,
-    // The next of them not before.
+    // The next of them begins or ends at this time at the earliest.
     #[serde(default)]
     rouse_at: Instant,
-    // What was found when nobody could be told.
+    // Changes that could not be returned when they were found.
     unsaid: Vec<CheckOut>,
     // States of an earlier process that no check has taken over yet.
     memory: BTreeMap<[u8; 16], CheckShot>,
-    // Looks so far: makes the salt of each look a different number.
+    // Number of looks so far, so that the salt of each look is different.
     looks: u32,
-    // What BFD sessions said last, and the checks that follow each.
+    // The last states of BFD sessions, and the checks that follow each.
     sessions: BTreeMap<Box<str>, bool>,
     followers: BTreeMap<Box<str>, BTreeSet<CheckId>>,
 }
@@ -150,7 +150,7 @@ impl core::fmt::Debug for Checks {
 }
 
 impl Checks {
-    /// What an earlier process knew; before the checks are wanted.
+    /// Takes over the states of an earlier process; called before the checks are set.
     pub fn resume(&mut self, shots: Vec<CheckShot>) {
         self.memory.extend(shots.into_iter().map(|s| (s.spec, s)));
     }
@@ -372,7 +372,7 @@ impl Checks {
         self.plan.all_overdue()
     }
 
-    /// Panics when a rule that must always hold does not.
+    /// Panics when an invariant is violated.
     pub fn check_invariants(&self, timers: &Timers) {
         let (mut busy, mut times) = ([0; 2], 0);
         for (check, one) in self.all.iter() {

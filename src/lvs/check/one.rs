@@ -21,11 +21,11 @@ pub(super) enum State {
     Queued,
     /// A connection.
     Talking { conn: ConnKey, talk: Talk },
-    /// A program. `kills`: SIGTERM, then SIGKILL again and again, because its time is over or because nobody wants it any more.
+    /// A program. `kills`: SIGTERM, then repeated SIGKILL, because its time is over or because the check is not needed any more.
     Running { child: ChildKey, kills: u32 },
     /// A file is watched.
     Watching { watch: WatchKey },
-    /// Nothing is to be done: the result is known.
+    /// Nothing is carried out: the result is known.
     Known,
     /// It follows a BFD session.
     Following,
@@ -39,16 +39,16 @@ pub(super) struct One {
     pub(super) users: Vec<User>,
     pub(super) verdict: Verdict,
     pub(super) state: State,
-    /// Its next step, as it stands in the queue.
+    /// The time of its next step in the queue.
     pub(super) step: Option<Instant>,
-    /// When the log is to report that it has not ended for long, as it stands in the queue.
+    /// The time in the queue at which the log reports that it has not ended for long.
     pub(super) overdue: Option<Instant>,
     /// When its last start was due; the next one keeps to that.
     pub(super) due: Instant,
     /// Since when there is this verdict.
     pub(super) since: Instant,
     pub(super) ended: Option<Instant>,
-    /// When it was wanted first, or again.
+    /// When it was configured, or configured again.
     pub(super) wanted: Instant,
     /// The last result.
     pub(super) words: Words,
@@ -78,7 +78,7 @@ impl One {
         }
     }
 
-    /// What an earlier process knew.
+    /// Takes over the verdict of an earlier process.
     pub(super) fn resume(&mut self, shot: &CheckShot) {
         self.verdict.resume(shot.up, shot.failures.min(self.spec.pace.retries));
         self.value = shot.value;
@@ -112,7 +112,7 @@ impl One {
         now + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
     }
 
-    /// It waits for its start at `at`, and may begin now all the same.
+    /// Whether a check whose start is due at `at` may begin now already.
     pub(super) fn may_begin(&self, at: Instant, now: Instant) -> bool {
         matches!(self.state, State::Idle) && at <= now + self.spec.pace.interval / 100
     }

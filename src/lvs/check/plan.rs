@@ -1,4 +1,4 @@
-//! When checks are carried out, and how many at a time.
+//! The plan of all health checks: when each is carried out, and how many at a time.
 //!
 //! Read first: `timers.rs`. Each check has at most two times in the queue: its next step (a start, the end of its look), and the time of the
 //! report that it has not ended for long. The queue is separate from the timers, where all of it is the one timer [`Due::Checks`], so that
@@ -18,25 +18,27 @@ pub const CONNECTIONS: usize = 4096;
 pub const PROGRAMS: usize = 256;
 /// Checks that begin in one turn. To open a connection keeps the kernel busy for some 40 us, in which no armed advert leaves.
 pub(super) const SLICE: usize = 2;
-/// Between two turns in which checks begin, at least: 20,000 a second at most.
+/// Shortest time between two turns in which checks begin: at most 20,000 begin in a second.
 pub(super) const PAUSE: Duration = Duration::from_micros(100);
-/// And at most.
+/// Longest time between two such turns.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
-/// A check that is due so soon begins together with one that is due now, if that is no more than a hundredth of its interval: a turn
-/// costs as much as a third of what it takes to open a connection. Its next start keeps to the time at which this one was due.
+/// A check that is due within this time begins together with one that is due now, if the time is no more than a hundredth of its interval:
+/// a turn of its own would cost a third of what it takes to open a connection. Its next start counts from the time at which it was due.
 pub(super) const TOGETHER: Duration = Duration::from_millis(1);
 /// Steps of one turn that are no start: the end of a look whose time is over, some microseconds each.
 pub(super) const STEPS: usize = 16;
 
-/// Checks of one turn that begin to wait for their first start, or end: some microseconds each.
+/// Checks that are put into the plan, or ended, in one turn (at a start, a reload, a stop): some microseconds each.
 pub(super) const ROUSED: usize = 32;
-/// Before the next of them: the first ones begin meanwhile, and what has a lower priority than this process runs too.
+/// Time until the next turn that does so: in between the first checks begin, and processes of a lower priority run.
 pub(super) const ROUSE_PAUSE: Duration = Duration::from_micros(500);
 
 /// The purpose of a time in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum Tag {
+    /// The next start of the check, or the end of the time for its look.
     Step,
+    /// Its look has not ended for long: this is reported.
     Overdue,
 }
 
@@ -48,7 +50,7 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    /// `None`: nothing is begun for it, something is watched.
+    /// `None`: a check without looks, which follows a file or a BFD session.
     pub(super) fn of(what: &What) -> Option<Lane> {
         match what {
             What::Misc { .. } => Some(Lane::Programs),
@@ -75,17 +77,17 @@ struct Places {
 pub(super) struct Plan {
     queue: BTreeSet<(Instant, Tag, CheckId)>,
     places: [Places; 2],
-    // No check begins before.
+    // No check begins before this time.
     open: Instant,
     // Starts in 1,000 seconds, of all checks together.
     #[serde(default)]
     rate: u64,
-    // Late starts since they were said, the latest of them; and all there ever were.
+    // Late starts since the last report, the longest delay among them; and all late starts.
     late: u64,
     worst: Duration,
     limit: Limit,
     all_late: u64,
-    // Checks that have not ended for long, since the last report; and their total.
+    // Looks that have not ended for long, since the last report; and their total.
     overdue: u64,
     overdue_limit: Limit,
     all_overdue: u64,
@@ -111,14 +113,14 @@ impl Plan {
     pub(super) fn is_open(&self, now: Instant) -> bool {
         now >= self.open
     }
-    /// Enough has begun in this turn. What is due in its interval begins at most twice as often as all checks together do on average, so
-    /// that what waited while the loop had other work is no burst; `hurry`: a verdict may change.
+    /// Enough has begun in this turn. Checks begin at most twice as often as on average, so that those that waited while the loop had other
+    /// work do not begin in one burst. `hurry`: a verdict may change, so the pause is the shortest one.
     pub(super) fn pause(&mut self, now: Instant, hurry: bool) {
         let even = 1_000_000_000_000 * SLICE as u64 / self.rate.max(1) / 2;
         let even = Duration::from_nanos(even).clamp(PAUSE, LONGEST_PAUSE);
         self.open = now + if hurry { PAUSE } else { even };
     }
-    /// There is a check with this interval, or no longer.
+    /// A check with this interval was added (`comes`) or removed.
     pub(super) fn count(&mut self, interval: Duration, comes: bool) {
         let rate = 1_000_000_000_000 / nanos(interval).max(1);
         self.rate = if comes { self.rate.saturating_add(rate) } else { self.rate.saturating_sub(rate) };
@@ -127,7 +129,7 @@ impl Plan {
     pub(super) fn arm(&self, other: Option<Instant>, timers: &mut Timers) {
         let next = self.queue.first().map(|(at, ..)| (*at).max(self.open));
         match earliest(next, other) {
-            // Set as it is: most turns change nothing about it.
+            // The timer is set to this time already, as in most turns.
             at if at == timers.get(Due::Checks) => {}
             Some(at) => timers.set(Due::Checks, at),
             None => drop(timers.stop(Due::Checks)),
@@ -148,16 +150,16 @@ impl Plan {
         let places = &mut self.places[lane as usize];
         places.taken = places.taken.saturating_sub(1);
     }
-    /// Nobody will have to wait for a connection soon.
+    /// Less than half of the connections are in use.
     pub(super) fn is_roomy(&self) -> bool {
         self.taken(Lane::Connections) < CONNECTIONS / 2
     }
-    /// Who has waited longest, if there is a place.
+    /// The check that has waited longest, if there is a place for it.
     pub(super) fn waiting(&mut self, lane: Lane) -> Option<CheckId> {
         let places = &mut self.places[lane as usize];
         (places.taken < lane.most()).then(|| places.waiting.pop_front()).flatten()
     }
-    /// It waits no longer.
+    /// The check waits for a place no longer.
     pub(super) fn give_up(&mut self, lane: Lane, id: CheckId) {
         self.places[lane as usize].waiting.retain(|w| *w != id);
     }
@@ -167,7 +169,7 @@ impl Plan {
     pub(super) fn is_waiting(&self, lane: Lane, id: CheckId) -> bool {
         self.places[lane as usize].waiting.contains(&id)
     }
-    /// Starts that were late, ever.
+    /// Late starts since the process was started.
     pub(super) fn all_late(&self) -> u64 {
         self.all_late
     }
@@ -177,7 +179,7 @@ impl Plan {
         self.overdue += 1;
         self.overdue_limit.pass(now).map(|_| core::mem::take(&mut self.overdue) - 1)
     }
-    /// How often a check had not ended for long, ever.
+    /// Looks that had not ended for long, since the process was started.
     pub(super) fn all_overdue(&self) -> u64 {
         self.all_overdue
     }

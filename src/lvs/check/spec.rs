@@ -26,11 +26,11 @@ const LEAST: Duration = Duration::from_millis(1);
 pub struct CheckSpec {
     /// The real server that it checks; its destination may be another address.
     pub backend: SocketAddr,
-    /// When; shared by the checks that have the same.
+    /// The times; shared by the checks with equal ones.
     pub pace: Arc<Pace>,
-    /// Where its packets come from; shared likewise.
+    /// The source of its packets; shared, too.
     pub source: Arc<Source>,
-    /// What is done.
+    /// The kind of check, with its parameters.
     pub what: What,
     /// `log_all_failures`: each failure is a line, not only the one that counts.
     pub log_all: bool,
@@ -57,7 +57,7 @@ pub struct Pace {
     pub timeout: Duration,
 }
 
-/// Where the packets of a check come from.
+/// The source of a check's packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Source {
     /// `bindto`, `bind_port`; port 0: any.
@@ -122,7 +122,7 @@ pub enum What {
     },
     /// It cannot be done, and why: it has failed from the start.
     Never(Box<str>),
-    /// `BFD_CHECK`: the name of the `bfd_instance`.
+    /// `BFD_CHECK`: the name of the `bfd_instance` that it follows.
     Bfd(Box<str>),
 }
 
@@ -183,7 +183,7 @@ impl CheckSpec {
         }
     }
 
-    /// What a check of the file comes to; more than one for the old form of SMTP_CHECK with several hosts.
+    /// The specifications of a check in the file; more than one for the old form of SMTP_CHECK with several hosts.
     pub fn of(config: &Config, vs: &VirtualServer, rs: &RealServer, check: &Check) -> Vec<CheckSpec> {
         let paces = [&check.pace, &rs.pace, &vs.pace];
         let log_all =

@@ -73,11 +73,11 @@ impl Verdict {
     pub(super) fn is_changing(&self, rule: Rule) -> bool {
         self.failures > 0 || self.risen > 0 || self.proven > 0 && self.proven < rule.pages && self.up != Some(true)
     }
-    /// What an earlier process knew; it goes on from there.
+    /// Takes over the verdict of an earlier process and continues from it.
     pub(super) fn resume(&mut self, up: bool, failures: u32) {
         *self = Verdict { up: Some(up), decisive: false, failures, ..Verdict::default() };
     }
-    /// What another check in its place knew; the next result decides alone.
+    /// Takes over the verdict of the check that this one replaces; the next result decides alone.
     pub(super) fn hold(&mut self, up: bool) {
         *self = Verdict { up: Some(up), ..Verdict::default() };
     }

@@ -5,9 +5,9 @@
 //! [`AdvertEv::Sent`](crate::event::AdvertEv::Sent) arms one more. An extra advert sent at once does not move the grid;
 //! RFC 9568 would restart the timer, here the next advert is a little early, never late.
 //!
-//! `health` decides whether it can run at all, with `tracked` for what is tracked; `peers` is whom it speaks to and from where, `master`
-//! what it does as Master, `rival` what it makes of a second one, `member` its part in a sync group, `own` its own interface, `alter` what a reload does to it, `resume` how it goes on in another
-//! process, `history` what it remembers of earlier states, `report` what it looks like from outside.
+//! The other files: `health` (whether it can run) with `tracked` (what is tracked), `peers` (destinations and source of its adverts),
+//! `master` (the state Master), `rival` (a second Master), `member` (its part in a sync group), `own` (own interfaces), `alter` (a reload),
+//! `resume` (continuing in another process), `history` (earlier states), `stats` (counters), `report`.
 
 mod alter;
 mod health;

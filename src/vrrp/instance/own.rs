@@ -1,8 +1,8 @@
-//! Interfaces of its own: what a virtual router wants of them, and the addresses that stay on them.
+//! Own interfaces: which ones a virtual router wants, and the addresses that stay on them.
 //!
-//! Read first: `mod.rs`, `vmac/`. On the one of `use_vmac` or `use_ipvlan` are all addresses whose line says no other interface. Each other
-//! interface of an address with `use_vmac`, or of any with `use_vmac_addr`, has another one upon it, for each family. Addresses stay while
-//! their interface is down, except link-local ones, which the kernel removes then.
+//! Read first: `mod.rs`, `vmac/`. The own interface of `use_vmac` or `use_ipvlan` has all addresses whose line names no other interface.
+//! For addresses with `use_vmac`, and with `use_vmac_addr`, there is one more own interface for each other interface and each family.
+//! Addresses stay while their interface is down, except link-local ones, which the kernel removes then.
 
 use super::{Cx, Instance};
 use crate::config::model::{Family, Vip};

@@ -1,6 +1,6 @@
 //! From one process to the next: the state that a virtual router passes on, and how it continues from that.
 //!
-//! Read first: `master.rs`, `snapshot.rs`. A snapshot's values come from another process, perhaps of another version, and are not
+//! Read first: `master.rs`, `snapshot/`. A snapshot's values come from another process, perhaps of another version, and are not
 //! trusted: every value that affects a decision is checked against its range, and with a value out of range nothing is resumed.
 //!
 //! A silent Master may continue as long as no peer can have taken over: a peer does so `down_timer_adverts` intervals after our last

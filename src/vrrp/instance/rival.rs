@@ -19,7 +19,7 @@ impl Instance {
         if self.cfg.version == Version::V2 { 2 } else { 3 }
     }
 
-    /// An advert with our VRID was received, accepted or not.
+    /// An advert with this router's VRID was received, accepted or refused: is its sender a second Master?
     pub(super) fn meet(&mut self, from: IpAddr, says: Option<Glimpse>, refused: Option<Reject>, cx: &mut Cx<'_>) {
         let own = Own {
             active: matches!(self.state, State::Master | State::Backup),

@@ -69,7 +69,7 @@ fn put_tunnel<const N: usize>(out: &mut BytesMut, t: &IpTunnel<[u8; N]>) {
     put(FLAGS, &t.flags.to_be_bytes());
 }
 
-/// Reads the content of an `RTA_ENCAP` of this type; `None`: there is none, or one of a kind that is not made here.
+/// Reads the content of an `RTA_ENCAP` of this type; `None`: there is none, or one of a kind that kalived does not make.
 pub(super) fn read(kind: u16, bytes: &[u8]) -> Result<Option<Encap>, Bad> {
     Ok(match kind {
         IP => Some(Encap::Ip(read_tunnel(bytes)?)),

@@ -1,7 +1,7 @@
 //! The rtnetlink messages of routes. Read first: `mod.rs`, `route.rs` at the root of the crate.
 //!
-//! A dump asks for routes of our protocol alone, and the socket's filter lets no other route's notification through: a router with a
-//! million routes of BGP neither wakes us nor fills our buffers.
+//! A dump asks for routes with kalived's protocol number only, and the socket's filter drops notifications about all others: a million
+//! routes of BGP neither wake the core nor fill its buffers.
 
 use super::encap;
 use super::{
@@ -39,14 +39,14 @@ const RTM_F_CLONED: u32 = 0x200;
 const RTMSG: usize = 12;
 /// `struct rtnexthop`.
 const RTNEXTHOP: usize = 8;
-/// Ways of one route that are read; the kernel takes no more than some hundred.
+/// Most next hops of one route that are read; the kernel accepts some hundred.
 const MOST_HOPS: usize = 1024;
 
 // <linux/socket.h>
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// Appends a request for all routes of our protocol, in both families and every table.
+/// Appends a request for all routes with kalived's protocol number, in both families and every table.
 pub fn get_routes(out: &mut BytesMut, seq: u32) {
     put_message(out, RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, seq, |out| {
         out.put_slice(&[0, 0, 0, 0, 0, ROUTE_PROTO, 0, 0]);
@@ -71,20 +71,20 @@ pub fn del_route(out: &mut BytesMut, seq: u32, spec: &RouteSpec) {
 
 /// Appends a request to delete one route and add another, with nothing in between. Answered by an ack with `seq`, to the addition.
 pub fn change_route(out: &mut BytesMut, seq: u32, old: &RouteSpec, new: &RouteSpec) {
-    // Number 0 is nobody's, so an error of the deletion is nobody's answer: what matters is whether the new one is there.
+    // No request has number 0, so an error of the deletion answers none: only the result of the addition counts.
     put_message(out, RTM_DELROUTE, NLM_F_REQUEST, 0, |out| put_route(out, old));
     new_route(out, seq, new);
 }
 
 /// What a socket's filter (classic BPF: code, jump if true, jump if false, operand) lets through: everything but notifications about
-/// routes of other protocols. One that says `NLM_F_REPLACE` passes: what it replaced may have been ours.
+/// routes of other protocols. One with `NLM_F_REPLACE` passes, because it may have replaced a route of kalived.
 pub fn report_filter() -> Vec<(u16, u8, u8, u32)> {
     const LOAD_HALF: u16 = 0x28;
     const LOAD_BYTE: u16 = 0x30;
     const IF_EQUAL: u16 = 0x15;
     const IF_SET: u16 = 0x45;
     const RETURN: u16 = 0x06;
-    // The filter loads in network order what is in the host's.
+    // The filter loads values in network order; in the message they are in host order.
     let half = |n: u16| u32::from(u16::from_be_bytes(n.to_ne_bytes()));
     vec![
         (LOAD_HALF, 0, 0, 4),

@@ -1,7 +1,7 @@
 //! Generic netlink: which number the kernel gave to a family, and the four bytes in front of each of its messages.
 //!
-//! Read first: `mod.rs`. A family's number is decided when its module is loaded, so it is asked for by name before
-//! anything else (`CTRL_CMD_GETFAMILY`). What a family says is in a file of its own (`ipvs.rs`).
+//! Read first: `mod.rs`. The kernel assigns the number of a family when its module is loaded, so the first request asks for it by name
+//! (`CTRL_CMD_GETFAMILY`). The messages of a family have a file of their own (`ipvs.rs`).
 
 use super::{NLM_F_ACK, NLM_F_REQUEST, attrs, put_attr, put_message, u16_at};
 use crate::wire::Bad;

@@ -1,8 +1,8 @@
 //! The kernel's IPVS table over generic netlink, family `IPVS`: services, destinations, sync daemons, timeouts.
 //!
-//! Read first: `generic.rs`. Ports travel in network order, but the port of a sync daemon in the host's (as the kernel has it).
-//! An address fills 16 bytes, an IPv4 one the first four. A service is known by address family and either protocol, address and
-//! port, or a firewall mark; a destination within it by address and port.
+//! Read first: `generic.rs`. Ports are in network order, except the port of a sync daemon, which the kernel has in host order. An address
+//! has 16 bytes, of which IPv4 uses the first four. A service is identified by its address family and either protocol, address and port,
+//! or a firewall mark; a destination in it by address and port.
 
 use super::generic::{put_header, put_string, read_header, string};
 use super::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, attrs, put_attr, put_message, u16_at, u32_at};

@@ -90,10 +90,10 @@ fn put_info(out: &mut BytesMut, ifindex: u32, flags: u32, change: u32) {
     out.put_u32_ne(change);
 }
 
-/// What an `IFLA_LINKINFO` says.
+/// The content of an `IFLA_LINKINFO`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Info {
-    /// Of a kind that we make, with its mode.
+    /// Of a kind that kalived makes, with its mode.
     Upon(UponKind, u32),
     /// With its table.
     Vrf(u32),

@@ -1,8 +1,9 @@
-//! Netlink framing: messages and attributes, both ways. What the messages say is in `route.rs` (interfaces and addresses), `link.rs`
-//! (interfaces of our own), `fib.rs` (routes) and `rule.rs` (policy rules); another protocol over netlink reads its own from [`frames`].
+//! Netlink framing: messages and attributes, in both directions. The content of messages is in `route.rs` (interfaces and addresses),
+//! `link.rs` (own interfaces), `fib.rs` (routes) and `rule.rs` (policy rules); other protocols over netlink (`ipvs.rs`, `nft.rs`) read theirs
+//! from [`frames`].
 //!
 //! Numbers carry their Linux header name and are the same on every architecture; byte order is the host's. Every length
-//! in a message is held against what is really there before anything behind it is read. Deliberately absent: sockets,
+//! in a message is compared with the bytes that are left before anything after it is read. Deliberately absent: sockets,
 //! sequence bookkeeping (`daemon/netlink.rs`), extended acks.
 
 mod encap;
@@ -49,7 +50,7 @@ const NLA_TYPE_MASK: u16 = 0x3fff;
 /// One received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Msg {
-    /// What it says.
+    /// Its content.
     pub kind: Kind,
     /// `nlmsg_seq`: of the request that it answers, 0 in a notification.
     pub seq: u32,
@@ -59,7 +60,7 @@ pub struct Msg {
     pub dump_interrupted: bool,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `RTM_NEWLINK`: an interface as it is now.
@@ -90,23 +91,23 @@ pub enum Kind {
     Rule(Box<RuleSpec>),
     /// `RTM_DELRULE`.
     RuleDel(Box<RuleSpec>),
-    /// `NLMSG_ERROR`: the answer to a request. (An `Ok` too: it is how success is told.)
+    /// `NLMSG_ERROR`: the answer to a request; also of one that succeeded.
     Ack {
         /// Of the request.
         seq: u32,
-        /// What the kernel said.
+        /// The result.
         result: Result<(), Errno>,
     },
     /// `NLMSG_DONE`: end of a dump.
     Done {
         /// Of the request.
         seq: u32,
-        /// Whether the dump went well.
+        /// Whether the dump succeeded.
         result: Result<(), Errno>,
     },
     /// `NLMSG_OVERRUN`: messages were lost.
     Overrun,
-    /// Something we have no use for: its `nlmsg_type`.
+    /// A message that is not used here: its `nlmsg_type`.
     Other(u16),
 }
 
@@ -117,15 +118,15 @@ pub struct Frame<'a> {
     pub kind: u16,
     /// `nlmsg_flags`.
     pub flags: u16,
-    /// `nlmsg_seq`: of the request that it answers; of a notification, 0 or somebody else's.
+    /// `nlmsg_seq`: of the request that it answers; of a notification, 0 or that of another program's request.
     pub seq: u32,
     /// `nlmsg_pid`: the port that the answer or the cause of the notification belongs to, 0 for the kernel itself.
     pub pid: u32,
-    /// What is behind the header.
+    /// The bytes after the header.
     pub body: &'a [u8],
 }
 
-/// What a message of netlink itself says, in every protocol over it.
+/// A message of netlink itself, the same in every protocol over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
     /// `NLMSG_ERROR`: the answer to the request with the message's sequence number.
@@ -145,14 +146,14 @@ impl Frame<'_> {
     pub fn control(&self) -> Option<Result<Control, Bad>> {
         Some(match self.kind {
             NLMSG_ERROR => u32_at(self.body, 0).map(|e| Control::Ack(result(e))),
-            // The status was added to NLMSG_DONE later on; without one, there was nothing to complain of.
+            // Old kernels send NLMSG_DONE without a status: then the dump succeeded.
             NLMSG_DONE if self.body.is_empty() => Ok(Control::Done(Ok(()))),
             NLMSG_DONE => u32_at(self.body, 0).map(|e| Control::Done(result(e))),
             NLMSG_OVERRUN => Ok(Control::Overrun),
             _ => return None,
         })
     }
-    /// Read as a message of rtnetlink. [`Kind::Other`]: something we have no use for.
+    /// Read as a message of rtnetlink. [`Kind::Other`]: it is not used here.
     pub fn rtnetlink(&self) -> Result<Kind, Bad> {
         match self.kind {
             fib::RTM_NEWROUTE | fib::RTM_DELROUTE => fib::read(self.kind, self.flags, self.body),
@@ -162,9 +163,9 @@ impl Frame<'_> {
     }
 }
 
-/// The messages in what one receive brought.
+/// The messages in the bytes of one receive.
 ///
-/// A message whose length does not fit ends the walk with one error, since nothing behind it can be found.
+/// A message whose length does not fit ends the iteration with one error, because the next message cannot be found.
 pub fn frames(bytes: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, Bad>> {
     let mut rest = bytes;
     core::iter::from_fn(move || {
@@ -177,7 +178,7 @@ pub fn frames(bytes: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, Bad>> {
     })
 }
 
-/// As [`frames`], read as rtnetlink. A message that is bad inside is one error, and the walk goes on behind it.
+/// As [`frames`], read as rtnetlink. A message with malformed content is one error, and the iteration continues after it.
 pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Msg, Bad>> + '_ {
     frames(bytes).map(|f| {
         let f = f?;
@@ -194,7 +195,7 @@ pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Msg, Bad>> + '_ {
     })
 }
 
-/// The first message of `bytes` with its header, and what is behind it and its padding.
+/// The first message of `bytes` with its header, and the bytes after it and its padding.
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), Bad> {
     let len = u32_at(bytes, 0)? as usize;
     if len < HEADER {

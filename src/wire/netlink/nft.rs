@@ -1,7 +1,7 @@
 //! nf_tables over nfnetlink: one set of rules that drops packets to and from virtual addresses, and which tables there are.
 //!
-//! Read first: `mod.rs`. Numbers inside attributes travel in network order, unlike elsewhere in netlink. A change is a batch: the kernel
-//! does all of its messages or none, and packets meet the state before or the state after. All messages of a batch carry the sequence
+//! Read first: `mod.rs`. Numbers in attributes are in network order, unlike elsewhere in netlink. A change is a batch: the kernel
+//! executes all of its messages or none, and a packet sees the ruleset before it or after it. All messages of a batch have the sequence
 //! number of its request; the last one alone asks for an acknowledgement, so that the first answer is an error wherever there is one.
 //!
 //! The rules, in a table `ip` and a table `ip6` of the same name, as keepalived makes them but for three points: neighbour discovery is

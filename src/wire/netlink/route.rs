@@ -62,7 +62,7 @@ const IFADDRMSG: usize = 8;
 /// `INFINITY_LIFE_TIME`, <net/addrconf.h>.
 const FOREVER: u32 = u32::MAX;
 
-/// Appends a request for all links. Statistics are left out: they are most of a link message and nobody reads them.
+/// Appends a request for all links, without statistics, which are most of a link message and not used.
 pub fn get_links(out: &mut BytesMut, seq: u32) {
     put_message(out, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, seq, |out| {
         out.put_bytes(0, IFINFOMSG);
@@ -118,7 +118,7 @@ pub fn new_addr(out: &mut BytesMut, seq: u32, spec: &AddrSpec) {
 /// Appends a request to delete an address. Answered by an ack with `seq`.
 ///
 /// Interface, address, peer and prefix length name it. The label is left out on purpose: with one, the kernel would not
-/// find an address that somebody put back under another label.
+/// find an address that another program has added again with another label.
 pub fn del_addr(out: &mut BytesMut, seq: u32, spec: &AddrSpec) {
     put_message(out, RTM_DELADDR, NLM_F_REQUEST | NLM_F_ACK, seq, |out| put_addr(out, spec, 0));
 }
@@ -248,7 +248,7 @@ fn ip(family: u8, value: &[u8]) -> Result<IpAddr, Bad> {
     }
 }
 
-/// A C string: up to its NUL, or all of it. Names that are not UTF-8 are legal for the kernel, if for nobody else.
+/// A C string: up to its NUL, or all of it. The kernel allows names that are not UTF-8.
 pub(super) fn text(value: &[u8]) -> String {
     let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end]).into_owned()

@@ -1,9 +1,9 @@
 //! What must happen after the end of all faults.
 //!
-//! L-1, election: from then on, in every group a node is Master within `S + max MDI + D + 2J + I-1`, and after one
-//! preemption more (`max (MDI + preempt_delay) + I + D + 2J`) there is exactly one, it has the greatest priority if all
-//! preempt, and no state changes any more (I-7). S is the longest time that the code under test waits before it repeats a failed
-//! operation (a socket, a dump, an address).
+//! L-1, election: in every group a node is Master within `S + max MDI + D + 2J` and the bound of I-1 after that end. After one preemption
+//! more (`max (MDI + preempt_delay) + I + D + 2J`) there is exactly one Master, which has the greatest priority if all preempt, and
+//! from then on no state changes (I-7). MDI is Master_Down_Interval; S is the longest time that the code under test waits before it
+//! repeats a failed operation (a socket, a dump, an address).
 //!
 //! L-2, farewell: a Master that is asked to stop sends priority 0 and removes its addresses. At most `Skew + J` after a Backup has
 //! received that, a node is Master; so from the farewell `D + J + min Skew + J`, one J for the turn that receives it and one for the
