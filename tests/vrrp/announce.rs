@@ -122,25 +122,31 @@ fn a_slice_is_under_way_at_a_time_and_the_next_waits_for_its_completion() {
 }
 
 #[test]
-fn behind_a_full_slice_the_loop_sleeps() {
+fn behind_four_full_slices_the_loop_sleeps() {
     let mut b = Bench::master(many(100));
     b.out.clear();
     b.event(Event::Net(NetEv::LinkNew(kalived::event::Link {
         mac: Some([2, 0, 0, 0, 0, 0x77]),
         ..link(ETH0, "eth0", true)
     })));
-    let mut slices = 0;
+    let (mut slices, mut awake, mut longest) = (0, 0, 0);
     while b.frames() < 500 {
         let before = b.frames();
         b.fire();
         assert!(b.frames() - before <= 16);
         slices += usize::from(b.frames() - before == 16);
         let Some((next, _)) = b.world.next_deadline() else { break };
-        assert!(next > b.now.mono, "nothing is due right behind it");
+        awake += b.frames() - before;
+        longest = longest.max(awake);
+        assert!(next > b.now.mono, "one slice in a turn");
+        if next > b.now.mono + Duration::from_nanos(1) {
+            awake = 0;
+        }
         b.turn_to(next);
     }
     assert_eq!(b.frames(), 500);
     assert!(slices >= 25, "{slices}");
+    assert_eq!(longest, 64, "frames from one sleep to the next");
 }
 
 #[test]

@@ -289,6 +289,9 @@ impl Instance {
             self.on_own_found_up(cx);
         }
         let all = self.cfg.vips.len() + self.cfg.excluded.len();
+        if self.asked == 0 && self.all_stay(all, cx) {
+            self.asked = all;
+        }
         let chunk = if self.asked == 0 { CHUNK.0 } else { CHUNK.1 };
         self.want_some(self.asked, chunk, cx);
         self.asked = (self.asked + chunk).min(all);

@@ -168,6 +168,11 @@ impl Instance {
         }
     }
 
+    /// Whether each of its `all` addresses is on an own interface already, or was requested there: a new Master has nothing to request.
+    pub(super) fn all_stay(&self, all: usize, cx: &Cx<'_>) -> bool {
+        !self.kept.is_empty() && self.kept_from >= all && cx.addrs.wanted(self.key) == all
+    }
+
     /// An own interface is up: what is on it is announced.
     pub fn on_own_up(&mut self, ifindex: u32, cx: &mut Cx<'_>) {
         let here: Vec<AddrId> = cx.addrs.held(self.key).filter(|id| id.0 == ifindex).collect();
