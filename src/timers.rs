@@ -46,6 +46,8 @@ pub enum Due {
     AddrRetry,
     /// The next part of the addresses that stay on an own interface is asked for.
     KeepMore(VrKey),
+    /// The next part of the addresses on an own interface that came up is announced.
+    HeardMore(VrKey),
     /// Interfaces of our own: some wait for another try or a look.
     OwnLinks,
     /// Routes: some wait for another try, a look, or their turn.
@@ -153,6 +155,7 @@ impl Timers {
             AdvertRetry(vr),
             Inherited(vr),
             ClaimMore(vr),
+            HeardMore(vr),
             GarpSecond(vr),
             GarpLower(vr),
             GarpRefresh(vr),

@@ -18,7 +18,7 @@ mod tests;
 
 use crate::event::{Errno, ReqId};
 use crate::time::{Duration, Instant};
-use core::ops::RangeBounds;
+use core::ops::{Bound, RangeBounds};
 use entry::Entry;
 use lanes::Lanes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -479,6 +479,10 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     /// Items that `owner` wants.
     pub fn of(&self, owner: V::Owner) -> impl Iterator<Item = K> {
         self.by_owner.get(&owner).into_iter().flatten().copied()
+    }
+    /// Those of them from there on.
+    pub fn of_from(&self, owner: V::Owner, from: Bound<K>) -> impl Iterator<Item = K> {
+        self.by_owner.get(&owner).into_iter().flat_map(move |all| all.range((from, Bound::Unbounded))).copied()
     }
     /// How many items `owner` wants.
     pub fn wanted(&self, owner: V::Owner) -> usize {

@@ -12,6 +12,7 @@ use crate::reconcile::{self, Ask, Item, Loss, Reconciler};
 use crate::time::Instant;
 use crate::timers::{Due, Timers};
 use core::net::{IpAddr, Ipv4Addr};
+use core::ops::Bound;
 use std::collections::BTreeSet;
 
 /// The owner of the addresses of `static_ipaddress`.
@@ -119,6 +120,15 @@ impl Addresses {
     /// The addresses that `vr` wants.
     pub fn of(&self, vr: VrKey) -> impl Iterator<Item = AddrId> {
         self.0.of(vr)
+    }
+    /// Those of them that come after `after`, or with the first address of that interface.
+    pub fn of_after(&self, vr: VrKey, ifindex: u32, after: Option<AddrId>) -> impl Iterator<Item = AddrId> {
+        let first = Bound::Included((ifindex, IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+        self.0.of_from(vr, after.map_or(first, Bound::Excluded))
+    }
+    /// Whether the kernel has it for whoever wants it.
+    pub fn is_held(&self, id: AddrId) -> bool {
+        self.0.held_as(id).is_some()
     }
     /// How many addresses `vr` wants.
     pub fn wanted(&self, vr: VrKey) -> usize {

@@ -519,6 +519,7 @@ impl World {
                         }
                     }
                 }
+                Due::HeardMore(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_heard_more(cx)),
                 Due::KeepMore(vr) => with!(self, vr, now, fx, |vi, cx| vi.on_keep_more(cx)),
                 Due::OwnLinks => self.own_due(now, fx),
                 Due::Routes | Due::Rules => self.on_routes_due(now, fx),
@@ -678,7 +679,7 @@ impl World {
 fn weight(due: Due) -> usize {
     match due {
         Due::Claim(_) => 16,
-        Due::ClaimMore(_) | Due::KeepMore(_) => 8,
+        Due::ClaimMore(_) | Due::KeepMore(_) | Due::HeardMore(_) => 8,
         // Two connections that are opened, or some tens of checks that begin to wait.
         Due::Checks => 32,
         // Sixteen packets, or peers that are lost.

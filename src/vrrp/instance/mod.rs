@@ -45,7 +45,7 @@ use crate::config::model::{InstanceConfig, Version};
 use crate::effect::{Effects, Packets};
 use crate::event::Errno;
 use crate::id::{SockKey, VrKey};
-use crate::links::Links;
+use crate::links::{AddrId, Links};
 use crate::note::Note;
 use crate::time::{Duration, Instant, Now};
 use crate::timers::{Due, Timers};
@@ -53,7 +53,7 @@ use crate::track::Tracks;
 use crate::vmac::Vmacs;
 use crate::vrrp::change::{Change, Subject, What};
 use core::net::IpAddr;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// See [`Instance::first_wait`]: links were reported to lose packets for three seconds; one more for safety.
 const LISTEN: Duration = Duration::from_secs(4);
@@ -228,6 +228,8 @@ pub struct Instance {
     // The own interfaces on which addresses stay, and how many addresses were looked at to be put there.
     kept: BTreeSet<u32>,
     kept_from: usize,
+    // Own interfaces that came up, and the last address of each that was announced.
+    risen: BTreeMap<u32, Option<AddrId>>,
     // It is Master and has asked for all of them: its routes and rules follow.
     wants_routes: bool,
     silence: Silence,
@@ -279,6 +281,7 @@ impl Instance {
             asked: 0,
             kept: BTreeSet::new(),
             kept_from: 0,
+            risen: BTreeMap::new(),
             wants_routes: false,
             silence: Silence::default(),
             limits: Limits { rejected: vec![Limit::default(); Reject::ALL.len()], ..Limits::default() },
