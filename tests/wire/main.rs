@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that panics has failed, which is what a helper wants too
 
 mod authentication;
+mod encap;
 mod fib;
 mod frames;
 mod ipvs;
