@@ -117,7 +117,12 @@ fn a_reload_or_a_new_process_changes_the_tunnel_and_the_realms_of_a_route() {
     stand_left(&a);
     let on_a = lab.start_program(under_test(), &a, &text(3, 12));
     stand(&on_a, 3, 12);
-    stop(&a, on_a);
+    // Another program gives one other realms, in place.
+    a.run(&format!("ip route replace 192.0.4.0/24 via 198.18.0.77 dev {IFACE} proto 18 realms 99"));
+    stand(&on_a, 3, 12);
+    let (code, log) = on_a.stop();
+    assert_eq!((code, seen(&a)), (Some(0), Vec::new()), "{log}");
+    assert_eq!(log.matches("putting it back").count(), 1, "{log}");
 }
 
 fn stand_left(host: &Host) {

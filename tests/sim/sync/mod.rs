@@ -47,7 +47,7 @@ fn sync_groups() {
 /// Trap 41: each of three routers has the best priority on one of three links, and preempts. In the end one is Master of all, and stays.
 #[test]
 fn three_routers_that_are_each_better_on_another_link_agree() {
-    for seed in 0..60 {
+    let cycle = |seed| {
         let mut drawn = Drawn::new(seed);
         (drawn.nodes, drawn.links, drawn.first) = (3, 3, 3);
         drawn.priorities = vec![vec![150, 100, 50], vec![50, 150, 100], vec![100, 50, 150]];
@@ -55,10 +55,15 @@ fn three_routers_that_are_each_better_on_another_link_agree() {
         if seed % 2 == 0 {
             (drawn.faults, drawn.loss) = (Vec::new(), 0);
         }
-        let outcome = run_drawn(seed, None, drawn);
+        drawn
+    };
+    for seed in 0..60 {
+        let outcome = run_drawn(seed, None, cycle(seed));
         assert_eq!(outcome.violation, None, "seed {seed}");
         assert!(outcome.takeovers > 0, "seed {seed}");
     }
+    // Without groups each of them stays Master of its link.
+    assert!(run_drawn(0, Some(Lie::NoGroups), cycle(0)).violation.is_some());
 }
 
 #[test]
