@@ -222,6 +222,14 @@ impl RouteSpec {
             && self.metrics.iter().all(metric)
             && (self.leads_nowhere() || self.same_hops(there))
     }
+    /// The realms of one of its ways: the kernel reports those of a single way as those of the route. IPv6 has none.
+    fn realms_of(&self, hop: &HopSpec) -> u32 {
+        match () {
+            () if self.id.is_v6() => 0,
+            () if hop.realms == 0 && self.hops.len() == 1 => self.realms,
+            () => hop.realms,
+        }
+    }
     fn same_hops(&self, there: &RouteSpec) -> bool {
         let mut rest: Vec<&HopSpec> = there.hops.iter().collect();
         self.hops.len() == rest.len()
@@ -230,6 +238,7 @@ impl RouteSpec {
                     (h.ifindex == 0 || h.ifindex == t.ifindex)
                         && h.via == t.via
                         && h.encap == t.encap
+                        && self.realms_of(h) == there.realms_of(t)
                         && (h.hops == t.hops || self.hops.len() == 1)
                         && (!h.onlink || t.onlink)
                 };

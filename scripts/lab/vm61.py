@@ -21,7 +21,8 @@ from lab import vm  # noqa: E402
 
 MODULES = ["veth", "bridge", "macvlan", "dummy", "crc32c_generic", "nf_tables", "nft_compat", "nft_limit", "nft_counter",
            "nft_meta_bridge", "nf_log_syslog", "sch_netem", "ifb", "af_packet_diag", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc",
-           "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh", "ip_tunnel", "ipip", "ipvlan", "vrf"]
+           "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh", "ip_tunnel", "ipip", "ipvlan", "vrf", "8021q", "mpls_router",
+           "mpls_iptunnel", "ila"]
 #: What the tests call beside kalived.
 PROGRAMS = ("bash dash ip nft nsenter unshare setpriv prlimit timeout tcpdump sysctl kill ps killall env sleep cat "
             "mount umount touch mkdir mv cp rm ln chmod chown ls tr cut sort grep sed awk head tail date id dd true false printf "

@@ -1,13 +1,14 @@
 //! `config_save_dir`: what was read at a start or a reload, with all included files, as one file for each time.
 //!
-//! An operator can find out later what changed. The files contain passwords, so only their owner can read them.
+//! An operator can find out later what changed. The files contain passwords, so only their owner can read them, and no other user can
+//! change the directory.
 
 use crate::config::Loaded;
 use crate::config::source::Span;
-use crate::sys::{clock, files};
+use crate::sys::{clock, files, walk};
 use std::fmt::Write;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 /// Files that are kept, the newest: a program that reloads every minute leaves half an hour.
 const KEPT: usize = 32;
@@ -21,10 +22,9 @@ const PREFIX: &str = "kalived.conf.";
 pub(crate) fn save(loaded: &Loaded) -> Result<(), String> {
     let Some(dir) = loaded.config.global.more.config_save_dir.as_deref() else { return Ok(()) };
     let why = |e: &dyn core::fmt::Display| format!("config_save_dir {dir}: {e}; the configuration is not saved there");
-    let path = Path::new(dir);
-    if !path.is_dir() {
-        std::fs::DirBuilder::new().mode(0o700).create(path).map_err(|e| why(&e))?;
-    }
+    let open = walk::own_directory(Path::new(dir)).map_err(|e| why(&e))?;
+    // The directory that was examined, whatever its name leads to by now.
+    let path = &*PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
     let name = format!("{PREFIX}{:012}", clock::now().wall.0 / 1_000_000_000);
     files::publish(&path.join(name), text(loaded).as_bytes(), 0o600).map_err(|e| why(&e))?;
     let names = std::fs::read_dir(path).map_err(|e| why(&e))?;

@@ -14,11 +14,12 @@ use crate::config::{self, Loaded, dump, image, keyword, load_with, report};
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::process::entry;
+use crate::process::interfaces;
 use crate::process::log::say;
 use crate::process::reading::{Colour, Reading};
 use crate::process::scripthost::ThisHost;
 use crate::sys::privilege::cap;
-use crate::sys::{clock, files, host, ifaddrs, privilege, signal, socket};
+use crate::sys::{clock, files, host, privilege, signal};
 use std::borrow::Cow;
 use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -89,13 +90,14 @@ pub(crate) enum For {
 /// Adds the findings that depend on this machine, and lints; removes those that are silenced.
 pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For) {
     let host = (!how.offline).then(|| {
+        let (interfaces, addrs) = interfaces::read();
         let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
-        let addrs = ifaddrs::addresses().into_iter().map(addr).collect();
+        let addrs = addrs.into_iter().map(addr).collect();
         let sysctl = |name: &str| {
             let text = std::fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;
             text.trim().parse().ok()
         };
-        Host { interfaces: socket::interfaces(), addrs, exists: |path| Path::new(path).exists(), sysctl }
+        Host { interfaces, addrs, exists: |path| Path::new(path).exists(), sysctl }
     });
     let prepare = Prepare { host: &ThisHost, make_files: what == For::Run, strict: how.strict_lints };
     loaded.look(Look {

@@ -16,7 +16,6 @@ pub mod fifo;
 pub mod files;
 pub mod giveback;
 pub mod host;
-pub mod ifaddrs;
 pub mod inotify;
 pub mod knob;
 pub mod limits;

@@ -5,8 +5,8 @@ use super::netlink::{self, Whom, from_kernel};
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// Bytes of one read: a piece of a dump is at most 32 KiB.
-const BUFFER: usize = 64 * 1024;
+/// Bytes of one read: a piece of a dump is at most 32 KiB, except one whose only message is longer.
+const BUFFER: usize = 128 * 1024;
 
 /// Sends `request` to rtnetlink and hands each datagram of the answer to `tell`, until that says it has seen the end.
 pub fn ask(request: &[u8], tell: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {

@@ -538,25 +538,6 @@ pub fn connect_within(to: SocketAddr, mark: u32, limit: Duration) -> io::Result<
     }
 }
 
-/// Names of the interfaces there are now, for messages about those there are not.
-pub fn interfaces() -> Vec<String> {
-    let mut names = Vec::new();
-    // SAFETY: if_nameindex returns null or an array that ends with a zero entry, each name a C string, all of it valid
-    // until if_freenameindex.
-    unsafe {
-        let list = libc::if_nameindex();
-        let mut at = list;
-        while !at.is_null() && (*at).if_index != 0 && !(*at).if_name.is_null() {
-            names.push(core::ffi::CStr::from_ptr((*at).if_name).to_string_lossy().into_owned());
-            at = at.add(1);
-        }
-        if !list.is_null() {
-            libc::if_freenameindex(list);
-        }
-    }
-    names
-}
-
 /// TC_PRIO_CONTROL: precedes bulk traffic in a queueing discipline with bands. Priority 7 needs CAP_NET_ADMIN, 6 needs no capability.
 pub(super) fn control_priority(f: RawFd) {
     if option(f, libc::SOL_SOCKET, libc::SO_PRIORITY, &7i32).is_err() {

@@ -156,6 +156,66 @@ pub fn only_root(path: &CStr) -> Result<(), i32> {
     .map(drop)
 }
 
+/// Opens a directory in which only root and this user can create, replace or remove a name, and makes it with mode 0700 where it does not
+/// exist. A directory on the way that another user could replace is an error, and so is a symbolic link at the end of the path. In a
+/// sticky directory on the way no user can replace a file of another user.
+pub fn own_directory(path: &Path) -> io::Result<File> {
+    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let c_string = |text: &std::ffi::OsStr| std::ffi::CString::new(text.as_encoded_bytes());
+    let (at, name) = (c_string(parent.as_os_str())?, c_string(name)?);
+    let us = super::unixsock::own_uid();
+    // In a user namespace a file whose owner has no user there belongs to the host, as `/` does.
+    let (mut root, mut wrong) = (None, None);
+    let above = walk(&at, &mut |part| {
+        let root = *root.get_or_insert(part.stat.st_uid);
+        wrong = why_not_own(part, &[0, us, root], true);
+        if wrong.is_some() { Err(libc::EPERM) } else { Ok(()) }
+    });
+    let above = match (above, wrong) {
+        (_, Some(why)) => return Err(io::Error::other(why)),
+        (Err(e), None) => return Err(io::Error::from_raw_os_error(e)),
+        (Ok(fd), None) => File::from(fd),
+    };
+    // SAFETY: a C string that outlives the call.
+    if unsafe { libc::mkdirat(above.as_raw_fd(), name.as_ptr(), 0o700) } < 0 && errno() != libc::EEXIST {
+        return Err(io::Error::from_raw_os_error(errno()));
+    }
+    let found = open(above.as_raw_fd(), &name, 0).map_err(io::Error::from_raw_os_error)?;
+    let stat = stat(found.as_raw_fd()).map_err(io::Error::from_raw_os_error)?;
+    let part = Part { stat: &stat, fd: found.as_raw_fd() };
+    match part.kind() {
+        libc::S_IFDIR => {}
+        libc::S_IFLNK => return Err(io::Error::other("it is a symbolic link, which is not followed")),
+        _ => return Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
+    }
+    if let Some(why) = why_not_own(&part, &[0, us, root.unwrap_or(0)], false) {
+        return Err(io::Error::other(why));
+    }
+    reopen(&File::from(found), libc::O_RDONLY | libc::O_DIRECTORY)
+}
+
+/// Why another user can change what this component leads to. `sticky`: except in a sticky directory.
+fn why_not_own(part: &Part<'_>, ours: &[u32], sticky: bool) -> Option<String> {
+    let s = part.stat;
+    let name = || {
+        let name = std::fs::read_link(format!("/proc/self/fd/{}", part.fd));
+        name.map_or_else(|_| "a directory of the path".to_owned(), |n| format!("`{}`", n.display()))
+    };
+    let shared = part.kind() == libc::S_IFLNK || sticky && s.st_mode & 0o1000 != 0;
+    match () {
+        () if !ours.contains(&s.st_uid) => Some(format!("{} belongs to user {}", name(), s.st_uid)),
+        () if shared => None,
+        () if s.st_mode & 0o002 != 0
+            || s.st_mode & 0o020 != 0 && s.st_gid != 0
+            || super::acl::others_write(part.fd, s.st_mode, s.st_gid) =>
+        {
+            Some(format!("other users may write to {} (mode {:o})", name(), s.st_mode & 0o7777))
+        }
+        () => None,
+    }
+}
+
 /// Why the content of a file is not tracked.
 #[derive(Debug)]
 pub enum Refused {
@@ -252,6 +312,54 @@ mod tests {
         assert_eq!(end_of(Path::new(&format!("/{}", "x".repeat(300)))), Err(libc::ENAMETOOLONG));
         assert_eq!(end_of(Path::new(&"/x".repeat(3000))), Err(libc::ENAMETOOLONG));
         assert!(end_of(Path::new("/")).is_ok());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_other_users_can_change_is_refused_and_no_link_is_followed() {
+        let dir = std::env::temp_dir().join(format!("kalived-own-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let dir = fs::canonicalize(&dir).unwrap();
+        let mode = |p: &Path| fs::symlink_metadata(p).unwrap().mode() & 0o7777;
+        let set = |p: &Path, m| fs::set_permissions(p, fs::Permissions::from_mode(m)).unwrap();
+        let why = |p: &Path| own_directory(p).map(|f| f.metadata().unwrap().ino()).map_err(|e| e.to_string());
+        let new = dir.join("new");
+        let ino = why(&new).unwrap();
+        assert_eq!((mode(&new), why(&new)), (0o700, Ok(ino)), "made, then found");
+        set(&new, 0o755);
+        assert_eq!(why(&new), Ok(ino), "others may look at it");
+        for m in [0o777, 0o1777, 0o702] {
+            set(&new, m);
+            assert!(why(&new).is_err_and(|e| e.contains("new") && e.contains("other users may write")), "{m:o}");
+        }
+        set(&new, 0o755);
+        symlink("new", dir.join("link")).unwrap();
+        symlink("nowhere", dir.join("dangling")).unwrap();
+        fs::write(dir.join("file"), "").unwrap();
+        for name in ["link", "dangling"] {
+            assert!(why(&dir.join(name)).is_err_and(|e| e.contains("symbolic link")), "{name}");
+        }
+        assert!(!dir.join("nowhere").exists());
+        assert!(
+            why(&dir.join("file")).is_err() && why(&dir.join("none/below")).is_err() && why(Path::new("/")).is_err()
+        );
+        // A directory above it, and one above that is sticky.
+        fs::create_dir(dir.join("above")).unwrap();
+        set(&dir.join("above"), 0o777);
+        assert!(why(&dir.join("above/new")).is_err_and(|e| e.contains("above")));
+        assert!(!dir.join("above/new").exists());
+        set(&dir.join("above"), 0o1777);
+        assert!(why(&dir.join("above/new")).is_ok());
+        if fs::metadata(&dir).unwrap().uid() == 0 {
+            std::os::unix::fs::chown(&new, Some(1234), None).unwrap();
+            assert!(why(&new).is_err_and(|e| e.contains("belongs to user 1234")));
+            std::os::unix::fs::chown(&new, Some(0), Some(1234)).unwrap();
+            set(&new, 0o770);
+            assert!(why(&new).is_err_and(|e| e.contains("other users may write")));
+            // A link of another user on the way.
+            std::os::unix::fs::lchown(dir.join("link"), Some(1234), None).unwrap();
+            assert!(why(&dir.join("link/below")).is_err_and(|e| e.contains("belongs to user 1234")));
+        }
         fs::remove_dir_all(&dir).unwrap();
     }
 

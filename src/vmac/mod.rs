@@ -246,6 +246,16 @@ impl Vmacs {
         self.prepare(VrKey::NOBODY, HOST, Sort::LocalIgmp, links);
     }
 
+    /// Whether that was asked for and is not answered yet.
+    pub fn waits_for_host(&self) -> bool {
+        self.below.get(&(HOST, Sort::LocalIgmp)).is_some_and(|b| !b.done)
+    }
+
+    /// Whether a sysctl of the whole host is set.
+    pub fn has_host(&self) -> bool {
+        self.below.get(&(HOST, Sort::LocalIgmp)).is_some_and(|b| !b.users.is_empty())
+    }
+
     /// Sets the own interfaces of a virtual router up or down: it is Master, or not.
     pub fn raise(&mut self, vr: VrKey, up: bool, links: &Links) {
         for name in self.names_of(vr).collect::<Vec<_>>() {

@@ -240,7 +240,7 @@ impl World {
             }
             Phase::Reading => {
                 self.phase = Phase::Cleaning;
-                self.begin_own(&Snapshot::default());
+                self.begin_own(now, &Snapshot::default());
                 self.remove_leftovers(fx);
                 self.name_strangers(fx);
                 self.begin_filter(now, &Snapshot::default());
@@ -270,6 +270,7 @@ impl World {
         if until > now.mono {
             fx.note(text::held_back(until.since(now.mono)));
             self.begins = Some(until);
+            // `wait_for_local_igmp` is asked again then.
             self.timers.set(Due::Startup, until);
         }
     }

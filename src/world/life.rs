@@ -23,7 +23,6 @@ impl World {
                 }
                 self.stop_groups(now);
                 self.addrs.release(crate::vrrp::address::FILE);
-                self.vmacs.release_host();
                 self.routes.release();
                 self.rules.release();
                 self.stop_lvs(now, fx);

@@ -141,6 +141,8 @@ pub struct World {
     leaving: bool,
     // Virtual routers do not start earlier.
     begins: Option<Instant>,
+    #[serde(default)]
+    local_igmp: own::LocalIgmp,
     // A stop was requested twice: no program is waited for.
     hurried: bool,
     // A stop was requested before the first dump was complete.
@@ -289,6 +291,7 @@ impl World {
             numbers: 0,
             leaving: false,
             begins: None,
+            local_igmp: own::LocalIgmp::default(),
             hurried: false,
             unread: false,
             watches: Watches::default(),
@@ -539,7 +542,7 @@ impl World {
                 // Set by a frozen world only.
                 Due::Custody => {}
                 // `settle` continues.
-                Due::Startup => {}
+                Due::Startup => self.wait_for_local_igmp(now),
             }
         }
         self.settle(now, fx);
@@ -651,6 +654,7 @@ impl World {
             && self.addrs.idle()
             && self.vmacs.idle()
             && self.begins.is_none_or(|at| at <= now.mono)
+            && !self.local_igmp_is_on(now)
         {
             self.phase = Phase::Running;
             self.begin_notifying(now, fx);
@@ -665,7 +669,7 @@ impl World {
         self.settle_lvs(now, fx);
         self.tell_changes(now, fx);
         self.settle_filter(fx);
-        if self.phase == Phase::Stopping && !self.unread && self.all_idle() {
+        if self.phase == Phase::Stopping && !self.unread && self.all_idle() && self.local_igmp_is_back(now, fx) {
             match self.hurried {
                 true => self.on_exit_due(now, fx),
                 false => self.leave(now, fx),

@@ -8,12 +8,63 @@ use crate::knob::Knob;
 use crate::snapshot::{BelowShot, OwnShot, Snapshot};
 use crate::vmac;
 
+// How long virtual routers wait at a start until the helper has set the sysctl of `disable_local_igmp`: it takes milliseconds, and a
+// helper that hangs must not prevent an election. Then reports are sent.
+const SILENCE: Duration = Duration::from_secs(1);
+// From closing a socket until the kernel has left its group: the receive that holds the socket is cancelled, which takes one turn.
+const GROUPS_LEFT: Duration = Duration::from_millis(10);
+
+// The kernel decides when a group is joined or left whether it reports that: it joins after the sysctl of `disable_local_igmp` was set, and
+// leaves before the sysctl is put back.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct LocalIgmp {
+    // At a start: the virtual routers wait no longer.
+    silent_by: Option<Instant>,
+    // At the end: all groups are left.
+    left_by: Option<Instant>,
+}
+
 impl World {
+    // Whether virtual routers wait for the sysctl.
+    pub(super) fn local_igmp_is_on(&self, now: Now) -> bool {
+        self.local_igmp.silent_by.is_some_and(|at| now.mono < at) && self.vmacs.waits_for_host()
+    }
+
+    pub(super) fn wait_for_local_igmp(&mut self, now: Now) {
+        if let Some(at) = self.local_igmp.silent_by
+            && self.local_igmp_is_on(now)
+        {
+            self.timers.set(Due::Startup, at);
+        }
+    }
+
+    // At the end, after the addresses are removed: leaves the groups, then puts the sysctl back.
+    pub(super) fn local_igmp_is_back(&mut self, now: Now, fx: &mut Effects) -> bool {
+        if !self.vmacs.has_host() {
+            return true;
+        }
+        match self.local_igmp.left_by {
+            None => {
+                self.instances.keys().into_iter().for_each(|vr| self.leave_sock(vr, fx));
+                self.local_igmp.left_by = Some(now.mono + GROUPS_LEFT);
+                self.timers.set(Due::Startup, now.mono + GROUPS_LEFT);
+            }
+            Some(at) if at <= now.mono => self.vmacs.release_host(),
+            Some(_) => {}
+        }
+        false
+    }
+
     // The first dump is there, and no other process is in charge.
-    pub(super) fn begin_own(&mut self, before: &Snapshot) {
+    pub(super) fn begin_own(&mut self, now: Now, before: &Snapshot) {
         self.inherit_own(before);
         if self.base.global.more.disable_local_igmp {
             self.vmacs.silence_local_igmp(&self.links);
+            // A process that continues from another one is a member of its groups already.
+            if self.phase == Phase::Cleaning && before.below.is_empty() {
+                self.local_igmp.silent_by = Some(now.mono + SILENCE);
+                self.wait_for_local_igmp(now);
+            }
         }
         for vr in self.instances.keys() {
             self.want_own(vr);

@@ -209,7 +209,7 @@ impl World {
         self.went_on = snapshot.is_some();
         self.begin_routes(now, fx);
         let snapshot = snapshot.unwrap_or_default();
-        self.begin_own(&snapshot);
+        self.begin_own(now, &snapshot);
         self.begin_filter(now, &snapshot);
         self.resume(now, &snapshot, dead_since, &overheard, fx);
         self.end_routes(&snapshot, fx);

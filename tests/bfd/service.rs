@@ -301,6 +301,7 @@ fn a_socket_that_cannot_be_opened_is_tried_again() {
     assert_eq!(b.listens.len(), 3);
 }
 
+/// Trap 15: the session stays Up over a reload.
 #[test]
 fn a_reload_leaves_alone_what_did_not_change() {
     let (a, c) = (block("a", PEER), block("c", "198.18.0.32"));

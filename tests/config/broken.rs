@@ -290,6 +290,7 @@ fn instances() {
     );
 }
 
+/// Trap 69: an address of the other family in a block; trap 55: one link-local address twice (above).
 #[test]
 fn addresses() {
     let vip = |line: &str, want: &[&str]| says(&page("").replace("10.0.0.1", &format!("10.0.0.1\n{line}")), want);

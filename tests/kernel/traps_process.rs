@@ -3,7 +3,7 @@
 //! Trap numbers are those of `docs/traps.md`. Read first: `../lab/mod.rs`.
 
 use crate::lab::daemon::{Conf, State, VIP, stand_in, under_test};
-use crate::lab::{Lab, skip, until, until_true};
+use crate::lab::{Lab, Owned, skip, until, until_true};
 use std::process::{Command, Stdio};
 
 /// The pipe is full before the daemon starts, so the very first line it writes would block for ever.
@@ -31,6 +31,34 @@ fn trap_26_a_log_that_nobody_reads_stops_nothing() {
     assert_eq!(wire.adverts_of(&a).last().map(|v| v.priority), Some(0));
     assert!(!a.holds(VIP));
     drop(unread);
+}
+
+/// Processes that use the processors and the disk, with the priority of any process.
+#[test]
+fn trap_25_busy_processors_and_disks_cause_no_transition() {
+    let Some(lab) = Lab::new("trap 25") else { return };
+    let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+    let conf = |priority| Conf::v3(priority).every("0.1");
+    let on_a = lab.start(&a, &conf(150));
+    on_a.await_state(State::Master);
+    let on_b = lab.start(&b, &conf(100));
+    on_b.await_state(State::Backup);
+    let before = on_b.times(State::Master);
+    let dir = lab.path("disk");
+    std::fs::create_dir(&dir).expect("the lab's directory is writable");
+    let hog = "while :; do :; done".to_owned();
+    let write = |n: usize| {
+        let file = dir.join(n.to_string());
+        format!("while :; do dd if=/dev/zero of={} bs=64k count=4 conv=fsync 2>/dev/null; done", file.display())
+    };
+    let load: Vec<Owned> = std::iter::repeat_n(hog, 6)
+        .chain((0..12).map(write))
+        .map(|text| Owned(a.command("sh").args(["-c", &text]).stdout(Stdio::null()).spawn().expect("sh exists")))
+        .collect();
+    let wire = lab.capture(&b, "ip proto 112");
+    wire.await_adverts(&a, 40);
+    drop(load);
+    assert_eq!((on_a.times(State::Master), on_b.times(State::Master)), (1, before), "{}{}", on_a.log(), on_b.log());
 }
 
 fn refused(test: &str, conf: &Conf, value: &str) {

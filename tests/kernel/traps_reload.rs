@@ -240,6 +240,42 @@ fn trap_9_a_broken_file_changes_nothing_and_the_command_says_so() {
     on_a.await_line("priority");
 }
 
+/// SNMP and D-Bus have no effect in kalived; their words, and the files that other programs read the state from, come and go by reloads.
+#[test]
+fn trap_14_snmp_d_bus_and_metrics_are_switched_by_reloads_without_a_transition() {
+    if stand_in() {
+        return skip("trap 14", "the stand-in has no such command");
+    }
+    let Some(lab) = Lab::new("trap 14") else { return };
+    let (a, _b, on_a, on_b) = pair(&lab, &Conf::v3(150));
+    let before = on_b.times(State::Master);
+    let mut with = Conf::v3(150);
+    with.global =
+        "    enable_snmp_vrrp\n    enable_snmp_rfc\n    enable_dbus\n    dbus_service_name org.example.Vrrp1\n"
+            .to_owned();
+    let words = with.global.lines().count();
+    for (round, conf) in [&with, &Conf::v3(150), &with, &Conf::v3(150)].into_iter().enumerate() {
+        change(&on_a, &conf.text());
+        let (code, text) = ask(&a, &on_a, "reload");
+        assert_eq!(code, Some(0), "{text}");
+        for (format, has) in [("text", "VI_1"), ("json", "\"VI_1\""), ("openmetrics", "kalived_vrrp_")] {
+            let out = a
+                .command(executable(under_test()))
+                .args(["status", &format!("--format={format}"), "-p", &on_a.pid_file().display().to_string()])
+                .output()
+                .expect("setpriv was found by missing()");
+            let text = String::from_utf8_lossy(&out.stdout).into_owned();
+            assert!(out.status.success() && text.contains(has), "round {round}, {format}: {text}");
+        }
+        // It is said once that they have no effect, and not at each reload.
+        let said = ["enable_snmp_vrrp", "enable_snmp_rfc", "enable_dbus", "dbus_service_name"];
+        let lines: usize = said.iter().map(|w| on_a.lines_with(&format!("`{w}`")).len().min(1)).sum();
+        assert_eq!(lines, words, "{}", on_a.log());
+    }
+    assert_eq!((on_a.times(State::Master), on_b.times(State::Master)), (1, before), "{}", on_a.log());
+    assert!(a.holds(VIP));
+}
+
 #[test]
 fn trap_12_an_address_that_is_there_when_a_new_instance_is_backup_is_removed() {
     let Some(lab) = Lab::new("trap 12") else { return };

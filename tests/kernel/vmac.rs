@@ -22,7 +22,7 @@ fn v6(priority: u8) -> Conf {
 }
 
 /// Every macvlan: name, mode, MAC.
-fn macvlans(host: &Host) -> Vec<String> {
+pub(crate) fn macvlans(host: &Host) -> Vec<String> {
     let text = host.run("ip -o -d link show type macvlan");
     let word_after = |l: &str, w: &str| l.split_whitespace().skip_while(|x| *x != w).nth(1).map(str::to_owned);
     let one = |l: &str| {
@@ -34,7 +34,7 @@ fn macvlans(host: &Host) -> Vec<String> {
 }
 
 /// Addresses on an interface, but for the copy of the other interface's link-local address that keepalived puts there.
-fn addrs_on(host: &Host, name: &str) -> BTreeSet<String> {
+pub(crate) fn addrs_on(host: &Host, name: &str) -> BTreeSet<String> {
     let text = host.run(&format!("ip -o addr show dev {name}"));
     let addr = |l: &str| l.split_whitespace().nth(3).map(str::to_owned);
     text.lines().filter_map(addr).filter(|a| !a.starts_with(&host.v6())).collect()
@@ -44,7 +44,7 @@ fn is_up(host: &Host, name: &str) -> bool {
     host.run(&format!("ip -o link show dev {name}")).contains("UP")
 }
 
-fn knob(host: &Host, dev: &str, name: &str) -> String {
+pub(crate) fn knob(host: &Host, dev: &str, name: &str) -> String {
     host.run(&format!("cat /proc/sys/net/ipv4/conf/{dev}/{name}")).trim().to_owned()
 }
 
@@ -304,7 +304,7 @@ fn a_reload_takes_it_out_and_puts_it_in() {
 }
 
 /// Whether this kernel has a kind of interface.
-fn has_kind(host: &Host, words: &str) -> bool {
+pub(crate) fn has_kind(host: &Host, words: &str) -> bool {
     host.command("sh").args(["-c", &format!("ip link add {words} 2>/dev/null")]).status().is_ok_and(|s| s.success())
 }
 

@@ -103,6 +103,23 @@ fn a_start_that_is_delayed() {
     }
 }
 
+#[test]
+fn trap_36_a_delay_that_ends_while_the_interface_is_down_does_not_keep_it_from_becoming_master() {
+    for down in [true, false] {
+        let mut config = config(&[]);
+        config.global.more.vrrp_startup_delay = Duration::from_secs(2);
+        let mut b = Bench::of(World::new(config));
+        let up = b.links.clone();
+        b.links.iter_mut().for_each(|l| (l.up, l.running) = (!down, false));
+        b.start();
+        b.run(Duration::from_secs(5));
+        assert_eq!((b.state(), b.adverts()), (kalived::vrrp::State::Fault, 0));
+        up.into_iter().for_each(|l| b.event(Event::Net(NetEv::LinkNew(l))));
+        b.run(Duration::from_secs(4));
+        assert_eq!(b.state(), kalived::vrrp::State::Master, "{:?}", b.log);
+    }
+}
+
 /// The address owner with `owner_ignore_adverts` ignores all adverts.
 #[test]
 fn an_owner_that_ignores_adverts() {

@@ -6,7 +6,8 @@ use kalived::config::model::global::ExtraGarp;
 use kalived::config::model::vrrp::OwnInterface;
 use kalived::config::model::{Config, InstanceConfig, Vip, VipMore};
 use kalived::effect::NetOp;
-use kalived::event::{Event, GuardEv, Link, NetEv};
+use kalived::event::{Event, GuardEv, HelperEv, Link, NetEv};
+use kalived::exit::ExitCode;
 use kalived::knob::{Knob, Set};
 use kalived::net::{Upon, UponKind};
 use kalived::time::Duration;
@@ -269,6 +270,44 @@ fn the_last_one_puts_it_back() {
         b.run(Duration::from_millis(50));
         assert_eq!(b.knobs.len(), put_back, "{:?}", b.knobs);
     }
+}
+
+/// The kernel decides at the join and at the leave whether it reports them.
+#[test]
+fn groups_are_joined_after_local_igmp_was_silenced_and_left_before_it_is_put_back() {
+    let mut config = Config { instances: vec![v2()], ..Config::default() };
+    config.global.more.disable_local_igmp = true;
+    let mut b = Bench::of(World::new(config.clone()));
+    b.answer_knobs = false;
+    b.start();
+    b.run(Duration::from_millis(10));
+    let opened = |b: &Bench| b.out.contains(&Out::Open);
+    assert!(!opened(&b), "{:?}", b.out);
+    let job = b.knobs[0].0;
+    b.event(Event::Helper(HelperEv::Knobs { job, before: vec![(Knob::LocalIgmpReports, 1)], failed: None }));
+    assert!(opened(&b), "{:?}", b.out);
+    b.answer_knobs = true;
+    b.knobs.clear();
+    b.run(Duration::from_secs(5));
+    b.term();
+    assert!(b.knobs.is_empty(), "{:?}", b.knobs);
+    let until = b.now;
+    while b.knobs.is_empty() {
+        assert!(b.now.mono < until.mono + Duration::from_secs(3), "it is put back");
+        b.run(Duration::from_millis(1));
+    }
+    assert!(b.out.contains(&Out::Close), "{:?}", b.out);
+    assert_eq!(b.knobs[0].2, [Set { knob: Knob::LocalIgmpReports, to: 1, only: Some(0) }]);
+    b.run(Duration::from_secs(1));
+    assert!(b.out.contains(&Out::Exit(ExitCode::Ok)), "{:?}", b.out);
+    // A helper that does not answer delays the election, and does not prevent it.
+    let mut b = Bench::of(World::new(config));
+    b.answer_knobs = false;
+    b.start();
+    b.run(Duration::from_millis(990));
+    assert!(!opened(&b));
+    b.run(Duration::from_millis(20));
+    assert!(opened(&b));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that panics has failed
 
 mod authentication;
+mod encap;
 mod fib;
 mod frames;
 mod ipvs;

@@ -11,7 +11,8 @@ mod draw;
 mod faults;
 mod play;
 
-use play::{Lie, run};
+use draw::Drawn;
+use play::{Lie, run, run_drawn};
 
 /// Seeds of a run of the test command.
 const SEEDS: u64 = 300;
@@ -41,6 +42,28 @@ fn sync_groups() {
     );
     // Each rule was checked at least once.
     assert!(takeovers > seeds && joined > seeds / 20 && yielded > seeds / 20);
+}
+
+/// Trap 41: each of three routers has the best priority on one of three links, and preempts. In the end one is Master of all, and stays.
+#[test]
+fn three_routers_that_are_each_better_on_another_link_agree() {
+    let cycle = |seed| {
+        let mut drawn = Drawn::new(seed);
+        (drawn.nodes, drawn.links, drawn.first) = (3, 3, 3);
+        drawn.priorities = vec![vec![150, 100, 50], vec![50, 150, 100], vec![100, 50, 150]];
+        (drawn.preempt, drawn.weight) = (vec![true; 3], 0);
+        if seed % 2 == 0 {
+            (drawn.faults, drawn.loss) = (Vec::new(), 0);
+        }
+        drawn
+    };
+    for seed in 0..60 {
+        let outcome = run_drawn(seed, None, cycle(seed));
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        assert!(outcome.takeovers > 0, "seed {seed}");
+    }
+    // Without groups each of them stays Master of its link.
+    assert!(run_drawn(0, Some(Lie::NoGroups), cycle(0)).violation.is_some());
 }
 
 #[test]

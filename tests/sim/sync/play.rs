@@ -173,7 +173,11 @@ fn address(ifindex: u32, addr: IpAddr, prefix: u8, proto: u8) -> AddrInfo {
 
 /// Runs a seed.
 pub fn run(seed: u64, lie: Option<Lie>) -> Outcome {
-    let drawn = Drawn::new(seed);
+    run_drawn(seed, lie, Drawn::new(seed))
+}
+
+/// The same with what a test says instead of what the seed draws.
+pub fn run_drawn(seed: u64, lie: Option<Lie>, drawn: Drawn) -> Outcome {
     let mut sim = Sim {
         now: Instant(5_000_000_000),
         rng: Rng::stream(seed, 0x50_4c_41, 0),
