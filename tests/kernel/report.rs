@@ -133,7 +133,8 @@ fn dump_files_are_there_when_their_name_is_closed_and_never_through_a_link() {
     let (stats, data) = (read("keepalived.stats"), read("keepalived.data"));
     assert_eq!((stats.matches("VRRP Instance: ").count(), data.matches(" VRRP Instance = ").count()), (1, 1));
     // OpenWrt signals every process and reads at once; nothing ends.
-    let before = daemon.pids();
+    // Guard, core, helper: each process that wrote a file has ended.
+    let before = until("three processes", || Some(daemon.pids()).filter(|pids| pids.len() == 3));
     daemon.signal_all("37");
     until_true("the file", || dir.join("keepalived.json").exists());
     assert_eq!(daemon.pids().into_iter().filter(|p| before.contains(p)).count(), before.len());

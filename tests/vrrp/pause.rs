@@ -17,6 +17,31 @@ fn trap_23_24_a_backup_reads_its_queue_before_its_timer() {
     assert_eq!(b.state(), State::Backup);
 }
 
+/// Signed adverts are in `signed.rs`.
+#[test]
+fn trap_27_a_step_of_the_wall_clock_moves_no_timer() {
+    for step in [3_600_i64, -3_600] {
+        let set = |b: &mut Bench| b.now.wall.0 = b.now.wall.0.wrapping_add_signed(step * 1_000_000_000);
+        let mut b = Bench::new(v2());
+        b.rx(&v2(), PEER, 200, S);
+        let (before, down) = (b.world.deadlines().collect::<Vec<_>>(), b.view().master_down_interval);
+        set(&mut b);
+        b.fire();
+        assert_eq!((b.state(), b.world.deadlines().collect::<Vec<_>>()), (State::Backup, before), "{step} s");
+        b.run(down - Duration::from_millis(1));
+        assert_eq!(b.state(), State::Backup, "{step} s");
+        b.run(Duration::from_millis(1));
+        assert_eq!(b.state(), State::Master, "{step} s");
+        // The Master's next advert is the one that was armed before.
+        b.run(Duration::from_millis(100));
+        let armed = b.armed.clone();
+        assert!(!armed.is_empty());
+        set(&mut b);
+        b.fire();
+        assert_eq!((b.state(), b.armed.clone()), (State::Master, armed), "{step} s");
+    }
+}
+
 #[test]
 fn trap_21_a_master_that_stood_still_announces_again() {
     let mut b = Bench::master(v2());

@@ -169,7 +169,7 @@ fn answers_and_farewells_are_taken_too() {
     }
 }
 
-/// A clock that is set on the sender, or on both, costs one or two adverts, never a takeover.
+/// Trap 27. A clock that is set on the sender, or on both, costs one or two adverts, never a takeover.
 #[test]
 fn a_wall_clock_that_is_set_locks_nobody_out() {
     for cfg in ways() {
