@@ -20,7 +20,7 @@ use std::io;
 /// [`Limits::open`]: 255 virtual routers with 32 addresses each. Beyond it the machines repeat their requests, each at its own pace.
 const OPEN: usize = 8192;
 /// Buffers: one per message.
-const BUFFERS: u16 = 16;
+const BUFFERS: u16 = 8;
 /// Bytes each: a dump's messages are at most as long as the buffer offered, a notice about a link is 2 to 3 KiB, one about a link with
 /// hundreds of other names ten times as long (trap 60). What is longer is lost, and no dump would ever be complete.
 const BUFFER: u32 = 32 << 10;
