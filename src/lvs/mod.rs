@@ -2,7 +2,7 @@
 //!
 //! Read in this order: `pool.rs`, the logic of one virtual server; `farm.rs` with `shape.rs`, all of them and how they are made from the
 //! file; `table.rs`, the comparison of the kernel's table with the wanted one; `sync.rs`, the kernel's threads that synchronise
-//! connections with another director; `check/`, the health checks of real servers; `director.rs`, the order of all work. `report.rs` has
+//! connections with another director; `timeouts.rs`, those of its connections; `check/`, the health checks of real servers; `director.rs`, the order of all work. `report.rs` has
 //! their part of the report, `text.rs` the lines of the log.
 
 pub mod check;
@@ -15,3 +15,4 @@ mod shape;
 pub mod sync;
 pub mod table;
 pub mod text;
+pub mod timeouts;

@@ -20,7 +20,7 @@ use crate::envelope::{Kind, Unusable};
 use crate::knob::Knob;
 use crate::route::RouteId;
 use crate::rule::RuleSpec;
-use crate::wire::netlink::ipvs::ServiceKey;
+use crate::wire::netlink::ipvs::{ServiceKey, Timeouts};
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,8 @@ pub struct Snapshot {
     pub bfd: Vec<BfdShot>,
     /// Real servers whose weight grows (`slow_start`).
     pub ramps: Vec<RampShot>,
+    /// Timeouts of IPVS that `lvs_timeouts` changed, as they were before; 0: not changed.
+    pub timeouts: Timeouts,
 }
 
 /// A real server that is back, and whose weight grows.

@@ -71,7 +71,7 @@ impl World {
             return None;
         }
         let tracks = self.tracks.take_dirty() | self.bfd.take_dirty();
-        let told = self.notifier.take_dirty();
+        let told = self.notifier.take_dirty() | self.lvs.timeouts().take_dirty();
         let fib = self.routes.changes().wrapping_add(self.rules.changes()).wrapping_add(self.vmacs.changes());
         let addresses = self.addrs.changes().wrapping_add(fib);
         let verdicts = self.written.verdicts_changed && now.mono.since(self.written.verdicts_at) >= VERDICTS;
@@ -142,6 +142,7 @@ impl World {
             filter: !self.filter.wanted().is_empty(),
             bfd: self.bfd.shots(),
             ramps: self.lvs.farm().ramps(SERVICES),
+            timeouts: self.lvs.timeouts_before(),
         }
     }
 
@@ -231,6 +232,7 @@ impl World {
         self.checks.resume(snapshot.checks.clone());
         self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
         self.lvs.resume_ramps(snapshot.ramps.clone());
+        self.lvs.timeouts().inherit(snapshot.timeouts);
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {
