@@ -189,7 +189,6 @@ fn start(options: &Options) -> u8 {
         if let Some(name) = &loaded.config.global.more.process_name {
             child::set_name_to(name);
         }
-        drop(loaded);
         let roles = Roles {
             exe: std::env::current_exe().map_err(|e| format!("/proc/self/exe: {e}"))?,
             file,
@@ -214,6 +213,7 @@ fn start(options: &Options) -> u8 {
             answers: Answers::new(server, Notifier::from_env(&env)),
             never: options.dont_respawn,
             startup,
+            rest: Some(Box::new(loaded)),
             notes: entries.into_iter().filter(|n| n.level >= Level::Notice).map(|n| n.text).collect(),
         });
         Ok((guard, go))

@@ -9,7 +9,7 @@ use super::Loaded;
 use super::diag::{Diags, Severity};
 use super::kind::{self, Message};
 use super::lower::Said;
-use super::model::lvs::{Method, RealServer, VirtualServer};
+use super::model::lvs::{GroupEntry, IpFamily, Method, RealServer, Service, VirtualServer};
 use super::model::setting::Script;
 use super::model::vrrp::{Notify, Track, Tracks};
 use super::model::{Config, Family, InstanceConfig, Place, Vip};
@@ -126,6 +126,10 @@ pub static LINTS: &[Lint] = &[
         what: "a script does not exist on this machine (not with --offline)",
         why: "a check that cannot run counts as failed; a notification is lost; this one fails the test",
         remedy: "install the script, or correct its path" },
+    Lint { name: "server-group-family", check: Some(server_group_family),
+        what: "a virtual_server_group has an entry of an address family that no real_server of its virtual_server has, and lb_kind is not TUN",
+        why: "IPVS leads to another family only in a tunnel: nothing is served there (keepalived then ignores the whole virtual_server)",
+        remedy: "put the entry into a group of its own, or list real servers of its family" },
     Lint { name: "stops-keepalived", check: None,
         what: "a script stops or restarts keepalived (not with --offline)",
         why: "after the move to kalived the command finds nothing to stop and returns: the address stays where it should leave",
@@ -134,6 +138,10 @@ pub static LINTS: &[Lint] = &[
         what: "vrrp_strict or strict_mode without accept, for addresses that this host does not own",
         why: "strict mode drops every packet to the addresses, ping too, unless the priority is 255",
         remedy: "remove it, or say `accept` in the instance" },
+    Lint { name: "suspended-by-own-address", check: Some(suspended_by_own_address),
+        what: "track_virtual_server without a weight names a virtual_server with ha_suspend, at an address of the tracking instance itself",
+        why: "once its quorum is lost the instance gives the address up, the checks are suspended, and neither of them ever comes back",
+        remedy: "remove ha_suspend there, or give the tracking line a weight" },
     Lint { name: "sync-group-weight", check: Some(sync_group_weight),
         what: "a member of a vrrp_sync_group tracks something with a weight",
         why: "the members would come to different priorities; unless sync_group_tracking_weight is said, the weight counts as 0: failure is a FAULT",
@@ -377,6 +385,57 @@ fn ipvs_setting(cx: &mut Cx<'_>, name: &str, hurts: impl Fn(&VirtualServer) -> b
     let config = cx.config;
     if let Some(vs) = config.virtual_servers.iter().find(|vs| hurts(vs)) {
         cx.say(&vs.place, text(name));
+    }
+}
+
+fn server_group_family(cx: &mut Cx<'_>) {
+    let config = cx.config;
+    for vs in &config.virtual_servers {
+        let Service::Group(name) = &vs.service else { continue };
+        let entries = config.server_groups.iter().filter(|g| g.name == *name).flat_map(|g| &g.entries);
+        for entry in entries {
+            let v6 = match entry {
+                GroupEntry::Range(addr, ..) => addr.is_ipv6(),
+                GroupEntry::Mark(_, Some(family)) => *family == IpFamily::Inet6,
+                GroupEntry::Mark(_, None) => continue,
+            };
+            let fits = |rs: &RealServer| {
+                rs.addr.is_ipv6() == v6 || matches!(rs.method.unwrap_or(vs.method), Method::Tun(_))
+            };
+            if !vs.real_servers.iter().any(fits) {
+                let entry = match entry {
+                    GroupEntry::Range(addr, ..) => addr.to_string(),
+                    GroupEntry::Mark(mark, _) => format!("fwmark {mark}"),
+                };
+                cx.say(&vs.place, kind::group_of_other_family(vs.track_name(), entry));
+            }
+        }
+    }
+}
+
+fn suspended_by_own_address(cx: &mut Cx<'_>) {
+    let config = cx.config;
+    let mut suspended: BTreeMap<String, (IpAddr, &Place)> = BTreeMap::new();
+    for vs in config.virtual_servers.iter().filter(|vs| vs.ha_suspend) {
+        if let Service::Address(addr, _) = vs.service
+            && vs.real_servers.iter().any(|rs| !rs.checks.is_empty())
+        {
+            suspended.insert(vs.track_name(), (addr, &vs.place));
+        }
+    }
+    if suspended.is_empty() {
+        return;
+    }
+    for i in &config.instances {
+        let of_groups = config.sync_groups.iter().filter(|g| g.members.iter().any(|m| **m == *i.name));
+        let lines = of_groups.map(|g| &g.tracks).chain([&i.more.tracks]).flat_map(|t| &t.virtual_servers);
+        for line in lines.filter(|t| t.weight.is_none_or(|w| w == 0)) {
+            let Some((addr, place)) = suspended.get(&*line.name) else { continue };
+            if i.vips.iter().chain(&i.excluded).any(|vip| vip.addr == *addr) {
+                let text = kind::suspended_by_own(&i.name, &line.name, addr);
+                cx.say_also(&i.place, text, place, "ha_suspend is here");
+            }
+        }
     }
 }
 

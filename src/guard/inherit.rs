@@ -95,6 +95,7 @@ fn take(state: State) -> Result<Guard, String> {
         answers: Answers::new(server.transpose()?, notifier),
         never: state.dont_respawn,
         startup: false,
+        rest: None,
         notes: BTreeSet::new(),
     });
     guard.core_pid_file = pid_file(state.core_pid_file);

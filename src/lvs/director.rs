@@ -27,8 +27,8 @@ pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
 /// Time before a kernel without IPVS is asked again: an operator may have loaded the module.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// The next part is a turn of its own, after a pause: what comes first in a turn is what others wait for. A part takes a slow processor
-/// less than a millisecond, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
-pub const NEXT_TURN: Duration = Duration::from_millis(1);
+/// some 0.3 ms, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
+pub const NEXT_TURN: Duration = Duration::from_micros(200);
 /// The request to empty the table: of no reconciler's series.
 const FLUSH: ReqId = ReqId(4 << 56);
 /// Likewise of the requests of [`Keeper`].
@@ -82,6 +82,9 @@ pub struct Director {
     table: Table,
     config: Config,
     kernel: Kernel,
+    // When the next part, or the next checks, have their turn. Events that come meanwhile do not put it off.
+    #[serde(default)]
+    turn_at: Option<Instant>,
     // When the kernel is asked again.
     again: Option<Instant>,
     // What the module's loading ended with.
@@ -364,11 +367,12 @@ impl Director {
         happened
     }
 
-    /// `Due::Lvs`.
-    pub fn on_due(&mut self, cx: &mut Cx<'_>) {
+    /// `Due::Lvs`. True: the next checks have their turn ([`Director::take_checks`]), and then [`Director::go_on`].
+    pub fn on_due(&mut self, cx: &mut Cx<'_>) -> bool {
         let now = cx.now.mono;
-        if self.config == Config::Next && !self.farm.has_checks() {
-            self.ask(cx);
+        let turn = self.turn_at.is_some_and(|at| at <= now);
+        if turn {
+            self.turn_at = None;
         }
         if self.again.is_some_and(|at| at <= now) {
             self.open(false, cx);
@@ -379,6 +383,15 @@ impl Director {
             self.table.work(now, &self.farm, cx.fx);
         }
         self.rearm(cx);
+        turn
+    }
+
+    /// Asks for the next part where all checks of the last one were taken.
+    pub fn go_on(&mut self, cx: &mut Cx<'_>) {
+        if self.config == Config::Next && !self.farm.has_checks() {
+            self.ask(cx);
+            self.rearm(cx);
+        }
     }
 
     /// The end: removes kalived's services, or empties the table where the file says so (`lvs_flush_on_stop`), and notifies where
@@ -413,9 +426,11 @@ impl Director {
         }
     }
 
-    fn rearm(&self, cx: &mut Cx<'_>) {
+    fn rearm(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        let next = (self.config == Config::Next || self.farm.has_checks()).then_some(now + NEXT_TURN);
+        let waits = self.config == Config::Next || self.farm.has_checks();
+        self.turn_at = if waits { self.turn_at.or(Some(now + NEXT_TURN)) } else { None };
+        let next = self.turn_at;
         let table = match self.kernel {
             Kernel::Open => {
                 earliest(self.table.next_due(now), earliest(self.sync.next_due(), self.timeouts.next_due()))

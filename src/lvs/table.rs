@@ -26,7 +26,7 @@ pub const AUDIT: Duration = Duration::from_secs(30);
 /// Services or destinations looked at in a turn: some microseconds each on a slow processor.
 const SLICE: usize = 64;
 /// The next slice has a turn of its own, after a pause, as in `director.rs`.
-const NEXT_TURN: Duration = Duration::from_micros(500);
+const NEXT_TURN: Duration = Duration::from_micros(200);
 /// Time before an interrupted read begins anew.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Time between two services whose destinations are read: the reads of all of them are spread over this half of [`AUDIT`].
@@ -130,6 +130,9 @@ pub struct Table {
     read_at: Instant,
     pause: Duration,
     filling: VecDeque<SvcKey>,
+    // When the next slice has its turn. Answers of the kernel that come meanwhile do not put it off.
+    #[serde(default)]
+    turn_at: Option<Instant>,
     // A service was there before it was asked for.
     #[serde(default)]
     adopting: bool,
@@ -272,11 +275,12 @@ impl Table {
     }
 
     /// When [`Table::work`] has something to do.
-    pub fn next_due(&self, now: Instant) -> Option<Instant> {
+    pub fn next_due(&mut self, now: Instant) -> Option<Instant> {
         let comparing = matches!(self.look, Look::CompareServices(..) | Look::CompareDestinations(..));
         if comparing || !self.filling.is_empty() {
-            return Some(now + NEXT_TURN);
+            return Some(*self.turn_at.get_or_insert(now + NEXT_TURN));
         }
+        self.turn_at = None;
         let next = match self.look {
             Look::Not if self.read && !self.unread.is_empty() => Some(self.read_at),
             Look::Not => self.look_at,
@@ -290,9 +294,12 @@ impl Table {
         // The kernel reports no change of this table, so no entry is in doubt.
         let _ = self.services.due(now, |_, held| vec![held.clone()]);
         let _ = self.destinations.due(now, |_, held| vec![*held]);
-        self.fill(wants);
-        for note in self.compare(now, wants) {
-            fx.note(note);
+        if self.turn_at.is_some_and(|at| at <= now) {
+            self.turn_at = None;
+            self.fill(wants);
+            for note in self.compare(now, wants) {
+                fx.note(note);
+            }
         }
         if !matches!(self.look, Look::Not) {
             return;

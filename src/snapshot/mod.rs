@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub groups: Vec<GroupShot>,
     /// Health checks of real servers, identified by their definition; if there are many, only those that fail.
     pub checks: Vec<CheckShot>,
+    /// Where there are many: those with `alpha` that succeed (`Checks::shots`).
+    pub alpha: String,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
     /// Interfaces of virtual routers' own that a process of ours made.

@@ -122,6 +122,7 @@ impl World {
         let groups = self.base.sync_groups.iter().map(|g| self.group_shot(&g.name)).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
         let (own, below) = self.own_shots();
+        let (checks, alpha) = self.checks.shots(CHECKS);
         Snapshot {
             own,
             below,
@@ -136,7 +137,8 @@ impl World {
             rules: self.rules.of_file().collect(),
             virtual_rules: self.rules.of_instances().collect(),
             groups,
-            checks: self.checks.shots(CHECKS),
+            checks,
+            alpha,
             services: self.lvs.table().ours(SERVICES),
             quorums: self.lvs.farm().undecided(SERVICES),
             filter: !self.filter.wanted().is_empty(),
@@ -229,7 +231,7 @@ impl World {
     ) {
         self.tracks.resume(&snapshot.tracks);
         self.bfd.resume(&snapshot.bfd);
-        self.checks.resume(snapshot.checks.clone());
+        self.checks.resume(snapshot.checks.clone(), &snapshot.alpha);
         self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
         self.lvs.resume_ramps(snapshot.ramps.clone());
         self.lvs.timeouts().inherit(snapshot.timeouts);

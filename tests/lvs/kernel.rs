@@ -116,8 +116,7 @@ impl Bench {
             assert_eq!(due, Due::Lvs);
             self.now.mono = self.now.mono.max(at);
             self.timers.pop(self.now.mono);
-            self.with(|d, cx| d.on_due(cx));
-            self.take_checks();
+            self.due();
             self.settle();
         }
         self.now.mono = until;
@@ -143,8 +142,7 @@ impl Bench {
                 Some((at, _)) => {
                     self.now.mono = self.now.mono.max(at);
                     self.timers.pop(self.now.mono);
-                    self.with(|d, cx| d.on_due(cx));
-                    self.take_checks();
+                    self.due();
                 }
                 None if self.fx.is_empty() => {
                     self.director.pump(self.now.mono, &mut self.fx);
@@ -154,6 +152,13 @@ impl Bench {
                 }
                 None => {}
             }
+        }
+    }
+
+    fn due(&mut self) {
+        if self.with(|d, cx| d.on_due(cx)) {
+            self.take_checks();
+            self.with(|d, cx| d.go_on(cx));
         }
     }
 

@@ -100,7 +100,7 @@ fn verdicts_and_forgiven_failures_outlive_the_process() {
     b.run(S);
     b.does.insert(SERVER.into(), Does::Refuses(111));
     b.run(ms(1_500));
-    let shots = b.checks.shots(100);
+    let shots = b.checks.shots(100).0;
     assert_eq!((shots.len(), shots[0].up, shots[0].failures), (1, true, 1));
     let mut next = Bench::new();
     let server = next.servers.insert(());

@@ -209,7 +209,7 @@ fn a_start_an_upgrade_and_a_reload_of_ten_thousand_make_no_burst() {
         b.run(S * 7);
         // 33 on average.
         assert!(busiest(&b, 0) <= 67, "{process}: {} within 10 ms", busiest(&b, 0));
-        known = b.checks.shots(usize::MAX);
+        known = b.checks.shots(usize::MAX).0;
         assert_eq!(known.len(), 10_000);
         // Another interval, so each is another check: 40 on average.
         c.pace.delay_loop = Some(ms(2_500));
