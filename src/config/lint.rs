@@ -93,6 +93,14 @@ pub static LINTS: &[Lint] = &[
         what: "virtual servers, and net.ipv4.vs.conn_reuse_mode is 0 (not with --offline)",
         why: "a client that uses a port again is sent to the server of before, also when that one was taken out",
         remedy: "sysctl net.ipv4.vs.conn_reuse_mode=1" },
+    Lint { name: "ipvs-estimation", check: Some(ipvs_estimation),
+        what: "more than 2,000 real servers, and net.ipv4.vs.run_estimation is 1 on a kernel before 6.2 (not with --offline)",
+        why: "the kernel works out the rates of all destinations at once, within an interrupt, some 0.1 us each: adverts of all routers wait",
+        remedy: "sysctl net.ipv4.vs.run_estimation=0 (ipvsadm --rate then shows nothing), or run Linux 6.2 or later" },
+    Lint { name: "ipvs-loop", check: Some(ipvs_loop),
+        what: "a real server of a virtual server with lb_kind DR is this host, and a vrrp_instance has the virtual address (not with --offline)",
+        why: "the Backup has the same IPVS table, so it balances again what the Master sends it: packets may go to and fro for ever",
+        remedy: "let packets from the other director pass IPVS: mark what does not come from its MAC address (nft: ether saddr), and serve `fwmark`" },
     Lint { name: "ipvs-persistent-quiescent", check: Some(ipvs_persistent_quiescent),
         what: "persistence_timeout together with inhibit_on_failure, and net.ipv4.vs.expire_quiescent_template is 0 (not with --offline)",
         why: "a server that failed stays in the table with weight 0, and new connections of clients it knows go on going there",
@@ -450,6 +458,39 @@ fn ipvs_arp(cx: &mut Cx<'_>) {
         vs.real_servers.iter().filter(direct).any(|rs| addrs.iter().any(|a| a.addr == rs.addr))
     };
     ipvs_setting(cx, "net.ipv4.conf.all.arp_ignore", own, |name| kind::ipvs_arp_of(name));
+}
+
+/// From so many on they take the kernel longer than an advert may be late.
+const ESTIMATED: usize = 2_000;
+
+fn ipvs_estimation(cx: &mut Cx<'_>) {
+    let Some(host) = cx.host else { return };
+    let name = "net.ipv4.vs.run_estimation";
+    // Since 6.2 threads of the kernel do it, whose priority is a setting.
+    if (host.sysctl)(name) != Some(1) || (host.sysctl)("net.ipv4.vs.est_nice").is_some() {
+        return;
+    }
+    let config = cx.config;
+    let count: usize = config.virtual_servers.iter().map(|vs| vs.real_servers.len()).sum();
+    if let Some(vs) = config.virtual_servers.first().filter(|_| count > ESTIMATED) {
+        cx.say(&vs.place, kind::ipvs_estimation_of(count, name));
+    }
+}
+
+fn ipvs_loop(cx: &mut Cx<'_>) {
+    let config = cx.config;
+    let addrs = cx.host.map_or(&[][..], |h| h.addrs);
+    for vs in &config.virtual_servers {
+        let Service::Address(addr, _) = vs.service else { continue };
+        let vips = config.instances.iter().flat_map(|i| i.vips.iter().chain(&i.excluded));
+        let direct = |rs: &&RealServer| rs.method.unwrap_or(vs.method) == Method::Dr;
+        let own = vs.real_servers.iter().filter(direct).find(|rs| addrs.iter().any(|a| a.addr == rs.addr));
+        if let Some(rs) = own
+            && vips.into_iter().any(|vip| vip.addr == addr)
+        {
+            cx.say(&vs.place, kind::ipvs_loop(rs.addr));
+        }
+    }
 }
 
 fn ipvs_conn_reuse(cx: &mut Cx<'_>) {

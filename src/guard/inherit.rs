@@ -96,6 +96,7 @@ fn take(state: State) -> Result<Guard, String> {
         never: state.dont_respawn,
         startup: false,
         rest: None,
+        incomplete: false,
         notes: BTreeSet::new(),
     });
     guard.core_pid_file = pid_file(state.core_pid_file);

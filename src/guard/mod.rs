@@ -48,6 +48,7 @@ use crate::process::proto::{MAX, ToCore};
 use crate::sys::child::{End, Reports};
 use crate::sys::daemonize::Start;
 use crate::sys::lockfile::Lock;
+use crate::sys::clock;
 use crate::sys::memfd;
 use crate::sys::pidfile::PidFile;
 use crate::sys::sections;
@@ -111,6 +112,8 @@ pub struct Made {
     pub notes: BTreeSet<String>,
     /// What else the start has in memory. It takes long to free, so that is done when the core runs.
     pub rest: Option<Box<dyn Any>>,
+    /// The image lacks the virtual servers of the file (`config/quick.rs`): they are read once a core runs.
+    pub incomplete: bool,
 }
 
 /// See the module.
@@ -160,6 +163,8 @@ pub struct Guard {
     shut: bool,
     /// See [`Made::rest`].
     rest: Option<Box<dyn Any>>,
+    /// See [`Made::incomplete`].
+    incomplete: bool,
     /// Signals of keepalived that were logged as having no effect, as bits.
     unused: u64,
     buf: Box<[u8; MAX]>,
@@ -203,6 +208,7 @@ impl Guard {
             startup: made.startup,
             shut: false,
             rest: made.rest,
+            incomplete: made.incomplete,
             buf: Box::new([0; MAX]),
         }
     }
@@ -257,6 +263,9 @@ impl Guard {
         }
         // Memory that the start needed is not needed again soon.
         drop(self.rest.take());
+        if std::mem::take(&mut self.incomplete) {
+            self.complete(clock::mono());
+        }
         sections::give_back_all();
     }
 

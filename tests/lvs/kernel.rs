@@ -33,6 +33,8 @@ pub struct Faults {
 pub struct Bench {
     pub director: Director,
     pub table: Entries,
+    /// `ipvsadm --set`.
+    pub timeouts: Timeouts,
     pub faults: Faults,
     pub now: Now,
     pub more: GlobalMore,
@@ -58,6 +60,7 @@ impl Bench {
         Bench {
             director: Director::default(),
             table: Entries::new(),
+            timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 },
             faults: Faults::default(),
             now: Now { mono, wall: Wall(0) },
             more: GlobalMore::default(),
@@ -99,6 +102,23 @@ impl Bench {
         let server = self.director.farm().get(key).expect("there").reals[place];
         let happened = self.with(|d, cx| d.on_verdict(server, up, "a test", cx));
         self.note(happened);
+        self.settle();
+    }
+
+    /// When it has something to do next.
+    pub fn due_at(&self) -> Option<Instant> {
+        self.timers.next().map(|(at, _)| at)
+    }
+
+    /// Only this event, and no answers.
+    pub fn hear(&mut self, event: LvsEv) {
+        let happened = self.with(|d, cx| d.on_event(event, &Config::default(), cx));
+        self.note(happened);
+    }
+
+    /// What another process left, where the file has no virtual servers.
+    pub fn clean(&mut self) {
+        self.with(|d, cx| d.clean(cx));
         self.settle();
     }
 
@@ -223,6 +243,16 @@ impl Bench {
     }
 
     fn change(&mut self, op: LvsOp) -> Result<(), Errno> {
+        match op {
+            LvsOp::AskTimeouts => self.answers.push_back(LvsEv::Found(vec![Message::Timeouts(self.timeouts)])),
+            LvsOp::Timeouts(t) => {
+                let set = |to: &mut u32, n| *to = if n > 0 { n } else { *to };
+                set(&mut self.timeouts.tcp, t.tcp);
+                set(&mut self.timeouts.tcp_fin, t.tcp_fin);
+                set(&mut self.timeouts.udp, t.udp);
+            }
+            _ => {}
+        }
         if self.faults.no_scheduler && matches!(&op, LvsOp::Service(Act::New | Act::Set, ..)) {
             return Err(Errno::ENOENT);
         }

@@ -106,7 +106,7 @@ fn verdicts_and_forgiven_failures_outlive_the_process() {
     let server = next.servers.insert(());
     next.does.insert(SERVER.into(), Does::Refuses(111));
     next.call(|c, cx| {
-        c.resume(shots);
+        c.resume(shots, "");
         c.set(server, vec![wanted(server, port(80))], cx);
         c.start(cx);
     });

@@ -89,6 +89,7 @@ fn a_cause_on_this_host_is_named_and_counts_after_its_own_tries() {
 }
 
 // Ten virtual servers with the same backend, each with its own check of it.
+// This is trap 87 of docs/traps.md.
 #[test]
 fn what_ten_virtual_servers_want_of_one_backend_is_done_once() {
     let mut b = Bench::new();
@@ -181,6 +182,7 @@ fn busiest(b: &Bench, from: usize) -> usize {
     at.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
+// This is trap 88 of docs/traps.md.
 #[test]
 fn a_start_an_upgrade_and_a_reload_of_ten_thousand_make_no_burst() {
     let mut c = check(CheckKind::Tcp);
@@ -189,7 +191,7 @@ fn a_start_an_upgrade_and_a_reload_of_ten_thousand_make_no_burst() {
     for process in ["first", "next"] {
         let mut b = Bench::new();
         c.pace.delay_loop = Some(S * 3);
-        b.call(|k, _| k.resume(core::mem::take(&mut known)));
+        b.call(|k, _| k.resume(core::mem::take(&mut known), ""));
         let all: Vec<(RsKey, RealServer)> = (0u32..10_000)
             .map(|i| {
                 let [_, x, y, z] = i.to_be_bytes();
@@ -312,4 +314,48 @@ fn a_check_that_has_not_ended_for_three_intervals_is_said_and_counted() {
     assert!((1..=5).contains(&said.len()), "{said:?}");
     assert!(said.iter().any(|(_, n)| n.contains(" others")), "{said:?}");
     assert!(b.checks.overdue() > 1000);
+}
+
+#[test]
+fn the_next_process_knows_every_check_with_alpha_that_succeeds_however_many_there_are() {
+    let all: Vec<(u8, u8)> = (0..3_000u16).map(|n| n.to_be_bytes().into()).collect();
+    let mut tcp = check(CheckKind::Tcp);
+    tcp.pace.retry = Some(0);
+    let wanted_of = |b: &mut Bench| -> Vec<kalived::lvs::check::Wanted> {
+        let of = |(x, y): &(u8, u8)| {
+            let rs = RealServer { addr: [10, 9, *x, *y].into(), port: 80, ..RealServer::default() };
+            let spec = CheckSpec::of(&Config::default(), &vs(), &rs, &tcp).remove(0);
+            kalived::lvs::check::Wanted { alpha: true, ..wanted(b.servers.insert(()), spec) }
+        };
+        all.iter().map(of).collect()
+    };
+    let mut b = Bench::new();
+    let list = wanted_of(&mut b);
+    for (n, (x, y)) in all.iter().enumerate() {
+        // One is down, one is awaited.
+        let does = if n == 7 { Does::Refuses(111) } else { Does::Accepts };
+        if n != 8 {
+            b.does.insert(format!("10.9.{x}.{y}:80"), does);
+        }
+    }
+    let servers: Vec<_> = list.iter().map(|w| w.server).collect();
+    b.call(|c, cx| {
+        c.apply(list, cx);
+        c.start(cx);
+    });
+    b.run(ms(900));
+    let states = |b: &Bench, servers: &[kalived::id::RsKey]| servers.iter().map(|s| b.up(*s)).collect::<Vec<_>>();
+    let before = states(&b, &servers);
+    assert_eq!((before[7], before[8]), (Some(false), None));
+    assert_eq!(before.iter().filter(|up| **up == Some(true)).count(), 2_998);
+    let (shots, alpha) = b.checks.shots(2_048);
+    assert!(shots.len() <= 2, "{}", shots.len());
+    let mut next = Bench::new();
+    let list = wanted_of(&mut next);
+    let servers: Vec<_> = list.iter().map(|w| w.server).collect();
+    next.call(|c, cx| {
+        c.resume(shots, &alpha);
+        c.apply(list, cx);
+    });
+    assert_eq!(states(&next, &servers), before);
 }
