@@ -51,7 +51,7 @@ use crate::sys::lockfile::Lock;
 use crate::sys::clock;
 use crate::sys::memfd;
 use crate::sys::pidfile::PidFile;
-use crate::sys::sections;
+use crate::sys::{sched, sections};
 use crate::time::{Duration, Instant};
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -228,7 +228,7 @@ impl Guard {
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
         let core = Core::start(self.cores, [image, &self.snapshot, &witness], standby, &mut starter, now);
         // Before its first message is read, and while it starts: of a large configuration this takes long.
-        self.scripts.allow(image);
+        sched::in_ordinary_class(|| self.scripts.allow(image));
         core
     }
 
@@ -262,7 +262,8 @@ impl Guard {
             self.tell(go);
         }
         // Memory that the start needed is not needed again soon.
-        drop(self.rest.take());
+        let rest = self.rest.take();
+        sched::in_ordinary_class(|| drop(rest));
         if std::mem::take(&mut self.incomplete) {
             self.complete(clock::mono());
         }

@@ -10,7 +10,7 @@ use crate::note::Level;
 use crate::process::image::image_of;
 use crate::process::proto::ToCore;
 use crate::sys::child::End;
-use crate::sys::files;
+use crate::sys::{files, sched};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -107,9 +107,14 @@ impl Guard {
         match compiler.finish(end) {
             Err(why) => self.note(text::no_servers(&why)),
             Ok(image) => {
-                let of = |file: &File| image_of(file).ok();
+                // The users of commands are the guard's, and those of the virtual servers are among them now.
+                let of = |file: &File| {
+                    let mut config = image_of(file).ok()?;
+                    config.global.more.logins.clear();
+                    Some(config)
+                };
                 if of(&self.image).is_some_and(|is| of(&image) == Some(is)) {
-                    self.scripts.allow(&image);
+                    sched::in_ordinary_class(|| self.scripts.allow(&image));
                     self.image = image.clone();
                     self.tell_with(ToCore::Servers, Some(&image));
                 } else {
@@ -176,7 +181,7 @@ impl Guard {
                 Err(why) => self.not_reloaded(now, &why),
                 Ok(image) if self.core.is_some() => {
                     self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
-                    self.scripts.allow(&image);
+                    sched::in_ordinary_class(|| self.scripts.allow(&image));
                     self.tell_with(ToCore::Config, Some(&image));
                 }
                 // The next core starts with this image.

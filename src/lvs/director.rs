@@ -6,6 +6,7 @@
 
 use super::check::{Standing, Wanted};
 use super::farm::{Farm, Happened};
+use super::pace::{self, Pace};
 use super::sync::Sync;
 use super::table::Table;
 use super::text;
@@ -26,9 +27,8 @@ use crate::wire::netlink::ipvs::{Message, ServiceKey, Timeouts};
 pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
 /// Time before a kernel without IPVS is asked again: an operator may have loaded the module.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
-/// The next part is a turn of its own, after a pause: what comes first in a turn is what others wait for. A part takes a slow processor
-/// some 0.3 ms, and a real-time process that does not sleep enough for a second is stopped by the kernel (`daemon/busy.rs`).
-pub const NEXT_TURN: Duration = Duration::from_micros(200);
+/// The next part has a turn of its own, after a pause (`pace.rs`): what comes first in a turn is what others wait for.
+pub const NEXT_TURN: Duration = pace::LEAST;
 /// The request to empty the table: of no reconciler's series.
 const FLUSH: ReqId = ReqId(4 << 56);
 /// Likewise of the requests of [`Keeper`].
@@ -82,9 +82,9 @@ pub struct Director {
     table: Table,
     config: Config,
     kernel: Kernel,
-    // When the next part, or the next checks, have their turn. Events that come meanwhile do not put it off.
+    // When the next part, or the next checks, have their turn.
     #[serde(default)]
-    turn_at: Option<Instant>,
+    pace: Pace,
     // When the kernel is asked again.
     again: Option<Instant>,
     // What the module's loading ended with.
@@ -370,10 +370,7 @@ impl Director {
     /// `Due::Lvs`. True: the next checks have their turn ([`Director::take_checks`]), and then [`Director::go_on`].
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> bool {
         let now = cx.now.mono;
-        let turn = self.turn_at.is_some_and(|at| at <= now);
-        if turn {
-            self.turn_at = None;
-        }
+        let turn = self.pace.take(now);
         if self.again.is_some_and(|at| at <= now) {
             self.open(false, cx);
         }
@@ -420,7 +417,7 @@ impl Director {
     /// Emits requests to the table, so many as may be under way.
     pub fn pump(&mut self, now: Instant, fx: &mut Effects) {
         if self.kernel == Kernel::Open {
-            self.table.pump(fx);
+            self.table.pump(now, fx);
             self.sync.pump(now, SYNC, fx);
             self.timeouts.pump(now, TIMEOUTS, fx);
         }
@@ -429,8 +426,12 @@ impl Director {
     fn rearm(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         let waits = self.config == Config::Next || self.farm.has_checks();
-        self.turn_at = if waits { self.turn_at.or(Some(now + NEXT_TURN)) } else { None };
-        let next = self.turn_at;
+        let next = if waits {
+            Some(self.pace.want(now))
+        } else {
+            self.pace.rest();
+            None
+        };
         let table = match self.kernel {
             Kernel::Open => {
                 earliest(self.table.next_due(now), earliest(self.sync.next_due(), self.timeouts.next_due()))
