@@ -407,9 +407,8 @@ fn server_group_family(cx: &mut Cx<'_>) {
                 GroupEntry::Mark(_, Some(family)) => *family == IpFamily::Inet6,
                 GroupEntry::Mark(_, None) => continue,
             };
-            let fits = |rs: &RealServer| {
-                rs.addr.is_ipv6() == v6 || matches!(rs.method.unwrap_or(vs.method), Method::Tun(_))
-            };
+            let fits =
+                |rs: &RealServer| rs.addr.is_ipv6() == v6 || matches!(rs.method.unwrap_or(vs.method), Method::Tun(_));
             if !vs.real_servers.iter().any(fits) {
                 let entry = match entry {
                     GroupEntry::Range(addr, ..) => addr.to_string(),

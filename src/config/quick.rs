@@ -206,8 +206,7 @@ impl<'t> Scan<'t> {
 mod tests {
     use super::*;
 
-    const SERVER: &str =
-        "virtual_server 10.0.0.1 80 {\n  lb_algo rr # {\n  ha_suspend\n  real_server 10.0.0.2 80 {\n    TCP_CHECK { retry 2 }\n  }\n}\n";
+    const SERVER: &str = "virtual_server 10.0.0.1 80 {\n  lb_algo rr # {\n  ha_suspend\n  real_server 10.0.0.2 80 {\n    TCP_CHECK { retry 2 }\n  }\n}\n";
 
     #[test]
     fn the_blocks_leave_empty_lines() {

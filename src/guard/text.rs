@@ -96,7 +96,9 @@ pub fn reloaded(done: bool, text: &str) -> Note {
 }
 /// The virtual servers of the file, which are read after the start.
 pub fn no_servers(why: &dyn core::fmt::Display) -> Note {
-    let text = format!("the virtual servers of the configuration are not served: {why}; the virtual routers run. Correct it, then reload");
+    let text = format!(
+        "the virtual servers of the configuration are not served: {why}; the virtual routers run. Correct it, then reload"
+    );
     note(Level::Error, text)
 }
 /// The helper ended.

@@ -163,7 +163,8 @@ impl Director {
     /// Whether the table is to be opened although the configuration has no virtual servers, because the previous process had some.
     pub fn is_to_clean(&self) -> bool {
         (self.table.inherits() || self.timeouts.is_to_restore())
-            && self.kernel == Kernel::Closed && self.config == Config::Read
+            && self.kernel == Kernel::Closed
+            && self.config == Config::Read
     }
     /// Opens the table for that.
     pub fn clean(&mut self, cx: &mut Cx<'_>) {

@@ -711,8 +711,9 @@ fn one_of_each(all: impl Iterator<Item = (DestinationKey, Forward)>) -> Vec<(Des
     let mut found: Vec<(DestinationKey, Forward)> = Vec::new();
     for (key, forward) in all {
         let tunnel = |f: &Forward| matches!(f, Forward::Tunnel(_));
-        let alike =
-            |o: &(DestinationKey, Forward)| o.0.addr.is_ipv6() == key.addr.is_ipv6() && tunnel(&o.1) == tunnel(&forward);
+        let alike = |o: &(DestinationKey, Forward)| {
+            o.0.addr.is_ipv6() == key.addr.is_ipv6() && tunnel(&o.1) == tunnel(&forward)
+        };
         if !found.iter().any(alike) {
             found.push((key, forward));
         }

@@ -67,7 +67,7 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
             "1:1",
         ),
         // This is trap 90 of docs/traps.md.
-        ("ipvs-loop", instance("") + &server("lb_kind DR", "10.1.0.5"), "8:1"),
+        ("ipvs-loop", instance("") + &server("lb_kind DR", "10.1.0.5"), "9:1"),
         (
             "ipvs-persistent-quiescent",
             server("lb_kind NAT\npersistence_timeout 60\ninhibit_on_failure", "10.0.0.9"),

@@ -84,7 +84,7 @@ virtual_server group g {
     }
     UDP_CHECK {
       payload 00
-      require_reply
+      require_reply 00
     }
     FILE_CHECK {
       track_file f

@@ -13,6 +13,7 @@ mod bad_input;
 mod ends;
 mod guard;
 mod guard_faults;
+mod large_file;
 mod life;
 mod local_users;
 mod lvs;

@@ -226,7 +226,8 @@ fn a_group_is_a_service_for_each_member() {
         "-> 10.77.0.11:0 Route 1",
     ];
     assert_eq!(b.lines(), want);
-    let foreign = "VS group web tcp: [fd77::1]:tcp:443: address family doesn't match the real servers; nothing is served there";
+    let foreign =
+        "VS group web tcp: [fd77::1]:tcp:443: address family doesn't match the real servers; nothing is served there";
     assert!(b.said.iter().any(|s| s == foreign), "{:?}", b.said);
     b.verdict(0, 0, false);
     assert_eq!(b.lines().len(), 4);
@@ -248,7 +249,8 @@ fn a_virtual_server_whose_servers_are_all_of_another_family_is_left_out_but_for_
     assert_eq!(b.lines().len(), 2);
     b.load(&[group("fd77::1", 1)], core::slice::from_ref(&vs));
     assert_eq!((b.lines(), b.director.farm().sizes()), (Vec::new(), [0, 0]), "as if it were not in the file");
-    let why = "[fd77::1]:tcp:80 and 1 more: address family doesn't match the real servers; the virtual_server is ignored";
+    let why =
+        "[fd77::1]:tcp:80 and 1 more: address family doesn't match the real servers; the virtual_server is ignored";
     assert!(b.said.iter().any(|s| s.ends_with(why)), "{:?}", b.said);
     let tunnel = VirtualServer { method: Method::Tun(kalived::config::model::lvs::Tunnel::Ipip), ..vs.clone() };
     b.load(&[group("fd77::1", 0)], &[tunnel]);

@@ -320,7 +320,7 @@ fn a_check_that_has_not_ended_for_three_intervals_is_said_and_counted() {
 fn the_next_process_knows_every_check_with_alpha_that_succeeds_however_many_there_are() {
     let all: Vec<(u8, u8)> = (0..3_000u16).map(|n| n.to_be_bytes().into()).collect();
     let mut tcp = check(CheckKind::Tcp);
-    tcp.pace.retry = Some(0);
+    (tcp.pace.retry, tcp.target.connect_timeout) = (Some(0), Some(S * 5));
     let wanted_of = |b: &mut Bench| -> Vec<kalived::lvs::check::Wanted> {
         let of = |(x, y): &(u8, u8)| {
             let rs = RealServer { addr: [10, 9, *x, *y].into(), port: 80, ..RealServer::default() };
@@ -343,7 +343,7 @@ fn the_next_process_knows_every_check_with_alpha_that_succeeds_however_many_ther
         c.apply(list, cx);
         c.start(cx);
     });
-    b.run(ms(900));
+    b.run(ms(1_900));
     let states = |b: &Bench, servers: &[kalived::id::RsKey]| servers.iter().map(|s| b.up(*s)).collect::<Vec<_>>();
     let before = states(&b, &servers);
     assert_eq!((before[7], before[8]), (Some(false), None));

@@ -3,20 +3,20 @@
 
 use crate::bench::*;
 use crate::handover::{beside, every, freeze};
-use kalived::config::model::global::LvsTimeouts;
-use kalived::config::model::{Config, InstanceConfig};
 use kalived::config::model::check::{Check, Pace};
+use kalived::config::model::global::LvsTimeouts;
 use kalived::config::model::lvs::{
     GroupEntry, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, VirtualServer, parts,
 };
 use kalived::config::model::vrrp::Track;
+use kalived::config::model::{Config, InstanceConfig};
 use kalived::effect::{ConnFx, Effect, LvsFx, LvsOp};
 use kalived::event::{Errno, Event, GuardEv, LvsEv, Stream};
 use kalived::id::ConnKey;
 use kalived::lvs::director::NEXT_TURN;
+use kalived::snapshot::Snapshot;
 use kalived::time::Duration;
 use kalived::vrrp::State;
-use kalived::snapshot::Snapshot;
 use kalived::wire::netlink::ipvs::{Message, ServiceKey, Timeouts};
 use kalived::world::World;
 
@@ -78,10 +78,7 @@ impl Bench {
                     }
                     LvsFx::Change { req, op: LvsOp::AskTimeouts } => {
                         let found = Timeouts { tcp: 900, tcp_fin: 120, udp: 300 };
-                        vec![
-                            LvsEv::Found(vec![Message::Timeouts(found)]),
-                            LvsEv::Reply { req, result: Ok(()) },
-                        ]
+                        vec![LvsEv::Found(vec![Message::Timeouts(found)]), LvsEv::Reply { req, result: Ok(()) }]
                     }
                     LvsFx::Change { req, op } => {
                         changed.push(match op {
@@ -399,7 +396,11 @@ fn a_server_that_is_back_reaches_its_weight_slowly_also_over_an_upgrade() {
     let servers = [vs];
     let mut old = Bench::master(every(100, false));
     old.offered();
-    assert_eq!(old.serve(&servers, &[]).last().map(String::as_str), Some("New 10.0.0.12 w100"), "at a start it is whole");
+    assert_eq!(
+        old.serve(&servers, &[]).last().map(String::as_str),
+        Some("New 10.0.0.12 w100"),
+        "at a start it is whole"
+    );
     old.live(3 * S, &[], &servers);
     old.live(5 * S, &[11], &servers);
     let back = old.live(3 * S, &[], &servers);

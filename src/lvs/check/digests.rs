@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        let digests: Vec<[u8; 16]> = (0..=255).map(|n: u8| core::array::from_fn(|i| n.wrapping_mul(i as u8 + 1))).collect();
+        let digests: Vec<[u8; 16]> =
+            (0..=255).map(|n: u8| core::array::from_fn(|i| n.wrapping_mul(i as u8 + 1))).collect();
         let mut text = String::new();
         digests.iter().for_each(|d| write(d, &mut text));
         assert_eq!(text.len(), 256 * 2 * LEN);
