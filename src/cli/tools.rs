@@ -73,8 +73,10 @@ pub(crate) fn read_quickly(path: &str, how: &Reading) -> Option<Loaded> {
     let files = quick::Reduced { path, text: &reduced, disk: &Disk };
     let loaded = with_options(how, |options| load_with(&files, path, options));
     let whole = loaded.fatal().is_none() && loaded.torn().is_none() && !loaded.config.instances.is_empty();
+    let config = &loaded.config;
+    let none = config.virtual_servers.is_empty() && config.server_groups.is_empty() && config.ssl.is_none();
     // What virtual routers track is checked against the virtual servers.
-    (whole && !loaded.sources.file(0)?.text.contains("track_virtual_server")).then_some(loaded)
+    (whole && none && !loaded.sources.file(0)?.text.contains("track_virtual_server")).then_some(loaded)
 }
 
 fn with_options<T>(how: &Reading, read: impl FnOnce(&config::Options<'_>) -> T) -> T {
