@@ -320,6 +320,8 @@ pub enum LvsOp {
     Flush,
     /// Timeouts of connections.
     Timeouts(Timeouts),
+    /// Report them as [`Message::Timeouts`](crate::wire::netlink::ipvs::Message), before the answer.
+    AskTimeouts,
     /// One half of connection synchronisation starts (`true`) or stops.
     Sync(bool, Box<SyncDaemon>),
 }

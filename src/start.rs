@@ -104,7 +104,13 @@ fn start(options: &Options) -> u8 {
     }
     // The file is read again later, when the working directory has changed.
     let file = std::path::absolute(&path).map_or(path.clone(), |p| p.to_string_lossy().into_owned());
-    let mut loaded = tools::read(&path, &options.report);
+    let kept = snapshot_path(&lockfile::lock_path(&options.pid_file));
+    // The virtual routers start first where no command waits for messages about the rest, and no process before this one has left virtual
+    // servers that are to stay.
+    let fresh = !kept.exists() && systemd::stored(&|name| std::env::var(name).ok(), std::process::id()).is_empty();
+    let quick = (options.foreground && fresh).then(|| tools::read_quickly(&path, &options.report)).flatten();
+    let incomplete = quick.is_some();
+    let mut loaded = quick.unwrap_or_else(|| tools::read(&path, &options.report));
     tools::look(&mut loaded, &options.report, tools::For::Run);
     let entries = entry::entries(&loaded);
     let fatal = loaded.fatal();
@@ -180,7 +186,7 @@ fn start(options: &Options) -> u8 {
         log.note(&Note { level: Level::Warning, text });
     }
     entries.iter().for_each(|n| log.note(n));
-    if let Err(text) = cli::saved::save(&loaded) {
+    if !incomplete && let Err(text) = cli::saved::save(&loaded) {
         log.note(&Note { level: Level::Warning, text });
     }
     let made = image_file(&loaded.config).and_then(|image| {
@@ -189,7 +195,6 @@ fn start(options: &Options) -> u8 {
         if let Some(name) = &loaded.config.global.more.process_name {
             child::set_name_to(name);
         }
-        drop(loaded);
         let roles = Roles {
             exe: std::env::current_exe().map_err(|e| format!("/proc/self/exe: {e}"))?,
             file,
@@ -214,6 +219,8 @@ fn start(options: &Options) -> u8 {
             answers: Answers::new(server, Notifier::from_env(&env)),
             never: options.dont_respawn,
             startup,
+            rest: Some(Box::new(loaded)),
+            incomplete,
             notes: entries.into_iter().filter(|n| n.level >= Level::Notice).map(|n| n.text).collect(),
         });
         Ok((guard, go))

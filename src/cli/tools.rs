@@ -9,8 +9,9 @@ use crate::config::files::Disk;
 use crate::config::lint::HostAddr;
 use crate::config::model::Config;
 use crate::config::scripts::Prepare;
+use crate::config::source::Files;
 use crate::config::verdict::Wanted;
-use crate::config::{self, Loaded, dump, image, keyword, load_with, report};
+use crate::config::{self, Loaded, dump, image, keyword, load_with, quick, report};
 use crate::exit::ExitCode;
 use crate::note::{Level, Note};
 use crate::process::entry;
@@ -61,6 +62,22 @@ pub(crate) fn colour(how: &Reading) -> bool {
 /// The configuration, with everything that it depends on besides its files.
 pub(crate) fn read(path: &str, how: &Reading) -> Loaded {
     with_options(how, |options| load_with(&Disk, path, options))
+}
+
+/// The configuration without its virtual servers, which are read later, where that is possible (`config/quick.rs`): only of a large file.
+pub(crate) fn read_quickly(path: &str, how: &Reading) -> Option<Loaded> {
+    let large = |meta: &std::fs::Metadata| meta.is_file() && meta.len() >= quick::LARGE as u64;
+    std::fs::metadata(path).ok().filter(large)?;
+    let text = String::from_utf8(Disk.read(path).ok()?).ok()?;
+    let reduced = quick::without_servers(&text)?;
+    drop(text);
+    let files = quick::Reduced { path, text: &reduced, disk: &Disk };
+    let loaded = with_options(how, |options| load_with(&files, path, options));
+    let whole = loaded.fatal().is_none() && loaded.torn().is_none() && !loaded.config.instances.is_empty();
+    let config = &loaded.config;
+    let none = config.virtual_servers.is_empty() && config.server_groups.is_empty() && config.ssl.is_none();
+    // What virtual routers track is checked against the virtual servers.
+    (whole && none && !loaded.sources.file(0)?.text.contains("track_virtual_server")).then_some(loaded)
 }
 
 fn with_options<T>(how: &Reading, read: impl FnOnce(&config::Options<'_>) -> T) -> T {

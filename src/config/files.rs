@@ -28,9 +28,18 @@ impl Files for Disk {
             std::io::stdin().lock().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
             return Ok(bytes);
         }
+        let file = std::fs::File::open(path).map_err(fail)?;
+        // Large files are not copied while the memory for them grows.
+        let len = file.metadata().map_or(0, |meta| meta.len());
+        bytes.reserve(usize::try_from(len.min(MAX_BYTES as u64)).unwrap_or(0) + 1);
         // Bounded, because the name may lead to a device without an end.
-        std::fs::File::open(path).map_err(fail)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
         Ok(bytes)
+    }
+    fn begins_with(&self, path: &str, bytes: &[u8]) -> Result<bool, FileError> {
+        let mut found = Vec::new();
+        std::fs::File::open(path).map_err(fail)?.take(bytes.len() as u64).read_to_end(&mut found).map_err(fail)?;
+        Ok(found == bytes)
     }
     fn kind(&self, path: &str) -> Result<Kind, FileError> {
         if path == STDIN {

@@ -15,7 +15,7 @@
 
 use super::model::bfd::BfdInstance;
 use super::model::global::RootMore;
-use super::model::lvs::{Part, parts};
+use super::model::lvs::{Part, parts_ref};
 use super::model::route::{Route, Rule};
 use super::model::vrrp::{
     GarpGroup, LinkDelay, Linkbeat, SyncGroup, TrackFile, TrackGroup, TrackProcess, VrrpCheck, VrrpScript,
@@ -85,7 +85,7 @@ impl std::error::Error for ImageError {}
 /// The image of a configuration. The error is [`ImageError::TooLarge`] only.
 pub fn encode(config: &Config) -> Result<Vec<u8>, ImageError> {
     let mut lvs = Vec::new();
-    for part in parts(&config.ssl, &config.server_groups, &config.virtual_servers) {
+    for part in parts_ref(&config.ssl, &config.server_groups, &config.virtual_servers) {
         let body = section(LVS, &part)?;
         let len = u32::try_from(body.len()).map_err(|_| ImageError::TooLarge(body.len()))?;
         lvs.put_u32_le(len);

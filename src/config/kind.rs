@@ -374,6 +374,10 @@ kinds! {
     no_such_user(owner, why) Error Stands "no-script-user" "{owner}: {why} on this machine: it is not run";
     no_shebang(path) Warning Stands "no-shebang" "Please add a #! shebang to script {path}";
     script_without_path(name, path) Warning Stands "script-without-path" "script `{name}` resolved by path search to `{path}`. Please specify full path.";
+    group_of_other_family(service, entry) Warning Stands "server-group-family" "virtual_server {service} is not served at {entry}: no real_server is of that address family";
+    suspended_by_own(instance, name, addr) Warning Stands "suspended-by-own-address" "vrrp_instance `{instance}` tracks {name}, whose checks are suspended while {addr} is not here: it has that address only while it is Master";
+    ipvs_estimation_of(count, name) Warning Stands "ipvs-estimation" "{count} real servers, and {name} is 1: every 2 s the kernel holds up everything else while it works out the rates of all";
+    ipvs_loop(addr) Warning Stands "ipvs-loop" "the real server {addr} of this virtual_server is this host, which is a director, too: while it is Backup it balances again what the Master sends it";
     ipvs_arp_of(name) Warning Stands "ipvs-arp" "a real server of this virtual_server is this host, and {name} is 0";
     ipvs_quiescent_of(name) Warning Stands "ipvs-persistent-quiescent" "clients stay with a server of this virtual_server that failed: {name} is 0";
     ipvs_removed_of(name) Warning Stands "ipvs-removed-servers" "connections to a failed server of this virtual_server hang: {name} is 0";

@@ -8,7 +8,7 @@ use super::Loaded;
 use super::diag::{Diags, Severity};
 use super::kind::{self, Message};
 use super::lower::Said;
-use super::model::lvs::{Method, RealServer, VirtualServer};
+use super::model::lvs::{GroupEntry, IpFamily, Method, RealServer, Service, VirtualServer};
 use super::model::setting::Script;
 use super::model::vrrp::{Notify, Track, Tracks};
 use super::model::{Config, Family, InstanceConfig, Place, Vip};
@@ -92,6 +92,14 @@ pub static LINTS: &[Lint] = &[
         what: "virtual servers, and net.ipv4.vs.conn_reuse_mode is 0 (not with --offline)",
         why: "a client that uses a port again is sent to the server of before, also when that one was taken out",
         remedy: "sysctl net.ipv4.vs.conn_reuse_mode=1" },
+    Lint { name: "ipvs-estimation", check: Some(ipvs_estimation),
+        what: "more than 2,000 real servers, and net.ipv4.vs.run_estimation is 1 on a kernel before 6.2 (not with --offline)",
+        why: "the kernel works out the rates of all destinations at once, within an interrupt, some 0.1 us each: adverts of all routers wait",
+        remedy: "sysctl net.ipv4.vs.run_estimation=0 (ipvsadm --rate then shows nothing), or run Linux 6.2 or later" },
+    Lint { name: "ipvs-loop", check: Some(ipvs_loop),
+        what: "a real server of a virtual server with lb_kind DR is this host, and a vrrp_instance has the virtual address (not with --offline)",
+        why: "the Backup has the same IPVS table, so it balances again what the Master sends it: packets may go to and fro for ever",
+        remedy: "let packets from the other director pass IPVS: mark what does not come from its MAC address (nft: ether saddr), and serve `fwmark`" },
     Lint { name: "ipvs-persistent-quiescent", check: Some(ipvs_persistent_quiescent),
         what: "persistence_timeout together with inhibit_on_failure, and net.ipv4.vs.expire_quiescent_template is 0 (not with --offline)",
         why: "a server that failed stays in the table with weight 0, and new connections of clients it knows go on going there",
@@ -125,6 +133,10 @@ pub static LINTS: &[Lint] = &[
         what: "a script does not exist on this machine (not with --offline)",
         why: "a check that cannot run counts as failed; a notification is lost; this one fails the test",
         remedy: "install the script, or correct its path" },
+    Lint { name: "server-group-family", check: Some(server_group_family),
+        what: "a virtual_server_group has an entry of an address family that no real_server of its virtual_server has, and lb_kind is not TUN",
+        why: "IPVS leads to another family only in a tunnel: nothing is served there (keepalived then ignores the whole virtual_server)",
+        remedy: "put the entry into a group of its own, or list real servers of its family" },
     Lint { name: "stops-keepalived", check: None,
         what: "a script stops or restarts keepalived (not with --offline)",
         why: "after the move to kalived the command finds nothing to stop and returns: the address stays where it should leave",
@@ -133,6 +145,10 @@ pub static LINTS: &[Lint] = &[
         what: "vrrp_strict or strict_mode without accept, for addresses that this host does not own",
         why: "strict mode drops every packet to the addresses, ping too, unless the priority is 255",
         remedy: "remove it, or say `accept` in the instance" },
+    Lint { name: "suspended-by-own-address", check: Some(suspended_by_own_address),
+        what: "track_virtual_server without a weight names a virtual_server with ha_suspend, at an address of the tracking instance itself",
+        why: "once its quorum is lost the instance gives the address up, the checks are suspended, and neither of them ever comes back",
+        remedy: "remove ha_suspend there, or give the tracking line a weight" },
     Lint { name: "sync-group-weight", check: Some(sync_group_weight),
         what: "a member of a vrrp_sync_group tracks something with a weight",
         why: "the members would come to different priorities; unless sync_group_tracking_weight is said, the weight counts as 0: failure is a FAULT",
@@ -379,6 +395,56 @@ fn ipvs_setting(cx: &mut Cx<'_>, name: &str, hurts: impl Fn(&VirtualServer) -> b
     }
 }
 
+fn server_group_family(cx: &mut Cx<'_>) {
+    let config = cx.config;
+    for vs in &config.virtual_servers {
+        let Service::Group(name) = &vs.service else { continue };
+        let entries = config.server_groups.iter().filter(|g| g.name == *name).flat_map(|g| &g.entries);
+        for entry in entries {
+            let v6 = match entry {
+                GroupEntry::Range(addr, ..) => addr.is_ipv6(),
+                GroupEntry::Mark(_, Some(family)) => *family == IpFamily::Inet6,
+                GroupEntry::Mark(_, None) => continue,
+            };
+            let fits =
+                |rs: &RealServer| rs.addr.is_ipv6() == v6 || matches!(rs.method.unwrap_or(vs.method), Method::Tun(_));
+            if !vs.real_servers.iter().any(fits) {
+                let entry = match entry {
+                    GroupEntry::Range(addr, ..) => addr.to_string(),
+                    GroupEntry::Mark(mark, _) => format!("fwmark {mark}"),
+                };
+                cx.say(&vs.place, kind::group_of_other_family(vs.track_name(), entry));
+            }
+        }
+    }
+}
+
+fn suspended_by_own_address(cx: &mut Cx<'_>) {
+    let config = cx.config;
+    let mut suspended: BTreeMap<String, (IpAddr, &Place)> = BTreeMap::new();
+    for vs in config.virtual_servers.iter().filter(|vs| vs.ha_suspend) {
+        if let Service::Address(addr, _) = vs.service
+            && vs.real_servers.iter().any(|rs| !rs.checks.is_empty())
+        {
+            suspended.insert(vs.track_name(), (addr, &vs.place));
+        }
+    }
+    if suspended.is_empty() {
+        return;
+    }
+    for i in &config.instances {
+        let of_groups = config.sync_groups.iter().filter(|g| g.members.iter().any(|m| **m == *i.name));
+        let lines = of_groups.map(|g| &g.tracks).chain([&i.more.tracks]).flat_map(|t| &t.virtual_servers);
+        for line in lines.filter(|t| t.weight.is_none_or(|w| w == 0)) {
+            let Some((addr, place)) = suspended.get(&*line.name) else { continue };
+            if i.vips.iter().chain(&i.excluded).any(|vip| vip.addr == *addr) {
+                let text = kind::suspended_by_own(&i.name, &line.name, addr);
+                cx.say_also(&i.place, text, place, "ha_suspend is here");
+            }
+        }
+    }
+}
+
 fn inhibits(vs: &VirtualServer, rs: &RealServer) -> bool {
     rs.inhibit_on_failure.unwrap_or(vs.inhibit_on_failure)
 }
@@ -390,6 +456,39 @@ fn ipvs_arp(cx: &mut Cx<'_>) {
         vs.real_servers.iter().filter(direct).any(|rs| addrs.iter().any(|a| a.addr == rs.addr))
     };
     ipvs_setting(cx, "net.ipv4.conf.all.arp_ignore", own, |name| kind::ipvs_arp_of(name));
+}
+
+/// From so many on they take the kernel longer than an advert may be late.
+const ESTIMATED: usize = 2_000;
+
+fn ipvs_estimation(cx: &mut Cx<'_>) {
+    let Some(host) = cx.host else { return };
+    let name = "net.ipv4.vs.run_estimation";
+    // Since 6.2 threads of the kernel do it, whose priority is a setting.
+    if (host.sysctl)(name) != Some(1) || (host.sysctl)("net.ipv4.vs.est_nice").is_some() {
+        return;
+    }
+    let config = cx.config;
+    let count: usize = config.virtual_servers.iter().map(|vs| vs.real_servers.len()).sum();
+    if let Some(vs) = config.virtual_servers.first().filter(|_| count > ESTIMATED) {
+        cx.say(&vs.place, kind::ipvs_estimation_of(count, name));
+    }
+}
+
+fn ipvs_loop(cx: &mut Cx<'_>) {
+    let config = cx.config;
+    let addrs = cx.host.map_or(&[][..], |h| h.addrs);
+    for vs in &config.virtual_servers {
+        let Service::Address(addr, _) = vs.service else { continue };
+        let vips = config.instances.iter().flat_map(|i| i.vips.iter().chain(&i.excluded));
+        let direct = |rs: &&RealServer| rs.method.unwrap_or(vs.method) == Method::Dr;
+        let own = vs.real_servers.iter().filter(direct).find(|rs| addrs.iter().any(|a| a.addr == rs.addr));
+        if let Some(rs) = own
+            && vips.into_iter().any(|vip| vip.addr == addr)
+        {
+            cx.say(&vs.place, kind::ipvs_loop(rs.addr));
+        }
+    }
 }
 
 fn ipvs_conn_reuse(cx: &mut Cx<'_>) {

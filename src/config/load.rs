@@ -37,6 +37,8 @@ pub struct Loaded {
     pub tracked: BTreeSet<Box<str>>,
     /// Statements that later messages point to.
     pub said: Vec<Said>,
+    /// All statements: of a large file it takes long to free them, so that is done when nobody waits for it.
+    pub(super) tree: Tree,
 }
 
 /// Reads and understands a configuration file. Never fails: what is wrong is in the result.
@@ -46,7 +48,9 @@ pub fn load(files: &dyn Files, path: &str) -> Loaded {
 
 /// As [`load`], with what the text may depend on besides the files.
 pub fn load_with(files: &dyn Files, path: &str, options: &Options<'_>) -> Loaded {
-    load_tree(files, path, options).0
+    let (mut loaded, tree) = load_tree(files, path, options);
+    loaded.tree = tree;
+    loaded
 }
 
 /// As [`load_with`], with the statements.
@@ -123,7 +127,8 @@ fn not_text(src: &Sources) -> Option<&'static str> {
 
 // A compiled image in place of text. Only a regular file is looked into: what comes through a pipe comes once.
 fn compiled(files: &dyn Files, path: &str) -> Option<Vec<u8>> {
-    matches!(files.kind(path), Ok(Kind::File { .. })).then(|| files.read(path).ok())?.filter(|b| b.starts_with(&MAGIC))
+    let begins = || files.begins_with(path, &MAGIC).unwrap_or(false);
+    (matches!(files.kind(path), Ok(Kind::File { .. })) && begins()).then(|| files.read(path).ok())?
 }
 
 // It was text once, and what there was to say was said when it was compiled.
@@ -176,7 +181,7 @@ fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
     let (mut diags, cut) = diags.finish(&sources);
     hint::add(&sources, &mut diags);
     let Lowered { config, interfaces, effect, commands, tracked, said, .. } = lowered;
-    Loaded { config, diags, cut, sources, interfaces, effect, commands, tracked, said }
+    Loaded { config, diags, cut, sources, interfaces, effect, commands, tracked, said, tree: Tree::default() }
 }
 
 impl Loaded {

@@ -28,6 +28,7 @@ pub mod man;
 pub mod model;
 
 pub mod node;
+pub mod quick;
 pub mod report;
 pub mod rtnames;
 pub mod scripts;

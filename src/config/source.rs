@@ -42,6 +42,10 @@ pub enum Kind {
 pub trait Files {
     /// The whole file. An implementation may stop after [`MAX_BYTES`] + 1 bytes.
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError>;
+    /// Whether the first bytes of the file are these.
+    fn begins_with(&self, path: &str, bytes: &[u8]) -> Result<bool, FileError> {
+        self.read(path).map(|b| b.starts_with(bytes))
+    }
     /// What the name leads to.
     fn kind(&self, path: &str) -> Result<Kind, FileError> {
         self.read(path).map(|_| Kind::File { executable: false })

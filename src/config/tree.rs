@@ -21,11 +21,41 @@ pub const MAX_LINE: usize = 16 << 10;
 /// Bytes that the grammar reads in one call: enough to make the cost of a call negligible, and little memory.
 const SLICE: usize = 64 << 10;
 
+/// The words of a statement. Most statements have one or two, and there are half a million: these need no memory of their own.
+#[derive(Debug)]
+pub enum Words {
+    /// One word.
+    One([Word; 1]),
+    /// Two words.
+    Two([Word; 2]),
+    /// Any other number of them.
+    Others(Vec<Word>),
+}
+
+impl std::ops::Deref for Words {
+    type Target = [Word];
+    fn deref(&self) -> &[Word] {
+        match self {
+            Words::One(w) => w,
+            Words::Two(w) => w,
+            Words::Others(w) => w,
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Words {
+    type Item = &'a Word;
+    type IntoIter = std::slice::Iter<'a, Word>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 /// A line or a block.
 #[derive(Debug)]
 pub struct Stmt {
     /// At least one, except for a block without a keyword, which is dropped.
-    pub words: Vec<Word>,
+    pub words: Words,
     /// Everything after the first word, as written, without the comment. For commands.
     pub raw: Span,
     /// The content of its braces.
@@ -198,7 +228,7 @@ impl<'a> Builder<'a> {
                 (skip, last) = (rest.end, rest.end);
             }
         }
-        self.statement(words);
+        self.statement(exact(&mut words));
     }
 
     fn token(&mut self, token: Token, words: &mut Vec<Word>) {
@@ -222,7 +252,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A line without a brace.
-    fn statement(&mut self, words: Vec<Word>) {
+    fn statement(&mut self, words: Words) {
         if words.is_empty() || self.too_deep > 0 {
             return;
         }
@@ -252,7 +282,7 @@ impl<'a> Builder<'a> {
         if std::mem::take(waiting) { stmts.pop() } else { None }
     }
 
-    fn open(&mut self, words: Vec<Word>, open: Span) {
+    fn open(&mut self, words: Words, open: Span) {
         if self.too_deep > 0 {
             self.too_deep += 1;
             return;
@@ -332,16 +362,26 @@ impl<'a> Builder<'a> {
             }
         }
         // `vrrp_instance X` and on the next line another word than `{`: it belongs into the block.
-        let Some(stmt) = self.take_waiting() else { return };
-        let here = self.scope().is_some_and(|s| keyword::find(s, name).is_some());
-        let inside = match self.form_of(&stmt) {
-            Some(Form::Block(scope)) => !here || keyword::find(scope, name).is_some(),
-            Some(Form::Entries(_)) => !here,
+        let waiting = match self.frames.last() {
+            Some(f) => f.stmts.last().filter(|_| f.waiting),
+            None => self.tree.stmts.last().filter(|_| self.root_waiting),
+        };
+        let Some(stmt) = waiting else { return };
+        let here = || self.scope().is_some_and(|s| keyword::find(s, name).is_some());
+        let inside = match self.form_of(stmt) {
+            Some(Form::Block(scope)) => !here() || keyword::find(scope, name).is_some(),
+            Some(Form::Entries(_)) => !here(),
             _ => false,
         };
         if !inside || keyword::only_at_root(name) {
-            return self.add(stmt, false);
+            // It stays as it is.
+            match self.frames.last_mut() {
+                Some(f) => f.waiting = false,
+                None => self.root_waiting = false,
+            }
+            return;
         }
+        let Some(stmt) = self.take_waiting() else { return };
         let what = src.slice(stmt.span()).to_owned();
         let end = Span { start: stmt.span().end, ..stmt.span() };
         let help = "a block is opened by `{` on the same or the next line; kalived reads on as if it were there";
@@ -391,11 +431,24 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The words of a statement in no more memory than needed, because there are half a million statements.
-fn exact(words: &mut Vec<Word>) -> Vec<Word> {
-    let mut out = Vec::with_capacity(words.len());
-    out.append(words);
-    out
+/// The words of a statement in no more memory than needed; the storage is kept for the next one.
+fn exact(words: &mut Vec<Word>) -> Words {
+    match words.len() {
+        0 => Words::Others(Vec::new()),
+        1 | 2 => {
+            let mut all = words.drain(..);
+            match (all.next(), all.next()) {
+                (Some(a), Some(b)) => Words::Two([a, b]),
+                (Some(a), None) => Words::One([a]),
+                _ => Words::Others(Vec::new()),
+            }
+        }
+        n => {
+            let mut out = Vec::with_capacity(n);
+            out.append(words);
+            Words::Others(out)
+        }
+    }
 }
 
 fn opened(src: &Sources, f: &Frame) -> (Span, String) {

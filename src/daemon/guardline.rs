@@ -295,7 +295,14 @@ impl<O: Os> Exec<O> {
                     Err(text) => self.say(&ToGuard::Reloaded { done: false, text }),
                 }
             }
-            (ToCore::Config, None) => {}
+            (ToCore::Servers, Some(file)) => {
+                let file = File::from(file);
+                match image_with_header(&file) {
+                    Ok((_, header)) => self.offer(Parts::new(file, &header)).into_iter().for_each(tell),
+                    Err(text) => self.log.note(now, Note { level: Level::Error, text }),
+                }
+            }
+            (ToCore::Config | ToCore::Servers, None) => {}
             (ToCore::Freeze, _) => tell(Event::Guard(GuardEv::Freeze)),
             (ToCore::Relieved, _) => tell(Event::Guard(GuardEv::Successor { in_charge: true })),
             (ToCore::Go { dead_since }, _) => {

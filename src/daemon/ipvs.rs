@@ -58,6 +58,7 @@ impl Protocol for Generic {
             LvsOp::Destination(act, of, key, to) => ipvs::destination(out, family, seq, *act, of, key, to),
             LvsOp::Flush => ipvs::flush(out, family, seq),
             LvsOp::Timeouts(timeouts) => ipvs::set_timeouts(out, family, seq, timeouts),
+            LvsOp::AskTimeouts => ipvs::get_timeouts(out, family, seq),
             LvsOp::Sync(start, daemon) => ipvs::sync_daemon(out, family, seq, *start, daemon),
         }
     }

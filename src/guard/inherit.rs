@@ -95,6 +95,8 @@ fn take(state: State) -> Result<Guard, String> {
         answers: Answers::new(server.transpose()?, notifier),
         never: state.dont_respawn,
         startup: false,
+        rest: None,
+        incomplete: false,
         notes: BTreeSet::new(),
     });
     guard.core_pid_file = pid_file(state.core_pid_file);

@@ -46,12 +46,14 @@ use crate::note::Note;
 use crate::process::log::Log;
 use crate::process::proto::{MAX, ToCore};
 use crate::sys::child::{End, Reports};
+use crate::sys::clock;
 use crate::sys::daemonize::Start;
 use crate::sys::lockfile::Lock;
 use crate::sys::memfd;
 use crate::sys::pidfile::PidFile;
-use crate::sys::sections;
+use crate::sys::{sched, sections};
 use crate::time::{Duration, Instant};
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
@@ -108,6 +110,10 @@ pub struct Made {
     pub startup: bool,
     /// The notes about the configuration after a successful start.
     pub notes: BTreeSet<String>,
+    /// What else the start has in memory. It takes long to free, so that is done when the core runs.
+    pub rest: Option<Box<dyn Any>>,
+    /// The image lacks the virtual servers of the file (`config/quick.rs`): they are read once a core runs.
+    pub incomplete: bool,
 }
 
 /// See the module.
@@ -155,6 +161,10 @@ pub struct Guard {
     startup: bool,
     /// `shutdown_script` has begun, or need not run.
     shut: bool,
+    /// See [`Made::rest`].
+    rest: Option<Box<dyn Any>>,
+    /// See [`Made::incomplete`].
+    incomplete: bool,
     /// Signals of keepalived that were logged as having no effect, as bits.
     unused: u64,
     buf: Box<[u8; MAX]>,
@@ -197,6 +207,8 @@ impl Guard {
             around: None,
             startup: made.startup,
             shut: false,
+            rest: made.rest,
+            incomplete: made.incomplete,
             buf: Box::new([0; MAX]),
         }
     }
@@ -213,9 +225,11 @@ impl Guard {
             // No process locks this file: it never shows a successor.
             None => memfd::create("kalived no lock"),
         }?;
-        self.scripts.allow(image);
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
-        Core::start(self.cores, [image, &self.snapshot, &witness], standby, &mut starter, now)
+        let core = Core::start(self.cores, [image, &self.snapshot, &witness], standby, &mut starter, now);
+        // Before its first message is read, and while it starts: of a large configuration this takes long.
+        sched::in_ordinary_class(|| self.scripts.allow(image));
+        core
     }
 
     /// `go`: the core stands by and begins at this message, with the stored snapshot.
@@ -248,6 +262,11 @@ impl Guard {
             self.tell(go);
         }
         // Memory that the start needed is not needed again soon.
+        let rest = self.rest.take();
+        sched::in_ordinary_class(|| drop(rest));
+        if std::mem::take(&mut self.incomplete) {
+            self.complete(clock::mono());
+        }
         sections::give_back_all();
     }
 

@@ -10,7 +10,7 @@ use crate::note::Level;
 use crate::process::image::image_of;
 use crate::process::proto::ToCore;
 use crate::sys::child::End;
-use crate::sys::files;
+use crate::sys::{files, sched};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -23,6 +23,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The step of the running reload.
 enum Step {
     Compiling(Compiler),
+    /// After a start without the virtual servers of the file.
+    Completing(Compiler),
     /// The core has the image; the deadline of its answer.
     Applying(Rc<File>, Instant),
 }
@@ -85,6 +87,53 @@ impl Guard {
         }
     }
 
+    /// The core runs without the virtual servers of the file (`config/quick.rs`): reads the whole file. A reload that is requested meanwhile
+    /// follows.
+    pub(super) fn complete(&mut self, now: Instant) {
+        if !self.reloads.queue.ask() {
+            return;
+        }
+        match Compiler::start(&self.roles, false, Use::Start, &self.reports, now) {
+            Ok(c) => self.reloads.step = Some(Step::Completing(c)),
+            Err(e) => {
+                self.note(text::no_servers(&e));
+                self.completed(now);
+            }
+        }
+    }
+
+    fn on_completed(&mut self, now: Instant, compiler: Compiler, end: End) {
+        self.say_messages(&compiler, Say::News);
+        match compiler.finish(end) {
+            Err(why) => self.note(text::no_servers(&why)),
+            Ok(image) => {
+                // The users of commands are the guard's, and those of the virtual servers are among them now.
+                let of = |file: &File| {
+                    let mut config = image_of(file).ok()?;
+                    config.global.more.logins.clear();
+                    Some(config)
+                };
+                if of(&self.image).is_some_and(|is| of(&image) == Some(is)) {
+                    sched::in_ordinary_class(|| self.scripts.allow(&image));
+                    self.image = image.clone();
+                    self.tell_with(ToCore::Servers, Some(&image));
+                } else {
+                    // The file was changed meanwhile.
+                    self.ask_reload(now, None, false);
+                }
+            }
+        }
+        self.completed(now);
+    }
+
+    fn completed(&mut self, now: Instant) {
+        self.reloads.asked = core::mem::take(&mut self.reloads.asked_later);
+        self.reloads.force = core::mem::take(&mut self.reloads.force_later);
+        if self.reloads.queue.done() {
+            self.begin_reload(now);
+        }
+    }
+
     fn begin_reload(&mut self, now: Instant) {
         self.note(text::reloading());
         self.mark_reading();
@@ -116,8 +165,14 @@ impl Guard {
 
     /// Returns whether the process was the compiler of a reload.
     pub(super) fn compiler_ended(&mut self, now: Instant, pid: u32, end: End) -> bool {
-        if !matches!(&self.reloads.step, Some(Step::Compiling(c)) if c.pid == pid) {
+        if !matches!(&self.reloads.step, Some(Step::Compiling(c) | Step::Completing(c)) if c.pid == pid) {
             return false;
+        }
+        if let Some(Step::Completing(_)) = &self.reloads.step {
+            if let Some(Step::Completing(compiler)) = self.reloads.step.take() {
+                self.on_completed(now, compiler, end);
+            }
+            return true;
         }
         self.unmark_reading();
         if let Some(Step::Compiling(compiler)) = self.reloads.step.take() {
@@ -126,7 +181,7 @@ impl Guard {
                 Err(why) => self.not_reloaded(now, &why),
                 Ok(image) if self.core.is_some() => {
                     self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
-                    self.scripts.allow(&image);
+                    sched::in_ordinary_class(|| self.scripts.allow(&image));
                     self.tell_with(ToCore::Config, Some(&image));
                 }
                 // The next core starts with this image.
@@ -207,7 +262,7 @@ impl Guard {
 
     pub(super) fn look_at_reload(&mut self, now: Instant) {
         match &mut self.reloads.step {
-            Some(Step::Compiling(c)) => c.tick(now),
+            Some(Step::Compiling(c) | Step::Completing(c)) => c.tick(now),
             Some(Step::Applying(_, until)) if now >= *until => {
                 self.not_reloaded(now, "the VRRP process did not answer");
             }

@@ -94,6 +94,13 @@ pub fn reloaded(done: bool, text: &str) -> Note {
         false => reload_refused(text),
     }
 }
+/// The virtual servers of the file, which are read after the start.
+pub fn no_servers(why: &dyn core::fmt::Display) -> Note {
+    let text = format!(
+        "the virtual servers of the configuration are not served: {why}; the virtual routers run. Correct it, then reload"
+    );
+    note(Level::Error, text)
+}
 /// The helper ended.
 pub fn helper_died(pid: u32, how: End) -> Note {
     note(Level::Error, format!("helper process({pid}) died: Respawning ({})", end(how)))

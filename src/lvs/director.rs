@@ -6,9 +6,11 @@
 
 use super::check::{Standing, Wanted};
 use super::farm::{Farm, Happened};
+use super::pace::{self, Pace};
 use super::sync::Sync;
 use super::table::Table;
 use super::text;
+use super::timeouts::Keeper;
 use crate::child::{Children, For};
 use crate::config::model;
 use crate::config::model::global::{GlobalMore, LvsFlush};
@@ -19,18 +21,17 @@ use crate::id::{RsKey, VsKey};
 use crate::snapshot::RampShot;
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::timers::{Due, Timers};
-use crate::wire::netlink::ipvs::{ServiceKey, Timeouts};
+use crate::wire::netlink::ipvs::{Message, ServiceKey, Timeouts};
 
 /// The command that loads the kernel's module where it is missing. It is kalived's own: no configuration names it.
 pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
 /// Time before a kernel without IPVS is asked again: an operator may have loaded the module.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
-/// Pause before the next part, which has a turn of its own: other work is more urgent. A part takes a slow processor less than a
-/// millisecond, and the kernel stops a real-time process that does not sleep enough for a second (`daemon/busy.rs`).
-pub const NEXT_TURN: Duration = Duration::from_millis(1);
+/// Pause before the next part (`pace.rs`), which has a turn of its own: other work is more urgent.
+pub const NEXT_TURN: Duration = pace::LEAST;
 /// Number of the request to empty the table; no reconciler uses it.
 const FLUSH: ReqId = ReqId(4 << 56);
-/// Number of the request for the timeouts.
+/// Number of the requests of [`Keeper`].
 const TIMEOUTS: ReqId = ReqId(4 << 56 | 1);
 /// Number of the requests of [`Sync`].
 const SYNC: ReqId = ReqId(4 << 56 | 2);
@@ -81,6 +82,9 @@ pub struct Director {
     table: Table,
     config: Config,
     kernel: Kernel,
+    // When the next part, or the next checks, have their turn.
+    #[serde(default)]
+    pace: Pace,
     // When the kernel is asked again.
     again: Option<Instant>,
     // The result of loading the module.
@@ -94,9 +98,11 @@ pub struct Director {
     stopping: bool,
     // A configuration was read before.
     began: bool,
-    // `lvs_timeouts`, and the values that were sent to the kernel.
-    timeouts: Timeouts,
-    told_timeouts: Timeouts,
+    // `lvs_timeouts`; and those of the configuration that is being read.
+    #[serde(default)]
+    timeouts: Keeper,
+    #[serde(default)]
+    new_timeouts: Timeouts,
     // `lvs_sync_daemon`.
     #[serde(default)]
     sync: Sync,
@@ -124,11 +130,20 @@ impl Director {
     }
     /// Whether all deletions from the table are done.
     pub fn idle(&self) -> bool {
-        !self.flushing && self.table.idle() && self.sync.idle()
+        !self.flushing && self.table.idle() && self.sync.idle() && self.timeouts.idle()
     }
     /// `lvs_sync_daemon`.
     pub fn sync(&mut self) -> &mut Sync {
         &mut self.sync
+    }
+
+    /// `lvs_timeouts`.
+    pub fn timeouts(&mut self) -> &mut Keeper {
+        &mut self.timeouts
+    }
+    /// What `lvs_timeouts` changed in the kernel, as it was before: for the next process.
+    pub fn timeouts_before(&self) -> Timeouts {
+        self.timeouts.before()
     }
 
     /// The services of the previous process, and the quorum of virtual servers where the weights do not decide it.
@@ -147,7 +162,9 @@ impl Director {
     }
     /// Whether the table is to be opened although the configuration has no virtual servers, because the previous process had some.
     pub fn is_to_clean(&self) -> bool {
-        self.table.inherits() && self.kernel == Kernel::Closed && self.config == Config::Read
+        (self.table.inherits() || self.timeouts.is_to_restore())
+            && self.kernel == Kernel::Closed
+            && self.config == Config::Read
     }
     /// Opens the table for that.
     pub fn clean(&mut self, cx: &mut Cx<'_>) {
@@ -169,7 +186,7 @@ impl Director {
         self.flush = first && more.lvs_flush && self.kernel == Kernel::Closed;
         let t = more.lvs_timeouts;
         let [tcp, tcp_fin, udp] = [t.tcp, t.tcpfin, t.udp].map(|s| s.unwrap_or(0));
-        self.timeouts = Timeouts { tcp, tcp_fin, udp };
+        self.new_timeouts = Timeouts { tcp, tcp_fin, udp };
         // A state that the previous process had is notified already.
         self.farm.begin(first || self.began, more.rs_init_notifies);
         self.began = true;
@@ -212,6 +229,9 @@ impl Director {
                 Vec::new()
             }
             LvsEv::Found(messages) => {
+                if let [Message::Timeouts(found)] = &*messages {
+                    self.timeouts.on_found(*found);
+                }
                 self.table.on_found(messages, &self.farm);
                 Vec::new()
             }
@@ -223,7 +243,7 @@ impl Director {
                 self.flushing = false;
                 result.err().map(text::not_flushed).into_iter().collect()
             }
-            LvsEv::Reply { req: TIMEOUTS, result } => result.err().map(text::no_timeouts).into_iter().collect(),
+            LvsEv::Reply { req: TIMEOUTS, result } => self.timeouts.on_reply(now, result).into_iter().collect(),
             LvsEv::Reply { req: SYNC, result } => self.sync.on_reply(now, result).into_iter().collect(),
             LvsEv::Reply { req, result } => self.table.on_reply(now, req, result, &self.farm),
         };
@@ -263,23 +283,14 @@ impl Director {
         happened
     }
 
-    // All of a configuration is there.
+    // All of a configuration is there. Without virtual servers its `lvs_timeouts` say nothing, as with keepalived.
     fn read(&mut self, cx: &mut Cx<'_>) {
+        let none = self.farm.is_empty();
+        self.timeouts.set(if none { Timeouts::default() } else { self.new_timeouts });
         match self.kernel {
-            Kernel::Open => {
-                self.set_timeouts(cx);
-                self.table.look_now(cx.now.mono);
-            }
+            Kernel::Open => self.table.look_now(cx.now.mono),
             Kernel::Closed | Kernel::Without if !self.farm.is_empty() => self.open(false, cx),
             _ => {}
-        }
-    }
-
-    // A timeout that is not in the file stays as it is.
-    fn set_timeouts(&mut self, cx: &mut Cx<'_>) {
-        if self.timeouts != core::mem::replace(&mut self.told_timeouts, self.timeouts) {
-            let op = LvsOp::Timeouts(self.timeouts);
-            cx.fx.push(Effect::Lvs(LvsFx::Change { req: TIMEOUTS, op }));
         }
     }
 
@@ -304,7 +315,6 @@ impl Director {
                     self.flushing = true;
                     cx.fx.push(Effect::Lvs(LvsFx::Change { req: FLUSH, op: LvsOp::Flush }));
                 }
-                self.set_timeouts(cx);
                 self.table.look_now(cx.now.mono);
             }
             Err(Errno::ENOENT) if !loaded => {
@@ -358,12 +368,10 @@ impl Director {
         happened
     }
 
-    /// `Due::Lvs`.
-    pub fn on_due(&mut self, cx: &mut Cx<'_>) {
+    /// `Due::Lvs`. True: the next checks have their turn ([`Director::take_checks`]), and then [`Director::go_on`].
+    pub fn on_due(&mut self, cx: &mut Cx<'_>) -> bool {
         let now = cx.now.mono;
-        if self.config == Config::Next && !self.farm.has_checks() {
-            self.ask(cx);
-        }
+        let turn = self.pace.take(now);
         if self.again.is_some_and(|at| at <= now) {
             self.open(false, cx);
         }
@@ -373,6 +381,15 @@ impl Director {
             self.table.work(now, &self.farm, cx.fx);
         }
         self.rearm(cx);
+        turn
+    }
+
+    /// Asks for the next part where all checks of the last one were taken.
+    pub fn go_on(&mut self, cx: &mut Cx<'_>) {
+        if self.config == Config::Next && !self.farm.has_checks() {
+            self.ask(cx);
+            self.rearm(cx);
+        }
     }
 
     /// The end: removes kalived's services, or empties the table where the file says so (`lvs_flush_on_stop`), and notifies where
@@ -384,6 +401,7 @@ impl Director {
         self.config = Config::Read;
         self.again = None;
         self.sync.stop();
+        self.timeouts.stop();
         if self.kernel == Kernel::Open {
             self.table.release();
             if more.lvs_flush_on_stop == LvsFlush::All {
@@ -391,7 +409,7 @@ impl Director {
                 cx.fx.push(Effect::Lvs(LvsFx::Change { req: FLUSH, op: LvsOp::Flush }));
             }
         } else {
-            (self.table, self.sync) = (Table::default(), Sync::default());
+            (self.table, self.sync, self.timeouts) = (Table::default(), Sync::default(), Keeper::default());
         }
         self.rearm(cx);
         happened
@@ -400,16 +418,25 @@ impl Director {
     /// Emits requests to the table, up to the limit of those under way.
     pub fn pump(&mut self, now: Instant, fx: &mut Effects) {
         if self.kernel == Kernel::Open {
-            self.table.pump(fx);
+            self.table.pump(now, fx);
             self.sync.pump(now, SYNC, fx);
+            self.timeouts.pump(now, TIMEOUTS, fx);
         }
     }
 
-    fn rearm(&self, cx: &mut Cx<'_>) {
+    fn rearm(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        let next = (self.config == Config::Next || self.farm.has_checks()).then_some(now + NEXT_TURN);
+        let waits = self.config == Config::Next || self.farm.has_checks();
+        let next = if waits {
+            Some(self.pace.want(now))
+        } else {
+            self.pace.rest();
+            None
+        };
         let table = match self.kernel {
-            Kernel::Open => earliest(self.table.next_due(now), self.sync.next_due()),
+            Kernel::Open => {
+                earliest(self.table.next_due(now), earliest(self.sync.next_due(), self.timeouts.next_due()))
+            }
             _ => None,
         };
         let table = earliest(table, self.farm.next_ramp().filter(|_| !self.stopping));

@@ -365,7 +365,26 @@ impl Farm {
         let mut keys = keys_of(&cfg, v6.unwrap_or(false), self.entries(&cfg));
         let mut once = BTreeSet::new();
         keys.retain(|k| once.insert(*k));
+        // In a service of another family nothing can be, except through a tunnel.
+        let sorry = sorry_of(&cfg);
+        let all = servers.iter().map(|s| (s.key, s.shape.forward)).chain(sorry.map(|s| (s.key, s.forward)));
+        let families: Vec<(DestinationKey, Forward)> = one_of_each(all);
+        let mut foreign = Vec::new();
+        keys.retain(|k| {
+            let fits = families.iter().any(|(key, forward)| in_service(k, *key, *forward).is_some());
+            if !fits {
+                foreign.push(*k);
+            }
+            fits
+        });
         let mut happened = Vec::new();
+        if let Some(first) = foreign.first() {
+            happened.push(Happened::Note(text::of_other_family(&id, first, foreign.len(), keys.is_empty())));
+            if keys.is_empty() {
+                // As if it were not in the file.
+                return happened;
+            }
+        }
         let vs = match known {
             Some(vs) => {
                 happened.extend(self.alter(vs, cfg, servers, extra, table));
@@ -685,6 +704,21 @@ impl Farm {
         }
         happened
     }
+}
+
+// One destination for each combination of what decides whether it fits into a service.
+fn one_of_each(all: impl Iterator<Item = (DestinationKey, Forward)>) -> Vec<(DestinationKey, Forward)> {
+    let mut found: Vec<(DestinationKey, Forward)> = Vec::new();
+    for (key, forward) in all {
+        let tunnel = |f: &Forward| matches!(f, Forward::Tunnel(_));
+        let alike = |o: &(DestinationKey, Forward)| {
+            o.0.addr.is_ipv6() == key.addr.is_ipv6() && tunnel(&o.1) == tunnel(&forward)
+        };
+        if !found.iter().any(alike) {
+            found.push((key, forward));
+        }
+    }
+    found
 }
 
 impl Virtual {

@@ -8,6 +8,7 @@
 //! Destinations are requested only in a service that exists: the kernel deletes them with their service. A turn handles at most `SLICE`
 //! of them.
 
+use super::pace::Pace;
 use super::text;
 use crate::effect::{Effect, Effects, LvsFx, LvsOp};
 use crate::event::{Errno, ReqId};
@@ -23,10 +24,10 @@ use std::sync::Arc;
 
 /// Time between two reads of the whole table.
 pub const AUDIT: Duration = Duration::from_secs(30);
+/// Requests of a turn after which the next ones wait.
+const MANY: usize = 16;
 /// Services or destinations looked at in a turn: some microseconds each on a slow processor.
 const SLICE: usize = 64;
-/// The next slice has a turn of its own, after a pause, as in `director.rs`.
-const NEXT_TURN: Duration = Duration::from_micros(500);
 /// Time before an interrupted read begins anew.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Time between two services whose destinations are read: the reads of all of them are spread over this half of [`AUDIT`].
@@ -130,6 +131,11 @@ pub struct Table {
     read_at: Instant,
     pause: Duration,
     filling: VecDeque<SvcKey>,
+    // When the next slice of comparing or filling has its turn, and when the next requests.
+    #[serde(default)]
+    slices: Pace,
+    #[serde(default)]
+    requests: Pace,
     // A service was there before it was asked for.
     #[serde(default)]
     adopting: bool,
@@ -272,16 +278,18 @@ impl Table {
     }
 
     /// When [`Table::work`] has something to do.
-    pub fn next_due(&self, now: Instant) -> Option<Instant> {
+    pub fn next_due(&mut self, now: Instant) -> Option<Instant> {
         let comparing = matches!(self.look, Look::CompareServices(..) | Look::CompareDestinations(..));
         if comparing || !self.filling.is_empty() {
-            return Some(now + NEXT_TURN);
+            return earliest(Some(self.slices.want(now)), self.requests.held());
         }
+        self.slices.rest();
         let next = match self.look {
             Look::Not if self.read && !self.unread.is_empty() => Some(self.read_at),
             Look::Not => self.look_at,
             _ => None,
         };
+        let next = earliest(next, self.requests.held());
         earliest(next, earliest(self.services.next_due(), self.destinations.next_due()))
     }
 
@@ -290,9 +298,11 @@ impl Table {
         // The kernel reports no change of this table, so no entry is in doubt.
         let _ = self.services.due(now, |_, held| vec![held.clone()]);
         let _ = self.destinations.due(now, |_, held| vec![*held]);
-        self.fill(wants);
-        for note in self.compare(now, wants) {
-            fx.note(note);
+        if self.slices.take(now) {
+            self.fill(wants);
+            for note in self.compare(now, wants) {
+                fx.note(note);
+            }
         }
         if !matches!(self.look, Look::Not) {
             return;
@@ -566,8 +576,13 @@ impl Table {
         }
     }
 
-    /// Emits requests, so many as may be under way.
-    pub fn pump(&mut self, fx: &mut Effects) {
+    /// Emits requests, so many as may be under way. After many of them the next ones wait for their turn: the kernel's work on them
+    /// counts as that of this process.
+    pub fn pump(&mut self, now: Instant, fx: &mut Effects) {
+        if !self.requests.is_open(now) {
+            return;
+        }
+        let before = fx.len();
         let known = &self.known;
         let mut nowhere = Vec::new();
         if self.read {
@@ -590,6 +605,9 @@ impl Table {
         // A destination of a service that is gone; the kernel deleted it, too.
         for req in nowhere {
             self.destinations.answer(Instant::default(), req, Err(Errno::ESRCH));
+        }
+        if fx.len() - before >= MANY {
+            self.requests.want(now);
         }
     }
 }

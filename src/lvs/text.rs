@@ -101,6 +101,13 @@ pub fn removed(of: &str) -> Note {
 pub fn twice(of: &str) -> Note {
     note(Level::Warning, format!("virtual_server {of} is in the configuration twice; the first one counts"))
 }
+/// Services whose family none of the servers has.
+pub fn of_other_family(of: &str, service: &ServiceKey, count: usize, ignored: bool) -> Note {
+    let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+    let then = if ignored { "the virtual_server is ignored" } else { "nothing is served there" };
+    let text = format!("VS {of}: {}{more}: address family doesn't match the real servers; {then}", key(service));
+    note(Level::Error, text)
+}
 /// Two virtual servers want one service: a mark of a group has no protocol.
 pub fn served_already(of: &str, service: &ServiceKey) -> Note {
     note(

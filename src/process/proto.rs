@@ -87,6 +87,8 @@ pub enum ToCore {
     },
     /// A configuration, as the image in the file that comes along.
     Config,
+    /// The same configuration with its virtual servers, which the core did not have at its start. With a file.
+    Servers,
     /// Another process takes over.
     Freeze,
     /// To a frozen core: the other process is in charge.
@@ -136,6 +138,7 @@ const RELIEVED: u8 = 72;
 const ASK_REPORT_CLEAR: u8 = 75;
 const LAYOUT: u8 = 73;
 const RECORD: u8 = 74;
+const SERVERS: u8 = 76;
 
 fn begin(kind: u8) -> Vec<u8> {
     vec![VERSION, kind]
@@ -264,6 +267,7 @@ impl ToCore {
                 out
             }
             ToCore::Config => begin(CONFIG),
+            ToCore::Servers => begin(SERVERS),
             ToCore::Freeze => begin(FREEZE),
             ToCore::Relieved => begin(RELIEVED),
             ToCore::Go { dead_since } => {
@@ -304,6 +308,7 @@ impl ToCore {
                 ToCore::ChildExit { child, end }
             }
             CONFIG => ToCore::Config,
+            SERVERS => ToCore::Servers,
             FREEZE => ToCore::Freeze,
             RELIEVED => ToCore::Relieved,
             GO => match (r.flag()?, r.u64()?) {
@@ -426,6 +431,7 @@ mod tests {
                 ToCore::ChildExit { child: 9, end: ChildEnd::Signaled(9) },
                 ToCore::ChildExit { child: 9, end: ChildEnd::NotStarted(Errno::EAGAIN) },
                 ToCore::Config,
+                ToCore::Servers,
                 ToCore::Freeze,
                 ToCore::Relieved,
                 ToCore::Go { dead_since: None },

@@ -20,7 +20,7 @@ use crate::envelope::{Kind, Unusable};
 use crate::knob::Knob;
 use crate::route::RouteId;
 use crate::rule::RuleSpec;
-use crate::wire::netlink::ipvs::ServiceKey;
+use crate::wire::netlink::ipvs::{ServiceKey, Timeouts};
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub groups: Vec<GroupShot>,
     /// Health checks of real servers, identified by their definition; if there are many, only those that fail.
     pub checks: Vec<CheckShot>,
+    /// Where there are many: those with `alpha` that succeed (`Checks::shots`).
+    pub alpha: String,
     /// Services of virtual servers in the kernel's table.
     pub services: Vec<ServiceKey>,
     /// Own interfaces of virtual routers that a process of kalived made.
@@ -87,6 +89,8 @@ pub struct Snapshot {
     pub bfd: Vec<BfdShot>,
     /// Real servers whose weight grows (`slow_start`).
     pub ramps: Vec<RampShot>,
+    /// Timeouts of IPVS that `lvs_timeouts` changed, as they were before; 0: not changed.
+    pub timeouts: Timeouts,
 }
 
 /// A real server that is back, and whose weight grows.

@@ -76,6 +76,26 @@ pub fn apply_to_guard(rt_priority: Option<u8>) {
     }
 }
 
+/// Does this in the ordinary class, where it is in the real-time class otherwise: long work of a process beside the core, which counts
+/// towards the time that the kernel allows all real-time processes together.
+pub fn in_ordinary_class<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: all-zero is a valid sched_param, and each call has one that outlives it.
+    let before = unsafe {
+        let mut p: libc::sched_param = core::mem::zeroed();
+        let policy = libc::sched_getscheduler(0);
+        let known = policy >= 0 && libc::sched_getparam(0, &mut p) == 0;
+        let ordinary: libc::sched_param = core::mem::zeroed();
+        let changed = known && p.sched_priority > 0 && libc::sched_setscheduler(0, libc::SCHED_OTHER, &ordinary) == 0;
+        changed.then_some((policy, p))
+    };
+    let done = work();
+    if let Some((policy, p)) = before {
+        // SAFETY: as above. Where it is refused, the process goes on in the ordinary class.
+        unsafe { libc::sched_setscheduler(0, policy, &p) };
+    }
+    done
+}
+
 /// Changes to that real-time priority, or to the best ordinary one.
 pub fn change_class(rt_priority: Option<u8>) -> io::Result<()> {
     let policy = if rt_priority.is_some() { libc::SCHED_RR } else { libc::SCHED_OTHER };

@@ -90,9 +90,10 @@ impl World {
     }
 
     pub(super) fn on_lvs_due(&mut self, now: Now, fx: &mut Effects) {
-        lvs!(self, now, fx, |lvs, cx| lvs.on_due(cx));
-        if self.phase == Phase::Running && self.lvs.farm().has_checks() {
+        let turn = lvs!(self, now, fx, |lvs, cx| lvs.on_due(cx));
+        if turn && self.phase == Phase::Running {
             self.give_checks(now, fx);
+            lvs!(self, now, fx, |lvs, cx| lvs.go_on(cx));
         }
     }
 

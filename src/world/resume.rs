@@ -71,7 +71,7 @@ impl World {
             return None;
         }
         let tracks = self.tracks.take_dirty() | self.bfd.take_dirty();
-        let told = self.notifier.take_dirty();
+        let told = self.notifier.take_dirty() | self.lvs.timeouts().take_dirty();
         let fib = self.routes.changes().wrapping_add(self.rules.changes()).wrapping_add(self.vmacs.changes());
         let addresses = self.addrs.changes().wrapping_add(fib);
         let verdicts = self.written.verdicts_changed && now.mono.since(self.written.verdicts_at) >= VERDICTS;
@@ -122,6 +122,7 @@ impl World {
         let groups = self.base.sync_groups.iter().map(|g| self.group_shot(&g.name)).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
         let (own, below) = self.own_shots();
+        let (checks, alpha) = self.checks.shots(CHECKS);
         Snapshot {
             own,
             below,
@@ -136,12 +137,14 @@ impl World {
             rules: self.rules.of_file().collect(),
             virtual_rules: self.rules.of_instances().collect(),
             groups,
-            checks: self.checks.shots(CHECKS),
+            checks,
+            alpha,
             services: self.lvs.table().ours(SERVICES),
             quorums: self.lvs.farm().undecided(SERVICES),
             filter: !self.filter.wanted().is_empty(),
             bfd: self.bfd.shots(),
             ramps: self.lvs.farm().ramps(SERVICES),
+            timeouts: self.lvs.timeouts_before(),
         }
     }
 
@@ -228,9 +231,10 @@ impl World {
     ) {
         self.tracks.resume(&snapshot.tracks);
         self.bfd.resume(&snapshot.bfd);
-        self.checks.resume(snapshot.checks.clone());
+        self.checks.resume(snapshot.checks.clone(), &snapshot.alpha);
         self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
         self.lvs.resume_ramps(snapshot.ramps.clone());
+        self.lvs.timeouts().inherit(snapshot.timeouts);
         self.inherited_groups.clone_from(&snapshot.groups);
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {

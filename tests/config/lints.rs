@@ -16,7 +16,11 @@ fn host() -> Host {
         interfaces: vec!["eth0".into(), "eth1".into()],
         addrs: vec![addr("eth0", "10.0.0.5", 24), addr("eth0", "fe80::5", 64), addr("eth1", "10.1.0.5", 16)],
         exists: |path| path == "/bin/there",
-        sysctl: |_| Some(0),
+        sysctl: |name| match name {
+            "net.ipv4.vs.run_estimation" => Some(1),
+            "net.ipv4.vs.est_nice" => None,
+            _ => Some(0),
+        },
     }
 }
 
@@ -52,6 +56,19 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
         ("ipvs-arp", server("lb_kind DR", "10.1.0.5"), "1:1"),
         ("ipvs-conn-reuse", server("lb_kind NAT", "10.0.0.9"), "1:1"),
         (
+            "ipvs-estimation",
+            server("lb_kind NAT", "10.0.0.9").replace(
+                "\n real_server",
+                &(0..2_000)
+                    .map(|n| format!("\n real_server 10.9.{}.{} 80 {{\n }}", n / 250, n % 250 + 1))
+                    .chain(["\n real_server".to_owned()])
+                    .collect::<String>(),
+            ),
+            "1:1",
+        ),
+        // This is trap 90 of docs/traps.md.
+        ("ipvs-loop", instance("") + &server("lb_kind DR", "10.1.0.5"), "9:1"),
+        (
             "ipvs-persistent-quiescent",
             server("lb_kind NAT\npersistence_timeout 60\ninhibit_on_failure", "10.0.0.9"),
             "1:1",
@@ -62,7 +79,18 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
         ("prefix-differs", instance("").replace("/24", "/16"), "6:3"),
         ("quoted-program", instance("notify \u{201C}/bin/x y\u{201D}"), "1:1"),
         ("script-missing", instance("notify /bin/not-there"), "1:1"),
+        (
+            "server-group-family",
+            "virtual_server_group g {\n 2001:db8::1 80\n}\n".to_owned()
+                + &server("lb_kind NAT", "10.0.0.9").replace("10.0.0.1 80", "group g"),
+            "4:1",
+        ),
         ("strict-hides-addresses", instance("") + "global_defs {\n vrrp_strict\n}\n", "10:2"),
+        (
+            "suspended-by-own-address",
+            instance("track_virtual_server {\n [10.0.0.1]:tcp:80\n}") + &server("lb_kind NAT\nha_suspend", "10.0.0.9"),
+            "1:1",
+        ),
         (
             "sync-group-weight",
             instance("track_script {\n s weight 5\n}")
@@ -186,4 +214,37 @@ fn json_for_tools() {
             }
         ])
     );
+}
+
+#[test]
+fn a_suspended_virtual_server_is_a_trap_only_at_the_own_address_and_without_a_weight() {
+    let file = |track: &str, lines: &str, addr: &str| {
+        instance(&format!("track_virtual_server {{\n {track}\n}}"))
+            + &format!(
+                "virtual_server {addr} 80 {{\n lb_algo rr\n lb_kind NAT\n protocol TCP\n {lines}\n real_server 10.0.0.9 80 {{\n \
+                 TCP_CHECK {{\n }}\n }}\n}}\n"
+            )
+    };
+    let found = |text: &str| look(text, false, &[]).diags.iter().any(|d| d.code() == "suspended-by-own-address");
+    assert!(found(&file("[10.0.0.1]:tcp:80", "ha_suspend", "10.0.0.1")));
+    assert!(!found(&file("[10.0.0.1]:tcp:80 weight -10", "ha_suspend", "10.0.0.1")));
+    assert!(!found(&file("[10.0.0.1]:tcp:80", "", "10.0.0.1")));
+    assert!(!found(&file("[10.0.0.2]:tcp:80", "ha_suspend", "10.0.0.2")));
+}
+
+#[test]
+fn a_group_of_both_families_is_said_for_the_entries_that_nobody_can_serve() {
+    let file = |method: &str| {
+        format!(
+            "virtual_server_group g {{\n 10.0.0.1 80\n 2001:db8::1 80\n fwmark 7 inet6\n fwmark 8\n}}\nvirtual_server group g {{\n \
+             lb_algo rr\n lb_kind {method}\n protocol TCP\n real_server 10.0.0.9 80 {{\n }}\n}}\n"
+        )
+    };
+    let found = |text: &str| {
+        let loaded = look(text, false, &[]);
+        loaded.diags.iter().filter(|d| d.code() == "server-group-family").map(|d| d.message.clone()).collect::<Vec<_>>()
+    };
+    let said = found(&file("NAT"));
+    assert!(said.len() == 2 && said[0].contains("2001:db8::1") && said[1].contains("fwmark 7"), "{said:?}");
+    assert_eq!(found(&file("TUN")), [""; 0]);
 }

@@ -17,6 +17,7 @@ mod lints;
 mod man;
 mod man_messages;
 mod mistakes;
+mod quick;
 mod rows;
 mod scripts;
 mod seeds;

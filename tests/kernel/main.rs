@@ -14,6 +14,7 @@ mod config_files;
 mod ends;
 mod guard;
 mod guard_faults;
+mod large_file;
 mod life;
 mod local_users;
 mod lvs;

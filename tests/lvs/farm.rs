@@ -11,15 +11,15 @@ use kalived::wire::netlink::ipvs::{self as wire, DestinationKey, Forward, Servic
 use proptest::prelude::*;
 use std::net::IpAddr;
 
-fn ip(text: &str) -> IpAddr {
+pub fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-fn real(host: u8, weight: i32) -> RealServer {
+pub fn real(host: u8, weight: i32) -> RealServer {
     RealServer { addr: [10, 77, 0, host].into(), port: 80, weight: Some(weight), ..RealServer::default() }
 }
 
-fn web(reals: &[RealServer]) -> VirtualServer {
+pub fn web(reals: &[RealServer]) -> VirtualServer {
     VirtualServer {
         service: Service::Address(ip("10.77.1.1"), 80),
         protocol: Some(Protocol::Tcp),
@@ -214,7 +214,7 @@ fn a_group_is_a_service_for_each_member() {
     }];
     let vs = VirtualServer { service: Service::Group("web".into()), ..web(&[real(11, 1)]) };
     b.load(&groups, core::slice::from_ref(&vs));
-    // An IPv4 server is no destination of an IPv6 service without a tunnel; the port is the service's.
+    // An IPv4 server is no destination of an IPv6 service without a tunnel, so there is none; the port is the service's.
     let want = [
         "Tcp 10.77.1.1:80 rr",
         "-> 10.77.0.11:80 Route 1",
@@ -222,20 +222,58 @@ fn a_group_is_a_service_for_each_member() {
         "-> 10.77.0.11:80 Route 1",
         "Tcp 10.77.1.3:80 rr",
         "-> 10.77.0.11:80 Route 1",
-        "Tcp fd77::1:443 rr",
         "FWM 7 rr",
         "-> 10.77.0.11:0 Route 1",
     ];
     assert_eq!(b.lines(), want);
+    let foreign =
+        "VS group web tcp: [fd77::1]:tcp:443: address family doesn't match the real servers; nothing is served there";
+    assert!(b.said.iter().any(|s| s == foreign), "{:?}", b.said);
     b.verdict(0, 0, false);
-    assert_eq!(b.lines().len(), 5);
+    assert_eq!(b.lines().len(), 4);
     assert_eq!(b.said.iter().filter(|s| s.starts_with("Removing service")).count(), 1, "{:?}", b.said);
     b.verdict(0, 0, true);
     assert_eq!(b.lines(), want);
     b.asked.clear();
     let fewer = [ServerGroup { name: "web".into(), entries: groups[0].entries[..1].to_vec() }];
     b.load(&fewer, &[vs]);
-    assert_eq!(b.asked, ["Delete Tcp fd77::1:443", "Delete FWM 7"]);
+    assert_eq!(b.asked, ["Delete FWM 7"]);
+}
+
+#[test]
+fn a_virtual_server_whose_servers_are_all_of_another_family_is_left_out_but_for_tunnels() {
+    let group = |addr: &str, n| ServerGroup { name: "six".into(), entries: vec![GroupEntry::Range(ip(addr), n, 80)] };
+    let vs = VirtualServer { service: Service::Group("six".into()), ..web(&[real(11, 1)]) };
+    let mut b = Bench::new();
+    b.load(&[group("10.77.1.1", 0)], core::slice::from_ref(&vs));
+    assert_eq!(b.lines().len(), 2);
+    b.load(&[group("fd77::1", 1)], core::slice::from_ref(&vs));
+    assert_eq!((b.lines(), b.director.farm().sizes()), (Vec::new(), [0, 0]), "as if it were not in the file");
+    let why =
+        "[fd77::1]:tcp:80 and 1 more: address family doesn't match the real servers; the virtual_server is ignored";
+    assert!(b.said.iter().any(|s| s.ends_with(why)), "{:?}", b.said);
+    let tunnel = VirtualServer { method: Method::Tun(kalived::config::model::lvs::Tunnel::Ipip), ..vs.clone() };
+    b.load(&[group("fd77::1", 0)], &[tunnel]);
+    assert_eq!(b.lines().len(), 2);
+    // The sorry server is a destination, too.
+    let sorry = Sorry { addr: ip("fd77::9"), port: 80, inhibit: false, method: Method::Dr };
+    b.load(&[group("fd77::1", 0)], &[VirtualServer { sorry: Some(Box::new(sorry)), ..vs }]);
+    assert_eq!(b.lines(), ["Tcp fd77::1:80 rr"]);
+}
+
+#[test]
+fn two_virtual_servers_may_share_a_group_of_both_families() {
+    let groups = [ServerGroup {
+        name: "both".into(),
+        entries: vec![GroupEntry::Range(ip("10.77.1.1"), 0, 80), GroupEntry::Range(ip("fd77::1"), 0, 80)],
+    }];
+    let four = VirtualServer { service: Service::Group("both".into()), ..web(&[real(11, 1)]) };
+    let six = RealServer { addr: ip("fd77::11"), port: 80, ..RealServer::default() };
+    let six = VirtualServer { real_servers: vec![six], protocol: Some(Protocol::Udp), ..four.clone() };
+    let mut b = Bench::new();
+    b.load(&groups, &[four, six]);
+    let want = ["Tcp 10.77.1.1:80 rr", "-> 10.77.0.11:80 Route 1", "Udp fd77::1:80 rr", "-> fd77::11:80 Route 1"];
+    assert_eq!(b.lines(), want);
 }
 
 #[test]

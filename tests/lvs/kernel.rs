@@ -33,6 +33,8 @@ pub struct Faults {
 pub struct Bench {
     pub director: Director,
     pub table: Entries,
+    /// `ipvsadm --set`.
+    pub timeouts: Timeouts,
     pub faults: Faults,
     pub now: Now,
     pub more: GlobalMore,
@@ -58,6 +60,7 @@ impl Bench {
         Bench {
             director: Director::default(),
             table: Entries::new(),
+            timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 },
             faults: Faults::default(),
             now: Now { mono, wall: Wall(0) },
             more: GlobalMore::default(),
@@ -102,6 +105,23 @@ impl Bench {
         self.settle();
     }
 
+    /// When it has something to do next.
+    pub fn due_at(&self) -> Option<Instant> {
+        self.timers.next().map(|(at, _)| at)
+    }
+
+    /// Only this event, and no answers.
+    pub fn hear(&mut self, event: LvsEv) {
+        let happened = self.with(|d, cx| d.on_event(event, &Config::default(), cx));
+        self.note(happened);
+    }
+
+    /// What another process left, where the file has no virtual servers.
+    pub fn clean(&mut self) {
+        self.with(|d, cx| d.clean(cx));
+        self.settle();
+    }
+
     pub fn stop(&mut self) {
         let more = self.more.clone();
         let happened = self.with(|d, cx| d.stop(&more, cx));
@@ -116,8 +136,7 @@ impl Bench {
             assert_eq!(due, Due::Lvs);
             self.now.mono = self.now.mono.max(at);
             self.timers.pop(self.now.mono);
-            self.with(|d, cx| d.on_due(cx));
-            self.take_checks();
+            self.due();
             self.settle();
         }
         self.now.mono = until;
@@ -143,8 +162,7 @@ impl Bench {
                 Some((at, _)) => {
                     self.now.mono = self.now.mono.max(at);
                     self.timers.pop(self.now.mono);
-                    self.with(|d, cx| d.on_due(cx));
-                    self.take_checks();
+                    self.due();
                 }
                 None if self.fx.is_empty() => {
                     self.director.pump(self.now.mono, &mut self.fx);
@@ -154,6 +172,13 @@ impl Bench {
                 }
                 None => {}
             }
+        }
+    }
+
+    fn due(&mut self) {
+        if self.with(|d, cx| d.on_due(cx)) {
+            self.take_checks();
+            self.with(|d, cx| d.go_on(cx));
         }
     }
 
@@ -218,6 +243,16 @@ impl Bench {
     }
 
     fn change(&mut self, op: LvsOp) -> Result<(), Errno> {
+        match op {
+            LvsOp::AskTimeouts => self.answers.push_back(LvsEv::Found(vec![Message::Timeouts(self.timeouts)])),
+            LvsOp::Timeouts(t) => {
+                let set = |to: &mut u32, n| *to = if n > 0 { n } else { *to };
+                set(&mut self.timeouts.tcp, t.tcp);
+                set(&mut self.timeouts.tcp_fin, t.tcp_fin);
+                set(&mut self.timeouts.udp, t.udp);
+            }
+            _ => {}
+        }
         if self.faults.no_scheduler && matches!(&op, LvsOp::Service(Act::New | Act::Set, ..)) {
             return Err(Errno::ENOENT);
         }

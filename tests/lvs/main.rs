@@ -4,4 +4,7 @@
 
 mod farm;
 mod kernel;
+mod pace;
 mod table;
+mod timeouts;
+mod traps;

@@ -49,7 +49,7 @@ pub fn change(table: &mut Entries, op: LvsOp) -> Result<(), Errno> {
             table.clear();
             Ok(())
         }
-        LvsOp::Timeouts(_) | LvsOp::Sync(..) => Ok(()),
+        LvsOp::Timeouts(_) | LvsOp::AskTimeouts | LvsOp::Sync(..) => Ok(()),
     }
 }
 

@@ -38,6 +38,7 @@ fn trap_85_an_endless_header_and_one_byte_a_second() {
     );
 }
 
+// This is trap 85 of docs/traps.md.
 #[test]
 fn bogus_statuses_and_lengths() {
     for status in ["0", "99", "600", "1000000000", "000", "-200", "2 00", "", "20", "2000", "\u{0}200", "two"] {

@@ -100,13 +100,13 @@ fn verdicts_and_forgiven_failures_outlive_the_process() {
     b.run(S);
     b.does.insert(SERVER.into(), Does::Refuses(111));
     b.run(ms(1_500));
-    let shots = b.checks.shots(100);
+    let shots = b.checks.shots(100).0;
     assert_eq!((shots.len(), shots[0].up, shots[0].failures), (1, true, 1));
     let mut next = Bench::new();
     let server = next.servers.insert(());
     next.does.insert(SERVER.into(), Does::Refuses(111));
     next.call(|c, cx| {
-        c.resume(shots);
+        c.resume(shots, "");
         c.set(server, vec![wanted(server, port(80))], cx);
         c.start(cx);
     });

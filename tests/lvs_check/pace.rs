@@ -89,6 +89,7 @@ fn a_cause_on_this_host_is_named_and_counts_after_its_own_tries() {
 }
 
 // Ten virtual servers with the same backend, each with its own check of it.
+// This is trap 87 of docs/traps.md.
 #[test]
 fn what_ten_virtual_servers_want_of_one_backend_is_done_once() {
     let mut b = Bench::new();
@@ -181,6 +182,7 @@ fn busiest(b: &Bench, from: usize) -> usize {
     at.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
+// This is trap 88 of docs/traps.md.
 #[test]
 fn a_start_an_upgrade_and_a_reload_of_ten_thousand_make_no_burst() {
     let mut c = check(CheckKind::Tcp);
@@ -189,7 +191,7 @@ fn a_start_an_upgrade_and_a_reload_of_ten_thousand_make_no_burst() {
     for process in ["first", "next"] {
         let mut b = Bench::new();
         c.pace.delay_loop = Some(S * 3);
-        b.call(|k, _| k.resume(core::mem::take(&mut known)));
+        b.call(|k, _| k.resume(core::mem::take(&mut known), ""));
         let all: Vec<(RsKey, RealServer)> = (0u32..10_000)
             .map(|i| {
                 let [_, x, y, z] = i.to_be_bytes();
@@ -209,7 +211,7 @@ fn a_start_an_upgrade_and_a_reload_of_ten_thousand_make_no_burst() {
         b.run(S * 7);
         // 33 on average.
         assert!(busiest(&b, 0) <= 67, "{process}: {} within 10 ms", busiest(&b, 0));
-        known = b.checks.shots(usize::MAX);
+        known = b.checks.shots(usize::MAX).0;
         assert_eq!(known.len(), 10_000);
         // Another interval, so each is another check: 40 on average.
         c.pace.delay_loop = Some(ms(2_500));
@@ -239,7 +241,7 @@ fn a_verdict_that_may_change_is_looked_at_in_the_fast_interval() {
 }
 
 #[test]
-fn what_is_due_within_a_millisecond_begins_together_and_keeps_its_interval() {
+fn what_is_due_soon_begins_together_and_keeps_its_interval() {
     let mut b = Bench::new();
     many(1_000, &mut b, S, S, Some(&Does::Accepts));
     b.run(S * 5);
@@ -249,7 +251,7 @@ fn what_is_due_within_a_millisecond_begins_together_and_keeps_its_interval() {
         let first = times[0];
         for (n, at) in (0u32..).zip(times) {
             let off = at.0.abs_diff((first + S * n).0);
-            assert!(off <= 2_000_000, "{off} ns off: nothing adds up");
+            assert!(off <= 4_000_000, "{off} ns off: nothing adds up");
         }
     }
 }
@@ -268,10 +270,10 @@ fn all_at_once_begin_in_slices() {
             k.set(*s, vec![wanted(*s, spec(&c))], cx);
         }
     });
-    b.run(ms(490));
+    b.run(ms(310));
     let begun = b.opened.len();
     b.run(S);
-    assert!((900..1000).contains(&begun) && b.opened.len() == 1000, "two in 1 ms: {begun}");
+    assert!((900..1000).contains(&begun) && b.opened.len() == 1000, "three in 1 ms: {begun}");
 }
 
 #[test]
@@ -312,4 +314,48 @@ fn a_check_that_has_not_ended_for_three_intervals_is_said_and_counted() {
     assert!((1..=5).contains(&said.len()), "{said:?}");
     assert!(said.iter().any(|(_, n)| n.contains(" others")), "{said:?}");
     assert!(b.checks.overdue() > 1000);
+}
+
+#[test]
+fn the_next_process_knows_every_check_with_alpha_that_succeeds_however_many_there_are() {
+    let all: Vec<(u8, u8)> = (0..3_000u16).map(|n| n.to_be_bytes().into()).collect();
+    let mut tcp = check(CheckKind::Tcp);
+    (tcp.pace.retry, tcp.target.connect_timeout) = (Some(0), Some(S * 5));
+    let wanted_of = |b: &mut Bench| -> Vec<kalived::lvs::check::Wanted> {
+        let of = |(x, y): &(u8, u8)| {
+            let rs = RealServer { addr: [10, 9, *x, *y].into(), port: 80, ..RealServer::default() };
+            let spec = CheckSpec::of(&Config::default(), &vs(), &rs, &tcp).remove(0);
+            kalived::lvs::check::Wanted { alpha: true, ..wanted(b.servers.insert(()), spec) }
+        };
+        all.iter().map(of).collect()
+    };
+    let mut b = Bench::new();
+    let list = wanted_of(&mut b);
+    for (n, (x, y)) in all.iter().enumerate() {
+        // One is down, one is awaited.
+        let does = if n == 7 { Does::Refuses(111) } else { Does::Accepts };
+        if n != 8 {
+            b.does.insert(format!("10.9.{x}.{y}:80"), does);
+        }
+    }
+    let servers: Vec<_> = list.iter().map(|w| w.server).collect();
+    b.call(|c, cx| {
+        c.apply(list, cx);
+        c.start(cx);
+    });
+    b.run(ms(1_900));
+    let states = |b: &Bench, servers: &[kalived::id::RsKey]| servers.iter().map(|s| b.up(*s)).collect::<Vec<_>>();
+    let before = states(&b, &servers);
+    assert_eq!((before[7], before[8]), (Some(false), None));
+    assert_eq!(before.iter().filter(|up| **up == Some(true)).count(), 2_998);
+    let (shots, alpha) = b.checks.shots(2_048);
+    assert!(shots.len() <= 2, "{}", shots.len());
+    let mut next = Bench::new();
+    let list = wanted_of(&mut next);
+    let servers: Vec<_> = list.iter().map(|w| w.server).collect();
+    next.call(|c, cx| {
+        c.resume(shots, &alpha);
+        c.apply(list, cx);
+    });
+    assert_eq!(states(&next, &servers), before);
 }

@@ -401,6 +401,7 @@ fn tls_is_spoken_with_any_certificate_and_the_name_is_told() {
     }
 }
 
+// This is trap 86 of docs/traps.md.
 #[test]
 fn a_certificate_is_verified_where_that_is_asked_for() {
     let ca = include_str!("tls-ca.pem");

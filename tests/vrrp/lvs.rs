@@ -3,17 +3,22 @@
 
 use crate::bench::*;
 use crate::handover::{beside, every, freeze};
-use kalived::config::model::InstanceConfig;
 use kalived::config::model::check::{Check, Pace};
-use kalived::config::model::lvs::{Method, Protocol, RealServer, Scheduler, Service, VirtualServer, parts};
+use kalived::config::model::global::LvsTimeouts;
+use kalived::config::model::lvs::{
+    GroupEntry, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, VirtualServer, parts,
+};
 use kalived::config::model::vrrp::Track;
+use kalived::config::model::{Config, InstanceConfig};
 use kalived::effect::{ConnFx, Effect, LvsFx, LvsOp};
 use kalived::event::{Errno, Event, GuardEv, LvsEv, Stream};
 use kalived::id::ConnKey;
 use kalived::lvs::director::NEXT_TURN;
+use kalived::snapshot::Snapshot;
 use kalived::time::Duration;
 use kalived::vrrp::State;
-use kalived::wire::netlink::ipvs::{Message, ServiceKey};
+use kalived::wire::netlink::ipvs::{Message, ServiceKey, Timeouts};
+use kalived::world::World;
 
 const S: Duration = Duration::from_secs(1);
 
@@ -45,6 +50,10 @@ fn web() -> VirtualServer {
 impl Bench {
     /// Answers all requests of LVS; returns the changes of the table as text. `there`: the content of its first dump.
     fn serve(&mut self, servers: &[VirtualServer], there: &[Message]) -> Vec<String> {
+        self.serve_groups(&[], servers, there)
+    }
+
+    fn serve_groups(&mut self, groups: &[ServerGroup], servers: &[VirtualServer], there: &[Message]) -> Vec<String> {
         let mut changed = Vec::new();
         for _ in 0..100 {
             let (lvs, rest): (Vec<_>, Vec<_>) =
@@ -60,12 +69,16 @@ impl Bench {
             for e in lvs {
                 let Effect::Lvs(fx) = e else { continue };
                 let answers = match fx {
-                    LvsFx::Read => vec![LvsEv::Config(Ok(parts(&None, &[], servers).collect()))],
+                    LvsFx::Read => vec![LvsEv::Config(Ok(parts(&None, groups, servers).collect()))],
                     LvsFx::Open => vec![LvsEv::Opened(Ok(()))],
                     LvsFx::Dump(of) => {
                         let is = |m: &&Message| matches!(m, Message::Service(..)) == of.is_none();
                         let found = there.iter().filter(is).cloned().collect();
                         vec![LvsEv::Found(found), LvsEv::Synced { complete: true }]
+                    }
+                    LvsFx::Change { req, op: LvsOp::AskTimeouts } => {
+                        let found = Timeouts { tcp: 900, tcp_fin: 120, udp: 300 };
+                        vec![LvsEv::Found(vec![Message::Timeouts(found)]), LvsEv::Reply { req, result: Ok(()) }]
                     }
                     LvsFx::Change { req, op } => {
                         changed.push(match op {
@@ -105,6 +118,16 @@ impl Bench {
     /// For this time `dead` refuses connections and the other one answers. Returns the changes of the table, with the time since now in
     /// milliseconds.
     fn live(&mut self, d: Duration, dead: &[u8], servers: &[VirtualServer]) -> Vec<(u64, String)> {
+        self.live_groups(d, dead, &[], servers)
+    }
+
+    fn live_groups(
+        &mut self,
+        d: Duration,
+        dead: &[u8],
+        groups: &[ServerGroup],
+        servers: &[VirtualServer],
+    ) -> Vec<(u64, String)> {
         let (from, until) = (self.now.mono, self.now.mono + d);
         let mut changed = Vec::new();
         while self.now.mono < until {
@@ -114,10 +137,14 @@ impl Bench {
                 self.event(Event::Conn { conn, what });
             }
             let at = u64::try_from(self.now.mono.since(from).as_millis()).expect("a test");
-            changed.extend(self.serve(servers, &[]).into_iter().map(|c| (at, c)));
+            changed.extend(self.serve_groups(groups, servers, &[]).into_iter().map(|c| (at, c)));
         }
         changed
     }
+}
+
+fn http() -> ServiceKey {
+    ServiceKey::Address(kalived::wire::netlink::ipvs::Protocol::Tcp, ip("10.9.9.9"), 80)
 }
 
 fn loaded() -> Bench {
@@ -156,7 +183,7 @@ fn the_next_process_knows_who_is_down_and_tells_nobody_again() {
     new.offered();
     new.event(Event::Guard(GuardEv::Go { snapshot: Some(snapshot), dead_since: None }));
     new.fire();
-    let key = ServiceKey::Address(kalived::wire::netlink::ipvs::Protocol::Tcp, ip("10.9.9.9"), 80);
+    let key = http();
     let service = kalived::wire::netlink::ipvs::Service {
         scheduler: "rr".into(),
         flags: 0,
@@ -229,4 +256,252 @@ fn an_instance_follows_the_quorum_of_a_virtual_server() {
     assert_eq!((b.state(), b.logged("Changing effective priority from 100 to 70")), (State::Master, 1), "{:?}", b.log);
     b.live(5 * S, &[], &[web()]);
     assert_eq!(b.logged("Changing effective priority from 70 to 100"), 1, "{:?}", b.log);
+}
+
+// The next process, which has read its configuration. `there`: what the table has.
+fn successor(
+    old: &Bench,
+    cfg: Vec<InstanceConfig>,
+    snapshot: Box<Snapshot>,
+    groups: &[ServerGroup],
+    servers: &[VirtualServer],
+    there: &[Message],
+) -> (Bench, Vec<String>) {
+    let mut new = beside(old, cfg);
+    new.kernel = old.kernel.clone();
+    new.offered();
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(snapshot), dead_since: None }));
+    new.fire();
+    let changed = new.serve_groups(groups, servers, there);
+    (new, changed)
+}
+
+#[test]
+fn a_quorum_that_is_lost_keeps_its_instance_down_over_an_upgrade_and_brings_it_back_after_it() {
+    let cfg = tracks(None);
+    let mut old = Bench::new(cfg.clone());
+    old.offered();
+    old.serve(&[web()], &[]);
+    old.live(3 * S, &[], &[web()]);
+    old.live(6 * S, &[11, 12], &[web()]);
+    assert_eq!(old.state(), State::Fault, "{:?}", old.log);
+    let snapshot = freeze(&mut old);
+    let (mut new, _) = successor(&old, vec![cfg], snapshot, &[], &[web()], &[]);
+    new.live(3 * S, &[11, 12], &[web()]);
+    assert_eq!((new.state(), new.logged("Entering MASTER")), (State::Fault, 0), "{:?}", new.log);
+    new.live(10 * S, &[12], &[web()]);
+    assert_eq!(new.state(), State::Master, "{:?}", new.log);
+}
+
+#[test]
+fn a_quorum_that_is_there_changes_nothing_over_an_upgrade() {
+    let cfg = tracks(None);
+    let mut old = Bench::new(cfg.clone());
+    old.offered();
+    old.serve(&[web()], &[]);
+    old.live(5 * S, &[11], &[web()]);
+    assert_eq!(old.state(), State::Master);
+    let snapshot = freeze(&mut old);
+    let (mut new, _) = successor(&old, vec![cfg], snapshot, &[], &[web()], &[]);
+    new.live(5 * S, &[11], &[web()]);
+    let quiet = ["Entering", "FAULT", "quorum not achieved"].iter().all(|w| new.logged(w) == 0);
+    assert!(new.state() == State::Master && quiet, "{:?}", new.log);
+}
+
+#[test]
+fn a_reload_that_tracks_another_virtual_server_follows_that_one() {
+    let other = |port| VirtualServer { service: Service::Address(ip("10.9.9.8"), port), ..web() };
+    // 10.0.0.12 alone.
+    let mut second = other(80);
+    second.real_servers.remove(0);
+    let servers = [web(), second];
+    let mut b = Bench::new(tracks(None));
+    b.offered();
+    b.serve(&servers, &[]);
+    b.live(3 * S, &[], &servers);
+    b.live(6 * S, &[12], &servers);
+    assert_eq!(b.state(), State::Master, "one of two is enough");
+    let mut cfg = tracks(None);
+    cfg.more.tracks.virtual_servers[0].name = "[10.9.9.8]:tcp:80".into();
+    let reload = |b: &mut Bench, cfg: InstanceConfig| {
+        let config = Config { instances: vec![cfg], ..Config::default() };
+        b.event(Event::Guard(GuardEv::Config(Box::new(config))));
+        b.offered();
+        b.run(Duration::from_millis(50));
+        b.serve(&servers, &[]);
+        b.live_groups(2 * S, &[12], &[], &servers);
+    };
+    reload(&mut b, cfg);
+    assert_eq!(b.state(), State::Fault, "{:?}", b.log);
+    reload(&mut b, tracks(None));
+    b.live(5 * S, &[12], &servers);
+    assert_eq!(b.state(), State::Master, "{:?}", b.log);
+    // Its virtual server leaves the file: it is not served, so the instance does not pretend that it is.
+    let config = Config { instances: vec![tracks(None)], ..Config::default() };
+    b.event(Event::Guard(GuardEv::Config(Box::new(config))));
+    b.offered();
+    b.run(Duration::from_millis(50));
+    b.serve(&servers[1..], &[]);
+    b.live(2 * S, &[12], &servers[1..]);
+    assert_eq!(b.state(), State::Fault, "{:?}", b.log);
+}
+
+#[test]
+fn an_instance_follows_all_virtual_servers_of_a_group_and_a_mark_of_both_families() {
+    let groups = [ServerGroup { name: "web".into(), entries: vec![GroupEntry::Range(ip("10.9.9.1"), 1, 80)] }];
+    let of = |service: Service, protocol: Option<Protocol>, place: usize| {
+        let mut vs = VirtualServer { service, protocol, ..web() };
+        vs.real_servers = vec![vs.real_servers[place].clone()];
+        vs
+    };
+    let group = |protocol, place| of(Service::Group("web".into()), Some(protocol), place);
+    let mark = |v6, place| VirtualServer {
+        ip_family: Some(if v6 {
+            kalived::config::model::lvs::IpFamily::Inet6
+        } else {
+            kalived::config::model::lvs::IpFamily::Inet
+        }),
+        method: Method::Tun(kalived::config::model::lvs::Tunnel::Ipip),
+        ..of(Service::Mark(7), None, place)
+    };
+    for (name, servers) in [
+        ("group:web", [group(Protocol::Tcp, 0), group(Protocol::Udp, 1)]),
+        ("fwmark:7", [mark(false, 0), mark(true, 1)]),
+    ] {
+        let mut cfg = tracks(None);
+        cfg.more.tracks.virtual_servers[0].name = name.into();
+        let mut b = Bench::new(cfg.clone());
+        b.offered();
+        b.serve_groups(&groups, &servers, &[]);
+        b.live_groups(4 * S, &[], &groups, &servers);
+        assert_eq!(b.state(), State::Master, "{name}: {:?}", b.log);
+        for dead in [11, 12] {
+            b.live_groups(6 * S, &[dead], &groups, &servers);
+            assert_eq!(b.state(), State::Fault, "{name} {dead}: {:?}", b.log);
+            let snapshot = freeze(&mut b);
+            let (new, _) = successor(&b, vec![cfg.clone()], snapshot, &groups, &servers, &[]);
+            b = new;
+            b.live_groups(3 * S, &[dead], &groups, &servers);
+            assert_eq!(b.state(), State::Fault, "{name} {dead}: {:?}", b.log);
+            b.live_groups(8 * S, &[], &groups, &servers);
+            assert_eq!(b.state(), State::Master, "{name} {dead}: {:?}", b.log);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_back_reaches_its_weight_slowly_also_over_an_upgrade() {
+    let mut vs = web();
+    (vs.slow_start, vs.weight) = (20 * S, 100);
+    let servers = [vs];
+    let mut old = Bench::master(every(100, false));
+    old.offered();
+    assert_eq!(
+        old.serve(&servers, &[]).last().map(String::as_str),
+        Some("New 10.0.0.12 w100"),
+        "at a start it is whole"
+    );
+    old.live(3 * S, &[], &servers);
+    old.live(5 * S, &[11], &servers);
+    let back = old.live(3 * S, &[], &servers);
+    assert!(back[0].1 == "New 10.0.0.11 w1", "{back:?}");
+    let begun = old.now.mono - (3 * S - Duration::from_millis(back[0].0));
+    old.live(7 * S, &[], &servers);
+    let weight = |text: &str| text.strip_prefix("Set 10.0.0.11 w").and_then(|w| w.parse::<u64>().ok());
+    // Another program has changed it meanwhile.
+    let snapshot = freeze(&mut old);
+    assert_eq!(snapshot.ramps.len(), 1);
+    assert!(snapshot.ramps[0].since.abs_diff(begun.0) <= 20_000_000, "when its check succeeded");
+    let of = |host: u8, weight| {
+        let to = kalived::wire::netlink::ipvs::Destination {
+            forward: kalived::wire::netlink::ipvs::Forward::Direct,
+            weight,
+            upper: 0,
+            lower: 0,
+        };
+        let key = kalived::wire::netlink::ipvs::DestinationKey { addr: [10, 0, 0, host].into(), port: 80 };
+        Message::Destination(key, to, Default::default())
+    };
+    let service = kalived::wire::netlink::ipvs::Service {
+        scheduler: "rr".into(),
+        flags: 0,
+        timeout: 0,
+        netmask: u32::MAX,
+        engine: String::new(),
+    };
+    let there = [Message::Service(http(), service), of(11, 30), of(12, 100)];
+    let (mut new, changed) = successor(&old, vec![every(100, false)], snapshot, &[], &servers, &there);
+    let first: Vec<u64> = changed.iter().filter_map(|c| weight(c)).collect();
+    assert!(changed.len() == 1 && (45..=55).contains(&first[0]), "it goes on where it was: {changed:?}");
+    let rest = new.live(12 * S, &[], &servers);
+    let steps: Vec<u64> = rest.iter().filter_map(|(_, c)| weight(c)).collect();
+    assert!(steps.windows(2).all(|w| w[0] < w[1]) && steps.last() == Some(&100), "{rest:?}");
+    let whole = new.now.mono - 12 * S + Duration::from_millis(rest.last().expect("steps").0);
+    let took = whole.since(begun);
+    assert!(took >= 20 * S && took <= 21 * S, "{took:?}");
+}
+
+fn with_timeouts(tcp: Option<u32>) -> Config {
+    let mut config = Config { instances: vec![every(100, false)], ..Config::default() };
+    config.global.more.lvs_timeouts = LvsTimeouts { tcp, ..LvsTimeouts::default() };
+    config
+}
+
+#[test]
+fn a_crash_does_not_forget_the_timeouts_that_the_kernel_had() {
+    let mut b = Bench::of(World::new(with_timeouts(Some(7))));
+    b.start();
+    b.run(200 * S);
+    b.offered();
+    let changed = b.serve(&[web()], &[]);
+    assert!(!changed.iter().any(|c| c.starts_with("Timeouts")), "not before the next process would know: {changed:?}");
+    let snapshot = b.world.snapshot(b.now).expect("the kernel's own are known");
+    assert_eq!(snapshot.timeouts, Timeouts { tcp: 900, tcp_fin: 0, udp: 0 });
+    b.run(S);
+    let changed = b.serve(&[web()], &[]);
+    assert_eq!(changed, ["Timeouts(Timeouts { tcp: 7, tcp_fin: 0, udp: 0 })"]);
+    // It dies; the next one reads the snapshot and a file without the keyword.
+    let shot = crate::handover::written(&snapshot);
+    let mut next = Bench::of(World::standby(with_timeouts(None)));
+    (next.now, next.links, next.kernel) = (b.now, b.links.clone(), b.kernel.clone());
+    next.start();
+    next.offered();
+    let dead_since = Some(b.now.mono);
+    next.event(Event::Guard(GuardEv::Go { snapshot: Some(shot), dead_since }));
+    next.fire();
+    let changed = next.serve(&[web()], &[]);
+    assert!(changed.contains(&"Timeouts(Timeouts { tcp: 900, tcp_fin: 0, udp: 0 })".to_owned()), "{changed:?}");
+    next.run(S);
+    assert_eq!(next.world.last_snapshot(next.now).timeouts, Timeouts::default(), "they are the kernel's own again");
+}
+
+#[test]
+fn a_stop_puts_the_timeouts_back_before_it_ends() {
+    let mut b = Bench::of(World::new(with_timeouts(Some(7))));
+    b.start();
+    b.run(200 * S);
+    b.offered();
+    b.serve(&[web()], &[]);
+    b.run(S);
+    b.serve(&[web()], &[]);
+    b.term();
+    assert!(!b.out.iter().any(|o| matches!(o, Out::Exit(_))));
+    let changed = b.serve(&[], &[]);
+    assert!(changed.contains(&"Timeouts(Timeouts { tcp: 900, tcp_fin: 0, udp: 0 })".to_owned()), "{changed:?}");
+    b.run(S);
+    assert!(b.out.iter().any(|o| matches!(o, Out::Exit(_))));
+}
+
+// This is trap 18 of docs/traps.md.
+#[test]
+fn a_failed_server_whose_check_a_reload_replaces_is_back_when_the_new_one_succeeds() {
+    let mut b = loaded();
+    b.live(6 * S, &[11], &[web()]);
+    let mut other = web();
+    other.real_servers[0].checks[0].target.connect_port = Some(8080);
+    b.offered();
+    let changed = b.serve(&[other.clone()], &[]);
+    assert!(!changed.iter().any(|c| c.contains("10.0.0.11")), "not because it was edited: {changed:?}");
+    let out = b.live(5 * S, &[], &[other]);
+    assert!(out.iter().any(|(_, c)| c == "New 10.0.0.11 w1"), "{out:?}");
 }

@@ -242,10 +242,94 @@ pub enum Part {
 impl VirtualServer {
     // Without its real servers.
     fn bare(&self) -> VirtualServer {
-        let mut bare = self.clone();
-        bare.real_servers = Vec::new();
-        bare
+        // There may be thousands: they are not copied to be dropped.
+        let VirtualServer {
+            service,
+            place,
+            ip_family,
+            pace,
+            connect_timeout,
+            scheduler,
+            flags,
+            hashed,
+            ops,
+            method,
+            persistence_engine,
+            persistence_timeout,
+            granularity,
+            protocol,
+            ha_suspend,
+            inhibit_on_failure,
+            smtp_alert,
+            virtualhost,
+            snmp_name,
+            omega,
+            quorum_up,
+            quorum_down,
+            quorum,
+            hysteresis,
+            weight,
+            panic_threshold,
+            slow_start,
+            sorry,
+            real_servers: _,
+        } = self;
+        VirtualServer {
+            service: service.clone(),
+            place: place.clone(),
+            ip_family: *ip_family,
+            pace: pace.clone(),
+            connect_timeout: *connect_timeout,
+            scheduler: *scheduler,
+            flags: *flags,
+            hashed: *hashed,
+            ops: *ops,
+            method: *method,
+            persistence_engine: persistence_engine.clone(),
+            persistence_timeout: *persistence_timeout,
+            granularity: *granularity,
+            protocol: *protocol,
+            ha_suspend: *ha_suspend,
+            inhibit_on_failure: *inhibit_on_failure,
+            smtp_alert: *smtp_alert,
+            virtualhost: virtualhost.clone(),
+            snmp_name: snmp_name.clone(),
+            omega: *omega,
+            quorum_up: quorum_up.clone(),
+            quorum_down: quorum_down.clone(),
+            quorum: *quorum,
+            hysteresis: *hysteresis,
+            weight: *weight,
+            panic_threshold: *panic_threshold,
+            slow_start: *slow_start,
+            sorry: sorry.clone(),
+            real_servers: Vec::new(),
+        }
     }
+}
+
+/// A [`Part`] that is written: the same bytes, without a copy of the real servers.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)] // as there
+pub enum PartRef<'a> {
+    Ssl(&'a Ssl),
+    Group(&'a ServerGroup),
+    Server(Box<VirtualServer>),
+    Reals(&'a [RealServer]),
+    End,
+}
+
+/// As [`parts`], to be written.
+pub fn parts_ref<'a>(
+    ssl: &'a Option<Ssl>,
+    groups: &'a [ServerGroup],
+    servers: &'a [VirtualServer],
+) -> impl Iterator<Item = PartRef<'a>> {
+    let servers = servers.iter().flat_map(|vs| {
+        let reals = vs.real_servers.chunks(PART_SERVERS).map(PartRef::Reals);
+        core::iter::once(PartRef::Server(Box::new(vs.bare()))).chain(reals)
+    });
+    ssl.iter().map(PartRef::Ssl).chain(groups.iter().map(PartRef::Group)).chain(servers).chain([PartRef::End])
 }
 
 /// In the order in which they are read.

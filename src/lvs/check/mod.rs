@@ -6,6 +6,7 @@
 //! of one real server, in any number of virtual servers, are carried out once.
 
 mod carry;
+mod digests;
 mod dns;
 mod http;
 mod one;
@@ -104,6 +105,8 @@ struct User {
     name: Arc<str>,
     service: Arc<str>,
     weight: i64,
+    #[serde(default)]
+    alpha: bool,
 }
 
 // A check of a server.
@@ -133,6 +136,9 @@ pub struct Checks {
     unsaid: Vec<CheckOut>,
     // States of an earlier process that no check has taken over yet.
     memory: BTreeMap<[u8; 16], CheckShot>,
+    // What `Snapshot::alpha` of an earlier process has, likewise.
+    #[serde(default)]
+    succeeded: BTreeSet<[u8; digests::LEN]>,
     // Number of looks so far, so that the salt of each look is different.
     looks: u32,
     // The last states of BFD sessions, and the checks that follow each.
@@ -150,18 +156,28 @@ impl core::fmt::Debug for Checks {
 }
 
 impl Checks {
-    /// Takes over the states of an earlier process; called before the checks are set.
-    pub fn resume(&mut self, shots: Vec<CheckShot>) {
+    /// Takes over the states of an earlier process; called before the checks are set. `alpha`: see [`Checks::shots`].
+    pub fn resume(&mut self, shots: Vec<CheckShot>, alpha: &str) {
         self.memory.extend(shots.into_iter().map(|s| (s.spec, s)));
+        self.succeeded.extend(digests::read(alpha));
     }
 
     /// The states for the snapshot, of at most `most` checks. Where there are more, checks without a failure are left out: the next process
-    /// assumes success of a check that it does not know, except with `alpha`, where it awaits the server again.
-    pub fn shots(&self, most: usize) -> Vec<CheckShot> {
+    /// assumes success of a check that it does not know. With `alpha` it would await the server again, which would leave the table until
+    /// then: of those that succeed the second part has the beginnings of their digests, 10 bytes of text each.
+    pub fn shots(&self, most: usize) -> (Vec<CheckShot>, String) {
         let all = self.all.len() <= most;
-        let used = self.all.iter().filter(|(_, one)| !one.users.is_empty());
-        let told = |s: &CheckShot| all || !s.up || s.failures > 0 || s.value.is_some();
-        used.filter_map(|(_, one)| one.shot()).filter(told).take(most).collect()
+        let (mut shots, mut alpha) = (Vec::new(), String::new());
+        for (_, one) in self.all.iter().filter(|(_, one)| !one.users.is_empty()) {
+            let Some(shot) = one.shot() else { continue };
+            let plain = shot.up && shot.failures == 0 && shot.value.is_none();
+            if (all || !plain) && shots.len() < most {
+                shots.push(shot);
+            } else if shot.up && one.users.iter().any(|u| u.alpha) {
+                digests::write(&shot.spec, &mut alpha);
+            }
+        }
+        (shots, alpha)
     }
 
     /// Sets the checks of all servers. For thousands of servers, [`Checks::set`] does the same in slices.
@@ -200,7 +216,7 @@ impl Checks {
             }
             members.push(Member { check, alpha: w.alpha, weight: w.weight });
             let Some(one) = self.all.get_mut(check) else { continue };
-            let user = User { server, name: w.name, service: w.service, weight: w.weight };
+            let user = User { server, name: w.name, service: w.service, weight: w.weight, alpha: w.alpha };
             match one.users.iter_mut().find(|u| u.server == server) {
                 Some(old) => *old = user,
                 None => {
@@ -234,6 +250,8 @@ impl Checks {
         let mut one = One::new(spec, digest, cx.now.mono);
         if let Some(shot) = self.memory.remove(&digest) {
             one.resume(&shot);
+        } else if !self.succeeded.is_empty() && self.succeeded.remove(&digests::begin(&digest)) {
+            one.resume(&CheckShot { spec: digest, up: true, failures: 0, value: None });
         }
         if let What::Never(why) = &one.spec.what {
             one.words = why.to_string().into();
