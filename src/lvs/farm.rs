@@ -4,9 +4,11 @@
 //! group), a real server in it by address and port: one that is in both configurations keeps its key here, its verdict and its entry in
 //! the kernel. A virtual server has one service in the kernel's table; one with a group has a service for each member.
 
+mod changes;
+
 use super::check::{CheckSpec, Wanted};
-use super::pool::{Change, Pool, Server, Verdict};
-use super::shape::{checks_of, id_of, in_service, keys_of, server_of, service_of, sorry_of, word_of};
+use super::pool::{Pool, Server, Verdict};
+use super::shape::{checks_of, id_of, in_service, keys_of, one_of_each, server_of, service_of, sorry_of, word_of};
 use super::table::{Table, Wants};
 use super::text;
 use crate::config::model::lvs::{GroupEntry, Part, RealServer, ServerGroup, Service, VirtualServer};
@@ -655,79 +657,5 @@ impl Farm {
     pub fn omega(&self) -> Vec<Happened> {
         let last = self.virtuals.iter().filter(|(_, vs)| vs.cfg.omega);
         last.flat_map(|(_, vs)| vs.told_at_end("kalived stops")).collect()
-    }
-
-    // Passes the changes of a pool to the table, the log and the notifications.
-    pub(super) fn apply(&mut self, of: VsKey, changes: Vec<Change>, why: &str, table: &mut Table) -> Vec<Happened> {
-        let now = self.now;
-        self.changes += u64::from(!changes.is_empty());
-        let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
-        for change in &changes {
-            match change {
-                Change::Server(place, _) => {
-                    if let Some(rs) = vs.reals.get(*place) {
-                        vs.changed.insert(*rs, (now, why.into()));
-                    }
-                }
-                Change::Quorum(..) => vs.since = now,
-                Change::Want(..) | Change::Unwant(_) | Change::Panic(..) => {}
-            }
-        }
-        let vs = &*vs;
-        let mut happened = Vec::new();
-        for change in changes {
-            match change {
-                Change::Want(key, d) => vs.each(key, table, |table, svc, key| table.change(svc, key, Some(d))),
-                Change::Unwant(key) => vs.each(key, table, |table, svc, key| table.change(svc, key, None)),
-                Change::Server(place, up) => {
-                    let Some(server) = vs.pool.servers().get(place) else { continue };
-                    let name = vs.destination_name(&server.key);
-                    happened.push(Happened::Note(text::server(up, server.inhibit, &name, &vs.name)));
-                    happened.push(vs.told_server(&server.key, Some(place), up, why));
-                }
-                Change::Panic(is, serving, all) => {
-                    happened.push(Happened::Note(text::panic(is, serving, all, vs.cfg.panic_threshold, &vs.name)));
-                }
-                Change::Quorum(up, sum) => {
-                    let (quorum, hysteresis) = vs.pool.quorum();
-                    let note = text::quorum(up, quorum, hysteresis, sum, &vs.name);
-                    let cause = text::cause(&note);
-                    happened.push(Happened::Note(note));
-                    if let Some(sorry) = vs.pool.sorry() {
-                        let name = vs.destination_name(&sorry.key);
-                        happened.push(Happened::Note(text::sorry(!up, sorry.inhibit, &name, &vs.name)));
-                        happened.push(Happened::Note(text::alive(up, &vs.name)));
-                    }
-                    happened.push(vs.told_quorum(up, &cause));
-                }
-            }
-        }
-        happened
-    }
-}
-
-// One destination for each combination of what decides whether it fits into a service.
-fn one_of_each(all: impl Iterator<Item = (DestinationKey, Forward)>) -> Vec<(DestinationKey, Forward)> {
-    let mut found: Vec<(DestinationKey, Forward)> = Vec::new();
-    for (key, forward) in all {
-        let tunnel = |f: &Forward| matches!(f, Forward::Tunnel(_));
-        let alike = |o: &(DestinationKey, Forward)| {
-            o.0.addr.is_ipv6() == key.addr.is_ipv6() && tunnel(&o.1) == tunnel(&forward)
-        };
-        if !found.iter().any(alike) {
-            found.push((key, forward));
-        }
-    }
-    found
-}
-
-impl Virtual {
-    fn each(&self, key: DestinationKey, table: &mut Table, mut act: impl FnMut(&mut Table, SvcKey, DestinationKey)) {
-        let forward = self.forward(&key);
-        for svc in &self.services {
-            if let Some(key) = table.service(*svc).and_then(|service| in_service(&service, key, forward)) {
-                act(table, *svc, key);
-            }
-        }
     }
 }

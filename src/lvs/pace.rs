@@ -10,7 +10,7 @@ use crate::time::{Duration, Instant};
 /// From the beginning of one slice to that of the next.
 pub const LEAST: Duration = Duration::from_micros(300);
 /// The greatest such time. A processor on which a slice takes longer has other work, too.
-const MOST: Duration = Duration::from_millis(4);
+const MOST: Duration = Duration::from_millis(8);
 /// A turn that begins so late had to wait for the one before.
 const LATE: Duration = Duration::from_micros(50);
 

@@ -150,3 +150,18 @@ pub(super) fn in_service(service: &ServiceKey, key: DestinationKey, forward: For
     let port = if key.port == 0 || forward != Forward::Nat { own } else { key.port };
     Some(DestinationKey { port, ..key })
 }
+
+/// One destination for each combination of what decides whether it fits into a service.
+pub(super) fn one_of_each(all: impl Iterator<Item = (DestinationKey, Forward)>) -> Vec<(DestinationKey, Forward)> {
+    let mut found: Vec<(DestinationKey, Forward)> = Vec::new();
+    for (key, forward) in all {
+        let tunnel = |f: &Forward| matches!(f, Forward::Tunnel(_));
+        let alike = |o: &(DestinationKey, Forward)| {
+            o.0.addr.is_ipv6() == key.addr.is_ipv6() && tunnel(&o.1) == tunnel(&forward)
+        };
+        if !found.iter().any(alike) {
+            found.push((key, forward));
+        }
+    }
+    found
+}

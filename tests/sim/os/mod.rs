@@ -12,6 +12,7 @@
 
 pub mod buffers;
 mod calls;
+mod lan;
 pub mod machine;
 pub mod route;
 mod routers;
